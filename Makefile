@@ -1,0 +1,53 @@
+# secrets-store-csi in C. `make help` lists what can be done; CONTRIBUTING.md says how we work.
+#
+#   make [all] [VARIANT=release|debug|asan|fuzz] [CC=gcc|clang] [V=1]
+#
+# Objects go to build/<variant>[-clang]/, so variants live side by side and a second `make` does nothing.
+
+VARIANT ?= release
+ifeq ($(origin CC),default)
+CC := gcc
+endif
+PREFIX  ?= /usr/local
+VERSION ?= $(shell cat VERSION)
+COMMIT  ?= $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
+BUILD_DATE ?= $(shell date -u -d @$${SOURCE_DATE_EPOCH:-$$(git log -1 --format=%ct 2>/dev/null || echo 0)} +%Y-%m-%dT%H:%M:%SZ)
+
+B := build/$(VARIANT)$(if $(findstring clang,$(notdir $(firstword $(CC)))),-clang)
+BIN := $(B)/bin
+GEN := $(B)/gen
+
+ifneq ($(V),1)
+Q := @
+say = @printf '  %-8s %s\n' "$(1)" "$(2)"
+endif
+
+.DEFAULT_GOAL := all
+.DELETE_ON_ERROR:
+.SUFFIXES:
+
+include mk/flags.mk
+include mk/sources.mk
+include mk/rules.mk
+include mk/deps.mk
+include mk/check.mk
+
+##@ Build
+.PHONY: all
+all: programs ## build both daemons and the command-line client
+
+##@ Everything else
+.PHONY: install
+install: programs ## install the programs below $(DESTDIR)$(PREFIX)
+	install -d $(DESTDIR)$(PREFIX)/bin
+	install -m 0755 $(PROGRAMS) $(DESTDIR)$(PREFIX)/bin/
+
+.PHONY: clean
+clean: ## remove everything that was built
+	rm -rf build
+
+.PHONY: help
+help: ## print this list
+	@awk 'BEGIN { FS = ":.*## " } \
+	     /^##@/ { printf "\n%s\n", substr($$0, 5) } \
+	     /^[a-zA-Z0-9_-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

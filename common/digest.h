@@ -1,0 +1,19 @@
+/*
+ * digest.h - message digests.
+ */
+#ifndef COMMON_DIGEST_H
+#define COMMON_DIGEST_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+enum { DIGEST_SHA256_LEN = 32, DIGEST_SHA256_HEX_LEN = 2 * DIGEST_SHA256_LEN };
+
+/* SHA-256 (FIPS 180-4) of `len` bytes. `bytes` may be NULL when `len` is 0. Returns -1 only when the crypto
+ * library fails; `ret_digest` is all zeros then. */
+int digest_sha256(const void *bytes, size_t len, uint8_t ret_digest[DIGEST_SHA256_LEN]);
+
+/* The same in lower-case hexadecimal with a NUL behind it. */
+int digest_sha256_hex(const void *bytes, size_t len, char ret_hex[DIGEST_SHA256_HEX_LEN + 1]);
+
+#endif

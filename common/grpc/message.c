@@ -1,0 +1,166 @@
+/*
+ * message.c - protobuf messages in and out of bytes.
+ */
+#include "common/grpc/message.h"
+
+#include <stdbool.h>
+#include <string.h>
+
+#include "common/grpc/framing.h"
+#include "common/secret.h"
+#include "common/utf8.h"
+
+/* https://protobuf.dev/programming-guides/encoding/ */
+enum wire_type { WIRE_VARINT = 0, WIRE_64BIT = 1, WIRE_BYTES = 2, WIRE_32BIT = 5 };
+
+struct cursor {
+    const uint8_t *at;
+    const uint8_t *end;
+};
+
+struct walk {
+    unsigned fields_left;
+    struct error **err;
+};
+
+static bool read_varint(struct cursor *cursor, uint64_t *ret)
+{
+    uint64_t value = 0;
+
+    for (unsigned shift = 0; shift < 64; shift += 7) {
+        uint8_t byte;
+
+        if (cursor->at == cursor->end)
+            return false;
+        byte = *cursor->at++;
+        value |= (uint64_t)(byte & 0x7f) << shift;
+        if ((byte & 0x80) == 0) {
+            *ret = value;
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool skip(struct cursor *cursor, uint64_t len)
+{
+    if (len > (uint64_t)(cursor->end - cursor->at))
+        return false;
+    cursor->at += len;
+    return true;
+}
+
+static int check_string(const ProtobufCMessageDescriptor *type, const ProtobufCFieldDescriptor *field,
+                        struct cursor text, struct error **err)
+{
+    size_t len = (size_t)(text.end - text.at);
+
+    if (len > 0 && memchr(text.at, 0, len) != NULL)
+        return error_set(err, GRPC_STATUS_INVALID_ARGUMENT, "grpc: field %s of %s contains a NUL character",
+                         field->name, type->short_name);
+    if (!utf8_valid((const char *)text.at, len))
+        return error_set(err, GRPC_STATUS_INVALID_ARGUMENT, "grpc: field %s of %s is not valid UTF-8", field->name,
+                         type->short_name);
+    return 0;
+}
+
+/* Returns -1 with err set for a bad string; ends quietly where the bytes are no protobuf. */
+static int walk_message(struct walk *walk, const ProtobufCMessageDescriptor *type, struct cursor cursor, // NOLINT(misc-no-recursion)
+                        unsigned depth)
+{
+    if (depth > MESSAGE_DEPTH_MAX)
+        return error_set(walk->err, GRPC_STATUS_INVALID_ARGUMENT, "grpc: message nested deeper than %d",
+                         MESSAGE_DEPTH_MAX);
+    while (cursor.at < cursor.end) {
+        const ProtobufCFieldDescriptor *field;
+        struct cursor content;
+        uint64_t tag;
+        uint64_t len;
+
+        if (walk->fields_left-- == 0)
+            return error_set(walk->err, GRPC_STATUS_INVALID_ARGUMENT, "grpc: message with more than %d fields",
+                             MESSAGE_FIELDS_MAX);
+        if (!read_varint(&cursor, &tag))
+            return 0;
+        switch (tag & 7) {
+        case WIRE_VARINT:
+            if (!read_varint(&cursor, &len))
+                return 0;
+            continue;
+        case WIRE_64BIT:
+            if (!skip(&cursor, 8))
+                return 0;
+            continue;
+        case WIRE_32BIT:
+            if (!skip(&cursor, 4))
+                return 0;
+            continue;
+        case WIRE_BYTES:
+            break;
+        default: /* groups: protobuf-c refuses them */
+            return 0;
+        }
+        if (!read_varint(&cursor, &len))
+            return 0;
+        content.at = cursor.at;
+        if (!skip(&cursor, len))
+            return 0;
+        content.end = cursor.at;
+        /* protobuf-c keeps 32 bits of a field number: look the field up under the same one. */
+        field = protobuf_c_message_descriptor_get_field(type, (unsigned)(tag >> 3));
+        if (field == NULL)
+            continue;
+        if (field->type == PROTOBUF_C_TYPE_STRING && check_string(type, field, content, walk->err) < 0)
+            return -1;
+        if (field->type == PROTOBUF_C_TYPE_MESSAGE &&
+            walk_message(walk, field->descriptor, content, depth + 1) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+int message_check(const ProtobufCMessageDescriptor *type, const uint8_t *bytes, size_t len, struct error **err)
+{
+    struct walk walk = {.fields_left = MESSAGE_FIELDS_MAX, .err = err};
+
+    if (len == 0)
+        return 0;
+    return walk_message(&walk, type, (struct cursor){.at = bytes, .end = bytes + len}, 0);
+}
+
+ProtobufCMessage *message_unpack(const ProtobufCMessageDescriptor *type, const uint8_t *bytes, size_t len,
+                                 struct error **err)
+{
+    ProtobufCMessage *message;
+
+    if (message_check(type, bytes, len, err) < 0)
+        return NULL;
+    message = protobuf_c_message_unpack(type, secret_protobuf_allocator(), len, bytes);
+    if (message == NULL)
+        (void)error_set(err, GRPC_STATUS_INTERNAL, "grpc: failed to unmarshal the received message: not a %s",
+                        type->name);
+    return message;
+}
+
+void message_free(ProtobufCMessage *message)
+{
+    if (message != NULL)
+        protobuf_c_message_free_unpacked(message, secret_protobuf_allocator());
+}
+
+uint8_t *message_pack_framed(const ProtobufCMessage *message, size_t *ret_len, struct error **err)
+{
+    size_t len = protobuf_c_message_get_packed_size(message);
+    uint8_t *bytes = NULL;
+
+    if (len <= UINT32_MAX)
+        bytes = secret_malloc(FRAMING_PREFIX_LEN + len);
+    if (bytes == NULL) {
+        (void)error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "grpc: no memory for a message of %zu bytes", len);
+        return NULL;
+    }
+    framing_write_prefix(bytes, len);
+    (void)protobuf_c_message_pack(message, bytes + FRAMING_PREFIX_LEN);
+    *ret_len = FRAMING_PREFIX_LEN + len;
+    return bytes;
+}

@@ -1,0 +1,526 @@
+/*
+ * server_call.c - one call on the server: from its header fields to its answer.
+ */
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/cleanup.h"
+#include "common/grpc/message.h"
+#include "common/grpc/metadata.h"
+#include "common/grpc/server_private.h"
+
+/* A request whose next byte does not come for so long is given up: clients send a unary request in one go. */
+enum { RECEIVE_STALL_MS = 60000 };
+/* Requests that are still arriving, over all connections: far more than 256 mounts need, far less than the memory limit of a pod
+ * could be made to hold by 65,536 streams of 4 MiB. */
+enum { BUFFERED_BYTES_MAX = 64 * 1024 * 1024 };
+
+static void on_timeout(struct timeout *timeout);
+
+static struct grpc_call *of(struct http2_stream *stream)
+{
+    return container_of(stream, struct grpc_call, stream);
+}
+
+static bool is(const char *span, size_t len, const char *text)
+{
+    return len == strlen(text) && memcmp(span, text, len) == 0;
+}
+
+/* --- life ------------------------------------------------------------------------------------------------------------- */
+
+/* Wipes what has arrived of the request. */
+static void drop_bytes(struct grpc_call *call)
+{
+    call->server->buffered_bytes -= call->reader.cap;
+    framing_reader_finish(&call->reader);
+}
+
+/* Frees the call when neither its stream nor its handler holds it any more. */
+static void release(struct grpc_call *call)
+{
+    if (call->stream.session != NULL || call->phase != CALL_ENDED)
+        return;
+    timeout_clear(&call->timeout);
+    timeout_clear(&call->notice);
+    list_remove(&call->link);
+    list_remove(&call->ready_link);
+    drop_bytes(call);
+    http2_stream_finish(&call->stream);
+    free(call);
+}
+
+static struct http2_stream *on_opened(struct http2_session *session)
+{
+    struct grpc_server *server = grpc_server_of(session);
+    struct grpc_call *call = calloc(1, sizeof(*call));
+
+    if (call == NULL)
+        return NULL;
+    http2_stream_init(&call->stream);
+    call->server = server;
+    call->start_ns = uv_hrtime();
+    call->timeout_ns = UINT64_MAX;
+    call->deadline_ms = UINT64_MAX;
+    framing_reader_init(&call->reader, server->config.max_request_bytes);
+    timeout_init(&call->timeout);
+    timeout_init(&call->notice);
+    list_init(&call->ready_link);
+    list_init(&call->link);
+    list_insert_before(&server->calls, &call->link);
+    return &call->stream;
+}
+
+/* The call is over for the outside world: counts and logs it. Once per call. */
+static void end(struct grpc_call *call, enum grpc_status status)
+{
+    struct grpc_server *server = call->server;
+    uint64_t duration_ns = uv_hrtime() - call->start_ns;
+    /* Never a name that the client made up: labels of metrics must be few. */
+    const char *method = call->route != NULL ? call->route->path : "unknown";
+    bool was_running = call->phase == CALL_RUNNING;
+
+    assert(call->phase != CALL_ENDED);
+    call->phase = CALL_ENDED;
+    list_remove(&call->ready_link);
+    drop_bytes(call);
+    message_free(call->request);
+    call->request = NULL;
+    call->cancelled = NULL;
+    timeout_clear(&call->notice);
+    log_debug(server->config.log, 5, "grpc call", LOG_STR("method", method),
+              LOG_STR("code", grpc_status_name(status)), LOG_UINT("us", duration_ns / 1000));
+    if (server->config.observer != NULL)
+        server->config.observer(method, status, duration_ns, server->config.observer_arg);
+    if (was_running) {
+        server->n_running--;
+        grpc_server_call_gone(server);
+    }
+}
+
+/* --- timeouts --------------------------------------------------------------------------------------------------------- */
+
+/* Bytes that have moved in the direction that the phase waits for. */
+static uint64_t progress(const struct grpc_call *call)
+{
+    return call->answered ? call->stream.output_off : call->data_len;
+}
+
+/* Sets the timeout that the phase calls for: the deadline, and a limit on waiting for the peer. */
+static void set_timeout(struct grpc_call *call)
+{
+    struct timeouts *timeouts = &call->server->io.timeouts;
+    uint64_t now = timeouts_now(timeouts);
+    uint64_t left = call->deadline_ms > now ? call->deadline_ms - now : 0;
+
+    call->progress = progress(call);
+    if (call->answered)
+        left = call->server->config.write_timeout_ms;
+    else if (call->deadline_ms == UINT64_MAX)
+        left = UINT64_MAX;
+    if (!call->answered && call->phase == CALL_RECEIVING && left > RECEIVE_STALL_MS)
+        left = RECEIVE_STALL_MS;
+    if (left == UINT64_MAX)
+        timeout_clear(&call->timeout);
+    else
+        timeout_set(timeouts, &call->timeout, left, on_timeout);
+}
+
+/* --- answering -------------------------------------------------------------------------------------------------------- */
+
+/* Ends the stream without an answer: whoever sends this is told nothing more. */
+static void reset(struct grpc_call *call, enum http2_code code)
+{
+    struct http2_session *session = call->stream.session;
+
+    if (session == NULL)
+        return;
+    call->answered = true;
+    http2_stream_reset(&call->stream, code);
+    grpc_connection_flush(grpc_connection_of(session));
+}
+
+static void send_error(struct grpc_call *call, const char *http_status, enum grpc_status status, const char *message)
+{
+    cleanup_free char *encoded = metadata_encode_message(message);
+    struct http2_session *session = call->stream.session;
+    char number[4] = {0};
+    struct http2_header headers[5] = {
+        {":status", http_status}, {"content-type", "application/grpc"}, {"grpc-status", number}};
+    size_t n = 3;
+
+    if (status >= 10)
+        number[0] = (char)('0' + (int)status / 10);
+    number[status >= 10 ? 1 : 0] = (char)('0' + (int)status % 10);
+    if (call->encoding_unknown)
+        headers[n++] = (struct http2_header){"grpc-accept-encoding", "identity"};
+    if (encoded != NULL && encoded[0] != '\0')
+        headers[n++] = (struct http2_header){"grpc-message", encoded};
+    call->answered = true;
+    http2_stream_respond(&call->stream, headers, n, /* message= */ NULL, 0);
+    set_timeout(call);
+    grpc_connection_flush(grpc_connection_of(session));
+}
+
+/* Answers a request that gets no handler. */
+static void refuse(struct grpc_call *call, const char *http_status, enum grpc_status status, const char *message)
+{
+    end(call, status);
+    send_error(call, http_status, status, message);
+}
+
+static void refuse_with(struct grpc_call *call, const struct error *error)
+{
+    refuse(call, "200", error_code(error), error_message(error));
+}
+
+/* A request that breaks HTTP/2 itself (RFC 9113, section 8.1.1). */
+static void refuse_malformed(struct grpc_call *call)
+{
+    struct http2_session *session = call->stream.session;
+
+    end(call, GRPC_STATUS_INTERNAL);
+    reset(call, HTTP2_PROTOCOL_ERROR);
+    http2_session_glitch(session);
+    release(call);
+}
+
+/* --- cancelling ------------------------------------------------------------------------------------------------------- */
+
+static void on_notice(struct timeout *timeout)
+{
+    struct grpc_call *call = container_of(timeout, struct grpc_call, notice);
+    void (*cancelled)(struct grpc_call *, void *) = call->cancelled;
+
+    call->cancelled = NULL;
+    if (cancelled != NULL && call->phase == CALL_RUNNING)
+        cancelled(call, call->cancelled_arg);
+}
+
+/* Notes the reason and has the handler told from the loop. */
+static void cancel(struct grpc_call *call, enum grpc_status reason)
+{
+    if (call->phase != CALL_RUNNING || call->cancel_reason != GRPC_STATUS_OK)
+        return;
+    call->cancel_reason = reason;
+    if (call->cancelled != NULL)
+        timeout_set(&call->server->io.timeouts, &call->notice, 0, on_notice);
+}
+
+static void on_deadline(struct grpc_call *call)
+{
+    static const char message[] = "deadline exceeded";
+
+    if (call->phase == CALL_RUNNING) {
+        /* The client is told at once; what the handler answers later is dropped. */
+        cancel(call, GRPC_STATUS_DEADLINE_EXCEEDED);
+        send_error(call, "200", GRPC_STATUS_DEADLINE_EXCEEDED, message);
+    } else {
+        refuse(call, "200", GRPC_STATUS_DEADLINE_EXCEEDED, message);
+    }
+}
+
+static void on_timeout(struct timeout *timeout)
+{
+    struct grpc_call *call = container_of(timeout, struct grpc_call, timeout);
+
+    if (call->stream.session == NULL)
+        return;
+    if (!call->answered && timeouts_now(&call->server->io.timeouts) >= call->deadline_ms) {
+        on_deadline(call);
+    } else if (progress(call) != call->progress) {
+        set_timeout(call);
+    } else if (call->answered) {
+        reset(call, HTTP2_CANCEL); /* the peer opens no window for the answer */
+        release(call);
+    } else {
+        refuse(call, "200", GRPC_STATUS_DEADLINE_EXCEEDED, "the request did not arrive in time");
+    }
+}
+
+void server_call_stop(struct grpc_call *call)
+{
+    if (call->phase == CALL_RUNNING)
+        cancel(call, GRPC_STATUS_UNAVAILABLE);
+    else if (call->phase != CALL_ENDED)
+        refuse(call, "200", GRPC_STATUS_UNAVAILABLE, "the server is stopping");
+}
+
+/* --- receiving -------------------------------------------------------------------------------------------------------- */
+
+static void on_headers_begin(struct http2_stream *stream)
+{
+    struct grpc_call *call = of(stream);
+
+    header_check_init(&call->headers, call->headers_seen ? HEADER_BLOCK_TRAILERS : HEADER_BLOCK_REQUEST,
+                      HEADER_LIST_MAX_REQUEST);
+}
+
+static void on_header(struct http2_stream *stream, const char *name, size_t name_len, const char *value,
+                      size_t value_len)
+{
+    struct grpc_call *call = of(stream);
+
+    if (!header_check_field(&call->headers, name, name_len, value, value_len) || call->headers_seen)
+        return;
+    if (is(name, name_len, ":method")) {
+        call->is_post = is(value, value_len, "POST");
+    } else if (is(name, name_len, ":path")) {
+        call->path_len = value_len;
+        memcpy(call->path, value, value_len < CALL_PATH_MAX ? value_len : CALL_PATH_MAX);
+    } else if (is(name, name_len, "content-type")) {
+        call->is_grpc = metadata_content_type_is_grpc(value, value_len);
+    } else if (is(name, name_len, "grpc-timeout")) {
+        call->timeout_invalid = metadata_parse_timeout(value, value_len, &call->timeout_ns) < 0;
+    } else if (is(name, name_len, "grpc-encoding")) {
+        call->encoding_unknown = !is(value, value_len, "identity");
+    }
+}
+
+static const struct route *find_route(const struct grpc_call *call)
+{
+    const struct grpc_server *server = call->server;
+
+    for (size_t i = 0; i < server->n_routes; i++) {
+        if (is(call->path, call->path_len, server->routes[i].path))
+            return &server->routes[i];
+    }
+    return NULL;
+}
+
+static void refuse_unknown(struct grpc_call *call)
+{
+    const struct grpc_server *server = call->server;
+    const char *slash = strrchr(call->path, '/');
+    cleanup_error struct error *err = NULL;
+
+    if (call->path[0] != '/' || slash == call->path || call->path_len > CALL_PATH_MAX) {
+        (void)error_set(&err, GRPC_STATUS_UNIMPLEMENTED, "malformed method name: \"%s\"", call->path);
+        refuse_with(call, err);
+        return;
+    }
+    for (size_t i = 0; i < server->n_services; i++) {
+        if (is(call->path + 1, (size_t)(slash - call->path - 1), server->services[i]->name)) {
+            (void)error_set(&err, GRPC_STATUS_UNIMPLEMENTED, "unknown method %s for service %s", slash + 1,
+                            server->services[i]->name);
+            refuse_with(call, err);
+            return;
+        }
+    }
+    (void)error_set(&err, GRPC_STATUS_UNIMPLEMENTED, "unknown service %.*s", (int)(slash - call->path - 1),
+                    call->path + 1);
+    refuse_with(call, err);
+}
+
+/* The request headers are complete: everything that can be refused now is. */
+static void begin(struct grpc_call *call)
+{
+    uint64_t now = timeouts_now(&call->server->io.timeouts);
+
+    if (header_check_too_large(&call->headers)) {
+        refuse(call, "200", GRPC_STATUS_RESOURCE_EXHAUSTED, "grpc: request headers larger than 16384 bytes");
+    } else if (!header_check_complete(&call->headers)) {
+        refuse_malformed(call);
+    } else if (!call->is_post) {
+        refuse(call, "405", GRPC_STATUS_INTERNAL, "http2: the method must be POST");
+    } else if (!call->is_grpc) {
+        refuse(call, "415", GRPC_STATUS_INVALID_ARGUMENT, "invalid gRPC request content-type");
+    } else if (call->timeout_invalid) {
+        refuse(call, "400", GRPC_STATUS_INTERNAL, "malformed grpc-timeout");
+    } else if (call->encoding_unknown) {
+        refuse(call, "200", GRPC_STATUS_UNIMPLEMENTED, "grpc: no compression is supported");
+    } else if ((call->route = find_route(call)) == NULL) {
+        refuse_unknown(call);
+    } else if (call->timeout_ns == 0) {
+        refuse(call, "200", GRPC_STATUS_DEADLINE_EXCEEDED, "deadline exceeded");
+    } else {
+        if (call->timeout_ns != UINT64_MAX)
+            call->deadline_ms = now + call->timeout_ns / 1000000 + (call->timeout_ns % 1000000 != 0);
+        set_timeout(call);
+    }
+}
+
+static void on_headers_end(struct http2_stream *stream, bool end_stream)
+{
+    struct grpc_call *call = of(stream);
+
+    if (!call->headers_seen) {
+        call->headers_seen = true;
+        begin(call);
+    } else if (call->phase == CALL_RECEIVING && (!end_stream || !header_check_complete(&call->headers) ||
+                                                 header_check_too_large(&call->headers))) {
+        refuse_malformed(call); /* trailers end the stream (RFC 9113, section 8.1) */
+    }
+}
+
+static void on_data(struct http2_stream *stream, const uint8_t *bytes, size_t len)
+{
+    struct grpc_call *call = of(stream);
+    struct grpc_server *server = call->server;
+    cleanup_error struct error *err = NULL;
+    size_t cap = call->reader.cap;
+    int rc;
+
+    if (call->phase != CALL_RECEIVING)
+        return; /* refused already */
+    call->data_len += len;
+    rc = framing_reader_feed(&call->reader, bytes, len, &err);
+    server->buffered_bytes += call->reader.cap - cap;
+    if (rc < 0)
+        refuse_with(call, err);
+    else if (server->buffered_bytes > BUFFERED_BYTES_MAX)
+        refuse(call, "200", GRPC_STATUS_RESOURCE_EXHAUSTED, "too many requests are arriving at once");
+}
+
+static void on_ended(struct http2_stream *stream)
+{
+    struct grpc_call *call = of(stream);
+    cleanup_error struct error *err = NULL;
+
+    if (call->phase != CALL_RECEIVING)
+        return;
+    if (call->headers.has_content_length && call->headers.kind == HEADER_BLOCK_REQUEST &&
+        call->headers.content_length != call->data_len) {
+        refuse_malformed(call);
+    } else if (framing_reader_end(&call->reader, &err) < 0) {
+        refuse_with(call, err);
+    } else {
+        call->phase = CALL_READY;
+        set_timeout(call); /* no stall any more: only the deadline */
+        list_insert_before(&call->server->ready, &call->ready_link);
+    }
+}
+
+static void on_closed(struct http2_stream *stream, uint32_t code)
+{
+    struct grpc_call *call = of(stream);
+
+    (void)code;
+    call->answered = true;
+    timeout_clear(&call->timeout);
+    http2_stream_finish(stream);
+    if (call->phase == CALL_RUNNING)
+        cancel(call, GRPC_STATUS_CANCELLED);
+    else if (call->phase != CALL_ENDED)
+        end(call, GRPC_STATUS_CANCELLED);
+    release(call);
+}
+
+const struct http2_events server_call_events = {
+    .opened = on_opened,
+    .headers_begin = on_headers_begin,
+    .header = on_header,
+    .headers_end = on_headers_end,
+    .data = on_data,
+    .ended = on_ended,
+    .closed = on_closed,
+};
+
+/* --- running ---------------------------------------------------------------------------------------------------------- */
+
+static void run(struct grpc_call *call)
+{
+    struct grpc_server *server = call->server;
+    const struct grpc_method *method = call->route->method;
+    cleanup_error struct error *err = NULL;
+
+    if (server->n_running >= server->config.max_calls) {
+        refuse(call, "200", GRPC_STATUS_RESOURCE_EXHAUSTED, "too many calls are running");
+        return;
+    }
+    call->request = message_unpack(method->request, call->reader.data, call->reader.len, &err);
+    if (call->request == NULL) {
+        refuse_with(call, err);
+        return;
+    }
+    drop_bytes(call);
+    call->phase = CALL_RUNNING;
+    server->n_running++;
+    method->handler(call, call->request, call->route->service->arg);
+}
+
+void server_call_dispatch(struct grpc_server *server)
+{
+    while (!list_empty(&server->ready)) {
+        struct grpc_call *call = container_of(server->ready.next, struct grpc_call, ready_link);
+
+        list_remove(&call->ready_link);
+        run(call);
+    }
+}
+
+/* --- what handlers call --------------------------------------------------------------------------------------------- */
+
+static void reply(struct grpc_call *call, uint8_t *message, size_t len)
+{
+    static const struct http2_header headers[] = {{":status", "200"}, {"content-type", "application/grpc"}};
+
+    call->answered = true;
+    http2_stream_respond(&call->stream, headers, sizeof(headers) / sizeof(headers[0]), message, len);
+    set_timeout(call);
+    grpc_connection_flush(grpc_connection_of(call->stream.session));
+}
+
+void grpc_call_reply(struct grpc_call *call, const ProtobufCMessage *response)
+{
+    cleanup_error struct error *err = NULL;
+    uint8_t *message;
+    size_t len;
+
+    assert(call->phase == CALL_RUNNING);
+    if (call->answered) { /* nobody can receive it */
+        end(call, GRPC_STATUS_OK);
+        release(call);
+        return;
+    }
+    message = message_pack_framed(response, &len, &err);
+    if (message == NULL) {
+        refuse_with(call, err);
+        return;
+    }
+    end(call, GRPC_STATUS_OK);
+    reply(call, message, len);
+}
+
+void grpc_call_fail(struct grpc_call *call, const struct error *error)
+{
+    enum grpc_status status = error_code(error) == GRPC_STATUS_OK ? GRPC_STATUS_INTERNAL : error_code(error);
+
+    assert(call->phase == CALL_RUNNING);
+    if (call->answered) {
+        end(call, status);
+        release(call);
+        return;
+    }
+    refuse(call, "200", status, error_message(error));
+}
+
+void grpc_call_on_cancel(struct grpc_call *call, void (*cancelled)(struct grpc_call *call, void *arg), void *arg)
+{
+    call->cancelled = cancelled;
+    call->cancelled_arg = arg;
+    if (cancelled == NULL)
+        timeout_clear(&call->notice);
+    else if (call->cancel_reason != GRPC_STATUS_OK)
+        timeout_set(&call->server->io.timeouts, &call->notice, 0, on_notice);
+}
+
+enum grpc_status grpc_call_cancel_reason(const struct grpc_call *call)
+{
+    return call->cancel_reason;
+}
+
+uint64_t grpc_call_time_left_ms(const struct grpc_call *call)
+{
+    uint64_t now = timeouts_now(&call->server->io.timeouts);
+
+    if (call->deadline_ms == UINT64_MAX)
+        return UINT64_MAX;
+    return call->deadline_ms > now ? call->deadline_ms - now : 0;
+}
+
+const char *grpc_call_method(const struct grpc_call *call)
+{
+    return call->route->path;
+}

@@ -1,0 +1,51 @@
+/*
+ * timeouts.h - many timeouts on one libuv timer.
+ *
+ * A uv_timer_t per call would tie the life of every call to a close callback. A `struct timeout` is only a link: it can be
+ * cleared and its memory reused at once. A timeout of 0 ms is the way to run something "from the loop, not now".
+ *
+ * Kept as a list sorted by time; the usual timeouts are equal and long, so a new one goes to the end in one step.
+ */
+#ifndef COMMON_GRPC_TIMEOUTS_H
+#define COMMON_GRPC_TIMEOUTS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <uv.h>
+
+#include "common/grpc/list.h"
+
+struct timeouts {
+    uv_timer_t timer; /* `data` is free for the owner */
+    struct list pending;
+};
+
+struct timeout;
+typedef void timeout_callback(struct timeout *timeout);
+
+struct timeout {
+    struct list link;
+    uint64_t due_ms; /* on uv_now()'s clock */
+    timeout_callback *expired;
+};
+
+/* Starts using the loop: timeouts_close() must follow. */
+void timeouts_init(struct timeouts *timeouts, uv_loop_t *loop);
+
+/* Forgets all timeouts and closes the timer; its memory must stay until `closed` has run. */
+void timeouts_close(struct timeouts *timeouts, uv_close_cb closed);
+
+/* Milliseconds on the clock of the timeouts (uv_now()). */
+uint64_t timeouts_now(const struct timeouts *timeouts);
+
+void timeout_init(struct timeout *timeout);
+
+/* Arms (again): `expired` runs once, from the loop, after `delay_ms`; in the next turn at the earliest. */
+void timeout_set(struct timeouts *timeouts, struct timeout *timeout, uint64_t delay_ms, timeout_callback *expired);
+
+/* Disarms. Harmless when it is not armed. */
+void timeout_clear(struct timeout *timeout);
+
+bool timeout_armed(const struct timeout *timeout);
+
+#endif

@@ -1,0 +1,531 @@
+/*
+ * admin_server.c - the metrics and health listener: libmicrohttpd without threads, driven by the libuv loop.
+ *
+ * One libmicrohttpd daemon per listening address. Its epoll descriptor is itself pollable, so one uv_poll and
+ * one uv_timer drive it. A request whose handler has not replied yet is a suspended connection; libmicrohttpd
+ * does not look at it until it is resumed.
+ *
+ * libmicrohttpd only knows a limit for silence. A peer that drips a byte now and then could hold a connection
+ * for ever, so each connection also has a time by which its request must have been read; a sweep shuts the
+ * late ones down.
+ */
+#include "common/http/admin_server.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <microhttpd.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <string.h>
+#include <sys/queue.h>
+#include <sys/socket.h>
+
+#include "common/cleanup.h"
+
+enum {
+    HEADER_MAX_BYTES = 8 * 1024,
+    /* libmicrohttpd keeps request line, headers and its own answer header of a connection in one pool. */
+    CONNECTION_POOL_BYTES = HEADER_MAX_BYTES + 1024,
+    MAX_CONNECTIONS = 32, /* per address; Prometheus and the kubelet hold one or two */
+    REQUEST_TIMEOUT_S = 10,
+    REQUEST_TIMEOUT_MS = REQUEST_TIMEOUT_S * 1000,
+    LISTEN_BACKLOG = 16,
+    MAX_ROUTES = 16,
+    SWEEP_MS = 1000,
+};
+
+struct route {
+    char *path;
+    admin_handler *handler;
+    void *arg;
+};
+
+/* One TCP connection; libmicrohttpd keeps the pointer for us. */
+struct admin_connection {
+    LIST_ENTRY(admin_connection) link;
+    int fd;
+    uint64_t read_by_ms; /* loop time; 0 = a request is being answered */
+};
+
+struct admin_listener {
+    LIST_ENTRY(admin_listener) link;
+    struct admin_server *server;
+    struct MHD_Daemon *daemon;
+    LIST_HEAD(, admin_connection) connections;
+    uv_poll_t poll;
+    uv_timer_t timer; /* libmicrohttpd's own timeouts */
+    uv_timer_t sweep; /* late requests; runs only while there are connections */
+    unsigned open;    /* handles not yet closed */
+    bool running;     /* MHD_run() is on the stack */
+};
+
+struct admin_request {
+    LIST_ENTRY(admin_request) link; /* on the server's list */
+    struct admin_listener *listener;
+    struct MHD_Connection *connection; /* NULL once dropped */
+    bool started;                      /* the handler has been called */
+    bool replied;
+    bool suspended;
+    int status;
+    char *content_type;
+    void *body; /* malloc'ed; handed to libmicrohttpd */
+    size_t len;
+};
+
+struct admin_server {
+    uv_loop_t *loop;
+    struct log *log;
+    struct route routes[MAX_ROUTES];
+    size_t n_routes;
+    LIST_HEAD(, admin_listener) listeners;
+    LIST_HEAD(, admin_request) requests;
+    unsigned port;
+    bool destroyed;
+};
+
+static void drive(struct admin_listener *listener);
+
+static void server_free_if_unused(struct admin_server *server)
+{
+    if (!server->destroyed || !LIST_EMPTY(&server->listeners))
+        return;
+    for (size_t i = 0; i < server->n_routes; i++)
+        free(server->routes[i].path);
+    free(server);
+}
+
+struct admin_server *admin_server_create(uv_loop_t *loop, struct log *log, struct error **err)
+{
+    struct admin_server *server = calloc(1, sizeof(*server));
+    if (server == NULL) {
+        (void)error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory for the admin server");
+        return NULL;
+    }
+    server->loop = loop;
+    server->log = log;
+    LIST_INIT(&server->listeners);
+    LIST_INIT(&server->requests);
+    return server;
+}
+
+void admin_server_add_route(struct admin_server *server, const char *path, admin_handler *handler, void *arg)
+{
+    assert(LIST_EMPTY(&server->listeners) && server->n_routes < MAX_ROUTES);
+    char *copy = strdup(path);
+    if (copy == NULL)
+        abort(); /* a few bytes at start */
+    server->routes[server->n_routes++] = (struct route){.path = copy, .handler = handler, .arg = arg};
+}
+
+static void request_free(struct admin_request *request)
+{
+    free(request->content_type);
+    free(request->body);
+    free(request);
+}
+
+/* Answers */
+
+static enum MHD_Result queue(struct MHD_Connection *connection, int status, const char *content_type,
+                             void *body, size_t len, enum MHD_ResponseMemoryMode mode)
+{
+    struct MHD_Response *response = MHD_create_response_from_buffer(len, body, mode);
+    if (response == NULL)
+        return MHD_NO; /* closes the connection */
+    (void)MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, content_type);
+    if (status == MHD_HTTP_METHOD_NOT_ALLOWED)
+        (void)MHD_add_response_header(response, MHD_HTTP_HEADER_ALLOW, "GET, HEAD");
+    enum MHD_Result ret = MHD_queue_response(connection, (unsigned)status, response);
+    MHD_destroy_response(response);
+    return ret;
+}
+
+static enum MHD_Result queue_text(struct MHD_Connection *connection, int status, const char *text)
+{
+    char copy[64];
+    size_t len = strnlen(text, sizeof(copy));
+    memcpy(copy, text, len);
+    return queue(connection, status, "text/plain; charset=utf-8", copy, len, MHD_RESPMEM_MUST_COPY);
+}
+
+static enum MHD_Result queue_reply(struct admin_request *request, struct MHD_Connection *connection)
+{
+    static char nothing[] = "";
+    void *body = request->body;
+    request->body = NULL;
+    enum MHD_ResponseMemoryMode mode = body != NULL ? MHD_RESPMEM_MUST_FREE : MHD_RESPMEM_PERSISTENT;
+    return queue(connection, request->status,
+                 request->content_type != NULL ? request->content_type : "text/plain",
+                 body != NULL ? body : nothing, request->len, mode);
+}
+
+static const struct route *find_route(const struct admin_server *server, const char *path)
+{
+    for (size_t i = 0; i < server->n_routes; i++) {
+        if (strcmp(server->routes[i].path, path) == 0)
+            return &server->routes[i];
+    }
+    return NULL;
+}
+
+/* The connection's own record, or NULL. */
+static struct admin_connection *record_of(struct MHD_Connection *connection)
+{
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+    return info != NULL ? info->socket_context : NULL;
+}
+
+/* libmicrohttpd calls this when the header is read, again for each piece of a body and at its end, and after
+ * a resume. */
+static enum MHD_Result on_request(void *arg, struct MHD_Connection *connection, const char *url,
+                                  const char *method, const char *version, const char *upload,
+                                  size_t *upload_len, void **state)
+{
+    (void)version;
+    (void)upload;
+    struct admin_listener *listener = arg;
+    struct admin_server *server = listener->server;
+    struct admin_request *request = *state;
+    if (request == NULL) {
+        bool allowed = strcmp(method, MHD_HTTP_METHOD_GET) == 0 || strcmp(method, MHD_HTTP_METHOD_HEAD) == 0;
+        if (!allowed) /* answered before any body is read; the connection is closed then */
+            return queue_text(connection, MHD_HTTP_METHOD_NOT_ALLOWED, "only GET and HEAD\n");
+        request = calloc(1, sizeof(*request));
+        if (request == NULL)
+            return MHD_NO;
+        request->listener = listener;
+        request->connection = connection;
+        LIST_INSERT_HEAD(&server->requests, request, link);
+        *state = request;
+        return MHD_YES;
+    }
+    if (*upload_len > 0) { /* the body of a GET means nothing */
+        *upload_len = 0;
+        return MHD_YES;
+    }
+    if (request->replied)
+        return queue_reply(request, connection);
+    if (request->started)
+        return MHD_YES;
+
+    const struct route *route = find_route(server, url);
+    if (route == NULL)
+        return queue_text(connection, MHD_HTTP_NOT_FOUND, "not found\n");
+    struct admin_connection *record = record_of(connection);
+    if (record != NULL)
+        record->read_by_ms = 0;
+    request->started = true;
+    route->handler(request, route->arg);
+    if (request->replied)
+        return queue_reply(request, connection);
+    if (server->destroyed) /* by the handler: closed, and freed by the reply that is still to come */
+        return MHD_NO;
+    request->suspended = true;
+    MHD_suspend_connection(connection);
+    return MHD_YES;
+}
+
+/* libmicrohttpd is done with a request, answered or not. */
+static void on_completed(void *arg, struct MHD_Connection *connection, void **state,
+                         enum MHD_RequestTerminationCode code)
+{
+    (void)code;
+    struct admin_listener *listener = arg;
+    struct admin_request *request = *state;
+    struct admin_connection *record = record_of(connection);
+    if (record != NULL) /* the next request of a kept connection gets its own time */
+        record->read_by_ms = uv_now(listener->server->loop) + REQUEST_TIMEOUT_MS;
+    *state = NULL;
+    if (request == NULL)
+        return;
+    LIST_REMOVE(request, link);
+    request->connection = NULL;
+    if (!request->started || request->replied)
+        request_free(request); /* else the handler still holds it and frees it by replying */
+}
+
+static void on_sweep(uv_timer_t *timer)
+{
+    struct admin_listener *listener = timer->data;
+    uint64_t now = uv_now(listener->server->loop);
+    struct admin_connection *connection = NULL;
+    LIST_FOREACH(connection, &listener->connections, link)
+    {
+        if (connection->read_by_ms != 0 && now >= connection->read_by_ms)
+            (void)shutdown(connection->fd, SHUT_RDWR); /* libmicrohttpd sees the end and cleans up */
+    }
+    if (LIST_EMPTY(&listener->connections))
+        (void)uv_timer_stop(&listener->sweep);
+}
+
+static void on_connection(void *arg, struct MHD_Connection *mhd, void **state,
+                          enum MHD_ConnectionNotificationCode code)
+{
+    struct admin_listener *listener = arg;
+    struct admin_connection *connection = *state;
+    if (code == MHD_CONNECTION_NOTIFY_CLOSED) {
+        *state = NULL;
+        if (connection != NULL)
+            LIST_REMOVE(connection, link);
+        free(connection);
+        return;
+    }
+    const union MHD_ConnectionInfo *info = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CONNECTION_FD);
+    connection = calloc(1, sizeof(*connection));
+    if (connection == NULL || info == NULL) {
+        free(connection);
+        return; /* served without the extra limit */
+    }
+    connection->fd = info->connect_fd;
+    connection->read_by_ms = uv_now(listener->server->loop) + REQUEST_TIMEOUT_MS;
+    *state = connection;
+    if (LIST_EMPTY(&listener->connections))
+        (void)uv_timer_start(&listener->sweep, on_sweep, SWEEP_MS, SWEEP_MS);
+    LIST_INSERT_HEAD(&listener->connections, connection, link);
+}
+
+/* Driving libmicrohttpd */
+
+static void on_timer(uv_timer_t *timer)
+{
+    drive(timer->data);
+}
+
+static void arm(struct admin_listener *listener)
+{
+    MHD_UNSIGNED_LONG_LONG ms = 0;
+    if (MHD_get_timeout(listener->daemon, &ms) == MHD_YES)
+        (void)uv_timer_start(&listener->timer, on_timer, ms, 0);
+    else
+        (void)uv_timer_stop(&listener->timer);
+}
+
+static void drive(struct admin_listener *listener)
+{
+    listener->running = true;
+    (void)MHD_run(listener->daemon);
+    listener->running = false;
+    if (listener->server->destroyed) /* by a handler */
+        return;
+    arm(listener);
+}
+
+static void on_poll(uv_poll_t *poll, int status, int events)
+{
+    (void)status;
+    (void)events;
+    drive(poll->data);
+}
+
+static void on_listener_closed(uv_handle_t *handle)
+{
+    struct admin_listener *listener = handle->data;
+    if (--listener->open > 0)
+        return;
+    struct admin_server *server = listener->server;
+    MHD_stop_daemon(listener->daemon); /* closes the sockets and completes what is left */
+    LIST_REMOVE(listener, link);
+    free(listener);
+    server_free_if_unused(server);
+}
+
+void admin_request_reply(struct admin_request *request, int status, const char *content_type,
+                         const void *body, size_t len)
+{
+    assert(!request->replied);
+    if (request->connection == NULL) { /* dropped: the peer or the server is gone */
+        request_free(request);
+        return;
+    }
+    request->replied = true;
+    request->status = status;
+    request->content_type = strdup(content_type);
+    request->body = len > 0 ? malloc(len) : NULL;
+    if (request->body != NULL) {
+        memcpy(request->body, body, len);
+        request->len = len;
+    } else if (len > 0) {
+        request->status = MHD_HTTP_SERVICE_UNAVAILABLE;
+    }
+    if (!request->suspended)
+        return; /* called from inside the handler: on_request() goes on */
+    request->suspended = false;
+    MHD_resume_connection(request->connection);
+    if (!request->listener->running)
+        (void)uv_timer_start(&request->listener->timer, on_timer, 0, 0);
+}
+
+/* Listening */
+
+/* Splits "host:port", "[v6]:port" or ":port" in place. */
+static int split_address(char *address, char **ret_host, char **ret_port)
+{
+    char *colon = strrchr(address, ':');
+    if (colon == NULL || colon[1] == '\0' || strspn(colon + 1, "0123456789") != strlen(colon + 1) ||
+        strlen(colon + 1) > 5 || strtoul(colon + 1, NULL, 10) > 65535)
+        return -1;
+    *colon = '\0';
+    *ret_port = colon + 1;
+    size_t len = strlen(address);
+    if (len >= 2 && address[0] == '[' && address[len - 1] == ']') {
+        address[len - 1] = '\0';
+        address++;
+    } else if (strchr(address, ':') != NULL) {
+        return -1; /* IPv6 without brackets is ambiguous */
+    }
+    *ret_host = address;
+    return 0;
+}
+
+static int bind_one(const struct addrinfo *ai, bool dual_stack)
+{
+    cleanup_close int fd = socket(ai->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0)
+        return -1;
+    int on = 1;
+    int off = 0;
+    (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on,
+                     sizeof(on)); /* a restart must not wait for TIME_WAIT */
+    if (ai->ai_family == AF_INET6)
+        (void)setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, dual_stack ? &off : &on, sizeof(on));
+    if (bind(fd, ai->ai_addr, ai->ai_addrlen) != 0 || listen(fd, LISTEN_BACKLOG) != 0) {
+        int errnum = errno;
+        (void)close(steal_fd(&fd));
+        errno = errnum;
+        return -1;
+    }
+    return steal_fd(&fd);
+}
+
+/* "" listens on all interfaces: one IPv6 socket that takes IPv4 too, or IPv4 alone where the kernel has no
+ * IPv6. Host names other than "localhost" are not looked up: start-up must not wait for DNS. */
+static int bind_address(const char *host, const char *port, const char *shown, struct error **err)
+{
+    bool all = *host == '\0';
+    if (strcmp(host, "localhost") == 0)
+        host = "127.0.0.1";
+    const char *candidates[] = {all ? "::" : host, all ? "0.0.0.0" : NULL};
+    int errnum = 0;
+    for (size_t i = 0; i < ARRAY_SIZE(candidates) && candidates[i] != NULL; i++) {
+        const struct addrinfo hints = {.ai_socktype = SOCK_STREAM,
+                                       .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV};
+        struct addrinfo *list = NULL;
+        if (getaddrinfo(candidates[i], port, &hints, &list) != 0)
+            return error_set(err, GRPC_STATUS_INVALID_ARGUMENT,
+                             "listen address '%s' is not an IP address and port", shown);
+        int fd = bind_one(list, all);
+        errnum = errno;
+        freeaddrinfo(list);
+        if (fd >= 0)
+            return fd;
+        if (errnum == EADDRINUSE)
+            break; /* the IPv4 half being free would only hide the conflict */
+    }
+    return error_set_errno(err, GRPC_STATUS_UNAVAILABLE, errnum, "listen on '%s'", shown);
+}
+
+static unsigned port_of(int fd)
+{
+    struct sockaddr_storage address = {0};
+    socklen_t len = sizeof(address);
+    if (getsockname(fd, (struct sockaddr *)&address, &len) != 0)
+        return 0;
+    return ntohs(address.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&address)->sin6_port
+                                               : ((struct sockaddr_in *)&address)->sin_port);
+}
+
+static int start_daemon(struct admin_listener *listener, int fd, struct error **err)
+{
+    listener->daemon = MHD_start_daemon(
+        MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, on_request, listener,
+        MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_CONNECTION_LIMIT, (unsigned)MAX_CONNECTIONS,
+        MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)REQUEST_TIMEOUT_S, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+        (size_t)CONNECTION_POOL_BYTES, MHD_OPTION_NOTIFY_COMPLETED, on_completed, listener,
+        MHD_OPTION_NOTIFY_CONNECTION, on_connection, listener, MHD_OPTION_END);
+    if (listener->daemon == NULL)
+        return error_set(err, GRPC_STATUS_INTERNAL, "start the admin server");
+    return 0;
+}
+
+static int watch_daemon(struct admin_listener *listener, struct error **err)
+{
+    const union MHD_DaemonInfo *info = MHD_get_daemon_info(listener->daemon, MHD_DAEMON_INFO_EPOLL_FD);
+    int status =
+        info != NULL ? uv_poll_init(listener->server->loop, &listener->poll, info->epoll_fd) : UV_EINVAL;
+    if (status != 0)
+        return error_set(err, GRPC_STATUS_INTERNAL, "watch the admin server: %s", uv_strerror(status));
+    (void)uv_timer_init(listener->server->loop, &listener->timer); /* documented to succeed always */
+    (void)uv_timer_init(listener->server->loop, &listener->sweep);
+    listener->poll.data = listener->timer.data = listener->sweep.data = listener;
+    listener->open = 3;
+    LIST_INSERT_HEAD(&listener->server->listeners, listener, link);
+    (void)uv_poll_start(&listener->poll, UV_READABLE, on_poll);
+    arm(listener);
+    return 0;
+}
+
+int admin_server_listen(struct admin_server *server, const char *address, struct error **err)
+{
+    char *host = NULL;
+    char *port = NULL;
+    cleanup_free char *copy = strdup(address);
+    if (copy == NULL)
+        return error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory for the admin server");
+    if (split_address(copy, &host, &port) < 0)
+        return error_set(err, GRPC_STATUS_INVALID_ARGUMENT, "listen address '%s' is not host:port", address);
+    cleanup_close int fd = bind_address(host, port, address, err);
+    if (fd < 0)
+        return -1;
+
+    struct admin_listener *listener = calloc(1, sizeof(*listener));
+    if (listener == NULL)
+        return error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory for the admin server");
+    listener->server = server;
+    LIST_INIT(&listener->connections);
+    unsigned bound = port_of(fd);
+    if (start_daemon(listener, fd, err) < 0) {
+        free(listener);
+        return -1;
+    }
+    (void)steal_fd(&fd); /* the daemon closes it */
+    if (watch_daemon(listener, err) < 0) {
+        MHD_stop_daemon(listener->daemon);
+        free(listener);
+        return -1;
+    }
+    if (server->port == 0)
+        server->port = bound;
+    return 0;
+}
+
+unsigned admin_server_port(const struct admin_server *server)
+{
+    return server->port;
+}
+
+void admin_server_destroy(struct admin_server *server)
+{
+    if (server == NULL)
+        return;
+    assert(!server->destroyed);
+    server->destroyed = true;
+    /* libmicrohttpd must not be stopped with suspended connections. Resumed ones are closed by the stop. */
+    struct admin_request *request = NULL;
+    LIST_FOREACH(request, &server->requests, link)
+    {
+        if (request->suspended)
+            MHD_resume_connection(request->connection);
+        request->suspended = false;
+    }
+    struct admin_listener *listener = NULL;
+    LIST_FOREACH(listener, &server->listeners, link)
+    {
+        (void)uv_poll_stop(&listener->poll);
+        uv_close((uv_handle_t *)&listener->poll, on_listener_closed);
+        uv_close((uv_handle_t *)&listener->timer, on_listener_closed);
+        uv_close((uv_handle_t *)&listener->sweep, on_listener_closed);
+    }
+    server_free_if_unused(server);
+}

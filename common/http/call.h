@@ -1,0 +1,126 @@
+/*
+ * call.h - what the files of the HTTP client share about one call. Private to the http room.
+ *
+ * Life of a call:
+ *
+ *   start -> LOOKUP --addresses--> READY --> TRANSFER --curl is done--> FINISHED --callback--> ENDED
+ *              |                     |          |
+ *              +---------------------+----------+--cancel, deadline, failure--> (callback if it is due) -->
+ * ENDED
+ *
+ * READY lasts only while one of curl's own callbacks is on the stack (nothing may be added then). ENDED means
+ * everything is released but the timer, whose close callback frees the struct.
+ */
+#ifndef COMMON_HTTP_CALL_H
+#define COMMON_HTTP_CALL_H
+
+#include <curl/curl.h>
+#include <sys/queue.h>
+
+#include "common/http/client.h"
+#include "common/http/curl_loop.h"
+#include "common/http/headers.h"
+#include "common/http/proxy.h"
+#include "common/http/resolver.h"
+
+struct origin_book;
+
+enum call_state { CALL_LOOKUP, CALL_READY, CALL_TRANSFER, CALL_FINISHED, CALL_ENDED };
+
+/* Why we ourselves stopped a transfer from inside a curl callback. */
+enum call_stop { CALL_STOP_NONE, CALL_STOP_TOO_LARGE, CALL_STOP_HEADERS, CALL_STOP_CANCELLED };
+
+/* The parts of the URL that matter here, and the peer the socket goes to. */
+struct call_target {
+    char *host; /* without brackets */
+    unsigned port;
+    bool tls;
+    char *peer_host; /* the host to connect to: the target, connect_to or the proxy */
+    unsigned peer_port;
+    bool peer_is_address; /* nothing to look up */
+    bool proxied;
+};
+
+TAILQ_HEAD(call_list, http_call);
+
+struct http_call {
+    TAILQ_ENTRY(http_call) link;
+    struct http_client *client;
+    struct call_list *list; /* the client's list it is on */
+    enum call_state state;
+    enum call_stop stop;
+
+    struct call_target target;
+    struct resolver_wait *lookup;
+    CURL *easy;
+    struct curl_slist *header_lines;
+    struct curl_slist *resolve;
+    struct curl_slist *connect_to;
+    uint8_t *body; /* wiped memory */
+    char curl_text[CURL_ERROR_SIZE];
+
+    uv_timer_t timer;       /* the next of: lookup too slow, deadline, stall */
+    uint64_t start_ns;      /* uv_hrtime() */
+    uint64_t start_ms;      /* loop time */
+    uint64_t timeout_ms;    /* as requested */
+    uint64_t deadline_ms;   /* loop time; UINT64_MAX = none */
+    uint64_t connect_ms;    /* time for lookup and connecting */
+    uint64_t stall_ms;      /* 0 = none */
+    uint64_t last_bytes_ms; /* loop time */
+
+    struct http_response response;
+    CURLcode result;
+    bool http1_only;
+
+    http_callback *callback;
+    void (*on_data)(const void *bytes, size_t len, void *arg);
+    void *arg;
+};
+
+struct http_client {
+    uv_loop_t *loop;
+    struct log *log;
+    struct curl_loop *curl;
+    struct resolver *resolver;
+    struct proxy_settings proxies;
+    CURLSH *share; /* TLS sessions survive connections, and multi handles, so that new connections resume */
+    char *user_agent;
+    char *ca_file; /* NULL = none found */
+    char *ca_dir;
+    uint64_t connect_ms;
+    struct origin_book *origins;
+    struct call_list active;   /* LOOKUP, READY, TRANSFER */
+    struct call_list finished; /* FINISHED: callbacks due */
+    struct call_list ended;    /* cancelled inside curl, or waiting for their timer to close */
+    bool destroyed;
+    bool torn_down; /* curl and the resolver are gone */
+};
+
+/* call_setup.c: fills call->target, call->easy and what belongs to it. INVALID_ARGUMENT for bad URLs and
+ * headers. */
+int http_call_setup(struct http_call *call, const struct http_request *request, struct error **err);
+/* Gives curl the addresses of the peer. -1 only on lack of memory. */
+int http_call_set_addresses(struct http_call *call, const char *addresses, struct error **err);
+/* Sets the time left for connecting and whether to wait for a connection that is just being made. */
+void http_call_set_connecting(struct http_call *call, uint64_t connect_ms, bool wait_for_multiplex);
+/* Frees curl's side and the request data; the response stays. */
+void http_call_release(struct http_call *call);
+
+/* failure.c: the story of a failed transfer, in *err; returns the hop. */
+enum http_hop http_call_failure(const struct http_call *call, struct error **err);
+/* The deadline or the stall limit has passed. */
+enum http_hop http_call_timed_out(const struct http_call *call, bool stalled, struct error **err);
+
+/* client.c: curl's callbacks (installed by call_setup.c). */
+size_t http_call_on_header(char *line, size_t size, size_t count, void *arg);
+size_t http_call_on_body(char *bytes, size_t size, size_t count, void *arg);
+
+/* origins.c: which HTTP version an origin was seen to speak. Bounded; the oldest is forgotten. */
+
+struct origin_book *origin_book_create(void);
+void origin_book_destroy(struct origin_book *book);
+void origin_book_learn(struct origin_book *book, const char *host, unsigned port, bool multiplexes);
+/* 1 = multiplexes (HTTP/2), 0 = does not, -1 = not known. */
+int origin_book_lookup(const struct origin_book *book, const char *host, unsigned port);
+
+#endif

@@ -1,0 +1,240 @@
+/*
+ * curl_loop.c - libcurl's sockets and timer on libuv.
+ */
+#include "common/http/curl_loop.h"
+
+#include <assert.h>
+
+struct curl_loop {
+    uv_loop_t *loop;
+    struct curl_loop_config config;
+    CURLM *multi;     /* NULL while idle */
+    uv_timer_t timer; /* curl's own timeouts */
+    uv_timer_t idle;  /* drops the multi handle; does not keep the loop alive */
+    unsigned n_easy;  /* handles added */
+    unsigned open;    /* uv handles not yet closed: two timers and the sockets; freed at 0 */
+    bool inside;
+    bool destroyed;
+};
+
+/* One per socket that curl wants watched. */
+struct socket_watch {
+    uv_poll_t poll;
+    curl_socket_t fd;
+    struct curl_loop *cl;
+};
+
+static void unref(struct curl_loop *cl)
+{
+    if (--cl->open == 0)
+        free(cl);
+}
+
+static void on_watch_closed(uv_handle_t *handle)
+{
+    struct socket_watch *watch = handle->data;
+    unref(watch->cl);
+    free(watch);
+}
+
+static void on_timer_closed(uv_handle_t *handle)
+{
+    unref(handle->data);
+}
+
+/* Lets curl work on a socket (or on its timeouts), then tells the owner. */
+static void run(struct curl_loop *cl, curl_socket_t fd, int events)
+{
+    if (cl->multi == NULL)
+        return;
+    int running = 0;
+    cl->inside = true;
+    (void)curl_multi_socket_action(cl->multi, fd, events,
+                                   &running); /* failures show up as results of transfers */
+    cl->inside = false;
+    cl->config.after(cl->config.arg);
+}
+
+static void on_poll(uv_poll_t *poll, int status, int events)
+{
+    const struct socket_watch *watch = poll->data;
+    int flags = 0;
+    if (status <
+        0) /* libuv keeps the reason to itself; the read or write that curl tries then will tell it */
+        flags = CURL_CSELECT_ERR | CURL_CSELECT_IN | CURL_CSELECT_OUT;
+    if (events & UV_READABLE)
+        flags |= CURL_CSELECT_IN;
+    if (events & UV_WRITABLE)
+        flags |= CURL_CSELECT_OUT;
+    run(watch->cl, watch->fd, flags);
+}
+
+static struct socket_watch *watch_create(struct curl_loop *cl, curl_socket_t fd)
+{
+    struct socket_watch *watch = calloc(1, sizeof(*watch));
+    if (watch == NULL)
+        return NULL;
+    watch->fd = fd;
+    watch->cl = cl;
+    if (uv_poll_init_socket(cl->loop, &watch->poll, fd) != 0) {
+        free(watch);
+        return NULL;
+    }
+    watch->poll.data = watch;
+    cl->open++;
+    (void)curl_multi_assign(cl->multi, fd, watch);
+    return watch;
+}
+
+/* curl wants a socket watched, or no longer. It closes the socket right after CURL_POLL_REMOVE, and the
+ * number may come back at once as another socket: the watch is closed here and now and never used again. */
+static int on_socket(CURL *easy, curl_socket_t fd, int action, void *arg, void *socket_arg)
+{
+    (void)easy;
+    struct curl_loop *cl = arg;
+    struct socket_watch *watch = socket_arg;
+
+    if (action == CURL_POLL_REMOVE) {
+        if (watch != NULL) {
+            (void)uv_poll_stop(&watch->poll);
+            uv_close((uv_handle_t *)&watch->poll, on_watch_closed);
+            (void)curl_multi_assign(cl->multi, fd, NULL);
+        }
+        return 0;
+    }
+    if (watch == NULL)
+        watch = watch_create(cl, fd);
+    if (watch == NULL)
+        return -1;
+    int events = (action & CURL_POLL_IN ? UV_READABLE : 0) | (action & CURL_POLL_OUT ? UV_WRITABLE : 0);
+    return uv_poll_start(&watch->poll, events, on_poll) == 0 ? 0 : -1;
+}
+
+static void on_timer(uv_timer_t *timer)
+{
+    run(timer->data, CURL_SOCKET_TIMEOUT, 0);
+}
+
+static int on_timeout_change(CURLM *multi, long timeout_ms, void *arg)
+{
+    (void)multi;
+    struct curl_loop *cl = arg;
+    if (cl->destroyed)
+        return 0;
+    if (timeout_ms < 0) {
+        (void)uv_timer_stop(&cl->timer);
+        return 0;
+    }
+    uv_update_time(cl->loop); /* curl counts from now, the loop from the start of its turn */
+    return uv_timer_start(&cl->timer, on_timer, (uint64_t)timeout_ms, 0) == 0 ? 0 : -1;
+}
+
+static void drop_multi(struct curl_loop *cl)
+{
+    CURLM *multi = cl->multi;
+    if (multi == NULL)
+        return;
+    (void)curl_multi_cleanup(multi); /* still calls on_socket() for what it closes */
+    cl->multi = NULL;
+    if (!cl->destroyed)
+        (void)uv_timer_stop(&cl->timer);
+}
+
+static void on_idle(uv_timer_t *timer)
+{
+    struct curl_loop *cl = timer->data;
+    if (cl->n_easy == 0)
+        drop_multi(cl);
+}
+
+static int make_multi(struct curl_loop *cl, struct error **err)
+{
+    CURLM *multi = curl_multi_init();
+    if (multi == NULL)
+        return error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory for HTTP connections");
+    bool ok = true;
+    ok = ok && curl_multi_setopt(multi, CURLMOPT_SOCKETFUNCTION, on_socket) == CURLM_OK;
+    ok = ok && curl_multi_setopt(multi, CURLMOPT_SOCKETDATA, cl) == CURLM_OK;
+    ok = ok && curl_multi_setopt(multi, CURLMOPT_TIMERFUNCTION, on_timeout_change) == CURLM_OK;
+    ok = ok && curl_multi_setopt(multi, CURLMOPT_TIMERDATA, cl) == CURLM_OK;
+    ok = ok && curl_multi_setopt(multi, CURLMOPT_PIPELINING, (long)CURLPIPE_MULTIPLEX) == CURLM_OK;
+    ok = ok && curl_multi_setopt(multi, CURLMOPT_MAX_HOST_CONNECTIONS,
+                                 (long)cl->config.max_connections_per_host) == CURLM_OK;
+    ok = ok && curl_multi_setopt(multi, CURLMOPT_MAXCONNECTS, (long)cl->config.max_connections) == CURLM_OK;
+    if (!ok) {
+        (void)curl_multi_cleanup(multi);
+        return error_set(err, GRPC_STATUS_INTERNAL, "this libcurl lacks a multi-socket option");
+    }
+    cl->multi = multi;
+    return 0;
+}
+
+struct curl_loop *curl_loop_create(uv_loop_t *loop, const struct curl_loop_config *config, struct error **err)
+{
+    struct curl_loop *cl = calloc(1, sizeof(*cl));
+    if (cl == NULL) {
+        (void)error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory for the HTTP client");
+        return NULL;
+    }
+    cl->loop = loop;
+    cl->config = *config;
+    if (cl->config.idle_ms == 0)
+        cl->config.idle_ms = CURL_LOOP_IDLE_MS;
+    (void)uv_timer_init(loop, &cl->timer); /* documented to succeed always */
+    (void)uv_timer_init(loop, &cl->idle);
+    uv_unref((uv_handle_t *)&cl->idle);
+    cl->timer.data = cl;
+    cl->idle.data = cl;
+    cl->open = 2;
+    return cl;
+}
+
+int curl_loop_add(struct curl_loop *cl, CURL *easy, struct error **err)
+{
+    assert(!cl->inside && !cl->destroyed);
+    if (cl->multi == NULL && make_multi(cl, err) < 0)
+        return -1;
+    CURLMcode code = curl_multi_add_handle(cl->multi, easy);
+    if (code != CURLM_OK)
+        return error_set(err, GRPC_STATUS_INTERNAL, "start a transfer: %s", curl_multi_strerror(code));
+    if (cl->n_easy++ == 0)
+        (void)uv_timer_stop(&cl->idle);
+    return 0;
+}
+
+void curl_loop_remove(struct curl_loop *cl, CURL *easy)
+{
+    assert(!cl->inside && cl->n_easy > 0);
+    (void)curl_multi_remove_handle(cl->multi, easy);
+    if (--cl->n_easy == 0 && !cl->destroyed)
+        (void)uv_timer_start(&cl->idle, on_idle, cl->config.idle_ms, 0);
+}
+
+CURL *curl_loop_next_done(struct curl_loop *cl, CURLcode *ret_result)
+{
+    int left = 0;
+    const CURLMsg *message = NULL;
+    while (cl->multi != NULL && (message = curl_multi_info_read(cl->multi, &left)) != NULL) {
+        if (message->msg == CURLMSG_DONE) {
+            *ret_result = message->data.result;
+            return message->easy_handle;
+        }
+    }
+    return NULL;
+}
+
+bool curl_loop_inside(const struct curl_loop *cl)
+{
+    return cl->inside;
+}
+
+void curl_loop_destroy(struct curl_loop *cl)
+{
+    if (cl == NULL)
+        return;
+    assert(!cl->inside && !cl->destroyed && cl->n_easy == 0);
+    cl->destroyed = true;
+    drop_multi(cl);
+    uv_close((uv_handle_t *)&cl->timer, on_timer_closed);
+    uv_close((uv_handle_t *)&cl->idle, on_timer_closed);
+}

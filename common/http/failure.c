@@ -1,0 +1,221 @@
+/*
+ * failure.c - says in words at which hop a call failed.
+ *
+ * Only names, ports, limits and the texts of the system and of the TLS library are shown; never paths,
+ * queries or headers.
+ */
+#include <inttypes.h>
+#include <string.h>
+
+#include "common/http/call.h"
+
+/* How far a transfer came. curl's times are 0 for what has not happened. */
+enum stage { STAGE_CONNECT, STAGE_PROXY, STAGE_TLS, STAGE_ANSWER };
+
+static bool passed(const struct http_call *call, CURLINFO what)
+{
+    curl_off_t us = 0;
+    return curl_easy_getinfo(call->easy, what, &us) == CURLE_OK && us > 0;
+}
+
+/* The connect time is only set once the handshakes are through (curl 7.88); a local port means that TCP is
+ * connected. */
+static bool tcp_is_connected(const struct http_call *call)
+{
+    long port = 0;
+    return passed(call, CURLINFO_CONNECT_TIME_T) ||
+           (curl_easy_getinfo(call->easy, CURLINFO_LOCAL_PORT, &port) == CURLE_OK && port > 0);
+}
+
+static enum stage stage_of(const struct http_call *call)
+{
+    if (call->response.status != 0 || passed(call, CURLINFO_PRETRANSFER_TIME_T))
+        return STAGE_ANSWER;
+    if (!tcp_is_connected(call))
+        return STAGE_CONNECT;
+    if (call->target.proxied && call->target.tls) {
+        long code = 0;
+        (void)curl_easy_getinfo(call->easy, CURLINFO_HTTP_CONNECTCODE, &code);
+        if (code == 0)
+            return STAGE_PROXY;
+    }
+    return call->target.tls ? STAGE_TLS : STAGE_ANSWER;
+}
+
+/* "proxy host:port" or "host:port": the end of the TCP connection. */
+static const char *peer_word(const struct http_call *call)
+{
+    return call->target.proxied ? "proxy " : "";
+}
+
+static const char *curl_text(const struct http_call *call)
+{
+    return call->curl_text[0] != '\0' ? call->curl_text : curl_easy_strerror(call->result);
+}
+
+static enum http_hop connect_failed(const struct http_call *call, struct error **err)
+{
+    const struct call_target *t = &call->target;
+    long os_error = 0;
+    (void)curl_easy_getinfo(call->easy, CURLINFO_OS_ERRNO, &os_error);
+    if (os_error != 0)
+        (void)error_set_errno(err, GRPC_STATUS_UNAVAILABLE, (int)os_error, "connect to %s%s:%u",
+                              peer_word(call), t->peer_host, t->peer_port);
+    else
+        (void)error_set(err, GRPC_STATUS_UNAVAILABLE, "connect to %s%s:%u failed", peer_word(call),
+                        t->peer_host, t->peer_port);
+    return t->proxied ? HTTP_HOP_PROXY : HTTP_HOP_CONNECT;
+}
+
+/* CURLOPT_CONNECTTIMEOUT_MS passed: the call itself may still have time, so this is not the caller's
+ * deadline. */
+static enum http_hop connect_timed_out(const struct http_call *call, struct error **err)
+{
+    const struct call_target *t = &call->target;
+    switch (stage_of(call)) {
+    case STAGE_TLS:
+        (void)error_set(err, GRPC_STATUS_UNAVAILABLE,
+                        "TLS handshake with %s: not finished within %" PRIu64 " ms", t->host,
+                        call->connect_ms);
+        return HTTP_HOP_TLS;
+    case STAGE_PROXY:
+        (void)error_set(err, GRPC_STATUS_UNAVAILABLE, "proxy %s:%u: no tunnel to %s:%u within %" PRIu64 " ms",
+                        t->peer_host, t->peer_port, t->host, t->port, call->connect_ms);
+        return HTTP_HOP_PROXY;
+    case STAGE_CONNECT:
+    case STAGE_ANSWER:
+        break;
+    }
+    (void)error_set(err, GRPC_STATUS_UNAVAILABLE, "connect to %s%s:%u: no connection within %" PRIu64 " ms",
+                    peer_word(call), t->peer_host, t->peer_port, call->connect_ms);
+    return t->proxied ? HTTP_HOP_PROXY : HTTP_HOP_CONNECT;
+}
+
+static enum http_hop tls_failed(const struct http_call *call, struct error **err)
+{
+    const struct call_target *t = &call->target;
+    bool with_proxy = t->proxied && stage_of(call) == STAGE_PROXY;
+    (void)error_set(err, GRPC_STATUS_UNAVAILABLE, "TLS handshake with %s%s: %s", with_proxy ? "proxy " : "",
+                    with_proxy ? t->peer_host : t->host, curl_text(call));
+    return HTTP_HOP_TLS;
+}
+
+static enum http_hop proxy_failed(const struct http_call *call, struct error **err)
+{
+    const struct call_target *t = &call->target;
+    long code = 0;
+    (void)curl_easy_getinfo(call->easy, CURLINFO_HTTP_CONNECTCODE, &code);
+    if (code != 0)
+        (void)error_set(err, GRPC_STATUS_UNAVAILABLE,
+                        "proxy %s:%u refused a tunnel to %s:%u: HTTP status %ld", t->peer_host, t->peer_port,
+                        t->host, t->port, code);
+    else
+        (void)error_set(err, GRPC_STATUS_UNAVAILABLE, "proxy %s:%u: %s", t->peer_host, t->peer_port,
+                        curl_text(call));
+    return HTTP_HOP_PROXY;
+}
+
+/* Something broke while bytes were exchanged: before or after the proxy's tunnel stood, or in the answer. */
+static enum http_hop exchange_failed(const struct http_call *call, struct error **err)
+{
+    const struct call_target *t = &call->target;
+    if (t->proxied && t->tls && stage_of(call) == STAGE_PROXY)
+        return proxy_failed(call, err);
+    long code = 0;
+    (void)curl_easy_getinfo(call->easy, CURLINFO_HTTP_CONNECTCODE, &code);
+    if (t->proxied && code >= 300)
+        return proxy_failed(call, err);
+    if (stage_of(call) == STAGE_TLS)
+        return tls_failed(call, err);
+    if (call->result == CURLE_SEND_ERROR) {
+        (void)error_set(err, GRPC_STATUS_UNAVAILABLE, "send to %s: the connection was lost", t->host);
+        return HTTP_HOP_SEND;
+    }
+    if (call->response.status != 0)
+        (void)error_set(err, GRPC_STATUS_UNAVAILABLE, "answer of %s broke off: %s", t->host,
+                        curl_easy_strerror(call->result));
+    else
+        (void)error_set(err, GRPC_STATUS_UNAVAILABLE, "no answer from %s: %s", t->host,
+                        curl_easy_strerror(call->result));
+    return HTTP_HOP_RECEIVE;
+}
+
+enum http_hop http_call_failure(const struct http_call *call, struct error **err)
+{
+    const struct call_target *t = &call->target;
+    if (call->stop == CALL_STOP_TOO_LARGE) {
+        (void)error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "answer of %s is larger than %zu bytes", t->host,
+                        call->response.body.ceiling);
+        return HTTP_HOP_RECEIVE;
+    }
+    if (call->stop == CALL_STOP_HEADERS) {
+        (void)error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "answer of %s has too large a header", t->host);
+        return HTTP_HOP_RECEIVE;
+    }
+    switch (call->result) {
+    case CURLE_URL_MALFORMAT:
+    case CURLE_UNSUPPORTED_PROTOCOL:
+        if (call->response.status == 0 && !passed(call, CURLINFO_CONNECT_TIME_T)) {
+            (void)error_set(err, GRPC_STATUS_INVALID_ARGUMENT, "malformed URL");
+            return HTTP_HOP_NONE;
+        }
+        return exchange_failed(call, err); /* an answer that is not HTTP */
+    case CURLE_OUT_OF_MEMORY:
+        (void)error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory during a call to %s", t->host);
+        return HTTP_HOP_NONE;
+    case CURLE_COULDNT_RESOLVE_HOST:
+    case CURLE_COULDNT_RESOLVE_PROXY:
+        (void)error_set(err, GRPC_STATUS_UNAVAILABLE, "DNS lookup of '%s' failed", t->peer_host);
+        return HTTP_HOP_DNS;
+    case CURLE_COULDNT_CONNECT:
+        return connect_failed(call, err);
+    case CURLE_OPERATION_TIMEDOUT:
+        return connect_timed_out(call, err);
+    case CURLE_SSL_CONNECT_ERROR:
+    case CURLE_PEER_FAILED_VERIFICATION:
+    case CURLE_SSL_CACERT_BADFILE:
+    case CURLE_SSL_CERTPROBLEM:
+    case CURLE_SSL_CIPHER:
+    case CURLE_SSL_ISSUER_ERROR:
+    case CURLE_SSL_ENGINE_INITFAILED:
+    case CURLE_USE_SSL_FAILED:
+        return tls_failed(call, err);
+    case CURLE_PROXY:
+        return proxy_failed(call, err);
+    default:
+        return exchange_failed(call, err);
+    }
+}
+
+enum http_hop http_call_timed_out(const struct http_call *call, bool stalled, struct error **err)
+{
+    const struct call_target *t = &call->target;
+    if (stalled) {
+        (void)error_set(err, GRPC_STATUS_UNAVAILABLE, "no byte from %s for %" PRIu64 " ms", t->host,
+                        call->stall_ms);
+        return HTTP_HOP_TIMEOUT;
+    }
+    enum grpc_status code = GRPC_STATUS_DEADLINE_EXCEEDED;
+    enum stage stage = call->state == CALL_TRANSFER ? stage_of(call) : STAGE_CONNECT;
+    switch (stage) {
+    case STAGE_CONNECT:
+        (void)error_set(err, code, "connect to %s%s:%u: no connection within %" PRIu64 " ms", peer_word(call),
+                        t->peer_host, t->peer_port, call->timeout_ms);
+        return t->proxied ? HTTP_HOP_PROXY : HTTP_HOP_CONNECT;
+    case STAGE_PROXY:
+        (void)error_set(err, code, "proxy %s:%u: no tunnel to %s:%u within %" PRIu64 " ms", t->peer_host,
+                        t->peer_port, t->host, t->port, call->timeout_ms);
+        return HTTP_HOP_PROXY;
+    case STAGE_TLS:
+        (void)error_set(err, code, "TLS handshake with %s: not finished within %" PRIu64 " ms", t->host,
+                        call->timeout_ms);
+        return HTTP_HOP_TLS;
+    case STAGE_ANSWER:
+        break;
+    }
+    (void)error_set(err, code,
+                    call->response.status != 0 ? "answer of %s not complete within %" PRIu64 " ms"
+                                               : "no answer from %s within %" PRIu64 " ms",
+                    t->host, call->timeout_ms);
+    return HTTP_HOP_TIMEOUT;
+}

@@ -1,0 +1,37 @@
+/*
+ * proxy.h - which proxy a URL goes through: HTTPS_PROXY, HTTP_PROXY and NO_PROXY, read once. Private to the
+ * http room.
+ *
+ * The rules are those of the Go programs this tree replaces, so that existing deployments keep their
+ * settings: upper-case names win over lower-case ones; there is no ALL_PROXY; localhost and loopback
+ * addresses are never proxied; NO_PROXY is a list of
+ *   "*"              everything
+ *   "10.0.0.0/8"     addresses in the network
+ *   "10.1.2.3"       that address
+ *   "example.com"    the name and every name below it
+ *   ".example.com"   only names below it (also spelled "*.example.com")
+ * each with an optional ":port".
+ */
+#ifndef COMMON_HTTP_PROXY_H
+#define COMMON_HTTP_PROXY_H
+
+#include <stdbool.h>
+
+struct proxy_settings {
+    char *http_proxy;  /* NULL = none */
+    char *https_proxy; /* NULL = none */
+    char *no_proxy;    /* NULL = none */
+};
+
+/* Reads the environment. -1 on lack of memory. */
+int proxy_settings_init(struct proxy_settings *settings);
+void proxy_settings_finish(struct proxy_settings *settings);
+
+/* The proxy's URL for a request, or NULL for a direct connection. `host` without brackets. Borrowed from
+ * `settings`. */
+const char *proxy_for(const struct proxy_settings *settings, bool https, const char *host, unsigned port);
+
+/* True for "localhost", names below it, and loopback addresses. */
+bool proxy_is_loopback(const char *host);
+
+#endif

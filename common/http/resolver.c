@@ -1,0 +1,301 @@
+/*
+ * resolver.c - cached, joined, cancellable host name lookups.
+ */
+#include "common/http/resolver.h"
+
+#include <arpa/inet.h>
+#include <assert.h>
+#include <netdb.h>
+#include <stdbool.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/queue.h>
+
+#include "common/buffer.h"
+#include "common/http/proxy.h"
+
+TAILQ_HEAD(wait_list, resolver_wait);
+
+struct resolver_wait {
+    TAILQ_ENTRY(resolver_wait) link;
+    struct wait_list *list; /* the one it is on */
+    resolver_callback *callback;
+    void *arg;
+};
+
+struct host_entry {
+    LIST_ENTRY(host_entry) link;
+    struct resolver *resolver;
+    char *host;
+    char *addresses;     /* NULL = none known */
+    uint64_t fetched_ms; /* loop time */
+    struct wait_list waits;
+    uv_getaddrinfo_t request;
+    bool in_flight; /* the thread pool holds `request`: the entry must stay */
+    bool pinned;    /* on_lookup() is calling back: the entry must stay */
+};
+LIST_HEAD(host_list, host_entry);
+
+struct resolver {
+    uv_loop_t *loop;
+    struct host_list hosts; /* newest first */
+    unsigned n_hosts;
+    bool destroyed;
+};
+
+struct resolver *resolver_create(uv_loop_t *loop)
+{
+    struct resolver *resolver = calloc(1, sizeof(*resolver));
+    if (resolver == NULL)
+        return NULL;
+    resolver->loop = loop;
+    LIST_INIT(&resolver->hosts);
+    return resolver;
+}
+
+static bool entry_is_unused(const struct host_entry *entry)
+{
+    return !entry->in_flight && !entry->pinned && TAILQ_EMPTY(&entry->waits);
+}
+
+static void entry_free(struct host_entry *entry)
+{
+    assert(entry_is_unused(entry));
+    LIST_REMOVE(entry, link);
+    entry->resolver->n_hosts--;
+    free(entry->host);
+    free(entry->addresses);
+    free(entry);
+}
+
+static struct host_entry *entry_find(const struct resolver *resolver, const char *host)
+{
+    struct host_entry *entry = NULL;
+    LIST_FOREACH(entry, &resolver->hosts, link)
+    {
+        if (strcasecmp(entry->host, host) == 0)
+            return entry;
+    }
+    return NULL;
+}
+
+/* Frees the oldest entry that nobody is using. Without one the table grows: each entry then belongs to a
+ * caller. */
+static void make_room(struct resolver *resolver)
+{
+    if (resolver->n_hosts < RESOLVER_MAX_HOSTS)
+        return;
+    struct host_entry *entry = NULL;
+    struct host_entry *oldest = NULL;
+    LIST_FOREACH(entry, &resolver->hosts, link)
+    {
+        if (entry_is_unused(entry))
+            oldest = entry;
+    }
+    if (oldest != NULL)
+        entry_free(oldest);
+}
+
+static struct host_entry *entry_create(struct resolver *resolver, const char *host)
+{
+    make_room(resolver);
+    struct host_entry *entry = calloc(1, sizeof(*entry));
+    if (entry == NULL)
+        return NULL;
+    entry->host = strdup(host);
+    if (entry->host == NULL) {
+        free(entry);
+        return NULL;
+    }
+    entry->resolver = resolver;
+    TAILQ_INIT(&entry->waits);
+    LIST_INSERT_HEAD(&resolver->hosts, entry, link);
+    resolver->n_hosts++;
+    return entry;
+}
+
+/* "192.0.2.1,[2001:db8::1]"; NULL when there is no usable address or no memory. */
+static char *addresses_from(const struct addrinfo *list)
+{
+    cleanup_buffer struct buffer text;
+    buffer_init(&text, RESOLVER_MAX_ADDRESSES * (INET6_ADDRSTRLEN + 3));
+    int n = 0;
+    for (const struct addrinfo *ai = list; ai != NULL && n < RESOLVER_MAX_ADDRESSES; ai = ai->ai_next) {
+        char address[INET6_ADDRSTRLEN] = "";
+        bool v6 = ai->ai_family == AF_INET6;
+        const void *bytes = NULL;
+        if (v6)
+            bytes = &((const struct sockaddr_in6 *)(const void *)ai->ai_addr)->sin6_addr;
+        else if (ai->ai_family == AF_INET)
+            bytes = &((const struct sockaddr_in *)(const void *)ai->ai_addr)->sin_addr;
+        if (bytes == NULL || inet_ntop(ai->ai_family, bytes, address, sizeof(address)) == NULL)
+            continue;
+        if (buffer_printf(&text, NULL, "%s%s%s%s", n > 0 ? "," : "", v6 ? "[" : "", address, v6 ? "]" : "") <
+            0)
+            return NULL;
+        n++;
+    }
+    return n > 0 ? strdup(buffer_str(&text)) : NULL;
+}
+
+/* Frees a destroyed resolver once the last lookup has come home. */
+static void finish_destroy(struct resolver *resolver)
+{
+    struct host_entry *entry = NULL;
+    struct host_entry *next = NULL;
+    for (entry = LIST_FIRST(&resolver->hosts); entry != NULL; entry = next) {
+        next = LIST_NEXT(entry, link);
+        if (entry_is_unused(entry))
+            entry_free(entry);
+    }
+    if (LIST_EMPTY(&resolver->hosts))
+        free(resolver);
+}
+
+/* Calls everybody who waits. Each callback may do anything: cancel others, ask again, forget the name,
+ * destroy the resolver. So the list is taken away first (who asks again waits for a new lookup), the answer
+ * is copied and the entry pinned. */
+static void deliver(struct host_entry *entry, int status)
+{
+    char *answer = status == 0 ? strdup(entry->addresses) : NULL;
+    if (status == 0 && answer == NULL)
+        status = UV_ENOMEM;
+
+    struct wait_list waits = TAILQ_HEAD_INITIALIZER(waits);
+    TAILQ_CONCAT(&waits, &entry->waits, link);
+    struct resolver_wait *wait = NULL;
+    TAILQ_FOREACH(wait, &waits, link)
+    {
+        wait->list = &waits;
+    }
+    entry->pinned = true;
+    while ((wait = TAILQ_FIRST(&waits)) != NULL) {
+        TAILQ_REMOVE(&waits, wait, link);
+        resolver_callback *callback = wait->callback;
+        void *arg = wait->arg;
+        free(wait);
+        callback(answer, status, arg);
+    }
+    entry->pinned = false;
+    free(answer);
+}
+
+static void on_lookup(uv_getaddrinfo_t *request, int status, struct addrinfo *list)
+{
+    struct host_entry *entry = request->data;
+    struct resolver *resolver = entry->resolver;
+    entry->in_flight = false;
+
+    char *addresses = status == 0 ? addresses_from(list) : NULL;
+    if (list != NULL)
+        uv_freeaddrinfo(list);
+    if (resolver->destroyed) {
+        free(addresses);
+        finish_destroy(resolver);
+        return;
+    }
+    if (status == 0 && addresses == NULL)
+        status = UV_EAI_NODATA;
+    if (addresses != NULL) {
+        free(entry->addresses); /* a failed renewal leaves the old ones until they are too old */
+        entry->addresses = addresses;
+        entry->fetched_ms = uv_now(resolver->loop);
+    }
+
+    deliver(entry, status);
+    if (resolver->destroyed)
+        finish_destroy(resolver);
+    else if (entry->addresses == NULL && entry_is_unused(entry))
+        entry_free(entry); /* failures are not remembered */
+}
+
+static int entry_lookup(struct host_entry *entry)
+{
+    /* AI_ADDRCONFIG: no AAAA queries from a node without IPv6. */
+    const struct addrinfo hints = {
+        .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = AI_ADDRCONFIG};
+    entry->request.data = entry;
+    int status = uv_getaddrinfo(entry->resolver->loop, &entry->request, on_lookup, entry->host, NULL, &hints);
+    entry->in_flight = status == 0;
+    return status;
+}
+
+const char *resolver_cached(struct resolver *resolver, const char *host)
+{
+    if (proxy_is_loopback(host))
+        return "127.0.0.1,[::1]";
+    struct host_entry *entry = entry_find(resolver, host);
+    if (entry == NULL || entry->addresses == NULL)
+        return NULL;
+    uint64_t age_ms = uv_now(resolver->loop) - entry->fetched_ms;
+    if (age_ms >= RESOLVER_STALE_MS)
+        return NULL;
+    if (age_ms >= RESOLVER_FRESH_MS && !entry->in_flight)
+        (void)entry_lookup(entry); /* the next caller tries again */
+    return entry->addresses;
+}
+
+struct resolver_wait *resolver_start(struct resolver *resolver, const char *host, resolver_callback *callback,
+                                     void *arg, struct error **err)
+{
+    struct host_entry *entry = entry_find(resolver, host);
+    if (entry == NULL)
+        entry = entry_create(resolver, host);
+    struct resolver_wait *wait = calloc(1, sizeof(*wait));
+    if (entry == NULL || wait == NULL) {
+        (void)error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory for a DNS lookup");
+        goto fail;
+    }
+    if (!entry->in_flight) {
+        int status = entry_lookup(entry);
+        if (status != 0) {
+            (void)error_set(err, GRPC_STATUS_UNAVAILABLE, "DNS lookup of '%s' failed: %s", host,
+                            uv_strerror(status));
+            goto fail;
+        }
+    }
+    *wait = (struct resolver_wait){.list = &entry->waits, .callback = callback, .arg = arg};
+    TAILQ_INSERT_TAIL(&entry->waits, wait, link);
+    return wait;
+
+fail:
+    free(wait);
+    if (entry != NULL && entry->addresses == NULL && entry_is_unused(entry))
+        entry_free(entry);
+    return NULL;
+}
+
+void resolver_cancel(struct resolver_wait **wait)
+{
+    struct resolver_wait *gone = *wait;
+    *wait = NULL;
+    if (gone == NULL)
+        return;
+    TAILQ_REMOVE(gone->list, gone, link);
+    free(gone); /* the lookup goes on and fills the cache */
+}
+
+void resolver_forget(struct resolver *resolver, const char *host)
+{
+    struct host_entry *entry = entry_find(resolver, host);
+    if (entry == NULL)
+        return;
+    free(entry->addresses);
+    entry->addresses = NULL;
+    if (entry_is_unused(entry))
+        entry_free(entry);
+}
+
+void resolver_destroy(struct resolver *resolver)
+{
+    if (resolver == NULL)
+        return;
+    resolver->destroyed = true;
+    struct host_entry *entry = NULL;
+    LIST_FOREACH(entry, &resolver->hosts, link)
+    {
+        if (entry->in_flight)
+            (void)uv_cancel((uv_req_t *)&entry->request); /* works while it waits for a thread */
+    }
+    finish_destroy(resolver);
+}

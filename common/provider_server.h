@@ -1,0 +1,85 @@
+/*
+ * provider_server.h - everything needed to write a provider in C.
+ *
+ * A provider is a process that listens on <providers dir>/<name>.sock and answers two RPCs
+ * (proto/provider.proto): Version, which this module answers by itself, and Mount, which is yours. Fill a
+ * `struct provider`, call provider_server_create(), run the loop. The reference provider, provider-azure/,
+ * stands on this header alone.
+ *
+ *     static void mount(struct provider_mount *mount, void *arg)
+ *     {
+ *         const char *key = string_map_get(provider_mount_attributes(mount), "key");
+ *         if (key == NULL) { ... provider_mount_fail(mount, error); return; }
+ *         provider_mount_add_file(mount, "greeting", 0644, "hello", 5, NULL);
+ *         provider_mount_add_version(mount, "greeting", "v1", NULL);
+ *         provider_mount_done(mount);
+ *     }
+ */
+#ifndef COMMON_PROVIDER_SERVER_H
+#define COMMON_PROVIDER_SERVER_H
+
+#include <stdint.h>
+#include <sys/types.h>
+#include <uv.h>
+
+#include "common/endpoint.h"
+#include "common/error.h"
+#include "common/grpc/server.h"
+#include "common/log.h"
+#include "common/string_map.h"
+
+struct provider_server;
+struct provider_mount; /* one Mount call */
+
+struct provider {
+    const char *name;    /* runtime_name in Version */
+    const char *version; /* runtime_version, semver */
+    /* Called on the loop for each Mount. Must end it exactly once, now or later, with provider_mount_done()
+     * or provider_mount_fail(). */
+    void (*mount)(struct provider_mount *mount, void *arg);
+    void *arg;
+};
+
+struct provider_server_config {
+    struct log *log;
+    struct endpoint endpoint;     /* borrowed during create */
+    mode_t socket_mode;           /* 0 = 0700 */
+    unsigned max_calls;           /* see grpc_server_config */
+    grpc_call_observer *observer; /* may be NULL */
+    void *observer_arg;
+};
+
+/* Listens at once. `provider` is borrowed. Health (any service: SERVING) is included. */
+struct provider_server *provider_server_create(uv_loop_t *loop, const struct provider *provider,
+                                               const struct provider_server_config *config,
+                                               struct error **err);
+void provider_server_stop(struct provider_server *server, uint64_t drain_ms, void (*done)(void *arg),
+                          void *arg);
+void provider_server_destroy(struct provider_server *server);
+
+/* What the driver sent, decoded. Valid until the mount is ended. */
+const struct string_map *provider_mount_attributes(const struct provider_mount *mount);
+const struct string_map *provider_mount_secrets(
+    const struct provider_mount *mount); /* NULL when it was JSON null or empty: no nodePublishSecretRef */
+mode_t provider_mount_permission(const struct provider_mount *mount); /* default file mode */
+const char *provider_mount_current_version(const struct provider_mount *mount,
+                                           const char *id);               /* version mounted now, or NULL */
+size_t provider_mount_current_count(const struct provider_mount *mount);  /* 0 on a first mount */
+uint64_t provider_mount_time_left_ms(const struct provider_mount *mount); /* until the caller's deadline */
+
+/* Notice that nobody waits any more; the mount must still be ended. */
+void provider_mount_on_cancel(struct provider_mount *mount,
+                              void (*cancelled)(struct provider_mount *mount, void *arg), void *arg);
+
+/* Builds the answer. Bytes are copied into wiped memory. -1 with err set on lack of memory or when the answer
+ * would pass 64 MiB. */
+int provider_mount_add_file(struct provider_mount *mount, const char *path, mode_t mode, const void *contents,
+                            size_t len, struct error **err);
+int provider_mount_add_version(struct provider_mount *mount, const char *id, const char *version,
+                               struct error **err); /* the same id twice: last wins */
+
+/* End the mount; it must not be used afterwards. */
+void provider_mount_done(struct provider_mount *mount);
+void provider_mount_fail(struct provider_mount *mount, const struct error *error);
+
+#endif

@@ -1,0 +1,22 @@
+/*
+ * utf8.h - checking and repairing UTF-8 text (RFC 3629).
+ */
+#ifndef COMMON_UTF8_H
+#define COMMON_UTF8_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* True when `len` bytes are well-formed UTF-8 (no overlong forms, no surrogates, nothing above U+10FFFF). NUL
+ * bytes are well-formed. */
+bool utf8_valid(const char *text, size_t len);
+
+/* Replaces every byte of a C string that is not part of well-formed UTF-8 by '?', in place (the length
+ * stays). */
+void utf8_sanitize(char *text);
+
+/* The largest length <= max at which `text` can be cut without splitting a character. `text` has at least max
+ * bytes. */
+size_t utf8_floor(const char *text, size_t max);
+
+#endif

@@ -1,0 +1,93 @@
+/*
+ * call.c - one gRPC call, start to end, on a loop of its own.
+ */
+#include "ctl/call.h"
+
+#include <string.h>
+#include <uv.h>
+
+#include "common/endpoint.h"
+#include "common/grpc/client.h"
+#include "common/lifecycle.h"
+#include "common/secret.h"
+
+enum {
+    MAX_RESPONSE_BYTES = 64 * 1024 * 1024, /* the largest answer a provider built on our header can send */
+    NS_PER_MS = 1000000,
+};
+
+struct outcome {
+    struct grpc_channel *channel; /* owned */
+    ProtobufCMessage *response;   /* owned */
+    struct error *error;          /* owned */
+};
+
+static void on_answer(ProtobufCMessage *response, const struct error *error, void *arg)
+{
+    struct outcome *outcome = arg;
+
+    outcome->response = response;
+    outcome->error = error_copy(error);
+    grpc_channel_destroy(outcome->channel); /* lets the loop end */
+    outcome->channel = NULL;
+}
+
+/* A plain path means a Unix socket; anything with "://" is parsed. */
+static int parse_endpoint(const char *text, struct endpoint *ret_endpoint, struct error **err)
+{
+    if (*text == '\0')
+        return error_set(err, GRPC_STATUS_INVALID_ARGUMENT, "--endpoint is required");
+    if (strstr(text, "://") != NULL)
+        return endpoint_parse(text, ret_endpoint, err);
+
+    char *path = strdup(text);
+    if (path == NULL)
+        return error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
+    *ret_endpoint = (struct endpoint){.kind = ENDPOINT_UNIX, .address = path};
+    return 0;
+}
+
+int ctl_call(const struct ctl_options *options, const char *method, const ProtobufCMessage *request,
+             const ProtobufCMessageDescriptor *response_type, ProtobufCMessage **ret_response, bool *ret_rpc,
+             struct error **err)
+{
+    CLEANUP(endpoint_finish) struct endpoint endpoint = {0};
+    struct outcome outcome = {0};
+    struct grpc_client_call *call = NULL;
+    uv_loop_t loop;
+
+    if (parse_endpoint(options->endpoint, &endpoint, err) < 0)
+        return -1;
+
+    const struct grpc_channel_config config = {
+        .unix_path = endpoint.kind == ENDPOINT_UNIX ? endpoint.address : NULL,
+        .tcp_address = endpoint.kind == ENDPOINT_TCP ? endpoint.address : NULL,
+        .max_response_bytes = MAX_RESPONSE_BYTES,
+    };
+
+    if (uv_loop_init(&loop) != 0)
+        return error_set(err, GRPC_STATUS_INTERNAL, "can not create an event loop");
+    outcome.channel = grpc_channel_create(&loop, &config, err);
+    if (outcome.channel != NULL)
+        call = grpc_client_call_start(outcome.channel, method, request, response_type,
+                                      (uint64_t)options->timeout_ns / NS_PER_MS, on_answer, &outcome, err);
+    if (call == NULL)
+        grpc_channel_destroy(outcome.channel);
+    else
+        *ret_rpc = true;
+    (void)uv_run(&loop, UV_RUN_DEFAULT);
+    lifecycle_close_loop(&loop, /* log= */ NULL);
+
+    if (call == NULL)
+        return -1;
+    if (outcome.error != NULL)
+        return error_move(err, &outcome.error);
+    *ret_response = outcome.response;
+    return 0;
+}
+
+void ctl_response_free(ProtobufCMessage *response)
+{
+    if (response != NULL)
+        protobuf_c_message_free_unpacked(response, secret_protobuf_allocator());
+}

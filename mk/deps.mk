@@ -1,0 +1,29 @@
+# What a bare Debian 12 or 13 needs, by package name. `make demo` and `make test` call this themselves.
+
+DEPS_BUILD := gcc libc6-dev make git pkg-config protobuf-c-compiler protobuf-compiler libprotobuf-c-dev libuv1-dev libnghttp2-dev \
+	libcurl4-openssl-dev libcjson-dev libyaml-dev libmbedtls-dev libmicrohttpd-dev libgnutls28-dev ca-certificates
+DEPS_TEST := libcmocka-dev python3 python3-pytest python3-grpcio python3-protobuf python3-yaml valgrind \
+	golang-go openssl nghttp2-server procps util-linux
+DEPS_CHECK := clang clang-tidy clang-format cppcheck
+DEPS_FUZZ := clang $(shell apt-cache --names-only search '^libclang-rt-[0-9]+-dev$$' 2>/dev/null | sort -V | awk 'END { print $$1 }')
+
+# Installs only what is missing; needs root only then.
+define apt-install
+	@missing=$$(for p in $(1); do dpkg-query -W -f '$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || echo $$p; done); \
+	if [ -n "$$missing" ]; then \
+	  echo "installing packages:" $$missing; \
+	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing; \
+	fi
+endef
+
+##@ Set-up
+.PHONY: deps deps-build deps-test deps-check deps-fuzz
+deps: deps-build deps-test deps-check deps-fuzz ## install everything (build, test, check, fuzz) by package name
+deps-build: ## install what building and the demo need
+	$(call apt-install,$(DEPS_BUILD))
+deps-test: deps-build ## install what the tests need on top
+	$(call apt-install,$(DEPS_TEST))
+deps-check:
+	$(call apt-install,$(DEPS_CHECK))
+deps-fuzz:
+	$(call apt-install,$(DEPS_FUZZ))

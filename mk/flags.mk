@@ -1,0 +1,39 @@
+# Compiler and linker flags per variant, and the libraries.
+
+WARNINGS := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wsign-conversion -Wstrict-prototypes \
+	-Wmissing-prototypes -Wformat=2 -Wvla -Wpointer-arith -Wwrite-strings -Wundef -Wimplicit-fallthrough \
+	-Wcast-qual -Wdouble-promotion
+# Warnings are fatal for us and in CI, not for somebody who builds a release with a newer compiler: WERROR=
+WERROR ?= -Werror
+
+# 1 if the compiler accepts the flag.
+cc-option = $(shell printf 'int main(void){return 0;}' | $(CC) -Werror $(1) -x c - -o /dev/null >/dev/null 2>&1 && echo '$(1)')
+
+HARDEN := -fstack-protector-strong -fPIE $(call cc-option,-fstack-clash-protection) $(call cc-option,-fcf-protection) \
+	$(call cc-option,-ftrivial-auto-var-init=zero)
+HARDEN_LD := -pie -Wl,-z,relro,-z,now,-z,noexecstack -Wl,--as-needed
+
+OPT_release := -O2 -g -DNDEBUG -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=$(if $(call cc-option,-O2 -D_FORTIFY_SOURCE=3),3,2)
+OPT_debug   := -Og -g3
+OPT_asan    := -O1 -g3 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
+OPT_fuzz    := -O1 -g3 -fno-omit-frame-pointer -fsanitize=address,undefined,fuzzer-no-link -fno-sanitize-recover=all
+LD_asan     := -fsanitize=address,undefined
+LD_fuzz     := -fsanitize=address,undefined
+
+ifeq ($(OPT_$(VARIANT)),)
+$(error VARIANT must be release, debug, asan or fuzz, not '$(VARIANT)')
+endif
+
+PKGS := libuv libnghttp2 libprotobuf-c libcurl libcjson yaml-0.1 libmicrohttpd
+# Debian 12's mbedTLS ships no .pc files.
+MBEDTLS_LIBS := -lmbedx509 -lmbedcrypto
+PKG_CFLAGS = $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
+PKG_LIBS = $(shell pkg-config --libs $(PKGS) 2>/dev/null)
+PKG_CFLAGS := $(PKG_CFLAGS)
+PKG_LIBS := $(PKG_LIBS)
+
+# Generated headers count as system headers: their macros do not meet our warnings.
+PROJECT_CPPFLAGS := -I. -isystem $(GEN) -D_GNU_SOURCE
+PROJECT_CFLAGS := -std=c17 $(WARNINGS) $(WERROR) $(HARDEN) $(OPT_$(VARIANT)) $(CFLAGS)
+PROJECT_LDFLAGS := $(HARDEN_LD) $(LD_$(VARIANT)) $(LDFLAGS)
+PROJECT_LIBS = $(PKG_LIBS) $(MBEDTLS_LIBS) -pthread

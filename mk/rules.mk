@@ -1,0 +1,84 @@
+# How things are compiled and linked.
+
+.PHONY: programs emulator bench-program units fuzzers
+programs: $(PROGRAMS)
+emulator: $(EMULATOR)
+bench-program: $(BENCH)
+units: $(UNITS)
+fuzzers: $(FUZZERS)
+
+# A change of flags rebuilds: every object depends on this file, which is only touched when its content changes.
+BUILD_FLAGS := $(B)/.flags
+FLAGS_NOW = $(CC) $(PROJECT_CPPFLAGS) $(PROJECT_CFLAGS) $(PKG_CFLAGS) $(PROJECT_LDFLAGS) $(PROJECT_LIBS)
+.PHONY: flags-check
+flags-check:
+	@mkdir -p $(B)
+	@printf '%s\n' '$(FLAGS_NOW)' | cmp -s - $(BUILD_FLAGS) || printf '%s\n' '$(FLAGS_NOW)' > $(BUILD_FLAGS)
+$(BUILD_FLAGS): flags-check
+
+# Generated protobuf code: never committed, compiled without our warnings.
+$(GEN)/%.pb-c.c $(GEN)/%.pb-c.h: %.proto
+	$(call say,PROTOC,$<)
+	@mkdir -p $(GEN)
+	$(Q)protoc-c --c_out=$(GEN) --proto_path=. $<
+
+$(B)/obj/gen/%.o: $(GEN)/%.c $(BUILD_FLAGS)
+	$(call say,CC,$<)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(PROJECT_CPPFLAGS) $(filter-out $(WARNINGS) $(WERROR),$(PROJECT_CFLAGS)) -w -MD -MP -c -o $@ $<
+
+VERSION_DEFS := -DBUILD_VERSION='"$(VERSION)"' -DBUILD_COMMIT='"$(COMMIT)"' -DBUILD_DATE='"$(BUILD_DATE)"'
+$(B)/obj/common/version.o: EXTRA_DEFS := $(VERSION_DEFS)
+$(B)/obj/common/version.o: $(B)/.version
+.PHONY: version-check
+version-check:
+	@mkdir -p $(B)
+	@printf '%s\n' '$(VERSION_DEFS)' | cmp -s - $(B)/.version || printf '%s\n' '$(VERSION_DEFS)' > $(B)/.version
+$(B)/.version: version-check
+
+$(B)/obj/%.o: %.c $(BUILD_FLAGS) | $(PROTO_HDR)
+	$(call say,CC,$<)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(PROJECT_CPPFLAGS) $(EXTRA_DEFS) $(PROJECT_CFLAGS) $(PKG_CFLAGS) -MD -MP -c -o $@ $<
+
+GEN_OBJ := $(patsubst $(GEN)/%.c,$(B)/obj/gen/%.o,$(PROTO_GEN))
+$(COMMON_LIB): $(call obj,$(COMMON_SRC)) $(GEN_OBJ)
+$(DRIVER_LIB): $(call obj,$(filter-out driver/main.c,$(DRIVER_SRC)))
+$(PROVIDER_LIB): $(call obj,$(filter-out provider-azure/main.c,$(PROVIDER_SRC)))
+$(B)/%.a:
+	$(call say,AR,$@)
+	$(Q)rm -f $@ && ar rcs $@ $^
+
+define link
+	$(call say,LD,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(PROJECT_CFLAGS) $(PROJECT_LDFLAGS) -o $@ $^ $(PROJECT_LIBS) $(EXTRA_LIBS)
+endef
+
+$(BIN)/secrets-store-driver: $(call obj,driver/main.c) $(DRIVER_LIB) $(COMMON_LIB)
+	$(link)
+$(BIN)/secrets-store-provider-azure: $(call obj,provider-azure/main.c) $(PROVIDER_LIB) $(COMMON_LIB)
+	$(link)
+$(BIN)/secrets-store-ctl: $(call obj,$(CTL_SRC)) $(COMMON_LIB)
+	$(link)
+$(EMULATOR): EXTRA_LIBS = -lmicrohttpd -lcjson -lgnutls
+$(EMULATOR): $(call obj,$(EMULATOR_SRC))
+	$(link)
+$(BENCH): $(call obj,$(BENCH_SRC)) $(COMMON_LIB)
+	$(link)
+$(B)/unit/%: EXTRA_LIBS = -lcmocka
+$(B)/unit/%: $(B)/obj/test/unit/%.o $(DRIVER_LIB) $(PROVIDER_LIB) $(COMMON_LIB)
+	$(link)
+
+# Fuzz targets: libFuzzer in the fuzz variant, otherwise a replayer that runs the corpus as a normal test.
+ifeq ($(VARIANT),fuzz)
+$(B)/fuzz/%: EXTRA_LIBS = -fsanitize=fuzzer
+$(B)/fuzz/%: $(B)/obj/test/fuzz/%.o $(DRIVER_LIB) $(PROVIDER_LIB) $(COMMON_LIB)
+	$(link)
+else
+$(B)/fuzz/%: $(B)/obj/test/fuzz/%.o $(B)/obj/test/fuzz/replay.o $(DRIVER_LIB) $(PROVIDER_LIB) $(COMMON_LIB)
+	$(link)
+endif
+
+.SECONDARY:
+-include $(shell find $(B)/obj -name '*.d' 2>/dev/null)

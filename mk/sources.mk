@@ -1,0 +1,25 @@
+# What is built from what. Sources are found by folder; a folder is a room, see README.md.
+
+COMMON_SRC   := $(sort $(wildcard common/*.c common/*/*.c))
+DRIVER_SRC   := $(sort $(wildcard driver/*.c driver/*/*.c))
+PROVIDER_SRC := $(sort $(wildcard provider-azure/*.c provider-azure/*/*.c))
+CTL_SRC      := $(sort $(wildcard ctl/*.c))
+EMULATOR_SRC := $(sort $(wildcard test/emulator/*.c))
+UNIT_SRC     := $(sort $(wildcard test/unit/test_*.c))
+FUZZ_SRC     := $(sort $(wildcard test/fuzz/fuzz_*.c))
+BENCH_SRC    := $(sort $(wildcard test/bench/*.c))
+PROTOS       := $(sort $(wildcard proto/*.proto))
+
+PROTO_GEN := $(PROTOS:%.proto=$(GEN)/%.pb-c.c)
+PROTO_HDR := $(PROTOS:%.proto=$(GEN)/%.pb-c.h)
+obj = $(patsubst %.c,$(B)/obj/%.o,$(1))
+
+COMMON_LIB   := $(B)/libcommon.a
+DRIVER_LIB   := $(B)/libdriver.a
+PROVIDER_LIB := $(B)/libprovider.a
+
+PROGRAMS := $(BIN)/secrets-store-ctl
+EMULATOR := $(BIN)/vault-emulator
+BENCH    := $(BIN)/secrets-store-bench
+UNITS    := $(UNIT_SRC:test/unit/%.c=$(B)/unit/%)
+FUZZERS  := $(FUZZ_SRC:test/fuzz/%.c=$(B)/fuzz/%)

@@ -1,0 +1,58 @@
+/*
+ * cloud.h - where Entra and Key Vault are: the table of Azure clouds and the custom cloud file.
+ */
+#ifndef PROVIDER_AZURE_CLOUD_H
+#define PROVIDER_AZURE_CLOUD_H
+
+#include <stddef.h>
+
+#include "common/cleanup.h"
+#include "common/error.h"
+
+struct cloud {
+    char *name;
+    char *authority;    /* Active Directory endpoint, "https://login.microsoftonline.com/" (with the slash) */
+    char *vault;        /* Key Vault endpoint without trailing slash: the audience of vault tokens */
+    char *vault_suffix; /* "vault.azure.net" */
+};
+
+/* The word that selects the custom file. */
+#define CLOUD_CUSTOM_NAME "AzureStackCloud"
+
+/* Looks `name` up (case does not matter). For CLOUD_CUSTOM_NAME the file at `custom_path` is read; the path
+ * comes with the mount and is never stored anywhere. Errors are INVALID_ARGUMENT in the words users know:
+ * "autorest/azure: There is no cloud environment matching the name ...", "open <path>: no such file or
+ * directory". The read is of a small local file (a ConfigMap or hostPath) and synchronous. */
+int cloud_resolve(const char *name, const char *custom_path, struct cloud *ret_cloud, struct error **err);
+
+/* The parser behind it: keys without regard to case, unknown ones ignored; activeDirectoryEndpoint,
+ * keyVaultEndpoint (https URLs) and keyVaultDNSSuffix required. */
+int cloud_parse(const char *json, size_t len, struct cloud *ret_cloud, struct error **err);
+
+/* "<resource>/.default" unless it ends so already; the caller frees. The double slash of a resource with a
+ * trailing slash is kept: it is part of the audience. NULL on lack of memory. */
+char *cloud_scope(const char *resource);
+
+int cloud_copy(const struct cloud *from, struct cloud *ret_cloud, struct error **err);
+void cloud_finish(struct cloud *cloud);
+#define cleanup_cloud CLEANUP(cloud_finish)
+
+/* --- vault addresses
+ * ----------------------------------------------------------------------------------------------- */
+
+struct vault {
+    char *name;
+    char *url;  /* "https://<name>.<suffix>/" */
+    char *host; /* "<name>.<suffix>" without a port, lower case */
+};
+
+/* INVALID_ARGUMENT `Invalid vault name: "<n>", must be between 3 and 24 chars` or `..., must match
+ * [-a-zA-Z0-9]{3,24}`. */
+int vault_init(struct vault *vault, const char *name, const struct cloud *cloud, struct error **err);
+void vault_finish(struct vault *vault);
+
+/* The lower-case host of an http(s) URL, without user info and port; the caller frees. NULL with err set
+ * (INVALID_ARGUMENT) when there is none. `ret_path` (may be NULL) points to what follows the authority. */
+char *url_host(const char *url, const char **ret_path, struct error **err);
+
+#endif

@@ -1,0 +1,206 @@
+/*
+ * encoding.c - base64, hex and PEM armour.
+ */
+#include "provider-azure/encoding.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+static int sextet(char c, bool url)
+{
+    if (c >= 'A' && c <= 'Z')
+        return c - 'A';
+    if (c >= 'a' && c <= 'z')
+        return c - 'a' + 26;
+    if (c >= '0' && c <= '9')
+        return c - '0' + 52;
+    if (c == (url ? '-' : '+'))
+        return 62;
+    if (c == (url ? '_' : '/'))
+        return 63;
+    return -1;
+}
+
+static int illegal_base64(size_t at, struct error **err)
+{
+    return error_set(err, GRPC_STATUS_FAILED_PRECONDITION, "illegal base64 data at input byte %zu", at);
+}
+
+static size_t skip_newlines(const char *text, size_t len, size_t at)
+{
+    while (at < len && (text[at] == '\n' || text[at] == '\r'))
+        at++;
+    return at;
+}
+
+/* Reads one group of up to four characters from text[*at]. Returns the number of bytes it stands for, 0 at
+ * the end of the text, -1 with err set. *last is set when padding ended the text. The byte offsets in errors
+ * are those Go reports. */
+static int read_group(const char *text, size_t len, size_t *at, uint8_t out[3], bool *last,
+                      struct error **err)
+{
+    int values[4] = {0};
+    int n = 0;
+    size_t i = *at;
+
+    while (n < 4) {
+        if (i == len) {
+            if (n == 0) {
+                *at = i;
+                return 0;
+            }
+            return illegal_base64(i - (size_t)n, err);
+        }
+        char c = text[i++];
+        int value = sextet(c, /* url= */ false);
+        if (value >= 0) {
+            values[n++] = value;
+            continue;
+        }
+        if (c == '\n' || c == '\r')
+            continue;
+        if (c != '=' || n < 2)
+            return illegal_base64(i - 1, err);
+        if (n == 2) { /* a second '=' must follow */
+            i = skip_newlines(text, len, i);
+            if (i == len)
+                return illegal_base64(len, err);
+            if (text[i] != '=')
+                return illegal_base64(i - 1, err);
+            i++;
+        }
+        i = skip_newlines(text, len, i);
+        if (i < len)
+            return illegal_base64(i, err);
+        *last = true;
+        break;
+    }
+    *at = i;
+    out[0] = (uint8_t)(values[0] << 2 | values[1] >> 4);
+    out[1] = (uint8_t)(values[1] << 4 | values[2] >> 2);
+    out[2] = (uint8_t)(values[2] << 6 | values[3]);
+    return n - 1;
+}
+
+static struct secret *new_secret(size_t len, struct error **err)
+{
+    struct secret *secret = secret_create(len);
+    if (secret == NULL)
+        error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
+    return secret;
+}
+
+struct secret *base64_decode(const char *text, size_t len, struct error **err)
+{
+    cleanup_secret struct secret *out = new_secret(len / 4 * 3 + 3, err);
+    size_t written = 0;
+    size_t at = 0;
+    bool last = false;
+
+    if (out == NULL)
+        return NULL;
+    while (!last) {
+        uint8_t bytes[3] = {0};
+        int n = read_group(text, len, &at, bytes, &last, err);
+        if (n < 0)
+            return NULL;
+        if (n == 0)
+            break;
+        for (int k = 0; k < n; k++)
+            secret_data(out)[written++] = bytes[k];
+    }
+    secret_truncate(out, written);
+    return steal_ptr(&out);
+}
+
+struct secret *base64url_decode(const char *text, size_t len, struct error **err)
+{
+    cleanup_secret struct secret *out = new_secret(len / 4 * 3 + 3, err);
+    size_t written = 0;
+    unsigned pending = 0;
+    unsigned bits = 0;
+
+    if (out == NULL)
+        return NULL;
+    for (size_t i = 0; i < len; i++) {
+        int value = sextet(text[i], /* url= */ true);
+        if (value < 0) {
+            illegal_base64(i, err);
+            return NULL;
+        }
+        pending = (pending << 6 | (unsigned)value) & 0xFFFFFF;
+        bits += 6;
+        if (bits >= 8) {
+            bits -= 8;
+            secret_data(out)[written++] = (uint8_t)(pending >> bits);
+        }
+    }
+    if (bits == 6) { /* a single character left over */
+        illegal_base64(len - 1, err);
+        return NULL;
+    }
+    secret_truncate(out, written);
+    return steal_ptr(&out);
+}
+
+static int hex_value(char c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    if (c >= 'a' && c <= 'f')
+        return c - 'a' + 10;
+    if (c >= 'A' && c <= 'F')
+        return c - 'A' + 10;
+    return -1;
+}
+
+struct secret *hex_decode(const char *text, size_t len, struct error **err)
+{
+    cleanup_secret struct secret *out = new_secret(len / 2, err);
+    if (out == NULL)
+        return NULL;
+    for (size_t i = 0; i < len; i++) {
+        int value = hex_value(text[i]);
+        if (value < 0) {
+            /* Go prints the byte itself; here it may be part of a secret, so only its place is told. */
+            error_set(err, GRPC_STATUS_FAILED_PRECONDITION, "encoding/hex: invalid byte at offset %zu", i);
+            return NULL;
+        }
+        if (i / 2 < len / 2)
+            secret_data(out)[i / 2] = (uint8_t)(secret_data(out)[i / 2] << 4 | value);
+    }
+    if (len % 2 != 0) {
+        error_set(err, GRPC_STATUS_FAILED_PRECONDITION, "encoding/hex: odd length hex string");
+        return NULL;
+    }
+    return steal_ptr(&out);
+}
+
+int pem_append(struct buffer *out, const char *label, const void *der, size_t len, struct error **err)
+{
+    static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    const uint8_t *bytes = der;
+
+    if (buffer_printf(out, err, "-----BEGIN %s-----\n", label) < 0)
+        return -1;
+    for (size_t line = 0; line < len; line += 48) { /* 48 bytes make 64 characters */
+        char text[65];
+        size_t n = 0;
+        size_t end = len - line < 48 ? len : line + 48;
+        for (size_t i = line; i < end; i += 3) {
+            size_t have = end - i < 3 ? end - i : 3;
+            unsigned group = (unsigned)bytes[i] << 16 | (have > 1 ? (unsigned)bytes[i + 1] << 8 : 0) |
+                             (have > 2 ? (unsigned)bytes[i + 2] : 0);
+            text[n++] = alphabet[group >> 18];
+            text[n++] = alphabet[group >> 12 & 63];
+            text[n++] = have > 1 ? alphabet[group >> 6 & 63] : '=';
+            text[n++] = have > 2 ? alphabet[group & 63] : '=';
+        }
+        text[n++] = '\n';
+        int appended = buffer_append(out, text, n, err);
+        secret_wipe(text, sizeof(text));
+        if (appended < 0)
+            return -1;
+    }
+    return buffer_printf(out, err, "-----END %s-----\n", label);
+}

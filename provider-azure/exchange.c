@@ -1,0 +1,274 @@
+/*
+ * exchange.c - one HTTP question with retries inside a deadline.
+ */
+#include "provider-azure/exchange.h"
+
+#include <assert.h>
+#include <string.h>
+
+#include "common/secret.h"
+
+struct exchange {
+    const struct network *network;
+    const char *service;
+    const char *method;
+    char *host;
+    char *url;
+    char *headers[EXCHANGE_MAX_HEADERS + 1];
+    char *bearer;
+    uint8_t *body;
+    size_t body_len;
+    size_t max_response_bytes;
+    enum http_proxy_policy proxy;
+    const struct retry_policy *policy;
+    uint64_t deadline_ms;
+
+    struct transport_call *call;   /* TRY */
+    struct transport_timer *timer; /* PAUSE */
+    unsigned tries;
+    bool throttled_pause;  /* the pause under way is one the host asked for */
+    uint64_t pause_since;  /* when it began */
+    int last_status;       /* of the try before; 0 = none or no answer */
+    struct error *verdict; /* delivered from the timer, never from start */
+    exchange_callback *callback;
+    void *arg;
+};
+
+static void exchange_free(struct exchange *exchange)
+{
+    if (exchange == NULL)
+        return;
+    assert(exchange->call == NULL && exchange->timer == NULL);
+    secret_free(exchange->host);
+    secret_free(exchange->url);
+    for (size_t i = 0; i < EXCHANGE_MAX_HEADERS; i++)
+        secret_free(exchange->headers[i]);
+    secret_free(exchange->bearer);
+    secret_free(exchange->body);
+    error_free(exchange->verdict);
+    secret_free(exchange);
+}
+
+static uint64_t time_left(const struct exchange *exchange)
+{
+    uint64_t now = transport_now_ms(exchange->network->transport);
+    return exchange->deadline_ms > now ? exchange->deadline_ms - now : 0;
+}
+
+/* Ends the exchange. `reply` and `error` belong to the caller's caller. */
+static void deliver(struct exchange *exchange, struct reply *reply, const struct error *error)
+{
+    exchange_callback *callback = exchange->callback;
+    void *arg = exchange->arg;
+    unsigned tries = exchange->tries;
+
+    exchange->callback = NULL;
+    exchange_free(exchange);
+    callback(reply, error, tries, arg);
+}
+
+static void on_pause_over(void *arg);
+static void on_reply(struct reply *reply, enum http_hop hop, const struct error *error, void *arg);
+
+static int pause_for(struct exchange *exchange, uint64_t delay_ms, struct error **err)
+{
+    exchange->pause_since = transport_now_ms(exchange->network->transport);
+    exchange->timer = transport_after(exchange->network->transport, delay_ms, on_pause_over, exchange, err);
+    return exchange->timer == NULL ? -1 : 0;
+}
+
+static int send_try(struct exchange *exchange, struct error **err)
+{
+    uint64_t left = time_left(exchange);
+    uint64_t limit = exchange->policy->try_timeout_ms;
+    const struct http_request request = {
+        .method = exchange->method,
+        .url = exchange->url,
+        .headers = (const char *const *)exchange->headers,
+        .bearer_token = exchange->bearer,
+        .body = exchange->body,
+        .body_len = exchange->body_len,
+        .timeout_ms = left < limit ? left : limit,
+        .max_response_bytes = exchange->max_response_bytes,
+        .proxy = exchange->proxy,
+    };
+    exchange->call = transport_send(exchange->network->transport, &request, on_reply, exchange, err);
+    if (exchange->call == NULL)
+        return -1;
+    exchange->tries++;
+    return 0;
+}
+
+/* Waits for the host's pause if there is one, else sends. A verdict that is known already is delivered from a
+ * timer, so that nobody is called back from inside exchange_start(). */
+static int go(struct exchange *exchange, struct error **err)
+{
+    const struct network *network = exchange->network;
+    uint64_t now = transport_now_ms(network->transport);
+    uint64_t wait = throttle_wait_ms(network->throttles, exchange->host, now);
+
+    exchange->throttled_pause = wait > 0;
+    if (wait > 0) {
+        /* Spread the waiters, so that they do not all return in the same millisecond. */
+        wait += transport_random(network->transport) % (wait / 4 + 1);
+        if (wait >= time_left(exchange)) {
+            error_set(
+                &exchange->verdict, GRPC_STATUS_RESOURCE_EXHAUSTED,
+                "%s asked for a pause (HTTP 429) that is not over before the caller's deadline; not sent",
+                exchange->host);
+            wait = 0;
+        }
+        return pause_for(exchange, wait, err);
+    }
+    if (time_left(exchange) == 0) {
+        error_set(&exchange->verdict, GRPC_STATUS_DEADLINE_EXCEEDED, "no time left to ask %s",
+                  exchange->host);
+        return pause_for(exchange, 0, err);
+    }
+    return send_try(exchange, err);
+}
+
+static void on_pause_over(void *arg)
+{
+    struct exchange *exchange = arg;
+    struct error *error = NULL;
+
+    exchange->timer = NULL;
+    if (exchange->throttled_pause) {
+        uint64_t now = transport_now_ms(exchange->network->transport);
+        telemetry_throttled(exchange->network->telemetry, exchange->service,
+                            (double)(now - exchange->pause_since) / 1000.0);
+    }
+    if (exchange->verdict != NULL) {
+        error = steal_ptr(&exchange->verdict);
+        deliver(exchange, NULL, error);
+    } else {
+        if (exchange->tries > 0)
+            telemetry_retry(exchange->network->telemetry, exchange->service);
+        if (go(exchange, &error) < 0)
+            deliver(exchange, NULL, error);
+    }
+    error_free(error);
+}
+
+/* Whether another try is possible after this outcome; if so its pause has begun. */
+static bool try_again(struct exchange *exchange, const struct reply *reply, enum http_hop hop,
+                      const struct error *error)
+{
+    const struct network *network = exchange->network;
+    const struct transport *transport = network->transport;
+    uint64_t delay = retry_delay_ms(exchange->policy, exchange->tries, transport_random(transport));
+
+    if (reply != NULL) {
+        if (!retry_status(exchange->policy, reply->status))
+            return false;
+        if (reply->retry_after_ms >= 0)
+            delay = (uint64_t)reply->retry_after_ms;
+        if (reply->status == 429)
+            throttle_note(network->throttles, exchange->host, transport_now_ms(transport) + delay);
+    } else if (!retry_failure(error, hop, exchange->tries)) {
+        return false;
+    }
+    if (exchange->tries > exchange->policy->max_retries || delay > RETRY_AFTER_MAX_MS ||
+        delay >= time_left(exchange))
+        return false;
+
+    log_warning(network->log, "request failed, trying again", LOG_STR("service", exchange->service),
+                LOG_STR("host", exchange->host), LOG_INT("status", reply != NULL ? reply->status : 0),
+                LOG_ERR(error), LOG_UINT("try", exchange->tries), LOG_UINT("pause_ms", delay));
+    exchange->last_status = reply != NULL ? reply->status : 0;
+    exchange->throttled_pause = reply != NULL && reply->status == 429;
+    struct error *no_memory = NULL;
+    int paused = pause_for(exchange, delay, &no_memory);
+    error_free(no_memory);
+    return paused == 0;
+}
+
+static void on_reply(struct reply *reply, enum http_hop hop, const struct error *error, void *arg)
+{
+    struct exchange *exchange = arg;
+
+    exchange->call = NULL;
+    telemetry_http(exchange->network->telemetry, exchange->service, reply != NULL ? reply->status : 0);
+    if (try_again(exchange, reply, hop, error))
+        return;
+    if (error == NULL) {
+        deliver(exchange, reply, NULL);
+        return;
+    }
+    struct error *told = error_copy(error);
+    if (exchange->tries > 1 && exchange->last_status != 0)
+        error_wrap(&told, "try %u, the one before was answered HTTP %d", exchange->tries,
+                   exchange->last_status);
+    else if (exchange->tries > 1)
+        error_wrap(&told, "after %u tries", exchange->tries);
+    deliver(exchange, NULL, told != NULL ? told : error);
+    error_free(told);
+}
+
+static char *copy_text(const char *text, bool *ok)
+{
+    char *copy = text != NULL ? secret_strdup(text) : NULL;
+    if (text != NULL && copy == NULL)
+        *ok = false;
+    return copy;
+}
+
+struct exchange *exchange_start(const struct network *network, const struct exchange_request *request,
+                                exchange_callback *callback, void *arg, struct error **err)
+{
+    struct exchange *exchange = secret_calloc(1, sizeof(*exchange));
+    bool ok = exchange != NULL;
+    if (ok) {
+        *exchange = (struct exchange){
+            .network = network,
+            .service = request->service,
+            .method = request->method,
+            .host = copy_text(request->host, &ok),
+            .url = copy_text(request->url, &ok),
+            .bearer = copy_text(request->bearer, &ok),
+            .max_response_bytes = request->max_response_bytes,
+            .proxy = request->proxy,
+            .policy = request->policy,
+            .deadline_ms = request->deadline_ms,
+            .callback = callback,
+            .arg = arg,
+        };
+        for (size_t i = 0; i < EXCHANGE_MAX_HEADERS && request->headers[i] != NULL; i++)
+            exchange->headers[i] = copy_text(request->headers[i], &ok);
+        if (request->body_len > 0) {
+            exchange->body = secret_malloc(request->body_len);
+            if (exchange->body != NULL)
+                memcpy(exchange->body, request->body, request->body_len);
+            exchange->body_len = request->body_len;
+            ok = ok && exchange->body != NULL;
+        }
+    }
+    if (!ok) {
+        error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
+        exchange_free(exchange);
+        return NULL;
+    }
+    if (go(exchange, err) < 0) {
+        exchange_free(exchange);
+        return NULL;
+    }
+    return exchange;
+}
+
+void exchange_extend(struct exchange *exchange, uint64_t deadline_ms)
+{
+    if (deadline_ms > exchange->deadline_ms)
+        exchange->deadline_ms = deadline_ms;
+}
+
+void exchange_cancel(struct exchange **exchange)
+{
+    struct exchange *gone = *exchange;
+    *exchange = NULL;
+    if (gone == NULL)
+        return;
+    transport_cancel(gone->network->transport, &gone->call);
+    transport_stop(gone->network->transport, &gone->timer);
+    exchange_free(gone);
+}

@@ -1,0 +1,62 @@
+/*
+ * exchange.h - one HTTP question and its answer, with retries, shared back-off and a deadline.
+ *
+ *                     throttled                    429, 5xx, no answer
+ *     start ──▶ PAUSE ─────────▶ TRY ──────────────────────────────────▶ PAUSE ─▶ TRY ...
+ *                                 └─▶ any other status, or no retry left: callback
+ *
+ * A pause that would pass the deadline is not waited for: the callback gets what is known at once.
+ * Call contract: common/grpc/client.h.
+ */
+#ifndef PROVIDER_AZURE_EXCHANGE_H
+#define PROVIDER_AZURE_EXCHANGE_H
+
+#include "common/error.h"
+#include "common/log.h"
+#include "provider-azure/retry.h"
+#include "provider-azure/telemetry.h"
+#include "provider-azure/transport.h"
+
+/* What every room that talks to the network is given. All borrowed. */
+struct network {
+    const struct transport *transport;
+    struct throttle_table *throttles;
+    struct telemetry *telemetry; /* may be NULL */
+    struct log *log;             /* may be NULL */
+};
+
+enum { EXCHANGE_MAX_HEADERS = 8 };
+
+struct exchange_request {
+    const char *service; /* "vault", "entra", "imds", "nmi": a literal, for metrics and logs */
+    const char *host;    /* whose back-off is shared; copied */
+    const char *method;  /* a literal */
+    const char *url;     /* copied */
+    const char *headers[EXCHANGE_MAX_HEADERS + 1]; /* copied; NULL-terminated */
+    const char *bearer;                            /* may be NULL; copied into wiped memory */
+    const void *body;                              /* may be NULL; copied into wiped memory */
+    size_t body_len;
+    size_t max_response_bytes;
+    enum http_proxy_policy proxy;
+    const struct retry_policy *policy; /* borrowed */
+    uint64_t deadline_ms;              /* on the transport's clock */
+};
+
+struct exchange;
+
+/* Either `reply` (any status: a retryable one when no retry is left) or `error`: UNAVAILABLE,
+ * DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED (answer too large, or the host asked for a pause beyond the
+ * deadline). `tries` counts HTTP requests. */
+typedef void exchange_callback(struct reply *reply, const struct error *error, unsigned tries, void *arg);
+
+/* `network` is borrowed until the end of the exchange. */
+struct exchange *exchange_start(const struct network *network, const struct exchange_request *request,
+                                exchange_callback *callback, void *arg, struct error **err);
+
+/* Another party waits for the same answer: moves the deadline to `deadline_ms` if that is later. */
+void exchange_extend(struct exchange *exchange, uint64_t deadline_ms);
+
+/* Sets *exchange to NULL; accepts a pointer to NULL. */
+void exchange_cancel(struct exchange **exchange);
+
+#endif

@@ -1,0 +1,170 @@
+/*
+ * entra.c - token requests to Entra ID and what it answers.
+ */
+#include "provider-azure/identity/entra.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "common/json.h"
+#include "common/utf8.h"
+#include "provider-azure/text.h"
+
+/* Tokens have 1 to 4 KiB; error texts less. */
+enum { ENTRA_ANSWER_MAX = 256 * 1024, ENTRA_FORM_MAX = 64 * 1024 };
+/* How much of an error_description is quoted: the AADSTS text, without trace ids and time stamps behind it.
+ */
+enum { DESCRIPTION_MAX = 400 };
+
+static int append_text(struct buffer *form, const char *name, const char *value, struct error **err)
+{
+    return http_form_append(form, name, value, strlen(value), err);
+}
+
+int entra_prepare(const struct identity *identity, struct identity_question *question, struct error **err)
+{
+    cleanup_free char *url = NULL;
+    bool adfs = strcasecmp(identity->tenant, "adfs") == 0;
+    const char *path = adfs ? "oauth2/token" : "oauth2/v2.0/token";
+
+    question->service = "entra";
+    question->method = "POST";
+    question->proxy = HTTP_PROXY_ENVIRONMENT;
+    question->policy = &retry_service;
+    buffer_init(&question->body, ENTRA_FORM_MAX);
+    if (asprintf(&url, "%s%s/%s", identity->authority, adfs ? "adfs" : identity->tenant, path) < 0) {
+        url = NULL;
+        return error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
+    }
+    if (question_set_url(question, url, err) < 0 ||
+        question_add_header(question, "Content-Type", "application/x-www-form-urlencoded", err) < 0 ||
+        question_add_header(question, "Accept", "application/json", err) < 0 ||
+        append_text(&question->body, "grant_type", "client_credentials", err) < 0 ||
+        append_text(&question->body, "client_id", identity->client_id, err) < 0 ||
+        append_text(&question->body, "scope", identity->scope, err) < 0)
+        return -1;
+    return 0;
+}
+
+const char *entra_hint(int64_t code)
+{
+    static const struct {
+        int64_t code;
+        const char *hint;
+    } hints[] = {
+        {7000215, "the client secret is wrong: recreate the Secret named by nodePublishSecretRef"},
+        {7000222, "the client secret has expired: make a new one and recreate the Secret named by "
+                  "nodePublishSecretRef"},
+        {700016, "the application is not known in this tenant: check clientid and tenantID"},
+        {90002, "the tenant does not exist: check tenantID and cloudName"},
+        {900023, "the tenant is malformed: check tenantID"},
+        {70021, "no federated credential of the application matches the pod's service account"},
+        {700211, "no federated credential matches the issuer: compare it with the cluster's OIDC issuer URL"},
+        {700212, "no federated credential matches the audience api://AzureADTokenExchange"},
+        {700213, "no federated credential matches the subject: compare it with the pod's namespace and "
+                 "service account"},
+        {700024, "the service account token is outside its validity: check the node's clock"},
+        {700027, "the certificate assertion's signature is not accepted"},
+        {700030, "the certificate is not registered with the application"},
+        {500011, "the vault's resource is not known in this tenant: check cloudName"},
+        {50196, "too many identical token requests"},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(hints); i++) {
+        if (hints[i].code == code)
+            return hints[i].hint;
+    }
+    return NULL;
+}
+
+static int64_t first_error_code(const cJSON *root)
+{
+    const cJSON *codes = cJSON_GetObjectItemCaseSensitive(root, "error_codes");
+    const cJSON *first = cJSON_IsArray(codes) ? cJSON_GetArrayItem(codes, 0) : NULL;
+    double value = cJSON_IsNumber(first) ? first->valuedouble : 0;
+    return value > 0 && value < 1e12 ? (int64_t)value : 0;
+}
+
+/* The AADSTS number at the start of a description ("AADSTS7000215: ..."), 0 if there is none. */
+static int64_t described_code(const char *description)
+{
+    const char *found = description != NULL ? strstr(description, "AADSTS") : NULL;
+    return found != NULL ? strtoll(found + strlen("AADSTS"), NULL, 10) : 0;
+}
+
+static void cut_description(char text[DESCRIPTION_MAX + 1], const char *description)
+{
+    (void)snprintf(text, DESCRIPTION_MAX + 1, "%s", description != NULL ? description : "");
+    /* Trace id, correlation id and time stamp follow on lines of their own. */
+    static const char *const tails[] = {"\r", "\n", " Trace ID:", " Correlation ID:"};
+    for (size_t i = 0; i < ARRAY_SIZE(tails); i++) {
+        char *tail = strstr(text, tails[i]);
+        if (tail != NULL)
+            *tail = '\0';
+    }
+    text_one_line(text);
+    utf8_sanitize(text);
+}
+
+static enum grpc_status code_of(int status)
+{
+    if (status == 429)
+        return GRPC_STATUS_RESOURCE_EXHAUSTED;
+    if (status >= 500 || status == 408)
+        return GRPC_STATUS_UNAVAILABLE;
+    return GRPC_STATUS_UNAUTHENTICATED;
+}
+
+static void refuse(const struct identity *identity, const struct reply *reply, const cJSON *root,
+                   struct error **err)
+{
+    const char *name = NULL;
+    const char *description = NULL;
+    const char *correlation = NULL;
+    char text[DESCRIPTION_MAX + 1];
+
+    (void)json_opt_string(root, "error", &name, NULL);
+    (void)json_opt_string(root, "error_description", &description, NULL);
+    (void)json_opt_string(root, "correlation_id", &correlation, NULL);
+    cut_description(text, description);
+    int64_t number = first_error_code(root);
+    if (number == 0)
+        number = described_code(description);
+    const char *hint = entra_hint(number);
+
+    error_set(err, code_of(reply->status), "Entra refused the %s (HTTP %d %.64s): %s%s%s%s%s%.64s%s",
+              auth_mode_name(identity->ops->mode), reply->status, name != NULL ? name : "", text,
+              hint != NULL ? " [hint: " : "", hint != NULL ? hint : "", hint != NULL ? "]" : "",
+              correlation != NULL ? " (correlation id " : "", correlation != NULL ? correlation : "",
+              correlation != NULL ? ")" : "");
+}
+
+struct token *entra_understand(const struct identity *identity, const struct reply *reply, int64_t now_unix,
+                               struct error **err)
+{
+    cleanup_json cJSON *root =
+        json_parse((const char *)reply->body.data, reply->body.len, ENTRA_ANSWER_MAX, NULL);
+    const char *text = NULL;
+    int64_t expires_in = 0;
+    int64_t refresh_in = 0;
+
+    if (!cJSON_IsObject(root)) {
+        error_set(err, reply->status == 200 ? GRPC_STATUS_UNAVAILABLE : code_of(reply->status),
+                  "Entra answered HTTP %d with a body that is not JSON (a proxy in between?)", reply->status);
+        return NULL;
+    }
+    if (reply->status != 200) {
+        refuse(identity, reply, root, err);
+        return NULL;
+    }
+    struct error *bad = NULL;
+    if (json_get_string(root, "access_token", &text, &bad) < 0 || *text == '\0' ||
+        json_opt_int(root, "expires_in", 0, &expires_in, &bad) < 0 ||
+        json_opt_int(root, "refresh_in", 0, &refresh_in, &bad) < 0 || expires_in < 0) {
+        error_set(err, GRPC_STATUS_UNAVAILABLE, "Entra's answer has no usable access_token or expires_in");
+        error_free(bad);
+        return NULL;
+    }
+    return token_make(identity, text, now_unix + expires_in, refresh_in, now_unix, err);
+}

@@ -1,0 +1,21 @@
+/*
+ * entra.h - the OAuth 2.0 client credentials exchange with Microsoft Entra ID (RFC 6749 4.4, RFC 7523 2.2),
+ * shared by all modes that use it.
+ */
+#ifndef PROVIDER_AZURE_IDENTITY_ENTRA_H
+#define PROVIDER_AZURE_IDENTITY_ENTRA_H
+
+#include "provider-azure/identity/identity.h"
+
+/* Sets URL, headers and the first fields of the form (grant_type, client_id, scope); the mode appends its
+ * credential. The token URL is fixed by the cloud: no discovery. ADFS (tenant "adfs") has its own path. */
+int entra_prepare(const struct identity *identity, struct identity_question *question, struct error **err);
+
+/* Reads the token answer or the error, with a hint for the AADSTS codes users meet. */
+struct token *entra_understand(const struct identity *identity, const struct reply *reply, int64_t now_unix,
+                               struct error **err);
+
+/* The hint for an AADSTS number, or NULL. */
+const char *entra_hint(int64_t code);
+
+#endif

@@ -1,0 +1,247 @@
+/*
+ * identity.c - making identities, and what all modes share.
+ */
+#include "provider-azure/identity/identity.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <time.h>
+
+#include "common/secret.h"
+
+static void no_memory(struct error **err)
+{
+    error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
+}
+
+static char *copy(const char *text, bool *ok)
+{
+    char *made = strdup(text != NULL ? text : "");
+    *ok = *ok && made != NULL;
+    return made;
+}
+
+/* The cache key covers every input that decides what the token service is asked, each with its length. */
+static void compute_keys(struct identity *identity)
+{
+    uint8_t mode = (uint8_t)identity->ops->mode;
+    const char *texts[] = {identity->authority, identity->tenant,   identity->client_id,    identity->scope,
+                           identity->endpoint,  identity->pod_name, identity->pod_namespace};
+    struct digest_field fields[2 + ARRAY_SIZE(texts)];
+    size_t n = 0;
+
+    fields[n++] = (struct digest_field){&mode, sizeof(mode)};
+    for (size_t i = 0; i < ARRAY_SIZE(texts); i++)
+        fields[n++] = (struct digest_field){texts[i], strlen(texts[i])};
+    digest_fields(fields, n, identity->principal);
+    fields[n++] = (struct digest_field){secret_bytes(identity->credential), secret_len(identity->credential)};
+    digest_fields(fields, n, identity->key);
+}
+
+static bool tenant_valid(const char *tenant)
+{
+    static const char allowed[] = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-.";
+    return *tenant != '\0' && tenant[strspn(tenant, allowed)] == '\0' && strcmp(tenant, ".") != 0 &&
+           strcmp(tenant, "..") != 0;
+}
+
+static int check_entra(const struct identity_input *input, struct error **err)
+{
+    if (strncasecmp(input->cloud->authority, "https://", 8) != 0)
+        return error_set(err, GRPC_STATUS_INVALID_ARGUMENT, "cannot use an authority host without https");
+    if (!tenant_valid(input->tenant))
+        return error_set(
+            err, GRPC_STATUS_INVALID_ARGUMENT,
+            "invalid tenantID. You can locate your tenantID by following the instructions listed here: "
+            "https://learn.microsoft.com/partner-center/find-ids-and-domain-names");
+    return 0;
+}
+
+static const struct identity_ops *choose_ops(enum auth_mode mode)
+{
+    switch (mode) {
+    case AUTH_SERVICE_PRINCIPAL:
+        return &identity_service_principal;
+    case AUTH_WORKLOAD:
+        return &identity_workload;
+    case AUTH_VM_IDENTITY:
+        return &identity_vm;
+    case AUTH_POD_IDENTITY:
+        return &identity_pod;
+    case AUTH_IDENTITY_BINDING:
+        return NULL;
+    }
+    return NULL;
+}
+
+struct identity *identity_create(const struct identity_input *input, struct error **err)
+{
+    enum auth_mode mode = input->auth->mode;
+    const struct identity_ops *ops = choose_ops(mode);
+    bool entra = mode == AUTH_SERVICE_PRINCIPAL || mode == AUTH_WORKLOAD;
+    bool pod = mode == AUTH_POD_IDENTITY;
+    bool ok = true;
+
+    if (ops == NULL) {
+        error_set(err, GRPC_STATUS_UNIMPLEMENTED, "identity mode %s is not available yet",
+                  auth_mode_name(mode));
+        return NULL;
+    }
+    if (entra && check_entra(input, err) < 0)
+        return NULL;
+
+    cleanup_identity struct identity *identity = calloc(1, sizeof(*identity));
+    if (identity == NULL) {
+        no_memory(err);
+        return NULL;
+    }
+    *identity = (struct identity){
+        .refs = 1,
+        .ops = ops,
+        .authority = copy(entra ? input->cloud->authority : "", &ok),
+        .tenant = copy(entra ? input->tenant : "", &ok),
+        .client_id = copy(pod ? "" : input->auth->client_id, &ok),
+        .scope = cloud_scope(input->cloud->vault),
+        .resource = copy(input->cloud->vault, &ok),
+        .endpoint = copy(entra ? ""
+                         : pod ? input->endpoints.nmi
+                               : input->endpoints.imds,
+                         &ok),
+        .pod_name = copy(pod ? input->pod_name : "", &ok),
+        .pod_namespace = copy(pod ? input->pod_namespace : "", &ok),
+    };
+    if (input->auth->credential != NULL) {
+        identity->credential =
+            secret_from_bytes(secret_bytes(input->auth->credential), secret_len(input->auth->credential));
+        ok = ok && identity->credential != NULL;
+    }
+    if (!ok || identity->scope == NULL) {
+        no_memory(err);
+        return NULL;
+    }
+    compute_keys(identity);
+    return steal_ptr(&identity);
+}
+
+struct identity *identity_ref(struct identity *identity)
+{
+    identity->refs++;
+    return identity;
+}
+
+void identity_unref(struct identity *identity)
+{
+    if (identity == NULL || --identity->refs > 0)
+        return;
+    free(identity->authority);
+    free(identity->tenant);
+    free(identity->client_id);
+    free(identity->scope);
+    free(identity->resource);
+    free(identity->endpoint);
+    free(identity->pod_name);
+    free(identity->pod_namespace);
+    secret_destroy(identity->credential);
+    free(identity);
+}
+
+void identity_question_finish(struct identity_question *question)
+{
+    secret_free(question->host);
+    secret_free(question->url);
+    for (size_t i = 0; i < EXCHANGE_MAX_HEADERS; i++)
+        secret_free(question->headers[i]);
+    buffer_finish(&question->body);
+    *question = (struct identity_question){0};
+}
+
+int question_set_url(struct identity_question *question, const char *url, struct error **err)
+{
+    cleanup_free char *host = url_host(url, NULL, err);
+    if (host == NULL)
+        return -1;
+    question->url = secret_strdup(url);
+    question->host = secret_strdup(host);
+    if (question->url == NULL || question->host == NULL) {
+        no_memory(err);
+        return -1;
+    }
+    return 0;
+}
+
+int question_add_header(struct identity_question *question, const char *name, const char *value,
+                        struct error **err)
+{
+    /* A pod name or a Secret can not contain these, but a header must not be split by anything from outside.
+     */
+    if (strpbrk(value, "\r\n") != NULL)
+        return error_set(err, GRPC_STATUS_INVALID_ARGUMENT, "the value for header %s contains a line break",
+                         name);
+    for (size_t i = 0; i < EXCHANGE_MAX_HEADERS; i++) {
+        if (question->headers[i] != NULL)
+            continue;
+        size_t size = strlen(name) + strlen(value) + sizeof(": ");
+        question->headers[i] = secret_malloc(size);
+        if (question->headers[i] == NULL)
+            break;
+        (void)snprintf(question->headers[i], size, "%s: %s", name, value);
+        return 0;
+    }
+    no_memory(err);
+    return -1;
+}
+
+/* Refresh this long before the end; Entra's tokens live an hour or more. */
+enum { REFRESH_BEFORE_S = 300 };
+
+struct token *token_make(const struct identity *identity, const char *text, int64_t expires_unix,
+                         int64_t refresh_in, int64_t now_unix, struct error **err)
+{
+    struct token *token = calloc(1, sizeof(*token));
+    if (token != NULL) {
+        token->refs = 1;
+        token->value = secret_from_bytes(text, strlen(text));
+    }
+    if (token == NULL || token->value == NULL) {
+        no_memory(err);
+        token_unref(token);
+        return NULL;
+    }
+    token->expires_unix = expires_unix;
+    token->refresh_unix = expires_unix - REFRESH_BEFORE_S;
+    if (refresh_in > 0 && now_unix + refresh_in < token->refresh_unix)
+        token->refresh_unix = now_unix + refresh_in;
+    memcpy(token->principal, identity->principal, sizeof(token->principal));
+    return token;
+}
+
+int64_t moment_parse(const char *text)
+{
+    static const char *const formats[] = {"%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S", "%m/%d/%Y %H:%M:%S"};
+    char *end = NULL;
+
+    if (text[0] >= '0' && text[0] <= '9') {
+        long long seconds = strtoll(text, &end, 10);
+        if (*end == '\0')
+            return seconds;
+    }
+    for (size_t i = 0; i < ARRAY_SIZE(formats); i++) {
+        struct tm parts = {0};
+        const char *rest = strptime(text, formats[i], &parts);
+        if (rest == NULL)
+            continue;
+        if (*rest == '.')
+            rest += 1 + strspn(rest + 1, "0123456789");
+        int64_t offset = 0;
+        int hours = 0;
+        int minutes = 0;
+        char sign = 0;
+        if (sscanf(rest, "%c%2d:%2d", &sign, &hours, &minutes) == 3 &&
+            (sign == '+' || sign == '-')) // NOLINT(cert-err34-c): two digits
+            offset = (sign == '-' ? -1 : 1) * (hours * 3600LL + minutes * 60LL);
+        return (int64_t)timegm(&parts) - offset;
+    }
+    return -1;
+}

@@ -1,0 +1,115 @@
+/*
+ * identity.h - who a mount is towards Azure: one interface, one file per mode.
+ *
+ * Every mode obtains a token by one HTTP exchange, so an identity is two pure functions: prepare() says what
+ * to ask, understand() reads the answer. Retries, deadlines, single flight and caching are the token cache's
+ * (token_cache.h). To add a mode, write a file with the three operations and a line in identity_create().
+ */
+#ifndef PROVIDER_AZURE_IDENTITY_IDENTITY_H
+#define PROVIDER_AZURE_IDENTITY_IDENTITY_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/buffer.h"
+#include "common/cleanup.h"
+#include "common/error.h"
+#include "provider-azure/cloud.h"
+#include "provider-azure/crypto.h"
+#include "provider-azure/exchange.h"
+#include "provider-azure/identity/auth.h"
+#include "provider-azure/token.h"
+
+struct identity;
+
+/* The question, owned by whoever called prepare(). All texts are from the wiping allocator. */
+struct identity_question {
+    const char *service; /* literal, see struct exchange_request */
+    const char *method;  /* literal */
+    char *host;
+    char *url;
+    char *headers[EXCHANGE_MAX_HEADERS + 1];
+    struct buffer body;
+    enum http_proxy_policy proxy;
+    const struct retry_policy *policy;
+};
+void identity_question_finish(struct identity_question *question);
+
+struct identity_ops {
+    enum auth_mode mode;
+    /* Fills an empty question. */
+    int (*prepare)(const struct identity *identity, struct identity_question *ret_question,
+                   struct error **err);
+    /* Reads an answer of any status. Errors: UNAUTHENTICATED, RESOURCE_EXHAUSTED (429), UNAVAILABLE; texts
+     * name the hop and never quote a token. */
+    struct token *(*understand)(const struct identity *identity, const struct reply *reply, int64_t now_unix,
+                                struct error **err);
+};
+
+/* Where the node-local token services are; the defaults are fixed addresses of the platform. */
+struct identity_endpoints {
+    const char *imds; /* "http://169.254.169.254" */
+    const char *nmi;  /* "http://127.0.0.1:2579" */
+};
+
+/* Immutable once made; shared by the mount and by a token request that may outlive it. */
+struct identity {
+    unsigned refs;
+    const struct identity_ops *ops;
+    char *authority; /* cloud's Active Directory endpoint; "" where unused */
+    char *tenant;
+    char *client_id;
+    char *scope;    /* "<resource>/.default" */
+    char *resource; /* without the ending */
+    char *endpoint; /* IMDS or NMI */
+    char *pod_name; /* pod identity */
+    char *pod_namespace;
+    struct secret *credential;
+    uint8_t key[DIGEST_LEN];       /* everything above: cache key; includes the credential */
+    uint8_t principal[DIGEST_LEN]; /* the same without credential: see struct token */
+};
+
+struct identity_input {
+    const struct auth *auth;
+    const struct cloud *cloud;
+    const char *tenant;
+    const char *pod_name;
+    const char *pod_namespace;
+    struct identity_endpoints endpoints;
+};
+
+/* Copies what it needs (the credential into memory of its own). NULL with err set: INVALID_ARGUMENT for a
+ * tenant that can not be one or an authority without https, UNIMPLEMENTED for a mode that is not available.
+ */
+struct identity *identity_create(const struct identity_input *input, struct error **err);
+struct identity *identity_ref(struct identity *identity);
+void identity_unref(struct identity *identity); /* accepts NULL */
+
+static inline void cleanup_identity_func(struct identity **identity)
+{
+    identity_unref(*identity);
+}
+#define cleanup_identity CLEANUP(cleanup_identity_func)
+
+/* --- for the modes
+ * --------------------------------------------------------------------------------------------------- */
+
+extern const struct identity_ops identity_service_principal;
+extern const struct identity_ops identity_workload;
+extern const struct identity_ops identity_vm;
+extern const struct identity_ops identity_pod;
+
+/* Sets url and host, and adds headers, with error checks. `format` makes the URL. */
+int question_set_url(struct identity_question *question, const char *url, struct error **err);
+int question_add_header(struct identity_question *question, const char *name, const char *value,
+                        struct error **err);
+
+/* A token for `text`; refresh_in 0 = unknown. NULL with err set on lack of memory. */
+struct token *token_make(const struct identity *identity, const char *text, int64_t expires_unix,
+                         int64_t refresh_in, int64_t now_unix, struct error **err);
+
+/* A moment as IMDS and NMI write it: epoch seconds, RFC 3339, "MM/dd/yyyy HH:mm:ss", "yyyy-MM-dd HH:mm:ss".
+ * -1 if unreadable. */
+int64_t moment_parse(const char *text);
+
+#endif

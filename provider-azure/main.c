@@ -1,0 +1,288 @@
+/*
+ * main.c - secrets-store-provider-azure: builds the objects, runs the loop, takes everything down.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <unistd.h>
+
+#include "common/http/admin_server.h"
+#include "common/http/client.h"
+#include "common/lifecycle.h"
+#include "common/log.h"
+#include "common/metrics.h"
+#include "common/provider_server.h"
+#include "common/secret.h"
+#include "provider-azure/health.h"
+#include "provider-azure/service.h"
+#include "provider-azure/settings.h"
+
+#define PROGRAM      "secrets-store-provider-azure"
+#define RUNTIME_NAME "secrets-store-csi-driver-provider-azure"
+
+/* Mounts that may be on their way when SIGTERM comes get this long to finish. */
+enum { DRAIN_MS = 10 * 1000 };
+
+struct program {
+    struct settings settings;
+    struct log *log;
+    uv_loop_t loop;
+    struct lifecycle *lifecycle;
+    struct endpoint endpoint;
+    struct cloud cloud;
+    struct metrics *metrics;
+    struct telemetry *telemetry;
+    struct http_client *http;
+    struct transport *transport;
+    struct throttle_table throttles;
+    struct network network;
+    struct token_cache *tokens;
+    struct store *store;
+    struct request_defaults defaults;
+    struct mount_shared shared;
+    struct service service;
+    struct provider provider;
+    struct provider_server *server;
+    struct health health;
+    struct admin_server *admin;       /* health, and metrics when they share the port */
+    struct admin_server *metrics_web; /* NULL when shared or off */
+};
+
+static void answer_metrics(struct admin_request *request, void *arg)
+{
+    const struct program *program = arg;
+    cleanup_buffer struct buffer text = {0};
+
+    buffer_init(&text, (size_t)16 * 1024 * 1024);
+    if (metrics_render(program->metrics, &text, NULL) < 0)
+        admin_request_reply(request, 500, "text/plain; charset=utf-8", "", 0);
+    else
+        admin_request_reply(request, 200, "text/plain; version=0.0.4; charset=utf-8", text.data, text.len);
+}
+
+static void on_call_served(const char *method, enum grpc_status status, uint64_t duration_ns, void *arg)
+{
+    const struct program *program = arg;
+    telemetry_grpc(program->telemetry, method, status, (double)duration_ns / 1e9);
+}
+
+static void on_server_stopped(void *arg)
+{
+    struct program *program = arg;
+    admin_server_destroy(steal_ptr(&program->admin));
+    admin_server_destroy(steal_ptr(&program->metrics_web));
+    lifecycle_destroy(steal_ptr(&program->lifecycle));
+    store_destroy(steal_ptr(&program->store));
+    token_cache_destroy(steal_ptr(&program->tokens));
+    http_client_destroy(steal_ptr(&program->http));
+}
+
+static void on_stop(void *arg)
+{
+    struct program *program = arg;
+    log_info(program->log, "terminating");
+    provider_server_stop(program->server, DRAIN_MS, on_server_stopped, program);
+}
+
+static int listen_on(struct admin_server *server, int64_t port, struct error **err)
+{
+    char address[16];
+    (void)snprintf(address, sizeof(address), ":%u", (unsigned)port);
+    return admin_server_listen(server, address, err);
+}
+
+static int start_web(struct program *program, struct error **err)
+{
+    const struct settings *settings = &program->settings;
+    bool shared = settings->healthz_port == settings->prometheus_port;
+
+    program->health = (struct health){
+        .loop = &program->loop,
+        .endpoint = &program->endpoint,
+        .timeout_ms = (uint64_t)(settings->healthz_timeout_ns / 1000000),
+    };
+    if (settings->healthz_port != 0) {
+        program->admin = admin_server_create(&program->loop, program->log, err);
+        if (program->admin == NULL)
+            return -1;
+        admin_server_add_route(program->admin, settings->healthz_path, health_answer, &program->health);
+        if (shared)
+            admin_server_add_route(program->admin, "/metrics", answer_metrics, program);
+        if (listen_on(program->admin, settings->healthz_port, err) < 0)
+            return error_wrap(err, "health server");
+    }
+    if (settings->prometheus_port != 0 && !shared) {
+        program->metrics_web = admin_server_create(&program->loop, program->log, err);
+        if (program->metrics_web == NULL)
+            return -1;
+        admin_server_add_route(program->metrics_web, "/metrics", answer_metrics, program);
+        if (listen_on(program->metrics_web, settings->prometheus_port, err) < 0)
+            return error_wrap(err, "metrics server");
+    }
+    return 0;
+}
+
+static int start_network(struct program *program, struct error **err)
+{
+    cleanup_free char *agent = settings_user_agent(build_version(), build_commit(), build_date(),
+                                                   program->settings.custom_user_agent);
+    const struct http_client_config config = {.log = program->log, .user_agent = agent};
+
+    program->http = http_client_create(&program->loop, &config, err);
+    if (program->http == NULL)
+        return -1;
+    program->transport = transport_create(&program->loop, program->http, err);
+    if (program->transport == NULL)
+        return -1;
+    program->network = (struct network){
+        .transport = program->transport,
+        .throttles = &program->throttles,
+        .telemetry = program->telemetry,
+        .log = program->log,
+    };
+    program->tokens = token_cache_create(&program->network, err);
+    if (program->tokens == NULL)
+        return -1;
+    program->store = store_create(&program->network, program->tokens,
+                                  (uint64_t)(program->settings.republish_cache_ttl_ns / 1000000), err);
+    return program->store == NULL ? -1 : 0;
+}
+
+static int start_service(struct program *program, struct error **err)
+{
+    program->defaults = (struct request_defaults){
+        .cloud = &program->cloud,
+        .custom_cloud_path = getenv("AZURE_ENVIRONMENT_FILEPATH"),
+        .endpoints = {.imds = program->settings.imds_endpoint, .nmi = program->settings.nmi_endpoint},
+        .log = program->log,
+    };
+    program->shared = (struct mount_shared){
+        .network = &program->network,
+        .tokens = program->tokens,
+        .store = program->store,
+        .defaults = &program->defaults,
+    };
+    program->service = (struct service){.shared = &program->shared, .log = program->log};
+    program->provider = (struct provider){
+        .name = RUNTIME_NAME, .version = build_version(), .mount = service_mount, .arg = &program->service};
+    const struct provider_server_config config = {
+        .log = program->log,
+        .endpoint = program->endpoint,
+        .socket_mode = 0700,
+        .observer = on_call_served,
+        .observer_arg = program,
+    };
+    program->server = provider_server_create(&program->loop, &program->provider, &config, err);
+    return program->server == NULL ? -1 : 0;
+}
+
+static int check_settings(struct program *program, struct error **err)
+{
+    const struct settings *settings = &program->settings;
+
+    if (settings->separate_files)
+        return error_set(err, GRPC_STATUS_UNIMPLEMENTED,
+                         "--write-cert-and-key-in-separate-files is not available yet");
+    if (strcasecmp(settings->metrics_backend, "prometheus") != 0)
+        return error_set(err, GRPC_STATUS_INVALID_ARGUMENT, "unknown --metrics-backend %s",
+                         settings->metrics_backend);
+    if (settings->healthz_path[0] != '/')
+        return error_set(err, GRPC_STATUS_INVALID_ARGUMENT, "--healthz-path %s does not begin with /",
+                         settings->healthz_path);
+    if (settings->healthz_port == settings->prometheus_port &&
+        strcmp(settings->healthz_path, "/metrics") == 0)
+        return error_set(err, GRPC_STATUS_INVALID_ARGUMENT,
+                         "--healthz-path /metrics on the port of the metrics");
+    if (cloud_resolve(settings->cloud_name, getenv("AZURE_ENVIRONMENT_FILEPATH"), &program->cloud, err) < 0)
+        return error_wrap(err, "--cloud-name");
+    return endpoint_parse(settings->endpoint, &program->endpoint, err);
+}
+
+static int start(struct program *program, struct error **err)
+{
+    if (check_settings(program, err) < 0)
+        return -1;
+    program->metrics = metrics_create();
+    metrics_add_process(program->metrics);
+    program->telemetry = telemetry_create(program->metrics);
+    /* The socket last: a driver that sees it may call at once, and a start that fails leaves none behind. */
+    if (start_network(program, err) < 0 || start_web(program, err) < 0 || start_service(program, err) < 0)
+        return -1;
+    program->lifecycle = lifecycle_create(&program->loop, program->log, on_stop, program, err);
+    return program->lifecycle == NULL ? -1 : 0;
+}
+
+static void warn_about_old_flags(const struct program *program)
+{
+    const struct settings *settings = &program->settings;
+    if (!settings->driver_write_secrets)
+        log_warning(program->log,
+                    "--driver-write-secrets=false is ignored, the driver always writes the files");
+    if (settings->enable_pprof)
+        log_warning(program->log, "--enable-pprof is ignored, there is no profiling server");
+    if (*settings->token_proxy_url != '\0' || *settings->sni_name != '\0')
+        log_warning(program->log,
+                    "--token-proxy-url and --sni-name are ignored, identity binding is not available yet");
+}
+
+static void finish(struct program *program)
+{
+    lifecycle_close_loop(&program->loop, program->log);
+    provider_server_destroy(program->server);
+    transport_destroy(program->transport);
+    telemetry_destroy(program->telemetry);
+    metrics_destroy(program->metrics);
+    cloud_finish(&program->cloud);
+    endpoint_finish(&program->endpoint);
+    log_destroy(program->log);
+}
+
+int main(int argc, char **argv)
+{
+    static struct program program;
+    struct error *error = NULL;
+    int rest = 0;
+
+    if (secret_forbid_core_dumps(&error) < 0 || secret_install_library_hooks(&error) < 0) {
+        (void)fprintf(stderr, PROGRAM ": %s\n", error_message(error));
+        return 1;
+    }
+    switch (options_parse(settings_rows, settings_n_rows, argc, argv, &program.settings, &rest, &error)) {
+    case OPTIONS_HELP:
+        options_usage(settings_rows, settings_n_rows, PROGRAM, stdout);
+        return 0;
+    case OPTIONS_ERROR:
+        (void)fprintf(stderr, "%s\n", error_message(error));
+        options_usage(settings_rows, settings_n_rows, PROGRAM, stderr);
+        error_free(error);
+        return 2;
+    case OPTIONS_RUN:
+        break;
+    }
+    if (program.settings.version) {
+        (void)printf("{\"version\":\"%s\",\"buildDate\":\"%s\"}\n", build_version(), build_date());
+        return 0;
+    }
+    program.log =
+        log_create(STDERR_FILENO, program.settings.log_format_json ? LOG_FORMAT_JSON : LOG_FORMAT_TEXT,
+                   (int)program.settings.verbosity);
+    if (uv_loop_init(&program.loop) != 0) {
+        log_error(program.log, "the event loop can not be created");
+        return 1;
+    }
+    warn_about_old_flags(&program);
+    int status = 1;
+    if (start(&program, &error) == 0) {
+        log_info(program.log, "listening", LOG_STR("version", build_version()),
+                 LOG_STR("endpoint", program.settings.endpoint), LOG_STR("cloud", program.cloud.name));
+        (void)uv_run(&program.loop, UV_RUN_DEFAULT);
+        status = 0;
+    } else {
+        log_error(program.log, "start failed", LOG_ERR(error));
+        error_free(error);
+        return status; /* the process ends: nothing half-built is taken down piece by piece */
+    }
+    finish(&program);
+    return status;
+}

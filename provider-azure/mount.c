@@ -1,0 +1,333 @@
+/*
+ * mount.c - one mount operation.
+ */
+#include "provider-azure/mount.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "provider-azure/content.h"
+
+/* Kept back from the caller's time: to answer before the caller gives up, so that it hears the reason. */
+enum { MARGIN_MS = 300, GUARD_MS = 150 };
+/* Failing objects told in full; the others are counted. */
+enum { MAX_TOLD = 8 };
+
+#define PREFIX "failed to mount objects, error"
+
+struct mount {
+    const struct mount_shared *shared;
+    struct mount_request request;
+    enum store_freshness freshness;
+    uint64_t deadline_ms;
+    struct transport_timer *guard;
+    struct transport_timer *empty; /* nothing to do: done in the next turn */
+    struct token_wait *token_wait; /* TOKEN */
+    struct token *token;
+    struct fetch *fetch; /* FETCH */
+    const struct mount_sink *sink;
+    mount_callback *callback;
+    void *arg;
+};
+
+static void mount_free(struct mount *mount)
+{
+    const struct transport *transport = mount->shared->network->transport;
+    transport_stop(transport, &mount->guard);
+    transport_stop(transport, &mount->empty);
+    token_wait_cancel(&mount->token_wait);
+    fetch_destroy(mount->fetch);
+    token_unref(mount->token);
+    mount_request_finish(&mount->request);
+    free(mount);
+}
+
+/* Ends the mount; takes over `error`. */
+static void finish(struct mount *mount, struct error *error)
+{
+    mount_callback *callback = mount->callback;
+    void *arg = mount->arg;
+    mount_free(mount);
+    if (error != NULL)
+        error_wrap(&error, PREFIX);
+    callback(error, arg);
+    error_free(error);
+}
+
+/* --- telling what failed
+ * ------------------------------------------------------------------------------------------------ */
+
+/* All failures as one error: each cause once, with the objects it concerns. The code is that of the first. */
+struct verdict {
+    struct error *first;
+    struct buffer text;
+    size_t told;
+    size_t untold;
+    char *last_cause;
+    size_t same;
+};
+
+static void verdict_close_cause(struct verdict *verdict)
+{
+    if (verdict->same > 0)
+        (void)buffer_printf(&verdict->text, NULL, " (the same for %zu more object%s)", verdict->same,
+                            verdict->same == 1 ? "" : "s");
+    verdict->same = 0;
+}
+
+static void verdict_add(struct verdict *verdict, const struct object_item *item, const struct error *cause)
+{
+    if (verdict->last_cause != NULL && strcmp(verdict->last_cause, error_message(cause)) == 0) {
+        verdict->same++;
+        return;
+    }
+    verdict_close_cause(verdict);
+    if (verdict->told == MAX_TOLD) {
+        verdict->untold++;
+        return;
+    }
+    struct error *error = error_copy(cause);
+    object_wrap_error(item, &error);
+    (void)buffer_printf(&verdict->text, NULL, "%s%s", verdict->told > 0 ? "; " : "", error_message(error));
+    verdict->told++;
+    free(verdict->last_cause);
+    verdict->last_cause = strdup(error_message(cause));
+    if (verdict->first == NULL)
+        verdict->first = error;
+    else
+        error_free(error);
+}
+
+/* NULL when nothing failed. */
+static struct error *verdict_finish(struct verdict *verdict)
+{
+    struct error *error = NULL;
+    verdict_close_cause(verdict);
+    if (verdict->untold > 0)
+        (void)buffer_printf(&verdict->text, NULL, "; and %zu more objects failed", verdict->untold);
+    if (verdict->first != NULL)
+        error_set(&error, error_code(verdict->first), "%s", buffer_str(&verdict->text));
+    error_free(verdict->first);
+    free(verdict->last_cause);
+    buffer_finish(&verdict->text);
+    return error;
+}
+
+/* --- the answer
+ * -----------------------------------------------------------------------------------------------------------
+ */
+
+struct file {
+    char *path;
+    struct content content;
+};
+
+static void files_free(struct file *files, size_t n)
+{
+    for (size_t i = 0; files != NULL && i < n; i++) {
+        free(files[i].path);
+        content_finish(&files[i].content);
+    }
+    free(files);
+}
+
+static char *join_index(const char *text, int index)
+{
+    char *joined = NULL;
+    if (index < 0)
+        return strdup(text);
+    return asprintf(&joined, "%s/%d", text, index) < 0 ? NULL : joined;
+}
+
+/* Converts every output; failures of single objects go to the verdict. */
+static struct error *convert(const struct fetch_output *outputs, size_t n, struct file *files)
+{
+    struct verdict verdict = {0};
+    buffer_init(&verdict.text, 16 * 1024);
+    for (size_t i = 0; i < n; i++) {
+        const struct fetch_output *output = &outputs[i];
+        struct error *error = NULL;
+        files[i].path = join_index(output->item->path, output->index);
+        if (output->error != NULL)
+            error = error_copy(output->error);
+        else if (output->answer == NULL)
+            error_set(&error, GRPC_STATUS_DEADLINE_EXCEEDED,
+                      "no answer from the vault before the caller's deadline");
+        else if (files[i].path == NULL)
+            error_set(&error, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
+        else
+            (void)content_make(output->item, output->answer, &files[i].content, &error);
+        if (error != NULL)
+            verdict_add(&verdict, output->item, error);
+        error_free(error);
+    }
+    return verdict_finish(&verdict);
+}
+
+static int check_paths(const struct fetch_output *outputs, const struct file *files, size_t n,
+                       struct error **err)
+{
+    cleanup_free struct object_path *paths = calloc(n + 1, sizeof(*paths));
+    if (paths == NULL)
+        return error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
+    for (size_t i = 0; i < n; i++)
+        paths[i] = (struct object_path){.path = files[i].path, .object = outputs[i].item->name};
+    return object_paths_check(paths, n, err);
+}
+
+static int hand_out(const struct mount *mount, const struct fetch_output *outputs, const struct file *files,
+                    size_t n, struct error **err)
+{
+    for (size_t i = 0; i < n; i++) {
+        const struct object_item *item = outputs[i].item;
+        cleanup_free char *name = join_index(item->name, outputs[i].index);
+        cleanup_free char *id = NULL;
+        if (name == NULL || asprintf(&id, "%s/%s", object_type_name(item->type), name) < 0) {
+            id = NULL;
+            return error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
+        }
+        if (mount->sink->add_file(mount->arg, files[i].path, item->mode, files[i].content.bytes,
+                                  files[i].content.len, err) < 0 ||
+            mount->sink->add_version(mount->arg, id, outputs[i].answer->version, err) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+/* All reads have ended, or the guard did not let them. */
+static void conclude(struct mount *mount)
+{
+    struct error *error = NULL;
+    size_t n = 0;
+    struct fetch_output *outputs = fetch_outputs(mount->fetch, &n);
+    struct file *files = calloc(n + 1, sizeof(*files));
+
+    if (outputs == NULL || files == NULL) {
+        error_set(&error, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
+    } else {
+        error = convert(outputs, n, files);
+        if (error == NULL && check_paths(outputs, files, n, &error) == 0)
+            (void)hand_out(mount, outputs, files, n, &error);
+    }
+    files_free(files, n);
+    free(outputs);
+    finish(mount, error);
+}
+
+static void on_fetched(void *arg)
+{
+    conclude(arg);
+}
+
+/* The same failure for all objects: told with the first, as everything that concerns objects. */
+static void fail_all(struct mount *mount, const struct error *cause)
+{
+    struct verdict verdict = {0};
+    buffer_init(&verdict.text, 16 * 1024);
+    for (size_t i = 0; i < mount->request.objects.n; i++)
+        verdict_add(&verdict, &mount->request.objects.items[i], cause);
+    finish(mount, verdict_finish(&verdict));
+}
+
+static void on_token(struct token *token, const struct error *error, void *arg)
+{
+    struct mount *mount = arg;
+    const struct mount_shared *shared = mount->shared;
+
+    mount->token_wait = NULL;
+    if (token == NULL) {
+        fail_all(mount, error);
+        return;
+    }
+    mount->token = token;
+    const struct fetch_input input = {
+        .transport = shared->network->transport,
+        .store = shared->store,
+        .vault = &mount->request.vault,
+        .objects = &mount->request.objects,
+        .identity = mount->request.identity,
+        .token = token,
+        .freshness = mount->freshness,
+        .deadline_ms = mount->deadline_ms,
+    };
+    struct error *failure = NULL;
+    mount->fetch = fetch_start(&input, on_fetched, mount, &failure);
+    if (mount->fetch == NULL)
+        finish(mount, failure);
+}
+
+static void on_guard(void *arg)
+{
+    struct mount *mount = arg;
+    mount->guard = NULL;
+    if (mount->fetch != NULL) {
+        conclude(mount);
+        return;
+    }
+    struct error *error = NULL;
+    error_set(&error, GRPC_STATUS_DEADLINE_EXCEEDED, "no token before the caller's deadline");
+    fail_all(mount, error);
+    error_free(error);
+}
+
+static void on_empty(void *arg)
+{
+    struct mount *mount = arg;
+    mount->empty = NULL;
+    finish(mount, NULL);
+}
+
+static int begin(struct mount *mount, uint64_t time_left_ms, struct error **err)
+{
+    const struct transport *transport = mount->shared->network->transport;
+
+    if (mount->request.objects.n == 0) {
+        mount->empty = transport_after(transport, 0, on_empty, mount, err);
+        return mount->empty == NULL ? -1 : 0;
+    }
+    uint64_t left = time_left_ms < MOUNT_LIMIT_MS ? time_left_ms : MOUNT_LIMIT_MS;
+    uint64_t work = left > 2 * MARGIN_MS ? left - MARGIN_MS : left / 2;
+    mount->deadline_ms = transport_now_ms(transport) + work;
+    mount->guard =
+        transport_after(transport, work + (left - work) * GUARD_MS / MARGIN_MS, on_guard, mount, err);
+    if (mount->guard == NULL)
+        return -1;
+    mount->token_wait = token_cache_get(mount->shared->tokens, mount->request.identity, /* rejected= */ NULL,
+                                        mount->deadline_ms, on_token, mount, err);
+    return mount->token_wait == NULL ? -1 : 0;
+}
+
+struct mount *mount_start(const struct mount_shared *shared, const struct mount_input *input,
+                          const struct mount_sink *sink, mount_callback *callback, void *arg,
+                          struct error **err)
+{
+    struct mount *mount = calloc(1, sizeof(*mount));
+    if (mount == NULL) {
+        error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
+        return NULL;
+    }
+    *mount = (struct mount){
+        .shared = shared,
+        .freshness = input->republish ? STORE_RECENT : STORE_FRESH,
+        .sink = sink,
+        .callback = callback,
+        .arg = arg,
+    };
+    if (mount_request_parse(input->attributes, input->secrets, input->permission, shared->defaults,
+                            &mount->request, err) < 0 ||
+        begin(mount, input->time_left_ms, err) < 0) {
+        error_wrap(err, PREFIX);
+        mount_free(mount);
+        return NULL;
+    }
+    return mount;
+}
+
+void mount_cancel(struct mount **mount)
+{
+    struct mount *gone = *mount;
+    *mount = NULL;
+    if (gone != NULL)
+        mount_free(gone);
+}

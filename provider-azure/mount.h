@@ -1,0 +1,55 @@
+/*
+ * mount.h - one mount, from its parameters to its files.
+ *
+ *     start (parameters checked) ─▶ TOKEN ─▶ FETCH ─▶ convert all, hand out all ─▶ done
+ *                                     └────────┴──▶ guard: the caller's deadline is near ─▶ done(error)
+ *
+ * Knows neither gRPC nor libuv: files go to a sink, the outside is a transport. Contract:
+ * common/grpc/client.h.
+ */
+#ifndef PROVIDER_AZURE_MOUNT_H
+#define PROVIDER_AZURE_MOUNT_H
+
+#include "common/string_map.h"
+#include "provider-azure/fetch.h"
+#include "provider-azure/request.h"
+
+/* The limit of a mount whose caller has none. */
+enum { MOUNT_LIMIT_MS = 120 * 1000 };
+
+struct mount;
+
+/* What all mounts of the process share. Borrowed. */
+struct mount_shared {
+    const struct network *network;
+    struct token_cache *tokens;
+    struct store *store;
+    const struct request_defaults *defaults;
+};
+
+/* Where the result goes; called only from a mount that succeeds, right before `done`. Files in item order. */
+struct mount_sink {
+    int (*add_file)(void *arg, const char *path, mode_t mode, const void *bytes, size_t len,
+                    struct error **err);
+    int (*add_version)(void *arg, const char *id, const char *version, struct error **err);
+};
+
+struct mount_input {
+    const struct string_map *attributes;
+    const struct string_map *secrets; /* NULL: none given */
+    mode_t permission;
+    bool republish;        /* the volume has content already */
+    uint64_t time_left_ms; /* UINT64_MAX: no deadline */
+};
+
+/* `error` NULL: success. Borrowed. All messages begin with "failed to mount objects, error: ". */
+typedef void mount_callback(const struct error *error, void *arg);
+
+/* `input` is borrowed during the call only. NULL with err set when the parameters are wrong. `arg` goes to
+ * sink and callback. */
+struct mount *mount_start(const struct mount_shared *shared, const struct mount_input *input,
+                          const struct mount_sink *sink, mount_callback *callback, void *arg,
+                          struct error **err);
+void mount_cancel(struct mount **mount);
+
+#endif

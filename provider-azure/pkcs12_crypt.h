@@ -1,0 +1,34 @@
+/*
+ * pkcs12_crypt.h - the key derivations, the MAC and the ciphers of PKCS#12, on mbedTLS.
+ *
+ * Internal to the PKCS#12 reader. Which mbedTLS is used (2.28 or 3.6) matters in pkcs12_crypt.c only.
+ */
+#ifndef PROVIDER_AZURE_PKCS12_CRYPT_H
+#define PROVIDER_AZURE_PKCS12_CRYPT_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/error.h"
+#include "common/secret.h"
+#include "provider-azure/der.h"
+
+/* The two ways to write no password in PKCS#12's own derivation (RFC 7292, appendix B.1): two zero bytes, or
+ * nothing. */
+enum pkcs12_password { PKCS12_PASSWORD_EMPTY, PKCS12_PASSWORD_ABSENT };
+
+struct pkcs12_work {
+    enum pkcs12_password password;
+    unsigned rounds_left; /* derivation rounds that the file may still cost */
+};
+
+/* Verifies the MAC (RFC 7292, section 5.1). `digest` is the OID of its hash. Returns 1 if it is right, 0 if
+ * not, -1 with err set. */
+int pkcs12_verify_mac(struct pkcs12_work *work, struct der digest, struct der salt, unsigned iterations,
+                      struct der content, struct der expected, struct error **err);
+
+/* Decrypts `content` as an AlgorithmIdentifier's content (`algorithm`) says. Returns NULL with err set. */
+struct secret *pkcs12_decrypt(struct pkcs12_work *work, struct der algorithm, struct der content,
+                              struct error **err);
+
+#endif

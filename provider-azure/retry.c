@@ -1,0 +1,88 @@
+/*
+ * retry.c - retry decisions and the table of throttled hosts.
+ */
+#include "provider-azure/retry.h"
+
+#include <string.h>
+
+const struct retry_policy retry_service = {
+    .max_retries = 3, .base_ms = 800, .cap_ms = 60 * 1000, .try_timeout_ms = 30 * 1000};
+const struct retry_policy retry_imds = {.max_retries = 6,
+                                        .base_ms = 2000,
+                                        .cap_ms = 25 * 1000,
+                                        .try_timeout_ms = 60 * 1000,
+                                        .retry_404_410 = true};
+const struct retry_policy retry_never = {
+    .max_retries = 0, .base_ms = 1000, .cap_ms = 1000, .try_timeout_ms = 300 * 1000};
+
+bool retry_status(const struct retry_policy *policy, int status)
+{
+    switch (status) {
+    case 408:
+    case 429:
+    case 500:
+    case 502:
+    case 503:
+    case 504:
+        return true;
+    case 404:
+    case 410:
+        return policy->retry_404_410;
+    default:
+        return policy->retry_404_410 && status >= 500 && status <= 511;
+    }
+}
+
+bool retry_failure(const struct error *error, enum http_hop hop, unsigned tries)
+{
+    enum grpc_status code = error_code(error);
+    if (code != GRPC_STATUS_UNAVAILABLE && code != GRPC_STATUS_DEADLINE_EXCEEDED)
+        return false;
+    if (hop == HTTP_HOP_TLS)
+        return false;
+    if (hop == HTTP_HOP_DNS)
+        return tries < 2;
+    return true;
+}
+
+uint64_t retry_delay_ms(const struct retry_policy *policy, unsigned retry, uint32_t random)
+{
+    if (retry < 1)
+        retry = 1;
+    if (retry > 16) /* far above every cap; keeps the shift defined */
+        retry = 16;
+    uint64_t delay = ((1ULL << retry) - 1) * policy->base_ms;
+    delay = delay * (800 + random % 500) / 1000;
+    return delay < policy->cap_ms ? delay : policy->cap_ms;
+}
+
+uint64_t throttle_wait_ms(const struct throttle_table *table, const char *host, uint64_t now_ms)
+{
+    for (size_t i = 0; i < THROTTLE_MAX_HOSTS; i++) {
+        const struct throttle_entry *entry = &table->entries[i];
+        if (strcmp(entry->host, host) == 0)
+            return entry->until_ms > now_ms ? entry->until_ms - now_ms : 0;
+    }
+    return 0;
+}
+
+void throttle_note(struct throttle_table *table, const char *host, uint64_t until_ms)
+{
+    size_t len = strlen(host);
+    if (len == 0 || len > THROTTLE_HOST_MAX)
+        return;
+
+    struct throttle_entry *chosen = &table->entries[0];
+    for (size_t i = 0; i < THROTTLE_MAX_HOSTS; i++) {
+        struct throttle_entry *entry = &table->entries[i];
+        if (strcmp(entry->host, host) == 0) {
+            if (until_ms > entry->until_ms)
+                entry->until_ms = until_ms;
+            return;
+        }
+        if (entry->until_ms < chosen->until_ms)
+            chosen = entry;
+    }
+    memcpy(chosen->host, host, len + 1);
+    chosen->until_ms = until_ms;
+}

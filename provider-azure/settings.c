@@ -1,0 +1,90 @@
+/*
+ * settings.c - the table of options. The inherited ones keep name, type and default.
+ */
+#include "provider-azure/settings.h"
+
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/cleanup.h"
+
+#define AT(field) offsetof(struct settings, field)
+
+enum { PORT_MAX = 65535 };
+#define SECOND INT64_C(1000000000)
+
+const struct option_row settings_rows[] = {
+    {"version", OPTION_BOOL, AT(version), NULL, 0, 0, "Print version and build date as JSON and exit"},
+    {"endpoint", OPTION_STRING, AT(endpoint), "unix:///tmp/azure.sock", 0, 0,
+     "Listen `address`, unix://<path> or tcp://<host:port>"},
+    {"log-format-json", OPTION_BOOL, AT(log_format_json), "false", 0, 0, "Log one JSON object per line"},
+    {"v", OPTION_INT, AT(verbosity), "0", 0, 10, "Log verbosity `level`: 2 parameters, 5 every call"},
+    {"healthz-port", OPTION_INT, AT(healthz_port), "8989", 0, PORT_MAX,
+     "`port` of the health check, all interfaces; 0 switches it off"},
+    {"healthz-path", OPTION_STRING, AT(healthz_path), "/healthz", 0, 0, "URL `path` of the health check"},
+    {"healthz-timeout", OPTION_DURATION, AT(healthz_timeout_ns), "5s", 1000000, 600 * SECOND,
+     "Limit of the gRPC check behind the health check"},
+    {"metrics-backend", OPTION_STRING, AT(metrics_backend), "Prometheus", 0, 0,
+     "`name` of the metrics backend; prometheus is the only one"},
+    {"prometheus-port", OPTION_INT, AT(prometheus_port), "8898", 0, PORT_MAX,
+     "`port` of /metrics, all interfaces; 0 switches it off; may be the health check's"},
+    {"construct-pem-chain", OPTION_BOOL, AT(construct_pem_chain), "true", 0, 0,
+     "Order certificates leaf, intermediates, root when a PKCS#12 certificate becomes PEM"},
+    {"write-cert-and-key-in-separate-files", OPTION_BOOL, AT(separate_files), "false", 0, 0,
+     "Add <file>.crt and <file>.key beside the combined file"},
+    {"cloud-name", OPTION_STRING, AT(cloud_name), "AzurePublicCloud", 0, 0,
+     "`cloud` for a SecretProviderClass without cloudName"},
+    {"custom-user-agent", OPTION_STRING, AT(custom_user_agent), "", 0, 0,
+     "`text` appended to the user agent"},
+    {"republish-cache-ttl", OPTION_DURATION, AT(republish_cache_ttl_ns), "60s", 0, 86400 * SECOND,
+     "How long a republish (rotation) may be answered with what the same identity read before; 0 reads "
+     "always. A first "
+     "mount always reads"},
+    {"imds-endpoint", OPTION_STRING, AT(imds_endpoint), "http://169.254.169.254", 0, 0,
+     "`URL` of the instance metadata service"},
+    {"nmi-endpoint", OPTION_STRING, AT(nmi_endpoint), "http://127.0.0.1:2579", 0, 0,
+     "`URL` of aad-pod-identity's node component"},
+    {"token-proxy-url", OPTION_STRING, AT(token_proxy_url), "", 0, 0,
+     "`URL` of the identity binding token proxy"},
+    {"sni-name", OPTION_STRING, AT(sni_name), "", 0, 0,
+     "TLS server `name` of the identity binding token proxy"},
+    {"enable-pprof", OPTION_BOOL, AT(enable_pprof), "false", 0, 0,
+     "Accepted for old manifests; does nothing"},
+    {"pprof-port", OPTION_INT, AT(pprof_port), "6060", 0, PORT_MAX,
+     "Accepted for old manifests; does nothing"},
+    {"driver-write-secrets", OPTION_BOOL, AT(driver_write_secrets), "true", 0, 0,
+     "Accepted for old manifests; the driver always writes the files"},
+    {"vmodule", OPTION_IGNORED, 0, NULL, 0, 0, NULL},
+    {"logtostderr", OPTION_IGNORED_BOOL, 0, NULL, 0, 0, NULL},
+    {"alsologtostderr", OPTION_IGNORED_BOOL, 0, NULL, 0, 0, NULL},
+    {"stderrthreshold", OPTION_IGNORED, 0, NULL, 0, 0, NULL},
+    {"log_dir", OPTION_IGNORED, 0, NULL, 0, 0, NULL},
+    {"log_file", OPTION_IGNORED, 0, NULL, 0, 0, NULL},
+    {"log_file_max_size", OPTION_IGNORED, 0, NULL, 0, 0, NULL},
+    {"log_backtrace_at", OPTION_IGNORED, 0, NULL, 0, 0, NULL},
+    {"one_output", OPTION_IGNORED_BOOL, 0, NULL, 0, 0, NULL},
+    {"skip_headers", OPTION_IGNORED_BOOL, 0, NULL, 0, 0, NULL},
+    {"skip_log_headers", OPTION_IGNORED_BOOL, 0, NULL, 0, 0, NULL},
+    {"add_dir_header", OPTION_IGNORED_BOOL, 0, NULL, 0, 0, NULL},
+};
+const size_t settings_n_rows = ARRAY_SIZE(settings_rows);
+
+#if defined(__x86_64__)
+#define ARCH "amd64"
+#elif defined(__aarch64__)
+#define ARCH "arm64"
+#else
+#define ARCH "other"
+#endif
+
+char *settings_user_agent(const char *version, const char *commit, const char *date, const char *custom)
+{
+    char *text = NULL;
+    bool more = custom != NULL && *custom != '\0';
+    if (asprintf(&text, "csi-secrets-store/%s (linux/" ARCH ") %s/%s%s%s", version, commit, date,
+                 more ? " " : "", more ? custom : "") < 0)
+        return NULL;
+    return text;
+}

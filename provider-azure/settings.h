@@ -1,0 +1,39 @@
+/*
+ * settings.h - the command line.
+ */
+#ifndef PROVIDER_AZURE_SETTINGS_H
+#define PROVIDER_AZURE_SETTINGS_H
+
+#include "common/options.h"
+
+struct settings {
+    bool version;
+    const char *endpoint;
+    bool log_format_json;
+    int64_t verbosity;
+    int64_t healthz_port;
+    const char *healthz_path;
+    int64_t healthz_timeout_ns;
+    const char *metrics_backend;
+    int64_t prometheus_port;
+    bool construct_pem_chain;
+    bool separate_files;
+    const char *cloud_name;
+    const char *custom_user_agent;
+    bool enable_pprof;
+    int64_t pprof_port;
+    const char *token_proxy_url;
+    const char *sni_name;
+    bool driver_write_secrets;
+    int64_t republish_cache_ttl_ns;
+    const char *imds_endpoint;
+    const char *nmi_endpoint;
+};
+
+extern const struct option_row settings_rows[];
+extern const size_t settings_n_rows;
+
+/* "csi-secrets-store/<version> (linux/<arch>) <commit>/<date>[ <custom>]"; caller frees. */
+char *settings_user_agent(const char *version, const char *commit, const char *date, const char *custom);
+
+#endif

@@ -1,0 +1,193 @@
+/*
+ * telemetry.c - metric families and their labels.
+ */
+#include "provider-azure/telemetry.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "common/cleanup.h"
+
+#define SERVICE_NAME "csi-secrets-store-provider-azure"
+
+static const double buckets[] = {0.1, 0.2, 0.3, 0.4, 0.5, 1, 1.5, 2, 2.5, 3, 5, 10, 15, 30};
+/* Token and vault exchanges over kept connections take milliseconds; the inherited buckets start at 100 ms.
+ */
+static const double fine_buckets[] = {0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30};
+
+static const struct metric_desc keyvault_request = {
+    .name = "keyvault_request",
+    .help = "Distribution of how long it took to get an object from Key Vault, in seconds",
+    .type = METRIC_HISTOGRAM,
+    .labels = {"provider", "os_type", "service_name", "object_type", "object_name", "error"},
+    .buckets = buckets,
+    .n_buckets = ARRAY_SIZE(buckets),
+};
+static const struct metric_desc grpc_request = {
+    .name = "grpc_request",
+    .help = "Distribution of how long it took to serve a gRPC call, in seconds",
+    .type = METRIC_HISTOGRAM,
+    .labels = {"provider", "os_type", "service_name", "grpc_method", "grpc_code", "grpc_message"},
+    .buckets = buckets,
+    .n_buckets = ARRAY_SIZE(buckets),
+};
+static const struct metric_desc token_request = {
+    .name = "azure_token_request_seconds",
+    .help = "Distribution of how long it took to obtain a token, retries included",
+    .type = METRIC_HISTOGRAM,
+    .labels = {"mode", "error"},
+    .buckets = fine_buckets,
+    .n_buckets = ARRAY_SIZE(fine_buckets),
+};
+static const struct metric_desc token_lookups = {
+    .name = "azure_token_lookups_total",
+    .help = "Needs for a token, by how they were met: hit (cache), joined (a request in flight), miss (new "
+            "request)",
+    .type = METRIC_COUNTER,
+    .labels = {"outcome"},
+};
+static const struct metric_desc object_lookups = {
+    .name = "azure_object_lookups_total",
+    .help = "Needs for a vault object, by how they were met: fetched, joined (a request in flight), "
+            "republished (from "
+            "what the same identity fetched a moment ago)",
+    .type = METRIC_COUNTER,
+    .labels = {"outcome"},
+};
+static const struct metric_desc http_requests = {
+    .name = "azure_http_requests_total",
+    .help = "HTTP requests sent, retries counted, by service and status (0: no answer)",
+    .type = METRIC_COUNTER,
+    .labels = {"service", "status"},
+};
+static const struct metric_desc http_retries = {
+    .name = "azure_http_retries_total",
+    .help = "HTTP requests that were retries",
+    .type = METRIC_COUNTER,
+    .labels = {"service"},
+};
+static const struct metric_desc throttled_seconds = {
+    .name = "azure_throttled_seconds_total",
+    .help = "Time requests waited because the service had asked for a pause",
+    .type = METRIC_COUNTER,
+    .labels = {"service"},
+};
+
+struct telemetry {
+    struct metric_family *keyvault_request;
+    struct metric_family *grpc_request;
+    struct metric_family *token_request;
+    struct metric_family *token_lookups;
+    struct metric_family *object_lookups;
+    struct metric_family *http_requests;
+    struct metric_family *http_retries;
+    struct metric_family *throttled_seconds;
+};
+
+struct telemetry *telemetry_create(struct metrics *metrics)
+{
+    struct telemetry *telemetry = calloc(1, sizeof(*telemetry));
+    if (telemetry == NULL)
+        return NULL;
+    *telemetry = (struct telemetry){
+        .keyvault_request = metrics_register(metrics, &keyvault_request),
+        .grpc_request = metrics_register(metrics, &grpc_request),
+        .token_request = metrics_register(metrics, &token_request),
+        .token_lookups = metrics_register(metrics, &token_lookups),
+        .object_lookups = metrics_register(metrics, &object_lookups),
+        .http_requests = metrics_register(metrics, &http_requests),
+        .http_retries = metrics_register(metrics, &http_retries),
+        .throttled_seconds = metrics_register(metrics, &throttled_seconds),
+    };
+    return telemetry;
+}
+
+void telemetry_destroy(struct telemetry *telemetry)
+{
+    free(telemetry);
+}
+
+const char *telemetry_error_class(enum grpc_status code)
+{
+    switch (code) {
+    case GRPC_STATUS_OK:
+        return "";
+    case GRPC_STATUS_UNAUTHENTICATED:
+        return "auth";
+    case GRPC_STATUS_PERMISSION_DENIED:
+        return "forbidden";
+    case GRPC_STATUS_NOT_FOUND:
+        return "not_found";
+    case GRPC_STATUS_RESOURCE_EXHAUSTED:
+        return "throttled";
+    case GRPC_STATUS_UNAVAILABLE:
+        return "network";
+    case GRPC_STATUS_DEADLINE_EXCEEDED:
+        return "timeout";
+    case GRPC_STATUS_INVALID_ARGUMENT:
+    case GRPC_STATUS_FAILED_PRECONDITION:
+        return "invalid";
+    default:
+        return "other";
+    }
+}
+
+void telemetry_vault_call(struct telemetry *telemetry, const char *object_type, const char *object_name,
+                          enum grpc_status code, double seconds)
+{
+    if (telemetry == NULL)
+        return;
+    const char *labels[] = {"azure",     "linux",     SERVICE_NAME,
+                            object_type, object_name, telemetry_error_class(code)};
+    metric_observe(telemetry->keyvault_request, labels, seconds);
+}
+
+void telemetry_grpc(struct telemetry *telemetry, const char *method, enum grpc_status code, double seconds)
+{
+    if (telemetry == NULL)
+        return;
+    const char *labels[] = {
+        "azure", "linux", SERVICE_NAME, method, grpc_status_go_name(code), telemetry_error_class(code)};
+    metric_observe(telemetry->grpc_request, labels, seconds);
+}
+
+void telemetry_token(struct telemetry *telemetry, const char *mode, enum grpc_status code, double seconds)
+{
+    if (telemetry == NULL)
+        return;
+    const char *labels[] = {mode, telemetry_error_class(code)};
+    metric_observe(telemetry->token_request, labels, seconds);
+}
+
+void telemetry_token_lookup(struct telemetry *telemetry, const char *outcome)
+{
+    if (telemetry != NULL)
+        metric_add(telemetry->token_lookups, (const char *[]){outcome}, 1);
+}
+
+void telemetry_object_lookup(struct telemetry *telemetry, const char *outcome)
+{
+    if (telemetry != NULL)
+        metric_add(telemetry->object_lookups, (const char *[]){outcome}, 1);
+}
+
+void telemetry_http(struct telemetry *telemetry, const char *service, int status)
+{
+    if (telemetry == NULL)
+        return;
+    char text[16];
+    (void)snprintf(text, sizeof(text), "%d", status);
+    metric_add(telemetry->http_requests, (const char *[]){service, text}, 1);
+}
+
+void telemetry_retry(struct telemetry *telemetry, const char *service)
+{
+    if (telemetry != NULL)
+        metric_add(telemetry->http_retries, (const char *[]){service}, 1);
+}
+
+void telemetry_throttled(struct telemetry *telemetry, const char *service, double seconds)
+{
+    if (telemetry != NULL)
+        metric_add(telemetry->throttled_seconds, (const char *[]){service}, seconds);
+}

@@ -1,0 +1,75 @@
+/*
+ * text.c - trimming of parameter values.
+ */
+#include "provider-azure/text.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/cleanup.h"
+
+/* White space beyond ASCII (Unicode White_Space), as UTF-8. */
+static const char *const wide_spaces[] = {
+    "\xC2\x85",     "\xC2\xA0",     "\xE1\x9A\x80", "\xE2\x80\x80", "\xE2\x80\x81",
+    "\xE2\x80\x82", "\xE2\x80\x83", "\xE2\x80\x84", "\xE2\x80\x85", "\xE2\x80\x86",
+    "\xE2\x80\x87", "\xE2\x80\x88", "\xE2\x80\x89", "\xE2\x80\x8A", "\xE2\x80\xA8",
+    "\xE2\x80\xA9", "\xE2\x80\xAF", "\xE2\x81\x9F", "\xE3\x80\x80",
+};
+
+static bool ascii_space(char c)
+{
+    return c == ' ' || (c >= '\t' && c <= '\r');
+}
+
+static size_t space_at_start(const char *text, size_t len)
+{
+    if (len > 0 && ascii_space(text[0]))
+        return 1;
+    for (size_t i = 0; i < ARRAY_SIZE(wide_spaces); i++) {
+        size_t n = strlen(wide_spaces[i]);
+        if (len >= n && memcmp(text, wide_spaces[i], n) == 0)
+            return n;
+    }
+    return 0;
+}
+
+static size_t space_at_end(const char *text, size_t len)
+{
+    if (len > 0 && ascii_space(text[len - 1]))
+        return 1;
+    for (size_t i = 0; i < ARRAY_SIZE(wide_spaces); i++) {
+        size_t n = strlen(wide_spaces[i]);
+        if (len >= n && memcmp(text + len - n, wide_spaces[i], n) == 0)
+            return n;
+    }
+    return 0;
+}
+
+const char *text_trim(const char *text, size_t *ret_len)
+{
+    size_t len = strlen(text);
+    size_t n;
+    while ((n = space_at_start(text, len)) > 0) {
+        text += n;
+        len -= n;
+    }
+    while ((n = space_at_end(text, len)) > 0)
+        len -= n;
+    *ret_len = len;
+    return text;
+}
+
+char *text_trim_copy(const char *text)
+{
+    size_t len = 0;
+    const char *start = text_trim(text != NULL ? text : "", &len);
+    return strndup(start, len);
+}
+
+void text_one_line(char *text)
+{
+    for (; *text != '\0'; text++) {
+        if ((unsigned char)*text < 0x20 || *text == 0x7f)
+            *text = ' ';
+    }
+}

@@ -1,0 +1,21 @@
+/*
+ * text.h - trimming and comparing short texts the way the parameters of a SecretProviderClass are read.
+ */
+#ifndef PROVIDER_AZURE_TEXT_H
+#define PROVIDER_AZURE_TEXT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* The part of `text` between leading and trailing white space (Unicode's, in UTF-8). *ret_len is its length;
+ * the pointer points into `text`. */
+const char *text_trim(const char *text, size_t *ret_len);
+
+/* A trimmed copy; the caller frees with free(). "" for NULL. NULL on lack of memory. */
+char *text_trim_copy(const char *text);
+
+/* Replaces line breaks and other control characters by blanks, in place: for server texts quoted in one-line
+ * errors. */
+void text_one_line(char *text);
+
+#endif

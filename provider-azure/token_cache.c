@@ -1,0 +1,357 @@
+/*
+ * token_cache.c - cached tokens, single flight, early refresh.
+ */
+#include "provider-azure/token_cache.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/queue.h>
+
+/* A token that ends sooner than this is not handed out: it must survive the requests it is for. */
+enum { TOKEN_MIN_LIFE_S = 10 };
+/* Background refresh: its own limit, and the pause after a failed one. */
+enum { REFRESH_LIMIT_MS = 60 * 1000, REFRESH_PAUSE_MS = 30 * 1000 };
+
+struct entry;
+TAILQ_HEAD(wait_list, token_wait);
+TAILQ_HEAD(entry_list, entry);
+
+/* One request to the token service, and who waits for it. */
+struct acquisition {
+    struct token_cache *cache;
+    struct entry *entry;       /* NULL once the answer is being delivered */
+    struct identity *identity; /* a reference */
+    struct exchange *exchange;
+    uint64_t since_ms;
+    struct wait_list waits; /* may be empty: background refresh */
+};
+
+struct entry {
+    TAILQ_ENTRY(entry) link;
+    uint8_t key[DIGEST_LEN];
+    struct token *token;             /* a reference, or NULL */
+    struct acquisition *acquisition; /* or NULL */
+    uint64_t refresh_not_before_ms;
+};
+
+struct token_cache {
+    const struct network *network;
+    struct entry_list entries; /* least recently used first */
+    size_t n;
+};
+
+struct token_wait {
+    TAILQ_ENTRY(token_wait) link; /* in acquisition->waits, when that is set */
+    struct token_cache *cache;
+    struct acquisition *acquisition; /* NULL: the answer is known and comes with the timer */
+    struct transport_timer *timer;
+    struct token *token; /* the known answer, a reference */
+    token_callback *callback;
+    void *arg;
+};
+
+void token_unref(struct token *token)
+{
+    if (token == NULL || --token->refs > 0)
+        return;
+    secret_destroy(token->value);
+    free(token);
+}
+
+static void no_memory(struct error **err)
+{
+    error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
+}
+
+struct token_cache *token_cache_create(const struct network *network, struct error **err)
+{
+    struct token_cache *cache = calloc(1, sizeof(*cache));
+    if (cache == NULL) {
+        no_memory(err);
+        return NULL;
+    }
+    cache->network = network;
+    TAILQ_INIT(&cache->entries);
+    return cache;
+}
+
+static void acquisition_free(struct acquisition *acquisition)
+{
+    exchange_cancel(&acquisition->exchange);
+    identity_unref(acquisition->identity);
+    free(acquisition);
+}
+
+static void entry_remove(struct token_cache *cache, struct entry *entry)
+{
+    TAILQ_REMOVE(&cache->entries, entry, link);
+    cache->n--;
+    if (entry->acquisition != NULL)
+        acquisition_free(entry->acquisition);
+    token_unref(entry->token);
+    free(entry);
+}
+
+static bool usable(const struct token *token, int64_t now_unix)
+{
+    return token != NULL && token->expires_unix >= now_unix + TOKEN_MIN_LIFE_S;
+}
+
+/* The entry for `key`, or NULL. On the way, entries whose token has ended are dropped. */
+static struct entry *find(struct token_cache *cache, const uint8_t key[DIGEST_LEN])
+{
+    int64_t now = transport_unix_s(cache->network->transport);
+    struct entry *found = NULL;
+    struct entry *next = NULL;
+
+    for (struct entry *entry = TAILQ_FIRST(&cache->entries); entry != NULL; entry = next) {
+        next = TAILQ_NEXT(entry, link);
+        if (memcmp(entry->key, key, DIGEST_LEN) == 0)
+            found = entry;
+        else if (entry->acquisition == NULL && !usable(entry->token, now))
+            entry_remove(cache, entry);
+    }
+    return found;
+}
+
+/* A new, empty entry at the end of the list. When the cache is full, the entry unused for longest that nobody
+ * waits for goes. */
+static struct entry *add(struct token_cache *cache, const uint8_t key[DIGEST_LEN], struct error **err)
+{
+    for (struct entry *entry = TAILQ_FIRST(&cache->entries); cache->n >= TOKEN_CACHE_MAX && entry != NULL;) {
+        struct entry *next = TAILQ_NEXT(entry, link);
+        if (entry->acquisition == NULL)
+            entry_remove(cache, entry);
+        entry = next;
+    }
+    struct entry *entry = calloc(1, sizeof(*entry));
+    if (entry == NULL) {
+        no_memory(err);
+        return NULL;
+    }
+    memcpy(entry->key, key, DIGEST_LEN);
+    TAILQ_INSERT_TAIL(&cache->entries, entry, link);
+    cache->n++;
+    return entry;
+}
+
+/* Hands the outcome to everybody who waits. The waits may cancel each other or ask again while this runs. */
+static void deliver(struct acquisition *acquisition, struct token *token, const struct error *error)
+{
+    struct token_wait *wait = NULL;
+    while ((wait = TAILQ_FIRST(&acquisition->waits)) != NULL) {
+        token_callback *callback = wait->callback;
+        void *arg = wait->arg;
+        TAILQ_REMOVE(&acquisition->waits, wait, link);
+        free(wait);
+        callback(token != NULL ? token_ref(token) : NULL, error, arg);
+    }
+}
+
+static void on_answer(struct reply *reply, const struct error *error, unsigned tries, void *arg)
+{
+    struct acquisition *acquisition = arg;
+    struct token_cache *cache = acquisition->cache;
+    const struct network *network = cache->network;
+    const struct identity *identity = acquisition->identity;
+    struct entry *entry = acquisition->entry;
+    const char *mode = auth_mode_name(identity->ops->mode);
+    int64_t now = transport_unix_s(network->transport);
+    struct error *failure = NULL;
+    struct token *token = NULL;
+
+    acquisition->exchange = NULL;
+    if (reply != NULL) {
+        token = identity->ops->understand(identity, reply, now, &failure);
+        if (token == NULL && tries > 1)
+            error_wrap(&failure, "after %u tries", tries);
+    } else {
+        failure = error_copy(error);
+    }
+    if (token == NULL)
+        error_wrap(&failure, "token for the %s", mode);
+    telemetry_token(network->telemetry, mode, token != NULL ? GRPC_STATUS_OK : error_code(failure),
+                    (double)(transport_now_ms(network->transport) - acquisition->since_ms) / 1000.0);
+
+    entry->acquisition = NULL;
+    acquisition->entry = NULL;
+    if (token != NULL && usable(token, now)) {
+        token_unref(entry->token);
+        entry->token = token_ref(token);
+    } else if (entry->token != NULL && token == NULL) {
+        log_warning(network->log, "background refresh of a token failed, the old one is used until it ends",
+                    LOG_STR("mode", mode), LOG_ERR(failure));
+        entry->refresh_not_before_ms = transport_now_ms(network->transport) + REFRESH_PAUSE_MS;
+    } else {
+        entry_remove(cache, entry);
+    }
+    deliver(acquisition, token, failure);
+    token_unref(token);
+    error_free(failure);
+    acquisition_free(acquisition);
+}
+
+static int acquire(struct token_cache *cache, struct entry *entry, struct identity *identity,
+                   uint64_t deadline_ms, struct error **err)
+{
+    struct identity_question question = {0};
+    struct acquisition *acquisition = calloc(1, sizeof(*acquisition));
+
+    if (acquisition == NULL) {
+        no_memory(err);
+        return -1;
+    }
+    *acquisition = (struct acquisition){
+        .cache = cache,
+        .entry = entry,
+        .identity = identity_ref(identity),
+        .since_ms = transport_now_ms(cache->network->transport),
+    };
+    TAILQ_INIT(&acquisition->waits);
+    if (identity->ops->prepare(identity, &question, err) == 0) {
+        struct exchange_request request = {
+            .service = question.service,
+            .host = question.host,
+            .method = question.method,
+            .url = question.url,
+            .body = question.body.data,
+            .body_len = question.body.len,
+            .max_response_bytes = 256 * 1024,
+            .proxy = question.proxy,
+            .policy = question.policy,
+            .deadline_ms = deadline_ms,
+        };
+        for (size_t i = 0; i < EXCHANGE_MAX_HEADERS; i++)
+            request.headers[i] = question.headers[i];
+        acquisition->exchange = exchange_start(cache->network, &request, on_answer, acquisition, err);
+    }
+    identity_question_finish(&question);
+    if (acquisition->exchange == NULL) {
+        acquisition_free(acquisition);
+        return -1;
+    }
+    entry->acquisition = acquisition;
+    return 0;
+}
+
+static void on_known(void *arg)
+{
+    struct token_wait *wait = arg;
+    token_callback *callback = wait->callback;
+    void *callback_arg = wait->arg;
+    struct token *token = wait->token;
+    free(wait);
+    callback(token, NULL, callback_arg);
+}
+
+/* The token is at hand: it is delivered from the next turn. */
+static int serve(struct token_cache *cache, struct entry *entry, struct identity *identity,
+                 struct token_wait *wait, struct error **err)
+{
+    const struct transport *transport = cache->network->transport;
+    uint64_t now_ms = transport_now_ms(transport);
+
+    wait->timer = transport_after(transport, 0, on_known, wait, err);
+    if (wait->timer == NULL)
+        return -1;
+    wait->token = token_ref(entry->token);
+    telemetry_token_lookup(cache->network->telemetry, "hit");
+    if (transport_unix_s(transport) >= entry->token->refresh_unix && entry->acquisition == NULL &&
+        now_ms >= entry->refresh_not_before_ms) {
+        struct error *ignored = NULL; /* the old token still serves; the next get tries again */
+        if (acquire(cache, entry, identity, now_ms + REFRESH_LIMIT_MS, &ignored) < 0)
+            entry->refresh_not_before_ms = now_ms + REFRESH_PAUSE_MS;
+        error_free(ignored);
+    }
+    return 0;
+}
+
+static int join(struct token_cache *cache, struct entry *entry, struct identity *identity,
+                uint64_t deadline_ms, struct token_wait *wait, struct error **err)
+{
+    if (entry->acquisition != NULL) {
+        exchange_extend(entry->acquisition->exchange, deadline_ms);
+        telemetry_token_lookup(cache->network->telemetry, "joined");
+    } else {
+        if (acquire(cache, entry, identity, deadline_ms, err) < 0)
+            return -1;
+        telemetry_token_lookup(cache->network->telemetry, "miss");
+    }
+    wait->acquisition = entry->acquisition;
+    TAILQ_INSERT_TAIL(&entry->acquisition->waits, wait, link);
+    return 0;
+}
+
+struct token_wait *token_cache_get(struct token_cache *cache, struct identity *identity,
+                                   const struct token *rejected, uint64_t deadline_ms,
+                                   token_callback *callback, void *arg, struct error **err)
+{
+    struct entry *entry = find(cache, identity->key);
+    struct token_wait *wait = calloc(1, sizeof(*wait));
+
+    if (wait == NULL) {
+        no_memory(err);
+        return NULL;
+    }
+    *wait = (struct token_wait){.cache = cache, .callback = callback, .arg = arg};
+    if (entry == NULL)
+        entry = add(cache, identity->key, err);
+    if (entry == NULL) {
+        free(wait);
+        return NULL;
+    }
+    TAILQ_REMOVE(&cache->entries, entry, link);
+    TAILQ_INSERT_TAIL(&cache->entries, entry, link);
+    if (entry->token != NULL &&
+        (entry->token == rejected || !usable(entry->token, transport_unix_s(cache->network->transport)))) {
+        token_unref(entry->token);
+        entry->token = NULL;
+    }
+
+    int result = entry->token != NULL ? serve(cache, entry, identity, wait, err)
+                                      : join(cache, entry, identity, deadline_ms, wait, err);
+    if (result < 0) {
+        if (entry->token == NULL && entry->acquisition == NULL)
+            entry_remove(cache, entry);
+        free(wait);
+        return NULL;
+    }
+    return wait;
+}
+
+void token_wait_cancel(struct token_wait **wait)
+{
+    struct token_wait *gone = *wait;
+    *wait = NULL;
+    if (gone == NULL)
+        return;
+    struct acquisition *acquisition = gone->acquisition;
+    if (acquisition != NULL) {
+        TAILQ_REMOVE(&acquisition->waits, gone, link);
+        /* Nobody is interested any more, and there is no old token it would refresh. */
+        if (TAILQ_EMPTY(&acquisition->waits) && acquisition->entry != NULL &&
+            acquisition->entry->token == NULL)
+            entry_remove(gone->cache, acquisition->entry);
+    }
+    transport_stop(gone->cache->network->transport, &gone->timer);
+    token_unref(gone->token);
+    free(gone);
+}
+
+size_t token_cache_count(const struct token_cache *cache)
+{
+    return cache->n;
+}
+
+void token_cache_destroy(struct token_cache *cache)
+{
+    if (cache == NULL)
+        return;
+    struct entry *entry = NULL;
+    while ((entry = TAILQ_FIRST(&cache->entries)) != NULL) {
+        assert(entry->acquisition == NULL || TAILQ_EMPTY(&entry->acquisition->waits));
+        entry_remove(cache, entry);
+    }
+    free(cache);
+}

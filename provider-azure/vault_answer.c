@@ -1,0 +1,400 @@
+/*
+ * vault_answer.c - reading Key Vault's JSON.
+ */
+#include "provider-azure/vault_answer.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/json.h"
+#include "common/utf8.h"
+#include "provider-azure/cloud.h"
+#include "provider-azure/encoding.h"
+#include "provider-azure/text.h"
+
+/* How much of a server's message is quoted. */
+enum { VAULT_MESSAGE_MAX = 400 };
+
+static int no_memory(struct error **err)
+{
+    return error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
+}
+
+static int missing(struct error **err, const char *text)
+{
+    return error_set(err, GRPC_STATUS_FAILED_PRECONDITION, "%s", text);
+}
+
+/* "https://<vault>/secrets/<name>/<version>" -> version; "" when there are fewer segments. Caller frees. */
+static char *version_of(const char *id)
+{
+    const char *path = NULL;
+    cleanup_free char *host = url_host(id, &path, NULL);
+    for (int segment = 0; host != NULL && segment < 3; segment++) {
+        if (*path != '/')
+            return strdup("");
+        path++;
+        size_t len = strcspn(path, "/?#");
+        if (segment == 2)
+            return strndup(path, len);
+        path += len;
+    }
+    return strdup("");
+}
+
+static struct secret *copy_secret(const char *text, struct error **err)
+{
+    struct secret *secret = secret_from_bytes(text, strlen(text));
+    if (secret == NULL)
+        no_memory(err);
+    return secret;
+}
+
+static int opt_copy(const cJSON *object, const char *key, char **ret, struct error **err)
+{
+    const char *text = NULL;
+    if (json_opt_string(object, key, &text, err) < 0)
+        return -1;
+    *ret = strdup(text != NULL ? text : "");
+    return *ret == NULL ? no_memory(err) : 0;
+}
+
+static int parse_secret(const cJSON *root, struct vault_answer *answer, struct error **err)
+{
+    const char *value = NULL;
+    const char *id = NULL;
+    const char *kid = NULL;
+
+    if (json_opt_string(root, "value", &value, err) < 0 || json_opt_string(root, "id", &id, err) < 0 ||
+        json_opt_string(root, "kid", &kid, err) < 0 ||
+        opt_copy(root, "contentType", &answer->content_type, err) < 0)
+        return -1;
+    if (value == NULL)
+        return missing(err, "secret value is nil");
+    if (id == NULL)
+        return missing(err, "secret id is nil");
+    answer->certificate = kid != NULL && *kid != '\0';
+    answer->value = copy_secret(value, err);
+    answer->version = version_of(id);
+    if (answer->value == NULL)
+        return -1;
+    return answer->version == NULL ? no_memory(err) : 0;
+}
+
+static int key_number(const cJSON *key, const char *name, struct secret **ret, struct error **err)
+{
+    const char *text = NULL;
+    if (json_opt_string(key, name, &text, err) < 0)
+        return -1;
+    if (text == NULL)
+        return 0;
+    *ret = base64url_decode(text, strlen(text), err);
+    return *ret == NULL ? error_wrap(err, "key parameter %s", name) : 0;
+}
+
+static int parse_key(const cJSON *root, struct vault_answer *answer, struct error **err)
+{
+    const cJSON *key = NULL;
+    const char *kid = NULL;
+
+    if (json_opt_object(root, "key", &key, err) < 0)
+        return -1;
+    if (key == NULL)
+        return missing(err, "key value is nil");
+    if (json_opt_string(key, "kid", &kid, err) < 0)
+        return -1;
+    if (kid == NULL)
+        return missing(err, "key id is nil");
+    answer->version = version_of(kid);
+    if (answer->version == NULL)
+        return no_memory(err);
+    if (opt_copy(key, "kty", &answer->kty, err) < 0 || opt_copy(key, "crv", &answer->crv, err) < 0 ||
+        key_number(key, "n", &answer->n, err) < 0 || key_number(key, "e", &answer->e, err) < 0 ||
+        key_number(key, "x", &answer->x, err) < 0 || key_number(key, "y", &answer->y, err) < 0)
+        return -1;
+    return 0;
+}
+
+static int parse_cert(const cJSON *root, struct vault_answer *answer, struct error **err)
+{
+    const char *cer = NULL;
+    const char *id = NULL;
+
+    if (json_opt_string(root, "cer", &cer, err) < 0 || json_opt_string(root, "id", &id, err) < 0)
+        return -1;
+    if (cer == NULL)
+        return missing(err, "certificate value is nil");
+    if (id == NULL)
+        return missing(err, "certificate id is nil");
+    answer->value = copy_secret(cer, err);
+    answer->version = version_of(id);
+    if (answer->value == NULL)
+        return -1;
+    return answer->version == NULL ? no_memory(err) : 0;
+}
+
+static struct vault_answer *new_answer(struct error **err)
+{
+    struct vault_answer *answer = calloc(1, sizeof(*answer));
+    if (answer == NULL)
+        no_memory(err);
+    else
+        answer->refs = 1;
+    return answer;
+}
+
+static cJSON *parse_object(const char *json, size_t len, struct error **err)
+{
+    cleanup_json cJSON *root = json_parse(json, len, VAULT_ANSWER_MAX, err);
+    if (root == NULL) {
+        error_recode(err, GRPC_STATUS_UNAVAILABLE);
+        error_wrap(err, "the vault's answer is not JSON (a proxy in between?)");
+        return NULL;
+    }
+    if (!cJSON_IsObject(root)) {
+        error_set(err, GRPC_STATUS_UNAVAILABLE, "the vault's answer is not a JSON object");
+        return NULL;
+    }
+    return steal_ptr(&root);
+}
+
+struct vault_answer *vault_answer_parse(enum object_type type, const char *json, size_t len,
+                                        struct error **err)
+{
+    cleanup_json cJSON *root = parse_object(json, len, err);
+    if (root == NULL)
+        return NULL;
+    struct vault_answer *answer = new_answer(err);
+    if (answer == NULL)
+        return NULL;
+    int result = type == OBJECT_SECRET ? parse_secret(root, answer, err)
+                 : type == OBJECT_KEY  ? parse_key(root, answer, err)
+                                       : parse_cert(root, answer, err);
+    if (result < 0) {
+        error_recode(err, GRPC_STATUS_FAILED_PRECONDITION);
+        vault_answer_unref(answer);
+        return NULL;
+    }
+    return answer;
+}
+
+struct vault_answer *vault_list_create(struct error **err)
+{
+    struct vault_answer *list = new_answer(err);
+    if (list != NULL)
+        list->is_list = true;
+    return list;
+}
+
+static int parse_version(const cJSON *entry, struct vault_version *version, struct error **err)
+{
+    const char *id = NULL;
+    const cJSON *attributes = NULL;
+
+    if (!cJSON_IsObject(entry))
+        return error_set(err, GRPC_STATUS_INVALID_ARGUMENT, "an entry is not an object");
+    if (json_opt_string(entry, "id", &id, err) < 0 ||
+        (id == NULL && json_opt_string(entry, "kid", &id, err) < 0) ||
+        json_opt_object(entry, "attributes", &attributes, err) < 0)
+        return -1;
+    if (attributes != NULL && (json_opt_bool(attributes, "enabled", true, &version->enabled, err) < 0 ||
+                               json_opt_int(attributes, "created", 0, &version->created, err) < 0 ||
+                               json_opt_int(attributes, "updated", 0, &version->updated, err) < 0))
+        return -1;
+    version->version = version_of(id != NULL ? id : "");
+    return version->version == NULL ? no_memory(err) : 0;
+}
+
+int vault_list_add_page(struct vault_answer *list, const char *json, size_t len, char **ret_next,
+                        struct error **err)
+{
+    cleanup_json cJSON *root = parse_object(json, len, err);
+    const cJSON *values = NULL;
+    const cJSON *entry = NULL;
+    const char *next = NULL;
+
+    if (root == NULL || json_opt_array(root, "value", &values, err) < 0 ||
+        json_opt_string(root, "nextLink", &next, err) < 0)
+        return -1;
+    size_t count = values != NULL ? (size_t)cJSON_GetArraySize(values) : 0;
+    if (list->n_versions + count > VAULT_MAX_VERSIONS)
+        return error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "more than %d versions", VAULT_MAX_VERSIONS);
+    if (count > 0) {
+        struct vault_version *grown =
+            reallocarray(list->versions, list->n_versions + count, sizeof(*list->versions));
+        if (grown == NULL)
+            return no_memory(err);
+        list->versions = grown;
+        cJSON_ArrayForEach(entry, values)
+        {
+            struct vault_version *version = &list->versions[list->n_versions];
+            *version = (struct vault_version){0};
+            if (parse_version(entry, version, err) < 0)
+                return error_wrap(err, "version list");
+            list->n_versions++;
+        }
+    }
+    *ret_next = NULL;
+    if (next != NULL && *next != '\0') {
+        *ret_next = strdup(next);
+        if (*ret_next == NULL)
+            return no_memory(err);
+    }
+    return 0;
+}
+
+struct vault_answer *vault_answer_ref(struct vault_answer *answer)
+{
+    answer->refs++;
+    return answer;
+}
+
+void vault_answer_unref(struct vault_answer *answer)
+{
+    if (answer == NULL || --answer->refs > 0)
+        return;
+    for (size_t i = 0; i < answer->n_versions; i++)
+        free(answer->versions[i].version);
+    free(answer->versions);
+    free(answer->version);
+    free(answer->content_type);
+    free(answer->kty);
+    free(answer->crv);
+    secret_destroy(answer->value);
+    secret_destroy(answer->n);
+    secret_destroy(answer->e);
+    secret_destroy(answer->x);
+    secret_destroy(answer->y);
+    free(answer);
+}
+
+size_t vault_answer_size(const struct vault_answer *answer)
+{
+    return sizeof(*answer) + 256 + secret_len(answer->value) + secret_len(answer->n) +
+           answer->n_versions * (sizeof(*answer->versions) + 48);
+}
+
+/* --- errors
+ * -----------------------------------------------------------------------------------------------------------
+ */
+
+static const char *hint_for(int status, const char *code, const char *inner, const char *message)
+{
+    if (status == 403 &&
+        (strcmp(inner, "ForbiddenByFirewall") == 0 || strcmp(inner, "ForbiddenByConnection") == 0 ||
+         strstr(message, "Client address is not authorized") != NULL))
+        return "the vault's firewall does not let this node in";
+    if (status == 403 && (strstr(inner, "Disabled") != NULL || strstr(message, "disabled") != NULL))
+        return "this version is disabled";
+    if (status == 403 && strcmp(inner, "ForbiddenByRbac") == 0)
+        return "the identity lacks a role on the vault, or it was assigned minutes ago";
+    if (status == 403 && strcmp(inner, "AccessDenied") == 0)
+        return "the vault's access policy does not allow this identity get (and list, for a history)";
+    if (status == 401 && strstr(message, "AKV10032") != NULL)
+        return "tenantID is not the vault's tenant";
+    if (status == 401 && strstr(message, "AKV10022") != NULL)
+        return "the token is for another audience: check cloudName";
+    if (status == 404 && strstr(code, "NotFound") != NULL)
+        return "check name, version, type and vault; it may be deleted";
+    return NULL;
+}
+
+static enum grpc_status code_of(int status)
+{
+    switch (status) {
+    case 400:
+        return GRPC_STATUS_INVALID_ARGUMENT;
+    case 401:
+        return GRPC_STATUS_UNAUTHENTICATED;
+    case 403:
+        return GRPC_STATUS_PERMISSION_DENIED;
+    case 404:
+        return GRPC_STATUS_NOT_FOUND;
+    case 429:
+        return GRPC_STATUS_RESOURCE_EXHAUSTED;
+    default:
+        return status >= 500 || status == 408 ? GRPC_STATUS_UNAVAILABLE : GRPC_STATUS_UNKNOWN;
+    }
+}
+
+int vault_error(const struct reply *reply, const char *host, unsigned tries, struct error **err)
+{
+    cleanup_json cJSON *root =
+        json_parse((const char *)reply->body.data, reply->body.len, VAULT_ANSWER_MAX, NULL);
+    const cJSON *error = NULL;
+    const cJSON *inner = NULL;
+    const char *code = NULL;
+    const char *inner_code = NULL;
+    const char *message = NULL;
+    char text[VAULT_MESSAGE_MAX + 1];
+
+    (void)json_opt_object(root, "error", &error, NULL);
+    (void)json_opt_string(error, "code", &code, NULL);
+    (void)json_opt_string(error, "message", &message, NULL);
+    (void)json_opt_object(error, "innererror", &inner, NULL);
+    (void)json_opt_string(inner, "code", &inner_code, NULL);
+    code = code != NULL ? code : "";
+    inner_code = inner_code != NULL ? inner_code : "";
+    message = message != NULL ? message : "";
+    const char *hint = hint_for(reply->status, code, inner_code, message);
+    (void)snprintf(text, sizeof(text), "%s", message);
+    text_one_line(text);
+    utf8_sanitize(text);
+
+    char extra[64] = "";
+    if (tries > 1)
+        (void)snprintf(extra, sizeof(extra), " after %u tries", tries);
+    return error_set(
+        err, code_of(reply->status), "%s answered HTTP %d%s%s%.64s%s%.64s%s%s%s%s%s%s%.64s%s", host,
+        reply->status, extra, *code != '\0' ? " " : "", code, *inner_code != '\0' ? "/" : "", inner_code,
+        *text != '\0' ? ": " : "", text, hint != NULL ? " [hint: " : "", hint != NULL ? hint : "",
+        hint != NULL ? "]" : "", reply->request_id != NULL ? " (request id " : "",
+        reply->request_id != NULL ? reply->request_id : "", reply->request_id != NULL ? ")" : "");
+}
+
+/* --- history
+ * -----------------------------------------------------------------------------------------------------------
+ */
+
+static int newest_first(const void *left, const void *right)
+{
+    const struct vault_version *a = *(const struct vault_version *const *)left;
+    const struct vault_version *b = *(const struct vault_version *const *)right;
+    if (a->created != b->created)
+        return a->created > b->created ? -1 : 1;
+    if (a->updated != b->updated)
+        return a->updated > b->updated ? -1 : 1;
+    return strcmp(a->version, b->version);
+}
+
+int vault_list_select(const struct vault_answer *list, const char *start, size_t count,
+                      const struct vault_version **ret_chosen, struct error **err)
+{
+    cleanup_free const struct vault_version **sorted = calloc(list->n_versions + 1, sizeof(*sorted));
+    size_t n = 0;
+    size_t first = 0;
+
+    if (sorted == NULL)
+        return no_memory(err);
+    for (size_t i = 0; i < list->n_versions; i++) {
+        if (list->versions[i].enabled)
+            sorted[n++] = &list->versions[i];
+    }
+    qsort(sorted, n, sizeof(*sorted), newest_first);
+    if (*start != '\0') {
+        while (first < n && strcmp(sorted[first]->version, start) != 0)
+            first++;
+    }
+    if (first == n)
+        return error_set(err, GRPC_STATUS_NOT_FOUND,
+                         *start != '\0' ? "the version is not among the %zu enabled versions of the object"
+                                        : "the object has no enabled version (%zu)",
+                         n);
+    size_t chosen = 0;
+    while (chosen < count && first + chosen < n) {
+        ret_chosen[chosen] = sorted[first + chosen];
+        chosen++;
+    }
+    return (int)chosen;
+}

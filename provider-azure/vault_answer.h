@@ -1,0 +1,77 @@
+/*
+ * vault_answer.h - what Key Vault says, as structs: objects, version lists, errors.
+ *
+ * An answer is immutable once parsed and shared by reference count between the mounts that joined one request
+ * and the republish cache. Secret bytes are wiped with the last reference.
+ */
+#ifndef PROVIDER_AZURE_VAULT_ANSWER_H
+#define PROVIDER_AZURE_VAULT_ANSWER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/error.h"
+#include "common/secret.h"
+#include "provider-azure/objects.h"
+#include "provider-azure/transport.h"
+
+/* A secret has at most 25 KiB, a certificate some more; a page of 25 versions about 10 KiB. */
+enum { VAULT_ANSWER_MAX = 1024 * 1024 };
+/* Versions read of one object. Key Vault itself has no limit; 400 pages of 25 is far more than anybody
+ * rotates. */
+enum { VAULT_MAX_VERSIONS = 10000 };
+
+struct vault_version {
+    char *version;
+    int64_t created;
+    int64_t updated;
+    bool enabled; /* false also for entries without attributes: both are skipped */
+};
+
+struct vault_answer {
+    unsigned refs;
+    bool is_list;
+    /* an object */
+    char *version;                /* third path segment of id or kid; "" if there is none */
+    struct secret *value;         /* secret: value; cert: `cer`, base64 of DER */
+    bool certificate;             /* secret: backs a certificate (has a kid) */
+    char *content_type;           /* secret; "" if none */
+    char *kty, *crv;              /* key; "" if none */
+    struct secret *n, *e, *x, *y; /* key, decoded; NULL if absent */
+    /* a list, in the order of the pages */
+    struct vault_version *versions;
+    size_t n_versions;
+};
+
+/* An object from the body of a 200. Errors: FAILED_PRECONDITION "secret value is nil" and the like;
+ * UNAVAILABLE for what is no object at all. */
+struct vault_answer *vault_answer_parse(enum object_type type, const char *json, size_t len,
+                                        struct error **err);
+
+/* An empty list to add pages to. */
+struct vault_answer *vault_list_create(struct error **err);
+
+/* Adds a page. *ret_next is the nextLink (free()), NULL on the last page. */
+int vault_list_add_page(struct vault_answer *list, const char *json, size_t len, char **ret_next,
+                        struct error **err);
+
+struct vault_answer *vault_answer_ref(struct vault_answer *answer);
+void vault_answer_unref(struct vault_answer *answer); /* accepts NULL */
+
+/* Bytes of memory it stands for, roughly; for the cache's budget. */
+size_t vault_answer_size(const struct vault_answer *answer);
+
+/* The error for an HTTP status other than 200, one line: status, code, inner code, message, request id, and a
+ * hint where one helps. Codes as in the specification: 400 INVALID_ARGUMENT, 401 UNAUTHENTICATED, 403
+ * PERMISSION_DENIED, 404 NOT_FOUND, 429 RESOURCE_EXHAUSTED, 5xx UNAVAILABLE. Returns -1. */
+int vault_error(const struct reply *reply, const char *host, unsigned tries, struct error **err);
+
+/* The versions to mount for an object with a history: at most `count` enabled ones, newest first, beginning
+ * with `start` ("" = newest). Ties in `created` are broken by `updated`, then by the version id, so that
+ * rotations agree. `ret_chosen` has room for `count` pointers. Returns how many; -1 with NOT_FOUND when
+ * `start` is not in the list. */
+int vault_list_select(const struct vault_answer *list, const char *start, size_t count,
+                      const struct vault_version **ret_chosen, struct error **err);
+
+#endif

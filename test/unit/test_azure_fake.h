@@ -1,0 +1,195 @@
+/*
+ * test_azure_fake.h - a transport without network, loop or waiting: answers come from a function of the test, time moves when
+ * the test says so.
+ */
+#ifndef TEST_UNIT_TEST_AZURE_FAKE_H
+#define TEST_UNIT_TEST_AZURE_FAKE_H
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/error.h"
+#include "provider-azure/transport.h"
+
+struct fake_answer {
+    int status;            /* 0: no answer, the call fails with `failure` */
+    const char *body;
+    int64_t retry_after_ms; /* 0 = none */
+    const char *challenge;
+    enum grpc_status failure;
+    enum http_hop hop;
+};
+
+struct fake;
+typedef struct fake_answer fake_answerer(struct fake *fake, const char *url, const char *bearer, const char *body);
+
+struct transport_call {
+    struct transport_call *next;
+    transport_callback *callback;
+    void *arg;
+    char *url;
+    char *bearer;
+    char *body;
+};
+
+struct transport_timer {
+    struct transport_timer *next;
+    transport_fired *fired;
+    void *arg;
+    uint64_t at_ms;
+};
+
+struct fake {
+    struct transport base;
+    struct transport_call *calls; /* oldest first */
+    struct transport_timer *timers;
+    uint64_t now_ms;
+    unsigned sent;
+    unsigned token_requests;
+    fake_answerer *answer;
+    void *arg;
+};
+
+static inline char *fake_copy(const char *text, size_t len)
+{
+    return text != NULL ? strndup(text, len) : NULL;
+}
+
+static inline struct transport_call *fake_send(void *state, const struct http_request *request,
+                                               transport_callback *callback, void *arg, struct error **err)
+{
+    struct fake *fake = state;
+    struct transport_call *call = calloc(1, sizeof(*call));
+    struct transport_call **end = &fake->calls;
+    (void)err;
+    call->callback = callback;
+    call->arg = arg;
+    call->url = strdup(request->url);
+    call->bearer = fake_copy(request->bearer_token, 4096);
+    call->body = fake_copy(request->body, request->body_len);
+    while (*end != NULL)
+        end = &(*end)->next;
+    *end = call;
+    fake->sent++;
+    return call;
+}
+
+static inline void fake_call_free(struct transport_call *call)
+{
+    free(call->url);
+    free(call->bearer);
+    free(call->body);
+    free(call);
+}
+
+static inline void fake_cancel(void *state, struct transport_call **call)
+{
+    struct fake *fake = state;
+    struct transport_call **at = &fake->calls;
+    while (*at != *call)
+        at = &(*at)->next;
+    *at = (*call)->next;
+    fake_call_free(*call);
+    *call = NULL;
+}
+
+static inline struct transport_timer *fake_after(void *state, uint64_t delay_ms, transport_fired *fired, void *arg,
+                                                 struct error **err)
+{
+    struct fake *fake = state;
+    struct transport_timer *timer = calloc(1, sizeof(*timer));
+    struct transport_timer **end = &fake->timers;
+    (void)err;
+    *timer = (struct transport_timer){.fired = fired, .arg = arg, .at_ms = fake->now_ms + delay_ms};
+    while (*end != NULL && (*end)->at_ms <= timer->at_ms)
+        end = &(*end)->next;
+    timer->next = *end;
+    *end = timer;
+    return timer;
+}
+
+static inline void fake_stop(void *state, struct transport_timer **timer)
+{
+    struct fake *fake = state;
+    struct transport_timer **at = &fake->timers;
+    while (*at != *timer)
+        at = &(*at)->next;
+    *at = (*timer)->next;
+    free(*timer);
+    *timer = NULL;
+}
+
+static inline uint64_t fake_now(void *state)
+{
+    return ((struct fake *)state)->now_ms;
+}
+
+static inline int64_t fake_unix(void *state)
+{
+    return 1700000000 + (int64_t)(((struct fake *)state)->now_ms / 1000);
+}
+
+static inline uint32_t fake_random(void *state)
+{
+    (void)state;
+    return 200; /* a factor of exactly 1.0 */
+}
+
+static const struct transport_ops fake_ops = {.send = fake_send,
+                                              .cancel = fake_cancel,
+                                              .after = fake_after,
+                                              .stop = fake_stop,
+                                              .now_ms = fake_now,
+                                              .unix_s = fake_unix,
+                                              .random = fake_random};
+
+static inline void fake_init(struct fake *fake, fake_answerer *answer, void *arg)
+{
+    *fake = (struct fake){.now_ms = 1000, .answer = answer, .arg = arg};
+    fake->base = (struct transport){.ops = &fake_ops, .state = fake};
+}
+
+static inline void fake_deliver(struct fake *fake)
+{
+    struct transport_call *call = fake->calls;
+    fake->calls = call->next;
+    struct fake_answer answer = fake->answer(fake, call->url, call->bearer, call->body);
+    if (answer.status == 0) {
+        struct error *error = NULL;
+        error_set(&error, answer.failure, "fake failure");
+        call->callback(NULL, answer.hop, error, call->arg);
+        error_free(error);
+    } else {
+        struct reply reply = {.status = answer.status,
+                              .retry_after_ms = answer.retry_after_ms > 0 ? answer.retry_after_ms : -1,
+                              .challenge = answer.challenge,
+                              .request_id = "rid-1"};
+        buffer_init(&reply.body, 1 << 20);
+        if (answer.body != NULL)
+            (void)buffer_append_str(&reply.body, answer.body, NULL);
+        call->callback(&reply, HTTP_HOP_NONE, NULL, call->arg);
+        buffer_finish(&reply.body);
+    }
+    fake_call_free(call);
+}
+
+/* Delivers answers and fires timers until nothing is left to happen at or before `until_ms`. */
+static inline void fake_run(struct fake *fake, uint64_t until_ms)
+{
+    for (;;) {
+        if (fake->calls != NULL) {
+            fake_deliver(fake);
+        } else if (fake->timers != NULL && fake->timers->at_ms <= until_ms) {
+            struct transport_timer *timer = fake->timers;
+            fake->timers = timer->next;
+            if (timer->at_ms > fake->now_ms)
+                fake->now_ms = timer->at_ms;
+            timer->fired(timer->arg);
+            free(timer);
+        } else {
+            return;
+        }
+    }
+}
+
+#endif

@@ -1,0 +1,507 @@
+/*
+ * test_azure_mount.c - whole mounts against a fake Entra and a fake vault: tokens, retries, sharing, histories, errors.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <stdio.h>
+
+#include "provider-azure/mount.h"
+#include "test/unit/test_azure_fake.h"
+
+struct world {
+    struct fake fake;
+    struct throttle_table throttles;
+    struct network network;
+    struct token_cache *tokens;
+    struct store *store;
+    struct cloud cloud;
+    struct request_defaults defaults;
+    struct mount_shared shared;
+    struct string_map attributes;
+    struct string_map secrets;
+    /* what the fake services do */
+    const char *good_token;    /* the vault accepts only this */
+    int tokens_made;
+    int64_t token_life;
+    int fail_first; /* that many vault requests are answered with `fail_status` */
+    int fail_status;
+    int64_t retry_after_ms;
+    const char *challenge;
+    const char *vault_body; /* overrides the standard answer */
+    int vault_requests;
+    bool dns_failure;
+    /* what a mount gave */
+    bool done;
+    char result[8192]; /* "path=content;" per file, then ids */
+    struct error *error;
+};
+
+static char answer_text[65536];
+
+static struct fake_answer entra(struct world *world, const char *body)
+{
+    world->fake.token_requests++;
+    if (strstr(body, "client_secret=bad") != NULL)
+        return (struct fake_answer){
+            .status = 401,
+            .body = "{\"error\":\"invalid_client\",\"error_description\":\"AADSTS7000215: Invalid client secret provided."
+                    "\\r\\nTrace ID: 1\",\"error_codes\":[7000215]}"};
+    world->tokens_made++;
+    (void)snprintf(answer_text, sizeof(answer_text), "{\"access_token\":\"token-%d\",\"expires_in\":\"%d\"}",
+                   world->tokens_made, (int)world->token_life);
+    return (struct fake_answer){.status = 200, .body = answer_text};
+}
+
+static struct fake_answer vault(struct world *world, const char *url, const char *bearer)
+{
+    world->vault_requests++;
+    if (world->dns_failure)
+        return (struct fake_answer){.failure = GRPC_STATUS_UNAVAILABLE, .hop = HTTP_HOP_DNS};
+    if (world->good_token != NULL && (bearer == NULL || strcmp(bearer, world->good_token) != 0))
+        return (struct fake_answer){.status = 401,
+                                    .body = "{\"error\":{\"code\":\"Unauthorized\",\"message\":\"AKV10000\"}}",
+                                    .challenge = world->challenge};
+    if (world->fail_first > 0) {
+        world->fail_first--;
+        return (struct fake_answer){.status = world->fail_status,
+                                    .retry_after_ms = world->retry_after_ms,
+                                    .body = "{\"error\":{\"code\":\"Throttled\",\"message\":\"slow\\ndown\"}}"};
+    }
+    if (world->vault_body != NULL)
+        return (struct fake_answer){.status = 200, .body = world->vault_body};
+    const char *name = strstr(url, "/secrets/");
+    assert_non_null(name);
+    name += strlen("/secrets/");
+    size_t len = strcspn(name, "/");
+    const char *version = name + len + 1;
+    size_t version_len = strcspn(version, "?");
+    if (strncmp(name, "missing", 7) == 0)
+        return (struct fake_answer){
+            .status = 404, .body = "{\"error\":{\"code\":\"SecretNotFound\",\"message\":\"no such secret\"}}"};
+    if (strncmp(version, "versions", 8) == 0 && strstr(url, "skip") == NULL)
+        return (struct fake_answer){
+            .status = 200,
+            .body = "{\"value\":[{\"id\":\"https://kv1.vault.azure.net/secrets/h/v1\",\"attributes\":{\"enabled\":true,"
+                    "\"created\":100}},{\"id\":\"https://kv1.vault.azure.net/secrets/h/v0\",\"attributes\":{\"enabled\":"
+                    "false,\"created\":900}}],\"nextLink\":\"https://kv1.vault.azure.net:443/secrets/h/"
+                    "versions?skip=1\"}"};
+    if (strncmp(version, "versions", 8) == 0)
+        return (struct fake_answer){
+            .status = 200,
+            .body = "{\"value\":[{\"id\":\"https://kv1.vault.azure.net/secrets/h/v3\",\"attributes\":{\"enabled\":true,"
+                    "\"created\":300}},{\"id\":\"https://kv1.vault.azure.net/secrets/h/v2\",\"attributes\":{\"enabled\":"
+                    "true,\"created\":200}}],\"nextLink\":null}"};
+    (void)snprintf(answer_text, sizeof(answer_text),
+                   "{\"value\":\"%.*s-value\",\"id\":\"https://kv1.vault.azure.net/secrets/%.*s/%.*s\"}", (int)len, name,
+                   (int)len, name, version_len > 0 ? (int)version_len : 2, version_len > 0 ? version : "v9");
+    return (struct fake_answer){.status = 200, .body = answer_text};
+}
+
+static struct fake_answer answer(struct fake *fake, const char *url, const char *bearer, const char *body)
+{
+    struct world *world = fake->arg;
+    if (strncmp(url, "https://login.microsoftonline.com/tenant1/oauth2/v2.0/token", 58) == 0)
+        return entra(world, body);
+    assert_memory_equal(url, "https://kv1.vault.azure.net", 27);
+    return vault(world, url, bearer);
+}
+
+static int add_file(void *arg, const char *path, mode_t mode, const void *bytes, size_t len, struct error **err)
+{
+    struct world *world = arg;
+    size_t used = strlen(world->result);
+    (void)err;
+    (void)snprintf(world->result + used, sizeof(world->result) - used, "%s:%o=%.*s;", path, (unsigned)mode, (int)len,
+                   (const char *)bytes);
+    return 0;
+}
+
+static int add_version(void *arg, const char *id, const char *version, struct error **err)
+{
+    struct world *world = arg;
+    size_t used = strlen(world->result);
+    (void)err;
+    (void)snprintf(world->result + used, sizeof(world->result) - used, "[%s@%s]", id, version);
+    return 0;
+}
+
+static const struct mount_sink sink = {.add_file = add_file, .add_version = add_version};
+
+static void on_done(const struct error *error, void *arg)
+{
+    struct world *world = arg;
+    assert_false(world->done);
+    world->done = true;
+    error_free(world->error);
+    world->error = error_copy(error);
+}
+
+static void set(struct world *world, const char *name, const char *value)
+{
+    assert_int_equal(string_map_set(&world->attributes, name, value, NULL), 0);
+}
+
+static int setup(void **state)
+{
+    struct world *world = calloc(1, sizeof(*world));
+    fake_init(&world->fake, answer, world);
+    world->token_life = 3600;
+    world->challenge = "Bearer authorization=\"https://login.microsoftonline.com/tenant1\", "
+                       "resource=\"https://vault.azure.net\"";
+    world->network = (struct network){.transport = &world->fake.base, .throttles = &world->throttles};
+    world->tokens = token_cache_create(&world->network, NULL);
+    world->store = store_create(&world->network, world->tokens, 60000, NULL);
+    assert_int_equal(cloud_resolve("AzurePublicCloud", NULL, &world->cloud, NULL), 0);
+    world->defaults = (struct request_defaults){
+        .cloud = &world->cloud, .endpoints = {"http://169.254.169.254", "http://127.0.0.1:2579"}};
+    world->shared = (struct mount_shared){.network = &world->network,
+                                          .tokens = world->tokens,
+                                          .store = world->store,
+                                          .defaults = &world->defaults};
+    set(world, "csi.storage.k8s.io/pod.name", "pod1");
+    set(world, "csi.storage.k8s.io/pod.namespace", "ns1");
+    set(world, "keyvaultName", "kv1");
+    set(world, "tenantId", "tenant1");
+    set(world, "objects", "array:\n  - |\n    objectName: a\n    objectType: secret\n");
+    (void)string_map_set(&world->secrets, "clientid", "app1", NULL);
+    (void)string_map_set(&world->secrets, "clientsecret", "good", NULL);
+    *state = world;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct world *world = *state;
+    store_destroy(world->store);
+    token_cache_destroy(world->tokens);
+    assert_null(world->fake.calls);
+    assert_null(world->fake.timers);
+    cloud_finish(&world->cloud);
+    string_map_finish(&world->attributes);
+    string_map_finish(&world->secrets);
+    error_free(world->error);
+    free(world);
+    return 0;
+}
+
+static struct mount *begin(struct world *world, bool republish, uint64_t left_ms)
+{
+    const struct mount_input input = {.attributes = &world->attributes,
+                                      .secrets = &world->secrets,
+                                      .permission = 0644,
+                                      .republish = republish,
+                                      .time_left_ms = left_ms};
+    world->done = false;
+    world->result[0] = '\0';
+    error_free(world->error);
+    world->error = NULL;
+    return mount_start(&world->shared, &input, &sink, on_done, world, &world->error);
+}
+
+/* Runs one mount to its end, at most `left_ms` of virtual time. */
+static void run(struct world *world, bool republish, uint64_t left_ms)
+{
+    assert_non_null(begin(world, republish, left_ms));
+    assert_false(world->done);
+    for (uint64_t end = world->fake.now_ms + left_ms; !world->done && world->fake.now_ms <= end;)
+        fake_run(&world->fake, world->fake.calls != NULL || world->fake.timers == NULL ? world->fake.now_ms
+                                                                                         : world->fake.timers->at_ms);
+    assert_true(world->done);
+}
+
+static void one_mount_costs_one_token_and_one_read(void **state)
+{
+    struct world *world = *state;
+    run(world, false, 10000);
+    assert_null(world->error);
+    assert_string_equal(world->result, "a:644=a-value;[secret/a@v9]");
+    assert_int_equal(world->fake.sent, 2);
+}
+
+static void a_thousand_mounts_of_one_identity_cost_one_token(void **state)
+{
+    struct world *world = *state;
+    for (int i = 0; i < 1000; i++)
+        run(world, false, 10000);
+    assert_int_equal(world->fake.token_requests, 1);
+    assert_int_equal(world->vault_requests, 1000); /* a first mount is never answered from memory */
+}
+
+static void another_secret_of_the_same_application_needs_its_own_token(void **state)
+{
+    struct world *world = *state;
+    run(world, false, 10000);
+    (void)string_map_set(&world->secrets, "clientsecret", "other", NULL);
+    run(world, false, 10000);
+    assert_int_equal(world->fake.token_requests, 2);
+    (void)string_map_set(&world->secrets, "clientsecret", "bad", NULL);
+    run(world, true, 10000); /* not even a republish gets what others have read */
+    assert_non_null(world->error);
+    assert_int_equal(error_code(world->error), GRPC_STATUS_UNAUTHENTICATED);
+    assert_non_null(strstr(error_message(world->error), "failed to mount objects, error: failed to get objectType:secret, "
+                                                        "objectName:a, objectVersion:"));
+    assert_non_null(strstr(error_message(world->error), "AADSTS7000215"));
+    assert_null(strstr(error_message(world->error), "Trace ID"));
+}
+
+static void a_republish_is_answered_from_what_the_identity_read_a_moment_ago(void **state)
+{
+    struct world *world = *state;
+    run(world, false, 10000);
+    for (int i = 0; i < 100; i++)
+        run(world, true, 10000);
+    assert_int_equal(world->vault_requests, 1);
+    assert_string_equal(world->result, "a:644=a-value;[secret/a@v9]");
+    fake_run(&world->fake, world->fake.now_ms + 61000); /* the sweep wipes what is too old */
+    assert_int_equal(store_count(world->store), 0);
+    run(world, true, 10000);
+    assert_int_equal(world->vault_requests, 2);
+}
+
+static void a_token_is_renewed_before_it_ends_while_the_old_one_is_served(void **state)
+{
+    struct world *world = *state;
+    run(world, false, 10000);
+    fake_run(&world->fake, world->fake.now_ms + 61000);
+    world->fake.now_ms += 3400 * 1000ULL;
+    run(world, false, 10000);
+    fake_run(&world->fake, world->fake.now_ms);
+    assert_int_equal(world->fake.token_requests, 2);
+    world->fake.now_ms += 400 * 1000ULL; /* the first token has ended */
+    run(world, false, 10000);
+    assert_int_equal(world->fake.token_requests, 2);
+}
+
+static void a_401_is_answered_with_one_new_token(void **state)
+{
+    struct world *world = *state;
+    world->good_token = "token-2";
+    run(world, false, 10000);
+    assert_null(world->error);
+    assert_int_equal(world->fake.sent, 4);
+    world->good_token = "never";
+    run(world, false, 10000);
+    assert_int_equal(error_code(world->error), GRPC_STATUS_UNAUTHENTICATED);
+    assert_int_equal(world->fake.token_requests, 3);
+}
+
+static void a_challenge_for_a_foreign_host_gets_no_token(void **state)
+{
+    struct world *world = *state;
+    world->good_token = "never";
+    world->challenge = "Bearer authorization=\"https://login.evil.example/t\", resource=\"https://evil.example\"";
+    run(world, false, 10000);
+    assert_non_null(strstr(error_message(world->error), "doesn't match the requested domain"));
+    assert_int_equal(world->fake.token_requests, 1);
+}
+
+static void a_challenge_of_another_tenant_is_explained(void **state)
+{
+    struct world *world = *state;
+    world->good_token = "never";
+    world->challenge =
+        "Bearer authorization=\"https://login.microsoftonline.com/tenant2\", resource=\"https://vault.azure.net\"";
+    run(world, false, 10000);
+    assert_non_null(strstr(error_message(world->error), "the vault belongs to tenant tenant2, not to tenantID tenant1"));
+}
+
+static void a_503_is_tried_again_with_growing_pauses(void **state)
+{
+    struct world *world = *state;
+    world->fail_first = 3;
+    world->fail_status = 503;
+    uint64_t since = world->fake.now_ms;
+    run(world, false, 60000);
+    assert_null(world->error);
+    assert_int_equal(world->vault_requests, 4);
+    assert_int_equal(world->fake.now_ms - since, 800 + 2400 + 5600);
+}
+
+static void retries_end_after_three(void **state)
+{
+    struct world *world = *state;
+    world->fail_first = 100;
+    world->fail_status = 500;
+    run(world, false, 60000);
+    assert_int_equal(world->vault_requests, 4);
+    assert_int_equal(error_code(world->error), GRPC_STATUS_UNAVAILABLE);
+    assert_non_null(strstr(error_message(world->error), "HTTP 500 after 4 tries"));
+}
+
+static void retry_after_is_obeyed_and_shared_by_all_who_ask_the_vault(void **state)
+{
+    struct world *world = *state;
+    world->fail_first = 1;
+    world->fail_status = 429;
+    world->retry_after_ms = 7000;
+    uint64_t since = world->fake.now_ms;
+    set(world, "objects", "array:\n - '{objectName: a, objectType: secret}'\n - '{objectName: b, objectType: secret}'\n");
+    run(world, false, 60000);
+    assert_null(world->error);
+    assert_true(world->fake.now_ms - since >= 7000);
+    assert_true(world->vault_requests <= 4);
+}
+
+static void a_pause_beyond_the_deadline_is_told_at_once(void **state)
+{
+    struct world *world = *state;
+    world->fail_first = 1;
+    world->fail_status = 429;
+    world->retry_after_ms = 30000;
+    uint64_t since = world->fake.now_ms;
+    run(world, false, 5000);
+    assert_int_equal(error_code(world->error), GRPC_STATUS_RESOURCE_EXHAUSTED);
+    assert_int_equal(world->fake.now_ms, since);
+    assert_non_null(strstr(error_message(world->error), "slow down")); /* one line */
+    run(world, false, 5000);
+    assert_int_equal(world->vault_requests, 1); /* the second mount was not even sent */
+    assert_int_equal(error_code(world->error), GRPC_STATUS_RESOURCE_EXHAUSTED);
+}
+
+static void all_failing_objects_are_told_and_equal_causes_once(void **state)
+{
+    struct world *world = *state;
+    set(world, "objects",
+        "array:\n - '{objectName: missing1, objectType: secret}'\n - '{objectName: a, objectType: secret}'\n"
+        " - '{objectName: missing2, objectType: secret}'\n");
+    run(world, false, 10000);
+    assert_int_equal(error_code(world->error), GRPC_STATUS_NOT_FOUND);
+    assert_non_null(strstr(error_message(world->error), "objectName:missing1"));
+    assert_non_null(strstr(error_message(world->error), "(the same for 1 more object)"));
+    assert_non_null(strstr(error_message(world->error), "SecretNotFound: no such secret"));
+    assert_non_null(strstr(error_message(world->error), "rid-1"));
+    assert_string_equal(world->result, "");
+}
+
+static void a_history_takes_exactly_that_many_enabled_versions_newest_first(void **state)
+{
+    struct world *world = *state;
+    set(world, "objects",
+        "array:\n - '{objectName: h, objectType: secret, objectVersionHistory: 2, objectAlias: d/x}'\n");
+    run(world, false, 10000);
+    assert_null(world->error);
+    assert_string_equal(world->result, "d/x/0:644=h-value;[secret/h/0@v3]d/x/1:644=h-value;[secret/h/1@v2]");
+    set(world, "objects",
+        "array:\n - '{objectName: h, objectType: secret, objectVersionHistory: 5, objectVersion: v2}'\n");
+    run(world, false, 10000);
+    assert_string_equal(world->result, "h/0:644=h-value;[secret/h/0@v2]h/1:644=h-value;[secret/h/1@v1]");
+    set(world, "objects",
+        "array:\n - '{objectName: h, objectType: secret, objectVersionHistory: 3, objectVersion: nosuch}'\n");
+    run(world, false, 10000);
+    assert_int_equal(error_code(world->error), GRPC_STATUS_NOT_FOUND);
+}
+
+static void a_next_link_to_another_host_is_refused(void **state)
+{
+    struct world *world = *state;
+    world->vault_body = "{\"value\":[{\"id\":\"https://kv1.vault.azure.net/secrets/h/v1\",\"attributes\":{}}],"
+                        "\"nextLink\":\"https://evil.example/secrets\"}";
+    set(world, "objects", "array:\n - '{objectName: h, objectType: secret, objectVersionHistory: 2}'\n");
+    run(world, false, 10000);
+    assert_non_null(strstr(error_message(world->error), "leads to another host, evil.example"));
+    assert_int_equal(world->vault_requests, 1);
+}
+
+static void equal_objects_are_read_once(void **state)
+{
+    struct world *world = *state;
+    set(world, "objects",
+        "array:\n - '{objectName: a, objectType: secret, objectAlias: x, filePermission: 0400}'\n"
+        " - '{objectName: a, objectType: secret, objectVersion: latest}'\n");
+    run(world, false, 10000);
+    assert_string_equal(world->result, "x:400=a-value;[secret/a@v9]a:644=a-value;[secret/a@v9]");
+    assert_int_equal(world->vault_requests, 1);
+}
+
+static void a_name_that_does_not_resolve_is_tried_twice(void **state)
+{
+    struct world *world = *state;
+    world->dns_failure = true;
+    run(world, false, 60000);
+    assert_int_equal(world->vault_requests, 2);
+    assert_int_equal(error_code(world->error), GRPC_STATUS_UNAVAILABLE);
+}
+
+static void a_cancelled_mount_leaves_nothing_behind(void **state)
+{
+    struct world *world = *state;
+    struct mount *mount = begin(world, false, 10000);
+    mount_cancel(&mount); /* while it waits for the token */
+    assert_null(world->fake.calls);
+    assert_int_equal(token_cache_count(world->tokens), 0);
+    run(world, false, 10000);
+    mount = begin(world, false, 10000);
+    fake_run(&world->fake, 0);
+    for (int i = 0; i < 2; i++) { /* up to the read */
+        struct transport_timer *timer = world->fake.timers;
+        world->fake.timers = timer->next;
+        timer->fired(timer->arg);
+        free(timer);
+    }
+    assert_non_null(world->fake.calls);
+    mount_cancel(&mount);
+    assert_null(world->fake.calls);
+}
+
+static void an_empty_array_mounts_nothing_and_asks_nobody(void **state)
+{
+    struct world *world = *state;
+    set(world, "objects", "array:");
+    run(world, false, 10000);
+    assert_null(world->error);
+    assert_string_equal(world->result, "");
+    assert_int_equal(world->fake.sent, 0);
+}
+
+static void bad_answers_are_errors_that_name_the_object(void **state)
+{
+    static const struct {
+        const char *body;
+        const char *expected;
+    } cases[] = {
+        {"{\"id\":\"https://kv1.vault.azure.net/secrets/a/v\"}", "secret value is nil"},
+        {"{\"value\":\"x\"}", "secret id is nil"},
+        {"{\"value\":\"x\",\"id\":\"i\",\"kid\":\"k\"}", "unknown content type ''"},
+        {"{\"value\":\"x\",\"id\":\"i\",\"kid\":\"k\",\"contentType\":\"application/x-pkcs12\"}", "not available yet"},
+        {"<html>", "not JSON"},
+        {"[]", "not a JSON object"},
+    };
+    struct world *world = *state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        world->vault_body = cases[i].body;
+        run(world, false, 10000);
+        assert_non_null(strstr(error_message(world->error), "objectName:a"));
+        assert_non_null(strstr(error_message(world->error), cases[i].expected));
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+#define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+        CASE(one_mount_costs_one_token_and_one_read),
+        CASE(a_thousand_mounts_of_one_identity_cost_one_token),
+        CASE(another_secret_of_the_same_application_needs_its_own_token),
+        CASE(a_republish_is_answered_from_what_the_identity_read_a_moment_ago),
+        CASE(a_token_is_renewed_before_it_ends_while_the_old_one_is_served),
+        CASE(a_401_is_answered_with_one_new_token),
+        CASE(a_challenge_for_a_foreign_host_gets_no_token),
+        CASE(a_challenge_of_another_tenant_is_explained),
+        CASE(a_503_is_tried_again_with_growing_pauses),
+        CASE(retries_end_after_three),
+        CASE(retry_after_is_obeyed_and_shared_by_all_who_ask_the_vault),
+        CASE(a_pause_beyond_the_deadline_is_told_at_once),
+        CASE(all_failing_objects_are_told_and_equal_causes_once),
+        CASE(a_history_takes_exactly_that_many_enabled_versions_newest_first),
+        CASE(a_next_link_to_another_host_is_refused),
+        CASE(equal_objects_are_read_once),
+        CASE(a_name_that_does_not_resolve_is_tried_twice),
+        CASE(a_cancelled_mount_leaves_nothing_behind),
+        CASE(an_empty_array_mounts_nothing_and_asks_nobody),
+        CASE(bad_answers_are_errors_that_name_the_object),
+    };
+    return cmocka_run_group_tests_name("azure mount", tests, NULL, NULL);
+}

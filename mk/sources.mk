@@ -18,7 +18,7 @@ COMMON_LIB   := $(B)/libcommon.a
 DRIVER_LIB   := $(B)/libdriver.a
 PROVIDER_LIB := $(B)/libprovider.a
 
-PROGRAMS := $(BIN)/secrets-store-provider-azure $(BIN)/secrets-store-ctl
+PROGRAMS := $(BIN)/secrets-store-driver $(BIN)/secrets-store-provider-azure $(BIN)/secrets-store-ctl
 EMULATOR := $(BIN)/vault-emulator
 BENCH    := $(BIN)/secrets-store-bench
 UNITS    := $(UNIT_SRC:test/unit/%.c=$(B)/unit/%)

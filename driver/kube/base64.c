@@ -1,0 +1,38 @@
+/*
+ * base64.c - base64 text to secret bytes, by mbedTLS (constant time).
+ */
+#include "driver/kube/base64.h"
+
+#include <mbedtls/base64.h>
+#include <string.h>
+
+struct secret *kube_base64_decode(const char *text, size_t max_len, struct error **err)
+{
+    size_t text_len = strlen(text);
+    size_t len = 0;
+    struct secret *secret;
+    int ret;
+
+    ret = mbedtls_base64_decode(NULL, 0, &len, (const unsigned char *)text, text_len);
+    if (ret != MBEDTLS_ERR_BASE64_BUFFER_TOO_SMALL && ret != 0) {
+        (void)error_set(err, GRPC_STATUS_INVALID_ARGUMENT, "not base64");
+        return NULL;
+    }
+    if (len > max_len) {
+        (void)error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "larger than %zu bytes", max_len);
+        return NULL;
+    }
+    secret = secret_create(len);
+    if (secret == NULL) {
+        (void)error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
+        return NULL;
+    }
+    if (len > 0 &&
+        mbedtls_base64_decode(secret_data(secret), len, &len, (const unsigned char *)text, text_len) != 0) {
+        secret_destroy(secret);
+        (void)error_set(err, GRPC_STATUS_INVALID_ARGUMENT, "not base64");
+        return NULL;
+    }
+    secret_truncate(secret, len);
+    return secret;
+}

@@ -1,0 +1,76 @@
+/*
+ * kube_client.h - JSON requests to the Kubernetes API over the common HTTP client.
+ *
+ * The client keeps the credentials fresh: token and CA files are read again when they are older than a
+ * minute, at once after a 401 (the token) or a failed TLS verification (the CA), and the request is then
+ * repeated once. 429 and 5xx answers are repeated after Retry-After (or a growing pause for reads) plus
+ * jitter, while the deadline allows; a write without Retry-After is not repeated, its outcome is not known.
+ *
+ * Call contract: common/grpc/client.h.
+ */
+#ifndef DRIVER_KUBE_CLIENT_H
+#define DRIVER_KUBE_CLIENT_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <uv.h>
+
+#include "common/error.h"
+#include "common/http/client.h"
+#include "common/json.h"
+#include "common/log.h"
+#include "driver/kube/kube_config.h"
+
+enum {
+    KUBE_ANSWER_MAX =
+        4 * 1024 * 1024, /* bytes of one answer; the API server stores at most about 1.5 MiB per object */
+    KUBE_TIMEOUT_MS = 30 * 1000, /* a request as a whole, unless the caller has less time */
+    KUBE_TRIES_MAX = 10,         /* of one request, as client-go */
+};
+
+struct kube_client;
+struct kube_call;
+
+struct kube_request {
+    const char *method;       /* "GET", "POST", "PUT", "PATCH", "DELETE" */
+    const char *path;         /* "/apis/...", query included; see kube_path() */
+    const cJSON *body;        /* borrowed during start; NULL without */
+    const char *content_type; /* of the body; NULL = application/json */
+    uint64_t timeout_ms;      /* 0 or more than KUBE_TIMEOUT_MS = KUBE_TIMEOUT_MS */
+};
+
+/* What came back; borrowed during the callback. */
+struct kube_answer {
+    int status;  /* HTTP status; 0 when there was none */
+    cJSON *json; /* the object, or the Status of a failure; NULL when the body was no JSON. The callee may
+                    take it (set to NULL) */
+};
+
+/* `error` is NULL for 2xx with a JSON body. Codes of failures: 400 and 422 INVALID_ARGUMENT, 401
+ * UNAUTHENTICATED, 403 PERMISSION_DENIED, 404 NOT_FOUND, 409 ALREADY_EXISTS or (conflict) ABORTED, 410
+ * OUT_OF_RANGE, 413 RESOURCE_EXHAUSTED, 429, 5xx and no connection UNAVAILABLE, time over DEADLINE_EXCEEDED,
+ * others INTERNAL. Texts are the API server's. */
+typedef void kube_callback(struct kube_answer *answer, const struct error *error, void *arg);
+
+/* Takes over the content of *config (also on failure). `http` and `log` are borrowed. */
+struct kube_client *kube_client_create(uv_loop_t *loop, struct http_client *http, struct kube_config *config,
+                                       struct log *log, struct error **err);
+
+struct kube_call *kube_call_start(struct kube_client *client, const struct kube_request *request,
+                                  kube_callback *callback, void *arg, struct error **err);
+
+/* Sets *call to NULL; the callback will not run. */
+void kube_call_cancel(struct kube_call **call);
+
+/* No call may be running. Accepts NULL. */
+void kube_client_destroy(struct kube_client *client);
+
+/* "/apis/<group>/<version>/namespaces/<ns>/<resource>[/<name>]" with escaped segments; group "" gives
+ * "/api/<version>/...". NULL name: the collection. The caller frees. NULL with err set on lack of memory. */
+char *kube_path(const char *group, const char *version, const char *ns, const char *resource,
+                const char *name, struct error **err);
+
+/* The error that a failed answer means (see kube_callback). `json` may be NULL. Sets *err, returns -1. */
+int kube_status_error(int status, const cJSON *json, struct error **err);
+
+#endif

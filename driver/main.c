@@ -1,0 +1,411 @@
+/*
+ * main.c - secrets-store-driver: builds the objects, runs the loop, takes everything down.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <unistd.h>
+
+#include "common/endpoint.h"
+#include "common/grpc/server.h"
+#include "common/http/admin_server.h"
+#include "common/http/client.h"
+#include "common/lifecycle.h"
+#include "common/log.h"
+#include "common/metrics.h"
+#include "common/secret.h"
+#include "driver/class_files.h"
+#include "driver/class_kube.h"
+#include "driver/csi_identity.h"
+#include "driver/csi_node.h"
+#include "driver/kube/kube_client.h"
+#include "driver/provider_client.h"
+#include "driver/registration.h"
+#include "driver/settings.h"
+#include "driver/volume.h"
+
+#define PROGRAM "secrets-store-driver"
+
+enum {
+    /* Publishes that are on their way when SIGTERM comes get this long to finish. */
+    DRAIN_MS = 20 * 1000,
+    /* Only root may speak to the driver: it mounts. */
+    SOCKET_MODE = 0700,
+    METRICS_TEXT_MAX = 16 * 1024 * 1024,
+};
+
+/* libuv's pool does mounts, class files and name lookups. A mount spends its time waiting for the kernel, so
+ * a few more threads than cores help; each costs little while it is idle. */
+#define WORKER_THREADS "8"
+
+struct program {
+    struct settings settings;
+    struct log *log;
+    uv_loop_t loop;
+    struct lifecycle *lifecycle;
+    struct endpoint endpoint;
+    struct metrics *metrics;
+    struct telemetry *telemetry;
+    struct http_client *http; /* NULL in standalone mode, like kube */
+    struct kube_client *kube;
+    struct class_source classes;
+    struct provider_registry *providers;
+    struct provider_health *provider_health; /* NULL when it is off */
+    struct volume_locks *locks;
+    struct published_volumes *published;
+    struct publisher publisher;
+    struct csi_identity identity;
+    struct csi_node node;
+    struct grpc_server *server;
+    struct registration *registration; /* NULL when it is off */
+    struct admin_server *metrics_web;  /* NULL when it is off */
+    struct admin_server *health_web;   /* NULL when it is off */
+};
+
+/* --- HTTP
+ * ------------------------------------------------------------------------------------------------------------
+ */
+
+static void answer_metrics(struct admin_request *request, void *arg)
+{
+    const struct program *program = arg;
+    cleanup_buffer struct buffer text = {0};
+
+    buffer_init(&text, METRICS_TEXT_MAX);
+    if (metrics_render(program->metrics, &text, NULL) < 0)
+        admin_request_reply(request, 500, "text/plain; charset=utf-8", "", 0);
+    else
+        admin_request_reply(request, 200, "text/plain; version=0.0.4; charset=utf-8", text.data, text.len);
+}
+
+/* It is answered by the loop that serves the kubelet: an answer is the proof. */
+static void answer_health(struct admin_request *request, void *arg)
+{
+    (void)arg;
+    admin_request_reply(request, 200, "text/plain; charset=utf-8", "ok", 2);
+}
+
+static bool is_off(const char *address)
+{
+    return *address == '\0' || strcmp(address, "0") == 0;
+}
+
+static struct admin_server *serve_web(struct program *program, const char *address, const char *path,
+                                      admin_handler *handler, struct error **err)
+{
+    struct admin_server *server = admin_server_create(&program->loop, program->log, err);
+
+    if (server == NULL)
+        return NULL;
+    admin_server_add_route(server, path, handler, program);
+    if (admin_server_listen(server, address, err) < 0) {
+        admin_server_destroy(server);
+        (void)error_wrap(err, "serve %s", path);
+        return NULL;
+    }
+    return server;
+}
+
+static int start_web(struct program *program, struct error **err)
+{
+    const struct settings *settings = &program->settings;
+
+    if (!is_off(settings->metrics_address)) {
+        program->metrics_web = serve_web(program, settings->metrics_address, "/metrics", answer_metrics, err);
+        if (program->metrics_web == NULL)
+            return -1;
+    }
+    if (!is_off(settings->health_address)) {
+        program->health_web = serve_web(program, settings->health_address, "/healthz", answer_health, err);
+        if (program->health_web == NULL)
+            return -1;
+    }
+    return 0;
+}
+
+/* --- where classes come from
+ * --------------------------------------------------------------------------------------------- */
+
+static int start_kube(struct program *program, struct kube_config *config, struct error **err)
+{
+    cleanup_free char *agent = NULL;
+
+    if (asprintf(&agent, PROGRAM "/%s (linux) %s", build_version(), build_commit()) < 0)
+        agent = NULL;
+    program->http = http_client_create(
+        &program->loop, &(struct http_client_config){.log = program->log, .user_agent = agent}, err);
+    if (program->http == NULL)
+        return -1;
+    program->kube = kube_client_create(&program->loop, program->http, config, program->log, err);
+    if (program->kube == NULL)
+        return -1;
+    return class_kube_create(program->kube, &program->classes, err);
+}
+
+/* --class-dir, else the Kubernetes API if it is configured in any of the usual ways, else the default
+ * directory. */
+static int start_classes(struct program *program, struct error **err)
+{
+    const struct kube_environment environment = {
+        .kubeconfig = program->settings.kubeconfig,
+        .kubeconfig_env = getenv("KUBECONFIG"),
+        .service_host = getenv("KUBERNETES_SERVICE_HOST"),
+        .service_port = getenv("KUBERNETES_SERVICE_PORT"),
+        .home = getenv("HOME"),
+    };
+    const char *directory = program->settings.class_dir;
+    cleanup_kube_config struct kube_config config = {0};
+    cleanup_error struct error *error = NULL;
+
+    if (*directory == '\0') {
+        if (kube_config_load(&environment, &config, &error) == 0)
+            return start_kube(program, &config, err);
+        if (error_code(error) != GRPC_STATUS_NOT_FOUND)
+            return error_move(err, &error);
+        directory = SETTINGS_CLASS_DIR;
+    }
+    log_info(program->log, "standalone: classes come from a directory", LOG_STR("classDir", directory));
+    return class_files_create(&program->loop, directory, program->log, &program->classes, err);
+}
+
+/* --- sockets
+ * -------------------------------------------------------------------------------------------------------------
+ */
+
+static void on_call_served(const char *method, enum grpc_status status, uint64_t duration_ns, void *arg)
+{
+    const struct program *program = arg;
+
+    telemetry_csi_call(program->telemetry, method, status, (double)duration_ns / 1e9);
+}
+
+static int start_csi(struct program *program, struct error **err)
+{
+    const struct grpc_server_config config = {
+        .log = program->log, .observer = on_call_served, .observer_arg = program};
+
+    program->server = grpc_server_create(&program->loop, &config, err);
+    if (program->server == NULL)
+        return -1;
+    csi_identity_add(&program->identity, program->settings.driver_name, program->server);
+    csi_node_add(&program->node, program->settings.node_id, &program->publisher, program->server);
+    if (program->endpoint.kind == ENDPOINT_UNIX)
+        return grpc_server_listen_unix(program->server, program->endpoint.address, SOCKET_MODE, err);
+    return grpc_server_listen_tcp(program->server, program->endpoint.address, err);
+}
+
+static int start_registration(struct program *program, struct error **err)
+{
+    const struct settings *settings = &program->settings;
+    const struct registration_config config = {
+        .directory = settings->registration_dir,
+        .driver_name = settings->driver_name,
+        .endpoint =
+            *settings->registration_path != '\0' ? settings->registration_path : program->endpoint.address,
+        .log = program->log,
+    };
+
+    if (*settings->registration_dir == '\0')
+        return 0;
+    program->registration = registration_start(&program->loop, &config, err);
+    return program->registration != NULL ? 0 : -1;
+}
+
+/* --- start
+ * ---------------------------------------------------------------------------------------------------------------
+ */
+
+static int start_publisher(struct program *program, struct error **err)
+{
+    const struct settings *settings = &program->settings;
+    const struct provider_registry_config config = {
+        .log = program->log,
+        .additional_directories = settings->additional_provider_dirs,
+        .directory = settings->provider_dir,
+        .max_response_bytes = (size_t)settings->max_call_recv_bytes,
+    };
+
+    program->providers = provider_registry_create(&program->loop, &config, err);
+    program->locks = program->providers != NULL ? volume_locks_create(err) : NULL;
+    program->published = program->locks != NULL ? published_volumes_create(err) : NULL;
+    if (program->published == NULL)
+        return -1;
+    program->publisher = (struct publisher){
+        .loop = &program->loop,
+        .log = program->log,
+        .telemetry = program->telemetry,
+        .locks = program->locks,
+        .published = program->published,
+        .classes = &program->classes,
+        .providers = program->providers,
+        .rotation = settings->rotation,
+        .rotation_interval_s = settings->rotation_interval_ns / 1000000000,
+        .pod_overrides_class = settings->allow_attribute_override,
+    };
+    if (settings->provider_health_check) {
+        program->provider_health =
+            provider_health_create(&program->loop, program->providers, program->log,
+                                   (uint64_t)(settings->provider_health_interval_ns / 1000000), err);
+        if (program->provider_health == NULL)
+            return -1;
+    }
+    return 0;
+}
+
+static int check_settings(struct program *program, struct error **err)
+{
+    const struct settings *settings = &program->settings;
+
+    if (*settings->node_id == '\0')
+        return error_set(err, GRPC_STATUS_INVALID_ARGUMENT, "--nodeid is not set");
+    if (strcasecmp(settings->metrics_backend, "prometheus") != 0)
+        return error_set(err, GRPC_STATUS_INVALID_ARGUMENT, "unknown --metrics-backend %s",
+                         settings->metrics_backend);
+    if (settings->enable_pprof)
+        log_warning(program->log, "--enable-pprof is ignored, there is no profiling server");
+    return endpoint_parse(settings->endpoint, &program->endpoint, err);
+}
+
+static void on_stop(void *arg);
+
+static int start(struct program *program, struct error **err)
+{
+    if (check_settings(program, err) < 0)
+        return -1;
+    program->metrics = metrics_create();
+    metrics_add_process(program->metrics);
+    program->telemetry = telemetry_create(program->metrics);
+    /* The CSI socket late and the registration last: who sees a socket may call at once. */
+    if (start_classes(program, err) < 0 || start_publisher(program, err) < 0 || start_web(program, err) < 0 ||
+        start_csi(program, err) < 0)
+        return -1;
+    program->lifecycle = lifecycle_create(&program->loop, program->log, on_stop, program, err);
+    return program->lifecycle != NULL ? start_registration(program, err) : -1;
+}
+
+/* --- stop: registration, then calls, then what they used
+ * ------------------------------------------------------------------ */
+
+static void on_idle(void *arg)
+{
+    struct program *program = arg;
+
+    provider_health_destroy(steal_ptr(&program->provider_health));
+    provider_registry_destroy(steal_ptr(&program->providers));
+    class_source_destroy(&program->classes);
+    kube_client_destroy(steal_ptr(&program->kube));
+    http_client_destroy(steal_ptr(&program->http));
+    admin_server_destroy(steal_ptr(&program->metrics_web));
+    admin_server_destroy(steal_ptr(&program->health_web));
+    lifecycle_destroy(steal_ptr(&program->lifecycle));
+}
+
+/* No call is left, but an operation whose caller has gone may still wait for its worker. */
+static void on_server_stopped(void *arg)
+{
+    struct program *program = arg;
+
+    volume_locks_on_idle(program->locks, on_idle, program);
+}
+
+static void on_registration_stopped(void *arg)
+{
+    struct program *program = arg;
+
+    program->registration = NULL;
+    grpc_server_stop(program->server, DRAIN_MS, on_server_stopped, program);
+}
+
+static void on_stop(void *arg)
+{
+    struct program *program = arg;
+
+    log_info(program->log, "terminating");
+    if (program->registration != NULL)
+        registration_stop(program->registration, on_registration_stopped, program);
+    else
+        grpc_server_stop(program->server, DRAIN_MS, on_server_stopped, program);
+}
+
+static void finish(struct program *program)
+{
+    lifecycle_close_loop(&program->loop, program->log);
+    grpc_server_destroy(program->server);
+    published_volumes_destroy(program->published);
+    volume_locks_destroy(program->locks);
+    telemetry_destroy(program->telemetry);
+    metrics_destroy(program->metrics);
+    endpoint_finish(&program->endpoint);
+    log_destroy(program->log);
+}
+
+/* --- main
+ * ------------------------------------------------------------------------------------------------------------------
+ */
+
+static void log_start(const struct program *program)
+{
+    struct volume_kernel_features kernel = volume_probe_kernel();
+
+    log_info(program->log, "listening", LOG_STR("version", build_version()),
+             LOG_STR("endpoint", program->settings.endpoint),
+             LOG_STR("driver", program->settings.driver_name), LOG_STR("node", program->settings.node_id),
+             LOG_STR("classes", program->classes.name), LOG_BOOL("rotation", program->settings.rotation),
+             LOG_BOOL("detachedMounts", kernel.detached_mount), LOG_BOOL("noswap", kernel.noswap));
+    if (!kernel.noswap)
+        log_warning(program->log, "this kernel's tmpfs can not be kept out of swap (needs Linux 6.4): "
+                                  "encrypt swap or switch it off");
+}
+
+static int run(struct program *program)
+{
+    cleanup_error struct error *error = NULL;
+
+    program->log =
+        log_create(STDERR_FILENO, program->settings.log_format_json ? LOG_FORMAT_JSON : LOG_FORMAT_TEXT,
+                   (int)program->settings.verbosity);
+    if (uv_loop_init(&program->loop) != 0) {
+        log_error(program->log, "the event loop can not be created");
+        return 1;
+    }
+    if (start(program, &error) < 0) {
+        log_error(program->log, "start failed", LOG_ERR(error));
+        return 1; /* the process ends: nothing half-built is taken down piece by piece */
+    }
+    log_start(program);
+    (void)uv_run(&program->loop, UV_RUN_DEFAULT);
+    finish(program);
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    static struct program program;
+    cleanup_error struct error *error = NULL;
+    int rest = 0;
+
+    if (secret_forbid_core_dumps(&error) < 0 || secret_install_library_hooks(&error) < 0) {
+        (void)fprintf(stderr, PROGRAM ": %s\n", error_message(error));
+        return 1;
+    }
+    /* Before the first use of the pool; an operator's own value wins. */
+    (void)setenv("UV_THREADPOOL_SIZE", WORKER_THREADS, /* overwrite= */ 0);
+    switch (options_parse(settings_rows, settings_n_rows, argc, argv, &program.settings, &rest, &error)) {
+    case OPTIONS_HELP:
+        options_usage(settings_rows, settings_n_rows, PROGRAM, stdout);
+        return 0;
+    case OPTIONS_ERROR:
+        (void)fprintf(stderr, "%s\n", error_message(error));
+        options_usage(settings_rows, settings_n_rows, PROGRAM, stderr);
+        return 2;
+    case OPTIONS_RUN:
+        break;
+    }
+    if (program.settings.version) {
+        (void)printf("{\"BuildVersion\":\"%s\",\"GitCommit\":\"%s\",\"BuildDate\":\"%s\"}\n", build_version(),
+                     build_commit(), build_date());
+        return 0;
+    }
+    return run(&program);
+}

@@ -1,0 +1,58 @@
+/*
+ * payload_tree.h - safe steps in a directory tree, all relative to a descriptor.
+ *
+ * Internal to the payload and volume modules. Paths are walked one component at a time with O_NOFOLLOW, so
+ * that no symbolic link is ever followed and, the components having passed payload_check_path(), nothing
+ * outside of the starting directory is ever reached. That is what
+ * openat2(RESOLVE_BENEATH|RESOLVE_NO_SYMLINKS) would do, without needing a second way for older kernels.
+ *
+ * Unless said otherwise functions return 0 or -1 with errno set; descriptors they return are O_CLOEXEC.
+ */
+#ifndef DRIVER_PAYLOAD_TREE_H
+#define DRIVER_PAYLOAD_TREE_H
+
+#include <dirent.h>
+#include <stdbool.h>
+#include <sys/types.h>
+
+enum {
+    PAYLOAD_TREE_DEPTH_MAX =
+        128, /* directories below each other that a removal descends into (ELOOP beyond) */
+    PAYLOAD_DIRECTORY_MODE = 0755,
+};
+
+/* Opens directory `name` in dir_fd for reading, not following a link. */
+int payload_tree_open_dir(int dir_fd, const char *name);
+
+/* Lists dir_fd itself (may be O_PATH). NULL with errno on failure; closedir() by the caller. */
+DIR *payload_tree_list(int dir_fd);
+
+/* The next entry but "." and ".."; NULL at the end. */
+const char *payload_tree_next(DIR *dir);
+
+/* Makes directory `name` in dir_fd (EEXIST if there is one), 0755 whatever the umask, with group `gid` unless
+ * that is (gid_t)-1, and returns a descriptor of it. */
+int payload_tree_make_dir(int dir_fd, const char *name, gid_t gid);
+
+/* Opens the directory that holds the last component of `path`; *ret_name points to that component in `path`.
+ */
+int payload_tree_open_parent(int dir_fd, const char *path, const char **ret_name);
+
+/* As payload_tree_open_parent(), making directories that are missing. */
+int payload_tree_make_parent(int dir_fd, const char *path, gid_t gid, const char **ret_name);
+
+/* Number of entries in the tree that are not directories. */
+ssize_t payload_tree_count_files(int dir_fd);
+
+/* Removes `name` and, if it is a directory, everything in it; ENOENT is success. Mount points are not entered
+ * (EBUSY) and links not followed. */
+int payload_tree_remove(int dir_fd, const char *name);
+
+/* Removes every entry of dir_fd; goes on after a failure and returns the first one. */
+int payload_tree_empty(int dir_fd);
+
+/* True when fd is the root of a mount; decided by statx() where the kernel tells (5.8), else by comparing
+ * with the mount id of parent_fd (/proc/self/fdinfo). */
+bool payload_tree_is_mount(int fd, int parent_fd);
+
+#endif

@@ -1,0 +1,65 @@
+/*
+ * provider_registry.h - finding providers by the name of their socket, and keeping one connection to each.
+ *
+ * A provider is <dir>/<name>.sock. The directories of --additional-provider-volume-paths come first, in
+ * order, then --provider-volume; the first that has the socket wins. The path is looked up again at every
+ * use, and the connection is bound to the file found (device, inode, time of change): a provider that moves
+ * to another directory, or is replaced by another process on the same path, is noticed by the next call.
+ *
+ * A provider that restarts has no socket for a moment. If it was known before, its old path is tried for
+ * PROVIDER_RETRY_MS; a provider that never was there fails at once.
+ *
+ * The directories are writable by root only. To be sure that the peer is the one who made the socket, its
+ * user must be root or the owner of the file.
+ */
+#ifndef DRIVER_PROVIDER_REGISTRY_H
+#define DRIVER_PROVIDER_REGISTRY_H
+
+#include <stddef.h>
+#include <uv.h>
+
+#include "common/error.h"
+#include "common/grpc/client.h"
+#include "common/log.h"
+
+enum {
+    PROVIDER_NAME_MAX = 30, /* ^[a-zA-Z0-9_-]{1,30}$ */
+    PROVIDER_DIRECTORIES_MAX = 16,
+    PROVIDER_RETRY_MS = 5000,   /* how long a restart may take before a mount fails */
+    PROVIDER_CONNECT_MS = 2000, /* to a local socket */
+};
+
+struct provider_registry;
+struct provider_link; /* one use of a provider's connection */
+
+struct provider_registry_config {
+    struct log *log;                    /* borrowed, may be NULL */
+    const char *additional_directories; /* comma separated, searched first; empty elements are skipped */
+    const char *directory;              /* searched last; "" = none */
+    size_t max_response_bytes;          /* --max-call-recv-msg-size */
+};
+
+/* Returns NULL with err set: RESOURCE_EXHAUSTED, INVALID_ARGUMENT (too many directories). */
+struct provider_registry *
+provider_registry_create(uv_loop_t *loop, const struct provider_registry_config *config, struct error **err);
+
+/* All links must have been released. Accepts NULL. */
+void provider_registry_destroy(struct provider_registry *registry);
+
+/* Finds the provider and borrows its connection until provider_link_release(). Connects nothing yet. NULL
+ * with err set: INVALID_ARGUMENT (not a provider name), FAILED_PRECONDITION (no such socket: the text names
+ * the directories). */
+struct provider_link *provider_registry_find(struct provider_registry *registry, const char *name,
+                                             struct error **err);
+
+struct grpc_channel *provider_link_channel(const struct provider_link *link);
+const char *provider_link_path(const struct provider_link *link);
+
+/* Accepts NULL. */
+void provider_link_release(struct provider_link *link);
+
+/* Calls `each` with every provider that has been used so far. */
+void provider_registry_each(struct provider_registry *registry, void (*each)(const char *name, void *arg),
+                            void *arg);
+
+#endif

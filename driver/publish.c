@@ -1,0 +1,698 @@
+/*
+ * publish.c - one NodePublishVolume, as a state machine. See the drawing in the header.
+ */
+#include "driver/publish.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "common/lifecycle.h"
+#include "driver/provider_client.h"
+#include "driver/rotation.h"
+#include "driver/volume.h"
+#include "driver/worker.h"
+
+enum publish_state {
+    PUBLISH_QUEUE,
+    PUBLISH_INSPECT,
+    PUBLISH_CLASS,
+    PUBLISH_PROVIDER,
+    PUBLISH_WRITE,
+    PUBLISH_STATUS,
+    PUBLISH_ROLLBACK,
+};
+
+struct publish {
+    const struct publisher *publisher;
+    struct volume_lock lock;
+    enum publish_state state;
+    publish_callback *callback; /* NULL once the caller has its answer or does not want one */
+    void *arg;
+    struct publish_request request;
+    uint64_t started_ns;
+    uint64_t deadline_ms; /* on uv_now()'s clock */
+    bool look; /* a complete volume was found: nothing may be unmounted, failures are kept from the caller */
+
+    /* children: at most one is not NULL; workers are not children, see worker_runs() */
+    struct class_lookup *lookup;
+    struct provider_call *provider;
+    struct status_call *status;
+    uint64_t provider_started_ns;
+
+    struct secret_provider_class *class;
+    struct provider_answer answer;
+    struct error *rollback_cause; /* ROLLBACK: what is answered when it is done */
+
+    /* in and out of the workers */
+    struct {
+        const char *target_path;
+        const struct payload *payload;
+        struct volume_options options;
+        bool look;
+        bool no_files;
+        bool rotation; /* inspect: is last_checked of interest? */
+        enum volume_state volume;
+        uint64_t last_checked;
+        bool changed;
+        struct error *error;
+    } job;
+};
+
+static void publish_fail(struct publish *publish, const struct error *error, const char *type);
+
+/* --- end of life
+ * -------------------------------------------------------------------------------------------------- */
+
+static bool worker_runs(const struct publish *publish)
+{
+    return publish->state == PUBLISH_INSPECT || publish->state == PUBLISH_WRITE ||
+           publish->state == PUBLISH_ROLLBACK;
+}
+
+static void publish_dispose(struct publish *publish)
+{
+    secret_provider_class_free(publish->class);
+    provider_answer_finish(&publish->answer);
+    error_free(publish->rollback_cause);
+    error_free(publish->job.error);
+    volume_lock_release(&publish->lock); /* may start the next in line, which knows nothing of us */
+    publish_request_finish(&publish->request);
+    free(publish);
+}
+
+static void cancel_children(struct publish *publish)
+{
+    if (publish->lookup != NULL)
+        class_source_cancel(publish->publisher->classes, &publish->lookup);
+    if (publish->provider != NULL)
+        provider_call_cancel(&publish->provider);
+    if (publish->status != NULL) {
+        publish->publisher->status->cancel(publish->status);
+        publish->status = NULL;
+    }
+}
+
+static const char *provider_label(const struct publish *publish)
+{
+    const struct published_volume *volume;
+
+    if (publish->class != NULL)
+        return publish->class->provider;
+    volume = published_volumes_find(publish->publisher->published, publish->request.target_path);
+    return volume != NULL && volume->provider != NULL ? volume->provider : publish->request.provider_hint;
+}
+
+static void pod_of(const struct publish *publish, char *out, size_t size)
+{
+    (void)snprintf(out, size, "%s/%s", publish->request.pod_namespace, publish->request.pod_name);
+}
+
+/* Gives the caller its answer. The operation may live on. */
+static void answer_caller(struct publish *publish, const struct error *error)
+{
+    publish_callback *callback = publish->callback;
+
+    publish->callback = NULL;
+    if (callback != NULL)
+        callback(error, publish->arg);
+}
+
+/* --- remembering
+ * -------------------------------------------------------------------------------------------------- */
+
+static void remember_success(struct publish *publish)
+{
+    struct published_volume *volume =
+        published_volumes_get(publish->publisher->published, publish->request.target_path, /* err= */ NULL);
+
+    if (volume == NULL)
+        return; /* nothing depends on it */
+    volume->failures = 0;
+    volume->retry_unix = 0;
+    string_map_finish(&volume->versions);
+    volume->versions = publish->answer.versions;
+    publish->answer.versions = (struct string_map){0};
+    free(volume->provider);
+    volume->provider = strdup(publish->class->provider);
+}
+
+static void remember_failure(struct publish *publish)
+{
+    struct published_volume *volume =
+        published_volumes_get(publish->publisher->published, publish->request.target_path, /* err= */ NULL);
+    uint32_t random = 0;
+
+    if (volume == NULL)
+        return;
+    if (getrandom(&random, sizeof(random), GRND_NONBLOCK) != (ssize_t)sizeof(random))
+        random = (uint32_t)clock_monotonic_ns(); /* it only spreads retries */
+    volume->failures++;
+    volume->retry_unix = clock_unix_s() + rotation_backoff_s(volume->failures,
+                                                             publish->publisher->rotation_interval_s, random);
+}
+
+/* --- outcomes
+ * ----------------------------------------------------------------------------------------------------- */
+
+static double seconds_since(uint64_t start_ns)
+{
+    return (double)(clock_monotonic_ns() - start_ns) / 1e9;
+}
+
+static void publish_succeed(struct publish *publish)
+{
+    const struct publisher *publisher = publish->publisher;
+    char pod[600];
+
+    pod_of(publish, pod, sizeof(pod));
+    if (publish->look) {
+        telemetry_rotation_ok(publisher->telemetry, publish->class->provider, publish->job.changed,
+                              seconds_since(publish->started_ns));
+        if (publish->job.changed)
+            log_info(publisher->log, "volume content updated", LOG_STR("pod", pod),
+                     LOG_STR("spc", publish->class->name), LOG_STR("provider", publish->class->provider),
+                     LOG_STR("targetPath", publish->request.target_path),
+                     LOG_UINT("files", publish->answer.payload.n));
+    } else {
+        log_info(publisher->log, "volume published", LOG_STR("pod", pod),
+                 LOG_STR("spc", publish->class->name), LOG_STR("provider", publish->class->provider),
+                 LOG_STR("targetPath", publish->request.target_path),
+                 LOG_UINT("files", publish->answer.payload.n));
+    }
+    telemetry_publish_ok(publisher->telemetry, publish->class->provider);
+    remember_success(publish);
+    answer_caller(publish, NULL);
+    publish_dispose(publish);
+}
+
+/* A complete volume with nothing due. */
+static void publish_skip(struct publish *publish)
+{
+    log_debug(publish->publisher->log, 4, "volume is published already, nothing is due",
+              LOG_STR("targetPath", publish->request.target_path));
+    telemetry_publish_ok(publish->publisher->telemetry, provider_label(publish));
+    answer_caller(publish, NULL);
+    publish_dispose(publish);
+}
+
+/* One line and one count per failure, wherever it came from. */
+static void record_failure(struct publish *publish, const struct error *error, const char *type)
+{
+    const struct publisher *publisher = publish->publisher;
+    const char *provider = provider_label(publish);
+    char pod[600];
+
+    pod_of(publish, pod, sizeof(pod));
+    if (type == NULL || type[0] == '\0')
+        type = error_type(error)[0] != '\0' ? error_type(error) : ERROR_TYPE_MOUNT;
+    telemetry_publish_error(publisher->telemetry, provider, type);
+    if (publish->look) {
+        telemetry_rotation_error(publisher->telemetry, provider, type);
+        log_error(publisher->log, "volume content could not be checked for changes, the old content stays",
+                  LOG_STR("pod", pod), LOG_STR("spc", publish->request.class_name),
+                  LOG_STR("provider", provider), LOG_STR("targetPath", publish->request.target_path),
+                  LOG_STR("code", grpc_status_name(error_code(error))), LOG_ERR(error));
+        remember_failure(publish);
+    } else {
+        log_error(publisher->log, "volume could not be published", LOG_STR("pod", pod),
+                  LOG_STR("spc", publish->request.class_name), LOG_STR("provider", provider),
+                  LOG_STR("targetPath", publish->request.target_path),
+                  LOG_STR("code", grpc_status_name(error_code(error))), LOG_ERR(error));
+    }
+}
+
+/* Ends the operation with an error, when no child and no worker runs and nothing has to be undone. `type`
+ * NULL: from the error. */
+static void publish_fail(struct publish *publish, const struct error *error, const char *type)
+{
+    record_failure(publish, error, type);
+    answer_caller(publish, publish->look ? NULL : error);
+    publish_dispose(publish);
+}
+
+/* --- ROLLBACK
+ * ----------------------------------------------------------------------------------------------------- */
+
+static void run_rollback(void *job)
+{
+    struct publish *publish = job;
+
+    (void)volume_unpublish(publish->job.target_path, &publish->job.error);
+}
+
+static void rollback_done(void *job)
+{
+    struct publish *publish = job;
+
+    if (publish->job.error != NULL) {
+        log_warning(publish->publisher->log, "a volume could not be taken back after a failure",
+                    LOG_STR("targetPath", publish->request.target_path), LOG_ERR(publish->job.error));
+        /* Something is left behind: the kubelet must call unpublish. */
+        (void)error_recode(&publish->rollback_cause, GRPC_STATUS_ABORTED);
+    }
+    answer_caller(publish, publish->rollback_cause);
+    publish_dispose(publish);
+}
+
+/* The volume is there, but it must not count. Takes over *cause. */
+static void enter_rollback(struct publish *publish, struct error **cause)
+{
+    struct error *error = NULL;
+
+    publish->rollback_cause = *cause;
+    *cause = NULL;
+    publish->state = PUBLISH_ROLLBACK;
+    if (worker_start(publish->publisher->loop, run_rollback, rollback_done, publish, &error) < 0) {
+        publish->job.error = error;
+        rollback_done(publish);
+    }
+}
+
+/* --- STATUS
+ * ------------------------------------------------------------------------------------------------------- */
+
+static uint64_t time_left(const struct publish *publish)
+{
+    uint64_t now = uv_now(publish->publisher->loop);
+
+    return now < publish->deadline_ms ? publish->deadline_ms - now : 0;
+}
+
+static void status_failed(struct publish *publish, const struct error *cause)
+{
+    struct error *error = error_copy(cause);
+
+    if (error != NULL)
+        (void)error_wrap(&error, "record the volume's status");
+    if (publish->look || error == NULL) {
+        publish_fail(publish, error != NULL ? error : cause, "");
+        error_free(error);
+        return;
+    }
+    record_failure(publish, error, "");
+    enter_rollback(publish, &error);
+}
+
+static void status_done(const struct error *error, void *arg)
+{
+    struct publish *publish = arg;
+
+    publish->status = NULL;
+    if (error != NULL)
+        status_failed(publish, error);
+    else
+        publish_succeed(publish);
+}
+
+static void enter_status(struct publish *publish)
+{
+    const struct status_recorder *recorder = publish->publisher->status;
+    cleanup_error struct error *error = NULL;
+
+    if (recorder == NULL) {
+        publish_succeed(publish);
+        return;
+    }
+    publish->state = PUBLISH_STATUS;
+    publish->status = recorder->start(recorder->state,
+                                      &(struct status_record){.pod_name = publish->request.pod_name,
+                                                              .pod_namespace = publish->request.pod_namespace,
+                                                              .pod_uid = publish->request.pod_uid,
+                                                              .target_path = publish->request.target_path,
+                                                              .class = publish->class,
+                                                              .versions = &publish->answer.versions},
+                                      time_left(publish), status_done, publish, &error);
+    if (publish->status == NULL)
+        status_failed(publish, error);
+}
+
+/* --- WRITE
+ * -------------------------------------------------------------------------------------------------------- */
+
+static void run_write(void *job)
+{
+    struct publish *publish = job;
+
+    if (!publish->job.look) {
+        (void)volume_publish(publish->job.target_path, publish->job.payload, &publish->job.options,
+                             &publish->job.error);
+        return;
+    }
+    if (!publish->job.no_files &&
+        volume_update(publish->job.target_path, publish->job.payload, &publish->job.options,
+                      &publish->job.changed, &publish->job.error) < 0)
+        return;
+    (void)volume_set_last_checked(publish->job.target_path, publish->job.options.last_checked_unix,
+                                  &publish->job.error);
+}
+
+static void write_done(void *job)
+{
+    struct publish *publish = job;
+    cleanup_error struct error *error = steal_ptr(&publish->job.error);
+
+    if (publish->callback == NULL) {
+        /* Cancelled meanwhile, recorded already. A complete volume may stay, unless its record is missing. */
+        if (error == NULL && !publish->look && publish->publisher->status != NULL)
+            enter_rollback(publish, &error);
+        else
+            publish_dispose(publish);
+    } else if (error != NULL) {
+        publish_fail(publish, error, ERROR_TYPE_FILES);
+    } else {
+        enter_status(publish);
+    }
+}
+
+static void enter_write(struct publish *publish)
+{
+    cleanup_error struct error *error = NULL;
+
+    publish->state = PUBLISH_WRITE;
+    publish->job.look = publish->look;
+    publish->job.no_files = publish->answer.no_files;
+    publish->job.payload = &publish->answer.payload;
+    publish->job.options =
+        (struct volume_options){.gid = publish->request.gid, .last_checked_unix = (uint64_t)clock_unix_s()};
+    if (worker_start(publish->publisher->loop, run_write, write_done, publish, &error) < 0)
+        publish_fail(publish, error, NULL);
+}
+
+/* --- PROVIDER
+ * ----------------------------------------------------------------------------------------------------- */
+
+static void provider_failed(struct publish *publish, const struct error *cause, const char *type)
+{
+    cleanup_error struct error *error = error_copy(cause);
+
+    if (error != NULL)
+        (void)error_wrap(&error, "failed to mount secrets store objects for pod %s/%s",
+                         publish->request.pod_namespace, publish->request.pod_name);
+    publish_fail(publish, error != NULL ? error : cause, type);
+}
+
+static void provider_done(struct provider_answer *answer, const struct error *error, const char *type,
+                          void *arg)
+{
+    struct publish *publish = arg;
+
+    publish->provider = NULL;
+    telemetry_provider_call(publish->publisher->telemetry, publish->class->provider, error_code(error),
+                            seconds_since(publish->provider_started_ns));
+    if (error != NULL) {
+        provider_failed(publish, error, type);
+        return;
+    }
+    publish->answer = *answer;
+    *answer = (struct provider_answer){0};
+    enter_write(publish);
+}
+
+static void enter_provider(struct publish *publish)
+{
+    const struct publisher *publisher = publish->publisher;
+    const struct published_volume *volume =
+        published_volumes_find(publisher->published, publish->request.target_path);
+    cleanup_string_map struct string_map attributes = {0};
+    cleanup_error struct error *error = NULL;
+    uint64_t left = time_left(publish);
+    uint64_t margin = left / 10 < PUBLISH_ANSWER_MARGIN_MS ? left / 10 : PUBLISH_ANSWER_MARGIN_MS;
+
+    publish->state = PUBLISH_PROVIDER;
+    if (publish_request_attributes(&publish->request, &publish->class->parameters,
+                                   publisher->pod_overrides_class, &attributes, &error) < 0) {
+        publish_fail(publish, error, NULL);
+        return;
+    }
+    publish->provider_started_ns = clock_monotonic_ns();
+    publish->provider = provider_call_start(
+        publisher->providers, publish->class->provider,
+        &(struct provider_mount_request){.attributes = &attributes,
+                                         .secrets = &publish->request.secrets,
+                                         .target_path = publish->request.target_path,
+                                         .current_versions =
+                                             publish->look && volume != NULL ? &volume->versions : NULL,
+                                         .timeout_ms = left - margin},
+        provider_done, publish, &error);
+    if (publish->provider == NULL)
+        provider_failed(publish, error, ERROR_TYPE_NO_PROVIDER);
+}
+
+/* --- CLASS
+ * -------------------------------------------------------------------------------------------------------- */
+
+static int judge_class(const struct publish *publish, struct error **err)
+{
+    const struct secret_provider_class *class = publish->class;
+
+    if (class->provider[0] == '\0')
+        return error_set(err, GRPC_STATUS_INVALID_ARGUMENT,
+                         "provider is not set in secretproviderclass %s/%s", class->ns, class->name);
+    if (class->parameters.n == 0)
+        return error_set(err, GRPC_STATUS_INVALID_ARGUMENT,
+                         "parameters are not set in secretproviderclass %s/%s", class->ns, class->name);
+    if (!publish->request.readonly)
+        return error_set(err, GRPC_STATUS_INVALID_ARGUMENT,
+                         "readOnly is not true in the volume: secrets can only be mounted read-only");
+    return 0;
+}
+
+static void class_done(struct secret_provider_class *class, const struct error *cause, void *arg)
+{
+    struct publish *publish = arg;
+    cleanup_error struct error *error = NULL;
+
+    publish->lookup = NULL;
+    if (class == NULL) {
+        error = error_copy(cause);
+        if (error != NULL)
+            (void)error_wrap(&error, "failed to get secretproviderclass %s/%s",
+                             publish->request.pod_namespace, publish->request.class_name);
+        publish_fail(publish, error != NULL ? error : cause, ERROR_TYPE_CLASS);
+        return;
+    }
+    publish->class = class;
+    if (judge_class(publish, &error) < 0)
+        publish_fail(publish, error, NULL);
+    else
+        enter_provider(publish);
+}
+
+static int check_class_name(struct publish *publish, struct error **err)
+{
+    const char *fallback = publish->publisher->classes->default_namespace;
+
+    if (publish->request.class_name[0] == '\0')
+        return error_set(err, GRPC_STATUS_INVALID_ARGUMENT,
+                         "secretProviderClass is not set in the volume attributes");
+    if (!class_name_valid(publish->request.class_name))
+        return error_set(err, GRPC_STATUS_INVALID_ARGUMENT,
+                         "secretProviderClass '%.300s' is not a Kubernetes object name",
+                         publish->request.class_name);
+    if (publish->request.pod_namespace[0] == '\0' && fallback != NULL)
+        publish->request.pod_namespace = fallback;
+    if (publish->request.pod_namespace[0] == '\0')
+        return error_set(
+            err, GRPC_STATUS_INVALID_ARGUMENT,
+            CONTEXT_POD_NAMESPACE
+            " is missing in the volume context: podInfoOnMount must be true in the CSIDriver object");
+    if (!class_name_valid(publish->request.pod_namespace))
+        return error_set(err, GRPC_STATUS_INVALID_ARGUMENT,
+                         CONTEXT_POD_NAMESPACE " '%.300s' is not a namespace",
+                         publish->request.pod_namespace);
+    return 0;
+}
+
+static void enter_class(struct publish *publish)
+{
+    cleanup_error struct error *error = NULL;
+
+    publish->state = PUBLISH_CLASS;
+    if (check_class_name(publish, &error) < 0) {
+        publish_fail(publish, error, NULL);
+        return;
+    }
+    publish->lookup =
+        class_source_start(publish->publisher->classes, publish->request.pod_namespace,
+                           publish->request.class_name, time_left(publish), class_done, publish, &error);
+    if (publish->lookup == NULL)
+        publish_fail(publish, error, ERROR_TYPE_CLASS);
+}
+
+/* --- INSPECT
+ * ------------------------------------------------------------------------------------------------------ */
+
+static void run_inspect(void *job)
+{
+    struct publish *publish = job;
+
+    if (volume_inspect(publish->job.target_path, &publish->job.volume, &publish->job.error) < 0)
+        return;
+    if (publish->job.volume == VOLUME_CORRUPT) {
+        /* Nothing in it can be read any more: make room for a new one. */
+        if (volume_unpublish(publish->job.target_path, &publish->job.error) < 0 ||
+            volume_inspect(publish->job.target_path, &publish->job.volume, &publish->job.error) < 0)
+            return;
+    }
+    /* When that can not be found out it is due: a look too many does no harm. */
+    if (publish->job.volume == VOLUME_PUBLISHED && publish->job.rotation &&
+        volume_last_checked(publish->job.target_path, &publish->job.last_checked, /* err= */ NULL) < 0)
+        publish->job.last_checked = 0;
+}
+
+static bool look_is_due(const struct publish *publish)
+{
+    const struct publisher *publisher = publish->publisher;
+    const struct published_volume *volume =
+        published_volumes_find(publisher->published, publish->request.target_path);
+    int64_t now = clock_unix_s();
+
+    if (!publisher->rotation)
+        return false;
+    if (volume != NULL && volume->retry_unix > now)
+        return false; /* failed lately */
+    return rotation_due(now, publish->job.last_checked, publisher->rotation_interval_s);
+}
+
+static void inspect_done(void *job)
+{
+    struct publish *publish = job;
+    cleanup_error struct error *error = steal_ptr(&publish->job.error);
+
+    if (publish->callback == NULL) {
+        publish_dispose(publish); /* cancelled meanwhile; looking changes nothing */
+        return;
+    }
+    if (error != NULL) {
+        publish_fail(publish, error, ERROR_TYPE_INSPECT);
+        return;
+    }
+    switch (publish->job.volume) {
+    case VOLUME_PUBLISHED:
+        if (!look_is_due(publish)) {
+            publish_skip(publish);
+            return;
+        }
+        publish->look = true;
+        break;
+    case VOLUME_FOREIGN:
+        (void)error_set(&error, GRPC_STATUS_FAILED_PRECONDITION,
+                        "target path %s is taken: it is a mount of another kind, or not a directory",
+                        publish->request.target_path);
+        publish_fail(publish, error, ERROR_TYPE_INSPECT);
+        return;
+    case VOLUME_ABSENT:
+    case VOLUME_UNMOUNTED:
+    case VOLUME_INCOMPLETE:
+        break;
+    case VOLUME_CORRUPT:
+        (void)error_set(&error, GRPC_STATUS_INTERNAL,
+                        "the mount on target path %s can not be read and not be removed",
+                        publish->request.target_path);
+        publish_fail(publish, error, ERROR_TYPE_INSPECT);
+        return;
+    }
+    enter_class(publish);
+}
+
+static int enter_inspect(struct publish *publish, struct error **err)
+{
+    publish->state = PUBLISH_INSPECT;
+    publish->job.target_path = publish->request.target_path;
+    publish->job.rotation = publish->publisher->rotation;
+    return worker_start(publish->publisher->loop, run_inspect, inspect_done, publish, err);
+}
+
+/* --- QUEUE, start, cancel
+ * ----------------------------------------------------------------------------------------- */
+
+static struct publish *of_lock(struct volume_lock *lock)
+{
+    return container_of(lock, struct publish, lock);
+}
+
+static void lock_granted(struct volume_lock *lock)
+{
+    struct publish *publish = of_lock(lock);
+    cleanup_error struct error *error = NULL;
+
+    if (enter_inspect(publish, &error) < 0)
+        publish_fail(publish, error, NULL);
+}
+
+/* The one way out before the end. The caller has been told, or knows. */
+static void publish_abandon(struct publish *publish)
+{
+    struct error *none = NULL;
+
+    publish->callback = NULL;
+    cancel_children(publish);
+    if (worker_runs(publish))
+        return; /* its callback finds that nobody waits */
+    if (publish->state == PUBLISH_STATUS && !publish->look)
+        enter_rollback(publish, &none);
+    else
+        publish_dispose(publish);
+}
+
+static void lock_interrupted(struct volume_lock *lock)
+{
+    struct publish *publish = of_lock(lock);
+    cleanup_error struct error *error = NULL;
+
+    if (publish->callback == NULL)
+        return; /* on its way out already */
+    (void)error_set(&error, GRPC_STATUS_ABORTED, "the volume is being unpublished");
+    record_failure(publish, error, "Aborted");
+    answer_caller(publish, error);
+    publish_abandon(publish);
+}
+
+struct publish *publish_start(const struct publisher *publisher, struct publish_request *request,
+                              uint64_t timeout_ms, publish_callback *callback, void *arg, struct error **err)
+{
+    struct publish *publish = calloc(1, sizeof(*publish));
+
+    if (publish == NULL) {
+        publish_request_finish(request);
+        (void)error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
+        return NULL;
+    }
+    if (timeout_ms > PUBLISH_TIMEOUT_MS)
+        timeout_ms = PUBLISH_TIMEOUT_MS;
+    *publish = (struct publish){.publisher = publisher,
+                                .callback = callback,
+                                .arg = arg,
+                                .request = *request,
+                                .started_ns = clock_monotonic_ns(),
+                                .deadline_ms = uv_now(publisher->loop) + timeout_ms};
+    *request = (struct publish_request){.gid = (gid_t)-1};
+    publish->state = PUBLISH_QUEUE;
+    if (volume_lock_take(publisher->locks, &publish->lock, publish->request.target_path, lock_granted,
+                         lock_interrupted) &&
+        enter_inspect(publish, err) < 0) {
+        publish_dispose(publish);
+        return NULL;
+    }
+    return publish;
+}
+
+void publish_cancel(struct publish **publish, enum grpc_status reason)
+{
+    cleanup_error struct error *error = NULL;
+    static const char *const waiting_for[] = {
+        [PUBLISH_QUEUE] = "another call for the same volume",
+        [PUBLISH_INSPECT] = "the look at the target path",
+        [PUBLISH_CLASS] = "the SecretProviderClass",
+        [PUBLISH_PROVIDER] = "the provider",
+        [PUBLISH_WRITE] = "the files to be written",
+        [PUBLISH_STATUS] = "the status to be recorded",
+        [PUBLISH_ROLLBACK] = "the volume to be taken back",
+    };
+
+    (void)error_set(&error, reason, "the caller did not wait for %s", waiting_for[(*publish)->state]);
+    record_failure(*publish, error, grpc_status_go_name(reason));
+    publish_abandon(*publish);
+    *publish = NULL;
+}

@@ -1,0 +1,62 @@
+/*
+ * publish_request.h - a NodePublishVolume request, checked and owned.
+ *
+ * volume_context mixes two authors: the kubelet (keys "csi.storage.k8s.io/...") and whoever wrote the pod
+ * (everything else). The kubelet's keys overwrite the pod's only if the CSIDriver object asks for them, so
+ * they are cross-checked with what a pod can not choose: its UID occurs in the target path.
+ */
+#ifndef DRIVER_PUBLISH_REQUEST_H
+#define DRIVER_PUBLISH_REQUEST_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "common/error.h"
+#include "common/string_map.h"
+#include "proto/csi.pb-c.h"
+
+#define CONTEXT_CLASS "secretProviderClass"
+#define CONTEXT_PROVIDER                                                                                     \
+    "providerName" /* from before classes existed; a metrics label until the class is known */
+#define CONTEXT_KUBELET_PREFIX  "csi.storage.k8s.io/"
+#define CONTEXT_POD_NAME        CONTEXT_KUBELET_PREFIX "pod.name"
+#define CONTEXT_POD_NAMESPACE   CONTEXT_KUBELET_PREFIX "pod.namespace"
+#define CONTEXT_POD_UID         CONTEXT_KUBELET_PREFIX "pod.uid"
+#define CONTEXT_SERVICE_ACCOUNT CONTEXT_KUBELET_PREFIX "serviceAccount.name"
+#define CONTEXT_EPHEMERAL       CONTEXT_KUBELET_PREFIX "ephemeral"
+#define CONTEXT_TOKENS          CONTEXT_KUBELET_PREFIX "serviceAccount.tokens"
+
+struct publish_request {
+    char *volume_id;
+    char *target_path;
+    struct string_map context; /* all of volume_context */
+    struct string_map secrets; /* sensitive */
+    bool readonly;
+    gid_t gid; /* volume_mount_group, the pod's fsGroup; (gid_t)-1 without */
+    /* Borrowed from `context`; "" when absent. */
+    const char *class_name;
+    const char *provider_hint;
+    const char *pod_name;
+    const char *pod_namespace;
+    const char *pod_uid;
+};
+
+/* Copies and checks, in this order (CSI conformance tests look at it): volume_capability, volume_id,
+ * target_path, volume_context present; then the values: a mount capability, a clean absolute path, the
+ * kubelet's keys. All failures are INVALID_ARGUMENT (RESOURCE_EXHAUSTED: memory). `readonly` and the class
+ * name are left to the publish operation, whose answer to a volume that is already there comes first. */
+int publish_request_decode(const Csi__V1__NodePublishVolumeRequest *message, struct publish_request *ret,
+                           struct error **err);
+
+void publish_request_finish(struct publish_request *request);
+
+/* What the provider is told: the class's parameters and the volume context, as one map.
+ *  - keys of the kubelet's name space come from the kubelet only: a class can not forge a pod's identity;
+ *  - the service account tokens come from `secrets` (Kubernetes 1.35 and later) if they are there, else from
+ * the context;
+ *  - for other keys that both define, the class wins unless `pod_overrides`: a pod's author must not redirect
+ * a class to another vault. */
+int publish_request_attributes(const struct publish_request *request, const struct string_map *parameters,
+                               bool pod_overrides, struct string_map *ret_attributes, struct error **err);
+
+#endif

@@ -1,0 +1,85 @@
+/*
+ * settings.c - the command line as one table. The first flags are those of the driver we replace, with the
+ * same defaults; ours follow; flags of its logging library and of its old releases are accepted and ignored,
+ * so that old manifests still start.
+ */
+#include "driver/settings.h"
+
+#include <stddef.h>
+
+#include "common/cleanup.h"
+
+#define AT(field) offsetof(struct settings, field)
+#define SECOND    INT64_C(1000000000)
+#define PORT_MAX  65535
+
+enum { RECV_MIN = 1, RECV_MAX = 256 * 1024 * 1024 };
+
+const struct option_row settings_rows[] = {
+    {"endpoint", OPTION_STRING, AT(endpoint), "unix://tmp/csi.sock", 0, 0,
+     "Listen `address` of the CSI socket, unix://<path> or tcp://<host:port>"},
+    {"drivername", OPTION_STRING, AT(driver_name), "secrets-store.csi.k8s.io", 0, 0, "`name` of the driver"},
+    {"nodeid", OPTION_STRING, AT(node_id), "", 0, 0, "`name` of the node; required"},
+    {"provider-volume", OPTION_STRING, AT(provider_dir), "/var/run/secrets-store-csi-providers", 0, 0,
+     "`directory` of provider sockets, searched last"},
+    {"additional-provider-volume-paths", OPTION_STRING, AT(additional_provider_dirs),
+     "/etc/kubernetes/secrets-store-csi-providers", 0, 0,
+     "Comma-separated `directories` of provider sockets, searched first, in order"},
+    {"metrics-addr", OPTION_STRING, AT(metrics_address), ":8095", 0, 0,
+     "Listen `address` of /metrics; 0 switches it off"},
+    {"enable-secret-rotation", OPTION_BOOL, AT(rotation), "false", 0, 0,
+     "Look for changed contents when the kubelet publishes a volume again"},
+    {"rotation-poll-interval", OPTION_DURATION, AT(rotation_interval_ns), "2m", SECOND, 365 * 86400 * SECOND,
+     "Shortest time between two looks at the same volume"},
+    {"max-call-recv-msg-size", OPTION_INT, AT(max_call_recv_bytes), "4194304", RECV_MIN, RECV_MAX,
+     "Largest provider response in `bytes`"},
+    {"provider-health-check", OPTION_BOOL, AT(provider_health_check), "false", 0, 0,
+     "Call Version of every provider in use from time to time and log the outcome"},
+    {"provider-health-check-interval", OPTION_DURATION, AT(provider_health_interval_ns), "2m", SECOND,
+     365 * 86400 * SECOND, "Time between two such calls"},
+    {"log-format-json", OPTION_BOOL, AT(log_format_json), "false", 0, 0, "Log one JSON object per line"},
+    {"metrics-backend", OPTION_STRING, AT(metrics_backend), "Prometheus", 0, 0,
+     "`name` of the metrics backend; prometheus is the only one"},
+    {"version", OPTION_BOOL, AT(version), "false", 0, 0,
+     "Print version, commit and build date as JSON and exit"},
+    {"kubeconfig", OPTION_STRING, AT(kubeconfig), "", 0, 0,
+     "kubeconfig `file`; default: $KUBECONFIG, the pod's service account, ~/.kube/config"},
+    {"v", OPTION_INT, AT(verbosity), "0", 0, 10,
+     "Log verbosity `level`: 2 requests, 4 decisions, 5 every call"},
+
+    {"class-dir", OPTION_STRING, AT(class_dir), "", 0, 0,
+     "Standalone: `directory` of SecretProviderClass files (YAML, JSON), used instead of the Kubernetes API; "
+     "without any Kubernetes "
+     "configuration the default is " SETTINGS_CLASS_DIR},
+    {"registration-dir", OPTION_STRING, AT(registration_dir), "", 0, 0,
+     "The kubelet's plugins_registry `directory`; the driver then registers itself. Empty: a registrar "
+     "side-car does it, or nobody"},
+    {"kubelet-registration-path", OPTION_STRING, AT(registration_path), "", 0, 0,
+     "`path` of the CSI socket as the kubelet sees it; default: the path of --endpoint"},
+    {"health-addr", OPTION_STRING, AT(health_address), "", 0, 0,
+     "Listen `address` of /healthz, for example :9808; empty or 0: off, a liveness side-car may do it"},
+    {"allow-attribute-override", OPTION_BOOL, AT(allow_attribute_override), "false", 0, 0,
+     "Let a pod's volumeAttributes override parameters of its SecretProviderClass"},
+
+    {"enable-pprof", OPTION_BOOL, AT(enable_pprof), "false", 0, 0,
+     "Accepted for old manifests; does nothing"},
+    {"pprof-port", OPTION_INT, AT(pprof_port), "6065", 0, PORT_MAX,
+     "Accepted for old manifests; does nothing"},
+    {"vmodule", OPTION_IGNORED, 0, NULL, 0, 0, NULL},
+    {"logtostderr", OPTION_IGNORED_BOOL, 0, NULL, 0, 0, NULL},
+    {"alsologtostderr", OPTION_IGNORED_BOOL, 0, NULL, 0, 0, NULL},
+    {"stderrthreshold", OPTION_IGNORED, 0, NULL, 0, 0, NULL},
+    {"log_dir", OPTION_IGNORED, 0, NULL, 0, 0, NULL},
+    {"log_file", OPTION_IGNORED, 0, NULL, 0, 0, NULL},
+    {"log_file_max_size", OPTION_IGNORED, 0, NULL, 0, 0, NULL},
+    {"log_backtrace_at", OPTION_IGNORED, 0, NULL, 0, 0, NULL},
+    {"one_output", OPTION_IGNORED_BOOL, 0, NULL, 0, 0, NULL},
+    {"skip_headers", OPTION_IGNORED_BOOL, 0, NULL, 0, 0, NULL},
+    {"skip_log_headers", OPTION_IGNORED_BOOL, 0, NULL, 0, 0, NULL},
+    {"add_dir_header", OPTION_IGNORED_BOOL, 0, NULL, 0, 0, NULL},
+    {"filtered-watch-secret", OPTION_IGNORED_BOOL, 0, NULL, 0, 0, NULL},
+    {"debug", OPTION_IGNORED_BOOL, 0, NULL, 0, 0, NULL},
+    {"grpc-supported-providers", OPTION_IGNORED, 0, NULL, 0, 0, NULL},
+    {"min-provider-version", OPTION_IGNORED, 0, NULL, 0, 0, NULL},
+};
+const size_t settings_n_rows = ARRAY_SIZE(settings_rows);

@@ -1,0 +1,158 @@
+/*
+ * telemetry.c - the driver's metrics.
+ */
+#include "driver/telemetry.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/cleanup.h"
+
+#define OS_TYPE "linux"
+
+struct telemetry {
+    struct metric_family *publish;
+    struct metric_family *publish_error;
+    struct metric_family *unpublish;
+    struct metric_family *unpublish_error;
+    struct metric_family *rotation;
+    struct metric_family *rotation_error;
+    struct metric_family *rotation_seconds;
+    struct metric_family *provider_seconds;
+    struct metric_family *csi_seconds;
+};
+
+/* The eleven bounds from 0.1 to 2 are a geometric progression that existing dashboards know; those below and
+ * above let fast mounts and slow providers be seen. */
+static const double seconds_buckets[] = {
+    0.001,      0.0025,     0.005,      0.01,       0.025,      0.05,       0.1,        0.13492828,
+    0.18205642, 0.24564561, 0.33144540, 0.44721360, 0.60341763, 0.81418106, 1.09856054, 1.48226890,
+    2.0,        5.0,        10.0,       30.0,       60.0,       120.0};
+
+static const struct metric_desc publish_desc = {.name = "node_publish_total",
+                                                .help = "Total number of successful node publish calls",
+                                                .type = METRIC_COUNTER,
+                                                .labels = {"provider", "os_type"}};
+static const struct metric_desc publish_error_desc = {.name = "node_publish_error_total",
+                                                      .help = "Total number of failed node publish calls",
+                                                      .type = METRIC_COUNTER,
+                                                      .labels = {"provider", "error_type", "os_type"}};
+static const struct metric_desc unpublish_desc = {.name = "node_unpublish_total",
+                                                  .help = "Total number of successful node unpublish calls",
+                                                  .type = METRIC_COUNTER,
+                                                  .labels = {"os_type"}};
+static const struct metric_desc unpublish_error_desc = {.name = "node_unpublish_error_total",
+                                                        .help = "Total number of failed node unpublish calls",
+                                                        .type = METRIC_COUNTER,
+                                                        .labels = {"os_type"}};
+static const struct metric_desc rotation_desc = {
+    .name = "rotation_reconcile_total",
+    .help = "Total number of looks for rotated objects that succeeded",
+    .type = METRIC_COUNTER,
+    .labels = {"provider", "os_type", "rotated"}};
+static const struct metric_desc rotation_error_desc = {
+    .name = "rotation_reconcile_error_total",
+    .help = "Total number of looks for rotated objects that failed",
+    .type = METRIC_COUNTER,
+    .labels = {"provider", "error_type", "os_type", "rotated"}};
+static const struct metric_desc rotation_seconds_desc = {.name = "rotation_reconcile_duration_sec",
+                                                         .help = "Seconds a look for rotated objects took",
+                                                         .type = METRIC_HISTOGRAM,
+                                                         .labels = {"os_type"},
+                                                         .buckets = seconds_buckets,
+                                                         .n_buckets = ARRAY_SIZE(seconds_buckets)};
+static const struct metric_desc provider_seconds_desc = {.name = "provider_mount_duration_sec",
+                                                         .help = "Seconds a provider took to answer Mount",
+                                                         .type = METRIC_HISTOGRAM,
+                                                         .labels = {"provider", "grpc_status"},
+                                                         .buckets = seconds_buckets,
+                                                         .n_buckets = ARRAY_SIZE(seconds_buckets)};
+static const struct metric_desc csi_seconds_desc = {.name = "csi_call_duration_sec",
+                                                    .help = "Seconds a CSI call took",
+                                                    .type = METRIC_HISTOGRAM,
+                                                    .labels = {"method", "grpc_status"},
+                                                    .buckets = seconds_buckets,
+                                                    .n_buckets = ARRAY_SIZE(seconds_buckets)};
+
+struct telemetry *telemetry_create(struct metrics *metrics)
+{
+    struct telemetry *telemetry = calloc(1, sizeof(*telemetry));
+
+    if (telemetry == NULL)
+        abort();
+    *telemetry = (struct telemetry){
+        .publish = metrics_register(metrics, &publish_desc),
+        .publish_error = metrics_register(metrics, &publish_error_desc),
+        .unpublish = metrics_register(metrics, &unpublish_desc),
+        .unpublish_error = metrics_register(metrics, &unpublish_error_desc),
+        .rotation = metrics_register(metrics, &rotation_desc),
+        .rotation_error = metrics_register(metrics, &rotation_error_desc),
+        .rotation_seconds = metrics_register(metrics, &rotation_seconds_desc),
+        .provider_seconds = metrics_register(metrics, &provider_seconds_desc),
+        .csi_seconds = metrics_register(metrics, &csi_seconds_desc),
+    };
+    return telemetry;
+}
+
+void telemetry_destroy(struct telemetry *telemetry)
+{
+    free(telemetry);
+}
+
+void telemetry_publish_ok(struct telemetry *telemetry, const char *provider)
+{
+    if (telemetry != NULL)
+        metric_add(telemetry->publish, (const char *const[]){provider, OS_TYPE}, 1);
+}
+
+void telemetry_publish_error(struct telemetry *telemetry, const char *provider, const char *error_type)
+{
+    if (telemetry != NULL)
+        metric_add(telemetry->publish_error, (const char *const[]){provider, error_type, OS_TYPE}, 1);
+}
+
+void telemetry_unpublish(struct telemetry *telemetry, enum grpc_status status)
+{
+    if (telemetry != NULL)
+        metric_add(status == GRPC_STATUS_OK ? telemetry->unpublish : telemetry->unpublish_error,
+                   (const char *const[]){OS_TYPE}, 1);
+}
+
+void telemetry_rotation_ok(struct telemetry *telemetry, const char *provider, int rotated, double seconds)
+{
+    if (telemetry == NULL)
+        return;
+    metric_add(telemetry->rotation, (const char *const[]){provider, OS_TYPE, rotated ? "true" : "false"}, 1);
+    metric_observe(telemetry->rotation_seconds, (const char *const[]){OS_TYPE}, seconds);
+}
+
+void telemetry_rotation_error(struct telemetry *telemetry, const char *provider, const char *error_type)
+{
+    if (telemetry != NULL)
+        metric_add(telemetry->rotation_error, (const char *const[]){provider, error_type, OS_TYPE, "false"},
+                   1);
+}
+
+void telemetry_provider_call(struct telemetry *telemetry, const char *provider, enum grpc_status status,
+                             double seconds)
+{
+    if (telemetry != NULL)
+        metric_observe(telemetry->provider_seconds,
+                       (const char *const[]){provider, grpc_status_go_name(status)}, seconds);
+}
+
+void telemetry_csi_call(struct telemetry *telemetry, const char *method, enum grpc_status status,
+                        double seconds)
+{
+    const char *slash = strrchr(method, '/');
+
+    if (telemetry == NULL)
+        return;
+    /* Names of methods that do not exist are the caller's invention and would fill the table. */
+    metric_observe(
+        telemetry->csi_seconds,
+        (const char *const[]){status == GRPC_STATUS_UNIMPLEMENTED || slash == NULL ? "other" : slash + 1,
+                              grpc_status_go_name(status)},
+        seconds);
+}

@@ -1,0 +1,50 @@
+/*
+ * telemetry.h - the driver's metrics, by the names that dashboards already use.
+ *
+ * All functions accept NULL (nothing is counted). Label values are what the systems we replace use; os_type
+ * is always "linux".
+ */
+#ifndef DRIVER_TELEMETRY_H
+#define DRIVER_TELEMETRY_H
+
+#include <stdint.h>
+
+#include "common/grpc/status.h"
+#include "common/metrics.h"
+
+/* error_type values that exist elsewhere and must keep their spelling. */
+#define ERROR_TYPE_MOUNT       "FailedToMount"
+#define ERROR_TYPE_INSPECT     "FailedToEnsureMountPoint"
+#define ERROR_TYPE_CLASS       "SecretProviderClassNotFound"
+#define ERROR_TYPE_PROVIDER    "GRPCProviderError"
+#define ERROR_TYPE_NO_PROVIDER "FailedToLookupProviderGRPCClient"
+#define ERROR_TYPE_FILES       "FileWriteError"
+
+struct telemetry;
+
+/* Registers the families. `metrics` must outlive the result. Aborts only on lack of memory at start. */
+struct telemetry *telemetry_create(struct metrics *metrics);
+void telemetry_destroy(struct telemetry *telemetry);
+
+/* node_publish_total: a publish that was answered OK and did not fail inside, skipped ones included. */
+void telemetry_publish_ok(struct telemetry *telemetry, const char *provider);
+
+/* node_publish_error_total: a publish that failed, also one whose failure was kept from the kubelet. */
+void telemetry_publish_error(struct telemetry *telemetry, const char *provider, const char *error_type);
+
+void telemetry_unpublish(struct telemetry *telemetry, enum grpc_status status);
+
+/* rotation_reconcile_*: a look at the provider for a volume that is already there. `rotated`: were files
+ * written? (The systems we replace always say true.) */
+void telemetry_rotation_ok(struct telemetry *telemetry, const char *provider, int rotated, double seconds);
+void telemetry_rotation_error(struct telemetry *telemetry, const char *provider, const char *error_type);
+
+/* provider_mount_duration_sec: time the provider took for one Mount. */
+void telemetry_provider_call(struct telemetry *telemetry, const char *provider, enum grpc_status status,
+                             double seconds);
+
+/* csi_call_duration_sec: every RPC on the CSI socket by method and status. */
+void telemetry_csi_call(struct telemetry *telemetry, const char *method, enum grpc_status status,
+                        double seconds);
+
+#endif

@@ -1,0 +1,62 @@
+/*
+ * volume_locks.h - one operation at a time per target path, first come, first served.
+ *
+ * The kubelet serialises its calls per volume, but it may send a second one while the first, given up at its
+ * deadline, still unwinds here. Such a call waits behind the first instead of being refused with ABORTED:
+ * usually it then finds the work done. An unpublish does not wait for a publish to fetch secrets that nobody
+ * wants any more: it interrupts whatever is ahead of it.
+ *
+ * A lock is a link embedded in the operation that takes it. Loop thread only.
+ */
+#ifndef DRIVER_VOLUME_LOCKS_H
+#define DRIVER_VOLUME_LOCKS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "common/error.h"
+#include "common/grpc/list.h"
+
+struct volume_locks;
+struct volume_lock;
+
+/* The lock is held from now on. Never called inside volume_lock_take(). */
+typedef void volume_lock_granted(struct volume_lock *lock);
+
+/* Somebody else wants the volume for a stronger reason: tell your caller, stop, and release (now or after the
+ * running step). */
+typedef void volume_lock_interrupted(struct volume_lock *lock);
+
+struct volume_lock {
+    struct list link;
+    const char *path; /* borrowed from the operation, which must keep it while it holds or waits */
+    volume_lock_granted *granted;
+    volume_lock_interrupted *interrupted; /* NULL: not interruptible */
+    struct volume_locks *locks;           /* NULL when it neither waits nor holds */
+    struct list waiting;                  /* of the holder: locks in line behind it */
+    bool held;
+};
+
+struct volume_locks *volume_locks_create(struct error **err);
+
+/* Nobody may hold or wait. Accepts NULL. */
+void volume_locks_destroy(struct volume_locks *locks);
+
+/* Takes the lock of `path` or queues for it. True: held already, `granted` will not be called. */
+bool volume_lock_take(struct volume_locks *locks, struct volume_lock *lock, const char *path,
+                      volume_lock_granted *granted, volume_lock_interrupted *interrupted);
+
+/* Gives the lock back, or leaves the queue. May call `granted` of the next in line before it returns, so it
+ * comes last. Harmless for a lock that is not in use. */
+void volume_lock_release(struct volume_lock *lock);
+
+/* Calls `interrupted` of the holder of `path` and of everybody in line. */
+void volume_locks_interrupt(struct volume_locks *locks, const char *path);
+
+/* Locks in use (held and waiting). */
+size_t volume_locks_count(const struct volume_locks *locks);
+
+/* Calls `idle` once, as soon as nobody holds or waits; inside this call when that is so already. */
+void volume_locks_on_idle(struct volume_locks *locks, void (*idle)(void *arg), void *arg);
+
+#endif

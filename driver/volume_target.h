@@ -1,0 +1,52 @@
+/*
+ * volume_target.h - what is at a CSI target path.
+ *
+ * Internal to the volume module. The parent directory is opened once; everything afterwards is relative to
+ * its descriptor and never follows a link in the last component, so nobody can redirect a mount or a removal.
+ */
+#ifndef DRIVER_VOLUME_TARGET_H
+#define DRIVER_VOLUME_TARGET_H
+
+#include <limits.h>
+
+#include "common/cleanup.h"
+#include "common/error.h"
+
+enum volume_target_kind {
+    VOLUME_TARGET_ABSENT,
+    VOLUME_TARGET_DIRECTORY, /* nothing mounted on it */
+    VOLUME_TARGET_TMPFS,     /* the root of a tmpfs */
+    VOLUME_TARGET_FOREIGN,   /* another mount, a link, or no directory */
+    VOLUME_TARGET_CORRUPT,   /* can not be looked at */
+};
+
+struct volume_target {
+    const char *path; /* borrowed from the caller, for messages */
+    int parent_fd;    /* O_PATH; -1 when a parent is missing */
+    int fd;           /* O_PATH of what is there, on top of all mounts; -1 for ABSENT, CORRUPT, FOREIGN */
+    enum volume_target_kind kind;
+    char name[NAME_MAX + 1]; /* last component */
+};
+
+#define VOLUME_TARGET_INIT ((struct volume_target){.parent_fd = -1, .fd = -1})
+
+enum volume_target_flags {
+    VOLUME_TARGET_EXISTING = 0,
+    VOLUME_TARGET_MAKE_PARENTS = 1 << 0, /* missing parents are made, 0750 */
+};
+
+/* Checks the path, opens the parent and looks. INVALID_ARGUMENT, PERMISSION_DENIED, INTERNAL. */
+int volume_target_open(const char *path, enum volume_target_flags flags, struct volume_target *ret,
+                       struct error **err);
+
+/* Looks again (after mounting or unmounting); fd and kind are renewed. */
+int volume_target_look(struct volume_target *target, struct error **err);
+
+/* Unmounts the topmost mount, lazily if it is busy or corrupt, and looks again. */
+int volume_target_unmount(struct volume_target *target, struct error **err);
+
+/* Closes the descriptors; harmless on VOLUME_TARGET_INIT and when repeated. */
+void volume_target_finish(struct volume_target *target);
+#define cleanup_volume_target CLEANUP(volume_target_finish)
+
+#endif

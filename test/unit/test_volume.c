@@ -1,0 +1,658 @@
+/*
+ * test_volume.c - real mounts: publish, update, inspect, unpublish, by every way this kernel knows.
+ *
+ * Everything happens in a mount namespace of its own, below a tmpfs on /mnt: nothing is left behind, even by
+ * a crash.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <stdio.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <sys/xattr.h>
+
+#include "driver/volume.h"
+#include "driver/volume_mount.h"
+
+#define NO_GID  ((gid_t)-1)
+#define TARGET  "/mnt/pods/uid/volumes/kubernetes.io~csi/web/mount"
+#define OPTIONS ((struct volume_options){.gid = NO_GID, .last_checked_unix = 1700000000})
+
+static const enum volume_way ways[] = {VOLUME_WAY_DETACHED, VOLUME_WAY_STAGED, VOLUME_WAY_DIRECT};
+
+static bool may_mount;
+
+static int group_set_up(void **state)
+{
+    (void)state;
+    may_mount =
+        geteuid() == 0 && unshare(CLONE_NEWNS) == 0 && mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0;
+    if (!may_mount)
+        (void)fprintf(stderr, "not root, or no mount namespaces here: the volume tests are skipped\n");
+    return 0;
+}
+
+static int set_up(void **state)
+{
+    (void)state;
+    return !may_mount || mount("test", "/mnt", "tmpfs", 0, "mode=0755") == 0 ? 0 : -1;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    return !may_mount || umount2("/mnt", MNT_DETACH) == 0 ? 0 : -1;
+}
+
+#define NEED_ROOT()                                                                                          \
+    do {                                                                                                     \
+        if (!may_mount)                                                                                      \
+            skip();                                                                                          \
+    } while (0)
+
+static struct payload one_file(const char *path, const char *text)
+{
+    struct payload payload = {0};
+    assert_int_equal(payload_add(&payload, path, 0644, secret_from_bytes(text, strlen(text)), NULL), 0);
+    assert_int_equal(payload_seal(&payload, NULL), 0);
+    return payload;
+}
+
+static struct payload big_file(const char *path, size_t size, int fill)
+{
+    struct payload payload = {0};
+    struct secret *contents = secret_create(size);
+    assert_non_null(contents);
+    memset(secret_data(contents), fill, size);
+    assert_int_equal(payload_add(&payload, path, 0644, contents, NULL), 0);
+    assert_int_equal(payload_seal(&payload, NULL), 0);
+    return payload;
+}
+
+#define MUST(call)                                                                                           \
+    do {                                                                                                     \
+        cleanup_error struct error *err = NULL;                                                              \
+        if ((call) < 0)                                                                                      \
+            fail_msg("%s: %s", #call, error_message(err));                                                   \
+    } while (0)
+
+#define MUST_FAIL(call, expected)                                                                            \
+    do {                                                                                                     \
+        cleanup_error struct error *err = NULL;                                                              \
+        assert_int_equal((call), -1);                                                                        \
+        if (error_code(err) != (expected))                                                                   \
+            fail_msg("%s: code %d: %s", #call, (int)error_code(err), error_message(err));                    \
+    } while (0)
+
+static void publish(enum volume_way way, const char *target, const char *path, const char *text)
+{
+    cleanup_payload struct payload payload = one_file(path, text);
+    struct volume_options options = OPTIONS;
+    MUST(volume_publish_way(way, target, &payload, &options, &err));
+}
+
+static bool update(const char *target, const char *path, const char *text)
+{
+    cleanup_payload struct payload payload = one_file(path, text);
+    struct volume_options options = OPTIONS;
+    bool changed = false;
+    MUST(volume_update(target, &payload, &options, &changed, &err));
+    return changed;
+}
+
+static enum volume_state state_at(const char *target)
+{
+    enum volume_state state = VOLUME_ABSENT;
+    MUST(volume_inspect(target, &state, &err));
+    return state;
+}
+
+static void assert_text(const char *path, const char *text)
+{
+    char buffer[64] = "";
+    cleanup_close int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        fail_msg("can not open %s", path);
+    assert_int_equal(read(fd, buffer, sizeof(buffer)), strlen(text));
+    assert_memory_equal(buffer, text, strlen(text));
+}
+
+static bool exists(const char *path)
+{
+    struct stat info;
+    return lstat(path, &info) == 0;
+}
+
+/* How often `needle` occurs in the lines of mountinfo for this mount point. */
+static int mounts_at(const char *path, const char *needle)
+{
+    char line[4096], wanted[256];
+    (void)snprintf(wanted, sizeof(wanted), " %s ", path);
+    cleanup_file FILE *file = fopen("/proc/self/mountinfo", "re");
+    assert_non_null(file);
+    int n = 0;
+    while (fgets(line, sizeof(line), file) != NULL)
+        n += strstr(line, wanted) != NULL && strstr(line, needle) != NULL;
+    return n;
+}
+
+static int leftover_staging(void)
+{
+    int n = 0;
+    static const char *const places[] = {"/run", "/tmp"};
+    for (size_t i = 0; i < ARRAY_SIZE(places); i++) {
+        cleanup_dir DIR *dir = opendir(places[i]);
+        for (const struct dirent *e = dir ? readdir(dir) : NULL; e != NULL; e = readdir(dir))
+            n += strncmp(e->d_name, "secrets-store.", 14) == 0;
+    }
+    return n;
+}
+
+static int open_fds(void)
+{
+    cleanup_dir DIR *dir = opendir("/proc/self/fd");
+    assert_non_null(dir);
+    int n = 0;
+    while (readdir(dir) != NULL)
+        n++;
+    return n;
+}
+
+static void the_life_of_a_volume_by_every_way(void **state)
+{
+    (void)state;
+    NEED_ROOT();
+    int staging = leftover_staging();
+    for (size_t i = 0; i < ARRAY_SIZE(ways); i++) {
+        int fds = open_fds();
+        assert_int_equal(state_at(TARGET), VOLUME_ABSENT);
+        publish(ways[i], TARGET, "sub/name", "one");
+        assert_int_equal(state_at(TARGET), VOLUME_PUBLISHED);
+        assert_text(TARGET "/sub/name", "one");
+        assert_int_equal(mounts_at(TARGET, " - tmpfs " VOLUME_SOURCE " "), 1);
+        assert_int_equal(mounts_at(TARGET, " ro,nosuid,nodev,noexec"), 1);
+        assert_int_equal(open(TARGET "/x", O_CREAT | O_WRONLY | O_CLOEXEC, 0600), -1);
+        assert_int_equal(errno, EROFS);
+        struct stat info;
+        assert_int_equal(stat(TARGET, &info), 0);
+        assert_int_equal(info.st_mode & 07777, 0755);
+
+        cleanup_payload struct payload next = one_file("sub/name", "two");
+        struct volume_options options = OPTIONS;
+        bool changed = false;
+        MUST(volume_update_way(ways[i], TARGET, &next, &options, &changed, &err));
+        assert_true(changed);
+        MUST(volume_update_way(ways[i], TARGET, &next, &options, &changed, &err));
+        assert_false(changed);
+        assert_text(TARGET "/sub/name", "two");
+        assert_int_equal(mounts_at(TARGET, " ro,nosuid,nodev,noexec"), 1);
+
+        MUST(volume_unpublish(TARGET, &err));
+        assert_false(exists(TARGET));
+        assert_true(exists("/mnt/pods/uid/volumes/kubernetes.io~csi/web"));
+        MUST(volume_unpublish(TARGET, &err));
+        assert_int_equal(open_fds(), fds);
+        assert_int_equal(leftover_staging(), staging);
+    }
+}
+
+static void every_way_can_take_over_from_every_other(void **state)
+{
+    (void)state;
+    NEED_ROOT();
+    for (size_t i = 0; i < ARRAY_SIZE(ways); i++) {
+        for (size_t j = 0; j < ARRAY_SIZE(ways); j++) {
+            publish(ways[i], TARGET, "f", "one");
+            cleanup_payload struct payload next = big_file("f", 3 << 20, 'x');
+            struct volume_options options = OPTIONS;
+            bool changed = false;
+            MUST(volume_update_way(ways[j], TARGET, &next, &options, &changed, &err));
+            assert_true(changed);
+            assert_int_equal(mounts_at(TARGET, " ro,nosuid,nodev,noexec"), 1);
+            MUST(volume_unpublish(TARGET, &err));
+        }
+    }
+}
+
+static void a_published_volume_is_not_published_over(void **state)
+{
+    (void)state;
+    NEED_ROOT();
+    publish(VOLUME_WAY_DETACHED, TARGET, "f", "one");
+    cleanup_payload struct payload payload = one_file("f", "two");
+    struct volume_options options = OPTIONS;
+    MUST_FAIL(volume_publish(TARGET, &payload, &options, &err), GRPC_STATUS_ALREADY_EXISTS);
+    assert_text(TARGET "/f", "one");
+    assert_int_equal(mounts_at(TARGET, "tmpfs"), 1);
+}
+
+static void an_update_does_not_replace_the_mount_or_disturb_open_files(void **state)
+{
+    (void)state;
+    NEED_ROOT();
+    publish(VOLUME_WAY_DETACHED, TARGET, "f", "one");
+    cleanup_close int held = open(TARGET, O_PATH | O_CLOEXEC);
+    cleanup_close int reader = open(TARGET "/f", O_RDONLY | O_CLOEXEC);
+    assert_true(update(TARGET, "f", "two"));
+    char text[8] = "";
+    assert_int_equal(read(reader, text, sizeof(text)), 3);
+    assert_string_equal(text, "one");
+    cleanup_close int through_old = openat(held, "f", O_RDONLY | O_CLOEXEC);
+    assert_int_equal(read(through_old, text, sizeof(text)), 3);
+    assert_string_equal(text, "two");
+}
+
+static void an_empty_tmpfs_is_incomplete_and_replaced(void **state)
+{
+    (void)state;
+    NEED_ROOT();
+    for (int i = 0; i < 3; i++) { /* several stacked: races of an earlier life */
+        assert_true(i > 0 || mkdir("/mnt/target", 0750) == 0);
+        assert_int_equal(mount("tmpfs", "/mnt/target", "tmpfs", 0, NULL), 0);
+    }
+    assert_int_equal(state_at("/mnt/target"), VOLUME_INCOMPLETE);
+    publish(VOLUME_WAY_DETACHED, "/mnt/target", "f", "one");
+    assert_int_equal(state_at("/mnt/target"), VOLUME_PUBLISHED);
+    assert_int_equal(mounts_at("/mnt/target", "tmpfs"), 1);
+    MUST(volume_unpublish("/mnt/target", &err));
+}
+
+static void a_volume_whose_update_was_cut_short_keeps_its_mount(void **state)
+{
+    (void)state;
+    NEED_ROOT();
+    publish(VOLUME_WAY_DETACHED, TARGET, "f", "one");
+    assert_int_equal(mount(NULL, TARGET, NULL, MS_REMOUNT | MS_BIND, NULL), 0);
+    assert_int_equal(unlink(TARGET "/f"), 0); /* the switch was made, the link not yet placed */
+    assert_int_equal(state_at(TARGET), VOLUME_INCOMPLETE);
+    cleanup_close int held = open(TARGET, O_PATH | O_CLOEXEC);
+    publish(VOLUME_WAY_DETACHED, TARGET, "f", "two");
+    cleanup_close int file = openat(held, "f", O_RDONLY | O_CLOEXEC);
+    char text[8] = "";
+    assert_int_equal(read(file, text, sizeof(text)), 3);
+    assert_string_equal(text, "two");
+    assert_int_equal(mounts_at(TARGET, "tmpfs"), 1);
+}
+
+static void unpublish_takes_away_all_stacked_volumes(void **state)
+{
+    (void)state;
+    NEED_ROOT();
+    publish(VOLUME_WAY_DETACHED, "/mnt/target", "f", "one");
+    assert_int_equal(mount("tmpfs", "/mnt/target", "tmpfs", 0, NULL), 0);
+    assert_int_equal(mount("tmpfs", "/mnt/target", "tmpfs", 0, NULL), 0);
+    MUST(volume_unpublish("/mnt/target", &err));
+    assert_false(exists("/mnt/target"));
+    assert_int_equal(mounts_at("/mnt/target", ""), 0);
+}
+
+static void a_volume_of_the_go_driver_is_ours(void **state)
+{
+    (void)state;
+    NEED_ROOT();
+    assert_int_equal(mkdir("/mnt/target", 0750), 0);
+    assert_int_equal(mount("tmpfs", "/mnt/target", "tmpfs", 0, NULL), 0);
+    assert_int_equal(mkdir("/mnt/target/..2026_04_29_10_11_12.1234567890", 0755), 0);
+    assert_int_equal(symlink("..2026_04_29_10_11_12.1234567890", "/mnt/target/..data"), 0);
+    cleanup_close int file = open("/mnt/target/..data/f", O_CREAT | O_WRONLY | O_CLOEXEC, 0644);
+    assert_int_equal(write(file, "one", 3), 3);
+    (void)close(steal_fd(&file));
+    assert_int_equal(symlink("..data/f", "/mnt/target/f"), 0);
+    assert_int_equal(state_at("/mnt/target"), VOLUME_PUBLISHED);
+    uint64_t checked = 1;
+    MUST(volume_last_checked("/mnt/target", &checked, &err));
+    assert_int_equal(checked, 0);
+    assert_false(update("/mnt/target", "f", "one"));
+    assert_true(update("/mnt/target", "f", "two"));
+    assert_text("/mnt/target/f", "two");
+    MUST(volume_unpublish("/mnt/target", &err));
+    assert_false(exists("/mnt/target"));
+}
+
+static void other_mounts_links_and_files_are_foreign_and_left_alone(void **state)
+{
+    (void)state;
+    NEED_ROOT();
+    assert_int_equal(mkdir("/mnt/elsewhere", 0755), 0);
+    assert_int_equal(mkdir("/mnt/proc", 0755), 0);
+    assert_int_equal(mount("proc", "/mnt/proc", "proc", 0, NULL), 0);
+    assert_int_equal(mkdir("/mnt/root", 0755), 0);
+    assert_int_equal(mount("/usr", "/mnt/root", NULL, MS_BIND, NULL), 0);
+    assert_int_equal(symlink("/mnt/elsewhere", "/mnt/link"), 0);
+    assert_int_equal(close(open("/mnt/file", O_CREAT | O_WRONLY | O_CLOEXEC, 0600)), 0);
+    static const char *const targets[] = {"/mnt/proc", "/mnt/root", "/mnt/link", "/mnt/file"};
+    cleanup_payload struct payload payload = one_file("f", "x");
+    struct volume_options options = OPTIONS;
+    bool changed = false;
+    uint64_t checked = 0;
+    struct volume_stats stats;
+    for (size_t i = 0; i < ARRAY_SIZE(targets); i++) {
+        assert_int_equal(state_at(targets[i]), VOLUME_FOREIGN);
+        MUST_FAIL(volume_publish(targets[i], &payload, &options, &err), GRPC_STATUS_FAILED_PRECONDITION);
+        MUST_FAIL(volume_update(targets[i], &payload, &options, &changed, &err),
+                  GRPC_STATUS_FAILED_PRECONDITION);
+        MUST_FAIL(volume_last_checked(targets[i], &checked, &err), GRPC_STATUS_NOT_FOUND);
+        MUST_FAIL(volume_stats(targets[i], &stats, &err), GRPC_STATUS_NOT_FOUND);
+        MUST_FAIL(volume_unpublish(targets[i], &err), GRPC_STATUS_FAILED_PRECONDITION);
+        assert_true(exists(targets[i]));
+    }
+    assert_int_equal(mounts_at("/mnt/proc", " - proc "), 1);
+    assert_int_equal(mounts_at("/mnt/root", "/usr"), 1);
+    assert_true(exists("/mnt/elsewhere"));
+    assert_int_equal(mounts_at("/mnt/elsewhere", ""), 0);
+}
+
+static void a_directory_bound_from_the_same_file_system_is_foreign_when_that_is_no_tmpfs(void **state)
+{
+    (void)state;
+    NEED_ROOT();
+    char base[] = "/var/tmp/test_volume.XXXXXX";
+    assert_non_null(mkdtemp(base));
+    assert_int_equal(mount(base, base, NULL, MS_BIND, NULL), 0);
+    struct statvfs fs;
+    assert_int_equal(statvfs(base, &fs), 0);
+    enum volume_state found = state_at(base);
+    assert_int_equal(umount(base), 0);
+    assert_int_equal(rmdir(base), 0);
+    assert_int_equal(found, VOLUME_FOREIGN);
+}
+
+static void bad_target_paths_are_refused(void **state)
+{
+    (void)state;
+    static const char *const paths[] = {"",        "relative",    "/",        "//",
+                                        "/mnt/..", "/mnt/../etc", "/mnt/./x", "/mnt/x/."};
+    for (size_t i = 0; i < ARRAY_SIZE(paths); i++) {
+        enum volume_state found;
+        MUST_FAIL(volume_inspect(paths[i], &found, &err), GRPC_STATUS_INVALID_ARGUMENT);
+        MUST_FAIL(volume_unpublish(paths[i], &err), GRPC_STATUS_INVALID_ARGUMENT);
+    }
+}
+
+static void a_failed_publish_leaves_the_target_as_it_was(void **state)
+{
+    (void)state;
+    NEED_ROOT();
+    cleanup_payload struct payload payload = big_file("f", 1 << 20, 'x');
+    struct volume_options options = {.gid = NO_GID, .size_limit = 64 << 10};
+    int fds = open_fds(), staging = leftover_staging();
+    for (size_t i = 0; i < ARRAY_SIZE(ways); i++) {
+        MUST_FAIL(volume_publish_way(ways[i], TARGET, &payload, &options, &err),
+                  GRPC_STATUS_RESOURCE_EXHAUSTED);
+        assert_int_equal(state_at(TARGET), VOLUME_ABSENT);
+    }
+    assert_int_equal(mkdir(TARGET, 0700), 0);
+    for (size_t i = 0; i < ARRAY_SIZE(ways); i++) {
+        MUST_FAIL(volume_publish_way(ways[i], TARGET, &payload, &options, &err),
+                  GRPC_STATUS_RESOURCE_EXHAUSTED);
+        assert_int_equal(state_at(TARGET), VOLUME_UNMOUNTED);
+    }
+    assert_int_equal(mounts_at(TARGET, ""), 0);
+    assert_int_equal(open_fds(), fds);
+    assert_int_equal(leftover_staging(), staging);
+}
+
+static void the_volume_grows_for_a_larger_payload_but_not_past_a_ceiling(void **state)
+{
+    (void)state;
+    NEED_ROOT();
+    struct volume_stats before, after;
+    publish(VOLUME_WAY_DETACHED, TARGET, "f", "small");
+    MUST(volume_stats(TARGET, &before, &err));
+    assert_int_equal(before.total_bytes, VOLUME_MIN_SIZE);
+    assert_true(before.used_bytes > 0 && before.used_bytes < 64 << 10);
+    assert_true(before.used_inodes >= 5 && before.total_inodes >= 1024);
+    struct volume_options options = OPTIONS;
+    bool changed = false;
+    for (size_t size = 1 << 20; size <= 16 << 20; size *= 2) {
+        cleanup_payload struct payload payload = big_file("f", size, 'x');
+        MUST(volume_update(TARGET, &payload, &options, &changed, &err));
+        assert_true(changed);
+        cleanup_payload struct payload same_size = big_file("f", size, 'y');
+        MUST(volume_update(TARGET, &same_size, &options, &changed, &err));
+    }
+    MUST(volume_stats(TARGET, &after, &err));
+    assert_true(after.used_bytes >= 16 << 20 && after.used_bytes < 17 << 20);
+
+    cleanup_payload struct payload huge = big_file("f", 60 << 20, 'z');
+    options.size_limit = 40 << 20;
+    MUST_FAIL(volume_update(TARGET, &huge, &options, &changed, &err), GRPC_STATUS_RESOURCE_EXHAUSTED);
+    MUST(volume_stats(TARGET, &after, &err));
+    assert_int_equal(after.total_bytes, 40 << 20);
+    assert_int_equal(state_at(TARGET), VOLUME_PUBLISHED);
+}
+
+static void the_volume_grows_for_more_files(void **state)
+{
+    (void)state;
+    NEED_ROOT();
+    publish(VOLUME_WAY_DETACHED, TARGET, "f", "small");
+    cleanup_payload struct payload payload = {0};
+    for (int i = 0; i < 5000; i++) {
+        char path[32];
+        (void)snprintf(path, sizeof(path), "d%d/f", i);
+        assert_int_equal(payload_add(&payload, path, 0644, secret_from_bytes("x", 1), NULL), 0);
+    }
+    assert_int_equal(payload_seal(&payload, NULL), 0);
+    struct volume_options options = OPTIONS;
+    bool changed = false;
+    MUST(volume_update(TARGET, &payload, &options, &changed, &err));
+    assert_text(TARGET "/d4999/f", "x");
+}
+
+static void the_time_of_the_last_check_is_remembered_in_the_volume(void **state)
+{
+    (void)state;
+    NEED_ROOT();
+    uint64_t checked = 0;
+    publish(VOLUME_WAY_DETACHED, TARGET, "f", "one");
+    MUST(volume_last_checked(TARGET, &checked, &err));
+    assert_int_equal(checked, 1700000000);
+    MUST(volume_set_last_checked(TARGET, 1800000000, &err));
+    MUST(volume_last_checked(TARGET, &checked, &err));
+    assert_int_equal(checked, 1800000000);
+    assert_false(update(TARGET, "f", "one"));
+    MUST(volume_last_checked(TARGET, &checked, &err));
+    assert_int_equal(checked, 1700000000);
+    assert_int_equal(mounts_at(TARGET, " ro,nosuid"), 1);
+}
+
+static void a_damaged_time_of_the_last_check_is_unknown(void **state)
+{
+    (void)state;
+    NEED_ROOT();
+    static const char *const texts[] = {"", "-1", "12x", " 12", "99999999999999999999999", "x"};
+    assert_int_equal(mkdir("/mnt/target", 0755), 0);
+    assert_int_equal(mount("tmpfs", "/mnt/target", "tmpfs", 0, NULL), 0);
+    for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
+        uint64_t checked = 1;
+        assert_int_equal(setxattr("/mnt/target", VOLUME_CHECKED_ATTRIBUTE, texts[i], strlen(texts[i]), 0), 0);
+        MUST(volume_last_checked("/mnt/target", &checked, &err));
+        assert_int_equal(checked, 0);
+    }
+}
+
+static void the_group_of_the_pod_owns_the_root_directory(void **state)
+{
+    (void)state;
+    NEED_ROOT();
+    for (size_t i = 0; i < ARRAY_SIZE(ways); i++) {
+        cleanup_payload struct payload payload = one_file("f", "x");
+        struct volume_options options = {.gid = 4711};
+        MUST(volume_publish_way(ways[i], TARGET, &payload, &options, &err));
+        struct stat info;
+        assert_int_equal(stat(TARGET, &info), 0);
+        assert_int_equal(info.st_gid, 4711);
+        assert_int_equal(stat(TARGET "/f", &info), 0);
+        assert_int_equal(info.st_gid, 4711);
+        MUST(volume_unpublish(TARGET, &err));
+    }
+}
+
+static void a_busy_volume_is_unpublished_and_its_files_are_gone(void **state)
+{
+    (void)state;
+    NEED_ROOT();
+    publish(VOLUME_WAY_DETACHED, TARGET, "f", "one");
+    cleanup_close int held = open(TARGET, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    cleanup_close int file = open(TARGET "/f", O_RDONLY | O_CLOEXEC);
+    MUST(volume_unpublish(TARGET, &err));
+    assert_false(exists(TARGET));
+    assert_int_equal(faccessat(held, "f", F_OK, AT_SYMLINK_NOFOLLOW), -1);
+    assert_int_equal(faccessat(held, "..data", F_OK, AT_SYMLINK_NOFOLLOW), -1);
+}
+
+static void a_tmpfs_without_our_layout_is_unmounted_but_not_emptied(void **state)
+{
+    (void)state;
+    NEED_ROOT();
+    assert_int_equal(mkdir("/mnt/data", 0755), 0);
+    assert_int_equal(close(open("/mnt/data/keep", O_CREAT | O_WRONLY | O_CLOEXEC, 0600)), 0);
+    assert_int_equal(mkdir("/mnt/target", 0755), 0);
+    assert_int_equal(mount("/mnt/data", "/mnt/target", NULL, MS_BIND, NULL), 0);
+    MUST(volume_unpublish("/mnt/target", &err));
+    assert_false(exists("/mnt/target"));
+    assert_true(exists("/mnt/data/keep"));
+}
+
+static void leftovers_in_an_unmounted_directory_do_not_keep_it(void **state)
+{
+    (void)state;
+    NEED_ROOT();
+    assert_int_equal(mkdir("/mnt/outside", 0755), 0);
+    assert_int_equal(close(open("/mnt/outside/keep", O_CREAT | O_WRONLY | O_CLOEXEC, 0600)), 0);
+    assert_int_equal(mkdir("/mnt/target", 0755), 0);
+    assert_int_equal(mkdir("/mnt/target/sub", 0755), 0);
+    assert_int_equal(close(open("/mnt/target/sub/.old", O_CREAT | O_WRONLY | O_CLOEXEC, 0600)), 0);
+    assert_int_equal(symlink("/mnt/outside", "/mnt/target/link"), 0);
+    MUST(volume_unpublish("/mnt/target", &err));
+    assert_false(exists("/mnt/target"));
+    assert_true(exists("/mnt/outside/keep"));
+}
+
+static void a_mount_inside_an_unmounted_directory_is_not_entered(void **state)
+{
+    (void)state;
+    NEED_ROOT();
+    assert_int_equal(mkdir("/mnt/outside", 0755), 0);
+    assert_int_equal(close(open("/mnt/outside/keep", O_CREAT | O_WRONLY | O_CLOEXEC, 0600)), 0);
+    assert_int_equal(mkdir("/mnt/target", 0755), 0);
+    assert_int_equal(mkdir("/mnt/target/sub", 0755), 0);
+    assert_int_equal(mount("/mnt/outside", "/mnt/target/sub", NULL, MS_BIND, NULL), 0);
+    MUST_FAIL(volume_unpublish("/mnt/target", &err), GRPC_STATUS_INTERNAL);
+    assert_true(exists("/mnt/outside/keep"));
+}
+
+static void below_a_shared_mount_the_volume_reaches_the_peer_read_only(void **state)
+{
+    (void)state;
+    NEED_ROOT();
+    assert_int_equal(mkdir("/mnt/shared", 0755), 0);
+    assert_int_equal(mkdir("/mnt/peer", 0755), 0);
+    assert_int_equal(mount("tmpfs", "/mnt/shared", "tmpfs", 0, NULL), 0);
+    assert_int_equal(mount(NULL, "/mnt/shared", NULL, MS_SHARED, NULL), 0);
+    assert_int_equal(mount("/mnt/shared", "/mnt/peer", NULL, MS_BIND, NULL), 0);
+    for (size_t i = 0; i < ARRAY_SIZE(ways); i++) {
+        publish(ways[i], "/mnt/shared/v", "f", "one");
+        assert_text("/mnt/peer/v/f", "one");
+        if (ways[i] != VOLUME_WAY_DIRECT) /* its peers stay writable, see volume_mount.h */
+            assert_int_equal(mounts_at("/mnt/peer/v", " ro,nosuid,nodev,noexec"), 1);
+        assert_true(update("/mnt/shared/v", "f", "two"));
+        assert_text("/mnt/peer/v/f", "two");
+        assert_int_equal(mounts_at("/mnt/peer/v", ""), 1);
+        assert_int_equal(mounts_at("/mnt/shared/v", " ro,nosuid,nodev,noexec"), 1);
+        MUST(volume_unpublish("/mnt/shared/v", &err));
+        assert_int_equal(mounts_at("/mnt/peer/v", ""), 0);
+        assert_false(exists("/mnt/peer/v"));
+    }
+}
+
+static void where_staging_is_shared_the_classic_way_falls_back_to_the_target(void **state)
+{
+    (void)state;
+    NEED_ROOT();
+    assert_int_equal(mount("tmpfs", "/run", "tmpfs", 0, NULL), 0);
+    assert_int_equal(mount(NULL, "/run", NULL, MS_SHARED, NULL), 0);
+    cleanup_payload struct payload payload = one_file("f", "x");
+    struct volume_options options = OPTIONS;
+    cleanup_error struct error *error = NULL;
+    int result = volume_publish_way(VOLUME_WAY_STAGED, TARGET, &payload, &options, &error);
+    int staging = leftover_staging();
+    assert_int_equal(umount2("/run", MNT_DETACH), 0);
+    assert_int_equal(result, -1);
+    assert_int_equal(error_code(error), GRPC_STATUS_UNIMPLEMENTED);
+    assert_int_equal(state_at(TARGET), VOLUME_ABSENT);
+    assert_int_equal(staging, leftover_staging());
+}
+
+static void parents_may_be_links_and_are_made_when_missing(void **state)
+{
+    (void)state;
+    NEED_ROOT();
+    assert_int_equal(mkdir("/mnt/real", 0755), 0);
+    assert_int_equal(symlink("/mnt/real", "/mnt/kubelet"), 0);
+    publish(VOLUME_WAY_DETACHED, "/mnt/kubelet/a/b/mount/", "f", "one");
+    assert_text("/mnt/real/a/b/mount/f", "one");
+    struct stat info;
+    assert_int_equal(stat("/mnt/real/a/b", &info), 0);
+    assert_int_equal(info.st_mode & 07777 & ~0750U, 0);
+    MUST(volume_unpublish("/mnt/kubelet/a/b/mount", &err));
+    assert_int_equal(state_at("/mnt/real/nowhere/at/all"), VOLUME_ABSENT);
+    MUST(volume_unpublish("/mnt/real/nowhere/at/all", &err));
+}
+
+static void the_kernel_offers_what_it_says(void **state)
+{
+    (void)state;
+    NEED_ROOT();
+    struct volume_kernel_features features = volume_probe_kernel();
+    cleanup_payload struct payload payload = one_file("f", "x");
+    struct volume_options options = OPTIONS;
+    bool detached = volume_publish_way(VOLUME_WAY_DETACHED, TARGET, &payload, &options, NULL) == 0;
+    assert_int_equal(detached, features.detached_mount && features.mount_setattr);
+    if (detached)
+        assert_int_equal(mounts_at(TARGET, "noswap"), features.noswap);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+    const struct CMUnitTest tests[] = {
+        TEST(the_life_of_a_volume_by_every_way),
+        TEST(every_way_can_take_over_from_every_other),
+        TEST(a_published_volume_is_not_published_over),
+        TEST(an_update_does_not_replace_the_mount_or_disturb_open_files),
+        TEST(an_empty_tmpfs_is_incomplete_and_replaced),
+        TEST(a_volume_whose_update_was_cut_short_keeps_its_mount),
+        TEST(unpublish_takes_away_all_stacked_volumes),
+        TEST(a_volume_of_the_go_driver_is_ours),
+        TEST(other_mounts_links_and_files_are_foreign_and_left_alone),
+        TEST(a_directory_bound_from_the_same_file_system_is_foreign_when_that_is_no_tmpfs),
+        TEST(bad_target_paths_are_refused),
+        TEST(a_failed_publish_leaves_the_target_as_it_was),
+        TEST(the_volume_grows_for_a_larger_payload_but_not_past_a_ceiling),
+        TEST(the_volume_grows_for_more_files),
+        TEST(the_time_of_the_last_check_is_remembered_in_the_volume),
+        TEST(a_damaged_time_of_the_last_check_is_unknown),
+        TEST(the_group_of_the_pod_owns_the_root_directory),
+        TEST(a_busy_volume_is_unpublished_and_its_files_are_gone),
+        TEST(a_tmpfs_without_our_layout_is_unmounted_but_not_emptied),
+        TEST(leftovers_in_an_unmounted_directory_do_not_keep_it),
+        TEST(a_mount_inside_an_unmounted_directory_is_not_entered),
+        TEST(below_a_shared_mount_the_volume_reaches_the_peer_read_only),
+        TEST(where_staging_is_shared_the_classic_way_falls_back_to_the_target),
+        TEST(parents_may_be_links_and_are_made_when_missing),
+        TEST(the_kernel_offers_what_it_says),
+    };
+    return cmocka_run_group_tests(tests, group_set_up, NULL);
+}

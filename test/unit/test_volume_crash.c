@@ -1,0 +1,271 @@
+/*
+ * test_volume_crash.c - the driver killed at any moment: what the next driver finds and does with it.
+ *
+ * A child does the work and is killed by SIGKILL after a random number of microseconds. Each round then does
+ * what a restarted driver does (inspect, publish or update again, unpublish) and checks the outcome.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+
+#include "driver/volume.h"
+#include "driver/volume_mount.h"
+
+#define TARGET "/mnt/target"
+
+enum { ROUNDS = 200, FILES = 20 };
+
+static int group_set_up(void **state)
+{
+    static bool may_mount;
+    may_mount = geteuid() == 0 && unshare(CLONE_NEWNS) == 0 &&
+                mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 &&
+                mount("test", "/mnt", "tmpfs", 0, "mode=0755") == 0 &&
+                mount("test", "/run", "tmpfs", 0, NULL) == 0;
+    if (!may_mount)
+        (void)fprintf(stderr, "not root, or no mount namespaces here: the crash tests are skipped\n");
+    *state = &may_mount;
+    return 0;
+}
+
+/* FILES files "d<i % 3>/f<i>", all holding `text`. */
+static struct payload make_payload(const char *text)
+{
+    struct payload payload = {0};
+    for (int i = 0; i < FILES; i++) {
+        char path[32];
+        (void)snprintf(path, sizeof(path), "%s%d/f%d", text, i % 3, i);
+        assert_int_equal(payload_add(&payload, path, 0644, secret_from_bytes(text, strlen(text)), NULL), 0);
+    }
+    assert_int_equal(payload_seal(&payload, NULL), 0);
+    return payload;
+}
+
+static bool shows(const char *text)
+{
+    for (int i = 0; i < FILES; i++) {
+        char path[64], content[16];
+        (void)snprintf(path, sizeof(path), TARGET "/%s%d/f%d", text, i % 3, i);
+        cleanup_close int fd = open(path, O_RDONLY | O_CLOEXEC);
+        ssize_t n = fd < 0 ? -1 : read(fd, content, sizeof(content));
+        if (n != (ssize_t)strlen(text) || memcmp(content, text, (size_t)n) != 0)
+            return false;
+    }
+    return true;
+}
+
+static int mounts_below(const char *path)
+{
+    char line[4096];
+    cleanup_file FILE *file = fopen("/proc/self/mountinfo", "re");
+    assert_non_null(file);
+    int n = 0;
+    while (fgets(line, sizeof(line), file) != NULL)
+        n += strstr(line, path) != NULL;
+    return n;
+}
+
+typedef void task(enum volume_way way);
+
+static uint64_t now_us(void)
+{
+    struct timespec now;
+    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
+
+/* Runs `work` in a child and kills it after `us`; true when it had ended before. */
+static bool run_and_kill(task *work, enum volume_way way, uint64_t us)
+{
+    int pipe_fds[2];
+    assert_int_equal(pipe(pipe_fds), 0);
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        (void)!write(pipe_fds[1], "", 1); /* the clock starts now */
+        work(way);
+        _exit(0);
+    }
+    char go;
+    assert_int_equal(read(pipe_fds[0], &go, 1), 1);
+    for (uint64_t end = now_us() + us; now_us() < end;) {
+    }
+    assert_int_equal(kill(child, SIGKILL), 0);
+    int status = 0;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    (void)close(pipe_fds[0]);
+    (void)close(pipe_fds[1]);
+    if (WIFEXITED(status))
+        assert_int_equal(WEXITSTATUS(status), 0);
+    return WIFEXITED(status);
+}
+
+static const struct volume_options options = {.gid = (gid_t)-1, .last_checked_unix = 1};
+
+static void publish_old(enum volume_way way)
+{
+    cleanup_payload struct payload payload = make_payload("old");
+    if (volume_publish_way(way, TARGET, &payload, &options, NULL) < 0)
+        _exit(1);
+}
+
+static void update_to_new(enum volume_way way)
+{
+    cleanup_payload struct payload payload = make_payload("new");
+    bool changed = false;
+    if (volume_update_way(way, TARGET, &payload, &options, &changed, NULL) < 0)
+        _exit(1);
+}
+
+static void unpublish(enum volume_way way)
+{
+    (void)way;
+    if (volume_unpublish(TARGET, NULL) < 0)
+        _exit(1);
+}
+
+/* How long the work takes undisturbed, so that the kills spread over all of it. */
+static uint64_t measure(task *prepare, task *work, enum volume_way way)
+{
+    uint64_t longest = 0;
+    for (int i = 0; i < 5; i++) {
+        if (prepare != NULL)
+            prepare(way);
+        uint64_t start = now_us();
+        work(way);
+        uint64_t took = now_us() - start;
+        longest = took > longest ? took : longest;
+        (void)volume_unpublish(TARGET, NULL);
+    }
+    return 2 * longest + 50; /* a fresh child is slower: copy on write */
+}
+
+static enum volume_state state_now(void)
+{
+    enum volume_state found = VOLUME_ABSENT;
+    assert_int_equal(volume_inspect(TARGET, &found, NULL), 0);
+    return found;
+}
+
+static void assert_nothing_is_left(void)
+{
+    struct stat info;
+    if (volume_unpublish(TARGET, NULL) < 0)
+        fail_msg("unpublish failed");
+    assert_int_equal(lstat(TARGET, &info), -1);
+    assert_int_equal(mounts_below(TARGET), 0);
+}
+
+static const enum volume_way ways[] = {VOLUME_WAY_DETACHED, VOLUME_WAY_STAGED, VOLUME_WAY_DIRECT};
+
+static void a_publish_killed_at_any_time_is_whole_or_not_there(void **state)
+{
+    if (!*(bool *)*state)
+        skip();
+    for (size_t w = 0; w < ARRAY_SIZE(ways); w++) {
+        uint64_t range = measure(NULL, publish_old, ways[w]);
+        int killed = 0, seen[VOLUME_CORRUPT + 1] = {0};
+        for (int i = 0; i < ROUNDS; i++) {
+            killed += !run_and_kill(publish_old, ways[w], range * (uint64_t)i / ROUNDS);
+            enum volume_state found = state_now();
+            seen[found]++;
+            if (found == VOLUME_PUBLISHED) {
+                assert_true(shows("old"));
+            } else {
+                assert_true(found == VOLUME_ABSENT || found == VOLUME_UNMOUNTED ||
+                            (found == VOLUME_INCOMPLETE && ways[w] == VOLUME_WAY_DIRECT));
+                cleanup_payload struct payload payload = make_payload("old");
+                assert_int_equal(volume_publish(TARGET, &payload, &options, NULL), 0);
+                assert_int_equal(state_now(), VOLUME_PUBLISHED);
+                assert_true(shows("old"));
+            }
+            assert_nothing_is_left();
+        }
+        (void)printf("way %zu: %d of %d killed; absent %d, unmounted %d, incomplete %d, published %d\n", w,
+                     killed, ROUNDS, seen[VOLUME_ABSENT], seen[VOLUME_UNMOUNTED], seen[VOLUME_INCOMPLETE],
+                     seen[VOLUME_PUBLISHED]);
+        assert_true(killed > 0);
+        assert_true(seen[VOLUME_PUBLISHED] > 0);
+    }
+}
+
+static void an_update_killed_at_any_time_shows_old_or_new(void **state)
+{
+    if (!*(bool *)*state)
+        skip();
+    for (size_t w = 0; w < ARRAY_SIZE(ways); w++) {
+        uint64_t range = measure(publish_old, update_to_new, ways[w]);
+        int killed = 0, old = 0, new = 0, between = 0;
+        for (int i = 0; i < ROUNDS; i++) {
+            publish_old(ways[w]);
+            killed += !run_and_kill(update_to_new, ways[w], range * (uint64_t)i / ROUNDS);
+            if (state_now() == VOLUME_INCOMPLETE) { /* after the switch, before all new links were placed */
+                between++;
+            } else {
+                assert_int_equal(state_now(), VOLUME_PUBLISHED);
+                assert_true(shows("old") != shows("new"));
+                old += shows("old");
+                new += shows("new");
+            }
+            cleanup_payload struct payload payload = make_payload("new");
+            bool changed = false;
+            if (state_now() == VOLUME_INCOMPLETE) /* what the driver does then; see the mount-keeping test */
+                assert_int_equal(volume_publish(TARGET, &payload, &options, NULL), 0);
+            assert_int_equal(volume_update(TARGET, &payload, &options, &changed, NULL), 0);
+            assert_int_equal(state_now(), VOLUME_PUBLISHED);
+            assert_true(shows("new"));
+            cleanup_close int fd = open(TARGET, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+            struct payload_write_options write_options = {.gid = (gid_t)-1};
+            assert_int_equal(payload_write(fd, &payload, &write_options, &changed, NULL),
+                             0); /* writes nothing */
+            assert_false(changed);
+            (void)close(steal_fd(&fd));
+            assert_nothing_is_left();
+        }
+        (void)printf("way %zu: %d of %d killed; old %d, between %d, new %d\n", w, killed, ROUNDS, old,
+                     between, new);
+        assert_true(killed > 0);
+        assert_true(old > 0);
+        assert_true(new > 0);
+    }
+}
+
+static void an_unpublish_killed_at_any_time_can_be_repeated(void **state)
+{
+    if (!*(bool *)*state)
+        skip();
+    uint64_t range = measure(publish_old, unpublish, VOLUME_WAY_DETACHED);
+    int killed = 0;
+    for (int i = 0; i < ROUNDS; i++) {
+        publish_old(VOLUME_WAY_DETACHED);
+        killed += !run_and_kill(unpublish, VOLUME_WAY_DETACHED, range * (uint64_t)i / ROUNDS);
+        enum volume_state found = state_now();
+        if (found == VOLUME_PUBLISHED)
+            assert_true(shows("old")); /* never a published volume with files missing */
+        assert_nothing_is_left();
+    }
+    assert_true(killed > 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_publish_killed_at_any_time_is_whole_or_not_there),
+        cmocka_unit_test(an_update_killed_at_any_time_shows_old_or_new),
+        cmocka_unit_test(an_unpublish_killed_at_any_time_can_be_repeated),
+    };
+    return cmocka_run_group_tests(tests, group_set_up, NULL);
+}

@@ -1,0 +1,400 @@
+/*
+ * control.c - see control.h; the calls are described in README.md.
+ */
+#include "test/emulator/control.h"
+
+#include <signal.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "test/emulator/counters.h"
+#include "test/emulator/entra.h"
+#include "test/emulator/kube.h"
+#include "test/emulator/memory.h"
+#include "test/emulator/tokens.h"
+#include "test/emulator/vault_store.h"
+
+enum { MAX_FIXTURE_BYTES = 64 * 1024 * 1024, MAX_LIFETIME_S = 1000000 };
+
+struct control {
+    struct emulator *emulator;
+    const struct url *url;
+    const cJSON *json; /* may be NULL */
+    struct answer *answer;
+};
+
+static void done(struct control *control)
+{
+    answer_copy(control->answer, 200, "{}", 2);
+}
+
+static void fail(struct control *control, unsigned status, const char *message)
+{
+    cJSON *json = cJSON_CreateObject();
+    cJSON_AddStringToObject(json, "error", message);
+    answer_json_take(control->answer, status, json);
+}
+
+/* `problem` NULL = it worked. */
+static void result(struct control *control, const char *problem)
+{
+    if (problem == NULL)
+        done(control);
+    else
+        fail(control, 400, problem);
+}
+
+static void found(struct control *control, bool was_found)
+{
+    if (was_found)
+        done(control);
+    else
+        fail(control, 404, "there is no such thing");
+}
+
+/* ---- entra ---- */
+
+static void put_app(struct control *control)
+{
+    result(control, entra_put_app(control->emulator->entra, control->json));
+}
+
+static void delete_app(struct control *control)
+{
+    found(control, entra_delete_app(control->emulator->entra, control->json));
+}
+
+static void revoke_tokens(struct control *control)
+{
+    tokens_revoke_all(control->emulator->tokens);
+    done(control);
+}
+
+static void set_token_lifetime(struct control *control)
+{
+    const cJSON *seconds = cJSON_GetObjectItemCaseSensitive(control->json, "seconds");
+    if (!cJSON_IsNumber(seconds) || seconds->valuedouble < 0 || seconds->valuedouble > MAX_LIFETIME_S) {
+        fail(control, 400, "'seconds' is needed, 0 to 1000000");
+        return;
+    }
+    entra_set_token_lifetime(control->emulator->entra, (long)seconds->valuedouble);
+    done(control);
+}
+
+/* ---- vaults ---- */
+
+static struct vault *the_vault(struct control *control)
+{
+    struct vault *vault = vault_find(control->emulator->vaults, control->url->segments[1]);
+    if (vault == NULL)
+        fail(control, 404, "there is no such vault");
+    return vault;
+}
+
+static void put_vault(struct control *control)
+{
+    result(control, vault_put(control->emulator->vaults, control->url->segments[1], control->json));
+}
+
+static void delete_vault(struct control *control)
+{
+    found(control, vault_delete(control->emulator->vaults, control->url->segments[1]));
+}
+
+static void put_policy(struct control *control)
+{
+    struct vault *vault = the_vault(control);
+    if (vault != NULL)
+        result(control, vault_put_policy(vault, control->json));
+}
+
+static void put_secret(struct control *control)
+{
+    const char *error;
+    struct vault *vault = the_vault(control);
+    if (vault == NULL)
+        return;
+    const struct secret_version *version =
+        vault_put_secret(control->emulator->vaults, vault, control->url->segments[3], control->json, &error);
+    if (version == NULL) {
+        fail(control, 400, error);
+        return;
+    }
+    answer_take(control->answer, 200, format_text("{\"version\":\"%s\"}", version->version));
+}
+
+static void patch_secret(struct control *control)
+{
+    struct vault *vault = the_vault(control);
+    if (vault == NULL)
+        return;
+    const struct secret *secret = vault_find_secret(vault, control->url->segments[3]);
+    struct secret_version *version = NULL;
+    if (secret != NULL)
+        version = strcmp(control->url->segments[4], "latest") == 0
+                      ? secret->latest
+                      : vault_find_version(secret, control->url->segments[4]);
+    if (version != NULL)
+        vault_patch_version(version, control->json);
+    found(control, version != NULL);
+}
+
+static void delete_secret(struct control *control)
+{
+    struct vault *vault = the_vault(control);
+    if (vault != NULL)
+        found(control, vault_delete_secret(vault, control->url->segments[3]));
+}
+
+/* ---- kube ---- */
+
+/* The resource of the path; "-" stands for no namespace. */
+static const struct kube_resource *the_resource(struct control *control, const char **ret_ns)
+{
+    const struct url *url = control->url;
+    const struct kube_resource *resource = kube_resource_by_plural(url->segments[1]);
+    if (resource == NULL)
+        fail(control, 404, "the emulator does not know this resource");
+    *ret_ns = url->n > 2 && strcmp(url->segments[2], "-") != 0 ? url->segments[2] : "";
+    return resource;
+}
+
+static void put_object(struct control *control)
+{
+    const char *ns;
+    const struct kube_resource *resource = the_resource(control, &ns);
+    if (resource == NULL)
+        return;
+    struct kube_object *object = kube_store_put(control->emulator->kube, resource, ns,
+                                                control->url->segments[3], cJSON_Duplicate(control->json, 1));
+    const char *text = kube_object_text(object);
+    answer_copy(control->answer, 200, text, strlen(text));
+}
+
+static void get_object(struct control *control)
+{
+    const char *ns;
+    const struct kube_resource *resource = the_resource(control, &ns);
+    if (resource == NULL)
+        return;
+    struct kube_object *object =
+        kube_store_get(control->emulator->kube, resource, ns, control->url->segments[3]);
+    if (object == NULL) {
+        found(control, false);
+        return;
+    }
+    const char *text = kube_object_text(object);
+    answer_copy(control->answer, 200, text, strlen(text));
+}
+
+static void delete_object(struct control *control)
+{
+    const char *ns;
+    const struct kube_resource *resource = the_resource(control, &ns);
+    if (resource != NULL)
+        found(control, kube_store_delete(control->emulator->kube, resource, ns, control->url->segments[3]));
+}
+
+static void list_objects(struct control *control)
+{
+    const char *ns;
+    const struct kube_resource *resource = the_resource(control, &ns);
+    if (resource == NULL)
+        return;
+    struct text list = {0};
+    text_append(&list, "[");
+    for (struct kube_object *object = kube_store_first(control->emulator->kube, resource); object != NULL;
+         object = object->next) {
+        text_append(&list, kube_object_text(object));
+        text_append(&list, object->next != NULL ? "," : "");
+    }
+    text_append(&list, "]");
+    answer_take(control->answer, 200, text_take(&list));
+}
+
+static void compact(struct control *control)
+{
+    kube_store_compact(control->emulator->kube);
+    done(control);
+}
+
+static void close_watches(struct control *control)
+{
+    kube_watches_close_all(control->emulator->kube_watches);
+    done(control);
+}
+
+static void set_bookmarks(struct control *control)
+{
+    const cJSON *ms = cJSON_GetObjectItemCaseSensitive(control->json, "interval_ms");
+    if (!cJSON_IsNumber(ms) || ms->valuedouble < 1 || ms->valuedouble > 1e9) {
+        fail(control, 400, "'interval_ms' is needed");
+        return;
+    }
+    control->emulator->bookmark_ms = (unsigned)ms->valuedouble;
+    done(control);
+}
+
+/* ---- faults, counters, end ---- */
+
+static void add_fault(struct control *control)
+{
+    result(control, faults_add(control->emulator->faults, control->json));
+}
+
+static void list_faults(struct control *control)
+{
+    answer_json_take(control->answer, 200, faults_list(control->emulator->faults));
+}
+
+/* Requests in a black hole are let go with their rules; if other black holes remain, their requests go too.
+ */
+static void delete_faults(struct control *control)
+{
+    faults_remove(control->emulator->faults, control->url->n > 1 ? control->url->segments[1] : NULL);
+    parking_wake_unlimited(control->emulator->parking);
+    done(control);
+}
+
+static void get_counters(struct control *control)
+{
+    answer_json_take(control->answer, 200, counters_report(control->emulator->counters));
+}
+
+static void reset_counters(struct control *control)
+{
+    counters_reset(control->emulator->counters);
+    done(control);
+}
+
+static void get_requests(struct control *control)
+{
+    long last = 0;
+    (void)params_get_int(&control->url->query, "last", 0, 1000000, &last);
+    answer_json_take(control->answer, 200,
+                     counters_requests(control->emulator->counters,
+                                       params_get(&control->url->query, "service"), (size_t)last));
+}
+
+static void quit(struct control *control)
+{
+    done(control);
+    (void)kill(getpid(), SIGTERM);
+}
+
+/* "*" stands for any one segment that is not empty. */
+static const struct {
+    const char *method;
+    const char *path[5];
+    void (*handler)(struct control *control);
+    bool needs_body;
+} routes[] = {
+    {"POST", {"entra", "apps"}, put_app, true},
+    {"DELETE", {"entra", "apps"}, delete_app, true},
+    {"POST", {"entra", "revoke-tokens"}, revoke_tokens, false},
+    {"POST", {"entra", "token-lifetime"}, set_token_lifetime, true},
+    {"PUT", {"vaults", "*"}, put_vault, true},
+    {"DELETE", {"vaults", "*"}, delete_vault, false},
+    {"PUT", {"vaults", "*", "policies"}, put_policy, true},
+    {"PUT", {"vaults", "*", "secrets", "*"}, put_secret, true},
+    {"PATCH", {"vaults", "*", "secrets", "*", "*"}, patch_secret, true},
+    {"DELETE", {"vaults", "*", "secrets", "*"}, delete_secret, false},
+    {"PUT", {"kube", "*", "*", "*"}, put_object, true},
+    {"GET", {"kube", "*", "*", "*"}, get_object, false},
+    {"DELETE", {"kube", "*", "*", "*"}, delete_object, false},
+    {"GET", {"kube", "*"}, list_objects, false},
+    {"POST", {"kube-compact"}, compact, false},
+    {"POST", {"kube-close-watches"}, close_watches, false},
+    {"POST", {"kube-bookmarks"}, set_bookmarks, true},
+    {"POST", {"faults"}, add_fault, true},
+    {"GET", {"faults"}, list_faults, false},
+    {"DELETE", {"faults"}, delete_faults, false},
+    {"DELETE", {"faults", "*"}, delete_faults, false},
+    {"GET", {"counters"}, get_counters, false},
+    {"POST", {"counters", "reset"}, reset_counters, false},
+    {"GET", {"requests"}, get_requests, false},
+    {"POST", {"quit"}, quit, false},
+};
+
+static bool path_matches(const struct url *url, const char *const path[5])
+{
+    size_t n = 0;
+    while (n < 5 && path[n] != NULL)
+        n++;
+    if (url->n != n)
+        return false;
+    for (size_t i = 0; i < n; i++)
+        if (strcmp(path[i], "*") == 0 ? url->segments[i][0] == '\0' : strcmp(path[i], url->segments[i]) != 0)
+            return false;
+    return true;
+}
+
+void control_call(struct emulator *emulator, const char *method, const struct url *url, const cJSON *json,
+                  struct answer *answer)
+{
+    struct control control = {emulator, url, json, answer};
+    for (size_t i = 0; i < ARRAY_SIZE(routes); i++) {
+        if (strcmp(routes[i].method, method) != 0 || !path_matches(url, routes[i].path))
+            continue;
+        if (routes[i].needs_body && json == NULL)
+            fail(&control, 400, "the body must be a JSON object");
+        else
+            routes[i].handler(&control);
+        return;
+    }
+    fail(&control, 404, "there is no such control call");
+}
+
+void control_serve(struct emulator *emulator, struct request *request, struct answer *answer)
+{
+    cJSON *json = request_json(request);
+    answer_header_static(answer, "Content-Type", "application/json");
+    control_call(emulator, request->method, &request->url, json, answer);
+    cJSON_Delete(json);
+}
+
+/* ---- fixtures ---- */
+
+static cJSON *read_json(const char *file)
+{
+    struct text content = {0};
+    char chunk[65536];
+    FILE *stream = fopen(file, "re");
+    if (stream == NULL)
+        return NULL;
+    for (size_t n; (n = fread(chunk, 1, sizeof(chunk), stream)) > 0 && content.len <= MAX_FIXTURE_BYTES;)
+        text_append_bytes(&content, chunk, n);
+    (void)fclose(stream);
+    cJSON *json = cJSON_ParseWithLength(content.bytes, content.len);
+    text_finish(&content);
+    return json;
+}
+
+int control_load_fixture(struct emulator *emulator, const char *file)
+{
+    cJSON *calls = read_json(file);
+    int failed = cJSON_IsArray(calls) ? 0 : -1;
+    if (failed != 0)
+        (void)fprintf(stderr, "vault-emulator: %s: cannot be read, or is not a JSON array of calls\n", file);
+    const cJSON *call;
+    cJSON_ArrayForEach(call, calls)
+    {
+        const char *method = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(call, "method"));
+        const char *path = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(call, "path"));
+        struct answer answer = {0};
+        struct url url = {0};
+        if (method != NULL && path != NULL && url_parse(&url, path) == 0)
+            control_call(emulator, method, &url, cJSON_GetObjectItemCaseSensitive(call, "body"), &answer);
+        if (answer.status != 200) {
+            (void)fprintf(stderr, "vault-emulator: %s: %s %s: %s\n", file,
+                          method != NULL ? method : "(no method)", path != NULL ? path : "(no path)",
+                          answer.body != NULL ? answer.body : "bad call");
+            failed = -1;
+        }
+        url_finish(&url);
+        answer_finish(&answer);
+    }
+    cJSON_Delete(calls);
+    return failed;
+}

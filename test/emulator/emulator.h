@@ -1,0 +1,96 @@
+/*
+ * emulator.h - the emulator as a whole, and one HTTP request on its way through it.
+ *
+ *   server ──> faults ──> entra | keyvault | kube | control ──> answer ──> faults ──> server
+ *
+ * One lock protects all state below `struct emulator`: every service function runs with it held and never
+ * blocks. A further service is one more file, one more value of enum service, and one more row in the table
+ * of server.c.
+ */
+#ifndef EMULATOR_EMULATOR_H
+#define EMULATOR_EMULATOR_H
+
+#include <microhttpd.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "test/emulator/answer.h"
+#include "test/emulator/faults.h"
+#include "test/emulator/parking.h"
+#include "test/emulator/stamp.h"
+#include "test/emulator/text.h"
+#include "test/emulator/url.h"
+
+enum service { SERVICE_NONE, SERVICE_ENTRA, SERVICE_VAULT, SERVICE_KUBE, SERVICE_CONTROL, SERVICE_COUNT };
+
+/* "entra", "vault", "kube", "control"; SERVICE_NONE is "unknown". */
+const char *service_name(enum service service);
+
+#define LOGIN_HOST   "login.localhost"
+#define VAULT_SUFFIX "vault.localhost"
+
+enum {
+    MAX_BODY_BYTES = 4 * 1024 * 1024, /* the API server takes 3 MiB, Key Vault 25 KiB */
+    MAX_HOST_BYTES = 128,
+};
+
+struct emulator {
+    pthread_mutex_t lock;
+    bool verbose;
+    unsigned short tls_port;
+    unsigned short control_port;
+    char *login_url;      /* "https://login.localhost:PORT", also the issuer's base */
+    char *resource;       /* "https://vault.localhost:PORT": the audience of the vaults */
+    char *kube_token;     /* the only bearer token the Kubernetes API takes */
+    unsigned bookmark_ms; /* how often a watch gets a bookmark */
+    struct parking *parking;
+    struct faults *faults;
+    struct counters *counters;
+    struct entra *entra;
+    struct token_store *tokens;
+    struct vault_store *vaults;
+    struct kube_store *kube;
+    struct kube_watches *kube_watches;
+};
+
+enum request_state { REQUEST_HEADERS, REQUEST_BODY, REQUEST_DELAYED, REQUEST_HELD, REQUEST_ANSWERED };
+
+struct request {
+    struct emulator *emulator;
+    struct MHD_Connection *connection;
+    enum request_state state;
+    enum service service;
+    char method[16];
+    char host[MAX_HOST_BYTES]; /* lower case, without the port */
+    char *target;              /* as sent, with query */
+    struct url url;
+    struct text body;
+    bool body_too_large;
+    char client_id[64]; /* the application, once known, for the request log */
+    struct fault_decision fault;
+    struct parked parked;
+    double started_unix;
+};
+
+/* The request header, or NULL. */
+const char *request_header(const struct request *request, const char *name);
+/* The token of "Authorization: Bearer ...", or NULL. */
+const char *request_bearer_token(const struct request *request);
+bool request_is(const struct request *request, const char *method);
+/* The body as JSON object; NULL when it is none. The caller deletes it. */
+cJSON *request_json(const struct request *request);
+
+/* The services. */
+void entra_serve(struct emulator *emulator, struct request *request, struct answer *answer);
+void keyvault_serve(struct emulator *emulator, struct request *request, struct answer *answer);
+void kube_serve(struct emulator *emulator, struct request *request, struct answer *answer);
+void control_serve(struct emulator *emulator, struct request *request, struct answer *answer);
+
+/* An error body of the service's own shape for a status that no rule of the service caused; the "status"
+ * fault uses them. */
+void entra_error_body(struct emulator *emulator, unsigned status, struct answer *answer);
+void keyvault_error_body(struct emulator *emulator, unsigned status, struct answer *answer);
+void kube_error_body(struct emulator *emulator, unsigned status, struct answer *answer);
+
+#endif

@@ -1,0 +1,37 @@
+/*
+ * keyvault.h - what the data-plane services of a vault share: who asks, error bodies, paging.
+ */
+#ifndef EMULATOR_KEYVAULT_H
+#define EMULATOR_KEYVAULT_H
+
+#include "test/emulator/emulator.h"
+#include "test/emulator/tokens.h"
+#include "test/emulator/vault_store.h"
+
+/* One request that passed the common checks: known API version, good token, no firewall. */
+struct vault_call {
+    struct emulator *emulator;
+    struct request *request;
+    struct answer *answer;
+    struct vault *vault;
+    const struct token *token;
+    const char *api_version;
+};
+
+/* {"error":{"code","message","innererror":{"code"}}}; `inner` may be NULL. */
+void keyvault_error(struct answer *answer, unsigned status, const char *code, const char *inner,
+                    const char *format, ...) __attribute__((format(printf, 5, 6)));
+
+/* Checks a permission such as ("secrets", "get", PERMISSION_GET); false with the 403 set. */
+bool keyvault_allow(struct vault_call *call, const char *collection, const char *verb,
+                    enum permission needed);
+
+/* The window of a list that `maxresults` and `$skiptoken` ask for; false with the 400 set. */
+bool keyvault_page(struct vault_call *call, size_t total, size_t *ret_first, size_t *ret_end);
+/* Answers with a page; takes `value`. The path of the list is made of the request's. */
+void keyvault_answer_page(struct vault_call *call, cJSON *value, size_t end, size_t total);
+
+/* "/secrets": keyvault_secrets.c. Other collections get their own file. */
+void keyvault_serve_secrets(struct vault_call *call);
+
+#endif

@@ -1,0 +1,308 @@
+/*
+ * main.c - vault-emulator: Key Vault, Entra and the little of the Kubernetes API that the driver and its
+ * Azure provider use, for tests, demonstrations and benchmarks. README.md is the manual.
+ */
+#include <errno.h>
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "test/emulator/base64.h"
+#include "test/emulator/control.h"
+#include "test/emulator/counters.h"
+#include "test/emulator/entra.h"
+#include "test/emulator/kube.h"
+#include "test/emulator/memory.h"
+#include "test/emulator/server.h"
+#include "test/emulator/tokens.h"
+#include "test/emulator/vault_store.h"
+
+#define DEMO_TENANT        "7b0e5c3a-4d6f-4a1b-9c2e-5f8d1a3b6c90"
+#define DEMO_CLIENT_ID     "c1d2e3f4-5a6b-4c7d-8e9f-0a1b2c3d4e5f"
+#define DEMO_CLIENT_SECRET "demo~client.secret-with+odd/characters="
+#define DEMO_VAULT         "contosoKeyVault5"
+
+enum { DEFAULT_BOOKMARK_MS = 60000 };
+
+struct options {
+    const char *dir;
+    const char *fixture;
+    unsigned short port;
+    unsigned short control_port;
+    bool verbose;
+    bool demo;
+};
+
+static const char usage[] =
+    "usage: vault-emulator --dir DIR [--port N] [--control-port N] [--fixture FILE] [--demo] [--verbose]\n"
+    "  --dir DIR         where ca.pem, cloud.json, kubeconfig, ports.json and ready are written; made if "
+    "missing\n"
+    "  --port N          TLS port of all services, on 127.0.0.1; 0 = any free one (default)\n"
+    "  --control-port N  port of the control calls, plain HTTP on 127.0.0.1; 0 = any free one (default)\n"
+    "  --fixture FILE    control calls to do at start, a JSON array of {\"method\", \"path\", \"body\"}\n"
+    "  --demo            start with a tenant, an application and a vault with two secrets; writes demo.json\n"
+    "  --verbose         one line a request on stderr\n";
+
+static int parse_port(const char *name, const char *text, unsigned short *ret)
+{
+    char *end;
+    errno = 0;
+    unsigned long value = strtoul(text, &end, 10);
+    if (errno != 0 || end == text || *end != '\0' || value > 65535) {
+        (void)fprintf(stderr, "vault-emulator: --%s: '%s' is not a port\n", name, text);
+        return -1;
+    }
+    *ret = (unsigned short)value;
+    return 0;
+}
+
+/* 0 = go on, 1 = done (--help), -1 = error. */
+static int parse_options(int argc, char **argv, struct options *options)
+{
+    static const struct option known[] = {
+        {"dir", required_argument, NULL, 'd'},
+        {"port", required_argument, NULL, 'p'},
+        {"control-port", required_argument, NULL, 'c'},
+        {"fixture", required_argument, NULL, 'f'},
+        {"demo", no_argument, NULL, 'D'},
+        {"verbose", no_argument, NULL, 'v'},
+        {"help", no_argument, NULL, 'h'},
+        {NULL, 0, NULL, 0},
+    };
+    for (int c; (c = getopt_long(argc, argv, "", known, NULL)) != -1;) {
+        switch (c) {
+        case 'd':
+            options->dir = optarg;
+            break;
+        case 'p':
+            if (parse_port("port", optarg, &options->port) != 0)
+                return -1;
+            break;
+        case 'c':
+            if (parse_port("control-port", optarg, &options->control_port) != 0)
+                return -1;
+            break;
+        case 'f':
+            options->fixture = optarg;
+            break;
+        case 'D':
+            options->demo = true;
+            break;
+        case 'v':
+            options->verbose = true;
+            break;
+        case 'h':
+            (void)fputs(usage, stdout);
+            return 1;
+        default:
+            return -1;
+        }
+    }
+    if (options->dir == NULL || optind != argc) {
+        (void)fputs(usage, stderr);
+        return -1;
+    }
+    return 0;
+}
+
+/* ---- files ---- */
+
+/* Like mkdir -p. */
+static int make_directory(const char *path)
+{
+    char *copy = xstrdup(path);
+    int failed = 0;
+    for (char *slash = copy + 1; failed == 0 && (slash = strchr(slash, '/')) != NULL; slash++) {
+        *slash = '\0';
+        failed = mkdir(copy, 0700) != 0 && errno != EEXIST;
+        *slash = '/';
+    }
+    if (failed || (mkdir(copy, 0700) != 0 && errno != EEXIST)) {
+        perror(path);
+        failed = 1;
+    }
+    free(copy);
+    return failed ? -1 : 0;
+}
+
+/* Writes DIR/name atomically; takes `content`. */
+static int write_file(const char *dir, const char *name, char *content)
+{
+    char *path = format_text("%s/%s", dir, name);
+    char *temporary = format_text("%s/.%s.new", dir, name);
+    FILE *stream = fopen(temporary, "we");
+    int failed = stream == NULL || fputs(content, stream) == EOF;
+    if (stream != NULL && fclose(stream) != 0)
+        failed = 1;
+    if (failed || rename(temporary, path) != 0) {
+        perror(path);
+        failed = 1;
+    }
+    free(content);
+    free(temporary);
+    free(path);
+    return failed ? -1 : 0;
+}
+
+static int write_files(const struct emulator *emulator, const struct options *options,
+                       const struct tls_identity *identity)
+{
+    unsigned port = emulator->tls_port;
+    const char *dir = options->dir;
+    char *ca = base64_encode(identity->ca_pem, strlen(identity->ca_pem));
+    char *kubeconfig =
+        format_text("apiVersion: v1\nkind: Config\ncurrent-context: emulator\n"
+                    "contexts:\n- name: emulator\n  context:\n    cluster: emulator\n    user: emulator\n"
+                    "clusters:\n- name: emulator\n  cluster:\n    server: https://localhost:%u\n    "
+                    "certificate-authority-data: %s\n"
+                    "users:\n- name: emulator\n  user:\n    token: %s\n",
+                    port, ca, emulator->kube_token);
+    free(ca);
+    char *cloud =
+        format_text("{\"name\":\"AzureStackCloud\",\"activeDirectoryEndpoint\":\"%s/\",\"keyVaultEndpoint\":"
+                    "\"%s/\",\"keyVaultDNSSuffix\":\"" VAULT_SUFFIX ":%u\"}\n",
+                    emulator->login_url, emulator->resource, port);
+    char *ports = format_text("{\"tls\":%u,\"control\":%u,\"pid\":%ld}\n", port,
+                              (unsigned)emulator->control_port, (long)getpid());
+    int failed = write_file(dir, "ca.pem", xstrdup(identity->ca_pem));
+    failed |= write_file(dir, "kubeconfig", kubeconfig);
+    failed |= write_file(dir, "cloud.json", cloud);
+    failed |= write_file(dir, "ports.json", ports);
+    if (options->demo)
+        failed |= write_file(dir, "demo.json",
+                             xstrdup("{\"tenant\":\"" DEMO_TENANT "\",\"client_id\":\"" DEMO_CLIENT_ID
+                                     "\",\"client_secret\":\"" DEMO_CLIENT_SECRET "\",\"vault\":\"" DEMO_VAULT
+                                     "\"}\n"));
+    return failed != 0 ? -1 : write_file(dir, "ready", xstrdup("ready\n"));
+}
+
+/* ---- content ---- */
+
+static void demo_call(struct emulator *emulator, const char *method, const char *path, const char *body)
+{
+    struct answer answer = {0};
+    struct url url;
+    cJSON *json = cJSON_Parse(body);
+    if (url_parse(&url, path) == 0)
+        control_call(emulator, method, &url, json, &answer);
+    if (answer.status != 200)
+        abort(); /* these texts are ours */
+    cJSON_Delete(json);
+    url_finish(&url);
+    answer_finish(&answer);
+}
+
+static void load_demo(struct emulator *emulator)
+{
+    demo_call(emulator, "POST", "/entra/apps",
+              "{\"tenant\":\"" DEMO_TENANT "\",\"client_id\":\"" DEMO_CLIENT_ID
+              "\",\"client_secret\":\"" DEMO_CLIENT_SECRET "\"}");
+    demo_call(emulator, "PUT", "/vaults/" DEMO_VAULT, "{\"tenant\":\"" DEMO_TENANT "\"}");
+    demo_call(emulator, "PUT", "/vaults/" DEMO_VAULT "/policies",
+              "{\"client_id\":\"" DEMO_CLIENT_ID "\",\"permissions\":[\"get\"]}");
+    demo_call(emulator, "PUT", "/vaults/" DEMO_VAULT "/secrets/secret1",
+              "{\"value\":\"hello from the vault\"}");
+    demo_call(emulator, "PUT", "/vaults/" DEMO_VAULT "/secrets/secret2",
+              "{\"value\":\"second secret\",\"contentType\":\"text/plain\"}");
+}
+
+/* ---- life ---- */
+
+static void emulator_finish(struct emulator *emulator)
+{
+    kube_watches_destroy(emulator->kube_watches);
+    kube_store_destroy(emulator->kube);
+    vault_store_destroy(emulator->vaults);
+    tokens_destroy(emulator->tokens);
+    entra_destroy(emulator->entra);
+    counters_destroy(emulator->counters);
+    faults_destroy(emulator->faults);
+    free(emulator->login_url);
+    free(emulator->resource);
+    free(emulator->kube_token);
+    (void)pthread_mutex_destroy(&emulator->lock);
+}
+
+/* All state, empty. The ports are known. */
+static void emulator_init(struct emulator *emulator)
+{
+    char token[65];
+    random_hex(token, sizeof(token) - 1);
+    (void)pthread_mutex_init(&emulator->lock, NULL);
+    emulator->login_url = format_text("https://" LOGIN_HOST ":%u", emulator->tls_port);
+    emulator->resource = format_text("https://" VAULT_SUFFIX ":%u", emulator->tls_port);
+    emulator->kube_token = xstrdup(token);
+    emulator->bookmark_ms = DEFAULT_BOOKMARK_MS;
+    emulator->faults = faults_create();
+    emulator->counters = counters_create();
+    emulator->entra = entra_create();
+    emulator->tokens = tokens_create();
+    char *authority = format_text(VAULT_SUFFIX ":%u", emulator->tls_port);
+    emulator->vaults = vault_store_create(authority);
+    free(authority);
+    emulator->kube = kube_store_create();
+    emulator->kube_watches = kube_watches_create(emulator);
+}
+
+/* Serves until a signal arrives. */
+static int serve(struct emulator *emulator, const struct options *options, const int fds[static 2],
+                 const struct tls_identity *identity, const sigset_t *signals)
+{
+    struct server *server = server_start(emulator, fds[0], fds[1], identity);
+    int status = 1;
+    if (server == NULL)
+        return 1;
+    if (write_files(emulator, options, identity) == 0) {
+        int signal_number;
+        (void)printf("ready tls=%u control=%u\n", emulator->tls_port, emulator->control_port);
+        (void)fflush(stdout);
+        (void)sigwait(signals, &signal_number);
+        status = 0;
+    }
+    parking_close(emulator->parking);
+    server_stop(server);
+    return status;
+}
+
+int main(int argc, char **argv)
+{
+    struct options options = {0};
+    struct emulator emulator = {0};
+    struct tls_identity identity;
+    sigset_t signals;
+    int parsed = parse_options(argc, argv, &options);
+    if (parsed != 0)
+        return parsed > 0 ? 0 : 2;
+
+    (void)sigemptyset(&signals);
+    (void)sigaddset(&signals, SIGTERM);
+    (void)sigaddset(&signals, SIGINT);
+    (void)pthread_sigmask(SIG_BLOCK, &signals, NULL); /* inherited by all threads; main() waits for them */
+    (void)signal(SIGPIPE, SIG_IGN);
+    random_seed();
+    emulator.verbose = options.verbose;
+
+    if (make_directory(options.dir) != 0)
+        return 1;
+    char *ready = format_text("%s/ready", options.dir);
+    (void)unlink(ready); /* of an earlier run */
+    free(ready);
+    int fds[2];
+    fds[0] = server_listen(options.port, &emulator.tls_port);
+    fds[1] = fds[0] < 0 ? -1 : server_listen(options.control_port, &emulator.control_port);
+    emulator.parking = fds[1] < 0 || tls_identity_create(&identity) != 0 ? NULL : parking_create();
+    if (emulator.parking == NULL)
+        return 1;
+    emulator_init(&emulator);
+    if (options.demo)
+        load_demo(&emulator);
+    int status = 1;
+    if (options.fixture == NULL || control_load_fixture(&emulator, options.fixture) == 0)
+        status = serve(&emulator, &options, fds, &identity, &signals);
+    parking_destroy(emulator.parking);
+    emulator_finish(&emulator);
+    tls_identity_finish(&identity);
+    return status;
+}

@@ -1,0 +1,23 @@
+/*
+ * server.h - the two HTTP daemons (libmicrohttpd): TLS for the emulated services, plain HTTP for control.
+ */
+#ifndef EMULATOR_SERVER_H
+#define EMULATOR_SERVER_H
+
+#include "test/emulator/emulator.h"
+#include "test/emulator/tls.h"
+
+struct server;
+
+/* A listening socket on 127.0.0.1; port 0 picks a free one. The port goes to *ret_port. -1 with a message on
+ * stderr. */
+int server_listen(unsigned short port, unsigned short *ret_port);
+
+/* Starts serving on the two sockets, which it takes. NULL with a message on stderr. */
+struct server *server_start(struct emulator *emulator, int tls_fd, int control_fd,
+                            const struct tls_identity *identity);
+
+/* Ends all connections; call after parking_close(). */
+void server_stop(struct server *server);
+
+#endif

@@ -30,6 +30,7 @@ include mk/flags.mk
 include mk/sources.mk
 include mk/rules.mk
 include mk/deps.mk
+include mk/test.mk
 include mk/check.mk
 
 ##@ Build

@@ -12,7 +12,8 @@
 #include "proto/provider.pb-c.h"
 
 enum { SOCKET_MODE = 0700, DEFAULT_PERMISSION = 0644, PERMISSION_MAX = 0777 };
-/* Contents and names of one answer. The driver refuses far smaller ones; this only keeps a provider from eating the node. */
+/* Contents and names of one answer. The driver refuses far smaller ones; this only keeps a provider from
+ * eating the node. */
 enum { ANSWER_BYTES_MAX = 64 * 1024 * 1024 };
 
 struct provider_server {
@@ -39,7 +40,8 @@ struct provider_mount {
     void *cancelled_arg;
 };
 
-/* --- the answer ------------------------------------------------------------------------------------------------------- */
+/* --- the answer
+ * ------------------------------------------------------------------------------------------------------- */
 
 static void file_free(V1alpha1__File *file)
 {
@@ -116,7 +118,8 @@ int provider_mount_add_file(struct provider_mount *mount, const char *path, mode
     return 0;
 }
 
-int provider_mount_add_version(struct provider_mount *mount, const char *id, const char *version, struct error **err)
+int provider_mount_add_version(struct provider_mount *mount, const char *id, const char *version,
+                               struct error **err)
 {
     V1alpha1__ObjectVersion *entry = NULL;
     char *copy;
@@ -184,7 +187,8 @@ void provider_mount_fail(struct provider_mount *mount, const struct error *error
     mount_free(mount);
 }
 
-/* --- the request ------------------------------------------------------------------------------------------------------ */
+/* --- the request
+ * ------------------------------------------------------------------------------------------------------ */
 
 /* A JSON number of permission bits in decimal ("420"); nothing at all means the usual 0644. */
 static int parse_permission(const char *text, mode_t *ret_mode, struct error **err)
@@ -203,7 +207,8 @@ static int parse_permission(const char *text, mode_t *ret_mode, struct error **e
         mode = mode * 10 + (unsigned)(text[i] - '0');
     }
     if (mode > PERMISSION_MAX)
-        return error_set(err, GRPC_STATUS_INVALID_ARGUMENT, "permission is not a number of 0 to %d", PERMISSION_MAX);
+        return error_set(err, GRPC_STATUS_INVALID_ARGUMENT, "permission is not a number of 0 to %d",
+                         PERMISSION_MAX);
     *ret_mode = mode;
     return 0;
 }
@@ -216,8 +221,9 @@ static int decode(struct provider_mount *mount, struct error **err)
                              /* ret_null= */ NULL, err) < 0)
         return error_wrap(err, "failed to unmarshal attributes");
     /* Callers send null, {} or nothing when there is no nodePublishSecretRef. */
-    if (request->secrets[0] != '\0' && string_map_from_json(&mount->secrets, request->secrets,
-                                                            strlen(request->secrets), /* ret_null= */ NULL, err) < 0)
+    if (request->secrets[0] != '\0' &&
+        string_map_from_json(&mount->secrets, request->secrets, strlen(request->secrets),
+                             /* ret_null= */ NULL, err) < 0)
         return error_wrap(err, "failed to unmarshal secrets");
     if (parse_permission(request->permission, &mount->permission, err) < 0)
         return error_wrap(err, "failed to unmarshal file permission");
@@ -244,6 +250,17 @@ static void on_mount(struct grpc_call *call, const ProtobufCMessage *request, vo
     server->provider->mount(mount, server->provider->arg);
 }
 
+/* protobuf-c's strings lack the const; packing only reads them. */
+static char *unconst(const char *text)
+{
+    union {
+        const char *in;
+        char *out;
+    } both = {.in = text};
+
+    return both.out;
+}
+
 static void on_version(struct grpc_call *call, const ProtobufCMessage *request, void *arg)
 {
     const struct provider_server *server = arg;
@@ -251,9 +268,9 @@ static void on_version(struct grpc_call *call, const ProtobufCMessage *request, 
 
     (void)request; /* there is one version of the protocol */
     v1alpha1__version_response__init(&response);
-    response.version = (char *)(uintptr_t) "v1alpha1"; /* protobuf-c lacks the const; packing only reads */
-    response.runtime_name = (char *)(uintptr_t)server->provider->name;
-    response.runtime_version = (char *)(uintptr_t)server->provider->version;
+    response.version = unconst("v1alpha1");
+    response.runtime_name = unconst(server->provider->name);
+    response.runtime_version = unconst(server->provider->version);
     grpc_call_reply(call, &response.base);
 }
 
@@ -274,7 +291,8 @@ mode_t provider_mount_permission(const struct provider_mount *mount)
 
 const char *provider_mount_current_version(const struct provider_mount *mount, const char *id)
 {
-    for (size_t i = mount->request->n_current_object_version; i > 0; i--) { /* of duplicates the last one counts */
+    for (size_t i = mount->request->n_current_object_version; i > 0;
+         i--) { /* of duplicates the last one counts */
         const V1alpha1__ObjectVersion *version = mount->request->current_object_version[i - 1];
 
         if (strcmp(version->id, id) == 0)
@@ -309,9 +327,11 @@ void provider_mount_on_cancel(struct provider_mount *mount,
     grpc_call_on_cancel(mount->call, cancelled == NULL ? NULL : on_cancelled, mount);
 }
 
-/* --- the server ------------------------------------------------------------------------------------------------------- */
+/* --- the server
+ * ------------------------------------------------------------------------------------------------------- */
 
-static int listen_at(struct provider_server *server, const struct provider_server_config *config, struct error **err)
+static int listen_at(struct provider_server *server, const struct provider_server_config *config,
+                     struct error **err)
 {
     mode_t mode = config->socket_mode == 0 ? SOCKET_MODE : config->socket_mode;
 
@@ -321,7 +341,8 @@ static int listen_at(struct provider_server *server, const struct provider_serve
 }
 
 struct provider_server *provider_server_create(uv_loop_t *loop, const struct provider *provider,
-                                               const struct provider_server_config *config, struct error **err)
+                                               const struct provider_server_config *config,
+                                               struct error **err)
 {
     struct grpc_server_config grpc_config = {
         .log = config->log,
@@ -354,7 +375,8 @@ fail:
     return NULL;
 }
 
-void provider_server_stop(struct provider_server *server, uint64_t drain_ms, void (*done)(void *arg), void *arg)
+void provider_server_stop(struct provider_server *server, uint64_t drain_ms, void (*done)(void *arg),
+                          void *arg)
 {
     grpc_server_stop(server->grpc, drain_ms, done, arg);
 }

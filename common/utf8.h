@@ -15,8 +15,8 @@ bool utf8_valid(const char *text, size_t len);
  * stays). */
 void utf8_sanitize(char *text);
 
-/* The largest length <= max at which `text` can be cut without splitting a character. `text` has at least max
- * bytes. */
+/* The largest length <= max at which `text` can be cut without splitting a character. `text` has more than
+ * max bytes, or exactly max and a NUL behind them. */
 size_t utf8_floor(const char *text, size_t max);
 
 #endif

@@ -1,19 +1,22 @@
 /*
- * csi_identity.h - the CSI Identity service (CSI specification, "Identity Service RPC").
+ * csi_identity.h - csi.v1.Identity: who the plugin is and whether it works.
+ *
+ * GetPluginCapabilities is empty: this is a node plugin without a controller. Probe is answered by health.h.
  */
 #ifndef DRIVER_CSI_IDENTITY_H
 #define DRIVER_CSI_IDENTITY_H
 
+#include <stdbool.h>
+#include <uv.h>
+
 #include "common/grpc/server.h"
 
 struct csi_identity {
+    uv_loop_t *loop;
     const char *driver_name; /* borrowed */
-    struct grpc_service service;
 };
 
-/* Fills `identity` and adds its service to the server; `identity` must live as long as the server. No plugin
- * capability is advertised: there is no controller service, and inline volumes need none. Probe answers
- * ready: it is only served while volumes can be published. */
-void csi_identity_add(struct csi_identity *identity, const char *driver_name, struct grpc_server *server);
+/* Adds the service; `identity` is borrowed for the server's life. */
+void csi_identity_add(struct grpc_server *server, struct csi_identity *identity, struct grpc_service *storage);
 
 #endif

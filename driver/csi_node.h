@@ -1,10 +1,10 @@
 /*
- * csi_node.h - the CSI Node service (CSI specification, "Node Service RPC"): the edge between gRPC and the
- * operations.
+ * csi_node.h - csi.v1.Node: the edge between RPCs and operations.
  *
- * Served: NodeGetInfo, NodeGetCapabilities, NodePublishVolume, NodeUnpublishVolume, NodeGetVolumeStats.
- * Staging and expansion are UNIMPLEMENTED: inline volumes are never staged. Advertised: GET_VOLUME_STATS, and
- * VOLUME_MOUNT_GROUP, because for a read-only volume that is the only way a pod's fsGroup reaches us.
+ * Here arguments are checked and answers are made; what happens in between is publish.h and unpublish.h. Not implemented, hence answered
+ * UNIMPLEMENTED by the server itself: NodeStageVolume, NodeUnstageVolume (inline volumes are never staged), NodeExpandVolume.
+ *
+ * Advertised: GET_VOLUME_STATS, and VOLUME_MOUNT_GROUP, the only way in which the kubelet hands a pod's fsGroup to a read-only volume.
  */
 #ifndef DRIVER_CSI_NODE_H
 #define DRIVER_CSI_NODE_H
@@ -13,13 +13,11 @@
 #include "driver/publish.h"
 
 struct csi_node {
-    const char *node_id;               /* borrowed */
-    const struct publisher *publisher; /* borrowed */
-    struct grpc_service service;
+    const char *node_id; /* borrowed */
+    const struct publisher *publisher;
 };
 
-/* Fills `node` and adds its service to the server; `node` must live as long as the server. */
-void csi_node_add(struct csi_node *node, const char *node_id, const struct publisher *publisher,
-                  struct grpc_server *server);
+/* Adds the service; `node` and `storage` are borrowed for the server's life. */
+void csi_node_add(struct grpc_server *server, struct csi_node *node, struct grpc_service *storage);
 
 #endif

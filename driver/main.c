@@ -19,6 +19,7 @@
 #include "driver/class_kube.h"
 #include "driver/csi_identity.h"
 #include "driver/csi_node.h"
+#include "driver/health.h"
 #include "driver/kube/kube_client.h"
 #include "driver/provider_client.h"
 #include "driver/registration.h"
@@ -56,7 +57,9 @@ struct program {
     struct published_volumes *published;
     struct publisher publisher;
     struct csi_identity identity;
+    struct grpc_service identity_service;
     struct csi_node node;
+    struct grpc_service node_service;
     struct grpc_server *server;
     struct registration *registration; /* NULL when it is off */
     struct admin_server *metrics_web;  /* NULL when it is off */
@@ -79,11 +82,21 @@ static void answer_metrics(struct admin_request *request, void *arg)
         admin_request_reply(request, 200, "text/plain; version=0.0.4; charset=utf-8", text.data, text.len);
 }
 
-/* It is answered by the loop that serves the kubelet: an answer is the proof. */
+static void health_checked(const struct error *error, void *arg)
+{
+    struct admin_request *request = arg;
+    const char *text = error != NULL ? error_message(error) : "ok";
+
+    admin_request_reply(request, error != NULL ? 503 : 200, "text/plain; charset=utf-8", text, strlen(text));
+}
+
 static void answer_health(struct admin_request *request, void *arg)
 {
-    (void)arg;
-    admin_request_reply(request, 200, "text/plain; charset=utf-8", "ok", 2);
+    struct program *program = arg;
+    cleanup_error struct error *error = NULL;
+
+    if (health_check_start(&program->loop, health_checked, request, &error) == NULL)
+        health_checked(error, request);
 }
 
 static bool is_off(const char *address)
@@ -188,8 +201,11 @@ static int start_csi(struct program *program, struct error **err)
     program->server = grpc_server_create(&program->loop, &config, err);
     if (program->server == NULL)
         return -1;
-    csi_identity_add(&program->identity, program->settings.driver_name, program->server);
-    csi_node_add(&program->node, program->settings.node_id, &program->publisher, program->server);
+    program->identity =
+        (struct csi_identity){.loop = &program->loop, .driver_name = program->settings.driver_name};
+    program->node = (struct csi_node){.node_id = program->settings.node_id, .publisher = &program->publisher};
+    csi_identity_add(program->server, &program->identity, &program->identity_service);
+    csi_node_add(program->server, &program->node, &program->node_service);
     if (program->endpoint.kind == ENDPOINT_UNIX)
         return grpc_server_listen_unix(program->server, program->endpoint.address, SOCKET_MODE, err);
     return grpc_server_listen_tcp(program->server, program->endpoint.address, err);
@@ -201,14 +217,14 @@ static int start_registration(struct program *program, struct error **err)
     const struct registration_config config = {
         .directory = settings->registration_dir,
         .driver_name = settings->driver_name,
-        .endpoint =
+        .csi_path =
             *settings->registration_path != '\0' ? settings->registration_path : program->endpoint.address,
         .log = program->log,
     };
 
     if (*settings->registration_dir == '\0')
         return 0;
-    program->registration = registration_start(&program->loop, &config, err);
+    program->registration = registration_create(&program->loop, &config, err);
     return program->registration != NULL ? 0 : -1;
 }
 
@@ -309,23 +325,13 @@ static void on_server_stopped(void *arg)
     volume_locks_on_idle(program->locks, on_idle, program);
 }
 
-static void on_registration_stopped(void *arg)
-{
-    struct program *program = arg;
-
-    program->registration = NULL;
-    grpc_server_stop(program->server, DRAIN_MS, on_server_stopped, program);
-}
-
 static void on_stop(void *arg)
 {
     struct program *program = arg;
 
     log_info(program->log, "terminating");
-    if (program->registration != NULL)
-        registration_stop(program->registration, on_registration_stopped, program);
-    else
-        grpc_server_stop(program->server, DRAIN_MS, on_server_stopped, program);
+    registration_destroy(steal_ptr(&program->registration));
+    grpc_server_stop(program->server, DRAIN_MS, on_server_stopped, program);
 }
 
 static void finish(struct program *program)

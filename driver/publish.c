@@ -59,8 +59,6 @@ struct publish {
     } job;
 };
 
-static void publish_fail(struct publish *publish, const struct error *error, const char *type);
-
 /* --- end of life
  * -------------------------------------------------------------------------------------------------- */
 
@@ -249,7 +247,8 @@ static void rollback_done(void *job)
         log_warning(publish->publisher->log, "a volume could not be taken back after a failure",
                     LOG_STR("targetPath", publish->request.target_path), LOG_ERR(publish->job.error));
         /* Something is left behind: the kubelet must call unpublish. */
-        (void)error_recode(&publish->rollback_cause, GRPC_STATUS_ABORTED);
+        if (publish->rollback_cause != NULL)
+            (void)error_recode(&publish->rollback_cause, GRPC_STATUS_ABORTED);
     }
     answer_caller(publish, publish->rollback_cause);
     publish_dispose(publish);
@@ -644,7 +643,8 @@ static void lock_interrupted(struct volume_lock *lock)
     if (publish->callback == NULL)
         return; /* on its way out already */
     (void)error_set(&error, GRPC_STATUS_ABORTED, "the volume is being unpublished");
-    record_failure(publish, error, "Aborted");
+    if (publish->state != PUBLISH_ROLLBACK) /* that failure is recorded */
+        record_failure(publish, error, "Aborted");
     answer_caller(publish, error);
     publish_abandon(publish);
 }
@@ -692,7 +692,8 @@ void publish_cancel(struct publish **publish, enum grpc_status reason)
     };
 
     (void)error_set(&error, reason, "the caller did not wait for %s", waiting_for[(*publish)->state]);
-    record_failure(*publish, error, grpc_status_go_name(reason));
+    if ((*publish)->state != PUBLISH_ROLLBACK) /* that failure is recorded */
+        record_failure(*publish, error, grpc_status_go_name(reason));
     publish_abandon(*publish);
     *publish = NULL;
 }

@@ -1,10 +1,11 @@
 /*
- * registration.h - telling the kubelet that the driver is there, without a side-car.
+ * registration.h - announcing the driver to the kubelet, without a side-car.
  *
- * The kubelet watches a directory for sockets and calls GetInfo and NotifyRegistrationStatus of
- * pluginregistration.Registration on each. When it refuses a driver it does not try again by itself: only a
- * socket that appears anew makes it look once more. So the socket is taken away and made again, after 1 s, 2
- * s, ... up to a minute.
+ * The kubelet watches <kubelet root>/plugins_registry. When a socket appears there it calls GetInfo (1 s deadline), then NodeGetInfo on the
+ * CSI socket named in the answer, and tells the outcome by NotifyRegistrationStatus. If that is a refusal it does not try again until the
+ * socket is created anew: that is done here, with a growing pause. Removing the socket deregisters the driver.
+ *
+ * Create it only when the CSI socket is served.
  */
 #ifndef DRIVER_REGISTRATION_H
 #define DRIVER_REGISTRATION_H
@@ -14,22 +15,22 @@
 #include "common/error.h"
 #include "common/log.h"
 
+enum { REGISTRATION_RETRY_FIRST_MS = 1000, REGISTRATION_RETRY_CAP_MS = 120 * 1000 };
+
 struct registration;
 
 struct registration_config {
-    const char *directory;   /* the kubelet's plugins_registry */
-    const char *driver_name; /* also names the socket: <driver name>-reg.sock */
-    const char *endpoint;    /* path of the CSI socket as the kubelet sees it */
-    struct log *log;         /* may be NULL */
+    struct log *log;         /* borrowed, may be NULL */
+    const char *directory;   /* plugins_registry as we see it; copied */
+    const char *driver_name; /* copied */
+    const char *csi_path;    /* the CSI socket as the kubelet sees it, without a scheme; copied */
+    uint64_t retry_first_ms; /* 0 = REGISTRATION_RETRY_FIRST_MS; doubled up to REGISTRATION_RETRY_CAP_MS */
 };
 
-/* The socket is there when this returns, so call it when the CSI socket is served. All strings are borrowed
- * and must outlive the result. NULL with err set as grpc_server_listen_unix(). */
-struct registration *registration_start(uv_loop_t *loop, const struct registration_config *config,
-                                        struct error **err);
+/* Listens on <directory>/<driver name>-reg.sock, mode 0700. A directory that can not be used now is an error; later trouble is retried. */
+struct registration *registration_create(uv_loop_t *loop, const struct registration_config *config, struct error **err);
 
-/* Takes the socket away (the kubelet then forgets the driver) and frees everything in time; `done` runs once,
- * from the loop. */
-void registration_stop(struct registration *registration, void (*done)(void *arg), void *arg);
+/* Removes the socket and closes; memory is released once the handles are closed. Accepts NULL. */
+void registration_destroy(struct registration *registration);
 
 #endif

@@ -29,8 +29,9 @@ const struct option_row settings_rows[] = {
      "Listen `address` of /metrics; 0 switches it off"},
     {"enable-secret-rotation", OPTION_BOOL, AT(rotation), "false", 0, 0,
      "Look for changed contents when the kubelet publishes a volume again"},
-    {"rotation-poll-interval", OPTION_DURATION, AT(rotation_interval_ns), "2m", SECOND, 365 * 86400 * SECOND,
-     "Shortest time between two looks at the same volume"},
+    {"rotation-poll-interval", OPTION_DURATION, AT(rotation_interval_ns), "2m", 0, 365 * 86400 * SECOND,
+     "Shortest time between two looks at the same volume, in whole seconds; below one second every call "
+     "looks"},
     {"max-call-recv-msg-size", OPTION_INT, AT(max_call_recv_bytes), "4194304", RECV_MIN, RECV_MAX,
      "Largest provider response in `bytes`"},
     {"provider-health-check", OPTION_BOOL, AT(provider_health_check), "false", 0, 0,

@@ -117,7 +117,7 @@ static int mount_tmpfs(const char *path, const struct volume_mount_spec *spec)
 
 static int remount_bind(int fd, unsigned long flags)
 {
-    return mount(NULL, fd_path(fd).text, NULL, MS_REMOUNT | MS_BIND | CLASSIC_FLAGS | flags, NULL);
+    return mount("none", fd_path(fd).text, "none", MS_REMOUNT | MS_BIND | CLASSIC_FLAGS | flags, NULL);
 }
 
 /* Makes an empty directory only root can enter. In /run or /tmp: never near the target, where a leftover
@@ -141,7 +141,7 @@ static int open_root(const char *path)
 
 static int mount_move(int from_fd, int to_fd)
 {
-    return mount(fd_path(from_fd).text, fd_path(to_fd).text, NULL, MS_MOVE, NULL);
+    return mount(fd_path(from_fd).text, fd_path(to_fd).text, "none", MS_MOVE, NULL);
 }
 
 static int prepare_staged(struct volume_mount *mount, const struct volume_mount_spec *spec,
@@ -260,7 +260,7 @@ static int open_clone(struct volume_writable *writable, int fd, struct error **e
  * after a failure (-1 with errno). */
 static int bind_staged(int fd, char staging[VOLUME_STAGING_MAX])
 {
-    if (mount(fd_path(fd).text, staging, NULL, MS_BIND, NULL) < 0)
+    if (mount(fd_path(fd).text, staging, "none", MS_BIND, NULL) < 0)
         return -1;
     cleanup_close int bound = open_root(staging);
     if (bound < 0 || remount_bind(bound, 0) < 0)
@@ -350,7 +350,7 @@ static int remount(int fd, uint64_t bytes, uint64_t inodes, bool noswap)
     char options[96];
     (void)snprintf(options, sizeof(options), "size=%" PRIu64 ",nr_inodes=%" PRIu64 "%s", bytes, inodes,
                    noswap ? ",noswap" : "");
-    return mount(NULL, fd_path(fd).text, NULL, MS_REMOUNT | CLASSIC_FLAGS, options);
+    return mount("none", fd_path(fd).text, "none", MS_REMOUNT | CLASSIC_FLAGS, options);
 }
 
 static int resize(int fd, enum volume_way way, uint64_t bytes, uint64_t inodes)

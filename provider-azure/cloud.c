@@ -3,7 +3,6 @@
  */
 #include "provider-azure/cloud.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -127,9 +126,7 @@ static int read_custom(const char *path, struct cloud *ret_cloud, struct error *
         enum grpc_status code = error_code(failure);
         if (code == GRPC_STATUS_NOT_FOUND || code == GRPC_STATUS_PERMISSION_DENIED)
             error_set(err, GRPC_STATUS_INVALID_ARGUMENT, "open %s: %s", path,
-                      strerror(code == GRPC_STATUS_NOT_FOUND
-                                   ? ENOENT
-                                   : EACCES) /* fixed texts in every locale we run */);
+                      code == GRPC_STATUS_NOT_FOUND ? "no such file or directory" : "permission denied");
         else
             error_set(err, GRPC_STATUS_INVALID_ARGUMENT, "%s", error_message(failure));
         error_free(failure);

@@ -38,7 +38,7 @@ const struct option_row settings_rows[] = {
      "`cloud` for a SecretProviderClass without cloudName"},
     {"custom-user-agent", OPTION_STRING, AT(custom_user_agent), "", 0, 0,
      "`text` appended to the user agent"},
-    {"republish-cache-ttl", OPTION_DURATION, AT(republish_cache_ttl_ns), "60s", 0, 86400 * SECOND,
+    {"republish-cache-ttl", OPTION_DURATION, AT(republish_cache_ttl_ns), "30s", 0, 86400 * SECOND,
      "How long a republish (rotation) may be answered with what the same identity read before; 0 reads "
      "always. A first "
      "mount always reads"},

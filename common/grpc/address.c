@@ -4,7 +4,6 @@
 #include "common/grpc/address.h"
 
 #include <netinet/in.h>
-#include <stdlib.h>
 #include <string.h>
 #include <uv.h>
 
@@ -16,8 +15,9 @@ int address_unix(const char *path, struct sockaddr_un *ret_address, struct error
     if (len == 0)
         return error_set(err, GRPC_STATUS_INVALID_ARGUMENT, "empty socket path");
     if (len >= sizeof(address.sun_path))
-        return error_set(err, GRPC_STATUS_INVALID_ARGUMENT, "socket path %s is %zu bytes long, at most %zu are possible",
-                         path, len, sizeof(address.sun_path) - 1);
+        return error_set(err, GRPC_STATUS_INVALID_ARGUMENT,
+                         "socket path %s is %zu bytes long, at most %zu are possible", path, len,
+                         sizeof(address.sun_path) - 1);
     memcpy(address.sun_path, path, len);
     *ret_address = address;
     return 0;
@@ -40,32 +40,35 @@ static int parse_port(const char *text, int *ret_port)
     return 0;
 }
 
+/* Numeric, in brackets for IPv6, empty for all interfaces, or "localhost". Cuts the closing bracket off. */
+static int parse_host(char *host, int port, struct sockaddr_storage *ret_address)
+{
+    size_t len = strlen(host);
+
+    if (len == 0)
+        return uv_ip6_addr("::", port, (struct sockaddr_in6 *)ret_address);
+    if (host[0] == '[' && host[len - 1] == ']') {
+        host[len - 1] = '\0';
+        return uv_ip6_addr(host + 1, port, (struct sockaddr_in6 *)ret_address);
+    }
+    return uv_ip4_addr(strcmp(host, "localhost") == 0 ? "127.0.0.1" : host, port,
+                       (struct sockaddr_in *)ret_address);
+}
+
 int address_tcp(const char *text, struct sockaddr_storage *ret_address, struct error **err)
 {
     const char *colon = strrchr(text, ':');
     struct sockaddr_storage address = {.ss_family = AF_UNSPEC};
-    cleanup_free char *host = NULL;
-    char *bare;
+    char host[INET6_ADDRSTRLEN + 2] = ""; /* with brackets */
     int port = 0;
-    int rc;
 
     if (colon == NULL || parse_port(colon + 1, &port) < 0)
         return error_set(err, GRPC_STATUS_INVALID_ARGUMENT, "invalid address '%s': host:port expected", text);
-    host = strndup(text, (size_t)(colon - text));
-    if (host == NULL)
-        return error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "no memory");
-    bare = host;
-    if (host[0] == '[' && host[strlen(host) - 1] == ']') {
-        host[strlen(host) - 1] = '\0';
-        bare++;
-        rc = uv_ip6_addr(bare, port, (struct sockaddr_in6 *)&address);
-    } else if (*bare == '\0') {
-        rc = uv_ip6_addr("::", port, (struct sockaddr_in6 *)&address);
-    } else {
-        rc = uv_ip4_addr(strcmp(bare, "localhost") == 0 ? "127.0.0.1" : bare, port, (struct sockaddr_in *)&address);
-    }
-    if (rc < 0)
-        return error_set(err, GRPC_STATUS_INVALID_ARGUMENT, "invalid address '%s': numeric host expected", text);
+    if ((size_t)(colon - text) < sizeof(host))
+        memcpy(host, text, (size_t)(colon - text));
+    if ((size_t)(colon - text) >= sizeof(host) || parse_host(host, port, &address) < 0)
+        return error_set(err, GRPC_STATUS_INVALID_ARGUMENT, "invalid address '%s': numeric host expected",
+                         text);
     *ret_address = address;
     return 0;
 }

@@ -39,7 +39,8 @@ static const char *kind(const struct grpc_channel *channel)
     return channel->config.unix_path != NULL ? "socket" : "address";
 }
 
-/* --- delivering outcomes -------------------------------------------------------------------------------------------- */
+/* --- delivering outcomes
+ * -------------------------------------------------------------------------------------------- */
 
 static void deliver(struct grpc_channel *channel)
 {
@@ -69,7 +70,9 @@ void grpc_channel_finished(struct grpc_channel *channel, struct grpc_client_call
         timeout_set(&channel->io.timeouts, &channel->deliver, 0, on_deliver);
 }
 
-/* --- retry ------------------------------------------------------------------------------------------------------------ */
+/* --- retry
+ * ------------------------------------------------------------------------------------------------------------
+ */
 
 static void on_retry(struct timeout *timeout)
 {
@@ -89,7 +92,8 @@ static void pause_attempts(struct grpc_channel *channel)
 }
 
 /* Would another attempt still lie within the call's window? */
-static bool may_wait(const struct grpc_channel *channel, const struct grpc_client_call *call, uint64_t window_ms)
+static bool may_wait(const struct grpc_channel *channel, const struct grpc_client_call *call,
+                     uint64_t window_ms)
 {
     uint64_t pause = channel->pause_ms == 0 ? PAUSE_FIRST_MS : channel->pause_ms;
 
@@ -103,7 +107,8 @@ static void fail_copy(struct grpc_client_call *call, const struct error *error)
     client_call_fail(call, &copy);
 }
 
-void grpc_channel_requeue(struct grpc_channel *channel, struct grpc_client_call *call, const struct error *error)
+void grpc_channel_requeue(struct grpc_channel *channel, struct grpc_client_call *call,
+                          const struct error *error)
 {
     if (call->message == NULL || !may_wait(channel, call, channel->config.retry_unavailable_ms)) {
         fail_copy(call, error);
@@ -114,8 +119,8 @@ void grpc_channel_requeue(struct grpc_channel *channel, struct grpc_client_call 
     pause_attempts(channel);
 }
 
-/* No connection could be made: calls whose window is over learn why, the others wait for the next attempt. `window_ms` is at least
- * the configured one. */
+/* No connection could be made: calls whose window is over learn why, the others wait for the next attempt.
+ * `window_ms` is at least the configured one. */
 static void attempt_failed(struct grpc_channel *channel, const struct error *error, uint64_t window_ms)
 {
     struct list calls;
@@ -136,7 +141,8 @@ static void attempt_failed(struct grpc_channel *channel, const struct error *err
         pause_attempts(channel);
 }
 
-/* --- connections ------------------------------------------------------------------------------------------------------ */
+/* --- connections
+ * ------------------------------------------------------------------------------------------------------ */
 
 static void on_ready(struct grpc_connection *connection)
 {
@@ -144,7 +150,8 @@ static void on_ready(struct grpc_connection *connection)
 
     ready->ready = true;
     timeout_clear(&ready->connect_timeout);
-    proceed(ready->channel);
+    if (ready->channel->current == ready) /* otherwise its first words were that it is going away */
+        proceed(ready->channel);
 }
 
 static void on_received(struct grpc_connection *connection)
@@ -235,7 +242,8 @@ static int check_peer(struct grpc_channel *channel, struct client_connection *co
         return 0;
     if (uv_fileno(&connection->base.uv.handle, &fd) < 0 ||
         getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) == -1)
-        return error_set_errno(err, GRPC_STATUS_UNAVAILABLE, errno, "socket %s: peer credentials", channel->address);
+        return error_set_errno(err, GRPC_STATUS_UNAVAILABLE, errno, "socket %s: peer credentials",
+                               channel->address);
     if (stat(channel->address, &st) == -1)
         return error_set_errno(err, GRPC_STATUS_UNAVAILABLE, errno, "socket %s", channel->address);
     return channel->config.peer_check(peer.uid, peer.pid, st.st_uid, channel->config.peer_check_arg, err);
@@ -267,7 +275,8 @@ static void fail_attempt(struct client_connection *connection, int status)
     struct grpc_channel *channel = connection->channel;
     cleanup_error struct error *err = NULL;
 
-    (void)error_set(&err, GRPC_STATUS_UNAVAILABLE, "%s %s: %s", kind(channel), channel->address, uv_strerror(status));
+    (void)error_set(&err, GRPC_STATUS_UNAVAILABLE, "%s %s: %s", kind(channel), channel->address,
+                    uv_strerror(status));
     connection->gone = true;
     channel->current = NULL;
     timeout_clear(&connection->connect_timeout);
@@ -315,7 +324,8 @@ static void start_connecting(struct grpc_channel *channel)
 
     timeout_clear(&channel->retry);
     if (connection == NULL) {
-        (void)error_set(&err, GRPC_STATUS_RESOURCE_EXHAUSTED, "%s: no memory for a connection", channel->address);
+        (void)error_set(&err, GRPC_STATUS_RESOURCE_EXHAUSTED, "%s: no memory for a connection",
+                        channel->address);
         attempt_failed(channel, err, channel->config.retry_unavailable_ms);
         return;
     }
@@ -342,17 +352,31 @@ static void start_connecting(struct grpc_channel *channel)
         fail_attempt(connection, rc);
 }
 
+/* The connection takes no new calls; those that it has accepted go on there. Calls that still waited for it
+ * count this as a failed attempt: a peer that says so at once, every time, must not keep us busy. */
+static void retire(struct client_connection *connection, const char *reason)
+{
+    struct grpc_channel *channel = connection->channel;
+    cleanup_error struct error *err = NULL;
+
+    grpc_connection_drain(&connection->base);
+    if (channel->current != connection)
+        return;
+    channel->current = NULL;
+    (void)error_set(&err, GRPC_STATUS_UNAVAILABLE, "%s %s: %s", kind(channel), channel->address, reason);
+    if (!list_empty(&channel->waiting))
+        attempt_failed(channel, err, channel->config.retry_unavailable_ms);
+}
+
 void grpc_channel_going_away(struct http2_session *session, uint32_t code)
 {
     struct client_connection *connection = of(grpc_connection_of(session));
     struct grpc_channel *channel = connection->channel;
 
     if (code != HTTP2_NO_ERROR)
-        log_debug(channel->config.log, 4, "grpc peer ends the connection", LOG_STR("address", channel->address),
-                  LOG_UINT("http2_code", code));
-    if (channel->current == connection)
-        channel->current = NULL; /* calls that it has accepted go on there */
-    grpc_connection_drain(&connection->base);
+        log_debug(channel->config.log, 4, "grpc peer ends the connection",
+                  LOG_STR("address", channel->address), LOG_UINT("http2_code", code));
+    retire(connection, "the peer ends the connection");
 }
 
 /* Does what can be done for the calls that wait: sends them, or connects. */
@@ -372,12 +396,11 @@ static void proceed(struct grpc_channel *channel)
             client_call_fail(call, &err);
             continue;
         }
-        error_free(err); /* the connection is at its end: make another one */
         list_remove(&call->link);
         list_insert_before(channel->waiting.next, &call->link);
-        channel->current = NULL;
-        grpc_connection_drain(&connection->base);
-        connection = NULL;
+        retire(connection, error_message(err));
+        error_free(err);
+        return;
     }
     if (connection != NULL && connection->ready)
         grpc_connection_flush(&connection->base);
@@ -385,7 +408,9 @@ static void proceed(struct grpc_channel *channel)
         start_connecting(channel);
 }
 
-/* --- channel ---------------------------------------------------------------------------------------------------------- */
+/* --- channel
+ * ----------------------------------------------------------------------------------------------------------
+ */
 
 static int copy_config(struct grpc_channel *channel, struct error **err)
 {
@@ -418,7 +443,8 @@ static int copy_config(struct grpc_channel *channel, struct error **err)
     return 0;
 }
 
-struct grpc_channel *grpc_channel_create(uv_loop_t *loop, const struct grpc_channel_config *config, struct error **err)
+struct grpc_channel *grpc_channel_create(uv_loop_t *loop, const struct grpc_channel_config *config,
+                                         struct error **err)
 {
     struct grpc_channel *channel = calloc(1, sizeof(*channel));
 
@@ -490,7 +516,9 @@ void grpc_channel_destroy(struct grpc_channel *channel)
     timeouts_close(&channel->io.timeouts, on_timer_closed);
 }
 
-/* --- calls ------------------------------------------------------------------------------------------------------------ */
+/* --- calls
+ * ------------------------------------------------------------------------------------------------------------
+ */
 
 static void on_call_deadline(struct timeout *timeout)
 {
@@ -507,8 +535,9 @@ static void on_call_deadline(struct timeout *timeout)
 
 struct grpc_client_call *grpc_client_call_start(struct grpc_channel *channel, const char *method,
                                                 const ProtobufCMessage *request,
-                                                const ProtobufCMessageDescriptor *response_type, uint64_t timeout_ms,
-                                                grpc_client_callback *callback, void *arg, struct error **err)
+                                                const ProtobufCMessageDescriptor *response_type,
+                                                uint64_t timeout_ms, grpc_client_callback *callback,
+                                                void *arg, struct error **err)
 {
     struct grpc_client_call *call = calloc(1, sizeof(*call));
 

@@ -1,11 +1,14 @@
 /*
- * client.h - a gRPC client for unary methods over HTTP/2 cleartext on a Unix socket (or TCP), on a libuv loop.
+ * client.h - a gRPC client for unary methods over HTTP/2 cleartext on a Unix socket (or TCP), on a libuv
+ * loop.
  *
- * A channel stands for one peer. It connects when the first call needs it, keeps the connection, and connects anew after it was
- * lost; calls share the connection. `:authority` is always "localhost" (providers check it).
+ * A channel stands for one peer. It connects when the first call needs it, keeps the connection, and connects
+ * anew after it was lost; calls share the connection. `:authority` is always "localhost" (providers check
+ * it).
  *
  * Contract of a call (the same for every asynchronous operation in this tree):
- *   1. x_start() either returns NULL with err set and never calls back, or returns a call that calls back exactly once.
+ *   1. x_start() either returns NULL with err set and never calls back, or returns a call that calls back
+ * exactly once.
  *   2. The callback never runs inside x_start().
  *   3. In the callback the call is already gone; x_cancel() must not be used on it any more.
  *   4. x_cancel(&call) sets the pointer to NULL; the callback will not run any more.
@@ -28,45 +31,53 @@
 struct grpc_channel;
 struct grpc_client_call;
 
-/* Judges the peer's credentials (SO_PEERCRED) right after connecting; `socket_owner` is the owner of the socket file.
- * Returns -1 with err set to refuse the connection (calls then fail with that error). */
-typedef int grpc_peer_check(uid_t peer_uid, pid_t peer_pid, uid_t socket_owner, void *arg, struct error **err);
+/* Judges the peer's credentials (SO_PEERCRED) right after connecting; `socket_owner` is the owner of the
+ * socket file. Returns -1 with err set to refuse the connection (calls then fail with that error). */
+typedef int grpc_peer_check(uid_t peer_uid, pid_t peer_pid, uid_t socket_owner, void *arg,
+                            struct error **err);
 
 struct grpc_channel_config {
-    struct log *log;               /* borrowed, may be NULL */
-    const char *unix_path;         /* copied; exactly one of unix_path and tcp_address */
-    const char *tcp_address;       /* "host:port", numeric host or localhost; copied */
-    size_t max_response_bytes;     /* 0 = 4 MiB; beyond it: RESOURCE_EXHAUSTED "grpc: received message larger than max (N vs. M)" */
+    struct log *log;           /* borrowed, may be NULL */
+    const char *unix_path;     /* copied; exactly one of unix_path and tcp_address */
+    const char *tcp_address;   /* "host:port", numeric host or localhost; copied */
+    size_t max_response_bytes; /* 0 = 4 MiB; beyond it: RESOURCE_EXHAUSTED "grpc: received message larger than
+                                  max (N vs. M)" */
     uint64_t connect_timeout_ms;   /* 0 = 5 s */
-    uint64_t retry_unavailable_ms; /* window for the bounded retry while the peer restarts: a call that could not be *sent* (connection refused,
-                                    * socket missing, GOAWAY, REFUSED_STREAM) is tried again, with short growing pauses, until so long after its start; 0 = never */
+    uint64_t retry_unavailable_ms; /* window for the bounded retry while the peer restarts: a call that could
+                                    * not be *sent* (connection refused, socket missing, GOAWAY,
+                                    * REFUSED_STREAM) is tried again, with short growing pauses, until so long
+                                    * after its start; 0 = never */
     grpc_peer_check *peer_check;   /* may be NULL */
     void *peer_check_arg;
-    const char *user_agent;        /* copied; NULL = "grpc-c-secrets-store/<version>" */
+    const char *user_agent; /* copied; NULL = "grpc-c-secrets-store/<version>" */
 };
 
 /* Told the outcome. On success `error` is NULL and `response` belongs to the callee, who frees it with
- * protobuf_c_message_free_unpacked(response, secret_protobuf_allocator()). On failure `response` is NULL and `error` is borrowed.
- * A response counts as success only with HTTP 200, a gRPC content-type, grpc-status 0 and exactly one whole message. */
+ * protobuf_c_message_free_unpacked(response, secret_protobuf_allocator()). On failure `response` is NULL and
+ * `error` is borrowed. A response counts as success only with HTTP 200, a gRPC content-type, grpc-status 0
+ * and exactly one whole message. */
 typedef void grpc_client_callback(ProtobufCMessage *response, const struct error *error, void *arg);
 
 /* Connects nothing yet. Returns NULL with err set (INVALID_ARGUMENT for a bad address or too long a path). */
-struct grpc_channel *grpc_channel_create(uv_loop_t *loop, const struct grpc_channel_config *config, struct error **err);
+struct grpc_channel *grpc_channel_create(uv_loop_t *loop, const struct grpc_channel_config *config,
+                                         struct error **err);
 
-/* Starts a unary call. `method` is the full path "/pkg.Service/Method" (copied), `request` is packed at once (borrowed during this call only).
- * `timeout_ms` is sent as grpc-timeout and enforced here (UINT64_MAX = 24 h). Failure codes delivered: what the server answered; DEADLINE_EXCEEDED;
- * UNAVAILABLE with the reason (socket missing, connection refused, connection lost); RESOURCE_EXHAUSTED; INTERNAL for protocol violations. */
+/* Starts a unary call. `method` is the full path "/pkg.Service/Method" (copied), `request` is packed at once
+ * (borrowed during this call only). `timeout_ms` is sent as grpc-timeout and enforced here (UINT64_MAX = 24
+ * h). Failure codes delivered: what the server answered; DEADLINE_EXCEEDED; UNAVAILABLE with the reason
+ * (socket missing, connection refused, connection lost); RESOURCE_EXHAUSTED; INTERNAL for protocol
+ * violations. */
 struct grpc_client_call *grpc_client_call_start(struct grpc_channel *channel, const char *method,
                                                 const ProtobufCMessage *request,
                                                 const ProtobufCMessageDescriptor *response_type,
-                                                uint64_t timeout_ms, grpc_client_callback *callback, void *arg,
-                                                struct error **err);
+                                                uint64_t timeout_ms, grpc_client_callback *callback,
+                                                void *arg, struct error **err);
 
 /* Cancels: the server sees RST_STREAM(CANCEL). Sets *call to NULL. */
 void grpc_client_call_cancel(struct grpc_client_call **call);
 
-/* Cancels the calls that are left (no callbacks) and closes the connection; memory is released once libuv has closed the handles.
- * Accepts NULL. */
+/* Cancels the calls that are left (no callbacks) and closes the connection; memory is released once libuv has
+ * closed the handles. Accepts NULL. */
 void grpc_channel_destroy(struct grpc_channel *channel);
 
 #endif

@@ -20,7 +20,9 @@ static bool is(const char *span, size_t len, const char *text)
     return len == strlen(text) && memcmp(span, text, len) == 0;
 }
 
-/* --- outcome ---------------------------------------------------------------------------------------------------------- */
+/* --- outcome
+ * ----------------------------------------------------------------------------------------------------------
+ */
 
 static void finish(struct grpc_client_call *call)
 {
@@ -66,7 +68,9 @@ void client_call_free(struct grpc_client_call *call)
     free(call);
 }
 
-/* --- sending ---------------------------------------------------------------------------------------------------------- */
+/* --- sending
+ * ----------------------------------------------------------------------------------------------------------
+ */
 
 /* Forgets the answer to an attempt that the peer did not accept. */
 static void reset_answer(struct grpc_client_call *call)
@@ -100,14 +104,15 @@ int client_call_send(struct grpc_client_call *call, struct http2_session *sessio
     metadata_format_timeout(call->deadline_ms > now ? call->deadline_ms - now : 1, timeout);
     reset_answer(call);
     call->stream.keep_output = channel->config.retry_unavailable_ms > 0;
-    if (http2_stream_request(session, &call->stream, headers, sizeof(headers) / sizeof(headers[0]), call->message,
-                             call->message_len, err) < 0)
+    if (http2_stream_request(session, &call->stream, headers, sizeof(headers) / sizeof(headers[0]),
+                             call->message, call->message_len, err) < 0)
         return -1;
     call->message = NULL; /* with the stream now */
     return 0;
 }
 
-/* --- the answer ------------------------------------------------------------------------------------------------------- */
+/* --- the answer
+ * ------------------------------------------------------------------------------------------------------- */
 
 static void on_headers_begin(struct http2_stream *stream)
 {
@@ -211,7 +216,8 @@ static void on_ended(struct http2_stream *stream)
     call->channel->pause_ms = 0; /* the peer works: the next trouble is a new one */
     (void)judge(call, &call->error);
     call->complete = true;
-    /* Answered before it has our whole request: nothing will close the stream but us. Otherwise `closed` comes next. */
+    /* Answered before it has our whole request: nothing will close the stream but us. Otherwise `closed`
+     * comes next. */
     if (stream->output_off < stream->output_len)
         finish(call);
 }
@@ -244,8 +250,8 @@ static void on_closed(struct http2_stream *stream, uint32_t code)
     if (code == HTTP2_CANCEL && timeouts_now(&channel->io.timeouts) >= call->deadline_ms)
         (void)error_set(&err, GRPC_STATUS_DEADLINE_EXCEEDED, "deadline exceeded");
     else
-        (void)error_set(&err, metadata_status_from_http2(code), "%s: the call was reset with HTTP/2 error code %u",
-                        channel->address, (unsigned)code);
+        (void)error_set(&err, metadata_status_from_http2(code),
+                        "%s: the call was reset with HTTP/2 error code %u", channel->address, (unsigned)code);
     client_call_fail(call, &err);
 }
 

@@ -1,12 +1,13 @@
 /*
- * client_private.h - what client.c (channel, connections, retry) and client_call.c (one call) know of each other.
+ * client_private.h - what client.c (channel, connections, retry) and client_call.c (one call) know of each
+ * other.
  *
  *   WAITING ──connection ready──▶ ACTIVE ──outcome known──▶ FINISHED ──callback──▶ freed
  *      ▲  └── no connection in time, deadline ──────────────────▲
  *      └───────── certainly not seen by the peer, time left ────┘ (from ACTIVE)
  *
- * An outcome is only noted when it is met; callbacks run later, from the loop, when no connection is at work. That makes
- * it safe to start, cancel and destroy anything inside of them.
+ * An outcome is only noted when it is met; callbacks run later, from the loop, when no connection is at work.
+ * That makes it safe to start, cancel and destroy anything inside of them.
  */
 #ifndef COMMON_GRPC_CLIENT_PRIVATE_H
 #define COMMON_GRPC_CLIENT_PRIVATE_H
@@ -31,8 +32,8 @@ struct client_connection {
 struct grpc_channel {
     uv_loop_t *loop;
     struct grpc_channel_config config; /* with the defaults filled in */
-    char *address;    /* owned: path or host:port */
-    char *user_agent; /* owned */
+    char *address;                     /* owned: path or host:port */
+    char *user_agent;                  /* owned */
     struct connection_io io;
     struct list connections;           /* all that libuv still holds */
     struct client_connection *current; /* where new calls go: connecting or ready; NULL if there is none */
@@ -43,7 +44,7 @@ struct grpc_channel {
     struct list delivering; /* finished ones whose callbacks are being run */
     struct timeout deliver;
     struct timeout retry;
-    uint64_t pause_ms; /* before the next attempt */
+    uint64_t pause_ms;        /* before the next attempt */
     struct error *last_error; /* why there is no connection */
     bool destroyed;
     unsigned open_handles; /* connections and the timer */
@@ -81,7 +82,8 @@ struct grpc_client_call {
 
 extern const struct http2_events client_call_events;
 
-/* Sends a call on a ready connection. -1 with err set when that is not possible; the call still owns its message. */
+/* Sends a call on a ready connection. -1 with err set when that is not possible; the call still owns its
+ * message. */
 int client_call_send(struct grpc_client_call *call, struct http2_session *session, struct error **err);
 
 /* Notes a failure (moved from *err) as the outcome and has it delivered. */
@@ -90,8 +92,10 @@ void client_call_fail(struct grpc_client_call *call, struct error **err);
 /* Frees a call that is in no session any more. */
 void client_call_free(struct grpc_client_call *call);
 
-/* The call was certainly not seen by the peer: puts it back into the queue if its time allows, otherwise fails it with a copy of `error`. */
-void grpc_channel_requeue(struct grpc_channel *channel, struct grpc_client_call *call, const struct error *error);
+/* The call was certainly not seen by the peer: puts it back into the queue if its time allows, otherwise
+ * fails it with a copy of `error`. */
+void grpc_channel_requeue(struct grpc_channel *channel, struct grpc_client_call *call,
+                          const struct error *error);
 
 /* The call has its outcome. */
 void grpc_channel_finished(struct grpc_channel *channel, struct grpc_client_call *call);

@@ -23,7 +23,8 @@ bool grpc_connection_is_open(const struct grpc_connection *connection)
     return connection->state != CONNECTION_CLOSED;
 }
 
-/* --- failing and closing -------------------------------------------------------------------------------------------- */
+/* --- failing and closing
+ * -------------------------------------------------------------------------------------------- */
 
 static void on_wake(struct timeout *timeout)
 {
@@ -77,7 +78,9 @@ void grpc_connection_close(struct grpc_connection *connection)
     tear_down(connection, NULL);
 }
 
-/* --- writing ---------------------------------------------------------------------------------------------------------- */
+/* --- writing
+ * ----------------------------------------------------------------------------------------------------------
+ */
 
 static void on_written(uv_write_t *request, int status)
 {
@@ -115,7 +118,8 @@ static void on_stall(struct timeout *timeout)
 }
 
 /* Gives libuv the part of a block that the kernel did not take at once. */
-static int write_later(struct grpc_connection *connection, const uint8_t *bytes, size_t len, struct error **err)
+static int write_later(struct grpc_connection *connection, const uint8_t *bytes, size_t len,
+                       struct error **err)
 {
     uv_buf_t buf;
     int rc;
@@ -136,9 +140,9 @@ static int write_later(struct grpc_connection *connection, const uint8_t *bytes,
     return 0;
 }
 
-static int write_block(struct grpc_connection *connection, const uint8_t *bytes, size_t len, struct error **err)
+static int write_block(struct grpc_connection *connection, uint8_t *bytes, size_t len, struct error **err)
 {
-    uv_buf_t buf = uv_buf_init((char *)(uintptr_t)bytes, (unsigned)len);
+    uv_buf_t buf = uv_buf_init((char *)bytes, (unsigned)len);
     int rc = uv_try_write(&connection->uv.stream, &buf, 1);
 
     if (rc == UV_EAGAIN)
@@ -172,11 +176,14 @@ void grpc_connection_flush(struct grpc_connection *connection)
         if (len <= 0)
             break;
     }
-    if (connection->session.n_streams == 0 && (connection->state != CONNECTION_OPEN || connection->idle_timeout_ms != 0))
+    if (connection->session.n_streams == 0 &&
+        (connection->state != CONNECTION_OPEN || connection->idle_timeout_ms != 0))
         check_soon(connection);
 }
 
-/* --- reading ---------------------------------------------------------------------------------------------------------- */
+/* --- reading
+ * ----------------------------------------------------------------------------------------------------------
+ */
 
 static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
 {
@@ -194,8 +201,8 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
     if (n == 0)
         return; /* EAGAIN */
     if (n < 0) {
-        (void)error_set(&err, GRPC_STATUS_UNAVAILABLE, "connection closed by the peer%s%s", n == UV_EOF ? "" : ": ",
-                        n == UV_EOF ? "" : uv_strerror((int)n));
+        (void)error_set(&err, GRPC_STATUS_UNAVAILABLE, "connection closed by the peer%s%s",
+                        n == UV_EOF ? "" : ": ", n == UV_EOF ? "" : uv_strerror((int)n));
         tear_down(connection, err);
         return;
     }
@@ -218,7 +225,8 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
     check(connection);
 }
 
-/* --- timeouts and the graceful end ---------------------------------------------------------------------------------- */
+/* --- timeouts and the graceful end
+ * ---------------------------------------------------------------------------------- */
 
 static void last_goaway(struct grpc_connection *connection)
 {

@@ -4,8 +4,8 @@
  *   OPEN ──drain()──▶ NOTICE ──PING answered──▶ LAST ──no streams──▶ CLOSED ──libuv done──▶ `freed`
  *     └────────────── close(), peer gone, protocol error, timeouts ─────────▶┘
  *
- * Output is bounded: at most one block (CONNECTION_BLOCK) is handed to libuv at a time; the next one is made when that was written.
- * What waits meanwhile are the answers of open streams, whose number is limited.
+ * Output is bounded: at most one block (CONNECTION_BLOCK) is handed to libuv at a time; the next one is made
+ * when that was written. What waits meanwhile are the answers of open streams, whose number is limited.
  */
 #ifndef COMMON_GRPC_CONNECTION_H
 #define COMMON_GRPC_CONNECTION_H
@@ -20,7 +20,8 @@
 
 /* Two full DATA frames: few system calls for large messages, little memory. */
 enum { CONNECTION_BLOCK = 2 * HTTP2_OUTPUT_MIN };
-/* Bytes per read. nghttp2 queues an ACK per PING and gives up beyond 1000; 16 KiB hold at most 963, and we write after each read. */
+/* Bytes per read. nghttp2 queues an ACK per PING and gives up beyond 1000; 16 KiB hold at most 963, and we
+ * write after each read. */
 enum { CONNECTION_READ = 16 * 1024 };
 
 /* Shared by all connections of one server or channel: libuv reads and writes one after the other. */
@@ -35,9 +36,11 @@ struct grpc_connection;
 struct connection_owner {
     /* The peer's SETTINGS have arrived: it is alive and speaks HTTP/2. May be NULL. */
     void (*ready)(struct grpc_connection *connection);
-    /* After every read, outside of the session: the place to run handlers and callbacks. The connection may be closed in it. */
+    /* After every read, outside of the session: the place to run handlers and callbacks. The connection may
+     * be closed in it. */
     void (*received)(struct grpc_connection *connection);
-    /* The connection is of no use any more; its streams have been told. `error` says why, NULL after an orderly end. */
+    /* The connection is of no use any more; its streams have been told. `error` says why, NULL after an
+     * orderly end. */
     void (*lost)(struct grpc_connection *connection, const struct error *error);
     /* libuv has let go of it: the memory may be released. */
     void (*freed)(struct grpc_connection *connection);
@@ -80,18 +83,21 @@ struct grpc_connection {
 /* Prepares the struct; the owner then initialises `uv` and connects or accepts. Cannot fail. */
 void grpc_connection_init(struct grpc_connection *connection, const struct grpc_connection_config *config);
 
-/* Starts talking on the connected stream. On failure (-1, err set) the owner calls grpc_connection_close(). */
+/* Starts talking on the connected stream. On failure (-1, err set) the owner calls grpc_connection_close().
+ */
 int grpc_connection_start(struct grpc_connection *connection, const struct grpc_connection_config *config,
                           struct error **err);
 
-/* Writes what the session has to say. Anywhere, except in http2_events; runs no callbacks of the owner but http2 `closed`. */
+/* Writes what the session has to say. Anywhere, except in http2_events; runs no callbacks of the owner but
+ * http2 `closed`. */
 void grpc_connection_flush(struct grpc_connection *connection);
 
-/* Ends the connection gracefully: GOAWAY, streams may finish. For a client: no GOAWAY, closes when no stream is left. */
+/* Ends the connection gracefully: GOAWAY, streams may finish. For a client: no GOAWAY, closes when no stream
+ * is left. */
 void grpc_connection_drain(struct grpc_connection *connection);
 
-/* Ends it now. `lost` runs inside (with a NULL error); `freed` later. Not in http2_events. Harmless on a closed one. `uv` must
- * have been initialised. */
+/* Ends it now. `lost` runs inside (with a NULL error); `freed` later. Not in http2_events. Harmless on a
+ * closed one. `uv` must have been initialised. */
 void grpc_connection_close(struct grpc_connection *connection);
 
 bool grpc_connection_is_open(const struct grpc_connection *connection);

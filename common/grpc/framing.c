@@ -8,7 +8,8 @@
 
 #include "common/secret.h"
 
-/* First allocation for a message; most requests fit. Doubled after that, so a peer pays in bytes for our memory. */
+/* First allocation for a message; most requests fit. Doubled after that, so a peer pays in bytes for our
+ * memory. */
 enum { FIRST_CAPACITY = 4096 };
 
 void framing_reader_init(struct framing_reader *reader, size_t max)
@@ -21,7 +22,8 @@ static int read_prefix(struct framing_reader *reader, struct error **err)
     const uint8_t *prefix = reader->prefix;
 
     if (prefix[0] == 1)
-        return error_set(err, GRPC_STATUS_INTERNAL, "grpc: compressed flag set with identity or empty encoding");
+        return error_set(err, GRPC_STATUS_INTERNAL,
+                         "grpc: compressed flag set with identity or empty encoding");
     if (prefix[0] != 0)
         return error_set(err, GRPC_STATUS_INTERNAL, "grpc: received unexpected payload format %u",
                          (unsigned)prefix[0]);

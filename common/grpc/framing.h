@@ -1,8 +1,9 @@
 /*
  * framing.h - the five-byte prefix in front of a gRPC message, without I/O.
  *
- * "Length-Prefixed-Message" of https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md: one byte compressed flag, four
- * bytes big-endian length, the message. A unary stream carries exactly one; DATA frame boundaries mean nothing.
+ * "Length-Prefixed-Message" of https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md: one byte
+ * compressed flag, four bytes big-endian length, the message. A unary stream carries exactly one; DATA frame
+ * boundaries mean nothing.
  */
 #ifndef COMMON_GRPC_FRAMING_H
 #define COMMON_GRPC_FRAMING_H
@@ -15,7 +16,8 @@
 
 enum { FRAMING_PREFIX_LEN = 5 };
 
-/* Collects the one message of a stream. Memory grows with what has arrived, not with what was announced, and is wiped. */
+/* Collects the one message of a stream. Memory grows with what has arrived, not with what was announced, and
+ * is wiped. */
 struct framing_reader {
     uint8_t prefix[FRAMING_PREFIX_LEN];
     size_t prefix_len; /* bytes of the prefix seen */
@@ -29,9 +31,9 @@ struct framing_reader {
 /* Allocates nothing. */
 void framing_reader_init(struct framing_reader *reader, size_t max);
 
-/* Takes the next bytes of the stream. Errors: RESOURCE_EXHAUSTED "grpc: received message larger than max (N vs. M)" as soon as the
- * prefix is read, or for lack of memory; INTERNAL for a compressed message, an unknown flag or a second message. After an
- * error the reader must not be fed any more. */
+/* Takes the next bytes of the stream. Errors: RESOURCE_EXHAUSTED "grpc: received message larger than max (N
+ * vs. M)" as soon as the prefix is read, or for lack of memory; INTERNAL for a compressed message, an unknown
+ * flag or a second message. After an error the reader must not be fed any more. */
 int framing_reader_feed(struct framing_reader *reader, const uint8_t *bytes, size_t len, struct error **err);
 
 /* Called when the stream has ended: INTERNAL unless exactly one whole message has arrived. */

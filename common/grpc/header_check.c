@@ -50,8 +50,10 @@ static bool pseudo_valid(struct header_check *check, const char *name, size_t le
         enum header_block kind;
         uint32_t bit;
     } known[] = {
-        {":method", HEADER_BLOCK_REQUEST, PSEUDO_METHOD},       {":scheme", HEADER_BLOCK_REQUEST, PSEUDO_SCHEME},
-        {":authority", HEADER_BLOCK_REQUEST, PSEUDO_AUTHORITY}, {":path", HEADER_BLOCK_REQUEST, PSEUDO_PATH},
+        {":method", HEADER_BLOCK_REQUEST, PSEUDO_METHOD},
+        {":scheme", HEADER_BLOCK_REQUEST, PSEUDO_SCHEME},
+        {":authority", HEADER_BLOCK_REQUEST, PSEUDO_AUTHORITY},
+        {":path", HEADER_BLOCK_REQUEST, PSEUDO_PATH},
         {":status", HEADER_BLOCK_RESPONSE, PSEUDO_STATUS},
     };
 
@@ -90,8 +92,8 @@ static bool content_length_valid(struct header_check *check, const char *value, 
 static bool regular_valid(struct header_check *check, const char *name, size_t name_len, const char *value,
                           size_t value_len)
 {
-    static const char *const forbidden[] = {"connection", "keep-alive", "proxy-connection", "transfer-encoding",
-                                            "upgrade"};
+    static const char *const forbidden[] = {"connection", "keep-alive", "proxy-connection",
+                                            "transfer-encoding", "upgrade"};
 
     check->regular_seen = true;
     if (!name_valid(name, name_len))

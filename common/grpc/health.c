@@ -1,5 +1,6 @@
 /*
- * health.c - the health service (https://github.com/grpc/grpc/blob/master/doc/health-checking.md): Check only.
+ * health.c - the health service (https://github.com/grpc/grpc/blob/master/doc/health-checking.md): Check
+ * only.
  */
 #include <string.h>
 

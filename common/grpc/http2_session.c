@@ -12,10 +12,11 @@
 
 /* Header fields in a block that we send: at most a dozen. */
 enum { SEND_HEADERS_MAX = 16 };
-/* Misbehaviours of one peer over the life of its connection. Well-behaved clients have none; each costs us a frame or two. */
+/* Misbehaviours of one peer over the life of its connection. Well-behaved clients have none; each costs us a
+ * frame or two. */
 enum { GLITCHES_MAX = 1000 };
-/* Frames waiting to be sent. nghttp2 bounds the ACKs (1000); answers are bounded by the open streams; beyond this the peer
- * makes us talk and does not listen. */
+/* Frames waiting to be sent. nghttp2 bounds the ACKs (1000); answers are bounded by the open streams; beyond
+ * this the peer makes us talk and does not listen. */
 enum { OUTBOUND_QUEUE_MAX = 4096 };
 
 static struct http2_stream *find_stream(struct http2_session *session, int32_t id)
@@ -38,7 +39,8 @@ static void attach(struct http2_session *session, struct http2_stream *stream, i
     session->n_streams++;
 }
 
-/* --- what nghttp2 tells us ------------------------------------------------------------------------------------------ */
+/* --- what nghttp2 tells us
+ * ------------------------------------------------------------------------------------------ */
 
 static int result(const struct http2_session *session)
 {
@@ -64,8 +66,8 @@ static int on_begin_headers(nghttp2_session *nghttp2, const nghttp2_frame *frame
     return result(session);
 }
 
-static int on_header(nghttp2_session *nghttp2, const nghttp2_frame *frame, const uint8_t *name, size_t name_len,
-                     const uint8_t *value, size_t value_len, uint8_t flags, void *arg)
+static int on_header(nghttp2_session *nghttp2, const nghttp2_frame *frame, const uint8_t *name,
+                     size_t name_len, const uint8_t *value, size_t value_len, uint8_t flags, void *arg)
 {
     struct http2_session *session = arg;
     struct http2_stream *stream = find_stream(session, frame->hd.stream_id);
@@ -122,8 +124,8 @@ static int on_frame_recv(nghttp2_session *nghttp2, const nghttp2_frame *frame, v
     return result(session);
 }
 
-static int on_data_chunk(nghttp2_session *nghttp2, uint8_t flags, int32_t id, const uint8_t *bytes, size_t len,
-                         void *arg)
+static int on_data_chunk(nghttp2_session *nghttp2, uint8_t flags, int32_t id, const uint8_t *bytes,
+                         size_t len, void *arg)
 {
     struct http2_session *session = arg;
     struct http2_stream *stream = find_stream(session, id);
@@ -179,17 +181,28 @@ static int on_frame_send(nghttp2_session *nghttp2, const nghttp2_frame *frame, v
     return result(session);
 }
 
-/* nghttp2 asks how much of the message goes into the next DATA frame. */
-static http2_ssize on_read_message(nghttp2_session *nghttp2, int32_t id, uint8_t *buffer, size_t len, uint32_t *flags,
-                                   nghttp2_data_source *source, void *arg)
+/* A header field for nghttp2, which copies both strings and only lacks the const. */
+static nghttp2_nv make_field(const char *name, const char *value)
 {
-    static const nghttp2_nv ok_trailer = {
-        .name = (uint8_t *)(uintptr_t) "grpc-status",
-        .value = (uint8_t *)(uintptr_t) "0",
-        .namelen = 11,
-        .valuelen = 1,
-        .flags = NGHTTP2_NV_FLAG_NO_COPY_NAME | NGHTTP2_NV_FLAG_NO_COPY_VALUE,
+    union {
+        const char *text;
+        uint8_t *bytes;
+    } field_name = {.text = name}, field_value = {.text = value};
+
+    return (nghttp2_nv){
+        .name = field_name.bytes,
+        .value = field_value.bytes,
+        .namelen = strlen(name),
+        .valuelen = strlen(value),
     };
+}
+
+/* nghttp2 asks how much of the message goes into the next DATA frame. */
+static http2_ssize on_read_message(nghttp2_session *nghttp2, int32_t id,
+                                   uint8_t *buffer, // NOLINT(readability-non-const-parameter)
+                                   size_t len, uint32_t *flags, nghttp2_data_source *source, void *arg)
+{
+    const nghttp2_nv ok_trailer = make_field("grpc-status", "0");
     struct http2_session *session = arg;
     struct http2_stream *stream = find_stream(session, id); /* not from `source`: the stream may be gone */
     size_t left;
@@ -214,8 +227,8 @@ static http2_ssize on_read_message(nghttp2_session *nghttp2, int32_t id, uint8_t
 }
 
 /* nghttp2 has made the header of that DATA frame; we write both straight into the output. */
-static int on_send_data(nghttp2_session *nghttp2, nghttp2_frame *frame, const uint8_t *frame_header, size_t len,
-                        nghttp2_data_source *source, void *arg)
+static int on_send_data(nghttp2_session *nghttp2, nghttp2_frame *frame, const uint8_t *frame_header,
+                        size_t len, nghttp2_data_source *source, void *arg)
 {
     enum { FRAME_HEADER_LEN = 9 };
     struct http2_session *session = arg;
@@ -230,7 +243,8 @@ static int on_send_data(nghttp2_session *nghttp2, nghttp2_frame *frame, const ui
         return NGHTTP2_ERR_WOULDBLOCK;
     memcpy(session->sink + session->sink_len, frame_header, FRAME_HEADER_LEN);
     if (len > 0)
-        memcpy(session->sink + session->sink_len + FRAME_HEADER_LEN, stream->output + stream->output_off, len);
+        memcpy(session->sink + session->sink_len + FRAME_HEADER_LEN, stream->output + stream->output_off,
+               len);
     session->sink_len += FRAME_HEADER_LEN + len;
     stream->output_off += len;
     if (stream->output_off == stream->output_len && !stream->keep_output) {
@@ -240,7 +254,8 @@ static int on_send_data(nghttp2_session *nghttp2, nghttp2_frame *frame, const ui
     return 0;
 }
 
-/* --- life of a session ---------------------------------------------------------------------------------------------- */
+/* --- life of a session
+ * ---------------------------------------------------------------------------------------------- */
 
 static nghttp2_session_callbacks *make_callbacks(void)
 {
@@ -286,10 +301,12 @@ static int submit_settings(struct http2_session *session, const struct http2_ses
     size_t n = 0;
 
     if (config->role == HTTP2_SERVER) {
-        entries[n++] = (nghttp2_settings_entry){NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, HEADER_LIST_MAX_REQUEST};
+        entries[n++] =
+            (nghttp2_settings_entry){NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, HEADER_LIST_MAX_REQUEST};
         entries[n++] = (nghttp2_settings_entry){NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, config->max_streams};
     } else {
-        entries[n++] = (nghttp2_settings_entry){NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, HEADER_LIST_MAX_RESPONSE};
+        entries[n++] =
+            (nghttp2_settings_entry){NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, HEADER_LIST_MAX_RESPONSE};
         entries[n++] = (nghttp2_settings_entry){NGHTTP2_SETTINGS_ENABLE_PUSH, 0};
         entries[n++] = (nghttp2_settings_entry){NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, 0};
     }
@@ -303,7 +320,8 @@ static int submit_settings(struct http2_session *session, const struct http2_ses
     return 0;
 }
 
-int http2_session_init(struct http2_session *session, const struct http2_session_config *config, struct error **err)
+int http2_session_init(struct http2_session *session, const struct http2_session_config *config,
+                       struct error **err)
 {
     *session = (struct http2_session){.events = config->events, .role = config->role};
     list_init(&session->streams);
@@ -422,7 +440,9 @@ void http2_session_ping(struct http2_session *session)
         http2_session_abort(session);
 }
 
-/* --- streams ---------------------------------------------------------------------------------------------------------- */
+/* --- streams
+ * ----------------------------------------------------------------------------------------------------------
+ */
 
 void http2_stream_init(struct http2_stream *stream)
 {
@@ -447,20 +467,14 @@ static void take_message(struct http2_stream *stream, uint8_t *message, size_t l
 static size_t make_fields(nghttp2_nv *fields, const struct http2_header *headers, size_t n)
 {
     assert(n <= SEND_HEADERS_MAX);
-    for (size_t i = 0; i < n; i++) {
-        /* nghttp2 copies both and lacks the const. */
-        fields[i] = (nghttp2_nv){
-            .name = (uint8_t *)(uintptr_t)headers[i].name,
-            .value = (uint8_t *)(uintptr_t)headers[i].value,
-            .namelen = strlen(headers[i].name),
-            .valuelen = strlen(headers[i].value),
-        };
-    }
+    for (size_t i = 0; i < n; i++)
+        fields[i] = make_field(headers[i].name, headers[i].value);
     return n;
 }
 
-int http2_stream_request(struct http2_session *session, struct http2_stream *stream, const struct http2_header *headers,
-                         size_t n_headers, uint8_t *message, size_t len, struct error **err)
+int http2_stream_request(struct http2_session *session, struct http2_stream *stream,
+                         const struct http2_header *headers, size_t n_headers, uint8_t *message, size_t len,
+                         struct error **err)
 {
     http2_data_provider provider = {.read_callback = on_read_message};
     nghttp2_nv fields[SEND_HEADERS_MAX];
@@ -469,10 +483,11 @@ int http2_stream_request(struct http2_session *session, struct http2_stream *str
     assert(stream->session == NULL && stream->output == NULL && message != NULL);
     if (session->aborted || nghttp2_session_check_request_allowed(session->nghttp2) == 0)
         return error_set(err, GRPC_STATUS_UNAVAILABLE, "HTTP/2: the connection takes no new calls");
-    id = http2_submit_request(session->nghttp2, NULL, fields, make_fields(fields, headers, n_headers), &provider,
-                              stream);
+    id = http2_submit_request(session->nghttp2, NULL, fields, make_fields(fields, headers, n_headers),
+                              &provider, stream);
     if (id < 0)
-        return error_set(err, id == NGHTTP2_ERR_NOMEM ? GRPC_STATUS_RESOURCE_EXHAUSTED : GRPC_STATUS_UNAVAILABLE,
+        return error_set(err,
+                         id == NGHTTP2_ERR_NOMEM ? GRPC_STATUS_RESOURCE_EXHAUSTED : GRPC_STATUS_UNAVAILABLE,
                          "HTTP/2: %s", nghttp2_strerror(id));
     take_message(stream, message, len);
     stream->headers_sent = false;
@@ -502,7 +517,8 @@ void http2_stream_reset(struct http2_stream *stream, enum http2_code code)
     if (session == NULL)
         return;
     detach(stream);
-    /* The order matters for a request that still waits in nghttp2's queue: the second call cancels it there. */
+    /* The order matters for a request that still waits in nghttp2's queue: the second call cancels it there.
+     */
     if (nghttp2_session_set_stream_user_data(session->nghttp2, stream->id, NULL) != 0 ||
         nghttp2_submit_rst_stream(session->nghttp2, NGHTTP2_FLAG_NONE, stream->id, code) != 0)
         http2_session_abort(session);

@@ -1,12 +1,13 @@
 /*
  * http2_session.h - an HTTP/2 session (RFC 9113) for gRPC, without I/O: bytes in, bytes and events out.
  *
- * Wraps nghttp2: nothing above this file sees it. Both roles use it: a server's streams are opened by the peer and answered,
- * a client's are opened by http2_stream_request(). Messages are given as one block of wiped memory and
- * leave without another copy in nghttp2's own buffers.
+ * Wraps nghttp2: nothing above this file sees it. Both roles use it: a server's streams are opened by the
+ * peer and answered, a client's are opened by http2_stream_request(). Messages are given as one block of
+ * wiped memory and leave without another copy in nghttp2's own buffers.
  *
- * Events run inside http2_session_receive() or http2_session_output(). In an event the owner may start, answer and reset
- * streams, but must not call the two functions again, nor http2_session_finish(): http2_session_abort() is for that.
+ * Events run inside http2_session_receive() or http2_session_output(). In an event the owner may start,
+ * answer and reset streams, but must not call the two functions again, nor http2_session_finish():
+ * http2_session_abort() is for that.
  */
 #ifndef COMMON_GRPC_HTTP2_SESSION_H
 #define COMMON_GRPC_HTTP2_SESSION_H
@@ -41,11 +42,11 @@ struct http2_stream {
     struct list link;              /* in session->streams while attached */
     struct http2_session *session; /* NULL: not open, or not ours any more */
     int32_t id;
-    bool headers_sent;   /* our HEADERS have left through http2_session_output() */
-    uint64_t sent_block; /* ...in this block of output */
+    bool headers_sent;     /* our HEADERS have left through http2_session_output() */
+    uint64_t sent_block;   /* ...in this block of output */
     bool rest_is_trailers; /* server: "grpc-status: 0" follows the message */
-    bool keep_output;    /* client: do not free the message once it is out, it may have to be sent again */
-    uint8_t *output;     /* owned: the message being sent */
+    bool keep_output;      /* client: do not free the message once it is out, it may have to be sent again */
+    uint8_t *output;       /* owned: the message being sent */
     size_t output_len;
     size_t output_off;
 };
@@ -68,7 +69,8 @@ struct http2_events {
     void (*ended)(struct http2_stream *stream);
     /* The stream is closed and already detached. For a stream that was reset by us this is not told. */
     void (*closed)(struct http2_stream *stream, uint32_t code);
-    /* Client: the peer takes no new streams. Streams that it has not seen are closed with HTTP2_REFUSED_STREAM right after. */
+    /* Client: the peer takes no new streams. Streams that it has not seen are closed with
+     * HTTP2_REFUSED_STREAM right after. */
     void (*going_away)(struct http2_session *session, uint32_t code);
 };
 
@@ -76,8 +78,8 @@ enum http2_role { HTTP2_SERVER, HTTP2_CLIENT };
 
 struct http2_session_config {
     enum http2_role role;
-    unsigned max_streams;   /* server: announced MAX_CONCURRENT_STREAMS */
-    uint32_t window;        /* receive window of streams and connection; 0 = the default of 65535 */
+    unsigned max_streams; /* server: announced MAX_CONCURRENT_STREAMS */
+    uint32_t window;      /* receive window of streams and connection; 0 = the default of 65535 */
     const struct http2_events *events; /* borrowed */
 };
 
@@ -90,28 +92,33 @@ struct http2_session {
     bool settings_received; /* the peer's first SETTINGS have arrived */
     bool ping_acked;        /* the last http2_session_ping() was answered */
     bool aborted;
-    bool busy;              /* inside receive or output */
-    unsigned glitches;      /* malformed frames and requests so far */
-    uint64_t block;         /* number of the current block of output */
-    uint64_t lost_block;    /* this block is known not to have reached the peer; 0 = none */
-    const uint8_t *held;    /* output that nghttp2 has made and that did not fit yet */
+    bool busy;           /* inside receive or output */
+    unsigned glitches;   /* malformed frames and requests so far */
+    uint64_t block;      /* number of the current block of output */
+    uint64_t lost_block; /* this block is known not to have reached the peer; 0 = none */
+    const uint8_t *held; /* output that nghttp2 has made and that did not fit yet */
     size_t held_len;
-    uint8_t *sink;          /* while http2_session_output() runs */
+    uint8_t *sink; /* while http2_session_output() runs */
     size_t sink_len;
     size_t sink_cap;
 };
 
 /* SETTINGS are queued for output at once. Returns -1 with err set (RESOURCE_EXHAUSTED) on lack of memory. */
-int http2_session_init(struct http2_session *session, const struct http2_session_config *config, struct error **err);
+int http2_session_init(struct http2_session *session, const struct http2_session_config *config,
+                       struct error **err);
 
-/* Detaches all streams (each gets `closed` with HTTP2_CONNECTION_LOST) and frees what the session holds. Safe to call twice. */
+/* Detaches all streams (each gets `closed` with HTTP2_CONNECTION_LOST) and frees what the session holds. Safe
+ * to call twice. */
 void http2_session_finish(struct http2_session *session);
 
-/* Takes bytes from the peer. -1 with err set (UNAVAILABLE): the connection must be dropped (write out what is left, then close). */
-int http2_session_receive(struct http2_session *session, const uint8_t *bytes, size_t len, struct error **err);
+/* Takes bytes from the peer. -1 with err set (UNAVAILABLE): the connection must be dropped (write out what is
+ * left, then close). */
+int http2_session_receive(struct http2_session *session, const uint8_t *bytes, size_t len,
+                          struct error **err);
 
-/* Writes the next bytes for the peer into `out` (`cap` at least HTTP2_OUTPUT_MIN), whole frames as far as possible. Returns their number, 0
- * when there is nothing to say, -1 with err set when the connection must be dropped. */
+/* Writes the next bytes for the peer into `out` (`cap` at least HTTP2_OUTPUT_MIN), whole frames as far as
+ * possible. Returns their number, 0 when there is nothing to say, -1 with err set when the connection must be
+ * dropped. */
 ptrdiff_t http2_session_output(struct http2_session *session, uint8_t *out, size_t cap, struct error **err);
 
 /* True when neither side can say anything any more. */
@@ -120,7 +127,8 @@ bool http2_session_over(struct http2_session *session);
 /* Makes the running (or next) receive or output fail. */
 void http2_session_abort(struct http2_session *session);
 
-/* Graceful end, server: first the notice (a GOAWAY that allows streams on their way), later the real GOAWAY. */
+/* Graceful end, server: first the notice (a GOAWAY that allows streams on their way), later the real GOAWAY.
+ */
 void http2_session_shutdown_notice(struct http2_session *session);
 void http2_session_goaway(struct http2_session *session);
 void http2_session_ping(struct http2_session *session);
@@ -128,21 +136,25 @@ void http2_session_ping(struct http2_session *session);
 /* Counts a misbehaviour of the peer that is no error of the connection; too many abort the session. */
 void http2_session_glitch(struct http2_session *session);
 
-/* --- streams ------------------------------------------------------------------------------------------------------ */
+/* --- streams
+ * ------------------------------------------------------------------------------------------------------ */
 
 void http2_stream_init(struct http2_stream *stream);
 
-/* Client: opens a stream with these request headers and one message (taken over on success only). -1 with err set: UNAVAILABLE (the
- * session takes no new streams) or RESOURCE_EXHAUSTED. */
-int http2_stream_request(struct http2_session *session, struct http2_stream *stream, const struct http2_header *headers,
-                         size_t n_headers, uint8_t *message, size_t len, struct error **err);
+/* Client: opens a stream with these request headers and one message (taken over on success only). -1 with err
+ * set: UNAVAILABLE (the session takes no new streams) or RESOURCE_EXHAUSTED. */
+int http2_stream_request(struct http2_session *session, struct http2_stream *stream,
+                         const struct http2_header *headers, size_t n_headers, uint8_t *message, size_t len,
+                         struct error **err);
 
-/* Server: answers with headers, the message (taken over) and "grpc-status: 0"; without a message (NULL) with the headers alone, which then are
- * trailers-only. If the peer is still sending after that, it is told to stop by RST_STREAM(NO_ERROR). Failures (memory) abort the session. */
+/* Server: answers with headers, the message (taken over) and "grpc-status: 0"; without a message (NULL) with
+ * the headers alone, which then are trailers-only. If the peer is still sending after that, it is told to
+ * stop by RST_STREAM(NO_ERROR). Failures (memory) abort the session. */
 void http2_stream_respond(struct http2_stream *stream, const struct http2_header *headers, size_t n_headers,
                           uint8_t *message, size_t len);
 
-/* Sends RST_STREAM and detaches: no event comes any more and the memory of the stream may be reused. Harmless when detached. */
+/* Sends RST_STREAM and detaches: no event comes any more and the memory of the stream may be reused. Harmless
+ * when detached. */
 void http2_stream_reset(struct http2_stream *stream, enum http2_code code);
 
 /* True unless it is certain that the peer has seen nothing of the stream. Meaningful in `closed` too. */

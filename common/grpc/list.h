@@ -1,8 +1,8 @@
 /*
  * list.h - a circular doubly linked list through links embedded in the members.
  *
- * A head and a member are the same struct. A link that is in no list points at itself, so that removing it again is
- * harmless; every link must be initialised with list_init() before its first use.
+ * A head and a member are the same struct. A link that is in no list points at itself, so that removing it
+ * again is harmless; every link must be initialised with list_init() before its first use.
  */
 #ifndef COMMON_GRPC_LIST_H
 #define COMMON_GRPC_LIST_H

@@ -15,7 +15,8 @@
 #include "common/cleanup.h"
 #include "common/grpc/address.h"
 
-/* Connections that wait for accept(): a node restart publishes all its pods at once, each kubelet call on a connection of its own. */
+/* Connections that wait for accept(): a node restart publishes all its pods at once, each kubelet call on a
+ * connection of its own. */
 enum { BACKLOG = 512 };
 
 /* Is somebody listening on this socket file? */
@@ -29,7 +30,8 @@ static bool is_alive(const struct sockaddr_un *address)
     return connect(fd, (const struct sockaddr *)address, sizeof(*address)) == 0 || errno == EAGAIN;
 }
 
-static int check_place(const char *path, const struct sockaddr_un *address, struct log *log, struct error **err)
+static int check_place(const char *path, const struct sockaddr_un *address, struct log *log,
+                       struct error **err)
 {
     struct stat st;
 
@@ -40,7 +42,8 @@ static int check_place(const char *path, const struct sockaddr_un *address, stru
     }
     if (!S_ISSOCK(st.st_mode))
         return error_set(err, GRPC_STATUS_FAILED_PRECONDITION, "%s exists and is not a socket", path);
-    /* During a rolling update with surge the predecessor is still there: it is relieved, as the Go driver does. */
+    /* During a rolling update with surge the predecessor is still there: it is relieved, as the Go driver
+     * does. */
     if (is_alive(address))
         log_warning(log, "taking over a socket that another process is listening on", LOG_STR("path", path));
     return 0;
@@ -70,8 +73,11 @@ static int bind_name(int fd, const char *name, struct error **err)
         memcpy(address.sun_path, name, strlen(name));
     } else {
         dir_name = strdup(name);
-        slash = dir_name == NULL ? NULL : strrchr(dir_name, '/'); /* so long a name has one, or it is all file name */
+        /* So long a name has a slash, or it is all file name. */
+        slash = dir_name == NULL ? NULL : strrchr(dir_name, '/');
         if (slash == NULL)
+            // `dir_name` is freed by its cleanup attribute
+            // NOLINTNEXTLINE(clang-analyzer-unix.Malloc)
             return error_set(err, GRPC_STATUS_INTERNAL, "bind %s: no directory", name);
         *slash = '\0';
         dir = open(dir_name, O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -92,7 +98,8 @@ static char *bind_somewhere(int fd, const char *path, struct error **err)
 {
     for (unsigned attempt = 0; attempt < 100; attempt++) {
         cleanup_free char *name = temporary_name(path, attempt);
-        int rc = name == NULL ? error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "no memory") : bind_name(fd, name, err);
+        int rc = name == NULL ? error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "no memory")
+                              : bind_name(fd, name, err);
 
         if (rc < 0)
             return NULL;
@@ -115,13 +122,15 @@ static int publish(struct listener *listener, int fd, const char *temporary, mod
     if (listen(fd, BACKLOG) == -1)
         return error_set_errno(err, GRPC_STATUS_INTERNAL, errno, "listen on %s", listener->path);
     if (rename(temporary, listener->path) == -1)
-        return error_set_errno(err, GRPC_STATUS_INTERNAL, errno, "rename %s to %s", temporary, listener->path);
+        return error_set_errno(err, GRPC_STATUS_INTERNAL, errno, "rename %s to %s", temporary,
+                               listener->path);
     listener->dev = st.st_dev;
     listener->ino = st.st_ino;
     return 0;
 }
 
-/* The whole way of a Unix socket. Our own socket and uv_pipe_open(): a path that libuv has bound it would also unlink. */
+/* The whole way of a Unix socket. Our own socket and uv_pipe_open(): a path that libuv has bound it would
+ * also unlink. */
 static int open_unix(struct listener *listener, const char *path, mode_t mode, struct log *log, int *ret_fd,
                      struct error **err)
 {
@@ -137,7 +146,8 @@ static int open_unix(struct listener *listener, const char *path, mode_t mode, s
     fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd == -1)
         return error_set_errno(err, GRPC_STATUS_INTERNAL, errno, "socket");
-    /* Linux takes the mode of the new file from the socket: never wider than wanted, not even for a moment. */
+    /* Linux takes the mode of the new file from the socket: never wider than wanted, not even for a moment.
+     */
     if (fchmod(fd, mode) == -1)
         return error_set_errno(err, GRPC_STATUS_INTERNAL, errno, "set the mode of %s", path);
     temporary = bind_somewhere(fd, path, err);
@@ -227,8 +237,8 @@ struct listener *listener_create_unix(uv_loop_t *loop, const char *path, mode_t 
     return listener;
 }
 
-struct listener *listener_create_tcp(uv_loop_t *loop, const char *text, listener_callback *incoming, void *arg,
-                                     struct error **err)
+struct listener *listener_create_tcp(uv_loop_t *loop, const char *text, listener_callback *incoming,
+                                     void *arg, struct error **err)
 {
     struct sockaddr_storage address;
     struct listener *listener;

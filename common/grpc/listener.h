@@ -1,5 +1,6 @@
 /*
- * listener.h - a listening socket. On a Unix path the file appears atomically and only our own is ever removed.
+ * listener.h - a listening socket. On a Unix path the file appears atomically and only our own is ever
+ * removed.
  */
 #ifndef COMMON_GRPC_LISTENER_H
 #define COMMON_GRPC_LISTENER_H
@@ -34,16 +35,18 @@ struct listener {
     void *arg;
 };
 
-/* Listens; see grpc_server_listen_unix() and grpc_server_listen_tcp() for what may go wrong. NULL with err set. */
+/* Listens; see grpc_server_listen_unix() and grpc_server_listen_tcp() for what may go wrong. NULL with err
+ * set. */
 struct listener *listener_create_unix(uv_loop_t *loop, const char *path, mode_t mode, struct log *log,
                                       listener_callback *incoming, void *arg, struct error **err);
-struct listener *listener_create_tcp(uv_loop_t *loop, const char *address, listener_callback *incoming, void *arg,
-                                     struct error **err);
+struct listener *listener_create_tcp(uv_loop_t *loop, const char *address, listener_callback *incoming,
+                                     void *arg, struct error **err);
 
 /* Initialises the handle of a connection for uv_accept() on this listener: the same kind of handle. */
 void listener_init_peer(const struct listener *listener, uv_loop_t *loop, uv_handle_t *peer);
 
-/* Removes the socket file if it is still ours and stops. Memory is released once libuv has closed the handle. */
+/* Removes the socket file if it is still ours and stops. Memory is released once libuv has closed the handle.
+ */
 void listener_destroy(struct listener *listener);
 
 #endif

@@ -59,13 +59,14 @@ static int check_string(const ProtobufCMessageDescriptor *type, const ProtobufCF
         return error_set(err, GRPC_STATUS_INVALID_ARGUMENT, "grpc: field %s of %s contains a NUL character",
                          field->name, type->short_name);
     if (!utf8_valid((const char *)text.at, len))
-        return error_set(err, GRPC_STATUS_INVALID_ARGUMENT, "grpc: field %s of %s is not valid UTF-8", field->name,
-                         type->short_name);
+        return error_set(err, GRPC_STATUS_INVALID_ARGUMENT, "grpc: field %s of %s is not valid UTF-8",
+                         field->name, type->short_name);
     return 0;
 }
 
 /* Returns -1 with err set for a bad string; ends quietly where the bytes are no protobuf. */
-static int walk_message(struct walk *walk, const ProtobufCMessageDescriptor *type, struct cursor cursor, // NOLINT(misc-no-recursion)
+static int walk_message(struct walk *walk, const ProtobufCMessageDescriptor *type,
+                        struct cursor cursor, // NOLINT(misc-no-recursion)
                         unsigned depth)
 {
     if (depth > MESSAGE_DEPTH_MAX)
@@ -78,8 +79,8 @@ static int walk_message(struct walk *walk, const ProtobufCMessageDescriptor *typ
         uint64_t len;
 
         if (walk->fields_left-- == 0)
-            return error_set(walk->err, GRPC_STATUS_INVALID_ARGUMENT, "grpc: message with more than %d fields",
-                             MESSAGE_FIELDS_MAX);
+            return error_set(walk->err, GRPC_STATUS_INVALID_ARGUMENT,
+                             "grpc: message with more than %d fields", MESSAGE_FIELDS_MAX);
         if (!read_varint(&cursor, &tag))
             return 0;
         switch (tag & 7) {
@@ -119,7 +120,8 @@ static int walk_message(struct walk *walk, const ProtobufCMessageDescriptor *typ
     return 0;
 }
 
-int message_check(const ProtobufCMessageDescriptor *type, const uint8_t *bytes, size_t len, struct error **err)
+int message_check(const ProtobufCMessageDescriptor *type, const uint8_t *bytes, size_t len,
+                  struct error **err)
 {
     struct walk walk = {.fields_left = MESSAGE_FIELDS_MAX, .err = err};
 
@@ -156,7 +158,8 @@ uint8_t *message_pack_framed(const ProtobufCMessage *message, size_t *ret_len, s
     if (len <= UINT32_MAX)
         bytes = secret_malloc(FRAMING_PREFIX_LEN + len);
     if (bytes == NULL) {
-        (void)error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "grpc: no memory for a message of %zu bytes", len);
+        (void)error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "grpc: no memory for a message of %zu bytes",
+                        len);
         return NULL;
     }
     framing_write_prefix(bytes, len);

@@ -157,15 +157,16 @@ char *metadata_encode_message(const char *message)
     return encoded;
 }
 
-static int hex_value(char c)
+/* The value of a hex digit, 16 for anything else. */
+static unsigned hex_value(char c)
 {
     if (c >= '0' && c <= '9')
-        return c - '0';
+        return (unsigned)(c - '0');
     if (c >= 'a' && c <= 'f')
-        return c - 'a' + 10;
+        return (unsigned)(c - 'a') + 10;
     if (c >= 'A' && c <= 'F')
-        return c - 'A' + 10;
-    return -1;
+        return (unsigned)(c - 'A') + 10;
+    return 16;
 }
 
 char *metadata_decode_message(const char *value, size_t len)
@@ -178,11 +179,16 @@ char *metadata_decode_message(const char *value, size_t len)
     for (size_t i = 0; i < len; i++) {
         char c = value[i];
 
-        if (c == '%' && len - i > 2 && hex_value(value[i + 1]) >= 0 && hex_value(value[i + 2]) >= 0) {
-            c = (char)(hex_value(value[i + 1]) * 16 + hex_value(value[i + 2]));
+        if (c == '%' && len - i > 2 && hex_value(value[i + 1]) < 16 && hex_value(value[i + 2]) < 16) {
+            unsigned byte = hex_value(value[i + 1]) << 4 | hex_value(value[i + 2]);
+
+            ((unsigned char *)text)[n++] = byte == 0 ? '?' : (unsigned char)byte;
             i += 2;
+            continue;
         }
-        text[n++] = c == '\0' ? '?' : c;
+        if (c == '\0')
+            c = '?';
+        text[n++] = c;
     }
     text[n] = '\0';
     utf8_sanitize(text);

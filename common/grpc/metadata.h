@@ -1,7 +1,8 @@
 /*
  * metadata.h - values of gRPC's own header fields, without I/O.
  *
- * Source: https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md. Header values are spans, not C strings.
+ * Source: https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md. Header values are spans, not C
+ * strings.
  */
 #ifndef COMMON_GRPC_METADATA_H
 #define COMMON_GRPC_METADATA_H
@@ -12,27 +13,30 @@
 
 #include "common/grpc/status.h"
 
-/* "grpc-timeout": 1 to 8 digits and one of H M S m u n. Gives nanoseconds, cut at UINT64_MAX. Returns -1 for anything else. */
+/* "grpc-timeout": 1 to 8 digits and one of H M S m u n. Gives nanoseconds, cut at UINT64_MAX. Returns -1 for
+ * anything else. */
 int metadata_parse_timeout(const char *value, size_t len, uint64_t *ret_ns);
 
 /* Writes a grpc-timeout of at least `timeout_ms` in the finest unit that fits 8 digits, rounded up. */
 enum { METADATA_TIMEOUT_MAX = 16 };
 void metadata_format_timeout(uint64_t timeout_ms, char out[METADATA_TIMEOUT_MAX]);
 
-/* "application/grpc", alone or followed by '+' or ';'. Letters of the media type are compared without case. */
+/* "application/grpc", alone or followed by '+' or ';'. Letters of the media type are compared without case.
+ */
 bool metadata_content_type_is_grpc(const char *value, size_t len);
 
 /* "grpc-status": decimal digits. Returns -1 when it is none; numbers beyond the known codes give UNKNOWN. */
 int metadata_parse_status(const char *value, size_t len, enum grpc_status *ret_status);
 
-/* Percent-encodes `message` for "grpc-message": every byte outside 0x20..0x7e and '%'. What is not UTF-8 becomes '?' first. The
- * text is cut (at a character) so that the encoded form has at most METADATA_MESSAGE_MAX bytes, because the whole trailer block must stay
- * below the 8 KiB that some clients allow. The caller frees. NULL on lack of memory. */
+/* Percent-encodes `message` for "grpc-message": every byte outside 0x20..0x7e and '%'. What is not UTF-8
+ * becomes '?' first. The text is cut (at a character) so that the encoded form has at most
+ * METADATA_MESSAGE_MAX bytes, because the whole trailer block must stay below the 8 KiB that some clients
+ * allow. The caller frees. NULL on lack of memory. */
 enum { METADATA_MESSAGE_MAX = 7000 };
 char *metadata_encode_message(const char *message);
 
-/* The reverse, lenient: a '%' without two hex digits stays. The result is valid UTF-8 without NUL ('?' in their
- * place), at most `len` bytes long. The caller frees. NULL on lack of memory. */
+/* The reverse, lenient: a '%' without two hex digits stays. The result is valid UTF-8 without NUL ('?' in
+ * their place), at most `len` bytes long. The caller frees. NULL on lack of memory. */
 char *metadata_decode_message(const char *value, size_t len);
 
 /* What an HTTP status means when the answer is not gRPC. */

@@ -34,9 +34,12 @@ struct grpc_server *grpc_server_of(struct http2_session *session)
     return of(grpc_connection_of(session))->server;
 }
 
-/* --- services --------------------------------------------------------------------------------------------------------- */
+/* --- services
+ * ---------------------------------------------------------------------------------------------------------
+ */
 
-struct grpc_server *grpc_server_create(uv_loop_t *loop, const struct grpc_server_config *config, struct error **err)
+struct grpc_server *grpc_server_create(uv_loop_t *loop, const struct grpc_server_config *config,
+                                       struct error **err)
 {
     struct grpc_server *server = calloc(1, sizeof(*server));
 
@@ -98,7 +101,8 @@ void grpc_server_add_service(struct grpc_server *server, const struct grpc_servi
     server->services[server->n_services++] = service;
     if (service->n_methods == 0)
         return;
-    server->routes = grow_table(server->routes, server->n_routes + service->n_methods, sizeof(*server->routes));
+    server->routes =
+        grow_table(server->routes, server->n_routes + service->n_methods, sizeof(*server->routes));
     for (size_t i = 0; i < service->n_methods; i++) {
         server->routes[server->n_routes++] = (struct route){
             .path = route_path(service, &service->methods[i]),
@@ -108,14 +112,16 @@ void grpc_server_add_service(struct grpc_server *server, const struct grpc_servi
     }
 }
 
-/* --- connections ------------------------------------------------------------------------------------------------------ */
+/* --- connections
+ * ------------------------------------------------------------------------------------------------------ */
 
 static void on_received(struct grpc_connection *connection)
 {
     server_call_dispatch(of(connection)->server);
 }
 
-/* Streams have got their `closed` event. A client that goes away is everyday life: nothing above debug level. */
+/* Streams have got their `closed` event. A client that goes away is everyday life: nothing above debug level.
+ */
 static void on_lost(struct grpc_connection *connection, const struct error *error)
 {
     if (error != NULL)
@@ -147,7 +153,9 @@ static void accept_one(struct grpc_server *server, struct listener *listener)
     struct grpc_connection_config config = {
         .io = &server->io,
         .owner = &server_owner,
-        .session = {.role = HTTP2_SERVER, .max_streams = server->config.max_streams, .events = &server_call_events},
+        .session = {.role = HTTP2_SERVER,
+                    .max_streams = server->config.max_streams,
+                    .events = &server_call_events},
         .handshake_timeout_ms = HANDSHAKE_TIMEOUT_MS,
         .idle_timeout_ms = server->config.idle_timeout_ms,
         .write_timeout_ms = server->config.write_timeout_ms,
@@ -209,8 +217,8 @@ static int add_listener(struct grpc_server *server, struct listener *listener)
 int grpc_server_listen_unix(struct grpc_server *server, const char *path, mode_t mode, struct error **err)
 {
     assert(server->state == SERVER_SERVING);
-    return add_listener(server, listener_create_unix(server->loop, path, mode, server->config.log, on_incoming, server,
-                                                     err));
+    return add_listener(
+        server, listener_create_unix(server->loop, path, mode, server->config.log, on_incoming, server, err));
 }
 
 int grpc_server_listen_tcp(struct grpc_server *server, const char *address, struct error **err)
@@ -219,7 +227,9 @@ int grpc_server_listen_tcp(struct grpc_server *server, const char *address, stru
     return add_listener(server, listener_create_tcp(server->loop, address, on_incoming, server, err));
 }
 
-/* --- stop ------------------------------------------------------------------------------------------------------------- */
+/* --- stop
+ * -------------------------------------------------------------------------------------------------------------
+ */
 
 static void on_timer_closed(uv_handle_t *handle)
 {
@@ -271,7 +281,8 @@ static void on_drain_over(struct timeout *timeout)
 
     server->state = SERVER_CANCELLING;
     list_init(&seen);
-    while (!list_empty(&server->calls)) { /* an answer that is written frees calls, not only the one at hand */
+    while (
+        !list_empty(&server->calls)) { /* an answer that is written frees calls, not only the one at hand */
         struct grpc_call *call = container_of(server->calls.next, struct grpc_call, link);
 
         list_remove(&call->link);

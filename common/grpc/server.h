@@ -3,17 +3,17 @@
  *
  * Protocol: https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md over RFC 9113 (nghttp2).
  *
- * Life of a call: a complete request message arrives -> it is unpacked -> the method's handler runs on the loop
- * with a `struct grpc_call` -> the handler (now or later, but exactly once) ends the call with grpc_call_reply()
- * or grpc_call_fail(). After that the call must not be touched.
+ * Life of a call: a complete request message arrives -> it is unpacked -> the method's handler runs on the
+ * loop with a `struct grpc_call` -> the handler (now or later, but exactly once) ends the call with
+ * grpc_call_reply() or grpc_call_fail(). After that the call must not be touched.
  *
- * Cancellation: when the deadline of the client passes, the client resets the stream, the connection closes or the
- * server is stopped, the call's cancel callback runs once, from the loop. It is a notice: the owner still
- * has to end the call (whatever it answers is dropped if nobody can receive it), soon.
+ * Cancellation: when the deadline of the client passes, the client resets the stream, the connection closes
+ * or the server is stopped, the call's cancel callback runs once, from the loop. It is a notice: the owner
+ * still has to end the call (whatever it answers is dropped if nobody can receive it), soon.
  *
- * What the server does by itself: rejects unknown methods (UNIMPLEMENTED), bad framing, compression, oversized
- * messages, bad timeouts; answers PINGs; limits header bytes, streams, connections, resets, queued output; drops idle
- * half-open connections; quietly accepts any or no `:authority`.
+ * What the server does by itself: rejects unknown methods (UNIMPLEMENTED), bad framing, compression,
+ * oversized messages, bad timeouts; answers PINGs; limits header bytes, streams, connections, resets, queued
+ * output; drops idle half-open connections; quietly accepts any or no `:authority`.
  *
  * All functions run on the loop's thread. The process must ignore SIGPIPE (lifecycle_create() does).
  */
@@ -32,11 +32,14 @@
 struct grpc_server;
 struct grpc_call;
 
-/* Handles one call. `request` belongs to the call and lives until the call is ended. `arg` is the service's. */
+/* Handles one call. `request` belongs to the call and lives until the call is ended. `arg` is the service's.
+ */
 typedef void grpc_handler(struct grpc_call *call, const ProtobufCMessage *request, void *arg);
 
-/* Told once per ended call, for metrics and request logs. `duration_ns` counts from the request headers. */
-typedef void grpc_call_observer(const char *full_method, enum grpc_status status, uint64_t duration_ns, void *arg);
+/* Told once per ended call ("unknown" stands for every path that is no registered method), for metrics and
+ * request logs. `duration_ns` counts from the request headers. */
+typedef void grpc_call_observer(const char *full_method, enum grpc_status status, uint64_t duration_ns,
+                                void *arg);
 
 struct grpc_method {
     const char *name; /* "NodePublishVolume" */
@@ -53,60 +56,70 @@ struct grpc_service {
 };
 
 struct grpc_server_config {
-    struct log *log;            /* borrowed, may be NULL */
-    size_t max_request_bytes;   /* largest request message; 0 = 4 MiB */
-    unsigned max_calls;         /* handlers running at once, over all connections; more are answered RESOURCE_EXHAUSTED; 0 = 1024 */
-    unsigned max_connections;   /* 0 = 256; further ones wait in the listen queue */
-    unsigned max_streams;       /* announced MAX_CONCURRENT_STREAMS per connection; 0 = 256 */
-    uint64_t idle_timeout_ms;   /* a connection without any stream for so long is closed gracefully; 0 = never */
-    uint64_t write_timeout_ms;  /* a connection whose queued output does not move for so long is dropped; 0 = 60 s */
+    struct log *log;          /* borrowed, may be NULL */
+    size_t max_request_bytes; /* largest request message; 0 = 4 MiB */
+    unsigned max_calls;       /* handlers running at once, over all connections; more are answered
+                                 RESOURCE_EXHAUSTED; 0 = 1024 */
+    unsigned max_connections; /* 0 = 256; further ones wait in the listen queue */
+    unsigned max_streams;     /* announced MAX_CONCURRENT_STREAMS per connection; 0 = 256 */
+    uint64_t
+        idle_timeout_ms; /* a connection without any stream for so long is closed gracefully; 0 = never */
+    uint64_t write_timeout_ms; /* a connection whose queued output does not move for so long is dropped; 0 =
+                                  60 s */
     grpc_call_observer *observer; /* may be NULL */
     void *observer_arg;
 };
 
 /* `loop` and what `config` points to are borrowed. Returns NULL with err set on lack of memory. */
-struct grpc_server *grpc_server_create(uv_loop_t *loop, const struct grpc_server_config *config, struct error **err);
+struct grpc_server *grpc_server_create(uv_loop_t *loop, const struct grpc_server_config *config,
+                                       struct error **err);
 
-/* Adds a service; `service` is borrowed until grpc_server_destroy(). Call before listening. Adding the same name twice is a
- * programming error (assert). */
+/* Adds a service; `service` is borrowed until grpc_server_destroy(). Call before listening. Adding the same
+ * name twice is a programming error (assert). */
 void grpc_server_add_service(struct grpc_server *server, const struct grpc_service *service);
 
-/* Adds grpc.health.v1.Health: Check answers SERVING for "" and every added service name, NOT_FOUND otherwise (or always
- * SERVING when `any_service` is set, as the Azure provider does); List and Watch are UNIMPLEMENTED. */
+/* Adds grpc.health.v1.Health: Check answers SERVING for "" and every added service name, NOT_FOUND otherwise
+ * (or always SERVING when `any_service` is set, as the Azure provider does); List and Watch are
+ * UNIMPLEMENTED. */
 enum grpc_health_mode { GRPC_HEALTH_KNOWN_SERVICES, GRPC_HEALTH_ANY_SERVICE };
 void grpc_server_add_health(struct grpc_server *server, enum grpc_health_mode mode);
 
-/* Listens on a Unix socket with exactly this file mode (0600, 0700...). A stale socket file (nobody accepts) is replaced;
- * the new socket appears atomically (bind to a temporary name in the same directory, listen, rename), and the server removes the
- * file on stop only if it is still its own. Errors: INVALID_ARGUMENT (empty, or longer than sun_path allows), FAILED_PRECONDITION
- * (the path exists and is not a socket), INTERNAL otherwise. */
+/* Listens on a Unix socket with exactly this file mode (0600, 0700...). A socket file that is there already
+ * is replaced, with a warning if somebody still listens on it (a predecessor in a rolling update with surge);
+ * the new socket appears atomically (bind to a temporary name in the same directory, listen, rename), and the
+ * server removes the file on stop only if it is still its own. Errors: INVALID_ARGUMENT (empty, or longer
+ * than sun_path allows), FAILED_PRECONDITION (the path exists and is not a socket), INTERNAL otherwise. */
 int grpc_server_listen_unix(struct grpc_server *server, const char *path, mode_t mode, struct error **err);
 
 /* Listens on "host:port", ":port" or "[v6]:port"; numeric hosts or "localhost". */
 int grpc_server_listen_tcp(struct grpc_server *server, const char *address, struct error **err);
 
-/* Stops gracefully: removes the socket files, stops accepting, sends GOAWAY, lets running calls finish for up to `drain_ms`, then cancels
- * the rest, waits for the handlers to end them, closes everything. `done` runs once, from the loop, never inside
- * this call. Only once per server. */
+/* Stops gracefully: removes the socket files, stops accepting, sends GOAWAY, lets running calls finish for up
+ * to `drain_ms`, then cancels the rest, waits for the handlers to end them, closes everything. `done` runs
+ * once, from the loop, never inside this call. Only once per server. */
 void grpc_server_stop(struct grpc_server *server, uint64_t drain_ms, void (*done)(void *arg), void *arg);
 
 /* Frees a server that was never listening or whose stop has completed. Accepts NULL. */
 void grpc_server_destroy(struct grpc_server *server);
 
-/* --- a call, as its handler sees it ------------------------------------------------------------------------------- */
+/* --- a call, as its handler sees it
+ * ------------------------------------------------------------------------------- */
 
-/* Ends the call with OK and `response` (packed before the call returns; the caller keeps and frees it). If packing
- * exceeds memory the client gets RESOURCE_EXHAUSTED. */
+/* Ends the call with OK and `response` (packed before the call returns; the caller keeps and frees it). If
+ * packing exceeds memory the client gets RESOURCE_EXHAUSTED. */
 void grpc_call_reply(struct grpc_call *call, const ProtobufCMessage *response);
 
-/* Ends the call with the error's code and message (percent-encoded, cut to ERROR_MESSAGE_MAX). `error` is borrowed;
- * an error with code OK is sent as INTERNAL. */
+/* Ends the call with the error's code and message (percent-encoded, cut to ERROR_MESSAGE_MAX). `error` is
+ * borrowed; an error with code OK is sent as INTERNAL. */
 void grpc_call_fail(struct grpc_call *call, const struct error *error);
 
-/* Sets the cancel callback (see above); NULL removes it. If the call is already cancelled, `cancelled` runs from the next loop turn. */
-void grpc_call_on_cancel(struct grpc_call *call, void (*cancelled)(struct grpc_call *call, void *arg), void *arg);
+/* Sets the cancel callback (see above); NULL removes it. If the call is already cancelled, `cancelled` runs
+ * from the next loop turn. */
+void grpc_call_on_cancel(struct grpc_call *call, void (*cancelled)(struct grpc_call *call, void *arg),
+                         void *arg);
 
-/* Why the call was cancelled: DEADLINE_EXCEEDED, CANCELLED (reset, connection gone) or UNAVAILABLE (server stopping); OK while it is not. */
+/* Why the call was cancelled: DEADLINE_EXCEEDED, CANCELLED (reset, connection gone) or UNAVAILABLE (server
+ * stopping); OK while it is not. */
 enum grpc_status grpc_call_cancel_reason(const struct grpc_call *call);
 
 /* Milliseconds until the client's deadline (0 when it has passed), or UINT64_MAX without one. */

@@ -12,8 +12,8 @@
 
 /* A request whose next byte does not come for so long is given up: clients send a unary request in one go. */
 enum { RECEIVE_STALL_MS = 60000 };
-/* Requests that are still arriving, over all connections: far more than 256 mounts need, far less than the memory limit of a pod
- * could be made to hold by 65,536 streams of 4 MiB. */
+/* Requests that are still arriving, over all connections: far more than 256 mounts need, far less than the
+ * memory limit of a pod could be made to hold by 65,536 streams of 4 MiB. */
 enum { BUFFERED_BYTES_MAX = 64 * 1024 * 1024 };
 
 static void on_timeout(struct timeout *timeout);
@@ -28,7 +28,9 @@ static bool is(const char *span, size_t len, const char *text)
     return len == strlen(text) && memcmp(span, text, len) == 0;
 }
 
-/* --- life ------------------------------------------------------------------------------------------------------------- */
+/* --- life
+ * -------------------------------------------------------------------------------------------------------------
+ */
 
 /* Wipes what has arrived of the request. */
 static void drop_bytes(struct grpc_call *call)
@@ -99,7 +101,9 @@ static void end(struct grpc_call *call, enum grpc_status status)
     }
 }
 
-/* --- timeouts --------------------------------------------------------------------------------------------------------- */
+/* --- timeouts
+ * ---------------------------------------------------------------------------------------------------------
+ */
 
 /* Bytes that have moved in the direction that the phase waits for. */
 static uint64_t progress(const struct grpc_call *call)
@@ -127,7 +131,8 @@ static void set_timeout(struct grpc_call *call)
         timeout_set(timeouts, &call->timeout, left, on_timeout);
 }
 
-/* --- answering -------------------------------------------------------------------------------------------------------- */
+/* --- answering
+ * -------------------------------------------------------------------------------------------------------- */
 
 /* Ends the stream without an answer: whoever sends this is told nothing more. */
 static void reset(struct grpc_call *call, enum http2_code code)
@@ -141,7 +146,8 @@ static void reset(struct grpc_call *call, enum http2_code code)
     grpc_connection_flush(grpc_connection_of(session));
 }
 
-static void send_error(struct grpc_call *call, const char *http_status, enum grpc_status status, const char *message)
+static void send_error(struct grpc_call *call, const char *http_status, enum grpc_status status,
+                       const char *message)
 {
     cleanup_free char *encoded = metadata_encode_message(message);
     struct http2_session *session = call->stream.session;
@@ -164,7 +170,8 @@ static void send_error(struct grpc_call *call, const char *http_status, enum grp
 }
 
 /* Answers a request that gets no handler. */
-static void refuse(struct grpc_call *call, const char *http_status, enum grpc_status status, const char *message)
+static void refuse(struct grpc_call *call, const char *http_status, enum grpc_status status,
+                   const char *message)
 {
     end(call, status);
     send_error(call, http_status, status, message);
@@ -186,7 +193,8 @@ static void refuse_malformed(struct grpc_call *call)
     release(call);
 }
 
-/* --- cancelling ------------------------------------------------------------------------------------------------------- */
+/* --- cancelling
+ * ------------------------------------------------------------------------------------------------------- */
 
 static void on_notice(struct timeout *timeout)
 {
@@ -247,7 +255,8 @@ void server_call_stop(struct grpc_call *call)
         refuse(call, "200", GRPC_STATUS_UNAVAILABLE, "the server is stopping");
 }
 
-/* --- receiving -------------------------------------------------------------------------------------------------------- */
+/* --- receiving
+ * -------------------------------------------------------------------------------------------------------- */
 
 static void on_headers_begin(struct http2_stream *stream)
 {
@@ -417,7 +426,9 @@ const struct http2_events server_call_events = {
     .closed = on_closed,
 };
 
-/* --- running ---------------------------------------------------------------------------------------------------------- */
+/* --- running
+ * ----------------------------------------------------------------------------------------------------------
+ */
 
 static void run(struct grpc_call *call)
 {
@@ -450,7 +461,8 @@ void server_call_dispatch(struct grpc_server *server)
     }
 }
 
-/* --- what handlers call --------------------------------------------------------------------------------------------- */
+/* --- what handlers call
+ * --------------------------------------------------------------------------------------------- */
 
 static void reply(struct grpc_call *call, uint8_t *message, size_t len)
 {
@@ -496,7 +508,8 @@ void grpc_call_fail(struct grpc_call *call, const struct error *error)
     refuse(call, "200", status, error_message(error));
 }
 
-void grpc_call_on_cancel(struct grpc_call *call, void (*cancelled)(struct grpc_call *call, void *arg), void *arg)
+void grpc_call_on_cancel(struct grpc_call *call, void (*cancelled)(struct grpc_call *call, void *arg),
+                         void *arg)
 {
     call->cancelled = cancelled;
     call->cancelled_arg = arg;

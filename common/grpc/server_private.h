@@ -4,8 +4,8 @@
  *   RECEIVING ──whole request──▶ READY ──dispatched──▶ RUNNING ──reply/fail──▶ ENDED
  *       └── refused, deadline, reset ────────────────────────────────────────────▲
  *
- * A call has two holders: its stream (until the answer is out or the peer is gone) and its handler (until it ends the call).
- * It is freed when both have let go.
+ * A call has two holders: its stream (until the answer is out or the peer is gone) and its handler (until it
+ * ends the call). It is freed when both have let go.
  */
 #ifndef COMMON_GRPC_SERVER_PRIVATE_H
 #define COMMON_GRPC_SERVER_PRIVATE_H
@@ -39,10 +39,10 @@ struct grpc_server {
     struct list listeners;
     struct list connections;
     unsigned n_connections;
-    struct list calls; /* all, in whatever phase */
-    struct list ready; /* complete requests to be dispatched */
-    unsigned n_running;      /* handlers that have not ended their call: counts towards max_calls */
-    size_t buffered_bytes;   /* of requests not dispatched yet */
+    struct list calls;     /* all, in whatever phase */
+    struct list ready;     /* complete requests to be dispatched */
+    unsigned n_running;    /* handlers that have not ended their call: counts towards max_calls */
+    size_t buffered_bytes; /* of requests not dispatched yet */
     enum { SERVER_SERVING, SERVER_DRAINING, SERVER_CANCELLING, SERVER_STOPPED } state;
     struct timeout stop_step;
     void (*stop_done)(void *arg);
@@ -60,8 +60,8 @@ struct grpc_call {
     struct list link;       /* in server->calls */
     struct list ready_link; /* in server->ready */
     enum call_phase phase;
-    bool answered;          /* the stream has its answer (or never will) */
-    bool headers_seen;      /* later blocks are trailers */
+    bool answered;     /* the stream has its answer (or never will) */
+    bool headers_seen; /* later blocks are trailers */
     struct header_check headers;
     bool is_post;
     bool is_grpc;
@@ -75,8 +75,8 @@ struct grpc_call {
     ProtobufCMessage *request;
     uint64_t start_ns;
     uint64_t timeout_ns;
-    uint64_t deadline_ms; /* on the clock of the timeouts; UINT64_MAX = none */
-    uint64_t progress;    /* bytes moved when `timeout` was set */
+    uint64_t deadline_ms;   /* on the clock of the timeouts; UINT64_MAX = none */
+    uint64_t progress;      /* bytes moved when `timeout` was set */
     struct timeout timeout; /* deadline, slow request, unread answer */
     struct timeout notice;  /* runs `cancelled` from the loop */
     enum grpc_status cancel_reason;

@@ -14,7 +14,8 @@ static void on_timer(uv_timer_t *timer)
     struct list due;
     struct list *link = timeouts->pending.next;
 
-    /* What is due is taken out first: a callback that arms a timeout of 0 ms must not keep us here for ever. */
+    /* What is due is taken out first: a callback that arms a timeout of 0 ms must not keep us here for ever.
+     */
     list_init(&due);
     while (link != &timeouts->pending && container_of(link, struct timeout, link)->due_ms <= now) {
         struct list *next = link->next;
@@ -45,7 +46,8 @@ static void arm_timer(struct timeouts *timeouts)
     }
     now = timeouts_now(timeouts);
     due = container_of(timeouts->pending.next, struct timeout, link)->due_ms;
-    (void)uv_timer_start(&timeouts->timer, on_timer, due > now ? due - now : 0, 0); /* fails only without callback */
+    (void)uv_timer_start(&timeouts->timer, on_timer, due > now ? due - now : 0,
+                         0); /* fails only without callback */
 }
 
 void timeouts_init(struct timeouts *timeouts, uv_loop_t *loop)
@@ -73,7 +75,8 @@ void timeout_init(struct timeout *timeout)
     list_init(&timeout->link);
 }
 
-void timeout_set(struct timeouts *timeouts, struct timeout *timeout, uint64_t delay_ms, timeout_callback *expired)
+void timeout_set(struct timeouts *timeouts, struct timeout *timeout, uint64_t delay_ms,
+                 timeout_callback *expired)
 {
     uint64_t now = timeouts_now(timeouts);
     struct list *after;

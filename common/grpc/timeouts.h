@@ -1,10 +1,12 @@
 /*
  * timeouts.h - many timeouts on one libuv timer.
  *
- * A uv_timer_t per call would tie the life of every call to a close callback. A `struct timeout` is only a link: it can be
- * cleared and its memory reused at once. A timeout of 0 ms is the way to run something "from the loop, not now".
+ * A uv_timer_t per call would tie the life of every call to a close callback. A `struct timeout` is only a
+ * link: it can be cleared and its memory reused at once. A timeout of 0 ms is the way to run something "from
+ * the loop, not now".
  *
- * Kept as a list sorted by time; the usual timeouts are equal and long, so a new one goes to the end in one step.
+ * Kept as a list sorted by time; the usual timeouts are equal and long, so a new one goes to the end in one
+ * step.
  */
 #ifndef COMMON_GRPC_TIMEOUTS_H
 #define COMMON_GRPC_TIMEOUTS_H
@@ -41,7 +43,8 @@ uint64_t timeouts_now(const struct timeouts *timeouts);
 void timeout_init(struct timeout *timeout);
 
 /* Arms (again): `expired` runs once, from the loop, after `delay_ms`; in the next turn at the earliest. */
-void timeout_set(struct timeouts *timeouts, struct timeout *timeout, uint64_t delay_ms, timeout_callback *expired);
+void timeout_set(struct timeouts *timeouts, struct timeout *timeout, uint64_t delay_ms,
+                 timeout_callback *expired);
 
 /* Disarms. Harmless when it is not armed. */
 void timeout_clear(struct timeout *timeout);

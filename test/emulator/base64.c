@@ -22,7 +22,7 @@ static char *encode(const void *data, size_t len, const char *tail, bool padded)
         for (size_t k = 0; k < 4; k++) {
             uint32_t digit = (bits >> (18 - 6 * k)) & 63;
             if (k <= n)
-                out[o++] = digit < 62 ? letters[digit] : tail[digit - 62];
+                out[o++] = *(digit < 62 ? letters + digit : tail + digit - 62);
             else if (padded)
                 out[o++] = '=';
         }

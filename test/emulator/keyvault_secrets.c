@@ -72,7 +72,7 @@ static void list_versions(struct vault_call *call, const char *name)
         return;
     cJSON *value =
         cJSON_CreateArray(); /* of an unknown name the service has no versions, which is no error */
-    for (size_t i = first; i < end; i++)
+    for (size_t i = first; secret != NULL && i < end; i++)
         cJSON_AddItemToArray(value, list_item(secret->versions[i], NULL));
     keyvault_answer_page(call, value, end, total);
 }

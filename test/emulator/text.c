@@ -38,6 +38,8 @@ void text_append(struct text *text, const char *string)
 }
 
 static void append_va(struct text *text, const char *format, va_list args)
+    __attribute__((format(printf, 2, 0)));
+static void append_va(struct text *text, const char *format, va_list args)
 {
     va_list again;
     va_copy(again, args);

@@ -1,6 +1,6 @@
 /*
- * grpc_wire.h - the other end of an HTTP/2 connection, made by hand: frames are written byte by byte and what comes back
- * is kept as a transcript, one line per frame:
+ * grpc_wire.h - the other end of an HTTP/2 connection, made by hand: frames are written byte by byte and what
+ * comes back is kept as a transcript, one line per frame:
  *
  *     SETTINGS
  *     HEADERS 1 END :status=200 content-type=application/grpc grpc-status=12
@@ -24,7 +24,15 @@
 
 #include "common/cleanup.h"
 
-enum { WIRE_DATA = 0, WIRE_HEADERS = 1, WIRE_RST = 3, WIRE_SETTINGS = 4, WIRE_PING = 6, WIRE_GOAWAY = 7, WIRE_WINDOW = 8 };
+enum {
+    WIRE_DATA = 0,
+    WIRE_HEADERS = 1,
+    WIRE_RST = 3,
+    WIRE_SETTINGS = 4,
+    WIRE_PING = 6,
+    WIRE_GOAWAY = 7,
+    WIRE_WINDOW = 8
+};
 enum { WIRE_END_STREAM = 1, WIRE_ACK = 1, WIRE_END_HEADERS = 4 };
 enum { WIRE_PATIENCE_MS = 10000 };
 
@@ -75,7 +83,8 @@ __attribute__((format(printf, 2, 3))) static inline void wire_note(struct wire *
 
     va_start(args, format);
     if (wire->log_len < sizeof(wire->log) - 1)
-        wire->log_len += (size_t)vsnprintf(wire->log + wire->log_len, sizeof(wire->log) - wire->log_len, format, args);
+        wire->log_len +=
+            (size_t)vsnprintf(wire->log + wire->log_len, sizeof(wire->log) - wire->log_len, format, args);
     if (wire->log_len > sizeof(wire->log) - 1)
         wire->log_len = sizeof(wire->log) - 1;
     va_end(args);
@@ -107,8 +116,9 @@ static inline unsigned wire_u32(const uint8_t *at)
 
 static inline void wire_note_frame(struct wire *wire, const uint8_t *frame, size_t len)
 {
-    static const char *const names[] = {"DATA",         "HEADERS", "PRIORITY", "RST_STREAM",    "SETTINGS",
-                                        "PUSH_PROMISE", "PING",    "GOAWAY",   "WINDOW_UPDATE", "CONTINUATION"};
+    static const char *const names[] = {"DATA",          "HEADERS",      "PRIORITY", "RST_STREAM",
+                                        "SETTINGS",      "PUSH_PROMISE", "PING",     "GOAWAY",
+                                        "WINDOW_UPDATE", "CONTINUATION"};
     unsigned type = frame[3], flags = frame[4], id = wire_u32(frame + 5);
     const uint8_t *payload = frame + 9;
 
@@ -191,7 +201,8 @@ static inline void wire_send(struct wire *wire, const void *bytes, size_t len)
     }
 }
 
-static inline void wire_frame(struct wire *wire, unsigned type, unsigned flags, unsigned id, const void *payload, size_t len)
+static inline void wire_frame(struct wire *wire, unsigned type, unsigned flags, unsigned id,
+                              const void *payload, size_t len)
 {
     uint8_t *frame = malloc(9 + len);
 

@@ -1,6 +1,6 @@
 /*
- * test_azure_fake.h - a transport without network, loop or waiting: answers come from a function of the test, time moves when
- * the test says so.
+ * test_azure_fake.h - a transport without network, loop or waiting: answers come from a function of the test,
+ * time moves when the test says so.
  */
 #ifndef TEST_UNIT_TEST_AZURE_FAKE_H
 #define TEST_UNIT_TEST_AZURE_FAKE_H
@@ -12,7 +12,7 @@
 #include "provider-azure/transport.h"
 
 struct fake_answer {
-    int status;            /* 0: no answer, the call fails with `failure` */
+    int status; /* 0: no answer, the call fails with `failure` */
     const char *body;
     int64_t retry_after_ms; /* 0 = none */
     const char *challenge;
@@ -21,7 +21,8 @@ struct fake_answer {
 };
 
 struct fake;
-typedef struct fake_answer fake_answerer(struct fake *fake, const char *url, const char *bearer, const char *body);
+typedef struct fake_answer fake_answerer(struct fake *fake, const char *url, const char *bearer,
+                                         const char *body);
 
 struct transport_call {
     struct transport_call *next;
@@ -93,8 +94,8 @@ static inline void fake_cancel(void *state, struct transport_call **call)
     *call = NULL;
 }
 
-static inline struct transport_timer *fake_after(void *state, uint64_t delay_ms, transport_fired *fired, void *arg,
-                                                 struct error **err)
+static inline struct transport_timer *fake_after(void *state, uint64_t delay_ms, transport_fired *fired,
+                                                 void *arg, struct error **err)
 {
     struct fake *fake = state;
     struct transport_timer *timer = calloc(1, sizeof(*timer));

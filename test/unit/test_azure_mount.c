@@ -1,11 +1,12 @@
 /*
- * test_azure_mount.c - whole mounts against a fake Entra and a fake vault: tokens, retries, sharing, histories, errors.
+ * test_azure_mount.c - whole mounts against a fake Entra and a fake vault: tokens, retries, sharing,
+ * histories, errors.
  */
+#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <cmocka.h>
 #include <stdio.h>
 
 #include "provider-azure/mount.h"
@@ -23,7 +24,7 @@ struct world {
     struct string_map attributes;
     struct string_map secrets;
     /* what the fake services do */
-    const char *good_token;    /* the vault accepts only this */
+    const char *good_token; /* the vault accepts only this */
     int tokens_made;
     int64_t token_life;
     int fail_first; /* that many vault requests are answered with `fail_status` */
@@ -45,10 +46,10 @@ static struct fake_answer entra(struct world *world, const char *body)
 {
     world->fake.token_requests++;
     if (strstr(body, "client_secret=bad") != NULL)
-        return (struct fake_answer){
-            .status = 401,
-            .body = "{\"error\":\"invalid_client\",\"error_description\":\"AADSTS7000215: Invalid client secret provided."
-                    "\\r\\nTrace ID: 1\",\"error_codes\":[7000215]}"};
+        return (struct fake_answer){.status = 401,
+                                    .body = "{\"error\":\"invalid_client\",\"error_description\":"
+                                            "\"AADSTS7000215: Invalid client secret provided."
+                                            "\\r\\nTrace ID: 1\",\"error_codes\":[7000215]}"};
     world->tokens_made++;
     (void)snprintf(answer_text, sizeof(answer_text), "{\"access_token\":\"token-%d\",\"expires_in\":\"%d\"}",
                    world->tokens_made, (int)world->token_life);
@@ -62,13 +63,15 @@ static struct fake_answer vault(struct world *world, const char *url, const char
         return (struct fake_answer){.failure = GRPC_STATUS_UNAVAILABLE, .hop = HTTP_HOP_DNS};
     if (world->good_token != NULL && (bearer == NULL || strcmp(bearer, world->good_token) != 0))
         return (struct fake_answer){.status = 401,
-                                    .body = "{\"error\":{\"code\":\"Unauthorized\",\"message\":\"AKV10000\"}}",
+                                    .body =
+                                        "{\"error\":{\"code\":\"Unauthorized\",\"message\":\"AKV10000\"}}",
                                     .challenge = world->challenge};
     if (world->fail_first > 0) {
         world->fail_first--;
         return (struct fake_answer){.status = world->fail_status,
                                     .retry_after_ms = world->retry_after_ms,
-                                    .body = "{\"error\":{\"code\":\"Throttled\",\"message\":\"slow\\ndown\"}}"};
+                                    .body =
+                                        "{\"error\":{\"code\":\"Throttled\",\"message\":\"slow\\ndown\"}}"};
     }
     if (world->vault_body != NULL)
         return (struct fake_answer){.status = 200, .body = world->vault_body};
@@ -80,23 +83,28 @@ static struct fake_answer vault(struct world *world, const char *url, const char
     size_t version_len = strcspn(version, "?");
     if (strncmp(name, "missing", 7) == 0)
         return (struct fake_answer){
-            .status = 404, .body = "{\"error\":{\"code\":\"SecretNotFound\",\"message\":\"no such secret\"}}"};
+            .status = 404,
+            .body = "{\"error\":{\"code\":\"SecretNotFound\",\"message\":\"no such secret\"}}"};
     if (strncmp(version, "versions", 8) == 0 && strstr(url, "skip") == NULL)
         return (struct fake_answer){
             .status = 200,
-            .body = "{\"value\":[{\"id\":\"https://kv1.vault.azure.net/secrets/h/v1\",\"attributes\":{\"enabled\":true,"
-                    "\"created\":100}},{\"id\":\"https://kv1.vault.azure.net/secrets/h/v0\",\"attributes\":{\"enabled\":"
+            .body = "{\"value\":[{\"id\":\"https://kv1.vault.azure.net/secrets/h/"
+                    "v1\",\"attributes\":{\"enabled\":true,"
+                    "\"created\":100}},{\"id\":\"https://kv1.vault.azure.net/secrets/h/"
+                    "v0\",\"attributes\":{\"enabled\":"
                     "false,\"created\":900}}],\"nextLink\":\"https://kv1.vault.azure.net:443/secrets/h/"
                     "versions?skip=1\"}"};
     if (strncmp(version, "versions", 8) == 0)
-        return (struct fake_answer){
-            .status = 200,
-            .body = "{\"value\":[{\"id\":\"https://kv1.vault.azure.net/secrets/h/v3\",\"attributes\":{\"enabled\":true,"
-                    "\"created\":300}},{\"id\":\"https://kv1.vault.azure.net/secrets/h/v2\",\"attributes\":{\"enabled\":"
-                    "true,\"created\":200}}],\"nextLink\":null}"};
+        return (struct fake_answer){.status = 200,
+                                    .body = "{\"value\":[{\"id\":\"https://kv1.vault.azure.net/secrets/h/"
+                                            "v3\",\"attributes\":{\"enabled\":true,"
+                                            "\"created\":300}},{\"id\":\"https://kv1.vault.azure.net/secrets/"
+                                            "h/v2\",\"attributes\":{\"enabled\":"
+                                            "true,\"created\":200}}],\"nextLink\":null}"};
     (void)snprintf(answer_text, sizeof(answer_text),
-                   "{\"value\":\"%.*s-value\",\"id\":\"https://kv1.vault.azure.net/secrets/%.*s/%.*s\"}", (int)len, name,
-                   (int)len, name, version_len > 0 ? (int)version_len : 2, version_len > 0 ? version : "v9");
+                   "{\"value\":\"%.*s-value\",\"id\":\"https://kv1.vault.azure.net/secrets/%.*s/%.*s\"}",
+                   (int)len, name, (int)len, name, version_len > 0 ? (int)version_len : 2,
+                   version_len > 0 ? version : "v9");
     return (struct fake_answer){.status = 200, .body = answer_text};
 }
 
@@ -109,13 +117,14 @@ static struct fake_answer answer(struct fake *fake, const char *url, const char 
     return vault(world, url, bearer);
 }
 
-static int add_file(void *arg, const char *path, mode_t mode, const void *bytes, size_t len, struct error **err)
+static int add_file(void *arg, const char *path, mode_t mode, const void *bytes, size_t len,
+                    struct error **err)
 {
     struct world *world = arg;
     size_t used = strlen(world->result);
     (void)err;
-    (void)snprintf(world->result + used, sizeof(world->result) - used, "%s:%o=%.*s;", path, (unsigned)mode, (int)len,
-                   (const char *)bytes);
+    (void)snprintf(world->result + used, sizeof(world->result) - used, "%s:%o=%.*s;", path, (unsigned)mode,
+                   (int)len, (const char *)bytes);
     return 0;
 }
 
@@ -207,8 +216,9 @@ static void run(struct world *world, bool republish, uint64_t left_ms)
     assert_non_null(begin(world, republish, left_ms));
     assert_false(world->done);
     for (uint64_t end = world->fake.now_ms + left_ms; !world->done && world->fake.now_ms <= end;)
-        fake_run(&world->fake, world->fake.calls != NULL || world->fake.timers == NULL ? world->fake.now_ms
-                                                                                         : world->fake.timers->at_ms);
+        fake_run(&world->fake, world->fake.calls != NULL || world->fake.timers == NULL
+                                   ? world->fake.now_ms
+                                   : world->fake.timers->at_ms);
     assert_true(world->done);
 }
 
@@ -241,8 +251,9 @@ static void another_secret_of_the_same_application_needs_its_own_token(void **st
     run(world, true, 10000); /* not even a republish gets what others have read */
     assert_non_null(world->error);
     assert_int_equal(error_code(world->error), GRPC_STATUS_UNAUTHENTICATED);
-    assert_non_null(strstr(error_message(world->error), "failed to mount objects, error: failed to get objectType:secret, "
-                                                        "objectName:a, objectVersion:"));
+    assert_non_null(strstr(error_message(world->error),
+                           "failed to mount objects, error: failed to get objectType:secret, "
+                           "objectName:a, objectVersion:"));
     assert_non_null(strstr(error_message(world->error), "AADSTS7000215"));
     assert_null(strstr(error_message(world->error), "Trace ID"));
 }
@@ -292,7 +303,8 @@ static void a_challenge_for_a_foreign_host_gets_no_token(void **state)
 {
     struct world *world = *state;
     world->good_token = "never";
-    world->challenge = "Bearer authorization=\"https://login.evil.example/t\", resource=\"https://evil.example\"";
+    world->challenge =
+        "Bearer authorization=\"https://login.evil.example/t\", resource=\"https://evil.example\"";
     run(world, false, 10000);
     assert_non_null(strstr(error_message(world->error), "doesn't match the requested domain"));
     assert_int_equal(world->fake.token_requests, 1);
@@ -302,10 +314,11 @@ static void a_challenge_of_another_tenant_is_explained(void **state)
 {
     struct world *world = *state;
     world->good_token = "never";
-    world->challenge =
-        "Bearer authorization=\"https://login.microsoftonline.com/tenant2\", resource=\"https://vault.azure.net\"";
+    world->challenge = "Bearer authorization=\"https://login.microsoftonline.com/tenant2\", "
+                       "resource=\"https://vault.azure.net\"";
     run(world, false, 10000);
-    assert_non_null(strstr(error_message(world->error), "the vault belongs to tenant tenant2, not to tenantID tenant1"));
+    assert_non_null(
+        strstr(error_message(world->error), "the vault belongs to tenant tenant2, not to tenantID tenant1"));
 }
 
 static void a_503_is_tried_again_with_growing_pauses(void **state)
@@ -338,7 +351,8 @@ static void retry_after_is_obeyed_and_shared_by_all_who_ask_the_vault(void **sta
     world->fail_status = 429;
     world->retry_after_ms = 7000;
     uint64_t since = world->fake.now_ms;
-    set(world, "objects", "array:\n - '{objectName: a, objectType: secret}'\n - '{objectName: b, objectType: secret}'\n");
+    set(world, "objects",
+        "array:\n - '{objectName: a, objectType: secret}'\n - '{objectName: b, objectType: secret}'\n");
     run(world, false, 60000);
     assert_null(world->error);
     assert_true(world->fake.now_ms - since >= 7000);
@@ -397,8 +411,9 @@ static void a_history_takes_exactly_that_many_enabled_versions_newest_first(void
 static void a_next_link_to_another_host_is_refused(void **state)
 {
     struct world *world = *state;
-    world->vault_body = "{\"value\":[{\"id\":\"https://kv1.vault.azure.net/secrets/h/v1\",\"attributes\":{}}],"
-                        "\"nextLink\":\"https://evil.example/secrets\"}";
+    world->vault_body =
+        "{\"value\":[{\"id\":\"https://kv1.vault.azure.net/secrets/h/v1\",\"attributes\":{}}],"
+        "\"nextLink\":\"https://evil.example/secrets\"}";
     set(world, "objects", "array:\n - '{objectName: h, objectType: secret, objectVersionHistory: 2}'\n");
     run(world, false, 10000);
     assert_non_null(strstr(error_message(world->error), "leads to another host, evil.example"));
@@ -465,7 +480,8 @@ static void bad_answers_are_errors_that_name_the_object(void **state)
         {"{\"id\":\"https://kv1.vault.azure.net/secrets/a/v\"}", "secret value is nil"},
         {"{\"value\":\"x\"}", "secret id is nil"},
         {"{\"value\":\"x\",\"id\":\"i\",\"kid\":\"k\"}", "unknown content type ''"},
-        {"{\"value\":\"x\",\"id\":\"i\",\"kid\":\"k\",\"contentType\":\"application/x-pkcs12\"}", "not available yet"},
+        {"{\"value\":\"x\",\"id\":\"i\",\"kid\":\"k\",\"contentType\":\"application/x-pkcs12\"}",
+         "not available yet"},
         {"<html>", "not JSON"},
         {"[]", "not a JSON object"},
     };

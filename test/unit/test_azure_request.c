@@ -1,11 +1,12 @@
 /*
- * test_azure_request.c - parameters, objects, clouds, credentials, encodings and keys: the table of known inputs and outcomes.
+ * test_azure_request.c - parameters, objects, clouds, credentials, encodings and keys: the table of known
+ * inputs and outcomes.
  */
+#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <cmocka.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,11 +17,13 @@
 #include "provider-azure/request.h"
 #include "provider-azure/settings.h"
 
-/* Attributes as "name=value" lines over a set that is complete but for `objects`; "name" alone removes one. */
+/* Attributes as "name=value" lines over a set that is complete but for `objects`; "name" alone removes one.
+ */
 static struct error *parse(const char *const *changes, const char *secrets_json)
 {
-    static const char base[] = "{\"csi.storage.k8s.io/pod.name\":\"pod1\",\"csi.storage.k8s.io/pod.namespace\":\"ns1\","
-                               "\"keyvaultName\":\"testKV\",\"tenantId\":\"tid\",\"objects\":\"array:\"}";
+    static const char base[] =
+        "{\"csi.storage.k8s.io/pod.name\":\"pod1\",\"csi.storage.k8s.io/pod.namespace\":\"ns1\","
+        "\"keyvaultName\":\"testKV\",\"tenantId\":\"tid\",\"objects\":\"array:\"}";
     cleanup_string_map struct string_map attributes = {0};
     cleanup_string_map struct string_map secrets = {0};
     cleanup_cloud struct cloud cloud = {0};
@@ -38,12 +41,13 @@ static struct error *parse(const char *const *changes, const char *secrets_json)
         assert_int_equal(string_map_from_json(&secrets, secrets_json, strlen(secrets_json), NULL, NULL), 0);
     assert_int_equal(cloud_resolve("AzurePublicCloud", NULL, &cloud, NULL), 0);
     const struct request_defaults defaults = {.cloud = &cloud, .endpoints = {"http://imds", "http://nmi"}};
-    if (mount_request_parse(&attributes, secrets_json != NULL ? &secrets : NULL, 0644, &defaults, &request, &error) == 0)
+    if (mount_request_parse(&attributes, secrets_json != NULL ? &secrets : NULL, 0644, &defaults, &request,
+                            &error) == 0)
         mount_request_finish(&request);
     return error;
 }
 
-#define SP "{\"clientid\":\"foo\",\"ClientSecret\":\"bar\"}"
+#define SP           "{\"clientid\":\"foo\",\"ClientSecret\":\"bar\"}"
 #define ITEM(fields) "objects=array:\n  - |\n    " fields
 
 static void parameters_are_checked_in_order_with_the_known_messages(void **state)
@@ -58,58 +62,125 @@ static void parameters_are_checked_in_order_with_the_known_messages(void **state
         {{"keyvaultName= "}, SP, "keyvaultName is not provided"},
         {{"tenantId="}, SP, "tenantId is not provided"},
         {{"tenantId=", "tenantID= test "}, SP, NULL},
-        {{"usePodIdentity=tru"}, SP, "failed to parse usePodIdentity flag, error: strconv.ParseBool: parsing \"tru\": invalid syntax"},
+        {{"usePodIdentity=tru"},
+         SP,
+         "failed to parse usePodIdentity flag, error: strconv.ParseBool: parsing \"tru\": invalid syntax"},
         {{"useVMManagedIdentity=test"}, SP, "failed to parse useVMManagedIdentity flag"},
         {{"useAzureTokenProxy=invalid"}, SP, "failed to parse useAzureTokenProxy flag"},
-        {{"usePodIdentity= true ", "useAzureTokenProxy=1"}, SP, "only one identity mode can be enabled at a time"},
-        {{"cloudName=AzureCloud1"}, SP, "cloudName AzureCloud1 is not valid, error: autorest/azure: There is no cloud environment matching the name \"AZURECLOUD1\""},
+        {{"usePodIdentity= true ", "useAzureTokenProxy=1"},
+         SP,
+         "only one identity mode can be enabled at a time"},
+        {{"cloudName=AzureCloud1"},
+         SP,
+         "cloudName AzureCloud1 is not valid, error: autorest/azure: There is no cloud environment matching "
+         "the name \"AZURECLOUD1\""},
         {{"cloudName=AzureCloud"}, SP, NULL},
-        {{"cloudName=AzureStackCloud", "cloudEnvFileName=/etc/kubernetes/akscustom.json"}, SP, "cloudName AzureStackCloud is not valid, error: open /etc/kubernetes/akscustom.json: no such file or directory"},
+        {{"cloudName=AzureStackCloud", "cloudEnvFileName=/etc/kubernetes/akscustom.json"},
+         SP,
+         "cloudName AzureStackCloud is not valid, error: open /etc/kubernetes/akscustom.json: no such file "
+         "or directory"},
         {{"cloudName=AzureStackCloud"}, SP, "open : no such file or directory"},
         {{"useVMManagedIdentity=true", "objects="}, NULL, "objects is not set"},
-        {{"objects="}, NULL, "failed to build auth config for mode None: failed to get credentials, nodePublishSecretRef secret is not set"},
+        {{"objects="},
+         NULL,
+         "failed to build auth config for mode None: failed to get credentials, nodePublishSecretRef secret "
+         "is not set"},
         {{"objects="}, "{\"clientid\":\"a\"}", "could not find clientsecret in secrets"},
         {{"objects="}, "{\"clientsecret\":\"a\"}", "could not find clientid in secrets"},
-        {{"objects="}, "{\"clientid\":\"a\",\"ClientID\":\"b\",\"clientsecret\":\"c\"}", "more than one key named clientid"},
+        {{"objects="},
+         "{\"clientid\":\"a\",\"ClientID\":\"b\",\"clientsecret\":\"c\"}",
+         "more than one key named clientid"},
         {{"clientID=x", "objects="}, "{}", "service account tokens not found"},
-        {{"clientID=x", "csi.storage.k8s.io/serviceAccount.tokens=invalid"}, "{}", "failed to unmarshal service account tokens"},
-        {{"clientID=x", "csi.storage.k8s.io/serviceAccount.tokens={\"aud1\":{\"token\":\"t\"}}"}, "{}", "token for audience api://AzureADTokenExchange not found"},
-        {{"clientID=x", "csi.storage.k8s.io/serviceAccount.tokens={\"api://AzureADTokenExchange\":{\"token\":12345}}"}, "{}", "failed to unmarshal"},
-        {{"clientID=x", "csi.storage.k8s.io/serviceAccount.tokens={\"api://AzureADTokenExchange\":{\"token\":\"t\"},\"aud2\":{\"token\":\"u\"}}"}, "{}", NULL},
+        {{"clientID=x", "csi.storage.k8s.io/serviceAccount.tokens=invalid"},
+         "{}",
+         "failed to unmarshal service account tokens"},
+        {{"clientID=x", "csi.storage.k8s.io/serviceAccount.tokens={\"aud1\":{\"token\":\"t\"}}"},
+         "{}",
+         "token for audience api://AzureADTokenExchange not found"},
+        {{"clientID=x",
+          "csi.storage.k8s.io/serviceAccount.tokens={\"api://AzureADTokenExchange\":{\"token\":12345}}"},
+         "{}",
+         "failed to unmarshal"},
+        {{"clientID=x", "csi.storage.k8s.io/serviceAccount.tokens={\"api://"
+                        "AzureADTokenExchange\":{\"token\":\"t\"},\"aud2\":{\"token\":\"u\"}}"},
+         "{}",
+         NULL},
         {{"useAzureTokenProxy=true"}, NULL, "clientID is required"},
-        {{"useAzureTokenProxy=true", "clientID=x"}, NULL, "service account tokens are required for identity binding"},
-        {{"useAzureTokenProxy=true", "clientID=x", "csi.storage.k8s.io/serviceAccount.tokens={\"api://AzureADTokenExchange\":{\"token\":\"t\"}}"}, NULL, "token for audience api://AKSIdentityBinding not found"},
-        {{"useVMManagedIdentity=true", "clientID=x"}, NULL, NULL}, /* tokens only for the modes that need them */
+        {{"useAzureTokenProxy=true", "clientID=x"},
+         NULL,
+         "service account tokens are required for identity binding"},
+        {{"useAzureTokenProxy=true", "clientID=x",
+          "csi.storage.k8s.io/serviceAccount.tokens={\"api://AzureADTokenExchange\":{\"token\":\"t\"}}"},
+         NULL,
+         "token for audience api://AKSIdentityBinding not found"},
+        {{"useVMManagedIdentity=true", "clientID=x"},
+         NULL,
+         NULL}, /* tokens only for the modes that need them */
         {{"usePodIdentity=true"}, NULL, NULL},
-        {{"objects=- |\n  objectName: a\n"}, SP, "failed to yaml unmarshal objects, error: yaml: unmarshal errors"},
+        {{"objects=- |\n  objectName: a\n"},
+         SP,
+         "failed to yaml unmarshal objects, error: yaml: unmarshal errors"},
         {{"objects=Array:\n  - a"}, SP, "the key array is missing"},
         {{"objects=array:\n - objectName: a"}, SP, "cannot unmarshal !!map into string"},
         {{"objects=array: 5"}, SP, "cannot unmarshal"},
         {{"objects=array:\n - 5"}, SP, "unmarshal failed for keyVaultObjects at index 0"},
         {{"objects=array:\n - ~\n"}, SP, NULL},
         {{ITEM("# nothing")}, SP, "file name must not be empty"},
-        {{ITEM("objectName: secret1\n    objectType: secret\n    objectFormat: pkcs")}, SP, "failed to get objectType:secret, objectName:secret1, objectVersion:: invalid objectFormat: pkcs, should be PEM or PFX"},
-        {{ITEM("objectName: secret1\n    objectType: secret\n    objectEncoding: utf-16")}, SP, "objectVersion:: invalid objectEncoding: utf-16, should be hex, base64 or utf-8"},
-        {{ITEM("objectName: a\n    objectType: cert\n    objectFormat: PFX")}, SP, "PFX format only supported for objectType: secret"},
-        {{ITEM("objectName: a\n    objectType: cert\n    objectEncoding: base64")}, SP, "objectEncoding only supported for objectType: secret"},
+        {{ITEM("objectName: secret1\n    objectType: secret\n    objectFormat: pkcs")},
+         SP,
+         "failed to get objectType:secret, objectName:secret1, objectVersion:: invalid objectFormat: pkcs, "
+         "should be PEM or PFX"},
+        {{ITEM("objectName: secret1\n    objectType: secret\n    objectEncoding: utf-16")},
+         SP,
+         "objectVersion:: invalid objectEncoding: utf-16, should be hex, base64 or utf-8"},
+        {{ITEM("objectName: a\n    objectType: cert\n    objectFormat: PFX")},
+         SP,
+         "PFX format only supported for objectType: secret"},
+        {{ITEM("objectName: a\n    objectType: cert\n    objectEncoding: base64")},
+         SP,
+         "objectEncoding only supported for objectType: secret"},
         {{ITEM("objectName: a\n    objectType: certificate")}, SP, "Invalid vaultObjectTypes"},
-        {{ITEM("objectName: a\n    objectType: secret\n    objectAlias: /a")}, SP, "file name must be a relative path"},
-        {{ITEM("objectName: a\n    objectType: secret\n    objectAlias: a..b")}, SP, "file name must not contain '..'"},
-        {{ITEM("objectName: a\n    objectType: secret\n    objectAlias: a//b")}, SP, "file name must be clean"},
-        {{ITEM("objectName: a\n    objectType: secret\n    filePermission: 0900")}, SP, "invalid filePermission: 0900"},
+        {{ITEM("objectName: a\n    objectType: secret\n    objectAlias: /a")},
+         SP,
+         "file name must be a relative path"},
+        {{ITEM("objectName: a\n    objectType: secret\n    objectAlias: a..b")},
+         SP,
+         "file name must not contain '..'"},
+        {{ITEM("objectName: a\n    objectType: secret\n    objectAlias: a//b")},
+         SP,
+         "file name must be clean"},
+        {{ITEM("objectName: a\n    objectType: secret\n    filePermission: 0900")},
+         SP,
+         "invalid filePermission: 0900"},
         {{ITEM("objectName: a\n    objectType: secret\n    objectVersionHistory: \"5\"")}, SP, "into int32"},
-        {{ITEM("objectName: a\n    objectType: secret\n  - |\n    objectName: b\n    objectType: secret\n    objectAlias: a/b")}, SP, "lies below file name a of object a"},
-        {{ITEM("objectName: a\n    objectType: secret\n  - |\n    objectName: b\n    objectType: key\n    objectAlias: a")}, SP, "have the same file name a"},
-        {{ITEM("objectName: a\n    objectType: secret"), "keyvaultName=kv"}, SP, "failed to get vault: Invalid vault name: \"kv\", must be between 3 and 24 chars"},
-        {{ITEM("objectName: a\n    objectType: secret"), "keyvaultName=kv_test"}, SP, "must match [-a-zA-Z0-9]{3,24}"},
-        {{ITEM("objectName: a\n    objectType: secret"), "tenantId=a/b"}, SP, "failed to get keyvault client: invalid tenantID"},
-        {{ITEM("objectName: a  # name\n    objectType: \"  secret\"\n    objectVersion: \"\"\n    objectFormat: pfx\n    objectEncoding: BasE64")}, SP, NULL},
+        {{ITEM("objectName: a\n    objectType: secret\n  - |\n    objectName: b\n    objectType: secret\n    "
+               "objectAlias: a/b")},
+         SP,
+         "lies below file name a of object a"},
+        {{ITEM("objectName: a\n    objectType: secret\n  - |\n    objectName: b\n    objectType: key\n    "
+               "objectAlias: a")},
+         SP,
+         "have the same file name a"},
+        {{ITEM("objectName: a\n    objectType: secret"), "keyvaultName=kv"},
+         SP,
+         "failed to get vault: Invalid vault name: \"kv\", must be between 3 and 24 chars"},
+        {{ITEM("objectName: a\n    objectType: secret"), "keyvaultName=kv_test"},
+         SP,
+         "must match [-a-zA-Z0-9]{3,24}"},
+        {{ITEM("objectName: a\n    objectType: secret"), "tenantId=a/b"},
+         SP,
+         "failed to get keyvault client: invalid tenantID"},
+        {{ITEM("objectName: a  # name\n    objectType: \"  secret\"\n    objectVersion: \"\"\n    "
+               "objectFormat: pfx\n    objectEncoding: BasE64")},
+         SP,
+         NULL},
         {{"objects=array:\n - '{\"objectName\": \"a\", \"objectType\": \"key\"}'"}, SP, NULL},
     };
     (void)state;
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
         cleanup_error struct error *error = parse(cases[i].changes, cases[i].secrets);
-        if (cases[i].expected == NULL ? error != NULL : strstr(error_message(error), cases[i].expected) == NULL)
+        if (cases[i].expected == NULL ? error != NULL
+                                      : strstr(error_message(error), cases[i].expected) == NULL)
             fail_msg("case %zu: got '%s', expected '%s'", i, error_message(error),
                      cases[i].expected != NULL ? cases[i].expected : "success");
     }
@@ -120,15 +191,17 @@ static void items_are_trimmed_and_converted_as_yaml_scalars(void **state)
     static const struct {
         const char *text;
         int history;
-    } cases[] = {{"12", 12}, {"010", 8}, {"0o10", 8}, {"0x10", 16}, {"1_0", 10}, {"5.7", 5}, {"~", 0}, {"-3", -3}, {"1e3", 1000}};
+    } cases[] = {{"12", 12}, {"010", 8}, {"0o10", 8}, {"0x10", 16}, {"1_0", 10},
+                 {"5.7", 5}, {"~", 0},   {"-3", -3},  {"1e3", 1000}};
     (void)state;
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
         char text[512];
         struct object_list list = {0};
-        (void)snprintf(text, sizeof(text),
-                       "array:\n  - |\n    objectName: 0755   \n    objectType: \" key \"\n    objectVersion: latest\n"
-                       "    objectVersionHistory: %s\n",
-                       cases[i].text);
+        (void)snprintf(
+            text, sizeof(text),
+            "array:\n  - |\n    objectName: 0755   \n    objectType: \" key \"\n    objectVersion: latest\n"
+            "    objectVersionHistory: %s\n",
+            cases[i].text);
         assert_int_equal(objects_parse(text, 0640, NULL, &list, NULL), 0);
         assert_int_equal(list.n, 1);
         assert_string_equal(list.items[0].path, "0755");
@@ -149,7 +222,8 @@ static void clouds_and_vault_urls_follow_the_table(void **state)
                  {"AZUREGERMANCLOUD", "https://testkv.vault.microsoftazure.de/"},
                  {"azureusgovernment", "https://testkv.vault.usgovcloudapi.net/"}};
     static const char custom[] = "{\"NAME\":\"x\",\"activeDirectoryEndpoint\":\"https://login.example\","
-                                 "\"keyVaultEndpoint\":\"https://vault.example/\",\"keyVaultDNSSuffix\":\"vault.example\",\"other\":{}}";
+                                 "\"keyVaultEndpoint\":\"https://vault.example/"
+                                 "\",\"keyVaultDNSSuffix\":\"vault.example\",\"other\":{}}";
     (void)state;
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
         cleanup_cloud struct cloud cloud = {0};
@@ -216,23 +290,56 @@ static void keys_and_certificates_become_pem(void **state)
     static const struct {
         enum object_type type;
         const char *json;
-        const char *pem;   /* body lines, NULL: error */
+        const char *pem; /* body lines, NULL: error */
         const char *error;
     } cases[] = {
-        {OBJECT_KEY, "{\"key\":{\"kid\":\"https://v/keys/k/1\",\"kty\":\"EC\",\"crv\":\"P-256\",\"x\":\"MSgMZZKzCaeMZNuTeGOiIdEOf7mdhtVh5IZEFIs4nOo\",\"y\":\"hvX-cUq3_8K5pHx4NNGyE3kT3W6TcMcbRit9JjblIDc\"}}",
-         "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEMSgMZZKzCaeMZNuTeGOiIdEOf7md\nhtVh5IZEFIs4nOqG9f5xSrf/wrmkfHg00bITeRPdbpNwxxtGK30mNuUgNw==\n", NULL},
-        {OBJECT_KEY, "{\"key\":{\"kid\":\"k\",\"kty\":\"EC-HSM\",\"crv\":\"P-256\",\"x\":\"xQ6ZtnR_dFMmd4nrSItxkk9zj0bUmUkne1YuaX_tzQ\",\"y\":\"VVc2YmlpPjx8439O2iFCbcDJajfDjHPn9SFQz5vfOsE\"}}",
-         "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEAMUOmbZ0f3RTJneJ60iLcZJPc49G\n1JlJJ3tWLml/7c1VVzZiaWk+PHzjf07aIUJtwMlqN8OMc+f1IVDPm986wQ==\n", NULL},
-        {OBJECT_KEY, "{\"key\":{\"kid\":\"k\",\"kty\":\"EC\",\"crv\":\"P-384\",\"x\":\"fFfmp3jFed5Q08xHOMuIEf1I0TwzyG4Sdo3V_OcZ6RMZBv4GQDxGb50QCQASe_xg\",\"y\":\"qYXPQVXLM6kZdLtISxdvD5SRJf6POFq2fO_Iv368OrtADrgVdSSli5qHDOJZsDIh\"}}",
-         "MHYwEAYHKoZIzj0CAQYFK4EEACIDYgAEfFfmp3jFed5Q08xHOMuIEf1I0TwzyG4S\ndo3V/OcZ6RMZBv4GQDxGb50QCQASe/xgqYXPQVXLM6kZdLtISxdvD5SRJf6POFq2\nfO/Iv368OrtADrgVdSSli5qHDOJZsDIh\n", NULL},
-        {OBJECT_KEY, "{\"key\":{\"kid\":\"k\",\"kty\":\"EC\",\"crv\":\"P-521\",\"x\":\"AM3iQG-GgjgvEdxgtwSa6XsFUzfJRCIaWmrrQH1DGigZVGMNAL8Uuz0zlP6EDjnfagH5B5cjEeajAPZxEGXkbzaV\",\"y\":\"AMPHWPrvYq-4wlKZbQmogXt4Q8ikrzBpx-c_I_i88SkePo5S_L1LdVkXNiJkgJ0eCPEbPIhdoRzwfZKfiOsXNVT3\"}}",
-         "MIGbMBAGByqGSM49AgEGBSuBBAAjA4GGAAQAzeJAb4aCOC8R3GC3BJrpewVTN8lE\nIhpaautAfUMaKBlUYw0AvxS7PTOU/oQOOd9qAfkHlyMR5qMA9nEQZeRvNpUAw8dY\n+u9ir7jCUpltCaiBe3hDyKSvMGnH5z8j+LzxKR4+jlL8vUt1WRc2ImSAnR4I8Rs8\niF2hHPB9kp+I6xc1VPc=\n", NULL},
-        {OBJECT_KEY, "{\"key\":{\"kid\":\"k\",\"kty\":\"RSA\",\"e\":\"AQAB\",\"n\":\"mXyMDHSXmP3YCeEPxJFGwY1om2xQf5KjVx1Jo_w_6XLqtzxRGNU4UoL8aJSs9x3J3n8NP0BRuac49cRpdH9-oGGNNHFXlqW-tt4MX0I6OhvcHqHc0llTKyrflnKFurngyHXow_CfraRpbUvAJAd9viIVm9KpX2iyTWj0w5enIwzY--AqUcklJ4ZlOrXLMPCCg_hlT0CgbZJpQIrotIQY7PG2oIjy6sWXyg8z1x5DoMfgXFAglhy8UQ8WjeX3C5ut1XAi89h0vKTz533ADEaI3-7GkUbgECe17Qc2Owc2HvaDX1TSGac5RwmdZ4A02DuMXTFyfrDt38Q9WOKkMv-KvQ\"}}",
-         "MIIBIjANBgkqhkiG9w0BAQEFAAOCAQ8AMIIBCgKCAQEAmXyMDHSXmP3YCeEPxJFG\nwY1om2xQf5KjVx1Jo/w/6XLqtzxRGNU4UoL8aJSs9x3J3n8NP0BRuac49cRpdH9+\noGGNNHFXlqW+tt4MX0I6OhvcHqHc0llTKyrflnKFurngyHXow/CfraRpbUvAJAd9\nviIVm9KpX2iyTWj0w5enIwzY++AqUcklJ4ZlOrXLMPCCg/hlT0CgbZJpQIrotIQY\n7PG2oIjy6sWXyg8z1x5DoMfgXFAglhy8UQ8WjeX3C5ut1XAi89h0vKTz533ADEaI\n3+7GkUbgECe17Qc2Owc2HvaDX1TSGac5RwmdZ4A02DuMXTFyfrDt38Q9WOKkMv+K\nvQIDAQAB\n", NULL},
-        {OBJECT_KEY, "{\"key\":{\"kid\":\"k\",\"kty\":\"EC\",\"crv\":\"P-256K\",\"x\":\"AA\",\"y\":\"AA\"}}", NULL, "curve P-256K is not supported"},
-        {OBJECT_KEY, "{\"key\":{\"kid\":\"k\",\"kty\":\"EC\",\"crv\":\"P-256\",\"x\":\"AQ\",\"y\":\"AQ\"}}", NULL, "not a point on curve"},
+        {OBJECT_KEY,
+         "{\"key\":{\"kid\":\"https://v/keys/k/"
+         "1\",\"kty\":\"EC\",\"crv\":\"P-256\",\"x\":\"MSgMZZKzCaeMZNuTeGOiIdEOf7mdhtVh5IZEFIs4nOo\",\"y\":"
+         "\"hvX-cUq3_8K5pHx4NNGyE3kT3W6TcMcbRit9JjblIDc\"}}",
+         "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEMSgMZZKzCaeMZNuTeGOiIdEOf7md\nhtVh5IZEFIs4nOqG9f5xSrf/"
+         "wrmkfHg00bITeRPdbpNwxxtGK30mNuUgNw==\n",
+         NULL},
+        {OBJECT_KEY,
+         "{\"key\":{\"kid\":\"k\",\"kty\":\"EC-HSM\",\"crv\":\"P-256\",\"x\":\"xQ6ZtnR_"
+         "dFMmd4nrSItxkk9zj0bUmUkne1YuaX_tzQ\",\"y\":\"VVc2YmlpPjx8439O2iFCbcDJajfDjHPn9SFQz5vfOsE\"}}",
+         "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEAMUOmbZ0f3RTJneJ60iLcZJPc49G\n1JlJJ3tWLml/"
+         "7c1VVzZiaWk+PHzjf07aIUJtwMlqN8OMc+f1IVDPm986wQ==\n",
+         NULL},
+        {OBJECT_KEY,
+         "{\"key\":{\"kid\":\"k\",\"kty\":\"EC\",\"crv\":\"P-384\",\"x\":"
+         "\"fFfmp3jFed5Q08xHOMuIEf1I0TwzyG4Sdo3V_OcZ6RMZBv4GQDxGb50QCQASe_xg\",\"y\":"
+         "\"qYXPQVXLM6kZdLtISxdvD5SRJf6POFq2fO_Iv368OrtADrgVdSSli5qHDOJZsDIh\"}}",
+         "MHYwEAYHKoZIzj0CAQYFK4EEACIDYgAEfFfmp3jFed5Q08xHOMuIEf1I0TwzyG4S\ndo3V/OcZ6RMZBv4GQDxGb50QCQASe/"
+         "xgqYXPQVXLM6kZdLtISxdvD5SRJf6POFq2\nfO/Iv368OrtADrgVdSSli5qHDOJZsDIh\n",
+         NULL},
+        {OBJECT_KEY,
+         "{\"key\":{\"kid\":\"k\",\"kty\":\"EC\",\"crv\":\"P-521\",\"x\":\"AM3iQG-"
+         "GgjgvEdxgtwSa6XsFUzfJRCIaWmrrQH1DGigZVGMNAL8Uuz0zlP6EDjnfagH5B5cjEeajAPZxEGXkbzaV\",\"y\":"
+         "\"AMPHWPrvYq-4wlKZbQmogXt4Q8ikrzBpx-c_I_i88SkePo5S_L1LdVkXNiJkgJ0eCPEbPIhdoRzwfZKfiOsXNVT3\"}}",
+         "MIGbMBAGByqGSM49AgEGBSuBBAAjA4GGAAQAzeJAb4aCOC8R3GC3BJrpewVTN8lE\nIhpaautAfUMaKBlUYw0AvxS7PTOU/"
+         "oQOOd9qAfkHlyMR5qMA9nEQZeRvNpUAw8dY\n+u9ir7jCUpltCaiBe3hDyKSvMGnH5z8j+LzxKR4+"
+         "jlL8vUt1WRc2ImSAnR4I8Rs8\niF2hHPB9kp+I6xc1VPc=\n",
+         NULL},
+        {OBJECT_KEY,
+         "{\"key\":{\"kid\":\"k\",\"kty\":\"RSA\",\"e\":\"AQAB\",\"n\":"
+         "\"mXyMDHSXmP3YCeEPxJFGwY1om2xQf5KjVx1Jo_w_6XLqtzxRGNU4UoL8aJSs9x3J3n8NP0BRuac49cRpdH9-oGGNNHFXlqW-"
+         "tt4MX0I6OhvcHqHc0llTKyrflnKFurngyHXow_CfraRpbUvAJAd9viIVm9KpX2iyTWj0w5enIwzY--AqUcklJ4ZlOrXLMPCCg_"
+         "hlT0CgbZJpQIrotIQY7PG2oIjy6sWXyg8z1x5DoMfgXFAglhy8UQ8WjeX3C5ut1XAi89h0vKTz533ADEaI3-"
+         "7GkUbgECe17Qc2Owc2HvaDX1TSGac5RwmdZ4A02DuMXTFyfrDt38Q9WOKkMv-KvQ\"}}",
+         "MIIBIjANBgkqhkiG9w0BAQEFAAOCAQ8AMIIBCgKCAQEAmXyMDHSXmP3YCeEPxJFG\nwY1om2xQf5KjVx1Jo/w/"
+         "6XLqtzxRGNU4UoL8aJSs9x3J3n8NP0BRuac49cRpdH9+\noGGNNHFXlqW+tt4MX0I6OhvcHqHc0llTKyrflnKFurngyHXow/"
+         "CfraRpbUvAJAd9\nviIVm9KpX2iyTWj0w5enIwzY++AqUcklJ4ZlOrXLMPCCg/"
+         "hlT0CgbZJpQIrotIQY\n7PG2oIjy6sWXyg8z1x5DoMfgXFAglhy8UQ8WjeX3C5ut1XAi89h0vKTz533ADEaI\n3+"
+         "7GkUbgECe17Qc2Owc2HvaDX1TSGac5RwmdZ4A02DuMXTFyfrDt38Q9WOKkMv+K\nvQIDAQAB\n",
+         NULL},
+        {OBJECT_KEY, "{\"key\":{\"kid\":\"k\",\"kty\":\"EC\",\"crv\":\"P-256K\",\"x\":\"AA\",\"y\":\"AA\"}}",
+         NULL, "curve P-256K is not supported"},
+        {OBJECT_KEY, "{\"key\":{\"kid\":\"k\",\"kty\":\"EC\",\"crv\":\"P-256\",\"x\":\"AQ\",\"y\":\"AQ\"}}",
+         NULL, "not a point on curve"},
         {OBJECT_KEY, "{\"key\":{\"kid\":\"k\"}}", NULL, "key type '' currently not supported"},
-        {OBJECT_KEY, "{\"key\":{\"kid\":\"k\",\"kty\":\"oct\"}}", NULL, "key type 'oct' currently not supported"},
+        {OBJECT_KEY, "{\"key\":{\"kid\":\"k\",\"kty\":\"oct\"}}", NULL,
+         "key type 'oct' currently not supported"},
         {OBJECT_CERT, "{\"id\":\"i\",\"cer\":\"dGVzdA==\"}", "dGVzdA==\n", NULL},
         {OBJECT_CERT, "{\"id\":\"i\"}", NULL, "certificate value is nil"},
         {OBJECT_CERT, "{\"cer\":\"dGVzdA==\"}", NULL, "certificate id is nil"},
@@ -242,7 +349,8 @@ static void keys_and_certificates_become_pem(void **state)
         cleanup_error struct error *error = NULL;
         struct content content = {0};
         const struct object_item item = {.type = cases[i].type};
-        struct vault_answer *answer = vault_answer_parse(cases[i].type, cases[i].json, strlen(cases[i].json), &error);
+        struct vault_answer *answer =
+            vault_answer_parse(cases[i].type, cases[i].json, strlen(cases[i].json), &error);
         int result = answer == NULL ? -1 : content_make(&item, answer, &content, &error);
         if (cases[i].pem == NULL) {
             assert_int_equal(result, -1);
@@ -250,7 +358,8 @@ static void keys_and_certificates_become_pem(void **state)
         } else {
             char expected[2048];
             const char *label = cases[i].type == OBJECT_KEY ? "PUBLIC KEY" : "CERTIFICATE";
-            (void)snprintf(expected, sizeof(expected), "-----BEGIN %s-----\n%s-----END %s-----\n", label, cases[i].pem, label);
+            (void)snprintf(expected, sizeof(expected), "-----BEGIN %s-----\n%s-----END %s-----\n", label,
+                           cases[i].pem, label);
             assert_int_equal(result, 0);
             assert_int_equal(content.len, strlen(expected));
             assert_memory_equal(content.bytes, expected, content.len);

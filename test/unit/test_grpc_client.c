@@ -104,7 +104,8 @@ static void on_outcome(ProtobufCMessage *response, const struct error *error, vo
         protobuf_c_message_free_unpacked(response, secret_protobuf_allocator());
 }
 
-static struct grpc_client_call *ask(struct fixture *f, uint64_t timeout_ms, grpc_client_callback *callback, void *arg)
+static struct grpc_client_call *ask(struct fixture *f, uint64_t timeout_ms, grpc_client_callback *callback,
+                                    void *arg)
 {
     V1alpha1__VersionRequest request;
     struct grpc_client_call *call;
@@ -138,7 +139,9 @@ static void reply(struct wire *wire, unsigned id)
     wire_headers(wire, id, WIRE_END_STREAM, ok_trailers);
 }
 
-/* --- tests ------------------------------------------------------------------------------------------------------------ */
+/* --- tests
+ * ------------------------------------------------------------------------------------------------------------
+ */
 
 static void a_call_looks_as_the_protocol_says(void **state)
 {
@@ -151,9 +154,10 @@ static void a_call_looks_as_the_protocol_says(void **state)
     (void)ask(f, 5000, on_outcome, &outcome);
     wire = accept_client(f);
     assert_true(wire_wait(wire, "DATA 1 len=15 END\n"));
-    assert_non_null(strstr(wire->log, "HEADERS 1 :method=POST :scheme=http :path=" VERSION " :authority=localhost "
-                                      "content-type=application/grpc user-agent=grpc-c-test/1 te=trailers "
-                                      "grpc-timeout="));
+    assert_non_null(strstr(wire->log,
+                           "HEADERS 1 :method=POST :scheme=http :path=" VERSION " :authority=localhost "
+                           "content-type=application/grpc user-agent=grpc-c-test/1 te=trailers "
+                           "grpc-timeout="));
     reply(wire, 1);
     wait_for(f, &outcome, 1);
     assert_int_equal(outcome.code, GRPC_STATUS_OK);
@@ -173,35 +177,88 @@ static void answers_are_judged_strictly(void **state)
         enum grpc_status code;
         const char *text;
     } cases[] = {
-        {{":status", "200", "content-type", "application/grpc", "grpc-status", "5", "grpc-message", "n%C3%B6"},
-         NULL, 0, {NULL}, GRPC_STATUS_NOT_FOUND, "n\xc3\xb6"},
-        {{":status", "200", "content-type", "application/grpc", "grpc-status", "0"}, NULL, 0, {NULL},
-         GRPC_STATUS_INTERNAL, "no message"},
-        {{":status", "200", "content-type", "application/grpc"}, "\0\0\0\0\0", 5, {NULL}, GRPC_STATUS_INTERNAL,
+        {{":status", "200", "content-type", "application/grpc", "grpc-status", "5", "grpc-message",
+          "n%C3%B6"},
+         NULL,
+         0,
+         {NULL},
+         GRPC_STATUS_NOT_FOUND,
+         "n\xc3\xb6"},
+        {{":status", "200", "content-type", "application/grpc", "grpc-status", "0"},
+         NULL,
+         0,
+         {NULL},
+         GRPC_STATUS_INTERNAL,
+         "no message"},
+        {{":status", "200", "content-type", "application/grpc"},
+         "\0\0\0\0\0",
+         5,
+         {NULL},
+         GRPC_STATUS_INTERNAL,
          "without sending trailers"},
         {{":status", "200"}, "\0\0\0\0\0", 5, {"grpc-status", "0"}, GRPC_STATUS_UNKNOWN, "content-type"},
-        {{":status", "200", "content-type", "application/grpc+proto"}, "\0\0\0\0\0", 5, {"grpc-status", "0"},
-         GRPC_STATUS_OK, ""},
-        {{":status", "200", "content-type", "application/grpc"}, "\0\0\0\0\0\0\0\0\0\0", 10, {"grpc-status", "0"},
-         GRPC_STATUS_INTERNAL, "more than one message"},
-        {{":status", "200", "content-type", "application/grpc"}, "\0\0\0\0\2a", 6, {"grpc-status", "0"},
-         GRPC_STATUS_INTERNAL, "ended inside"},
-        {{":status", "200", "content-type", "application/grpc"}, "\1\0\0\0\0", 5, {"grpc-status", "0"},
-         GRPC_STATUS_INTERNAL, "compressed"},
-        {{":status", "200", "content-type", "application/grpc"}, "\0\0\0\0\1\xff", 6, {"grpc-status", "0"},
-         GRPC_STATUS_INTERNAL, "unmarshal"},
-        {{":status", "200", "content-type", "application/grpc"}, "\0\0\0\0\3\x0a\1\xff", 8, {"grpc-status", "0"},
-         GRPC_STATUS_INTERNAL, "field version of VersionResponse"},
-        {{":status", "200", "content-type", "application/grpc"}, "\0\0\0\3\xe9", 5, {"grpc-status", "0"},
-         GRPC_STATUS_RESOURCE_EXHAUSTED, "grpc: received message larger than max (1001 vs. 1000)"},
+        {{":status", "200", "content-type", "application/grpc+proto"},
+         "\0\0\0\0\0",
+         5,
+         {"grpc-status", "0"},
+         GRPC_STATUS_OK,
+         ""},
+        {{":status", "200", "content-type", "application/grpc"},
+         "\0\0\0\0\0\0\0\0\0\0",
+         10,
+         {"grpc-status", "0"},
+         GRPC_STATUS_INTERNAL,
+         "more than one message"},
+        {{":status", "200", "content-type", "application/grpc"},
+         "\0\0\0\0\2a",
+         6,
+         {"grpc-status", "0"},
+         GRPC_STATUS_INTERNAL,
+         "ended inside"},
+        {{":status", "200", "content-type", "application/grpc"},
+         "\1\0\0\0\0",
+         5,
+         {"grpc-status", "0"},
+         GRPC_STATUS_INTERNAL,
+         "compressed"},
+        {{":status", "200", "content-type", "application/grpc"},
+         "\0\0\0\0\1\xff",
+         6,
+         {"grpc-status", "0"},
+         GRPC_STATUS_INTERNAL,
+         "unmarshal"},
+        {{":status", "200", "content-type", "application/grpc"},
+         "\0\0\0\0\3\x0a\1\xff",
+         8,
+         {"grpc-status", "0"},
+         GRPC_STATUS_INTERNAL,
+         "field version of VersionResponse"},
+        {{":status", "200", "content-type", "application/grpc"},
+         "\0\0\0\3\xe9",
+         5,
+         {"grpc-status", "0"},
+         GRPC_STATUS_RESOURCE_EXHAUSTED,
+         "grpc: received message larger than max (1001 vs. 1000)"},
         {{":status", "503"}, "oops", 4, {NULL}, GRPC_STATUS_UNAVAILABLE, "HTTP status 503"},
         {{":status", "404"}, NULL, 0, {NULL}, GRPC_STATUS_UNIMPLEMENTED, "404"},
-        {{":status", "200", "content-type", "application/grpc", "grpc-status", "abc"}, NULL, 0, {NULL},
-         GRPC_STATUS_UNKNOWN, "malformed grpc-status"},
-        {{":status", "200", "content-type", "application/grpc", "grpc-status", "99", "grpc-message", "x"}, NULL, 0,
-         {NULL}, GRPC_STATUS_UNKNOWN, "x"},
-        {{":status", "200", "content-type", "application/grpc", "grpc-status", "5"}, "\0\0\0\0\0", 5,
-         {"grpc-status", "0"}, GRPC_STATUS_OK, ""},
+        {{":status", "200", "content-type", "application/grpc", "grpc-status", "abc"},
+         NULL,
+         0,
+         {NULL},
+         GRPC_STATUS_UNKNOWN,
+         "malformed grpc-status"},
+        {{":status", "200", "content-type", "application/grpc", "grpc-status", "99", "grpc-message", "x"},
+         NULL,
+         0,
+         {NULL},
+         GRPC_STATUS_UNKNOWN,
+         "x"},
+        {{":status", "200", "content-type", "application/grpc", "grpc-status", "5"},
+         "\0\0\0\0\0",
+         5,
+         {"grpc-status", "0"},
+         GRPC_STATUS_OK,
+         ""},
         {{"content-type", "application/grpc"}, NULL, 0, {NULL}, GRPC_STATUS_INTERNAL, "malformed"},
     };
     struct fixture *f = *state;
@@ -237,8 +294,9 @@ static void resets_are_mapped_to_codes(void **state)
     static const struct {
         uint8_t http2;
         enum grpc_status code;
-    } cases[] = {{1, GRPC_STATUS_INTERNAL},  {2, GRPC_STATUS_INTERNAL},  {3, GRPC_STATUS_RESOURCE_EXHAUSTED},
-                 {7, GRPC_STATUS_UNAVAILABLE}, {8, GRPC_STATUS_CANCELLED}, {11, GRPC_STATUS_RESOURCE_EXHAUSTED},
+    } cases[] = {{1, GRPC_STATUS_INTERNAL},           {2, GRPC_STATUS_INTERNAL},
+                 {3, GRPC_STATUS_RESOURCE_EXHAUSTED}, {7, GRPC_STATUS_UNAVAILABLE},
+                 {8, GRPC_STATUS_CANCELLED},          {11, GRPC_STATUS_RESOURCE_EXHAUSTED},
                  {12, GRPC_STATUS_PERMISSION_DENIED}};
     struct fixture *f = *state;
     struct wire *wire = NULL;
@@ -392,6 +450,26 @@ static void after_goaway_unseen_calls_move_to_a_new_connection_and_seen_ones_fin
     wire_close(new);
 }
 
+static void a_peer_that_only_ever_says_goodbye_is_given_up(void **state)
+{
+    struct fixture *f = *state;
+    struct outcome outcome = {0};
+    struct wire *wire;
+    int fd;
+
+    listen_here(f);
+    open_channel(f, (struct grpc_channel_config){0});
+    (void)ask(f, 60000, on_outcome, &outcome);
+    while ((fd = accept(f->listen_fd, NULL, NULL)) == -1)
+        (void)uv_run(&f->loop, UV_RUN_NOWAIT);
+    wire = wire_from_fd(&f->loop, fd);
+    assert_int_equal(send(fd, "\0\0\0\4\0\0\0\0\0\0\0\10\7\0\0\0\0\0\0\0\0\0\0\0\0\0", 26, MSG_NOSIGNAL), 26);
+    wait_for(f, &outcome, 1); /* at once, and not by connecting again and again */
+    assert_int_equal(outcome.code, GRPC_STATUS_UNAVAILABLE);
+    assert_int_equal(accept(f->listen_fd, NULL, NULL), -1);
+    wire_close(wire);
+}
+
 static void a_peer_that_accepts_but_is_silent_is_reported(void **state)
 {
     struct fixture *f = *state;
@@ -496,7 +574,8 @@ static void a_channel_may_be_destroyed_in_a_callback(void **state)
 static int refuse_peer(uid_t peer_uid, pid_t peer_pid, uid_t socket_owner, void *arg, struct error **err)
 {
     (void)arg;
-    return error_set(err, GRPC_STATUS_PERMISSION_DENIED, "refused %d %d", peer_uid == socket_owner, peer_pid == getpid());
+    return error_set(err, GRPC_STATUS_PERMISSION_DENIED, "refused %d %d", peer_uid == socket_owner,
+                     peer_pid == getpid());
 }
 
 static void a_peer_can_be_refused_by_its_credentials(void **state)
@@ -523,7 +602,8 @@ static void a_path_that_is_too_long_is_refused_at_creation(void **state)
     assert_int_equal(error_code(err), GRPC_STATUS_INVALID_ARGUMENT);
 }
 
-/* --- both ends ours --------------------------------------------------------------------------------------------------- */
+/* --- both ends ours
+ * --------------------------------------------------------------------------------------------------- */
 
 static void echo_version(struct grpc_call *call, const ProtobufCMessage *request, void *arg)
 {
@@ -542,7 +622,8 @@ static void on_stopped(void *arg)
 
 static void a_thousand_calls_and_a_large_message_go_both_ways(void **state)
 {
-    static const struct grpc_method methods[] = {{"Version", &v1alpha1__version_request__descriptor, echo_version}};
+    static const struct grpc_method methods[] = {
+        {"Version", &v1alpha1__version_request__descriptor, echo_version}};
     static const struct grpc_service service = {"v1alpha1.CSIDriverProvider", methods, 1, NULL};
     struct fixture *f = *state;
     struct outcome outcome = {0};
@@ -562,8 +643,9 @@ static void a_thousand_calls_and_a_large_message_go_both_ways(void **state)
     memset(text, 'x', 3 * 1024 * 1024);
     v1alpha1__version_request__init(&request);
     request.version = text;
-    assert_non_null(grpc_client_call_start(f->channel, VERSION, &request.base, &v1alpha1__version_response__descriptor,
-                                           10000, on_outcome, &outcome, NULL));
+    assert_non_null(grpc_client_call_start(f->channel, VERSION, &request.base,
+                                           &v1alpha1__version_response__descriptor, 10000, on_outcome,
+                                           &outcome, NULL));
     wait_for(f, &outcome, 1001);
     assert_int_equal(outcome.code, GRPC_STATUS_OK);
     free(text);
@@ -587,6 +669,7 @@ int main(void)
         TEST(the_wait_for_a_restart_is_bounded),
         TEST(a_refused_stream_is_sent_again_and_an_answered_one_never),
         TEST(after_goaway_unseen_calls_move_to_a_new_connection_and_seen_ones_finish),
+        TEST(a_peer_that_only_ever_says_goodbye_is_given_up),
         TEST(a_peer_that_accepts_but_is_silent_is_reported),
         TEST(a_passed_deadline_resets_the_stream),
         TEST(a_cancelled_call_resets_the_stream_and_never_calls_back),

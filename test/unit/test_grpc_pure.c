@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/grpc/address.h"
 #include "common/grpc/framing.h"
 #include "common/grpc/header_check.h"
 #include "common/grpc/message.h"
@@ -18,7 +19,9 @@
 #include "proto/csi.pb-c.h"
 #include "proto/provider.pb-c.h"
 
-/* --- framing ---------------------------------------------------------------------------------------------------------- */
+/* --- framing
+ * ----------------------------------------------------------------------------------------------------------
+ */
 
 static void a_message_arrives_whole_in_pieces_of_any_size(void **state)
 {
@@ -30,7 +33,8 @@ static void a_message_arrives_whole_in_pieces_of_any_size(void **state)
 
         framing_reader_init(&reader, 100);
         for (size_t at = 0; at < 16; at += step)
-            assert_int_equal(framing_reader_feed(&reader, stream + at, at + step < 16 ? step : 16 - at, NULL), 0);
+            assert_int_equal(framing_reader_feed(&reader, stream + at, at + step < 16 ? step : 16 - at, NULL),
+                             0);
         assert_int_equal(framing_reader_end(&reader, NULL), 0);
         assert_int_equal(reader.len, 11);
         assert_memory_equal(reader.data, "hello world", 11);
@@ -48,7 +52,8 @@ static void defects_of_framing_have_the_codes_of_grpc_go(void **state)
     } cases[] = {
         {"\1\0\0\0\1x", 6, GRPC_STATUS_INTERNAL, "compressed flag set"},
         {"\2\0\0\0\1x", 6, GRPC_STATUS_INTERNAL, "unexpected payload format 2"},
-        {"\0\0\0\0\x65", 5, GRPC_STATUS_RESOURCE_EXHAUSTED, "grpc: received message larger than max (101 vs. 100)"},
+        {"\0\0\0\0\x65", 5, GRPC_STATUS_RESOURCE_EXHAUSTED,
+         "grpc: received message larger than max (101 vs. 100)"},
         {"\0\xff\xff\xff\xff", 5, GRPC_STATUS_RESOURCE_EXHAUSTED,
          "grpc: received message larger than max (4294967295 vs. 100)"},
         {"\0\0\0\0\1xy", 7, GRPC_STATUS_INTERNAL, "more than one message"},
@@ -75,7 +80,9 @@ static void defects_of_framing_have_the_codes_of_grpc_go(void **state)
     }
 }
 
-/* --- metadata --------------------------------------------------------------------------------------------------------- */
+/* --- metadata
+ * ---------------------------------------------------------------------------------------------------------
+ */
 
 static void timeouts_are_parsed_as_the_protocol_says(void **state)
 {
@@ -84,11 +91,24 @@ static void timeouts_are_parsed_as_the_protocol_says(void **state)
         int rc;
         uint64_t ns;
     } cases[] = {
-        {"1H", 0, 3600000000000},    {"2M", 0, 120000000000},   {"3S", 0, 3000000000}, {"4m", 0, 4000000},
-        {"999987u", 0, 999987000},   {"0n", 0, 0},              {"00000005n", 0, 5},   {"99999999H", 0, UINT64_MAX},
-        {"", -1, 0},                 {"S", -1, 0},              {"1", -1, 0},          {"1s", -1, 0},
-        {"123456789n", -1, 0},       {"-1S", -1, 0},            {"+1S", -1, 0},        {" 1S", -1, 0},
-        {"1 S", -1, 0},              {"1.5S", -1, 0},
+        {"1H", 0, 3600000000000},
+        {"2M", 0, 120000000000},
+        {"3S", 0, 3000000000},
+        {"4m", 0, 4000000},
+        {"999987u", 0, 999987000},
+        {"0n", 0, 0},
+        {"00000005n", 0, 5},
+        {"99999999H", 0, UINT64_MAX},
+        {"", -1, 0},
+        {"S", -1, 0},
+        {"1", -1, 0},
+        {"1s", -1, 0},
+        {"123456789n", -1, 0},
+        {"-1S", -1, 0},
+        {"+1S", -1, 0},
+        {" 1S", -1, 0},
+        {"1 S", -1, 0},
+        {"1.5S", -1, 0},
     };
 
     (void)state;
@@ -127,11 +147,12 @@ static void messages_are_percent_encoded_and_decoded_leniently(void **state)
 {
     static const struct {
         const char *plain, *encoded;
-    } both[] = {{"", ""}, {"simple text ~", "simple text ~"}, {"100%", "100%25"}, {"a\nb", "a%0Ab"},
-                {"b\xc3\xb6se", "b%C3%B6se"}, {"\x7f", "%7F"}};
+    } both[] = {{"", ""},          {"simple text ~", "simple text ~"}, {"100%", "100%25"},
+                {"a\nb", "a%0Ab"}, {"b\xc3\xb6se", "b%C3%B6se"},       {"\x7f", "%7F"}};
     static const struct {
         const char *encoded, *plain;
-    } lenient[] = {{"50%", "50%"}, {"%zz%4", "%zz%4"}, {"%c3%b6", "\xc3\xb6"}, {"a%00b", "a?b"}, {"%FF", "?"}};
+    } lenient[] = {
+        {"50%", "50%"}, {"%zz%4", "%zz%4"}, {"%c3%b6", "\xc3\xb6"}, {"a%00b", "a?b"}, {"%FF", "?"}};
 
     (void)state;
     for (size_t i = 0; i < ARRAY_SIZE(both); i++) {
@@ -169,8 +190,8 @@ static void a_long_message_is_cut_between_characters(void **state)
 
 static void content_types_are_judged_as_grpc_go_does(void **state)
 {
-    static const char *const good[] = {"application/grpc", "application/grpc+proto", "application/grpc;charset=x",
-                                       "Application/GRPC"};
+    static const char *const good[] = {"application/grpc", "application/grpc+proto",
+                                       "application/grpc;charset=x", "Application/GRPC"};
     static const char *const bad[] = {"", "application/grp", "application/grpc-web", "application/grpcx",
                                       "text/plain"};
 
@@ -195,7 +216,8 @@ static void statuses_are_decimal_numbers(void **state)
     assert_int_equal(metadata_parse_status("-1", 2, &status), -1);
 }
 
-/* --- header fields ---------------------------------------------------------------------------------------------------- */
+/* --- header fields
+ * ---------------------------------------------------------------------------------------------------- */
 
 static void blocks_of_header_fields_are_checked_as_rfc_9113_says(void **state)
 {
@@ -204,7 +226,10 @@ static void blocks_of_header_fields_are_checked_as_rfc_9113_says(void **state)
         bool good;
         const char *fields[12]; /* name, value, ... */
     } cases[] = {
-        {"usual", true, {":method", "POST", ":scheme", "http", ":path", "/a/b", ":authority", "localhost", "te", "trailers"}},
+        {"usual",
+         true,
+         {":method", "POST", ":scheme", "http", ":path", "/a/b", ":authority", "localhost", "te",
+          "trailers"}},
         {"no authority", true, {":method", "POST", ":path", "/a/b"}},
         {"authority is a path", true, {":method", "POST", ":path", "/a", ":authority", "/var/x.sock"}},
         {"empty authority", true, {":method", "POST", ":path", "/a", ":authority", ""}},
@@ -221,7 +246,8 @@ static void blocks_of_header_fields_are_checked_as_rfc_9113_says(void **state)
         {"newline", false, {":method", "POST", ":path", "/a", "x", "a\nb"}},
         {"content-length", true, {":method", "POST", ":path", "/a", "content-length", "5"}},
         {"bad content-length", false, {":method", "POST", ":path", "/a", "content-length", "-5"}},
-        {"two content-lengths", false,
+        {"two content-lengths",
+         false,
          {":method", "POST", ":path", "/a", "content-length", "5", "content-length", "6"}},
         {"empty name", false, {":method", "POST", ":path", "/a", "", "x"}},
     };
@@ -232,8 +258,8 @@ static void blocks_of_header_fields_are_checked_as_rfc_9113_says(void **state)
 
         header_check_init(&check, HEADER_BLOCK_REQUEST, HEADER_LIST_MAX_REQUEST);
         for (size_t f = 0; f < 12 && cases[i].fields[f] != NULL; f += 2)
-            (void)header_check_field(&check, cases[i].fields[f], strlen(cases[i].fields[f]), cases[i].fields[f + 1],
-                                     strlen(cases[i].fields[f + 1]));
+            (void)header_check_field(&check, cases[i].fields[f], strlen(cases[i].fields[f]),
+                                     cases[i].fields[f + 1], strlen(cases[i].fields[f + 1]));
         if (header_check_complete(&check) != cases[i].good)
             fail_msg("case '%s'", cases[i].what);
     }
@@ -252,7 +278,43 @@ static void the_size_of_a_block_counts_32_bytes_per_field(void **state)
     assert_true(header_check_too_large(&check));
 }
 
-/* --- messages --------------------------------------------------------------------------------------------------------- */
+/* --- addresses --- */
+
+static void tcp_addresses_have_a_numeric_host_and_a_port(void **state)
+{
+    static const struct {
+        const char *text;
+        int family; /* 0: refused */
+    } cases[] = {
+        {"127.0.0.1:80", AF_INET},
+        {"localhost:8080", AF_INET},
+        {":9000", AF_INET6},
+        {"[::1]:1", AF_INET6},
+        {"host.example:80", 0},
+        {"127.0.0.1", 0},
+        {"127.0.0.1:", 0},
+        {"127.0.0.1:65536", 0},
+        {"127.0.0.1:8x", 0},
+        {"::1:80", 0},
+        {"[::1:80", 0},
+        {"", 0},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        struct sockaddr_storage address = {.ss_family = AF_UNSPEC};
+        cleanup_error struct error *err = NULL;
+
+        assert_int_equal(address_tcp(cases[i].text, &address, &err), cases[i].family == 0 ? -1 : 0);
+        assert_int_equal(address.ss_family, cases[i].family);
+        assert_int_equal(error_code(err),
+                         cases[i].family == 0 ? GRPC_STATUS_INVALID_ARGUMENT : GRPC_STATUS_OK);
+    }
+}
+
+/* --- messages
+ * ---------------------------------------------------------------------------------------------------------
+ */
 
 static void strings_with_nul_or_bad_utf8_are_refused_by_name(void **state)
 {
@@ -272,8 +334,8 @@ static void strings_with_nul_or_bad_utf8_are_refused_by_name(void **state)
     (void)state;
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
         cleanup_error struct error *err = NULL;
-        ProtobufCMessage *message =
-            message_unpack(&csi__v1__node_publish_volume_request__descriptor, (const uint8_t *)cases[i].bytes, cases[i].len, &err);
+        ProtobufCMessage *message = message_unpack(&csi__v1__node_publish_volume_request__descriptor,
+                                                   (const uint8_t *)cases[i].bytes, cases[i].len, &err);
 
         if (cases[i].text == NULL) {
             assert_non_null(message);
@@ -289,13 +351,14 @@ static void strings_with_nul_or_bad_utf8_are_refused_by_name(void **state)
 
 static void undecodable_bytes_are_an_internal_error(void **state)
 {
-    static const char *const cases[] = {"\xff", "\x0a\x05" "a", "\x0b", "\x0a"};
+    static const char *const cases[] = {"\xff", "\x0a\x05z", "\x0b", "\x0a"};
 
     (void)state;
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
         cleanup_error struct error *err = NULL;
 
-        assert_null(message_unpack(&v1alpha1__mount_request__descriptor, (const uint8_t *)cases[i], strlen(cases[i]), &err));
+        assert_null(message_unpack(&v1alpha1__mount_request__descriptor, (const uint8_t *)cases[i],
+                                   strlen(cases[i]), &err));
         assert_int_equal(error_code(err), GRPC_STATUS_INTERNAL);
     }
 }
@@ -346,6 +409,7 @@ int main(void)
         cmocka_unit_test(statuses_are_decimal_numbers),
         cmocka_unit_test(blocks_of_header_fields_are_checked_as_rfc_9113_says),
         cmocka_unit_test(the_size_of_a_block_counts_32_bytes_per_field),
+        cmocka_unit_test(tcp_addresses_have_a_numeric_host_and_a_port),
         cmocka_unit_test(strings_with_nul_or_bad_utf8_are_refused_by_name),
         cmocka_unit_test(undecodable_bytes_are_an_internal_error),
         cmocka_unit_test(a_message_of_very_many_fields_is_refused_before_it_eats_memory),

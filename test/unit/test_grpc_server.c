@@ -26,8 +26,8 @@ struct fixture {
     char path[64];
     struct grpc_server *server;
     bool stopped;
-    struct grpc_call *held;  /* a call that its handler has not ended */
-    unsigned n_held;         /* such calls so far */
+    struct grpc_call *held; /* a call that its handler has not ended */
+    unsigned n_held;        /* such calls so far */
     unsigned n_cancelled;
     enum grpc_status reason; /* of the last cancellation */
     char observed[256];      /* by the observer: last method */
@@ -151,10 +151,11 @@ static struct wire *dial(struct fixture *f)
 }
 
 /* Sends the headers of a good request with some fields replaced or added. */
-static void request(struct wire *wire, unsigned id, unsigned flags, const char *path, const char *const *extra)
+static void request(struct wire *wire, unsigned id, unsigned flags, const char *path,
+                    const char *const *extra)
 {
-    const char *fields[32] = {":method", "POST", ":scheme", "http", ":path", path, "content-type", "application/grpc",
-                              "te", "trailers"};
+    const char *fields[32] = {":method", "POST",         ":scheme",          "http", ":path",
+                              path,      "content-type", "application/grpc", "te",   "trailers"};
     size_t n = 10;
 
     while (extra != NULL && *extra != NULL)
@@ -191,7 +192,9 @@ static void pump(struct fixture *f)
         (void)uv_run(&f->loop, UV_RUN_NOWAIT);
 }
 
-/* --- tests ------------------------------------------------------------------------------------------------------------ */
+/* --- tests
+ * ------------------------------------------------------------------------------------------------------------
+ */
 
 static void settings_are_sent_at_accept_without_waiting_for_the_client(void **state)
 {
@@ -235,8 +238,9 @@ static void any_authority_and_none_is_accepted(void **state)
     wire_hello(wire);
     for (unsigned i = 0; i < ARRAY_SIZE(authorities); i++) {
         unsigned id = 2 * i + 1;
-        const char *fields[] = {":method", "POST", ":scheme", "http", ":path", MOUNT, ":authority", authorities[i],
-                                "content-type", "application/grpc", NULL};
+        const char *fields[] = {":method", "POST",       ":scheme",      "http",         ":path",
+                                MOUNT,     ":authority", authorities[i], "content-type", "application/grpc",
+                                NULL};
         uint8_t message[32];
         char expected[64];
 
@@ -256,13 +260,17 @@ static void bad_requests_get_the_answers_of_grpc_go_and_a_reset_without_error(vo
         const char *expected;
     } cases[] = {
         {{":method", "POST", ":path", "/v1alpha1.CSIDriverProvider/Nope", "content-type", "application/grpc"},
-         "END :status=200 content-type=application/grpc grpc-status=12 grpc-message=unknown method Nope for service"},
-        {{":method", "POST", ":path", "/a.B/C", "content-type", "application/grpc"}, "grpc-status=12 grpc-message=unknown service a.B"},
-        {{":method", "POST", ":path", "nonsense", "content-type", "application/grpc"}, "grpc-status=12 grpc-message=malformed"},
+         "END :status=200 content-type=application/grpc grpc-status=12 grpc-message=unknown method Nope for "
+         "service"},
+        {{":method", "POST", ":path", "/a.B/C", "content-type", "application/grpc"},
+         "grpc-status=12 grpc-message=unknown service a.B"},
+        {{":method", "POST", ":path", "nonsense", "content-type", "application/grpc"},
+         "grpc-status=12 grpc-message=malformed"},
         {{":method", "POST", ":path", MOUNT, "content-type", "text/plain"},
          "END :status=415 content-type=application/grpc grpc-status=3"},
         {{":method", "POST", ":path", MOUNT}, "END :status=415"},
-        {{":method", "GET", ":path", MOUNT, "content-type", "application/grpc"}, "END :status=405 content-type=application/grpc grpc-status=13"},
+        {{":method", "GET", ":path", MOUNT, "content-type", "application/grpc"},
+         "END :status=405 content-type=application/grpc grpc-status=13"},
         {{":method", "POST", ":path", MOUNT, "content-type", "application/grpc", "grpc-timeout", "1x"},
          "END :status=400 content-type=application/grpc grpc-status=13"},
         {{":method", "POST", ":path", MOUNT, "content-type", "application/grpc", "grpc-timeout", "0n"},
@@ -325,8 +333,10 @@ static void defects_of_the_message_are_answered(void **state)
         {"\0\0\0\0", 4, "grpc-status=13 grpc-message=grpc: stream ended inside a message"},
         {"", 0, "grpc-status=13 grpc-message=grpc: no message"},
         {"\0\0\0\0\2\x0a\x05", 7, "grpc-status=13 grpc-message=grpc: failed to unmarshal"},
-        {"\0\0\0\0\4\x0a\x02\0x", 9, "grpc-status=3 grpc-message=grpc: field attributes of MountRequest contains a NUL"},
-        {"\0\0\0\0\3\x0a\x01\xff", 8, "grpc-status=3 grpc-message=grpc: field attributes of MountRequest is not valid UTF-8"},
+        {"\0\0\0\0\4\x0a\x02\0x", 9,
+         "grpc-status=3 grpc-message=grpc: field attributes of MountRequest contains a NUL"},
+        {"\0\0\0\0\3\x0a\x01\xff", 8,
+         "grpc-status=3 grpc-message=grpc: field attributes of MountRequest is not valid UTF-8"},
     };
     struct fixture *f = *state;
     struct wire *wire;
@@ -354,7 +364,8 @@ static void an_oversized_message_is_refused_as_soon_as_its_prefix_is_read(void *
     request(wire, 1, 0, MOUNT, NULL);
     wire_frame(wire, WIRE_DATA, 0, 1, "\0\0\0", 3); /* a split prefix */
     wire_frame(wire, WIRE_DATA, 0, 1, "\3\xe9", 2);
-    assert_true(wire_wait(wire, "grpc-status=8 grpc-message=grpc: received message larger than max (1001 vs. 1000)\n"));
+    assert_true(wire_wait(
+        wire, "grpc-status=8 grpc-message=grpc: received message larger than max (1001 vs. 1000)\n"));
     assert_true(wire_wait(wire, "RST_STREAM 1 code=0\n"));
     wire_close(wire);
     stop(f);

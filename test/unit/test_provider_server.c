@@ -78,8 +78,10 @@ static void on_mount(struct provider_mount *mount, void *arg)
         provider_mount_fail(mount, err);
         return;
     }
-    assert_int_equal(provider_mount_add_file(mount, "dir/file", provider_mount_permission(mount), "a\0b", 3, &err), 0);
-    assert_int_equal(provider_mount_add_file(mount, "secrets", 0600, secrets == NULL ? "none" : "some", 4, &err), 0);
+    assert_int_equal(
+        provider_mount_add_file(mount, "dir/file", provider_mount_permission(mount), "a\0b", 3, &err), 0);
+    assert_int_equal(
+        provider_mount_add_file(mount, "secrets", 0600, secrets == NULL ? "none" : "some", 4, &err), 0);
     for (int i = 0; i < 40; i++) {
         char id[16];
 
@@ -150,7 +152,8 @@ static void ask(struct fixture *f, const char *method, const ProtobufCMessage *r
 {
     f->done = false;
     drop_response(f);
-    assert_non_null(grpc_client_call_start(f->channel, method, request, type, timeout_ms, on_outcome, f, NULL));
+    assert_non_null(
+        grpc_client_call_start(f->channel, method, request, type, timeout_ms, on_outcome, f, NULL));
     while (!f->done)
         (void)uv_run(&f->loop, UV_RUN_ONCE);
 }
@@ -173,7 +176,9 @@ static void mount_with(struct fixture *f, const char *attributes, const char *se
     ask(f, SERVICE "Mount", &request.base, &v1alpha1__mount_response__descriptor, timeout_ms);
 }
 
-/* --- tests ------------------------------------------------------------------------------------------------------------ */
+/* --- tests
+ * ------------------------------------------------------------------------------------------------------------
+ */
 
 static void version_names_the_protocol_and_the_provider(void **state)
 {
@@ -197,7 +202,8 @@ static void any_service_is_healthy(void **state)
 
     grpc__health__v1__health_check_request__init(&request);
     request.service = (char *)(uintptr_t) "whatever";
-    ask(f, "/grpc.health.v1.Health/Check", &request.base, &grpc__health__v1__health_check_response__descriptor, 10000);
+    ask(f, "/grpc.health.v1.Health/Check", &request.base,
+        &grpc__health__v1__health_check_response__descriptor, 10000);
     assert_int_equal(f->code, GRPC_STATUS_OK);
     assert_int_equal(((const Grpc__Health__V1__HealthCheckResponse *)f->response)->status, 1);
 }
@@ -230,7 +236,8 @@ static void no_secrets_come_as_null_or_empty(void **state)
     for (size_t i = 0; i < ARRAY_SIZE(forms); i++) {
         mount_with(f, "{}", forms[i], "", 10000);
         assert_int_equal(f->code, GRPC_STATUS_OK);
-        assert_memory_equal(((const V1alpha1__MountResponse *)f->response)->files[1]->contents.data, "none", 4);
+        assert_memory_equal(((const V1alpha1__MountResponse *)f->response)->files[1]->contents.data, "none",
+                            4);
         assert_int_equal(((const V1alpha1__MountResponse *)f->response)->files[0]->mode, 0644);
     }
 }
@@ -238,10 +245,10 @@ static void no_secrets_come_as_null_or_empty(void **state)
 static void what_can_not_be_decoded_is_an_invalid_argument(void **state)
 {
     static const char *const cases[][4] = {
-        {"", "null", "420", "attributes"},        {"[]", "null", "420", "attributes"},
+        {"", "null", "420", "attributes"},          {"[]", "null", "420", "attributes"},
         {"{\"a\":1}", "null", "420", "attributes"}, {"{}", "[1]", "420", "secrets"},
-        {"{}", "null", "0644x", "permission"},    {"{}", "null", "512", "permission"},
-        {"{}", "null", "-1", "permission"},       {"{}", "null", "\"420\"", "permission"},
+        {"{}", "null", "0644x", "permission"},      {"{}", "null", "512", "permission"},
+        {"{}", "null", "-1", "permission"},         {"{}", "null", "\"420\"", "permission"},
     };
     struct fixture *f = *state;
 

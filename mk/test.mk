@@ -1,0 +1,29 @@
+# Tests, the demonstration, measurements.
+
+PYTHON := /usr/bin/python3
+FUZZ_SECONDS ?= 60
+DIST ?= bookworm
+# All cores, unless the caller already said -j.
+jobs = $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(shell nproc))
+
+##@ Test
+.PHONY: test demo bench fuzz fresh
+test: deps-test ## install what is needed, build, run every test, print the total
+	$(MAKE) $(jobs) VARIANT=release CC=gcc programs emulator units
+	$(MAKE) $(jobs) VARIANT=asan CC=gcc programs emulator units fuzzers
+	@$(PYTHON) test/run.py --release build/release --asan build/asan
+
+demo: deps-build ## install what is needed, build, show the whole path on this machine
+	$(MAKE) $(jobs) VARIANT=release CC=gcc programs emulator
+	@BUILD=build/release test/demo/demo.sh
+
+bench: ## measure start, memory, latency, throughput; compare with the targets
+	$(MAKE) $(jobs) VARIANT=release CC=gcc programs emulator bench-program
+	@BUILD=build/release test/bench/bench.sh
+
+fuzz: deps-fuzz ## run every fuzz target for FUZZ_SECONDS (60)
+	$(MAKE) $(jobs) VARIANT=fuzz CC=clang fuzzers
+	@BUILD=build/fuzz-clang FUZZ_SECONDS=$(FUZZ_SECONDS) test/fuzz/run.sh
+
+fresh: ## run `make demo` and `make test` in a minimal DIST=bookworm|trixie
+	@test/fresh.sh $(DIST)

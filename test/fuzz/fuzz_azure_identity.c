@@ -1,0 +1,53 @@
+/*
+ * fuzz_azure_identity.c - answers of Entra, IMDS and NMI, of any status.
+ */
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "provider-azure/identity/identity.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    static const int statuses[] = {200, 400, 401, 403, 404, 429, 500};
+    static const struct {
+        enum auth_mode mode;
+        const char *credential;
+    } modes[] = {{AUTH_SERVICE_PRINCIPAL, "s"},
+                 {AUTH_WORKLOAD, "t"},
+                 {AUTH_VM_IDENTITY, NULL},
+                 {AUTH_POD_IDENTITY, NULL}};
+    if (size < 1)
+        return 0;
+    struct cloud cloud = {0};
+    if (cloud_resolve("AzurePublicCloud", NULL, &cloud, NULL) < 0)
+        abort();
+    for (size_t i = 0; i < ARRAY_SIZE(modes); i++) {
+        char client[] = "client";
+        struct auth auth = {.mode = modes[i].mode, .client_id = client};
+        if (modes[i].credential != NULL)
+            auth.credential = secret_from_bytes(modes[i].credential, 1);
+        const struct identity_input input = {.auth = &auth,
+                                             .cloud = &cloud,
+                                             .tenant = "tenant",
+                                             .pod_name = "p",
+                                             .pod_namespace = "n",
+                                             .endpoints = {"http://imds", "http://nmi"}};
+        struct identity *identity = identity_create(&input, NULL);
+        struct reply reply = {.status = statuses[data[0] % ARRAY_SIZE(statuses)]};
+        struct error *error = NULL;
+        buffer_init(&reply.body, size);
+        (void)buffer_append(&reply.body, data + 1, size - 1, NULL);
+        if (identity != NULL)
+            token_unref(identity->ops->understand(identity, &reply, 1700000000, &error));
+        error_free(error);
+        buffer_finish(&reply.body);
+        identity_unref(identity);
+        secret_destroy(auth.credential);
+    }
+    cloud_finish(&cloud);
+    return 0;
+}

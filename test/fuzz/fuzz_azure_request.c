@@ -1,0 +1,34 @@
+/*
+ * fuzz_azure_request.c - attributes as JSON: all parameters of a mount.
+ */
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "provider-azure/request.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct string_map attributes = {0};
+    struct string_map secrets = {0};
+    struct mount_request request = {0};
+    struct cloud cloud = {0};
+    if (cloud_resolve("AzurePublicCloud", NULL, &cloud, NULL) < 0)
+        abort();
+    const struct request_defaults defaults = {.cloud = &cloud, .endpoints = {"http://imds", "http://nmi"}};
+    (void)string_map_set(&secrets, "clientid", "a", NULL);
+    (void)string_map_set(&secrets, "clientsecret", "b", NULL);
+    if (string_map_from_json(&attributes, (const char *)data, size, NULL, NULL) == 0) {
+        /* A fuzzer must not read files of its choice. */
+        (void)string_map_set(&attributes, "cloudEnvFileName", "/nonexistent", NULL);
+        if (mount_request_parse(&attributes, &secrets, 0644, &defaults, &request, NULL) == 0)
+            mount_request_finish(&request);
+    }
+    string_map_finish(&attributes);
+    string_map_finish(&secrets);
+    cloud_finish(&cloud);
+    return 0;
+}

@@ -1,0 +1,46 @@
+/*
+ * fuzz_azure_vault.c - answers of Key Vault, as objects of every type, version lists and errors, and their
+ * conversion.
+ */
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "provider-azure/content.h"
+#include "provider-azure/vault_answer.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    const char *text = (const char *)data + 1;
+    if (size < 1)
+        return 0;
+    for (int type = OBJECT_SECRET; type <= OBJECT_CERT; type++) {
+        const struct object_item item = {.type = (enum object_type)type,
+                                         .format = (data[0] & 1) != 0 ? OBJECT_PFX : OBJECT_PEM,
+                                         .encoding = (enum object_encoding)(data[0] % 3)};
+        struct content content = {0};
+        struct vault_answer *answer = vault_answer_parse(item.type, text, size - 1, NULL);
+        if (answer != NULL && content_make(&item, answer, &content, NULL) == 0)
+            content_finish(&content);
+        vault_answer_unref(answer);
+    }
+    struct vault_answer *list = vault_list_create(NULL);
+    char *next = NULL;
+    if (list != NULL && vault_list_add_page(list, text, size - 1, &next, NULL) == 0) {
+        const struct vault_version *chosen[4];
+        (void)vault_list_select(list, "", 4, chosen, NULL);
+    }
+    free(next);
+    vault_answer_unref(list);
+    struct reply reply = {.status = 400 + data[0] % 104};
+    struct error *error = NULL;
+    buffer_init(&reply.body, size);
+    (void)buffer_append(&reply.body, text, size - 1, NULL);
+    (void)vault_error(&reply, "host", 1, &error);
+    error_free(error);
+    buffer_finish(&reply.body);
+    return 0;
+}

@@ -1,0 +1,100 @@
+/*
+ * fuzz_grpc_client - bytes of a server against a channel with two calls, over a Unix socket.
+ */
+#include <signal.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "common/grpc/client.h"
+#include "common/secret.h"
+#include "proto/provider.pb-c.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+/* What a socket takes without the other side reading. */
+enum { INPUT_MAX = 64 * 1024 };
+
+struct target {
+    uv_loop_t loop;
+    int listen_fd;
+    struct sockaddr_un address;
+    unsigned n_outcomes;
+};
+
+static struct target target = {.listen_fd = -1};
+
+static void start(void)
+{
+    char dir[] = "/tmp/fuzz-grpc-XXXXXX";
+
+    (void)signal(SIGPIPE, SIG_IGN);
+    if (mkdtemp(dir) == NULL || uv_loop_init(&target.loop) != 0)
+        abort();
+    target.address.sun_family = AF_UNIX;
+    (void)snprintf(target.address.sun_path, sizeof(target.address.sun_path), "%s/s", dir);
+    target.listen_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (bind(target.listen_fd, (const struct sockaddr *)&target.address, sizeof(target.address)) == -1 ||
+        listen(target.listen_fd, 16) == -1)
+        abort();
+}
+
+static void on_outcome(ProtobufCMessage *response, const struct error *error, void *arg)
+{
+    (void)arg;
+    if ((response == NULL) == (error == NULL))
+        abort();
+    if (response != NULL)
+        protobuf_c_message_free_unpacked(response, secret_protobuf_allocator());
+    target.n_outcomes++;
+}
+
+static void ask(struct grpc_channel *channel)
+{
+    V1alpha1__MountRequest request;
+
+    v1alpha1__mount_request__init(&request);
+    if (grpc_client_call_start(channel, "/v1alpha1.CSIDriverProvider/Mount", &request.base,
+                               &v1alpha1__mount_response__descriptor, 60000, on_outcome, NULL, NULL) == NULL)
+        abort();
+}
+
+/* Gives the input to the connection that the channel makes, then ends it. */
+static void serve(const uint8_t *data, size_t size)
+{
+    uint8_t sink[4096];
+    int fd;
+
+    while ((fd = accept4(target.listen_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)) == -1)
+        (void)uv_run(&target.loop, UV_RUN_NOWAIT);
+    (void)send(fd, data, size, MSG_NOSIGNAL);
+    (void)shutdown(fd, SHUT_WR);
+    while (target.n_outcomes < 2) {
+        (void)recv(fd, sink, sizeof(sink), 0);
+        (void)uv_run(&target.loop, UV_RUN_NOWAIT);
+    }
+    (void)close(fd);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct grpc_channel_config config = {.unix_path = target.address.sun_path, .max_response_bytes = 10000};
+    struct grpc_channel *channel;
+
+    if (target.listen_fd == -1)
+        start();
+    if (size > INPUT_MAX)
+        return 0;
+    target.n_outcomes = 0;
+    channel = grpc_channel_create(&target.loop, &config, NULL);
+    ask(channel);
+    ask(channel);
+    serve(data, size);
+    grpc_channel_destroy(channel);
+    (void)uv_run(&target.loop, UV_RUN_DEFAULT);
+    return 0;
+}

@@ -1,0 +1,55 @@
+/*
+ * fuzz_json.c - the strict JSON reader on any bytes.
+ *
+ * What is accepted must survive a round trip: printed and parsed again it is the same tree, and nothing in it may
+ * break what the header promises (no duplicate keys, bounded depth).
+ */
+#include <assert.h>
+#include <string.h>
+
+#include "common/json.h"
+#include "common/secret.h"
+#include "common/utf8.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void check_promises(const cJSON *node, unsigned depth)
+{
+    assert(depth <= JSON_MAX_DEPTH + 1);
+    if (cJSON_IsString(node))
+        assert(utf8_valid(node->valuestring, strlen(node->valuestring)));
+    for (const cJSON *child = node->child; child != NULL; child = child->next) {
+        if (cJSON_IsObject(node))
+            assert(cJSON_GetObjectItemCaseSensitive(node, child->string) == child);
+        check_promises(child, depth + 1);
+    }
+}
+
+static void read_members(const cJSON *object)
+{
+    const char *string = NULL;
+    const cJSON *member = NULL;
+    bool truth = false;
+    int64_t number = 0;
+    (void)json_get_string(object, "a", &string, /* err= */ NULL);
+    (void)json_opt_object(object, "a", &member, /* err= */ NULL);
+    (void)json_opt_bool(object, "a", true, &truth, /* err= */ NULL);
+    (void)json_opt_int(object, "a", 1, &number, /* err= */ NULL);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    cleanup_error struct error *err = NULL;
+    cleanup_json cJSON *json = json_parse((const char *)data, size, 64 * 1024, &err);
+    assert((json == NULL) == (err != NULL));
+    if (json == NULL)
+        return 0;
+    check_promises(json, 1);
+    read_members(json);
+
+    cleanup_secret_free char *text = json_print(json, NULL);
+    assert(text != NULL);
+    cleanup_json cJSON *again = json_parse(text, strlen(text), SIZE_MAX, &err);
+    assert(again != NULL && cJSON_Compare(json, again, /* case_sensitive= */ 1));
+    return 0;
+}

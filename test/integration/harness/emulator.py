@@ -1,0 +1,91 @@
+"""The vault emulator and its control API (test/emulator/README.md)."""
+
+import json
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+from harness import tutorial
+from harness.process import BUILD, Process, wait_until
+
+
+class Emulator(Process):
+    def __init__(self, directory, name="vault"):
+        self.directory = Path(directory)
+        super().__init__(name, [BUILD / "bin/vault-emulator", "--dir", directory], directory)
+        wait_until((self.directory / "ready").exists, what="the emulator to be ready")
+        ports = json.loads((self.directory / "ports.json").read_text())
+        self.tls_port = ports["tls"]
+        self.control_url = f"http://127.0.0.1:{ports['control']}"
+        self.kubeconfig = self.directory / "kubeconfig"
+        self._vaults = set()
+
+    def control(self, method, path, body=None):
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(self.control_url + path, data=data, method=method,
+                                         headers={"Content-Type": "application/json"})
+        try:
+            with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=30) as answer:
+                text = answer.read()
+        except urllib.error.HTTPError as error:
+            raise AssertionError(f"{method} {path}: {error.code} {error.read()[:500]!r}") from None
+        return json.loads(text) if text else None
+
+    def provider_environment(self):
+        """What makes the Azure provider take this emulator for its cloud."""
+        return {"AZURE_ENVIRONMENT_FILEPATH": str(self.directory / "cloud.json"), "SSL_CERT_FILE": str(self.directory / "ca.pem")}
+
+    def reset(self):
+        """The tutorial's state: its tenant, its application, its vault with two secrets; no faults, no tokens, counters at zero."""
+        self.clear_faults()
+        for vault in self._vaults:
+            self.control("DELETE", f"/vaults/{vault}")
+        self._vaults.clear()
+        for plural in ("secretproviderclasses", "secretproviderclasspodstatuses", "secrets", "pods", "events"):
+            for item in self.control("GET", f"/kube/{plural}"):
+                metadata = item["metadata"]
+                self.control("DELETE", f"/kube/{plural}/{metadata.get('namespace') or '-'}/{metadata['name']}")
+        self.control("POST", "/entra/revoke-tokens")
+        self.control("POST", "/entra/token-lifetime", {"seconds": 3600})
+        self.add_app(tutorial.TENANT, tutorial.CLIENT_ID, tutorial.CLIENT_SECRET)
+        self.add_vault(tutorial.VAULT)
+        for name, value in tutorial.SECRETS.items():
+            self.set_secret(name, value)
+        self.reset_counters()
+
+    def add_app(self, tenant, client_id, client_secret, **more):
+        self.control("POST", "/entra/apps", {"tenant": tenant, "client_id": client_id, "client_secret": client_secret, **more})
+
+    def add_vault(self, vault, tenant=tutorial.TENANT, client_id=tutorial.CLIENT_ID, permissions=("get", "list"), **more):
+        self._vaults.add(vault)
+        self.control("PUT", f"/vaults/{vault}", {"tenant": tenant, **more})
+        self.control("PUT", f"/vaults/{vault}/policies", {"client_id": client_id, "permissions": list(permissions)})
+
+    def set_secret(self, name, value, vault=tutorial.VAULT, **more):
+        return self.control("PUT", f"/vaults/{vault}/secrets/{name}", {"value": value, **more})["version"]
+
+    def put_object(self, plural, namespace, name, body):
+        return self.control("PUT", f"/kube/{plural}/{namespace}/{name}", body)
+
+    def add_fault(self, kind, **rule):
+        self.control("POST", "/faults", {"kind": kind, **rule})
+
+    def clear_faults(self):
+        self.control("DELETE", "/faults")
+
+    def counters(self):
+        return self.control("GET", "/counters")
+
+    def requests(self, service=None):
+        return self.control("GET", "/requests" + (f"?service={service}" if service else ""))
+
+    def reset_counters(self):
+        self.control("POST", "/counters/reset")
+
+    @property
+    def vault_requests(self):
+        return self.counters()["by_service"]["vault"]
+
+    @property
+    def token_requests(self):
+        return self.counters()["by_service"]["entra"]

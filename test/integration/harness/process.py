@@ -1,0 +1,108 @@
+"""Child processes of the tests: started with a log file each, never outliving the test run."""
+
+import ctypes
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+BUILD = Path(os.environ.get("BUILD", "build/release")).resolve()
+ROOT = Path(__file__).resolve().parents[3]
+SANITIZED = "asan" in BUILD.name
+# Sanitizers make programs several times slower; waiting limits (never measured durations) are stretched by this.
+PATIENCE = 5.0 if SANITIZED else 1.0
+
+PR_SET_PDEATHSIG = 1
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def wait_until(condition, timeout=10.0, what="the condition"):
+    """Polls `condition` until it gives something true, and returns that."""
+    deadline = time.monotonic() + timeout * PATIENCE
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > deadline:
+            raise AssertionError(f"timeout while waiting for {what}")
+        time.sleep(0.002)
+
+
+def _die_with_parent():
+    _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+class Process:
+    """A program under test. `stop()` asserts a clean end: status 0, and no word of a sanitizer in the log."""
+
+    def __init__(self, name, argv, directory, env=None, cwd=None, user=None):
+        self.name = name
+        self.log_path = Path(directory) / f"{name}.log"
+        self._log = open(self.log_path, "ab")
+        environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/nonexistent"}
+        environment.update(env or {})
+        for key in ("ASAN_OPTIONS", "UBSAN_OPTIONS", "LSAN_OPTIONS"):
+            if key in os.environ:
+                environment.setdefault(key, os.environ[key])
+        self.popen = subprocess.Popen(
+            [str(word) for word in argv], stdin=subprocess.DEVNULL, stdout=self._log,
+            stderr=self._log, env=environment, cwd=cwd or directory, preexec_fn=_die_with_parent, close_fds=True, user=user)
+
+    @property
+    def pid(self):
+        return self.popen.pid
+
+    @property
+    def log(self):
+        return self.log_path.read_text(errors="replace")
+
+    @property
+    def alive(self):
+        return self.popen.poll() is None
+
+    def kill(self, signum=signal.SIGKILL):
+        self.popen.send_signal(signum)
+        return self.popen.wait(timeout=30)
+
+    def stop(self, timeout=20):
+        """SIGTERM; returns the exit status."""
+        if self.alive:
+            self.popen.send_signal(signal.SIGTERM)
+        try:
+            status = self.popen.wait(timeout=timeout * PATIENCE)
+        except subprocess.TimeoutExpired:
+            self.popen.kill()
+            self.popen.wait()
+            raise AssertionError(f"{self.name} did not end after SIGTERM\n{self.log[-4000:]}") from None
+        finally:
+            self._log.close()
+        return status
+
+    def assert_clean(self, status):
+        log = self.log
+        for word in ("ERROR: AddressSanitizer", "ERROR: LeakSanitizer", "runtime error:", "Assertion"):
+            assert word not in log, f"{self.name}: {word}\n{log[-8000:]}"
+        findings = "\n".join(line for line in log.splitlines() if line.startswith("=="))  # valgrind's
+        assert status == 0, f"{self.name} ended with status {status}\n{log[-4000:]}\n{findings[:6000]}"
+
+    def destroy(self):
+        """For fixtures: whatever state it is in, end it and complain if the end was not clean."""
+        if self.popen.returncode is None:
+            self.assert_clean(self.stop())
+
+    def fd_count(self):
+        return len(os.listdir(f"/proc/{self.pid}/fd"))
+
+    def rss_kib(self):
+        for line in Path(f"/proc/{self.pid}/status").read_text().splitlines():
+            if line.startswith("VmRSS:"):
+                return int(line.split()[1])
+        return 0
+
+
+def free_port():
+    import socket
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]

@@ -1,0 +1,101 @@
+"""A provider that does what a test tells it, on grpcio: in-process, or as a process of its own that can die.
+
+As a program: scripted_provider.py SOCKET BEHAVIOUR, see BEHAVIOURS.
+"""
+
+import json
+import os
+import sys
+import threading
+import time
+from concurrent import futures
+from pathlib import Path
+
+import grpc
+from proto import provider_pb2
+
+
+def answer(files=None, versions=None, error_code=None):
+    """A MountResponse from {path: bytes or (mode, bytes)}."""
+    response = provider_pb2.MountResponse()
+    for path, value in (files or {}).items():
+        mode, data = value if isinstance(value, tuple) else (0o644, value)
+        response.files.add(path=path, mode=mode, contents=data)
+    if versions is None:
+        versions = {path: "v1" for path in (files or {})} or {"none": "v1"}
+    for identifier, version in versions.items():
+        response.object_version.add(id=identifier, version=version)
+    if error_code is not None:
+        response.error.code = error_code
+    return response
+
+
+class ScriptedProvider(grpc.GenericRpcHandler):
+    """`mount(request, context)` returns the MountResponse, or bytes to send instead. Requests are kept in `requests`."""
+
+    def __init__(self, socket_path, mount):
+        self.path = str(socket_path)
+        self.mount = mount
+        self.requests = []
+        self.authorities = []
+        self.deadlines = []
+        self.cancelled = threading.Event()
+        self.server = grpc.server(futures.ThreadPoolExecutor(max_workers=64), options=[
+            ("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1)])
+        self.server.add_generic_rpc_handlers((self,))
+        if os.path.lexists(self.path):
+            os.unlink(self.path)
+        assert self.server.add_insecure_port(f"unix:{self.path}") == 1
+        self.server.start()
+
+    def service(self, details):
+        if details.method == "/v1alpha1.CSIDriverProvider/Mount":
+            return grpc.unary_unary_rpc_method_handler(self._mount, request_deserializer=provider_pb2.MountRequest.FromString,
+                                                       response_serializer=self._serialize)
+        if details.method == "/v1alpha1.CSIDriverProvider/Version":
+            return grpc.unary_unary_rpc_method_handler(
+                lambda request, context: provider_pb2.VersionResponse(version="v1alpha1", runtime_name="scripted",
+                                                                      runtime_version="v0.0.1"),
+                request_deserializer=provider_pb2.VersionRequest.FromString, response_serializer=self._serialize)
+        return None
+
+    @staticmethod
+    def _serialize(response):
+        return response if isinstance(response, bytes) else response.SerializeToString()
+
+    def _mount(self, request, context):
+        self.requests.append(request)
+        self.deadlines.append(context.time_remaining())
+        context.add_callback(lambda: None if context.code() == grpc.StatusCode.OK else self.cancelled.set())
+        return self.mount(request, context)
+
+    def attributes(self, index=-1):
+        return json.loads(self.requests[index].attributes)
+
+    def stop(self):
+        self.server.stop(0).wait(5)
+        if os.path.lexists(self.path):
+            os.unlink(self.path)
+
+
+def _die_before(request, context):
+    os._exit(1)
+
+
+def _die_during(request, context):
+    threading.Timer(0.05, os._exit, [1]).start()
+    time.sleep(30)
+
+
+def _die_after(request, context):
+    threading.Timer(0.05, os._exit, [1]).start()
+    return answer({"file": b"content"})
+
+
+BEHAVIOURS = {"die-before": _die_before, "die-during": _die_during, "die-after": _die_after,
+              "answer": lambda request, context: answer({"file": b"content"})}
+
+if __name__ == "__main__":
+    provider = ScriptedProvider(sys.argv[1], BEHAVIOURS[sys.argv[2]])
+    print("ready", flush=True)
+    provider.server.wait_for_termination()

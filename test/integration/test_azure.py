@@ -1,0 +1,328 @@
+"""The Azure provider driven directly over its socket, against the emulated cloud."""
+
+import json
+import time
+
+import pytest
+from proto import health_pb2, provider_pb2
+
+from harness import rpc, tutorial
+from harness.process import PATIENCE
+from harness.rpc import CODES
+
+MOUNT = "/v1alpha1.CSIDriverProvider/Mount"
+
+
+def mount_request(names=("secret1",), credentials=tutorial.CREDENTIALS, permission="420", objects=None, **overrides):
+    return provider_pb2.MountRequest(attributes=json.dumps(tutorial.attributes(names, objects, **overrides)),
+                                     secrets=json.dumps(credentials), target_path="/none", permission=permission)
+
+
+@pytest.fixture
+def client(azure):
+    with rpc.Client(azure.socket) as connected:
+        yield connected
+
+
+def mount(client, *names, timeout=30, **keywords):
+    return client.call(MOUNT, mount_request(names or ("secret1",), **keywords), timeout)
+
+
+def mount_failure(client, *names, timeout=30, **keywords):
+    return rpc.failure(mount, client, *names, timeout=timeout, **keywords)
+
+
+def files(response):
+    return {file.path: file.contents for file in response.files}
+
+
+def test_version_says_who_it_is(client):
+    answer = client.call("/v1alpha1.CSIDriverProvider/Version", provider_pb2.VersionRequest(version="v1alpha1"))
+    assert answer.version == "v1alpha1"
+    assert answer.runtime_name == "secrets-store-csi-driver-provider-azure"
+    assert answer.runtime_version
+
+
+def test_health_is_serving_for_any_service(client):
+    for service in ("", "v1alpha1.CSIDriverProvider", "whatever"):
+        answer = client.call("/grpc.health.v1.Health/Check", health_pb2.HealthCheckRequest(service=service))
+        assert answer.status == health_pb2.HealthCheckResponse.SERVING
+
+
+def test_a_mount_returns_files_modes_and_versions(client, emulator):
+    version = emulator.set_secret("secret1", "newest")
+    answer = mount(client, "secret1", "secret2")
+    assert files(answer) == {"secret1": b"newest", "secret2": tutorial.SECRETS["secret2"].encode()}
+    assert {file.mode for file in answer.files} == {0o644}
+    versions = {item.id: item.version for item in answer.object_version}
+    assert versions["secret/secret1"] == version
+    assert answer.error.code == ""
+
+
+def test_alias_version_permission_and_encoding_are_honoured(client, emulator):
+    old = emulator.set_secret("versioned", "old")
+    emulator.set_secret("versioned", "new")
+    emulator.set_secret("encoded", "aGVsbG8=")
+    emulator.set_secret("hexed", "00ff10")
+    objects = ("array:\n"
+               f"  - |\n    objectName: versioned\n    objectType: secret\n    objectVersion: {old}\n    objectAlias: dir/old\n"
+               "  - |\n    objectName: versioned\n    objectType: secret\n    objectAlias: new\n    filePermission: \"0600\"\n"
+               "  - |\n    objectName: encoded\n    objectType: secret\n    objectEncoding: base64\n"
+               "  - |\n    objectName: hexed\n    objectType: secret\n    objectEncoding: hex\n")
+    answer = mount(client, objects=objects)
+    assert files(answer) == {"dir/old": b"old", "new": b"new", "encoded": b"hello", "hexed": b"\x00\xff\x10"}
+    assert {file.path: file.mode for file in answer.files}["new"] == 0o600
+
+
+def test_history_gives_one_file_for_each_version(client, emulator):
+    for value in ("v1", "v2", "v3"):
+        emulator.set_secret("history", value)
+        time.sleep(1.1)  # versions are ordered by creation second
+    answer = mount(client, objects="array:\n  - |\n    objectName: history\n    objectType: secret\n    objectVersionHistory: 2\n")
+    assert sorted(files(answer).values()) == [b"v2", b"v3"]
+
+
+@pytest.mark.parametrize("value", ["", "x" * 25000, "line\nline\n", "ünïcödé ✓", "\"quotes\" \\ backslash", "<html>&amp;", " spaces "],
+                         ids=["empty", "long", "lines", "unicode", "quotes", "html", "spaces"])
+def test_secret_values_arrive_byte_for_byte(client, emulator, value):
+    emulator.set_secret("value", value)
+    assert files(mount(client, "value")) == {"value": value.encode()}
+
+
+def test_one_token_serves_many_mounts(client, emulator):
+    for _ in range(20):
+        mount(client, "secret1", "secret2")
+    assert emulator.counters()["tokens_issued"] == 1
+    assert emulator.token_requests == 1
+
+
+def test_a_mount_of_ten_objects_makes_exactly_ten_vault_requests(client, emulator):
+    names = [f"s{i}" for i in range(10)]
+    for name in names:
+        emulator.set_secret(name, name)
+    mount(client, *names)
+    counters = emulator.counters()
+    assert counters["by_service"]["vault"] == 10
+    assert {route["status"] for route in counters["routes"]} == {200}, "a probe without a token was sent"
+
+
+def test_connections_are_kept(client, emulator):
+    for _ in range(10):
+        mount(client, "secret1")
+    assert emulator.counters()["connections"] <= 4
+
+
+def test_a_first_mount_never_sees_an_old_value(client, emulator):
+    mount(client, "secret1")
+    emulator.set_secret("secret1", "changed")
+    assert files(mount(client, "secret1")) == {"secret1": b"changed"}
+
+
+def test_a_missing_secret_is_not_found_by_name(client):
+    code, message = mount_failure(client, "secret1", "no-such-secret")
+    assert code == CODES.NOT_FOUND
+    assert "no-such-secret" in message
+    assert tutorial.VAULT.lower() in message.lower()
+
+
+def test_all_failing_objects_are_named(client):
+    _, message = mount_failure(client, "missing-one", "secret1", "missing-two")
+    assert "missing-one" in message and "missing-two" in message
+
+
+def test_a_disabled_secret_says_so(client, emulator):
+    emulator.control("PATCH", f"/vaults/{tutorial.VAULT}/secrets/secret1/latest", {"enabled": False})
+    code, message = mount_failure(client, "secret1")
+    assert code == CODES.PERMISSION_DENIED
+    assert "disabled" in message.lower()
+
+
+def test_a_wrong_client_secret_shows_the_aadsts_code_and_a_hint(client):
+    code, message = mount_failure(client, credentials={**tutorial.CREDENTIALS, "clientsecret": "Zq7~mistyped"})
+    assert code in (CODES.UNAUTHENTICATED, CODES.PERMISSION_DENIED)
+    assert "AADSTS7000215" in message
+    assert "mistyped" not in message
+
+
+def test_an_expired_client_secret_shows_its_aadsts_code(client, emulator):
+    emulator.add_app(tutorial.TENANT, tutorial.CLIENT_ID, tutorial.CLIENT_SECRET, secret_expired=True)
+    _, message = mount_failure(client)
+    assert "AADSTS7000222" in message
+
+
+def test_an_unknown_application_and_an_unknown_tenant_are_told_apart(client):
+    _, message = mount_failure(client, credentials={**tutorial.CREDENTIALS, "clientid": "nobody"})
+    assert "AADSTS700016" in message
+    _, message = mount_failure(client, tenantId="no-such-tenant.example")
+    assert "AADSTS90002" in message
+
+
+def test_a_missing_permission_names_the_permission(client, emulator):
+    emulator.add_vault("locked", permissions=())
+    emulator.set_secret("secret1", "x", vault="locked")
+    code, message = mount_failure(client, keyvaultName="locked")
+    assert code == CODES.PERMISSION_DENIED
+    assert "locked" in message and "get" in message.lower()
+
+
+def test_a_firewall_is_told_from_a_missing_permission(client, emulator):
+    emulator.add_vault("walled", firewall=True)
+    emulator.set_secret("secret1", "x", vault="walled")
+    code, message = mount_failure(client, keyvaultName="walled")
+    assert code == CODES.PERMISSION_DENIED
+    assert "firewall" in message.lower() or "not authorized" in message.lower() or "network" in message.lower()
+
+
+def test_a_revoked_token_is_renewed_after_the_challenge(client, emulator):
+    mount(client, "secret1")
+    emulator.control("POST", "/entra/revoke-tokens")
+    assert files(mount(client, "secret1"))["secret1"]
+    counters = emulator.counters()
+    assert counters["tokens_issued"] == 2
+    assert [route for route in counters["routes"] if route["status"] == 401]
+
+
+def test_a_short_lived_token_is_renewed(client, emulator):
+    emulator.control("POST", "/entra/token-lifetime", {"seconds": 1})
+    mount(client, "secret1")
+    time.sleep(1.2)
+    mount(client, "secret1")
+    assert emulator.counters()["tokens_issued"] >= 2
+
+
+@pytest.mark.parametrize("overrides,word", [
+    ({"keyvaultName": None}, "keyvaultName is not provided"),
+    ({"tenantId": None}, "tenantId is not provided"),
+    ({"objects": ""}, "objects is not set"),
+    ({"usePodIdentity": "tru"}, "usePodIdentity"),
+    ({"usePodIdentity": "true", "useVMManagedIdentity": "true"}, "only one identity mode can be enabled at a time"),
+    ({"keyvaultName": "a"}, "must be between 3 and 24 chars"),
+    ({"keyvaultName": "bad_name"}, "must match [-a-zA-Z0-9]{3,24}"),
+    ({"cloudName": "MoonCloud"}, "MoonCloud"),
+    ({"csi.storage.k8s.io/pod.name": None}, "pod name is not provided"),
+    ({"csi.storage.k8s.io/pod.namespace": None}, "pod namespace is not provided"),
+    ({"objects": "array:\n  - |\n    objectName: x\n    objectType: certificate\n"}, "secret, key, or cert"),
+    ({"objects": "array:\n  - |\n    objectName: x\n    objectType: secret\n    objectAlias: ../x\n"}, "must not contain '..'"),
+    ({"objects": "array:\n  - |\n    objectName: x\n    objectType: secret\n    objectAlias: /x\n"}, "must be a relative path"),
+    ({"objects": "array: {\n"}, "yaml"),
+    ({"objects": "array:\n  - objectName: x\n"}, "yaml"),
+])
+def test_a_wrong_parameter_is_named_without_asking_the_cloud(client, emulator, overrides, word):
+    code, message = mount_failure(client, **overrides)
+    assert code != CODES.OK
+    assert word.lower() in message.lower()
+    assert emulator.counters()["requests"] == 0
+
+
+@pytest.mark.parametrize("credentials,word", [
+    (None, "nodePublishSecretRef secret is not set"), ({"clientsecret": "x"}, "clientid"), ({"clientid": "x"}, "clientsecret")])
+def test_missing_credentials_are_named(client, emulator, credentials, word):
+    _, message = mount_failure(client, credentials=credentials)
+    assert word in message
+    assert emulator.counters()["requests"] == 0
+
+
+def test_credential_keys_are_matched_without_case(client):
+    assert mount(client, credentials={"ClientID": tutorial.CLIENT_ID, "CLIENTSECRET": tutorial.CLIENT_SECRET}).files
+
+
+@pytest.mark.parametrize("field,value", [("attributes", ""), ("attributes", "[]"), ("attributes", '{"a":1}'), ("secrets", "x"),
+                                         ("permission", '"420"'), ("permission", "-1")])
+def test_requests_that_can_not_be_decoded_are_refused(client, emulator, field, value):
+    request = mount_request()
+    setattr(request, field, value)
+    code, message = rpc.failure(client.call, MOUNT, request)
+    assert code != CODES.OK
+    assert "failed to unmarshal" in message
+    assert emulator.counters()["requests"] == 0
+
+
+def test_identical_mounts_at_the_same_time_all_succeed(client, emulator):
+    emulator.add_fault("latency", service="vault", latency_ms=50)
+    futures = [client.future(MOUNT, mount_request(("secret1", "secret2"))) for _ in range(50)]
+    for future in futures:
+        assert files(future.result(timeout=60))["secret1"] == tutorial.SECRETS["secret1"].encode()
+    assert emulator.counters()["tokens_issued"] == 1
+
+
+@pytest.mark.release_only
+def test_fifty_objects_twenty_milliseconds_away_take_few_round_trips(client, emulator):
+    names = [f"s{i}" for i in range(50)]
+    for name in names:
+        emulator.set_secret(name, name)
+    emulator.add_fault("latency", latency_ms=20)
+    started = time.monotonic()
+    mount(client, *names)
+    assert time.monotonic() - started < 0.5, "the objects were fetched one after the other"
+
+
+# ---- faults of the cloud ---------------------------------------------------------------------------------------------------------
+
+
+def test_throttling_with_retry_after_is_waited_for(client, emulator):
+    emulator.add_fault("status", service="vault", status=429, retry_after=1, count=1)
+    started = time.monotonic()
+    assert mount(client).files
+    assert time.monotonic() - started >= 0.9
+
+
+@pytest.mark.parametrize("status", [500, 502, 503, 504])
+def test_a_server_error_that_passes_is_retried(client, emulator, status):
+    emulator.add_fault("status", service="vault", status=status, count=2)
+    assert mount(client).files
+
+
+def test_a_server_error_of_the_directory_is_retried(client, emulator):
+    emulator.add_fault("status", service="entra", status=503, count=2)
+    assert mount(client).files
+
+
+@pytest.mark.parametrize("service", ["vault", "entra"])
+@pytest.mark.parametrize("kind", ["reset", "close", "truncate", "garbage"])
+def test_a_broken_answer_that_passes_is_retried_or_named(client, emulator, service, kind):
+    emulator.add_fault(kind, service=service, count=1)
+    if kind == "garbage":  # a 200 that is no JSON need not be tried again
+        try:
+            assert mount(client).files
+        except Exception as error:
+            assert "secret1" in error.details() or "token" in error.details()
+    else:
+        assert mount(client).files
+
+
+@pytest.mark.parametrize("service,kind,rule", [
+    ("vault", "status", {"status": 503}), ("entra", "status", {"status": 500}), ("vault", "reset", {}), ("entra", "close", {}),
+    ("vault", "garbage", {}), ("entra", "garbage", {}), ("vault", "truncate", {}), ("vault", "blackhole", {}), ("entra", "blackhole", {}),
+    ("vault", "status", {"status": 429, "retry_after": 3600}), ("vault", "drip", {"drip_ms": 500}),
+], ids=lambda value: str(value).replace(" ", ""))
+def test_a_lasting_fault_ends_by_the_deadline_with_an_error_that_names_the_hop(client, emulator, service, kind, rule):
+    emulator.add_fault(kind, service=service, **rule)
+    started = time.monotonic()
+    code, message = mount_failure(client, timeout=4)
+    assert code not in (CODES.OK, CODES.CANCELLED)
+    assert time.monotonic() - started < 4 + 2 * PATIENCE
+    assert message
+    emulator.clear_faults()
+    if "retry_after" in rule:  # the vault asked everybody for an hour's pause: asking again would be wrong
+        emulator.reset_counters()
+        code, message = mount_failure(client, timeout=4)
+        assert code == CODES.RESOURCE_EXHAUSTED and emulator.vault_requests == 0
+    else:
+        assert mount(client).files, "the provider did not recover"
+
+
+def test_a_cancelled_mount_lets_go_of_the_vault(client, emulator):
+    from harness.process import wait_until
+    mount(client)
+    emulator.add_fault("blackhole", service="vault")
+    call = client.future(MOUNT, mount_request())
+    wait_until(lambda: emulator.counters()["in_flight"] >= 1, what="the request to arrive")
+    call.cancel()
+    wait_until(lambda: emulator.counters()["in_flight"] == 0, timeout=20, what="the request to be dropped")
+
+
+def test_sensitive_requests_never_follow_a_foreign_host(client, emulator):
+    """A vault that does not exist is a DNS or vault error, not a token sent elsewhere."""
+    code, message = mount_failure(client, keyvaultName="no-such-vault", timeout=10)
+    assert code != CODES.OK
+    assert "no-such-vault" in message

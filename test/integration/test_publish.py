@@ -1,0 +1,223 @@
+"""The whole path: kubelet's call, driver, Azure provider, vault; with the tutorial's class word for word."""
+
+import os
+import stat
+
+import pytest
+
+from harness import mounts, rpc, tutorial
+from harness.rpc import CODES
+
+
+@pytest.fixture
+def stack(node, driver, azure, emulator):
+    node.add_class(text=tutorial.CLASS)
+    return driver, node.target()
+
+
+def request(target, **keywords):
+    keywords.setdefault("secrets", tutorial.CREDENTIALS)
+    return rpc.publish_request(target, **keywords)
+
+
+def expected():
+    return {name: value.encode() for name, value in tutorial.SECRETS.items()}
+
+
+def test_the_tutorial_class_shows_its_two_secrets(stack):
+    driver, target = stack
+    driver.publish(request(target))
+    assert mounts.read_volume(target) == {name: (0o644, value) for name, value in expected().items()}
+
+
+def test_the_mount_is_a_read_only_hardened_and_bounded_tmpfs(stack):
+    driver, target = stack
+    driver.publish(request(target))
+    mount = mounts.mount_at(target)
+    assert mount.type == "tmpfs"
+    assert {"ro", "nosuid", "nodev", "noexec"} <= mount.options
+    sizes = [option for option in mount.super_options if option.startswith("size=")]
+    assert sizes, "the tmpfs has no size limit"
+    assert os.statvfs(target).f_blocks * os.statvfs(target).f_frsize <= 64 << 20
+    release = tuple(int(part) for part in os.uname().release.split(".")[:2])
+    if release >= (6, 4):
+        assert "noswap" in mount.super_options
+
+
+def test_nobody_can_write_into_the_mount(stack):
+    driver, target = stack
+    driver.publish(request(target))
+    for attempt in (lambda: open(target / "secret1", "ab"), lambda: open(target / "new", "wb"), lambda: os.unlink(target / "secret1"),
+                    lambda: os.chmod(target / "..data", 0o777)):
+        with pytest.raises(OSError) as caught:
+            attempt()
+        assert caught.value.errno == 30  # EROFS
+
+
+def test_the_layout_is_that_of_kubernetes_volumes(stack):
+    driver, target = stack
+    driver.publish(request(target))
+    data = os.readlink(target / "..data")
+    assert data.startswith("..20") and "/" not in data
+    real = target / data
+    assert real.is_dir() and not real.is_symlink()
+    assert stat.S_IMODE(real.stat().st_mode) == 0o755
+    assert os.readlink(target / "secret1") == "..data/secret1"
+    assert sorted(os.listdir(target)) == sorted(["..data", data, "secret1", "secret2"])
+
+
+def test_the_target_directory_itself_can_be_listed_by_anybody(stack):
+    driver, target = stack
+    driver.publish(request(target))
+    assert stat.S_IMODE(os.stat(target).st_mode) & 0o555 == 0o555
+    assert stat.S_IMODE(os.stat(target).st_mode) & 0o022 == 0
+
+
+def test_unpublish_leaves_no_trace(stack, node):
+    driver, target = stack
+    driver.publish(request(target))
+    driver.unpublish(rpc.unpublish_request(target))
+    mounts.assert_no_trace(target)
+    assert mounts.mounts_below(node.kubelet) == []
+    driver.unpublish(rpc.unpublish_request(target))
+
+
+def test_publishing_ten_times_is_publishing_once(stack):
+    driver, target = stack
+    for _ in range(10):
+        driver.publish(request(target))
+        assert mounts.contents(target) == expected()
+        assert mounts.mount_at(target) is not None
+    driver.unpublish(rpc.unpublish_request(target))
+    mounts.assert_no_trace(target)
+
+
+def test_a_published_volume_survives_a_restart_of_the_driver(node, start_driver, azure, emulator):
+    node.add_class(text=tutorial.CLASS)
+    target = node.target()
+    first = start_driver()
+    first.publish(request(target))
+    first.destroy()
+    assert mounts.contents(target) == expected()
+    second = start_driver(name="driver2")
+    second.publish(request(target))
+    assert mounts.contents(target) == expected()
+    second.unpublish(rpc.unpublish_request(target))
+    mounts.assert_no_trace(target)
+
+
+def test_a_complete_volume_publishes_again_while_the_provider_is_gone(stack, azure):
+    driver, target = stack
+    driver.publish(request(target))
+    azure.destroy()
+    driver.publish(request(target))
+    assert mounts.contents(target) == expected()
+
+
+def test_a_leftover_empty_tmpfs_is_not_mistaken_for_a_volume(stack):
+    """What the Go driver leaves when it is killed between mounting and writing."""
+    import subprocess
+    driver, target = stack
+    target.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "tmpfs", target], check=True)
+    driver.publish(request(target))
+    assert mounts.contents(target) == expected()
+    assert "ro" in mounts.mount_at(target).options
+    driver.unpublish(rpc.unpublish_request(target))
+    mounts.assert_no_trace(target)
+
+
+def test_a_volume_of_the_go_driver_is_taken_away(stack):
+    import subprocess
+    driver, target = stack
+    target.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "tmpfs", target], check=True)
+    (target / "..2026_01_01_00_00_00.1").mkdir()
+    (target / "..2026_01_01_00_00_00.1" / "old").write_text("old")
+    os.symlink("..2026_01_01_00_00_00.1", target / "..data")
+    os.symlink("..data/old", target / "old")
+    driver.unpublish(rpc.unpublish_request(target))
+    mounts.assert_no_trace(target)
+
+
+def test_a_foreign_mount_is_never_touched(stack, node):
+    import subprocess
+    driver, target = stack
+    target.mkdir()
+    other = node.directory / "precious"
+    other.mkdir()
+    (other / "file").write_text("keep")
+    subprocess.run(["mount", "--bind", "/usr/share", target], check=True)
+    code, _ = driver.publish_failure(request(target))
+    assert code != CODES.OK
+    before = len(os.listdir("/usr/share"))
+    try:
+        driver.unpublish(rpc.unpublish_request(target))
+    except Exception:  # either answer is fine, deleting is not
+        pass
+    assert len(os.listdir("/usr/share")) == before
+    subprocess.run(["umount", target], check=False)
+
+
+def test_a_symlink_at_the_target_is_not_followed(stack, node):
+    driver, target = stack
+    victim = node.directory / "victim"
+    victim.mkdir()
+    (victim / "file").write_text("keep")
+    os.symlink(victim, target)
+    driver.publish_failure(request(target))
+    assert (victim / "file").read_text() == "keep"
+    assert mounts.mounts_below(victim) == []
+    try:
+        driver.unpublish(rpc.unpublish_request(target))
+    except Exception:
+        pass
+    assert (victim / "file").read_text() == "keep"
+
+
+def test_a_missing_secret_is_named_and_nothing_is_mounted(stack, node):
+    driver, target = stack
+    node.add_class("wrong", text=tutorial.class_with(["secret1", "no-such-secret"], name="wrong"))
+    code, message = driver.publish_failure(request(target, class_name="wrong"))
+    assert code == CODES.NOT_FOUND
+    assert "no-such-secret" in message
+    assert mounts.mounts_below(target) == []
+
+
+def test_all_missing_objects_are_named_at_once(stack, node):
+    driver, target = stack
+    node.add_class("wrong", text=tutorial.class_with(["missing-a", "secret1", "missing-b"], name="wrong"))
+    _, message = driver.publish_failure(request(target, class_name="wrong"))
+    assert "missing-a" in message and "missing-b" in message
+
+
+def test_fs_group_makes_the_files_readable_for_the_group(stack):
+    driver, target = stack
+    publish = request(target)
+    publish.volume_capability.mount.volume_mount_group = "4242"
+    driver.publish(publish)
+    status = os.stat(target / "secret1")
+    assert status.st_gid == 4242
+    assert stat.S_IMODE(status.st_mode) & 0o040
+
+
+def test_many_volumes_leave_no_descriptor_behind(stack, node):
+    driver, _ = stack
+    driver.publish(request(node.target()))
+    driver.unpublish(rpc.unpublish_request(node.target()))
+    before = driver.fd_count()
+    for i in range(50):
+        uid = f"aaaaaaaa-0000-0000-0000-{i:012d}"
+        driver.publish(request(node.target(uid), pod_uid=uid))
+        driver.unpublish(rpc.unpublish_request(node.target(uid), pod_uid=uid))
+    assert driver.fd_count() <= before + 2
+
+
+def test_mount_metrics_are_counted(stack):
+    from harness.programs import metric_sum
+    driver, target = stack
+    driver.publish(request(target))
+    driver.unpublish(rpc.unpublish_request(target))
+    text = driver.metrics()
+    assert metric_sum(text, "node_publish_total") >= 1 or metric_sum(text, "total_node_publish") >= 1
+    assert metric_sum(text, "node_unpublish_total") >= 1 or metric_sum(text, "total_node_unpublish") >= 1

@@ -1,0 +1,93 @@
+"""csi-sanity 5.4.0 against the real driver, the real Azure provider and the emulated vault. README.md lists what is skipped and why."""
+
+import subprocess
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+
+import pytest
+from shim import Controller, Forwarder, Shim
+
+from harness import rpc, tutorial
+from harness.emulator import Emulator
+from harness.process import ROOT
+from harness.programs import Azure, Driver, Node
+
+# The specs that have to run and pass, by the end of their names.
+EXPECTED = [
+    "GetPluginCapabilities should return appropriate capabilities",
+    "Probe should return appropriate information",
+    "GetPluginInfo should return appropriate information",
+    "NodeGetCapabilities should return appropriate capabilities",
+    "NodeGetInfo should return appropriate values",
+    "NodePublishVolume should fail when no volume id is provided",
+    "NodePublishVolume should fail when no target path is provided",
+    "NodePublishVolume should fail when no volume capability is provided",
+    "NodeUnpublishVolume should fail when no volume id is provided",
+    "NodeUnpublishVolume should fail when no target path is provided",
+    "NodeUnpublishVolume should remove target path",
+    "NodeGetVolumeStats should fail when no volume id is provided",
+    "NodeGetVolumeStats should fail when no volume path is provided",
+    "NodeGetVolumeStats should fail when volume is not found",
+    "NodeGetVolumeStats should fail when volume does not exist on the specified path",
+    "Node Service should work",
+    "Node Service should be idempotent",
+]
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    """{spec name: (status, text)} of one run."""
+    import os
+    scratch = Path(os.environ.get("TEST_SCRATCH", "/tmp")) / "sanity"
+    scratch.mkdir()
+    binary = subprocess.run(["bash", ROOT / "test/sanity/get-csi-sanity.sh"], check=True, capture_output=True, text=True,
+                            timeout=900).stdout.strip()
+    node = Node(scratch / "node")
+    (scratch / "vault").mkdir()
+    emulator = Emulator(scratch / "vault")
+    emulator.reset()
+    azure = Azure(node, emulator)
+    driver = Driver(node)
+    node.add_class(text=tutorial.CLASS)
+    context = {"secretProviderClass": "azure-kvname", "csi.storage.k8s.io/pod.name": "sanity",
+               "csi.storage.k8s.io/pod.namespace": "default", "csi.storage.k8s.io/pod.uid": rpc.POD_UID,
+               "csi.storage.k8s.io/serviceAccount.name": "default", "csi.storage.k8s.io/ephemeral": "true"}
+    controller = Controller(context)
+    shims = [Shim(scratch / "node.sock", Forwarder(node.csi_socket, tutorial.CREDENTIALS, advertise_controller=True)),
+             Shim(scratch / "ctrl.sock", Forwarder(node.csi_socket, tutorial.CREDENTIALS, controller, advertise_controller=True))]
+    junit = scratch / "junit.xml"
+    try:
+        done = subprocess.run([binary, f"--csi.endpoint=unix:{scratch}/node.sock", f"--csi.controllerendpoint=unix:{scratch}/ctrl.sock",
+                               f"--csi.mountdir={scratch}/mnt", f"--csi.stagingdir={scratch}/stg", f"--ginkgo.junit-report={junit}",
+                               "--ginkgo.no-color"], cwd=scratch, capture_output=True, text=True, timeout=300, check=False)
+        print(done.stdout[-6000:])
+        cases = {}
+        for case in ElementTree.parse(junit).getroot().iter("testcase"):
+            status = case.get("status")
+            failure = case.find("failure")
+            cases[case.get("name")] = (status, failure.text if failure is not None else "")
+        yield cases
+    finally:
+        for shim in shims:
+            shim.stop()
+        driver.destroy()
+        azure.destroy()
+        emulator.destroy()
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_spec(results, name):
+    found = {spec: result for spec, result in results.items() if spec.rstrip().endswith(name)}
+    assert found, f"csi-sanity has no spec that ends with '{name}'"
+    for spec, (status, text) in found.items():
+        assert status == "passed", f"{spec}: {status}\n{text}"
+
+
+def test_no_spec_failed(results):
+    failed = {spec: text for spec, (status, text) in results.items() if status in ("failed", "panicked", "timedout", "interrupted")}
+    assert failed == {}
+
+
+def test_at_least_twenty_specs_ran(results):
+    ran = [spec for spec, (status, _) in results.items() if status == "passed" and spec.startswith("[It]")]
+    assert len(ran) >= 20

@@ -1,0 +1,157 @@
+/*
+ * test_error.c - codes, stories, and what happens to long or broken texts.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "common/error.h"
+#include "common/utf8.h"
+
+static void a_wrapped_error_reads_from_intent_to_cause(void **state)
+{
+    (void)state;
+    cleanup_error struct error *err = NULL;
+    assert_int_equal(error_set(&err, GRPC_STATUS_UNAVAILABLE, "port %d closed", 443), -1);
+    assert_int_equal(error_wrap(&err, "fetch secret '%s'", "db"), -1);
+    assert_int_equal(error_wrap(&err, "mount"), -1);
+    assert_string_equal(error_message(err), "mount: fetch secret 'db': port 443 closed");
+    assert_int_equal(error_code(err), GRPC_STATUS_UNAVAILABLE);
+    error_recode(&err, GRPC_STATUS_ABORTED);
+    error_set_type(&err, "Kind");
+    cleanup_error struct error *copy = error_copy(err);
+    assert_string_equal(error_message(copy), error_message(err));
+    assert_string_equal(error_type(copy), "Kind");
+    assert_int_equal(error_code(copy), GRPC_STATUS_ABORTED);
+}
+
+static void a_system_error_ends_in_its_text(void **state)
+{
+    (void)state;
+    cleanup_error struct error *err = NULL;
+    error_set_errno(&err, GRPC_STATUS_NOT_FOUND, 2, "open %s", "/x");
+    assert_string_equal(error_message(err), "open /x: No such file or directory");
+}
+
+static void nobody_has_to_ask_for_the_story(void **state)
+{
+    (void)state;
+    assert_int_equal(error_set(NULL, GRPC_STATUS_INTERNAL, "x"), -1);
+    assert_int_equal(error_set_errno(NULL, GRPC_STATUS_INTERNAL, 1, "x"), -1);
+    assert_int_equal(error_wrap(NULL, "x"), -1);
+    assert_int_equal(error_recode(NULL, GRPC_STATUS_OK), -1);
+    assert_int_equal(error_set_type(NULL, ""), -1);
+    error_free(NULL);
+}
+
+static void no_error_reads_as_ok(void **state)
+{
+    (void)state;
+    assert_int_equal(error_code(NULL), GRPC_STATUS_OK);
+    assert_string_equal(error_message(NULL), "");
+    assert_string_equal(error_type(NULL), "");
+    assert_null(error_copy(NULL));
+}
+
+static void a_moved_error_has_one_owner(void **state)
+{
+    (void)state;
+    struct error *from = NULL;
+    cleanup_error struct error *to = NULL;
+    error_set(&from, GRPC_STATUS_ABORTED, "x");
+    assert_int_equal(error_move(&to, &from), -1);
+    assert_null(from);
+    assert_string_equal(error_message(to), "x");
+    error_set(&from, GRPC_STATUS_ABORTED, "y");
+    error_move(NULL, &from); /* dropped: the leak checker watches */
+    assert_null(from);
+}
+
+/* Every split point of a multi-byte character is met by shifting the text by one byte at a time. */
+static void a_long_message_keeps_its_two_ends_and_stays_utf8(void **state)
+{
+    (void)state;
+    for (int shift = 0; shift < 4; shift++) {
+        char text[8192] = "intent";
+        size_t len = strlen(text);
+        for (int i = 0; i < shift; i++)
+            text[len++] = '.';
+        while (len < 8000) {
+            memcpy(text + len, "\xF0\x9F\x98\x80", 4);
+            len += 4;
+        }
+        memcpy(text + len, "cause", 6);
+        cleanup_error struct error *err = NULL;
+        error_set(&err, GRPC_STATUS_INTERNAL, "%s", text);
+        error_wrap(&err, "outer");
+        const char *message = error_message(err);
+        len = strlen(message);
+        assert_true(len <= ERROR_MESSAGE_MAX && len > ERROR_MESSAGE_MAX - 32);
+        assert_true(utf8_valid(message, len));
+        assert_memory_equal(message, "outer: intent", 13);
+        assert_string_equal(message + len - 5, "cause");
+        assert_non_null(strstr(message, " [...] "));
+    }
+}
+
+static void bytes_that_are_no_utf8_are_replaced(void **state)
+{
+    (void)state;
+    cleanup_error struct error *err = NULL;
+    error_set(&err, GRPC_STATUS_INTERNAL, "a%sb", "\xff\xc3\xa9");
+    error_wrap(&err, "%s", "\xc3");
+    assert_string_equal(error_message(err), "?: a?\xc3\xa9"
+                                            "b");
+}
+
+static void status_names_are_those_of_grpc(void **state)
+{
+    (void)state;
+    static const struct {
+        int number;
+        const char *name, *go;
+    } rows[] = {
+        {0, "OK", "OK"},
+        {1, "CANCELLED", "Canceled"},
+        {2, "UNKNOWN", "Unknown"},
+        {3, "INVALID_ARGUMENT", "InvalidArgument"},
+        {4, "DEADLINE_EXCEEDED", "DeadlineExceeded"},
+        {5, "NOT_FOUND", "NotFound"},
+        {6, "ALREADY_EXISTS", "AlreadyExists"},
+        {7, "PERMISSION_DENIED", "PermissionDenied"},
+        {8, "RESOURCE_EXHAUSTED", "ResourceExhausted"},
+        {9, "FAILED_PRECONDITION", "FailedPrecondition"},
+        {10, "ABORTED", "Aborted"},
+        {11, "OUT_OF_RANGE", "OutOfRange"},
+        {12, "UNIMPLEMENTED", "Unimplemented"},
+        {13, "INTERNAL", "Internal"},
+        {14, "UNAVAILABLE", "Unavailable"},
+        {15, "DATA_LOSS", "DataLoss"},
+        {16, "UNAUTHENTICATED", "Unauthenticated"},
+        {17, "UNKNOWN", "Unknown"},
+        {999999, "UNKNOWN", "Unknown"},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        assert_string_equal(grpc_status_name((enum grpc_status)rows[i].number), rows[i].name);
+        assert_string_equal(grpc_status_go_name((enum grpc_status)rows[i].number), rows[i].go);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_wrapped_error_reads_from_intent_to_cause),
+        cmocka_unit_test(a_system_error_ends_in_its_text),
+        cmocka_unit_test(nobody_has_to_ask_for_the_story),
+        cmocka_unit_test(no_error_reads_as_ok),
+        cmocka_unit_test(a_moved_error_has_one_owner),
+        cmocka_unit_test(a_long_message_keeps_its_two_ends_and_stays_utf8),
+        cmocka_unit_test(bytes_that_are_no_utf8_are_replaced),
+        cmocka_unit_test(status_names_are_those_of_grpc),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,98 @@
+/*
+ * test_utf8.c - well-formed and ill-formed sequences, also against the C library's own decoder.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include <locale.h>
+#include <wchar.h>
+
+#include "common/cleanup.h"
+#include "common/utf8.h"
+
+#define BYTES(text) (text), sizeof(text) - 1
+
+static void well_formed_and_ill_formed_texts_are_told_apart(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        size_t len;
+        bool valid;
+    } rows[] = {
+        {BYTES(""), true},
+        {BYTES("abc"), true},
+        {BYTES("a\0b"), true},
+        {BYTES("\xc2\x80"), true},
+        {BYTES("\xe2\x82\xac"), true},
+        {BYTES("\xf4\x8f\xbf\xbf"), true},
+        {BYTES("\xef\xbf\xbf"), true},
+        {BYTES("\x80"), false},             /* continuation alone */
+        {BYTES("\xc2"), false},             /* cut */
+        {BYTES("\xe2\x82"), false},         /* cut */
+        {BYTES("\xc0\x80"), false},         /* overlong NUL */
+        {BYTES("\xc1\xbf"), false},         /* overlong */
+        {BYTES("\xe0\x9f\xbf"), false},     /* overlong */
+        {BYTES("\xf0\x8f\xbf\xbf"), false}, /* overlong */
+        {BYTES("\xed\xa0\x80"), false},     /* surrogate */
+        {BYTES("\xf4\x90\x80\x80"), false}, /* above U+10FFFF */
+        {BYTES("\xf5\x80\x80\x80"), false},
+        {BYTES("\xff"), false},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
+        assert_int_equal(utf8_valid(rows[i].text, rows[i].len), rows[i].valid);
+}
+
+/* All sequences of up to three bytes that start with a byte above 0x7F; glibc decides what is right. */
+static void the_c_library_agrees_about_every_short_sequence(void **state)
+{
+    (void)state;
+    if (setlocale(LC_CTYPE, "C.UTF-8") == NULL)
+        skip();
+    for (unsigned a = 0x80; a < 0x100; a++) {
+        for (unsigned b = 0x01; b < 0x100; b++) {
+            for (unsigned c = 0x7E; c < 0xC2; c++) {
+                char text[4] = {(char)a, (char)b, (char)c, '\0'};
+                size_t converted = mbstowcs(NULL, text, 0);
+                if (utf8_valid(text, 3) != (converted != (size_t)-1))
+                    fail_msg("%02x %02x %02x", a, b, c);
+            }
+        }
+    }
+}
+
+static void a_repaired_text_is_valid_and_as_long_as_before(void **state)
+{
+    (void)state;
+    char text[] = "a\xff\xe2\x82"
+                  "b\xe2\x82\xac\xed\xa0\x80\xc2";
+    size_t len = strlen(text);
+    utf8_sanitize(text);
+    assert_string_equal(text, "a???b\xe2\x82\xac????");
+    assert_int_equal(strlen(text), len);
+}
+
+static void a_cut_never_splits_a_character(void **state)
+{
+    (void)state;
+    static const char text[] = "a\xe2\x82\xac\xf0\x9f\x98\x80z";
+    static const size_t expected[] = {0, 1, 1, 1, 4, 4, 4, 4, 8, 9};
+    for (size_t max = 0; max < ARRAY_SIZE(expected); max++)
+        assert_int_equal(utf8_floor(text, max), expected[max]);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(well_formed_and_ill_formed_texts_are_told_apart),
+        cmocka_unit_test(the_c_library_agrees_about_every_short_sequence),
+        cmocka_unit_test(a_repaired_text_is_valid_and_as_long_as_before),
+        cmocka_unit_test(a_cut_never_splits_a_character),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -79,7 +79,8 @@ int error_set_errno(struct error **err, enum grpc_status code, int errnum, const
     cleanup_free char *what = format_message(format, args);
     va_end(args);
     char buffer[128];
-    return error_set(err, code, "%s: %s", what != NULL ? what : "", strerror_r(errnum, buffer, sizeof(buffer)));
+    return error_set(err, code, "%s: %s", what != NULL ? what : "",
+                     strerror_r(errnum, buffer, sizeof(buffer)));
 }
 
 int error_wrap(struct error **err, const char *format, ...)

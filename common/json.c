@@ -24,16 +24,15 @@ struct scan {
     unsigned depth;
 };
 
-/* --- the scan before cJSON
- * ---------------------------------------------------------------------------------------- */
+/* --- the scan before cJSON --- */
 
 static int refuse(const struct scan *scan, const char *what, struct error **err)
 {
     return error_set(err, GRPC_STATUS_INVALID_ARGUMENT, "invalid JSON: %s at byte %zu", what, scan->at);
 }
 
-/* The byte `ahead` of the cursor; NUL behind the end (a NUL in the text is refused wherever it is looked at).
- */
+/* The byte `ahead` of the cursor; NUL behind the end (a NUL in the text is refused wherever it is looked
+ * at). */
 static char peek(const struct scan *scan, size_t ahead)
 {
     return scan->len - scan->at > ahead ? scan->text[scan->at + ahead] : '\0';
@@ -166,8 +165,7 @@ static int scan_token(struct scan *scan, struct error **err)
     }
 }
 
-/* --- the walk after cJSON
- * ----------------------------------------------------------------------------------------- */
+/* --- the walk after cJSON --- */
 
 static int compare_keys(const void *a, const void *b)
 {
@@ -262,8 +260,7 @@ cJSON *json_parse(const char *text, size_t len, size_t max_len, struct error **e
     return json_parse_with(text, len, max_len, 0, err);
 }
 
-/* --- members
- * ------------------------------------------------------------------------------------------------------ */
+/* --- members --- */
 
 static const char *type_name(const cJSON *json)
 {

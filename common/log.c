@@ -38,8 +38,7 @@ struct line {
     char text[LINE_MAX_LEN];
 };
 
-/* --- building a line
- * ---------------------------------------------------------------------------------------------- */
+/* --- building a line --- */
 
 static size_t room(const struct line *line)
 {
@@ -259,8 +258,7 @@ void log_write(const struct log *log, enum log_level level, int verbosity, const
     errno = saved_errno;
 }
 
-/* --- loggers
- * ------------------------------------------------------------------------------------------------------ */
+/* --- loggers --- */
 
 struct log *log_create(int fd, enum log_format format, int verbosity)
 {

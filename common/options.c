@@ -15,8 +15,7 @@
 static const char not_a_value[] = "parse error";
 static const char out_of_range[] = "value out of range";
 
-/* --- numbers
- * ------------------------------------------------------------------------------------------------------ */
+/* --- numbers --- */
 
 /* The value of a digit in any base up to 16, or 99. */
 static unsigned digit_value(char c)
@@ -98,8 +97,7 @@ static const char *parse_bool(const char *text, bool *ret)
     return not_a_value;
 }
 
-/* --- durations
- * ---------------------------------------------------------------------------------------------------- */
+/* --- durations --- */
 
 static const struct duration_unit {
     const char *name;
@@ -126,8 +124,8 @@ static bool take_whole(const char **text, uint64_t *ret_value)
     return true;
 }
 
-/* Takes the digits behind the point as value / scale; digits beyond what 63 bits hold do not count, as in Go.
- */
+/* Takes the digits behind the point as value / scale; digits beyond what 63 bits hold do not count, as in
+ * Go. */
 static void take_fraction(const char **text, uint64_t *ret_value, double *ret_scale)
 {
     bool full = false;
@@ -205,8 +203,7 @@ int duration_parse(const char *text, int64_t *ret_ns, struct error **err)
     return 0;
 }
 
-/* --- one flag
- * ----------------------------------------------------------------------------------------------------- */
+/* --- one flag --- */
 
 static bool is_boolean(const struct option_row *row)
 {
@@ -308,8 +305,7 @@ static const char *default_text(const struct option_row *row)
     return "";
 }
 
-/* --- the command line
- * --------------------------------------------------------------------------------------------- */
+/* --- the command line --- */
 
 static const struct option_row *find_row(const struct option_row *rows, size_t n_rows, const char *name,
                                          size_t len)
@@ -388,8 +384,7 @@ enum options_result options_parse(const struct option_row *rows, size_t n_rows, 
     return OPTIONS_RUN;
 }
 
-/* --- usage
- * -------------------------------------------------------------------------------------------------------- */
+/* --- usage --- */
 
 static int compare_rows(const void *a, const void *b)
 {

@@ -40,8 +40,7 @@ struct provider_mount {
     void *cancelled_arg;
 };
 
-/* --- the answer
- * ------------------------------------------------------------------------------------------------------- */
+/* --- the answer --- */
 
 static void file_free(V1alpha1__File *file)
 {
@@ -187,8 +186,7 @@ void provider_mount_fail(struct provider_mount *mount, const struct error *error
     mount_free(mount);
 }
 
-/* --- the request
- * ------------------------------------------------------------------------------------------------------ */
+/* --- the request --- */
 
 /* A JSON number of permission bits in decimal ("420"); nothing at all means the usual 0644. */
 static int parse_permission(const char *text, mode_t *ret_mode, struct error **err)
@@ -327,8 +325,7 @@ void provider_mount_on_cancel(struct provider_mount *mount,
     grpc_call_on_cancel(mount->call, cancelled == NULL ? NULL : on_cancelled, mount);
 }
 
-/* --- the server
- * ------------------------------------------------------------------------------------------------------- */
+/* --- the server --- */
 
 static int listen_at(struct provider_server *server, const struct provider_server_config *config,
                      struct error **err)

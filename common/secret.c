@@ -88,7 +88,7 @@ void secret_destroy(struct secret *secret)
     free(secret);
 }
 
-/* --- the wiping allocator --------------------------------------------------------------------------------------- */
+/* --- the wiping allocator --- */
 
 void *secret_malloc(size_t size)
 {
@@ -141,8 +141,8 @@ int secret_install_library_hooks(struct error **err)
     cJSON_Hooks hooks = {.malloc_fn = secret_malloc, .free_fn = secret_free};
     cJSON_InitHooks(&hooks);
 
-    CURLcode code = curl_global_init_mem(CURL_GLOBAL_DEFAULT, secret_malloc, secret_free, secret_realloc, secret_strdup,
-                                         secret_calloc);
+    CURLcode code = curl_global_init_mem(CURL_GLOBAL_DEFAULT, secret_malloc, secret_free, secret_realloc,
+                                         secret_strdup, secret_calloc);
     if (code != CURLE_OK)
         return error_set(err, GRPC_STATUS_INTERNAL, "initialise libcurl: %s", curl_easy_strerror(code));
     return 0;

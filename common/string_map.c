@@ -114,8 +114,8 @@ char *string_map_to_json(const struct string_map *map, struct error **err)
     cleanup_json cJSON *object = cJSON_CreateObject();
     for (size_t i = 0; object != NULL && i < map->n; i++) {
         const struct string_map_entry *entry = &map->entries[i];
-        /* cJSON would copy the bytes as they are, and the reader on the other side would stumble over them.
-         */
+        /* cJSON would copy the bytes as they are, and the reader on the other side would stumble over
+         * them. */
         if (!utf8_valid(entry->key, strlen(entry->key)) || !utf8_valid(entry->value, strlen(entry->value))) {
             (void)error_set(err, GRPC_STATUS_INVALID_ARGUMENT, "key or value of \"%s\" is not UTF-8",
                             entry->key);

@@ -40,8 +40,7 @@ struct reader {
 static struct yaml_node *read_node(struct reader *reader, const yaml_event_t *event, unsigned depth,
                                    struct error **err);
 
-/* --- errors
- * ------------------------------------------------------------------------------------------------------- */
+/* --- errors --- */
 
 static unsigned line_of(const yaml_event_t *event)
 {
@@ -79,8 +78,7 @@ static int parser_error(const yaml_parser_t *parser, struct error **err)
                      problem);
 }
 
-/* --- events
- * ------------------------------------------------------------------------------------------------------- */
+/* --- events --- */
 
 /* libyaml's copy of a scalar may be a token out of a kubeconfig. */
 static void release_event(yaml_event_t *event)
@@ -98,8 +96,7 @@ static int next_event(struct reader *reader, yaml_event_t *ret_event, struct err
     return 0;
 }
 
-/* --- anchors
- * ------------------------------------------------------------------------------------------------------ */
+/* --- anchors --- */
 
 /* Registers the anchor of a node that starts. *ret_index is its place, or the number of anchors when it has
  * no name. */
@@ -155,8 +152,7 @@ static void forget_anchors(struct reader *reader)
     reader->n_anchors = 0;
 }
 
-/* --- nodes
- * -------------------------------------------------------------------------------------------------------- */
+/* --- nodes --- */
 
 static struct yaml_node *new_node(struct reader *reader, enum yaml_kind kind, unsigned line,
                                   struct error **err)
@@ -323,8 +319,7 @@ static struct yaml_node *read_node(struct reader *reader, const yaml_event_t *ev
     return node;
 }
 
-/* --- documents
- * ---------------------------------------------------------------------------------------------------- */
+/* --- documents --- */
 
 static int reader_init(struct reader *reader, const char *text, size_t len, size_t max_len,
                        struct error **err)
@@ -435,8 +430,7 @@ void yaml_document_free(struct yaml_document *document)
     free(document);
 }
 
-/* --- looking at a tree
- * -------------------------------------------------------------------------------------------- */
+/* --- looking at a tree --- */
 
 const struct yaml_node *yaml_get(const struct yaml_node *node, const char *key)
 {

@@ -85,8 +85,8 @@ struct ctl_command {
         .default_value = (value), .help = (text)                                                             \
     }
 
-/* A flag that may be given several times: taken out of argv by ctl_take_repeated() before the table sees it.
- */
+/* A flag that may be given several times: taken out of argv by ctl_take_repeated() before the table sees
+ * it. */
 #define CTL_REPEATED_ROW(flag, text) CTL_STRING_ROW(flag, repeated, NULL, text)
 
 /* The commands, see csi_commands.c and provider_commands.c. */

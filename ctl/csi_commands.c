@@ -34,8 +34,7 @@ static char *borrowed(const char *text)
     return (char *)(uintptr_t)text;
 }
 
-/* ---- info and probe -------------------------------------------------------------------------------------
- */
+/* --- info and probe --- */
 
 static int add_plugin_info(const struct ctl_options *options, cJSON *result, bool *ret_rpc,
                            struct error **err)
@@ -169,8 +168,7 @@ static int run_probe(const struct ctl_options *options, bool *ret_rpc, struct er
     return ready ? 0 : error_set(err, GRPC_STATUS_FAILED_PRECONDITION, "the plugin is not ready");
 }
 
-/* ---- which volume ---------------------------------------------------------------------------------------
- */
+/* --- which volume --- */
 
 struct volume_place {
     char id[PATH_MAX];
@@ -247,8 +245,8 @@ static int make_parents(const struct ctl_options *options, const char *target, s
     return 0;
 }
 
-/* Removes what make_parents() made, as far as it is empty; "<kubelet-dir>/pods" stays, other pods share it.
- */
+/* Removes what make_parents() made, as far as it is empty; "<kubelet-dir>/pods" stays, other pods share
+ * it. */
 static void remove_parents(const struct ctl_options *options, const char *target)
 {
     char path[PATH_MAX];
@@ -268,8 +266,7 @@ static void remove_parents(const struct ctl_options *options, const char *target
     }
 }
 
-/* ---- publish --------------------------------------------------------------------------------------------
- */
+/* --- publish --- */
 
 static int build_context(const struct ctl_options *options, char *tokens, struct string_map *context,
                          struct error **err)
@@ -400,8 +397,7 @@ static int run_publish(const struct ctl_options *options, bool *ret_rpc, struct 
     return print_volume(options, &place, "published", err);
 }
 
-/* ---- unpublish and stats --------------------------------------------------------------------------------
- */
+/* --- unpublish and stats --- */
 
 static int run_unpublish(const struct ctl_options *options, bool *ret_rpc, struct error **err)
 {
@@ -466,8 +462,7 @@ static int run_stats(const struct ctl_options *options, bool *ret_rpc, struct er
     return output_result(result, options->json, err);
 }
 
-/* ---- tables ---------------------------------------------------------------------------------------------
- */
+/* --- tables --- */
 
 #define VOLUME_ROWS                                                                                          \
     CTL_STRING_ROW("volume-id", volume_id, NULL,                                                             \

@@ -31,8 +31,7 @@ static char *borrowed(const char *text)
     return (char *)(uintptr_t)text;
 }
 
-/* ---- version and health ---------------------------------------------------------------------------------
- */
+/* --- version and health --- */
 
 static int run_version(const struct ctl_options *options, bool *ret_rpc, struct error **err)
 {
@@ -81,8 +80,7 @@ static int run_health(const struct ctl_options *options, bool *ret_rpc, struct e
     return 0;
 }
 
-/* ---- mount ----------------------------------------------------------------------------------------------
- */
+/* --- mount --- */
 
 /* "0644" (octal, as people write it) to "420" (decimal, as the protocol wants it). */
 static int convert_permission(const char *octal, char *decimal, size_t size, struct error **err)
@@ -321,8 +319,7 @@ static int run_mount(const struct ctl_options *options, bool *ret_rpc, struct er
     return print_mount(options, answer, err);
 }
 
-/* ---- tables ---------------------------------------------------------------------------------------------
- */
+/* --- tables --- */
 
 static const struct option_row plain_rows[] = {CTL_COMMON_ROWS};
 static const struct option_row health_rows[] = {

@@ -43,8 +43,7 @@ bool class_name_valid(const char *name)
     return strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789-.") == len && strstr(name, "..") == NULL;
 }
 
-/* --- reading the tree
- * --------------------------------------------------------------------------------------------- */
+/* --- reading the tree --- */
 
 struct reader {
     const struct class_tree *tree;

@@ -65,8 +65,7 @@ static inline void cleanup_class_func(struct secret_provider_class **class)
  * Names go into URLs and log lines. */
 bool class_name_valid(const char *name);
 
-/* --- the neutral tree
- * --------------------------------------------------------------------------------------------- */
+/* --- the neutral tree --- */
 
 enum class_node_kind {
     CLASS_NODE_NULL,
@@ -76,8 +75,8 @@ enum class_node_kind {
     CLASS_NODE_MAP
 };
 
-/* How to read nodes of one notation. A node is an opaque pointer; NULL is a missing node and counts as null.
- */
+/* How to read nodes of one notation. A node is an opaque pointer; NULL is a missing node and counts as
+ * null. */
 struct class_tree {
     enum class_node_kind (*kind)(const void *node);
     const char *(*text)(const void *node);                 /* of a STRING */
@@ -101,8 +100,7 @@ enum class_decode_result class_decode(const struct class_tree *tree, const void 
                                       const char *default_namespace, struct secret_provider_class **ret,
                                       struct error **err);
 
-/* --- notations
- * ---------------------------------------------------------------------------------------------------- */
+/* --- notations --- */
 
 /* Told each class of a text. Takes it over. Returns -1 to stop. */
 typedef int class_found(struct secret_provider_class *class, void *arg, struct error **err);

@@ -15,8 +15,7 @@
 #include "common/file.h"
 #include "driver/worker.h"
 
-/* --- finding a class (on a worker)
- * -------------------------------------------------------------------------------- */
+/* --- finding a class (on a worker) --- */
 
 struct search {
     const char *ns;
@@ -118,8 +117,7 @@ struct secret_provider_class *class_files_find(const char *directory, const char
     return search.class;
 }
 
-/* --- the source
- * --------------------------------------------------------------------------------------------------- */
+/* --- the source --- */
 
 struct class_files {
     uv_loop_t *loop;

@@ -30,7 +30,7 @@ static void get_plugin_capabilities(struct grpc_call *call, const ProtobufCMessa
     grpc_call_reply(call, &response.base);
 }
 
-/* --- Probe -------------------------------------------------------------------------------------------------------- */
+/* --- Probe --- */
 
 struct probe {
     struct grpc_call *call;
@@ -90,10 +90,12 @@ void csi_identity_add(struct grpc_server *server, struct csi_identity *identity,
 {
     static const struct grpc_method methods[] = {
         {"GetPluginInfo", &csi__v1__get_plugin_info_request__descriptor, get_plugin_info},
-        {"GetPluginCapabilities", &csi__v1__get_plugin_capabilities_request__descriptor, get_plugin_capabilities},
+        {"GetPluginCapabilities", &csi__v1__get_plugin_capabilities_request__descriptor,
+         get_plugin_capabilities},
         {"Probe", &csi__v1__probe_request__descriptor, probe_handler},
     };
 
-    *storage = (struct grpc_service){.name = "csi.v1.Identity", .methods = methods, .n_methods = ARRAY_SIZE(methods), .arg = identity};
+    *storage = (struct grpc_service){
+        .name = "csi.v1.Identity", .methods = methods, .n_methods = ARRAY_SIZE(methods), .arg = identity};
     grpc_server_add_service(server, storage);
 }

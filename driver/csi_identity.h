@@ -17,6 +17,7 @@ struct csi_identity {
 };
 
 /* Adds the service; `identity` is borrowed for the server's life. */
-void csi_identity_add(struct grpc_server *server, struct csi_identity *identity, struct grpc_service *storage);
+void csi_identity_add(struct grpc_server *server, struct csi_identity *identity,
+                      struct grpc_service *storage);
 
 #endif

@@ -38,11 +38,13 @@ static void node_call_cancelled(struct grpc_call *call, void *arg)
         publish_cancel(&node_call->publish, reason);
     if (node_call->unpublish != NULL)
         unpublish_cancel(&node_call->unpublish);
-    fail(call, reason, reason == GRPC_STATUS_UNAVAILABLE ? "the driver is stopping" : "the call was cancelled or its deadline has passed");
+    fail(call, reason,
+         reason == GRPC_STATUS_UNAVAILABLE ? "the driver is stopping"
+                                           : "the call was cancelled or its deadline has passed");
     free(node_call);
 }
 
-/* --- NodePublishVolume -------------------------------------------------------------------------------------------- */
+/* --- NodePublishVolume --- */
 
 static void publish_done(const struct error *error, void *arg)
 {
@@ -74,10 +76,12 @@ static void node_publish_volume(struct grpc_call *call, const ProtobufCMessage *
         grpc_call_fail(call, error);
         return;
     }
-    log_debug(publisher->log, 2, "publish", LOG_STR("volumeId", request.volume_id), LOG_STR("targetPath", request.target_path),
-              LOG_STR("pod.namespace", request.pod_namespace), LOG_STR("pod.name", request.pod_name), LOG_STR("spc", request.class_name));
+    log_debug(publisher->log, 2, "publish", LOG_STR("volumeId", request.volume_id),
+              LOG_STR("targetPath", request.target_path), LOG_STR("pod.namespace", request.pod_namespace),
+              LOG_STR("pod.name", request.pod_name), LOG_STR("spc", request.class_name));
     node_call->call = call;
-    node_call->publish = publish_start(publisher, &request, grpc_call_time_left_ms(call), publish_done, node_call, &error);
+    node_call->publish =
+        publish_start(publisher, &request, grpc_call_time_left_ms(call), publish_done, node_call, &error);
     if (node_call->publish == NULL) {
         grpc_call_fail(call, error);
         return;
@@ -86,7 +90,7 @@ static void node_publish_volume(struct grpc_call *call, const ProtobufCMessage *
     (void)steal_ptr(&node_call);
 }
 
-/* --- NodeUnpublishVolume ------------------------------------------------------------------------------------------ */
+/* --- NodeUnpublishVolume --- */
 
 static void unpublish_done(const struct error *error, void *arg)
 {
@@ -125,9 +129,11 @@ static void node_unpublish_volume(struct grpc_call *call, const ProtobufCMessage
         grpc_call_fail(call, error);
         return;
     }
-    log_debug(node->publisher->log, 2, "unpublish", LOG_STR("volumeId", request->volume_id), LOG_STR("targetPath", request->target_path));
+    log_debug(node->publisher->log, 2, "unpublish", LOG_STR("volumeId", request->volume_id),
+              LOG_STR("targetPath", request->target_path));
     node_call->call = call;
-    node_call->unpublish = unpublish_start(node->publisher, request->target_path, unpublish_done, node_call, &error);
+    node_call->unpublish =
+        unpublish_start(node->publisher, request->target_path, unpublish_done, node_call, &error);
     if (node_call->unpublish == NULL) {
         grpc_call_fail(call, error);
         return;
@@ -136,7 +142,7 @@ static void node_unpublish_volume(struct grpc_call *call, const ProtobufCMessage
     (void)steal_ptr(&node_call);
 }
 
-/* --- NodeGetVolumeStats ------------------------------------------------------------------------------------------- */
+/* --- NodeGetVolumeStats --- */
 
 struct stats_job {
     struct grpc_call *call; /* NULL once ended */
@@ -203,7 +209,8 @@ static void stats_cancelled(struct grpc_call *call, void *arg)
     job->call = NULL; /* the worker's end frees it */
 }
 
-/* Takes no volume lock: looking at a volume that goes away meanwhile is NOT_FOUND, and it must not wait for a slow publish. */
+/* Takes no volume lock: looking at a volume that goes away meanwhile is NOT_FOUND, and it must not wait for a
+ * slow publish. */
 static void node_get_volume_stats(struct grpc_call *call, const ProtobufCMessage *message, void *arg)
 {
     const struct csi_node *node = arg;
@@ -240,12 +247,14 @@ static void node_get_volume_stats(struct grpc_call *call, const ProtobufCMessage
     grpc_call_on_cancel(call, stats_cancelled, job);
 }
 
-/* --- NodeGetCapabilities, NodeGetInfo ----------------------------------------------------------------------------- */
+/* --- NodeGetCapabilities, NodeGetInfo --- */
 
 static void node_get_capabilities(struct grpc_call *call, const ProtobufCMessage *message, void *arg)
 {
-    Csi__V1__NodeServiceCapability__RPC rpcs[] = {CSI__V1__NODE_SERVICE_CAPABILITY__RPC__INIT, CSI__V1__NODE_SERVICE_CAPABILITY__RPC__INIT};
-    Csi__V1__NodeServiceCapability capabilities[] = {CSI__V1__NODE_SERVICE_CAPABILITY__INIT, CSI__V1__NODE_SERVICE_CAPABILITY__INIT};
+    Csi__V1__NodeServiceCapability__RPC rpcs[] = {CSI__V1__NODE_SERVICE_CAPABILITY__RPC__INIT,
+                                                  CSI__V1__NODE_SERVICE_CAPABILITY__RPC__INIT};
+    Csi__V1__NodeServiceCapability capabilities[] = {CSI__V1__NODE_SERVICE_CAPABILITY__INIT,
+                                                     CSI__V1__NODE_SERVICE_CAPABILITY__INIT};
     Csi__V1__NodeServiceCapability *pointers[] = {&capabilities[0], &capabilities[1]};
     Csi__V1__NodeGetCapabilitiesResponse response = CSI__V1__NODE_GET_CAPABILITIES_RESPONSE__INIT;
 
@@ -282,6 +291,7 @@ void csi_node_add(struct grpc_server *server, struct csi_node *node, struct grpc
         {"NodeGetInfo", &csi__v1__node_get_info_request__descriptor, node_get_info},
     };
 
-    *storage = (struct grpc_service){.name = "csi.v1.Node", .methods = methods, .n_methods = ARRAY_SIZE(methods), .arg = node};
+    *storage = (struct grpc_service){
+        .name = "csi.v1.Node", .methods = methods, .n_methods = ARRAY_SIZE(methods), .arg = node};
     grpc_server_add_service(server, storage);
 }

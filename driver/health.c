@@ -59,11 +59,13 @@ static void too_late(uv_timer_t *timer)
 {
     cleanup_error struct error *error = NULL;
 
-    (void)error_set(&error, GRPC_STATUS_UNAVAILABLE, "no worker thread has been free for %d ms", HEALTH_TIMEOUT_MS);
+    (void)error_set(&error, GRPC_STATUS_UNAVAILABLE, "no worker thread has been free for %d ms",
+                    HEALTH_TIMEOUT_MS);
     conclude(timer->data, error);
 }
 
-struct health_check *health_check_start(uv_loop_t *loop, health_callback *callback, void *arg, struct error **err)
+struct health_check *health_check_start(uv_loop_t *loop, health_callback *callback, void *arg,
+                                        struct error **err)
 {
     struct health_check *check = calloc(1, sizeof(*check));
 

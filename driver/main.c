@@ -66,9 +66,7 @@ struct program {
     struct admin_server *health_web;   /* NULL when it is off */
 };
 
-/* --- HTTP
- * ------------------------------------------------------------------------------------------------------------
- */
+/* --- HTTP --- */
 
 static void answer_metrics(struct admin_request *request, void *arg)
 {
@@ -137,8 +135,7 @@ static int start_web(struct program *program, struct error **err)
     return 0;
 }
 
-/* --- where classes come from
- * --------------------------------------------------------------------------------------------- */
+/* --- where classes come from --- */
 
 static int start_kube(struct program *program, struct kube_config *config, struct error **err)
 {
@@ -182,9 +179,7 @@ static int start_classes(struct program *program, struct error **err)
     return class_files_create(&program->loop, directory, program->log, &program->classes, err);
 }
 
-/* --- sockets
- * -------------------------------------------------------------------------------------------------------------
- */
+/* --- sockets --- */
 
 static void on_call_served(const char *method, enum grpc_status status, uint64_t duration_ns, void *arg)
 {
@@ -228,9 +223,7 @@ static int start_registration(struct program *program, struct error **err)
     return program->registration != NULL ? 0 : -1;
 }
 
-/* --- start
- * ---------------------------------------------------------------------------------------------------------------
- */
+/* --- start --- */
 
 static int start_publisher(struct program *program, struct error **err)
 {
@@ -300,8 +293,7 @@ static int start(struct program *program, struct error **err)
     return program->lifecycle != NULL ? start_registration(program, err) : -1;
 }
 
-/* --- stop: registration, then calls, then what they used
- * ------------------------------------------------------------------ */
+/* --- stop: registration, then calls, then what they used --- */
 
 static void on_idle(void *arg)
 {
@@ -346,9 +338,7 @@ static void finish(struct program *program)
     log_destroy(program->log);
 }
 
-/* --- main
- * ------------------------------------------------------------------------------------------------------------------
- */
+/* --- main --- */
 
 static void log_start(const struct program *program)
 {

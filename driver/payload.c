@@ -88,7 +88,8 @@ int payload_seal(struct payload *payload, struct error **err)
 {
     if (payload->n == 0)
         return 0;
-    cleanup_free struct payload_file **order = calloc(payload->n, sizeof(*order));
+    cleanup_free struct payload_file **order =
+        calloc(payload->n, sizeof(struct payload_file *)); /* NOLINT(bugprone-sizeof-expression): pointers */
     cleanup_free struct payload_file *sorted = calloc(payload->n, sizeof(*sorted));
     if (order == NULL || sorted == NULL)
         return error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "no memory to sort %zu files", payload->n);

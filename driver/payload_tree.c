@@ -5,7 +5,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
+#include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -95,8 +96,8 @@ int payload_tree_make_parent(int dir_fd, const char *path, gid_t gid, const char
     return walk_to_parent(dir_fd, path, MISSING_IS_MADE, gid, ret_name);
 }
 
-/* Opens `name` if it is a directory: the descriptor, or -1 with *ret_other telling that it is something else.
- */
+/* Opens `name` if it is a directory: the descriptor, or -1 with *ret_other telling that it is something
+ * else. */
 static int open_if_directory(int dir_fd, const char *name, bool *ret_other)
 {
     int fd = payload_tree_open_dir(dir_fd, name);
@@ -183,15 +184,15 @@ int payload_tree_empty(int dir_fd)
 /* The kernel's id of the mount that fd was opened on; -1 when unknown. */
 static int64_t mount_id(int fd)
 {
+    static const char key[] = "mnt_id:";
     char path[64], line[128];
     (void)snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
     cleanup_file FILE *file = fopen(path, "re");
     if (file == NULL)
         return -1;
-    int64_t id = -1;
     while (fgets(line, sizeof(line), file) != NULL) {
-        if (sscanf(line, "mnt_id: %" SCNd64, &id) == 1)
-            return id;
+        if (strncmp(line, key, sizeof(key) - 1) == 0)
+            return strtoll(line + sizeof(key) - 1, /* endptr= */ NULL, 10); /* the kernel writes a number */
     }
     return -1;
 }

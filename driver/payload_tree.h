@@ -34,8 +34,8 @@ const char *payload_tree_next(DIR *dir);
  * that is (gid_t)-1, and returns a descriptor of it. */
 int payload_tree_make_dir(int dir_fd, const char *name, gid_t gid);
 
-/* Opens the directory that holds the last component of `path`; *ret_name points to that component in `path`.
- */
+/* Opens the directory that holds the last component of `path`; *ret_name points to that component in
+ * `path`. */
 int payload_tree_open_parent(int dir_fd, const char *path, const char **ret_name);
 
 /* As payload_tree_open_parent(), making directories that are missing. */

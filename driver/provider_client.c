@@ -41,8 +41,7 @@ static void call_free(struct provider_call *call)
     free(call);
 }
 
-/* --- the answer
- * --------------------------------------------------------------------------------------------------- */
+/* --- the answer --- */
 
 static int take_versions(const V1alpha1__MountResponse *response, struct string_map *versions,
                          struct error **err)
@@ -147,8 +146,7 @@ static void call_answered(ProtobufCMessage *response, const struct error *error,
     call_free(call);
 }
 
-/* --- the request
- * -------------------------------------------------------------------------------------------------- */
+/* --- the request --- */
 
 /* The protobuf objects of current_object_version; strings are borrowed from the map. */
 struct versions_message {

@@ -53,8 +53,7 @@ struct provider_call *provider_call_start(struct provider_registry *registry, co
 /* Sets *call to NULL; the callback will not run any more. */
 void provider_call_cancel(struct provider_call **call);
 
-/* --- health (--provider-health-check)
- * ----------------------------------------------------------------------------- */
+/* --- health (--provider-health-check) --- */
 
 struct provider_health;
 

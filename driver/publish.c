@@ -59,8 +59,7 @@ struct publish {
     } job;
 };
 
-/* --- end of life
- * -------------------------------------------------------------------------------------------------- */
+/* --- end of life --- */
 
 static bool worker_runs(const struct publish *publish)
 {
@@ -116,8 +115,7 @@ static void answer_caller(struct publish *publish, const struct error *error)
         callback(error, publish->arg);
 }
 
-/* --- remembering
- * -------------------------------------------------------------------------------------------------- */
+/* --- remembering --- */
 
 static void remember_success(struct publish *publish)
 {
@@ -150,8 +148,7 @@ static void remember_failure(struct publish *publish)
                                                              publish->publisher->rotation_interval_s, random);
 }
 
-/* --- outcomes
- * ----------------------------------------------------------------------------------------------------- */
+/* --- outcomes --- */
 
 static double seconds_since(uint64_t start_ns)
 {
@@ -229,8 +226,7 @@ static void publish_fail(struct publish *publish, const struct error *error, con
     publish_dispose(publish);
 }
 
-/* --- ROLLBACK
- * ----------------------------------------------------------------------------------------------------- */
+/* --- ROLLBACK --- */
 
 static void run_rollback(void *job)
 {
@@ -268,8 +264,7 @@ static void enter_rollback(struct publish *publish, struct error **cause)
     }
 }
 
-/* --- STATUS
- * ------------------------------------------------------------------------------------------------------- */
+/* --- STATUS --- */
 
 static uint64_t time_left(const struct publish *publish)
 {
@@ -326,8 +321,7 @@ static void enter_status(struct publish *publish)
         status_failed(publish, error);
 }
 
-/* --- WRITE
- * -------------------------------------------------------------------------------------------------------- */
+/* --- WRITE --- */
 
 static void run_write(void *job)
 {
@@ -378,8 +372,7 @@ static void enter_write(struct publish *publish)
         publish_fail(publish, error, NULL);
 }
 
-/* --- PROVIDER
- * ----------------------------------------------------------------------------------------------------- */
+/* --- PROVIDER --- */
 
 static void provider_failed(struct publish *publish, const struct error *cause, const char *type)
 {
@@ -438,8 +431,7 @@ static void enter_provider(struct publish *publish)
         provider_failed(publish, error, ERROR_TYPE_NO_PROVIDER);
 }
 
-/* --- CLASS
- * -------------------------------------------------------------------------------------------------------- */
+/* --- CLASS --- */
 
 static int judge_class(const struct publish *publish, struct error **err)
 {
@@ -519,8 +511,7 @@ static void enter_class(struct publish *publish)
         publish_fail(publish, error, ERROR_TYPE_CLASS);
 }
 
-/* --- INSPECT
- * ------------------------------------------------------------------------------------------------------ */
+/* --- INSPECT --- */
 
 static void run_inspect(void *job)
 {
@@ -603,8 +594,7 @@ static int enter_inspect(struct publish *publish, struct error **err)
     return worker_start(publish->publisher->loop, run_inspect, inspect_done, publish, err);
 }
 
-/* --- QUEUE, start, cancel
- * ----------------------------------------------------------------------------------------- */
+/* --- QUEUE, start, cancel --- */
 
 static struct publish *of_lock(struct volume_lock *lock)
 {

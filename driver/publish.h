@@ -7,10 +7,15 @@
  *         ┌────▼────┐ another operation is at this path
  *         │  QUEUE  │ (volume_locks.h)
  *         └────┬────┘
- *         ┌────▼────┐ worker: what is at the target path?        complete, and nothing due
- * ──────────────────▶ OK │ INSPECT │                                            something else is mounted
- * there ─────────────▶ error └────┬────┘ ┌────▼────┐ │  CLASS  │ look the SecretProviderClass up, judge the
- * request by it └────┬────┘ ┌────▼────┐ │ PROVIDER│ Mount: the provider returns the files └────┬────┘
+ *         ┌────▼────┐ worker: what is at the target path?
+ *         │ INSPECT │ ── complete, and nothing due ──────▶ OK
+ *         └────┬────┘ ── something else is mounted there ▶ error
+ *         ┌────▼────┐ look the SecretProviderClass up,
+ *         │  CLASS  │ judge the request by it
+ *         └────┬────┘
+ *         ┌────▼────┐ Mount: the provider returns the files
+ *         │ PROVIDER│
+ *         └────┬────┘
  *         ┌────▼────┐ worker: volume_publish(), or volume_update() when the volume is there already
  *         │  WRITE  │
  *         └────┬────┘

@@ -16,7 +16,7 @@ enum { DRAIN_MS = 100, SOCKET_MODE = 0700 };
 
 struct registration {
     uv_loop_t *loop;
-    uv_timer_t retry;           /* embedded; freed when it is closed and no server is left */
+    uv_timer_t retry; /* embedded; freed when it is closed and no server is left */
     struct log *log;
     char *path;
     char *driver_name;
@@ -25,7 +25,7 @@ struct registration {
     struct grpc_service service;
     uint64_t retry_first_ms;
     uint64_t retry_ms;
-    bool stopping;     /* the server is on its way out */
+    bool stopping; /* the server is on its way out */
     bool destroyed;
     bool timer_closed;
 };
@@ -42,7 +42,7 @@ static void release(struct registration *registration)
     free(registration);
 }
 
-/* --- the service -------------------------------------------------------------------------------------------------- */
+/* --- the service --- */
 
 static void get_info(struct grpc_call *call, const ProtobufCMessage *request, void *arg)
 {
@@ -63,12 +63,15 @@ static void get_info(struct grpc_call *call, const ProtobufCMessage *request, vo
 
 static void notify_registration_status(struct grpc_call *call, const ProtobufCMessage *request, void *arg)
 {
-    const Pluginregistration__RegistrationStatus *status = (const Pluginregistration__RegistrationStatus *)request;
+    const Pluginregistration__RegistrationStatus *status =
+        (const Pluginregistration__RegistrationStatus *)request;
     struct registration *registration = arg;
-    Pluginregistration__RegistrationStatusResponse response = PLUGINREGISTRATION__REGISTRATION_STATUS_RESPONSE__INIT;
+    Pluginregistration__RegistrationStatusResponse response =
+        PLUGINREGISTRATION__REGISTRATION_STATUS_RESPONSE__INIT;
 
     if (status->plugin_registered) {
-        log_info(registration->log, "registered with the kubelet", LOG_STR("driver", registration->driver_name));
+        log_info(registration->log, "registered with the kubelet",
+                 LOG_STR("driver", registration->driver_name));
         registration->retry_ms = registration->retry_first_ms;
         (void)uv_timer_stop(&registration->retry);
     } else {
@@ -82,14 +85,16 @@ static void notify_registration_status(struct grpc_call *call, const ProtobufCMe
 
 static const struct grpc_method methods[] = {
     {"GetInfo", &pluginregistration__info_request__descriptor, get_info},
-    {"NotifyRegistrationStatus", &pluginregistration__registration_status__descriptor, notify_registration_status},
+    {"NotifyRegistrationStatus", &pluginregistration__registration_status__descriptor,
+     notify_registration_status},
 };
 
-/* --- the socket --------------------------------------------------------------------------------------------------- */
+/* --- the socket --- */
 
 static int listen_on_socket(struct registration *registration, struct error **err)
 {
-    struct grpc_server *server = grpc_server_create(registration->loop, &(struct grpc_server_config){.log = registration->log}, err);
+    struct grpc_server *server =
+        grpc_server_create(registration->loop, &(struct grpc_server_config){.log = registration->log}, err);
 
     if (server == NULL)
         return -1;
@@ -108,8 +113,8 @@ static void listen_again(struct registration *registration)
 
     if (listen_on_socket(registration, &error) == 0)
         return;
-    log_error(registration->log, "the registration socket can not be created, it will be tried again", LOG_ERR(error),
-              LOG_UINT("after_ms", registration->retry_ms));
+    log_error(registration->log, "the registration socket can not be created, it will be tried again",
+              LOG_ERR(error), LOG_UINT("after_ms", registration->retry_ms));
     retry_later(registration);
 }
 
@@ -163,7 +168,8 @@ static void timer_closed(uv_handle_t *handle)
     release(registration);
 }
 
-struct registration *registration_create(uv_loop_t *loop, const struct registration_config *config, struct error **err)
+struct registration *registration_create(uv_loop_t *loop, const struct registration_config *config,
+                                         struct error **err)
 {
     struct registration *registration = calloc(1, sizeof(*registration));
 
@@ -171,12 +177,15 @@ struct registration *registration_create(uv_loop_t *loop, const struct registrat
         (void)error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
         return NULL;
     }
-    *registration = (struct registration){.loop = loop, .log = config->log, .retry_first_ms = config->retry_first_ms};
+    *registration =
+        (struct registration){.loop = loop, .log = config->log, .retry_first_ms = config->retry_first_ms};
     if (registration->retry_first_ms == 0)
         registration->retry_first_ms = REGISTRATION_RETRY_FIRST_MS;
     registration->retry_ms = registration->retry_first_ms;
-    registration->service = (struct grpc_service){
-        .name = "pluginregistration.Registration", .methods = methods, .n_methods = ARRAY_SIZE(methods), .arg = registration};
+    registration->service = (struct grpc_service){.name = "pluginregistration.Registration",
+                                                  .methods = methods,
+                                                  .n_methods = ARRAY_SIZE(methods),
+                                                  .arg = registration};
     (void)uv_timer_init(loop, &registration->retry); /* can not fail */
     registration->retry.data = registration;
     registration->driver_name = strdup(config->driver_name);

@@ -1,9 +1,10 @@
 /*
  * registration.h - announcing the driver to the kubelet, without a side-car.
  *
- * The kubelet watches <kubelet root>/plugins_registry. When a socket appears there it calls GetInfo (1 s deadline), then NodeGetInfo on the
- * CSI socket named in the answer, and tells the outcome by NotifyRegistrationStatus. If that is a refusal it does not try again until the
- * socket is created anew: that is done here, with a growing pause. Removing the socket deregisters the driver.
+ * The kubelet watches <kubelet root>/plugins_registry. When a socket appears there it calls GetInfo (1 s
+ * deadline), then NodeGetInfo on the CSI socket named in the answer, and tells the outcome by
+ * NotifyRegistrationStatus. If that is a refusal it does not try again until the socket is created anew: that
+ * is done here, with a growing pause. Removing the socket deregisters the driver.
  *
  * Create it only when the CSI socket is served.
  */
@@ -27,8 +28,10 @@ struct registration_config {
     uint64_t retry_first_ms; /* 0 = REGISTRATION_RETRY_FIRST_MS; doubled up to REGISTRATION_RETRY_CAP_MS */
 };
 
-/* Listens on <directory>/<driver name>-reg.sock, mode 0700. A directory that can not be used now is an error; later trouble is retried. */
-struct registration *registration_create(uv_loop_t *loop, const struct registration_config *config, struct error **err);
+/* Listens on <directory>/<driver name>-reg.sock, mode 0700. A directory that can not be used now is an error;
+ * later trouble is retried. */
+struct registration *registration_create(uv_loop_t *loop, const struct registration_config *config,
+                                         struct error **err);
 
 /* Removes the socket and closes; memory is released once the handles are closed. Accepts NULL. */
 void registration_destroy(struct registration *registration);

@@ -15,7 +15,7 @@ struct unpublish {
     publish_callback *callback; /* NULL once called or cancelled */
     void *arg;
     char *target_path;
-    bool running; /* the worker */
+    bool running;        /* the worker */
     struct error *error; /* from the worker */
 };
 
@@ -35,7 +35,8 @@ static void unpublish_conclude(struct unpublish *unpublish, const struct error *
     telemetry_unpublish(publisher->telemetry, error_code(error));
     if (error != NULL) {
         /* These words are what existing log checks look for. */
-        log_error(publisher->log, "failed to clean and unmount target path", LOG_STR("targetPath", unpublish->target_path), LOG_ERR(error));
+        log_error(publisher->log, "failed to clean and unmount target path",
+                  LOG_STR("targetPath", unpublish->target_path), LOG_ERR(error));
     } else {
         log_info(publisher->log, "volume unpublished", LOG_STR("targetPath", unpublish->target_path));
         published_volumes_remove(publisher->published, unpublish->target_path);
@@ -73,8 +74,8 @@ static void lock_granted(struct volume_lock *lock)
         unpublish_conclude(unpublish, error);
 }
 
-struct unpublish *unpublish_start(const struct publisher *publisher, const char *target_path, publish_callback *callback, void *arg,
-                                  struct error **err)
+struct unpublish *unpublish_start(const struct publisher *publisher, const char *target_path,
+                                  publish_callback *callback, void *arg, struct error **err)
 {
     struct unpublish *unpublish = calloc(1, sizeof(*unpublish));
 
@@ -82,14 +83,16 @@ struct unpublish *unpublish_start(const struct publisher *publisher, const char 
         (void)error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
         return NULL;
     }
-    *unpublish = (struct unpublish){.publisher = publisher, .callback = callback, .arg = arg, .target_path = strdup(target_path)};
+    *unpublish = (struct unpublish){
+        .publisher = publisher, .callback = callback, .arg = arg, .target_path = strdup(target_path)};
     if (unpublish->target_path == NULL) {
         free(unpublish);
         (void)error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
         return NULL;
     }
     volume_locks_interrupt(publisher->locks, unpublish->target_path);
-    if (volume_lock_take(publisher->locks, &unpublish->lock, unpublish->target_path, lock_granted, /* interrupted= */ NULL)) {
+    if (volume_lock_take(publisher->locks, &unpublish->lock, unpublish->target_path, lock_granted,
+                         /* interrupted= */ NULL)) {
         unpublish->running = true;
         if (worker_start(publisher->loop, run_unpublish, unpublish_done, unpublish, err) < 0) {
             unpublish_dispose(unpublish);

@@ -200,7 +200,7 @@ char *url_host(const char *url, const char **ret_path, struct error **err)
     }
     if (ret_path != NULL)
         *ret_path = start + len;
-    size_t host_len = len;
+    size_t host_len;
     if (start[0] == '[') {
         const char *close = memchr(start, ']', len);
         host_len = close != NULL ? (size_t)(close - start) + 1 : len;

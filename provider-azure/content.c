@@ -25,21 +25,55 @@ static int decode(const struct object_item *item, struct content *content, struc
     return 0;
 }
 
-static int make_secret(const struct object_item *item, const struct vault_answer *answer,
+/* PKCS#12 to PEM; the content owns the text. */
+static int convert_pfx(const struct content_options *options, const struct object_item *item,
                        struct content *content, struct error **err)
 {
+    static const char *const warnings[] = {
+        [CERTIFICATE_CHAIN_INCOMPLETE] = "certificate chain is not complete due to missing intermediate/root "
+                                         "certificates in the cert from key vault",
+        [CERTIFICATE_CHAIN_UNREADABLE] =
+            "certificates can not be ordered, they are written as they were stored",
+    };
+    enum certificate_chain chain = CERTIFICATE_CHAIN_ORDERED;
+
+    buffer_init(&content->owned_text, PEM_MAX);
+    if (certificate_pem_from_pfx((const char *)content->bytes, content->len, options->order,
+                                 &content->owned_text, &chain, err) < 0)
+        return -1;
+    if (chain != CERTIFICATE_CHAIN_ORDERED)
+        log_warning(options->log, warnings[chain], LOG_STR("object", item->name));
+    content->bytes = content->owned_text.data;
+    content->len = content->owned_text.len;
+    return 0;
+}
+
+static int split_pem(struct content *content, struct error **err)
+{
+    content->split = true;
+    buffer_init(&content->certificates, PEM_MAX);
+    buffer_init(&content->keys, PEM_MAX);
+    return certificate_split_pem((const char *)content->bytes, content->len, &content->certificates,
+                                 &content->keys, err);
+}
+
+/* A secret that backs a certificate is converted by its content type; any other is passed on as it is. */
+static int make_secret(const struct content_options *options, const struct object_item *item,
+                       const struct vault_answer *answer, struct content *content, struct error **err)
+{
+    bool is_pfx = strcmp(answer->content_type, "application/x-pkcs12") == 0;
+
     content->bytes = secret_bytes(answer->value);
     content->len = secret_len(answer->value);
-    if (answer->certificate && strcmp(answer->content_type, "application/x-pkcs12") == 0) {
-        if (item->format == OBJECT_PEM)
-            return error_set(
-                err, GRPC_STATUS_UNIMPLEMENTED,
-                "conversion of a PKCS#12 certificate to PEM is not available yet; use objectFormat: pfx, "
-                "or a certificate with content type application/x-pem-file");
-    } else if (answer->certificate && strcmp(answer->content_type, "application/x-pem-file") != 0) {
+    if (!answer->certificate)
+        return decode(item, content, err);
+    if (!is_pfx && strcmp(answer->content_type, "application/x-pem-file") != 0)
         return error_set(err, GRPC_STATUS_FAILED_PRECONDITION,
                          "failed to get certificate. unknown content type '%.64s'", answer->content_type);
-    }
+    if (is_pfx && item->format == OBJECT_PEM && convert_pfx(options, item, content, err) < 0)
+        return -1;
+    if (options->separate_files && (!is_pfx || item->format == OBJECT_PEM) && item->encoding == OBJECT_UTF8)
+        return split_pem(content, err);
     return decode(item, content, err);
 }
 
@@ -81,11 +115,11 @@ static int make_cert(const struct vault_answer *answer, struct content *content,
     return 0;
 }
 
-int content_make(const struct object_item *item, const struct vault_answer *answer,
-                 struct content *ret_content, struct error **err)
+int content_make(const struct content_options *options, const struct object_item *item,
+                 const struct vault_answer *answer, struct content *ret_content, struct error **err)
 {
     struct content content = {0};
-    int result = item->type == OBJECT_SECRET ? make_secret(item, answer, &content, err)
+    int result = item->type == OBJECT_SECRET ? make_secret(options, item, answer, &content, err)
                  : item->type == OBJECT_KEY  ? make_key(answer, &content, err)
                                              : make_cert(answer, &content, err);
     if (result < 0) {
@@ -99,6 +133,8 @@ int content_make(const struct object_item *item, const struct vault_answer *answ
 void content_finish(struct content *content)
 {
     buffer_finish(&content->owned_text);
+    buffer_finish(&content->certificates);
+    buffer_finish(&content->keys);
     secret_destroy(content->owned);
     *content = (struct content){0};
 }

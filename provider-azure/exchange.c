@@ -136,15 +136,15 @@ static void on_pause_over(void *arg)
     exchange->timer = NULL;
     if (exchange->throttled_pause) {
         uint64_t now = transport_now_ms(exchange->network->transport);
-        telemetry_throttled(exchange->network->telemetry, exchange->service,
-                            (double)(now - exchange->pause_since) / 1000.0);
+        meter_throttled(exchange->network->meter, exchange->service,
+                        (double)(now - exchange->pause_since) / 1000.0);
     }
     if (exchange->verdict != NULL) {
         error = steal_ptr(&exchange->verdict);
         deliver(exchange, NULL, error);
     } else {
         if (exchange->tries > 0)
-            telemetry_retry(exchange->network->telemetry, exchange->service);
+            meter_retry(exchange->network->meter, exchange->service);
         if (go(exchange, &error) < 0)
             deliver(exchange, NULL, error);
     }
@@ -189,7 +189,7 @@ static void on_reply(struct reply *reply, enum http_hop hop, const struct error 
     struct exchange *exchange = arg;
 
     exchange->call = NULL;
-    telemetry_http(exchange->network->telemetry, exchange->service, reply != NULL ? reply->status : 0);
+    meter_http(exchange->network->meter, exchange->service, reply != NULL ? reply->status : 0);
     if (try_again(exchange, reply, hop, error))
         return;
     if (error == NULL) {

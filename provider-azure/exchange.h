@@ -13,16 +13,16 @@
 
 #include "common/error.h"
 #include "common/log.h"
+#include "provider-azure/meter.h"
 #include "provider-azure/retry.h"
-#include "provider-azure/telemetry.h"
 #include "provider-azure/transport.h"
 
 /* What every room that talks to the network is given. All borrowed. */
 struct network {
     const struct transport *transport;
     struct throttle_table *throttles;
-    struct telemetry *telemetry; /* may be NULL */
-    struct log *log;             /* may be NULL */
+    struct meter *meter; /* may be NULL */
+    struct log *log;     /* may be NULL */
 };
 
 enum { EXCHANGE_MAX_HEADERS = 8 };

@@ -81,7 +81,7 @@ static int plan_versions(struct fetch *fetch, struct plan *plan, struct error **
         count = plan->first->answer->n_versions;
 
     cleanup_free const struct vault_version **chosen = calloc(count + 1, sizeof(*chosen));
-    plan->versions = calloc(count + 1, sizeof(struct lookup *));
+    plan->versions = calloc(count + 1, sizeof(*plan->versions));
     if (chosen == NULL || plan->versions == NULL)
         return no_memory(err);
     int n = vault_list_select(plan->first->answer, item->version, count, chosen, err);

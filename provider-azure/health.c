@@ -70,7 +70,8 @@ void health_answer(struct admin_request *request, void *arg)
     }
     check->request = request;
     check->channel = grpc_channel_create(health->loop, &config, &error);
-    Grpc__Health__V1__HealthCheckRequest message = GRPC__HEALTH__V1__HEALTH_CHECK_REQUEST__INIT;
+    Grpc__Health__V1__HealthCheckRequest message;
+    grpc__health__v1__health_check_request__init(&message);
     if (check->channel == NULL ||
         grpc_client_call_start(check->channel, "/grpc.health.v1.Health/Check", &message.base,
                                &grpc__health__v1__health_check_response__descriptor, health->timeout_ms,

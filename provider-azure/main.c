@@ -32,7 +32,7 @@ struct program {
     struct endpoint endpoint;
     struct cloud cloud;
     struct metrics *metrics;
-    struct telemetry *telemetry;
+    struct meter *meter;
     struct http_client *http;
     struct transport *transport;
     struct throttle_table throttles;
@@ -40,6 +40,7 @@ struct program {
     struct token_cache *tokens;
     struct store *store;
     struct request_defaults defaults;
+    struct content_options content;
     struct mount_shared shared;
     struct service service;
     struct provider provider;
@@ -64,7 +65,7 @@ static void answer_metrics(struct admin_request *request, void *arg)
 static void on_call_served(const char *method, enum grpc_status status, uint64_t duration_ns, void *arg)
 {
     const struct program *program = arg;
-    telemetry_grpc(program->telemetry, method, status, (double)duration_ns / 1e9);
+    meter_grpc(program->meter, method, status, (double)duration_ns / 1e9);
 }
 
 static void on_server_stopped(void *arg)
@@ -138,7 +139,7 @@ static int start_network(struct program *program, struct error **err)
     program->network = (struct network){
         .transport = program->transport,
         .throttles = &program->throttles,
-        .telemetry = program->telemetry,
+        .meter = program->meter,
         .log = program->log,
     };
     program->tokens = token_cache_create(&program->network, err);
@@ -157,11 +158,18 @@ static int start_service(struct program *program, struct error **err)
         .endpoints = {.imds = program->settings.imds_endpoint, .nmi = program->settings.nmi_endpoint},
         .log = program->log,
     };
+    program->content = (struct content_options){
+        .order =
+            program->settings.construct_pem_chain ? CERTIFICATE_ORDER_CHAIN : CERTIFICATE_ORDER_AS_STORED,
+        .separate_files = program->settings.separate_files,
+        .log = program->log,
+    };
     program->shared = (struct mount_shared){
         .network = &program->network,
         .tokens = program->tokens,
         .store = program->store,
         .defaults = &program->defaults,
+        .content = &program->content,
     };
     program->service = (struct service){.shared = &program->shared, .log = program->log};
     program->provider = (struct provider){
@@ -181,9 +189,6 @@ static int check_settings(struct program *program, struct error **err)
 {
     const struct settings *settings = &program->settings;
 
-    if (settings->separate_files)
-        return error_set(err, GRPC_STATUS_UNIMPLEMENTED,
-                         "--write-cert-and-key-in-separate-files is not available yet");
     if (strcasecmp(settings->metrics_backend, "prometheus") != 0)
         return error_set(err, GRPC_STATUS_INVALID_ARGUMENT, "unknown --metrics-backend %s",
                          settings->metrics_backend);
@@ -205,7 +210,7 @@ static int start(struct program *program, struct error **err)
         return -1;
     program->metrics = metrics_create();
     metrics_add_process(program->metrics);
-    program->telemetry = telemetry_create(program->metrics);
+    program->meter = meter_create(program->metrics);
     /* The socket last: a driver that sees it may call at once, and a start that fails leaves none behind. */
     if (start_network(program, err) < 0 || start_web(program, err) < 0 || start_service(program, err) < 0)
         return -1;
@@ -231,7 +236,7 @@ static void finish(struct program *program)
     lifecycle_close_loop(&program->loop, program->log);
     provider_server_destroy(program->server);
     transport_destroy(program->transport);
-    telemetry_destroy(program->telemetry);
+    meter_destroy(program->meter);
     metrics_destroy(program->metrics);
     cloud_finish(&program->cloud);
     endpoint_finish(&program->endpoint);
@@ -248,13 +253,14 @@ int main(int argc, char **argv)
         (void)fprintf(stderr, PROGRAM ": %s\n", error_message(error));
         return 1;
     }
-    switch (options_parse(settings_rows, settings_n_rows, argc, argv, &program.settings, &rest, &error)) {
+    switch (options_parse(provider_option_rows, provider_n_option_rows, argc, argv, &program.settings, &rest,
+                          &error)) {
     case OPTIONS_HELP:
-        options_usage(settings_rows, settings_n_rows, PROGRAM, stdout);
+        options_usage(provider_option_rows, provider_n_option_rows, PROGRAM, stdout);
         return 0;
     case OPTIONS_ERROR:
         (void)fprintf(stderr, "%s\n", error_message(error));
-        options_usage(settings_rows, settings_n_rows, PROGRAM, stderr);
+        options_usage(provider_option_rows, provider_n_option_rows, PROGRAM, stderr);
         error_free(error);
         return 2;
     case OPTIONS_RUN:

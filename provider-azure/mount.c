@@ -121,12 +121,16 @@ static struct error *verdict_finish(struct verdict *verdict)
 struct file {
     char *path;
     struct content content;
+    char *certificate_path; /* of a split content, else NULL */
+    char *key_path;
 };
 
 static void files_free(struct file *files, size_t n)
 {
     for (size_t i = 0; files != NULL && i < n; i++) {
         free(files[i].path);
+        free(files[i].certificate_path);
+        free(files[i].key_path);
         content_finish(&files[i].content);
     }
     free(files);
@@ -140,8 +144,22 @@ static char *join_index(const char *text, int index)
     return asprintf(&joined, "%s/%d", text, index) < 0 ? NULL : joined;
 }
 
+static int name_split_files(struct file *file, struct error **err)
+{
+    if (!file->content.split)
+        return 0;
+    if (asprintf(&file->certificate_path, "%s.crt", file->path) < 0)
+        file->certificate_path = NULL;
+    if (asprintf(&file->key_path, "%s.key", file->path) < 0)
+        file->key_path = NULL;
+    if (file->certificate_path == NULL || file->key_path == NULL)
+        return error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
+    return 0;
+}
+
 /* Converts every output; failures of single objects go to the verdict. */
-static struct error *convert(const struct fetch_output *outputs, size_t n, struct file *files)
+static struct error *convert(const struct content_options *options, const struct fetch_output *outputs,
+                             size_t n, struct file *files)
 {
     struct verdict verdict = {0};
     buffer_init(&verdict.text, 16 * 1024);
@@ -157,7 +175,8 @@ static struct error *convert(const struct fetch_output *outputs, size_t n, struc
         else if (files[i].path == NULL)
             error_set(&error, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
         else
-            (void)content_make(output->item, output->answer, &files[i].content, &error);
+            (void)(content_make(options, output->item, output->answer, &files[i].content, &error) == 0 &&
+                   name_split_files(&files[i], &error) == 0);
         if (error != NULL)
             verdict_add(&verdict, output->item, error);
         error_free(error);
@@ -168,12 +187,32 @@ static struct error *convert(const struct fetch_output *outputs, size_t n, struc
 static int check_paths(const struct fetch_output *outputs, const struct file *files, size_t n,
                        struct error **err)
 {
-    cleanup_free struct object_path *paths = calloc(n + 1, sizeof(*paths));
+    enum { FILES_PER_OUTPUT = 3 };
+    cleanup_free struct object_path *paths = calloc(n * FILES_PER_OUTPUT + 1, sizeof(*paths));
+    size_t n_paths = 0;
     if (paths == NULL)
         return error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
-    for (size_t i = 0; i < n; i++)
-        paths[i] = (struct object_path){.path = files[i].path, .object = outputs[i].item->name};
-    return object_paths_check(paths, n, err);
+    for (size_t i = 0; i < n; i++) {
+        const char *all[FILES_PER_OUTPUT] = {files[i].path, files[i].certificate_path, files[i].key_path};
+        for (size_t k = 0; k < FILES_PER_OUTPUT; k++) {
+            if (all[k] != NULL)
+                paths[n_paths++] = (struct object_path){.path = all[k], .object = outputs[i].item->name};
+        }
+    }
+    return object_paths_check(paths, n_paths, err);
+}
+
+static int hand_out_file(const struct mount *mount, const struct file *file, mode_t mode, struct error **err)
+{
+    const struct content *content = &file->content;
+    const struct mount_sink *sink = mount->sink;
+    if (content->split &&
+        (sink->add_file(mount->arg, file->certificate_path, mode, buffer_str(&content->certificates),
+                        content->certificates.len, err) < 0 ||
+         sink->add_file(mount->arg, file->key_path, mode, buffer_str(&content->keys), content->keys.len,
+                        err) < 0))
+        return -1;
+    return sink->add_file(mount->arg, file->path, mode, content->bytes, content->len, err);
 }
 
 static int hand_out(const struct mount *mount, const struct fetch_output *outputs, const struct file *files,
@@ -187,8 +226,7 @@ static int hand_out(const struct mount *mount, const struct fetch_output *output
             id = NULL;
             return error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
         }
-        if (mount->sink->add_file(mount->arg, files[i].path, item->mode, files[i].content.bytes,
-                                  files[i].content.len, err) < 0 ||
+        if (hand_out_file(mount, &files[i], item->mode, err) < 0 ||
             mount->sink->add_version(mount->arg, id, outputs[i].answer->version, err) < 0)
             return -1;
     }
@@ -206,7 +244,7 @@ static void conclude(struct mount *mount)
     if (outputs == NULL || files == NULL) {
         error_set(&error, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
     } else {
-        error = convert(outputs, n, files);
+        error = convert(mount->shared->content, outputs, n, files);
         if (error == NULL && check_paths(outputs, files, n, &error) == 0)
             (void)hand_out(mount, outputs, files, n, &error);
     }

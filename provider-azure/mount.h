@@ -11,6 +11,7 @@
 #define PROVIDER_AZURE_MOUNT_H
 
 #include "common/string_map.h"
+#include "provider-azure/content.h"
 #include "provider-azure/fetch.h"
 #include "provider-azure/request.h"
 
@@ -25,6 +26,7 @@ struct mount_shared {
     struct token_cache *tokens;
     struct store *store;
     const struct request_defaults *defaults;
+    const struct content_options *content;
 };
 
 /* Where the result goes; called only from a mount that succeeds, right before `done`. Files in item order. */

@@ -6,14 +6,11 @@
 #include <string.h>
 
 const struct retry_policy retry_service = {
-    .max_retries = 3, .base_ms = 800, .cap_ms = 60 * 1000, .try_timeout_ms = 30 * 1000};
-const struct retry_policy retry_imds = {.max_retries = 6,
-                                        .base_ms = 2000,
-                                        .cap_ms = 25 * 1000,
-                                        .try_timeout_ms = 60 * 1000,
-                                        .retry_404_410 = true};
+    .max_retries = 3, .base_ms = 800, .cap_ms = 60000, .try_timeout_ms = 30000};
+const struct retry_policy retry_imds = {
+    .max_retries = 6, .base_ms = 2000, .cap_ms = 25000, .try_timeout_ms = 60000, .retry_404_410 = true};
 const struct retry_policy retry_never = {
-    .max_retries = 0, .base_ms = 1000, .cap_ms = 1000, .try_timeout_ms = 300 * 1000};
+    .max_retries = 0, .base_ms = 1000, .cap_ms = 1000, .try_timeout_ms = 300000};
 
 bool retry_status(const struct retry_policy *policy, int status)
 {

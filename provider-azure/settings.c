@@ -15,7 +15,7 @@
 enum { PORT_MAX = 65535 };
 #define SECOND INT64_C(1000000000)
 
-const struct option_row settings_rows[] = {
+const struct option_row provider_option_rows[] = {
     {"version", OPTION_BOOL, AT(version), NULL, 0, 0, "Print version and build date as JSON and exit"},
     {"endpoint", OPTION_STRING, AT(endpoint), "unix:///tmp/azure.sock", 0, 0,
      "Listen `address`, unix://<path> or tcp://<host:port>"},
@@ -69,7 +69,7 @@ const struct option_row settings_rows[] = {
     {"skip_log_headers", OPTION_IGNORED_BOOL, 0, NULL, 0, 0, NULL},
     {"add_dir_header", OPTION_IGNORED_BOOL, 0, NULL, 0, 0, NULL},
 };
-const size_t settings_n_rows = ARRAY_SIZE(settings_rows);
+const size_t provider_n_option_rows = ARRAY_SIZE(provider_option_rows);
 
 #if defined(__x86_64__)
 #define ARCH "amd64"

@@ -30,8 +30,8 @@ struct settings {
     const char *nmi_endpoint;
 };
 
-extern const struct option_row settings_rows[];
-extern const size_t settings_n_rows;
+extern const struct option_row provider_option_rows[];
+extern const size_t provider_n_option_rows;
 
 /* "csi-secrets-store/<version> (linux/<arch>) <commit>/<date>[ <custom>]"; caller frees. */
 char *settings_user_agent(const char *version, const char *commit, const char *date, const char *custom);

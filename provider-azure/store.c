@@ -218,7 +218,7 @@ struct store_wait *store_get(struct store *store, const struct vault_query *quer
                              struct token *token, enum store_freshness freshness, uint64_t deadline_ms,
                              vault_callback *callback, void *arg, struct error **err)
 {
-    struct telemetry *telemetry = store->network->telemetry;
+    struct meter *meter = store->network->meter;
     uint8_t key[DIGEST_LEN];
     struct store_wait *wait = calloc(1, sizeof(*wait));
 
@@ -237,21 +237,21 @@ struct store_wait *store_get(struct store *store, const struct vault_query *quer
             return NULL;
         }
         wait->answer = vault_answer_ref(kept->answer);
-        telemetry_object_lookup(telemetry, "republished");
+        meter_object_lookup(meter, "republished");
         return wait;
     }
 
     struct entry *entry = find(store, key, /* in_flight= */ true);
     if (entry != NULL) {
         vault_call_extend(entry->call, deadline_ms);
-        telemetry_object_lookup(telemetry, "joined");
+        meter_object_lookup(meter, "joined");
     } else {
         entry = start(store, key, query, identity, token, deadline_ms, err);
         if (entry == NULL) {
             free(wait);
             return NULL;
         }
-        telemetry_object_lookup(telemetry, "fetched");
+        meter_object_lookup(meter, "fetched");
     }
     wait->entry = entry;
     wait->list = &entry->waits;

@@ -171,8 +171,8 @@ static void on_answer(struct reply *reply, const struct error *error, unsigned t
     }
     if (token == NULL)
         error_wrap(&failure, "token for the %s", mode);
-    telemetry_token(network->telemetry, mode, token != NULL ? GRPC_STATUS_OK : error_code(failure),
-                    (double)(transport_now_ms(network->transport) - acquisition->since_ms) / 1000.0);
+    meter_token(network->meter, mode, token != NULL ? GRPC_STATUS_OK : error_code(failure),
+                (double)(transport_now_ms(network->transport) - acquisition->since_ms) / 1000.0);
 
     entry->acquisition = NULL;
     acquisition->entry = NULL;
@@ -217,7 +217,7 @@ static int acquire(struct token_cache *cache, struct entry *entry, struct identi
             .url = question.url,
             .body = question.body.data,
             .body_len = question.body.len,
-            .max_response_bytes = 256 * 1024,
+            .max_response_bytes = (size_t)256 * 1024,
             .proxy = question.proxy,
             .policy = question.policy,
             .deadline_ms = deadline_ms,
@@ -256,7 +256,7 @@ static int serve(struct token_cache *cache, struct entry *entry, struct identity
     if (wait->timer == NULL)
         return -1;
     wait->token = token_ref(entry->token);
-    telemetry_token_lookup(cache->network->telemetry, "hit");
+    meter_token_lookup(cache->network->meter, "hit");
     if (transport_unix_s(transport) >= entry->token->refresh_unix && entry->acquisition == NULL &&
         now_ms >= entry->refresh_not_before_ms) {
         struct error *ignored = NULL; /* the old token still serves; the next get tries again */
@@ -272,11 +272,11 @@ static int join(struct token_cache *cache, struct entry *entry, struct identity 
 {
     if (entry->acquisition != NULL) {
         exchange_extend(entry->acquisition->exchange, deadline_ms);
-        telemetry_token_lookup(cache->network->telemetry, "joined");
+        meter_token_lookup(cache->network->meter, "joined");
     } else {
         if (acquire(cache, entry, identity, deadline_ms, err) < 0)
             return -1;
-        telemetry_token_lookup(cache->network->telemetry, "miss");
+        meter_token_lookup(cache->network->meter, "miss");
     }
     wait->acquisition = entry->acquisition;
     TAILQ_INSERT_TAIL(&entry->acquisition->waits, wait, link);

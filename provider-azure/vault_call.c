@@ -79,8 +79,8 @@ static void finish(struct vault_call *call, struct vault_answer *answer, const s
     void *arg = call->arg;
     double seconds = (double)(transport_now_ms(call->network->transport) - call->since_ms) / 1000.0;
 
-    telemetry_vault_call(call->network->telemetry, object_type_name(call->type), call->name,
-                         error_code(error), seconds);
+    meter_vault_call(call->network->meter, object_type_name(call->type), call->name, error_code(error),
+                     seconds);
     call_free(call);
     callback(answer, error, arg);
 }

@@ -39,8 +39,7 @@ static const char *kind(const struct grpc_channel *channel)
     return channel->config.unix_path != NULL ? "socket" : "address";
 }
 
-/* --- delivering outcomes
- * -------------------------------------------------------------------------------------------- */
+/* --- delivering outcomes --- */
 
 static void deliver(struct grpc_channel *channel)
 {
@@ -70,9 +69,7 @@ void grpc_channel_finished(struct grpc_channel *channel, struct grpc_client_call
         timeout_set(&channel->io.timeouts, &channel->deliver, 0, on_deliver);
 }
 
-/* --- retry
- * ------------------------------------------------------------------------------------------------------------
- */
+/* --- retry --- */
 
 static void on_retry(struct timeout *timeout)
 {
@@ -141,8 +138,7 @@ static void attempt_failed(struct grpc_channel *channel, const struct error *err
         pause_attempts(channel);
 }
 
-/* --- connections
- * ------------------------------------------------------------------------------------------------------ */
+/* --- connections --- */
 
 static void on_ready(struct grpc_connection *connection)
 {
@@ -408,9 +404,7 @@ static void proceed(struct grpc_channel *channel)
         start_connecting(channel);
 }
 
-/* --- channel
- * ----------------------------------------------------------------------------------------------------------
- */
+/* --- channel --- */
 
 static int copy_config(struct grpc_channel *channel, struct error **err)
 {
@@ -516,9 +510,7 @@ void grpc_channel_destroy(struct grpc_channel *channel)
     timeouts_close(&channel->io.timeouts, on_timer_closed);
 }
 
-/* --- calls
- * ------------------------------------------------------------------------------------------------------------
- */
+/* --- calls --- */
 
 static void on_call_deadline(struct timeout *timeout)
 {

@@ -20,9 +20,7 @@ static bool is(const char *span, size_t len, const char *text)
     return len == strlen(text) && memcmp(span, text, len) == 0;
 }
 
-/* --- outcome
- * ----------------------------------------------------------------------------------------------------------
- */
+/* --- outcome --- */
 
 static void finish(struct grpc_client_call *call)
 {
@@ -68,9 +66,7 @@ void client_call_free(struct grpc_client_call *call)
     free(call);
 }
 
-/* --- sending
- * ----------------------------------------------------------------------------------------------------------
- */
+/* --- sending --- */
 
 /* Forgets the answer to an attempt that the peer did not accept. */
 static void reset_answer(struct grpc_client_call *call)
@@ -111,8 +107,7 @@ int client_call_send(struct grpc_client_call *call, struct http2_session *sessio
     return 0;
 }
 
-/* --- the answer
- * ------------------------------------------------------------------------------------------------------- */
+/* --- the answer --- */
 
 static void on_headers_begin(struct http2_stream *stream)
 {

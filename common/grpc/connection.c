@@ -23,8 +23,7 @@ bool grpc_connection_is_open(const struct grpc_connection *connection)
     return connection->state != CONNECTION_CLOSED;
 }
 
-/* --- failing and closing
- * -------------------------------------------------------------------------------------------- */
+/* --- failing and closing --- */
 
 static void on_wake(struct timeout *timeout)
 {
@@ -78,9 +77,7 @@ void grpc_connection_close(struct grpc_connection *connection)
     tear_down(connection, NULL);
 }
 
-/* --- writing
- * ----------------------------------------------------------------------------------------------------------
- */
+/* --- writing --- */
 
 static void on_written(uv_write_t *request, int status)
 {
@@ -181,9 +178,7 @@ void grpc_connection_flush(struct grpc_connection *connection)
         check_soon(connection);
 }
 
-/* --- reading
- * ----------------------------------------------------------------------------------------------------------
- */
+/* --- reading --- */
 
 static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
 {
@@ -225,8 +220,7 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
     check(connection);
 }
 
-/* --- timeouts and the graceful end
- * ---------------------------------------------------------------------------------- */
+/* --- timeouts and the graceful end --- */
 
 static void last_goaway(struct grpc_connection *connection)
 {

@@ -83,8 +83,8 @@ struct grpc_connection {
 /* Prepares the struct; the owner then initialises `uv` and connects or accepts. Cannot fail. */
 void grpc_connection_init(struct grpc_connection *connection, const struct grpc_connection_config *config);
 
-/* Starts talking on the connected stream. On failure (-1, err set) the owner calls grpc_connection_close().
- */
+/* Starts talking on the connected stream. On failure (-1, err set) the owner calls
+ * grpc_connection_close(). */
 int grpc_connection_start(struct grpc_connection *connection, const struct grpc_connection_config *config,
                           struct error **err);
 

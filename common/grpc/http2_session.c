@@ -39,8 +39,7 @@ static void attach(struct http2_session *session, struct http2_stream *stream, i
     session->n_streams++;
 }
 
-/* --- what nghttp2 tells us
- * ------------------------------------------------------------------------------------------ */
+/* --- what nghttp2 tells us --- */
 
 static int result(const struct http2_session *session)
 {
@@ -254,8 +253,7 @@ static int on_send_data(nghttp2_session *nghttp2, nghttp2_frame *frame, const ui
     return 0;
 }
 
-/* --- life of a session
- * ---------------------------------------------------------------------------------------------- */
+/* --- life of a session --- */
 
 static nghttp2_session_callbacks *make_callbacks(void)
 {
@@ -440,9 +438,7 @@ void http2_session_ping(struct http2_session *session)
         http2_session_abort(session);
 }
 
-/* --- streams
- * ----------------------------------------------------------------------------------------------------------
- */
+/* --- streams --- */
 
 void http2_stream_init(struct http2_stream *stream)
 {
@@ -517,8 +513,8 @@ void http2_stream_reset(struct http2_stream *stream, enum http2_code code)
     if (session == NULL)
         return;
     detach(stream);
-    /* The order matters for a request that still waits in nghttp2's queue: the second call cancels it there.
-     */
+    /* The order matters for a request that still waits in nghttp2's queue: the second call cancels it
+     * there. */
     if (nghttp2_session_set_stream_user_data(session->nghttp2, stream->id, NULL) != 0 ||
         nghttp2_submit_rst_stream(session->nghttp2, NGHTTP2_FLAG_NONE, stream->id, code) != 0)
         http2_session_abort(session);

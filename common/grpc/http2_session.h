@@ -127,8 +127,8 @@ bool http2_session_over(struct http2_session *session);
 /* Makes the running (or next) receive or output fail. */
 void http2_session_abort(struct http2_session *session);
 
-/* Graceful end, server: first the notice (a GOAWAY that allows streams on their way), later the real GOAWAY.
- */
+/* Graceful end, server: first the notice (a GOAWAY that allows streams on their way), later the real
+ * GOAWAY. */
 void http2_session_shutdown_notice(struct http2_session *session);
 void http2_session_goaway(struct http2_session *session);
 void http2_session_ping(struct http2_session *session);
@@ -136,8 +136,7 @@ void http2_session_ping(struct http2_session *session);
 /* Counts a misbehaviour of the peer that is no error of the connection; too many abort the session. */
 void http2_session_glitch(struct http2_session *session);
 
-/* --- streams
- * ------------------------------------------------------------------------------------------------------ */
+/* --- streams --- */
 
 void http2_stream_init(struct http2_stream *stream);
 

@@ -146,8 +146,8 @@ static int open_unix(struct listener *listener, const char *path, mode_t mode, s
     fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd == -1)
         return error_set_errno(err, GRPC_STATUS_INTERNAL, errno, "socket");
-    /* Linux takes the mode of the new file from the socket: never wider than wanted, not even for a moment.
-     */
+    /* Linux takes the mode of the new file from the socket: never wider than wanted, not even for a
+     * moment. */
     if (fchmod(fd, mode) == -1)
         return error_set_errno(err, GRPC_STATUS_INTERNAL, errno, "set the mode of %s", path);
     temporary = bind_somewhere(fd, path, err);

@@ -45,8 +45,8 @@ struct listener *listener_create_tcp(uv_loop_t *loop, const char *address, liste
 /* Initialises the handle of a connection for uv_accept() on this listener: the same kind of handle. */
 void listener_init_peer(const struct listener *listener, uv_loop_t *loop, uv_handle_t *peer);
 
-/* Removes the socket file if it is still ours and stops. Memory is released once libuv has closed the handle.
- */
+/* Removes the socket file if it is still ours and stops. Memory is released once libuv has closed the
+ * handle. */
 void listener_destroy(struct listener *listener);
 
 #endif

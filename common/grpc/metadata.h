@@ -21,8 +21,8 @@ int metadata_parse_timeout(const char *value, size_t len, uint64_t *ret_ns);
 enum { METADATA_TIMEOUT_MAX = 16 };
 void metadata_format_timeout(uint64_t timeout_ms, char out[METADATA_TIMEOUT_MAX]);
 
-/* "application/grpc", alone or followed by '+' or ';'. Letters of the media type are compared without case.
- */
+/* "application/grpc", alone or followed by '+' or ';'. Letters of the media type are compared without
+ * case. */
 bool metadata_content_type_is_grpc(const char *value, size_t len);
 
 /* "grpc-status": decimal digits. Returns -1 when it is none; numbers beyond the known codes give UNKNOWN. */

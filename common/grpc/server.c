@@ -34,9 +34,7 @@ struct grpc_server *grpc_server_of(struct http2_session *session)
     return of(grpc_connection_of(session))->server;
 }
 
-/* --- services
- * ---------------------------------------------------------------------------------------------------------
- */
+/* --- services --- */
 
 struct grpc_server *grpc_server_create(uv_loop_t *loop, const struct grpc_server_config *config,
                                        struct error **err)
@@ -112,16 +110,15 @@ void grpc_server_add_service(struct grpc_server *server, const struct grpc_servi
     }
 }
 
-/* --- connections
- * ------------------------------------------------------------------------------------------------------ */
+/* --- connections --- */
 
 static void on_received(struct grpc_connection *connection)
 {
     server_call_dispatch(of(connection)->server);
 }
 
-/* Streams have got their `closed` event. A client that goes away is everyday life: nothing above debug level.
- */
+/* Streams have got their `closed` event. A client that goes away is everyday life: nothing above debug
+ * level. */
 static void on_lost(struct grpc_connection *connection, const struct error *error)
 {
     if (error != NULL)
@@ -227,9 +224,7 @@ int grpc_server_listen_tcp(struct grpc_server *server, const char *address, stru
     return add_listener(server, listener_create_tcp(server->loop, address, on_incoming, server, err));
 }
 
-/* --- stop
- * -------------------------------------------------------------------------------------------------------------
- */
+/* --- stop --- */
 
 static void on_timer_closed(uv_handle_t *handle)
 {

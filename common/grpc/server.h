@@ -32,8 +32,8 @@
 struct grpc_server;
 struct grpc_call;
 
-/* Handles one call. `request` belongs to the call and lives until the call is ended. `arg` is the service's.
- */
+/* Handles one call. `request` belongs to the call and lives until the call is ended. `arg` is the
+ * service's. */
 typedef void grpc_handler(struct grpc_call *call, const ProtobufCMessage *request, void *arg);
 
 /* Told once per ended call ("unknown" stands for every path that is no registered method), for metrics and
@@ -102,8 +102,7 @@ void grpc_server_stop(struct grpc_server *server, uint64_t drain_ms, void (*done
 /* Frees a server that was never listening or whose stop has completed. Accepts NULL. */
 void grpc_server_destroy(struct grpc_server *server);
 
-/* --- a call, as its handler sees it
- * ------------------------------------------------------------------------------- */
+/* --- a call, as its handler sees it --- */
 
 /* Ends the call with OK and `response` (packed before the call returns; the caller keeps and frees it). If
  * packing exceeds memory the client gets RESOURCE_EXHAUSTED. */

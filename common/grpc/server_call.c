@@ -28,9 +28,7 @@ static bool is(const char *span, size_t len, const char *text)
     return len == strlen(text) && memcmp(span, text, len) == 0;
 }
 
-/* --- life
- * -------------------------------------------------------------------------------------------------------------
- */
+/* --- life --- */
 
 /* Wipes what has arrived of the request. */
 static void drop_bytes(struct grpc_call *call)
@@ -101,9 +99,7 @@ static void end(struct grpc_call *call, enum grpc_status status)
     }
 }
 
-/* --- timeouts
- * ---------------------------------------------------------------------------------------------------------
- */
+/* --- timeouts --- */
 
 /* Bytes that have moved in the direction that the phase waits for. */
 static uint64_t progress(const struct grpc_call *call)
@@ -131,8 +127,7 @@ static void set_timeout(struct grpc_call *call)
         timeout_set(timeouts, &call->timeout, left, on_timeout);
 }
 
-/* --- answering
- * -------------------------------------------------------------------------------------------------------- */
+/* --- answering --- */
 
 /* Ends the stream without an answer: whoever sends this is told nothing more. */
 static void reset(struct grpc_call *call, enum http2_code code)
@@ -193,8 +188,7 @@ static void refuse_malformed(struct grpc_call *call)
     release(call);
 }
 
-/* --- cancelling
- * ------------------------------------------------------------------------------------------------------- */
+/* --- cancelling --- */
 
 static void on_notice(struct timeout *timeout)
 {
@@ -255,8 +249,7 @@ void server_call_stop(struct grpc_call *call)
         refuse(call, "200", GRPC_STATUS_UNAVAILABLE, "the server is stopping");
 }
 
-/* --- receiving
- * -------------------------------------------------------------------------------------------------------- */
+/* --- receiving --- */
 
 static void on_headers_begin(struct http2_stream *stream)
 {
@@ -426,9 +419,7 @@ const struct http2_events server_call_events = {
     .closed = on_closed,
 };
 
-/* --- running
- * ----------------------------------------------------------------------------------------------------------
- */
+/* --- running --- */
 
 static void run(struct grpc_call *call)
 {
@@ -461,8 +452,7 @@ void server_call_dispatch(struct grpc_server *server)
     }
 }
 
-/* --- what handlers call
- * --------------------------------------------------------------------------------------------- */
+/* --- what handlers call --- */
 
 static void reply(struct grpc_call *call, uint8_t *message, size_t len)
 {

@@ -14,8 +14,8 @@ static void on_timer(uv_timer_t *timer)
     struct list due;
     struct list *link = timeouts->pending.next;
 
-    /* What is due is taken out first: a callback that arms a timeout of 0 ms must not keep us here for ever.
-     */
+    /* What is due is taken out first: a callback that arms a timeout of 0 ms must not keep us here for
+     * ever. */
     list_init(&due);
     while (link != &timeouts->pending && container_of(link, struct timeout, link)->due_ms <= now) {
         struct list *next = link->next;

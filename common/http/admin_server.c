@@ -52,7 +52,7 @@ struct admin_listener {
     LIST_ENTRY(admin_listener) link;
     struct admin_server *server;
     struct MHD_Daemon *daemon;
-    LIST_HEAD(, admin_connection) connections;
+    LIST_HEAD(admin_connection_list, admin_connection) connections;
     uv_poll_t poll;
     uv_timer_t timer; /* libmicrohttpd's own timeouts */
     uv_timer_t sweep; /* late requests; runs only while there are connections */
@@ -78,8 +78,8 @@ struct admin_server {
     struct log *log;
     struct route routes[MAX_ROUTES];
     size_t n_routes;
-    LIST_HEAD(, admin_listener) listeners;
-    LIST_HEAD(, admin_request) requests;
+    LIST_HEAD(admin_listener_list, admin_listener) listeners;
+    LIST_HEAD(admin_request_list, admin_request) requests;
     unsigned port;
     bool destroyed;
 };

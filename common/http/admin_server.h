@@ -1,8 +1,9 @@
 /*
  * admin_server.h - the small HTTP/1.1 server for GET /metrics, GET /healthz and the like.
  *
- * Routes are fixed before it listens. A route's handler fills a body and a status; it may answer later (a health check that makes a gRPC
- * call). Only GET and HEAD; requests are parsed by a library (libmicrohttpd) and bounded: 8 KiB of header, 32 connections, 10 s per request.
+ * Routes are fixed before it listens. A route's handler fills a body and a status; it may answer later (a
+ * health check that makes a gRPC call). Only GET and HEAD; requests are parsed by a library (libmicrohttpd)
+ * and bounded: 8 KiB of header, 32 connections, 10 s per request.
  */
 #ifndef COMMON_HTTP_ADMIN_SERVER_H
 #define COMMON_HTTP_ADMIN_SERVER_H
@@ -24,17 +25,20 @@ struct admin_server *admin_server_create(uv_loop_t *loop, struct log *log, struc
 /* `path` ("/metrics") is copied. Before listening only. */
 void admin_server_add_route(struct admin_server *server, const char *path, admin_handler *handler, void *arg);
 
-/* Listens on "host:port" or ":port" (all interfaces). May be called several times; every address serves all routes.
- * INVALID_ARGUMENT for a bad address, UNAVAILABLE (with the address in the message) when it can not be bound. */
+/* Listens on "host:port" or ":port" (all interfaces). May be called several times; every address serves all
+ * routes. INVALID_ARGUMENT for a bad address, UNAVAILABLE (with the address in the message) when it can not
+ * be bound. */
 int admin_server_listen(struct admin_server *server, const char *address, struct error **err);
 
 /* The TCP port of the first listener (for ":0"), 0 before listening. */
 unsigned admin_server_port(const struct admin_server *server);
 
 /* Ends a request. `content_type` e.g. "text/plain; charset=utf-8"; body bytes are copied. */
-void admin_request_reply(struct admin_request *request, int status, const char *content_type, const void *body, size_t len);
+void admin_request_reply(struct admin_request *request, int status, const char *content_type,
+                         const void *body, size_t len);
 
-/* Closes everything; requests not yet answered are dropped (their admin_request_reply() becomes a no-op that frees them). */
+/* Closes everything; requests not yet answered are dropped (their admin_request_reply() becomes a no-op that
+ * frees them). */
 void admin_server_destroy(struct admin_server *server);
 
 #endif

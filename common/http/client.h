@@ -1,9 +1,9 @@
 /*
  * client.h - an asynchronous HTTPS client on libcurl (multi-socket) and libuv.
  *
- * Connections are kept and reused, HTTP/2 is used where the server offers it, proxies follow the request's policy. DNS never blocks the
- * loop and a cancelled call never waits. Redirects are not followed (no API used here needs them, and credentials must not travel).
- * Call contract: common/grpc/client.h.
+ * Connections are kept and reused, HTTP/2 is used where the server offers it, proxies follow the request's
+ * policy. DNS never blocks the loop and a cancelled call never waits. Redirects are not followed (no API used
+ * here needs them, and credentials must not travel). Call contract: common/grpc/client.h.
  */
 #ifndef COMMON_HTTP_CLIENT_H
 #define COMMON_HTTP_CLIENT_H
@@ -22,11 +22,21 @@ struct http_call;
 
 enum http_proxy_policy {
     HTTP_PROXY_NONE,        /* never (IMDS, NMI, in-cluster API server) */
-    HTTP_PROXY_ENVIRONMENT, /* HTTPS_PROXY, HTTP_PROXY, NO_PROXY as read once at http_client_create(); loopback never proxied */
+    HTTP_PROXY_ENVIRONMENT, /* HTTPS_PROXY, HTTP_PROXY, NO_PROXY as read once at http_client_create();
+                               loopback never proxied */
 };
 
 /* Where a call failed, for error texts and metrics. */
-enum http_hop { HTTP_HOP_NONE, HTTP_HOP_DNS, HTTP_HOP_CONNECT, HTTP_HOP_PROXY, HTTP_HOP_TLS, HTTP_HOP_SEND, HTTP_HOP_RECEIVE, HTTP_HOP_TIMEOUT };
+enum http_hop {
+    HTTP_HOP_NONE,
+    HTTP_HOP_DNS,
+    HTTP_HOP_CONNECT,
+    HTTP_HOP_PROXY,
+    HTTP_HOP_TLS,
+    HTTP_HOP_SEND,
+    HTTP_HOP_RECEIVE,
+    HTTP_HOP_TIMEOUT
+};
 
 struct http_client_config {
     struct log *log;                   /* borrowed, may be NULL */
@@ -39,67 +49,81 @@ struct http_client_config {
 };
 
 struct http_request {
-    const char *method;               /* "GET", "POST", ... */
-    const char *url;                  /* https://... or http://... */
-    const char *const *headers;       /* "Name: value" lines, NULL-terminated; may be NULL. Copied into wiped memory */
-    const char *bearer_token;         /* may be NULL; sent as "Authorization: Bearer ..." */
-    const void *body;                 /* may be NULL; copied into wiped memory */
+    const char *method; /* "GET", "POST", ... */
+    const char *url;    /* https://... or http://... */
+    const char *const
+        *headers; /* "Name: value" lines, NULL-terminated; may be NULL. Copied into wiped memory */
+    const char *bearer_token; /* may be NULL; sent as "Authorization: Bearer ..." */
+    const void *body;         /* may be NULL; copied into wiped memory */
     size_t body_len;
-    uint64_t timeout_ms;              /* whole call; UINT64_MAX only for streams */
-    size_t max_response_bytes;        /* 0 = 4 MiB; beyond it: RESOURCE_EXHAUSTED */
+    uint64_t timeout_ms;       /* whole call; UINT64_MAX only for streams */
+    size_t max_response_bytes; /* 0 = 4 MiB; beyond it: RESOURCE_EXHAUSTED */
     enum http_proxy_policy proxy;
-    const char *proxy_url;            /* overrides the policy when not NULL */
-    const char *ca_file;              /* overrides the client's CA when not NULL */
-    const void *ca_blob;              /* PEM in memory; overrides ca_file when not NULL */
+    const char *proxy_url; /* overrides the policy when not NULL */
+    const char *ca_file;   /* overrides the client's CA when not NULL */
+    const void *ca_blob;   /* PEM in memory; overrides ca_file when not NULL */
     size_t ca_blob_len;
-    const char *connect_to;           /* "host:port" to connect to instead of the URL's (TLS name stays the URL's); may be NULL */
-    const void *client_cert_pem;      /* client certificate and key for mutual TLS; may be NULL */
+    const char *connect_to; /* "host:port" to connect to instead of the URL's (TLS name stays the URL's); may
+                               be NULL */
+    const void *client_cert_pem; /* client certificate and key for mutual TLS; may be NULL */
     size_t client_cert_pem_len;
     const void *client_key_pem;
     size_t client_key_pem_len;
-    bool insecure_skip_verify;        /* only for kubeconfig's insecure-skip-tls-verify */
-    bool http1_only;                  /* do not negotiate HTTP/2 (watches: one connection per stream) */
-    uint64_t stall_timeout_ms;        /* streams: fail when no byte arrives for so long; 0 = none */
-    /* Streams: called with each piece of the body of a 2xx answer, which is then not collected. May cancel the call. May be NULL. */
+    bool insecure_skip_verify; /* only for kubeconfig's insecure-skip-tls-verify */
+    bool http1_only;           /* do not negotiate HTTP/2 (watches: one connection per stream) */
+    uint64_t stall_timeout_ms; /* streams: fail when no byte arrives for so long; 0 = none */
+    /* Streams: called with each piece of the body of a 2xx answer, which is then not collected. May cancel
+     * the call. May be NULL. */
     void (*on_data)(const void *bytes, size_t len, void *arg);
 };
 
 struct http_response {
-    int status;             /* HTTP status, 100..599 */
-    struct buffer body;     /* wiped after the callback; the callee may move it out with buffer assignment and buffer_init() */
+    int status;         /* HTTP status, 100..599 */
+    struct buffer body; /* wiped after the callback; the callee may move it out with buffer assignment and
+                           buffer_init() */
     struct http_headers *headers;
-    bool new_connection;    /* a connection had to be made for this call */
+    bool new_connection; /* a connection had to be made for this call */
     uint64_t duration_ns;
 };
 
-/* The value of a response header (name matched without case; last one wins), or NULL. Valid during the callback. */
+/* The value of a response header (name matched without case; last one wins), or NULL. Valid during the
+ * callback. */
 const char *http_response_header(const struct http_response *response, const char *name);
 
-/* Told the outcome: any HTTP status is a response with `error` NULL. Without a response `error` says why ("DNS lookup of 'x' failed: ...") and `hop` where;
- * codes: UNAVAILABLE, DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED (too large), INVALID_ARGUMENT (bad URL). Both are borrowed during the call. */
-typedef void http_callback(struct http_response *response, enum http_hop hop, const struct error *error, void *arg);
+/* Told the outcome: any HTTP status is a response with `error` NULL. Without a response `error` says why
+ * ("DNS lookup of 'x' failed: ...") and `hop` where; codes: UNAVAILABLE, DEADLINE_EXCEEDED,
+ * RESOURCE_EXHAUSTED (too large), INVALID_ARGUMENT (bad URL). Both are borrowed during the call. */
+typedef void http_callback(struct http_response *response, enum http_hop hop, const struct error *error,
+                           void *arg);
 
-/* Returns NULL with err set. secret_install_library_hooks() must have been called (it initialises libcurl). */
-struct http_client *http_client_create(uv_loop_t *loop, const struct http_client_config *config, struct error **err);
+/* Returns NULL with err set. secret_install_library_hooks() must have been called (it initialises
+ * libcurl). */
+struct http_client *http_client_create(uv_loop_t *loop, const struct http_client_config *config,
+                                       struct error **err);
 
-/* Starts a call; everything in `request` is borrowed for the time of this function only (except `on_data`). `arg` goes to callback and on_data. */
-struct http_call *http_call_start(struct http_client *client, const struct http_request *request, http_callback *callback,
-                                  void *arg, struct error **err);
+/* Starts a call; everything in `request` is borrowed for the time of this function only (except `on_data`).
+ * `arg` goes to callback and on_data. */
+struct http_call *http_call_start(struct http_client *client, const struct http_request *request,
+                                  http_callback *callback, void *arg, struct error **err);
 
 /* Sets *call to NULL; the callback will not run. Returns at once, also during a DNS lookup. */
 void http_call_cancel(struct http_call **call);
 
-/* Cancels what is left (no callbacks), closes the connections, releases memory once the handles are closed. Accepts NULL. */
+/* Cancels what is left (no callbacks), closes the connections, releases memory once the handles are closed.
+ * Accepts NULL. */
 void http_client_destroy(struct http_client *client);
 
-/* Percent-encodes one path segment or query value (RFC 3986 unreserved kept). Caller frees. NULL on lack of memory. */
+/* Percent-encodes one path segment or query value (RFC 3986 unreserved kept). Caller frees. NULL on lack of
+ * memory. */
 char *http_escape(const char *text);
 
-/* "application/x-www-form-urlencoded" body building for token requests: appends "&name=value" (or without & at the start), value encoded. */
-int http_form_append(struct buffer *form, const char *name, const void *value, size_t value_len, struct error **err);
+/* "application/x-www-form-urlencoded" body building for token requests: appends "&name=value" (or without &
+ * at the start), value encoded. */
+int http_form_append(struct buffer *form, const char *name, const void *value, size_t value_len,
+                     struct error **err);
 
-/* Retry-After in its three spellings (retry-after-ms, x-ms-retry-after-ms, Retry-After in seconds or as HTTP-date; RFC 9110 10.2.3). `now_unix` in seconds.
- * Returns milliseconds, or -1 when absent or unusable. */
+/* Retry-After in its three spellings (retry-after-ms, x-ms-retry-after-ms, Retry-After in seconds or as
+ * HTTP-date; RFC 9110 10.2.3). `now_unix` in seconds. Returns milliseconds, or -1 when absent or unusable. */
 int64_t http_retry_after_ms(const struct http_response *response, int64_t now_unix);
 
 #endif

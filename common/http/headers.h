@@ -26,8 +26,8 @@ void http_headers_clear(struct http_headers *headers);
  * RESOURCE_EXHAUSTED beyond the limits. */
 int http_headers_add_line(struct http_headers *headers, const char *line, size_t len, struct error **err);
 
-/* The value of the last field of this name (compared without case), or NULL. Valid until the headers change.
- */
+/* The value of the last field of this name (compared without case), or NULL. Valid until the headers
+ * change. */
 const char *http_headers_get(const struct http_headers *headers, const char *name);
 
 #endif

@@ -47,8 +47,7 @@ struct kube_call {
     bool reloaded; /* credentials were read again for this call */
 };
 
-/* --- credentials
- * -------------------------------------------------------------------------------------------------- */
+/* --- credentials --- */
 
 static struct secret *read_trimmed(const char *path, size_t max, struct error **err)
 {
@@ -138,8 +137,7 @@ void kube_client_destroy(struct kube_client *client)
     free(client);
 }
 
-/* --- answers
- * ------------------------------------------------------------------------------------------------------ */
+/* --- answers --- */
 
 static enum grpc_status code_of(int status, const char *reason)
 {
@@ -187,8 +185,7 @@ int kube_status_error(int status, const cJSON *json, struct error **err)
                      status == 404 ? " not found" : "");
 }
 
-/* --- a call
- * ------------------------------------------------------------------------------------------------------- */
+/* --- a call --- */
 
 static void timer_closed(uv_handle_t *handle)
 {
@@ -418,8 +415,7 @@ void kube_call_cancel(struct kube_call **call)
     *call = NULL;
 }
 
-/* --- paths
- * -------------------------------------------------------------------------------------------------------- */
+/* --- paths --- */
 
 char *kube_path(const char *group, const char *version, const char *ns, const char *resource,
                 const char *name, struct error **err)

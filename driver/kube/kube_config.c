@@ -95,8 +95,7 @@ int kube_config_in_cluster(const char *host, const char *port, const char *servi
     return 0;
 }
 
-/* --- kubeconfig files
- * ------------------------------------------------------------------------------------------------ */
+/* --- kubeconfig files --- */
 
 struct files {
     struct buffer bytes[KUBECONFIG_FILES_MAX];

@@ -82,7 +82,7 @@ static int64_t first_error_code(const cJSON *root)
 {
     const cJSON *codes = cJSON_GetObjectItemCaseSensitive(root, "error_codes");
     const cJSON *first = cJSON_IsArray(codes) ? cJSON_GetArrayItem(codes, 0) : NULL;
-    double value = cJSON_IsNumber(first) ? first->valuedouble : 0;
+    double value = first != NULL && cJSON_IsNumber(first) ? first->valuedouble : 0;
     return value > 0 && value < 1e12 ? (int64_t)value : 0;
 }
 

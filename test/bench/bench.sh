@@ -39,7 +39,7 @@ control() { # METHOD PATH [BODY]; prints the body of the answer
     exec 3>&-
 }
 counted() { control GET /counters | grep -o "\"$1\":[0-9]*" | head -1 | cut -d: -f2; }
-word() { sed -n "s/.*$2=\([0-9.]*\).*/\1/p" <<< "$1"; }
+word() { tr ' ' '\n' <<< "$1" | sed -n "s/^$2=//p"; } # whole names: unpublish_p50_us ends with publish_p50_us
 row() { printf '  %-58s %14s %14s  %s\n' "$1" "$2" "$3" "$4"; }
 verdict() { awk -v value="$1" -v op="$2" -v target="$3" 'BEGIN { ok = op == "<=" ? value <= target : value >= target; print ok ? "ok" : "MISSED" }'; }
 
@@ -69,7 +69,7 @@ done
 start_provider() {
     rm -f "$work/providers/azure.sock"
     AZURE_ENVIRONMENT_FILEPATH=$work/vault/cloud.json SSL_CERT_FILE=$work/vault/ca.pem "$bin/secrets-store-provider-azure" \
-        --endpoint="unix://$work/providers/azure.sock" --cloud-name=AzureStackCloud --healthz-port=0 --prometheus-port=0 \
+        --endpoint="unix://$work/providers/azure.sock" --cloud-name=AzureStackCloud --healthz-port=0 --prometheus-port=0 "$@" \
         >> "$work/provider.log" 2>&1 &
     provider=$!
     wait_for "$work/providers/azure.sock"
@@ -125,6 +125,7 @@ for latency in 0 20; do
         target='' ok=''
         if [ "$latency" = 20 ] && [ "$n" = 50 ]; then target="<= 80" ok=$(verdict "$p50" '<=' 80); fi
         if [ "$latency" = 20 ] && [ "$n" = 10 ]; then target="<= 22" ok=$(verdict "$p50" '<=' 22); fi
+        awk -v p50="$p50" -v floor="$latency" 'BEGIN { exit p50 < floor }' || ok='NOT MEASURED'
         row "mount of $n secrets, vault $latency ms away: p50 / p99, ms" "$p50 / $p99" "$target" "$ok"
     done
 done
@@ -151,13 +152,16 @@ value=$(rss_mib "$provider")
 row "provider: resident memory after that, MiB" "$value" "<= 12" "$(verdict "$value" '<=' 12)"
 bench --class=c10 --volumes=1000 --concurrency=8 --only-unpublish --prefix=keep > /dev/null
 
-# a restarted driver treats every volume as due once: one rotation interval of 100 pods
-kill "$driver"; wait "$driver" 2>/dev/null || true
-start_driver --rotation-poll-interval=1s; pids+=("$driver")
+# One rotation interval of 100 pods. The provider answers republishes from its cache for an interval too, so both get the same one, and it
+# has to be over for both before the round that is counted. A round that reaches no vault has measured nothing.
+kill "$driver" "$provider"; wait "$driver" "$provider" 2>/dev/null || true
+start_provider --republish-cache-ttl=5s; pids+=("$provider")
+start_driver --rotation-poll-interval=5s; pids+=("$driver")
 bench --class=c10 --volumes=100 --concurrency=8 --keep --prefix=rot > /dev/null
-sleep 1.1
+sleep 6
 control POST /counters/reset > /dev/null
-bench --class=c10 --volumes=100 --concurrency=100 --keep --prefix=rot > /dev/null
-row "vault requests in one rotation of 100 pods x 10 objects" "$(counted vault)" "<= 10" "$(verdict "$(counted vault)" '<=' 10)"
+bench --class=c10 --volumes=100 --concurrency=8 --keep --prefix=rot > /dev/null
+value=$(counted vault)
+row "vault requests in one rotation of 100 pods x 10 objects" "$value" "<= 10" "$([ "$value" -gt 0 ] && verdict "$value" '<=' 10 || echo 'NOT MEASURED')"
 bench --class=c10 --volumes=100 --concurrency=8 --only-unpublish --prefix=rot > /dev/null
 row "driver: descriptors, before / now" "$fds_before / $(fds "$driver")" "" ""

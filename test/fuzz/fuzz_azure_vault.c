@@ -10,6 +10,8 @@
 #include "provider-azure/content.h"
 #include "provider-azure/vault_answer.h"
 
+static const struct content_options content_options = {.order = CERTIFICATE_ORDER_CHAIN};
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -23,7 +25,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                                          .encoding = (enum object_encoding)(data[0] % 3)};
         struct content content = {0};
         struct vault_answer *answer = vault_answer_parse(item.type, text, size - 1, NULL);
-        if (answer != NULL && content_make(&item, answer, &content, NULL) == 0)
+        if (answer != NULL && content_make(&content_options, &item, answer, &content, NULL) == 0)
             content_finish(&content);
         vault_answer_unref(answer);
     }

@@ -1,8 +1,8 @@
 /*
  * fuzz_json.c - the strict JSON reader on any bytes.
  *
- * What is accepted must survive a round trip: printed and parsed again it is the same tree, and nothing in it may
- * break what the header promises (no duplicate keys, bounded depth).
+ * What is accepted must survive a round trip: printed and parsed again it is the same tree, and nothing in it
+ * may break what the header promises (no duplicate keys, bounded depth).
  */
 #include <assert.h>
 #include <string.h>

@@ -3,9 +3,9 @@
  *
  *     fuzz_json test/fuzz/corpus/json crash-1234...
  *
- * Every argument is a file or a directory, of which each file is taken. Each input is handed over in a block of
- * exactly its size, so that a sanitizer sees the first byte read behind it. Without arguments, or when there was no
- * file at all, the exit status is 1: a test that tests nothing must not pass.
+ * Every argument is a file or a directory, of which each file is taken. Each input is handed over in a block
+ * of exactly its size, so that a sanitizer sees the first byte read behind it. Without arguments, or when
+ * there was no file at all, the exit status is 1: a test that tests nothing must not pass.
  */
 #include <errno.h>
 #include <stdbool.h>

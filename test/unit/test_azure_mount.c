@@ -2,15 +2,19 @@
  * test_azure_mount.c - whole mounts against a fake Entra and a fake vault: tokens, retries, sharing,
  * histories, errors.
  */
-#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include <cmocka.h> /* needs the four above */
+
 #include <stdio.h>
 
 #include "provider-azure/mount.h"
 #include "test/unit/test_azure_fake.h"
+
+static const struct content_options content_options = {.order = CERTIFICATE_ORDER_CHAIN};
 
 struct world {
     struct fake fake;
@@ -169,7 +173,8 @@ static int setup(void **state)
     world->shared = (struct mount_shared){.network = &world->network,
                                           .tokens = world->tokens,
                                           .store = world->store,
-                                          .defaults = &world->defaults};
+                                          .defaults = &world->defaults,
+                                          .content = &content_options};
     set(world, "csi.storage.k8s.io/pod.name", "pod1");
     set(world, "csi.storage.k8s.io/pod.namespace", "ns1");
     set(world, "keyvaultName", "kv1");
@@ -481,7 +486,7 @@ static void bad_answers_are_errors_that_name_the_object(void **state)
         {"{\"value\":\"x\"}", "secret id is nil"},
         {"{\"value\":\"x\",\"id\":\"i\",\"kid\":\"k\"}", "unknown content type ''"},
         {"{\"value\":\"x\",\"id\":\"i\",\"kid\":\"k\",\"contentType\":\"application/x-pkcs12\"}",
-         "not available yet"},
+         "illegal base64 data"},
         {"<html>", "not JSON"},
         {"[]", "not a JSON object"},
     };

@@ -139,9 +139,7 @@ static void reply(struct wire *wire, unsigned id)
     wire_headers(wire, id, WIRE_END_STREAM, ok_trailers);
 }
 
-/* --- tests
- * ------------------------------------------------------------------------------------------------------------
- */
+/* --- tests --- */
 
 static void a_call_looks_as_the_protocol_says(void **state)
 {
@@ -602,8 +600,7 @@ static void a_path_that_is_too_long_is_refused_at_creation(void **state)
     assert_int_equal(error_code(err), GRPC_STATUS_INVALID_ARGUMENT);
 }
 
-/* --- both ends ours
- * --------------------------------------------------------------------------------------------------- */
+/* --- both ends ours --- */
 
 static void echo_version(struct grpc_call *call, const ProtobufCMessage *request, void *arg)
 {

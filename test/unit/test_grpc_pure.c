@@ -19,9 +19,7 @@
 #include "proto/csi.pb-c.h"
 #include "proto/provider.pb-c.h"
 
-/* --- framing
- * ----------------------------------------------------------------------------------------------------------
- */
+/* --- framing --- */
 
 static void a_message_arrives_whole_in_pieces_of_any_size(void **state)
 {
@@ -80,9 +78,7 @@ static void defects_of_framing_have_the_codes_of_grpc_go(void **state)
     }
 }
 
-/* --- metadata
- * ---------------------------------------------------------------------------------------------------------
- */
+/* --- metadata --- */
 
 static void timeouts_are_parsed_as_the_protocol_says(void **state)
 {
@@ -216,8 +212,7 @@ static void statuses_are_decimal_numbers(void **state)
     assert_int_equal(metadata_parse_status("-1", 2, &status), -1);
 }
 
-/* --- header fields
- * ---------------------------------------------------------------------------------------------------- */
+/* --- header fields --- */
 
 static void blocks_of_header_fields_are_checked_as_rfc_9113_says(void **state)
 {
@@ -312,9 +307,7 @@ static void tcp_addresses_have_a_numeric_host_and_a_port(void **state)
     }
 }
 
-/* --- messages
- * ---------------------------------------------------------------------------------------------------------
- */
+/* --- messages --- */
 
 static void strings_with_nul_or_bad_utf8_are_refused_by_name(void **state)
 {

@@ -192,9 +192,7 @@ static void pump(struct fixture *f)
         (void)uv_run(&f->loop, UV_RUN_NOWAIT);
 }
 
-/* --- tests
- * ------------------------------------------------------------------------------------------------------------
- */
+/* --- tests --- */
 
 static void settings_are_sent_at_accept_without_waiting_for_the_client(void **state)
 {

@@ -129,7 +129,7 @@ static void the_last_of_repeated_paths_wins(void **state)
     (void)state;
     cleanup_payload struct payload payload = {0};
     for (int i = 0; i < 50; i++) {
-        char text[16];
+        char text[32];
         (void)snprintf(text, sizeof(text), "version %d", i);
         add(&payload, i % 2 == 0 ? "even" : "odd", (mode_t)(0600 + i % 8), text);
     }
@@ -187,7 +187,7 @@ static void there_is_a_limit_of_files(void **state)
     cleanup_payload struct payload payload = {0};
     cleanup_error struct error *err = NULL;
     for (int i = 0; i < PAYLOAD_FILES_MAX; i++) {
-        char path[16];
+        char path[32];
         (void)snprintf(path, sizeof(path), "f%d", i);
         assert_int_equal(payload_add(&payload, path, 0644, NULL, NULL), 0);
     }

@@ -176,9 +176,7 @@ static void mount_with(struct fixture *f, const char *attributes, const char *se
     ask(f, SERVICE "Mount", &request.base, &v1alpha1__mount_response__descriptor, timeout_ms);
 }
 
-/* --- tests
- * ------------------------------------------------------------------------------------------------------------
- */
+/* --- tests --- */
 
 static void version_names_the_protocol_and_the_provider(void **state)
 {

@@ -33,8 +33,31 @@ enum { CANARY_LEN = sizeof(CANARY) - 1 };
 static bool watching;
 static unsigned found;
 
-/* Runs before a sanitizer has set itself up, hence without its checks. */
-__attribute__((no_sanitize("address", "undefined"))) void free(void *ptr)
+/* Sees each block right before it is freed. */
+static void inspect(const volatile void *ptr)
+{
+    void *block = (void *)(uintptr_t)ptr;
+    if (watching && block != NULL && memmem(block, malloc_usable_size(block), CANARY, CANARY_LEN) != NULL)
+        found++;
+}
+
+#ifdef __SANITIZE_ADDRESS__
+/* The address sanitizer owns free() and offers a hook of its own in front of it. */
+int __sanitizer_install_malloc_and_free_hooks(void (*on_malloc)(const volatile void *, size_t),
+                                              void (*on_free)(const volatile void *));
+
+static void ignore_malloc(const volatile void *ptr, size_t size)
+{
+    (void)ptr;
+    (void)size;
+}
+
+static void install_trap(void)
+{
+    (void)__sanitizer_install_malloc_and_free_hooks(ignore_malloc, inspect);
+}
+#else
+void free(void *ptr)
 {
     static void (*real_free)(void *);
     static bool resolving;
@@ -46,10 +69,14 @@ __attribute__((no_sanitize("address", "undefined"))) void free(void *ptr)
         memcpy(&real_free, &symbol, sizeof(symbol));
         resolving = false;
     }
-    if (watching && ptr != NULL && memmem(ptr, malloc_usable_size(ptr), CANARY, CANARY_LEN) != NULL)
-        found++;
+    inspect(ptr);
     real_free(ptr);
 }
+
+static void install_trap(void)
+{
+}
+#endif
 
 static int watch(void **state)
 {
@@ -212,6 +239,7 @@ static void a_process_that_forbids_core_dumps_makes_none(void **state)
 
 int main(void)
 {
+    install_trap();
     const struct CMUnitTest tests[] = {
         WATCHED(the_trap_catches_a_careless_program),
         WATCHED(a_destroyed_secret_leaves_nothing),

@@ -506,6 +506,7 @@ static void a_busy_volume_is_unpublished_and_its_files_are_gone(void **state)
     publish(VOLUME_WAY_DETACHED, TARGET, "f", "one");
     cleanup_close int held = open(TARGET, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     cleanup_close int file = open(TARGET "/f", O_RDONLY | O_CLOEXEC);
+    assert_true(file >= 0);
     MUST(volume_unpublish(TARGET, &err));
     assert_false(exists(TARGET));
     assert_int_equal(faccessat(held, "f", F_OK, AT_SYMLINK_NOFOLLOW), -1);

@@ -1,7 +1,7 @@
 /*
- * telemetry.c - metric families and their labels.
+ * meter.c - metric families and their labels.
  */
-#include "provider-azure/telemetry.h"
+#include "provider-azure/meter.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -73,7 +73,7 @@ static const struct metric_desc throttled_seconds = {
     .labels = {"service"},
 };
 
-struct telemetry {
+struct meter {
     struct metric_family *keyvault_request;
     struct metric_family *grpc_request;
     struct metric_family *token_request;
@@ -84,12 +84,12 @@ struct telemetry {
     struct metric_family *throttled_seconds;
 };
 
-struct telemetry *telemetry_create(struct metrics *metrics)
+struct meter *meter_create(struct metrics *metrics)
 {
-    struct telemetry *telemetry = calloc(1, sizeof(*telemetry));
-    if (telemetry == NULL)
+    struct meter *meter = calloc(1, sizeof(*meter));
+    if (meter == NULL)
         return NULL;
-    *telemetry = (struct telemetry){
+    *meter = (struct meter){
         .keyvault_request = metrics_register(metrics, &keyvault_request),
         .grpc_request = metrics_register(metrics, &grpc_request),
         .token_request = metrics_register(metrics, &token_request),
@@ -99,15 +99,15 @@ struct telemetry *telemetry_create(struct metrics *metrics)
         .http_retries = metrics_register(metrics, &http_retries),
         .throttled_seconds = metrics_register(metrics, &throttled_seconds),
     };
-    return telemetry;
+    return meter;
 }
 
-void telemetry_destroy(struct telemetry *telemetry)
+void meter_destroy(struct meter *meter)
 {
-    free(telemetry);
+    free(meter);
 }
 
-const char *telemetry_error_class(enum grpc_status code)
+const char *meter_error_class(enum grpc_status code)
 {
     switch (code) {
     case GRPC_STATUS_OK:
@@ -132,62 +132,62 @@ const char *telemetry_error_class(enum grpc_status code)
     }
 }
 
-void telemetry_vault_call(struct telemetry *telemetry, const char *object_type, const char *object_name,
-                          enum grpc_status code, double seconds)
+void meter_vault_call(struct meter *meter, const char *object_type, const char *object_name,
+                      enum grpc_status code, double seconds)
 {
-    if (telemetry == NULL)
+    if (meter == NULL)
         return;
     const char *labels[] = {"azure",     "linux",     SERVICE_NAME,
-                            object_type, object_name, telemetry_error_class(code)};
-    metric_observe(telemetry->keyvault_request, labels, seconds);
+                            object_type, object_name, meter_error_class(code)};
+    metric_observe(meter->keyvault_request, labels, seconds);
 }
 
-void telemetry_grpc(struct telemetry *telemetry, const char *method, enum grpc_status code, double seconds)
+void meter_grpc(struct meter *meter, const char *method, enum grpc_status code, double seconds)
 {
-    if (telemetry == NULL)
+    if (meter == NULL)
         return;
     const char *labels[] = {
-        "azure", "linux", SERVICE_NAME, method, grpc_status_go_name(code), telemetry_error_class(code)};
-    metric_observe(telemetry->grpc_request, labels, seconds);
+        "azure", "linux", SERVICE_NAME, method, grpc_status_go_name(code), meter_error_class(code)};
+    metric_observe(meter->grpc_request, labels, seconds);
 }
 
-void telemetry_token(struct telemetry *telemetry, const char *mode, enum grpc_status code, double seconds)
+void meter_token(struct meter *meter, const char *mode, enum grpc_status code, double seconds)
 {
-    if (telemetry == NULL)
+    if (meter == NULL)
         return;
-    const char *labels[] = {mode, telemetry_error_class(code)};
-    metric_observe(telemetry->token_request, labels, seconds);
+    const char *labels[] = {mode, meter_error_class(code)};
+    metric_observe(meter->token_request, labels, seconds);
 }
 
-void telemetry_token_lookup(struct telemetry *telemetry, const char *outcome)
+void meter_token_lookup(struct meter *meter, const char *outcome)
 {
-    if (telemetry != NULL)
-        metric_add(telemetry->token_lookups, (const char *[]){outcome}, 1);
+    if (meter != NULL)
+        metric_add(meter->token_lookups, (const char *[]){outcome}, 1);
 }
 
-void telemetry_object_lookup(struct telemetry *telemetry, const char *outcome)
+void meter_object_lookup(struct meter *meter, const char *outcome)
 {
-    if (telemetry != NULL)
-        metric_add(telemetry->object_lookups, (const char *[]){outcome}, 1);
+    if (meter != NULL)
+        metric_add(meter->object_lookups, (const char *[]){outcome}, 1);
 }
 
-void telemetry_http(struct telemetry *telemetry, const char *service, int status)
+void meter_http(struct meter *meter, const char *service, int status)
 {
-    if (telemetry == NULL)
+    if (meter == NULL)
         return;
     char text[16];
     (void)snprintf(text, sizeof(text), "%d", status);
-    metric_add(telemetry->http_requests, (const char *[]){service, text}, 1);
+    metric_add(meter->http_requests, (const char *[]){service, text}, 1);
 }
 
-void telemetry_retry(struct telemetry *telemetry, const char *service)
+void meter_retry(struct meter *meter, const char *service)
 {
-    if (telemetry != NULL)
-        metric_add(telemetry->http_retries, (const char *[]){service}, 1);
+    if (meter != NULL)
+        metric_add(meter->http_retries, (const char *[]){service}, 1);
 }
 
-void telemetry_throttled(struct telemetry *telemetry, const char *service, double seconds)
+void meter_throttled(struct meter *meter, const char *service, double seconds)
 {
-    if (telemetry != NULL)
-        metric_add(telemetry->throttled_seconds, (const char *[]){service}, seconds);
+    if (meter != NULL)
+        metric_add(meter->throttled_seconds, (const char *[]){service}, seconds);
 }

@@ -1,0 +1,78 @@
+"""The secrets behind Key Vault certificates: PFX to PEM, chain order, separate files; compared with OpenSSL's own output."""
+
+import base64
+import subprocess
+
+import pytest
+
+from harness import rpc
+from test_azure import mount, mount_failure
+
+
+def openssl(directory, command):
+    subprocess.run(f"openssl {command}", shell=True, cwd=directory, check=True, capture_output=True)
+
+
+@pytest.fixture(scope="module")
+def chain(tmp_path_factory):
+    """A leaf, an intermediate and a root, and a PFX in which they stand in the wrong order."""
+    directory = tmp_path_factory.mktemp("chain")
+    (directory / "ca.ext").write_text("basicConstraints=CA:TRUE\nsubjectKeyIdentifier=hash\nauthorityKeyIdentifier=keyid:always\n")
+    openssl(directory, "req -x509 -newkey rsa:2048 -nodes -keyout root.key -out root.pem -subj /CN=root -days 2")
+    for name, issuer in (("int", "root"), ("leaf", "int")):
+        openssl(directory, f"req -newkey rsa:2048 -nodes -keyout {name}.key -out {name}.csr -subj /CN={name}")
+        openssl(directory, f"x509 -req -in {name}.csr -CA {issuer}.pem -CAkey {issuer}.key -CAcreateserial -extfile ca.ext"
+                           f" -days 2 -out {name}.pem")
+    parts = {name: (directory / name).read_bytes() for name in ("leaf.key", "leaf.pem", "int.pem", "root.pem")}
+    (directory / "others.pem").write_bytes(parts["root.pem"] + parts["int.pem"])
+    openssl(directory, "pkcs12 -export -legacy -passout pass: -inkey leaf.key -in leaf.pem -certfile others.pem -out all.pfx")
+    parts["pfx"] = base64.b64encode((directory / "all.pfx").read_bytes())
+    return parts
+
+
+def certificate(emulator, value, content_type):
+    emulator.set_secret("tlscert", value.decode(), contentType=content_type, managed=True, kid="https://vault/keys/tlscert/1")
+
+
+def files(answer):
+    return {file.path: bytes(file.contents) for file in answer.files}
+
+
+def test_a_pfx_becomes_key_leaf_intermediate_root(azure, emulator, chain):
+    certificate(emulator, chain["pfx"], "application/x-pkcs12")
+    with rpc.Client(azure.socket) as client:
+        got = files(mount(client, "tlscert"))
+    assert got == {"tlscert": chain["leaf.key"] + chain["leaf.pem"] + chain["int.pem"] + chain["root.pem"]}
+
+
+def test_without_chain_construction_the_order_of_the_file_stays(start_azure, emulator, chain):
+    certificate(emulator, chain["pfx"], "application/x-pkcs12")
+    with rpc.Client(start_azure("--construct-pem-chain=false").socket) as client:
+        got = files(mount(client, "tlscert"))
+    assert got == {"tlscert": chain["leaf.key"] + chain["leaf.pem"] + chain["root.pem"] + chain["int.pem"]}
+
+
+def test_key_and_certificates_in_separate_files(start_azure, emulator, chain):
+    certificate(emulator, chain["pfx"], "application/x-pkcs12")
+    with rpc.Client(start_azure("--write-cert-and-key-in-separate-files").socket) as client:
+        answer = mount(client, "tlscert")
+    certificates = chain["leaf.pem"] + chain["int.pem"] + chain["root.pem"]
+    assert [file.path for file in answer.files] == ["tlscert.crt", "tlscert.key", "tlscert"]
+    assert files(answer) == {"tlscert.crt": certificates, "tlscert.key": chain["leaf.key"],
+                             "tlscert": chain["leaf.key"] + certificates}
+    assert len(answer.object_version) == 1
+
+
+def test_a_pem_certificate_is_passed_on_as_it_is(azure, emulator, chain):
+    text = chain["leaf.pem"] + chain["leaf.key"]
+    certificate(emulator, text, "application/x-pem-file")
+    with rpc.Client(azure.socket) as client:
+        assert files(mount(client, "tlscert")) == {"tlscert": text}
+
+
+def test_content_that_is_no_certificate_is_an_error_that_names_the_object(azure, emulator):
+    certificate(emulator, b"aW52YWxpZA==", "application/x-pkcs12")
+    with rpc.Client(azure.socket) as client:
+        code, message = mount_failure(client, "tlscert")
+    assert code.name == "FAILED_PRECONDITION"
+    assert "objectName:tlscert" in message and "pkcs12:" in message

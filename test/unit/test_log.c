@@ -1,0 +1,285 @@
+/*
+ * test_log.c - lines as they leave through a pipe: the text format against a regular expression, JSON against cJSON.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include <cjson/cJSON.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <regex.h>
+#include <time.h>
+
+#include "common/log.h"
+#include "common/utf8.h"
+
+struct sink {
+    int read_fd, write_fd;
+    char text[1 << 17];
+};
+
+static struct sink sink;
+
+static int open_sink(void **state)
+{
+    (void)state;
+    int fds[2];
+    if (pipe2(fds, O_CLOEXEC) == -1)
+        return -1;
+    (void)fcntl(fds[1], F_SETPIPE_SZ, 1 << 17);
+    (void)fcntl(fds[0], F_SETFL, O_NONBLOCK);
+    sink.read_fd = fds[0];
+    sink.write_fd = fds[1];
+    return 0;
+}
+
+static int close_sink(void **state)
+{
+    (void)state;
+    (void)close(sink.read_fd);
+    (void)close(sink.write_fd);
+    return 0;
+}
+
+/* What was written since the last call. */
+static const char *written(void)
+{
+    ssize_t n = read(sink.read_fd, sink.text, sizeof(sink.text) - 1);
+    sink.text[n > 0 ? n : 0] = '\0';
+    return sink.text;
+}
+
+static void assert_matches(const char *text, const char *pattern)
+{
+    regex_t regex;
+    assert_int_equal(regcomp(&regex, pattern, REG_EXTENDED | REG_NOSUB), 0);
+    int result = regexec(&regex, text, 0, NULL, 0);
+    regfree(&regex);
+    if (result != 0)
+        fail_msg("'%s' does not match %s", text, pattern);
+}
+
+static cJSON *parse_line(const char *line)
+{
+    size_t len = strlen(line);
+    assert_true(len > 0 && line[len - 1] == '\n');
+    assert_ptr_equal(strchr(line, '\n'), line + len - 1);
+    assert_true(utf8_valid(line, len));
+    cJSON *json = cJSON_Parse(line);
+    assert_non_null(json);
+    return json;
+}
+
+static const char *string_of(const cJSON *json, const char *key)
+{
+    const cJSON *member = cJSON_GetObjectItemCaseSensitive(json, key);
+    assert_true(cJSON_IsString(member));
+    return member->valuestring;
+}
+
+static void a_text_line_is_one_of_klog(void **state)
+{
+    (void)state;
+    cleanup_log struct log *log = log_create(sink.write_fd, LOG_FORMAT_TEXT, 0);
+    cleanup_error struct error *err = NULL;
+    error_set(&err, GRPC_STATUS_UNAVAILABLE, "no \"way\"");
+    log_error(log, "mount failed", LOG_STR("pod", "ns/web"), LOG_INT("i", INT64_MIN), LOG_UINT("u", UINT64_MAX),
+              LOG_BOOL("yes", true), LOG_BOOL("no", false), LOG_STR("none", NULL), LOG_ERR(err));
+    assert_matches(written(),
+                   "^E[01][0-9][0-3][0-9] [0-2][0-9]:[0-5][0-9]:[0-6][0-9]\\.[0-9]{6} +[0-9]+ test_log\\.c:[0-9]+\\] "
+                   "\"mount failed\" pod=\"ns/web\" i=-9223372036854775808 u=18446744073709551615 yes=true no=false "
+                   "none=\"\" err=\"no \\\\\"way\\\\\"\" code=\"UNAVAILABLE\"\n$");
+    log_warning(log, "w");
+    assert_matches(written(), "^W[0-9]{4} .*\\] \"w\"\n$");
+    log_info(log, "i");
+    assert_matches(written(), "^I[0-9]{4} .*\\] \"i\"\n$");
+}
+
+static void a_json_line_holds_the_same_as_members(void **state)
+{
+    (void)state;
+    cleanup_log struct log *log = log_create(sink.write_fd, LOG_FORMAT_JSON, 5);
+    cleanup_error struct error *err = NULL;
+    error_set(&err, GRPC_STATUS_NOT_FOUND, "gone");
+    time_t before = time(NULL);
+    log_error(log, "failed", LOG_STR("s", "a\"b\\c\n\t\r\x01\x7f"), LOG_INT("i", -5), LOG_BOOL("b", true), LOG_ERR(err));
+    cJSON *json = parse_line(written());
+    struct tm tm = {0};
+    const char *rest = strptime(string_of(json, "ts"), "%Y-%m-%dT%H:%M:%S", &tm);
+    assert_non_null(rest);
+    assert_matches(rest, "^\\.[0-9]{6}Z$");
+    assert_in_range(timegm(&tm), before, time(NULL));
+    assert_string_equal(string_of(json, "level"), "error");
+    assert_matches(string_of(json, "caller"), "^test_log\\.c:[0-9]+$");
+    assert_string_equal(string_of(json, "msg"), "failed");
+    assert_string_equal(string_of(json, "s"), "a\"b\\c\n\t\r\x01\x7f");
+    assert_true(cJSON_GetObjectItem(json, "i")->valuedouble == -5);
+    assert_true(cJSON_IsTrue(cJSON_GetObjectItem(json, "b")));
+    assert_string_equal(string_of(json, "err"), "gone");
+    assert_string_equal(string_of(json, "code"), "NOT_FOUND");
+    assert_null(cJSON_GetObjectItem(json, "v"));
+    cJSON_Delete(json);
+
+    log_debug(log, 5, "d");
+    json = parse_line(written());
+    assert_true(cJSON_GetObjectItem(json, "v")->valuedouble == 5);
+    assert_string_equal(string_of(json, "level"), "info");
+    cJSON_Delete(json);
+}
+
+/* Outside data can neither start a line of its own nor talk to a terminal. */
+static void control_characters_and_broken_utf8_are_escaped(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *value, *text, *json;
+    } rows[] = {
+        {"a\nE0101 fake", "\"a\\nE0101 fake\"", "a\nE0101 fake"},
+        {"\x1b[31m", "\"\\u001b[31m\"", "\x1b[31m"},
+        {"\xc2\x9b", "\"\\u009b\"", "\xc2\x9b"},
+        {"\xff!", "\"\\xff!\"", "\xef\xbf\xbd!"},
+        {"\xe2\x82", "\"\\xe2\\x82\"", "\xef\xbf\xbd\xef\xbf\xbd"},
+        {"gr\xc3\xbc\xc3\x9f", "\"gr\xc3\xbc\xc3\x9f\"", "gr\xc3\xbc\xc3\x9f"},
+        {"\xf0\x9f\x98\x80", "\"\xf0\x9f\x98\x80\"", "\xf0\x9f\x98\x80"},
+    };
+    cleanup_log struct log *text = log_create(sink.write_fd, LOG_FORMAT_TEXT, 0);
+    cleanup_log struct log *json = log_create(sink.write_fd, LOG_FORMAT_JSON, 0);
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        log_info(text, "m", LOG_STR("k", rows[i].value));
+        const char *line = written();
+        const char *value = strstr(line, "k=");
+        assert_non_null(value);
+        assert_int_equal(strlen(value + 2), strlen(rows[i].text) + 1);
+        assert_memory_equal(value + 2, rows[i].text, strlen(rows[i].text));
+        assert_ptr_equal(strchr(line, '\n') + 1, line + strlen(line));
+
+        log_info(json, "m", LOG_STR("k", rows[i].value));
+        cJSON *parsed = parse_line(written());
+        assert_string_equal(string_of(parsed, "k"), rows[i].json);
+        cJSON_Delete(parsed);
+    }
+}
+
+/* Each kind of character, at each offset to the limit: the line stays valid and later fields stay on it. */
+static void a_long_value_is_cut_and_the_line_stays_whole(void **state)
+{
+    (void)state;
+    static const char *const units[] = {"x", "\"", "\x01", "\xf0\x9f\x98\x80", "\xff"};
+    cleanup_log struct log *log = log_create(sink.write_fd, LOG_FORMAT_JSON, 0);
+    for (size_t unit = 0; unit < ARRAY_SIZE(units); unit++) {
+        for (int shift = 0; shift < 7; shift++) {
+            static char value[40000];
+            size_t len = 0;
+            for (int i = 0; i < shift; i++)
+                value[len++] = '.';
+            while (len < 30000) {
+                memcpy(value + len, units[unit], strlen(units[unit]));
+                len += strlen(units[unit]);
+            }
+            value[len] = '\0';
+            log_info(log, value, LOG_STR("a", value), LOG_INT("n", 7));
+            cJSON *json = parse_line(written());
+            const char *a = string_of(json, "a");
+            assert_string_equal(a + strlen(a) - 3, "...");
+            assert_true(cJSON_GetObjectItem(json, "n")->valuedouble == 7);
+            cJSON_Delete(json);
+        }
+    }
+}
+
+static void a_full_line_leaves_fields_out_and_stays_whole(void **state)
+{
+    (void)state;
+    char value[6001];
+    for (size_t len = 5; len < 6000; len += 13) {
+        memset(value, 'x', len);
+        value[len] = '\0';
+        cleanup_log struct log *log = log_create(sink.write_fd, LOG_FORMAT_JSON, 0);
+        log_info(log, "m", LOG_STR("a", value), LOG_STR("b", value), LOG_STR("c", value), LOG_STR("d", value),
+                 LOG_STR("e", value), LOG_STR("f", value), LOG_INT("g", 1), LOG_BOOL("h", true));
+        const char *line = written();
+        assert_true(strlen(line) <= 16 * 1024);
+        cJSON_Delete(parse_line(line));
+    }
+}
+
+static void children_put_their_fields_behind_their_parents(void **state)
+{
+    (void)state;
+    cleanup_log struct log *root = log_create(sink.write_fd, LOG_FORMAT_TEXT, 2);
+    char value[] = "1";
+    cleanup_log struct log *rpc = log_child(root, "rpc", value);
+    value[0] = '9'; /* copied, not borrowed */
+    cleanup_log struct log *volume = log_child(rpc, "volume", NULL);
+    log_info(volume, "m", LOG_STR("own", "x"));
+    assert_matches(written(), "\\] \"m\" rpc=\"1\" volume=\"\" own=\"x\"\n$");
+    assert_true(log_enabled(volume, 2));
+    assert_false(log_enabled(volume, 3));
+}
+
+static int calls;
+static const char *costly(void)
+{
+    calls++;
+    return "x";
+}
+
+static void debug_lines_appear_only_at_their_verbosity(void **state)
+{
+    (void)state;
+    cleanup_log struct log *log = log_create(sink.write_fd, LOG_FORMAT_TEXT, 4);
+    calls = 0;
+    log_debug(log, 5, "hidden", LOG_STR("k", costly()));
+    assert_int_equal(calls, 0);
+    assert_string_equal(written(), "");
+    log_debug(log, 4, "shown", LOG_STR("k", costly()));
+    assert_matches(written(), "^I.*\"shown\" k=\"x\"\n$");
+}
+
+static void loggers_that_drop_lines_and_no_logger_are_silent(void **state)
+{
+    (void)state;
+    cleanup_log struct log *null = log_create_null();
+    cleanup_log struct log *child = log_child(null, "k", "v");
+    cleanup_log struct log *orphan = log_child(NULL, "k", "v");
+    log_error(null, "x");
+    log_error(child, "x");
+    log_error(orphan, "x");
+    log_error((struct log *)NULL, "x");
+    assert_false(log_enabled(null, 0));
+    assert_false(log_enabled(child, 0));
+    assert_false(log_enabled(NULL, 0));
+    log_destroy(NULL);
+}
+
+static void a_line_that_can_not_be_written_does_no_harm(void **state)
+{
+    (void)state;
+    cleanup_log struct log *log = log_create(1 << 20, LOG_FORMAT_TEXT, 0); /* no such descriptor */
+    errno = ENOTDIR;
+    log_info(log, "x");
+    assert_int_equal(errno, ENOTDIR);
+}
+
+#define WITH_SINK(test) cmocka_unit_test_setup_teardown(test, open_sink, close_sink)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        WITH_SINK(a_text_line_is_one_of_klog),
+        WITH_SINK(a_json_line_holds_the_same_as_members),
+        WITH_SINK(control_characters_and_broken_utf8_are_escaped),
+        WITH_SINK(a_long_value_is_cut_and_the_line_stays_whole),
+        WITH_SINK(a_full_line_leaves_fields_out_and_stays_whole),
+        WITH_SINK(children_put_their_fields_behind_their_parents),
+        WITH_SINK(debug_lines_appear_only_at_their_verbosity),
+        WITH_SINK(loggers_that_drop_lines_and_no_logger_are_silent),
+        WITH_SINK(a_line_that_can_not_be_written_does_no_harm),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

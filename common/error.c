@@ -1,6 +1,7 @@
 /*
  * error.c - errors that carry their story.
  */
+#define ERROR_C /* see error.h */
 #include "common/error.h"
 
 #include <assert.h>

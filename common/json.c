@@ -35,7 +35,9 @@ static int refuse(const struct scan *scan, const char *what, struct error **err)
  * at). */
 static char peek(const struct scan *scan, size_t ahead)
 {
-    return scan->len - scan->at > ahead ? scan->text[scan->at + ahead] : '\0';
+    if (scan->len - scan->at <= ahead)
+        return '\0';
+    return scan->text[scan->at + ahead];
 }
 
 static bool is_digit(char c)
@@ -211,7 +213,7 @@ static int check_tree(const cJSON *node, unsigned flags, struct error **err)
 static bool only_white_space(const char *text, size_t len)
 {
     for (size_t i = 0; i < len; i++) {
-        if (memchr(" \t\r\n", text[i], 4) == NULL)
+        if (text[i] == '\0' || strchr(" \t\r\n", text[i]) == NULL)
             return false;
     }
     return true;
@@ -242,7 +244,7 @@ cJSON *json_parse_with(const char *text, size_t len, size_t max_len, unsigned fl
     cleanup_json cJSON *json = cJSON_ParseWithLengthOpts(text, len, &end, /* require_null_terminated= */ 0);
     /* `end` points into the text in both cases; on failure it is where cJSON gave up. */
     scan.at = end != NULL ? (size_t)(end - text) : 0;
-    if (json == NULL) {
+    if (json == NULL || end == NULL) {
         (void)refuse(&scan, "unexpected character or end", err);
         return NULL;
     }
@@ -308,8 +310,10 @@ static int get_member(const cJSON *object, const char *key, cJSON_bool is_wanted
     const cJSON *member = NULL;
     if (opt_member(object, key, is_wanted, wanted, &member, err) < 0)
         return -1;
-    if (member == NULL)
-        return error_set(err, GRPC_STATUS_INVALID_ARGUMENT, "JSON member '%s' is missing", key);
+    if (member == NULL) {
+        (void)error_set(err, GRPC_STATUS_INVALID_ARGUMENT, "JSON member '%s' is missing", key);
+        return -1;
+    }
     *ret = member;
     return 0;
 }

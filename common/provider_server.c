@@ -11,7 +11,7 @@
 #include "common/secret.h"
 #include "proto/provider.pb-c.h"
 
-enum { SOCKET_MODE = 0700, DEFAULT_PERMISSION = 0644, PERMISSION_MAX = 0777 };
+enum { SOCKET_MODE = 0700, PERMISSION_MAX = 0777 };
 /* Contents and names of one answer. The driver refuses far smaller ones; this only keeps a provider from
  * eating the node. */
 enum { ANSWER_BYTES_MAX = 64 * 1024 * 1024 };
@@ -28,6 +28,7 @@ struct provider_mount {
     const V1alpha1__MountRequest *request; /* lives as long as the call */
     struct string_map attributes;
     struct string_map secrets;
+    int no_secrets; /* JSON null, or nothing */
     mode_t permission;
     V1alpha1__File **files; /* owned, with what they hold, from the wiping allocator; so are the versions */
     size_t n_files;
@@ -188,23 +189,21 @@ void provider_mount_fail(struct provider_mount *mount, const struct error *error
 
 /* --- the request --- */
 
-/* A JSON number of permission bits in decimal ("420"); nothing at all means the usual 0644. */
+/* A JSON number of permission bits in decimal ("420"); JSON null means none. */
 static int parse_permission(const char *text, mode_t *ret_mode, struct error **err)
 {
     unsigned mode = 0;
     size_t len = strlen(text);
 
-    if (len == 0) {
-        *ret_mode = DEFAULT_PERMISSION;
+    if (strcmp(text, "null") == 0) {
+        *ret_mode = 0;
         return 0;
     }
-    for (size_t i = 0; i < len; i++) {
-        if (text[i] < '0' || text[i] > '9' || len > 3)
-            return error_set(err, GRPC_STATUS_INVALID_ARGUMENT, "permission is not a number of 0 to %d",
-                             PERMISSION_MAX);
+    bool is_number =
+        len >= 1 && len <= 3 && strspn(text, "0123456789") == len && (text[0] != '0' || len == 1);
+    for (size_t i = 0; is_number && i < len; i++)
         mode = mode * 10 + (unsigned)(text[i] - '0');
-    }
-    if (mode > PERMISSION_MAX)
+    if (!is_number || mode > PERMISSION_MAX)
         return error_set(err, GRPC_STATUS_INVALID_ARGUMENT, "permission is not a number of 0 to %d",
                          PERMISSION_MAX);
     *ret_mode = mode;
@@ -217,14 +216,15 @@ static int decode(struct provider_mount *mount, struct error **err)
 
     if (string_map_from_json(&mount->attributes, request->attributes, strlen(request->attributes),
                              /* ret_null= */ NULL, err) < 0)
-        return error_wrap(err, "failed to unmarshal attributes");
-    /* Callers send null, {} or nothing when there is no nodePublishSecretRef. */
+        return error_wrap(err, "failed to unmarshal attributes, error");
+    /* Callers send null or nothing when there is no nodePublishSecretRef; {} is a Secret without keys. */
+    mount->no_secrets = 1;
     if (request->secrets[0] != '\0' &&
-        string_map_from_json(&mount->secrets, request->secrets, strlen(request->secrets),
-                             /* ret_null= */ NULL, err) < 0)
-        return error_wrap(err, "failed to unmarshal secrets");
+        string_map_from_json(&mount->secrets, request->secrets, strlen(request->secrets), &mount->no_secrets,
+                             err) < 0)
+        return error_wrap(err, "failed to unmarshal secrets, error");
     if (parse_permission(request->permission, &mount->permission, err) < 0)
-        return error_wrap(err, "failed to unmarshal file permission");
+        return error_wrap(err, "failed to unmarshal file permission, error");
     return 0;
 }
 
@@ -279,7 +279,7 @@ const struct string_map *provider_mount_attributes(const struct provider_mount *
 
 const struct string_map *provider_mount_secrets(const struct provider_mount *mount)
 {
-    return mount->secrets.n == 0 ? NULL : &mount->secrets;
+    return mount->no_secrets ? NULL : &mount->secrets;
 }
 
 mode_t provider_mount_permission(const struct provider_mount *mount)

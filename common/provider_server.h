@@ -60,7 +60,7 @@ void provider_server_destroy(struct provider_server *server);
 /* What the driver sent, decoded. Valid until the mount is ended. */
 const struct string_map *provider_mount_attributes(const struct provider_mount *mount);
 const struct string_map *provider_mount_secrets(
-    const struct provider_mount *mount); /* NULL when it was JSON null or empty: no nodePublishSecretRef */
+    const struct provider_mount *mount); /* NULL when it was JSON null or nothing: no nodePublishSecretRef */
 mode_t provider_mount_permission(const struct provider_mount *mount); /* default file mode */
 const char *provider_mount_current_version(const struct provider_mount *mount,
                                            const char *id);               /* version mounted now, or NULL */

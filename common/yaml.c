@@ -59,7 +59,8 @@ static int too_much(unsigned line, const char *what, struct error **err)
 
 static int no_memory(struct error **err)
 {
-    return error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "yaml: out of memory");
+    (void)error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "yaml: out of memory");
+    return -1;
 }
 
 /* libyaml's own texts are constant strings: they show nothing of the content. */

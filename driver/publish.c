@@ -207,13 +207,12 @@ static void record_failure(struct publish *publish, const struct error *error, c
         log_error(publisher->log, "volume content could not be checked for changes, the old content stays",
                   LOG_STR("pod", pod), LOG_STR("spc", publish->request.class_name),
                   LOG_STR("provider", provider), LOG_STR("targetPath", publish->request.target_path),
-                  LOG_STR("code", grpc_status_name(error_code(error))), LOG_ERR(error));
+                  LOG_ERR(error));
         remember_failure(publish);
     } else {
         log_error(publisher->log, "volume could not be published", LOG_STR("pod", pod),
                   LOG_STR("spc", publish->request.class_name), LOG_STR("provider", provider),
-                  LOG_STR("targetPath", publish->request.target_path),
-                  LOG_STR("code", grpc_status_name(error_code(error))), LOG_ERR(error));
+                  LOG_STR("targetPath", publish->request.target_path), LOG_ERR(error));
     }
 }
 

@@ -29,7 +29,7 @@ const struct option_row settings_rows[] = {
      "Listen `address` of /metrics; 0 switches it off"},
     {"enable-secret-rotation", OPTION_BOOL, AT(rotation), "false", 0, 0,
      "Look for changed contents when the kubelet publishes a volume again"},
-    {"rotation-poll-interval", OPTION_DURATION, AT(rotation_interval_ns), "2m", 0, 365 * 86400 * SECOND,
+    {"rotation-poll-interval", OPTION_DURATION, AT(rotation_interval_ns), "2m", 0, 365 * (86400 * SECOND),
      "Shortest time between two looks at the same volume, in whole seconds; below one second every call "
      "looks"},
     {"max-call-recv-msg-size", OPTION_INT, AT(max_call_recv_bytes), "4194304", RECV_MIN, RECV_MAX,
@@ -37,7 +37,7 @@ const struct option_row settings_rows[] = {
     {"provider-health-check", OPTION_BOOL, AT(provider_health_check), "false", 0, 0,
      "Call Version of every provider in use from time to time and log the outcome"},
     {"provider-health-check-interval", OPTION_DURATION, AT(provider_health_interval_ns), "2m", SECOND,
-     365 * 86400 * SECOND, "Time between two such calls"},
+     365 * (86400 * SECOND), "Time between two such calls"},
     {"log-format-json", OPTION_BOOL, AT(log_format_json), "false", 0, 0, "Log one JSON object per line"},
     {"metrics-backend", OPTION_STRING, AT(metrics_backend), "Prometheus", 0, 0,
      "`name` of the metrics backend; prometheus is the only one"},

@@ -139,8 +139,12 @@ char *metadata_encode_message(const char *message)
     utf8_sanitize(text);
     len = fitting_len(text);
     encoded = malloc(len * 3 + 1);
+    if (encoded == NULL) {
+        free(text);
+        return NULL;
+    }
     out = encoded;
-    for (size_t i = 0; encoded != NULL && i < len; i++) {
+    for (size_t i = 0; i < len; i++) {
         unsigned char byte = (unsigned char)text[i];
 
         if (is_plain(text[i])) {
@@ -151,8 +155,7 @@ char *metadata_encode_message(const char *message)
             *out++ = hex[byte & 15];
         }
     }
-    if (encoded != NULL)
-        *out = '\0';
+    *out = '\0';
     free(text);
     return encoded;
 }

@@ -118,7 +118,7 @@ static struct host_entry *entry_create(struct resolver *resolver, const char *ho
 static char *addresses_from(const struct addrinfo *list)
 {
     cleanup_buffer struct buffer text;
-    buffer_init(&text, RESOLVER_MAX_ADDRESSES * (INET6_ADDRSTRLEN + 3));
+    buffer_init(&text, (size_t)RESOLVER_MAX_ADDRESSES * (INET6_ADDRSTRLEN + 3));
     int n = 0;
     for (const struct addrinfo *ai = list; ai != NULL && n < RESOLVER_MAX_ADDRESSES; ai = ai->ai_next) {
         char address[INET6_ADDRSTRLEN] = "";

@@ -185,7 +185,7 @@ int http_date_parse(const char *text, int64_t now_unix, int64_t *ret_unix)
         return -1;
 
     int64_t days = days_from_date(date.year, date.month, date.day);
-    *ret_unix = days * 86400 + date.hour * 3600 + date.minute * 60 + date.second;
+    *ret_unix = days * 86400 + (int64_t)date.hour * 3600 + (int64_t)date.minute * 60 + date.second;
     return 0;
 }
 

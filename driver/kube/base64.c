@@ -4,7 +4,18 @@
 #include "driver/kube/base64.h"
 
 #include <mbedtls/base64.h>
+#include <stdbool.h>
 #include <string.h>
+
+/* mbedTLS passes over an incomplete last group; a text that was cut short must not count. */
+static bool is_whole_groups(const char *text)
+{
+    size_t n = 0;
+
+    for (; *text != '\0'; text++)
+        n += *text != '\n' && *text != '\r' && *text != ' ';
+    return n % 4 == 0;
+}
 
 struct secret *kube_base64_decode(const char *text, size_t max_len, struct error **err)
 {
@@ -14,7 +25,7 @@ struct secret *kube_base64_decode(const char *text, size_t max_len, struct error
     int ret;
 
     ret = mbedtls_base64_decode(NULL, 0, &len, (const unsigned char *)text, text_len);
-    if (ret != MBEDTLS_ERR_BASE64_BUFFER_TOO_SMALL && ret != 0) {
+    if ((ret != MBEDTLS_ERR_BASE64_BUFFER_TOO_SMALL && ret != 0) || !is_whole_groups(text)) {
         (void)error_set(err, GRPC_STATUS_INVALID_ARGUMENT, "not base64");
         return NULL;
     }

@@ -292,7 +292,7 @@ static bool try_again_later(struct kube_call *call, const struct http_response *
 
     if (call->tries >= KUBE_TRIES_MAX || (asked < 0 && !is_read))
         return false;
-    pause = PAUSE_FIRST_MS << (call->tries < 5 ? call->tries - 1 : 4);
+    pause = (uint64_t)PAUSE_FIRST_MS << (call->tries < 5 ? call->tries - 1 : 4);
     if (pause > PAUSE_CAP_MS)
         pause = PAUSE_CAP_MS;
     if (asked >= 0)

@@ -46,7 +46,7 @@ static int host_port(const char *host, const char *port, char **ret, struct erro
 
     errno = 0;
     number = strtol(port, &end, 10);
-    if (errno != 0 || *end != '\0' || number < 1 || number > 65535)
+    if (port[0] < '0' || port[0] > '9' || errno != 0 || *end != '\0' || number < 1 || number > 65535)
         return error_set(err, GRPC_STATUS_INVALID_ARGUMENT, "KUBERNETES_SERVICE_PORT '%s' is not a port",
                          port);
     if (host[strspn(host, "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.:-_%")] != '\0')

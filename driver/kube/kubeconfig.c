@@ -156,6 +156,14 @@ static int apply_tls_server_name(struct kube_config *config, const char *name, s
     return 0;
 }
 
+/* "http[s]://<host>...": what stands for a host is left to the HTTP client, but something must. */
+static bool is_server_url(const char *server)
+{
+    size_t scheme_len = strncmp(server, "https://", 8) == 0 ? 8 : strncmp(server, "http://", 7) == 0 ? 7 : 0;
+
+    return scheme_len > 0 && server[scheme_len] != '\0' && server[scheme_len] != '/';
+}
+
 static int read_cluster(const struct entry *cluster, struct kube_config *config, struct error **err)
 {
     const char *server;
@@ -171,7 +179,7 @@ static int read_cluster(const struct entry *cluster, struct kube_config *config,
         read_material(cluster, "certificate-authority", "certificate-authority-data", &config->ca,
                       &config->ca_file, err) < 0)
         return -1;
-    if (strncmp(server, "https://", 8) != 0 && strncmp(server, "http://", 7) != 0)
+    if (!is_server_url(server))
         return error_set(err, GRPC_STATUS_INVALID_ARGUMENT, "%s: server '%s' is not an http(s) URL",
                          cluster->path, server);
     len = strlen(server);

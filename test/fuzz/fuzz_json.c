@@ -4,6 +4,7 @@
  * What is accepted must survive a round trip: printed and parsed again it is the same tree, and nothing in it
  * may break what the header promises (no duplicate keys, bounded depth).
  */
+#undef NDEBUG /* the assertions are the test */
 #include <assert.h>
 #include <string.h>
 

@@ -1,6 +1,7 @@
 /*
  * fuzz_options.c - command lines: the input is cut into words at newlines and NULs.
  */
+#undef NDEBUG /* the assertions are the test */
 #include <assert.h>
 #include <stdbool.h>
 #include <stdint.h>

@@ -24,7 +24,7 @@ arguments=("$@")
 
 scratch=$(mktemp -d /tmp/sst.XXXXXX) # short: socket paths have to fit into 107 bytes
 trap 'rmdir "$scratch"' EXIT
-export TEST_SCRATCH=$scratch PYTHONPATH=$pb:$root/test/integration PYTHONDONTWRITEBYTECODE=1 GRPC_VERBOSITY=NONE
+export TEST_SCRATCH=$scratch PYTHONPATH=$pb:$root/test/integration PYTHONDONTWRITEBYTECODE=1 GRPC_VERBOSITY=NONE GRPC_ENABLE_FORK_SUPPORT=0
 # no proxy of the machine between the programs and the emulator
 unset http_proxy https_proxy HTTP_PROXY HTTPS_PROXY ALL_PROXY all_proxy
 status=0
@@ -32,6 +32,6 @@ unshare --mount --propagation private bash -c '
     set -e
     mount -t tmpfs -o mode=0755 scratch "$TEST_SCRATCH"
     mount --make-shared "$TEST_SCRATCH"
-    exec /usr/bin/python3 -m pytest -p no:cacheprovider "$@"
+    exec timeout --kill-after=10 1200 /usr/bin/python3 -m pytest -p no:cacheprovider "$@"
 ' pytest "${arguments[@]}" || status=$?
 exit $status

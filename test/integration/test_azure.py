@@ -227,7 +227,7 @@ def test_credential_keys_are_matched_without_case(client):
 
 
 @pytest.mark.parametrize("field,value", [("attributes", ""), ("attributes", "[]"), ("attributes", '{"a":1}'), ("secrets", "x"),
-                                         ("permission", '"420"'), ("permission", "-1")])
+                                         ("permission", '"420"'), ("permission", "-1"), ("permission", "")])
 def test_requests_that_can_not_be_decoded_are_refused(client, emulator, field, value):
     request = mount_request()
     setattr(request, field, value)

@@ -41,8 +41,9 @@ static void both_spellings_of_both_schemes_are_understood(void **state)
 static void anything_else_is_refused_with_its_text(void **state)
 {
     (void)state;
-    static const char *const bad[] = {"",          "unix://", "tcp://", "udp:///provider/azure.sock", "/tmp/csi.sock",
-                                      "unix:/tmp", "unix:",   "tcp",    " unix:///a"};
+    static const char *const bad[] = {
+        "",      "unix://", "tcp://",    "udp:///provider/azure.sock", "/tmp/csi.sock", "unix:/tmp",
+        "unix:", "tcp",     " unix:///a"};
     for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
         struct endpoint endpoint = {0};
         cleanup_error struct error *err = NULL;

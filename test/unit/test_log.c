@@ -1,5 +1,5 @@
 /*
- * test_log.c - lines as they leave through a pipe: the text format against a regular expression, JSON against cJSON.
+ * test_log.c - lines as they leave through a pipe: text against a regular expression, JSON against cJSON.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -88,12 +88,14 @@ static void a_text_line_is_one_of_klog(void **state)
     cleanup_log struct log *log = log_create(sink.write_fd, LOG_FORMAT_TEXT, 0);
     cleanup_error struct error *err = NULL;
     error_set(&err, GRPC_STATUS_UNAVAILABLE, "no \"way\"");
-    log_error(log, "mount failed", LOG_STR("pod", "ns/web"), LOG_INT("i", INT64_MIN), LOG_UINT("u", UINT64_MAX),
-              LOG_BOOL("yes", true), LOG_BOOL("no", false), LOG_STR("none", NULL), LOG_ERR(err));
-    assert_matches(written(),
-                   "^E[01][0-9][0-3][0-9] [0-2][0-9]:[0-5][0-9]:[0-6][0-9]\\.[0-9]{6} +[0-9]+ test_log\\.c:[0-9]+\\] "
-                   "\"mount failed\" pod=\"ns/web\" i=-9223372036854775808 u=18446744073709551615 yes=true no=false "
-                   "none=\"\" err=\"no \\\\\"way\\\\\"\" code=\"UNAVAILABLE\"\n$");
+    log_error(log, "mount failed", LOG_STR("pod", "ns/web"), LOG_INT("i", INT64_MIN),
+              LOG_UINT("u", UINT64_MAX), LOG_BOOL("yes", true), LOG_BOOL("no", false), LOG_STR("none", NULL),
+              LOG_ERR(err));
+    assert_matches(
+        written(),
+        "^E[01][0-9][0-3][0-9] [0-2][0-9]:[0-5][0-9]:[0-6][0-9]\\.[0-9]{6} +[0-9]+ test_log\\.c:[0-9]+\\] "
+        "\"mount failed\" pod=\"ns/web\" i=-9223372036854775808 u=18446744073709551615 yes=true no=false "
+        "none=\"\" err=\"no \\\\\"way\\\\\"\" code=\"UNAVAILABLE\"\n$");
     log_warning(log, "w");
     assert_matches(written(), "^W[0-9]{4} .*\\] \"w\"\n$");
     log_info(log, "i");
@@ -107,7 +109,8 @@ static void a_json_line_holds_the_same_as_members(void **state)
     cleanup_error struct error *err = NULL;
     error_set(&err, GRPC_STATUS_NOT_FOUND, "gone");
     time_t before = time(NULL);
-    log_error(log, "failed", LOG_STR("s", "a\"b\\c\n\t\r\x01\x7f"), LOG_INT("i", -5), LOG_BOOL("b", true), LOG_ERR(err));
+    log_error(log, "failed", LOG_STR("s", "a\"b\\c\n\t\r\x01\x7f"), LOG_INT("i", -5), LOG_BOOL("b", true),
+              LOG_ERR(err));
     cJSON *json = parse_line(written());
     struct tm tm = {0};
     const char *rest = strptime(string_of(json, "ts"), "%Y-%m-%dT%H:%M:%S", &tm);

@@ -76,7 +76,9 @@ static void values_are_taken_as_go_takes_them(void **state)
         {{"--text", "--", "-flag"}, {true, true, 0, 8080, 120000000000, "--"}, 4},
         {{"-flag", "-on=false"}, {true, false, 0, 8080, 120000000000, "dflt"}, 3},
         {{"--flag=T", "--on=0"}, {true, false, 0, 8080, 120000000000, "dflt"}, 3},
-        {{"-flag", "false"}, {true, true, 0, 8080, 120000000000, "dflt"}, 2}, /* "false" is a word, not its value */
+        {{"-flag", "false"},
+         {true, true, 0, 8080, 120000000000, "dflt"},
+         2}, /* "false" is a word, not its value */
         {{"-v=5", "--port", "0x1F90"}, {false, true, 5, 8080, 120000000000, "dflt"}, 4},
         {{"-v", "017", "-port=6_5_5"}, {false, true, 15, 655, 120000000000, "dflt"}, 4},
         {{"-v=0b101", "-port=0o17"}, {false, true, 5, 15, 120000000000, "dflt"}, 3},
@@ -87,7 +89,9 @@ static void values_are_taken_as_go_takes_them(void **state)
         {{"-v=1", "word", "-v=2"}, {false, true, 1, 8080, 120000000000, "dflt"}, 2},
         {{"-v=1", "-", "-v=2"}, {false, true, 1, 8080, 120000000000, "dflt"}, 2},
         {{"", "-v=2"}, {false, true, 0, 8080, 120000000000, "dflt"}, 1},
-        {{"-old", "-v", "-oldbool", "-old=", "-oldbool=x", "-v=3"}, {false, true, 3, 8080, 120000000000, "dflt"}, 7},
+        {{"-old", "-v", "-oldbool", "-old=", "-oldbool=x", "-v=3"},
+         {false, true, 3, 8080, 120000000000, "dflt"},
+         7},
     };
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
         struct settings s;
@@ -129,7 +133,8 @@ static void errors_read_as_those_of_go(void **state)
         {{"-v=_1"}, "invalid value \"_1\" for flag -v: parse error"},
         {{"-v=1_"}, "invalid value \"1_\" for flag -v: parse error"},
         {{"-v=9223372036854775808"}, "invalid value \"9223372036854775808\" for flag -v: value out of range"},
-        {{"-v=99999999999999999999"}, "invalid value \"99999999999999999999\" for flag -v: value out of range"},
+        {{"-v=99999999999999999999"},
+         "invalid value \"99999999999999999999\" for flag -v: value out of range"},
         {{"-v=-1"}, "invalid value \"-1\" for flag -v: must be at least 0"},
         {{"-port=0"}, "invalid value \"0\" for flag -port: must be between 1 and 65535"},
         {{"-port=65536"}, "invalid value \"65536\" for flag -port: must be between 1 and 65535"},
@@ -233,11 +238,29 @@ static void durations_are_those_of_go(void **state)
 static void what_is_no_duration_is_refused_by_name(void **state)
 {
     (void)state;
-    static const char *const bad[] = {
-        "",        "3",     "-",     "s",      ".",          "-.",  ".s",
-        "+.s",     "1d",    " 1s",   "1s ",    "1 s",        "1s-", "--1s",
-        "1.2.3s",  "1e3s",  "\x85\x85", "3000000h", "9223372036854775808ns", "9223372036854775.808us",
-        "9223372036854ms775us808ns", "-9223372036854775809ns", "99999999999999999999s"};
+    static const char *const bad[] = {"",
+                                      "3",
+                                      "-",
+                                      "s",
+                                      ".",
+                                      "-.",
+                                      ".s",
+                                      "+.s",
+                                      "1d",
+                                      " 1s",
+                                      "1s ",
+                                      "1 s",
+                                      "1s-",
+                                      "--1s",
+                                      "1.2.3s",
+                                      "1e3s",
+                                      "\x85\x85",
+                                      "3000000h",
+                                      "9223372036854775808ns",
+                                      "9223372036854775.808us",
+                                      "9223372036854ms775us808ns",
+                                      "-9223372036854775809ns",
+                                      "99999999999999999999s"};
     for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
         int64_t ns = 77;
         cleanup_error struct error *err = NULL;

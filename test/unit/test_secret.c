@@ -1,9 +1,9 @@
 /*
  * test_secret.c - secret bytes are gone before their memory is returned.
  *
- * This program has a free() of its own that looks for a canary in each block right before the block goes back to
- * the C library: memory that is still ours, so that sanitizers have nothing to object. A first test shows that the
- * trap catches a careless program.
+ * This program has a free() of its own (under the address sanitizer: the sanitizer's hook) that looks for a
+ * canary in each block right before the block goes back to the C library: memory that is still ours. A first
+ * test shows that the trap catches a careless program.
  */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,6 +1,5 @@
 """Child processes of the tests: started with a log file each, never outliving the test run."""
 
-import ctypes
 import os
 import signal
 import subprocess
@@ -12,9 +11,6 @@ ROOT = Path(__file__).resolve().parents[3]
 SANITIZED = "asan" in BUILD.name
 # Sanitizers make programs several times slower; waiting limits (never measured durations) are stretched by this.
 PATIENCE = 5.0 if SANITIZED else 1.0
-
-PR_SET_PDEATHSIG = 1
-_libc = ctypes.CDLL(None, use_errno=True)
 
 
 def wait_until(condition, timeout=10.0, what="the condition"):
@@ -29,10 +25,6 @@ def wait_until(condition, timeout=10.0, what="the condition"):
         time.sleep(0.002)
 
 
-def _die_with_parent():
-    _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-
-
 class Process:
     """A program under test. `stop()` asserts a clean end: status 0, and no word of a sanitizer in the log."""
 
@@ -45,9 +37,11 @@ class Process:
         for key in ("ASAN_OPTIONS", "UBSAN_OPTIONS", "LSAN_OPTIONS"):
             if key in os.environ:
                 environment.setdefault(key, os.environ[key])
+        # setpriv (util-linux) and no preexec_fn: Python code between fork and exec can hang when gRPC's threads run
+        argv = ["setpriv", "--pdeathsig", "KILL", "--", *argv]
         self.popen = subprocess.Popen(
             [str(word) for word in argv], stdin=subprocess.DEVNULL, stdout=self._log,
-            stderr=self._log, env=environment, cwd=cwd or directory, preexec_fn=_die_with_parent, close_fds=True, user=user)
+            stderr=self._log, env=environment, cwd=cwd or directory, close_fds=True, user=user)
 
     @property
     def pid(self):

@@ -1,0 +1,259 @@
+/*
+ * test_class_files.c - SecretProviderClasses from a directory: which files count, who wins, what is told about bad ones.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include <unistd.h>
+
+#include "driver/class_files.h"
+#include "test/unit/scratch.h"
+
+#define CLASS(name, provider)                                                                                \
+    "apiVersion: secrets-store.csi.x-k8s.io/v1\nkind: SecretProviderClass\nmetadata: {name: " name           \
+    "}\nspec: {provider: " provider "}\n"
+#define CLASS_JSON(name, provider)                                                                           \
+    "{\"apiVersion\":\"secrets-store.csi.x-k8s.io/v1\",\"kind\":\"SecretProviderClass\",\"metadata\":"       \
+    "{\"name\":\"" name "\",\"namespace\":\"shop\"},\"spec\":{\"provider\":\"" provider "\"}}"
+
+static struct scratch scratch;
+
+static int set_up(void **state)
+{
+    (void)state;
+    return scratch_make(&scratch);
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    return scratch_remove(&scratch);
+}
+
+static void write_file(const char *name, const char *text)
+{
+    char path[256];
+    FILE *file;
+
+    (void)snprintf(path, sizeof(path), "%s/%s", scratch.dir, name);
+    file = fopen(path, "w");
+    assert_non_null(file);
+    assert_true(fputs(text, file) >= 0);
+    assert_int_equal(fclose(file), 0);
+}
+
+static void assert_provider(const char *ns, const char *name, const char *provider)
+{
+    cleanup_free char *problems = NULL;
+    cleanup_error struct error *error = NULL;
+    cleanup_class struct secret_provider_class *class =
+        class_files_find(scratch.dir, ns, name, &problems, &error);
+
+    if (class == NULL)
+        fail_msg("%s", error_message(error));
+    assert_string_equal(class->provider, provider);
+    assert_string_equal(class->name, name);
+    assert_string_equal(class->ns, ns);
+}
+
+static void assert_not_found(const char *ns, const char *name)
+{
+    cleanup_free char *problems = NULL;
+    cleanup_error struct error *error = NULL;
+
+    assert_null(class_files_find(scratch.dir, ns, name, &problems, &error));
+    assert_int_equal(error_code(error), GRPC_STATUS_NOT_FOUND);
+    assert_non_null(strstr(error_message(error), "not found"));
+}
+
+static void files_of_both_notations_are_read_and_others_are_not(void **state)
+{
+    (void)state;
+    write_file("a.yaml", CLASS("a", "pa"));
+    write_file("b.YML", CLASS("b", "pb"));
+    write_file("c.json", CLASS_JSON("c", "pc"));
+    write_file(".hidden.yaml", CLASS("hidden", "x"));
+    write_file("notes.txt", CLASS("notes", "x"));
+    write_file(".yaml", CLASS("bare", "x"));
+    assert_int_equal(
+        scratch_run(&scratch, "mkdir sub dir.yaml && cp a.yaml sub/ && sed s/a/z/ a.yaml > sub/z.yaml"), 0);
+    assert_provider("default", "a", "pa");
+    assert_provider("default", "b", "pb");
+    assert_provider("shop", "c", "pc");
+    assert_not_found("default", "c");
+    assert_not_found("default", "hidden");
+    assert_not_found("default", "notes");
+    assert_not_found("default", "bare");
+    assert_not_found("default", "z");
+}
+
+static void the_first_file_by_name_wins(void **state)
+{
+    (void)state;
+    write_file("20.yaml", CLASS("web", "second"));
+    write_file("10.yaml", CLASS("other", "x") "---\n" CLASS("web", "first") "---\n" CLASS("web", "later"));
+    assert_provider("default", "web", "first");
+}
+
+static void an_edit_is_seen_by_the_next_lookup(void **state)
+{
+    (void)state;
+    assert_not_found("default", "web");
+    write_file("a.yaml", CLASS("web", "old"));
+    assert_provider("default", "web", "old");
+    write_file("a.yaml", CLASS("web", "new"));
+    assert_provider("default", "web", "new");
+}
+
+/* A ConfigMap in a volume: files are links into a directory with a leading "..". */
+static void a_mounted_config_map_is_read_through_its_links(void **state)
+{
+    (void)state;
+    write_file("x", CLASS("web", "linked"));
+    assert_int_equal(
+        scratch_run(&scratch,
+                    "mkdir ..1 && mv x ..1/a.yaml && ln -s ..1 ..data && ln -s ..data/a.yaml a.yaml"),
+        0);
+    assert_provider("default", "web", "linked");
+}
+
+static void a_bad_file_disturbs_no_other_and_is_told(void **state)
+{
+    cleanup_free char *problems = NULL;
+    cleanup_error struct error *error = NULL;
+    struct secret_provider_class *class;
+
+    (void)state;
+    write_file("1.yaml", "a: [\n");
+    write_file("2.json", "{");
+    write_file("3.yaml", CLASS("web", "fine"));
+    write_file("4.yaml", "never read");
+    class = class_files_find(scratch.dir, "default", "web", &problems, &error);
+    assert_non_null(class);
+    secret_provider_class_free(class);
+    assert_non_null(strstr(problems, "1.yaml: "));
+    assert_non_null(strstr(problems, "; 2.json: "));
+    assert_null(strstr(problems, "4.yaml"));
+    free(steal_ptr(&problems));
+    assert_null(class_files_find(scratch.dir, "default", "missing", &problems, &error));
+    assert_int_equal(error_code(error), GRPC_STATUS_NOT_FOUND);
+    assert_non_null(strstr(error_message(error), "4.yaml: "));
+    assert_non_null(strstr(problems, "4.yaml: "));
+}
+
+static void complaints_are_bounded(void **state)
+{
+    cleanup_free char *problems = NULL;
+
+    (void)state;
+    for (unsigned i = 0; i < 200; i++) {
+        char name[32];
+
+        (void)snprintf(name, sizeof(name), "%u.yaml", i);
+        write_file(name, "a: [\n");
+    }
+    assert_null(class_files_find(scratch.dir, "default", "web", &problems, NULL));
+    assert_in_range(strlen(problems), 500, CLASS_FILES_PROBLEMS_MAX);
+}
+
+static void a_missing_directory_is_not_found(void **state)
+{
+    cleanup_free char *problems = NULL;
+    cleanup_error struct error *error = NULL;
+
+    (void)state;
+    assert_null(class_files_find("/nonexistent/classes", "default", "web", &problems, &error));
+    assert_int_equal(error_code(error), GRPC_STATUS_NOT_FOUND);
+    assert_null(problems);
+}
+
+/* --- the source --- */
+
+struct outcome {
+    unsigned calls;
+    enum grpc_status code;
+    char provider[32];
+};
+
+static void looked_up(struct secret_provider_class *class, const struct error *error, void *arg)
+{
+    struct outcome *outcome = arg;
+
+    outcome->calls++;
+    outcome->code = error_code(error);
+    (void)snprintf(outcome->provider, sizeof(outcome->provider), "%s", class != NULL ? class->provider : "");
+    secret_provider_class_free(class);
+}
+
+static void lookups_answer_once_and_never_when_cancelled(void **state)
+{
+    uv_loop_t loop;
+    struct class_source source = {0};
+    struct outcome found = {0}, missing = {0}, cancelled = {0};
+    struct class_lookup *lookup;
+
+    (void)state;
+    write_file("a.yaml", CLASS("web", "fine"));
+    assert_int_equal(uv_loop_init(&loop), 0);
+    assert_int_equal(class_files_create(&loop, scratch.dir, NULL, &source, NULL), 0);
+    assert_string_equal(source.default_namespace, "default");
+    assert_non_null(class_source_start(&source, "default", "web", 1000, looked_up, &found, NULL));
+    assert_non_null(class_source_start(&source, "default", "no", 1000, looked_up, &missing, NULL));
+    lookup = class_source_start(&source, "default", "web", 1000, looked_up, &cancelled, NULL);
+    assert_non_null(lookup);
+    assert_int_equal(found.calls, 0); /* never inside start */
+    class_source_cancel(&source, &lookup);
+    assert_null(lookup);
+    assert_int_equal(uv_run(&loop, UV_RUN_DEFAULT), 0);
+    assert_int_equal(found.calls, 1);
+    assert_string_equal(found.provider, "fine");
+    assert_int_equal(missing.calls, 1);
+    assert_int_equal(missing.code, GRPC_STATUS_NOT_FOUND);
+    assert_int_equal(cancelled.calls, 0);
+    class_source_destroy(&source);
+    class_source_destroy(&source);
+    assert_int_equal(uv_loop_close(&loop), 0);
+}
+
+/* A cancelled lookup lingers until its worker is back, also beyond the source. */
+static void a_source_may_go_before_its_cancelled_lookups(void **state)
+{
+    uv_loop_t loop;
+    struct class_source source = {0};
+    struct outcome outcome = {0};
+    struct class_lookup *lookup;
+
+    (void)state;
+    assert_int_equal(uv_loop_init(&loop), 0);
+    assert_int_equal(class_files_create(&loop, scratch.dir, NULL, &source, NULL), 0);
+    lookup = class_source_start(&source, "default", "web", 1000, looked_up, &outcome, NULL);
+    class_source_cancel(&source, &lookup);
+    class_source_destroy(&source);
+    assert_int_equal(uv_run(&loop, UV_RUN_DEFAULT), 0);
+    assert_int_equal(outcome.calls, 0);
+    assert_int_equal(uv_loop_close(&loop), 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+        TEST(files_of_both_notations_are_read_and_others_are_not),
+        TEST(the_first_file_by_name_wins),
+        TEST(an_edit_is_seen_by_the_next_lookup),
+        TEST(a_mounted_config_map_is_read_through_its_links),
+        TEST(a_bad_file_disturbs_no_other_and_is_told),
+        TEST(complaints_are_bounded),
+        TEST(a_missing_directory_is_not_found),
+        TEST(lookups_answer_once_and_never_when_cancelled),
+        TEST(a_source_may_go_before_its_cancelled_lookups),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,730 @@
+/*
+ * test_driver_publish.c - one publish through all of its states, and its ends: cancelled or interrupted in each state, failing in
+ * each state, taken back when its record can not be written.
+ *
+ * Real: the volume (in a mount namespace of its own, below a tmpfs on /mnt), the provider's socket, workers. Fake: where classes
+ * come from and where the status is recorded.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/file.h"
+#include "common/lifecycle.h"
+#include "common/provider_server.h"
+#include "driver/publish.h"
+#include "driver/unpublish.h"
+#include "driver/volume.h"
+
+#define TARGET   "/mnt/pods/uid/volumes/kubernetes.io~csi/web/mount"
+#define SECRET   TARGET "/password"
+#define PROVIDER "/mnt/providers"
+
+enum { TIMEOUT_MS = 20 * 1000 };
+
+/* How a fake answers. */
+enum manner { AT_ONCE, AT_ONCE_BADLY, NEVER, NOT_STARTED };
+
+/* Everything a test has; one per test. */
+struct world {
+    uv_loop_t loop;
+    struct volume_locks *locks;
+    struct published_volumes *published;
+    struct provider_registry *providers;
+    struct provider_server *provider_server;
+    struct class_source classes;
+    struct status_recorder status;
+    struct publisher publisher;
+
+    /* the fakes */
+    enum manner class_manner, provider_manner, status_manner;
+    const char *provider_text; /* content of the one file */
+    uv_timer_t timer;          /* delivers the answer of the fake that was started last */
+    class_lookup_callback *class_callback;
+    status_callback *status_callback;
+    void *callback_arg;
+    struct provider_mount *held_mount; /* NEVER: until the driver hangs up */
+    unsigned class_starts, class_cancels, provider_calls, provider_cancels, status_starts, status_cancels;
+    size_t versions_sent; /* by the driver, with its last Mount */
+    char recorded_version[32];
+
+    /* the outcome of the last publish */
+    unsigned answers;
+    enum grpc_status code;
+    char message[2048];
+    struct publish *publish;
+};
+
+static bool may_mount;
+
+/* --- the fake class source --- */
+
+static void deliver_class(uv_timer_t *timer)
+{
+    struct world *world = timer->data;
+    class_lookup_callback *callback = world->class_callback;
+    struct secret_provider_class *class = NULL;
+    cleanup_error struct error *error = NULL;
+
+    world->class_callback = NULL;
+    if (world->class_manner == AT_ONCE) {
+        class = calloc(1, sizeof(*class));
+        assert_non_null(class);
+        class->name = strdup("web");
+        class->ns = strdup("shop");
+        class->uid = strdup("");
+        class->provider = strdup("fake");
+        assert_int_equal(string_map_set(&class->parameters, "key", "from the class", NULL), 0);
+    } else {
+        (void)error_set(&error, GRPC_STATUS_NOT_FOUND, "\"web\" not found");
+    }
+    callback(class, error, world->callback_arg);
+}
+
+static struct class_lookup *fake_class_start(void *state, const char *ns, const char *name,
+                                             uint64_t timeout_ms, class_lookup_callback *callback, void *arg,
+                                             struct error **err)
+{
+    struct world *world = state;
+
+    assert_string_equal(ns, "shop");
+    assert_string_equal(name, "web");
+    assert_in_range(timeout_ms, 1, TIMEOUT_MS);
+    world->class_starts++;
+    if (world->class_manner == NOT_STARTED) {
+        (void)error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "no memory for a lookup");
+        return NULL;
+    }
+    world->class_callback = callback;
+    world->callback_arg = arg;
+    if (world->class_manner != NEVER)
+        assert_int_equal(uv_timer_start(&world->timer, deliver_class, 0, 0), 0);
+    return (struct class_lookup *)(void *)world;
+}
+
+static void fake_class_cancel(struct class_lookup *lookup)
+{
+    struct world *world = (struct world *)(void *)lookup;
+
+    (void)uv_timer_stop(&world->timer);
+    world->class_callback = NULL;
+    world->class_cancels++;
+}
+
+/* --- the fake status recorder --- */
+
+static void deliver_status(uv_timer_t *timer)
+{
+    struct world *world = timer->data;
+    status_callback *callback = world->status_callback;
+    cleanup_error struct error *error = NULL;
+
+    world->status_callback = NULL;
+    if (world->status_manner == AT_ONCE_BADLY)
+        (void)error_set(&error, GRPC_STATUS_PERMISSION_DENIED, "the record is forbidden");
+    callback(error, world->callback_arg);
+}
+
+static struct status_call *fake_status_start(void *state, const struct status_record *record,
+                                             uint64_t timeout_ms, status_callback *callback, void *arg,
+                                             struct error **err)
+{
+    struct world *world = state;
+    const char *version = string_map_get(record->versions, "secret/password");
+
+    assert_string_equal(record->target_path, TARGET);
+    assert_string_equal(record->pod_name, "web-0");
+    assert_string_equal(record->class->name, "web");
+    assert_in_range(timeout_ms, 1, TIMEOUT_MS);
+    assert_int_equal(access(SECRET, R_OK), 0); /* the volume is complete before it is recorded */
+    (void)snprintf(world->recorded_version, sizeof(world->recorded_version), "%s", version);
+    world->status_starts++;
+    if (world->status_manner == NOT_STARTED) {
+        (void)error_set(err, GRPC_STATUS_UNAVAILABLE, "no recorder");
+        return NULL;
+    }
+    world->status_callback = callback;
+    world->callback_arg = arg;
+    if (world->status_manner != NEVER)
+        assert_int_equal(uv_timer_start(&world->timer, deliver_status, 0, 0), 0);
+    return (struct status_call *)(void *)world;
+}
+
+static void fake_status_cancel(struct status_call *call)
+{
+    struct world *world = (struct world *)(void *)call;
+
+    (void)uv_timer_stop(&world->timer);
+    world->status_callback = NULL;
+    world->status_cancels++;
+}
+
+/* --- the provider --- */
+
+static void hung_up(struct provider_mount *mount, void *arg)
+{
+    struct world *world = arg;
+    cleanup_error struct error *error = NULL;
+
+    world->provider_cancels++;
+    world->held_mount = NULL;
+    (void)error_set(&error, GRPC_STATUS_CANCELLED, "cancelled");
+    provider_mount_fail(mount, error);
+}
+
+static void provide(struct provider_mount *mount, void *arg)
+{
+    struct world *world = arg;
+    const char *text = world->provider_text;
+    cleanup_error struct error *error = NULL;
+
+    world->provider_calls++;
+    world->versions_sent = provider_mount_current_count(mount);
+    assert_string_equal(string_map_get(provider_mount_attributes(mount), "key"), "from the class");
+    switch (world->provider_manner) {
+    case NEVER:
+        world->held_mount = mount;
+        provider_mount_on_cancel(mount, hung_up, world);
+        break;
+    case AT_ONCE:
+        assert_int_equal(provider_mount_add_file(mount, "password", 0644, text, strlen(text), NULL), 0);
+        assert_int_equal(provider_mount_add_version(mount, "secret/password", text, NULL), 0);
+        provider_mount_done(mount);
+        break;
+    case AT_ONCE_BADLY:
+    case NOT_STARTED:
+        (void)error_set(&error, GRPC_STATUS_PERMISSION_DENIED, "the vault said no");
+        provider_mount_fail(mount, error);
+        break;
+    }
+}
+
+static const struct provider *provider_of(struct world *world)
+{
+    static struct provider provider; /* borrowed by the server for the length of a test */
+
+    provider = (struct provider){.name = "fake", .version = "1.0.0", .mount = provide, .arg = world};
+    return &provider;
+}
+
+/* --- the world --- */
+
+static int group_set_up(void **state)
+{
+    (void)state;
+    (void)signal(SIGPIPE, SIG_IGN);
+    may_mount =
+        geteuid() == 0 && unshare(CLONE_NEWNS) == 0 && mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0;
+    if (!may_mount)
+        (void)fprintf(stderr, "not root, or no mount namespaces here: the publish tests are skipped\n");
+    return 0;
+}
+
+static void serve_provider(struct world *world)
+{
+    char address[] = PROVIDER "/fake.sock";
+    cleanup_error struct error *error = NULL;
+
+    world->provider_server = provider_server_create(
+        &world->loop, provider_of(world),
+        &(struct provider_server_config){.endpoint = {.kind = ENDPOINT_UNIX, .address = address}}, &error);
+    if (world->provider_server == NULL)
+        fail_msg("%s", error_message(error));
+}
+
+static int set_up(void **state)
+{
+    struct world *world = calloc(1, sizeof(*world));
+
+    *state = world;
+    if (!may_mount)
+        return 0;
+    if (mount("test", "/mnt", "tmpfs", 0, "mode=0755") < 0 || mkdir(PROVIDER, 0755) < 0)
+        return -1;
+    assert_int_equal(uv_loop_init(&world->loop), 0);
+    assert_int_equal(uv_timer_init(&world->loop, &world->timer), 0);
+    world->timer.data = world;
+    world->provider_text = "v1";
+    world->locks = volume_locks_create(NULL);
+    world->published = published_volumes_create(NULL);
+    world->providers = provider_registry_create(
+        &world->loop,
+        &(struct provider_registry_config){
+            .additional_directories = "", .directory = PROVIDER, .max_response_bytes = 4 << 20},
+        NULL);
+    serve_provider(world);
+    world->classes = (struct class_source){
+        .name = "fake", .start = fake_class_start, .cancel = fake_class_cancel, .state = world};
+    world->status =
+        (struct status_recorder){.start = fake_status_start, .cancel = fake_status_cancel, .state = world};
+    world->publisher = (struct publisher){.loop = &world->loop,
+                                          .locks = world->locks,
+                                          .published = world->published,
+                                          .classes = &world->classes,
+                                          .providers = world->providers,
+                                          .status = &world->status};
+    return 0;
+}
+
+static void destroy_server(void *arg)
+{
+    provider_server_destroy(arg);
+}
+
+static int tear_down(void **state)
+{
+    struct world *world = *state;
+
+    if (may_mount) {
+        assert_int_equal(volume_locks_count(world->locks), 0);
+        assert_null(world->held_mount);
+        provider_registry_destroy(world->providers);
+        if (world->provider_server != NULL)
+            provider_server_stop(world->provider_server, 0, destroy_server, world->provider_server);
+        uv_close((uv_handle_t *)&world->timer, NULL);
+        assert_int_equal(uv_run(&world->loop, UV_RUN_DEFAULT), 0);
+        assert_int_equal(uv_loop_close(&world->loop), 0);
+        volume_locks_destroy(world->locks);
+        published_volumes_destroy(world->published);
+        assert_int_equal(umount2("/mnt", MNT_DETACH), 0);
+    }
+    free(world);
+    return 0;
+}
+
+/* --- steps --- */
+
+static void answered(const struct error *error, void *arg)
+{
+    struct world *world = arg;
+
+    world->publish = NULL;
+    world->answers++;
+    world->code = error_code(error);
+    (void)snprintf(world->message, sizeof(world->message), "%s", error_message(error));
+}
+
+static void start_publish(struct world *world)
+{
+    struct publish_request request = {.gid = (gid_t)-1, .readonly = true};
+    static const char *const context[][2] = {{CONTEXT_CLASS, "web"},
+                                             {CONTEXT_POD_NAME, "web-0"},
+                                             {CONTEXT_POD_NAMESPACE, "shop"},
+                                             {CONTEXT_POD_UID, "uid"},
+                                             {"key", "from the pod"}};
+
+    for (size_t i = 0; i < ARRAY_SIZE(context); i++)
+        assert_int_equal(string_map_set(&request.context, context[i][0], context[i][1], NULL), 0);
+    request.volume_id = strdup("csi-1");
+    request.target_path = strdup(TARGET);
+    request.class_name = string_map_get(&request.context, CONTEXT_CLASS);
+    request.pod_name = string_map_get(&request.context, CONTEXT_POD_NAME);
+    request.pod_namespace = string_map_get(&request.context, CONTEXT_POD_NAMESPACE);
+    request.pod_uid = string_map_get(&request.context, CONTEXT_POD_UID);
+    request.provider_hint = "";
+    world->publish = publish_start(&world->publisher, &request, TIMEOUT_MS, answered, world, NULL);
+    assert_non_null(world->publish);
+    assert_null(request.target_path); /* moved */
+}
+
+/* Runs the loop until `reached` counts one more, or the publish is over. */
+static void run_until(struct world *world, const unsigned *reached)
+{
+    unsigned before = *reached;
+    unsigned answers = world->answers;
+
+    while (*reached == before && world->answers == answers)
+        assert_int_not_equal(uv_run(&world->loop, UV_RUN_ONCE), 0);
+    assert_int_not_equal(*reached, before);
+}
+
+static void run_until_idle(struct world *world)
+{
+    while (volume_locks_count(world->locks) > 0 || world->held_mount != NULL)
+        assert_int_not_equal(uv_run(&world->loop, UV_RUN_ONCE), 0);
+}
+
+static void publish(struct world *world)
+{
+    unsigned answers = world->answers;
+
+    start_publish(world);
+    run_until(world, &world->answers);
+    assert_int_equal(world->answers, answers + 1);
+    run_until_idle(world);
+    assert_int_equal(world->answers, answers + 1);
+}
+
+static void must_publish(struct world *world)
+{
+    publish(world);
+    if (world->code != GRPC_STATUS_OK)
+        fail_msg("%d: %s", (int)world->code, world->message);
+}
+
+static void assert_failed(const struct world *world, enum grpc_status code, const char *text)
+{
+    assert_int_equal(world->code, code);
+    if (strstr(world->message, text) == NULL)
+        fail_msg("'%s' is not in '%s'", text, world->message);
+}
+
+static enum volume_state state_of_target(void)
+{
+    enum volume_state state = VOLUME_CORRUPT;
+
+    assert_int_equal(volume_inspect(TARGET, &state, NULL), 0);
+    return state;
+}
+
+static void assert_content(const char *expected)
+{
+    cleanup_buffer struct buffer text = {0};
+
+    assert_int_equal(state_of_target(), VOLUME_PUBLISHED);
+    assert_int_equal(file_read(SECRET, 100, &text, NULL), 0);
+    assert_string_equal(buffer_str(&text), expected);
+}
+
+#define WORLD()                                                                                              \
+    struct world *world = *state;                                                                            \
+    if (!may_mount)                                                                                          \
+    skip()
+
+/* --- the way through --- */
+
+static void a_volume_appears_and_is_recorded(void **state)
+{
+    WORLD();
+    must_publish(world);
+    assert_content("v1");
+    assert_int_equal(world->class_starts, 1);
+    assert_int_equal(world->provider_calls, 1);
+    assert_int_equal(world->versions_sent, 0);
+    assert_int_equal(world->status_starts, 1);
+    assert_string_equal(world->recorded_version, "v1");
+    assert_string_equal(
+        string_map_get(&published_volumes_find(world->published, TARGET)->versions, "secret/password"), "v1");
+}
+
+static void without_a_recorder_nothing_is_recorded(void **state)
+{
+    WORLD();
+    world->publisher.status = NULL;
+    must_publish(world);
+    assert_content("v1");
+    assert_int_equal(world->status_starts, 0);
+}
+
+static void a_second_publish_asks_nobody(void **state)
+{
+    WORLD();
+    must_publish(world);
+    world->class_manner = world->provider_manner = world->status_manner = AT_ONCE_BADLY;
+    must_publish(world);
+    assert_int_equal(world->class_starts, 1);
+    assert_int_equal(world->provider_calls, 1);
+    assert_content("v1");
+}
+
+static void a_look_that_is_due_updates_the_files_and_the_record(void **state)
+{
+    WORLD();
+    world->publisher.rotation = true;
+    must_publish(world);
+    world->provider_text = "v2";
+    must_publish(world);
+    assert_content("v2");
+    assert_int_equal(world->versions_sent, 1); /* what is mounted now is told */
+    assert_int_equal(world->status_starts, 2);
+    assert_string_equal(world->recorded_version, "v2");
+}
+
+static void a_look_before_the_interval_is_over_asks_nobody(void **state)
+{
+    WORLD();
+    world->publisher.rotation = true;
+    world->publisher.rotation_interval_s = 3600;
+    must_publish(world);
+    must_publish(world);
+    assert_int_equal(world->provider_calls, 1);
+}
+
+/* --- failures --- */
+
+static void a_first_publish_that_fails_leaves_nothing(void **state)
+{
+    static const struct {
+        enum manner class_manner, provider_manner, status_manner;
+        enum grpc_status code;
+        const char *text;
+    } table[] = {
+        {AT_ONCE_BADLY, AT_ONCE, AT_ONCE, GRPC_STATUS_NOT_FOUND,
+         "failed to get secretproviderclass shop/web: \"web\" not found"},
+        {NOT_STARTED, AT_ONCE, AT_ONCE, GRPC_STATUS_RESOURCE_EXHAUSTED, "no memory for a lookup"},
+        {AT_ONCE, AT_ONCE_BADLY, AT_ONCE, GRPC_STATUS_PERMISSION_DENIED,
+         "failed to mount secrets store objects for pod shop/web-0: provider \"fake\": the vault said no"},
+        {AT_ONCE, AT_ONCE, AT_ONCE_BADLY, GRPC_STATUS_PERMISSION_DENIED,
+         "record the volume's status: the record is forbidden"},
+        {AT_ONCE, AT_ONCE, NOT_STARTED, GRPC_STATUS_UNAVAILABLE, "no recorder"},
+    };
+    WORLD();
+
+    for (size_t i = 0; i < ARRAY_SIZE(table); i++) {
+        world->class_manner = table[i].class_manner;
+        world->provider_manner = table[i].provider_manner;
+        world->status_manner = table[i].status_manner;
+        publish(world);
+        assert_failed(world, table[i].code, table[i].text);
+        assert_int_equal(state_of_target(), VOLUME_ABSENT);
+        assert_null(published_volumes_find(world->published, TARGET));
+    }
+    world->class_manner = world->provider_manner = world->status_manner = AT_ONCE;
+    must_publish(world);
+    assert_content("v1");
+}
+
+static void a_look_that_fails_is_answered_ok_and_changes_nothing(void **state)
+{
+    static const struct {
+        enum manner class_manner, provider_manner, status_manner;
+        const char *content;
+    } table[] = {
+        {AT_ONCE_BADLY, AT_ONCE, AT_ONCE, "v1"},
+        {NOT_STARTED, AT_ONCE, AT_ONCE, "v1"},
+        {AT_ONCE, AT_ONCE_BADLY, AT_ONCE, "v1"},
+        {AT_ONCE, AT_ONCE, AT_ONCE_BADLY, "v2"}, /* written, but not recorded: it is not taken back */
+        {AT_ONCE, AT_ONCE, NOT_STARTED, "v2"},
+    };
+    WORLD();
+
+    world->publisher.rotation = true;
+    must_publish(world);
+    world->provider_text = "v2";
+    for (size_t i = 0; i < ARRAY_SIZE(table); i++) {
+        struct published_volume *volume = published_volumes_find(world->published, TARGET);
+
+        world->class_manner = table[i].class_manner;
+        world->provider_manner = table[i].provider_manner;
+        world->status_manner = table[i].status_manner;
+        must_publish(world);
+        assert_content(table[i].content);
+        assert_int_equal(volume->failures, i + 1);
+        assert_true(volume->retry_unix > clock_unix_s());
+        must_publish(world); /* too early for another try */
+        assert_int_equal(volume->failures, i + 1);
+        volume->retry_unix = 0;
+    }
+}
+
+static void what_somebody_else_mounted_is_left_alone(void **state)
+{
+    WORLD();
+    must_publish(world);
+    assert_int_equal(volume_unpublish(TARGET, NULL), 0);
+    assert_int_equal(mkdir(TARGET, 0755), 0);
+    assert_int_equal(mount("/proc", TARGET, NULL, MS_BIND, NULL), 0);
+    publish(world);
+    assert_failed(world, GRPC_STATUS_FAILED_PRECONDITION, "is taken: it is a mount of another kind");
+    assert_int_equal(umount2(TARGET, 0), 0);
+}
+
+/* --- ends before the end --- */
+
+/* Where a publish stands, by what the fakes were asked. */
+enum stage { INSPECTING, LOOKING_UP, ASKING, RECORDING, STAGES };
+
+static void start_and_stop_at(struct world *world, enum stage stage)
+{
+    world->class_manner = stage == LOOKING_UP ? NEVER : AT_ONCE;
+    world->provider_manner = stage == ASKING ? NEVER : AT_ONCE;
+    world->status_manner = stage == RECORDING ? NEVER : AT_ONCE;
+    start_publish(world);
+    if (stage == LOOKING_UP)
+        run_until(world, &world->class_starts);
+    else if (stage == ASKING)
+        run_until(world, &world->provider_calls);
+    else if (stage == RECORDING)
+        run_until(world, &world->status_starts);
+}
+
+static void assert_children_ended(const struct world *world, enum stage stage)
+{
+    assert_int_equal(world->class_cancels, stage >= LOOKING_UP ? 1 : 0);
+    assert_int_equal(world->provider_cancels, stage >= ASKING ? 1 : 0);
+    assert_int_equal(world->status_cancels, stage >= RECORDING ? 1 : 0);
+}
+
+static void a_publish_can_be_cancelled_in_every_state_and_leaves_nothing(void **state)
+{
+    WORLD();
+    for (enum stage stage = INSPECTING; stage < STAGES; stage++) {
+        start_and_stop_at(world, stage);
+        publish_cancel(&world->publish, GRPC_STATUS_DEADLINE_EXCEEDED);
+        assert_null(world->publish);
+        run_until_idle(world);
+        assert_int_equal(world->answers, 0); /* nobody is told: the caller knows */
+        assert_children_ended(world, stage);
+        assert_int_equal(state_of_target(), VOLUME_ABSENT);
+    }
+    world->status_manner = AT_ONCE;
+    must_publish(world);
+    assert_content("v1");
+}
+
+static void unpublished(const struct error *error, void *arg)
+{
+    assert_null(error);
+    (*(unsigned *)arg)++;
+}
+
+static void an_unpublish_interrupts_a_publish_in_every_state(void **state)
+{
+    unsigned done = 0;
+    WORLD();
+
+    for (enum stage stage = INSPECTING; stage < STAGES; stage++) {
+        start_and_stop_at(world, stage);
+        assert_non_null(unpublish_start(&world->publisher, TARGET, unpublished, &done, NULL));
+        assert_int_equal(world->answers, (unsigned)stage + 1); /* at once */
+        assert_failed(world, GRPC_STATUS_ABORTED, "the volume is being unpublished");
+        run_until_idle(world);
+        assert_int_equal(done, (unsigned)stage + 1);
+        assert_children_ended(world, stage);
+        assert_int_equal(state_of_target(), VOLUME_ABSENT);
+    }
+}
+
+/* The worker writes; what it has completed is not recorded, so it goes again. Cancelled as soon as the provider has answered. */
+static void a_publish_cancelled_while_it_writes_is_taken_back(void **state)
+{
+    WORLD();
+    world->provider_manner = AT_ONCE;
+    start_publish(world);
+    run_until(world, &world->provider_calls);
+    /* The answer is on its way; go on turn by turn until the volume appears, or the record is asked for. */
+    while (state_of_target() != VOLUME_PUBLISHED && world->status_starts == 0)
+        assert_int_not_equal(uv_run(&world->loop, UV_RUN_NOWAIT), 0);
+    publish_cancel(&world->publish, GRPC_STATUS_CANCELLED);
+    run_until_idle(world);
+    assert_int_equal(world->answers, 0);
+    assert_int_equal(state_of_target(), VOLUME_ABSENT);
+}
+
+static void a_look_that_is_cancelled_keeps_the_volume(void **state)
+{
+    WORLD();
+    world->publisher.rotation = true;
+    must_publish(world);
+    for (enum stage stage = LOOKING_UP; stage < STAGES; stage++) {
+        struct published_volume *volume = published_volumes_find(world->published, TARGET);
+
+        volume->retry_unix = 0;
+        start_and_stop_at(world, stage);
+        publish_cancel(&world->publish, GRPC_STATUS_UNAVAILABLE);
+        run_until_idle(world);
+        assert_content("v1");
+        assert_int_equal(volume->failures, (unsigned)stage);
+    }
+    assert_int_equal(world->answers, 1);
+}
+
+/* While a volume is taken back, an unpublish comes: the caller is told ABORTED, and both removals agree. */
+static void an_unpublish_may_come_during_the_rollback(void **state)
+{
+    unsigned done = 0;
+    WORLD();
+
+    world->status_manner = NOT_STARTED; /* ROLLBACK starts inside the callback of the write */
+    start_publish(world);
+    run_until(world, &world->status_starts);
+    assert_int_equal(world->answers, 0);
+    assert_non_null(unpublish_start(&world->publisher, TARGET, unpublished, &done, NULL));
+    assert_int_equal(world->answers, 1);
+    assert_failed(world, GRPC_STATUS_ABORTED, "the volume is being unpublished");
+    run_until_idle(world);
+    assert_int_equal(world->answers, 1);
+    assert_int_equal(done, 1);
+    assert_int_equal(state_of_target(), VOLUME_ABSENT);
+}
+
+static void a_publish_can_be_cancelled_during_the_rollback(void **state)
+{
+    WORLD();
+    world->status_manner = NOT_STARTED;
+    start_publish(world);
+    run_until(world, &world->status_starts);
+    publish_cancel(&world->publish, GRPC_STATUS_DEADLINE_EXCEEDED);
+    run_until_idle(world);
+    assert_int_equal(world->answers, 0);
+    assert_int_equal(state_of_target(), VOLUME_ABSENT);
+}
+
+/* The kubelet repeats a call whose first one still unwinds: the second waits, then finds the work done. */
+static void a_second_publish_waits_for_the_first(void **state)
+{
+    struct publish *first;
+    WORLD();
+
+    start_publish(world);
+    first = world->publish;
+    start_publish(world);
+    assert_ptr_not_equal(world->publish, first);
+    run_until(world, &world->answers);
+    run_until(world, &world->answers);
+    run_until_idle(world);
+    assert_int_equal(world->answers, 2);
+    assert_int_equal(world->code, GRPC_STATUS_OK);
+    assert_int_equal(world->provider_calls, 1);
+    assert_content("v1");
+}
+
+static void who_is_cancelled_in_the_queue_leaves_the_first_alone(void **state)
+{
+    WORLD();
+    start_publish(world);
+    start_publish(world);
+    publish_cancel(&world->publish, GRPC_STATUS_CANCELLED);
+    run_until(world, &world->answers);
+    run_until_idle(world);
+    assert_int_equal(world->answers, 1);
+    assert_int_equal(world->code, GRPC_STATUS_OK);
+    assert_content("v1");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+        TEST(a_volume_appears_and_is_recorded),
+        TEST(without_a_recorder_nothing_is_recorded),
+        TEST(a_second_publish_asks_nobody),
+        TEST(a_look_that_is_due_updates_the_files_and_the_record),
+        TEST(a_look_before_the_interval_is_over_asks_nobody),
+        TEST(a_first_publish_that_fails_leaves_nothing),
+        TEST(a_look_that_fails_is_answered_ok_and_changes_nothing),
+        TEST(what_somebody_else_mounted_is_left_alone),
+        TEST(a_publish_can_be_cancelled_in_every_state_and_leaves_nothing),
+        TEST(an_unpublish_interrupts_a_publish_in_every_state),
+        TEST(a_publish_cancelled_while_it_writes_is_taken_back),
+        TEST(a_look_that_is_cancelled_keeps_the_volume),
+        TEST(an_unpublish_may_come_during_the_rollback),
+        TEST(a_publish_can_be_cancelled_during_the_rollback),
+        TEST(a_second_publish_waits_for_the_first),
+        TEST(who_is_cancelled_in_the_queue_leaves_the_first_alone),
+    };
+
+    return cmocka_run_group_tests(tests, group_set_up, NULL);
+}

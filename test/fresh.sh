@@ -41,6 +41,8 @@ else
     git archive HEAD | tar -xf - -C "$chroot/src"
 fi
 
+# a mount of its own, so that programs inside can change the propagation of "/"
+mount --bind "$chroot" "$chroot"
 mount -t proc proc "$chroot/proc"
 mount --rbind /sys "$chroot/sys"
 mount --rbind /dev "$chroot/dev"

@@ -50,12 +50,12 @@ int error_move(struct error **to, struct error **from);
 
 /* `make check` only: analyzers look at one file at a time and would follow paths on which these return 0. */
 #if defined(STATIC_ANALYSIS) && !defined(ERROR_C)
-#define error_set(...) (error_set(__VA_ARGS__), -1)
+#define error_set(...)       (error_set(__VA_ARGS__), -1)
 #define error_set_errno(...) (error_set_errno(__VA_ARGS__), -1)
-#define error_wrap(...) (error_wrap(__VA_ARGS__), -1)
-#define error_recode(...) (error_recode(__VA_ARGS__), -1)
-#define error_set_type(...) (error_set_type(__VA_ARGS__), -1)
-#define error_move(...) (error_move(__VA_ARGS__), -1)
+#define error_wrap(...)      (error_wrap(__VA_ARGS__), -1)
+#define error_recode(...)    (error_recode(__VA_ARGS__), -1)
+#define error_set_type(...)  (error_set_type(__VA_ARGS__), -1)
+#define error_move(...)      (error_move(__VA_ARGS__), -1)
 #endif
 
 /* A deep copy owned by the caller; NULL for NULL. */

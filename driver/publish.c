@@ -170,6 +170,10 @@ static void publish_succeed(struct publish *publish)
                      LOG_STR("targetPath", publish->request.target_path),
                      LOG_UINT("files", publish->answer.payload.n));
     } else {
+        if (publish->class->n_secret_objects > 0)
+            log_warning(publisher->log,
+                        "the class names secretObjects, which are not synced to Kubernetes Secrets",
+                        LOG_STR("pod", pod), LOG_STR("spc", publish->class->name));
         log_info(publisher->log, "volume published", LOG_STR("pod", pod),
                  LOG_STR("spc", publish->class->name), LOG_STR("provider", publish->class->provider),
                  LOG_STR("targetPath", publish->request.target_path),

@@ -162,7 +162,7 @@ static struct error *convert(const struct content_options *options, const struct
                              size_t n, struct file *files)
 {
     struct verdict verdict = {0};
-    buffer_init(&verdict.text, 16 * 1024);
+    buffer_init(&verdict.text, (size_t)16 * 1024);
     for (size_t i = 0; i < n; i++) {
         const struct fetch_output *output = &outputs[i];
         struct error *error = NULL;
@@ -262,7 +262,7 @@ static void on_fetched(void *arg)
 static void fail_all(struct mount *mount, const struct error *cause)
 {
     struct verdict verdict = {0};
-    buffer_init(&verdict.text, 16 * 1024);
+    buffer_init(&verdict.text, (size_t)16 * 1024);
     for (size_t i = 0; i < mount->request.objects.n; i++)
         verdict_add(&verdict, &mount->request.objects.items[i], cause);
     finish(mount, verdict_finish(&verdict));
@@ -325,7 +325,7 @@ static int begin(struct mount *mount, uint64_t time_left_ms, struct error **err)
         return mount->empty == NULL ? -1 : 0;
     }
     uint64_t left = time_left_ms < MOUNT_LIMIT_MS ? time_left_ms : MOUNT_LIMIT_MS;
-    uint64_t work = left > 2 * MARGIN_MS ? left - MARGIN_MS : left / 2;
+    uint64_t work = left > 2 * (uint64_t)MARGIN_MS ? left - MARGIN_MS : left / 2;
     mount->deadline_ms = transport_now_ms(transport) + work;
     mount->guard =
         transport_after(transport, work + (left - work) * GUARD_MS / MARGIN_MS, on_guard, mount, err);

@@ -54,7 +54,7 @@ static int read_text(const struct yaml_node *item, const char *field, char **ret
     const struct yaml_node *node = yaml_get(item, field);
     if (node != NULL && node->kind != YAML_SCALAR)
         return wrong_shape(node, "string", err);
-    *ret = text_trim_copy(yaml_is_null(node) ? "" : node->text);
+    *ret = text_trim_copy(node == NULL || yaml_is_null(node) ? "" : node->text);
     return *ret == NULL ? no_memory(err) : 0;
 }
 
@@ -69,6 +69,7 @@ static bool parse_digits(const char *text, int64_t *ret)
     for (size_t i = 0; i < ARRAY_SIZE(bases); i++) {
         size_t skip = strlen(bases[i].prefix);
         const char *digits = text + skip;
+        /* NOLINTNEXTLINE(clang-analyzer-core.UndefinedBinaryOperatorResult): strncmp() saw `skip` bytes */
         if (strncmp(text, bases[i].prefix, skip) != 0 || *digits == '\0' || strpbrk(digits, "+- \t") != NULL)
             continue;
         char *end = NULL;

@@ -74,7 +74,7 @@ static void reverse_mash(uint16_t r[4], const uint16_t words[64])
 void rc2_decrypt_block(const struct rc2_key *key, const uint8_t in[RC2_BLOCK], uint8_t out[RC2_BLOCK])
 {
     uint16_t r[4];
-    for (unsigned i = 0; i < 4; i++)
+    for (size_t i = 0; i < 4; i++)
         r[i] = (uint16_t)(in[2 * i] | (unsigned)in[2 * i + 1] << 8);
 
     /* 16 rounds of mixing, with a round of mashing after the 5th and after the 11th, all backwards. */
@@ -84,7 +84,7 @@ void rc2_decrypt_block(const struct rc2_key *key, const uint8_t in[RC2_BLOCK], u
             reverse_mash(r, key->words);
     }
 
-    for (unsigned i = 0; i < 4; i++) {
+    for (size_t i = 0; i < 4; i++) {
         out[2 * i] = (uint8_t)(r[i] & 0xffU);
         out[2 * i + 1] = (uint8_t)(r[i] >> 8);
     }

@@ -224,9 +224,9 @@ static int read_user(const struct entry *user, struct kube_config *config, struc
 static int read_context(const struct documents *documents, const char *name, struct kube_config *config,
                         struct error **err)
 {
-    struct entry context;
-    struct entry cluster;
-    struct entry user;
+    struct entry context = {.path = ""};
+    struct entry cluster = {.path = ""};
+    struct entry user = {.path = ""};
     const char *cluster_name;
     const char *user_name;
     const char *ns;
@@ -280,7 +280,7 @@ int kubeconfig_parse(const struct kubeconfig_text *texts, size_t n, struct kube_
 {
     cleanup_kube_config struct kube_config config = {0};
     struct documents documents = {0};
-    const char *context;
+    const char *context = NULL;
     int result = parse_all(texts, n, &documents, err);
 
     if (result == 0)

@@ -238,8 +238,8 @@ int64_t moment_parse(const char *text)
         int hours = 0;
         int minutes = 0;
         char sign = 0;
-        if (sscanf(rest, "%c%2d:%2d", &sign, &hours, &minutes) == 3 &&
-            (sign == '+' || sign == '-')) // NOLINT(cert-err34-c): two digits
+        /* NOLINTNEXTLINE(cert-err34-c): two digits can not overflow */
+        if (sscanf(rest, "%c%2d:%2d", &sign, &hours, &minutes) == 3 && (sign == '+' || sign == '-'))
             offset = (sign == '-' ? -1 : 1) * (hours * 3600LL + minutes * 60LL);
         return (int64_t)timegm(&parts) - offset;
     }

@@ -12,8 +12,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    char *text = strndup((const char *)data, size);
+    char *text = calloc(size + 1, 1);
     struct object_list list = {0};
+    if (text != NULL && size > 0)
+        memcpy(text, data, size);
     if (text != NULL && objects_parse(text, 0644, NULL, &list, NULL) == 0) {
         for (size_t i = 0; i < list.n; i++) {
             if (object_path_check(list.items[i].path, NULL) < 0 || list.items[i].mode > 0777)

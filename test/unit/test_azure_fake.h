@@ -53,7 +53,10 @@ struct fake {
 
 static inline char *fake_copy(const char *text, size_t len)
 {
-    return text != NULL ? strndup(text, len) : NULL;
+    char *copy = text != NULL ? calloc(len + 1, 1) : NULL;
+    if (copy != NULL)
+        memcpy(copy, text, len);
+    return copy;
 }
 
 static inline struct transport_call *fake_send(void *state, const struct http_request *request,

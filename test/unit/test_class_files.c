@@ -55,8 +55,10 @@ static void assert_provider(const char *ns, const char *name, const char *provid
     cleanup_class struct secret_provider_class *class =
         class_files_find(scratch.dir, ns, name, &problems, &error);
 
-    if (class == NULL)
+    if (class == NULL) {
         fail_msg("%s", error_message(error));
+        return;
+    }
     assert_string_equal(class->provider, provider);
     assert_string_equal(class->name, name);
     assert_string_equal(class->ns, ns);

@@ -51,7 +51,10 @@ struct world {
     /* the fakes */
     enum manner class_manner, provider_manner, status_manner;
     const char *provider_text; /* content of the one file */
-    uv_timer_t timer;          /* delivers the answer of the fake that was started last */
+    const char *class_provider;
+    bool no_parameters, writable;
+    const char *class_name, *pod_namespace; /* of the request */
+    uv_timer_t timer;                       /* delivers the answer of the fake that was started last */
     class_lookup_callback *class_callback;
     status_callback *status_callback;
     void *callback_arg;
@@ -85,8 +88,9 @@ static void deliver_class(uv_timer_t *timer)
         class->name = strdup("web");
         class->ns = strdup("shop");
         class->uid = strdup("");
-        class->provider = strdup("fake");
-        assert_int_equal(string_map_set(&class->parameters, "key", "from the class", NULL), 0);
+        class->provider = strdup(world->class_provider);
+        if (!world->no_parameters)
+            assert_int_equal(string_map_set(&class->parameters, "key", "from the class", NULL), 0);
     } else {
         (void)error_set(&error, GRPC_STATUS_NOT_FOUND, "\"web\" not found");
     }
@@ -257,6 +261,9 @@ static int set_up(void **state)
     assert_int_equal(uv_timer_init(&world->loop, &world->timer), 0);
     world->timer.data = world;
     world->provider_text = "v1";
+    world->class_provider = "fake";
+    world->class_name = "web";
+    world->pod_namespace = "shop";
     world->locks = volume_locks_create(NULL);
     world->published = published_volumes_create(NULL);
     world->providers = provider_registry_create(
@@ -318,12 +325,12 @@ static void answered(const struct error *error, void *arg)
 
 static void start_publish(struct world *world)
 {
-    struct publish_request request = {.gid = (gid_t)-1, .readonly = true};
-    static const char *const context[][2] = {{CONTEXT_CLASS, "web"},
-                                             {CONTEXT_POD_NAME, "web-0"},
-                                             {CONTEXT_POD_NAMESPACE, "shop"},
-                                             {CONTEXT_POD_UID, "uid"},
-                                             {"key", "from the pod"}};
+    struct publish_request request = {.gid = (gid_t)-1, .readonly = !world->writable};
+    const char *const context[][2] = {{CONTEXT_CLASS, world->class_name},
+                                      {CONTEXT_POD_NAME, "web-0"},
+                                      {CONTEXT_POD_NAMESPACE, world->pod_namespace},
+                                      {CONTEXT_POD_UID, "uid"},
+                                      {"key", "from the pod"}};
 
     for (size_t i = 0; i < ARRAY_SIZE(context); i++)
         assert_int_equal(string_map_set(&request.context, context[i][0], context[i][1], NULL), 0);
@@ -492,6 +499,64 @@ static void a_first_publish_that_fails_leaves_nothing(void **state)
         assert_null(published_volumes_find(world->published, TARGET));
     }
     world->class_manner = world->provider_manner = world->status_manner = AT_ONCE;
+    must_publish(world);
+    assert_content("v1");
+}
+
+static void a_request_that_can_not_be_served_is_refused(void **state)
+{
+    static const struct {
+        const char *class_name, *pod_namespace, *class_provider;
+        bool no_parameters, writable;
+        enum grpc_status code;
+        const char *text;
+    } table[] = {
+        {"", "shop", "fake", false, false, GRPC_STATUS_INVALID_ARGUMENT, "secretProviderClass is not set"},
+        {"../web", "shop", "fake", false, false, GRPC_STATUS_INVALID_ARGUMENT,
+         "secretProviderClass '../web' is not a Kubernetes object name"},
+        {"web", "", "fake", false, false, GRPC_STATUS_INVALID_ARGUMENT, "podInfoOnMount must be true"},
+        {"web", "a/b", "fake", false, false, GRPC_STATUS_INVALID_ARGUMENT, "'a/b' is not a namespace"},
+        {"web", "shop", "", false, false, GRPC_STATUS_INVALID_ARGUMENT,
+         "provider is not set in secretproviderclass shop/web"},
+        {"web", "shop", "fake", true, false, GRPC_STATUS_INVALID_ARGUMENT,
+         "parameters are not set in secretproviderclass shop/web"},
+        {"web", "shop", "fake", false, true, GRPC_STATUS_INVALID_ARGUMENT, "readOnly is not true"},
+        {"web", "shop", "other", false, false, GRPC_STATUS_FAILED_PRECONDITION,
+         "provider \"other\" not found"},
+        {"web", "shop", "a/b", false, false, GRPC_STATUS_INVALID_ARGUMENT, "invalid provider"},
+    };
+    WORLD();
+
+    for (size_t i = 0; i < ARRAY_SIZE(table); i++) {
+        world->class_name = table[i].class_name;
+        world->pod_namespace = table[i].pod_namespace;
+        world->class_provider = table[i].class_provider;
+        world->no_parameters = table[i].no_parameters;
+        world->writable = table[i].writable;
+        publish(world);
+        assert_failed(world, table[i].code, table[i].text);
+        assert_int_equal(state_of_target(), VOLUME_ABSENT);
+    }
+    assert_int_equal(world->provider_calls, 0);
+}
+
+/* A container restarts: its complete volume is there, whatever the request looks like by now. */
+static void a_complete_volume_comes_before_any_judgement(void **state)
+{
+    WORLD();
+    must_publish(world);
+    world->class_name = "";
+    world->pod_namespace = "";
+    world->writable = true;
+    must_publish(world);
+    assert_content("v1");
+}
+
+static void the_source_may_have_a_default_namespace(void **state)
+{
+    WORLD();
+    world->pod_namespace = "";
+    world->classes.default_namespace = "shop";
     must_publish(world);
     assert_content("v1");
 }
@@ -714,6 +779,9 @@ int main(void)
         TEST(a_look_that_is_due_updates_the_files_and_the_record),
         TEST(a_look_before_the_interval_is_over_asks_nobody),
         TEST(a_first_publish_that_fails_leaves_nothing),
+        TEST(a_request_that_can_not_be_served_is_refused),
+        TEST(a_complete_volume_comes_before_any_judgement),
+        TEST(the_source_may_have_a_default_namespace),
         TEST(a_look_that_fails_is_answered_ok_and_changes_nothing),
         TEST(what_somebody_else_mounted_is_left_alone),
         TEST(a_publish_can_be_cancelled_in_every_state_and_leaves_nothing),

@@ -1,0 +1,529 @@
+/*
+ * test_driver_provider.c - finding providers by their sockets, and what a Mount sends and takes.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include <signal.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "common/provider_server.h"
+#include "driver/provider_client.h"
+#include "test/unit/scratch.h"
+
+enum { TIMEOUT_MS = 10 * 1000, MAX_RESPONSE = 64 * 1024 };
+
+/* One provider process, played in the same loop. */
+struct fake {
+    struct provider provider;
+    struct provider_server *server;
+    void (*answer)(struct provider_mount *mount); /* ends the mount; NULL: held until the driver hangs up */
+    unsigned calls, cancels;
+    char attribute[64];
+    bool has_secrets;
+    char current[64];
+    mode_t permission;
+};
+
+struct world {
+    struct scratch scratch;
+    uv_loop_t loop;
+    char first[160], second[160]; /* directories, searched in this order */
+    struct fake fakes[2];
+    struct provider_registry *registry;
+
+    unsigned callbacks;
+    enum grpc_status code;
+    char message[1024];
+    char type[64];
+    size_t n_files;
+    bool no_files;
+    char version[64];
+};
+
+static void answer_with_a_file(struct provider_mount *mount)
+{
+    assert_int_equal(provider_mount_add_file(mount, "b/file", 0100640, "text", 4, NULL), 0);
+    assert_int_equal(provider_mount_add_file(mount, "a", 0600, "", 0, NULL), 0);
+    assert_int_equal(provider_mount_add_version(mount, "secret/a", "7", NULL), 0);
+    provider_mount_done(mount);
+}
+
+static void answer_without_versions(struct provider_mount *mount)
+{
+    assert_int_equal(provider_mount_add_file(mount, "a", 0600, "", 0, NULL), 0);
+    provider_mount_done(mount);
+}
+
+static void answer_without_files(struct provider_mount *mount)
+{
+    assert_int_equal(provider_mount_add_version(mount, "secret/a", "7", NULL), 0);
+    provider_mount_done(mount);
+}
+
+static void answer_with_an_evil_path(struct provider_mount *mount)
+{
+    assert_int_equal(provider_mount_add_file(mount, "../../etc/passwd", 0600, "", 0, NULL), 0);
+    assert_int_equal(provider_mount_add_version(mount, "secret/a", "7", NULL), 0);
+    provider_mount_done(mount);
+}
+
+static void answer_with_too_much(struct provider_mount *mount)
+{
+    static char bytes[2 * MAX_RESPONSE];
+
+    assert_int_equal(provider_mount_add_file(mount, "a", 0600, bytes, sizeof(bytes), NULL), 0);
+    assert_int_equal(provider_mount_add_version(mount, "secret/a", "7", NULL), 0);
+    provider_mount_done(mount);
+}
+
+static void answer_with_a_failure(struct provider_mount *mount)
+{
+    cleanup_error struct error *error = NULL;
+
+    (void)error_set(&error, GRPC_STATUS_NOT_FOUND, "no such secret");
+    provider_mount_fail(mount, error);
+}
+
+static void hung_up(struct provider_mount *mount, void *arg)
+{
+    struct fake *fake = arg;
+    cleanup_error struct error *error = NULL;
+
+    fake->cancels++;
+    (void)error_set(&error, GRPC_STATUS_CANCELLED, "cancelled");
+    provider_mount_fail(mount, error);
+}
+
+static void provide(struct provider_mount *mount, void *arg)
+{
+    struct fake *fake = arg;
+    const char *current = provider_mount_current_version(mount, "secret/a");
+
+    fake->calls++;
+    (void)snprintf(fake->attribute, sizeof(fake->attribute), "%s",
+                   string_map_get(provider_mount_attributes(mount), "key"));
+    (void)snprintf(fake->current, sizeof(fake->current), "%s", current != NULL ? current : "none");
+    fake->has_secrets = provider_mount_secrets(mount) != NULL;
+    fake->permission = provider_mount_permission(mount);
+    if (fake->answer != NULL)
+        fake->answer(mount);
+    else
+        provider_mount_on_cancel(mount, hung_up, fake);
+}
+
+static void serve(struct world *world, struct fake *fake, const char *directory)
+{
+    char address[256];
+    cleanup_error struct error *error = NULL;
+
+    (void)snprintf(address, sizeof(address), "%s/fake.sock", directory);
+    fake->provider = (struct provider){.name = "fake", .version = "1.0.0", .mount = provide, .arg = fake};
+    fake->server = provider_server_create(
+        &world->loop, &fake->provider,
+        &(struct provider_server_config){.endpoint = {.kind = ENDPOINT_UNIX, .address = address}}, &error);
+    if (fake->server == NULL)
+        fail_msg("%s", error_message(error));
+}
+
+static void destroy_server(void *arg)
+{
+    struct fake *fake = arg;
+
+    provider_server_destroy(fake->server);
+    fake->server = NULL;
+}
+
+static void stop(struct fake *fake)
+{
+    provider_server_stop(fake->server, 0, destroy_server, fake);
+}
+
+static int set_up(void **state)
+{
+    struct world *world = calloc(1, sizeof(*world));
+    char additional[200];
+
+    (void)signal(SIGPIPE, SIG_IGN);
+    *state = world;
+    if (scratch_make(&world->scratch) < 0 || scratch_run(&world->scratch, "mkdir one two") != 0)
+        return -1;
+    (void)snprintf(world->first, sizeof(world->first), "%s/one", world->scratch.dir);
+    (void)snprintf(world->second, sizeof(world->second), "%s/two", world->scratch.dir);
+    (void)snprintf(additional, sizeof(additional), ", %s\t,,", world->first);
+    assert_int_equal(uv_loop_init(&world->loop), 0);
+    world->registry =
+        provider_registry_create(&world->loop,
+                                 &(struct provider_registry_config){.additional_directories = additional,
+                                                                    .directory = world->second,
+                                                                    .max_response_bytes = MAX_RESPONSE},
+                                 NULL);
+    assert_non_null(world->registry);
+    for (size_t i = 0; i < ARRAY_SIZE(world->fakes); i++)
+        world->fakes[i].answer = answer_with_a_file;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    struct world *world = *state;
+
+    provider_registry_destroy(world->registry);
+    for (size_t i = 0; i < ARRAY_SIZE(world->fakes); i++)
+        if (world->fakes[i].server != NULL)
+            stop(&world->fakes[i]);
+    assert_int_equal(uv_run(&world->loop, UV_RUN_DEFAULT), 0);
+    assert_int_equal(uv_loop_close(&world->loop), 0);
+    assert_int_equal(scratch_remove(&world->scratch), 0);
+    free(world);
+    return 0;
+}
+
+static void mounted(struct provider_answer *answer, const struct error *error, const char *type, void *arg)
+{
+    struct world *world = arg;
+    const char *version = answer == NULL ? NULL : string_map_get(&answer->versions, "secret/a");
+
+    assert_true((answer == NULL) == (error != NULL));
+    world->callbacks++;
+    world->code = error_code(error);
+    (void)snprintf(world->message, sizeof(world->message), "%s", error_message(error));
+    (void)snprintf(world->type, sizeof(world->type), "%s", type);
+    (void)snprintf(world->version, sizeof(world->version), "%s", version != NULL ? version : "");
+    world->n_files = answer == NULL ? 0 : answer->payload.n;
+    world->no_files = answer != NULL && answer->no_files;
+    if (world->n_files == 2) {
+        assert_string_equal(answer->payload.files[0].path, "a"); /* sealed: sorted */
+        assert_string_equal(answer->payload.files[1].path, "b/file");
+        assert_int_equal(answer->payload.files[1].mode, 0640); /* no type bits */
+        assert_memory_equal(secret_bytes(answer->payload.files[1].contents), "text", 4);
+    }
+}
+
+static struct provider_call *start_mount(struct world *world, const struct string_map *secrets,
+                                         const struct string_map *versions, uint64_t timeout_ms)
+{
+    cleanup_string_map struct string_map attributes = {0};
+    struct provider_call *call;
+    cleanup_error struct error *error = NULL;
+
+    assert_int_equal(string_map_set(&attributes, "key", "value", NULL), 0);
+    call = provider_call_start(world->registry, "fake",
+                               &(struct provider_mount_request){.attributes = &attributes,
+                                                                .secrets = secrets,
+                                                                .target_path = "/t",
+                                                                .current_versions = versions,
+                                                                .timeout_ms = timeout_ms},
+                               mounted, world, &error);
+    if (call == NULL)
+        fail_msg("%s", error_message(error));
+    return call;
+}
+
+static void run_until(struct world *world, const unsigned *counter, unsigned value)
+{
+    while (*counter < value)
+        assert_int_not_equal(uv_run(&world->loop, UV_RUN_ONCE), 0);
+}
+
+static void call_provider(struct world *world)
+{
+    const struct string_map none = {0};
+
+    (void)start_mount(world, &none, NULL, TIMEOUT_MS);
+    run_until(world, &world->callbacks, world->callbacks + 1);
+}
+
+/* --- Mount --- */
+
+static void a_mount_sends_what_it_is_given_and_takes_files_and_versions(void **state)
+{
+    struct world *world = *state;
+    struct fake *fake = &world->fakes[0];
+    cleanup_string_map struct string_map secrets = {0}, versions = {0};
+
+    serve(world, fake, world->second);
+    call_provider(world);
+    assert_int_equal(world->code, GRPC_STATUS_OK);
+    assert_int_equal(world->n_files, 2);
+    assert_false(world->no_files);
+    assert_string_equal(world->version, "7");
+    assert_string_equal(fake->attribute, "value");
+    assert_string_equal(fake->current, "none");
+    assert_false(fake->has_secrets);
+    assert_int_equal(fake->permission, 0644);
+    assert_int_equal(string_map_set(&secrets, "clientid", "me", NULL), 0);
+    assert_int_equal(string_map_set(&versions, "secret/a", "6", NULL), 0);
+    (void)start_mount(world, &secrets, &versions, TIMEOUT_MS);
+    run_until(world, &world->callbacks, 2);
+    assert_true(fake->has_secrets);
+    assert_string_equal(fake->current, "6");
+}
+
+static void answers_that_break_the_rules_are_failures(void **state)
+{
+    static const struct {
+        void (*answer)(struct provider_mount *mount);
+        enum grpc_status code;
+        const char *text, *type;
+    } table[] = {
+        {answer_with_a_failure, GRPC_STATUS_NOT_FOUND, "provider \"fake\": no such secret",
+         "GRPCProviderError"},
+        {answer_without_versions, GRPC_STATUS_INTERNAL, "missing object versions", "GRPCProviderError"},
+        {answer_with_an_evil_path, GRPC_STATUS_INVALID_ARGUMENT, "passwd", "FileWriteError"},
+        {answer_with_too_much, GRPC_STATUS_RESOURCE_EXHAUSTED, "raise --max-call-recv-msg-size",
+         "GRPCProviderError"},
+    };
+    struct world *world = *state;
+
+    serve(world, &world->fakes[0], world->second);
+    for (size_t i = 0; i < ARRAY_SIZE(table); i++) {
+        world->fakes[0].answer = table[i].answer;
+        call_provider(world);
+        assert_int_equal(world->code, table[i].code);
+        if (strstr(world->message, table[i].text) == NULL)
+            fail_msg("'%s' is not in '%s'", table[i].text, world->message);
+        assert_string_equal(world->type, table[i].type);
+    }
+}
+
+static void an_answer_without_files_leaves_the_volume_as_it_is(void **state)
+{
+    struct world *world = *state;
+
+    serve(world, &world->fakes[0], world->second);
+    world->fakes[0].answer = answer_without_files;
+    call_provider(world);
+    assert_int_equal(world->code, GRPC_STATUS_OK);
+    assert_true(world->no_files);
+    assert_string_equal(world->version, "7");
+}
+
+static void a_silent_provider_runs_into_the_deadline(void **state)
+{
+    struct world *world = *state;
+    const struct string_map none = {0};
+
+    serve(world, &world->fakes[0], world->second);
+    world->fakes[0].answer = NULL;
+    (void)start_mount(world, &none, NULL, 200);
+    run_until(world, &world->callbacks, 1);
+    assert_int_equal(world->code, GRPC_STATUS_DEADLINE_EXCEEDED);
+    assert_non_null(strstr(world->message, "provider \"fake\" did not answer within 0.2 s"));
+    run_until(world, &world->fakes[0].cancels, 1);
+}
+
+static void a_cancelled_mount_reaches_the_provider_and_does_not_call_back(void **state)
+{
+    struct world *world = *state;
+    const struct string_map none = {0};
+    struct provider_call *call;
+
+    serve(world, &world->fakes[0], world->second);
+    world->fakes[0].answer = NULL;
+    call = start_mount(world, &none, NULL, TIMEOUT_MS);
+    run_until(world, &world->fakes[0].calls, 1);
+    provider_call_cancel(&call);
+    assert_null(call);
+    run_until(world, &world->fakes[0].cancels, 1);
+    assert_int_equal(world->callbacks, 0);
+}
+
+/* --- the registry --- */
+
+static void a_provider_without_socket_is_told_with_the_places_searched(void **state)
+{
+    static const struct {
+        const char *name;
+        enum grpc_status code;
+        const char *text;
+    } table[] = {
+        {"fake", GRPC_STATUS_FAILED_PRECONDITION, "provider \"fake\" not found: no socket fake.sock in /"},
+        {"file", GRPC_STATUS_FAILED_PRECONDITION, "not found"},
+        {"", GRPC_STATUS_INVALID_ARGUMENT, "invalid provider \"\""},
+        {"a/b", GRPC_STATUS_INVALID_ARGUMENT, "invalid provider"},
+        {"../x", GRPC_STATUS_INVALID_ARGUMENT, "invalid provider"},
+        {"a.b", GRPC_STATUS_INVALID_ARGUMENT, "invalid provider"},
+        {"abcdefghijklmnopqrstuvwxyz_-123", GRPC_STATUS_INVALID_ARGUMENT, "invalid provider"},
+        {"abcdefghijklmnopqrstuvwxyz_-12", GRPC_STATUS_FAILED_PRECONDITION, "not found"},
+    };
+    struct world *world = *state;
+
+    assert_int_equal(scratch_run(&world->scratch, "touch one/file.sock"), 0); /* not a socket */
+    for (size_t i = 0; i < ARRAY_SIZE(table); i++) {
+        cleanup_error struct error *error = NULL;
+
+        assert_null(provider_registry_find(world->registry, table[i].name, &error));
+        assert_int_equal(error_code(error), table[i].code);
+        if (strstr(error_message(error), table[i].text) == NULL)
+            fail_msg("'%s' is not in '%s'", table[i].text, error_message(error));
+        if (table[i].code == GRPC_STATUS_FAILED_PRECONDITION) {
+            assert_non_null(strstr(error_message(error), world->first));
+            assert_non_null(strstr(error_message(error), world->second));
+        }
+    }
+}
+
+static void additional_directories_come_first_and_a_move_is_noticed(void **state)
+{
+    struct world *world = *state;
+
+    serve(world, &world->fakes[1], world->second);
+    call_provider(world);
+    assert_int_equal(world->fakes[1].calls, 1);
+    serve(world, &world->fakes[0], world->first);
+    call_provider(world);
+    assert_int_equal(world->code, GRPC_STATUS_OK);
+    assert_int_equal(world->fakes[0].calls, 1);
+    assert_int_equal(world->fakes[1].calls, 1);
+}
+
+/* The old connection serves its calls to their end; new calls go to the new process. */
+static void a_provider_that_is_replaced_during_a_call_is_noticed(void **state)
+{
+    struct world *world = *state;
+    const struct string_map none = {0};
+    struct provider_call *old;
+
+    serve(world, &world->fakes[0], world->second);
+    world->fakes[0].answer = NULL;
+    old = start_mount(world, &none, NULL, TIMEOUT_MS);
+    run_until(world, &world->fakes[0].calls, 1);
+    assert_int_equal(scratch_run(&world->scratch, "rm two/fake.sock"), 0);
+    serve(world, &world->fakes[1], world->second);
+    call_provider(world);
+    assert_int_equal(world->code, GRPC_STATUS_OK);
+    assert_int_equal(world->fakes[1].calls, 1);
+    provider_call_cancel(&old); /* the last user of the retired connection */
+    run_until(world, &world->fakes[0].cancels, 1);
+    assert_int_equal(world->callbacks, 1);
+}
+
+static void connections_are_shared_and_counted(void **state)
+{
+    struct world *world = *state;
+    struct provider_link *a, *b;
+
+    serve(world, &world->fakes[0], world->second);
+    a = provider_registry_find(world->registry, "fake", NULL);
+    b = provider_registry_find(world->registry, "fake", NULL);
+    assert_non_null(a);
+    assert_non_null(b);
+    assert_ptr_equal(provider_link_channel(a), provider_link_channel(b));
+    assert_non_null(strstr(provider_link_path(a), "/two/fake.sock"));
+    provider_link_release(a);
+    provider_link_release(b);
+    provider_link_release(NULL);
+}
+
+/* The socket is away for a moment: a provider that was known is waited for. */
+static void come_back(uv_timer_t *timer)
+{
+    struct world *world = timer->data;
+
+    serve(world, &world->fakes[1], world->second);
+    uv_close((uv_handle_t *)timer, NULL);
+}
+
+static void a_known_provider_that_restarts_is_waited_for(void **state)
+{
+    struct world *world = *state;
+    const struct string_map none = {0};
+    uv_timer_t timer;
+
+    serve(world, &world->fakes[0], world->second);
+    call_provider(world);
+    stop(&world->fakes[0]);
+    while (world->fakes[0].server != NULL)
+        (void)uv_run(&world->loop, UV_RUN_ONCE); /* 0 when that was the last handle */
+    assert_int_equal(scratch_run(&world->scratch, "test ! -e two/fake.sock"), 0);
+    assert_int_equal(uv_timer_init(&world->loop, &timer), 0);
+    timer.data = world;
+    assert_int_equal(uv_timer_start(&timer, come_back, 300, 0), 0);
+    (void)start_mount(world, &none, NULL, TIMEOUT_MS);
+    run_until(world, &world->callbacks, 2);
+    assert_int_equal(world->code, GRPC_STATUS_OK);
+    assert_int_equal(world->fakes[1].calls, 1);
+}
+
+static void a_socket_that_nobody_serves_is_told_as_not_answering(void **state)
+{
+    struct world *world = *state;
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    const struct string_map none = {0};
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    (void)snprintf(address.sun_path, sizeof(address.sun_path), "%s/two/fake.sock", world->scratch.dir);
+    assert_true(fd >= 0);
+    assert_int_equal(bind(fd, (const struct sockaddr *)&address, sizeof(address)), 0);
+    assert_int_equal(close(fd), 0);
+    (void)start_mount(world, &none, NULL, 400); /* shorter than the time a restart may take */
+    run_until(world, &world->callbacks, 1);
+    assert_true(world->code == GRPC_STATUS_DEADLINE_EXCEEDED || world->code == GRPC_STATUS_UNAVAILABLE);
+    assert_non_null(strstr(world->message, "provider \"fake\" "));
+}
+
+static void collect(const char *name, void *arg)
+{
+    char *names = arg;
+
+    (void)snprintf(names + strlen(names), 64 - strlen(names), "%s;", name);
+}
+
+static void only_providers_in_use_are_visited(void **state)
+{
+    struct world *world = *state;
+    char names[64] = "";
+
+    provider_registry_each(world->registry, collect, names);
+    assert_string_equal(names, "");
+    serve(world, &world->fakes[0], world->second);
+    call_provider(world);
+    provider_registry_each(world->registry, collect, names);
+    assert_string_equal(names, "fake;");
+}
+
+static void too_many_directories_are_refused(void **state)
+{
+    struct world *world = *state;
+    cleanup_error struct error *error = NULL;
+
+    assert_null(provider_registry_create(
+        &world->loop,
+        &(struct provider_registry_config){.additional_directories = "a,b,c,d,e,f,g,h,i,j,k,l,m,n,o,p",
+                                           .directory = "q"},
+        &error));
+    assert_int_equal(error_code(error), GRPC_STATUS_INVALID_ARGUMENT);
+    assert_non_null(strstr(error_message(error), "more than 16 provider directories"));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+        TEST(a_mount_sends_what_it_is_given_and_takes_files_and_versions),
+        TEST(answers_that_break_the_rules_are_failures),
+        TEST(an_answer_without_files_leaves_the_volume_as_it_is),
+        TEST(a_silent_provider_runs_into_the_deadline),
+        TEST(a_cancelled_mount_reaches_the_provider_and_does_not_call_back),
+        TEST(a_provider_without_socket_is_told_with_the_places_searched),
+        TEST(additional_directories_come_first_and_a_move_is_noticed),
+        TEST(a_provider_that_is_replaced_during_a_call_is_noticed),
+        TEST(connections_are_shared_and_counted),
+        TEST(a_known_provider_that_restarts_is_waited_for),
+        TEST(a_socket_that_nobody_serves_is_told_as_not_answering),
+        TEST(only_providers_in_use_are_visited),
+        TEST(too_many_directories_are_refused),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -51,8 +51,10 @@ struct fake {
     void *arg;
 };
 
-static inline char *fake_copy(const char *text, size_t len)
+/* At most `max` bytes, which need not end with a NUL. */
+static inline char *fake_copy(const char *text, size_t max)
 {
+    size_t len = text != NULL ? strnlen(text, max) : 0;
     char *copy = text != NULL ? calloc(len + 1, 1) : NULL;
     if (copy != NULL)
         memcpy(copy, text, len);

@@ -35,6 +35,24 @@ struct option_row {
     const char *help; /* one sentence; `backquoted` word names the value in the usage */
 };
 
+/* Rows for the flags of klog, the logging library of the systems we replace: accepted and ignored, so that
+ * old
+ * manifests still start. */
+#define OPTIONS_IGNORED_KLOG                                                                                 \
+    {"vmodule", OPTION_IGNORED, 0, NULL, 0, 0, NULL},                                                        \
+        {"logtostderr", OPTION_IGNORED_BOOL, 0, NULL, 0, 0, NULL},                                           \
+        {"alsologtostderr", OPTION_IGNORED_BOOL, 0, NULL, 0, 0, NULL},                                       \
+        {"stderrthreshold", OPTION_IGNORED, 0, NULL, 0, 0, NULL},                                            \
+        {"log_dir", OPTION_IGNORED, 0, NULL, 0, 0, NULL}, {"log_file", OPTION_IGNORED, 0, NULL, 0, 0, NULL}, \
+        {"log_file_max_size", OPTION_IGNORED, 0, NULL, 0, 0, NULL},                                          \
+        {"log_backtrace_at", OPTION_IGNORED, 0, NULL, 0, 0, NULL},                                           \
+        {"one_output", OPTION_IGNORED_BOOL, 0, NULL, 0, 0, NULL},                                            \
+        {"skip_headers", OPTION_IGNORED_BOOL, 0, NULL, 0, 0, NULL},                                          \
+        {"skip_log_headers", OPTION_IGNORED_BOOL, 0, NULL, 0, 0, NULL},                                      \
+    {                                                                                                        \
+        "add_dir_header", OPTION_IGNORED_BOOL, 0, NULL, 0, 0, NULL                                           \
+    }
+
 enum options_result {
     OPTIONS_RUN,   /* parsed; go on */
     OPTIONS_HELP,  /* help was asked for; print the usage to stdout, exit 0 */

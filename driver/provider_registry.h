@@ -25,7 +25,7 @@
 enum {
     PROVIDER_NAME_MAX = 30, /* ^[a-zA-Z0-9_-]{1,30}$ */
     PROVIDER_DIRECTORIES_MAX = 16,
-    PROVIDER_RETRY_MS = 5000,   /* how long a restart may take before a mount fails */
+    PROVIDER_RETRY_MS = 2000,   /* how long a restart may take before a mount fails */
     PROVIDER_CONNECT_MS = 2000, /* to a local socket */
 };
 

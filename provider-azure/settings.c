@@ -56,18 +56,7 @@ const struct option_row provider_option_rows[] = {
      "Accepted for old manifests; does nothing"},
     {"driver-write-secrets", OPTION_BOOL, AT(driver_write_secrets), "true", 0, 0,
      "Accepted for old manifests; the driver always writes the files"},
-    {"vmodule", OPTION_IGNORED, 0, NULL, 0, 0, NULL},
-    {"logtostderr", OPTION_IGNORED_BOOL, 0, NULL, 0, 0, NULL},
-    {"alsologtostderr", OPTION_IGNORED_BOOL, 0, NULL, 0, 0, NULL},
-    {"stderrthreshold", OPTION_IGNORED, 0, NULL, 0, 0, NULL},
-    {"log_dir", OPTION_IGNORED, 0, NULL, 0, 0, NULL},
-    {"log_file", OPTION_IGNORED, 0, NULL, 0, 0, NULL},
-    {"log_file_max_size", OPTION_IGNORED, 0, NULL, 0, 0, NULL},
-    {"log_backtrace_at", OPTION_IGNORED, 0, NULL, 0, 0, NULL},
-    {"one_output", OPTION_IGNORED_BOOL, 0, NULL, 0, 0, NULL},
-    {"skip_headers", OPTION_IGNORED_BOOL, 0, NULL, 0, 0, NULL},
-    {"skip_log_headers", OPTION_IGNORED_BOOL, 0, NULL, 0, 0, NULL},
-    {"add_dir_header", OPTION_IGNORED_BOOL, 0, NULL, 0, 0, NULL},
+    OPTIONS_IGNORED_KLOG,
 };
 const size_t provider_n_option_rows = ARRAY_SIZE(provider_option_rows);
 

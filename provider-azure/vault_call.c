@@ -106,7 +106,7 @@ static int ask(struct vault_call *call, struct error **err)
 }
 
 /* --- 401
- * -----------------------------------------------------------------------------------------------------------------
+ * -------------------------------------------------------------------------------------------------
  */
 
 static void on_renewed(struct token *token, const struct error *error, void *arg)
@@ -204,7 +204,7 @@ static bool renew(struct vault_call *call, const struct reply *reply, unsigned t
 }
 
 /* --- 200
- * -----------------------------------------------------------------------------------------------------------------
+ * -------------------------------------------------------------------------------------------------
  */
 
 /* nextLink is an absolute URL from the vault's answer: it must stay on the vault, or the token would go

@@ -1,5 +1,6 @@
 /*
- * fuzz_kubeconfig.c - any text as kubeconfig files: one, or two split at a line "%". Names of files inside are
+ * fuzz_kubeconfig.c - any text as kubeconfig files: one, or two split at a line "%". Names of files inside
+ * are
  * resolved in a directory that does not exist; an absolute one may be opened, but only read.
  */
 #include <assert.h>

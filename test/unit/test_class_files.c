@@ -1,5 +1,6 @@
 /*
- * test_class_files.c - SecretProviderClasses from a directory: which files count, who wins, what is told about bad ones.
+ * test_class_files.c - SecretProviderClasses from a directory: which files count, who wins, what is told
+ * about bad ones.
  */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -12,7 +12,8 @@
 
 #include "driver/volume_locks.h"
 
-/* What happened, as text: "g1" = the first operation was granted its lock, "i2" = the second was interrupted. */
+/* What happened, as text: "g1" = the first operation was granted its lock, "i2" = the second was
+ * interrupted. */
 static char history[256];
 
 struct operation {
@@ -165,7 +166,8 @@ static void an_interruption_reaches_all_of_the_path_and_none_gets_a_turn(void **
     volume_lock_release(&other.lock);
 }
 
-/* An unpublish: the holder's worker still runs, so the holder keeps the lock a while; who stood in line leaves at once. */
+/* An unpublish: the holder's worker still runs, so the holder keeps the lock a while; who stood in line
+ * leaves at once. */
 static void a_holder_may_keep_the_lock_for_a_while_after_an_interruption(void **state)
 {
     struct volume_locks *locks = *state;

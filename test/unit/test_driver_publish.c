@@ -1,8 +1,10 @@
 /*
- * test_driver_publish.c - one publish through all of its states, and its ends: cancelled or interrupted in each state, failing in
+ * test_driver_publish.c - one publish through all of its states, and its ends: cancelled or interrupted in
+ * each state, failing in
  * each state, taken back when its record can not be written.
  *
- * Real: the volume (in a mount namespace of its own, below a tmpfs on /mnt), the provider's socket, workers. Fake: where classes
+ * Real: the volume (in a mount namespace of its own, below a tmpfs on /mnt), the provider's socket,
+ * workers. Fake: where classes
  * come from and where the status is recorded.
  */
 #include <setjmp.h>
@@ -672,7 +674,9 @@ static void an_unpublish_interrupts_a_publish_in_every_state(void **state)
     }
 }
 
-/* The worker writes; what it has completed is not recorded, so it goes again. Cancelled as soon as the provider has answered. */
+/* The worker writes; what it has completed is not recorded, so it goes again. Cancelled as soon as the
+ * provider
+ * has answered. */
 static void a_publish_cancelled_while_it_writes_is_taken_back(void **state)
 {
     WORLD();

@@ -1,5 +1,6 @@
 /*
- * test_kube_client.c - requests to a Kubernetes API server that answers by script: credentials that rotate, repeated tries, errors,
+ * test_kube_client.c - requests to a Kubernetes API server that answers by script: credentials that rotate,
+ * repeated tries, errors,
  * and class lookups on top.
  */
 #include <setjmp.h>

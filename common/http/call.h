@@ -71,6 +71,7 @@ struct http_call {
     struct http_response response;
     CURLcode result;
     bool http1_only;
+    bool tcp_connected; /* of this call's connection, kept or new: set by curl_loop */
 
     http_callback *callback;
     void (*on_data)(const void *bytes, size_t len, void *arg);

@@ -3,6 +3,8 @@
  */
 #include "common/http/curl_loop.h"
 
+#include "common/http/call.h"
+
 #include <assert.h>
 
 struct curl_loop {
@@ -86,11 +88,20 @@ static struct socket_watch *watch_create(struct curl_loop *cl, curl_socket_t fd)
     return watch;
 }
 
+/* While TCP connects, curl waits for writability alone; to wait for bytes is the sign that it is through. (Its own
+ * figures come too late to tell a silent TLS peer from a silent host: the connect time with the end of the handshakes,
+ * and from curl 8 on the local port too.) */
+static void note_connected(CURL *easy)
+{
+    struct http_call *call = NULL;
+    if (curl_easy_getinfo(easy, CURLINFO_PRIVATE, (char **)&call) == CURLE_OK && call != NULL)
+        call->tcp_connected = true;
+}
+
 /* curl wants a socket watched, or no longer. It closes the socket right after CURL_POLL_REMOVE, and the
  * number may come back at once as another socket: the watch is closed here and now and never used again. */
 static int on_socket(CURL *easy, curl_socket_t fd, int action, void *arg, void *socket_arg)
 {
-    (void)easy;
     struct curl_loop *cl = arg;
     struct socket_watch *watch = socket_arg;
 
@@ -106,6 +117,8 @@ static int on_socket(CURL *easy, curl_socket_t fd, int action, void *arg, void *
         watch = watch_create(cl, fd);
     if (watch == NULL)
         return -1;
+    if ((action & CURL_POLL_IN) != 0)
+        note_connected(easy);
     int events = (action & CURL_POLL_IN ? UV_READABLE : 0) | (action & CURL_POLL_OUT ? UV_WRITABLE : 0);
     return uv_poll_start(&watch->poll, events, on_poll) == 0 ? 0 : -1;
 }

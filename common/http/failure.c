@@ -18,13 +18,9 @@ static bool passed(const struct http_call *call, CURLINFO what)
     return curl_easy_getinfo(call->easy, what, &us) == CURLE_OK && us > 0;
 }
 
-/* The connect time is only set once the handshakes are through (curl 7.88); a local port means that TCP is
- * connected. */
 static bool tcp_is_connected(const struct http_call *call)
 {
-    long port = 0;
-    return passed(call, CURLINFO_CONNECT_TIME_T) ||
-           (curl_easy_getinfo(call->easy, CURLINFO_LOCAL_PORT, &port) == CURLE_OK && port > 0);
+    return call->tcp_connected || passed(call, CURLINFO_CONNECT_TIME_T);
 }
 
 static enum stage stage_of(const struct http_call *call)

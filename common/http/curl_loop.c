@@ -3,9 +3,9 @@
  */
 #include "common/http/curl_loop.h"
 
-#include "common/http/call.h"
-
 #include <assert.h>
+
+#include "common/http/call.h"
 
 struct curl_loop {
     uv_loop_t *loop;
@@ -89,8 +89,8 @@ static struct socket_watch *watch_create(struct curl_loop *cl, curl_socket_t fd)
 }
 
 /* While TCP connects, curl waits for writability alone; to wait for bytes is the sign that it is through. (Its own
- * figures come too late to tell a silent TLS peer from a silent host: the connect time with the end of the handshakes,
- * and from curl 8 on the local port too.) */
+ * figures come too late to tell a silent TLS peer from a silent host: the connect time with the end of the
+ * handshakes, and from curl 8 on the local port too.) */
 static void note_connected(CURL *easy)
 {
     struct http_call *call = NULL;

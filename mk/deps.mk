@@ -2,7 +2,7 @@
 
 DEPS_BUILD := gcc libc6-dev make git pkg-config protobuf-c-compiler protobuf-compiler libprotobuf-c-dev libuv1-dev libnghttp2-dev \
 	libcurl4-openssl-dev libcjson-dev libyaml-dev libmbedtls-dev libmicrohttpd-dev libgnutls28-dev ca-certificates
-DEPS_TEST := libcmocka-dev python3 python3-pytest python3-grpcio python3-protobuf python3-yaml valgrind \
+DEPS_TEST := libcmocka-dev libprotobuf-dev python3 python3-pytest python3-grpcio python3-protobuf python3-yaml valgrind \
 	golang-go openssl nghttp2-server procps util-linux
 DEPS_CHECK := clang clang-tidy clang-format cppcheck
 DEPS_FUZZ := clang $(shell apt-cache --names-only search '^libclang-rt-[0-9]+-dev$$' 2>/dev/null | sort -V | awk 'END { print $$1 }')

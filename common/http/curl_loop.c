@@ -88,9 +88,9 @@ static struct socket_watch *watch_create(struct curl_loop *cl, curl_socket_t fd)
     return watch;
 }
 
-/* While TCP connects, curl waits for writability alone; to wait for bytes is the sign that it is through. Its
- * own figures come too late to tell a silent TLS peer from a silent host: the connect time with the end of the
- * handshakes, and from curl 8 on the local port too. */
+/* While TCP connects, curl waits for writability alone; to wait for bytes is the sign that it is
+ * through. Its own figures come too late to tell a silent TLS peer from a silent host: the connect
+ * time with the end of the handshakes, and from curl 8 on the local port too. */
 static void note_connected(CURL *easy)
 {
     struct http_call *call = NULL;

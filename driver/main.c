@@ -11,6 +11,7 @@
 #include "common/grpc/server.h"
 #include "common/http/admin_server.h"
 #include "common/http/client.h"
+#include "common/http/metrics_page.h"
 #include "common/lifecycle.h"
 #include "common/log.h"
 #include "common/metrics.h"
@@ -33,7 +34,6 @@ enum {
     DRAIN_MS = 20 * 1000,
     /* Only root may speak to the driver: it mounts. */
     SOCKET_MODE = 0700,
-    METRICS_TEXT_MAX = 16 * 1024 * 1024,
 };
 
 /* libuv's pool does mounts, class files and name lookups. A mount spends its time waiting for the kernel, so
@@ -68,18 +68,6 @@ struct program {
 
 /* --- HTTP --- */
 
-static void answer_metrics(struct admin_request *request, void *arg)
-{
-    const struct program *program = arg;
-    cleanup_buffer struct buffer text = {0};
-
-    buffer_init(&text, METRICS_TEXT_MAX);
-    if (metrics_render(program->metrics, &text, NULL) < 0)
-        admin_request_reply(request, 500, "text/plain; charset=utf-8", "", 0);
-    else
-        admin_request_reply(request, 200, "text/plain; version=0.0.4; charset=utf-8", text.data, text.len);
-}
-
 static void health_checked(const struct error *error, void *arg)
 {
     struct admin_request *request = arg;
@@ -103,13 +91,13 @@ static bool is_off(const char *address)
 }
 
 static struct admin_server *serve_web(struct program *program, const char *address, const char *path,
-                                      admin_handler *handler, struct error **err)
+                                      admin_handler *handler, void *arg, struct error **err)
 {
     struct admin_server *server = admin_server_create(&program->loop, program->log, err);
 
     if (server == NULL)
         return NULL;
-    admin_server_add_route(server, path, handler, program);
+    admin_server_add_route(server, path, handler, arg);
     if (admin_server_listen(server, address, err) < 0) {
         admin_server_destroy(server);
         (void)error_wrap(err, "serve %s", path);
@@ -123,12 +111,14 @@ static int start_web(struct program *program, struct error **err)
     const struct settings *settings = &program->settings;
 
     if (!is_off(settings->metrics_address)) {
-        program->metrics_web = serve_web(program, settings->metrics_address, "/metrics", answer_metrics, err);
+        program->metrics_web = serve_web(program, settings->metrics_address, "/metrics", metrics_page_answer,
+                                         program->metrics, err);
         if (program->metrics_web == NULL)
             return -1;
     }
     if (!is_off(settings->health_address)) {
-        program->health_web = serve_web(program, settings->health_address, "/healthz", answer_health, err);
+        program->health_web =
+            serve_web(program, settings->health_address, "/healthz", answer_health, program, err);
         if (program->health_web == NULL)
             return -1;
     }

@@ -9,6 +9,7 @@
 
 #include "common/http/admin_server.h"
 #include "common/http/client.h"
+#include "common/http/metrics_page.h"
 #include "common/lifecycle.h"
 #include "common/log.h"
 #include "common/metrics.h"
@@ -49,18 +50,6 @@ struct program {
     struct admin_server *admin;       /* health, and metrics when they share the port */
     struct admin_server *metrics_web; /* NULL when shared or off */
 };
-
-static void answer_metrics(struct admin_request *request, void *arg)
-{
-    const struct program *program = arg;
-    cleanup_buffer struct buffer text = {0};
-
-    buffer_init(&text, (size_t)16 * 1024 * 1024);
-    if (metrics_render(program->metrics, &text, NULL) < 0)
-        admin_request_reply(request, 500, "text/plain; charset=utf-8", "", 0);
-    else
-        admin_request_reply(request, 200, "text/plain; version=0.0.4; charset=utf-8", text.data, text.len);
-}
 
 static void on_call_served(const char *method, enum grpc_status status, uint64_t duration_ns, void *arg)
 {
@@ -109,7 +98,7 @@ static int start_web(struct program *program, struct error **err)
             return -1;
         admin_server_add_route(program->admin, settings->healthz_path, health_answer, &program->health);
         if (shared)
-            admin_server_add_route(program->admin, "/metrics", answer_metrics, program);
+            admin_server_add_route(program->admin, "/metrics", metrics_page_answer, program->metrics);
         if (listen_on(program->admin, settings->healthz_port, err) < 0)
             return error_wrap(err, "health server");
     }
@@ -117,7 +106,7 @@ static int start_web(struct program *program, struct error **err)
         program->metrics_web = admin_server_create(&program->loop, program->log, err);
         if (program->metrics_web == NULL)
             return -1;
-        admin_server_add_route(program->metrics_web, "/metrics", answer_metrics, program);
+        admin_server_add_route(program->metrics_web, "/metrics", metrics_page_answer, program->metrics);
         if (listen_on(program->metrics_web, settings->prometheus_port, err) < 0)
             return error_wrap(err, "metrics server");
     }

@@ -6,8 +6,9 @@
 #include <stdbool.h>
 #include <string.h>
 
-#include "provider-azure/encoding.h"
-#include "provider-azure/pkcs12.h"
+#include "common/encoding.h"
+#include "common/pki/pem.h"
+#include "common/pki/pkcs12.h"
 
 int certificate_pem_from_pfx(const char *base64, size_t len, enum certificate_order order, struct buffer *out,
                              enum certificate_chain *ret_chain, struct error **err)
@@ -34,62 +35,6 @@ int certificate_pem_from_pfx(const char *base64, size_t len, enum certificate_or
     return 0;
 }
 
-/* --- splitting
- * ---------------------------------------------------------------------------------------------------- */
-
-struct pem_block {
-    const char *label;
-    size_t label_len;
-    const char *body; /* between the lines of BEGIN and END */
-    size_t body_len;
-    const char *whole; /* with these lines */
-    size_t whole_len;
-};
-
-/* The rest of a label's line must be "-----". Returns the label's length, 0 when this is no such line. */
-static size_t label_len(const char *label, const char *end)
-{
-    static const char dashes[] = "-----";
-    const char *stop = memmem(label, (size_t)(end - label), dashes, sizeof(dashes) - 1);
-    const char *line_end = memchr(label, '\n', (size_t)(end - label));
-    if (stop == NULL || (line_end != NULL && line_end < stop))
-        return 0;
-    return (size_t)(stop - label);
-}
-
-/* Finds the next block at or behind *at and moves *at behind it. */
-static bool next_block(const char **at, const char *end, struct pem_block *ret)
-{
-    static const char begin[] = "-----BEGIN ", finish[] = "-----END ", dashes[] = "-----";
-    const char *start = NULL;
-    while ((start = memmem(*at, (size_t)(end - *at), begin, sizeof(begin) - 1)) != NULL) {
-        const char *label = start + sizeof(begin) - 1;
-        *at = label;
-        size_t len = label_len(label, end);
-        if (len == 0)
-            continue;
-        const char *body = label + len + sizeof(dashes) - 1;
-        const char *stop = memmem(body, (size_t)(end - body), finish, sizeof(finish) - 1);
-        if (stop == NULL)
-            return false;
-        const char *behind = stop + sizeof(finish) - 1;
-        if (label_len(behind, end) != len || memcmp(behind, label, len) != 0)
-            continue; /* another block begins within this one: that one counts */
-        behind += len + sizeof(dashes) - 1;
-        *ret = (struct pem_block){
-            .label = label,
-            .label_len = len,
-            .body = body,
-            .body_len = (size_t)(stop - body),
-            .whole = start,
-            .whole_len = (size_t)(behind - start),
-        };
-        *at = behind;
-        return true;
-    }
-    return false;
-}
-
 /* Blocks with header lines (an encrypted key of old) are no plain base64: they are passed on as they are. */
 static int append_block(struct buffer *out, const struct pem_block *block, struct error **err)
 {
@@ -111,7 +56,7 @@ int certificate_split_pem(const char *pem, size_t len, struct buffer *certificat
     static const char certificate[] = "CERTIFICATE";
     const char *at = pem, *end = pem + len;
     struct pem_block block;
-    while (next_block(&at, end, &block)) {
+    while (pem_next(&at, end, &block)) {
         bool is_certificate = block.label_len == sizeof(certificate) - 1 &&
                               memcmp(block.label, certificate, block.label_len) == 0;
         if (append_block(is_certificate ? certificates : keys, &block, err) < 0)

@@ -5,8 +5,9 @@
 
 #include <string.h>
 
+#include "common/encoding.h"
+#include "common/pki/pem.h"
 #include "provider-azure/crypto.h"
-#include "provider-azure/encoding.h"
 
 /* A PEM file of a key or a certificate. */
 enum { PEM_MAX = 1024 * 1024 };

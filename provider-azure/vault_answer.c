@@ -7,10 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/encoding.h"
 #include "common/json.h"
 #include "common/utf8.h"
 #include "provider-azure/cloud.h"
-#include "provider-azure/encoding.h"
 #include "provider-azure/text.h"
 
 /* How much of a server's message is quoted. */

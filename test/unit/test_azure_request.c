@@ -15,7 +15,7 @@
 
 #include "common/cleanup.h"
 #include "provider-azure/content.h"
-#include "provider-azure/encoding.h"
+#include "common/encoding.h"
 #include "provider-azure/request.h"
 #include "provider-azure/settings.h"
 

@@ -1,7 +1,7 @@
 /*
  * rc2.c - RC2 decryption (RFC 2268).
  */
-#include "provider-azure/rc2.h"
+#include "common/pki/rc2.h"
 
 #include <assert.h>
 #include <string.h>

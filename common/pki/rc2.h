@@ -5,8 +5,8 @@
  * password: it is a matter of format, not of secrecy. mbedTLS has no RC2, and OpenSSL only with its legacy
  * provider; hence these few lines.
  */
-#ifndef PROVIDER_AZURE_RC2_H
-#define PROVIDER_AZURE_RC2_H
+#ifndef COMMON_PKI_RC2_H
+#define COMMON_PKI_RC2_H
 
 #include <stddef.h>
 #include <stdint.h>

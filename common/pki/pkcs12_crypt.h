@@ -3,15 +3,15 @@
  *
  * Internal to the PKCS#12 reader. Which mbedTLS is used (2.28 or 3.6) matters in pkcs12_crypt.c only.
  */
-#ifndef PROVIDER_AZURE_PKCS12_CRYPT_H
-#define PROVIDER_AZURE_PKCS12_CRYPT_H
+#ifndef COMMON_PKI_PKCS12_CRYPT_H
+#define COMMON_PKI_PKCS12_CRYPT_H
 
 #include <stddef.h>
 #include <stdint.h>
 
 #include "common/error.h"
+#include "common/pki/der.h"
 #include "common/secret.h"
-#include "provider-azure/der.h"
 
 /* The two ways to write no password in PKCS#12's own derivation (RFC 7292, appendix B.1): two zero bytes, or
  * nothing. */

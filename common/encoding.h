@@ -2,12 +2,11 @@
  * encoding.h - base64, base64url and hex, with the strictness and the messages users know from the provider
  * this one replaces (those of Go's encoding packages). Outputs may be secret: they go to wiped memory.
  */
-#ifndef PROVIDER_AZURE_ENCODING_H
-#define PROVIDER_AZURE_ENCODING_H
+#ifndef COMMON_ENCODING_H
+#define COMMON_ENCODING_H
 
 #include <stddef.h>
 
-#include "common/buffer.h"
 #include "common/error.h"
 #include "common/secret.h"
 
@@ -21,8 +20,5 @@ struct secret *base64url_decode(const char *text, size_t len, struct error **err
 /* Either case. "encoding/hex: odd length hex string", "encoding/hex: invalid byte at offset N" (the byte
  * itself, which Go prints, would be a piece of the secret). */
 struct secret *hex_decode(const char *text, size_t len, struct error **err);
-
-/* Appends a PEM block (RFC 7468): 64 columns, LF, final LF. */
-int pem_append(struct buffer *out, const char *label, const void *der, size_t len, struct error **err);
 
 #endif

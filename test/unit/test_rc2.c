@@ -1,5 +1,5 @@
 /*
- * test_azure_rc2.c - RC2 against the vectors of RFC 2268, section 5.
+ * test_rc2.c - RC2 against the vectors of RFC 2268, section 5.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -9,7 +9,7 @@
 #include <cmocka.h>
 
 #include "common/cleanup.h"
-#include "provider-azure/rc2.h"
+#include "common/pki/rc2.h"
 
 struct vector {
     unsigned bits;
@@ -80,5 +80,5 @@ int main(void)
         cmocka_unit_test(every_vector_of_the_rfc_decrypts),
         cmocka_unit_test(cbc_mode_adds_the_previous_cipher_block),
     };
-    return cmocka_run_group_tests_name("azure_rc2", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("rc2", tests, NULL, NULL);
 }

@@ -1,7 +1,7 @@
 /*
- * encoding.c - base64, hex and PEM armour.
+ * encoding.c - base64, base64url and hex.
  */
-#include "provider-azure/encoding.h"
+#include "common/encoding.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -174,33 +174,4 @@ struct secret *hex_decode(const char *text, size_t len, struct error **err)
         return NULL;
     }
     return steal_ptr(&out);
-}
-
-int pem_append(struct buffer *out, const char *label, const void *der, size_t len, struct error **err)
-{
-    static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    const uint8_t *bytes = der;
-
-    if (buffer_printf(out, err, "-----BEGIN %s-----\n", label) < 0)
-        return -1;
-    for (size_t line = 0; line < len; line += 48) { /* 48 bytes make 64 characters */
-        char text[65];
-        size_t n = 0;
-        size_t end = len - line < 48 ? len : line + 48;
-        for (size_t i = line; i < end; i += 3) {
-            size_t have = end - i < 3 ? end - i : 3;
-            unsigned group = (unsigned)bytes[i] << 16 | (have > 1 ? (unsigned)bytes[i + 1] << 8 : 0) |
-                             (have > 2 ? (unsigned)bytes[i + 2] : 0);
-            text[n++] = alphabet[group >> 18];
-            text[n++] = alphabet[group >> 12 & 63];
-            text[n++] = have > 1 ? alphabet[group >> 6 & 63] : '=';
-            text[n++] = have > 2 ? alphabet[group & 63] : '=';
-        }
-        text[n++] = '\n';
-        int appended = buffer_append(out, text, n, err);
-        secret_wipe(text, sizeof(text));
-        if (appended < 0)
-            return -1;
-    }
-    return buffer_printf(out, err, "-----END %s-----\n", label);
 }

@@ -1,10 +1,10 @@
 /*
- * fuzz_azure_pkcs12.c - the PKCS#12 reader on anything.
+ * fuzz_pkcs12.c - the PKCS#12 reader on anything.
  */
 #include <stddef.h>
 #include <stdint.h>
 
-#include "provider-azure/pkcs12.h"
+#include "common/pki/pkcs12.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

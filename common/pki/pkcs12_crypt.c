@@ -1,7 +1,7 @@
 /*
  * pkcs12_crypt.c - the key derivations, the MAC and the ciphers of PKCS#12.
  */
-#include "provider-azure/pkcs12_crypt.h"
+#include "common/pki/pkcs12_crypt.h"
 
 #include <assert.h>
 #include <mbedtls/cipher.h>
@@ -11,8 +11,8 @@
 #include <mbedtls/version.h>
 #include <string.h>
 
-#include "provider-azure/pkcs12.h"
-#include "provider-azure/rc2.h"
+#include "common/pki/pkcs12.h"
+#include "common/pki/rc2.h"
 
 enum { KEY_MAX = 64, IV_MAX = 16 };
 /* mbedTLS takes no longer salt in PKCS#12's derivation; 8 to 20 bytes are common. */

@@ -1,14 +1,14 @@
 /*
  * pkcs12.c - reading a PFX that has an empty password. Section numbers are RFC 7292's.
  */
-#include "provider-azure/pkcs12.h"
+#include "common/pki/pkcs12.h"
 
 #include <assert.h>
 #include <stdbool.h>
 #include <string.h>
 
-#include "provider-azure/der.h"
-#include "provider-azure/pkcs12_crypt.h"
+#include "common/pki/der.h"
+#include "common/pki/pkcs12_crypt.h"
 
 enum { NESTING_MAX = 4, DER_HEADER_MAX = 1 + 1 + sizeof(size_t) };
 

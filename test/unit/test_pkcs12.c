@@ -1,5 +1,5 @@
 /*
- * test_azure_pkcs12.c - the PKCS#12 reader against files made by OpenSSL's command line.
+ * test_pkcs12.c - the PKCS#12 reader against files made by OpenSSL's command line.
  *
  * Every combination of key type, cipher and MAC is made in a temporary directory; what the reader finds is
  * compared with the key and the certificates as OpenSSL itself writes them in DER.
@@ -14,7 +14,7 @@
 #include <string.h>
 
 #include "common/cleanup.h"
-#include "provider-azure/pkcs12.h"
+#include "common/pki/pkcs12.h"
 #include "test/unit/scratch.h"
 
 static struct scratch scratch;
@@ -215,5 +215,5 @@ int main(void)
         cmocka_unit_test(a_changed_byte_never_changes_what_is_read),
         cmocka_unit_test(a_truncated_file_is_refused_at_every_length),
     };
-    return cmocka_run_group_tests_name("azure_pkcs12", tests, make_chain, remove_dir);
+    return cmocka_run_group_tests_name("pkcs12", tests, make_chain, remove_dir);
 }

@@ -4,8 +4,8 @@
  * A cursor is a span of bytes that shrinks from the front. Every function checks lengths and fails without
  * moving past the end.
  */
-#ifndef PROVIDER_AZURE_DER_H
-#define PROVIDER_AZURE_DER_H
+#ifndef COMMON_PKI_DER_H
+#define COMMON_PKI_DER_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,7 +1,7 @@
 /*
  * der.c - stepping through DER with a cursor.
  */
-#include "provider-azure/der.h"
+#include "common/pki/der.h"
 
 #include <limits.h>
 #include <mbedtls/asn1.h>

@@ -3,7 +3,7 @@
  *
  * Strict: one value, nothing but white space behind it, no NUL escapes in strings (they would cut a C
  * string), nesting at most JSON_MAX_DEPTH, size at most what the caller says, no duplicate keys in objects,
- * valid UTF-8. Nodes live in wiped memory (secret_install_library_hooks()). Names are compared with case.
+ * valid UTF-8. Nodes live in wiped memory (secret_install_json_hooks()). Names are compared with case.
  * Errors are INVALID_ARGUMENT, name the place (byte offset or key), never the content.
  */
 #ifndef COMMON_JSON_H

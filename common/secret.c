@@ -5,7 +5,6 @@
 
 #include <assert.h>
 #include <cjson/cJSON.h>
-#include <curl/curl.h>
 #include <errno.h>
 #include <malloc.h>
 #include <protobuf-c/protobuf-c.h>
@@ -136,16 +135,10 @@ void secret_free(void *ptr)
     free(ptr);
 }
 
-int secret_install_library_hooks(struct error **err)
+void secret_install_json_hooks(void)
 {
     cJSON_Hooks hooks = {.malloc_fn = secret_malloc, .free_fn = secret_free};
     cJSON_InitHooks(&hooks);
-
-    CURLcode code = curl_global_init_mem(CURL_GLOBAL_DEFAULT, secret_malloc, secret_free, secret_realloc,
-                                         secret_strdup, secret_calloc);
-    if (code != CURLE_OK)
-        return error_set(err, GRPC_STATUS_INTERNAL, "initialise libcurl: %s", curl_easy_strerror(code));
-    return 0;
 }
 
 static void *protobuf_alloc(void *data, size_t size)

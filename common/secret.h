@@ -60,10 +60,9 @@ void *secret_realloc(void *ptr, size_t size);
 char *secret_strdup(const char *text);
 void secret_free(void *ptr);
 
-/* Points cJSON's global hooks and libcurl's allocator at the wiping allocator. Call once, first thing in
- * main(), before any of the two libraries is used and before threads exist. Returns -1 with err set when
- * libcurl refuses to initialise. */
-int secret_install_library_hooks(struct error **err);
+/* Points cJSON's global hooks at the wiping allocator. Call once, first thing in main(), before cJSON is used
+ * and before threads exist. (libcurl gets it from http_library_init(), protobuf-c with every call.) */
+void secret_install_json_hooks(void);
 
 /* No core dumps, no ptrace by other processes of the same user: PR_SET_DUMPABLE 0 and RLIMIT_CORE 0. Call
  * first thing in main(). Returns -1 with err set if the kernel refuses. */

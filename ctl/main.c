@@ -103,7 +103,8 @@ int main(int argc, char **argv)
 {
     cleanup_error struct error *error = NULL;
 
-    if (secret_forbid_core_dumps(&error) < 0 || secret_install_library_hooks(&error) < 0) {
+    secret_install_json_hooks();
+    if (secret_forbid_core_dumps(&error) < 0) {
         output_error(error, /* json= */ false);
         return EXIT_LOCAL;
     }

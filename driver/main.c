@@ -371,7 +371,8 @@ int main(int argc, char **argv)
     cleanup_error struct error *error = NULL;
     int rest = 0;
 
-    if (secret_forbid_core_dumps(&error) < 0 || secret_install_library_hooks(&error) < 0) {
+    secret_install_json_hooks();
+    if (secret_forbid_core_dumps(&error) < 0 || http_library_init(&error) < 0) {
         (void)fprintf(stderr, PROGRAM ": %s\n", error_message(error));
         return 1;
     }

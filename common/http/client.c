@@ -426,6 +426,15 @@ static char *choose(const char *configured, const char *variable, const char *fa
     return copy;
 }
 
+int http_library_init(struct error **err)
+{
+    CURLcode code = curl_global_init_mem(CURL_GLOBAL_DEFAULT, secret_malloc, secret_free, secret_realloc,
+                                         secret_strdup, secret_calloc);
+    if (code != CURLE_OK)
+        return error_set(err, GRPC_STATUS_INTERNAL, "initialise libcurl: %s", curl_easy_strerror(code));
+    return 0;
+}
+
 struct http_client *http_client_create(uv_loop_t *loop, const struct http_client_config *config,
                                        struct error **err)
 {

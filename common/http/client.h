@@ -96,8 +96,11 @@ const char *http_response_header(const struct http_response *response, const cha
 typedef void http_callback(struct http_response *response, enum http_hop hop, const struct error *error,
                            void *arg);
 
-/* Returns NULL with err set. secret_install_library_hooks() must have been called (it initialises
- * libcurl). */
+/* Initialises libcurl on the wiping allocator (secret.h). Call once in main(), before threads exist and before the
+ * first client. -1 with err set when libcurl refuses. */
+int http_library_init(struct error **err);
+
+/* Returns NULL with err set. http_library_init() must have been called. */
 struct http_client *http_client_create(uv_loop_t *loop, const struct http_client_config *config,
                                        struct error **err);
 

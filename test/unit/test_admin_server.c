@@ -229,7 +229,7 @@ static void addresses_are_checked_and_conflicts_reported(void **state)
 static int install_hooks(void **state)
 {
     (void)state;
-    return secret_install_library_hooks(NULL);
+    return http_library_init(NULL);
 }
 
 int main(void)

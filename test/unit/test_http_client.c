@@ -226,7 +226,7 @@ static int start_servers(void **state)
 {
     (void)state;
     assert_int_equal(sem_init(&hang_until, 0, 0), 0);
-    assert_int_equal(secret_install_library_hooks(NULL), 0);
+    assert_int_equal(http_library_init(NULL), 0);
     (void)snprintf(servers.dir, sizeof(servers.dir), "%s", "/tmp/test_http_client.XXXXXX");
     assert_non_null(mkdtemp(servers.dir));
     int pipe_fds[2];

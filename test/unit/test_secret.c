@@ -189,7 +189,7 @@ static void json_and_maps_leave_nothing_once_the_hooks_are_in(void **state)
 {
     (void)state;
     cleanup_error struct error *err = NULL;
-    assert_int_equal(secret_install_library_hooks(&err), 0);
+    secret_install_json_hooks();
     char text[256];
     int len = snprintf(text, sizeof(text), "{\"k\":\"%s\",\"l\":\"\\u0041%s\"}", CANARY, CANARY);
 

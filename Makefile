@@ -32,6 +32,7 @@ include mk/rules.mk
 include mk/deps.mk
 include mk/test.mk
 include mk/check.mk
+include mk/sdk.mk
 
 ##@ Build
 .PHONY: all

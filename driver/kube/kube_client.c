@@ -1,9 +1,9 @@
 /*
  * kube_client.c - JSON requests to the Kubernetes API.
  *
- * One call:   SEND ──▶ answer ──▶ done
- *              ▲          │ 401 / TLS: reload credentials, once
- *              └─ timer ◀─┘ 429 / 5xx: Retry-After + jitter, within the deadline
+ * One call:   PLACE ──▶ SEND ──▶ answer ──▶ done
+ *              ▲                   │ 401 / TLS: reload credentials, once
+ *              └────── timer ◀─────┘ 429 / 5xx: Retry-After + jitter, within the deadline
  */
 #include "driver/kube/kube_client.h"
 
@@ -14,6 +14,7 @@
 
 #include "common/buffer.h"
 #include "common/file.h"
+#include "common/grpc/list.h"
 #include "common/lifecycle.h"
 
 enum {
@@ -27,22 +28,32 @@ struct kube_client {
     struct http_client *http;
     struct log *log;
     struct kube_config config;
-    struct secret *token; /* without white space around it; NULL = anonymous */
-    struct secret *ca;    /* PEM; NULL = the system's */
-    uint64_t loaded_ms;   /* on uv_now()'s clock */
+    struct secret *token;    /* without white space around it; NULL = anonymous */
+    struct secret *ca;       /* PEM; NULL = the system's */
+    uint64_t loaded_ms;      /* on uv_now()'s clock */
+    unsigned in_flight;      /* calls that have a place */
+    struct list waiting;     /* calls that want one */
+    bool unreachable;        /* the last request got no answer */
+    kube_observer *observer; /* may be NULL */
+    void *observer_arg;
 };
 
 struct kube_call {
     struct kube_client *client;
     struct http_call *http; /* owned; NULL when not in flight */
-    uv_timer_t timer;       /* embedded: the pause before the next try; the struct lives until it is closed */
+    struct list link;       /* in the client's line, unless `placed` or pausing */
+    bool placed;            /* counts as in flight */
+    uv_timer_t timer; /* embedded: the pause before the next try, the wait for a place; the struct lives until
+                         it is closed */
     kube_callback *callback; /* NULL once called or cancelled */
     void *arg;
     char *method;
     char *url;
     char *body; /* wiped; NULL without */
     const char *content_type;
+    char resource[64];    /* for the observer */
     uint64_t deadline_ms; /* on uv_now()'s clock */
+    uint64_t sent_ns;     /* the try that is on its way */
     unsigned tries;
     bool reloaded; /* credentials were read again for this call */
 };
@@ -117,6 +128,7 @@ struct kube_client *kube_client_create(uv_loop_t *loop, struct http_client *http
     }
     *client = (struct kube_client){.loop = loop, .http = http, .log = log, .config = *config};
     *config = (struct kube_config){0};
+    list_init(&client->waiting);
     client->token = steal_ptr(&client->config.token);
     client->ca = steal_ptr(&client->config.ca);
     if (reload(client, err) < 0) {
@@ -135,6 +147,22 @@ void kube_client_destroy(struct kube_client *client)
     secret_destroy(client->token);
     secret_destroy(client->ca);
     free(client);
+}
+
+uv_loop_t *kube_client_loop(const struct kube_client *client)
+{
+    return client->loop;
+}
+
+void kube_client_observe(struct kube_client *client, kube_observer *observer, void *arg)
+{
+    client->observer = observer;
+    client->observer_arg = arg;
+}
+
+bool kube_client_reachable(const struct kube_client *client)
+{
+    return !client->unreachable;
 }
 
 /* --- answers --- */
@@ -197,9 +225,33 @@ static void timer_closed(uv_handle_t *handle)
     free(call);
 }
 
+static void send_in_place(uv_timer_t *timer);
+
+/* The next in line gets it; its request goes out from the next turn, so that nobody's callback runs inside
+ * somebody else's call. */
+static void give_place_back(struct kube_call *call)
+{
+    struct kube_client *client = call->client;
+    struct kube_call *next;
+
+    list_remove(&call->link);
+    if (!call->placed)
+        return;
+    call->placed = false;
+    client->in_flight--;
+    if (list_empty(&client->waiting))
+        return;
+    next = container_of(client->waiting.next, struct kube_call, link);
+    list_remove(&next->link);
+    next->placed = true;
+    client->in_flight++;
+    (void)uv_timer_start(&next->timer, send_in_place, 0, 0);
+}
+
 static void call_dispose(struct kube_call *call)
 {
     call->callback = NULL;
+    give_place_back(call);
     uv_close((uv_handle_t *)&call->timer, timer_closed);
 }
 
@@ -235,6 +287,8 @@ static int call_send(struct kube_call *call, struct error **err)
     const char *headers[] = {"Accept: application/json", NULL, NULL};
     cleanup_free char *content_type = NULL;
 
+    if (time_left(call) == 0)
+        return error_set(err, GRPC_STATUS_DEADLINE_EXCEEDED, "the time for a Kubernetes API request is over");
     if (uv_now(client->loop) - client->loaded_ms > RELOAD_AFTER_MS && reload(client, err) < 0)
         return -1;
     if (call->body != NULL) {
@@ -245,6 +299,7 @@ static int call_send(struct kube_call *call, struct error **err)
         headers[1] = content_type;
     }
     call->tries++;
+    call->sent_ns = clock_monotonic_ns();
     call->http = http_call_start(
         client->http,
         &(struct http_request){
@@ -273,12 +328,47 @@ static int call_send(struct kube_call *call, struct error **err)
     return call->http == NULL ? -1 : 0;
 }
 
-static void send_again(uv_timer_t *timer)
+static void send_in_place(uv_timer_t *timer)
 {
     struct kube_call *call = timer->data;
     cleanup_error struct error *error = NULL;
 
     if (call_send(call, &error) < 0)
+        call_fail(call, error);
+}
+
+static void waited_too_long(uv_timer_t *timer)
+{
+    cleanup_error struct error *error = NULL;
+
+    (void)error_set(&error, GRPC_STATUS_DEADLINE_EXCEEDED,
+                    "Kubernetes API: %d other requests did not come to an end in time", KUBE_IN_FLIGHT_MAX);
+    call_fail(timer->data, error);
+}
+
+/* Sends, or gets in line for a place. */
+static int call_go(struct kube_call *call, struct error **err)
+{
+    struct kube_client *client = call->client;
+
+    if (!call->placed && client->in_flight >= KUBE_IN_FLIGHT_MAX) {
+        list_insert_before(&client->waiting, &call->link);
+        (void)uv_timer_start(&call->timer, waited_too_long, time_left(call), 0);
+        return 0;
+    }
+    if (!call->placed) {
+        call->placed = true;
+        client->in_flight++;
+    }
+    return call_send(call, err);
+}
+
+static void send_again(uv_timer_t *timer)
+{
+    struct kube_call *call = timer->data;
+    cleanup_error struct error *error = NULL;
+
+    if (call_go(call, &error) < 0)
         call_fail(call, error);
 }
 
@@ -303,6 +393,7 @@ static bool try_again_later(struct kube_call *call, const struct http_response *
     pause += random % (pause / 4 + 1);
     if (pause >= time_left(call))
         return false;
+    give_place_back(call);
     (void)uv_timer_start(&call->timer, send_again, pause, 0);
     return true;
 }
@@ -334,6 +425,25 @@ static void call_no_answer(struct kube_call *call, enum http_hop hop, const stru
     call_fail(call, wrapped != NULL ? wrapped : error);
 }
 
+/* Counts the answer, and notices when the API server goes and comes back. */
+static void note_answer(const struct kube_call *call, int status, const struct error *error)
+{
+    struct kube_client *client = call->client;
+    bool unreachable =
+        error_code(error) == GRPC_STATUS_UNAVAILABLE || error_code(error) == GRPC_STATUS_DEADLINE_EXCEEDED;
+
+    if (client->observer != NULL)
+        client->observer(call->method, call->resource, status,
+                         (double)(clock_monotonic_ns() - call->sent_ns) / 1e9, client->observer_arg);
+    if (unreachable && !client->unreachable)
+        log_warning(client->log, "the Kubernetes API does not answer",
+                    LOG_STR("server", client->config.server), LOG_ERR(error));
+    if (error == NULL && client->unreachable)
+        log_info(client->log, "the Kubernetes API answers again", LOG_STR("server", client->config.server));
+    if (unreachable || error == NULL)
+        client->unreachable = unreachable;
+}
+
 static void call_answered(struct http_response *response, enum http_hop hop, const struct error *error,
                           void *arg)
 {
@@ -343,6 +453,7 @@ static void call_answered(struct http_response *response, enum http_hop hop, con
     struct kube_answer answer;
 
     call->http = NULL;
+    note_answer(call, response == NULL ? 0 : response->status, error);
     if (error != NULL) {
         call_no_answer(call, hop, error);
         return;
@@ -367,6 +478,7 @@ static void call_answered(struct http_response *response, enum http_hop hop, con
 
 static int call_fill(struct kube_call *call, const struct kube_request *request, struct error **err)
 {
+    kube_path_resource(request->path, call->resource, sizeof(call->resource));
     call->method = strdup(request->method);
     if (asprintf(&call->url, "%s%s", call->client->config.server, request->path) < 0)
         call->url = NULL;
@@ -400,7 +512,8 @@ struct kube_call *kube_call_start(struct kube_client *client, const struct kube_
                                .deadline_ms = uv_now(client->loop) + timeout_ms};
     (void)uv_timer_init(client->loop, &call->timer); /* can not fail */
     call->timer.data = call;
-    if (call_fill(call, request, err) < 0 || call_send(call, err) < 0) {
+    list_init(&call->link);
+    if (call_fill(call, request, err) < 0 || call_go(call, err) < 0) {
         call_dispose(call);
         return NULL;
     }
@@ -431,4 +544,26 @@ char *kube_path(const char *group, const char *version, const char *ns, const ch
         return NULL;
     }
     return path;
+}
+
+static const char *skip_segments(const char *path, unsigned n)
+{
+    for (; n > 0 && *path == '/'; n--)
+        path += 1 + strcspn(path + 1, "/?");
+    return path;
+}
+
+void kube_path_resource(const char *path, char *out, size_t size)
+{
+    /* "/api/v1" or "/apis/group/version" */
+    const char *resource = skip_segments(path, strncmp(path, "/apis/", 6) == 0 ? 3 : 2);
+    const char *in_namespace;
+
+    if (strncmp(resource, "/namespaces/", 12) == 0) {
+        in_namespace = skip_segments(resource, 2);
+        if (*in_namespace == '/')
+            resource = in_namespace;
+    }
+    (void)snprintf(out, size, "%.*s", *resource == '/' ? (int)strcspn(resource + 1, "/?") : 0,
+                   *resource == '/' ? resource + 1 : "");
 }

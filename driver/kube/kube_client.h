@@ -4,13 +4,18 @@
  * The client keeps the credentials fresh: token and CA files are read again when they are older than a
  * minute, at once after a 401 (the token) or a failed TLS verification (the CA), and the request is then
  * repeated once. 429 and 5xx answers are repeated after Retry-After (or a growing pause for reads) plus
- * jitter, while the deadline allows; a write without Retry-After is not repeated, its outcome is not known.
+ * jitter, while the deadline allows; a write without Retry-After is not repeated, its outcome is not known
+ * (kube_upsert.h looks what has become of it).
+ *
+ * At most KUBE_IN_FLIGHT_MAX requests are on their way at a time, first come, first served; waiting counts
+ * against the deadline. A request that pauses before its next try gives its place to others.
  *
  * Call contract: common/grpc/client.h.
  */
 #ifndef DRIVER_KUBE_CLIENT_H
 #define DRIVER_KUBE_CLIENT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <uv.h>
@@ -26,6 +31,8 @@ enum {
         4 * 1024 * 1024, /* bytes of one answer; the API server stores at most about 1.5 MiB per object */
     KUBE_TIMEOUT_MS = 30 * 1000, /* a request as a whole, unless the caller has less time */
     KUBE_TRIES_MAX = 10,         /* of one request, as client-go */
+    KUBE_IN_FLIGHT_MAX = 16,     /* requests at a time: a node that restarts publishes hundreds of volumes at
+                                once, and all nodes of a cluster share one API server */
 };
 
 struct kube_client;
@@ -35,9 +42,11 @@ struct kube_request {
     const char *method;       /* "GET", "POST", "PUT", "PATCH", "DELETE" */
     const char *path;         /* "/apis/...", query included; see kube_path() */
     const cJSON *body;        /* borrowed during start; NULL without */
-    const char *content_type; /* of the body; NULL = application/json */
+    const char *content_type; /* of the body; NULL = application/json; a literal */
     uint64_t timeout_ms;      /* 0 or more than KUBE_TIMEOUT_MS = KUBE_TIMEOUT_MS */
 };
+
+#define KUBE_MERGE_PATCH "application/merge-patch+json" /* RFC 7396 */
 
 /* What came back; borrowed during the callback. */
 struct kube_answer {
@@ -52,9 +61,22 @@ struct kube_answer {
  * others INTERNAL. Texts are the API server's. */
 typedef void kube_callback(struct kube_answer *answer, const struct error *error, void *arg);
 
+/* Told of every answer, tries that are repeated included: `method`, the resource's plural as in the path, the
+ * HTTP status (0: none came) and how long it took. For metrics; all borrowed. */
+typedef void kube_observer(const char *method, const char *resource, int status, double seconds, void *arg);
+
 /* Takes over the content of *config (also on failure). `http` and `log` are borrowed. */
 struct kube_client *kube_client_create(uv_loop_t *loop, struct http_client *http, struct kube_config *config,
                                        struct log *log, struct error **err);
+
+uv_loop_t *kube_client_loop(const struct kube_client *client);
+
+/* `observer` may be NULL. */
+void kube_client_observe(struct kube_client *client, kube_observer *observer, void *arg);
+
+/* False while the API server does not answer: from the first request without an answer to the next one with
+ * any. Changes are logged. */
+bool kube_client_reachable(const struct kube_client *client);
 
 struct kube_call *kube_call_start(struct kube_client *client, const struct kube_request *request,
                                   kube_callback *callback, void *arg, struct error **err);
@@ -69,6 +91,9 @@ void kube_client_destroy(struct kube_client *client);
  * "/api/<version>/...". NULL name: the collection. The caller frees. NULL with err set on lack of memory. */
 char *kube_path(const char *group, const char *version, const char *ns, const char *resource,
                 const char *name, struct error **err);
+
+/* The plural in such a path, copied to `out` (cut to `size`); "" when there is none. */
+void kube_path_resource(const char *path, char *out, size_t size);
 
 /* The error that a failed answer means (see kube_callback). `json` may be NULL. Sets *err, returns -1. */
 int kube_status_error(int status, const cJSON *json, struct error **err);

@@ -14,35 +14,15 @@
 
 #include <signal.h>
 
-#include "common/grpc/list.h"
 #include "driver/class_kube.h"
 #include "driver/kube/kube_client.h"
 #include "test/unit/scratch.h"
-
-enum { SCRIPT_MAX = 16, REQUEST_MAX = 4096 };
-
-#define ANSWER(status, headers, body)                                                                        \
-    {                                                                                                        \
-        status, headers, body                                                                                \
-    }
-
-/* One scripted answer; status 0 = hang up, -1 = never answer. */
-struct answer {
-    int status;
-    const char *headers; /* each with its line end */
-    const char *body;
-};
+#include "test/unit/scripted_api.h"
 
 struct world {
     struct scratch scratch;
     uv_loop_t loop;
-    uv_tcp_t listener;
-    int port;
-    const struct answer *script;
-    size_t n_script;
-    size_t n_requests;
-    char requests[SCRIPT_MAX][REQUEST_MAX]; /* as received */
-    void (*on_request)(struct world *world);
+    struct scripted_api api;
     struct http_client *http;
     struct kube_client *client;
     struct class_source classes;
@@ -52,99 +32,11 @@ struct world {
     int status;
     enum grpc_status code;
     char message[1024];
+    unsigned observed;
+    int observed_status;
+    char observed_resource[64];
     char name[64]; /* metadata.name of what came back */
 };
-
-struct connection {
-    uv_tcp_t tcp;
-    struct world *world;
-    char input[REQUEST_MAX];
-    size_t len;
-    uv_write_t write;
-    char output[REQUEST_MAX];
-};
-
-/* --- the server: one request per connection --- */
-
-static void connection_closed(uv_handle_t *handle)
-{
-    free(container_of(handle, struct connection, tcp));
-}
-
-static void written(uv_write_t *write, int status)
-{
-    struct connection *connection = container_of(write, struct connection, write);
-
-    (void)status;
-    uv_close((uv_handle_t *)&connection->tcp, connection_closed);
-}
-
-static void give_room(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
-{
-    struct connection *connection = container_of(handle, struct connection, tcp);
-
-    (void)suggested;
-    *buf = uv_buf_init(connection->input + connection->len,
-                       (unsigned)(sizeof(connection->input) - 1 - connection->len));
-}
-
-static bool is_whole(const char *input)
-{
-    const char *end = strstr(input, "\r\n\r\n");
-    const char *length = strstr(input, "Content-Length: ");
-
-    return end != NULL && (length == NULL || strlen(end + 4) >= strtoul(length + 16, NULL, 10));
-}
-
-static void received(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
-{
-    struct connection *connection = container_of(stream, struct connection, tcp);
-    struct world *world = connection->world;
-    const struct answer *answer;
-    uv_buf_t out;
-
-    (void)buf;
-    if (n < 0) {
-        uv_close((uv_handle_t *)stream, connection_closed);
-        return;
-    }
-    connection->len += (size_t)n;
-    connection->input[connection->len] = '\0';
-    if (!is_whole(connection->input))
-        return;
-    assert_true(world->n_requests < SCRIPT_MAX);
-    (void)snprintf(world->requests[world->n_requests], REQUEST_MAX, "%s", connection->input);
-    assert_true(world->n_requests < world->n_script);
-    answer = &world->script[world->n_requests++];
-    if (world->on_request != NULL)
-        world->on_request(world);
-    connection->len = 0;
-    if (answer->status < 0)
-        return;
-    (void)uv_read_stop(stream);
-    if (answer->status == 0) {
-        uv_close((uv_handle_t *)stream, connection_closed);
-        return;
-    }
-    (void)snprintf(connection->output, sizeof(connection->output),
-                   "HTTP/1.1 %d Scripted\r\n%sConnection: close\r\nContent-Length: %zu\r\n\r\n%s",
-                   answer->status, answer->headers, strlen(answer->body), answer->body);
-    out = uv_buf_init(connection->output, (unsigned)strlen(connection->output));
-    assert_int_equal(uv_write(&connection->write, stream, &out, 1, written), 0);
-}
-
-static void connected(uv_stream_t *listener, int status)
-{
-    struct world *world = listener->data;
-    struct connection *connection = calloc(1, sizeof(*connection));
-
-    assert_int_equal(status, 0);
-    assert_non_null(connection);
-    connection->world = world;
-    assert_int_equal(uv_tcp_init(&world->loop, &connection->tcp), 0);
-    assert_int_equal(uv_accept(listener, (uv_stream_t *)&connection->tcp), 0);
-    assert_int_equal(uv_read_start((uv_stream_t *)&connection->tcp, give_room, received), 0);
-}
 
 /* --- the world --- */
 
@@ -163,8 +55,6 @@ static void write_token(const struct world *world, const char *token)
 static int set_up(void **state)
 {
     struct world *world = calloc(1, sizeof(*world));
-    struct sockaddr_in address;
-    int len = sizeof(address);
     struct kube_config config = {0};
 
     (void)signal(SIGPIPE, SIG_IGN);
@@ -173,16 +63,11 @@ static int set_up(void **state)
         return -1;
     write_token(world, " first\n");
     assert_int_equal(uv_loop_init(&world->loop), 0);
-    assert_int_equal(uv_tcp_init(&world->loop, &world->listener), 0);
-    assert_int_equal(uv_ip4_addr("127.0.0.1", 0, &address), 0);
-    assert_int_equal(uv_tcp_bind(&world->listener, (const struct sockaddr *)&address, 0), 0);
-    assert_int_equal(uv_tcp_getsockname(&world->listener, (struct sockaddr *)&address, &len), 0);
-    world->port = ntohs(address.sin_port);
-    world->listener.data = world;
-    assert_int_equal(uv_listen((uv_stream_t *)&world->listener, 10, connected), 0);
+    world->api.arg = world;
+    scripted_api_start(&world->api, &world->loop);
     world->http = http_client_create(&world->loop, &(struct http_client_config){.user_agent = "test"}, NULL);
     assert_non_null(world->http);
-    assert_true(asprintf(&config.server, "http://127.0.0.1:%d/prefix", world->port) > 0);
+    assert_true(asprintf(&config.server, "http://127.0.0.1:%d/prefix", world->api.port) > 0);
     assert_true(asprintf(&config.token_file, "%s/token", world->scratch.dir) > 0);
     config.ns = strdup("");
     world->client = kube_client_create(&world->loop, world->http, &config, NULL, NULL);
@@ -199,22 +84,14 @@ static int tear_down(void **state)
     class_source_destroy(&world->classes);
     kube_client_destroy(world->client);
     http_client_destroy(world->http);
-    uv_close((uv_handle_t *)&world->listener, NULL);
+    scripted_api_stop(&world->api);
     assert_int_equal(uv_run(&world->loop, UV_RUN_DEFAULT), 0);
     assert_int_equal(uv_loop_close(&world->loop), 0);
-    assert_int_equal(world->n_requests, world->n_script);
+    assert_int_equal(world->api.n_requests, world->api.n_script);
     assert_int_equal(scratch_remove(&world->scratch), 0);
     free(world);
     return 0;
 }
-
-#define SCRIPT(world, ...)                                                                                   \
-    do {                                                                                                     \
-        static const struct answer script[] = {__VA_ARGS__};                                                 \
-        (world)->script = script;                                                                            \
-        (world)->n_script = ARRAY_SIZE(script);                                                              \
-        (world)->n_requests = 0;                                                                             \
-    } while (0)
 
 static void note(struct world *world, const struct error *error)
 {
@@ -245,6 +122,8 @@ static void run_until_answered(struct world *world)
     world->callbacks = 0;
 }
 
+static struct scripted_answer silence[KUBE_IN_FLIGHT_MAX + 1];
+
 static void call(struct world *world, const char *method, const cJSON *body, uint64_t timeout_ms)
 {
     const struct kube_request request = {
@@ -254,29 +133,20 @@ static void call(struct world *world, const char *method, const cJSON *body, uin
     run_until_answered(world);
 }
 
-static void assert_sent(const struct world *world, size_t i, const char *text)
-{
-    if (strstr(world->requests[i], text) == NULL)
-        fail_msg("'%s' is not in request %zu:\n%s", text, i, world->requests[i]);
-}
-
-#define OBJECT                  "{\"metadata\":{\"name\":\"a\"}}"
-#define STATUS(reason, message) "{\"kind\":\"Status\",\"reason\":\"" reason "\",\"message\":\"" message "\"}"
-
 /* --- requests and answers --- */
 
 static void a_request_carries_token_path_and_accept(void **state)
 {
     struct world *world = *state;
 
-    SCRIPT(world, ANSWER(200, "", OBJECT));
+    SCRIPT(&world->api, ANSWER(200, "", OBJECT));
     call(world, "GET", NULL, 0);
     assert_int_equal(world->code, GRPC_STATUS_OK);
     assert_int_equal(world->status, 200);
     assert_string_equal(world->name, "a");
-    assert_sent(world, 0, "GET /prefix/api/v1/x HTTP/1.1\r\n");
-    assert_sent(world, 0, "Authorization: Bearer first\r\n"); /* without the white space of the file */
-    assert_sent(world, 0, "Accept: application/json\r\n");
+    assert_sent(&world->api, 0, "GET /prefix/api/v1/x HTTP/1.1\r\n");
+    assert_sent(&world->api, 0, "Authorization: Bearer first\r\n"); /* without the white space of the file */
+    assert_sent(&world->api, 0, "Accept: application/json\r\n");
 }
 
 static void a_body_is_sent_as_json(void **state)
@@ -284,11 +154,11 @@ static void a_body_is_sent_as_json(void **state)
     struct world *world = *state;
     cleanup_json cJSON *body = cJSON_Parse(OBJECT);
 
-    SCRIPT(world, ANSWER(201, "", OBJECT));
+    SCRIPT(&world->api, ANSWER(201, "", OBJECT));
     call(world, "POST", body, 0);
     assert_int_equal(world->code, GRPC_STATUS_OK);
-    assert_sent(world, 0, "Content-Type: application/json\r\n");
-    assert_sent(world, 0, "\r\n\r\n" OBJECT);
+    assert_sent(&world->api, 0, "Content-Type: application/json\r\n");
+    assert_sent(&world->api, 0, "\r\n\r\n" OBJECT);
 }
 
 static void failures_are_told_in_the_servers_words(void **state)
@@ -329,7 +199,7 @@ static void an_answer_that_is_no_json_is_an_error(void **state)
 {
     struct world *world = *state;
 
-    SCRIPT(world, ANSWER(200, "", "<html>"));
+    SCRIPT(&world->api, ANSWER(200, "", "<html>"));
     call(world, "GET", NULL, 0);
     assert_int_equal(world->code, GRPC_STATUS_INTERNAL);
     assert_non_null(strstr(world->message, "the Kubernetes API server's answer"));
@@ -341,19 +211,19 @@ static void a_token_that_rotated_is_read_again_after_401(void **state)
 {
     struct world *world = *state;
 
-    SCRIPT(world, ANSWER(401, "", STATUS("Unauthorized", "who")), ANSWER(200, "", OBJECT));
+    SCRIPT(&world->api, ANSWER(401, "", STATUS("Unauthorized", "who")), ANSWER(200, "", OBJECT));
     write_token(world, "second");
     call(world, "GET", NULL, 0);
     assert_int_equal(world->code, GRPC_STATUS_OK);
-    assert_sent(world, 0, "Bearer first\r\n");
-    assert_sent(world, 1, "Bearer second\r\n");
+    assert_sent(&world->api, 0, "Bearer first\r\n");
+    assert_sent(&world->api, 1, "Bearer second\r\n");
 }
 
 static void a_second_401_is_the_answer(void **state)
 {
     struct world *world = *state;
 
-    SCRIPT(world, ANSWER(401, "", ""), ANSWER(401, "", STATUS("Unauthorized", "who are you")));
+    SCRIPT(&world->api, ANSWER(401, "", ""), ANSWER(401, "", STATUS("Unauthorized", "who are you")));
     call(world, "GET", NULL, 0);
     assert_int_equal(world->code, GRPC_STATUS_UNAUTHENTICATED);
     assert_string_equal(world->message, "who are you");
@@ -363,18 +233,18 @@ static void a_token_file_that_went_away_leaves_the_old_token_in_use(void **state
 {
     struct world *world = *state;
 
-    SCRIPT(world, ANSWER(401, "", ""), ANSWER(200, "", OBJECT));
+    SCRIPT(&world->api, ANSWER(401, "", ""), ANSWER(200, "", OBJECT));
     assert_int_equal(scratch_run(&world->scratch, "rm token"), 0);
     call(world, "GET", NULL, 0);
     assert_int_equal(world->code, GRPC_STATUS_OK);
-    assert_sent(world, 1, "Bearer first\r\n");
+    assert_sent(&world->api, 1, "Bearer first\r\n");
 }
 
 static void reads_are_repeated_when_the_server_is_in_trouble(void **state)
 {
     struct world *world = *state;
 
-    SCRIPT(world, ANSWER(429, "Retry-After: 0\r\n", ""), ANSWER(503, "Retry-After: 0\r\n", ""),
+    SCRIPT(&world->api, ANSWER(429, "Retry-After: 0\r\n", ""), ANSWER(503, "Retry-After: 0\r\n", ""),
            ANSWER(500, "", ""), ANSWER(200, "", OBJECT));
     call(world, "GET", NULL, 0);
     assert_int_equal(world->code, GRPC_STATUS_OK);
@@ -385,8 +255,8 @@ static void a_read_is_given_up_after_so_many_tries(void **state)
     struct world *world = *state;
 #define BUSY ANSWER(503, "Retry-After: 0\r\n", STATUS("ServiceUnavailable", "busy"))
 
-    SCRIPT(world, BUSY, BUSY, BUSY, BUSY, BUSY, BUSY, BUSY, BUSY, BUSY, BUSY);
-    assert_int_equal(world->n_script, KUBE_TRIES_MAX);
+    SCRIPT(&world->api, BUSY, BUSY, BUSY, BUSY, BUSY, BUSY, BUSY, BUSY, BUSY, BUSY);
+    assert_int_equal(world->api.n_script, KUBE_TRIES_MAX);
     call(world, "GET", NULL, 0);
     assert_int_equal(world->code, GRPC_STATUS_UNAVAILABLE);
     assert_string_equal(world->message, "busy");
@@ -396,7 +266,7 @@ static void a_pause_beyond_the_deadline_is_not_waited_for(void **state)
 {
     struct world *world = *state;
 
-    SCRIPT(world, ANSWER(429, "Retry-After: 60\r\n", STATUS("TooManyRequests", "later")));
+    SCRIPT(&world->api, ANSWER(429, "Retry-After: 60\r\n", STATUS("TooManyRequests", "later")));
     call(world, "GET", NULL, 5000);
     assert_int_equal(world->code, GRPC_STATUS_UNAVAILABLE);
     assert_string_equal(world->message, "later");
@@ -407,20 +277,20 @@ static void a_write_is_repeated_only_when_the_server_asks_for_it(void **state)
     struct world *world = *state;
     cleanup_json cJSON *body = cJSON_Parse(OBJECT);
 
-    SCRIPT(world, ANSWER(500, "", STATUS("InternalError", "who knows")));
+    SCRIPT(&world->api, ANSWER(500, "", STATUS("InternalError", "who knows")));
     call(world, "POST", body, 0);
     assert_int_equal(world->code, GRPC_STATUS_UNAVAILABLE);
-    SCRIPT(world, ANSWER(429, "Retry-After: 0\r\n", ""), ANSWER(201, "", OBJECT));
+    SCRIPT(&world->api, ANSWER(429, "Retry-After: 0\r\n", ""), ANSWER(201, "", OBJECT));
     call(world, "POST", body, 0);
     assert_int_equal(world->code, GRPC_STATUS_OK);
-    assert_sent(world, 1, "\r\n\r\n" OBJECT);
+    assert_sent(&world->api, 1, "\r\n\r\n" OBJECT);
 }
 
 static void a_read_that_was_hung_up_on_is_repeated(void **state)
 {
     struct world *world = *state;
 
-    SCRIPT(world, ANSWER(0, "", ""), ANSWER(200, "", OBJECT));
+    SCRIPT(&world->api, ANSWER(0, "", ""), ANSWER(200, "", OBJECT));
     call(world, "GET", NULL, 0);
     assert_int_equal(world->code, GRPC_STATUS_OK);
 }
@@ -429,7 +299,7 @@ static void a_server_that_is_silent_runs_into_the_deadline(void **state)
 {
     struct world *world = *state;
 
-    SCRIPT(world, ANSWER(-1, "", ""));
+    SCRIPT(&world->api, ANSWER(-1, "", ""));
     call(world, "GET", NULL, 100);
     assert_int_equal(world->code, GRPC_STATUS_DEADLINE_EXCEEDED);
     assert_int_equal(world->status, 0);
@@ -437,9 +307,9 @@ static void a_server_that_is_silent_runs_into_the_deadline(void **state)
 
 static struct kube_call *call_to_cancel;
 
-static void cancel_it(struct world *world)
+static void cancel_it(void *arg)
 {
-    (void)world;
+    (void)arg;
     kube_call_cancel(&call_to_cancel);
 }
 
@@ -448,11 +318,11 @@ static void a_cancelled_call_does_not_call_back(void **state)
     struct world *world = *state;
     const struct kube_request request = {.method = "GET", .path = "/api"};
 
-    SCRIPT(world, ANSWER(-1, "", ""));
+    SCRIPT(&world->api, ANSWER(-1, "", ""));
     call_to_cancel = kube_call_start(world->client, &request, answered, world, NULL);
     kube_call_cancel(&call_to_cancel); /* before anything was sent */
     assert_null(call_to_cancel);
-    world->on_request = cancel_it; /* while the server thinks */
+    world->api.on_request = cancel_it; /* while the server thinks */
     call_to_cancel = kube_call_start(world->client, &request, answered, world, NULL);
     while (call_to_cancel != NULL)
         assert_int_not_equal(uv_run(&world->loop, UV_RUN_ONCE), 0);
@@ -465,7 +335,7 @@ static void a_client_without_a_readable_token_is_not_made(void **state)
     struct kube_config config = {.server = strdup("http://x"), .token_file = strdup("/nonexistent/token")};
     cleanup_error struct error *error = NULL;
 
-    SCRIPT(world, ANSWER(200, "", OBJECT));
+    SCRIPT(&world->api, ANSWER(200, "", OBJECT));
     assert_null(kube_client_create(&world->loop, world->http, &config, NULL, &error));
     assert_non_null(strstr(error_message(error), "Kubernetes credentials"));
     assert_null(config.server);
@@ -487,6 +357,120 @@ static void paths_are_built_and_escaped(void **state)
         cleanup_free char *path = kube_path(table[i].group, "v1", "a/b", "things", table[i].name, NULL);
         assert_string_equal(path, table[i].expected);
     }
+}
+
+static void the_resource_is_found_in_a_path(void **state)
+{
+    static const char *const table[][2] = {
+        {"/api/v1/namespaces/shop/events", "events"},
+        {"/apis/g.io/v1/namespaces/shop/things/a?x=/y", "things"},
+        {"/apis/g.io/v1/things/a", "things"},
+        {"/api/v1/nodes/a", "nodes"},
+        {"/api/v1/namespaces/shop", "namespaces"},
+        {"/api/v1", ""},
+        {"/version", ""},
+        {"", ""},
+    };
+    char resource[16];
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(table); i++) {
+        kube_path_resource(table[i][0], resource, sizeof(resource));
+        assert_string_equal(resource, table[i][1]);
+    }
+    kube_path_resource("/api/v1/aVeryLongResourceName", resource, 4);
+    assert_string_equal(resource, "aVe");
+}
+
+/* --- many requests, no answers --- */
+
+static void count_answer(const char *method, const char *resource, int status, double seconds, void *arg)
+{
+    struct world *world = arg;
+
+    assert_string_equal(method, "GET");
+    assert_true(seconds >= 0);
+    world->observed++;
+    world->observed_status = status;
+    (void)snprintf(world->observed_resource, sizeof(world->observed_resource), "%s", resource);
+}
+
+static void every_try_is_observed(void **state)
+{
+    struct world *world = *state;
+
+    kube_client_observe(world->client, count_answer, world);
+    SCRIPT(&world->api, ANSWER(429, "Retry-After: 0\r\n", ""), ANSWER(200, "", OBJECT));
+    call(world, "GET", NULL, 0);
+    assert_int_equal(world->observed, 2);
+    assert_int_equal(world->observed_status, 200);
+    assert_string_equal(world->observed_resource, "x");
+}
+
+static void it_is_known_whether_the_server_answers(void **state)
+{
+    struct world *world = *state;
+
+    assert_true(kube_client_reachable(world->client));
+    SCRIPT(&world->api, ANSWER(-1, "", ""));
+    call(world, "GET", NULL, 100);
+    assert_false(kube_client_reachable(world->client));
+    SCRIPT(&world->api, ANSWER(500, "Retry-After: 60\r\n", "")); /* an answer it is */
+    call(world, "GET", NULL, 0);
+    assert_true(kube_client_reachable(world->client));
+}
+
+static void so_many_requests_at_a_time_the_others_wait_their_turn(void **state)
+{
+    struct world *world = *state;
+    const struct kube_request request = {.method = "GET", .path = "/api/v1/x"};
+    struct kube_call *calls[KUBE_IN_FLIGHT_MAX];
+    const struct kube_request second = {.method = "GET", .path = "/api/v1/second"};
+    struct kube_call *dropped;
+
+    for (size_t i = 0; i < ARRAY_SIZE(silence); i++)
+        silence[i] = (struct scripted_answer){-1, "", ""};
+    silence[KUBE_IN_FLIGHT_MAX] = (struct scripted_answer){200, "", OBJECT};
+    world->api.script = silence;
+    world->api.n_script = KUBE_IN_FLIGHT_MAX;
+    for (size_t i = 0; i < KUBE_IN_FLIGHT_MAX; i++)
+        calls[i] = kube_call_start(world->client, &request, answered, world, NULL);
+    dropped = kube_call_start(world->client, &request, answered, world, NULL);
+    assert_non_null(kube_call_start(world->client, &second, answered, world, NULL));
+    while (world->api.n_requests < KUBE_IN_FLIGHT_MAX)
+        assert_int_not_equal(uv_run(&world->loop, UV_RUN_ONCE), 0);
+    for (unsigned i = 0; i < 20; i++) /* one more would be one too many for the script */
+        (void)uv_run(&world->loop, UV_RUN_NOWAIT);
+    kube_call_cancel(&dropped); /* out of the line */
+    world->api.n_script++;
+    kube_call_cancel(&calls[3]);
+    run_until_answered(world);
+    assert_int_equal(world->code, GRPC_STATUS_OK);
+    assert_sent(&world->api, KUBE_IN_FLIGHT_MAX, "GET /prefix/api/v1/second ");
+    for (size_t i = 0; i < KUBE_IN_FLIGHT_MAX; i++)
+        if (calls[i] != NULL)
+            kube_call_cancel(&calls[i]);
+}
+
+static void waiting_in_line_counts_against_the_deadline(void **state)
+{
+    struct world *world = *state;
+    const struct kube_request request = {.method = "GET", .path = "/api/v1/x"};
+    struct kube_call *calls[KUBE_IN_FLIGHT_MAX];
+
+    for (size_t i = 0; i < ARRAY_SIZE(silence); i++)
+        silence[i] = (struct scripted_answer){-1, "", ""};
+    world->api.script = silence;
+    world->api.n_script = KUBE_IN_FLIGHT_MAX;
+    for (size_t i = 0; i < KUBE_IN_FLIGHT_MAX; i++)
+        calls[i] = kube_call_start(world->client, &request, answered, world, NULL);
+    while (world->api.n_requests < KUBE_IN_FLIGHT_MAX)
+        assert_int_not_equal(uv_run(&world->loop, UV_RUN_ONCE), 0);
+    call(world, "GET", NULL, 50);
+    assert_int_equal(world->code, GRPC_STATUS_DEADLINE_EXCEEDED);
+    assert_non_null(strstr(world->message, "other requests"));
+    for (size_t i = 0; i < KUBE_IN_FLIGHT_MAX; i++)
+        kube_call_cancel(&calls[i]);
 }
 
 /* --- classes --- */
@@ -515,10 +499,10 @@ static void a_class_is_one_get(void **state)
 {
     struct world *world = *state;
 
-    SCRIPT(world, ANSWER(200, "", CLASS("v1")));
+    SCRIPT(&world->api, ANSWER(200, "", CLASS("v1")));
     look_up(world);
     assert_string_equal(world->name, "azure");
-    assert_sent(world, 0,
+    assert_sent(&world->api, 0,
                 "GET /prefix/apis/secrets-store.csi.x-k8s.io/v1/namespaces/shop/secretproviderclasses/web ");
 }
 
@@ -526,21 +510,21 @@ static void an_old_server_is_asked_for_v1alpha1(void **state)
 {
     struct world *world = *state;
 
-    SCRIPT(world, ANSWER(404, "", "404 page not found\n"), ANSWER(200, "", CLASS("v1alpha1")));
+    SCRIPT(&world->api, ANSWER(404, "", "404 page not found\n"), ANSWER(200, "", CLASS("v1alpha1")));
     look_up(world);
     assert_string_equal(world->name, "azure");
-    assert_sent(world, 1, "/v1alpha1/namespaces/shop/");
+    assert_sent(&world->api, 1, "/v1alpha1/namespaces/shop/");
 }
 
 static void a_server_that_serves_no_classes_is_told_from_a_missing_class(void **state)
 {
     struct world *world = *state;
 
-    SCRIPT(world, ANSWER(404, "", "404 page not found"), ANSWER(404, "", "404 page not found"));
+    SCRIPT(&world->api, ANSWER(404, "", "404 page not found"), ANSWER(404, "", "404 page not found"));
     look_up(world);
     assert_int_equal(world->code, GRPC_STATUS_NOT_FOUND);
     assert_non_null(strstr(world->message, "custom resource definitions"));
-    SCRIPT(world,
+    SCRIPT(&world->api,
            ANSWER(404, "",
                   "{\"message\":\"\\\"web\\\" not found\",\"reason\":\"NotFound\",\"details\":{\"name\":"
                   "\"web\",\"kind\":\"secretproviderclasses\"}}"));
@@ -553,10 +537,10 @@ static void a_class_that_may_not_be_read_or_is_malformed_is_an_error(void **stat
 {
     struct world *world = *state;
 
-    SCRIPT(world, ANSWER(403, "", STATUS("Forbidden", "no")));
+    SCRIPT(&world->api, ANSWER(403, "", STATUS("Forbidden", "no")));
     look_up(world);
     assert_int_equal(world->code, GRPC_STATUS_PERMISSION_DENIED);
-    SCRIPT(world, ANSWER(200, "", OBJECT));
+    SCRIPT(&world->api, ANSWER(200, "", OBJECT));
     look_up(world);
     assert_int_equal(world->code, GRPC_STATUS_INVALID_ARGUMENT);
 }
@@ -569,7 +553,7 @@ static void a_cancelled_lookup_does_not_call_back(void **state)
 
     assert_non_null(lookup);
     class_source_cancel(&world->classes, &lookup);
-    SCRIPT(world, ANSWER(200, "", CLASS("v1")));
+    SCRIPT(&world->api, ANSWER(200, "", CLASS("v1")));
     look_up(world);
     assert_string_equal(world->name, "azure");
 }
@@ -594,6 +578,11 @@ int main(void)
         TEST(a_cancelled_call_does_not_call_back),
         TEST(a_client_without_a_readable_token_is_not_made),
         TEST(paths_are_built_and_escaped),
+        TEST(the_resource_is_found_in_a_path),
+        TEST(every_try_is_observed),
+        TEST(it_is_known_whether_the_server_answers),
+        TEST(so_many_requests_at_a_time_the_others_wait_their_turn),
+        TEST(waiting_in_line_counts_against_the_deadline),
         TEST(a_class_is_one_get),
         TEST(an_old_server_is_asked_for_v1alpha1),
         TEST(a_server_that_serves_no_classes_is_told_from_a_missing_class),

@@ -1,5 +1,5 @@
 /*
- * base64.c - base64 text to secret bytes, by mbedTLS (constant time).
+ * base64.c - base64 text to secret bytes and back, by mbedTLS (constant time).
  */
 #include "driver/kube/base64.h"
 
@@ -46,4 +46,19 @@ struct secret *kube_base64_decode(const char *text, size_t max_len, struct error
     }
     secret_truncate(secret, len);
     return secret;
+}
+
+char *kube_base64_encode(const void *bytes, size_t len)
+{
+    size_t size = (len + 2) / 3 * 4 + 1; /* the NUL included */
+    char *text = secret_malloc(size);
+
+    if (text == NULL)
+        return NULL;
+    if (mbedtls_base64_encode((unsigned char *)text, size, &size, bytes, len) != 0) { /* can not happen */
+        secret_free(text);
+        return NULL;
+    }
+    text[size] = '\0';
+    return text;
 }

@@ -1,0 +1,273 @@
+/*
+ * test_secret_object.c - what is sent for a Secret: the object to create, and the patch for one that exists.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "common/json.h"
+#include "driver/kube/base64.h"
+#include "driver/sync/secret_object.h"
+
+/* Two keys ("a": "1", "b": "two"), two labels, one annotation; owned by the ReplicaSet with uid u1. */
+struct wished {
+    struct secret_content content;
+    struct secret_value values[2];
+    struct owners owners;
+};
+
+static void wished_make(struct wished *wished)
+{
+    *wished = (struct wished){.content = {.name = strdup("s"), .type = strdup("Opaque"), .n_values = 2}};
+    wished->values[0] = (struct secret_value){.key = strdup("a"), .bytes = secret_from_bytes("1", 1)};
+    wished->values[1] = (struct secret_value){.key = strdup("b"), .bytes = secret_from_bytes("two", 3)};
+    wished->content.values = wished->values;
+    assert_int_equal(string_map_set(&wished->content.labels, "env", "prod", NULL), 0);
+    assert_int_equal(string_map_set(&wished->content.labels, SECRET_MANAGED_LABEL, "true", NULL), 0);
+    assert_int_equal(string_map_set(&wished->content.annotations, "note", "x", NULL), 0);
+    assert_int_equal(owners_add(&wished->owners, "apps/v1", "ReplicaSet", "web-1", "u1", NULL), 0);
+}
+
+static void wished_finish(struct wished *wished)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(wished->values); i++) {
+        free(wished->values[i].key);
+        secret_destroy(wished->values[i].bytes);
+    }
+    wished->content.values = NULL;
+    wished->content.n_values = 0;
+    secret_content_finish(&wished->content);
+    owners_finish(&wished->owners);
+}
+
+static cJSON *parse(const char *text)
+{
+    cleanup_error struct error *error = NULL;
+    cJSON *json = json_parse(text, strlen(text), 1 << 20, &error);
+
+    if (json == NULL)
+        fail_msg("%s: %s", text, error_message(error));
+    return json;
+}
+
+static void assert_json(const cJSON *found, const char *wanted)
+{
+    cleanup_json cJSON *json = parse(wanted);
+    cleanup_secret_free char *text = json_print(found, NULL);
+
+    if (!cJSON_Compare(found, json, /* case_sensitive= */ 1))
+        fail_msg("found %s, wanted %s", text, wanted);
+}
+
+#define OWNER_1 "{\"apiVersion\":\"apps/v1\",\"kind\":\"ReplicaSet\",\"name\":\"web-1\",\"uid\":\"u1\"}"
+/* What is wished, as the API server would have it, with places for more. */
+#define CURRENT(labels, annotations, owners, type, data)                                                     \
+    "{\"apiVersion\":\"v1\",\"kind\":\"Secret\",\"metadata\":{\"name\":\"s\",\"resourceVersion\":\"7\","     \
+    "\"labels\":{" labels "},\"annotations\":{" annotations "},\"ownerReferences\":[" owners                 \
+    "]},\"type\":\"" type "\",\"data\":{" data "}}"
+#define LABELS "\"env\":\"prod\",\"secrets-store.csi.k8s.io/managed\":\"true\""
+#define NOTE   "\"note\":\"x\""
+#define DATA   "\"a\":\"MQ==\",\"b\":\"dHdv\""
+
+static void a_new_secret_has_data_labels_and_owners_in_one_write(void **state)
+{
+    struct wished wished;
+    (void)state;
+    wished_make(&wished);
+    cleanup_json cJSON *object = secret_object_create(
+        "shop", &(struct secret_wish){.content = &wished.content, .owners = &wished.owners}, NULL);
+
+    assert_json(
+        object,
+        "{\"apiVersion\":\"v1\",\"kind\":\"Secret\",\"metadata\":{\"name\":\"s\",\"namespace\":\"shop\","
+        "\"labels\":{" LABELS "},\"annotations\":{" NOTE "},\"ownerReferences\":[" OWNER_1
+        "]},\"type\":\"Opaque\",\"data\":{" DATA "}}");
+    wished_finish(&wished);
+}
+
+static const struct {
+    const char *what;
+    const char *current;
+    const char *patch; /* NULL = nothing to write */
+} patches[] = {
+    {"equal", CURRENT(LABELS, NOTE, OWNER_1, "Opaque", DATA), NULL},
+    {"what others added is no difference",
+     CURRENT(
+         LABELS ",\"team\":\"a\"", NOTE ",\"tool\":\"y\"",
+         "{\"apiVersion\":\"v1\",\"kind\":\"X\",\"name\":\"n\",\"uid\":\"u9\",\"controller\":true}," OWNER_1,
+         "Opaque", DATA),
+     NULL},
+    {"one value differs", CURRENT(LABELS, NOTE, OWNER_1, "Opaque", "\"a\":\"MQ==\",\"b\":\"b2xk\""),
+     "{\"data\":{\"b\":\"dHdv\"}}"},
+    {"a key is missing, another is too many",
+     CURRENT(LABELS, NOTE, OWNER_1, "Opaque", "\"a\":\"MQ==\",\"c\":\"MQ==\""),
+     "{\"data\":{\"b\":\"dHdv\",\"c\":null}}"},
+    {"the managed label is gone, but an owner is ours",
+     CURRENT("\"env\":\"prod\"", NOTE, OWNER_1, "Opaque", DATA),
+     "{\"metadata\":{\"labels\":{\"secrets-store.csi.k8s.io/managed\":\"true\"}}}"},
+    {"label and annotation differ",
+     CURRENT("\"env\":\"test\",\"secrets-store.csi.k8s.io/managed\":\"true\"", "", OWNER_1, "Opaque", DATA),
+     "{\"metadata\":{\"labels\":{\"env\":\"prod\"},\"annotations\":{\"note\":\"x\"}}}"},
+    {"a label and an annotation that the class had before are removed",
+     CURRENT(LABELS ",\"old\":\"1\"", NOTE ",\"was\":\"2\"", OWNER_1, "Opaque", DATA),
+     "{\"metadata\":{\"labels\":{\"old\":null},\"annotations\":{\"was\":null}}}"},
+    {"owners of others stay, whatever they are",
+     CURRENT(LABELS, NOTE,
+             "{\"apiVersion\":\"v1\",\"kind\":\"X\",\"name\":\"n\",\"uid\":\"u9\",\"controller\":true}",
+             "Opaque", DATA),
+     "{\"metadata\":{\"ownerReferences\":[{\"apiVersion\":\"v1\",\"kind\":\"X\",\"name\":\"n\",\"uid\":"
+     "\"u9\","
+     "\"controller\":true}," OWNER_1 "]}}"},
+    {"an owner of the same name with another uid is another owner",
+     CURRENT(LABELS, NOTE,
+             "{\"apiVersion\":\"apps/v1\",\"kind\":\"ReplicaSet\",\"name\":\"web-1\",\"uid\":\"u0\"}",
+             "Opaque", DATA),
+     "{\"metadata\":{\"ownerReferences\":[{\"apiVersion\":\"apps/"
+     "v1\",\"kind\":\"ReplicaSet\",\"name\":\"web-1\","
+     "\"uid\":\"u0\"}," OWNER_1 "]}}"},
+    {"nothing there at all but the mark", "{\"metadata\":{\"labels\":{" LABELS "}},\"type\":\"Opaque\"}",
+     "{\"metadata\":{\"annotations\":{\"note\":\"x\"},\"ownerReferences\":[" OWNER_1 "]},\"data\":{" DATA
+     "}}"},
+};
+
+static void only_what_differs_is_written(void **state)
+{
+    struct wished wished;
+    cleanup_string_map struct string_map old_labels = {0};
+    cleanup_string_map struct string_map old_annotations = {0};
+    (void)state;
+    wished_make(&wished);
+    assert_int_equal(string_map_set(&old_labels, "old", "1", NULL), 0);
+    assert_int_equal(string_map_set(&old_labels, "env", "test", NULL), 0);
+    assert_int_equal(string_map_set(&old_annotations, "was", "2", NULL), 0);
+    for (size_t i = 0; i < ARRAY_SIZE(patches); i++) {
+        cleanup_json cJSON *current = parse(patches[i].current);
+        cleanup_json cJSON *patch = NULL;
+        cleanup_error struct error *error = NULL;
+        const struct secret_wish wish = {.content = &wished.content,
+                                         .owners = &wished.owners,
+                                         .old_labels = &old_labels,
+                                         .old_annotations = &old_annotations};
+
+        if (secret_object_patch(&wish, current, &patch, &error) < 0)
+            fail_msg("%s: %s", patches[i].what, error_message(error));
+        if (patches[i].patch == NULL && patch != NULL)
+            fail_msg("%s: written without need", patches[i].what);
+        if (patches[i].patch != NULL)
+            assert_json(patch, patches[i].patch);
+    }
+    wished_finish(&wished);
+}
+
+static void a_repair_leaves_data_alone_and_restores_the_rest(void **state)
+{
+    struct wished wished;
+    cleanup_json cJSON *current = parse(
+        CURRENT("\"secrets-store.csi.k8s.io/managed\":\"true\"", NOTE, "", "Opaque", "\"a\":\"bmV3ZXI=\""));
+    cleanup_json cJSON *patch = NULL;
+    (void)state;
+    wished_make(&wished);
+    assert_int_equal(secret_object_patch(&(struct secret_wish){.content = &wished.content,
+                                                               .owners = &wished.owners,
+                                                               .authority = SECRET_AUTHORITY_REPAIR},
+                                         current, &patch, NULL),
+                     0);
+    assert_json(patch, "{\"metadata\":{\"labels\":{\"env\":\"prod\"},\"ownerReferences\":[" OWNER_1 "]}}");
+    wished_finish(&wished);
+}
+
+static void secrets_that_may_not_be_changed_are_refused(void **state)
+{
+    static const struct {
+        const char *current;
+        const char *message;
+    } cases[] = {
+        {CURRENT("\"env\":\"prod\"", NOTE, "", "Opaque", DATA), "was made by somebody else"},
+        {CURRENT("\"secrets-store.csi.k8s.io/managed\":\"false\"", NOTE, "", "Opaque", DATA),
+         "secrets-store.csi.k8s.io/managed=true"},
+        {"{\"metadata\":{},\"type\":\"Opaque\"}", "was made by somebody else"},
+        {CURRENT(LABELS, NOTE, OWNER_1, "kubernetes.io/tls", DATA),
+         "exists with type 'kubernetes.io/tls', the class says 'Opaque'"},
+        {"{\"metadata\":{\"labels\":{" LABELS "}},\"type\":\"Opaque\",\"immutable\":true}",
+         "marked immutable"},
+    };
+    struct wished wished;
+    (void)state;
+    wished_make(&wished);
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        cleanup_json cJSON *current = parse(cases[i].current);
+        cleanup_error struct error *error = NULL;
+        cJSON *patch = NULL;
+
+        assert_int_equal(
+            secret_object_patch(&(struct secret_wish){.content = &wished.content, .owners = &wished.owners},
+                                current, &patch, &error),
+            -1);
+        assert_int_equal(error_code(error), GRPC_STATUS_FAILED_PRECONDITION);
+        if (strstr(error_message(error), cases[i].message) == NULL)
+            fail_msg("'%s' does not say '%s'", error_message(error), cases[i].message);
+    }
+    wished_finish(&wished);
+}
+
+static void owners_are_told_apart_by_uid_and_reduced(void **state)
+{
+    cleanup_json cJSON *pod = parse(
+        "{\"metadata\":{\"ownerReferences\":[{\"apiVersion\":\"apps/v1\",\"kind\":\"ReplicaSet\",\"name\":"
+        "\"web-1\",\"uid\":\"u1\",\"controller\":true,\"blockOwnerDeletion\":true},{\"apiVersion\":\"v1\","
+        "\"kind\":\"X\",\"name\":\"web-1\",\"uid\":\"u2\"},{\"apiVersion\":\"v1\",\"kind\":\"X\",\"name\":"
+        "\"again\",\"uid\":\"u2\"}]}}");
+    cleanup_json cJSON *bare = parse("{\"metadata\":{\"name\":\"p\"}}");
+    cleanup_json cJSON *bad = parse("{\"metadata\":{\"ownerReferences\":[{\"kind\":\"X\"}]}}");
+    cleanup_owners struct owners owners = {0}, none = {0};
+    cleanup_error struct error *error = NULL;
+    (void)state;
+    assert_int_equal(owners_from_object(pod, &owners, NULL), 0);
+    assert_int_equal(owners.n, 2);
+    cleanup_json cJSON *first = owner_to_json(&owners.items[0]);
+    assert_json(first, OWNER_1);
+    assert_true(owners_have(&owners, "u2"));
+    assert_false(owners_have(&owners, "web-1"));
+    assert_int_equal(owners_from_object(bare, &none, NULL), 0);
+    assert_int_equal(none.n, 0);
+    assert_true(owners_have_all(&owners, &none));
+    assert_false(owners_have_all(&none, &owners));
+    assert_int_equal(owners_from_object(bad, &none, &error), -1);
+    assert_non_null(strstr(error_message(error), "ownerReferences"));
+}
+
+/* RFC 4648, section 10. */
+static void base64_is_the_standards(void **state)
+{
+    static const char *const cases[][2] = {{"", ""},
+                                           {"f", "Zg=="},
+                                           {"fo", "Zm8="},
+                                           {"foo", "Zm9v"},
+                                           {"foob", "Zm9vYg=="},
+                                           {"fooba", "Zm9vYmE="},
+                                           {"foobar", "Zm9vYmFy"}};
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        cleanup_secret_free char *text = kube_base64_encode(cases[i][0], strlen(cases[i][0]));
+        assert_string_equal(text, cases[i][1]);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_new_secret_has_data_labels_and_owners_in_one_write),
+        cmocka_unit_test(only_what_differs_is_written),
+        cmocka_unit_test(a_repair_leaves_data_alone_and_restores_the_rest),
+        cmocka_unit_test(secrets_that_may_not_be_changed_are_refused),
+        cmocka_unit_test(owners_are_told_apart_by_uid_and_reduced),
+        cmocka_unit_test(base64_is_the_standards),
+    };
+    secret_install_json_hooks();
+    return cmocka_run_group_tests_name("secret_object", tests, NULL, NULL);
+}

@@ -1,5 +1,5 @@
 /*
- * pkcs12.c - reading a PFX that has an empty password. Section numbers are RFC 7292's.
+ * pkcs12.c - reading a PFX. Section numbers are RFC 7292's.
  */
 #include "common/pki/pkcs12.h"
 
@@ -9,6 +9,7 @@
 
 #include "common/pki/der.h"
 #include "common/pki/pkcs12_crypt.h"
+#include "common/pki/pkcs12_kdf.h"
 
 enum { NESTING_MAX = 4, DER_HEADER_MAX = 1 + 1 + sizeof(size_t) };
 
@@ -228,7 +229,7 @@ static int read_authenticated_safe(struct reader *reader, struct der safe, struc
 /* --- the file (section 4)
  * ---------------------------------------------------------------------------------------------- */
 
-/* Finds out which empty password was meant. MacData: DigestInfo, salt, iterations (default 1). */
+/* Verifies the MAC; of an empty password, it tells which kind was meant. MacData: DigestInfo, salt, iterations (default 1). */
 static int check_mac(struct reader *reader, struct der mac, struct der safe, struct error **err)
 {
     struct der digest_info, algorithm, digest, expected, salt;
@@ -240,13 +241,14 @@ static int check_mac(struct reader *reader, struct der mac, struct der safe, str
         (der_len(mac) > 0 && der_take_uint(&mac, PKCS12_ITERATIONS_MAX, &iterations) < 0))
         return damaged("MAC", err);
 
-    static const enum pkcs12_password passwords[] = {PKCS12_PASSWORD_EMPTY, PKCS12_PASSWORD_ABSENT};
-    for (size_t i = 0; i < ARRAY_SIZE(passwords); i++) {
-        reader->work.password = passwords[i];
-        int right = pkcs12_verify_mac(&reader->work, digest, salt, iterations, safe, expected, err);
-        if (right != 0)
-            return right < 0 ? -1 : 0;
+    int right = pkcs12_verify_mac(&reader->work, digest, salt, iterations, safe, expected, err);
+    if (right == 0 && reader->work.utf8_len == 0) {
+        reader->work.bmp = NULL;
+        reader->work.bmp_len = 0;
+        right = pkcs12_verify_mac(&reader->work, digest, salt, iterations, safe, expected, err);
     }
+    if (right != 0)
+        return right < 0 ? -1 : 0;
     return error_set(err, GRPC_STATUS_FAILED_PRECONDITION, "pkcs12: decryption password incorrect");
 }
 
@@ -272,18 +274,60 @@ static int read_file(struct reader *reader, struct der file, struct error **err)
     return read_authenticated_safe(reader, safe, err);
 }
 
-int pkcs12_read(const uint8_t *der, size_t len, struct pkcs12 *ret, struct error **err)
+static int check_size(size_t len, struct error **err)
 {
-    *ret = (struct pkcs12){0};
     if (len > PKCS12_SIZE_MAX)
         return error_set(err, GRPC_STATUS_FAILED_PRECONDITION, "pkcs12: %zu bytes are more than %d", len,
                          PKCS12_SIZE_MAX);
-    struct reader reader = {.out = ret, .work = {.rounds_left = PKCS12_ROUNDS_MAX}};
+    return 0;
+}
+
+static struct pkcs12_work work_with(const struct secret *bmp, const char *password, size_t len)
+{
+    return (struct pkcs12_work){
+        .bmp = secret_bytes(bmp),
+        .bmp_len = secret_len(bmp),
+        .utf8 = password,
+        .utf8_len = len,
+        .rounds_left = PKCS12_ROUNDS_MAX,
+    };
+}
+
+int pkcs12_read_with_password(const uint8_t *der, size_t len, const char *password, size_t password_len,
+                              struct pkcs12 *ret, struct error **err)
+{
+    *ret = (struct pkcs12){0};
+    if (check_size(len, err) < 0)
+        return -1;
+    cleanup_secret struct secret *bmp = pkcs12_bmp_password(password, password_len, err);
+    if (bmp == NULL)
+        return -1;
+    struct reader reader = {.out = ret, .work = work_with(bmp, password, password_len)};
     if (read_file(&reader, der_span(der, len), err) < 0) {
         pkcs12_finish(ret);
         return -1;
     }
     return 0;
+}
+
+int pkcs12_read(const uint8_t *der, size_t len, struct pkcs12 *ret, struct error **err)
+{
+    return pkcs12_read_with_password(der, len, "", 0, ret, err);
+}
+
+struct secret *pkcs8_decrypt(const uint8_t *der, size_t len, const char *password, size_t password_len,
+                             struct error **err)
+{
+    if (check_size(len, err) < 0)
+        return NULL;
+    cleanup_secret struct secret *bmp = pkcs12_bmp_password(password, password_len, err);
+    if (bmp == NULL)
+        return NULL;
+    cleanup_pkcs12 struct pkcs12 found = {0};
+    struct reader reader = {.out = &found, .work = work_with(bmp, password, password_len)};
+    if (read_shrouded_key(&reader, der_span(der, len), err) < 0)
+        return NULL;
+    return steal_ptr(&found.keys[--found.n_keys]);
 }
 
 void pkcs12_finish(struct pkcs12 *pkcs12)

@@ -1,6 +1,6 @@
 /*
- * pkcs12.h - reading a PFX (PKCS#12, RFC 7292) that has an empty password, as Key Vault hands certificates
- * out.
+ * pkcs12.h - reading a PFX (PKCS#12, RFC 7292): with an empty password, as Key Vault hands certificates out,
+ * or with a given one.
  *
  * Understood: password integrity mode with an HMAC over SHA-1 or SHA-2; any number of content items, plain or
  * password-encrypted; key bags, shrouded key bags, X.509 certificate bags, nested safe contents; the PKCS#12
@@ -41,6 +41,16 @@ struct pkcs12 {
  * decryption password incorrect", "pkcs12: unknown digest algorithm: <oid>", "pkcs12: algorithm <oid> is not
  * supported". */
 int pkcs12_read(const uint8_t *der, size_t len, struct pkcs12 *ret, struct error **err);
+
+/* The same with a password in UTF-8, borrowed; an empty one is as none at all. */
+int pkcs12_read_with_password(const uint8_t *der, size_t len, const char *password, size_t password_len,
+                              struct pkcs12 *ret, struct error **err);
+
+/* Decrypts an EncryptedPrivateKeyInfo (RFC 5958, section 3), the content of a PEM block "ENCRYPTED PRIVATE
+ * KEY", with the ciphers and limits of above. Returns a PrivateKeyInfo without attributes, or NULL with err
+ * set; there is no MAC, so a wrong password shows as damaged content. */
+struct secret *pkcs8_decrypt(const uint8_t *der, size_t len, const char *password, size_t password_len,
+                             struct error **err);
 
 /* Wipes and frees; empty and usable afterwards. */
 void pkcs12_finish(struct pkcs12 *pkcs12);

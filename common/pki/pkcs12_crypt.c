@@ -6,17 +6,15 @@
 #include <assert.h>
 #include <mbedtls/cipher.h>
 #include <mbedtls/md.h>
-#include <mbedtls/pkcs12.h>
 #include <mbedtls/pkcs5.h>
 #include <mbedtls/version.h>
 #include <string.h>
 
 #include "common/pki/pkcs12.h"
+#include "common/pki/pkcs12_kdf.h"
 #include "common/pki/rc2.h"
 
 enum { KEY_MAX = 64, IV_MAX = 16 };
-/* mbedTLS takes no longer salt in PKCS#12's derivation; 8 to 20 bytes are common. */
-enum { SALT_MAX = 64 };
 
 /* What a derived block is for (RFC 7292, appendix B.3). */
 enum { PURPOSE_KEY = 1, PURPOSE_IV = 2, PURPOSE_MAC = 3 };
@@ -42,21 +40,15 @@ static int spend(struct pkcs12_work *work, unsigned iterations, struct error **e
     return 0;
 }
 
-/* PKCS#12's own derivation. mbedTLS names bytes of the key, the iv and the MAC key with the same numbers as
- * the RFC. */
 static int derive(struct pkcs12_work *work, mbedtls_md_type_t md, struct der salt, unsigned iterations,
-                  int purpose, uint8_t *out, size_t len, struct error **err)
+                  uint8_t purpose, uint8_t *out, size_t len, struct error **err)
 {
-    static const unsigned char bmp_terminator[2] = {0, 0};
-    bool absent = work->password == PKCS12_PASSWORD_ABSENT;
-
-    if (der_len(salt) > SALT_MAX)
+    if (der_len(salt) > PKCS12_SALT_MAX)
         return damaged("salt", err);
     if (spend(work, iterations, err) < 0)
         return -1;
-    if (mbedtls_pkcs12_derivation(out, len, absent ? NULL : bmp_terminator,
-                                  absent ? 0 : sizeof(bmp_terminator), salt.at, der_len(salt), md, purpose,
-                                  (int)iterations) != 0)
+    if (pkcs12_derive(md, work->bmp, work->bmp_len, salt.at, der_len(salt), iterations, purpose, out, len) <
+        0)
         return error_set(err, GRPC_STATUS_FAILED_PRECONDITION, "pkcs12: key derivation failed");
     return 0;
 }
@@ -217,18 +209,19 @@ static mbedtls_md_type_t prf_by_oid(struct der oid)
     return types[oid.at[len] - 7U];
 }
 
-static int pbkdf2(mbedtls_md_type_t prf, struct der salt, unsigned iterations, uint8_t *key, size_t len)
+static int pbkdf2(const struct pkcs12_work *work, mbedtls_md_type_t prf, struct der salt, unsigned iterations,
+                  uint8_t *key, size_t len)
 {
-    const unsigned char *no_password = (const unsigned char *)"";
+    const unsigned char *password = (const unsigned char *)(work->utf8 != NULL ? work->utf8 : "");
 #if MBEDTLS_VERSION_NUMBER >= 0x03030000
-    return mbedtls_pkcs5_pbkdf2_hmac_ext(prf, no_password, 0, salt.at, der_len(salt), iterations,
+    return mbedtls_pkcs5_pbkdf2_hmac_ext(prf, password, work->utf8_len, salt.at, der_len(salt), iterations,
                                          (uint32_t)len, key);
 #else
     mbedtls_md_context_t md;
     mbedtls_md_init(&md);
     int result = mbedtls_md_setup(&md, mbedtls_md_info_from_type(prf), 1);
     if (result == 0)
-        result = mbedtls_pkcs5_pbkdf2_hmac(&md, no_password, 0, salt.at, der_len(salt), iterations,
+        result = mbedtls_pkcs5_pbkdf2_hmac(&md, password, work->utf8_len, salt.at, der_len(salt), iterations,
                                            (uint32_t)len, key);
     mbedtls_md_free(&md);
     return result;
@@ -253,7 +246,7 @@ static int read_pbkdf2(struct der kdf, struct pbes2 *ret, struct error **err)
     if (!DER_OID_IS(oid, "\x2a\x86\x48\x86\xf7\x0d\x01\x05\x0c"))
         return unsupported(oid, err);
     if (der_take(&kdf, DER_SEQUENCE, &parameters) < 0 ||
-        der_take(&parameters, DER_OCTET_STRING, &ret->salt) < 0 || der_len(ret->salt) > SALT_MAX ||
+        der_take(&parameters, DER_OCTET_STRING, &ret->salt) < 0 || der_len(ret->salt) > PKCS12_SALT_MAX ||
         der_take_uint(&parameters, PKCS12_ITERATIONS_MAX, &ret->iterations) < 0)
         return damaged("key derivation", err);
     if (der_is(parameters, DER_INTEGER) && der_take_uint(&parameters, KEY_MAX, &key_len) < 0)
@@ -314,7 +307,7 @@ static struct secret *decrypt_pbes2(struct pkcs12_work *work, struct der paramet
 
     uint8_t key[KEY_MAX];
     struct secret *plain = NULL;
-    if (pbkdf2(pbes2.prf, pbes2.salt, pbes2.iterations, key, pbes2.key_len) != 0)
+    if (pbkdf2(work, pbes2.prf, pbes2.salt, pbes2.iterations, key, pbes2.key_len) != 0)
         (void)error_set(err, GRPC_STATUS_FAILED_PRECONDITION, "pkcs12: key derivation failed");
     else
         plain = decrypt_mbedtls(pbes2.cipher, key, pbes2.key_len, pbes2.iv.at, content, err);

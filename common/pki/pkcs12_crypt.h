@@ -13,12 +13,13 @@
 #include "common/pki/der.h"
 #include "common/secret.h"
 
-/* The two ways to write no password in PKCS#12's own derivation (RFC 7292, appendix B.1): two zero bytes, or
- * nothing. */
-enum pkcs12_password { PKCS12_PASSWORD_EMPTY, PKCS12_PASSWORD_ABSENT };
-
+/* The password in its two forms. PKCS#12's own derivation takes a BMPString with terminator, or no bytes at
+ * all when there is no password (RFC 7292, appendix B.1); PBES2 takes UTF-8. All borrowed. */
 struct pkcs12_work {
-    enum pkcs12_password password;
+    const uint8_t *bmp; /* NULL: none */
+    size_t bmp_len;
+    const char *utf8; /* "" when empty or none */
+    size_t utf8_len;
     unsigned rounds_left; /* derivation rounds that the file may still cost */
 };
 

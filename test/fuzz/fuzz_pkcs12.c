@@ -1,5 +1,5 @@
 /*
- * fuzz_pkcs12.c - the PKCS#12 reader on anything.
+ * fuzz_pkcs12.c - the PKCS#12 reader on anything, with no password, a password, and passwords from the input.
  */
 #include <stddef.h>
 #include <stdint.h>
@@ -8,9 +8,21 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
+static void read_with(const uint8_t *data, size_t size, const char *password, size_t password_len)
+{
+    cleanup_pkcs12 struct pkcs12 pkcs12 = {0};
+    (void)pkcs12_read_with_password(data, size, password, password_len, &pkcs12, NULL);
+    secret_destroy(pkcs8_decrypt(data, size, password, password_len, NULL));
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     cleanup_pkcs12 struct pkcs12 pkcs12 = {0};
     (void)pkcs12_read(data, size, &pkcs12, NULL);
+    read_with(data, size, "pass", 4); /* the corpus has files with it */
+    if (size > 0 && data[0] < size)   /* the first byte says how much of the rest is the password */
+        read_with(data + 1 + (data[0] < size - 1 ? data[0] : size - 1),
+                  size - 1 - (data[0] < size - 1 ? data[0] : size - 1), (const char *)data + 1,
+                  data[0] < size - 1 ? data[0] : size - 1);
     return 0;
 }

@@ -143,6 +143,22 @@ struct secret *base64url_decode(const char *text, size_t len, struct error **err
     return steal_ptr(&out);
 }
 
+int base64url_append(struct buffer *out, const void *bytes, size_t len, struct error **err)
+{
+    static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    const uint8_t *in = bytes;
+    for (size_t i = 0; i < len; i += 3) {
+        size_t have = len - i < 3 ? len - i : 3;
+        unsigned group = (unsigned)in[i] << 16 | (have > 1 ? (unsigned)in[i + 1] << 8 : 0) |
+                         (have > 2 ? (unsigned)in[i + 2] : 0);
+        const char text[4] = {alphabet[group >> 18], alphabet[group >> 12 & 63], alphabet[group >> 6 & 63],
+                              alphabet[group & 63]};
+        if (buffer_append(out, text, have + 1, err) < 0)
+            return -1;
+    }
+    return 0;
+}
+
 static int hex_value(char c)
 {
     if (c >= '0' && c <= '9')

@@ -7,6 +7,7 @@
 
 #include <stddef.h>
 
+#include "common/buffer.h"
 #include "common/error.h"
 #include "common/secret.h"
 
@@ -16,6 +17,9 @@ struct secret *base64_decode(const char *text, size_t len, struct error **err);
 
 /* URL alphabet without padding (RFC 7515 2), as in JSON web keys; nothing is skipped. */
 struct secret *base64url_decode(const char *text, size_t len, struct error **err);
+
+/* Appends `len` bytes in that alphabet. */
+int base64url_append(struct buffer *out, const void *bytes, size_t len, struct error **err);
 
 /* Either case. "encoding/hex: odd length hex string", "encoding/hex: invalid byte at offset N" (the byte
  * itself, which Go prints, would be a piece of the secret). */

@@ -5,6 +5,8 @@
 #ifndef PROVIDER_AZURE_MBEDTLS_COMPAT_H
 #define PROVIDER_AZURE_MBEDTLS_COMPAT_H
 
+#include <mbedtls/pk.h>
+#include <mbedtls/rsa.h>
 #include <mbedtls/sha256.h>
 #include <mbedtls/version.h>
 
@@ -12,10 +14,21 @@
 #define compat_sha256_starts mbedtls_sha256_starts_ret
 #define compat_sha256_update mbedtls_sha256_update_ret
 #define compat_sha256_finish mbedtls_sha256_finish_ret
+
+/* Keys without a password, and a source of randomness where one is wanted. */
+#define compat_pk_parse_key(pk, der, len, rng) mbedtls_pk_parse_key((pk), (der), (len), NULL, 0)
+#define compat_pk_check_pair(public, key, rng) mbedtls_pk_check_pair((public), (key))
+#define compat_rsa_pkcs1_sign(rsa, rng, md, hash_len, hash, out)                                             \
+    mbedtls_rsa_pkcs1_sign((rsa), (rng), NULL, MBEDTLS_RSA_PRIVATE, (md), (hash_len), (hash), (out))
 #else
 #define compat_sha256_starts mbedtls_sha256_starts
 #define compat_sha256_update mbedtls_sha256_update
 #define compat_sha256_finish mbedtls_sha256_finish
+
+#define compat_pk_parse_key(pk, der, len, rng) mbedtls_pk_parse_key((pk), (der), (len), NULL, 0, (rng), NULL)
+#define compat_pk_check_pair(public, key, rng) mbedtls_pk_check_pair((public), (key), (rng), NULL)
+#define compat_rsa_pkcs1_sign(rsa, rng, md, hash_len, hash, out)                                             \
+    mbedtls_rsa_pkcs1_sign((rsa), (rng), NULL, (md), (hash_len), (hash), (out))
 #endif
 
 #endif

@@ -136,6 +136,8 @@ static int build(const struct string_map *attributes, const struct string_map *s
     if (read_parameters(attributes, p, err) < 0 || find_cloud(p, defaults, &cloud, err) < 0 ||
         auth_parse(&p->switches, attributes, secrets, &auth, err) < 0)
         return -1;
+    if (auth.newline_trimmed)
+        log_debug(defaults->log, 2, "a line break at the end of the Secret's credential was taken off");
     if (*p->objects == '\0')
         return invalid(err, "objects is not set");
     log_debug(defaults->log, 2, "objects", LOG_STR("vault", p->vault_name), LOG_STR("objects", p->objects));
@@ -154,6 +156,7 @@ static int build(const struct string_map *attributes, const struct string_map *s
         .tenant = p->tenant,
         .pod_name = request->pod_name,
         .pod_namespace = request->pod_namespace,
+        .pod_uid = string_map_get(attributes, "csi.storage.k8s.io/pod.uid"),
         .endpoints = defaults->endpoints,
     };
     request->identity = identity_create(&input, err);

@@ -195,6 +195,7 @@ static void on_answer(struct reply *reply, const struct error *error, unsigned t
 static int acquire(struct token_cache *cache, struct entry *entry, struct identity *identity,
                    uint64_t deadline_ms, struct error **err)
 {
+    int64_t now_unix = transport_unix_s(cache->network->transport);
     struct identity_question question = {0};
     struct acquisition *acquisition = calloc(1, sizeof(*acquisition));
 
@@ -209,7 +210,7 @@ static int acquire(struct token_cache *cache, struct entry *entry, struct identi
         .since_ms = transport_now_ms(cache->network->transport),
     };
     TAILQ_INIT(&acquisition->waits);
-    if (identity->ops->prepare(identity, &question, err) == 0) {
+    if (identity->ops->prepare(identity, now_unix, &question, err) == 0) {
         struct exchange_request request = {
             .service = question.service,
             .host = question.host,
@@ -229,7 +230,7 @@ static int acquire(struct token_cache *cache, struct entry *entry, struct identi
     identity_question_finish(&question);
     if (acquisition->exchange == NULL) {
         acquisition_free(acquisition);
-        return -1;
+        return error_wrap(err, "token for the %s", auth_mode_name(identity->ops->mode));
     }
     entry->acquisition = acquisition;
     return 0;

@@ -7,6 +7,7 @@
 #include <strings.h>
 
 #include "common/json.h"
+#include "provider-azure/identity/moment.h"
 #include "provider-azure/text.h"
 
 #define ATTRIBUTE_TOKENS  "csi.storage.k8s.io/serviceAccount.tokens"
@@ -77,11 +78,16 @@ static int pick_token(const char *tokens, const char *audience, struct auth *aut
         if (json_opt_string(entry, "token", &token, err) < 0 ||
             json_opt_string(entry, "expirationTimestamp", &expires, err) < 0)
             return error_wrap(err, "%s", unmarshal);
+        if (expires != NULL && !moment_is_rfc3339(expires)) {
+            invalid(err, "an expirationTimestamp is not a date and time of RFC 3339");
+            return error_wrap(err, "%s", unmarshal);
+        }
         if (strcmp(entry->string, audience) == 0)
             found = token;
     }
     if (found == NULL || *found == '\0')
         return error_set(err, GRPC_STATUS_INVALID_ARGUMENT, "token for audience %s not found", audience);
+    auth->kind = AUTH_CREDENTIAL_ASSERTION;
     auth->credential = secret_from_bytes(found, strlen(found));
     return auth->credential == NULL ? no_memory(err) : 0;
 }
@@ -127,34 +133,62 @@ static int secret_value(const struct string_map *secrets, const char *key, const
     return 0;
 }
 
+/* A copy of a Secret's value. `kubectl create secret --from-file` keeps the line break of the file: one is taken
+ * off, because Entra would refuse the value without saying why. */
+static struct secret *copy_value(struct auth *auth, const char *value, struct error **err)
+{
+    size_t len = strlen(value);
+    if (len > 0 && value[len - 1] == '\n') {
+        len--;
+        auth->newline_trimmed = true;
+        if (len > 0 && value[len - 1] == '\r')
+            len--;
+    }
+    struct secret *copy = secret_from_bytes(value, len);
+    if (copy == NULL)
+        (void)no_memory(err);
+    return copy;
+}
+
+static bool given(const char *value)
+{
+    return value != NULL && *value != '\0';
+}
+
 static int parse_service_principal(const struct string_map *secrets, struct auth *auth, struct error **err)
 {
-    const char *id = NULL;
-    const char *password = NULL;
+    const char *id = NULL, *client_secret = NULL, *certificate = NULL, *password = NULL;
 
     if (secrets == NULL)
         return invalid(err, "failed to get credentials, nodePublishSecretRef secret is not set");
     if (secret_value(secrets, "clientid", &id, err) < 0 ||
-        secret_value(secrets, "clientsecret", &password, err) < 0)
+        secret_value(secrets, "clientsecret", &client_secret, err) < 0 ||
+        secret_value(secrets, "clientcertificate", &certificate, err) < 0 ||
+        secret_value(secrets, "clientcertificatepassword", &password, err) < 0)
         return -1;
-    if (id == NULL || *id == '\0')
+    if (!given(id))
         return invalid(err, "could not find clientid in secrets");
-    if (password == NULL || *password == '\0')
-        return invalid(err, "could not find clientsecret in secrets");
+    if (given(client_secret) && given(certificate))
+        return invalid(err, "both clientsecret and clientcertificate are in secrets: keep one of them");
+    if (!given(client_secret) && !given(certificate))
+        return invalid(err, "could not find clientsecret in secrets"); /* the text people know */
 
-    /* `kubectl create secret --from-file` keeps the line break of the file; Entra would refuse it without
-     * saying why. */
-    size_t len = strlen(password);
-    if (password[len - 1] == '\n')
-        len--;
-    if (len > 0 && password[len - 1] == '\r')
-        len--;
-    free(auth->client_id);
-    auth->client_id = NULL;
+    free(steal_ptr(&auth->client_id));
     if (set_client_id(auth, id, err) < 0)
         return -1;
-    auth->credential = secret_from_bytes(password, len);
-    return auth->credential == NULL ? no_memory(err) : 0;
+    auth->kind = given(certificate) ? AUTH_CREDENTIAL_CERTIFICATE : AUTH_CREDENTIAL_SECRET;
+    auth->credential = copy_value(auth, given(certificate) ? certificate : client_secret, err);
+    if (auth->credential == NULL)
+        return -1;
+    if (secret_len(auth->credential) == 0)
+        return error_set(err, GRPC_STATUS_INVALID_ARGUMENT, "could not find %s in secrets",
+                         given(certificate) ? "clientcertificate" : "clientsecret");
+    if (given(certificate) && given(password)) {
+        auth->password = copy_value(auth, password, err);
+        if (auth->password == NULL)
+            return -1;
+    }
+    return 0;
 }
 
 int auth_parse(const struct auth_switches *switches, const struct string_map *attributes,
@@ -196,5 +230,6 @@ void auth_finish(struct auth *auth)
 {
     free(auth->client_id);
     secret_destroy(auth->credential);
+    secret_destroy(auth->password);
     *auth = (struct auth){0};
 }

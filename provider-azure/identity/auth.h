@@ -26,10 +26,20 @@ struct auth_switches {
     bool token_proxy;
 };
 
+enum auth_credential {
+    AUTH_CREDENTIAL_NONE,
+    AUTH_CREDENTIAL_SECRET,      /* a client secret */
+    AUTH_CREDENTIAL_CERTIFICATE, /* key and certificate as they stand in the Secret: identity/app_certificate.h */
+    AUTH_CREDENTIAL_ASSERTION, /* a service account token */
+};
+
 struct auth {
     enum auth_mode mode;
-    char *client_id;           /* "" when the mode has none (VM: system-assigned) */
-    struct secret *credential; /* client secret or service account token; NULL for modes without */
+    char *client_id; /* "" when the mode has none (VM: system-assigned) */
+    enum auth_credential kind;
+    struct secret *credential; /* NULL for modes without */
+    struct secret *password;   /* of a certificate; may be NULL */
+    bool newline_trimmed;      /* a line break at the end of a Secret's value was not taken as part of it */
 };
 
 /* Reads what the mode needs from the attributes and from the Secret (`secrets` NULL: none was given).

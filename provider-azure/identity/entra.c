@@ -10,6 +10,7 @@
 
 #include "common/json.h"
 #include "common/utf8.h"
+#include "provider-azure/identity/assertion.h"
 #include "provider-azure/text.h"
 
 /* Tokens have 1 to 4 KiB; error texts less. */
@@ -48,6 +49,14 @@ int entra_prepare(const struct identity *identity, struct identity_question *que
     return 0;
 }
 
+int entra_add_assertion(struct identity_question *question, const void *assertion, size_t len,
+                        struct error **err)
+{
+    if (append_text(&question->body, "client_assertion_type", ASSERTION_TYPE, err) < 0)
+        return -1;
+    return http_form_append(&question->body, "client_assertion", assertion, len, err);
+}
+
 const char *entra_hint(int64_t code)
 {
     static const struct {
@@ -66,8 +75,13 @@ const char *entra_hint(int64_t code)
         {700213, "no federated credential matches the subject: compare it with the pod's namespace and "
                  "service account"},
         {700024, "the service account token is outside its validity: check the node's clock"},
-        {700027, "the certificate assertion's signature is not accepted"},
-        {700030, "the certificate is not registered with the application"},
+        {700027, "the assertion made with clientcertificate is not accepted: is this certificate registered "
+                 "with the application, and is the node's clock right?"},
+        {700030, "the certificate is not valid: register a current one with the application"},
+        {1000502, "the certificate has expired or is not valid yet: register a new one with the application"},
+        {50027, "the token sent as assertion is malformed"},
+        {50013, "the assertion is not accepted: compare issuer, audience and the node's clock"},
+        {7000216, "no credential was sent"},
         {500011, "the vault's resource is not known in this tenant: check cloudName"},
         {50196, "too many identical token requests"},
     };

@@ -11,6 +11,10 @@
  * credential. The token URL is fixed by the cloud: no discovery. ADFS (tenant "adfs") has its own path. */
 int entra_prepare(const struct identity *identity, struct identity_question *question, struct error **err);
 
+/* Appends `client_assertion` and its type. */
+int entra_add_assertion(struct identity_question *question, const void *assertion, size_t len,
+                        struct error **err);
+
 /* Reads the token answer or the error, with a hint for the AADSTS codes users meet. */
 struct token *entra_understand(const struct identity *identity, const struct reply *reply, int64_t now_unix,
                                struct error **err);

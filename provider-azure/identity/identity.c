@@ -7,7 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <time.h>
 
 #include "common/secret.h"
 
@@ -24,19 +23,23 @@ static char *copy(const char *text, bool *ok)
 }
 
 /* The cache key covers every input that decides what the token service is asked, each with its length. */
-static void compute_keys(struct identity *identity)
+static void compute_keys(struct identity *identity, enum auth_credential credential_kind)
 {
+    uint8_t kind = (uint8_t)credential_kind;
     uint8_t mode = (uint8_t)identity->ops->mode;
     const char *texts[] = {identity->authority, identity->tenant,   identity->client_id,    identity->scope,
                            identity->endpoint,  identity->pod_name, identity->pod_namespace};
-    struct digest_field fields[2 + ARRAY_SIZE(texts)];
+    struct digest_field fields[5 + ARRAY_SIZE(texts)];
     size_t n = 0;
 
     fields[n++] = (struct digest_field){&mode, sizeof(mode)};
     for (size_t i = 0; i < ARRAY_SIZE(texts); i++)
         fields[n++] = (struct digest_field){texts[i], strlen(texts[i])};
     digest_fields(fields, n, identity->principal);
+    fields[n++] = (struct digest_field){identity->pod_uid, strlen(identity->pod_uid)};
+    fields[n++] = (struct digest_field){&kind, sizeof(kind)};
     fields[n++] = (struct digest_field){secret_bytes(identity->credential), secret_len(identity->credential)};
+    fields[n++] = (struct digest_field){secret_bytes(identity->password), secret_len(identity->password)};
     digest_fields(fields, n, identity->key);
 }
 
@@ -59,11 +62,12 @@ static int check_entra(const struct identity_input *input, struct error **err)
     return 0;
 }
 
-static const struct identity_ops *choose_ops(enum auth_mode mode)
+static const struct identity_ops *choose_ops(const struct auth *auth)
 {
-    switch (mode) {
+    switch (auth->mode) {
     case AUTH_SERVICE_PRINCIPAL:
-        return &identity_service_principal;
+        return auth->kind == AUTH_CREDENTIAL_CERTIFICATE ? &identity_client_certificate
+                                                         : &identity_client_secret;
     case AUTH_WORKLOAD:
         return &identity_workload;
     case AUTH_VM_IDENTITY:
@@ -76,10 +80,19 @@ static const struct identity_ops *choose_ops(enum auth_mode mode)
     return NULL;
 }
 
+static struct secret *copy_secret(const struct secret *secret, bool *ok)
+{
+    if (secret == NULL)
+        return NULL;
+    struct secret *made = secret_from_bytes(secret_bytes(secret), secret_len(secret));
+    *ok = *ok && made != NULL;
+    return made;
+}
+
 struct identity *identity_create(const struct identity_input *input, struct error **err)
 {
     enum auth_mode mode = input->auth->mode;
-    const struct identity_ops *ops = choose_ops(mode);
+    const struct identity_ops *ops = choose_ops(input->auth);
     bool entra = mode == AUTH_SERVICE_PRINCIPAL || mode == AUTH_WORKLOAD;
     bool pod = mode == AUTH_POD_IDENTITY;
     bool ok = true;
@@ -111,17 +124,15 @@ struct identity *identity_create(const struct identity_input *input, struct erro
                          &ok),
         .pod_name = copy(pod ? input->pod_name : "", &ok),
         .pod_namespace = copy(pod ? input->pod_namespace : "", &ok),
+        .pod_uid = copy(pod ? input->pod_uid : "", &ok),
+        .credential = copy_secret(input->auth->credential, &ok),
+        .password = copy_secret(input->auth->password, &ok),
     };
-    if (input->auth->credential != NULL) {
-        identity->credential =
-            secret_from_bytes(secret_bytes(input->auth->credential), secret_len(input->auth->credential));
-        ok = ok && identity->credential != NULL;
-    }
     if (!ok || identity->scope == NULL) {
         no_memory(err);
         return NULL;
     }
-    compute_keys(identity);
+    compute_keys(identity, input->auth->kind);
     return steal_ptr(&identity);
 }
 
@@ -143,7 +154,9 @@ void identity_unref(struct identity *identity)
     free(identity->endpoint);
     free(identity->pod_name);
     free(identity->pod_namespace);
+    free(identity->pod_uid);
     secret_destroy(identity->credential);
+    secret_destroy(identity->password);
     free(identity);
 }
 
@@ -215,33 +228,4 @@ struct token *token_make(const struct identity *identity, const char *text, int6
         token->refresh_unix = now_unix + refresh_in;
     memcpy(token->principal, identity->principal, sizeof(token->principal));
     return token;
-}
-
-int64_t moment_parse(const char *text)
-{
-    static const char *const formats[] = {"%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S", "%m/%d/%Y %H:%M:%S"};
-    char *end = NULL;
-
-    if (text[0] >= '0' && text[0] <= '9') {
-        long long seconds = strtoll(text, &end, 10);
-        if (*end == '\0')
-            return seconds;
-    }
-    for (size_t i = 0; i < ARRAY_SIZE(formats); i++) {
-        struct tm parts = {0};
-        const char *rest = strptime(text, formats[i], &parts);
-        if (rest == NULL)
-            continue;
-        if (*rest == '.')
-            rest += 1 + strspn(rest + 1, "0123456789");
-        int64_t offset = 0;
-        int hours = 0;
-        int minutes = 0;
-        char sign = 0;
-        /* NOLINTNEXTLINE(cert-err34-c): two digits can not overflow */
-        if (sscanf(rest, "%c%2d:%2d", &sign, &hours, &minutes) == 3 && (sign == '+' || sign == '-'))
-            offset = (sign == '-' ? -1 : 1) * (hours * 3600LL + minutes * 60LL);
-        return (int64_t)timegm(&parts) - offset;
-    }
-    return -1;
 }

@@ -37,8 +37,9 @@ void identity_question_finish(struct identity_question *question);
 
 struct identity_ops {
     enum auth_mode mode;
-    /* Fills an empty question. */
-    int (*prepare)(const struct identity *identity, struct identity_question *ret_question,
+    /* Fills an empty question; called for each request, so that what must be new each time is. Errors:
+     * INVALID_ARGUMENT, FAILED_PRECONDITION for a credential that can not be used. */
+    int (*prepare)(const struct identity *identity, int64_t now_unix, struct identity_question *ret_question,
                    struct error **err);
     /* Reads an answer of any status. Errors: UNAUTHENTICATED, RESOURCE_EXHAUSTED (429), UNAVAILABLE; texts
      * name the hop and never quote a token. */
@@ -64,7 +65,10 @@ struct identity {
     char *endpoint; /* IMDS or NMI */
     char *pod_name; /* pod identity */
     char *pod_namespace;
+    char *
+        pod_uid; /* pod identity; "" = not told. Part of the key only: a new pod of an old name proves anew */
     struct secret *credential;
+    struct secret *password;       /* of a certificate; may be NULL */
     uint8_t key[DIGEST_LEN];       /* everything above: cache key; includes the credential */
     uint8_t principal[DIGEST_LEN]; /* the same without credential: see struct token */
 };
@@ -75,6 +79,7 @@ struct identity_input {
     const char *tenant;
     const char *pod_name;
     const char *pod_namespace;
+    const char *pod_uid; /* may be NULL */
     struct identity_endpoints endpoints;
 };
 
@@ -94,7 +99,8 @@ static inline void cleanup_identity_func(struct identity **identity)
 /* --- for the modes
  * --------------------------------------------------------------------------------------------------- */
 
-extern const struct identity_ops identity_service_principal;
+extern const struct identity_ops identity_client_secret;
+extern const struct identity_ops identity_client_certificate;
 extern const struct identity_ops identity_workload;
 extern const struct identity_ops identity_vm;
 extern const struct identity_ops identity_pod;
@@ -107,9 +113,5 @@ int question_add_header(struct identity_question *question, const char *name, co
 /* A token for `text`; refresh_in 0 = unknown. NULL with err set on lack of memory. */
 struct token *token_make(const struct identity *identity, const char *text, int64_t expires_unix,
                          int64_t refresh_in, int64_t now_unix, struct error **err);
-
-/* A moment as IMDS and NMI write it: epoch seconds, RFC 3339, "MM/dd/yyyy HH:mm:ss", "yyyy-MM-dd HH:mm:ss".
- * -1 if unreadable. */
-int64_t moment_parse(const char *text);
 
 #endif

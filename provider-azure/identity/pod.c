@@ -8,12 +8,15 @@
 #include "common/json.h"
 #include "common/utf8.h"
 #include "provider-azure/identity/identity.h"
+#include "provider-azure/identity/moment.h"
 #include "provider-azure/text.h"
 
 enum { NMI_ANSWER_MAX = 256 * 1024, NMI_TEXT_MAX = 300 };
 
-static int prepare(const struct identity *identity, struct identity_question *question, struct error **err)
+static int prepare(const struct identity *identity, int64_t now_unix, struct identity_question *question,
+                   struct error **err)
 {
+    (void)now_unix;
     cleanup_free char *resource = http_escape(identity->resource);
     cleanup_free char *url = NULL;
 
@@ -70,11 +73,7 @@ static struct token *understand(const struct identity *identity, const struct re
                   "nmi did not return expected values in response: token and clientid");
         return NULL;
     }
-    const cJSON *moment = cJSON_GetObjectItemCaseSensitive(inner, "expires_on");
-    if (cJSON_IsString(moment))
-        expires = moment_parse(moment->valuestring);
-    else if (cJSON_IsNumber(moment) && moment->valuedouble > 0 && moment->valuedouble < 1e12)
-        expires = (int64_t)moment->valuedouble;
+    expires = moment_from_json(cJSON_GetObjectItemCaseSensitive(inner, "expires_on"));
     struct token *token = token_make(identity, text, expires > 0 ? expires : now_unix, 0, now_unix, err);
     if (token == NULL)
         return NULL;

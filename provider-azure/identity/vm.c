@@ -10,12 +10,15 @@
 #include "common/json.h"
 #include "common/utf8.h"
 #include "provider-azure/identity/identity.h"
+#include "provider-azure/identity/moment.h"
 #include "provider-azure/text.h"
 
 enum { IMDS_ANSWER_MAX = 256 * 1024, IMDS_TEXT_MAX = 300 };
 
-static int prepare(const struct identity *identity, struct identity_question *question, struct error **err)
+static int prepare(const struct identity *identity, int64_t now_unix, struct identity_question *question,
+                   struct error **err)
 {
+    (void)now_unix;
     cleanup_free char *resource = http_escape(identity->resource);
     cleanup_free char *client = http_escape(identity->client_id);
     cleanup_free char *url = NULL;
@@ -86,11 +89,7 @@ static struct token *understand(const struct identity *identity, const struct re
         error_set(err, GRPC_STATUS_UNAVAILABLE, "IMDS's answer has no access_token");
         return NULL;
     }
-    const cJSON *moment = cJSON_GetObjectItemCaseSensitive(root, "expires_on");
-    if (cJSON_IsString(moment))
-        expires = moment_parse(moment->valuestring);
-    else if (cJSON_IsNumber(moment) && moment->valuedouble > 0 && moment->valuedouble < 1e12)
-        expires = (int64_t)moment->valuedouble;
+    expires = moment_from_json(cJSON_GetObjectItemCaseSensitive(root, "expires_on"));
     if (expires < 0 && json_opt_int(root, "expires_in", 0, &expires_in, NULL) == 0 && expires_in > 0)
         expires = now_unix + expires_in;
     if (expires < 0)

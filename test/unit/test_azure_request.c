@@ -14,8 +14,9 @@
 #include <string.h>
 
 #include "common/cleanup.h"
-#include "provider-azure/content.h"
 #include "common/encoding.h"
+#include "provider-azure/content.h"
+#include "provider-azure/identity/moment.h"
 #include "provider-azure/request.h"
 #include "provider-azure/settings.h"
 

@@ -287,6 +287,11 @@ mode_t provider_mount_permission(const struct provider_mount *mount)
     return mount->permission;
 }
 
+const char *provider_mount_target_path(const struct provider_mount *mount)
+{
+    return mount->request->target_path != NULL ? mount->request->target_path : "";
+}
+
 const char *provider_mount_current_version(const struct provider_mount *mount, const char *id)
 {
     for (size_t i = mount->request->n_current_object_version; i > 0;

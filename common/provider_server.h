@@ -61,7 +61,8 @@ void provider_server_destroy(struct provider_server *server);
 const struct string_map *provider_mount_attributes(const struct provider_mount *mount);
 const struct string_map *provider_mount_secrets(
     const struct provider_mount *mount); /* NULL when it was JSON null or nothing: no nodePublishSecretRef */
-mode_t provider_mount_permission(const struct provider_mount *mount); /* default file mode */
+const char *provider_mount_target_path(const struct provider_mount *mount); /* "" when there is none */
+mode_t provider_mount_permission(const struct provider_mount *mount);       /* default file mode */
 const char *provider_mount_current_version(const struct provider_mount *mount,
                                            const char *id);               /* version mounted now, or NULL */
 size_t provider_mount_current_count(const struct provider_mount *mount);  /* 0 on a first mount */

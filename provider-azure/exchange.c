@@ -8,6 +8,9 @@
 
 #include "common/secret.h"
 
+/* Pauses of a place that does not say how long grow up to this step: about 25 s. */
+enum { MAX_STRIKES = 5 };
+
 struct exchange {
     const struct network *network;
     const char *service;
@@ -24,8 +27,11 @@ struct exchange {
     uint64_t deadline_ms;
 
     struct transport_call *call;   /* TRY */
-    struct transport_timer *timer; /* PAUSE */
+    struct transport_timer *timer; /* PAUSE; in QUEUE the time left */
+    struct throttle_pass pass;     /* QUEUE, TRY */
+    uint8_t place[DIGEST_LEN];     /* whose back-off is shared */
     unsigned tries;
+    uint64_t sent_ms;      /* TRY: when it went out */
     bool throttled_pause;  /* the pause under way is one the host asked for */
     uint64_t pause_since;  /* when it began */
     int last_status;       /* of the try before; 0 = none or no answer */
@@ -39,6 +45,11 @@ static void exchange_free(struct exchange *exchange)
     if (exchange == NULL)
         return;
     assert(exchange->call == NULL && exchange->timer == NULL);
+    if (exchange->network != NULL) {
+        throttle_leave(exchange->network->throttles, &exchange->pass, THROTTLE_NO_ANSWER);
+        throttle_pump(exchange->network->throttles,
+                      exchange->place); /* if it was its turn, it is another's */
+    }
     secret_free(exchange->host);
     secret_free(exchange->url);
     for (size_t i = 0; i < EXCHANGE_MAX_HEADERS; i++)
@@ -92,40 +103,71 @@ static int send_try(struct exchange *exchange, struct error **err)
         .max_response_bytes = exchange->max_response_bytes,
         .proxy = exchange->proxy,
     };
+    exchange->sent_ms = transport_now_ms(exchange->network->transport);
     exchange->call = transport_send(exchange->network->transport, &request, on_reply, exchange, err);
     if (exchange->call == NULL)
         return -1;
-    exchange->tries++;
+    if (exchange->tries++ > 0)
+        meter_retry(exchange->network->meter, exchange->service);
     return 0;
 }
 
-/* Waits for the host's pause if there is one, else sends. A verdict that is known already is delivered from a
- * timer, so that nobody is called back from inside exchange_start(). */
+/* A verdict that is known already is delivered from a timer, so that nobody is called back from inside
+ * exchange_start(). */
+static int give_up(struct exchange *exchange, const char *why, struct error **err)
+{
+    error_set(&exchange->verdict, GRPC_STATUS_RESOURCE_EXHAUSTED,
+              "%s asked for a pause (HTTP 429)%s before the caller's deadline; not sent", exchange->host,
+              why);
+    return pause_for(exchange, 0, err);
+}
+
+/* Spreads those who return after a pause, on this node and on others, over a quarter of it, a second at most;
+ * not beyond the deadline. */
+static uint64_t jitter(const struct exchange *exchange, uint64_t pause_ms)
+{
+    uint64_t left = time_left(exchange);
+    uint64_t spread = pause_ms / 4 < 1000 ? pause_ms / 4 : 1000;
+    uint64_t room = left > pause_ms ? (left - pause_ms) / 2 : 0;
+    return transport_random(exchange->network->transport) % ((spread < room ? spread : room) + 1);
+}
+
+/* Waits for the place's pause or its turn if it must, else sends. */
 static int go(struct exchange *exchange, struct error **err)
 {
     const struct network *network = exchange->network;
     uint64_t now = transport_now_ms(network->transport);
-    uint64_t wait = throttle_wait_ms(network->throttles, exchange->host, now);
+    uint64_t left = time_left(exchange);
 
-    exchange->throttled_pause = wait > 0;
-    if (wait > 0) {
-        /* Spread the waiters, so that they do not all return in the same millisecond. */
-        wait += transport_random(network->transport) % (wait / 4 + 1);
-        if (wait >= time_left(exchange)) {
-            error_set(
-                &exchange->verdict, GRPC_STATUS_RESOURCE_EXHAUSTED,
-                "%s asked for a pause (HTTP 429) that is not over before the caller's deadline; not sent",
-                exchange->host);
-            wait = 0;
-        }
-        return pause_for(exchange, wait, err);
-    }
-    if (time_left(exchange) == 0) {
+    if (left == 0) {
         error_set(&exchange->verdict, GRPC_STATUS_DEADLINE_EXCEEDED, "no time left to ask %s",
                   exchange->host);
         return pause_for(exchange, 0, err);
     }
-    return send_try(exchange, err);
+    uint64_t wait = throttle_enter(network->throttles, exchange->place, &exchange->pass, now);
+    if (wait == 0)
+        return send_try(exchange, err);
+    exchange->throttled_pause = true;
+    if (wait == THROTTLE_QUEUED)
+        return pause_for(exchange, left, err);
+    if (wait >= left)
+        return give_up(exchange, " that is not over", err);
+    return pause_for(exchange, wait + jitter(exchange, wait), err);
+}
+
+/* It is this exchange's turn. Without memory for a timer it stays until its time is over. */
+static void on_turn(void *arg)
+{
+    struct exchange *exchange = arg;
+    const struct transport *transport = exchange->network->transport;
+    struct error *no_memory = NULL;
+    struct transport_timer *timer = transport_after(transport, 0, on_pause_over, exchange, &no_memory);
+
+    error_free(no_memory);
+    if (timer == NULL)
+        return;
+    transport_stop(transport, &exchange->timer);
+    exchange->timer = timer;
 }
 
 static void on_pause_over(void *arg)
@@ -138,17 +180,35 @@ static void on_pause_over(void *arg)
         uint64_t now = transport_now_ms(exchange->network->transport);
         meter_throttled(exchange->network->meter, exchange->service,
                         (double)(now - exchange->pause_since) / 1000.0);
+        exchange->throttled_pause = false;
     }
+    if (exchange->pass.state == PASS_QUEUED) /* woken ones are out of the queue */
+        error_set(&exchange->verdict, GRPC_STATUS_RESOURCE_EXHAUSTED,
+                  "%s asked for a pause (HTTP 429), and others were to be sent first, up to the caller's "
+                  "deadline; not sent",
+                  exchange->host);
     if (exchange->verdict != NULL) {
         error = steal_ptr(&exchange->verdict);
         deliver(exchange, NULL, error);
-    } else {
-        if (exchange->tries > 0)
-            meter_retry(exchange->network->meter, exchange->service);
-        if (go(exchange, &error) < 0)
-            deliver(exchange, NULL, error);
+    } else if (go(exchange, &error) < 0) {
+        deliver(exchange, NULL, error);
     }
     error_free(error);
+}
+
+/* How long to wait before the next try, by what came of the last. */
+static uint64_t choose_delay(const struct exchange *exchange, const struct reply *reply)
+{
+    const struct network *network = exchange->network;
+    unsigned n = exchange->tries;
+    if (reply != NULL && reply->retry_after_ms >= 0)
+        return (uint64_t)reply->retry_after_ms;
+    if (reply != NULL && reply->status == 429) {
+        unsigned strikes = throttle_strikes(network->throttles, exchange->place) + 1;
+        strikes = strikes < MAX_STRIKES ? strikes : MAX_STRIKES;
+        n = n > strikes ? n : strikes;
+    }
+    return retry_delay_ms(exchange->policy, n, transport_random(network->transport));
 }
 
 /* Whether another try is possible after this outcome; if so its pause has begun. */
@@ -156,28 +216,27 @@ static bool try_again(struct exchange *exchange, const struct reply *reply, enum
                       const struct error *error)
 {
     const struct network *network = exchange->network;
-    const struct transport *transport = network->transport;
-    uint64_t delay = retry_delay_ms(exchange->policy, exchange->tries, transport_random(transport));
+    uint64_t now = transport_now_ms(network->transport);
 
-    if (reply != NULL) {
-        if (!retry_status(exchange->policy, reply->status))
-            return false;
-        if (reply->retry_after_ms >= 0)
-            delay = (uint64_t)reply->retry_after_ms;
-        if (reply->status == 429)
-            throttle_note(network->throttles, exchange->host, transport_now_ms(transport) + delay);
-    } else if (!retry_failure(error, hop, exchange->tries)) {
+    if (reply != NULL ? !retry_status(exchange->policy, reply->status)
+                      : !retry_failure(error, hop, exchange->tries))
         return false;
-    }
+    uint64_t delay = choose_delay(exchange, reply);
+    bool throttled = reply != NULL && reply->status == 429;
+    if (throttled)
+        throttle_note(network->throttles, exchange->place, now, now + delay);
+    throttle_leave(network->throttles, &exchange->pass, THROTTLE_NO_ANSWER);
     if (exchange->tries > exchange->policy->max_retries || delay > RETRY_AFTER_MAX_MS ||
         delay >= time_left(exchange))
         return false;
 
+    if (reply != NULL && reply->retry_after_ms >= 0)
+        delay += jitter(exchange, delay);
     log_warning(network->log, "request failed, trying again", LOG_STR("service", exchange->service),
                 LOG_STR("host", exchange->host), LOG_INT("status", reply != NULL ? reply->status : 0),
                 LOG_ERR(error), LOG_UINT("try", exchange->tries), LOG_UINT("pause_ms", delay));
     exchange->last_status = reply != NULL ? reply->status : 0;
-    exchange->throttled_pause = reply != NULL && reply->status == 429;
+    exchange->throttled_pause = throttled;
     struct error *no_memory = NULL;
     int paused = pause_for(exchange, delay, &no_memory);
     error_free(no_memory);
@@ -190,8 +249,12 @@ static void on_reply(struct reply *reply, enum http_hop hop, const struct error 
 
     exchange->call = NULL;
     meter_http(exchange->network->meter, exchange->service, reply != NULL ? reply->status : 0);
+    if (reply != NULL)
+        reply->sent_ms = exchange->sent_ms;
     if (try_again(exchange, reply, hop, error))
         return;
+    throttle_leave(exchange->network->throttles, &exchange->pass,
+                   reply != NULL ? THROTTLE_ANSWERED : THROTTLE_NO_ANSWER);
     if (error == NULL) {
         deliver(exchange, reply, NULL);
         return;
@@ -231,9 +294,15 @@ struct exchange *exchange_start(const struct network *network, const struct exch
             .proxy = request->proxy,
             .policy = request->policy,
             .deadline_ms = request->deadline_ms,
+            .pass = {.wake = on_turn, .arg = exchange},
             .callback = callback,
             .arg = arg,
         };
+        const struct digest_field place[] = {
+            {request->host, strlen(request->host)},
+            {request->lane, request->lane != NULL ? strlen(request->lane) : 0},
+        };
+        digest_fields(place, ARRAY_SIZE(place), exchange->place);
         for (size_t i = 0; i < EXCHANGE_MAX_HEADERS && request->headers[i] != NULL; i++)
             exchange->headers[i] = copy_text(request->headers[i], &ok);
         if (request->body_len > 0) {
@@ -260,6 +329,11 @@ void exchange_extend(struct exchange *exchange, uint64_t deadline_ms)
 {
     if (deadline_ms > exchange->deadline_ms)
         exchange->deadline_ms = deadline_ms;
+}
+
+uint64_t exchange_sent_ms(const struct exchange *exchange)
+{
+    return exchange->call != NULL ? exchange->sent_ms : UINT64_MAX;
 }
 
 void exchange_cancel(struct exchange **exchange)

@@ -1,9 +1,9 @@
 /*
  * exchange.h - one HTTP question and its answer, with retries, shared back-off and a deadline.
  *
- *                     throttled                    429, 5xx, no answer
- *     start ──▶ PAUSE ─────────▶ TRY ──────────────────────────────────▶ PAUSE ─▶ TRY ...
- *                                 └─▶ any other status, or no retry left: callback
+ *               throttled (throttle.h)              429, 5xx, no answer
+ *     start ──▶ PAUSE or QUEUE ───────▶ TRY ─────────────────────────────▶ PAUSE ─▶ TRY ...
+ *                                        └─▶ any other status, or no retry left: callback
  *
  * A pause that would pass the deadline is not waited for: the callback gets what is known at once.
  * Call contract: common/grpc/client.h.
@@ -15,6 +15,7 @@
 #include "common/log.h"
 #include "provider-azure/meter.h"
 #include "provider-azure/retry.h"
+#include "provider-azure/throttle.h"
 #include "provider-azure/transport.h"
 
 /* What every room that talks to the network is given. All borrowed. */
@@ -29,9 +30,10 @@ enum { EXCHANGE_MAX_HEADERS = 8 };
 
 struct exchange_request {
     const char *service; /* "vault", "entra", "imds", "nmi": a literal, for metrics and logs */
-    const char *host;    /* whose back-off is shared; copied */
-    const char *method;  /* a literal */
-    const char *url;     /* copied */
+    const char *host;    /* for texts and the shared back-off; copied */
+    const char *lane; /* whose back-off is shared besides the host: see throttle.h. NULL = all of the host */
+    const char *method;                            /* a literal */
+    const char *url;                               /* copied */
     const char *headers[EXCHANGE_MAX_HEADERS + 1]; /* copied; NULL-terminated */
     const char *bearer;                            /* may be NULL; copied into wiped memory */
     const void *body;                              /* may be NULL; copied into wiped memory */
@@ -55,6 +57,9 @@ struct exchange *exchange_start(const struct network *network, const struct exch
 
 /* Another party waits for the same answer: moves the deadline to `deadline_ms` if that is later. */
 void exchange_extend(struct exchange *exchange, uint64_t deadline_ms);
+
+/* When the request that is under way went out; UINT64_MAX while none is. */
+uint64_t exchange_sent_ms(const struct exchange *exchange);
 
 /* Sets *exchange to NULL; accepts a pointer to NULL. */
 void exchange_cancel(struct exchange **exchange);

@@ -136,7 +136,7 @@ static void pump(struct fetch *fetch)
             .name = lookup->name,
             .version = lookup->version,
         };
-        lookup->wait = store_get(input->store, &query, input->identity, input->token, input->freshness,
+        lookup->wait = store_get(input->store, &query, input->identity, input->token, &input->freshness,
                                  input->deadline_ms, on_answer, lookup, &lookup->error);
         if (lookup->wait != NULL)
             fetch->running++;

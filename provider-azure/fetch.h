@@ -26,7 +26,7 @@ struct fetch_input {
     const struct object_list *objects;
     struct identity *identity;
     struct token *token;
-    enum store_freshness freshness;
+    struct store_freshness freshness;
     uint64_t deadline_ms;
 };
 

@@ -40,6 +40,7 @@ struct program {
     struct network network;
     struct token_cache *tokens;
     struct store *store;
+    struct volume_log *volumes;
     struct request_defaults defaults;
     struct content_options content;
     struct mount_shared shared;
@@ -64,6 +65,7 @@ static void on_server_stopped(void *arg)
     admin_server_destroy(steal_ptr(&program->metrics_web));
     lifecycle_destroy(steal_ptr(&program->lifecycle));
     store_destroy(steal_ptr(&program->store));
+    volume_log_destroy(steal_ptr(&program->volumes));
     token_cache_destroy(steal_ptr(&program->tokens));
     http_client_destroy(steal_ptr(&program->http));
 }
@@ -134,9 +136,12 @@ static int start_network(struct program *program, struct error **err)
     program->tokens = token_cache_create(&program->network, err);
     if (program->tokens == NULL)
         return -1;
-    program->store = store_create(&program->network, program->tokens,
-                                  (uint64_t)(program->settings.republish_cache_ttl_ns / 1000000), err);
-    return program->store == NULL ? -1 : 0;
+    uint64_t keep_ms = (uint64_t)(program->settings.republish_cache_ttl_ns / 1000000);
+    program->store = store_create(&program->network, program->tokens, keep_ms, err);
+    if (program->store == NULL)
+        return -1;
+    program->volumes = volume_log_create(keep_ms, err);
+    return program->volumes == NULL ? -1 : 0;
 }
 
 static int start_service(struct program *program, struct error **err)
@@ -157,6 +162,7 @@ static int start_service(struct program *program, struct error **err)
         .network = &program->network,
         .tokens = program->tokens,
         .store = program->store,
+        .volumes = program->volumes,
         .defaults = &program->defaults,
         .content = &program->content,
     };

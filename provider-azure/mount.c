@@ -19,7 +19,8 @@ enum { MAX_TOLD = 8 };
 struct mount {
     const struct mount_shared *shared;
     struct mount_request request;
-    enum store_freshness freshness;
+    struct store_freshness freshness;
+    uint8_t volume[DIGEST_LEN];
     uint64_t deadline_ms;
     struct transport_timer *guard;
     struct transport_timer *empty; /* nothing to do: done in the next turn */
@@ -48,6 +49,9 @@ static void finish(struct mount *mount, struct error *error)
 {
     mount_callback *callback = mount->callback;
     void *arg = mount->arg;
+    const struct mount_shared *shared = mount->shared;
+    if (error == NULL)
+        volume_log_note(shared->volumes, mount->volume, transport_now_ms(shared->network->transport));
     mount_free(mount);
     if (error != NULL)
         error_wrap(&error, PREFIX);
@@ -336,6 +340,19 @@ static int begin(struct mount *mount, uint64_t time_left_ms, struct error **err)
     return mount->token_wait == NULL ? -1 : 0;
 }
 
+/* A volume is one volume of one pod; who sends no target path has one per pod and class. */
+static void name_volume(const struct mount_input *input, uint8_t ret_volume[DIGEST_LEN])
+{
+    static const char *const names[] = {"csi.storage.k8s.io/pod.uid", "csi.storage.k8s.io/pod.namespace",
+                                        "csi.storage.k8s.io/pod.name", "secretProviderClass"};
+    struct digest_field fields[1 + ARRAY_SIZE(names)];
+    for (size_t i = 0; i <= ARRAY_SIZE(names); i++) {
+        const char *text = i == 0 ? input->target_path : string_map_get(input->attributes, names[i - 1]);
+        fields[i] = (struct digest_field){text, text != NULL ? strlen(text) : 0};
+    }
+    digest_fields(fields, ARRAY_SIZE(fields), ret_volume);
+}
+
 struct mount *mount_start(const struct mount_shared *shared, const struct mount_input *input,
                           const struct mount_sink *sink, mount_callback *callback, void *arg,
                           struct error **err)
@@ -347,11 +364,14 @@ struct mount *mount_start(const struct mount_shared *shared, const struct mount_
     }
     *mount = (struct mount){
         .shared = shared,
-        .freshness = input->republish ? STORE_RECENT : STORE_FRESH,
+        .freshness = {.republish = input->republish},
         .sink = sink,
         .callback = callback,
         .arg = arg,
     };
+    name_volume(input, mount->volume);
+    mount->freshness.answered_ms =
+        volume_log_last_ms(shared->volumes, mount->volume, transport_now_ms(shared->network->transport));
     if (mount_request_parse(input->attributes, input->secrets, input->permission, shared->defaults,
                             &mount->request, err) < 0 ||
         begin(mount, input->time_left_ms, err) < 0) {

@@ -14,6 +14,7 @@
 #include "provider-azure/content.h"
 #include "provider-azure/fetch.h"
 #include "provider-azure/request.h"
+#include "provider-azure/volume_log.h"
 
 /* The limit of a mount whose caller has none. */
 enum { MOUNT_LIMIT_MS = 120 * 1000 };
@@ -25,6 +26,7 @@ struct mount_shared {
     const struct network *network;
     struct token_cache *tokens;
     struct store *store;
+    struct volume_log *volumes;
     const struct request_defaults *defaults;
     const struct content_options *content;
 };
@@ -40,8 +42,9 @@ struct mount_input {
     const struct string_map *attributes;
     const struct string_map *secrets; /* NULL: none given */
     mode_t permission;
-    bool republish;        /* the volume has content already */
-    uint64_t time_left_ms; /* UINT64_MAX: no deadline */
+    const char *target_path; /* only to tell volumes apart; may be NULL */
+    bool republish;          /* the volume has content already */
+    uint64_t time_left_ms;   /* UINT64_MAX: no deadline */
 };
 
 /* `error` NULL: success. Borrowed. All messages begin with "failed to mount objects, error: ". */

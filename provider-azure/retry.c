@@ -1,9 +1,7 @@
 /*
- * retry.c - retry decisions and the table of throttled hosts.
+ * retry.c - retry decisions.
  */
 #include "provider-azure/retry.h"
-
-#include <string.h>
 
 const struct retry_policy retry_service = {
     .max_retries = 3, .base_ms = 800, .cap_ms = 60000, .try_timeout_ms = 30000};
@@ -51,35 +49,4 @@ uint64_t retry_delay_ms(const struct retry_policy *policy, unsigned retry, uint3
     uint64_t delay = ((1ULL << retry) - 1) * policy->base_ms;
     delay = delay * (800 + random % 500) / 1000;
     return delay < policy->cap_ms ? delay : policy->cap_ms;
-}
-
-uint64_t throttle_wait_ms(const struct throttle_table *table, const char *host, uint64_t now_ms)
-{
-    for (size_t i = 0; i < THROTTLE_MAX_HOSTS; i++) {
-        const struct throttle_entry *entry = &table->entries[i];
-        if (strcmp(entry->host, host) == 0)
-            return entry->until_ms > now_ms ? entry->until_ms - now_ms : 0;
-    }
-    return 0;
-}
-
-void throttle_note(struct throttle_table *table, const char *host, uint64_t until_ms)
-{
-    size_t len = strlen(host);
-    if (len == 0 || len > THROTTLE_HOST_MAX)
-        return;
-
-    struct throttle_entry *chosen = &table->entries[0];
-    for (size_t i = 0; i < THROTTLE_MAX_HOSTS; i++) {
-        struct throttle_entry *entry = &table->entries[i];
-        if (strcmp(entry->host, host) == 0) {
-            if (until_ms > entry->until_ms)
-                entry->until_ms = until_ms;
-            return;
-        }
-        if (entry->until_ms < chosen->until_ms)
-            chosen = entry;
-    }
-    memcpy(chosen->host, host, len + 1);
-    chosen->until_ms = until_ms;
 }

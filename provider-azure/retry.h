@@ -42,25 +42,4 @@ bool retry_failure(const struct error *error, enum http_hop hop, unsigned tries)
 /* Delay before retry number `retry` (from 1). `random` is any 32-bit number. */
 uint64_t retry_delay_ms(const struct retry_policy *policy, unsigned retry, uint32_t random);
 
-/* --- back-off shared by all who talk to one host
- * ------------------------------------------------------------------ */
-
-enum { THROTTLE_MAX_HOSTS = 64, THROTTLE_HOST_MAX = 255 };
-
-/* Remembers, per host, until when it asked to be left alone (429). A host that does not fit evicts the one
- * whose pause ends first. */
-struct throttle_table {
-    struct throttle_entry {
-        char host[THROTTLE_HOST_MAX + 1]; /* "" = free */
-        uint64_t until_ms;
-    } entries[THROTTLE_MAX_HOSTS];
-};
-
-/* Milliseconds to wait before sending to `host`; 0 = go. */
-uint64_t throttle_wait_ms(const struct throttle_table *table, const char *host, uint64_t now_ms);
-
-/* `host` asked for a pause until then; an earlier pause is only ever extended. Hosts longer than
- * THROTTLE_HOST_MAX are ignored. */
-void throttle_note(struct throttle_table *table, const char *host, uint64_t until_ms);
-
 #endif

@@ -86,6 +86,7 @@ void service_mount(struct provider_mount *call, void *arg)
         .attributes = provider_mount_attributes(call),
         .secrets = provider_mount_secrets(call),
         .permission = provider_mount_permission(call),
+        .target_path = provider_mount_target_path(call),
         .republish = provider_mount_current_count(call) > 0,
         .time_left_ms = provider_mount_time_left_ms(call),
     };

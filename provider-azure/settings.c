@@ -38,10 +38,9 @@ const struct option_row provider_option_rows[] = {
      "`cloud` for a SecretProviderClass without cloudName"},
     {"custom-user-agent", OPTION_STRING, AT(custom_user_agent), "", 0, 0,
      "`text` appended to the user agent"},
-    {"republish-cache-ttl", OPTION_DURATION, AT(republish_cache_ttl_ns), "30s", 0, 86400 * SECOND,
-     "How long a republish (rotation) may be answered with what the same identity read before; 0 reads "
-     "always. A first "
-     "mount always reads"},
+    {"republish-cache-ttl", OPTION_DURATION, AT(republish_cache_ttl_ns), "2m", 0, 86400 * SECOND,
+     "How old, at most, what a republish (rotation) is answered with may be when the same identity has read "
+     "it since the volume's answer before; 0 reads always. A first mount always reads"},
     {"imds-endpoint", OPTION_STRING, AT(imds_endpoint), "http://169.254.169.254", 0, 0,
      "`URL` of the instance metadata service"},
     {"nmi-endpoint", OPTION_STRING, AT(nmi_endpoint), "http://127.0.0.1:2579", 0, 0,

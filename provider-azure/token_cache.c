@@ -4,6 +4,7 @@
 #include "provider-azure/token_cache.h"
 
 #include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/queue.h>
@@ -210,10 +211,16 @@ static int acquire(struct token_cache *cache, struct entry *entry, struct identi
         .since_ms = transport_now_ms(cache->network->transport),
     };
     TAILQ_INIT(&acquisition->waits);
-    if (identity->ops->prepare(identity, now_unix, &question, err) == 0) {
+    /* Entra throttles applications, not everybody: one that is throttled must not stop the others. */
+    cleanup_free char *lane = NULL;
+    if (asprintf(&lane, "%s/%s", identity->tenant, identity->client_id) < 0) {
+        lane = NULL;
+        no_memory(err);
+    } else if (identity->ops->prepare(identity, now_unix, &question, err) == 0) {
         struct exchange_request request = {
             .service = question.service,
             .host = question.host,
+            .lane = lane,
             .method = question.method,
             .url = question.url,
             .body = question.body.data,

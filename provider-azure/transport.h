@@ -26,6 +26,7 @@ struct reply {
     int64_t retry_after_ms; /* -1 = the server did not say */
     const char *challenge;  /* WWW-Authenticate */
     const char *request_id; /* x-ms-request-id */
+    uint64_t sent_ms;       /* when the request went out; set by exchange.h */
 };
 
 struct transport_call;

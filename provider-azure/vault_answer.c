@@ -269,6 +269,29 @@ void vault_answer_unref(struct vault_answer *answer)
     free(answer);
 }
 
+void vault_answer_mark(const struct vault_answer *answer, uint8_t ret_mark[DIGEST_LEN])
+{
+    const char *version = answer->version != NULL ? answer->version : "";
+    /* Only an answer without a version has to be known by its content. */
+    const struct secret *content = *version == '\0' ? answer->value : NULL;
+    const struct digest_field fields[] = {
+        {version, strlen(version)},
+        {secret_bytes(content), secret_len(content)},
+    };
+    digest_fields(fields, ARRAY_SIZE(fields), ret_mark);
+    for (size_t i = 0; i < answer->n_versions; i++) {
+        const struct vault_version *entry = &answer->versions[i];
+        const struct digest_field chained[] = {
+            {ret_mark, DIGEST_LEN},
+            {entry->version, strlen(entry->version)},
+            {&entry->enabled, sizeof(entry->enabled)},
+        };
+        uint8_t next[DIGEST_LEN];
+        digest_fields(chained, ARRAY_SIZE(chained), next);
+        memcpy(ret_mark, next, DIGEST_LEN);
+    }
+}
+
 size_t vault_answer_size(const struct vault_answer *answer)
 {
     return sizeof(*answer) + 256 + secret_len(answer->value) + secret_len(answer->n) +

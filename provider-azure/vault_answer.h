@@ -13,6 +13,7 @@
 
 #include "common/error.h"
 #include "common/secret.h"
+#include "provider-azure/crypto.h"
 #include "provider-azure/objects.h"
 #include "provider-azure/transport.h"
 
@@ -32,6 +33,7 @@ struct vault_version {
 struct vault_answer {
     unsigned refs;
     bool is_list;
+    uint64_t read_ms; /* when the request went out, on the transport's clock: the vault read it later */
     /* an object */
     char *version;                /* third path segment of id or kid; "" if there is none */
     struct secret *value;         /* secret: value; cert: `cer`, base64 of DER */
@@ -58,6 +60,9 @@ int vault_list_add_page(struct vault_answer *list, const char *json, size_t len,
 
 struct vault_answer *vault_answer_ref(struct vault_answer *answer);
 void vault_answer_unref(struct vault_answer *answer); /* accepts NULL */
+
+/* Equal for two readings of one object that brought the same version (or lists with the same versions). */
+void vault_answer_mark(const struct vault_answer *answer, uint8_t ret_mark[DIGEST_LEN]);
 
 /* Bytes of memory it stands for, roughly; for the cache's budget. */
 size_t vault_answer_size(const struct vault_answer *answer);

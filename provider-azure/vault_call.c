@@ -24,6 +24,7 @@ struct vault_call {
     struct token *token;
     uint64_t deadline_ms;
     uint64_t since_ms;
+    uint64_t read_ms;              /* list: when the first page was asked for; 0 = not read yet */
     struct exchange *exchange;     /* ASK */
     struct token_wait *token_wait; /* RENEW */
     struct vault_answer *versions; /* list: what the pages gave so far */
@@ -263,14 +264,19 @@ static void on_reply(struct reply *reply, const struct error *error, unsigned tr
     } else if (reply->status != 200) {
         (void)vault_error(reply, call->host, tries, &failure);
     } else if (call->list) {
+        if (call->read_ms == 0)
+            call->read_ms = reply->sent_ms;
         int more = add_page(call, reply, &failure);
         if (more > 0)
             return;
         if (more == 0)
             answer = steal_ptr(&call->versions);
     } else {
+        call->read_ms = reply->sent_ms;
         answer = vault_answer_parse(call->type, (const char *)reply->body.data, reply->body.len, &failure);
     }
+    if (answer != NULL)
+        answer->read_ms = call->read_ms;
     finish(call, answer, failure);
     error_free(failure);
 }
@@ -306,6 +312,13 @@ struct vault_call *vault_call_start(const struct network *network, struct token_
         return call;
     call_free(call);
     return NULL;
+}
+
+uint64_t vault_call_sent_ms(const struct vault_call *call)
+{
+    if (call->read_ms != 0)
+        return call->read_ms;
+    return call->exchange != NULL ? exchange_sent_ms(call->exchange) : VAULT_CALL_NOT_SENT;
 }
 
 void vault_call_extend(struct vault_call *call, uint64_t deadline_ms)

@@ -39,6 +39,11 @@ struct vault_call *vault_call_start(const struct network *network, struct token_
                                     const struct vault_query *query, struct identity *identity,
                                     struct token *token, uint64_t deadline_ms, vault_callback *callback,
                                     void *arg, struct error **err);
+/* When what this call will bring was asked for: the moment at which the request now under way went out, for a
+ * list that of its first page. VAULT_CALL_NOT_SENT before that, and during a pause between two tries. */
+#define VAULT_CALL_NOT_SENT UINT64_MAX
+uint64_t vault_call_sent_ms(const struct vault_call *call);
+/* Another party waits for the same answer. */
 void vault_call_extend(struct vault_call *call, uint64_t deadline_ms);
 void vault_call_cancel(struct vault_call **call);
 

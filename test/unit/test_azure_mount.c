@@ -22,6 +22,7 @@ struct world {
     struct network network;
     struct token_cache *tokens;
     struct store *store;
+    struct volume_log *volumes;
     struct cloud cloud;
     struct request_defaults defaults;
     struct mount_shared shared;
@@ -167,12 +168,14 @@ static int setup(void **state)
     world->network = (struct network){.transport = &world->fake.base, .throttles = &world->throttles};
     world->tokens = token_cache_create(&world->network, NULL);
     world->store = store_create(&world->network, world->tokens, 60000, NULL);
+    world->volumes = volume_log_create(60000, NULL);
     assert_int_equal(cloud_resolve("AzurePublicCloud", NULL, &world->cloud, NULL), 0);
     world->defaults = (struct request_defaults){
         .cloud = &world->cloud, .endpoints = {"http://169.254.169.254", "http://127.0.0.1:2579"}};
     world->shared = (struct mount_shared){.network = &world->network,
                                           .tokens = world->tokens,
                                           .store = world->store,
+                                          .volumes = world->volumes,
                                           .defaults = &world->defaults,
                                           .content = &content_options};
     set(world, "csi.storage.k8s.io/pod.name", "pod1");
@@ -190,6 +193,7 @@ static int teardown(void **state)
 {
     struct world *world = *state;
     store_destroy(world->store);
+    volume_log_destroy(world->volumes);
     token_cache_destroy(world->tokens);
     assert_null(world->fake.calls);
     assert_null(world->fake.timers);

@@ -1,0 +1,530 @@
+/*
+ * test_azure_sharing.c - what mounts share: joined reads, kept answers and their freshness, back-off.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h> /* needs the four above */
+
+#include <stdio.h>
+
+#include "provider-azure/store.h"
+#include "provider-azure/volume_log.h"
+#include "test/unit/test_azure_fake.h"
+
+enum { KEEP_MS = 120000, FAR_MS = 1000000 };
+
+struct world {
+    struct fake fake;
+    struct throttle_table throttles;
+    struct network network;
+    struct token_cache *tokens;
+    struct store *store;
+    struct identity *alice, *bob;
+    struct token *alice_token, *bob_token;
+    int version; /* what the vault has now: "v1", "v2", ... */
+    int status;  /* of the vault's answers; 0 = 200 */
+    int64_t retry_after_ms;
+    char body[256];
+};
+
+struct result {
+    bool done;
+    char version[16];
+    enum grpc_status code;
+};
+
+static struct fake_answer answer(struct fake *fake, const char *url, const char *bearer, const char *body)
+{
+    struct world *world = fake->arg;
+    (void)url;
+    (void)bearer;
+    (void)body;
+    if (world->status != 0)
+        return (struct fake_answer){
+            .status = world->status, .body = "{}", .retry_after_ms = world->retry_after_ms};
+    (void)snprintf(world->body, sizeof(world->body),
+                   "{\"value\":\"x\",\"id\":\"https://kv1.vault.azure.net/secrets/a/v%d\"}", world->version);
+    return (struct fake_answer){.status = 200, .body = world->body};
+}
+
+static struct identity *make_identity(const char *client_id)
+{
+    struct cloud cloud = {0};
+    struct auth auth = {.mode = AUTH_SERVICE_PRINCIPAL};
+    assert_int_equal(cloud_resolve("AzurePublicCloud", NULL, &cloud, NULL), 0);
+    auth.client_id = strdup(client_id);
+    auth.credential = secret_from_bytes("x", 1);
+    const struct identity_input input = {
+        .auth = &auth, .cloud = &cloud, .tenant = "tenant1", .pod_name = "p", .pod_namespace = "n"};
+    struct identity *identity = identity_create(&input, NULL);
+    assert_non_null(identity);
+    auth_finish(&auth);
+    cloud_finish(&cloud);
+    return identity;
+}
+
+static int setup(void **state)
+{
+    struct world *world = calloc(1, sizeof(*world));
+    fake_init(&world->fake, answer, world);
+    world->network = (struct network){.transport = &world->fake.base, .throttles = &world->throttles};
+    world->tokens = token_cache_create(&world->network, NULL);
+    world->store = store_create(&world->network, world->tokens, KEEP_MS, NULL);
+    world->alice = make_identity("alice");
+    world->bob = make_identity("bob");
+    world->alice_token = token_make(world->alice, "token-alice", INT64_MAX / 2, 0, 0, NULL);
+    world->bob_token = token_make(world->bob, "token-bob", INT64_MAX / 2, 0, 0, NULL);
+    world->version = 1;
+    *state = world;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct world *world = *state;
+    store_destroy(world->store);
+    token_cache_destroy(world->tokens);
+    token_unref(world->alice_token);
+    token_unref(world->bob_token);
+    identity_unref(world->alice);
+    identity_unref(world->bob);
+    assert_null(world->fake.calls);
+    assert_null(world->fake.timers);
+    free(world);
+    return 0;
+}
+
+static void on_result(struct vault_answer *got, const struct error *error, void *arg)
+{
+    struct result *result = arg;
+    assert_false(result->done);
+    result->done = true;
+    result->code = error_code(error);
+    (void)snprintf(result->version, sizeof(result->version), "%s", got != NULL ? got->version : "");
+    vault_answer_unref(got);
+}
+
+enum who { ALICE, BOB };
+
+static struct store_wait *get(struct world *world, enum who who, struct store_freshness freshness,
+                              struct result *result)
+{
+    const struct vault_query query = {.vault_url = "https://kv1.vault.azure.net/",
+                                      .vault_host = "kv1.vault.azure.net",
+                                      .type = OBJECT_SECRET,
+                                      .name = "a",
+                                      .version = ""};
+    *result = (struct result){.done = false};
+    struct store_wait *wait = store_get(world->store, &query, who == ALICE ? world->alice : world->bob,
+                                        who == ALICE ? world->alice_token : world->bob_token, &freshness,
+                                        world->fake.now_ms + FAR_MS, on_result, result, NULL);
+    assert_non_null(wait);
+    assert_false(result->done);
+    return wait;
+}
+
+static const struct store_freshness first = {.republish = false};
+
+static struct store_freshness again(uint64_t answered_ms)
+{
+    return (struct store_freshness){.republish = true, .answered_ms = answered_ms};
+}
+
+static void settle(struct world *world)
+{
+    fake_run(&world->fake, world->fake.now_ms);
+}
+
+static const char *read_now(struct world *world, enum who who, struct store_freshness freshness)
+{
+    static struct result result;
+    (void)get(world, who, freshness, &result);
+    settle(world);
+    assert_true(result.done);
+    return result.version;
+}
+
+/* Takes the oldest request off the list, so that it can be answered later. */
+static struct transport_call *hold(struct world *world)
+{
+    struct transport_call *held = world->fake.calls;
+    assert_non_null(held);
+    world->fake.calls = held->next;
+    held->next = NULL;
+    return held;
+}
+
+static void let_go(struct world *world, struct transport_call *held)
+{
+    held->next = world->fake.calls;
+    world->fake.calls = held;
+    fake_deliver(&world->fake);
+}
+
+/* --- joining
+ * ------------------------------------------------------------------------------------------------------------ */
+
+static void first_mounts_join_a_request_that_has_just_been_sent(void **state)
+{
+    struct world *world = *state;
+    struct result a;
+    struct result b;
+    (void)get(world, ALICE, first, &a);
+    world->fake.now_ms += STORE_JOIN_MS;
+    (void)get(world, ALICE, first, &b);
+    assert_int_equal(world->fake.sent, 1);
+    settle(world);
+    assert_string_equal(a.version, "v1");
+    assert_string_equal(b.version, "v1");
+}
+
+static void a_first_mount_does_not_join_a_request_that_was_sent_long_ago(void **state)
+{
+    struct world *world = *state;
+    struct result slow;
+    (void)get(world, ALICE, first, &slow);
+    struct transport_call *held = hold(world);
+    world->fake.now_ms += STORE_JOIN_MS + 1;
+    world->version = 2; /* somebody rotates, then starts a pod */
+    assert_string_equal(read_now(world, ALICE, first), "v2");
+    assert_int_equal(world->fake.sent, 2);
+    world->version = 1; /* what the first request had read */
+    let_go(world, held);
+    assert_string_equal(slow.version, "v1");
+}
+
+static void a_mount_joins_a_request_that_waits_for_its_next_try(void **state)
+{
+    struct world *world = *state;
+    struct result a;
+    struct result b;
+    world->status = 429;
+    world->retry_after_ms = 30000;
+    (void)get(world, ALICE, first, &a);
+    settle(world);
+    world->fake.now_ms += 20000;
+    world->status = 0;
+    (void)get(world, ALICE, first, &b);
+    assert_int_equal(world->fake.sent, 1);
+    fake_run(&world->fake, world->fake.now_ms + 11000);
+    assert_int_equal(world->fake.sent, 2);
+    assert_string_equal(a.version, "v1");
+    assert_string_equal(b.version, "v1");
+}
+
+static void identities_never_share_a_read(void **state)
+{
+    struct world *world = *state;
+    struct result a;
+    struct result b;
+    (void)get(world, ALICE, first, &a);
+    (void)get(world, BOB, first, &b);
+    assert_int_equal(world->fake.sent, 2);
+    settle(world);
+    (void)read_now(world, ALICE, again(0));
+    assert_int_equal(world->fake.sent, 2);
+    world->status = 403; /* bob's answer is not for alice, and bob's refusal does not touch it */
+    world->fake.now_ms += KEEP_MS / 2;
+    (void)get(world, BOB, first, &b);
+    settle(world);
+    assert_int_equal(b.code, GRPC_STATUS_PERMISSION_DENIED);
+    assert_string_equal(read_now(world, ALICE, again(0)), "v1");
+    assert_int_equal(world->fake.sent, 3);
+}
+
+static void who_gives_up_does_not_end_the_request_of_others(void **state)
+{
+    struct world *world = *state;
+    struct result a;
+    struct result b;
+    struct store_wait *gone = get(world, ALICE, first, &a);
+    (void)get(world, ALICE, first, &b);
+    store_wait_cancel(&gone);
+    settle(world);
+    assert_false(a.done);
+    assert_string_equal(b.version, "v1");
+    gone = get(world, ALICE, first, &a);
+    store_wait_cancel(&gone);
+    assert_null(world->fake.calls);
+}
+
+/* --- freshness
+ * ---------------------------------------------------------------------------------------------------------- */
+
+static void a_republish_is_served_what_was_read_since_its_answer_before(void **state)
+{
+    struct world *world = *state;
+    uint64_t mounted = world->fake.now_ms;
+    (void)read_now(world, ALICE, first);
+    world->fake.now_ms += 60000;
+    (void)read_now(world, ALICE, first); /* another pod, a minute later */
+    world->fake.now_ms += 60000;
+    (void)read_now(world, ALICE, again(mounted));
+    assert_int_equal(world->fake.sent, 2);
+    (void)read_now(world, ALICE, again(mounted + 60000)); /* the second pod has seen exactly that */
+    assert_int_equal(world->fake.sent, 3);
+}
+
+static void a_repeated_call_is_no_rotation(void **state)
+{
+    struct world *world = *state;
+    (void)read_now(world, ALICE, first);
+    uint64_t answered = world->fake.now_ms;
+    world->fake.now_ms += STORE_GRACE_MS;
+    (void)read_now(world, ALICE, again(answered));
+    assert_int_equal(world->fake.sent, 1);
+    world->fake.now_ms += 1;
+    (void)read_now(world, ALICE, again(answered));
+    assert_int_equal(world->fake.sent, 2);
+}
+
+static void an_answer_is_as_old_as_its_request(void **state)
+{
+    struct world *world = *state;
+    struct result slow;
+    (void)get(world, ALICE, first, &slow);
+    struct transport_call *held = hold(world);
+    world->fake.now_ms += KEEP_MS; /* the answer drips in for two minutes */
+    let_go(world, held);
+    (void)read_now(world, ALICE, again(0));
+    assert_int_equal(world->fake.sent, 2);
+}
+
+static void of_two_answers_that_crossed_neither_is_kept(void **state)
+{
+    struct world *world = *state;
+    struct result slow;
+    (void)get(world, ALICE, first, &slow);
+    struct transport_call *held = hold(world);
+    world->fake.now_ms += STORE_JOIN_MS + 1;
+    world->version = 2;
+    assert_string_equal(read_now(world, ALICE, first), "v2");
+    world->fake.now_ms += 10;
+    world->version = 1;
+    let_go(world, held); /* came later, but was asked for earlier */
+    assert_int_equal(store_count(world->store), 0);
+    world->version = 2;
+    assert_string_equal(read_now(world, ALICE, again(0)), "v2");
+    assert_int_equal(world->fake.sent, 3);
+}
+
+static void a_republish_does_not_join_a_request_older_than_what_was_told(void **state)
+{
+    struct world *world = *state;
+    struct result slow;
+    struct result republished;
+    (void)get(world, ALICE, first, &slow);
+    struct transport_call *held = hold(world);
+    world->fake.now_ms += STORE_JOIN_MS + 1;
+    world->version = 2;
+    assert_string_equal(read_now(world, ALICE, first), "v2");
+    uint64_t mounted = world->fake.now_ms;
+    world->fake.now_ms += STORE_GRACE_MS + 1; /* now it may not be served what it has seen */
+    (void)get(world, ALICE, again(mounted), &republished);
+    settle(world);
+    assert_string_equal(republished.version, "v2");
+    assert_int_equal(world->fake.sent, 3);
+    let_go(world, held);
+}
+
+static void a_republish_is_not_served_what_is_older_than_another_identity_was_told(void **state)
+{
+    struct world *world = *state;
+    assert_string_equal(read_now(world, ALICE, first), "v1");
+    world->fake.now_ms += 1000;
+    world->version = 2;
+    assert_string_equal(read_now(world, BOB, first), "v2");
+    world->fake.now_ms += 1000;
+    assert_string_equal(read_now(world, ALICE, again(0)),
+                        "v2"); /* the pod's class changed from bob to alice */
+    assert_int_equal(world->fake.sent, 3);
+    assert_string_equal(read_now(world, BOB, again(0)), "v2");
+    assert_int_equal(world->fake.sent, 3);
+}
+
+static void what_was_taken_away_is_not_served_any_more(void **state)
+{
+    static const int refusals[] = {401, 403, 404};
+    struct world *world = *state;
+    for (size_t i = 0; i < sizeof(refusals) / sizeof(refusals[0]); i++) {
+        struct result result;
+        world->status = 0;
+        (void)read_now(world, ALICE, first);
+        assert_int_equal(store_count(world->store), 1);
+        world->status = refusals[i];
+        (void)get(world, ALICE, first, &result);
+        settle(world);
+        assert_int_equal(store_count(world->store), 0);
+    }
+    world->status = 0;
+    (void)read_now(world, ALICE, first);
+    world->status = 400; /* says nothing about the object */
+    struct result result;
+    (void)get(world, ALICE, first, &result);
+    settle(world);
+    assert_int_equal(store_count(world->store), 1);
+}
+
+static void what_is_kept_is_wiped_when_it_is_too_old(void **state)
+{
+    struct world *world = *state;
+    (void)read_now(world, ALICE, first);
+    fake_run(&world->fake, world->fake.now_ms + KEEP_MS);
+    assert_int_equal(store_count(world->store), 0);
+}
+
+/* --- volumes
+ * ------------------------------------------------------------------------------------------------------------ */
+
+static void volumes_are_remembered_for_a_while(void **state)
+{
+    uint8_t a[DIGEST_LEN] = {1};
+    uint8_t b[DIGEST_LEN] = {1, 2};
+    struct volume_log *log = volume_log_create(1000, NULL);
+    (void)state;
+    assert_int_equal(volume_log_last_ms(log, a, 5000), 0);
+    volume_log_note(log, a, 5000);
+    volume_log_note(log, b, 5500);
+    assert_int_equal(volume_log_last_ms(log, a, 6000), 5000);
+    assert_int_equal(volume_log_last_ms(log, b, 6000), 5500);
+    assert_int_equal(volume_log_last_ms(log, a, 6001), 0);
+    volume_log_note(log, a, 7000);
+    assert_int_equal(volume_log_count(log), 1); /* b has ended */
+    volume_log_destroy(log);
+}
+
+static void a_volume_that_fell_out_may_have_been_answered_as_late_as_the_last_of_them(void **state)
+{
+    uint8_t volume[DIGEST_LEN] = {0};
+    struct volume_log *log = volume_log_create(100000, NULL);
+    (void)state;
+    for (unsigned i = 0; i < VOLUME_LOG_MAX + 3; i++) {
+        volume[0] = (uint8_t)i;
+        volume[1] = (uint8_t)(i >> 8);
+        volume_log_note(log, volume, 1000 + i);
+    }
+    assert_int_equal(volume_log_count(log), VOLUME_LOG_MAX);
+    volume[0] = volume[1] = 0;
+    assert_int_equal(volume_log_last_ms(log, volume, 5000), 1002);
+    volume_log_destroy(log);
+}
+
+/* --- back-off
+ * ----------------------------------------------------------------------------------------------------------- */
+
+struct client {
+    struct throttle_pass pass;
+    bool woken;
+};
+
+static void on_wake(void *arg)
+{
+    ((struct client *)arg)->woken = true;
+}
+
+static void after_a_pause_one_goes_first_and_then_twice_as_many(void **state)
+{
+    static struct throttle_table table;
+    static struct client clients[64];
+    uint8_t key[DIGEST_LEN] = {7};
+    (void)state;
+    for (int i = 0; i < 64; i++)
+        clients[i] = (struct client){.pass = {.wake = on_wake, .arg = &clients[i]}};
+    assert_int_equal(throttle_enter(&table, key, &clients[0].pass, 0), 0);
+    throttle_note(&table, key, 100, 1100);
+    assert_int_equal(throttle_enter(&table, key, &clients[0].pass, 100), 1000);
+    assert_int_equal(throttle_strikes(&table, key), 1);
+    assert_int_equal(throttle_enter(&table, key, &clients[0].pass, 1100), 0);
+    for (int i = 1; i < 64; i++)
+        assert_true(throttle_enter(&table, key, &clients[i].pass, 1100) == THROTTLE_QUEUED);
+    throttle_note(&table, key, 1200, 3200); /* still no */
+    throttle_leave(&table, &clients[0].pass, THROTTLE_NO_ANSWER);
+    assert_int_equal(throttle_strikes(&table, key), 2);
+    assert_true(clients[1].woken);
+    assert_false(clients[2].woken);
+    assert_int_equal(throttle_enter(&table, key, &clients[1].pass, 1200), 2000);
+    assert_int_equal(throttle_enter(&table, key, &clients[1].pass, 3200), 0);
+    throttle_leave(&table, &clients[1].pass, THROTTLE_ANSWERED);
+    unsigned woken = 0;
+    for (int i = 2; i < 64; i++)
+        woken += clients[i].woken;
+    assert_int_equal(woken, 2);
+    for (int round = 0; round < 5; round++) {
+        for (int i = 2; i < 64; i++) {
+            if (clients[i].woken && clients[i].pass.state == PASS_OUT)
+                (void)throttle_enter(&table, key, &clients[i].pass, 3300);
+            if (clients[i].pass.state == PASS_INSIDE)
+                throttle_leave(&table, &clients[i].pass, THROTTLE_ANSWERED);
+            clients[i].woken = clients[i].pass.state != PASS_QUEUED;
+        }
+    }
+    assert_int_equal(throttle_strikes(&table, key), 0);
+    for (int i = 2; i < 64; i++)
+        assert_int_not_equal(clients[i].pass.state, PASS_QUEUED);
+    assert_int_equal(table.places[0].width, 0); /* open: the slot is free */
+}
+
+static void a_storm_costs_one_request_per_pause(void **state)
+{
+    enum { MOUNTS = 200 };
+    static struct result results[MOUNTS];
+    struct world *world = *state;
+    char name[16];
+    world->status = 429;
+    world->retry_after_ms = 1000;
+    struct store_freshness freshness = first;
+    for (int i = 0; i < MOUNTS; i++) { /* different objects of one vault */
+        (void)snprintf(name, sizeof(name), "s%d", i);
+        const struct vault_query query = {.vault_url = "https://kv1.vault.azure.net/",
+                                          .vault_host = "kv1.vault.azure.net",
+                                          .type = OBJECT_SECRET,
+                                          .name = name,
+                                          .version = ""};
+        results[i] = (struct result){.done = false};
+        assert_non_null(store_get(world->store, &query, world->alice, world->alice_token, &freshness,
+                                  world->fake.now_ms + 30000, on_result, &results[i], NULL));
+        settle(world);
+    }
+    assert_int_equal(world->fake.sent, 1); /* the others wait for the pause */
+    fake_run(&world->fake, world->fake.now_ms + 20000);
+    assert_true(world->fake.sent <= 22);
+    world->status = 0;
+    unsigned before = world->fake.sent;
+    fake_run(&world->fake, world->fake.now_ms + 9000); /* in time for the deadline */
+    unsigned served = 0;
+    for (int i = 0; i < MOUNTS; i++) {
+        assert_true(results[i].done);
+        served += results[i].code == GRPC_STATUS_OK;
+        assert_true(results[i].code == GRPC_STATUS_OK || results[i].code == GRPC_STATUS_RESOURCE_EXHAUSTED);
+    }
+    assert_true(served >= MOUNTS - 22);
+    assert_int_equal(world->fake.sent - before, served);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+#define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+        CASE(first_mounts_join_a_request_that_has_just_been_sent),
+        CASE(a_first_mount_does_not_join_a_request_that_was_sent_long_ago),
+        CASE(a_mount_joins_a_request_that_waits_for_its_next_try),
+        CASE(identities_never_share_a_read),
+        CASE(who_gives_up_does_not_end_the_request_of_others),
+        CASE(a_republish_is_served_what_was_read_since_its_answer_before),
+        CASE(a_repeated_call_is_no_rotation),
+        CASE(an_answer_is_as_old_as_its_request),
+        CASE(of_two_answers_that_crossed_neither_is_kept),
+        CASE(a_republish_does_not_join_a_request_older_than_what_was_told),
+        CASE(a_republish_is_not_served_what_is_older_than_another_identity_was_told),
+        CASE(what_was_taken_away_is_not_served_any_more),
+        CASE(what_is_kept_is_wiped_when_it_is_too_old),
+        cmocka_unit_test(volumes_are_remembered_for_a_while),
+        cmocka_unit_test(a_volume_that_fell_out_may_have_been_answered_as_late_as_the_last_of_them),
+        cmocka_unit_test(after_a_pause_one_goes_first_and_then_twice_as_many),
+        CASE(a_storm_costs_one_request_per_pause),
+    };
+    return cmocka_run_group_tests_name("azure sharing", tests, NULL, NULL);
+}

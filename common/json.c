@@ -411,6 +411,49 @@ int json_opt_int(const cJSON *object, const char *key, int64_t default_value, in
     return wrong_type(key, member, "number", err);
 }
 
+/* --- source texts --- */
+
+static void skip_to(struct scan *scan, const char *wanted)
+{
+    while (scan->at < scan->len && strchr(wanted, scan->text[scan->at]) == NULL)
+        scan->at++;
+}
+
+static void skip_white_space(struct scan *scan)
+{
+    while (scan->at < scan->len && strchr(" \t\r\n", scan->text[scan->at]) != NULL)
+        scan->at++;
+}
+
+/* One value, whatever is nested in it. */
+static void skip_value(struct scan *scan)
+{
+    unsigned outside = scan->depth;
+    do {
+        if (scan_token(scan, NULL) < 0)
+            return; /* can not be: the text was scanned before */
+    } while (scan->depth > outside && scan->at < scan->len);
+}
+
+void json_member_texts(const char *text, size_t len, struct json_text *ret, size_t n)
+{
+    struct scan scan = {.text = text, .len = len};
+
+    skip_to(&scan, "{");
+    for (size_t i = 0; i < n; i++) {
+        skip_to(&scan, "\"");
+        if (scan_string(&scan, NULL) < 0)
+            scan.at = len;
+        skip_to(&scan, ":");
+        scan.at += scan.at < len ? 1 : 0;
+        skip_white_space(&scan);
+        size_t start = scan.at;
+        if (scan.at < len)
+            skip_value(&scan);
+        ret[i] = (struct json_text){.at = text + start, .len = scan.at - start};
+    }
+}
+
 char *json_print(const cJSON *json, struct error **err)
 {
     char *text = cJSON_PrintUnformatted(json);

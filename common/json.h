@@ -47,6 +47,15 @@ int json_opt_bool(const cJSON *object, const char *key, bool default_value, bool
 int json_opt_int(const cJSON *object, const char *key, int64_t default_value, int64_t *ret,
                  struct error **err);
 
+/* The source text of values, so that numbers too large for a double and the like can be passed on unchanged:
+ * `ret` gets the first `n` members' values of the object that `text` is, in order. json_parse() must have
+ * accepted `text` as an object with at least `n` members. */
+struct json_text {
+    const char *at;
+    size_t len;
+};
+void json_member_texts(const char *text, size_t len, struct json_text *ret, size_t n);
+
 /* Compact text in wiped memory; the caller frees with secret_free(). NULL with err set on lack of memory. */
 char *json_print(const cJSON *json, struct error **err);
 

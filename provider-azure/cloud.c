@@ -1,5 +1,5 @@
 /*
- * cloud.c - clouds, vault names and vault URLs.
+ * cloud.c - clouds and URLs.
  */
 #include "provider-azure/cloud.h"
 
@@ -13,7 +13,6 @@
 
 /* A file written by hand or by a script from the cloud's metadata; real ones have 2 to 4 KiB. */
 enum { CLOUD_FILE_MAX = 64 * 1024 };
-enum { VAULT_NAME_MIN = 3, VAULT_NAME_MAX = 24 };
 
 static const struct known_cloud {
     const char *name;
@@ -21,14 +20,18 @@ static const struct known_cloud {
     const char *authority;
     const char *vault;
     const char *vault_suffix;
+    const char *hsm;
+    const char *hsm_suffix;
 } known_clouds[] = {
     {"AzurePublicCloud", "AzureCloud", "https://login.microsoftonline.com/", "https://vault.azure.net",
-     "vault.azure.net"},
+     "vault.azure.net", "https://managedhsm.azure.net", "managedhsm.azure.net"},
     {"AzureUSGovernmentCloud", "AzureUSGovernment", "https://login.microsoftonline.us/",
-     "https://vault.usgovcloudapi.net", "vault.usgovcloudapi.net"},
-    {"AzureChinaCloud", NULL, "https://login.chinacloudapi.cn/", "https://vault.azure.cn", "vault.azure.cn"},
+     "https://vault.usgovcloudapi.net", "vault.usgovcloudapi.net", "https://managedhsm.usgovcloudapi.net",
+     "managedhsm.usgovcloudapi.net"},
+    {"AzureChinaCloud", NULL, "https://login.chinacloudapi.cn/", "https://vault.azure.cn", "vault.azure.cn",
+     "https://managedhsm.azure.cn", "managedhsm.azure.cn"},
     {"AzureGermanCloud", NULL, "https://login.microsoftonline.de/", "https://vault.microsoftazure.de",
-     "vault.microsoftazure.de"},
+     "vault.microsoftazure.de", "https://managedhsm.microsoftazure.de", "managedhsm.microsoftazure.de"},
 };
 
 static int no_memory(struct error **err)
@@ -36,20 +39,31 @@ static int no_memory(struct error **err)
     return error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
 }
 
-static int fill(struct cloud *cloud, const char *name, const char *authority, const char *vault,
-                const char *suffix, struct error **err)
+static void cut_slash(char *url)
+{
+    size_t len = strlen(url);
+    if (len > 0 && url[len - 1] == '/')
+        url[len - 1] = '\0';
+}
+
+static int fill(struct cloud *cloud, const struct known_cloud *from, struct error **err)
 {
     cleanup_cloud struct cloud made = {
-        .name = strdup(name), .vault = strdup(vault), .vault_suffix = strdup(suffix)};
-    size_t len = strlen(authority);
-    const char *slash = len > 0 && authority[len - 1] == '/' ? "" : "/";
-    if (asprintf(&made.authority, "%s%s", authority, slash) < 0)
+        .name = strdup(from->name),
+        .vault = strdup(from->vault),
+        .vault_suffix = strdup(from->vault_suffix),
+        .hsm = strdup(from->hsm),
+        .hsm_suffix = strdup(from->hsm_suffix),
+    };
+    size_t len = strlen(from->authority);
+    const char *slash = len > 0 && from->authority[len - 1] == '/' ? "" : "/";
+    if (asprintf(&made.authority, "%s%s", from->authority, slash) < 0)
         made.authority = NULL;
-    if (made.name == NULL || made.authority == NULL || made.vault == NULL || made.vault_suffix == NULL)
+    if (made.name == NULL || made.authority == NULL || made.vault == NULL || made.vault_suffix == NULL ||
+        made.hsm == NULL || made.hsm_suffix == NULL)
         return no_memory(err);
-    len = strlen(made.vault);
-    if (len > 0 && made.vault[len - 1] == '/')
-        made.vault[len - 1] = '\0';
+    cut_slash(made.vault);
+    cut_slash(made.hsm);
     *cloud = made;
     made = (struct cloud){0};
     return 0;
@@ -90,29 +104,52 @@ static int check_https(const char *key, const char *url, struct error **err)
     return host == NULL ? error_wrap(err, "%s", key) : 0;
 }
 
+static int check_suffix(const char *key, const char *suffix, struct error **err)
+{
+    if (suffix[0] == '.' || strpbrk(suffix, "/@?# \t\r\n\\") != NULL)
+        return error_set(err, GRPC_STATUS_INVALID_ARGUMENT, "%s must be a DNS name without a leading dot",
+                         key);
+    return 0;
+}
+
+/* Both or none. */
+static int read_hsm(const cJSON *root, struct known_cloud *cloud, struct error **err)
+{
+    static const char endpoint[] = "managedHSMEndpoint", suffix[] = "managedHSMDNSSuffix";
+    if (any_case_string(root, endpoint, &cloud->hsm, err) < 0 ||
+        any_case_string(root, suffix, &cloud->hsm_suffix, err) < 0)
+        return -1;
+    if (cloud->hsm == NULL || strcasecmp(cloud->hsm, "N/A") == 0)
+        cloud->hsm = "";
+    if (cloud->hsm_suffix == NULL || strcasecmp(cloud->hsm_suffix, "N/A") == 0)
+        cloud->hsm_suffix = "";
+    if (*cloud->hsm == '\0' || *cloud->hsm_suffix == '\0') {
+        cloud->hsm = cloud->hsm_suffix = "";
+        return 0;
+    }
+    return check_https(endpoint, cloud->hsm, err) < 0 ? -1 : check_suffix(suffix, cloud->hsm_suffix, err);
+}
+
 int cloud_parse(const char *json, size_t len, struct cloud *ret_cloud, struct error **err)
 {
     cleanup_json cJSON *root = json_parse(json, len, CLOUD_FILE_MAX, err);
-    const char *name = NULL;
-    const char *authority = NULL;
-    const char *vault = NULL;
-    const char *suffix = NULL;
+    struct known_cloud cloud = {0};
 
     if (root == NULL)
         return -1;
     if (!cJSON_IsObject(root))
         return error_set(err, GRPC_STATUS_INVALID_ARGUMENT, "the cloud file is not a JSON object");
-    if (any_case_string(root, "name", &name, err) < 0 ||
-        required_string(root, "activeDirectoryEndpoint", &authority, err) < 0 ||
-        required_string(root, "keyVaultEndpoint", &vault, err) < 0 ||
-        required_string(root, "keyVaultDNSSuffix", &suffix, err) < 0 ||
-        check_https("activeDirectoryEndpoint", authority, err) < 0 ||
-        check_https("keyVaultEndpoint", vault, err) < 0)
+    if (any_case_string(root, "name", &cloud.name, err) < 0 ||
+        required_string(root, "activeDirectoryEndpoint", &cloud.authority, err) < 0 ||
+        required_string(root, "keyVaultEndpoint", &cloud.vault, err) < 0 ||
+        required_string(root, "keyVaultDNSSuffix", &cloud.vault_suffix, err) < 0 ||
+        check_https("activeDirectoryEndpoint", cloud.authority, err) < 0 ||
+        check_https("keyVaultEndpoint", cloud.vault, err) < 0 ||
+        check_suffix("keyVaultDNSSuffix", cloud.vault_suffix, err) < 0 || read_hsm(root, &cloud, err) < 0)
         return -1;
-    if (suffix[0] == '.' || strpbrk(suffix, "/@?# \t\r\n\\") != NULL)
-        return error_set(err, GRPC_STATUS_INVALID_ARGUMENT,
-                         "keyVaultDNSSuffix must be a DNS name without a leading dot");
-    return fill(ret_cloud, name != NULL ? name : CLOUD_CUSTOM_NAME, authority, vault, suffix, err);
+    if (cloud.name == NULL)
+        cloud.name = CLOUD_CUSTOM_NAME;
+    return fill(ret_cloud, &cloud, err);
 }
 
 static int read_custom(const char *path, struct cloud *ret_cloud, struct error **err)
@@ -148,7 +185,7 @@ int cloud_resolve(const char *name, const char *custom_path, struct cloud *ret_c
         const struct known_cloud *known = &known_clouds[i];
         if (strcasecmp(name, known->name) == 0 ||
             (known->alias != NULL && strcasecmp(name, known->alias) == 0))
-            return fill(ret_cloud, known->name, known->authority, known->vault, known->vault_suffix, err);
+            return fill(ret_cloud, known, err);
     }
 
     cleanup_free char *upper = strdup(name);
@@ -174,7 +211,13 @@ char *cloud_scope(const char *resource)
 
 int cloud_copy(const struct cloud *from, struct cloud *ret_cloud, struct error **err)
 {
-    return fill(ret_cloud, from->name, from->authority, from->vault, from->vault_suffix, err);
+    const struct known_cloud same = {.name = from->name,
+                                     .authority = from->authority,
+                                     .vault = from->vault,
+                                     .vault_suffix = from->vault_suffix,
+                                     .hsm = from->hsm,
+                                     .hsm_suffix = from->hsm_suffix};
+    return fill(ret_cloud, &same, err);
 }
 
 void cloud_finish(struct cloud *cloud)
@@ -183,6 +226,8 @@ void cloud_finish(struct cloud *cloud)
     free(cloud->authority);
     free(cloud->vault);
     free(cloud->vault_suffix);
+    free(cloud->hsm);
+    free(cloud->hsm_suffix);
     *cloud = (struct cloud){0};
 }
 
@@ -220,39 +265,27 @@ char *url_host(const char *url, const char **ret_path, struct error **err)
     return host;
 }
 
-int vault_init(struct vault *vault, const char *name, const struct cloud *cloud, struct error **err)
+/* The authority of an https URL without ":443"; false when there is none. */
+static bool origin(const char *url, const char **ret_at, size_t *ret_len)
 {
-    static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-";
-    size_t len = strlen(name);
-
-    *vault = (struct vault){0};
-    if (len < VAULT_NAME_MIN || len > VAULT_NAME_MAX)
-        return error_set(err, GRPC_STATUS_INVALID_ARGUMENT,
-                         "Invalid vault name: \"%s\", must be between 3 and 24 chars", name);
-    if (strspn(name, allowed) != len)
-        return error_set(err, GRPC_STATUS_INVALID_ARGUMENT,
-                         "Invalid vault name: \"%s\", must match [-a-zA-Z0-9]{3,24}", name);
-
-    struct vault made = {.name = strdup(name)};
-    if (asprintf(&made.url, "https://%s.%s/", name, cloud->vault_suffix) < 0)
-        made.url = NULL;
-    if (made.name == NULL || made.url == NULL) {
-        vault_finish(&made);
-        return no_memory(err);
-    }
-    made.host = url_host(made.url, NULL, err);
-    if (made.host == NULL) {
-        vault_finish(&made);
-        return -1;
-    }
-    *vault = made;
-    return 0;
+    static const char scheme[] = "https://", port[] = ":443";
+    if (strncasecmp(url, scheme, sizeof(scheme) - 1) != 0)
+        return false;
+    const char *at = url + sizeof(scheme) - 1;
+    size_t len = strcspn(at, "/?#");
+    if (memchr(at, '@', len) != NULL || memchr(at, '\\', len) != NULL)
+        return false;
+    if (len >= sizeof(port) && memcmp(at + len - (sizeof(port) - 1), port, sizeof(port) - 1) == 0)
+        len -= sizeof(port) - 1;
+    *ret_at = at;
+    *ret_len = len;
+    return len > 0;
 }
 
-void vault_finish(struct vault *vault)
+bool url_same_origin(const char *left, const char *right)
 {
-    free(vault->name);
-    free(vault->url);
-    free(vault->host);
-    *vault = (struct vault){0};
+    const char *a = NULL, *b = NULL;
+    size_t a_len = 0, b_len = 0;
+    return origin(left, &a, &a_len) && origin(right, &b, &b_len) && a_len == b_len &&
+           strncasecmp(a, b, a_len) == 0;
 }

@@ -1,9 +1,10 @@
 /*
- * cloud.h - where Entra and Key Vault are: the table of Azure clouds and the custom cloud file.
+ * cloud.h - where Entra, Key Vault and Managed HSM are: the table of Azure clouds and the custom cloud file.
  */
 #ifndef PROVIDER_AZURE_CLOUD_H
 #define PROVIDER_AZURE_CLOUD_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "common/cleanup.h"
@@ -14,6 +15,8 @@ struct cloud {
     char *authority;    /* Active Directory endpoint, "https://login.microsoftonline.com/" (with the slash) */
     char *vault;        /* Key Vault endpoint without trailing slash: the audience of vault tokens */
     char *vault_suffix; /* "vault.azure.net" */
+    char *hsm;          /* the same two for Managed HSM; "" when the cloud has none */
+    char *hsm_suffix;
 };
 
 /* The word that selects the custom file. */
@@ -26,7 +29,8 @@ struct cloud {
 int cloud_resolve(const char *name, const char *custom_path, struct cloud *ret_cloud, struct error **err);
 
 /* The parser behind it: keys without regard to case, unknown ones ignored; activeDirectoryEndpoint,
- * keyVaultEndpoint (https URLs) and keyVaultDNSSuffix required. */
+ * keyVaultEndpoint (https URLs) and keyVaultDNSSuffix required; managedHSMEndpoint and managedHSMDNSSuffix
+ * only together ("N/A", as the tools write it, means none). */
 int cloud_parse(const char *json, size_t len, struct cloud *ret_cloud, struct error **err);
 
 /* "<resource>/.default" unless it ends so already; the caller frees. The double slash of a resource with a
@@ -37,22 +41,11 @@ int cloud_copy(const struct cloud *from, struct cloud *ret_cloud, struct error *
 void cloud_finish(struct cloud *cloud);
 #define cleanup_cloud CLEANUP(cloud_finish)
 
-/* --- vault addresses
- * ----------------------------------------------------------------------------------------------- */
-
-struct vault {
-    char *name;
-    char *url;  /* "https://<name>.<suffix>/" */
-    char *host; /* "<name>.<suffix>" without a port, lower case */
-};
-
-/* INVALID_ARGUMENT `Invalid vault name: "<n>", must be between 3 and 24 chars` or `..., must match
- * [-a-zA-Z0-9]{3,24}`. */
-int vault_init(struct vault *vault, const char *name, const struct cloud *cloud, struct error **err);
-void vault_finish(struct vault *vault);
-
 /* The lower-case host of an http(s) URL, without user info and port; the caller frees. NULL with err set
  * (INVALID_ARGUMENT) when there is none. `ret_path` (may be NULL) points to what follows the authority. */
 char *url_host(const char *url, const char **ret_path, struct error **err);
+
+/* Whether two https URLs lead to the same host and port (":443" may be left out). */
+bool url_same_origin(const char *left, const char *right);
 
 #endif

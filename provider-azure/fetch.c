@@ -6,25 +6,32 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* One read: an object, or the version list of one. */
+/* One read: an object or a list. */
 struct lookup {
     struct fetch *fetch;
     enum object_type type;
-    bool list;
-    const char *name;    /* the item's */
+    enum vault_question question;
+    const char *name;    /* of an item that lives as long as the fetch */
     const char *version; /* the item's, or of a version in an answer that lives as long as the fetch */
     struct store_wait *wait;
     struct vault_answer *answer;
     struct error *error;
 };
 
+/* One object that a list led to. */
+struct target {
+    struct object_item item; /* selection: made for it; history: unused */
+    struct lookup *lookup;
+};
+
 /* What one item of the parameters became. */
 struct plan {
     const struct object_item *item;
-    struct lookup *first;     /* the object, or the version list */
-    struct lookup **versions; /* history: one read per chosen version */
-    size_t n_versions;
-    struct error *error; /* history: no version could be chosen */
+    struct lookup *first;   /* the object, or a list */
+    struct target *targets; /* what the list led to: versions, newest first, or objects by name */
+    size_t n_targets;
+    struct error *error; /* nothing could be chosen from the list */
+    bool absent;         /* because there is nothing */
 };
 
 struct fetch {
@@ -45,13 +52,13 @@ static int no_memory(struct error **err)
     return error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
 }
 
-/* The lookup for this object, shared with equal ones. */
-static struct lookup *need(struct fetch *fetch, const struct object_item *item, bool list,
-                           const char *version, struct error **err)
+/* The lookup for this question, shared with equal ones. */
+static struct lookup *need(struct fetch *fetch, enum object_type type, enum vault_question question,
+                           const char *name, const char *version, struct error **err)
 {
     for (size_t i = 0; i < fetch->n_lookups; i++) {
         struct lookup *lookup = fetch->lookups[i];
-        if (lookup->type == item->type && lookup->list == list && strcmp(lookup->name, item->name) == 0 &&
+        if (lookup->type == type && lookup->question == question && strcmp(lookup->name, name) == 0 &&
             strcmp(lookup->version, version) == 0)
             return lookup;
     }
@@ -66,38 +73,130 @@ static struct lookup *need(struct fetch *fetch, const struct object_item *item, 
         no_memory(err);
         return NULL;
     }
-    *lookup = (struct lookup){
-        .fetch = fetch, .type = item->type, .list = list, .name = item->name, .version = version};
+    *lookup =
+        (struct lookup){.fetch = fetch, .type = type, .question = question, .name = name, .version = version};
     fetch->lookups[fetch->n_lookups++] = lookup;
     return lookup;
 }
 
-/* The list of an item with a history has come: choose versions and plan their reads. */
-static int plan_versions(struct fetch *fetch, struct plan *plan, struct error **err)
+/* The first read of an item. */
+static struct lookup *need_first(struct fetch *fetch, const struct object_item *item, struct error **err)
 {
-    const struct object_item *item = plan->item;
-    size_t count = (size_t)item->history;
-    if (count > plan->first->answer->n_versions)
-        count = plan->first->answer->n_versions;
+    if (item->select != NULL)
+        return need(fetch, item->type, VAULT_OBJECTS, "", "", err);
+    if (item->history > 1)
+        return need(fetch, item->type, VAULT_VERSIONS, item->name, "", err);
+    fetch->files++;
+    return need(fetch, item->type, VAULT_OBJECT, item->name, item->version, err);
+}
 
-    cleanup_free const struct vault_version **chosen = calloc(count + 1, sizeof(*chosen));
-    plan->versions = calloc(count + 1, sizeof(*plan->versions));
-    if (chosen == NULL || plan->versions == NULL)
-        return no_memory(err);
-    int n = vault_list_select(plan->first->answer, item->version, count, chosen, err);
-    if (n < 0)
-        return -1;
-    fetch->files += (size_t)n;
+/* --- what a list leads to
+ * ------------------------------------------------------------------------------------------------ */
+
+static int make_targets(struct fetch *fetch, struct plan *plan, size_t n, struct error **err)
+{
+    fetch->files += n;
     if (fetch->files > FETCH_MAX_FILES)
         return error_set(err, GRPC_STATUS_INVALID_ARGUMENT, "more than %d files in one volume",
                          FETCH_MAX_FILES);
+    plan->targets = calloc(n + 1, sizeof(*plan->targets));
+    return plan->targets == NULL ? no_memory(err) : 0;
+}
+
+/* The version list of an item with a history: chooses versions and plans their reads. */
+static int plan_versions(struct fetch *fetch, struct plan *plan, struct error **err)
+{
+    const struct object_item *item = plan->item;
+    size_t count = item->versions;
+    if (count > plan->first->answer->n_entries)
+        count = plan->first->answer->n_entries;
+
+    cleanup_free const struct vault_entry **chosen = calloc(count + 1, sizeof(*chosen));
+    if (chosen == NULL)
+        return no_memory(err);
+    int n = vault_list_select(plan->first->answer, item->version, count, chosen, err);
+    plan->absent = n < 0 && error_code(*err) == GRPC_STATUS_NOT_FOUND;
+    if (n < 0 || make_targets(fetch, plan, (size_t)n, err) < 0)
+        return -1;
     for (int i = 0; i < n; i++) {
-        struct lookup *lookup = need(fetch, item, /* list= */ false, chosen[i]->version, err);
+        struct lookup *lookup = need(fetch, item->type, VAULT_OBJECT, item->name, chosen[i]->version, err);
         if (lookup == NULL)
             return -1;
-        plan->versions[plan->n_versions++] = lookup;
+        plan->targets[plan->n_targets++].lookup = lookup;
     }
     return 0;
+}
+
+static int by_name(const void *left, const void *right)
+{
+    const struct vault_entry *a = *(const struct vault_entry *const *)left;
+    const struct vault_entry *b = *(const struct vault_entry *const *)right;
+    return strcmp(a->name, b->name);
+}
+
+/* Puts the enabled objects that the item asks for into `ret_chosen`, by name, each once. */
+static size_t choose_objects(const struct vault_answer *list, const struct object_item *item,
+                             const struct vault_entry **ret_chosen)
+{
+    size_t n = 0, kept = 0;
+    for (size_t i = 0; i < list->n_entries; i++) {
+        const struct vault_entry *entry = &list->entries[i];
+        if (entry->enabled && *entry->name != '\0' &&
+            object_select_matches(item->select, entry->name, &entry->tags))
+            ret_chosen[n++] = entry;
+    }
+    qsort(ret_chosen, n, sizeof(*ret_chosen), by_name);
+    for (size_t i = 0; i < n; i++) {
+        if (kept == 0 || strcmp(ret_chosen[kept - 1]->name, ret_chosen[i]->name) != 0)
+            ret_chosen[kept++] = ret_chosen[i];
+    }
+    return kept;
+}
+
+/* The list of objects for a selection. */
+static int plan_objects(struct fetch *fetch, struct plan *plan, struct error **err)
+{
+    const struct object_item *item = plan->item;
+    const struct vault_answer *list = plan->first->answer;
+    cleanup_free const struct vault_entry **chosen = calloc(list->n_entries + 1, sizeof(*chosen));
+    if (chosen == NULL)
+        return no_memory(err);
+    size_t n = choose_objects(list, item, chosen);
+    if (n == 0) {
+        plan->absent = true;
+        return error_set(err, GRPC_STATUS_NOT_FOUND,
+                         "none of the %zu objects of the vault has this name pattern and these tags and is "
+                         "enabled",
+                         list->n_entries);
+    }
+    if (n > OBJECT_SELECT_MAX)
+        return error_set(err, GRPC_STATUS_INVALID_ARGUMENT,
+                         "%zu objects are selected, at most %d are allowed", n, OBJECT_SELECT_MAX);
+    if (make_targets(fetch, plan, n, err) < 0)
+        return -1;
+    for (size_t i = 0; i < n; i++) {
+        struct target *target = &plan->targets[plan->n_targets];
+        if (object_item_select(item, chosen[i]->name, &target->item, err) < 0)
+            return -1;
+        plan->n_targets++;
+        target->lookup = need(fetch, item->type, VAULT_OBJECT, target->item.name, "", err);
+        if (target->lookup == NULL)
+            return -1;
+    }
+    return 0;
+}
+
+static void plan_list(struct fetch *fetch, const struct lookup *list)
+{
+    for (size_t i = 0; i < fetch->input.objects->n; i++) {
+        struct plan *plan = &fetch->plans[i];
+        if (plan->first != list)
+            continue;
+        if (plan->item->select != NULL)
+            (void)plan_objects(fetch, plan, &plan->error);
+        else
+            (void)plan_versions(fetch, plan, &plan->error);
+    }
 }
 
 static void pump(struct fetch *fetch);
@@ -111,13 +210,8 @@ static void on_answer(struct vault_answer *answer, const struct error *error, vo
     lookup->answer = answer;
     lookup->error = error_copy(error);
     fetch->running--;
-    if (lookup->list && answer != NULL) {
-        for (size_t i = 0; i < fetch->input.objects->n; i++) {
-            struct plan *plan = &fetch->plans[i];
-            if (plan->first == lookup)
-                (void)plan_versions(fetch, plan, &plan->error);
-        }
-    }
+    if (lookup->question != VAULT_OBJECT && answer != NULL && answer->absence == NULL)
+        plan_list(fetch, lookup);
     pump(fetch);
 }
 
@@ -132,7 +226,7 @@ static void pump(struct fetch *fetch)
             .vault_url = input->vault->url,
             .vault_host = input->vault->host,
             .type = lookup->type,
-            .list = lookup->list,
+            .question = lookup->question,
             .name = lookup->name,
             .version = lookup->version,
         };
@@ -168,11 +262,8 @@ struct fetch *fetch_start(const struct fetch_input *input, fetch_callback *callb
         return NULL;
     }
     for (size_t i = 0; i < input->objects->n; i++) {
-        const struct object_item *item = &input->objects->items[i];
-        bool list = item->history > 1;
-        fetch->files += list ? 0 : 1;
-        fetch->plans[i].item = item;
-        fetch->plans[i].first = need(fetch, item, list, list ? "" : item->version, err);
+        fetch->plans[i].item = &input->objects->items[i];
+        fetch->plans[i].first = need_first(fetch, fetch->plans[i].item, err);
         if (fetch->plans[i].first == NULL) {
             fetch_destroy(fetch);
             return NULL;
@@ -186,12 +277,24 @@ struct fetch *fetch_start(const struct fetch_input *input, fetch_callback *callb
     return fetch;
 }
 
+static struct fetch_output output_of(const struct object_item *item, int index, const struct lookup *lookup)
+{
+    struct fetch_output output = {
+        .item = item, .index = index, .answer = lookup->answer, .error = lookup->error};
+    if (output.answer != NULL && output.answer->absence != NULL) {
+        output.error = output.answer->absence;
+        output.answer = NULL;
+        output.absent = true;
+    }
+    return output;
+}
+
 struct fetch_output *fetch_outputs(const struct fetch *fetch, size_t *ret_n)
 {
     size_t n_items = fetch->input.objects->n;
     size_t room = n_items;
     for (size_t i = 0; i < n_items; i++)
-        room += fetch->plans[i].n_versions;
+        room += fetch->plans[i].n_targets;
     struct fetch_output *outputs = calloc(room + 1, sizeof(*outputs));
     if (outputs == NULL)
         return NULL;
@@ -199,19 +302,21 @@ struct fetch_output *fetch_outputs(const struct fetch *fetch, size_t *ret_n)
     size_t n = 0;
     for (size_t i = 0; i < n_items; i++) {
         const struct plan *plan = &fetch->plans[i];
-        const struct lookup *first = plan->first;
-        if (!first->list || first->answer == NULL || plan->error != NULL) {
-            outputs[n++] = (struct fetch_output){.item = plan->item,
-                                                 .index = -1,
-                                                 .answer = first->list ? NULL : first->answer,
-                                                 .error = plan->error != NULL ? plan->error : first->error};
-            continue;
+        const struct object_item *item = plan->item;
+        if (plan->error != NULL) {
+            outputs[n++] = (struct fetch_output){
+                .item = item, .index = -1, .error = plan->error, .absent = plan->absent};
+        } else if (plan->n_targets == 0) {
+            struct fetch_output output = output_of(item, -1, plan->first);
+            if (plan->first->question != VAULT_OBJECT)
+                output.answer = NULL; /* a list is no content */
+            outputs[n++] = output;
         }
-        for (size_t k = 0; k < plan->n_versions; k++)
-            outputs[n++] = (struct fetch_output){.item = plan->item,
-                                                 .index = (int)k,
-                                                 .answer = plan->versions[k]->answer,
-                                                 .error = plan->versions[k]->error};
+        for (size_t k = 0; k < plan->n_targets && plan->error == NULL; k++) {
+            const struct target *target = &plan->targets[k];
+            outputs[n++] = item->select != NULL ? output_of(&target->item, -1, target->lookup)
+                                                : output_of(item, (int)k, target->lookup);
+        }
     }
     *ret_n = n;
     return outputs;
@@ -223,8 +328,11 @@ void fetch_destroy(struct fetch *fetch)
         return;
     transport_stop(fetch->input.transport, &fetch->timer);
     for (size_t i = 0; fetch->plans != NULL && i < fetch->input.objects->n; i++) {
-        free(fetch->plans[i].versions);
-        error_free(fetch->plans[i].error);
+        struct plan *plan = &fetch->plans[i];
+        for (size_t k = 0; k < plan->n_targets; k++)
+            object_item_finish(&plan->targets[k].item);
+        free(plan->targets);
+        error_free(plan->error);
     }
     free(fetch->plans);
     for (size_t i = 0; i < fetch->n_lookups; i++) {

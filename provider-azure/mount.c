@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "provider-azure/content.h"
+#include "provider-azure/object_path.h"
 
 /* Kept back from the caller's time: to answer before the caller gives up, so that it hears the reason. */
 enum { MARGIN_MS = 300, GUARD_MS = 150 };
@@ -122,19 +123,20 @@ static struct error *verdict_finish(struct verdict *verdict)
  * -----------------------------------------------------------------------------------------------------------
  */
 
+/* What one output became: nothing (an optional object that is not there), a file, or several. */
 struct file {
     char *path;
     struct content content;
-    char *certificate_path; /* of a split content, else NULL */
-    char *key_path;
+    char **part_paths; /* of each part of the content */
 };
 
 static void files_free(struct file *files, size_t n)
 {
     for (size_t i = 0; files != NULL && i < n; i++) {
+        for (size_t k = 0; files[i].part_paths != NULL && k < files[i].content.n_parts; k++)
+            free(files[i].part_paths[k]);
+        free(files[i].part_paths);
         free(files[i].path);
-        free(files[i].certificate_path);
-        free(files[i].key_path);
         content_finish(&files[i].content);
     }
     free(files);
@@ -148,17 +150,17 @@ static char *join_index(const char *text, int index)
     return asprintf(&joined, "%s/%d", text, index) < 0 ? NULL : joined;
 }
 
-static int name_split_files(struct file *file, struct error **err)
+static int name_parts(struct file *file, struct error **err)
 {
-    if (!file->content.split)
-        return 0;
-    if (asprintf(&file->certificate_path, "%s.crt", file->path) < 0)
-        file->certificate_path = NULL;
-    if (asprintf(&file->key_path, "%s.key", file->path) < 0)
-        file->key_path = NULL;
-    if (file->certificate_path == NULL || file->key_path == NULL)
-        return error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
-    return 0;
+    const struct content *content = &file->content;
+    file->part_paths = calloc(content->n_parts + 1, sizeof(*file->part_paths));
+    for (size_t i = 0; file->part_paths != NULL && i < content->n_parts; i++) {
+        if (asprintf(&file->part_paths[i], "%s%s", file->path, content->parts[i].suffix) < 0) {
+            file->part_paths[i] = NULL;
+            return error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
+        }
+    }
+    return file->part_paths == NULL ? error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory") : 0;
 }
 
 /* Converts every output; failures of single objects go to the verdict. */
@@ -170,6 +172,11 @@ static struct error *convert(const struct content_options *options, const struct
     for (size_t i = 0; i < n; i++) {
         const struct fetch_output *output = &outputs[i];
         struct error *error = NULL;
+        if (output->absent && output->item->optional) {
+            log_info(options->log, "optional object left out", LOG_STR("object", output->item->name),
+                     LOG_STR("reason", error_message(output->error)));
+            continue;
+        }
         files[i].path = join_index(output->item->path, output->index);
         if (output->error != NULL)
             error = error_copy(output->error);
@@ -180,7 +187,7 @@ static struct error *convert(const struct content_options *options, const struct
             error_set(&error, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
         else
             (void)(content_make(options, output->item, output->answer, &files[i].content, &error) == 0 &&
-                   name_split_files(&files[i], &error) == 0);
+                   name_parts(&files[i], &error) == 0);
         if (error != NULL)
             verdict_add(&verdict, output->item, error);
         error_free(error);
@@ -191,47 +198,51 @@ static struct error *convert(const struct content_options *options, const struct
 static int check_paths(const struct fetch_output *outputs, const struct file *files, size_t n,
                        struct error **err)
 {
-    enum { FILES_PER_OUTPUT = 3 };
-    cleanup_free struct object_path *paths = calloc(n * FILES_PER_OUTPUT + 1, sizeof(*paths));
     size_t n_paths = 0;
+    for (size_t i = 0; i < n; i++)
+        n_paths += files[i].content.n_parts;
+    if (n_paths > FETCH_MAX_FILES)
+        return error_set(err, GRPC_STATUS_INVALID_ARGUMENT, "more than %d files in one volume",
+                         FETCH_MAX_FILES);
+    cleanup_free struct object_path *paths = calloc(n_paths + 1, sizeof(*paths));
     if (paths == NULL)
         return error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
+    n_paths = 0;
     for (size_t i = 0; i < n; i++) {
-        const char *all[FILES_PER_OUTPUT] = {files[i].path, files[i].certificate_path, files[i].key_path};
-        for (size_t k = 0; k < FILES_PER_OUTPUT; k++) {
-            if (all[k] != NULL)
-                paths[n_paths++] = (struct object_path){.path = all[k], .object = outputs[i].item->name};
+        for (size_t k = 0; k < files[i].content.n_parts; k++) {
+            const char *path = files[i].part_paths[k];
+            if (object_path_check(path, err) < 0)
+                return error_wrap(err, "file %.300s of object %s", path, outputs[i].item->name);
+            paths[n_paths++] = (struct object_path){.path = path, .object = outputs[i].item->name};
         }
     }
     return object_paths_check(paths, n_paths, err);
 }
 
-static int hand_out_file(const struct mount *mount, const struct file *file, mode_t mode, struct error **err)
+static int hand_out_version(const struct mount *mount, const struct fetch_output *output, struct error **err)
 {
-    const struct content *content = &file->content;
-    const struct mount_sink *sink = mount->sink;
-    if (content->split &&
-        (sink->add_file(mount->arg, file->certificate_path, mode, buffer_str(&content->certificates),
-                        content->certificates.len, err) < 0 ||
-         sink->add_file(mount->arg, file->key_path, mode, buffer_str(&content->keys), content->keys.len,
-                        err) < 0))
-        return -1;
-    return sink->add_file(mount->arg, file->path, mode, content->bytes, content->len, err);
+    cleanup_free char *name = join_index(output->item->name, output->index);
+    cleanup_free char *id = NULL;
+    if (name == NULL || asprintf(&id, "%s/%s", object_type_name(output->item->type), name) < 0) {
+        id = NULL;
+        return error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
+    }
+    return mount->sink->add_version(mount->arg, id, output->answer->version, err);
 }
 
 static int hand_out(const struct mount *mount, const struct fetch_output *outputs, const struct file *files,
                     size_t n, struct error **err)
 {
     for (size_t i = 0; i < n; i++) {
-        const struct object_item *item = outputs[i].item;
-        cleanup_free char *name = join_index(item->name, outputs[i].index);
-        cleanup_free char *id = NULL;
-        if (name == NULL || asprintf(&id, "%s/%s", object_type_name(item->type), name) < 0) {
-            id = NULL;
-            return error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
+        if (outputs[i].answer == NULL)
+            continue; /* optional, and not there */
+        for (size_t k = 0; k < files[i].content.n_parts; k++) {
+            const struct content_part *part = &files[i].content.parts[k];
+            if (mount->sink->add_file(mount->arg, files[i].part_paths[k], outputs[i].item->mode, part->bytes,
+                                      part->len, err) < 0)
+                return -1;
         }
-        if (hand_out_file(mount, &files[i], item->mode, err) < 0 ||
-            mount->sink->add_version(mount->arg, id, outputs[i].answer->version, err) < 0)
+        if (hand_out_version(mount, &outputs[i], err) < 0)
             return -1;
     }
     return 0;

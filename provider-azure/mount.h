@@ -35,6 +35,7 @@ struct mount_shared {
 struct mount_sink {
     int (*add_file)(void *arg, const char *path, mode_t mode, const void *bytes, size_t len,
                     struct error **err);
+    /* An id that was given before gets the new version: two items may name the same object. */
     int (*add_version)(void *arg, const char *id, const char *version, struct error **err);
 };
 

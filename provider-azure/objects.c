@@ -13,6 +13,7 @@
 
 #include "common/cleanup.h"
 #include "common/yaml.h"
+#include "provider-azure/object_path.h"
 #include "provider-azure/text.h"
 
 static int invalid(struct error **err, const char *text)
@@ -136,9 +137,10 @@ static int read_history(const struct yaml_node *item, int32_t *ret, struct error
 
 static void warn_unknown_fields(const struct yaml_node *item, size_t index, struct log *log)
 {
-    static const char *const known[] = {"objectName",     "objectType",          "objectAlias",
-                                        "objectVersion",  "objectFormat",        "objectEncoding",
-                                        "filePermission", "objectVersionHistory"};
+    static const char *const known[] = {"objectName",     "objectType",           "objectAlias",
+                                        "objectVersion",  "objectFormat",         "objectEncoding",
+                                        "filePermission", "objectVersionHistory", "objectNamePattern",
+                                        "objectTags",     "objectOptional",       "objectSplit"};
     for (size_t i = 0; item != NULL && i < item->n; i++) {
         bool found = false;
         for (size_t k = 0; k < ARRAY_SIZE(known); k++)
@@ -185,30 +187,6 @@ static int check_encoding(const char *text, const char *type, enum object_encodi
     return 0;
 }
 
-int object_path_check(const char *path, struct error **err)
-{
-    size_t len = strlen(path);
-
-    if (len == 0)
-        return invalid(err, "file name must not be empty");
-    if (path[0] == '/')
-        return invalid(err, "file name must be a relative path");
-    if (strstr(path, "..") != NULL)
-        return invalid(err, "file name must not contain '..'");
-    if (len > OBJECT_PATH_MAX)
-        return invalid(err, "file name must not be longer than 4096 bytes");
-    for (const char *element = path;; element++) {
-        size_t n = strcspn(element, "/");
-        if (n == 0 || (n == 1 && element[0] == '.'))
-            return invalid(err, "file name must be clean: no '//', no '.' element, no trailing '/'");
-        if (n > OBJECT_ELEMENT_MAX)
-            return invalid(err, "an element of the file name must not be longer than 255 bytes");
-        element += n;
-        if (*element == '\0')
-            return 0;
-    }
-}
-
 static int check_type(const char *text, enum object_type *ret, struct error **err)
 {
     for (int type = OBJECT_SECRET; type <= OBJECT_CERT; type++) {
@@ -234,18 +212,107 @@ static int check_permission(const char *text, mode_t default_mode, mode_t *ret, 
     return 0;
 }
 
+static int check_optional(const char *text, bool *ret, struct error **err)
+{
+    if (text_parse_bool(text, ret))
+        return 0;
+    return error_set(err, GRPC_STATUS_INVALID_ARGUMENT, "invalid objectOptional: %s, should be true or false",
+                     text);
+}
+
+static int check_split(const char *text, const struct object_item *item, enum object_split *ret,
+                       struct error **err)
+{
+    *ret = OBJECT_WHOLE;
+    if (*text == '\0')
+        return 0;
+    if (strcasecmp(text, "json") != 0)
+        return error_set(err, GRPC_STATUS_INVALID_ARGUMENT, "invalid objectSplit: %s, should be json", text);
+    if (item->type != OBJECT_SECRET || item->format != OBJECT_PEM)
+        return invalid(err, "objectSplit only supported for objectType: secret, without objectFormat: pfx");
+    *ret = OBJECT_SPLIT_JSON;
+    return 0;
+}
+
+/* Sets what the item is called and where it goes, and checks that. */
+static int check_name(struct object_item *item, const char *alias, const char *pattern, const char *tags,
+                      struct error **err)
+{
+    bool one = *pattern == '\0' && *tags == '\0';
+    if (one) {
+        item->path = strdup(*alias != '\0' ? alias : item->name);
+        return item->path == NULL ? no_memory(err) : object_path_check(item->path, err);
+    }
+    cleanup_free char *path = object_select_path(alias, "name");
+    item->path = strdup(alias);
+    item->select = object_select_create(pattern, tags, err);
+    if (item->select == NULL)
+        return -1;
+    if (*item->name != '\0')
+        return invalid(err, "objectName can not be given together with objectNamePattern or objectTags");
+    free(item->name);
+    item->name = strdup(object_select_text(item->select));
+    if (path == NULL || item->path == NULL || item->name == NULL)
+        return no_memory(err);
+    if (*item->version != '\0' || item->history > 1)
+        return invalid(err, "objectVersion and objectVersionHistory can not be given together with "
+                            "objectNamePattern or objectTags");
+    return object_path_check(path, err);
+}
+
+/* The fields of an item that are checked after YAML had its way with them. */
+struct fields {
+    char *alias, *format, *encoding, *permission, *pattern, *tags, *optional, *split;
+};
+
+static void fields_finish(struct fields *fields)
+{
+    free(fields->alias);
+    free(fields->format);
+    free(fields->encoding);
+    free(fields->permission);
+    free(fields->pattern);
+    free(fields->tags);
+    free(fields->optional);
+    free(fields->split);
+}
+#define cleanup_fields CLEANUP(fields_finish)
+
+static int read_fields(const struct yaml_node *root, struct object_item *item, struct fields *fields,
+                       struct error **err)
+{
+    const struct {
+        const char *name;
+        char **into;
+    } texts[] = {
+        {"objectName", &item->name},
+        {"objectType", &item->type_text},
+        {"objectAlias", &fields->alias},
+        {"objectVersion", &item->version_text},
+        {"objectFormat", &fields->format},
+        {"objectEncoding", &fields->encoding},
+        {"filePermission", &fields->permission},
+        {"objectNamePattern", &fields->pattern},
+        {"objectTags", &fields->tags},
+        {"objectOptional", &fields->optional},
+        {"objectSplit", &fields->split},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
+        if (read_text(root, texts[i].name, texts[i].into, err) < 0)
+            return -1;
+    }
+    return read_history(root, &item->history, err);
+}
+
 /* Reads one item. Errors of YAML are told from errors of content by *ret_content: the caller wraps them
  * differently. */
-static int parse_item(const char *text, size_t index, mode_t default_mode, struct log *log,
+static int parse_item(const char *text, size_t index, const struct object_defaults *defaults,
                       struct object_item *item, bool *ret_content, struct error **err)
 {
     const struct yaml_node *root = NULL;
     cleanup_yaml struct yaml_document *document =
         yaml_parse(text, strlen(text), OBJECTS_MAX_BYTES, &root, err);
-    cleanup_free char *alias = NULL;
-    cleanup_free char *format = NULL;
-    cleanup_free char *encoding = NULL;
-    cleanup_free char *permission = NULL;
+    cleanup_fields struct fields fields = {0};
 
     *ret_content = false;
     if (document == NULL)
@@ -254,47 +321,63 @@ static int parse_item(const char *text, size_t index, mode_t default_mode, struc
         root = NULL;
     else if (root->kind != YAML_MAPPING)
         return wrong_shape(root, "a mapping of objectName, objectType, ...", err);
-    if (read_text(root, "objectName", &item->name, err) < 0 ||
-        read_text(root, "objectType", &item->type_text, err) < 0 ||
-        read_text(root, "objectAlias", &alias, err) < 0 ||
-        read_text(root, "objectVersion", &item->version_text, err) < 0 ||
-        read_text(root, "objectFormat", &format, err) < 0 ||
-        read_text(root, "objectEncoding", &encoding, err) < 0 ||
-        read_text(root, "filePermission", &permission, err) < 0 ||
-        read_history(root, &item->history, err) < 0)
+    if (read_fields(root, item, &fields, err) < 0)
         return -1;
-    warn_unknown_fields(root, index, log);
+    warn_unknown_fields(root, index, defaults->log);
 
     *ret_content = true;
-    item->path = strdup(*alias != '\0' ? alias : item->name);
-    if (item->path == NULL)
-        return no_memory(err);
     /* The word `latest` is understood everywhere; Key Vault itself knows only the empty version. */
     item->version = strcmp(item->version_text, "latest") == 0 ? "" : item->version_text;
-    if (check_format(format, item->type_text, &item->format, err) < 0 ||
-        check_encoding(encoding, item->type_text, &item->encoding, err) < 0 ||
-        object_path_check(item->path, err) < 0)
+    item->versions = item->history > 1 ? (size_t)item->history : 1;
+    if (item->history > 1 && defaults->history == HISTORY_ONE_MORE)
+        item->versions++;
+    if (check_format(fields.format, item->type_text, &item->format, err) < 0 ||
+        check_encoding(fields.encoding, item->type_text, &item->encoding, err) < 0 ||
+        check_name(item, fields.alias, fields.pattern, fields.tags, err) < 0)
         return -1;
     if (*item->name == '\0')
         return invalid(err, "objectName must not be empty");
     if (check_type(item->type_text, &item->type, err) < 0 ||
-        check_permission(permission, default_mode, &item->mode, err) < 0)
+        check_permission(fields.permission, defaults->mode, &item->mode, err) < 0 ||
+        check_optional(fields.optional, &item->optional, err) < 0 ||
+        check_split(fields.split, item, &item->split, err) < 0)
         return -1;
     return 0;
 }
 
-static void item_finish(struct object_item *item)
+int object_item_select(const struct object_item *item, const char *name, struct object_item *ret_item,
+                       struct error **err)
+{
+    struct object_item made = *item;
+    made.name = strdup(name);
+    made.type_text = strdup(item->type_text);
+    made.version_text = strdup("");
+    made.version = made.version_text;
+    made.path = object_select_path(item->path, name);
+    made.select = NULL;
+    int result = made.name == NULL || made.type_text == NULL || made.version_text == NULL || made.path == NULL
+                     ? no_memory(err)
+                     : object_path_check(made.path, err);
+    if (result < 0)
+        object_item_finish(&made);
+    else
+        *ret_item = made;
+    return result;
+}
+
+void object_item_finish(struct object_item *item)
 {
     free(item->name);
     free(item->type_text);
     free(item->version_text);
     free(item->path);
+    object_select_destroy(item->select);
 }
 
 void object_list_finish(struct object_list *list)
 {
     for (size_t i = 0; i < list->n; i++)
-        item_finish(&list->items[i]);
+        object_item_finish(&list->items[i]);
     free(list->items);
     *list = (struct object_list){0};
 }
@@ -302,63 +385,30 @@ void object_list_finish(struct object_list *list)
 /* --- paths of different items
  * --------------------------------------------------------------------------------------- */
 
-/* Orders '/' before every other byte, so that what lies below a path follows it directly. */
-static int compare_paths(const void *left, const void *right)
-{
-    const char *a = ((const struct object_path *)left)->path;
-    const char *b = ((const struct object_path *)right)->path;
-    while (*a != '\0' && *a == *b) {
-        a++;
-        b++;
-    }
-    int x = *a == '/' ? 1 : *a == '\0' ? 0 : (unsigned char)*a + 1;
-    int y = *b == '/' ? 1 : *b == '\0' ? 0 : (unsigned char)*b + 1;
-    return x - y;
-}
-
-int object_paths_check(struct object_path *paths, size_t n, struct error **err)
-{
-    if (n < 2)
-        return 0;
-    qsort(paths, n, sizeof(*paths), compare_paths);
-    for (size_t i = 1; i < n; i++) {
-        const struct object_path *before = &paths[i - 1];
-        const struct object_path *here = &paths[i];
-        size_t len = strlen(before->path);
-        if (strncmp(before->path, here->path, len) != 0)
-            continue;
-        if (here->path[len] == '\0')
-            return error_set(err, GRPC_STATUS_INVALID_ARGUMENT,
-                             "objects %s and %s have the same file name %s", before->object, here->object,
-                             here->path);
-        if (here->path[len] == '/')
-            return error_set(err, GRPC_STATUS_INVALID_ARGUMENT,
-                             "file name %s of object %s lies below file name %s of object %s", here->path,
-                             here->object, before->path, before->object);
-    }
-    return 0;
-}
-
-/* Before any network traffic: a history stands for its first file, which always exists. */
+/* Before any network traffic: a history stands for its first file, which always exists. What a selection or a
+ * split secret gives is not known yet; the mount checks all paths again. */
 static int check_item_paths(const struct object_list *list, struct error **err)
 {
     cleanup_free struct object_path *paths = calloc(list->n + 1, sizeof(*paths));
     cleanup_free char **firsts = calloc(list->n + 1, sizeof(*firsts));
+    size_t n = 0;
     int result = 0;
 
     if (paths == NULL || firsts == NULL)
         return no_memory(err);
     for (size_t i = 0; i < list->n && result == 0; i++) {
         const struct object_item *item = &list->items[i];
+        if (item->select != NULL || item->split != OBJECT_WHOLE)
+            continue;
         if (item->history > 1 && asprintf(&firsts[i], "%s/0", item->path) < 0) {
             firsts[i] = NULL;
             result = no_memory(err);
         }
-        paths[i] =
+        paths[n++] =
             (struct object_path){.path = firsts[i] != NULL ? firsts[i] : item->path, .object = item->name};
     }
     if (result == 0)
-        result = object_paths_check(paths, list->n, err);
+        result = object_paths_check(paths, n, err);
     for (size_t i = 0; i < list->n; i++)
         free(firsts[i]);
     return result;
@@ -397,7 +447,7 @@ static int find_array(const struct yaml_node *root, const struct yaml_node **ret
     return 0;
 }
 
-int objects_parse(const char *text, mode_t default_mode, struct log *log, struct object_list *ret_list,
+int objects_parse(const char *text, const struct object_defaults *defaults, struct object_list *ret_list,
                   struct error **err)
 {
     const struct yaml_node *root = NULL;
@@ -424,7 +474,7 @@ int objects_parse(const char *text, mode_t default_mode, struct log *log, struct
             continue; /* `- ~` is dropped silently */
         struct object_item *item = &list.items[list.n];
         size_t index = list.n++;
-        if (parse_item(array->values[i]->text, index, default_mode, log, item, &content, err) == 0)
+        if (parse_item(array->values[i]->text, index, defaults, item, &content, err) == 0)
             continue;
         if (content)
             object_wrap_error(item, err);

@@ -8,14 +8,18 @@
 
 #include "provider-azure/text.h"
 
+#define HISTORY_EXACT_NAME "objectVersionHistoryExact"
+
 struct parameters {
     char *pod_name;
     char *pod_namespace;
     char *vault_name;
+    char *vault_url;
     char *tenant;
     char *cloud_name;
     char *cloud_file;
     char *objects;
+    enum history_count history;
     struct auth_switches switches;
 };
 
@@ -24,6 +28,7 @@ static void parameters_finish(struct parameters *p)
     free(p->pod_name);
     free(p->pod_namespace);
     free(p->vault_name);
+    free(p->vault_url);
     free(p->tenant);
     free(p->cloud_name);
     free(p->cloud_file);
@@ -43,24 +48,12 @@ static int get(const struct string_map *attributes, const char *name, char **ret
 
 int request_parse_bool(const char *name, const char *text, bool *ret, struct error **err)
 {
-    static const char *const yes[] = {"1", "t", "T", "TRUE", "true", "True"};
-    static const char *const no[] = {"", "0", "f", "F", "FALSE", "false", "False"};
     cleanup_free char *trimmed = text_trim_copy(text);
 
     if (trimmed == NULL)
         return error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
-    for (size_t i = 0; i < ARRAY_SIZE(yes); i++) {
-        if (strcmp(trimmed, yes[i]) == 0) {
-            *ret = true;
-            return 0;
-        }
-    }
-    for (size_t i = 0; i < ARRAY_SIZE(no); i++) {
-        if (strcmp(trimmed, no[i]) == 0) {
-            *ret = false;
-            return 0;
-        }
-    }
+    if (text_parse_bool(trimmed, ret))
+        return 0;
     return error_set(err, GRPC_STATUS_INVALID_ARGUMENT,
                      "failed to parse %s flag, error: strconv.ParseBool: parsing \"%.128s\": invalid syntax",
                      name, trimmed);
@@ -92,6 +85,7 @@ static int read_parameters(const struct string_map *attributes, struct parameter
     if (get(attributes, "csi.storage.k8s.io/pod.name", &p->pod_name, err) < 0 ||
         get(attributes, "csi.storage.k8s.io/pod.namespace", &p->pod_namespace, err) < 0 ||
         get(attributes, "keyvaultName", &p->vault_name, err) < 0 ||
+        get(attributes, "keyvaultURL", &p->vault_url, err) < 0 ||
         get(attributes, "tenantID", &p->tenant, err) < 0 ||
         get(attributes, "cloudName", &p->cloud_name, err) < 0 ||
         get(attributes, "cloudEnvFileName", &p->cloud_file, err) < 0 ||
@@ -108,10 +102,17 @@ static int read_parameters(const struct string_map *attributes, struct parameter
         return invalid(err, "pod namespace is not provided");
     if (parse_switches(attributes, &p->switches, err) < 0)
         return -1;
-    if (*p->vault_name == '\0')
+    if (*p->vault_name == '\0' && *p->vault_url == '\0')
         return invalid(err, "keyvaultName is not provided");
     if (*p->tenant == '\0')
         return invalid(err, "tenantId is not provided");
+    if (*p->vault_name != '\0' && *p->vault_url != '\0')
+        return invalid(err, "only one of keyvaultName and keyvaultURL can be given");
+    bool exact = false;
+    if (request_parse_bool(HISTORY_EXACT_NAME, string_map_get(attributes, HISTORY_EXACT_NAME), &exact, err) <
+        0)
+        return -1;
+    p->history = exact ? HISTORY_EXACT : HISTORY_ONE_MORE;
     return 0;
 }
 
@@ -123,6 +124,23 @@ static int find_cloud(const struct parameters *p, const struct request_defaults 
     const char *path = *p->cloud_file != '\0' ? p->cloud_file : defaults->custom_cloud_path;
     if (cloud_resolve(p->cloud_name, path, ret_cloud, err) < 0)
         return error_wrap(err, "cloudName %s is not valid, error", p->cloud_name);
+    return 0;
+}
+
+static int find_vault(const struct parameters *p, const struct cloud *cloud, struct mount_request *request,
+                      struct error **err)
+{
+    int result = *p->vault_url != '\0' ? vault_init_url(&request->vault, p->vault_url, cloud, err)
+                                       : vault_init(&request->vault, p->vault_name, cloud, err);
+    if (result < 0)
+        return error_wrap(err, "failed to get vault");
+    for (size_t i = 0; i < request->objects.n && request->vault.hsm; i++) {
+        const struct object_item *item = &request->objects.items[i];
+        if (item->type == OBJECT_KEY)
+            continue;
+        (void)invalid(err, "a Managed HSM has objects of type key only");
+        return object_wrap_error(item, err);
+    }
     return 0;
 }
 
@@ -140,19 +158,24 @@ static int build(const struct string_map *attributes, const struct string_map *s
         log_debug(defaults->log, 2, "a line break at the end of the Secret's credential was taken off");
     if (*p->objects == '\0')
         return invalid(err, "objects is not set");
-    log_debug(defaults->log, 2, "objects", LOG_STR("vault", p->vault_name), LOG_STR("objects", p->objects));
-    if (objects_parse(p->objects, permission, defaults->log, &request->objects, err) < 0)
+    log_debug(defaults->log, 2, "objects",
+              LOG_STR("vault", *p->vault_url != '\0' ? p->vault_url : p->vault_name),
+              LOG_STR("objects", p->objects));
+    const struct object_defaults for_objects = {
+        .mode = permission, .history = p->history, .log = defaults->log};
+    if (objects_parse(p->objects, &for_objects, &request->objects, err) < 0)
         return -1;
     request->pod_name = steal_ptr(&p->pod_name);
     request->pod_namespace = steal_ptr(&p->pod_namespace);
     if (request->objects.n == 0)
         return 0;
-    if (vault_init(&request->vault, p->vault_name, &cloud, err) < 0)
-        return error_wrap(err, "failed to get vault");
+    if (find_vault(p, &cloud, request, err) < 0)
+        return -1;
 
     const struct identity_input input = {
         .auth = &auth,
         .cloud = &cloud,
+        .audience = request->vault.audience,
         .tenant = p->tenant,
         .pod_name = request->pod_name,
         .pod_namespace = request->pod_namespace,

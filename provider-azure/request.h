@@ -10,6 +10,7 @@
 #include "provider-azure/cloud.h"
 #include "provider-azure/identity/identity.h"
 #include "provider-azure/objects.h"
+#include "provider-azure/vault.h"
 
 /* What the command line and the environment give for all mounts. Borrowed. */
 struct request_defaults {

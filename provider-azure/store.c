@@ -89,12 +89,12 @@ static struct bucket *bucket_of(struct store *store, const uint8_t key[DIGEST_LE
 
 static void compute_key(const struct vault_query *query, uint8_t ret_key[DIGEST_LEN])
 {
-    uint8_t kind = (uint8_t)((unsigned)query->type << 1 | (query->list ? 1U : 0U));
+    const uint8_t kind[] = {(uint8_t)query->type, (uint8_t)query->question};
     const struct digest_field fields[] = {
-        {&kind, 1},
+        {kind, sizeof(kind)},
         {query->vault_url, strlen(query->vault_url)},
         {query->name, strlen(query->name)},
-        {query->version, query->list ? 0 : strlen(query->version)},
+        {query->version, strlen(query->version)},
     };
     digest_fields(fields, ARRAY_SIZE(fields), ret_key);
 }
@@ -268,8 +268,8 @@ static void learn(struct reader *reader, struct vault_answer *answer, const stru
     struct object *object = reader->object;
     uint8_t mark[DIGEST_LEN];
 
-    if (answer == NULL) {
-        enum grpc_status code = error_code(error);
+    if (answer == NULL || answer->absence != NULL) {
+        enum grpc_status code = error_code(answer != NULL ? answer->absence : error);
         if (code == GRPC_STATUS_NOT_FOUND || code == GRPC_STATUS_PERMISSION_DENIED ||
             code == GRPC_STATUS_UNAUTHENTICATED)
             forget(reader); /* what was taken away must not be served any more */

@@ -2,8 +2,8 @@
  * store.h - vault reads shared between mounts of one principal: joined while in flight, kept for republishes.
  *
  * A read is shared only between holders of a token with the same principal (struct token), for the same
- * vault, type, name and version. Failures are never kept. What is kept is bounded in number, bytes and time,
- * and wiped when it goes.
+ * vault, type, name and version. Failures, and that an object is not there, are never kept. What is
+ * kept is bounded in number, bytes and time, and wiped when it goes.
  *
  * Freshness, counted from the moment a request was sent, which is never later than the vault's own reading:
  * - A first mount is never answered from memory. It joins a request of others that is still to be sent, or

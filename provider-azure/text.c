@@ -66,6 +66,26 @@ char *text_trim_copy(const char *text)
     return strndup(start, len);
 }
 
+bool text_parse_bool(const char *text, bool *ret)
+{
+    static const char *const yes[] = {"1", "t", "T", "TRUE", "true", "True"};
+    static const char *const no[] = {"", "0", "f", "F", "FALSE", "false", "False"};
+
+    for (size_t i = 0; i < ARRAY_SIZE(yes); i++) {
+        if (strcmp(text, yes[i]) == 0) {
+            *ret = true;
+            return true;
+        }
+    }
+    for (size_t i = 0; i < ARRAY_SIZE(no); i++) {
+        if (strcmp(text, no[i]) == 0) {
+            *ret = false;
+            return true;
+        }
+    }
+    return false;
+}
+
 void text_one_line(char *text)
 {
     for (; *text != '\0'; text++) {

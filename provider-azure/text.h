@@ -14,6 +14,10 @@ const char *text_trim(const char *text, size_t *ret_len);
 /* A trimmed copy; the caller frees with free(). "" for NULL. NULL on lack of memory. */
 char *text_trim_copy(const char *text);
 
+/* Go's strconv.ParseBool ("1", "t", "T", "TRUE", "true", "True" and their opposites) with "" for false. Returns
+ * false, and leaves *ret alone, for any other text. */
+bool text_parse_bool(const char *text, bool *ret);
+
 /* Replaces line breaks and other control characters by blanks, in place: for server texts quoted in one-line
  * errors. */
 void text_one_line(char *text);

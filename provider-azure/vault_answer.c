@@ -10,8 +10,8 @@
 #include "common/encoding.h"
 #include "common/json.h"
 #include "common/utf8.h"
-#include "provider-azure/cloud.h"
 #include "provider-azure/text.h"
+#include "provider-azure/vault_answer_private.h"
 
 /* How much of a server's message is quoted. */
 enum { VAULT_MESSAGE_MAX = 400 };
@@ -26,21 +26,11 @@ static int missing(struct error **err, const char *text)
     return error_set(err, GRPC_STATUS_FAILED_PRECONDITION, "%s", text);
 }
 
-/* "https://<vault>/secrets/<name>/<version>" -> version; "" when there are fewer segments. Caller frees. */
+/* Caller frees; NULL on lack of memory. */
 static char *version_of(const char *id)
 {
-    const char *path = NULL;
-    cleanup_free char *host = url_host(id, &path, NULL);
-    for (int segment = 0; host != NULL && segment < 3; segment++) {
-        if (*path != '/')
-            return strdup("");
-        path++;
-        size_t len = strcspn(path, "/?#");
-        if (segment == 2)
-            return strndup(path, len);
-        path += len;
-    }
-    return strdup("");
+    enum { VERSION_SEGMENT = 2 };
+    return vault_id_segment(id, VERSION_SEGMENT);
 }
 
 static struct secret *copy_secret(const char *text, struct error **err)
@@ -134,7 +124,7 @@ static int parse_cert(const cJSON *root, struct vault_answer *answer, struct err
     return answer->version == NULL ? no_memory(err) : 0;
 }
 
-static struct vault_answer *new_answer(struct error **err)
+struct vault_answer *vault_answer_new(struct error **err)
 {
     struct vault_answer *answer = calloc(1, sizeof(*answer));
     if (answer == NULL)
@@ -144,7 +134,7 @@ static struct vault_answer *new_answer(struct error **err)
     return answer;
 }
 
-static cJSON *parse_object(const char *json, size_t len, struct error **err)
+cJSON *vault_json_parse(const char *json, size_t len, struct error **err)
 {
     cleanup_json cJSON *root = json_parse(json, len, VAULT_ANSWER_MAX, err);
     if (root == NULL) {
@@ -162,10 +152,10 @@ static cJSON *parse_object(const char *json, size_t len, struct error **err)
 struct vault_answer *vault_answer_parse(enum object_type type, const char *json, size_t len,
                                         struct error **err)
 {
-    cleanup_json cJSON *root = parse_object(json, len, err);
+    cleanup_json cJSON *root = vault_json_parse(json, len, err);
     if (root == NULL)
         return NULL;
-    struct vault_answer *answer = new_answer(err);
+    struct vault_answer *answer = vault_answer_new(err);
     if (answer == NULL)
         return NULL;
     int result = type == OBJECT_SECRET ? parse_secret(root, answer, err)
@@ -179,71 +169,6 @@ struct vault_answer *vault_answer_parse(enum object_type type, const char *json,
     return answer;
 }
 
-struct vault_answer *vault_list_create(struct error **err)
-{
-    struct vault_answer *list = new_answer(err);
-    if (list != NULL)
-        list->is_list = true;
-    return list;
-}
-
-static int parse_version(const cJSON *entry, struct vault_version *version, struct error **err)
-{
-    const char *id = NULL;
-    const cJSON *attributes = NULL;
-
-    if (!cJSON_IsObject(entry))
-        return error_set(err, GRPC_STATUS_INVALID_ARGUMENT, "an entry is not an object");
-    if (json_opt_string(entry, "id", &id, err) < 0 ||
-        (id == NULL && json_opt_string(entry, "kid", &id, err) < 0) ||
-        json_opt_object(entry, "attributes", &attributes, err) < 0)
-        return -1;
-    if (attributes != NULL && (json_opt_bool(attributes, "enabled", true, &version->enabled, err) < 0 ||
-                               json_opt_int(attributes, "created", 0, &version->created, err) < 0 ||
-                               json_opt_int(attributes, "updated", 0, &version->updated, err) < 0))
-        return -1;
-    version->version = version_of(id != NULL ? id : "");
-    return version->version == NULL ? no_memory(err) : 0;
-}
-
-int vault_list_add_page(struct vault_answer *list, const char *json, size_t len, char **ret_next,
-                        struct error **err)
-{
-    cleanup_json cJSON *root = parse_object(json, len, err);
-    const cJSON *values = NULL;
-    const cJSON *entry = NULL;
-    const char *next = NULL;
-
-    if (root == NULL || json_opt_array(root, "value", &values, err) < 0 ||
-        json_opt_string(root, "nextLink", &next, err) < 0)
-        return -1;
-    size_t count = values != NULL ? (size_t)cJSON_GetArraySize(values) : 0;
-    if (list->n_versions + count > VAULT_MAX_VERSIONS)
-        return error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "more than %d versions", VAULT_MAX_VERSIONS);
-    if (count > 0) {
-        struct vault_version *grown =
-            reallocarray(list->versions, list->n_versions + count, sizeof(*list->versions));
-        if (grown == NULL)
-            return no_memory(err);
-        list->versions = grown;
-        cJSON_ArrayForEach(entry, values)
-        {
-            struct vault_version *version = &list->versions[list->n_versions];
-            *version = (struct vault_version){0};
-            if (parse_version(entry, version, err) < 0)
-                return error_wrap(err, "version list");
-            list->n_versions++;
-        }
-    }
-    *ret_next = NULL;
-    if (next != NULL && *next != '\0') {
-        *ret_next = strdup(next);
-        if (*ret_next == NULL)
-            return no_memory(err);
-    }
-    return 0;
-}
-
 struct vault_answer *vault_answer_ref(struct vault_answer *answer)
 {
     answer->refs++;
@@ -254,9 +179,10 @@ void vault_answer_unref(struct vault_answer *answer)
 {
     if (answer == NULL || --answer->refs > 0)
         return;
-    for (size_t i = 0; i < answer->n_versions; i++)
-        free(answer->versions[i].version);
-    free(answer->versions);
+    for (size_t i = 0; i < answer->n_entries; i++)
+        vault_entry_finish(&answer->entries[i]);
+    free(answer->entries);
+    error_free(answer->absence);
     free(answer->version);
     free(answer->content_type);
     free(answer->kty);
@@ -269,6 +195,13 @@ void vault_answer_unref(struct vault_answer *answer)
     free(answer);
 }
 
+static void mark_more(uint8_t mark[DIGEST_LEN], const struct digest_field *fields, size_t n)
+{
+    uint8_t next[DIGEST_LEN];
+    digest_fields(fields, n, next);
+    memcpy(mark, next, DIGEST_LEN);
+}
+
 void vault_answer_mark(const struct vault_answer *answer, uint8_t ret_mark[DIGEST_LEN])
 {
     const char *version = answer->version != NULL ? answer->version : "";
@@ -279,23 +212,31 @@ void vault_answer_mark(const struct vault_answer *answer, uint8_t ret_mark[DIGES
         {secret_bytes(content), secret_len(content)},
     };
     digest_fields(fields, ARRAY_SIZE(fields), ret_mark);
-    for (size_t i = 0; i < answer->n_versions; i++) {
-        const struct vault_version *entry = &answer->versions[i];
+    for (size_t i = 0; i < answer->n_entries; i++) {
+        const struct vault_entry *entry = &answer->entries[i];
         const struct digest_field chained[] = {
             {ret_mark, DIGEST_LEN},
+            {entry->name, strlen(entry->name)},
             {entry->version, strlen(entry->version)},
             {&entry->enabled, sizeof(entry->enabled)},
         };
-        uint8_t next[DIGEST_LEN];
-        digest_fields(chained, ARRAY_SIZE(chained), next);
-        memcpy(ret_mark, next, DIGEST_LEN);
+        mark_more(ret_mark, chained, ARRAY_SIZE(chained));
+        for (size_t k = 0; k < entry->tags.n; k++) {
+            const struct string_map_entry *tag = &entry->tags.entries[k];
+            const struct digest_field named[] = {
+                {ret_mark, DIGEST_LEN}, {tag->key, strlen(tag->key)}, {tag->value, strlen(tag->value)}};
+            mark_more(ret_mark, named, ARRAY_SIZE(named));
+        }
     }
 }
 
 size_t vault_answer_size(const struct vault_answer *answer)
 {
+    size_t tags = 0;
+    for (size_t i = 0; i < answer->n_entries; i++)
+        tags += answer->entries[i].tags.n;
     return sizeof(*answer) + 256 + secret_len(answer->value) + secret_len(answer->n) +
-           answer->n_versions * (sizeof(*answer->versions) + 48);
+           answer->n_entries * (sizeof(*answer->entries) + 128) + tags * 128;
 }
 
 /* --- errors
@@ -376,48 +317,29 @@ int vault_error(const struct reply *reply, const char *host, unsigned tries, str
         reply->request_id != NULL ? reply->request_id : "", reply->request_id != NULL ? ")" : "");
 }
 
-/* --- history
- * -----------------------------------------------------------------------------------------------------------
- */
-
-static int newest_first(const void *left, const void *right)
+static bool text_ends_with(const char *text, const char *ending)
 {
-    const struct vault_version *a = *(const struct vault_version *const *)left;
-    const struct vault_version *b = *(const struct vault_version *const *)right;
-    if (a->created != b->created)
-        return a->created > b->created ? -1 : 1;
-    if (a->updated != b->updated)
-        return a->updated > b->updated ? -1 : 1;
-    return strcmp(a->version, b->version);
+    size_t len = strlen(text), ending_len = strlen(ending);
+    return len >= ending_len && strcmp(text + (len - ending_len), ending) == 0;
 }
 
-int vault_list_select(const struct vault_answer *list, const char *start, size_t count,
-                      const struct vault_version **ret_chosen, struct error **err)
+struct vault_answer *vault_answer_absence(const struct reply *reply, struct error **error)
 {
-    cleanup_free const struct vault_version **sorted = calloc(list->n_versions + 1, sizeof(*sorted));
-    size_t n = 0;
-    size_t first = 0;
+    const cJSON *body = NULL, *inner = NULL;
+    const char *code = NULL, *inner_code = NULL;
 
-    if (sorted == NULL)
-        return no_memory(err);
-    for (size_t i = 0; i < list->n_versions; i++) {
-        if (list->versions[i].enabled)
-            sorted[n++] = &list->versions[i];
-    }
-    qsort(sorted, n, sizeof(*sorted), newest_first);
-    if (*start != '\0') {
-        while (first < n && strcmp(sorted[first]->version, start) != 0)
-            first++;
-    }
-    if (first == n)
-        return error_set(err, GRPC_STATUS_NOT_FOUND,
-                         *start != '\0' ? "the version is not among the %zu enabled versions of the object"
-                                        : "the object has no enabled version (%zu)",
-                         n);
-    size_t chosen = 0;
-    while (chosen < count && first + chosen < n) {
-        ret_chosen[chosen] = sorted[first + chosen];
-        chosen++;
-    }
-    return (int)chosen;
+    if (reply->status != 404 && reply->status != 403)
+        return NULL;
+    cleanup_json cJSON *root =
+        json_parse((const char *)reply->body.data, reply->body.len, VAULT_ANSWER_MAX, NULL);
+    (void)json_opt_object(root, "error", &body, NULL);
+    (void)json_opt_string(body, "code", &code, NULL);
+    (void)json_opt_object(body, "innererror", &inner, NULL);
+    (void)json_opt_string(inner, "code", &inner_code, NULL);
+    bool absent = reply->status == 404 ? code != NULL && text_ends_with(code, "NotFound")
+                                       : inner_code != NULL && text_ends_with(inner_code, "Disabled");
+    struct vault_answer *answer = absent ? vault_answer_new(NULL) : NULL;
+    if (answer != NULL)
+        (void)error_move(&answer->absence, error);
+    return answer;
 }

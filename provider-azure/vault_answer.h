@@ -1,5 +1,6 @@
 /*
- * vault_answer.h - what Key Vault says, as structs: objects, version lists, errors.
+ * vault_answer.h - what Key Vault says, as structs: objects, lists (vault_list.h), that there is no such
+ * object, errors.
  *
  * An answer is immutable once parsed and shared by reference count between the mounts that joined one request
  * and the republish cache. Secret bytes are wiped with the last reference.
@@ -16,24 +17,16 @@
 #include "provider-azure/crypto.h"
 #include "provider-azure/objects.h"
 #include "provider-azure/transport.h"
+#include "provider-azure/vault_list.h"
 
 /* A secret has at most 25 KiB, a certificate some more; a page of 25 versions about 10 KiB. */
 enum { VAULT_ANSWER_MAX = 1024 * 1024 };
-/* Versions read of one object. Key Vault itself has no limit; 400 pages of 25 is far more than anybody
- * rotates. */
-enum { VAULT_MAX_VERSIONS = 10000 };
-
-struct vault_version {
-    char *version;
-    int64_t created;
-    int64_t updated;
-    bool enabled; /* false also for entries without attributes: both are skipped */
-};
-
 struct vault_answer {
     unsigned refs;
-    bool is_list;
     uint64_t read_ms; /* when the request went out, on the transport's clock: the vault read it later */
+    /* The vault has no such object, or it is disabled: what it said about that. Nothing else is set then.
+     * Whether it is a failure depends on the item (objectOptional). */
+    struct error *absence;
     /* an object */
     char *version;                /* third path segment of id or kid; "" if there is none */
     struct secret *value;         /* secret: value; cert: `cer`, base64 of DER */
@@ -42,8 +35,8 @@ struct vault_answer {
     char *kty, *crv;              /* key; "" if none */
     struct secret *n, *e, *x, *y; /* key, decoded; NULL if absent */
     /* a list, in the order of the pages */
-    struct vault_version *versions;
-    size_t n_versions;
+    struct vault_entry *entries;
+    size_t n_entries;
 };
 
 /* An object from the body of a 200. Errors: FAILED_PRECONDITION "secret value is nil" and the like;
@@ -51,12 +44,10 @@ struct vault_answer {
 struct vault_answer *vault_answer_parse(enum object_type type, const char *json, size_t len,
                                         struct error **err);
 
-/* An empty list to add pages to. */
-struct vault_answer *vault_list_create(struct error **err);
-
-/* Adds a page. *ret_next is the nextLink (free()), NULL on the last page. */
-int vault_list_add_page(struct vault_answer *list, const char *json, size_t len, char **ret_next,
-                        struct error **err);
+/* The answer that an object is not there, if this is what a status other than 200 says: 404 with one of Key
+ * Vault's ...NotFound codes, 403 with an inner code ...Disabled. *error (from vault_error()) then moves into it.
+ * Otherwise, and on lack of memory, NULL and *error stays. */
+struct vault_answer *vault_answer_absence(const struct reply *reply, struct error **error);
 
 struct vault_answer *vault_answer_ref(struct vault_answer *answer);
 void vault_answer_unref(struct vault_answer *answer); /* accepts NULL */
@@ -71,12 +62,5 @@ size_t vault_answer_size(const struct vault_answer *answer);
  * hint where one helps. Codes as in the specification: 400 INVALID_ARGUMENT, 401 UNAUTHENTICATED, 403
  * PERMISSION_DENIED, 404 NOT_FOUND, 429 RESOURCE_EXHAUSTED, 5xx UNAVAILABLE. Returns -1. */
 int vault_error(const struct reply *reply, const char *host, unsigned tries, struct error **err);
-
-/* The versions to mount for an object with a history: at most `count` enabled ones, newest first, beginning
- * with `start` ("" = newest). Ties in `created` are broken by `updated`, then by the version id, so that
- * rotations agree. `ret_chosen` has room for `count` pointers. Returns how many; -1 with NOT_FOUND when
- * `start` is not in the list. */
-int vault_list_select(const struct vault_answer *list, const char *start, size_t count,
-                      const struct vault_version **ret_chosen, struct error **err);
 
 #endif

@@ -15,7 +15,7 @@ struct vault_call {
     const struct network *network;
     struct token_cache *cache;
     enum object_type type;
-    bool list;
+    enum vault_question question;
     bool renewed; /* the token was renewed once */
     char *name;
     char *host;
@@ -27,8 +27,9 @@ struct vault_call {
     uint64_t read_ms;              /* list: when the first page was asked for; 0 = not read yet */
     struct exchange *exchange;     /* ASK */
     struct token_wait *token_wait; /* RENEW */
-    struct vault_answer *versions; /* list: what the pages gave so far */
-    struct error *refusal;         /* RENEW: what the vault said, in case no other token can be had */
+    struct vault_answer *list;     /* what the pages gave so far */
+    unsigned pages;
+    struct error *refusal; /* RENEW: what the vault said, in case no other token can be had */
     vault_callback *callback;
     void *arg;
 };
@@ -38,14 +39,18 @@ char *vault_query_url(const struct vault_query *query)
     static const char *const kinds[] = {
         [OBJECT_SECRET] = "secrets", [OBJECT_KEY] = "keys", [OBJECT_CERT] = "certificates"};
     cleanup_free char *name = http_escape(query->name);
-    cleanup_free char *version = http_escape(query->list ? "versions" : query->version);
+    cleanup_free char *version = http_escape(query->question == VAULT_VERSIONS ? "versions" : query->version);
+    const char *kind = kinds[query->type];
     char *url = NULL;
 
-    if (name == NULL || version == NULL ||
-        asprintf(&url, "%s%s/%s/%s?api-version=" VAULT_API_VERSION, query->vault_url, kinds[query->type],
-                 name, version) < 0)
+    if (name == NULL || version == NULL)
         return NULL;
-    return url;
+    int made = query->question == VAULT_OBJECTS
+                   ? asprintf(&url, "%s%s?maxresults=%d&api-version=" VAULT_API_VERSION, query->vault_url,
+                              kind, VAULT_PAGE)
+                   : asprintf(&url, "%s%s/%s/%s?api-version=" VAULT_API_VERSION, query->vault_url, kind, name,
+                              version);
+    return made < 0 ? NULL : url;
 }
 
 bool vault_challenge_allowed(const char *vault_host, const char *resource)
@@ -68,7 +73,7 @@ static void call_free(struct vault_call *call)
     free(call->url);
     identity_unref(call->identity);
     token_unref(call->token);
-    vault_answer_unref(call->versions);
+    vault_answer_unref(call->list);
     error_free(call->refusal);
     free(call);
 }
@@ -80,7 +85,8 @@ static void finish(struct vault_call *call, struct vault_answer *answer, const s
     void *arg = call->arg;
     double seconds = (double)(transport_now_ms(call->network->transport) - call->since_ms) / 1000.0;
 
-    meter_vault_call(call->network->meter, object_type_name(call->type), call->name, error_code(error),
+    const struct error *told = answer != NULL ? answer->absence : error;
+    meter_vault_call(call->network->meter, object_type_name(call->type), call->name, error_code(told),
                      seconds);
     call_free(call);
     callback(answer, error, arg);
@@ -214,10 +220,10 @@ static int follow(struct vault_call *call, char *next, struct error **err)
 {
     cleanup_free char *host = url_host(next, NULL, err);
     if (host == NULL)
-        return error_wrap(err, "nextLink of the version list");
-    if (strncasecmp(next, "https://", 8) != 0 || strcmp(host, call->host) != 0)
-        return error_set(err, GRPC_STATUS_UNAVAILABLE,
-                         "nextLink of the version list leads to another host, %.128s", host);
+        return error_wrap(err, "nextLink of the list");
+    if (!url_same_origin(next, call->url))
+        return error_set(err, GRPC_STATUS_UNAVAILABLE, "nextLink of the list leads to another host, %.128s",
+                         host);
     free(call->url);
     call->url = next;
     return 0;
@@ -227,18 +233,18 @@ static int follow(struct vault_call *call, char *next, struct error **err)
 static int add_page(struct vault_call *call, const struct reply *reply, struct error **err)
 {
     char *next = NULL;
-    if (call->versions == NULL)
-        call->versions = vault_list_create(err);
-    if (call->versions == NULL)
+    if (call->list == NULL)
+        call->list = vault_list_create(err);
+    if (call->list == NULL)
         return -1;
-    size_t before = call->versions->n_versions;
-    if (vault_list_add_page(call->versions, (const char *)reply->body.data, reply->body.len, &next, err) < 0)
+    if (vault_list_add_page(call->list, (const char *)reply->body.data, reply->body.len, &next, err) < 0)
         return -1;
     if (next == NULL)
         return 0;
-    if (call->versions->n_versions == before) { /* pages without entries could go on for ever */
+    if (++call->pages == VAULT_MAX_PAGES) { /* empty ones are in order, but must not go on for ever */
         free(next);
-        return error_set(err, GRPC_STATUS_UNAVAILABLE, "the version list has an empty page with a nextLink");
+        return error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "more than %d pages in a list",
+                         VAULT_MAX_PAGES);
     }
     if (follow(call, next, err) < 0) {
         if (call->url != next)
@@ -263,14 +269,15 @@ static void on_reply(struct reply *reply, const struct error *error, unsigned tr
         failure = steal_ptr(&call->refusal);
     } else if (reply->status != 200) {
         (void)vault_error(reply, call->host, tries, &failure);
-    } else if (call->list) {
+        answer = vault_answer_absence(reply, &failure);
+    } else if (call->question != VAULT_OBJECT) {
         if (call->read_ms == 0)
             call->read_ms = reply->sent_ms;
         int more = add_page(call, reply, &failure);
         if (more > 0)
             return;
         if (more == 0)
-            answer = steal_ptr(&call->versions);
+            answer = steal_ptr(&call->list);
     } else {
         call->read_ms = reply->sent_ms;
         answer = vault_answer_parse(call->type, (const char *)reply->body.data, reply->body.len, &failure);
@@ -295,7 +302,7 @@ struct vault_call *vault_call_start(const struct network *network, struct token_
         .network = network,
         .cache = cache,
         .type = query->type,
-        .list = query->list,
+        .question = query->question,
         .name = strdup(query->name),
         .host = strdup(query->vault_host),
         .url = vault_query_url(query),

@@ -1,5 +1,5 @@
 /*
- * vault_call.h - reads one object, or all versions of one, from Key Vault.
+ * vault_call.h - reads one object, or one list, from Key Vault.
  *
  *     start ─▶ ASK ─▶ 200 ────────────────▶ next page? ─▶ ASK ... ─▶ callback
  *               ▲      └─ 401 (first one): read the challenge, check that it is for this vault
@@ -21,16 +21,23 @@
 
 struct vault_call;
 
+enum vault_question {
+    VAULT_OBJECT,
+    VAULT_VERSIONS, /* all versions of `name` */
+    VAULT_OBJECTS,  /* all objects of the type */
+};
+
 struct vault_query {
+    enum vault_question question;
     const char *vault_url;  /* "https://<name>.<suffix>/" */
     const char *vault_host; /* lower case, no port */
     enum object_type type;
-    bool list; /* all versions of `name` */
-    const char *name;
-    const char *version; /* "" = latest; unused for a list */
+    const char *name;    /* "" for VAULT_OBJECTS */
+    const char *version; /* "" = latest; "" for lists */
 };
 
-/* On success `answer` is a reference that belongs to the callee; on failure `error` is borrowed. */
+/* On success `answer` is a reference that belongs to the callee; on failure `error` is borrowed. That an object
+ * is not there is an answer (vault_answer.absence). */
 typedef void vault_callback(struct vault_answer *answer, const struct error *error, void *arg);
 
 /* `network` and `cache` are borrowed until the end; `query` is copied; references to `identity` and `token`

@@ -95,6 +95,7 @@ struct identity *identity_create(const struct identity_input *input, struct erro
     const struct identity_ops *ops = choose_ops(input->auth);
     bool entra = mode == AUTH_SERVICE_PRINCIPAL || mode == AUTH_WORKLOAD;
     bool pod = mode == AUTH_POD_IDENTITY;
+    const char *audience = input->audience != NULL ? input->audience : input->cloud->vault;
     bool ok = true;
 
     if (ops == NULL) {
@@ -116,8 +117,8 @@ struct identity *identity_create(const struct identity_input *input, struct erro
         .authority = copy(entra ? input->cloud->authority : "", &ok),
         .tenant = copy(entra ? input->tenant : "", &ok),
         .client_id = copy(pod ? "" : input->auth->client_id, &ok),
-        .scope = cloud_scope(input->cloud->vault),
-        .resource = copy(input->cloud->vault, &ok),
+        .scope = cloud_scope(audience),
+        .resource = copy(audience, &ok),
         .endpoint = copy(entra ? ""
                          : pod ? input->endpoints.nmi
                                : input->endpoints.imds,

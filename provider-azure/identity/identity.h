@@ -76,6 +76,7 @@ struct identity {
 struct identity_input {
     const struct auth *auth;
     const struct cloud *cloud;
+    const char *audience; /* whom the token is for, without a trailing slash; NULL: the cloud's Key Vault */
     const char *tenant;
     const char *pod_name;
     const char *pod_namespace;

@@ -3,10 +3,11 @@
  */
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "provider-azure/cloud.h"
+#include "provider-azure/vault.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -14,8 +15,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct cloud cloud = {0};
     struct vault vault = {0};
-    if (cloud_parse((const char *)data, size, &cloud, NULL) == 0)
+    if (cloud_parse((const char *)data, size, &cloud, NULL) == 0) {
         (void)vault_init(&vault, "testkv", &cloud, NULL);
+        vault_finish(&vault);
+        /* a URL made of the cloud's own suffix, when that is one a host can have */
+        char url[512];
+        (void)snprintf(url, sizeof(url), "https://testhsm.%s/", cloud.hsm_suffix);
+        (void)vault_init_url(&vault, url, &cloud, NULL);
+    }
     vault_finish(&vault);
     cloud_finish(&cloud);
     return 0;

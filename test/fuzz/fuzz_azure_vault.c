@@ -22,7 +22,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     for (int type = OBJECT_SECRET; type <= OBJECT_CERT; type++) {
         const struct object_item item = {.type = (enum object_type)type,
                                          .format = (data[0] & 1) != 0 ? OBJECT_PFX : OBJECT_PEM,
-                                         .encoding = (enum object_encoding)(data[0] % 3)};
+                                         .encoding = (enum object_encoding)(data[0] % 3),
+                                         .split = (data[0] & 64) != 0 ? OBJECT_SPLIT_JSON : OBJECT_WHOLE};
         struct content content = {0};
         struct vault_answer *answer = vault_answer_parse(item.type, text, size - 1, NULL);
         if (answer != NULL && content_make(&content_options, &item, answer, &content, NULL) == 0)
@@ -32,7 +33,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct vault_answer *list = vault_list_create(NULL);
     char *next = NULL;
     if (list != NULL && vault_list_add_page(list, text, size - 1, &next, NULL) == 0) {
-        const struct vault_version *chosen[4];
+        const struct vault_entry *chosen[4];
         (void)vault_list_select(list, "", 4, chosen, NULL);
     }
     free(next);
@@ -42,6 +43,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     buffer_init(&reply.body, size);
     (void)buffer_append(&reply.body, text, size - 1, NULL);
     (void)vault_error(&reply, "host", 1, &error);
+    vault_answer_unref(vault_answer_absence(&reply, &error));
     error_free(error);
     buffer_finish(&reply.body);
     return 0;

@@ -74,12 +74,14 @@ def test_alias_version_permission_and_encoding_are_honoured(client, emulator):
     assert {file.path: file.mode for file in answer.files}["new"] == 0o600
 
 
-def test_history_gives_one_file_for_each_version(client, emulator):
-    for value in ("v1", "v2", "v3"):
-        emulator.set_secret("history", value)
-        time.sleep(1.1)  # versions are ordered by creation second
-    answer = mount(client, objects="array:\n  - |\n    objectName: history\n    objectType: secret\n    objectVersionHistory: 2\n")
-    assert sorted(files(answer).values()) == [b"v2", b"v3"]
+def test_a_history_gives_one_more_version_than_it_says_unless_the_class_wants_it_exact(client, emulator):
+    for second, value in enumerate(("v1", "v2", "v3", "v4")):
+        emulator.set_secret("history", value, created=1_700_000_000 + second)
+    objects = "array:\n  - |\n    objectName: history\n    objectType: secret\n    objectVersionHistory: 2\n"
+    assert files(mount(client, objects=objects)) == {"history/0": b"v4", "history/1": b"v3", "history/2": b"v2"}
+    answer = mount(client, objects=objects, objectVersionHistoryExact="true")
+    assert files(answer) == {"history/0": b"v4", "history/1": b"v3"}
+    assert [item.id for item in answer.object_version] == ["secret/history/0", "secret/history/1"]
 
 
 @pytest.mark.parametrize("value", ["", "x" * 25000, "line\nline\n", "ünïcödé ✓", "\"quotes\" \\ backslash", "<html>&amp;", " spaces "],

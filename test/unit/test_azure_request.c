@@ -207,7 +207,7 @@ static void items_are_trimmed_and_converted_as_yaml_scalars(void **state)
             "array:\n  - |\n    objectName: 0755   \n    objectType: \" key \"\n    objectVersion: latest\n"
             "    objectVersionHistory: %s\n",
             cases[i].text);
-        assert_int_equal(objects_parse(text, 0640, NULL, &list, NULL), 0);
+        assert_int_equal(objects_parse(text, &(struct object_defaults){.mode = 0640}, &list, NULL), 0);
         assert_int_equal(list.n, 1);
         assert_string_equal(list.items[0].path, "0755");
         assert_string_equal(list.items[0].version, "");
@@ -366,8 +366,9 @@ static void keys_and_certificates_become_pem(void **state)
             (void)snprintf(expected, sizeof(expected), "-----BEGIN %s-----\n%s-----END %s-----\n", label,
                            cases[i].pem, label);
             assert_int_equal(result, 0);
-            assert_int_equal(content.len, strlen(expected));
-            assert_int_equal(memcmp(content.bytes, expected, content.len), 0);
+            assert_int_equal(content.n_parts, 1);
+            assert_int_equal(content.parts[0].len, strlen(expected));
+            assert_memory_equal(content.parts[0].bytes, expected, content.parts[0].len);
         }
         content_finish(&content);
         vault_answer_unref(answer);

@@ -1,0 +1,46 @@
+/*
+ * vault_list.h - Key Vault's lists: the versions of an object, or the objects of a kind, page by page.
+ *
+ * A list is an answer (vault_answer.h) with entries; it is immutable once its last page was added.
+ */
+#ifndef PROVIDER_AZURE_VAULT_LIST_H
+#define PROVIDER_AZURE_VAULT_LIST_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/error.h"
+#include "common/string_map.h"
+
+/* Entries read for one list. Key Vault itself has no limit; 400 pages of 25 is far more than anybody rotates
+ * or selects from. */
+enum { VAULT_MAX_ENTRIES = 10000, VAULT_MAX_PAGES = 1000, VAULT_PAGE = 25 };
+
+struct vault_answer;
+
+struct vault_entry {
+    char *name;    /* second and third path segment of id or kid; "" where there is none */
+    char *version; /* "" in a list of objects */
+    int64_t created;
+    int64_t updated;
+    bool enabled; /* false also for entries without attributes: both are skipped */
+    struct string_map tags;
+};
+void vault_entry_finish(struct vault_entry *entry);
+
+/* An empty list to add pages to. */
+struct vault_answer *vault_list_create(struct error **err);
+
+/* Adds a page. *ret_next is the nextLink (free()), NULL on the last page. */
+int vault_list_add_page(struct vault_answer *list, const char *json, size_t len, char **ret_next,
+                        struct error **err);
+
+/* The versions to mount for an object with a history: at most `count` enabled ones, newest first, beginning
+ * with `start` ("" = newest). Ties in `created` are broken by `updated`, then by the version id, so that
+ * rotations agree. `ret_chosen` has room for `count` pointers. Returns how many; -1 with NOT_FOUND when
+ * `start` is not in the list. */
+int vault_list_select(const struct vault_answer *list, const char *start, size_t count,
+                      const struct vault_entry **ret_chosen, struct error **err);
+
+#endif

@@ -5,7 +5,8 @@ DEPS_BUILD := gcc libc6-dev make git pkg-config protobuf-c-compiler protobuf-com
 DEPS_TEST := libcmocka-dev libprotobuf-dev python3 python3-pytest python3-grpcio python3-protobuf python3-yaml valgrind \
 	golang-go openssl nghttp2-server procps util-linux
 DEPS_CHECK := clang clang-tidy clang-format cppcheck
-DEPS_FUZZ := clang $(shell apt-cache --names-only search '^libclang-rt-[0-9]+-dev$$' 2>/dev/null | sort -V | awk 'END { print $$1 }')
+# The runtime has to be that of the clang in use, which need not be the newest one the archive has.
+DEPS_FUZZ := clang $(shell apt-cache depends clang 2>/dev/null | awk '/Depends: clang-[0-9]+$$/ { sub(/clang-/, "", $$2); print "libclang-rt-" $$2 "-dev" }')
 
 # Installs only what is missing; needs root only then.
 define apt-install

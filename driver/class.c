@@ -19,13 +19,26 @@ static void secret_object_finish(struct secret_object *object)
     free(object->data);
 }
 
+struct secret_provider_class *secret_provider_class_ref(struct secret_provider_class *class)
+{
+    class->sharers++;
+    return class;
+}
+
 void secret_provider_class_free(struct secret_provider_class *class)
 {
     if (class == NULL)
         return;
+    if (class->sharers > 0) {
+        class->sharers--;
+        return;
+    }
     free(class->name);
     free(class->ns);
     free(class->uid);
+    free(class->resource_version);
+    free(class->rotation_interval);
+    free(class->refresh);
     free(class->provider);
     string_map_finish(&class->parameters);
     for (size_t i = 0; i < class->n_secret_objects; i++)
@@ -181,6 +194,23 @@ static int read_secret_object(const struct reader *reader, const void *node, str
     return 0;
 }
 
+static int read_annotations(const struct reader *reader, const void *metadata,
+                            struct secret_provider_class *class)
+{
+    const void *annotations;
+
+    if (read_collection(reader, metadata, "annotations", "metadata.annotations", CLASS_NODE_MAP,
+                        &annotations) < 0)
+        return -1;
+    if (annotations == NULL)
+        return 0;
+    if (read_string(reader, annotations, CLASS_ANNOTATION_INTERVAL, "metadata.annotations[]",
+                    &class->rotation_interval) < 0)
+        return -1;
+    return read_string(reader, annotations, CLASS_ANNOTATION_REFRESH, "metadata.annotations[]",
+                       &class->refresh);
+}
+
 static int read_metadata(const struct reader *reader, const void *root, const char *default_namespace,
                          struct secret_provider_class *class)
 {
@@ -192,7 +222,10 @@ static int read_metadata(const struct reader *reader, const void *root, const ch
         return wrong_kind(reader, root, "metadata.name", "set");
     if (read_string(reader, metadata, "name", "metadata.name", &class->name) < 0 ||
         read_string(reader, metadata, "namespace", "metadata.namespace", &class->ns) < 0 ||
-        read_string(reader, metadata, "uid", "metadata.uid", &class->uid) < 0)
+        read_string(reader, metadata, "uid", "metadata.uid", &class->uid) < 0 ||
+        read_string(reader, metadata, "resourceVersion", "metadata.resourceVersion",
+                    &class->resource_version) < 0 ||
+        read_annotations(reader, metadata, class) < 0)
         return -1;
     if (class->ns[0] == '\0') {
         free(class->ns);

@@ -32,6 +32,10 @@ struct secret_object_data {
     char *key;         /* key in the Secret */
 };
 
+/* Annotations of a class that its author may set (rotation.h). */
+#define CLASS_ANNOTATION_INTERVAL "secrets-store.csi.k8s.io/rotation-poll-interval"
+#define CLASS_ANNOTATION_REFRESH  "secrets-store.csi.k8s.io/refresh"
+
 /* A Kubernetes Secret to keep equal to mounted files. Strings are owned, "" when absent, not trimmed. */
 struct secret_object {
     char *secret_name;
@@ -42,17 +46,25 @@ struct secret_object {
     size_t n_data;
 };
 
+/* Does not change once it is decoded, so that several may share one: see secret_provider_class_ref(). */
 struct secret_provider_class {
+    unsigned sharers; /* owners beyond the first */
     char *name;
     char *ns;
-    char *uid;      /* "" when it does not come from the API */
+    char *uid;               /* "" when it does not come from the API */
+    char *resource_version;  /* "" likewise; opaque */
+    char *rotation_interval; /* the two annotations as written, "" when absent (NULL counts as that) */
+    char *refresh;
     char *provider; /* "" when absent: whether that is an error decides who uses it */
     struct string_map parameters;
     struct secret_object *secret_objects;
     size_t n_secret_objects;
 };
 
-/* Accepts NULL. */
+/* One more owner of the same object; each calls secret_provider_class_free(). Returns `class`. */
+struct secret_provider_class *secret_provider_class_ref(struct secret_provider_class *class);
+
+/* One owner less; the last one frees. Accepts NULL. */
 void secret_provider_class_free(struct secret_provider_class *class);
 
 static inline void cleanup_class_func(struct secret_provider_class **class)

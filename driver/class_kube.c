@@ -3,8 +3,11 @@
  */
 #include "driver/class_kube.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+enum { RESOURCE_VERSION_MAX = 20 }; /* digits; a 64-bit number in every API server so far */
 
 struct class_kube {
     struct kube_client *client;
@@ -17,6 +20,7 @@ struct class_lookup {
     void *arg;
     char *ns;
     char *name;
+    char *not_older; /* a resourceVersion, or NULL */
     uint64_t timeout_ms;
     bool fallback; /* v1 is not served, v1alpha1 is asked */
 };
@@ -25,6 +29,7 @@ static void lookup_free(struct class_lookup *lookup)
 {
     free(lookup->ns);
     free(lookup->name);
+    free(lookup->not_older);
     free(lookup);
 }
 
@@ -40,17 +45,32 @@ static void lookup_finish(struct class_lookup *lookup, struct secret_provider_cl
 
 static void lookup_answered(struct kube_answer *answer, const struct error *error, void *arg);
 
+/* Versions are opaque, but they are the API server's: what does not look like one is not sent back. */
+static bool version_usable(const char *version)
+{
+    size_t len = version == NULL ? 0 : strnlen(version, RESOURCE_VERSION_MAX + 1);
+
+    return len > 0 && len <= RESOURCE_VERSION_MAX && strspn(version, "0123456789") == len;
+}
+
 static int lookup_send(struct class_lookup *lookup, struct error **err)
 {
     cleanup_free char *path = kube_path(CLASS_API_GROUP, lookup->fallback ? "v1alpha1" : "v1", lookup->ns,
                                         CLASS_RESOURCE, lookup->name, err);
+    cleanup_free char *with_version = NULL;
 
     if (path == NULL)
         return -1;
-    lookup->call = kube_call_start(
-        lookup->client,
-        &(struct kube_request){.method = "GET", .path = path, .timeout_ms = lookup->timeout_ms},
-        lookup_answered, lookup, err);
+    if (version_usable(lookup->not_older) &&
+        asprintf(&with_version, "%s?resourceVersion=%s", path, lookup->not_older) < 0) {
+        with_version = NULL;
+        return error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
+    }
+    lookup->call = kube_call_start(lookup->client,
+                                   &(struct kube_request){.method = "GET",
+                                                          .path = with_version != NULL ? with_version : path,
+                                                          .timeout_ms = lookup->timeout_ms},
+                                   lookup_answered, lookup, err);
     return lookup->call == NULL ? -1 : 0;
 }
 
@@ -103,8 +123,10 @@ static void lookup_answered(struct kube_answer *answer, const struct error *erro
     lookup_finish(lookup, class, failure);
 }
 
-static struct class_lookup *kube_start(void *state, const char *ns, const char *name, uint64_t timeout_ms,
-                                       class_lookup_callback *callback, void *arg, struct error **err)
+static struct class_lookup *kube_start_not_older(void *state, const char *ns, const char *name,
+                                                 const char *resource_version, uint64_t timeout_ms,
+                                                 class_lookup_callback *callback, void *arg,
+                                                 struct error **err)
 {
     struct class_kube *source = state;
     struct class_lookup *lookup = calloc(1, sizeof(*lookup));
@@ -118,6 +140,7 @@ static struct class_lookup *kube_start(void *state, const char *ns, const char *
                                     .arg = arg,
                                     .ns = strdup(ns),
                                     .name = strdup(name),
+                                    .not_older = resource_version != NULL ? strdup(resource_version) : NULL,
                                     .timeout_ms = timeout_ms};
     if (lookup->ns == NULL || lookup->name == NULL) {
         (void)error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
@@ -129,6 +152,13 @@ static struct class_lookup *kube_start(void *state, const char *ns, const char *
         return NULL;
     }
     return lookup;
+}
+
+static struct class_lookup *kube_start(void *state, const char *ns, const char *name, uint64_t timeout_ms,
+                                       class_lookup_callback *callback, void *arg, struct error **err)
+{
+    return kube_start_not_older(state, ns, name, /* resource_version= */ NULL, timeout_ms, callback, arg,
+                                err);
 }
 
 static void kube_cancel(struct class_lookup *lookup)
@@ -152,6 +182,7 @@ int class_kube_create(struct kube_client *client, struct class_source *ret_sourc
     source->client = client;
     *ret_source = (struct class_source){.name = "kubernetes",
                                         .start = kube_start,
+                                        .start_not_older = kube_start_not_older,
                                         .cancel = kube_cancel,
                                         .destroy = kube_destroy,
                                         .state = source};

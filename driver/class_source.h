@@ -24,6 +24,11 @@ struct class_source {
     const char *default_namespace; /* for callers that name none; NULL = they must */
     struct class_lookup *(*start)(void *state, const char *ns, const char *name, uint64_t timeout_ms,
                                   class_lookup_callback *callback, void *arg, struct error **err);
+    /* As start, content with a class that is not older than `resource_version` (of an earlier answer): the API
+     * server can take it from its memory then. NULL: the source has no use for that. */
+    struct class_lookup *(*start_not_older)(void *state, const char *ns, const char *name,
+                                            const char *resource_version, uint64_t timeout_ms,
+                                            class_lookup_callback *callback, void *arg, struct error **err);
     void (*cancel)(struct class_lookup *lookup);
     void (*destroy)(void *state); /* no lookup may be running (cancelled ones may linger) */
     void *state;

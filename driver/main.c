@@ -51,6 +51,7 @@ struct program {
     struct http_client *http; /* NULL in standalone mode, like kube */
     struct kube_client *kube;
     struct class_source classes;
+    struct class_memo *class_memo; /* NULL without rotation */
     struct provider_registry *providers;
     struct provider_health *provider_health; /* NULL when it is off */
     struct volume_locks *locks;
@@ -215,6 +216,11 @@ static int start_registration(struct program *program, struct error **err)
 
 /* --- start --- */
 
+static int64_t rotation_interval_s(const struct settings *settings)
+{
+    return settings->rotation_interval_ns / 1000000000;
+}
+
 static int start_publisher(struct program *program, struct error **err)
 {
     const struct settings *settings = &program->settings;
@@ -230,6 +236,12 @@ static int start_publisher(struct program *program, struct error **err)
     program->published = program->locks != NULL ? published_volumes_create(err) : NULL;
     if (program->published == NULL)
         return -1;
+    if (settings->rotation) {
+        program->class_memo = class_memo_create(&program->loop, &program->classes,
+                                                rotation_interval_s(settings), program->log, err);
+        if (program->class_memo == NULL)
+            return -1;
+    }
     program->publisher = (struct publisher){
         .loop = &program->loop,
         .log = program->log,
@@ -237,9 +249,10 @@ static int start_publisher(struct program *program, struct error **err)
         .locks = program->locks,
         .published = program->published,
         .classes = &program->classes,
+        .class_memo = program->class_memo,
         .providers = program->providers,
         .rotation = settings->rotation,
-        .rotation_interval_s = settings->rotation_interval_ns / 1000000000,
+        .rotation_interval_s = rotation_interval_s(settings),
         .pod_overrides_class = settings->allow_attribute_override,
     };
     if (settings->provider_health_check) {
@@ -291,6 +304,7 @@ static void on_idle(void *arg)
 
     provider_health_destroy(steal_ptr(&program->provider_health));
     provider_registry_destroy(steal_ptr(&program->providers));
+    class_memo_destroy(steal_ptr(&program->class_memo));
     class_source_destroy(&program->classes);
     kube_client_destroy(steal_ptr(&program->kube));
     http_client_destroy(steal_ptr(&program->http));

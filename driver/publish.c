@@ -8,14 +8,17 @@
 #include <sys/random.h>
 
 #include "common/lifecycle.h"
+#include "common/secret.h"
 #include "driver/provider_client.h"
 #include "driver/rotation.h"
 #include "driver/volume.h"
+#include "driver/volume_record.h"
 #include "driver/worker.h"
 
 enum publish_state {
     PUBLISH_QUEUE,
     PUBLISH_INSPECT,
+    PUBLISH_DUE,
     PUBLISH_CLASS,
     PUBLISH_PROVIDER,
     PUBLISH_WRITE,
@@ -35,13 +38,16 @@ struct publish {
     bool look; /* a complete volume was found: nothing may be unmounted, failures are kept from the caller */
 
     /* children: at most one is not NULL; workers are not children, see worker_runs() */
+    struct class_memo_call *recent;
     struct class_lookup *lookup;
     struct provider_call *provider;
     struct status_call *status;
     uint64_t provider_started_ns;
 
-    struct secret_provider_class *class;
+    struct secret_provider_class *class; /* an owner among others */
+    struct rotation_wish wish;
     struct provider_answer answer;
+    char *record;                 /* for the volume; secret_free() */
     struct error *rollback_cause; /* ROLLBACK: what is answered when it is done */
 
     /* in and out of the workers */
@@ -52,8 +58,10 @@ struct publish {
         bool look;
         bool no_files;
         bool rotation; /* inspect: is last_checked of interest? */
+        bool recall;   /* inspect: and the record? */
         enum volume_state volume;
         uint64_t last_checked;
+        char *record;
         bool changed;
         struct error *error;
     } job;
@@ -73,6 +81,8 @@ static void publish_dispose(struct publish *publish)
     provider_answer_finish(&publish->answer);
     error_free(publish->rollback_cause);
     error_free(publish->job.error);
+    free(publish->job.record);
+    secret_free(publish->record);
     volume_lock_release(&publish->lock); /* may start the next in line, which knows nothing of us */
     publish_request_finish(&publish->request);
     free(publish);
@@ -80,6 +90,8 @@ static void publish_dispose(struct publish *publish)
 
 static void cancel_children(struct publish *publish)
 {
+    if (publish->recent != NULL)
+        class_memo_cancel(&publish->recent);
     if (publish->lookup != NULL)
         class_source_cancel(publish->publisher->classes, &publish->lookup);
     if (publish->provider != NULL)
@@ -119,33 +131,19 @@ static void answer_caller(struct publish *publish, const struct error *error)
 
 static void remember_success(struct publish *publish)
 {
-    struct published_volume *volume =
-        published_volumes_get(publish->publisher->published, publish->request.target_path, /* err= */ NULL);
-
-    if (volume == NULL)
-        return; /* nothing depends on it */
-    volume->failures = 0;
-    volume->retry_unix = 0;
-    string_map_finish(&volume->versions);
-    volume->versions = publish->answer.versions;
-    publish->answer.versions = (struct string_map){0};
-    free(volume->provider);
-    volume->provider = strdup(publish->class->provider);
+    published_volumes_succeeded(publish->publisher->published, publish->request.target_path,
+                                publish->class->provider, &publish->wish, &publish->answer.versions,
+                                clock_unix_s());
 }
 
 static void remember_failure(struct publish *publish)
 {
-    struct published_volume *volume =
-        published_volumes_get(publish->publisher->published, publish->request.target_path, /* err= */ NULL);
     uint32_t random = 0;
 
-    if (volume == NULL)
-        return;
     if (getrandom(&random, sizeof(random), GRND_NONBLOCK) != (ssize_t)sizeof(random))
         random = (uint32_t)clock_monotonic_ns(); /* it only spreads retries */
-    volume->failures++;
-    volume->retry_unix = clock_unix_s() + rotation_backoff_s(volume->failures,
-                                                             publish->publisher->rotation_interval_s, random);
+    published_volumes_failed(publish->publisher->published, publish->request.target_path, &publish->wish,
+                             random, clock_unix_s());
 }
 
 /* --- outcomes --- */
@@ -335,12 +333,11 @@ static void run_write(void *job)
                              &publish->job.error);
         return;
     }
-    if (!publish->job.no_files &&
-        volume_update(publish->job.target_path, publish->job.payload, &publish->job.options,
-                      &publish->job.changed, &publish->job.error) < 0)
-        return;
-    (void)volume_set_last_checked(publish->job.target_path, publish->job.options.last_checked_unix,
-                                  &publish->job.error);
+    if (publish->job.no_files)
+        (void)volume_remember(publish->job.target_path, &publish->job.options, &publish->job.error);
+    else
+        (void)volume_update(publish->job.target_path, publish->job.payload, &publish->job.options,
+                            &publish->job.changed, &publish->job.error);
 }
 
 static void write_done(void *job)
@@ -369,8 +366,12 @@ static void enter_write(struct publish *publish)
     publish->job.look = publish->look;
     publish->job.no_files = publish->answer.no_files;
     publish->job.payload = &publish->answer.payload;
-    publish->job.options =
-        (struct volume_options){.gid = publish->request.gid, .last_checked_unix = (uint64_t)clock_unix_s()};
+    /* Without a record (no memory) the volume only knows less about itself. */
+    publish->record = volume_record_print(publish->class->provider, publish->wish.mark,
+                                          &publish->answer.versions, /* err= */ NULL);
+    publish->job.options = (struct volume_options){.gid = publish->request.gid,
+                                                   .last_checked_unix = (uint64_t)clock_unix_s(),
+                                                   .record = publish->record};
     if (worker_start(publish->publisher->loop, run_write, write_done, publish, &error) < 0)
         publish_fail(publish, error, NULL);
 }
@@ -452,25 +453,42 @@ static int judge_class(const struct publish *publish, struct error **err)
     return 0;
 }
 
-static void class_done(struct secret_provider_class *class, const struct error *cause, void *arg)
+static void class_failed(struct publish *publish, const struct error *cause)
 {
-    struct publish *publish = arg;
+    cleanup_error struct error *error = error_copy(cause);
+
+    if (error != NULL)
+        (void)error_wrap(&error, "failed to get secretproviderclass %s/%s", publish->request.pod_namespace,
+                         publish->request.class_name);
+    publish_fail(publish, error != NULL ? error : cause, ERROR_TYPE_CLASS);
+}
+
+/* Takes the class over. */
+static void class_known(struct publish *publish, struct secret_provider_class *class)
+{
     cleanup_error struct error *error = NULL;
 
-    publish->lookup = NULL;
-    if (class == NULL) {
-        error = error_copy(cause);
-        if (error != NULL)
-            (void)error_wrap(&error, "failed to get secretproviderclass %s/%s",
-                             publish->request.pod_namespace, publish->request.class_name);
-        publish_fail(publish, error != NULL ? error : cause, ERROR_TYPE_CLASS);
-        return;
-    }
     publish->class = class;
+    /* A bad annotation is complained about elsewhere (class_memo.h). */
+    (void)rotation_wish_of(class, publish->publisher->rotation_interval_s, &publish->wish, /* err= */ NULL);
     if (judge_class(publish, &error) < 0)
         publish_fail(publish, error, NULL);
     else
         enter_provider(publish);
+}
+
+static void class_done(struct secret_provider_class *class, const struct error *cause, void *arg)
+{
+    struct publish *publish = arg;
+
+    publish->lookup = NULL;
+    if (class == NULL) {
+        class_failed(publish, cause);
+        return;
+    }
+    if (publish->publisher->class_memo != NULL)
+        class_memo_note(publish->publisher->class_memo, class);
+    class_known(publish, class);
 }
 
 static int check_class_name(struct publish *publish, struct error **err)
@@ -514,6 +532,64 @@ static void enter_class(struct publish *publish)
         publish_fail(publish, error, ERROR_TYPE_CLASS);
 }
 
+/* --- DUE: a complete volume, is a look due? --- */
+
+/* `class` is borrowed; NULL when it could not be read: what it said last time holds then. */
+static void due_decide(struct publish *publish, struct secret_provider_class *class,
+                       const struct error *error)
+{
+    const struct publisher *publisher = publish->publisher;
+    struct published_volume *volume =
+        published_volumes_find(publisher->published, publish->request.target_path);
+
+    if (class != NULL)
+        (void)rotation_wish_of(class, publisher->rotation_interval_s, &publish->wish, /* err= */ NULL);
+    else if (volume != NULL && volume->interval_s > 0)
+        publish->wish.interval_s = volume->interval_s;
+    if (volume != NULL) {
+        volume->interval_s = publish->wish.interval_s;
+        if (!published_volume_due(volume, &publish->wish, publish->job.last_checked, clock_unix_s())) {
+            publish_skip(publish);
+            return;
+        }
+    }
+    if (class != NULL)
+        class_known(publish, secret_provider_class_ref(class));
+    else
+        class_failed(publish, error);
+}
+
+static void recent_done(struct secret_provider_class *class, const struct error *error, void *arg)
+{
+    struct publish *publish = arg;
+
+    publish->recent = NULL;
+    due_decide(publish, class, error);
+}
+
+static void enter_due(struct publish *publish)
+{
+    struct class_memo *memo = publish->publisher->class_memo;
+    struct secret_provider_class *class = NULL;
+    const struct error *failure = NULL;
+    cleanup_error struct error *error = NULL;
+
+    publish->state = PUBLISH_DUE;
+    publish->look = true;
+    publish->wish = (struct rotation_wish){.interval_s = publish->publisher->rotation_interval_s};
+    if (check_class_name(publish, &error) == 0) {
+        class =
+            class_memo_recent(memo, publish->request.pod_namespace, publish->request.class_name, &failure);
+        if (class == NULL && failure == NULL) {
+            publish->recent = class_memo_start(memo, publish->request.pod_namespace,
+                                               publish->request.class_name, recent_done, publish, &error);
+            if (publish->recent != NULL)
+                return;
+        }
+    }
+    due_decide(publish, class, failure != NULL ? failure : error);
+}
+
 /* --- INSPECT --- */
 
 static void run_inspect(void *job)
@@ -528,24 +604,14 @@ static void run_inspect(void *job)
             volume_inspect(publish->job.target_path, &publish->job.volume, &publish->job.error) < 0)
             return;
     }
-    /* When that can not be found out it is due: a look too many does no harm. */
-    if (publish->job.volume == VOLUME_PUBLISHED && publish->job.rotation &&
+    if (publish->job.volume != VOLUME_PUBLISHED)
+        return;
+    /* What can not be found out is not known, which is an answer, too. */
+    if (publish->job.rotation &&
         volume_last_checked(publish->job.target_path, &publish->job.last_checked, /* err= */ NULL) < 0)
         publish->job.last_checked = 0;
-}
-
-static bool look_is_due(const struct publish *publish)
-{
-    const struct publisher *publisher = publish->publisher;
-    const struct published_volume *volume =
-        published_volumes_find(publisher->published, publish->request.target_path);
-    int64_t now = clock_unix_s();
-
-    if (!publisher->rotation)
-        return false;
-    if (volume != NULL && volume->retry_unix > now)
-        return false; /* failed lately */
-    return rotation_due(now, publish->job.last_checked, publisher->rotation_interval_s);
+    if (publish->job.recall)
+        (void)volume_read_record(publish->job.target_path, &publish->job.record, /* err= */ NULL);
 }
 
 static void inspect_done(void *job)
@@ -563,12 +629,14 @@ static void inspect_done(void *job)
     }
     switch (publish->job.volume) {
     case VOLUME_PUBLISHED:
-        if (!look_is_due(publish)) {
+        if (publish->job.recall)
+            (void)published_volumes_recall(publish->publisher->published, publish->request.target_path,
+                                           publish->job.record, clock_unix_s());
+        if (publish->publisher->rotation)
+            enter_due(publish);
+        else
             publish_skip(publish);
-            return;
-        }
-        publish->look = true;
-        break;
+        return;
     case VOLUME_FOREIGN:
         (void)error_set(&error, GRPC_STATUS_FAILED_PRECONDITION,
                         "target path %s is taken: it is a mount of another kind, or not a directory",
@@ -594,6 +662,8 @@ static int enter_inspect(struct publish *publish, struct error **err)
     publish->state = PUBLISH_INSPECT;
     publish->job.target_path = publish->request.target_path;
     publish->job.rotation = publish->publisher->rotation;
+    publish->job.recall =
+        published_volumes_find(publish->publisher->published, publish->request.target_path) == NULL;
     return worker_start(publish->publisher->loop, run_inspect, inspect_done, publish, err);
 }
 
@@ -677,6 +747,7 @@ void publish_cancel(struct publish **publish, enum grpc_status reason)
     static const char *const waiting_for[] = {
         [PUBLISH_QUEUE] = "another call for the same volume",
         [PUBLISH_INSPECT] = "the look at the target path",
+        [PUBLISH_DUE] = "the SecretProviderClass",
         [PUBLISH_CLASS] = "the SecretProviderClass",
         [PUBLISH_PROVIDER] = "the provider",
         [PUBLISH_WRITE] = "the files to be written",

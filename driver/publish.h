@@ -8,11 +8,13 @@
  *         │  QUEUE  │ (volume_locks.h)
  *         └────┬────┘
  *         ┌────▼────┐ worker: what is at the target path?
- *         │ INSPECT │ ── complete, and nothing due ──────▶ OK
+ *         │ INSPECT │ ── complete, rotation is off ──────▶ OK
  *         └────┬────┘ ── something else is mounted there ▶ error
- *         ┌────▼────┐ look the SecretProviderClass up,
- *         │  CLASS  │ judge the request by it
- *         └────┬────┘
+ *              ├──── complete ──▶ DUE: what does the class wish (class_memo.h, rotation.h)?
+ *         ┌────▼────┐              │ nothing is due ─────▶ OK
+ *         │  CLASS  │              │
+ *         └────┬────┘              │ CLASS: look the SecretProviderClass up
+ *              ├───────────────────┘ judge the request by it
  *         ┌────▼────┐ Mount: the provider returns the files
  *         │ PROVIDER│
  *         └────┬────┘
@@ -50,6 +52,7 @@
 
 #include "common/error.h"
 #include "common/log.h"
+#include "driver/class_memo.h"
 #include "driver/class_source.h"
 #include "driver/provider_registry.h"
 #include "driver/publish_request.h"
@@ -74,6 +77,7 @@ struct publisher {
     struct volume_locks *locks;
     struct published_volumes *published;
     const struct class_source *classes;
+    struct class_memo *class_memo; /* NULL only without rotation */
     struct provider_registry *providers;
     const struct status_recorder *status; /* NULL: nothing is recorded */
     bool rotation;                        /* --enable-secret-rotation */

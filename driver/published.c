@@ -3,8 +3,11 @@
  */
 #include "driver/published.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "driver/volume_record.h"
 
 /* Chains of a fixed hash table: a node runs some hundred pods, a test some thousand. */
 enum { BUCKETS = 256 };
@@ -14,14 +17,9 @@ struct published_volumes {
     size_t n;
 };
 
-/* FNV-1a; paths are given by the kubelet, not by an attacker. */
 static size_t bucket_of(const char *path)
 {
-    uint32_t hash = 2166136261U;
-
-    for (; *path != '\0'; path++)
-        hash = (hash ^ (uint8_t)*path) * 16777619U;
-    return hash % BUCKETS;
+    return rotation_seed(path) % BUCKETS;
 }
 
 static void volume_free(struct published_volume *volume)
@@ -85,6 +83,72 @@ struct published_volume *published_volumes_get(struct published_volumes *volumes
     volumes->buckets[bucket] = volume;
     volumes->n++;
     return volume;
+}
+
+struct published_volume *published_volumes_recall(struct published_volumes *volumes, const char *target_path,
+                                                  const char *record, int64_t now_unix)
+{
+    struct published_volume *volume = published_volumes_get(volumes, target_path, /* err= */ NULL);
+    cleanup_volume_record struct volume_record known = {0};
+
+    if (volume == NULL)
+        return NULL;
+    volume->first_seen_unix = now_unix;
+    /* A record that can not be read is as good as none. */
+    if (record == NULL || volume_record_parse(record, strlen(record), &known, /* err= */ NULL) < 0)
+        return volume;
+    volume->provider = steal_ptr(&known.provider);
+    memcpy(volume->mark, known.mark, sizeof(volume->mark));
+    volume->versions = known.versions;
+    known.versions = (struct string_map){0};
+    return volume;
+}
+
+void published_volumes_succeeded(struct published_volumes *volumes, const char *target_path,
+                                 const char *provider, const struct rotation_wish *wish,
+                                 struct string_map *versions, int64_t now_unix)
+{
+    struct published_volume *volume = published_volumes_get(volumes, target_path, /* err= */ NULL);
+
+    if (volume == NULL)
+        return; /* nothing depends on it */
+    if (volume->first_seen_unix == 0)
+        volume->first_seen_unix = now_unix;
+    volume->failures = 0;
+    volume->retry_unix = 0;
+    volume->failed_mark[0] = '\0';
+    volume->interval_s = wish->interval_s;
+    memcpy(volume->mark, wish->mark, sizeof(volume->mark));
+    string_map_finish(&volume->versions);
+    volume->versions = *versions;
+    *versions = (struct string_map){0};
+    free(volume->provider);
+    volume->provider = strdup(provider);
+}
+
+void published_volumes_failed(struct published_volumes *volumes, const char *target_path,
+                              const struct rotation_wish *wish, uint32_t random, int64_t now_unix)
+{
+    struct published_volume *volume = published_volumes_get(volumes, target_path, /* err= */ NULL);
+
+    if (volume == NULL)
+        return;
+    volume->failures++;
+    volume->retry_unix = now_unix + rotation_backoff_s(volume->failures, wish->interval_s, random);
+    if (wish->mark[0] != '\0')
+        memcpy(volume->failed_mark, wish->mark, sizeof(volume->failed_mark));
+}
+
+bool published_volume_due(const struct published_volume *volume, const struct rotation_wish *wish,
+                          uint64_t last_checked_unix, int64_t now_unix)
+{
+    return rotation_due(&(struct rotation_facts){.last_checked_unix = last_checked_unix,
+                                                 .first_seen_unix = volume->first_seen_unix,
+                                                 .seed = rotation_seed(volume->target_path),
+                                                 .mark = volume->mark,
+                                                 .failed_mark = volume->failed_mark,
+                                                 .retry_unix = volume->retry_unix},
+                        wish, now_unix);
 }
 
 void published_volumes_remove(struct published_volumes *volumes, const char *target_path)

@@ -68,16 +68,24 @@ static void grow(int fd, enum volume_way way, const struct payload *payload,
     (void)volume_mount_resize(fd, way, spec.bytes, spec.inodes);
 }
 
-/* --- the mark of the last check --- */
+/* --- what a volume remembers --- */
 
 /* Returns 0 or the error number. */
-static int write_mark(int fd, uint64_t unix_seconds)
+static int write_marks(int fd, const struct volume_options *options)
 {
-    char text[24];
-    int len = snprintf(text, sizeof(text), "%" PRIu64, unix_seconds);
     cleanup_close int root = payload_tree_open_dir(fd, "."); /* attributes can not be set through O_PATH */
-    if (root < 0 || fsetxattr(root, VOLUME_CHECKED_ATTRIBUTE, text, (size_t)len, 0) < 0)
+    if (root < 0)
         return errno;
+    /* The record first: when the time is there, what belongs to it is there as well. */
+    if (options->record != NULL &&
+        fsetxattr(root, VOLUME_RECORD_ATTRIBUTE, options->record, strlen(options->record), 0) < 0)
+        return errno;
+    if (options->last_checked_unix != 0) {
+        char text[24];
+        int len = snprintf(text, sizeof(text), "%" PRIu64, options->last_checked_unix);
+        if (fsetxattr(root, VOLUME_CHECKED_ATTRIBUTE, text, (size_t)len, 0) < 0)
+            return errno;
+    }
     return 0;
 }
 
@@ -95,11 +103,26 @@ static uint64_t read_mark(int fd)
     return errno == 0 && *end == '\0' && text[0] >= '0' && text[0] <= '9' ? value : 0;
 }
 
-/* Without the mark the time is unknown, which only makes the next check due at once: no reason to fail. */
+/* NULL when there is none, or when it can not be read. */
+static char *read_record(int fd)
+{
+    cleanup_close int root = payload_tree_open_dir(fd, ".");
+    ssize_t len = root < 0 ? -1 : fgetxattr(root, VOLUME_RECORD_ATTRIBUTE, NULL, 0);
+    if (len <= 0)
+        return NULL;
+    cleanup_free char *text = malloc((size_t)len + 1);
+    ssize_t have = text == NULL ? -1 : fgetxattr(root, VOLUME_RECORD_ATTRIBUTE, text, (size_t)len);
+    if (have < 0)
+        return NULL;
+    text[have] = '\0';
+    return steal_ptr(&text);
+}
+
+/* Without the marks nothing is known of the last look, which only makes the next one due soon: no reason to
+ * fail. */
 static void remember_check(int fd, const struct volume_options *options)
 {
-    if (options->last_checked_unix != 0)
-        (void)write_mark(fd, options->last_checked_unix);
+    (void)write_marks(fd, options);
 }
 
 /* --- inspecting --- */
@@ -333,7 +356,16 @@ int volume_last_checked(const char *target_path, uint64_t *ret_unix, struct erro
     return 0;
 }
 
-int volume_set_last_checked(const char *target_path, uint64_t unix_seconds, struct error **err)
+int volume_read_record(const char *target_path, char **ret_text, struct error **err)
+{
+    cleanup_volume_target struct volume_target target = VOLUME_TARGET_INIT;
+    if (open_volume(target_path, GRPC_STATUS_NOT_FOUND, &target, err) < 0)
+        return -1;
+    *ret_text = read_record(target.fd);
+    return 0;
+}
+
+int volume_remember(const char *target_path, const struct volume_options *options, struct error **err)
 {
     cleanup_volume_target struct volume_target target = VOLUME_TARGET_INIT;
     cleanup_volume_writable struct volume_writable writable = VOLUME_WRITABLE_INIT;
@@ -341,8 +373,8 @@ int volume_set_last_checked(const char *target_path, uint64_t unix_seconds, stru
     if (open_volume(target_path, GRPC_STATUS_NOT_FOUND, &target, err) < 0 ||
         open_writable_from(VOLUME_WAY_DETACHED, VOLUME_WAY_DIRECT, &target, &writable, &way, err) < 0)
         return -1;
-    int errnum = write_mark(writable.fd, unix_seconds);
-    if (errnum != 0 && errnum != EOPNOTSUPP) /* a tmpfs without attributes: the time stays unknown */
+    int errnum = write_marks(writable.fd, options);
+    if (errnum != 0 && errnum != EOPNOTSUPP) /* a tmpfs without attributes */
         return error_set_errno(err, GRPC_STATUS_INTERNAL, errnum, "record the last check of '%s'",
                                target_path);
     return 0;

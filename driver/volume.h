@@ -53,8 +53,9 @@ struct volume_options {
      * that is never passed. */
     uint64_t size_limit;
     gid_t gid; /* fsGroup of the pod, (gid_t)-1 without: see payload.h, "Group" */
-    /* Remembered in the volume, unless 0; see volume_last_checked(). */
+    /* Remembered in the volume, unless 0 and NULL; see volume_last_checked(), volume_read_record(). */
     uint64_t last_checked_unix;
+    const char *record; /* borrowed; at most VOLUME_RECORD_MAX bytes (volume_record.h) */
 };
 
 enum { VOLUME_MIN_SIZE = 1 << 20 };
@@ -81,12 +82,21 @@ int volume_update(const char *target_path, const struct payload *payload,
                   const struct volume_options *options, bool *ret_changed, struct error **err);
 
 /* When the content was last checked with the provider (Unix seconds), 0 when unknown (never recorded, or the
- * kernel's tmpfs has no extended attributes). volume_set_last_checked() records it; survives a restart of the
- * driver. Kept in the attribute VOLUME_CHECKED_ATTRIBUTE of the root directory; trusted.* is invisible
- * without CAP_SYS_ADMIN. NOT_FOUND when there is no volume of ours; INTERNAL. */
+ * kernel's tmpfs has no extended attributes). Survives a restart of the driver. Kept in the attribute
+ * VOLUME_CHECKED_ATTRIBUTE of the root directory; trusted.* is invisible without CAP_SYS_ADMIN. NOT_FOUND when
+ * there is no volume of ours; INTERNAL. */
 #define VOLUME_CHECKED_ATTRIBUTE "trusted.secrets-store.last-checked"
 int volume_last_checked(const char *target_path, uint64_t *ret_unix, struct error **err);
-int volume_set_last_checked(const char *target_path, uint64_t unix_seconds, struct error **err);
+
+/* The record (volume_record.h) as text, which the caller frees; NULL when there is none. Kept in
+ * VOLUME_RECORD_ATTRIBUTE likewise. Errors as above. */
+#define VOLUME_RECORD_ATTRIBUTE "trusted.secrets-store.record"
+int volume_read_record(const char *target_path, char **ret_text, struct error **err);
+
+/* Remembers `last_checked_unix` and `record` of the options without looking at the content; volume_publish() and
+ * volume_update() do it, too. Where a tmpfs has no attributes nothing is remembered, which is no failure.
+ * NOT_FOUND when there is no volume of ours; INTERNAL. */
+int volume_remember(const char *target_path, const struct volume_options *options, struct error **err);
 
 /* Takes the volume away: removes the published files (so that a mount which leaked into another namespace
  * shows nothing any more), unmounts everything of ours that is stacked there (lazily if busy), removes the

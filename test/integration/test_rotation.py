@@ -161,8 +161,9 @@ def test_a_reader_always_sees_a_whole_generation(rotating, scripted):
 
     def read():
         while not stop.is_set():
-            directory = os.open(target / "..data", os.O_RDONLY | os.O_DIRECTORY)
+            directory = -1
             try:
+                directory = os.open(target / "..data", os.O_RDONLY | os.O_DIRECTORY)
                 texts = []
                 for name in ("a", "b"):
                     file = os.open(name, os.O_RDONLY, dir_fd=directory)
@@ -174,7 +175,8 @@ def test_a_reader_always_sees_a_whole_generation(rotating, scripted):
             except FileNotFoundError:
                 pass  # the generation that was opened has been removed meanwhile: read again
             finally:
-                os.close(directory)
+                if directory >= 0:
+                    os.close(directory)
     reader = threading.Thread(target=read)
     reader.start()
     while generation[0] < 4:

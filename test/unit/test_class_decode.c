@@ -135,6 +135,44 @@ static void both_notations_give_the_same_class(void **state)
     }
 }
 
+#define META "apiVersion: secrets-store.csi.x-k8s.io/v1\nkind: SecretProviderClass\nmetadata:\n  name: web\n"
+
+static void the_annotations_of_rotation_are_read_and_others_are_not(void **state)
+{
+    struct found found =
+        read_all(class_yaml_each, META "  resourceVersion: \"17\"\n"
+                                       "  annotations:\n"
+                                       "    other: 1\n"
+                                       "    secrets-store.csi.k8s.io/rotation-poll-interval: 30s\n"
+                                       "    secrets-store.csi.k8s.io/refresh: \"2026-01-02\"\n");
+    struct found without = read_all(class_yaml_each, META "  annotations: {}\n");
+
+    (void)state;
+    assert_string_equal(found.classes[0]->resource_version, "17");
+    assert_string_equal(found.classes[0]->rotation_interval, "30s");
+    assert_string_equal(found.classes[0]->refresh, "2026-01-02");
+    assert_string_equal(without.classes[0]->resource_version, "");
+    assert_string_equal(without.classes[0]->rotation_interval, "");
+    assert_refused(class_yaml_each,
+                   META "  annotations: {secrets-store.csi.k8s.io/rotation-poll-interval: 30}\n",
+                   "must be a string (quote it)");
+    assert_refused(class_yaml_each, META "  annotations: []\n", "metadata.annotations must be a map");
+    found_finish(&found);
+    found_finish(&without);
+}
+
+static void a_class_lives_until_its_last_owner_lets_go(void **state)
+{
+    struct found found = read_all(class_yaml_each, META);
+    struct secret_provider_class *class = found.classes[0];
+
+    (void)state;
+    assert_ptr_equal(secret_provider_class_ref(class), class);
+    found_finish(&found);
+    assert_string_equal(class->name, "web");
+    secret_provider_class_free(class);
+}
+
 static void a_block_scalar_keeps_its_text(void **state)
 {
     struct found found = read_all(class_yaml_each, whole_yaml);
@@ -380,6 +418,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(both_notations_give_the_same_class),
+        cmocka_unit_test(the_annotations_of_rotation_are_read_and_others_are_not),
+        cmocka_unit_test(a_class_lives_until_its_last_owner_lets_go),
         cmocka_unit_test(a_block_scalar_keeps_its_text),
         cmocka_unit_test(a_class_without_namespace_is_in_the_default_one_and_needs_no_spec),
         cmocka_unit_test(other_kinds_are_passed_over),

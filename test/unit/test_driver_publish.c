@@ -47,6 +47,7 @@ struct world {
     struct provider_registry *providers;
     struct provider_server *provider_server;
     struct class_source classes;
+    struct class_memo *class_memo;
     struct status_recorder status;
     struct publisher publisher;
 
@@ -54,6 +55,7 @@ struct world {
     enum manner class_manner, provider_manner, status_manner;
     const char *provider_text; /* content of the one file */
     const char *class_provider;
+    const char *refresh, *rotation_interval; /* annotations of the class */
     bool no_parameters, writable;
     const char *class_name, *pod_namespace; /* of the request */
     uv_timer_t timer;                       /* delivers the answer of the fake that was started last */
@@ -91,6 +93,8 @@ static void deliver_class(uv_timer_t *timer)
         class->ns = strdup("shop");
         class->uid = strdup("");
         class->provider = strdup(world->class_provider);
+        class->refresh = world->refresh != NULL ? strdup(world->refresh) : NULL;
+        class->rotation_interval = world->rotation_interval != NULL ? strdup(world->rotation_interval) : NULL;
         if (!world->no_parameters)
             assert_int_equal(string_map_set(&class->parameters, "key", "from the class", NULL), 0);
     } else {
@@ -276,12 +280,14 @@ static int set_up(void **state)
     serve_provider(world);
     world->classes = (struct class_source){
         .name = "fake", .start = fake_class_start, .cancel = fake_class_cancel, .state = world};
+    world->class_memo = class_memo_create(&world->loop, &world->classes, 0, NULL, NULL);
     world->status =
         (struct status_recorder){.start = fake_status_start, .cancel = fake_status_cancel, .state = world};
     world->publisher = (struct publisher){.loop = &world->loop,
                                           .locks = world->locks,
                                           .published = world->published,
                                           .classes = &world->classes,
+                                          .class_memo = world->class_memo,
                                           .providers = world->providers,
                                           .status = &world->status};
     return 0;
@@ -299,6 +305,7 @@ static int tear_down(void **state)
     if (may_mount) {
         assert_int_equal(volume_locks_count(world->locks), 0);
         assert_null(world->held_mount);
+        class_memo_destroy(world->class_memo);
         provider_registry_destroy(world->providers);
         if (world->provider_server != NULL)
             provider_server_stop(world->provider_server, 0, destroy_server, world->provider_server);
@@ -468,6 +475,116 @@ static void a_look_before_the_interval_is_over_asks_nobody(void **state)
     world->publisher.rotation_interval_s = 3600;
     must_publish(world);
     must_publish(world);
+    assert_int_equal(world->provider_calls, 1);
+}
+
+/* As after a restart: nothing is in memory, the volume tells. */
+static void forget_everything(struct world *world)
+{
+    published_volumes_destroy(world->published);
+    world->published = published_volumes_create(NULL);
+    world->publisher.published = world->published;
+}
+
+static void a_restarted_driver_knows_the_interval_the_provider_and_the_versions(void **state)
+{
+    const struct published_volume *volume;
+    WORLD();
+
+    world->publisher.rotation = true;
+    world->publisher.rotation_interval_s = 3600;
+    must_publish(world);
+    forget_everything(world);
+    must_publish(world);
+    assert_int_equal(world->provider_calls, 1);
+    volume = published_volumes_find(world->published, TARGET);
+    assert_non_null(volume);
+    assert_string_equal(volume->provider, "fake");
+    assert_string_equal(string_map_get(&volume->versions, "secret/password"), "v1");
+    world->publisher.rotation_interval_s = 0;
+    forget_everything(world);
+    must_publish(world);
+    assert_int_equal(world->provider_calls, 2);
+    assert_int_equal(world->versions_sent, 1);
+}
+
+static void without_rotation_a_restarted_driver_knows_the_provider(void **state)
+{
+    WORLD();
+    must_publish(world);
+    forget_everything(world);
+    must_publish(world);
+    assert_int_equal(world->class_starts, 1);
+    assert_int_equal(world->provider_calls, 1);
+    assert_string_equal(published_volumes_find(world->published, TARGET)->provider, "fake");
+}
+
+static void the_class_can_ask_for_a_look_before_the_interval_is_over(void **state)
+{
+    WORLD();
+    world->publisher.rotation = true;
+    world->publisher.rotation_interval_s = 3600;
+    world->refresh = "monday";
+    must_publish(world);
+    must_publish(world);
+    assert_int_equal(world->provider_calls, 1);
+    world->provider_text = "v2";
+    world->refresh = "tuesday";
+    must_publish(world);
+    assert_int_equal(world->provider_calls, 2);
+    assert_content("v2");
+    forget_everything(world); /* the wish that was granted is remembered by the volume */
+    must_publish(world);
+    assert_int_equal(world->provider_calls, 2);
+}
+
+/* A wish is tried at once, and its failure waits like any other. */
+static void a_wish_that_fails_does_not_become_a_loop(void **state)
+{
+    WORLD();
+    world->publisher.rotation = true;
+    world->publisher.rotation_interval_s = 3600;
+    must_publish(world);
+    world->provider_manner = AT_ONCE_BADLY;
+    world->refresh = "now";
+    must_publish(world);
+    must_publish(world);
+    assert_int_equal(world->provider_calls, 2);
+    world->provider_manner = AT_ONCE;
+    world->refresh = "now, please"; /* another wish does not wait */
+    must_publish(world);
+    assert_int_equal(world->provider_calls, 3);
+    assert_int_equal(published_volumes_find(world->published, TARGET)->failures, 0);
+}
+
+static void a_class_can_have_an_interval_of_its_own(void **state)
+{
+    WORLD();
+    world->publisher.rotation = true;
+    world->publisher.rotation_interval_s = 0;
+    world->rotation_interval = "1h";
+    must_publish(world);
+    must_publish(world);
+    assert_int_equal(world->provider_calls, 1);
+    world->rotation_interval = "often"; /* not understood: the driver's own applies */
+    must_publish(world);
+    assert_int_equal(world->provider_calls, 2);
+}
+
+/* What the API server does not say any more holds as it was said last. */
+static void a_class_that_can_not_be_read_is_no_reason_to_look(void **state)
+{
+    WORLD();
+    world->publisher.rotation = true;
+    world->publisher.rotation_interval_s = 0;
+    world->rotation_interval = "1h";
+    must_publish(world);
+    world->class_manner = AT_ONCE_BADLY;
+    must_publish(world);
+    assert_int_equal(published_volumes_find(world->published, TARGET)->failures, 0);
+    world->class_manner = NOT_STARTED;
+    must_publish(world);
+    assert_int_equal(published_volumes_find(world->published, TARGET)->failures, 0);
     assert_int_equal(world->provider_calls, 1);
 }
 
@@ -704,6 +821,13 @@ static void a_look_that_is_cancelled_keeps_the_volume(void **state)
         start_and_stop_at(world, stage);
         publish_cancel(&world->publish, GRPC_STATUS_UNAVAILABLE);
         run_until_idle(world);
+        if (stage == LOOKING_UP) { /* the request goes on, for the next who asks */
+            assert_int_equal(world->class_cancels, 0);
+            world->class_manner = AT_ONCE;
+            assert_int_equal(uv_timer_start(&world->timer, deliver_class, 0, 0), 0);
+            while (world->class_callback != NULL)
+                (void)uv_run(&world->loop, UV_RUN_ONCE);
+        }
         assert_content("v1");
         assert_int_equal(volume->failures, (unsigned)stage);
     }
@@ -782,6 +906,12 @@ int main(void)
         TEST(a_second_publish_asks_nobody),
         TEST(a_look_that_is_due_updates_the_files_and_the_record),
         TEST(a_look_before_the_interval_is_over_asks_nobody),
+        TEST(a_restarted_driver_knows_the_interval_the_provider_and_the_versions),
+        TEST(without_rotation_a_restarted_driver_knows_the_provider),
+        TEST(the_class_can_ask_for_a_look_before_the_interval_is_over),
+        TEST(a_wish_that_fails_does_not_become_a_loop),
+        TEST(a_class_can_have_an_interval_of_its_own),
+        TEST(a_class_that_can_not_be_read_is_no_reason_to_look),
         TEST(a_first_publish_that_fails_leaves_nothing),
         TEST(a_request_that_can_not_be_served_is_refused),
         TEST(a_complete_volume_comes_before_any_judgement),

@@ -6,12 +6,18 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
 
+#include "common/secret.h"
 #include "driver/published.h"
 #include "driver/rotation.h"
+#include "driver/volume_record.h"
+
+#define MARK  "0123456789abcdef0123456789abcdef"
+#define OTHER "fedcba9876543210fedcba9876543210"
 
 static void a_volume_is_due_when_the_interval_is_over(void **state)
 {
@@ -19,20 +25,218 @@ static void a_volume_is_due_when_the_interval_is_over(void **state)
         int64_t now;
         uint64_t last;
         int64_t interval;
+        uint32_t seed;
         bool due;
     } table[] = {
-        {1000, 900, 120, false},       {1000, 880, 120, true}, /* to the second */
-        {1000, 881, 120, false},       {1000, 1000, 120, false},
-        {1000, 1000, 0, true},         {1000, 0, 120, true}, /* unknown */
-        {1000, 1001, 120, true},                             /* the clock was set back */
-        {1000, UINT64_MAX, 120, true},                       /* nonsense in the attribute */
-        {1000, INT64_MAX, 120, true},  {INT64_MAX, 1, INT64_MAX, false},
+        {1000, 900, 120, 0, false},
+        {1000, 880, 120, 0, true}, /* to the second */
+        {1000, 881, 120, 0, false},
+        {1000, 1000, 120, 0, false},
+        {1000, 1000, 0, 0, true},
+        {1000, 1001, 120, 0, true}, /* the clock was set back */
+        {1000, 1000, -1, 5, true},
+        {INT64_MAX, 1, INT64_MAX, 0, false},
+        {1000, 880, 120, 15, false}, /* the delay of its own: at most an eighth */
+        {1000, 865, 120, 15, true},
+        {1000, 866, 120, 15, false},
+        {1000, 880, 120, 16, true},
+        {1000, 993, 7, 12345, true}, /* short intervals have none */
+        {1000, 900, 100, UINT32_MAX, false},
+    };
+    const struct rotation_wish no_wish = {0};
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(table); i++) {
+        struct rotation_wish wish = no_wish;
+        const struct rotation_facts facts = {
+            .last_checked_unix = table[i].last, .seed = table[i].seed, .mark = "", .failed_mark = ""};
+
+        wish.interval_s = table[i].interval;
+        if (rotation_due(&facts, &wish, table[i].now) != table[i].due)
+            fail_msg("row %zu", i);
+    }
+}
+
+/* Nothing is known of a volume that another driver published, or whose mark is nonsense. */
+static void volumes_without_a_record_become_due_within_one_interval_one_after_the_other(void **state)
+{
+    static const uint64_t unknown[] = {0, UINT64_MAX, (uint64_t)INT64_MAX + 1};
+    const struct rotation_wish wish = {.interval_s = 120};
+
+    (void)state;
+    for (size_t u = 0; u < ARRAY_SIZE(unknown); u++) {
+        unsigned due_before = 0;
+
+        for (int64_t now = 5000; now <= 5120; now += 10) {
+            unsigned due = 0;
+
+            for (uint32_t seed = 0; seed < 120; seed++)
+                due += rotation_due(&(struct rotation_facts){.last_checked_unix = unknown[u],
+                                                             .first_seen_unix = 5000,
+                                                             .seed = seed,
+                                                             .mark = "",
+                                                             .failed_mark = ""},
+                                    &wish, now)
+                           ? 1
+                           : 0;
+            assert_in_range(due - due_before, 0, 10);
+            due_before = due;
+        }
+        assert_int_equal(due_before, 120);
+    }
+}
+
+/* 200 pods that started at one moment, a kubelet that calls every 75 seconds: round by round they move apart, and
+ * every gap is between the interval and a kubelet's round more. */
+static void volumes_that_were_published_together_do_not_stay_together(void **state)
+{
+    enum { N = 200, INTERVAL = 600, ROUNDS = 12, END = 60 * INTERVAL };
+    const struct rotation_wish wish = {.interval_s = INTERVAL};
+    uint64_t last[N];
+    unsigned looks[N] = {0};
+    unsigned in_minute[END / 60] = {0};
+    unsigned most_at_first = 0, most_later = 0;
+    char path[64];
+
+    (void)state;
+    for (unsigned i = 0; i < N; i++)
+        last[i] = 1000000;
+    for (int64_t t = 0; t < END; t++) {
+        for (unsigned i = 0; i < N; i++) {
+            struct rotation_facts facts = {.last_checked_unix = last[i], .mark = "", .failed_mark = ""};
+
+            (void)snprintf(path, sizeof(path), "/var/lib/kubelet/pods/%u/volumes/x/mount", i * 7919);
+            facts.seed = rotation_seed(path);
+            if (!rotation_due(&facts, &wish, 1000000 + t))
+                continue;
+            assert_in_range(1000000 + t - (int64_t)last[i], INTERVAL, INTERVAL + INTERVAL / 8);
+            last[i] = (uint64_t)(1000000 + t);
+            looks[i]++;
+            in_minute[t / 60]++;
+        }
+    }
+    for (unsigned minute = 0; minute < END / 60; minute++) {
+        if (minute < 20)
+            most_at_first = in_minute[minute] > most_at_first ? in_minute[minute] : most_at_first;
+        if (minute >= END / 60 / 2)
+            most_later = in_minute[minute] > most_later ? in_minute[minute] : most_later;
+    }
+    assert_in_range(most_at_first, N / 2, N); /* at first they come in one wave */
+    assert_in_range(most_later, 1, N / 3);    /* ten times twenty a minute would be perfect */
+    for (unsigned i = 0; i < N; i++)
+        assert_in_range(looks[i], END / (INTERVAL + INTERVAL / 8) - 1, END / INTERVAL);
+}
+
+static void a_wish_of_the_class_is_granted_once(void **state)
+{
+    static const struct {
+        const char *mark, *failed_mark, *wish;
+        int64_t retry;
+        bool due;
+    } table[] = {
+        {MARK, "", MARK, 0, false},
+        {MARK, "", OTHER, 0, true},
+        {MARK, "", OTHER, 2000, true}, /* nobody has tried this one yet */
+        {MARK, MARK, OTHER, 2000, true},
+        {MARK, OTHER, OTHER, 2000, false}, /* tried, and it failed lately */
+        {MARK, OTHER, OTHER, 1000, true},
+        {"", "", OTHER, 0, false}, /* what was asked for last time is not known */
+        {MARK, "", "", 0, false},
     };
 
     (void)state;
-    for (size_t i = 0; i < ARRAY_SIZE(table); i++)
-        if (rotation_due(table[i].now, table[i].last, table[i].interval) != table[i].due)
+    for (size_t i = 0; i < ARRAY_SIZE(table); i++) {
+        struct rotation_wish wish = {.interval_s = 3600};
+        const struct rotation_facts facts = {.last_checked_unix = 999,
+                                             .mark = table[i].mark,
+                                             .failed_mark = table[i].failed_mark,
+                                             .retry_unix = table[i].retry};
+
+        memcpy(wish.mark, table[i].wish, strlen(table[i].wish) + 1);
+        if (rotation_due(&facts, &wish, 1000) != table[i].due)
             fail_msg("row %zu", i);
+    }
+}
+
+static void a_failure_makes_the_next_look_wait(void **state)
+{
+    const struct rotation_wish wish = {.interval_s = 60};
+    struct rotation_facts facts = {.last_checked_unix = 1, .mark = "", .failed_mark = "", .retry_unix = 1001};
+
+    (void)state;
+    assert_false(rotation_due(&facts, &wish, 1000));
+    facts.retry_unix = 1000;
+    assert_true(rotation_due(&facts, &wish, 1000));
+}
+
+/* --- the wish of a class --- */
+
+static struct secret_provider_class *make_class(const char *provider, const char *key, const char *value,
+                                                const char *refresh, const char *interval)
+{
+    struct secret_provider_class *class = calloc(1, sizeof(*class));
+
+    assert_non_null(class);
+    class->name = strdup("web");
+    class->ns = strdup("shop");
+    class->provider = strdup(provider);
+    class->refresh = refresh != NULL ? strdup(refresh) : NULL;
+    class->rotation_interval = interval != NULL ? strdup(interval) : NULL;
+    assert_int_equal(string_map_set(&class->parameters, key, value, NULL), 0);
+    return class;
+}
+
+static struct rotation_wish wish_of(const char *provider, const char *key, const char *value,
+                                    const char *refresh, const char *interval)
+{
+    cleanup_class struct secret_provider_class *class = make_class(provider, key, value, refresh, interval);
+    struct rotation_wish wish;
+
+    assert_int_equal(rotation_wish_of(class, 120, &wish, NULL), 0);
+    assert_int_equal(strlen(wish.mark), ROTATION_MARK_LEN);
+    return wish;
+}
+
+static void the_mark_tells_what_the_provider_is_asked_for(void **state)
+{
+    const struct rotation_wish wish = wish_of("p", "a", "b", NULL, NULL);
+
+    (void)state;
+    assert_string_equal(wish_of("p", "a", "b", "", "1h").mark, wish.mark);
+    assert_string_not_equal(wish_of("q", "a", "b", NULL, NULL).mark, wish.mark);
+    assert_string_not_equal(wish_of("p", "ab", "", NULL, NULL).mark, wish.mark);
+    assert_string_not_equal(wish_of("p", "a", "c", NULL, NULL).mark, wish.mark);
+    assert_string_not_equal(wish_of("p", "a", "b", "1", NULL).mark, wish.mark);
+}
+
+static void a_class_sets_its_interval_as_a_duration(void **state)
+{
+    static const struct {
+        const char *text;
+        int64_t interval;
+        int result;
+    } table[] = {
+        {NULL, 120, 0},        {"", 120, 0},      {"30s", 30, 0},         {"1h30m", 5400, 0},
+        {"1s", 1, 0},          {"1500ms", 1, 0},  {"8760h", 31536000, 0}, {"8760h1s", 120, -1},
+        {"999ms", 120, -1},    {"0", 120, -1},    {"-5m", 120, -1},       {"30", 120, -1},
+        {"soon", 120, -1},     {" 30s", 120, -1}, {"30s ", 120, -1},      {"\xff\xfe", 120, -1},
+        {"9999999h", 120, -1},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(table); i++) {
+        cleanup_class struct secret_provider_class *class = make_class("p", "a", "b", NULL, table[i].text);
+        cleanup_error struct error *error = NULL;
+        struct rotation_wish wish = {0};
+
+        if (rotation_wish_of(class, 120, &wish, &error) != table[i].result ||
+            wish.interval_s != table[i].interval)
+            fail_msg("row %zu", i);
+        assert_int_equal(strlen(wish.mark), ROTATION_MARK_LEN);
+        if (table[i].result < 0)
+            assert_non_null(strstr(error_message(error), "annotation secrets-store.csi.k8s.io/rotation-poll-"
+                                                         "interval of secretproviderclass shop/web: '"));
+    }
 }
 
 static void failures_are_retried_after_growing_pauses_up_to_the_interval(void **state)
@@ -142,10 +346,111 @@ static void many_volumes_do_not_get_in_each_others_way(void **state)
     published_volumes_destroy(NULL);
 }
 
+/* --- volume_record.h --- */
+
+static void a_record_comes_back_as_it_was(void **state)
+{
+    cleanup_string_map struct string_map versions = {0};
+    cleanup_volume_record struct volume_record record = {0};
+    cleanup_secret_free char *text = NULL;
+
+    (void)state;
+    assert_int_equal(string_map_set(&versions, "secret/a", "v\"1", NULL), 0);
+    text = volume_record_print("azure", MARK, &versions, NULL);
+    assert_string_equal(text, "{\"provider\":\"azure\",\"class\":\"" MARK
+                              "\",\"versions\":{\"secret/a\":\"v\\\"1\"}}");
+    assert_int_equal(volume_record_parse(text, strlen(text), &record, NULL), 0);
+    assert_string_equal(record.provider, "azure");
+    assert_string_equal(record.mark, MARK);
+    assert_int_equal(record.versions.n, 1);
+    assert_string_equal(string_map_get(&record.versions, "secret/a"), "v\"1");
+}
+
+static void versions_that_do_not_fit_are_left_out(void **state)
+{
+    cleanup_string_map struct string_map versions = {0};
+    cleanup_volume_record struct volume_record record = {0};
+    cleanup_secret_free char *text = NULL;
+    char key[16];
+    char long_version[100];
+
+    (void)state;
+    memset(long_version, 'x', sizeof(long_version));
+    long_version[sizeof(long_version) - 1] = '\0';
+    for (unsigned i = 0; i < 1000; i++) {
+        (void)snprintf(key, sizeof(key), "%u", i);
+        assert_int_equal(string_map_set(&versions, key, long_version, NULL), 0);
+    }
+    text = volume_record_print("azure", MARK, &versions, NULL);
+    assert_in_range(strlen(text), 1, VOLUME_RECORD_MAX);
+    assert_int_equal(volume_record_parse(text, strlen(text), &record, NULL), 0);
+    assert_string_equal(record.mark, MARK);
+    assert_int_equal(record.versions.n, 0);
+}
+
+static void a_damaged_record_is_refused_and_a_foreign_mark_is_unknown(void **state)
+{
+    static const char *const bad[] = {"",
+                                      "x",
+                                      "[]",
+                                      "{\"provider\":1}",
+                                      "{\"class\":[]}",
+                                      "{\"versions\":[]}",
+                                      "{\"versions\":{\"a\":1}}",
+                                      "{} "
+                                      "{}"};
+    static const char *const unknown[] = {"{}", "{\"class\":\"short\"}",
+                                          "{\"class\":\"" MARK "0\",\"more\":1}"};
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+        struct volume_record record = {0};
+
+        if (volume_record_parse(bad[i], strlen(bad[i]), &record, NULL) == 0)
+            fail_msg("row %zu", i);
+    }
+    for (size_t i = 0; i < ARRAY_SIZE(unknown); i++) {
+        cleanup_volume_record struct volume_record record = {0};
+
+        assert_int_equal(volume_record_parse(unknown[i], strlen(unknown[i]), &record, NULL), 0);
+        assert_null(record.provider);
+        assert_string_equal(record.mark, "");
+    }
+}
+
+static void a_found_volume_is_known_by_its_record(void **state)
+{
+    static const char text[] = "{\"provider\":\"azure\",\"class\":\"" MARK "\",\"versions\":{\"a\":\"1\"}}";
+    struct published_volumes *volumes = published_volumes_create(NULL);
+    const struct published_volume *volume = published_volumes_recall(volumes, "/a", text, 77);
+
+    (void)state;
+    assert_string_equal(volume->provider, "azure");
+    assert_string_equal(volume->mark, MARK);
+    assert_string_equal(string_map_get(&volume->versions, "a"), "1");
+    assert_int_equal(volume->first_seen_unix, 77);
+    volume = published_volumes_recall(volumes, "/b", "{", 78);
+    assert_null(volume->provider);
+    volume = published_volumes_recall(volumes, "/c", NULL, 79);
+    assert_string_equal(volume->mark, "");
+    assert_int_equal(published_volumes_count(volumes), 3);
+    published_volumes_destroy(volumes);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_volume_is_due_when_the_interval_is_over),
+        cmocka_unit_test(volumes_without_a_record_become_due_within_one_interval_one_after_the_other),
+        cmocka_unit_test(volumes_that_were_published_together_do_not_stay_together),
+        cmocka_unit_test(a_wish_of_the_class_is_granted_once),
+        cmocka_unit_test(a_failure_makes_the_next_look_wait),
+        cmocka_unit_test(the_mark_tells_what_the_provider_is_asked_for),
+        cmocka_unit_test(a_class_sets_its_interval_as_a_duration),
+        cmocka_unit_test(a_record_comes_back_as_it_was),
+        cmocka_unit_test(versions_that_do_not_fit_are_left_out),
+        cmocka_unit_test(a_damaged_record_is_refused_and_a_foreign_mark_is_unknown),
+        cmocka_unit_test(a_found_volume_is_known_by_its_record),
         cmocka_unit_test(failures_are_retried_after_growing_pauses_up_to_the_interval),
         cmocka_unit_test(up_to_a_quarter_is_added_by_chance),
         cmocka_unit_test(an_absurd_interval_does_not_overflow),

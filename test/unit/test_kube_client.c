@@ -506,6 +506,29 @@ static void a_class_is_one_get(void **state)
                 "GET /prefix/apis/secrets-store.csi.x-k8s.io/v1/namespaces/shop/secretproviderclasses/web ");
 }
 
+static void a_version_that_is_known_goes_with_the_request(void **state)
+{
+    static const struct {
+        const char *version, *expected;
+    } table[] = {
+        {"4711", "secretproviderclasses/web?resourceVersion=4711 "},
+        {"", "secretproviderclasses/web "},
+        {NULL, "secretproviderclasses/web "},
+        {"1&watch=1", "secretproviderclasses/web "}, /* not what an API server calls a version */
+        {"111111111111111111111", "secretproviderclasses/web "},
+    };
+    struct world *world = *state;
+
+    for (size_t i = 0; i < ARRAY_SIZE(table); i++) {
+        SCRIPT(&world->api, ANSWER(200, "", CLASS("v1")));
+        assert_non_null(world->classes.start_not_older(world->classes.state, "shop", "web", table[i].version,
+                                                       10000, looked_up, world, NULL));
+        run_until_answered(world);
+        assert_string_equal(world->name, "azure");
+        assert_sent(&world->api, 0, table[i].expected);
+    }
+}
+
 static void an_old_server_is_asked_for_v1alpha1(void **state)
 {
     struct world *world = *state;
@@ -584,6 +607,7 @@ int main(void)
         TEST(so_many_requests_at_a_time_the_others_wait_their_turn),
         TEST(waiting_in_line_counts_against_the_deadline),
         TEST(a_class_is_one_get),
+        TEST(a_version_that_is_known_goes_with_the_request),
         TEST(an_old_server_is_asked_for_v1alpha1),
         TEST(a_server_that_serves_no_classes_is_told_from_a_missing_class),
         TEST(a_class_that_may_not_be_read_or_is_malformed_is_an_error),

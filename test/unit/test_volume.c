@@ -455,10 +455,17 @@ static void the_time_of_the_last_check_is_remembered_in_the_volume(void **state)
     (void)state;
     NEED_ROOT();
     uint64_t checked = 0;
+    cleanup_free char *record = NULL;
     publish(VOLUME_WAY_DETACHED, TARGET, "f", "one");
+    MUST(volume_read_record(TARGET, &record, &err));
+    assert_null(record);
     MUST(volume_last_checked(TARGET, &checked, &err));
     assert_int_equal(checked, 1700000000);
-    MUST(volume_set_last_checked(TARGET, 1800000000, &err));
+    MUST(volume_remember(
+        TARGET, &(struct volume_options){.gid = NO_GID, .last_checked_unix = 1800000000, .record = "{}"},
+        &err));
+    MUST(volume_read_record(TARGET, &record, &err));
+    assert_string_equal(record, "{}");
     MUST(volume_last_checked(TARGET, &checked, &err));
     assert_int_equal(checked, 1800000000);
     assert_false(update(TARGET, "f", "one"));

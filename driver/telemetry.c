@@ -21,6 +21,9 @@ struct telemetry {
     struct metric_family *rotation_seconds;
     struct metric_family *provider_seconds;
     struct metric_family *csi_seconds;
+    struct metric_family *secret;
+    struct metric_family *secret_error;
+    struct metric_family *secret_seconds;
 };
 
 /* The eleven bounds from 0.1 to 2 are a geometric progression that existing dashboards know; those below and
@@ -74,6 +77,22 @@ static const struct metric_desc csi_seconds_desc = {.name = "csi_call_duration_s
                                                     .labels = {"method", "grpc_status"},
                                                     .buckets = seconds_buckets,
                                                     .n_buckets = ARRAY_SIZE(seconds_buckets)};
+static const struct metric_desc secret_desc = {.name = "sync_k8s_secret_total",
+                                               .help =
+                                                   "Total number of Kubernetes Secrets created or changed",
+                                               .type = METRIC_COUNTER,
+                                               .labels = {"provider", "os_type"}};
+static const struct metric_desc secret_error_desc = {
+    .name = "sync_k8s_secret_error_total",
+    .help = "Total number of failures to create or change a Kubernetes Secret",
+    .type = METRIC_COUNTER,
+    .labels = {"provider", "error_type", "os_type"}};
+static const struct metric_desc secret_seconds_desc = {.name = "k8s_secret_duration_sec",
+                                                       .help = "Seconds the sync of a volume's Secrets took",
+                                                       .type = METRIC_HISTOGRAM,
+                                                       .labels = {"os_type"},
+                                                       .buckets = seconds_buckets,
+                                                       .n_buckets = ARRAY_SIZE(seconds_buckets)};
 
 struct telemetry *telemetry_create(struct metrics *metrics)
 {
@@ -91,6 +110,9 @@ struct telemetry *telemetry_create(struct metrics *metrics)
         .rotation_seconds = metrics_register(metrics, &rotation_seconds_desc),
         .provider_seconds = metrics_register(metrics, &provider_seconds_desc),
         .csi_seconds = metrics_register(metrics, &csi_seconds_desc),
+        .secret = metrics_register(metrics, &secret_desc),
+        .secret_error = metrics_register(metrics, &secret_error_desc),
+        .secret_seconds = metrics_register(metrics, &secret_seconds_desc),
     };
     return telemetry;
 }
@@ -155,4 +177,23 @@ void telemetry_csi_call(struct telemetry *telemetry, const char *method, enum gr
         (const char *const[]){status == GRPC_STATUS_UNIMPLEMENTED || slash == NULL ? "other" : slash + 1,
                               grpc_status_go_name(status)},
         seconds);
+}
+
+void telemetry_secret_written(struct telemetry *telemetry, const char *provider)
+{
+    if (telemetry != NULL)
+        metric_add(telemetry->secret, (const char *const[]){provider, OS_TYPE}, 1);
+}
+
+void telemetry_secret_error(struct telemetry *telemetry, const char *provider, enum grpc_status status)
+{
+    if (telemetry != NULL)
+        metric_add(telemetry->secret_error,
+                   (const char *const[]){provider, grpc_status_go_name(status), OS_TYPE}, 1);
+}
+
+void telemetry_secret_sync(struct telemetry *telemetry, double seconds)
+{
+    if (telemetry != NULL)
+        metric_observe(telemetry->secret_seconds, (const char *const[]){OS_TYPE}, seconds);
 }

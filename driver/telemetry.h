@@ -43,6 +43,15 @@ void telemetry_rotation_error(struct telemetry *telemetry, const char *provider,
 void telemetry_provider_call(struct telemetry *telemetry, const char *provider, enum grpc_status status,
                              double seconds);
 
+/* sync_k8s_secret_total: Kubernetes Secrets created or changed. */
+void telemetry_secret_written(struct telemetry *telemetry, const char *provider);
+
+/* sync_k8s_secret_error_total: Secrets that could not be made what the class says, by the code of the error. */
+void telemetry_secret_error(struct telemetry *telemetry, const char *provider, enum grpc_status status);
+
+/* k8s_secret_duration_sec: time to bring all Secrets of a volume up to date, when something was written. */
+void telemetry_secret_sync(struct telemetry *telemetry, double seconds);
+
 /* csi_call_duration_sec: every RPC on the CSI socket by method and status. */
 void telemetry_csi_call(struct telemetry *telemetry, const char *method, enum grpc_status status,
                         double seconds);

@@ -163,6 +163,16 @@ static int open_volume(const char *target_path, enum grpc_status otherwise, stru
     return 0;
 }
 
+int volume_read(const char *target_path, size_t max_bytes, struct payload *ret_payload, struct error **err)
+{
+    cleanup_volume_target struct volume_target target = VOLUME_TARGET_INIT;
+    if (open_volume(target_path, GRPC_STATUS_NOT_FOUND, &target, err) < 0)
+        return -1;
+    if (payload_read(target.fd, max_bytes, ret_payload, err) < 0)
+        return error_wrap(err, "volume '%s'", target_path);
+    return 0;
+}
+
 int volume_stats(const char *target_path, struct volume_stats *ret_stats, struct error **err)
 {
     cleanup_volume_target struct volume_target target = VOLUME_TARGET_INIT;

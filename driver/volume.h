@@ -98,6 +98,9 @@ int volume_read_record(const char *target_path, char **ret_text, struct error **
  * NOT_FOUND when there is no volume of ours; INTERNAL. */
 int volume_remember(const char *target_path, const struct volume_options *options, struct error **err);
 
+/* The files of a PUBLISHED volume, contents included: see payload_read(). NOT_FOUND when there is none. */
+int volume_read(const char *target_path, size_t max_bytes, struct payload *ret_payload, struct error **err);
+
 /* Takes the volume away: removes the published files (so that a mount which leaked into another namespace
  * shows nothing any more), unmounts everything of ours that is stacked there (lazily if busy), removes the
  * directory. Idempotent: an absent or unmounted target is success. Corrupt mounts are taken away too.

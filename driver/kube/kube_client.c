@@ -51,6 +51,7 @@ struct kube_call {
     char *url;
     char *body; /* wiped; NULL without */
     const char *content_type;
+    bool metadata_only;
     char resource[64];    /* for the observer */
     uint64_t deadline_ms; /* on uv_now()'s clock */
     uint64_t sent_ns;     /* the try that is on its way */
@@ -284,7 +285,10 @@ static void call_answered(struct http_response *response, enum http_hop hop, con
 static int call_send(struct kube_call *call, struct error **err)
 {
     struct kube_client *client = call->client;
-    const char *headers[] = {"Accept: application/json", NULL, NULL};
+    const char *headers[] = {call->metadata_only
+                                 ? "Accept: application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
+                                 : "Accept: application/json",
+                             NULL, NULL};
     cleanup_free char *content_type = NULL;
 
     if (time_left(call) == 0)
@@ -509,6 +513,7 @@ struct kube_call *kube_call_start(struct kube_client *client, const struct kube_
                                .arg = arg,
                                .content_type =
                                    request->content_type != NULL ? request->content_type : "application/json",
+                               .metadata_only = request->metadata_only,
                                .deadline_ms = uv_now(client->loop) + timeout_ms};
     (void)uv_timer_init(client->loop, &call->timer); /* can not fail */
     call->timer.data = call;

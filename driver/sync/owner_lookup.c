@@ -1,0 +1,151 @@
+/*
+ * owner_lookup.c - who owns the Secrets of a pod.
+ */
+#include "driver/sync/owner_lookup.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "driver/class.h"
+#include "driver/kube/kube_upsert.h"
+
+#define STATUS_RESOURCE "secretproviderclasspodstatuses"
+#define STATUS_KIND     "SecretProviderClassPodStatus"
+
+struct owner_lookup {
+    struct kube_client *client;
+    const struct sync_pod *pod;
+    struct kube_call *call; /* owned; never NULL while the operation runs */
+    owner_lookup_callback *callback;
+    void *arg;
+};
+
+static void finish(struct owner_lookup *lookup, struct owners *owners, const struct error *error)
+{
+    owner_lookup_callback *callback = lookup->callback;
+    void *arg = lookup->arg;
+
+    free(lookup);
+    callback(error == NULL ? owners : NULL, error, arg);
+}
+
+static void fail(struct owner_lookup *lookup, const struct error *cause, const char *what)
+{
+    cleanup_error struct error *error = NULL;
+
+    (void)error_set(&error, error_code(cause), "%s: %s%s", what, error_message(cause),
+                    error_code(cause) == GRPC_STATUS_PERMISSION_DENIED
+                        ? " (is the ClusterRole secretproviderclasses-role up to date?)"
+                        : "");
+    finish(lookup, NULL, error != NULL ? error : cause);
+}
+
+static int get(struct owner_lookup *lookup, const char *group, const char *version, const char *resource,
+               const char *name, kube_callback *callback, struct error **err)
+{
+    cleanup_free char *path = kube_path(group, version, lookup->pod->ns, resource, name, err);
+
+    if (path == NULL)
+        return -1;
+    lookup->call = kube_call_start(
+        lookup->client, &(struct kube_request){.method = "GET", .path = path, .metadata_only = true},
+        callback, lookup, err);
+    return lookup->call != NULL ? 0 : -1;
+}
+
+static int owner_from_status(const struct owner_lookup *lookup, const cJSON *status, struct owners *owners,
+                             struct error **err)
+{
+    cleanup_owners struct owners theirs = {0};
+
+    if (owners_from_object(status, &theirs, err) < 0)
+        return -1;
+    /* Its name is made of names, which come back; its owner says which pod it is about. */
+    if (!owners_have(&theirs, lookup->pod->uid))
+        return error_set(err, GRPC_STATUS_ABORTED, "it belongs to another pod still");
+    return owners_add(owners, CLASS_API_GROUP "/v1", STATUS_KIND, kube_metadata_string(status, "name"),
+                      kube_metadata_string(status, "uid"), err);
+}
+
+static void status_read(struct kube_answer *answer, const struct error *error, void *arg)
+{
+    struct owner_lookup *lookup = arg;
+    cleanup_owners struct owners owners = {0};
+    cleanup_error struct error *failure = NULL;
+
+    lookup->call = NULL;
+    if (error != NULL && error_code(error) == GRPC_STATUS_NOT_FOUND) {
+        /* The pod is there, so its status will be. */
+        (void)error_set(&failure, GRPC_STATUS_UNAVAILABLE, "%s", error_message(error));
+        error = failure;
+    } else if (error == NULL && owner_from_status(lookup, answer->json, &owners, &failure) < 0) {
+        error = failure;
+    }
+    if (error != NULL)
+        fail(lookup, error, "the status object of the volume, which is to own its Secrets");
+    else
+        finish(lookup, &owners, NULL);
+}
+
+static int get_status(struct owner_lookup *lookup, struct error **err)
+{
+    cleanup_free char *name = NULL;
+
+    if (asprintf(&name, "%s-%s-%s", lookup->pod->name, lookup->pod->ns, lookup->pod->class_name) < 0) {
+        name = NULL;
+        return error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
+    }
+    return get(lookup, CLASS_API_GROUP, "v1", STATUS_RESOURCE, name, status_read, err);
+}
+
+static int owners_of_pod(const struct owner_lookup *lookup, const cJSON *pod, struct owners *owners,
+                         struct error **err)
+{
+    if (strcmp(kube_metadata_string(pod, "uid"), lookup->pod->uid) != 0)
+        return error_set(err, GRPC_STATUS_NOT_FOUND, "another pod has its name now");
+    return owners_from_object(pod, owners, err);
+}
+
+static void pod_read(struct kube_answer *answer, const struct error *error, void *arg)
+{
+    struct owner_lookup *lookup = arg;
+    cleanup_owners struct owners owners = {0};
+    cleanup_error struct error *failure = NULL;
+
+    lookup->call = NULL;
+    if (error == NULL && owners_of_pod(lookup, answer->json, &owners, &failure) < 0)
+        error = failure;
+    if (error == NULL && owners.n == 0 && get_status(lookup, &failure) == 0)
+        return;
+    if (error == NULL)
+        error = failure;
+    if (error != NULL)
+        fail(lookup, error, "the pod, whose owners are to own its Secrets");
+    else
+        finish(lookup, &owners, NULL);
+}
+
+struct owner_lookup *owner_lookup_start(struct kube_client *client, const struct sync_pod *pod,
+                                        owner_lookup_callback *callback, void *arg, struct error **err)
+{
+    struct owner_lookup *lookup = calloc(1, sizeof(*lookup));
+
+    if (lookup == NULL) {
+        (void)error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
+        return NULL;
+    }
+    *lookup = (struct owner_lookup){.client = client, .pod = pod, .callback = callback, .arg = arg};
+    if (get(lookup, "", "v1", "pods", pod->name, pod_read, err) < 0) {
+        free(lookup);
+        return NULL;
+    }
+    return lookup;
+}
+
+void owner_lookup_cancel(struct owner_lookup **lookup)
+{
+    kube_call_cancel(&(*lookup)->call);
+    free(*lookup);
+    *lookup = NULL;
+}

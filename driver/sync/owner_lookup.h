@@ -1,0 +1,31 @@
+/*
+ * owner_lookup.h - finds out who owns the Secrets of a pod: whoever owns the pod (a ReplicaSet, a Job, ...),
+ * and for a pod that nobody owns the SecretProviderClassPodStatus of its volume, which goes with the pod.
+ *
+ *     start ─▶ GET pod ─┬─ has owners ─────────────────▶ done
+ *                       └─ none ─▶ GET its status object ─▶ done
+ *
+ * Contract of the operation: common/grpc/client.h.
+ */
+#ifndef DRIVER_SYNC_OWNER_LOOKUP_H
+#define DRIVER_SYNC_OWNER_LOOKUP_H
+
+#include "driver/kube/kube_client.h"
+#include "driver/sync/owners.h"
+#include "driver/sync/sync_pod.h"
+
+struct owner_lookup;
+
+/* On success `owners` has at least one; the callee may take them (leaving {0}). On failure it is NULL and
+ * `error` is borrowed: NOT_FOUND when the pod is gone or another pod has its name now, PERMISSION_DENIED with a
+ * hint, others as in kube_client.h. */
+typedef void owner_lookup_callback(struct owners *owners, const struct error *error, void *arg);
+
+/* `pod` is borrowed until the end. */
+struct owner_lookup *owner_lookup_start(struct kube_client *client, const struct sync_pod *pod,
+                                        owner_lookup_callback *callback, void *arg, struct error **err);
+
+/* Sets *lookup to NULL; the callback will not run. */
+void owner_lookup_cancel(struct owner_lookup **lookup);
+
+#endif

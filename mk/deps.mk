@@ -3,7 +3,7 @@
 DEPS_BUILD := gcc libc6-dev make git pkg-config protobuf-c-compiler protobuf-compiler libprotobuf-c-dev libuv1-dev libnghttp2-dev \
 	libcurl4-openssl-dev libcjson-dev libyaml-dev libmbedtls-dev libmicrohttpd-dev libgnutls28-dev ca-certificates
 DEPS_TEST := libcmocka-dev libprotobuf-dev python3 python3-pytest python3-grpcio python3-protobuf python3-yaml valgrind \
-	golang-go openssl nghttp2-server procps util-linux
+	golang-go openssl etcd-server nghttp2-server procps util-linux
 DEPS_CHECK := clang clang-tidy clang-format cppcheck
 # The runtime has to be that of the clang in use, which need not be the newest one the archive has.
 DEPS_FUZZ := clang $(shell apt-cache depends clang 2>/dev/null | awk '/Depends: clang-[0-9]+$$/ { sub(/clang-/, "", $$2); print "libclang-rt-" $$2 "-dev" }')

@@ -109,19 +109,34 @@ def run_replays(totals, build, variant):
     print(f"  fuzz corpus replays ({variant}): {len(programs)} targets", flush=True)
 
 
-def run_pytest(totals, build, variant, arguments):
-    junit = OUT / f"integration-{variant}.xml"
+def run_pytest(totals, build, variant, arguments, suite="integration"):
+    name = f"{suite}-{variant}"
+    junit = OUT / f"{name}.xml"
     started = time.monotonic()
     environment = dict(os.environ, BUILD=str(build), JUNIT=str(junit), **ASAN_ENV)
-    log_path = OUT / f"integration-{variant}.log"
+    log_path = OUT / f"{name}.log"
     with open(log_path, "wb") as log:
         status = subprocess.run(["bash", ROOT / "test/integration/run.sh", *arguments], cwd=ROOT, env=environment, check=False,
                                 stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT).returncode
-    cases = totals.add_junit(junit, f"integration-{variant}")
+    cases = totals.add_junit(junit, name)
     if status not in (0, 1) or cases == 0:
-        totals.add(f"integration-{variant}", f"pytest ended with status {status}, see {log_path.relative_to(ROOT)}")
+        totals.add(name, f"pytest ended with status {status}, see {log_path.relative_to(ROOT)}")
         print("\n".join("    " + line for line in log_path.read_text(errors="replace").splitlines()[-15:]))
-    print(f"  integration ({variant}): {cases} tests, {time.monotonic() - started:.0f} s", flush=True)
+    print(f"  {suite} ({variant}): {cases} tests, {time.monotonic() - started:.0f} s", flush=True)
+
+
+def build_kubernetes(totals):
+    """The control plane of test/apiserver, from its Go modules: minutes the first time, nothing afterwards."""
+    started = time.monotonic()
+    log_path = OUT / "kubernetes-build.log"
+    with open(log_path, "wb") as log:
+        status = subprocess.run(["bash", ROOT / "test/cluster/get-kubernetes.sh", "kube-apiserver", "kube-controller-manager"], cwd=ROOT,
+                                check=False, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT).returncode
+    if status != 0:
+        totals.add("kube-apiserver", f"could not be built from its Go module, see {log_path.relative_to(ROOT)}")
+        print("\n".join("    " + line for line in log_path.read_text(errors="replace").splitlines()[-5:]))
+    print(f"  kube-apiserver and kube-controller-manager built: {time.monotonic() - started:.0f} s", flush=True)
+    return status == 0
 
 
 def main():
@@ -142,6 +157,9 @@ def main():
     run_replays(totals, asan, "asan")
     run_pytest(totals, release, "release", suites)
     run_pytest(totals, asan, "asan", [*suites, "-m", "not slow and not release_only"])
+    if build_kubernetes(totals):
+        run_pytest(totals, release, "release", ["test/apiserver", "-q"], "apiserver")
+        run_pytest(totals, asan, "asan", ["test/apiserver", "-q", "-m", "not slow and not release_only"], "apiserver")
 
     if totals.failures:
         print("\nFailures:")

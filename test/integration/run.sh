@@ -24,7 +24,7 @@ arguments=("$@")
 
 scratch=$(mktemp -d /tmp/sst.XXXXXX) # short: socket paths have to fit into 107 bytes
 trap 'rmdir "$scratch"' EXIT
-export TEST_SCRATCH=$scratch PYTHONPATH=$pb:$root/test/integration PYTHONDONTWRITEBYTECODE=1 GRPC_VERBOSITY=NONE GRPC_ENABLE_FORK_SUPPORT=0
+export TEST_SCRATCH=$scratch PYTHONPATH=$pb:$root/test/integration:$root/test PYTHONDONTWRITEBYTECODE=1 GRPC_VERBOSITY=NONE GRPC_ENABLE_FORK_SUPPORT=0
 # no proxy of the machine between the programs and the emulator
 unset http_proxy https_proxy HTTP_PROXY HTTPS_PROXY ALL_PROXY all_proxy
 status=0

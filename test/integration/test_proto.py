@@ -52,7 +52,7 @@ def ours(name, tmp_path):
 
 def go_module(module):
     environment = {key: value for key, value in os.environ.items() if not key.startswith("ASAN")}
-    done = subprocess.run(["bash", ROOT / "test/sanity/go.sh", "mod", "download", "-json", module], capture_output=True, text=True,
+    done = subprocess.run(["bash", ROOT / "test/tools/go.sh", "mod", "download", "-json", module], capture_output=True, text=True,
                           timeout=300, check=False, env=environment)
     assert done.returncode == 0, done.stderr[-2000:]
     return Path(json.loads(done.stdout)["Dir"])

@@ -10,7 +10,7 @@ binary=$tools/csi-sanity-$version
 
 if [ ! -x "$binary" ]; then
     mkdir -p "$tools/bin"
-    GOBIN=$tools/bin TOOLS_DIR=$tools "$here/go.sh" install -trimpath "github.com/kubernetes-csi/csi-test/v5/cmd/csi-sanity@$version" >&2
+    GOBIN=$tools/bin TOOLS_DIR=$tools "$root/test/tools/go.sh" install -trimpath "github.com/kubernetes-csi/csi-test/v5/cmd/csi-sanity@$version" >&2
     mv "$tools/bin/csi-sanity" "$binary"
 fi
 echo "$binary"

@@ -13,8 +13,8 @@ SANITIZED = "asan" in BUILD.name
 PATIENCE = 5.0 if SANITIZED else 1.0
 
 
-def wait_until(condition, timeout=10.0, what="the condition"):
-    """Polls `condition` until it gives something true, and returns that."""
+def wait_until(condition, timeout=10.0, what="the condition", pause=0.002):
+    """Polls `condition` every `pause` seconds until it gives something true, and returns that."""
     deadline = time.monotonic() + timeout * PATIENCE
     while True:
         value = condition()
@@ -22,7 +22,7 @@ def wait_until(condition, timeout=10.0, what="the condition"):
             return value
         if time.monotonic() > deadline:
             raise AssertionError(f"timeout while waiting for {what}")
-        time.sleep(0.002)
+        time.sleep(pause)
 
 
 class Process:

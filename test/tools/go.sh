@@ -1,14 +1,15 @@
 #!/bin/bash
-# go.sh - runs the go command, in a version that is new enough for csi-sanity, with its caches below build/tools.
+# go.sh - runs the go command, in a version that is new enough for what the tests build, with its caches below build/tools.
 #
-#   test/sanity/go.sh version
-#   test/sanity/go.sh mod download -json k8s.io/kubelet@v0.34.0
+#   test/tools/go.sh version
+#   test/tools/go.sh mod download -json k8s.io/kubelet@v0.34.0
+#   MODULE=build/cluster/module test/tools/go.sh build ./...      in the module of that folder
 #
-# Debian 12's Go is too old for csi-sanity. A whole Go toolchain is itself a Go module, so any Go that can download modules can get a
+# Debian 12's Go is too old for them. A whole Go toolchain is itself a Go module, so any Go that can download modules can get a
 # newer one by name. GO names the go to start from; without it the usual places are searched.
 set -euo pipefail
 
-need_minor=23                 # csi-sanity's go.mod
+need_minor=24                 # go.mod of Kubernetes 1.34; csi-sanity needs 23
 toolchain=go1.24.7            # fetched when nothing new enough is installed
 root=$(cd "$(dirname "$0")/../.." && pwd)
 tools=${TOOLS_DIR:-$root/build/tools}
@@ -60,7 +61,8 @@ if [ "$(minor_of "$go")" -lt "$need_minor" ]; then
     go=$new
 fi
 # a go.mod of our own: commands outside a module refuse some things
-mkdir -p "$tools/module"
-[ -f "$tools/module/go.mod" ] || printf 'module tools\n\ngo 1.17\n' > "$tools/module/go.mod"
-cd "$tools/module"
+module=${MODULE:-$tools/module}
+mkdir -p "$module"
+[ -f "$module/go.mod" ] || printf 'module tools\n\ngo 1.17\n' > "$module/go.mod"
+cd "$module"
 exec "$go" "$@"

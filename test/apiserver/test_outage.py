@@ -1,0 +1,108 @@
+"""The API server restarts, dies and hangs while pods are published."""
+
+import threading
+
+import grpc
+import pytest
+from cluster.objects import spc
+
+from harness import mounts
+from harness.process import wait_until
+from harness.rpc import CODES
+from harness.scripted_provider import answer
+
+
+@pytest.fixture
+def ready_pod(admin, namespace, make_pod):
+    admin.create(spc(), namespace)
+    return make_pod()
+
+
+def retried(driver, request, attempts=20):
+    """Publishes as a kubelet does: again until it works."""
+    for _ in range(attempts):
+        try:
+            return driver.publish(request, timeout=20)
+        except grpc.RpcError as error:
+            last = error
+    raise AssertionError(f"{attempts} tries: {last.details()}")
+
+
+def test_a_restart_between_two_publishes_is_not_noticed(cluster_driver, server, ready_pod, make_pod, scripted):
+    """The kept connection is dead, which the driver finds out by using it."""
+    scripted()
+    cluster_driver.publish(ready_pod.publish_request())
+    server.stop()
+    server.start()
+    pod = make_pod("web-2")
+    cluster_driver.publish(pod.publish_request())
+    assert mounts.contents(pod.target) == {"file": b"content"}
+
+
+def test_a_kill_and_restart_while_the_provider_works(cluster_driver, server, ready_pod, scripted):
+    """The class is read, the provider is at work, the API server dies: the mount needs nothing more from it."""
+    called, go_on = threading.Event(), threading.Event()
+
+    def mount(_request, _context):
+        called.set()
+        assert go_on.wait(120)
+        return answer({"file": b"content"})
+    scripted(mount)
+    future = cluster_driver.client.future("/csi.v1.Node/NodePublishVolume", ready_pod.publish_request(), timeout=115)
+    assert called.wait(30)
+    server.kill()
+    go_on.set()
+    future.result()
+    assert mounts.contents(ready_pod.target) == {"file": b"content"}
+    server.start()
+
+
+def test_a_publish_that_meets_a_dead_server_waits_for_its_return(cluster_driver, server, ready_pod, scripted):
+    """Killed, and started again while a publish is waiting: it succeeds in the same call, or in the kubelet's next."""
+    scripted()
+    server.kill()
+    results = []
+    thread = threading.Thread(target=lambda: results.append(retried(cluster_driver, ready_pod.publish_request())))
+    thread.start()
+    server.start()
+    thread.join(120)
+    assert results, "the publish never came back"
+    assert mounts.contents(ready_pod.target) == {"file": b"content"}
+
+
+@pytest.mark.slow
+def test_a_dead_server_is_named_within_the_deadline(cluster_driver, server, ready_pod, scripted):
+    scripted()
+    server.kill()
+    code, message = cluster_driver.publish_failure(ready_pod.publish_request(), timeout=60)
+    assert code in (CODES.UNAVAILABLE, CODES.UNKNOWN, CODES.INTERNAL), (code, message)
+    assert "secretproviderclass" in message
+    server.start()
+
+
+def test_a_hung_server_does_not_hold_an_unpublish(cluster_driver, server, ready_pod, make_pod, scripted):
+    scripted()
+    cluster_driver.publish(ready_pod.publish_request())
+    other = make_pod("web-2")
+    server.pause()
+    try:
+        stuck = cluster_driver.client.future("/csi.v1.Node/NodePublishVolume", other.publish_request(), timeout=100)
+        cluster_driver.unpublish(ready_pod.unpublish_request(), timeout=10)
+        assert not ready_pod.target.exists()
+        assert not stuck.done()
+    finally:
+        server.resume()
+    stuck.result()
+    assert mounts.contents(other.target) == {"file": b"content"}
+
+
+def test_mounted_pods_keep_their_files_through_an_outage(cluster_driver, server, ready_pod, scripted):
+    scripted()
+    cluster_driver.publish(ready_pod.publish_request())
+    server.kill()
+    assert mounts.contents(ready_pod.target) == {"file": b"content"}
+    assert cluster_driver.alive
+    cluster_driver.unpublish(ready_pod.unpublish_request(), timeout=30)
+    assert not ready_pod.target.exists()
+    server.start()
+    wait_until(server.admin.ready, 30, "the server")

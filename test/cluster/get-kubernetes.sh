@@ -1,0 +1,61 @@
+#!/bin/bash
+# get-kubernetes.sh - builds programs of Kubernetes from its Go module, each once, and prints the folder they are in.
+#
+#   test/cluster/get-kubernetes.sh kube-apiserver [kube-controller-manager] [kube-scheduler] [kubelet] [kubectl]
+#
+# The module replaces its parts (k8s.io/api and so on) by folders that a published module does not carry. Their published counterparts have
+# the same patch version with a 0 in front, so a go.mod of ours replaces them by those; the list is taken from the module's own go.mod.
+#
+# KUBERNETES_DIR  where the programs go, or are already (build/cluster/kubernetes-VERSION)
+set -euo pipefail
+
+version=v1.34.4
+parts_version=v0.${version#v1.}
+here=$(cd "$(dirname "$0")" && pwd)
+root=$(cd "$here/../.." && pwd)
+out=${KUBERNETES_DIR:-$root/build/cluster/kubernetes-$version}
+module=$root/build/cluster/module
+
+go() { MODULE=$module nice -n 5 bash "$root/test/tools/go.sh" "$@"; }
+
+missing() { # those of the arguments that are not built yet
+    local program
+    for program in "$@"; do [ -x "$out/$program" ] || echo "$program"; done
+}
+
+write_module() {
+    local theirs
+    mkdir -p "$module"
+    printf 'module cluster\n\ngo 1.24.0\n' > "$module/go.mod"
+    theirs=$(go mod download -json "k8s.io/kubernetes@$version" | tee "$module/download.json" |
+        sed -n 's/^\t"GoMod": "\(.*\)",\{0,1\}$/\1/p') || cat "$module/download.json"
+    [ -f "$theirs" ] || { echo "get-kubernetes.sh: the Go module k8s.io/kubernetes $version can not be had" >&2; return 1; }
+    {
+        printf 'module cluster\n\ngo 1.24.0\n\nrequire k8s.io/kubernetes %s\n\n' "$version"
+        sed -n "s|^\t\(k8s\.io/[a-z-]*\) => \./staging/.*|replace \1 => \1 $parts_version|p" "$theirs"
+    } > "$module/go.mod"
+}
+
+build() {
+    local flags='-s -w' package program packages=()
+    for package in k8s.io/component-base/version k8s.io/client-go/pkg/version; do
+        flags+=" -X $package.gitVersion=$version -X $package.gitMajor=1 -X $package.gitMinor=34 -X $package.gitTreeState=clean"
+        flags+=" -X $package.gitCommit=unknown -X $package.buildDate=1970-01-01T00:00:00Z"
+    done
+    for program in "$@"; do packages+=("k8s.io/kubernetes/cmd/$program"); done
+    mkdir -p "$out"
+    CGO_ENABLED=0 go build -mod=mod -trimpath -ldflags "$flags" -o "$out/" "${packages[@]}"
+}
+
+[ $# -gt 0 ] || { echo "usage: get-kubernetes.sh PROGRAM..." >&2; exit 2; }
+if [ -n "$(missing "$@")" ]; then
+    mkdir -p "$root/build/cluster"
+    exec 9> "$root/build/cluster/lock"
+    flock 9
+    mapfile -t programs < <(missing "$@")
+    if [ ${#programs[@]} -gt 0 ]; then
+        write_module >&2
+        build "${programs[@]}" >&2
+    fi
+fi
+echo "$out"

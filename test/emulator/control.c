@@ -109,42 +109,87 @@ static void put_policy(struct control *control)
         result(control, vault_put_policy(vault, control->json));
 }
 
-static void put_secret(struct control *control)
+/* The vault and the kind of the path; KIND_COUNT with the error set. */
+static enum vault_kind the_kind(struct control *control, struct vault **ret_vault)
+{
+    *ret_vault = the_vault(control);
+    if (*ret_vault == NULL)
+        return KIND_COUNT;
+    enum vault_kind kind = vault_kind_find(control->url->segments[2]);
+    if (kind == KIND_COUNT)
+        fail(control, 404, "there is no such kind of objects");
+    return kind;
+}
+
+/* The key and the secret that come with a certificate. */
+static const char *put_companions(struct control *control, struct vault *vault, const char *version)
+{
+    static const struct {
+        enum vault_kind kind;
+        const char *from, *to;
+    } companions[] = {{KIND_KEY, "key", "key"}, {KIND_SECRET, "secret", "value"}};
+    const char *name = control->url->segments[3];
+    const char *error = NULL;
+    for (size_t i = 0; i < ARRAY_SIZE(companions) && error == NULL; i++) {
+        const cJSON *content = cJSON_GetObjectItemCaseSensitive(control->json, companions[i].from);
+        if (content == NULL)
+            continue;
+        cJSON *json = cJSON_Duplicate(control->json, 1);
+        char *kid = format_text("https://%s/keys/%s/%s", vault->authority, name, version);
+        cJSON_DeleteItemFromObjectCaseSensitive(json, "version");
+        cJSON_AddStringToObject(json, "version", version);
+        cJSON_AddStringToObject(json, "kid", kid);
+        cJSON_AddBoolToObject(json, "managed", 1);
+        cJSON_DeleteItemFromObjectCaseSensitive(json, companions[i].to);
+        cJSON_AddItemToObject(json, companions[i].to, cJSON_Duplicate(content, 1));
+        (void)vault_put_object(vault, companions[i].kind, name, json, &error);
+        cJSON_Delete(json);
+        free(kid);
+    }
+    return error;
+}
+
+static void put_vault_object(struct control *control)
 {
     const char *error;
-    struct vault *vault = the_vault(control);
-    if (vault == NULL)
+    struct vault *vault;
+    enum vault_kind kind = the_kind(control, &vault);
+    if (kind == KIND_COUNT)
         return;
-    const struct secret_version *version =
-        vault_put_secret(control->emulator->vaults, vault, control->url->segments[3], control->json, &error);
-    if (version == NULL) {
+    const struct object_version *version =
+        vault_put_object(vault, kind, control->url->segments[3], control->json, &error);
+    if (version != NULL && kind == KIND_CERTIFICATE)
+        error = put_companions(control, vault, version->version);
+    if (error != NULL) {
         fail(control, 400, error);
         return;
     }
     answer_take(control->answer, 200, format_text("{\"version\":\"%s\"}", version->version));
 }
 
-static void patch_secret(struct control *control)
+static void patch_vault_object(struct control *control)
 {
-    struct vault *vault = the_vault(control);
-    if (vault == NULL)
+    struct vault *vault;
+    enum vault_kind kind = the_kind(control, &vault);
+    if (kind == KIND_COUNT)
         return;
-    const struct secret *secret = vault_find_secret(vault, control->url->segments[3]);
-    struct secret_version *version = NULL;
-    if (secret != NULL)
+    const struct object *object = vault_find_object(vault, kind, control->url->segments[3]);
+    struct object_version *version = NULL;
+    if (object != NULL)
         version = strcmp(control->url->segments[4], "latest") == 0
-                      ? secret->latest
-                      : vault_find_version(secret, control->url->segments[4]);
+                      ? object->latest
+                      : vault_find_version(object, control->url->segments[4]);
     if (version != NULL)
         vault_patch_version(version, control->json);
     found(control, version != NULL);
 }
 
-static void delete_secret(struct control *control)
+static void delete_vault_object(struct control *control)
 {
-    struct vault *vault = the_vault(control);
-    if (vault != NULL)
-        found(control, vault_delete_secret(vault, control->url->segments[3]));
+    struct vault *vault;
+    enum vault_kind kind = the_kind(control, &vault);
+    if (kind != KIND_COUNT)
+        found(control, vault_delete_object(vault, kind, control->url->segments[3]));
 }
 
 /* ---- kube ---- */
@@ -297,9 +342,9 @@ static const struct {
     {"PUT", {"vaults", "*"}, put_vault, true},
     {"DELETE", {"vaults", "*"}, delete_vault, false},
     {"PUT", {"vaults", "*", "policies"}, put_policy, true},
-    {"PUT", {"vaults", "*", "secrets", "*"}, put_secret, true},
-    {"PATCH", {"vaults", "*", "secrets", "*", "*"}, patch_secret, true},
-    {"DELETE", {"vaults", "*", "secrets", "*"}, delete_secret, false},
+    {"PUT", {"vaults", "*", "*", "*"}, put_vault_object, true},
+    {"PATCH", {"vaults", "*", "*", "*", "*"}, patch_vault_object, true},
+    {"DELETE", {"vaults", "*", "*", "*"}, delete_vault_object, false},
     {"PUT", {"kube", "*", "*", "*"}, put_object, true},
     {"GET", {"kube", "*", "*", "*"}, get_object, false},
     {"DELETE", {"kube", "*", "*", "*"}, delete_object, false},

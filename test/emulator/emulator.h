@@ -29,6 +29,7 @@ const char *service_name(enum service service);
 
 #define LOGIN_HOST   "login.localhost"
 #define VAULT_SUFFIX "vault.localhost"
+#define HSM_SUFFIX   "managedhsm.localhost"
 
 enum {
     MAX_BODY_BYTES = 4 * 1024 * 1024, /* the API server takes 3 MiB, Key Vault 25 KiB */
@@ -42,6 +43,7 @@ struct emulator {
     unsigned short control_port;
     char *login_url;      /* "https://login.localhost:PORT", also the issuer's base */
     char *resource;       /* "https://vault.localhost:PORT": the audience of the vaults */
+    char *hsm_resource;   /* "https://managedhsm.localhost:PORT": the audience of Managed HSMs */
     char *kube_token;     /* the only bearer token the Kubernetes API takes */
     unsigned bookmark_ms; /* how often a watch gets a bookmark */
     struct parking *parking;

@@ -266,12 +266,12 @@ static char *audience_of_scope(struct emulator *emulator, const char *scope, con
         return NULL;
     }
     /* Known are the vaults' resource, with and without a final slash (the token then carries it: the vaults
-     * refuse it), and one that is not theirs. */
+     * refuse it), that of Managed HSMs, and one that is not theirs. */
     char *other = format_text("https://management.localhost:%u", emulator->tls_port);
     size_t len = strlen(emulator->resource);
     bool known = (strncmp(audience, emulator->resource, len) == 0 &&
                   (audience[len] == '\0' || strcmp(audience + len, "/") == 0)) ||
-                 strcmp(audience, other) == 0;
+                 strcmp(audience, emulator->hsm_resource) == 0 || strcmp(audience, other) == 0;
     free(other);
     if (known)
         return audience;

@@ -20,13 +20,6 @@ enum { MAX_PAGE = 25, MAX_SKIP_TOKEN = 32 };
 static const char *const api_versions[] = {"2016-10-01", "7.0", "7.1", "7.2",       "7.3",
                                            "7.4",        "7.5", "7.6", "2025-07-01"};
 
-static const struct {
-    const char *name;
-    void (*serve)(struct vault_call *call);
-} collections[] = {
-    {"secrets", keyvault_serve_secrets},
-};
-
 void keyvault_error(struct answer *answer, unsigned status, const char *code, const char *inner,
                     const char *format, ...)
 {
@@ -79,6 +72,11 @@ void keyvault_error_body(struct emulator *emulator, unsigned status, struct answ
                        : "The request was not processed.");
 }
 
+const char *keyvault_resource(const struct vault_call *call)
+{
+    return call->vault->hsm ? call->emulator->hsm_resource : call->emulator->resource;
+}
+
 static void challenge(struct vault_call *call, const char *format, ...) __attribute__((format(printf, 2, 3)));
 static void challenge(struct vault_call *call, const char *format, ...)
 {
@@ -88,7 +86,7 @@ static void challenge(struct vault_call *call, const char *format, ...)
     (void)vsnprintf(message, sizeof(message), format, args);
     va_end(args);
     answer_headerf(call->answer, "WWW-Authenticate", "Bearer authorization=\"%s/%s\", resource=\"%s\"",
-                   call->emulator->login_url, call->vault->tenant, call->emulator->resource);
+                   call->emulator->login_url, call->vault->tenant, keyvault_resource(call));
     keyvault_error(call->answer, 401, "Unauthorized", NULL, "%s", message);
 }
 
@@ -133,8 +131,8 @@ static bool check_token(struct vault_call *call)
         challenge(call, "[TokenExpired] Error validating token: the token expired.");
         return false;
     }
-    if (strcmp(call->token->audience, emulator->resource) != 0) {
-        challenge(call, "AKV10022: Invalid audience. Expected %s, found: %s.", emulator->resource,
+    if (strcmp(call->token->audience, keyvault_resource(call)) != 0) {
+        challenge(call, "AKV10022: Invalid audience. Expected %s, found: %s.", keyvault_resource(call),
                   call->token->audience);
         return false;
     }
@@ -165,9 +163,10 @@ static bool check_firewall(struct vault_call *call)
     return false;
 }
 
-bool keyvault_allow(struct vault_call *call, const char *collection, const char *verb, enum permission needed)
+bool keyvault_allow(struct vault_call *call, enum vault_kind kind, const char *verb, enum permission needed)
 {
-    if ((vault_permissions(call->vault, call->token->client_id) & needed) != 0)
+    const char *collection = vault_kind_collection(kind);
+    if ((vault_permissions(call->vault, call->token->client_id, kind) & needed) != 0)
         return true;
     char *caller = caller_text(call);
     if (call->vault->rbac)
@@ -233,7 +232,7 @@ void keyvault_answer_page(struct vault_call *call, cJSON *value, size_t end, siz
         char *marker = format_text("{\"NextMarker\":%zu}", end);
         char *skip = base64url_encode(marker, strlen(marker));
         struct text link = {0};
-        text_printf(&link, "https://%s." VAULT_SUFFIX ":%u", call->vault->name, call->emulator->tls_port);
+        text_printf(&link, "https://%s", call->vault->authority);
         text_append_bytes(&link, call->request->target, strcspn(call->request->target, "?"));
         text_printf(&link, "?api-version=%s&$skiptoken=%s&maxresults=%s", call->api_version, skip,
                     max != NULL ? max : "25");
@@ -251,7 +250,9 @@ void keyvault_serve(struct emulator *emulator, struct request *request, struct a
     (void)snprintf(name, sizeof(name), "%.*s", (int)strcspn(request->host, "."), request->host);
     struct vault_call call = {.emulator = emulator, .request = request, .answer = answer};
     call.vault = vault_find(emulator->vaults, name);
-    if (call.vault == NULL) { /* in reality its name would not resolve: hang up */
+    bool to_hsm = ends_with(request->host, "." HSM_SUFFIX);
+    if (call.vault == NULL ||
+        call.vault->hsm != to_hsm) { /* in reality its name would not resolve: hang up */
         answer->route = "unknown vault";
         counters_unknown_vault(emulator->counters);
         return;
@@ -259,11 +260,10 @@ void keyvault_serve(struct emulator *emulator, struct request *request, struct a
     common_headers(answer);
     if (!check_api_version(&call) || !check_token(&call) || !check_firewall(&call))
         return;
-    for (size_t i = 0; i < ARRAY_SIZE(collections); i++) {
-        if (strcasecmp(collections[i].name, request->url.segments[0]) == 0) {
-            collections[i].serve(&call);
-            return;
-        }
+    enum vault_kind kind = vault_kind_find(request->url.segments[0]);
+    if (kind != KIND_COUNT && (kind == KIND_KEY || !call.vault->hsm)) {
+        keyvault_serve_objects(&call, kind);
+        return;
     }
     keyvault_error(answer, 404, "NotFound", NULL, "There is nothing at this path.");
 }

@@ -22,16 +22,18 @@ struct vault_call {
 void keyvault_error(struct answer *answer, unsigned status, const char *code, const char *inner,
                     const char *format, ...) __attribute__((format(printf, 5, 6)));
 
-/* Checks a permission such as ("secrets", "get", PERMISSION_GET); false with the 403 set. */
-bool keyvault_allow(struct vault_call *call, const char *collection, const char *verb,
-                    enum permission needed);
+/* What the vault calls itself as an audience. */
+const char *keyvault_resource(const struct vault_call *call);
+
+/* Checks a permission such as (KIND_SECRET, "get", PERMISSION_GET); false with the 403 set. */
+bool keyvault_allow(struct vault_call *call, enum vault_kind kind, const char *verb, enum permission needed);
 
 /* The window of a list that `maxresults` and `$skiptoken` ask for; false with the 400 set. */
 bool keyvault_page(struct vault_call *call, size_t total, size_t *ret_first, size_t *ret_end);
 /* Answers with a page; takes `value`. The path of the list is made of the request's. */
 void keyvault_answer_page(struct vault_call *call, cJSON *value, size_t end, size_t total);
 
-/* "/secrets": keyvault_secrets.c. Other collections get their own file. */
-void keyvault_serve_secrets(struct vault_call *call);
+/* A collection: keyvault_objects.c. */
+void keyvault_serve_objects(struct vault_call *call, enum vault_kind kind);
 
 #endif

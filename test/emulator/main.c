@@ -162,8 +162,9 @@ static int write_files(const struct emulator *emulator, const struct options *op
     free(ca);
     char *cloud =
         format_text("{\"name\":\"AzureStackCloud\",\"activeDirectoryEndpoint\":\"%s/\",\"keyVaultEndpoint\":"
-                    "\"%s/\",\"keyVaultDNSSuffix\":\"" VAULT_SUFFIX ":%u\"}\n",
-                    emulator->login_url, emulator->resource, port);
+                    "\"%s/\",\"keyVaultDNSSuffix\":\"" VAULT_SUFFIX ":%u\",\"managedHSMEndpoint\":\"%s/\","
+                    "\"managedHSMDNSSuffix\":\"" HSM_SUFFIX ":%u\"}\n",
+                    emulator->login_url, emulator->resource, port, emulator->hsm_resource, port);
     char *ports = format_text("{\"tls\":%u,\"control\":%u,\"pid\":%ld}\n", port,
                               (unsigned)emulator->control_port, (long)getpid());
     int failed = write_file(dir, "ca.pem", xstrdup(identity->ca_pem));
@@ -221,6 +222,7 @@ static void emulator_finish(struct emulator *emulator)
     faults_destroy(emulator->faults);
     free(emulator->login_url);
     free(emulator->resource);
+    free(emulator->hsm_resource);
     free(emulator->kube_token);
     (void)pthread_mutex_destroy(&emulator->lock);
 }
@@ -233,15 +235,14 @@ static void emulator_init(struct emulator *emulator)
     (void)pthread_mutex_init(&emulator->lock, NULL);
     emulator->login_url = format_text("https://" LOGIN_HOST ":%u", emulator->tls_port);
     emulator->resource = format_text("https://" VAULT_SUFFIX ":%u", emulator->tls_port);
+    emulator->hsm_resource = format_text("https://" HSM_SUFFIX ":%u", emulator->tls_port);
     emulator->kube_token = xstrdup(token);
     emulator->bookmark_ms = DEFAULT_BOOKMARK_MS;
     emulator->faults = faults_create();
     emulator->counters = counters_create();
     emulator->entra = entra_create();
     emulator->tokens = tokens_create();
-    char *authority = format_text(VAULT_SUFFIX ":%u", emulator->tls_port);
-    emulator->vaults = vault_store_create(authority);
-    free(authority);
+    emulator->vaults = vault_store_create(emulator->tls_port);
     emulator->kube = kube_store_create();
     emulator->kube_watches = kube_watches_create(emulator);
 }

@@ -82,7 +82,7 @@ static enum service service_of_host(const char *host)
 {
     if (strcmp(host, LOGIN_HOST) == 0)
         return SERVICE_ENTRA;
-    if (ends_with(host, "." VAULT_SUFFIX))
+    if (ends_with(host, "." VAULT_SUFFIX) || ends_with(host, "." HSM_SUFFIX))
         return SERVICE_VAULT;
     if (strcmp(host, "localhost") == 0 || strcmp(host, "127.0.0.1") == 0 || starts_with(host, "kubernetes"))
         return SERVICE_KUBE;

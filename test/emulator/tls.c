@@ -14,8 +14,14 @@
 enum { BACKDATED_SECONDS = 3600, VALID_SECONDS = 30 * 24 * 3600 };
 
 static const char *const dns_names[] = {
-    "localhost",         "login.localhost",        "vault.localhost",
-    "*.vault.localhost", "kubernetes.default.svc", "kubernetes",
+    "localhost",
+    "login.localhost",
+    "vault.localhost",
+    "*.vault.localhost",
+    "managedhsm.localhost",
+    "*.managedhsm.localhost",
+    "kubernetes.default.svc",
+    "kubernetes",
 };
 
 /* Remembers the first failure; later steps are skipped by the caller through it. */

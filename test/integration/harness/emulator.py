@@ -64,6 +64,22 @@ class Emulator(Process):
     def set_secret(self, name, value, vault=tutorial.VAULT, **more):
         return self.control("PUT", f"/vaults/{vault}/secrets/{name}", {"value": value, **more})["version"]
 
+    def set_policy(self, vault=tutorial.VAULT, client_id=tutorial.CLIENT_ID, permissions=(), **kinds):
+        """Permissions for all kinds of objects, or with secrets=, keys=, certificates= for one."""
+        self.control("PUT", f"/vaults/{vault}/policies", {"client_id": client_id, "permissions": list(permissions),
+                                                          **{kind: list(names) for kind, names in kinds.items()}})
+
+    def set_key(self, name, key, vault=tutorial.VAULT, **more):
+        """`key` is a JSON web key."""
+        return self.control("PUT", f"/vaults/{vault}/keys/{name}", {"key": key, **more})["version"]
+
+    def set_certificate(self, name, cer, vault=tutorial.VAULT, **more):
+        """`cer` is base64 of DER; with secret= and key= the objects behind the certificate are made, too."""
+        return self.control("PUT", f"/vaults/{vault}/certificates/{name}", {"cer": cer, **more})["version"]
+
+    def disable(self, kind, name, version="latest", vault=tutorial.VAULT):
+        self.control("PATCH", f"/vaults/{vault}/{kind}/{name}/{version}", {"enabled": False})
+
     def put_object(self, plural, namespace, name, body):
         return self.control("PUT", f"/kube/{plural}/{namespace}/{name}", body)
 

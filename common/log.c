@@ -207,7 +207,7 @@ static const char *base_name(const char *path)
     return slash != NULL ? slash + 1 : path;
 }
 
-/* UTC in both formats: one clock on all nodes of a cluster, and no time zone file to look for. */
+/* UTC: one clock on all nodes of a cluster, and no time zone file to look for. */
 static void put_header(struct line *line, const struct log *log, enum log_level level, const char *file,
                        int at, const char *message)
 {
@@ -222,8 +222,7 @@ static void put_header(struct line *line, const struct log *log, enum log_level 
     long micros = now.tv_nsec / 1000;
 
     if (log->format == LOG_FORMAT_JSON) {
-        put_format(line, "{\"ts\":\"%04d-%02d-%02dT%02d:%02d:%02d.%06ldZ\"", tm.tm_year + 1900, tm.tm_mon + 1,
-                   tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec, micros);
+        put_format(line, "{\"ts\":%lld%03ld.%03ld", (long long)now.tv_sec, micros / 1000, micros % 1000);
         put_format(line, ",\"level\":\"%s\",\"caller\":\"", names[level]);
         put_format(line, "%.40s:%d\",\"msg\":", base_name(file), at);
     } else {
@@ -246,7 +245,7 @@ void log_write(const struct log *log, enum log_level level, int verbosity, const
     line.format = log->format;
     line.len = 0;
     put_header(&line, log, level, file, line_number, message);
-    if (log->format == LOG_FORMAT_JSON && verbosity > 0)
+    if (log->format == LOG_FORMAT_JSON && level == LOG_LEVEL_INFO)
         put_format(&line, ",\"v\":%d", verbosity);
     put_inherited_fields(&line, log);
     for (; fields->key != NULL; fields++)

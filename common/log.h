@@ -8,8 +8,8 @@
  *
  * Text format (klog's, so that `grep ^E` keeps working):
  *     E1123 23:45:50.123456   4711 publish.c:120] "mount failed" pod="default/web" err="..."
- * JSON format: one object per line with ts, level, caller, msg, v (debug lines only) and the fields.
- * The time is UTC in both. An error becomes two fields, err (its message) and code (its gRPC status).
+ * JSON format (klog's, too): one object per line with ts (milliseconds since 1970), level, caller, msg, v (not
+ * of errors and warnings) and the fields. The time is UTC. An error becomes two fields, err (its message) and code (its gRPC status).
  * A value longer than 4 KiB is cut at a character and ends in "..."; fields beyond 16 KiB of line are left
  * out.
  *

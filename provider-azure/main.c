@@ -55,6 +55,8 @@ struct program {
 static void on_call_served(const char *method, enum grpc_status status, uint64_t duration_ns, void *arg)
 {
     const struct program *program = arg;
+    log_debug(program->log, 5, "call served", LOG_STR("method", method),
+              LOG_STR("code", grpc_status_go_name(status)), LOG_UINT("duration_us", duration_ns / 1000));
     meter_grpc(program->meter, method, status, (double)duration_ns / 1e9);
 }
 
@@ -177,7 +179,7 @@ static int start_service(struct program *program, struct error **err)
         .observer_arg = program,
     };
     program->server = provider_server_create(&program->loop, &program->provider, &config, err);
-    return program->server == NULL ? -1 : 0;
+    return program->server == NULL ? error_wrap(err, "--endpoint %s", program->settings.endpoint) : 0;
 }
 
 static int check_settings(struct program *program, struct error **err)
@@ -194,8 +196,10 @@ static int check_settings(struct program *program, struct error **err)
         strcmp(settings->healthz_path, "/metrics") == 0)
         return error_set(err, GRPC_STATUS_INVALID_ARGUMENT,
                          "--healthz-path /metrics on the port of the metrics");
-    if (cloud_resolve(settings->cloud_name, getenv("AZURE_ENVIRONMENT_FILEPATH"), &program->cloud, err) < 0)
-        return error_wrap(err, "--cloud-name");
+    const char *file = getenv("AZURE_ENVIRONMENT_FILEPATH");
+    if (cloud_resolve(settings->cloud_name, file, &program->cloud, err) < 0)
+        return error_wrap(err, "--cloud-name (AZURE_ENVIRONMENT_FILEPATH %s)",
+                          file != NULL ? file : "is not set");
     return endpoint_parse(settings->endpoint, &program->endpoint, err);
 }
 

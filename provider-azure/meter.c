@@ -19,7 +19,7 @@ static const struct metric_desc keyvault_request = {
     .name = "keyvault_request",
     .help = "Distribution of how long it took to get an object from Key Vault, in seconds",
     .type = METRIC_HISTOGRAM,
-    .labels = {"provider", "os_type", "service_name", "object_type", "object_name", "error"},
+    .labels = {"provider", "os_type", "service_name", "object_type", "error"},
     .buckets = buckets,
     .n_buckets = ARRAY_SIZE(buckets),
 };
@@ -84,6 +84,23 @@ struct meter {
     struct metric_family *throttled_seconds;
 };
 
+/* A counter that is there from the start can be watched with rate() and alerts before it first counts. */
+static void show_zeros(struct meter *meter)
+{
+    static const char *const token_outcomes[] = {"hit", "joined", "miss"};
+    static const char *const object_outcomes[] = {"fetched", "joined", "republished"};
+    static const char *const services[] = {"vault", "entra"};
+
+    for (size_t i = 0; i < ARRAY_SIZE(token_outcomes); i++)
+        metric_add(meter->token_lookups, &token_outcomes[i], 0);
+    for (size_t i = 0; i < ARRAY_SIZE(object_outcomes); i++)
+        metric_add(meter->object_lookups, &object_outcomes[i], 0);
+    for (size_t i = 0; i < ARRAY_SIZE(services); i++) {
+        metric_add(meter->http_retries, &services[i], 0);
+        metric_add(meter->throttled_seconds, &services[i], 0);
+    }
+}
+
 struct meter *meter_create(struct metrics *metrics)
 {
     struct meter *meter = calloc(1, sizeof(*meter));
@@ -99,6 +116,7 @@ struct meter *meter_create(struct metrics *metrics)
         .http_retries = metrics_register(metrics, &http_retries),
         .throttled_seconds = metrics_register(metrics, &throttled_seconds),
     };
+    show_zeros(meter);
     return meter;
 }
 
@@ -132,13 +150,11 @@ const char *meter_error_class(enum grpc_status code)
     }
 }
 
-void meter_vault_call(struct meter *meter, const char *object_type, const char *object_name,
-                      enum grpc_status code, double seconds)
+void meter_vault_call(struct meter *meter, const char *object_type, enum grpc_status code, double seconds)
 {
     if (meter == NULL)
         return;
-    const char *labels[] = {"azure",     "linux",     SERVICE_NAME,
-                            object_type, object_name, meter_error_class(code)};
+    const char *labels[] = {"azure", "linux", SERVICE_NAME, object_type, meter_error_class(code)};
     metric_observe(meter->keyvault_request, labels, seconds);
 }
 

@@ -158,6 +158,8 @@ static int build(const struct string_map *attributes, const struct string_map *s
         log_debug(defaults->log, 2, "a line break at the end of the Secret's credential was taken off");
     if (*p->objects == '\0')
         return invalid(err, "objects is not set");
+    if (!string_map_get(attributes, "tenantID") || *string_map_get(attributes, "tenantID") == '\0')
+        log_debug(defaults->log, 3, "tenantId is the old spelling of tenantID");
     log_debug(defaults->log, 2, "objects",
               LOG_STR("vault", *p->vault_url != '\0' ? p->vault_url : p->vault_name),
               LOG_STR("objects", p->objects));

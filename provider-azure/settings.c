@@ -20,7 +20,7 @@ const struct option_row provider_option_rows[] = {
     {"endpoint", OPTION_STRING, AT(endpoint), "unix:///tmp/azure.sock", 0, 0,
      "Listen `address`, unix://<path> or tcp://<host:port>"},
     {"log-format-json", OPTION_BOOL, AT(log_format_json), "false", 0, 0, "Log one JSON object per line"},
-    {"v", OPTION_INT, AT(verbosity), "0", 0, 10, "Log verbosity `level`: 2 parameters, 5 every call"},
+    {"v", OPTION_INT, AT(verbosity), "0", 0, INT32_MAX, "Log verbosity `level`: 2 parameters, 5 every call"},
     {"healthz-port", OPTION_INT, AT(healthz_port), "8989", 0, PORT_MAX,
      "`port` of the health check, all interfaces; 0 switches it off"},
     {"healthz-path", OPTION_STRING, AT(healthz_path), "/healthz", 0, 0, "URL `path` of the health check"},
@@ -53,6 +53,7 @@ const struct option_row provider_option_rows[] = {
      "Accepted for old manifests; does nothing"},
     {"pprof-port", OPTION_INT, AT(pprof_port), "6060", 0, PORT_MAX,
      "Accepted for old manifests; does nothing"},
+    {"debug", OPTION_IGNORED_BOOL, 0, NULL, 0, 0, NULL}, /* gone since 0.0.9 */
     {"driver-write-secrets", OPTION_BOOL, AT(driver_write_secrets), "true", 0, 0,
      "Accepted for old manifests; the driver always writes the files"},
     OPTIONS_IGNORED_KLOG,

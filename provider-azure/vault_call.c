@@ -86,8 +86,7 @@ static void finish(struct vault_call *call, struct vault_answer *answer, const s
     double seconds = (double)(transport_now_ms(call->network->transport) - call->since_ms) / 1000.0;
 
     const struct error *told = answer != NULL ? answer->absence : error;
-    meter_vault_call(call->network->meter, object_type_name(call->type), call->name, error_code(told),
-                     seconds);
+    meter_vault_call(call->network->meter, object_type_name(call->type), error_code(told), seconds);
     call_free(call);
     callback(answer, error, arg);
 }

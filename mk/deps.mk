@@ -2,7 +2,7 @@
 
 DEPS_BUILD := gcc libc6-dev make git pkg-config protobuf-c-compiler protobuf-compiler libprotobuf-c-dev libuv1-dev libnghttp2-dev \
 	libcurl4-openssl-dev libcjson-dev libyaml-dev libmbedtls-dev libmicrohttpd-dev libgnutls28-dev ca-certificates
-DEPS_TEST := libcmocka-dev libprotobuf-dev python3 python3-pytest python3-grpcio python3-protobuf python3-yaml valgrind \
+DEPS_TEST := libcmocka-dev libprotobuf-dev python3 python3-pytest python3-grpcio python3-protobuf python3-yaml python3-cryptography valgrind \
 	golang-go openssl etcd-server nghttp2-server procps util-linux
 DEPS_CHECK := clang clang-tidy clang-format cppcheck
 # The runtime has to be that of the clang in use, which need not be the newest one the archive has.

@@ -77,7 +77,7 @@ const char *entra_hint(int64_t code)
         {700024, "the service account token is outside its validity: check the node's clock"},
         {700027, "the assertion made with clientcertificate is not accepted: is this certificate registered "
                  "with the application, and is the node's clock right?"},
-        {700030, "the certificate is not valid: register a current one with the application"},
+        {700030, "the certificate is not registered with the application, or not valid any more"},
         {1000502, "the certificate has expired or is not valid yet: register a new one with the application"},
         {50027, "the token sent as assertion is malformed"},
         {50013, "the assertion is not accepted: compare issuer, audience and the node's clock"},

@@ -10,8 +10,10 @@
 
 #include "test/emulator/counters.h"
 #include "test/emulator/entra.h"
+#include "test/emulator/imds.h"
 #include "test/emulator/kube.h"
 #include "test/emulator/memory.h"
+#include "test/emulator/nmi.h"
 #include "test/emulator/tokens.h"
 #include "test/emulator/vault_store.h"
 
@@ -65,6 +67,11 @@ static void delete_app(struct control *control)
     found(control, entra_delete_app(control->emulator->entra, control->json));
 }
 
+static void put_issuer(struct control *control)
+{
+    result(control, entra_put_issuer(control->emulator->entra, control->json));
+}
+
 static void revoke_tokens(struct control *control)
 {
     tokens_revoke_all(control->emulator->tokens);
@@ -80,6 +87,25 @@ static void set_token_lifetime(struct control *control)
     }
     entra_set_token_lifetime(control->emulator->entra, (long)seconds->valuedouble);
     done(control);
+}
+
+/* ---- the node ---- */
+
+static void put_imds(struct control *control)
+{
+    result(control, imds_put(control->emulator->imds, control->json));
+}
+
+static void put_pod_identity(struct control *control)
+{
+    const struct url *url = control->url;
+    result(control, nmi_put(control->emulator->nmi, url->segments[2], url->segments[3], control->json));
+}
+
+static void delete_pod_identity(struct control *control)
+{
+    const struct url *url = control->url;
+    found(control, nmi_delete(control->emulator->nmi, url->segments[2], url->segments[3]));
 }
 
 /* ---- vaults ---- */
@@ -337,6 +363,10 @@ static const struct {
 } routes[] = {
     {"POST", {"entra", "apps"}, put_app, true},
     {"DELETE", {"entra", "apps"}, delete_app, true},
+    {"POST", {"entra", "issuers"}, put_issuer, true},
+    {"PUT", {"imds"}, put_imds, true},
+    {"PUT", {"nmi", "pods", "*", "*"}, put_pod_identity, true},
+    {"DELETE", {"nmi", "pods", "*", "*"}, delete_pod_identity, false},
     {"POST", {"entra", "revoke-tokens"}, revoke_tokens, false},
     {"POST", {"entra", "token-lifetime"}, set_token_lifetime, true},
     {"PUT", {"vaults", "*"}, put_vault, true},

@@ -1,7 +1,7 @@
 /*
  * emulator.h - the emulator as a whole, and one HTTP request on its way through it.
  *
- *   server ──> faults ──> entra | keyvault | kube | control ──> answer ──> faults ──> server
+ *   server ──> faults ──> entra | keyvault | kube | imds | nmi | control ──> answer ──> faults ──> server
  *
  * One lock protects all state below `struct emulator`: every service function runs with it held and never
  * blocks. A further service is one more file, one more value of enum service, and one more row in the table
@@ -22,9 +22,19 @@
 #include "test/emulator/text.h"
 #include "test/emulator/url.h"
 
-enum service { SERVICE_NONE, SERVICE_ENTRA, SERVICE_VAULT, SERVICE_KUBE, SERVICE_CONTROL, SERVICE_COUNT };
+enum service {
+    SERVICE_NONE,
+    SERVICE_ENTRA,
+    SERVICE_VAULT,
+    SERVICE_KUBE,
+    SERVICE_IMDS,
+    SERVICE_NMI,
+    SERVICE_TOKEN_PROXY,
+    SERVICE_CONTROL,
+    SERVICE_COUNT
+};
 
-/* "entra", "vault", "kube", "control"; SERVICE_NONE is "unknown". */
+/* "entra", "vault", "kube", "imds", "nmi", "token-proxy", "control"; SERVICE_NONE is "unknown". */
 const char *service_name(enum service service);
 
 #define LOGIN_HOST   "login.localhost"
@@ -41,15 +51,18 @@ struct emulator {
     bool verbose;
     unsigned short tls_port;
     unsigned short control_port;
-    char *login_url;      /* "https://login.localhost:PORT", also the issuer's base */
-    char *resource;       /* "https://vault.localhost:PORT": the audience of the vaults */
-    char *hsm_resource;   /* "https://managedhsm.localhost:PORT": the audience of Managed HSMs */
-    char *kube_token;     /* the only bearer token the Kubernetes API takes */
-    unsigned bookmark_ms; /* how often a watch gets a bookmark */
+    unsigned short node_port; /* IMDS and NMI, plain HTTP */
+    char *login_url;          /* "https://login.localhost:PORT", also the issuer's base */
+    char *resource;           /* "https://vault.localhost:PORT": the audience of the vaults */
+    char *hsm_resource;       /* "https://managedhsm.localhost:PORT": the audience of Managed HSMs */
+    char *kube_token;         /* the only bearer token the Kubernetes API takes */
+    unsigned bookmark_ms;     /* how often a watch gets a bookmark */
     struct parking *parking;
     struct faults *faults;
     struct counters *counters;
     struct entra *entra;
+    struct imds *imds;
+    struct nmi *nmi;
     struct token_store *tokens;
     struct vault_store *vaults;
     struct kube_store *kube;
@@ -87,6 +100,8 @@ cJSON *request_json(const struct request *request);
 void entra_serve(struct emulator *emulator, struct request *request, struct answer *answer);
 void keyvault_serve(struct emulator *emulator, struct request *request, struct answer *answer);
 void kube_serve(struct emulator *emulator, struct request *request, struct answer *answer);
+void imds_serve(struct emulator *emulator, struct request *request, struct answer *answer);
+void nmi_serve(struct emulator *emulator, struct request *request, struct answer *answer);
 void control_serve(struct emulator *emulator, struct request *request, struct answer *answer);
 
 /* An error body of the service's own shape for a status that no rule of the service caused; the "status"
@@ -94,5 +109,7 @@ void control_serve(struct emulator *emulator, struct request *request, struct an
 void entra_error_body(struct emulator *emulator, unsigned status, struct answer *answer);
 void keyvault_error_body(struct emulator *emulator, unsigned status, struct answer *answer);
 void kube_error_body(struct emulator *emulator, unsigned status, struct answer *answer);
+void imds_error_body(struct emulator *emulator, unsigned status, struct answer *answer);
+void nmi_error_body(struct emulator *emulator, unsigned status, struct answer *answer);
 
 #endif

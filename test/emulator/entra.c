@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <strings.h>
 
+#include "test/emulator/assertions.h"
 #include "test/emulator/counters.h"
 #include "test/emulator/emulator.h"
 #include "test/emulator/map.h"
@@ -24,29 +25,22 @@ struct app {
     char *client_secret;
     char *object_id;
     bool secret_expired;
+    cJSON *certificates; /* array of PEM, or NULL */
+    cJSON *federated;    /* array of {issuer, subject, audience}, or NULL */
 };
 
 struct entra {
     struct map tenants; /* lower-case tenant -> its name (owned) */
     struct map apps;    /* "tenant/client_id", lower case -> struct app */
+    struct assertions *assertions;
     long lifetime_s;
-};
-
-/* What an application may prove its identity with instead of a secret: one row for each
- * client_assertion_type, in the order of the request's claims. verify() returns 0, or fills in the error. */
-struct assertion_verifier {
-    const char *type;
-    int (*verify)(struct emulator *emulator, const struct app *app, const char *assertion,
-                  struct answer *answer);
-};
-static const struct assertion_verifier assertion_verifiers[] = {
-    {NULL, NULL}, /* none yet: federation and certificates come with their own files */
 };
 
 struct entra *entra_create(void)
 {
     struct entra *entra = xcalloc(1, sizeof(*entra));
     entra->lifetime_s = DEFAULT_LIFETIME_S;
+    entra->assertions = assertions_create();
     return entra;
 }
 
@@ -58,6 +52,8 @@ static void app_free(void *value)
     free(app->client_id);
     free(app->client_secret);
     free(app->object_id);
+    cJSON_Delete(app->certificates);
+    cJSON_Delete(app->federated);
     free(app);
 }
 
@@ -65,12 +61,18 @@ void entra_destroy(struct entra *entra)
 {
     map_finish(&entra->tenants, free);
     map_finish(&entra->apps, app_free);
+    assertions_destroy(entra->assertions);
     free(entra);
 }
 
 void entra_set_token_lifetime(struct entra *entra, long seconds)
 {
     entra->lifetime_s = seconds;
+}
+
+long entra_token_lifetime(const struct entra *entra)
+{
+    return entra->lifetime_s;
 }
 
 static bool app_key(const char *tenant, const char *client_id, char out[static 2 * MAX_ID_BYTES])
@@ -100,6 +102,8 @@ const char *entra_put_app(struct entra *entra, const cJSON *json)
     app->client_secret = xstrdup(secret);
     app->object_id = xstrdup(guid);
     app->secret_expired = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(json, "secret_expired"));
+    app->certificates = cJSON_Duplicate(cJSON_GetObjectItemCaseSensitive(json, "certificates"), 1);
+    app->federated = cJSON_Duplicate(cJSON_GetObjectItemCaseSensitive(json, "federated"), 1);
     app_free(map_set(&entra->apps, key, app));
 
     char tenant_key[MAX_ID_BYTES];
@@ -118,6 +122,11 @@ bool entra_delete_app(struct entra *entra, const cJSON *json)
     struct app *app = map_remove(&entra->apps, key);
     app_free(app);
     return app != NULL;
+}
+
+const char *entra_put_issuer(struct entra *entra, const cJSON *json)
+{
+    return assertions_put_issuer(entra->assertions, json);
 }
 
 /* ---- errors ---- */
@@ -286,17 +295,31 @@ static char *audience_of_scope(struct emulator *emulator, const char *scope, con
 }
 
 static int check_assertion(struct emulator *emulator, const struct params *form, const struct app *app,
-                           const char *assertion, struct answer *answer)
+                           const char *assertion, const struct request *request, struct answer *answer)
 {
+    static const char bearer[] = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
     const char *type = need_field(form, "client_assertion_type", answer);
     if (type == NULL)
         return -1;
-    for (size_t i = 0; i < ARRAY_SIZE(assertion_verifiers); i++)
-        if (assertion_verifiers[i].type != NULL && strcmp(assertion_verifiers[i].type, type) == 0)
-            return assertion_verifiers[i].verify(emulator, app, assertion, answer);
-    error_answer(answer, 401, "invalid_client", 50027,
-                 "JWT token is invalid or malformed (the emulator has no verifier for '%s').", type);
-    return -1;
+    if (strcmp(type, bearer) != 0) {
+        error_answer(answer, 401, "invalid_client", 50027,
+                     "JWT token is invalid or malformed (unknown client_assertion_type '%s').", type);
+        return -1;
+    }
+    char *token_url = format_text("%s%s", emulator->login_url, request->target);
+    const struct assertion_subject subject = {
+        .client_id = app->client_id,
+        .certificates = app->certificates,
+        .federated = app->federated,
+        .token_url = token_url,
+        .token_proxy = request->service == SERVICE_TOKEN_PROXY,
+    };
+    struct assertion_fault fault;
+    bool good = assertions_check(emulator->entra->assertions, &subject, assertion, &fault);
+    free(token_url);
+    if (!good)
+        error_answer(answer, 401, "invalid_client", fault.aadsts, "%s", fault.text);
+    return good ? 0 : -1;
 }
 
 static int check_secret(const struct app *app, const char *secret, struct answer *answer)
@@ -349,9 +372,9 @@ static void token_answer(struct emulator *emulator, const char *tenant, const st
     const char *assertion = params_get(form, "client_assertion");
     const char *secret = params_get(form, "client_secret");
     if (assertion != NULL) {
-        if (check_assertion(emulator, form, app, assertion, answer) != 0)
+        if (check_assertion(emulator, form, app, assertion, request, answer) != 0)
             return;
-    } else if (secret == NULL || *secret == '\0') {
+    } else if (secret == NULL || *secret == '\0' || request->service == SERVICE_TOKEN_PROXY) {
         error_answer(
             answer, 401, "invalid_client", 7000216,
             "'client_assertion', 'client_secret' or 'request' is required for the 'client_credentials' "

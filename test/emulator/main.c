@@ -13,8 +13,10 @@
 #include "test/emulator/control.h"
 #include "test/emulator/counters.h"
 #include "test/emulator/entra.h"
+#include "test/emulator/imds.h"
 #include "test/emulator/kube.h"
 #include "test/emulator/memory.h"
+#include "test/emulator/nmi.h"
 #include "test/emulator/server.h"
 #include "test/emulator/tokens.h"
 #include "test/emulator/vault_store.h"
@@ -31,16 +33,19 @@ struct options {
     const char *fixture;
     unsigned short port;
     unsigned short control_port;
+    unsigned short node_port;
     bool verbose;
     bool demo;
 };
 
 static const char usage[] =
-    "usage: vault-emulator --dir DIR [--port N] [--control-port N] [--fixture FILE] [--demo] [--verbose]\n"
+    "usage: vault-emulator --dir DIR [--port N] [--control-port N] [--node-port N] [--fixture FILE] [--demo] "
+    "[--verbose]\n"
     "  --dir DIR         where ca.pem, cloud.json, kubeconfig, ports.json and ready are written; made if "
     "missing\n"
     "  --port N          TLS port of all services, on 127.0.0.1; 0 = any free one (default)\n"
     "  --control-port N  port of the control calls, plain HTTP on 127.0.0.1; 0 = any free one (default)\n"
+    "  --node-port N     port of IMDS and NMI, plain HTTP on 127.0.0.1; 0 = any free one (default)\n"
     "  --fixture FILE    control calls to do at start, a JSON array of {\"method\", \"path\", \"body\"}\n"
     "  --demo            start with a tenant, an application and a vault with two secrets; writes demo.json\n"
     "  --verbose         one line a request on stderr\n";
@@ -65,6 +70,7 @@ static int parse_options(int argc, char **argv, struct options *options)
         {"dir", required_argument, NULL, 'd'},
         {"port", required_argument, NULL, 'p'},
         {"control-port", required_argument, NULL, 'c'},
+        {"node-port", required_argument, NULL, 'n'},
         {"fixture", required_argument, NULL, 'f'},
         {"demo", no_argument, NULL, 'D'},
         {"verbose", no_argument, NULL, 'v'},
@@ -82,6 +88,10 @@ static int parse_options(int argc, char **argv, struct options *options)
             break;
         case 'c':
             if (parse_port("control-port", optarg, &options->control_port) != 0)
+                return -1;
+            break;
+        case 'n':
+            if (parse_port("node-port", optarg, &options->node_port) != 0)
                 return -1;
             break;
         case 'f':
@@ -165,8 +175,9 @@ static int write_files(const struct emulator *emulator, const struct options *op
                     "\"%s/\",\"keyVaultDNSSuffix\":\"" VAULT_SUFFIX ":%u\",\"managedHSMEndpoint\":\"%s/\","
                     "\"managedHSMDNSSuffix\":\"" HSM_SUFFIX ":%u\"}\n",
                     emulator->login_url, emulator->resource, port, emulator->hsm_resource, port);
-    char *ports = format_text("{\"tls\":%u,\"control\":%u,\"pid\":%ld}\n", port,
-                              (unsigned)emulator->control_port, (long)getpid());
+    char *ports =
+        format_text("{\"tls\":%u,\"control\":%u,\"node\":%u,\"pid\":%ld}\n", port,
+                    (unsigned)emulator->control_port, (unsigned)emulator->node_port, (long)getpid());
     int failed = write_file(dir, "ca.pem", xstrdup(identity->ca_pem));
     failed |= write_file(dir, "kubeconfig", kubeconfig);
     failed |= write_file(dir, "cloud.json", cloud);
@@ -218,6 +229,8 @@ static void emulator_finish(struct emulator *emulator)
     vault_store_destroy(emulator->vaults);
     tokens_destroy(emulator->tokens);
     entra_destroy(emulator->entra);
+    imds_destroy(emulator->imds);
+    nmi_destroy(emulator->nmi);
     counters_destroy(emulator->counters);
     faults_destroy(emulator->faults);
     free(emulator->login_url);
@@ -241,6 +254,8 @@ static void emulator_init(struct emulator *emulator)
     emulator->faults = faults_create();
     emulator->counters = counters_create();
     emulator->entra = entra_create();
+    emulator->imds = imds_create();
+    emulator->nmi = nmi_create();
     emulator->tokens = tokens_create();
     emulator->vaults = vault_store_create(emulator->tls_port);
     emulator->kube = kube_store_create();
@@ -248,10 +263,10 @@ static void emulator_init(struct emulator *emulator)
 }
 
 /* Serves until a signal arrives. */
-static int serve(struct emulator *emulator, const struct options *options, const int fds[static 2],
+static int serve(struct emulator *emulator, const struct options *options, const int fds[static SERVER_PORTS],
                  const struct tls_identity *identity, const sigset_t *signals)
 {
-    struct server *server = server_start(emulator, fds[0], fds[1], identity);
+    struct server *server = server_start(emulator, fds, identity);
     int status = 1;
     if (server == NULL)
         return 1;
@@ -290,10 +305,11 @@ int main(int argc, char **argv)
     char *ready = format_text("%s/ready", options.dir);
     (void)unlink(ready); /* of an earlier run */
     free(ready);
-    int fds[2];
+    int fds[SERVER_PORTS];
     fds[0] = server_listen(options.port, &emulator.tls_port);
     fds[1] = fds[0] < 0 ? -1 : server_listen(options.control_port, &emulator.control_port);
-    emulator.parking = fds[1] < 0 || tls_identity_create(&identity) != 0 ? NULL : parking_create();
+    fds[2] = fds[1] < 0 ? -1 : server_listen(options.node_port, &emulator.node_port);
+    emulator.parking = fds[2] < 0 || tls_identity_create(&identity) != 0 ? NULL : parking_create();
     if (emulator.parking == NULL)
         return 1;
     emulator_init(&emulator);

@@ -29,6 +29,7 @@ enum {
 struct server {
     struct MHD_Daemon *tls;
     struct MHD_Daemon *control;
+    struct MHD_Daemon *node;
 };
 
 static const struct {
@@ -40,6 +41,9 @@ static const struct {
     [SERVICE_ENTRA] = {"entra", entra_serve, entra_error_body},
     [SERVICE_VAULT] = {"vault", keyvault_serve, keyvault_error_body},
     [SERVICE_KUBE] = {"kube", kube_serve, kube_error_body},
+    [SERVICE_IMDS] = {"imds", imds_serve, imds_error_body},
+    [SERVICE_NMI] = {"nmi", nmi_serve, nmi_error_body},
+    [SERVICE_TOKEN_PROXY] = {"token-proxy", entra_serve, entra_error_body},
     [SERVICE_CONTROL] = {"control", control_serve, NULL},
 };
 
@@ -89,8 +93,19 @@ static enum service service_of_host(const char *host)
     return SERVICE_NONE;
 }
 
+/* AKS' token proxy is told apart by the TLS server name alone; the Host header is that of the API server. */
+static void identify_by_sni(struct request *request)
+{
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(request->connection, MHD_CONNECTION_INFO_GNUTLS_SESSION);
+    if (info != NULL && info->tls_session != NULL && tls_server_name_is(info->tls_session, TOKEN_PROXY_SNI))
+        request->service = SERVICE_TOKEN_PROXY;
+}
+
 static void identify(struct request *request)
 {
+    if (request->service == SERVICE_NONE)
+        identify_by_sni(request);
     const char *host = request_header(request, "Host");
     if (host == NULL || !lower_into(host, request->host, sizeof(request->host)))
         request->host[0] = '\0';
@@ -329,6 +344,17 @@ static void *on_tls_target(void *arg, const char *target, struct MHD_Connection 
     return request_create(emulator, target, connection, SERVICE_NONE);
 }
 
+/* The path decides: both services have one port here, at the address of the node. */
+static void *on_node_target(void *arg, const char *target, struct MHD_Connection *connection)
+{
+    struct emulator *emulator = arg;
+    (void)pthread_mutex_lock(&emulator->lock);
+    counters_request_arrived(emulator->counters);
+    (void)pthread_mutex_unlock(&emulator->lock);
+    return request_create(emulator, target, connection,
+                          starts_with(target, "/host/") ? SERVICE_NMI : SERVICE_IMDS);
+}
+
 static void *on_control_target(void *arg, const char *target, struct MHD_Connection *connection)
 {
     return request_create(arg, target, connection, SERVICE_CONTROL);
@@ -427,14 +453,14 @@ int server_listen(unsigned short port, unsigned short *ret_port)
     return fd;
 }
 
-struct server *server_start(struct emulator *emulator, int tls_fd, int control_fd,
+struct server *server_start(struct emulator *emulator, const int fds[static SERVER_PORTS],
                             const struct tls_identity *identity)
 {
     const unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG;
     struct server *server = xcalloc(1, sizeof(*server));
     server->tls = MHD_start_daemon(
         flags | MHD_USE_TLS, 0, NULL, NULL, on_request, emulator, MHD_OPTION_EXTERNAL_LOGGER, on_log,
-        emulator, MHD_OPTION_LISTEN_SOCKET, tls_fd, MHD_OPTION_HTTPS_MEM_KEY, identity->key_pem,
+        emulator, MHD_OPTION_LISTEN_SOCKET, fds[0], MHD_OPTION_HTTPS_MEM_KEY, identity->key_pem,
         MHD_OPTION_HTTPS_MEM_CERT, identity->certificate_pem, MHD_OPTION_HTTPS_PRIORITIES,
         "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2", MHD_OPTION_THREAD_POOL_SIZE, (unsigned)TLS_THREADS,
         MHD_OPTION_CONNECTION_LIMIT, (unsigned)MAX_CONNECTIONS, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
@@ -442,10 +468,14 @@ struct server *server_start(struct emulator *emulator, int tls_fd, int control_f
         MHD_OPTION_NOTIFY_COMPLETED, on_completed, emulator, MHD_OPTION_NOTIFY_CONNECTION, on_connection,
         emulator, MHD_OPTION_END);
     server->control = MHD_start_daemon(flags, 0, NULL, NULL, on_request, emulator, MHD_OPTION_EXTERNAL_LOGGER,
-                                       on_log, emulator, MHD_OPTION_LISTEN_SOCKET, control_fd,
+                                       on_log, emulator, MHD_OPTION_LISTEN_SOCKET, fds[1],
                                        MHD_OPTION_URI_LOG_CALLBACK, on_control_target, emulator,
                                        MHD_OPTION_NOTIFY_COMPLETED, on_completed, emulator, MHD_OPTION_END);
-    if (server->tls != NULL && server->control != NULL)
+    server->node = MHD_start_daemon(flags, 0, NULL, NULL, on_request, emulator, MHD_OPTION_EXTERNAL_LOGGER,
+                                    on_log, emulator, MHD_OPTION_LISTEN_SOCKET, fds[2],
+                                    MHD_OPTION_URI_LOG_CALLBACK, on_node_target, emulator,
+                                    MHD_OPTION_NOTIFY_COMPLETED, on_completed, emulator, MHD_OPTION_END);
+    if (server->tls != NULL && server->control != NULL && server->node != NULL)
         return server;
     (void)fprintf(stderr, "vault-emulator: cannot start the HTTP daemons\n");
     server_stop(server);
@@ -458,5 +488,7 @@ void server_stop(struct server *server)
         MHD_stop_daemon(server->tls);
     if (server->control != NULL)
         MHD_stop_daemon(server->control);
+    if (server->node != NULL)
+        MHD_stop_daemon(server->node);
     free(server);
 }

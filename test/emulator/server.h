@@ -1,5 +1,6 @@
 /*
- * server.h - the two HTTP daemons (libmicrohttpd): TLS for the emulated services, plain HTTP for control.
+ * server.h - the three HTTP daemons (libmicrohttpd): TLS for the emulated services, plain HTTP for control and for the
+ * services of a node.
  */
 #ifndef EMULATOR_SERVER_H
 #define EMULATOR_SERVER_H
@@ -13,8 +14,10 @@ struct server;
  * stderr. */
 int server_listen(unsigned short port, unsigned short *ret_port);
 
-/* Starts serving on the two sockets, which it takes. NULL with a message on stderr. */
-struct server *server_start(struct emulator *emulator, int tls_fd, int control_fd,
+enum { SERVER_PORTS = 3 };
+
+/* Starts serving on the sockets (TLS, control, node), which it takes. NULL with a message on stderr. */
+struct server *server_start(struct emulator *emulator, const int fds[static SERVER_PORTS],
                             const struct tls_identity *identity);
 
 /* Ends all connections; call after parking_close(). */

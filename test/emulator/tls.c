@@ -22,6 +22,10 @@ static const char *const dns_names[] = {
     "*.managedhsm.localhost",
     "kubernetes.default.svc",
     "kubernetes",
+    /* what AKS has: the API server's names, and the token proxy in front of it */
+    "kubernetes.default.svc.cluster.local",
+    "hcp-kubernetes." CLUSTER_ID ".svc.cluster.local",
+    "*.ests.aks",
 };
 
 /* Remembers the first failure; later steps are skipped by the caller through it. */
@@ -153,4 +157,15 @@ void tls_identity_finish(struct tls_identity *identity)
     free(identity->certificate_pem);
     free(identity->key_pem);
     *identity = (struct tls_identity){0};
+}
+
+bool tls_server_name_is(void *session, const char *name)
+{
+    char found[256];
+    size_t len = sizeof(found) - 1;
+    unsigned type;
+    if (gnutls_server_name_get(session, found, &len, &type, 0) < 0)
+        return false;
+    found[len] = '\0';
+    return strcmp(found, name) == 0;
 }

@@ -4,6 +4,12 @@
 #ifndef EMULATOR_TLS_H
 #define EMULATOR_TLS_H
 
+#include <stdbool.h>
+
+/* The cluster's id, as it stands in the API server's certificate, and the name that clients have to make of it. */
+#define CLUSTER_ID      "696995ccb303450001b31a18"
+#define TOKEN_PROXY_SNI "aeaf29ip1hi5q38ebc3u4daum81u0unk52t5bg50j25234fmuj78g.ests.aks"
+
 struct tls_identity {
     char *ca_pem;          /* what clients trust */
     char *certificate_pem; /* the server's */
@@ -14,5 +20,8 @@ struct tls_identity {
  * stderr. */
 int tls_identity_create(struct tls_identity *identity);
 void tls_identity_finish(struct tls_identity *identity);
+
+/* Whether a client asked for that server name (SNI). `session` is GnuTLS'. */
+bool tls_server_name_is(void *session, const char *name);
 
 #endif

@@ -16,6 +16,7 @@ class Emulator(Process):
         wait_until((self.directory / "ready").exists, what="the emulator to be ready")
         ports = json.loads((self.directory / "ports.json").read_text())
         self.tls_port = ports["tls"]
+        self.node_port = ports["node"]
         self.control_url = f"http://127.0.0.1:{ports['control']}"
         self.kubeconfig = self.directory / "kubeconfig"
         self._vaults = set()

@@ -75,7 +75,7 @@ class Process:
 
     def assert_clean(self, status):
         log = self.log
-        for word in ("ERROR: AddressSanitizer", "ERROR: LeakSanitizer", "runtime error:", "Assertion"):
+        for word in ("ERROR: AddressSanitizer", "ERROR: LeakSanitizer", "runtime error:", "Assertion `"):
             assert word not in log, f"{self.name}: {word}\n{log[-8000:]}"
         findings = "\n".join(line for line in log.splitlines() if line.startswith("=="))  # valgrind's
         assert status == 0, f"{self.name} ended with status {status}\n{log[-4000:]}\n{findings[:6000]}"

@@ -1,0 +1,384 @@
+"""Who a mount is towards Azure: every mode through the real provider, against an emulator that verifies what it is told."""
+
+import base64
+import json
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from proto import provider_pb2
+
+from harness import rpc, tutorial
+from harness.identities import TOKENS, Certificate, Issuer, subject_of, tokens_json
+from harness.rpc import CODES
+
+MOUNT = "/v1alpha1.CSIDriverProvider/Mount"
+APP = "00000000-aaaa-4bbb-8ccc-dddddddddddd"
+OTHER_APP = "11111111-aaaa-4bbb-8ccc-dddddddddddd"
+SECRET1 = {"secret1": tutorial.SECRETS["secret1"].encode()}
+
+
+@pytest.fixture
+def issuer(emulator):
+    made = Issuer()
+    made.register(emulator)
+    return made
+
+
+@pytest.fixture
+def client(start_azure, emulator):
+    azure = start_azure(f"--imds-endpoint=http://127.0.0.1:{emulator.node_port}", f"--nmi-endpoint=http://127.0.0.1:{emulator.node_port}")
+    with rpc.Client(azure.socket) as connected:
+        connected.azure = azure
+        yield connected
+
+
+def mount(client, credentials=None, timeout=30, names=("secret1",), **attributes):
+    request = provider_pb2.MountRequest(attributes=json.dumps(tutorial.attributes(names, **attributes)),
+                                        secrets=json.dumps(credentials), target_path="/none", permission="420")
+    return {file.path: file.contents for file in client.call(MOUNT, request, timeout).files}
+
+
+def failure(client, *arguments, **keywords):
+    return rpc.failure(mount, client, *arguments, **keywords)
+
+
+def federate(emulator, issuer, *subjects, app=APP, audience="api://AzureADTokenExchange", **overrides):
+    records = [{"issuer": issuer.url, "subject": subject, "audience": audience, **overrides} for subject in subjects]
+    emulator.control("POST", "/entra/apps", {"tenant": tutorial.TENANT, "client_id": app, "federated": records})
+    allow(emulator, app)
+
+
+def allow(emulator, app):
+    emulator.control("PUT", f"/vaults/{tutorial.VAULT}/policies", {"client_id": app, "permissions": ["get"]})
+
+
+def workload(token, app=APP, **attributes):
+    return {"clientID": app, TOKENS: tokens_json(workload=token), **attributes}
+
+
+# --- service principal with a certificate ---
+
+@pytest.fixture(scope="module")
+def certificate():
+    return Certificate()
+
+
+def register(emulator, *certificates, app=APP, tenant=tutorial.TENANT):
+    emulator.control("POST", "/entra/apps", {"tenant": tenant, "client_id": app,
+                                             "certificates": [certificate.certificate_pem for certificate in certificates]})
+    allow(emulator, app)
+
+
+@pytest.mark.parametrize("form", ["pem", "pem with a chain", "encrypted pem", "pfx", "pfx with a password", "line break"])
+def test_a_certificate_proves_a_service_principal(client, emulator, certificate, form):
+    other = Certificate("other")
+    values = {"pem": {"clientcertificate": certificate.pem()},
+              "pem with a chain": {"clientcertificate": other.certificate_pem + certificate.pem()},
+              "encrypted pem": {"clientcertificate": certificate.pem("geheim"), "clientcertificatepassword": "geheim"},
+              "pfx": {"clientcertificate": certificate.pfx()},
+              "pfx with a password": {"clientcertificate": certificate.pfx("p\u00e4ssw\u00f6rt"),
+                                      "ClientCertificatePassword": "p\u00e4ssw\u00f6rt"},
+              "line break": {"ClientCertificate": certificate.pfx() + "\n"}}
+    register(emulator, certificate)
+    assert mount(client, {"clientid": APP, **values[form]}) == SECRET1
+
+
+def test_each_token_request_carries_an_assertion_of_its_own(client, emulator, certificate):
+    """The emulator refuses an assertion that it has seen; the second pod has the credential in another form."""
+    register(emulator, certificate)
+    for _ in range(3):
+        assert mount(client, {"clientid": APP, "clientcertificate": certificate.pem()}) == SECRET1
+    assert emulator.token_requests == 1, "mounts with the same credential share a token"
+    assert mount(client, {"clientid": APP, "clientcertificate": certificate.pem() + "\n\n"}) == SECRET1
+    assert emulator.token_requests == 2
+
+
+def test_ad_fs_gets_the_older_signature(client, emulator, certificate):
+    register(emulator, certificate, tenant="adfs")
+    emulator.add_vault("adfsvault", tenant="adfs", client_id=APP, permissions=["get"])
+    emulator.set_secret("secret1", "adfs", vault="adfsvault")
+    assert mount(client, {"clientid": APP, "clientcertificate": certificate.pem()}, tenantId="adfs",
+                 keyvaultName="adfsvault") == {"secret1": b"adfs"}
+    assert emulator.requests("entra")[-1]["path"] == "/adfs/oauth2/token"
+
+
+def test_a_certificate_that_is_not_registered_is_told(client, emulator, certificate):
+    register(emulator, Certificate("registered"))
+    code, message = failure(client, {"clientid": APP, "clientcertificate": certificate.pem()})
+    assert code == CODES.UNAUTHENTICATED
+    assert "AADSTS700030" in message and "registered with the application" in message
+
+
+@pytest.mark.parametrize("what,expected", [
+    ("both", "both clientsecret and clientcertificate are in secrets"),
+    ("no key", "clientcertificate: there is no private key in it"),
+    ("no certificate", "clientcertificate: there is no certificate in it"),
+    ("foreign", "clientcertificate: no certificate in it belongs to the private key"),
+    ("elliptic", "clientcertificate: the private key is not an RSA key"),
+    ("nonsense", "clientcertificate: it is neither PEM nor PKCS#12 in base64"),
+    ("wrong password", "pkcs12: decryption password incorrect"),
+    ("twice", "more than one key named clientcertificate in secrets"),
+])
+def test_a_certificate_that_can_not_be_used_is_told_without_a_request(client, emulator, certificate, what, expected):
+    elliptic = Certificate("ec", ec.generate_private_key(ec.SECP256R1()))
+    values = {"both": {"clientcertificate": certificate.pem(), "clientsecret": "x"},
+              "no key": {"clientcertificate": certificate.certificate_pem},
+              "no certificate": {"clientcertificate": certificate.key_pem()},
+              "foreign": {"clientcertificate": certificate.key_pem() + Certificate("other").certificate_pem},
+              "elliptic": {"clientcertificate": elliptic.pem()},
+              "nonsense": {"clientcertificate": "hello"},
+              "wrong password": {"clientcertificate": certificate.pfx("geheim"), "clientcertificatepassword": "falsch"},
+              "twice": {"clientcertificate": certificate.pem(), "clientCertificate": certificate.pem()}}
+    code, message = failure(client, {"clientid": APP, **values[what]})
+    assert code in (CODES.INVALID_ARGUMENT, CODES.FAILED_PRECONDITION)
+    assert expected in message
+    assert emulator.token_requests == 0
+
+
+# --- workload identity ---
+
+@pytest.mark.parametrize("algorithm", ["RS256", "PS256", "ES256"])
+def test_a_service_account_token_proves_a_workload_identity(client, emulator, algorithm):
+    issuer = Issuer(algorithm=algorithm)
+    issuer.register(emulator)
+    federate(emulator, issuer, subject_of("default", "web"))
+    assert mount(client, **workload(issuer.token(subject_of("default", "web")))) == SECRET1
+
+
+def test_tokens_may_come_with_the_secret(client, emulator, issuer):
+    federate(emulator, issuer, subject_of("default", "web"))
+    tokens = {TOKENS: tokens_json(workload=issuer.token(subject_of("default", "web")))}
+    assert mount(client, tokens, clientID=APP) == SECRET1
+
+
+SUBJECT = subject_of("default", "web")
+
+
+@pytest.mark.parametrize("what,number,hint", [
+    ("issuer", 700211, "OIDC issuer URL"),
+    ("subject", 700213, "namespace and service account"),
+    ("audience", 700212, "audience"),
+    ("none", 70021, "no federated credential"),
+    ("expired", 700024, "outside its validity"),
+    ("early", 700024, "outside its validity"),
+    ("signature", 50013, "assertion is not accepted"),
+    ("malformed", 50027, "malformed"),
+    ("application", 700016, "clientid and tenantID"),
+])
+def test_an_assertion_that_entra_refuses_shows_number_and_hint(client, emulator, issuer, what, number, hint):
+    token = issuer.token(SUBJECT)
+    if what == "none":
+        emulator.control("POST", "/entra/apps", {"tenant": tutorial.TENANT, "client_id": APP})
+    else:
+        federate(emulator, issuer, SUBJECT)
+    if what == "issuer":
+        token = issuer.token(SUBJECT, iss="https://other.example/")
+    elif what == "subject":
+        token = issuer.token(subject_of("default", "other"))
+    elif what == "audience":  # the kubelet's JSON says one thing, the token another
+        token = issuer.token(SUBJECT, audience="sts.example")
+    elif what == "expired":
+        token = issuer.token(SUBJECT, begin=-7200)
+    elif what == "early":
+        token = issuer.token(SUBJECT, begin=3600)
+    elif what == "signature":
+        token = Issuer().token(SUBJECT)
+    elif what == "malformed":
+        token = "not.a.token"
+    app = OTHER_APP if what == "application" else APP
+    code, message = failure(client, **workload(token, app=app))
+    assert code == CODES.UNAUTHENTICATED
+    assert f"AADSTS{number}" in message and hint in message
+    assert token not in message
+    assert emulator.token_requests == 1, "asking again would not help"
+
+
+def test_pods_of_different_service_accounts_never_share_a_token(client, emulator, issuer):
+    federate(emulator, issuer, subject_of("default", "web"))
+    assert mount(client, **workload(issuer.token(subject_of("default", "web")))) == SECRET1
+    # the same parameters, another account: neither token nor content of the first are within reach
+    code, message = failure(client, **workload(issuer.token(subject_of("default", "thief"))))
+    assert code == CODES.UNAUTHENTICATED and "AADSTS700213" in message
+    stolen = issuer.token(subject_of("default", "web"), begin=-7200)
+    code, message = failure(client, **workload(stolen))
+    assert code == CODES.UNAUTHENTICATED and "AADSTS700024" in message
+    request = provider_pb2.MountRequest(
+        attributes=json.dumps(tutorial.attributes(("secret1",), **workload(issuer.token(subject_of("default", "thief"))))),
+        secrets="{}", target_path="/none", permission="420",
+        current_object_version=[provider_pb2.ObjectVersion(id="secret/secret1", version="x")])
+    code, _ = rpc.failure(client.call, MOUNT, request, 30)
+    assert code == CODES.UNAUTHENTICATED, "a republish too"
+
+
+def test_one_assertion_is_exchanged_once_and_another_one_again(client, emulator, issuer):
+    federate(emulator, issuer, SUBJECT)
+    first, second = issuer.token(SUBJECT), issuer.token(SUBJECT)
+    for _ in range(10):
+        assert mount(client, **workload(first)) == SECRET1
+    assert emulator.token_requests == 1
+    assert mount(client, **workload(second)) == SECRET1
+    assert emulator.token_requests == 2, "what was not verified by Entra proves nothing"
+
+
+# --- VM managed identity ---
+
+def set_node(emulator, system=APP, user=(), **more):
+    emulator.control("PUT", "/imds", {"tenant": tutorial.TENANT, "system_assigned": system, "user_assigned": list(user), **more})
+
+
+VM = {"useVMManagedIdentity": "true"}
+
+
+@pytest.mark.parametrize("times", ["string", "number", "date", "short"])
+def test_the_system_assigned_identity_of_the_node_mounts(client, emulator, times):
+    set_node(emulator, times=times)
+    allow(emulator, APP)
+    for _ in range(5):
+        assert mount(client, **VM) == SECRET1
+    requests = emulator.requests("imds")
+    assert [request["status"] for request in requests] == [200], "one request serves all"
+    assert "api-version=2018-02-01" in requests[0]["path"] and "client_id" not in requests[0]["path"]
+
+
+def test_a_user_assigned_identity_is_chosen_by_its_client_id(client, emulator):
+    set_node(emulator, user=[OTHER_APP])
+    allow(emulator, OTHER_APP)
+    assert mount(client, userAssignedIdentityID=OTHER_APP, **VM) == SECRET1
+    assert emulator.requests("imds")[0]["client_id"] == OTHER_APP
+
+
+@pytest.mark.parametrize("system,user,named,texts", [
+    (APP, [], OTHER_APP, ["the requested identity isn't assigned to this resource", "Identity not found"]),
+    (None, [], None, ["failed to authenticate a system assigned identity", "Identity not found"]),
+    (None, [APP, OTHER_APP], None, ["Multiple user assigned identities", "set userAssignedIdentityID"]),
+])
+def test_an_identity_that_the_node_has_not_is_told_at_once(client, emulator, system, user, named, texts):
+    set_node(emulator, system=system, user=user)
+    code, message = failure(client, userAssignedIdentityID=named, **VM)
+    assert code == CODES.UNAUTHENTICATED
+    for text in texts:
+        assert text in message
+    assert len(emulator.requests("imds")) == 1
+
+
+@pytest.mark.parametrize("status", [404, 410, 429, 500, 503])
+def test_a_passing_weakness_of_imds_is_waited_out(client, emulator, status):
+    set_node(emulator)
+    allow(emulator, APP)
+    emulator.add_fault("status", service="imds", status=status, count=1, retry_after=0 if status >= 500 else 1)
+    assert mount(client, **VM) == SECRET1
+    requests = emulator.requests("imds")
+    assert [request["status"] for request in requests] == [status, 200]
+    if status >= 500:
+        assert requests[1]["time"] - requests[0]["time"] >= 1.0, "IMDS asks for a second before a 5xx is repeated"
+
+
+def test_imds_is_never_asked_through_a_proxy(start_azure, emulator, monkeypatch):
+    environment = {**emulator.provider_environment(), "HTTP_PROXY": "http://127.0.0.1:1", "http_proxy": "http://127.0.0.1:1"}
+    monkeypatch.setattr(emulator, "provider_environment", lambda: environment)
+    set_node(emulator)
+    allow(emulator, APP)
+    azure = start_azure(f"--imds-endpoint=http://127.0.0.1:{emulator.node_port}")
+    with rpc.Client(azure.socket) as client:
+        assert mount(client, **VM) == SECRET1
+
+
+def test_a_deaf_imds_costs_no_more_than_the_callers_time(client, emulator):
+    set_node(emulator)
+    emulator.add_fault("blackhole", service="imds")
+    code, message = failure(client, timeout=3, **VM)
+    assert code == CODES.DEADLINE_EXCEEDED
+    assert "failed to mount objects" in message, "the provider answers before the caller gives up"
+
+
+# --- pod identity ---
+
+POD = {"usePodIdentity": "true"}
+
+
+def bind(emulator, pod="web", app=APP, **more):
+    emulator.control("PUT", f"/nmi/pods/default/{pod}", {"tenant": tutorial.TENANT, "client_id": app, **more})
+
+
+@pytest.fixture
+def unbound(emulator):
+    yield
+    for pod in ("web", "other"):
+        try:
+            emulator.control("DELETE", f"/nmi/pods/default/{pod}")
+        except AssertionError:
+            pass
+
+
+@pytest.mark.parametrize("times", ["string", "number", "empty"])
+def test_a_pod_gets_the_identity_it_is_bound_to(client, emulator, unbound, times):
+    bind(emulator, times=times)
+    allow(emulator, APP)
+    for _ in range(3):
+        assert mount(client, **POD) == SECRET1
+    assert len(emulator.requests("nmi")) == 1
+
+
+def test_a_pod_without_an_identity_is_told_so(client, emulator, unbound):
+    code, message = failure(client, **POD)
+    assert code == CODES.UNAVAILABLE
+    assert "nmi response failed with status code: 404, response body: getting assigned identities" in message
+    assert "aadpodidbinding" in message
+    bind(emulator)
+    allow(emulator, APP)
+    assert mount(client, **POD) == SECRET1, "a failure is not remembered"
+
+
+def test_a_new_pod_of_an_old_name_asks_anew(client, emulator, unbound):
+    bind(emulator)
+    allow(emulator, APP)
+    assert mount(client, **POD) == SECRET1
+    emulator.control("DELETE", "/nmi/pods/default/web")
+    assert mount(client, **POD) == SECRET1, "the pod that proved itself is still served"
+    code, _ = failure(client, **{"csi.storage.k8s.io/pod.uid": "another", **POD})
+    assert code == CODES.UNAVAILABLE
+
+
+def test_pods_of_other_names_ask_for_themselves(client, emulator, unbound):
+    bind(emulator)
+    allow(emulator, APP)
+    assert mount(client, **POD) == SECRET1
+    code, _ = failure(client, **{"csi.storage.k8s.io/pod.name": "other", **POD})
+    assert code == CODES.UNAVAILABLE
+
+
+# --- what must not be seen ---
+
+def test_no_credential_and_no_token_is_ever_logged(node, start_azure, emulator, issuer, certificate, unbound):
+    federate(emulator, issuer, SUBJECT, app=OTHER_APP)
+    register(emulator, certificate)
+    set_node(emulator)
+    bind(emulator)
+    good, bad = issuer.token(SUBJECT), issuer.token(subject_of("default", "thief"))
+    key_lines = [line for line in certificate.key_pem().splitlines() if not line.startswith("-")]
+    azure = start_azure("-v=10", f"--imds-endpoint=http://127.0.0.1:{emulator.node_port}",
+                        f"--nmi-endpoint=http://127.0.0.1:{emulator.node_port}")
+    messages = []
+    with rpc.Client(azure.socket) as client:
+        mount(client, **workload(good, app=OTHER_APP))
+        mount(client, {"clientid": APP, "clientcertificate": certificate.pem()})
+        mount(client, {"clientid": APP, "clientcertificate": certificate.pfx("wonderful-password"),
+                       "clientcertificatepassword": "wonderful-password"})
+        mount(client, **VM)
+        mount(client, **POD)
+        messages.append(failure(client, **workload(bad, app=OTHER_APP))[1])
+        messages.append(failure(client, {"clientid": APP, "clientcertificate": certificate.key_pem()})[1])
+        messages.append(failure(client, {"clientid": APP, "clientcertificate": certificate.pfx("wonderful-password"),
+                                         "clientcertificatepassword": "wrong-password"})[1])
+        for kind in ("garbage", "truncate", "reset"):
+            emulator.add_fault(kind, service="any", count=1)
+            messages.append(failure(client, timeout=4, **workload(issuer.token(SUBJECT, iss=kind), app=OTHER_APP))[1])
+    azure.destroy()
+    seen = azure.log + "\n".join(messages)
+    assert "mounted" in azure.log or len(azure.log) > 1000, "nothing was logged: this test would prove nothing"
+    for token in (good, bad):
+        for part in token.split("."):
+            assert part not in seen
+    for text in (*key_lines, "wonderful-password", "wrong-password", certificate.pfx()[40:80], "eyJ"):
+        assert text not in seen
+    assert base64.b64encode(b"wonderful-password").decode() not in seen

@@ -201,8 +201,11 @@ static uint64_t choose_delay(const struct exchange *exchange, const struct reply
 {
     const struct network *network = exchange->network;
     unsigned n = exchange->tries;
-    if (reply != NULL && reply->retry_after_ms >= 0)
-        return (uint64_t)reply->retry_after_ms;
+    if (reply != NULL && reply->retry_after_ms >= 0) {
+        uint64_t asked = (uint64_t)reply->retry_after_ms;
+        uint64_t floor = reply->status >= 500 ? exchange->policy->min_5xx_ms : 0;
+        return asked > floor ? asked : floor;
+    }
     if (reply != NULL && reply->status == 429) {
         unsigned strikes = throttle_strikes(network->throttles, exchange->place) + 1;
         strikes = strikes < MAX_STRIKES ? strikes : MAX_STRIKES;

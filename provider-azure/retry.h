@@ -23,7 +23,8 @@ struct retry_policy {
     uint64_t base_ms;
     uint64_t cap_ms;
     uint64_t try_timeout_ms; /* limit of one try */
-    bool retry_404_410;      /* IMDS: its way of saying "updating" */
+    bool retry_404_410;      /* IMDS: its way of saying "updating"; a 410 may last 70 s */
+    uint64_t min_5xx_ms;     /* a 5xx is not repeated sooner, whatever the server says */
 };
 
 extern const struct retry_policy retry_service; /* Key Vault and Entra */

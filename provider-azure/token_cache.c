@@ -211,9 +211,10 @@ static int acquire(struct token_cache *cache, struct entry *entry, struct identi
         .since_ms = transport_now_ms(cache->network->transport),
     };
     TAILQ_INIT(&acquisition->waits);
-    /* Entra throttles applications, not everybody: one that is throttled must not stop the others. */
+    /* Entra throttles applications, not everybody: one that is throttled must not stop the others. IMDS
+     * throttles the node. */
     cleanup_free char *lane = NULL;
-    if (asprintf(&lane, "%s/%s", identity->tenant, identity->client_id) < 0) {
+    if (*identity->authority != '\0' && asprintf(&lane, "%s/%s", identity->tenant, identity->client_id) < 0) {
         lane = NULL;
         no_memory(err);
     } else if (identity->ops->prepare(identity, now_unix, &question, err) == 0) {

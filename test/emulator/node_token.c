@@ -58,7 +58,7 @@ cJSON *node_token_make(struct emulator *emulator, const struct request *request,
         node_error(answer, 400, "invalid_request", "Required query variable 'resource' is missing");
         return NULL;
     }
-    if (strcmp(resource, emulator->resource) != 0) {
+    if (strcmp(resource, emulator->resource) != 0 && strcmp(resource, emulator->hsm_resource) != 0) {
         node_error(answer, 400, "invalid_resource",
                    "AADSTS500011: The resource principal was not found in the tenant.");
         return NULL;

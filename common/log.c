@@ -106,7 +106,7 @@ static size_t show_character(enum log_format format, const char *text, char ret_
 
     if (shown != NULL)
         len = snprintf(ret_shown, 8, "%s", shown);
-    else if (consumed == 0 && format == LOG_FORMAT_JSON)
+    else if (consumed == 0 && format != LOG_FORMAT_TEXT)
         len = snprintf(ret_shown, 8, "\\ufffd"); /* JSON has no way to write a byte that is no character */
     else if (consumed == 0)
         len = snprintf(ret_shown, 8, "\\x%02x", first);
@@ -147,7 +147,7 @@ static bool put_key(struct line *line, const char *key)
     size_t len = strlen(key);
     if (room(line) < SMALLEST_VALUE || room(line) - SMALLEST_VALUE < len * 6)
         return false;
-    if (line->format == LOG_FORMAT_JSON) {
+    if (line->format != LOG_FORMAT_TEXT) {
         put_str(line, ",");
         put_quoted(line, key);
         put_str(line, ":");
@@ -221,10 +221,15 @@ static void put_header(struct line *line, const struct log *log, enum log_level 
     (void)gmtime_r(&now.tv_sec, &tm);
     long micros = now.tv_nsec / 1000;
 
-    if (log->format == LOG_FORMAT_JSON) {
-        put_format(line, "{\"ts\":%lld%03ld.%03ld", (long long)now.tv_sec, micros / 1000, micros % 1000);
+    if (log->format != LOG_FORMAT_TEXT) {
+        if (log->format == LOG_FORMAT_JSON)
+            put_format(line, "{\"ts\":%lld%03ld.%03ld", (long long)now.tv_sec, micros / 1000, micros % 1000);
+        else
+            put_format(line, "{\"timestamp\":\"%04d-%02d-%02dT%02d:%02d:%02d.%06ldZ\"", tm.tm_year + 1900,
+                       tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec, micros);
         put_format(line, ",\"level\":\"%s\",\"caller\":\"", names[level]);
-        put_format(line, "%.40s:%d\",\"msg\":", base_name(file), at);
+        put_format(line, "%.40s:%d\",\"%s\":", base_name(file), at,
+                   log->format == LOG_FORMAT_JSON ? "msg" : "message");
     } else {
         put_format(line, "%c%02d%02d %02d:%02d:%02d.%06ld ", letters[level], tm.tm_mon + 1, tm.tm_mday,
                    tm.tm_hour, tm.tm_min, tm.tm_sec, micros);
@@ -245,12 +250,12 @@ void log_write(const struct log *log, enum log_level level, int verbosity, const
     line.format = log->format;
     line.len = 0;
     put_header(&line, log, level, file, line_number, message);
-    if (log->format == LOG_FORMAT_JSON && level == LOG_LEVEL_INFO)
+    if (log->format != LOG_FORMAT_TEXT && level == LOG_LEVEL_INFO)
         put_format(&line, ",\"v\":%d", verbosity);
     put_inherited_fields(&line, log);
     for (; fields->key != NULL; fields++)
         put_field(&line, fields);
-    put_str(&line, log->format == LOG_FORMAT_JSON ? "}\n" : "\n");
+    put_str(&line, log->format == LOG_FORMAT_TEXT ? "\n" : "}\n");
 
     while (write(log->fd, line.text, line.len) == -1 && errno == EINTR) {
     }

@@ -11,7 +11,6 @@
 #include "common/grpc/server.h"
 #include "common/http/admin_server.h"
 #include "common/http/client.h"
-#include "common/http/metrics_page.h"
 #include "common/lifecycle.h"
 #include "common/log.h"
 #include "common/metrics.h"
@@ -20,8 +19,9 @@
 #include "driver/class_kube.h"
 #include "driver/csi_identity.h"
 #include "driver/csi_node.h"
-#include "driver/health.h"
 #include "driver/kube/kube_client.h"
+#include "driver/node_taint.h"
+#include "driver/pages.h"
 #include "driver/provider_client.h"
 #include "driver/registration.h"
 #include "driver/settings.h"
@@ -62,46 +62,32 @@ struct program {
     struct csi_node node;
     struct grpc_service node_service;
     struct grpc_server *server;
+    struct node_taint *taint;          /* NULL when it is off */
     struct registration *registration; /* NULL when it is off */
-    struct admin_server *metrics_web;  /* NULL when it is off */
-    struct admin_server *health_web;   /* NULL when it is off */
+    struct pages pages;
+    struct admin_server *metrics_web; /* NULL when it is off */
+    struct admin_server *health_web;  /* NULL when it is off */
 };
 
 /* --- HTTP --- */
-
-static void health_checked(const struct error *error, void *arg)
-{
-    struct admin_request *request = arg;
-    const char *text = error != NULL ? error_message(error) : "ok";
-
-    admin_request_reply(request, error != NULL ? 503 : 200, "text/plain; charset=utf-8", text, strlen(text));
-}
-
-static void answer_health(struct admin_request *request, void *arg)
-{
-    struct program *program = arg;
-    cleanup_error struct error *error = NULL;
-
-    if (health_check_start(&program->loop, health_checked, request, &error) == NULL)
-        health_checked(error, request);
-}
 
 static bool is_off(const char *address)
 {
     return *address == '\0' || strcmp(address, "0") == 0;
 }
 
-static struct admin_server *serve_web(struct program *program, const char *address, const char *path,
-                                      admin_handler *handler, void *arg, struct error **err)
+static struct admin_server *serve_web(struct program *program, const char *address,
+                                      const struct admin_page *pages, size_t n_pages, struct error **err)
 {
     struct admin_server *server = admin_server_create(&program->loop, program->log, err);
 
     if (server == NULL)
         return NULL;
-    admin_server_add_route(server, path, handler, arg);
+    for (size_t i = 0; i < n_pages; i++)
+        admin_server_add_route(server, pages[i].path, pages[i].handler, &program->pages);
     if (admin_server_listen(server, address, err) < 0) {
         admin_server_destroy(server);
-        (void)error_wrap(err, "serve %s", path);
+        (void)error_wrap(err, "serve %s", pages[0].path);
         return NULL;
     }
     return server;
@@ -109,17 +95,23 @@ static struct admin_server *serve_web(struct program *program, const char *addre
 
 static int start_web(struct program *program, struct error **err)
 {
+    static const struct admin_page metrics[] = {{"/metrics", page_metrics}};
+    static const struct admin_page health[] = {{"/healthz", page_health}, {"/readyz", page_ready}};
     const struct settings *settings = &program->settings;
 
+    program->pages = (struct pages){.loop = &program->loop,
+                                    .metrics = program->metrics,
+                                    .telemetry = program->telemetry,
+                                    .kube = program->kube,
+                                    .published = program->published};
     if (!is_off(settings->metrics_address)) {
-        program->metrics_web = serve_web(program, settings->metrics_address, "/metrics", metrics_page_answer,
-                                         program->metrics, err);
+        program->metrics_web =
+            serve_web(program, settings->metrics_address, metrics, ARRAY_SIZE(metrics), err);
         if (program->metrics_web == NULL)
             return -1;
     }
     if (!is_off(settings->health_address)) {
-        program->health_web =
-            serve_web(program, settings->health_address, "/healthz", answer_health, program, err);
+        program->health_web = serve_web(program, settings->health_address, health, ARRAY_SIZE(health), err);
         if (program->health_web == NULL)
             return -1;
     }
@@ -127,6 +119,14 @@ static int start_web(struct program *program, struct error **err)
 }
 
 /* --- where classes come from --- */
+
+static void on_kube_answer(const char *method, const char *resource, int status, double seconds, void *arg)
+{
+    const struct program *program = arg;
+
+    (void)seconds;
+    telemetry_kube_request(program->telemetry, method, resource, status);
+}
 
 static int start_kube(struct program *program, struct kube_config *config, struct error **err)
 {
@@ -141,6 +141,7 @@ static int start_kube(struct program *program, struct kube_config *config, struc
     program->kube = kube_client_create(&program->loop, program->http, config, program->log, err);
     if (program->kube == NULL)
         return -1;
+    kube_client_observe(program->kube, on_kube_answer, program);
     return class_kube_create(program->kube, &program->classes, err);
 }
 
@@ -197,6 +198,14 @@ static int start_csi(struct program *program, struct error **err)
     return grpc_server_listen_tcp(program->server, program->endpoint.address, err);
 }
 
+static void on_registered(void *arg)
+{
+    const struct program *program = arg;
+
+    if (program->taint != NULL)
+        node_taint_remove(program->taint);
+}
+
 static int start_registration(struct program *program, struct error **err)
 {
     const struct settings *settings = &program->settings;
@@ -206,11 +215,23 @@ static int start_registration(struct program *program, struct error **err)
         .csi_path =
             *settings->registration_path != '\0' ? settings->registration_path : program->endpoint.address,
         .log = program->log,
+        .registered = on_registered,
+        .arg = program,
     };
 
+    if (settings->remove_startup_taint) {
+        if (program->kube == NULL)
+            return error_set(err, GRPC_STATUS_INVALID_ARGUMENT,
+                             "--remove-startup-taint needs the Kubernetes API, which is not configured");
+        program->taint =
+            node_taint_create(program->kube, settings->node_id, /* retry_first_ms= */ 0, program->log, err);
+        if (program->taint == NULL)
+            return -1;
+    }
     if (*settings->registration_dir == '\0')
         return 0;
     program->registration = registration_create(&program->loop, &config, err);
+    program->pages.registration = program->registration;
     return program->registration != NULL ? 0 : -1;
 }
 
@@ -257,7 +278,7 @@ static int start_publisher(struct program *program, struct error **err)
     };
     if (settings->provider_health_check) {
         program->provider_health =
-            provider_health_create(&program->loop, program->providers, program->log,
+            provider_health_create(&program->loop, program->providers, program->telemetry, program->log,
                                    (uint64_t)(settings->provider_health_interval_ns / 1000000), err);
         if (program->provider_health == NULL)
             return -1;
@@ -274,6 +295,9 @@ static int check_settings(struct program *program, struct error **err)
     if (strcasecmp(settings->metrics_backend, "prometheus") != 0)
         return error_set(err, GRPC_STATUS_INVALID_ARGUMENT, "unknown --metrics-backend %s",
                          settings->metrics_backend);
+    if (settings->remove_startup_taint && *settings->registration_dir == '\0')
+        return error_set(err, GRPC_STATUS_INVALID_ARGUMENT,
+                         "--remove-startup-taint needs --registration-dir: it waits for the registration");
     if (settings->enable_pprof)
         log_warning(program->log, "--enable-pprof is ignored, there is no profiling server");
     return endpoint_parse(settings->endpoint, &program->endpoint, err);
@@ -326,7 +350,10 @@ static void on_stop(void *arg)
     struct program *program = arg;
 
     log_info(program->log, "terminating");
+    program->pages.stopping = true;
+    program->pages.registration = NULL;
     registration_destroy(steal_ptr(&program->registration));
+    node_taint_destroy(steal_ptr(&program->taint));
     grpc_server_stop(program->server, DRAIN_MS, on_server_stopped, program);
 }
 
@@ -363,7 +390,7 @@ static int run(struct program *program)
     cleanup_error struct error *error = NULL;
 
     program->log =
-        log_create(STDERR_FILENO, program->settings.log_format_json ? LOG_FORMAT_JSON : LOG_FORMAT_TEXT,
+        log_create(STDERR_FILENO, program->settings.log_format_json ? LOG_FORMAT_JSON_LONG : LOG_FORMAT_TEXT,
                    (int)program->settings.verbosity);
     if (uv_loop_init(&program->loop) != 0) {
         log_error(program->log, "the event loop can not be created");

@@ -15,6 +15,7 @@
 #include "common/string_map.h"
 #include "driver/payload.h"
 #include "driver/provider_registry.h"
+#include "driver/telemetry.h"
 
 struct provider_call;
 
@@ -57,10 +58,11 @@ void provider_call_cancel(struct provider_call **call);
 
 struct provider_health;
 
-/* Asks every provider in use for its Version at each interval, with a deadline of 5 s, and logs the outcome
- * at verbosity 4. All are borrowed. */
+/* Asks every provider in use for its Version at each interval, with a deadline of 5 s, logs the outcome at
+ * verbosity 4 and its changes at 0, and counts it (telemetry.h; may be NULL). All are borrowed. */
 struct provider_health *provider_health_create(uv_loop_t *loop, struct provider_registry *registry,
-                                               struct log *log, uint64_t interval_ms, struct error **err);
+                                               struct telemetry *telemetry, struct log *log,
+                                               uint64_t interval_ms, struct error **err);
 
 /* Cancels checks that run. Before provider_registry_destroy(). Accepts NULL. */
 void provider_health_destroy(struct provider_health *health);

@@ -2,11 +2,13 @@
  * provider_health.c - the periodic Version call to the providers in use.
  */
 #include <assert.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/grpc/list.h"
 #include "common/secret.h"
+#include "common/string_map.h"
 #include "driver/provider_client.h"
 #include "proto/provider.pb-c.h"
 
@@ -17,8 +19,10 @@ enum { CHECK_TIMEOUT_MS = 5000, LOG_VERBOSITY = 4 };
 struct provider_health {
     uv_timer_t timer; /* embedded: freed when it is closed */
     struct provider_registry *registry;
+    struct telemetry *telemetry;
     struct log *log;
-    struct list checks; /* running */
+    struct list checks;     /* running */
+    struct string_map last; /* provider -> "up" or "down", the last time */
 };
 
 struct check {
@@ -37,19 +41,46 @@ static void check_free(struct check *check)
     free(check);
 }
 
+static bool was_down(const struct provider_health *health, const char *name)
+{
+    const char *last = string_map_get(&health->last, name);
+
+    return last != NULL && strcmp(last, "down") == 0;
+}
+
+/* What has not changed is for those who look closely. */
+static void note_failure(struct provider_health *health, const char *name, const struct error *error)
+{
+    telemetry_provider_up(health->telemetry, name, false);
+    if (was_down(health, name)) {
+        log_debug(health->log, LOG_VERBOSITY, "provider health check failed again", LOG_STR("provider", name),
+                  LOG_ERR(error));
+        return;
+    }
+    log_warning(health->log, "provider health check failed", LOG_STR("provider", name), LOG_ERR(error));
+    (void)string_map_set(&health->last, name, "down", /* err= */ NULL);
+}
+
+static void note_success(struct provider_health *health, const char *name,
+                         const V1alpha1__VersionResponse *version)
+{
+    telemetry_provider_up(health->telemetry, name, true);
+    if (was_down(health, name))
+        log_info(health->log, "provider is healthy again", LOG_STR("provider", name));
+    (void)string_map_set(&health->last, name, "up", /* err= */ NULL);
+    log_debug(health->log, LOG_VERBOSITY, "provider is healthy", LOG_STR("provider", name),
+              LOG_STR("runtimeName", version->runtime_name),
+              LOG_STR("runtimeVersion", version->runtime_version));
+}
+
 static void check_answered(ProtobufCMessage *response, const struct error *error, void *arg)
 {
     struct check *check = arg;
 
     if (error != NULL) {
-        log_debug(check->health->log, LOG_VERBOSITY, "provider health check failed",
-                  LOG_STR("provider", check->name), LOG_ERR(error));
+        note_failure(check->health, check->name, error);
     } else {
-        const V1alpha1__VersionResponse *version = (const V1alpha1__VersionResponse *)response;
-
-        log_debug(check->health->log, LOG_VERBOSITY, "provider is healthy", LOG_STR("provider", check->name),
-                  LOG_STR("runtimeName", version->runtime_name),
-                  LOG_STR("runtimeVersion", version->runtime_version));
+        note_success(check->health, check->name, (const V1alpha1__VersionResponse *)response);
         protobuf_c_message_free_unpacked(response, secret_protobuf_allocator());
     }
     check_free(check);
@@ -85,8 +116,7 @@ static void check_provider(const char *name, void *arg)
     list_init(&check->link);
     list_insert_before(&health->checks, &check->link);
     if (check_start(check, name, &error) < 0) {
-        log_debug(health->log, LOG_VERBOSITY, "provider health check failed", LOG_STR("provider", name),
-                  LOG_ERR(error));
+        note_failure(health, name, error);
         check_free(check);
     }
 }
@@ -100,7 +130,8 @@ static void tick(uv_timer_t *timer)
 }
 
 struct provider_health *provider_health_create(uv_loop_t *loop, struct provider_registry *registry,
-                                               struct log *log, uint64_t interval_ms, struct error **err)
+                                               struct telemetry *telemetry, struct log *log,
+                                               uint64_t interval_ms, struct error **err)
 {
     struct provider_health *health = calloc(1, sizeof(*health));
 
@@ -109,6 +140,7 @@ struct provider_health *provider_health_create(uv_loop_t *loop, struct provider_
         return NULL;
     }
     health->registry = registry;
+    health->telemetry = telemetry;
     health->log = log;
     list_init(&health->checks);
     (void)uv_timer_init(loop, &health->timer); /* can not fail */
@@ -132,6 +164,7 @@ void provider_health_destroy(struct provider_health *health)
         grpc_client_call_cancel(&check->call);
         check_free(check);
     }
+    string_map_finish(&health->last);
     assert(!uv_is_closing((uv_handle_t *)&health->timer));
     uv_close((uv_handle_t *)&health->timer, timer_closed);
 }

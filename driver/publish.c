@@ -177,6 +177,9 @@ static void publish_succeed(struct publish *publish)
                  LOG_STR("targetPath", publish->request.target_path),
                  LOG_UINT("files", publish->answer.payload.n));
     }
+    if (!publish->look || publish->job.changed)
+        telemetry_files_written(publisher->telemetry, publish->class->provider,
+                                payload_size(&publish->answer.payload));
     telemetry_publish_ok(publisher->telemetry, publish->class->provider);
     remember_success(publish);
     answer_caller(publish, NULL);

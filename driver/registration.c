@@ -3,7 +3,6 @@
  */
 #include "driver/registration.h"
 
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,6 +24,9 @@ struct registration {
     struct grpc_service service;
     uint64_t retry_first_ms;
     uint64_t retry_ms;
+    registration_callback *registered;
+    void *arg;
+    bool is_registered;
     bool stopping; /* the server is on its way out */
     bool destroyed;
     bool timer_closed;
@@ -74,13 +76,22 @@ static void notify_registration_status(struct grpc_call *call, const ProtobufCMe
                  LOG_STR("driver", registration->driver_name));
         registration->retry_ms = registration->retry_first_ms;
         (void)uv_timer_stop(&registration->retry);
+        registration->is_registered = true;
+        if (registration->registered != NULL)
+            registration->registered(registration->arg);
     } else {
+        registration->is_registered = false;
         log_error(registration->log, "the kubelet refused the registration, the socket will be created again",
                   LOG_STR("driver", registration->driver_name), LOG_STR("reason", status->error),
                   LOG_UINT("after_ms", registration->retry_ms));
         retry_later(registration);
     }
     grpc_call_reply(call, &response.base);
+}
+
+bool registration_is_registered(const struct registration *registration)
+{
+    return registration->is_registered;
 }
 
 static const struct grpc_method methods[] = {
@@ -177,8 +188,11 @@ struct registration *registration_create(uv_loop_t *loop, const struct registrat
         (void)error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
         return NULL;
     }
-    *registration =
-        (struct registration){.loop = loop, .log = config->log, .retry_first_ms = config->retry_first_ms};
+    *registration = (struct registration){.loop = loop,
+                                          .log = config->log,
+                                          .retry_first_ms = config->retry_first_ms,
+                                          .registered = config->registered,
+                                          .arg = config->arg};
     if (registration->retry_first_ms == 0)
         registration->retry_first_ms = REGISTRATION_RETRY_FIRST_MS;
     registration->retry_ms = registration->retry_first_ms;

@@ -11,6 +11,7 @@
 #ifndef DRIVER_REGISTRATION_H
 #define DRIVER_REGISTRATION_H
 
+#include <stdbool.h>
 #include <uv.h>
 
 #include "common/error.h"
@@ -20,18 +21,26 @@ enum { REGISTRATION_RETRY_FIRST_MS = 1000, REGISTRATION_RETRY_CAP_MS = 120 * 100
 
 struct registration;
 
+/* The kubelet has registered the driver, for the first time or again (it has restarted). */
+typedef void registration_callback(void *arg);
+
 struct registration_config {
     struct log *log;         /* borrowed, may be NULL */
     const char *directory;   /* plugins_registry as we see it; copied */
     const char *driver_name; /* copied */
     const char *csi_path;    /* the CSI socket as the kubelet sees it, without a scheme; copied */
     uint64_t retry_first_ms; /* 0 = REGISTRATION_RETRY_FIRST_MS; doubled up to REGISTRATION_RETRY_CAP_MS */
+    registration_callback *registered; /* may be NULL */
+    void *arg;
 };
 
 /* Listens on <directory>/<driver name>-reg.sock, mode 0700. A directory that can not be used now is an error;
  * later trouble is retried. */
 struct registration *registration_create(uv_loop_t *loop, const struct registration_config *config,
                                          struct error **err);
+
+/* Has the kubelet said so, and not taken it back since? */
+bool registration_is_registered(const struct registration *registration);
 
 /* Removes the socket and closes; memory is released once the handles are closed. Accepts NULL. */
 void registration_destroy(struct registration *registration);

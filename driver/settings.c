@@ -58,9 +58,15 @@ const struct option_row settings_rows[] = {
     {"kubelet-registration-path", OPTION_STRING, AT(registration_path), "", 0, 0,
      "`path` of the CSI socket as the kubelet sees it; default: the path of --endpoint"},
     {"health-addr", OPTION_STRING, AT(health_address), "", 0, 0,
-     "Listen `address` of /healthz, for example :9808; empty or 0: off, a liveness side-car may do it"},
+     "Listen `address` of /healthz and /readyz, for example :9808; empty or 0: off, a liveness side-car may "
+     "do it"},
     {"allow-attribute-override", OPTION_BOOL, AT(allow_attribute_override), "false", 0, 0,
      "Let a pod's volumeAttributes override parameters of its SecretProviderClass"},
+
+    {"remove-startup-taint", OPTION_BOOL, AT(remove_startup_taint), "false", 0, 0,
+     "Remove the taint secrets-store.csi.k8s.io/agent-not-ready from the node once the kubelet has "
+     "registered "
+     "the driver; needs --registration-dir, the Kubernetes API, and get and patch on nodes"},
 
     {"enable-pprof", OPTION_BOOL, AT(enable_pprof), "false", 0, 0,
      "Accepted for old manifests; does nothing"},

@@ -29,6 +29,7 @@ struct settings {
     bool provider_health_check;
     int64_t provider_health_interval_ns;
     bool allow_attribute_override;
+    bool remove_startup_taint;
     bool log_format_json;
     int64_t verbosity;
     bool enable_pprof;

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "common/cleanup.h"
+#include "common/lifecycle.h"
 
 #define OS_TYPE "linux"
 
@@ -24,6 +25,12 @@ struct telemetry {
     struct metric_family *secret;
     struct metric_family *secret_error;
     struct metric_family *secret_seconds;
+    struct metric_family *rotation_time;
+    struct metric_family *files_bytes;
+    struct metric_family *volumes;
+    struct metric_family *provider_up;
+    struct metric_family *kube_requests;
+    struct metric_family *kube_up;
 };
 
 /* The eleven bounds from 0.1 to 2 are a geometric progression that existing dashboards know; those below and
@@ -94,6 +101,34 @@ static const struct metric_desc secret_seconds_desc = {.name = "k8s_secret_durat
                                                        .buckets = seconds_buckets,
                                                        .n_buckets = ARRAY_SIZE(seconds_buckets)};
 
+static const struct metric_desc rotation_time_desc = {
+    .name = "rotation_last_success_timestamp_seconds",
+    .help = "When a look for rotated objects succeeded last, in seconds since 1970",
+    .type = METRIC_GAUGE,
+    .labels = {"provider"}};
+static const struct metric_desc files_bytes_desc = {.name = "volume_files_written_bytes_total",
+                                                    .help = "Bytes of contents written into volumes",
+                                                    .type = METRIC_COUNTER,
+                                                    .labels = {"provider"}};
+static const struct metric_desc volumes_desc = {
+    .name = "volumes_published",
+    .help = "Volumes that are published, as far as this process has published or met them",
+    .type = METRIC_GAUGE};
+static const struct metric_desc provider_up_desc = {.name = "provider_up",
+                                                    .help =
+                                                        "Whether the provider answered the last health check",
+                                                    .type = METRIC_GAUGE,
+                                                    .labels = {"provider"}};
+static const struct metric_desc kube_requests_desc = {
+    .name = "kube_api_requests_total",
+    .help = "Requests to the Kubernetes API by outcome, repetitions included",
+    .type = METRIC_COUNTER,
+    .labels = {"method", "resource", "code"}};
+static const struct metric_desc kube_up_desc = {.name = "kube_api_up",
+                                                .help =
+                                                    "Whether the Kubernetes API answered the last request",
+                                                .type = METRIC_GAUGE};
+
 struct telemetry *telemetry_create(struct metrics *metrics)
 {
     struct telemetry *telemetry = calloc(1, sizeof(*telemetry));
@@ -113,6 +148,12 @@ struct telemetry *telemetry_create(struct metrics *metrics)
         .secret = metrics_register(metrics, &secret_desc),
         .secret_error = metrics_register(metrics, &secret_error_desc),
         .secret_seconds = metrics_register(metrics, &secret_seconds_desc),
+        .rotation_time = metrics_register(metrics, &rotation_time_desc),
+        .files_bytes = metrics_register(metrics, &files_bytes_desc),
+        .volumes = metrics_register(metrics, &volumes_desc),
+        .provider_up = metrics_register(metrics, &provider_up_desc),
+        .kube_requests = metrics_register(metrics, &kube_requests_desc),
+        .kube_up = metrics_register(metrics, &kube_up_desc),
     };
     return telemetry;
 }
@@ -147,6 +188,7 @@ void telemetry_rotation_ok(struct telemetry *telemetry, const char *provider, in
         return;
     metric_add(telemetry->rotation, (const char *const[]){provider, OS_TYPE, rotated ? "true" : "false"}, 1);
     metric_observe(telemetry->rotation_seconds, (const char *const[]){OS_TYPE}, seconds);
+    metric_set(telemetry->rotation_time, (const char *const[]){provider}, (double)clock_unix_s());
 }
 
 void telemetry_rotation_error(struct telemetry *telemetry, const char *provider, const char *error_type)
@@ -162,6 +204,40 @@ void telemetry_provider_call(struct telemetry *telemetry, const char *provider, 
     if (telemetry != NULL)
         metric_observe(telemetry->provider_seconds,
                        (const char *const[]){provider, grpc_status_go_name(status)}, seconds);
+}
+
+void telemetry_files_written(struct telemetry *telemetry, const char *provider, size_t bytes)
+{
+    if (telemetry != NULL)
+        metric_add(telemetry->files_bytes, (const char *const[]){provider}, (double)bytes);
+}
+
+void telemetry_provider_up(struct telemetry *telemetry, const char *provider, bool up)
+{
+    if (telemetry != NULL)
+        metric_set(telemetry->provider_up, (const char *const[]){provider}, up ? 1 : 0);
+}
+
+void telemetry_kube_request(struct telemetry *telemetry, const char *method, const char *resource, int status)
+{
+    char code[16] = "none";
+
+    if (telemetry == NULL)
+        return;
+    if (status != 0)
+        (void)snprintf(code, sizeof(code), "%d", status);
+    metric_add(telemetry->kube_requests, (const char *const[]){method, resource, code}, 1);
+}
+
+void telemetry_state(struct telemetry *telemetry, int kube_reachable, size_t volumes)
+{
+    static const char *const none[] = {NULL};
+
+    if (telemetry == NULL)
+        return;
+    metric_set(telemetry->volumes, none, (double)volumes);
+    if (kube_reachable >= 0)
+        metric_set(telemetry->kube_up, none, kube_reachable > 0 ? 1 : 0);
 }
 
 void telemetry_csi_call(struct telemetry *telemetry, const char *method, enum grpc_status status,

@@ -7,6 +7,8 @@
 #ifndef DRIVER_TELEMETRY_H
 #define DRIVER_TELEMETRY_H
 
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "common/grpc/status.h"
@@ -34,8 +36,8 @@ void telemetry_publish_error(struct telemetry *telemetry, const char *provider, 
 
 void telemetry_unpublish(struct telemetry *telemetry, enum grpc_status status);
 
-/* rotation_reconcile_*: a look at the provider for a volume that is already there. `rotated`: were files
- * written? (The systems we replace always say true.) */
+/* rotation_reconcile_*, rotation_last_success_timestamp_seconds: a look at the provider for a volume that is
+ * already there. `rotated`: were files written? (The systems we replace always say true.) */
 void telemetry_rotation_ok(struct telemetry *telemetry, const char *provider, int rotated, double seconds);
 void telemetry_rotation_error(struct telemetry *telemetry, const char *provider, const char *error_type);
 
@@ -51,6 +53,20 @@ void telemetry_secret_error(struct telemetry *telemetry, const char *provider, e
 
 /* k8s_secret_duration_sec: time to bring all Secrets of a volume up to date, when something was written. */
 void telemetry_secret_sync(struct telemetry *telemetry, double seconds);
+
+/* volume_files_written_bytes_total: contents that were written, on a first mount or by a rotation. */
+void telemetry_files_written(struct telemetry *telemetry, const char *provider, size_t bytes);
+
+/* provider_up: the outcome of a health check (--provider-health-check). */
+void telemetry_provider_up(struct telemetry *telemetry, const char *provider, bool up);
+
+/* kube_api_requests_total: every answer of the Kubernetes API, and every request without one (status 0). */
+void telemetry_kube_request(struct telemetry *telemetry, const char *method, const char *resource,
+                            int status);
+
+/* Numbers that are read when somebody looks: kube_api_up (negative: there is no API server) and
+ * volumes_published. */
+void telemetry_state(struct telemetry *telemetry, int kube_reachable, size_t volumes);
 
 /* csi_call_duration_sec: every RPC on the CSI socket by method and status. */
 void telemetry_csi_call(struct telemetry *telemetry, const char *method, enum grpc_status status,

@@ -543,8 +543,9 @@ char *kube_path(const char *group, const char *version, const char *ns, const ch
     char *path = NULL;
 
     if (escaped_ns == NULL || (name != NULL && escaped_name == NULL) ||
-        asprintf(&path, "/%s%s/%s/namespaces/%s/%s%s%s", group[0] == '\0' ? "api" : "apis/", group, version,
-                 escaped_ns, resource, name == NULL ? "" : "/", name == NULL ? "" : escaped_name) < 0) {
+        asprintf(&path, "/%s%s/%s%s%s/%s%s%s", group[0] == '\0' ? "api" : "apis/", group, version,
+                 ns[0] == '\0' ? "" : "/namespaces/", escaped_ns, resource, name == NULL ? "" : "/",
+                 name == NULL ? "" : escaped_name) < 0) {
         (void)error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
         return NULL;
     }

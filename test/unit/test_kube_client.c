@@ -357,6 +357,8 @@ static void paths_are_built_and_escaped(void **state)
         cleanup_free char *path = kube_path(table[i].group, "v1", "a/b", "things", table[i].name, NULL);
         assert_string_equal(path, table[i].expected);
     }
+    cleanup_free char *node = kube_path("", "v1", "", "nodes", "n 1", NULL);
+    assert_string_equal(node, "/api/v1/nodes/n%201");
 }
 
 static void the_resource_is_found_in_a_path(void **state)

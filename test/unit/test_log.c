@@ -132,6 +132,23 @@ static void a_json_line_holds_the_same_as_members(void **state)
     cJSON_Delete(json);
 }
 
+static void the_long_form_names_time_and_message_in_full(void **state)
+{
+    (void)state;
+    cleanup_log struct log *log = log_create(sink.write_fd, LOG_FORMAT_JSON_LONG, 5);
+    log_warning(log, "careful", LOG_STR("s", "a\"b\n"));
+    cJSON *json = parse_line(written());
+    assert_matches(string_of(json, "timestamp"),
+                   "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\\.[0-9]{6}Z$");
+    assert_string_equal(string_of(json, "level"), "warning");
+    assert_matches(string_of(json, "caller"), "^test_log\\.c:[0-9]+$");
+    assert_string_equal(string_of(json, "message"), "careful");
+    assert_string_equal(string_of(json, "s"), "a\"b\n");
+    assert_null(cJSON_GetObjectItem(json, "ts"));
+    assert_null(cJSON_GetObjectItem(json, "msg"));
+    cJSON_Delete(json);
+}
+
 /* Outside data can neither start a line of its own nor talk to a terminal. */
 static void control_characters_and_broken_utf8_are_escaped(void **state)
 {
@@ -273,6 +290,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         WITH_SINK(a_text_line_is_one_of_klog),
         WITH_SINK(a_json_line_holds_the_same_as_members),
+        WITH_SINK(the_long_form_names_time_and_message_in_full),
         WITH_SINK(control_characters_and_broken_utf8_are_escaped),
         WITH_SINK(a_long_value_is_cut_and_the_line_stays_whole),
         WITH_SINK(a_full_line_leaves_fields_out_and_stays_whole),

@@ -1,0 +1,144 @@
+"""What the driver says about itself: /healthz, /readyz, Probe, /metrics, and the form of its log."""
+
+import json
+import re
+import urllib.error
+import urllib.request
+
+import grpc
+import pytest
+from proto import pluginregistration_pb2
+
+from harness import mounts, rpc
+from harness.process import free_port, wait_until
+from harness.programs import metric_sum
+from test_kube_classes import spc
+from test_registration import NOTIFY
+
+PROBE = "/csi.v1.Identity/Probe"
+
+
+def get(port, path):
+    """(status, text)"""
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(f"http://127.0.0.1:{port}{path}", timeout=10) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode()
+
+
+@pytest.fixture
+def clustered(node, start_driver, emulator):
+    """A driver that gets its classes from the emulated API server; (driver, port of the health pages)."""
+    port = free_port()
+    emulator.put_object("pods", "default", "web",
+                        {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "web", "namespace": "default", "uid": rpc.POD_UID}})
+    emulator.put_object("secretproviderclasses", "default", "azure-kvname", spc())
+    driver = start_driver(f"--kubeconfig={emulator.kubeconfig}", f"--health-addr=127.0.0.1:{port}", standalone=False)
+    return driver, port
+
+
+def test_a_healthy_driver_says_ok(clustered):
+    driver, port = clustered
+    assert get(port, "/healthz") == (200, "ok\n")
+    assert get(port, "/readyz") == (200, "ok\n")
+    assert driver.client.call(PROBE).ready.value is True
+
+
+def test_without_the_api_server_the_driver_is_degraded_alive_and_serves_what_needs_nothing_from_it(clustered, node, emulator, scripted):
+    driver, port = clustered
+    scripted()
+    target = node.target()
+    driver.publish(rpc.publish_request(target))
+    assert metric_sum(driver.metrics(), "kube_api_up") == 1
+
+    emulator.add_fault("close", service="kube")
+    code, _ = driver.publish_failure(rpc.publish_request(node.target(volume="other"), volume="other"), timeout=3)
+    assert code != grpc.StatusCode.OK
+    wait_until(lambda: metric_sum(driver.metrics(), "kube_api_up") == 0, what="the gauge to fall")
+    status, text = get(port, "/healthz")
+    assert status == 200  # a restart would not help
+    assert text == "ok\ndegraded: the Kubernetes API does not answer\n"
+    assert driver.client.call(PROBE).ready.value is True
+    driver.publish(rpc.publish_request(target))  # a restarted container: the volume is complete
+    assert mounts.contents(target) == {"file": b"content"}
+    driver.unpublish(rpc.unpublish_request(target))
+    mounts.assert_no_trace(target)
+    degraded = [line for line in driver.log.splitlines() if "does not answer" in line and "API" in line and "] \"" in line
+                and not line.startswith("E")]
+    assert len(degraded) <= 1, "the trouble is logged when it begins, not at each request"
+
+    emulator.clear_faults()
+    driver.publish(rpc.publish_request(target))
+    assert get(port, "/healthz") == (200, "ok\n")
+    assert metric_sum(driver.metrics(), "kube_api_up") == 1
+    assert metric_sum(driver.metrics(), "kube_api_requests_total", method="GET", resource="secretproviderclasses", code="200") >= 2
+    assert metric_sum(driver.metrics(), "kube_api_requests_total", resource="secretproviderclasses", code="none") >= 1
+
+
+def test_the_driver_is_ready_when_the_kubelet_has_registered_it(node, start_driver):
+    port = free_port()
+    start_driver(f"--registration-dir={node.registry}", f"--health-addr=127.0.0.1:{port}")
+    assert get(port, "/readyz") == (503, "the kubelet has not registered the driver yet\n")
+    assert get(port, "/healthz") == (200, "ok\n")
+    socket = node.registry / "secrets-store.csi.k8s.io-reg.sock"
+    wait_until(socket.exists, what="the registration socket")
+    with rpc.Client(socket) as client:
+        client.call(NOTIFY, pluginregistration_pb2.RegistrationStatus(plugin_registered=True))
+        assert get(port, "/readyz") == (200, "ok\n")
+        client.call(NOTIFY, pluginregistration_pb2.RegistrationStatus(plugin_registered=False, error="no"))
+    assert get(port, "/readyz")[0] == 503
+
+
+def test_a_provider_that_stops_answering_health_checks_is_seen(node, start_driver, scripted):
+    node.add_class()
+    driver = start_driver("--provider-health-check=true", "--provider-health-check-interval=1s", "-v=0")
+    provider = scripted()
+    driver.publish(rpc.publish_request(node.target()))
+    wait_until(lambda: "provider_up" in driver.metrics() and metric_sum(driver.metrics(), "provider_up", provider="scripted") == 1,
+               what="the first check")
+    provider.stop()
+    wait_until(lambda: metric_sum(driver.metrics(), "provider_up", provider="scripted") == 0, what="the failed check", timeout=20)
+    scripted()
+    wait_until(lambda: metric_sum(driver.metrics(), "provider_up", provider="scripted") == 1, what="the recovery", timeout=20)
+    assert driver.log.count("provider health check failed") == 1
+    assert driver.log.count("provider is healthy again") == 1
+
+
+def test_the_state_of_the_volumes_is_counted(node, start_driver, scripted):
+    node.add_class()
+    driver = start_driver("--enable-secret-rotation=true", "--rotation-poll-interval=0")
+    scripted()
+    for name in ("one", "two"):
+        driver.publish(rpc.publish_request(node.target(volume=name), volume=name))
+    text = driver.metrics()
+    assert metric_sum(text, "volumes_published") == 2
+    assert metric_sum(text, "volume_files_written_bytes_total", provider="scripted") == 2 * len(b"content")
+    driver.publish(rpc.publish_request(node.target(volume="one"), volume="one"))
+    text = driver.metrics()
+    assert metric_sum(text, "volume_files_written_bytes_total", provider="scripted") == 2 * len(b"content")
+    assert metric_sum(text, "rotation_last_success_timestamp_seconds", provider="scripted") > 1e9
+    assert metric_sum(text, "provider_mount_duration_sec_count", provider="scripted", grpc_status="OK") == 3
+    driver.unpublish(rpc.unpublish_request(node.target(volume="one"), volume="one"))
+    assert metric_sum(driver.metrics(), "volumes_published") == 1
+
+
+def test_error_lines_start_with_an_e_and_others_do_not(node, driver):
+    driver.publish_failure(rpc.publish_request(node.target(), class_name="nowhere"))
+    lines = driver.log.splitlines()
+    assert all(re.match(r"^[IWE]\d{4} \d\d:\d\d:\d\d\.\d{6} +\d+ [\w.]+:\d+\] \"", line) for line in lines), driver.log
+    assert any(line.startswith("E") and 'could not be published' in line and 'pod="default/web"' in line for line in lines)
+    assert any(line.startswith("I") for line in lines)
+
+
+def test_json_lines_have_the_keys_that_readers_expect(node, start_driver):
+    driver = start_driver("--log-format-json=true")
+    driver.publish_failure(rpc.publish_request(node.target(), class_name="nowhere"))
+    lines = [json.loads(line) for line in driver.log.splitlines()]
+    for line in lines:
+        assert {"timestamp", "level", "caller", "message"} <= set(line)
+        assert re.match(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+Z$", line["timestamp"])
+    failed = [line for line in lines if line["level"] == "error"]
+    assert len(failed) == 1, "one failure is one error line"
+    assert failed[0]["pod"] == "default/web" and failed[0]["spc"] == "nowhere" and "not found" in failed[0]["err"]

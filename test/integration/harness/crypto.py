@@ -81,5 +81,5 @@ def new_certificate(directory, name, issuer=None, extensions=EXTENSIONS):
 
 def blocks(text):
     """The PEM blocks of a text as (label, block)."""
-    text = text.decode() if isinstance(text, bytes) else text
+    text = text.decode(errors="replace") if isinstance(text, bytes) else text
     return [(match.group(1), match.group(0)) for match in re.finditer(r"-----BEGIN ([A-Z ]+)-----\n.*?-----END \1-----\n", text, re.S)]

@@ -1,0 +1,70 @@
+"""PFX files (RFC 7292) that OpenSSL's command line reads but does not write: any order, any number of keys and content items, plain bags."""
+
+import hashlib
+import hmac
+
+
+def wrap(tag, *parts):
+    content = b"".join(parts)
+    length = len(content)
+    if length < 128:
+        return bytes([tag, length]) + content
+    size = (length.bit_length() + 7) // 8
+    return bytes([tag, 0x80 | size]) + length.to_bytes(size, "big") + content
+
+
+def oid(dotted):
+    numbers = [int(number) for number in dotted.split(".")]
+    out = bytearray()
+    for number in [40 * numbers[0] + numbers[1], *numbers[2:]]:
+        digits = [number & 0x7f]
+        while number > 0x7f:
+            number >>= 7
+            digits.insert(0, number & 0x7f | 0x80)
+        out += bytes(digits)
+    return wrap(0x06, bytes(out))
+
+
+def integer(value):
+    return wrap(0x02, value.to_bytes(value.bit_length() // 8 + 1, "big"))
+
+
+SEQUENCE, SET, OCTETS, CONTEXT_0 = 0x30, 0x31, 0x04, 0xa0
+DATA = oid("1.2.840.113549.1.7.1")
+DIGESTS = {"sha1": "1.3.14.3.2.26", "sha256": "2.16.840.1.101.3.4.2.1", "sha512": "2.16.840.1.101.3.4.2.3"}
+
+
+def mac_key(digest, password, salt, iterations):
+    """Appendix B.2 with ID 3, for a key as long as the digest."""
+    block = hashlib.new(digest).block_size
+
+    def stretch(text):
+        return (text * (block // max(len(text), 1) + 1))[:-(-len(text) // block) * block] if text else b""
+    value = b"\3" * block + stretch(salt) + stretch(password)
+    for _ in range(iterations):
+        value = hashlib.new(digest, value).digest()
+    return value
+
+
+def friendly_name(name):
+    return wrap(SET, wrap(SEQUENCE, oid("1.2.840.113549.1.9.20"), wrap(SET, wrap(0x1e, name.encode("utf-16-be")))))
+
+
+def key_bag(pkcs8, name=None):
+    return wrap(SEQUENCE, oid("1.2.840.113549.1.12.10.1.1"), wrap(CONTEXT_0, pkcs8), friendly_name(name) if name else b"")
+
+
+def certificate_bag(der, name=None):
+    value = wrap(SEQUENCE, oid("1.2.840.113549.1.9.22.1"), wrap(CONTEXT_0, wrap(OCTETS, der)))
+    return wrap(SEQUENCE, oid("1.2.840.113549.1.12.10.1.3"), wrap(CONTEXT_0, value), friendly_name(name) if name else b"")
+
+
+def build(items, digest="sha256", iterations=2000, absent_password=False):
+    """`items`: lists of bags, one content item each."""
+    contents = [wrap(SEQUENCE, DATA, wrap(CONTEXT_0, wrap(OCTETS, wrap(SEQUENCE, *bags)))) for bags in items]
+    safe = wrap(SEQUENCE, *contents)
+    salt = hashlib.sha256(safe).digest()[:8]
+    mac = hmac.new(mac_key(digest, b"" if absent_password else b"\0\0", salt, iterations), safe, digest).digest()
+    info = wrap(SEQUENCE, wrap(SEQUENCE, oid(DIGESTS[digest]), wrap(0x05)), wrap(OCTETS, mac))
+    mac_data = wrap(SEQUENCE, info, wrap(OCTETS, salt), b"" if iterations == 1 else integer(iterations))
+    return wrap(SEQUENCE, integer(3), wrap(SEQUENCE, DATA, wrap(CONTEXT_0, wrap(OCTETS, safe))), mac_data)

@@ -36,12 +36,13 @@ struct publish {
     uint64_t started_ns;
     uint64_t deadline_ms; /* on uv_now()'s clock */
     bool look; /* a complete volume was found: nothing may be unmounted, failures are kept from the caller */
+    bool interrupted; /* an unpublish waits for the lock */
 
     /* children: at most one is not NULL; workers are not children, see worker_runs() */
     struct class_memo_call *recent;
     struct class_lookup *lookup;
     struct provider_call *provider;
-    struct status_call *status;
+    struct recording *recording;
     uint64_t provider_started_ns;
 
     struct secret_provider_class *class; /* an owner among others */
@@ -49,6 +50,7 @@ struct publish {
     struct provider_answer answer;
     char *record;                 /* for the volume; secret_free() */
     struct error *rollback_cause; /* ROLLBACK: what is answered when it is done */
+    struct error *failure;        /* of a look, for the recorders */
 
     /* in and out of the workers */
     struct {
@@ -62,6 +64,7 @@ struct publish {
         enum volume_state volume;
         uint64_t last_checked;
         char *record;
+        bool may_be_in_use; /* inspect: incomplete, but containers may see it */
         bool changed;
         struct error *error;
     } job;
@@ -80,6 +83,7 @@ static void publish_dispose(struct publish *publish)
     secret_provider_class_free(publish->class);
     provider_answer_finish(&publish->answer);
     error_free(publish->rollback_cause);
+    error_free(publish->failure);
     error_free(publish->job.error);
     free(publish->job.record);
     secret_free(publish->record);
@@ -96,10 +100,8 @@ static void cancel_children(struct publish *publish)
         class_source_cancel(publish->publisher->classes, &publish->lookup);
     if (publish->provider != NULL)
         provider_call_cancel(&publish->provider);
-    if (publish->status != NULL) {
-        publish->publisher->status->cancel(publish->status);
-        publish->status = NULL;
-    }
+    if (publish->recording != NULL)
+        recording_cancel(&publish->recording);
 }
 
 static const char *provider_label(const struct publish *publish)
@@ -153,37 +155,51 @@ static double seconds_since(uint64_t start_ns)
     return (double)(clock_monotonic_ns() - start_ns) / 1e9;
 }
 
-static void publish_succeed(struct publish *publish)
+static void report_look(const struct publish *publish, const char *pod)
 {
     const struct publisher *publisher = publish->publisher;
-    char pod[600];
 
-    pod_of(publish, pod, sizeof(pod));
-    if (publish->look) {
-        telemetry_rotation_ok(publisher->telemetry, publish->class->provider, publish->job.changed,
-                              seconds_since(publish->started_ns));
-        if (publish->job.changed)
-            log_info(publisher->log, "volume content updated", LOG_STR("pod", pod),
-                     LOG_STR("spc", publish->class->name), LOG_STR("provider", publish->class->provider),
-                     LOG_STR("targetPath", publish->request.target_path),
-                     LOG_UINT("files", publish->answer.payload.n));
-    } else {
-        if (publish->class->n_secret_objects > 0)
-            log_warning(publisher->log,
-                        "the class names secretObjects, which are not synced to Kubernetes Secrets",
-                        LOG_STR("pod", pod), LOG_STR("spc", publish->class->name));
-        log_info(publisher->log, "volume published", LOG_STR("pod", pod),
+    telemetry_rotation_ok(publisher->telemetry, publish->class->provider, publish->job.changed,
+                          seconds_since(publish->started_ns));
+    if (publish->job.changed)
+        log_info(publisher->log, "volume content updated", LOG_STR("pod", pod),
                  LOG_STR("spc", publish->class->name), LOG_STR("provider", publish->class->provider),
                  LOG_STR("targetPath", publish->request.target_path),
                  LOG_UINT("files", publish->answer.payload.n));
-    }
+}
+
+static void report_mount(const struct publish *publish, const char *pod)
+{
+    const struct publisher *publisher = publish->publisher;
+
+    if (publish->class->n_secret_objects > 0)
+        log_warning(publisher->log,
+                    "the class names secretObjects, which are not synced to Kubernetes Secrets",
+                    LOG_STR("pod", pod), LOG_STR("spc", publish->class->name));
+    log_info(publisher->log, "volume published", LOG_STR("pod", pod), LOG_STR("spc", publish->class->name),
+             LOG_STR("provider", publish->class->provider),
+             LOG_STR("targetPath", publish->request.target_path),
+             LOG_UINT("files", publish->answer.payload.n));
+}
+
+/* The volume shows what it should: tells everybody but the recorders. When the caller has gone before, that is
+ * on record as a failure, and stays one. */
+static void report_success(struct publish *publish)
+{
+    char pod[600];
+
+    if (publish->callback == NULL)
+        return;
+    pod_of(publish, pod, sizeof(pod));
+    if (publish->look)
+        report_look(publish, pod);
+    else
+        report_mount(publish, pod);
     if (!publish->look || publish->job.changed)
-        telemetry_files_written(publisher->telemetry, publish->class->provider,
+        telemetry_files_written(publish->publisher->telemetry, publish->class->provider,
                                 payload_size(&publish->answer.payload));
-    telemetry_publish_ok(publisher->telemetry, publish->class->provider);
-    remember_success(publish);
+    telemetry_publish_ok(publish->publisher->telemetry, publish->class->provider);
     answer_caller(publish, NULL);
-    publish_dispose(publish);
 }
 
 /* A complete volume with nothing due. */
@@ -214,6 +230,8 @@ static void record_failure(struct publish *publish, const struct error *error, c
                   LOG_STR("provider", provider), LOG_STR("targetPath", publish->request.target_path),
                   LOG_ERR(error));
         remember_failure(publish);
+        error_free(publish->failure);
+        publish->failure = error_copy(error);
     } else {
         log_error(publisher->log, "volume could not be published", LOG_STR("pod", pod),
                   LOG_STR("spc", publish->request.class_name), LOG_STR("provider", provider),
@@ -221,13 +239,18 @@ static void record_failure(struct publish *publish, const struct error *error, c
     }
 }
 
+static void enter_failed_status(struct publish *publish);
+
 /* Ends the operation with an error, when no child and no worker runs and nothing has to be undone. `type`
  * NULL: from the error. */
 static void publish_fail(struct publish *publish, const struct error *error, const char *type)
 {
     record_failure(publish, error, type);
     answer_caller(publish, publish->look ? NULL : error);
-    publish_dispose(publish);
+    if (publish->look)
+        enter_failed_status(publish);
+    else
+        publish_dispose(publish);
 }
 
 /* --- ROLLBACK --- */
@@ -259,6 +282,7 @@ static void enter_rollback(struct publish *publish, struct error **cause)
 {
     struct error *error = NULL;
 
+    recording_forget(publish->publisher->recorders, publish->request.target_path);
     publish->rollback_cause = *cause;
     *cause = NULL;
     publish->state = PUBLISH_ROLLBACK;
@@ -277,52 +301,108 @@ static uint64_t time_left(const struct publish *publish)
     return now < publish->deadline_ms ? publish->deadline_ms - now : 0;
 }
 
-static void status_failed(struct publish *publish, const struct error *cause)
+/* What is kept of it, so that an answer reaches the caller before it gives up. */
+static uint64_t answer_margin(uint64_t left)
 {
-    struct error *error = error_copy(cause);
+    return left / 10 < PUBLISH_ANSWER_MARGIN_MS ? left / 10 : PUBLISH_ANSWER_MARGIN_MS;
+}
 
-    if (error != NULL)
-        (void)error_wrap(&error, "record the volume's status");
-    if (publish->look || error == NULL) {
-        publish_fail(publish, error != NULL ? error : cause, "");
-        error_free(error);
-        return;
+static struct status_record record_of(const struct publish *publish, enum status_event event)
+{
+    const struct published_volume *volume =
+        published_volumes_find(publish->publisher->published, publish->request.target_path);
+    struct status_record record = {
+        .event = event,
+        .pod_name = publish->request.pod_name,
+        .pod_namespace = publish->request.pod_namespace,
+        .pod_uid = publish->request.pod_uid,
+        .target_path = publish->request.target_path,
+        .class_name = publish->request.class_name,
+        .class = publish->class,
+        .changed = publish->job.changed,
+    };
+
+    if (event == STATUS_FAILED) {
+        record.versions = volume != NULL && volume->versions.n > 0 ? &volume->versions : NULL;
+        record.checked_unix = (int64_t)publish->job.last_checked;
+        record.failure = publish->failure;
+    } else {
+        record.versions = &publish->answer.versions;
+        record.files = publish->answer.no_files ? NULL : &publish->answer.payload;
+        record.checked_unix = (int64_t)publish->job.options.last_checked_unix;
     }
-    record_failure(publish, error, "");
-    enter_rollback(publish, &error);
+    return record;
+}
+
+/* Of a volume that is there by now: must it be taken back without a record? */
+static bool may_be_taken_back(const struct publish *publish)
+{
+    const struct status_record record = record_of(publish, STATUS_MOUNTED);
+
+    return !publish->look && !publish->job.may_be_in_use &&
+           recording_needed(publish->publisher->recorders, &record);
 }
 
 static void status_done(const struct error *error, void *arg)
 {
     struct publish *publish = arg;
+    struct error *cause = NULL;
 
-    publish->status = NULL;
-    if (error != NULL)
-        status_failed(publish, error);
-    else
-        publish_succeed(publish);
-}
-
-static void enter_status(struct publish *publish)
-{
-    const struct status_recorder *recorder = publish->publisher->status;
-    cleanup_error struct error *error = NULL;
-
-    if (recorder == NULL) {
-        publish_succeed(publish);
+    publish->recording = NULL;
+    if (publish->failure != NULL) {
+        publish_dispose(publish);
         return;
     }
+    if (error == NULL) {
+        report_success(publish);
+        remember_success(publish);
+        publish_dispose(publish);
+        return;
+    }
+    record_failure(publish, error, "");
+    cause = error_copy(error);
+    enter_rollback(publish, &cause);
+}
+
+static void enter_recording(struct publish *publish, enum status_event event)
+{
+    const struct publisher *publisher = publish->publisher;
+    const struct recording_config config = {.loop = publisher->loop,
+                                            .log = publisher->log,
+                                            .telemetry = publisher->telemetry,
+                                            .recorders = publisher->recorders};
+    const struct status_record record = record_of(publish, event);
+    cleanup_error struct error *error = NULL;
+    uint64_t left = publish->callback != NULL ? time_left(publish) : RECORDING_TIMEOUT_MS;
+
     publish->state = PUBLISH_STATUS;
-    publish->status = recorder->start(recorder->state,
-                                      &(struct status_record){.pod_name = publish->request.pod_name,
-                                                              .pod_namespace = publish->request.pod_namespace,
-                                                              .pod_uid = publish->request.pod_uid,
-                                                              .target_path = publish->request.target_path,
-                                                              .class = publish->class,
-                                                              .versions = &publish->answer.versions},
-                                      time_left(publish), status_done, publish, &error);
-    if (publish->status == NULL)
-        status_failed(publish, error);
+    if (!recording_wanted(publisher->recorders, &record)) {
+        status_done(NULL, publish);
+        return;
+    }
+    publish->recording =
+        recording_start(&config, &record, left - answer_margin(left), status_done, publish, &error);
+    if (publish->recording == NULL)
+        status_done(may_be_taken_back(publish) ? error : NULL, publish);
+}
+
+/* The volume shows what it should. The caller of a look need not wait for it to be recorded. */
+static void enter_status(struct publish *publish)
+{
+    error_free(publish->failure); /* of a caller that has gone; the work was done all the same */
+    publish->failure = NULL;
+    if (publish->look)
+        report_success(publish);
+    /* What may be in use can not be taken back, so nothing may be needed: it counts as looked at. */
+    enter_recording(publish, publish->look || publish->job.may_be_in_use ? STATUS_LOOKED : STATUS_MOUNTED);
+}
+
+static void enter_failed_status(struct publish *publish)
+{
+    if (publish->failure == NULL) /* no memory for a copy: it has been logged */
+        publish_dispose(publish);
+    else
+        enter_recording(publish, STATUS_FAILED);
 }
 
 /* --- WRITE --- */
@@ -343,17 +423,32 @@ static void run_write(void *job)
                             &publish->job.changed, &publish->job.error);
 }
 
+/* Nobody waits any more. What has been written stays and is recorded, unless the pod needs a record before it
+ * may start. */
+static void cancelled_in_write(struct publish *publish, bool written)
+{
+    struct error *none = NULL;
+
+    if (written && may_be_taken_back(publish))
+        enter_rollback(publish, &none);
+    else if (written)
+        enter_status(publish);
+    else if (publish->look)
+        enter_failed_status(publish);
+    else
+        publish_dispose(publish);
+}
+
 static void write_done(void *job)
 {
     struct publish *publish = job;
     cleanup_error struct error *error = steal_ptr(&publish->job.error);
 
     if (publish->callback == NULL) {
-        /* Cancelled meanwhile, recorded already. A complete volume may stay, unless its record is missing. */
-        if (error == NULL && !publish->look && publish->publisher->status != NULL)
-            enter_rollback(publish, &error);
-        else
+        if (publish->interrupted) /* an unpublish takes it away, whatever it is now */
             publish_dispose(publish);
+        else
+            cancelled_in_write(publish, error == NULL);
     } else if (error != NULL) {
         publish_fail(publish, error, ERROR_TYPE_FILES);
     } else {
@@ -416,7 +511,6 @@ static void enter_provider(struct publish *publish)
     cleanup_string_map struct string_map attributes = {0};
     cleanup_error struct error *error = NULL;
     uint64_t left = time_left(publish);
-    uint64_t margin = left / 10 < PUBLISH_ANSWER_MARGIN_MS ? left / 10 : PUBLISH_ANSWER_MARGIN_MS;
 
     publish->state = PUBLISH_PROVIDER;
     if (publish_request_attributes(&publish->request, &publish->class->parameters,
@@ -432,7 +526,7 @@ static void enter_provider(struct publish *publish)
                                          .target_path = publish->request.target_path,
                                          .current_versions =
                                              publish->look && volume != NULL ? &volume->versions : NULL,
-                                         .timeout_ms = left - margin},
+                                         .timeout_ms = left - answer_margin(left)},
         provider_done, publish, &error);
     if (publish->provider == NULL)
         provider_failed(publish, error, ERROR_TYPE_NO_PROVIDER);
@@ -607,6 +701,8 @@ static void run_inspect(void *job)
             volume_inspect(publish->job.target_path, &publish->job.volume, &publish->job.error) < 0)
             return;
     }
+    publish->job.may_be_in_use =
+        publish->job.volume == VOLUME_INCOMPLETE && volume_may_be_in_use(publish->job.target_path);
     if (publish->job.volume != VOLUME_PUBLISHED)
         return;
     /* What can not be found out is not known, which is an answer, too. */
@@ -692,13 +788,20 @@ static void publish_abandon(struct publish *publish)
     struct error *none = NULL;
 
     publish->callback = NULL;
-    cancel_children(publish);
     if (worker_runs(publish))
         return; /* its callback finds that nobody waits */
-    if (publish->state == PUBLISH_STATUS && !publish->look)
+    if (publish->state == PUBLISH_STATUS && may_be_taken_back(publish)) {
+        cancel_children(publish);
         enter_rollback(publish, &none);
-    else
-        publish_dispose(publish);
+    } else if (publish->state == PUBLISH_STATUS && !publish->interrupted) {
+        return; /* it is recorded all the same */
+    } else {
+        cancel_children(publish);
+        if (publish->look && publish->state != PUBLISH_STATUS && !publish->interrupted)
+            enter_failed_status(publish);
+        else
+            publish_dispose(publish);
+    }
 }
 
 static void lock_interrupted(struct volume_lock *lock)
@@ -706,8 +809,11 @@ static void lock_interrupted(struct volume_lock *lock)
     struct publish *publish = of_lock(lock);
     cleanup_error struct error *error = NULL;
 
-    if (publish->callback == NULL)
-        return; /* on its way out already */
+    publish->interrupted = true;
+    if (publish->callback == NULL) { /* on its way out already */
+        publish_abandon(publish);
+        return;
+    }
     (void)error_set(&error, GRPC_STATUS_ABORTED, "the volume is being unpublished");
     if (publish->state != PUBLISH_ROLLBACK) /* that failure is recorded */
         record_failure(publish, error, "Aborted");

@@ -21,8 +21,8 @@
  *         ┌────▼────┐ worker: volume_publish(), or volume_update() when the volume is there already
  *         │  WRITE  │
  *         └────┬────┘
- *         ┌────▼────┐ only with a recorder (status.h)
- *         │  STATUS │ ── fails on a first mount ──▶ ROLLBACK (worker: volume_unpublish()) ──▶ error
+ *         ┌────▼────┐ only with recorders (recording.h)
+ *         │  STATUS │ ── a first mount lacks a record it needs ─▶ ROLLBACK (volume_unpublish()) ─▶ error
  *         └────┬────┘
  *              ▼
  *             OK
@@ -30,14 +30,15 @@
  * A *look* is a publish that finds a complete volume. With rotation off, or before the interval is over, it
  * is answered OK at once: the provider may be down, containers can still be restarted. When a look is due and
  * fails, the answer is OK too, because older kubelets take the volume's directory away after a failed
- * republish; the failure is logged and counted, the old content stays, and the next try waits (rotation.h).
- * A look never unmounts.
+ * republish; the failure is logged, counted and recorded, the old content stays, and the next try waits
+ * (rotation.h). A look never unmounts, and its caller is answered before anything is recorded.
  *
  * The end has one path. Deadline, client gone, shutdown: publish_cancel(). An unpublish of the same target:
  * the operation is interrupted and answers ABORTED. In both cases running children are cancelled; a worker
  * that runs is awaited, and only then the lock is given back. A volume that a worker has just completed stays
- * (there is no undo in CSI: the caller retries, finds it and is done, or unpublishes), unless its record was
- * still to be written: then it is rolled back.
+ * (there is no undo in CSI: the caller retries, finds it and is done, or unpublishes) and is recorded, unless
+ * it needs a record that is still to be made: then it is rolled back. Never is a volume rolled back that was
+ * found incomplete but showing something: containers may use it.
  *
  * Codes. The kubelet keeps calling unpublish only after non-final codes (CANCELLED, DEADLINE_EXCEEDED,
  * RESOURCE_EXHAUSTED, ABORTED, UNAVAILABLE). Any other may be returned because a failed first publish leaves
@@ -57,7 +58,7 @@
 #include "driver/provider_registry.h"
 #include "driver/publish_request.h"
 #include "driver/published.h"
-#include "driver/status.h"
+#include "driver/recording.h"
 #include "driver/telemetry.h"
 #include "driver/volume_locks.h"
 
@@ -79,8 +80,8 @@ struct publisher {
     const struct class_source *classes;
     struct class_memo *class_memo; /* NULL only without rotation */
     struct provider_registry *providers;
-    const struct status_recorder *status; /* NULL: nothing is recorded */
-    bool rotation;                        /* --enable-secret-rotation */
+    const struct status_recorders *recorders; /* NULL: nothing is recorded */
+    bool rotation;                            /* --enable-secret-rotation */
     int64_t rotation_interval_s;
     bool pod_overrides_class; /* --allow-attribute-override */
 };

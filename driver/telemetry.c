@@ -21,6 +21,7 @@ struct telemetry {
     struct metric_family *rotation_error;
     struct metric_family *rotation_seconds;
     struct metric_family *provider_seconds;
+    struct metric_family *record_error;
     struct metric_family *csi_seconds;
     struct metric_family *secret;
     struct metric_family *secret_error;
@@ -78,6 +79,11 @@ static const struct metric_desc provider_seconds_desc = {.name = "provider_mount
                                                          .labels = {"provider", "grpc_status"},
                                                          .buckets = seconds_buckets,
                                                          .n_buckets = ARRAY_SIZE(seconds_buckets)};
+static const struct metric_desc record_error_desc = {
+    .name = "record_error_total",
+    .help = "Total number of mounted volumes that could not be recorded",
+    .type = METRIC_COUNTER,
+    .labels = {"recorder"}};
 static const struct metric_desc csi_seconds_desc = {.name = "csi_call_duration_sec",
                                                     .help = "Seconds a CSI call took",
                                                     .type = METRIC_HISTOGRAM,
@@ -144,6 +150,7 @@ struct telemetry *telemetry_create(struct metrics *metrics)
         .rotation_error = metrics_register(metrics, &rotation_error_desc),
         .rotation_seconds = metrics_register(metrics, &rotation_seconds_desc),
         .provider_seconds = metrics_register(metrics, &provider_seconds_desc),
+        .record_error = metrics_register(metrics, &record_error_desc),
         .csi_seconds = metrics_register(metrics, &csi_seconds_desc),
         .secret = metrics_register(metrics, &secret_desc),
         .secret_error = metrics_register(metrics, &secret_error_desc),
@@ -238,6 +245,12 @@ void telemetry_state(struct telemetry *telemetry, int kube_reachable, size_t vol
     metric_set(telemetry->volumes, none, (double)volumes);
     if (kube_reachable >= 0)
         metric_set(telemetry->kube_up, none, kube_reachable > 0 ? 1 : 0);
+}
+
+void telemetry_record_error(struct telemetry *telemetry, const char *recorder)
+{
+    if (telemetry != NULL)
+        metric_add(telemetry->record_error, (const char *const[]){recorder}, 1);
 }
 
 void telemetry_csi_call(struct telemetry *telemetry, const char *method, enum grpc_status status,

@@ -68,6 +68,9 @@ void telemetry_kube_request(struct telemetry *telemetry, const char *method, con
  * volumes_published. */
 void telemetry_state(struct telemetry *telemetry, int kube_reachable, size_t volumes);
 
+/* record_error_total: volumes that a recorder (status.h) could not record. */
+void telemetry_record_error(struct telemetry *telemetry, const char *recorder);
+
 /* csi_call_duration_sec: every RPC on the CSI socket by method and status. */
 void telemetry_csi_call(struct telemetry *telemetry, const char *method, enum grpc_status status,
                         double seconds);

@@ -264,6 +264,13 @@ static bool is_repairable(const struct volume_target *target)
     return version_fd >= 0;
 }
 
+bool volume_may_be_in_use(const char *target_path)
+{
+    cleanup_volume_target struct volume_target target = VOLUME_TARGET_INIT;
+
+    return volume_target_open(target_path, 0, &target, /* err= */ NULL) < 0 || is_repairable(&target);
+}
+
 /* The ways from `first` to the last one, until one works here. */
 static int publish_from(enum volume_way first, enum volume_way last, const char *target_path,
                         const struct payload *payload, const struct volume_options *options,

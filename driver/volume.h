@@ -74,6 +74,10 @@ int volume_inspect(const char *target_path, enum volume_state *ret_state, struct
 int volume_publish(const char *target_path, const struct payload *payload,
                    const struct volume_options *options, struct error **err);
 
+/* Is the volume INCOMPLETE and would volume_publish() complete it in place? Then containers may use it, and it
+ * must not be taken back when something else fails. True also when that can not be found out. */
+bool volume_may_be_in_use(const char *target_path);
+
 /* Makes a PUBLISHED (or, to complete it, INCOMPLETE) volume show `payload`; *ret_changed tells whether
  * anything was written. The mount itself is never replaced (running containers would keep the old one). Grows
  * the size limit when needed. FAILED_PRECONDITION when there is no volume of ours, RESOURCE_EXHAUSTED,

@@ -48,7 +48,7 @@ struct world {
     struct provider_server *provider_server;
     struct class_source classes;
     struct class_memo *class_memo;
-    struct status_recorder status;
+    struct status_recorders recorders;
     struct publisher publisher;
 
     /* the fakes */
@@ -62,8 +62,14 @@ struct world {
     class_lookup_callback *class_callback;
     status_callback *status_callback;
     void *callback_arg;
+    uv_timer_t status_timer; /* the same for the recorder */
+    void *status_arg;
     struct provider_mount *held_mount; /* NEVER: until the driver hangs up */
     unsigned class_starts, class_cancels, provider_calls, provider_cancels, status_starts, status_cancels;
+    unsigned forgotten;
+    bool needed; /* the record, for a first mount */
+    enum status_event recorded_event;
+    char recorded_failure[512];
     size_t versions_sent; /* by the driver, with its last Mount */
     char recorded_version[32];
 
@@ -144,7 +150,7 @@ static void deliver_status(uv_timer_t *timer)
     world->status_callback = NULL;
     if (world->status_manner == AT_ONCE_BADLY)
         (void)error_set(&error, GRPC_STATUS_PERMISSION_DENIED, "the record is forbidden");
-    callback(error, world->callback_arg);
+    callback(error, world->status_arg);
 }
 
 static struct status_call *fake_status_start(void *state, const struct status_record *record,
@@ -152,11 +158,18 @@ static struct status_call *fake_status_start(void *state, const struct status_re
                                              struct error **err)
 {
     struct world *world = state;
-    const char *version = string_map_get(record->versions, "secret/password");
+    const char *version =
+        record->versions == NULL ? "?" : string_map_get(record->versions, "secret/password");
 
     assert_string_equal(record->target_path, TARGET);
     assert_string_equal(record->pod_name, "web-0");
-    assert_string_equal(record->class->name, "web");
+    assert_string_equal(record->class_name, "web");
+    if (record->class != NULL)
+        assert_string_equal(record->class->name, "web");
+    assert_int_equal(record->event == STATUS_FAILED, record->failure != NULL);
+    world->recorded_event = record->event;
+    (void)snprintf(world->recorded_failure, sizeof(world->recorded_failure), "%s",
+                   error_message(record->failure));
     assert_in_range(timeout_ms, 1, TIMEOUT_MS);
     assert_int_equal(access(SECRET, R_OK), 0); /* the volume is complete before it is recorded */
     (void)snprintf(world->recorded_version, sizeof(world->recorded_version), "%s", version);
@@ -166,19 +179,36 @@ static struct status_call *fake_status_start(void *state, const struct status_re
         return NULL;
     }
     world->status_callback = callback;
-    world->callback_arg = arg;
+    world->status_arg = arg;
     if (world->status_manner != NEVER)
-        assert_int_equal(uv_timer_start(&world->timer, deliver_status, 0, 0), 0);
+        assert_int_equal(uv_timer_start(&world->status_timer, deliver_status, 0, 0), 0);
     return (struct status_call *)(void *)world;
 }
 
-static void fake_status_cancel(struct status_call *call)
+static void fake_status_cancel(void *state, struct status_call *call)
 {
-    struct world *world = (struct world *)(void *)call;
+    struct world *world = state;
 
-    (void)uv_timer_stop(&world->timer);
+    assert_ptr_equal(call, world);
+    (void)uv_timer_stop(&world->status_timer);
     world->status_callback = NULL;
     world->status_cancels++;
+}
+
+static bool fake_status_needed(void *state, const struct status_record *record)
+{
+    const struct world *world = state;
+
+    assert_int_equal(record->event, STATUS_MOUNTED);
+    return world->needed;
+}
+
+static void fake_status_forget(void *state, const char *target_path)
+{
+    struct world *world = state;
+
+    assert_string_equal(target_path, TARGET);
+    world->forgotten++;
 }
 
 /* --- the provider --- */
@@ -266,6 +296,8 @@ static int set_up(void **state)
     assert_int_equal(uv_loop_init(&world->loop), 0);
     assert_int_equal(uv_timer_init(&world->loop, &world->timer), 0);
     world->timer.data = world;
+    assert_int_equal(uv_timer_init(&world->loop, &world->status_timer), 0);
+    world->status_timer.data = world;
     world->provider_text = "v1";
     world->class_provider = "fake";
     world->class_name = "web";
@@ -281,15 +313,22 @@ static int set_up(void **state)
     world->classes = (struct class_source){
         .name = "fake", .start = fake_class_start, .cancel = fake_class_cancel, .state = world};
     world->class_memo = class_memo_create(&world->loop, &world->classes, 0, NULL, NULL);
-    world->status =
-        (struct status_recorder){.start = fake_status_start, .cancel = fake_status_cancel, .state = world};
+    world->recorders = (struct status_recorders){.list = {{.name = "fake",
+                                                           .action = "record the volume's status",
+                                                           .needed = fake_status_needed,
+                                                           .start = fake_status_start,
+                                                           .cancel = fake_status_cancel,
+                                                           .forget = fake_status_forget,
+                                                           .state = world}},
+                                                 .n = 1};
+    world->needed = true;
     world->publisher = (struct publisher){.loop = &world->loop,
                                           .locks = world->locks,
                                           .published = world->published,
                                           .classes = &world->classes,
                                           .class_memo = world->class_memo,
                                           .providers = world->providers,
-                                          .status = &world->status};
+                                          .recorders = &world->recorders};
     return 0;
 }
 
@@ -310,6 +349,7 @@ static int tear_down(void **state)
         if (world->provider_server != NULL)
             provider_server_stop(world->provider_server, 0, destroy_server, world->provider_server);
         uv_close((uv_handle_t *)&world->timer, NULL);
+        uv_close((uv_handle_t *)&world->status_timer, NULL);
         assert_int_equal(uv_run(&world->loop, UV_RUN_DEFAULT), 0);
         assert_int_equal(uv_loop_close(&world->loop), 0);
         volume_locks_destroy(world->locks);
@@ -414,6 +454,37 @@ static void assert_content(const char *expected)
     assert_string_equal(buffer_str(&text), expected);
 }
 
+static void unpublished(const struct error *error, void *arg)
+{
+    assert_null(error);
+    (*(unsigned *)arg)++;
+}
+
+/* Where a publish stands, by what the fakes were asked. */
+enum stage { INSPECTING, LOOKING_UP, ASKING, RECORDING, STAGES };
+
+/* A look has answered its caller by then. */
+static void run_until_recording(struct world *world)
+{
+    assert_int_equal(world->status_manner, NEVER);
+    while (world->status_callback == NULL)
+        assert_int_not_equal(uv_run(&world->loop, UV_RUN_ONCE), 0);
+}
+
+static void start_and_stop_at(struct world *world, enum stage stage)
+{
+    world->class_manner = stage == LOOKING_UP ? NEVER : AT_ONCE;
+    world->provider_manner = stage == ASKING ? NEVER : AT_ONCE;
+    world->status_manner = stage == RECORDING ? NEVER : AT_ONCE;
+    start_publish(world);
+    if (stage == LOOKING_UP)
+        run_until(world, &world->class_starts);
+    else if (stage == ASKING)
+        run_until(world, &world->provider_calls);
+    else if (stage == RECORDING)
+        run_until_recording(world);
+}
+
 #define WORLD()                                                                                              \
     struct world *world = *state;                                                                            \
     if (!may_mount)                                                                                          \
@@ -438,7 +509,7 @@ static void a_volume_appears_and_is_recorded(void **state)
 static void without_a_recorder_nothing_is_recorded(void **state)
 {
     WORLD();
-    world->publisher.status = NULL;
+    world->publisher.recorders = NULL;
     must_publish(world);
     assert_content("v1");
     assert_int_equal(world->status_starts, 0);
@@ -683,14 +754,12 @@ static void the_source_may_have_a_default_namespace(void **state)
 static void a_look_that_fails_is_answered_ok_and_changes_nothing(void **state)
 {
     static const struct {
-        enum manner class_manner, provider_manner, status_manner;
-        const char *content;
+        enum manner class_manner, provider_manner;
+        const char *failure;
     } table[] = {
-        {AT_ONCE_BADLY, AT_ONCE, AT_ONCE, "v1"},
-        {NOT_STARTED, AT_ONCE, AT_ONCE, "v1"},
-        {AT_ONCE, AT_ONCE_BADLY, AT_ONCE, "v1"},
-        {AT_ONCE, AT_ONCE, AT_ONCE_BADLY, "v2"}, /* written, but not recorded: it is not taken back */
-        {AT_ONCE, AT_ONCE, NOT_STARTED, "v2"},
+        {AT_ONCE_BADLY, AT_ONCE, "failed to get secretproviderclass shop/web: \"web\" not found"},
+        {NOT_STARTED, AT_ONCE, "no memory for a lookup"},
+        {AT_ONCE, AT_ONCE_BADLY, "the vault said no"},
     };
     WORLD();
 
@@ -702,15 +771,91 @@ static void a_look_that_fails_is_answered_ok_and_changes_nothing(void **state)
 
         world->class_manner = table[i].class_manner;
         world->provider_manner = table[i].provider_manner;
-        world->status_manner = table[i].status_manner;
+        world->recorders.list[0].failures = i > 0;
         must_publish(world);
-        assert_content(table[i].content);
+        assert_content("v1");
+        assert_int_equal(world->status_starts, i + 1); /* only a recorder that wants failures is told */
+        if (i > 0) {
+            assert_int_equal(world->recorded_event, STATUS_FAILED);
+            assert_non_null(strstr(world->recorded_failure, table[i].failure));
+            assert_string_equal(world->recorded_version, "v1"); /* still mounted */
+        }
         assert_int_equal(volume->failures, i + 1);
         assert_true(volume->retry_unix > clock_unix_s());
         must_publish(world); /* too early for another try */
         assert_int_equal(volume->failures, i + 1);
         volume->retry_unix = 0;
     }
+}
+
+/* A recorder that is in trouble is nobody's trouble but its own. */
+static void a_look_that_can_not_be_recorded_is_a_look_all_the_same(void **state)
+{
+    WORLD();
+    world->publisher.rotation = true;
+    must_publish(world);
+    for (enum manner manner = AT_ONCE_BADLY; manner <= NOT_STARTED; manner++) {
+        unsigned answers = world->answers;
+
+        world->provider_text = "v2";
+        world->status_manner = manner;
+        start_publish(world);
+        run_until(world, &world->answers);
+        assert_int_equal(world->code, GRPC_STATUS_OK);
+        assert_content("v2");
+        if (manner == NEVER) {
+            run_until_recording(world); /* after the answer: the kubelet does not wait for it */
+            assert_int_equal(world->answers, answers + 1);
+            deliver_status(&world->status_timer);
+        }
+        run_until_idle(world);
+        assert_int_equal(world->recorded_event, STATUS_LOOKED);
+        assert_int_equal(published_volumes_find(world->published, TARGET)->failures, 0);
+    }
+}
+
+static void a_first_mount_that_needs_no_record_stands_without_one(void **state)
+{
+    WORLD();
+    world->needed = false;
+    for (enum manner manner = AT_ONCE_BADLY; manner <= NOT_STARTED; manner++) {
+        if (manner == NEVER)
+            continue;
+        world->status_manner = manner;
+        must_publish(world);
+        assert_content("v1");
+        assert_int_equal(volume_unpublish(TARGET, NULL), 0);
+    }
+    assert_int_equal(world->forgotten, 0);
+}
+
+/* What an update that was cut short has left: a version is shown, but a link in the volume is missing. */
+static void cut_the_volume_short(void)
+{
+    assert_int_equal(mount(NULL, TARGET, NULL, MS_REMOUNT, NULL), 0);
+    assert_int_equal(unlink(SECRET), 0);
+    assert_int_equal(state_of_target(), VOLUME_INCOMPLETE);
+}
+
+static void a_volume_that_may_be_in_use_is_completed_and_never_taken_back(void **state)
+{
+    WORLD();
+    must_publish(world);
+    for (enum manner manner = AT_ONCE_BADLY; manner <= NOT_STARTED; manner++) {
+        if (manner == NEVER)
+            continue;
+        cut_the_volume_short();
+        world->status_manner = manner;
+        must_publish(world);
+        assert_content("v1");
+    }
+    cut_the_volume_short();
+    start_and_stop_at(world, RECORDING);
+    publish_cancel(&world->publish, GRPC_STATUS_DEADLINE_EXCEEDED);
+    assert_int_equal(world->status_cancels, 0); /* it is recorded although nobody waits */
+    deliver_status(&world->status_timer);
+    run_until_idle(world);
+    assert_content("v1");
 }
 
 static void what_somebody_else_mounted_is_left_alone(void **state)
@@ -726,23 +871,6 @@ static void what_somebody_else_mounted_is_left_alone(void **state)
 }
 
 /* --- ends before the end --- */
-
-/* Where a publish stands, by what the fakes were asked. */
-enum stage { INSPECTING, LOOKING_UP, ASKING, RECORDING, STAGES };
-
-static void start_and_stop_at(struct world *world, enum stage stage)
-{
-    world->class_manner = stage == LOOKING_UP ? NEVER : AT_ONCE;
-    world->provider_manner = stage == ASKING ? NEVER : AT_ONCE;
-    world->status_manner = stage == RECORDING ? NEVER : AT_ONCE;
-    start_publish(world);
-    if (stage == LOOKING_UP)
-        run_until(world, &world->class_starts);
-    else if (stage == ASKING)
-        run_until(world, &world->provider_calls);
-    else if (stage == RECORDING)
-        run_until(world, &world->status_starts);
-}
 
 static void assert_children_ended(const struct world *world, enum stage stage)
 {
@@ -766,12 +894,6 @@ static void a_publish_can_be_cancelled_in_every_state_and_leaves_nothing(void **
     world->status_manner = AT_ONCE;
     must_publish(world);
     assert_content("v1");
-}
-
-static void unpublished(const struct error *error, void *arg)
-{
-    assert_null(error);
-    (*(unsigned *)arg)++;
 }
 
 static void an_unpublish_interrupts_a_publish_in_every_state(void **state)
@@ -814,7 +936,8 @@ static void a_look_that_is_cancelled_keeps_the_volume(void **state)
     WORLD();
     world->publisher.rotation = true;
     must_publish(world);
-    for (enum stage stage = LOOKING_UP; stage < STAGES; stage++) {
+    world->recorders.list[0].failures = true;
+    for (enum stage stage = LOOKING_UP; stage < RECORDING; stage++) {
         struct published_volume *volume = published_volumes_find(world->published, TARGET);
 
         volume->retry_unix = 0;
@@ -826,12 +949,34 @@ static void a_look_that_is_cancelled_keeps_the_volume(void **state)
             world->class_manner = AT_ONCE;
             assert_int_equal(uv_timer_start(&world->timer, deliver_class, 0, 0), 0);
             while (world->class_callback != NULL)
-                (void)uv_run(&world->loop, UV_RUN_ONCE);
+                (void)uv_run(&world->loop, UV_RUN_NOWAIT);
         }
         assert_content("v1");
         assert_int_equal(volume->failures, (unsigned)stage);
+        assert_int_equal(world->recorded_event, STATUS_FAILED);
+        assert_non_null(strstr(world->recorded_failure, "the caller did not wait"));
     }
     assert_int_equal(world->answers, 1);
+}
+
+/* The caller of a look has its answer; whoever unpublishes need not wait for the record. */
+static void an_unpublish_does_not_wait_for_a_look_to_be_recorded(void **state)
+{
+    unsigned done = 0;
+    WORLD();
+
+    world->publisher.rotation = true;
+    must_publish(world);
+    start_and_stop_at(world, RECORDING);
+    assert_int_equal(world->answers, 2);
+    assert_int_equal(world->code, GRPC_STATUS_OK);
+    assert_non_null(unpublish_start(&world->publisher, TARGET, unpublished, &done, NULL));
+    run_until_idle(world);
+    assert_int_equal(done, 1);
+    assert_int_equal(world->status_cancels, 1);
+    assert_int_equal(world->forgotten, 1);
+    assert_int_equal(state_of_target(), VOLUME_ABSENT);
+    assert_int_equal(world->answers, 2);
 }
 
 /* While a volume is taken back, an unpublish comes: the caller is told ABORTED, and both removals agree. */
@@ -917,11 +1062,15 @@ int main(void)
         TEST(a_complete_volume_comes_before_any_judgement),
         TEST(the_source_may_have_a_default_namespace),
         TEST(a_look_that_fails_is_answered_ok_and_changes_nothing),
+        TEST(a_look_that_can_not_be_recorded_is_a_look_all_the_same),
+        TEST(a_first_mount_that_needs_no_record_stands_without_one),
+        TEST(a_volume_that_may_be_in_use_is_completed_and_never_taken_back),
         TEST(what_somebody_else_mounted_is_left_alone),
         TEST(a_publish_can_be_cancelled_in_every_state_and_leaves_nothing),
         TEST(an_unpublish_interrupts_a_publish_in_every_state),
         TEST(a_publish_cancelled_while_it_writes_is_taken_back),
         TEST(a_look_that_is_cancelled_keeps_the_volume),
+        TEST(an_unpublish_does_not_wait_for_a_look_to_be_recorded),
         TEST(an_unpublish_may_come_during_the_rollback),
         TEST(a_publish_can_be_cancelled_during_the_rollback),
         TEST(a_second_publish_waits_for_the_first),

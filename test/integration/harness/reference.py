@@ -1,0 +1,60 @@
+"""The flag reference, docs/flags.md, made from what the programs print for --help (which they make from their tables of options)."""
+
+import re
+import subprocess
+
+from harness.process import BUILD
+
+CTL_COMMANDS = ("info", "probe", "publish", "unpublish", "stats", "version", "mount", "health")
+HEAD = """\
+# Flags
+
+Made from the programs' own tables: `UPDATE_REFERENCE=1 test/integration/run.sh test/integration/test_reference.py` writes this file anew, and a test
+fails when it says something else than `--help`.
+
+One or two dashes are equal, `-name=value` and `-name value` both work, booleans take a value only with `=`. Durations are written like `300ms`, `30s`, `2m`,
+`1h30m`. An unknown flag or a bad value ends the program with status 2.
+"""
+
+
+def usage(*argv):
+    return subprocess.run([str(BUILD / "bin" / argv[0]), *argv[1:], "--help"], capture_output=True, text=True, timeout=30, check=True).stdout
+
+
+def parse(text):
+    """([(flag, value name, default, help)], [ignored flags]) of one usage text."""
+    rows, ignored = [], []
+    lines = text.splitlines()
+    for number, line in enumerate(lines):
+        head = re.match(r"^  --(\S+)(?: (.+))?$", line)
+        if head:
+            words = lines[number + 1].strip()
+            default = re.search(r' \(default (.*?)\)$', words)
+            rows.append((head.group(1), head.group(2) or "", default.group(1) if default else "",
+                         words[:default.start()] if default else words))
+        elif line.startswith("Accepted and ignored:"):
+            ignored = line.split(":", 1)[1].split()
+    assert rows, text
+    return rows, ignored
+
+
+def table(rows, ignored):
+    cell = lambda value: value.replace("|", "\\|")
+    out = ["| Flag | Default | |", "| --- | --- | --- |"]
+    for flag, value, default, words in rows:
+        shown = f"`--{flag}`" + (f" *{value}*" if value else "")
+        out.append(f"| {shown} | {'`' + default + '`' if default else ''} | {cell(words)} |")
+    text = "\n".join(out) + "\n"
+    if ignored:
+        text += "\nAccepted and ignored, so that older manifests still start: " + ", ".join(f"`{flag}`" for flag in ignored) + ".\n"
+    return text
+
+
+def flags_document():
+    text = HEAD
+    for program in ("secrets-store-driver", "secrets-store-provider-azure"):
+        text += f"\n## {program}\n\n" + table(*parse(usage(program)))
+    text += "\n## secrets-store-ctl\n"
+    for command in CTL_COMMANDS:
+        text += f"\n### secrets-store-ctl {command}\n\n" + table(*parse(usage("secrets-store-ctl", command)))
+    return text

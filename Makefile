@@ -1,6 +1,7 @@
 # secrets-store-csi in C. `make help` lists what can be done; CONTRIBUTING.md says how we work.
 #
 #   make [all] [VARIANT=release|debug|asan|fuzz] [CC=gcc|clang] [V=1]
+#   make static [ARCH=amd64|arm64]
 #
 # Objects go to build/<variant>[-clang]/, so variants live side by side and a second `make` does nothing.
 
@@ -13,7 +14,9 @@ VERSION ?= $(shell cat VERSION)
 COMMIT  ?= $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
 BUILD_DATE ?= $(shell date -u -d @$${SOURCE_DATE_EPOCH:-$$(git log -1 --format=%ct 2>/dev/null || echo 0)} +%Y-%m-%dT%H:%M:%SZ)
 
-B := build/$(VARIANT)$(if $(findstring clang,$(notdir $(firstword $(CC)))),-clang)
+include mk/static/variant.mk
+
+B ?= build/$(VARIANT)$(if $(findstring clang,$(notdir $(firstword $(CC)))),-clang)
 BIN := $(B)/bin
 GEN := $(B)/gen
 
@@ -30,6 +33,7 @@ include mk/flags.mk
 include mk/sources.mk
 include mk/rules.mk
 include mk/deps.mk
+include mk/release.mk
 include mk/test.mk
 include mk/check.mk
 include mk/sdk.mk
@@ -52,4 +56,4 @@ clean: ## remove everything that was built
 help: ## print this list
 	@awk 'BEGIN { FS = ":.*## " } \
 	     /^##@/ { printf "\n%s\n", substr($$0, 5) } \
-	     /^[a-zA-Z0-9_-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	     /^[a-zA-Z0-9_-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

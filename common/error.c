@@ -79,9 +79,9 @@ int error_set_errno(struct error **err, enum grpc_status code, int errnum, const
     va_start(args, format);
     cleanup_free char *what = format_message(format, args);
     va_end(args);
-    char buffer[128];
+    /* strerror_r() comes in two kinds; strerror() is safe with threads in musl and in glibc since 2.32. */
     return error_set(err, code, "%s: %s", what != NULL ? what : "",
-                     strerror_r(errnum, buffer, sizeof(buffer)));
+                     strerror(errnum)); /* NOLINT(concurrency-mt-unsafe) */
 }
 
 int error_wrap(struct error **err, const char *format, ...)

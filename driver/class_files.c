@@ -79,7 +79,7 @@ static int search_directory(const char *directory, struct search *search, struct
     if (fd < 0)
         return error_set_errno(err, errno == ENOENT ? GRPC_STATUS_NOT_FOUND : GRPC_STATUS_INTERNAL, errno,
                                "open the class directory '%s'", directory);
-    n = scandirat(fd, ".", &entries, is_class_file, alphasort);
+    n = scandir(directory, &entries, is_class_file, alphasort); /* musl has no scandirat() */
     if (n < 0)
         return error_set_errno(err, GRPC_STATUS_INTERNAL, errno, "list the class directory '%s'", directory);
     for (int i = 0; i < n; i++) {

@@ -7,8 +7,9 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <string.h>
-#include <sys/mount.h>
 #include <sys/statvfs.h>
+
+#include "driver/mount_api.h"
 
 enum {
     FD_PATH_MAX = 32,

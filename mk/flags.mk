@@ -19,13 +19,15 @@ HARDEN_LD := -pie -Wl,-z,relro,-z,now,-z,noexecstack -Wl,--as-needed
 
 OPT_release := -O2 -g -DNDEBUG -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=$(if $(call cc-option,-O2 -D_FORTIFY_SOURCE=3),3,2)
 OPT_debug   := -Og -g3
+OPT_static  := -O2 -g -DNDEBUG -ffunction-sections -fdata-sections -ffile-prefix-map=$(CURDIR)=/src
 OPT_asan    := -O1 -g3 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
 OPT_fuzz    := -O1 -g3 -fno-omit-frame-pointer -fsanitize=address,undefined,fuzzer-no-link -fno-sanitize-recover=all
 LD_asan     := -fsanitize=address,undefined
 LD_fuzz     := -fsanitize=address,undefined
+LD_static   := -Wl,--gc-sections
 
 ifeq ($(OPT_$(VARIANT)),)
-$(error VARIANT must be release, debug, asan or fuzz, not '$(VARIANT)')
+$(error VARIANT must be release, debug, asan, fuzz or static, not '$(VARIANT)')
 endif
 
 PKGS := libuv libnghttp2 libprotobuf-c libcurl libcjson yaml-0.1 libmicrohttpd
@@ -33,6 +35,12 @@ PKGS := libuv libnghttp2 libprotobuf-c libcurl libcjson yaml-0.1 libmicrohttpd
 MBEDTLS_LIBS := -lmbedx509 -lmbedcrypto
 PKG_CFLAGS = $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
 PKG_LIBS = $(shell pkg-config --libs $(PKGS) 2>/dev/null)
+ifeq ($(VARIANT),static)
+# mk/static/build.sh made the compiler and the archives: where they are is the compiler's business.
+PKG_CFLAGS :=
+PKG_LIBS := -lcurl -lmbedtls -lnghttp2 -luv -lprotobuf-c -lcjson -lyaml -lmicrohttpd
+HARDEN_LD := $(filter-out -pie,$(HARDEN_LD)) # the compiler says -static-pie
+endif
 PKG_CFLAGS := $(PKG_CFLAGS)
 PKG_LIBS := $(PKG_LIBS)
 

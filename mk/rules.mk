@@ -53,7 +53,16 @@ define link
 	$(call say,LD,$@)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(PROJECT_CFLAGS) $(PROJECT_LDFLAGS) -o $@ $^ $(PROJECT_LIBS) $(EXTRA_LIBS)
+	$(after-link)
 endef
+# What is shipped is stripped; its debug information stays beside it.
+ifeq ($(VARIANT),static)
+define after-link
+	@mkdir -p $(B)/debug
+	$(Q)$(STATIC_TOOLS)objcopy --only-keep-debug $@ $(B)/debug/$(@F).debug
+	$(Q)$(STATIC_TOOLS)strip --strip-all --remove-section=.comment $@
+endef
+endif
 
 $(BIN)/secrets-store-driver: $(call obj,driver/main.c) $(DRIVER_LIB) $(COMMON_LIB)
 	$(link)

@@ -1,0 +1,149 @@
+#!/bin/bash
+# build.sh - the libraries of the release, as static archives, from the sources that fetch.sh unpacked.
+#
+#   mk/static/build.sh DIRECTORY ARCH     DIRECTORY has src/; writes DIRECTORY/ARCH/{include,lib,bin/cc}; ARCH is amd64 or arm64
+#
+# The C library is musl: its resolver reads /etc/resolv.conf and /etc/hosts and nothing else, where a static glibc loads shared objects at run
+# time; and it is small. DIRECTORY/ARCH/bin/cc is the compiler for everything that stands on it: it makes static position-independent
+# executables. A finished library leaves a stamp; a changed source, compiler or script removes them all.
+set -euo pipefail
+
+root=$(cd "$(dirname "$0")/../.." && pwd)
+deps=$(cd "$1" && pwd)
+arch=$2
+src=$deps/src
+prefix=$deps/$arch
+obj=$prefix/obj
+jobs=$(nproc)
+
+case $arch in
+amd64) triple=x86_64-linux-gnu machine=x86_64 processor=x86_64 ;;
+arm64) triple=aarch64-linux-gnu machine=aarch64 processor=aarch64 ;;
+*) echo "build.sh: unknown architecture $arch" >&2; exit 2 ;;
+esac
+if [ "$(uname -m)" = "$machine" ]; then
+    gcc=gcc ar=ar ranlib=ranlib
+    kernel=(/usr/include/linux /usr/include/asm-generic "/usr/include/$triple/asm")
+    queue=/usr/include/$triple/sys/queue.h
+else
+    gcc=$triple-gcc ar=$triple-ar ranlib=$triple-ranlib
+    kernel=("/usr/$triple/include/linux" "/usr/$triple/include/asm-generic" "/usr/$triple/include/asm")
+    queue=/usr/$triple/include/sys/queue.h
+fi
+
+state=$({ cat "$deps/packages" "$root"/mk/static/*; "$gcc" --version; } | sha256sum)
+if [ "$(cat "$prefix/.state" 2>/dev/null)" != "$state" ]; then
+    rm -rf "$prefix"
+    mkdir -p "$prefix/bin" "$prefix/include" "$prefix/lib" "$obj"
+    printf '%s\n' "$state" > "$prefix/.state"
+fi
+
+# No path of this machine may reach the executables: not by __FILE__, not by debug information.
+cflags="-O2 -g0 -DNDEBUG -fPIE -ffunction-sections -fdata-sections -fstack-protector-strong -ftrivial-auto-var-init=zero"
+cflags="$cflags -ffile-prefix-map=$src=/src -ffile-prefix-map=$obj=/obj"
+
+once() { # NAME FUNCTION
+    [ ! -e "$prefix/.$1" ] || return 0
+    printf '  %-8s %s (%s)\n' LIBRARY "$1" "$arch"
+    rm -rf "${obj:?}/$1"
+    mkdir -p "$obj/$1"
+    (cd "$obj/$1" && "$2") > "$obj/$1.log" 2>&1 || { tail -40 "$obj/$1.log" >&2; echo "build.sh: $1 failed, see $obj/$1.log" >&2; exit 1; }
+    touch "$prefix/.$1"
+}
+
+build_musl() {
+    CC=$gcc AR=$ar RANLIB=$ranlib CROSS_COMPILE='' CFLAGS="-fPIE -g0 -fstack-protector-strong -ffile-prefix-map=$src=/src" \
+        "$src/musl/configure" --prefix="$prefix" --host="$machine-linux-musl" --disable-shared --disable-wrapper
+    make -j"$jobs" install AR="$ar" RANLIB="$ranlib"
+    # the kernel's interface, and the BSD lists, which are macros only
+    local header
+    for header in "${kernel[@]}"; do ln -sfn "$header" "$prefix/include/"; done
+    ln -sf "$queue" "$prefix/include/sys/queue.h"
+}
+
+# Standard paths off, ours on. What does not stop before linking gets musl's start files and a static executable. (-Wl for what comes last: a
+# "-x c -" among the arguments would have it compiled.)
+write_cc() {
+    local lib=$prefix/lib
+    cat > "$prefix/bin/cc" << END
+#!/bin/sh
+# made by mk/static/build.sh
+for argument; do
+    case \$argument in -c | -E | -S | -M | -MM | -v | --version | -dumpversion | -dumpmachine | -print-*)
+        exec ${gcc} -nostdinc -isystem $prefix/include -isystem $($gcc -print-file-name=include) "\$@" ;;
+    esac
+done
+exec ${gcc} -nostdinc -isystem $prefix/include -isystem $($gcc -print-file-name=include) -nostdlib -nostartfiles -static-pie \\
+    $lib/rcrt1.o $lib/crti.o $($gcc -print-file-name=crtbeginS.o) "\$@" -L$lib \\
+    -Wl,--start-group,-lc,$($gcc -print-file-name=libgcc.a),$($gcc -print-file-name=libgcc_eh.a),--end-group \\
+    -Wl,$($gcc -print-file-name=crtendS.o),$lib/crtn.o
+END
+    chmod +x "$prefix/bin/cc"
+}
+
+with_cmake() { # SOURCE OPTION...
+    local source=$1
+    shift
+    cmake -G 'Unix Makefiles' -S "$source" -B . -DCMAKE_SYSTEM_NAME=Linux -DCMAKE_SYSTEM_PROCESSOR="$processor" \
+        -DCMAKE_C_COMPILER="$prefix/bin/cc" -DCMAKE_AR="$(command -v "$ar")" -DCMAKE_RANLIB="$(command -v "$ranlib")" \
+        -DCMAKE_INSTALL_PREFIX="$prefix" -DCMAKE_INSTALL_LIBDIR=lib -DCMAKE_FIND_ROOT_PATH="$prefix" \
+        -DCMAKE_FIND_ROOT_PATH_MODE_INCLUDE=ONLY -DCMAKE_FIND_ROOT_PATH_MODE_LIBRARY=ONLY -DCMAKE_FIND_ROOT_PATH_MODE_PACKAGE=ONLY \
+        -DCMAKE_BUILD_TYPE=None -DCMAKE_C_FLAGS="$cflags" -DBUILD_SHARED_LIBS=OFF -DBUILD_TESTING=OFF "$@"
+    make -j"$jobs" install
+}
+
+one_file() { # SOURCE LIBRARY: an archive of a single source file
+    "$prefix/bin/cc" $cflags -I"$(dirname "$1")" ${2:+} -c -o one.o "$1"
+    "$ar" rcs "$prefix/lib/$2" one.o
+}
+
+build_libuv() { with_cmake "$src/libuv1" -DLIBUV_BUILD_SHARED=OFF -DLIBUV_BUILD_TESTS=OFF -DLIBUV_BUILD_BENCH=OFF; }
+build_nghttp2() { with_cmake "$src/nghttp2" -DENABLE_LIB_ONLY=ON -DBUILD_STATIC_LIBS=ON -DENABLE_DOC=OFF; }
+build_libyaml() { with_cmake "$src/libyaml" -DINSTALL_CMAKE_DIR=lib/cmake; }
+build_cjson() {
+    one_file "$src/cjson/cJSON.c" libcjson.a
+    install -D -m 0644 "$src/cjson/cJSON.h" "$prefix/include/cjson/cJSON.h"
+}
+build_protobuf_c() {
+    one_file "$src/protobuf-c/protobuf-c/protobuf-c.c" libprotobuf-c.a
+    install -D -m 0644 "$src/protobuf-c/protobuf-c/protobuf-c.h" "$prefix/include/protobuf-c/protobuf-c.h"
+}
+build_libmicrohttpd() {
+    "$src/libmicrohttpd/configure" CC="$prefix/bin/cc" AR="$ar" RANLIB="$ranlib" CFLAGS="$cflags" --host="$machine-linux-musl" \
+        --prefix="$prefix" --enable-static --disable-shared --disable-https --disable-doc --disable-examples --disable-tools \
+        --disable-curl --disable-bauth --disable-dauth --disable-postprocessor --disable-httpupgrade --disable-poll \
+        --enable-messages
+    make -j"$jobs" -C src/microhttpd install
+    make -C src/include install
+}
+build_mbedtls() {
+    cp "$root/mk/static/mbedtls_config.h" "$prefix/include/mbedtls_release_config.h"
+    cflags="$cflags -DMBEDTLS_USER_CONFIG_FILE='<mbedtls_release_config.h>'" \
+        with_cmake "$src/mbedtls" -DENABLE_PROGRAMS=OFF -DENABLE_TESTING=OFF -DGEN_FILES=OFF -DUSE_STATIC_MBEDTLS_LIBRARY=ON
+    # whoever includes the headers sees the configuration they were built with
+    sed -i '1i #define MBEDTLS_USER_CONFIG_FILE <mbedtls_release_config.h>' "$prefix/include/mbedtls/build_info.h"
+}
+build_curl() {
+    with_cmake "$src/curl" -DBUILD_CURL_EXE=OFF -DBUILD_STATIC_LIBS=ON -DBUILD_LIBCURL_DOCS=OFF -DBUILD_MISC_DOCS=OFF \
+        -DENABLE_CURL_MANUAL=OFF -DBUILD_EXAMPLES=OFF -DHTTP_ONLY=ON -DCURL_USE_OPENSSL=OFF -DCURL_USE_MBEDTLS=ON -DUSE_NGHTTP2=ON \
+        -DCURL_USE_PKGCONFIG=OFF -DCURL_USE_LIBPSL=OFF -DCURL_USE_LIBSSH2=OFF -DUSE_LIBIDN2=OFF -DCURL_ZLIB=OFF -DCURL_BROTLI=OFF \
+        -DCURL_ZSTD=OFF -DENABLE_THREADED_RESOLVER=OFF -DENABLE_UNIX_SOCKETS=OFF -DCURL_DISABLE_ALTSVC=ON -DCURL_DISABLE_AWS=ON \
+        -DCURL_DISABLE_COOKIES=ON -DCURL_DISABLE_DIGEST_AUTH=ON -DCURL_DISABLE_DOH=ON -DCURL_DISABLE_FORM_API=ON -DCURL_DISABLE_MIME=ON \
+        -DCURL_DISABLE_GETOPTIONS=ON -DCURL_DISABLE_HSTS=ON -DCURL_DISABLE_KERBEROS_AUTH=ON -DCURL_DISABLE_NEGOTIATE_AUTH=ON \
+        -DCURL_DISABLE_NETRC=ON -DCURL_DISABLE_NTLM=ON -DCURL_DISABLE_PROGRESS_METER=ON -DCURL_DISABLE_SRP=ON -DCURL_DISABLE_WEBSOCKETS=ON \
+        -DCURL_DISABLE_SHA512_256=ON -DCURL_CA_BUNDLE=none -DCURL_CA_PATH=none -DCURL_CA_FALLBACK=OFF \
+        -DMBEDTLS_INCLUDE_DIR="$prefix/include" -DMBEDTLS_LIBRARY="$prefix/lib/libmbedtls.a" \
+        -DMBEDX509_LIBRARY="$prefix/lib/libmbedx509.a" -DMBEDCRYPTO_LIBRARY="$prefix/lib/libmbedcrypto.a" \
+        -DNGHTTP2_INCLUDE_DIR="$prefix/include" -DNGHTTP2_LIBRARY="$prefix/lib/libnghttp2.a" -DNGHTTP2_USE_STATIC_LIBS=ON
+}
+
+once musl build_musl
+[ -x "$prefix/bin/cc" ] || write_cc
+once libuv build_libuv
+once nghttp2 build_nghttp2
+once libyaml build_libyaml
+once cjson build_cjson
+once protobuf-c build_protobuf_c
+once libmicrohttpd build_libmicrohttpd
+once mbedtls build_mbedtls
+once curl build_curl

@@ -37,7 +37,7 @@ PKG_CFLAGS = $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
 PKG_LIBS = $(shell pkg-config --libs $(PKGS) 2>/dev/null)
 ifeq ($(VARIANT),static)
 # mk/static/build.sh made the compiler and the archives: where they are is the compiler's business.
-PKG_CFLAGS :=
+PKG_CFLAGS := -DHTTP_TLS_MBEDTLS
 PKG_LIBS := -lcurl -lmbedtls -lnghttp2 -luv -lprotobuf-c -lcjson -lyaml -lmicrohttpd
 HARDEN_LD := $(filter-out -pie,$(HARDEN_LD)) # the compiler says -static-pie
 endif

@@ -22,6 +22,7 @@
 #include "common/http/headers.h"
 #include "common/http/proxy.h"
 #include "common/http/resolver.h"
+#include "common/http/trust.h"
 
 struct origin_book;
 
@@ -39,6 +40,7 @@ struct call_target {
     unsigned peer_port;
     bool peer_is_address; /* nothing to look up */
     bool proxied;
+    bool tls_proxy; /* the connection to the proxy is a TLS one itself */
 };
 
 TAILQ_HEAD(call_list, http_call);
@@ -53,6 +55,7 @@ struct http_call {
     struct call_target target;
     struct resolver_wait *lookup;
     CURL *easy;
+    struct trust *trust;
     struct curl_slist *header_lines;
     struct curl_slist *resolve;
     struct curl_slist *connect_to;
@@ -85,6 +88,7 @@ struct http_client {
     struct resolver *resolver;
     struct proxy_settings proxies;
     CURLSH *share; /* TLS sessions survive connections, and multi handles, so that new connections resume */
+    struct trust_store *trusts;
     char *user_agent;
     char *ca_file; /* NULL = none found */
     char *ca_dir;

@@ -156,6 +156,7 @@ static int set_proxy(struct http_call *call, const char *url, bool *ok, struct e
     if (has_control_chars(url) || split_url(url, true, &scheme, &target->peer_host, &target->peer_port) < 0)
         return error_set(err, GRPC_STATUS_INVALID_ARGUMENT, "malformed proxy URL");
     target->proxied = true;
+    target->tls_proxy = strcmp(scheme, "https") == 0;
     set_ptr(call, CURLOPT_PROXY, url, ok);
     /* "socks5" leaves name lookups to the proxy, as in Go: curl would do them itself. */
     if (strcmp(scheme, "socks5") == 0)
@@ -189,19 +190,17 @@ static int set_route(struct http_call *call, const struct http_request *request,
     return ret;
 }
 
-static void set_trust(struct http_call *call, const struct http_request *request, bool *ok)
+static int set_trust(struct http_call *call, const struct http_request *request, bool *ok, struct error **err)
 {
     const struct http_client *client = call->client;
-    const char *ca_file = request->ca_file != NULL ? request->ca_file : client->ca_file;
-    const char *ca_dir = request->ca_file != NULL ? NULL : client->ca_dir;
-    if (request->ca_blob != NULL) {
-        set_blob(call, CURLOPT_CAINFO_BLOB, request->ca_blob, request->ca_blob_len, ok);
-        ca_file = NULL;
-        ca_dir = NULL;
-    }
-    /* NULL too is set: compiled-in defaults must not widen what the caller narrowed. */
-    set_ptr(call, CURLOPT_CAINFO, ca_file, ok);
-    set_optional_ptr(call, CURLOPT_CAPATH, ca_dir);
+    struct trust_source source = {.file = client->ca_file, .directory = client->ca_dir};
+    if (request->ca_blob != NULL)
+        source = (struct trust_source){.blob = request->ca_blob, .blob_len = request->ca_blob_len};
+    else if (request->ca_file != NULL)
+        source = (struct trust_source){.file = request->ca_file};
+    if (call->target.tls && !request->insecure_skip_verify &&
+        trust_apply(client->trusts, call->easy, &source, call->target.tls_proxy, &call->trust, err) < 0)
+        return -1;
     set_optional_ptr(call, CURLOPT_PROXY_CAINFO,
                      client->ca_file); /* an https proxy is judged by the node's CAs */
     set_optional_ptr(call, CURLOPT_PROXY_CAPATH, client->ca_dir);
@@ -217,6 +216,7 @@ static void set_trust(struct http_call *call, const struct http_request *request
         set_blob(call, CURLOPT_SSLKEY_BLOB, request->client_key_pem, request->client_key_pem_len, ok);
         set_optional_ptr(call, CURLOPT_SSLKEYTYPE, "PEM");
     }
+    return 0;
 }
 
 static int add_header(struct http_call *call, const char *line, struct error **err)
@@ -344,9 +344,8 @@ int http_call_setup(struct http_call *call, const struct http_request *request, 
         return error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory for an HTTP call");
     bool ok = true;
     set_basics(call, request, &ok);
-    set_trust(call, request, &ok);
-    if (set_route(call, request, &ok, err) < 0 || set_headers(call, request, &ok, err) < 0 ||
-        set_body(call, request, &ok, err) < 0)
+    if (set_route(call, request, &ok, err) < 0 || set_trust(call, request, &ok, err) < 0 ||
+        set_headers(call, request, &ok, err) < 0 || set_body(call, request, &ok, err) < 0)
         return -1;
     if (!ok)
         return error_set(err, GRPC_STATUS_INTERNAL, "this libcurl lacks an option, or memory");
@@ -378,6 +377,8 @@ void http_call_release(struct http_call *call)
     if (call->easy != NULL)
         curl_easy_cleanup(call->easy);
     call->easy = NULL;
+    trust_release(call->trust);
+    call->trust = NULL;
     curl_slist_free_all(call->header_lines);
     curl_slist_free_all(call->resolve);
     curl_slist_free_all(call->connect_to);

@@ -43,6 +43,7 @@ static void free_if_unused(struct http_client *client)
     free(client->ca_dir);
     proxy_settings_finish(&client->proxies);
     origin_book_destroy(client->origins);
+    trust_store_destroy(client->trusts);
     free(client);
 }
 
@@ -460,8 +461,9 @@ struct http_client *http_client_create(uv_loop_t *loop, const struct http_client
     client->origins = origin_book_create();
     client->resolver = resolver_create(loop);
     client->share = curl_share_init();
-    ok = ok && client->user_agent != NULL && client->origins != NULL && client->resolver != NULL &&
-         client->share != NULL && proxy_settings_init(&client->proxies) == 0;
+    client->trusts = trust_store_create();
+    ok = ok && client->trusts != NULL && client->user_agent != NULL && client->origins != NULL &&
+         client->resolver != NULL && client->share != NULL && proxy_settings_init(&client->proxies) == 0;
     /* One thread uses it: no lock functions needed. A curl without TLS refuses, and needs none. */
     if (ok)
         (void)curl_share_setopt(client->share, CURLSHOPT_SHARE, CURL_LOCK_DATA_SSL_SESSION);

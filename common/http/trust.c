@@ -1,0 +1,257 @@
+/*
+ * trust.c - CA bundles for curl's TLS library.
+ */
+#include "common/http/trust.h"
+
+#include <stdlib.h>
+
+static int leave_to_curl(CURL *easy, const struct trust_source *source, struct error **err)
+{
+    union {
+        const void *in;
+        void *out;
+    } data = {.in = source->blob}; /* curl's struct is not const-correct */
+    struct curl_blob blob = {.data = data.out, .len = source->blob_len, .flags = CURL_BLOB_COPY};
+    bool ok = true;
+
+    if (source->blob != NULL)
+        ok = curl_easy_setopt(easy, CURLOPT_CAINFO_BLOB, &blob) == CURLE_OK;
+    /* NULL too is set: compiled-in defaults must not widen what the caller narrowed. */
+    ok = curl_easy_setopt(easy, CURLOPT_CAINFO, source->blob == NULL ? source->file : NULL) == CURLE_OK && ok;
+    (void)curl_easy_setopt(easy, CURLOPT_CAPATH, source->blob == NULL ? source->directory : NULL);
+    return ok ? 0 : error_set(err, GRPC_STATUS_INTERNAL, "this libcurl lacks an option, or memory");
+}
+
+#ifdef HTTP_TLS_MBEDTLS
+
+#include <errno.h>
+#include <inttypes.h>
+#include <mbedtls/ssl.h>
+#include <mbedtls/x509_crt.h>
+#include <string.h>
+#include <sys/queue.h>
+#include <sys/stat.h>
+
+#include "common/buffer.h"
+#include "common/digest.h"
+#include "common/file.h"
+
+struct trust {
+    TAILQ_ENTRY(trust) link;
+    unsigned refs; /* the store's and the calls' */
+    char
+        *name; /* of the source as it is now: path and stamp, or digest; curl tells connections apart by it */
+    mbedtls_x509_crt chain;
+};
+TAILQ_HEAD(trust_list, trust);
+
+struct trust_store {
+    struct trust_list kept; /* most recently used first */
+    unsigned n_kept;
+};
+
+struct trust_store *trust_store_create(void)
+{
+    struct trust_store *store = calloc(1, sizeof(*store));
+
+    if (store != NULL)
+        TAILQ_INIT(&store->kept);
+    return store;
+}
+
+void trust_release(struct trust *trust)
+{
+    if (trust == NULL || --trust->refs > 0)
+        return;
+    mbedtls_x509_crt_free(&trust->chain);
+    free(trust->name);
+    free(trust);
+}
+
+static void forget(struct trust_store *store, struct trust *trust)
+{
+    TAILQ_REMOVE(&store->kept, trust, link);
+    store->n_kept--;
+    trust_release(trust);
+}
+
+void trust_store_destroy(struct trust_store *store)
+{
+    if (store == NULL)
+        return;
+    while (!TAILQ_EMPTY(&store->kept))
+        forget(store, TAILQ_FIRST(&store->kept));
+    free(store);
+}
+
+/* Path and what changes with the content: bundles are replaced by renaming, or rewritten. */
+static int name_path(struct buffer *name, const char *path, struct error **err)
+{
+    struct stat status;
+
+    if (stat(path, &status) < 0)
+        return error_set_errno(err, GRPC_STATUS_UNAVAILABLE, errno, "CA certificates '%s'", path);
+    return buffer_printf(name, err, "%s:%" PRIuMAX ":%" PRIuMAX ":%" PRIdMAX ":%" PRIdMAX ".%09ld;", path,
+                         (uintmax_t)status.st_dev, (uintmax_t)status.st_ino, (intmax_t)status.st_size,
+                         (intmax_t)status.st_mtim.tv_sec, (long)status.st_mtim.tv_nsec);
+}
+
+static int name_source(struct buffer *name, const struct trust_source *source, struct error **err)
+{
+    char hex[DIGEST_SHA256_HEX_LEN + 1];
+
+    if (buffer_printf(name, err, "/trust/") < 0)
+        return -1;
+    if (source->blob != NULL) {
+        if (digest_sha256_hex(source->blob, source->blob_len, hex) < 0)
+            return error_set(err, GRPC_STATUS_INTERNAL, "SHA-256 failed");
+        return buffer_printf(name, err, "%s", hex);
+    }
+    if (source->file != NULL && name_path(name, source->file, err) < 0)
+        return -1;
+    return source->directory != NULL ? name_path(name, source->directory, err) : 0;
+}
+
+/* Certificates that can not be parsed are passed over, as everybody does: one odd root must not cut off the
+ * rest. */
+static int parse_pem(struct trust *trust, const void *pem, size_t len, const char *what, struct error **err)
+{
+    /* mbedTLS wants the NUL of a PEM text counted; buffer_str() and secret blobs have one only sometimes */
+    cleanup_buffer struct buffer text;
+
+    buffer_init(&text, TRUST_MAX_BYTES + 1);
+    if (buffer_append(&text, pem, len, err) < 0 || buffer_append(&text, "", 1, err) < 0)
+        return -1;
+    int ret = mbedtls_x509_crt_parse(&trust->chain, (const unsigned char *)buffer_str(&text), text.len);
+    if (ret < 0 || trust->chain.version == 0)
+        return error_set(err, GRPC_STATUS_UNAVAILABLE, "no certificate can be read from %s", what);
+    return 0;
+}
+
+static int parse(struct trust *trust, const struct trust_source *source, struct error **err)
+{
+    if (source->blob != NULL)
+        return parse_pem(trust, source->blob, source->blob_len, "the CA certificates", err);
+    if (source->file != NULL) {
+        cleanup_buffer struct buffer text = {0};
+
+        if (file_read(source->file, TRUST_MAX_BYTES, &text, err) < 0 ||
+            parse_pem(trust, buffer_str(&text), text.len, source->file, err) < 0)
+            return error_wrap(err, "CA certificates");
+    }
+    if (source->directory != NULL)
+        (void)mbedtls_x509_crt_parse_path(&trust->chain, source->directory); /* other files may lie there */
+    return 0;
+}
+
+static struct trust *find(struct trust_store *store, const char *name)
+{
+    struct trust *trust = NULL;
+
+    TAILQ_FOREACH(trust, &store->kept, link)
+    {
+        if (strcmp(trust->name, name) == 0) {
+            TAILQ_REMOVE(&store->kept, trust, link);
+            TAILQ_INSERT_HEAD(&store->kept, trust, link);
+            return trust;
+        }
+    }
+    return NULL;
+}
+
+static struct trust *load(struct trust_store *store, const char *name, const struct trust_source *source,
+                          struct error **err)
+{
+    struct trust *trust = calloc(1, sizeof(*trust));
+
+    if (trust != NULL)
+        trust->name = strdup(name);
+    if (trust == NULL || trust->name == NULL) {
+        free(trust);
+        (void)error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory for CA certificates");
+        return NULL;
+    }
+    trust->refs = 1;
+    mbedtls_x509_crt_init(&trust->chain);
+    if (parse(trust, source, err) < 0) {
+        trust_release(trust);
+        return NULL;
+    }
+    while (store->n_kept >= TRUST_MAX_KEPT)
+        forget(store, TAILQ_LAST(&store->kept, trust_list));
+    TAILQ_INSERT_HEAD(&store->kept, trust, link);
+    store->n_kept++;
+    return trust;
+}
+
+/* curl has filled in everything else, with an empty chain. The call that makes a connection holds `arg` until
+ * the handshake is over; later nothing looks at the chain. */
+static CURLcode on_tls_config(CURL *easy, void *config, void *arg)
+{
+    struct trust *trust = arg;
+
+    (void)easy;
+    mbedtls_ssl_conf_ca_chain(config, &trust->chain, NULL);
+    return CURLE_OK;
+}
+
+int trust_apply(struct trust_store *store, CURL *easy, const struct trust_source *source, bool tls_proxy,
+                struct trust **ret_trust, struct error **err)
+{
+    cleanup_buffer struct buffer name;
+
+    *ret_trust = NULL;
+    if (tls_proxy)
+        return leave_to_curl(easy, source, err);
+    buffer_init(&name, (size_t)16 * 1024);
+    if (name_source(&name, source, err) < 0)
+        return -1;
+    struct trust *trust = find(store, buffer_str(&name));
+    if (trust == NULL)
+        trust = load(store, buffer_str(&name), source, err);
+    if (trust == NULL)
+        return -1;
+    /* Of the options by which curl tells connections and sessions apart this is the one that the mbedTLS back
+     * end does not use: without it a connection made under other CAs would be reused. */
+    if (curl_easy_setopt(easy, CURLOPT_CAINFO, NULL) != CURLE_OK ||
+        curl_easy_setopt(easy, CURLOPT_CAPATH, NULL) != CURLE_OK ||
+        curl_easy_setopt(easy, CURLOPT_ISSUERCERT, trust->name) != CURLE_OK ||
+        curl_easy_setopt(easy, CURLOPT_SSL_CTX_FUNCTION, on_tls_config) != CURLE_OK ||
+        curl_easy_setopt(easy, CURLOPT_SSL_CTX_DATA, trust) != CURLE_OK)
+        return error_set(err, GRPC_STATUS_INTERNAL, "this libcurl does not hand out its TLS configuration");
+    trust->refs++;
+    *ret_trust = trust;
+    return 0;
+}
+
+#else
+
+struct trust_store {
+    char unused;
+};
+
+struct trust_store *trust_store_create(void)
+{
+    return calloc(1, sizeof(struct trust_store));
+}
+
+void trust_store_destroy(struct trust_store *store)
+{
+    free(store);
+}
+
+void trust_release(struct trust *trust)
+{
+    (void)trust;
+}
+
+int trust_apply(struct trust_store *store, CURL *easy, const struct trust_source *source, bool tls_proxy,
+                struct trust **ret_trust, struct error **err)
+{
+    (void)store;
+    (void)tls_proxy;
+    *ret_trust = NULL;
+    return leave_to_curl(easy, source, err);
+}
+
+#endif

@@ -32,7 +32,7 @@ endif
 
 PKGS := libuv libnghttp2 libprotobuf-c libcurl libcjson yaml-0.1 libmicrohttpd
 # Debian 12's mbedTLS ships no .pc files.
-MBEDTLS_LIBS := -lmbedx509 -lmbedcrypto
+MBEDTLS_LIBS := -lmbedtls -lmbedx509 -lmbedcrypto
 PKG_CFLAGS = $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
 PKG_LIBS = $(shell pkg-config --libs $(PKGS) 2>/dev/null)
 ifeq ($(VARIANT),static)

@@ -7,10 +7,12 @@
 #include <mbedtls/asn1write.h>
 #include <mbedtls/bignum.h>
 #include <mbedtls/ecp.h>
+#include <mbedtls/entropy.h>
 #include <mbedtls/oid.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 
 #include "provider-azure/mbedtls_compat.h"
 
@@ -40,6 +42,19 @@ void digest_fields(const struct digest_field *fields, size_t n, uint8_t ret_dige
     }
     must(compat_sha256_finish(&context, ret_digest));
     mbedtls_sha256_free(&context);
+}
+
+int crypto_random(void *arg, unsigned char *out, size_t len)
+{
+    (void)arg;
+    while (len > 0) {
+        ssize_t n = getrandom(out, len, 0);
+        if (n <= 0)
+            return MBEDTLS_ERR_ENTROPY_SOURCE_FAILED;
+        out += n;
+        len -= (size_t)n;
+    }
+    return 0;
 }
 
 /* mbedTLS writes DER from the end of a block towards its start. */

@@ -19,6 +19,9 @@ struct digest_field {
 };
 void digest_fields(const struct digest_field *fields, size_t n, uint8_t ret_digest[DIGEST_LEN]);
 
+/* mbedTLS' kind of random number generator, on the kernel's. `arg` is not used. */
+int crypto_random(void *arg, unsigned char *out, size_t len);
+
 /* DER SubjectPublicKeyInfo (RFC 5280 4.1.2.7, RFC 3279, RFC 5480) appended to `out`. Numbers are big-endian.
  */
 int spki_from_rsa(const void *modulus, size_t modulus_len, const void *exponent, size_t exponent_len,

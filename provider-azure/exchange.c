@@ -23,6 +23,9 @@ struct exchange {
     size_t body_len;
     size_t max_response_bytes;
     enum http_proxy_policy proxy;
+    char *connect_to;
+    uint8_t *ca_pem;
+    size_t ca_pem_len;
     const struct retry_policy *policy;
     uint64_t deadline_ms;
 
@@ -56,6 +59,8 @@ static void exchange_free(struct exchange *exchange)
         secret_free(exchange->headers[i]);
     secret_free(exchange->bearer);
     secret_free(exchange->body);
+    secret_free(exchange->connect_to);
+    secret_free(exchange->ca_pem);
     error_free(exchange->verdict);
     secret_free(exchange);
 }
@@ -102,6 +107,9 @@ static int send_try(struct exchange *exchange, struct error **err)
         .timeout_ms = left < limit ? left : limit,
         .max_response_bytes = exchange->max_response_bytes,
         .proxy = exchange->proxy,
+        .connect_to = exchange->connect_to,
+        .ca_blob = exchange->ca_pem,
+        .ca_blob_len = exchange->ca_pem_len,
     };
     exchange->sent_ms = transport_now_ms(exchange->network->transport);
     exchange->call = transport_send(exchange->network->transport, &request, on_reply, exchange, err);
@@ -280,6 +288,17 @@ static char *copy_text(const char *text, bool *ok)
     return copy;
 }
 
+static uint8_t *copy_bytes(const void *bytes, size_t len, bool *ok)
+{
+    if (len == 0)
+        return NULL;
+    uint8_t *copy = secret_malloc(len);
+    if (copy != NULL)
+        memcpy(copy, bytes, len);
+    *ok = *ok && copy != NULL;
+    return copy;
+}
+
 struct exchange *exchange_start(const struct network *network, const struct exchange_request *request,
                                 exchange_callback *callback, void *arg, struct error **err)
 {
@@ -295,6 +314,9 @@ struct exchange *exchange_start(const struct network *network, const struct exch
             .bearer = copy_text(request->bearer, &ok),
             .max_response_bytes = request->max_response_bytes,
             .proxy = request->proxy,
+            .connect_to = copy_text(request->connect_to, &ok),
+            .ca_pem = copy_bytes(request->ca_pem, request->ca_pem_len, &ok),
+            .ca_pem_len = request->ca_pem_len,
             .policy = request->policy,
             .deadline_ms = request->deadline_ms,
             .pass = {.wake = on_turn, .arg = exchange},
@@ -308,13 +330,8 @@ struct exchange *exchange_start(const struct network *network, const struct exch
         digest_fields(place, ARRAY_SIZE(place), exchange->place);
         for (size_t i = 0; i < EXCHANGE_MAX_HEADERS && request->headers[i] != NULL; i++)
             exchange->headers[i] = copy_text(request->headers[i], &ok);
-        if (request->body_len > 0) {
-            exchange->body = secret_malloc(request->body_len);
-            if (exchange->body != NULL)
-                memcpy(exchange->body, request->body, request->body_len);
-            exchange->body_len = request->body_len;
-            ok = ok && exchange->body != NULL;
-        }
+        exchange->body = copy_bytes(request->body, request->body_len, &ok);
+        exchange->body_len = request->body_len;
     }
     if (!ok) {
         error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");

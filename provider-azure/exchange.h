@@ -40,6 +40,9 @@ struct exchange_request {
     size_t body_len;
     size_t max_response_bytes;
     enum http_proxy_policy proxy;
+    const char *connect_to; /* see struct http_request; may be NULL; copied */
+    const void *ca_pem;     /* trusted instead of the system's; may be NULL; copied */
+    size_t ca_pem_len;
     const struct retry_policy *policy; /* borrowed */
     uint64_t deadline_ms;              /* on the transport's clock */
 };

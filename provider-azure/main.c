@@ -38,6 +38,7 @@ struct program {
     struct transport *transport;
     struct throttle_table throttles;
     struct network network;
+    struct token_proxy *token_proxy;
     struct token_cache *tokens;
     struct store *store;
     struct volume_log *volumes;
@@ -69,6 +70,7 @@ static void on_server_stopped(void *arg)
     store_destroy(steal_ptr(&program->store));
     volume_log_destroy(steal_ptr(&program->volumes));
     token_cache_destroy(steal_ptr(&program->tokens));
+    token_proxy_destroy(steal_ptr(&program->token_proxy));
     http_client_destroy(steal_ptr(&program->http));
 }
 
@@ -135,6 +137,18 @@ static int start_network(struct program *program, struct error **err)
         .meter = program->meter,
         .log = program->log,
     };
+    const struct token_proxy_config proxy = {
+        .url = program->settings.token_proxy_url,
+        .sni_name = program->settings.sni_name,
+        .ca_file = program->settings.token_proxy_ca_file,
+        .api_server = program->settings.api_server,
+    };
+    program->token_proxy = token_proxy_create(program->transport, &proxy, err);
+    if (program->token_proxy == NULL)
+        return -1;
+    if (token_proxy_problem(program->token_proxy) != NULL)
+        log_error(program->log, "identity bindings will fail",
+                  LOG_ERR(token_proxy_problem(program->token_proxy)));
     program->tokens = token_cache_create(&program->network, err);
     if (program->tokens == NULL)
         return -1;
@@ -151,7 +165,9 @@ static int start_service(struct program *program, struct error **err)
     program->defaults = (struct request_defaults){
         .cloud = &program->cloud,
         .custom_cloud_path = getenv("AZURE_ENVIRONMENT_FILEPATH"),
-        .endpoints = {.imds = program->settings.imds_endpoint, .nmi = program->settings.nmi_endpoint},
+        .endpoints = {.imds = program->settings.imds_endpoint,
+                      .nmi = program->settings.nmi_endpoint,
+                      .token_proxy = program->token_proxy},
         .log = program->log,
     };
     program->content = (struct content_options){
@@ -225,9 +241,6 @@ static void warn_about_old_flags(const struct program *program)
                     "--driver-write-secrets=false is ignored, the driver always writes the files");
     if (settings->enable_pprof)
         log_warning(program->log, "--enable-pprof is ignored, there is no profiling server");
-    if (*settings->token_proxy_url != '\0' || *settings->sni_name != '\0')
-        log_warning(program->log,
-                    "--token-proxy-url and --sni-name are ignored, identity binding is not available yet");
 }
 
 static void finish(struct program *program)

@@ -46,9 +46,16 @@ const struct option_row provider_option_rows[] = {
     {"nmi-endpoint", OPTION_STRING, AT(nmi_endpoint), "http://127.0.0.1:2579", 0, 0,
      "`URL` of aad-pod-identity's node component"},
     {"token-proxy-url", OPTION_STRING, AT(token_proxy_url), "", 0, 0,
-     "`URL` of the identity binding token proxy"},
+     "`URL` of the identity binding token proxy; empty: https://kubernetes.default.svc.cluster.local"},
     {"sni-name", OPTION_STRING, AT(sni_name), "", 0, 0,
-     "TLS server `name` of the identity binding token proxy"},
+     "TLS server `name` of the identity binding token proxy; empty: computed from the API server's "
+     "certificate"},
+    {"token-proxy-ca-file", OPTION_STRING, AT(token_proxy_ca_file),
+     "/var/run/secrets/kubernetes.io/serviceaccount/ca.crt", 0, 0,
+     "`file` of the CA that signs token proxy and API server; read anew for each use; absent: the system's"},
+    {"api-server", OPTION_STRING, AT(api_server), "", 0, 0,
+     "`host:port` of the API server whose certificate names the cluster; empty: "
+     "kubernetes.default.svc.cluster.local:$KUBERNETES_SERVICE_PORT"},
     {"enable-pprof", OPTION_BOOL, AT(enable_pprof), "false", 0, 0,
      "Accepted for old manifests; does nothing"},
     {"pprof-port", OPTION_INT, AT(pprof_port), "6060", 0, PORT_MAX,

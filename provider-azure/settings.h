@@ -24,6 +24,8 @@ struct settings {
     int64_t pprof_port;
     const char *token_proxy_url;
     const char *sni_name;
+    const char *token_proxy_ca_file;
+    const char *api_server;
     bool driver_write_secrets;
     int64_t republish_cache_ttl_ns;
     const char *imds_endpoint;

@@ -21,9 +21,11 @@ TAILQ_HEAD(entry_list, entry);
 /* One request to the token service, and who waits for it. */
 struct acquisition {
     struct token_cache *cache;
-    struct entry *entry;       /* NULL once the answer is being delivered */
-    struct identity *identity; /* a reference */
-    struct exchange *exchange;
+    struct entry *entry;                 /* NULL once the answer is being delivered */
+    struct identity *identity;           /* a reference */
+    struct token_proxy_wait *route_wait; /* ROUTE: finding the way to the token proxy */
+    struct exchange *exchange;           /* ASK */
+    uint64_t deadline_ms;
     uint64_t since_ms;
     struct wait_list waits; /* may be empty: background refresh */
 };
@@ -40,6 +42,7 @@ struct token_cache {
     const struct network *network;
     struct entry_list entries; /* least recently used first */
     size_t n;
+    struct transport_timer *sweep; /* when the next token ends */
 };
 
 struct token_wait {
@@ -79,6 +82,7 @@ struct token_cache *token_cache_create(const struct network *network, struct err
 
 static void acquisition_free(struct acquisition *acquisition)
 {
+    token_proxy_wait_cancel(&acquisition->route_wait);
     exchange_cancel(&acquisition->exchange);
     identity_unref(acquisition->identity);
     free(acquisition);
@@ -99,32 +103,87 @@ static bool usable(const struct token *token, int64_t now_unix)
     return token != NULL && token->expires_unix >= now_unix + TOKEN_MIN_LIFE_S;
 }
 
-/* The entry for `key`, or NULL. On the way, entries whose token has ended are dropped. */
-static struct entry *find(struct token_cache *cache, const uint8_t key[DIGEST_LEN])
-{
-    int64_t now = transport_unix_s(cache->network->transport);
-    struct entry *found = NULL;
-    struct entry *next = NULL;
+/* --- what has ended is wiped
+ * ------------------------------------------------------------------------------------- */
 
-    for (struct entry *entry = TAILQ_FIRST(&cache->entries); entry != NULL; entry = next) {
-        next = TAILQ_NEXT(entry, link);
-        if (memcmp(entry->key, key, DIGEST_LEN) == 0)
-            found = entry;
-        else if (entry->acquisition == NULL && !usable(entry->token, now))
-            entry_remove(cache, entry);
+/* The timer looks at least this often: the wall clock may be set, and it must not spin. */
+enum { SWEEP_MIN_S = 1, SWEEP_MAX_S = 600 };
+
+static void on_sweep(void *arg);
+
+/* Sets the timer to the moment when the next token ends. Without memory for it, later calls try again. */
+static void plan_sweep(struct token_cache *cache)
+{
+    const struct transport *transport = cache->network->transport;
+    int64_t now = transport_unix_s(transport);
+    int64_t delay_s = SWEEP_MAX_S;
+    bool any = false;
+    const struct entry *entry = NULL;
+    TAILQ_FOREACH(entry, &cache->entries, link)
+    {
+        if (entry->token == NULL)
+            continue;
+        any = true;
+        int64_t left = entry->token->expires_unix - TOKEN_MIN_LIFE_S + 1 - now;
+        delay_s = left < delay_s ? left : delay_s;
     }
-    return found;
+    transport_stop(transport, &cache->sweep);
+    if (!any)
+        return;
+    delay_s = delay_s > SWEEP_MIN_S ? delay_s : SWEEP_MIN_S;
+    cache->sweep = transport_after(transport, (uint64_t)delay_s * 1000, on_sweep, cache, NULL);
 }
 
-/* A new, empty entry at the end of the list. When the cache is full, the entry unused for longest that nobody
- * waits for goes. */
+static void on_sweep(void *arg)
+{
+    struct token_cache *cache = arg;
+    int64_t now = transport_unix_s(cache->network->transport);
+    struct entry *next = NULL;
+
+    cache->sweep = NULL;
+    for (struct entry *entry = TAILQ_FIRST(&cache->entries); entry != NULL; entry = next) {
+        next = TAILQ_NEXT(entry, link);
+        if (usable(entry->token, now))
+            continue;
+        if (entry->acquisition == NULL) {
+            entry_remove(cache, entry);
+        } else {
+            token_unref(entry->token);
+            entry->token = NULL;
+        }
+    }
+    plan_sweep(cache);
+}
+
+/* --- entries
+ * ----------------------------------------------------------------------------------------------------- */
+
+static struct entry *find(struct token_cache *cache, const uint8_t key[DIGEST_LEN])
+{
+    struct entry *entry = NULL;
+    TAILQ_FOREACH(entry, &cache->entries, link)
+    {
+        if (memcmp(entry->key, key, DIGEST_LEN) == 0)
+            return entry;
+    }
+    return NULL;
+}
+
+/* A new, empty entry at the end of the list. When the cache is full, the entries unused for longest that nobody
+ * waits for go. */
 static struct entry *add(struct token_cache *cache, const uint8_t key[DIGEST_LEN], struct error **err)
 {
-    for (struct entry *entry = TAILQ_FIRST(&cache->entries); cache->n >= TOKEN_CACHE_MAX && entry != NULL;) {
-        struct entry *next = TAILQ_NEXT(entry, link);
+    struct entry *next = NULL;
+    for (struct entry *entry = TAILQ_FIRST(&cache->entries); cache->n >= TOKEN_CACHE_MAX && entry != NULL;
+         entry = next) {
+        next = TAILQ_NEXT(entry, link);
         if (entry->acquisition == NULL)
             entry_remove(cache, entry);
-        entry = next;
+    }
+    if (cache->n >= TOKEN_CACHE_IN_FLIGHT_MAX) {
+        error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "%d token requests are in flight already",
+                  TOKEN_CACHE_IN_FLIGHT_MAX);
+        return NULL;
     }
     struct entry *entry = calloc(1, sizeof(*entry));
     if (entry == NULL) {
@@ -150,15 +209,47 @@ static void deliver(struct acquisition *acquisition, struct token *token, const 
     }
 }
 
+/* What came of it: exactly one of `token` and `failure`, both taken over. */
+static void conclude(struct acquisition *acquisition, struct token *token, struct error *failure)
+{
+    struct token_cache *cache = acquisition->cache;
+    const struct network *network = cache->network;
+    struct entry *entry = acquisition->entry;
+    const char *mode = auth_mode_name(acquisition->identity->ops->mode);
+    int64_t now = transport_unix_s(network->transport);
+    uint64_t now_ms = transport_now_ms(network->transport);
+
+    if (token == NULL)
+        error_wrap(&failure, "token for the %s", mode);
+    meter_token(network->meter, mode, token != NULL ? GRPC_STATUS_OK : error_code(failure),
+                (double)(now_ms - acquisition->since_ms) / 1000.0);
+
+    entry->acquisition = NULL;
+    acquisition->entry = NULL;
+    if (token != NULL && usable(token, now)) {
+        token_unref(entry->token);
+        entry->token = token_ref(token);
+        /* A service may hand out the same token again until it ends: that is no reason to ask each time. */
+        entry->refresh_not_before_ms = now_ms + REFRESH_PAUSE_MS;
+        plan_sweep(cache);
+    } else if (entry->token != NULL && token == NULL) {
+        log_warning(network->log, "background refresh of a token failed, the old one is used until it ends",
+                    LOG_STR("mode", mode), LOG_ERR(failure));
+        entry->refresh_not_before_ms = now_ms + REFRESH_PAUSE_MS;
+    } else {
+        entry_remove(cache, entry);
+    }
+    deliver(acquisition, token, failure);
+    token_unref(token);
+    error_free(failure);
+    acquisition_free(acquisition);
+}
+
 static void on_answer(struct reply *reply, const struct error *error, unsigned tries, void *arg)
 {
     struct acquisition *acquisition = arg;
-    struct token_cache *cache = acquisition->cache;
-    const struct network *network = cache->network;
     const struct identity *identity = acquisition->identity;
-    struct entry *entry = acquisition->entry;
-    const char *mode = auth_mode_name(identity->ops->mode);
-    int64_t now = transport_unix_s(network->transport);
+    int64_t now = transport_unix_s(acquisition->cache->network->transport);
     struct error *failure = NULL;
     struct token *token = NULL;
 
@@ -169,55 +260,29 @@ static void on_answer(struct reply *reply, const struct error *error, unsigned t
             error_wrap(&failure, "after %u tries", tries);
     } else {
         failure = error_copy(error);
+        if (identity->token_proxy != NULL)
+            token_proxy_doubt(identity->token_proxy);
     }
-    if (token == NULL)
-        error_wrap(&failure, "token for the %s", mode);
-    meter_token(network->meter, mode, token != NULL ? GRPC_STATUS_OK : error_code(failure),
-                (double)(transport_now_ms(network->transport) - acquisition->since_ms) / 1000.0);
-
-    entry->acquisition = NULL;
-    acquisition->entry = NULL;
-    if (token != NULL && usable(token, now)) {
-        token_unref(entry->token);
-        entry->token = token_ref(token);
-    } else if (entry->token != NULL && token == NULL) {
-        log_warning(network->log, "background refresh of a token failed, the old one is used until it ends",
-                    LOG_STR("mode", mode), LOG_ERR(failure));
-        entry->refresh_not_before_ms = transport_now_ms(network->transport) + REFRESH_PAUSE_MS;
-    } else {
-        entry_remove(cache, entry);
-    }
-    deliver(acquisition, token, failure);
-    token_unref(token);
-    error_free(failure);
-    acquisition_free(acquisition);
+    conclude(acquisition, token, failure);
 }
 
-static int acquire(struct token_cache *cache, struct entry *entry, struct identity *identity,
-                   uint64_t deadline_ms, struct error **err)
+/* Sends the question. `route` is that of an identity with a token proxy. */
+static int ask(struct acquisition *acquisition, const struct token_proxy_route *route, struct error **err)
 {
-    int64_t now_unix = transport_unix_s(cache->network->transport);
+    const struct network *network = acquisition->cache->network;
+    const struct identity *identity = acquisition->identity;
+    const struct identity_moment moment = {.now_unix = transport_unix_s(network->transport), .route = route};
     struct identity_question question = {0};
-    struct acquisition *acquisition = calloc(1, sizeof(*acquisition));
-
-    if (acquisition == NULL) {
-        no_memory(err);
-        return -1;
-    }
-    *acquisition = (struct acquisition){
-        .cache = cache,
-        .entry = entry,
-        .identity = identity_ref(identity),
-        .since_ms = transport_now_ms(cache->network->transport),
-    };
-    TAILQ_INIT(&acquisition->waits);
     /* Entra throttles applications, not everybody: one that is throttled must not stop the others. IMDS
      * throttles the node. */
     cleanup_free char *lane = NULL;
+
     if (*identity->authority != '\0' && asprintf(&lane, "%s/%s", identity->tenant, identity->client_id) < 0) {
         lane = NULL;
         no_memory(err);
-    } else if (identity->ops->prepare(identity, now_unix, &question, err) == 0) {
+        return -1;
+    }
+    if (identity->ops->prepare(identity, &moment, &question, err) == 0) {
         struct exchange_request request = {
             .service = question.service,
             .host = question.host,
@@ -228,15 +293,57 @@ static int acquire(struct token_cache *cache, struct entry *entry, struct identi
             .body_len = question.body.len,
             .max_response_bytes = (size_t)256 * 1024,
             .proxy = question.proxy,
+            .connect_to = question.connect_to,
+            .ca_pem = question.ca_pem,
+            .ca_pem_len = question.ca_pem_len,
             .policy = question.policy,
-            .deadline_ms = deadline_ms,
+            .deadline_ms = acquisition->deadline_ms,
         };
         for (size_t i = 0; i < EXCHANGE_MAX_HEADERS; i++)
             request.headers[i] = question.headers[i];
-        acquisition->exchange = exchange_start(cache->network, &request, on_answer, acquisition, err);
+        acquisition->exchange = exchange_start(network, &request, on_answer, acquisition, err);
     }
     identity_question_finish(&question);
-    if (acquisition->exchange == NULL) {
+    return acquisition->exchange == NULL ? -1 : 0;
+}
+
+static void on_route(const struct token_proxy_route *route, const struct error *error, void *arg)
+{
+    struct acquisition *acquisition = arg;
+    struct error *failure = NULL;
+
+    acquisition->route_wait = NULL;
+    if (route == NULL)
+        conclude(acquisition, NULL, error_copy(error));
+    else if (ask(acquisition, route, &failure) < 0)
+        conclude(acquisition, NULL, failure);
+}
+
+static int acquire(struct token_cache *cache, struct entry *entry, struct identity *identity,
+                   uint64_t deadline_ms, struct error **err)
+{
+    struct acquisition *acquisition = calloc(1, sizeof(*acquisition));
+    if (acquisition == NULL) {
+        no_memory(err);
+        return -1;
+    }
+    *acquisition = (struct acquisition){
+        .cache = cache,
+        .entry = entry,
+        .identity = identity_ref(identity),
+        .deadline_ms = deadline_ms,
+        .since_ms = transport_now_ms(cache->network->transport),
+    };
+    TAILQ_INIT(&acquisition->waits);
+    int started = 0;
+    if (identity->token_proxy != NULL) {
+        acquisition->route_wait =
+            token_proxy_find(identity->token_proxy, deadline_ms, on_route, acquisition, err);
+        started = acquisition->route_wait != NULL ? 0 : -1;
+    } else {
+        started = ask(acquisition, /* route= */ NULL, err);
+    }
+    if (started < 0) {
         acquisition_free(acquisition);
         return error_wrap(err, "token for the %s", auth_mode_name(identity->ops->mode));
     }
@@ -280,7 +387,11 @@ static int join(struct token_cache *cache, struct entry *entry, struct identity 
                 uint64_t deadline_ms, struct token_wait *wait, struct error **err)
 {
     if (entry->acquisition != NULL) {
-        exchange_extend(entry->acquisition->exchange, deadline_ms);
+        struct acquisition *acquisition = entry->acquisition;
+        if (deadline_ms > acquisition->deadline_ms)
+            acquisition->deadline_ms = deadline_ms;
+        if (acquisition->exchange != NULL)
+            exchange_extend(acquisition->exchange, deadline_ms);
         meter_token_lookup(cache->network->meter, "joined");
     } else {
         if (acquire(cache, entry, identity, deadline_ms, err) < 0)
@@ -362,5 +473,6 @@ void token_cache_destroy(struct token_cache *cache)
         assert(entry->acquisition == NULL || TAILQ_EMPTY(&entry->acquisition->waits));
         entry_remove(cache, entry);
     }
+    transport_stop(cache->network->transport, &cache->sweep);
     free(cache);
 }

@@ -1,5 +1,6 @@
 /*
- * transport.h - everything this program asks of the outside world: HTTP calls, timers, clocks, chance.
+ * transport.h - everything this program asks of the outside world: HTTP calls, certificates, timers, clocks,
+ * chance.
  *
  * All rooms below mount.c reach the outside only through this table, so that the unit tests drive them with a
  * fake that needs no network, no event loop and no sleeping. transport.c is the real one (libcurl on libuv).
@@ -17,6 +18,7 @@
 #include "common/buffer.h"
 #include "common/error.h"
 #include "common/http/client.h"
+#include "provider-azure/tls_probe.h"
 
 /* An HTTP answer, reduced to what the protocols here look at. Strings live during the callback, NULL =
  * absent. */
@@ -31,6 +33,7 @@ struct reply {
 
 struct transport_call;
 struct transport_timer;
+struct transport_probe;
 
 /* Either `reply` (any HTTP status) or `error` with the `hop` that failed; both borrowed during the call. */
 typedef void transport_callback(struct reply *reply, enum http_hop hop, const struct error *error, void *arg);
@@ -47,6 +50,11 @@ struct transport_ops {
     uint64_t (*now_ms)(void *state); /* monotonic */
     int64_t (*unix_s)(void *state);  /* wall clock */
     uint32_t (*random)(void *state); /* for jitter only, not for cryptography */
+    /* The names in a TLS server's certificate: tls_probe.h. `ca_file` of the request is not looked at; without
+     * ca_pem the system's trust store is taken. */
+    struct transport_probe *(*probe)(void *state, const struct tls_probe_request *request,
+                                     tls_probe_callback *callback, void *arg, struct error **err);
+    void (*probe_cancel)(void *state, struct transport_probe **probe);
 };
 
 struct transport {
@@ -64,6 +72,12 @@ void transport_stop(const struct transport *transport, struct transport_timer **
 uint64_t transport_now_ms(const struct transport *transport);
 int64_t transport_unix_s(const struct transport *transport);
 uint32_t transport_random(const struct transport *transport);
+
+struct transport_probe *transport_probe(const struct transport *transport,
+                                        const struct tls_probe_request *request, tls_probe_callback *callback,
+                                        void *arg, struct error **err);
+/* Accepts a pointer to NULL. */
+void transport_probe_cancel(const struct transport *transport, struct transport_probe **probe);
 
 /* The real one. `loop` and `client` are borrowed and must outlive it. NULL with err set on lack of memory. */
 struct transport *transport_create(uv_loop_t *loop, struct http_client *client, struct error **err);

@@ -493,6 +493,11 @@ no_memory:
     return NULL;
 }
 
+const char *http_client_ca_file(const struct http_client *client)
+{
+    return client->ca_file;
+}
+
 void http_client_destroy(struct http_client *client)
 {
     if (client == NULL)

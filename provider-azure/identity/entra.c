@@ -24,7 +24,8 @@ static int append_text(struct buffer *form, const char *name, const char *value,
     return http_form_append(form, name, value, strlen(value), err);
 }
 
-int entra_prepare(const struct identity *identity, struct identity_question *question, struct error **err)
+int entra_prepare(const struct identity *identity, const char *authority, struct identity_question *question,
+                  struct error **err)
 {
     cleanup_free char *url = NULL;
     bool adfs = strcasecmp(identity->tenant, "adfs") == 0;
@@ -35,7 +36,7 @@ int entra_prepare(const struct identity *identity, struct identity_question *que
     question->proxy = HTTP_PROXY_ENVIRONMENT;
     question->policy = &retry_service;
     buffer_init(&question->body, ENTRA_FORM_MAX);
-    if (asprintf(&url, "%s%s/%s", identity->authority, adfs ? "adfs" : identity->tenant, path) < 0) {
+    if (asprintf(&url, "%s%s/%s", authority, adfs ? "adfs" : identity->tenant, path) < 0) {
         url = NULL;
         return error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
     }
@@ -71,7 +72,8 @@ const char *entra_hint(int64_t code)
         {900023, "the tenant is malformed: check tenantID"},
         {70021, "no federated credential of the application matches the pod's service account"},
         {700211, "no federated credential matches the issuer: compare it with the cluster's OIDC issuer URL"},
-        {700212, "no federated credential matches the audience api://AzureADTokenExchange"},
+        {700212, "no federated credential matches the token's audience (api://AzureADTokenExchange; identity "
+                 "bindings: api://AKSIdentityBinding)"},
         {700213, "no federated credential matches the subject: compare it with the pod's namespace and "
                  "service account"},
         {700024, "the service account token is outside its validity: check the node's clock"},

@@ -75,7 +75,7 @@ static const struct identity_ops *choose_ops(const struct auth *auth)
     case AUTH_POD_IDENTITY:
         return &identity_pod;
     case AUTH_IDENTITY_BINDING:
-        return NULL;
+        return &identity_binding;
     }
     return NULL;
 }
@@ -93,14 +93,14 @@ struct identity *identity_create(const struct identity_input *input, struct erro
 {
     enum auth_mode mode = input->auth->mode;
     const struct identity_ops *ops = choose_ops(input->auth);
-    bool entra = mode == AUTH_SERVICE_PRINCIPAL || mode == AUTH_WORKLOAD;
+    bool binding = mode == AUTH_IDENTITY_BINDING;
+    bool entra = mode == AUTH_SERVICE_PRINCIPAL || mode == AUTH_WORKLOAD || binding;
     bool pod = mode == AUTH_POD_IDENTITY;
     const char *audience = input->audience != NULL ? input->audience : input->cloud->vault;
     bool ok = true;
 
-    if (ops == NULL) {
-        error_set(err, GRPC_STATUS_UNIMPLEMENTED, "identity mode %s is not available yet",
-                  auth_mode_name(mode));
+    if (ops == NULL || (binding && input->endpoints.token_proxy == NULL)) {
+        error_set(err, GRPC_STATUS_UNIMPLEMENTED, "identity mode %s is not available", auth_mode_name(mode));
         return NULL;
     }
     if (entra && check_entra(input, err) < 0)
@@ -123,6 +123,7 @@ struct identity *identity_create(const struct identity_input *input, struct erro
                          : pod ? input->endpoints.nmi
                                : input->endpoints.imds,
                          &ok),
+        .token_proxy = binding ? input->endpoints.token_proxy : NULL,
         .pod_name = copy(pod ? input->pod_name : "", &ok),
         .pod_namespace = copy(pod ? input->pod_namespace : "", &ok),
         .pod_uid = copy(pod ? input->pod_uid : "", &ok),
@@ -168,6 +169,8 @@ void identity_question_finish(struct identity_question *question)
     for (size_t i = 0; i < EXCHANGE_MAX_HEADERS; i++)
         secret_free(question->headers[i]);
     buffer_finish(&question->body);
+    secret_free(question->connect_to);
+    secret_free(question->ca_pem);
     *question = (struct identity_question){0};
 }
 
@@ -207,8 +210,9 @@ int question_add_header(struct identity_question *question, const char *name, co
     return -1;
 }
 
-/* Refresh this long before the end; Entra's tokens live an hour or more. */
-enum { REFRESH_BEFORE_S = 300 };
+/* Refresh this long before the end; Entra's tokens live an hour or more. A token that lives longer than two hours
+ * (those of managed identities live a day) is refreshed at half of its life. */
+enum { REFRESH_BEFORE_S = 300, LONG_LIFE_S = 7200 };
 
 struct token *token_make(const struct identity *identity, const char *text, int64_t expires_unix,
                          int64_t refresh_in, int64_t now_unix, struct error **err)
@@ -225,6 +229,8 @@ struct token *token_make(const struct identity *identity, const char *text, int6
     }
     token->expires_unix = expires_unix;
     token->refresh_unix = expires_unix - REFRESH_BEFORE_S;
+    if (expires_unix - now_unix > LONG_LIFE_S)
+        token->refresh_unix = now_unix + (expires_unix - now_unix) / 2;
     if (refresh_in > 0 && now_unix + refresh_in < token->refresh_unix)
         token->refresh_unix = now_unix + refresh_in;
     memcpy(token->principal, identity->principal, sizeof(token->principal));

@@ -18,6 +18,7 @@
 #include "provider-azure/crypto.h"
 #include "provider-azure/exchange.h"
 #include "provider-azure/identity/auth.h"
+#include "provider-azure/identity/token_proxy.h"
 #include "provider-azure/token.h"
 
 struct identity;
@@ -32,6 +33,15 @@ struct identity_question {
     struct buffer body;
     enum http_proxy_policy proxy;
     const struct retry_policy *policy;
+    char *connect_to; /* NULL: where the URL says */
+    char *ca_pem;     /* NULL: the system's */
+    size_t ca_pem_len;
+};
+
+/* What a question depends on besides the identity. */
+struct identity_moment {
+    int64_t now_unix;
+    const struct token_proxy_route *route; /* of an identity that has a token_proxy, else NULL */
 };
 void identity_question_finish(struct identity_question *question);
 
@@ -39,8 +49,8 @@ struct identity_ops {
     enum auth_mode mode;
     /* Fills an empty question; called for each request, so that what must be new each time is. Errors:
      * INVALID_ARGUMENT, FAILED_PRECONDITION for a credential that can not be used. */
-    int (*prepare)(const struct identity *identity, int64_t now_unix, struct identity_question *ret_question,
-                   struct error **err);
+    int (*prepare)(const struct identity *identity, const struct identity_moment *moment,
+                   struct identity_question *ret_question, struct error **err);
     /* Reads an answer of any status. Errors: UNAUTHENTICATED, RESOURCE_EXHAUSTED (429), UNAVAILABLE; texts
      * name the hop and never quote a token. */
     struct token *(*understand)(const struct identity *identity, const struct reply *reply, int64_t now_unix,
@@ -49,8 +59,9 @@ struct identity_ops {
 
 /* Where the node-local token services are; the defaults are fixed addresses of the platform. */
 struct identity_endpoints {
-    const char *imds; /* "http://169.254.169.254" */
-    const char *nmi;  /* "http://127.0.0.1:2579" */
+    const char *imds;                /* "http://169.254.169.254" */
+    const char *nmi;                 /* "http://127.0.0.1:2579" */
+    struct token_proxy *token_proxy; /* for identity bindings; NULL: there is none. Outlives all identities */
 };
 
 /* Immutable once made; shared by the mount and by a token request that may outlive it. */
@@ -60,10 +71,11 @@ struct identity {
     char *authority; /* cloud's Active Directory endpoint; "" where unused */
     char *tenant;
     char *client_id;
-    char *scope;    /* "<resource>/.default" */
-    char *resource; /* without the ending */
-    char *endpoint; /* IMDS or NMI */
-    char *pod_name; /* pod identity */
+    char *scope;                     /* "<resource>/.default" */
+    char *resource;                  /* without the ending */
+    char *endpoint;                  /* IMDS or NMI */
+    struct token_proxy *token_proxy; /* borrowed; NULL for modes that ask directly */
+    char *pod_name;                  /* pod identity */
     char *pod_namespace;
     char *
         pod_uid; /* pod identity; "" = not told. Part of the key only: a new pod of an old name proves anew */
@@ -85,7 +97,8 @@ struct identity_input {
 };
 
 /* Copies what it needs (the credential into memory of its own). NULL with err set: INVALID_ARGUMENT for a
- * tenant that can not be one or an authority without https, UNIMPLEMENTED for a mode that is not available.
+ * tenant that can not be one or an authority without https, UNIMPLEMENTED for identity binding without a token
+ * proxy.
  */
 struct identity *identity_create(const struct identity_input *input, struct error **err);
 struct identity *identity_ref(struct identity *identity);
@@ -103,6 +116,7 @@ static inline void cleanup_identity_func(struct identity **identity)
 extern const struct identity_ops identity_client_secret;
 extern const struct identity_ops identity_client_certificate;
 extern const struct identity_ops identity_workload;
+extern const struct identity_ops identity_binding;
 extern const struct identity_ops identity_vm;
 extern const struct identity_ops identity_pod;
 

@@ -13,10 +13,10 @@
 
 enum { NMI_ANSWER_MAX = 256 * 1024, NMI_TEXT_MAX = 300 };
 
-static int prepare(const struct identity *identity, int64_t now_unix, struct identity_question *question,
-                   struct error **err)
+static int prepare(const struct identity *identity, const struct identity_moment *moment,
+                   struct identity_question *question, struct error **err)
 {
-    (void)now_unix;
+    (void)moment;
     cleanup_free char *resource = http_escape(identity->resource);
     cleanup_free char *url = NULL;
 

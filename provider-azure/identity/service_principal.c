@@ -7,11 +7,11 @@
 #include "provider-azure/identity/assertion.h"
 #include "provider-azure/identity/entra.h"
 
-static int prepare_secret(const struct identity *identity, int64_t now_unix,
+static int prepare_secret(const struct identity *identity, const struct identity_moment *moment,
                           struct identity_question *question, struct error **err)
 {
-    (void)now_unix;
-    if (entra_prepare(identity, question, err) < 0)
+    (void)moment;
+    if (entra_prepare(identity, identity->authority, question, err) < 0)
         return -1;
     return http_form_append(&question->body, "client_secret", secret_bytes(identity->credential),
                             secret_len(identity->credential), err);
@@ -22,14 +22,14 @@ const struct identity_ops identity_client_secret = {
 
 /* Reading the certificate waits until a token is needed: opening a PKCS#12 file may cost some 10 ms, and mounts
  * that find a token need not pay it. */
-static int prepare_certificate(const struct identity *identity, int64_t now_unix,
+static int prepare_certificate(const struct identity *identity, const struct identity_moment *moment,
                                struct identity_question *question, struct error **err)
 {
     cleanup_app_certificate struct app_certificate certificate = {0};
     cleanup_buffer struct buffer assertion;
     buffer_init(&assertion, ASSERTION_MAX_BYTES);
 
-    if (entra_prepare(identity, question, err) < 0)
+    if (entra_prepare(identity, identity->authority, question, err) < 0)
         return -1;
     const char *password = (const char *)secret_bytes(identity->password);
     if (app_certificate_read(secret_bytes(identity->credential), secret_len(identity->credential),
@@ -41,7 +41,7 @@ static int prepare_certificate(const struct identity *identity, int64_t now_unix
         .audience = question->url,
         .client_id = identity->client_id,
         .scheme = strcasecmp(identity->tenant, "adfs") == 0 ? SIGNATURE_RS256 : SIGNATURE_PS256,
-        .now_unix = now_unix,
+        .now_unix = moment->now_unix,
     };
     if (assertion_make(&certificate, &input, &assertion, err) < 0)
         return error_wrap(err, "clientcertificate");

@@ -15,10 +15,10 @@
 
 enum { IMDS_ANSWER_MAX = 256 * 1024, IMDS_TEXT_MAX = 300 };
 
-static int prepare(const struct identity *identity, int64_t now_unix, struct identity_question *question,
-                   struct error **err)
+static int prepare(const struct identity *identity, const struct identity_moment *moment,
+                   struct identity_question *question, struct error **err)
 {
-    (void)now_unix;
+    (void)moment;
     cleanup_free char *resource = http_escape(identity->resource);
     cleanup_free char *client = http_escape(identity->client_id);
     cleanup_free char *url = NULL;

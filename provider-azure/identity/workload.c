@@ -3,11 +3,11 @@
  */
 #include "provider-azure/identity/entra.h"
 
-static int prepare(const struct identity *identity, int64_t now_unix, struct identity_question *question,
-                   struct error **err)
+static int prepare(const struct identity *identity, const struct identity_moment *moment,
+                   struct identity_question *question, struct error **err)
 {
-    (void)now_unix;
-    if (entra_prepare(identity, question, err) < 0)
+    (void)moment;
+    if (entra_prepare(identity, identity->authority, question, err) < 0)
         return -1;
     return entra_add_assertion(question, secret_bytes(identity->credential), secret_len(identity->credential),
                                err);

@@ -1,0 +1,399 @@
+/*
+ * token_proxy.c - the way to AKS' token proxy.
+ */
+#include "provider-azure/identity/token_proxy.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/queue.h>
+
+#include "common/digest.h"
+#include "common/file.h"
+#include "provider-azure/crypto.h"
+
+/* A handshake takes milliseconds; the API server may be on its way up. */
+enum { PROBE_LIMIT_MS = 10 * 1000 };
+/* A cluster's id does not change while a node lives; looking once an hour costs nothing. */
+enum { SNI_FRESH_MS = 3600 * 1000 };
+enum { CA_MAX_BYTES = 1024 * 1024 };
+/* A cluster's id has 24 characters; a label of DNS has at most 63. */
+enum { CLUSTER_ID_MAX = 63 };
+
+#define NOT_AVAILABLE "proxy transport not available"
+
+struct token_proxy_wait {
+    TAILQ_ENTRY(token_proxy_wait) link;
+    struct token_proxy *proxy;
+    struct transport_timer *timer; /* the deadline, or the next turn when the answer is known */
+    bool known;                    /* answered from the timer */
+    bool due;                      /* belongs to the outcome being handed out */
+    token_proxy_callback *callback;
+    void *arg;
+};
+
+struct token_proxy {
+    const struct transport *transport;
+    struct error *problem;
+    char *connect_to; /* "host:port" */
+    char *host;       /* as in the URL: with the port if it gives one */
+    char *path;       /* "/" or "/.../" */
+    char *fixed_sni;  /* NULL = computed */
+    char *ca_file;
+    char *api_server;
+    struct buffer ca; /* empty: none */
+    char *sni;        /* what was computed, or NULL */
+    uint64_t sni_until_ms;
+    struct transport_probe *probe;
+    TAILQ_HEAD(, token_proxy_wait) waits;
+};
+
+static int no_memory(struct error **err)
+{
+    return error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
+}
+
+/* --- configuration
+ * --------------------------------------------------------------------------------------------- */
+
+static int bad_url(struct error **err, const char *why)
+{
+    return error_set(err, GRPC_STATUS_UNAVAILABLE, NOT_AVAILABLE ": --token-proxy-url %s", why);
+}
+
+/* "[host]:port" or "host" taken apart. The port must be digits. */
+static int split_authority(struct token_proxy *proxy, const char *authority, struct error **err)
+{
+    const char *bracket = strrchr(authority, ']');
+    const char *colon = strrchr(bracket != NULL ? bracket : authority, ':');
+    if (colon == authority || *authority == '\0')
+        return bad_url(err, "has no host");
+    if (colon != NULL) {
+        unsigned long port = strtoul(colon + 1, NULL, 10);
+        if (colon[1] == '\0' || colon[1 + strspn(colon + 1, "0123456789")] != '\0' || port == 0 ||
+            port > 65535)
+            return bad_url(err, "has no valid port");
+    }
+    proxy->host = strdup(authority);
+    if (asprintf(&proxy->connect_to, "%s%s", authority, colon != NULL ? "" : ":443") < 0)
+        proxy->connect_to = NULL;
+    return proxy->host == NULL || proxy->connect_to == NULL ? no_memory(err) : 0;
+}
+
+static int read_url(struct token_proxy *proxy, const char *url, struct error **err)
+{
+    static const char scheme[] = "https://";
+    if (strncasecmp(url, scheme, sizeof(scheme) - 1) != 0)
+        return bad_url(err, "is not an https URL");
+    const char *rest = url + sizeof(scheme) - 1;
+    size_t authority_len = strcspn(rest, "/?#");
+    cleanup_free char *authority = strndup(rest, authority_len);
+    const char *path = rest + authority_len;
+    if (authority == NULL)
+        return no_memory(err);
+    if (strchr(authority, '@') != NULL)
+        return bad_url(err, "must not have a user");
+    if (strpbrk(rest, "?#") != NULL)
+        return bad_url(err, "must not have a query or a fragment");
+    for (const char *at = url; *at != '\0'; at++) {
+        if ((unsigned char)*at <= ' ' || *at == 0x7f)
+            return bad_url(err, "has blanks or control characters");
+    }
+    size_t len = strlen(path);
+    if (asprintf(&proxy->path, "%s%s", path, len == 0 || path[len - 1] != '/' ? "/" : "") < 0) {
+        proxy->path = NULL;
+        return no_memory(err);
+    }
+    return split_authority(proxy, authority, err);
+}
+
+static char *default_api_server(void)
+{
+    const char *port = getenv("KUBERNETES_SERVICE_PORT");
+    char *made = NULL;
+    if (asprintf(&made, TOKEN_PROXY_API_SERVER ":%s", port != NULL && *port != '\0' ? port : "443") < 0)
+        return NULL;
+    return made;
+}
+
+struct token_proxy *token_proxy_create(const struct transport *transport,
+                                       const struct token_proxy_config *config, struct error **err)
+{
+    struct token_proxy *proxy = calloc(1, sizeof(*proxy));
+    if (proxy == NULL) {
+        (void)no_memory(err);
+        return NULL;
+    }
+    proxy->transport = transport;
+    TAILQ_INIT(&proxy->waits);
+    buffer_init(&proxy->ca, CA_MAX_BYTES);
+    proxy->ca_file = strdup(config->ca_file);
+    proxy->api_server = *config->api_server != '\0' ? strdup(config->api_server) : default_api_server();
+    proxy->fixed_sni = *config->sni_name != '\0' ? strdup(config->sni_name) : NULL;
+    if (proxy->ca_file == NULL || proxy->api_server == NULL ||
+        (*config->sni_name != '\0' && proxy->fixed_sni == NULL)) {
+        (void)no_memory(err);
+        token_proxy_destroy(proxy);
+        return NULL;
+    }
+    (void)read_url(proxy, *config->url != '\0' ? config->url : "https://" TOKEN_PROXY_API_SERVER,
+                   &proxy->problem);
+    return proxy;
+}
+
+void token_proxy_destroy(struct token_proxy *proxy)
+{
+    if (proxy == NULL)
+        return;
+    assert(TAILQ_EMPTY(&proxy->waits));
+    if (proxy->probe != NULL)
+        transport_probe_cancel(proxy->transport, &proxy->probe);
+    error_free(proxy->problem);
+    free(proxy->connect_to);
+    free(proxy->host);
+    free(proxy->path);
+    free(proxy->fixed_sni);
+    free(proxy->ca_file);
+    free(proxy->api_server);
+    free(proxy->sni);
+    buffer_finish(&proxy->ca);
+    free(proxy);
+}
+
+const struct error *token_proxy_problem(const struct token_proxy *proxy)
+{
+    return proxy->problem;
+}
+
+/* --- the server name
+ * ------------------------------------------------------------------------------------------- */
+
+char *token_proxy_sni_name(const char *cluster_id)
+{
+    static const char alphabet[] = "0123456789abcdefghijklmnopqrstuv"; /* base32hex, RFC 4648 7 */
+    static const char label[] = "identity-binding";
+    uint8_t digest[DIGEST_LEN];
+    char text[(DIGEST_LEN * 8 + 4) / 5 + 1];
+    unsigned pending = 0;
+    unsigned bits = 0;
+    size_t n = 0;
+    char *made = NULL;
+    cleanup_free char *input = NULL;
+
+    if (asprintf(&input, "%s%s", label, cluster_id) < 0) {
+        input = NULL;
+        return NULL;
+    }
+    if (digest_sha256(input, strlen(input), digest) < 0)
+        return NULL;
+    for (size_t i = 0; i < DIGEST_LEN; i++) {
+        pending = (pending << 8 | digest[i]) & 0xffff;
+        for (bits += 8; bits >= 5; bits -= 5)
+            text[n++] = alphabet[pending >> (bits - 5) & 31];
+    }
+    if (bits > 0)
+        text[n++] = alphabet[pending << (5 - bits) & 31];
+    text[n] = '\0';
+    return asprintf(&made, "a%s.ests.aks", text) < 0 ? NULL : made;
+}
+
+/* The cluster's id in a name "hcp-kubernetes.<ID>.svc.cluster.local"; the caller frees. NULL if it is another
+ * name. */
+static char *cluster_id_of(const char *name)
+{
+    static const char head[] = "hcp-kubernetes.", tail[] = ".svc.cluster.local";
+    size_t len = strlen(name);
+    size_t around = sizeof(head) - 1 + sizeof(tail) - 1;
+    if (len <= around || len > around + CLUSTER_ID_MAX || strncmp(name, head, sizeof(head) - 1) != 0 ||
+        strcmp(name + len - (sizeof(tail) - 1), tail) != 0)
+        return NULL;
+    return strndup(name + sizeof(head) - 1, len - around);
+}
+
+/* --- finding the route
+ * ----------------------------------------------------------------------------------------- */
+
+/* Reads the CA file. One that is empty, as while it is being replaced, leaves the last content. */
+static int read_ca(struct token_proxy *proxy, struct error **err)
+{
+    cleanup_buffer struct buffer now = {0};
+    cleanup_error struct error *failure = NULL;
+    if (file_read(proxy->ca_file, CA_MAX_BYTES, &now, &failure) < 0) {
+        if (access(proxy->ca_file, F_OK) != 0 && errno == ENOENT) {
+            buffer_finish(&proxy->ca); /* the system's trust store */
+            return 0;
+        }
+        return error_set(err, GRPC_STATUS_UNAVAILABLE, NOT_AVAILABLE ": CA file: %s", error_message(failure));
+    }
+    if (now.len == 0)
+        return 0;
+    buffer_finish(&proxy->ca);
+    proxy->ca = now;
+    now = (struct buffer){0};
+    return 0;
+}
+
+static const char *known_sni(const struct token_proxy *proxy)
+{
+    if (proxy->fixed_sni != NULL)
+        return proxy->fixed_sni;
+    if (proxy->sni != NULL && transport_now_ms(proxy->transport) < proxy->sni_until_ms)
+        return proxy->sni;
+    return NULL;
+}
+
+static void wait_free(struct token_proxy_wait *wait)
+{
+    TAILQ_REMOVE(&wait->proxy->waits, wait, link);
+    transport_stop(wait->proxy->transport, &wait->timer);
+    free(wait);
+}
+
+/* Ends one wait. */
+static void deliver(struct token_proxy_wait *wait, const char *sni, const struct error *error)
+{
+    struct token_proxy *proxy = wait->proxy;
+    token_proxy_callback *callback = wait->callback;
+    void *arg = wait->arg;
+    cleanup_free char *base = NULL;
+    cleanup_error struct error *none = NULL;
+
+    wait_free(wait);
+    if (error != NULL) {
+        callback(NULL, error, arg);
+        return;
+    }
+    if (asprintf(&base, "https://%s%s", sni, proxy->path) < 0) {
+        base = NULL;
+        (void)no_memory(&none);
+        callback(NULL, none, arg);
+        return;
+    }
+    const struct token_proxy_route route = {
+        .base = base,
+        .connect_to = proxy->connect_to,
+        .host = proxy->host,
+        .ca_pem = proxy->ca.len > 0 ? buffer_str(&proxy->ca) : NULL,
+        .ca_pem_len = proxy->ca.len,
+    };
+    callback(&route, NULL, arg);
+}
+
+/* Hands an outcome to all who waited for it. Those who come while this runs wait for the next. */
+static void deliver_all(struct token_proxy *proxy, const char *sni, const struct error *error)
+{
+    struct token_proxy_wait *wait = NULL;
+    TAILQ_FOREACH(wait, &proxy->waits, link)
+    wait->due = !wait->known;
+    for (;;) { /* a callback may cancel any other wait */
+        TAILQ_FOREACH(wait, &proxy->waits, link)
+        {
+            if (wait->due)
+                break;
+        }
+        if (wait == NULL)
+            return;
+        deliver(wait, sni, error);
+    }
+}
+
+static void on_probe(const char *const *names, const struct error *error, void *arg)
+{
+    struct token_proxy *proxy = arg;
+    cleanup_error struct error *failure = NULL;
+    cleanup_free char *sni = NULL;
+    cleanup_free char *id = NULL;
+
+    proxy->probe = NULL;
+    for (size_t i = 0; names != NULL && names[i] != NULL && id == NULL; i++)
+        id = cluster_id_of(names[i]);
+    if (id != NULL)
+        sni = token_proxy_sni_name(id);
+    if (names == NULL) {
+        (void)error_set(&failure, GRPC_STATUS_UNAVAILABLE, NOT_AVAILABLE ": %s", error_message(error));
+    } else if (id == NULL) {
+        (void)error_set(&failure, GRPC_STATUS_UNAVAILABLE,
+                        NOT_AVAILABLE
+                        ": cluster ID SAN not found in API server certificate (use --sni-name flag "
+                        "to provide SNI name explicitly)");
+    } else if (sni == NULL) {
+        (void)no_memory(&failure);
+    } else {
+        free(proxy->sni);
+        proxy->sni = strdup(sni);
+        proxy->sni_until_ms = transport_now_ms(proxy->transport) + SNI_FRESH_MS;
+    }
+    deliver_all(proxy, sni, failure);
+}
+
+static int start_probe(struct token_proxy *proxy, struct error **err)
+{
+    const struct tls_probe_request request = {
+        .address = proxy->api_server,
+        .server_name = TOKEN_PROXY_API_SERVER,
+        .ca_pem = proxy->ca.len > 0 ? buffer_str(&proxy->ca) : NULL,
+        .ca_pem_len = proxy->ca.len,
+        .timeout_ms = PROBE_LIMIT_MS,
+    };
+    proxy->probe = transport_probe(proxy->transport, &request, on_probe, proxy, err);
+    return proxy->probe == NULL ? error_wrap(err, NOT_AVAILABLE) : 0;
+}
+
+static void on_timer(void *arg)
+{
+    struct token_proxy_wait *wait = arg;
+    cleanup_error struct error *late = NULL;
+    wait->timer = NULL;
+    if (wait->known) {
+        /* What was known may have been doubted since; it is still the best guess there is. */
+        const char *sni = wait->proxy->fixed_sni != NULL ? wait->proxy->fixed_sni : wait->proxy->sni;
+        deliver(wait, sni, NULL);
+        return;
+    }
+    (void)error_set(&late, GRPC_STATUS_DEADLINE_EXCEEDED,
+                    NOT_AVAILABLE ": the API server's certificate was not seen before the caller's deadline");
+    deliver(wait, NULL, late);
+}
+
+struct token_proxy_wait *token_proxy_find(struct token_proxy *proxy, uint64_t deadline_ms,
+                                          token_proxy_callback *callback, void *arg, struct error **err)
+{
+    uint64_t now = transport_now_ms(proxy->transport);
+    if (proxy->problem != NULL) {
+        (void)error_set(err, error_code(proxy->problem), "%s", error_message(proxy->problem));
+        return NULL;
+    }
+    if (read_ca(proxy, err) < 0)
+        return NULL;
+    struct token_proxy_wait *wait = calloc(1, sizeof(*wait));
+    if (wait == NULL) {
+        (void)no_memory(err);
+        return NULL;
+    }
+    *wait = (struct token_proxy_wait){
+        .proxy = proxy, .known = known_sni(proxy) != NULL, .callback = callback, .arg = arg};
+    TAILQ_INSERT_TAIL(&proxy->waits, wait, link);
+    uint64_t left = deadline_ms > now ? deadline_ms - now : 0;
+    wait->timer = transport_after(proxy->transport, wait->known ? 0 : left, on_timer, wait, err);
+    if (wait->timer == NULL || (!wait->known && proxy->probe == NULL && start_probe(proxy, err) < 0)) {
+        wait_free(wait);
+        return NULL;
+    }
+    return wait;
+}
+
+void token_proxy_wait_cancel(struct token_proxy_wait **wait)
+{
+    struct token_proxy_wait *gone = *wait;
+    *wait = NULL;
+    if (gone != NULL)
+        wait_free(gone); /* a probe under way goes on: what it finds is wanted next time */
+}
+
+void token_proxy_doubt(struct token_proxy *proxy)
+{
+    proxy->sni_until_ms = 0;
+}

@@ -25,5 +25,14 @@ fuzz: deps-fuzz ## run every fuzz target for FUZZ_SECONDS (60)
 	$(MAKE) $(jobs) VARIANT=fuzz CC=clang fuzzers
 	@BUILD=build/fuzz-clang FUZZ_SECONDS=$(FUZZ_SECONDS) test/fuzz/run.sh
 
+# The only tests that need a package index, hence apart.
+.PHONY: sdk-test
+sdk-test: deps-build ## let Microsoft's own Key Vault clients check the emulator (installs them below build/sdk)
+	$(call apt-install,python3-venv openssl)
+	$(MAKE) $(jobs) VARIANT=release CC=gcc emulator
+	@[ -x build/sdk/bin/python ] || $(PYTHON) -m venv build/sdk
+	@build/sdk/bin/python -m pip install --quiet --disable-pip-version-check -r test/sdk/requirements.txt
+	@BUILD=build/release PYTHONDONTWRITEBYTECODE=1 build/sdk/bin/python -m pytest -q -p no:cacheprovider test/sdk
+
 fresh: ## run `make demo` and `make test` in a minimal DIST=bookworm|trixie
 	@test/fresh.sh $(DIST)

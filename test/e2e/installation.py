@@ -1,0 +1,117 @@
+"""Our driver and our provider on the cluster: the objects of manifests/ with the images of this build, changed only where a comment says so."""
+
+import copy
+import time
+
+from images import daemon_images
+from node import NAME
+
+from cluster import manifests
+from harness.process import wait_until
+
+DRIVER_NAME = "secrets-store.csi.k8s.io"
+DRIVER = "csi-secrets-store"
+PROVIDER = "csi-secrets-store-provider-azure"
+SYSTEM = "kube-system"
+AUDIENCE = "api://AzureADTokenExchange"
+ROTATION_INTERVAL = "2s"
+
+
+def with_images(item, tags):
+    """The DaemonSet with REGISTRY/name:VERSION replaced by the image of this build."""
+    item = copy.deepcopy(item)
+    spec = item["spec"]["template"]["spec"]
+    for container in [*spec.get("initContainers", []), *spec["containers"]]:
+        name = container["image"].rsplit("/", 1)[-1].split(":")[0]
+        container["image"] = f"localhost/{name}:{tags[name]}"
+    return item
+
+
+class Installation:
+    def __init__(self, cluster, emulator):
+        self.cluster, self.emulator, self.admin = cluster, emulator, cluster.admin
+        self.tags = {}
+        self.load_images("e2e")
+        manifests.establish(self.admin, manifests.crds())
+        for item in manifests.rbac():
+            self.admin.apply(item)
+        csidriver = manifests.load("deploy", ["CSIDriver"])[0]
+        # for workload identity, as the manifest says
+        csidriver["spec"]["tokenRequests"] = [{"audience": AUDIENCE}]
+        self.admin.apply(csidriver)
+        self.put_cloud()
+        self.daemon_sets = {item["metadata"]["name"]: item for item in manifests.load("deploy", ["DaemonSet"])}
+        assert set(self.daemon_sets) == {DRIVER, PROVIDER}
+        self.apply_driver()
+        self.apply_provider()
+        self.wait_rolled_out(DRIVER)
+        self.wait_rolled_out(PROVIDER)
+        wait_until(self.registered, 60, "the driver to be registered", pause=0.2)
+
+    def load_images(self, tag):
+        """Imports images of this build under a tag of its own, and uses them from now on."""
+        for name, archive in daemon_images(self.cluster.directory, tag).items():
+            self.cluster.containerd.import_image(archive)
+            self.tags[name] = tag
+
+    def put_cloud(self):
+        """Where the emulator is, for the provider: what an operator of a cloud of one's own has to give it."""
+        data = {name: (self.emulator.directory / name).read_text() for name in ("cloud.json", "ca.pem")}
+        self.admin.apply({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "cloud", "namespace": SYSTEM}, "data": data})
+
+    def apply_driver(self, args=()):
+        item = with_images(self.daemon_sets[DRIVER], self.tags)
+        container = item["spec"]["template"]["spec"]["containers"][0]
+        # the tests do not wait for minutes
+        container["args"] = [*container["args"], f"--rotation-poll-interval={ROTATION_INTERVAL}", "-v=5", *args]
+        self.admin.apply(item)
+
+    def apply_provider(self, args=()):
+        item = with_images(self.daemon_sets[PROVIDER], self.tags)
+        spec = item["spec"]["template"]["spec"]
+        spec["hostNetwork"] = True  # the emulator listens on the node's loopback device
+        container = spec["containers"][0]
+        container["args"] = [*container["args"], "--cloud-name=AzureStackCloud", f"--republish-cache-ttl={ROTATION_INTERVAL}", "-v=5", *args]
+        container["env"] = [*container.get("env", []), {"name": "AZURE_ENVIRONMENT_FILEPATH", "value": "/cloud/cloud.json"},
+                            {"name": "SSL_CERT_FILE", "value": "/cloud/ca.pem"}]
+        container["volumeMounts"] = [*container["volumeMounts"], {"name": "cloud", "mountPath": "/cloud", "readOnly": True}]
+        spec["volumes"] = [*spec["volumes"], {"name": "cloud", "configMap": {"name": "cloud"}}]
+        self.admin.apply(item)
+
+    def wait_rolled_out(self, name, timeout=120):
+        def rolled_out():
+            item = self.admin.get("daemonsets", SYSTEM, name)
+            status = item["status"]
+            return (status.get("observedGeneration") == item["metadata"]["generation"] and status.get("desiredNumberScheduled") == 1
+                    and status.get("updatedNumberScheduled") == 1 and status.get("numberAvailable") == 1)
+        try:
+            wait_until(rolled_out, timeout, f"the DaemonSet {name}", pause=0.2)
+        except AssertionError:
+            raise AssertionError(self.describe(name)) from None
+
+    def describe(self, name):
+        """What a person would look at."""
+        pods = [pod["metadata"]["name"] for pod in self.pods(name)]
+        texts = [self.cluster.kubectl.run("-n", SYSTEM, "describe", "pod", pod).stdout[-4000:] for pod in pods]
+        return f"{name} does not come up\n" + "\n".join(texts) + self.logs(name)
+
+    def pods(self, name):
+        return [pod for pod in self.admin.list("pods", SYSTEM)
+                if any(owner["name"] == name for owner in pod["metadata"].get("ownerReferences", []))]
+
+    def logs(self, name):
+        return "\n".join(self.cluster.kubectl.run("-n", SYSTEM, "logs", pod["metadata"]["name"]).stdout for pod in self.pods(name))
+
+    def registered(self):
+        item = self.admin.find("csinodes", None, NAME)
+        return item is not None and any(driver["name"] == DRIVER_NAME for driver in item["spec"].get("drivers") or [])
+
+    def remove(self, name):
+        self.admin.delete("daemonsets", SYSTEM, name, propagationPolicy="Foreground")
+        wait_until(lambda: not self.pods(name), 120, f"the pods of {name} to be gone", pause=0.2)
+
+    def restarted_at(self, name):
+        """Makes a new generation of pods with the same image: `kubectl rollout restart`."""
+        stamp = {"kubectl.kubernetes.io/restartedAt": str(time.time())}
+        self.admin.patch("daemonsets", SYSTEM, name, {"spec": {"template": {"metadata": {"annotations": stamp}}}})
+        self.wait_rolled_out(name)

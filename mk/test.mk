@@ -7,11 +7,16 @@ DIST ?= bookworm
 jobs = $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(shell nproc))
 
 ##@ Test
-.PHONY: test demo bench fuzz fresh
+.PHONY: test e2e demo bench fuzz fresh
 test: deps-test ## install what is needed, build, run every test, print the total
 	$(MAKE) $(jobs) VARIANT=release CC=gcc programs emulator units
 	$(MAKE) $(jobs) VARIANT=asan CC=gcc programs emulator units fuzzers
 	@$(PYTHON) test/run.py --release build/release --asan build/asan
+
+e2e: deps-e2e ## install what is needed, build, run the end-to-end tests on a single-node Kubernetes of their own
+	$(MAKE) $(jobs) VARIANT=release CC=gcc programs emulator
+	test/cluster/get-kubernetes.sh kube-apiserver kube-controller-manager kube-scheduler kubelet kubectl > /dev/null
+	BUILD=build/release JUNIT=$(CURDIR)/build/e2e/junit.xml test/e2e/run.sh
 
 demo: deps-build ## install what is needed, build, show the whole path on this machine
 	$(MAKE) $(jobs) VARIANT=release CC=gcc programs emulator

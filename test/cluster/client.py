@@ -35,7 +35,7 @@ class Client:
 
     def _open(self, method, path, body=None, content_type="application/json", timeout=30):
         connection = http.client.HTTPSConnection(self.host, self.port, context=self.context, timeout=timeout)
-        headers = {"Accept": "application/json", "User-Agent": "cluster-tests"}
+        headers = {"Accept": "application/json, */*;q=0.5", "User-Agent": "cluster-tests"}
         if self.token is not None:
             headers["Authorization"] = f"Bearer {self.token}"
         data = None

@@ -45,8 +45,10 @@ class UserPod:
         return self.admin.find("pods", self.namespace, self.name)
 
     @property
-    def phase(self):
-        return self.object["status"]["phase"]
+    def container(self):
+        """The status of its container; {} before there is one and after the pod's end."""
+        item = self.object or {"status": {}}
+        return (item["status"].get("containerStatuses") or [{}])[0]
 
     @property
     def ready(self):
@@ -82,8 +84,11 @@ class UserPod:
             self.wait_gone(timeout)
 
     def wait_gone(self, timeout=60):
+        def gone():
+            item = self.object
+            return item is None or item["metadata"]["uid"] != self.uid
         try:
-            wait_until(lambda: self.object is None or self.object["metadata"]["uid"] != self.uid, timeout, "the pod to be gone", pause=0.1)
+            wait_until(gone, timeout, "the pod to be gone", pause=0.1)
         except AssertionError:
             raise AssertionError(f"{self.name} does not go\n{self.describe()}") from None
 

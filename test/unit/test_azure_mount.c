@@ -421,6 +421,27 @@ static void a_history_takes_enabled_versions_newest_first_and_one_more_than_it_s
     assert_int_equal(error_code(world->error), GRPC_STATUS_NOT_FOUND);
 }
 
+static void an_optional_object_that_is_missing_is_left_out_and_asked_for_again(void **state)
+{
+    struct world *world = *state;
+    set(world, "objects",
+        "array:\n - '{objectName: missing, objectType: secret, objectOptional: true}'\n"
+        " - '{objectName: a, objectType: secret}'\n");
+    run(world, false, 10000);
+    assert_null(world->error);
+    assert_string_equal(world->result, "a:644=a-value;[secret/a@v9]");
+    assert_int_equal(world->vault_requests, 2);
+    run(world, true, 10000); /* that it is missing is not kept */
+    assert_string_equal(world->result, "a:644=a-value;[secret/a@v9]");
+    assert_int_equal(world->vault_requests, 3);
+    set(world, "objects",
+        "array:\n - '{objectName: missing, objectType: secret, objectOptional: true}'\n"
+        " - '{objectName: missing, objectType: secret, objectAlias: needed}'\n");
+    run(world, false, 10000); /* one read, two meanings */
+    assert_int_equal(error_code(world->error), GRPC_STATUS_NOT_FOUND);
+    assert_int_equal(world->vault_requests, 4);
+}
+
 static void a_next_link_to_another_host_is_refused(void **state)
 {
     struct world *world = *state;
@@ -525,6 +546,7 @@ int main(void)
         CASE(a_pause_beyond_the_deadline_is_told_at_once),
         CASE(all_failing_objects_are_told_and_equal_causes_once),
         CASE(a_history_takes_enabled_versions_newest_first_and_one_more_than_it_says),
+        CASE(an_optional_object_that_is_missing_is_left_out_and_asked_for_again),
         CASE(a_next_link_to_another_host_is_refused),
         CASE(equal_objects_are_read_once),
         CASE(a_name_that_does_not_resolve_is_tried_twice),

@@ -243,11 +243,20 @@ static void no_secrets_come_as_null_or_empty(void **state)
 static void what_can_not_be_decoded_is_an_invalid_argument(void **state)
 {
     static const char *const cases[][4] = {
-        {"", "null", "420", "attributes"},          {"[]", "null", "420", "attributes"},
-        {"{\"a\":1}", "null", "420", "attributes"}, {"{}", "[1]", "420", "secrets"},
-        {"{}", "null", "0644x", "permission"},      {"{}", "null", "512", "permission"},
-        {"{}", "null", "", "permission"},           {"{}", "null", "0644", "permission"},
-        {"{}", "null", "-1", "permission"},         {"{}", "null", "\"420\"", "permission"},
+        {"", "null", "420", "attributes"},
+        {"[]", "null", "420", "attributes"},
+        {"{\"a\":1}", "null", "420", "attributes"},
+        {"{}", "[1]", "420", "secrets"},
+        {"{}", "null", "0644x", "permission"},
+        {"{}", "null", "512", "permission"},
+        {"{}", "null", "", "permission"},
+        {"{}", "null", "0644", "permission"},
+        {"{}", "null", "-1", "permission"},
+        {"{}", "null", "\"420\"", "permission"},
+        {"{\"a\":\"b\"} x", "null", "420", "attributes"},
+        {"{}", "{\"clientid\":1}", "420", "secrets"},
+        {"{}", "null", "4.5", "permission"},
+        {"{}", "{} x", "420", "secrets"},
     };
     struct fixture *f = *state;
 

@@ -1,0 +1,276 @@
+/*
+ * test_azure_vectors_content.c - encodings, secrets and certificates, row by row: Key Vault's answer in, files out.
+ *
+ * Rows that live elsewhere: public keys and lone certificates (test_azure_request.c); chains and other shapes of
+ * PFX (test_azure_certificate_chain.c, integration/test_conversion.py); that errors name the object
+ * (test_azure_mount.c).
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h> /* needs the four above */
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/cleanup.h"
+#include "provider-azure/content.h"
+#include "test/unit/scratch.h"
+
+#define ID  "\"id\":\"https://v/secrets/secret1/v1\""
+#define KID "\"kid\":\"https://v/keys/secret1/v1\""
+
+static struct scratch scratch;
+
+static int make_files(void **state)
+{
+    (void)state;
+    if (scratch_make(&scratch) < 0)
+        return -1;
+    return scratch_run(
+        &scratch, "openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:prime256v1 -out key && "
+                  "openssl req -x509 -key key -out cert -subj /CN=leaf -days 2 && "
+                  "openssl pkcs12 -export -passout pass: -inkey key -in cert | openssl base64 -A >pfx && "
+                  "cat key cert >key_cert && cat cert key >cert_key && "
+                  "openssl ec -in key -out sec1 && "
+                  "openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:2048 -out rsa8 && "
+                  "openssl rsa -in rsa8 -traditional -out rsa1 && "
+                  "openssl req -x509 -key key -out int -subj /CN=int -days 2 && "
+                  "openssl req -x509 -key key -out root -subj /CN=root -days 2 && "
+                  "cat root int cert key >chain_key && cat root int cert >chain");
+}
+
+static int remove_files(void **state)
+{
+    (void)state;
+    return scratch_remove(&scratch);
+}
+
+/* A file of the scratch directory as a member of JSON; the caller frees. */
+static char *json_value(const char *name)
+{
+    cleanup_buffer struct buffer text = {0};
+    assert_int_equal(scratch_read(&scratch, name, &text), 0);
+    cJSON *string = cJSON_CreateString(buffer_str(&text));
+    char *printed = cJSON_PrintUnformatted(string);
+    cJSON_Delete(string);
+    return printed;
+}
+
+/* What an object becomes: "suffix=content;" for each file with content named by the file of the scratch directory
+ * that it equals, or as it is; or the error's text. The caller frees. */
+static char *files_of(const struct object_item *item, const struct content_options *options, const char *json)
+{
+    static const char *const names[] = {"key",  "cert", "key_cert", "cert_key", "pfx",
+                                        "sec1", "rsa1", "rsa8",     "chain"};
+    cleanup_error struct error *error = NULL;
+    struct content content = {0};
+    struct buffer out = {.ceiling = 1 << 20};
+    struct vault_answer *answer = vault_answer_parse(item->type, json, strlen(json), &error);
+
+    if (answer == NULL || content_make(options, item, answer, &content, &error) < 0) {
+        assert_int_equal(error_code(error), GRPC_STATUS_FAILED_PRECONDITION);
+        (void)buffer_append_str(&out, error_message(error), NULL);
+    }
+    for (size_t i = 0; i < content.n_parts; i++) {
+        const struct content_part *part = &content.parts[i];
+        const char *same = NULL;
+        for (size_t k = 0; k < ARRAY_SIZE(names) && same == NULL; k++) {
+            cleanup_buffer struct buffer text = {0};
+            assert_int_equal(scratch_read(&scratch, names[k], &text), 0);
+            if (text.len == part->len && memcmp(text.data, part->bytes, text.len) == 0)
+                same = names[k];
+        }
+        (void)buffer_printf(&out, NULL, "%s=", part->suffix);
+        if (same != NULL)
+            (void)buffer_printf(&out, NULL, "<%s>", same);
+        else
+            (void)buffer_append(&out, part->bytes, part->len, NULL);
+        (void)buffer_append_str(&out, ";", NULL);
+    }
+    content_finish(&content);
+    vault_answer_unref(answer);
+    char *text = strdup(buffer_str(&out));
+    buffer_finish(&out);
+    return text;
+}
+
+static void encodings_of_a_secret(void **state)
+{
+    static const struct {
+        enum object_encoding encoding;
+        const char *value; /* as JSON string */
+        const char *expected;
+    } rows[] = {
+        {OBJECT_UTF8, "abcdefg", "=abcdefg;"},
+        {OBJECT_UTF8, "TestSecret1", "=TestSecret1;"},
+        {OBJECT_UTF8, " \\n x \\n", "= \n x \n;"},
+        {OBJECT_BASE64, "QmFzZTY0RW5jb2RlZFN0cmluZw==", "=Base64EncodedString;"},
+        {OBJECT_HEX, "486578456E636F646564537472696E67", "=HexEncodedString;"},
+        {OBJECT_BASE64, "YQ==", "=a;"},
+        {OBJECT_BASE64, "YQ==\\n", "=a;"},
+        {OBJECT_BASE64, "YW\\nJj", "=abc;"},
+        {OBJECT_BASE64, "YW\\r\\nJj\\r\\n", "=abc;"},
+        {OBJECT_BASE64, "YQ", "illegal base64 data at input byte 0"},
+        {OBJECT_BASE64, "Y Q==", "illegal base64 data at input byte 1"},
+        {OBJECT_BASE64, "-_-_", "illegal base64 data at input byte 0"},
+        {OBJECT_BASE64, "YQ==YQ==", "illegal base64 data at input byte 4"},
+        {OBJECT_HEX, "4a4B", "=JK;"},
+        {OBJECT_HEX, "abc", "encoding/hex: odd length hex string"},
+        {OBJECT_HEX, "zz", "encoding/hex: invalid byte at offset 0"},
+        {OBJECT_HEX, "4a\\n", "encoding/hex: invalid byte at offset 2"},
+        {OBJECT_BASE64, "", "=;"},
+        {OBJECT_HEX, "", "=;"},
+    };
+    const struct content_options options = {0};
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        const struct object_item item = {
+            .name = (char[]){"secret1"}, .type = OBJECT_SECRET, .encoding = rows[i].encoding};
+        cleanup_free char *json = NULL;
+        assert_true(asprintf(&json, "{\"value\":\"%s\"," ID "}", rows[i].value) > 0);
+        cleanup_free char *got = files_of(&item, &options, json);
+        if (strcmp(got, rows[i].expected) != 0)
+            fail_msg("row %zu: '%s'", i, got);
+    }
+}
+
+static void secrets_and_the_certificates_behind_them(void **state)
+{
+    enum { SEPARATE = 1, PFX = 2, AS_BASE64 = 4 };
+    static const struct {
+        const char *file; /* the value; NULL: see `json` */
+        const char *rest; /* of the answer, in front of the end */
+        unsigned flags;
+        const char *expected;
+    } rows[] = {
+        {"key", ID, 0, "=<key>;"},
+        /* a content type alone converts nothing */
+        {"pfx", ID ",\"contentType\":\"application/x-pkcs12\"", 0, "=<pfx>;"},
+        {"pfx", ID ",\"kid\":\"\",\"contentType\":\"application/x-pkcs12\"", 0, "=<pfx>;"},
+        {"cert_key", ID "," KID ",\"contentType\":\"application/x-pem-file\"", 0, "=<cert_key>;"},
+        {"cert_key", ID "," KID ",\"contentType\":\"application/x-pem-file\"", PFX, "=<cert_key>;"},
+        {"pfx", ID "," KID ",\"contentType\":\"application/x-pkcs12\"", PFX, "=<pfx>;"},
+        {"pfx", ID "," KID ",\"contentType\":\"application/x-pkcs12\"", 0, "=<key_cert>;"},
+        {"pfx", ID "," KID ",\"contentType\":\"application/x-pkcs12\"", SEPARATE,
+         ".crt=<cert>;.key=<key>;=<key_cert>;"},
+        {"cert_key", ID "," KID ",\"contentType\":\"application/x-pem-file\"", SEPARATE,
+         ".crt=<cert>;.key=<key>;=<cert_key>;"},
+        /* there is nothing to separate in a PFX */
+        {"pfx", ID "," KID ",\"contentType\":\"application/x-pkcs12\"", SEPARATE | PFX, "=<pfx>;"},
+        /* PEM is no base64 */
+        {"pfx", ID "," KID ",\"contentType\":\"application/x-pkcs12\"", AS_BASE64,
+         "illegal base64 data at input byte 0"},
+        {"pfx", ID "," KID ",\"contentType\":\"application/x-pkcs12\"", AS_BASE64 | SEPARATE,
+         "illegal base64 data at input byte 0"},
+        {"key", ID "," KID, 0, "failed to get certificate. unknown content type ''"},
+        {"key", ID "," KID ",\"contentType\":\"text/plain\"", 0,
+         "failed to get certificate. unknown content type 'text/plain'"},
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        const struct content_options options = {.order = CERTIFICATE_ORDER_CHAIN,
+                                                .separate_files = (rows[i].flags & SEPARATE) != 0};
+        const struct object_item item = {.name = (char[]){"secret1"},
+                                         .type = OBJECT_SECRET,
+                                         .format = (rows[i].flags & PFX) != 0 ? OBJECT_PFX : OBJECT_PEM,
+                                         .encoding =
+                                             (rows[i].flags & AS_BASE64) != 0 ? OBJECT_BASE64 : OBJECT_UTF8};
+        cleanup_free char *value = json_value(rows[i].file);
+        cleanup_free char *json = NULL;
+        assert_true(asprintf(&json, "{\"value\":%s,%s}", value, rows[i].rest) > 0);
+        cleanup_free char *got = files_of(&item, &options, json);
+        if (strcmp(got, rows[i].expected) != 0)
+            fail_msg("row %zu: '%s'", i, got);
+    }
+}
+
+static void answers_without_what_they_should_have(void **state)
+{
+    static const struct {
+        enum object_type type;
+        const char *json;
+        const char *expected;
+    } rows[] = {
+        {OBJECT_SECRET, "{\"value\":\"secret1value\"," ID "}", "=secret1value;"},
+        {OBJECT_SECRET, "{" ID "}", "secret value is nil"},
+        {OBJECT_SECRET, "{\"value\":null," ID "}", "secret value is nil"},
+        {OBJECT_SECRET, "{\"value\":\"x\"}", "secret id is nil"},
+        {OBJECT_SECRET, "{\"value\":\"invalid\"," ID "," KID ",\"contentType\":\"application/x-pkcs12\"}",
+         "illegal base64 data at input byte 4"},
+        {OBJECT_KEY, "{}", "key value is nil"},
+        {OBJECT_KEY, "{\"key\":{\"kty\":\"RSA\"}}", "key id is nil"},
+        {OBJECT_CERT, "{" ID "}", "certificate value is nil"},
+        {OBJECT_CERT, "{\"cer\":\"dGVzdA==\"}", "certificate id is nil"},
+        {OBJECT_CERT, "{\"cer\":\"dGVzdA==\",\"id\":\"https://v/certificates/c/v1\"}",
+         "=-----BEGIN CERTIFICATE-----\ndGVzdA==\n-----END CERTIFICATE-----\n;"},
+        {OBJECT_CERT, "{\"cer\":\"***\",\"id\":\"i\"}", "illegal base64 data at input byte 0"},
+    };
+    const struct content_options options = {0};
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        const struct object_item item = {.name = (char[]){"o"}, .type = rows[i].type};
+        cleanup_free char *got = files_of(&item, &options, rows[i].json);
+        if (strcmp(got, rows[i].expected) != 0)
+            fail_msg("row %zu: '%s'", i, got);
+    }
+}
+
+static void versions_are_the_third_segment_of_an_id(void **state)
+{
+    static const char *const rows[][2] = {
+        {"https://v.vault.azure.net/secrets/s/v1", "v1"},
+        {"https://v.vault.azure.net:443/secrets/s/v1", "v1"},
+        {"https://v/secrets/s/v1?x=y", "v1"},
+        {"https://v/secrets/s/v1/more", "v1"},
+        {"https://v/secrets/s", ""},
+        {"https://v/secrets/s/", ""},
+        {"https://v", ""},
+        {"i", ""},
+        {"", ""},
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        cleanup_free char *json = NULL;
+        assert_true(asprintf(&json, "{\"value\":\"x\",\"id\":\"%s\"}", rows[i][0]) > 0);
+        struct vault_answer *answer = vault_answer_parse(OBJECT_SECRET, json, strlen(json), NULL);
+        assert_non_null(answer);
+        assert_string_equal(answer->version, rows[i][1]);
+        vault_answer_unref(answer);
+    }
+}
+
+static void pem_is_split_into_certificates_and_keys(void **state)
+{
+    static const char *const rows[][3] = {
+        {"cert_key", "cert", "key"}, {"key_cert", "cert", "key"}, {"chain_key", "chain", "key"},
+        {"sec1", "", "sec1"},        {"rsa1", "", "rsa1"},        {"rsa8", "", "rsa8"},
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        cleanup_buffer struct buffer text = {0}, certificates = {.ceiling = 1 << 20},
+                                     keys = {.ceiling = 1 << 20}, wanted = {0}, wanted_keys = {0};
+        assert_int_equal(scratch_read(&scratch, rows[i][0], &text), 0);
+        if (*rows[i][1] != '\0')
+            assert_int_equal(scratch_read(&scratch, rows[i][1], &wanted), 0);
+        assert_int_equal(scratch_read(&scratch, rows[i][2], &wanted_keys), 0);
+        assert_int_equal(certificate_split_pem(buffer_str(&text), text.len, &certificates, &keys, NULL), 0);
+        assert_string_equal(buffer_str(&certificates), buffer_str(&wanted));
+        assert_string_equal(buffer_str(&keys), buffer_str(&wanted_keys));
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(encodings_of_a_secret),
+        cmocka_unit_test(secrets_and_the_certificates_behind_them),
+        cmocka_unit_test(answers_without_what_they_should_have),
+        cmocka_unit_test(versions_are_the_third_segment_of_an_id),
+        cmocka_unit_test(pem_is_split_into_certificates_and_keys),
+    };
+    return cmocka_run_group_tests_name("azure vectors content", tests, make_files, remove_files);
+}

@@ -1,0 +1,454 @@
+/*
+ * test_azure_vectors_items.c - clouds, vault URLs, items of `objects` and histories, row by row.
+ *
+ * Rows that live elsewhere: vaults by URL (test_azure_vault.c); selections, optional and split objects
+ * (test_azure_select.c).
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h> /* needs the four above */
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/cleanup.h"
+#include "provider-azure/objects.h"
+#include "provider-azure/vault.h"
+#include "provider-azure/vault_answer.h"
+
+/* --- clouds and vault URLs
+ * ----------------------------------------------------------------------------------------------- */
+
+static void vault_urls_of_every_cloud(void **state)
+{
+    static const struct {
+        const char *vault, *cloud;
+        const char *expected; /* the URL, or a part of the message */
+    } rows[] = {
+        {"longkeyvaultnamewhichisnotvalid", "AzurePublicCloud",
+         "Invalid vault name: \"longkeyvaultnamewhichisnotvalid\", must be between 3 and 24 chars"},
+        {"kv", "AzurePublicCloud", "Invalid vault name: \"kv\", must be between 3 and 24 chars"},
+        {"kv_test", "AzurePublicCloud", "Invalid vault name: \"kv_test\", must match [-a-zA-Z0-9]{3,24}"},
+        {"k\xc3\xbc", "AzurePublicCloud", "must match"}, /* three bytes are long enough */
+        {"testkv", "AZUREPUBLICCLOUD", "https://testkv.vault.azure.net/"},
+        {"testkv", "AzureCloud", "https://testkv.vault.azure.net/"},
+        {"TestKV", "azurecloud", "https://TestKV.vault.azure.net/"},
+        {"-1-", "AzurePublicCloud", "https://-1-.vault.azure.net/"},
+        {"testkv", "AZURECHINACLOUD", "https://testkv.vault.azure.cn/"},
+        {"testkv", "AZUREGERMANCLOUD", "https://testkv.vault.microsoftazure.de/"},
+        {"testkv", "AZUREUSGOVERNMENTCLOUD", "https://testkv.vault.usgovcloudapi.net/"},
+        {"testkv", "AzureUSGovernment", "https://testkv.vault.usgovcloudapi.net/"},
+        {"testkv", "AZUREWRONGCLOUD",
+         "autorest/azure: There is no cloud environment matching the name \"AZUREWRONGCLOUD\""},
+        {"testkv", "AZURESTACKCLOUD", "open : no such file or directory"},
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        cleanup_error struct error *error = NULL;
+        cleanup_cloud struct cloud cloud = {0};
+        struct vault vault = {0};
+        if (cloud_resolve(rows[i].cloud, NULL, &cloud, &error) == 0)
+            (void)vault_init(&vault, rows[i].vault, &cloud, &error);
+        const char *got = error != NULL ? error_message(error) : vault.url;
+        if (error != NULL ? strstr(got, rows[i].expected) == NULL : strcmp(got, rows[i].expected) != 0)
+            fail_msg("row %zu: '%s'", i, got);
+        vault_finish(&vault);
+    }
+}
+
+static void audiences_keep_their_slash(void **state)
+{
+    static const char *const rows[][2] = {
+        {"https://vault.azure.net", "https://vault.azure.net/.default"},
+        {"https://vault.azure.net/.default", "https://vault.azure.net/.default"},
+        {"https://vault.azure.net/", "https://vault.azure.net//.default"},
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        cleanup_free char *scope = cloud_scope(rows[i][0]);
+        assert_string_equal(scope, rows[i][1]);
+    }
+}
+
+/* A file with nothing but a name loaded in the provider that is replaced and led to "https://testkv./". */
+static void a_cloud_file_needs_its_endpoints(void **state)
+{
+    static const struct {
+        const char *json;
+        const char *expected; /* NULL: accepted */
+    } rows[] = {
+        {"{\"name\":\"AZURESTACKCLOUD\"}", "activeDirectoryEndpoint is missing"},
+        {"{\"name\":\"n\",\"activeDirectoryEndpoint\":\"https://login.example/\",\"keyVaultEndpoint\":"
+         "\"https://vault.example/\",\"keyVaultDNSSuffix\":\"vault.example\"}",
+         NULL},
+        {"{\"NAME\":\"n\",\"ActiveDirectoryEndpoint\":\"https://login.example\",\"KEYVAULTENDPOINT\":"
+         "\"https://vault.example\",\"keyvaultdnssuffix\":\"vault.example\",\"resourceIdentifiers\":{}}",
+         NULL},
+        {"{\"activeDirectoryEndpoint\":\"http://login.example/\",\"keyVaultEndpoint\":\"https://"
+         "vault.example/\","
+         "\"keyVaultDNSSuffix\":\"vault.example\"}",
+         "activeDirectoryEndpoint is not an https URL"},
+        {"{\"activeDirectoryEndpoint\":\"https://login.example/\",\"keyVaultEndpoint\":\"https://"
+         "vault.example/\","
+         "\"keyVaultDNSSuffix\":\".vault.example\"}",
+         "keyVaultDNSSuffix must be a DNS name without a leading dot"},
+        {"{\"activeDirectoryEndpoint\":\"https://login.example/\",\"keyVaultEndpoint\":\"https://"
+         "vault.example/\"}",
+         "keyVaultDNSSuffix is missing"},
+        {"{\"activeDirectoryEndpoint\":1}", "the value of activeDirectoryEndpoint is not a string"},
+        {"[]", "the cloud file is not a JSON object"},
+        {"", "invalid JSON"},
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        cleanup_error struct error *error = NULL;
+        cleanup_cloud struct cloud cloud = {0};
+        int result = cloud_parse(rows[i].json, strlen(rows[i].json), &cloud, &error);
+        if (rows[i].expected == NULL ? result < 0 : strstr(error_message(error), rows[i].expected) == NULL)
+            fail_msg("row %zu: '%s'", i, error_message(error));
+        if (result == 0) {
+            assert_string_equal(cloud.name, "n");
+            assert_string_equal(cloud.authority, "https://login.example/");
+            assert_string_equal(cloud.vault, "https://vault.example");
+        }
+    }
+}
+
+/* --- the YAML of objects
+ * ------------------------------------------------------------------------------------------------- */
+
+static struct error *parse(const char *text, struct object_list *ret_list)
+{
+    struct error *error = NULL;
+    (void)objects_parse(text, &(struct object_defaults){.mode = 0644}, ret_list, &error);
+    return error;
+}
+
+static void shapes_of_the_list(void **state)
+{
+    static const struct {
+        const char *text;
+        int n; /* -1: error */
+        const char *expected;
+    } rows[] = {
+        {"array:", 0, NULL},
+        {"array: []", 0, NULL},
+        {"array: ~", 0, NULL},
+        {"array: null # nothing", 0, NULL},
+        {"array:\n  - |\n    objectName: a\n    objectType: secret\n", 1, NULL},
+        {"array:\n  - \"objectName: a\\nobjectType: secret\"\n", 1, NULL},
+        {"array:\n  - >\n    {objectName: a,\n    objectType: secret}\n", 1, NULL},
+        {"{\"array\":[\"{\\\"objectName\\\":\\\"a\\\",\\\"objectType\\\":\\\"secret\\\"}\"]}", 1, NULL},
+        {"array:\n  - &x |\n    objectName: a\n    objectType: secret\n  - ~\n", 1, NULL},
+        {"array:\n - |\n  objectName:\ta # a \xe2\x80\x9cquoted\xe2\x80\x9d comment\n  # another\n  "
+         "objectType:\t\tsecret\n",
+         1, NULL},
+        {"other: 1\narray:\n - '{objectName: a, objectType: key}'\n---\narray: 5\n", 1, NULL},
+        {"array:\n - |\n  objectName: a\n  objectType: key\n  ---\n  objectName: b\n", 1, NULL},
+        {"{}", -1, "the key array is missing"},
+        {"Array:\n - x", -1, "the key array is missing"},
+        {"just text", -1, "failed to yaml unmarshal objects, error: yaml: unmarshal errors"},
+        {"- a\n- b", -1, "failed to yaml unmarshal objects, error: yaml: unmarshal errors"},
+        {"array: {a: b}", -1, "cannot unmarshal !!map"},
+        {"array: text", -1, "cannot unmarshal !!str"},
+        {"array:\n - objectName: a\n   objectType: secret\n", -1, "cannot unmarshal !!map into string"},
+        {"array:\n - - a\n", -1, "cannot unmarshal !!seq into string"},
+        {"array:\n - 5\n", -1,
+         "unmarshal failed for keyVaultObjects at index 0, error: yaml: unmarshal errors"},
+        {"array:\n - true\n", -1, "unmarshal failed for keyVaultObjects at index 0"},
+        {"array: []\narray: []", -1, "already defined"},
+        {"array:\n - |\n  objectName: a\n  objectName: b\n", -1,
+         "unmarshal failed for keyVaultObjects at index 0"},
+        {"array:\n - '{objectName: a, objectType: key}'\n - '{objectName: [}'\n", -1,
+         "unmarshal failed for keyVaultObjects at index 1, error: yaml: "},
+        {"array:\n - |\n  objectName: {a: b}\n", -1, "cannot unmarshal !!map into string"},
+        {"array:\n - ''\n", -1, "file name must not be empty"},
+        {"array:\n - '# only a comment'\n", -1, "file name must not be empty"},
+        {"array: [\n", -1, "failed to yaml unmarshal objects, error: yaml: line"},
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        struct object_list list = {0};
+        cleanup_error struct error *error = parse(rows[i].text, &list);
+        if (rows[i].n < 0 ? strstr(error_message(error), rows[i].expected) == NULL
+                          : error != NULL || list.n != (size_t)rows[i].n)
+            fail_msg("row %zu: %zu items, '%s'", i, list.n, error_message(error));
+        object_list_finish(&list);
+    }
+}
+
+static void scalars_keep_their_spelling(void **state)
+{
+    static const char *const rows[][2] = {
+        {"0755", "0755"},
+        {"123", "123"},
+        {"1e3", "1e3"},
+        {"true", "true"},
+        {"no", "no"},
+        {"2001-01-01", "2001-01-01"},
+        {"'quoted'", "quoted"},
+        {"\"dou\\u0062le\"", "double"},
+        {"secret1     ", "secret1"},
+        {"\"  padded \"", "padded"},
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        char text[256];
+        struct object_list list = {0};
+        (void)snprintf(text, sizeof(text),
+                       "array:\n - |\n  objectName: %s\n  objectType: \"  secret\"\n  objectEncoding: "
+                       "\"base64   \"\n  objectVersion: ~\n",
+                       rows[i][0]);
+        cleanup_error struct error *error = parse(text, &list);
+        assert_null(error);
+        assert_string_equal(list.items[0].name, rows[i][1]);
+        assert_string_equal(list.items[0].type_text, "secret");
+        assert_int_equal(list.items[0].encoding, OBJECT_BASE64);
+        assert_string_equal(list.items[0].version, "");
+        object_list_finish(&list);
+    }
+}
+
+static void numbers_of_a_history(void **state)
+{
+    static const struct {
+        const char *text;
+        int value; /* -1: error */
+        size_t versions;
+    } rows[] = {
+        {"~", 0, 1},      {"0", 0, 1},     {"1", 1, 1},
+        {"4", 4, 5},      {"12", 12, 13},  {"5", 5, 6},
+        {"010", 8, 9},    {"0o10", 8, 9},  {"0x10", 16, 17},
+        {"1_0", 10, 11},  {"5.7", 5, 6},   {"", 0, 1},
+        {"\"5\"", -1, 0}, {"\"\"", -1, 0}, {"2147483648", -1, 0},
+        {"five", -1, 0},  {"[5]", -1, 0},  {"2147483647", 2147483647, 2147483648U},
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        char text[256];
+        struct object_list list = {0};
+        (void)snprintf(text, sizeof(text),
+                       "array:\n - |\n  objectName: a\n  objectType: secret\n  objectVersionHistory: %s\n",
+                       rows[i].text);
+        cleanup_error struct error *error = parse(text, &list);
+        if (rows[i].value < 0) {
+            assert_non_null(strstr(error_message(error), "unmarshal failed for keyVaultObjects at index 0"));
+            continue;
+        }
+        if (error != NULL || list.items[0].history != rows[i].value ||
+            list.items[0].versions != rows[i].versions)
+            fail_msg("row %zu: '%s'", i, error_message(error));
+        object_list_finish(&list);
+    }
+}
+
+static void fields_of_an_item(void **state)
+{
+    static const struct {
+        const char *fields;   /* without objectName where it says so */
+        const char *expected; /* NULL: accepted; a part of the message */
+        mode_t mode;
+    } rows[] = {
+        {"objectName: a, objectType: cert", NULL, 0644},
+        {"objectName: a, objectType: secret, objectFormat: PFX", NULL, 0644},
+        {"objectName: a, objectType: secret, objectFormat: pfx", NULL, 0644},
+        {"objectName: a, objectType: secret, objectFormat: Pem", NULL, 0644},
+        {"objectName: a, objectType: cert, objectFormat: pem", NULL, 0644},
+        {"objectName: a, objectType: cert, objectFormat: pfx",
+         "PFX format only supported for objectType: secret", 0},
+        {"objectName: a, objectType: key, objectFormat: PFX",
+         "PFX format only supported for objectType: secret", 0},
+        {"objectName: a, objectType: secret, objectFormat: pkcs",
+         "invalid objectFormat: pkcs, should be PEM or PFX", 0},
+        {"objectName: a, objectType: cert, objectEncoding: ''", NULL, 0644},
+        {"objectName: a, objectType: secret, objectEncoding: BasE64", NULL, 0644},
+        {"objectName: a, objectType: secret, objectEncoding: UTF-8", NULL, 0644},
+        {"objectName: a, objectType: secret, objectEncoding: HEX", NULL, 0644},
+        {"objectName: a, objectType: cert, objectEncoding: base64",
+         "objectEncoding only supported for objectType: secret", 0},
+        {"objectName: a, objectType: key, objectEncoding: utf-8",
+         "objectEncoding only supported for objectType: secret", 0},
+        {"objectName: a, objectType: secret, objectEncoding: SECRET_ALIAS",
+         "invalid objectEncoding: SECRET_ALIAS, should be hex, base64 or utf-8", 0},
+        /* format before encoding before file name before type */
+        {"objectName: /a, objectType: x, objectFormat: y, objectEncoding: z", "invalid objectFormat: y", 0},
+        {"objectName: /a, objectType: secret, objectEncoding: z", "invalid objectEncoding: z", 0},
+        {"objectName: /a, objectType: x", "file name must be a relative path", 0},
+        {"objectName: secret1, objectType: secret", NULL, 0644},
+        {"objectType: secret", "file name must not be empty", 0},
+        {"objectName: /secret1, objectType: secret", "file name must be a relative path", 0},
+        {"objectName: secret1/.., objectType: secret", "file name must not contain '..'", 0},
+        {"objectName: ../secret1, objectType: secret", "file name must not contain '..'", 0},
+        {"objectName: a..b, objectType: secret", "file name must not contain '..'", 0},
+        {"objectName: a, objectAlias: ./a, objectType: secret", "file name must be clean", 0},
+        {"objectName: a, objectAlias: a/, objectType: secret", "file name must be clean", 0},
+        {"objectName: a, objectAlias: ., objectType: secret", "file name must be clean", 0},
+        {"objectAlias: a, objectType: secret", "objectName must not be empty", 0},
+        {"objectName: a, objectType: certificate", "Invalid vaultObjectTypes. Should be secret, key, or cert",
+         0},
+        {"objectName: a, objectType: Secret", "Invalid vaultObjectTypes. Should be secret, key, or cert", 0},
+        {"objectName: a", "objectType:, objectName:a, objectVersion:: Invalid vaultObjectTypes", 0},
+        {"objectName: a, objectType: secret, ObjectAlias: b, unknown: c", NULL, 0644},
+        {"objectName: a, objectType: secret, filePermission: '0600'", NULL, 0600},
+        {"objectName: a, objectType: secret, filePermission: 0400", NULL, 0400},
+        {"objectName: a, objectType: secret, filePermission: '777'", NULL, 0777},
+        {"objectName: a, objectType: secret, filePermission: ''", NULL, 0644},
+        {"objectName: a, objectType: secret, filePermission: '0900'", "invalid filePermission: 0900", 0},
+        {"objectName: a, objectType: secret, filePermission: 900", "invalid filePermission: 900", 0},
+        {"objectName: a, objectType: secret, filePermission: 0o644", "invalid filePermission: 0o644", 0},
+        {"objectName: a, objectType: secret, filePermission: rw", "invalid filePermission: rw", 0},
+        {"objectName: a, objectType: secret, filePermission: 01777", "invalid filePermission: 01777", 0},
+        {"objectName: a, objectType: secret, filePermission: 1777", "invalid filePermission: 1777", 0},
+        {"objectName: a, objectType: secret, filePermission: -1", "invalid filePermission: -1", 0},
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        char text[512];
+        struct object_list list = {0};
+        (void)snprintf(text, sizeof(text), "array:\n - \"{%s}\"\n", rows[i].fields);
+        cleanup_error struct error *error = parse(text, &list);
+        if (rows[i].expected == NULL ? error != NULL || list.items[0].mode != rows[i].mode
+                                     : strstr(error_message(error), rows[i].expected) == NULL)
+            fail_msg("row %zu (%s): '%s'", i, rows[i].fields, error_message(error));
+        object_list_finish(&list);
+    }
+}
+
+static void file_names_and_versions(void **state)
+{
+    static const struct {
+        const char *fields;
+        const char *path, *version;
+    } rows[] = {
+        {"objectName: test, objectType: secret, objectAlias: alias", "alias", ""},
+        {"objectName: test, objectType: secret", "test", ""},
+        {"objectName: test, objectType: secret, objectAlias: d/e/f", "d/e/f", ""},
+        {"objectName: test, objectType: secret, objectVersion: latest", "test", ""},
+        {"objectName: test, objectType: secret, objectVersion: Latest", "test", "Latest"},
+        {"objectName: test, objectType: secret, objectVersion: ' v1 '", "test", "v1"},
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        char text[256];
+        struct object_list list = {0};
+        (void)snprintf(text, sizeof(text), "array:\n - \"{%s}\"\n", rows[i].fields);
+        cleanup_error struct error *error = parse(text, &list);
+        assert_null(error);
+        assert_string_equal(list.items[0].path, rows[i].path);
+        assert_string_equal(list.items[0].version, rows[i].version);
+        object_list_finish(&list);
+    }
+}
+
+/* --- histories
+ * ----------------------------------------------------------------------------------------------------------- */
+
+/* A list of versions v0 (newest), v1, ... one hour apart, in the order in which `order` names them. */
+static struct vault_answer *versions(const char *order)
+{
+    struct vault_answer *list = vault_list_create(NULL);
+    char page[4096] = "{\"value\":[";
+    size_t used = strlen(page);
+    for (const char *c = order; *c != '\0'; c++)
+        used += (size_t)snprintf(
+            page + used, sizeof(page) - used,
+            "%s{\"id\":\"https://v/secrets/s/v%c\",\"attributes\":{\"enabled\":true,\"created\":%d}}",
+            c == order ? "" : ",", *c, 1700000000 - 3600 * (*c - '0'));
+    (void)snprintf(page + used, sizeof(page) - used, "]}");
+    char *next = NULL;
+    assert_int_equal(vault_list_add_page(list, page, strlen(page), &next, NULL), 0);
+    assert_null(next);
+    return list;
+}
+
+static void which_versions_a_history_takes(void **state)
+{
+    static const struct {
+        int history;
+        const char *available; /* their digits, in the order of the list */
+        const char *start;
+        const char *one_more; /* what users of the old provider have; NULL: NOT_FOUND */
+        const char *exact;    /* what its documentation says */
+    } rows[] = {
+        {5, "01234", "latest", "01234", "01234"},
+        {5, "01234", "", "01234", "01234"},
+        {5, "31402", "", "01234", "01234"}, /* sorted, newest first */
+        {200, "01", "", "01", "01"},
+        {5, "01234", "v2", "234", "234"},
+        {5, "012345", "", "012345", "01234"},
+        {2, "0123456789", "", "012", "01"},
+        {2, "9876543210", "v4", "456", "45"},
+        {3, "01234", "nosuch", NULL, NULL},
+        {3, "", "", NULL, NULL},
+    };
+    (void)state;
+    for (size_t i = 0; i < 2 * ARRAY_SIZE(rows); i++) {
+        const bool exact = i % 2 == 1;
+        const char *expected = exact ? rows[i / 2].exact : rows[i / 2].one_more;
+        char text[256], got[32] = "";
+        struct object_list list = {0};
+        (void)snprintf(text, sizeof(text),
+                       "array:\n - \"{objectName: secret1, objectType: secret, objectVersionHistory: %d, "
+                       "objectVersion: '%s'}\"\n",
+                       rows[i / 2].history, rows[i / 2].start);
+        assert_int_equal(
+            objects_parse(text,
+                          &(struct object_defaults){.history = exact ? HISTORY_EXACT : HISTORY_ONE_MORE},
+                          &list, NULL),
+            0);
+        struct vault_answer *available = versions(rows[i / 2].available);
+        const struct vault_entry *chosen[300];
+        cleanup_error struct error *error = NULL;
+        int n = vault_list_select(available, list.items[0].version, list.items[0].versions, chosen, &error);
+        for (int k = 0; k < n; k++)
+            got[k] = chosen[k]->version[1];
+        if (expected == NULL ? error_code(error) != GRPC_STATUS_NOT_FOUND : strcmp(got, expected) != 0)
+            fail_msg("row %zu, %s: '%s'", i / 2, exact ? "exact" : "one more", got);
+        vault_answer_unref(available);
+        object_list_finish(&list);
+    }
+}
+
+static void equal_ages_are_told_apart_and_what_is_disabled_is_skipped(void **state)
+{
+    static const char page[] =
+        "{\"value\":[{\"id\":\"https://v/secrets/s/"
+        "b\",\"attributes\":{\"enabled\":true,\"created\":5,\"updated\":7}},"
+        "{\"id\":\"https://v/secrets/s/c\",\"attributes\":{\"enabled\":true,\"created\":5,\"updated\":9}},"
+        "{\"id\":\"https://v/secrets/s/a\",\"attributes\":{\"enabled\":true,\"created\":5,\"updated\":7}},"
+        "{\"id\":\"https://v/secrets/s/off\",\"attributes\":{\"enabled\":false,\"created\":9}},"
+        "{\"id\":\"https://v/secrets/s/bare\"},"
+        "{\"id\":\"https://v/secrets/s/old\",\"attributes\":{\"enabled\":true}}],\"nextLink\":null}";
+    static const char *const expected[] = {"c", "a", "b", "old"};
+    const struct vault_entry *chosen[10];
+    char *next = NULL;
+    (void)state;
+    struct vault_answer *list = vault_list_create(NULL);
+    assert_int_equal(vault_list_add_page(list, page, sizeof(page) - 1, &next, NULL), 0);
+    assert_int_equal(vault_list_select(list, "", 10, chosen, NULL), ARRAY_SIZE(expected));
+    for (size_t i = 0; i < ARRAY_SIZE(expected); i++)
+        assert_string_equal(chosen[i]->version, expected[i]);
+    assert_int_equal(vault_list_select(list, "off", 10, chosen, NULL), -1);
+    vault_answer_unref(list);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(vault_urls_of_every_cloud),
+        cmocka_unit_test(audiences_keep_their_slash),
+        cmocka_unit_test(a_cloud_file_needs_its_endpoints),
+        cmocka_unit_test(shapes_of_the_list),
+        cmocka_unit_test(scalars_keep_their_spelling),
+        cmocka_unit_test(numbers_of_a_history),
+        cmocka_unit_test(fields_of_an_item),
+        cmocka_unit_test(file_names_and_versions),
+        cmocka_unit_test(which_versions_a_history_takes),
+        cmocka_unit_test(equal_ages_are_told_apart_and_what_is_disabled_is_skipped),
+    };
+    return cmocka_run_group_tests_name("azure vectors items", tests, NULL, NULL);
+}

@@ -1,0 +1,410 @@
+/*
+ * test_azure_identity.c - what each identity mode asks, how it reads every answer, and whose cache key is whose.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h> /* needs the four above */
+
+#include <string.h>
+
+#include "provider-azure/identity/entra.h"
+
+enum { NOW = 1700000000 };
+
+/* A proxy that is never asked: identities only hold the pointer. */
+static const struct token_proxy_route route = {.base = "https://abc.ests.aks/",
+                                               .connect_to = "proxy.example:443",
+                                               .host = "proxy.example",
+                                               .ca_pem = "CA",
+                                               .ca_pem_len = 2};
+
+struct recipe {
+    enum auth_mode mode;
+    enum auth_credential kind;
+    const char *tenant;
+    const char *client_id;
+    const char *credential;
+    const char *password;
+    const char *pod;
+    const char *uid;
+};
+
+static struct identity *make(const struct recipe *recipe, struct error **err)
+{
+    struct cloud cloud = {0};
+    struct auth auth = {.mode = recipe->mode, .kind = recipe->kind};
+    char client_id[64];
+    int proxy_stand_in = 0;
+    assert_int_equal(cloud_resolve("AzurePublicCloud", NULL, &cloud, NULL), 0);
+    (void)snprintf(client_id, sizeof(client_id), "%s", recipe->client_id != NULL ? recipe->client_id : "");
+    auth.client_id = client_id;
+    if (recipe->credential != NULL)
+        auth.credential = secret_from_bytes(recipe->credential, strlen(recipe->credential));
+    if (recipe->password != NULL)
+        auth.password = secret_from_bytes(recipe->password, strlen(recipe->password));
+    const struct identity_input input = {
+        .auth = &auth,
+        .cloud = &cloud,
+        .tenant = recipe->tenant != NULL ? recipe->tenant : "tenant1",
+        .pod_name = recipe->pod != NULL ? recipe->pod : "pod1",
+        .pod_namespace = "ns1",
+        .pod_uid = recipe->uid,
+        .endpoints = {"http://imds", "http://nmi", (struct token_proxy *)(void *)&proxy_stand_in},
+    };
+    struct identity *identity = identity_create(&input, err);
+    secret_destroy(auth.credential);
+    secret_destroy(auth.password);
+    cloud_finish(&cloud);
+    return identity;
+}
+
+static void assert_question(const struct recipe *recipe, const char *method, const char *url,
+                            const char *body, const char *const *headers, enum http_proxy_policy proxy)
+{
+    cleanup_identity struct identity *identity = make(recipe, NULL);
+    const struct identity_moment moment = {.now_unix = NOW, .route = &route};
+    struct identity_question question = {0};
+    assert_non_null(identity);
+    assert_int_equal(identity->ops->prepare(identity, &moment, &question, NULL), 0);
+    assert_string_equal(question.method, method);
+    assert_string_equal(question.url, url);
+    assert_string_equal(buffer_str(&question.body), body);
+    for (size_t i = 0; headers[i] != NULL; i++) {
+        assert_non_null(question.headers[i]);
+        assert_string_equal(question.headers[i], headers[i]);
+    }
+    assert_int_equal(question.proxy, proxy);
+    identity_question_finish(&question);
+}
+
+#define FORM  "Content-Type: application/x-www-form-urlencoded", "Accept: application/json"
+#define GRANT "grant_type=client_credentials&client_id=app&scope=https%3A%2F%2Fvault.azure.net%2F.default"
+#define BEARER                                                                                               \
+    "&client_assertion_type=urn%3Aietf%3Aparams%3Aoauth%3Aclient-assertion-type%3Ajwt-bearer&client_"        \
+    "assertion="
+
+static void each_mode_asks_its_own_service_in_one_request(void **state)
+{
+    (void)state;
+    static const char *const form[] = {FORM, NULL};
+    static const char *const metadata[] = {"Metadata: true", NULL};
+    static const char *const pod[] = {"podname: pod1", "podns: ns1", NULL};
+    static const char *const host[] = {FORM, "Host: proxy.example", NULL};
+
+    assert_question(&(struct recipe){AUTH_SERVICE_PRINCIPAL, AUTH_CREDENTIAL_SECRET, .client_id = "app",
+                                     .credential = "s+/=&~"},
+                    "POST", "https://login.microsoftonline.com/tenant1/oauth2/v2.0/token",
+                    GRANT "&client_secret=s%2B%2F%3D%26~", form, HTTP_PROXY_ENVIRONMENT);
+    assert_question(&(struct recipe){AUTH_SERVICE_PRINCIPAL, AUTH_CREDENTIAL_SECRET, .tenant = "ADFS",
+                                     .client_id = "app", .credential = "s"},
+                    "POST", "https://login.microsoftonline.com/adfs/oauth2/token", GRANT "&client_secret=s",
+                    form, HTTP_PROXY_ENVIRONMENT);
+    assert_question(&(struct recipe){AUTH_WORKLOAD, AUTH_CREDENTIAL_ASSERTION, .client_id = "app",
+                                     .credential = "a.b-c.d_e"},
+                    "POST", "https://login.microsoftonline.com/tenant1/oauth2/v2.0/token",
+                    GRANT BEARER "a.b-c.d_e", form, HTTP_PROXY_ENVIRONMENT);
+    assert_question(&(struct recipe){AUTH_IDENTITY_BINDING, AUTH_CREDENTIAL_ASSERTION, .client_id = "app",
+                                     .credential = "a.b.c"},
+                    "POST", "https://abc.ests.aks/tenant1/oauth2/v2.0/token", GRANT BEARER "a.b.c", host,
+                    HTTP_PROXY_NONE);
+    assert_question(
+        &(struct recipe){.mode = AUTH_VM_IDENTITY}, "GET",
+        "http://imds/metadata/identity/oauth2/token?api-version=2018-02-01&resource=https%3A%2F%2Fvault."
+        "azure.net",
+        "", metadata, HTTP_PROXY_NONE);
+    assert_question(
+        &(struct recipe){AUTH_VM_IDENTITY, .client_id = "u&id"}, "GET",
+        "http://imds/metadata/identity/oauth2/token?api-version=2018-02-01&resource=https%3A%2F%2Fvault."
+        "azure.net&client_id=u%26id",
+        "", metadata, HTTP_PROXY_NONE);
+    assert_question(&(struct recipe){AUTH_POD_IDENTITY, .client_id = "ignored"}, "GET",
+                    "http://nmi/host/token/?resource=https%3A%2F%2Fvault.azure.net", "", pod,
+                    HTTP_PROXY_NONE);
+}
+
+static void a_line_break_in_a_pod_name_does_not_split_a_header(void **state)
+{
+    (void)state;
+    cleanup_identity struct identity *identity =
+        make(&(struct recipe){AUTH_POD_IDENTITY, .pod = "pod\r\npodns: other"}, NULL);
+    const struct identity_moment moment = {.now_unix = NOW};
+    struct identity_question question = {0};
+    assert_int_equal(identity->ops->prepare(identity, &moment, &question, NULL), -1);
+    identity_question_finish(&question);
+}
+
+/* --- keys
+ * ---------------------------------------------------------------------------------------------------------- */
+
+static void no_two_identities_that_differ_have_the_same_key(void **state)
+{
+    (void)state;
+    static const struct recipe recipes[] = {
+        {AUTH_SERVICE_PRINCIPAL, AUTH_CREDENTIAL_SECRET, .client_id = "app", .credential = "s"},
+        {AUTH_SERVICE_PRINCIPAL, AUTH_CREDENTIAL_SECRET, .client_id = "app", .credential = "t"},
+        {AUTH_SERVICE_PRINCIPAL, AUTH_CREDENTIAL_SECRET, .client_id = "ap", .credential = "ps"},
+        {AUTH_SERVICE_PRINCIPAL, AUTH_CREDENTIAL_SECRET, .tenant = "other", .client_id = "app",
+         .credential = "s"},
+        {AUTH_SERVICE_PRINCIPAL, AUTH_CREDENTIAL_CERTIFICATE, .client_id = "app", .credential = "s"},
+        {AUTH_SERVICE_PRINCIPAL, AUTH_CREDENTIAL_CERTIFICATE, .client_id = "app", .credential = "s",
+         .password = "p"},
+        {AUTH_SERVICE_PRINCIPAL, AUTH_CREDENTIAL_CERTIFICATE, .client_id = "app", .credential = "sp"},
+        {AUTH_WORKLOAD, AUTH_CREDENTIAL_ASSERTION, .client_id = "app", .credential = "s"},
+        {AUTH_WORKLOAD, AUTH_CREDENTIAL_ASSERTION, .client_id = "app", .credential = "t"},
+        {AUTH_IDENTITY_BINDING, AUTH_CREDENTIAL_ASSERTION, .client_id = "app", .credential = "s"},
+        {.mode = AUTH_VM_IDENTITY},
+        {AUTH_VM_IDENTITY, .client_id = "app"},
+        {AUTH_POD_IDENTITY, .pod = "pod1"},
+        {AUTH_POD_IDENTITY, .pod = "pod2"},
+        {AUTH_POD_IDENTITY, .pod = "pod1", .uid = "uid1"},
+        {AUTH_POD_IDENTITY, .pod = "pod1", .uid = "uid2"},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(recipes); i++) {
+        cleanup_identity struct identity *one = make(&recipes[i], NULL);
+        cleanup_identity struct identity *same = make(&recipes[i], NULL);
+        assert_memory_equal(one->key, same->key, DIGEST_LEN);
+        for (size_t k = i + 1; k < ARRAY_SIZE(recipes); k++) {
+            cleanup_identity struct identity *other = make(&recipes[k], NULL);
+            if (memcmp(one->key, other->key, DIGEST_LEN) == 0)
+                fail_msg("%zu and %zu share a key", i, k);
+        }
+    }
+}
+
+static void credentials_of_one_application_are_one_principal(void **state)
+{
+    (void)state;
+    cleanup_identity struct identity *a =
+        make(&(struct recipe){AUTH_SERVICE_PRINCIPAL, AUTH_CREDENTIAL_SECRET, .client_id = "app",
+                              .credential = "s"},
+             NULL);
+    cleanup_identity struct identity *b =
+        make(&(struct recipe){AUTH_SERVICE_PRINCIPAL, AUTH_CREDENTIAL_CERTIFICATE, .client_id = "app",
+                              .credential = "c"},
+             NULL);
+    cleanup_identity struct identity *c =
+        make(&(struct recipe){AUTH_SERVICE_PRINCIPAL, AUTH_CREDENTIAL_SECRET, .client_id = "other",
+                              .credential = "s"},
+             NULL);
+    assert_memory_equal(a->principal, b->principal, DIGEST_LEN);
+    assert_memory_not_equal(a->principal, c->principal, DIGEST_LEN);
+}
+
+static void what_can_be_no_tenant_is_refused(void **state)
+{
+    (void)state;
+    static const char *const bad[] = {"", "..", ".", "a/b", "a b", "a?b", "a%2f", "t\xc3\xa4nant"};
+    for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+        cleanup_error struct error *error = NULL;
+        const struct recipe recipe = {AUTH_WORKLOAD, AUTH_CREDENTIAL_ASSERTION, .tenant = bad[i],
+                                      .client_id = "app", .credential = "s"};
+        assert_null(make(&recipe, &error));
+        assert_non_null(strstr(error_message(error), "invalid tenantID"));
+    }
+}
+
+/* --- answers
+ * ------------------------------------------------------------------------------------------------------- */
+
+struct answer_row {
+    enum auth_mode mode;
+    const char *client_id;
+    int status;
+    const char *body;
+    /* expected */
+    enum grpc_status code; /* OK: a token "T" */
+    int64_t expires;       /* relative to now; -1: not looked at */
+    const char *text;      /* in the error */
+};
+
+static void assert_answer(const struct answer_row *row, size_t number)
+{
+    const struct recipe recipe = {row->mode, AUTH_CREDENTIAL_SECRET, .client_id = row->client_id,
+                                  .credential = row->mode <= AUTH_WORKLOAD ? "c" : NULL};
+    cleanup_identity struct identity *identity = make(&recipe, NULL);
+    cleanup_error struct error *error = NULL;
+    struct reply reply = {.status = row->status};
+    buffer_init(&reply.body, 1 << 16);
+    assert_int_equal(buffer_append_str(&reply.body, row->body, NULL), 0);
+    struct token *token = identity->ops->understand(identity, &reply, NOW, &error);
+    if ((token != NULL) != (row->code == GRPC_STATUS_OK))
+        fail_msg("row %zu: %s", number, error != NULL ? error_message(error) : "a token");
+    if (token != NULL) {
+        assert_string_equal(token_text(token), "T");
+        if (row->expires >= 0)
+            assert_int_equal(token->expires_unix - NOW, row->expires);
+    } else {
+        assert_int_equal(error_code(error), row->code);
+        if (strstr(error_message(error), row->text) == NULL)
+            fail_msg("row %zu: %s", number, error_message(error));
+        assert_null(strpbrk(error_message(error), "\r\n"));
+    }
+    token_unref(token);
+    buffer_finish(&reply.body);
+}
+
+static void answers_of_entra_are_read(void **state)
+{
+    (void)state;
+#define SP AUTH_SERVICE_PRINCIPAL, "app"
+    static const struct answer_row rows[] = {
+        {SP, 200, "{\"access_token\":\"T\",\"expires_in\":3599}", GRPC_STATUS_OK, 3599, NULL},
+        {SP, 200, "{\"access_token\":\"T\",\"expires_in\":\"3599\",\"x\":[1]}", GRPC_STATUS_OK, 3599, NULL},
+        {SP, 200, "{\"access_token\":\"\",\"expires_in\":1}", GRPC_STATUS_UNAVAILABLE, 0,
+         "no usable access_token"},
+        {SP, 200, "{\"expires_in\":1}", GRPC_STATUS_UNAVAILABLE, 0, "no usable access_token"},
+        {SP, 200, "{\"access_token\":\"T\",\"expires_in\":-5}", GRPC_STATUS_UNAVAILABLE, 0, "no usable"},
+        {SP, 200, "<html>", GRPC_STATUS_UNAVAILABLE, 0, "not JSON"},
+        {SP, 401,
+         "{\"error\":\"invalid_client\",\"error_description\":\"AADSTS7000215: Invalid.\\r\\nTrace ID: 1\","
+         "\"error_codes\":[7000215],\"correlation_id\":\"cid\"}",
+         GRPC_STATUS_UNAUTHENTICATED, 0,
+         "(HTTP 401 invalid_client): AADSTS7000215: Invalid. [hint: the client secret is wrong"},
+        {SP, 400, "{\"error\":\"x\",\"error_description\":\"AADSTS700016: no app\"}",
+         GRPC_STATUS_UNAUTHENTICATED, 0, "check clientid and tenantID"}, /* the number is in the text only */
+        {SP, 400, "{}", GRPC_STATUS_UNAUTHENTICATED, 0, "Entra refused the service principal (HTTP 400"},
+        {SP, 429, "{\"error\":\"x\"}", GRPC_STATUS_RESOURCE_EXHAUSTED, 0, "HTTP 429"},
+        {SP, 503, "busy", GRPC_STATUS_UNAVAILABLE, 0, "HTTP 503"},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
+        assert_answer(&rows[i], i);
+}
+
+static void answers_of_imds_are_read_in_all_their_forms(void **state)
+{
+    (void)state;
+#define VM AUTH_VM_IDENTITY, ""
+#define UA AUTH_VM_IDENTITY, "uid"
+    static const struct answer_row rows[] = {
+        {VM, 200, "{\"access_token\":\"T\",\"expires_in\":\"3599\",\"expires_on\":\"1700003599\"}",
+         GRPC_STATUS_OK, 3599, NULL},
+        {VM, 200, "{\"access_token\":\"T\",\"expires_on\":1700003599}", GRPC_STATUS_OK, 3599, NULL},
+        {VM, 200, "{\"access_token\":\"T\",\"expires_in\":3599}", GRPC_STATUS_OK, 3599, NULL},
+        {VM, 200, "{\"access_token\":\"T\",\"expires_on\":\"\",\"expires_in\":\"60\"}", GRPC_STATUS_OK, 60,
+         NULL},
+        {VM, 200, "{\"access_token\":\"T\",\"expires_on\":\"11/14/2023 22:14:20\"}", GRPC_STATUS_OK, 60,
+         NULL},
+        {VM, 200, "{\"access_token\":\"T\",\"expires_on\":\"2023-11-14 22:14:20\"}", GRPC_STATUS_OK, 60,
+         NULL},
+        {VM, 200, "{\"access_token\":\"T\",\"expires_on\":\"2023-11-14T22:14:20Z\"}", GRPC_STATUS_OK, 60,
+         NULL},
+        {VM, 200, "{\"access_token\":\"T\",\"expires_on\":\"2023-11-15T00:14:20+02:00\"}", GRPC_STATUS_OK, 60,
+         NULL},
+        {VM, 200, "{\"access_token\":\"T\"}", GRPC_STATUS_OK, 0, NULL},
+        {VM, 200, "{\"access_token\":\"T\",\"expires_on\":\"99999999999999999999\"}", GRPC_STATUS_OK, 0,
+         NULL},
+        {VM, 200, "{}", GRPC_STATUS_UNAVAILABLE, 0, "no access_token"},
+        {VM, 400, "{\"error\":\"invalid_request\",\"error_description\":\"Identity not found\"}",
+         GRPC_STATUS_UNAUTHENTICATED, 0,
+         "failed to authenticate a system assigned identity: invalid_request: Identity not found"},
+        {UA, 400, "{\"error\":\"invalid_request\",\"error_description\":\"Identity not found\"}",
+         GRPC_STATUS_UNAUTHENTICATED, 0, "the requested identity isn't assigned to this resource"},
+        {VM, 403, "<html>", GRPC_STATUS_UNAUTHENTICATED, 0, "blocked or behind a proxy"},
+        {VM, 429, "{}", GRPC_STATUS_RESOURCE_EXHAUSTED, 0, "throttles"},
+        {VM, 410, "", GRPC_STATUS_UNAVAILABLE, 0, "HTTP 410"},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
+        assert_answer(&rows[i], i);
+}
+
+static void answers_of_nmi_are_read_and_its_refusals_quoted(void **state)
+{
+    (void)state;
+#define POD AUTH_POD_IDENTITY, ""
+    static const struct answer_row rows[] = {
+        {POD, 200, "{\"token\":{\"access_token\":\"T\",\"expires_on\":\"1700003599\"},\"clientid\":\"c\"}",
+         GRPC_STATUS_OK, 3599, NULL},
+        {POD, 200,
+         "{\"token\":{\"access_token\":\"T\",\"expires_on\":\"1700003599\",\"expires_in\":\"\",\"not_"
+         "before\":\"\"},"
+         "\"clientid\":\"c\"}",
+         GRPC_STATUS_OK, 3599, NULL},
+        {POD, 200, "{\"token\":{\"access_token\":\"T\",\"expires_on\":\"\"},\"clientid\":\"c\"}",
+         GRPC_STATUS_OK, 0, NULL}, /* taken as already expired */
+        {POD, 200, "{\"token\":{\"access_token\":\"T\"},\"clientid\":\"c\"}", GRPC_STATUS_OK, 0, NULL},
+        {POD, 200, "{\"token\":{\"access_token\":\"T\"},\"clientid\":\"\"}", GRPC_STATUS_UNAVAILABLE, 0,
+         "nmi did not return expected values in response: token and clientid"},
+        {POD, 200, "{\"token\":{},\"clientid\":\"c\"}", GRPC_STATUS_UNAVAILABLE, 0, "token and clientid"},
+        {POD, 200, "T", GRPC_STATUS_UNAVAILABLE, 0, "token and clientid"},
+        {POD, 404, "no AzureAssignedIdentity\n", GRPC_STATUS_UNAVAILABLE, 0,
+         "nmi response failed with status code: 404, response body: no AzureAssignedIdentity"},
+        {POD, 403, "x", GRPC_STATUS_UNAUTHENTICATED, 0, "status code: 403"},
+        {POD, 400, "x", GRPC_STATUS_INVALID_ARGUMENT, 0, "status code: 400"},
+        {POD, 503, "x\r\ny", GRPC_STATUS_UNAVAILABLE, 0, "status code: 503, response body: x"},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
+        assert_answer(&rows[i], i);
+}
+
+static void pods_bound_to_one_identity_are_one_principal(void **state)
+{
+    (void)state;
+    static const char *const clients[] = {"c1", "c1", "c2"};
+    uint8_t principals[3][DIGEST_LEN];
+    for (size_t i = 0; i < 3; i++) {
+        const char *pods[] = {"pod1", "pod2", "pod3"};
+        cleanup_identity struct identity *identity =
+            make(&(struct recipe){AUTH_POD_IDENTITY, .pod = pods[i]}, NULL);
+        struct reply reply = {.status = 200};
+        buffer_init(&reply.body, 1024);
+        assert_int_equal(buffer_printf(&reply.body, NULL,
+                                       "{\"token\":{\"access_token\":\"T\",\"expires_on\":\"1700003599\"},"
+                                       "\"clientid\":\"%s\"}",
+                                       clients[i]),
+                         0);
+        struct token *token = identity->ops->understand(identity, &reply, NOW, NULL);
+        assert_non_null(token);
+        memcpy(principals[i], token->principal, DIGEST_LEN);
+        token_unref(token);
+        buffer_finish(&reply.body);
+    }
+    assert_memory_equal(principals[0], principals[1], DIGEST_LEN);
+    assert_memory_not_equal(principals[0], principals[2], DIGEST_LEN);
+}
+
+static void every_number_of_the_list_has_a_hint(void **state)
+{
+    (void)state;
+    static const int64_t numbers[] = {7000215, 7000222, 700016, 90002,  900023, 70021,  700211,
+                                      700212,  700213,  700024, 700027, 700030, 500011, 50196};
+    for (size_t i = 0; i < ARRAY_SIZE(numbers); i++)
+        assert_non_null(entra_hint(numbers[i]));
+    assert_null(entra_hint(0));
+    assert_null(entra_hint(12345));
+}
+
+static void a_token_is_renewed_before_its_end_and_a_long_lived_one_at_half_of_its_life(void **state)
+{
+    (void)state;
+    static const struct {
+        int64_t life, refresh_in, expected;
+    } rows[] = {{3600, 0, 3300},   {3600, 600, 600},  {3600, 3500, 3300},   {7200, 0, 6900},
+                {86400, 0, 43200}, {86400, 100, 100}, {86400, 80000, 43200}};
+    cleanup_identity struct identity *identity = make(&(struct recipe){.mode = AUTH_VM_IDENTITY}, NULL);
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        struct token *token = token_make(identity, "T", NOW + rows[i].life, rows[i].refresh_in, NOW, NULL);
+        assert_int_equal(token->refresh_unix - NOW, rows[i].expected);
+        token_unref(token);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(each_mode_asks_its_own_service_in_one_request),
+        cmocka_unit_test(a_line_break_in_a_pod_name_does_not_split_a_header),
+        cmocka_unit_test(no_two_identities_that_differ_have_the_same_key),
+        cmocka_unit_test(credentials_of_one_application_are_one_principal),
+        cmocka_unit_test(what_can_be_no_tenant_is_refused),
+        cmocka_unit_test(answers_of_entra_are_read),
+        cmocka_unit_test(answers_of_imds_are_read_in_all_their_forms),
+        cmocka_unit_test(answers_of_nmi_are_read_and_its_refusals_quoted),
+        cmocka_unit_test(pods_bound_to_one_identity_are_one_principal),
+        cmocka_unit_test(every_number_of_the_list_has_a_hint),
+        cmocka_unit_test(a_token_is_renewed_before_its_end_and_a_long_lived_one_at_half_of_its_life),
+    };
+    return cmocka_run_group_tests_name("azure_identity", tests, NULL, NULL);
+}

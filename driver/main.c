@@ -22,6 +22,7 @@
 #include "driver/kube/kube_client.h"
 #include "driver/node_taint.h"
 #include "driver/pages.h"
+#include "driver/pod_status.h"
 #include "driver/provider_client.h"
 #include "driver/registration.h"
 #include "driver/settings.h"
@@ -32,6 +33,8 @@
 enum {
     /* Publishes that are on their way when SIGTERM comes get this long to finish. */
     DRAIN_MS = 20 * 1000,
+    /* Then what is being written to the Kubernetes API gets so long. */
+    DRAIN_RECORDS_MS = 2 * 1000,
     /* Only root may speak to the driver: it mounts. */
     SOCKET_MODE = 0700,
 };
@@ -56,6 +59,8 @@ struct program {
     struct provider_health *provider_health; /* NULL when it is off */
     struct volume_locks *locks;
     struct published_volumes *published;
+    struct pod_status *pod_status; /* NULL without the Kubernetes API */
+    struct status_recorders recorders;
     struct publisher publisher;
     struct csi_identity identity;
     struct grpc_service identity_service;
@@ -242,6 +247,24 @@ static int64_t rotation_interval_s(const struct settings *settings)
     return settings->rotation_interval_ns / 1000000000;
 }
 
+/* What publishes leave behind for others to see. */
+static int start_recorders(struct program *program, struct error **err)
+{
+    const struct pod_status_config config = {.loop = &program->loop,
+                                             .kube = program->kube,
+                                             .log = program->log,
+                                             .telemetry = program->telemetry,
+                                             .node = program->settings.node_id};
+
+    if (program->kube == NULL)
+        return 0;
+    program->pod_status = pod_status_create(&config, err);
+    if (program->pod_status == NULL)
+        return -1;
+    pod_status_recorder(program->pod_status, &program->recorders.list[program->recorders.n++]);
+    return 0;
+}
+
 static int start_publisher(struct program *program, struct error **err)
 {
     const struct settings *settings = &program->settings;
@@ -272,6 +295,7 @@ static int start_publisher(struct program *program, struct error **err)
         .classes = &program->classes,
         .class_memo = program->class_memo,
         .providers = program->providers,
+        .recorders = &program->recorders,
         .rotation = settings->rotation,
         .rotation_interval_s = rotation_interval_s(settings),
         .pod_overrides_class = settings->allow_attribute_override,
@@ -313,8 +337,8 @@ static int start(struct program *program, struct error **err)
     metrics_add_process(program->metrics);
     program->telemetry = telemetry_create(program->metrics);
     /* The CSI socket late and the registration last: who sees a socket may call at once. */
-    if (start_classes(program, err) < 0 || start_publisher(program, err) < 0 || start_web(program, err) < 0 ||
-        start_csi(program, err) < 0)
+    if (start_classes(program, err) < 0 || start_recorders(program, err) < 0 ||
+        start_publisher(program, err) < 0 || start_web(program, err) < 0 || start_csi(program, err) < 0)
         return -1;
     program->lifecycle = lifecycle_create(&program->loop, program->log, on_stop, program, err);
     return program->lifecycle != NULL ? start_registration(program, err) : -1;
@@ -322,10 +346,11 @@ static int start(struct program *program, struct error **err)
 
 /* --- stop: registration, then calls, then what they used --- */
 
-static void on_idle(void *arg)
+static void on_drained(void *arg)
 {
     struct program *program = arg;
 
+    pod_status_destroy(steal_ptr(&program->pod_status));
     provider_health_destroy(steal_ptr(&program->provider_health));
     provider_registry_destroy(steal_ptr(&program->providers));
     class_memo_destroy(steal_ptr(&program->class_memo));
@@ -335,6 +360,17 @@ static void on_idle(void *arg)
     admin_server_destroy(steal_ptr(&program->metrics_web));
     admin_server_destroy(steal_ptr(&program->health_web));
     lifecycle_destroy(steal_ptr(&program->lifecycle));
+}
+
+/* No operation is left, but what was done may still be on its way to the API server. */
+static void on_idle(void *arg)
+{
+    struct program *program = arg;
+
+    if (program->pod_status != NULL)
+        pod_status_drain(program->pod_status, DRAIN_RECORDS_MS, on_drained, program);
+    else
+        on_drained(program);
 }
 
 /* No call is left, but an operation whose caller has gone may still wait for its worker. */

@@ -36,7 +36,7 @@ def requests_of_driver(server, since):
 
 class Life:
     """What makes the driver ask the API server for everything it ever asks: pods of a class with secretObjects come, their objects
-    change, the provider fails once and again, the pods go. Failures of calls are kept in `failures`."""
+    change, somebody writes to their status objects, the provider fails once and again, the pods go. Failures of calls are kept in `failures`."""
 
     def __init__(self, start, admin, namespace, make_pod, scripted):
         self.content = b"one"
@@ -44,6 +44,7 @@ class Life:
         self.provider_fails = False
         self.failed_calls = 0
         self.failures = []
+        self.admin, self.namespace = admin, namespace
         scripted(self._mount)
         admin.create(spc(secretObjects=SECRET_OBJECTS), namespace)
         self.driver = start(*FLAGS)
@@ -59,10 +60,17 @@ class Life:
         """The whole life, or as much of it as it takes until `seen()`."""
         for pod in self.pods:
             attempt(self.driver.publish, pod.publish_request(), self.failures)
+        self._touch_statuses()
         self.content, self.version = b"two", 2
         self._republish(lambda: all(self.content_of(pod) == b"two" for pod in self.pods), seen)
         self.provider_fails = True
         self._republish(lambda: self.failed_calls >= 3, seen)
+
+    def _touch_statuses(self):
+        """Somebody else writes to the status objects, so that the driver has to read them again."""
+        plural = "secretproviderclasspodstatuses"
+        for status in self.admin.list(plural, self.namespace):
+            self.admin.patch(plural, self.namespace, status["metadata"]["name"], {"metadata": {"annotations": {"seen": "yes"}}})
 
     def _republish(self, until, seen, timeout=40):
         """As the kubelet does, again and again."""

@@ -227,15 +227,15 @@ static int hand_out_version(const struct mount *mount, const struct fetch_output
         id = NULL;
         return error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
     }
-    return mount->sink->add_version(mount->arg, id, output->answer->version, err);
+    /* What is not there has the empty version: a driver wants to hear of every object, and of one at least. */
+    return mount->sink->add_version(mount->arg, id, output->answer != NULL ? output->answer->version : "",
+                                    err);
 }
 
 static int hand_out(const struct mount *mount, const struct fetch_output *outputs, const struct file *files,
                     size_t n, struct error **err)
 {
     for (size_t i = 0; i < n; i++) {
-        if (outputs[i].answer == NULL)
-            continue; /* optional, and not there */
         for (size_t k = 0; k < files[i].content.n_parts; k++) {
             const struct content_part *part = &files[i].content.parts[k];
             if (mount->sink->add_file(mount->arg, files[i].part_paths[k], outputs[i].item->mode, part->bytes,

@@ -11,6 +11,7 @@ import pytest
 
 from harness import crypto, rpc, tutorial
 from harness.crypto import openssl
+from harness.mounts import contents
 from harness.rpc import CODES
 from test_azure import files, mount, mount_failure
 
@@ -246,7 +247,9 @@ def test_optional_objects_may_be_missing_or_disabled(client, azure, emulator, ma
         item("secret1"), item("no-such", **maybe), item("off", **maybe), item("offkey", "key", **maybe), item("no-such", "cert", objectAlias="c", **maybe),
         item("no-such", objectVersionHistory=2, objectAlias="h", **maybe), item("secret2", **maybe)))
     assert set(files(answer)) == {"secret1", "secret2"}
-    assert set(versions(answer)) == {"secret/secret1", "secret/secret2"}
+    found = versions(answer)
+    assert {name for name, version in found.items() if version} == {"secret/secret1", "secret/secret2"}
+    assert {name for name, version in found.items() if not version} == {"secret/no-such", "secret/off", "key/offkey", "cert/no-such"}
     assert azure.log.count("optional object left out") == 5
 
 
@@ -275,6 +278,16 @@ def test_an_optional_object_goes_when_it_is_deleted(start_azure, emulator):
         assert set(files(mount(client, objects=wanted))) == {"secret1", "secret2"}
         emulator.control("DELETE", f"/vaults/{tutorial.VAULT}/secrets/secret2")
         assert set(files(mount(client, objects=wanted))) == {"secret1"}
+
+
+def test_a_volume_of_optional_objects_only_mounts(start_azure, start_driver, node, emulator):
+    start_azure()
+    driver = start_driver()
+    node.add_class(text=tutorial.class_with([], objects=objects(item("no-such", objectOptional="true"))))
+    target = node.target()
+    driver.publish(rpc.publish_request(target, secrets=tutorial.CREDENTIALS))
+    assert contents(target) == {}
+    driver.unpublish(rpc.unpublish_request(target))
 
 
 # ---- JSON ----------------------------------------------------------------------------------------------------------------------------

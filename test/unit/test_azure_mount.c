@@ -429,10 +429,10 @@ static void an_optional_object_that_is_missing_is_left_out_and_asked_for_again(v
         " - '{objectName: a, objectType: secret}'\n");
     run(world, false, 10000);
     assert_null(world->error);
-    assert_string_equal(world->result, "a:644=a-value;[secret/a@v9]");
+    assert_string_equal(world->result, "[secret/missing@]a:644=a-value;[secret/a@v9]");
     assert_int_equal(world->vault_requests, 2);
     run(world, true, 10000); /* that it is missing is not kept */
-    assert_string_equal(world->result, "a:644=a-value;[secret/a@v9]");
+    assert_string_equal(world->result, "[secret/missing@]a:644=a-value;[secret/a@v9]");
     assert_int_equal(world->vault_requests, 3);
     set(world, "objects",
         "array:\n - '{objectName: missing, objectType: secret, objectOptional: true}'\n"

@@ -61,18 +61,26 @@ int buffer_printf(struct buffer *buffer, struct error **err, const char *format,
     va_list args, again;
     va_start(args, format);
     va_copy(again, args);
-    int len = vsnprintf(NULL, 0, format, args);
+    /* Most texts fit into what is there; to measure one first costs glibc as much as to write it. What does not
+     * fit is written again, over its beginning. */
+    size_t room = buffer->cap - buffer->len;
+    int len = vsnprintf(room > 0 ? (char *)buffer->data + buffer->len : NULL, room, format, args);
     va_end(args);
 
     int result = -1;
     if (len < 0) {
         (void)error_set(err, GRPC_STATUS_INTERNAL, "format a message");
+    } else if ((size_t)len < room && (size_t)len <= buffer->ceiling - buffer->len) {
+        buffer->len += (size_t)len;
+        result = 0;
     } else if (buffer_reserve(buffer, (size_t)len, err) == 0) {
         (void)vsnprintf((char *)buffer->data + buffer->len, (size_t)len + 1, format, again);
         buffer->len += (size_t)len;
         result = 0;
     }
     va_end(again);
+    if (result < 0 && room > 0)
+        secret_wipe(buffer->data + buffer->len, room);
     return result;
 }
 

@@ -253,7 +253,8 @@ static int set_headers(struct http_call *call, const struct http_request *reques
             return error_set(err, GRPC_STATUS_INVALID_ARGUMENT, "malformed bearer token");
         cleanup_buffer struct buffer line;
         buffer_init(&line, MAX_HEADER_LINE_BYTES + 64);
-        if (buffer_printf(&line, err, "Authorization: Bearer %s", request->bearer_token) < 0 ||
+        if (buffer_append_str(&line, "Authorization: Bearer ", err) < 0 ||
+            buffer_append_str(&line, request->bearer_token, err) < 0 ||
             add_header(call, buffer_str(&line), err) < 0)
             return -1;
     }

@@ -23,6 +23,7 @@ struct exchange {
     size_t body_len;
     size_t max_response_bytes;
     enum http_proxy_policy proxy;
+    struct route *route;
     char *connect_to;
     uint8_t *ca_pem;
     size_t ca_pem_len;
@@ -57,6 +58,7 @@ static void exchange_free(struct exchange *exchange)
     secret_free(exchange->url);
     for (size_t i = 0; i < EXCHANGE_MAX_HEADERS; i++)
         secret_free(exchange->headers[i]);
+    route_unref(exchange->route);
     secret_free(exchange->bearer);
     secret_free(exchange->body);
     secret_free(exchange->connect_to);
@@ -97,7 +99,7 @@ static int send_try(struct exchange *exchange, struct error **err)
 {
     uint64_t left = time_left(exchange);
     uint64_t limit = exchange->policy->try_timeout_ms;
-    const struct http_request request = {
+    struct http_request request = {
         .method = exchange->method,
         .url = exchange->url,
         .headers = (const char *const *)exchange->headers,
@@ -111,6 +113,8 @@ static int send_try(struct exchange *exchange, struct error **err)
         .ca_blob = exchange->ca_pem,
         .ca_blob_len = exchange->ca_pem_len,
     };
+    if (exchange->proxy == HTTP_PROXY_ENVIRONMENT)
+        route_apply(exchange->route, &request);
     exchange->sent_ms = transport_now_ms(exchange->network->transport);
     exchange->call = transport_send(exchange->network->transport, &request, on_reply, exchange, err);
     if (exchange->call == NULL)
@@ -314,6 +318,7 @@ struct exchange *exchange_start(const struct network *network, const struct exch
             .bearer = copy_text(request->bearer, &ok),
             .max_response_bytes = request->max_response_bytes,
             .proxy = request->proxy,
+            .route = route_ref(request->route),
             .connect_to = copy_text(request->connect_to, &ok),
             .ca_pem = copy_bytes(request->ca_pem, request->ca_pem_len, &ok),
             .ca_pem_len = request->ca_pem_len,
@@ -326,6 +331,7 @@ struct exchange *exchange_start(const struct network *network, const struct exch
         const struct digest_field place[] = {
             {request->host, strlen(request->host)},
             {request->lane, request->lane != NULL ? strlen(request->lane) : 0},
+            {request->route != NULL ? request->route->digest : NULL, request->route != NULL ? DIGEST_LEN : 0},
         };
         digest_fields(place, ARRAY_SIZE(place), exchange->place);
         for (size_t i = 0; i < EXCHANGE_MAX_HEADERS && request->headers[i] != NULL; i++)

@@ -15,6 +15,7 @@
 #include "common/log.h"
 #include "provider-azure/meter.h"
 #include "provider-azure/retry.h"
+#include "provider-azure/route.h"
 #include "provider-azure/throttle.h"
 #include "provider-azure/transport.h"
 
@@ -40,6 +41,7 @@ struct exchange_request {
     size_t body_len;
     size_t max_response_bytes;
     enum http_proxy_policy proxy;
+    struct route *route;    /* used with HTTP_PROXY_ENVIRONMENT; may be NULL; a reference is taken */
     const char *connect_to; /* see struct http_request; may be NULL; copied */
     const void *ca_pem;     /* trusted instead of the system's; may be NULL; copied */
     size_t ca_pem_len;

@@ -164,6 +164,7 @@ static int start_service(struct program *program, struct error **err)
 {
     program->defaults = (struct request_defaults){
         .cloud = &program->cloud,
+        .ca_dir = program->settings.class_ca_dir,
         .custom_cloud_path = getenv("AZURE_ENVIRONMENT_FILEPATH"),
         .endpoints = {.imds = program->settings.imds_endpoint,
                       .nmi = program->settings.nmi_endpoint,

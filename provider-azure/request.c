@@ -21,6 +21,7 @@ struct parameters {
     char *objects;
     enum history_count history;
     struct auth_switches switches;
+    struct route *route; /* NULL: as the environment says */
 };
 
 static void parameters_finish(struct parameters *p)
@@ -33,6 +34,7 @@ static void parameters_finish(struct parameters *p)
     free(p->cloud_name);
     free(p->cloud_file);
     free(p->objects);
+    route_unref(p->route);
 }
 
 static int invalid(struct error **err, const char *text)
@@ -154,6 +156,8 @@ static int build(const struct string_map *attributes, const struct string_map *s
     if (read_parameters(attributes, p, err) < 0 || find_cloud(p, defaults, &cloud, err) < 0 ||
         auth_parse(&p->switches, attributes, secrets, &auth, err) < 0)
         return -1;
+    if (route_parse(attributes, defaults->ca_dir != NULL ? defaults->ca_dir : "", &p->route, err) < 0)
+        return -1;
     if (auth.newline_trimmed)
         log_debug(defaults->log, 2, "a line break at the end of the Secret's credential was taken off");
     if (*p->objects == '\0')
@@ -183,6 +187,7 @@ static int build(const struct string_map *attributes, const struct string_map *s
         .pod_namespace = request->pod_namespace,
         .pod_uid = string_map_get(attributes, "csi.storage.k8s.io/pod.uid"),
         .endpoints = defaults->endpoints,
+        .route = p->route,
     };
     request->identity = identity_create(&input, err);
     return request->identity == NULL ? error_wrap(err, "failed to get keyvault client") : 0;

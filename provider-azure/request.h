@@ -17,7 +17,8 @@ struct request_defaults {
     const struct cloud *cloud;     /* for a mount without cloudName */
     const char *custom_cloud_path; /* $AZURE_ENVIRONMENT_FILEPATH as it was at start, or NULL */
     struct identity_endpoints endpoints;
-    struct log *log; /* may be NULL */
+    const char *ca_dir; /* --class-ca-dir; NULL or "" = none */
+    struct log *log;    /* may be NULL */
 };
 
 struct mount_request {

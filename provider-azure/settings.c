@@ -36,6 +36,8 @@ const struct option_row provider_option_rows[] = {
      "Add <file>.crt and <file>.key beside the combined file"},
     {"cloud-name", OPTION_STRING, AT(cloud_name), "AzurePublicCloud", 0, 0,
      "`cloud` for a SecretProviderClass without cloudName"},
+    {"class-ca-dir", OPTION_STRING, AT(class_ca_dir), "", 0, 0,
+     "`directory` with the CA files that a SecretProviderClass may name in caBundleFile"},
     {"custom-user-agent", OPTION_STRING, AT(custom_user_agent), "", 0, 0,
      "`text` appended to the user agent"},
     {"republish-cache-ttl", OPTION_DURATION, AT(republish_cache_ttl_ns), "2m", 0, 86400 * SECOND,

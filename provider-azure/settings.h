@@ -19,6 +19,7 @@ struct settings {
     bool construct_pem_chain;
     bool separate_files;
     const char *cloud_name;
+    const char *class_ca_dir;
     const char *custom_user_agent;
     bool enable_pprof;
     int64_t pprof_port;

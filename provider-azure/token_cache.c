@@ -293,6 +293,7 @@ static int ask(struct acquisition *acquisition, const struct token_proxy_route *
             .body_len = question.body.len,
             .max_response_bytes = (size_t)256 * 1024,
             .proxy = question.proxy,
+            .route = identity->route,
             .connect_to = question.connect_to,
             .ca_pem = question.ca_pem,
             .ca_pem_len = question.ca_pem_len,

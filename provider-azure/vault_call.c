@@ -104,6 +104,7 @@ static int ask(struct vault_call *call, struct error **err)
         .bearer = token_text(call->token),
         .max_response_bytes = VAULT_ANSWER_MAX,
         .proxy = HTTP_PROXY_ENVIRONMENT,
+        .route = call->identity->route,
         .policy = &retry_service,
         .deadline_ms = call->deadline_ms,
     };

@@ -17,6 +17,7 @@
 #include <curl/curl.h>
 #include <sys/queue.h>
 
+#include "common/http/ca_bundle.h"
 #include "common/http/client.h"
 #include "common/http/curl_loop.h"
 #include "common/http/headers.h"
@@ -90,8 +91,7 @@ struct http_client {
     CURLSH *share; /* TLS sessions survive connections, and multi handles, so that new connections resume */
     struct trust_store *trusts;
     char *user_agent;
-    char *ca_file; /* NULL = none found */
-    char *ca_dir;
+    struct ca_bundle *ca_bundle; /* where the node's CAs are */
     uint64_t connect_ms;
     struct origin_book *origins;
     struct call_list active;   /* LOOKUP, READY, TRANSFER */

@@ -169,8 +169,20 @@ static int set_route(struct http_call *call, const struct http_request *request,
 {
     struct call_target *target = &call->target;
     const char *proxy = request->proxy_url;
-    if (proxy == NULL && request->proxy == HTTP_PROXY_ENVIRONMENT)
+    if (request->proxy == HTTP_PROXY_RULES) {
+        struct proxy_settings rules = call->client->proxies; /* nothing of it is owned here */
+        union {
+            const char *in;
+            char *out;
+        } given = {.in = request->proxy_url}, excluded = {.in = request->no_proxy};
+        if (given.in != NULL)
+            rules.http_proxy = rules.https_proxy = given.out;
+        if (excluded.in != NULL)
+            rules.no_proxy = excluded.out;
+        proxy = proxy_for(&rules, target->tls, target->host, target->port);
+    } else if (proxy == NULL && request->proxy == HTTP_PROXY_ENVIRONMENT) {
         proxy = proxy_for(&call->client->proxies, target->tls, target->host, target->port);
+    }
 
     set_optional_ptr(call, CURLOPT_NOPROXY, "");
     int ret = 0;
@@ -193,17 +205,22 @@ static int set_route(struct http_call *call, const struct http_request *request,
 static int set_trust(struct http_call *call, const struct http_request *request, bool *ok, struct error **err)
 {
     const struct http_client *client = call->client;
-    struct trust_source source = {.file = client->ca_file, .directory = client->ca_dir};
-    if (request->ca_blob != NULL)
+    struct trust_source source = {.file = request->ca_file};
+    if (request->ca_blob != NULL) {
         source = (struct trust_source){.blob = request->ca_blob, .blob_len = request->ca_blob_len};
-    else if (request->ca_file != NULL)
-        source = (struct trust_source){.file = request->ca_file};
+    } else if (source.file == NULL && call->target.tls) {
+        source.file = ca_bundle_path(client->ca_bundle, request->extra_ca_file, err);
+        if (source.file == NULL && request->extra_ca_file != NULL)
+            return -1;
+    }
     if (call->target.tls && !request->insecure_skip_verify &&
         trust_apply(client->trusts, call->easy, &source, call->target.tls_proxy, &call->trust, err) < 0)
         return -1;
-    set_optional_ptr(call, CURLOPT_PROXY_CAINFO,
-                     client->ca_file); /* an https proxy is judged by the node's CAs */
-    set_optional_ptr(call, CURLOPT_PROXY_CAPATH, client->ca_dir);
+    if (call->target.proxied) /* an https proxy is judged by the node's CAs, and by the additional ones */
+        set_optional_ptr(call, CURLOPT_PROXY_CAINFO,
+                         request->extra_ca_file != NULL ? source.file
+                                                        : ca_bundle_path(client->ca_bundle, NULL, NULL));
+    set_optional_ptr(call, CURLOPT_PROXY_CAPATH, NULL);
     set_long(call, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2, ok);
     set_long(call, CURLOPT_SSL_VERIFYPEER, request->insecure_skip_verify ? 0L : 1L, ok);
     set_long(call, CURLOPT_SSL_VERIFYHOST, request->insecure_skip_verify ? 0L : 2L, ok);

@@ -39,8 +39,7 @@ static void free_if_unused(struct http_client *client)
     if (!client->torn_down || !TAILQ_EMPTY(&client->ended))
         return;
     free(client->user_agent);
-    free(client->ca_file);
-    free(client->ca_dir);
+    ca_bundle_destroy(client->ca_bundle);
     proxy_settings_finish(&client->proxies);
     origin_book_destroy(client->origins);
     trust_store_destroy(client->trusts);
@@ -397,36 +396,6 @@ static void client_after_curl(void *arg)
         deliver_finished(call);
 }
 
-/* The first of the places where distributions keep their CA bundle. */
-static const char *system_ca_file(void)
-{
-    static const char *const places[] = {
-        "/etc/ssl/certs/ca-certificates.crt", /* Debian, Ubuntu, Alpine */
-        "/etc/pki/tls/certs/ca-bundle.crt",   /* Fedora, RHEL */
-        "/etc/ssl/ca-bundle.pem",             /* SUSE */
-        "/etc/ssl/cert.pem",                  /* Alpine, OpenBSD */
-    };
-    for (size_t i = 0; i < ARRAY_SIZE(places); i++) {
-        if (access(places[i], R_OK) == 0)
-            return places[i];
-    }
-    return NULL;
-}
-
-/* A copy of the configured value, else of the variable, else of the fallback; *ok becomes false on lack of
- * memory. */
-static char *choose(const char *configured, const char *variable, const char *fallback, bool *ok)
-{
-    const char *value = configured;
-    if (value == NULL)
-        value = getenv(variable);
-    if (value == NULL || *value == '\0')
-        value = fallback;
-    char *copy = value != NULL ? strdup(value) : NULL;
-    *ok = *ok && (copy != NULL) == (value != NULL);
-    return copy;
-}
-
 int http_library_init(struct error **err)
 {
     CURLcode code = curl_global_init_mem(CURL_GLOBAL_DEFAULT, secret_malloc, secret_free, secret_realloc,
@@ -456,14 +425,14 @@ struct http_client *http_client_create(uv_loop_t *loop, const struct http_client
     bool ok = true;
     const char *agent = config->user_agent != NULL ? config->user_agent : "secrets-store-csi";
     client->user_agent = strdup(agent);
-    client->ca_file = choose(config->ca_file, "SSL_CERT_FILE", system_ca_file(), &ok);
-    client->ca_dir = choose(config->ca_dir, "SSL_CERT_DIR", NULL, &ok);
+    client->ca_bundle = ca_bundle_create(config->ca_file, config->ca_dir);
     client->origins = origin_book_create();
     client->resolver = resolver_create(loop);
     client->share = curl_share_init();
     client->trusts = trust_store_create();
-    ok = ok && client->trusts != NULL && client->user_agent != NULL && client->origins != NULL &&
-         client->resolver != NULL && client->share != NULL && proxy_settings_init(&client->proxies) == 0;
+    ok = ok && client->trusts != NULL && client->ca_bundle != NULL && client->user_agent != NULL &&
+         client->origins != NULL && client->resolver != NULL && client->share != NULL &&
+         proxy_settings_init(&client->proxies) == 0;
     /* One thread uses it: no lock functions needed. A curl without TLS refuses, and needs none. */
     if (ok)
         (void)curl_share_setopt(client->share, CURLSHOPT_SHARE, CURL_LOCK_DATA_SSL_SESSION);
@@ -495,7 +464,7 @@ no_memory:
 
 const char *http_client_ca_file(const struct http_client *client)
 {
-    return client->ca_file;
+    return ca_bundle_path(client->ca_bundle, /* extra= */ NULL, NULL);
 }
 
 void http_client_destroy(struct http_client *client)

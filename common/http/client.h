@@ -24,6 +24,9 @@ enum http_proxy_policy {
     HTTP_PROXY_NONE,        /* never (IMDS, NMI, in-cluster API server) */
     HTTP_PROXY_ENVIRONMENT, /* HTTPS_PROXY, HTTP_PROXY, NO_PROXY as read once at http_client_create();
                                loopback never proxied */
+    HTTP_PROXY_RULES,       /* the same rules, with the request's proxy_url in place of HTTPS_PROXY and
+                               HTTP_PROXY ("" = none), and its no_proxy in place of NO_PROXY; NULL: the
+                               environment's */
 };
 
 /* Where a call failed, for error texts and metrics. */
@@ -39,10 +42,10 @@ enum http_hop {
 };
 
 struct http_client_config {
-    struct log *log;                   /* borrowed, may be NULL */
-    const char *user_agent;            /* copied */
-    const char *ca_file;               /* PEM bundle; NULL = $SSL_CERT_FILE, else the system's bundle */
-    const char *ca_dir;                /* NULL = $SSL_CERT_DIR, else none beyond the bundle */
+    struct log *log;        /* borrowed, may be NULL */
+    const char *user_agent; /* copied */
+    const char *ca_file;    /* PEM bundle; NULL = $SSL_CERT_FILE, else the system's bundle */
+    const char *ca_dir;     /* directories, ":" between; NULL = $SSL_CERT_DIR, else see ca_bundle.h */
     unsigned max_connections_per_host; /* 0 = 32 */
     unsigned max_connections;          /* total kept; 0 = 256 */
     uint64_t connect_timeout_ms;       /* DNS + TCP + TLS; 0 = 10 s */
@@ -59,9 +62,11 @@ struct http_request {
     uint64_t timeout_ms;       /* whole call; UINT64_MAX only for streams */
     size_t max_response_bytes; /* 0 = 4 MiB; beyond it: RESOURCE_EXHAUSTED */
     enum http_proxy_policy proxy;
-    const char *proxy_url; /* overrides the policy when not NULL */
-    const char *ca_file;   /* overrides the client's CA when not NULL */
-    const void *ca_blob;   /* PEM in memory; overrides ca_file when not NULL */
+    const char *proxy_url;     /* overrides the policy when not NULL; with HTTP_PROXY_RULES see there */
+    const char *no_proxy;      /* only with HTTP_PROXY_RULES */
+    const char *ca_file;       /* overrides the client's CA when not NULL */
+    const char *extra_ca_file; /* PEM file whose certificates are trusted besides the client's; may be NULL */
+    const void *ca_blob;       /* PEM in memory; overrides ca_file when not NULL */
     size_t ca_blob_len;
     const char *connect_to; /* "host:port" to connect to instead of the URL's (TLS name stays the URL's); may
                                be NULL */

@@ -29,12 +29,14 @@ static void compute_keys(struct identity *identity, enum auth_credential credent
     uint8_t mode = (uint8_t)identity->ops->mode;
     const char *texts[] = {identity->authority, identity->tenant,   identity->client_id,    identity->scope,
                            identity->endpoint,  identity->pod_name, identity->pod_namespace};
-    struct digest_field fields[5 + ARRAY_SIZE(texts)];
+    struct digest_field fields[6 + ARRAY_SIZE(texts)];
     size_t n = 0;
 
     fields[n++] = (struct digest_field){&mode, sizeof(mode)};
     for (size_t i = 0; i < ARRAY_SIZE(texts); i++)
         fields[n++] = (struct digest_field){texts[i], strlen(texts[i])};
+    if (identity->route != NULL) /* what came by one way is not for those who come by another */
+        fields[n++] = (struct digest_field){identity->route->digest, DIGEST_LEN};
     digest_fields(fields, n, identity->principal);
     fields[n++] = (struct digest_field){identity->pod_uid, strlen(identity->pod_uid)};
     fields[n++] = (struct digest_field){&kind, sizeof(kind)};
@@ -113,6 +115,7 @@ struct identity *identity_create(const struct identity_input *input, struct erro
     }
     *identity = (struct identity){
         .refs = 1,
+        .route = route_ref(input->route),
         .ops = ops,
         .authority = copy(entra ? input->cloud->authority : "", &ok),
         .tenant = copy(entra ? input->tenant : "", &ok),
@@ -157,6 +160,7 @@ void identity_unref(struct identity *identity)
     free(identity->pod_name);
     free(identity->pod_namespace);
     free(identity->pod_uid);
+    route_unref(identity->route);
     secret_destroy(identity->credential);
     secret_destroy(identity->password);
     free(identity);

@@ -79,6 +79,7 @@ struct identity {
     char *pod_namespace;
     char *
         pod_uid; /* pod identity; "" = not told. Part of the key only: a new pod of an old name proves anew */
+    struct route *route; /* of the class; NULL: the environment's */
     struct secret *credential;
     struct secret *password;       /* of a certificate; may be NULL */
     uint8_t key[DIGEST_LEN];       /* everything above: cache key; includes the credential */
@@ -94,6 +95,7 @@ struct identity_input {
     const char *pod_namespace;
     const char *pod_uid; /* may be NULL */
     struct identity_endpoints endpoints;
+    struct route *route; /* may be NULL; a reference is taken */
 };
 
 /* Copies what it needs (the credential into memory of its own). NULL with err set: INVALID_ARGUMENT for a

@@ -39,7 +39,10 @@ const char *service_name(enum service service);
 
 #define LOGIN_HOST   "login.localhost"
 #define VAULT_SUFFIX "vault.localhost"
-#define HSM_SUFFIX   "managedhsm.localhost"
+/* The same services under names that are not loopback: for clients behind a proxy that knows where they are. */
+#define REMOTE_LOGIN_HOST   "login.emulator.test"
+#define REMOTE_VAULT_SUFFIX "vault.emulator.test"
+#define HSM_SUFFIX          "managedhsm.localhost"
 
 enum {
     MAX_BODY_BYTES = 4 * 1024 * 1024, /* the API server takes 3 MiB, Key Vault 25 KiB */

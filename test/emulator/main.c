@@ -175,12 +175,17 @@ static int write_files(const struct emulator *emulator, const struct options *op
                     "\"%s/\",\"keyVaultDNSSuffix\":\"" VAULT_SUFFIX ":%u\",\"managedHSMEndpoint\":\"%s/\","
                     "\"managedHSMDNSSuffix\":\"" HSM_SUFFIX ":%u\"}\n",
                     emulator->login_url, emulator->resource, port, emulator->hsm_resource, port);
+    char *remote = format_text(
+        "{\"name\":\"AzureStackCloud\",\"activeDirectoryEndpoint\":\"https://" REMOTE_LOGIN_HOST
+        ":%u/\",\"keyVaultEndpoint\":\"%s/\",\"keyVaultDNSSuffix\":\"" REMOTE_VAULT_SUFFIX ":%u\"}\n",
+        port, emulator->resource, port);
     char *ports =
         format_text("{\"tls\":%u,\"control\":%u,\"node\":%u,\"pid\":%ld}\n", port,
                     (unsigned)emulator->control_port, (unsigned)emulator->node_port, (long)getpid());
     int failed = write_file(dir, "ca.pem", xstrdup(identity->ca_pem));
     failed |= write_file(dir, "kubeconfig", kubeconfig);
     failed |= write_file(dir, "cloud.json", cloud);
+    failed |= write_file(dir, "cloud-remote.json", remote);
     failed |= write_file(dir, "ports.json", ports);
     if (options->demo)
         failed |= write_file(dir, "demo.json",

@@ -84,9 +84,10 @@ cJSON *request_json(const struct request *request)
 
 static enum service service_of_host(const char *host)
 {
-    if (strcmp(host, LOGIN_HOST) == 0)
+    if (strcmp(host, LOGIN_HOST) == 0 || strcmp(host, REMOTE_LOGIN_HOST) == 0)
         return SERVICE_ENTRA;
-    if (ends_with(host, "." VAULT_SUFFIX) || ends_with(host, "." HSM_SUFFIX))
+    if (ends_with(host, "." VAULT_SUFFIX) || ends_with(host, "." HSM_SUFFIX) ||
+        ends_with(host, "." REMOTE_VAULT_SUFFIX))
         return SERVICE_VAULT;
     if (strcmp(host, "localhost") == 0 || strcmp(host, "127.0.0.1") == 0 || starts_with(host, "kubernetes"))
         return SERVICE_KUBE;

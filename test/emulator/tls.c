@@ -18,6 +18,8 @@ static const char *const dns_names[] = {
     "login.localhost",
     "vault.localhost",
     "*.vault.localhost",
+    "login.emulator.test",
+    "*.vault.emulator.test",
     "managedhsm.localhost",
     "*.managedhsm.localhost",
     "kubernetes.default.svc",

@@ -109,16 +109,17 @@ class Driver(Process):
 
 
 class Azure(Process):
-    """secrets-store-provider-azure, looking at the emulator as its cloud."""
+    """secrets-store-provider-azure, looking at the emulator as its cloud. `env` is added; None takes a variable away."""
 
-    def __init__(self, node, emulator, flags=(), name="azure", wrapper=(), socket_name="azure"):
+    def __init__(self, node, emulator, flags=(), name="azure", wrapper=(), socket_name="azure", env=None):
         self.socket = node.provider_socket(socket_name)
         self.health_port = free_port()
         self.metrics_port = free_port()
         argv = [*wrapper, BUILD / "bin/secrets-store-provider-azure", f"--endpoint=unix://{self.socket}",
                 f"--healthz-port={self.health_port}", f"--prometheus-port={self.metrics_port}",
                 "--cloud-name=AzureStackCloud", "-v=5", *flags]
-        super().__init__(name, argv, node.directory, env=emulator.provider_environment())
+        environment = {**emulator.provider_environment(), **(env or {})}
+        super().__init__(name, argv, node.directory, env={key: value for key, value in environment.items() if value is not None})
         self.wait_ready()
 
     def wait_ready(self, timeout=20):

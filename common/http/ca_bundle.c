@@ -1,0 +1,332 @@
+/*
+ * ca_bundle.c - puts the certificates of a bundle and of directories together.
+ */
+#include "common/http/ca_bundle.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/buffer.h"
+#include "common/cleanup.h"
+#include "common/digest.h"
+#include "common/file.h"
+#include "common/pki/pem.h"
+
+enum { HEX = DIGEST_SHA256_HEX_LEN + 1, FIRST_FD = 200, FD_ROUND = 256, ALL_MAX = 16 * 1024 * 1024 };
+
+/* A file in memory. Its number is chosen so that no path comes back soon: libcurl caches by path. */
+struct memory_file {
+    int fd; /* -1 = none */
+    char path[32];
+};
+
+struct extra {
+    char *name; /* NULL = free */
+    struct stat seen;
+    struct memory_file file;
+    struct memory_file retired; /* the one before: a connection that is just being made may still read it */
+};
+
+struct ca_bundle {
+    char *file; /* "" = none */
+    char *dirs; /* "" = none */
+    bool read;
+    struct memory_file all; /* bundle and directories; fd -1: the bundle says it all */
+    struct extra extras[CA_BUNDLE_MAX_EXTRA];
+    unsigned next_extra;
+    unsigned made; /* memory files so far */
+};
+
+/* Certificates seen, by digest; sorted on demand. */
+struct seen {
+    char (*hex)[HEX];
+    size_t n;
+    size_t cap;
+};
+
+static const char *system_file(void)
+{
+    static const char *const places[] = {
+        "/etc/ssl/certs/ca-certificates.crt", /* Debian, Ubuntu, Alpine */
+        "/etc/pki/tls/certs/ca-bundle.crt",   /* Fedora, RHEL */
+        "/etc/ssl/ca-bundle.pem",             /* SUSE */
+        "/etc/ssl/cert.pem",                  /* Alpine, OpenBSD */
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(places); i++) {
+        if (access(places[i], R_OK) == 0)
+            return places[i];
+    }
+    return "";
+}
+
+/* The value of a variable, or NULL when it is unset or empty. */
+static const char *from_environment(const char *name)
+{
+    const char *value = getenv(name);
+    return value != NULL && *value != '\0' ? value : NULL;
+}
+
+struct ca_bundle *ca_bundle_create(const char *file, const char *dirs)
+{
+    static const char system_dirs[] = "/etc/ssl/certs:/etc/pki/tls/certs";
+    struct ca_bundle *bundle = calloc(1, sizeof(*bundle));
+    if (bundle == NULL)
+        return NULL;
+    const char *env_file = file == NULL ? from_environment("SSL_CERT_FILE") : NULL;
+    const char *env_dirs = dirs == NULL ? from_environment("SSL_CERT_DIR") : NULL;
+    bool only_file = file != NULL || env_file != NULL;
+    if (file == NULL)
+        file = env_file != NULL ? env_file : system_file();
+    if (dirs == NULL)
+        dirs = env_dirs != NULL ? env_dirs : only_file ? "" : system_dirs;
+    bundle->all.fd = -1;
+    for (size_t i = 0; i < CA_BUNDLE_MAX_EXTRA; i++)
+        bundle->extras[i].file.fd = bundle->extras[i].retired.fd = -1;
+    bundle->file = strdup(file);
+    bundle->dirs = strdup(dirs);
+    if (bundle->file == NULL || bundle->dirs == NULL) {
+        ca_bundle_destroy(bundle);
+        return NULL;
+    }
+    return bundle;
+}
+
+static void memory_file_finish(struct memory_file *file)
+{
+    if (file->fd != -1)
+        (void)close(file->fd);
+    file->fd = -1;
+}
+
+void ca_bundle_destroy(struct ca_bundle *bundle)
+{
+    if (bundle == NULL)
+        return;
+    memory_file_finish(&bundle->all);
+    for (size_t i = 0; i < CA_BUNDLE_MAX_EXTRA; i++) {
+        memory_file_finish(&bundle->extras[i].file);
+        memory_file_finish(&bundle->extras[i].retired);
+        free(bundle->extras[i].name);
+    }
+    free(bundle->file);
+    free(bundle->dirs);
+    free(bundle);
+}
+
+static int memory_file_make(struct ca_bundle *bundle, const struct buffer *content, struct memory_file *ret)
+{
+    int fd = memfd_create("certificates", MFD_CLOEXEC);
+    if (fd == -1)
+        return -1;
+    int chosen = fcntl(fd, F_DUPFD_CLOEXEC, FIRST_FD + (int)(bundle->made++ % FD_ROUND));
+    if (chosen != -1) {
+        (void)close(fd);
+        fd = chosen;
+    }
+    for (size_t done = 0; done < content->len;) {
+        ssize_t n = write(fd, content->data + done, content->len - done);
+        if (n == -1 && errno != EINTR) {
+            (void)close(fd);
+            return -1;
+        }
+        done += n > 0 ? (size_t)n : 0;
+    }
+    struct memory_file made = {.fd = fd};
+    (void)snprintf(made.path, sizeof(made.path), "/proc/self/fd/%d", fd);
+    if (access(made.path, R_OK) == -1) { /* no /proc */
+        (void)close(fd);
+        return -1;
+    }
+    *ret = made;
+    return 0;
+}
+
+/* Remembers a certificate; false when it is known (or memory lacks). */
+static bool note(struct seen *seen, const struct pem_block *block)
+{
+    cleanup_buffer struct buffer bare;
+    char hex[HEX];
+    buffer_init(&bare, CA_BUNDLE_MAX_FILE);
+    if (buffer_reserve(&bare, block->body_len, NULL) < 0)
+        return false;
+    for (size_t i = 0; i < block->body_len; i++) { /* line breaks differ between tools */
+        char c = block->body[i];
+        if (c != ' ' && c != '\t' && c != '\r' && c != '\n')
+            bare.data[bare.len++] = (uint8_t)c;
+    }
+    if (digest_sha256_hex(bare.data, bare.len, hex) < 0)
+        return false;
+    for (size_t i = 0; i < seen->n; i++) {
+        if (memcmp(seen->hex[i], hex, HEX) == 0)
+            return false;
+    }
+    if (seen->n == seen->cap) {
+        size_t cap = seen->cap > 0 ? seen->cap * 2 : 256;
+        char(*grown)[HEX] = reallocarray(seen->hex, cap, HEX);
+        if (grown == NULL)
+            return false;
+        seen->hex = grown;
+        seen->cap = cap;
+    }
+    memcpy(seen->hex[seen->n++], hex, HEX);
+    return true;
+}
+
+/* Appends the certificates of a text that are not in `seen`. Returns how many certificates it holds. */
+static size_t add_text(const struct buffer *text, struct seen *seen, struct buffer *out, size_t *ret_new)
+{
+    const char *at = buffer_str(text);
+    const char *end = at + text->len;
+    struct pem_block block;
+    size_t n = 0;
+
+    while (pem_next(&at, end, &block)) {
+        if (block.label_len != strlen("CERTIFICATE") ||
+            memcmp(block.label, "CERTIFICATE", block.label_len) != 0)
+            continue;
+        n++;
+        if (!note(seen, &block))
+            continue;
+        if (buffer_append(out, block.whole, block.whole_len, NULL) == 0 &&
+            buffer_append_str(out, "\n", NULL) == 0)
+            ++*ret_new;
+    }
+    return n;
+}
+
+static size_t add_file(const char *path, struct seen *seen, struct buffer *out, size_t *ret_new)
+{
+    cleanup_buffer struct buffer text;
+    buffer_init(&text, CA_BUNDLE_MAX_FILE);
+    struct stat st;
+    if (stat(path, &st) == -1 || !S_ISREG(st.st_mode) || file_read(path, CA_BUNDLE_MAX_FILE, &text, NULL) < 0)
+        return 0;
+    return add_text(&text, seen, out, ret_new);
+}
+
+/* Hashed names are links to other files of the same directory: those are read under their own name. */
+static bool is_link_within(int dir_fd, const char *name)
+{
+    char target[PATH_MAX];
+    ssize_t len = readlinkat(dir_fd, name, target, sizeof(target) - 1);
+    return len > 0 && memchr(target, '/', (size_t)len) == NULL;
+}
+
+static void add_dir(const char *path, struct seen *seen, struct buffer *out, size_t *ret_new)
+{
+    DIR *dir = opendir(path);
+    const struct dirent *entry = NULL;
+    unsigned n = 0;
+
+    while (dir != NULL && n++ < CA_BUNDLE_MAX_FILES && (entry = readdir(dir)) != NULL) {
+        cleanup_free char *name = NULL;
+        if (entry->d_name[0] == '.' || (entry->d_type == DT_LNK && is_link_within(dirfd(dir), entry->d_name)))
+            continue;
+        if (asprintf(&name, "%s/%s", path, entry->d_name) < 0) {
+            name = NULL;
+            continue;
+        }
+        (void)add_file(name, seen, out, ret_new);
+    }
+    if (dir != NULL)
+        (void)closedir(dir);
+}
+
+/* Everything the node trusts, into `out`. Returns whether the directories added to the bundle. */
+static bool collect(const struct ca_bundle *bundle, struct seen *seen, struct buffer *out)
+{
+    size_t from_bundle = 0;
+    size_t added = 0;
+
+    if (*bundle->file != '\0')
+        (void)add_file(bundle->file, seen, out, &from_bundle);
+    for (const char *p = bundle->dirs; *p != '\0';) {
+        size_t len = strcspn(p, ":");
+        cleanup_free char *dir = strndup(p, len);
+        if (dir != NULL && len > 0)
+            add_dir(dir, seen, out, &added);
+        p += len + (p[len] == ':');
+    }
+    return added > 0;
+}
+
+static const char *node_path(struct ca_bundle *bundle)
+{
+    if (!bundle->read) {
+        struct seen seen = {0};
+        cleanup_buffer struct buffer all;
+        buffer_init(&all, ALL_MAX);
+        bundle->read = true;
+        /* Without directories, or when they add nothing, the bundle is used as it is. */
+        if (*bundle->dirs != '\0' && collect(bundle, &seen, &all))
+            (void)memory_file_make(bundle, &all, &bundle->all);
+        free(seen.hex);
+    }
+    if (bundle->all.fd != -1)
+        return bundle->all.path;
+    return *bundle->file != '\0' ? bundle->file : NULL;
+}
+
+static bool same_file(const struct stat *a, const struct stat *b)
+{
+    return a->st_dev == b->st_dev && a->st_ino == b->st_ino && a->st_size == b->st_size &&
+           a->st_mtim.tv_sec == b->st_mtim.tv_sec && a->st_mtim.tv_nsec == b->st_mtim.tv_nsec;
+}
+
+static int extra_make(struct ca_bundle *bundle, const char *name, const struct stat *st, struct extra *slot,
+                      struct error **err)
+{
+    struct seen seen = {0};
+    cleanup_buffer struct buffer all;
+    size_t unused = 0;
+    buffer_init(&all, ALL_MAX);
+    size_t found = add_file(name, &seen, &all, &unused);
+    if (found > 0)
+        (void)collect(bundle, &seen, &all);
+    free(seen.hex);
+    if (found == 0)
+        return error_set(err, GRPC_STATUS_FAILED_PRECONDITION, "CA file '%s' holds no certificate", name);
+
+    struct extra made = {.name = strdup(name), .seen = *st, .file = {.fd = -1}};
+    if (made.name == NULL || memory_file_make(bundle, &all, &made.file) < 0) {
+        free(made.name);
+        return error_set(err, GRPC_STATUS_INTERNAL, "CA file '%s' can not be used: no memory file", name);
+    }
+    memory_file_finish(&slot->retired);
+    made.retired = slot->file;
+    free(slot->name);
+    *slot = made;
+    return 0;
+}
+
+const char *ca_bundle_path(struct ca_bundle *bundle, const char *extra, struct error **err)
+{
+    struct stat st;
+    struct extra *slot = NULL;
+
+    if (extra == NULL)
+        return node_path(bundle);
+    if (stat(extra, &st) == -1) {
+        (void)error_set_errno(err, GRPC_STATUS_FAILED_PRECONDITION, errno, "CA file '%s'", extra);
+        return NULL;
+    }
+    for (size_t i = 0; i < CA_BUNDLE_MAX_EXTRA; i++) {
+        if (bundle->extras[i].name != NULL && strcmp(bundle->extras[i].name, extra) == 0)
+            slot = &bundle->extras[i];
+    }
+    if (slot != NULL && same_file(&slot->seen, &st))
+        return slot->file.path;
+    if (slot == NULL)
+        slot = &bundle->extras[bundle->next_extra++ % CA_BUNDLE_MAX_EXTRA];
+    return extra_make(bundle, extra, &st, slot, err) < 0 ? NULL : slot->file.path;
+}

@@ -203,10 +203,9 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buffer)
     struct tls_probe *probe = stream->data;
     if (n == 0)
         return;
-    if (n < 0)
+    /* The second: more than any handshake has. */
+    if (n < 0 || buffer_append(&probe->input, buffer->base, (size_t)n, NULL) < 0)
         probe->eof = true;
-    else if (buffer_append(&probe->input, buffer->base, (size_t)n, NULL) < 0)
-        probe->eof = true; /* more than any handshake has */
     if (probe->eof)
         (void)uv_read_stop(stream);
     step(probe);

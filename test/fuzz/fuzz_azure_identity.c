@@ -18,6 +18,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         const char *credential;
     } modes[] = {{AUTH_SERVICE_PRINCIPAL, "s"},
                  {AUTH_WORKLOAD, "t"},
+                 {AUTH_IDENTITY_BINDING, "b"},
                  {AUTH_VM_IDENTITY, NULL},
                  {AUTH_POD_IDENTITY, NULL}};
     if (size < 1)
@@ -25,17 +26,20 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct cloud cloud = {0};
     if (cloud_resolve("AzurePublicCloud", NULL, &cloud, NULL) < 0)
         abort();
-    for (size_t i = 0; i < ARRAY_SIZE(modes); i++) {
+    for (size_t i = 0; i < ARRAY_SIZE(modes); i++) { /* the token proxy is not asked: any pointer does */
         char client[] = "client";
         struct auth auth = {.mode = modes[i].mode, .client_id = client};
         if (modes[i].credential != NULL)
             auth.credential = secret_from_bytes(modes[i].credential, 1);
-        const struct identity_input input = {.auth = &auth,
-                                             .cloud = &cloud,
-                                             .tenant = "tenant",
-                                             .pod_name = "p",
-                                             .pod_namespace = "n",
-                                             .endpoints = {"http://imds", "http://nmi"}};
+        const struct identity_input input = {
+            .auth = &auth,
+            .cloud = &cloud,
+            .tenant = "tenant",
+            .pod_name = "p",
+            .pod_namespace = "n",
+            .endpoints = {.imds = "http://imds",
+                          .nmi = "http://nmi",
+                          .token_proxy = (struct token_proxy *)(void *)&cloud}};
         struct identity *identity = identity_create(&input, NULL);
         struct reply reply = {.status = statuses[data[0] % ARRAY_SIZE(statuses)]};
         struct error *error = NULL;

@@ -7,7 +7,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from proto import provider_pb2
 
-from harness import rpc, tutorial
+from harness import mounts, rpc, tutorial
 from harness.identities import TOKENS, Certificate, Issuer, subject_of, tokens_json
 from harness.rpc import CODES
 
@@ -345,6 +345,34 @@ def test_pods_of_other_names_ask_for_themselves(client, emulator, unbound):
     assert mount(client, **POD) == SECRET1
     code, _ = failure(client, **{"csi.storage.k8s.io/pod.name": "other", **POD})
     assert code == CODES.UNAVAILABLE
+
+
+# --- through the driver, as a pod has it ---
+
+def test_a_pod_mounts_with_its_own_service_account(node, start_driver, start_azure, emulator, issuer):
+    federate(emulator, issuer, SUBJECT)
+    driver, _ = start_driver(), start_azure()
+    node.add_class("workload", text=tutorial.class_with(["secret1"], name="workload", extra=f"    clientID: {APP}\n"))
+    target = node.target()
+    tokens = {TOKENS: tokens_json(workload=issuer.token(SUBJECT))}
+    driver.publish(rpc.publish_request(target, class_name="workload", attributes=tokens))
+    assert mounts.contents(target) == SECRET1
+    driver.unpublish(rpc.unpublish_request(target))
+    thief = {TOKENS: tokens_json(workload=issuer.token(subject_of("default", "thief")))}
+    code, message = driver.publish_failure(rpc.publish_request(target, class_name="workload", attributes=thief))
+    assert "AADSTS700213" in message
+    mounts.assert_no_trace(target)
+
+
+def test_a_pod_mounts_with_the_certificate_of_its_secret(node, start_driver, start_azure, emulator, certificate):
+    register(emulator, certificate)
+    driver, _ = start_driver(), start_azure()
+    node.add_class(text=tutorial.class_with(["secret1"]))
+    target = node.target()
+    credentials = {"clientid": APP, "clientcertificate": certificate.pfx("geheim"), "clientcertificatepassword": "geheim"}
+    driver.publish(rpc.publish_request(target, secrets=credentials))
+    assert mounts.contents(target) == SECRET1
+    driver.unpublish(rpc.unpublish_request(target))
 
 
 # --- what must not be seen ---

@@ -132,6 +132,25 @@ def test_a_silent_api_server_costs_no_more_than_the_callers_time(start, emulator
         assert mount_other_mode(client) == SECRET1, "the other modes do not wait for it"
 
 
+@pytest.mark.parametrize("what,cause", [("garbage", "TLS handshake with"), ("hang up", "TLS handshake with"),
+                                        ("plain HTTP", "TLS handshake with"), ("no name", "DNS lookup for nosuch.invalid:443")])
+def test_what_is_no_api_server_is_told(start, emulator, issuer, what, cause):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        answer = {"garbage": b"\x16\x03\x03\x02\x00" + bytes(600), "plain HTTP": b"HTTP/1.1 400 Bad Request\r\n\r\n"}.get(what, b"")
+
+        def serve():
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(4096)
+                connection.sendall(answer)
+        threading.Thread(target=serve, daemon=True).start()
+        address = "nosuch.invalid:443" if what == "no name" else f"127.0.0.1:{server.getsockname()[1]}"
+        client = start(f"--api-server={address}")
+        code, message = failure(client, token_of(issuer))
+    assert code == CODES.UNAVAILABLE
+    assert f"proxy transport not available: {cause}" in message
+
+
 def mount_other_mode(client):
     request = provider_pb2.MountRequest(attributes=json.dumps(tutorial.attributes()), secrets=json.dumps(tutorial.CREDENTIALS),
                                         target_path="/none", permission="420")

@@ -171,7 +171,8 @@ static int setup(void **state)
     world->volumes = volume_log_create(60000, NULL);
     assert_int_equal(cloud_resolve("AzurePublicCloud", NULL, &world->cloud, NULL), 0);
     world->defaults = (struct request_defaults){
-        .cloud = &world->cloud, .endpoints = {"http://169.254.169.254", "http://127.0.0.1:2579"}};
+        .cloud = &world->cloud,
+        .endpoints = {.imds = "http://169.254.169.254", .nmi = "http://127.0.0.1:2579"}};
     world->shared = (struct mount_shared){.network = &world->network,
                                           .tokens = world->tokens,
                                           .store = world->store,

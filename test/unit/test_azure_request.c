@@ -45,7 +45,8 @@ static struct error *parse(const char *const *changes, const char *secrets_json)
     if (secrets_json != NULL)
         assert_int_equal(string_map_from_json(&secrets, secrets_json, strlen(secrets_json), NULL, NULL), 0);
     assert_int_equal(cloud_resolve("AzurePublicCloud", NULL, &cloud, NULL), 0);
-    const struct request_defaults defaults = {.cloud = &cloud, .endpoints = {"http://imds", "http://nmi"}};
+    const struct request_defaults defaults = {.cloud = &cloud,
+                                              .endpoints = {.imds = "http://imds", .nmi = "http://nmi"}};
     if (mount_request_parse(&attributes, secrets_json != NULL ? &secrets : NULL, 0644, &defaults, &request,
                             &error) == 0)
         mount_request_finish(&request);

@@ -402,14 +402,19 @@ int volume_remember(const char *target_path, const struct volume_options *option
 /* Removes what was published, so that a mount which leaked into another namespace shows nothing any more.
  * Only where the layout is the one of this driver or its predecessor: a tmpfs that merely lies at the path is
  * unmounted untouched.
+ * Through a private clone, as an update: the visible mount never becomes writable, not even when this is cut short.
  * `..data` goes first: what is left of an interruption then counts as incomplete. Failures do not keep the
  * unmount. */
 static void empty_volume(const struct volume_target *target)
 {
-    if (payload_version_current(target->fd).text[0] == '\0' || volume_mount_allow_writes(target->fd) < 0)
+    cleanup_volume_writable struct volume_writable writable = VOLUME_WRITABLE_INIT;
+    enum volume_way way = VOLUME_WAY_DETACHED;
+    if (payload_version_current(target->fd).text[0] == '\0' ||
+        open_writable_from(VOLUME_WAY_DETACHED, VOLUME_WAY_DIRECT, target, &writable, &way, /* err= */ NULL) <
+            0)
         return;
-    (void)payload_tree_remove(target->fd, PAYLOAD_DATA_LINK);
-    (void)payload_tree_empty(target->fd);
+    (void)payload_tree_remove(writable.fd, PAYLOAD_DATA_LINK);
+    (void)payload_tree_empty(writable.fd);
 }
 
 static int unmount_all(struct volume_target *target, struct error **err)

@@ -323,14 +323,6 @@ void volume_writable_finish(struct volume_writable *writable)
     writable->in_place = false;
 }
 
-int volume_mount_allow_writes(int fd)
-{
-    struct mount_attr allow = {.attr_clr = MOUNT_ATTR_RDONLY};
-    if (mount_setattr(fd, "", AT_EMPTY_PATH, &allow, sizeof(allow)) == 0)
-        return 0;
-    return means_unsupported(errno) ? remount_bind(fd, 0) : -1;
-}
-
 /* --- limits --- */
 
 static int reconfigure(int fd, uint64_t bytes, uint64_t inodes, bool noswap)

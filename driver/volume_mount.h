@@ -76,10 +76,6 @@ int volume_writable_open(struct volume_writable *writable, enum volume_way way, 
 void volume_writable_finish(struct volume_writable *writable);
 #define cleanup_volume_writable CLEANUP(volume_writable_finish)
 
-/* Makes the visible mount behind `fd` itself writable, for the removal of its files right before it is
- * unmounted. */
-int volume_mount_allow_writes(int fd);
-
 /* Sets new limits of the tmpfs shown behind `fd`: of its superblock, the flags of the visible mount stay as
  * they are (in the DIRECT way it must be open for writing by volume_writable_open()). Returns 0 or -1 with
  * errno. */

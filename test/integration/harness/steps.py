@@ -1,0 +1,49 @@
+"""Stops a program at one step: strace attaches to it and kills it at its n-th system call of a kind, before that call happens."""
+
+import signal
+import subprocess
+from pathlib import Path
+
+from harness.process import wait_until
+
+# Every system call by which a worker changes files and mounts; a kill before one that only looks leaves what the last change has left.
+# strace counts each kind by itself, and per thread: there is one worker.
+FILE_CALLS = ("mkdirat", "symlinkat", "renameat", "unlinkat", "fchmod", "fsetxattr", "fsopen", "fsmount", "mount_setattr", "move_mount",
+              "open_tree", "umount2", "mount")
+ONE_WORKER = {"UV_THREADPOOL_SIZE": "1"}
+
+
+class KilledAt:
+    """with KilledAt(process, "renameat", 2): the process gets SIGKILL when a thread is about to make its 2nd such call."""
+
+    def __init__(self, process, call, number):
+        self.process = process
+        self.argv = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", f"trace={call}",
+                     "-e", f"inject={call}:signal=KILL:when={number}", "-p", str(process.pid)]
+
+    def _traced(self):
+        assert self.strace.poll() is None, "strace has ended"
+        try:
+            tasks = list(Path(f"/proc/{self.process.pid}/task").iterdir())
+            return all("TracerPid:\t0\n" not in (task / "status").read_text() for task in tasks)
+        except OSError:
+            return False
+
+    def __enter__(self):
+        self.strace = subprocess.Popen(self.argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        wait_until(self._traced, what="strace to attach")
+        return self
+
+    def __exit__(self, *_):
+        """After this the process runs untraced, or is dead. A strace whose process was killed may miss the signal and hang."""
+        self.strace.send_signal(signal.SIGTERM)
+        try:
+            self.strace.wait(timeout=1)
+        except subprocess.TimeoutExpired:
+            self.strace.kill()
+            self.strace.wait()
+
+    @property
+    def killed(self):
+        """Was the step reached? Call after leaving the block, and after the peer has seen the answer or the end."""
+        return self.process.popen.poll() == -signal.SIGKILL

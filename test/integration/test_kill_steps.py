@@ -1,0 +1,165 @@
+"""The driver killed at every single step of a publish, a rotation and an unpublish; each time the next driver puts things right.
+
+test_kill.py does the same at random moments. Here strace kills before every system call that looks at or changes files and mounts, one
+after the other, so no step is left out.
+"""
+
+import os
+
+import grpc
+import pytest
+
+from harness import mounts, rpc
+from harness.process import wait_until
+from harness.programs import Driver
+from harness.scripted_provider import answer
+from harness.steps import FILE_CALLS, ONE_WORKER, KilledAt
+
+pytestmark = [pytest.mark.slow, pytest.mark.release_only]
+
+PUBLISH = "/csi.v1.Node/NodePublishVolume"
+UNPUBLISH = "/csi.v1.Node/NodeUnpublishVolume"
+ROTATE = ("--enable-secret-rotation=true", "--rotation-poll-interval=0")
+STEPS_MAX = 200  # far above what any operation has
+
+
+class Generations:
+    """A provider whose every answer is a whole new generation; whatever mixes two of them is seen."""
+
+    def __init__(self):
+        self.number = 0
+
+    def __call__(self, request, context):
+        self.number += 1
+        return answer({"a": self.text(self.number), "sub/b": self.text(self.number)}, versions={"a": str(self.number)})
+
+    @staticmethod
+    def text(number):
+        return f"generation {number} ".encode() * 500
+
+
+def shown(target):
+    """The number of the one generation that is shown whole; None when nothing is shown."""
+    if not mounts.mounts_below(target):
+        return None
+    contents = mounts.contents(target)
+    assert set(contents) == {"a", "sub/b"}
+    assert contents["a"] == contents["sub/b"]
+    assert "ro" in mounts.mount_at(target).options
+    number = int(contents["a"].split()[1])
+    assert contents["a"] == Generations.text(number)
+    return number
+
+
+@pytest.fixture
+def stage(node, scripted):
+    node.add_class()
+    generations = Generations()
+    scripted(generations)
+    return node, node.target(), generations
+
+
+def kill_at_every_step(node, flags, prepare, method, request, check):
+    """For each kind of call: prepare(driver), then the RPC with a kill before the 1st, 2nd, ... such call, until none is left; check(succeeded)
+    after each. Every time a new driver. Returns how many kills there were, by kind."""
+    kills = {}
+    for call in FILE_CALLS:
+        kills[call] = 0
+        while True:
+            driver = Driver(node, flags, name=f"{call}{kills[call]}", env=ONE_WORKER)
+            prepare(driver)
+            with KilledAt(driver, call, kills[call] + 1) as kill:
+                error = driver.client.future(method, request).exception(timeout=20)
+            if error is not None:
+                wait_until(lambda: not driver.alive, what="the end of the driver")
+            killed = kill.killed
+            assert killed == (error is not None), error
+            assert error is None or error.code() == grpc.StatusCode.UNAVAILABLE
+            check(not killed)
+            if not killed:
+                driver.destroy()
+                break
+            driver.client.close()
+            kills[call] += 1
+            assert kills[call] <= STEPS_MAX
+    print(kills)
+    return kills
+
+
+def finish(node, target):
+    """One more driver: everything can be taken away, and nothing is left anywhere."""
+    driver = Driver(node, name="last")
+    driver.unpublish(rpc.unpublish_request(target))
+    driver.destroy()
+    mounts.assert_no_trace(target)
+    assert mounts.mounts_below(node.kubelet) == []
+
+
+def test_killed_at_every_step_of_a_publish(stage):
+    node, target, generations = stage
+    whole = []
+
+    def prepare(driver):
+        driver.publish(rpc.publish_request(target))  # puts right what the last kill has left
+        assert shown(target) is not None
+        driver.unpublish(rpc.unpublish_request(target))
+        mounts.assert_no_trace(target)
+
+    def check(succeeded):
+        number = shown(target)  # whole or not there
+        assert number is not None or not succeeded
+        whole.append(number is not None)
+    kills = kill_at_every_step(node, (), prepare, PUBLISH, rpc.publish_request(target), check)
+    assert sum(kills.values()) >= 15 and kills["move_mount"] == 1, "the steps of a publish were not seen"
+    assert whole.count(False) >= 15
+    finish(node, target)
+
+
+def test_killed_at_every_step_of_a_rotation(stage):
+    node, target, generations = stage
+    before = [0]
+
+    def prepare(driver):
+        driver.publish(rpc.publish_request(target))
+        assert shown(target) == generations.number  # the newest, whatever was there
+        versions = [name for name in os.listdir(target) if name.startswith("..") and name != "..data"]
+        assert len(versions) == 1, "leftovers of an interrupted rotation"
+        before[0] = generations.number
+
+    def check(succeeded):
+        number = shown(target)
+        assert number is not None, "a running pod has lost its volume"
+        assert number in (before[0], generations.number)
+        assert number == generations.number or not succeeded
+    kills = kill_at_every_step(node, ROTATE, prepare, PUBLISH, rpc.publish_request(target), check)
+    assert sum(kills.values()) >= 15 and kills["renameat"] >= 1, "the steps of a rotation were not seen"
+    finish(node, target)
+
+
+def test_killed_at_every_step_of_an_unpublish(stage):
+    node, target, _ = stage
+
+    def prepare(driver):
+        driver.unpublish(rpc.unpublish_request(target))
+        mounts.assert_no_trace(target)
+        driver.publish(rpc.publish_request(target))
+        assert shown(target) is not None
+
+    def check(succeeded):
+        if succeeded:
+            mounts.assert_no_trace(target)
+    kills = kill_at_every_step(node, (), prepare, UNPUBLISH, rpc.unpublish_request(target), check)
+    assert sum(kills.values()) >= 5 and kills["umount2"] == 1, "the steps of an unpublish were not seen"
+    finish(node, target)
+
+
+def test_killed_at_every_step_of_an_unpublish_the_volume_can_be_published_again(stage):
+    """The pod's deletion is not what comes next everywhere: a kubelet that restarts may publish what is half gone."""
+    node, target, _ = stage
+
+    def prepare(driver):
+        driver.publish(rpc.publish_request(target))
+        assert shown(target) is not None
+
+    kill_at_every_step(node, (), prepare, UNPUBLISH, rpc.unpublish_request(target), lambda succeeded: None)
+    finish(node, target)

@@ -7,6 +7,7 @@ DEPS_TEST := libcmocka-dev libprotobuf-dev python3 python3-pytest python3-grpcio
 DEPS_STATIC := cmake dpkg-dev xz-utils bzip2 patch debian-archive-keyring \
 	$(if $(filter $(HOST_ARCH),$(ARCH)),,$(if $(filter arm64,$(ARCH)),gcc-aarch64-linux-gnu libc6-dev-arm64-cross,gcc-x86-64-linux-gnu libc6-dev-amd64-cross))
 DEPS_E2E := containerd containernetworking-plugins runc busybox-static iproute2
+DEPS_IMAGES := buildah ca-certificates python3
 DEPS_CHECK := clang clang-tidy clang-format cppcheck
 # The runtime has to be that of the clang in use, which need not be the newest one the archive has.
 DEPS_FUZZ := clang $(shell apt-cache depends clang 2>/dev/null | awk '/Depends: clang-[0-9]+$$/ { sub(/clang-/, "", $$2); print "libclang-rt-" $$2 "-dev" }')
@@ -21,7 +22,7 @@ define apt-install
 endef
 
 ##@ Set-up
-.PHONY: deps deps-build deps-test deps-e2e deps-check deps-fuzz deps-static
+.PHONY: deps deps-build deps-test deps-e2e deps-check deps-fuzz deps-static deps-images
 deps: deps-build deps-test deps-e2e deps-check deps-fuzz ## install everything (build, test, e2e, check, fuzz) by package name
 deps-build: ## install what building and the demo need
 	$(call apt-install,$(DEPS_BUILD))
@@ -31,6 +32,8 @@ deps-static: deps-build
 	$(call apt-install,$(DEPS_STATIC))
 deps-e2e: deps-test
 	$(call apt-install,$(DEPS_E2E))
+deps-images: deps-static
+	$(call apt-install,$(DEPS_IMAGES))
 deps-check:
 	$(call apt-install,$(DEPS_CHECK))
 deps-fuzz:

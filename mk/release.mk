@@ -9,3 +9,24 @@ static: static-deps ## build static executables into build/static/bin (ARCH=arm6
 static-deps: deps-static
 	@[ $(STATIC_DEPS)/packages -nt mk/static/sources ] || mk/static/fetch.sh $(STATIC_DEPS)
 	@mk/static/build.sh $(STATIC_DEPS) $(ARCH)
+
+IMAGE_PREFIX ?= localhost
+IMAGE_TAG ?= $(VERSION)
+IMAGES := build/images
+IMAGE_EPOCH := $(shell echo $${SOURCE_DATE_EPOCH:-$$(git log -1 --format=%ct 2>/dev/null || echo 0)})
+REVISION := $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
+
+.PHONY: images images-multiarch
+images: static deps-images ## build both container images, with their parts lists, into build/images (no container daemon needed)
+	@IMAGE_PREFIX=$(IMAGE_PREFIX) IMAGE_TAG=$(IMAGE_TAG) REVISION=$(REVISION) SOURCE_DATE_EPOCH=$(IMAGE_EPOCH) \
+	  images/build.sh $(STATIC_B) $(ARCH) $(IMAGES)
+	@$(call sbom,driver,)
+	@$(call sbom,provider-azure,--certificates)
+
+sbom = SOURCE_DATE_EPOCH=$(IMAGE_EPOCH) images/sbom.py --name secrets-store-$(1) --version $(VERSION) --revision $(REVISION) \
+	--arch $(ARCH) --executable $(STATIC_B)/bin/secrets-store-$(1) --packages $(STATIC_DEPS)/packages $(2) \
+	> $(IMAGES)/secrets-store-$(1)-$(ARCH).spdx.json
+
+images-multiarch: ## the images for amd64 and arm64 (one of them cross-built)
+	$(MAKE) images ARCH=amd64
+	$(MAKE) images ARCH=arm64

@@ -1,0 +1,111 @@
+#!/usr/bin/python3
+"""sbom.py - the parts list of an image, as SPDX 2.3 JSON.
+
+   images/sbom.py --name secrets-store-driver --version 0.1.0 --revision COMMIT --executable FILE --packages build/static/deps/packages
+                  [--certificates FILE] > out.spdx.json
+
+The executables hold what mk/static/fetch.sh fetched and nothing else: its list is the source of this one. Time stamps come from
+SOURCE_DATE_EPOCH, so the same input gives the same bytes.
+"""
+
+import argparse
+import datetime
+import hashlib
+import json
+import os
+import re
+import subprocess
+from pathlib import Path
+
+# Source package: what it is called as a component, its licence (as its debian/copyright says).
+LINKED = {
+    "musl": ("musl", "MIT"),
+    "libuv1": ("libuv", "MIT"),
+    "nghttp2": ("nghttp2", "MIT"),
+    "protobuf-c": ("protobuf-c", "BSD-2-Clause"),
+    "libyaml": ("libyaml", "MIT"),
+    "cjson": ("cJSON", "MIT"),
+    "mbedtls": ("mbedTLS", "Apache-2.0 OR GPL-2.0-or-later"),
+    "libmicrohttpd": ("libmicrohttpd", "LGPL-2.1-or-later"),
+    "curl": ("curl", "curl"),
+}
+TESTS_ONLY = {"cmocka"}
+
+
+def spdx_id(text):
+    return "SPDXRef-" + re.sub(r"[^A-Za-z0-9.-]", "-", text)
+
+
+def distribution(version):
+    """Debian's release behind a revision: updates of stable carry its number."""
+    found = re.search(r"deb(\d+)u", version)
+    return f"&distro=debian-{found.group(1)}" if found else ""
+
+
+def package(name, version, licence, **more):
+    return {
+        "SPDXID": spdx_id(f"Package-{name}"), "name": name, "versionInfo": version, "downloadLocation": "NOASSERTION",
+        "filesAnalyzed": False, "licenseConcluded": licence, "licenseDeclared": licence, "copyrightText": "NOASSERTION", **more,
+    }
+
+
+def purl(name, version, architecture):
+    quoted = version.replace("+", "%2B")
+    return [{"referenceCategory": "PACKAGE-MANAGER", "referenceType": "purl",
+             "referenceLocator": f"pkg:deb/debian/{name}@{quoted}?arch={architecture}{distribution(version)}"}]
+
+
+def components(packages_file):
+    found = []
+    for line in packages_file.read_text().splitlines():
+        source, version, dsc_sha256 = line.split()
+        if source in TESTS_ONLY:
+            continue
+        name, licence = LINKED[source]  # a library without an entry here is an error: its licence has to be looked at
+        found.append(package(name, version, licence, supplier="Organization: Debian", externalRefs=purl(source, version, "source"),
+                             sourceInfo=f"built from Debian source package {source} {version}, SHA-256 of its .dsc {dsc_sha256}"))
+    return found
+
+
+def installed(name):
+    return subprocess.run(["dpkg-query", "-W", "-f", "${Version}", name], check=True, capture_output=True, text=True).stdout
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--name", required=True)
+    parser.add_argument("--version", required=True)
+    parser.add_argument("--revision", default="unknown")
+    parser.add_argument("--arch", default="amd64")
+    parser.add_argument("--executable", type=Path, required=True)
+    parser.add_argument("--packages", type=Path, required=True)
+    parser.add_argument("--certificates", action="store_true", help="the image holds the package ca-certificates, too")
+    options = parser.parse_args()
+
+    digest = hashlib.sha256(options.executable.read_bytes()).hexdigest()
+    main_package = package(options.name, options.version, "Apache-2.0", sourceInfo=f"commit {options.revision}",
+                           primaryPackagePurpose="CONTAINER",
+                           checksums=[{"algorithm": "SHA256", "checksumValue": digest}],
+                           comment=f"the checksum is that of the executable for {options.arch}")
+    parts = components(options.packages)
+    gcc = subprocess.run(["gcc", "-dumpversion"], check=True, capture_output=True, text=True).stdout.strip()
+    parts.append(package("libgcc", gcc, "GPL-3.0-or-later WITH GCC-exception-3.1", sourceInfo="the compiler's static support library"))
+    if options.certificates:
+        version = installed("ca-certificates")
+        parts.append(package("ca-certificates", version, "MPL-2.0", externalRefs=purl("ca-certificates", version, "all")))
+    created = datetime.datetime.fromtimestamp(int(os.environ.get("SOURCE_DATE_EPOCH", "0")), datetime.timezone.utc)
+    relations = [{"spdxElementId": "SPDXRef-DOCUMENT", "relationshipType": "DESCRIBES", "relatedSpdxElement": main_package["SPDXID"]}]
+    for part in parts:
+        kind = "CONTAINS" if part["name"] == "ca-certificates" else "STATIC_LINK"
+        relations.append({"spdxElementId": main_package["SPDXID"], "relationshipType": kind, "relatedSpdxElement": part["SPDXID"]})
+    print(json.dumps({
+        "spdxVersion": "SPDX-2.3", "dataLicense": "CC0-1.0", "SPDXID": "SPDXRef-DOCUMENT",
+        "name": f"{options.name}-{options.version}-{options.arch}",
+        "documentNamespace": f"urn:sha256:{digest}:{options.name}:{options.arch}",
+        "creationInfo": {"created": created.strftime("%Y-%m-%dT%H:%M:%SZ"), "creators": ["Tool: images-sbom.py"]},
+        "packages": [main_package, *parts], "relationships": relations,
+    }, indent=1))
+
+
+if __name__ == "__main__":
+    main()

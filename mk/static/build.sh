@@ -8,6 +8,9 @@
 # executables. A finished library leaves a stamp; a changed source, compiler or script removes them all.
 set -euo pipefail
 
+# what our own make was called with is not meant for theirs
+unset MAKEFLAGS MFLAGS MAKEOVERRIDES MAKELEVEL ARCH CC CFLAGS CPPFLAGS LDFLAGS
+
 root=$(cd "$(dirname "$0")/../.." && pwd)
 deps=$(cd "$1" && pwd)
 arch=$2
@@ -31,7 +34,7 @@ else
     queue=/usr/$triple/include/sys/queue.h
 fi
 
-state=$({ cat "$deps/packages" "$root"/mk/static/*; "$gcc" --version; } | sha256sum)
+state=$({ cat "$deps/packages" "$root"/mk/static/{build.sh,mbedtls_config.h}; "$gcc" --version; } | sha256sum)
 if [ "$(cat "$prefix/.state" 2>/dev/null)" != "$state" ]; then
     rm -rf "$prefix"
     mkdir -p "$prefix/bin" "$prefix/include" "$prefix/lib" "$obj"
@@ -47,7 +50,12 @@ once() { # NAME FUNCTION
     printf '  %-8s %s (%s)\n' LIBRARY "$1" "$arch"
     rm -rf "${obj:?}/$1"
     mkdir -p "$obj/$1"
-    (cd "$obj/$1" && "$2") > "$obj/$1.log" 2>&1 || { tail -40 "$obj/$1.log" >&2; echo "build.sh: $1 failed, see $obj/$1.log" >&2; exit 1; }
+    local status=0
+    set +e # a list with || would switch -e off inside as well
+    (set -e; cd "$obj/$1"; "$2") > "$obj/$1.log" 2>&1
+    status=$?
+    set -e
+    [ "$status" = 0 ] || { tail -40 "$obj/$1.log" >&2; echo "build.sh: $1 failed, see $obj/$1.log" >&2; exit 1; }
     touch "$prefix/.$1"
 }
 
@@ -93,7 +101,8 @@ with_cmake() { # SOURCE OPTION...
 }
 
 one_file() { # SOURCE LIBRARY: an archive of a single source file
-    "$prefix/bin/cc" $cflags -I"$(dirname "$1")" ${2:+} -c -o one.o "$1"
+    # shellcheck disable=SC2086 # a list of flags
+    "$prefix/bin/cc" $cflags -I"$(dirname "$1")" -c -o one.o "$1"
     "$ar" rcs "$prefix/lib/$2" one.o
 }
 
@@ -123,6 +132,12 @@ build_mbedtls() {
     # whoever includes the headers sees the configuration they were built with
     sed -i '1i #define MBEDTLS_USER_CONFIG_FILE <mbedtls_release_config.h>' "$prefix/include/mbedtls/build_info.h"
 }
+# for the unit tests
+build_cmocka() {
+    with_cmake "$src/cmocka" -DWITH_EXAMPLES=OFF -DUNIT_TESTING=OFF # its old versions make a shared object only
+    rm -f "$prefix"/lib/libcmocka.so*
+    cflags="$cflags -DHAVE_CONFIG_H -I. -I$src/cmocka/include" one_file "$src/cmocka/src/cmocka.c" libcmocka.a
+}
 build_curl() {
     with_cmake "$src/curl" -DBUILD_CURL_EXE=OFF -DBUILD_STATIC_LIBS=ON -DBUILD_LIBCURL_DOCS=OFF -DBUILD_MISC_DOCS=OFF \
         -DENABLE_CURL_MANUAL=OFF -DBUILD_EXAMPLES=OFF -DHTTP_ONLY=ON -DCURL_USE_OPENSSL=OFF -DCURL_USE_MBEDTLS=ON -DUSE_NGHTTP2=ON \
@@ -147,3 +162,4 @@ once protobuf-c build_protobuf_c
 once libmicrohttpd build_libmicrohttpd
 once mbedtls build_mbedtls
 once curl build_curl
+[ "$(uname -m)" != "$machine" ] || once cmocka build_cmocka

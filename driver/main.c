@@ -19,6 +19,7 @@
 #include "driver/class_kube.h"
 #include "driver/csi_identity.h"
 #include "driver/csi_node.h"
+#include "driver/events.h"
 #include "driver/kube/kube_client.h"
 #include "driver/node_taint.h"
 #include "driver/pages.h"
@@ -59,7 +60,8 @@ struct program {
     struct provider_health *provider_health; /* NULL when it is off */
     struct volume_locks *locks;
     struct published_volumes *published;
-    struct pod_status *pod_status; /* NULL without the Kubernetes API */
+    struct pod_status *pod_status; /* NULL without the Kubernetes API, like events */
+    struct events *events;
     struct status_recorders recorders;
     struct publisher publisher;
     struct csi_identity identity;
@@ -262,7 +264,13 @@ static int start_recorders(struct program *program, struct error **err)
     if (program->pod_status == NULL)
         return -1;
     pod_status_recorder(program->pod_status, &program->recorders.list[program->recorders.n++]);
-    return 0;
+    program->events = events_create(&(struct events_config){.loop = &program->loop,
+                                                            .kube = program->kube,
+                                                            .log = program->log,
+                                                            .telemetry = program->telemetry,
+                                                            .node = program->settings.node_id},
+                                    err);
+    return program->events != NULL ? 0 : -1;
 }
 
 static int start_publisher(struct program *program, struct error **err)
@@ -296,6 +304,7 @@ static int start_publisher(struct program *program, struct error **err)
         .class_memo = program->class_memo,
         .providers = program->providers,
         .recorders = &program->recorders,
+        .events = program->events,
         .rotation = settings->rotation,
         .rotation_interval_s = rotation_interval_s(settings),
         .pod_overrides_class = settings->allow_attribute_override,
@@ -351,6 +360,7 @@ static void on_drained(void *arg)
     struct program *program = arg;
 
     pod_status_destroy(steal_ptr(&program->pod_status));
+    events_destroy(steal_ptr(&program->events));
     provider_health_destroy(steal_ptr(&program->provider_health));
     provider_registry_destroy(steal_ptr(&program->providers));
     class_memo_destroy(steal_ptr(&program->class_memo));

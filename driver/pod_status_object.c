@@ -5,9 +5,9 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "common/utf8.h"
+#include "driver/kube/kube_client.h"
 #include "driver/target_path.h"
 
 enum { HASH_DIGITS = 16 };
@@ -202,21 +202,11 @@ struct pod_status_wish *pod_status_wish_create(const struct status_record *recor
 
 /* --- the object --- */
 
-void pod_status_time(int64_t unix_s, char out[24])
-{
-    time_t seconds = (time_t)unix_s;
-    struct tm tm;
-
-    out[0] = '\0';
-    if (gmtime_r(&seconds, &tm) != NULL)
-        (void)strftime(out, 24, "%Y-%m-%dT%H:%M:%SZ", &tm);
-}
-
 static bool add_time(cJSON *object, const char *key, int64_t unix_s)
 {
-    char text[24];
+    char text[KUBE_TIME_SIZE];
 
-    pod_status_time(unix_s, text);
+    kube_time(unix_s, text);
     return text[0] == '\0' || add_text(object, key, text);
 }
 

@@ -97,7 +97,4 @@ enum pod_status_patch_flags {
 cJSON *pod_status_patch(const cJSON *current, const struct pod_status_wish *wish, unsigned flags,
                         bool *ret_other_path, struct error **err);
 
-/* Seconds since 1970 as RFC 3339 UTC text, in `out` of at least 24 bytes. */
-void pod_status_time(int64_t unix_s, char out[24]);
-
 #endif

@@ -15,6 +15,10 @@
 #include "driver/volume_record.h"
 #include "driver/worker.h"
 
+enum {
+    OUT_OF_TIME_MS = 100
+}; /* with so little left the caller has given up, or will before it hears of it */
+
 enum publish_state {
     PUBLISH_QUEUE,
     PUBLISH_INSPECT,
@@ -129,6 +133,19 @@ static void answer_caller(struct publish *publish, const struct error *error)
         callback(error, publish->arg);
 }
 
+static uint64_t time_left(const struct publish *publish)
+{
+    uint64_t now = uv_now(publish->publisher->loop);
+
+    return now < publish->deadline_ms ? publish->deadline_ms - now : 0;
+}
+
+/* What is kept of it, so that an answer reaches the caller before it gives up. */
+static uint64_t answer_margin(uint64_t left)
+{
+    return left / 10 < PUBLISH_ANSWER_MARGIN_MS ? left / 10 : PUBLISH_ANSWER_MARGIN_MS;
+}
+
 /* --- remembering --- */
 
 static void remember_success(struct publish *publish)
@@ -155,17 +172,40 @@ static double seconds_since(uint64_t start_ns)
     return (double)(clock_monotonic_ns() - start_ns) / 1e9;
 }
 
+/* Tells those who look at the pod. */
+static void tell_pod(const struct publish *publish, const struct event *what, const struct error *error)
+{
+    struct event event = *what;
+    cleanup_free char *message = NULL;
+
+    if (asprintf(&message, "%s: SecretProviderClass %s%s%s", what->message, publish->request.class_name,
+                 error != NULL ? ": " : "", error_message(error)) < 0)
+        message = NULL;
+    event.pod_name = publish->request.pod_name;
+    event.pod_namespace = publish->request.pod_namespace;
+    event.pod_uid = publish->request.pod_uid;
+    event.message = message != NULL ? message : what->message;
+    events_emit(publish->publisher->events, &event);
+}
+
 static void report_look(const struct publish *publish, const char *pod)
 {
     const struct publisher *publisher = publish->publisher;
 
     telemetry_rotation_ok(publisher->telemetry, publish->class->provider, publish->job.changed,
                           seconds_since(publish->started_ns));
-    if (publish->job.changed)
-        log_info(publisher->log, "volume content updated", LOG_STR("pod", pod),
-                 LOG_STR("spc", publish->class->name), LOG_STR("provider", publish->class->provider),
-                 LOG_STR("targetPath", publish->request.target_path),
-                 LOG_UINT("files", publish->answer.payload.n));
+    if (!publish->job.changed)
+        return;
+    tell_pod(publish,
+             &(struct event){.type = EVENT_NORMAL,
+                             .component = EVENT_ROTATION,
+                             .reason = EVENT_ROTATED,
+                             .message = "the contents of the volume have been updated"},
+             NULL);
+    log_info(publisher->log, "volume content updated", LOG_STR("pod", pod),
+             LOG_STR("spc", publish->class->name), LOG_STR("provider", publish->class->provider),
+             LOG_STR("targetPath", publish->request.target_path),
+             LOG_UINT("files", publish->answer.payload.n));
 }
 
 static void report_mount(const struct publish *publish, const char *pod)
@@ -229,10 +269,26 @@ static void record_failure(struct publish *publish, const struct error *error, c
                   LOG_STR("pod", pod), LOG_STR("spc", publish->request.class_name),
                   LOG_STR("provider", provider), LOG_STR("targetPath", publish->request.target_path),
                   LOG_ERR(error));
+        if (!publish->interrupted)
+            tell_pod(publish,
+                     &(struct event){
+                         .type = EVENT_WARNING,
+                         .component = EVENT_ROTATION,
+                         .reason = EVENT_ROTATE_FAILED,
+                         .message = "the contents of the volume could not be checked, the old ones stay"},
+                     error);
         remember_failure(publish);
         error_free(publish->failure);
         publish->failure = error_copy(error);
     } else {
+        /* All that the kubelet's own event says then is that a deadline has passed. */
+        if (time_left(publish) < OUT_OF_TIME_MS && !publish->interrupted)
+            tell_pod(publish,
+                     &(struct event){.type = EVENT_WARNING,
+                                     .component = EVENT_CONTROLLER,
+                                     .reason = EVENT_MOUNT_TIMEOUT,
+                                     .message = "the volume could not be mounted in time"},
+                     error);
         log_error(publisher->log, "volume could not be published", LOG_STR("pod", pod),
                   LOG_STR("spc", publish->request.class_name), LOG_STR("provider", provider),
                   LOG_STR("targetPath", publish->request.target_path), LOG_ERR(error));
@@ -293,19 +349,6 @@ static void enter_rollback(struct publish *publish, struct error **cause)
 }
 
 /* --- STATUS --- */
-
-static uint64_t time_left(const struct publish *publish)
-{
-    uint64_t now = uv_now(publish->publisher->loop);
-
-    return now < publish->deadline_ms ? publish->deadline_ms - now : 0;
-}
-
-/* What is kept of it, so that an answer reaches the caller before it gives up. */
-static uint64_t answer_margin(uint64_t left)
-{
-    return left / 10 < PUBLISH_ANSWER_MARGIN_MS ? left / 10 : PUBLISH_ANSWER_MARGIN_MS;
-}
 
 static struct status_record record_of(const struct publish *publish, enum status_event event)
 {
@@ -616,15 +659,16 @@ static int check_class_name(struct publish *publish, struct error **err)
 static void enter_class(struct publish *publish)
 {
     cleanup_error struct error *error = NULL;
+    uint64_t left = time_left(publish);
 
     publish->state = PUBLISH_CLASS;
     if (check_class_name(publish, &error) < 0) {
         publish_fail(publish, error, NULL);
         return;
     }
-    publish->lookup =
-        class_source_start(publish->publisher->classes, publish->request.pod_namespace,
-                           publish->request.class_name, time_left(publish), class_done, publish, &error);
+    publish->lookup = class_source_start(publish->publisher->classes, publish->request.pod_namespace,
+                                         publish->request.class_name, left - answer_margin(left), class_done,
+                                         publish, &error);
     if (publish->lookup == NULL)
         publish_fail(publish, error, ERROR_TYPE_CLASS);
 }

@@ -55,6 +55,7 @@
 #include "common/log.h"
 #include "driver/class_memo.h"
 #include "driver/class_source.h"
+#include "driver/events.h"
 #include "driver/provider_registry.h"
 #include "driver/publish_request.h"
 #include "driver/published.h"
@@ -81,6 +82,7 @@ struct publisher {
     struct class_memo *class_memo; /* NULL only without rotation */
     struct provider_registry *providers;
     const struct status_recorders *recorders; /* NULL: nothing is recorded */
+    struct events *events;                    /* NULL: nobody is told */
     bool rotation;                            /* --enable-secret-rotation */
     int64_t rotation_interval_s;
     bool pod_overrides_class; /* --allow-attribute-override */

@@ -22,6 +22,7 @@ struct telemetry {
     struct metric_family *rotation_seconds;
     struct metric_family *provider_seconds;
     struct metric_family *record_error;
+    struct metric_family *events;
     struct metric_family *csi_seconds;
     struct metric_family *secret;
     struct metric_family *secret_error;
@@ -79,6 +80,11 @@ static const struct metric_desc provider_seconds_desc = {.name = "provider_mount
                                                          .labels = {"provider", "grpc_status"},
                                                          .buckets = seconds_buckets,
                                                          .n_buckets = ARRAY_SIZE(seconds_buckets)};
+static const struct metric_desc events_desc = {.name = "kube_events_total",
+                                               .help =
+                                                   "Total number of occurrences told in Kubernetes Events",
+                                               .type = METRIC_COUNTER,
+                                               .labels = {"reason", "result"}};
 static const struct metric_desc record_error_desc = {
     .name = "record_error_total",
     .help = "Total number of mounted volumes that could not be recorded",
@@ -150,6 +156,7 @@ struct telemetry *telemetry_create(struct metrics *metrics)
         .rotation_error = metrics_register(metrics, &rotation_error_desc),
         .rotation_seconds = metrics_register(metrics, &rotation_seconds_desc),
         .provider_seconds = metrics_register(metrics, &provider_seconds_desc),
+        .events = metrics_register(metrics, &events_desc),
         .record_error = metrics_register(metrics, &record_error_desc),
         .csi_seconds = metrics_register(metrics, &csi_seconds_desc),
         .secret = metrics_register(metrics, &secret_desc),
@@ -245,6 +252,12 @@ void telemetry_state(struct telemetry *telemetry, int kube_reachable, size_t vol
     metric_set(telemetry->volumes, none, (double)volumes);
     if (kube_reachable >= 0)
         metric_set(telemetry->kube_up, none, kube_reachable > 0 ? 1 : 0);
+}
+
+void telemetry_event(struct telemetry *telemetry, const char *reason, const char *result, uint64_t n)
+{
+    if (telemetry != NULL && n > 0)
+        metric_add(telemetry->events, (const char *const[]){reason, result}, (double)n);
 }
 
 void telemetry_record_error(struct telemetry *telemetry, const char *recorder)

@@ -68,6 +68,9 @@ void telemetry_kube_request(struct telemetry *telemetry, const char *method, con
  * volumes_published. */
 void telemetry_state(struct telemetry *telemetry, int kube_reachable, size_t volumes);
 
+/* kube_events_total: occurrences that became part of an Event ("sent"), or of none ("dropped"). */
+void telemetry_event(struct telemetry *telemetry, const char *reason, const char *result, uint64_t n);
+
 /* record_error_total: volumes that a recorder (status.h) could not record. */
 void telemetry_record_error(struct telemetry *telemetry, const char *recorder);
 

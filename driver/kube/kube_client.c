@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <time.h>
 
 #include "common/buffer.h"
 #include "common/file.h"
@@ -572,4 +573,14 @@ void kube_path_resource(const char *path, char *out, size_t size)
     }
     (void)snprintf(out, size, "%.*s", *resource == '/' ? (int)strcspn(resource + 1, "/?") : 0,
                    *resource == '/' ? resource + 1 : "");
+}
+
+void kube_time(int64_t unix_s, char out[KUBE_TIME_SIZE])
+{
+    time_t seconds = (time_t)unix_s;
+    struct tm tm;
+
+    if (gmtime_r(&seconds, &tm) == NULL || tm.tm_year > 9999 - 1900 ||
+        strftime(out, KUBE_TIME_SIZE, "%Y-%m-%dT%H:%M:%SZ", &tm) == 0)
+        out[0] = '\0';
 }

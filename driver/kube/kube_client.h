@@ -96,6 +96,10 @@ char *kube_path(const char *group, const char *version, const char *ns, const ch
 /* The plural in such a path, copied to `out` (cut to `size`); "" when there is none. */
 void kube_path_resource(const char *path, char *out, size_t size);
 
+/* Seconds since 1970 as the API writes times (RFC 3339, UTC). "" for years it does not know. */
+#define KUBE_TIME_SIZE 24
+void kube_time(int64_t unix_s, char out[KUBE_TIME_SIZE]);
+
 /* The error that a failed answer means (see kube_callback). `json` may be NULL. Sets *err, returns -1. */
 int kube_status_error(int status, const cJSON *json, struct error **err);
 

@@ -1,0 +1,146 @@
+"""Events on pods: what the kubelet's own do not say. Their texts name the cause, never a secret."""
+
+import threading
+
+import grpc
+import pytest
+
+from harness import mounts, rpc
+from harness.kube import Cluster, pod, spc
+from harness.process import wait_until
+from harness.programs import metric_sum
+from harness.scripted_provider import answer
+
+ROTATE = ("--enable-secret-rotation=true", "--rotation-poll-interval=1s")
+
+
+@pytest.fixture
+def cluster(emulator):
+    cluster = Cluster(emulator)
+    cluster.add("pods", pod())
+    cluster.add("secretproviderclasses", spc())
+    return cluster
+
+
+@pytest.fixture
+def start(node, start_driver, cluster):
+    def start(*flags, **keywords):
+        return start_driver(f"--kubeconfig={cluster.emulator.kubeconfig}", *flags, standalone=False, **keywords)
+    return start
+
+
+def events(cluster, reason=None):
+    return [event for event in cluster.all("events") if reason in (None, event["reason"])]
+
+
+def look(driver, provider, request):
+    before = len(provider.requests)
+
+    def looked():
+        driver.publish(request)
+        return len(provider.requests) > before
+    wait_until(looked, what="the provider to be asked")
+
+
+def refuse(request, context):
+    context.abort(grpc.StatusCode.PERMISSION_DENIED, "the vault said 100% no")
+
+
+def test_a_look_that_fails_is_told_with_its_cause(node, start, cluster, scripted):
+    provider = scripted()
+    driver, request = start(*ROTATE), rpc.publish_request(node.target())
+    driver.publish(request)
+    provider.mount = refuse
+    look(driver, provider, request)
+    [event] = wait_until(lambda: events(cluster, "MountRotationFailed"), what="the event")
+    assert event["type"] == "Warning"
+    assert event["source"] == {"component": "csi-secrets-store-rotation", "host": "node-1"}
+    assert event["involvedObject"] == {"apiVersion": "v1", "kind": "Pod", "namespace": "default", "name": "web", "uid": rpc.POD_UID}
+    assert "the vault said 100% no" in event["message"] and "azure-kvname" in event["message"]
+    assert event["count"] == 1 and event["firstTimestamp"] and event["lastTimestamp"]
+    # and in the three other places
+    assert metric_sum(driver.metrics(), "rotation_reconcile_error_total") == 1
+    assert "the vault said 100% no" in driver.log
+    cluster.wait_for_status(lambda status: "the vault said 100% no" in status["status"].get("lastError", ""))
+
+
+def test_the_same_failure_again_is_counted_up(node, start, cluster, scripted):
+    provider = scripted()
+    driver, request = start(*ROTATE), rpc.publish_request(node.target())
+    driver.publish(request)
+    provider.mount = refuse
+    for i in range(3):
+        cluster.add("secretproviderclasses", spc(refresh=f"try {i}"))
+        look(driver, provider, request)
+        wait_until(lambda count=i + 1: events(cluster) and events(cluster)[0]["count"] == count, what="the count")
+    assert len(events(cluster)) == 1
+    assert cluster.requests("events") == [("POST", 201), ("PATCH", 200), ("PATCH", 200)]
+
+
+def test_a_rotation_is_told_and_an_unchanged_look_is_not(node, start, cluster, scripted):
+    provider = scripted(lambda request, context: answer({"file": b"canary-one"}))
+    driver, request = start(*ROTATE), rpc.publish_request(node.target())
+    driver.publish(request)
+    look(driver, provider, request)
+    assert events(cluster) == []
+    provider.mount = lambda request, context: answer({"file": b"canary-two"}, versions={"file": "v2"})
+    look(driver, provider, request)
+    [event] = wait_until(lambda: events(cluster), what="the event")
+    assert (event["type"], event["reason"]) == ("Normal", "MountRotationComplete")
+    assert event["source"]["component"] == "csi-secrets-store-rotation"
+    assert "canary" not in str(cluster.all("events")) + str(cluster.all("secretproviderclasspodstatuses"))
+
+
+def test_a_provider_that_has_gone_is_told(node, start, cluster, scripted):
+    provider = scripted()
+    driver, request = start(*ROTATE), rpc.publish_request(node.target())
+    driver.publish(request)
+    provider.stop()
+    node.provider_socket("scripted").unlink(missing_ok=True)
+
+    def told():
+        driver.publish(request, timeout=60)
+        return events(cluster, "MountRotationFailed")
+    [event] = wait_until(told, timeout=30, what="the event")
+    assert 'provider "scripted"' in event["message"]
+
+
+def test_a_first_mount_that_fails_is_left_to_the_kubelet(node, start, cluster, scripted):
+    scripted(refuse)
+    start().publish_failure(rpc.publish_request(node.target()))
+    assert events(cluster) == []
+
+
+def test_a_first_mount_that_runs_out_of_time_is_told_with_what_was_waited_for(node, start, cluster, scripted):
+    """All that the kubelet says then is that a deadline has passed."""
+    entered, leave = threading.Event(), threading.Event()
+
+    def hang(request, context):
+        entered.set()
+        leave.wait(30)
+        return answer({"file": b"content"})
+    scripted(hang)
+    driver, request = start(), rpc.publish_request(node.target())
+    first = driver.client.future("/csi.v1.Node/NodePublishVolume", request)
+    assert entered.wait(10)
+    code, _ = driver.publish_failure(request, timeout=1)
+    assert code == grpc.StatusCode.DEADLINE_EXCEEDED
+    [event] = wait_until(lambda: events(cluster, "MountTimedOut"), what="the event")
+    assert event["source"]["component"] == "csi-secrets-store-controller"
+    assert "did not wait for another call for the same volume" in event["message"]
+    leave.set()
+    first.result(timeout=20)
+
+
+@pytest.mark.parametrize("fault", [{"kind": "status", "status": 403}, {"kind": "blackhole"}, {"kind": "status", "status": 500}])
+def test_events_that_can_not_be_sent_hold_nothing_up(node, start, cluster, scripted, fault):
+    provider = scripted()
+    driver, target = start(*ROTATE), node.target()
+    cluster.emulator.add_fault(**fault, service="kube", path_contains="/events")
+    request = rpc.publish_request(target)
+    driver.publish(request)
+    provider.mount = lambda request, context: answer({"file": b"new"}, versions={"file": "v2"})
+    look(driver, provider, request)
+    assert mounts.contents(target) == {"file": b"new"}
+    driver.unpublish(rpc.unpublish_request(target), timeout=5)
+    cluster.emulator.clear_faults()

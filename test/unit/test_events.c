@@ -1,0 +1,349 @@
+/*
+ * test_events.c - events on pods, against an API server that answers by script.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include <signal.h>
+
+#include "driver/events.h"
+#include "test/unit/scripted_api.h"
+
+struct world {
+    uv_loop_t loop;
+    uv_timer_t heartbeat; /* uv_run() returns now and then, although a timer may be all that happens */
+    struct scripted_api api;
+    struct http_client *http;
+    struct kube_client *kube;
+    struct metrics *metrics;
+    struct telemetry *telemetry;
+    struct events *events;
+    const char *pod, *uid;
+};
+
+static void beat(uv_timer_t *timer)
+{
+    (void)timer;
+}
+
+static int set_up(void **state)
+{
+    struct world *world = calloc(1, sizeof(*world));
+    struct kube_config config = {0};
+
+    (void)signal(SIGPIPE, SIG_IGN);
+    *state = world;
+    assert_int_equal(uv_loop_init(&world->loop), 0);
+    assert_int_equal(uv_timer_init(&world->loop, &world->heartbeat), 0);
+    assert_int_equal(uv_timer_start(&world->heartbeat, beat, 1, 1), 0);
+    scripted_api_start(&world->api, &world->loop);
+    world->http = http_client_create(&world->loop, &(struct http_client_config){.user_agent = "test"}, NULL);
+    assert_true(asprintf(&config.server, "http://127.0.0.1:%d", world->api.port) > 0);
+    config.ns = strdup("");
+    world->kube = kube_client_create(&world->loop, world->http, &config, NULL, NULL);
+    world->metrics = metrics_create();
+    world->telemetry = telemetry_create(world->metrics);
+    world->events = events_create(&(struct events_config){.loop = &world->loop,
+                                                          .kube = world->kube,
+                                                          .telemetry = world->telemetry,
+                                                          .node = "node-1",
+                                                          .retry_ms = 1},
+                                  NULL);
+    assert_non_null(world->events);
+    world->pod = "web-0";
+    world->uid = "uid-1";
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    struct world *world = *state;
+
+    events_destroy(world->events);
+    kube_client_destroy(world->kube);
+    http_client_destroy(world->http);
+    scripted_api_stop(&world->api);
+    uv_close((uv_handle_t *)&world->heartbeat, NULL);
+    assert_int_equal(uv_run(&world->loop, UV_RUN_DEFAULT), 0);
+    assert_int_equal(uv_loop_close(&world->loop), 0);
+    assert_int_equal(world->api.n_requests, world->api.n_script);
+    telemetry_destroy(world->telemetry);
+    metrics_destroy(world->metrics);
+    free(world);
+    return 0;
+}
+
+static void emit(struct world *world, const char *message)
+{
+    events_emit(world->events, &(struct event){.type = EVENT_WARNING,
+                                               .component = EVENT_ROTATION,
+                                               .reason = EVENT_ROTATE_FAILED,
+                                               .pod_name = world->pod,
+                                               .pod_namespace = "shop",
+                                               .pod_uid = world->uid,
+                                               .message = message});
+}
+
+/* Occurrences by result. */
+static double told(struct world *world, const char *result)
+{
+    cleanup_buffer struct buffer text = {0};
+    char needle[128];
+    const char *at;
+
+    buffer_init(&text, 1 << 20);
+    assert_int_equal(metrics_render(world->metrics, &text, NULL), 0);
+    (void)snprintf(needle, sizeof(needle), "kube_events_total{reason=\"MountRotationFailed\",result=\"%s\"} ",
+                   result);
+    at = strstr(buffer_str(&text), needle);
+    return at == NULL ? 0 : strtod(at + strlen(needle), NULL);
+}
+
+/* Until so many occurrences have been told or dropped; one request more than scripted fails the test. */
+static void run_until_told(struct world *world, double sent, double dropped)
+{
+    while (told(world, "sent") < sent || told(world, "dropped") < dropped)
+        assert_int_not_equal(uv_run(&world->loop, UV_RUN_ONCE), 0);
+    assert_true(told(world, "sent") == sent);
+    assert_true(told(world, "dropped") == dropped);
+}
+
+#define CREATED   ANSWER(201, "", OBJECT)
+#define PATCHED   ANSWER(200, "", OBJECT)
+#define POST_LINE "POST /api/v1/namespaces/shop/events HTTP/1.1\r\n"
+#define PATCH     "PATCH /api/v1/namespaces/shop/events/web-0."
+
+static void an_event_is_as_the_core_api_wants_it(void **state)
+{
+    struct world *world = *state;
+
+    SCRIPT(&world->api, CREATED);
+    emit(world, "100% of \"it\" failed: %s%n");
+    run_until_told(world, 1, 0);
+    assert_sent(&world->api, 0, POST_LINE);
+    assert_sent(&world->api, 0, "\"apiVersion\":\"v1\",\"kind\":\"Event\",\"metadata\":{\"name\":\"web-0.");
+    assert_sent(&world->api, 0, "\"namespace\":\"shop\"},");
+    assert_sent(&world->api, 0,
+                "\"involvedObject\":{\"apiVersion\":\"v1\",\"kind\":\"Pod\",\"namespace\":\"shop\",\"name\":"
+                "\"web-0\",\"uid\":\"uid-1\"}");
+    assert_sent(&world->api, 0,
+                "\"source\":{\"component\":\"csi-secrets-store-rotation\",\"host\":\"node-1\"}");
+    assert_sent(&world->api, 0, "\"type\":\"Warning\",\"reason\":\"MountRotationFailed\"");
+    assert_sent(&world->api, 0, "\"message\":\"100% of \\\"it\\\" failed: %s%n\""); /* no format */
+    assert_sent(&world->api, 0, "\"count\":1}");
+    assert_null(strstr(world->api.requests[0], "eventTime"));
+}
+
+static void the_same_again_counts_the_event_up(void **state)
+{
+    struct world *world = *state;
+
+    SCRIPT(&world->api, CREATED, PATCHED, PATCHED);
+    emit(world, "no");
+    run_until_told(world, 1, 0);
+    emit(world, "no");
+    run_until_told(world, 2, 0);
+    emit(world, "no");
+    run_until_told(world, 3, 0);
+    assert_sent(&world->api, 1, PATCH);
+    assert_sent(&world->api, 1, "Content-Type: application/merge-patch+json\r\n");
+    assert_sent(&world->api, 1, "\"count\":2");
+    assert_sent(&world->api, 2, "\"count\":3");
+}
+
+static void what_happens_while_a_request_runs_is_told_in_the_next(void **state)
+{
+    struct world *world = *state;
+
+    SCRIPT(&world->api, CREATED, PATCHED);
+    for (unsigned i = 0; i < 7; i++)
+        emit(world, "no");
+    run_until_told(world, 7, 0);
+    assert_sent(&world->api, 0, "\"count\":1");
+    assert_sent(&world->api, 1, "\"count\":7");
+}
+
+static void another_message_is_another_event(void **state)
+{
+    struct world *world = *state;
+
+    SCRIPT(&world->api, CREATED, CREATED, CREATED);
+    emit(world, "no");
+    run_until_told(world, 1, 0);
+    emit(world, "still no");
+    run_until_told(world, 2, 0);
+    world->uid = "uid-2"; /* another pod */
+    emit(world, "no");
+    run_until_told(world, 3, 0);
+    assert_sent(&world->api, 1, "\"message\":\"still no\"");
+    assert_sent(&world->api, 1, "\"count\":1");
+    assert_sent(&world->api, 2, "\"uid\":\"uid-2\"");
+}
+
+static void a_pod_that_never_stops_is_told_of_so_often_and_counted(void **state)
+{
+    struct world *world = *state;
+    char message[32];
+
+    SCRIPT(&world->api, CREATED, CREATED, CREATED, CREATED, CREATED, CREATED, CREATED, CREATED, CREATED,
+           CREATED);
+    assert_int_equal(world->api.n_script, EVENTS_BURST);
+    for (unsigned i = 0; i < EVENTS_BURST; i++) {
+        (void)snprintf(message, sizeof(message), "request %u failed", i);
+        emit(world, message);
+        run_until_told(world, i + 1, 0);
+    }
+    for (unsigned i = 0; i < 100; i++) {
+        emit(world, "and again");
+        (void)uv_run(&world->loop, UV_RUN_NOWAIT);
+    }
+    run_until_told(world, EVENTS_BURST, 0);
+    events_destroy(world->events); /* what waits is dropped */
+    world->events = NULL;
+    run_until_told(world, EVENTS_BURST, 100);
+}
+
+static void an_event_that_is_forgotten_by_the_server_is_made_anew(void **state)
+{
+    struct world *world = *state;
+
+    SCRIPT(&world->api, CREATED, ANSWER(404, "", STATUS("NotFound", "not found")), CREATED);
+    emit(world, "no");
+    run_until_told(world, 1, 0);
+    emit(world, "no");
+    run_until_told(world, 2, 0);
+    assert_sent(&world->api, 2, POST_LINE);
+}
+
+static void a_server_without_an_answer_is_asked_again(void **state)
+{
+    struct world *world = *state;
+
+    SCRIPT(&world->api, ANSWER(0, "", ""), ANSWER(503, "", ""), CREATED);
+    emit(world, "no");
+    run_until_told(world, 1, 0);
+    assert_sent(&world->api, 2, "\"count\":1}");
+}
+
+static void it_is_not_asked_for_ever(void **state)
+{
+    struct world *world = *state;
+
+    SCRIPT(&world->api, ANSWER(0, "", ""), ANSWER(0, "", ""), ANSWER(0, "", ""), ANSWER(0, "", ""),
+           ANSWER(0, "", ""));
+    assert_int_equal(world->api.n_script, EVENTS_TRIES_MAX);
+    emit(world, "no");
+    run_until_told(world, 0, 1);
+}
+
+static void what_is_refused_is_dropped(void **state)
+{
+    struct world *world = *state;
+
+    SCRIPT(&world->api, ANSWER(403, "", STATUS("Forbidden", "namespace is being terminated")), CREATED);
+    emit(world, "no");
+    run_until_told(world, 0, 1);
+    emit(world, "no");
+    run_until_told(world, 1, 1);
+    assert_sent(&world->api, 1, POST_LINE);
+}
+
+static void a_long_message_is_cut_and_made_text(void **state)
+{
+    struct world *world = *state;
+    char message[2000];
+
+    SCRIPT(&world->api, CREATED);
+    memset(message, 'm', sizeof(message) - 1);
+    message[sizeof(message) - 1] = '\0';
+    message[0] = '\xff';
+    emit(world, message);
+    run_until_told(world, 1, 0);
+    message[EVENTS_MESSAGE_MAX] = '\0';
+    message[0] = '?';
+    assert_sent(&world->api, 0, message);
+    assert_null(strstr(world->api.requests[0] +
+                           (strstr(world->api.requests[0], message) - world->api.requests[0]) +
+                           EVENTS_MESSAGE_MAX,
+                       "mm"));
+}
+
+static void long_pod_names_leave_room_for_the_event(void **state)
+{
+    struct world *world = *state;
+    char name[254];
+    char expected[300];
+
+    SCRIPT(&world->api, CREATED);
+    memset(name, 'p', sizeof(name));
+    name[235] = '-';
+    name[253] = '\0';
+    world->pod = name;
+    emit(world, "no");
+    run_until_told(world, 1, 0);
+    (void)snprintf(expected, sizeof(expected), "\"metadata\":{\"name\":\"%.235s.", name);
+    assert_sent(&world->api, 0, expected);
+}
+
+static void a_thousand_pods_do_not_fill_memory_or_the_line(void **state)
+{
+    struct world *world = *state;
+    static const struct scripted_answer silent[EVENTS_IN_FLIGHT_MAX] = {
+        {-1, "", ""}, {-1, "", ""}, {-1, "", ""}, {-1, "", ""}};
+    char uid[32];
+
+    world->api.script = silent;
+    world->api.n_script = EVENTS_IN_FLIGHT_MAX;
+    world->uid = uid;
+    for (unsigned i = 0; i < 1000; i++) {
+        (void)snprintf(uid, sizeof(uid), "uid-%u", i);
+        emit(world, "no");
+    }
+    while (world->api.n_requests < EVENTS_IN_FLIGHT_MAX)
+        assert_int_not_equal(uv_run(&world->loop, UV_RUN_ONCE), 0);
+    for (unsigned i = 0; i < 20; i++)
+        (void)uv_run(&world->loop, UV_RUN_ONCE); /* one request more would be one too many */
+    run_until_told(world, 0, 1000 - EVENTS_ENTRIES_MAX);
+}
+
+static void nobody_and_nameless_pods_are_told_nothing(void **state)
+{
+    struct world *world = *state;
+
+    SCRIPT(&world->api, CREATED);
+    events_emit(NULL, &(struct event){.pod_name = "web-0"});
+    world->pod = "";
+    emit(world, "no");
+    world->pod = "web-0";
+    emit(world, "no");
+    run_until_told(world, 1, 0);
+    events_destroy(NULL);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+        TEST(an_event_is_as_the_core_api_wants_it),
+        TEST(the_same_again_counts_the_event_up),
+        TEST(what_happens_while_a_request_runs_is_told_in_the_next),
+        TEST(another_message_is_another_event),
+        TEST(a_pod_that_never_stops_is_told_of_so_often_and_counted),
+        TEST(an_event_that_is_forgotten_by_the_server_is_made_anew),
+        TEST(a_server_without_an_answer_is_asked_again),
+        TEST(it_is_not_asked_for_ever),
+        TEST(what_is_refused_is_dropped),
+        TEST(a_long_message_is_cut_and_made_text),
+        TEST(long_pod_names_leave_room_for_the_event),
+        TEST(a_thousand_pods_do_not_fill_memory_or_the_line),
+        TEST(nobody_and_nameless_pods_are_told_nothing),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

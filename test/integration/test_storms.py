@@ -1,0 +1,210 @@
+"""Long trouble in short form: throttled, silent and broken services. No call outlives its deadline, the number of requests stays bounded,
+memory and descriptors stay flat, and everything recovers without a restart."""
+
+import signal
+import threading
+import time
+
+import pytest
+from grpc import RpcError
+
+from harness import tutorial
+from harness.azure_mounts import MOUNT, Pods, files, mount_request
+from harness.process import PATIENCE, wait_until
+from harness.programs import metric_sum
+from harness.rpc import CODES
+
+TEN = [f"s{i}" for i in range(10)]
+VALUES = {name: f"value of {name}" for name in TEN}
+GRACE = 0.8 * PATIENCE  # of the test's own threads; the provider answers 150 ms before the caller's deadline
+
+
+@pytest.fixture
+def ten_secrets(emulator):
+    for name, value in VALUES.items():
+        emulator.set_secret(name, value)
+
+
+class Load:
+    """Pods that mount again and again, as a kubelet does; every outcome is kept as (seconds, answer or error)."""
+
+    def __init__(self, socket, threads, deadline, request):
+        self.outcomes = []
+        self._stop = threading.Event()
+        self._pods = Pods(socket)
+        self._deadline, self._request = deadline, request
+        self._threads = [threading.Thread(target=self._run, args=(i,)) for i in range(threads)]
+        for thread in self._threads:
+            thread.start()
+
+    def _run(self, number):
+        turn = 0
+        while not self._stop.is_set():
+            started = time.monotonic()
+            answer = self._pods.outcome(self._request(number, turn), timeout=self._deadline)
+            self.outcomes.append((time.monotonic() - started, answer))
+            turn += 1
+            self._stop.wait(0.05)  # a kubelet waits at least half a second
+
+    def end(self):
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+        self._pods.close()
+        return self.outcomes
+
+
+def settled(azure, emulator):
+    """Nothing is on its way any more."""
+    wait_until(lambda: emulator.counters()["in_flight"] == 0, timeout=20, what="all requests to end")
+    return azure.fd_count(), azure.rss_kib()
+
+
+def assert_in_time(outcomes, deadline):
+    late = [seconds for seconds, _ in outcomes if seconds > deadline + GRACE]
+    assert not late, f"{len(late)} of {len(outcomes)} calls outlived their deadline, the worst took {max(late):.1f} s"
+
+
+def recovers(azure, timeout=6):
+    with Pods(azure.socket) as pods:
+        def works():
+            answer = pods.outcome(mount_request(TEN, pod="afterwards"), timeout=5 * PATIENCE)
+            return not isinstance(answer, RpcError) and files(answer) == VALUES
+        wait_until(works, timeout, "the provider to recover")
+
+
+def test_a_storm_of_429_costs_about_one_request_per_pause(azure, emulator, ten_secrets):
+    with Pods(azure.socket) as pods:
+        pods.mount(mount_request(TEN))
+    fds, _ = settled(azure, emulator)
+    emulator.add_fault("status", service="vault", status=429, retry_after=1)
+    emulator.reset_counters()
+    load = Load(azure.socket, threads=24, deadline=2.5, request=lambda number, turn: mount_request(TEN, pod=f"pod-{number}"))
+    started = time.monotonic()
+    wait_until(lambda: time.monotonic() - started >= 6, timeout=10, what="the storm to last")
+    requests = emulator.requests("vault")
+    outcomes = load.end()
+    assert_in_time(outcomes, 2.5)
+    assert len(outcomes) >= 24
+    assert {answer.code() for _, answer in outcomes} <= {CODES.RESOURCE_EXHAUSTED, CODES.DEADLINE_EXCEEDED}
+    assert all("429" in answer.details() for _, answer in outcomes if answer.code() == CODES.RESOURCE_EXHAUSTED)
+    # the first wave went out before anybody knew: at most the parallel reads of the mounts of that moment, joined
+    first = [entry for entry in requests if entry["time"] - requests[0]["time"] < 0.5]
+    later = [entry for entry in requests if entry["time"] - requests[0]["time"] >= 0.5]
+    assert len(first) <= 240
+    assert len(later) <= 2 * 6, f"{len(later)} requests in a storm of 6 s with pauses of 1 s"
+    emulator.clear_faults()
+    recovers(azure)
+    metrics = azure.metrics()
+    assert metric_sum(metrics, "azure_throttled_seconds_total", service="vault") > 1
+    assert metric_sum(metrics, "azure_http_requests_total", service="vault", status="429") == \
+        sum(1 for entry in emulator.requests("vault") if entry["status"] == 429)
+    assert settled(azure, emulator)[0] <= fds + 32
+
+
+def test_one_throttled_vault_does_not_hold_up_another(azure, emulator):
+    emulator.add_vault("calm")
+    emulator.set_secret("secret1", "calm", vault="calm")
+    emulator.add_fault("status", service="vault", host_contains=tutorial.VAULT, status=429, retry_after=3600)
+    with Pods(azure.socket) as pods:
+        assert pods.outcome(mount_request(), timeout=3).code() == CODES.RESOURCE_EXHAUSTED
+        assert files(pods.mount(mount_request(keyvaultName="calm"), timeout=5 * PATIENCE)) == {"secret1": "calm"}
+
+
+def test_one_throttled_application_does_not_hold_up_another(azure, emulator):
+    emulator.add_app(tutorial.TENANT, "other", "other-secret")
+    emulator.add_vault("others", client_id="other")
+    emulator.set_secret("secret1", "others", vault="others")
+    emulator.add_fault("status", service="entra", status=429, retry_after=3600, count=1)
+    with Pods(azure.socket) as pods:
+        answer = pods.outcome(mount_request(), timeout=3)
+        assert answer.code() == CODES.RESOURCE_EXHAUSTED and "token" in answer.details()
+        other = mount_request(credentials={"clientid": "other", "clientsecret": "other-secret"}, keyvaultName="others")
+        assert files(pods.mount(other, timeout=5 * PATIENCE)) == {"secret1": "others"}
+        emulator.reset_counters()
+        assert pods.outcome(mount_request(), timeout=3).code() == CODES.RESOURCE_EXHAUSTED
+        assert emulator.token_requests == 0
+
+
+@pytest.mark.parametrize("service", ["vault", "entra"])
+def test_a_silent_service_holds_nobody_longer_than_the_deadline(azure, emulator, ten_secrets, service):
+    fds, _ = settled(azure, emulator)
+    emulator.add_fault("blackhole", service=service)
+    emulator.reset_counters()
+    load = Load(azure.socket, threads=12, deadline=1.2, request=lambda number, turn: mount_request(TEN, pod=f"pod-{number}"))
+    started = time.monotonic()
+    wait_until(lambda: time.monotonic() - started >= 4, timeout=10, what="the silence to last")
+    outcomes = load.end()
+    assert_in_time(outcomes, 1.2)
+    assert len(outcomes) >= 24 and {answer.code() for _, answer in outcomes} == {CODES.DEADLINE_EXCEEDED}
+    emulator.clear_faults()
+    fds_after, _ = settled(azure, emulator)
+    # joined: at most one request per half a second and object, whoever waits for it
+    asked = sum(1 for entry in emulator.requests(service) if entry["fault"])
+    assert asked <= (10 if service == "vault" else 1) * 12, f"{asked} requests for {len(outcomes)} mounts"
+    recovers(azure)
+    assert fds_after <= fds + 48
+
+
+def test_a_service_that_misbehaves_in_every_way(azure, emulator, ten_secrets):
+    """Each request has a chance of a reset, a cut, garbage, a slow body or an error; mounts fail or succeed, but in time and whole."""
+    with Pods(azure.socket) as pods:
+        pods.mount(mount_request(TEN))
+    for kind, rule in (("reset", {}), ("truncate", {}), ("garbage", {}), ("close", {}), ("drip", {"drip_ms": 3}), ("status", {"status": 500}),
+                       ("status", {"status": 503, "retry_after": 0})):
+        emulator.add_fault(kind, service="vault", probability=0.06, **rule)
+    load = Load(azure.socket, threads=8, deadline=4, request=lambda number, turn: mount_request(TEN, pod=f"pod-{number}"))
+    wait_until(lambda: len(load.outcomes) >= 60, timeout=30, what="enough mounts")
+    outcomes = load.end()
+    assert_in_time(outcomes, 4)
+    succeeded = [answer for _, answer in outcomes if not isinstance(answer, RpcError)]
+    assert succeeded, "nothing got through"
+    assert all(files(answer) == VALUES for answer in succeeded)
+    emulator.clear_faults()
+    recovers(azure)
+    settled(azure, emulator)
+
+
+def test_while_the_directory_is_down_known_identities_go_on(azure, emulator):
+    with Pods(azure.socket) as pods:
+        pods.mount(mount_request())
+        emulator.add_fault("status", service="entra", status=503)
+        for i in range(5):
+            assert pods.mount(mount_request(pod=f"pod-{i}")).files
+        unknown = {**tutorial.CREDENTIALS, "clientsecret": "another"}
+        answer = pods.outcome(mount_request(credentials=unknown), timeout=3)
+        assert answer.code() == CODES.UNAVAILABLE and "HTTP 503" in answer.details()
+        emulator.clear_faults()
+        assert pods.outcome(mount_request(credentials=unknown), timeout=5).code() == CODES.UNAUTHENTICATED
+
+
+def test_sigterm_in_the_middle_of_many_mounts(azure, emulator, ten_secrets):
+    emulator.add_fault("latency", service="vault", latency_ms=300)
+    with Pods(azure.socket) as pods:
+        calls = [pods.client.future(MOUNT, mount_request(TEN, pod=f"pod-{i}")) for i in range(20)]
+        wait_until(lambda: emulator.counters()["by_service"]["entra"] == 1 and emulator.counters()["in_flight"] > 0, what="reads to be on their way")
+        azure.popen.send_signal(signal.SIGTERM)
+        for call in calls:
+            error = call.exception(timeout=20 * PATIENCE)
+            assert error is None or error.code() in (CODES.UNAVAILABLE, CODES.CANCELLED), error
+            if error is None:
+                assert files(call.result()) == VALUES
+    assert azure.popen.wait(timeout=20 * PATIENCE) == 0
+
+
+@pytest.mark.slow
+@pytest.mark.release_only
+def test_memory_after_ten_thousand_mounts_is_that_after_one_thousand(start_azure, emulator):
+    azure = start_azure("-v=0")
+
+    def mount_thousand(first):
+        with Pods(azure.socket, in_flight=16) as pods:
+            pods.mount_all([mount_request(["secret1", "secret2"], pod=f"pod-{first + i}") for i in range(1000)])
+        return settled(azure, emulator)
+
+    mount_thousand(0)
+    fds, rss = mount_thousand(1000)  # the tables of volumes and answers are full now
+    for thousand in range(2, 10):
+        last_fds, last_rss = mount_thousand(thousand * 1000)
+    assert last_rss <= rss + 384, f"{rss} KiB became {last_rss} KiB"
+    assert last_fds <= fds + 4

@@ -1,8 +1,8 @@
 /*
  * mount.h - one mount, from its parameters to its files.
  *
- *     start (parameters checked) ─▶ TOKEN ─▶ FETCH ─▶ convert all, hand out all ─▶ done
- *                                     └────────┴──▶ guard: the caller's deadline is near ─▶ done(error)
+ *     start (parameters checked) ─▶ TOKEN ─▶ FETCH ─▶ CONVERT, in steps ─▶ hand out all ─▶ done
+ *                                     └────────┴────────┴──▶ guard: the caller's deadline is near ─▶ done(error)
  *
  * Knows neither gRPC nor libuv: files go to a sink, the outside is a transport. Contract:
  * common/grpc/client.h.
@@ -11,6 +11,7 @@
 #define PROVIDER_AZURE_MOUNT_H
 
 #include "common/string_map.h"
+#include "provider-azure/assembly.h"
 #include "provider-azure/content.h"
 #include "provider-azure/fetch.h"
 #include "provider-azure/request.h"
@@ -31,14 +32,6 @@ struct mount_shared {
     const struct content_options *content;
 };
 
-/* Where the result goes; called only from a mount that succeeds, right before `done`. Files in item order. */
-struct mount_sink {
-    int (*add_file)(void *arg, const char *path, mode_t mode, const void *bytes, size_t len,
-                    struct error **err);
-    /* An id that was given before gets the new version: two items may name the same object. */
-    int (*add_version)(void *arg, const char *id, const char *version, struct error **err);
-};
-
 struct mount_input {
     const struct string_map *attributes;
     const struct string_map *secrets; /* NULL: none given */
@@ -52,7 +45,7 @@ struct mount_input {
 typedef void mount_callback(const struct error *error, void *arg);
 
 /* `input` is borrowed during the call only. NULL with err set when the parameters are wrong. `arg` goes to
- * sink and callback. */
+ * sink and callback; the sink is called only by a mount that succeeds, right before the callback. */
 struct mount *mount_start(const struct mount_shared *shared, const struct mount_input *input,
                           const struct mount_sink *sink, mount_callback *callback, void *arg,
                           struct error **err);

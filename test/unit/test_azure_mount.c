@@ -443,6 +443,48 @@ static void an_optional_object_that_is_missing_is_left_out_and_asked_for_again(v
     assert_int_equal(world->vault_requests, 4);
 }
 
+/* Fires the next timer, whatever its time. */
+static void fire_one(struct world *world)
+{
+    struct transport_timer *timer = world->fake.timers;
+    world->fake.timers = timer->next;
+    timer->fired(timer->arg);
+    free(timer);
+}
+
+static void others_have_a_turn_between_the_conversions_of_certificates(void **state)
+{
+    struct world *world = *state;
+    world->vault_body =
+        "{\"value\":\"pem\",\"id\":\"https://kv1.vault.azure.net/secrets/a/v1\",\"kid\":\"k\","
+        "\"contentType\":\"application/x-pem-file\"}";
+    set(world, "objects",
+        "array:\n - '{objectName: a, objectType: secret}'\n - '{objectName: b, objectType: secret}'\n"
+        " - '{objectName: c, objectType: secret}'\n");
+    for (int cancelled = 1; cancelled >= 0; cancelled--) {
+        struct mount *mount = begin(world, false, 10000);
+        int reads = world->vault_requests + 3;
+        while (world->vault_requests < reads || world->fake.calls != NULL) {
+            if (world->fake.calls != NULL)
+                fake_deliver(&world->fake);
+            else
+                fire_one(world);
+        }
+        assert_false(world->done); /* the first one is converted, two are left */
+        fire_one(world);
+        assert_false(world->done);
+        if (cancelled) {
+            mount_cancel(&mount);
+            continue;
+        }
+        fire_one(world);
+        assert_true(world->done);
+        assert_null(world->error);
+        assert_string_equal(world->result,
+                            "a:644=pem;[secret/a@v1]b:644=pem;[secret/b@v1]c:644=pem;[secret/c@v1]");
+    }
+}
+
 static void a_next_link_to_another_host_is_refused(void **state)
 {
     struct world *world = *state;
@@ -548,6 +590,7 @@ int main(void)
         CASE(all_failing_objects_are_told_and_equal_causes_once),
         CASE(a_history_takes_enabled_versions_newest_first_and_one_more_than_it_says),
         CASE(an_optional_object_that_is_missing_is_left_out_and_asked_for_again),
+        CASE(others_have_a_turn_between_the_conversions_of_certificates),
         CASE(a_next_link_to_another_host_is_refused),
         CASE(equal_objects_are_read_once),
         CASE(a_name_that_does_not_resolve_is_tried_twice),

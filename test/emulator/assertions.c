@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "test/emulator/base64.h"
 #include "test/emulator/jwt.h"
 #include "test/emulator/map.h"
 #include "test/emulator/memory.h"
@@ -91,22 +92,33 @@ static bool check_times(const struct jwt *jwt, struct assertion_fault *fault)
 
 /* ---- certificates ---- */
 
+/* Clients write thumbprints in either alphabet, with and without padding: Entra takes them all. */
+static char *in_base64url(const char *text)
+{
+    size_t len = 0;
+    char *bytes = base64_decode(text, &len);
+    char *made = bytes != NULL ? base64url_encode(bytes, len) : NULL;
+    free(bytes);
+    return made;
+}
+
 /* The registered certificate that the header names. */
 static const char *find_certificate(const struct assertion_subject *subject, const struct jwt *jwt)
 {
-    const char *sha256 = jwt_header(jwt, "x5t#S256");
-    const char *sha1 = jwt_header(jwt, "x5t");
+    bool sha256 = *jwt_header(jwt, "x5t#S256") != '\0';
+    char *named = in_base64url(jwt_header(jwt, sha256 ? "x5t#S256" : "x5t"));
+    const char *found = NULL;
     const cJSON *entry;
     cJSON_ArrayForEach(entry, subject->certificates)
     {
         const char *pem = cJSON_GetStringValue(entry);
-        char *thumbprint = pem != NULL ? certificate_thumbprint(pem, *sha256 != '\0') : NULL;
-        bool same = thumbprint != NULL && strcmp(thumbprint, *sha256 != '\0' ? sha256 : sha1) == 0;
+        char *thumbprint = pem != NULL ? certificate_thumbprint(pem, sha256) : NULL;
+        if (found == NULL && named != NULL && thumbprint != NULL && strcmp(thumbprint, named) == 0)
+            found = pem;
         free(thumbprint);
-        if (same)
-            return pem;
     }
-    return NULL;
+    free(named);
+    return found;
 }
 
 static bool check_certificate(struct assertions *assertions, const struct assertion_subject *subject,
@@ -131,7 +143,7 @@ static bool check_certificate(struct assertions *assertions, const struct assert
                       "Client assertion application identifier doesn't match 'client_id' parameter.");
     if (!check_times(jwt, fault))
         return false;
-    double life = jwt_number(jwt, "exp", 0) - jwt_number(jwt, "nbf", 0);
+    double life = jwt_number(jwt, "exp", 0) - jwt_number(jwt, "nbf", jwt_number(jwt, "iat", 0));
     if (life > CERTIFICATE_MAX_S)
         return refuse(fault, 700024, "Client assertion lives for %.0f seconds, longer than allowed.", life);
     if (*id == '\0' || map_get(&assertions->seen, id) != NULL)

@@ -2,47 +2,20 @@
 
 import base64
 import itertools
-import os
-import socket
-import sys
-from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "integration"))
+from azure.core.exceptions import ClientAuthenticationError, HttpResponseError, ResourceNotFoundError
+from azure.identity import ClientSecretCredential
+from azure.keyvault.certificates import CertificateClient, CertificateContentType
+from azure.keyvault.keys import KeyClient
+from azure.keyvault.secrets import SecretClient
 
-from azure.core.exceptions import ClientAuthenticationError, HttpResponseError, ResourceNotFoundError  # noqa: E402
-from azure.identity import ClientSecretCredential  # noqa: E402
-from azure.keyvault.certificates import CertificateClient, CertificateContentType  # noqa: E402
-from azure.keyvault.keys import KeyClient  # noqa: E402
-from azure.keyvault.secrets import SecretClient  # noqa: E402
+from conftest import CLIENT_ID, HSM, TENANT, VAULT
+from harness import crypto, tutorial
 
-from harness import crypto, tutorial  # noqa: E402
-from harness.emulator import Emulator  # noqa: E402
-
-TENANT = "7b0e5c3a-4d6f-4a1b-9c2e-5f8d1a3b6c90"  # the clients take nothing but GUIDs and domains
-CLIENT_ID = "c1d2e3f4-5a6b-4c7d-8e9f-0a1b2c3d4e5f"
-VAULT, HSM = "sdkvault", "sdkhsm"
 QUICK = {"retry_total": 0}
 NUMBERS = itertools.count()
-
-
-@pytest.fixture(scope="session")
-def emulator(tmp_path_factory):
-    directory = tmp_path_factory.mktemp("emulator")
-    emulator = Emulator(directory)
-    os.environ["REQUESTS_CA_BUNDLE"] = str(directory / "ca.pem")
-    for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"):
-        os.environ.pop(name, None)
-    resolve = socket.getaddrinfo  # names below .localhost are loopback (RFC 6761), which not every resolver knows
-    socket.getaddrinfo = lambda host, *more, **named: resolve(
-        "127.0.0.1" if isinstance(host, str) and host.endswith(".localhost") else host, *more, **named)
-    emulator.add_app(TENANT, CLIENT_ID, tutorial.CLIENT_SECRET)
-    emulator.add_vault(VAULT, TENANT, CLIENT_ID, ("get", "list", "set"))
-    emulator.add_vault(HSM, TENANT, CLIENT_ID, hsm=True)
-    yield emulator
-    socket.getaddrinfo = resolve
-    emulator.destroy()
 
 
 def credential(emulator, secret=tutorial.CLIENT_SECRET, client_id=CLIENT_ID):

@@ -43,7 +43,18 @@ void provider_answer_finish(struct provider_answer *answer);
 typedef void provider_callback(struct provider_answer *answer, const struct error *error,
                                const char *error_type, void *arg);
 
-/* Failures delivered, each naming the provider: the provider's own code and text; UNAVAILABLE (nobody
+enum {
+    PROVIDER_TRIES_MAX = 3,          /* of one Mount */
+    PROVIDER_LOST_PAUSE_MS = 50,     /* before the next try when the connection ended under the call */
+    PROVIDER_REFUSED_PAUSE_MS = 1000 /* ... when the provider itself said UNAVAILABLE; up to a quarter more */
+};
+
+/* Fetching is repeatable. So a call that ends with UNAVAILABLE, because the provider went away under it or because
+ * the provider says so, is made again, PROVIDER_TRIES_MAX times in all and within the time: a provider that is
+ * restarted or replaced loses no mount. The provider is looked up anew each time. (A provider that can not be
+ * reached at all has been waited for: provider_registry.h.)
+ *
+ * Failures delivered, each naming the provider: the provider's own code and text; UNAVAILABLE (nobody
  * listens); DEADLINE_EXCEEDED; RESOURCE_EXHAUSTED (the answer is too large; --max-call-recv-msg-size);
  * INTERNAL (an answer that breaks the protocol); INVALID_ARGUMENT (a file path that breaks the rules). Fails
  * at once like provider_registry_find(). */

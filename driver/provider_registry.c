@@ -120,6 +120,11 @@ void provider_registry_destroy(struct provider_registry *registry)
     free(registry);
 }
 
+uv_loop_t *provider_registry_loop(const struct provider_registry *registry)
+{
+    return registry->loop;
+}
+
 static bool name_valid(const char *name)
 {
     size_t len = strnlen(name, PROVIDER_NAME_MAX + 1);

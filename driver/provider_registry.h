@@ -46,6 +46,8 @@ provider_registry_create(uv_loop_t *loop, const struct provider_registry_config 
 /* All links must have been released. Accepts NULL. */
 void provider_registry_destroy(struct provider_registry *registry);
 
+uv_loop_t *provider_registry_loop(const struct provider_registry *registry);
+
 /* Finds the provider and borrows its connection until provider_link_release(). Connects nothing yet. NULL
  * with err set: INVALID_ARGUMENT (not a provider name), FAILED_PRECONDITION (no such socket: the text names
  * the directories). */

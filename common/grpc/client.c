@@ -104,6 +104,15 @@ static void fail_copy(struct grpc_client_call *call, const struct error *error)
     client_call_fail(call, &copy);
 }
 
+static void fail_lost(struct grpc_client_call *call, const struct error *error)
+{
+    struct error *lost = error_copy(error);
+
+    if (lost != NULL)
+        (void)error_set_type(&lost, GRPC_CLIENT_LOST);
+    client_call_fail(call, &lost);
+}
+
 void grpc_channel_requeue(struct grpc_channel *channel, struct grpc_client_call *call,
                           const struct error *error)
 {
@@ -210,7 +219,7 @@ static void connection_over(struct client_connection *connection, const struct e
         struct grpc_client_call *call = container_of(channel->orphans.next, struct grpc_client_call, link);
 
         if (http2_stream_was_sent(&call->stream, &connection->base.session))
-            fail_copy(call, error);
+            fail_lost(call, error);
         else
             grpc_channel_requeue(channel, call, error);
     }

@@ -52,6 +52,10 @@ struct grpc_channel_config {
     const char *user_agent; /* copied; NULL = "grpc-c-secrets-store/<version>" */
 };
 
+/* error_type() of a call that had been sent when its connection ended: the peer may have processed it. Whether
+ * it can be sent again knows the caller only. */
+#define GRPC_CLIENT_LOST "ConnectionLost"
+
 /* Told the outcome. On success `error` is NULL and `response` belongs to the callee, who frees it with
  * protobuf_c_message_free_unpacked(response, secret_protobuf_allocator()). On failure `response` is NULL and
  * `error` is borrowed. A response counts as success only with HTTP 200, a gRPC content-type, grpc-status 0

@@ -322,6 +322,76 @@ static void a_silent_provider_runs_into_the_deadline(void **state)
     run_until(world, &world->fakes[0].cancels, 1);
 }
 
+static void answer_unavailable(struct provider_mount *mount)
+{
+    cleanup_error struct error *error = NULL;
+
+    (void)error_set(&error, GRPC_STATUS_UNAVAILABLE, "the vault is away");
+    provider_mount_fail(mount, error);
+}
+
+static struct fake *recovering;
+
+static void answer_unavailable_once(struct provider_mount *mount)
+{
+    recovering->answer = answer_with_a_file;
+    answer_unavailable(mount);
+}
+
+static void a_provider_that_is_unavailable_is_asked_three_times_in_all(void **state)
+{
+    struct world *world = *state;
+    uint64_t start;
+
+    recovering = &world->fakes[0];
+    serve(world, recovering, world->first);
+    recovering->answer = answer_unavailable_once;
+    start = uv_now(&world->loop);
+    call_provider(world);
+    assert_int_equal(world->code, GRPC_STATUS_OK);
+    assert_string_equal(recovering->attribute, "value"); /* the whole request comes again */
+    assert_int_equal(recovering->calls, 2);
+    assert_true(uv_now(&world->loop) - start >= PROVIDER_REFUSED_PAUSE_MS);
+    recovering->answer = answer_unavailable;
+    call_provider(world);
+    assert_int_equal(world->code, GRPC_STATUS_UNAVAILABLE);
+    assert_string_equal(world->message, "provider \"fake\": the vault is away");
+    assert_int_equal(recovering->calls, 2 + PROVIDER_TRIES_MAX);
+    recovering->answer = answer_with_a_failure;
+    call_provider(world);
+    assert_int_equal(recovering->calls, 2 + PROVIDER_TRIES_MAX + 1); /* other codes are final */
+}
+
+static void without_the_time_for_a_pause_nothing_is_tried_again(void **state)
+{
+    struct world *world = *state;
+    const struct string_map none = {0};
+
+    serve(world, &world->fakes[0], world->first);
+    world->fakes[0].answer = answer_unavailable;
+    (void)start_mount(world, &none, NULL, PROVIDER_REFUSED_PAUSE_MS / 2);
+    run_until(world, &world->callbacks, 1);
+    assert_int_equal(world->code, GRPC_STATUS_UNAVAILABLE);
+    assert_int_equal(world->fakes[0].calls, 1);
+}
+
+static void a_mount_can_be_cancelled_between_two_tries(void **state)
+{
+    struct world *world = *state;
+    const struct string_map none = {0};
+    struct provider_call *call;
+
+    serve(world, &world->fakes[0], world->first);
+    world->fakes[0].answer = answer_unavailable;
+    call = start_mount(world, &none, NULL, TIMEOUT_MS);
+    run_until(world, &world->fakes[0].calls, 1);
+    for (unsigned turn = 0; turn < 20; turn++) /* the answer arrives, the pause begins */
+        (void)uv_run(&world->loop, UV_RUN_NOWAIT);
+    provider_call_cancel(&call);
+    assert_null(call);
+    assert_int_equal(world->callbacks, 0);
+}
+
 static void a_cancelled_mount_reaches_the_provider_and_does_not_call_back(void **state)
 {
     struct world *world = *state;
@@ -514,6 +584,9 @@ int main(void)
         TEST(answers_that_break_the_rules_are_failures),
         TEST(an_answer_without_files_leaves_the_volume_as_it_is),
         TEST(a_silent_provider_runs_into_the_deadline),
+        TEST(a_provider_that_is_unavailable_is_asked_three_times_in_all),
+        TEST(without_the_time_for_a_pause_nothing_is_tried_again),
+        TEST(a_mount_can_be_cancelled_between_two_tries),
         TEST(a_cancelled_mount_reaches_the_provider_and_does_not_call_back),
         TEST(a_provider_without_socket_is_told_with_the_places_searched),
         TEST(additional_directories_come_first_and_a_move_is_noticed),

@@ -17,11 +17,14 @@ fi
 unset http_proxy https_proxy HTTP_PROXY HTTPS_PROXY ALL_PROXY all_proxy
 
 work=$(mktemp -d /tmp/ssb.XXXXXX)
+# Memory: on ext4 each new directory searches past all that were deleted within the last five seconds, thousands here and few on a node.
+mount -t tmpfs -o mode=0755 bench "$work"
 pids=()
 cleanup() {
     trap - EXIT INT TERM
     for pid in "${pids[@]}"; do kill "$pid" 2>/dev/null || true; done
     for pid in "${pids[@]}"; do wait "$pid" 2>/dev/null || true; done
+    umount --lazy "$work" 2>/dev/null || true
     rm -rf "$work" 2>/dev/null || true
 }
 trap cleanup EXIT
@@ -123,6 +126,7 @@ for latency in 0 20; do
         p50=$(awk -v us="$(word "$result" publish_p50_us)" 'BEGIN { printf "%.2f", us / 1000 }')
         p99=$(awk -v us="$(word "$result" publish_p99_us)" 'BEGIN { printf "%.2f", us / 1000 }')
         target='' ok=''
+        if [ "$latency" = 0 ] && [ "$n" = 10 ]; then target="<= 2" ok=$(verdict "$p50" '<=' 2); fi
         if [ "$latency" = 20 ] && [ "$n" = 50 ]; then target="<= 80" ok=$(verdict "$p50" '<=' 80); fi
         if [ "$latency" = 20 ] && [ "$n" = 10 ]; then target="<= 22" ok=$(verdict "$p50" '<=' 22); fi
         awk -v p50="$p50" -v floor="$latency" 'BEGIN { exit p50 < floor }' || ok='NOT MEASURED'

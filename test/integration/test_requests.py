@@ -38,6 +38,7 @@ def test_a_thousand_mounts_of_one_identity_cost_one_token(azure, emulator):
     assert metric_sum(metrics, "azure_http_requests_total", service="entra", status="200") == 1
 
 
+@pytest.mark.release_only  # sanitized handshakes take longer than the round trips
 def test_fifty_objects_take_at_most_four_round_trips(azure, emulator):
     names = [f"n{i}" for i in range(50)]
     for name in names:

@@ -1,0 +1,204 @@
+/*
+ * test_ca_bundle.c - which certificates are trusted: bundle, directories, additional files.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h> /* needs the four above */
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/file.h"
+#include "common/http/ca_bundle.h"
+
+/* What is between the lines does not matter here: nothing is parsed, only told apart. */
+#define CERTIFICATE(body) "-----BEGIN CERTIFICATE-----\n" body "\n-----END CERTIFICATE-----\n"
+
+static char root[] = "/tmp/test_ca_bundle.XXXXXX";
+static char path[512];
+
+static const char *at(const char *name)
+{
+    (void)snprintf(path, sizeof(path), "%s/%s", root, name);
+    return path;
+}
+
+static void put(const char *name, const char *text)
+{
+    FILE *file = fopen(at(name), "w");
+    assert_non_null(file);
+    (void)fputs(text, file);
+    (void)fclose(file);
+}
+
+static int setup(void **state)
+{
+    (void)state;
+    memcpy(root, "/tmp/test_ca_bundle.XXXXXX", sizeof(root));
+    assert_non_null(mkdtemp(root));
+    assert_int_equal(mkdir(at("one"), 0755), 0);
+    assert_int_equal(mkdir(at("two"), 0755), 0);
+    put("bundle.pem", "a comment\n" CERTIFICATE("AAAA") CERTIFICATE("BBBB"));
+    unsetenv("SSL_CERT_FILE");
+    unsetenv("SSL_CERT_DIR");
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    char command[128];
+    (void)state;
+    (void)snprintf(command, sizeof(command), "rm -rf %s", root);
+    return system(command); /* NOLINT(cert-env33-c): a fixed path of this test */
+}
+
+/* The bodies of a bundle in order, separated by blanks. */
+static const char *bodies(const char *file)
+{
+    static char text[4096];
+    cleanup_buffer struct buffer content;
+    buffer_init(&content, 0);
+    assert_non_null(file);
+    assert_int_equal(file_read(file, 1 << 20, &content, NULL), 0);
+    text[0] = '\0';
+    for (char *line = strtok(content.data != NULL ? (char *)content.data : text, "\n"); line != NULL;
+         line = strtok(NULL, "\n")) {
+        if (strncmp(line, "-----", 5) != 0)
+            (void)snprintf(text + strlen(text), sizeof(text) - strlen(text), "%s ", line);
+    }
+    return text;
+}
+
+static struct ca_bundle *make(const char *dirs)
+{
+    char file[512];
+    (void)snprintf(file, sizeof(file), "%s", at("bundle.pem"));
+    struct ca_bundle *bundle = ca_bundle_create(file, dirs);
+    assert_non_null(bundle);
+    return bundle;
+}
+
+static void a_bundle_alone_is_used_as_it_is(void **state)
+{
+    (void)state;
+    struct ca_bundle *bundle = make("");
+    assert_string_equal(ca_bundle_path(bundle, NULL, NULL), at("bundle.pem"));
+    ca_bundle_destroy(bundle);
+}
+
+static void directories_that_add_nothing_change_nothing(void **state)
+{
+    (void)state;
+    char dirs[512];
+    put("one/same.pem", CERTIFICATE("BB\nBB"));
+    put("one/key.pem", "-----BEGIN PRIVATE KEY-----\nCCCC\n-----END PRIVATE KEY-----\n");
+    put("one/README", "no certificate");
+    (void)snprintf(dirs, sizeof(dirs), "%s", at("one"));
+    struct ca_bundle *bundle = make(dirs);
+    assert_string_equal(ca_bundle_path(bundle, NULL, NULL), at("bundle.pem"));
+    ca_bundle_destroy(bundle);
+}
+
+static void directories_add_what_the_bundle_lacks_under_any_name_and_once(void **state)
+{
+    (void)state;
+    char dirs[1024];
+    put("one/corporate proxy", CERTIFICATE("CCCC") CERTIFICATE("AAAA"));
+    put("two/x.crt", CERTIFICATE("CCCC"));
+    put("two/y.crt", CERTIFICATE("DDDD"));
+    put("two/.hidden", CERTIFICATE("EEEE"));
+    assert_int_equal(symlink("y.crt", at("two/12345678.0")), 0);
+    (void)snprintf(dirs, sizeof(dirs), "%s/one:/no/such/directory::%s/two", root, root);
+    struct ca_bundle *bundle = make(dirs);
+    assert_string_equal(bodies(ca_bundle_path(bundle, NULL, NULL)), "AAAA BBBB CCCC DDDD ");
+    ca_bundle_destroy(bundle);
+}
+
+static void the_environment_decides_when_nothing_is_given(void **state)
+{
+    (void)state;
+    setenv("SSL_CERT_FILE", at("bundle.pem"), 1);
+    struct ca_bundle *bundle = ca_bundle_create(NULL, NULL);
+    assert_string_equal(ca_bundle_path(bundle, NULL, NULL),
+                        at("bundle.pem")); /* not the system's directories */
+    ca_bundle_destroy(bundle);
+    put("two/x.crt", CERTIFICATE("CCCC"));
+    setenv("SSL_CERT_DIR", at("two"), 1);
+    bundle = ca_bundle_create(NULL, NULL);
+    assert_string_equal(bodies(ca_bundle_path(bundle, NULL, NULL)), "AAAA BBBB CCCC ");
+    ca_bundle_destroy(bundle);
+}
+
+static void an_additional_file_is_trusted_besides_and_read_again_when_it_changes(void **state)
+{
+    (void)state;
+    struct ca_bundle *bundle = make("");
+    char extra[512];
+    (void)snprintf(extra, sizeof(extra), "%s", at("extra.crt"));
+    put("extra.crt", CERTIFICATE("EEEE") CERTIFICATE("AAAA"));
+    const char *first = ca_bundle_path(bundle, extra, NULL);
+    assert_string_equal(bodies(first), "EEEE AAAA BBBB ");
+    assert_ptr_equal(ca_bundle_path(bundle, extra, NULL), first);
+    char before[64];
+    (void)snprintf(before, sizeof(before), "%s", first);
+    put("new.crt", CERTIFICATE("FFFF"));
+    char new_name[512];
+    (void)snprintf(new_name, sizeof(new_name), "%s", at("new.crt"));
+    assert_int_equal(rename(new_name, extra), 0);
+    const char *second = ca_bundle_path(bundle, extra, NULL);
+    assert_string_equal(bodies(second), "FFFF AAAA BBBB ");
+    assert_string_not_equal(second, before); /* libcurl caches by path */
+    assert_string_equal(bodies(before), "EEEE AAAA BBBB ");
+    assert_string_equal(ca_bundle_path(bundle, NULL, NULL), at("bundle.pem"));
+    ca_bundle_destroy(bundle);
+}
+
+static void an_additional_file_without_certificates_is_an_error(void **state)
+{
+    (void)state;
+    struct ca_bundle *bundle = make("");
+    struct error *error = NULL;
+    put("empty.crt", "nothing\n");
+    assert_null(ca_bundle_path(bundle, at("empty.crt"), &error));
+    assert_non_null(strstr(error_message(error), "holds no certificate"));
+    error_free(error);
+    error = NULL;
+    assert_null(ca_bundle_path(bundle, at("missing.crt"), &error));
+    assert_non_null(strstr(error_message(error), "missing.crt"));
+    error_free(error);
+    ca_bundle_destroy(bundle);
+}
+
+static void many_additional_files_take_turns(void **state)
+{
+    (void)state;
+    struct ca_bundle *bundle = make("");
+    for (int round = 0; round < 40; round++) {
+        char name[32];
+        (void)snprintf(name, sizeof(name), "x%d.crt", round % 12);
+        put(name, CERTIFICATE("EEEE"));
+        assert_string_equal(bodies(ca_bundle_path(bundle, at(name), NULL)), "EEEE AAAA BBBB ");
+    }
+    ca_bundle_destroy(bundle);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+#define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+        CASE(a_bundle_alone_is_used_as_it_is),
+        CASE(directories_that_add_nothing_change_nothing),
+        CASE(directories_add_what_the_bundle_lacks_under_any_name_and_once),
+        CASE(the_environment_decides_when_nothing_is_given),
+        CASE(an_additional_file_is_trusted_besides_and_read_again_when_it_changes),
+        CASE(an_additional_file_without_certificates_is_an_error),
+        CASE(many_additional_files_take_turns),
+    };
+    return cmocka_run_group_tests_name("CA bundle", tests, NULL, NULL);
+}

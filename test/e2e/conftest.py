@@ -9,7 +9,8 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from installation import Installation  # noqa: E402
+from installation import DOMAIN, Installation  # noqa: E402
+from node import ADDRESS  # noqa: E402
 from pods import UserPod, pod_spec  # noqa: E402
 from single_node import SingleNode  # noqa: E402
 
@@ -35,7 +36,7 @@ def kubernetes():
 def the_emulator():
     directory = SCRATCH / "emulator"
     directory.mkdir()
-    emulator = Emulator(directory)
+    emulator = Emulator(directory, arguments=["--address", ADDRESS, "--domain", DOMAIN])
     yield emulator
     emulator.destroy()
 

@@ -4,9 +4,10 @@ import copy
 import time
 
 from images import daemon_images
-from node import NAME
+from node import ADDRESS, NAME
 
 from cluster import manifests
+from harness import tutorial
 from harness.process import wait_until
 
 DRIVER_NAME = "secrets-store.csi.k8s.io"
@@ -15,6 +16,8 @@ PROVIDER = "csi-secrets-store-provider-azure"
 SYSTEM = "kube-system"
 AUDIENCE = "api://AzureADTokenExchange"
 ROTATION_INTERVAL = "2s"
+DOMAIN = "cloud.test"  # the emulator's, as pods know it
+VAULTS = (tutorial.VAULT,)
 
 
 def with_images(item, tags):
@@ -69,7 +72,12 @@ class Installation:
     def apply_provider(self, args=()):
         item = with_images(self.daemon_sets[PROVIDER], self.tags)
         spec = item["spec"]["template"]["spec"]
-        spec["hostNetwork"] = True  # the emulator listens on the node's loopback device
+        # the provider needs the node's network for IMDS only
+        spec.pop("hostNetwork", None)
+        spec.pop("dnsPolicy", None)
+        # there is no DNS
+        names = ["login", *(f"{vault.lower()}.vault" for vault in VAULTS)]
+        spec["hostAliases"] = [{"ip": ADDRESS, "hostnames": [f"{name}.{DOMAIN}" for name in names]}]
         container = spec["containers"][0]
         container["args"] = [*container["args"], "--cloud-name=AzureStackCloud", f"--republish-cache-ttl={ROTATION_INTERVAL}", "-v=5", *args]
         container["env"] = [*container.get("env", []), {"name": "AZURE_ENVIRONMENT_FILEPATH", "value": "/cloud/cloud.json"},

@@ -37,6 +37,7 @@ enum service {
 /* "entra", "vault", "kube", "imds", "nmi", "token-proxy", "control"; SERVICE_NONE is "unknown". */
 const char *service_name(enum service service);
 
+/* As request->host has them; what clients know ends in the emulator's domain. */
 #define LOGIN_HOST   "login.localhost"
 #define VAULT_SUFFIX "vault.localhost"
 /* The same services under names that are not loopback: for clients behind a proxy that knows where they are. */
@@ -52,6 +53,7 @@ enum {
 struct emulator {
     pthread_mutex_t lock;
     bool verbose;
+    const char *domain; /* what clients have for "localhost" in the host names of the TLS port */
     unsigned short tls_port;
     unsigned short control_port;
     unsigned short node_port; /* IMDS and NMI, plain HTTP */

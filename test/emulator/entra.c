@@ -451,7 +451,7 @@ static void serve_instance_discovery(struct emulator *emulator, struct request *
         error_answer(answer, 400, "invalid_instance", 50049, "Unknown or invalid instance.");
         return;
     }
-    char *host = format_text(LOGIN_HOST ":%u", emulator->tls_port);
+    char *host = xstrdup(emulator->login_url + strlen("https://"));
     char *discovery = format_text("%.*s/v2.0/.well-known/openid-configuration",
                                   (int)(strlen(endpoint) - strlen(tail)), endpoint);
     cJSON *json = cJSON_CreateObject();

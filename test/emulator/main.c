@@ -31,6 +31,8 @@ enum { DEFAULT_BOOKMARK_MS = 60000 };
 struct options {
     const char *dir;
     const char *fixture;
+    const char *address;
+    const char *domain;
     unsigned short port;
     unsigned short control_port;
     unsigned short node_port;
@@ -39,13 +41,15 @@ struct options {
 };
 
 static const char usage[] =
-    "usage: vault-emulator --dir DIR [--port N] [--control-port N] [--node-port N] [--fixture FILE] [--demo] "
-    "[--verbose]\n"
+    "usage: vault-emulator --dir DIR [--port N] [--control-port N] [--node-port N] [--address IP]\n"
+    "                      [--domain NAME] [--fixture FILE] [--demo] [--verbose]\n"
     "  --dir DIR         where ca.pem, cloud.json, kubeconfig, ports.json and ready are written; made if "
     "missing\n"
     "  --port N          TLS port of all services, on 127.0.0.1; 0 = any free one (default)\n"
     "  --control-port N  port of the control calls, plain HTTP on 127.0.0.1; 0 = any free one (default)\n"
     "  --node-port N     port of IMDS and NMI, plain HTTP on 127.0.0.1; 0 = any free one (default)\n"
+    "  --address IP      where the TLS port is instead\n"
+    "  --domain NAME     be login.NAME, *.vault.NAME, *.managedhsm.NAME; localhost by default\n"
     "  --fixture FILE    control calls to do at start, a JSON array of {\"method\", \"path\", \"body\"}\n"
     "  --demo            start with a tenant, an application and a vault with two secrets; writes demo.json\n"
     "  --verbose         one line a request on stderr\n";
@@ -72,6 +76,8 @@ static int parse_options(int argc, char **argv, struct options *options)
         {"control-port", required_argument, NULL, 'c'},
         {"node-port", required_argument, NULL, 'n'},
         {"fixture", required_argument, NULL, 'f'},
+        {"address", required_argument, NULL, 'a'},
+        {"domain", required_argument, NULL, 'o'},
         {"demo", no_argument, NULL, 'D'},
         {"verbose", no_argument, NULL, 'v'},
         {"help", no_argument, NULL, 'h'},
@@ -96,6 +102,12 @@ static int parse_options(int argc, char **argv, struct options *options)
             break;
         case 'f':
             options->fixture = optarg;
+            break;
+        case 'a':
+            options->address = optarg;
+            break;
+        case 'o':
+            options->domain = optarg;
             break;
         case 'D':
             options->demo = true;
@@ -172,9 +184,10 @@ static int write_files(const struct emulator *emulator, const struct options *op
     free(ca);
     char *cloud =
         format_text("{\"name\":\"AzureStackCloud\",\"activeDirectoryEndpoint\":\"%s/\",\"keyVaultEndpoint\":"
-                    "\"%s/\",\"keyVaultDNSSuffix\":\"" VAULT_SUFFIX ":%u\",\"managedHSMEndpoint\":\"%s/\","
-                    "\"managedHSMDNSSuffix\":\"" HSM_SUFFIX ":%u\"}\n",
-                    emulator->login_url, emulator->resource, port, emulator->hsm_resource, port);
+                    "\"%s/\",\"keyVaultDNSSuffix\":\"%s\",\"managedHSMEndpoint\":\"%s/\","
+                    "\"managedHSMDNSSuffix\":\"%s\"}\n",
+                    emulator->login_url, emulator->resource, emulator->resource + strlen("https://"),
+                    emulator->hsm_resource, emulator->hsm_resource + strlen("https://"));
     char *remote = format_text(
         "{\"name\":\"AzureStackCloud\",\"activeDirectoryEndpoint\":\"https://" REMOTE_LOGIN_HOST
         ":%u/\",\"keyVaultEndpoint\":\"%s/\",\"keyVaultDNSSuffix\":\"" REMOTE_VAULT_SUFFIX ":%u\"}\n",
@@ -251,9 +264,9 @@ static void emulator_init(struct emulator *emulator)
     char token[65];
     random_hex(token, sizeof(token) - 1);
     (void)pthread_mutex_init(&emulator->lock, NULL);
-    emulator->login_url = format_text("https://" LOGIN_HOST ":%u", emulator->tls_port);
-    emulator->resource = format_text("https://" VAULT_SUFFIX ":%u", emulator->tls_port);
-    emulator->hsm_resource = format_text("https://" HSM_SUFFIX ":%u", emulator->tls_port);
+    emulator->login_url = format_text("https://login.%s:%u", emulator->domain, emulator->tls_port);
+    emulator->resource = format_text("https://vault.%s:%u", emulator->domain, emulator->tls_port);
+    emulator->hsm_resource = format_text("https://managedhsm.%s:%u", emulator->domain, emulator->tls_port);
     emulator->kube_token = xstrdup(token);
     emulator->bookmark_ms = DEFAULT_BOOKMARK_MS;
     emulator->faults = faults_create();
@@ -262,7 +275,7 @@ static void emulator_init(struct emulator *emulator)
     emulator->imds = imds_create();
     emulator->nmi = nmi_create();
     emulator->tokens = tokens_create();
-    emulator->vaults = vault_store_create(emulator->tls_port);
+    emulator->vaults = vault_store_create(emulator->domain, emulator->tls_port);
     emulator->kube = kube_store_create();
     emulator->kube_watches = kube_watches_create(emulator);
 }
@@ -289,7 +302,7 @@ static int serve(struct emulator *emulator, const struct options *options, const
 
 int main(int argc, char **argv)
 {
-    struct options options = {0};
+    struct options options = {.address = "127.0.0.1", .domain = "localhost"};
     struct emulator emulator = {0};
     struct tls_identity identity;
     sigset_t signals;
@@ -304,6 +317,7 @@ int main(int argc, char **argv)
     (void)signal(SIGPIPE, SIG_IGN);
     random_seed();
     emulator.verbose = options.verbose;
+    emulator.domain = options.domain;
 
     if (make_directory(options.dir) != 0)
         return 1;
@@ -311,10 +325,11 @@ int main(int argc, char **argv)
     (void)unlink(ready); /* of an earlier run */
     free(ready);
     int fds[SERVER_PORTS];
-    fds[0] = server_listen(options.port, &emulator.tls_port);
-    fds[1] = fds[0] < 0 ? -1 : server_listen(options.control_port, &emulator.control_port);
-    fds[2] = fds[1] < 0 ? -1 : server_listen(options.node_port, &emulator.node_port);
-    emulator.parking = fds[2] < 0 || tls_identity_create(&identity) != 0 ? NULL : parking_create();
+    fds[0] = server_listen(options.address, options.port, &emulator.tls_port);
+    fds[1] = fds[0] < 0 ? -1 : server_listen("127.0.0.1", options.control_port, &emulator.control_port);
+    fds[2] = fds[1] < 0 ? -1 : server_listen("127.0.0.1", options.node_port, &emulator.node_port);
+    emulator.parking =
+        fds[2] < 0 || tls_identity_create(&identity, options.domain) != 0 ? NULL : parking_create();
     if (emulator.parking == NULL)
         return 1;
     emulator_init(&emulator);

@@ -9,6 +9,7 @@
  */
 #include "test/emulator/server.h"
 
+#include <arpa/inet.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <strings.h>
@@ -82,6 +83,18 @@ cJSON *request_json(const struct request *request)
 
 /* ---- from the request to its service ---- */
 
+/* "login.cloud.test" becomes "login.localhost" when `domain` is "cloud.test". */
+static void use_own_domain(char host[static MAX_HOST_BYTES], const char *domain)
+{
+    static const char own[] = "localhost";
+    size_t len = strlen(host);
+    size_t domain_len = strlen(domain);
+    if (!ends_with(host, domain) || len == domain_len || host[len - domain_len - 1] != '.' ||
+        len - domain_len + sizeof(own) > MAX_HOST_BYTES)
+        return;
+    memcpy(host + len - domain_len, own, sizeof(own));
+}
+
 static enum service service_of_host(const char *host)
 {
     if (strcmp(host, LOGIN_HOST) == 0 || strcmp(host, REMOTE_LOGIN_HOST) == 0)
@@ -111,6 +124,7 @@ static void identify(struct request *request)
     if (host == NULL || !lower_into(host, request->host, sizeof(request->host)))
         request->host[0] = '\0';
     request->host[strcspn(request->host, ":")] = '\0';
+    use_own_domain(request->host, request->emulator->domain);
     if (request->service == SERVICE_NONE)
         request->service = service_of_host(request->host);
 }
@@ -435,12 +449,15 @@ static void on_log(void *arg, const char *format, va_list args)
 
 /* ---- start and stop ---- */
 
-int server_listen(unsigned short port, unsigned short *ret_port)
+int server_listen(const char *address_text, unsigned short port, unsigned short *ret_port)
 {
-    struct sockaddr_in address = {
-        .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(port)};
     socklen_t address_len = sizeof(address);
     int on = 1;
+    if (inet_pton(AF_INET, address_text, &address.sin_addr) != 1) {
+        (void)fprintf(stderr, "vault-emulator: --address: '%s' is no IPv4 address\n", address_text);
+        return -1;
+    }
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) != 0 ||
         bind(fd, (const struct sockaddr *)&address, address_len) != 0 || listen(fd, LISTEN_BACKLOG) != 0 ||

@@ -10,9 +10,9 @@
 
 struct server;
 
-/* A listening socket on 127.0.0.1; port 0 picks a free one. The port goes to *ret_port. -1 with a message on
- * stderr. */
-int server_listen(unsigned short port, unsigned short *ret_port);
+/* A listening socket on that IPv4 address; port 0 picks a free one. The port goes to *ret_port. -1 with a
+ * message on stderr. */
+int server_listen(const char *address_text, unsigned short port, unsigned short *ret_port);
 
 enum { SERVER_PORTS = 3 };
 

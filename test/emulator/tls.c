@@ -10,6 +10,7 @@
 
 #include "test/emulator/memory.h"
 #include "test/emulator/stamp.h"
+#include "test/emulator/text.h"
 
 enum { BACKDATED_SECONDS = 3600, VALID_SECONDS = 30 * 24 * 3600 };
 
@@ -29,6 +30,9 @@ static const char *const dns_names[] = {
     "hcp-kubernetes." CLUSTER_ID ".svc.cluster.local",
     "*.ests.aks",
 };
+
+/* The same below a domain that the command line names. */
+static const char *const domain_names[] = {"login", "vault", "*.vault", "managedhsm", "*.managedhsm"};
 
 /* Remembers the first failure; later steps are skipped by the caller through it. */
 static int check(int *failed, int code, const char *what)
@@ -82,15 +86,25 @@ static int fill(gnutls_x509_crt_t crt, gnutls_x509_privkey_t key, const char *co
     return failed;
 }
 
-static int add_names(gnutls_x509_crt_t crt)
+static void add_name(gnutls_x509_crt_t crt, const char *name, int *failed)
+{
+    check(failed,
+          gnutls_x509_crt_set_subject_alt_name(crt, GNUTLS_SAN_DNSNAME, name, (unsigned)strlen(name),
+                                               GNUTLS_FSAN_APPEND),
+          "alternative name");
+}
+
+static int add_names(gnutls_x509_crt_t crt, const char *domain)
 {
     static const unsigned char loopback[] = {127, 0, 0, 1};
     int failed = 0;
     for (size_t i = 0; i < ARRAY_SIZE(dns_names); i++)
-        check(&failed,
-              gnutls_x509_crt_set_subject_alt_name(crt, GNUTLS_SAN_DNSNAME, dns_names[i],
-                                                   (unsigned)strlen(dns_names[i]), GNUTLS_FSAN_APPEND),
-              "alternative name");
+        add_name(crt, dns_names[i], &failed);
+    for (size_t i = 0; strcmp(domain, "localhost") != 0 && i < ARRAY_SIZE(domain_names); i++) {
+        char *name = format_text("%s.%s", domain_names[i], domain);
+        add_name(crt, name, &failed);
+        free(name);
+    }
     check(&failed,
           gnutls_x509_crt_set_subject_alt_name(crt, GNUTLS_SAN_IPADDRESS, loopback, sizeof(loopback),
                                                GNUTLS_FSAN_APPEND),
@@ -109,7 +123,7 @@ static char *own(gnutls_datum_t *datum)
     return copy;
 }
 
-int tls_identity_create(struct tls_identity *identity)
+int tls_identity_create(struct tls_identity *identity, const char *domain)
 {
     gnutls_x509_privkey_t ca_key = NULL;
     gnutls_x509_privkey_t key = NULL;
@@ -125,7 +139,7 @@ int tls_identity_create(struct tls_identity *identity)
     check(&failed, gnutls_x509_crt_init(&ca), "certificate");
     check(&failed, gnutls_x509_crt_init(&crt), "certificate");
     if (failed || fill(ca, ca_key, "vault-emulator CA", 1) != 0 || fill(crt, key, "vault-emulator", 0) != 0 ||
-        add_names(crt) != 0) {
+        add_names(crt, domain) != 0) {
         failed = 1;
         goto out;
     }

@@ -16,9 +16,9 @@ struct tls_identity {
     char *key_pem;
 };
 
-/* Makes new ECDSA P-256 keys and certificates for all host names of the emulator. -1 with a message on
- * stderr. */
-int tls_identity_create(struct tls_identity *identity);
+/* Makes new ECDSA P-256 keys and certificates for all host names of the emulator, those below `domain` among
+ * them. -1 with a message on stderr. */
+int tls_identity_create(struct tls_identity *identity, const char *domain);
 void tls_identity_finish(struct tls_identity *identity);
 
 /* Whether a client asked for that server name (SNI). `session` is GnuTLS'. */

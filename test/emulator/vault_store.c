@@ -13,6 +13,7 @@
 
 struct vault_store {
     struct map vaults; /* lower-case name -> struct vault */
+    const char *domain;
     unsigned port;
 };
 
@@ -50,9 +51,10 @@ enum vault_kind vault_kind_find(const char *collection)
     return KIND_COUNT;
 }
 
-struct vault_store *vault_store_create(unsigned port)
+struct vault_store *vault_store_create(const char *domain, unsigned port)
 {
     struct vault_store *store = xcalloc(1, sizeof(*store));
+    store->domain = domain;
     store->port = port;
     return store;
 }
@@ -122,7 +124,8 @@ const char *vault_put(struct vault_store *store, const char *name, const cJSON *
         vault = xcalloc(1, sizeof(*vault));
         vault->name = xstrdup(key);
         vault->hsm = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(json, "hsm"));
-        vault->authority = format_text("%s.%s:%u", key, vault->hsm ? HSM_SUFFIX : VAULT_SUFFIX, store->port);
+        vault->authority =
+            format_text("%s.%s.%s:%u", key, vault->hsm ? "managedhsm" : "vault", store->domain, store->port);
         (void)map_set(&store->vaults, key, vault);
     }
     if (tenant != NULL) {

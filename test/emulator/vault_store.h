@@ -62,8 +62,9 @@ struct vault {
 };
 
 struct vault_store;
-/* Ids of objects begin with "https://<vault>.vault.localhost:<port>" or "https://<hsm>.managedhsm.localhost:<port>". */
-struct vault_store *vault_store_create(unsigned port);
+/* Ids of objects begin with "https://<vault>.vault.<domain>:<port>" or
+ * "https://<hsm>.managedhsm.<domain>:<port>". `domain` is borrowed. */
+struct vault_store *vault_store_create(const char *domain, unsigned port);
 void vault_store_destroy(struct vault_store *store);
 
 /* NULL when there is no such vault (name compared without case). */

@@ -10,9 +10,9 @@ from harness.process import BUILD, Process, wait_until
 
 
 class Emulator(Process):
-    def __init__(self, directory, name="vault"):
+    def __init__(self, directory, name="vault", arguments=()):
         self.directory = Path(directory)
-        super().__init__(name, [BUILD / "bin/vault-emulator", "--dir", directory], directory)
+        super().__init__(name, [BUILD / "bin/vault-emulator", "--dir", directory, *arguments], directory)
         wait_until((self.directory / "ready").exists, what="the emulator to be ready")
         ports = json.loads((self.directory / "ports.json").read_text())
         self.tls_port = ports["tls"]

@@ -27,6 +27,7 @@
 #include "driver/provider_client.h"
 #include "driver/registration.h"
 #include "driver/settings.h"
+#include "driver/status_files.h"
 #include "driver/volume.h"
 
 #define PROGRAM "secrets-store-driver"
@@ -62,6 +63,7 @@ struct program {
     struct published_volumes *published;
     struct pod_status *pod_status; /* NULL without the Kubernetes API, like events */
     struct events *events;
+    struct status_files *status_files; /* NULL without --status-dir */
     struct status_recorders recorders;
     struct publisher publisher;
     struct csi_identity identity;
@@ -258,6 +260,13 @@ static int start_recorders(struct program *program, struct error **err)
                                              .telemetry = program->telemetry,
                                              .node = program->settings.node_id};
 
+    if (*program->settings.status_dir != '\0') {
+        program->status_files = status_files_create(&program->loop, program->settings.status_dir,
+                                                    program->settings.node_id, program->log, err);
+        if (program->status_files == NULL)
+            return -1;
+        status_files_recorder(program->status_files, &program->recorders.list[program->recorders.n++]);
+    }
     if (program->kube == NULL)
         return 0;
     program->pod_status = pod_status_create(&config, err);
@@ -361,6 +370,7 @@ static void on_drained(void *arg)
 
     pod_status_destroy(steal_ptr(&program->pod_status));
     events_destroy(steal_ptr(&program->events));
+    status_files_destroy(steal_ptr(&program->status_files));
     provider_health_destroy(steal_ptr(&program->provider_health));
     provider_registry_destroy(steal_ptr(&program->providers));
     class_memo_destroy(steal_ptr(&program->class_memo));

@@ -449,11 +449,22 @@ static void wish_for(struct pod_volume *volume, struct pod_status_wish *wish)
         (void)uv_timer_start(&volume->timer, write_now, 0, 0);
 }
 
+static int check_pod(const struct status_record *record, struct error **err)
+{
+    if (record->pod_name[0] != '\0' && record->pod_uid[0] != '\0' && record->pod_namespace[0] != '\0')
+        return 0;
+    return error_set(err, GRPC_STATUS_INVALID_ARGUMENT,
+                     "the pod is not named in the volume context: podInfoOnMount must be true in the "
+                     "CSIDriver object");
+}
+
 static struct status_call *status_start(void *state, const struct status_record *record, uint64_t timeout_ms,
                                         status_callback *callback, void *arg, struct error **err)
 {
     struct pod_status *status = state;
-    struct pod_status_wish *wish = pod_status_wish_create(record, status->node_label, clock_unix_s(), err);
+    struct pod_status_wish *wish =
+        check_pod(record, err) < 0 ? NULL
+                                   : pod_status_wish_create(record, status->node_label, clock_unix_s(), err);
     struct pod_volume *volume = wish != NULL ? volume_get(status, record->target_path, err) : NULL;
     struct status_call *call;
     bool done;

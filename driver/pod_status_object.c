@@ -128,7 +128,6 @@ static cJSON *objects_of(const struct string_map *versions)
 static int make_digest(struct pod_status_wish *wish, struct error **err)
 {
     cleanup_json cJSON *json = cJSON_CreateObject();
-    cleanup_free char *text = NULL;
     char *printed;
     int result;
 
@@ -176,15 +175,8 @@ static int fill(struct pod_status_wish *wish, const struct status_record *record
 struct pod_status_wish *pod_status_wish_create(const struct status_record *record, const char *node_label,
                                                int64_t now_unix, struct error **err)
 {
-    struct pod_status_wish *wish;
+    struct pod_status_wish *wish = calloc(1, sizeof(*wish));
 
-    if (record->pod_name[0] == '\0' || record->pod_uid[0] == '\0' || record->pod_namespace[0] == '\0') {
-        (void)error_set(err, GRPC_STATUS_INVALID_ARGUMENT,
-                        "the pod is not named in the volume context: podInfoOnMount must be true in the "
-                        "CSIDriver object");
-        return NULL;
-    }
-    wish = calloc(1, sizeof(*wish));
     if (wish == NULL) {
         (void)no_memory(err);
         return NULL;

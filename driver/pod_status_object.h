@@ -65,8 +65,7 @@ struct pod_status_wish {
     char digest[DIGEST_SHA256_HEX_LEN + 1];
 };
 
-/* Copies what matters of a record. INVALID_ARGUMENT when the pod is not known (the CSIDriver object does not ask
- * for it), RESOURCE_EXHAUSTED. */
+/* Copies what matters of a record. NULL with err set on lack of memory. */
 struct pod_status_wish *pod_status_wish_create(const struct status_record *record, const char *node_label,
                                                int64_t now_unix, struct error **err);
 

@@ -52,6 +52,9 @@ const struct option_row settings_rows[] = {
      "Standalone: `directory` of SecretProviderClass files (YAML, JSON), used instead of the Kubernetes API; "
      "without any Kubernetes "
      "configuration the default is " SETTINGS_CLASS_DIR},
+    {"status-dir", OPTION_STRING, AT(status_dir), "", 0, 0,
+     "Keep one JSON file per mounted volume in this `directory`, with what a status object says: for nodes "
+     "without the Kubernetes API. Empty: none"},
     {"registration-dir", OPTION_STRING, AT(registration_dir), "", 0, 0,
      "The kubelet's plugins_registry `directory`; the driver then registers itself. Empty: a registrar "
      "side-car does it, or nobody"},

@@ -17,6 +17,7 @@ struct settings {
     const char *provider_dir;
     const char *additional_provider_dirs;
     const char *class_dir;
+    const char *status_dir;
     const char *kubeconfig;
     const char *registration_dir;
     const char *registration_path;

@@ -449,6 +449,22 @@ static void draining_ends_with_its_time(void **state)
         assert_int_not_equal(uv_run(&world->loop, UV_RUN_ONCE), 0);
 }
 
+static void a_pod_without_a_name_can_not_be_recorded(void **state)
+{
+    struct world *world = *state;
+    const struct status_record record = {.event = STATUS_MOUNTED,
+                                         .pod_name = "",
+                                         .pod_namespace = "n",
+                                         .pod_uid = "u",
+                                         .target_path = "/t",
+                                         .class_name = "c"};
+    cleanup_error struct error *error = NULL;
+
+    assert_null(world->recorder.start(world->recorder.state, &record, 1000, done, world, &error));
+    assert_int_equal(error_code(error), GRPC_STATUS_INVALID_ARGUMENT);
+    assert_non_null(strstr(error_message(error), "podInfoOnMount"));
+}
+
 static void a_record_is_needed_for_secret_objects_only(void **state)
 {
     struct world *world = *state;
@@ -485,6 +501,7 @@ int main(void)
         TEST(a_volume_that_goes_takes_its_wish_along),
         TEST(who_cancels_is_not_told_but_the_record_is_made),
         TEST(draining_ends_with_its_time),
+        TEST(a_pod_without_a_name_can_not_be_recorded),
         TEST(a_record_is_needed_for_secret_objects_only),
     };
 

@@ -377,22 +377,6 @@ static void what_is_not_utf8_does_not_get_into_the_object(void **state)
     pod_status_wish_destroy(wish);
 }
 
-static void a_pod_without_a_name_can_not_be_recorded(void **state)
-{
-    const struct status_record record = {.event = STATUS_MOUNTED,
-                                         .pod_name = "",
-                                         .pod_namespace = "n",
-                                         .pod_uid = "u",
-                                         .target_path = "/t",
-                                         .class_name = "c"};
-    cleanup_error struct error *error = NULL;
-
-    (void)state;
-    assert_null(pod_status_wish_create(&record, "node", 1, &error));
-    assert_int_equal(error_code(error), GRPC_STATUS_INVALID_ARGUMENT);
-    assert_non_null(strstr(error_message(error), "podInfoOnMount"));
-}
-
 static void a_long_error_is_cut_between_characters(void **state)
 {
     char message[2000];
@@ -423,7 +407,6 @@ int main(void)
         cmocka_unit_test(names_that_would_be_one_have_unique_forms),
         cmocka_unit_test(a_node_name_becomes_a_label_value),
         cmocka_unit_test(what_is_not_utf8_does_not_get_into_the_object),
-        cmocka_unit_test(a_pod_without_a_name_can_not_be_recorded),
         cmocka_unit_test(a_long_error_is_cut_between_characters),
     };
 

@@ -1,0 +1,89 @@
+/*
+ * fuzz_pod_status.c - any text as a status object: as the API server returns it, and as a file that is swept.
+ */
+#include <assert.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "driver/pod_status_object.h"
+#include "driver/status_files.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static struct pod_status_wish *wish_of(enum status_event event, const struct error *failure)
+{
+    char id[] = "secret";
+    char version[] = "v1";
+    struct string_map_entry entry = {.key = id, .value = version};
+    const struct string_map versions = {.entries = &entry, .n = 1};
+    const struct status_record record = {.event = event,
+                                         .pod_name = "web-0",
+                                         .pod_namespace = "shop",
+                                         .pod_uid = "uid-1",
+                                         .target_path = "/pods/uid-1/volumes/kubernetes.io~csi/v/mount",
+                                         .class_name = "db",
+                                         .versions = &versions,
+                                         .checked_unix = 1,
+                                         .failure = failure};
+
+    return pod_status_wish_create(&record, "node-1", 2, /* err= */ NULL);
+}
+
+/* RFC 7386. */
+static void merge(cJSON *target, const cJSON *patch)
+{
+    const cJSON *item = NULL;
+
+    cJSON_ArrayForEach(item, patch)
+    {
+        cJSON *old = cJSON_GetObjectItemCaseSensitive(target, item->string);
+
+        if (!cJSON_IsObject(item) || !cJSON_IsObject(old))
+            cJSON_DeleteItemFromObjectCaseSensitive(target, item->string);
+        if (cJSON_IsNull(item))
+            continue;
+        if (!cJSON_IsObject(item))
+            (void)cJSON_AddItemToObject(target, item->string, cJSON_Duplicate(item, true));
+        else
+            merge(cJSON_IsObject(old) ? old : cJSON_AddObjectToObject(target, item->string), item);
+    }
+}
+
+/* Once patched, an object is as it is wished. */
+static void patch_until_content(const cJSON *json, const struct pod_status_wish *wish)
+{
+    cleanup_json cJSON *current = cJSON_Duplicate(json, true);
+    cleanup_error struct error *error = NULL;
+    bool other_path = false;
+    cJSON *patch;
+
+    (void)pod_status_relation(current, wish);
+    patch = pod_status_patch(current, wish, POD_STATUS_PATCH_ERROR_TEXT, &other_path, &error);
+    assert(error == NULL);
+    if (patch == NULL || !cJSON_IsObject(current)) {
+        cJSON_Delete(patch);
+        return;
+    }
+    merge(current, patch);
+    cJSON_Delete(patch);
+    assert(pod_status_relation(current, wish) == POD_STATUS_OURS);
+    assert(pod_status_patch(current, wish, POD_STATUS_PATCH_ERROR_TEXT, &other_path, &error) == NULL);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    cleanup_json cJSON *json = json_parse((const char *)data, size, 1 << 20, /* err= */ NULL);
+    cleanup_free char *target = status_file_target((const char *)data, size);
+    cleanup_free char *name = target != NULL ? status_file_name(target, /* err= */ NULL) : NULL;
+    cleanup_error struct error *failure = NULL;
+
+    assert(target == NULL || (target[0] == '/' && name != NULL && strchr(name, '/') == NULL));
+    (void)error_set(&failure, GRPC_STATUS_UNAVAILABLE, "the vault is gone");
+    for (enum status_event event = STATUS_MOUNTED; json != NULL && event <= STATUS_FAILED; event++) {
+        struct pod_status_wish *wish = wish_of(event, event == STATUS_FAILED ? failure : NULL);
+
+        patch_until_content(json, wish);
+        pod_status_wish_destroy(wish);
+    }
+    return 0;
+}

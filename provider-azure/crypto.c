@@ -79,14 +79,19 @@ static void der_wrap(struct der *der, size_t content_len, unsigned char tag)
     der_add(der, mbedtls_asn1_write_tag(&der->pos, der->start, tag));
 }
 
-/* INTEGER of unsigned big-endian bytes: no leading zeros, one zero byte in front of a set top bit. */
+static const uint8_t *skip_zeros(const uint8_t *bytes, size_t *len)
+{
+    while (*len > 0 && bytes[0] == 0) {
+        bytes++;
+        (*len)--;
+    }
+    return bytes;
+}
+
+/* INTEGER of unsigned big-endian bytes without leading zeros: one zero byte in front of a set top bit. */
 static void der_unsigned(struct der *der, const uint8_t *bytes, size_t len)
 {
     size_t before = der->len;
-    while (len > 1 && bytes[0] == 0) {
-        bytes++;
-        len--;
-    }
     der_add(der, mbedtls_asn1_write_raw_buffer(&der->pos, der->start, bytes, len));
     if (len > 0 && (bytes[0] & 0x80) != 0)
         der_add(der, mbedtls_asn1_write_raw_buffer(&der->pos, der->start, (const uint8_t[]){0}, 1));
@@ -104,15 +109,17 @@ static int der_finish(const struct der *der, struct buffer *out, struct error **
 int spki_from_rsa(const void *modulus, size_t modulus_len, const void *exponent, size_t exponent_len,
                   struct buffer *out, struct error **err)
 {
+    const uint8_t *n = skip_zeros(modulus, &modulus_len);
+    const uint8_t *e = skip_zeros(exponent, &exponent_len);
     if (modulus_len == 0 || modulus_len > RSA_MAX_BYTES || exponent_len == 0 || exponent_len > RSA_MAX_BYTES)
         return error_set(err, GRPC_STATUS_FAILED_PRECONDITION,
-                         "the RSA key's modulus or exponent has a bad length");
+                         "the RSA key's modulus or exponent is zero or has a bad length");
 
     uint8_t block[2 * RSA_MAX_BYTES + SPKI_OVERHEAD];
     struct der der = {.start = block, .pos = block + sizeof(block)};
 
-    der_unsigned(&der, exponent, exponent_len);
-    der_unsigned(&der, modulus, modulus_len);
+    der_unsigned(&der, e, exponent_len);
+    der_unsigned(&der, n, modulus_len);
     der_wrap(&der, der.len, MBEDTLS_ASN1_CONSTRUCTED | MBEDTLS_ASN1_SEQUENCE);
     der_add(&der,
             mbedtls_asn1_write_raw_buffer(&der.pos, der.start, (const uint8_t[]){0}, 1)); /* no unused bits */
@@ -141,14 +148,14 @@ static const struct curve {
 /* Right-aligned into `field_len` bytes; -1 when it does not fit. */
 static int put_coordinate(uint8_t *into, size_t field_len, const uint8_t *bytes, size_t len)
 {
-    while (len > field_len && bytes[0] == 0) {
-        bytes++;
-        len--;
-    }
-    if (len == 0 || len > field_len)
+    if (len == 0)
+        return -1; /* not there at all */
+    bytes = skip_zeros(bytes, &len);
+    if (len > field_len)
         return -1;
     memset(into, 0, field_len - len);
-    memcpy(into + (field_len - len), bytes, len);
+    if (len > 0)
+        memcpy(into + (field_len - len), bytes, len);
     return 0;
 }
 

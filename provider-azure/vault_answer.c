@@ -254,7 +254,8 @@ static const char *hint_for(int status, const char *code, const char *inner, con
     if (status == 403 && strcmp(inner, "ForbiddenByRbac") == 0)
         return "the identity lacks a role on the vault, or it was assigned minutes ago";
     if (status == 403 && strcmp(inner, "AccessDenied") == 0)
-        return "the vault's access policy does not allow this identity get (and list, for a history)";
+        return "the vault's access policy does not allow this identity get (and list, for a history or a "
+               "selection)";
     if (status == 401 && strstr(message, "AKV10032") != NULL)
         return "tenantID is not the vault's tenant";
     if (status == 401 && strstr(message, "AKV10022") != NULL)

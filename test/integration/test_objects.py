@@ -8,10 +8,12 @@ import json
 from types import SimpleNamespace
 
 import pytest
+import yaml
 
 from harness import crypto, rpc, tutorial
 from harness.crypto import openssl
 from harness.mounts import contents
+from harness.process import ROOT, wait_until
 from harness.rpc import CODES
 from test_azure import files, mount, mount_failure
 
@@ -366,6 +368,43 @@ def test_a_managed_hsm_has_nothing_but_keys(client, emulator):
     code, message = mount_failure(client, keyvaultName=None, keyvaultURL=url, objects=objects(item("k", "key"), item("s")))
     assert code == CODES.INVALID_ARGUMENT and "objectName:s" in message and "key only" in message
     assert emulator.counters()["requests"] == 0
+
+
+# ---- as a pod sees it ----------------------------------------------------------------------------------------------------------------
+
+
+def example(name):
+    """The `objects` text of a class in manifests/examples."""
+    documents = yaml.safe_load_all((ROOT / "manifests/examples" / name).read_text())
+    return next(document for document in documents if document["kind"] == "SecretProviderClass")["spec"]["parameters"]["objects"]
+
+
+def test_the_example_with_many_objects_in_a_volume_and_its_rotation(start_azure, start_driver, node, emulator, made):
+    for name in ("app1-one", "app1-two"):
+        emulator.set_secret(name, name.upper())
+    emulator.set_key("signing", made.ec.jwk, tags={"env": "prod", "team": "billing"})
+    emulator.set_secret("database", '{"user": "me", "port": 5432}')
+    start_azure("--republish-cache-ttl=0")
+    driver = start_driver("--enable-secret-rotation=true", "--rotation-poll-interval=1s")
+    node.add_class(text=tutorial.class_with([], objects=example("many-objects.yaml")))
+    target = node.target()
+    request = rpc.publish_request(target, secrets=tutorial.CREDENTIALS)
+    driver.publish(request)
+    first = {"app1/app1-one": b"APP1-ONE", "app1/app1-two": b"APP1-TWO", "keys/signing.pem": made.ec.public,
+             "database/user": b"me", "database/port": b"5432"}
+    assert contents(target) == first
+    emulator.control("DELETE", f"/vaults/{tutorial.VAULT}/secrets/app1-two")
+    emulator.set_secret("app1-three", "3")
+    emulator.set_secret("database", '{"user": "you"}')
+    put_certificate(emulator, "ingress-tls", made.rsa)
+    second = {"app1/app1-one": b"APP1-ONE", "app1/app1-three": b"3", "keys/signing.pem": made.ec.public, "database/user": b"you",
+              "ingress-tls": made.rsa.key + made.rsa.chain}
+
+    def rotated():
+        driver.publish(request)
+        return contents(target) == second
+    wait_until(rotated, what="all changes at once")
+    driver.unpublish(rpc.unpublish_request(target))
 
 
 # ---- custom cloud, permissions -------------------------------------------------------------------------------------------------------

@@ -125,7 +125,8 @@ static struct identity *make(struct world *world, enum auth_mode mode, const cha
     char client_id[] = "app";
     struct auth auth = {.mode = mode, .client_id = client_id};
     auth.kind = mode == AUTH_SERVICE_PRINCIPAL ? AUTH_CREDENTIAL_SECRET : AUTH_CREDENTIAL_ASSERTION;
-    auth.credential = secret_from_bytes(credential, strlen(credential));
+    if (credential != NULL)
+        auth.credential = secret_from_bytes(credential, strlen(credential));
     const struct identity_input input = {.auth = &auth,
                                          .cloud = &world->cloud,
                                          .tenant = "t",
@@ -339,6 +340,86 @@ static void a_wait_that_is_cancelled_takes_its_request_along(void **state)
     tear_down(&world);
 }
 
+/* --- a node's token service that is not well
+ * ----------------------------------------------------------------------------- */
+
+/* Until `healthy_ms` IMDS answers `status` (0: not at all). */
+struct illness {
+    int status;
+    int64_t retry_after_ms;
+    uint64_t healthy_ms;
+    uint64_t asked_ms[16];
+    unsigned asked;
+};
+
+static struct fake_answer ill_answer(struct fake *fake, const char *url, const char *bearer, const char *body)
+{
+    struct world *world = of_state(fake);
+    struct illness *illness = fake->arg;
+    (void)bearer;
+    (void)body;
+    assert_non_null(strstr(url, "http://imds/metadata/identity/oauth2/token"));
+    illness->asked_ms[illness->asked++ % 16] = fake->now_ms;
+    world->requests++;
+    if (fake->now_ms >= illness->healthy_ms)
+        return (struct fake_answer){.status = 200,
+                                    .body = "{\"access_token\":\"T\",\"expires_in\":\"3599\"}"};
+    if (illness->status == 0)
+        return (struct fake_answer){.failure = GRPC_STATUS_DEADLINE_EXCEEDED, .hop = HTTP_HOP_TIMEOUT};
+    return (struct fake_answer){
+        .status = illness->status, .body = "{}", .retry_after_ms = illness->retry_after_ms};
+}
+
+static void imds_is_asked_again_until_it_is_well(void **state)
+{
+    (void)state;
+    static const struct {
+        int status;
+        int64_t retry_after_ms;
+        uint64_t healthy_ms;
+    } rows[] = {{404, 0, 3000},  {410, 0, 70000}, {429, 0, 20000}, {429, 1000, 5000}, {500, 0, 20000},
+                {500, 1, 20000}, {503, 0, 20000}, {508, 0, 1500},  {0, 0, 30000}};
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        struct world world;
+        struct illness illness = {.status = rows[i].status,
+                                  .retry_after_ms = rows[i].retry_after_ms,
+                                  .healthy_ms = 1000 + rows[i].healthy_ms};
+        set_up(&world);
+        world.fake.answer = ill_answer;
+        world.fake.arg = &illness;
+        cleanup_identity struct identity *identity = make(&world, AUTH_VM_IDENTITY, NULL);
+        assert_non_null(
+            token_cache_get(world.cache, identity, NULL, world.fake.now_ms + 110000, on_token, &world, NULL));
+        pass(&world, 110000);
+        if (world.tokens != 1 && rows[i].retry_after_ms != 1)
+            fail_msg("row %zu: %s", i, world.last_error);
+        assert_in_range(world.requests, 2, 7);
+        for (unsigned k = 1; k < illness.asked; k++)
+            assert_true(illness.asked_ms[k] - illness.asked_ms[k - 1] >=
+                        (rows[i].status == 404 ? 500 : 1000));
+        tear_down(&world);
+    }
+}
+
+static void what_imds_means_is_not_asked_again(void **state)
+{
+    (void)state;
+    static const int statuses[] = {400, 401, 403, 405};
+    for (size_t i = 0; i < ARRAY_SIZE(statuses); i++) {
+        struct world world;
+        struct illness illness = {.status = statuses[i], .healthy_ms = UINT64_MAX};
+        set_up(&world);
+        world.fake.answer = ill_answer;
+        world.fake.arg = &illness;
+        cleanup_identity struct identity *identity = make(&world, AUTH_VM_IDENTITY, NULL);
+        assert_non_null(get(&world, identity));
+        pass(&world, 60000);
+        assert_int_equal(world.requests, 1);
+        assert_int_equal(world.errors, 1);
+        tear_down(&world);
+    }
+}
+
 /* --- the token proxy
  * ----------------------------------------------------------------------------------------------- */
 
@@ -541,6 +622,8 @@ int main(void)
         cmocka_unit_test(a_failed_renewal_leaves_the_old_token_until_its_end),
         cmocka_unit_test(the_cache_is_bounded_and_so_are_requests_in_flight),
         cmocka_unit_test(a_wait_that_is_cancelled_takes_its_request_along),
+        cmocka_unit_test(imds_is_asked_again_until_it_is_well),
+        cmocka_unit_test(what_imds_means_is_not_asked_again),
         cmocka_unit_test(the_server_name_is_computed_from_the_clusters_id),
         cmocka_unit_test(the_certificate_is_looked_at_once_for_all_who_wait),
         cmocka_unit_test(a_failure_is_told_and_forgotten),

@@ -74,8 +74,14 @@ static int check_kubelet_keys(const struct publish_request *request, struct erro
     if (ephemeral[0] != '\0' && strcmp(ephemeral, "true") != 0)
         return error_set(err, GRPC_STATUS_INVALID_ARGUMENT,
                          "only inline (ephemeral) volumes are supported, not persistent ones");
-    if (request->pod_uid[0] == '\0' || !target_path_parse(request->target_path, &target))
-        return 0;
+    if (!target_path_parse(request->target_path, &target))
+        return 0; /* the caller is no kubelet */
+    if (request->pod_uid[0] == '\0')
+        return error_set(
+            err, GRPC_STATUS_INVALID_ARGUMENT,
+            CONTEXT_POD_UID
+            " is missing in the volume context: the CSIDriver object must set podInfoOnMount, otherwise "
+            "a pod can claim to be in another namespace");
     if (strlen(request->pod_uid) != target.pod_uid_len ||
         memcmp(request->pod_uid, target.pod_uid, target.pod_uid_len) != 0)
         return error_set(err, GRPC_STATUS_INVALID_ARGUMENT,

@@ -137,6 +137,7 @@ static void absent_keys_are_empty_and_left_to_the_operation_to_judge(void **stat
     (void)state;
     message_init(&message);
     message.request.readonly = 0;
+    message.request.target_path = borrow("/mnt/anywhere");
     add_context(&message, "anything", "");
     request = decode(&message);
     assert_string_equal(request.class_name, "");
@@ -182,6 +183,19 @@ static void a_pod_can_not_claim_to_be_another_one(void **state)
     assert_refused(&message, "podInfoOnMount");
 }
 
+static void a_pod_can_not_keep_its_uid_to_itself(void **state)
+{
+    struct message message;
+
+    (void)state;
+    message_init(&message);
+    add_context(&message, "csi.storage.k8s.io/pod.namespace", "victim");
+    assert_refused(&message,
+                   "pod.uid is missing in the volume context: the CSIDriver object must set podInfoOnMount");
+    add_context(&message, "csi.storage.k8s.io/pod.uid", "");
+    assert_refused(&message, "podInfoOnMount");
+}
+
 static void any_uid_is_taken_with_a_path_that_is_not_the_kubelets(void **state)
 {
     struct message message;
@@ -208,6 +222,7 @@ static void persistent_volumes_are_refused(void **state)
         struct message message;
 
         message_init(&message);
+        message.request.target_path = borrow("/mnt/anywhere");
         add_context(&message, "csi.storage.k8s.io/ephemeral", table[i].value);
         if (table[i].ok) {
             struct publish_request request = decode(&message);
@@ -239,6 +254,7 @@ static void the_mount_group_is_a_decimal_group_id(void **state)
         struct message message;
 
         message_init(&message);
+        message.request.target_path = borrow("/mnt/anywhere");
         add_context(&message, "a", "b");
         message.mount.volume_mount_group = borrow(table[i].text);
         if (table[i].ok) {
@@ -258,6 +274,7 @@ static void block_volumes_are_refused_and_no_access_type_is_a_mount(void **state
 
     (void)state;
     message_init(&message);
+    message.request.target_path = borrow("/mnt/anywhere");
     add_context(&message, "a", "b");
     message.capability.access_type_case = CSI__V1__VOLUME_CAPABILITY__ACCESS_TYPE_BLOCK;
     message.capability.block = &message.block;
@@ -472,6 +489,7 @@ int main(void)
         cmocka_unit_test(absent_keys_are_empty_and_left_to_the_operation_to_judge),
         cmocka_unit_test(missing_parts_are_named_in_the_order_that_conformance_tests_expect),
         cmocka_unit_test(a_pod_can_not_claim_to_be_another_one),
+        cmocka_unit_test(a_pod_can_not_keep_its_uid_to_itself),
         cmocka_unit_test(any_uid_is_taken_with_a_path_that_is_not_the_kubelets),
         cmocka_unit_test(persistent_volumes_are_refused),
         cmocka_unit_test(the_mount_group_is_a_decimal_group_id),

@@ -1,0 +1,165 @@
+"""200 volumes on one node, rotated for many intervals: what it costs in API calls, provider calls, written bytes and memory."""
+
+import os
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from harness import mounts, rpc
+from harness.programs import metric_sum
+from harness.scripted_provider import answer
+from test_kube_classes import spc
+
+CLASSES, PODS_PER_CLASS = 4, 50
+VOLUMES = CLASSES * PODS_PER_CLASS
+INTERVAL_S = 2
+ROUNDS_OF_INTERVALS = 8
+
+
+class Volume:
+    def __init__(self, node, number):
+        self.pod = f"pod-{number}"
+        self.uid = f"00000000-0000-0000-0000-{number:012d}"
+        self.class_name = f"class-{number % CLASSES}"
+        self.target = node.target(pod_uid=self.uid)
+        self.request = rpc.publish_request(self.target, class_name=self.class_name, pod=self.pod, pod_uid=self.uid)
+        self.data = None
+
+
+class Fleet:
+    """The volumes, and a kubelet in a hurry: it publishes all of them again and again."""
+
+    def __init__(self, node, emulator):
+        self.client = rpc.Client(node.csi_socket)
+        self.volumes = [Volume(node, number) for number in range(VOLUMES)]
+        self.calls = 0
+        for volume in self.volumes:
+            emulator.put_object("pods", "default", volume.pod, {"apiVersion": "v1", "kind": "Pod", "metadata": {
+                "name": volume.pod, "namespace": "default", "uid": volume.uid}, "spec": {"nodeName": "node-1"}})
+
+    def publish_all(self):
+        with ThreadPoolExecutor(max_workers=20) as pool:
+            list(pool.map(lambda volume: self.client.call("/csi.v1.Node/NodePublishVolume", volume.request, 60), self.volumes))
+        self.calls += VOLUMES
+
+    def publish_for(self, seconds):
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            self.publish_all()
+
+    def unpublish_all(self):
+        for volume in self.volumes:
+            self.client.call("/csi.v1.Node/NodeUnpublishVolume", rpc.unpublish_request(volume.target, pod_uid=volume.uid))
+
+
+def kube_requests(emulator):
+    """(class reads, other reads, writes)"""
+    requests = emulator.requests("kube")
+    classes = [request for request in requests if "/secretproviderclasses/" in request["path"]]
+    writes = [request for request in requests if request["method"] != "GET"]
+    return len(classes), len(requests) - len(classes) - len(writes), len(writes)
+
+
+@pytest.mark.slow
+@pytest.mark.release_only
+def test_two_hundred_volumes_cost_little_and_always_the_same(node, start_driver, emulator, scripted):
+    for number in range(CLASSES):
+        emulator.put_object("secretproviderclasses", "default", f"class-{number}", spc(name=f"class-{number}", parameters={"n": str(number)}))
+    generation = {"0": 1}
+
+    def mount(request, context):
+        import json
+        number = json.loads(request.attributes)["n"]
+        return answer({"file": f"content {number} {generation.get(number, 1)}".encode()}, versions={"file": str(generation.get(number, 1))})
+    provider = scripted(mount)
+    driver = start_driver(f"--kubeconfig={emulator.kubeconfig}", "--enable-secret-rotation=true", f"--rotation-poll-interval={INTERVAL_S}s",
+                          "-v=0", standalone=False)
+    fleet = Fleet(node, emulator)
+    fleet.publish_all()
+    assert len(provider.requests) == VOLUMES
+    fleet.publish_for(2 * INTERVAL_S)  # what is allocated once is allocated now
+    for volume in fleet.volumes:
+        volume.data = os.readlink(volume.target / "..data")
+
+    emulator.reset_counters()
+    provider.requests.clear()
+    fleet.calls = 0
+    bytes_before = metric_sum(driver.metrics(), "volume_files_written_bytes_total")
+    rss_before, fds_before, started = driver.rss_kib(), driver.fd_count(), time.monotonic()
+    fleet.publish_for(ROUNDS_OF_INTERVALS * INTERVAL_S)
+    seconds = time.monotonic() - started
+    class_reads, other_reads, writes = kube_requests(emulator)
+    looks = len(provider.requests)
+    report = (f"{VOLUMES} volumes, {CLASSES} classes, {seconds:.1f} s, interval {INTERVAL_S} s: {fleet.calls} publishes, {looks} looks, "
+              f"{class_reads} class reads, {other_reads} other reads, {writes} writes, resident {rss_before} -> {driver.rss_kib()} KiB")
+    print(report)
+
+    # one look per volume and interval, and none is missing
+    assert looks <= VOLUMES * (seconds / INTERVAL_S + 1), report
+    assert looks >= VOLUMES * (seconds / (INTERVAL_S + 1) - 2), report  # time is counted in whole seconds
+    # one read per class and half interval, whatever the number of pods and calls
+    assert class_reads <= CLASSES * (seconds / (INTERVAL_S / 2) + 1), report
+    assert other_reads == 0 and writes == 0, report  # nothing has changed
+    assert metric_sum(driver.metrics(), "volume_files_written_bytes_total") == bytes_before
+    assert all(os.readlink(volume.target / "..data") == volume.data for volume in fleet.volumes)
+    assert driver.rss_kib() - rss_before <= 512, report
+    assert driver.fd_count() <= fds_before, report
+
+    # one class changes: its volumes are written once each, no other is touched
+    generation["0"] = 2
+    fleet.publish_for(3 * INTERVAL_S)
+    for volume in fleet.volumes:
+        changed = volume.class_name == "class-0"
+        assert mounts.contents(volume.target)["file"].endswith(b" 2" if changed else b" 1")
+        assert (os.readlink(volume.target / "..data") != volume.data) == changed
+    assert metric_sum(driver.metrics(), "rotation_reconcile_total", rotated="true") == PODS_PER_CLASS
+    assert all(request.current_object_version[0].version in ("1", "2") for request in provider.requests)
+    fleet.unpublish_all()
+    assert mounts.mounts_below(node.kubelet) == []
+    assert metric_sum(driver.metrics(), "volumes_published") == 0
+    fleet.client.close()
+
+
+@pytest.mark.release_only
+def test_without_rotation_republishing_is_silent_and_asks_nobody(node, start_driver, emulator, scripted):
+    """requiresRepublish is true and the flag is off: the kubelet calls every minute for every pod, for nothing."""
+    emulator.put_object("secretproviderclasses", "default", "azure-kvname", spc())
+    provider = scripted()
+    driver = start_driver(f"--kubeconfig={emulator.kubeconfig}", "-v=0", standalone=False)
+    request = rpc.publish_request(node.target())
+    driver.publish(request)
+    emulator.reset_counters()
+    log_before = driver.log
+    for _ in range(100):
+        driver.publish(request)
+    assert driver.log == log_before
+    assert emulator.requests("kube") == []
+    assert len(provider.requests) == 1
+    assert metric_sum(driver.metrics(), "node_publish_total", provider="scripted") == 101
+    assert metric_sum(driver.metrics(), "node_publish_total", provider="") == 0
+
+
+def test_the_class_decides_and_asks_through_the_api(node, start_driver, emulator, scripted):
+    """Annotations on the object in the API server: an interval of its own, a look on demand, and a value nobody understands."""
+    def put(**annotations):
+        body = spc()
+        body["metadata"]["annotations"] = {f"secrets-store.csi.k8s.io/{key.replace('_', '-')}": value for key, value in annotations.items()}
+        emulator.put_object("secretproviderclasses", "default", "azure-kvname", body)
+    put(rotation_poll_interval="1h")
+    provider = scripted()
+    driver = start_driver(f"--kubeconfig={emulator.kubeconfig}", "--enable-secret-rotation=true", "--rotation-poll-interval=0", standalone=False)
+    request = rpc.publish_request(node.target())
+    driver.publish(request)
+    for _ in range(5):
+        driver.publish(request)
+    assert len(provider.requests) == 1  # the flag alone would look at every call
+    put(rotation_poll_interval="1h", refresh="now")
+    driver.publish(request)
+    driver.publish(request)
+    assert len(provider.requests) == 2
+    put(rotation_poll_interval="soon", refresh="now")
+    for _ in range(3):
+        driver.publish(request)
+    assert len(provider.requests) == 5
+    assert driver.log.count("'soon' is not a duration between 1s and 8760h") == 1

@@ -43,7 +43,7 @@ struct kube_request {
     const char *path;         /* "/apis/...", query included; see kube_path() */
     const cJSON *body;        /* borrowed during start; NULL without */
     const char *content_type; /* of the body; NULL = application/json; a literal */
-    bool metadata_only;       /* GET: of the object only its metadata comes back */
+    bool metadata_only;       /* of the object only its metadata comes back */
     uint64_t timeout_ms;      /* 0 or more than KUBE_TIMEOUT_MS = KUBE_TIMEOUT_MS */
 };
 

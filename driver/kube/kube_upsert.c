@@ -27,6 +27,7 @@ struct kube_upsert {
     cJSON *current;         /* as last read */
     char *resource_version; /* of a blind first PATCH */
     uint64_t deadline_ms;   /* on uv_now()'s clock */
+    bool metadata_answers;
     unsigned tries;
     unsigned conflicts;
     unsigned troubles;
@@ -116,6 +117,7 @@ static int send_request(struct kube_upsert *upsert, const char *method, const ch
                                .path = path,
                                .body = body,
                                .content_type = upsert->step == KUBE_UPSERT_PATCH ? KUBE_MERGE_PATCH : NULL,
+                               .metadata_only = upsert->metadata_answers && upsert->step != KUBE_UPSERT_READ,
                                .timeout_ms = time_left(upsert)},
         answered, upsert, err);
     return upsert->call != NULL ? 0 : -1;
@@ -291,6 +293,7 @@ struct kube_upsert *kube_upsert_start(struct kube_client *client, const struct k
                                    .callback = callback,
                                    .arg = arg,
                                    .step = request->first,
+                                   .metadata_answers = request->metadata_answers,
                                    .deadline_ms = uv_now(loop) + timeout_ms};
     (void)uv_timer_init(loop, &upsert->timer); /* can not fail */
     upsert->timer.data = upsert;

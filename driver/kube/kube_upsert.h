@@ -56,6 +56,7 @@ struct kube_upsert_request {
     const char *resource_version; /* with first == PATCH */
     uint64_t timeout_ms;          /* of the whole; 0 or more than KUBE_TIMEOUT_MS = KUBE_TIMEOUT_MS */
     kube_upsert_build *build;
+    bool metadata_answers; /* after a write only the object's metadata comes back: for objects with secrets */
 };
 
 /* `object` is the object as the API server has it now (NULL on failure, and when there is none and build did

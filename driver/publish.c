@@ -212,10 +212,6 @@ static void report_mount(const struct publish *publish, const char *pod)
 {
     const struct publisher *publisher = publish->publisher;
 
-    if (publish->class->n_secret_objects > 0)
-        log_warning(publisher->log,
-                    "the class names secretObjects, which are not synced to Kubernetes Secrets",
-                    LOG_STR("pod", pod), LOG_STR("spc", publish->class->name));
     log_info(publisher->log, "volume published", LOG_STR("pod", pod), LOG_STR("spc", publish->class->name),
              LOG_STR("provider", publish->class->provider),
              LOG_STR("targetPath", publish->request.target_path),
@@ -245,6 +241,13 @@ static void report_success(struct publish *publish)
 /* A complete volume with nothing due. */
 static void publish_skip(struct publish *publish)
 {
+    const struct status_record seen = {.pod_name = publish->request.pod_name,
+                                       .pod_namespace = publish->request.pod_namespace,
+                                       .pod_uid = publish->request.pod_uid,
+                                       .target_path = publish->request.target_path,
+                                       .class_name = publish->request.class_name};
+
+    recording_seen(publish->publisher->recorders, &seen);
     log_debug(publish->publisher->log, 4, "volume is published already, nothing is due",
               LOG_STR("targetPath", publish->request.target_path));
     telemetry_publish_ok(publish->publisher->telemetry, provider_label(publish));

@@ -50,6 +50,13 @@ void recording_forget(const struct status_recorders *recorders, const char *targ
             recorders->list[i].forget(recorders->list[i].state, target_path);
 }
 
+void recording_seen(const struct status_recorders *recorders, const struct status_record *record)
+{
+    for (size_t i = 0; recorders != NULL && i < recorders->n; i++)
+        if (recorders->list[i].seen != NULL)
+            recorders->list[i].seen(recorders->list[i].state, record);
+}
+
 /* --- end of life --- */
 
 static void timer_closed(uv_handle_t *handle)

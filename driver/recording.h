@@ -51,6 +51,9 @@ struct recording *recording_start(const struct recording_config *config, const s
 /* Sets *recording to NULL; the callback will not run any more. */
 void recording_cancel(struct recording **recording);
 
+/* Tells those who want to know that a volume was asked for again and nothing was due. */
+void recording_seen(const struct status_recorders *recorders, const struct status_record *record);
+
 /* Tells all recorders that a volume is being taken away. */
 void recording_forget(const struct status_recorders *recorders, const char *target_path);
 

@@ -28,6 +28,7 @@
 #include "driver/registration.h"
 #include "driver/settings.h"
 #include "driver/status_files.h"
+#include "driver/sync/sync.h"
 #include "driver/volume.h"
 
 #define PROGRAM "secrets-store-driver"
@@ -61,8 +62,9 @@ struct program {
     struct provider_health *provider_health; /* NULL when it is off */
     struct volume_locks *locks;
     struct published_volumes *published;
-    struct pod_status *pod_status; /* NULL without the Kubernetes API, like events */
+    struct pod_status *pod_status; /* NULL without the Kubernetes API, like the next two */
     struct events *events;
+    struct secret_sync *secret_sync;
     struct status_files *status_files; /* NULL without --status-dir */
     struct status_recorders recorders;
     struct publisher publisher;
@@ -176,7 +178,8 @@ static int start_classes(struct program *program, struct error **err)
             return error_move(err, &error);
         directory = SETTINGS_CLASS_DIR;
     }
-    log_info(program->log, "standalone: classes come from a directory", LOG_STR("classDir", directory));
+    log_info(program->log, "standalone: classes come from a directory, secretObjects are not synced",
+             LOG_STR("classDir", directory));
     return class_files_create(&program->loop, directory, program->log, &program->classes, err);
 }
 
@@ -251,14 +254,11 @@ static int64_t rotation_interval_s(const struct settings *settings)
     return settings->rotation_interval_ns / 1000000000;
 }
 
-/* What publishes leave behind for others to see. */
+/* What publishes leave behind for others to see, in this order: Secrets may be owned by status objects. */
 static int start_recorders(struct program *program, struct error **err)
 {
-    const struct pod_status_config config = {.loop = &program->loop,
-                                             .kube = program->kube,
-                                             .log = program->log,
-                                             .telemetry = program->telemetry,
-                                             .node = program->settings.node_id};
+    const struct settings *settings = &program->settings;
+    struct status_recorders *recorders = &program->recorders;
 
     if (*program->settings.status_dir != '\0') {
         program->status_files = status_files_create(&program->loop, program->settings.status_dir,
@@ -269,17 +269,37 @@ static int start_recorders(struct program *program, struct error **err)
     }
     if (program->kube == NULL)
         return 0;
-    program->pod_status = pod_status_create(&config, err);
+    program->pod_status = pod_status_create(&(struct pod_status_config){.loop = &program->loop,
+                                                                        .kube = program->kube,
+                                                                        .log = program->log,
+                                                                        .telemetry = program->telemetry,
+                                                                        .node = settings->node_id},
+                                            err);
     if (program->pod_status == NULL)
         return -1;
-    pod_status_recorder(program->pod_status, &program->recorders.list[program->recorders.n++]);
+    pod_status_recorder(program->pod_status, &recorders->list[recorders->n++]);
     program->events = events_create(&(struct events_config){.loop = &program->loop,
                                                             .kube = program->kube,
                                                             .log = program->log,
                                                             .telemetry = program->telemetry,
-                                                            .node = program->settings.node_id},
+                                                            .node = settings->node_id},
                                     err);
-    return program->events != NULL ? 0 : -1;
+    if (program->events == NULL)
+        return -1;
+    program->secret_sync = secret_sync_create(
+        &(struct secret_sync_config){.loop = &program->loop,
+                                     .log = program->log,
+                                     .telemetry = program->telemetry,
+                                     .events = program->events,
+                                     .client = program->kube,
+                                     .classes = &program->classes,
+                                     .check_interval_ms =
+                                         (uint64_t)(settings->secret_sync_check_ns / 1000000)},
+        err);
+    if (program->secret_sync == NULL)
+        return -1;
+    recorders->list[recorders->n++] = secret_sync_recorder(program->secret_sync);
+    return 0;
 }
 
 static int start_publisher(struct program *program, struct error **err)
@@ -309,10 +329,10 @@ static int start_publisher(struct program *program, struct error **err)
         .telemetry = program->telemetry,
         .locks = program->locks,
         .published = program->published,
+        .recorders = &program->recorders,
         .classes = &program->classes,
         .class_memo = program->class_memo,
         .providers = program->providers,
-        .recorders = &program->recorders,
         .events = program->events,
         .rotation = settings->rotation,
         .rotation_interval_s = rotation_interval_s(settings),
@@ -368,6 +388,7 @@ static void on_drained(void *arg)
 {
     struct program *program = arg;
 
+    secret_sync_destroy(steal_ptr(&program->secret_sync));
     pod_status_destroy(steal_ptr(&program->pod_status));
     events_destroy(steal_ptr(&program->events));
     status_files_destroy(steal_ptr(&program->status_files));

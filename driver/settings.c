@@ -70,6 +70,9 @@ const struct option_row settings_rows[] = {
      "Remove the taint secrets-store.csi.k8s.io/agent-not-ready from the node once the kubelet has "
      "registered "
      "the driver; needs --registration-dir, the Kubernetes API, and get and patch on nodes"},
+    {"secret-sync-check-interval", OPTION_DURATION, AT(secret_sync_check_ns), "5m", SECOND,
+     365 * (86400 * SECOND),
+     "Longest time until a synced Kubernetes Secret that was deleted or lost its owner is restored"},
 
     {"enable-pprof", OPTION_BOOL, AT(enable_pprof), "false", 0, 0,
      "Accepted for old manifests; does nothing"},

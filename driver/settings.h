@@ -30,6 +30,7 @@ struct settings {
     bool provider_health_check;
     int64_t provider_health_interval_ns;
     bool allow_attribute_override;
+    int64_t secret_sync_check_ns;
     bool remove_startup_taint;
     bool log_format_json;
     int64_t verbosity;

@@ -9,14 +9,13 @@
 
 #include "driver/class.h"
 #include "driver/kube/kube_upsert.h"
-
-#define STATUS_RESOURCE "secretproviderclasspodstatuses"
-#define STATUS_KIND     "SecretProviderClassPodStatus"
+#include "driver/pod_status_object.h"
 
 struct owner_lookup {
     struct kube_client *client;
     const struct sync_pod *pod;
     struct kube_call *call; /* owned; never NULL while the operation runs */
+    unsigned name_flags;    /* of the status object that is looked at */
     owner_lookup_callback *callback;
     void *arg;
 };
@@ -54,6 +53,9 @@ static int get(struct owner_lookup *lookup, const char *group, const char *versi
     return lookup->call != NULL ? 0 : -1;
 }
 
+static int get_status(struct owner_lookup *lookup, struct error **err);
+
+/* 1: it is about another pod. */
 static int owner_from_status(const struct owner_lookup *lookup, const cJSON *status, struct owners *owners,
                              struct error **err)
 {
@@ -63,8 +65,8 @@ static int owner_from_status(const struct owner_lookup *lookup, const cJSON *sta
         return -1;
     /* Its name is made of names, which come back; its owner says which pod it is about. */
     if (!owners_have(&theirs, lookup->pod->uid))
-        return error_set(err, GRPC_STATUS_ABORTED, "it belongs to another pod still");
-    return owners_add(owners, CLASS_API_GROUP "/v1", STATUS_KIND, kube_metadata_string(status, "name"),
+        return 1;
+    return owners_add(owners, CLASS_API_GROUP "/v1", POD_STATUS_KIND, kube_metadata_string(status, "name"),
                       kube_metadata_string(status, "uid"), err);
 }
 
@@ -73,13 +75,22 @@ static void status_read(struct kube_answer *answer, const struct error *error, v
     struct owner_lookup *lookup = arg;
     cleanup_owners struct owners owners = {0};
     cleanup_error struct error *failure = NULL;
+    int other = 0;
 
     lookup->call = NULL;
-    if (error != NULL && error_code(error) == GRPC_STATUS_NOT_FOUND) {
-        /* The pod is there, so its status will be. */
-        (void)error_set(&failure, GRPC_STATUS_UNAVAILABLE, "%s", error_message(error));
+    if (error == NULL) {
+        other = owner_from_status(lookup, answer->json, &owners, &failure);
+        if (other > 0 && (lookup->name_flags & POD_STATUS_NAME_UNIQUE) == 0) {
+            lookup->name_flags |= POD_STATUS_NAME_UNIQUE; /* as the recorder does then */
+            if (get_status(lookup, &failure) == 0)
+                return;
+        }
         error = failure;
-    } else if (error == NULL && owner_from_status(lookup, answer->json, &owners, &failure) < 0) {
+    }
+    if (other > 0 || error_code(error) == GRPC_STATUS_NOT_FOUND) {
+        error_free(failure);
+        failure = NULL;
+        (void)error_set(&failure, GRPC_STATUS_UNAVAILABLE, "it is not there yet");
         error = failure;
     }
     if (error != NULL)
@@ -90,13 +101,11 @@ static void status_read(struct kube_answer *answer, const struct error *error, v
 
 static int get_status(struct owner_lookup *lookup, struct error **err)
 {
-    cleanup_free char *name = NULL;
+    const struct sync_pod *pod = lookup->pod;
+    cleanup_free char *name = pod_status_name(pod->name, pod->ns, pod->class_name, lookup->name_flags, err);
 
-    if (asprintf(&name, "%s-%s-%s", lookup->pod->name, lookup->pod->ns, lookup->pod->class_name) < 0) {
-        name = NULL;
-        return error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
-    }
-    return get(lookup, CLASS_API_GROUP, "v1", STATUS_RESOURCE, name, status_read, err);
+    return name != NULL ? get(lookup, CLASS_API_GROUP, "v1", POD_STATUS_RESOURCE, name, status_read, err)
+                        : -1;
 }
 
 static int owners_of_pod(const struct owner_lookup *lookup, const cJSON *pod, struct owners *owners,

@@ -35,8 +35,7 @@ struct sync_run {
 
     struct secret_provider_class *class;
     struct owners owners;
-    size_t at; /* APPLY: the entry that is being applied */
-    size_t n_written;
+    size_t at;                    /* APPLY: the entry that is being applied */
     struct secret_record *record; /* of that entry; in result.uses */
     struct sync_result result;
 
@@ -90,7 +89,7 @@ static void conclude(struct sync_run *run)
     result.owners = run->owners;
     run->owners = (struct owners){0};
     run->result = (struct sync_result){0};
-    if (run->n_written > 0)
+    if (result.n_written > 0)
         telemetry_secret_sync(run->config->telemetry, (double)(clock_monotonic_ns() - run->started_ns) / 1e9);
     run_free(run);
     callback(&result, arg);
@@ -186,7 +185,7 @@ static void applied(struct kube_upsert_result *result, const struct error *error
     } else {
         secret_record_update(run->record, &wish, result->object, uv_now(run->config->loop));
         if (result->wrote) {
-            run->n_written++;
+            run->result.n_written++;
             telemetry_secret_written(run->config->telemetry, run->class->provider);
             log_info(run->config->log, "Kubernetes Secret written", LOG_STR("namespace", run->pod->ns),
                      LOG_STR("secret", wish.content->name), LOG_STR("spc", run->pod->class_name),
@@ -208,7 +207,8 @@ static int apply_one(struct sync_run *run, struct error **err)
     if (run->record == NULL || secret_uses_add(&run->result.uses, run->record, err) < 0)
         return -1;
     wish = wish_of(run);
-    if (!run->verify && secret_record_fulfils(run->record, &wish, uv_now(run->config->loop), SYNC_TRUST_MS))
+    if (!run->verify &&
+        secret_record_fulfils(run->record, &wish, uv_now(run->config->loop), run->config->trust_ms))
         return 1;
     run->upsert = kube_upsert_start(run->config->client,
                                     &(struct kube_upsert_request){.group = "",
@@ -217,7 +217,8 @@ static int apply_one(struct sync_run *run, struct error **err)
                                                                   .resource = "secrets",
                                                                   .name = name,
                                                                   .first = KUBE_UPSERT_READ,
-                                                                  .build = build_write},
+                                                                  .build = build_write,
+                                                                  .metadata_answers = true},
                                     applied, run, err);
     return run->upsert != NULL ? 0 : -1;
 }

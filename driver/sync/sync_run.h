@@ -34,9 +34,8 @@
 #include "driver/telemetry.h"
 
 enum {
-    SYNC_FILES_MAX = 16 << 20,    /* bytes of files that are read back; a provider's answer is smaller */
-    SYNC_FAILURES_MAX = 10,       /* failures of one run that are told one by one */
-    SYNC_TRUST_MS = 4 * 60 * 1000 /* a record as old as this is checked again */
+    SYNC_FILES_MAX = 16 << 20, /* bytes of files that are read back; a provider's answer is smaller */
+    SYNC_FAILURES_MAX = 10,    /* failures of one run that are told one by one */
 };
 
 struct sync_run;
@@ -49,6 +48,7 @@ struct sync_run_config {
     struct kube_client *client;
     const struct class_source *classes;
     struct secret_records *records;
+    uint64_t trust_ms; /* a record that is older does not count */
 };
 
 struct sync_run_request {
@@ -72,6 +72,7 @@ struct sync_result {
     bool retry;        /* some failure may go away by itself */
     bool gone;         /* the pod, the class or the volume is not there any more: nothing to do, no failure */
     size_t n_objects;  /* Secrets of the class */
+    size_t n_written;  /* of these, created or changed */
     char *provider;    /* NULL when the class could not be read */
     char *class_name;
     struct owners owners;

@@ -16,6 +16,17 @@ SECRET_OBJECTS = [{"secretName": "synced", "type": "Opaque", "labels": {"team": 
 FLAGS = ("--enable-secret-rotation=true", "--rotation-poll-interval=1s")
 
 
+def replica_set(name):
+    labels = {"app": name}
+    return {"apiVersion": "apps/v1", "kind": "ReplicaSet", "metadata": {"name": name}, "spec": {
+        "replicas": 0, "selector": {"matchLabels": labels},
+        "template": {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "app", "image": "app"}]}}}}
+
+
+def reference(item):
+    return {"apiVersion": item["apiVersion"], "kind": item["kind"], "name": item["metadata"]["name"], "uid": item["metadata"]["uid"]}
+
+
 def attempt(call, request, failures):
     try:
         call(request, timeout=20)
@@ -48,7 +59,8 @@ class Life:
         scripted(self._mount)
         admin.create(spc(secretObjects=SECRET_OBJECTS), namespace)
         self.driver = start(*FLAGS)
-        self.pods = [make_pod("web-1"), make_pod("web-2")]
+        owner = admin.create(replica_set("web"), namespace)
+        self.pods = [make_pod("web-1", owners=[reference(owner)]), make_pod("web-2")]
 
     def _mount(self, _request, context):
         if self.provider_fails:

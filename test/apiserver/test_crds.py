@@ -14,7 +14,9 @@ FULL = spc("full", parameters={"keyvaultName": "v", "objects": "array:\n  - |\n 
 STATUS = {"apiVersion": "secrets-store.csi.x-k8s.io/v1", "kind": "SecretProviderClassPodStatus",
           "metadata": {"name": "web-test-full", "labels": {"internal.secrets-store.csi.k8s.io/node-name": "node-1"}},
           "status": {"podName": "web", "secretProviderClassName": "full", "mounted": True, "targetPath": "/var/lib/kubelet/pods/1/mount",
-                     "objects": [{"id": "secret/secret1", "version": "1"}, {"id": "secret/secret2", "version": "2"}]}}
+                     "objects": [{"id": "secret/secret1", "version": "1"}, {"id": "secret/secret2", "version": "2"}],
+                     "lastCheckedTime": "2026-01-02T03:04:05Z", "lastRotatedTime": "2026-01-02T03:04:05Z",
+                     "lastError": "the vault is gone", "lastErrorTime": "2026-01-02T03:04:05Z"}}
 
 
 def condition(item, kind):

@@ -35,11 +35,12 @@ struct exchange {
     struct throttle_pass pass;     /* QUEUE, TRY */
     uint8_t place[DIGEST_LEN];     /* whose back-off is shared */
     unsigned tries;
-    uint64_t sent_ms;      /* TRY: when it went out */
-    bool throttled_pause;  /* the pause under way is one the host asked for */
-    uint64_t pause_since;  /* when it began */
-    int last_status;       /* of the try before; 0 = none or no answer */
-    struct error *verdict; /* delivered from the timer, never from start */
+    uint64_t sent_ms;         /* TRY: when it went out */
+    bool throttled_pause;     /* the pause under way is one the host asked for */
+    uint64_t pause_since;     /* when it began */
+    int last_status;          /* of the try before; 0 = none or no answer */
+    struct error *last_error; /* of the try before, when there was no answer */
+    struct error *verdict;    /* delivered from the timer, never from start */
     exchange_callback *callback;
     void *arg;
 };
@@ -64,6 +65,7 @@ static void exchange_free(struct exchange *exchange)
     secret_free(exchange->connect_to);
     secret_free(exchange->ca_pem);
     error_free(exchange->verdict);
+    error_free(exchange->last_error);
     secret_free(exchange);
 }
 
@@ -109,6 +111,8 @@ static int send_try(struct exchange *exchange, struct error **err)
         .timeout_ms = left < limit ? left : limit,
         .max_response_bytes = exchange->max_response_bytes,
         .proxy = exchange->proxy,
+        /* An HTTP/2 connection that swallowed one request would swallow the next. */
+        .fresh_connection = exchange->last_error != NULL,
         .connect_to = exchange->connect_to,
         .ca_blob = exchange->ca_pem,
         .ca_blob_len = exchange->ca_pem_len,
@@ -251,6 +255,8 @@ static bool try_again(struct exchange *exchange, const struct reply *reply, enum
                 LOG_STR("host", exchange->host), LOG_INT("status", reply != NULL ? reply->status : 0),
                 LOG_ERR(error), LOG_UINT("try", exchange->tries), LOG_UINT("pause_ms", delay));
     exchange->last_status = reply != NULL ? reply->status : 0;
+    error_free(exchange->last_error);
+    exchange->last_error = error_copy(error);
     exchange->throttled_pause = throttled;
     struct error *no_memory = NULL;
     int paused = pause_for(exchange, delay, &no_memory);
@@ -360,6 +366,27 @@ void exchange_extend(struct exchange *exchange, uint64_t deadline_ms)
 uint64_t exchange_sent_ms(const struct exchange *exchange)
 {
     return exchange->call != NULL ? exchange->sent_ms : UINT64_MAX;
+}
+
+int exchange_why_not_yet(const struct exchange *exchange, struct error **err)
+{
+    const char *host = exchange->host;
+    if (exchange->pass.state == PASS_QUEUED || (exchange->call == NULL && exchange->throttled_pause))
+        return error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED,
+                         "%s asked for a pause (HTTP 429) that is not over before the caller's deadline",
+                         host);
+    if (exchange->call != NULL)
+        return error_set(
+            err, GRPC_STATUS_DEADLINE_EXCEEDED, "no answer from %s within %llu ms (try %u)", host,
+            (unsigned long long)(transport_now_ms(exchange->network->transport) - exchange->sent_ms),
+            exchange->tries);
+    if (exchange->last_status != 0)
+        return error_set(err, GRPC_STATUS_DEADLINE_EXCEEDED,
+                         "%s answered HTTP %d, and the next try is after the caller's deadline", host,
+                         exchange->last_status);
+    return error_set(err, GRPC_STATUS_DEADLINE_EXCEEDED,
+                     "%s, and the next try is after the caller's deadline",
+                     exchange->last_error != NULL ? error_message(exchange->last_error) : host);
 }
 
 void exchange_cancel(struct exchange **exchange)

@@ -322,6 +322,18 @@ struct fetch_output *fetch_outputs(const struct fetch *fetch, size_t *ret_n)
     return outputs;
 }
 
+void fetch_give_up(struct fetch *fetch)
+{
+    transport_stop(fetch->input.transport, &fetch->timer);
+    for (size_t i = 0; i < fetch->n_lookups; i++) {
+        struct lookup *lookup = fetch->lookups[i];
+        if (lookup->wait == NULL)
+            continue;
+        (void)store_wait_why_not_yet(lookup->wait, &lookup->error);
+        store_wait_cancel(&lookup->wait);
+    }
+}
+
 void fetch_destroy(struct fetch *fetch)
 {
     if (fetch == NULL)

@@ -51,6 +51,9 @@ struct fetch *fetch_start(const struct fetch_input *input, fetch_callback *callb
  * frees the array. NULL on lack of memory. */
 struct fetch_output *fetch_outputs(const struct fetch *fetch, size_t *ret_n);
 
+/* Nobody waits any longer: what runs is cancelled, and its error says what it waited for. No callback. */
+void fetch_give_up(struct fetch *fetch);
+
 /* Cancels what runs; no callback. Accepts NULL. */
 void fetch_destroy(struct fetch *fetch);
 

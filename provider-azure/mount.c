@@ -140,8 +140,10 @@ static void on_guard(void *arg)
     struct mount *mount = arg;
     struct error *error = NULL;
     mount->guard = NULL;
-    if (mount->fetch != NULL && mount->assembly == NULL) /* with what is there */
+    if (mount->fetch != NULL && mount->assembly == NULL) { /* with what is there */
+        fetch_give_up(mount->fetch);
         mount->assembly = assembly_create(mount->fetch, mount->shared->content, &error);
+    }
     if (mount->assembly != NULL) {
         conclude(mount);
         return;
@@ -150,7 +152,10 @@ static void on_guard(void *arg)
         finish(mount, error);
         return;
     }
-    error_set(&error, GRPC_STATUS_DEADLINE_EXCEEDED, "no token before the caller's deadline");
+    if (mount->token_wait != NULL)
+        (void)token_wait_why_not_yet(mount->token_wait, &error);
+    else
+        error_set(&error, GRPC_STATUS_DEADLINE_EXCEEDED, "no token before the caller's deadline");
     fail_all(mount, error);
     error_free(error);
 }

@@ -421,6 +421,13 @@ struct store_wait *store_get(struct store *store, const struct vault_query *quer
     return wait;
 }
 
+int store_wait_why_not_yet(const struct store_wait *wait, struct error **err)
+{
+    if (wait->flight != NULL && wait->flight->call != NULL)
+        return vault_call_why_not_yet(wait->flight->call, err);
+    return error_set(err, GRPC_STATUS_DEADLINE_EXCEEDED, "the answer was not there in time");
+}
+
 void store_wait_cancel(struct store_wait **wait)
 {
     struct store_wait *gone = *wait;

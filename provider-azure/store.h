@@ -46,6 +46,8 @@ struct store *store_create(const struct network *network, struct token_cache *ca
 struct store_wait *store_get(struct store *store, const struct vault_query *query, struct identity *identity,
                              struct token *token, const struct store_freshness *freshness,
                              uint64_t deadline_ms, vault_callback *callback, void *arg, struct error **err);
+/* Why the answer is not there yet: sets *err. Returns -1. */
+int store_wait_why_not_yet(const struct store_wait *wait, struct error **err);
 void store_wait_cancel(struct store_wait **wait);
 
 size_t store_count(const struct store *store);

@@ -441,6 +441,15 @@ struct token_wait *token_cache_get(struct token_cache *cache, struct identity *i
     return wait;
 }
 
+int token_wait_why_not_yet(const struct token_wait *wait, struct error **err)
+{
+    const struct acquisition *acquisition = wait->acquisition;
+    if (acquisition == NULL || acquisition->exchange == NULL)
+        return error_set(err, GRPC_STATUS_DEADLINE_EXCEEDED, "no token before the caller's deadline");
+    (void)exchange_why_not_yet(acquisition->exchange, err);
+    return error_wrap(err, "token for the %s", auth_mode_name(acquisition->identity->ops->mode));
+}
+
 void token_wait_cancel(struct token_wait **wait)
 {
     struct token_wait *gone = *wait;

@@ -40,6 +40,8 @@ struct token_cache *token_cache_create(const struct network *network, struct err
 struct token_wait *token_cache_get(struct token_cache *cache, struct identity *identity,
                                    const struct token *rejected, uint64_t deadline_ms,
                                    token_callback *callback, void *arg, struct error **err);
+/* Why the token is not there yet: sets *err. Returns -1. */
+int token_wait_why_not_yet(const struct token_wait *wait, struct error **err);
 void token_wait_cancel(struct token_wait **wait);
 
 size_t token_cache_count(const struct token_cache *cache);

@@ -321,6 +321,16 @@ struct vault_call *vault_call_start(const struct network *network, struct token_
     return NULL;
 }
 
+int vault_call_why_not_yet(const struct vault_call *call, struct error **err)
+{
+    if (call->exchange != NULL)
+        return exchange_why_not_yet(call->exchange, err);
+    if (call->refusal != NULL)
+        return error_set(err, GRPC_STATUS_DEADLINE_EXCEEDED, "%s; a new token was not there in time",
+                         error_message(call->refusal));
+    return error_set(err, GRPC_STATUS_DEADLINE_EXCEEDED, "no answer from %s", call->host);
+}
+
 uint64_t vault_call_sent_ms(const struct vault_call *call)
 {
     if (call->read_ms != 0)

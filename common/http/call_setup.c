@@ -327,6 +327,8 @@ static void set_basics(struct http_call *call, const struct http_request *reques
     set_long(call, CURLOPT_DISALLOW_USERNAME_IN_URL, 1, ok);
     set_long(call, CURLOPT_FOLLOWLOCATION, 0, ok);
     set_long(call, CURLOPT_NOSIGNAL, 1, ok);
+    if (request->fresh_connection)
+        set_optional_long(call, CURLOPT_FRESH_CONNECT, 1);
     set_long(call, CURLOPT_NOPROGRESS, 1, ok);
     set_ptr(call, CURLOPT_ERRORBUFFER, call->curl_text, ok);
     set_ptr(call, CURLOPT_PRIVATE, call, ok);

@@ -75,6 +75,7 @@ struct http_request {
     const void *client_key_pem;
     size_t client_key_pem_len;
     bool insecure_skip_verify; /* only for kubeconfig's insecure-skip-tls-verify */
+    bool fresh_connection;     /* do not use a kept one: it did not answer a moment ago */
     bool http1_only;           /* do not negotiate HTTP/2 (watches: one connection per stream) */
     uint64_t stall_timeout_ms; /* streams: fail when no byte arrives for so long; 0 = none */
     /* Streams: called with each piece of the body of a 2xx answer, which is then not collected. May cancel

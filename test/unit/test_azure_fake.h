@@ -47,6 +47,7 @@ struct fake {
     uint64_t now_ms;
     unsigned sent;
     unsigned token_requests;
+    unsigned fresh; /* requests that asked for a new connection */
     fake_answerer *answer;
     void *arg;
 };
@@ -77,6 +78,7 @@ static inline struct transport_call *fake_send(void *state, const struct http_re
         end = &(*end)->next;
     *end = call;
     fake->sent++;
+    fake->fresh += request->fresh_connection;
     return call;
 }
 

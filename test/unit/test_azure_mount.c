@@ -385,6 +385,36 @@ static void a_pause_beyond_the_deadline_is_told_at_once(void **state)
     assert_int_equal(error_code(world->error), GRPC_STATUS_RESOURCE_EXHAUSTED);
 }
 
+static void who_joined_a_request_in_a_pause_hears_of_the_pause(void **state)
+{
+    struct world *world = *state;
+    world->fail_first = 1;
+    world->fail_status = 429;
+    world->retry_after_ms = 20000;
+    struct mount *patient = begin(world, false, 60000);
+    fake_run(&world->fake, world->fake.now_ms + 1);
+    assert_false(world->done);
+    run(world, false, 3000); /* another pod with the same object */
+    assert_int_equal(error_code(world->error), GRPC_STATUS_RESOURCE_EXHAUSTED);
+    assert_non_null(strstr(error_message(world->error), "asked for a pause (HTTP 429)"));
+    assert_int_equal(world->vault_requests, 1);
+    mount_cancel(&patient);
+}
+
+static void a_try_that_was_not_answered_is_repeated_over_another_connection(void **state)
+{
+    struct world *world = *state;
+    run(world, false, 10000); /* the token is there */
+    world->fail_first = 1;
+    world->fail_status = 503;
+    run(world, false, 10000);
+    assert_null(world->error);
+    assert_int_equal(world->fake.fresh, 0);
+    world->dns_failure = true; /* any failure without an answer */
+    run(world, false, 10000);
+    assert_int_equal(world->fake.fresh, 1);
+}
+
 static void all_failing_objects_are_told_and_equal_causes_once(void **state)
 {
     struct world *world = *state;
@@ -587,6 +617,8 @@ int main(void)
         CASE(retries_end_after_three),
         CASE(retry_after_is_obeyed_and_shared_by_all_who_ask_the_vault),
         CASE(a_pause_beyond_the_deadline_is_told_at_once),
+        CASE(who_joined_a_request_in_a_pause_hears_of_the_pause),
+        CASE(a_try_that_was_not_answered_is_repeated_over_another_connection),
         CASE(all_failing_objects_are_told_and_equal_causes_once),
         CASE(a_history_takes_enabled_versions_newest_first_and_one_more_than_it_says),
         CASE(an_optional_object_that_is_missing_is_left_out_and_asked_for_again),

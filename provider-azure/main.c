@@ -18,6 +18,7 @@
 #include "provider-azure/health.h"
 #include "provider-azure/service.h"
 #include "provider-azure/settings.h"
+#include "provider-azure/socket_directory.h"
 
 #define PROGRAM      "secrets-store-provider-azure"
 #define RUNTIME_NAME "secrets-store-csi-driver-provider-azure"
@@ -256,6 +257,19 @@ static void finish(struct program *program)
     log_destroy(program->log);
 }
 
+static int prepare_socket_directory(const struct settings *settings, struct error **err)
+{
+    struct endpoint endpoint = {0};
+    int ret = endpoint_parse(settings->endpoint, &endpoint, err);
+
+    if (ret == 0 && endpoint.kind != ENDPOINT_UNIX)
+        ret = error_set(err, GRPC_STATUS_INVALID_ARGUMENT, "--endpoint has no directory");
+    if (ret == 0)
+        ret = socket_directory_give(endpoint.address, settings->prepare_socket_dir, err);
+    endpoint_finish(&endpoint);
+    return ret;
+}
+
 int main(int argc, char **argv)
 {
     static struct program program;
@@ -283,6 +297,13 @@ int main(int argc, char **argv)
     if (program.settings.version) {
         (void)printf("{\"version\":\"%s\",\"buildDate\":\"%s\"}\n", build_version(), build_date());
         return 0;
+    }
+    if (*program.settings.prepare_socket_dir != '\0') {
+        if (prepare_socket_directory(&program.settings, &error) == 0)
+            return 0;
+        (void)fprintf(stderr, PROGRAM ": %s\n", error_message(error));
+        error_free(error);
+        return 1;
     }
     program.log =
         log_create(STDERR_FILENO, program.settings.log_format_json ? LOG_FORMAT_JSON : LOG_FORMAT_TEXT,

@@ -19,6 +19,10 @@ const struct option_row provider_option_rows[] = {
     {"version", OPTION_BOOL, AT(version), NULL, 0, 0, "Print version and build date as JSON and exit"},
     {"endpoint", OPTION_STRING, AT(endpoint), "unix:///tmp/azure.sock", 0, 0,
      "Listen `address`, unix://<path> or tcp://<host:port>"},
+    {"prepare-socket-dir", OPTION_STRING, AT(prepare_socket_dir), "", 0, 0,
+     "Give the directory of --endpoint to the group of `uid:gid`, writable and sticky, and an old socket "
+     "there "
+     "to the user, then exit: an init container, run as root, of a provider that runs as that user"},
     {"log-format-json", OPTION_BOOL, AT(log_format_json), "false", 0, 0, "Log one JSON object per line"},
     {"v", OPTION_INT, AT(verbosity), "0", 0, INT32_MAX, "Log verbosity `level`: 2 parameters, 5 every call"},
     {"healthz-port", OPTION_INT, AT(healthz_port), "8989", 0, PORT_MAX,

@@ -9,6 +9,7 @@
 struct settings {
     bool version;
     const char *endpoint;
+    const char *prepare_socket_dir;
     bool log_format_json;
     int64_t verbosity;
     int64_t healthz_port;

@@ -30,7 +30,7 @@ struct network {
 enum { EXCHANGE_MAX_HEADERS = 8 };
 
 struct exchange_request {
-    const char *service; /* "vault", "entra", "imds", "nmi": a literal, for metrics and logs */
+    const char *service; /* "vault", "entra", "token-proxy", "imds", "nmi": a literal, for metrics and logs */
     const char *host;    /* for texts and the shared back-off; copied */
     const char *lane; /* whose back-off is shared besides the host: see throttle.h. NULL = all of the host */
     const char *method;                            /* a literal */

@@ -2,6 +2,10 @@
 
 import base64
 import json
+import ssl
+import urllib.error
+import urllib.parse
+import urllib.request
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -345,6 +349,77 @@ def test_pods_of_other_names_ask_for_themselves(client, emulator, unbound):
     assert mount(client, **POD) == SECRET1
     code, _ = failure(client, **{"csi.storage.k8s.io/pod.name": "other", **POD})
     assert code == CODES.UNAVAILABLE
+
+
+def test_nmi_may_take_its_time_but_not_more_than_the_caller_has(client, emulator, unbound):
+    bind(emulator)
+    allow(emulator, APP)
+    emulator.add_fault("latency", service="nmi", latency_ms=3000, count=1)
+    assert mount(client, **POD) == SECRET1
+    emulator.control("POST", "/entra/revoke-tokens")
+    emulator.add_fault("blackhole", service="nmi")
+    code, message = failure(client, timeout=2, **{"csi.storage.k8s.io/pod.uid": "another", **POD})
+    assert code == CODES.DEADLINE_EXCEEDED and "failed to mount objects" in message
+
+
+# --- the emulator has teeth ---
+
+def ask(url, headers=None, body=None, context=None):
+    """(status, text)"""
+    request = urllib.request.Request(url, headers=headers or {}, data=None if body is None else urllib.parse.urlencode(body).encode())
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context))
+    try:
+        with opener.open(request, timeout=10) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode()
+
+
+def test_the_node_answers_only_who_asks_as_it_must(emulator, unbound):
+    node = f"http://127.0.0.1:{emulator.node_port}"
+    resource = urllib.parse.quote(f"https://vault.localhost:{emulator.tls_port}", safe="")
+    imds = f"{node}/metadata/identity/oauth2/token?api-version=2018-02-01&resource={resource}"
+    set_node(emulator)
+    bind(emulator)
+    metadata = {"Metadata": "true"}
+    assert ask(imds, metadata)[0] == 200
+    assert ask(imds)[0] == 400 and "bad_request_102" in ask(imds)[1]
+    assert ask(imds.replace("2018-02-01", "2017-09-01"), metadata)[0] == 400
+    assert ask(imds.replace("vault", "storage"), metadata)[0] == 400
+    assert ask(imds, {"Via": "1.1 proxy", **metadata})[0] == 403
+    nmi = f"{node}/host/token/?resource={resource}"
+    assert ask(nmi, {"podname": "web", "podns": "default"})[0] == 200
+    assert ask(nmi, {"podname": "web"})[0] == 400
+    assert ask(nmi, {"podname": "web", "podns": "other"})[0] == 404
+    assert ask(f"{node}/host/token?resource={resource}", {"podname": "web", "podns": "default"})[0] == 404
+
+
+@pytest.mark.parametrize("what,number", [("good", None), ("old signature", None), ("replayed", 50013), ("no id", 50013), ("audience", 700023),
+                                         ("subject", 700021), ("expired", 700024), ("too long", 700024), ("unsigned", 50027),
+                                         ("other key", 700027), ("other certificate", 700030)])
+def test_entra_verifies_what_an_application_signs(emulator, certificate, what, number):
+    register(emulator, certificate)
+    url = f"https://login.localhost:{emulator.tls_port}/{tutorial.TENANT}/oauth2/v2.0/token"
+    claims = {"no id": {"jti": ""}, "subject": {"sub": OTHER_APP}, "expired": {"begin": -900}, "too long": {"lifetime": 3600}}.get(what, {})
+    signer = certificate if what != "other certificate" else Certificate("other")
+    token = signer.assertion(APP, url if what != "audience" else url + "x", "RS256" if what == "old signature" else "PS256", **claims)
+    if what == "other key":
+        token = token.rsplit(".", 1)[0] + "." + Certificate("other").assertion(APP, url).rsplit(".", 1)[1]
+    elif what == "unsigned":
+        token = token.rsplit(".", 1)[0]
+    body = {"grant_type": "client_credentials", "client_id": APP, "scope": f"https://vault.localhost:{emulator.tls_port}/.default",
+            "client_assertion_type": "urn:ietf:params:oauth:client-assertion-type:jwt-bearer", "client_assertion": token}
+    context = ssl.create_default_context(cafile=str(emulator.directory / "ca.pem"))
+    context.check_hostname = False  # the name does not resolve everywhere
+    direct = url.replace("login.localhost", "127.0.0.1")
+    headers = {"Host": f"login.localhost:{emulator.tls_port}"}
+    status, text = ask(direct, headers, body, context)
+    if what == "replayed":
+        assert status == 200
+        status, text = ask(direct, headers, body, context)
+    assert (status == 200) == (number is None), text
+    if number is not None:
+        assert f"AADSTS{number}:" in text
 
 
 # --- through the driver, as a pod has it ---

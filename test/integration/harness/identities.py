@@ -75,6 +75,17 @@ class Certificate:
                             .not_valid_before(now - datetime.timedelta(hours=1))
                             .not_valid_after(now + datetime.timedelta(days=2)).sign(self.key, hashes.SHA256()))
 
+    def assertion(self, client_id, audience, algorithm="PS256", begin=0, lifetime=300, **claims):
+        """What an application signs to prove itself."""
+        now = int(time.time()) + begin
+        sha256 = algorithm == "PS256"
+        thumbprint = self.certificate.fingerprint(hashes.SHA256() if sha256 else hashes.SHA1())
+        header = {"alg": algorithm, "typ": "JWT", "x5t#S256" if sha256 else "x5t": _b64(thumbprint)}
+        body = {"aud": audience, "iss": client_id, "sub": client_id, "jti": str(uuid.uuid4()), "nbf": now, "exp": now + lifetime, **claims}
+        text = ".".join(_b64(json.dumps(part).encode()) for part in (header, body))
+        padded = padding.PSS(mgf=padding.MGF1(hashes.SHA256()), salt_length=32) if sha256 else padding.PKCS1v15()
+        return text + "." + _b64(self.key.sign(text.encode(), padded, hashes.SHA256()))
+
     @property
     def certificate_pem(self):
         return self.certificate.public_bytes(serialization.Encoding.PEM).decode()

@@ -18,12 +18,24 @@ struct entry;
 TAILQ_HEAD(wait_list, token_wait);
 TAILQ_HEAD(entry_list, entry);
 
+/* A question that is being made in another thread. It has all that the thread touches, and outlives an acquisition that
+ * is given up. */
+struct preparation {
+    struct acquisition *acquisition; /* NULL: nobody waits any more */
+    struct identity *identity;       /* a reference; the thread only reads it */
+    struct identity_moment moment;
+    struct identity_question question;
+    struct error *error;
+    int result;
+};
+
 /* One request to the token service, and who waits for it. */
 struct acquisition {
     struct token_cache *cache;
     struct entry *entry;                 /* NULL once the answer is being delivered */
     struct identity *identity;           /* a reference */
     struct token_proxy_wait *route_wait; /* ROUTE: finding the way to the token proxy */
+    struct preparation *preparation;     /* PREPARE, aside */
     struct exchange *exchange;           /* ASK */
     uint64_t deadline_ms;
     uint64_t since_ms;
@@ -83,6 +95,8 @@ struct token_cache *token_cache_create(const struct network *network, struct err
 static void acquisition_free(struct acquisition *acquisition)
 {
     token_proxy_wait_cancel(&acquisition->route_wait);
+    if (acquisition->preparation != NULL)
+        acquisition->preparation->acquisition = NULL;
     exchange_cancel(&acquisition->exchange);
     identity_unref(acquisition->identity);
     free(acquisition);
@@ -266,13 +280,11 @@ static void on_answer(struct reply *reply, const struct error *error, unsigned t
     conclude(acquisition, token, failure);
 }
 
-/* Sends the question. `route` is that of an identity with a token proxy. */
-static int ask(struct acquisition *acquisition, const struct token_proxy_route *route, struct error **err)
+static int send_question(struct acquisition *acquisition, const struct identity_question *question,
+                         struct error **err)
 {
     const struct network *network = acquisition->cache->network;
     const struct identity *identity = acquisition->identity;
-    const struct identity_moment moment = {.now_unix = transport_unix_s(network->transport), .route = route};
-    struct identity_question question = {0};
     /* Entra throttles applications, not everybody: one that is throttled must not stop the others. IMDS
      * throttles the node. */
     cleanup_free char *lane = NULL;
@@ -282,30 +294,86 @@ static int ask(struct acquisition *acquisition, const struct token_proxy_route *
         no_memory(err);
         return -1;
     }
-    if (identity->ops->prepare(identity, &moment, &question, err) == 0) {
-        struct exchange_request request = {
-            .service = question.service,
-            .host = question.host,
-            .lane = lane,
-            .method = question.method,
-            .url = question.url,
-            .body = question.body.data,
-            .body_len = question.body.len,
-            .max_response_bytes = (size_t)256 * 1024,
-            .proxy = question.proxy,
-            .route = identity->route,
-            .connect_to = question.connect_to,
-            .ca_pem = question.ca_pem,
-            .ca_pem_len = question.ca_pem_len,
-            .policy = question.policy,
-            .deadline_ms = acquisition->deadline_ms,
-        };
-        for (size_t i = 0; i < EXCHANGE_MAX_HEADERS; i++)
-            request.headers[i] = question.headers[i];
-        acquisition->exchange = exchange_start(network, &request, on_answer, acquisition, err);
-    }
-    identity_question_finish(&question);
+    struct exchange_request request = {
+        .service = question->service,
+        .host = question->host,
+        .lane = lane,
+        .method = question->method,
+        .url = question->url,
+        .body = question->body.data,
+        .body_len = question->body.len,
+        .max_response_bytes = (size_t)256 * 1024,
+        .proxy = question->proxy,
+        .route = identity->route,
+        .connect_to = question->connect_to,
+        .ca_pem = question->ca_pem,
+        .ca_pem_len = question->ca_pem_len,
+        .policy = question->policy,
+        .deadline_ms = acquisition->deadline_ms,
+    };
+    for (size_t i = 0; i < EXCHANGE_MAX_HEADERS; i++)
+        request.headers[i] = question->headers[i];
+    acquisition->exchange = exchange_start(network, &request, on_answer, acquisition, err);
     return acquisition->exchange == NULL ? -1 : 0;
+}
+
+static void prepare_aside(void *arg)
+{
+    struct preparation *preparation = arg;
+    const struct identity *identity = preparation->identity;
+    preparation->result =
+        identity->ops->prepare(identity, &preparation->moment, &preparation->question, &preparation->error);
+}
+
+static void on_prepared(void *arg)
+{
+    struct preparation *preparation = arg;
+    struct acquisition *acquisition = preparation->acquisition;
+    struct error *failure = steal_ptr(&preparation->error);
+
+    if (acquisition != NULL) {
+        acquisition->preparation = NULL;
+        if (preparation->result == 0 && send_question(acquisition, &preparation->question, &failure) == 0)
+            acquisition = NULL; /* under way */
+    }
+    identity_question_finish(&preparation->question);
+    identity_unref(preparation->identity);
+    free(preparation);
+    if (acquisition != NULL)
+        conclude(acquisition, NULL, failure);
+    else
+        error_free(failure);
+}
+
+/* Makes the question and sends it. `route` is that of an identity with a token proxy. */
+static int ask(struct acquisition *acquisition, const struct token_proxy_route *route, struct error **err)
+{
+    const struct transport *transport = acquisition->cache->network->transport;
+    const struct identity *identity = acquisition->identity;
+    const struct identity_moment moment = {.now_unix = transport_unix_s(transport), .route = route};
+
+    if (!identity->ops->prepare_aside) {
+        struct identity_question question = {0};
+        int result = identity->ops->prepare(identity, &moment, &question, err);
+        if (result == 0)
+            result = send_question(acquisition, &question, err);
+        identity_question_finish(&question);
+        return result;
+    }
+    struct preparation *preparation = calloc(1, sizeof(*preparation));
+    if (preparation == NULL) {
+        no_memory(err);
+        return -1;
+    }
+    *preparation = (struct preparation){
+        .acquisition = acquisition, .identity = identity_ref(acquisition->identity), .moment = moment};
+    if (transport_work(transport, prepare_aside, on_prepared, preparation, err) < 0) {
+        identity_unref(preparation->identity);
+        free(preparation);
+        return -1;
+    }
+    acquisition->preparation = preparation;
+    return 0;
 }
 
 static void on_route(const struct token_proxy_route *route, const struct error *error, void *arg)

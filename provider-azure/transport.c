@@ -61,6 +61,12 @@ void transport_probe_cancel(const struct transport *transport, struct transport_
         transport->ops->probe_cancel(transport->state, probe);
 }
 
+int transport_work(const struct transport *transport, transport_fired *run, transport_fired *done, void *arg,
+                   struct error **err)
+{
+    return transport->ops->work(transport->state, run, done, arg, err);
+}
+
 struct real_transport {
     struct transport base;
     uv_loop_t *loop;
@@ -232,6 +238,41 @@ static void real_probe_cancel(void *state, struct transport_probe **probe)
     *probe = NULL;
 }
 
+struct work {
+    uv_work_t request;
+    transport_fired *run;
+    transport_fired *done;
+    void *arg;
+};
+
+static void on_work(uv_work_t *request)
+{
+    const struct work *work = request->data;
+    work->run(work->arg);
+}
+
+static void on_work_done(uv_work_t *request, int status)
+{
+    struct work *work = request->data;
+    transport_fired *done = work->done;
+    void *arg = work->arg;
+    (void)status; /* nobody cancels */
+    free(work);
+    done(arg);
+}
+
+static int real_work(void *state, transport_fired *run, transport_fired *done, void *arg, struct error **err)
+{
+    const struct real_transport *real = state;
+    struct work *work = calloc(1, sizeof(*work));
+    if (work == NULL)
+        return error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
+    *work = (struct work){.run = run, .done = done, .arg = arg};
+    work->request.data = work;
+    (void)uv_queue_work(real->loop, &work->request, on_work, on_work_done); /* fails only without `on_work` */
+    return 0;
+}
+
 static const struct transport_ops real_ops = {
     .send = real_send,
     .cancel = real_cancel,
@@ -242,6 +283,7 @@ static const struct transport_ops real_ops = {
     .random = real_random,
     .probe = real_probe,
     .probe_cancel = real_probe_cancel,
+    .work = real_work,
 };
 
 struct transport *transport_create(uv_loop_t *loop, struct http_client *client, struct error **err)

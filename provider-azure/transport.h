@@ -1,5 +1,5 @@
 /*
- * transport.h - everything this program asks of the outside world: HTTP calls, certificates, timers, clocks,
+ * transport.h - everything this program asks of the outside world: HTTP calls, certificates, threads, timers, clocks,
  * chance.
  *
  * All rooms below mount.c reach the outside only through this table, so that the unit tests drive them with a
@@ -55,6 +55,9 @@ struct transport_ops {
     struct transport_probe *(*probe)(void *state, const struct tls_probe_request *request,
                                      tls_probe_callback *callback, void *arg, struct error **err);
     void (*probe_cancel)(void *state, struct transport_probe **probe);
+    /* Computes aside: `run` in another thread, then `done` here, in a later turn, in any case. Both get `arg`; what
+     * `run` touches is nobody else's until `done`. */
+    int (*work)(void *state, transport_fired *run, transport_fired *done, void *arg, struct error **err);
 };
 
 struct transport {
@@ -78,6 +81,9 @@ struct transport_probe *transport_probe(const struct transport *transport,
                                         void *arg, struct error **err);
 /* Accepts a pointer to NULL. */
 void transport_probe_cancel(const struct transport *transport, struct transport_probe **probe);
+
+int transport_work(const struct transport *transport, transport_fired *run, transport_fired *done, void *arg,
+                   struct error **err);
 
 /* The real one. `loop` and `client` are borrowed and must outlive it. NULL with err set on lack of memory. */
 struct transport *transport_create(uv_loop_t *loop, struct http_client *client, struct error **err);

@@ -3,6 +3,8 @@
 import base64
 import json
 import ssl
+import subprocess
+import threading
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -137,6 +139,27 @@ def test_a_certificate_that_can_not_be_used_is_told_without_a_request(client, em
     assert code in (CODES.INVALID_ARGUMENT, CODES.FAILED_PRECONDITION)
     assert expected in message
     assert emulator.token_requests == 0
+
+
+def test_a_file_that_is_slow_to_open_keeps_nobody_else_waiting(client, emulator, certificate, scratch):
+    """As many rounds of key derivation as are accepted: about a second of computing."""
+    (scratch / "app.pem").write_text(certificate.pem())
+    subprocess.run(["openssl", "pkcs12", "-export", "-in", scratch / "app.pem", "-out", scratch / "app.pfx", "-passout", "pass:geheim",
+                    "-iter", "199000", "-maciter"], check=True)
+    register(emulator, certificate)
+    slow = {"clientid": APP, "clientcertificate": base64.b64encode((scratch / "app.pfx").read_bytes()).decode(),
+            "clientcertificatepassword": "geheim"}
+    mount(client, tutorial.CREDENTIALS)
+    results = []
+    thread = threading.Thread(target=lambda: results.append(mount(client, slow, timeout=60)))
+    thread.start()
+    others = 0
+    while thread.is_alive():
+        mount(client, tutorial.CREDENTIALS)
+        others += 1
+    thread.join()
+    assert results == [SECRET1]
+    assert others >= 10
 
 
 # --- workload identity ---

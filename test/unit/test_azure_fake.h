@@ -143,13 +143,38 @@ static inline uint32_t fake_random(void *state)
     return 200; /* a factor of exactly 1.0 */
 }
 
+struct fake_work {
+    transport_fired *run;
+    transport_fired *done;
+    void *arg;
+};
+
+static inline void fake_work_fired(void *arg)
+{
+    struct fake_work work = *(struct fake_work *)arg;
+    free(arg);
+    work.run(work.arg);
+    work.done(work.arg);
+}
+
+/* What is to be done aside is done in the next turn. */
+static inline int fake_work(void *state, transport_fired *run, transport_fired *done, void *arg,
+                            struct error **err)
+{
+    struct fake_work *work = calloc(1, sizeof(*work));
+    *work = (struct fake_work){run, done, arg};
+    (void)fake_after(state, 0, fake_work_fired, work, err);
+    return 0;
+}
+
 static const struct transport_ops fake_ops = {.send = fake_send,
                                               .cancel = fake_cancel,
                                               .after = fake_after,
                                               .stop = fake_stop,
                                               .now_ms = fake_now,
                                               .unix_s = fake_unix,
-                                              .random = fake_random};
+                                              .random = fake_random,
+                                              .work = fake_work};
 
 static inline void fake_init(struct fake *fake, fake_answerer *answer, void *arg)
 {

@@ -340,6 +340,38 @@ static void a_wait_that_is_cancelled_takes_its_request_along(void **state)
     tear_down(&world);
 }
 
+static void a_certificate_is_read_aside_and_given_up_without_a_trace(void **state)
+{
+    struct world world;
+    char client_id[] = "app";
+    struct auth auth = {
+        .mode = AUTH_SERVICE_PRINCIPAL, .kind = AUTH_CREDENTIAL_CERTIFICATE, .client_id = client_id};
+    (void)state;
+    set_up(&world);
+    auth.credential = secret_from_bytes("no sense", 8);
+    const struct identity_input input = {.auth = &auth, .cloud = &world.cloud, .tenant = "t"};
+    cleanup_identity struct identity *identity = identity_create(&input, NULL);
+    secret_destroy(auth.credential);
+    assert_non_null(identity);
+
+    struct token_wait *wait = get(&world, identity);
+    assert_non_null(wait); /* not known yet: nothing is read on the spot */
+    token_wait_cancel(&wait);
+    assert_int_equal(token_cache_count(world.cache), 0);
+    run_for(&world, 0); /* the thread ends and cleans up */
+    assert_int_equal(world.errors, 0);
+
+    assert_non_null(get(&world, identity));
+    assert_non_null(get(&world, identity));
+    run_for(&world, 0);
+    assert_int_equal(world.errors, 2);
+    assert_string_equal(world.last_error,
+                        "token for the service principal: clientcertificate: it is neither PEM nor "
+                        "PKCS#12 in base64");
+    assert_int_equal(world.requests, 0);
+    tear_down(&world);
+}
+
 /* --- a node's token service that is not well
  * ----------------------------------------------------------------------------- */
 
@@ -622,6 +654,7 @@ int main(void)
         cmocka_unit_test(a_failed_renewal_leaves_the_old_token_until_its_end),
         cmocka_unit_test(the_cache_is_bounded_and_so_are_requests_in_flight),
         cmocka_unit_test(a_wait_that_is_cancelled_takes_its_request_along),
+        cmocka_unit_test(a_certificate_is_read_aside_and_given_up_without_a_trace),
         cmocka_unit_test(imds_is_asked_again_until_it_is_well),
         cmocka_unit_test(what_imds_means_is_not_asked_again),
         cmocka_unit_test(the_server_name_is_computed_from_the_clusters_id),

@@ -1,88 +1,24 @@
 /*
  * publish.c - one NodePublishVolume, as a state machine. See the drawing in the header.
  */
-#include "driver/publish.h"
-
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 
 #include "common/lifecycle.h"
 #include "common/secret.h"
-#include "driver/provider_client.h"
-#include "driver/rotation.h"
-#include "driver/volume.h"
+#include "driver/publish_private.h"
 #include "driver/volume_record.h"
 #include "driver/worker.h"
 
-enum {
-    OUT_OF_TIME_MS = 100
-}; /* with so little left the caller has given up, or will before it hears of it */
-
-enum publish_state {
-    PUBLISH_QUEUE,
-    PUBLISH_INSPECT,
-    PUBLISH_DUE,
-    PUBLISH_CLASS,
-    PUBLISH_PROVIDER,
-    PUBLISH_WRITE,
-    PUBLISH_STATUS,
-    PUBLISH_ROLLBACK,
-};
-
-struct publish {
-    const struct publisher *publisher;
-    struct volume_lock lock;
-    enum publish_state state;
-    publish_callback *callback; /* NULL once the caller has its answer or does not want one */
-    void *arg;
-    struct publish_request request;
-    uint64_t started_ns;
-    uint64_t deadline_ms; /* on uv_now()'s clock */
-    bool look; /* a complete volume was found: nothing may be unmounted, failures are kept from the caller */
-    bool interrupted; /* an unpublish waits for the lock */
-
-    /* children: at most one is not NULL; workers are not children, see worker_runs() */
-    struct class_memo_call *recent;
-    struct class_lookup *lookup;
-    struct provider_call *provider;
-    struct recording *recording;
-    uint64_t provider_started_ns;
-
-    struct secret_provider_class *class; /* an owner among others */
-    struct rotation_wish wish;
-    struct provider_answer answer;
-    char *record;                 /* for the volume; secret_free() */
-    struct error *rollback_cause; /* ROLLBACK: what is answered when it is done */
-    struct error *failure;        /* of a look, for the recorders */
-
-    /* in and out of the workers */
-    struct {
-        const char *target_path;
-        const struct payload *payload;
-        struct volume_options options;
-        bool look;
-        bool no_files;
-        bool rotation; /* inspect: is last_checked of interest? */
-        bool recall;   /* inspect: and the record? */
-        enum volume_state volume;
-        uint64_t last_checked;
-        char *record;
-        bool may_be_in_use; /* inspect: incomplete, but containers may see it */
-        bool changed;
-        struct error *error;
-    } job;
-};
-
 /* --- end of life --- */
 
-static bool worker_runs(const struct publish *publish)
+bool publish_worker_runs(const struct publish *publish)
 {
     return publish->state == PUBLISH_INSPECT || publish->state == PUBLISH_WRITE ||
            publish->state == PUBLISH_ROLLBACK;
 }
 
-static void publish_dispose(struct publish *publish)
+void publish_dispose(struct publish *publish)
 {
     secret_provider_class_free(publish->class);
     provider_answer_finish(&publish->answer);
@@ -96,7 +32,7 @@ static void publish_dispose(struct publish *publish)
     free(publish);
 }
 
-static void cancel_children(struct publish *publish)
+void publish_cancel_children(struct publish *publish)
 {
     if (publish->recent != NULL)
         class_memo_cancel(&publish->recent);
@@ -108,23 +44,7 @@ static void cancel_children(struct publish *publish)
         recording_cancel(&publish->recording);
 }
 
-static const char *provider_label(const struct publish *publish)
-{
-    const struct published_volume *volume;
-
-    if (publish->class != NULL)
-        return publish->class->provider;
-    volume = published_volumes_find(publish->publisher->published, publish->request.target_path);
-    return volume != NULL && volume->provider != NULL ? volume->provider : publish->request.provider_hint;
-}
-
-static void pod_of(const struct publish *publish, char *out, size_t size)
-{
-    (void)snprintf(out, size, "%s/%s", publish->request.pod_namespace, publish->request.pod_name);
-}
-
-/* Gives the caller its answer. The operation may live on. */
-static void answer_caller(struct publish *publish, const struct error *error)
+void publish_answer(struct publish *publish, const struct error *error)
 {
     publish_callback *callback = publish->callback;
 
@@ -133,109 +53,16 @@ static void answer_caller(struct publish *publish, const struct error *error)
         callback(error, publish->arg);
 }
 
-static uint64_t time_left(const struct publish *publish)
+uint64_t publish_time_left(const struct publish *publish)
 {
     uint64_t now = uv_now(publish->publisher->loop);
 
     return now < publish->deadline_ms ? publish->deadline_ms - now : 0;
 }
 
-/* What is kept of it, so that an answer reaches the caller before it gives up. */
-static uint64_t answer_margin(uint64_t left)
+uint64_t publish_answer_margin(uint64_t left)
 {
     return left / 10 < PUBLISH_ANSWER_MARGIN_MS ? left / 10 : PUBLISH_ANSWER_MARGIN_MS;
-}
-
-/* --- remembering --- */
-
-static void remember_success(struct publish *publish)
-{
-    published_volumes_succeeded(publish->publisher->published, publish->request.target_path,
-                                publish->class->provider, &publish->wish, &publish->answer.versions,
-                                clock_unix_s());
-}
-
-static void remember_failure(struct publish *publish)
-{
-    uint32_t random = 0;
-
-    if (getrandom(&random, sizeof(random), GRND_NONBLOCK) != (ssize_t)sizeof(random))
-        random = (uint32_t)clock_monotonic_ns(); /* it only spreads retries */
-    published_volumes_failed(publish->publisher->published, publish->request.target_path, &publish->wish,
-                             random, clock_unix_s());
-}
-
-/* --- outcomes --- */
-
-static double seconds_since(uint64_t start_ns)
-{
-    return (double)(clock_monotonic_ns() - start_ns) / 1e9;
-}
-
-/* Tells those who look at the pod. */
-static void tell_pod(const struct publish *publish, const struct event *what, const struct error *error)
-{
-    struct event event = *what;
-    cleanup_free char *message = NULL;
-
-    if (asprintf(&message, "%s: SecretProviderClass %s%s%s", what->message, publish->request.class_name,
-                 error != NULL ? ": " : "", error_message(error)) < 0)
-        message = NULL;
-    event.pod_name = publish->request.pod_name;
-    event.pod_namespace = publish->request.pod_namespace;
-    event.pod_uid = publish->request.pod_uid;
-    event.message = message != NULL ? message : what->message;
-    events_emit(publish->publisher->events, &event);
-}
-
-static void report_look(const struct publish *publish, const char *pod)
-{
-    const struct publisher *publisher = publish->publisher;
-
-    telemetry_rotation_ok(publisher->telemetry, publish->class->provider, publish->job.changed,
-                          seconds_since(publish->started_ns));
-    if (!publish->job.changed)
-        return;
-    tell_pod(publish,
-             &(struct event){.type = EVENT_NORMAL,
-                             .component = EVENT_ROTATION,
-                             .reason = EVENT_ROTATED,
-                             .message = "the contents of the volume have been updated"},
-             NULL);
-    log_info(publisher->log, "volume content updated", LOG_STR("pod", pod),
-             LOG_STR("spc", publish->class->name), LOG_STR("provider", publish->class->provider),
-             LOG_STR("targetPath", publish->request.target_path),
-             LOG_UINT("files", publish->answer.payload.n));
-}
-
-static void report_mount(const struct publish *publish, const char *pod)
-{
-    const struct publisher *publisher = publish->publisher;
-
-    log_info(publisher->log, "volume published", LOG_STR("pod", pod), LOG_STR("spc", publish->class->name),
-             LOG_STR("provider", publish->class->provider),
-             LOG_STR("targetPath", publish->request.target_path),
-             LOG_UINT("files", publish->answer.payload.n));
-}
-
-/* The volume shows what it should: tells everybody but the recorders. When the caller has gone before, that is
- * on record as a failure, and stays one. */
-static void report_success(struct publish *publish)
-{
-    char pod[600];
-
-    if (publish->callback == NULL)
-        return;
-    pod_of(publish, pod, sizeof(pod));
-    if (publish->look)
-        report_look(publish, pod);
-    else
-        report_mount(publish, pod);
-    if (!publish->look || publish->job.changed)
-        telemetry_files_written(publish->publisher->telemetry, publish->class->provider,
-                                payload_size(&publish->answer.payload));
-    telemetry_publish_ok(publish->publisher->telemetry, publish->class->provider);
-    answer_caller(publish, NULL);
 }
 
 /* A complete volume with nothing due. */
@@ -250,205 +77,21 @@ static void publish_skip(struct publish *publish)
     recording_seen(publish->publisher->recorders, &seen);
     log_debug(publish->publisher->log, 4, "volume is published already, nothing is due",
               LOG_STR("targetPath", publish->request.target_path));
-    telemetry_publish_ok(publish->publisher->telemetry, provider_label(publish));
-    answer_caller(publish, NULL);
+    telemetry_publish_ok(publish->publisher->telemetry, publish_provider_label(publish));
+    publish_answer(publish, NULL);
     publish_dispose(publish);
 }
-
-/* One line and one count per failure, wherever it came from. */
-static void record_failure(struct publish *publish, const struct error *error, const char *type)
-{
-    const struct publisher *publisher = publish->publisher;
-    const char *provider = provider_label(publish);
-    char pod[600];
-
-    pod_of(publish, pod, sizeof(pod));
-    if (type == NULL || type[0] == '\0')
-        type = error_type(error)[0] != '\0' ? error_type(error) : ERROR_TYPE_MOUNT;
-    telemetry_publish_error(publisher->telemetry, provider, type);
-    if (publish->look) {
-        telemetry_rotation_error(publisher->telemetry, provider, type);
-        log_error(publisher->log, "volume content could not be checked for changes, the old content stays",
-                  LOG_STR("pod", pod), LOG_STR("spc", publish->request.class_name),
-                  LOG_STR("provider", provider), LOG_STR("targetPath", publish->request.target_path),
-                  LOG_ERR(error));
-        if (!publish->interrupted)
-            tell_pod(publish,
-                     &(struct event){
-                         .type = EVENT_WARNING,
-                         .component = EVENT_ROTATION,
-                         .reason = EVENT_ROTATE_FAILED,
-                         .message = "the contents of the volume could not be checked, the old ones stay"},
-                     error);
-        remember_failure(publish);
-        error_free(publish->failure);
-        publish->failure = error_copy(error);
-    } else {
-        /* All that the kubelet's own event says then is that a deadline has passed. */
-        if (time_left(publish) < OUT_OF_TIME_MS && !publish->interrupted)
-            tell_pod(publish,
-                     &(struct event){.type = EVENT_WARNING,
-                                     .component = EVENT_CONTROLLER,
-                                     .reason = EVENT_MOUNT_TIMEOUT,
-                                     .message = "the volume could not be mounted in time"},
-                     error);
-        log_error(publisher->log, "volume could not be published", LOG_STR("pod", pod),
-                  LOG_STR("spc", publish->request.class_name), LOG_STR("provider", provider),
-                  LOG_STR("targetPath", publish->request.target_path), LOG_ERR(error));
-    }
-}
-
-static void enter_failed_status(struct publish *publish);
 
 /* Ends the operation with an error, when no child and no worker runs and nothing has to be undone. `type`
  * NULL: from the error. */
 static void publish_fail(struct publish *publish, const struct error *error, const char *type)
 {
-    record_failure(publish, error, type);
-    answer_caller(publish, publish->look ? NULL : error);
+    publish_report_failure(publish, error, type);
+    publish_answer(publish, publish->look ? NULL : error);
     if (publish->look)
-        enter_failed_status(publish);
+        publish_enter_failed_status(publish);
     else
         publish_dispose(publish);
-}
-
-/* --- ROLLBACK --- */
-
-static void run_rollback(void *job)
-{
-    struct publish *publish = job;
-
-    (void)volume_unpublish(publish->job.target_path, &publish->job.error);
-}
-
-static void rollback_done(void *job)
-{
-    struct publish *publish = job;
-
-    if (publish->job.error != NULL) {
-        log_warning(publish->publisher->log, "a volume could not be taken back after a failure",
-                    LOG_STR("targetPath", publish->request.target_path), LOG_ERR(publish->job.error));
-        /* Something is left behind: the kubelet must call unpublish. */
-        if (publish->rollback_cause != NULL)
-            (void)error_recode(&publish->rollback_cause, GRPC_STATUS_ABORTED);
-    }
-    answer_caller(publish, publish->rollback_cause);
-    publish_dispose(publish);
-}
-
-/* The volume is there, but it must not count. Takes over *cause. */
-static void enter_rollback(struct publish *publish, struct error **cause)
-{
-    struct error *error = NULL;
-
-    recording_forget(publish->publisher->recorders, publish->request.target_path);
-    publish->rollback_cause = *cause;
-    *cause = NULL;
-    publish->state = PUBLISH_ROLLBACK;
-    if (worker_start(publish->publisher->loop, run_rollback, rollback_done, publish, &error) < 0) {
-        publish->job.error = error;
-        rollback_done(publish);
-    }
-}
-
-/* --- STATUS --- */
-
-static struct status_record record_of(const struct publish *publish, enum status_event event)
-{
-    const struct published_volume *volume =
-        published_volumes_find(publish->publisher->published, publish->request.target_path);
-    struct status_record record = {
-        .event = event,
-        .pod_name = publish->request.pod_name,
-        .pod_namespace = publish->request.pod_namespace,
-        .pod_uid = publish->request.pod_uid,
-        .target_path = publish->request.target_path,
-        .class_name = publish->request.class_name,
-        .class = publish->class,
-        .changed = publish->job.changed,
-    };
-
-    if (event == STATUS_FAILED) {
-        record.versions = volume != NULL && volume->versions.n > 0 ? &volume->versions : NULL;
-        record.checked_unix = (int64_t)publish->job.last_checked;
-        record.failure = publish->failure;
-    } else {
-        record.versions = &publish->answer.versions;
-        record.files = publish->answer.no_files ? NULL : &publish->answer.payload;
-        record.checked_unix = (int64_t)publish->job.options.last_checked_unix;
-    }
-    return record;
-}
-
-/* Of a volume that is there by now: must it be taken back without a record? */
-static bool may_be_taken_back(const struct publish *publish)
-{
-    const struct status_record record = record_of(publish, STATUS_MOUNTED);
-
-    return !publish->look && !publish->job.may_be_in_use &&
-           recording_needed(publish->publisher->recorders, &record);
-}
-
-static void status_done(const struct error *error, void *arg)
-{
-    struct publish *publish = arg;
-    struct error *cause = NULL;
-
-    publish->recording = NULL;
-    if (publish->failure != NULL) {
-        publish_dispose(publish);
-        return;
-    }
-    if (error == NULL) {
-        report_success(publish);
-        remember_success(publish);
-        publish_dispose(publish);
-        return;
-    }
-    record_failure(publish, error, "");
-    cause = error_copy(error);
-    enter_rollback(publish, &cause);
-}
-
-static void enter_recording(struct publish *publish, enum status_event event)
-{
-    const struct publisher *publisher = publish->publisher;
-    const struct recording_config config = {.loop = publisher->loop,
-                                            .log = publisher->log,
-                                            .telemetry = publisher->telemetry,
-                                            .recorders = publisher->recorders};
-    const struct status_record record = record_of(publish, event);
-    cleanup_error struct error *error = NULL;
-    uint64_t left = publish->callback != NULL ? time_left(publish) : RECORDING_TIMEOUT_MS;
-
-    publish->state = PUBLISH_STATUS;
-    if (!recording_wanted(publisher->recorders, &record)) {
-        status_done(NULL, publish);
-        return;
-    }
-    publish->recording =
-        recording_start(&config, &record, left - answer_margin(left), status_done, publish, &error);
-    if (publish->recording == NULL)
-        status_done(may_be_taken_back(publish) ? error : NULL, publish);
-}
-
-/* The volume shows what it should. The caller of a look need not wait for it to be recorded. */
-static void enter_status(struct publish *publish)
-{
-    error_free(publish->failure); /* of a caller that has gone; the work was done all the same */
-    publish->failure = NULL;
-    if (publish->look)
-        report_success(publish);
-    /* What may be in use can not be taken back, so nothing may be needed: it counts as looked at. */
-    enter_recording(publish, publish->look || publish->job.may_be_in_use ? STATUS_LOOKED : STATUS_MOUNTED);
-}
-
-static void enter_failed_status(struct publish *publish)
-{
-    if (publish->failure == NULL) /* no memory for a copy: it has been logged */
-        publish_dispose(publish);
-    else
-        enter_recording(publish, STATUS_FAILED);
 }
 
 /* --- WRITE --- */
@@ -475,12 +118,12 @@ static void cancelled_in_write(struct publish *publish, bool written)
 {
     struct error *none = NULL;
 
-    if (written && may_be_taken_back(publish))
-        enter_rollback(publish, &none);
+    if (written && publish_may_be_taken_back(publish))
+        publish_enter_rollback(publish, &none);
     else if (written)
-        enter_status(publish);
+        publish_enter_status(publish);
     else if (publish->look)
-        enter_failed_status(publish);
+        publish_enter_failed_status(publish);
     else
         publish_dispose(publish);
 }
@@ -498,7 +141,7 @@ static void write_done(void *job)
     } else if (error != NULL) {
         publish_fail(publish, error, ERROR_TYPE_FILES);
     } else {
-        enter_status(publish);
+        publish_enter_status(publish);
     }
 }
 
@@ -539,7 +182,7 @@ static void provider_done(struct provider_answer *answer, const struct error *er
 
     publish->provider = NULL;
     telemetry_provider_call(publish->publisher->telemetry, publish->class->provider, error_code(error),
-                            seconds_since(publish->provider_started_ns));
+                            publish_seconds_since(publish->provider_started_ns));
     if (error != NULL) {
         provider_failed(publish, error, type);
         return;
@@ -556,7 +199,7 @@ static void enter_provider(struct publish *publish)
         published_volumes_find(publisher->published, publish->request.target_path);
     cleanup_string_map struct string_map attributes = {0};
     cleanup_error struct error *error = NULL;
-    uint64_t left = time_left(publish);
+    uint64_t left = publish_time_left(publish);
 
     publish->state = PUBLISH_PROVIDER;
     if (publish_request_attributes(&publish->request, &publish->class->parameters,
@@ -572,7 +215,7 @@ static void enter_provider(struct publish *publish)
                                          .target_path = publish->request.target_path,
                                          .current_versions =
                                              publish->look && volume != NULL ? &volume->versions : NULL,
-                                         .timeout_ms = left - answer_margin(left)},
+                                         .timeout_ms = left - publish_answer_margin(left)},
         provider_done, publish, &error);
     if (publish->provider == NULL)
         provider_failed(publish, error, ERROR_TYPE_NO_PROVIDER);
@@ -662,7 +305,7 @@ static int check_class_name(struct publish *publish, struct error **err)
 static void enter_class(struct publish *publish)
 {
     cleanup_error struct error *error = NULL;
-    uint64_t left = time_left(publish);
+    uint64_t left = publish_time_left(publish);
 
     publish->state = PUBLISH_CLASS;
     if (check_class_name(publish, &error) < 0) {
@@ -670,8 +313,8 @@ static void enter_class(struct publish *publish)
         return;
     }
     publish->lookup = class_source_start(publish->publisher->classes, publish->request.pod_namespace,
-                                         publish->request.class_name, left - answer_margin(left), class_done,
-                                         publish, &error);
+                                         publish->request.class_name, left - publish_answer_margin(left),
+                                         class_done, publish, &error);
     if (publish->lookup == NULL)
         publish_fail(publish, error, ERROR_TYPE_CLASS);
 }
@@ -835,17 +478,17 @@ static void publish_abandon(struct publish *publish)
     struct error *none = NULL;
 
     publish->callback = NULL;
-    if (worker_runs(publish))
+    if (publish_worker_runs(publish))
         return; /* its callback finds that nobody waits */
-    if (publish->state == PUBLISH_STATUS && may_be_taken_back(publish)) {
-        cancel_children(publish);
-        enter_rollback(publish, &none);
+    if (publish->state == PUBLISH_STATUS && publish_may_be_taken_back(publish)) {
+        publish_cancel_children(publish);
+        publish_enter_rollback(publish, &none);
     } else if (publish->state == PUBLISH_STATUS && !publish->interrupted) {
         return; /* it is recorded all the same */
     } else {
-        cancel_children(publish);
+        publish_cancel_children(publish);
         if (publish->look && publish->state != PUBLISH_STATUS && !publish->interrupted)
-            enter_failed_status(publish);
+            publish_enter_failed_status(publish);
         else
             publish_dispose(publish);
     }
@@ -863,8 +506,8 @@ static void lock_interrupted(struct volume_lock *lock)
     }
     (void)error_set(&error, GRPC_STATUS_ABORTED, "the volume is being unpublished");
     if (publish->state != PUBLISH_ROLLBACK) /* that failure is recorded */
-        record_failure(publish, error, "Aborted");
-    answer_caller(publish, error);
+        publish_report_failure(publish, error, "Aborted");
+    publish_answer(publish, error);
     publish_abandon(publish);
 }
 
@@ -913,7 +556,7 @@ void publish_cancel(struct publish **publish, enum grpc_status reason)
 
     (void)error_set(&error, reason, "the caller did not wait for %s", waiting_for[(*publish)->state]);
     if ((*publish)->state != PUBLISH_ROLLBACK) /* that failure is recorded */
-        record_failure(*publish, error, grpc_status_go_name(reason));
+        publish_report_failure(*publish, error, grpc_status_go_name(reason));
     publish_abandon(*publish);
     *publish = NULL;
 }

@@ -244,6 +244,7 @@ int class_files_create(uv_loop_t *loop, const char *directory, struct log *log,
     *files = (struct class_files){.loop = loop, .log = log, .directory = copy};
     *ret_source = (struct class_source){.name = "files",
                                         .default_namespace = CLASS_FILES_NAMESPACE,
+                                        .local = true,
                                         .start = files_start,
                                         .cancel = files_cancel,
                                         .destroy = files_destroy,

@@ -52,7 +52,9 @@ struct class_memo *class_memo_create(uv_loop_t *loop, const struct class_source 
     memo->source = source;
     memo->log = log;
     memo->max_age_ms = CLASS_MEMO_AGE_MS;
-    if (poll_interval_s < 2 * CLASS_MEMO_AGE_MS / 1000)
+    if (source->local)
+        memo->max_age_ms = 0;
+    else if (poll_interval_s < 2 * CLASS_MEMO_AGE_MS / 1000)
         memo->max_age_ms = poll_interval_s > 0 ? (uint64_t)poll_interval_s * 1000 / 2 : 0;
     list_init(&memo->entries);
     return memo;

@@ -41,7 +41,8 @@ struct class_memo;
 struct class_memo_call; /* one waiting look */
 
 /* Everything is borrowed. `poll_interval_s` is the interval of rotation: an answer is used for at most half of
- * it, so that short intervals are short; never for longer than CLASS_MEMO_AGE_MS. */
+ * it, so that short intervals are short; never for longer than CLASS_MEMO_AGE_MS. A source that is local is asked each
+ * time, but still by one at a time. */
 struct class_memo *class_memo_create(uv_loop_t *loop, const struct class_source *source,
                                      int64_t poll_interval_s, struct log *log, struct error **err);
 

@@ -483,6 +483,24 @@ static struct status_call *status_start(void *state, const struct status_record 
     return call;
 }
 
+/* A volume of an earlier driver, which may have ended before the record was written: it is looked at once. */
+static void status_seen(void *state, const struct status_record *record)
+{
+    struct pod_status *status = state;
+    struct pod_status_wish *wish;
+    struct pod_volume *volume;
+
+    if (record->versions == NULL || volume_find(status, record->target_path) != NULL ||
+        check_pod(record, /* err= */ NULL) < 0)
+        return;
+    wish = pod_status_wish_create(record, status->node_label, clock_unix_s(), /* err= */ NULL);
+    volume = wish != NULL ? volume_get(status, record->target_path, /* err= */ NULL) : NULL;
+    if (volume != NULL)
+        wish_for(volume, wish);
+    else
+        pod_status_wish_destroy(wish);
+}
+
 static void status_cancel(void *state, struct status_call *call)
 {
     (void)state;
@@ -505,6 +523,7 @@ void pod_status_recorder(struct pod_status *status, struct status_recorder *ret)
                                     .needed = status_needed,
                                     .start = status_start,
                                     .cancel = status_cancel,
+                                    .seen = status_seen,
                                     .forget = status_forget,
                                     .state = status};
 }

@@ -4,7 +4,8 @@
  *
  * What was written last is remembered per volume, with its resourceVersion. So a volume whose content and
  * outcome stay the same costs no request at all, a change costs one PATCH, a first mount one POST; after a
- * restart of the driver the first look at a volume costs one GET. There is no list, no watch and no cache of
+ * restart of the driver the kubelet's first call for a volume costs one GET, whether a look is due or not: the driver
+ * before may have ended between the mount and its record. There is no list, no watch and no cache of
  * what others own.
  *
  * Who waits: a first mount, until its record is written or its time is over. Looks do not. A record that could

@@ -68,11 +68,17 @@ uint64_t publish_answer_margin(uint64_t left)
 /* A complete volume with nothing due. */
 static void publish_skip(struct publish *publish)
 {
-    const struct status_record seen = {.pod_name = publish->request.pod_name,
-                                       .pod_namespace = publish->request.pod_namespace,
-                                       .pod_uid = publish->request.pod_uid,
-                                       .target_path = publish->request.target_path,
-                                       .class_name = publish->request.class_name};
+    const struct published_volume *volume =
+        published_volumes_find(publish->publisher->published, publish->request.target_path);
+    const struct status_record seen = {
+        .event = STATUS_LOOKED,
+        .pod_name = publish->request.pod_name,
+        .pod_namespace = publish->request.pod_namespace,
+        .pod_uid = publish->request.pod_uid,
+        .target_path = publish->request.target_path,
+        .class_name = publish->request.class_name,
+        .versions = volume != NULL && volume->versions.n > 0 ? &volume->versions : NULL,
+        .checked_unix = (int64_t)publish->job.last_checked};
 
     recording_seen(publish->publisher->recorders, &seen);
     log_debug(publish->publisher->log, 4, "volume is published already, nothing is due",
@@ -396,7 +402,7 @@ static void run_inspect(void *job)
     if (publish->job.volume != VOLUME_PUBLISHED)
         return;
     /* What can not be found out is not known, which is an answer, too. */
-    if (publish->job.rotation &&
+    if ((publish->job.rotation || publish->job.recall) &&
         volume_last_checked(publish->job.target_path, &publish->job.last_checked, /* err= */ NULL) < 0)
         publish->job.last_checked = 0;
     if (publish->job.recall)

@@ -60,6 +60,31 @@ def test_within_the_interval_nothing_is_fetched_again_even_after_a_restart(node,
     assert len(provider.requests) == 1
 
 
+def test_a_restarted_driver_tells_the_provider_what_is_mounted(node, start_driver, scripted):
+    node.add_class()
+    provider = scripted(lambda request, context: answer({"file": b"content"}, versions={"secret/file": "17"}))
+    target, flags = node.target(), ("--enable-secret-rotation=true", "--rotation-poll-interval=0")
+    first = start_driver(*flags)
+    first.publish(rpc.publish_request(target))
+    assert list(provider.requests[0].current_object_version) == []
+    first.destroy()
+    start_driver(*flags, name="driver2").publish(rpc.publish_request(target))
+    assert [(item.id, item.version) for item in provider.requests[1].current_object_version] == [("secret/file", "17")]
+
+
+def test_an_edit_of_the_class_does_not_wait_for_the_interval(node, start_driver, scripted):
+    node.add_class()
+    provider = scripted()
+    driver, target = start_driver("--enable-secret-rotation=true", "--rotation-poll-interval=1h"), node.target()
+    driver.publish(rpc.publish_request(target))
+    driver.publish(rpc.publish_request(target))
+    assert len(provider.requests) == 1
+    node.add_class(text=(node.classes / "default-azure-kvname.yaml").read_text().replace("blue", "green"))
+    driver.publish(rpc.publish_request(target))
+    driver.publish(rpc.publish_request(target))
+    assert [provider.attributes(index)["colour"] for index in range(len(provider.requests))] == ["blue", "green"]
+
+
 def test_a_failed_republish_keeps_the_content_and_answers_ok(rotating, scripted):
     driver, target = rotating
     provider = scripted()

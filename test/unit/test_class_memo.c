@@ -332,6 +332,21 @@ static void short_intervals_shorten_the_memory(void **state)
     assert_null(known(world, "web"));
 }
 
+static void a_local_source_is_asked_each_time(void **state)
+{
+    struct world *world = *state;
+
+    class_memo_destroy(world->memo);
+    world->source.local = true;
+    world->memo = class_memo_create(&world->loop, &world->source, INTERVAL_S, NULL, NULL);
+    (void)ask(world, "web");
+    (void)ask(world, "web");
+    assert_int_equal(world->requests, 1);
+    answer(world, "1", "x");
+    assert_int_equal(world->answers, 2);
+    assert_null(known(world, "web"));
+}
+
 static void a_request_that_runs_at_the_end_is_cancelled(void **state)
 {
     struct world *world = *state;
@@ -357,6 +372,7 @@ int main(void)
         TEST(what_was_read_elsewhere_counts),
         TEST(what_nobody_asks_about_is_forgotten),
         TEST(short_intervals_shorten_the_memory),
+        TEST(a_local_source_is_asked_each_time),
         TEST(a_request_that_runs_at_the_end_is_cancelled),
     };
 

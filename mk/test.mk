@@ -14,7 +14,8 @@ test: deps-test ## install what is needed, build, run every test, print the tota
 	@$(PYTHON) test/run.py --release build/release --asan build/asan
 
 e2e: deps-e2e ## install what is needed, build, run the end-to-end tests on a single-node Kubernetes of their own
-	$(MAKE) $(jobs) VARIANT=release CC=gcc programs emulator
+	$(MAKE) $(jobs) VARIANT=release CC=gcc emulator
+	$(MAKE) images
 	test/cluster/get-kubernetes.sh kube-apiserver kube-controller-manager kube-scheduler kubelet kubectl > /dev/null
 	BUILD=build/release JUNIT=$(CURDIR)/build/e2e/junit.xml test/e2e/run.sh
 

@@ -107,6 +107,11 @@ static struct host_entry *entry_create(struct resolver *resolver, const char *ho
         free(entry);
         return NULL;
     }
+    /* Names have no case, but musl compares those of /etc/hosts byte by byte, and people write them small. */
+    for (char *c = entry->host; *c != '\0'; c++) {
+        if (*c >= 'A' && *c <= 'Z')
+            *c = (char)(*c - 'A' + 'a');
+    }
     entry->resolver = resolver;
     TAILQ_INIT(&entry->waits);
     LIST_INSERT_HEAD(&resolver->hosts, entry, link);

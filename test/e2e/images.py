@@ -1,22 +1,18 @@
-"""Container images as archives that containerd imports, without a daemon and without a registry.
+"""Container images as archives that containerd imports: the release's of the two daemons, and two of the tests' own, made here.
 
-Of the two daemons the release's own images are used, if IMAGES names their folder. Otherwise images are put together from the dynamically
-linked programs of BUILD and the shared libraries they need. The pods of the tests run on an image of busybox-static.
+The pods of the tests run on an image of busybox-static.
 """
 
 import hashlib
 import io
 import json
 import os
-import re
 import shutil
 import subprocess
 import tarfile
 from pathlib import Path
 
-from harness.process import BUILD, ROOT
-
-CA_BUNDLE = "/etc/ssl/certs/ca-certificates.crt"
+from harness.process import ROOT
 
 
 class Link(str):
@@ -60,13 +56,6 @@ def architecture():
     return {"x86_64": "amd64", "aarch64": "arm64"}[os.uname().machine]
 
 
-def with_libraries(program):
-    """A program and the shared objects it needs: {path in the image: file}."""
-    listing = subprocess.run(["ldd", program], capture_output=True, text=True, check=True).stdout
-    libraries = re.findall(r"(/\S+) \(0x", listing)
-    return {path.lstrip("/"): path for path in libraries}
-
-
 def busybox():
     """The static busybox of Debian."""
     path = shutil.which("busybox", path="/bin:/usr/bin")
@@ -94,12 +83,17 @@ def app_image(directory):
         "Env": ["PATH=/bin"], "Cmd": ["/bin/sh", "-c", "trap 'exit 0' TERM; while :; do sleep 3600 & wait $!; done"]})
 
 
-def daemon_images(directory, tag="e2e"):
-    """The images of the driver and the provider: {repository name: archive}. Their references end in `tag`."""
-    images = {}
-    for name in ("secrets-store-driver", "secrets-store-provider-azure"):
-        program = BUILD / "bin" / name
-        files = {f"usr/local/bin/{name}": program, CA_BUNDLE.lstrip("/"): (0o644, Path(CA_BUNDLE).read_bytes()), **with_busybox(), **with_libraries(program)}
-        images[name] = archive(Path(directory) / f"{name}-{tag}.tar", f"localhost/{name}:{tag}", files, {
-            "Entrypoint": [f"/usr/local/bin/{name}"], "Labels": {"tag": tag}})
-    return images
+def daemon_archives():
+    """The release's images of the driver and the provider, made by `make images`: {repository name: archive}."""
+    folder = Path(os.environ.get("IMAGES", ROOT / "build/images"))
+    archives = {name: folder / f"{name}-{architecture()}.tar" for name in ("secrets-store-driver", "secrets-store-provider-azure")}
+    for path in archives.values():
+        assert path.exists(), f"there is no {path}; `make images` makes it"
+    return archives
+
+
+def reference_of(path):
+    """The name an OCI archive gives to its image."""
+    with tarfile.open(path) as tar:
+        index = json.load(tar.extractfile("./index.json"))
+    return index["manifests"][0]["annotations"]["org.opencontainers.image.ref.name"]

@@ -3,7 +3,7 @@
 import copy
 import time
 
-from images import daemon_images
+from images import daemon_archives, reference_of
 from node import ADDRESS, NAME
 
 from cluster import manifests
@@ -24,7 +24,9 @@ def with_images(item, tags):
     """The DaemonSet with REGISTRY/name:VERSION replaced by the image of this build."""
     item = copy.deepcopy(item)
     spec = item["spec"]["template"]["spec"]
-    for container in [*spec.get("initContainers", []), *spec["containers"]]:
+    for container in spec.get("initContainers", []):
+        container["image"] = "localhost/app:e2e"
+    for container in spec["containers"]:
         name = container["image"].rsplit("/", 1)[-1].split(":")[0]
         container["image"] = f"localhost/{name}:{tags[name]}"
     return item
@@ -52,9 +54,9 @@ class Installation:
         wait_until(self.registered, 60, "the driver to be registered", pause=0.2)
 
     def load_images(self, tag):
-        """Imports images of this build under a tag of its own, and uses them from now on."""
-        for name, archive in daemon_images(self.cluster.directory, tag).items():
-            self.cluster.containerd.import_image(archive)
+        """Gives the release's images a tag of their own and uses them under it from now on: an upgrade, as far as Kubernetes can tell."""
+        for name, archive in daemon_archives().items():
+            self.cluster.containerd.import_image(archive, reference_of(archive), f"localhost/{name}:{tag}")
             self.tags[name] = tag
 
     def put_cloud(self):

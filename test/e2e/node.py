@@ -55,10 +55,13 @@ class Containerd(Process):
         return subprocess.run(["ctr", "--address", CONTAINERD_SOCKET, "--namespace", "k8s.io", *map(str, words)], capture_output=True,
                               text=True, stdin=subprocess.DEVNULL, check=False)
 
-    def import_image(self, archive):
+    def import_image(self, archive, reference=None, tag=None):
+        """`tag`: a further name for the image that the archive calls `reference`."""
         done = self._ctr("images", "import", archive)
         assert done.returncode == 0, done.stderr
-        return done.stdout
+        if tag is not None:
+            done = self._ctr("images", "tag", "--force", reference, tag)
+            assert done.returncode == 0, f"{done.stderr}{self._ctr('images', 'list').stdout}"
 
     def containers(self):
         return self._ctr("containers", "list", "--quiet").stdout.split()

@@ -18,8 +18,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct cloud cloud = {0};
     if (cloud_resolve("AzurePublicCloud", NULL, &cloud, NULL) < 0)
         abort();
-    const struct request_defaults defaults = {.cloud = &cloud,
-                                              .endpoints = {.imds = "http://imds", .nmi = "http://nmi"}};
+    const struct request_defaults defaults = {
+        .cloud = &cloud, .ca_dir = "/nonexistent", .endpoints = {.imds = "http://imds", .nmi = "http://nmi"}};
     (void)string_map_set(&secrets, "clientid", "a", NULL);
     (void)string_map_set(&secrets, "clientsecret", "b", NULL);
     if (string_map_from_json(&attributes, (const char *)data, size, NULL, NULL) == 0) {

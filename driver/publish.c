@@ -198,6 +198,13 @@ static void provider_done(struct provider_answer *answer, const struct error *er
     enter_write(publish);
 }
 
+/* A provider may answer a look from memory. Not one that the author of the class asked for: who has just changed
+ * a secret and asks for a look wants that one. Without versions it is a first mount to the provider. */
+static bool asked_for(const struct publish *publish, const struct published_volume *volume)
+{
+    return volume->mark[0] != '\0' && strcmp(volume->mark, publish->wish.mark) != 0;
+}
+
 static void enter_provider(struct publish *publish)
 {
     const struct publisher *publisher = publish->publisher;
@@ -216,12 +223,13 @@ static void enter_provider(struct publish *publish)
     publish->provider_started_ns = clock_monotonic_ns();
     publish->provider = provider_call_start(
         publisher->providers, publish->class->provider,
-        &(struct provider_mount_request){.attributes = &attributes,
-                                         .secrets = &publish->request.secrets,
-                                         .target_path = publish->request.target_path,
-                                         .current_versions =
-                                             publish->look && volume != NULL ? &volume->versions : NULL,
-                                         .timeout_ms = left - publish_answer_margin(left)},
+        &(struct provider_mount_request){
+            .attributes = &attributes,
+            .secrets = &publish->request.secrets,
+            .target_path = publish->request.target_path,
+            .current_versions =
+                publish->look && volume != NULL && !asked_for(publish, volume) ? &volume->versions : NULL,
+            .timeout_ms = left - publish_answer_margin(left)},
         provider_done, publish, &error);
     if (publish->provider == NULL)
         provider_failed(publish, error, ERROR_TYPE_NO_PROVIDER);

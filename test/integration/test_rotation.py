@@ -9,6 +9,7 @@ import pytest
 
 from harness import mounts, rpc, tutorial
 from harness.process import wait_until
+from harness.programs import CLASS_YAML
 from harness.scripted_provider import answer
 
 ROTATE = ("--enable-secret-rotation=true", "--rotation-poll-interval=1s")
@@ -36,6 +37,25 @@ def test_a_republish_brings_the_new_value(node, start_driver, start_azure, emula
     assert mounts.contents(target)["secret2"] == tutorial.SECRETS["secret2"].encode()
     after = mounts.mount_at(target)
     assert "ro" in after.options and before.path == after.path
+
+
+def test_a_look_that_the_class_asks_for_is_not_answered_from_memory(node, start_driver, scripted):
+    """The driver sends no versions then, as for a first mount; with an ordinary look it does."""
+    node.add_class()
+    provider = scripted()
+    driver, target = start_driver(*ROTATE), node.target()
+    request = rpc.publish_request(target)
+    driver.publish(request)
+    assert not provider.requests[0].current_object_version
+
+    def looked(wanted):
+        driver.publish(request)
+        return len(provider.requests) > 1 and bool(provider.requests[-1].current_object_version) == wanted
+    wait_until(lambda: looked(True), what="an ordinary look")
+    text = CLASS_YAML.format(name="azure-kvname", namespace="default", provider="scripted")
+    node.add_class(text=text.replace("metadata:", 'metadata:\n  annotations: {secrets-store.csi.k8s.io/refresh: "now"}'))
+    wait_until(lambda: looked(False), what="the look that was asked for")
+    wait_until(lambda: looked(True), what="an ordinary look")
 
 
 def test_without_the_flag_nothing_is_fetched_again(node, driver, scripted):

@@ -138,7 +138,7 @@ static int hand_out_version(const struct fetch_output *output, const struct moun
         id = NULL;
         return error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
     }
-    /* What is not there has the empty version: a driver wants to hear of every object, and of one at least. */
+    /* What is not there has the empty version: a driver wants to hear of every object, of one at least. */
     return sink->add_version(arg, id, output->answer != NULL ? output->answer->version : "", err);
 }
 

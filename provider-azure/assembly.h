@@ -2,8 +2,8 @@
  * assembly.h - from what was read to the answer of a mount: converts the objects one by one, checks all paths
  * together, hands out files and versions, or tells all that failed.
  *
- * Some conversions take milliseconds (the key derivations of a PFX). So the work is done in steps, between which
- * the loop serves others.
+ * Some conversions take milliseconds (the key derivations of a PFX). So the work is done in steps, between
+ * which the loop serves others.
  */
 #ifndef PROVIDER_AZURE_ASSEMBLY_H
 #define PROVIDER_AZURE_ASSEMBLY_H
@@ -29,8 +29,8 @@ struct assembly *assembly_create(const struct fetch *fetch, const struct content
 /* Converts up to and including the next costly object. True when nothing is left to convert. */
 bool assembly_step(struct assembly *assembly);
 
-/* Converts nothing more. If everything was converted and no object failed, all goes to the sink and the result
- * is 0; otherwise nothing does, and *err tells all failures. */
+/* Converts nothing more. If everything was converted and no object failed, all goes to the sink and the
+ * result is 0; otherwise nothing does, and *err tells all failures. */
 int assembly_finish(struct assembly *assembly, const struct mount_sink *sink, void *arg, struct error **err);
 
 void assembly_destroy(struct assembly *assembly); /* accepts NULL */

@@ -116,7 +116,7 @@ static int make_certificate_secret(const struct content_options *options, const 
 /* --- JSON to files
  * ------------------------------------------------------------------------------------------------------- */
 
-/* A member's name becomes part of a path; what that has to look like is checked with all paths of the mount. */
+/* A member's name becomes part of a path; that is checked again with all paths of the mount. */
 static int check_member(const char *name, size_t index, struct error **err)
 {
     for (const char *c = name; *c != '\0'; c++) {

@@ -1,9 +1,9 @@
 /*
  * content.h - from a vault object to the bytes of its files.
  *
- * Most objects make one file. The secret of a certificate makes three with --write-cert-and-key-in-separate-files
- * (all certificates, all keys, both), a secret that is split by objectSplit: json makes one for each member of
- * the JSON object it holds.
+ * Most objects make one file. The secret of a certificate makes three with
+ * --write-cert-and-key-in-separate-files (all certificates, all keys, both), a secret that is split by
+ * objectSplit: json makes one for each member of the JSON object it holds.
  */
 #ifndef PROVIDER_AZURE_CONTENT_H
 #define PROVIDER_AZURE_CONTENT_H

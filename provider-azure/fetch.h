@@ -2,8 +2,8 @@
  * fetch.h - the fetch plan of one mount: every distinct object once, many at a time, all outcomes collected.
  *
  * Equal (type, name, version) of several items are read once. An object with a history is a version list
- * first, then one read per chosen version; a selection is a list of all objects of its type, then one read per
- * chosen object. One failing object does not stop the others: the user sees all that is wrong at once.
+ * first, then one read per chosen version; a selection is a list of all objects of its type, then one read
+ * per chosen object. One failing object does not stop the others: the user sees all that is wrong at once.
  */
 #ifndef PROVIDER_AZURE_FETCH_H
 #define PROVIDER_AZURE_FETCH_H
@@ -31,8 +31,8 @@ struct fetch_input {
     uint64_t deadline_ms;
 };
 
-/* One object that was read, in item order (those of a selection by name); pointers are the fetch's. Exactly one
- * of answer and error is set. */
+/* One object that was read, in item order (those of a selection by name); pointers are the fetch's. Exactly
+ * one of answer and error is set. */
 struct fetch_output {
     const struct object_item *item; /* of a selection: one made for the object */
     int index;                      /* position in a history, -1 for a single version */

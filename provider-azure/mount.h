@@ -2,7 +2,7 @@
  * mount.h - one mount, from its parameters to its files.
  *
  *     start (parameters checked) ─▶ TOKEN ─▶ FETCH ─▶ CONVERT, in steps ─▶ hand out all ─▶ done
- *                                     └────────┴────────┴──▶ guard: the caller's deadline is near ─▶ done(error)
+ *                                     └────────┴────────┴──▶ guard: the deadline is near ─▶ done(error)
  *
  * Knows neither gRPC nor libuv: files go to a sink, the outside is a transport. Contract:
  * common/grpc/client.h.

@@ -16,9 +16,9 @@ enum { OBJECT_PATTERN_MAX = 256, OBJECT_TAGS_MAX = 15 };
 
 struct object_select; /* immutable */
 
-/* `pattern`: '*' stands for any characters, '?' for one; case does not matter, as in Key Vault's names; "" for
- * any name. `tags`: "name=value, name=value", all of which the object must have with this spelling; "" for
- * none. At least one of the two must be given. INVALID_ARGUMENT. */
+/* `pattern`: '*' stands for any characters, '?' for one; case does not matter, as in Key Vault's names; ""
+ * for any name. `tags`: "name=value, name=value", all of which the object must have with this spelling; ""
+ * for none. At least one of the two must be given. INVALID_ARGUMENT. */
 struct object_select *object_select_create(const char *pattern, const char *tags, struct error **err);
 
 /* What to call it in messages: the pattern. */
@@ -27,9 +27,9 @@ const char *object_select_text(const struct object_select *select);
 bool object_select_matches(const struct object_select *select, const char *name,
                            const struct string_map *tags);
 
-/* The path of an object's file by the item's alias: with a '*' in the alias, the alias with every '*' replaced
- * by the name; otherwise "<alias>/<name>"; without an alias the name. The caller frees; NULL on lack of
- * memory. */
+/* The path of an object's file by the item's alias: with a '*' in the alias, the alias with every '*'
+ * replaced by the name; otherwise "<alias>/<name>"; without an alias the name. The caller frees; NULL on
+ * lack of memory. */
 char *object_select_path(const char *alias, const char *name);
 
 void object_select_destroy(struct object_select *select); /* accepts NULL */

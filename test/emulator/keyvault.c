@@ -18,7 +18,8 @@
 enum { MAX_PAGE = 25, MAX_SKIP_TOKEN = 32 };
 
 static const char *const api_versions[] = {"2016-10-01", "7.0", "7.1", "7.2", "7.3", "7.4", "7.5", "7.6"};
-/* From this one on they are dates; newer clients ask for newer ones, with the same answers to these requests. */
+/* From this one on they are dates; newer clients ask for newer ones, with the same answers to these
+ * requests. */
 #define FIRST_DATED_VERSION "2025-07-01"
 
 void keyvault_error(struct answer *answer, unsigned status, const char *code, const char *inner,

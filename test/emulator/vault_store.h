@@ -69,7 +69,8 @@ void vault_store_destroy(struct vault_store *store);
 
 /* NULL when there is no such vault (name compared without case). */
 struct vault *vault_find(const struct vault_store *store, const char *name);
-/* Makes or changes a vault {tenant, rbac?, firewall?, hsm?}; what is not given stays. NULL, or what is wrong. */
+/* Makes or changes a vault {tenant, rbac?, firewall?, hsm?}; what is not given stays. NULL, or what is
+ * wrong. */
 const char *vault_put(struct vault_store *store, const char *name, const cJSON *json);
 bool vault_delete(struct vault_store *store, const char *name);
 

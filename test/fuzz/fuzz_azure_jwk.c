@@ -1,6 +1,6 @@
 /*
- * fuzz_azure_jwk.c - numbers of a JSON web key to SubjectPublicKeyInfo; what comes out must be a key for mbedTLS,
- * too.
+ * fuzz_azure_jwk.c - numbers of a JSON web key to SubjectPublicKeyInfo; what comes out must be a key for
+ * mbedTLS, too.
  */
 #include <mbedtls/pk.h>
 #include <stddef.h>

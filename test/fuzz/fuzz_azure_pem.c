@@ -1,6 +1,6 @@
 /*
- * fuzz_azure_pem.c - PEM texts: finding blocks, separate files for certificates and keys, and the order of the
- * certificates that are in there.
+ * fuzz_azure_pem.c - PEM texts: finding blocks, separate files for certificates and keys, and the order of
+ * the certificates that are in there.
  */
 #include <stddef.h>
 #include <stdint.h>

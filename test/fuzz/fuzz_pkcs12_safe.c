@@ -1,6 +1,6 @@
 /*
- * fuzz_pkcs12_safe.c - what is inside of a PFX: fuzz_pkcs12 hardly gets past the MAC, so here the input is the
- * authenticated safe, and a right MAC is put around it.
+ * fuzz_pkcs12_safe.c - what is inside of a PFX: fuzz_pkcs12 hardly gets past the MAC, so here the input is
+ * the authenticated safe, and a right MAC is put around it.
  */
 #include <mbedtls/md.h>
 #include <mbedtls/pkcs12.h>

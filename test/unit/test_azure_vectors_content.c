@@ -1,8 +1,9 @@
 /*
- * test_azure_vectors_content.c - encodings, secrets and certificates, row by row: Key Vault's answer in, files out.
+ * test_azure_vectors_content.c - encodings, secrets and certificates, row by row: Key Vault answers in,
+ * files out.
  *
- * Rows that live elsewhere: public keys and lone certificates (test_azure_request.c); chains and other shapes of
- * PFX (test_azure_certificate_chain.c, integration/test_conversion.py); that errors name the object
+ * Rows that live elsewhere: public keys and lone certificates (test_azure_request.c); chains and other shapes
+ * of PFX (test_azure_certificate_chain.c, integration/test_conversion.py); that errors name the object
  * (test_azure_mount.c).
  */
 #include <setjmp.h>
@@ -60,8 +61,8 @@ static char *json_value(const char *name)
     return printed;
 }
 
-/* What an object becomes: "suffix=content;" for each file with content named by the file of the scratch directory
- * that it equals, or as it is; or the error's text. The caller frees. */
+/* What an object becomes: "suffix=content;" for each file with content named by the file of the scratch
+ * directory that it equals, or as it is; or the error's text. The caller frees. */
 static char *files_of(const struct object_item *item, const struct content_options *options, const char *json)
 {
     static const char *const names[] = {"key",  "cert", "key_cert", "cert_key", "pfx",

@@ -345,7 +345,7 @@ static void file_names_and_versions(void **state)
 }
 
 /* --- histories
- * ----------------------------------------------------------------------------------------------------------- */
+ * ----------------------------------------------------------------------------------------------------- */
 
 /* A list of versions v0 (newest), v1, ... one hour apart, in the order in which `order` names them. */
 static struct vault_answer *versions(const char *order)

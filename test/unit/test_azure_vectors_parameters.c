@@ -1,8 +1,8 @@
 /*
  * test_azure_vectors_parameters.c - parameters of a mount, row by row: what users write and what they get.
  *
- * Rows that live elsewhere: decoding of the RPC's JSON texts (test_provider_server.c, test_string_map.c); sources
- * of identity (test_azure_auth.c); refused service principals (test_azure_mount.c).
+ * Rows that live elsewhere: decoding of the RPC's JSON texts (test_provider_server.c, test_string_map.c);
+ * sources of identity (test_azure_auth.c); refused service principals (test_azure_mount.c).
  */
 #include <setjmp.h>
 #include <stdarg.h>

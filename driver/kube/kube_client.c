@@ -458,7 +458,7 @@ static void call_answered(struct http_response *response, enum http_hop hop, con
     struct kube_answer answer;
 
     call->http = NULL;
-    note_answer(call, response == NULL ? 0 : response->status, error);
+    note_answer(call, error != NULL ? 0 : response->status, error);
     if (error != NULL) {
         call_no_answer(call, hop, error);
         return;

@@ -261,6 +261,30 @@ def test_a_silent_api_server_holds_a_look_not_at_all(node, start, cluster, scrip
     cluster.emulator.clear_faults()
 
 
+def test_a_driver_that_stops_finishes_what_it_is_writing(node, start, cluster, scripted):
+    provider = scripted()
+    driver, request = start(*ROTATE), rpc.publish_request(node.target())
+    driver.publish(request)
+    provider.mount = lambda request, context: answer({"file": b"new"}, versions={"file": "v2"})
+    cluster.emulator.add_fault("latency", service="kube", method="PATCH", path_contains=STATUSES, latency_ms=700)
+    look(driver, provider, request)
+    driver.destroy()
+    assert cluster.status()["status"]["objects"] == [{"id": "file", "version": "v2"}]
+
+
+def test_a_driver_that_stops_does_not_wait_for_a_silent_api_server(node, start, cluster, scripted):
+    provider = scripted()
+    driver, request = start(*ROTATE), rpc.publish_request(node.target())
+    driver.publish(request)
+    provider.mount = lambda request, context: answer({"file": b"new"}, versions={"file": "v2"})
+    cluster.emulator.add_fault("blackhole", service="kube", method="PATCH", path_contains=STATUSES)
+    look(driver, provider, request)
+    started = time.monotonic()
+    driver.destroy()
+    assert time.monotonic() - started < 10
+    cluster.emulator.clear_faults()
+
+
 def test_a_slow_api_server_is_waited_for(node, start, cluster, scripted):
     scripted()
     driver = start()

@@ -233,10 +233,28 @@ static bool is_ours(const struct secret_wish *wish, const cJSON *current)
     return false;
 }
 
+/* Of a Secret that is none, nothing may be taken for granted. */
+static int check_shape(const cJSON *current, struct error **err)
+{
+    const cJSON *metadata = NULL, *part_of = NULL;
+
+    if (json_get_object(current, "metadata", &metadata, err) < 0 ||
+        json_opt_object(metadata, "labels", &part_of, err) < 0 ||
+        json_opt_object(metadata, "annotations", &part_of, err) < 0 ||
+        json_opt_array(metadata, "ownerReferences", &part_of, err) < 0 ||
+        json_opt_object(current, "data", &part_of, err) < 0) {
+        (void)error_recode(err, GRPC_STATUS_INTERNAL);
+        return error_wrap(err, "the API server's answer is no Secret");
+    }
+    return 0;
+}
+
 static int check_current(const struct secret_wish *wish, const cJSON *current, struct error **err)
 {
     const char *type = string_of(current, "type");
 
+    if (check_shape(current, err) < 0)
+        return -1;
     if (!is_ours(wish, current))
         return error_set(err, GRPC_STATUS_FAILED_PRECONDITION,
                          "the Secret exists and was made by somebody else: delete it, or give it the "

@@ -41,7 +41,7 @@ cJSON *secret_object_create(const char *ns, const struct secret_wish *wish, stru
  * may not be changed: its type is another one (types are immutable), it is marked immutable, or it is
  * somebody else's. Ours is a Secret that carries the managed label or has one of the wanted owners; any other
  * is refused, because whoever may create a class could otherwise overwrite Secrets that he may not even read.
- * To hand an existing Secret over, label it. */
+ * To hand an existing Secret over, label it. INTERNAL for what is no Secret. */
 int secret_object_patch(const struct secret_wish *wish, const cJSON *current, cJSON **ret_patch,
                         struct error **err);
 

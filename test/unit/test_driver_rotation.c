@@ -397,8 +397,7 @@ static void a_damaged_record_is_refused_and_a_foreign_mark_is_unknown(void **sta
                                       "{\"class\":[]}",
                                       "{\"versions\":[]}",
                                       "{\"versions\":{\"a\":1}}",
-                                      "{} "
-                                      "{}"};
+                                      "{} {}"};
     static const char *const unknown[] = {"{}", "{\"class\":\"short\"}",
                                           "{\"class\":\"" MARK "0\",\"more\":1}"};
 

@@ -104,7 +104,7 @@ def test_two_hundred_volumes_cost_little_and_always_the_same(node, start_driver,
     assert metric_sum(driver.metrics(), "volume_files_written_bytes_total") == bytes_before
     assert all(os.readlink(volume.target / "..data") == volume.data for volume in fleet.volumes)
     assert driver.rss_kib() - rss_before <= 512, report
-    assert driver.fd_count() <= fds_before, report
+    assert driver.fd_count() <= fds_before + 4, report  # kept connections come and go; a leak would show 200 times
 
     # one class changes: its volumes are written once each, no other is touched
     generation["0"] = 2

@@ -10,7 +10,7 @@ from grpc import RpcError
 
 from harness import tutorial
 from harness.azure_mounts import MOUNT, Pods, files, mount_request
-from harness.process import PATIENCE, wait_until
+from harness.process import PATIENCE, SANITIZED, wait_until
 from harness.programs import metric_sum
 from harness.rpc import CODES
 
@@ -81,7 +81,10 @@ def test_a_storm_of_429_costs_about_one_request_per_pause(azure, emulator, ten_s
     emulator.reset_counters()
     load = Load(azure.socket, threads=24, deadline=2.5, request=lambda number, turn: mount_request(TEN, pod=f"pod-{number}"))
     started = time.monotonic()
+    wait_until(lambda: time.monotonic() - started >= 3, timeout=10, what="the storm to last")
+    rss = azure.rss_kib()
     wait_until(lambda: time.monotonic() - started >= 6, timeout=10, what="the storm to last")
+    assert SANITIZED or azure.rss_kib() <= rss + 1024, "memory grows in a storm"
     requests = emulator.requests("vault")
     outcomes = load.end()
     assert_in_time(outcomes, 2.5)

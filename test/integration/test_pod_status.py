@@ -91,6 +91,25 @@ def test_after_a_restart_a_look_is_one_get(node, start, cluster, scripted):
     assert cluster.requests(STATUSES) == [("POST", 201), ("GET", 200)]
 
 
+def test_without_rotation_a_missing_record_is_made_up_for_after_a_restart(node, start, cluster, scripted):
+    """The API server was away when the volume was mounted, and the driver has been restarted since."""
+    scripted()
+    request = rpc.publish_request(node.target())
+    driver = start()
+    cluster.emulator.add_fault("status", service="kube", status=403, path_contains=STATUSES)
+    driver.publish(request, timeout=30)
+    driver.destroy()
+    cluster.emulator.clear_faults()
+    assert cluster.status() is None
+    driver = start(name="driver2")
+    for _ in range(3):
+        driver.publish(request)
+    cluster.wait_for_status(lambda status: status["metadata"]["ownerReferences"][0]["uid"] == rpc.POD_UID)
+    cluster.emulator.reset_counters()
+    driver.publish(request)
+    assert cluster.requests(STATUSES) == []
+
+
 def test_a_failing_look_shows_in_the_status_until_it_ends(node, start, cluster, scripted):
     provider = scripted()
     good = provider.mount

@@ -235,6 +235,29 @@ static void after_a_restart_a_look_is_one_get(void **state)
     assert_sent(&world->api, 0, "\"resourceVersion\":\"7\"");
 }
 
+/* A volume of an earlier driver is asked for again, and nothing is due: its record is looked at, once. */
+static void a_record_that_is_missing_after_a_restart_is_made_up_for(void **state)
+{
+    struct world *world = *state;
+    cleanup_string_map struct string_map versions = {0};
+    const struct status_record seen = {.event = STATUS_LOOKED,
+                                       .pod_name = "web-0",
+                                       .pod_namespace = "shop",
+                                       .pod_uid = "uid-1",
+                                       .target_path = TARGET,
+                                       .class_name = "db",
+                                       .versions = &versions};
+
+    SCRIPT(&world->api, ANSWER(404, "", STATUS("NotFound", "not found")), ANSWER(201, "", THING("1")));
+    assert_int_equal(string_map_set(&versions, "secret", "v1", NULL), 0);
+    world->recorder.seen(world->recorder.state, &seen);
+    run_script(world);
+    assert_sent(&world->api, 1, POST_LINE);
+    for (unsigned i = 0; i < 10; i++)
+        world->recorder.seen(world->recorder.state, &seen);
+    record(world, STATUS_LOOKED);
+}
+
 static void a_failure_is_written_when_it_begins_and_when_it_ends(void **state)
 {
     struct world *world = *state;
@@ -488,6 +511,7 @@ int main(void)
         TEST(a_look_that_finds_nothing_new_asks_nothing),
         TEST(a_change_is_one_patch_for_the_version_that_is_remembered),
         TEST(after_a_restart_a_look_is_one_get),
+        TEST(a_record_that_is_missing_after_a_restart_is_made_up_for),
         TEST(a_failure_is_written_when_it_begins_and_when_it_ends),
         TEST(fields_that_are_dropped_are_not_written_again),
         TEST(a_pod_created_anew_takes_its_predecessors_object_over),

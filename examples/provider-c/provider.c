@@ -2,14 +2,14 @@
  * provider.c - a complete provider in C: secrets from a directory of the node.
  *
  * A class with `provider: directory` and the parameter `objects: "db-password,api-key"` mounts the files
- * <root>/<namespace of the pod>/db-password and .../api-key. Whoever may write below <root> decides what the pods of a
- * namespace can see; a pod reaches no other namespace's files, because its namespace comes from the kubelet.
+ * <root>/<namespace of the pod>/db-password and .../api-key. Whoever may write below <root> decides what the
+ * pods of a namespace can see; a pod reaches no other namespace's files: its namespace comes from the kubelet.
  *
- *     directory-provider --endpoint=unix:///run/secrets-store-providers/directory.sock --root=/etc/node-secrets
+ *     directory-provider --endpoint=unix:///run/providers/directory.sock --root=/etc/node-secrets
  *
- * Everything about gRPC, deadlines, health and the JSON inside the messages is provider_server.h's. Local files are
- * read on the loop: they are small and answer at once. A provider that asks a server would start the request here and
- * end the mount later, from its callback.
+ * Everything about gRPC, deadlines, health and the JSON inside the messages is provider_server.h's. Local
+ * files are read on the loop: they are small and answer at once. A provider that asks a server would start
+ * the request here and end the mount later, from its callback.
  */
 #include <ctype.h>
 #include <fcntl.h>
@@ -55,7 +55,7 @@ struct program {
 
 /* --- one mount --- */
 
-/* Names come from the class's author: one path component, nothing hidden, so nothing outside of the directory. */
+/* Names come from the class's author: one path component, nothing hidden, so nothing outside. */
 static int check_name(const char *name, struct error **err)
 {
     for (const char *c = name; *c != '\0'; c++) {

@@ -66,8 +66,8 @@ void exchange_extend(struct exchange *exchange, uint64_t deadline_ms);
 /* When the request that is under way went out; UINT64_MAX while none is. */
 uint64_t exchange_sent_ms(const struct exchange *exchange);
 
-/* Why there is no answer yet, for somebody who can not wait any longer: sets *err (RESOURCE_EXHAUSTED during a
- * pause after 429, else DEADLINE_EXCEEDED). Returns -1. */
+/* Why there is no answer yet, for somebody who can not wait any longer: sets *err (RESOURCE_EXHAUSTED during
+ * a pause after 429, else DEADLINE_EXCEEDED). Returns -1. */
 int exchange_why_not_yet(const struct exchange *exchange, struct error **err);
 
 /* Sets *exchange to NULL; accepts a pointer to NULL. */

@@ -1,11 +1,11 @@
 /*
  * meter.h - the metrics of this program, by what happened.
  *
- * keyvault_request and grpc_request keep the names and buckets of the provider this one replaces. Their labels
- * are bounded: `error` and `grpc_message` hold a short class instead of whole texts, and there is no
- * `object_name`, which made one series of 15 buckets per object and outcome. docs/metrics-provider-azure.md
- * lists all families; a test compares it with the running program.
- * Every function accepts NULL for the meter (nothing is counted), so that modules run without metrics.
+ * keyvault_request and grpc_request keep the names and buckets of the provider this one replaces. Their
+ * labels are bounded: `error` and `grpc_message` hold a short class instead of whole texts, and there is
+ * no `object_name`, which made one series of 15 buckets per object and outcome.
+ * docs/metrics-provider-azure.md lists all families; a test compares it with the running program. Every
+ * function accepts NULL for the meter (nothing is counted), so that modules run without metrics.
  */
 #ifndef PROVIDER_AZURE_METER_H
 #define PROVIDER_AZURE_METER_H

@@ -3,16 +3,16 @@
  *
  * Parameters httpsProxy, noProxy and caBundleFile; each replaces or adds to what the process has from its
  * environment, for the mounts of this class alone. Why this shape:
- * - One pair of variables per node does not do where teams have proxies of their own, or where only some vaults
- *   are behind one.
- * - A proxy sees the names of the hosts and nothing else, because the servers still have to prove who they are. So
- *   a class may name any proxy ("none": none).
- * - Whoever may say which certificates are trusted, may read tokens; and the tokens of a node's managed identity are
- *   not the class author's. So a class only chooses among the files that the operator put into --class-ca-dir, by a
- *   plain name.
- * - Nothing that came by one route is given to a mount with another: the route is part of what names a token, a
- *   vault read and a back-off (the identity's key and principal), and libcurl shares no connection between different
- *   proxies or certificate files.
+ * - One pair of variables per node does not do where teams have proxies of their own, or where only some
+ *   vaults are behind one.
+ * - A proxy sees the names of the hosts and nothing else, because the servers still have to prove who they
+ *   are. So a class may name any proxy ("none": none).
+ * - Whoever may say which certificates are trusted, may read tokens; and the tokens of a node's managed
+ *   identity are not the class author's. So a class only chooses among the files that the operator put
+ *   into --class-ca-dir, by a plain name.
+ * - Nothing that came by one route is given to a mount with another: the route is part of what names a
+ *   token, a vault read and a back-off (the identity's key and principal), and libcurl shares no
+ *   connection between different proxies or certificate files.
  * - IMDS and NMI are on the node: never by a route.
  */
 #ifndef PROVIDER_AZURE_ROUTE_H

@@ -164,8 +164,7 @@ static void let_go(struct world *world, struct transport_call *held)
     fake_deliver(&world->fake);
 }
 
-/* --- joining
- * ------------------------------------------------------------------------------------------------------------ */
+/* --- joining --- */
 
 static void first_mounts_join_a_request_that_has_just_been_sent(void **state)
 {
@@ -251,8 +250,7 @@ static void who_gives_up_does_not_end_the_request_of_others(void **state)
     assert_null(world->fake.calls);
 }
 
-/* --- freshness
- * ---------------------------------------------------------------------------------------------------------- */
+/* --- freshness --- */
 
 static void a_republish_is_served_what_was_read_since_its_answer_before(void **state)
 {
@@ -376,8 +374,7 @@ static void what_is_kept_is_wiped_when_it_is_too_old(void **state)
     assert_int_equal(store_count(world->store), 0);
 }
 
-/* --- volumes
- * ------------------------------------------------------------------------------------------------------------ */
+/* --- volumes --- */
 
 static void volumes_are_remembered_for_a_while(void **state)
 {

@@ -1,8 +1,10 @@
 """The driver killed before everything that it sends to anybody (API server, provider, kubelet, log), while it mounts and rotates with an API server.
 
 test_kill_steps.py does the same for files and mounts. What has to hold: a volume is whole or not there, and after the next driver's
-publish the status object says what is mounted.
+publish the status object says what is mounted, and the Secret of the class holds it.
 """
+
+import base64
 
 import pytest
 
@@ -22,7 +24,9 @@ SENDS = ("sendto", "sendmsg", "writev", "write", "connect")
 def stage(node, emulator, scripted):
     emulator.put_object("pods", "default", "web", {"apiVersion": "v1", "kind": "Pod", "metadata": {
         "name": "web", "namespace": "default", "uid": rpc.POD_UID}, "spec": {"nodeName": "node-1"}})
-    emulator.put_object("secretproviderclasses", "default", "azure-kvname", spc())
+    body = spc()
+    body["spec"]["secretObjects"] = [{"secretName": "synced", "type": "Opaque", "data": [{"objectName": "a", "key": "key"}]}]
+    emulator.put_object("secretproviderclasses", "default", "azure-kvname", body)
     generations = Generations()
     scripted(generations)
     return node, emulator, generations
@@ -32,46 +36,55 @@ def statuses(emulator):
     return emulator.control("GET", "/kube/secretproviderclasspodstatuses")
 
 
-def assert_status(emulator, target, generation):
-    """One object, and it says what is mounted."""
-    def right():
-        found = statuses(emulator)
-        return len(found) == 1 and found[0]["status"]["objects"] == [{"id": "a", "version": str(generation)}]
-    wait_until(right, what=f"the status object of generation {generation}, not {statuses(emulator)}")
-    status = statuses(emulator)[0]["status"]
-    assert status["targetPath"] == str(target) and status["podName"] == "web"
+def collect_garbage(emulator):
+    """What the API server does when the pod has gone: its status object and the Secret go."""
+    for plural in ("secretproviderclasspodstatuses", "secrets"):
+        for item in emulator.control("GET", f"/kube/{plural}"):
+            emulator.control("DELETE", f"/kube/{plural}/default/{item['metadata']['name']}")
 
 
-@pytest.mark.parametrize("flags", [(), ("--enable-secret-rotation=true", "--rotation-poll-interval=0")], ids=["publish", "rotation"])
-def test_killed_before_everything_it_sends(stage, flags):
-    node, emulator, generations = stage
+def recorded(emulator, target):
+    """Do the one status object and the one Secret say what is mounted?"""
+    generation, found = shown(target), statuses(emulator)
+    if len(found) != 1 or found[0]["status"]["objects"] != [{"id": "a", "version": str(generation)}]:
+        return False
+    assert found[0]["status"]["targetPath"] == str(target) and found[0]["status"]["podName"] == "web"
+    secrets = [item for item in emulator.control("GET", "/kube/secrets") if item["metadata"]["name"] == "synced"]
+    return len(secrets) == 1 and secrets[0]["data"] == {"key": base64.b64encode(Generations.text(generation)).decode()}
+
+
+@pytest.mark.parametrize("rotation", [False, True], ids=["publish", "rotation"])
+def test_killed_before_everything_it_sends(stage, rotation):
+    node, emulator, _ = stage
     target, request = node.target(), rpc.publish_request(node.target())
-    flags = (f"--kubeconfig={emulator.kubeconfig}", "-v=0", *flags)
+    flags = [f"--kubeconfig={emulator.kubeconfig}", "-v=0", "--secret-sync-check-interval=1s", "--rotation-poll-interval=0",
+             f"--enable-secret-rotation={str(rotation).lower()}"]
     kills = {}
     for call in SENDS:
         kills[call] = 0
         while True:
             driver = Driver(node, flags, standalone=False, name=f"{call}{kills[call]}", env=ONE_WORKER)
             driver.publish(request)  # puts right what the last kill has left
-            assert_status(emulator, target, shown(target))
-            if len(flags) == 2:  # the way from nothing
+            wait_until(lambda: recorded(emulator, target), what="the records of what is mounted")
+            if not rotation:  # the way from nothing
                 driver.unpublish(rpc.unpublish_request(target))
                 mounts.assert_no_trace(target)
+                collect_garbage(emulator)
             with KilledAt(driver, call, kills[call] + 1) as kill:
                 error = driver.client.future(PUBLISH, request).exception(timeout=30)
-                if error is not None:
-                    wait_until(lambda: not driver.alive, what="the end of the driver")
-            if error is None and not kill.killed:
-                assert shown(target) is not None
+                # a look is answered before it is recorded
+                wait_until(lambda: not driver.alive or (error is None and recorded(emulator, target)), what="the records, or the end")
+            if driver.alive:
                 driver.destroy()
                 break
+            assert kill.killed
             seen = shown(target)
-            assert seen is not None or len(flags) == 2, "a running pod has lost its volume"
+            assert seen is not None or not rotation, "a running pod has lost its volume"
             driver.client.close()
             kills[call] += 1
             assert kills[call] <= STEPS_MAX
     print(kills)
-    assert sum(kills.values()) >= 4 and kills["sendto"] >= 1  # at the least: the provider, the API server, the answer
+    assert sum(kills.values()) >= 6 and kills["sendto"] >= 2  # at the least: the status object and the Secret
     driver = Driver(node, flags, standalone=False, name="last")
     driver.unpublish(rpc.unpublish_request(target))
     driver.destroy()

@@ -1,15 +1,16 @@
 /*
  * events.h - Kubernetes Events on pods: what happened to their volumes, for `kubectl describe pod`.
  *
- * Best effort: nobody waits for an event, and a mount never depends on one. Each is told apart by pod, reason and
- * component:
+ * Best effort: nobody waits for an event, and a mount never depends on one. Each is told apart by pod, reason
+ * and component:
  *
  *  - the same message again counts up the event that is there (PATCH of count and lastTimestamp);
- *  - another message makes another event (POST), up to EVENTS_OBJECTS_MAX in EVENTS_WINDOW_S; after that the last
- *    one is reused, and says so;
- *  - requests per pod and reason, and those of the process, are limited by token buckets. What may not be sent yet
- *    is counted and sent along later;
- *  - what the API server does not take for lack of an answer is tried again a few times, what it refuses is not.
+ *  - another message makes another event (POST), up to EVENTS_OBJECTS_MAX in EVENTS_WINDOW_S; after that the
+ *    last one is reused, and says so;
+ *  - requests per pod and reason, and those of the process, are limited by token buckets. What may not be
+ *    sent yet is counted and sent along later;
+ *  - what the API server does not take for lack of an answer is tried again a few times, what it refuses is
+ *    not.
  *
  * Messages name causes, never contents. Loop thread only.
  */
@@ -40,7 +41,7 @@ enum {
 #define EVENT_ROTATION   "csi-secrets-store-rotation"
 
 /* Reasons. */
-#define EVENT_ROTATED        "MountRotationComplete" /* Normal, rotation: contents of a mounted volume changed */
+#define EVENT_ROTATED        "MountRotationComplete"  /* Normal, rotation: contents have changed */
 #define EVENT_ROTATE_FAILED  "MountRotationFailed"    /* Warning, rotation: they could not be looked at */
 #define EVENT_SECRET_FAILED  "FailedToCreateSecret"   /* Warning, controller */
 #define EVENT_SECRET_ROTATED "SecretRotationComplete" /* Normal, rotation */
@@ -72,8 +73,8 @@ struct events_config {
 
 struct events *events_create(const struct events_config *config, struct error **err);
 
-/* Never fails: what can not be told is counted. `events` may be NULL (standalone), and a pod without a name is
- * passed over. */
+/* Never fails: what can not be told is counted. `events` may be NULL (standalone), and a pod without a name
+ * is passed over. */
 void events_emit(struct events *events, const struct event *event);
 
 /* What is on its way or waits is dropped. Accepts NULL. */

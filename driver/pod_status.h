@@ -4,26 +4,26 @@
  *
  * What was written last is remembered per volume, with its resourceVersion. So a volume whose content and
  * outcome stay the same costs no request at all, a change costs one PATCH, a first mount one POST; after a
- * restart of the driver the kubelet's first call for a volume costs one GET, whether a look is due or not: the driver
- * before may have ended between the mount and its record. There is no list, no watch and no cache of
- * what others own.
+ * restart of the driver the kubelet's first call for a volume costs one GET, whether a look is due or not:
+ * the driver before may have ended between the mount and its record. There is no list, no watch and no cache
+ * of what others own.
  *
- * Who waits: a first mount, until its record is written or its time is over. Looks do not. A record that could
- * not be written stays wanted and is tried again in the background, 5 s later at first, then ever more seldom
- * up to 5 min, until it is written, replaced by a newer one, or its volume goes away. At most one write per
- * volume is on its way.
+ * Who waits: a first mount, until its record is written or its time is over. Looks do not. A record that
+ * could not be written stays wanted and is tried again in the background, 5 s later at first, then ever more
+ * seldom up to 5 min, until it is written, replaced by a newer one, or its volume goes away. At most one
+ * write per volume is on its way.
  *
  * Needed is the record of a volume whose class has secretObjects: the Secrets of a pod that nobody owns are
  * owned by it. Other pods start without it.
  *
  * Whose object is it:
- *  - of another pod of this name, which was created anew (StatefulSet): a first mount takes it over. A look does
- *    not: it finds the object of its pod's successor, and leaves it alone, or that of its predecessor, which the
- *    garbage collector removes, and tries again until it has;
+ *  - of another pod of this name, which was created anew (StatefulSet): a first mount takes it over. A look
+ *    does not: it finds the object of its pod's successor, and leaves it alone, or that of its predecessor,
+ *    which the garbage collector removes, and tries again until it has;
  *  - of another pod whose names happen to make the same one: another name is taken (pod_status_object.h).
  *
- * An error in the status is written when looks begin to fail, and removed when they stop; its text is renewed at
- * most every POD_STATUS_ERROR_RENEWAL_S, since every provider puts something new into its errors.
+ * An error in the status is written when looks begin to fail, and removed when they stop; its text is renewed
+ * at most every POD_STATUS_ERROR_RENEWAL_S, since every provider puts something new into its errors.
  */
 #ifndef DRIVER_POD_STATUS_H
 #define DRIVER_POD_STATUS_H
@@ -58,8 +58,8 @@ struct pod_status *pod_status_create(const struct pod_status_config *config, str
 /* Fills in the interface. */
 void pod_status_recorder(struct pod_status *status, struct status_recorder *ret);
 
-/* For shutting down: calls `idle` once, when no write is on its way any more or after `timeout_ms`. Never from
- * inside. */
+/* For shutting down: calls `idle` once, when no write is on its way any more or after `timeout_ms`. Never
+ * from inside. */
 void pod_status_drain(struct pod_status *status, uint64_t timeout_ms, void (*idle)(void *arg), void *arg);
 
 /* No record may be waited for. What is still wanted is forgotten: the next look finds it missing. Accepts

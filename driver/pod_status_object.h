@@ -4,12 +4,11 @@
  *
  *     metadata.name              <pod>-<namespace>-<class>, see pod_status_name()
  *     metadata.labels            internal.secrets-store.csi.k8s.io/node-name: the node
- *     metadata.ownerReferences   exactly one: the pod, by uid; the garbage collector removes the object with it
- *     status.podName, secretProviderClassName, mounted (true), targetPath
- *     status.objects             {id, version}, by id
- *     status.lastCheckedTime     last good contact with the provider, as of the last write
- *     status.lastRotatedTime     when the content of the volume changed last
- *     status.lastError, lastErrorTime    why the last look failed; absent when it did not
+ *     metadata.ownerReferences   exactly one: the pod, by uid; the garbage collector removes the object with
+ *     it status.podName, secretProviderClassName, mounted (true), targetPath status.objects             {id,
+ *     version}, by id status.lastCheckedTime     last good contact with the provider, as of the last write
+ *     status.lastRotatedTime     when the content of the volume changed last status.lastError, lastErrorTime
+ *     why the last look failed; absent when it did not
  *
  * The four times and errors are no reason to write: they go along with a change, and a failure that begins or
  * ends is one. An API server whose resource definition does not know them drops them, which does no harm.
@@ -37,10 +36,10 @@ enum {
 
 enum pod_status_name_flags { POD_STATUS_NAME_UNIQUE = 1 };
 
-/* "<pod>-<ns>-<class>". Longer than a name may be, or with the flag: the beginning of it, '-', and 16 digits of
- * the SHA-256 of "<pod>/<ns>/<class>". The flag is for the pod that finds its plain name taken by another:
- * pod "a" with class "b-ns-c" and pod "a-ns-b" with class "c" would share one. The caller frees; NULL with err
- * set on lack of memory. */
+/* "<pod>-<ns>-<class>". Longer than a name may be, or with the flag: the beginning of it, '-', and 16 digits
+ * of the SHA-256 of "<pod>/<ns>/<class>". The flag is for the pod that finds its plain name taken by another:
+ * pod "a" with class "b-ns-c" and pod "a-ns-b" with class "c" would share one. The caller frees; NULL with
+ * err set on lack of memory. */
 char *pod_status_name(const char *pod, const char *ns, const char *class_name, unsigned flags,
                       struct error **err);
 
@@ -89,10 +88,10 @@ enum pod_status_patch_flags {
 };
 
 /* The merge patch that makes `current` say what is wished, or NULL when it does already (or, with err set, on
- * lack of memory). NULL as `current`: everything that is wished. What others have written (labels, annotations,
- * finalizers, unknown fields) is left alone. Of two volumes of one pod with one class the smaller path is shown,
- * whoever comes last; *ret_other_path tells that it is not that of the wish. Any JSON is taken for an
- * object. */
+ * lack of memory). NULL as `current`: everything that is wished. What others have written (labels,
+ * annotations, finalizers, unknown fields) is left alone. Of two volumes of one pod with one class the
+ * smaller path is shown, whoever comes last; *ret_other_path tells that it is not that of the wish. Any JSON
+ * is taken for an object. */
 cJSON *pod_status_patch(const cJSON *current, const struct pod_status_wish *wish, unsigned flags,
                         bool *ret_other_path, struct error **err);
 

@@ -199,7 +199,7 @@ static void provider_done(struct provider_answer *answer, const struct error *er
 }
 
 /* A provider may answer a look from memory. Not one that the author of the class asked for: who has just
- * changed a secret and asks for a look wants that one. Without versions it is a first mount to the provider. */
+ * changed a secret and asks for a look wants that one. Without versions it is a first mount to it. */
 static bool asked_for(const struct publish *publish, const struct published_volume *volume)
 {
     return volume->mark[0] != '\0' && strcmp(volume->mark, publish->wish.mark) != 0;

@@ -99,8 +99,8 @@ const char *publish_provider_label(const struct publish *publish);
 double publish_seconds_since(uint64_t start_ns);
 void publish_remember_success(struct publish *publish);
 
-/* The volume shows what it should: tells everybody but the recorders. When the caller has gone before, that is
- * on record as a failure, and stays one. */
+/* The volume shows what it should: tells everybody but the recorders. When the caller has gone before, that
+ * is on record as a failure, and stays one. */
 void publish_report_success(struct publish *publish);
 
 /* One line and one count per failure, wherever it came from. `type` NULL or "": from the error. */

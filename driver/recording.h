@@ -18,7 +18,8 @@
 #include "driver/telemetry.h"
 
 enum {
-    /* For one recorder, when nothing depends on it: the lock of the volume is held meanwhile, and the kubelet's
+    /* For one recorder, when nothing depends on it: the lock of the volume is held meanwhile, and the
+     * kubelet's
        call, too, if it waits. */
     RECORDING_TIMEOUT_MS = 10 * 1000,
 };
@@ -43,7 +44,7 @@ bool recording_wanted(const struct status_recorders *recorders, const struct sta
 bool recording_needed(const struct status_recorders *recorders, const struct status_record *record);
 
 /* `record` is copied, what it points to is borrowed until the operation is over. `timeout_ms` is what the
- * caller of the publish has left: needed recorders get all of it, others no more than RECORDING_TIMEOUT_MS. */
+ * caller of the publish has left: needed recorders get all of it, others at most RECORDING_TIMEOUT_MS. */
 struct recording *recording_start(const struct recording_config *config, const struct status_record *record,
                                   uint64_t timeout_ms, recording_callback *callback, void *arg,
                                   struct error **err);

@@ -56,8 +56,8 @@ struct status_recorder {
     struct status_call *(*start)(void *state, const struct status_record *record, uint64_t timeout_ms,
                                  status_callback *callback, void *arg, struct error **err);
     void (*cancel)(void *state, struct status_call *call);
-    /* A volume that is there was asked for again, and nothing was due: `record` says which, and what the volume
-     * itself remembers (versions and checked_unix, when it does). NULL: that is of no interest. */
+    /* A volume that is there was asked for again, and nothing was due: `record` says which, and what the
+     * volume itself remembers (versions and checked_unix, when it does). NULL: that is of no interest. */
     void (*seen)(void *state, const struct status_record *record);
     /* The volume is being taken away. NULL: the recorder remembers nothing of volumes. */
     void (*forget)(void *state, const char *target_path);

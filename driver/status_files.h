@@ -1,11 +1,11 @@
 /*
- * status_files.h - records mounted volumes as JSON files in a directory, for nodes without the Kubernetes API: a
- * recorder (status.h).
+ * status_files.h - records mounted volumes as JSON files in a directory, for nodes without the Kubernetes
+ * API: a recorder (status.h).
  *
  * One file per volume, "<pod uid>_<volume name>.json" (for target paths that are not the kubelet's,
- * "path-<32 digits of the path's SHA-256>.json"), with the same object as in the API (pod_status_object.h). A file is
- * replaced as a whole (rename), written when content or outcome change, and removed with its volume. Files of
- * volumes that went away while no driver ran are removed at the next start.
+ * "path-<32 digits of the path's SHA-256>.json"), with the same object as in the API (pod_status_object.h). A
+ * file is replaced as a whole (rename), written when content or outcome change, and removed with its volume.
+ * Files of volumes that went away while no driver ran are removed at the next start.
  *
  * Nothing in it is secret; who may read it decides the directory's mode. No record is needed for a mount.
  */

@@ -89,7 +89,8 @@ void kube_call_cancel(struct kube_call **call);
 void kube_client_destroy(struct kube_client *client);
 
 /* "/apis/<group>/<version>/namespaces/<ns>/<resource>[/<name>]" with escaped segments; group "" gives
- * "/api/<version>/...", ns "" an object without a namespace. NULL name: the collection. The caller frees. NULL with err set on lack of memory. */
+ * "/api/<version>/...", ns "" an object without a namespace. NULL name: the collection. The caller frees.
+ * NULL with err set on lack of memory. */
 char *kube_path(const char *group, const char *version, const char *ns, const char *resource,
                 const char *name, struct error **err);
 

@@ -168,8 +168,8 @@ static void go_on(uv_timer_t *timer)
     }
 }
 
-/* A pause of `first` doubled `n` times, up to `cap`, plus up to as much by chance: two who are in each other's
- * way must not stay in step. */
+/* A pause of `first` doubled `n` times, up to `cap`, plus up to as much by chance: two who are in each
+ * other's way must not stay in step. */
 static uint64_t pause_ms(uint64_t first, uint64_t cap, unsigned n)
 {
     uint64_t pause = first << (n < 8 ? n : 8);

@@ -1,0 +1,50 @@
+"""Looks for new contents in front of a real API server: how classes are read again, and what an author of a class can ask for."""
+
+from cluster.objects import spc
+
+from harness import mounts
+from harness.process import wait_until
+from harness.scripted_provider import answer
+
+ANNOTATION = "secrets-store.csi.k8s.io/"
+
+
+def class_reads(server, account, since):
+    return [event["requestURI"] for event in server.requests_of(account.user, since)
+            if event["objectRef"]["resource"] == "secretproviderclasses" and event["verb"] == "get"]
+
+
+def test_a_class_is_read_again_from_the_servers_memory_and_an_edit_is_seen(start_cluster_driver, server, account, admin, namespace, make_pod, scripted):
+    """A resourceVersion in a GET means "not older than that": the server may answer from its cache, and must not from an old one."""
+    admin.create(spc(), namespace)
+    provider = scripted()
+    driver, pod = start_cluster_driver("--enable-secret-rotation=true", "--rotation-poll-interval=0"), make_pod()
+    driver.publish(pod.publish_request())
+    since = len(server.events())
+    for number in range(5):
+        colour = f"colour-{number}"
+        admin.patch("secretproviderclasses", namespace, "azure-kvname", {"spec": {"parameters": {"colour": colour}}})
+        driver.publish(pod.publish_request())
+        seen = provider.attributes()["colour"]
+        # the cache may lag a little behind the write, and then the next look sees it; it never goes back
+        assert seen in (colour, f"colour-{number - 1}", "green"), seen
+    reads = class_reads(server, account, since)
+    assert len(reads) == 5 and all("resourceVersion=" in uri for uri in reads), reads
+
+
+def test_the_annotations_of_a_class_work_through_the_server(start_cluster_driver, admin, namespace, make_pod, scripted):
+    admin.create(spc(), namespace)
+    admin.patch("secretproviderclasses", namespace, "azure-kvname", {"metadata": {"annotations": {ANNOTATION + "rotation-poll-interval": "1h"}}})
+    provider = scripted()
+    driver, pod = start_cluster_driver("--enable-secret-rotation=true", "--rotation-poll-interval=0"), make_pod()
+    driver.publish(pod.publish_request())
+    driver.publish(pod.publish_request())
+    assert len(provider.requests) == 1
+    provider.mount = lambda request, context: answer({"file": b"new"}, versions={"file": "2"})
+    admin.patch("secretproviderclasses", namespace, "azure-kvname", {"metadata": {"annotations": {ANNOTATION + "refresh": "now"}}})
+
+    def refreshed():
+        driver.publish(pod.publish_request())
+        return mounts.contents(pod.target) == {"file": b"new"}
+    wait_until(refreshed, what="the new content")
+    assert len(provider.requests) == 2

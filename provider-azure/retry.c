@@ -5,8 +5,9 @@
 
 const struct retry_policy retry_service = {
     .max_retries = 3, .base_ms = 800, .cap_ms = 60000, .try_timeout_ms = 15000};
-/* Microsoft's guidance for IMDS, and the pauses of its SDK: about 2, 6, 14, 25, 25, 25 s, together more than the
- * 70 s that a 410 may last. IMDS answers within a second or two: waiting longer than 20 s for it brings nothing. */
+/* Microsoft's guidance for IMDS, and the pauses of its SDK: about 2, 6, 14, 25, 25, 25 s, together more
+ * than the 70 s that a 410 may last. IMDS answers within a second or two: waiting longer than 20 s for
+ * it brings nothing. */
 const struct retry_policy retry_imds = {.max_retries = 6,
                                         .base_ms = 2000,
                                         .cap_ms = 25000,

@@ -1,9 +1,9 @@
 /*
  * tls_probe.h - the names in a TLS server's certificate: one handshake, verified, then good-bye.
  *
- * libcurl tells a certificate with some TLS libraries only, so this is mbedTLS' own handshake, driven by the
- * loop: nothing blocks, and cancelling is immediate. TLS 1.2 with mbedTLS 2.28, 1.2 and 1.3 with 3.x. Contract:
- * common/grpc/client.h.
+ * libcurl tells a certificate with some TLS libraries only, so this is mbedTLS' own handshake, driven by
+ * the loop: nothing blocks, and cancelling is immediate. TLS 1.2 with mbedTLS 2.28, 1.2 and 1.3 with 3.x.
+ * Contract: common/grpc/client.h.
  */
 #ifndef PROVIDER_AZURE_TLS_PROBE_H
 #define PROVIDER_AZURE_TLS_PROBE_H

@@ -18,8 +18,8 @@ struct entry;
 TAILQ_HEAD(wait_list, token_wait);
 TAILQ_HEAD(entry_list, entry);
 
-/* A question that is being made in another thread. It has all that the thread touches, and outlives an acquisition that
- * is given up. */
+/* A question that is being made in another thread. It has all that the thread touches, and outlives an
+ * acquisition that is given up. */
 struct preparation {
     struct acquisition *acquisition; /* NULL: nobody waits any more */
     struct identity *identity;       /* a reference; the thread only reads it */
@@ -183,8 +183,8 @@ static struct entry *find(struct token_cache *cache, const uint8_t key[DIGEST_LE
     return NULL;
 }
 
-/* A new, empty entry at the end of the list. When the cache is full, the entries unused for longest that nobody
- * waits for go. */
+/* A new, empty entry at the end of the list. When the cache is full, the entries unused for longest that
+ * nobody waits for go. */
 static struct entry *add(struct token_cache *cache, const uint8_t key[DIGEST_LEN], struct error **err)
 {
     struct entry *next = NULL;

@@ -3,14 +3,14 @@
  *
  * An entry is reached only through an identity whose key (a digest over mode, authority, tenant, client,
  * scope, pod and the credential itself) is equal: who does not bring the same credential can not name the
- * entry. Five minutes before a token ends the cache fetches a new one in the background while the old one is
- * still served. At most TOKEN_CACHE_MAX entries; the one that was not asked for longest goes first. A token that has
- * ended is wiped by a timer.
+ * entry. Five minutes before a token ends the cache fetches a new one in the background while the old one
+ * is still served. At most TOKEN_CACHE_MAX entries; the one that was not asked for longest goes first. A
+ * token that has ended is wiped by a timer.
  *
- * Workload identities: the key holds the assertion, so each pod's own service account token costs one exchange, also
- * for a thousand pods of one service account. Sharing by the claims in it would hand one pod's token to whoever can
- * write such claims: only Entra verifies the signature. Vault reads are shared nevertheless, by the principal that
- * each token stands for.
+ * Workload identities: the key holds the assertion, so each pod's own service account token costs one
+ * exchange, also for a thousand pods of one service account. Sharing by the claims in it would hand one
+ * pod's token to whoever can write such claims: only Entra verifies the signature. Vault reads are shared
+ * nevertheless, by the principal that each token stands for.
  */
 #ifndef PROVIDER_AZURE_TOKEN_CACHE_H
 #define PROVIDER_AZURE_TOKEN_CACHE_H
@@ -20,8 +20,8 @@
 #include "provider-azure/identity/identity.h"
 #include "provider-azure/token.h"
 
-/* A token has about 2 KiB: the cache stays below 1 MiB. A node runs at most some hundred pods. Requests in flight may
- * exceed it for as long as they last. */
+/* A token has about 2 KiB: the cache stays below 1 MiB. A node runs at most some hundred pods. Requests
+ * in flight may exceed it for as long as they last. */
 enum { TOKEN_CACHE_MAX = 400, TOKEN_CACHE_IN_FLIGHT_MAX = 2000 };
 
 struct token_cache;

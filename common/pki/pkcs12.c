@@ -229,7 +229,8 @@ static int read_authenticated_safe(struct reader *reader, struct der safe, struc
 /* --- the file (section 4)
  * ---------------------------------------------------------------------------------------------- */
 
-/* Verifies the MAC; of an empty password, it tells which kind was meant. MacData: DigestInfo, salt, iterations (default 1). */
+/* Verifies the MAC; of an empty password, it tells which kind was meant. MacData: DigestInfo, salt,
+ * iterations (default 1). */
 static int check_mac(struct reader *reader, struct der mac, struct der safe, struct error **err)
 {
     struct der digest_info, algorithm, digest, expected, salt;

@@ -29,8 +29,8 @@ struct auth_switches {
 enum auth_credential {
     AUTH_CREDENTIAL_NONE,
     AUTH_CREDENTIAL_SECRET,      /* a client secret */
-    AUTH_CREDENTIAL_CERTIFICATE, /* key and certificate as they stand in the Secret: identity/app_certificate.h */
-    AUTH_CREDENTIAL_ASSERTION, /* a service account token */
+    AUTH_CREDENTIAL_CERTIFICATE, /* key and certificate as they stand in the Secret: app_certificate.h */
+    AUTH_CREDENTIAL_ASSERTION,   /* a service account token */
 };
 
 struct auth {

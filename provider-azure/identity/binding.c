@@ -1,6 +1,6 @@
 /*
- * binding.c - identity binding: as workload identity, with a token for another audience, and by way of AKS' token
- * proxy.
+ * binding.c - identity binding: as workload identity, with a token for another audience, and by way of AKS'
+ * token proxy.
  */
 #include <string.h>
 

@@ -7,8 +7,9 @@
 
 #include "provider-azure/identity/identity.h"
 
-/* Sets URL, headers and the first fields of the form (grant_type, client_id, scope); the mode appends its
- * credential. The token URL is `authority` (with its final slash) and a fixed path: no discovery. ADFS (tenant "adfs") has its own path. */
+/* Sets URL, headers and the first fields of the form (grant_type, client_id, scope); the mode appends
+ * its credential. The token URL is `authority` (with its final slash) and a fixed path: no discovery.
+ * ADFS (tenant "adfs") has its own path. */
 int entra_prepare(const struct identity *identity, const char *authority, struct identity_question *question,
                   struct error **err);
 

@@ -214,8 +214,8 @@ int question_add_header(struct identity_question *question, const char *name, co
     return -1;
 }
 
-/* Refresh this long before the end; Entra's tokens live an hour or more. A token that lives longer than two hours
- * (those of managed identities live a day) is refreshed at half of its life. */
+/* Refresh this long before the end; Entra's tokens live an hour or more. A token that lives longer than
+ * two hours (those of managed identities live a day) is refreshed at half of its life. */
 enum { REFRESH_BEFORE_S = 300, LONG_LIFE_S = 7200 };
 
 struct token *token_make(const struct identity *identity, const char *text, int64_t expires_unix,

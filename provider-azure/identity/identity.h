@@ -100,8 +100,8 @@ struct identity_input {
 };
 
 /* Copies what it needs (the credential into memory of its own). NULL with err set: INVALID_ARGUMENT for a
- * tenant that can not be one or an authority without https, UNIMPLEMENTED for identity binding without a token
- * proxy.
+ * tenant that can not be one or an authority without https, UNIMPLEMENTED for identity binding without a
+ * token proxy.
  */
 struct identity *identity_create(const struct identity_input *input, struct error **err);
 struct identity *identity_ref(struct identity *identity);

@@ -20,9 +20,9 @@ static int prepare_secret(const struct identity *identity, const struct identity
 const struct identity_ops identity_client_secret = {
     .mode = AUTH_SERVICE_PRINCIPAL, .prepare = prepare_secret, .understand = entra_understand};
 
-/* Reading the certificate waits until a token is needed, and is done aside: opening a PKCS#12 file costs some
- * milliseconds, and a second if somebody asked for many rounds of key derivation. Mounts that find a token pay nothing
- * of it. */
+/* Reading the certificate waits until a token is needed, and is done aside: opening a PKCS#12 file costs
+ * some milliseconds, and a second if somebody asked for many rounds of key derivation. Mounts that find
+ * a token pay nothing of it. */
 static int prepare_certificate(const struct identity *identity, const struct identity_moment *moment,
                                struct identity_question *question, struct error **err)
 {

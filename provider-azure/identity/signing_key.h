@@ -21,8 +21,8 @@ enum signature_scheme {
 
 struct signing_key;
 
-/* Reads a PrivateKeyInfo (PKCS#8) or RSAPrivateKey (PKCS#1) in DER. FAILED_PRECONDITION for what is no RSA key
- * of an accepted size. */
+/* Reads a PrivateKeyInfo (PKCS#8) or RSAPrivateKey (PKCS#1) in DER. FAILED_PRECONDITION for what is no
+ * RSA key of an accepted size. */
 struct signing_key *signing_key_read(const uint8_t *der, size_t len, struct error **err);
 
 /* Whether the X.509 certificate (DER) is for this key. False also for bytes that are no certificate. */

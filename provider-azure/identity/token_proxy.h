@@ -1,10 +1,11 @@
 /*
  * token_proxy.h - the way to AKS' token proxy, which identity bindings go through.
  *
- * The proxy listens where the API server does and is told apart by its TLS server name (SNI), which is computed
- * from the cluster's id in the API server's certificate, unless --sni-name gives it. So the first mount that
- * needs it looks at that certificate: in the background, within its deadline, together with all others that
- * wait. What was found is kept for SNI_FRESH_MS; a failure is told to those who waited and is not kept.
+ * The proxy listens where the API server does and is told apart by its TLS server name (SNI), which is
+ * computed from the cluster's id in the API server's certificate, unless --sni-name gives it. So the first
+ * mount that needs it looks at that certificate: in the background, within its deadline, together with all
+ * others that wait. What was found is kept for SNI_FRESH_MS; a failure is told to those who waited and is
+ * not kept.
  *
  * The trusted CA is read anew for each request, as Kubernetes may change it at any time.
  */
@@ -31,8 +32,9 @@ struct token_proxy_config {
 struct token_proxy;
 struct token_proxy_wait;
 
-/* Copies what it needs; `transport` is borrowed. A URL that breaks the rules (https; no user, query or fragment)
- * is not an error here: it is told by each mount that needs the proxy. NULL with err set on lack of memory. */
+/* Copies what it needs; `transport` is borrowed. A URL that breaks the rules (https; no user, query or
+ * fragment) is not an error here: it is told by each mount that needs the proxy. NULL with err set on
+ * lack of memory. */
 struct token_proxy *token_proxy_create(const struct transport *transport,
                                        const struct token_proxy_config *config, struct error **err);
 /* No wait may be left. Accepts NULL. */
@@ -41,8 +43,8 @@ void token_proxy_destroy(struct token_proxy *proxy);
 /* Why the proxy can never be used as it is configured, or NULL. */
 const struct error *token_proxy_problem(const struct token_proxy *proxy);
 
-/* Where a request goes: the URL's host is the TLS server name, the connection goes to `connect_to`, the Host header
- * names the proxy. All borrowed for the time of the callback. */
+/* Where a request goes: the URL's host is the TLS server name, the connection goes to `connect_to`, the
+ * Host header names the proxy. All borrowed for the time of the callback. */
 struct token_proxy_route {
     const char *base; /* "https://<server name><path of the proxy URL>", ends with a slash */
     const char *connect_to;

@@ -13,7 +13,8 @@ struct assertions;
 struct assertions *assertions_create(void);
 void assertions_destroy(struct assertions *assertions);
 
-/* Sets an issuer's keys: {issuer, keys: [{kid, pem}]}; no keys = unknown from then on. NULL, or what is wrong. */
+/* Sets an issuer's keys: {issuer, keys: [{kid, pem}]}; no keys = unknown from then on. NULL, or what is
+ * wrong. */
 const char *assertions_put_issuer(struct assertions *assertions, const cJSON *json);
 
 /* What an application may prove itself with. Borrowed. */

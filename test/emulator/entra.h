@@ -18,7 +18,8 @@ const char *entra_put_app(struct entra *entra, const cJSON *json);
 /* Removes {tenant, client_id}; the tenant stays. False when there is none. */
 bool entra_delete_app(struct entra *entra, const cJSON *json);
 
-/* Sets the keys of an issuer that applications may trust: {issuer, keys: [{kid, pem}]}. NULL, or what is wrong. */
+/* Sets the keys of an issuer that applications may trust: {issuer, keys: [{kid, pem}]}. NULL, or what is
+ * wrong. */
 const char *entra_put_issuer(struct entra *entra, const cJSON *json);
 
 void entra_set_token_lifetime(struct entra *entra, long seconds);

@@ -22,8 +22,8 @@ struct jwt {
 bool jwt_parse(struct jwt *jwt, const char *text);
 void jwt_finish(struct jwt *jwt);
 
-/* Verifies with a public key or a certificate in PEM. `algorithms` is a blank-separated list of those that are
- * allowed; the header must name one of them. */
+/* Verifies with a public key or a certificate in PEM. `algorithms` is a blank-separated list of those
+ * that are allowed; the header must name one of them. */
 bool jwt_verify(const struct jwt *jwt, const char *pem, const char *algorithms);
 
 /* A claim or header field as text, "" when it is missing. */
@@ -32,8 +32,8 @@ const char *jwt_header(const struct jwt *jwt, const char *name);
 /* A claim as number, `otherwise` when it is missing. */
 double jwt_number(const struct jwt *jwt, const char *name, double otherwise);
 
-/* SHA-1 or SHA-256 over a certificate's DER in base64url: "x5t" and "x5t#S256". NULL when the PEM is none; the
- * caller frees. */
+/* SHA-1 or SHA-256 over a certificate's DER in base64url: "x5t" and "x5t#S256". NULL when the PEM is
+ * none; the caller frees. */
 char *certificate_thumbprint(const char *pem, bool sha256);
 
 #endif

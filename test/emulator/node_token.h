@@ -1,6 +1,6 @@
 /*
- * node_token.h - tokens as the services of a node hand them out (IMDS, NMI): the same for both, and the ways in
- * which hosts write the times in them.
+ * node_token.h - tokens as the services of a node hand them out (IMDS, NMI): the same for both, and the
+ * ways in which hosts write the times in them.
  */
 #ifndef EMULATOR_NODE_TOKEN_H
 #define EMULATOR_NODE_TOKEN_H
@@ -18,8 +18,8 @@ enum node_times {
 /* {times?}: "string", "number", "date", "empty", "short". False when it is none of them. */
 bool node_times_read(const cJSON *json, enum node_times *ret);
 
-/* Issues a token for the resource of the request and makes IMDS' object of it. NULL with a 400 when the resource is
- * missing or not known. */
+/* Issues a token for the resource of the request and makes IMDS' object of it. NULL with a 400 when the
+ * resource is missing or not known. */
 cJSON *node_token_make(struct emulator *emulator, const struct request *request, const char *tenant,
                        const char *client_id, enum node_times times, struct answer *answer);
 

@@ -1,6 +1,6 @@
 /*
- * server.h - the three HTTP daemons (libmicrohttpd): TLS for the emulated services, plain HTTP for control and for the
- * services of a node.
+ * server.h - the three HTTP daemons (libmicrohttpd): TLS for the emulated services, plain HTTP for control
+ * and for the services of a node.
  */
 #ifndef EMULATOR_SERVER_H
 #define EMULATOR_SERVER_H

@@ -6,7 +6,8 @@
 
 #include <stdbool.h>
 
-/* The cluster's id, as it stands in the API server's certificate, and the name that clients have to make of it. */
+/* The cluster's id, as it stands in the API server's certificate, and the name that clients have to make
+ * of it. */
 #define CLUSTER_ID      "696995ccb303450001b31a18"
 #define TOKEN_PROXY_SNI "aeaf29ip1hi5q38ebc3u4daum81u0unk52t5bg50j25234fmuj78g.ests.aks"
 

@@ -1,5 +1,6 @@
 /*
- * test_azure_identity.c - what each identity mode asks, how it reads every answer, and whose cache key is whose.
+ * test_azure_identity.c - what each identity mode asks, how it reads every answer, and whose cache key is
+ * whose.
  */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,0 +1,51 @@
+"""Everything in manifests/ and what the charts render, against the schemas of a real API server (dry run, unknown fields refused)."""
+
+import pytest
+import yaml
+from charts.helm import DRIVER, EVERYTHING_DRIVER, EVERYTHING_PROVIDER, PROVIDER, render
+from cluster.client import ApiError
+
+from harness.process import ROOT
+
+pytestmark = pytest.mark.release_only  # the programs have no part in it
+OPERATOR = {"PodMonitor", "PrometheusRule"}  # kinds of the Prometheus operator, which is not there
+FILES = sorted(path for folder in ("deploy", "optional", "examples") for path in (ROOT / "manifests" / folder).glob("*.yaml"))
+
+
+def try_to_create(admin, items, namespace):
+    for item in items:
+        if item["kind"] in OPERATOR:
+            continue
+        # what the control plane has already is refused for that, and only after the object has been checked
+        try:
+            created = admin.create(item, item["metadata"].get("namespace", namespace), dryRun="All", fieldValidation="Strict")
+        except ApiError as error:
+            if "AlreadyExists" not in str(error) and "already exists" not in str(error):
+                raise AssertionError(f"{item['kind']} {item['metadata']['name']}: {error}") from error
+        else:
+            assert created["metadata"]["name"] == item["metadata"]["name"]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}/{path.name}")
+def test_a_file_is_what_the_server_takes(admin, namespace, path):
+    text = path.read_text().replace("REGISTRY/", "localhost/").replace(":VERSION", ":0")
+    items = [item for item in yaml.safe_load_all(text) if item]
+    for item in items:
+        # a pod's service account has to exist: the namespace's own will do
+        if item["kind"] == "Pod":
+            item["spec"]["serviceAccountName"] = "default"
+    try_to_create(admin, items, namespace)
+
+
+@pytest.mark.parametrize("chart, values", [(DRIVER, None), (DRIVER, EVERYTHING_DRIVER), (PROVIDER, None), (PROVIDER, EVERYTHING_PROVIDER)],
+                         ids=["driver", "driver, everything", "provider", "provider, everything"])
+def test_what_a_chart_renders_is_what_the_server_takes(admin, namespace, chart, values):
+    try_to_create(admin, render(chart, values, namespace=namespace), namespace)
+
+
+def test_the_check_sees_a_misspelt_field(admin, namespace):
+    item = {"apiVersion": "apps/v1", "kind": "DaemonSet", "metadata": {"name": "x"},
+            "spec": {"selector": {"matchLabels": {"a": "b"}}, "template": {"metadata": {"labels": {"a": "b"}},
+                                                                          "spec": {"containers": [{"name": "c", "image": "i", "imagePulPolicy": "Always"}]}}}}
+    with pytest.raises(AssertionError, match="imagePulPolicy"):
+        try_to_create(admin, [item], namespace)

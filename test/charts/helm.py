@@ -1,0 +1,63 @@
+"""Helm on this repository's charts: lint and rendering."""
+
+import subprocess
+import tempfile
+from functools import cache
+from pathlib import Path
+
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+CHARTS = ROOT / "manifests/chart"
+DRIVER = CHARTS / "secrets-store-csi-driver"
+PROVIDER = CHARTS / "csi-secrets-store-provider-azure"
+KUBE_VERSION = "1.34.0"
+
+
+@cache
+def program():
+    done = subprocess.run(["bash", ROOT / "test/charts/get-helm.sh"], stdout=subprocess.PIPE, text=True, check=True, timeout=900)
+    return done.stdout.strip()
+
+
+def helm(*arguments, values=None):
+    """(exit status, standard output, standard error); `values` is what a values file would hold."""
+    with tempfile.NamedTemporaryFile("w", suffix=".yaml") as file:
+        yaml.safe_dump(values or {}, file)
+        file.flush()
+        done = subprocess.run([program(), *arguments, "--values", file.name], capture_output=True, text=True, timeout=60, check=False)
+    return done.returncode, done.stdout, done.stderr
+
+
+def render(chart, values=None, name="csi", namespace="kube-system", kube_version=KUBE_VERSION):
+    """The objects of a release."""
+    status, output, errors = helm("template", name, chart, "--namespace", namespace, "--kube-version", kube_version, values=values)
+    assert status == 0, errors
+    return [item for item in yaml.safe_load_all(output) if item]
+
+
+def one(items, kind, name=None):
+    found = [item for item in items if item["kind"] == kind and (name is None or item["metadata"]["name"] == name)]
+    assert len(found) == 1, f"{len(found)} {kind} {name or ''}"
+    return found[0]
+
+
+EVERYTHING_DRIVER = {
+    "podMonitor": {"enabled": True}, "prometheusRule": {"enabled": True}, "grafanaDashboard": {"enabled": True},
+    "networkPolicy": {"enabled": True}, "syncSecret": {"enabled": True}, "enableSecretRotation": True, "logFormatJSON": True, "logVerbosity": 5,
+    "providerHealthCheck": True, "rotationPollInterval": "30s", "commonLabels": {"team": "a"}, "imagePullSecrets": [{"name": "pull"}],
+    "tokenRequests": [{"audience": "api://AzureADTokenExchange", "expirationSeconds": 3600}],
+    "linux": {"removeStartupTaint": True, "priorityClassName": "system-node-critical", "podAnnotations": {"a": "b"}, "podLabels": {"c": "d"},
+              "daemonsetAnnotations": {"e": "f"}, "nodeSelector": {"g": "h"}, "env": [{"name": "X", "value": "some text"}], "extraArgs": ["--debug"],
+              "volumes": [{"name": "v", "emptyDir": {}}], "volumeMounts": [{"name": "v", "mountPath": "/v"}],
+              "image": {"digest": "sha256:" + "0" * 64}},
+}
+EVERYTHING_PROVIDER = {
+    "podMonitor": {"enabled": True}, "prometheusRule": {"enabled": True}, "networkPolicy": {"enabled": True}, "logFormatJSON": True,
+    "logVerbosity": 5, "constructPEMChain": False, "writeCertAndKeyInSeparateFiles": True, "cloudName": "AzureChinaCloud",
+    "imagePullSecrets": [{"name": "pull"}],
+    "linux": {"hostNetwork": True, "priorityClassName": "system-node-critical", "podAnnotations": {"a": "b"}, "podLabels": {"c": "d"},
+              "nodeSelector": {"g": "h"}, "customUserAgent": "x y", "env": [{"name": "HTTPS_PROXY", "value": "http://proxy:3128"}],
+              "volumes": [{"name": "v", "emptyDir": {}}], "volumeMounts": [{"name": "v", "mountPath": "/v"}]},
+    "secrets-store-csi-driver": EVERYTHING_DRIVER,
+}

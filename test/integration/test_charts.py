@@ -1,0 +1,213 @@
+"""The Helm charts: they lint, values of upstream's charts mean what they mean there, and what they install is what manifests/deploy installs."""
+
+import json
+import re
+import sys
+
+import pytest
+import yaml
+
+from harness.process import ROOT
+from harness.reference import flags_document
+
+sys.path.insert(0, str(ROOT / "test"))
+
+from charts.helm import DRIVER, EVERYTHING_DRIVER, EVERYTHING_PROVIDER, PROVIDER, helm, one, render  # noqa: E402
+
+pytestmark = pytest.mark.release_only  # only texts of the programs have a part in it
+# What upstream's charts have and a values file may set, with other values than the defaults.
+UPSTREAM_DRIVER = yaml.safe_load("""
+linux:
+  image: {repository: registry.example/driver, tag: v9, pullPolicy: Always}
+  crds: {enabled: true, image: {repository: registry.example/driver-crds, tag: v9}, resources: {}, annotations: {}}
+  driver: {resources: {limits: {cpu: 1, memory: 1Gi}, requests: {cpu: 5m, memory: 20Mi}}}
+  registrarImage: {repository: registry.example/registrar, tag: v2, pullPolicy: Always}
+  registrar: {resources: {}, logVerbosity: 5}
+  livenessProbeImage: {repository: registry.example/livenessprobe, tag: v2, pullPolicy: Always}
+  livenessProbe: {resources: {}}
+  updateStrategy: {type: RollingUpdate, rollingUpdate: {maxUnavailable: 10%}}
+  kubeletRootDir: /var/snap/microk8s/common/var/lib/kubelet
+  providersDir: /run/providers
+  additionalProvidersDirs: [/a, /b]
+  nodeSelector: {pool: secrets}
+  tolerations: []
+  metricsAddr: ":9090"
+  env: [{name: HTTPS_PROXY, value: "http://proxy"}]
+  priorityClassName: system-node-critical
+  daemonsetAnnotations: {x: "1"}
+  podAnnotations: {x: "2"}
+  podLabels: {x: "3"}
+windows: {enabled: false, image: {repository: r, tag: t}}
+logVerbosity: 3
+logFormatJSON: true
+livenessProbe: {port: 9999, logLevel: 4}
+maxCallRecvMsgSize: 8388608
+rbac: {install: true, pspEnabled: true}
+syncSecret: {enabled: true}
+enableSecretRotation: true
+rotationPollInterval: 5m
+filteredWatchSecret: false
+providerHealthCheck: true
+providerHealthCheckInterval: 1m
+imagePullSecrets: [{name: regcred}]
+tokenRequests: [{audience: a}, {audience: b, expirationSeconds: 600}]
+""")
+
+
+def container(daemon_set):
+    (found,) = daemon_set["spec"]["template"]["spec"]["containers"]
+    return found
+
+
+def flags_of(item):
+    return dict(argument.lstrip("-").split("=", 1) for argument in item["args"])
+
+
+@pytest.fixture(scope="module")
+def plain():
+    return [item for path in sorted((ROOT / "manifests/deploy").glob("*.yaml")) for item in yaml.safe_load_all(path.read_text()) if item]
+
+
+@pytest.mark.parametrize("chart, values", [(DRIVER, None), (DRIVER, EVERYTHING_DRIVER), (DRIVER, UPSTREAM_DRIVER), (PROVIDER, None),
+                                           (PROVIDER, EVERYTHING_PROVIDER)])
+def test_the_charts_lint(chart, values):
+    status, output, errors = helm("lint", "--strict", chart, values=values)
+    assert status == 0, output + errors
+    assert "[WARNING]" not in output
+
+
+def test_the_driver_chart_installs_what_the_plain_manifests_do(plain):
+    theirs = one(plain, "DaemonSet", "csi-secrets-store")
+    ours = one(render(DRIVER, {"enableSecretRotation": True}), "DaemonSet")
+    expected, got = flags_of(container(theirs)), flags_of(container(ours))
+    assert got == {**expected, "provider-health-check-interval": "2m", "max-call-recv-msg-size": "4194304"}
+    for key in ("command", "securityContext", "livenessProbe", "resources"):
+        assert container(ours)[key] == container(theirs)[key], key
+    mounts = {mount["mountPath"]: mount.get("mountPropagation") for mount in container(ours)["volumeMounts"]}
+    assert mounts == {mount["mountPath"]: mount.get("mountPropagation") for mount in container(theirs)["volumeMounts"]}
+
+
+def test_the_provider_chart_installs_what_the_plain_manifests_do(plain):
+    theirs = one(plain, "DaemonSet", "csi-secrets-store-provider-azure")
+    ours = one(render(PROVIDER), "DaemonSet", "csi-csi-secrets-store-provider-azure")
+    assert flags_of(container(ours)) == flags_of(container(theirs))
+    assert ours["spec"]["updateStrategy"] == theirs["spec"]["updateStrategy"]
+    for key in ("command", "securityContext", "livenessProbe", "readinessProbe", "resources", "volumeMounts"):
+        assert container(ours)[key] == container(theirs)[key], key
+    (init,), (their_init,) = (item["spec"]["template"]["spec"]["initContainers"] for item in (ours, theirs))
+    assert {**init, "image": "", "imagePullPolicy": ""} == {**their_init, "image": "", "imagePullPolicy": ""}
+
+
+@pytest.mark.parametrize("namespace", ["kube-system", "elsewhere"])
+def test_roles_are_those_of_the_plain_manifests_in_the_releases_namespace(plain, namespace):
+    rendered = render(DRIVER, {"syncSecret": {"enabled": True}}, namespace=namespace)
+    for kind in ("ClusterRole", "ClusterRoleBinding"):
+        theirs = {item["metadata"]["name"]: item for item in plain if item["kind"] == kind}
+        ours = {item["metadata"]["name"]: item for item in rendered if item["kind"] == kind}
+        assert set(ours) == set(theirs)
+        for name, item in ours.items():
+            assert item.get("rules") == theirs[name].get("rules")
+            assert item.get("roleRef") == theirs[name].get("roleRef")
+            assert {**theirs[name]["metadata"].get("labels", {})}.items() <= item["metadata"]["labels"].items()
+            for subject in item.get("subjects", []):
+                assert subject == {"kind": "ServiceAccount", "name": "secrets-store-csi-driver", "namespace": namespace}
+    assert one(rendered, "ServiceAccount")["metadata"]["namespace"] == namespace
+
+
+def test_no_right_on_secrets_without_sync_and_none_at_all_without_rbac():
+    names = {item["metadata"]["name"] for item in render(DRIVER)}
+    assert "secretproviderclasses-role" in names and "secretprovidersyncing-role" not in names
+    kinds = {item["kind"] for item in render(DRIVER, {"rbac": {"install": False}})}
+    assert kinds == {"DaemonSet", "CSIDriver"}
+
+
+def test_values_of_the_upstream_driver_chart():
+    items = render(DRIVER, UPSTREAM_DRIVER)
+    daemon_set = one(items, "DaemonSet")
+    pod, driver = daemon_set["spec"]["template"]["spec"], container(daemon_set)
+    assert driver["image"] == "registry.example/driver:v9" and driver["imagePullPolicy"] == "Always"
+    assert driver["resources"]["limits"]["memory"] == "1Gi"
+    kubelet = UPSTREAM_DRIVER["linux"]["kubeletRootDir"]
+    assert flags_of(driver) == {
+        "v": "3", "log-format-json": "true", "endpoint": "unix:///csi/csi.sock", "nodeid": "$(KUBE_NODE_NAME)", "registration-dir": "/registration",
+        "kubelet-registration-path": f"{kubelet}/plugins/csi-secrets-store/csi.sock", "provider-volume": "/run/providers",
+        "additional-provider-volume-paths": "/a,/b", "metrics-addr": ":9090", "health-addr": ":9999", "enable-secret-rotation": "true",
+        "rotation-poll-interval": "5m", "provider-health-check": "true", "provider-health-check-interval": "1m",
+        "max-call-recv-msg-size": "8388608"}
+    assert {port["name"]: port["containerPort"] for port in driver["ports"]} == {"healthz": 9999, "metrics": 9090}
+    assert {volume.get("hostPath", {}).get("path") for volume in pod["volumes"]} == {
+        f"{kubelet}/plugins/csi-secrets-store", f"{kubelet}/plugins_registry", f"{kubelet}/pods", "/run/providers", "/a", "/b"}
+    assert pod["nodeSelector"] == {"kubernetes.io/os": "linux", "pool": "secrets"} and "tolerations" not in pod
+    assert pod["priorityClassName"] == "system-node-critical" and pod["imagePullSecrets"] == [{"name": "regcred"}]
+    assert {"name": "HTTPS_PROXY", "value": "http://proxy"} in driver["env"]
+    assert daemon_set["spec"]["updateStrategy"]["rollingUpdate"] == {"maxUnavailable": "10%"}
+    spec = one(items, "CSIDriver")["spec"]
+    assert spec == {"podInfoOnMount": True, "attachRequired": False, "volumeLifecycleModes": ["Ephemeral"], "requiresRepublish": True,
+                    "tokenRequests": UPSTREAM_DRIVER["tokenRequests"]}
+
+
+@pytest.mark.parametrize("version, in_secrets", [("1.34.9", None), ("1.35.0", True), ("1.35.1-gke.100", True)])
+def test_tokens_come_with_the_secrets_where_the_server_can(version, in_secrets):
+    spec = one(render(DRIVER, {"tokenRequests": [{"audience": "a"}]}, kube_version=version), "CSIDriver")["spec"]
+    assert spec.get("serviceAccountTokenInSecrets") is in_secrets
+
+
+@pytest.mark.parametrize("release, values, expected", [
+    ("csi", {}, "csi-secrets-store-csi-driver"), ("secrets-store-csi-driver", {}, "secrets-store-csi-driver"),
+    ("csi", {"fullnameOverride": "x"}, "x"), ("a" * 53, {}, ("a" * 53 + "-secrets-store-csi-driver")[:63])])
+def test_names(release, values, expected):
+    daemon_set = one(render(DRIVER, values, name=release), "DaemonSet")
+    assert daemon_set["metadata"]["name"] == expected
+    assert daemon_set["spec"]["selector"]["matchLabels"] == {"app": "secrets-store-csi-driver"}
+
+
+def test_the_provider_runs_without_rights():
+    daemon_set = one(render(PROVIDER), "DaemonSet", "csi-csi-secrets-store-provider-azure")
+    pod = daemon_set["spec"]["template"]["spec"]
+    assert "hostNetwork" not in pod and pod["automountServiceAccountToken"] is False
+    assert container(daemon_set)["securityContext"] == {
+        "runAsNonRoot": True, "runAsUser": 65532, "runAsGroup": 65532, "allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]}, "seccompProfile": {"type": "RuntimeDefault"}}
+
+
+def test_on_the_nodes_network_two_providers_do_not_overlap():
+    """Their ports would be the same, and the new pod would wait for ever."""
+    daemon_set = one(render(PROVIDER, {"linux": {"hostNetwork": True}}), "DaemonSet", "csi-csi-secrets-store-provider-azure")
+    assert daemon_set["spec"]["template"]["spec"]["dnsPolicy"] == "ClusterFirstWithHostNet"
+    assert daemon_set["spec"]["updateStrategy"]["rollingUpdate"] == {"maxUnavailable": 1}
+
+
+def test_the_driver_comes_with_the_provider_unless_told_otherwise():
+    spec = one(render(PROVIDER), "CSIDriver")["spec"]
+    assert spec["tokenRequests"] == [{"audience": "api://AzureADTokenExchange"}, {"audience": "api://AKSIdentityBinding"}]
+    items = render(PROVIDER, {"secrets-store-csi-driver": {"install": False}})
+    assert {item["kind"] for item in items} == {"ServiceAccount", "DaemonSet"}
+
+
+@pytest.mark.parametrize("chart, values", [(DRIVER, EVERYTHING_DRIVER), (DRIVER, UPSTREAM_DRIVER), (PROVIDER, EVERYTHING_PROVIDER)])
+def test_every_flag_exists(chart, values):
+    document = flags_document()
+    for item in render(chart, values):
+        for entry in item["spec"]["template"]["spec"]["containers"] if item["kind"] == "DaemonSet" else []:
+            section = document.split(f"## {entry['command'][0].rsplit('/', 1)[-1]}")[1].split("\n## ")[0]
+            for argument in entry["args"]:
+                assert f"`--{argument.lstrip('-').split('=')[0]}`" in section, argument
+
+
+def test_rules_and_dashboard_name_metrics_that_exist():
+    known = set(re.findall(r"^\| `(\w+)` \| (?:counter|gauge|histogram)", (ROOT / "docs/metrics.md").read_text()
+                           + (ROOT / "docs/metrics-provider-azure.md").read_text(), re.MULTILINE))
+    dashboard = json.loads((ROOT / "manifests/dashboards/secrets-store.json").read_text())
+    expressions = [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]
+    for path in sorted((ROOT / "manifests/dashboards").glob("alerts-*.yaml")):
+        rules = [rule for group in yaml.safe_load(path.read_text())["groups"] for rule in group["rules"]]
+        assert all(rule["annotations"]["summary"] and rule["for"] for rule in rules)
+        expressions += [rule["expr"] for rule in rules]
+    assert len(expressions) > 20
+    for expression in expressions:
+        # what stands before a selector, a range or the end of an argument, and is no function
+        names = set(re.findall(r"\b([a-z_0-9]{6,})(?=[{\[)]| ==)", re.sub(r"by \([^)]*\)|\"[^\"]*\"", "", expression))) - {"__rate_interval"}
+        names = {name for name in names if "_" in name}
+        assert names, expression
+        assert {re.sub(r"_(bucket|count|sum)$", "", name) if name not in known else name for name in names} <= known, expression
+

@@ -34,8 +34,8 @@ void meter_token(struct meter *meter, const char *mode, enum grpc_status code, d
 void meter_token_lookup(struct meter *meter, const char *outcome);
 /* How a need for a vault object was met: "fetched", "joined", "republished". */
 void meter_object_lookup(struct meter *meter, const char *outcome);
-/* One HTTP request went out to `service` ("vault", "entra", "token-proxy", "imds", "nmi") and this came back (0 = no
- * answer). */
+/* One HTTP request went out to `service` ("vault", "entra", "token-proxy", "imds", "nmi") and this came
+ * back (0 = no answer). */
 void meter_http(struct meter *meter, const char *service, int status);
 void meter_retry(struct meter *meter, const char *service);
 /* Time spent waiting because the service answered 429. */

@@ -24,9 +24,7 @@ def with_images(item, tags):
     """The DaemonSet with REGISTRY/name:VERSION replaced by the image of this build."""
     item = copy.deepcopy(item)
     spec = item["spec"]["template"]["spec"]
-    for container in spec.get("initContainers", []):
-        container["image"] = "localhost/app:e2e"
-    for container in spec["containers"]:
+    for container in [*spec.get("initContainers", []), *spec["containers"]]:
         name = container["image"].rsplit("/", 1)[-1].split(":")[0]
         container["image"] = f"localhost/{name}:{tags[name]}"
     return item
@@ -74,9 +72,6 @@ class Installation:
     def apply_provider(self, args=()):
         item = with_images(self.daemon_sets[PROVIDER], self.tags)
         spec = item["spec"]["template"]["spec"]
-        # the provider needs the node's network for IMDS only
-        spec.pop("hostNetwork", None)
-        spec.pop("dnsPolicy", None)
         # there is no DNS
         names = ["login", *(f"{vault.lower()}.vault" for vault in VAULTS)]
         spec["hostAliases"] = [{"ip": ADDRESS, "hostnames": [f"{name}.{DOMAIN}" for name in names]}]

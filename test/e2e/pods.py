@@ -78,6 +78,10 @@ class UserPod:
         found = self.admin.list("events", self.namespace, fieldSelector=f"involvedObject.uid={self.uid}")
         return [event for event in found if reason in (None, event["reason"])]
 
+    def failed_mounts(self):
+        """Of its FailedMount events those that carry an answer of the driver, and not a delay inside the kubelet."""
+        return [event for event in self.events("FailedMount") if "rpc error: " in event["message"]]
+
     def delete(self, wait=True, timeout=60):
         self.admin.delete("pods", self.namespace, self.name)
         if wait:

@@ -43,7 +43,7 @@ def test_a_pod_of_another_service_account_is_refused_and_told(trust, make_class,
     make_class(parameters={"clientID": CLIENT})
     admin.create({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "other"}}, namespace)
     pod = make_pod(volumes=[workload_volume()], serviceAccountName="other")
-    wait_until(lambda: any("AADSTS700213" in event["message"] for event in pod.events("FailedMount")), 60, "the event", pause=0.2)
+    wait_until(lambda: any("AADSTS700213" in event["message"] for event in pod.failed_mounts()), 60, "the event", pause=0.2)
     assert not pod.ready
 
 
@@ -51,7 +51,7 @@ def test_no_token_shows_up_in_logs_and_events(trust, make_class, make_pod, names
     trust("system:serviceaccount:nobody:nobody")
     make_class(parameters={"clientID": CLIENT})
     pod = make_pod(volumes=[workload_volume()])
-    wait_until(lambda: pod.events("FailedMount"), 60, "the event", pause=0.2)
+    wait_until(lambda: pod.failed_mounts(), 60, "the event", pause=0.2)
     for text in (pod.describe(), installation.logs("csi-secrets-store"), installation.logs("csi-secrets-store-provider-azure")):
         assert text
         assert "eyJhbGciOi" not in text, "how every token begins"

@@ -92,7 +92,7 @@ def test_a_driver_upgrade_while_pods_start(kubernetes, installation, make_class,
     kept.assert_node_is_clean()
 
 
-def test_a_provider_upgrade_while_pods_start(kubernetes, installation, make_class, namespace):
+def test_a_provider_upgrade_while_pods_start(kubernetes, installation, make_class, namespace, admin):
     make_class()
     with Traffic(kubernetes, namespace) as traffic:
         before = {pod["metadata"]["uid"] for pod in installation.pods(PROVIDER)}
@@ -102,6 +102,9 @@ def test_a_provider_upgrade_while_pods_start(kubernetes, installation, make_clas
         traffic.wait_for_more()
     assert traffic.problems == []
     assert before.isdisjoint(pod["metadata"]["uid"] for pod in installation.pods(PROVIDER)), "it was no upgrade"
+    complaints = [event["message"] for event in admin.list("events", namespace)
+                  if event["reason"] == "FailedMount" and "rpc error: " in event["message"]]
+    assert complaints == [], "the new provider serves before the old one ends: not even a retry"
 
 
 @pytest.fixture
@@ -151,7 +154,7 @@ def test_a_pod_waits_for_a_provider_that_comes_late(installation, make_class, ma
     make_class()
     installation.remove(PROVIDER)
     pod = make_pod()
-    wait_until(lambda: any("azure" in event["message"] for event in pod.events("FailedMount")), 60, "the event", pause=0.2)
+    wait_until(lambda: any("azure" in event["message"] for event in pod.failed_mounts()), 60, "the event", pause=0.2)
     installation.apply_provider()
     installation.wait_rolled_out(PROVIDER)
     assert pod.wait_running(150).read("secret1") == tutorial.SECRETS["secret1"]

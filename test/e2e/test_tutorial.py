@@ -77,7 +77,7 @@ def test_credentials_that_are_made_again_after_an_expired_one(kubectl, make_clas
     kubectl("-n", namespace, "create", "secret", "generic", "secrets-store-creds", f"--from-literal=clientid={tutorial.CLIENT_ID}",
             "--from-literal=clientsecret=old-and-reset")
     pod = make_pod()
-    wait_until(lambda: any("AADSTS7000215" in event["message"] for event in pod.events("FailedMount")), 60, "the event", pause=0.2)
+    wait_until(lambda: any("AADSTS7000215" in event["message"] for event in pod.failed_mounts()), 60, "the event", pause=0.2)
     assert "old-and-reset" not in pod.describe()
     kubectl("-n", namespace, "delete", "secret", "secrets-store-creds")
     kubectl("-n", namespace, "create", "secret", "generic", "secrets-store-creds", f"--from-literal=clientid={tutorial.CLIENT_ID}",

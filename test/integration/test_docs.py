@@ -1,0 +1,78 @@
+"""What the documents say is there: texts of errors, files they point to, headings they link to."""
+
+import re
+
+import pytest
+
+from harness import messages
+from harness.process import ROOT
+
+TROUBLE = (ROOT / "docs/troubleshooting.md").read_text()
+QUOTES = messages.quotes(TROUBLE)
+SPEAKERS = ("driver", "provider-azure", "common/http", "common/pki")
+
+# Texts that no row explains, each with the reason.
+NOT_EXPLAINED = {
+    "out of memory": "the document has one row for all of them",
+    "no memory": "the same",
+}
+
+DOCUMENTS = sorted(path for path in ROOT.rglob("*.md") if not {"build", "node_modules", ".git"} & set(path.relative_to(ROOT).parts))
+
+
+def test_every_error_and_warning_is_explained():
+    missing = {text: place for text, place in messages.spoken(*SPEAKERS).items()
+               if not any(reason in text for reason in NOT_EXPLAINED) and not any(messages.covers(quote, text) for quote in QUOTES)}
+    assert missing == {}
+
+
+def test_every_quoted_text_is_one_that_the_programs_say():
+    said = messages.everything_said("driver", "provider-azure", "common")
+    assert [quote for quote in QUOTES if not any(messages.occurs(quote, text) for text in said)] == []
+
+
+def test_no_text_is_explained_twice():
+    assert sorted({quote for quote in QUOTES if QUOTES.count(quote) > 1}) == []
+
+
+def test_the_search_finds_what_is_not_explained():
+    """Otherwise the first test could not fail."""
+    code = 'x(); return error_set(err, CODE, "no %s in \'%.*s\' (%zu)" LIMIT " left", a, b); log_warning(log, "odd", LOG_STR("key", "v"));'
+    start = code.index("error_set(") + len("error_set(")
+    assert messages.literals(messages.arguments(code, start)) == ["no … in '…' (…)… left"]
+    start = code.index("log_warning(") + len("log_warning(")
+    assert messages.literals(messages.arguments(code, start)) == ["odd"]
+    assert messages.covers("no … in '…", "no … in '…' (…)") and not messages.covers("no", "no … in the list of all things")
+    assert not messages.occurs("in … no", "no … in")
+    assert messages.quotes("| Text | Cause |\n| --- | --- |\n| `a…b`<br>`c` | `d` |\n\n`e`\n| Field |\n| `f` |\n") == ["a…b", "c"]
+
+
+def headings(path):
+    """The anchors of a document, made as the common renderers make them."""
+    text = re.sub(r"^```.*?^```", "", path.read_text(), flags=re.DOTALL | re.MULTILINE)
+    found = [re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in re.findall(r"^#+ +(.+?) *$", text, re.MULTILINE)]
+    return set(found)
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_links_lead_somewhere(document):
+    text = re.sub(r"`[^`\n]*`", "", document.read_text())
+    broken = []
+    for link in re.findall(r"\]\(([^)\s]+)\)", text):
+        if re.match(r"[a-z]+:", link):
+            continue
+        name, _, anchor = link.partition("#")
+        target = (document.parent / name).resolve() if name else document
+        if not target.exists() or (anchor and target.suffix == ".md" and anchor not in headings(target)):
+            broken.append(link)
+    assert broken == []
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_files_that_are_named_exist(document):
+    """`docs/x.md`, `manifests/y/`: names in backticks that begin with one of our folders."""
+    rooms = "|".join(sorted(path.name for path in ROOT.iterdir() if path.is_dir() and path.name[0] != "." and path.name != "build"))
+    named = re.findall(rf"`((?:{rooms})/[\w./-]+)`", document.read_text())
+    places = (ROOT, document.parent, ROOT / "test")
+    missing = [name for name in named if not any((place / name).exists() or list(place.glob(f"{name}.*")) for place in places)]
+    assert missing == []

@@ -16,9 +16,9 @@
 
 #include "common/http/admin_server.h"
 #include "common/metrics.h"
+#include "driver/csi/registration.h"
 #include "driver/kube/kube_client.h"
-#include "driver/published.h"
-#include "driver/registration.h"
+#include "driver/publish/published.h"
 #include "driver/telemetry.h"
 
 /* Everything is borrowed and outlives the servers. */

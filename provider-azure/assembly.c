@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "provider-azure/object_path.h"
+#include "provider-azure/request/object_path.h"
 #include "provider-azure/verdict.h"
 
 /* What one output became: nothing (an optional object that is not there), a file, or several. */

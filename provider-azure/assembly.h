@@ -8,8 +8,8 @@
 #ifndef PROVIDER_AZURE_ASSEMBLY_H
 #define PROVIDER_AZURE_ASSEMBLY_H
 
-#include "provider-azure/content.h"
-#include "provider-azure/fetch.h"
+#include "provider-azure/content/content.h"
+#include "provider-azure/vault/fetch.h"
 
 /* Where the result goes. Files in item order. */
 struct mount_sink {

@@ -12,10 +12,10 @@
 
 #include "common/string_map.h"
 #include "provider-azure/assembly.h"
-#include "provider-azure/content.h"
-#include "provider-azure/fetch.h"
-#include "provider-azure/request.h"
-#include "provider-azure/volume_log.h"
+#include "provider-azure/content/content.h"
+#include "provider-azure/request/request.h"
+#include "provider-azure/vault/fetch.h"
+#include "provider-azure/vault/volume_log.h"
 
 /* The limit of a mount whose caller has none. */
 enum { MOUNT_LIMIT_MS = 120 * 1000 };

@@ -8,7 +8,7 @@
 #define PROVIDER_AZURE_VERDICT_H
 
 #include "common/buffer.h"
-#include "provider-azure/objects.h"
+#include "provider-azure/request/objects.h"
 
 enum { VERDICT_MAX_TOLD = 8 };
 

@@ -7,9 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "driver/class.h"
+#include "driver/class/class.h"
 #include "driver/kube/kube_upsert.h"
-#include "driver/pod_status_object.h"
+#include "driver/status/pod_status_object.h"
 
 struct owner_lookup {
     struct kube_client *client;

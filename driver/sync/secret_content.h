@@ -12,8 +12,8 @@
 #include "common/error.h"
 #include "common/secret.h"
 #include "common/string_map.h"
-#include "driver/class.h"
-#include "driver/payload.h"
+#include "driver/class/class.h"
+#include "driver/payload/payload.h"
 
 /* How Secrets kept by this driver (and the one it replaces) are told from others. */
 #define SECRET_MANAGED_LABEL "secrets-store.csi.k8s.io/managed"

@@ -8,7 +8,7 @@
 #include <string.h>
 #include <sys/random.h>
 
-#include "driver/pod_status_object.h"
+#include "driver/status/pod_status_object.h"
 #include "driver/sync/sync_input.h"
 
 #define NEVER UINT64_MAX

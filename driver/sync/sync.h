@@ -30,8 +30,8 @@
 #ifndef DRIVER_SYNC_SYNC_H
 #define DRIVER_SYNC_SYNC_H
 
-#include "driver/events.h"
-#include "driver/status.h"
+#include "driver/status/events.h"
+#include "driver/status/status.h"
 #include "driver/sync/sync_run.h"
 
 enum {

@@ -5,8 +5,8 @@
 #ifndef DRIVER_SYNC_SYNC_INPUT_H
 #define DRIVER_SYNC_SYNC_INPUT_H
 
-#include "driver/class.h"
-#include "driver/payload.h"
+#include "driver/class/class.h"
+#include "driver/payload/payload.h"
 
 /* Name, namespace, provider and secretObjects of a class, without its parameters. The caller frees with
  * secret_provider_class_free(). NULL with err set on lack of memory. */

@@ -9,7 +9,7 @@
 #include "common/lifecycle.h"
 #include "driver/kube/kube_upsert.h"
 #include "driver/sync/owner_lookup.h"
-#include "driver/volume.h"
+#include "driver/volume/volume.h"
 #include "driver/worker.h"
 
 /* One entry of secretObjects after BUILD: content, or an error. */

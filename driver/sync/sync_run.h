@@ -27,7 +27,7 @@
 #include <uv.h>
 
 #include "common/log.h"
-#include "driver/class_source.h"
+#include "driver/class/class_source.h"
 #include "driver/kube/kube_client.h"
 #include "driver/sync/secret_record.h"
 #include "driver/sync/sync_pod.h"

@@ -14,12 +14,12 @@
 #include "common/buffer.h"
 #include "common/cleanup.h"
 #include "common/error.h"
-#include "provider-azure/cloud.h"
-#include "provider-azure/crypto.h"
-#include "provider-azure/exchange.h"
+#include "provider-azure/content/crypto.h"
 #include "provider-azure/identity/auth.h"
+#include "provider-azure/identity/token.h"
 #include "provider-azure/identity/token_proxy.h"
-#include "provider-azure/token.h"
+#include "provider-azure/network/exchange.h"
+#include "provider-azure/request/cloud.h"
 
 struct identity;
 

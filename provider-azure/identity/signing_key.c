@@ -9,8 +9,8 @@
 #include <mbedtls/x509_crt.h>
 #include <stdlib.h>
 
-#include "provider-azure/crypto.h"
-#include "provider-azure/mbedtls_compat.h"
+#include "provider-azure/content/crypto.h"
+#include "provider-azure/content/mbedtls_compat.h"
 
 struct signing_key {
     mbedtls_pk_context pk;

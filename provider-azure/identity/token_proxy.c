@@ -13,7 +13,7 @@
 
 #include "common/digest.h"
 #include "common/file.h"
-#include "provider-azure/crypto.h"
+#include "provider-azure/content/crypto.h"
 
 /* A handshake takes milliseconds; the API server may be on its way up. */
 enum { PROBE_LIMIT_MS = 10 * 1000 };

@@ -16,7 +16,7 @@
 #include <stdint.h>
 
 #include "common/error.h"
-#include "provider-azure/transport.h"
+#include "provider-azure/network/transport.h"
 
 /* The name of the API server's certificate. */
 #define TOKEN_PROXY_API_SERVER "kubernetes.default.svc.cluster.local"

@@ -10,7 +10,7 @@
 #include "common/encoding.h"
 #include "common/pki/pem.h"
 #include "common/pki/pkcs12.h"
-#include "provider-azure/certificate.h"
+#include "provider-azure/content/certificate.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "common/json.h"
-#include "driver/class.h"
+#include "driver/class/class.h"
 #include "driver/kube/kube_client.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

@@ -5,8 +5,8 @@
 #include <stdint.h>
 #include <string.h>
 
-#include "driver/pod_status_object.h"
-#include "driver/status_files.h"
+#include "driver/status/pod_status_object.h"
+#include "driver/status/status_files.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

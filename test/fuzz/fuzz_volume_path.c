@@ -9,7 +9,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#include "driver/payload.h"
+#include "driver/payload/payload.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

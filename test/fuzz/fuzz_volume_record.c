@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "common/secret.h"
-#include "driver/volume_record.h"
+#include "driver/volume/volume_record.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

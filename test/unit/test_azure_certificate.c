@@ -9,7 +9,7 @@
 #include <cmocka.h>
 #include <string.h>
 
-#include "provider-azure/certificate.h"
+#include "provider-azure/content/certificate.h"
 #include "test/unit/scratch.h"
 
 static struct scratch scratch;

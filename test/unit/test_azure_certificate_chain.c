@@ -10,7 +10,7 @@
 #include <stdio.h>
 
 #include "common/cleanup.h"
-#include "provider-azure/certificate_chain.h"
+#include "provider-azure/content/certificate_chain.h"
 #include "test/unit/scratch.h"
 
 enum { CERTS_MAX = 4 };

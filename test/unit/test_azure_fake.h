@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "common/error.h"
-#include "provider-azure/transport.h"
+#include "provider-azure/network/transport.h"
 
 struct fake_answer {
     int status; /* 0: no answer, the call fails with `failure` */

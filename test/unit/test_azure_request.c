@@ -15,9 +15,9 @@
 
 #include "common/cleanup.h"
 #include "common/encoding.h"
-#include "provider-azure/content.h"
+#include "provider-azure/content/content.h"
 #include "provider-azure/identity/moment.h"
-#include "provider-azure/request.h"
+#include "provider-azure/request/request.h"
 #include "provider-azure/settings.h"
 
 static const struct content_options content_options = {.order = CERTIFICATE_ORDER_CHAIN};

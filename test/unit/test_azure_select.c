@@ -11,7 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "provider-azure/content.h"
+#include "provider-azure/content/content.h"
 
 static void patterns_are_globs_without_case(void **state)
 {

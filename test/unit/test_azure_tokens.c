@@ -10,7 +10,7 @@
 
 #include <stdio.h>
 
-#include "provider-azure/token_cache.h"
+#include "provider-azure/identity/token_cache.h"
 #include "test/unit/test_azure_fake.h"
 
 /* --- a fake outside that also has an API server

@@ -12,7 +12,7 @@
 
 #include "common/buffer.h"
 #include "common/cleanup.h"
-#include "provider-azure/vault.h"
+#include "provider-azure/vault/vault.h"
 
 static const char custom[] =
     "{\"activeDirectoryEndpoint\":\"https://login.example:8443/\",\"keyVaultEndpoint\":"

@@ -18,7 +18,7 @@
 #include <string.h>
 
 #include "common/cleanup.h"
-#include "provider-azure/content.h"
+#include "provider-azure/content/content.h"
 #include "test/unit/scratch.h"
 
 #define ID  "\"id\":\"https://v/secrets/secret1/v1\""

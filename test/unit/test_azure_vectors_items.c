@@ -16,9 +16,9 @@
 #include <string.h>
 
 #include "common/cleanup.h"
-#include "provider-azure/objects.h"
-#include "provider-azure/vault.h"
-#include "provider-azure/vault_answer.h"
+#include "provider-azure/request/objects.h"
+#include "provider-azure/vault/vault.h"
+#include "provider-azure/vault/vault_answer.h"
 
 /* --- clouds and vault URLs
  * ----------------------------------------------------------------------------------------------- */

@@ -14,7 +14,7 @@
 #include <string.h>
 
 #include "common/cleanup.h"
-#include "provider-azure/request.h"
+#include "provider-azure/request/request.h"
 
 #define POD      "csi.storage.k8s.io/pod.name"
 #define POD_NS   "csi.storage.k8s.io/pod.namespace"

@@ -11,7 +11,7 @@
 #include <cmocka.h>
 
 #include "common/json.h"
-#include "driver/class.h"
+#include "driver/class/class.h"
 
 enum { FOUND_MAX = 8 };
 

@@ -13,7 +13,7 @@
 
 #include <unistd.h>
 
-#include "driver/class_files.h"
+#include "driver/class/class_files.h"
 #include "test/unit/scratch.h"
 
 #define CLASS(name, provider)                                                                                \

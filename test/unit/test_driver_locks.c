@@ -10,7 +10,7 @@
 
 #include <cmocka.h>
 
-#include "driver/volume_locks.h"
+#include "driver/publish/volume_locks.h"
 
 /* What happened, as text: "g1" = the first operation was granted its lock, "i2" = the second was
  * interrupted. */

@@ -17,7 +17,7 @@
 #include <unistd.h>
 
 #include "common/provider_server.h"
-#include "driver/provider_client.h"
+#include "driver/provider/provider_client.h"
 #include "test/unit/scratch.h"
 
 enum { TIMEOUT_MS = 10 * 1000, MAX_RESPONSE = 64 * 1024 };

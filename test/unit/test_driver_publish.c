@@ -26,9 +26,9 @@
 #include "common/file.h"
 #include "common/lifecycle.h"
 #include "common/provider_server.h"
-#include "driver/publish.h"
-#include "driver/unpublish.h"
-#include "driver/volume.h"
+#include "driver/publish/publish.h"
+#include "driver/publish/unpublish.h"
+#include "driver/volume/volume.h"
 
 #define TARGET   "/mnt/pods/uid/volumes/kubernetes.io~csi/web/mount"
 #define SECRET   TARGET "/password"

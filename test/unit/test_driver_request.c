@@ -10,8 +10,8 @@
 
 #include <cmocka.h>
 
-#include "driver/publish_request.h"
-#include "driver/target_path.h"
+#include "driver/publish/publish_request.h"
+#include "driver/publish/target_path.h"
 
 #define UID    "11111111-2222-3333-4444-555555555555"
 #define TARGET "/var/lib/kubelet/pods/" UID "/volumes/kubernetes.io~csi/secrets/mount"

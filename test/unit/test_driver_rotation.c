@@ -12,9 +12,9 @@
 #include <cmocka.h>
 
 #include "common/secret.h"
-#include "driver/published.h"
-#include "driver/rotation.h"
-#include "driver/volume_record.h"
+#include "driver/publish/published.h"
+#include "driver/publish/rotation.h"
+#include "driver/volume/volume_record.h"
 
 #define MARK  "0123456789abcdef0123456789abcdef"
 #define OTHER "fedcba9876543210fedcba9876543210"

@@ -12,7 +12,7 @@
 
 #include <signal.h>
 
-#include "driver/events.h"
+#include "driver/status/events.h"
 #include "test/unit/scripted_api.h"
 
 struct world {

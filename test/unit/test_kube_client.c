@@ -14,7 +14,7 @@
 
 #include <signal.h>
 
-#include "driver/class_kube.h"
+#include "driver/class/class_kube.h"
 #include "driver/kube/kube_client.h"
 #include "test/unit/scratch.h"
 #include "test/unit/scripted_api.h"

@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#include "driver/payload.h"
+#include "driver/payload/payload.h"
 
 static void add(struct payload *payload, const char *path, mode_t mode, const char *text)
 {

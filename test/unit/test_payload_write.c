@@ -16,7 +16,7 @@
 #include <sys/mount.h>
 #include <sys/stat.h>
 
-#include "driver/payload.h"
+#include "driver/payload/payload.h"
 
 #define NO_GID ((gid_t)-1)
 

@@ -13,8 +13,8 @@
 
 #include <signal.h>
 
-#include "driver/pod_status.h"
-#include "driver/pod_status_object.h"
+#include "driver/status/pod_status.h"
+#include "driver/status/pod_status_object.h"
 #include "test/unit/scripted_api.h"
 
 #define TARGET "/pods/uid-1/volumes/kubernetes.io~csi/v/mount"

@@ -10,7 +10,7 @@
 
 #include <cmocka.h>
 
-#include "driver/pod_status_object.h"
+#include "driver/status/pod_status_object.h"
 
 #define PATH(volume) "/var/lib/kubelet/pods/uid-1/volumes/kubernetes.io~csi/" volume "/mount"
 #define OBJECTS      "[{\"id\":\"a/1\",\"version\":\"v1\"},{\"id\":\"b\",\"version\":\"v2\"}]"

@@ -21,8 +21,8 @@
 #include <sys/statvfs.h>
 #include <sys/xattr.h>
 
-#include "driver/volume.h"
-#include "driver/volume_mount.h"
+#include "driver/volume/volume.h"
+#include "driver/volume/volume_mount.h"
 
 #define NO_GID  ((gid_t)-1)
 #define TARGET  "/mnt/pods/uid/volumes/kubernetes.io~csi/web/mount"

@@ -21,8 +21,8 @@
 #include <sys/wait.h>
 #include <time.h>
 
-#include "driver/volume.h"
-#include "driver/volume_mount.h"
+#include "driver/volume/volume.h"
+#include "driver/volume/volume_mount.h"
 
 #define TARGET "/mnt/target"
 

@@ -20,7 +20,7 @@ static void reap(int signal)
 
 int main(void)
 {
-    struct sigaction action = { .sa_handler = end };
+    struct sigaction action = {.sa_handler = end};
     sigaction(SIGTERM, &action, NULL);
     sigaction(SIGINT, &action, NULL);
     action.sa_handler = reap;

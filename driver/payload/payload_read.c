@@ -1,0 +1,121 @@
+/*
+ * payload_read.c - looking at what is published in a directory.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "driver/payload/payload.h"
+#include "driver/payload/payload_tree.h"
+#include "driver/payload/payload_version.h"
+
+bool payload_is_complete(int root_fd)
+{
+    cleanup_close int version_fd = payload_version_open_current(root_fd);
+    if (version_fd < 0)
+        return false;
+    cleanup_dir DIR *dir = payload_tree_list(version_fd);
+    if (dir == NULL)
+        return false;
+    const char *name = NULL;
+    while ((name = payload_tree_next(dir)) != NULL) {
+        if (!payload_version_link_is_right(root_fd, name))
+            return false;
+    }
+    return true;
+}
+
+struct reader {
+    struct payload *payload;
+    size_t bytes_left;
+    char path[PAYLOAD_PATH_MAX + 1]; /* of the directory being read, relative to the version directory */
+    size_t path_len;
+};
+
+static int read_contents(int fd, const char *path, struct secret *contents, struct error **err)
+{
+    uint8_t *at = secret_data(contents);
+    size_t left = secret_len(contents);
+    while (left > 0) {
+        ssize_t n = read(fd, at, left);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return error_set_errno(err, GRPC_STATUS_INTERNAL, errno, "read '%s'", path);
+        if (n == 0)
+            return error_set(err, GRPC_STATUS_INTERNAL, "'%s' became shorter while it was read", path);
+        at += n;
+        left -= (size_t)n;
+    }
+    return 0;
+}
+
+static int read_file(struct reader *reader, int fd, const struct stat *info, struct error **err)
+{
+    size_t size = (size_t)info->st_size;
+    if (size > reader->bytes_left)
+        return error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED,
+                         "the files of the volume are too large to be read");
+    cleanup_secret struct secret *contents = secret_create(size);
+    if (contents == NULL)
+        return error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "no memory for file '%s'", reader->path);
+    if (read_contents(fd, reader->path, contents, err) < 0)
+        return -1;
+    reader->bytes_left -= size;
+    return payload_add(reader->payload, reader->path, info->st_mode & 0777, steal_ptr(&contents), err);
+}
+
+static int read_directory(struct reader *reader, int dir_fd, unsigned depth, struct error **err);
+
+static int read_entry(struct reader *reader, int dir_fd, const char *name, unsigned depth, struct error **err)
+{
+    cleanup_close int fd = openat(dir_fd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    if (fd < 0 && errno == ELOOP)
+        return 0; /* a link: never ours, and upstream does not follow it either */
+    struct stat info;
+    if (fd < 0 || fstat(fd, &info) < 0)
+        return error_set_errno(err, GRPC_STATUS_INTERNAL, errno, "open '%s'", reader->path);
+    if (S_ISDIR(info.st_mode))
+        return read_directory(reader, fd, depth + 1, err);
+    return S_ISREG(info.st_mode) ? read_file(reader, fd, &info, err) : 0;
+}
+
+static int read_directory(struct reader *reader, int dir_fd, unsigned depth, struct error **err)
+{
+    if (depth > PAYLOAD_DEPTH_MAX)
+        return error_set(err, GRPC_STATUS_INTERNAL, "directories are nested deeper than %d",
+                         PAYLOAD_DEPTH_MAX);
+    cleanup_dir DIR *dir = payload_tree_list(dir_fd);
+    if (dir == NULL)
+        return error_set_errno(err, GRPC_STATUS_INTERNAL, errno, "list '%s'", reader->path);
+    size_t base = reader->path_len;
+    const char *name = NULL;
+    while ((name = payload_tree_next(dir)) != NULL) {
+        int n = snprintf(reader->path + base, sizeof(reader->path) - base, "%s%s", base > 0 ? "/" : "", name);
+        if (n < 0 || (size_t)n >= sizeof(reader->path) - base)
+            return error_set(err, GRPC_STATUS_INTERNAL, "a path is longer than %d bytes", PAYLOAD_PATH_MAX);
+        reader->path_len = base + (size_t)n;
+        if (read_entry(reader, dirfd(dir), name, depth, err) < 0)
+            return -1;
+    }
+    reader->path_len = base;
+    reader->path[base] = '\0';
+    return 0;
+}
+
+int payload_read(int root_fd, size_t max_bytes, struct payload *ret_payload, struct error **err)
+{
+    cleanup_close int version_fd = payload_version_open_current(root_fd);
+    if (version_fd < 0)
+        return error_set(err, GRPC_STATUS_NOT_FOUND, "no files are published in the volume");
+    cleanup_payload struct payload payload = {0};
+    struct reader reader = {.payload = &payload, .bytes_left = max_bytes};
+    if (read_directory(&reader, version_fd, 0, err) < 0)
+        return error_wrap(err, "read the published files");
+    if (payload_seal(&payload, err) < 0)
+        return -1;
+    *ret_payload = payload;
+    payload = (struct payload){0};
+    return 0;
+}

@@ -1,0 +1,214 @@
+/*
+ * payload_tree.c - safe steps in a directory tree, all relative to a descriptor.
+ */
+#include "driver/payload/payload_tree.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "common/cleanup.h"
+#include "driver/payload/payload.h"
+
+int payload_tree_open_dir(int dir_fd, const char *name)
+{
+    return openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+}
+
+DIR *payload_tree_list(int dir_fd)
+{
+    cleanup_close int fd = payload_tree_open_dir(dir_fd, ".");
+    if (fd < 0)
+        return NULL;
+    DIR *dir = fdopendir(fd);
+    if (dir != NULL)
+        (void)steal_fd(&fd);
+    return dir;
+}
+
+const char *payload_tree_next(DIR *dir)
+{
+    for (;;) {
+        const struct dirent *entry = readdir(dir);
+        if (entry == NULL)
+            return NULL;
+        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
+            return entry->d_name;
+    }
+}
+
+int payload_tree_make_dir(int dir_fd, const char *name, gid_t gid)
+{
+    if (mkdirat(dir_fd, name, S_IRWXU) < 0)
+        return -1;
+    cleanup_close int fd = payload_tree_open_dir(dir_fd, name);
+    if (fd < 0)
+        return -1;
+    if (gid != (gid_t)-1 && fchown(fd, (uid_t)-1, gid) < 0)
+        return -1;
+    if (fchmod(fd, PAYLOAD_DIRECTORY_MODE) < 0)
+        return -1;
+    return steal_fd(&fd);
+}
+
+enum missing { MISSING_FAILS, MISSING_IS_MADE };
+
+static int walk_to_parent(int dir_fd, const char *path, enum missing missing, gid_t gid,
+                          const char **ret_name)
+{
+    cleanup_close int at = fcntl(dir_fd, F_DUPFD_CLOEXEC, 0);
+    if (at < 0)
+        return -1;
+    for (;;) {
+        size_t len = strcspn(path, "/");
+        if (path[len] == '\0') {
+            *ret_name = path;
+            return steal_fd(&at);
+        }
+        if (len > PAYLOAD_COMPONENT_MAX) {
+            errno = ENAMETOOLONG;
+            return -1;
+        }
+        char component[PAYLOAD_COMPONENT_MAX + 1];
+        memcpy(component, path, len);
+        component[len] = '\0';
+        int next = payload_tree_open_dir(at, component);
+        if (next < 0 && errno == ENOENT && missing == MISSING_IS_MADE)
+            next = payload_tree_make_dir(at, component, gid);
+        if (next < 0)
+            return -1;
+        (void)close(at);
+        at = next;
+        path += len + 1;
+    }
+}
+
+int payload_tree_open_parent(int dir_fd, const char *path, const char **ret_name)
+{
+    return walk_to_parent(dir_fd, path, MISSING_FAILS, (gid_t)-1, ret_name);
+}
+
+int payload_tree_make_parent(int dir_fd, const char *path, gid_t gid, const char **ret_name)
+{
+    return walk_to_parent(dir_fd, path, MISSING_IS_MADE, gid, ret_name);
+}
+
+/* Opens `name` if it is a directory: the descriptor, or -1 with *ret_other telling that it is something
+ * else. */
+static int open_if_directory(int dir_fd, const char *name, bool *ret_other)
+{
+    int fd = payload_tree_open_dir(dir_fd, name);
+    *ret_other = fd < 0 && (errno == ENOTDIR || errno == ELOOP);
+    return fd;
+}
+
+static ssize_t count_files(int dir_fd, unsigned depth)
+{
+    if (depth > PAYLOAD_TREE_DEPTH_MAX) {
+        errno = ELOOP;
+        return -1;
+    }
+    cleanup_dir DIR *dir = payload_tree_list(dir_fd);
+    if (dir == NULL)
+        return -1;
+    ssize_t n = 0;
+    const char *name = NULL;
+    while ((name = payload_tree_next(dir)) != NULL) {
+        bool other = false;
+        cleanup_close int fd = open_if_directory(dirfd(dir), name, &other);
+        ssize_t below = other ? 1 : fd < 0 ? -1 : count_files(fd, depth + 1);
+        if (below < 0)
+            return -1;
+        n += below;
+    }
+    return n;
+}
+
+ssize_t payload_tree_count_files(int dir_fd)
+{
+    return count_files(dir_fd, 0);
+}
+
+static int remove_entry(int dir_fd, const char *name, unsigned depth);
+
+static int remove_entries(int dir_fd, unsigned depth)
+{
+    cleanup_dir DIR *dir = payload_tree_list(dir_fd);
+    if (dir == NULL)
+        return -1;
+    int failure = 0;
+    const char *name = NULL;
+    while ((name = payload_tree_next(dir)) != NULL) {
+        if (remove_entry(dirfd(dir), name, depth) < 0 && failure == 0)
+            failure = errno;
+    }
+    errno = failure;
+    return failure == 0 ? 0 : -1;
+}
+
+static int remove_entry(int dir_fd, const char *name, unsigned depth)
+{
+    if (unlinkat(dir_fd, name, 0) == 0 || errno == ENOENT)
+        return 0;
+    if (errno != EISDIR && errno != EPERM) /* EPERM is what POSIX asks for; Linux says EISDIR */
+        return -1;
+    if (depth >= PAYLOAD_TREE_DEPTH_MAX) {
+        errno = ELOOP;
+        return -1;
+    }
+    cleanup_close int fd = payload_tree_open_dir(dir_fd, name);
+    if (fd < 0)
+        return -1;
+    if (payload_tree_is_mount(fd, dir_fd)) {
+        errno = EBUSY;
+        return -1;
+    }
+    if (remove_entries(fd, depth + 1) < 0)
+        return -1;
+    return unlinkat(dir_fd, name, AT_REMOVEDIR) == 0 || errno == ENOENT ? 0 : -1;
+}
+
+int payload_tree_remove(int dir_fd, const char *name)
+{
+    return remove_entry(dir_fd, name, 0);
+}
+
+int payload_tree_empty(int dir_fd)
+{
+    return remove_entries(dir_fd, 0);
+}
+
+/* The kernel's id of the mount that fd was opened on; -1 when unknown. */
+static int64_t mount_id(int fd)
+{
+    static const char key[] = "mnt_id:";
+    char path[64], line[128];
+    (void)snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
+    cleanup_file FILE *file = fopen(path, "re");
+    if (file == NULL)
+        return -1;
+    while (fgets(line, sizeof(line), file) != NULL) {
+        if (strncmp(line, key, sizeof(key) - 1) == 0)
+            return strtoll(line + sizeof(key) - 1, /* endptr= */ NULL, 10); /* the kernel writes a number */
+    }
+    return -1;
+}
+
+bool payload_tree_is_mount(int fd, int parent_fd)
+{
+#ifdef STATX_ATTR_MOUNT_ROOT
+    struct statx info;
+    if (statx(fd, "", AT_EMPTY_PATH | AT_NO_AUTOMOUNT | AT_STATX_DONT_SYNC, 0, &info) == 0 &&
+        (info.stx_attributes_mask & STATX_ATTR_MOUNT_ROOT) != 0)
+        return (info.stx_attributes & STATX_ATTR_MOUNT_ROOT) != 0;
+#endif
+    int64_t own = mount_id(fd), parents = mount_id(parent_fd);
+    if (own >= 0 && parents >= 0)
+        return own != parents;
+    struct stat own_stat, parent_stat; /* no /proc: misses only a bind mount within one file system */
+    return fstat(fd, &own_stat) == 0 && fstat(parent_fd, &parent_stat) == 0 &&
+           own_stat.st_dev != parent_stat.st_dev;
+}

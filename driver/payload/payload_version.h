@@ -1,0 +1,48 @@
+/*
+ * payload_version.h - the version directory that `..data` points to.
+ *
+ * Internal to the payload module: names of the layout drawn in payload.h, and questions about what is
+ * published.
+ */
+#ifndef DRIVER_PAYLOAD_VERSION_H
+#define DRIVER_PAYLOAD_VERSION_H
+
+#include <limits.h>
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "driver/payload/payload.h"
+
+#define PAYLOAD_DATA_LINK "..data"
+/* The next `..data`, renamed over it. Same name as the Go driver's, whose leftover blocks its every later
+ * write. */
+#define PAYLOAD_DATA_NEXT "..data_tmp"
+/* New links of first components wait here until the switch. */
+#define PAYLOAD_LINKS_NEXT "..links_tmp"
+
+struct payload_version_name {
+    char text[NAME_MAX + 1]; /* "" = there is no version */
+};
+
+/* Reads `..data`. The name is "" when it is missing, no link, or does not name a version directory in root_fd
+ * itself
+ * ("..something"): such a thing is not ours and is replaced by the next write. */
+struct payload_version_name payload_version_current(int root_fd);
+
+/* Opens the current version directory; -1 when there is none. */
+int payload_version_open_current(int root_fd);
+
+/* Length of the first component of a path. */
+size_t payload_version_first_component(const char *path, char ret_name[NAME_MAX + 1]);
+
+/* True when `name` in root_fd is the link `..data/<name>`. */
+bool payload_version_link_is_right(int root_fd, const char *name);
+
+/* The mode that a file gets on disk: with a gid, what the owner may read the group may read. */
+mode_t payload_version_file_mode(const struct payload_file *file, gid_t gid);
+
+/* True when the directory holds exactly the files of the sealed payload, with their bytes, modes and group.
+ * What can not be read does not match: it is then written anew. */
+bool payload_version_matches(int version_fd, const struct payload *payload, gid_t gid);
+
+#endif

@@ -1,0 +1,321 @@
+/*
+ * provider_client.c - calling a provider.
+ */
+#include "driver/provider/provider_client.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "common/secret.h"
+#include "proto/provider.pb-c.h"
+
+#define MOUNT_METHOD "/v1alpha1.CSIDriverProvider/Mount"
+
+#define TYPE_PROVIDER "GRPCProviderError"
+#define TYPE_FILES    "FileWriteError"
+
+/* 0644 in decimal, the JSON number every driver has always sent; providers use it as the default mode of
+ * files. */
+#define DEFAULT_PERMISSION "420"
+
+struct provider_call {
+    struct provider_registry *registry;
+    struct grpc_client_call *call; /* owned; NULL when not in flight */
+    struct provider_link *link;    /* owned; of the running or last try */
+    uv_timer_t pause;              /* before another try; embedded: freed when it is closed */
+    provider_callback *callback;
+    void *arg;
+    uint64_t timeout_ms;
+    uint64_t deadline_ms; /* on uv_now()'s clock */
+    unsigned tries;
+
+    /* the request, kept for another try */
+    char *provider;
+    char *attributes; /* JSON; secret_free() */
+    char *secrets;    /* likewise */
+    char *target_path;
+    struct string_map versions;
+};
+
+void provider_answer_finish(struct provider_answer *answer)
+{
+    payload_finish(&answer->payload);
+    string_map_finish(&answer->versions);
+    *answer = (struct provider_answer){0};
+}
+
+static void pause_closed(uv_handle_t *handle)
+{
+    free(handle->data);
+}
+
+static void call_free(struct provider_call *call)
+{
+    provider_link_release(call->link);
+    free(call->provider);
+    secret_free(call->attributes);
+    secret_free(call->secrets);
+    free(call->target_path);
+    string_map_finish(&call->versions);
+    uv_close((uv_handle_t *)&call->pause, pause_closed);
+}
+
+/* --- the answer --- */
+
+static int take_versions(const V1alpha1__MountResponse *response, struct string_map *versions,
+                         struct error **err)
+{
+    for (size_t i = 0; i < response->n_object_version; i++)
+        if (string_map_set(versions, response->object_version[i]->id, response->object_version[i]->version,
+                           err) < 0)
+            return -1;
+    return 0;
+}
+
+static int take_files(const V1alpha1__MountResponse *response, struct payload *payload, struct error **err)
+{
+    if (response->n_files > PAYLOAD_FILES_MAX)
+        return error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "%zu files, more than %d", response->n_files,
+                         PAYLOAD_FILES_MAX);
+    for (size_t i = 0; i < response->n_files; i++) {
+        const V1alpha1__File *file = response->files[i];
+        cleanup_secret struct secret *contents = secret_from_bytes(file->contents.data, file->contents.len);
+
+        if (contents == NULL)
+            return error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
+        if (payload_add(payload, file->path, (mode_t)((uint32_t)file->mode & 0777U), steal_ptr(&contents),
+                        err) < 0)
+            return -1;
+    }
+    return payload_seal(payload, err);
+}
+
+/* Gives -1 with err and *ret_type set when the answer is a failure or breaks the protocol. */
+static int take_answer(const V1alpha1__MountResponse *response, struct provider_answer *answer,
+                       const char **ret_type, struct error **err)
+{
+    *ret_type = TYPE_PROVIDER;
+    if (response->error != NULL && response->error->code[0] != '\0') {
+        *ret_type = response->error->code;
+        return error_set(err, GRPC_STATUS_UNKNOWN, "mount request failed with provider error code %s",
+                         response->error->code);
+    }
+    if (response->n_object_version == 0)
+        return error_set(err, GRPC_STATUS_INTERNAL, "missing object versions in the answer");
+    if (take_versions(response, &answer->versions, err) < 0)
+        return -1;
+    answer->no_files = response->n_files == 0;
+    *ret_type = TYPE_FILES;
+    return take_files(response, &answer->payload, err);
+}
+
+/* The limit is a flag of the driver, so the message says which. "on current machine": grpc's other limit,
+ * which no flag changes. */
+static bool is_too_large(const struct error *error)
+{
+    return error_code(error) == GRPC_STATUS_RESOURCE_EXHAUSTED &&
+           strstr(error_message(error), "received message larger than max") != NULL &&
+           strstr(error_message(error), "on current machine") == NULL;
+}
+
+static int describe_failure(const struct provider_call *call, const struct error *cause, struct error **err)
+{
+    enum grpc_status code = error_code(cause);
+    const char *message = error_message(cause);
+
+    /* The client's own failures name the socket; what the provider says does not. */
+    if (code == GRPC_STATUS_UNAVAILABLE && strstr(message, provider_link_path(call->link)) != NULL)
+        return error_set(err, code, "provider \"%s\" is not answering: %s", call->provider, message);
+    if (code == GRPC_STATUS_DEADLINE_EXCEEDED)
+        return error_set(err, code, "provider \"%s\" did not answer within %.1f s: %s", call->provider,
+                         (double)call->timeout_ms / 1000, message);
+    return error_set(err, code, "provider \"%s\": %s%s", call->provider, message,
+                     is_too_large(cause) ? " (raise --max-call-recv-msg-size of the driver)" : "");
+}
+
+static void call_failed(struct provider_call *call, const struct error *cause, const char *type)
+{
+    cleanup_error struct error *error = NULL;
+
+    (void)describe_failure(call, cause, &error);
+    call->callback(NULL, error != NULL ? error : cause, type, call->arg);
+}
+
+/* --- the request --- */
+
+/* The protobuf objects of current_object_version; strings are borrowed from the map. */
+struct versions_message {
+    V1alpha1__ObjectVersion *items;
+    V1alpha1__ObjectVersion **pointers;
+};
+
+static int fill_versions(const struct string_map *versions, struct versions_message *message,
+                         struct error **err)
+{
+    message->items = calloc(versions->n, sizeof(*message->items));
+    message->pointers = calloc(versions->n, sizeof(*message->pointers));
+    if (message->items == NULL || message->pointers == NULL)
+        return error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
+    for (size_t i = 0; i < versions->n; i++) {
+        v1alpha1__object_version__init(&message->items[i]);
+        message->items[i].id = versions->entries[i].key;
+        message->items[i].version = versions->entries[i].value;
+        message->pointers[i] = &message->items[i];
+    }
+    return 0;
+}
+
+static void versions_message_finish(struct versions_message *message)
+{
+    free(message->items);
+    free(message->pointers);
+}
+
+static int keep_request(struct provider_call *call, const char *provider,
+                        const struct provider_mount_request *request, struct error **err)
+{
+    call->attributes = string_map_to_json(request->attributes, err);
+    if (call->attributes == NULL)
+        return -1;
+    /* No secrets are told as null, not as an empty object. */
+    call->secrets =
+        request->secrets->n > 0 ? string_map_to_json(request->secrets, err) : secret_strdup("null");
+    if (call->secrets == NULL && request->secrets->n > 0)
+        return -1;
+    call->provider = strdup(provider);
+    call->target_path = strdup(request->target_path);
+    if (call->provider == NULL || call->target_path == NULL || call->secrets == NULL)
+        return error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
+    return request->current_versions == NULL
+               ? 0
+               : string_map_merge(&call->versions, request->current_versions, err);
+}
+
+static void call_answered(ProtobufCMessage *response, const struct error *error, void *arg);
+
+static uint64_t time_left(const struct provider_call *call)
+{
+    uint64_t now = uv_now(provider_registry_loop(call->registry));
+
+    return now < call->deadline_ms ? call->deadline_ms - now : 0;
+}
+
+/* One try. The provider is looked up each time: it may have moved. */
+static int send_request(struct provider_call *call, struct error **err)
+{
+    CLEANUP(versions_message_finish) struct versions_message versions = {0};
+    V1alpha1__MountRequest message = V1ALPHA1__MOUNT_REQUEST__INIT;
+    char permission[] = DEFAULT_PERMISSION;
+
+    provider_link_release(steal_ptr(&call->link));
+    call->link = provider_registry_find(call->registry, call->provider, err);
+    if (call->link == NULL)
+        return -1;
+    if (call->versions.n > 0) {
+        if (fill_versions(&call->versions, &versions, err) < 0)
+            return -1;
+        message.n_current_object_version = call->versions.n;
+        message.current_object_version = versions.pointers;
+    }
+    message.attributes = call->attributes;
+    message.secrets = call->secrets;
+    message.target_path = call->target_path;
+    message.permission = permission;
+    call->tries++;
+    call->call = grpc_client_call_start(provider_link_channel(call->link), MOUNT_METHOD, &message.base,
+                                        &v1alpha1__mount_response__descriptor, time_left(call), call_answered,
+                                        call, err);
+    return call->call == NULL ? -1 : 0;
+}
+
+/* --- tries --- */
+
+static void try_again(uv_timer_t *timer)
+{
+    struct provider_call *call = timer->data;
+    cleanup_error struct error *error = NULL;
+
+    if (send_request(call, &error) == 0)
+        return;
+    call_failed(call, error, TYPE_PROVIDER);
+    call_free(call);
+}
+
+/* False: it is over, the failure counts. */
+static bool try_later(struct provider_call *call, const struct error *error)
+{
+    uint64_t pause = PROVIDER_REFUSED_PAUSE_MS;
+    uint32_t random = 0;
+
+    if (error_code(error) != GRPC_STATUS_UNAVAILABLE || call->tries >= PROVIDER_TRIES_MAX)
+        return false;
+    if (strcmp(error_type(error), GRPC_CLIENT_LOST) == 0)
+        pause = PROVIDER_LOST_PAUSE_MS;
+    else if (strstr(error_message(error), provider_link_path(call->link)) != NULL)
+        return false; /* nobody is there, and that was waited for */
+    if (getrandom(&random, sizeof(random), GRND_NONBLOCK) == (ssize_t)sizeof(random))
+        pause += random % (pause / 4);
+    if (time_left(call) <= pause)
+        return false;
+    return uv_timer_start(&call->pause, try_again, pause, 0) == 0;
+}
+
+static void call_answered(ProtobufCMessage *response, const struct error *error, void *arg)
+{
+    struct provider_call *call = arg;
+    struct provider_answer answer = {0};
+    cleanup_error struct error *failure = NULL;
+    const char *type = TYPE_PROVIDER;
+
+    call->call = NULL;
+    if (error != NULL) {
+        if (try_later(call, error))
+            return;
+        call_failed(call, error, TYPE_PROVIDER);
+    } else if (take_answer((const V1alpha1__MountResponse *)response, &answer, &type, &failure) < 0) {
+        call_failed(call, failure, type);
+    } else {
+        /* The message is of no use any more: its copies of the secrets go before the files are written. */
+        protobuf_c_message_free_unpacked(response, secret_protobuf_allocator());
+        response = NULL;
+        call->callback(&answer, NULL, "", call->arg);
+    }
+    provider_answer_finish(&answer);
+    if (response != NULL)
+        protobuf_c_message_free_unpacked(response, secret_protobuf_allocator());
+    call_free(call);
+}
+
+struct provider_call *provider_call_start(struct provider_registry *registry, const char *provider,
+                                          const struct provider_mount_request *request,
+                                          provider_callback *callback, void *arg, struct error **err)
+{
+    struct provider_call *call = calloc(1, sizeof(*call));
+    uv_loop_t *loop = provider_registry_loop(registry);
+
+    if (call == NULL) {
+        (void)error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
+        return NULL;
+    }
+    call->registry = registry;
+    call->callback = callback;
+    call->arg = arg;
+    call->timeout_ms = request->timeout_ms;
+    call->deadline_ms = uv_now(loop) + request->timeout_ms;
+    (void)uv_timer_init(loop, &call->pause); /* can not fail */
+    call->pause.data = call;
+    if (keep_request(call, provider, request, err) < 0 || send_request(call, err) < 0) {
+        call_free(call);
+        return NULL;
+    }
+    return call;
+}
+
+void provider_call_cancel(struct provider_call **call)
+{
+    if ((*call)->call != NULL)
+        grpc_client_call_cancel(&(*call)->call);
+    call_free(*call);
+    *call = NULL;
+}

@@ -1,0 +1,170 @@
+/*
+ * provider_health.c - the periodic Version call to the providers in use.
+ */
+#include <assert.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/grpc/list.h"
+#include "common/secret.h"
+#include "common/string_map.h"
+#include "driver/provider/provider_client.h"
+#include "proto/provider.pb-c.h"
+
+#define VERSION_METHOD "/v1alpha1.CSIDriverProvider/Version"
+
+enum { CHECK_TIMEOUT_MS = 5000, LOG_VERBOSITY = 4 };
+
+struct provider_health {
+    uv_timer_t timer; /* embedded: freed when it is closed */
+    struct provider_registry *registry;
+    struct telemetry *telemetry;
+    struct log *log;
+    struct list checks;     /* running */
+    struct string_map last; /* provider -> "up" or "down", the last time */
+};
+
+struct check {
+    struct list link;
+    struct provider_health *health;
+    struct provider_link *provider;
+    struct grpc_client_call *call;
+    char *name;
+};
+
+static void check_free(struct check *check)
+{
+    list_remove(&check->link);
+    provider_link_release(check->provider);
+    free(check->name);
+    free(check);
+}
+
+static bool was_down(const struct provider_health *health, const char *name)
+{
+    const char *last = string_map_get(&health->last, name);
+
+    return last != NULL && strcmp(last, "down") == 0;
+}
+
+/* What has not changed is for those who look closely. */
+static void note_failure(struct provider_health *health, const char *name, const struct error *error)
+{
+    telemetry_provider_up(health->telemetry, name, false);
+    if (was_down(health, name)) {
+        log_debug(health->log, LOG_VERBOSITY, "provider health check failed again", LOG_STR("provider", name),
+                  LOG_ERR(error));
+        return;
+    }
+    log_warning(health->log, "provider health check failed", LOG_STR("provider", name), LOG_ERR(error));
+    (void)string_map_set(&health->last, name, "down", /* err= */ NULL);
+}
+
+static void note_success(struct provider_health *health, const char *name,
+                         const V1alpha1__VersionResponse *version)
+{
+    telemetry_provider_up(health->telemetry, name, true);
+    if (was_down(health, name))
+        log_info(health->log, "provider is healthy again", LOG_STR("provider", name));
+    (void)string_map_set(&health->last, name, "up", /* err= */ NULL);
+    log_debug(health->log, LOG_VERBOSITY, "provider is healthy", LOG_STR("provider", name),
+              LOG_STR("runtimeName", version->runtime_name),
+              LOG_STR("runtimeVersion", version->runtime_version));
+}
+
+static void check_answered(ProtobufCMessage *response, const struct error *error, void *arg)
+{
+    struct check *check = arg;
+
+    if (error != NULL) {
+        note_failure(check->health, check->name, error);
+    } else {
+        note_success(check->health, check->name, (const V1alpha1__VersionResponse *)response);
+        protobuf_c_message_free_unpacked(response, secret_protobuf_allocator());
+    }
+    check_free(check);
+}
+
+static int check_start(struct check *check, const char *name, struct error **err)
+{
+    V1alpha1__VersionRequest request = V1ALPHA1__VERSION_REQUEST__INIT;
+    char version[] = "v1alpha1";
+
+    check->name = strdup(name);
+    if (check->name == NULL)
+        return error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
+    check->provider = provider_registry_find(check->health->registry, name, err);
+    if (check->provider == NULL)
+        return -1;
+    request.version = version;
+    check->call = grpc_client_call_start(provider_link_channel(check->provider), VERSION_METHOD,
+                                         &request.base, &v1alpha1__version_response__descriptor,
+                                         CHECK_TIMEOUT_MS, check_answered, check, err);
+    return check->call == NULL ? -1 : 0;
+}
+
+static void check_provider(const char *name, void *arg)
+{
+    struct provider_health *health = arg;
+    cleanup_error struct error *error = NULL;
+    struct check *check = calloc(1, sizeof(*check));
+
+    if (check == NULL)
+        return; /* the next round will try again */
+    check->health = health;
+    list_init(&check->link);
+    list_insert_before(&health->checks, &check->link);
+    if (check_start(check, name, &error) < 0) {
+        note_failure(health, name, error);
+        check_free(check);
+    }
+}
+
+static void tick(uv_timer_t *timer)
+{
+    struct provider_health *health = timer->data;
+
+    if (list_empty(&health->checks)) /* otherwise the last round still runs */
+        provider_registry_each(health->registry, check_provider, health);
+}
+
+struct provider_health *provider_health_create(uv_loop_t *loop, struct provider_registry *registry,
+                                               struct telemetry *telemetry, struct log *log,
+                                               uint64_t interval_ms, struct error **err)
+{
+    struct provider_health *health = calloc(1, sizeof(*health));
+
+    if (health == NULL) {
+        (void)error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
+        return NULL;
+    }
+    health->registry = registry;
+    health->telemetry = telemetry;
+    health->log = log;
+    list_init(&health->checks);
+    (void)uv_timer_init(loop, &health->timer); /* can not fail */
+    health->timer.data = health;
+    (void)uv_timer_start(&health->timer, tick, interval_ms, interval_ms);
+    return health;
+}
+
+static void timer_closed(uv_handle_t *handle)
+{
+    free(handle->data);
+}
+
+void provider_health_destroy(struct provider_health *health)
+{
+    if (health == NULL)
+        return;
+    while (!list_empty(&health->checks)) {
+        struct check *check = container_of(health->checks.next, struct check, link);
+
+        grpc_client_call_cancel(&check->call);
+        check_free(check);
+    }
+    string_map_finish(&health->last);
+    assert(!uv_is_closing((uv_handle_t *)&health->timer));
+    uv_close((uv_handle_t *)&health->timer, timer_closed);
+}

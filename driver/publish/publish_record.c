@@ -1,0 +1,143 @@
+/*
+ * publish_record.c - a publish whose volume is there: recorded, or taken back.
+ */
+#include <stdlib.h>
+
+#include "driver/publish/publish_private.h"
+#include "driver/worker.h"
+
+/* --- ROLLBACK --- */
+
+static void run_rollback(void *job)
+{
+    struct publish *publish = job;
+
+    (void)volume_unpublish(publish->job.target_path, &publish->job.error);
+}
+
+static void rollback_done(void *job)
+{
+    struct publish *publish = job;
+
+    if (publish->job.error != NULL) {
+        log_warning(publish->publisher->log, "a volume could not be taken back after a failure",
+                    LOG_STR("targetPath", publish->request.target_path), LOG_ERR(publish->job.error));
+        /* Something is left behind: the kubelet must call unpublish. */
+        if (publish->rollback_cause != NULL)
+            (void)error_recode(&publish->rollback_cause, GRPC_STATUS_ABORTED);
+    }
+    publish_answer(publish, publish->rollback_cause);
+    publish_dispose(publish);
+}
+
+void publish_enter_rollback(struct publish *publish, struct error **cause)
+{
+    struct error *error = NULL;
+
+    recording_forget(publish->publisher->recorders, publish->request.target_path);
+    publish->rollback_cause = *cause;
+    *cause = NULL;
+    publish->state = PUBLISH_ROLLBACK;
+    if (worker_start(publish->publisher->loop, run_rollback, rollback_done, publish, &error) < 0) {
+        publish->job.error = error;
+        rollback_done(publish);
+    }
+}
+
+/* --- STATUS --- */
+
+static struct status_record record_of(const struct publish *publish, enum status_event event)
+{
+    const struct published_volume *volume =
+        published_volumes_find(publish->publisher->published, publish->request.target_path);
+    struct status_record record = {
+        .event = event,
+        .pod_name = publish->request.pod_name,
+        .pod_namespace = publish->request.pod_namespace,
+        .pod_uid = publish->request.pod_uid,
+        .target_path = publish->request.target_path,
+        .class_name = publish->request.class_name,
+        .class = publish->class,
+        .changed = publish->job.changed,
+    };
+
+    if (event == STATUS_FAILED) {
+        record.versions = volume != NULL && volume->versions.n > 0 ? &volume->versions : NULL;
+        record.checked_unix = (int64_t)publish->job.last_checked;
+        record.failure = publish->failure;
+    } else {
+        record.versions = &publish->answer.versions;
+        record.files = publish->answer.no_files ? NULL : &publish->answer.payload;
+        record.checked_unix = (int64_t)publish->job.options.last_checked_unix;
+    }
+    return record;
+}
+
+bool publish_may_be_taken_back(const struct publish *publish)
+{
+    const struct status_record record = record_of(publish, STATUS_MOUNTED);
+
+    return !publish->look && !publish->job.may_be_in_use &&
+           recording_needed(publish->publisher->recorders, &record);
+}
+
+static void status_done(const struct error *error, void *arg)
+{
+    struct publish *publish = arg;
+    struct error *cause = NULL;
+
+    publish->recording = NULL;
+    if (publish->failure != NULL) {
+        publish_dispose(publish);
+        return;
+    }
+    if (error == NULL) {
+        publish_report_success(publish);
+        publish_remember_success(publish);
+        publish_dispose(publish);
+        return;
+    }
+    publish_report_failure(publish, error, "");
+    cause = error_copy(error);
+    publish_enter_rollback(publish, &cause);
+}
+
+static void enter_recording(struct publish *publish, enum status_event event)
+{
+    const struct publisher *publisher = publish->publisher;
+    const struct recording_config config = {.loop = publisher->loop,
+                                            .log = publisher->log,
+                                            .telemetry = publisher->telemetry,
+                                            .recorders = publisher->recorders};
+    const struct status_record record = record_of(publish, event);
+    cleanup_error struct error *error = NULL;
+    uint64_t left = publish->callback != NULL ? publish_time_left(publish) : RECORDING_TIMEOUT_MS;
+
+    publish->state = PUBLISH_STATUS;
+    if (!recording_wanted(publisher->recorders, &record)) {
+        status_done(NULL, publish);
+        return;
+    }
+    publish->recording =
+        recording_start(&config, &record, left - publish_answer_margin(left), status_done, publish, &error);
+    if (publish->recording == NULL)
+        status_done(publish_may_be_taken_back(publish) ? error : NULL, publish);
+}
+
+void publish_enter_status(struct publish *publish)
+{
+    error_free(publish->failure); /* of a caller that has gone; the work was done all the same */
+    publish->failure = NULL;
+    if (publish->look)
+        publish_report_success(publish);
+    /* What may be in use can not be taken back, so nothing may be needed: it counts as looked at. */
+    enter_recording(publish, publish->look || publish->job.may_be_in_use ? STATUS_LOOKED : STATUS_MOUNTED);
+}
+
+void publish_enter_failed_status(struct publish *publish)
+{
+    if (publish->failure == NULL) /* no memory for a copy: it has been logged */
+        publish_dispose(publish);
+    else
+        enter_recording(publish, STATUS_FAILED);
+}

@@ -1,0 +1,68 @@
+/*
+ * rotation.h - when a published volume is due for a new look at the provider. Pure functions: the time comes
+ * in as an argument.
+ *
+ * The kubelet calls again every 60 to 90 seconds per pod and at every event of the pod; the interval only
+ * decides which of these calls reach the provider. It counts from the last *successful contact*, which the
+ * volume itself remembers across restarts of the driver (volume_record.h).
+ *
+ *  - A volume is never due before its interval is over, and at most an eighth of the interval later: each has a
+ *    delay of its own, taken from its target path. Volumes that were published at one moment (a node has
+ *    booted) so move apart with every round and never meet again, whether the driver restarts or not.
+ *  - A volume without a record (published by another driver) is due within one interval, at a moment of its
+ *    own, and not at once together with all the others.
+ *  - The author of a class may set another interval for it, and may ask for a look: when the provider would be
+ *    asked for something else than last time (spec.provider, spec.parameters), or when the annotation
+ *    CLASS_ANNOTATION_REFRESH has another value than last time, the volume is due at once.
+ *  - After a failure the next try waits 15 s, 30 s, 60 s, ... up to the interval (at least a minute), plus up
+ *    to a quarter by chance, so that a provider that is in trouble is not called at every pod sync by every pod
+ *    at once. A wish of the class that has not been tried yet does not wait.
+ */
+#ifndef DRIVER_ROTATION_H
+#define DRIVER_ROTATION_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/error.h"
+#include "driver/class/class.h"
+
+enum {
+    ROTATION_MARK_LEN = 32,                       /* hexadecimal digits */
+    ROTATION_INTERVAL_MAX_S = 365 * 24 * 60 * 60, /* of a class, as of the flag */
+};
+
+/* What a class says about looks. */
+struct rotation_wish {
+    int64_t interval_s;
+    /* A digest of what the provider is asked for and of the refresh annotation: another value means that a look
+     * is wanted now. */
+    char mark[ROTATION_MARK_LEN + 1];
+};
+
+/* The wish of a class. The annotation CLASS_ANNOTATION_INTERVAL is a Go duration between 1 s and
+ * ROTATION_INTERVAL_MAX_S. For any other text *ret has `default_interval_s`, is usable, and the result is -1 with
+ * err set (INVALID_ARGUMENT, naming the class, the annotation and the value). */
+int rotation_wish_of(const struct secret_provider_class *class, int64_t default_interval_s,
+                     struct rotation_wish *ret, struct error **err);
+
+/* What is known about one volume. */
+struct rotation_facts {
+    uint64_t last_checked_unix; /* of the last successful contact; 0 = not known */
+    int64_t first_seen_unix;    /* when this process met the volume; counts when the contact is not known */
+    uint32_t seed;              /* rotation_seed() of the target path */
+    const char *mark;           /* wish at the last successful contact; "" = not known */
+    const char *failed_mark;    /* wish at the last failure since then; "" = there was none */
+    int64_t retry_unix;         /* not before, because of failures; 0 = none */
+};
+
+/* Is it time? A clock that was set back counts as time passed. */
+bool rotation_due(const struct rotation_facts *facts, const struct rotation_wish *wish, int64_t now_unix);
+
+/* A number that is the same for the same path in every run. */
+uint32_t rotation_seed(const char *target_path);
+
+/* Seconds to wait after the `failures`-th failure in a row (1, 2, ...). `random` is any random number. */
+int64_t rotation_backoff_s(unsigned failures, int64_t interval_s, uint32_t random);
+
+#endif

@@ -1,0 +1,566 @@
+/*
+ * pod_status.c - SecretProviderClassPodStatus objects.
+ */
+#include "driver/status/pod_status.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "common/grpc/list.h"
+#include "common/lifecycle.h"
+#include "driver/kube/kube_upsert.h"
+#include "driver/status/pod_status_object.h"
+
+enum { DOUBLINGS_MAX = 8 };
+
+struct pod_status {
+    struct pod_status_config config;
+    char *node_label;
+    struct list volumes;
+    uv_timer_t timer; /* embedded: of draining; the struct lives until it is closed */
+    uint64_t drain_until_ms;
+    void (*idle)(void *arg);
+    void *idle_arg;
+};
+
+/* One volume: what is to be written, and what its object says. */
+struct pod_volume {
+    struct pod_status *status;
+    struct list link;
+    char *target_path;
+    uv_timer_t timer;              /* embedded: before the next try; the struct lives until it is closed */
+    struct kube_upsert *upsert;    /* owned; NULL when no write is on its way */
+    struct pod_status_wish *wish;  /* owned; being written or to be written; NULL = nothing to do */
+    struct pod_status_wish *later; /* owned; came while `wish` was being written */
+    struct status_call *waiter;    /* who waits for `wish`; NULL = nobody */
+    unsigned failures;             /* in a row */
+
+    char *name;       /* of the object; NULL = not chosen yet */
+    bool unique_name; /* the plain one is another pod's */
+    char *version;    /* resourceVersion; NULL = not known */
+    bool ours;        /* this process has written the object, or found it as it should be */
+    bool other_path;  /* it shows another volume of the pod */
+    char written[DIGEST_SHA256_HEX_LEN + 1]; /* digest of what it says; "" = not known */
+    char *error;                             /* its lastError as written; NULL = none */
+    int64_t error_unix;                      /* when that was */
+
+    /* what the last look at the object has shown */
+    bool collided;
+    bool superseded;
+};
+
+/* Somebody waits for a volume's record, or gets an answer in the next turn. */
+struct status_call {
+    struct pod_volume *volume; /* NULL = the answer is known */
+    struct error *error;       /* then: the answer */
+    uv_timer_t timer; /* embedded: the deadline, or the next turn; the struct lives until it is closed */
+    status_callback *callback; /* NULL once called or cancelled */
+    void *arg;
+    uint64_t timeout_ms;
+};
+
+/* --- who waits --- */
+
+static void call_closed(uv_handle_t *handle)
+{
+    struct status_call *call = handle->data;
+
+    error_free(call->error);
+    free(call);
+}
+
+static void call_dispose(struct status_call *call)
+{
+    if (call->volume != NULL)
+        call->volume->waiter = NULL;
+    call->volume = NULL;
+    call->callback = NULL;
+    uv_close((uv_handle_t *)&call->timer, call_closed);
+}
+
+static void call_answer(struct status_call *call, const struct error *error)
+{
+    status_callback *callback = call->callback;
+    void *arg = call->arg;
+
+    call_dispose(call);
+    callback(error, arg);
+}
+
+static void answer_now(uv_timer_t *timer)
+{
+    struct status_call *call = timer->data;
+    cleanup_error struct error *error = steal_ptr(&call->error);
+
+    call_answer(call, error);
+}
+
+static void waited_too_long(uv_timer_t *timer)
+{
+    struct status_call *call = timer->data;
+    cleanup_error struct error *error = NULL;
+
+    (void)error_set(&error, GRPC_STATUS_DEADLINE_EXCEEDED,
+                    "the Kubernetes API has not taken it within %llu ms; it is tried again",
+                    (unsigned long long)call->timeout_ms);
+    call_answer(call, error);
+}
+
+/* `volume` NULL: everything is done already. */
+static struct status_call *call_create(struct pod_status *status, struct pod_volume *volume,
+                                       uint64_t timeout_ms, status_callback *callback, void *arg,
+                                       struct error **err)
+{
+    struct status_call *call = calloc(1, sizeof(*call));
+
+    if (call == NULL) {
+        (void)error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
+        return NULL;
+    }
+    *call =
+        (struct status_call){.volume = volume, .callback = callback, .arg = arg, .timeout_ms = timeout_ms};
+    (void)uv_timer_init(status->config.loop, &call->timer); /* can not fail */
+    call->timer.data = call;
+    if (volume != NULL) {
+        volume->waiter = call;
+        (void)uv_timer_start(&call->timer, waited_too_long, timeout_ms, 0);
+    } else {
+        (void)uv_timer_start(&call->timer, answer_now, 0, 0);
+    }
+    return call;
+}
+
+/* --- draining --- */
+
+static void look_idle(uv_timer_t *timer)
+{
+    struct pod_status *status = timer->data;
+    void (*idle)(void *arg) = status->idle;
+
+    for (struct list *at = status->volumes.next; at != &status->volumes; at = at->next)
+        if (container_of(at, struct pod_volume, link)->upsert != NULL &&
+            uv_now(status->config.loop) < status->drain_until_ms)
+            return; /* its end looks again */
+    (void)uv_timer_stop(timer);
+    status->idle = NULL;
+    if (idle != NULL)
+        idle(status->idle_arg);
+}
+
+/* A write has come to its end. */
+static void note_end(struct pod_status *status)
+{
+    if (status->idle != NULL)
+        (void)uv_timer_start(&status->timer, look_idle, 0, 0);
+}
+
+void pod_status_drain(struct pod_status *status, uint64_t timeout_ms, void (*idle)(void *arg), void *arg)
+{
+    status->idle = idle;
+    status->idle_arg = arg;
+    status->drain_until_ms = uv_now(status->config.loop) + timeout_ms;
+    /* The first look is at once, the next one at the end of the time unless a write ends before. */
+    (void)uv_timer_start(&status->timer, look_idle, 0, timeout_ms > 0 ? timeout_ms : 1);
+}
+
+/* --- volumes --- */
+
+static void volume_closed(uv_handle_t *handle)
+{
+    struct pod_volume *volume = handle->data;
+
+    free(volume->target_path);
+    free(volume->name);
+    free(volume->version);
+    free(volume->error);
+    free(volume);
+}
+
+static void volume_dispose(struct pod_volume *volume)
+{
+    if (volume->upsert != NULL)
+        kube_upsert_cancel(&volume->upsert);
+    if (volume->waiter != NULL) {
+        struct status_call *call = volume->waiter;
+
+        volume->waiter = NULL;
+        call->volume = NULL;
+        (void)error_set(&call->error, GRPC_STATUS_ABORTED, "the volume is taken away");
+        (void)uv_timer_start(&call->timer, answer_now, 0, 0);
+    }
+    pod_status_wish_destroy(volume->wish);
+    pod_status_wish_destroy(volume->later);
+    list_remove(&volume->link);
+    note_end(volume->status);
+    uv_close((uv_handle_t *)&volume->timer, volume_closed);
+}
+
+static struct pod_volume *volume_find(struct pod_status *status, const char *target_path)
+{
+    for (struct list *at = status->volumes.next; at != &status->volumes; at = at->next) {
+        struct pod_volume *volume = container_of(at, struct pod_volume, link);
+
+        if (strcmp(volume->target_path, target_path) == 0)
+            return volume;
+    }
+    return NULL;
+}
+
+static struct pod_volume *volume_get(struct pod_status *status, const char *target_path, struct error **err)
+{
+    struct pod_volume *volume = volume_find(status, target_path);
+
+    if (volume != NULL)
+        return volume;
+    volume = calloc(1, sizeof(*volume));
+    if (volume != NULL)
+        volume->target_path = strdup(target_path);
+    if (volume == NULL || volume->target_path == NULL) {
+        free(volume);
+        (void)error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
+        return NULL;
+    }
+    volume->status = status;
+    (void)uv_timer_init(status->config.loop, &volume->timer); /* can not fail */
+    volume->timer.data = volume;
+    list_insert_before(&status->volumes, &volume->link);
+    return volume;
+}
+
+/* --- writing --- */
+
+/* May another text of an error be written by now? */
+static bool error_is_old(const struct pod_volume *volume, const struct pod_status_wish *wish)
+{
+    int64_t age = wish->now_unix - volume->error_unix;
+
+    return volume->error == NULL || age < 0 || age >= POD_STATUS_ERROR_RENEWAL_S;
+}
+
+static bool says_it_already(const struct pod_volume *volume, const struct pod_status_wish *wish)
+{
+    if (strcmp(volume->written, wish->digest) != 0 || wish->changed)
+        return false;
+    return wish->error == NULL || !error_is_old(volume, wish) ||
+           (volume->error != NULL && strcmp(volume->error, wish->error) == 0);
+}
+
+static cJSON *build(enum kube_upsert_step step, const cJSON *current, void *arg, struct error **err)
+{
+    struct pod_volume *volume = arg;
+    const struct pod_status_wish *wish = volume->wish;
+    unsigned flags = 0;
+
+    volume->collided = volume->superseded = false;
+    if (step == KUBE_UPSERT_CREATE)
+        return pod_status_object(wish, volume->name, err);
+    if (current != NULL) {
+        enum pod_status_relation relation = pod_status_relation(current, wish);
+
+        volume->collided = relation == POD_STATUS_OTHER_NAME && !volume->unique_name;
+        volume->superseded =
+            relation == POD_STATUS_OTHER_POD && volume->ours && wish->event != STATUS_MOUNTED;
+        if (volume->collided || volume->superseded)
+            return NULL;
+        if (relation == POD_STATUS_OTHER_POD && wish->event != STATUS_MOUNTED) {
+            /* Of an earlier pod, whose object the garbage collector is about to remove, or of a later one. */
+            (void)error_set(err, GRPC_STATUS_FAILED_PRECONDITION, "it belongs to another pod of this name");
+            return NULL;
+        }
+    }
+    if (error_is_old(volume, wish))
+        flags |= POD_STATUS_PATCH_ERROR_TEXT;
+    if (volume->other_path)
+        flags |= POD_STATUS_PATCH_KEEP_PATH;
+    return pod_status_patch(current, wish, flags, &volume->other_path, err);
+}
+
+static void write_done(struct kube_upsert_result *result, const struct error *error, void *arg);
+static void write_failed(struct pod_volume *volume, const struct error *error);
+
+static int choose_name(struct pod_volume *volume, struct error **err)
+{
+    const struct pod_status_wish *wish = volume->wish;
+
+    if (volume->name == NULL)
+        volume->name = pod_status_name(wish->pod_name, wish->pod_namespace, wish->class_name,
+                                       volume->unique_name ? POD_STATUS_NAME_UNIQUE : 0, err);
+    return volume->name != NULL ? 0 : -1;
+}
+
+static enum kube_upsert_step first_step(const struct pod_volume *volume)
+{
+    if (volume->version != NULL)
+        return KUBE_UPSERT_PATCH;
+    return volume->wish->event == STATUS_MOUNTED ? KUBE_UPSERT_CREATE : KUBE_UPSERT_READ;
+}
+
+static int write_start(struct pod_volume *volume, struct error **err)
+{
+    if (choose_name(volume, err) < 0)
+        return -1;
+    volume->upsert = kube_upsert_start(volume->status->config.kube,
+                                       &(struct kube_upsert_request){.group = CLASS_API_GROUP,
+                                                                     .version = "v1",
+                                                                     .ns = volume->wish->pod_namespace,
+                                                                     .resource = POD_STATUS_RESOURCE,
+                                                                     .name = volume->name,
+                                                                     .first = first_step(volume),
+                                                                     .resource_version = volume->version,
+                                                                     .build = build},
+                                       write_done, volume, err);
+    return volume->upsert != NULL ? 0 : -1;
+}
+
+/* Never from inside somebody's start(). */
+static void write_now(uv_timer_t *timer)
+{
+    struct pod_volume *volume = timer->data;
+    cleanup_error struct error *error = NULL;
+
+    if (write_start(volume, &error) < 0)
+        write_failed(volume, error);
+}
+
+/* What came while something else was being written is next. */
+static void take_later(struct pod_volume *volume)
+{
+    struct pod_status_wish *later = steal_ptr(&volume->later);
+
+    if (later == NULL)
+        return;
+    if (volume->wish != NULL) { /* not written: what it had to tell beyond a state goes on */
+        later->changed = later->changed || volume->wish->changed;
+        if (volume->wish->event == STATUS_MOUNTED)
+            later->event = STATUS_MOUNTED;
+        pod_status_wish_destroy(volume->wish);
+    }
+    volume->wish = later;
+}
+
+/* It stays wanted. The waiter comes last: it may take the volume away. */
+static void write_failed(struct pod_volume *volume, const struct error *error)
+{
+    struct pod_status *status = volume->status;
+    struct status_call *waiter = volume->waiter;
+    uint64_t first =
+        status->config.retry_first_ms != 0 ? status->config.retry_first_ms : POD_STATUS_RETRY_FIRST_MS;
+    uint64_t pause = first << (volume->failures < DOUBLINGS_MAX ? volume->failures : DOUBLINGS_MAX);
+    uint32_t random = 0;
+
+    if (pause > POD_STATUS_RETRY_CAP_MS)
+        pause = POD_STATUS_RETRY_CAP_MS;
+    if (getrandom(&random, sizeof(random), GRND_NONBLOCK) != (ssize_t)sizeof(random))
+        random = 0; /* only the spreading is lost */
+    pause += random % (pause / 4 + 1);
+    if (waiter == NULL) {
+        telemetry_record_error(status->config.telemetry, "status");
+        if (volume->failures == 0)
+            log_warning(status->config.log, "the status of a volume can not be written, it is tried again",
+                        LOG_STR("spcps", volume->name), LOG_STR("targetPath", volume->target_path),
+                        LOG_ERR(error));
+    }
+    volume->failures++;
+    take_later(volume);
+    (void)uv_timer_start(&volume->timer, write_now, pause, 0);
+    if (waiter != NULL)
+        call_answer(waiter, error);
+}
+
+static void remember(struct pod_volume *volume, const cJSON *object)
+{
+    const struct pod_status_wish *wish = volume->wish;
+    const char *version = kube_metadata_string(object, "resourceVersion");
+
+    volume->failures = 0;
+    volume->ours = true;
+    free(volume->version);
+    volume->version = volume->superseded || version[0] == '\0' ? NULL : strdup(version);
+    memcpy(volume->written, wish->digest, sizeof(volume->written));
+    if (wish->error == NULL) {
+        free(volume->error);
+        volume->error = NULL;
+    } else if (error_is_old(volume, wish)) {
+        free(volume->error);
+        volume->error = strdup(wish->error);
+        volume->error_unix = wish->now_unix;
+    }
+}
+
+static void write_done(struct kube_upsert_result *result, const struct error *error, void *arg)
+{
+    struct pod_volume *volume = arg;
+    struct pod_status *status = volume->status;
+    struct status_call *waiter = volume->waiter;
+
+    volume->upsert = NULL;
+    note_end(status);
+    if (error != NULL) {
+        write_failed(volume, error);
+        return;
+    }
+    if (volume->collided) {
+        log_warning(status->config.log, "the name of a status object is that of another pod's",
+                    LOG_STR("spcps", volume->name), LOG_STR("targetPath", volume->target_path));
+        volume->unique_name = true;
+        free(volume->name);
+        volume->name = NULL;
+        free(volume->version);
+        volume->version = NULL;
+        (void)uv_timer_start(&volume->timer, write_now, 0, 0);
+        return;
+    }
+    if (volume->failures > 0)
+        log_info(status->config.log, "the status of a volume is written now", LOG_STR("spcps", volume->name));
+    remember(volume, result->object);
+    pod_status_wish_destroy(volume->wish);
+    volume->wish = NULL;
+    take_later(volume);
+    if (volume->wish != NULL && says_it_already(volume, volume->wish)) {
+        pod_status_wish_destroy(volume->wish);
+        volume->wish = NULL;
+    }
+    if (volume->wish != NULL)
+        (void)uv_timer_start(&volume->timer, write_now, 0, 0);
+    if (waiter != NULL)
+        call_answer(waiter, NULL);
+}
+
+/* --- the interface --- */
+
+/* Secrets of a pod without an owner of its own are owned by the status object. */
+static bool status_needed(void *state, const struct status_record *record)
+{
+    (void)state;
+    return record->class != NULL && record->class->n_secret_objects > 0;
+}
+
+/* Takes the wish over. */
+static void wish_for(struct pod_volume *volume, struct pod_status_wish *wish)
+{
+    pod_status_wish_destroy(volume->later);
+    volume->later = wish;
+    if (volume->upsert != NULL)
+        return; /* its end looks for more */
+    take_later(volume);
+    /* A volume that waits for its next try goes on waiting, unless somebody waits for it. */
+    if (wish->event == STATUS_MOUNTED || !uv_is_active((uv_handle_t *)&volume->timer))
+        (void)uv_timer_start(&volume->timer, write_now, 0, 0);
+}
+
+static int check_pod(const struct status_record *record, struct error **err)
+{
+    if (record->pod_name[0] != '\0' && record->pod_uid[0] != '\0' && record->pod_namespace[0] != '\0')
+        return 0;
+    return error_set(err, GRPC_STATUS_INVALID_ARGUMENT,
+                     "the pod is not named in the volume context: podInfoOnMount must be true in the "
+                     "CSIDriver object");
+}
+
+static struct status_call *status_start(void *state, const struct status_record *record, uint64_t timeout_ms,
+                                        status_callback *callback, void *arg, struct error **err)
+{
+    struct pod_status *status = state;
+    struct pod_status_wish *wish =
+        check_pod(record, err) < 0 ? NULL
+                                   : pod_status_wish_create(record, status->node_label, clock_unix_s(), err);
+    struct pod_volume *volume = wish != NULL ? volume_get(status, record->target_path, err) : NULL;
+    struct status_call *call;
+    bool done;
+
+    if (volume == NULL) {
+        pod_status_wish_destroy(wish);
+        return NULL;
+    }
+    done = volume->wish == NULL && says_it_already(volume, wish);
+    call = call_create(status, !done && record->event == STATUS_MOUNTED ? volume : NULL, timeout_ms, callback,
+                       arg, err);
+    if (call == NULL || done)
+        pod_status_wish_destroy(wish);
+    else
+        wish_for(volume, wish);
+    return call;
+}
+
+/* A volume of an earlier driver, which may have ended before the record was written: it is looked at once. */
+static void status_seen(void *state, const struct status_record *record)
+{
+    struct pod_status *status = state;
+    struct pod_status_wish *wish;
+    struct pod_volume *volume;
+
+    if (record->versions == NULL || volume_find(status, record->target_path) != NULL ||
+        check_pod(record, /* err= */ NULL) < 0)
+        return;
+    wish = pod_status_wish_create(record, status->node_label, clock_unix_s(), /* err= */ NULL);
+    volume = wish != NULL ? volume_get(status, record->target_path, /* err= */ NULL) : NULL;
+    if (volume != NULL)
+        wish_for(volume, wish);
+    else
+        pod_status_wish_destroy(wish);
+}
+
+static void status_cancel(void *state, struct status_call *call)
+{
+    (void)state;
+    call_dispose(call);
+}
+
+static void status_forget(void *state, const char *target_path)
+{
+    struct pod_volume *volume = volume_find(state, target_path);
+
+    if (volume != NULL)
+        volume_dispose(volume);
+}
+
+void pod_status_recorder(struct pod_status *status, struct status_recorder *ret)
+{
+    *ret = (struct status_recorder){.name = "status",
+                                    .action = "record the volume's status",
+                                    .failures = true,
+                                    .needed = status_needed,
+                                    .start = status_start,
+                                    .cancel = status_cancel,
+                                    .seen = status_seen,
+                                    .forget = status_forget,
+                                    .state = status};
+}
+
+struct pod_status *pod_status_create(const struct pod_status_config *config, struct error **err)
+{
+    struct pod_status *status = calloc(1, sizeof(*status));
+
+    if (status == NULL) {
+        (void)error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
+        return NULL;
+    }
+    status->config = *config;
+    status->node_label = pod_status_node_label(config->node, err);
+    if (status->node_label == NULL) {
+        free(status);
+        return NULL;
+    }
+    list_init(&status->volumes);
+    (void)uv_timer_init(config->loop, &status->timer); /* can not fail */
+    status->timer.data = status;
+    return status;
+}
+
+static void status_closed(uv_handle_t *handle)
+{
+    struct pod_status *status = handle->data;
+
+    free(status->node_label);
+    free(status);
+}
+
+void pod_status_destroy(struct pod_status *status)
+{
+    if (status == NULL)
+        return;
+    while (!list_empty(&status->volumes))
+        volume_dispose(container_of(status->volumes.next, struct pod_volume, link));
+    uv_close((uv_handle_t *)&status->timer, status_closed);
+}

@@ -1,0 +1,508 @@
+/*
+ * status_files.c - status objects as JSON files.
+ */
+#include "driver/status/status_files.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "common/file.h"
+#include "common/grpc/list.h"
+#include "common/lifecycle.h"
+#include "driver/publish/target_path.h"
+#include "driver/status/pod_status_object.h"
+#include "driver/volume/volume.h"
+#include "driver/worker.h"
+
+enum { NAME_MAX_LEN = 200, HASH_DIGITS = 32 };
+
+#define SUFFIX ".json"
+
+struct status_files {
+    uv_loop_t *loop;
+    struct log *log;
+    char *directory;
+    char *node_label;
+    struct list volumes; /* struct file_volume */
+};
+
+/* One volume whose file is known. */
+struct file_volume {
+    struct status_files *files; /* NULL once the recorder is gone */
+    struct list link;
+    char *target_path;
+    char written[DIGEST_SHA256_HEX_LEN + 1]; /* digest of what the file says; "" = not known */
+    char *error;                             /* its lastError; NULL = none */
+    bool forgotten;
+    bool running;               /* the worker */
+    struct status_call *waiter; /* who waits for it; NULL = nobody */
+
+    /* in and out of the worker */
+    struct {
+        char *path;      /* of the file */
+        char *temporary; /* where it is written first */
+        char *text;      /* NULL: the file is to be removed */
+        struct error *error;
+    } job;
+    char digest[DIGEST_SHA256_HEX_LEN + 1]; /* of what is being written */
+    char *later;                            /* text that came meanwhile; NULL = none */
+    char later_digest[DIGEST_SHA256_HEX_LEN + 1];
+};
+
+struct status_call {
+    struct file_volume *volume; /* NULL: there was nothing to write */
+    uv_timer_t timer;           /* embedded: the next turn; the struct lives until it is closed */
+    status_callback *callback;  /* NULL once called or cancelled */
+    void *arg;
+};
+
+/* --- names --- */
+
+static bool is_plain(const char *text, size_t len)
+{
+    for (size_t i = 0; i < len; i++)
+        if (strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-.", text[i]) == NULL)
+            return false;
+    return len > 0 && text[0] != '.';
+}
+
+char *status_file_name(const char *target_path, struct error **err)
+{
+    char hex[DIGEST_SHA256_HEX_LEN + 1];
+    struct target_path parts;
+    char *name = NULL;
+    int made;
+
+    if (target_path_parse(target_path, &parts) && is_plain(parts.pod_uid, parts.pod_uid_len) &&
+        is_plain(parts.volume_name, parts.volume_name_len) &&
+        parts.pod_uid_len + parts.volume_name_len < NAME_MAX_LEN) {
+        made = asprintf(&name, "%.*s_%.*s" SUFFIX, (int)parts.pod_uid_len, parts.pod_uid,
+                        (int)parts.volume_name_len, parts.volume_name);
+    } else {
+        if (digest_sha256_hex(target_path, strlen(target_path), hex) < 0) {
+            (void)error_set(err, GRPC_STATUS_INTERNAL, "no SHA-256 for a file name");
+            return NULL;
+        }
+        made = asprintf(&name, "path-%.*s" SUFFIX, HASH_DIGITS, hex);
+    }
+    if (made < 0) {
+        (void)error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
+        return NULL;
+    }
+    return name;
+}
+
+char *status_file_target(const char *text, size_t len)
+{
+    cleanup_json cJSON *json = json_parse(text, len, STATUS_FILE_MAX, /* err= */ NULL);
+    const cJSON *path =
+        cJSON_GetObjectItemCaseSensitive(cJSON_GetObjectItemCaseSensitive(json, "status"), "targetPath");
+
+    if (!cJSON_IsString(path) || target_path_check("targetPath", path->valuestring, /* err= */ NULL) < 0)
+        return NULL;
+    return strdup(path->valuestring);
+}
+
+/* --- the sweep at the start --- */
+
+static bool has_suffix(const char *name)
+{
+    size_t len = strlen(name);
+
+    return len > strlen(SUFFIX) && strcmp(name + len - strlen(SUFFIX), SUFFIX) == 0;
+}
+
+/* Is it a file of ours, of a volume that is there no more? Other files are left alone. */
+static bool is_stale(int directory_fd, const char *name)
+{
+    cleanup_buffer struct buffer text = {0};
+    cleanup_free char *target = NULL;
+    cleanup_free char *expected = NULL;
+    enum volume_state state = VOLUME_CORRUPT;
+
+    if (file_read_at(directory_fd, name, STATUS_FILE_MAX, &text, /* err= */ NULL) < 0)
+        return false;
+    target = status_file_target(buffer_str(&text), text.len);
+    expected = target != NULL ? status_file_name(target, /* err= */ NULL) : NULL;
+    if (expected == NULL || strcmp(expected, name) != 0 ||
+        volume_inspect(target, &state, /* err= */ NULL) < 0)
+        return false;
+    return state == VOLUME_ABSENT || state == VOLUME_UNMOUNTED;
+}
+
+static int sweep(const struct status_files *files, struct error **err)
+{
+    cleanup_dir DIR *directory = opendir(files->directory);
+    const struct dirent *entry;
+    unsigned n = 0;
+
+    if (directory == NULL)
+        return error_set_errno(err, GRPC_STATUS_INTERNAL, errno, "open --status-dir %s", files->directory);
+    while (n++ < STATUS_FILES_MAX && (entry = readdir(directory)) != NULL) {
+        if (has_suffix(entry->d_name) && is_stale(dirfd(directory), entry->d_name))
+            (void)unlinkat(dirfd(directory), entry->d_name, 0); /* the next sweep tries again */
+    }
+    return 0;
+}
+
+/* --- the worker --- */
+
+static int write_all(int fd, const char *text)
+{
+    size_t left = strlen(text);
+
+    while (left > 0) {
+        ssize_t n = write(fd, text, left);
+
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return -1;
+        text += n;
+        left -= (size_t)n;
+    }
+    return 0;
+}
+
+static int replace_file(const struct file_volume *volume, struct error **err)
+{
+    cleanup_close int fd =
+        open(volume->job.temporary, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0644);
+    int failed;
+
+    if (fd < 0)
+        return error_set_errno(err, GRPC_STATUS_INTERNAL, errno, "create %s", volume->job.temporary);
+    failed = write_all(fd, volume->job.text) < 0 || rename(volume->job.temporary, volume->job.path) < 0;
+    if (failed) {
+        (void)error_set_errno(err, errno == ENOSPC ? GRPC_STATUS_RESOURCE_EXHAUSTED : GRPC_STATUS_INTERNAL,
+                              errno, "write %s", volume->job.path);
+        (void)unlink(volume->job.temporary);
+        return -1;
+    }
+    return 0;
+}
+
+static void run_write(void *job)
+{
+    struct file_volume *volume = job;
+
+    if (volume->job.text != NULL)
+        (void)replace_file(volume, &volume->job.error);
+    else if (unlink(volume->job.path) < 0 && errno != ENOENT)
+        (void)error_set_errno(&volume->job.error, GRPC_STATUS_INTERNAL, errno, "remove %s", volume->job.path);
+}
+
+/* --- volumes --- */
+
+static void job_finish(struct file_volume *volume)
+{
+    free(steal_ptr(&volume->job.path));
+    free(steal_ptr(&volume->job.temporary));
+    secret_free(steal_ptr(&volume->job.text));
+    error_free(steal_ptr(&volume->job.error));
+}
+
+static void volume_free(struct file_volume *volume)
+{
+    list_remove(&volume->link);
+    job_finish(volume);
+    secret_free(volume->later);
+    free(volume->target_path);
+    free(volume->error);
+    free(volume);
+}
+
+static struct file_volume *volume_find(struct status_files *files, const char *target_path)
+{
+    for (struct list *at = files->volumes.next; at != &files->volumes; at = at->next) {
+        struct file_volume *volume = container_of(at, struct file_volume, link);
+
+        if (strcmp(volume->target_path, target_path) == 0)
+            return volume;
+    }
+    return NULL;
+}
+
+static struct file_volume *volume_get(struct status_files *files, const char *target_path, struct error **err)
+{
+    struct file_volume *volume = volume_find(files, target_path);
+
+    if (volume != NULL)
+        return volume;
+    volume = calloc(1, sizeof(*volume));
+    if (volume != NULL)
+        volume->target_path = strdup(target_path);
+    if (volume == NULL || volume->target_path == NULL) {
+        free(volume);
+        (void)error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
+        return NULL;
+    }
+    volume->files = files;
+    list_init(&volume->link);
+    list_insert_before(&files->volumes, &volume->link);
+    return volume;
+}
+
+static void work_done(void *job);
+
+/* `text` is taken over; NULL removes the file. */
+static int work_start(struct file_volume *volume, char *text, struct error **err)
+{
+    const struct status_files *files = volume->files;
+    cleanup_free char *name = status_file_name(volume->target_path, err);
+
+    volume->job.text = text;
+    if (name == NULL)
+        goto failed;
+    if (asprintf(&volume->job.path, "%s/%s", files->directory, name) < 0)
+        volume->job.path = NULL;
+    if (asprintf(&volume->job.temporary, "%s/.%s.new", files->directory, name) < 0)
+        volume->job.temporary = NULL;
+    if (volume->job.path == NULL || volume->job.temporary == NULL) {
+        (void)error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
+        goto failed;
+    }
+    if (worker_start(files->loop, run_write, work_done, volume, err) < 0)
+        goto failed;
+    volume->running = true;
+    return 0;
+failed:
+    job_finish(volume);
+    return -1;
+}
+
+/* The file goes, and then the volume. */
+static void remove_file(struct file_volume *volume)
+{
+    cleanup_error struct error *error = NULL;
+
+    volume->forgotten = true;
+    volume->written[0] = '\0';
+    secret_free(steal_ptr(&volume->later));
+    if (volume->running)
+        return; /* its end comes back here */
+    if (work_start(volume, NULL, &error) < 0)
+        volume_free(volume); /* the next start sweeps */
+}
+
+/* --- who waits --- */
+
+static void call_closed(uv_handle_t *handle)
+{
+    free(handle->data);
+}
+
+static void call_dispose(struct status_call *call)
+{
+    if (call->volume != NULL)
+        call->volume->waiter = NULL;
+    call->callback = NULL;
+    uv_close((uv_handle_t *)&call->timer, call_closed);
+}
+
+static void call_answer(struct status_call *call, const struct error *error)
+{
+    status_callback *callback = call->callback;
+    void *arg = call->arg;
+
+    call_dispose(call);
+    callback(error, arg);
+}
+
+static void nothing_to_write(uv_timer_t *timer)
+{
+    call_answer(timer->data, NULL);
+}
+
+/* What came while the worker ran is next. */
+static bool start_later(struct file_volume *volume, struct error **err)
+{
+    char *text = steal_ptr(&volume->later);
+
+    if (text == NULL)
+        return false;
+    memcpy(volume->digest, volume->later_digest, sizeof(volume->digest));
+    return work_start(volume, text, err) == 0;
+}
+
+static void work_done(void *job)
+{
+    struct file_volume *volume = job;
+    bool removal = volume->job.text == NULL;
+    cleanup_error struct error *error = steal_ptr(&volume->job.error);
+    struct status_call *waiter = volume->waiter;
+
+    volume->running = false;
+    job_finish(volume);
+    if (volume->files == NULL) {
+        volume_free(volume);
+        return;
+    }
+    if (removal && error != NULL)
+        log_warning(volume->files->log, "a status file can not be removed", LOG_ERR(error));
+    error_free(removal ? steal_ptr(&error) : NULL);
+    if (start_later(volume, &error))
+        return;
+    if (error == NULL && !removal)
+        memcpy(volume->written, volume->digest, sizeof(volume->written));
+    if (volume->forgotten && removal)
+        volume_free(volume);
+    else if (volume->forgotten)
+        remove_file(volume);
+    if (waiter != NULL)
+        call_answer(waiter, error);
+}
+
+/* --- the interface --- */
+
+static bool says_it_already(const struct file_volume *volume, const struct pod_status_wish *wish)
+{
+    return strcmp(volume->written, wish->digest) == 0 && !wish->changed &&
+           (wish->error == NULL || (volume->error != NULL && strcmp(volume->error, wish->error) == 0));
+}
+
+static char *print(const struct pod_status_wish *wish, struct error **err)
+{
+    cleanup_free char *name = pod_status_name(wish->pod_name, wish->pod_namespace, wish->class_name, 0, err);
+    cleanup_json cJSON *object = name != NULL ? pod_status_object(wish, name, err) : NULL;
+
+    if (object == NULL)
+        return NULL;
+    if (wish->pod_uid[0] == '\0') /* nobody told */
+        cJSON_DeleteItemFromObjectCaseSensitive(cJSON_GetObjectItemCaseSensitive(object, "metadata"),
+                                                "ownerReferences");
+    return json_print(object, err);
+}
+
+static int write_wish(struct file_volume *volume, const struct pod_status_wish *wish, struct error **err)
+{
+    char *text = print(wish, err);
+
+    if (text == NULL)
+        return -1;
+    if (volume->running) {
+        secret_free(volume->later);
+        volume->later = text;
+        memcpy(volume->later_digest, wish->digest, sizeof(volume->later_digest));
+    } else {
+        if (work_start(volume, text, err) < 0)
+            return -1;
+        memcpy(volume->digest, wish->digest, sizeof(volume->digest));
+    }
+    volume->forgotten = false;
+    volume->written[0] = '\0';
+    free(volume->error);
+    volume->error = wish->error != NULL ? strdup(wish->error) : NULL;
+    return 0;
+}
+
+static struct status_call *files_start(void *state, const struct status_record *record, uint64_t timeout_ms,
+                                       status_callback *callback, void *arg, struct error **err)
+{
+    struct status_files *files = state;
+    struct pod_status_wish *wish = pod_status_wish_create(record, files->node_label, clock_unix_s(), err);
+    struct file_volume *volume = wish != NULL ? volume_get(files, record->target_path, err) : NULL;
+    struct status_call *call = volume != NULL ? calloc(1, sizeof(*call)) : NULL;
+    bool write = volume != NULL && !says_it_already(volume, wish);
+
+    (void)timeout_ms; /* a worker is awaited, as everywhere */
+    if (volume != NULL && call == NULL)
+        (void)error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
+    if (call != NULL && write && write_wish(volume, wish, err) < 0)
+        free(steal_ptr(&call));
+    pod_status_wish_destroy(wish);
+    if (call == NULL)
+        return NULL;
+    *call = (struct status_call){.volume = write ? volume : NULL, .callback = callback, .arg = arg};
+    (void)uv_timer_init(files->loop, &call->timer); /* can not fail */
+    call->timer.data = call;
+    if (write)
+        volume->waiter = call;
+    else
+        (void)uv_timer_start(&call->timer, nothing_to_write, 0, 0);
+    return call;
+}
+
+static void files_cancel(void *state, struct status_call *call)
+{
+    (void)state;
+    call_dispose(call);
+}
+
+static void files_forget(void *state, const char *target_path)
+{
+    cleanup_error struct error *error = NULL;
+    struct file_volume *volume = volume_get(state, target_path, &error); /* also after a restart */
+
+    if (volume != NULL)
+        remove_file(volume);
+}
+
+void status_files_recorder(struct status_files *files, struct status_recorder *ret)
+{
+    *ret = (struct status_recorder){.name = "status-files",
+                                    .action = "write the volume's status file",
+                                    .failures = true,
+                                    .start = files_start,
+                                    .cancel = files_cancel,
+                                    .forget = files_forget,
+                                    .state = files};
+}
+
+struct status_files *status_files_create(uv_loop_t *loop, const char *directory, const char *node,
+                                         struct log *log, struct error **err)
+{
+    struct status_files *files = calloc(1, sizeof(*files));
+
+    if (files == NULL) {
+        (void)error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
+        return NULL;
+    }
+    *files = (struct status_files){.loop = loop, .log = log, .directory = strdup(directory)};
+    list_init(&files->volumes);
+    files->node_label = pod_status_node_label(node, err);
+    if (files->node_label == NULL)
+        goto failed;
+    if (files->directory == NULL) {
+        (void)error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
+        goto failed;
+    }
+    if (mkdir(directory, 0755) < 0 && errno != EEXIST) {
+        (void)error_set_errno(err, GRPC_STATUS_INTERNAL, errno, "make --status-dir %s", directory);
+        goto failed;
+    }
+    if (sweep(files, err) < 0)
+        goto failed;
+    return files;
+failed:
+    status_files_destroy(files);
+    return NULL;
+}
+
+void status_files_destroy(struct status_files *files)
+{
+    struct list *at;
+
+    if (files == NULL)
+        return;
+    at = files->volumes.next;
+    while (at != &files->volumes) {
+        struct file_volume *volume = container_of(at, struct file_volume, link);
+
+        at = at->next;
+        if (volume->running) { /* ends by itself, and stays as it is then */
+            list_remove(&volume->link);
+            secret_free(steal_ptr(&volume->later));
+            volume->files = NULL;
+        } else {
+            volume_free(volume);
+        }
+    }
+    free(files->directory);
+    free(files->node_label);
+    free(files);
+}

@@ -1,0 +1,462 @@
+/*
+ * volume.c - publishing, updating and taking away the tmpfs behind one CSI target path.
+ */
+#include "driver/volume/volume.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <sys/xattr.h>
+
+#include "driver/payload/payload_tree.h"
+#include "driver/payload/payload_version.h"
+#include "driver/volume/volume_mount.h"
+#include "driver/volume/volume_target.h"
+
+enum {
+    TARGET_MODE = 0750,
+    STACKED_MAX = 64,       /* mounts on one target that unpublish takes away before it gives up */
+    MIN_INODES = 1024,      /* of a tmpfs; a bound against runaway use, not a budget */
+    SIZE_GRANULE = 1 << 16, /* sizes are rounded up to this, so that page sizes do not matter */
+};
+
+/* --- sizes --- */
+
+static uint64_t round_up(uint64_t bytes)
+{
+    return (bytes + SIZE_GRANULE - 1) / SIZE_GRANULE * SIZE_GRANULE;
+}
+
+static struct volume_mount_spec make_spec(const struct payload *payload, const struct volume_options *options)
+{
+    struct payload_footprint need = payload_footprint(payload);
+    uint64_t twice = round_up(2 * (uint64_t)need.bytes), inodes = 4 * (uint64_t)need.inodes;
+    struct volume_mount_spec spec = {.gid = options->gid, .bytes = options->size_limit};
+    if (spec.bytes == 0)
+        spec.bytes = twice > VOLUME_MIN_SIZE ? twice : VOLUME_MIN_SIZE;
+    spec.inodes = inodes > MIN_INODES ? inodes : MIN_INODES;
+    return spec;
+}
+
+/* Makes room for old and new side by side. A failure is not told: if the room really lacks, the write says
+ * so, with the numbers, and if the content has not changed none is needed. */
+static void grow(int fd, enum volume_way way, const struct payload *payload,
+                 const struct volume_options *options)
+{
+    struct statvfs fs;
+    if (fstatvfs(fd, &fs) < 0 || fs.f_blocks == 0)
+        return;
+    struct payload_footprint need = payload_footprint(payload);
+    uint64_t total = (uint64_t)fs.f_blocks * fs.f_frsize, available = (uint64_t)fs.f_bfree * fs.f_frsize;
+    struct volume_mount_spec spec = make_spec(payload, options);
+    bool small = available < need.bytes, few = fs.f_files != 0 && fs.f_ffree < need.inodes;
+    if (!small && !few)
+        return;
+    if (small && options->size_limit == 0) {
+        uint64_t side_by_side = round_up(total - available + need.bytes);
+        spec.bytes = side_by_side > spec.bytes ? side_by_side : spec.bytes;
+    }
+    if (!small || spec.bytes < total)
+        spec.bytes = total;
+    uint64_t used_inodes = fs.f_files - fs.f_ffree;
+    spec.inodes += used_inodes;
+    if (spec.inodes < fs.f_files)
+        spec.inodes = fs.f_files;
+    (void)volume_mount_resize(fd, way, spec.bytes, spec.inodes);
+}
+
+/* --- what a volume remembers --- */
+
+/* Returns 0 or the error number. */
+static int write_marks(int fd, const struct volume_options *options)
+{
+    cleanup_close int root = payload_tree_open_dir(fd, "."); /* attributes can not be set through O_PATH */
+    if (root < 0)
+        return errno;
+    /* The record first: when the time is there, what belongs to it is there as well. */
+    if (options->record != NULL &&
+        fsetxattr(root, VOLUME_RECORD_ATTRIBUTE, options->record, strlen(options->record), 0) < 0)
+        return errno;
+    if (options->last_checked_unix != 0) {
+        char text[24];
+        int len = snprintf(text, sizeof(text), "%" PRIu64, options->last_checked_unix);
+        if (fsetxattr(root, VOLUME_CHECKED_ATTRIBUTE, text, (size_t)len, 0) < 0)
+            return errno;
+    }
+    return 0;
+}
+
+static uint64_t read_mark(int fd)
+{
+    char text[24];
+    cleanup_close int root = payload_tree_open_dir(fd, ".");
+    ssize_t len = root < 0 ? -1 : fgetxattr(root, VOLUME_CHECKED_ATTRIBUTE, text, sizeof(text) - 1);
+    if (len <= 0)
+        return 0;
+    text[len] = '\0';
+    char *end = NULL;
+    errno = 0;
+    uint64_t value = strtoull(text, &end, 10);
+    return errno == 0 && *end == '\0' && text[0] >= '0' && text[0] <= '9' ? value : 0;
+}
+
+/* NULL when there is none, or when it can not be read. */
+static char *read_record(int fd)
+{
+    cleanup_close int root = payload_tree_open_dir(fd, ".");
+    ssize_t len = root < 0 ? -1 : fgetxattr(root, VOLUME_RECORD_ATTRIBUTE, NULL, 0);
+    if (len <= 0)
+        return NULL;
+    cleanup_free char *text = malloc((size_t)len + 1);
+    ssize_t have = text == NULL ? -1 : fgetxattr(root, VOLUME_RECORD_ATTRIBUTE, text, (size_t)len);
+    if (have < 0)
+        return NULL;
+    text[have] = '\0';
+    return steal_ptr(&text);
+}
+
+/* Without the marks nothing is known of the last look, which only makes the next one due soon: no reason to
+ * fail. */
+static void remember_check(int fd, const struct volume_options *options)
+{
+    (void)write_marks(fd, options);
+}
+
+/* --- inspecting --- */
+
+static enum volume_state state_of(const struct volume_target *target)
+{
+    switch (target->kind) {
+    case VOLUME_TARGET_ABSENT:
+        return VOLUME_ABSENT;
+    case VOLUME_TARGET_DIRECTORY:
+        return VOLUME_UNMOUNTED;
+    case VOLUME_TARGET_TMPFS:
+        return payload_is_complete(target->fd) ? VOLUME_PUBLISHED : VOLUME_INCOMPLETE;
+    case VOLUME_TARGET_CORRUPT:
+        return VOLUME_CORRUPT;
+    default:
+        return VOLUME_FOREIGN;
+    }
+}
+
+int volume_inspect(const char *target_path, enum volume_state *ret_state, struct error **err)
+{
+    cleanup_volume_target struct volume_target target = VOLUME_TARGET_INIT;
+    if (volume_target_open(target_path, VOLUME_TARGET_EXISTING, &target, err) < 0)
+        return -1;
+    *ret_state = state_of(&target);
+    return 0;
+}
+
+/* Opens a target that must be a tmpfs of ours. */
+static int open_volume(const char *target_path, enum grpc_status otherwise, struct volume_target *ret,
+                       struct error **err)
+{
+    if (volume_target_open(target_path, VOLUME_TARGET_EXISTING, ret, err) < 0)
+        return -1;
+    if (ret->kind != VOLUME_TARGET_TMPFS)
+        return error_set(err, otherwise, "no volume is mounted on '%s'", target_path);
+    return 0;
+}
+
+int volume_read(const char *target_path, size_t max_bytes, struct payload *ret_payload, struct error **err)
+{
+    cleanup_volume_target struct volume_target target = VOLUME_TARGET_INIT;
+    if (open_volume(target_path, GRPC_STATUS_NOT_FOUND, &target, err) < 0)
+        return -1;
+    if (payload_read(target.fd, max_bytes, ret_payload, err) < 0)
+        return error_wrap(err, "volume '%s'", target_path);
+    return 0;
+}
+
+int volume_stats(const char *target_path, struct volume_stats *ret_stats, struct error **err)
+{
+    cleanup_volume_target struct volume_target target = VOLUME_TARGET_INIT;
+    if (open_volume(target_path, GRPC_STATUS_NOT_FOUND, &target, err) < 0)
+        return -1;
+    struct statvfs fs;
+    if (state_of(&target) != VOLUME_PUBLISHED)
+        return error_set(err, GRPC_STATUS_NOT_FOUND, "the volume on '%s' is not published", target_path);
+    if (fstatvfs(target.fd, &fs) < 0)
+        return error_set_errno(err, GRPC_STATUS_INTERNAL, errno, "statvfs of '%s'", target_path);
+    *ret_stats = (struct volume_stats){
+        .total_bytes = (uint64_t)fs.f_blocks * fs.f_frsize,
+        .used_bytes = (uint64_t)(fs.f_blocks - fs.f_bfree) * fs.f_frsize,
+        .available_bytes = (uint64_t)fs.f_bavail * fs.f_frsize,
+        .total_inodes = fs.f_files,
+        .used_inodes = fs.f_files - fs.f_ffree,
+        .available_inodes = fs.f_favail,
+    };
+    return 0;
+}
+
+/* --- publishing --- */
+
+static int refuse_foreign(const struct volume_target *target, struct error **err)
+{
+    return error_set(err, GRPC_STATUS_FAILED_PRECONDITION,
+                     "'%s' is a link, no directory, or has a mount on it that is not this driver's",
+                     target->path);
+}
+
+/* Takes away cut-short and corrupt mounts; then the target is ABSENT or a plain DIRECTORY. */
+static int clear_target(struct volume_target *target, struct error **err)
+{
+    for (int i = 0; i < STACKED_MAX; i++) {
+        switch (state_of(target)) {
+        case VOLUME_ABSENT:
+        case VOLUME_UNMOUNTED:
+            return 0;
+        case VOLUME_FOREIGN:
+            return refuse_foreign(target, err);
+        case VOLUME_PUBLISHED:
+            return error_set(err, GRPC_STATUS_ALREADY_EXISTS, "a volume is published on '%s'", target->path);
+        default:
+            if (volume_target_unmount(target, err) < 0)
+                return -1;
+        }
+    }
+    return error_set(err, GRPC_STATUS_INTERNAL, "more than %d mounts on '%s'", STACKED_MAX, target->path);
+}
+
+static int make_target(struct volume_target *target, bool *ret_made, struct error **err)
+{
+    *ret_made = false;
+    if (target->kind == VOLUME_TARGET_ABSENT) {
+        if (mkdirat(target->parent_fd, target->name, TARGET_MODE) < 0 && errno != EEXIST)
+            return error_set_errno(err, GRPC_STATUS_INTERNAL, errno, "make directory '%s'", target->path);
+        *ret_made = true;
+    }
+    if (volume_target_look(target, err) < 0)
+        return -1;
+    return target->kind == VOLUME_TARGET_DIRECTORY ? 0 : refuse_foreign(target, err);
+}
+
+static int build_and_show(enum volume_way way, struct volume_target *target, const struct payload *payload,
+                          const struct volume_options *options, struct error **err)
+{
+    cleanup_volume_mount struct volume_mount mount = VOLUME_MOUNT_INIT;
+    struct volume_mount_spec spec = make_spec(payload, options);
+    struct payload_write_options write_options = {.gid = options->gid};
+    bool changed = false;
+    if (volume_mount_prepare(&mount, way, &spec, target, err) < 0 ||
+        payload_write(mount.fd, payload, &write_options, &changed, err) < 0)
+        return -1;
+    remember_check(mount.fd, options);
+    return volume_mount_show(&mount, target, err);
+}
+
+static int update_from(enum volume_way first, enum volume_way last, const char *target_path,
+                       const struct payload *payload, const struct volume_options *options, bool *ret_changed,
+                       struct error **err);
+
+/* A volume whose update was cut short between its two last steps: running containers may use it, so its mount
+ * must stay. */
+static bool is_repairable(const struct volume_target *target)
+{
+    if (state_of(target) != VOLUME_INCOMPLETE)
+        return false;
+    cleanup_close int version_fd = payload_version_open_current(target->fd);
+    return version_fd >= 0;
+}
+
+bool volume_may_be_in_use(const char *target_path)
+{
+    cleanup_volume_target struct volume_target target = VOLUME_TARGET_INIT;
+
+    return volume_target_open(target_path, 0, &target, /* err= */ NULL) < 0 || is_repairable(&target);
+}
+
+/* The ways from `first` to the last one, until one works here. */
+static int publish_from(enum volume_way first, enum volume_way last, const char *target_path,
+                        const struct payload *payload, const struct volume_options *options,
+                        struct error **err)
+{
+    cleanup_volume_target struct volume_target target = VOLUME_TARGET_INIT;
+    bool made = false;
+    if (volume_target_open(target_path, VOLUME_TARGET_MAKE_PARENTS, &target, err) < 0)
+        return -1;
+    if (is_repairable(&target))
+        return update_from(first, last, target_path, payload, options, &(bool){false}, err);
+    if (clear_target(&target, err) < 0)
+        return -1;
+    if (make_target(&target, &made, err) == 0) {
+        cleanup_error struct error *failure = NULL;
+        for (enum volume_way way = first; way <= last; way++) {
+            error_free(steal_ptr(&failure));
+            if (build_and_show(way, &target, payload, options, &failure) == 0)
+                return 0;
+            if (error_code(failure) != GRPC_STATUS_UNIMPLEMENTED)
+                break;
+        }
+        error_move(err, &failure);
+    }
+    if (made)
+        (void)unlinkat(target.parent_fd, target.name, AT_REMOVEDIR);
+    return error_wrap(err, "publish volume on '%s'", target_path);
+}
+
+int volume_publish(const char *target_path, const struct payload *payload,
+                   const struct volume_options *options, struct error **err)
+{
+    return publish_from(VOLUME_WAY_DETACHED, VOLUME_WAY_DIRECT, target_path, payload, options, err);
+}
+
+int volume_publish_way(enum volume_way way, const char *target_path, const struct payload *payload,
+                       const struct volume_options *options, struct error **err)
+{
+    return publish_from(way, way, target_path, payload, options, err);
+}
+
+/* --- changing what is published --- */
+
+static int open_writable_from(enum volume_way first, enum volume_way last, const struct volume_target *target,
+                              struct volume_writable *ret, enum volume_way *ret_way, struct error **err)
+{
+    cleanup_error struct error *failure = NULL;
+    for (enum volume_way way = first; way <= last; way++) {
+        error_free(steal_ptr(&failure));
+        if (volume_writable_open(ret, way, target->fd, &failure) == 0) {
+            *ret_way = way;
+            return 0;
+        }
+        if (error_code(failure) != GRPC_STATUS_UNIMPLEMENTED)
+            break;
+    }
+    error_move(err, &failure);
+    return error_wrap(err, "get write access to the volume on '%s'", target->path);
+}
+
+static int update_from(enum volume_way first, enum volume_way last, const char *target_path,
+                       const struct payload *payload, const struct volume_options *options, bool *ret_changed,
+                       struct error **err)
+{
+    cleanup_volume_target struct volume_target target = VOLUME_TARGET_INIT;
+    cleanup_volume_writable struct volume_writable writable = VOLUME_WRITABLE_INIT;
+    enum volume_way way = first;
+    if (open_volume(target_path, GRPC_STATUS_FAILED_PRECONDITION, &target, err) < 0 ||
+        open_writable_from(first, last, &target, &writable, &way, err) < 0)
+        return -1;
+    grow(target.fd, way, payload, options);
+    struct payload_write_options write_options = {.gid = options->gid};
+    bool changed = false;
+    if (payload_write(writable.fd, payload, &write_options, &changed, err) < 0)
+        return error_wrap(err, "update volume on '%s'", target_path);
+    remember_check(writable.fd, options);
+    *ret_changed = changed;
+    return 0;
+}
+
+int volume_update(const char *target_path, const struct payload *payload,
+                  const struct volume_options *options, bool *ret_changed, struct error **err)
+{
+    return update_from(VOLUME_WAY_DETACHED, VOLUME_WAY_DIRECT, target_path, payload, options, ret_changed,
+                       err);
+}
+
+int volume_update_way(enum volume_way way, const char *target_path, const struct payload *payload,
+                      const struct volume_options *options, bool *ret_changed, struct error **err)
+{
+    return update_from(way, way, target_path, payload, options, ret_changed, err);
+}
+
+int volume_last_checked(const char *target_path, uint64_t *ret_unix, struct error **err)
+{
+    cleanup_volume_target struct volume_target target = VOLUME_TARGET_INIT;
+    if (open_volume(target_path, GRPC_STATUS_NOT_FOUND, &target, err) < 0)
+        return -1;
+    *ret_unix = read_mark(target.fd);
+    return 0;
+}
+
+int volume_read_record(const char *target_path, char **ret_text, struct error **err)
+{
+    cleanup_volume_target struct volume_target target = VOLUME_TARGET_INIT;
+    if (open_volume(target_path, GRPC_STATUS_NOT_FOUND, &target, err) < 0)
+        return -1;
+    *ret_text = read_record(target.fd);
+    return 0;
+}
+
+int volume_remember(const char *target_path, const struct volume_options *options, struct error **err)
+{
+    cleanup_volume_target struct volume_target target = VOLUME_TARGET_INIT;
+    cleanup_volume_writable struct volume_writable writable = VOLUME_WRITABLE_INIT;
+    enum volume_way way = VOLUME_WAY_DETACHED;
+    if (open_volume(target_path, GRPC_STATUS_NOT_FOUND, &target, err) < 0 ||
+        open_writable_from(VOLUME_WAY_DETACHED, VOLUME_WAY_DIRECT, &target, &writable, &way, err) < 0)
+        return -1;
+    int errnum = write_marks(writable.fd, options);
+    if (errnum != 0 && errnum != EOPNOTSUPP) /* a tmpfs without attributes */
+        return error_set_errno(err, GRPC_STATUS_INTERNAL, errnum, "record the last check of '%s'",
+                               target_path);
+    return 0;
+}
+
+/* --- taking away --- */
+
+/* Removes what was published, so that a mount which leaked into another namespace shows nothing any more.
+ * Only where the layout is the one of this driver or its predecessor: a tmpfs that merely lies at the path is
+ * unmounted untouched.
+ * Through a private clone, as an update: the visible mount never becomes writable, not even when this is cut short.
+ * `..data` goes first: what is left of an interruption then counts as incomplete. Failures do not keep the
+ * unmount. */
+static void empty_volume(const struct volume_target *target)
+{
+    cleanup_volume_writable struct volume_writable writable = VOLUME_WRITABLE_INIT;
+    enum volume_way way = VOLUME_WAY_DETACHED;
+    if (payload_version_current(target->fd).text[0] == '\0' ||
+        open_writable_from(VOLUME_WAY_DETACHED, VOLUME_WAY_DIRECT, target, &writable, &way, /* err= */ NULL) <
+            0)
+        return;
+    (void)payload_tree_remove(writable.fd, PAYLOAD_DATA_LINK);
+    (void)payload_tree_empty(writable.fd);
+}
+
+static int unmount_all(struct volume_target *target, struct error **err)
+{
+    for (int i = 0; i < STACKED_MAX; i++) {
+        switch (target->kind) {
+        case VOLUME_TARGET_ABSENT:
+        case VOLUME_TARGET_DIRECTORY:
+            return 0;
+        case VOLUME_TARGET_FOREIGN:
+            return refuse_foreign(target, err);
+        case VOLUME_TARGET_TMPFS:
+            empty_volume(target);
+            break;
+        default:
+            break;
+        }
+        if (volume_target_unmount(target, err) < 0)
+            return -1;
+    }
+    return error_set(err, GRPC_STATUS_INTERNAL, "more than %d mounts on '%s'", STACKED_MAX, target->path);
+}
+
+static int remove_directory(const struct volume_target *target, struct error **err)
+{
+    if (unlinkat(target->parent_fd, target->name, AT_REMOVEDIR) == 0 || errno == ENOENT)
+        return 0;
+    int errnum = errno;
+    if ((errnum == ENOTEMPTY || errnum == EEXIST) && payload_tree_empty(target->fd) < 0)
+        return error_set_errno(err, GRPC_STATUS_INTERNAL, errno, "remove what lies in '%s'", target->path);
+    if (unlinkat(target->parent_fd, target->name, AT_REMOVEDIR) == 0 || errno == ENOENT)
+        return 0;
+    return error_set_errno(err, GRPC_STATUS_INTERNAL, errno, "remove directory '%s'", target->path);
+}
+
+int volume_unpublish(const char *target_path, struct error **err)
+{
+    cleanup_volume_target struct volume_target target = VOLUME_TARGET_INIT;
+    if (volume_target_open(target_path, VOLUME_TARGET_EXISTING, &target, err) < 0 ||
+        unmount_all(&target, err) < 0)
+        return error_wrap(err, "unpublish volume");
+    if (target.kind == VOLUME_TARGET_ABSENT)
+        return 0;
+    return remove_directory(&target, err);
+}

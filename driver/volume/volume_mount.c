@@ -1,0 +1,381 @@
+/*
+ * volume_mount.c - the mount calls behind volume.h: making a tmpfs, showing it, writing to one that is shown.
+ */
+#include "driver/volume/volume_mount.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <string.h>
+#include <sys/statvfs.h>
+
+#include "driver/volume/mount_api.h"
+
+enum {
+    FD_PATH_MAX = 32,
+    CLASSIC_FLAGS = MS_NOSUID | MS_NODEV | MS_NOEXEC,
+    NEW_FLAGS = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC,
+};
+
+#define ROOT_MODE "0755"
+
+/* mount(2) takes no descriptors, but it follows this link to exactly the directory that was opened. */
+struct fd_path {
+    char text[FD_PATH_MAX];
+};
+
+static struct fd_path fd_path(int fd)
+{
+    struct fd_path path;
+    (void)snprintf(path.text, sizeof(path.text), "/proc/self/fd/%d", fd);
+    return path;
+}
+
+/* ENOSYS: an older kernel. EPERM at the first call: a seccomp filter that does not know it (the classic calls
+ * then tell whether it is a matter of privilege). */
+static bool means_unsupported(int errnum)
+{
+    return errnum == ENOSYS || errnum == EPERM || errnum == EOPNOTSUPP;
+}
+
+static int fail(int errnum, const char *what, struct error **err)
+{
+    enum grpc_status code = GRPC_STATUS_INTERNAL;
+    if (errnum == EPERM || errnum == EACCES)
+        code = GRPC_STATUS_PERMISSION_DENIED;
+    else if (errnum == ENOMEM || errnum == ENOSPC) /* ENOSPC: fs.mount-max */
+        code = GRPC_STATUS_RESOURCE_EXHAUSTED;
+    return error_set_errno(err, code, errnum, "%s", what);
+}
+
+static int unsupported(int errnum, const char *what, struct error **err)
+{
+    return error_set_errno(err, GRPC_STATUS_UNIMPLEMENTED, errnum, "%s", what);
+}
+
+/* --- the way through the new mount API --- */
+
+static int set_number(int fs_fd, const char *key, uint64_t value)
+{
+    char text[24];
+    (void)snprintf(text, sizeof(text), "%" PRIu64, value);
+    return fsconfig(fs_fd, FSCONFIG_SET_STRING, key, text, 0);
+}
+
+static int configure(int fs_fd, const struct volume_mount_spec *spec)
+{
+    if (fsconfig(fs_fd, FSCONFIG_SET_STRING, "source", VOLUME_SOURCE, 0) < 0 ||
+        fsconfig(fs_fd, FSCONFIG_SET_STRING, "mode", ROOT_MODE, 0) < 0 ||
+        set_number(fs_fd, "size", spec->bytes) < 0 || set_number(fs_fd, "nr_inodes", spec->inodes) < 0)
+        return -1;
+    if (spec->gid != (gid_t)-1 && set_number(fs_fd, "gid", spec->gid) < 0)
+        return -1;
+    (void)fsconfig(fs_fd, FSCONFIG_SET_FLAG, "noswap", NULL,
+                   0); /* before 6.4 unknown: then it may be swapped */
+    return fsconfig(fs_fd, FSCONFIG_CMD_CREATE, NULL, NULL, 0);
+}
+
+static int prepare_detached(struct volume_mount *mount, const struct volume_mount_spec *spec,
+                            struct error **err)
+{
+    /* The last call of this way that a kernel may lack, asked first: a tmpfs that can not be made read-only
+     * before it is shown is not worth building. */
+    struct mount_attr nothing = {0};
+    if (mount_setattr(-1, "", AT_EMPTY_PATH, &nothing, sizeof(nothing)) < 0 && means_unsupported(errno))
+        return unsupported(errno, "mount_setattr", err);
+    cleanup_close int fs_fd = fsopen("tmpfs", FSOPEN_CLOEXEC);
+    if (fs_fd < 0)
+        return means_unsupported(errno) ? unsupported(errno, "fsopen", err)
+                                        : fail(errno, "fsopen tmpfs", err);
+    if (configure(fs_fd, spec) < 0)
+        return fail(errno, "configure tmpfs", err);
+    mount->fd = fsmount(fs_fd, FSMOUNT_CLOEXEC, NEW_FLAGS);
+    return mount->fd >= 0 ? 0 : fail(errno, "fsmount tmpfs", err);
+}
+
+static int show_detached(const struct volume_mount *mount, const struct volume_target *target,
+                         struct error **err)
+{
+    struct mount_attr read_only = {.attr_set = MOUNT_ATTR_RDONLY};
+    if (mount_setattr(mount->fd, "", AT_EMPTY_PATH, &read_only, sizeof(read_only)) < 0)
+        return fail(errno, "make tmpfs read-only", err);
+    if (move_mount(mount->fd, "", target->fd, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) < 0)
+        return fail(errno, "move tmpfs to the target", err);
+    return 0;
+}
+
+/* --- the ways through mount(2) --- */
+
+static int mount_tmpfs(const char *path, const struct volume_mount_spec *spec)
+{
+    char options[128];
+    int len = snprintf(options, sizeof(options), "mode=" ROOT_MODE ",size=%" PRIu64 ",nr_inodes=%" PRIu64,
+                       spec->bytes, spec->inodes);
+    if (spec->gid != (gid_t)-1)
+        (void)snprintf(options + len, sizeof(options) - (size_t)len, ",gid=%u", (unsigned)spec->gid);
+    return mount(VOLUME_SOURCE, path, "tmpfs", CLASSIC_FLAGS, options);
+}
+
+static int remount_bind(int fd, unsigned long flags)
+{
+    return mount("none", fd_path(fd).text, "none", MS_REMOUNT | MS_BIND | CLASSIC_FLAGS | flags, NULL);
+}
+
+/* Makes an empty directory only root can enter. In /run or /tmp: never near the target, where a leftover
+ * would keep the kubelet from removing the pod's directory. */
+static int make_staging(char staging[VOLUME_STAGING_MAX])
+{
+    static const char *const templates[] = {"/run/secrets-store.XXXXXX", "/tmp/secrets-store.XXXXXX"};
+    for (size_t i = 0; i < ARRAY_SIZE(templates); i++) {
+        (void)snprintf(staging, VOLUME_STAGING_MAX, "%s", templates[i]);
+        if (mkdtemp(staging) != NULL)
+            return 0;
+    }
+    staging[0] = '\0';
+    return -1;
+}
+
+static int open_root(const char *path)
+{
+    return open(path, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+}
+
+static int mount_move(int from_fd, int to_fd)
+{
+    return mount(fd_path(from_fd).text, fd_path(to_fd).text, "none", MS_MOVE, NULL);
+}
+
+static int prepare_staged(struct volume_mount *mount, const struct volume_mount_spec *spec,
+                          struct error **err)
+{
+    if (make_staging(mount->staging) < 0)
+        return unsupported(errno, "make a staging directory in /run or /tmp", err);
+    if (mount_tmpfs(mount->staging, spec) < 0)
+        return fail(errno, "mount tmpfs", err);
+    mount->fd = open_root(mount->staging);
+    return mount->fd >= 0 ? 0 : fail(errno, "open the staged tmpfs", err);
+}
+
+static int show_staged(struct volume_mount *mount, const struct volume_target *target, struct error **err)
+{
+    if (remount_bind(mount->fd, MS_RDONLY) < 0)
+        return fail(errno, "make tmpfs read-only", err);
+    if (mount_move(mount->fd, target->fd) < 0)
+        return errno == EINVAL ? unsupported(errno, "move a mount from below a shared mount", err)
+                               : fail(errno, "move tmpfs to the target", err);
+    (void)rmdir(mount->staging); /* nothing is mounted on it any more */
+    mount->staging[0] = '\0';
+    return 0;
+}
+
+static int prepare_direct(struct volume_mount *mount, const struct volume_mount_spec *spec,
+                          struct volume_target *target, struct error **err)
+{
+    if (mount_tmpfs(fd_path(target->fd).text, spec) < 0)
+        return fail(errno, "mount tmpfs", err);
+    mount->on_target = target;
+    if (volume_target_look(target, err) < 0)
+        return -1;
+    if (target->kind != VOLUME_TARGET_TMPFS)
+        return error_set(err, GRPC_STATUS_INTERNAL, "a tmpfs was mounted but can not be seen on the target");
+    mount->fd = fcntl(target->fd, F_DUPFD_CLOEXEC, 0);
+    return mount->fd >= 0 ? 0 : fail(errno, "open the tmpfs", err);
+}
+
+static int show_direct(struct volume_mount *mount, struct error **err)
+{
+    if (remount_bind(mount->fd, MS_RDONLY) < 0)
+        return fail(errno, "make tmpfs read-only", err);
+    mount->on_target = NULL;
+    return 0;
+}
+
+/* --- all ways --- */
+
+int volume_mount_prepare(struct volume_mount *mount, enum volume_way way,
+                         const struct volume_mount_spec *spec, struct volume_target *target,
+                         struct error **err)
+{
+    *mount = VOLUME_MOUNT_INIT;
+    mount->way = way;
+    switch (way) {
+    case VOLUME_WAY_DETACHED:
+        return prepare_detached(mount, spec, err);
+    case VOLUME_WAY_STAGED:
+        return prepare_staged(mount, spec, err);
+    default:
+        return prepare_direct(mount, spec, target, err);
+    }
+}
+
+int volume_mount_show(struct volume_mount *mount, struct volume_target *target, struct error **err)
+{
+    switch (mount->way) {
+    case VOLUME_WAY_DETACHED:
+        return show_detached(mount, target, err);
+    case VOLUME_WAY_STAGED:
+        return show_staged(mount, target, err);
+    default:
+        return show_direct(mount, err);
+    }
+}
+
+static void leave_staging(char staging[VOLUME_STAGING_MAX])
+{
+    if (staging[0] == '\0')
+        return;
+    (void)umount2(staging, UMOUNT_NOFOLLOW | MNT_DETACH); /* EINVAL: nothing was mounted yet */
+    (void)rmdir(staging);
+    staging[0] = '\0';
+}
+
+void volume_mount_finish(struct volume_mount *mount)
+{
+    if (mount->fd >= 0)
+        (void)close(steal_fd(&mount->fd)); /* a detached mount that was not shown ends here */
+    leave_staging(mount->staging);
+    if (mount->on_target != NULL) {
+        (void)volume_target_unmount(mount->on_target,
+                                    /* err= */ NULL); /* the failure before it is the one to tell */
+        mount->on_target = NULL;
+    }
+}
+
+/* --- write access to what is shown --- */
+
+static int open_clone(struct volume_writable *writable, int fd, struct error **err)
+{
+    cleanup_close int clone = open_tree(fd, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH);
+    if (clone < 0)
+        return means_unsupported(errno) ? unsupported(errno, "open_tree", err)
+                                        : fail(errno, "clone the mount", err);
+    struct mount_attr allow = {.attr_clr = MOUNT_ATTR_RDONLY};
+    if (mount_setattr(clone, "", AT_EMPTY_PATH, &allow, sizeof(allow)) < 0)
+        return means_unsupported(errno) ? unsupported(errno, "mount_setattr", err)
+                                        : fail(errno, "make the clone writable", err);
+    writable->fd = steal_fd(&clone);
+    return 0;
+}
+
+/* A writable bind mount in a staging directory; its descriptor. The caller leaves the staging directory, also
+ * after a failure (-1 with errno). */
+static int bind_staged(int fd, char staging[VOLUME_STAGING_MAX])
+{
+    if (mount(fd_path(fd).text, staging, "none", MS_BIND, NULL) < 0)
+        return -1;
+    cleanup_close int bound = open_root(staging);
+    if (bound < 0 || remount_bind(bound, 0) < 0)
+        return -1;
+    return steal_fd(&bound);
+}
+
+/* The bind mount leaves the staging directory as soon as it is open: from then on only the descriptor keeps
+ * it. */
+static int open_bind(struct volume_writable *writable, int fd, struct error **err)
+{
+    char staging[VOLUME_STAGING_MAX];
+    if (make_staging(staging) < 0)
+        return unsupported(errno, "make a staging directory in /run or /tmp", err);
+    int bound = bind_staged(fd, staging), errnum = errno;
+    leave_staging(staging);
+    if (bound < 0)
+        return fail(errnum, "make a writable bind mount", err);
+    writable->fd = bound;
+    return 0;
+}
+
+static int open_in_place(struct volume_writable *writable, int fd, struct error **err)
+{
+    struct statvfs fs;
+    cleanup_close int copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+    if (copy < 0 || fstatvfs(copy, &fs) < 0)
+        return fail(errno, "look at the mount", err);
+    if ((fs.f_flag & ST_RDONLY) != 0) {
+        if (remount_bind(copy, 0) < 0)
+            return fail(errno, "make the mount writable", err);
+        writable->in_place = true;
+    }
+    writable->fd = steal_fd(&copy);
+    return 0;
+}
+
+int volume_writable_open(struct volume_writable *writable, enum volume_way way, int fd, struct error **err)
+{
+    *writable = VOLUME_WRITABLE_INIT;
+    switch (way) {
+    case VOLUME_WAY_DETACHED:
+        return open_clone(writable, fd, err);
+    case VOLUME_WAY_STAGED:
+        return open_bind(writable, fd, err);
+    default:
+        return open_in_place(writable, fd, err);
+    }
+}
+
+void volume_writable_finish(struct volume_writable *writable)
+{
+    if (writable->fd < 0)
+        return;
+    if (writable->in_place)
+        (void)remount_bind(writable->fd,
+                           MS_RDONLY); /* refused only while somebody has a file open for writing */
+    (void)close(steal_fd(&writable->fd));
+    writable->in_place = false;
+}
+
+/* --- limits --- */
+
+static int reconfigure(int fd, uint64_t bytes, uint64_t inodes, bool noswap)
+{
+    cleanup_close int fs_fd = fspick(fd, "", FSPICK_CLOEXEC | FSPICK_EMPTY_PATH);
+    if (fs_fd < 0)
+        return -1;
+    if (set_number(fs_fd, "size", bytes) < 0 || set_number(fs_fd, "nr_inodes", inodes) < 0)
+        return -1;
+    if (noswap && fsconfig(fs_fd, FSCONFIG_SET_FLAG, "noswap", NULL, 0) < 0)
+        return -1;
+    return fsconfig(fs_fd, FSCONFIG_CMD_RECONFIGURE, NULL, NULL, 0);
+}
+
+/* Sets the flags of this mount, too, so it must be one that may be writable. */
+static int remount(int fd, uint64_t bytes, uint64_t inodes, bool noswap)
+{
+    char options[96];
+    (void)snprintf(options, sizeof(options), "size=%" PRIu64 ",nr_inodes=%" PRIu64 "%s", bytes, inodes,
+                   noswap ? ",noswap" : "");
+    return mount("none", fd_path(fd).text, "none", MS_REMOUNT | CLASSIC_FLAGS, options);
+}
+
+static int resize(int fd, enum volume_way way, uint64_t bytes, uint64_t inodes)
+{
+    /* A tmpfs made with noswap must be told so again, one made without it must not: try both. */
+    int (*set)(int, uint64_t, uint64_t, bool) = way == VOLUME_WAY_DETACHED ? reconfigure : remount;
+    return set(fd, bytes, inodes, /* noswap= */ true) == 0 ? 0 : set(fd, bytes, inodes, /* noswap= */ false);
+}
+
+int volume_mount_resize(int fd, enum volume_way way, uint64_t bytes, uint64_t inodes)
+{
+    if (way != VOLUME_WAY_STAGED)
+        return resize(fd, way, bytes, inodes);
+    char staging[VOLUME_STAGING_MAX]; /* mount(2) remounts only what is mounted somewhere */
+    if (make_staging(staging) < 0)
+        return -1;
+    cleanup_close int bound = bind_staged(fd, staging);
+    int result = bound < 0 ? -1 : resize(bound, way, bytes, inodes), errnum = errno;
+    leave_staging(staging);
+    errno = errnum;
+    return result;
+}
+
+struct volume_kernel_features volume_probe_kernel(void)
+{
+    struct volume_kernel_features features = {0};
+    struct mount_attr nothing = {0};
+    /* EBADF from a kernel that has the call. */
+    features.mount_setattr =
+        mount_setattr(-1, "", AT_EMPTY_PATH, &nothing, sizeof(nothing)) == 0 || !means_unsupported(errno);
+    cleanup_close int fs_fd = fsopen("tmpfs", FSOPEN_CLOEXEC);
+    features.detached_mount = fs_fd >= 0;
+    features.noswap = fs_fd >= 0 && fsconfig(fs_fd, FSCONFIG_SET_FLAG, "noswap", NULL, 0) == 0;
+    return features;
+}

@@ -1,0 +1,52 @@
+/*
+ * content.h - from a vault object to the bytes of its files.
+ *
+ * Most objects make one file. The secret of a certificate makes three with
+ * --write-cert-and-key-in-separate-files (all certificates, all keys, both), a secret that is split by
+ * objectSplit: json makes one for each member of the JSON object it holds.
+ */
+#ifndef PROVIDER_AZURE_CONTENT_H
+#define PROVIDER_AZURE_CONTENT_H
+
+#include <stdbool.h>
+
+#include "common/json.h"
+#include "common/log.h"
+#include "common/secret.h"
+#include "provider-azure/content/certificate.h"
+#include "provider-azure/request/objects.h"
+#include "provider-azure/vault/vault_answer.h"
+
+/* Files one secret may be split into: Key Vault's secrets end at 25 KiB. */
+enum { CONTENT_SPLIT_MAX = 1000 };
+
+/* How certificates are written (command line). */
+struct content_options {
+    enum certificate_order order; /* --construct-pem-chain */
+    bool separate_files;          /* --write-cert-and-key-in-separate-files */
+    struct log *log;              /* may be NULL */
+};
+
+/* One file. */
+struct content_part {
+    char *suffix; /* what follows the item's path: "", ".crt", ".key", "/<member>" */
+    const uint8_t *bytes;
+    size_t len;
+};
+
+struct content {
+    struct content_part *parts; /* in the order of the answer */
+    size_t n_parts;
+    /* what the parts point into, if not into the answer: */
+    struct buffer text, certificates, keys;
+    struct secret *decoded;
+    cJSON *json;
+};
+
+/* What the item asks for: a secret's value decoded, a key's public part or a certificate as PEM. The content
+ * may borrow from `answer`. FAILED_PRECONDITION when it can not be converted; no text quotes content. */
+int content_make(const struct content_options *options, const struct object_item *item,
+                 const struct vault_answer *answer, struct content *ret_content, struct error **err);
+void content_finish(struct content *content);
+
+#endif

@@ -1,0 +1,82 @@
+/*
+ * throttle.h - back-off shared by all who ask one place, after it has answered 429. Pure decisions, no I/O.
+ *
+ *            429                 the pause is over            answers         all the way
+ *     OPEN ───────▶ PAUSED ────────────────────▶ NARROW 1 ──────────▶ 2 ▶ 4 ... ─────────▶ OPEN
+ *                     ▲                             │
+ *                     └─────────── 429 ─────────────┘
+ *
+ * While PAUSED nobody sends. When the pause is over one request goes first; each answer doubles the number
+ * that may be on their way at once, another 429 starts a new, longer pause. So a thousand waiting mounts cost
+ * a vault in trouble one request per pause, and return to it step by step. OPEN places cost nothing.
+ *
+ * A place is named by a key of the caller's: a vault (by host and route), or for tokens one application at
+ * one authority, so that one throttled application does not stop the others.
+ */
+#ifndef PROVIDER_AZURE_THROTTLE_H
+#define PROVIDER_AZURE_THROTTLE_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/queue.h>
+
+#include "provider-azure/content/crypto.h"
+
+/* Places in trouble at the same time. One too many takes the slot whose pause ends first and nobody waits
+ * for; without such a slot it goes without shared back-off. */
+enum { THROTTLE_MAX_PLACES = 64 };
+/* NARROW ends when so many may be on their way at once: a mount has at most 32. */
+enum { THROTTLE_MAX_WIDTH = 32 };
+
+struct throttle_place;
+
+/* One request towards a place. Embedded; all zero but `wake` and `arg` at first. */
+struct throttle_pass {
+    TAILQ_ENTRY(throttle_pass) link;
+    struct throttle_place *place; /* NULL: neither queued nor counted */
+    enum { PASS_OUT, PASS_QUEUED, PASS_INSIDE } state;
+    /* It is this one's turn to try throttle_enter() again. Called from inside throttle_leave() of another: it
+     * may only make a note or set a timer. */
+    void (*wake)(void *arg);
+    void *arg;
+};
+TAILQ_HEAD(throttle_queue, throttle_pass);
+
+/* All zero is an empty table. */
+struct throttle_table {
+    struct throttle_place {
+        uint8_t key[DIGEST_LEN];
+        unsigned width; /* 0 = free slot (OPEN) */
+        unsigned inside;
+        unsigned strikes; /* pauses in a row */
+        uint64_t until_ms;
+        struct throttle_queue queue;
+    } places[THROTTLE_MAX_PLACES];
+};
+
+#define THROTTLE_QUEUED UINT64_MAX
+
+/* Asks to send now. 0: go, and end it with throttle_leave(). THROTTLE_QUEUED: `wake` will be called; the
+ * caller keeps its own deadline. Anything else: the milliseconds that are left of a pause. */
+uint64_t throttle_enter(struct throttle_table *table, const uint8_t key[DIGEST_LEN],
+                        struct throttle_pass *pass, uint64_t now_ms);
+
+enum throttle_outcome {
+    THROTTLE_ANSWERED, /* any answer but 429 */
+    THROTTLE_NO_ANSWER /* failed, cancelled or given up, also while queued; and after throttle_note() */
+};
+
+/* The request has ended; accepts a pass that is OUT. Wakes others. */
+void throttle_leave(struct throttle_table *table, struct throttle_pass *pass, enum throttle_outcome outcome);
+
+/* The place answered 429: nobody sends until then. Pauses are only ever extended. Call it before leaving. */
+void throttle_note(struct throttle_table *table, const uint8_t key[DIGEST_LEN], uint64_t now_ms,
+                   uint64_t until_ms);
+
+/* How many pauses in a row the place has ordered; 0 when it is OPEN. */
+unsigned throttle_strikes(const struct throttle_table *table, const uint8_t key[DIGEST_LEN]);
+
+/* Somebody who was to try gave up before trying: another one shall. */
+void throttle_pump(struct throttle_table *table, const uint8_t key[DIGEST_LEN]);
+
+#endif

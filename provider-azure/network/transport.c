@@ -1,0 +1,305 @@
+/*
+ * transport.c - the real transport: libcurl calls, libuv timers, the system's clocks.
+ */
+#include "provider-azure/network/transport.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <sys/random.h>
+
+#include "common/lifecycle.h"
+
+struct transport_call *transport_send(const struct transport *transport, const struct http_request *request,
+                                      transport_callback *callback, void *arg, struct error **err)
+{
+    return transport->ops->send(transport->state, request, callback, arg, err);
+}
+
+void transport_cancel(const struct transport *transport, struct transport_call **call)
+{
+    if (*call != NULL)
+        transport->ops->cancel(transport->state, call);
+}
+
+struct transport_timer *transport_after(const struct transport *transport, uint64_t delay_ms,
+                                        transport_fired *fired, void *arg, struct error **err)
+{
+    return transport->ops->after(transport->state, delay_ms, fired, arg, err);
+}
+
+void transport_stop(const struct transport *transport, struct transport_timer **timer)
+{
+    if (*timer != NULL)
+        transport->ops->stop(transport->state, timer);
+}
+
+uint64_t transport_now_ms(const struct transport *transport)
+{
+    return transport->ops->now_ms(transport->state);
+}
+
+int64_t transport_unix_s(const struct transport *transport)
+{
+    return transport->ops->unix_s(transport->state);
+}
+
+uint32_t transport_random(const struct transport *transport)
+{
+    return transport->ops->random(transport->state);
+}
+
+struct transport_probe *transport_probe(const struct transport *transport,
+                                        const struct tls_probe_request *request, tls_probe_callback *callback,
+                                        void *arg, struct error **err)
+{
+    return transport->ops->probe(transport->state, request, callback, arg, err);
+}
+
+void transport_probe_cancel(const struct transport *transport, struct transport_probe **probe)
+{
+    if (*probe != NULL)
+        transport->ops->probe_cancel(transport->state, probe);
+}
+
+int transport_work(const struct transport *transport, transport_fired *run, transport_fired *done, void *arg,
+                   struct error **err)
+{
+    return transport->ops->work(transport->state, run, done, arg, err);
+}
+
+struct real_transport {
+    struct transport base;
+    uv_loop_t *loop;
+    struct http_client *client;
+};
+
+struct transport_call {
+    struct http_call *http;
+    transport_callback *callback;
+    void *arg;
+};
+
+static void on_http(struct http_response *response, enum http_hop hop, const struct error *error, void *arg)
+{
+    struct transport_call *call = arg;
+    transport_callback *callback = call->callback;
+    void *callback_arg = call->arg;
+
+    free(call);
+    if (response == NULL) {
+        callback(NULL, hop, error, callback_arg);
+        return;
+    }
+    struct reply reply = {
+        .status = response->status,
+        .body = response->body,
+        .retry_after_ms = http_retry_after_ms(response, clock_unix_s()),
+        .challenge = http_response_header(response, "WWW-Authenticate"),
+        .request_id = http_response_header(response, "x-ms-request-id"),
+    };
+    callback(&reply, HTTP_HOP_NONE, NULL, callback_arg);
+    response->body = reply.body; /* back to its owner, unless the callee took it */
+}
+
+static struct transport_call *real_send(void *state, const struct http_request *request,
+                                        transport_callback *callback, void *arg, struct error **err)
+{
+    struct real_transport *real = state;
+    struct transport_call *call = calloc(1, sizeof(*call));
+    if (call == NULL) {
+        error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
+        return NULL;
+    }
+    *call = (struct transport_call){.callback = callback, .arg = arg};
+    call->http = http_call_start(real->client, request, on_http, call, err);
+    if (call->http == NULL) {
+        free(call);
+        return NULL;
+    }
+    return call;
+}
+
+static void real_cancel(void *state, struct transport_call **call)
+{
+    (void)state;
+    http_call_cancel(&(*call)->http);
+    free(*call);
+    *call = NULL;
+}
+
+struct transport_timer {
+    uv_timer_t handle; /* keeps the struct until its close callback */
+    transport_fired *fired;
+    void *arg;
+};
+
+static void on_timer_closed(uv_handle_t *handle)
+{
+    free(handle->data);
+}
+
+static void on_timer(uv_timer_t *handle)
+{
+    struct transport_timer *timer = handle->data;
+    transport_fired *fired = timer->fired;
+    void *arg = timer->arg;
+
+    uv_close((uv_handle_t *)handle, on_timer_closed);
+    fired(arg);
+}
+
+static struct transport_timer *real_after(void *state, uint64_t delay_ms, transport_fired *fired, void *arg,
+                                          struct error **err)
+{
+    struct real_transport *real = state;
+    struct transport_timer *timer = calloc(1, sizeof(*timer));
+    if (timer == NULL) {
+        error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
+        return NULL;
+    }
+    timer->fired = fired;
+    timer->arg = arg;
+    (void)uv_timer_init(real->loop, &timer->handle); /* cannot fail */
+    timer->handle.data = timer;
+    (void)uv_timer_start(&timer->handle, on_timer, delay_ms, 0);
+    return timer;
+}
+
+static void real_stop(void *state, struct transport_timer **timer)
+{
+    (void)state;
+    assert(!uv_is_closing((uv_handle_t *)&(*timer)->handle));
+    uv_close((uv_handle_t *)&(*timer)->handle, on_timer_closed);
+    *timer = NULL;
+}
+
+static uint64_t real_now_ms(void *state)
+{
+    (void)state;
+    return clock_monotonic_ns() / 1000000;
+}
+
+static int64_t real_unix_s(void *state)
+{
+    (void)state;
+    return clock_unix_s();
+}
+
+static uint32_t real_random(void *state)
+{
+    uint32_t value = 0;
+    (void)state;
+    if (getrandom(&value, sizeof(value), GRND_NONBLOCK) != (ssize_t)sizeof(value))
+        value = (uint32_t)clock_monotonic_ns(); /* jitter needs no quality */
+    return value;
+}
+
+struct transport_probe {
+    struct tls_probe *tls;
+    tls_probe_callback *callback;
+    void *arg;
+};
+
+static void on_probed(const char *const *names, const struct error *error, void *arg)
+{
+    struct transport_probe *probe = arg;
+    tls_probe_callback *callback = probe->callback;
+    void *callback_arg = probe->arg;
+
+    free(probe);
+    callback(names, error, callback_arg);
+}
+
+static struct transport_probe *real_probe(void *state, const struct tls_probe_request *request,
+                                          tls_probe_callback *callback, void *arg, struct error **err)
+{
+    const struct real_transport *real = state;
+    struct transport_probe *probe = calloc(1, sizeof(*probe));
+    if (probe == NULL) {
+        error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
+        return NULL;
+    }
+    *probe = (struct transport_probe){.callback = callback, .arg = arg};
+    struct tls_probe_request with_trust = *request;
+    with_trust.ca_file = http_client_ca_file(real->client);
+    probe->tls = tls_probe_start(real->loop, &with_trust, on_probed, probe, err);
+    if (probe->tls == NULL) {
+        free(probe);
+        return NULL;
+    }
+    return probe;
+}
+
+static void real_probe_cancel(void *state, struct transport_probe **probe)
+{
+    (void)state;
+    tls_probe_cancel(&(*probe)->tls);
+    free(*probe);
+    *probe = NULL;
+}
+
+struct work {
+    uv_work_t request;
+    transport_fired *run;
+    transport_fired *done;
+    void *arg;
+};
+
+static void on_work(uv_work_t *request)
+{
+    const struct work *work = request->data;
+    work->run(work->arg);
+}
+
+static void on_work_done(uv_work_t *request, int status)
+{
+    struct work *work = request->data;
+    transport_fired *done = work->done;
+    void *arg = work->arg;
+    (void)status; /* nobody cancels */
+    free(work);
+    done(arg);
+}
+
+static int real_work(void *state, transport_fired *run, transport_fired *done, void *arg, struct error **err)
+{
+    const struct real_transport *real = state;
+    struct work *work = calloc(1, sizeof(*work));
+    if (work == NULL)
+        return error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
+    *work = (struct work){.run = run, .done = done, .arg = arg};
+    work->request.data = work;
+    (void)uv_queue_work(real->loop, &work->request, on_work, on_work_done); /* fails only without `on_work` */
+    return 0;
+}
+
+static const struct transport_ops real_ops = {
+    .send = real_send,
+    .cancel = real_cancel,
+    .after = real_after,
+    .stop = real_stop,
+    .now_ms = real_now_ms,
+    .unix_s = real_unix_s,
+    .random = real_random,
+    .probe = real_probe,
+    .probe_cancel = real_probe_cancel,
+    .work = real_work,
+};
+
+struct transport *transport_create(uv_loop_t *loop, struct http_client *client, struct error **err)
+{
+    struct real_transport *real = calloc(1, sizeof(*real));
+    if (real == NULL) {
+        error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
+        return NULL;
+    }
+    *real =
+        (struct real_transport){.base = {.ops = &real_ops, .state = real}, .loop = loop, .client = client};
+    return &real->base;
+}
+
+void transport_destroy(struct transport *transport)
+{
+    if (transport != NULL)
+        free(transport->state);
+}

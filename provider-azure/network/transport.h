@@ -1,0 +1,94 @@
+/*
+ * transport.h - everything this program asks of the outside world: HTTP calls, certificates, threads, timers, clocks,
+ * chance.
+ *
+ * All rooms below mount.c reach the outside only through this table, so that the unit tests drive them with a
+ * fake that needs no network, no event loop and no sleeping. transport.c is the real one (libcurl on libuv).
+ *
+ * Calls and timers follow the contract of common/grpc/client.h: start returns NULL with err set and never
+ * calls back, or the callback runs exactly once, later; cancel sets the caller's pointer to NULL and the
+ * callback will not run.
+ */
+#ifndef PROVIDER_AZURE_TRANSPORT_H
+#define PROVIDER_AZURE_TRANSPORT_H
+
+#include <stdint.h>
+#include <uv.h>
+
+#include "common/buffer.h"
+#include "common/error.h"
+#include "common/http/client.h"
+#include "provider-azure/network/tls_probe.h"
+
+/* An HTTP answer, reduced to what the protocols here look at. Strings live during the callback, NULL =
+ * absent. */
+struct reply {
+    int status;
+    struct buffer body;     /* the callee may move it out (assign, then buffer_init()) */
+    int64_t retry_after_ms; /* -1 = the server did not say */
+    const char *challenge;  /* WWW-Authenticate */
+    const char *request_id; /* x-ms-request-id */
+    uint64_t sent_ms;       /* when the request went out; set by exchange.h */
+};
+
+struct transport_call;
+struct transport_timer;
+struct transport_probe;
+
+/* Either `reply` (any HTTP status) or `error` with the `hop` that failed; both borrowed during the call. */
+typedef void transport_callback(struct reply *reply, enum http_hop hop, const struct error *error, void *arg);
+typedef void transport_fired(void *arg);
+
+struct transport_ops {
+    struct transport_call *(*send)(void *state, const struct http_request *request,
+                                   transport_callback *callback, void *arg, struct error **err);
+    void (*cancel)(void *state, struct transport_call **call);
+    /* Runs `fired` once after `delay_ms` (0: in the next turn). NULL only on lack of memory. */
+    struct transport_timer *(*after)(void *state, uint64_t delay_ms, transport_fired *fired, void *arg,
+                                     struct error **err);
+    void (*stop)(void *state, struct transport_timer **timer);
+    uint64_t (*now_ms)(void *state); /* monotonic */
+    int64_t (*unix_s)(void *state);  /* wall clock */
+    uint32_t (*random)(void *state); /* for jitter only, not for cryptography */
+    /* The names in a TLS server's certificate: tls_probe.h. `ca_file` of the request is not looked at; without
+     * ca_pem the system's trust store is taken. */
+    struct transport_probe *(*probe)(void *state, const struct tls_probe_request *request,
+                                     tls_probe_callback *callback, void *arg, struct error **err);
+    void (*probe_cancel)(void *state, struct transport_probe **probe);
+    /* Computes aside: `run` in another thread, then `done` here, in a later turn, in any case. Both get `arg`; what
+     * `run` touches is nobody else's until `done`. */
+    int (*work)(void *state, transport_fired *run, transport_fired *done, void *arg, struct error **err);
+};
+
+struct transport {
+    const struct transport_ops *ops;
+    void *state;
+};
+
+struct transport_call *transport_send(const struct transport *transport, const struct http_request *request,
+                                      transport_callback *callback, void *arg, struct error **err);
+/* Accept a pointer to NULL. */
+void transport_cancel(const struct transport *transport, struct transport_call **call);
+struct transport_timer *transport_after(const struct transport *transport, uint64_t delay_ms,
+                                        transport_fired *fired, void *arg, struct error **err);
+void transport_stop(const struct transport *transport, struct transport_timer **timer);
+uint64_t transport_now_ms(const struct transport *transport);
+int64_t transport_unix_s(const struct transport *transport);
+uint32_t transport_random(const struct transport *transport);
+
+struct transport_probe *transport_probe(const struct transport *transport,
+                                        const struct tls_probe_request *request, tls_probe_callback *callback,
+                                        void *arg, struct error **err);
+/* Accepts a pointer to NULL. */
+void transport_probe_cancel(const struct transport *transport, struct transport_probe **probe);
+
+int transport_work(const struct transport *transport, transport_fired *run, transport_fired *done, void *arg,
+                   struct error **err);
+
+/* The real one. `loop` and `client` are borrowed and must outlive it. NULL with err set on lack of memory. */
+struct transport *transport_create(uv_loop_t *loop, struct http_client *client, struct error **err);
+
+/* No call or timer may be left. Accepts NULL. */
+void transport_destroy(struct transport *transport);
+
+#endif

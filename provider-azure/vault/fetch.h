@@ -1,0 +1,60 @@
+/*
+ * fetch.h - the fetch plan of one mount: every distinct object once, many at a time, all outcomes collected.
+ *
+ * Equal (type, name, version) of several items are read once. An object with a history is a version list
+ * first, then one read per chosen version; a selection is a list of all objects of its type, then one read
+ * per chosen object. One failing object does not stop the others: the user sees all that is wrong at once.
+ */
+#ifndef PROVIDER_AZURE_FETCH_H
+#define PROVIDER_AZURE_FETCH_H
+
+#include "provider-azure/request/objects.h"
+#include "provider-azure/vault/store.h"
+#include "provider-azure/vault/vault.h"
+
+/* Reads of one mount that run at once: one HTTP/2 connection carries them, and the next mount's are not
+ * starved. */
+enum { FETCH_PARALLEL = 32 };
+/* Files of one mount, histories counted. */
+enum { FETCH_MAX_FILES = 4000 };
+
+struct fetch;
+
+struct fetch_input {
+    const struct transport *transport;
+    struct store *store;
+    const struct vault *vault; /* borrowed until the end, as the next two */
+    const struct object_list *objects;
+    struct identity *identity;
+    struct token *token;
+    struct store_freshness freshness;
+    uint64_t deadline_ms;
+};
+
+/* One object that was read, in item order (those of a selection by name); pointers are the fetch's. Exactly
+ * one of answer and error is set. */
+struct fetch_output {
+    const struct object_item *item; /* of a selection: one made for the object */
+    int index;                      /* position in a history, -1 for a single version */
+    const struct vault_answer *answer;
+    const struct error *error;
+    bool absent; /* the error is that the vault does not have it, or has it disabled */
+};
+
+/* All reads have ended. The callee destroys the fetch when it has used the outputs. */
+typedef void fetch_callback(void *arg);
+
+struct fetch *fetch_start(const struct fetch_input *input, fetch_callback *callback, void *arg,
+                          struct error **err);
+
+/* The outputs; before the callback only what is known (unfinished ones have neither answer nor error). Caller
+ * frees the array. NULL on lack of memory. */
+struct fetch_output *fetch_outputs(const struct fetch *fetch, size_t *ret_n);
+
+/* Nobody waits any longer: what runs is cancelled, and its error says what it waited for. No callback. */
+void fetch_give_up(struct fetch *fetch);
+
+/* Cancels what runs; no callback. Accepts NULL. */
+void fetch_destroy(struct fetch *fetch);
+
+#endif

@@ -1,0 +1,20 @@
+/*
+ * vault_answer_private.h - what vault_answer.c and vault_list.c share.
+ */
+#ifndef PROVIDER_AZURE_VAULT_ANSWER_PRIVATE_H
+#define PROVIDER_AZURE_VAULT_ANSWER_PRIVATE_H
+
+#include "common/json.h"
+#include "provider-azure/vault/vault_answer.h"
+
+/* An empty answer with one reference. NULL with err set on lack of memory. */
+struct vault_answer *vault_answer_new(struct error **err);
+
+/* An answer's body, which must be a JSON object. UNAVAILABLE: it came from something that is no vault. */
+cJSON *vault_json_parse(const char *json, size_t len, struct error **err);
+
+/* Path segment `index` of an object's id, "https://<vault>/secrets/<name>/<version>"; "" when there are fewer.
+ * The caller frees; NULL on lack of memory. */
+char *vault_id_segment(const char *id, int index);
+
+#endif

@@ -1,0 +1,356 @@
+/*
+ * vault_call.c - GETs to Key Vault: token, challenge, pages.
+ */
+#include "provider-azure/vault/vault_call.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "common/http/challenge.h"
+
+struct vault_call {
+    const struct network *network;
+    struct token_cache *cache;
+    enum object_type type;
+    enum vault_question question;
+    bool renewed; /* the token was renewed once */
+    char *name;
+    char *host;
+    char *url; /* of the object, or of the page being read */
+    struct identity *identity;
+    struct token *token;
+    uint64_t deadline_ms;
+    uint64_t since_ms;
+    uint64_t read_ms;              /* list: when the first page was asked for; 0 = not read yet */
+    struct exchange *exchange;     /* ASK */
+    struct token_wait *token_wait; /* RENEW */
+    struct vault_answer *list;     /* what the pages gave so far */
+    unsigned pages;
+    struct error *refusal; /* RENEW: what the vault said, in case no other token can be had */
+    vault_callback *callback;
+    void *arg;
+};
+
+char *vault_query_url(const struct vault_query *query)
+{
+    static const char *const kinds[] = {
+        [OBJECT_SECRET] = "secrets", [OBJECT_KEY] = "keys", [OBJECT_CERT] = "certificates"};
+    cleanup_free char *name = http_escape(query->name);
+    cleanup_free char *version = http_escape(query->question == VAULT_VERSIONS ? "versions" : query->version);
+    const char *kind = kinds[query->type];
+    char *url = NULL;
+
+    if (name == NULL || version == NULL)
+        return NULL;
+    int made = query->question == VAULT_OBJECTS
+                   ? asprintf(&url, "%s%s?maxresults=%d&api-version=" VAULT_API_VERSION, query->vault_url,
+                              kind, VAULT_PAGE)
+                   : asprintf(&url, "%s%s/%s/%s?api-version=" VAULT_API_VERSION, query->vault_url, kind, name,
+                              version);
+    return made < 0 ? NULL : url;
+}
+
+bool vault_challenge_allowed(const char *vault_host, const char *resource)
+{
+    cleanup_free char *host = url_host(resource, NULL, NULL);
+    if (host == NULL)
+        return false;
+    size_t host_len = strlen(host);
+    size_t vault_len = strlen(vault_host);
+    return vault_len > host_len + 1 && vault_host[vault_len - host_len - 1] == '.' &&
+           strcasecmp(vault_host + (vault_len - host_len), host) == 0;
+}
+
+static void call_free(struct vault_call *call)
+{
+    exchange_cancel(&call->exchange);
+    token_wait_cancel(&call->token_wait);
+    free(call->name);
+    free(call->host);
+    free(call->url);
+    identity_unref(call->identity);
+    token_unref(call->token);
+    vault_answer_unref(call->list);
+    error_free(call->refusal);
+    free(call);
+}
+
+/* Ends the call; takes over `answer`. */
+static void finish(struct vault_call *call, struct vault_answer *answer, const struct error *error)
+{
+    vault_callback *callback = call->callback;
+    void *arg = call->arg;
+    double seconds = (double)(transport_now_ms(call->network->transport) - call->since_ms) / 1000.0;
+
+    const struct error *told = answer != NULL ? answer->absence : error;
+    meter_vault_call(call->network->meter, object_type_name(call->type), error_code(told), seconds);
+    call_free(call);
+    callback(answer, error, arg);
+}
+
+static void on_reply(struct reply *reply, const struct error *error, unsigned tries, void *arg);
+
+static int ask(struct vault_call *call, struct error **err)
+{
+    const struct exchange_request request = {
+        .service = "vault",
+        .host = call->host,
+        .method = "GET",
+        .url = call->url,
+        .headers = {"Accept: application/json"},
+        .bearer = token_text(call->token),
+        .max_response_bytes = VAULT_ANSWER_MAX,
+        .proxy = HTTP_PROXY_ENVIRONMENT,
+        .route = call->identity->route,
+        .policy = &retry_service,
+        .deadline_ms = call->deadline_ms,
+    };
+    call->exchange = exchange_start(call->network, &request, on_reply, call, err);
+    return call->exchange == NULL ? -1 : 0;
+}
+
+/* --- 401
+ * -------------------------------------------------------------------------------------------------
+ */
+
+static void on_renewed(struct token *token, const struct error *error, void *arg)
+{
+    struct vault_call *call = arg;
+    struct error *failure = NULL;
+
+    call->token_wait = NULL;
+    if (error != NULL) {
+        failure = error_copy(error);
+        error_wrap(&failure, "%s; a new token could not be had", error_message(call->refusal));
+        finish(call, NULL, failure != NULL ? failure : error);
+        error_free(failure);
+        return;
+    }
+    token_unref(call->token);
+    call->token = token;
+    if (ask(call, &failure) < 0)
+        finish(call, NULL, failure);
+    error_free(failure);
+}
+
+/* What a challenge tells about a mistake in the configuration, put in front of *err. */
+static void explain_challenge(const struct vault_call *call, const struct http_challenge *challenge,
+                              struct error **err)
+{
+    const char *tenant = NULL;
+    cleanup_free char *host =
+        challenge->authorization != NULL ? url_host(challenge->authorization, &tenant, NULL) : NULL;
+    const struct identity *identity = call->identity;
+
+    if (host != NULL && *tenant == '/' && strchr(identity->tenant, '.') == NULL &&
+        *identity->tenant != '\0') {
+        tenant++;
+        size_t len = strcspn(tenant, "/?#");
+        if (len > 0 && len <= 64 &&
+            (strlen(identity->tenant) != len || strncasecmp(tenant, identity->tenant, len) != 0))
+            error_wrap(err, "the vault belongs to tenant %.*s, not to tenantID %s", (int)len, tenant,
+                       identity->tenant);
+    }
+    if (challenge->resource != NULL) {
+        size_t len = strlen(challenge->resource);
+        if (len > 0 && challenge->resource[len - 1] == '/')
+            len--;
+        if (len <= 256 && (strlen(identity->resource) != len ||
+                           strncasecmp(challenge->resource, identity->resource, len) != 0))
+            error_wrap(err, "the vault expects tokens for %s, not for %s", challenge->resource,
+                       identity->resource);
+    }
+}
+
+static int check_challenge(struct vault_call *call, const struct reply *reply, struct error **err)
+{
+    struct http_challenge challenge = {0};
+    struct error *bad = NULL;
+
+    if (reply->challenge == NULL) {
+        error_wrap(err, "response has no WWW-Authenticate header for challenge authentication");
+        return -1;
+    }
+    if (http_challenge_parse(reply->challenge, &challenge, &bad) < 0) {
+        error_wrap(err, "unusable WWW-Authenticate header (%s)", error_message(bad));
+        error_free(bad);
+        return -1;
+    }
+    const char *resource = challenge.scope != NULL ? challenge.scope : challenge.resource;
+    int result = 0;
+    if (resource == NULL) {
+        error_wrap(err, "could not find a valid resource in the WWW-Authenticate header");
+        result = -1;
+    } else if (!vault_challenge_allowed(call->host, resource)) {
+        /* Whoever answers here is not the vault, or wants tokens for somebody else. */
+        error_wrap(err, "challenge resource \"%.200s\" doesn't match the requested domain", resource);
+        result = -1;
+    } else {
+        explain_challenge(call, &challenge, err);
+    }
+    http_challenge_finish(&challenge);
+    return result;
+}
+
+/* Returns true when a new token is on its way. */
+static bool renew(struct vault_call *call, const struct reply *reply, unsigned tries)
+{
+    error_free(steal_ptr(&call->refusal));
+    (void)vault_error(reply, call->host, tries, &call->refusal);
+    if (check_challenge(call, reply, &call->refusal) < 0 || call->renewed)
+        return false;
+    call->renewed = true;
+    struct error *failure = NULL;
+    call->token_wait = token_cache_get(call->cache, call->identity, call->token, call->deadline_ms,
+                                       on_renewed, call, &failure);
+    error_free(failure);
+    return call->token_wait != NULL;
+}
+
+/* --- 200
+ * -------------------------------------------------------------------------------------------------
+ */
+
+/* nextLink is an absolute URL from the vault's answer: it must stay on the vault, or the token would go
+ * elsewhere. */
+static int follow(struct vault_call *call, char *next, struct error **err)
+{
+    cleanup_free char *host = url_host(next, NULL, err);
+    if (host == NULL)
+        return error_wrap(err, "nextLink of the list");
+    if (!url_same_origin(next, call->url))
+        return error_set(err, GRPC_STATUS_UNAVAILABLE, "nextLink of the list leads to another host, %.128s",
+                         host);
+    free(call->url);
+    call->url = next;
+    return 0;
+}
+
+/* 1: another page is on its way; 0: complete; -1 with err set. */
+static int add_page(struct vault_call *call, const struct reply *reply, struct error **err)
+{
+    char *next = NULL;
+    if (call->list == NULL)
+        call->list = vault_list_create(err);
+    if (call->list == NULL)
+        return -1;
+    if (vault_list_add_page(call->list, (const char *)reply->body.data, reply->body.len, &next, err) < 0)
+        return -1;
+    if (next == NULL)
+        return 0;
+    if (++call->pages == VAULT_MAX_PAGES) { /* empty ones are in order, but must not go on for ever */
+        free(next);
+        return error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "more than %d pages in a list",
+                         VAULT_MAX_PAGES);
+    }
+    if (follow(call, next, err) < 0) {
+        if (call->url != next)
+            free(next);
+        return -1;
+    }
+    return ask(call, err) < 0 ? -1 : 1;
+}
+
+static void on_reply(struct reply *reply, const struct error *error, unsigned tries, void *arg)
+{
+    struct vault_call *call = arg;
+    struct vault_answer *answer = NULL;
+    struct error *failure = NULL;
+
+    call->exchange = NULL;
+    if (reply == NULL) {
+        failure = error_copy(error);
+    } else if (reply->status == 401) {
+        if (renew(call, reply, tries))
+            return;
+        failure = steal_ptr(&call->refusal);
+    } else if (reply->status != 200) {
+        (void)vault_error(reply, call->host, tries, &failure);
+        answer = vault_answer_absence(reply, &failure);
+    } else if (call->question != VAULT_OBJECT) {
+        if (call->read_ms == 0)
+            call->read_ms = reply->sent_ms;
+        int more = add_page(call, reply, &failure);
+        if (more > 0)
+            return;
+        if (more == 0)
+            answer = steal_ptr(&call->list);
+    } else {
+        call->read_ms = reply->sent_ms;
+        answer = vault_answer_parse(call->type, (const char *)reply->body.data, reply->body.len, &failure);
+    }
+    if (answer != NULL)
+        answer->read_ms = call->read_ms;
+    finish(call, answer, failure);
+    error_free(failure);
+}
+
+struct vault_call *vault_call_start(const struct network *network, struct token_cache *cache,
+                                    const struct vault_query *query, struct identity *identity,
+                                    struct token *token, uint64_t deadline_ms, vault_callback *callback,
+                                    void *arg, struct error **err)
+{
+    struct vault_call *call = calloc(1, sizeof(*call));
+    if (call == NULL) {
+        error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
+        return NULL;
+    }
+    *call = (struct vault_call){
+        .network = network,
+        .cache = cache,
+        .type = query->type,
+        .question = query->question,
+        .name = strdup(query->name),
+        .host = strdup(query->vault_host),
+        .url = vault_query_url(query),
+        .identity = identity_ref(identity),
+        .token = token_ref(token),
+        .deadline_ms = deadline_ms,
+        .since_ms = transport_now_ms(network->transport),
+        .callback = callback,
+        .arg = arg,
+    };
+    if (call->name == NULL || call->host == NULL || call->url == NULL)
+        error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
+    else if (ask(call, err) == 0)
+        return call;
+    call_free(call);
+    return NULL;
+}
+
+int vault_call_why_not_yet(const struct vault_call *call, struct error **err)
+{
+    if (call->exchange != NULL)
+        return exchange_why_not_yet(call->exchange, err);
+    if (call->refusal != NULL)
+        return error_set(err, GRPC_STATUS_DEADLINE_EXCEEDED, "%s; a new token was not there in time",
+                         error_message(call->refusal));
+    return error_set(err, GRPC_STATUS_DEADLINE_EXCEEDED, "no answer from %s", call->host);
+}
+
+uint64_t vault_call_sent_ms(const struct vault_call *call)
+{
+    if (call->read_ms != 0)
+        return call->read_ms;
+    return call->exchange != NULL ? exchange_sent_ms(call->exchange) : VAULT_CALL_NOT_SENT;
+}
+
+void vault_call_extend(struct vault_call *call, uint64_t deadline_ms)
+{
+    if (deadline_ms <= call->deadline_ms)
+        return;
+    call->deadline_ms = deadline_ms;
+    if (call->exchange != NULL)
+        exchange_extend(call->exchange, deadline_ms);
+}
+
+void vault_call_cancel(struct vault_call **call)
+{
+    struct vault_call *gone = *call;
+    *call = NULL;
+    if (gone != NULL)
+        call_free(gone);
+}

@@ -1,0 +1,169 @@
+/*
+ * vault_list.c - reading Key Vault's lists.
+ */
+#include "provider-azure/vault/vault_list.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/json.h"
+#include "provider-azure/request/cloud.h"
+#include "provider-azure/vault/vault_answer.h"
+#include "provider-azure/vault/vault_answer_private.h"
+
+/* Key Vault allows 15 on an object. */
+enum { VAULT_MAX_TAGS = 100 };
+
+static int no_memory(struct error **err)
+{
+    return error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
+}
+
+char *vault_id_segment(const char *id, int index)
+{
+    const char *path = NULL;
+    cleanup_free char *host = url_host(id, &path, NULL);
+    for (int segment = 0; host != NULL && segment <= index; segment++) {
+        if (*path != '/')
+            return strdup("");
+        path++;
+        size_t len = strcspn(path, "/?#");
+        if (segment == index)
+            return strndup(path, len);
+        path += len;
+    }
+    return strdup("");
+}
+
+void vault_entry_finish(struct vault_entry *entry)
+{
+    free(entry->name);
+    free(entry->version);
+    string_map_finish(&entry->tags);
+}
+
+struct vault_answer *vault_list_create(struct error **err)
+{
+    return vault_answer_new(err);
+}
+
+/* Values of tags are strings. */
+static int parse_tags(const cJSON *tags, struct string_map *map, struct error **err)
+{
+    const cJSON *tag = NULL;
+    cJSON_ArrayForEach(tag, tags)
+    {
+        if (map->n == VAULT_MAX_TAGS)
+            return error_set(err, GRPC_STATUS_INVALID_ARGUMENT, "more than %d tags", VAULT_MAX_TAGS);
+        if (cJSON_IsString(tag) && string_map_set(map, tag->string, tag->valuestring, err) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+static int parse_entry(const cJSON *json, struct vault_entry *entry, struct error **err)
+{
+    enum { NAME_SEGMENT = 1, VERSION_SEGMENT = 2 };
+    const char *id = NULL;
+    const cJSON *attributes = NULL;
+    const cJSON *tags = NULL;
+
+    if (!cJSON_IsObject(json))
+        return error_set(err, GRPC_STATUS_INVALID_ARGUMENT, "an entry is not an object");
+    if (json_opt_string(json, "id", &id, err) < 0 ||
+        (id == NULL && json_opt_string(json, "kid", &id, err) < 0) ||
+        json_opt_object(json, "attributes", &attributes, err) < 0 ||
+        json_opt_object(json, "tags", &tags, err) < 0 || parse_tags(tags, &entry->tags, err) < 0)
+        return -1;
+    if (attributes != NULL && (json_opt_bool(attributes, "enabled", true, &entry->enabled, err) < 0 ||
+                               json_opt_int(attributes, "created", 0, &entry->created, err) < 0 ||
+                               json_opt_int(attributes, "updated", 0, &entry->updated, err) < 0))
+        return -1;
+    entry->name = vault_id_segment(id != NULL ? id : "", NAME_SEGMENT);
+    entry->version = vault_id_segment(id != NULL ? id : "", VERSION_SEGMENT);
+    return entry->name == NULL || entry->version == NULL ? no_memory(err) : 0;
+}
+
+int vault_list_add_page(struct vault_answer *list, const char *json, size_t len, char **ret_next,
+                        struct error **err)
+{
+    cleanup_json cJSON *root = vault_json_parse(json, len, err);
+    const cJSON *values = NULL;
+    const cJSON *json_entry = NULL;
+    const char *next = NULL;
+
+    if (root == NULL || json_opt_array(root, "value", &values, err) < 0 ||
+        json_opt_string(root, "nextLink", &next, err) < 0)
+        return -1;
+    size_t count = values != NULL ? (size_t)cJSON_GetArraySize(values) : 0;
+    if (list->n_entries + count > VAULT_MAX_ENTRIES)
+        return error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "more than %d entries in a list",
+                         VAULT_MAX_ENTRIES);
+    if (count > 0) {
+        struct vault_entry *grown =
+            reallocarray(list->entries, list->n_entries + count, sizeof(*list->entries));
+        if (grown == NULL)
+            return no_memory(err);
+        list->entries = grown;
+        cJSON_ArrayForEach(json_entry, values)
+        {
+            struct vault_entry *entry = &list->entries[list->n_entries++];
+            *entry = (struct vault_entry){0};
+            if (parse_entry(json_entry, entry, err) < 0)
+                return error_wrap(err, "list");
+        }
+    }
+    *ret_next = NULL;
+    if (next != NULL && *next != '\0') {
+        *ret_next = strdup(next);
+        if (*ret_next == NULL)
+            return no_memory(err);
+    }
+    return 0;
+}
+
+/* --- history
+ * -----------------------------------------------------------------------------------------------------------
+ */
+
+static int newest_first(const void *left, const void *right)
+{
+    const struct vault_entry *a = *(const struct vault_entry *const *)left;
+    const struct vault_entry *b = *(const struct vault_entry *const *)right;
+    if (a->created != b->created)
+        return a->created > b->created ? -1 : 1;
+    if (a->updated != b->updated)
+        return a->updated > b->updated ? -1 : 1;
+    return strcmp(a->version, b->version);
+}
+
+int vault_list_select(const struct vault_answer *list, const char *start, size_t count,
+                      const struct vault_entry **ret_chosen, struct error **err)
+{
+    cleanup_free const struct vault_entry **sorted = calloc(list->n_entries + 1, sizeof(*sorted));
+    size_t n = 0;
+    size_t first = 0;
+
+    if (sorted == NULL)
+        return no_memory(err);
+    for (size_t i = 0; i < list->n_entries; i++) {
+        if (list->entries[i].enabled)
+            sorted[n++] = &list->entries[i];
+    }
+    qsort(sorted, n, sizeof(*sorted), newest_first);
+    if (*start != '\0') {
+        while (first < n && strcmp(sorted[first]->version, start) != 0)
+            first++;
+    }
+    if (first == n)
+        return error_set(err, GRPC_STATUS_NOT_FOUND,
+                         *start != '\0' ? "the version is not among the %zu enabled versions of the object"
+                                        : "the object has no enabled version (%zu)",
+                         n);
+    size_t chosen = 0;
+    while (chosen < count && first + chosen < n) {
+        ret_chosen[chosen] = sorted[first + chosen];
+        chosen++;
+    }
+    return (int)chosen;
+}

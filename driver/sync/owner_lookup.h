@@ -17,8 +17,8 @@
 struct owner_lookup;
 
 /* On success `owners` has at least one; the callee may take them (leaving {0}). On failure it is NULL and
- * `error` is borrowed: NOT_FOUND when the pod is gone or another pod has its name now, PERMISSION_DENIED with a
- * hint, others as in kube_client.h. */
+ * `error` is borrowed: NOT_FOUND when the pod is gone or another pod has its name now, PERMISSION_DENIED
+ * with a hint, others as in kube_client.h. */
 typedef void owner_lookup_callback(struct owners *owners, const struct error *error, void *arg);
 
 /* `pod` is borrowed until the end. */

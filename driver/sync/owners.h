@@ -35,7 +35,8 @@ struct owners { /* {0} is an empty list */
 int owners_add(struct owners *owners, const char *api_version, const char *kind, const char *name,
                const char *uid, struct error **err);
 
-/* The metadata.ownerReferences of `object`; none is an empty list. INVALID_ARGUMENT when they are malformed. */
+/* The metadata.ownerReferences of `object`; none is an empty list. INVALID_ARGUMENT when
+ * they are malformed. */
 int owners_from_object(const cJSON *object, struct owners *ret, struct error **err);
 
 bool owners_have(const struct owners *owners, const char *uid);

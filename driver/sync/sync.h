@@ -5,24 +5,24 @@
  * brings the Secrets of that volume up to date (sync_run.h).
  *
  *   mounted        the Secrets are written at once, and the publish waits for the first try, but no longer
- *                  than SYNC_WAIT_MS: a pod that takes its environment from one of them starts without a retry
- *                  of the kubelet, and an API server that is slow or away delays it by that much and no more.
- *                  A sync that fails never fails a mount.
- *   looked         the Secrets follow; nobody waits. When neither files nor class have changed and the record
- *                  of each Secret is fresh, no request is made.
- *   in between     after check_interval_ms at most, the Secrets of a volume are looked at again, so that one that
- *                  was deleted comes back. Data that differs is left alone then: this node may not know the
- *                  newest contents, and must not put old ones back over those of another node. The next look,
- *                  which has just asked the provider, may.
- *   failed         tried again after a pause that doubles from SYNC_RETRY_FIRST_MS to check_interval_ms; what only
- *                  a person can correct waits for the next check. Reported as Event, log line and metric, not
- *                  again while it stays the same for SYNC_REPEAT_MS.
+ *                  than SYNC_WAIT_MS: a pod that takes its environment from one of them starts without a
+ *                  retry of the kubelet, and an API server that is slow or away delays it by that much and
+ *                  no more. A sync that fails never fails a mount.
+ *   looked         the Secrets follow; nobody waits. When neither files nor class have changed and the
+ *                  record of each Secret is fresh, no request is made.
+ *   in between     after check_interval_ms at most, the Secrets of a volume are looked at again, so that one
+ *                  that was deleted comes back. Data that differs is left alone then: this node may not know
+ *                  the newest contents, and must not put old ones back over those of another node. The next
+ *                  look, which has just asked the provider, may.
+ *   failed         tried again after a pause that doubles from SYNC_RETRY_FIRST_MS to check_interval_ms;
+ *                  what only a person can correct waits for the next check. Reported as Event, log line and
+ *                  metric, not again while it stays the same for SYNC_REPEAT_MS.
  *   unpublished    the sync of that volume ends. Secrets are never deleted here: they go with their owners.
  *
  * At most SYNC_RUNS_MAX volumes are worked on at a time; mounts go to the head of the line. Between runs
- * nothing is kept but names, digests and times: files are read back from the volume when they are needed again.
- * Answers to writes come without data. What the API server sends of a Secret that exists passes through buffers of
- * the TLS library, which does not wipe them.
+ * nothing is kept but names, digests and times: files are read back from the volume when they are needed
+ * again. Answers to writes come without data. What the API server sends of a Secret that exists passes
+ * through buffers of the TLS library, which does not wipe them.
  *
  * After a restart of the driver volumes are found again by the kubelet's calls (requiresRepublish): a volume
  * that is published already and not known here is checked within SYNC_SEEN_MS. Nothing is listed or searched.

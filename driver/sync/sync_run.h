@@ -13,9 +13,9 @@
  *       ▼
  *     done                   what failed, and what did not
  *
- * An entry that fails does not touch the next one. Contents are wiped as soon as their Secret is done. A Secret
- * of which the node knows that it is as it should be costs nothing (secret_record.h); when that is true of all
- * of them, no request is made at all.
+ * An entry that fails does not touch the next one. Contents are wiped as soon as their Secret is done. A
+ * Secret of which the node knows that it is as it should be costs nothing (secret_record.h); when that is
+ * true of all of them, no request is made at all.
  *
  * Contract of the operation: common/grpc/client.h. A run that is cancelled while its worker runs lingers
  * until the worker is back.

@@ -1,6 +1,6 @@
 /*
- * fuzz_secret_object.c - a Secret as the API server may send it, whatever it says: the patch that is made for it,
- * once applied (RFC 7396), leaves nothing to patch.
+ * fuzz_secret_object.c - a Secret as the API server may send it, whatever it says: the patch that is made for
+ * it, once applied (RFC 7396), leaves nothing to patch.
  */
 #include <stddef.h>
 #include <stdint.h>

@@ -30,3 +30,17 @@ sbom = SOURCE_DATE_EPOCH=$(IMAGE_EPOCH) images/sbom.py --name secrets-store-$(1)
 images-multiarch: ## the images for amd64 and arm64 (one of them cross-built)
 	$(MAKE) images ARCH=amd64
 	$(MAKE) images ARCH=arm64
+
+.PHONY: static-test static-repro sizes
+static-test: static deps-test ## unit tests and integration suites against the static build
+	$(MAKE) $(jobs) VARIANT=release CC=gcc programs emulator
+	$(MAKE) $(jobs) VARIANT=static ARCH=$(ARCH) units
+	@ln -sfn ../../release/bin/vault-emulator $(STATIC_B)/bin/vault-emulator
+	@$(PYTHON) test/run.py --only-static --static $(STATIC_B)
+
+static-repro: static ## build the release again in another folder and compare the bytes (FULL=1: its libraries, too)
+	@FULL=$(FULL) mk/static/reproducible.sh $(STATIC_B) $(STATIC_DEPS) $(ARCH)
+
+sizes: images ## file size, resident memory, shared objects, image size of both daemons
+	$(MAKE) $(jobs) VARIANT=release CC=gcc programs
+	@test/bench/sizes.sh build/release $(STATIC_B) $(IMAGES)

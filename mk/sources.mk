@@ -6,6 +6,10 @@ PROVIDER_SRC := $(sort $(wildcard provider-azure/*.c provider-azure/*/*.c))
 CTL_SRC      := $(sort $(wildcard ctl/*.c))
 EMULATOR_SRC := $(sort $(wildcard test/emulator/*.c))
 UNIT_SRC     := $(sort $(wildcard test/unit/test_*.c))
+ifeq ($(VARIANT),static)
+# it puts itself before the C library's free(), by the dynamic linker
+UNIT_SRC := $(filter-out test/unit/test_secret.c,$(UNIT_SRC))
+endif
 FUZZ_SRC     := $(sort $(wildcard test/fuzz/fuzz_*.c))
 BENCH_SRC    := $(sort $(wildcard test/bench/*.c))
 PROTOS       := $(sort $(wildcard proto/*.proto))

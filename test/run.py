@@ -143,6 +143,8 @@ def main():
     parser = argparse.ArgumentParser(description="Runs all built tests.")
     parser.add_argument("--release", type=Path, default=Path("build/release"))
     parser.add_argument("--asan", type=Path, default=Path("build/asan"))
+    parser.add_argument("--static", type=Path, help="the static build: its unit tests and the integration suites against it")
+    parser.add_argument("--only-static", action="store_true")
     options = parser.parse_args()
     release, asan = (ROOT / options.release).resolve(), (ROOT / options.asan).resolve()
 
@@ -152,14 +154,19 @@ def main():
     suites = ["test/integration", "test/sanity", "-q"]
 
     print("Running the tests:", flush=True)
-    run_units(totals, release, "release")
-    run_units(totals, asan, "asan")
-    run_replays(totals, asan, "asan")
-    run_pytest(totals, release, "release", suites)
-    run_pytest(totals, asan, "asan", [*suites, "-m", "not slow and not release_only"])
-    if build_kubernetes(totals):
-        run_pytest(totals, release, "release", ["test/apiserver", "-q"], "apiserver")
-        run_pytest(totals, asan, "asan", ["test/apiserver", "-q", "-m", "not slow and not release_only"], "apiserver")
+    if not options.only_static:
+        run_units(totals, release, "release")
+        run_units(totals, asan, "asan")
+        run_replays(totals, asan, "asan")
+        run_pytest(totals, release, "release", suites)
+        run_pytest(totals, asan, "asan", [*suites, "-m", "not slow and not release_only"])
+        if build_kubernetes(totals):
+            run_pytest(totals, release, "release", ["test/apiserver", "-q"], "apiserver")
+            run_pytest(totals, asan, "asan", ["test/apiserver", "-q", "-m", "not slow and not release_only"], "apiserver")
+    if options.static:
+        static = (ROOT / options.static).resolve()
+        run_units(totals, static, "static")
+        run_pytest(totals, static, "static", suites)
 
     if totals.failures:
         print("\nFailures:")

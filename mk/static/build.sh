@@ -126,6 +126,10 @@ build_libmicrohttpd() {
     make -C src/include install
 }
 build_mbedtls() {
+    # It asks for getrandom() only where there is glibc, and would read /dev/urandom, which a bare root does not have.
+    sed -i 's/((defined(__linux__) && defined(__GLIBC__)) || defined(__midipix__))/(defined(__linux__) || defined(__midipix__))/' \
+        "$src/mbedtls/library/entropy_poll.c"
+    grep -q '^#if (defined(__linux__) || defined(__midipix__))' "$src/mbedtls/library/entropy_poll.c"
     cp "$root/mk/static/mbedtls_config.h" "$prefix/include/mbedtls_release_config.h"
     cflags="$cflags -DMBEDTLS_USER_CONFIG_FILE='<mbedtls_release_config.h>'" \
         with_cmake "$src/mbedtls" -DENABLE_PROGRAMS=OFF -DENABLE_TESTING=OFF -DGEN_FILES=OFF -DUSE_STATIC_MBEDTLS_LIBRARY=ON

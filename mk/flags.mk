@@ -19,7 +19,7 @@ HARDEN_LD := -pie -Wl,-z,relro,-z,now,-z,noexecstack -Wl,--as-needed
 
 OPT_release := -O2 -g -DNDEBUG -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=$(if $(call cc-option,-O2 -D_FORTIFY_SOURCE=3),3,2)
 OPT_debug   := -Og -g3
-OPT_static  := -O2 -g -DNDEBUG -ffunction-sections -fdata-sections -ffile-prefix-map=$(CURDIR)=/src
+OPT_static  := -O2 -g -DNDEBUG -ffunction-sections -fdata-sections -ffile-prefix-map=$(CURDIR)=/src -ffile-prefix-map=$(abspath $(STATIC_DEPS))=/deps
 OPT_asan    := -O1 -g3 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
 OPT_fuzz    := -O1 -g3 -fno-omit-frame-pointer -fsanitize=address,undefined,fuzzer-no-link -fno-sanitize-recover=all
 LD_asan     := -fsanitize=address,undefined

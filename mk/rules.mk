@@ -14,7 +14,7 @@ FLAGS_NOW = $(CC) $(PROJECT_CPPFLAGS) $(PROJECT_CFLAGS) $(PKG_CFLAGS) $(PROJECT_
 flags-check:
 	@mkdir -p $(B)
 	@printf '%s\n' '$(FLAGS_NOW)' | cmp -s - $(BUILD_FLAGS) || printf '%s\n' '$(FLAGS_NOW)' > $(BUILD_FLAGS)
-$(BUILD_FLAGS): flags-check
+$(BUILD_FLAGS): flags-check ;
 
 # Generated protobuf code: never committed, compiled without our warnings.
 $(GEN)/%.pb-c.c $(GEN)/%.pb-c.h: %.proto
@@ -34,7 +34,7 @@ $(B)/obj/common/version.o: $(B)/.version
 version-check:
 	@mkdir -p $(B)
 	@printf '%s\n' '$(VERSION_DEFS)' | cmp -s - $(B)/.version || printf '%s\n' '$(VERSION_DEFS)' > $(B)/.version
-$(B)/.version: version-check
+$(B)/.version: version-check ;
 
 $(B)/obj/%.o: %.c $(BUILD_FLAGS) | $(PROTO_HDR)
 	$(call say,CC,$<)

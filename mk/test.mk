@@ -17,6 +17,7 @@ e2e: deps-e2e ## install what is needed, build, run the end-to-end tests on a si
 	$(MAKE) $(jobs) VARIANT=release CC=gcc emulator
 	$(MAKE) images
 	test/cluster/get-kubernetes.sh kube-apiserver kube-controller-manager kube-scheduler kubelet kubectl > /dev/null
+	test/charts/get-helm.sh > /dev/null
 	BUILD=build/release JUNIT=$(CURDIR)/build/e2e/junit.xml test/e2e/run.sh
 
 demo: deps-build ## install what is needed, build, show the whole path on this machine

@@ -9,8 +9,8 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from installation import DOMAIN, Installation  # noqa: E402
-from node import ADDRESS  # noqa: E402
+from installation import Installation  # noqa: E402
+from node import ADDRESS, DOMAIN  # noqa: E402
 from pods import UserPod, pod_spec  # noqa: E402
 from single_node import SingleNode  # noqa: E402
 

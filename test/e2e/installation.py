@@ -1,13 +1,11 @@
 """Our driver and our provider on the cluster: the objects of manifests/ with the images of this build, changed only where a comment says so."""
 
 import copy
-import time
 
 from images import daemon_archives, reference_of
-from node import ADDRESS, NAME
+from node import ADDRESS, CLOUD_HOSTS, NAME
 
 from cluster import manifests
-from harness import tutorial
 from harness.process import wait_until
 
 DRIVER_NAME = "secrets-store.csi.k8s.io"
@@ -16,8 +14,6 @@ PROVIDER = "csi-secrets-store-provider-azure"
 SYSTEM = "kube-system"
 AUDIENCE = "api://AzureADTokenExchange"
 ROTATION_INTERVAL = "2s"
-DOMAIN = "cloud.test"  # the emulator's, as pods know it
-VAULTS = (tutorial.VAULT,)
 
 
 def with_images(item, tags):
@@ -35,21 +31,36 @@ class Installation:
         self.cluster, self.emulator, self.admin = cluster, emulator, cluster.admin
         self.tags = {}
         self.load_images("e2e")
-        manifests.establish(self.admin, manifests.crds())
-        for item in manifests.rbac():
-            self.admin.apply(item)
-        csidriver = manifests.load("deploy", ["CSIDriver"])[0]
-        # for workload identity, as the manifest says
-        csidriver["spec"]["tokenRequests"] = [{"audience": AUDIENCE}]
-        self.admin.apply(csidriver)
         self.put_cloud()
         self.daemon_sets = {item["metadata"]["name"]: item for item in manifests.load("deploy", ["DaemonSet"])}
         assert set(self.daemon_sets) == {DRIVER, PROVIDER}
+        self.install()
+
+    def install(self):
+        """`kubectl apply -f manifests/crds/ -f manifests/deploy/`, and wait until it serves."""
+        manifests.establish(self.admin, manifests.crds())
+        for item in [*manifests.rbac(), self.csidriver()]:
+            self.admin.apply(item)
         self.apply_driver()
         self.apply_provider()
         self.wait_rolled_out(DRIVER)
         self.wait_rolled_out(PROVIDER)
         wait_until(self.registered, 60, "the driver to be registered", pause=0.2)
+
+    def uninstall(self):
+        """The same backwards, but for the definitions: people's classes go with them."""
+        for name in (DRIVER, PROVIDER):
+            self.remove(name)
+        for item in [*manifests.rbac(), self.csidriver()]:
+            plural = self.admin.plural_of(item["apiVersion"], item["kind"])
+            self.admin.delete(plural, item["metadata"].get("namespace"), item["metadata"]["name"])
+
+    @staticmethod
+    def csidriver():
+        item = manifests.load("deploy", ["CSIDriver"])[0]
+        # for workload identity, as the manifest says
+        item["spec"]["tokenRequests"] = [{"audience": AUDIENCE}]
+        return item
 
     def load_images(self, tag):
         """Gives the release's images a tag of their own and uses them under it from now on: an upgrade, as far as Kubernetes can tell."""
@@ -72,9 +83,8 @@ class Installation:
     def apply_provider(self, args=()):
         item = with_images(self.daemon_sets[PROVIDER], self.tags)
         spec = item["spec"]["template"]["spec"]
-        # there is no DNS
-        names = ["login", *(f"{vault.lower()}.vault" for vault in VAULTS)]
-        spec["hostAliases"] = [{"ip": ADDRESS, "hostnames": [f"{name}.{DOMAIN}" for name in names]}]
+        # as if there were no DNS
+        spec["hostAliases"] = [{"ip": ADDRESS, "hostnames": list(CLOUD_HOSTS)}]
         container = spec["containers"][0]
         container["args"] = [*container["args"], "--cloud-name=AzureStackCloud", f"--republish-cache-ttl={ROTATION_INTERVAL}", "-v=5", *args]
         container["env"] = [*container.get("env", []), {"name": "AZURE_ENVIRONMENT_FILEPATH", "value": "/cloud/cloud.json"},
@@ -114,9 +124,3 @@ class Installation:
     def remove(self, name):
         self.admin.delete("daemonsets", SYSTEM, name, propagationPolicy="Foreground")
         wait_until(lambda: not self.pods(name), 120, f"the pods of {name} to be gone", pause=0.2)
-
-    def restarted_at(self, name):
-        """Makes a new generation of pods with the same image: `kubectl rollout restart`."""
-        stamp = {"kubectl.kubernetes.io/restartedAt": str(time.time())}
-        self.admin.patch("daemonsets", SYSTEM, name, {"spec": {"template": {"metadata": {"annotations": stamp}}}})
-        self.wait_rolled_out(name)

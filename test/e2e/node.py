@@ -4,10 +4,14 @@ import json
 import subprocess
 from pathlib import Path
 
+from harness import tutorial
 from harness.process import Process, wait_until
 
 NAME = "node-1"
 ADDRESS = "10.97.0.1"
+NAME_SERVER = "10.96.0.10"
+DOMAIN = "cloud.test"  # the emulator's, as pods know it
+CLOUD_HOSTS = (f"login.{DOMAIN}", f"{tutorial.VAULT.lower()}.vault.{DOMAIN}")
 CONTAINERD_SOCKET = "/run/containerd/containerd.sock"
 KUBELET_ROOT = Path("/var/lib/kubelet")
 POD_RANGE = "10.244.0.0/24"
@@ -80,7 +84,7 @@ class Kubelet:
             "apiVersion": "kubelet.config.k8s.io/v1beta1", "kind": "KubeletConfiguration",
             "containerRuntimeEndpoint": f"unix://{CONTAINERD_SOCKET}", "cgroupDriver": "cgroupfs", "failSwapOn": False,
             "authentication": {"anonymous": {"enabled": False}, "x509": {"clientCAFile": str(server.pki.path("ca.crt"))}},
-            "authorization": {"mode": "Webhook"}, "clusterDomain": "cluster.local", "clusterDNS": ["10.96.0.10"], "resolvConf": "",
+            "authorization": {"mode": "Webhook"}, "clusterDomain": "cluster.local", "clusterDNS": [NAME_SERVER], "resolvConf": "",
             "readOnlyPort": 0, "address": ADDRESS, "healthzBindAddress": "127.0.0.1", "healthzPort": 10248,
             "evictionHard": {"memory.available": "1Mi"}, "imageGCHighThresholdPercent": 100, "imageMinimumGCAge": "24h",
             # the cadence of republishing: a pod is synced as often as this, times 1 to 1.5
@@ -115,6 +119,15 @@ class Scheduler(Process):
         config = server.kubeconfig(Path(directory) / "scheduler.kubeconfig", name="scheduler")
         super().__init__("kube-scheduler", [programs / "kube-scheduler", f"--kubeconfig={config}", "--leader-elect=false", "--secure-port=0",
                                             f"--cert-dir={directory}"], directory)
+
+
+class NameServer(Process):
+    """The cluster's DNS. It knows the emulator's hosts, which are on the node, and says of all other names that there are none."""
+
+    def __init__(self, directory):
+        super().__init__("dnsmasq", ["dnsmasq", "--no-daemon", "--conf-file=/dev/null", "--user=root", "--no-resolv", "--no-hosts", "--bind-interfaces",
+                                     f"--listen-address={NAME_SERVER}", f"--host-record={','.join(CLOUD_HOSTS)},{ADDRESS}", "--local=/#/", "--log-facility=-",
+                                     f"--pid-file={directory}/dnsmasq.pid"], directory)
 
 
 class Kubectl:

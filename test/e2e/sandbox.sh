@@ -45,6 +45,7 @@ fi
 hostname node-1
 ip link set lo up
 ip address add 10.96.0.1/32 dev lo  # the Kubernetes service
+ip address add 10.96.0.10/32 dev lo # the cluster's name server
 ip address add 10.97.0.1/32 dev lo  # the node
 echo 1 > /proc/sys/net/ipv4/ip_forward
 

@@ -1,7 +1,7 @@
 """A whole Kubernetes: control plane, scheduler, container runtime, kubelet."""
 
 from images import app_image, pause_image
-from node import ADDRESS, NAME, Containerd, Kubectl, Kubelet, Scheduler
+from node import ADDRESS, NAME, Containerd, Kubectl, Kubelet, NameServer, Scheduler
 
 from cluster.programs import ApiServer, ControllerManager, Etcd
 from cluster.pki import Pki
@@ -21,6 +21,7 @@ class SingleNode:
             f"--kubelet-client-certificate={self.pki.path('kubelet-client.crt')}", f"--kubelet-client-key={self.pki.path('kubelet-client.key')}",
             "--kubelet-preferred-address-types=InternalIP", f"--advertise-address={ADDRESS}", "--enable-admission-plugins=NodeRestriction"])
         self.admin = self.server.admin
+        self.name_server = NameServer(directory)
         self.containerd = Containerd(directory)
         for archive in (pause_image(directory), app_image(directory)):
             self.containerd.import_image(archive)
@@ -37,6 +38,6 @@ class SingleNode:
         return any(condition["type"] == "Ready" and condition["status"] == "True" for condition in conditions)
 
     def destroy(self):
-        for process in (self.kubelet.process, self.scheduler, self.controllers, self.containerd, self.server.process, self.etcd):
+        for process in (self.kubelet.process, self.scheduler, self.controllers, self.containerd, self.name_server, self.server.process, self.etcd):
             if process.alive:
                 process.kill()

@@ -1,0 +1,81 @@
+"""Installed as the tutorial says, by `helm install` of one chart; upgraded and removed by helm, too."""
+
+import subprocess
+
+import pytest
+import yaml
+from installation import ROTATION_INTERVAL, SYSTEM
+from traffic import Traffic
+
+from charts.helm import PROVIDER as CHART
+from charts.helm import program
+from harness import tutorial
+from harness.process import wait_until
+
+SECRET_OBJECTS = [{"secretName": "synced", "type": "Opaque", "data": [{"objectName": "secret1", "key": "username"}]}]
+ENVIRONMENT = {"env": [{"name": "SECRET_USERNAME", "valueFrom": {"secretKeyRef": {"name": "synced", "key": "username"}}}]}
+
+
+def values(tags):
+    """The cloud of the test, and what an operator switches on; names of values as they always were."""
+    return {
+        "cloudName": "AzureStackCloud",
+        "linux": {
+            "image": {"repository": "localhost/secrets-store-provider-azure", "tag": tags["secrets-store-provider-azure"]},
+            "env": [{"name": "AZURE_ENVIRONMENT_FILEPATH", "value": "/cloud/cloud.json"}, {"name": "SSL_CERT_FILE", "value": "/cloud/ca.pem"}],
+            "volumes": [{"name": "cloud", "configMap": {"name": "cloud"}}],
+            "volumeMounts": [{"name": "cloud", "mountPath": "/cloud", "readOnly": True}],
+            "extraArgs": [f"--republish-cache-ttl={ROTATION_INTERVAL}"],
+        },
+        "secrets-store-csi-driver": {
+            "linux": {"image": {"repository": "localhost/secrets-store-driver", "tag": tags["secrets-store-driver"]}},
+            "enableSecretRotation": True, "rotationPollInterval": ROTATION_INTERVAL, "syncSecret": {"enabled": True},
+        },
+    }
+
+
+@pytest.fixture
+def helm(installation, kubectl):
+    """Runs helm on the cluster, from which the plain installation is gone for the time of the test."""
+    file = installation.cluster.directory / "values.yaml"
+
+    def run(*words):
+        file.write_text(yaml.safe_dump(values(installation.tags)))
+        done = subprocess.run([program(), "--kubeconfig", kubectl.config, "--namespace", SYSTEM, *words], capture_output=True, text=True,
+                              stdin=subprocess.DEVNULL, check=False, timeout=300, env={"HOME": str(installation.cluster.directory)})
+        assert done.returncode == 0, f"helm {words[0]}: {done.stderr}{kubectl.run('-n', SYSTEM, 'describe', 'pods').stdout[-6000:]}"
+        return done.stdout
+    run.values = ("--values", str(file))
+    installation.uninstall()
+    try:
+        yield run
+    finally:
+        installation.install()
+
+
+def test_the_chart_installs_upgrades_and_leaves(helm, installation, kubernetes, kubectl, make_class, make_pod, admin, namespace, emulator):
+    installed = helm("install", str(CHART), "--generate-name", *helm.values, "--wait", "--timeout", "120s")
+    name = next(line.split()[1] for line in installed.splitlines() if line.startswith("NAME:"))
+    wait_until(installation.registered, 60, "the driver to be registered", pause=0.2)
+
+    make_class(secretObjects=SECRET_OBJECTS)
+    pod = make_pod(container=ENVIRONMENT).wait_running()
+    assert pod.read("secret1") == tutorial.SECRETS["secret1"]
+    assert pod.exec("sh", "-c", "echo -n $SECRET_USERNAME") == tutorial.SECRETS["secret1"]
+
+    with Traffic(kubernetes, namespace) as traffic:
+        installation.load_images("by-helm")
+        helm("upgrade", name, str(CHART), *helm.values, "--wait", "--timeout", "120s")
+        traffic.wait_for_more()
+    assert traffic.problems == []
+    images = {container["image"] for item in admin.list("pods", SYSTEM) for container in item["spec"]["containers"]}
+    assert images == {"localhost/secrets-store-driver:by-helm", "localhost/secrets-store-provider-azure:by-helm"}
+    emulator.set_secret("secret1", "rotated value")
+    wait_until(lambda: pod.read("secret1") == "rotated value", 60, "rotation after the upgrade", pause=0.5)
+
+    pod.delete()
+    pod.assert_node_is_clean()
+    helm("uninstall", name, "--wait")
+    wait_until(lambda: not admin.list("daemonsets", SYSTEM), 60, "the DaemonSets to go", pause=0.2)
+    assert admin.find("csidrivers", None, "secrets-store.csi.k8s.io") is None
+    assert admin.find("secretproviderclasses", namespace, "azure-kvname"), "definitions and classes stay"

@@ -31,7 +31,7 @@ images-multiarch: ## the images for amd64 and arm64 (one of them cross-built)
 	$(MAKE) images ARCH=amd64
 	$(MAKE) images ARCH=arm64
 
-.PHONY: static-test static-repro sizes
+.PHONY: static-test static-repro sizes bench-static
 static-test: static deps-test ## unit tests and integration suites against the static build
 	$(MAKE) $(jobs) VARIANT=release CC=gcc programs emulator
 	$(MAKE) $(jobs) VARIANT=static ARCH=$(ARCH) units
@@ -44,3 +44,8 @@ static-repro: static ## build the release again in another folder and compare th
 sizes: images ## file size, resident memory, shared objects, image size of both daemons
 	$(MAKE) $(jobs) VARIANT=release CC=gcc programs
 	@test/bench/sizes.sh build/release $(STATIC_B) $(IMAGES)
+
+bench-static: static ## the benchmark on the static build
+	$(MAKE) $(jobs) VARIANT=release CC=gcc emulator bench-program
+	@for program in vault-emulator secrets-store-bench; do ln -sfn ../../release/bin/$$program $(STATIC_B)/bin/$$program; done
+	@BUILD=$(STATIC_B) test/bench/bench.sh

@@ -1,4 +1,8 @@
-"""The walkthrough of 2020 as data: its SecretProviderClass text, its vault, its service principal."""
+"""The walkthrough of 2020 as data: its SecretProviderClass text, its vault, its service principal. And today's, docs/tutorial.md, to type."""
+
+import re
+
+from harness.process import ROOT
 
 TENANT = "tenantID"
 CLIENT_ID = "servicePrincipalClientID"
@@ -65,3 +69,10 @@ def attributes(names=("secret1",), objects=None, **overrides):
     }
     values.update(overrides)
     return {key: value for key, value in values.items() if value is not None}
+
+
+def typed(section):
+    """The shell blocks below a heading of docs/tutorial.md that begin with kubectl, as one would copy them."""
+    page = (ROOT / "docs/tutorial.md").read_text()
+    below = re.search(rf"^#+ {re.escape(section)}\n(.*?)(?=^#+ |\Z)", page, re.DOTALL | re.MULTILINE).group(1)
+    return [block for block in re.findall(r"^```sh\n(.*?)^```$", below, re.DOTALL | re.MULTILINE) if block.startswith("kubectl ")]

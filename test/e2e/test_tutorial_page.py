@@ -1,0 +1,76 @@
+"""docs/tutorial.md, typed: every block of a section that begins with kubectl goes through a shell as it stands there.
+
+Changed are the image (there is no registry) and the vault's and the identity's names (they are the emulator's).
+"""
+
+import os
+import subprocess
+
+import pytest
+from test_identity import CLIENT, trust  # noqa: F401 - a fixture
+
+from harness import tutorial
+from harness.process import wait_until
+
+POD = "nginx-secrets-store-inline"
+
+
+class Typist:
+    def __init__(self, kubectl, namespace):
+        self.kubectl, self.namespace, self.seen = kubectl, namespace, ""
+        self.folder = kubectl.directory / f"typist-{namespace}"
+        self.folder.mkdir()
+        (self.folder / "kubectl").write_text(f'#!/bin/sh\nexec {kubectl.program} --kubeconfig={kubectl.config} -n {namespace} "$@"\n')
+        (self.folder / "kubectl").chmod(0o755)
+
+    def type(self, section, only=slice(None), **variables):
+        """Types a section's blocks; self.seen has what was shown."""
+        blocks = tutorial.typed(section)[only]
+        assert blocks, f"nothing to type below {section}"
+        variables = {"VAULT": tutorial.VAULT, "TENANT": tutorial.TENANT, **variables}
+        script = "\n".join(blocks).replace("image: nginx", "image: localhost/app:e2e")
+        done = subprocess.run(["bash", "-euc", script], capture_output=True, text=True, timeout=300, check=False,
+                              env={"PATH": f"{self.folder}:{os.environ['PATH']}", "HOME": str(self.kubectl.directory), **variables})
+        self.seen = done.stdout
+        assert done.returncode == 0, f"{script}\n{done.stdout}{done.stderr}"
+        return self.seen
+
+
+@pytest.fixture
+def typist(kubectl, admin, installation, emulator):
+    """In a namespace without credentials and classes: the tutorial makes them. Afterwards everything is cleaned up as the page says."""
+    kubectl("create", "namespace", "page")
+    wait_until(lambda: admin.find("serviceaccounts", "page", "default"), 30, "the namespace's account", pause=0.1)
+    typist = Typist(kubectl, "page")
+    yield typist
+    typist.type("Clean up")
+    kubectl("delete", "namespace", "page", "--wait=true", timeout=180)
+
+
+def look_and_rotate(typist, emulator):
+    seen = typist.type("Look")
+    assert "Running" in seen and "Warning" not in seen, "all events are Normal"
+    assert seen.endswith(f"secret1\nsecret2\n{tutorial.SECRETS['secret1']}")
+    emulator.set_secret("secret1", "a new value")
+    wait_until(lambda: typist.type("Rotate").startswith("a new value"), 60, "the new value", pause=0.5)
+    wait_until(lambda: "MountRotationComplete" in typist.type("Rotate"), 30, "the event", pause=0.5)
+
+
+def test_a_service_principal(typist, emulator):
+    secret_class_and_pod = slice(0, 3)
+    typist.type("Service principal", secret_class_and_pod, AZURE_CLIENT_ID=tutorial.CLIENT_ID, AZURE_CLIENT_SECRET=tutorial.CLIENT_SECRET)
+    look_and_rotate(typist, emulator)
+
+
+def test_an_expired_client_secret(typist, kubectl):
+    typist.type("Service principal", slice(0, 3), AZURE_CLIENT_ID=tutorial.CLIENT_ID, AZURE_CLIENT_SECRET="old-and-reset")
+    wait_until(lambda: "AADSTS7000215" in kubectl("-n", "page", "describe", f"pod/{POD}"), 60, "the event", pause=0.5)
+    made_anew = slice(3, 4)
+    typist.type("Service principal", made_anew, AZURE_CLIENT_ID=tutorial.CLIENT_ID, AZURE_CLIENT_SECRET=tutorial.CLIENT_SECRET)
+    kubectl("-n", "page", "wait", "--for=condition=Ready", f"pod/{POD}", "--timeout=90s", timeout=120)
+
+
+def test_workload_identity(typist, trust, emulator):  # noqa: F811
+    trust("system:serviceaccount:page:contoso-app")
+    typist.type("Workload identity", CLIENT_ID=CLIENT)
+    look_and_rotate(typist, emulator)

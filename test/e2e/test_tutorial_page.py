@@ -16,32 +16,29 @@ POD = "nginx-secrets-store-inline"
 
 
 class Typist:
-    def __init__(self, kubectl, namespace):
-        self.kubectl, self.namespace, self.seen = kubectl, namespace, ""
-        self.folder = kubectl.directory / f"typist-{namespace}"
-        self.folder.mkdir()
+    def __init__(self, kubectl, namespace, folder):
+        self.kubectl, self.folder = kubectl, folder
         (self.folder / "kubectl").write_text(f'#!/bin/sh\nexec {kubectl.program} --kubeconfig={kubectl.config} -n {namespace} "$@"\n')
         (self.folder / "kubectl").chmod(0o755)
 
     def type(self, section, only=slice(None), **variables):
-        """Types a section's blocks; self.seen has what was shown."""
+        """Types a section's blocks; returns what was shown."""
         blocks = tutorial.typed(section)[only]
         assert blocks, f"nothing to type below {section}"
         variables = {"VAULT": tutorial.VAULT, "TENANT": tutorial.TENANT, **variables}
         script = "\n".join(blocks).replace("image: nginx", "image: localhost/app:e2e")
         done = subprocess.run(["bash", "-euc", script], capture_output=True, text=True, timeout=300, check=False,
                               env={"PATH": f"{self.folder}:{os.environ['PATH']}", "HOME": str(self.kubectl.directory), **variables})
-        self.seen = done.stdout
         assert done.returncode == 0, f"{script}\n{done.stdout}{done.stderr}"
-        return self.seen
+        return done.stdout
 
 
 @pytest.fixture
-def typist(kubectl, admin, installation, emulator):
+def typist(kubectl, admin, installation, emulator, tmp_path):
     """In a namespace without credentials and classes: the tutorial makes them. Afterwards everything is cleaned up as the page says."""
     kubectl("create", "namespace", "page")
     wait_until(lambda: admin.find("serviceaccounts", "page", "default"), 30, "the namespace's account", pause=0.1)
-    typist = Typist(kubectl, "page")
+    typist = Typist(kubectl, "page", tmp_path)
     yield typist
     typist.type("Clean up")
     kubectl("delete", "namespace", "page", "--wait=true", timeout=180)

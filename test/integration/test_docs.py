@@ -3,6 +3,7 @@
 import re
 
 import pytest
+import yaml
 
 from harness import messages
 from harness.process import ROOT
@@ -20,8 +21,11 @@ NOT_EXPLAINED = {
 DOCUMENTS = sorted(path for path in ROOT.rglob("*.md") if not {"build", "node_modules", ".git"} & set(path.relative_to(ROOT).parts))
 
 
-def test_every_error_and_warning_is_explained():
-    missing = {text: place for text, place in messages.spoken(*SPEAKERS).items()
+@pytest.mark.parametrize("find", [messages.spoken, messages.spoken_through_helpers])
+def test_every_error_and_warning_is_explained(find):
+    texts = find(*SPEAKERS)
+    assert len(texts) > 50, "the search is broken"
+    missing = {text: place for text, place in texts.items()
                if not any(reason in text for reason in NOT_EXPLAINED) and not any(messages.covers(quote, text) for quote in QUOTES)}
     assert missing == {}
 
@@ -76,3 +80,33 @@ def test_files_that_are_named_exist(document):
     places = (ROOT, document.parent, ROOT / "test")
     missing = [name for name in named if not any((place / name).exists() or list(place.glob(f"{name}.*")) for place in places)]
     assert missing == []
+
+
+# Flags of other people's programs that our documents speak of.
+FOREIGN_FLAGS = {"--from-file", "--help", "--key-permissions", "--certificate-permissions", "--set"}
+OPERATORS = sorted([*(ROOT / "docs").glob("*.md"), ROOT / "README.md", ROOT / "manifests/README.md", ROOT / "provider-azure/README.md",
+                    ROOT / "driver/README.md"])
+
+
+@pytest.mark.parametrize("document", OPERATORS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_flags_that_are_named_exist(document):
+    known = set(re.findall(r"`(--[\w-]+)`", (ROOT / "docs/flags.md").read_text())) | FOREIGN_FLAGS
+    spans = re.findall(r"`([^`\n]+)`", document.read_text())
+    ours = [span for span in spans if not re.match(r"(az|kubectl|helm|openssl|ctr|skopeo|base64) ", span)]
+    named = {flag for span in ours for flag in re.findall(r"(?:^|[ (])(--[a-z][\w-]+)", span)}
+    assert sorted(named - known) == []
+
+
+@pytest.mark.parametrize("document", OPERATORS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_chart_values_that_are_named_exist(document):
+    def names(values, prefix=""):
+        for key, value in values.items():
+            yield prefix + key
+            if isinstance(value, dict):
+                yield from names(value, f"{prefix}{key}.")
+    charts = [yaml.safe_load(path.read_text()) for path in (ROOT / "manifests/chart").glob("*/values.yaml")]
+    assert len(charts) == 2
+    known = {name for chart in charts for name in names(chart)}
+    said = re.findall(r"`((?:linux|syncSecret|secrets-store-csi-driver|podMonitor|prometheusRule|grafanaDashboard|networkPolicy)\.[\w.]+)(?:=\w+)?`",
+                      document.read_text())
+    assert sorted(set(said) - known) == []

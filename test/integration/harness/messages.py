@@ -72,6 +72,23 @@ def spoken(*folders):
     return texts
 
 
+def spoken_through_helpers(*folders):
+    """The same for texts of three words and more that go through a function of the file, which gives a parameter of its own to an error."""
+    texts = {}
+    for path in sources(*folders):
+        code = path.read_text()
+        helpers = set()
+        for name, parameters, body in re.findall(r"^static [\w *]*?\b(\w+)\(([^;{]*)\)\n\{(.*?)^\}", code, re.DOTALL | re.MULTILINE):
+            given = " ".join(arguments(body, call.end()) for call in re.finditer(r"\berror_(?:set|set_errno|wrap)\s*\(", body))
+            if any(re.search(rf"\b{text}\b", given) for text in re.findall(r"const char \*(\w+)", parameters)):
+                helpers.add(name)
+        for call in re.finditer(rf"\b(?:{'|'.join(sorted(helpers))})\s*\(", code) if helpers else ():
+            for text in literals(arguments(code, call.end())):
+                if len(text.split()) >= 3:
+                    texts.setdefault(text, f"{path.relative_to(ROOT)}:{code.count(chr(10), 0, call.start()) + 1}")
+    return texts
+
+
 def everything_said(*folders):
     return {text for path in sources(*folders) for text in literals(path.read_text())}
 

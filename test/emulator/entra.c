@@ -16,6 +16,7 @@
 #include "test/emulator/emulator.h"
 #include "test/emulator/map.h"
 #include "test/emulator/memory.h"
+#include "test/emulator/tls.h"
 #include "test/emulator/tokens.h"
 
 enum { DEFAULT_LIFETIME_S = 3599, MAX_ID_BYTES = 128 };
@@ -480,6 +481,17 @@ void entra_serve(struct emulator *emulator, struct request *request, struct answ
     bool adfs = url->n == 3 && strcasecmp(tenant, "adfs") == 0;
     bool is_token = true;
     common_headers(answer);
+    bool discovery = url->n == 3 && strcmp(tenant, "common") == 0 &&
+                     strcmp(url->segments[1], "discovery") == 0 && strcmp(url->segments[2], "instance") == 0;
+    if (discovery) {
+        answer->route = "/common/discovery/instance";
+        serve_instance_discovery(emulator, request, answer);
+        return;
+    }
+    if (strcmp(request->host, DISCOVERY_HOST) == 0) {
+        answer_copy(answer, 404, "", 0);
+        return;
+    }
     if (path_ends_with(url, "oauth2", "v2.0", "token")) {
         answer->route = "/{tenant}/oauth2/v2.0/token";
     } else if (adfs && strcasecmp(url->segments[1], "oauth2") == 0 &&
@@ -499,10 +511,6 @@ void entra_serve(struct emulator *emulator, struct request *request, struct answ
     } else if (adfs && strcasecmp(url->segments[2], "openid-configuration") == 0) {
         answer->route = "/adfs/.well-known/openid-configuration";
         serve_openid_configuration(emulator, tenant, "oauth2", answer);
-    } else if (url->n == 3 && strcmp(tenant, "common") == 0 && strcmp(url->segments[1], "discovery") == 0 &&
-               strcmp(url->segments[2], "instance") == 0) {
-        answer->route = "/common/discovery/instance";
-        serve_instance_discovery(emulator, request, answer);
     } else {
         answer_copy(answer, 404, "", 0);
     }

@@ -97,7 +97,8 @@ static void use_own_domain(char host[static MAX_HOST_BYTES], const char *domain)
 
 static enum service service_of_host(const char *host)
 {
-    if (strcmp(host, LOGIN_HOST) == 0 || strcmp(host, REMOTE_LOGIN_HOST) == 0)
+    if (strcmp(host, LOGIN_HOST) == 0 || strcmp(host, REMOTE_LOGIN_HOST) == 0 ||
+        strcmp(host, DISCOVERY_HOST) == 0)
         return SERVICE_ENTRA;
     if (ends_with(host, "." VAULT_SUFFIX) || ends_with(host, "." HSM_SUFFIX) ||
         ends_with(host, "." REMOTE_VAULT_SUFFIX))

@@ -17,6 +17,7 @@ enum { BACKDATED_SECONDS = 3600, VALID_SECONDS = 30 * 24 * 3600 };
 static const char *const dns_names[] = {
     "localhost",
     "login.localhost",
+    DISCOVERY_HOST,
     "vault.localhost",
     "*.vault.localhost",
     "login.emulator.test",

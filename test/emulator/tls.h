@@ -6,6 +6,9 @@
 
 #include <stdbool.h>
 
+/* Where clients ask about a login host that they do not know; it serves that question alone. */
+#define DISCOVERY_HOST "login.microsoftonline.com"
+
 /* The cluster's id, as it stands in the API server's certificate, and the name that clients have to make
  * of it. */
 #define CLUSTER_ID      "696995ccb303450001b31a18"

@@ -232,7 +232,8 @@ static int not_found(const struct provider_registry *registry, const char *name,
     for (size_t i = 0; i < registry->n_directories; i++)
         (void)buffer_printf(&places, /* err= */ NULL, "%s%s", i == 0 ? "" : ", ", registry->directories[i]);
     return error_set(err, GRPC_STATUS_FAILED_PRECONDITION,
-                     "provider \"%s\" not found: no socket %s.sock in %s", name, name, buffer_str(&places));
+                     "provider not found: provider \"%s\": no socket %s.sock in %s", name, name,
+                     buffer_str(&places));
 }
 
 struct provider_link *provider_registry_find(struct provider_registry *registry, const char *name,

@@ -417,7 +417,8 @@ static void a_provider_without_socket_is_told_with_the_places_searched(void **st
         enum grpc_status code;
         const char *text;
     } table[] = {
-        {"fake", GRPC_STATUS_FAILED_PRECONDITION, "provider \"fake\" not found: no socket fake.sock in /"},
+        {"fake", GRPC_STATUS_FAILED_PRECONDITION,
+         "provider not found: provider \"fake\": no socket fake.sock in /"},
         {"file", GRPC_STATUS_FAILED_PRECONDITION, "not found"},
         {"", GRPC_STATUS_INVALID_ARGUMENT, "invalid provider \"\""},
         {"a/b", GRPC_STATUS_INVALID_ARGUMENT, "invalid provider"},

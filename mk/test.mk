@@ -41,5 +41,11 @@ sdk-test: deps-build ## let Microsoft's own Key Vault clients check the emulator
 	@build/sdk/bin/python -m pip install --quiet --disable-pip-version-check -r test/sdk/requirements.txt
 	@BUILD=build/release PYTHONDONTWRITEBYTECODE=1 build/sdk/bin/python -m pytest -q -p no:cacheprovider test/sdk
 
+# Needs the Go module proxy and what their programs need of it, hence apart.
+.PHONY: interop
+interop: deps-test ## let the Go driver and the Go provider work with ours, and compare what they leave
+	$(MAKE) $(jobs) VARIANT=release CC=gcc programs emulator
+	@BUILD=build/release test/interop/run.sh
+
 fresh: ## run `make demo` and `make test` in a minimal DIST=bookworm|trixie
 	@test/fresh.sh $(DIST)

@@ -1,0 +1,89 @@
+"""What is in the vault of the parity table."""
+
+import base64
+
+from harness import crypto, points, tutorial
+from harness.crypto import openssl
+
+PKCS12, PEM = "application/x-pkcs12", "application/x-pem-file"
+VALUES = {"lines": "one\ntwo\n", "unicode": "ünïcödé ✓ 😀", "quotes": "\"quotes\" \\ backslash \u2028", "spaces": " spaces ", "empty": "",
+          "html": "<html>&amp;</html>", "large": "x" * 25000, "base64": "aGVsbG8AAQL/", "base64lines": "aGVs\r\nbG8=\n", "hex": "00ff10", "hexupper": "00FF1A",
+          "oddhex": "abc", "123": "a number", "yes": "a word"}
+
+
+def fill(emulator, directory):
+    """Puts everything there; returns {"name:number": version}, number 0 being the oldest."""
+    versions = {}
+
+    def put(name, count=1, make=lambda number: f"value {number}", **more):
+        for number in range(count):
+            versions[f"{name}:{number}"] = emulator.set_secret(name, make(number), created=1_700_000_000 + number * 3600, **more)
+    for name, value in VALUES.items():
+        emulator.set_secret(name, value)
+    put("versioned", 3)
+    put("history", 6)
+    put("longhistory", 60)
+    put("disabledhistory", 4)
+    emulator.disable("secrets", "disabledhistory", versions["disabledhistory:2"])
+    emulator.set_secret("disabled", "x")
+    emulator.disable("secrets", "disabled")
+    emulator.set_secret("typed", "plain", contentType="text/plain")
+    emulator.set_secret("pfxtyped", "aGVsbG8=", contentType=PKCS12)
+    emulator.add_vault("othervault", permissions=())
+    keys(emulator, directory, versions)
+    certificates(emulator, directory)
+    return versions
+
+
+def keys(emulator, directory, versions):
+    jwk = {}
+    for name, kind in (("rsa2048", "rsa:2048"), ("rsa3072", "rsa:3072"), ("rsa4096", "rsa:4096"), ("p256", "ec:prime256v1"),
+                       ("p384", "ec:secp384r1"), ("p521", "ec:secp521r1")):
+        crypto.new_key(directory, name, kind)
+        jwk[name] = crypto.jwk_of(crypto.public_of(directory, name))
+        versions[f"{name}:0"] = emulator.set_key(name, jwk[name], created=1_700_000_000)
+    emulator.set_key("p256", jwk["p256"], created=1_700_003_600)
+    emulator.set_key("rsahsm", {**jwk["rsa2048"], "kty": "RSA-HSM"})
+    emulator.set_key("echsm", {**jwk["p384"], "kty": "EC-HSM"})
+    emulator.set_key("kcurve", {"kty": "EC", "crv": "P-256K", "x": "AQ", "y": "AQ"})
+    emulator.set_key("octkey", {"kty": "oct-HSM"})
+    found = []
+    for point in points.multiples(points.P256):
+        x, y = points.coordinates(points.P256, point)
+        if len(found) < 3 and x[0] == 0 or len(found) >= 3 and y[0] == 0:
+            found.append((x, y))
+        if len(found) == 6:
+            break
+    for number, (x, y) in enumerate(found):
+        cut = (lambda data: data.lstrip(b"\0")) if number % 2 else (lambda data: data)
+        emulator.set_key(f"zero{number}", {"kty": "EC", "crv": "P-256", "x": crypto.b64url(cut(x)), "y": crypto.b64url(cut(y))})
+
+
+def certificates(emulator, directory):
+    for name, kind in (("root", "rsa:2048"), ("int", "rsa:2048"), ("leaf", "rsa:2048"), ("ec", "ec:prime256v1"), ("other", "rsa:2048")):
+        crypto.new_key(directory, name, kind)
+    pem = {name: crypto.new_certificate(directory, name, issuer)
+           for name, issuer in (("root", None), ("int", "root"), ("leaf", "int"), ("ec", None), ("other", None))}
+    jwk = {name: crypto.jwk_of(crypto.public_of(directory, name)) for name in pem}
+    cer = {name: base64.b64encode(crypto.der_of(text)).decode() for name, text in pem.items()}
+
+    def pfx(name, others=(), options="-legacy", password=""):
+        (directory / "others.pem").write_bytes(b"".join(pem[other] for other in others))
+        more = "-certfile others.pem" if others else ""
+        openssl(directory, f"pkcs12 -export {options} -passout pass:{password} -inkey {name}.key -in {name}.pem {more} -out made.pfx")
+        return base64.b64encode((directory / "made.pfx").read_bytes()).decode()
+
+    def put(name, of, value, content_type=PKCS12):
+        emulator.set_certificate(name, cer[of], contentType=content_type, secret=value, key=jwk[of])
+    put("certrsa", "leaf", pfx("leaf"))
+    put("certec", "ec", pfx("ec"))
+    put("certpem", "leaf", ((directory / "leaf.key").read_bytes() + pem["leaf"] + pem["int"]).decode(), PEM)
+    put("chain", "leaf", pfx("leaf", ("root", "int")))
+    put("broken", "leaf", pfx("leaf", ("root",)))
+    put("stranger", "leaf", pfx("leaf", ("other", "root", "int")))
+    put("modernpfx", "leaf", pfx("leaf", options=""))
+    put("locked", "leaf", pfx("leaf", password="secret"))
+    put("badpfx", "leaf", "aW52YWxpZA==")
+    emulator.set_secret("oddtype", "whatever", contentType="application/x-other", managed=True, kid="https://vault/keys/oddtype/1")
+    emulator.set_certificate("nocert", base64.b64encode(b"no certificate at all").decode())
+    assert tutorial.VAULT

@@ -104,7 +104,7 @@ def test_empty_directories_are_not_the_working_directory(node, start_driver, scr
     os.rename(node.provider_socket("elsewhere"), node.directory / "scripted.sock")
     driver = start_driver("--additional-provider-volume-paths=")  # its working directory is node.directory
     _, message = driver.publish_failure(rpc.publish_request(node.target()))
-    assert 'provider "scripted" not found' in message
+    assert 'provider not found: provider "scripted"' in message
     os.rename(node.directory / "scripted.sock", node.provider_socket("elsewhere"))
 
 
@@ -135,7 +135,7 @@ def test_what_is_no_socket_is_no_provider(ready, node, kind):
     else:
         path.symlink_to("nowhere")
     _, message = driver.publish_failure(rpc.publish_request(target))
-    assert 'provider "scripted" not found' in message
+    assert 'provider not found: provider "scripted"' in message
 
 
 NOBODY = 65534

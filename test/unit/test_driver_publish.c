@@ -712,7 +712,7 @@ static void a_request_that_can_not_be_served_is_refused(void **state)
          "parameters are not set in secretproviderclass shop/web"},
         {"web", "shop", "fake", false, true, GRPC_STATUS_INVALID_ARGUMENT, "readOnly is not true"},
         {"web", "shop", "other", false, false, GRPC_STATUS_FAILED_PRECONDITION,
-         "provider \"other\" not found"},
+         "provider not found: provider \"other\""},
         {"web", "shop", "a/b", false, false, GRPC_STATUS_INVALID_ARGUMENT, "invalid provider"},
     };
     WORLD();

@@ -230,7 +230,8 @@ static int set_trust(struct http_call *call, const struct http_request *request,
         set_optional_ptr(call, CURLOPT_SSLCERTTYPE, "PEM");
     }
     if (request->client_key_pem != NULL) {
-        set_blob(call, CURLOPT_SSLKEY_BLOB, request->client_key_pem, request->client_key_pem_len, ok);
+        /* with its NUL: without one mbedTLS takes the bytes for DER; others stop at the last line */
+        set_blob(call, CURLOPT_SSLKEY_BLOB, request->client_key_pem, request->client_key_pem_len + 1, ok);
         set_optional_ptr(call, CURLOPT_SSLKEYTYPE, "PEM");
     }
     return 0;

@@ -72,7 +72,7 @@ struct http_request {
                                be NULL */
     const void *client_cert_pem; /* client certificate and key for mutual TLS; may be NULL */
     size_t client_cert_pem_len;
-    const void *client_key_pem;
+    const void *client_key_pem; /* followed by a NUL that the length does not count */
     size_t client_key_pem_len;
     bool insecure_skip_verify; /* only for kubeconfig's insecure-skip-tls-verify */
     bool fresh_connection;     /* do not use a kept one: it did not answer a moment ago */

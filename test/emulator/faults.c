@@ -15,6 +15,12 @@ static const char *const kind_names[FAULT_KINDS] = {
     [FAULT_DRIP] = "drip",   [FAULT_BLACKHOLE] = "blackhole", [FAULT_CLOSE] = "close",
 };
 
+static const char *const retry_keys[RETRY_SPELLINGS] = {
+    [RETRY_AFTER] = "retry_after",
+    [RETRY_AFTER_MS] = "retry-after-ms",
+    [X_MS_RETRY_AFTER_MS] = "x-ms-retry-after-ms",
+};
+
 struct rule {
     struct rule *next;
     enum fault_kind kind;
@@ -33,6 +39,7 @@ struct rule {
     unsigned drip_ms;
     unsigned status;
     int retry_after;
+    enum retry_spelling retry_spelling;
 };
 
 struct faults {
@@ -93,7 +100,8 @@ static double number_of(const cJSON *json, const char *key, double otherwise)
 const char *faults_add(struct faults *faults, const cJSON *json)
 {
     static const double max = 1e9; /* for every number in a rule */
-    static const char *const numbers[] = {"latency_ms", "drip_ms", "count", "after", "retry_after"};
+    static const char *const numbers[] = {
+        "latency_ms", "drip_ms", "count", "after", "retry_after", "retry-after-ms", "x-ms-retry-after-ms"};
 
     enum fault_kind kind = FAULT_NONE;
     const char *name = string_of(json, "kind");
@@ -105,6 +113,12 @@ const char *faults_add(struct faults *faults, const cJSON *json)
     for (size_t i = 0; i < ARRAY_SIZE(numbers); i++)
         if (number_of(json, numbers[i], 0) < 0 || number_of(json, numbers[i], 0) > max)
             return "a number is out of range";
+    int retry_after = -1;
+    enum retry_spelling spelling = RETRY_AFTER;
+    for (int s = RETRY_AFTER; s < RETRY_SPELLINGS && retry_after < 0; s++) {
+        spelling = (enum retry_spelling)s;
+        retry_after = (int)number_of(json, retry_keys[s], -1);
+    }
     double status = number_of(json, "status", 503);
     if (status < 200 || status > 599)
         return "'status' must be 200 to 599";
@@ -128,7 +142,8 @@ const char *faults_add(struct faults *faults, const cJSON *json)
         .latency_ms = (uint64_t)number_of(json, "latency_ms", 0),
         .drip_ms = (unsigned)number_of(json, "drip_ms", 10),
         .status = (unsigned)status,
-        .retry_after = (int)number_of(json, "retry_after", -1),
+        .retry_after = retry_after,
+        .retry_spelling = spelling,
     };
     struct rule **end = &faults->first;
     while (*end != NULL)
@@ -189,6 +204,7 @@ struct fault_decision faults_decide(struct faults *faults, const char *service, 
         decision.drip_ms = rule->drip_ms;
         decision.status = rule->status;
         decision.retry_after = rule->retry_after;
+        decision.retry_spelling = rule->retry_spelling;
         decision.body = xstrdup(rule->body);
     }
     return decision;

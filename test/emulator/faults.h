@@ -24,6 +24,9 @@ enum fault_kind {
     FAULT_KINDS
 };
 
+/* How a pause is told: "Retry-After" in seconds, or one of the two headers of Azure in milliseconds. */
+enum retry_spelling { RETRY_AFTER, RETRY_AFTER_MS, X_MS_RETRY_AFTER_MS, RETRY_SPELLINGS };
+
 /* What is to happen to one request. `body` is borrowed from the rule: use it under the lock under which it
  * was decided. */
 struct fault_decision {
@@ -31,8 +34,9 @@ struct fault_decision {
     uint64_t latency_ms;
     unsigned drip_ms;
     unsigned status;
-    int retry_after; /* seconds; negative = no header */
-    char *body;      /* owned copy; may be NULL */
+    int retry_after; /* seconds, or milliseconds; negative = no header */
+    enum retry_spelling retry_spelling;
+    char *body; /* owned copy; may be NULL */
 };
 
 struct faults;

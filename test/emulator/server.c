@@ -244,6 +244,12 @@ static enum MHD_Result queue(struct request *request, struct answer *answer)
     return result;
 }
 
+static const char *const retry_headers[RETRY_SPELLINGS] = {
+    [RETRY_AFTER] = "Retry-After",
+    [RETRY_AFTER_MS] = "retry-after-ms",
+    [X_MS_RETRY_AFTER_MS] = "x-ms-retry-after-ms",
+};
+
 static void apply_fault(struct request *request, struct answer *answer)
 {
     static const char garbage[] = "\x1f\x8b\x08<html>\xff\xfe not { json \"";
@@ -258,7 +264,7 @@ static void apply_fault(struct request *request, struct answer *answer)
             answer_copy(answer, fault->status, fault->body, strlen(fault->body));
         answer->status = fault->status;
         if (fault->retry_after >= 0)
-            answer_headerf(answer, "Retry-After", "%d", fault->retry_after);
+            answer_headerf(answer, retry_headers[fault->retry_spelling], "%d", fault->retry_after);
     }
 }
 

@@ -268,6 +268,15 @@ def test_throttling_with_retry_after_is_waited_for(client, emulator):
     assert time.monotonic() - started >= 0.9
 
 
+@pytest.mark.parametrize("header", ["retry-after-ms", "x-ms-retry-after-ms"])
+def test_a_pause_in_milliseconds_is_taken_as_such(client, emulator, header):
+    """Longer than the provider's own first pause (1 s at most), far below the same number of seconds."""
+    emulator.add_fault("status", service="vault", status=503, count=1, **{header: 1700})
+    started = time.monotonic()
+    assert mount(client).files
+    assert 1.6 <= time.monotonic() - started < 1.7 + 1 + 5 * PATIENCE
+
+
 @pytest.mark.parametrize("status", [500, 502, 503, 504])
 def test_a_server_error_that_passes_is_retried(client, emulator, status):
     emulator.add_fault("status", service="vault", status=status, count=2)

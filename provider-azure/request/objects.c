@@ -234,6 +234,12 @@ static int check_split(const char *text, const struct object_item *item, enum ob
     return 0;
 }
 
+/* In a URL these mean another place, also when they are percent-encoded. */
+static bool is_dots(const char *segment)
+{
+    return strcmp(segment, ".") == 0 || strcmp(segment, "..") == 0;
+}
+
 /* Sets what the item is called and where it goes, and checks that. */
 static int check_name(struct object_item *item, const char *alias, const char *pattern, const char *tags,
                       struct error **err)
@@ -337,6 +343,8 @@ static int parse_item(const char *text, size_t index, const struct object_defaul
         return -1;
     if (*item->name == '\0')
         return invalid(err, "objectName must not be empty");
+    if (is_dots(item->name) || is_dots(item->version))
+        return invalid(err, "objectName and objectVersion must not be '.' or '..'");
     if (check_type(item->type_text, &item->type, err) < 0 ||
         check_permission(fields.permission, defaults->mode, &item->mode, err) < 0 ||
         check_optional(fields.optional, &item->optional, err) < 0 ||

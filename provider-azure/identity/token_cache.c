@@ -37,6 +37,7 @@ struct acquisition {
     struct token_proxy_wait *route_wait; /* ROUTE: finding the way to the token proxy */
     struct preparation *preparation;     /* PREPARE, aside */
     struct exchange *exchange;           /* ASK */
+    bool asked_anew;                     /* with another assertion than the first */
     uint64_t deadline_ms;
     uint64_t since_ms;
     struct wait_list waits; /* may be empty: background refresh */
@@ -259,6 +260,23 @@ static void conclude(struct acquisition *acquisition, struct token *token, struc
     acquisition_free(acquisition);
 }
 
+static int ask(struct acquisition *acquisition, const struct token_proxy_route *route, struct error **err);
+
+/* A try whose answer was lost may have reached the service, which takes an assertion only once: what it refuses
+ * then is asked again with a new one. True when that is under way. */
+static bool ask_anew(struct acquisition *acquisition, const struct error *failure, unsigned tries)
+{
+    struct error *ignored = NULL; /* the refusal is told */
+
+    if (tries < 2 || acquisition->asked_anew || !acquisition->identity->ops->prepare_aside ||
+        error_code(failure) != GRPC_STATUS_UNAUTHENTICATED)
+        return false;
+    acquisition->asked_anew = true;
+    int result = ask(acquisition, /* route= */ NULL, &ignored);
+    error_free(ignored);
+    return result == 0;
+}
+
 static void on_answer(struct reply *reply, const struct error *error, unsigned tries, void *arg)
 {
     struct acquisition *acquisition = arg;
@@ -270,6 +288,10 @@ static void on_answer(struct reply *reply, const struct error *error, unsigned t
     acquisition->exchange = NULL;
     if (reply != NULL) {
         token = identity->ops->understand(identity, reply, now, &failure);
+        if (token == NULL && ask_anew(acquisition, failure, tries)) {
+            error_free(failure);
+            return;
+        }
         if (token == NULL && tries > 1)
             error_wrap(&failure, "after %u tries", tries);
     } else {

@@ -99,6 +99,14 @@ def test_each_token_request_carries_an_assertion_of_its_own(client, emulator, ce
     assert emulator.token_requests == 2
 
 
+def test_an_assertion_whose_answer_was_lost_is_made_anew(client, emulator, certificate):
+    """The emulator has seen the first one and refuses it the second time."""
+    register(emulator, certificate)
+    emulator.add_fault("truncate", service="entra", count=1)
+    assert mount(client, {"clientid": APP, "clientcertificate": certificate.pem()}) == SECRET1
+    assert emulator.token_requests == 3
+
+
 def test_ad_fs_gets_the_older_signature(client, emulator, certificate):
     register(emulator, certificate, tenant="adfs")
     emulator.add_vault("adfsvault", tenant="adfs", client_id=APP, permissions=["get"])

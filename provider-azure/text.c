@@ -1,12 +1,14 @@
 /*
- * text.c - trimming of parameter values.
+ * text.c - trimming of parameter values, quoting of servers.
  */
 #include "provider-azure/text.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/cleanup.h"
+#include "common/utf8.h"
 
 /* White space beyond ASCII (Unicode White_Space), as UTF-8. */
 static const char *const wide_spaces[] = {
@@ -86,10 +88,12 @@ bool text_parse_bool(const char *text, bool *ret)
     return false;
 }
 
-void text_one_line(char *text)
+void text_quote(char *ret, size_t size, const char *text)
 {
-    for (; *text != '\0'; text++) {
-        if ((unsigned char)*text < 0x20 || *text == 0x7f)
-            *text = ' ';
+    (void)snprintf(ret, size, "%s", text != NULL ? text : "");
+    for (char *c = ret; *c != '\0'; c++) {
+        if ((unsigned char)*c < 0x20 || *c == 0x7f)
+            *c = ' ';
     }
+    utf8_sanitize(ret);
 }

@@ -1,5 +1,6 @@
 /*
- * text.h - trimming and comparing short texts the way the parameters of a SecretProviderClass are read.
+ * text.h - short texts: trimmed and compared the way the parameters of a SecretProviderClass are read, and quoted
+ * in errors.
  */
 #ifndef PROVIDER_AZURE_TEXT_H
 #define PROVIDER_AZURE_TEXT_H
@@ -18,8 +19,8 @@ char *text_trim_copy(const char *text);
  * false, and leaves *ret alone, for any other text. */
 bool text_parse_bool(const char *text, bool *ret);
 
-/* Replaces line breaks and other control characters by blanks, in place: for server texts quoted in one-line
- * errors. */
-void text_one_line(char *text);
+/* What a server said, as it can stand in an error of one line: cut to size - 1 bytes, control characters replaced
+ * by blanks, valid UTF-8. "" for NULL. */
+void text_quote(char *ret, size_t size, const char *text);
 
 #endif

@@ -9,7 +9,6 @@
 #include <strings.h>
 
 #include "common/json.h"
-#include "common/utf8.h"
 #include "provider-azure/identity/assertion.h"
 #include "provider-azure/text.h"
 
@@ -111,16 +110,18 @@ static int64_t described_code(const char *description)
 
 static void cut_description(char text[DESCRIPTION_MAX + 1], const char *description)
 {
-    (void)snprintf(text, DESCRIPTION_MAX + 1, "%s", description != NULL ? description : "");
-    /* Trace id, correlation id and time stamp follow on lines of their own. */
-    static const char *const tails[] = {"\r", "\n", " Trace ID:", " Correlation ID:"};
+    char line[DESCRIPTION_MAX + 1];
+    /* Trace id, correlation id and time stamp follow, mostly on lines of their own. */
+    static const char *const tails[] = {" Trace ID:", " Correlation ID:"};
+
+    (void)snprintf(line, sizeof(line), "%s", description != NULL ? description : "");
+    line[strcspn(line, "\r\n")] = '\0';
+    text_quote(text, DESCRIPTION_MAX + 1, line);
     for (size_t i = 0; i < ARRAY_SIZE(tails); i++) {
         char *tail = strstr(text, tails[i]);
         if (tail != NULL)
             *tail = '\0';
     }
-    text_one_line(text);
-    utf8_sanitize(text);
 }
 
 static enum grpc_status code_of(int status)
@@ -139,20 +140,24 @@ static void refuse(const struct identity *identity, const struct reply *reply, c
     const char *description = NULL;
     const char *correlation = NULL;
     char text[DESCRIPTION_MAX + 1];
+    char name_text[64 + 1];
+    char correlation_text[64 + 1];
 
     (void)json_opt_string(root, "error", &name, NULL);
     (void)json_opt_string(root, "error_description", &description, NULL);
     (void)json_opt_string(root, "correlation_id", &correlation, NULL);
     cut_description(text, description);
+    text_quote(name_text, sizeof(name_text), name);
+    text_quote(correlation_text, sizeof(correlation_text), correlation);
     int64_t number = first_error_code(root);
     if (number == 0)
         number = described_code(description);
     const char *hint = entra_hint(number);
 
-    error_set(err, code_of(reply->status), "Entra refused the %s (HTTP %d %.64s): %s%s%s%s%s%.64s%s",
-              auth_mode_name(identity->ops->mode), reply->status, name != NULL ? name : "", text,
+    error_set(err, code_of(reply->status), "Entra refused the %s (HTTP %d %s): %s%s%s%s%s%s%s",
+              auth_mode_name(identity->ops->mode), reply->status, name_text, text,
               hint != NULL ? " [hint: " : "", hint != NULL ? hint : "", hint != NULL ? "]" : "",
-              correlation != NULL ? " (correlation id " : "", correlation != NULL ? correlation : "",
+              correlation != NULL ? " (correlation id " : "", correlation_text,
               correlation != NULL ? ")" : "");
 }
 
@@ -182,5 +187,5 @@ struct token *entra_understand(const struct identity *identity, const struct rep
         error_free(bad);
         return NULL;
     }
-    return token_make(identity, text, now_unix + expires_in, refresh_in, now_unix, err);
+    return token_make(identity, text, now_unix + token_life(expires_in), refresh_in, now_unix, err);
 }

@@ -128,7 +128,14 @@ int question_set_url(struct identity_question *question, const char *url, struct
 int question_add_header(struct identity_question *question, const char *name, const char *value,
                         struct error **err);
 
-/* A token for `text`; refresh_in 0 = unknown. NULL with err set on lack of memory. */
+/* What a service may say: Entra's tokens live a day at most, and have some KiB. */
+enum { TOKEN_LIFE_MAX_S = 7 * 24 * 3600, TOKEN_TEXT_MAX = 48 * 1024 };
+
+/* A number of seconds that a service gave, cut to 0 ... TOKEN_LIFE_MAX_S: safe to add to a time. */
+int64_t token_life(int64_t seconds);
+
+/* A token for `text`; refresh_in 0 = unknown. It ends TOKEN_LIFE_MAX_S from now at the latest. NULL with err
+ * set: UNAVAILABLE for a text that can not be sent in a header, RESOURCE_EXHAUSTED. */
 struct token *token_make(const struct identity *identity, const char *text, int64_t expires_unix,
                          int64_t refresh_in, int64_t now_unix, struct error **err);
 

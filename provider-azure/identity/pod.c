@@ -6,7 +6,6 @@
 #include <string.h>
 
 #include "common/json.h"
-#include "common/utf8.h"
 #include "provider-azure/identity/identity.h"
 #include "provider-azure/identity/moment.h"
 #include "provider-azure/text.h"
@@ -38,9 +37,7 @@ static int prepare(const struct identity *identity, const struct identity_moment
 static void refuse(const struct reply *reply, struct error **err)
 {
     char text[NMI_TEXT_MAX + 1];
-    (void)snprintf(text, sizeof(text), "%s", buffer_str(&reply->body));
-    text_one_line(text);
-    utf8_sanitize(text);
+    text_quote(text, sizeof(text), buffer_str(&reply->body));
     enum grpc_status code = GRPC_STATUS_UNAVAILABLE;
     if (reply->status == 403)
         code = GRPC_STATUS_UNAUTHENTICATED;

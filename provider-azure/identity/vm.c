@@ -8,7 +8,6 @@
 #include <string.h>
 
 #include "common/json.h"
-#include "common/utf8.h"
 #include "provider-azure/identity/identity.h"
 #include "provider-azure/identity/moment.h"
 #include "provider-azure/text.h"
@@ -43,14 +42,14 @@ static void refuse(const struct identity *identity, const struct reply *reply, c
 {
     const char *name = NULL;
     const char *description = NULL;
+    char said[IMDS_TEXT_MAX + 1];
     char text[IMDS_TEXT_MAX + 1];
 
     (void)json_opt_string(root, "error", &name, NULL);
     (void)json_opt_string(root, "error_description", &description, NULL);
-    (void)snprintf(text, sizeof(text), "%s%s%s", name != NULL ? name : "no JSON error in the answer",
+    (void)snprintf(said, sizeof(said), "%s%s%s", name != NULL ? name : "no JSON error in the answer",
                    description != NULL ? ": " : "", description != NULL ? description : "");
-    text_one_line(text);
-    utf8_sanitize(text);
+    text_quote(text, sizeof(text), said);
     if (reply->status == 400 && *identity->client_id != '\0')
         error_set(
             err, GRPC_STATUS_UNAUTHENTICATED,
@@ -91,7 +90,7 @@ static struct token *understand(const struct identity *identity, const struct re
     }
     expires = moment_from_json(cJSON_GetObjectItemCaseSensitive(root, "expires_on"));
     if (expires < 0 && json_opt_int(root, "expires_in", 0, &expires_in, NULL) == 0 && expires_in > 0)
-        expires = now_unix + expires_in;
+        expires = now_unix + token_life(expires_in);
     if (expires < 0)
         expires = now_unix; /* usable once, not kept */
     (void)json_opt_int(root, "refresh_in", 0, &refresh_in, NULL);

@@ -9,12 +9,11 @@
 
 #include "common/encoding.h"
 #include "common/json.h"
-#include "common/utf8.h"
 #include "provider-azure/text.h"
 #include "provider-azure/vault/vault_answer_private.h"
 
 /* How much of a server's message is quoted. */
-enum { VAULT_MESSAGE_MAX = 400 };
+enum { VAULT_MESSAGE_MAX = 400, VAULT_CODE_MAX = 64 };
 
 static int no_memory(struct error **err)
 {
@@ -139,7 +138,11 @@ cJSON *vault_json_parse(const char *json, size_t len, struct error **err)
     cleanup_json cJSON *root = json_parse(json, len, VAULT_ANSWER_MAX, err);
     if (root == NULL) {
         error_recode(err, GRPC_STATUS_UNAVAILABLE);
-        error_wrap(err, "the vault's answer is not JSON (a proxy in between?)");
+        /* A vault's own JSON that can not be taken, for example for a NUL in a value, is told from a web page. */
+        if (len > 0 && json[0] == '{')
+            error_wrap(err, "the vault's answer can not be read");
+        else
+            error_wrap(err, "the vault's answer is not JSON (a proxy in between?)");
         return NULL;
     }
     if (!cJSON_IsObject(root)) {
@@ -147,6 +150,14 @@ cJSON *vault_json_parse(const char *json, size_t len, struct error **err)
         return NULL;
     }
     return steal_ptr(&root);
+}
+
+void vault_answer_blame(struct error **err)
+{
+    if (err == NULL || error_code(*err) != GRPC_STATUS_INVALID_ARGUMENT)
+        return;
+    error_recode(err, GRPC_STATUS_FAILED_PRECONDITION);
+    error_wrap(err, "the vault's answer");
 }
 
 struct vault_answer *vault_answer_parse(enum object_type type, const char *json, size_t len,
@@ -162,7 +173,7 @@ struct vault_answer *vault_answer_parse(enum object_type type, const char *json,
                  : type == OBJECT_KEY  ? parse_key(root, answer, err)
                                        : parse_cert(root, answer, err);
     if (result < 0) {
-        error_recode(err, GRPC_STATUS_FAILED_PRECONDITION);
+        vault_answer_blame(err);
         vault_answer_unref(answer);
         return NULL;
     }
@@ -293,6 +304,8 @@ int vault_error(const struct reply *reply, const char *host, unsigned tries, str
     const char *inner_code = NULL;
     const char *message = NULL;
     char text[VAULT_MESSAGE_MAX + 1];
+    char code_text[VAULT_CODE_MAX + 1];
+    char inner_text[VAULT_CODE_MAX + 1];
 
     (void)json_opt_object(root, "error", &error, NULL);
     (void)json_opt_string(error, "code", &code, NULL);
@@ -303,16 +316,16 @@ int vault_error(const struct reply *reply, const char *host, unsigned tries, str
     inner_code = inner_code != NULL ? inner_code : "";
     message = message != NULL ? message : "";
     const char *hint = hint_for(reply->status, code, inner_code, message);
-    (void)snprintf(text, sizeof(text), "%s", message);
-    text_one_line(text);
-    utf8_sanitize(text);
+    text_quote(text, sizeof(text), message);
+    text_quote(code_text, sizeof(code_text), code);
+    text_quote(inner_text, sizeof(inner_text), inner_code);
 
     char extra[64] = "";
     if (tries > 1)
         (void)snprintf(extra, sizeof(extra), " after %u tries", tries);
     return error_set(
-        err, code_of(reply->status), "%s answered HTTP %d%s%s%.64s%s%.64s%s%s%s%s%s%s%.64s%s", host,
-        reply->status, extra, *code != '\0' ? " " : "", code, *inner_code != '\0' ? "/" : "", inner_code,
+        err, code_of(reply->status), "%s answered HTTP %d%s%s%s%s%s%s%s%s%s%s%s%.64s%s", host, reply->status,
+        extra, *code != '\0' ? " " : "", code_text, *inner_code != '\0' ? "/" : "", inner_text,
         *text != '\0' ? ": " : "", text, hint != NULL ? " [hint: " : "", hint != NULL ? hint : "",
         hint != NULL ? "]" : "", reply->request_id != NULL ? " (request id " : "",
         reply->request_id != NULL ? reply->request_id : "", reply->request_id != NULL ? ")" : "");

@@ -84,34 +84,43 @@ static int parse_entry(const cJSON *json, struct vault_entry *entry, struct erro
     return entry->name == NULL || entry->version == NULL ? no_memory(err) : 0;
 }
 
+static int add_entries(struct vault_answer *list, const cJSON *values, struct error **err)
+{
+    const cJSON *json_entry = NULL;
+    size_t count = values != NULL ? (size_t)cJSON_GetArraySize(values) : 0;
+
+    if (list->n_entries + count > VAULT_MAX_ENTRIES)
+        return error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "more than %d entries in a list",
+                         VAULT_MAX_ENTRIES);
+    if (count == 0)
+        return 0;
+    struct vault_entry *grown = reallocarray(list->entries, list->n_entries + count, sizeof(*list->entries));
+    if (grown == NULL)
+        return no_memory(err);
+    list->entries = grown;
+    cJSON_ArrayForEach(json_entry, values)
+    {
+        struct vault_entry *entry = &list->entries[list->n_entries++];
+        *entry = (struct vault_entry){0};
+        if (parse_entry(json_entry, entry, err) < 0)
+            return error_wrap(err, "list");
+    }
+    return 0;
+}
+
 int vault_list_add_page(struct vault_answer *list, const char *json, size_t len, char **ret_next,
                         struct error **err)
 {
     cleanup_json cJSON *root = vault_json_parse(json, len, err);
     const cJSON *values = NULL;
-    const cJSON *json_entry = NULL;
     const char *next = NULL;
 
-    if (root == NULL || json_opt_array(root, "value", &values, err) < 0 ||
-        json_opt_string(root, "nextLink", &next, err) < 0)
+    if (root == NULL)
         return -1;
-    size_t count = values != NULL ? (size_t)cJSON_GetArraySize(values) : 0;
-    if (list->n_entries + count > VAULT_MAX_ENTRIES)
-        return error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "more than %d entries in a list",
-                         VAULT_MAX_ENTRIES);
-    if (count > 0) {
-        struct vault_entry *grown =
-            reallocarray(list->entries, list->n_entries + count, sizeof(*list->entries));
-        if (grown == NULL)
-            return no_memory(err);
-        list->entries = grown;
-        cJSON_ArrayForEach(json_entry, values)
-        {
-            struct vault_entry *entry = &list->entries[list->n_entries++];
-            *entry = (struct vault_entry){0};
-            if (parse_entry(json_entry, entry, err) < 0)
-                return error_wrap(err, "list");
-        }
+    if (json_opt_array(root, "value", &values, err) < 0 ||
+        json_opt_string(root, "nextLink", &next, err) < 0 || add_entries(list, values, err) < 0) {
+        vault_answer_blame(err);
+        return -1;
     }
     *ret_next = NULL;
     if (next != NULL && *next != '\0') {

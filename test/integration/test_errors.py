@@ -81,6 +81,13 @@ def test_what_passes_is_retried_and_told_with_the_number_of_tries(pods, emulator
     assert emulator.vault_requests == 4
 
 
+def test_what_the_vault_says_can_not_forge_lines(pods, emulator):
+    body = {"error": {"code": "X\nE0101 forged", "message": "a\r\nb\x1b[31m", "innererror": {"code": "Y\tz"}}}
+    emulator.add_fault("status", service="vault", status=403, body=json.dumps(body))
+    error = pods.outcome(mount_request())
+    assert "HTTP 403 X E0101 forged/Y z: a  b [31m" in error.details()
+
+
 def test_a_status_without_a_body_is_told(pods, emulator):
     emulator.add_fault("status", service="vault", status=418, body="")
     code, text = failure(pods, mount_request())

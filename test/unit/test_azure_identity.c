@@ -258,6 +258,19 @@ static void answers_of_entra_are_read(void **state)
          "no usable access_token"},
         {SP, 200, "{\"expires_in\":1}", GRPC_STATUS_UNAVAILABLE, 0, "no usable access_token"},
         {SP, 200, "{\"access_token\":\"T\",\"expires_in\":-5}", GRPC_STATUS_UNAVAILABLE, 0, "no usable"},
+        {SP, 200,
+         "{\"access_token\":\"T\",\"expires_in\":9223372036854775807,\"refresh_in\":9223372036854775807}",
+         GRPC_STATUS_UNAVAILABLE, 0, "no usable"}, /* JSON numbers are exact up to 2^53 */
+        {SP, 200,
+         "{\"access_token\":\"T\",\"expires_in\":\"9223372036854775807\",\"refresh_in\":"
+         "\"9223372036854775807\"}",
+         GRPC_STATUS_OK, TOKEN_LIFE_MAX_S, NULL},
+        {SP, 200, "{\"access_token\":\"T\",\"expires_in\":3599,\"refresh_in\":\"-9223372036854775808\"}",
+         GRPC_STATUS_OK, 3599, NULL},
+        {SP, 200, "{\"access_token\":\"a\\r\\nHost: b\",\"expires_in\":3599}", GRPC_STATUS_UNAVAILABLE, 0,
+         "access_token in the answer"},
+        {SP, 200, "{\"access_token\":\"a b\",\"expires_in\":3599}", GRPC_STATUS_UNAVAILABLE, 0,
+         "access_token in the answer"},
         {SP, 200, "<html>", GRPC_STATUS_UNAVAILABLE, 0, "not JSON"},
         {SP, 401,
          "{\"error\":\"invalid_client\",\"error_description\":\"AADSTS7000215: Invalid.\\r\\nTrace ID: 1\","
@@ -266,6 +279,8 @@ static void answers_of_entra_are_read(void **state)
          "(HTTP 401 invalid_client): AADSTS7000215: Invalid. [hint: the client secret is wrong"},
         {SP, 400, "{\"error\":\"x\",\"error_description\":\"AADSTS700016: no app\"}",
          GRPC_STATUS_UNAUTHENTICATED, 0, "check clientid and tenantID"}, /* the number is in the text only */
+        {SP, 400, "{\"error\":\"a\\nE b\",\"correlation_id\":\"\\u001b[31m\"}", GRPC_STATUS_UNAUTHENTICATED,
+         0, "(HTTP 400 a E b):  (correlation id  [31m)"},
         {SP, 400, "{}", GRPC_STATUS_UNAUTHENTICATED, 0, "Entra refused the service principal (HTTP 400"},
         {SP, 429, "{\"error\":\"x\"}", GRPC_STATUS_RESOURCE_EXHAUSTED, 0, "HTTP 429"},
         {SP, 503, "busy", GRPC_STATUS_UNAVAILABLE, 0, "HTTP 503"},
@@ -297,6 +312,13 @@ static void answers_of_imds_are_read_in_all_their_forms(void **state)
         {VM, 200, "{\"access_token\":\"T\"}", GRPC_STATUS_OK, 0, NULL},
         {VM, 200, "{\"access_token\":\"T\",\"expires_on\":\"99999999999999999999\"}", GRPC_STATUS_OK, 0,
          NULL},
+        {VM, 200,
+         "{\"access_token\":\"T\",\"expires_in\":\"9223372036854775807\",\"refresh_in\":"
+         "\"9223372036854775807\"}",
+         GRPC_STATUS_OK, TOKEN_LIFE_MAX_S, NULL},
+        {VM, 200, "{\"access_token\":\"T\",\"expires_on\":\"999999999999\"}", GRPC_STATUS_OK,
+         TOKEN_LIFE_MAX_S, NULL},
+        {VM, 200, "{\"access_token\":\"T\",\"expires_on\":\"1\"}", GRPC_STATUS_OK, 0, NULL},
         {VM, 200, "{}", GRPC_STATUS_UNAVAILABLE, 0, "no access_token"},
         {VM, 400, "{\"error\":\"invalid_request\",\"error_description\":\"Identity not found\"}",
          GRPC_STATUS_UNAUTHENTICATED, 0,

@@ -590,6 +590,7 @@ static void bad_answers_are_errors_that_name_the_object(void **state)
         {"{\"value\":\"x\",\"id\":\"i\",\"kid\":\"k\",\"contentType\":\"application/x-pkcs12\"}",
          "illegal base64 data"},
         {"<html>", "not JSON"},
+        {"{\"value\":\"a\\u0000b\"}", "the vault's answer can not be read: invalid JSON: NUL in a string"},
         {"[]", "not a JSON object"},
     };
     struct world *world = *state;

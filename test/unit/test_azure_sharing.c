@@ -14,7 +14,7 @@
 #include "provider-azure/vault/volume_log.h"
 #include "test/unit/test_azure_fake.h"
 
-enum { KEEP_MS = 120000, FAR_MS = 1000000 };
+enum { KEEP_MS = 120000, FAR_MS = 1000000, NOW = 1700000000, DAY = 86400 };
 
 struct world {
     struct fake fake;
@@ -75,8 +75,8 @@ static int setup(void **state)
     world->store = store_create(&world->network, world->tokens, KEEP_MS, NULL);
     world->alice = make_identity("alice");
     world->bob = make_identity("bob");
-    world->alice_token = token_make(world->alice, "token-alice", INT64_MAX / 2, 0, 0, NULL);
-    world->bob_token = token_make(world->bob, "token-bob", INT64_MAX / 2, 0, 0, NULL);
+    world->alice_token = token_make(world->alice, "token-alice", NOW + DAY, 0, NOW, NULL);
+    world->bob_token = token_make(world->bob, "token-bob", NOW + DAY, 0, NOW, NULL);
     world->version = 1;
     *state = world;
     return 0;

@@ -439,6 +439,41 @@ static void equal_ages_are_told_apart_and_what_is_disabled_is_skipped(void **sta
     vault_answer_unref(list);
 }
 
+static void an_answer_of_another_shape_is_told_as_the_vaults(void **state)
+{
+    static const struct {
+        bool list;
+        const char *json;
+        enum grpc_status code;
+        const char *text;
+    } rows[] = {
+        {false, "{\"value\":[1]}", GRPC_STATUS_FAILED_PRECONDITION,
+         "the vault's answer: JSON member 'value'"},
+        {false, "{}", GRPC_STATUS_FAILED_PRECONDITION, "secret value is nil"},
+        {false, "[]", GRPC_STATUS_UNAVAILABLE, "the vault's answer is not a JSON object"},
+        {true, "{\"value\":{}}", GRPC_STATUS_FAILED_PRECONDITION, "the vault's answer: JSON member 'value'"},
+        {true, "{\"value\":[1]}", GRPC_STATUS_FAILED_PRECONDITION, "the vault's answer: list: an entry"},
+        {true, "{\"nextLink\":1}", GRPC_STATUS_FAILED_PRECONDITION,
+         "the vault's answer: JSON member 'nextLink'"},
+        {true, "<html>", GRPC_STATUS_UNAVAILABLE, "the vault's answer is not JSON"},
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        cleanup_error struct error *error = NULL;
+        struct vault_answer *list = vault_list_create(NULL);
+        char *next = NULL;
+        const char *json = rows[i].json;
+        if (rows[i].list)
+            assert_int_equal(vault_list_add_page(list, json, strlen(json), &next, &error), -1);
+        else
+            assert_null(vault_answer_parse(OBJECT_SECRET, json, strlen(json), &error));
+        vault_answer_unref(list);
+        assert_int_equal(error_code(error), rows[i].code);
+        if (strncmp(error_message(error), rows[i].text, strlen(rows[i].text)) != 0)
+            fail_msg("row %zu: %s", i, error_message(error));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -450,6 +485,7 @@ int main(void)
         cmocka_unit_test(numbers_of_a_history),
         cmocka_unit_test(fields_of_an_item),
         cmocka_unit_test(file_names_and_versions),
+        cmocka_unit_test(an_answer_of_another_shape_is_told_as_the_vaults),
         cmocka_unit_test(which_versions_a_history_takes),
         cmocka_unit_test(equal_ages_are_told_apart_and_what_is_disabled_is_skipped),
     };

@@ -2,6 +2,8 @@
  * tls_probe.c - one TLS handshake on the loop.
  *
  *     LOOKUP ──▶ CONNECT ──▶ HANDSHAKE ──▶ callback
+ *        │        │   ▲          │
+ *        │        └───┘ the next address, after a failure or its share of the time
  *        └──────────┴────────────┴──▶ timer, failure: callback(error)
  *
  * The struct is freed when the lookup has returned and both handles are closed.
@@ -34,7 +36,10 @@ struct tls_probe {
     char *address;
     char *server_name;
     uint64_t timeout_ms;
-    const char *stage; /* literal, for the error when time is over */
+    uint64_t deadline_ms;        /* loop time */
+    struct addrinfo *addresses;  /* what the name stands for */
+    const struct addrinfo *next; /* the one to try after this */
+    const char *stage;           /* literal, for the error when time is over */
     struct buffer input;
     bool eof;
     char block[READ_BYTES];
@@ -53,6 +58,7 @@ static void release(struct tls_probe *probe)
     mbedtls_ssl_config_free(&probe->config);
     mbedtls_x509_crt_free(&probe->ca);
     buffer_finish(&probe->input);
+    uv_freeaddrinfo(probe->addresses);
     free(probe->address);
     free(probe->server_name);
     free(probe);
@@ -68,7 +74,9 @@ static void end(struct tls_probe *probe)
     assert(!probe->ended);
     probe->ended = true;
     (void)uv_cancel((uv_req_t *)&probe->lookup); /* it calls back in any case */
-    uv_close((uv_handle_t *)&probe->tcp, on_closed);
+    if (!uv_is_closing(
+            (uv_handle_t *)&probe->tcp)) /* else it is between two addresses: see on_tcp_closed() */
+        uv_close((uv_handle_t *)&probe->tcp, on_closed);
     uv_close((uv_handle_t *)&probe->timer, on_closed);
 }
 
@@ -90,10 +98,18 @@ static void fail(struct tls_probe *probe, const char *what, const char *why)
     deliver(probe, NULL, error);
 }
 
+static void try_next_address(struct tls_probe *probe);
+
+/* The time of the probe, or of one address, is over. */
 static void on_timer(uv_timer_t *timer)
 {
     struct tls_probe *probe = timer->data;
     struct error *error = NULL;
+
+    if (probe->next != NULL && uv_now(timer->loop) < probe->deadline_ms) {
+        try_next_address(probe);
+        return;
+    }
     (void)error_set(&error, GRPC_STATUS_UNAVAILABLE, "%s %s: not finished within %" PRIu64 " ms",
                     probe->stage, probe->address, probe->timeout_ms);
     deliver(probe, NULL, error);
@@ -211,16 +227,33 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buffer)
     step(probe);
 }
 
+/* While there are other addresses, this one has its share of the time. */
+static void start_timer(struct tls_probe *probe)
+{
+    uint64_t now = uv_now(probe->timer.loop);
+    uint64_t left = probe->deadline_ms > now ? probe->deadline_ms - now : 0;
+    uint64_t shares = 1;
+    for (const struct addrinfo *address = probe->next; address != NULL; address = address->ai_next)
+        shares++;
+    (void)uv_timer_start(&probe->timer, on_timer, left / shares, 0);
+}
+
 static void on_connected(uv_connect_t *request, int status)
 {
     struct tls_probe *probe = request->data;
-    if (probe->ended)
-        return; /* closing the handle ends the attempt */
+    if (uv_is_closing((uv_handle_t *)&probe->tcp))
+        return; /* that is why */
+    if (status < 0 && probe->next != NULL) {
+        try_next_address(probe);
+        return;
+    }
     if (status < 0) {
         fail(probe, "connect to", uv_strerror(status));
         return;
     }
     probe->stage = "TLS handshake with";
+    probe->next = NULL; /* who answers is the server */
+    start_timer(probe);
     if (uv_read_start((uv_stream_t *)&probe->tcp, on_alloc, on_read) != 0) {
         fail(probe, "connect to", "the connection can not be read");
         return;
@@ -231,19 +264,50 @@ static void on_connected(uv_connect_t *request, int status)
 /* --- finding the server
  * ---------------------------------------------------------------------------------------- */
 
+/* Takes the next address; the handle is new. */
+static void connect_to_next(struct tls_probe *probe)
+{
+    const struct addrinfo *address = probe->next;
+    probe->next = address->ai_next;
+    probe->connect.data = probe;
+    start_timer(probe);
+    int started = uv_tcp_connect(&probe->connect, &probe->tcp, address->ai_addr, on_connected);
+    if (started != 0 && probe->next != NULL)
+        try_next_address(probe);
+    else if (started != 0)
+        fail(probe, "connect to", uv_strerror(started));
+}
+
+static void on_tcp_closed(uv_handle_t *handle)
+{
+    struct tls_probe *probe = handle->data;
+    if (probe->ended) {
+        release(probe);
+        return;
+    }
+    (void)uv_tcp_init(probe->timer.loop, &probe->tcp); /* only sets fields */
+    probe->tcp.data = probe;
+    connect_to_next(probe);
+}
+
+/* A handle that has begun to connect can not begin anew. */
+static void try_next_address(struct tls_probe *probe)
+{
+    (void)uv_timer_stop(&probe->timer);
+    uv_close((uv_handle_t *)&probe->tcp, on_tcp_closed);
+}
+
 static void on_lookup(uv_getaddrinfo_t *request, int status, struct addrinfo *addresses)
 {
     struct tls_probe *probe = request->data;
+    probe->addresses = addresses;
     if (!probe->ended && status < 0) {
         fail(probe, "DNS lookup for", uv_strerror(status));
     } else if (!probe->ended) {
         probe->stage = "connect to";
-        probe->connect.data = probe;
-        int started = uv_tcp_connect(&probe->connect, &probe->tcp, addresses->ai_addr, on_connected);
-        if (started != 0)
-            fail(probe, "connect to", uv_strerror(started));
+        probe->next = addresses;
+        connect_to_next(probe);
     }
-    uv_freeaddrinfo(addresses);
     release(probe);
 }
 
@@ -339,7 +403,8 @@ struct tls_probe *tls_probe_start(uv_loop_t *loop, const struct tls_probe_reques
         release(probe);
         return NULL;
     }
-    (void)uv_timer_start(&probe->timer, on_timer, probe->timeout_ms, 0);
+    probe->deadline_ms = uv_now(loop) + probe->timeout_ms;
+    start_timer(probe);
     return probe;
 }
 

@@ -1,7 +1,9 @@
 """Identity bindings: the token proxy of AKS, found through the API server's certificate when it is needed and not before."""
 
+import contextlib
 import json
 import socket
+import subprocess
 import threading
 
 import pytest
@@ -130,6 +132,37 @@ def test_a_silent_api_server_costs_no_more_than_the_callers_time(start, emulator
         assert code in (CODES.DEADLINE_EXCEEDED, CODES.UNAVAILABLE)
         assert "proxy transport not available" in message
         assert mount_other_mode(client) == SECRET1, "the other modes do not wait for it"
+
+
+@pytest.fixture
+def hosts(scratch):
+    """Gives names addresses; in the mount namespace of the tests alone."""
+    def define(text):
+        path = scratch / "hosts"
+        path.write_text(text)
+        subprocess.run(["mount", "--bind", path, "/etc/hosts"], check=True)
+    yield define
+    subprocess.run(["umount", "/etc/hosts"], check=True)
+
+
+@pytest.mark.parametrize("first", ["closed", "silent"])
+def test_another_address_of_the_api_server_is_tried(start, emulator, issuer, hosts, first):
+    """A cluster with both families, one of which does not lead there."""
+    hosts("::1 twofold\n127.0.0.1 twofold\n")
+    assert [item[4][0] for item in socket.getaddrinfo("twofold", 1, type=socket.SOCK_STREAM)] == ["::1", "127.0.0.1"]
+    client = start(f"--api-server=twofold:{emulator.tls_port}")
+    if first == "closed":
+        assert mount(client, token_of(issuer)) == SECRET1
+        return
+    with socket.socket(socket.AF_INET6) as silent:
+        silent.bind(("::1", emulator.tls_port))
+        silent.listen(0)
+        with socket.create_connection(("::1", emulator.tls_port)), contextlib.ExitStack() as more:
+            for _ in range(4):  # the backlog is full: nobody gets further than SYN
+                waiting = more.enter_context(socket.socket(socket.AF_INET6))
+                waiting.setblocking(False)
+                waiting.connect_ex(("::1", emulator.tls_port))
+            assert mount(client, token_of(issuer)) == SECRET1
 
 
 @pytest.mark.parametrize("what,cause", [("garbage", "TLS handshake with"), ("hang up", "TLS handshake with"),

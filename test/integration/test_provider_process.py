@@ -80,6 +80,14 @@ def test_an_impossible_setting_ends_the_start_with_1_and_names_it(scratch, argum
     assert not (scratch / "a.sock").exists()
 
 
+def test_a_file_that_is_no_socket_is_left_where_it_is(scratch):
+    """The Go provider deletes whatever is at its endpoint; a mistake in a flag must not cost a file."""
+    (scratch / "a.sock").write_text("precious")
+    result = run(f"--endpoint=unix://{scratch}/a.sock", f"--healthz-port={free_port()}", f"--prometheus-port={free_port()}")
+    assert result.returncode == 1 and "a.sock exists and is not a socket" in result.stderr
+    assert (scratch / "a.sock").read_text() == "precious"
+
+
 @pytest.mark.parametrize("which", ["healthz-port", "prometheus-port"])
 def test_a_port_in_use_ends_the_start_and_leaves_no_socket(scratch, which):
     import socket

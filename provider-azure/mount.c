@@ -172,6 +172,8 @@ static int begin(struct mount *mount, uint64_t time_left_ms, struct error **err)
     const struct transport *transport = mount->shared->network->transport;
 
     if (mount->request.objects.n == 0) {
+        log_warning(mount->shared->network->log,
+                    "objects has no items: there is nothing to mount, and drivers refuse such an answer");
         mount->empty = transport_after(transport, 0, on_empty, mount, err);
         return mount->empty == NULL ? -1 : 0;
     }

@@ -192,6 +192,12 @@ def test_a_short_lived_token_is_renewed(client, emulator):
     assert emulator.counters()["tokens_issued"] >= 2
 
 
+def test_a_class_without_items_mounts_nothing_and_the_log_says_so(client, azure, emulator):
+    answer = mount(client, objects="array:")
+    assert not answer.files and not answer.object_version and emulator.token_requests == 0
+    assert "objects has no items" in azure.log
+
+
 @pytest.mark.parametrize("overrides,word", [
     ({"keyvaultName": None}, "keyvaultName is not provided"),
     ({"tenantId": None}, "tenantId is not provided"),

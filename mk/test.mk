@@ -47,5 +47,10 @@ interop: deps-test ## let the Go driver and the Go provider work with ours, and 
 	$(MAKE) $(jobs) VARIANT=release CC=gcc programs emulator
 	@BUILD=build/release test/interop/run.sh
 
+.PHONY: bench-compare
+bench-compare: deps-test ## measure ours (release; static when it is built) next to the Go driver and provider; a table in Markdown
+	$(MAKE) $(jobs) VARIANT=release CC=gcc programs emulator bench-program
+	@test/bench/compare.sh
+
 fresh: ## run `make demo` and `make test` in a minimal DIST=bookworm|trixie
 	@test/fresh.sh $(DIST)

@@ -19,6 +19,7 @@ for _name, _value in vars(_module).items():
         globals()[_name] = _value
 pytest_configure = _module.pytest_configure
 SCRATCH = _module._module.SCRATCH
+NODE_PORT = 2579  # NMI's
 
 from harness.emulator import Emulator  # noqa: E402
 from peers import GoAzure, GoDriver  # noqa: E402
@@ -28,7 +29,7 @@ from peers import GoAzure, GoDriver  # noqa: E402
 def the_emulator():
     directory = SCRATCH / "emulator"
     directory.mkdir()
-    emulator = Emulator(directory, arguments=("--port", "443"))
+    emulator = Emulator(directory, arguments=("--port", "443", "--node-port", str(NODE_PORT)))
     yield emulator
     emulator.destroy()
 

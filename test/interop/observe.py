@@ -35,7 +35,8 @@ def root(target):
 
 def references(item, names):
     """`names`: {uid: what to call it}."""
-    return sorted((owner["apiVersion"], owner["kind"], names.get(owner["uid"], owner["uid"]), owner.get("controller"), owner.get("blockOwnerDeletion"))
+    return sorted((owner["apiVersion"], owner["kind"], names.get(owner["uid"], owner["uid"]), owner.get("controller"),
+                   owner.get("blockOwnerDeletion"))
                   for owner in item["metadata"].get("ownerReferences") or [])
 
 

@@ -1,0 +1,43 @@
+"""One request to one provider, and two outcomes compared."""
+
+import grpc
+from parity_cases import FAILS, MOUNTS, SAME, SAME_ERROR
+
+from harness import rpc
+
+MOUNT = "/v1alpha1.CSIDriverProvider/Mount"
+
+
+class Outcome:
+    def __init__(self, socket, request):
+        self.files = self.versions = self.message = self.code = None
+        with rpc.Client(socket) as client:
+            try:
+                answer = client.call(MOUNT, request, timeout=60)
+                self.kind = MOUNTS
+                self.files = [(file.path, file.mode, bytes(file.contents)) for file in answer.files]
+                self.versions = {entry.id: entry.version for entry in answer.object_version}
+            except grpc.RpcError as error:
+                self.kind, self.code, self.message = FAILS, error.code(), error.details()
+
+    def __repr__(self):
+        if self.kind == FAILS:
+            return f"fails, {self.code.name}: {self.message[:600]}"
+        shown = [(path, oct(mode), data[:60], len(data)) for path, mode, data in self.files]
+        return f"mounts {shown} versions {self.versions}"
+
+
+def check(case, ours, theirs):
+    told = f"\n  ours:   {ours}\n  theirs: {theirs}"
+    if isinstance(case.wanted, tuple):
+        assert (ours.kind, theirs.kind) == case.wanted[:2], told
+        return
+    if case.wanted == SAME:
+        assert (ours.kind, theirs.kind) == (MOUNTS, MOUNTS), told
+        assert ours.files == theirs.files, told
+        assert ours.versions == theirs.versions, told
+        return
+    assert (ours.kind, theirs.kind) == (FAILS, FAILS), told
+    assert case.contains in ours.message and case.contains in theirs.message, told
+    if case.wanted == SAME_ERROR:
+        assert ours.message == theirs.message, told

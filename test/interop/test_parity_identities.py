@@ -1,0 +1,120 @@
+"""The ways to be somebody, through both Azure providers, and what both answer when somebody is nobody."""
+
+import json
+import socket
+import threading
+
+import pytest
+from conftest import NODE_PORT
+from parity import Outcome, check
+from parity_cases import BOTH_FAIL, SAME, SAME_ERROR, Case
+from peers import GoAzure
+from proto import provider_pb2
+
+from harness import tutorial
+from harness.identities import TOKENS, Issuer, subject_of, tokens_json
+
+APP, OTHER = "11111111-aaaa-bbbb-cccc-000000000001", "11111111-aaaa-bbbb-cccc-000000000002"
+VM, POD = {"useVMManagedIdentity": "true"}, {"usePodIdentity": "true"}
+SUBJECT = subject_of("default", "default")
+
+
+@pytest.fixture(scope="module")
+def issuer():
+    return Issuer()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def identity_service():
+    """169.254.169.254:80, where nothing but the identity service of a virtual machine can be."""
+    server = socket.create_server(("169.254.169.254", 80))
+
+    def copy(source, sink):
+        while data := source.recv(65536):
+            sink.sendall(data)
+        sink.shutdown(socket.SHUT_WR)
+
+    def accept():
+        while True:
+            try:
+                client, _ = server.accept()
+            except OSError:
+                return
+            upstream = socket.create_connection(("127.0.0.1", NODE_PORT))
+            for pair in ((client, upstream), (upstream, client)):
+                threading.Thread(target=copy, args=pair, daemon=True).start()
+    threading.Thread(target=accept, daemon=True).start()
+    yield
+    server.close()
+
+
+@pytest.fixture
+def pair(azure, start_go_azure):
+    return azure, start_go_azure(socket_name="go")
+
+
+def allow(emulator, app):
+    emulator.set_policy(client_id=app, permissions=["get"])
+
+
+def compare(pair, wanted, contains="", **attributes):
+    request = provider_pb2.MountRequest(attributes=json.dumps(tutorial.attributes(("secret1",), **attributes)), secrets="null",
+                                        target_path="/none", permission="420")
+    check(Case("", "", wanted, contains=contains), *(Outcome(one.socket, request) for one in pair))
+
+
+def federate(emulator, issuer, subject=SUBJECT, **more):
+    issuer.register(emulator)
+    emulator.control("POST", "/entra/apps", {"tenant": tutorial.TENANT, "client_id": APP, "federated": [
+        {"issuer": issuer.url, "subject": subject, "audience": "api://AzureADTokenExchange", **more}]})
+    allow(emulator, APP)
+
+
+def test_a_workload(pair, emulator, issuer):
+    federate(emulator, issuer)
+    compare(pair, SAME, clientID=APP, **{TOKENS: tokens_json(workload=issuer.token(SUBJECT))})
+
+
+@pytest.mark.parametrize("record,number", [({"subject": subject_of("default", "other")}, "AADSTS700213"),
+                                           ({"audience": "api://Other"}, "AADSTS700212")])
+def test_a_workload_that_is_not_trusted(pair, emulator, issuer, record, number):
+    federate(emulator, issuer, **record)
+    compare(pair, BOTH_FAIL, number, clientID=APP, **{TOKENS: tokens_json(workload=issuer.token(SUBJECT))})
+
+
+def test_a_workload_without_tokens(pair):
+    compare(pair, SAME_ERROR, clientID=APP)
+
+
+def test_the_identity_of_the_machine(pair, emulator):
+    emulator.control("PUT", "/imds", {"tenant": tutorial.TENANT, "system_assigned": APP, "user_assigned": []})
+    allow(emulator, APP)
+    compare(pair, SAME, **VM)
+    assert len(emulator.requests("imds")) >= 2
+
+
+def test_an_identity_of_the_machine_by_name(pair, emulator):
+    emulator.control("PUT", "/imds", {"tenant": tutorial.TENANT, "system_assigned": APP, "user_assigned": [OTHER]})
+    allow(emulator, OTHER)
+    compare(pair, SAME, userAssignedIdentityID=OTHER, **VM)
+
+
+def test_an_identity_that_the_machine_has_not(pair, emulator):
+    emulator.control("PUT", "/imds", {"tenant": tutorial.TENANT, "system_assigned": APP, "user_assigned": []})
+    compare(pair, BOTH_FAIL, "the requested identity isn't assigned to this resource", userAssignedIdentityID=OTHER, **VM)
+
+
+@pytest.fixture
+def bound(emulator):
+    emulator.control("PUT", "/nmi/pods/default/web", {"tenant": tutorial.TENANT, "client_id": APP})
+    allow(emulator, APP)
+    yield
+    emulator.control("DELETE", "/nmi/pods/default/web")
+
+
+def test_the_identity_of_a_pod(pair, bound):
+    compare(pair, SAME, **POD)
+
+
+def test_a_pod_without_identity(pair, emulator):
+    compare(pair, BOTH_FAIL, "nmi response failed with status code: 404, response body: ", **POD)

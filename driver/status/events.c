@@ -46,6 +46,7 @@ struct entry {
     char *pod_namespace;
     char *pod_uid;
     char *name;          /* of the event there is; NULL = none */
+    bool unsure;         /* `name` was sent and not answered: it may be there or not */
     char *told;          /* its message */
     char *message;       /* the latest */
     uint64_t count;      /* of the event, as sent */
@@ -279,16 +280,18 @@ static void drop(struct entry *entry)
     entry->waiting = 0;
     entry->on_its_way = 0;
     entry->tries = 0;
+    entry->unsure = false;
     free(entry->name); /* whatever it says by now: the next one begins anew */
     entry->name = NULL;
 }
 
 static void entry_send(struct entry *entry, int64_t now_unix)
 {
-    bool create = start_new_object(entry, now_unix);
+    bool again = entry->unsure; /* by the same name, so that there are never two of it */
+    bool create = again || start_new_object(entry, now_unix);
     char *told;
 
-    if (create) {
+    if (create && !again) {
         free(entry->name);
         entry->name = NULL;
         entry->count = 0;
@@ -300,7 +303,7 @@ static void entry_send(struct entry *entry, int64_t now_unix)
         free(entry->told);
         entry->told = told;
     }
-    if (create)
+    if (create && !again)
         entry->name = make_name(entry);
     entry->on_its_way = entry->waiting;
     entry->count += entry->waiting;
@@ -311,7 +314,7 @@ static void entry_send(struct entry *entry, int64_t now_unix)
         return;
     }
     entry->events->in_flight++;
-    if (create)
+    if (create && !again)
         entry->objects++;
 }
 
@@ -341,6 +344,7 @@ static void answered(struct kube_answer *answer, const struct error *error, void
     if (error == NULL) {
         telemetry_event(events->config.telemetry, entry->reason, "sent", entry->on_its_way);
         events->failing = false;
+        entry->unsure = false;
         entry->waiting -= entry->on_its_way;
         entry->tries = 0;
     } else {
@@ -348,15 +352,14 @@ static void answered(struct kube_answer *answer, const struct error *error, void
         if (code == GRPC_STATUS_NOT_FOUND && entry->count > 0) {
             free(entry->name); /* forgotten by the API server: tell it anew */
             entry->name = NULL;
+        } else if (code == GRPC_STATUS_ALREADY_EXISTS && entry->unsure) {
+            entry->unsure = false; /* it had arrived: counted up from here */
         } else if ((code == GRPC_STATUS_UNAVAILABLE || code == GRPC_STATUS_DEADLINE_EXCEEDED) &&
                    ++entry->tries < EVENTS_TRIES_MAX) {
             uint64_t pause = events->config.retry_ms != 0 ? events->config.retry_ms : EVENTS_RETRY_MS;
 
             entry->not_before_ms = (int64_t)(uv_now(events->config.loop) + pause);
-            if (entry->count == 0) { /* the POST: the name is not known to be taken */
-                free(entry->name);
-                entry->name = NULL;
-            }
+            entry->unsure = entry->count == 0; /* the POST */
         } else {
             refused(entry, error);
         }

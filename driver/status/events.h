@@ -9,8 +9,8 @@
  *    last one is reused, and says so;
  *  - requests per pod and reason, and those of the process, are limited by token buckets. What may not be
  *    sent yet is counted and sent along later;
- *  - what the API server does not take for lack of an answer is tried again a few times, what it refuses is
- *    not.
+ *  - what the API server does not take for lack of an answer is tried again a few times, by the same name, so
+ *    that one that had arrived is not made twice; what it refuses is not.
  *
  * Messages name causes, never contents. Loop thread only.
  */

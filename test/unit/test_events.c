@@ -231,6 +231,38 @@ static void a_server_without_an_answer_is_asked_again(void **state)
     assert_sent(&world->api, 2, "\"count\":1}");
 }
 
+/* The name behind "POST": the event's own. */
+static void name_of_event(const struct scripted_api *api, size_t i, char name[80])
+{
+    const char *at = strstr(api->requests[i], "\"metadata\":{\"name\":\"");
+
+    assert_non_null(at);
+    assert_int_equal(sscanf(at, "\"metadata\":{\"name\":\"%79[^\"]", name), 1);
+}
+
+/* The answer was lost on its way, not the request: there must not be two events for it. */
+static void an_event_that_had_arrived_is_not_made_twice(void **state)
+{
+    struct world *world = *state;
+    char first[80], second[80], line[200];
+
+    SCRIPT(&world->api, ANSWER(0, "", ""), ANSWER(409, "", STATUS("AlreadyExists", "exists")), PATCHED,
+           PATCHED);
+    emit(world, "no");
+    emit(world, "no");
+    run_until_told(world, 2, 0);
+    name_of_event(&world->api, 0, first);
+    name_of_event(&world->api, 1, second);
+    assert_string_equal(first, second);
+    (void)snprintf(line, sizeof(line), "PATCH /api/v1/namespaces/shop/events/%s HTTP/1.1\r\n", first);
+    assert_sent(&world->api, 2, line);
+    assert_sent(&world->api, 2, "\"count\":2");
+    emit(world, "no");
+    run_until_told(world, 3, 0);
+    assert_sent(&world->api, 3, line);
+    assert_sent(&world->api, 3, "\"count\":3");
+}
+
 static void it_is_not_asked_for_ever(void **state)
 {
     struct world *world = *state;
@@ -337,6 +369,7 @@ int main(void)
         TEST(a_pod_that_never_stops_is_told_of_so_often_and_counted),
         TEST(an_event_that_is_forgotten_by_the_server_is_made_anew),
         TEST(a_server_without_an_answer_is_asked_again),
+        TEST(an_event_that_had_arrived_is_not_made_twice),
         TEST(it_is_not_asked_for_ever),
         TEST(what_is_refused_is_dropped),
         TEST(a_long_message_is_cut_and_made_text),

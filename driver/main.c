@@ -254,6 +254,13 @@ static int64_t rotation_interval_s(const struct settings *settings)
     return settings->rotation_interval_ns / 1000000000;
 }
 
+static void on_owner_missing(const char *target_path, void *arg)
+{
+    const struct program *program = arg;
+
+    pod_status_doubt(program->pod_status, target_path);
+}
+
 /* What publishes leave behind for others to see, in this order: Secrets may be owned by status objects. */
 static int start_recorders(struct program *program, struct error **err)
 {
@@ -294,7 +301,9 @@ static int start_recorders(struct program *program, struct error **err)
                                      .client = program->kube,
                                      .classes = &program->classes,
                                      .check_interval_ms =
-                                         (uint64_t)(settings->secret_sync_check_ns / 1000000)},
+                                         (uint64_t)(settings->secret_sync_check_ns / 1000000),
+                                     .owner_missing = on_owner_missing,
+                                     .owner_missing_arg = program},
         err);
     if (program->secret_sync == NULL)
         return -1;

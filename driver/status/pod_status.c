@@ -36,11 +36,12 @@ struct pod_volume {
     struct status_call *waiter;    /* who waits for `wish`; NULL = nobody */
     unsigned failures;             /* in a row */
 
-    char *name;       /* of the object; NULL = not chosen yet */
-    bool unique_name; /* the plain one is another pod's */
-    char *version;    /* resourceVersion; NULL = not known */
-    bool ours;        /* this process has written the object, or found it as it should be */
-    bool other_path;  /* it shows another volume of the pod */
+    char *name;        /* of the object; NULL = not chosen yet */
+    bool unique_name;  /* the plain one is another pod's */
+    char *version;     /* resourceVersion; NULL = not known */
+    bool ours;         /* this process has written the object, or found it as it should be */
+    uint64_t doubt_ms; /* when the last two are not taken for granted any more, on uv_now()'s clock */
+    bool other_path;   /* it shows another volume of the pod */
     char written[DIGEST_SHA256_HEX_LEN + 1]; /* digest of what it says; "" = not known */
     char *error;                             /* its lastError as written; NULL = none */
     int64_t error_unix;                      /* when that was */
@@ -228,6 +229,45 @@ static struct pod_volume *volume_get(struct pod_status *status, const char *targ
     return volume;
 }
 
+/* --- doubts --- */
+
+static uint64_t random_below(uint64_t n)
+{
+    uint64_t random = 0;
+
+    if (getrandom(&random, sizeof(random), GRND_NONBLOCK) != (ssize_t)sizeof(random))
+        return 0; /* only the spreading is lost */
+    return random % n;
+}
+
+static void trust_for_a_while(struct pod_volume *volume)
+{
+    const struct pod_status_config *config = &volume->status->config;
+    uint64_t trust = config->trust_ms != 0 ? config->trust_ms : POD_STATUS_TRUST_MS;
+
+    volume->doubt_ms = uv_now(config->loop) + trust - random_below(trust / 4 + 1);
+}
+
+/* True when what is known of the object was too old and is forgotten. */
+static bool forget_if_doubtful(struct pod_volume *volume)
+{
+    if (volume->wish != NULL || volume->upsert != NULL ||
+        uv_now(volume->status->config.loop) < volume->doubt_ms)
+        return false;
+    free(volume->version);
+    volume->version = NULL;
+    volume->written[0] = '\0';
+    return true;
+}
+
+void pod_status_doubt(struct pod_status *status, const char *target_path)
+{
+    struct pod_volume *volume = volume_find(status, target_path);
+
+    if (volume != NULL)
+        volume->doubt_ms = 0;
+}
+
 /* --- writing --- */
 
 /* May another text of an error be written by now? */
@@ -347,13 +387,10 @@ static void write_failed(struct pod_volume *volume, const struct error *error)
     uint64_t first =
         status->config.retry_first_ms != 0 ? status->config.retry_first_ms : POD_STATUS_RETRY_FIRST_MS;
     uint64_t pause = first << (volume->failures < DOUBLINGS_MAX ? volume->failures : DOUBLINGS_MAX);
-    uint32_t random = 0;
 
     if (pause > POD_STATUS_RETRY_CAP_MS)
         pause = POD_STATUS_RETRY_CAP_MS;
-    if (getrandom(&random, sizeof(random), GRND_NONBLOCK) != (ssize_t)sizeof(random))
-        random = 0; /* only the spreading is lost */
-    pause += random % (pause / 4 + 1);
+    pause += random_below(pause / 4 + 1);
     if (waiter == NULL) {
         telemetry_record_error(status->config.telemetry, "status");
         if (volume->failures == 0)
@@ -375,6 +412,7 @@ static void remember(struct pod_volume *volume, const cJSON *object)
 
     volume->failures = 0;
     volume->ours = true;
+    trust_for_a_while(volume);
     free(volume->version);
     volume->version = volume->superseded || version[0] == '\0' ? NULL : strdup(version);
     memcpy(volume->written, wish->digest, sizeof(volume->written));
@@ -473,6 +511,7 @@ static struct status_call *status_start(void *state, const struct status_record 
         pod_status_wish_destroy(wish);
         return NULL;
     }
+    (void)forget_if_doubtful(volume);
     done = volume->wish == NULL && says_it_already(volume, wish);
     call = call_create(status, !done && record->event == STATUS_MOUNTED ? volume : NULL, timeout_ms, callback,
                        arg, err);
@@ -483,14 +522,15 @@ static struct status_call *status_start(void *state, const struct status_record 
     return call;
 }
 
-/* A volume of an earlier driver, which may have ended before the record was written: it is looked at once. */
+/* A volume of an earlier driver, which may have ended before the record was written, is looked at once; and
+ * one whose object has not been seen for long. */
 static void status_seen(void *state, const struct status_record *record)
 {
     struct pod_status *status = state;
+    struct pod_volume *volume = volume_find(status, record->target_path);
     struct pod_status_wish *wish;
-    struct pod_volume *volume;
 
-    if (record->versions == NULL || volume_find(status, record->target_path) != NULL ||
+    if (record->versions == NULL || (volume != NULL && !forget_if_doubtful(volume)) ||
         check_pod(record, /* err= */ NULL) < 0)
         return;
     wish = pod_status_wish_create(record, status->node_label, clock_unix_s(), /* err= */ NULL);

@@ -3,10 +3,11 @@
  * recorder (status.h).
  *
  * What was written last is remembered per volume, with its resourceVersion. So a volume whose content and
- * outcome stay the same costs no request at all, a change costs one PATCH, a first mount one POST; after a
- * restart of the driver the kubelet's first call for a volume costs one GET, whether a look is due or not:
- * the driver before may have ended between the mount and its record. There is no list, no watch and no cache
- * of what others own.
+ * outcome stay the same costs no request, a change costs one PATCH, a first mount one POST; after a restart of
+ * the driver the kubelet's first call for a volume costs one GET, whether a look is due or not: the driver
+ * before may have ended between the mount and its record. There is no list, no watch and no cache of what
+ * others own. Instead, what is remembered is doubted after POD_STATUS_TRUST_MS, or when somebody has found the
+ * object missing: the next call for the volume costs one GET then, and makes an object anew that was deleted.
  *
  * Who waits: a first mount, until its record is written or its time is over. Looks do not. A record that
  * could not be written stays wanted and is tried again in the background, 5 s later at first, then ever more
@@ -39,6 +40,7 @@ enum {
     POD_STATUS_ERROR_RENEWAL_S = 600,
     POD_STATUS_RETRY_FIRST_MS = 5 * 1000,
     POD_STATUS_RETRY_CAP_MS = 300 * 1000,
+    POD_STATUS_TRUST_MS = 60 * 60 * 1000, /* less up to a quarter, by chance */
 };
 
 struct pod_status;
@@ -50,6 +52,7 @@ struct pod_status_config {
     struct telemetry *telemetry; /* may be NULL */
     const char *node;            /* copied */
     uint64_t retry_first_ms;     /* 0 = POD_STATUS_RETRY_FIRST_MS; for tests */
+    uint64_t trust_ms;           /* 0 = POD_STATUS_TRUST_MS; for tests */
 };
 
 /* Everything in `config` is borrowed for life. */
@@ -57,6 +60,10 @@ struct pod_status *pod_status_create(const struct pod_status_config *config, str
 
 /* Fills in the interface. */
 void pod_status_recorder(struct pod_status *status, struct status_recorder *ret);
+
+/* What is remembered of the volume's object may be wrong: the next call for it looks. A volume that is not
+ * known, or is being written, is passed over. */
+void pod_status_doubt(struct pod_status *status, const char *target_path);
 
 /* For shutting down: calls `idle` once, when no write is on its way any more or after `timeout_ms`. Never
  * from inside. */

@@ -37,6 +37,8 @@ static void fail(struct owner_lookup *lookup, const struct error *cause, const c
                     error_code(cause) == GRPC_STATUS_PERMISSION_DENIED
                         ? " (is the ClusterRole secretproviderclasses-role up to date?)"
                         : "");
+    if (error != NULL)
+        (void)error_set_type(&error, error_type(cause));
     finish(lookup, NULL, error != NULL ? error : cause);
 }
 
@@ -91,6 +93,7 @@ static void status_read(struct kube_answer *answer, const struct error *error, v
         error_free(failure);
         failure = NULL;
         (void)error_set(&failure, GRPC_STATUS_UNAVAILABLE, "it is not there yet");
+        (void)error_set_type(&failure, OWNER_LOOKUP_NO_STATUS);
         error = failure;
     }
     if (error != NULL)

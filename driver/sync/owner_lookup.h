@@ -16,6 +16,9 @@
 
 struct owner_lookup;
 
+/* Type of the error (UNAVAILABLE) when the pod is there and its status object is not. */
+#define OWNER_LOOKUP_NO_STATUS "StatusObjectMissing"
+
 /* On success `owners` has at least one; the callee may take them (leaving {0}). On failure it is NULL and
  * `error` is borrowed: NOT_FOUND when the pod is gone or another pod has its name now, PERMISSION_DENIED
  * with a hint, others as in kube_client.h. */

@@ -239,6 +239,8 @@ static void run_ended(struct sync_result *result, void *arg)
     volume->run = NULL;
     sync->running--;
     keep(volume, result);
+    if (result->no_status && sync->config.owner_missing != NULL)
+        sync->config.owner_missing(volume->pod->target_path, sync->config.owner_missing_arg);
     if (result->n_failures > 0)
         report(volume, result);
     else

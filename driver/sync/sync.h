@@ -53,6 +53,10 @@ struct secret_sync_config {
     struct kube_client *client;
     const struct class_source *classes;
     uint64_t check_interval_ms;
+    /* Called when the status object that is to own the Secrets of this volume is not there: whoever writes
+     * status objects should look. May be NULL. */
+    void (*owner_missing)(const char *target_path, void *arg);
+    void *owner_missing_arg;
 };
 
 struct secret_sync *secret_sync_create(const struct secret_sync_config *config, struct error **err);

@@ -256,6 +256,7 @@ static void owners_found(struct owners *owners, const struct error *error, void 
         run->result.gone = true;
         conclude(run);
     } else {
+        run->result.no_status = strcmp(error_type(error), OWNER_LOOKUP_NO_STATUS) == 0;
         fail_all(run, error);
     }
 }

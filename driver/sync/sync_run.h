@@ -71,6 +71,7 @@ struct sync_result {
     size_t n_failures; /* may be more than SYNC_FAILURES_MAX */
     bool retry;        /* some failure may go away by itself */
     bool gone;         /* the pod, the class or the volume is not there any more: nothing to do, no failure */
+    bool no_status;    /* the status object that is to own the Secrets is not there */
     size_t n_objects;  /* Secrets of the class */
     size_t n_written;  /* of these, created or changed */
     char *provider;    /* NULL when the class could not be read */

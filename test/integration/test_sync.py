@@ -351,6 +351,24 @@ def test_a_bare_pod_with_two_volumes_owns_its_secrets_by_status_objects(cluster,
         assert cluster.secret(name)["metadata"]["ownerReferences"] == [reference]
 
 
+def test_a_status_object_that_is_deleted_comes_back_and_the_secret_with_it(cluster, provider):
+    """The garbage collector takes the Secret of a bare pod along with its status object: both have to come back without a change."""
+    cluster.add_pod(owners=[])
+    cluster.add_class(secret_object())
+    cluster.start(*ROTATE, "--secret-sync-check-interval=1s")
+    request = cluster.publish()
+    old = cluster.owners()
+    cluster.emulator.control("DELETE", "/kube/secretproviderclasspodstatuses/default/web-default-azure-kvname")
+    cluster.delete_secret()
+
+    def back():
+        cluster.driver.publish(request)
+        return cluster.data() == {"key": b"content"}
+    wait_until(back, timeout=30, what="status object and Secret to come back")
+    status = [item["metadata"]["uid"] for item in cluster.all("secretproviderclasspodstatuses")]
+    assert cluster.owners() == status and status != old
+
+
 def test_a_pod_of_the_same_name_that_came_later_does_not_get_the_secret(cluster, provider):
     cluster.add_pod("again", number=5)
     cluster.add_class(secret_object())

@@ -38,12 +38,14 @@ struct world {
     bool idle;
 };
 
-static void make_status(struct world *world)
+static void make_status(struct world *world, uint64_t trust_ms)
 {
-    world->status = pod_status_create(
-        &(struct pod_status_config){
-            .loop = &world->loop, .kube = world->kube, .node = "node-1", .retry_first_ms = 1},
-        NULL);
+    world->status = pod_status_create(&(struct pod_status_config){.loop = &world->loop,
+                                                                  .kube = world->kube,
+                                                                  .node = "node-1",
+                                                                  .retry_first_ms = 1,
+                                                                  .trust_ms = trust_ms},
+                                      NULL);
     assert_non_null(world->status);
     pod_status_recorder(world->status, &world->recorder);
 }
@@ -69,7 +71,7 @@ static int set_up(void **state)
     config.ns = strdup("");
     world->kube = kube_client_create(&world->loop, world->http, &config, NULL, NULL);
     assert_non_null(world->kube);
-    make_status(world);
+    make_status(world, /* trust_ms= */ 0);
     world->pod = "web-0";
     world->uid = "uid-1";
     world->target = TARGET;
@@ -256,6 +258,60 @@ static void a_record_that_is_missing_after_a_restart_is_made_up_for(void **state
     for (unsigned i = 0; i < 10; i++)
         world->recorder.seen(world->recorder.state, &seen);
     record(world, STATUS_LOOKED);
+}
+
+#define GONE ANSWER(404, "", STATUS("NotFound", "not found"))
+
+/* Somebody has found it missing. The version that is remembered is that of an object that is gone. */
+static void an_object_that_is_missed_is_looked_at_with_the_next_call(void **state)
+{
+    struct world *world = *state;
+
+    SCRIPT(&world->api, ANSWER(201, "", THING("1")));
+    record(world, STATUS_MOUNTED);
+    pod_status_doubt(world->status, "/pods/another");
+    record(world, STATUS_LOOKED);
+    pod_status_doubt(world->status, TARGET);
+    SCRIPT(&world->api, GONE, ANSWER(201, "", THING("8")));
+    record(world, STATUS_LOOKED);
+    assert_sent(&world->api, 0, LINE("GET"));
+    assert_sent(&world->api, 1, POST_LINE);
+    record(world, STATUS_LOOKED);
+    pod_status_doubt(world->status, TARGET);
+    SCRIPT(&world->api, ANSWER(200, "", THING("8"))); /* a false alarm */
+    record(world, STATUS_LOOKED);
+    record(world, STATUS_LOOKED);
+}
+
+/* Nobody misses it: a deleted object comes back all the same, without a change and without rotation. */
+static void what_is_remembered_is_doubted_after_a_while(void **state)
+{
+    struct world *world = *state;
+    cleanup_string_map struct string_map versions = {0};
+    const struct status_record seen = {.event = STATUS_LOOKED,
+                                       .pod_name = "web-0",
+                                       .pod_namespace = "shop",
+                                       .pod_uid = "uid-1",
+                                       .target_path = TARGET,
+                                       .class_name = "db",
+                                       .versions = &versions};
+
+    uint64_t then;
+
+    pod_status_destroy(world->status);
+    make_status(world, /* trust_ms= */ 1);
+    assert_int_equal(string_map_set(&versions, "secret", "v1", NULL), 0);
+    SCRIPT(&world->api, ANSWER(201, "", THING("1")));
+    record(world, STATUS_MOUNTED);
+    then = uv_now(&world->loop);
+    while (uv_now(&world->loop) <= then)
+        assert_int_not_equal(uv_run(&world->loop, UV_RUN_ONCE), 0);
+    SCRIPT(&world->api, GONE, ANSWER(201, "", THING("8")));
+    world->recorder.seen(world->recorder.state, &seen);
+    world->recorder.seen(world->recorder.state, &seen); /* is being looked at */
+    run_script(world);
+    assert_sent(&world->api, 0, LINE("GET"));
+    assert_sent(&world->api, 1, POST_LINE);
 }
 
 static void a_failure_is_written_when_it_begins_and_when_it_ends(void **state)
@@ -512,6 +568,8 @@ int main(void)
         TEST(a_change_is_one_patch_for_the_version_that_is_remembered),
         TEST(after_a_restart_a_look_is_one_get),
         TEST(a_record_that_is_missing_after_a_restart_is_made_up_for),
+        TEST(an_object_that_is_missed_is_looked_at_with_the_next_call),
+        TEST(what_is_remembered_is_doubted_after_a_while),
         TEST(a_failure_is_written_when_it_begins_and_when_it_ends),
         TEST(fields_that_are_dropped_are_not_written_again),
         TEST(a_pod_created_anew_takes_its_predecessors_object_over),

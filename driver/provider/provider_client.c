@@ -66,6 +66,9 @@ static void call_free(struct provider_call *call)
 static int take_versions(const V1alpha1__MountResponse *response, struct string_map *versions,
                          struct error **err)
 {
+    if (response->n_object_version > PROVIDER_VERSIONS_MAX)
+        return error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "%zu object versions, more than %d",
+                         response->n_object_version, PROVIDER_VERSIONS_MAX);
     for (size_t i = 0; i < response->n_object_version; i++)
         if (string_map_set(versions, response->object_version[i]->id, response->object_version[i]->version,
                            err) < 0)

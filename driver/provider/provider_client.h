@@ -45,6 +45,7 @@ typedef void provider_callback(struct provider_answer *answer, const struct erro
 
 enum {
     PROVIDER_TRIES_MAX = 3,          /* of one Mount */
+    PROVIDER_VERSIONS_MAX = 10000,   /* object versions of one answer; as PAYLOAD_FILES_MAX */
     PROVIDER_LOST_PAUSE_MS = 50,     /* before the next try when the connection ended under the call */
     PROVIDER_REFUSED_PAUSE_MS = 1000 /* ... when the provider itself said UNAVAILABLE; up to a quarter more */
 };

@@ -214,6 +214,18 @@ def test_an_answer_of_three_mebibytes_is_mounted(ready, scripted):
     assert mounts.contents(target) == {"big": big, "small": b"x"}
 
 
+def test_more_object_versions_than_anybody_has_are_refused(driver, node, scripted):
+    """Each has its place in a sorted map: what fits into 4 MiB would keep the driver busy for minutes."""
+    node.add_class()
+    target = node.target()
+    provider = scripted(lambda request, context: answer({"file": b"x"}, versions={str(i): "v" for i in range(10001)}))
+    code, details = driver.publish_failure(rpc.publish_request(target))
+    assert code == grpc.StatusCode.RESOURCE_EXHAUSTED and "10001 object versions, more than 10000" in details
+    mounts.assert_no_trace(target)
+    provider.mount = lambda request, context: answer({"file": b"x"}, versions={str(i): "v" for i in range(10000)})
+    driver.publish(rpc.publish_request(target))
+
+
 def test_an_answer_above_the_limit_says_so_in_the_known_words(ready, scripted):
     driver, target = ready
     scripted(lambda request, context: answer({"big": bytes(5 << 20)}))

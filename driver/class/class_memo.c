@@ -201,6 +201,20 @@ static void answered(struct secret_provider_class *class, const struct error *er
     secret_provider_class_free(class);
 }
 
+static int send_request(struct entry *entry, struct error **err);
+
+/* Did the last request get no answer at all, and is a new one on its way? Nobody waits for it: the next call may
+ * be as long in coming as this one was. */
+static bool is_asked_in_vain(struct entry *entry, uint64_t age_ms)
+{
+    enum grpc_status code = error_code(entry->failure);
+
+    if ((code != GRPC_STATUS_UNAVAILABLE && code != GRPC_STATUS_DEADLINE_EXCEEDED) ||
+        age_ms >= CLASS_MEMO_SILENCE_MS)
+        return false;
+    return entry->flight != NULL || send_request(entry, /* err= */ NULL) == 0;
+}
+
 struct secret_provider_class *class_memo_recent(struct class_memo *memo, const char *ns, const char *name,
                                                 const struct error **ret_failure)
 {
@@ -212,7 +226,8 @@ struct secret_provider_class *class_memo_recent(struct class_memo *memo, const c
         return NULL;
     touch(entry);
     age = uv_now(memo->loop) - entry->answered_ms;
-    if (entry->failure != NULL && age < CLASS_MEMO_FAILURE_AGE_MS && age < memo->max_age_ms)
+    if (entry->failure != NULL &&
+        ((age < CLASS_MEMO_FAILURE_AGE_MS && age < memo->max_age_ms) || is_asked_in_vain(entry, age)))
         *ret_failure = entry->failure;
     return entry->class != NULL && age < memo->max_age_ms ? entry->class : NULL;
 }

@@ -6,7 +6,9 @@
  * 200 pods of one class would mean 200 requests for the same object. So looks share:
  *
  *  - an answer serves all looks for `max_age_ms`, whichever volume asked; a failure serves FAILURE_AGE_MS, so
- *    that an API server in trouble is not asked again by every pod;
+ *    that an API server in trouble is not asked again by every pod. One that did not answer at all holds up the
+ *    first look only: while its failure is not older than SILENCE_MS, the others have it at once, and a new
+ *    request goes on behind their backs;
  *  - who asks while a request runs waits for that one;
  *  - a request names the version known so far, so that the API server may answer from its memory, and never
  *    with something older than before.
@@ -32,6 +34,7 @@
 enum {
     CLASS_MEMO_AGE_MS = 30 * 1000, /* the longest; see class_memo_create() */
     CLASS_MEMO_FAILURE_AGE_MS = 5 * 1000,
+    CLASS_MEMO_SILENCE_MS = 120 * 1000, /* the kubelet's calls for a volume are less apart */
     CLASS_MEMO_EXPIRY_MS = 10 * 60 * 1000,
     CLASS_MEMO_TIMEOUT_MS = 10 * 1000, /* of a shared request */
     CLASS_MEMO_MAX = 2000,             /* classes; above, the ones asked about longest ago are forgotten */

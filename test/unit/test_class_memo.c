@@ -89,11 +89,11 @@ static void answer(struct world *world, const char *version, const char *refresh
     world->lookup.callback(make_class(world->name, version, refresh, ""), NULL, world->lookup.arg);
 }
 
-static void answer_failure(struct world *world)
+static void answer_failure(struct world *world, enum grpc_status code)
 {
     cleanup_error struct error *error = NULL;
 
-    (void)error_set(&error, GRPC_STATUS_UNAVAILABLE, "the API server is away");
+    (void)error_set(&error, code, "no");
     world->lookup.callback(NULL, error, world->lookup.arg);
 }
 
@@ -104,7 +104,7 @@ static void answered(struct secret_provider_class *class, const struct error *er
     world->answers++;
     if (class == NULL) {
         world->failures++;
-        assert_int_equal(error_code(error), GRPC_STATUS_UNAVAILABLE);
+        assert_non_null(error);
     } else {
         assert_null(error);
         world->refresh = class->refresh;
@@ -218,7 +218,7 @@ static void a_failure_is_shared_for_a_short_while(void **state)
     let_pass(world, CLASS_MEMO_AGE_MS);
     (void)ask(world, "web");
     (void)ask(world, "web");
-    answer_failure(world);
+    answer_failure(world, GRPC_STATUS_PERMISSION_DENIED);
     assert_int_equal(world->failures, 2);
     assert_string_equal(known(world, "web"), "failed");
     let_pass(world, CLASS_MEMO_FAILURE_AGE_MS - 1);
@@ -229,6 +229,40 @@ static void a_failure_is_shared_for_a_short_while(void **state)
     assert_string_equal(world->not_older, "");
     answer(world, "2", "restored");
     assert_string_equal(known(world, "web"), "restored");
+}
+
+/* The first look waits in vain, the others do not wait, and the server's return is noticed all the same. */
+static void an_api_server_that_is_silent_is_not_waited_for_again(void **state)
+{
+    struct world *world = *state;
+
+    (void)ask(world, "web");
+    answer_failure(world, GRPC_STATUS_DEADLINE_EXCEEDED);
+    let_pass(world, CLASS_MEMO_FAILURE_AGE_MS - 1);
+    assert_string_equal(known(world, "web"), "failed");
+    assert_int_equal(world->requests, 1);
+    let_pass(world, 60 * 1000);
+    assert_string_equal(known(world, "web"), "failed");
+    assert_string_equal(known(world, "web"), "failed");
+    assert_int_equal(world->requests, 2);
+    answer_failure(world, GRPC_STATUS_UNAVAILABLE);
+    let_pass(world, 60 * 1000);
+    assert_string_equal(known(world, "web"), "failed");
+    answer(world, "2", "back");
+    assert_string_equal(known(world, "web"), "back");
+    assert_int_equal(world->requests, 3);
+    assert_int_equal(world->answers, 1);
+}
+
+static void a_silence_of_long_ago_does_not_count(void **state)
+{
+    struct world *world = *state;
+
+    (void)ask(world, "web");
+    answer_failure(world, GRPC_STATUS_UNAVAILABLE);
+    let_pass(world, CLASS_MEMO_SILENCE_MS);
+    assert_null(known(world, "web"));
+    assert_int_equal(world->requests, 1);
 }
 
 static void who_is_cancelled_is_not_called_and_the_others_are(void **state)
@@ -366,6 +400,8 @@ int main(void)
         TEST(an_answer_serves_for_a_while_and_the_next_request_names_its_version),
         TEST(classes_do_not_get_in_each_others_way),
         TEST(a_failure_is_shared_for_a_short_while),
+        TEST(an_api_server_that_is_silent_is_not_waited_for_again),
+        TEST(a_silence_of_long_ago_does_not_count),
         TEST(who_is_cancelled_is_not_called_and_the_others_are),
         TEST(a_callback_may_cancel_and_ask),
         TEST(a_request_that_can_not_start_is_an_error_and_nothing_waits),

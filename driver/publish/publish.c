@@ -269,7 +269,7 @@ static void class_known(struct publish *publish, struct secret_provider_class *c
     cleanup_error struct error *error = NULL;
 
     publish->class = class;
-    /* A bad annotation is complained about elsewhere (class_memo.h). */
+    /* A bad annotation is complained about elsewhere: at the next call for the volume, and in class_memo.h. */
     (void)rotation_wish_of(class, publish->publisher->rotation_interval_s, &publish->wish, /* err= */ NULL);
     if (judge_class(publish, &error) < 0)
         publish_fail(publish, error, NULL);
@@ -343,10 +343,14 @@ static void due_decide(struct publish *publish, struct secret_provider_class *cl
     struct published_volume *volume =
         published_volumes_find(publisher->published, publish->request.target_path);
 
+    cleanup_error struct error *annotation = NULL;
+
     if (class != NULL)
-        (void)rotation_wish_of(class, publisher->rotation_interval_s, &publish->wish, /* err= */ NULL);
+        (void)rotation_wish_of(class, publisher->rotation_interval_s, &publish->wish, &annotation);
     else if (volume != NULL && volume->interval_s > 0)
         publish->wish.interval_s = volume->interval_s;
+    if (volume != NULL && class != NULL)
+        publish_report_annotation(publish, class, volume, annotation);
     if (volume != NULL) {
         volume->interval_s = publish->wish.interval_s;
         if (!published_volume_due(volume, &publish->wish, publish->job.last_checked, clock_unix_s())) {

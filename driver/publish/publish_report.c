@@ -69,6 +69,21 @@ static void tell_pod(const struct publish *publish, const struct event *what, co
     events_emit(publish->publisher->events, &event);
 }
 
+void publish_report_annotation(const struct publish *publish, const struct secret_provider_class *class,
+                               struct published_volume *volume, const struct error *error)
+{
+    uint32_t seed = error != NULL ? rotation_seed(class->rotation_interval) | 1 : 0;
+
+    if (seed != 0 && seed != volume->complaint)
+        tell_pod(publish,
+                 &(struct event){.type = EVENT_WARNING,
+                                 .component = EVENT_ROTATION,
+                                 .reason = EVENT_ANNOTATION,
+                                 .message = "an annotation is ignored, the driver's own interval applies"},
+                 error);
+    volume->complaint = seed;
+}
+
 static void report_look(const struct publish *publish, const char *pod)
 {
     const struct publisher *publisher = publish->publisher;

@@ -27,6 +27,7 @@ struct published_volume {
     char mark[ROTATION_MARK_LEN + 1];        /* wish of the class at the last good look; "" = not known */
     char failed_mark[ROTATION_MARK_LEN + 1]; /* the same at the last failure since then; "" = none */
     int64_t interval_s;            /* that the class asked for when it was last read; 0 = not known */
+    uint32_t complaint;            /* seed of the annotation that the pod was told of; 0 = none */
     int64_t first_seen_unix;       /* when this process met it */
     unsigned failures;             /* failed looks since the last good one */
     int64_t retry_unix;            /* not before; 0 = no failure to wait for */

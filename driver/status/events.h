@@ -41,10 +41,11 @@ enum {
 #define EVENT_ROTATION   "csi-secrets-store-rotation"
 
 /* Reasons. */
-#define EVENT_ROTATED        "MountRotationComplete"  /* Normal, rotation: contents have changed */
-#define EVENT_ROTATE_FAILED  "MountRotationFailed"    /* Warning, rotation: they could not be looked at */
-#define EVENT_SECRET_FAILED  "FailedToCreateSecret"   /* Warning, controller */
-#define EVENT_SECRET_ROTATED "SecretRotationComplete" /* Normal, rotation */
+#define EVENT_ROTATED        "MountRotationComplete"   /* Normal, rotation: contents have changed */
+#define EVENT_ROTATE_FAILED  "MountRotationFailed"     /* Warning, rotation: they could not be looked at */
+#define EVENT_ANNOTATION     "RotationIntervalIgnored" /* Warning, rotation: the class says no duration */
+#define EVENT_SECRET_FAILED  "FailedToCreateSecret"    /* Warning, controller */
+#define EVENT_SECRET_ROTATED "SecretRotationComplete"  /* Normal, rotation */
 #define EVENT_MOUNT_TIMEOUT  "MountTimedOut" /* Warning, controller: what the kubelet only calls a deadline */
 
 enum event_type { EVENT_NORMAL, EVENT_WARNING };

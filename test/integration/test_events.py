@@ -91,6 +91,19 @@ def test_a_rotation_is_told_and_an_unchanged_look_is_not(node, start, cluster, s
     assert "canary" not in str(cluster.all("events")) + str(cluster.all("secretproviderclasspodstatuses"))
 
 
+def test_an_annotation_that_is_no_duration_is_told_once(node, start, cluster, scripted):
+    scripted()
+    body = spc()
+    body["metadata"]["annotations"] = {"secrets-store.csi.k8s.io/rotation-poll-interval": "soon"}
+    cluster.add("secretproviderclasses", body)
+    driver, request = start("--enable-secret-rotation=true"), rpc.publish_request(node.target())
+    for _ in range(5):
+        driver.publish(request)
+    [event] = wait_until(lambda: events(cluster), what="the event")
+    assert (event["type"], event["reason"], event["count"]) == ("Warning", "RotationIntervalIgnored", 1)
+    assert "'soon'" in event["message"] and "default/azure-kvname" in event["message"]
+
+
 def test_a_provider_that_has_gone_is_told(node, start, cluster, scripted):
     provider = scripted()
     driver, request = start(*ROTATE), rpc.publish_request(node.target())

@@ -25,6 +25,7 @@ class Client:
         self.host, self.port = host, port
         self.token = token
         self.context = ssl.create_default_context(cafile=str(ca_file))
+        self.context.verify_flags |= ssl.VERIFY_X509_STRICT  # as newer Pythons do by themselves
         if cert_file is not None:
             self.context.load_cert_chain(str(cert_file), str(key_file))
         self._resources = {}

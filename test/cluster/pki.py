@@ -15,7 +15,8 @@ class Pki:
         self.directory = Path(directory)
         self.directory.mkdir(parents=True, exist_ok=True)
         self._key("ca")
-        self._openssl("req", "-x509", "-new", "-key", self.path("ca.key"), "-subj", "/CN=test-ca", "-days", "30", "-out", self.path("ca.crt"))
+        self._openssl("req", "-x509", "-new", "-key", self.path("ca.key"), "-subj", "/CN=test-ca", "-days", "30",
+                      "-addext", "keyUsage=critical,keyCertSign,cRLSign", "-out", self.path("ca.crt"))
         self._openssl("genrsa", "-out", self.path("sa.key"), "2048")
         self._openssl("rsa", "-in", self.path("sa.key"), "-pubout", "-out", self.path("sa.pub"))
         names = [f"DNS:{name}" for name in SERVER_NAMES] + [f"IP:{address}" for address in SERVER_ADDRESSES]
@@ -28,7 +29,8 @@ class Pki:
         """A certificate for `subject` ("/O=group/CN=user"); returns the paths of certificate and key."""
         self._key(name)
         self._openssl("req", "-new", "-key", self.path(f"{name}.key"), "-subj", subject, "-out", self.path(f"{name}.csr"))
-        extensions = [f"extendedKeyUsage={usage}", "basicConstraints=critical,CA:false"]
+        extensions = [f"extendedKeyUsage={usage}", "basicConstraints=critical,CA:false", "keyUsage=critical,digitalSignature",
+                      "subjectKeyIdentifier=hash", "authorityKeyIdentifier=keyid"]
         if alternative_names:
             extensions.append("subjectAltName=" + ",".join(alternative_names))
         self.path(f"{name}.ext").write_text("\n".join(extensions) + "\n")

@@ -32,6 +32,6 @@ unshare --mount --propagation private bash -c '
     set -e
     mount -t tmpfs -o mode=0755 scratch "$TEST_SCRATCH"
     mount --make-shared "$TEST_SCRATCH"
-    exec timeout --kill-after=10 1200 /usr/bin/python3 -m pytest -p no:cacheprovider "$@"
+    exec timeout --kill-after=10 2700 /usr/bin/python3 -m pytest -p no:cacheprovider "$@"
 ' pytest "${arguments[@]}" || status=$?
 exit $status

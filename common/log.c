@@ -1,5 +1,5 @@
 /*
- * log.c - structured log lines, one per event, to stderr.
+ * log.c - structured log lines, one per event.
  *
  * A line is put together in a buffer on the stack and leaves in one write(2): no lock, no allocation, safe
  * from any thread. Both formats are written by the same few functions; they differ in the header, in the
@@ -24,7 +24,8 @@ enum {
 
 struct log {
     const struct log *parent; /* borrowed; NULL for a root */
-    int fd;                   /* -1 drops every line */
+    int fd;                   /* of errors; -1 drops every line */
+    int other_fd;             /* of all other lines */
     enum log_format format;
     int verbosity;
     long pid;    /* asked once: a fork never logs here */
@@ -257,7 +258,8 @@ void log_write(const struct log *log, enum log_level level, int verbosity, const
         put_field(&line, fields);
     put_str(&line, log->format == LOG_FORMAT_TEXT ? "\n" : "}\n");
 
-    while (write(log->fd, line.text, line.len) == -1 && errno == EINTR) {
+    int fd = level == LOG_LEVEL_ERROR ? log->fd : log->other_fd;
+    while (write(fd, line.text, line.len) == -1 && errno == EINTR) {
     }
     errno = saved_errno;
 }
@@ -269,8 +271,14 @@ struct log *log_create(int fd, enum log_format format, int verbosity)
     struct log *log = malloc(sizeof(*log));
     if (log == NULL)
         abort(); /* at start, a few dozen bytes */
-    *log = (struct log){.fd = fd, .format = format, .verbosity = verbosity, .pid = (long)getpid()};
+    *log = (struct log){
+        .fd = fd, .other_fd = fd, .format = format, .verbosity = verbosity, .pid = (long)getpid()};
     return log;
+}
+
+void log_split(struct log *log, int other_fd)
+{
+    log->other_fd = other_fd;
 }
 
 struct log *log_create_null(void)
@@ -283,7 +291,7 @@ struct log *log_child(struct log *parent, const char *key, const char *value)
     struct log *log = malloc(sizeof(*log));
     if (log == NULL)
         return NULL;
-    *log = (struct log){.fd = -1};
+    *log = (struct log){.fd = -1, .other_fd = -1};
     if (parent != NULL)
         *log = *parent;
     log->parent = parent;

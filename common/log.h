@@ -1,5 +1,5 @@
 /*
- * log.h - structured log lines, one per event, to stderr.
+ * log.h - structured log lines, one per event, to a descriptor (or two).
  *
  * The message is a constant string; data goes into typed fields:
  *
@@ -61,6 +61,10 @@ struct log_field {
 
 /* A root logger writing to `fd` (borrowed). Verbosity is klog's -v. Aborts on lack of memory. */
 struct log *log_create(int fd, enum log_format format, int verbosity);
+
+/* From now on a root logger without children writes what is no error to `other_fd` (borrowed): readers who take
+ * every line on stderr for an error. */
+void log_split(struct log *log, int other_fd);
 
 /* A logger that drops everything; for tests. */
 struct log *log_create_null(void);

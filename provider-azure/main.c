@@ -308,6 +308,8 @@ int main(int argc, char **argv)
     program.log =
         log_create(STDERR_FILENO, program.settings.log_format_json ? LOG_FORMAT_JSON : LOG_FORMAT_TEXT,
                    (int)program.settings.verbosity);
+    if (program.settings.log_format_json)
+        log_split(program.log, STDOUT_FILENO);
     if (uv_loop_init(&program.loop) != 0) {
         log_error(program.log, "the event loop can not be created");
         return 1;

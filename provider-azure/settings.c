@@ -23,7 +23,8 @@ const struct option_row provider_option_rows[] = {
      "Give the directory of --endpoint to the group of `uid:gid`, writable and sticky, and an old socket "
      "there "
      "to the user, then exit: an init container, run as root, of a provider that runs as that user"},
-    {"log-format-json", OPTION_BOOL, AT(log_format_json), "false", 0, 0, "Log one JSON object per line"},
+    {"log-format-json", OPTION_BOOL, AT(log_format_json), "false", 0, 0,
+     "Log one JSON object per line: errors to stderr, all others to stdout"},
     {"v", OPTION_INT, AT(verbosity), "0", 0, INT32_MAX, "Log verbosity `level`: 2 parameters, 5 every call"},
     {"healthz-port", OPTION_INT, AT(healthz_port), "8989", 0, PORT_MAX,
      "`port` of the health check, all interfaces; 0 switches it off"},

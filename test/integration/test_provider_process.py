@@ -264,6 +264,18 @@ def test_levels_of_the_log(start_azure):
             assert value not in log
 
 
+def test_json_errors_are_on_stderr_and_all_else_on_stdout(scratch):
+    """Collectors that take every line on stderr for an error; text is on stderr as a whole."""
+    with open(scratch / "taken", "w"):
+        pass
+    for flags, streams in ((["--log-format-json"], 2), ([], 1)):
+        result = run(f"--endpoint=unix://{scratch}/taken", "--driver-write-secrets=false", f"--healthz-port={free_port()}",
+                     f"--prometheus-port={free_port()}", *flags)
+        assert "start failed" in result.stderr
+        assert "driver-write-secrets" in (result.stdout if streams == 2 else result.stderr)
+        assert streams == 1 or [json.loads(line)["level"] for line in result.stderr.splitlines()] == ["error"]
+
+
 def test_json_log_lines(start_azure):
     azure = start_azure("--log-format-json", "-v=5")
     with Pods(azure.socket) as pods:

@@ -102,6 +102,24 @@ static void a_text_line_is_one_of_klog(void **state)
     assert_matches(written(), "^I[0-9]{4} .*\\] \"i\"\n$");
 }
 
+static void what_is_no_error_can_go_elsewhere(void **state)
+{
+    (void)state;
+    int other[2];
+    char text[256] = "";
+    assert_int_equal(pipe(other), 0);
+    cleanup_log struct log *log = log_create(sink.write_fd, LOG_FORMAT_TEXT, 0);
+    log_split(log, other[1]);
+    cleanup_log struct log *child = log_child(log, "of", "child");
+    log_error(child, "e");
+    assert_matches(written(), "^E.*\\] \"e\" of=\"child\"\n$");
+    log_warning(child, "w");
+    assert_true(read(other[0], text, sizeof(text) - 1) > 0);
+    assert_matches(text, "^W.*\\] \"w\" of=\"child\"\n$");
+    (void)close(other[0]);
+    (void)close(other[1]);
+}
+
 static void a_json_line_holds_the_same_as_members(void **state)
 {
     (void)state;
@@ -289,6 +307,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         WITH_SINK(a_text_line_is_one_of_klog),
+        WITH_SINK(what_is_no_error_can_go_elsewhere),
         WITH_SINK(a_json_line_holds_the_same_as_members),
         WITH_SINK(the_long_form_names_time_and_message_in_full),
         WITH_SINK(control_characters_and_broken_utf8_are_escaped),

@@ -308,16 +308,6 @@ def test_a_passing_weakness_of_imds_is_waited_out(client, emulator, status):
         assert requests[1]["time"] - requests[0]["time"] >= 1.0, "IMDS asks for a second before a 5xx is repeated"
 
 
-def test_imds_is_never_asked_through_a_proxy(start_azure, emulator, monkeypatch):
-    environment = {**emulator.provider_environment(), "HTTP_PROXY": "http://127.0.0.1:1", "http_proxy": "http://127.0.0.1:1"}
-    monkeypatch.setattr(emulator, "provider_environment", lambda: environment)
-    set_node(emulator)
-    allow(emulator, APP)
-    azure = start_azure(f"--imds-endpoint=http://127.0.0.1:{emulator.node_port}")
-    with rpc.Client(azure.socket) as client:
-        assert mount(client, **VM) == SECRET1
-
-
 def test_a_deaf_imds_costs_no_more_than_the_callers_time(client, emulator):
     set_node(emulator)
     emulator.add_fault("blackhole", service="imds")

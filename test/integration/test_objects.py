@@ -315,6 +315,12 @@ def test_what_can_not_be_split_is_told_without_its_value(client, azure, emulator
     assert "hunter2" not in message and "hunter2" not in azure.log
 
 
+def test_the_secret_of_a_certificate_is_not_split(client, emulator):
+    emulator.set_secret("odd", '{"a": "b"}', kid="https://vault/keys/odd/1", managed=True, contentType="application/x-pem-file")
+    code, message = mount_failure(client, objects=objects(item("odd", objectSplit="json")))
+    assert code == CODES.FAILED_PRECONDITION and "belongs to a certificate" in message and "objectName:odd" in message
+
+
 def test_members_that_lie_below_each_other_are_refused(client, emulator):
     emulator.set_secret("db", '{"a": "1", "a/b": "2"}')
     code, message = mount_failure(client, objects=objects(item("db", objectSplit="json")))

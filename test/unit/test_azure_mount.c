@@ -385,6 +385,18 @@ static void a_pause_beyond_the_deadline_is_told_at_once(void **state)
     assert_int_equal(error_code(world->error), GRPC_STATUS_RESOURCE_EXHAUSTED);
 }
 
+static void a_pause_of_more_than_a_minute_is_told_at_once(void **state)
+{
+    struct world *world = *state;
+    world->fail_first = 1;
+    world->fail_status = 503;
+    world->retry_after_ms = 61000;
+    uint64_t since = world->fake.now_ms;
+    run(world, false, 110000);
+    assert_int_equal(error_code(world->error), GRPC_STATUS_UNAVAILABLE);
+    assert_int_equal(world->fake.now_ms, since);
+}
+
 static void who_joined_a_request_in_a_pause_hears_of_the_pause(void **state)
 {
     struct world *world = *state;
@@ -618,6 +630,7 @@ int main(void)
         CASE(retries_end_after_three),
         CASE(retry_after_is_obeyed_and_shared_by_all_who_ask_the_vault),
         CASE(a_pause_beyond_the_deadline_is_told_at_once),
+        CASE(a_pause_of_more_than_a_minute_is_told_at_once),
         CASE(who_joined_a_request_in_a_pause_hears_of_the_pause),
         CASE(a_try_that_was_not_answered_is_repeated_over_another_connection),
         CASE(all_failing_objects_are_told_and_equal_causes_once),

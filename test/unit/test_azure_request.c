@@ -163,6 +163,11 @@ static void parameters_are_checked_in_order_with_the_known_messages(void **state
                "objectAlias: a/b")},
          SP,
          "lies below file name a of object a"},
+        {{ITEM("objectName: a\n    objectType: secret\n  - |\n    objectName: a-b\n    objectType: secret\n  "
+               "- |\n    "
+               "objectName: c\n    objectType: secret\n    objectAlias: a/c")},
+         SP,
+         "lies below file name a of object a"}, /* '-' sorts before '/' */
         {{ITEM("objectName: a\n    objectType: secret\n  - |\n    objectName: b\n    objectType: key\n    "
                "objectAlias: a")},
          SP,

@@ -13,6 +13,7 @@
 #include "common/buffer.h"
 #include "common/cleanup.h"
 #include "provider-azure/vault/vault.h"
+#include "provider-azure/vault/vault_call.h"
 
 static const char custom[] =
     "{\"activeDirectoryEndpoint\":\"https://login.example:8443/\",\"keyVaultEndpoint\":"
@@ -136,6 +137,28 @@ static void pages_stay_on_one_host_and_port(void **state)
     assert_false(url_same_origin("https://", "https://"));
 }
 
+static void a_challenge_is_honoured_for_a_resource_above_the_vault(void **state)
+{
+    static const struct {
+        const char *host, *resource;
+        bool allowed;
+    } rows[] = {
+        {"kv1.vault.azure.net", "https://vault.azure.net", true},
+        {"kv1.vault.azure.net", "https://VAULT.azure.net/.default", true},
+        {"evilvault.azure.net", "https://vault.azure.net", false}, /* the same letters, another domain */
+        {"vault.azure.net", "https://vault.azure.net", false},
+        {"kv1.vault.azure.net.example", "https://vault.azure.net", false},
+        {"kv1.vault.azure.net", "https://management.azure.com", false},
+        {"kv1.vault.azure.net", "vault.azure.net", false},
+        {"kv1.vault.azure.net", "", false},
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        if (vault_challenge_allowed(rows[i].host, rows[i].resource) != rows[i].allowed)
+            fail_msg("row %zu", i);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -143,6 +166,7 @@ int main(void)
         cmocka_unit_test(a_token_can_not_be_sent_to_another_host),
         cmocka_unit_test(a_cloud_without_managed_hsm_has_none),
         cmocka_unit_test(pages_stay_on_one_host_and_port),
+        cmocka_unit_test(a_challenge_is_honoured_for_a_resource_above_the_vault),
     };
     return cmocka_run_group_tests_name("azure vault", tests, NULL, NULL);
 }

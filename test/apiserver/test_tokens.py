@@ -1,5 +1,10 @@
 """The driver's own token: replaced as the kubelet replaces it, expired, revoked."""
 
+import base64
+import json
+from pathlib import Path
+
+import pytest
 from cluster.client import ApiError
 from cluster.objects import spc
 
@@ -77,5 +82,21 @@ def test_a_driver_that_starts_with_a_useless_token_recovers(start_cluster_driver
     pod = make_pod()
     assert driver.publish_failure(pod.publish_request())[0] != CODES.OK
     account.put_token(account.new_token(600))
+    driver.publish(pod.publish_request())
+    assert mounts.contents(pod.target) == {"file": b"content"}
+
+
+@pytest.mark.parametrize("inline", [False, True], ids=["files", "inline"])
+def test_a_client_certificate_instead_of_a_token(start_driver, server, admin, scratch, namespace, make_pod, scripted, inline):
+    """As administrators' kubeconfigs have it; the static build has another TLS library, with another idea of where a key ends."""
+    scripted()
+    admin.create(spc(), namespace)
+    config = json.loads(server.kubeconfig(scratch / "admin.kubeconfig", name="admin").read_text())
+    if inline:
+        [user] = config["users"]
+        user["user"] = {f"{key}-data": base64.b64encode(Path(path).read_bytes()).decode() for key, path in user["user"].items()}
+    (scratch / "admin.kubeconfig").write_text(json.dumps(config))
+    driver = start_driver(f"--kubeconfig={scratch}/admin.kubeconfig", standalone=False)
+    pod = make_pod()
     driver.publish(pod.publish_request())
     assert mounts.contents(pod.target) == {"file": b"content"}

@@ -53,8 +53,7 @@ def test_it_mounts_and_unmounts_with_our_provider(admin, namespace, make_pod, st
     mounts.assert_no_trace(pod.target)
 
 
-def test_it_rotates_with_our_provider(admin, namespace, make_pod, start_go_driver, start_azure, emulator):
-    start_azure("--republish-cache-ttl=0s")
+def test_it_rotates_with_our_provider(admin, namespace, make_pod, start_go_driver, azure, emulator):
     admin.create(azure_class(), namespace)
     pod, driver = make_pod(), start_go_driver(*ROTATE)
     driver.publish(pod.publish_request(secrets=SECRETS))

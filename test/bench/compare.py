@@ -250,7 +250,8 @@ def main():
         measure(table)
     model = next((line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")),
                  platform.machine())
-    print(f"{datetime.date.today()}, {os.cpu_count()} cores of {model}, Linux {".".join(platform.release().split(".")[:2])}, load {os.getloadavg()[1]:.1f}.")
+    kernel = ".".join(platform.release().split(".")[:2])
+    print(f"{datetime.date.today()}, {os.cpu_count()} cores of {model}, Linux {kernel}, load {os.getloadavg()[1]:.1f}.")
     print("; ".join(
         f"{stack.name}: driver {version_of(stack.driver_program)}, provider {version_of(stack.provider_program)}" for stack in stacks) + ".\n")
     print("\n".join(table.lines()))

@@ -203,6 +203,14 @@ static uint64_t pause_before_retry(struct sync_volume *volume)
     return less_a_part(pause, 4);
 }
 
+/* There is nothing to keep up to date, until the class is edited. */
+static void check_when_idle(struct sync_volume *volume)
+{
+    const struct secret_sync_config *config = &volume->sync->config;
+
+    volume->due_ms = uv_now(config->loop) + less_a_part(SYNC_IDLE_CHECKS * config->check_interval_ms, 5);
+}
+
 /* What comes next for a volume whose run has ended. */
 static void plan(struct sync_volume *volume, const struct sync_result *result)
 {
@@ -216,7 +224,7 @@ static void plan(struct sync_volume *volume, const struct sync_result *result)
     volume->authority = SECRET_AUTHORITY_REPAIR;
     volume->looked = false;
     if (result->gone || (result->n_objects == 0 && result->n_failures == 0))
-        volume->due_ms = NEVER;
+        check_when_idle(volume);
     else
         volume->due_ms = now + less_a_part(volume->sync->config.check_interval_ms, 5);
 }
@@ -456,6 +464,7 @@ static int note_volume(struct secret_sync *sync, const struct status_record *rec
         return -1;
     if (record->class->n_secret_objects == 0) {
         settle(volume);
+        check_when_idle(volume);
         set_timer(sync);
         return 0;
     }

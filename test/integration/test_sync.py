@@ -269,6 +269,24 @@ def test_an_edit_of_the_class_reaches_the_secret(cluster, provider, files):
 
 # --- who a Secret belongs to ---
 
+@pytest.mark.slow
+def test_without_rotation_the_first_secret_objects_of_a_class_are_noticed(cluster, provider):
+    """After twelve checks at most: the pod that runs is not looked at in any other way."""
+    cluster.add_class()
+    cluster.start("--secret-sync-check-interval=1s")
+    cluster.publish()
+    assert cluster.secret_requests() == []
+    cluster.add_class(secret_object())
+    wait_until(lambda: cluster.data() == {"key": b"content"}, timeout=20, what="the Secret")
+    cluster.emulator.control("DELETE", "/kube/secretproviderclasses/default/azure-kvname")
+    cluster.emulator.reset_counters()
+    wait_until(lambda: [r["status"] for r in cluster.emulator.requests("kube") if "/azure-kvname" in r["path"]], what="a look at the class")
+    cluster.delete_secret()
+    cluster.add_class(secret_object())
+    wait_until(lambda: cluster.data() == {"key": b"content"}, timeout=20, what="the Secret to come back with its class")
+    assert len(provider.requests) == 1
+
+
 def test_two_deployments_share_a_secret(cluster, provider):
     cluster.add_class(secret_object())
     cluster.start(*ROTATE, "--secret-sync-check-interval=1s")

@@ -192,6 +192,14 @@ def test_a_peer_that_does_not_speak_tls_is_a_tls_failure(pods, emulator, scratch
     assert code == CODES.UNAVAILABLE and "TLS handshake with login.localhost" in text
 
 
+def test_a_certificate_of_another_name_is_a_tls_failure(pods, emulator, scratch):
+    """The emulator's CA is trusted, but its certificate is for other names."""
+    suffix = f"other.vault.localhost:{emulator.tls_port}"
+    code, text = failure(pods, mount_request(**cloud_file(scratch, emulator, keyVaultDNSSuffix=suffix)))
+    assert code == CODES.UNAVAILABLE and f"TLS handshake with {tutorial.VAULT}.other.vault.localhost" in text
+    assert emulator.vault_requests == 0
+
+
 @pytest.mark.parametrize("service,kind,words", [
     ("vault", "reset", ["no answer from", "vault.localhost", "after 2 tries"]), ("entra", "close", ["no answer from login.localhost", "after 2 tries"]),
     ("vault", "truncate", ["answer of", "broke off"]), ("vault", "garbage", ["vault's answer is not JSON"]), ("entra", "garbage", ["not JSON"]),

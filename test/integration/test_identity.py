@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from proto import provider_pb2
 
 from harness import mounts, rpc, tutorial
+from harness.azure_mounts import Pods, mount_request
 from harness.identities import TOKENS, Certificate, Issuer, subject_of, tokens_json
 from harness.rpc import CODES
 
@@ -243,6 +244,19 @@ def test_pods_of_different_service_accounts_never_share_a_token(client, emulator
         current_object_version=[provider_pb2.ObjectVersion(id="secret/secret1", version="x")])
     code, _ = rpc.failure(client.call, MOUNT, request, 30)
     assert code == CODES.UNAUTHENTICATED, "a republish too"
+
+
+def test_pods_of_one_identity_cost_a_token_each_and_share_their_reads(client, emulator, issuer):
+    """Each has a service account token of its own, as the kubelet makes them; all are republishes."""
+    subject = subject_of("default", "web")
+    federate(emulator, issuer, subject)
+    requests = [mount_request(pod=f"web-{i}", credentials={}, versions=[("secret/secret1", "x")], clientID=APP,
+                              **{TOKENS: tokens_json(workload=issuer.token(subject, jti=f"pod-{i}"))}) for i in range(20)]
+    with Pods(client.azure.socket, in_flight=1) as pods:
+        for tokens, reads in ((20, 1), (0, 0)):
+            emulator.reset_counters()
+            pods.mount_all(requests)
+            assert (emulator.token_requests, emulator.vault_requests) == (tokens, reads)
 
 
 def test_one_assertion_is_exchanged_once_and_another_one_again(client, emulator, issuer):

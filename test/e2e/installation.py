@@ -123,4 +123,5 @@ class Installation:
 
     def remove(self, name):
         self.admin.delete("daemonsets", SYSTEM, name, propagationPolicy="Foreground")
-        wait_until(lambda: not self.pods(name), 120, f"the pods of {name} to be gone", pause=0.2)
+        # an object of the same name that is applied before the old one is gone would go with it
+        wait_until(lambda: not self.pods(name) and self.admin.find("daemonsets", SYSTEM, name) is None, 120, f"{name} to be gone", pause=0.2)

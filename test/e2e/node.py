@@ -125,9 +125,10 @@ class NameServer(Process):
     """The cluster's DNS. It knows the emulator's hosts, which are on the node, and says of all other names that there are none."""
 
     def __init__(self, directory):
-        super().__init__("dnsmasq", ["dnsmasq", "--no-daemon", "--conf-file=/dev/null", "--user=root", "--no-resolv", "--no-hosts", "--bind-interfaces",
-                                     f"--listen-address={NAME_SERVER}", f"--host-record={','.join(CLOUD_HOSTS)},{ADDRESS}", "--local=/#/", "--log-facility=-",
-                                     f"--pid-file={directory}/dnsmasq.pid"], directory)
+        super().__init__("dnsmasq", [
+            "dnsmasq", "--no-daemon", "--conf-file=/dev/null", "--user=root", "--no-resolv", "--no-hosts", "--bind-interfaces",
+            f"--listen-address={NAME_SERVER}", f"--host-record={','.join(CLOUD_HOSTS)},{ADDRESS}", "--local=/#/", "--log-facility=-",
+            f"--pid-file={directory}/dnsmasq.pid"], directory)
 
 
 class Kubectl:

@@ -81,7 +81,7 @@ def test_the_driver_chart_installs_what_the_plain_manifests_do(plain):
     ours = one(render(DRIVER, {"enableSecretRotation": True}), "DaemonSet")
     expected, got = flags_of(container(theirs)), flags_of(container(ours))
     assert got == {**expected, "provider-health-check-interval": "2m", "max-call-recv-msg-size": "4194304"}
-    for key in ("command", "securityContext", "livenessProbe", "resources"):
+    for key in ("command", "securityContext", "livenessProbe", "readinessProbe", "resources"):
         assert container(ours)[key] == container(theirs)[key], key
     mounts = {mount["mountPath"]: mount.get("mountPropagation") for mount in container(ours)["volumeMounts"]}
     assert mounts == {mount["mountPath"]: mount.get("mountPropagation") for mount in container(theirs)["volumeMounts"]}

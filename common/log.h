@@ -8,9 +8,9 @@
  *
  * Text format (klog's, so that `grep ^E` keeps working):
  *     E1123 23:45:50.123456   4711 publish.c:120] "mount failed" pod="default/web" err="..."
- * JSON format (klog's, too): one object per line with ts (milliseconds since 1970), level, caller, msg, v (not
- * of errors and warnings) and the fields; in the long form the first is timestamp (RFC 3339) and the fourth
- * message. The time is UTC. An error becomes two fields, err (its message) and code (its gRPC status).
+ * JSON format (klog's, too): one object per line with ts (milliseconds since 1970), level, caller, msg, v
+ * (not of errors and warnings) and the fields; in the long form the first is timestamp (RFC 3339) and the
+ * fourth message. The time is UTC. An error becomes two fields, err (its message) and code (its gRPC status).
  * A value longer than 4 KiB is cut at a character and ends in "..."; fields beyond 16 KiB of line are left
  * out.
  *
@@ -62,8 +62,8 @@ struct log_field {
 /* A root logger writing to `fd` (borrowed). Verbosity is klog's -v. Aborts on lack of memory. */
 struct log *log_create(int fd, enum log_format format, int verbosity);
 
-/* From now on a root logger without children writes what is no error to `other_fd` (borrowed): readers who take
- * every line on stderr for an error. */
+/* From now on a root logger without children writes what is no error to `other_fd` (borrowed): readers who
+ * take every line on stderr for an error. */
 void log_split(struct log *log, int other_fd);
 
 /* A logger that drops everything; for tests. */

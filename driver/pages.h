@@ -1,12 +1,13 @@
 /*
  * pages.h - what the driver tells over HTTP: /metrics, /healthz, /readyz.
  *
- *  /healthz  liveness: 200 as long as a restart would not help (health.h), else 503. What is in trouble outside is
- *            told in the text and not punished: without the API server, mounts that need nothing from it go on.
+ *  /healthz  liveness: 200 as long as a restart would not help (health.h), else 503. What is in trouble
+ *            outside is told in the text and not punished: without the API server, mounts that need nothing
+ *            from it go on.
  *                ok
  *                degraded: the Kubernetes API does not answer
- *  /readyz   200 when the sockets serve and, if the driver registers itself, the kubelet knows it; 503 before,
- *            and while the driver stops.
+ *  /readyz   200 when the sockets serve and, if the driver registers itself, the kubelet knows it; 503
+ *            before, and while the driver stops.
  */
 #ifndef DRIVER_PAGES_H
 #define DRIVER_PAGES_H
@@ -38,7 +39,7 @@ struct admin_page {
     admin_handler *handler;
 };
 
-/* Handlers; `arg` is the struct pages. They are served once the loop runs, that is after all of main's start. */
+/* Handlers; `arg` is the struct pages. They are served once the loop runs, after all of main's start. */
 void page_metrics(struct admin_request *request, void *arg);
 void page_health(struct admin_request *request, void *arg);
 void page_ready(struct admin_request *request, void *arg);

@@ -48,7 +48,8 @@ void telemetry_provider_call(struct telemetry *telemetry, const char *provider, 
 /* sync_k8s_secret_total: Kubernetes Secrets created or changed. */
 void telemetry_secret_written(struct telemetry *telemetry, const char *provider);
 
-/* sync_k8s_secret_error_total: Secrets that could not be made what the class says, by the code of the error. */
+/* sync_k8s_secret_error_total: Secrets that could not be made what the class says, by the code of the
+ * error. */
 void telemetry_secret_error(struct telemetry *telemetry, const char *provider, enum grpc_status status);
 
 /* k8s_secret_duration_sec: time to bring all Secrets of a volume up to date, when something was written. */

@@ -52,8 +52,8 @@ struct grpc_channel_config {
     const char *user_agent; /* copied; NULL = "grpc-c-secrets-store/<version>" */
 };
 
-/* error_type() of a call that had been sent when its connection ended: the peer may have processed it. Whether
- * it can be sent again knows the caller only. */
+/* error_type() of a call that had been sent when its connection ended: the peer may have processed it.
+ * Whether it can be sent again knows the caller only. */
 #define GRPC_CLIENT_LOST "ConnectionLost"
 
 /* Told the outcome. On success `error` is NULL and `response` belongs to the callee, who frees it with

@@ -102,8 +102,8 @@ const char *http_response_header(const struct http_response *response, const cha
 typedef void http_callback(struct http_response *response, enum http_hop hop, const struct error *error,
                            void *arg);
 
-/* Initialises libcurl on the wiping allocator (secret.h). Call once in main(), before threads exist and before the
- * first client. -1 with err set when libcurl refuses. */
+/* Initialises libcurl on the wiping allocator (secret.h). Call once in main(), before threads exist and
+ * before the first client. -1 with err set when libcurl refuses. */
 int http_library_init(struct error **err);
 
 /* Returns NULL with err set. http_library_init() must have been called. */

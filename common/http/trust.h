@@ -1,11 +1,11 @@
 /*
- * trust.h - tells a curl handle which CAs to trust, in the way its TLS library takes best. Private to the http
- * room.
+ * trust.h - tells a curl handle which CAs to trust, in the way its TLS library takes best. Private to the
+ * http room.
  *
  * curl's mbedTLS back end parses the bundle anew for every connection, on the loop: 5 ms and 1 MiB for the
  * usual 144 certificates. With that back end (HTTP_TLS_MBEDTLS) a bundle is parsed when it is first used and
- * again when its file has changed, and connections share the result. The OpenSSL back end keeps parsed bundles
- * itself (curl 7.87 and later) and is simply told the file.
+ * again when its file has changed, and connections share the result. The OpenSSL back end keeps parsed
+ * bundles itself (curl 7.87 and later) and is simply told the file.
  */
 #ifndef COMMON_HTTP_TRUST_H
 #define COMMON_HTTP_TRUST_H
@@ -24,7 +24,8 @@ enum {
     TRUST_MAX_KEPT = 8,                /* bundles: the system's, the API server's and their successors */
 };
 
-/* Where trusted certificates are: bytes before file and directory. All may be NULL: then nobody is trusted. */
+/* Where trusted certificates are: bytes before file and directory. All may be NULL: then nobody is
+ * trusted. */
 struct trust_source {
     const char *file; /* PEM bundle */
     const char *directory;
@@ -35,8 +36,8 @@ struct trust_source {
 /* NULL on lack of memory. */
 struct trust_store *trust_store_create(void);
 
-/* Makes `easy` trust `source` for servers. `tls_proxy`: there will be a second handshake, with a proxy that is
- * judged by other CAs; bundles are then left to curl, which does not say whose configuration it hands out.
+/* Makes `easy` trust `source` for servers. `tls_proxy`: there will be a second handshake, with a proxy that
+ * is judged by other CAs; bundles are then left to curl, which does not say whose configuration it hands out.
  * Sets *ret_trust, to be released after the handle's end; it may be NULL. Errors: a bundle that can not be
  * read or holds no certificate. */
 int trust_apply(struct trust_store *store, CURL *easy, const struct trust_source *source, bool tls_proxy,

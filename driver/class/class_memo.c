@@ -184,7 +184,8 @@ static void answered(struct secret_provider_class *class, const struct error *er
 
     entry->flight = NULL;
     take_answer(entry, class, error);
-    /* Who joins from inside a callback waits for the next answer; `class` is kept for the ones of this one. */
+    /* Who joins from inside a callback waits for the next answer; `class` is kept for the ones of this
+     * one. */
     list_init(&waiting);
     list_move_all(&waiting, &entry->waiting);
     if (class != NULL)
@@ -203,8 +204,8 @@ static void answered(struct secret_provider_class *class, const struct error *er
 
 static int send_request(struct entry *entry, struct error **err);
 
-/* Did the last request get no answer at all, and is a new one on its way? Nobody waits for it: the next call may
- * be as long in coming as this one was. */
+/* Did the last request get no answer at all, and is a new one on its way? Nobody waits for it: the next call
+ * may be as long in coming as this one was. */
 static bool is_asked_in_vain(struct entry *entry, uint64_t age_ms)
 {
     enum grpc_status code = error_code(entry->failure);

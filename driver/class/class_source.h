@@ -26,8 +26,8 @@ struct class_source {
     bool local; /* a lookup asks nobody: there is no need to remember answers (class_memo.h) */
     struct class_lookup *(*start)(void *state, const char *ns, const char *name, uint64_t timeout_ms,
                                   class_lookup_callback *callback, void *arg, struct error **err);
-    /* As start, content with a class that is not older than `resource_version` (of an earlier answer): the API
-     * server can take it from its memory then. NULL: the source has no use for that. */
+    /* As start, content with a class that is not older than `resource_version` (of an earlier answer): the
+     * API server can take it from its memory then. NULL: the source has no use for that. */
     struct class_lookup *(*start_not_older)(void *state, const char *ns, const char *name,
                                             const char *resource_version, uint64_t timeout_ms,
                                             class_lookup_callback *callback, void *arg, struct error **err);

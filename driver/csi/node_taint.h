@@ -1,10 +1,10 @@
 /*
  * node_taint.h - takes the start-up taint from the node when the driver can serve it.
  *
- * A new node may be created with the taint NODE_TAINT_KEY, so that no pod lands on it before its secrets can be
- * mounted. When the kubelet has registered the driver the taint goes: one GET, and one PATCH if it is there (a merge
- * patch that names the resourceVersion read, so taints that others set meanwhile are not lost). Trouble is logged
- * and tried again with growing pauses: until then the node takes no pods.
+ * A new node may be created with the taint NODE_TAINT_KEY, so that no pod lands on it before its secrets can
+ * be mounted. When the kubelet has registered the driver the taint goes: one GET, and one PATCH if it is
+ * there (a merge patch that names the resourceVersion read, so taints that others set meanwhile are not
+ * lost). Trouble is logged and tried again with growing pauses: until then the node takes no pods.
  *
  * Needs get and patch on nodes (manifests/optional/).
  */

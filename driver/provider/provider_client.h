@@ -50,10 +50,10 @@ enum {
     PROVIDER_REFUSED_PAUSE_MS = 1000 /* ... when the provider itself said UNAVAILABLE; up to a quarter more */
 };
 
-/* Fetching is repeatable. So a call that ends with UNAVAILABLE, because the provider went away under it or because
- * the provider says so, is made again, PROVIDER_TRIES_MAX times in all and within the time: a provider that is
- * restarted or replaced loses no mount. The provider is looked up anew each time. (A provider that can not be
- * reached at all has been waited for: provider_registry.h.)
+/* Fetching is repeatable. So a call that ends with UNAVAILABLE, because the provider went away under it or
+ * because the provider says so, is made again, PROVIDER_TRIES_MAX times in all and within the time: a
+ * provider that is restarted or replaced loses no mount. The provider is looked up anew each time. (A
+ * provider that can not be reached at all has been waited for: provider_registry.h.)
  *
  * Failures delivered, each naming the provider: the provider's own code and text; UNAVAILABLE (nobody
  * listens); DEADLINE_EXCEEDED; RESOURCE_EXHAUSTED (the answer is too large; --max-call-recv-msg-size);

@@ -269,7 +269,8 @@ static void class_known(struct publish *publish, struct secret_provider_class *c
     cleanup_error struct error *error = NULL;
 
     publish->class = class;
-    /* A bad annotation is complained about elsewhere: at the next call for the volume, and in class_memo.h. */
+    /* A bad annotation is complained about elsewhere: at the next call for the volume, and in
+     * class_memo.h. */
     (void)rotation_wish_of(class, publish->publisher->rotation_interval_s, &publish->wish, /* err= */ NULL);
     if (judge_class(publish, &error) < 0)
         publish_fail(publish, error, NULL);

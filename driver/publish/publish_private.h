@@ -103,8 +103,8 @@ void publish_remember_success(struct publish *publish);
  * is on record as a failure, and stays one. */
 void publish_report_success(struct publish *publish);
 
-/* `error`: the class has an annotation that can not be understood; NULL: it has none. The pod is told once per
- * text; the log has it once per class (class_memo.h). */
+/* `error`: the class has an annotation that can not be understood; NULL: it has none. The pod is told once
+ * per text; the log has it once per class (class_memo.h). */
 void publish_report_annotation(const struct publish *publish, const struct secret_provider_class *class,
                                struct published_volume *volume, const struct error *error);
 

@@ -3,11 +3,11 @@
  *
  * volume_context mixes two authors: the kubelet (keys "csi.storage.k8s.io/...") and whoever wrote the pod
  * (everything else). The kubelet's keys overwrite the pod's only if the CSIDriver object asks for them, so
- * they are cross-checked with what a pod can not choose: its UID occurs in the target path. Where the path is the
- * kubelet's, the UID has to be there and the same; a pod's author, who does not know it in advance, can so not
- * supply name and namespace in the place of a kubelet that adds no keys. "ephemeral" must not be other than "true".
- * The volume id, a hash of UID and volume name, is not compared: it comes from the kubelet as the path does, so it
- * adds nothing, and other callers choose their own ids.
+ * they are cross-checked with what a pod can not choose: its UID occurs in the target path. Where the path is
+ * the kubelet's, the UID has to be there and the same; a pod's author, who does not know it in advance, can
+ * so not supply name and namespace in the place of a kubelet that adds no keys. "ephemeral" must not be other
+ * than "true". The volume id, a hash of UID and volume name, is not compared: it comes from the kubelet as
+ * the path does, so it adds nothing, and other callers choose their own ids.
  */
 #ifndef DRIVER_PUBLISH_REQUEST_H
 #define DRIVER_PUBLISH_REQUEST_H

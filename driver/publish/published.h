@@ -44,12 +44,13 @@ struct published_volume *published_volumes_find(struct published_volumes *volume
 struct published_volume *published_volumes_get(struct published_volumes *volumes, const char *target_path,
                                                struct error **err);
 
-/* A volume that was found and is not in the table: its entry, from `record`, the text of its record, or NULL. NULL
- * on lack of memory. */
+/* A volume that was found and is not in the table: its entry, from `record`, the text of its record, or NULL.
+ * NULL on lack of memory. */
 struct published_volume *published_volumes_recall(struct published_volumes *volumes, const char *target_path,
                                                   const char *record, int64_t now_unix);
 
-/* A good contact: failures are forgotten. Moves *versions in. Lack of memory only means that less is known. */
+/* A good contact: failures are forgotten. Moves *versions in. Lack of memory only means that less is
+ * known. */
 void published_volumes_succeeded(struct published_volumes *volumes, const char *target_path,
                                  const char *provider, const struct rotation_wish *wish,
                                  struct string_map *versions, int64_t now_unix);

@@ -6,17 +6,17 @@
  * decides which of these calls reach the provider. It counts from the last *successful contact*, which the
  * volume itself remembers across restarts of the driver (volume_record.h).
  *
- *  - A volume is never due before its interval is over, and at most an eighth of the interval later: each has a
- *    delay of its own, taken from its target path. Volumes that were published at one moment (a node has
+ *  - A volume is never due before its interval is over, and at most an eighth of the interval later: each has
+ *    a delay of its own, taken from its target path. Volumes that were published at one moment (a node has
  *    booted) so move apart with every round and never meet again, whether the driver restarts or not.
  *  - A volume without a record (published by another driver) is due within one interval, at a moment of its
  *    own, and not at once together with all the others.
- *  - The author of a class may set another interval for it, and may ask for a look: when the provider would be
- *    asked for something else than last time (spec.provider, spec.parameters), or when the annotation
+ *  - The author of a class may set another interval for it, and may ask for a look: when the provider would
+ *    be asked for something else than last time (spec.provider, spec.parameters), or when the annotation
  *    CLASS_ANNOTATION_REFRESH has another value than last time, the volume is due at once.
  *  - After a failure the next try waits 15 s, 30 s, 60 s, ... up to the interval (at least a minute), plus up
- *    to a quarter by chance, so that a provider that is in trouble is not called at every pod sync by every pod
- *    at once. A wish of the class that has not been tried yet does not wait.
+ *    to a quarter by chance, so that a provider that is in trouble is not called at every pod sync by every
+ *    pod at once. A wish of the class that has not been tried yet does not wait.
  */
 #ifndef DRIVER_ROTATION_H
 #define DRIVER_ROTATION_H
@@ -35,14 +35,14 @@ enum {
 /* What a class says about looks. */
 struct rotation_wish {
     int64_t interval_s;
-    /* A digest of what the provider is asked for and of the refresh annotation: another value means that a look
-     * is wanted now. */
+    /* A digest of what the provider is asked for and of the refresh annotation: another value means that a
+     * look is wanted now. */
     char mark[ROTATION_MARK_LEN + 1];
 };
 
 /* The wish of a class. The annotation CLASS_ANNOTATION_INTERVAL is a Go duration between 1 s and
- * ROTATION_INTERVAL_MAX_S. For any other text *ret has `default_interval_s`, is usable, and the result is -1 with
- * err set (INVALID_ARGUMENT, naming the class, the annotation and the value). */
+ * ROTATION_INTERVAL_MAX_S. For any other text *ret has `default_interval_s`, is usable, and the result is -1
+ * with err set (INVALID_ARGUMENT, naming the class, the annotation and the value). */
 int rotation_wish_of(const struct secret_provider_class *class, int64_t default_interval_s,
                      struct rotation_wish *ret, struct error **err);
 

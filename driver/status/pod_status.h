@@ -3,11 +3,12 @@
  * recorder (status.h).
  *
  * What was written last is remembered per volume, with its resourceVersion. So a volume whose content and
- * outcome stay the same costs no request, a change costs one PATCH, a first mount one POST; after a restart of
- * the driver the kubelet's first call for a volume costs one GET, whether a look is due or not: the driver
+ * outcome stay the same costs no request, a change costs one PATCH, a first mount one POST; after a restart
+ * of the driver the kubelet's first call for a volume costs one GET, whether a look is due or not: the driver
  * before may have ended between the mount and its record. There is no list, no watch and no cache of what
- * others own. Instead, what is remembered is doubted after POD_STATUS_TRUST_MS, or when somebody has found the
- * object missing: the next call for the volume costs one GET then, and makes an object anew that was deleted.
+ * others own. Instead, what is remembered is doubted after POD_STATUS_TRUST_MS, or when somebody has found
+ * the object missing: the next call for the volume costs one GET then, and makes an object anew that was
+ * deleted.
  *
  * Who waits: a first mount, until its record is written or its time is over. Looks do not. A record that
  * could not be written stays wanted and is tried again in the background, 5 s later at first, then ever more

@@ -14,8 +14,8 @@
  *                  that was deleted comes back. Data that differs is left alone then: this node may not know
  *                  the newest contents, and must not put old ones back over those of another node. The next
  *                  look, which has just asked the provider, may.
- *   no Secrets     whether the class names any by now (it was edited, or deleted and made again) is seen by the next
- *                  look; without rotation after SYNC_IDLE_CHECKS times check_interval_ms.
+ *   no Secrets     whether the class names any by now (it was edited, or deleted and made again) is seen by
+ *                  the next look; without rotation after SYNC_IDLE_CHECKS times check_interval_ms.
  *   failed         tried again after a pause that doubles from SYNC_RETRY_FIRST_MS to check_interval_ms;
  *                  what only a person can correct waits for the next check. Reported as Event, log line and
  *                  metric, not again while it stays the same for SYNC_REPEAT_MS.

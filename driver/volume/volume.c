@@ -402,9 +402,9 @@ int volume_remember(const char *target_path, const struct volume_options *option
 /* Removes what was published, so that a mount which leaked into another namespace shows nothing any more.
  * Only where the layout is the one of this driver or its predecessor: a tmpfs that merely lies at the path is
  * unmounted untouched.
- * Through a private clone, as an update: the visible mount never becomes writable, not even when this is cut short.
- * `..data` goes first: what is left of an interruption then counts as incomplete. Failures do not keep the
- * unmount. */
+ * Through a private clone, as an update: the visible mount never becomes writable, not even when this is cut
+ * short. `..data` goes first: what is left of an interruption then counts as incomplete. Failures do not keep
+ * the unmount. */
 static void empty_volume(const struct volume_target *target)
 {
     cleanup_volume_writable struct volume_writable writable = VOLUME_WRITABLE_INIT;

@@ -74,8 +74,8 @@ int volume_inspect(const char *target_path, enum volume_state *ret_state, struct
 int volume_publish(const char *target_path, const struct payload *payload,
                    const struct volume_options *options, struct error **err);
 
-/* Is the volume INCOMPLETE and would volume_publish() complete it in place? Then containers may use it, and it
- * must not be taken back when something else fails. True also when that can not be found out. */
+/* Is the volume INCOMPLETE and would volume_publish() complete it in place? Then containers may use it, and
+ * it must not be taken back when something else fails. True also when that can not be found out. */
 bool volume_may_be_in_use(const char *target_path);
 
 /* Makes a PUBLISHED (or, to complete it, INCOMPLETE) volume show `payload`; *ret_changed tells whether
@@ -87,8 +87,8 @@ int volume_update(const char *target_path, const struct payload *payload,
 
 /* When the content was last checked with the provider (Unix seconds), 0 when unknown (never recorded, or the
  * kernel's tmpfs has no extended attributes). Survives a restart of the driver. Kept in the attribute
- * VOLUME_CHECKED_ATTRIBUTE of the root directory; trusted.* is invisible without CAP_SYS_ADMIN. NOT_FOUND when
- * there is no volume of ours; INTERNAL. */
+ * VOLUME_CHECKED_ATTRIBUTE of the root directory; trusted.* is invisible without CAP_SYS_ADMIN. NOT_FOUND
+ * when there is no volume of ours; INTERNAL. */
 #define VOLUME_CHECKED_ATTRIBUTE "trusted.secrets-store.last-checked"
 int volume_last_checked(const char *target_path, uint64_t *ret_unix, struct error **err);
 
@@ -97,8 +97,8 @@ int volume_last_checked(const char *target_path, uint64_t *ret_unix, struct erro
 #define VOLUME_RECORD_ATTRIBUTE "trusted.secrets-store.record"
 int volume_read_record(const char *target_path, char **ret_text, struct error **err);
 
-/* Remembers `last_checked_unix` and `record` of the options without looking at the content; volume_publish() and
- * volume_update() do it, too. Where a tmpfs has no attributes nothing is remembered, which is no failure.
+/* Remembers `last_checked_unix` and `record` of the options without looking at the content; volume_publish()
+ * and volume_update() do it, too. Where a tmpfs has no attributes nothing is remembered, which is no failure.
  * NOT_FOUND when there is no volume of ours; INTERNAL. */
 int volume_remember(const char *target_path, const struct volume_options *options, struct error **err);
 

@@ -31,8 +31,8 @@ struct volume_record {
 void volume_record_finish(struct volume_record *record);
 #define cleanup_volume_record CLEANUP(volume_record_finish)
 
-/* The text; the caller frees with secret_free(). NULL with err set: RESOURCE_EXHAUSTED, INVALID_ARGUMENT (a name
- * or version is not UTF-8). */
+/* The text; the caller frees with secret_free(). NULL with err set: RESOURCE_EXHAUSTED, INVALID_ARGUMENT (a
+ * name or version is not UTF-8). */
 char *volume_record_print(const char *provider, const char *mark, const struct string_map *versions,
                           struct error **err);
 

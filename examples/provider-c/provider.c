@@ -3,7 +3,8 @@
  *
  * A class with `provider: directory` and the parameter `objects: "db-password,api-key"` mounts the files
  * <root>/<namespace of the pod>/db-password and .../api-key. Whoever may write below <root> decides what the
- * pods of a namespace can see; a pod reaches no other namespace's files: its namespace comes from the kubelet.
+ * pods of a namespace can see; a pod reaches no other namespace's files: its namespace comes from the
+ * kubelet.
  *
  *     directory-provider --endpoint=unix:///run/providers/directory.sock --root=/etc/node-secrets
  *

@@ -1,9 +1,12 @@
 /*
- * mbedtls_config.h - what the release's mbedTLS leaves out of its default configuration. Read after it (MBEDTLS_USER_CONFIG_FILE).
+ * mbedtls_config.h - what the release's mbedTLS leaves out of its default configuration. Read after it
+ * (MBEDTLS_USER_CONFIG_FILE).
  *
- * A TLS client and the X.509, PEM, PKCS#12 and JWT primitives stay; servers, DTLS and ciphers nobody negotiates go.
+ * A TLS client and the X.509, PEM, PKCS#12 and JWT primitives stay; servers, DTLS and ciphers nobody
+ * negotiates go.
  */
-/* curl shares one entropy source between handles and worker threads sign: mutexes, as in Debian's own build */
+/* curl shares one entropy source between handles and worker threads sign: mutexes, as in Debian's own
+ * build */
 #define MBEDTLS_THREADING_C
 #define MBEDTLS_THREADING_PTHREAD
 

@@ -262,8 +262,8 @@ static void conclude(struct acquisition *acquisition, struct token *token, struc
 
 static int ask(struct acquisition *acquisition, const struct token_proxy_route *route, struct error **err);
 
-/* A try whose answer was lost may have reached the service, which takes an assertion only once: what it refuses
- * then is asked again with a new one. True when that is under way. */
+/* A try whose answer was lost may have reached the service, which takes an assertion only once: what it
+ * refuses then is asked again with a new one. True when that is under way. */
 static bool ask_anew(struct acquisition *acquisition, const struct error *failure, unsigned tries)
 {
     struct error *ignored = NULL; /* the refusal is told */

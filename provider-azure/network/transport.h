@@ -1,6 +1,6 @@
 /*
- * transport.h - everything this program asks of the outside world: HTTP calls, certificates, threads, timers, clocks,
- * chance.
+ * transport.h - everything this program asks of the outside world: HTTP calls, certificates, threads, timers,
+ * clocks, chance.
  *
  * All rooms below mount.c reach the outside only through this table, so that the unit tests drive them with a
  * fake that needs no network, no event loop and no sleeping. transport.c is the real one (libcurl on libuv).
@@ -50,13 +50,13 @@ struct transport_ops {
     uint64_t (*now_ms)(void *state); /* monotonic */
     int64_t (*unix_s)(void *state);  /* wall clock */
     uint32_t (*random)(void *state); /* for jitter only, not for cryptography */
-    /* The names in a TLS server's certificate: tls_probe.h. `ca_file` of the request is not looked at; without
-     * ca_pem the system's trust store is taken. */
+    /* The names in a TLS server's certificate: tls_probe.h. `ca_file` of the request is not looked at;
+     * without ca_pem the system's trust store is taken. */
     struct transport_probe *(*probe)(void *state, const struct tls_probe_request *request,
                                      tls_probe_callback *callback, void *arg, struct error **err);
     void (*probe_cancel)(void *state, struct transport_probe **probe);
-    /* Computes aside: `run` in another thread, then `done` here, in a later turn, in any case. Both get `arg`; what
-     * `run` touches is nobody else's until `done`. */
+    /* Computes aside: `run` in another thread, then `done` here, in a later turn, in any case. Both get
+     * `arg`; what `run` touches is nobody else's until `done`. */
     int (*work)(void *state, transport_fired *run, transport_fired *done, void *arg, struct error **err);
 };
 

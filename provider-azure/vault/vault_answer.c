@@ -138,7 +138,8 @@ cJSON *vault_json_parse(const char *json, size_t len, struct error **err)
     cleanup_json cJSON *root = json_parse(json, len, VAULT_ANSWER_MAX, err);
     if (root == NULL) {
         error_recode(err, GRPC_STATUS_UNAVAILABLE);
-        /* A vault's own JSON that can not be taken, for example for a NUL in a value, is told from a web page. */
+        /* A vault's own JSON that can not be taken, for example for a NUL in a value, is told from a web
+         * page. */
         if (len > 0 && json[0] == '{')
             error_wrap(err, "the vault's answer can not be read");
         else

@@ -45,8 +45,8 @@ struct vault_answer *vault_answer_parse(enum object_type type, const char *json,
                                         struct error **err);
 
 /* The answer that an object is not there, if this is what a status other than 200 says: 404 with one of Key
- * Vault's ...NotFound codes, 403 with an inner code ...Disabled. *error (from vault_error()) then moves into it.
- * Otherwise, and on lack of memory, NULL and *error stays. */
+ * Vault's ...NotFound codes, 403 with an inner code ...Disabled. *error (from vault_error()) then moves into
+ * it. Otherwise, and on lack of memory, NULL and *error stays. */
 struct vault_answer *vault_answer_absence(const struct reply *reply, struct error **error);
 
 struct vault_answer *vault_answer_ref(struct vault_answer *answer);

@@ -13,12 +13,12 @@ struct vault_answer *vault_answer_new(struct error **err);
 /* An answer's body, which must be a JSON object. UNAVAILABLE: it came from something that is no vault. */
 cJSON *vault_json_parse(const char *json, size_t len, struct error **err);
 
-/* Says of an error about the shape of the JSON whose it is: FAILED_PRECONDITION, "the vault's answer: ...". Leaves
- * all others as they are. */
+/* Says of an error about the shape of the JSON whose it is: FAILED_PRECONDITION, "the vault's answer: ...".
+ * Leaves all others as they are. */
 void vault_answer_blame(struct error **err);
 
-/* Path segment `index` of an object's id, "https://<vault>/secrets/<name>/<version>"; "" when there are fewer.
- * The caller frees; NULL on lack of memory. */
+/* Path segment `index` of an object's id, "https://<vault>/secrets/<name>/<version>"; "" when there are
+ * fewer. The caller frees; NULL on lack of memory. */
 char *vault_id_segment(const char *id, int index);
 
 #endif

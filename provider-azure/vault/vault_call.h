@@ -36,8 +36,8 @@ struct vault_query {
     const char *version; /* "" = latest; "" for lists */
 };
 
-/* On success `answer` is a reference that belongs to the callee; on failure `error` is borrowed. That an object
- * is not there is an answer (vault_answer.absence). */
+/* On success `answer` is a reference that belongs to the callee; on failure `error` is borrowed. That an
+ * object is not there is an answer (vault_answer.absence). */
 typedef void vault_callback(struct vault_answer *answer, const struct error *error, void *arg);
 
 /* `network` and `cache` are borrowed until the end; `query` is copied; references to `identity` and `token`

@@ -40,7 +40,8 @@ const char *service_name(enum service service);
 /* As request->host has them; what clients know ends in the emulator's domain. */
 #define LOGIN_HOST   "login.localhost"
 #define VAULT_SUFFIX "vault.localhost"
-/* The same services under names that are not loopback: for clients behind a proxy that knows where they are. */
+/* The same services under names that are not loopback: for clients behind a proxy that knows where they
+ * are. */
 #define REMOTE_LOGIN_HOST   "login.emulator.test"
 #define REMOTE_VAULT_SUFFIX "vault.emulator.test"
 #define HSM_SUFFIX          "managedhsm.localhost"

@@ -137,8 +137,7 @@ static void a_line_break_in_a_pod_name_does_not_split_a_header(void **state)
     identity_question_finish(&question);
 }
 
-/* --- keys
- * ---------------------------------------------------------------------------------------------------------- */
+/* --- keys --- */
 
 static void no_two_identities_that_differ_have_the_same_key(void **state)
 {

@@ -409,8 +409,7 @@ static void a_volume_that_fell_out_may_have_been_answered_as_late_as_the_last_of
     volume_log_destroy(log);
 }
 
-/* --- back-off
- * ----------------------------------------------------------------------------------------------------------- */
+/* --- back-off --- */
 
 struct client {
     struct throttle_pass pass;

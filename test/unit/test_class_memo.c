@@ -1,6 +1,6 @@
 /*
- * test_class_memo.c - who asks for a class when, and what is remembered. The source is a fake whose answers come
- * when the test says so.
+ * test_class_memo.c - who asks for a class when, and what is remembered. The source is a fake whose answers
+ * come when the test says so.
  */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -86,8 +86,8 @@ static void volumes_without_a_record_become_due_within_one_interval_one_after_th
     }
 }
 
-/* 200 pods that started at one moment, a kubelet that calls every 75 seconds: round by round they move apart, and
- * every gap is between the interval and a kubelet's round more. */
+/* 200 pods that started at one moment, a kubelet that calls every 75 seconds: round by round they move apart,
+ * and every gap is between the interval and a kubelet's round more. */
 static void volumes_that_were_published_together_do_not_stay_together(void **state)
 {
     enum { N = 200, INTERVAL = 600, ROUNDS = 12, END = 60 * INTERVAL };

@@ -1,0 +1,195 @@
+/*
+ * test_driver_publish_ends.c - one publish ended before its end: cancelled or interrupted in each state, taken
+ * back when its record can not be written, waiting for another one. The world around it: publish_world.h.
+ */
+#include "test/unit/publish_world.h"
+
+/* --- ends before the end --- */
+
+static void assert_children_ended(const struct world *world, enum stage stage)
+{
+    assert_int_equal(world->class_cancels, stage >= LOOKING_UP ? 1 : 0);
+    assert_int_equal(world->provider_cancels, stage >= ASKING ? 1 : 0);
+    assert_int_equal(world->status_cancels, stage >= RECORDING ? 1 : 0);
+}
+
+static void a_publish_can_be_cancelled_in_every_state_and_leaves_nothing(void **state)
+{
+    WORLD();
+    for (enum stage stage = INSPECTING; stage < STAGES; stage++) {
+        start_and_stop_at(world, stage);
+        publish_cancel(&world->publish, GRPC_STATUS_DEADLINE_EXCEEDED);
+        assert_null(world->publish);
+        run_until_idle(world);
+        assert_int_equal(world->answers, 0); /* nobody is told: the caller knows */
+        assert_children_ended(world, stage);
+        assert_int_equal(state_of_target(), VOLUME_ABSENT);
+    }
+    world->status_manner = AT_ONCE;
+    must_publish(world);
+    assert_content("v1");
+}
+
+static void an_unpublish_interrupts_a_publish_in_every_state(void **state)
+{
+    unsigned done = 0;
+    WORLD();
+
+    for (enum stage stage = INSPECTING; stage < STAGES; stage++) {
+        start_and_stop_at(world, stage);
+        assert_non_null(unpublish_start(&world->publisher, TARGET, unpublished, &done, NULL));
+        assert_int_equal(world->answers, (unsigned)stage + 1); /* at once */
+        assert_failed(world, GRPC_STATUS_ABORTED, "the volume is being unpublished");
+        run_until_idle(world);
+        assert_int_equal(done, (unsigned)stage + 1);
+        assert_children_ended(world, stage);
+        assert_int_equal(state_of_target(), VOLUME_ABSENT);
+    }
+}
+
+/* The worker writes; what it has completed is not recorded, so it goes again. Cancelled as soon as the
+ * provider
+ * has answered. */
+static void a_publish_cancelled_while_it_writes_is_taken_back(void **state)
+{
+    WORLD();
+    world->provider_manner = AT_ONCE;
+    start_publish(world);
+    run_until(world, &world->provider_calls);
+    /* The answer is on its way; go on turn by turn until the volume appears, or the record is asked for. */
+    while (state_of_target() != VOLUME_PUBLISHED && world->status_starts == 0)
+        assert_int_not_equal(uv_run(&world->loop, UV_RUN_NOWAIT), 0);
+    publish_cancel(&world->publish, GRPC_STATUS_CANCELLED);
+    run_until_idle(world);
+    assert_int_equal(world->answers, 0);
+    assert_int_equal(state_of_target(), VOLUME_ABSENT);
+}
+
+static void a_look_that_is_cancelled_keeps_the_volume(void **state)
+{
+    WORLD();
+    world->publisher.rotation = true;
+    must_publish(world);
+    world->recorders.list[0].failures = true;
+    for (enum stage stage = LOOKING_UP; stage < RECORDING; stage++) {
+        struct published_volume *volume = published_volumes_find(world->published, TARGET);
+
+        volume->retry_unix = 0;
+        start_and_stop_at(world, stage);
+        publish_cancel(&world->publish, GRPC_STATUS_UNAVAILABLE);
+        run_until_idle(world);
+        if (stage == LOOKING_UP) { /* the request goes on, for the next who asks */
+            assert_int_equal(world->class_cancels, 0);
+            world->class_manner = AT_ONCE;
+            assert_int_equal(uv_timer_start(&world->timer, deliver_class, 0, 0), 0);
+            while (world->class_callback != NULL)
+                (void)uv_run(&world->loop, UV_RUN_NOWAIT);
+        }
+        assert_content("v1");
+        assert_int_equal(volume->failures, (unsigned)stage);
+        assert_int_equal(world->recorded_event, STATUS_FAILED);
+        assert_non_null(strstr(world->recorded_failure, "the caller did not wait"));
+    }
+    assert_int_equal(world->answers, 1);
+}
+
+/* The caller of a look has its answer; whoever unpublishes need not wait for the record. */
+static void an_unpublish_does_not_wait_for_a_look_to_be_recorded(void **state)
+{
+    unsigned done = 0;
+    WORLD();
+
+    world->publisher.rotation = true;
+    must_publish(world);
+    start_and_stop_at(world, RECORDING);
+    assert_int_equal(world->answers, 2);
+    assert_int_equal(world->code, GRPC_STATUS_OK);
+    assert_non_null(unpublish_start(&world->publisher, TARGET, unpublished, &done, NULL));
+    run_until_idle(world);
+    assert_int_equal(done, 1);
+    assert_int_equal(world->status_cancels, 1);
+    assert_int_equal(world->forgotten, 1);
+    assert_int_equal(state_of_target(), VOLUME_ABSENT);
+    assert_int_equal(world->answers, 2);
+}
+
+/* While a volume is taken back, an unpublish comes: the caller is told ABORTED, and both removals agree. */
+static void an_unpublish_may_come_during_the_rollback(void **state)
+{
+    unsigned done = 0;
+    WORLD();
+
+    world->status_manner = NOT_STARTED; /* ROLLBACK starts inside the callback of the write */
+    start_publish(world);
+    run_until(world, &world->status_starts);
+    assert_int_equal(world->answers, 0);
+    assert_non_null(unpublish_start(&world->publisher, TARGET, unpublished, &done, NULL));
+    assert_int_equal(world->answers, 1);
+    assert_failed(world, GRPC_STATUS_ABORTED, "the volume is being unpublished");
+    run_until_idle(world);
+    assert_int_equal(world->answers, 1);
+    assert_int_equal(done, 1);
+    assert_int_equal(state_of_target(), VOLUME_ABSENT);
+}
+
+static void a_publish_can_be_cancelled_during_the_rollback(void **state)
+{
+    WORLD();
+    world->status_manner = NOT_STARTED;
+    start_publish(world);
+    run_until(world, &world->status_starts);
+    publish_cancel(&world->publish, GRPC_STATUS_DEADLINE_EXCEEDED);
+    run_until_idle(world);
+    assert_int_equal(world->answers, 0);
+    assert_int_equal(state_of_target(), VOLUME_ABSENT);
+}
+
+/* The kubelet repeats a call whose first one still unwinds: the second waits, then finds the work done. */
+static void a_second_publish_waits_for_the_first(void **state)
+{
+    struct publish *first;
+    WORLD();
+
+    start_publish(world);
+    first = world->publish;
+    start_publish(world);
+    assert_ptr_not_equal(world->publish, first);
+    run_until(world, &world->answers);
+    run_until(world, &world->answers);
+    run_until_idle(world);
+    assert_int_equal(world->answers, 2);
+    assert_int_equal(world->code, GRPC_STATUS_OK);
+    assert_int_equal(world->provider_calls, 1);
+    assert_content("v1");
+}
+
+static void who_is_cancelled_in_the_queue_leaves_the_first_alone(void **state)
+{
+    WORLD();
+    start_publish(world);
+    start_publish(world);
+    publish_cancel(&world->publish, GRPC_STATUS_CANCELLED);
+    run_until(world, &world->answers);
+    run_until_idle(world);
+    assert_int_equal(world->answers, 1);
+    assert_int_equal(world->code, GRPC_STATUS_OK);
+    assert_content("v1");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+        TEST(a_publish_can_be_cancelled_in_every_state_and_leaves_nothing),
+        TEST(an_unpublish_interrupts_a_publish_in_every_state),
+        TEST(a_publish_cancelled_while_it_writes_is_taken_back),
+        TEST(a_look_that_is_cancelled_keeps_the_volume),
+        TEST(an_unpublish_does_not_wait_for_a_look_to_be_recorded),
+        TEST(an_unpublish_may_come_during_the_rollback),
+        TEST(a_publish_can_be_cancelled_during_the_rollback),
+        TEST(a_second_publish_waits_for_the_first),
+        TEST(who_is_cancelled_in_the_queue_leaves_the_first_alone),
+    };
+
+    return cmocka_run_group_tests(tests, group_set_up, NULL);
+}

@@ -176,8 +176,10 @@ def test_what_is_no_api_server_is_told(start, emulator, issuer, what, cause):
             with connection:
                 connection.recv(4096)
                 connection.sendall(answer)
-        threading.Thread(target=serve, daemon=True).start()
-        address = "nosuch.invalid:443" if what == "no name" else f"127.0.0.1:{server.getsockname()[1]}"
+        address = "nosuch.invalid:443"
+        if what != "no name":
+            threading.Thread(target=serve, daemon=True).start()
+            address = f"127.0.0.1:{server.getsockname()[1]}"
         client = start(f"--api-server={address}")
         code, message = failure(client, token_of(issuer))
     assert code == CODES.UNAVAILABLE

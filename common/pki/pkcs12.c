@@ -330,7 +330,8 @@ struct secret *pkcs8_decrypt(const uint8_t *der, size_t len, const char *passwor
     struct reader reader = {.out = &found, .work = work_with(bmp, password, password_len)};
     if (read_shrouded_key(&reader, der_span(der, len), err) < 0)
         return NULL;
-    return steal_ptr(&found.keys[--found.n_keys]);
+    found.n_keys--;
+    return steal_ptr(&found.keys[found.n_keys]);
 }
 
 void pkcs12_finish(struct pkcs12 *pkcs12)

@@ -278,8 +278,9 @@ static void start_run(struct sync_volume *volume)
 {
     struct secret_sync *sync = volume->sync;
     cleanup_error struct error *error = NULL;
+    struct secret_provider_class *class = steal_ptr(&volume->class);
     struct sync_run_request request = {.pod = volume->pod,
-                                       .class = steal_ptr(&volume->class),
+                                       .class = class,
                                        .files = volume->have_files ? &volume->files : NULL,
                                        .owners = &volume->owners,
                                        .authority = volume->authority,

@@ -48,7 +48,7 @@ struct token_proxy {
     char *sni;        /* what was computed, or NULL */
     uint64_t sni_until_ms;
     struct transport_probe *probe;
-    TAILQ_HEAD(, token_proxy_wait) waits;
+    TAILQ_HEAD(token_proxy_waits, token_proxy_wait) waits;
 };
 
 static int no_memory(struct error **err)

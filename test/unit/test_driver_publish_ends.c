@@ -1,6 +1,6 @@
 /*
- * test_driver_publish_ends.c - one publish ended before its end: cancelled or interrupted in each state, taken
- * back when its record can not be written, waiting for another one. The world around it: publish_world.h.
+ * test_driver_publish_ends.c - one publish ended before its end: cancelled or interrupted in each state,
+ * taken back when its record can not be written, waiting for another one. The world: publish_world.h.
  */
 #include "test/unit/publish_world.h"
 

@@ -17,7 +17,7 @@
 struct sync_volume {
     struct secret_sync *sync;
     struct list link;     /* in sync->volumes */
-    struct list line;     /* in sync->line while it waits for its turn */
+    struct list line;     /* in sync->line while it waits for its turn, in sync->active while it runs */
     struct sync_pod *pod; /* owned */
     struct sync_run *run; /* NULL unless running */
     bool again;           /* while running: it has to run once more */
@@ -45,6 +45,7 @@ struct secret_sync {
     struct secret_records records;
     struct list volumes; /* a node has some hundred at most, a walk is cheap */
     struct list line;
+    struct list active; /* those that run */
     unsigned running;
     uv_timer_t timer; /* the earliest due_ms; the struct lives until it is closed */
 };
@@ -245,6 +246,7 @@ static void run_ended(struct sync_result *result, void *arg)
     struct secret_sync *sync = volume->sync;
 
     volume->run = NULL;
+    list_remove(&volume->line);
     sync->running--;
     keep(volume, result);
     if (result->no_status && sync->config.owner_missing != NULL)
@@ -299,12 +301,41 @@ static void start_run(struct sync_volume *volume)
     }
 }
 
+/* Is the Secret of this volume being brought up to date for another pod of its class? */
+static bool class_is_busy(const struct sync_volume *volume)
+{
+    const struct secret_sync *sync = volume->sync;
+
+    for (struct list *link = sync->active.next; link != &sync->active; link = link->next) {
+        const struct sync_pod *other = container_of(link, struct sync_volume, line)->pod;
+
+        if (strcmp(other->class_name, volume->pod->class_name) == 0 &&
+            strcmp(other->ns, volume->pod->ns) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* NULL when nobody may start. Pods that share a Secret take turns, so that one writes and the others find it
+ * written, instead of all writing and all but one being refused. A mount does not wait for that. */
+static struct sync_volume *next_in_line(struct secret_sync *sync)
+{
+    for (struct list *link = sync->line.next; link != &sync->line; link = link->next) {
+        struct sync_volume *volume = container_of(link, struct sync_volume, line);
+
+        if (volume->waiting != NULL || !class_is_busy(volume))
+            return volume;
+    }
+    return NULL;
+}
+
 static void start_next(struct secret_sync *sync)
 {
-    while (sync->running < SYNC_RUNS_MAX && !list_empty(&sync->line)) {
-        struct sync_volume *volume = container_of(sync->line.next, struct sync_volume, line);
+    struct sync_volume *volume;
 
+    while (sync->running < SYNC_RUNS_MAX && (volume = next_in_line(sync)) != NULL) {
         list_remove(&volume->line);
+        list_insert_before(&sync->active, &volume->line);
         forget_doubtful_owners(volume);
         start_run(volume);
     }
@@ -571,6 +602,7 @@ struct secret_sync *secret_sync_create(const struct secret_sync_config *config, 
     secret_records_init(&sync->records);
     list_init(&sync->volumes);
     list_init(&sync->line);
+    list_init(&sync->active);
     (void)uv_timer_init(config->loop, &sync->timer); /* can not fail */
     sync->timer.data = sync;
     return sync;

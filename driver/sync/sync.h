@@ -21,10 +21,11 @@
  *                  metric, not again while it stays the same for SYNC_REPEAT_MS.
  *   unpublished    the sync of that volume ends. Secrets are never deleted here: they go with their owners.
  *
- * At most SYNC_RUNS_MAX volumes are worked on at a time; mounts go to the head of the line. Between runs
- * nothing is kept but names, digests and times: files are read back from the volume when they are needed
- * again. Answers to writes come without data. What the API server sends of a Secret that exists passes
- * through buffers of the TLS library, which does not wipe them.
+ * At most SYNC_RUNS_MAX volumes are worked on at a time; mounts go to the head of the line. Pods of one class
+ * share its Secrets, so their volumes take turns, mounts excepted: the first one writes, the others find it
+ * written. Between runs nothing is kept but names, digests and times: files are read back from the volume
+ * when they are needed again. Answers to writes come without data. What the API server sends of a Secret that
+ * exists passes through buffers of the TLS library, which does not wipe them.
  *
  * After a restart of the driver volumes are found again by the kubelet's calls (requiresRepublish): a volume
  * that is published already and not known here is checked within SYNC_SEEN_MS. Nothing is listed or searched.

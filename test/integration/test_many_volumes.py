@@ -2,11 +2,11 @@
 
 import os
 import time
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from harness import mounts, rpc
+from harness.fleet import Fleet
 from harness.programs import metric_sum
 from harness.scripted_provider import answer
 from test_kube_classes import spc
@@ -15,42 +15,6 @@ CLASSES, PODS_PER_CLASS = 4, 50
 VOLUMES = CLASSES * PODS_PER_CLASS
 INTERVAL_S = 2
 ROUNDS_OF_INTERVALS = 8
-
-
-class Volume:
-    def __init__(self, node, number):
-        self.pod = f"pod-{number}"
-        self.uid = f"00000000-0000-0000-0000-{number:012d}"
-        self.class_name = f"class-{number % CLASSES}"
-        self.target = node.target(pod_uid=self.uid)
-        self.request = rpc.publish_request(self.target, class_name=self.class_name, pod=self.pod, pod_uid=self.uid)
-        self.data = None
-
-
-class Fleet:
-    """The volumes, and a kubelet in a hurry: it publishes all of them again and again."""
-
-    def __init__(self, node, emulator):
-        self.client = rpc.Client(node.csi_socket)
-        self.volumes = [Volume(node, number) for number in range(VOLUMES)]
-        self.calls = 0
-        for volume in self.volumes:
-            emulator.put_object("pods", "default", volume.pod, {"apiVersion": "v1", "kind": "Pod", "metadata": {
-                "name": volume.pod, "namespace": "default", "uid": volume.uid}, "spec": {"nodeName": "node-1"}})
-
-    def publish_all(self):
-        with ThreadPoolExecutor(max_workers=20) as pool:
-            list(pool.map(lambda volume: self.client.call("/csi.v1.Node/NodePublishVolume", volume.request, 60), self.volumes))
-        self.calls += VOLUMES
-
-    def publish_for(self, seconds):
-        end = time.monotonic() + seconds
-        while time.monotonic() < end:
-            self.publish_all()
-
-    def unpublish_all(self):
-        for volume in self.volumes:
-            self.client.call("/csi.v1.Node/NodeUnpublishVolume", rpc.unpublish_request(volume.target, pod_uid=volume.uid))
 
 
 def kube_requests(emulator):
@@ -75,7 +39,7 @@ def test_two_hundred_volumes_cost_little_and_always_the_same(node, start_driver,
     provider = scripted(mount)
     driver = start_driver(f"--kubeconfig={emulator.kubeconfig}", "--enable-secret-rotation=true", f"--rotation-poll-interval={INTERVAL_S}s",
                           "-v=0", standalone=False)
-    fleet = Fleet(node, emulator)
+    fleet = Fleet(node, emulator, VOLUMES, CLASSES)
     fleet.publish_all()
     assert len(provider.requests) == VOLUMES
     fleet.publish_for(2 * INTERVAL_S)  # what is allocated once is allocated now

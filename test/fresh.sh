@@ -1,17 +1,22 @@
 #!/bin/bash
-# fresh.sh - `make demo` and `make test` in a minimal Debian that has nothing but its base packages.
+# fresh.sh - `make demo`, `make test`, `make e2e` in a minimal Debian that has nothing but its base packages.
 #
-#   test/fresh.sh bookworm|trixie        TARGETS="demo test" by default
+#   test/fresh.sh bookworm|trixie
 #
-# A chroot made by debootstrap from the package sources this machine uses, with a clone of HEAD (or, with WORKTREE=1, of the files as they
-# are now) in it. What was mounted for it is unmounted at the end; the chroot itself stays in build/fresh-DIST unless KEEP is empty.
+# TARGETS         what to make there ("demo test"); with e2e the Kubernetes programs are built, too, which takes its time
+# KUBERNETES_DIR  programs of Kubernetes that are built already: they are copied in (none)
+# WORKTREE        if set, the files as they are now; otherwise a clone of HEAD
+# FRESH_DIR       where the machine is made (build/fresh-DIST), anew each time; it stays there to be looked at
+#
+# debootstrap makes it from the package sources this machine uses. It gets a mount namespace of its own and becomes the root there (a chroot
+# would not do: mounts made in a chroot do not spread to containers, and that is what a CSI driver is for). All mounts go with the namespace.
 set -euo pipefail
 
 dist=${1:-bookworm}
 targets=${TARGETS:-demo test}
 root=$(cd "$(dirname "$0")/.." && pwd)
 cd "$root"
-chroot=${FRESH_DIR:-$root/build/fresh-$dist}
+machine=${FRESH_DIR:-$root/build/fresh-$dist}
 
 [ "$(id -u)" = 0 ] || { echo "fresh.sh needs root" >&2; exit 1; }
 if [ -z "${FRESH_INSIDE:-}" ]; then
@@ -19,40 +24,47 @@ if [ -z "${FRESH_INSIDE:-}" ]; then
 fi
 command -v debootstrap > /dev/null || { apt-get update -qq && apt-get install -y -qq --no-install-recommends debootstrap; }
 
-# The mirror is whatever this machine's apt uses: the first line of either source format that is not a security archive.
-mirror=$({ cat /etc/apt/sources.list /etc/apt/sources.list.d/*.list 2>/dev/null | sed -n 's/^deb \(\[[^]]*\] \)\{0,1\}\([^ ]*\) .*/\2/p'
-           cat /etc/apt/sources.list.d/*.sources 2>/dev/null | sed -n 's/^URIs: *\([^ ]*\).*/\1/p'; } | grep -v security | head -1)
-[ -n "$mirror" ] || { echo "fresh.sh: no package mirror found in /etc/apt" >&2; exit 1; }
+# "deb" lines as an installed Debian has them, with updates and security fixes, from the archives this machine's apt asks
+host=$(. /etc/os-release && echo "$VERSION_CODENAME")
+sources=$(apt-get indextargets --format '$(REPO_URI) $(RELEASE)' 'Created-By: Packages' | sort -u |
+    awk -v host="$host" -v dist="$dist" 'sub("^" host, dist, $2) && $2 ~ "^" dist "(-updates|-security)?$" { print "deb", $1, $2, "main" }')
+mirror=$(awk -v dist="$dist" '$3 == dist { print $2; exit }' <<< "$sources")
+[ -n "$mirror" ] || { echo "fresh.sh: this machine's apt has no source for '$host'" >&2; exit 1; }
 
-rm -rf "$chroot"
-mkdir -p "$chroot"
-debootstrap --variant=minbase "$dist" "$chroot" "$mirror" > "$root/build/fresh-$dist.log" 2>&1 ||
+rm -rf "$machine"
+mkdir -p "$machine"
+debootstrap --variant=minbase "$dist" "$machine" "$mirror" > "$root/build/fresh-$dist.log" 2>&1 ||
     { tail -20 "$root/build/fresh-$dist.log"; exit 1; }
-printf 'deb %s %s main\n' "$mirror" "$dist" > "$chroot/etc/apt/sources.list"
-cp -a /etc/apt/apt.conf.d/. "$chroot/etc/apt/apt.conf.d/" 2>/dev/null || true
-cp /etc/resolv.conf "$chroot/etc/resolv.conf" 2>/dev/null || true
-cp /etc/hosts "$chroot/etc/hosts" 2>/dev/null || true
-cp -a /usr/local/share/ca-certificates "$chroot/usr/local/share/" 2>/dev/null || true
+echo "$sources" > "$machine/etc/apt/sources.list"
+cp -a /etc/apt/apt.conf.d/. "$machine/etc/apt/apt.conf.d/" 2>/dev/null || true
+cp /etc/resolv.conf "$machine/etc/resolv.conf" 2>/dev/null || true
+cp /etc/hosts "$machine/etc/hosts" 2>/dev/null || true
+cp -a /usr/local/share/ca-certificates "$machine/usr/local/share/" 2>/dev/null || true
 
-mkdir -p "$chroot/src"
+mkdir -p "$machine/src"
 if [ -n "${WORKTREE:-}" ]; then
-    tar --exclude=./build -cf - . | tar -xf - -C "$chroot/src"
+    tar --exclude=./build -cf - . | tar -xf - -C "$machine/src"
 else
-    git archive HEAD | tar -xf - -C "$chroot/src"
+    git clone --quiet --no-hardlinks "$root" "$machine/src"
 fi
 
-# a mount of its own, so that programs inside can change the propagation of "/"
-mount --bind "$chroot" "$chroot"
-mount -t proc proc "$chroot/proc"
-mount --rbind /sys "$chroot/sys"
-mount --rbind /dev "$chroot/dev"
+[ -z "${KUBERNETES_DIR:-}" ] || { mkdir -p "$machine/src/build/cluster" && cp -r "$KUBERNETES_DIR" "$machine/src/build/cluster/"; }
+
+mount --bind "$machine" "$machine"
+mount -t proc proc "$machine/proc"
+mount --rbind /sys "$machine/sys"
+mount --rbind /dev "$machine/dev"
 
 # make is the one thing a bare machine needs to be told first
-chroot "$chroot" sh -c 'apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends make' \
+chroot "$machine" sh -c 'apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends make' \
     >> "$root/build/fresh-$dist.log" 2>&1
+
+cd "$machine"
+pivot_root . mnt
+umount -l /mnt
 status=0
 for target in $targets; do
     echo "== make $target in a fresh $dist =="
-    chroot "$chroot" env -i HOME=/root PATH=/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UTF-8 make -C /src --no-print-directory "$target" || status=$?
+    env -i HOME=/root PATH=/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UTF-8 make -C /src --no-print-directory "$target" || status=$?
 done
 exit $status

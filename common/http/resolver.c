@@ -31,6 +31,7 @@ struct host_entry {
     uint64_t fetched_ms; /* loop time */
     struct wait_list waits;
     uv_getaddrinfo_t request;
+    int family;     /* what `request` asks for */
     bool in_flight; /* the thread pool holds `request`: the entry must stay */
     bool pinned;    /* on_lookup() is calling back: the entry must stay */
 };
@@ -185,6 +186,20 @@ static void deliver(struct host_entry *entry, int status)
     free(answer);
 }
 
+static void on_lookup(uv_getaddrinfo_t *request, int status, struct addrinfo *list);
+
+static int entry_lookup(struct host_entry *entry, int family)
+{
+    /* AI_ADDRCONFIG: no AAAA queries from a node without IPv6. */
+    const struct addrinfo hints = {
+        .ai_family = family, .ai_socktype = SOCK_STREAM, .ai_flags = AI_ADDRCONFIG};
+    entry->request.data = entry;
+    entry->family = family;
+    int status = uv_getaddrinfo(entry->resolver->loop, &entry->request, on_lookup, entry->host, NULL, &hints);
+    entry->in_flight = status == 0;
+    return status;
+}
+
 static void on_lookup(uv_getaddrinfo_t *request, int status, struct addrinfo *list)
 {
     struct host_entry *entry = request->data;
@@ -199,6 +214,10 @@ static void on_lookup(uv_getaddrinfo_t *request, int status, struct addrinfo *li
         finish_destroy(resolver);
         return;
     }
+    /* musl gives up a name when one of its two questions is not answered or is refused, as AAAA is by servers
+     * that do not know IPv6. */
+    if (status == UV_EAI_AGAIN && entry->family == AF_UNSPEC && entry_lookup(entry, AF_INET) == 0)
+        return;
     if (status == 0 && addresses == NULL)
         status = UV_EAI_NODATA;
     if (addresses != NULL) {
@@ -214,17 +233,6 @@ static void on_lookup(uv_getaddrinfo_t *request, int status, struct addrinfo *li
         entry_free(entry); /* failures are not remembered */
 }
 
-static int entry_lookup(struct host_entry *entry)
-{
-    /* AI_ADDRCONFIG: no AAAA queries from a node without IPv6. */
-    const struct addrinfo hints = {
-        .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = AI_ADDRCONFIG};
-    entry->request.data = entry;
-    int status = uv_getaddrinfo(entry->resolver->loop, &entry->request, on_lookup, entry->host, NULL, &hints);
-    entry->in_flight = status == 0;
-    return status;
-}
-
 const char *resolver_cached(struct resolver *resolver, const char *host)
 {
     if (proxy_is_loopback(host))
@@ -236,7 +244,7 @@ const char *resolver_cached(struct resolver *resolver, const char *host)
     if (age_ms >= RESOLVER_STALE_MS)
         return NULL;
     if (age_ms >= RESOLVER_FRESH_MS && !entry->in_flight)
-        (void)entry_lookup(entry); /* the next caller tries again */
+        (void)entry_lookup(entry, AF_UNSPEC); /* the next caller tries again */
     return entry->addresses;
 }
 
@@ -252,7 +260,7 @@ struct resolver_wait *resolver_start(struct resolver *resolver, const char *host
         goto fail;
     }
     if (!entry->in_flight) {
-        int status = entry_lookup(entry);
+        int status = entry_lookup(entry, AF_UNSPEC);
         if (status != 0) {
             (void)error_set(err, GRPC_STATUS_UNAVAILABLE, "DNS lookup of '%s' failed: %s", host,
                             uv_strerror(status));

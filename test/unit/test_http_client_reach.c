@@ -34,14 +34,18 @@ static struct addrinfo *loopback_address(void)
 int getaddrinfo(const char *node, const char *service, const struct addrinfo *hints, struct addrinfo **list)
 {
     (void)service;
-    (void)hints;
     atomic_fetch_add(&lookups, 1);
     if (strcmp(node, "hang.test") == 0) {
         while (sem_wait(&hang_until) != 0)
             ;
         return EAI_AGAIN;
     }
-    if (strcmp(node, "loop.test") != 0)
+    bool v4_only = strcmp(node, "v4.test") == 0; /* its server refuses to answer AAAA; this is musl's way */
+    if (v4_only && hints->ai_family != AF_INET)
+        return EAI_AGAIN;
+    if (strcmp(node, "mute.test") == 0)
+        return EAI_AGAIN;
+    if (strcmp(node, "loop.test") != 0 && !v4_only)
         return EAI_NONAME;
     *list = loopback_address();
     return 0;
@@ -214,6 +218,22 @@ static void names_are_looked_up_once_and_localhost_never(void **state)
     close_client(&f);
 }
 
+static void a_name_whose_server_refuses_aaaa_is_asked_for_its_ipv4_addresses(void **state)
+{
+    (void)state;
+    struct fixture f;
+    open_client(&f, &PLAIN);
+    char text[256];
+    struct outcome o = fetch(
+        &f, (struct http_request){.url = url(text, sizeof(text), "http", "v4.test", server.port, "/hello")});
+    assert_int_equal(o.status, 200);
+    int before = atomic_load(&lookups);
+    o = fetch(&f, (struct http_request){.url = "http://mute.test/"});
+    assert_non_null(strstr(o.message, "DNS lookup of 'mute.test' failed: "));
+    assert_int_equal(atomic_load(&lookups), before + 2); /* and no more */
+    close_client(&f);
+}
+
 static void http2_shares_one_connection_even_in_the_first_burst(void **state)
 {
     (void)state;
@@ -345,6 +365,7 @@ int main(void)
         cmocka_unit_test(an_unreachable_port_and_an_unknown_name_are_told_apart),
         cmocka_unit_test(a_hanging_lookup_delays_neither_cancel_nor_deadline_and_is_joined),
         cmocka_unit_test(names_are_looked_up_once_and_localhost_never),
+        cmocka_unit_test(a_name_whose_server_refuses_aaaa_is_asked_for_its_ipv4_addresses),
         cmocka_unit_test(http2_shares_one_connection_even_in_the_first_burst),
         cmocka_unit_test(servers_are_trusted_only_by_the_given_authority_and_name),
         cmocka_unit_test(https_goes_through_a_tunnel_of_the_proxy),

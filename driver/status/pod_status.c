@@ -11,6 +11,7 @@
 #include "common/lifecycle.h"
 #include "driver/kube/kube_upsert.h"
 #include "driver/status/pod_status_object.h"
+#include "driver/status/status_call.h"
 
 enum { DOUBLINGS_MAX = 8 };
 
@@ -50,87 +51,6 @@ struct pod_volume {
     bool collided;
     bool superseded;
 };
-
-/* Somebody waits for a volume's record, or gets an answer in the next turn. */
-struct status_call {
-    struct pod_volume *volume; /* NULL = the answer is known */
-    struct error *error;       /* then: the answer */
-    uv_timer_t timer; /* embedded: the deadline, or the next turn; the struct lives until it is closed */
-    status_callback *callback; /* NULL once called or cancelled */
-    void *arg;
-    uint64_t timeout_ms;
-};
-
-/* --- who waits --- */
-
-static void call_closed(uv_handle_t *handle)
-{
-    struct status_call *call = handle->data;
-
-    error_free(call->error);
-    free(call);
-}
-
-static void call_dispose(struct status_call *call)
-{
-    if (call->volume != NULL)
-        call->volume->waiter = NULL;
-    call->volume = NULL;
-    call->callback = NULL;
-    uv_close((uv_handle_t *)&call->timer, call_closed);
-}
-
-static void call_answer(struct status_call *call, const struct error *error)
-{
-    status_callback *callback = call->callback;
-    void *arg = call->arg;
-
-    call_dispose(call);
-    callback(error, arg);
-}
-
-static void answer_now(uv_timer_t *timer)
-{
-    struct status_call *call = timer->data;
-    cleanup_error struct error *error = steal_ptr(&call->error);
-
-    call_answer(call, error);
-}
-
-static void waited_too_long(uv_timer_t *timer)
-{
-    struct status_call *call = timer->data;
-    cleanup_error struct error *error = NULL;
-
-    (void)error_set(&error, GRPC_STATUS_DEADLINE_EXCEEDED,
-                    "the Kubernetes API has not taken it within %llu ms; it is tried again",
-                    (unsigned long long)call->timeout_ms);
-    call_answer(call, error);
-}
-
-/* `volume` NULL: everything is done already. */
-static struct status_call *call_create(struct pod_status *status, struct pod_volume *volume,
-                                       uint64_t timeout_ms, status_callback *callback, void *arg,
-                                       struct error **err)
-{
-    struct status_call *call = calloc(1, sizeof(*call));
-
-    if (call == NULL) {
-        (void)error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
-        return NULL;
-    }
-    *call =
-        (struct status_call){.volume = volume, .callback = callback, .arg = arg, .timeout_ms = timeout_ms};
-    (void)uv_timer_init(status->config.loop, &call->timer); /* can not fail */
-    call->timer.data = call;
-    if (volume != NULL) {
-        volume->waiter = call;
-        (void)uv_timer_start(&call->timer, waited_too_long, timeout_ms, 0);
-    } else {
-        (void)uv_timer_start(&call->timer, answer_now, 0, 0);
-    }
-    return call;
-}
 
 /* --- draining --- */
 
@@ -183,12 +103,10 @@ static void volume_dispose(struct pod_volume *volume)
     if (volume->upsert != NULL)
         kube_upsert_cancel(&volume->upsert);
     if (volume->waiter != NULL) {
-        struct status_call *call = volume->waiter;
+        struct error *error = NULL;
 
-        volume->waiter = NULL;
-        call->volume = NULL;
-        (void)error_set(&call->error, GRPC_STATUS_ABORTED, "the volume is taken away");
-        (void)uv_timer_start(&call->timer, answer_now, 0, 0);
+        (void)error_set(&error, GRPC_STATUS_ABORTED, "the volume is taken away");
+        status_call_end(volume->waiter, error);
     }
     pod_status_wish_destroy(volume->wish);
     pod_status_wish_destroy(volume->later);
@@ -402,7 +320,7 @@ static void write_failed(struct pod_volume *volume, const struct error *error)
     take_later(volume);
     (void)uv_timer_start(&volume->timer, write_now, pause, 0);
     if (waiter != NULL)
-        call_answer(waiter, error);
+        status_call_answer(waiter, error);
 }
 
 static void remember(struct pod_volume *volume, const cJSON *object)
@@ -462,7 +380,7 @@ static void write_done(struct kube_upsert_result *result, const struct error *er
     if (volume->wish != NULL)
         (void)uv_timer_start(&volume->timer, write_now, 0, 0);
     if (waiter != NULL)
-        call_answer(waiter, NULL);
+        status_call_answer(waiter, NULL);
 }
 
 /* --- the interface --- */
@@ -496,6 +414,16 @@ static int check_pod(const struct status_record *record, struct error **err)
                      "CSIDriver object");
 }
 
+static void wait_for_volume(struct status_call *call, struct pod_volume *volume, uint64_t timeout_ms)
+{
+    struct error *late = NULL;
+
+    (void)error_set(&late, GRPC_STATUS_DEADLINE_EXCEEDED,
+                    "the Kubernetes API has not taken it within %llu ms; it is tried again",
+                    (unsigned long long)timeout_ms);
+    status_call_wait(call, &volume->waiter, timeout_ms, late);
+}
+
 static struct status_call *status_start(void *state, const struct status_record *record, uint64_t timeout_ms,
                                         status_callback *callback, void *arg, struct error **err)
 {
@@ -504,18 +432,21 @@ static struct status_call *status_start(void *state, const struct status_record 
         check_pod(record, err) < 0 ? NULL
                                    : pod_status_wish_create(record, status->node_label, clock_unix_s(), err);
     struct pod_volume *volume = wish != NULL ? volume_get(status, record->target_path, err) : NULL;
-    struct status_call *call;
+    struct status_call *call =
+        volume != NULL ? status_call_create(status->config.loop, callback, arg, err) : NULL;
     bool done;
 
-    if (volume == NULL) {
+    if (call == NULL) {
         pod_status_wish_destroy(wish);
         return NULL;
     }
     (void)forget_if_doubtful(volume);
     done = volume->wish == NULL && says_it_already(volume, wish);
-    call = call_create(status, !done && record->event == STATUS_MOUNTED ? volume : NULL, timeout_ms, callback,
-                       arg, err);
-    if (call == NULL || done)
+    if (!done && record->event == STATUS_MOUNTED)
+        wait_for_volume(call, volume, timeout_ms);
+    else
+        status_call_end(call, NULL);
+    if (done)
         pod_status_wish_destroy(wish);
     else
         wish_for(volume, wish);
@@ -541,12 +472,6 @@ static void status_seen(void *state, const struct status_record *record)
         pod_status_wish_destroy(wish);
 }
 
-static void status_cancel(void *state, struct status_call *call)
-{
-    (void)state;
-    call_dispose(call);
-}
-
 static void status_forget(void *state, const char *target_path)
 {
     struct pod_volume *volume = volume_find(state, target_path);
@@ -562,7 +487,7 @@ void pod_status_recorder(struct pod_status *status, struct status_recorder *ret)
                                     .failures = true,
                                     .needed = status_needed,
                                     .start = status_start,
-                                    .cancel = status_cancel,
+                                    .cancel = status_call_cancel,
                                     .seen = status_seen,
                                     .forget = status_forget,
                                     .state = status};

@@ -15,6 +15,7 @@
 #include "common/lifecycle.h"
 #include "driver/publish/target_path.h"
 #include "driver/status/pod_status_object.h"
+#include "driver/status/status_call.h"
 #include "driver/volume/volume.h"
 #include "driver/worker.h"
 
@@ -51,13 +52,6 @@ struct file_volume {
     char digest[DIGEST_SHA256_HEX_LEN + 1]; /* of what is being written */
     char *later;                            /* text that came meanwhile; NULL = none */
     char later_digest[DIGEST_SHA256_HEX_LEN + 1];
-};
-
-struct status_call {
-    struct file_volume *volume; /* NULL: there was nothing to write */
-    uv_timer_t timer;           /* embedded: the next turn; the struct lives until it is closed */
-    status_callback *callback;  /* NULL once called or cancelled */
-    void *arg;
 };
 
 /* --- names --- */
@@ -289,35 +283,6 @@ static void remove_file(struct file_volume *volume)
         volume_free(volume); /* the next start sweeps */
 }
 
-/* --- who waits --- */
-
-static void call_closed(uv_handle_t *handle)
-{
-    free(handle->data);
-}
-
-static void call_dispose(struct status_call *call)
-{
-    if (call->volume != NULL)
-        call->volume->waiter = NULL;
-    call->callback = NULL;
-    uv_close((uv_handle_t *)&call->timer, call_closed);
-}
-
-static void call_answer(struct status_call *call, const struct error *error)
-{
-    status_callback *callback = call->callback;
-    void *arg = call->arg;
-
-    call_dispose(call);
-    callback(error, arg);
-}
-
-static void nothing_to_write(uv_timer_t *timer)
-{
-    call_answer(timer->data, NULL);
-}
-
 /* What came while the worker ran is next. */
 static bool start_later(struct file_volume *volume, struct error **err)
 {
@@ -354,7 +319,7 @@ static void work_done(void *job)
     else if (volume->forgotten)
         remove_file(volume);
     if (waiter != NULL)
-        call_answer(waiter, error);
+        status_call_answer(waiter, error);
 }
 
 /* --- the interface --- */
@@ -406,31 +371,20 @@ static struct status_call *files_start(void *state, const struct status_record *
     struct status_files *files = state;
     struct pod_status_wish *wish = pod_status_wish_create(record, files->node_label, clock_unix_s(), err);
     struct file_volume *volume = wish != NULL ? volume_get(files, record->target_path, err) : NULL;
-    struct status_call *call = volume != NULL ? calloc(1, sizeof(*call)) : NULL;
+    struct status_call *call = volume != NULL ? status_call_create(files->loop, callback, arg, err) : NULL;
     bool write = volume != NULL && !says_it_already(volume, wish);
 
     (void)timeout_ms; /* a worker is awaited, as everywhere */
-    if (volume != NULL && call == NULL)
-        (void)error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
     if (call != NULL && write && write_wish(volume, wish, err) < 0)
-        free(steal_ptr(&call));
+        status_call_cancel(NULL, steal_ptr(&call));
     pod_status_wish_destroy(wish);
     if (call == NULL)
         return NULL;
-    *call = (struct status_call){.volume = write ? volume : NULL, .callback = callback, .arg = arg};
-    (void)uv_timer_init(files->loop, &call->timer); /* can not fail */
-    call->timer.data = call;
     if (write)
-        volume->waiter = call;
+        status_call_wait(call, &volume->waiter, UINT64_MAX, NULL);
     else
-        (void)uv_timer_start(&call->timer, nothing_to_write, 0, 0);
+        status_call_end(call, NULL);
     return call;
-}
-
-static void files_cancel(void *state, struct status_call *call)
-{
-    (void)state;
-    call_dispose(call);
 }
 
 static void files_forget(void *state, const char *target_path)
@@ -448,7 +402,7 @@ void status_files_recorder(struct status_files *files, struct status_recorder *r
                                     .action = "write the volume's status file",
                                     .failures = true,
                                     .start = files_start,
-                                    .cancel = files_cancel,
+                                    .cancel = status_call_cancel,
                                     .forget = files_forget,
                                     .state = files};
 }

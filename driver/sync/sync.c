@@ -9,6 +9,7 @@
 #include <sys/random.h>
 
 #include "driver/status/pod_status_object.h"
+#include "driver/status/status_call.h"
 #include "driver/sync/sync_input.h"
 
 #define NEVER UINT64_MAX
@@ -48,14 +49,6 @@ struct secret_sync {
     struct list active; /* those that run */
     unsigned running;
     uv_timer_t timer; /* the earliest due_ms; the struct lives until it is closed */
-};
-
-/* What a recorder's start returns. The timer calls back. */
-struct status_call {
-    uv_timer_t timer;           /* embedded; the struct lives until it is closed */
-    struct sync_volume *volume; /* that it waits for; NULL when for none */
-    status_callback *callback;  /* NULL once called or cancelled */
-    void *arg;
 };
 
 static uint64_t random_below(uint64_t n)
@@ -130,7 +123,12 @@ static void set_timer(struct secret_sync *sync)
 
 /* --- after a run --- */
 
-static void stop_waiting(struct sync_volume *volume);
+/* The publish that waits for this volume goes on from the next turn, whatever has become of the sync. */
+static void stop_waiting(struct sync_volume *volume)
+{
+    if (volume->waiting != NULL)
+        status_call_end(volume->waiting, NULL);
+}
 
 /* FNV-1a. */
 static uint64_t hash_of(const struct sync_result *result)
@@ -416,56 +414,6 @@ static void volume_free(struct sync_volume *volume)
 
 /* --- the recorder --- */
 
-static void call_closed(uv_handle_t *handle)
-{
-    free(handle->data);
-}
-
-static void call_dispose(struct status_call *call)
-{
-    if (call->volume != NULL)
-        call->volume->waiting = NULL;
-    call->volume = NULL;
-    call->callback = NULL;
-    uv_close((uv_handle_t *)&call->timer, call_closed);
-}
-
-static void call_fired(uv_timer_t *timer)
-{
-    struct status_call *call = timer->data;
-    status_callback *callback = call->callback;
-    void *arg = call->arg;
-
-    call_dispose(call);
-    callback(NULL, arg); /* whatever has become of the sync */
-}
-
-/* The publish that waits for this volume goes on from the next turn. */
-static void stop_waiting(struct sync_volume *volume)
-{
-    struct status_call *call = steal_ptr(&volume->waiting);
-
-    if (call == NULL)
-        return;
-    call->volume = NULL;
-    (void)uv_timer_start(&call->timer, call_fired, 0, 0);
-}
-
-static struct status_call *call_create(struct secret_sync *sync, status_callback *callback, void *arg,
-                                       struct error **err)
-{
-    struct status_call *call = calloc(1, sizeof(*call));
-
-    if (call == NULL) {
-        (void)error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
-        return NULL;
-    }
-    *call = (struct status_call){.callback = callback, .arg = arg};
-    (void)uv_timer_init(sync->config.loop, &call->timer); /* can not fail */
-    call->timer.data = call;
-    return call;
-}
-
 /* Copies what the next run needs out of the publish. */
 static int take_input(struct sync_volume *volume, const struct status_record *record, struct error **err)
 {
@@ -514,31 +462,23 @@ static struct status_call *record_start(void *state, const struct status_record 
                                         status_callback *callback, void *arg, struct error **err)
 {
     struct secret_sync *sync = state;
-    struct status_call *call = call_create(sync, callback, arg, err);
+    struct status_call *call = status_call_create(sync->config.loop, callback, arg, err);
     struct sync_volume *volume = NULL;
-    uint64_t wait_ms = 0;
 
     if (call == NULL)
         return NULL;
     if (note_volume(sync, record, &volume, err) < 0) {
-        call_dispose(call);
+        status_call_cancel(NULL, call);
         return NULL;
     }
     if (volume != NULL) {
         stop_waiting(volume);
-        call->volume = volume;
-        volume->waiting = call;
-        wait_ms = timeout_ms < SYNC_WAIT_MS ? timeout_ms : SYNC_WAIT_MS;
+        status_call_wait(call, &volume->waiting, timeout_ms < SYNC_WAIT_MS ? timeout_ms : SYNC_WAIT_MS, NULL);
+    } else {
+        status_call_end(call, NULL);
     }
-    (void)uv_timer_start(&call->timer, call_fired, wait_ms, 0);
     start_next(sync);
     return call;
-}
-
-static void record_cancel(void *state, struct status_call *call)
-{
-    (void)state;
-    call_dispose(call);
 }
 
 static void record_seen(void *state, const struct status_record *record)
@@ -575,7 +515,7 @@ struct status_recorder secret_sync_recorder(struct secret_sync *sync)
     return (struct status_recorder){.name = "secrets",
                                     .action = "sync the volume's Kubernetes Secrets",
                                     .start = record_start,
-                                    .cancel = record_cancel,
+                                    .cancel = status_call_cancel,
                                     .seen = record_seen,
                                     .forget = record_forget,
                                     .state = sync};

@@ -9,7 +9,10 @@
 #include "test/emulator/map.h"
 #include "test/emulator/memory.h"
 
-enum { LOG_ENTRIES = 10000, LOGGED_TARGET_BYTES = 256 };
+enum { LOG_ENTRIES = 10000, LOGGED_TARGET_BYTES = 256, LOGGED_HEADER_BYTES = 128 };
+
+/* What the services of a node are told beside the path. */
+static const char *const logged_headers[] = {"Metadata", "podname", "podns"};
 
 struct log_entry {
     double time_unix;
@@ -21,6 +24,7 @@ struct log_entry {
     char host[MAX_HOST_BYTES];
     char target[LOGGED_TARGET_BYTES];
     char client_id[64];
+    char headers[ARRAY_SIZE(logged_headers)][LOGGED_HEADER_BYTES]; /* "" when absent */
 };
 
 struct route_count {
@@ -115,6 +119,10 @@ void counters_request_answered(struct counters *counters, const struct request *
     memcpy(entry->method, request->method, sizeof(entry->method));
     memcpy(entry->host, request->host, sizeof(entry->host));
     memcpy(entry->client_id, request->client_id, sizeof(entry->client_id));
+    for (size_t i = 0; i < ARRAY_SIZE(logged_headers); i++) {
+        const char *value = request_header(request, logged_headers[i]);
+        (void)snprintf(entry->headers[i], sizeof(entry->headers[i]), "%s", value != NULL ? value : "");
+    }
     struct text target = {0};
     url_append_safe(&target, request->target);
     (void)snprintf(entry->target, sizeof(entry->target), "%s", target.bytes != NULL ? target.bytes : "");
@@ -171,6 +179,10 @@ cJSON *counters_requests(const struct counters *counters, const char *service, s
         cJSON_AddNumberToObject(item, "status", entry->status);
         cJSON_AddStringToObject(item, "client_id", entry->client_id);
         cJSON_AddBoolToObject(item, "fault", entry->fault != FAULT_NONE);
+        cJSON *headers = cJSON_AddObjectToObject(item, "headers");
+        for (size_t h = 0; h < ARRAY_SIZE(logged_headers); h++)
+            if (entry->headers[h][0] != '\0')
+                cJSON_AddStringToObject(headers, logged_headers[h], entry->headers[h]);
         cJSON_AddItemToArray(list, item);
     }
     return list;

@@ -272,7 +272,7 @@ def test_one_assertion_is_exchanged_once_and_another_one_again(client, emulator,
 # --- VM managed identity ---
 
 def set_node(emulator, system=APP, user=(), **more):
-    emulator.control("PUT", "/imds", {"tenant": tutorial.TENANT, "system_assigned": system, "user_assigned": list(user), **more})
+    emulator.set_imds(system, user, **more)
 
 
 VM = {"useVMManagedIdentity": "true"}
@@ -287,6 +287,7 @@ def test_the_system_assigned_identity_of_the_node_mounts(client, emulator, times
     requests = emulator.requests("imds")
     assert [request["status"] for request in requests] == [200], "one request serves all"
     assert "api-version=2018-02-01" in requests[0]["path"] and "client_id" not in requests[0]["path"]
+    assert requests[0]["headers"] == {"Metadata": "true"}
 
 
 def test_a_user_assigned_identity_is_chosen_by_its_client_id(client, emulator):
@@ -336,29 +337,19 @@ POD = {"usePodIdentity": "true"}
 
 
 def bind(emulator, pod="web", app=APP, **more):
-    emulator.control("PUT", f"/nmi/pods/default/{pod}", {"tenant": tutorial.TENANT, "client_id": app, **more})
-
-
-@pytest.fixture
-def unbound(emulator):
-    yield
-    for pod in ("web", "other"):
-        try:
-            emulator.control("DELETE", f"/nmi/pods/default/{pod}")
-        except AssertionError:
-            pass
+    emulator.bind_pod("default", pod, app, **more)
 
 
 @pytest.mark.parametrize("times", ["string", "number", "empty"])
-def test_a_pod_gets_the_identity_it_is_bound_to(client, emulator, unbound, times):
+def test_a_pod_gets_the_identity_it_is_bound_to(client, emulator, times):
     bind(emulator, times=times)
     allow(emulator, APP)
     for _ in range(3):
         assert mount(client, **POD) == SECRET1
-    assert len(emulator.requests("nmi")) == 1
+    assert [request["headers"] for request in emulator.requests("nmi")] == [{"podname": "web", "podns": "default"}]
 
 
-def test_a_pod_without_an_identity_is_told_so(client, emulator, unbound):
+def test_a_pod_without_an_identity_is_told_so(client, emulator):
     code, message = failure(client, **POD)
     assert code == CODES.UNAVAILABLE
     assert "nmi response failed with status code: 404, response body: getting assigned identities" in message
@@ -368,17 +359,17 @@ def test_a_pod_without_an_identity_is_told_so(client, emulator, unbound):
     assert mount(client, **POD) == SECRET1, "a failure is not remembered"
 
 
-def test_a_new_pod_of_an_old_name_asks_anew(client, emulator, unbound):
+def test_a_new_pod_of_an_old_name_asks_anew(client, emulator):
     bind(emulator)
     allow(emulator, APP)
     assert mount(client, **POD) == SECRET1
-    emulator.control("DELETE", "/nmi/pods/default/web")
+    emulator.unbind_pod("default", "web")
     assert mount(client, **POD) == SECRET1, "the pod that proved itself is still served"
     code, _ = failure(client, **{"csi.storage.k8s.io/pod.uid": "another", **POD})
     assert code == CODES.UNAVAILABLE
 
 
-def test_pods_of_other_names_ask_for_themselves(client, emulator, unbound):
+def test_pods_of_other_names_ask_for_themselves(client, emulator):
     bind(emulator)
     allow(emulator, APP)
     assert mount(client, **POD) == SECRET1
@@ -386,7 +377,7 @@ def test_pods_of_other_names_ask_for_themselves(client, emulator, unbound):
     assert code == CODES.UNAVAILABLE
 
 
-def test_nmi_may_take_its_time_but_not_more_than_the_caller_has(client, emulator, unbound):
+def test_nmi_may_take_its_time_but_not_more_than_the_caller_has(client, emulator):
     bind(emulator)
     allow(emulator, APP)
     emulator.add_fault("latency", service="nmi", latency_ms=3000, count=1)
@@ -410,7 +401,7 @@ def ask(url, headers=None, body=None, context=None):
         return error.code, error.read().decode()
 
 
-def test_the_node_answers_only_who_asks_as_it_must(emulator, unbound):
+def test_the_node_answers_only_who_asks_as_it_must(emulator):
     node = f"http://127.0.0.1:{emulator.node_port}"
     resource = urllib.parse.quote(f"https://vault.localhost:{emulator.tls_port}", safe="")
     imds = f"{node}/metadata/identity/oauth2/token?api-version=2018-02-01&resource={resource}"
@@ -487,7 +478,7 @@ def test_a_pod_mounts_with_the_certificate_of_its_secret(node, start_driver, sta
 
 # --- what must not be seen ---
 
-def test_no_credential_and_no_token_is_ever_logged(node, start_azure, emulator, issuer, certificate, unbound):
+def test_no_credential_and_no_token_is_ever_logged(node, start_azure, emulator, issuer, certificate):
     federate(emulator, issuer, SUBJECT, app=OTHER_APP)
     register(emulator, certificate)
     set_node(emulator)

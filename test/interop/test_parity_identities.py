@@ -1,8 +1,6 @@
 """The ways to be somebody, through both Azure providers, and what both answer when somebody is nobody."""
 
 import json
-import socket
-import threading
 
 import pytest
 from conftest import NODE_PORT
@@ -13,6 +11,7 @@ from proto import provider_pb2
 
 from harness import tutorial
 from harness.identities import TOKENS, Issuer, subject_of, tokens_json
+from harness.relay import Relay
 
 APP, OTHER = "11111111-aaaa-bbbb-cccc-000000000001", "11111111-aaaa-bbbb-cccc-000000000002"
 VM, POD = {"useVMManagedIdentity": "true"}, {"usePodIdentity": "true"}
@@ -27,25 +26,9 @@ def issuer():
 @pytest.fixture(scope="module", autouse=True)
 def identity_service():
     """169.254.169.254:80, where nothing but the identity service of a virtual machine can be."""
-    server = socket.create_server(("169.254.169.254", 80))
-
-    def copy(source, sink):
-        while data := source.recv(65536):
-            sink.sendall(data)
-        sink.shutdown(socket.SHUT_WR)
-
-    def accept():
-        while True:
-            try:
-                client, _ = server.accept()
-            except OSError:
-                return
-            upstream = socket.create_connection(("127.0.0.1", NODE_PORT))
-            for pair in ((client, upstream), (upstream, client)):
-                threading.Thread(target=copy, args=pair, daemon=True).start()
-    threading.Thread(target=accept, daemon=True).start()
+    relay = Relay(("169.254.169.254", 80), NODE_PORT)
     yield
-    server.close()
+    relay.close()
 
 
 @pytest.fixture
@@ -87,29 +70,27 @@ def test_a_workload_without_tokens(pair):
 
 
 def test_the_identity_of_the_machine(pair, emulator):
-    emulator.control("PUT", "/imds", {"tenant": tutorial.TENANT, "system_assigned": APP, "user_assigned": []})
+    emulator.set_imds(APP)
     allow(emulator, APP)
     compare(pair, SAME, **VM)
     assert len(emulator.requests("imds")) >= 2
 
 
 def test_an_identity_of_the_machine_by_name(pair, emulator):
-    emulator.control("PUT", "/imds", {"tenant": tutorial.TENANT, "system_assigned": APP, "user_assigned": [OTHER]})
+    emulator.set_imds(APP, [OTHER])
     allow(emulator, OTHER)
     compare(pair, SAME, userAssignedIdentityID=OTHER, **VM)
 
 
 def test_an_identity_that_the_machine_has_not(pair, emulator):
-    emulator.control("PUT", "/imds", {"tenant": tutorial.TENANT, "system_assigned": APP, "user_assigned": []})
+    emulator.set_imds(APP)
     compare(pair, BOTH_FAIL, "the requested identity isn't assigned to this resource", userAssignedIdentityID=OTHER, **VM)
 
 
 @pytest.fixture
 def bound(emulator):
-    emulator.control("PUT", "/nmi/pods/default/web", {"tenant": tutorial.TENANT, "client_id": APP})
+    emulator.bind_pod("default", "web", APP)
     allow(emulator, APP)
-    yield
-    emulator.control("DELETE", "/nmi/pods/default/web")
 
 
 def test_the_identity_of_a_pod(pair, bound):

@@ -20,6 +20,7 @@ class Emulator(Process):
         self.control_url = f"http://127.0.0.1:{ports['control']}"
         self.kubeconfig = self.directory / "kubeconfig"
         self._vaults = set()
+        self._bound_pods = set()
 
     def control(self, method, path, body=None):
         data = None if body is None else json.dumps(body).encode()
@@ -36,9 +37,17 @@ class Emulator(Process):
         """What makes the Azure provider take this emulator for its cloud."""
         return {"AZURE_ENVIRONMENT_FILEPATH": str(self.directory / "cloud.json"), "SSL_CERT_FILE": str(self.directory / "ca.pem")}
 
+    def cloud(self):
+        """Its cloud file."""
+        return json.loads((self.directory / "cloud.json").read_text())
+
     def reset(self):
-        """The tutorial's state: its tenant, its application, its vault with two secrets; no faults, no tokens, counters at zero."""
+        """The tutorial's state: its tenant, its application, its vault with two secrets; a node and pods without identities, no faults, no tokens,
+        counters at zero."""
         self.clear_faults()
+        self.set_imds(None)
+        for namespace, pod in list(self._bound_pods):
+            self.unbind_pod(namespace, pod)
         for vault in self._vaults:
             self.control("DELETE", f"/vaults/{vault}")
         self._vaults.clear()
@@ -69,6 +78,19 @@ class Emulator(Process):
         """Permissions for all kinds of objects, or with secrets=, keys=, certificates= for one."""
         self.control("PUT", f"/vaults/{vault}/policies", {"client_id": client_id, "permissions": list(permissions),
                                                           **{kind: list(names) for kind, names in kinds.items()}})
+
+    def set_imds(self, system_assigned, user_assigned=(), tenant=tutorial.TENANT, **more):
+        """The identities of the node: client ids."""
+        self.control("PUT", "/imds", {"tenant": tenant, "system_assigned": system_assigned, "user_assigned": list(user_assigned), **more})
+
+    def bind_pod(self, namespace, pod, client_id, tenant=tutorial.TENANT, **more):
+        """NMI has this identity for the pod from now on."""
+        self.control("PUT", f"/nmi/pods/{namespace}/{pod}", {"tenant": tenant, "client_id": client_id, **more})
+        self._bound_pods.add((namespace, pod))
+
+    def unbind_pod(self, namespace, pod):
+        self.control("DELETE", f"/nmi/pods/{namespace}/{pod}")
+        self._bound_pods.discard((namespace, pod))
 
     def set_key(self, name, key, vault=tutorial.VAULT, **more):
         """`key` is a JSON web key."""

@@ -47,6 +47,7 @@ void identity_question_finish(struct identity_question *question);
 
 struct identity_ops {
     enum auth_mode mode;
+    const char *unanswered; /* told in front of the network's words when nobody answers; may be NULL */
     bool prepare_aside; /* prepare() may take long and runs in another thread: it only reads the identity */
     /* Fills an empty question; called for each request, so that what must be new each time is. Errors:
      * INVALID_ARGUMENT, FAILED_PRECONDITION for a credential that can not be used. */

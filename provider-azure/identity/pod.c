@@ -84,4 +84,9 @@ static struct token *understand(const struct identity *identity, const struct re
 }
 
 const struct identity_ops identity_pod = {
-    .mode = AUTH_POD_IDENTITY, .prepare = prepare, .understand = understand};
+    .mode = AUTH_POD_IDENTITY,
+    .unanswered = "no answer from NMI [hint: aad-pod-identity must run on this node, and the provider in the "
+                  "node's network (hostNetwork)]",
+    .prepare = prepare,
+    .understand = understand,
+};

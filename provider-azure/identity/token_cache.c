@@ -296,6 +296,8 @@ static void on_answer(struct reply *reply, const struct error *error, unsigned t
             error_wrap(&failure, "after %u tries", tries);
     } else {
         failure = error_copy(error);
+        if (identity->ops->unanswered != NULL && error_code(error) == GRPC_STATUS_UNAVAILABLE)
+            error_wrap(&failure, "%s", identity->ops->unanswered);
         if (identity->token_proxy != NULL)
             token_proxy_doubt(identity->token_proxy);
     }

@@ -98,4 +98,9 @@ static struct token *understand(const struct identity *identity, const struct re
 }
 
 const struct identity_ops identity_vm = {
-    .mode = AUTH_VM_IDENTITY, .prepare = prepare, .understand = understand};
+    .mode = AUTH_VM_IDENTITY,
+    .unanswered = "no answer from IMDS [hint: the node must be in Azure; where pods may not reach IMDS the "
+                  "provider needs the node's network (hostNetwork)]",
+    .prepare = prepare,
+    .understand = understand,
+};

@@ -2,6 +2,8 @@
 
 import base64
 import json
+import re
+import socket
 import ssl
 import subprocess
 import threading
@@ -347,6 +349,16 @@ def test_a_pod_gets_the_identity_it_is_bound_to(client, emulator, times):
     for _ in range(3):
         assert mount(client, **POD) == SECRET1
     assert [request["headers"] for request in emulator.requests("nmi")] == [{"podname": "web", "podns": "default"}]
+
+
+def test_a_node_without_nmi_is_told_at_once(start_azure):
+    with socket.socket() as bound:  # and nobody listens there
+        bound.bind(("127.0.0.1", 0))
+        port = bound.getsockname()[1]
+        with rpc.Client(start_azure(f"--nmi-endpoint=http://127.0.0.1:{port}").socket) as client:
+            code, message = failure(client, **POD)
+    assert code == CODES.UNAVAILABLE
+    assert re.search(rf"no answer from NMI \[hint: .*hostNetwork\)\]: connect to 127\.0\.0\.1:{port}: Connection refused", message)
 
 
 def test_a_pod_without_an_identity_is_told_so(client, emulator):

@@ -452,6 +452,42 @@ static void what_imds_means_is_not_asked_again(void **state)
     }
 }
 
+static struct fake_answer nobody_answers(struct fake *fake, const char *url, const char *bearer,
+                                         const char *body)
+{
+    (void)fake;
+    (void)url;
+    (void)bearer;
+    (void)body;
+    return (struct fake_answer){.failure = GRPC_STATUS_UNAVAILABLE, .hop = HTTP_HOP_CONNECT};
+}
+
+static void a_node_service_that_does_not_answer_is_named_with_a_hint(void **state)
+{
+    (void)state;
+    static const struct {
+        enum auth_mode mode;
+        const char *text; /* NULL: the network's words are enough */
+    } rows[] = {{AUTH_VM_IDENTITY, "no answer from IMDS [hint: "},
+                {AUTH_POD_IDENTITY, "no answer from NMI [hint: "},
+                {AUTH_SERVICE_PRINCIPAL, NULL}};
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        struct world world;
+        set_up(&world);
+        world.fake.answer = nobody_answers;
+        cleanup_identity struct identity *identity = make(&world, rows[i].mode, "secret");
+        assert_non_null(
+            token_cache_get(world.cache, identity, NULL, world.fake.now_ms + 200000, on_token, &world, NULL));
+        pass(&world, 200000);
+        assert_int_equal(world.errors, 1);
+        if (rows[i].text != NULL)
+            assert_non_null(strstr(world.last_error, rows[i].text));
+        else
+            assert_null(strstr(world.last_error, "no answer from"));
+        tear_down(&world);
+    }
+}
+
 /* --- the token proxy
  * ----------------------------------------------------------------------------------------------- */
 
@@ -657,6 +693,7 @@ int main(void)
         cmocka_unit_test(a_certificate_is_read_aside_and_given_up_without_a_trace),
         cmocka_unit_test(imds_is_asked_again_until_it_is_well),
         cmocka_unit_test(what_imds_means_is_not_asked_again),
+        cmocka_unit_test(a_node_service_that_does_not_answer_is_named_with_a_hint),
         cmocka_unit_test(the_server_name_is_computed_from_the_clusters_id),
         cmocka_unit_test(the_certificate_is_looked_at_once_for_all_who_wait),
         cmocka_unit_test(a_failure_is_told_and_forgotten),

@@ -1,4 +1,4 @@
-"""Stops a program at one step: strace attaches to it and kills it at its n-th system call of a kind, before that call happens."""
+"""Makes trouble at one step of a program: strace attaches to it and kills it before its n-th system call of a kind, or lets that call fail."""
 
 import signal
 import subprocess
@@ -13,13 +13,13 @@ FILE_CALLS = ("mkdirat", "symlinkat", "renameat", "unlinkat", "fchmod", "fsetxat
 ONE_WORKER = {"UV_THREADPOOL_SIZE": "1"}
 
 
-class KilledAt:
-    """with KilledAt(process, "renameat", 2): the process gets SIGKILL when a thread is about to make its 2nd such call."""
+class Tampered:
+    """with Tampered(process, "mkdirat", "error=ENOSPC:when=2"): what strace injects into these system calls of the process (strace(1), "Tampering")."""
 
-    def __init__(self, process, call, number):
+    def __init__(self, process, call, injection):
         self.process = process
         self.argv = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", f"trace={call}",
-                     "-e", f"inject={call}:signal=KILL:when={number}", "-p", str(process.pid)]
+                     "-e", f"inject={call}:{injection}", "-p", str(process.pid)]
 
     def _traced(self):
         assert self.strace.poll() is None, "strace has ended"
@@ -42,6 +42,13 @@ class KilledAt:
         except subprocess.TimeoutExpired:
             self.strace.kill()
             self.strace.wait()
+
+
+class KilledAt(Tampered):
+    """with KilledAt(process, "renameat", 2): the process gets SIGKILL when a thread is about to make its 2nd such call."""
+
+    def __init__(self, process, call, number):
+        super().__init__(process, call, f"signal=KILL:when={number}")
 
     @property
     def killed(self):

@@ -3,7 +3,6 @@
  */
 #include "driver/sync/secret_content.h"
 
-#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -31,6 +30,36 @@ static char *trimmed(const char *text)
 char *secret_content_name(const struct secret_object *object)
 {
     return trimmed(object->secret_name);
+}
+
+static bool names_key(const struct secret_object *object, const char *key)
+{
+    for (size_t i = 0; i < object->n_data; i++) {
+        cleanup_free char *its_key = trimmed(object->data[i].key);
+
+        if (its_key == NULL || strcmp(its_key, key) == 0)
+            return true;
+    }
+    return false;
+}
+
+bool secret_content_names(const struct secret_provider_class *class, const char *secret,
+                          enum secret_part part, const char *key)
+{
+    for (size_t i = 0; i < class->n_secret_objects; i++) {
+        const struct secret_object *object = &class->secret_objects[i];
+        cleanup_free char *name = secret_content_name(object);
+
+        if (name == NULL)
+            return true;
+        if (strcmp(name, secret) != 0)
+            continue;
+        if ((part == SECRET_DATA && names_key(object, key)) ||
+            (part == SECRET_LABELS && string_map_get(&object->labels, key) != NULL) ||
+            (part == SECRET_ANNOTATIONS && string_map_get(&object->annotations, key) != NULL))
+            return true;
+    }
+    return false;
 }
 
 void secret_content_finish(struct secret_content *content)
@@ -166,6 +195,9 @@ static int check_object(const struct secret_object *object, struct error **err)
         return error_set(err, GRPC_STATUS_INVALID_ARGUMENT, "type is empty");
     if (object->n_data == 0)
         return error_set(err, GRPC_STATUS_INVALID_ARGUMENT, "data is empty");
+    if (string_map_get(&object->annotations, SECRET_CLAIMS_ANNOTATION) != NULL)
+        return error_set(err, GRPC_STATUS_INVALID_ARGUMENT,
+                         "the annotation " SECRET_CLAIMS_ANNOTATION " is written by this driver alone");
     return 0;
 }
 

@@ -5,6 +5,7 @@
 #ifndef DRIVER_SYNC_SECRET_CONTENT_H
 #define DRIVER_SYNC_SECRET_CONTENT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -14,6 +15,7 @@
 #include "common/string_map.h"
 #include "driver/class/class.h"
 #include "driver/payload/payload.h"
+#include "driver/sync/secret_claims.h"
 
 /* How Secrets kept by this driver (and the one it replaces) are told from others. */
 #define SECRET_MANAGED_LABEL "secrets-store.csi.k8s.io/managed"
@@ -43,6 +45,10 @@ struct secret_content {
 /* The name a Secret gets: the entry's without white space around it. The caller frees; NULL without
  * memory. */
 char *secret_content_name(const struct secret_object *object);
+
+/* Does `class` want this field in the Secret `secret`? Lack of memory counts as yes. */
+bool secret_content_names(const struct secret_provider_class *class, const char *secret,
+                          enum secret_part part, const char *key);
 
 /* Applies class->secret_objects[index] to `files` (sealed). White space around secretName, type, objectName
  * and key does not count; a blank type is Opaque; of a key that occurs twice the last one counts; of entries

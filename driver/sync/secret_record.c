@@ -16,29 +16,30 @@ static void record_free(struct secret_record *record)
     if (record == NULL)
         return;
     free(record->ns);
+    free(record->class_name);
     free(record->name);
     owners_finish(&record->owners);
-    string_map_finish(&record->labels);
-    string_map_finish(&record->annotations);
     free(record);
 }
 
-struct secret_record *secret_records_use(struct secret_records *records, const char *ns, const char *name,
-                                         struct error **err)
+struct secret_record *secret_records_use(struct secret_records *records, const char *ns,
+                                         const char *class_name, const char *name, struct error **err)
 {
     struct secret_record *record;
 
     for (struct list *link = records->all.next; link != &records->all; link = link->next) {
         record = container_of(link, struct secret_record, link);
-        if (strcmp(record->ns, ns) == 0 && strcmp(record->name, name) == 0) {
+        if (strcmp(record->ns, ns) == 0 && strcmp(record->class_name, class_name) == 0 &&
+            strcmp(record->name, name) == 0) {
             record->users++;
             return record;
         }
     }
     record = calloc(1, sizeof(*record));
     if (record != NULL)
-        *record = (struct secret_record){.ns = strdup(ns), .name = strdup(name), .users = 1};
-    if (record == NULL || record->ns == NULL || record->name == NULL) {
+        *record = (struct secret_record){
+            .ns = strdup(ns), .class_name = strdup(class_name), .name = strdup(name), .users = 1};
+    if (record == NULL || record->ns == NULL || record->class_name == NULL || record->name == NULL) {
         record_free(record);
         (void)error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
         return NULL;
@@ -71,12 +72,8 @@ void secret_record_update(struct secret_record *record, const struct secret_wish
     struct owners owners = {0};
 
     record->known = false;
-    string_map_finish(&record->labels);
-    string_map_finish(&record->annotations);
     owners_finish(&record->owners);
-    if (string_map_merge(&record->labels, &wish->content->labels, /* err= */ NULL) < 0 ||
-        string_map_merge(&record->annotations, &wish->content->annotations, /* err= */ NULL) < 0 ||
-        owners_from_object(object, &owners, /* err= */ NULL) < 0)
+    if (owners_from_object(object, &owners, /* err= */ NULL) < 0)
         return; /* it is asked for again next time */
     record->owners = owners;
     record->authority = wish->authority;

@@ -15,15 +15,14 @@
 struct secret_record {
     struct list link;
     char *ns;
+    char *class_name; /* two classes may want different things of one Secret */
     char *name;
-    unsigned users;                  /* volumes that have this Secret in their class */
+    unsigned users;                  /* volumes of that class */
     bool known;                      /* the rest is set */
     enum secret_authority authority; /* with which it was compared */
     uint8_t digest[DIGEST_SHA256_LEN];
     uint64_t seen_ms; /* on uv_now()'s clock */
     struct owners owners;
-    struct string_map labels; /* which this driver has set */
-    struct string_map annotations;
 };
 
 struct secret_records {
@@ -32,9 +31,10 @@ struct secret_records {
 
 void secret_records_init(struct secret_records *records);
 
-/* The record of a Secret, made if need be, with one more user. NULL with err set on lack of memory. */
-struct secret_record *secret_records_use(struct secret_records *records, const char *ns, const char *name,
-                                         struct error **err);
+/* The record of what a class has in a Secret, made if need be, with one more user. NULL with err set on lack
+ * of memory. */
+struct secret_record *secret_records_use(struct secret_records *records, const char *ns,
+                                         const char *class_name, const char *name, struct error **err);
 
 /* One user less; the last one takes the record along. */
 void secret_record_release(struct secret_record *record);

@@ -28,7 +28,7 @@ struct sync_volume {
     struct payload files;
     bool have_files;
     enum secret_authority authority;
-    bool verify;
+    bool mount;  /* the pod is being mounted */
     bool looked; /* the last record was that of a look: what is written now are new contents */
 
     struct owners owners; /* once known */
@@ -221,6 +221,7 @@ static void plan(struct sync_volume *volume, const struct sync_result *result)
     }
     volume->retries = 0;
     volume->authority = SECRET_AUTHORITY_REPAIR;
+    volume->mount = false;
     volume->looked = false;
     if (result->gone || (result->n_objects == 0 && result->n_failures == 0))
         check_when_idle(volume);
@@ -284,10 +285,9 @@ static void start_run(struct sync_volume *volume)
                                        .files = volume->have_files ? &volume->files : NULL,
                                        .owners = &volume->owners,
                                        .authority = volume->authority,
-                                       .verify = volume->verify};
+                                       .mount = volume->mount};
 
     volume->have_files = false;
-    volume->verify = false;
     sync->running++;
     volume->run = sync_run_start(&sync->run_config, &request, run_ended, volume, &error);
     if (volume->run == NULL) {
@@ -450,7 +450,7 @@ static int note_volume(struct secret_sync *sync, const struct status_record *rec
     }
     if (take_input(volume, record, err) < 0)
         return -1;
-    volume->verify = volume->verify || mounted;
+    volume->mount = volume->mount || mounted;
     volume->looked = !mounted;
     line_up(volume, /* first= */ mounted);
     if (mounted)

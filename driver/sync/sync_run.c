@@ -6,9 +6,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/json.h"
 #include "common/lifecycle.h"
 #include "driver/kube/kube_upsert.h"
+#include "driver/sync/claim_lookup.h"
 #include "driver/sync/owner_lookup.h"
+#include "driver/sync/secret_claims.h"
 #include "driver/volume/volume.h"
 #include "driver/worker.h"
 
@@ -24,20 +27,27 @@ struct sync_run {
     void *arg;
     struct sync_pod *pod;
     enum secret_authority authority;
-    bool verify;
+    bool mount;
     uint64_t started_ns;
 
     /* children: at most one runs, or the worker */
     struct class_lookup *lookup;
     struct owner_lookup *owner_lookup;
     struct kube_upsert *upsert;
+    struct claim_lookup *claim_lookup;
     bool working;
 
     struct secret_provider_class *class;
     struct owners owners;
-    size_t at;                    /* APPLY: the entry that is being applied */
-    struct secret_record *record; /* of that entry; in result.uses */
     struct sync_result result;
+
+    /* APPLY */
+    size_t at;                    /* the entry that is being applied; the rest is about that */
+    struct secret_record *record; /* in result.uses */
+    struct error *refused;        /* what stays as another class has written it */
+    bool settled;                 /* the claims of other classes have been looked at: */
+    cJSON *pruned;                /* those that are not outdated; NULL = all of them, */
+    char *version;                /* of the Secret with this resourceVersion */
 
     /* in and out of the worker; class is read by it, too */
     struct {
@@ -64,6 +74,14 @@ void sync_result_finish(struct sync_result *result)
     *result = (struct sync_result){0};
 }
 
+static void forget_entry(struct sync_run *run)
+{
+    error_free(steal_ptr(&run->refused));
+    cJSON_Delete(steal_ptr(&run->pruned));
+    free(steal_ptr(&run->version));
+    run->settled = false;
+}
+
 static void run_free(struct sync_run *run)
 {
     for (size_t i = 0; i < run->job.n_built; i++) {
@@ -73,6 +91,7 @@ static void run_free(struct sync_run *run)
     free(run->job.built);
     payload_finish(&run->job.files);
     error_free(run->job.error);
+    forget_entry(run);
     secret_provider_class_free(run->class);
     owners_finish(&run->owners);
     sync_result_finish(&run->result);
@@ -139,25 +158,27 @@ static void apply_next(struct sync_run *run);
 
 static struct secret_wish wish_of(const struct sync_run *run)
 {
-    return (struct secret_wish){
-        .content = &run->job.built[run->at].content,
-        .owners = &run->owners,
-        .authority = run->authority,
-        .old_labels = run->record->known ? &run->record->labels : NULL,
-        .old_annotations = run->record->known ? &run->record->annotations : NULL,
-    };
+    return (struct secret_wish){.class_name = run->class->name,
+                                .content = &run->job.built[run->at].content,
+                                .owners = &run->owners,
+                                .authority = run->authority,
+                                .mount = run->mount,
+                                .pruned = run->pruned,
+                                .pruned_version = run->version};
 }
 
 static cJSON *build_write(enum kube_upsert_step step, const cJSON *current, void *arg, struct error **err)
 {
-    const struct sync_run *run = arg;
+    struct sync_run *run = arg;
     const struct secret_wish wish = wish_of(run);
-    cJSON *patch = NULL;
+    cleanup_secret_patch struct secret_patch patch = {0};
 
+    error_free(steal_ptr(&run->refused)); /* of an earlier try */
     if (step == KUBE_UPSERT_CREATE)
         return secret_object_create(run->pod->ns, &wish, err);
     (void)secret_object_patch(&wish, current, &patch, err);
-    return patch;
+    run->refused = steal_ptr(&patch.refused);
+    return steal_ptr(&patch.patch);
 }
 
 static void apply_failed(struct sync_run *run, const struct error *cause)
@@ -174,6 +195,62 @@ static void apply_failed(struct sync_run *run, const struct error *cause)
     note_failure(run, name, &error);
 }
 
+static void entry_done(struct sync_run *run)
+{
+    if (run->refused != NULL) {
+        run->record->known = false; /* it is not as wanted */
+        apply_failed(run, run->refused);
+    }
+    forget_entry(run);
+    secret_content_finish(&run->job.built[run->at].content);
+    run->at++;
+    apply_next(run);
+}
+
+static int start_upsert(struct sync_run *run, struct error **err);
+
+/* The claims of other classes have been looked at. What is outdated among them goes, and with it what it has
+ * kept in the Secret, or from this class. */
+static void claims_checked(cJSON **claims, bool outdated, void *arg)
+{
+    struct sync_run *run = arg;
+    cleanup_error struct error *error = NULL;
+
+    run->claim_lookup = NULL;
+    run->settled = true;
+    if (outdated) {
+        run->pruned = steal_ptr(claims);
+        if (start_upsert(run, &error) == 0)
+            return;
+        apply_failed(run, error);
+    }
+    entry_done(run);
+}
+
+/* Returns true when the claims of other classes to `secret` are being looked at. */
+static bool check_claims(struct sync_run *run, const cJSON *secret)
+{
+    const char *own = run->class->name;
+    cleanup_json cJSON *claims = secret_claims_read(secret);
+
+    if (run->settled || claims == NULL || !secret_claims_shared(claims, own))
+        return false;
+    run->version = strdup(kube_metadata_string(secret, "resourceVersion"));
+    if (run->version != NULL)
+        run->claim_lookup = claim_lookup_start(run->config->classes, run->pod->ns, own, run->record->name,
+                                               steal_ptr(&claims), claims_checked, run, /* err= */ NULL);
+    return run->claim_lookup != NULL;
+}
+
+static void note_written(struct sync_run *run)
+{
+    run->result.n_written++;
+    telemetry_secret_written(run->config->telemetry, run->class->provider);
+    log_info(run->config->log, "Kubernetes Secret written", LOG_STR("namespace", run->pod->ns),
+             LOG_STR("secret", run->record->name), LOG_STR("spc", run->pod->class_name),
+             LOG_STR("pod", run->pod->name));
+}
+
 static void applied(struct kube_upsert_result *result, const struct error *error, void *arg)
 {
     struct sync_run *run = arg;
@@ -184,43 +261,43 @@ static void applied(struct kube_upsert_result *result, const struct error *error
         apply_failed(run, error);
     } else {
         secret_record_update(run->record, &wish, result->object, uv_now(run->config->loop));
-        if (result->wrote) {
-            run->result.n_written++;
-            telemetry_secret_written(run->config->telemetry, run->class->provider);
-            log_info(run->config->log, "Kubernetes Secret written", LOG_STR("namespace", run->pod->ns),
-                     LOG_STR("secret", wish.content->name), LOG_STR("spc", run->pod->class_name),
-                     LOG_STR("pod", run->pod->name));
-        }
+        if (result->wrote)
+            note_written(run);
+        if (check_claims(run, result->object))
+            return;
     }
-    secret_content_finish(&run->job.built[run->at].content);
-    run->at++;
-    apply_next(run);
+    entry_done(run);
 }
 
-/* Returns 0 when a request is on its way, 1 when none is needed, -1 with err set. */
-static int apply_one(struct sync_run *run, struct error **err)
+static int start_upsert(struct sync_run *run, struct error **err)
 {
-    const char *name = run->job.built[run->at].content.name;
-    struct secret_wish wish;
-
-    run->record = secret_records_use(run->config->records, run->pod->ns, name, err);
-    if (run->record == NULL || secret_uses_add(&run->result.uses, run->record, err) < 0)
-        return -1;
-    wish = wish_of(run);
-    if (!run->verify &&
-        secret_record_fulfils(run->record, &wish, uv_now(run->config->loop), run->config->trust_ms))
-        return 1;
     run->upsert = kube_upsert_start(run->config->client,
                                     &(struct kube_upsert_request){.group = "",
                                                                   .version = "v1",
                                                                   .ns = run->pod->ns,
                                                                   .resource = "secrets",
-                                                                  .name = name,
+                                                                  .name = run->record->name,
                                                                   .first = KUBE_UPSERT_READ,
                                                                   .build = build_write,
                                                                   .metadata_answers = true},
                                     applied, run, err);
     return run->upsert != NULL ? 0 : -1;
+}
+
+/* Returns 0 when a request is on its way, 1 when none is needed, -1 with err set. */
+static int apply_one(struct sync_run *run, struct error **err)
+{
+    struct secret_wish wish;
+
+    run->record = secret_records_use(run->config->records, run->pod->ns, run->class->name,
+                                     run->job.built[run->at].content.name, err);
+    if (run->record == NULL || secret_uses_add(&run->result.uses, run->record, err) < 0)
+        return -1;
+    wish = wish_of(run);
+    if (!run->mount &&
+        secret_record_fulfils(run->record, &wish, uv_now(run->config->loop), run->config->trust_ms))
+        return 1;
+    return start_upsert(run, err);
 }
 
 static void apply_next(struct sync_run *run)
@@ -386,7 +463,7 @@ struct sync_run *sync_run_start(const struct sync_run_config *config, const stru
                              .arg = arg,
                              .pod = sync_pod_copy(request->pod),
                              .authority = request->authority,
-                             .verify = request->verify,
+                             .mount = request->mount,
                              .started_ns = clock_monotonic_ns(),
                              .class = request->class,
                              .owners = *request->owners};
@@ -414,6 +491,8 @@ void sync_run_cancel(struct sync_run **run)
         owner_lookup_cancel(&cancelled->owner_lookup);
     if (cancelled->upsert != NULL)
         kube_upsert_cancel(&cancelled->upsert);
+    if (cancelled->claim_lookup != NULL)
+        claim_lookup_cancel(&cancelled->claim_lookup);
     secret_uses_finish(&cancelled->result.uses); /* they may not outlive their list */
     cancelled->config = NULL;
     if (!cancelled->working)

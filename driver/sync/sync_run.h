@@ -9,7 +9,8 @@
  *       ▼
  *     OWNERS                 whose are they? (once per volume)
  *       ▼
- *     APPLY                  one Secret after the other: read it, write what differs
+ *     APPLY                  one Secret after the other: read it, write what differs; when other classes
+ *       │                    have a part in it, look whether they still do (claim_lookup.h)
  *       ▼
  *     done                   what failed, and what did not
  *
@@ -57,7 +58,8 @@ struct sync_run_request {
     struct payload *files;               /* content taken over, also on failure; NULL = they are read back */
     struct owners *owners;               /* content taken over, also on failure; empty = they are looked up */
     enum secret_authority authority;
-    bool verify; /* look at each Secret, whatever is remembered: a pod is about to need it */
+    bool mount; /* a pod is about to need the Secrets: each is looked at, whatever is remembered, and is given
+                   this class's contents, whatever other classes have put there */
 };
 
 struct sync_failure {

@@ -1,13 +1,15 @@
 """Kubernetes Secrets kept equal to mounted files, with the real API server's rules and the real garbage collector."""
 
 import base64
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from cluster import manifests
-from cluster.objects import spc
+from cluster.objects import PodVolume, spc
 
 from harness import mounts
 from harness.process import wait_until
+from harness.programs import Driver, Node
 from harness.scripted_provider import answer
 
 MANAGED = "secrets-store.csi.k8s.io/managed"
@@ -164,3 +166,45 @@ def test_other_writers_of_the_same_secret_lose_nothing(admin, namespace, make_po
         admin.patch("secrets", namespace, "synced", {"metadata": {"labels": {f"l{number}": "x"}}})
     wait_until(lambda: data_of(secret()) == {"key": b"19"}, 20, "the last value", pause=0.1)
     assert {f"l{number}" for number in range(20)} < set(secret()["metadata"]["labels"])
+
+
+def test_classes_on_two_nodes_keep_their_keys_in_one_secret(admin, namespace, node, make_pod, replica_set, account, start_cluster_driver,
+                                                            provider, secret, scratch):
+    """Both rotate at the same moments: the API server refuses one of two writes, and no key is missing at any time."""
+    (scratch / "second").mkdir()
+    second = Node(scratch / "second")
+    provider.files = {"one": b"0", "two": b"0"}
+    for name, file, key in (("a", "one", "alpha"), ("b", "two", "beta")):
+        admin.create(spc(name, secretObjects=[secret_object(data=[(file, key)])]), namespace)
+    flags = ("--enable-secret-rotation=true", "--rotation-poll-interval=0s", "--secret-sync-check-interval=1s")
+    pods = [make_pod("pod-a", "a", owners=[reference(replica_set("web"))]),
+            PodVolume(admin, second, namespace, "pod-b", "b", "secrets", [reference(replica_set("api"))])]
+    drivers = [start_cluster_driver(*flags)]
+    other = Driver(second, (f"--kubeconfig={account.kubeconfig}", f"--provider-volume={node.providers}", *flags), standalone=False, name="second")
+    try:
+        drivers.append(other)
+        with ThreadPoolExecutor(2) as both:
+            def publish():
+                list(both.map(lambda pair: pair[0].publish(pair[1].publish_request()), zip(drivers, pods)))
+            publish()
+            wait_until(lambda: secret() and data_of(secret()) == {"alpha": b"0", "beta": b"0"}, 20, "both keys", pause=0.02)
+            for number in range(1, 11):
+                wanted = b"%d" % number
+                provider.files = {"one": wanted, "two": wanted}
+                publish()
+
+                def rotated(wanted=wanted):
+                    found = data_of(secret())
+                    assert set(found) == {"alpha", "beta"}
+                    return found == {"alpha": wanted, "beta": wanted}
+                wait_until(rotated, 20, "both values", pause=0.01)
+        assert told(drivers[0]) == told(other) == 0
+        other.unpublish(pods[1].unpublish_request())
+    finally:
+        other.destroy()
+    admin.delete("secretproviderclasses", namespace, "b")
+
+    def gone():
+        drivers[0].publish(pods[0].publish_request())
+        return data_of(secret()) == {"alpha": b"10"}
+    wait_until(gone, 20, "the key of the class that was deleted to go", pause=0.2)

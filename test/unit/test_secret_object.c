@@ -70,17 +70,22 @@ static void assert_json(const cJSON *found, const char *wanted)
     "{\"apiVersion\":\"v1\",\"kind\":\"Secret\",\"metadata\":{\"name\":\"s\",\"resourceVersion\":\"7\","     \
     "\"labels\":{" labels "},\"annotations\":{" annotations "},\"ownerReferences\":[" owners                 \
     "]},\"type\":\"" type "\",\"data\":{" data "}}"
-#define LABELS "\"env\":\"prod\",\"secrets-store.csi.k8s.io/managed\":\"true\""
-#define NOTE   "\"note\":\"x\""
-#define DATA   "\"a\":\"MQ==\",\"b\":\"dHdv\""
+#define LABELS       "\"env\":\"prod\",\"secrets-store.csi.k8s.io/managed\":\"true\""
+#define CLAIMS(text) "\"secrets-store.csi.k8s.io/written-by\":\"{\\\"web\\\":{" text "}}\""
+#define CLAIM_LABELS "\\\"labels\\\":[\\\"env\\\"],"
+#define CLAIM_REST   "\\\"annotations\\\":[\\\"note\\\"],\\\"data\\\":[\\\"a\\\",\\\"b\\\"]"
+#define CLAIMED      CLAIMS(CLAIM_LABELS CLAIM_REST)
+#define NOTE         "\"note\":\"x\"," CLAIMED
+#define DATA         "\"a\":\"MQ==\",\"b\":\"dHdv\""
 
 static void a_new_secret_has_data_labels_and_owners_in_one_write(void **state)
 {
     struct wished wished;
     (void)state;
     wished_make(&wished);
-    cleanup_json cJSON *object = secret_object_create(
-        "shop", &(struct secret_wish){.content = &wished.content, .owners = &wished.owners}, NULL);
+    const struct secret_wish wish = {
+        .class_name = "web", .content = &wished.content, .owners = &wished.owners};
+    cleanup_json cJSON *object = secret_object_create("shop", &wish, NULL);
 
     assert_json(
         object,
@@ -111,11 +116,23 @@ static const struct {
      CURRENT("\"env\":\"prod\"", NOTE, OWNER_1, "Opaque", DATA),
      "{\"metadata\":{\"labels\":{\"secrets-store.csi.k8s.io/managed\":\"true\"}}}"},
     {"label and annotation differ",
-     CURRENT("\"env\":\"test\",\"secrets-store.csi.k8s.io/managed\":\"true\"", "", OWNER_1, "Opaque", DATA),
+     CURRENT("\"env\":\"test\",\"secrets-store.csi.k8s.io/managed\":\"true\"", CLAIMED, OWNER_1, "Opaque",
+             DATA),
      "{\"metadata\":{\"labels\":{\"env\":\"prod\"},\"annotations\":{\"note\":\"x\"}}}"},
     {"a label and an annotation that the class had before are removed",
-     CURRENT(LABELS ",\"old\":\"1\"", NOTE ",\"was\":\"2\"", OWNER_1, "Opaque", DATA),
-     "{\"metadata\":{\"labels\":{\"old\":null},\"annotations\":{\"was\":null}}}"},
+     CURRENT(LABELS ",\"old\":\"1\"",
+             "\"note\":\"x\",\"was\":\"2\"," CLAIMS("\\\"labels\\\":[\\\"old\\\",\\\"env\\\"],"
+                                                    "\\\"annotations\\\":[\\\"was\\\",\\\"note\\\"],"
+                                                    "\\\"data\\\":[\\\"a\\\",\\\"b\\\"]"),
+             OWNER_1, "Opaque", DATA),
+     "{\"metadata\":{\"labels\":{\"old\":null},\"annotations\":{\"was\":null," CLAIMED "}}}"},
+    {"a Secret that an earlier driver has made: nothing is removed yet, whose it is is written down",
+     CURRENT(LABELS, "\"note\":\"x\"", OWNER_1, "Opaque", DATA ",\"c\":\"MQ==\""),
+     "{\"metadata\":{\"annotations\":{" CLAIMED "}}}"},
+    {"claims that no driver has written are none",
+     CURRENT(LABELS, "\"note\":\"x\",\"secrets-store.csi.k8s.io/written-by\":\"me\"", OWNER_1, "Opaque",
+             DATA),
+     "{\"metadata\":{\"annotations\":{" CLAIMED "}}}"},
     {"owners of others stay, whatever they are",
      CURRENT(LABELS, NOTE,
              "{\"apiVersion\":\"v1\",\"kind\":\"X\",\"name\":\"n\",\"uid\":\"u9\",\"controller\":true}",
@@ -131,35 +148,33 @@ static const struct {
      "v1\",\"kind\":\"ReplicaSet\",\"name\":\"web-1\","
      "\"uid\":\"u0\"}," OWNER_1 "]}}"},
     {"nothing there at all but the mark", "{\"metadata\":{\"labels\":{" LABELS "}},\"type\":\"Opaque\"}",
-     "{\"metadata\":{\"annotations\":{\"note\":\"x\"},\"ownerReferences\":[" OWNER_1 "]},\"data\":{" DATA
-     "}}"},
+     "{\"metadata\":{\"annotations\":{" NOTE "},\"ownerReferences\":[" OWNER_1 "]},\"data\":{" DATA "}}"},
 };
+
+static struct secret_wish wish_of(const struct wished *wished, enum secret_authority authority)
+{
+    return (struct secret_wish){
+        .class_name = "web", .content = &wished->content, .owners = &wished->owners, .authority = authority};
+}
 
 static void only_what_differs_is_written(void **state)
 {
     struct wished wished;
-    cleanup_string_map struct string_map old_labels = {0};
-    cleanup_string_map struct string_map old_annotations = {0};
     (void)state;
     wished_make(&wished);
-    assert_int_equal(string_map_set(&old_labels, "old", "1", NULL), 0);
-    assert_int_equal(string_map_set(&old_labels, "env", "test", NULL), 0);
-    assert_int_equal(string_map_set(&old_annotations, "was", "2", NULL), 0);
     for (size_t i = 0; i < ARRAY_SIZE(patches); i++) {
         cleanup_json cJSON *current = parse(patches[i].current);
-        cleanup_json cJSON *patch = NULL;
+        cleanup_secret_patch struct secret_patch patch = {0};
         cleanup_error struct error *error = NULL;
-        const struct secret_wish wish = {.content = &wished.content,
-                                         .owners = &wished.owners,
-                                         .old_labels = &old_labels,
-                                         .old_annotations = &old_annotations};
+        const struct secret_wish wish = wish_of(&wished, SECRET_AUTHORITY_FULL);
 
         if (secret_object_patch(&wish, current, &patch, &error) < 0)
             fail_msg("%s: %s", patches[i].what, error_message(error));
-        if (patches[i].patch == NULL && patch != NULL)
+        assert_null(patch.refused);
+        if (patches[i].patch == NULL && patch.patch != NULL)
             fail_msg("%s: written without need", patches[i].what);
         if (patches[i].patch != NULL)
-            assert_json(patch, patches[i].patch);
+            assert_json(patch.patch, patches[i].patch);
     }
     wished_finish(&wished);
 }
@@ -167,17 +182,16 @@ static void only_what_differs_is_written(void **state)
 static void a_repair_leaves_data_alone_and_restores_the_rest(void **state)
 {
     struct wished wished;
-    cleanup_json cJSON *current = parse(
-        CURRENT("\"secrets-store.csi.k8s.io/managed\":\"true\"", NOTE, "", "Opaque", "\"a\":\"bmV3ZXI=\""));
-    cleanup_json cJSON *patch = NULL;
+    cleanup_json cJSON *current =
+        parse(CURRENT("\"secrets-store.csi.k8s.io/managed\":\"true\"", "\"note\":\"x\"", "", "Opaque",
+                      "\"a\":\"bmV3ZXI=\",\"c\":\"MQ==\""));
+    cleanup_secret_patch struct secret_patch patch = {0};
     (void)state;
     wished_make(&wished);
-    assert_int_equal(secret_object_patch(&(struct secret_wish){.content = &wished.content,
-                                                               .owners = &wished.owners,
-                                                               .authority = SECRET_AUTHORITY_REPAIR},
-                                         current, &patch, NULL),
-                     0);
-    assert_json(patch, "{\"metadata\":{\"labels\":{\"env\":\"prod\"},\"ownerReferences\":[" OWNER_1 "]}}");
+    const struct secret_wish wish = wish_of(&wished, SECRET_AUTHORITY_REPAIR);
+    assert_int_equal(secret_object_patch(&wish, current, &patch, NULL), 0);
+    assert_json(patch.patch, "{\"metadata\":{\"labels\":{\"env\":\"prod\"},\"annotations\":{" CLAIMED
+                             "},\"ownerReferences\":[" OWNER_1 "]}}");
     wished_finish(&wished);
 }
 
@@ -202,12 +216,10 @@ static void secrets_that_may_not_be_changed_are_refused(void **state)
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
         cleanup_json cJSON *current = parse(cases[i].current);
         cleanup_error struct error *error = NULL;
-        cJSON *patch = NULL;
+        struct secret_patch patch = {0};
+        const struct secret_wish wish = wish_of(&wished, SECRET_AUTHORITY_FULL);
 
-        assert_int_equal(
-            secret_object_patch(&(struct secret_wish){.content = &wished.content, .owners = &wished.owners},
-                                current, &patch, &error),
-            -1);
+        assert_int_equal(secret_object_patch(&wish, current, &patch, &error), -1);
         assert_int_equal(error_code(error), GRPC_STATUS_FAILED_PRECONDITION);
         if (strstr(error_message(error), cases[i].message) == NULL)
             fail_msg("'%s' does not say '%s'", error_message(error), cases[i].message);

@@ -32,7 +32,7 @@ static int make(void **state)
     world->content.digest[0] = 7;
     assert_int_equal(string_map_set(&world->content.labels, "a", "b", NULL), 0);
     assert_int_equal(owners_add(&world->owners, "apps/v1", "ReplicaSet", "web-1", "u1", NULL), 0);
-    world->record = secret_records_use(&world->records, "shop", "s", NULL);
+    world->record = secret_records_use(&world->records, "shop", "web", "s", NULL);
     assert_non_null(world->record);
     *state = world;
     return 0;
@@ -120,13 +120,16 @@ static void a_record_lives_as_long_as_its_users(void **state)
 {
     struct world *world = *state;
     struct secret_uses uses = {0};
-    struct secret_record *same = secret_records_use(&world->records, "shop", "s", NULL);
-    struct secret_record *other = secret_records_use(&world->records, "shop2", "s", NULL);
+    struct secret_record *same = secret_records_use(&world->records, "shop", "web", "s", NULL);
+    struct secret_record *other = secret_records_use(&world->records, "shop2", "web", "s", NULL);
+    struct secret_record *another = secret_records_use(&world->records, "shop", "api", "s", NULL);
 
     assert_ptr_equal(same, world->record);
     assert_ptr_not_equal(other, world->record);
+    assert_ptr_not_equal(another, world->record);
     assert_int_equal(secret_uses_add(&uses, same, NULL), 0);
     assert_int_equal(secret_uses_add(&uses, other, NULL), 0);
+    assert_int_equal(secret_uses_add(&uses, another, NULL), 0);
     secret_uses_finish(&uses);
     assert_int_equal(world->record->users, 1);
     assert_ptr_equal(world->records.all.next, &world->record->link);

@@ -1,0 +1,366 @@
+/*
+ * test_secret_claims.c - several classes that keep parts of one Secret: what each of them writes, and what it
+ * leaves alone. The Secret is kept as an API server would keep it: patches are applied to it.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "common/json.h"
+#include "driver/kube/base64.h"
+#include "driver/sync/secret_claims.h"
+#include "driver/sync/secret_object.h"
+#include "test/unit/merge_patch.h"
+
+enum { FIELDS_MAX = 4 };
+
+/* One class: the keys that it wants, with values; a label or none. */
+struct side {
+    const char *class_name;
+    const char *label; /* its value; the label's name is "app" */
+    const char *fields[FIELDS_MAX][2];
+};
+
+struct cluster {
+    cJSON *secret;
+    unsigned version;
+    const cJSON *pruned; /* handed to the next write */
+    const char *pruned_version;
+    struct error *refused; /* by the last write */
+};
+
+static int make(void **state)
+{
+    struct cluster *cluster = calloc(1, sizeof(*cluster));
+
+    assert_non_null(cluster);
+    *state = cluster;
+    return 0;
+}
+
+static int unmake(void **state)
+{
+    struct cluster *cluster = *state;
+
+    cJSON_Delete(cluster->secret);
+    error_free(cluster->refused);
+    free(cluster);
+    return 0;
+}
+
+static void set_version(struct cluster *cluster)
+{
+    cJSON *metadata = cJSON_GetObjectItemCaseSensitive(cluster->secret, "metadata");
+    char text[16];
+
+    (void)snprintf(text, sizeof(text), "%u", ++cluster->version);
+    cJSON_DeleteItemFromObjectCaseSensitive(metadata, "resourceVersion");
+    assert_non_null(cJSON_AddStringToObject(metadata, "resourceVersion", text));
+}
+
+static void content_make(struct secret_content *content, const struct side *side)
+{
+    *content = (struct secret_content){.name = strdup("s"),
+                                       .type = strdup("Opaque"),
+                                       .values = calloc(FIELDS_MAX, sizeof(struct secret_value))};
+    for (size_t i = 0; i < FIELDS_MAX && side->fields[i][0] != NULL; i++) {
+        const char *value = side->fields[i][1];
+
+        content->values[content->n_values++] = (struct secret_value){
+            .key = strdup(side->fields[i][0]), .bytes = secret_from_bytes(value, strlen(value))};
+    }
+    assert_int_equal(string_map_set(&content->labels, SECRET_MANAGED_LABEL, "true", NULL), 0);
+    if (side->label != NULL)
+        assert_int_equal(string_map_set(&content->labels, "app", side->label, NULL), 0);
+}
+
+/* Lets one class bring the Secret up to date. Returns true when it has written. */
+static bool write_as(struct cluster *cluster, const struct side *side, enum secret_authority authority,
+                     bool mount)
+{
+    cleanup_secret_content struct secret_content content = {0};
+    cleanup_secret_patch struct secret_patch patch = {0};
+    cleanup_owners struct owners owners = {0};
+    cleanup_error struct error *error = NULL;
+    struct secret_wish wish;
+
+    content_make(&content, side);
+    wish = (struct secret_wish){.class_name = side->class_name,
+                                .content = &content,
+                                .owners = &owners,
+                                .authority = authority,
+                                .mount = mount,
+                                .pruned = cluster->pruned,
+                                .pruned_version = cluster->pruned_version};
+    error_free(cluster->refused);
+    cluster->refused = NULL;
+    if (cluster->secret == NULL) {
+        cluster->secret = secret_object_create("shop", &wish, &error);
+        assert_non_null(cluster->secret);
+        set_version(cluster);
+        return true;
+    }
+    if (secret_object_patch(&wish, cluster->secret, &patch, &error) < 0)
+        fail_msg("%s", error_message(error));
+    cluster->refused = steal_ptr(&patch.refused);
+    if (patch.patch == NULL)
+        return false;
+    merge_patch(cluster->secret, patch.patch);
+    set_version(cluster);
+    return true;
+}
+
+static bool look(struct cluster *cluster, const struct side *side)
+{
+    return write_as(cluster, side, SECRET_AUTHORITY_FULL, /* mount= */ false);
+}
+
+static bool mount(struct cluster *cluster, const struct side *side)
+{
+    return write_as(cluster, side, SECRET_AUTHORITY_FULL, /* mount= */ true);
+}
+
+/* `wanted` is the data decoded, "key=value" in any order, all of it. */
+static void assert_data(const struct cluster *cluster, const char *wanted)
+{
+    const cJSON *data = cJSON_GetObjectItemCaseSensitive(cluster->secret, "data");
+    cleanup_free char *rest = strdup(wanted);
+    char *save = NULL;
+    int n = 0;
+
+    for (char *pair = strtok_r(rest, " ", &save); pair != NULL; pair = strtok_r(NULL, " ", &save)) {
+        char *value = strchr(pair, '=');
+
+        *value++ = '\0';
+        cleanup_secret_free char *text = kube_base64_encode(value, strlen(value));
+        const char *found = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(data, pair));
+        if (found == NULL || strcmp(found, text) != 0)
+            fail_msg("key '%s' is %s, not %s", pair, found != NULL ? found : "missing", text);
+        n++;
+    }
+    assert_int_equal(cJSON_GetArraySize(data), n);
+}
+
+static const char *metadata_string(const struct cluster *cluster, enum secret_part part, const char *key)
+{
+    const cJSON *metadata = cJSON_GetObjectItemCaseSensitive(cluster->secret, "metadata");
+    const cJSON *fields = cJSON_GetObjectItemCaseSensitive(metadata, secret_part_name(part));
+
+    return cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(fields, key));
+}
+
+static void assert_refused(const struct cluster *cluster, const char *key, const char *owner)
+{
+    char wanted[100];
+
+    if (key == NULL) {
+        assert_null(cluster->refused);
+        return;
+    }
+    assert_non_null(cluster->refused);
+    assert_int_equal(error_code(cluster->refused), GRPC_STATUS_FAILED_PRECONDITION);
+    (void)snprintf(wanted, sizeof(wanted), "key '%s' is left as secretproviderclass '%s'", key, owner);
+    if (strstr(error_message(cluster->refused), wanted) == NULL)
+        fail_msg("'%s' does not say \"%s\"", error_message(cluster->refused), wanted);
+}
+
+static const struct side web = {
+    .class_name = "web", .label = "web", .fields = {{"user", "u"}, {"pass", "p"}}};
+static const struct side api = {.class_name = "api", .fields = {{"token", "t"}}};
+
+static void classes_with_keys_of_their_own_leave_each_other_alone(void **state)
+{
+    struct cluster *cluster = *state;
+
+    assert_true(mount(cluster, &web));
+    assert_true(mount(cluster, &api));
+    assert_data(cluster, "user=u pass=p token=t");
+    for (int round = 0; round < 3; round++) {
+        assert_false(look(cluster, &web));
+        assert_false(look(cluster, &api));
+        assert_false(mount(cluster, &web));
+    }
+    assert_string_equal(metadata_string(cluster, SECRET_LABELS, "app"), "web");
+    assert_refused(cluster, NULL, NULL);
+}
+
+static void a_key_that_its_class_gives_up_goes_and_the_others_stay(void **state)
+{
+    static const struct side web_later = {.class_name = "web", .fields = {{"user", "u"}, {"name", "n"}}};
+    struct cluster *cluster = *state;
+
+    (void)mount(cluster, &web);
+    (void)mount(cluster, &api);
+    assert_true(look(cluster, &web_later));
+    assert_data(cluster, "user=u name=n token=t");
+    assert_null(metadata_string(cluster, SECRET_LABELS, "app"));
+    assert_false(look(cluster, &api));
+}
+
+/* Both read the same vault. One of them is always the first to see a new version. */
+static void classes_that_agree_on_a_key_may_both_rotate_it(void **state)
+{
+    static const struct side old[] = {{.class_name = "a", .fields = {{"k", "1"}}},
+                                      {.class_name = "b", .fields = {{"k", "1"}}}};
+    static const struct side new[] = {{.class_name = "a", .fields = {{"k", "2"}}},
+                                      {.class_name = "b", .fields = {{"k", "2"}}}};
+    static const struct side none = {.class_name = "b", .fields = {{"other", "o"}}};
+    struct cluster *cluster = *state;
+
+    (void)mount(cluster, &old[0]);
+    (void)mount(cluster, &old[1]);
+    for (int first = 0; first < 2; first++) {
+        assert_true(look(cluster, &new[first]));
+        assert_refused(cluster, NULL, NULL);
+        (void)look(cluster, &new[1 - first]);
+        assert_refused(cluster, NULL, NULL);
+        assert_data(cluster, "k=2");
+        (void)look(cluster, &old[first]);
+        (void)look(cluster, &old[1 - first]);
+    }
+    /* it stays when one of them gives it up */
+    (void)look(cluster, &none);
+    assert_data(cluster, "k=1 other=o");
+}
+
+static void of_two_contents_the_last_mount_has_its_way_and_looks_do_not(void **state)
+{
+    static const struct side one = {.class_name = "one", .fields = {{"k", "1"}, {"own", "x"}}};
+    static const struct side two = {.class_name = "two", .fields = {{"k", "2"}}};
+    struct cluster *cluster = *state;
+
+    (void)mount(cluster, &one);
+    assert_false(look(cluster, &two));
+    assert_refused(cluster, "k", "one");
+    assert_data(cluster, "k=1 own=x");
+    assert_true(mount(cluster, &two));
+    assert_refused(cluster, NULL, NULL);
+    assert_data(cluster, "k=2 own=x");
+    for (int round = 0; round < 3; round++) {
+        assert_false(look(cluster, &one));
+        assert_refused(cluster, "k", "two");
+        assert_false(look(cluster, &two));
+        assert_refused(cluster, NULL, NULL);
+    }
+    assert_data(cluster, "k=2 own=x");
+    assert_true(mount(cluster, &one));
+    assert_data(cluster, "k=1 own=x");
+}
+
+static void labels_follow_the_same_rule(void **state)
+{
+    static const struct side one = {.class_name = "one", .label = "1", .fields = {{"a", "x"}}};
+    static const struct side two = {.class_name = "two", .label = "2", .fields = {{"b", "y"}, {"a", "x"}}};
+    struct cluster *cluster = *state;
+
+    (void)mount(cluster, &one);
+    assert_true(look(cluster, &two));
+    assert_string_equal(metadata_string(cluster, SECRET_LABELS, "app"), "1");
+    assert_non_null(strstr(error_message(cluster->refused), "label 'app' is left"));
+    assert_data(cluster, "a=x b=y");
+}
+
+static void what_a_class_that_is_gone_has_kept_is_removed(void **state)
+{
+    struct cluster *cluster = *state;
+    cleanup_json cJSON *claims = NULL;
+
+    (void)mount(cluster, &web);
+    (void)mount(cluster, &api);
+    claims = secret_claims_read(cluster->secret);
+    assert_true(secret_claims_shared(claims, "api"));
+    assert_true(secret_claims_prune(claims, "web", NULL, "s"));
+    assert_false(secret_claims_prune(claims, "web", NULL, "s"));
+    assert_false(secret_claims_shared(claims, "api"));
+    cluster->pruned = claims;
+    cluster->pruned_version = "1"; /* somebody has written since: nothing is sure */
+    assert_false(look(cluster, &api));
+    cluster->pruned_version = "2";
+    assert_true(look(cluster, &api));
+    assert_data(cluster, "token=t");
+    assert_null(metadata_string(cluster, SECRET_LABELS, "app"));
+    assert_string_equal(metadata_string(cluster, SECRET_LABELS, SECRET_MANAGED_LABEL), "true");
+    assert_string_equal(metadata_string(cluster, SECRET_ANNOTATIONS, SECRET_CLAIMS_ANNOTATION),
+                        "{\"api\":{\"data\":[\"token\"]}}");
+}
+
+static void a_class_keeps_what_it_still_names(void **state)
+{
+    struct secret_object_data data[] = {{.object_name = (char[]){"f"}, .key = (char[]){" user\n"}}};
+    struct secret_object objects[] = {{.secret_name = (char[]){"other"}, .data = data, .n_data = 1},
+                                      {.secret_name = (char[]){" s "}, .data = data, .n_data = 1}};
+    const struct secret_provider_class class = {.secret_objects = objects, .n_secret_objects = 2};
+    struct cluster *cluster = *state;
+    cleanup_json cJSON *claims = NULL;
+
+    (void)mount(cluster, &web);
+    claims = secret_claims_read(cluster->secret);
+    assert_true(secret_claims_prune(claims, "web", &class, "s"));
+    cleanup_secret_free char *text = secret_claims_text(claims);
+    assert_string_equal(text, "{\"web\":{\"data\":[\"user\"]}}");
+    assert_false(secret_claims_prune(claims, "web", &class, "s"));
+    assert_false(secret_claims_prune(claims, "api", &class, "s"));
+}
+
+/* As the driver in Go leaves it. */
+static void a_secret_without_claims_loses_nothing_before_its_classes_have_claimed(void **state)
+{
+    struct cluster *cluster = *state;
+    cJSON *annotations;
+
+    (void)mount(cluster, &web);
+    (void)mount(cluster, &api);
+    annotations = cJSON_GetObjectItemCaseSensitive(
+        cJSON_GetObjectItemCaseSensitive(cluster->secret, "metadata"), "annotations");
+    cJSON_DeleteItemFromObjectCaseSensitive(annotations, SECRET_CLAIMS_ANNOTATION);
+    assert_non_null(
+        cJSON_AddStringToObject(cJSON_GetObjectItemCaseSensitive(cluster->secret, "data"), "stray", "eA=="));
+    assert_true(look(cluster, &web));
+    assert_data(cluster, "user=u pass=p token=t stray=x");
+    assert_true(look(cluster, &api)); /* claims, and tidies up */
+    assert_data(cluster, "user=u pass=p token=t");
+    assert_false(look(cluster, &web));
+    assert_data(cluster, "user=u pass=p token=t");
+}
+
+static void what_is_no_list_of_claims_counts_for_nothing(void **state)
+{
+    static const char *const texts[] = {
+        "",  "[]", "{\"Web\":{}}", "{\"web\":[]}", "{\"web\":{\"data\":\"a\"}}", "{\"web\":{\"data\":[1]}}",
+        "{", "7"};
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
+        cleanup_json cJSON *secret = cJSON_CreateObject();
+        cJSON *annotations =
+            cJSON_AddObjectToObject(cJSON_AddObjectToObject(secret, "metadata"), "annotations");
+
+        assert_non_null(cJSON_AddStringToObject(annotations, SECRET_CLAIMS_ANNOTATION, texts[i]));
+        cleanup_json cJSON *claims = secret_claims_read(secret);
+        assert_true(cJSON_IsObject(claims));
+        assert_int_equal(cJSON_GetArraySize(claims), 0);
+    }
+}
+
+#define CASE(name) cmocka_unit_test_setup_teardown(name, make, unmake)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        CASE(classes_with_keys_of_their_own_leave_each_other_alone),
+        CASE(a_key_that_its_class_gives_up_goes_and_the_others_stay),
+        CASE(classes_that_agree_on_a_key_may_both_rotate_it),
+        CASE(of_two_contents_the_last_mount_has_its_way_and_looks_do_not),
+        CASE(labels_follow_the_same_rule),
+        CASE(what_a_class_that_is_gone_has_kept_is_removed),
+        CASE(a_class_keeps_what_it_still_names),
+        CASE(a_secret_without_claims_loses_nothing_before_its_classes_have_claimed),
+        CASE(what_is_no_list_of_claims_counts_for_nothing),
+    };
+    secret_install_json_hooks();
+    return cmocka_run_group_tests_name("secret_claims", tests, NULL, NULL);
+}

@@ -7,6 +7,7 @@ import stat
 from pathlib import Path
 
 from harness.mounts import mount_at
+from harness.synced import CLAIMS
 
 STAMP = re.compile(r"\.\.\d{4}_\d\d_\d\d_\d\d_\d\d_\d\d\.\d+")
 
@@ -51,6 +52,7 @@ def status(item, pod):
 
 
 def secret(item, names):
+    """A synced Secret, without the annotation in which ours notes which class keeps what."""
+    annotations = {key: value for key, value in (item["metadata"].get("annotations") or {}).items() if key != CLAIMS}
     return {"data": {key: base64.b64decode(value) for key, value in (item.get("data") or {}).items()}, "type": item["type"],
-            "labels": item["metadata"].get("labels"), "annotations": item["metadata"].get("annotations"),
-            "owners": references(item, names)}
+            "labels": item["metadata"].get("labels"), "annotations": annotations, "owners": references(item, names)}

@@ -7,7 +7,8 @@ DEPS_TEST := libcmocka-dev libprotobuf-dev python3 python3-pytest python3-grpcio
 DEPS_STATIC := cmake dpkg-dev xz-utils bzip2 patch debian-archive-keyring \
 	$(if $(filter $(HOST_ARCH),$(ARCH)),,$(if $(filter arm64,$(ARCH)),gcc-aarch64-linux-gnu libc6-dev-arm64-cross,gcc-x86-64-linux-gnu libc6-dev-amd64-cross))
 DEPS_E2E := containerd containernetworking-plugins runc busybox-static dnsmasq-base iproute2
-DEPS_IMAGES := buildah ca-certificates python3
+# Debian 13: the CNI plugins above satisfy what buildah depends on, but it insists on netavark, even with nothing to run.
+DEPS_IMAGES := buildah netavark ca-certificates python3
 DEPS_CHECK := clang clang-tidy clang-format cppcheck
 # The runtime has to be that of the clang in use, which need not be the newest one the archive has.
 DEPS_FUZZ := clang $(shell apt-cache depends clang 2>/dev/null | awk '/Depends: clang-[0-9]+$$/ { sub(/clang-/, "", $$2); print "libclang-rt-" $$2 "-dev" }')

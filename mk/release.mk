@@ -22,10 +22,15 @@ images: static deps-images ## build both container images, with their parts list
 	  images/build.sh $(STATIC_B) $(ARCH) $(IMAGES)
 	@$(call sbom,driver,)
 	@$(call sbom,provider-azure,--certificates)
+	@$(call check-image,driver)
+	@$(call check-image,provider-azure)
 
 sbom = SOURCE_DATE_EPOCH=$(IMAGE_EPOCH) images/sbom.py --name secrets-store-$(1) --version $(VERSION) --revision $(REVISION) \
 	--arch $(ARCH) --executable $(STATIC_B)/bin/secrets-store-$(1) --packages $(STATIC_DEPS)/packages $(2) \
 	> $(IMAGES)/secrets-store-$(1)-$(ARCH).spdx.json
+
+check-image = images/check.py --name secrets-store-$(1) --version $(VERSION) --arch $(ARCH) --executable $(STATIC_B)/bin/secrets-store-$(1) \
+	--images $(IMAGES)
 
 images-multiarch: ## the images for amd64 and arm64 (one of them cross-built)
 	$(MAKE) images ARCH=amd64

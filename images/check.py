@@ -1,0 +1,119 @@
+#!/usr/bin/python3
+"""check.py - is an image what it says it is? `make images` asks this of every one it has built.
+
+   images/check.py --name secrets-store-driver --version 0.1.0 --arch arm64 --executable build/static-arm64/bin/secrets-store-driver
+                   --images build/images
+
+Compares the archive with the executable and with the parts list, and both with what is expected below. Says nothing when all is well.
+"""
+
+import argparse
+import hashlib
+import io
+import json
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+
+MACHINES = {"amd64": "Advanced Micro Devices X86-64", "arm64": "AArch64"}
+# What an image runs as, and the files in it next to the executable.
+USERS = {"secrets-store-driver": "0:0", "secrets-store-provider-azure": "65532:65532"}
+FILES = {"secrets-store-driver": [], "secrets-store-provider-azure": ["etc/ssl/certs/ca-certificates.crt"]}
+LABELS = ("title", "description", "licenses", "version", "revision", "created")
+
+
+def expect(what, found, wanted):
+    if found != wanted:
+        sys.exit(f"check.py: {what} is {found!r}, not {wanted!r}")
+
+
+class Archive:
+    """An OCI image in a tar file; every blob that is read has the digest and the size that its descriptor tells."""
+
+    def __init__(self, path):
+        with tarfile.open(path) as tar:
+            self.files = {entry.name.removeprefix("./"): tar.extractfile(entry).read() for entry in tar if entry.isfile()}
+        self.index = json.loads(self.files["index.json"])
+        expect("the number of images in the index", len(self.index["manifests"]), 1)
+        self.manifest = json.loads(self.blob(self.index["manifests"][0]))
+        self.config = json.loads(self.blob(self.manifest["config"]))
+
+    def blob(self, descriptor):
+        data = self.files["blobs/" + descriptor["digest"].replace(":", "/")]
+        expect("the digest of a blob", f"sha256:{hashlib.sha256(data).hexdigest()}", descriptor["digest"])
+        expect("the size of a blob", len(data), descriptor["size"])
+        return data
+
+    def entries(self):
+        """The content of the one layer: {path: (tarfile.TarInfo, bytes)}."""
+        expect("the number of layers", len(self.manifest["layers"]), 1)
+        with tarfile.open(fileobj=io.BytesIO(self.blob(self.manifest["layers"][0]))) as tar:
+            return {entry.name.rstrip("/"): (entry, tar.extractfile(entry).read() if entry.isfile() else b"") for entry in tar}
+
+
+def check_config(config, name, version, arch):
+    expect("the architecture", (config["architecture"], config["os"]), (arch, "linux"))
+    run = config["config"]
+    expect("the entry point", run.get("Entrypoint"), [f"/usr/local/bin/{name}"])
+    expect("the command", run.get("Cmd"), None)
+    expect("the user", run.get("User"), USERS[name])
+    expect("the environment", [variable.partition("=")[0] for variable in run.get("Env", [])], ["PATH"])
+    labels = {label: run["Labels"].get(f"org.opencontainers.image.{label}") for label in LABELS}
+    expect("the labels without a value", [label for label, value in labels.items() if not value], [])
+    expect("the labels of name and version", (labels["title"], labels["version"]), (name, version))
+
+
+def check_files(entries, name, executable):
+    program = f"usr/local/bin/{name}"
+    files = sorted([program, *FILES[name]])
+    folders = {str(folder) for file in files for folder in Path(file).parents} - {"."}
+    expect("the list of files", sorted(entries), sorted([*files, *folders]))
+    for path, (entry, _) in entries.items():
+        expect(f"the owner of {path}", (entry.uid, entry.gid), (0, 0))
+        expect(f"the mode of {path}", oct(entry.mode & 0o7777), oct(0o644 if path in FILES[name] else 0o755))
+        expect(f"the kind of {path}", entry.isdir(), path in folders)
+        expect(f"whether {path} is a plain file", entry.isfile(), path in files)
+    expect("whether the executable is the one that was built", entries[program][1] == executable.read_bytes(), True)
+
+
+def check_executable(executable, arch):
+    told = subprocess.run(["readelf", "--wide", "--file-header", "--program-headers", "--dynamic", executable], check=True,
+                          capture_output=True, text=True, env={"LC_ALL": "C"}).stdout
+    lines = [line.split(":", 1) for line in told.splitlines() if ":" in line]
+    expect("the machine of the executable", {key.strip(): value.strip() for key, value in lines}["Machine"], MACHINES[arch])
+    expect("what the executable needs at run time", [word for word in ("INTERP", "(NEEDED)") if word in told], [])
+
+
+def check_parts(parts, name, version, arch, executable):
+    expect("the subject of the parts list", parts["name"], f"{name}-{version}-{arch}")
+    packages = {package["SPDXID"]: package for package in parts["packages"]}
+    subject = [relation["relatedSpdxElement"] for relation in parts["relationships"] if relation["relationshipType"] == "DESCRIBES"]
+    expect("the number of subjects of the parts list", len(subject), 1)
+    expect("the checksum in the parts list", packages[subject[0]]["checksums"][0]["checksumValue"],
+           hashlib.sha256(executable.read_bytes()).hexdigest())
+    related = {relation["relatedSpdxElement"] for relation in parts["relationships"]}
+    expect("the parts without a relation", sorted(set(packages) - related), [])
+    expect("the relations without a part", sorted(related - set(packages)), [])
+    expect("the parts without a version", [package["name"] for package in packages.values() if not package["versionInfo"]], [])
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--name", required=True)
+    parser.add_argument("--version", required=True)
+    parser.add_argument("--arch", required=True)
+    parser.add_argument("--executable", type=Path, required=True)
+    parser.add_argument("--images", type=Path, required=True)
+    options = parser.parse_args()
+
+    archive = Archive(options.images / f"{options.name}-{options.arch}.tar")
+    check_config(archive.config, options.name, options.version, options.arch)
+    check_files(archive.entries(), options.name, options.executable)
+    check_executable(options.executable, options.arch)
+    parts = json.loads((options.images / f"{options.name}-{options.arch}.spdx.json").read_text())
+    check_parts(parts, options.name, options.version, options.arch, options.executable)
+
+
+if __name__ == "__main__":
+    main()

@@ -52,5 +52,5 @@ bench-compare: deps-test ## measure ours (release; static when it is built) next
 	$(MAKE) $(jobs) VARIANT=release CC=gcc programs emulator bench-program
 	@test/bench/compare.sh
 
-fresh: ## run `make demo` and `make test` in a minimal DIST=bookworm|trixie
+fresh: ## run `make demo` and `make test` (TARGETS) in a minimal DIST=bookworm|trixie
 	@test/fresh.sh $(DIST)

@@ -1,4 +1,4 @@
-#!/usr/bin/python3
+#!/usr/bin/python3 -B
 """check.py - is an image what it says it is? `make images` asks this of every one it has built.
 
    images/check.py --name secrets-store-driver --version 0.1.0 --arch arm64 --executable build/static-arm64/bin/secrets-store-driver
@@ -9,12 +9,12 @@ Compares the archive with the executable and with the parts list, and both with 
 
 import argparse
 import hashlib
-import io
 import json
 import subprocess
 import sys
-import tarfile
 from pathlib import Path
+
+from archive import Archive
 
 MACHINES = {"amd64": "Advanced Micro Devices X86-64", "arm64": "AArch64"}
 # What an image runs as, and the files in it next to the executable.
@@ -26,30 +26,6 @@ LABELS = ("title", "description", "licenses", "version", "revision", "created")
 def expect(what, found, wanted):
     if found != wanted:
         sys.exit(f"check.py: {what} is {found!r}, not {wanted!r}")
-
-
-class Archive:
-    """An OCI image in a tar file; every blob that is read has the digest and the size that its descriptor tells."""
-
-    def __init__(self, path):
-        with tarfile.open(path) as tar:
-            self.files = {entry.name.removeprefix("./"): tar.extractfile(entry).read() for entry in tar if entry.isfile()}
-        self.index = json.loads(self.files["index.json"])
-        expect("the number of images in the index", len(self.index["manifests"]), 1)
-        self.manifest = json.loads(self.blob(self.index["manifests"][0]))
-        self.config = json.loads(self.blob(self.manifest["config"]))
-
-    def blob(self, descriptor):
-        data = self.files["blobs/" + descriptor["digest"].replace(":", "/")]
-        expect("the digest of a blob", f"sha256:{hashlib.sha256(data).hexdigest()}", descriptor["digest"])
-        expect("the size of a blob", len(data), descriptor["size"])
-        return data
-
-    def entries(self):
-        """The content of the one layer: {path: (tarfile.TarInfo, bytes)}."""
-        expect("the number of layers", len(self.manifest["layers"]), 1)
-        with tarfile.open(fileobj=io.BytesIO(self.blob(self.manifest["layers"][0]))) as tar:
-            return {entry.name.rstrip("/"): (entry, tar.extractfile(entry).read() if entry.isfile() else b"") for entry in tar}
 
 
 def check_config(config, name, version, arch):
@@ -64,7 +40,8 @@ def check_config(config, name, version, arch):
     expect("the labels of name and version", (labels["title"], labels["version"]), (name, version))
 
 
-def check_files(entries, name, executable):
+def check_files(archive, name, executable):
+    entries = archive.entries()
     program = f"usr/local/bin/{name}"
     files = sorted([program, *FILES[name]])
     folders = {str(folder) for file in files for folder in Path(file).parents} - {"."}
@@ -109,7 +86,7 @@ def main():
 
     archive = Archive(options.images / f"{options.name}-{options.arch}.tar")
     check_config(archive.config, options.name, options.version, options.arch)
-    check_files(archive.entries(), options.name, options.executable)
+    check_files(archive, options.name, options.executable)
     check_executable(options.executable, options.arch)
     parts = json.loads((options.images / f"{options.name}-{options.arch}.spdx.json").read_text())
     check_parts(parts, options.name, options.version, options.arch, options.executable)

@@ -32,9 +32,11 @@ sbom = SOURCE_DATE_EPOCH=$(IMAGE_EPOCH) images/sbom.py --name secrets-store-$(1)
 check-image = images/check.py --name secrets-store-$(1) --version $(VERSION) --arch $(ARCH) --executable $(STATIC_B)/bin/secrets-store-$(1) \
 	--images $(IMAGES)
 
-images-multiarch: ## the images for amd64 and arm64 (one of them cross-built)
+images-multiarch: ## the images for amd64 and arm64 (one of them cross-built), each and both in one archive
 	$(MAKE) images ARCH=amd64
 	$(MAKE) images ARCH=arm64
+	@SOURCE_DATE_EPOCH=$(IMAGE_EPOCH) images/index.py --name secrets-store-driver --images $(IMAGES) amd64 arm64
+	@SOURCE_DATE_EPOCH=$(IMAGE_EPOCH) images/index.py --name secrets-store-provider-azure --images $(IMAGES) amd64 arm64
 
 .PHONY: static-test static-repro sizes bench-static
 static-test: static deps-test ## unit tests and integration suites against the static build

@@ -58,6 +58,7 @@ struct program {
     struct kube_client *kube;
     struct class_source classes;
     struct class_memo *class_memo; /* NULL without rotation */
+    struct kube_return kube_back;  /* for the memo */
     struct provider_registry *providers;
     struct provider_health *provider_health; /* NULL when it is off */
     struct volume_locks *locks;
@@ -311,6 +312,13 @@ static int start_recorders(struct program *program, struct error **err)
     return 0;
 }
 
+static void on_kube_back(void *arg)
+{
+    const struct program *program = arg;
+
+    class_memo_forget_failures(program->class_memo);
+}
+
 static int start_publisher(struct program *program, struct error **err)
 {
     const struct settings *settings = &program->settings;
@@ -331,6 +339,9 @@ static int start_publisher(struct program *program, struct error **err)
                                                 rotation_interval_s(settings), program->log, err);
         if (program->class_memo == NULL)
             return -1;
+        program->kube_back = (struct kube_return){.back = on_kube_back, .arg = program};
+        if (program->kube != NULL)
+            kube_client_listen(program->kube, &program->kube_back);
     }
     program->publisher = (struct publisher){
         .loop = &program->loop,

@@ -282,6 +282,12 @@ void class_memo_note(struct class_memo *memo, struct secret_provider_class *clas
         take_answer(entry, secret_provider_class_ref(class), /* failure= */ NULL);
 }
 
+void class_memo_forget_failures(struct class_memo *memo)
+{
+    for (struct list *link = memo->entries.next; link != &memo->entries; link = link->next)
+        error_free(steal_ptr(&container_of(link, struct entry, link)->failure));
+}
+
 size_t class_memo_count(const struct class_memo *memo)
 {
     return memo->n;

@@ -68,6 +68,9 @@ void class_memo_cancel(struct class_memo_call **call);
 /* Tells the memo of a class that was read elsewhere just now. */
 void class_memo_note(struct class_memo *memo, struct secret_provider_class *class);
 
+/* Failures do not count any more: the API server was away and is back. */
+void class_memo_forget_failures(struct class_memo *memo);
+
 /* Classes remembered. */
 size_t class_memo_count(const struct class_memo *memo);
 

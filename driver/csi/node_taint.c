@@ -10,6 +10,7 @@
 
 struct node_taint {
     struct kube_client *client;
+    struct kube_return kube_back;
     struct log *log;
     char *node;
     uv_timer_t retry;           /* embedded; freed when it is closed */
@@ -115,6 +116,15 @@ static void retry_now(uv_timer_t *timer)
     node_taint_remove(timer->data);
 }
 
+/* The API server answers again. */
+static void kube_is_back(void *arg)
+{
+    struct node_taint *taint = arg;
+
+    if (uv_is_active((uv_handle_t *)&taint->retry))
+        (void)uv_timer_start(&taint->retry, retry_now, 0, 0);
+}
+
 static void retry_later(struct node_taint *taint, const struct error *error)
 {
     log_error(taint->log,
@@ -152,6 +162,8 @@ struct node_taint *node_taint_create(struct kube_client *client, const char *nod
     taint->retry_ms = taint->retry_first_ms;
     (void)uv_timer_init(kube_client_loop(client), &taint->retry); /* can not fail */
     taint->retry.data = taint;
+    taint->kube_back = (struct kube_return){.back = kube_is_back, .arg = taint};
+    kube_client_listen(client, &taint->kube_back);
     return taint;
 }
 
@@ -167,6 +179,7 @@ void node_taint_destroy(struct node_taint *taint)
 {
     if (taint == NULL)
         return;
+    kube_return_end(&taint->kube_back);
     if (taint->upsert != NULL)
         kube_upsert_cancel(&taint->upsert);
     uv_close((uv_handle_t *)&taint->retry, timer_closed);

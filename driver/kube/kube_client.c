@@ -1,9 +1,9 @@
 /*
  * kube_client.c - JSON requests to the Kubernetes API.
  *
- * One call:   PLACE ──▶ SEND ──▶ answer ──▶ done
- *              ▲                   │ 401 / TLS: reload credentials, once
- *              └────── timer ◀─────┘ 429 / 5xx: Retry-After + jitter, within the deadline
+ * One call:   GATE ──▶ SEND ──▶ answer ──▶ done
+ *              ▲                  │ 401 / TLS: reload credentials, once
+ *              └───── pause ◀─────┘ 429 / 5xx: Retry-After + jitter, within the deadline
  */
 #include "driver/kube/kube_client.h"
 
@@ -11,11 +11,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
-#include <time.h>
 
 #include "common/buffer.h"
 #include "common/file.h"
-#include "common/grpc/list.h"
 #include "common/lifecycle.h"
 
 enum {
@@ -24,28 +22,30 @@ enum {
     PAUSE_CAP_MS = 5 * 1000,
 };
 
+/* Anybody may read it, the API server answers it even when it is so busy that it lets others wait, and it
+ * costs nothing. */
+#define PROBE_PATH "/readyz"
+
 struct kube_client {
     uv_loop_t *loop;
     struct http_client *http;
     struct log *log;
     struct kube_config config;
-    struct secret *token;    /* without white space around it; NULL = anonymous */
-    struct secret *ca;       /* PEM; NULL = the system's */
-    uint64_t loaded_ms;      /* on uv_now()'s clock */
-    unsigned in_flight;      /* calls that have a place */
-    struct list waiting;     /* calls that want one */
-    bool unreachable;        /* the last request got no answer */
+    struct secret *token; /* without white space around it; NULL = anonymous */
+    struct secret *ca;    /* PEM; NULL = the system's */
+    uint64_t loaded_ms;   /* on uv_now()'s clock */
+    struct kube_gate *gate;
+    struct http_call *probe; /* of the gate; NULL when none is on its way */
+    char *probe_url;
+    uint64_t probe_ns;       /* when it was sent */
     kube_observer *observer; /* may be NULL */
     void *observer_arg;
 };
 
 struct kube_call {
     struct kube_client *client;
-    struct http_call *http; /* owned; NULL when not in flight */
-    struct list link;       /* in the client's line, unless `placed` or pausing */
-    bool placed;            /* counts as in flight */
-    uv_timer_t timer; /* embedded: the pause before the next try, the wait for a place; the struct lives until
-                         it is closed */
+    struct http_call *http;  /* owned; NULL when not in flight */
+    struct kube_turn turn;   /* embedded: at the gate; the struct lives until it is closed */
     kube_callback *callback; /* NULL once called or cancelled */
     void *arg;
     char *method;
@@ -53,9 +53,8 @@ struct kube_call {
     char *body; /* wiped; NULL without */
     const char *content_type;
     bool metadata_only;
-    char resource[64];    /* for the observer */
-    uint64_t deadline_ms; /* on uv_now()'s clock */
-    uint64_t sent_ns;     /* the try that is on its way */
+    char resource[64]; /* for the observer */
+    uint64_t sent_ns;  /* the try that is on its way */
     unsigned tries;
     bool reloaded; /* credentials were read again for this call */
 };
@@ -118,6 +117,27 @@ static int reload(struct kube_client *client, struct error **err)
     return 0;
 }
 
+static int probe_start(void *arg, struct error **err);
+
+static int client_fill(struct kube_client *client, struct error **err)
+{
+    if (asprintf(&client->probe_url, "%s" PROBE_PATH, client->config.server) < 0) {
+        client->probe_url = NULL;
+        return error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
+    }
+    client->gate = kube_gate_create(&(struct kube_gate_config){.loop = client->loop,
+                                                               .log = client->log,
+                                                               .server = client->config.server,
+                                                               .probe = probe_start,
+                                                               .arg = client},
+                                    err);
+    if (client->gate == NULL)
+        return -1;
+    if (reload(client, err) < 0)
+        return error_wrap(err, "Kubernetes credentials");
+    return 0;
+}
+
 struct kube_client *kube_client_create(uv_loop_t *loop, struct http_client *http, struct kube_config *config,
                                        struct log *log, struct error **err)
 {
@@ -130,11 +150,9 @@ struct kube_client *kube_client_create(uv_loop_t *loop, struct http_client *http
     }
     *client = (struct kube_client){.loop = loop, .http = http, .log = log, .config = *config};
     *config = (struct kube_config){0};
-    list_init(&client->waiting);
     client->token = steal_ptr(&client->config.token);
     client->ca = steal_ptr(&client->config.ca);
-    if (reload(client, err) < 0) {
-        (void)error_wrap(err, "Kubernetes credentials");
+    if (client_fill(client, err) < 0) {
         kube_client_destroy(client);
         return NULL;
     }
@@ -145,9 +163,13 @@ void kube_client_destroy(struct kube_client *client)
 {
     if (client == NULL)
         return;
+    if (client->probe != NULL)
+        http_call_cancel(&client->probe);
+    kube_gate_destroy(client->gate);
     kube_config_finish(&client->config);
     secret_destroy(client->token);
     secret_destroy(client->ca);
+    free(client->probe_url);
     free(client);
 }
 
@@ -164,62 +186,85 @@ void kube_client_observe(struct kube_client *client, kube_observer *observer, vo
 
 bool kube_client_reachable(const struct kube_client *client)
 {
-    return !client->unreachable;
+    return kube_gate_is_open(client->gate);
 }
 
-/* --- answers --- */
-
-static enum grpc_status code_of(int status, const char *reason)
+void kube_client_listen(struct kube_client *client, struct kube_return *listener)
 {
-    switch (status) {
-    case 400:
-    case 422:
-        return GRPC_STATUS_INVALID_ARGUMENT;
-    case 401:
-        return GRPC_STATUS_UNAUTHENTICATED;
-    case 403:
-        return GRPC_STATUS_PERMISSION_DENIED;
-    case 404:
-        return GRPC_STATUS_NOT_FOUND;
-    case 409:
-        return strcmp(reason, "AlreadyExists") == 0 ? GRPC_STATUS_ALREADY_EXISTS : GRPC_STATUS_ABORTED;
-    case 410:
-        return GRPC_STATUS_OUT_OF_RANGE;
-    case 413:
-        return GRPC_STATUS_RESOURCE_EXHAUSTED;
-    case 429:
-        return GRPC_STATUS_UNAVAILABLE;
-    case 504:
-        return GRPC_STATUS_DEADLINE_EXCEEDED;
-    default:
-        return status >= 500 ? GRPC_STATUS_UNAVAILABLE : GRPC_STATUS_INTERNAL;
-    }
+    kube_gate_listen(client->gate, listener);
 }
 
-static const char *string_member(const cJSON *json, const char *key)
-{
-    const cJSON *item = cJSON_GetObjectItemCaseSensitive(json, key);
+/* --- requests --- */
 
-    return cJSON_IsString(item) ? item->valuestring : "";
+/* Fills in what all requests have in common, reading the credentials again when they are old. */
+static int prepare(struct kube_client *client, struct http_request *request, struct error **err)
+{
+    if (uv_now(client->loop) - client->loaded_ms > RELOAD_AFTER_MS && reload(client, err) < 0)
+        return -1;
+    request->bearer_token = client->token == NULL ? NULL : (const char *)secret_bytes(client->token);
+    request->max_response_bytes = KUBE_ANSWER_MAX;
+    request->proxy = client->config.use_environment_proxy ? HTTP_PROXY_ENVIRONMENT : HTTP_PROXY_NONE;
+    request->proxy_url = client->config.proxy_url;
+    request->ca_blob = client->ca == NULL ? NULL : secret_bytes(client->ca);
+    request->ca_blob_len = secret_len(client->ca);
+    request->connect_to = client->config.connect_to;
+    request->client_cert_pem =
+        client->config.client_cert == NULL ? NULL : secret_bytes(client->config.client_cert);
+    request->client_cert_pem_len = secret_len(client->config.client_cert);
+    request->client_key_pem =
+        client->config.client_key == NULL ? NULL : secret_bytes(client->config.client_key);
+    request->client_key_pem_len = secret_len(client->config.client_key);
+    request->insecure_skip_verify = client->config.insecure_skip_verify;
+    return 0;
 }
 
-int kube_status_error(int status, const cJSON *json, struct error **err)
+static void observe(const struct kube_client *client, const char *method, const char *resource, int status,
+                    uint64_t sent_ns)
 {
-    const char *reason = string_member(json, "reason");
-    const char *message = string_member(json, "message");
+    if (client->observer != NULL)
+        client->observer(method, resource, status, (double)(clock_monotonic_ns() - sent_ns) / 1e9,
+                         client->observer_arg);
+}
 
-    if (message[0] != '\0')
-        return error_set(err, code_of(status, reason), "%s", message);
-    /* Proxies, and the API server for unknown groups, answer with plain text. */
-    return error_set(err, code_of(status, reason), "the Kubernetes API server answered %d%s", status,
-                     status == 404 ? " not found" : "");
+/* --- probes --- */
+
+static void probe_ended(struct http_response *response, enum http_hop hop, const struct error *error,
+                        void *arg)
+{
+    struct kube_client *client = arg;
+
+    client->probe = NULL;
+    observe(client, "GET", PROBE_PATH + 1, error != NULL ? 0 : response->status, client->probe_ns);
+    if (hop == HTTP_HOP_TLS) /* its CA may have changed */
+        (void)reload(client, /* err= */ NULL);
+    kube_gate_probed(client->gate, error);
+}
+
+static int probe_start(void *arg, struct error **err)
+{
+    struct kube_client *client = arg;
+    struct http_request request = {.method = "GET",
+                                   .url = client->probe_url,
+                                   .timeout_ms = KUBE_GATE_PROBE_MS,
+                                   .fresh_connection = true};
+
+    if (prepare(client, &request, err) < 0)
+        return -1;
+    client->probe_ns = clock_monotonic_ns();
+    client->probe = http_call_start(client->http, &request, probe_ended, client, err);
+    return client->probe == NULL ? -1 : 0;
 }
 
 /* --- a call --- */
 
-static void timer_closed(uv_handle_t *handle)
+static struct kube_call *of_turn(struct kube_turn *turn)
 {
-    struct kube_call *call = handle->data;
+    return container_of(turn, struct kube_call, turn);
+}
+
+static void turn_closed(uv_handle_t *handle)
+{
+    struct kube_call *call = of_turn(handle->data);
 
     free(call->method);
     free(call->url);
@@ -227,34 +272,10 @@ static void timer_closed(uv_handle_t *handle)
     free(call);
 }
 
-static void send_in_place(uv_timer_t *timer);
-
-/* The next in line gets it; its request goes out from the next turn, so that nobody's callback runs inside
- * somebody else's call. */
-static void give_place_back(struct kube_call *call)
-{
-    struct kube_client *client = call->client;
-    struct kube_call *next;
-
-    list_remove(&call->link);
-    if (!call->placed)
-        return;
-    call->placed = false;
-    client->in_flight--;
-    if (list_empty(&client->waiting))
-        return;
-    next = container_of(client->waiting.next, struct kube_call, link);
-    list_remove(&next->link);
-    next->placed = true;
-    client->in_flight++;
-    (void)uv_timer_start(&next->timer, send_in_place, 0, 0);
-}
-
 static void call_dispose(struct kube_call *call)
 {
     call->callback = NULL;
-    give_place_back(call);
-    uv_close((uv_handle_t *)&call->timer, timer_closed);
+    kube_turn_close(&call->turn, turn_closed);
 }
 
 static void call_finish(struct kube_call *call, struct kube_answer *answer, const struct error *error)
@@ -266,18 +287,21 @@ static void call_finish(struct kube_call *call, struct kube_answer *answer, cons
     callback(answer, error, arg);
 }
 
-static void call_fail(struct kube_call *call, const struct error *error)
+static void call_fail(struct kube_call *call, const struct error *cause, bool refused)
 {
-    struct kube_answer answer = {0};
+    struct kube_answer answer = {.refused = refused};
+    cleanup_error struct error *error = error_copy(cause);
 
-    call_finish(call, &answer, error);
+    if (error != NULL)
+        (void)error_wrap(&error, "Kubernetes API");
+    call_finish(call, &answer, error != NULL ? error : cause);
 }
 
 static uint64_t time_left(const struct kube_call *call)
 {
     uint64_t now = uv_now(call->client->loop);
 
-    return now < call->deadline_ms ? call->deadline_ms - now : 0;
+    return now < call->turn.deadline_ms ? call->turn.deadline_ms - now : 0;
 }
 
 static void call_answered(struct http_response *response, enum http_hop hop, const struct error *error,
@@ -290,11 +314,17 @@ static int call_send(struct kube_call *call, struct error **err)
                                  ? "Accept: application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
                                  : "Accept: application/json",
                              NULL, NULL};
+    struct http_request request = {.method = call->method,
+                                   .url = call->url,
+                                   .headers = headers,
+                                   .body = call->body,
+                                   .body_len = call->body == NULL ? 0 : strlen(call->body),
+                                   .timeout_ms = time_left(call)};
     cleanup_free char *content_type = NULL;
 
-    if (time_left(call) == 0)
-        return error_set(err, GRPC_STATUS_DEADLINE_EXCEEDED, "the time for a Kubernetes API request is over");
-    if (uv_now(client->loop) - client->loaded_ms > RELOAD_AFTER_MS && reload(client, err) < 0)
+    if (request.timeout_ms == 0)
+        return error_set(err, GRPC_STATUS_DEADLINE_EXCEEDED, "the time for a request is over");
+    if (prepare(client, &request, err) < 0)
         return -1;
     if (call->body != NULL) {
         if (asprintf(&content_type, "Content-Type: %s", call->content_type) < 0) {
@@ -305,76 +335,28 @@ static int call_send(struct kube_call *call, struct error **err)
     }
     call->tries++;
     call->sent_ns = clock_monotonic_ns();
-    call->http = http_call_start(
-        client->http,
-        &(struct http_request){
-            .method = call->method,
-            .url = call->url,
-            .headers = headers,
-            .bearer_token = client->token == NULL ? NULL : (const char *)secret_bytes(client->token),
-            .body = call->body,
-            .body_len = call->body == NULL ? 0 : strlen(call->body),
-            .timeout_ms = time_left(call),
-            .max_response_bytes = KUBE_ANSWER_MAX,
-            .proxy = client->config.use_environment_proxy ? HTTP_PROXY_ENVIRONMENT : HTTP_PROXY_NONE,
-            .proxy_url = client->config.proxy_url,
-            .ca_blob = client->ca == NULL ? NULL : secret_bytes(client->ca),
-            .ca_blob_len = secret_len(client->ca),
-            .connect_to = client->config.connect_to,
-            .client_cert_pem =
-                client->config.client_cert == NULL ? NULL : secret_bytes(client->config.client_cert),
-            .client_cert_pem_len = secret_len(client->config.client_cert),
-            .client_key_pem =
-                client->config.client_key == NULL ? NULL : secret_bytes(client->config.client_key),
-            .client_key_pem_len = secret_len(client->config.client_key),
-            .insecure_skip_verify = client->config.insecure_skip_verify,
-        },
-        call_answered, call, err);
+    call->http = http_call_start(client->http, &request, call_answered, call, err);
     return call->http == NULL ? -1 : 0;
 }
 
-static void send_in_place(uv_timer_t *timer)
+static void call_go(struct kube_turn *turn)
 {
-    struct kube_call *call = timer->data;
+    struct kube_call *call = of_turn(turn);
     cleanup_error struct error *error = NULL;
 
     if (call_send(call, &error) < 0)
-        call_fail(call, error);
+        call_fail(call, error, /* refused= */ false);
 }
 
-static void waited_too_long(uv_timer_t *timer)
+static void call_refused(struct kube_turn *turn, const struct error *error)
 {
-    cleanup_error struct error *error = NULL;
+    struct kube_call *call = of_turn(turn);
 
-    (void)error_set(&error, GRPC_STATUS_DEADLINE_EXCEEDED,
-                    "Kubernetes API: %d other requests did not come to an end in time", KUBE_IN_FLIGHT_MAX);
-    call_fail(timer->data, error);
-}
-
-/* Sends, or gets in line for a place. */
-static int call_go(struct kube_call *call, struct error **err)
-{
-    struct kube_client *client = call->client;
-
-    if (!call->placed && client->in_flight >= KUBE_IN_FLIGHT_MAX) {
-        list_insert_before(&client->waiting, &call->link);
-        (void)uv_timer_start(&call->timer, waited_too_long, time_left(call), 0);
-        return 0;
+    if (call->http != NULL) {
+        http_call_cancel(&call->http);
+        observe(call->client, call->method, call->resource, /* status= */ 0, call->sent_ns);
     }
-    if (!call->placed) {
-        call->placed = true;
-        client->in_flight++;
-    }
-    return call_send(call, err);
-}
-
-static void send_again(uv_timer_t *timer)
-{
-    struct kube_call *call = timer->data;
-    cleanup_error struct error *error = NULL;
-
-    if (call_go(call, &error) < 0)
-        call_fail(call, error);
+    call_fail(call, error, /* refused= */ true);
 }
 
 /* True when another try has been scheduled. */
@@ -391,15 +373,14 @@ static bool try_again_later(struct kube_call *call, const struct http_response *
     if (pause > PAUSE_CAP_MS)
         pause = PAUSE_CAP_MS;
     if (asked >= 0)
-        pause = (uint64_t)asked;
+        pause = (uint64_t)asked; /* the others wait, too: see kube_gate.h */
     /* Up to a quarter more: the nodes of a cluster that restarts must not come back in step. */
     if (getrandom(&random, sizeof(random), GRND_NONBLOCK) != (ssize_t)sizeof(random))
         random = 0; /* only the spreading is lost */
     pause += random % (pause / 4 + 1);
     if (pause >= time_left(call))
         return false;
-    give_place_back(call);
-    (void)uv_timer_start(&call->timer, send_again, pause, 0);
+    kube_turn_wait(&call->turn, pause);
     return true;
 }
 
@@ -411,42 +392,35 @@ static bool try_again_reloaded(struct kube_call *call)
     call->reloaded = true;
     if (reload(call->client, /* err= */ NULL) < 0)
         return false;
-    (void)uv_timer_start(&call->timer, send_again, 0, 0);
+    kube_turn_wait(&call->turn, 0);
     return true;
 }
 
 static void call_no_answer(struct kube_call *call, enum http_hop hop, const struct error *error)
 {
-    cleanup_error struct error *wrapped = NULL;
+    bool unreachable =
+        error_code(error) == GRPC_STATUS_UNAVAILABLE || error_code(error) == GRPC_STATUS_DEADLINE_EXCEEDED;
 
+    if (unreachable)
+        kube_turn_unanswered(&call->turn, error);
+    else
+        kube_turn_answered(&call->turn); /* with something that is of no use */
     if (hop == HTTP_HOP_TLS && try_again_reloaded(call))
         return;
     if (error_code(error) == GRPC_STATUS_UNAVAILABLE && strcmp(call->method, "GET") == 0 &&
         try_again_later(call, NULL))
         return;
-    wrapped = error_copy(error);
-    if (wrapped != NULL)
-        (void)error_wrap(&wrapped, "Kubernetes API");
-    call_fail(call, wrapped != NULL ? wrapped : error);
+    call_fail(call, error, /* refused= */ false);
 }
 
-/* Counts the answer, and notices when the API server goes and comes back. */
-static void note_answer(const struct kube_call *call, int status, const struct error *error)
+/* What the API server wants of everybody. */
+static void heed(struct kube_call *call, const struct http_response *response)
 {
-    struct kube_client *client = call->client;
-    bool unreachable =
-        error_code(error) == GRPC_STATUS_UNAVAILABLE || error_code(error) == GRPC_STATUS_DEADLINE_EXCEEDED;
+    int64_t asked = http_retry_after_ms(response, clock_unix_s());
 
-    if (client->observer != NULL)
-        client->observer(call->method, call->resource, status,
-                         (double)(clock_monotonic_ns() - call->sent_ns) / 1e9, client->observer_arg);
-    if (unreachable && !client->unreachable)
-        log_warning(client->log, "the Kubernetes API does not answer",
-                    LOG_STR("server", client->config.server), LOG_ERR(error));
-    if (error == NULL && client->unreachable)
-        log_info(client->log, "the Kubernetes API answers again", LOG_STR("server", client->config.server));
-    if (unreachable || error == NULL)
-        client->unreachable = unreachable;
+    kube_turn_answered(&call->turn);
+    if ((response->status == 429 || response->status == 503) && asked > 0)
+        kube_gate_pause(call->client->gate, (uint64_t)asked);
 }
 
 static void call_answered(struct http_response *response, enum http_hop hop, const struct error *error,
@@ -458,11 +432,12 @@ static void call_answered(struct http_response *response, enum http_hop hop, con
     struct kube_answer answer;
 
     call->http = NULL;
-    note_answer(call, error != NULL ? 0 : response->status, error);
+    observe(call->client, call->method, call->resource, error != NULL ? 0 : response->status, call->sent_ns);
     if (error != NULL) {
         call_no_answer(call, hop, error);
         return;
     }
+    heed(call, response);
     if (response->status == 401 && try_again_reloaded(call))
         return;
     if ((response->status == 429 || response->status >= 500) && try_again_later(call, response))
@@ -515,14 +490,13 @@ struct kube_call *kube_call_start(struct kube_client *client, const struct kube_
                                .content_type =
                                    request->content_type != NULL ? request->content_type : "application/json",
                                .metadata_only = request->metadata_only,
-                               .deadline_ms = uv_now(client->loop) + timeout_ms};
-    (void)uv_timer_init(client->loop, &call->timer); /* can not fail */
-    call->timer.data = call;
-    list_init(&call->link);
-    if (call_fill(call, request, err) < 0 || call_go(call, err) < 0) {
+                               .turn = {.go = call_go, .refused = call_refused}};
+    kube_turn_init(&call->turn, client->gate, uv_now(client->loop) + timeout_ms);
+    if (call_fill(call, request, err) < 0) {
         call_dispose(call);
         return NULL;
     }
+    kube_turn_wait(&call->turn, 0);
     return call;
 }
 
@@ -532,55 +506,4 @@ void kube_call_cancel(struct kube_call **call)
         http_call_cancel(&(*call)->http);
     call_dispose(*call);
     *call = NULL;
-}
-
-/* --- paths --- */
-
-char *kube_path(const char *group, const char *version, const char *ns, const char *resource,
-                const char *name, struct error **err)
-{
-    cleanup_free char *escaped_ns = http_escape(ns);
-    cleanup_free char *escaped_name = name == NULL ? NULL : http_escape(name);
-    char *path = NULL;
-
-    if (escaped_ns == NULL || (name != NULL && escaped_name == NULL) ||
-        asprintf(&path, "/%s%s/%s%s%s/%s%s%s", group[0] == '\0' ? "api" : "apis/", group, version,
-                 ns[0] == '\0' ? "" : "/namespaces/", escaped_ns, resource, name == NULL ? "" : "/",
-                 name == NULL ? "" : escaped_name) < 0) {
-        (void)error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
-        return NULL;
-    }
-    return path;
-}
-
-static const char *skip_segments(const char *path, unsigned n)
-{
-    for (; n > 0 && *path == '/'; n--)
-        path += 1 + strcspn(path + 1, "/?");
-    return path;
-}
-
-void kube_path_resource(const char *path, char *out, size_t size)
-{
-    /* "/api/v1" or "/apis/group/version" */
-    const char *resource = skip_segments(path, strncmp(path, "/apis/", 6) == 0 ? 3 : 2);
-    const char *in_namespace;
-
-    if (strncmp(resource, "/namespaces/", 12) == 0) {
-        in_namespace = skip_segments(resource, 2);
-        if (*in_namespace == '/')
-            resource = in_namespace;
-    }
-    (void)snprintf(out, size, "%.*s", *resource == '/' ? (int)strcspn(resource + 1, "/?") : 0,
-                   *resource == '/' ? resource + 1 : "");
-}
-
-void kube_time(int64_t unix_s, char out[KUBE_TIME_SIZE])
-{
-    time_t seconds = (time_t)unix_s;
-    struct tm tm;
-
-    if (gmtime_r(&seconds, &tm) == NULL || tm.tm_year > 9999 - 1900 ||
-        strftime(out, KUBE_TIME_SIZE, "%Y-%m-%dT%H:%M:%SZ", &tm) == 0)
-        out[0] = '\0';
 }

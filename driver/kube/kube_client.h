@@ -7,8 +7,9 @@
  * jitter, while the deadline allows; a write without Retry-After is not repeated, its outcome is not known
  * (kube_upsert.h looks what has become of it).
  *
- * At most KUBE_IN_FLIGHT_MAX requests are on their way at a time, first come, first served; waiting counts
- * against the deadline. A request that pauses before its next try gives its place to others.
+ * Every try goes through one gate (kube_gate.h): so many requests at a time, a pause that the API server asks
+ * for is kept by all, and while it does not answer all are refused at once. Waiting counts against the
+ * deadline. A request that pauses before its next try gives its place to others.
  *
  * Call contract: common/grpc/client.h.
  */
@@ -25,14 +26,14 @@
 #include "common/json.h"
 #include "common/log.h"
 #include "driver/kube/kube_config.h"
+#include "driver/kube/kube_gate.h"
+#include "driver/kube/kube_words.h"
 
 enum {
     KUBE_ANSWER_MAX =
         4 * 1024 * 1024, /* bytes of one answer; the API server stores at most about 1.5 MiB per object */
     KUBE_TIMEOUT_MS = 30 * 1000, /* a request as a whole, unless the caller has less time */
     KUBE_TRIES_MAX = 10,         /* of one request, as client-go */
-    KUBE_IN_FLIGHT_MAX = 16,     /* requests at a time: a node that restarts publishes hundreds of volumes at
-                                once, and all nodes of a cluster share one API server */
 };
 
 struct kube_client;
@@ -51,9 +52,10 @@ struct kube_request {
 
 /* What came back; borrowed during the callback. */
 struct kube_answer {
-    int status;  /* HTTP status; 0 when there was none */
-    cJSON *json; /* the object, or the Status of a failure; NULL when the body was no JSON. The callee may
+    int status;   /* HTTP status; 0 when there was none */
+    cJSON *json;  /* the object, or the Status of a failure; NULL when the body was no JSON. The callee may
                     take it (set to NULL) */
+    bool refused; /* by the gate: another try within the same operation is of no use */
 };
 
 /* `error` is NULL for 2xx with a JSON body. Codes of failures: 400 and 422 INVALID_ARGUMENT, 401
@@ -62,8 +64,9 @@ struct kube_answer {
  * others INTERNAL. Texts are the API server's. */
 typedef void kube_callback(struct kube_answer *answer, const struct error *error, void *arg);
 
-/* Told of every answer, tries that are repeated included: `method`, the resource's plural as in the path, the
- * HTTP status (0: none came) and how long it took. For metrics; all borrowed. */
+/* Told of every answer, those of tries that are repeated and of the gate's probes ("readyz") included:
+ * `method`, the resource's plural as in the path, the HTTP status (0: none came) and how long it took. For
+ * metrics; all borrowed. */
 typedef void kube_observer(const char *method, const char *resource, int status, double seconds, void *arg);
 
 /* Takes over the content of *config (also on failure). `http` and `log` are borrowed. */
@@ -79,6 +82,10 @@ void kube_client_observe(struct kube_client *client, kube_observer *observer, vo
  * any. Changes are logged. */
 bool kube_client_reachable(const struct kube_client *client);
 
+/* To be told when it answers again after requests were refused: what waits for its next try need not wait
+ * any longer. kube_return_end() ends it, before kube_client_destroy(). */
+void kube_client_listen(struct kube_client *client, struct kube_return *listener);
+
 struct kube_call *kube_call_start(struct kube_client *client, const struct kube_request *request,
                                   kube_callback *callback, void *arg, struct error **err);
 
@@ -87,21 +94,5 @@ void kube_call_cancel(struct kube_call **call);
 
 /* No call may be running. Accepts NULL. */
 void kube_client_destroy(struct kube_client *client);
-
-/* "/apis/<group>/<version>/namespaces/<ns>/<resource>[/<name>]" with escaped segments; group "" gives
- * "/api/<version>/...", ns "" an object without a namespace. NULL name: the collection. The caller frees.
- * NULL with err set on lack of memory. */
-char *kube_path(const char *group, const char *version, const char *ns, const char *resource,
-                const char *name, struct error **err);
-
-/* The plural in such a path, copied to `out` (cut to `size`); "" when there is none. */
-void kube_path_resource(const char *path, char *out, size_t size);
-
-/* Seconds since 1970 as the API writes times (RFC 3339, UTC). "" for years it does not know. */
-#define KUBE_TIME_SIZE 24
-void kube_time(int64_t unix_s, char out[KUBE_TIME_SIZE]);
-
-/* The error that a failed answer means (see kube_callback). `json` may be NULL. Sets *err, returns -1. */
-int kube_status_error(int status, const cJSON *json, struct error **err);
 
 #endif

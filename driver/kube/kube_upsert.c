@@ -243,7 +243,9 @@ static void answered(struct kube_answer *answer, const struct error *error, void
         cJSON_Delete(upsert->current);
         upsert->current = NULL;
     }
-    if (error != NULL) {
+    if (error != NULL && answer->refused) {
+        fail(upsert, error);
+    } else if (error != NULL) {
         step_failed(upsert, error);
     } else if (upsert->step == KUBE_UPSERT_READ) {
         cJSON_Delete(upsert->current);

@@ -13,12 +13,16 @@
 #include "driver/status/pod_status_object.h"
 #include "driver/status/status_call.h"
 
-enum { DOUBLINGS_MAX = 8 };
+enum {
+    DOUBLINGS_MAX = 8,
+    RETURN_SPREAD_MS = 2 * 1000, /* the API server is back: not everything at one moment */
+};
 
 struct pod_status {
     struct pod_status_config config;
     char *node_label;
     struct list volumes;
+    struct kube_return kube_back;
     uv_timer_t timer; /* embedded: of draining; the struct lives until it is closed */
     uint64_t drain_until_ms;
     void (*idle)(void *arg);
@@ -323,6 +327,19 @@ static void write_failed(struct pod_volume *volume, const struct error *error)
         status_call_answer(waiter, error);
 }
 
+/* The API server answers again: who waits for his next try need not wait any longer. */
+static void kube_is_back(void *arg)
+{
+    struct pod_status *status = arg;
+
+    for (struct list *at = status->volumes.next; at != &status->volumes; at = at->next) {
+        struct pod_volume *volume = container_of(at, struct pod_volume, link);
+
+        if (volume->failures > 0 && volume->upsert == NULL && volume->wish != NULL)
+            (void)uv_timer_start(&volume->timer, write_now, random_below(RETURN_SPREAD_MS), 0);
+    }
+}
+
 static void remember(struct pod_volume *volume, const cJSON *object)
 {
     const struct pod_status_wish *wish = volume->wish;
@@ -508,6 +525,8 @@ struct pod_status *pod_status_create(const struct pod_status_config *config, str
         return NULL;
     }
     list_init(&status->volumes);
+    status->kube_back = (struct kube_return){.back = kube_is_back, .arg = status};
+    kube_client_listen(config->kube, &status->kube_back);
     (void)uv_timer_init(config->loop, &status->timer); /* can not fail */
     status->timer.data = status;
     return status;
@@ -525,6 +544,7 @@ void pod_status_destroy(struct pod_status *status)
 {
     if (status == NULL)
         return;
+    kube_return_end(&status->kube_back);
     while (!list_empty(&status->volumes))
         volume_dispose(container_of(status->volumes.next, struct pod_volume, link));
     uv_close((uv_handle_t *)&status->timer, status_closed);

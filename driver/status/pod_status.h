@@ -12,8 +12,8 @@
  *
  * Who waits: a first mount, until its record is written or its time is over. Looks do not. A record that
  * could not be written stays wanted and is tried again in the background, 5 s later at first, then ever more
- * seldom up to 5 min, until it is written, replaced by a newer one, or its volume goes away. At most one
- * write per volume is on its way.
+ * seldom up to 5 min, and soon after the API server was away and is back, until it is written, replaced by a
+ * newer one, or its volume goes away. At most one write per volume is on its way.
  *
  * Needed is the record of a volume whose class has secretObjects: the Secrets of a pod that nobody owns are
  * owned by it. Other pods start without it.

@@ -48,6 +48,7 @@ struct secret_sync {
     struct list line;
     struct list active; /* those that run */
     unsigned running;
+    struct kube_return kube_back;
     uv_timer_t timer; /* the earliest due_ms; the struct lives until it is closed */
 };
 
@@ -119,6 +120,22 @@ static void set_timer(struct secret_sync *sync)
         (void)uv_timer_stop(&sync->timer);
     else
         (void)uv_timer_start(&sync->timer, timer_fired, earliest > now ? earliest - now : 0, 0);
+}
+
+/* The API server answers again: who waits for his next try need not wait any longer. */
+static void kube_is_back(void *arg)
+{
+    struct secret_sync *sync = arg;
+    uint64_t now = uv_now(sync->config.loop);
+
+    for (struct list *link = sync->volumes.next; link != &sync->volumes; link = link->next) {
+        struct sync_volume *volume = container_of(link, struct sync_volume, link);
+        uint64_t soon = now + random_below(SYNC_RETURN_MS);
+
+        if (volume->retries > 0 && volume->due_ms != NEVER && volume->due_ms > soon)
+            volume->due_ms = soon;
+    }
+    set_timer(sync);
 }
 
 /* --- after a run --- */
@@ -543,6 +560,8 @@ struct secret_sync *secret_sync_create(const struct secret_sync_config *config, 
     list_init(&sync->volumes);
     list_init(&sync->line);
     list_init(&sync->active);
+    sync->kube_back = (struct kube_return){.back = kube_is_back, .arg = sync};
+    kube_client_listen(config->client, &sync->kube_back);
     (void)uv_timer_init(config->loop, &sync->timer); /* can not fail */
     sync->timer.data = sync;
     return sync;
@@ -557,6 +576,7 @@ void secret_sync_destroy(struct secret_sync *sync)
 {
     if (sync == NULL)
         return;
+    kube_return_end(&sync->kube_back);
     while (!list_empty(&sync->volumes))
         volume_free(container_of(sync->volumes.next, struct sync_volume, link));
     uv_close((uv_handle_t *)&sync->timer, sync_closed);

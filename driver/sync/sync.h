@@ -16,9 +16,10 @@
  *                  look, which has just asked the provider, may.
  *   no Secrets     whether the class names any by now (it was edited, or deleted and made again) is seen by
  *                  the next look; without rotation after SYNC_IDLE_CHECKS times check_interval_ms.
- *   failed         tried again after a pause that doubles from SYNC_RETRY_FIRST_MS to check_interval_ms;
- *                  what only a person can correct waits for the next check. Reported as Event, log line and
- *                  metric, not again while it stays the same for SYNC_REPEAT_MS.
+ *   failed         tried again after a pause that doubles from SYNC_RETRY_FIRST_MS to check_interval_ms, and
+ *                  within SYNC_RETURN_MS when the API server was away and is back; what only a person can
+ *                  correct waits for the next check. Reported as Event, log line and metric, not again while
+ *                  it stays the same for SYNC_REPEAT_MS.
  *   unpublished    the sync of that volume ends. Secrets are never deleted here: they go with their owners.
  *
  * At most SYNC_RUNS_MAX volumes are worked on at a time; mounts go to the head of the line. Pods of one class
@@ -44,6 +45,7 @@ enum {
     SYNC_SEEN_MS = 60 * 1000,
     SYNC_IDLE_CHECKS = 12, /* a volume without Secrets is looked at after so many times check_interval_ms */
     SYNC_RUNS_MAX = 8,
+    SYNC_RETURN_MS = 2 * 1000,
 };
 
 struct secret_sync;

@@ -51,7 +51,7 @@ def test_an_api_server_in_passing_trouble_costs_time_and_no_mount(start_clustere
 @pytest.mark.parametrize("fault, codes", [
     (dict(kind="blackhole"), [CODES.DEADLINE_EXCEEDED]),
     (dict(kind="close"), [CODES.UNAVAILABLE, CODES.DEADLINE_EXCEEDED]),
-    (dict(kind="status", status=429, retry_after=60), [CODES.UNAVAILABLE, CODES.DEADLINE_EXCEEDED]),
+    (dict(kind="status", status=429, retry_after=5), [CODES.UNAVAILABLE, CODES.DEADLINE_EXCEEDED]),
     (dict(kind="status", status=403), [CODES.PERMISSION_DENIED]),
     (dict(kind="status", status=410), None),
     (dict(kind="garbage"), None),

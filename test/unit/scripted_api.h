@@ -2,7 +2,7 @@
  * scripted_api.h - for tests: an HTTP server on the loop that answers by script, one request per connection.
  *
  * The test and the server share the loop, so nothing happens behind the test's back. Requests are kept as
- * they came.
+ * they came. Probes of the client (kube_gate.h) do not count: they get an answer of their own.
  */
 #ifndef TEST_UNIT_SCRIPTED_API_H
 #define TEST_UNIT_SCRIPTED_API_H
@@ -38,7 +38,10 @@ struct scripted_api {
     size_t n_script;
     size_t n_requests;
     char requests[SCRIPT_MAX][REQUEST_MAX]; /* as received */
-    void (*on_request)(void *arg);          /* may be NULL */
+    int probe_status;                       /* the answer to probes as in a script, but 0 = 200 */
+    size_t n_probes;
+    char probe[REQUEST_MAX];       /* the last one */
+    void (*on_request)(void *arg); /* may be NULL */
     void *arg;
 };
 
@@ -81,6 +84,30 @@ static bool scripted_is_whole(const char *input)
     return end != NULL && (length == NULL || strlen(end + 4) >= strtoul(length + 16, NULL, 10));
 }
 
+static const struct scripted_answer *scripted_probe(struct scripted_api *api, const char *input)
+{
+    static struct scripted_answer answer;
+
+    api->n_probes++;
+    (void)snprintf(api->probe, REQUEST_MAX, "%s", input);
+    answer = (struct scripted_answer)ANSWER(api->probe_status != 0 ? api->probe_status : 200, "", "ok");
+    return &answer;
+}
+
+static const struct scripted_answer *scripted_next(struct scripted_api *api, const char *input)
+{
+    const struct scripted_answer *answer;
+
+    assert_true(api->n_requests < SCRIPT_MAX);
+    (void)snprintf(api->requests[api->n_requests], REQUEST_MAX, "%s", input);
+    if (api->n_requests >= api->n_script)
+        fail_msg("one request too many:\n%s", input);
+    answer = &api->script[api->n_requests++];
+    if (api->on_request != NULL)
+        api->on_request(api->arg);
+    return answer;
+}
+
 static void scripted_received(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
 {
     struct scripted_connection *connection = container_of(stream, struct scripted_connection, tcp);
@@ -97,13 +124,9 @@ static void scripted_received(uv_stream_t *stream, ssize_t n, const uv_buf_t *bu
     connection->input[connection->len] = '\0';
     if (!scripted_is_whole(connection->input))
         return;
-    assert_true(api->n_requests < SCRIPT_MAX);
-    (void)snprintf(api->requests[api->n_requests], REQUEST_MAX, "%s", connection->input);
-    if (api->n_requests >= api->n_script)
-        fail_msg("one request too many:\n%s", connection->input);
-    answer = &api->script[api->n_requests++];
-    if (api->on_request != NULL)
-        api->on_request(api->arg);
+    answer = strstr(connection->input, "/readyz HTTP/1.1\r\n") != NULL
+                 ? scripted_probe(api, connection->input)
+                 : scripted_next(api, connection->input);
     connection->len = 0;
     if (answer->status < 0)
         return;

@@ -232,6 +232,21 @@ static void a_failure_is_shared_for_a_short_while(void **state)
 }
 
 /* The first look waits in vain, the others do not wait, and the server's return is noticed all the same. */
+static void at_the_return_of_the_api_server_its_failures_are_forgotten(void **state)
+{
+    struct world *world = *state;
+
+    (void)ask(world, "web");
+    answer_failure(world, GRPC_STATUS_UNAVAILABLE);
+    assert_string_equal(known(world, "web"), "failed");
+    class_memo_forget_failures(world->memo);
+    assert_null(known(world, "web"));
+    (void)ask(world, "web");
+    answer(world, "5", "monday");
+    class_memo_forget_failures(world->memo);
+    assert_string_equal(known(world, "web"), "monday");
+}
+
 static void an_api_server_that_is_silent_is_not_waited_for_again(void **state)
 {
     struct world *world = *state;
@@ -400,6 +415,7 @@ int main(void)
         TEST(an_answer_serves_for_a_while_and_the_next_request_names_its_version),
         TEST(classes_do_not_get_in_each_others_way),
         TEST(a_failure_is_shared_for_a_short_while),
+        TEST(at_the_return_of_the_api_server_its_failures_are_forgotten),
         TEST(an_api_server_that_is_silent_is_not_waited_for_again),
         TEST(a_silence_of_long_ago_does_not_count),
         TEST(who_is_cancelled_is_not_called_and_the_others_are),

@@ -30,6 +30,7 @@ struct world {
     /* the outcome */
     unsigned callbacks;
     int status;
+    bool refused;
     enum grpc_status code;
     char message[1024];
     unsigned observed;
@@ -108,6 +109,7 @@ static void answered(struct kube_answer *answer, const struct error *error, void
 
     note(world, error);
     world->status = answer->status;
+    world->refused = answer->refused;
     (void)snprintf(world->name, sizeof(world->name), "%s", cJSON_IsString(name) ? name->valuestring : "");
 }
 
@@ -422,6 +424,73 @@ static void it_is_known_whether_the_server_answers(void **state)
     assert_true(kube_client_reachable(world->client));
 }
 
+static void a_server_that_went_away_is_probed_and_everybody_is_refused(void **state)
+{
+    struct world *world = *state;
+    cleanup_json cJSON *body = cJSON_Parse(OBJECT);
+    size_t probes;
+
+    kube_client_observe(world->client, count_answer, world);
+    world->api.probe_status = -1;
+    SCRIPT(&world->api, ANSWER(0, "", ""));
+    call(world, "GET", NULL, 0);
+    assert_int_equal(world->code, GRPC_STATUS_UNAVAILABLE);
+    assert_true(world->refused);
+    assert_non_null(strstr(world->message, "Kubernetes API: the API server has not answered for "));
+    call(world, "POST", body, 0);
+    assert_true(world->refused);
+    assert_int_equal(world->api.n_requests, 1);
+    assert_int_equal(world->observed, 2); /* the request and one probe */
+    assert_string_equal(world->observed_resource, "readyz");
+    world->api.probe_status = 0;
+    probes = world->api.n_probes;
+    while (!kube_client_reachable(world->client))
+        assert_int_not_equal(uv_run(&world->loop, UV_RUN_ONCE), 0);
+    assert_int_equal(world->api.n_probes, probes + 1);
+    SCRIPT(&world->api, ANSWER(200, "", OBJECT));
+    call(world, "GET", NULL, 0);
+    assert_int_equal(world->code, GRPC_STATUS_OK);
+}
+
+static void a_probe_carries_the_token_and_any_status_is_an_answer(void **state)
+{
+    struct world *world = *state;
+
+    world->api.probe_status = 403;
+    SCRIPT(&world->api, ANSWER(0, "", ""), ANSWER(200, "", OBJECT));
+    call(world, "GET", NULL, 0);
+    assert_int_equal(world->code, GRPC_STATUS_OK);
+    assert_int_equal(world->api.n_probes, 1);
+    assert_non_null(strstr(world->api.probe, "GET /prefix/readyz HTTP/1.1\r\n"));
+    assert_non_null(strstr(world->api.probe, "Authorization: Bearer first\r\n"));
+}
+
+static void a_server_that_is_silent_and_answers_probes_is_waited_for(void **state)
+{
+    struct world *world = *state;
+
+    SCRIPT(&world->api, ANSWER(-1, "", ""));
+    call(world, "GET", NULL, KUBE_GATE_SILENCE_MS + KUBE_GATE_PROBE_MS);
+    assert_int_equal(world->code, GRPC_STATUS_DEADLINE_EXCEEDED);
+    assert_false(world->refused);
+    assert_int_equal(world->api.n_probes, 1);
+}
+
+static void a_pause_that_one_was_asked_for_binds_the_next_one(void **state)
+{
+    struct world *world = *state;
+
+    SCRIPT(&world->api, ANSWER(429, "Retry-After: 20\r\n", STATUS("TooManyRequests", "later")));
+    call(world, "GET", NULL, 5000);
+    assert_string_equal(world->message, "later");
+    call(world, "GET", NULL, 5000);
+    assert_int_equal(world->code, GRPC_STATUS_UNAVAILABLE);
+    assert_true(world->refused);
+    assert_non_null(strstr(world->message, "Kubernetes API: the API server wants no requests for 2"));
+    assert_int_equal(world->api.n_requests, 1);
+    assert_true(kube_client_reachable(world->client));
+}
+
 static void so_many_requests_at_a_time_the_others_wait_their_turn(void **state)
 {
     struct world *world = *state;
@@ -606,6 +675,10 @@ int main(void)
         TEST(the_resource_is_found_in_a_path),
         TEST(every_try_is_observed),
         TEST(it_is_known_whether_the_server_answers),
+        TEST(a_server_that_went_away_is_probed_and_everybody_is_refused),
+        TEST(a_probe_carries_the_token_and_any_status_is_an_answer),
+        TEST(a_server_that_is_silent_and_answers_probes_is_waited_for),
+        TEST(a_pause_that_one_was_asked_for_binds_the_next_one),
         TEST(so_many_requests_at_a_time_the_others_wait_their_turn),
         TEST(waiting_in_line_counts_against_the_deadline),
         TEST(a_class_is_one_get),

@@ -171,6 +171,21 @@ static void an_object_that_exists_is_read_and_patched_for_what_was_read(void **s
     assert_sent(&world->api, 2, "\r\n\r\n{\"colour\":\"green\",\"metadata\":{\"resourceVersion\":\"5\"}}");
 }
 
+static void what_the_gate_refuses_is_not_tried_again(void **state)
+{
+    struct world *world = *state;
+    uint64_t started = uv_now(&world->loop);
+
+    SCRIPT(&world->api, ANSWER(503, "Retry-After: 20\r\n", STATUS("ServiceUnavailable", "busy")));
+    upsert(world, KUBE_UPSERT_CREATE, 10 * 1000); /* reads what has become of it, which is refused */
+    assert_int_equal(world->code, GRPC_STATUS_UNAVAILABLE);
+    assert_int_equal(world->api.n_requests, 1);
+    upsert(world, KUBE_UPSERT_CREATE, 10 * 1000);
+    assert_int_equal(world->code, GRPC_STATUS_UNAVAILABLE);
+    assert_int_equal(world->api.n_requests, 1);
+    assert_true(uv_now(&world->loop) - started < 5 * 1000);
+}
+
 static void an_object_that_is_as_wanted_is_not_written(void **state)
 {
     struct world *world = *state;
@@ -363,6 +378,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
         TEST(a_new_object_is_one_post),
         TEST(an_object_that_exists_is_read_and_patched_for_what_was_read),
+        TEST(what_the_gate_refuses_is_not_tried_again),
         TEST(an_object_that_is_as_wanted_is_not_written),
         TEST(an_object_that_is_not_there_is_created_after_reading),
         TEST(what_was_written_before_is_one_patch),

@@ -1,0 +1,257 @@
+"""The API server is away, silent, or asks for pauses, and 200 volumes want something from it.
+
+What one request has learnt holds for all: nobody waits for long, hardly anything is sent, and soon after its return everything is made up for.
+The times are those of driver/kube/kube_gate.h.
+"""
+
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from harness import kube, mounts, rpc
+from harness.fleet import Fleet
+from harness.front import FORWARD, REFUSING, SILENT, Front
+from harness.process import PATIENCE, wait_until
+from harness.programs import metric_sum
+from harness.rpc import CODES
+from harness.scripted_provider import answer
+
+pytestmark = pytest.mark.release_only
+
+PUBLISH = "/csi.v1.Node/NodePublishVolume"
+VOLUMES, CLASSES = 200, 4
+IN_FLIGHT = 16
+SILENCE_S, PROBE_S = 3, 3
+PROBE_PAUSES_S = (0, 0.5, 1, 2, 4)  # before the first probe, the second, ...; then always PROBE_CAP_S
+PROBE_CAP_S = 5
+SHUT_AFTER_S = {REFUSING: 3.5 * 1.25, SILENT: SILENCE_S + PROBE_S}
+BACK_AFTER_S = PROBE_CAP_S * 1.25  # the longest time between two probes
+
+
+def probes_within(seconds):
+    """How many probes may be sent in so many seconds, if each fails at once."""
+    number, at = 0, 0.0
+    while at <= seconds:
+        at += PROBE_PAUSES_S[number + 1] if number + 1 < len(PROBE_PAUSES_S) else PROBE_CAP_S
+        number += 1
+    return number
+
+
+@pytest.fixture
+def front(emulator):
+    front = Front(emulator.tls_port)
+    yield front
+    front.close()
+
+
+@pytest.fixture
+def start(node, start_driver, emulator, front, scratch):
+    """A driver that reaches the API server through the front."""
+    kubeconfig = scratch / "kubeconfig"
+    text = emulator.kubeconfig.read_text()
+    assert f":{emulator.tls_port}" in text
+    kubeconfig.write_text(text.replace(f":{emulator.tls_port}", f":{front.port}"))
+    return lambda *flags: start_driver(f"--kubeconfig={kubeconfig}", *flags, standalone=False)
+
+
+def add_classes(emulator, **more):
+    for number in range(CLASSES):
+        emulator.put_object("secretproviderclasses", "default", f"class-{number}", kube.spc(name=f"class-{number}", **more))
+
+
+def outcome(client, request, timeout=60):
+    """(seconds, error or None)"""
+    started = time.monotonic()
+    error = client.future(PUBLISH, request, timeout=timeout).exception()
+    return time.monotonic() - started, error
+
+
+def publish_all(fleet, timeout=60):
+    with ThreadPoolExecutor(max_workers=VOLUMES) as pool:
+        return list(pool.map(lambda volume: outcome(fleet.client, volume.request, timeout), fleet.volumes))
+
+
+def requests_sent(driver):
+    """(requests, probes) that the driver has counted."""
+    text = driver.metrics()
+    probes = metric_sum(text, "kube_api_requests_total", resource="readyz")
+    return metric_sum(text, "kube_api_requests_total") - probes, probes
+
+
+def recorded(emulator):
+    return len(emulator.control("GET", "/kube/secretproviderclasspodstatuses")) == VOLUMES
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", [REFUSING, SILENT])
+def test_two_hundred_first_mounts_do_not_burn_two_hundred_timeouts(start, node, emulator, scripted, front, mode):
+    add_classes(emulator)
+    provider = scripted()
+    driver = start("-v=0")
+    fleet = Fleet(node, emulator, VOLUMES, CLASSES)
+    front.set(mode)
+    gone = time.monotonic()
+    outcomes = publish_all(fleet)
+    for seconds, error in outcomes:
+        assert error.code() == CODES.UNAVAILABLE, error.details()
+        assert "failed to get secretproviderclass" in error.details() and "has not answered for" in error.details(), error.details()
+        assert seconds < (SHUT_AFTER_S[mode] + 1) * PATIENCE, seconds
+    requests, probes = requests_sent(driver)
+    print(f"{mode}: first wave in {max(seconds for seconds, _ in outcomes):.1f} s, {requests} requests, {probes} probes")
+    assert requests <= IN_FLIGHT  # 184 have sent nothing
+    assert probes <= probes_within(time.monotonic() - gone)
+
+    # the kubelet tries again and again: each is told at once, and nothing is sent
+    for _ in range(3):
+        for seconds, error in publish_all(fleet):
+            assert error.code() == CODES.UNAVAILABLE
+            assert seconds < 1.5 * PATIENCE, seconds  # 200 calls at a time, on a machine that is busy
+    assert outcome(fleet.client, fleet.volumes[0].request)[0] < 0.5 * PATIENCE
+    wait_until(lambda: time.monotonic() - gone > 2 * PROBE_CAP_S + 2, timeout=30, what="some probes")
+    assert requests_sent(driver)[0] == requests
+    assert requests_sent(driver)[1] <= probes_within(time.monotonic() - gone)
+    assert metric_sum(driver.metrics(), "kube_api_up") == 0
+    assert provider.requests == []
+
+    # it is back: within one pause all is well, without a restart and without a request that is made twice
+    emulator.reset_counters()
+    front.set(FORWARD)
+    back = time.monotonic()
+    wait_until(lambda: metric_sum(driver.metrics(), "kube_api_up") == 1, timeout=BACK_AFTER_S + PROBE_S + 1, what="the return to be noticed")
+    print(f"{mode}: noticed after {time.monotonic() - back:.1f} s")
+    assert [error for _, error in publish_all(fleet) if error is not None] == []
+    wait_until(lambda: recorded(emulator), what="all status objects")
+    sent = [request for request in emulator.requests("kube") if "/readyz" not in request["path"]]
+    assert len([request for request in sent if "/secretproviderclasses/" in request["path"]]) == VOLUMES
+    assert len([request for request in sent if request["method"] == "POST"]) == VOLUMES
+    fleet.unpublish_all()
+    fleet.client.close()
+
+
+@pytest.mark.parametrize("mode", [REFUSING, SILENT])
+def test_what_needs_nothing_of_it_goes_on_and_records_are_made_up_for_at_its_return(start, node, emulator, scripted, front, mode):
+    """A mount whose provider is at work, volumes that are there, and unpublishes. The record is tried 5 s, 15 s, 35 s later, and at the return."""
+    emulator.put_object("secretproviderclasses", "default", "azure-kvname", kube.spc())
+    for name, uid in (("web", rpc.POD_UID), ("late", "2-2-2"), ("gone", "3-3-3")):
+        emulator.put_object("pods", "default", name, kube.pod(name=name, uid=uid))
+    entered, go = threading.Event(), threading.Event()
+
+    def mount(request, _context):
+        if '"late"' in request.attributes:
+            entered.set()
+            assert go.wait(30)
+        return answer({"file": b"content"})
+    scripted(mount)
+    driver = start()
+    request = rpc.publish_request(node.target())
+    driver.publish(request)
+    gone = rpc.publish_request(node.target(pod_uid="3-3-3"), pod="gone", pod_uid="3-3-3")
+    driver.publish(gone)
+    late = rpc.publish_request(node.target(pod_uid="2-2-2"), pod="late", pod_uid="2-2-2")
+    call = driver.client.future(PUBLISH, late, timeout=60)
+    assert entered.wait(20)
+    front.set(mode)
+    went = time.monotonic()
+    go.set()
+    call.result()  # its record is not waited for any longer than the gate needs to be shut
+    assert time.monotonic() - went < (SHUT_AFTER_S[mode] + 1) * PATIENCE
+    assert mounts.contents(late.target_path) == {"file": b"content"}
+    started = time.monotonic()
+    driver.publish(request)
+    driver.publish(late)
+    driver.unpublish(rpc.unpublish_request(gone.target_path, pod_uid="3-3-3"))
+    assert time.monotonic() - started < 1 * PATIENCE
+    mounts.assert_no_trace(gone.target_path)
+    wait_until(lambda: metric_sum(driver.metrics(), "record_error_total", recorder="status") >= 3, timeout=40, what="two tries in the background")
+    names = {item["metadata"]["name"] for item in emulator.control("GET", "/kube/secretproviderclasspodstatuses")}
+    assert "late-default-azure-kvname" not in names
+    front.set(FORWARD)
+    back = time.monotonic()
+    kube.Cluster(emulator).wait_for_status(lambda status: status["status"]["mounted"], name="late-default-azure-kvname")
+    print(f"{mode}: recorded {time.monotonic() - back:.1f} s after the return")
+
+
+@pytest.mark.slow
+def test_secrets_are_synced_soon_after_the_return(start, node, emulator, scripted, front):
+    """The API server goes while owners are looked up. Tries follow after 1 s, 2 s, 4 s, ...; at the return nobody waits for the next one."""
+    emulator.put_object("secretproviderclasses", "default", "azure-kvname", kube.spc(secret_objects=[
+        {"secretName": "synced", "type": "Opaque", "data": [{"objectName": "file", "key": "key"}]}]))
+    emulator.put_object("pods", "default", "web", kube.pod())
+    scripted()
+    driver = start()
+    emulator.add_fault("latency", service="kube", path_contains="/pods/", latency_ms=60_000)
+    call = driver.client.future(PUBLISH, rpc.publish_request(node.target()), timeout=60)
+    wait_until(lambda: emulator.control("GET", "/faults")[0]["fired"] == 1, what="the look at the pod")
+    front.set(REFUSING)
+    emulator.clear_faults()
+    call.result()
+    wait_until(lambda: metric_sum(driver.metrics(), "sync_k8s_secret_error_total") >= 6, timeout=60, what="a long pause")
+    front.set(FORWARD)
+    back = time.monotonic()
+    wait_until(lambda: emulator.control("GET", "/kube/secrets"), timeout=BACK_AFTER_S + 2 + 1, what="the Secret")  # sync.h: SYNC_RETURN_MS
+    print(f"synced {time.monotonic() - back:.1f} s after the return")
+
+
+def test_looks_fail_fast_and_go_on_after_the_return(start, node, emulator, scripted, front):
+    add_classes(emulator)
+    provider = scripted()
+    driver = start("--enable-secret-rotation=true", "--rotation-poll-interval=1s", "-v=0")
+    fleet = Fleet(node, emulator, VOLUMES, CLASSES)
+    fleet.publish_all()
+    wait_until(lambda: recorded(emulator), what="all status objects")
+    front.set(SILENT)
+    wait_until(lambda: time.time() % 1 < 0.1, what="the next second")
+    gone = time.monotonic()
+    looks = publish_all(fleet)
+    assert [error for _, error in looks if error is not None] == []  # a look never fails towards the kubelet
+    assert max(seconds for seconds, _ in looks) < (SHUT_AFTER_S[SILENT] + 1) * PATIENCE
+    while time.monotonic() - gone < 10:
+        assert max(seconds for seconds, _ in publish_all(fleet)) < (SHUT_AFTER_S[SILENT] + 1) * PATIENCE
+    requests, probes = requests_sent(driver)
+    front.set(FORWARD)
+    back = time.monotonic()
+    before = len(provider.requests)
+    wait_until(lambda: publish_all(fleet) and len(provider.requests) - before >= VOLUMES, timeout=60, pause=0.2, what="a look at every volume")
+    print(f"looks went on {time.monotonic() - back:.1f} s after the return; {requests} requests and {probes} probes in the outage")
+    fleet.client.close()
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_pause_that_is_asked_of_one_is_kept_by_all(start, node, emulator, scripted, status):
+    pause_s = 3
+    add_classes(emulator)
+    scripted()
+    start("-v=0")
+    fleet = Fleet(node, emulator, VOLUMES, CLASSES)
+    emulator.add_fault("status", service="kube", status=status, retry_after=pause_s, count=1)
+    emulator.reset_counters()
+    outcomes = publish_all(fleet)
+    assert [error.details() for _, error in outcomes if error is not None] == []
+    requests = emulator.requests("kube")
+    asked = next(request for request in requests if request["status"] == status)
+    end = asked["time"] + asked["duration_ms"] / 1000
+    under_way_s = 1  # those that had gone before, on connections that had yet to be made
+    assert [request for request in requests if end + under_way_s < request["time"] < end + pause_s - 0.05] == []
+    assert len([request for request in requests if request["time"] <= end + under_way_s]) <= 2 * IN_FLIGHT
+    assert not [request for request in requests if "/readyz" in request["path"]]
+    assert len([request for request in requests if request["status"] == status]) == 1
+    fleet.client.close()
+
+
+def test_a_pause_that_is_too_long_for_a_call_is_told_at_once(start, node, emulator, scripted):
+    add_classes(emulator)
+    scripted()
+    driver = start("-v=0")
+    fleet = Fleet(node, emulator, 2, CLASSES)
+    emulator.add_fault("status", service="kube", status=429, retry_after=20, count=1)
+    first, second = (volume.request for volume in fleet.volumes)
+    code, message = driver.publish_failure(first, timeout=10)
+    assert code == CODES.UNAVAILABLE and "too many requests" in message, message  # the API server's words
+    emulator.reset_counters()
+    seconds, error = outcome(fleet.client, second, timeout=10)
+    assert error.code() == CODES.UNAVAILABLE and "wants no requests for" in error.details(), error.details()
+    assert seconds < 1 * PATIENCE
+    assert emulator.requests("kube") == []
+    fleet.client.close()

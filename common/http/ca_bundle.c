@@ -33,15 +33,18 @@ struct memory_file {
 struct extra {
     char *name; /* NULL = free */
     struct stat seen;
+    unsigned reads; /* of the node's bundle, when this was put together with it */
     struct memory_file file;
-    struct memory_file retired; /* the one before: a connection that is just being made may still read it */
+    struct memory_file retired; /* as below */
 };
 
 struct ca_bundle {
-    char *file; /* "" = none */
-    char *dirs; /* "" = none */
-    bool read;
-    struct memory_file all; /* bundle and directories; fd -1: the bundle says it all */
+    char *file;                 /* "" = none */
+    char *dirs;                 /* "" = none */
+    unsigned reads;             /* of the bundle file so far */
+    struct stat seen;           /* the bundle file when it was read */
+    struct memory_file all;     /* bundle and directories; fd -1: the bundle says it all */
+    struct memory_file retired; /* the one before: a connection that is just being made may still read it */
     struct extra extras[CA_BUNDLE_MAX_EXTRA];
     unsigned next_extra;
     unsigned made; /* memory files so far */
@@ -89,7 +92,7 @@ struct ca_bundle *ca_bundle_create(const char *file, const char *dirs)
         file = env_file != NULL ? env_file : system_file();
     if (dirs == NULL)
         dirs = env_dirs != NULL ? env_dirs : only_file ? "" : system_dirs;
-    bundle->all.fd = -1;
+    bundle->all.fd = bundle->retired.fd = -1;
     for (size_t i = 0; i < CA_BUNDLE_MAX_EXTRA; i++)
         bundle->extras[i].file.fd = bundle->extras[i].retired.fd = -1;
     bundle->file = strdup(file);
@@ -113,6 +116,7 @@ void ca_bundle_destroy(struct ca_bundle *bundle)
     if (bundle == NULL)
         return;
     memory_file_finish(&bundle->all);
+    memory_file_finish(&bundle->retired);
     for (size_t i = 0; i < CA_BUNDLE_MAX_EXTRA; i++) {
         memory_file_finish(&bundle->extras[i].file);
         memory_file_finish(&bundle->extras[i].retired);
@@ -260,27 +264,45 @@ static bool collect(const struct ca_bundle *bundle, struct seen *seen, struct bu
     return added > 0;
 }
 
-static const char *node_path(struct ca_bundle *bundle)
-{
-    if (!bundle->read) {
-        struct seen seen = {0};
-        cleanup_buffer struct buffer all;
-        buffer_init(&all, ALL_MAX);
-        bundle->read = true;
-        /* Without directories, or when they add nothing, the bundle is used as it is. */
-        if (*bundle->dirs != '\0' && collect(bundle, &seen, &all))
-            (void)memory_file_make(bundle, &all, &bundle->all);
-        free(seen.hex);
-    }
-    if (bundle->all.fd != -1)
-        return bundle->all.path;
-    return *bundle->file != '\0' ? bundle->file : NULL;
-}
-
 static bool same_file(const struct stat *a, const struct stat *b)
 {
     return a->st_dev == b->st_dev && a->st_ino == b->st_ino && a->st_size == b->st_size &&
            a->st_mtim.tv_sec == b->st_mtim.tv_sec && a->st_mtim.tv_nsec == b->st_mtim.tv_nsec;
+}
+
+/* Puts what the node trusts into a memory file if it has to be one. A file without a certificate, as while it
+ * is replaced, leaves what was known. */
+static void node_read(struct ca_bundle *bundle, bool again)
+{
+    struct seen seen = {0};
+    struct memory_file made;
+    cleanup_buffer struct buffer all;
+    buffer_init(&all, ALL_MAX);
+    /* Without directories, or when they add nothing, the bundle is used as it is: until it changes. libcurl
+     * keeps what it has read under a path for a day, so that the new certificates need a new one. */
+    if ((again || *bundle->dirs != '\0') && (collect(bundle, &seen, &all) || again) && all.len > 0 &&
+        memory_file_make(bundle, &all, &made) == 0) {
+        memory_file_finish(&bundle->retired);
+        bundle->retired = bundle->all;
+        bundle->all = made;
+    }
+    free(seen.hex);
+}
+
+static const char *node_path(struct ca_bundle *bundle)
+{
+    struct stat now = {0};
+    bool there = *bundle->file != '\0' && stat(bundle->file, &now) == 0;
+    bool changed = bundle->reads > 0 && there && !same_file(&bundle->seen, &now);
+    if (there)
+        bundle->seen = now;
+    if (bundle->reads == 0 || changed) {
+        bundle->reads++;
+        node_read(bundle, changed);
+    }
+    if (bundle->all.fd != -1)
+        return bundle->all.path;
+    return *bundle->file != '\0' ? bundle->file : NULL;
 }
 
 static int extra_make(struct ca_bundle *bundle, const char *name, const struct stat *st, struct extra *slot,
@@ -297,7 +319,7 @@ static int extra_make(struct ca_bundle *bundle, const char *name, const struct s
     if (found == 0)
         return error_set(err, GRPC_STATUS_FAILED_PRECONDITION, "CA file '%s' holds no certificate", name);
 
-    struct extra made = {.name = strdup(name), .seen = *st, .file = {.fd = -1}};
+    struct extra made = {.name = strdup(name), .seen = *st, .reads = bundle->reads, .file = {.fd = -1}};
     if (made.name == NULL || memory_file_make(bundle, &all, &made.file) < 0) {
         free(made.name);
         return error_set(err, GRPC_STATUS_INTERNAL, "CA file '%s' can not be used: no memory file", name);
@@ -314,8 +336,9 @@ const char *ca_bundle_path(struct ca_bundle *bundle, const char *extra, struct e
     struct stat st;
     struct extra *slot = NULL;
 
+    const char *node = node_path(bundle); /* for a change of it, too */
     if (extra == NULL)
-        return node_path(bundle);
+        return node;
     if (stat(extra, &st) == -1) {
         (void)error_set_errno(err, GRPC_STATUS_FAILED_PRECONDITION, errno, "CA file '%s'", extra);
         return NULL;
@@ -324,7 +347,7 @@ const char *ca_bundle_path(struct ca_bundle *bundle, const char *extra, struct e
         if (bundle->extras[i].name != NULL && strcmp(bundle->extras[i].name, extra) == 0)
             slot = &bundle->extras[i];
     }
-    if (slot != NULL && same_file(&slot->seen, &st))
+    if (slot != NULL && same_file(&slot->seen, &st) && slot->reads == bundle->reads)
         return slot->file.path;
     if (slot == NULL)
         slot = &bundle->extras[bundle->next_extra++ % CA_BUNDLE_MAX_EXTRA];

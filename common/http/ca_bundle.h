@@ -9,8 +9,9 @@
  *
  * libcurl is given one file. When the directories hold nothing that the bundle lacks, that is the bundle
  * itself; else bundle and additions are put together in a memory file, and its path below /proc/self/fd is
- * given: libcurl then parses and caches it like any other, with every TLS back end. The node's
- * certificates are read once, at the first use; an additional file is read again when it has changed.
+ * given: libcurl then parses and caches it like any other, with every TLS back end. What is
+ * in the directories is read once, at the first use; the bundle (and with it the directories) and an
+ * additional file are read again when the file has changed.
  */
 #ifndef COMMON_HTTP_CA_BUNDLE_H
 #define COMMON_HTTP_CA_BUNDLE_H
@@ -29,8 +30,8 @@ enum {
 struct ca_bundle *ca_bundle_create(const char *file, const char *dirs);
 void ca_bundle_destroy(struct ca_bundle *bundle); /* accepts NULL */
 
-/* The path to give to libcurl; with `extra` also the certificates of that PEM file. Valid until `bundle` is
- * destroyed or, with `extra`, until control returns to the loop. NULL: nothing to trust was found on this
+/* The path to give to libcurl; with `extra` also the certificates of that PEM file. Valid until control
+ * returns to the loop. NULL: nothing to trust was found on this
  * system (no `extra`), or with err set when `extra` can not be read or holds no certificate. Blocks for the
  * time of reading local files. */
 const char *ca_bundle_path(struct ca_bundle *bundle, const char *extra, struct error **err);

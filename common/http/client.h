@@ -110,7 +110,7 @@ int http_library_init(struct error **err);
 struct http_client *http_client_create(uv_loop_t *loop, const struct http_client_config *config,
                                        struct error **err);
 
-/* The CA bundle of calls that name none; NULL when there is none. Lives as long as the client. */
+/* The CA bundle of calls that name none; NULL when there is none. Valid until control returns to the loop. */
 const char *http_client_ca_file(const struct http_client *client);
 
 /* Starts a call; everything in `request` is borrowed for the time of this function only (except `on_data`).

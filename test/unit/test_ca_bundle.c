@@ -159,6 +159,37 @@ static void an_additional_file_is_trusted_besides_and_read_again_when_it_changes
     ca_bundle_destroy(bundle);
 }
 
+static void replace_bundle(const char *text)
+{
+    char file[512];
+    (void)snprintf(file, sizeof(file), "%s", at("bundle.pem"));
+    put("bundle.new", text);
+    assert_int_equal(rename(at("bundle.new"), file), 0);
+}
+
+static void a_bundle_that_changes_is_read_again_under_another_path(void **state)
+{
+    (void)state;
+    struct ca_bundle *bundle = make("");
+    char extra[512];
+    char before[64];
+    (void)snprintf(extra, sizeof(extra), "%s", at("extra.crt"));
+    put("extra.crt", CERTIFICATE("EEEE"));
+    assert_string_equal(ca_bundle_path(bundle, NULL, NULL), at("bundle.pem"));
+    assert_string_equal(bodies(ca_bundle_path(bundle, extra, NULL)), "EEEE AAAA BBBB ");
+    replace_bundle(CERTIFICATE("CCCC"));
+    (void)snprintf(before, sizeof(before), "%s", ca_bundle_path(bundle, NULL, NULL));
+    assert_string_not_equal(before, at("bundle.pem")); /* libcurl caches by path */
+    assert_string_equal(bodies(before), "CCCC ");
+    assert_string_equal(bodies(ca_bundle_path(bundle, extra, NULL)), "EEEE CCCC ");
+    replace_bundle("half a file\n");
+    assert_string_equal(ca_bundle_path(bundle, NULL, NULL), before);
+    replace_bundle(CERTIFICATE("DDDD"));
+    assert_string_not_equal(ca_bundle_path(bundle, NULL, NULL), before);
+    assert_string_equal(bodies(ca_bundle_path(bundle, NULL, NULL)), "DDDD ");
+    ca_bundle_destroy(bundle);
+}
+
 static void an_additional_file_without_certificates_is_an_error(void **state)
 {
     (void)state;
@@ -197,6 +228,7 @@ int main(void)
         CASE(directories_add_what_the_bundle_lacks_under_any_name_and_once),
         CASE(the_environment_decides_when_nothing_is_given),
         CASE(an_additional_file_is_trusted_besides_and_read_again_when_it_changes),
+        CASE(a_bundle_that_changes_is_read_again_under_another_path),
         CASE(an_additional_file_without_certificates_is_an_error),
         CASE(many_additional_files_take_turns),
     };

@@ -55,6 +55,7 @@ struct emulator {
     pthread_mutex_t lock;
     bool verbose;
     const char *domain; /* what clients have for "localhost" in the host names of the TLS port */
+    bool tls12;         /* no TLS 1.3 */
     unsigned short tls_port;
     unsigned short control_port;
     unsigned short node_port; /* IMDS and NMI, plain HTTP */

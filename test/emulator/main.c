@@ -36,13 +36,14 @@ struct options {
     unsigned short port;
     unsigned short control_port;
     unsigned short node_port;
+    bool tls12;
     bool verbose;
     bool demo;
 };
 
 static const char usage[] =
     "usage: vault-emulator --dir DIR [--port N] [--control-port N] [--node-port N] [--address IP]\n"
-    "                      [--domain NAME] [--fixture FILE] [--demo] [--verbose]\n"
+    "                      [--domain NAME] [--tls12] [--fixture FILE] [--demo] [--verbose]\n"
     "  --dir DIR         where ca.pem, cloud.json, kubeconfig, ports.json and ready are written; made if "
     "missing\n"
     "  --port N          TLS port of all services, on 127.0.0.1; 0 = any free one (default)\n"
@@ -50,6 +51,7 @@ static const char usage[] =
     "  --node-port N     port of IMDS and NMI, plain HTTP on 127.0.0.1; 0 = any free one (default)\n"
     "  --address IP      where the TLS port is instead\n"
     "  --domain NAME     be login.NAME, *.vault.NAME, *.managedhsm.NAME; localhost by default\n"
+    "  --tls12           do not offer TLS 1.3\n"
     "  --fixture FILE    control calls to do at start, a JSON array of {\"method\", \"path\", \"body\"}\n"
     "  --demo            start with a tenant, an application and a vault with two secrets; writes demo.json\n"
     "  --verbose         one line a request on stderr\n";
@@ -78,6 +80,7 @@ static int parse_options(int argc, char **argv, struct options *options)
         {"fixture", required_argument, NULL, 'f'},
         {"address", required_argument, NULL, 'a'},
         {"domain", required_argument, NULL, 'o'},
+        {"tls12", no_argument, NULL, 't'},
         {"demo", no_argument, NULL, 'D'},
         {"verbose", no_argument, NULL, 'v'},
         {"help", no_argument, NULL, 'h'},
@@ -108,6 +111,9 @@ static int parse_options(int argc, char **argv, struct options *options)
             break;
         case 'o':
             options->domain = optarg;
+            break;
+        case 't':
+            options->tls12 = true;
             break;
         case 'D':
             options->demo = true;
@@ -318,6 +324,7 @@ int main(int argc, char **argv)
     random_seed();
     emulator.verbose = options.verbose;
     emulator.domain = options.domain;
+    emulator.tls12 = options.tls12;
 
     if (make_directory(options.dir) != 0)
         return 1;

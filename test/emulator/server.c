@@ -487,11 +487,11 @@ struct server *server_start(struct emulator *emulator, const int fds[static SERV
         flags | MHD_USE_TLS, 0, NULL, NULL, on_request, emulator, MHD_OPTION_EXTERNAL_LOGGER, on_log,
         emulator, MHD_OPTION_LISTEN_SOCKET, fds[0], MHD_OPTION_HTTPS_MEM_KEY, identity->key_pem,
         MHD_OPTION_HTTPS_MEM_CERT, identity->certificate_pem, MHD_OPTION_HTTPS_PRIORITIES,
-        "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2", MHD_OPTION_THREAD_POOL_SIZE, (unsigned)TLS_THREADS,
-        MHD_OPTION_CONNECTION_LIMIT, (unsigned)MAX_CONNECTIONS, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
-        (size_t)CONNECTION_MEMORY, MHD_OPTION_URI_LOG_CALLBACK, on_tls_target, emulator,
-        MHD_OPTION_NOTIFY_COMPLETED, on_completed, emulator, MHD_OPTION_NOTIFY_CONNECTION, on_connection,
-        emulator, MHD_OPTION_END);
+        emulator->tls12 ? "NORMAL:-VERS-ALL:+VERS-TLS1.2" : "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2",
+        MHD_OPTION_THREAD_POOL_SIZE, (unsigned)TLS_THREADS, MHD_OPTION_CONNECTION_LIMIT,
+        (unsigned)MAX_CONNECTIONS, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY,
+        MHD_OPTION_URI_LOG_CALLBACK, on_tls_target, emulator, MHD_OPTION_NOTIFY_COMPLETED, on_completed,
+        emulator, MHD_OPTION_NOTIFY_CONNECTION, on_connection, emulator, MHD_OPTION_END);
     server->control = MHD_start_daemon(flags, 0, NULL, NULL, on_request, emulator, MHD_OPTION_EXTERNAL_LOGGER,
                                        on_log, emulator, MHD_OPTION_LISTEN_SOCKET, fds[1],
                                        MHD_OPTION_URI_LOG_CALLBACK, on_control_target, emulator,

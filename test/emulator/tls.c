@@ -12,7 +12,7 @@
 #include "test/emulator/stamp.h"
 #include "test/emulator/text.h"
 
-enum { BACKDATED_SECONDS = 3600, VALID_SECONDS = 30 * 24 * 3600 };
+enum { BACKDATED_SECONDS = 3600, VALID_SECONDS = 30 * 24 * 3600, RSA_BITS = 2048 };
 
 static const char *const dns_names[] = {
     "localhost",
@@ -49,10 +49,7 @@ static int new_key(gnutls_x509_privkey_t *key)
 {
     int failed = 0;
     check(&failed, gnutls_x509_privkey_init(key), "private key");
-    check(&failed,
-          gnutls_x509_privkey_generate(*key, GNUTLS_PK_ECDSA,
-                                       GNUTLS_CURVE_TO_BITS(GNUTLS_ECC_CURVE_SECP256R1), 0),
-          "private key");
+    check(&failed, gnutls_x509_privkey_generate(*key, GNUTLS_PK_RSA, RSA_BITS, 0), "private key");
     return failed;
 }
 

@@ -20,8 +20,8 @@ struct tls_identity {
     char *key_pem;
 };
 
-/* Makes new ECDSA P-256 keys and certificates for all host names of the emulator, those below `domain` among
- * them. -1 with a message on stderr. */
+/* Makes new RSA keys and certificates, the kind that the cloud has, for all host names of the emulator, those
+ * below `domain` among them. -1 with a message on stderr. */
 int tls_identity_create(struct tls_identity *identity, const char *domain);
 void tls_identity_finish(struct tls_identity *identity);
 

@@ -108,7 +108,13 @@ one_file() { # SOURCE LIBRARY: an archive of a single source file
 
 build_libuv() { with_cmake "$src/libuv1" -DLIBUV_BUILD_SHARED=OFF -DLIBUV_BUILD_TESTS=OFF -DLIBUV_BUILD_BENCH=OFF; }
 build_nghttp2() { with_cmake "$src/nghttp2" -DENABLE_LIB_ONLY=ON -DBUILD_STATIC_LIBS=ON -DENABLE_DOC=OFF; }
-build_libyaml() { with_cmake "$src/libyaml" -DINSTALL_CMAKE_DIR=lib/cmake; }
+build_libyaml() {
+    # A parser starts with buffers of 64 KiB, and every item of `objects` has a parser of its own: with musl that is a mapping made, touched and
+    # given back each time, a tenth of what a mount costs the provider. Longer texts are read in pieces.
+    sed -i 's/^#define INPUT_RAW_BUFFER_SIZE .*/#define INPUT_RAW_BUFFER_SIZE 1024/' "$src/libyaml/src/yaml_private.h"
+    grep -q '^#define INPUT_RAW_BUFFER_SIZE 1024$' "$src/libyaml/src/yaml_private.h"
+    with_cmake "$src/libyaml" -DINSTALL_CMAKE_DIR=lib/cmake
+}
 build_cjson() {
     one_file "$src/cjson/cJSON.c" libcjson.a
     install -D -m 0644 "$src/cjson/cJSON.h" "$prefix/include/cjson/cJSON.h"
@@ -130,6 +136,10 @@ build_mbedtls() {
     sed -i 's/((defined(__linux__) && defined(__GLIBC__)) || defined(__midipix__))/(defined(__linux__) || defined(__midipix__))/' \
         "$src/mbedtls/library/entropy_poll.c"
     grep -q '^#if (defined(__linux__) || defined(__midipix__))' "$src/mbedtls/library/entropy_poll.c"
+    # 3.6.6 offers RSA-PSS signatures and then refuses them from servers that choose TLS 1.2, as OpenSSL's and others with RSA certificates do.
+    # Corrected upstream after that release; on a corrected source this changes nothing.
+    sed -i '/^static int ssl_parse_signature_algorithm/,/^}/s/if (!mbedtls_ssl_sig_alg_is_supported(ssl, sig_alg)) {/if (*pk_alg != MBEDTLS_PK_RSASSA_PSS \&\& !mbedtls_ssl_sig_alg_is_supported(ssl, sig_alg)) {/' \
+        "$src/mbedtls/library/ssl_tls12_client.c"
     cp "$root/mk/static/mbedtls_config.h" "$prefix/include/mbedtls_release_config.h"
     cflags="$cflags -DMBEDTLS_USER_CONFIG_FILE='<mbedtls_release_config.h>'" \
         with_cmake "$src/mbedtls" -DENABLE_PROGRAMS=OFF -DENABLE_TESTING=OFF -DGEN_FILES=OFF -DUSE_STATIC_MBEDTLS_LIBRARY=ON

@@ -295,8 +295,10 @@ static void on_answer(struct reply *reply, const struct error *error, unsigned t
         if (token == NULL && tries > 1)
             error_wrap(&failure, "after %u tries", tries);
     } else {
+        enum grpc_status code = error_code(error);
         failure = error_copy(error);
-        if (identity->ops->unanswered != NULL && error_code(error) == GRPC_STATUS_UNAVAILABLE)
+        if (identity->ops->unanswered != NULL &&
+            (code == GRPC_STATUS_UNAVAILABLE || code == GRPC_STATUS_DEADLINE_EXCEEDED))
             error_wrap(&failure, "%s", identity->ops->unanswered);
         if (identity->token_proxy != NULL)
             token_proxy_doubt(identity->token_proxy);

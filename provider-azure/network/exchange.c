@@ -238,7 +238,7 @@ static bool try_again(struct exchange *exchange, const struct reply *reply, enum
     uint64_t now = transport_now_ms(network->transport);
 
     if (reply != NULL ? !retry_status(exchange->policy, reply->status)
-                      : !retry_failure(error, hop, exchange->tries))
+                      : !retry_failure(exchange->policy, error, hop, exchange->tries))
         return false;
     uint64_t delay = choose_delay(exchange, reply);
     bool throttled = reply != NULL && reply->status == 429;

@@ -13,6 +13,7 @@ const struct retry_policy retry_imds = {.max_retries = 6,
                                         .cap_ms = 25000,
                                         .try_timeout_ms = 20000,
                                         .retry_404_410 = true,
+                                        .on_node = true,
                                         .min_5xx_ms = 1000};
 const struct retry_policy retry_never = {
     .max_retries = 0, .base_ms = 1000, .cap_ms = 1000, .try_timeout_ms = 300000};
@@ -35,14 +36,15 @@ bool retry_status(const struct retry_policy *policy, int status)
     }
 }
 
-bool retry_failure(const struct error *error, enum http_hop hop, unsigned tries)
+bool retry_failure(const struct retry_policy *policy, const struct error *error, enum http_hop hop,
+                   unsigned tries)
 {
     enum grpc_status code = error_code(error);
     if (code != GRPC_STATUS_UNAVAILABLE && code != GRPC_STATUS_DEADLINE_EXCEEDED)
         return false;
     if (hop == HTTP_HOP_TLS)
         return false;
-    if (hop == HTTP_HOP_DNS)
+    if (hop == HTTP_HOP_DNS || (hop == HTTP_HOP_CONNECT && policy->on_node))
         return tries < 2;
     return true;
 }

@@ -24,6 +24,7 @@ struct retry_policy {
     uint64_t cap_ms;
     uint64_t try_timeout_ms; /* limit of one try */
     bool retry_404_410;      /* IMDS: its way of saying "updating"; a 410 may last 70 s */
+    bool on_node;            /* a service of the node: where nobody takes the connection it is not there */
     uint64_t min_5xx_ms;     /* a 5xx is not repeated sooner, whatever the server says */
 };
 
@@ -36,9 +37,10 @@ extern const struct retry_policy retry_never; /* NMI waits by itself for up to a
 bool retry_status(const struct retry_policy *policy, int status);
 
 /* Whether a failure without an answer is. `tries` counts those made, this one included. A name that does not
- * resolve gets one more try only (it usually is a wrong vault name, and the user waits); a TLS failure none.
- */
-bool retry_failure(const struct error *error, enum http_hop hop, unsigned tries);
+ * resolve gets one more try only (it usually is a wrong vault name, and the user waits), and so does a
+ * service of the node without a connection; a TLS failure none. */
+bool retry_failure(const struct retry_policy *policy, const struct error *error, enum http_hop hop,
+                   unsigned tries);
 
 /* Delay before retry number `retry` (from 1). `random` is any 32-bit number. */
 uint64_t retry_delay_ms(const struct retry_policy *policy, unsigned retry, uint32_t random);

@@ -455,31 +455,48 @@ static void what_imds_means_is_not_asked_again(void **state)
 static struct fake_answer nobody_answers(struct fake *fake, const char *url, const char *bearer,
                                          const char *body)
 {
-    (void)fake;
+    struct world *world = of_state(fake);
+    const struct fake_answer *failure = fake->arg;
     (void)url;
     (void)bearer;
     (void)body;
-    return (struct fake_answer){.failure = GRPC_STATUS_UNAVAILABLE, .hop = HTTP_HOP_CONNECT};
+    world->requests++;
+    return *failure;
 }
 
-static void a_node_service_that_does_not_answer_is_named_with_a_hint(void **state)
+static void a_service_of_the_node_that_does_not_answer_is_named_with_a_hint(void **state)
 {
     (void)state;
+    static const struct fake_answer unconnected = {.failure = GRPC_STATUS_UNAVAILABLE,
+                                                   .hop = HTTP_HOP_CONNECT};
+    static const struct fake_answer broke_off = {.failure = GRPC_STATUS_UNAVAILABLE, .hop = HTTP_HOP_RECEIVE};
+    static const struct fake_answer silent = {.failure = GRPC_STATUS_DEADLINE_EXCEEDED,
+                                              .hop = HTTP_HOP_TIMEOUT};
+    static const char imds[] = "no answer from IMDS [hint: ";
+    static const char nmi[] = "no answer from NMI [hint: ";
     static const struct {
         enum auth_mode mode;
+        const struct fake_answer *failure;
         const char *text; /* NULL: the network's words are enough */
-    } rows[] = {{AUTH_VM_IDENTITY, "no answer from IMDS [hint: "},
-                {AUTH_POD_IDENTITY, "no answer from NMI [hint: "},
-                {AUTH_SERVICE_PRINCIPAL, NULL}};
+        unsigned tries;
+    } rows[] = {
+        {AUTH_VM_IDENTITY, &unconnected, imds, 2}, /* it is not there; whoever waits is told soon */
+        {AUTH_VM_IDENTITY, &broke_off, imds, 7},         {AUTH_VM_IDENTITY, &silent, imds, 7},
+        {AUTH_POD_IDENTITY, &unconnected, nmi, 1},       {AUTH_POD_IDENTITY, &silent, nmi, 1},
+        {AUTH_SERVICE_PRINCIPAL, &unconnected, NULL, 4},
+    };
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
         struct world world;
+        struct fake_answer failure = *rows[i].failure;
         set_up(&world);
         world.fake.answer = nobody_answers;
+        world.fake.arg = &failure;
         cleanup_identity struct identity *identity = make(&world, rows[i].mode, "secret");
         assert_non_null(
             token_cache_get(world.cache, identity, NULL, world.fake.now_ms + 200000, on_token, &world, NULL));
         pass(&world, 200000);
         assert_int_equal(world.errors, 1);
+        assert_int_equal(world.requests, rows[i].tries);
         if (rows[i].text != NULL)
             assert_non_null(strstr(world.last_error, rows[i].text));
         else
@@ -693,7 +710,7 @@ int main(void)
         cmocka_unit_test(a_certificate_is_read_aside_and_given_up_without_a_trace),
         cmocka_unit_test(imds_is_asked_again_until_it_is_well),
         cmocka_unit_test(what_imds_means_is_not_asked_again),
-        cmocka_unit_test(a_node_service_that_does_not_answer_is_named_with_a_hint),
+        cmocka_unit_test(a_service_of_the_node_that_does_not_answer_is_named_with_a_hint),
         cmocka_unit_test(the_server_name_is_computed_from_the_clusters_id),
         cmocka_unit_test(the_certificate_is_looked_at_once_for_all_who_wait),
         cmocka_unit_test(a_failure_is_told_and_forgotten),

@@ -9,7 +9,9 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from installation import Installation  # noqa: E402
+from azure_node import IMDS, PodIdentity  # noqa: E402
+from examples import Example  # noqa: E402
+from installation import PROVIDER, Installation  # noqa: E402
 from node import ADDRESS, DOMAIN  # noqa: E402
 from pods import UserPod, pod_spec  # noqa: E402
 from single_node import SingleNode  # noqa: E402
@@ -17,6 +19,7 @@ from single_node import SingleNode  # noqa: E402
 from cluster.programs import kubernetes_programs  # noqa: E402
 from harness import tutorial  # noqa: E402
 from harness.emulator import Emulator  # noqa: E402
+from harness.relay import Relay  # noqa: E402
 
 _numbers = itertools.count(1)
 SCRATCH = Path(os.environ.get("TEST_SCRATCH", "/tmp"))
@@ -59,6 +62,32 @@ def emulator(the_emulator):
     the_emulator.clear_faults()
 
 
+@pytest.fixture(scope="module")
+def nodes_network(the_installation):
+    """The provider in the node's network (`linux.hostNetwork=true`), until the end of the module."""
+    the_installation.apply_provider(nodes_network=True)
+    the_installation.wait_rolled_out(PROVIDER)
+    yield
+    the_installation.apply_provider()
+    the_installation.wait_rolled_out(PROVIDER)
+
+
+@pytest.fixture
+def imds(emulator):
+    """The node's metadata service, where it always is; identities by emulator.set_imds()."""
+    relay = Relay(IMDS, emulator.node_port)
+    yield relay
+    relay.close()
+
+
+@pytest.fixture
+def pod_identity(admin, emulator):
+    """aad-pod-identity, running."""
+    running = PodIdentity(admin, emulator)
+    yield running
+    running.stop_nmi()
+
+
 @pytest.fixture
 def admin(kubernetes):
     return kubernetes.admin
@@ -92,14 +121,29 @@ def make_class(admin, namespace):
 
 @pytest.fixture
 def make_pod(kubernetes, namespace):
-    """make_pod(name="web", **pod_spec's keywords) creates a pod and does not wait for it."""
+    """make_pod(name="web", labels=None, **pod_spec's keywords) creates a pod and does not wait for it."""
     made = []
 
-    def make(name="web", **keywords):
-        made.append(UserPod(kubernetes, namespace, name, pod_spec(**keywords)))
+    def make(name="web", labels=None, **keywords):
+        made.append(UserPod(kubernetes, namespace, name, pod_spec(**keywords), labels=labels))
         return made[-1]
     yield make
     for pod in made:
         pod.delete(wait=False)
+    for pod in made:
+        pod.wait_gone()
+
+
+@pytest.fixture
+def apply_example(kubernetes, namespace):
+    """apply_example(file, {what it says: what is to stand there instead}) of manifests/examples; returns its pod."""
+    made = []
+
+    def apply(file, edits=None):
+        made.append(Example(file, edits).apply(kubernetes, namespace))
+        return made[-1]
+    yield apply
+    for pod in made:
+        pod.delete(wait=False, gracePeriodSeconds=1)  # `sleep infinity` does not listen
     for pod in made:
         pod.wait_gone()

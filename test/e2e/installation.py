@@ -2,11 +2,12 @@
 
 import copy
 
+import yaml
 from images import daemon_archives, reference_of
 from node import ADDRESS, CLOUD_HOSTS, NAME
 
 from cluster import manifests
-from harness.process import wait_until
+from harness.process import ROOT, wait_until
 
 DRIVER_NAME = "secrets-store.csi.k8s.io"
 DRIVER = "csi-secrets-store"
@@ -24,6 +25,16 @@ def with_images(item, tags):
         name = container["image"].rsplit("/", 1)[-1].split(":")[0]
         container["image"] = f"localhost/{name}:{tags[name]}"
     return item
+
+
+def provider_in_the_nodes_network():
+    """The provider's DaemonSet, changed as its comment says for pod identity."""
+    text = (ROOT / "manifests/deploy/provider-azure.yaml").read_text()
+    for old, new in (("# hostNetwork: true", "hostNetwork: true"), ("# dnsPolicy: ", "dnsPolicy: "), ("maxSurge: 1", "maxSurge: 0"),
+                     ("maxUnavailable: 0", "maxUnavailable: 1")):
+        assert text.count(old) == 1, old
+        text = text.replace(old, new)
+    return next(item for item in yaml.safe_load_all(text) if item["kind"] == "DaemonSet")
 
 
 class Installation:
@@ -80,8 +91,8 @@ class Installation:
         container["args"] = [*container["args"], f"--rotation-poll-interval={ROTATION_INTERVAL}", "-v=5", *args]
         self.admin.apply(item)
 
-    def apply_provider(self, args=()):
-        item = with_images(self.daemon_sets[PROVIDER], self.tags)
+    def apply_provider(self, args=(), nodes_network=False):
+        item = with_images(provider_in_the_nodes_network() if nodes_network else self.daemon_sets[PROVIDER], self.tags)
         spec = item["spec"]["template"]["spec"]
         # as if there were no DNS
         spec["hostAliases"] = [{"ip": ADDRESS, "hostnames": list(CLOUD_HOSTS)}]

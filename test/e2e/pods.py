@@ -29,9 +29,10 @@ def pod_spec(volumes=None, mounts_at=None, **spec):
 
 
 class UserPod:
-    def __init__(self, cluster, namespace, name, spec=None, start=True):
+    def __init__(self, cluster, namespace, name, spec=None, start=True, labels=None):
         self.cluster, self.admin, self.namespace, self.name = cluster, cluster.admin, namespace, name
-        self.body = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": spec if spec is not None else pod_spec()}
+        self.body = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "labels": labels or {}},
+                     "spec": spec if spec is not None else pod_spec()}
         self.uid = None
         if start:
             self.create()
@@ -39,6 +40,13 @@ class UserPod:
     def create(self):
         self.uid = self.admin.create(copy.deepcopy(self.body), self.namespace)["metadata"]["uid"]
         return self
+
+    @classmethod
+    def of(cls, cluster, namespace, name):
+        """A pod that somebody else has made."""
+        pod = cls(cluster, namespace, name, {}, start=False)
+        pod.uid = pod.object["metadata"]["uid"]
+        return pod
 
     @property
     def object(self):
@@ -82,8 +90,16 @@ class UserPod:
         """Of its FailedMount events those that carry an answer of the driver, and not a delay inside the kubelet."""
         return [event for event in self.events("FailedMount") if "rpc error: " in event["message"]]
 
-    def delete(self, wait=True, timeout=60):
-        self.admin.delete("pods", self.namespace, self.name)
+    def wait_failed_mount(self, timeout=60):
+        """What the first failed mount says in `kubectl describe pod`: one line, not cut short."""
+        wait_until(self.failed_mounts, timeout, "the event", pause=0.2)
+        line = next(line for line in self.describe().splitlines() if "FailedMount" in line and "rpc error: " in line)
+        message = line.split("kubelet", 1)[1]
+        assert len(message) < 1000, "an event holds 1024 bytes"
+        return message
+
+    def delete(self, wait=True, timeout=60, **options):
+        self.admin.delete("pods", self.namespace, self.name, **options)
         if wait:
             self.wait_gone(timeout)
 

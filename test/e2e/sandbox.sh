@@ -44,9 +44,10 @@ fi
 
 hostname node-1
 ip link set lo up
-ip address add 10.96.0.1/32 dev lo  # the Kubernetes service
-ip address add 10.96.0.10/32 dev lo # the cluster's name server
-ip address add 10.97.0.1/32 dev lo  # the node
+ip address add 10.96.0.1/32 dev lo       # the Kubernetes service
+ip address add 10.96.0.10/32 dev lo      # the cluster's name server
+ip address add 10.97.0.1/32 dev lo       # the node
+ip address add 169.254.169.254/32 dev lo # the instance metadata service of a node in Azure
 echo 1 > /proc/sys/net/ipv4/ip_forward
 
 status=0

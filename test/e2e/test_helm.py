@@ -1,5 +1,6 @@
 """Installed as the tutorial says, by `helm install` of one chart; upgraded and removed by helm, too."""
 
+import shlex
 import subprocess
 
 import pytest
@@ -10,7 +11,7 @@ from traffic import Traffic
 from charts.helm import PROVIDER as CHART
 from charts.helm import program
 from harness import tutorial
-from harness.process import wait_until
+from harness.process import ROOT, wait_until
 
 SECRET_OBJECTS = [{"secretName": "synced", "type": "Opaque", "data": [{"objectName": "secret1", "key": "username"}]}]
 ENVIRONMENT = {"env": [{"name": "SECRET_USERNAME", "valueFrom": {"secretKeyRef": {"name": "synced", "key": "username"}}}]}
@@ -42,7 +43,7 @@ def helm(installation, kubectl):
     def run(*words):
         file.write_text(yaml.safe_dump(values(installation.tags)))
         done = subprocess.run([program(), "--kubeconfig", kubectl.config, "--namespace", SYSTEM, *words], capture_output=True, text=True,
-                              stdin=subprocess.DEVNULL, check=False, timeout=300, env={"HOME": str(installation.cluster.directory)})
+                              stdin=subprocess.DEVNULL, check=False, timeout=300, cwd=ROOT, env={"HOME": str(installation.cluster.directory)})
         assert done.returncode == 0, f"helm {words[0]}: {done.stderr}{kubectl.run('-n', SYSTEM, 'describe', 'pods').stdout[-6000:]}"
         return done.stdout
     run.values = ("--values", str(file))
@@ -79,3 +80,22 @@ def test_the_chart_installs_upgrades_and_leaves(helm, installation, kubernetes, 
     wait_until(lambda: not admin.list("daemonsets", SYSTEM), 60, "the DaemonSets to go", pause=0.2)
     assert admin.find("csidrivers", None, "secrets-store.csi.k8s.io") is None
     assert admin.find("secretproviderclasses", namespace, "azure-kvname"), "definitions and classes stay"
+
+
+def test_the_provider_moves_into_the_nodes_network_for_pod_identity(helm, installation, apply_example, pod_identity, emulator, namespace):
+    """The tutorial's own line; a pod that waits for it starts."""
+    (line,) = [line for block in tutorial.blocks(tutorial.sections()["Pod identity"]) for line in block.splitlines() if "hostNetwork" in line]
+    upgrade = shlex.split(line)
+    assert upgrade[:3] == ["helm", "upgrade", "csi"]
+
+    helm("install", "csi", str(CHART), *helm.values, "--wait", "--timeout", "120s")
+    wait_until(installation.registered, 60, "the driver to be registered", pause=0.2)
+    emulator.set_policy(client_id="bound", permissions=["get"])
+    emulator.bind_pod(namespace, "secrets-store-pod-identity", "bound")
+    pod = apply_example("pod-identity.yaml")
+    assert "no answer from NMI" in pod.wait_failed_mount()
+    helm(*upgrade[1:], "--wait", "--timeout", "120s")
+    assert pod.wait_running(90).read("secret1") == tutorial.SECRETS["secret1"]
+    pod.delete(gracePeriodSeconds=1)
+    pod.assert_node_is_clean()
+    helm("uninstall", "csi", "--wait")

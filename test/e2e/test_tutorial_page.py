@@ -1,6 +1,6 @@
 """docs/tutorial.md, typed: every block of a section that begins with kubectl goes through a shell as it stands there.
 
-Changed are the image (there is no registry) and the vault's and the identity's names (they are the emulator's).
+Changed are the image (there is no registry) and the vault's and the identities' names (they are the emulator's).
 """
 
 import os
@@ -71,3 +71,22 @@ def test_workload_identity(typist, trust, emulator):  # noqa: F811
     trust("system:serviceaccount:page:contoso-app")
     typist.type("Workload identity", CLIENT_ID=CLIENT)
     look_and_rotate(typist, emulator)
+
+
+def test_the_managed_identity_of_the_node(typist, imds, emulator):
+    emulator.set_imds("another", ["kubelet-identity"])
+    emulator.set_policy(client_id="kubelet-identity", permissions=["get"])
+    typist.type("Managed identity of the node", CLIENT_ID="kubelet-identity")
+    look_and_rotate(typist, emulator)
+    assert {request["client_id"] for request in emulator.requests("imds")} == {"kubelet-identity"}
+
+
+def test_pod_identity(typist, nodes_network, pod_identity, emulator):
+    emulator.set_policy(client_id="contoso-identity", permissions=["get"])
+    variables = {"CLIENT_ID": "contoso-identity", "NODES": "/subscriptions/S/resourcegroups/G"}
+    identity_and_binding, class_and_pod = slice(0, 1), slice(1, 3)
+    typist.type("Pod identity", identity_and_binding, **variables)
+    pod_identity.assign("page", tutorial.applied(tutorial.typed("Pod identity")[2]))
+    typist.type("Pod identity", class_and_pod, **variables)
+    look_and_rotate(typist, emulator)
+    assert {request["headers"]["podname"] for request in emulator.requests("nmi")} == {POD}

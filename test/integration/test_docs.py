@@ -5,7 +5,7 @@ import re
 import pytest
 import yaml
 
-from harness import messages
+from harness import messages, tutorial
 from harness.process import ROOT
 
 TROUBLE = (ROOT / "docs/troubleshooting.md").read_text()
@@ -110,3 +110,30 @@ def test_chart_values_that_are_named_exist(document):
     said = re.findall(r"`((?:linux|syncSecret|secrets-store-csi-driver|podMonitor|prometheusRule|grafanaDashboard|networkPolicy)\.[\w.]+)(?:=\w+)?`",
                       document.read_text())
     assert sorted(set(said) - known) == []
+
+
+COMING_FROM_2020 = "Coming from the tutorial of 2020"
+
+
+def test_the_tutorial_leads_through_every_step_of_that_of_2020_in_order():
+    table, at = tutorial.sections()[COMING_FROM_2020], 0
+    for step in tutorial.STEPS_OF_2020:
+        found = table.find(step, at)
+        assert found >= 0, f"{step} is not there, or not after {table[:at][-60:]}"
+        at = found + len(step)
+    parameters = re.findall(r"^    (\w+):", tutorial.CLASS, re.MULTILINE)
+    assert len(parameters) == 9 and [name for name in parameters if name not in table] == []
+
+
+def test_the_tutorial_uses_the_names_of_that_of_2020():
+    page = "".join(text for heading, text in tutorial.sections().items() if heading != COMING_FROM_2020)
+    assert [name for name in tutorial.NAMES_OF_2020 if name not in page] == []
+
+
+def test_every_object_of_the_tutorial_is_applied_end_to_end():
+    """What has a kind is typed by the end-to-end tests: nothing on the page was never tried."""
+    tried = set(re.findall(r'typist\.type\("([^"]+)"', (ROOT / "test/e2e/test_tutorial_page.py").read_text()))
+    having = {heading for heading, text in tutorial.sections().items() if any("apiVersion:" in block for block in tutorial.blocks(text))}
+    assert len(having) == 4 and having - tried == set()
+    for heading in having:
+        assert all(block in tutorial.typed(heading) for block in tutorial.blocks(tutorial.sections()[heading]) if "apiVersion:" in block), heading

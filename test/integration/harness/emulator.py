@@ -37,9 +37,10 @@ class Emulator(Process):
         """What makes the Azure provider take this emulator for its cloud."""
         return {"AZURE_ENVIRONMENT_FILEPATH": str(self.directory / "cloud.json"), "SSL_CERT_FILE": str(self.directory / "ca.pem")}
 
-    def cloud(self):
-        """Its cloud file."""
-        return json.loads((self.directory / "cloud.json").read_text())
+    @property
+    def vault_resource(self):
+        """What a token for the vaults of this cloud is for: the cloud file's keyVaultEndpoint, without the slash at its end."""
+        return json.loads((self.directory / "cloud.json").read_text())["keyVaultEndpoint"].rstrip("/")
 
     def reset(self):
         """The tutorial's state: its tenant, its application, its vault with two secrets; a node and pods without identities, no faults, no tokens,

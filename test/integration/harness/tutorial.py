@@ -2,6 +2,8 @@
 
 import re
 
+import yaml
+
 from harness.process import ROOT
 
 TENANT = "tenantID"
@@ -43,6 +45,15 @@ spec:
 """
 
 
+def class_of_2020(**values):
+    """CLASS with other values for some parameters, as one edits them in."""
+    text = CLASS
+    for name, value in values.items():
+        text, found = re.subn(rf'^(    {name}: )"[^"]*"', rf'\1"{value}"', text, flags=re.MULTILINE)
+        assert found == 1, name
+    return text
+
+
 def objects_yaml(names, kind="secret"):
     items = "".join(f"  - |\n    objectName: {name}\n    objectType: {kind}\n" for name in names)
     return "array:\n" + items
@@ -71,8 +82,46 @@ def attributes(names=("secret1",), objects=None, **overrides):
     return {key: value for key, value in values.items() if value is not None}
 
 
+# What it tells to type and to save, in its order.
+STEPS_OF_2020 = (
+    "az ad sp create-for-rbac --name contosoServicePrincipal --skip-assignment", "az aks create -n contosoAKSCluster -g contosoResourceGroup",
+    "kubectl version", "az aks upgrade", "az aks show", "helm version", "helm repo add csi-secrets-store-provider-azure",
+    "helm install csi-secrets-store-provider-azure/csi-secrets-store-provider-azure --generate-name", "contosoKeyVault5", "secret1", "secret2",
+    "azure-kvname", "--role Reader", "az keyvault set-policy -n $KEYVAULT_NAME --secret-permissions get --spn $AZURE_CLIENT_ID",
+    "kubectl create secret generic secrets-store-creds --from-literal clientid=$AZURE_CLIENT_ID --from-literal clientsecret=$AZURE_CLIENT_SECRET",
+    "kubectl delete secrets secrets-store-creds", "az ad sp credential reset --name contosoServicePrincipal", "usePodIdentity: \"true\"",
+    "userAssignedIdentityID: \"\"", "Managed Identity Contributor", "Virtual Machine Contributor", "helm repo add aad-pod-identity",
+    "helm install pod-identity aad-pod-identity/aad-pod-identity", "az identity create -g $resourceGroupName -n $identityName", "--role \"Reader\"",
+    "az keyvault set-policy -n contosoKeyVault5 --secret-permissions get --spn $clientId", "kubectl apply -f secretProviderClass.yaml",
+    "kubectl apply -f updateDeployment.yaml", "kubectl apply -f podIdentityAndBinding.yaml", "AzureIdentity", "AzureIdentityBinding",
+    "azure-pod-identity-binding", "azure-pod-identity-binding-selector", "kubectl apply -f podBindingDeployment.yaml", "nginx-secrets-store-inline",
+    "kubectl get pods", "kubectl describe pod/nginx-secrets-store-inline", "kubectl exec -it nginx-secrets-store-inline -- ls /mnt/secrets-store/",
+    "kubectl exec -it nginx-secrets-store-inline -- cat /mnt/secrets-store/secret1", "soft delete",
+)
+# Its names; those of classes of that time are in CLASS.
+NAMES_OF_2020 = (
+    "contosoServicePrincipal", "contosoResourceGroup", "contosoAKSCluster", "contosoKeyVault5", "secret1", "secret2", "secrets-store-creds",
+    "azure-kvname", "nginx-secrets-store-inline", "secrets-store-inline", "/mnt/secrets-store", "azure-pod-identity-binding",
+    "azure-pod-identity-binding-selector", "AZURE_CLIENT_ID", "AZURE_CLIENT_SECRET",
+)
+
+
+def sections():
+    """docs/tutorial.md as {heading: text below it}."""
+    pieces = re.split(r"^#+ (.+)\n", (ROOT / "docs/tutorial.md").read_text(), flags=re.MULTILINE)
+    return dict(zip(pieces[1::2], pieces[2::2]))
+
+
+def blocks(text):
+    """Its fenced blocks."""
+    return re.findall(r"^```\w*\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+
+
 def typed(section):
     """The shell blocks below a heading of docs/tutorial.md that begin with kubectl, as one would copy them."""
-    page = (ROOT / "docs/tutorial.md").read_text()
-    below = re.search(rf"^#+ {re.escape(section)}\n(.*?)(?=^#+ |\Z)", page, re.DOTALL | re.MULTILINE).group(1)
-    return [block for block in re.findall(r"^```sh\n(.*?)^```$", below, re.DOTALL | re.MULTILINE) if block.startswith("kubectl ")]
+    return [block for block in blocks(sections()[section]) if block.startswith("kubectl ")]
+
+
+def applied(block):
+    """The object that a typed block applies, its variables as they stand there."""
+    return yaml.safe_load(re.search(r"<<EOF\n(.*?)^EOF$", block, re.DOTALL | re.MULTILINE).group(1))

@@ -14,7 +14,9 @@ enum {
     BACKOFF_FIRST_S = 15,
     BACKOFF_CAP_MIN_S = 60,
     BACKOFF_DOUBLINGS_MAX = 16,
-    SPREAD_PART = 8, /* an eighth of the interval */
+    SPREAD_PART = 8,      /* an eighth of the interval */
+    KUBELET_ROUND_S = 90, /* the longest time between its calls for a volume */
+    MET_LATE_SPREAD_S = 60,
     NS_PER_S = 1000000000,
 };
 
@@ -89,20 +91,43 @@ static bool has_passed(int64_t now, int64_t since, int64_t wait)
     return now < since || now - since >= wait;
 }
 
+/* The delay of its own. */
+static int64_t delay_of(const struct rotation_facts *facts, int64_t interval_s)
+{
+    return (int64_t)(facts->seed % (uint64_t)(interval_s / SPREAD_PART + 1));
+}
+
+/* When this process met the volume, its look was overdue by more than the kubelet's calls are apart: its
+ * looks had been failing. Which pauses were agreed upon is not known any more, and all of its kind are met at
+ * one moment; each waits for a moment of its own. */
+static bool waits_since_it_was_met(const struct rotation_facts *facts, int64_t interval_s, int64_t now)
+{
+    int64_t spread = interval_s < MET_LATE_SPREAD_S ? interval_s : MET_LATE_SPREAD_S;
+    int64_t age;
+
+    if (interval_s <= 0 || facts->last_checked_unix == 0 || facts->first_seen_unix <= 0 ||
+        facts->last_checked_unix >= (uint64_t)facts->first_seen_unix)
+        return false;
+    age = facts->first_seen_unix - (int64_t)facts->last_checked_unix;
+    return age - KUBELET_ROUND_S - delay_of(facts, interval_s) >= interval_s &&
+           !has_passed(now, facts->first_seen_unix, (int64_t)(facts->seed % (uint64_t)spread));
+}
+
 static bool interval_is_over(const struct rotation_facts *facts, int64_t interval_s, int64_t now)
 {
     if (interval_s <= 0)
         return true;
     if (facts->last_checked_unix == 0 || facts->last_checked_unix > (uint64_t)INT64_MAX)
         return has_passed(now, facts->first_seen_unix, (int64_t)(facts->seed % (uint64_t)interval_s));
-    return has_passed(now, (int64_t)facts->last_checked_unix,
-                      interval_s + (int64_t)(facts->seed % (uint64_t)(interval_s / SPREAD_PART + 1)));
+    return has_passed(now, (int64_t)facts->last_checked_unix, interval_s + delay_of(facts, interval_s));
 }
 
 bool rotation_due(const struct rotation_facts *facts, const struct rotation_wish *wish, int64_t now_unix)
 {
     bool wished = facts->mark[0] != '\0' && wish->mark[0] != '\0' && strcmp(facts->mark, wish->mark) != 0;
 
+    if (waits_since_it_was_met(facts, wish->interval_s, now_unix))
+        return false;
     if (wished && strcmp(facts->failed_mark, wish->mark) != 0)
         return true;
     if (facts->retry_unix > now_unix)

@@ -17,6 +17,9 @@
  *  - After a failure the next try waits 15 s, 30 s, 60 s, ... up to the interval (at least a minute), plus up
  *    to a quarter by chance, so that a provider that is in trouble is not called at every pod sync by every
  *    pod at once. A wish of the class that has not been tried yet does not wait.
+ *  - These pauses do not survive a restart of the driver. So volumes whose looks had been failing when it met
+ *    them wait for a moment of their own within a minute (or the interval, if that is shorter), and do not
+ *    all come at the kubelet's first call.
  */
 #ifndef DRIVER_ROTATION_H
 #define DRIVER_ROTATION_H

@@ -1,8 +1,11 @@
 """200 volumes on one node, rotated for many intervals: what it costs in API calls, provider calls, written bytes and memory."""
 
 import os
+import subprocess
+import threading
 import time
 
+import grpc
 import pytest
 
 from harness import mounts, rpc
@@ -82,6 +85,56 @@ def test_two_hundred_volumes_cost_little_and_always_the_same(node, start_driver,
     fleet.unpublish_all()
     assert mounts.mounts_below(node.kubelet) == []
     assert metric_sum(driver.metrics(), "volumes_published") == 0
+    fleet.client.close()
+
+
+def set_last_checked(target, unix):
+    """As if the last successful look had been then."""
+    subprocess.run(["mount", "-o", "remount,bind,rw", target], check=True)
+    os.setxattr(target, "trusted.secrets-store.last-checked", str(unix).encode())
+    subprocess.run(["mount", "-o", "remount,bind,ro", target], check=True)
+
+
+@pytest.mark.slow
+@pytest.mark.release_only
+def test_a_restart_with_two_hundred_failing_volumes_is_no_storm(node, start_driver, emulator, scripted):
+    """Pauses after failures are not kept over a restart. A kubelet in a hurry calls for all volumes at once, which have been failing for an hour."""
+    interval_s, pause_s = 20, 15
+    for number in range(CLASSES):
+        emulator.put_object("secretproviderclasses", "default", f"class-{number}", spc(name=f"class-{number}"))
+    asked = {}
+    failing = threading.Event()
+
+    def mount(request, context):
+        if failing.is_set():
+            asked.setdefault(request.target_path, []).append(time.monotonic())
+            context.abort(grpc.StatusCode.UNAVAILABLE, "the vault is away")
+        return answer({"file": b"content"})
+    scripted(mount)
+    flags = (f"--kubeconfig={emulator.kubeconfig}", "--enable-secret-rotation=true", f"--rotation-poll-interval={interval_s}s", "-v=0")
+    driver = start_driver(*flags, standalone=False)
+    fleet = Fleet(node, emulator, VOLUMES, CLASSES)
+    fleet.publish_all()
+    fleet.client.close()
+    driver.kill()
+    for volume in fleet.volumes:
+        set_last_checked(volume.target, int(time.time()) - 3600)
+    failing.set()
+    driver = start_driver(*flags, standalone=False, name="next")
+    fleet.client = rpc.Client(node.csi_socket)
+    started = time.monotonic()
+    while len(asked) < VOLUMES or time.monotonic() - started < interval_s:  # nobody is forgotten
+        assert time.monotonic() - started < 3 * interval_s, len(asked)
+        fleet.publish_all()
+    first = sorted(times[0] - started for times in asked.values())
+    print(f"volumes that had asked after 1 s, 2 s, ...: {[sum(at < second for at in first) for second in range(1, int(first[-1]) + 2)]}")
+    # spread over the interval, whose seconds are whole ones; a machine that is slow only makes it later
+    assert all(number + 1 <= 1.5 * VOLUMES * (at + 2) / interval_s for number, at in enumerate(first)), first
+    # a call that the provider answers with UNAVAILABLE is made three times in all, and then there is a pause
+    for times in asked.values():
+        calls = [at for number, at in enumerate(times) if number == 0 or at - times[number - 1] > pause_s / 2]
+        assert all(after - before >= pause_s - 1 for before, after in zip(calls, calls[1:]))
+    fleet.unpublish_all()
     fleet.client.close()
 
 

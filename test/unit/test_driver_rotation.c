@@ -86,6 +86,55 @@ static void volumes_without_a_record_become_due_within_one_interval_one_after_th
     }
 }
 
+/* Their looks have been failing for an hour, the driver is restarted, and the kubelet, too: it calls for all
+ * of them every second. */
+static void volumes_whose_looks_had_been_failing_do_not_come_all_at_once_after_a_restart(void **state)
+{
+    enum { N = 200, MET = 100000 };
+    static const struct {
+        int64_t interval;
+        int64_t age;    /* of the last contact when the driver met the volume */
+        int64_t within; /* so many seconds all are due */
+        unsigned most;  /* that become due in one second */
+    } table[] = {
+        {120, 3600, 60, 12},       {3600, 3 * 3600, 60, 12},
+        {20, 3600, 20, 25},        {1, 3600, 1, N}, /* who has such an interval wants it */
+        {120, 120 + 90 - 1, 1, N}, /* the driver was away, no look has failed: there is nothing to spread */
+    };
+    char path[64];
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(table); i++) {
+        const struct rotation_wish wishes[] = {{.interval_s = table[i].interval},
+                                               {.interval_s = table[i].interval, .mark = OTHER}};
+
+        for (size_t w = 0; w < ARRAY_SIZE(wishes); w++) {
+            unsigned before = 0;
+
+            for (int64_t now = MET; now <= MET + table[i].within; now++) {
+                unsigned due = 0;
+
+                for (unsigned v = 0; v < N; v++) {
+                    (void)snprintf(path, sizeof(path), "/var/lib/kubelet/pods/%u/volumes/x/mount", v * 7919);
+                    due += rotation_due(
+                               &(struct rotation_facts){.last_checked_unix = (uint64_t)(MET - table[i].age),
+                                                        .first_seen_unix = MET,
+                                                        .seed = rotation_seed(path),
+                                                        .mark = MARK,
+                                                        .failed_mark = ""},
+                               &wishes[w], now)
+                               ? 1
+                               : 0;
+                }
+                if (due - before > table[i].most)
+                    fail_msg("row %zu: %u at once", i, due - before);
+                before = due;
+            }
+            assert_int_equal(before, N);
+        }
+    }
+}
+
 /* 200 pods that started at one moment, a kubelet that calls every 75 seconds: round by round they move apart,
  * and every gap is between the interval and a kubelet's round more. */
 static void volumes_that_were_published_together_do_not_stay_together(void **state)
@@ -441,6 +490,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_volume_is_due_when_the_interval_is_over),
         cmocka_unit_test(volumes_without_a_record_become_due_within_one_interval_one_after_the_other),
+        cmocka_unit_test(volumes_whose_looks_had_been_failing_do_not_come_all_at_once_after_a_restart),
         cmocka_unit_test(volumes_that_were_published_together_do_not_stay_together),
         cmocka_unit_test(a_wish_of_the_class_is_granted_once),
         cmocka_unit_test(a_failure_makes_the_next_look_wait),

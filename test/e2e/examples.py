@@ -18,8 +18,9 @@ class Example:
             assert old in text, f"{file} does not say {old!r}"
             text = text.replace(old, new)
         self.text = text
-        self.secret_provider_class, self.pod = yaml.safe_load_all(text)
-        assert self.secret_provider_class["spec"]["parameters"]["keyvaultName"] == tutorial.VAULT
+        objects = {item["kind"]: item for item in yaml.safe_load_all(text)}
+        self.pod = objects["Pod"]
+        assert objects["SecretProviderClass"]["spec"]["parameters"]["keyvaultName"] == tutorial.VAULT
 
     def apply(self, cluster, namespace):
         """`kubectl apply -f`; returns its pod."""

@@ -38,12 +38,19 @@ images-multiarch: ## the images for amd64 and arm64 (one of them cross-built), e
 	@SOURCE_DATE_EPOCH=$(IMAGE_EPOCH) images/index.py --name secrets-store-driver --images $(IMAGES) amd64 arm64
 	@SOURCE_DATE_EPOCH=$(IMAGE_EPOCH) images/index.py --name secrets-store-provider-azure --images $(IMAGES) amd64 arm64
 
-.PHONY: static-test static-repro sizes bench-static
+.PHONY: static-test static-emulated static-repro sizes bench-static
 static-test: static deps-test ## unit tests and integration suites against the static build
 	$(MAKE) $(jobs) VARIANT=release CC=gcc programs emulator
 	$(MAKE) $(jobs) VARIANT=static ARCH=$(ARCH) units
 	@ln -sfn ../../release/bin/vault-emulator $(STATIC_B)/bin/vault-emulator
 	@$(PYTHON) test/run.py --only-static --static $(STATIC_B)
+
+static-emulated: FOREIGN := $(if $(filter amd64,$(HOST_ARCH)),arm64,amd64)
+static-emulated: deps-test ## integration suites against the executables for the other architecture, which qemu runs
+	$(call apt-install,qemu-user)
+	$(MAKE) static ARCH=$(FOREIGN)
+	$(MAKE) $(jobs) VARIANT=release CC=gcc emulator
+	@test/integration/emulated.sh build/static-$(FOREIGN) qemu-$(if $(filter arm64,$(FOREIGN)),aarch64,x86_64) build/release/bin/vault-emulator
 
 static-repro: static ## build the release again in another folder and compare the bytes (FULL=1: its libraries, too)
 	@FULL=$(FULL) mk/static/reproducible.sh $(STATIC_B) $(STATIC_DEPS) $(ARCH)

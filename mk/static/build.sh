@@ -10,6 +10,8 @@ set -euo pipefail
 
 # what our own make was called with is not meant for theirs
 unset MAKEFLAGS MFLAGS MAKEOVERRIDES MAKELEVEL ARCH CC CFLAGS CPPFLAGS LDFLAGS
+# nor is a base folder of ccache: it makes paths relative, and those are not mapped (see -ffile-prefix-map)
+export CCACHE_BASEDIR=
 
 root=$(cd "$(dirname "$0")/../.." && pwd)
 deps=$(cd "$1" && pwd)
@@ -60,7 +62,7 @@ once() { # NAME FUNCTION
 }
 
 build_musl() {
-    CC=$gcc AR=$ar RANLIB=$ranlib CROSS_COMPILE='' CFLAGS="-fPIE -g0 -fstack-protector-strong -ffile-prefix-map=$src=/src" \
+    CC=$gcc AR=$ar RANLIB=$ranlib CROSS_COMPILE='' CFLAGS="-fPIE -g0 -fstack-protector-strong -ffile-prefix-map=$src=/src -ffile-prefix-map=$obj=/obj" \
         "$src/musl/configure" --prefix="$prefix" --host="$machine-linux-musl" --disable-shared --disable-wrapper
     make -j"$jobs" install AR="$ar" RANLIB="$ranlib"
     # the kernel's interface, and the BSD lists, which are macros only
@@ -76,6 +78,7 @@ write_cc() {
     cat > "$prefix/bin/cc" << END
 #!/bin/sh
 # made by mk/static/build.sh
+export CCACHE_BASEDIR=
 for argument; do
     case \$argument in -c | -E | -S | -M | -MM | -v | --version | -dumpversion | -dumpmachine | -print-*)
         exec ${gcc} -nostdinc -isystem $prefix/include -isystem $($gcc -print-file-name=include) "\$@" ;;

@@ -24,7 +24,7 @@ enum {
 
 /* Anybody may read it, the API server answers it even when it is so busy that it lets others wait, and it
  * costs nothing. */
-#define PROBE_PATH "/readyz"
+#define PROBE "readyz"
 
 struct kube_client {
     uv_loop_t *loop;
@@ -121,7 +121,7 @@ static int probe_start(void *arg, struct error **err);
 
 static int client_fill(struct kube_client *client, struct error **err)
 {
-    if (asprintf(&client->probe_url, "%s" PROBE_PATH, client->config.server) < 0) {
+    if (asprintf(&client->probe_url, "%s/" PROBE, client->config.server) < 0) {
         client->probe_url = NULL;
         return error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
     }
@@ -234,7 +234,7 @@ static void probe_ended(struct http_response *response, enum http_hop hop, const
     struct kube_client *client = arg;
 
     client->probe = NULL;
-    observe(client, "GET", PROBE_PATH + 1, error != NULL ? 0 : response->status, client->probe_ns);
+    observe(client, "GET", PROBE, error != NULL ? 0 : response->status, client->probe_ns);
     if (hop == HTTP_HOP_TLS) /* its CA may have changed */
         (void)reload(client, /* err= */ NULL);
     kube_gate_probed(client->gate, error);

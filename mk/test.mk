@@ -20,6 +20,16 @@ e2e: deps-e2e ## install what is needed, build, run the end-to-end tests on a si
 	test/charts/get-helm.sh > /dev/null
 	BUILD=build/release JUNIT=$(CURDIR)/build/e2e/junit.xml test/e2e/run.sh
 
+# Needs the Go module proxy for a suite that is not ours, hence apart.
+.PHONY: e2e-driver-suite
+e2e-driver-suite: deps-e2e ## run the Go driver's own end-to-end suite on our images, as `make e2e` runs ours
+	$(call apt-install,bats gettext-base jq openssl)
+	$(MAKE) $(jobs) VARIANT=release CC=gcc emulator
+	$(MAKE) images
+	test/cluster/get-kubernetes.sh kube-apiserver kube-controller-manager kube-scheduler kubelet kubectl > /dev/null
+	test/charts/get-helm.sh > /dev/null
+	BUILD=build/release DRIVER_SUITE="$$(test/interop/get-peers.sh driver-source)" test/e2e/run.sh test/e2e/test_driver_suite.py
+
 demo: deps-build ## install what is needed, build, show the whole path on this machine
 	$(MAKE) $(jobs) VARIANT=release CC=gcc programs emulator
 	@BUILD=build/release test/demo/demo.sh

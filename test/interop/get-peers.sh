@@ -2,6 +2,7 @@
 # get-peers.sh - builds the programs that ours are tested against from their Go modules, each once, and prints the folder they are in.
 #
 #   test/interop/get-peers.sh [driver] [azure]        default: both
+#   test/interop/get-peers.sh driver-source           builds nothing, prints the folder of the driver's module
 #
 # PEERS_DIR  where the programs go, or are already (build/interop/peers)
 #
@@ -26,6 +27,13 @@ stand_in() { # FOLDER
     fi
 }
 
+fetch() { # MODULE@VERSION FOLDER: prints where it is
+    local theirs
+    theirs=$(MODULE=$2 bash "$root/test/tools/go.sh" mod download -json "$1" | sed -n 's/^\t"Dir": "\(.*\)",\{0,1\}$/\1/p')
+    [ -d "$theirs" ] || { echo "get-peers.sh: the Go module $1 can not be had" >&2; return 1; }
+    echo "$theirs"
+}
+
 build() { # NAME MODULE VERSION PACKAGE VERSION-VARIABLE
     local name=$1 module=$2 version=$3 package=$4 variable=$5 folder=$root/build/interop/module-$1
     local program=$out/$name-$version theirs
@@ -33,9 +41,7 @@ build() { # NAME MODULE VERSION PACKAGE VERSION-VARIABLE
         mkdir -p "$folder" "$out"
         printf 'module interop/%s\n\ngo 1.25.0\n\nrequire %s %s\n' "$name" "$module" "$version" > "$folder/go.mod"
         # its own list of checksums: a checksum database does not know every module that it needs
-        theirs=$(MODULE=$folder bash "$root/test/tools/go.sh" mod download -json "$module@$version" |
-            sed -n 's/^\t"Dir": "\(.*\)",\{0,1\}$/\1/p')
-        [ -d "$theirs" ] || { echo "get-peers.sh: the Go module $module $version can not be had" >&2; return 1; }
+        theirs=$(fetch "$module@$version" "$folder")
         install -m 0644 "$theirs/go.sum" "$folder/go.sum"
         [ "$name" != driver ] || stand_in "$folder"
         MODULE=$folder CGO_ENABLED=0 nice bash "$root/test/tools/go.sh" build -mod=mod -trimpath \
@@ -48,6 +54,13 @@ build() { # NAME MODULE VERSION PACKAGE VERSION-VARIABLE
 mkdir -p "$root/build/interop"
 exec 9> "$root/build/interop/lock"
 flock 9
+if [ "$1" = driver-source ]; then
+    folder=$root/build/interop/module-source
+    mkdir -p "$folder"
+    printf 'module interop/source\n\ngo 1.25.0\n' > "$folder/go.mod"
+    fetch "$driver_module@$driver_version" "$folder"
+    exit
+fi
 for peer in "$@"; do
     case $peer in
     driver) build driver "$driver_module" "$driver_version" "$driver_module/cmd/secrets-store-csi-driver" "$driver_module/pkg/version.BuildVersion" ;;

@@ -36,7 +36,7 @@ else
     queue=/usr/$triple/include/sys/queue.h
 fi
 
-state=$({ cat "$deps/packages" "$root"/mk/static/{build.sh,mbedtls_config.h}; "$gcc" --version; } | sha256sum)
+state=$({ cat "$deps/packages" "$root"/mk/static/{build.sh,mbedtls_config.h,mbedtls-curve25519.patch}; "$gcc" --version; } | sha256sum)
 if [ "$(cat "$prefix/.state" 2>/dev/null)" != "$state" ]; then
     rm -rf "$prefix"
     mkdir -p "$prefix/bin" "$prefix/include" "$prefix/lib" "$obj"
@@ -143,9 +143,16 @@ build_mbedtls() {
     # Corrected upstream after that release; on a corrected source this changes nothing.
     sed -i '/^static int ssl_parse_signature_algorithm/,/^}/s/if (!mbedtls_ssl_sig_alg_is_supported(ssl, sig_alg)) {/if (*pk_alg != MBEDTLS_PK_RSASSA_PSS \&\& !mbedtls_ssl_sig_alg_is_supported(ssl, sig_alg)) {/' \
         "$src/mbedtls/library/ssl_tls12_client.c"
+    # The arithmetic of Curve25519, most of what a handshake costs: 2.2 ms before, 1 ms with it.
+    grep -q ecp_mul_curve25519 "$src/mbedtls/library/ecp.c" || patch -d "$src/mbedtls" -p1 < "$root/mk/static/mbedtls-curve25519.patch"
     cp "$root/mk/static/mbedtls_config.h" "$prefix/include/mbedtls_release_config.h"
     cflags="$cflags -DMBEDTLS_USER_CONFIG_FILE='<mbedtls_release_config.h>'" \
         with_cmake "$src/mbedtls" -DENABLE_PROGRAMS=OFF -DENABLE_TESTING=OFF -DGEN_FILES=OFF -DUSE_STATIC_MBEDTLS_LIBRARY=ON
+    local everest=$src/mbedtls/3rdparty/everest
+    # shellcheck disable=SC2086 # a list of flags
+    "$prefix/bin/cc" $cflags -DMBEDTLS_ECDH_VARIANT_EVEREST_ENABLED -I"$src/mbedtls/include" -I"$src/mbedtls/library" -I"$everest/include" \
+        -I"$everest/include/everest" -I"$everest/include/everest/kremlib" -c -o curve25519.o "$everest/library/Hacl_Curve25519_joined.c"
+    "$ar" rs "$prefix/lib/libmbedcrypto.a" curve25519.o
     # whoever includes the headers sees the configuration they were built with
     sed -i '1i #define MBEDTLS_USER_CONFIG_FILE <mbedtls_release_config.h>' "$prefix/include/mbedtls/build_info.h"
 }

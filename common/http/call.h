@@ -8,8 +8,9 @@
  *              +---------------------+----------+--cancel, deadline, failure--> (callback if it is due) -->
  * ENDED
  *
- * READY lasts only while one of curl's own callbacks is on the stack (nothing may be added then). ENDED means
- * everything is released but the timer, whose close callback frees the struct.
+ * READY lasts only while one of curl's own callbacks is on the stack (nothing may be added then). Between
+ * addresses and READY a call may WAIT: for the first connection to a server that was not met before, see
+ * origins.c. ENDED means everything is released but the timer, whose close callback frees the struct.
  */
 #ifndef COMMON_HTTP_CALL_H
 #define COMMON_HTTP_CALL_H
@@ -27,7 +28,7 @@
 
 struct origin_book;
 
-enum call_state { CALL_LOOKUP, CALL_READY, CALL_TRANSFER, CALL_FINISHED, CALL_ENDED };
+enum call_state { CALL_LOOKUP, CALL_WAIT, CALL_READY, CALL_TRANSFER, CALL_FINISHED, CALL_ENDED };
 
 /* Why we ourselves stopped a transfer from inside a curl callback. */
 enum call_stop { CALL_STOP_NONE, CALL_STOP_TOO_LARGE, CALL_STOP_HEADERS, CALL_STOP_CANCELLED };
@@ -63,7 +64,7 @@ struct http_call {
     uint8_t *body; /* wiped memory */
     char curl_text[CURL_ERROR_SIZE];
 
-    uv_timer_t timer;       /* the next of: lookup too slow, deadline, stall */
+    uv_timer_t timer;       /* the next of: lookup too slow, waited enough, deadline, stall */
     uint64_t start_ns;      /* uv_hrtime() */
     uint64_t start_ms;      /* loop time */
     uint64_t timeout_ms;    /* as requested */
@@ -76,6 +77,8 @@ struct http_call {
     CURLcode result;
     bool http1_only;
     bool tcp_connected; /* of this call's connection, kept or new: set by curl_loop */
+    bool opens;         /* makes the first connection to its server; others WAIT for it */
+    bool waited;        /* once is enough */
 
     http_callback *callback;
     void (*on_data)(const void *bytes, size_t len, void *arg);
@@ -94,7 +97,7 @@ struct http_client {
     struct ca_bundle *ca_bundle; /* where the node's CAs are */
     uint64_t connect_ms;
     struct origin_book *origins;
-    struct call_list active;   /* LOOKUP, READY, TRANSFER */
+    struct call_list active;   /* LOOKUP, WAIT, READY, TRANSFER */
     struct call_list finished; /* FINISHED: callbacks due */
     struct call_list ended;    /* cancelled inside curl, or waiting for their timer to close */
     bool destroyed;
@@ -117,6 +120,7 @@ enum http_hop http_call_failure(const struct http_call *call, struct error **err
 enum http_hop http_call_timed_out(const struct http_call *call, bool stalled, struct error **err);
 
 /* client.c: curl's callbacks (installed by call_setup.c). */
+int http_call_on_connection(void *arg, char *peer, char *local, int peer_port, int local_port);
 size_t http_call_on_header(char *line, size_t size, size_t count, void *arg);
 size_t http_call_on_body(char *bytes, size_t size, size_t count, void *arg);
 

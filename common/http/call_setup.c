@@ -338,6 +338,8 @@ static void set_basics(struct http_call *call, const struct http_request *reques
     *ok = curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, http_call_on_header) == CURLE_OK && *ok;
     *ok = curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, http_call_on_body) == CURLE_OK && *ok;
     *ok = curl_easy_setopt(easy, CURLOPT_SOCKOPTFUNCTION, on_socket_made) == CURLE_OK && *ok;
+    *ok = curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, http_call_on_connection) == CURLE_OK && *ok;
+    set_ptr(call, CURLOPT_PREREQDATA, call, ok);
     set_ptr(call, CURLOPT_HEADERDATA, call, ok);
     set_ptr(call, CURLOPT_WRITEDATA, call, ok);
     set_optional_long(call, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1);

@@ -24,6 +24,7 @@ enum {
 
 static void on_lookup(const char *addresses, int uv_status, void *arg);
 static void on_call_timer(uv_timer_t *timer);
+static int call_go(struct http_call *call, struct error **err);
 
 static void move_to(struct http_call *call, struct call_list *list)
 {
@@ -62,6 +63,41 @@ static void response_finish(struct http_response *response)
     response->headers = NULL;
 }
 
+static bool same_server(const struct http_call *a, const struct http_call *b)
+{
+    return a->target.port == b->target.port && strcasecmp(a->target.host, b->target.host) == 0;
+}
+
+/* Whether the call has to wait for another one that is just making the first connection to its server. If
+ * there is none, the call itself is that one. */
+static bool has_to_wait(struct http_call *call)
+{
+    struct http_client *client = call->client;
+    const struct http_call *other = NULL;
+    if (!call->target.tls || call->http1_only || call->opens || call->waited ||
+        origin_book_lookup(client->origins, call->target.host, call->target.port) != -1)
+        return false;
+    TAILQ_FOREACH(other, &client->active, link)
+    {
+        if (other->opens && same_server(other, call))
+            return true;
+    }
+    call->opens = true;
+    return false;
+}
+
+/* The first connection stands, or will not be made: lets those go on that wait for it. */
+static void release_waiting(struct http_call *call)
+{
+    struct http_call *other = NULL;
+    call->opens = false;
+    TAILQ_FOREACH(other, &call->client->active, link)
+    {
+        if (other->state == CALL_WAIT && same_server(other, call))
+            (void)uv_timer_start(&other->timer, on_call_timer, 0, 0);
+    }
+}
+
 /* Releases everything of a call but its memory. Not inside curl. */
 static void call_end(struct http_call *call)
 {
@@ -69,6 +105,8 @@ static void call_end(struct http_call *call)
     resolver_cancel(&call->lookup);
     if (call->state == CALL_TRANSFER)
         curl_loop_remove(call->client->curl, call->easy);
+    if (call->opens)
+        release_waiting(call);
     call->state = CALL_ENDED;
     http_call_release(call);
     move_to(call, &call->client->ended);
@@ -108,7 +146,7 @@ static uint64_t connect_deadline(const struct http_call *call)
 static void arm_timer(struct http_call *call)
 {
     uint64_t wake = call->deadline_ms;
-    if (call->state == CALL_LOOKUP)
+    if (call->state == CALL_LOOKUP || call->state == CALL_WAIT)
         wake = min_ms(wake, connect_deadline(call));
     else if (call->stall_ms != 0)
         wake = min_ms(wake, add_ms(call->last_bytes_ms, call->stall_ms));
@@ -134,6 +172,11 @@ static void on_call_timer(uv_timer_t *timer)
         hop = HTTP_HOP_DNS;
     } else if (now >= call->deadline_ms) {
         hop = http_call_timed_out(call, false, &error);
+    } else if (call->state == CALL_WAIT) {
+        call->waited = true;
+        if (call_go(call, &error) == 0)
+            return;
+        hop = HTTP_HOP_NONE;
     } else if (call->stall_ms != 0 && now >= add_ms(call->last_bytes_ms, call->stall_ms)) {
         hop = http_call_timed_out(call, true, &error);
     } else {
@@ -143,18 +186,24 @@ static void on_call_timer(uv_timer_t *timer)
     call_deliver(call, hop, error);
 }
 
-/* The peer's address is known: hands the call to curl, or leaves it READY while curl is on the stack. */
+/* The peer's address is known: hands the call to curl, or leaves it READY while curl is on the stack, or to
+ * WAIT. */
 static int call_go(struct http_call *call, struct error **err)
 {
     struct http_client *client = call->client;
+    if (has_to_wait(call)) {
+        call->state = CALL_WAIT;
+        arm_timer(call);
+        return 0;
+    }
     call->state = CALL_READY;
     if (curl_loop_inside(client->curl))
         return 0;
     uint64_t now = uv_now(client->loop);
     uint64_t end = connect_deadline(call);
-    int known = origin_book_lookup(client->origins, call->target.host, call->target.port);
-    bool wait = call->target.tls && !call->http1_only && known != 0;
-    http_call_set_connecting(call, end > now ? end - now : 1, wait);
+    bool multiplexes = origin_book_lookup(client->origins, call->target.host, call->target.port) == 1;
+    bool share = call->target.tls && !call->http1_only && multiplexes;
+    http_call_set_connecting(call, end > now ? end - now : 1, share);
     call->last_bytes_ms = now;
     if (curl_loop_add(client->curl, call->easy, err) < 0)
         return -1;
@@ -261,6 +310,20 @@ void http_call_cancel(struct http_call **call)
 }
 
 /* curl's callbacks */
+
+/* The connection stands, kept or new, and the request is about to be sent. curl knows now whether calls can
+ * share it. */
+int http_call_on_connection(void *arg, char *peer, char *local, int peer_port, int local_port)
+{
+    struct http_call *call = arg;
+    (void)peer;
+    (void)local;
+    (void)peer_port;
+    (void)local_port;
+    if (call->opens)
+        release_waiting(call);
+    return CURL_PREREQFUNC_OK;
+}
 
 size_t http_call_on_header(char *line, size_t size, size_t count, void *arg)
 {

@@ -52,6 +52,16 @@ def test_fifty_objects_take_at_most_four_round_trips(azure, emulator):
     assert longest_chain(requests) <= 4
 
 
+@pytest.mark.release_only  # as above
+def test_a_first_mount_asks_for_all_objects_at_the_same_time(azure, emulator, ten_secrets):
+    """Not for one first and for the others when it is there, although nothing is known of the server yet."""
+    emulator.add_fault("latency", latency_ms=300)
+    emulator.reset_counters()
+    with Pods(azure.socket) as pods:
+        pods.mount(mount_request(TEN))
+    assert longest_chain(emulator.requests()) == 2  # the token, the objects
+
+
 def test_a_mount_asks_once_for_what_its_items_have_in_common(azure, emulator):
     objects = "array:\n" + "".join(f"  - |\n    objectName: secret1\n    objectType: secret\n    objectAlias: a{i}\n" for i in range(5))
     with Pods(azure.socket) as pods:

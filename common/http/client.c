@@ -376,11 +376,22 @@ size_t http_call_on_body(char *bytes, size_t size, size_t count, void *arg)
     return len;
 }
 
+/* mbedTLS ends every finding about a certificate with a line break; error texts are one line. */
+static void put_on_one_line(char *text)
+{
+    size_t len = strlen(text);
+    while (len > 0 && text[len - 1] == '\n')
+        text[--len] = '\0';
+    for (char *at = strchr(text, '\n'); at != NULL; at = strchr(at, '\n'))
+        *at = ' ';
+}
+
 /* What curl reported as done. */
 static void call_finished(struct http_call *call, CURLcode result)
 {
     struct http_client *client = call->client;
     call->result = result;
+    put_on_one_line(call->curl_text);
     long made = 0;
     (void)curl_easy_getinfo(call->easy, CURLINFO_NUM_CONNECTS, &made);
     call->response.new_connection = made > 0;

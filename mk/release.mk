@@ -38,11 +38,13 @@ images-multiarch: ## the images for amd64 and arm64 (one of them cross-built), e
 	@SOURCE_DATE_EPOCH=$(IMAGE_EPOCH) images/index.py --name secrets-store-driver --images $(IMAGES) amd64 arm64
 	@SOURCE_DATE_EPOCH=$(IMAGE_EPOCH) images/index.py --name secrets-store-provider-azure --images $(IMAGES) amd64 arm64
 
-.PHONY: static-test static-emulated static-repro sizes bench-static
-static-test: static deps-test ## unit tests and integration suites against the static build
-	$(MAKE) $(jobs) VARIANT=release CC=gcc programs emulator
+.PHONY: static-units static-test static-emulated static-repro sizes bench-static
+static-units: static
 	$(MAKE) $(jobs) VARIANT=static ARCH=$(ARCH) units
 	@ln -sfn ../../release/bin/vault-emulator $(STATIC_B)/bin/vault-emulator
+
+static-test: static-units deps-test ## unit tests and integration suites against the static build, the slow ones among them
+	$(MAKE) $(jobs) VARIANT=release CC=gcc programs emulator
 	@$(PYTHON) test/run.py --only-static --static $(STATIC_B)
 
 static-emulated: FOREIGN := $(if $(filter amd64,$(HOST_ARCH)),arm64,amd64)

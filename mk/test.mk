@@ -11,7 +11,8 @@ jobs = $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(shell nproc))
 test: deps-test ## install what is needed, build, run every test, print the total
 	$(MAKE) $(jobs) VARIANT=release CC=gcc programs emulator units
 	$(MAKE) $(jobs) VARIANT=asan CC=gcc programs emulator units fuzzers
-	@$(PYTHON) test/run.py --release build/release --asan build/asan
+	$(MAKE) static-units
+	@$(PYTHON) test/run.py --release build/release --asan build/asan --static $(STATIC_B)
 
 e2e: deps-e2e ## install what is needed, build, run the end-to-end tests on a single-node Kubernetes of their own
 	$(MAKE) $(jobs) VARIANT=release CC=gcc emulator

@@ -1,7 +1,8 @@
 """run.py - runs every test that was built and prints one total. `make test` builds first and then calls this.
 
-Unit tests (cmocka) and corpus replays run in both variants that are built; the integration suites run against the release programs,
-and all of them but the slow ones against the sanitized programs. Every result ends in a junit file below build/test/.
+Unit tests (cmocka) run in all variants that are built, corpus replays in the sanitized one; the integration suites run against the
+release programs, and all of them but the slow ones against the sanitized and the static programs. Every result ends in a junit file
+below build/test/.
 """
 
 import argparse
@@ -144,7 +145,7 @@ def main():
     parser.add_argument("--release", type=Path, default=Path("build/release"))
     parser.add_argument("--asan", type=Path, default=Path("build/asan"))
     parser.add_argument("--static", type=Path, help="the static build: its unit tests and the integration suites against it")
-    parser.add_argument("--only-static", action="store_true")
+    parser.add_argument("--only-static", action="store_true", help="nothing else, and the slow tests, too")
     options = parser.parse_args()
     release, asan = (ROOT / options.release).resolve(), (ROOT / options.asan).resolve()
 
@@ -166,7 +167,7 @@ def main():
     if options.static:
         static = (ROOT / options.static).resolve()
         run_units(totals, static, "static")
-        run_pytest(totals, static, "static", suites)
+        run_pytest(totals, static, "static", suites if options.only_static else [*suites, "-m", "not slow"])
 
     if totals.failures:
         print("\nFailures:")

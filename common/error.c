@@ -5,6 +5,7 @@
 #include "common/error.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <string.h>
 
 #include "common/utf8.h"
@@ -110,6 +111,14 @@ int error_recode(struct error **err, enum grpc_status code)
     if (err != NULL && *err != NULL)
         (*err)->code = code;
     return -1;
+}
+
+int error_check_memory(struct error **err, const char *what)
+{
+    if (errno != ENOMEM || err == NULL || *err == NULL)
+        return -1;
+    error_free(steal_ptr(err));
+    return error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory for %s", what);
 }
 
 int error_set_type(struct error **err, const char *type)

@@ -41,6 +41,11 @@ int error_wrap(struct error **err, const char *format, ...) __attribute__((forma
 /* Replaces the code of *err (for a layer that knows better what the failure means). Returns -1. */
 int error_recode(struct error **err, enum grpc_status code);
 
+/* For a library that fails and does not say why. Set errno to 0 before it is called: if it has found no
+ * memory (malloc() tells in errno), *err becomes RESOURCE_EXHAUSTED, "out of memory for <what>". Returns
+ * -1. */
+int error_check_memory(struct error **err, const char *what);
+
 /* Attaches a short machine-readable type ("GRPCProviderError") used as a metrics label; `type` must be
  * a string literal or otherwise outlive the error. Returns -1. */
 int error_set_type(struct error **err, const char *type);
@@ -50,12 +55,13 @@ int error_move(struct error **to, struct error **from);
 
 /* `make check` only: analyzers look at one file at a time and would follow paths on which these return 0. */
 #if defined(STATIC_ANALYSIS) && !defined(ERROR_C)
-#define error_set(...)       (error_set(__VA_ARGS__), -1)
-#define error_set_errno(...) (error_set_errno(__VA_ARGS__), -1)
-#define error_wrap(...)      (error_wrap(__VA_ARGS__), -1)
-#define error_recode(...)    (error_recode(__VA_ARGS__), -1)
-#define error_set_type(...)  (error_set_type(__VA_ARGS__), -1)
-#define error_move(...)      (error_move(__VA_ARGS__), -1)
+#define error_set(...)          (error_set(__VA_ARGS__), -1)
+#define error_set_errno(...)    (error_set_errno(__VA_ARGS__), -1)
+#define error_wrap(...)         (error_wrap(__VA_ARGS__), -1)
+#define error_recode(...)       (error_recode(__VA_ARGS__), -1)
+#define error_check_memory(...) (error_check_memory(__VA_ARGS__), -1)
+#define error_set_type(...)     (error_set_type(__VA_ARGS__), -1)
+#define error_move(...)         (error_move(__VA_ARGS__), -1)
 #endif
 
 /* A deep copy owned by the caller; NULL for NULL. */

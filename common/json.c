@@ -222,6 +222,7 @@ static bool only_white_space(const char *text, size_t len)
 cJSON *json_parse_with(const char *text, size_t len, size_t max_len, unsigned flags, struct error **err)
 {
     struct scan scan = {.text = text, .len = len};
+    errno = 0;
     if (len > max_len) {
         (void)error_set(err, GRPC_STATUS_INVALID_ARGUMENT, "invalid JSON: %zu bytes, at most %zu are allowed",
                         len, max_len);
@@ -246,6 +247,7 @@ cJSON *json_parse_with(const char *text, size_t len, size_t max_len, unsigned fl
     scan.at = end != NULL ? (size_t)(end - text) : 0;
     if (json == NULL || end == NULL) {
         (void)refuse(&scan, "unexpected character or end", err);
+        (void)error_check_memory(err, "JSON");
         return NULL;
     }
     if (!only_white_space(end, len - scan.at)) {

@@ -4,7 +4,8 @@
  * Strict: one value, nothing but white space behind it, no NUL escapes in strings (they would cut a C
  * string), nesting at most JSON_MAX_DEPTH, size at most what the caller says, no duplicate keys in objects,
  * valid UTF-8. Nodes live in wiped memory (secret_install_json_hooks()). Names are compared with case.
- * Errors are INVALID_ARGUMENT, name the place (byte offset or key), never the content.
+ * Errors are INVALID_ARGUMENT (RESOURCE_EXHAUSTED on lack of memory), name the place (byte offset or key),
+ * never the content. errno is 0 or, when memory ran out, ENOMEM: see error_check_memory().
  */
 #ifndef COMMON_JSON_H
 #define COMMON_JSON_H

@@ -2,6 +2,7 @@
  * client_call.c - one call of a client: request headers out, answer in, outcome.
  */
 #include <assert.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -178,8 +179,12 @@ static int unpack_response(struct grpc_client_call *call, struct error **err)
         return error_set(err, GRPC_STATUS_INTERNAL, "grpc: status 0 with HTTP status %u", call->http_status);
     if (framing_reader_end(&call->reader, err) < 0)
         return -1;
+    errno = 0;
     call->response = message_unpack(call->response_type, call->reader.data, call->reader.len, err);
-    return call->response == NULL ? error_recode(err, GRPC_STATUS_INTERNAL) : 0;
+    if (call->response != NULL)
+        return 0;
+    (void)error_recode(err, GRPC_STATUS_INTERNAL);
+    return error_check_memory(err, "the answer");
 }
 
 /* Judges the answer that has just ended. Sets call->response or *err. */

@@ -3,6 +3,7 @@
  */
 #include "common/grpc/message.h"
 
+#include <errno.h>
 #include <stdbool.h>
 #include <string.h>
 
@@ -137,10 +138,13 @@ ProtobufCMessage *message_unpack(const ProtobufCMessageDescriptor *type, const u
 
     if (message_check(type, bytes, len, err) < 0)
         return NULL;
+    errno = 0;
     message = protobuf_c_message_unpack(type, secret_protobuf_allocator(), len, bytes);
-    if (message == NULL)
+    if (message == NULL) {
         (void)error_set(err, GRPC_STATUS_INTERNAL, "grpc: failed to unmarshal the received message: not a %s",
                         type->name);
+        (void)error_check_memory(err, type->name);
+    }
     return message;
 }
 

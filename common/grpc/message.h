@@ -25,8 +25,8 @@ enum { MESSAGE_DEPTH_MAX = 32 };
 int message_check(const ProtobufCMessageDescriptor *type, const uint8_t *bytes, size_t len,
                   struct error **err);
 
-/* Checks and unpacks. The caller frees with message_free(). NULL with err set: INVALID_ARGUMENT (see above)
- * or INTERNAL (not decodable). */
+/* Checks and unpacks. The caller frees with message_free(). NULL with err set: INVALID_ARGUMENT (see above),
+ * INTERNAL (not decodable) or RESOURCE_EXHAUSTED (no memory). */
 ProtobufCMessage *message_unpack(const ProtobufCMessageDescriptor *type, const uint8_t *bytes, size_t len,
                                  struct error **err);
 

@@ -4,6 +4,7 @@
 #include "common/pki/pkcs12.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <stdbool.h>
 #include <string.h>
 
@@ -306,9 +307,10 @@ int pkcs12_read_with_password(const uint8_t *der, size_t len, const char *passwo
     if (bmp == NULL)
         return -1;
     struct reader reader = {.out = ret, .work = work_with(bmp, password, password_len)};
+    errno = 0;
     if (read_file(&reader, der_span(der, len), err) < 0) {
         pkcs12_finish(ret);
-        return -1;
+        return error_check_memory(err, "a PKCS#12 file");
     }
     return 0;
 }
@@ -328,8 +330,11 @@ struct secret *pkcs8_decrypt(const uint8_t *der, size_t len, const char *passwor
         return NULL;
     cleanup_pkcs12 struct pkcs12 found = {0};
     struct reader reader = {.out = &found, .work = work_with(bmp, password, password_len)};
-    if (read_shrouded_key(&reader, der_span(der, len), err) < 0)
+    errno = 0;
+    if (read_shrouded_key(&reader, der_span(der, len), err) < 0) {
+        (void)error_check_memory(err, "a private key");
         return NULL;
+    }
     found.n_keys--;
     return steal_ptr(&found.keys[found.n_keys]);
 }

@@ -106,6 +106,16 @@ static bool add_clean_text(cJSON *object, const char *key, const char *text)
     return add_text(object, key, copy);
 }
 
+static bool add_copy(cJSON *object, const char *key, const cJSON *json)
+{
+    cleanup_json cJSON *copy = cJSON_Duplicate(json, true);
+
+    if (copy == NULL || !cJSON_AddItemToObject(object, key, copy))
+        return false;
+    copy = NULL; /* belongs to the object now */
+    return true;
+}
+
 /* A string_map is sorted bytewise already. */
 static cJSON *objects_of(const struct string_map *versions)
 {
@@ -136,7 +146,7 @@ static int make_digest(struct pod_status_wish *wish, struct error **err)
         !add_text(json, "class", wish->class_name) || !add_text(json, "path", wish->target_path) ||
         !add_text(json, "node", wish->node_label) ||
         cJSON_AddBoolToObject(json, "failed", wish->error != NULL) == NULL ||
-        (wish->objects != NULL && !cJSON_AddItemReferenceToObject(json, "objects", wish->objects)))
+        (wish->objects != NULL && !add_copy(json, "objects", wish->objects)))
         return no_memory(err);
     printed = json_print(json, err);
     if (printed == NULL)
@@ -229,8 +239,7 @@ static bool add_facts(cJSON *status, const struct pod_status_wish *wish, bool pa
            add_text(status, "secretProviderClassName", wish->class_name) &&
            cJSON_AddBoolToObject(status, "mounted", true) != NULL &&
            (!path || add_text(status, "targetPath", wish->target_path)) &&
-           (wish->objects == NULL ||
-            cJSON_AddItemToObject(status, "objects", cJSON_Duplicate(wish->objects, true)));
+           (wish->objects == NULL || add_copy(status, "objects", wish->objects));
 }
 
 static bool add_times(cJSON *status, const struct pod_status_wish *wish)

@@ -111,6 +111,7 @@ struct secret *tls_key_traditional(const uint8_t *der, size_t len, const char **
                         len);
         return NULL;
     }
+    errno = 0;
     mbedtls_pk_init(&key);
     if (parse(&key, der, len) == 0)
         written = convert(&key, ret_label, err);
@@ -119,5 +120,7 @@ struct secret *tls_key_traditional(const uint8_t *der, size_t len, const char **
                         "the private key is damaged, encrypted or not supported (PKCS#1, PKCS#8 and SEC 1 "
                         "with RSA or ECDSA are)");
     mbedtls_pk_free(&key);
+    if (written == NULL)
+        (void)error_check_memory(err, "the private key");
     return written;
 }

@@ -39,7 +39,10 @@ int certificate_pem_from_pfx(const char *base64, size_t len, enum certificate_or
 static int append_block(struct buffer *out, const struct pem_block *block, struct error **err)
 {
     char label[64];
-    cleanup_secret struct secret *der = base64_decode(block->body, block->body_len, /* err= */ NULL);
+    cleanup_error struct error *error = NULL;
+    cleanup_secret struct secret *der = base64_decode(block->body, block->body_len, &error);
+    if (error_code(error) == GRPC_STATUS_RESOURCE_EXHAUSTED)
+        return error_move(err, &error);
     if (der == NULL || block->label_len >= sizeof(label)) {
         if (buffer_append(out, block->whole, block->whole_len, err) < 0)
             return -1;

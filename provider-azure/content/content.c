@@ -136,7 +136,8 @@ static int split_json(const char *text, size_t len, struct content *content, str
     content->json = json_parse(text, len, VAULT_ANSWER_MAX, err);
     if (content->json == NULL) {
         error_recode(err, GRPC_STATUS_FAILED_PRECONDITION);
-        return error_wrap(err, "objectSplit: json");
+        error_wrap(err, "objectSplit: json");
+        return error_check_memory(err, "objectSplit: json");
     }
     if (!cJSON_IsObject(content->json))
         return error_set(err, GRPC_STATUS_FAILED_PRECONDITION,

@@ -3,6 +3,7 @@
  */
 #include "provider-azure/content/crypto.h"
 
+#include <errno.h>
 #include <mbedtls/asn1.h>
 #include <mbedtls/asn1write.h>
 #include <mbedtls/bignum.h>
@@ -190,8 +191,11 @@ int spki_from_ec(const char *curve, const void *x, size_t x_len, const void *y, 
         put_coordinate(point + 1 + found->field_len, found->field_len, y, y_len) < 0)
         return error_set(err, GRPC_STATUS_FAILED_PRECONDITION, "a coordinate of the %s key has a bad length",
                          curve);
-    if (!on_curve(found->group, point, point_len))
-        return error_set(err, GRPC_STATUS_FAILED_PRECONDITION, "the key is not a point on curve %s", curve);
+    errno = 0;
+    if (!on_curve(found->group, point, point_len)) {
+        (void)error_set(err, GRPC_STATUS_FAILED_PRECONDITION, "the key is not a point on curve %s", curve);
+        return error_check_memory(err, "the public key");
+    }
 
     uint8_t block[sizeof(point) + SPKI_OVERHEAD];
     struct der der = {.start = block, .pos = block + sizeof(block)};

@@ -3,6 +3,7 @@
  */
 #include "provider-azure/identity/app_certificate.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -144,8 +145,8 @@ static int read_any(const uint8_t *bytes, size_t len, struct password password, 
     return read_pfx(secret_bytes(der), secret_len(der), password, found, err);
 }
 
-int app_certificate_read(const void *bytes, size_t len, const char *password, size_t password_len,
-                         struct app_certificate *ret, struct error **err)
+static int read_all(const void *bytes, size_t len, const char *password, size_t password_len,
+                    struct app_certificate *ret, struct error **err)
 {
     cleanup_found struct found found = {0};
     cleanup_app_certificate struct app_certificate made = {0};
@@ -171,6 +172,15 @@ int app_certificate_read(const void *bytes, size_t len, const char *password, si
         return bad(err, "no certificate in it belongs to the private key");
     *ret = made;
     made = (struct app_certificate){0};
+    return 0;
+}
+
+int app_certificate_read(const void *bytes, size_t len, const char *password, size_t password_len,
+                         struct app_certificate *ret, struct error **err)
+{
+    errno = 0;
+    if (read_all(bytes, len, password, password_len, ret, err) < 0)
+        return error_check_memory(err, "the certificate");
     return 0;
 }
 

@@ -173,6 +173,7 @@ struct token *entra_understand(const struct identity *identity, const struct rep
     if (!cJSON_IsObject(root)) {
         error_set(err, reply->status == 200 ? GRPC_STATUS_UNAVAILABLE : code_of(reply->status),
                   "Entra answered HTTP %d with a body that is not JSON (a proxy in between?)", reply->status);
+        error_check_memory(err, "Entra's answer");
         return NULL;
     }
     if (reply->status != 200) {

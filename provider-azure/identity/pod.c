@@ -68,6 +68,7 @@ static struct token *understand(const struct identity *identity, const struct re
         json_get_string(root, "clientid", &client, NULL) < 0 || *text == '\0' || *client == '\0') {
         error_set(err, GRPC_STATUS_UNAVAILABLE,
                   "nmi did not return expected values in response: token and clientid");
+        error_check_memory(err, "nmi's answer");
         return NULL;
     }
     expires = moment_from_json(cJSON_GetObjectItemCaseSensitive(inner, "expires_on"));

@@ -3,6 +3,7 @@
  */
 #include "provider-azure/identity/signing_key.h"
 
+#include <errno.h>
 #include <mbedtls/md.h>
 #include <mbedtls/pk.h>
 #include <mbedtls/rsa.h>
@@ -72,6 +73,7 @@ int signing_key_sign(struct signing_key *key, enum signature_scheme scheme, cons
 {
     uint8_t hash[THUMBPRINT_SHA256_LEN];
     mbedtls_rsa_context *rsa = mbedtls_pk_rsa(key->pk);
+    errno = 0;
     int result = thumbprint_sha256(text, len, hash);
 
     if (result == 0 && scheme == SIGNATURE_PS256) {
@@ -84,9 +86,11 @@ int signing_key_sign(struct signing_key *key, enum signature_scheme scheme, cons
         result =
             compat_rsa_pkcs1_sign(rsa, crypto_random, MBEDTLS_MD_SHA256, sizeof(hash), hash, ret_signature);
     }
-    if (result != 0)
-        return error_set(err, GRPC_STATUS_FAILED_PRECONDITION,
-                         "signing with the private key failed (mbedTLS -0x%04x)", (unsigned)-result);
+    if (result != 0) {
+        (void)error_set(err, GRPC_STATUS_FAILED_PRECONDITION,
+                        "signing with the private key failed (mbedTLS -0x%04x)", (unsigned)-result);
+        return error_check_memory(err, "a signature");
+    }
     *ret_len = mbedtls_rsa_get_len(rsa);
     return 0;
 }

@@ -86,6 +86,7 @@ static struct token *understand(const struct identity *identity, const struct re
     }
     if (!cJSON_IsObject(root) || json_get_string(root, "access_token", &text, NULL) < 0 || *text == '\0') {
         error_set(err, GRPC_STATUS_UNAVAILABLE, "IMDS's answer has no access_token");
+        error_check_memory(err, "IMDS's answer");
         return NULL;
     }
     expires = moment_from_json(cJSON_GetObjectItemCaseSensitive(root, "expires_on"));

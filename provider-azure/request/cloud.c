@@ -171,7 +171,8 @@ static int read_custom(const char *path, struct cloud *ret_cloud, struct error *
     }
     if (cloud_parse(buffer_str(&text), text.len, ret_cloud, err) < 0) {
         error_recode(err, GRPC_STATUS_INVALID_ARGUMENT);
-        return error_wrap(err, "%s", path);
+        error_wrap(err, "%s", path);
+        return error_check_memory(err, path);
     }
     return 0;
 }

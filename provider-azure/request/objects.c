@@ -460,12 +460,14 @@ int objects_parse(const char *text, const struct object_defaults *defaults, stru
 {
     const struct yaml_node *root = NULL;
     const struct yaml_node *array = NULL;
+    errno = 0;
     cleanup_yaml struct yaml_document *document =
         yaml_parse(text, strlen(text), OBJECTS_MAX_BYTES, &root, err);
 
     if (document == NULL || find_array(root, &array, err) < 0) {
         error_recode(err, GRPC_STATUS_INVALID_ARGUMENT);
-        return error_wrap(err, "failed to yaml unmarshal objects, error");
+        error_wrap(err, "failed to yaml unmarshal objects, error");
+        return error_check_memory(err, "objects");
     }
     size_t n = array != NULL ? array->n : 0;
     if (n > OBJECTS_MAX_ITEMS)

@@ -144,6 +144,7 @@ cJSON *vault_json_parse(const char *json, size_t len, struct error **err)
             error_wrap(err, "the vault's answer can not be read");
         else
             error_wrap(err, "the vault's answer is not JSON (a proxy in between?)");
+        error_check_memory(err, "the vault's answer");
         return NULL;
     }
     if (!cJSON_IsObject(root)) {

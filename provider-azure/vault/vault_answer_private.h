@@ -10,7 +10,8 @@
 /* An empty answer with one reference. NULL with err set on lack of memory. */
 struct vault_answer *vault_answer_new(struct error **err);
 
-/* An answer's body, which must be a JSON object. UNAVAILABLE: it came from something that is no vault. */
+/* An answer's body, which must be a JSON object. UNAVAILABLE: it came from something that is no vault.
+ * RESOURCE_EXHAUSTED: lack of memory. */
 cJSON *vault_json_parse(const char *json, size_t len, struct error **err);
 
 /* Says of an error about the shape of the JSON whose it is: FAILED_PRECONDITION, "the vault's answer: ...".

@@ -22,7 +22,10 @@ static int no_memory(struct error **err)
 char *vault_id_segment(const char *id, int index)
 {
     const char *path = NULL;
-    cleanup_free char *host = url_host(id, &path, NULL);
+    cleanup_error struct error *error = NULL;
+    cleanup_free char *host = url_host(id, &path, &error);
+    if (error_code(error) == GRPC_STATUS_RESOURCE_EXHAUSTED)
+        return NULL;
     for (int segment = 0; host != NULL && segment <= index; segment++) {
         if (*path != '/')
             return strdup("");

@@ -1,6 +1,7 @@
 /*
  * test_error.c - codes, stories, and what happens to long or broken texts.
  */
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -55,6 +56,22 @@ static void no_error_reads_as_ok(void **state)
     assert_string_equal(error_message(NULL), "");
     assert_string_equal(error_type(NULL), "");
     assert_null(error_copy(NULL));
+}
+
+static void lack_of_memory_takes_the_place_of_a_librarys_guess(void **state)
+{
+    (void)state;
+    for (int lacking = 0; lacking <= 1; lacking++) {
+        cleanup_error struct error *err = NULL;
+        error_set(&err, GRPC_STATUS_INVALID_ARGUMENT, "not JSON");
+        errno = lacking ? ENOMEM : EINTR;
+        assert_int_equal(error_check_memory(&err, "the list"), -1);
+        assert_int_equal(error_code(err),
+                         lacking ? GRPC_STATUS_RESOURCE_EXHAUSTED : GRPC_STATUS_INVALID_ARGUMENT);
+        assert_string_equal(error_message(err), lacking ? "out of memory for the list" : "not JSON");
+    }
+    errno = ENOMEM;
+    assert_int_equal(error_check_memory(NULL, "x"), -1);
 }
 
 static void a_moved_error_has_one_owner(void **state)
@@ -148,6 +165,7 @@ int main(void)
         cmocka_unit_test(a_system_error_ends_in_its_text),
         cmocka_unit_test(nobody_has_to_ask_for_the_story),
         cmocka_unit_test(no_error_reads_as_ok),
+        cmocka_unit_test(lack_of_memory_takes_the_place_of_a_librarys_guess),
         cmocka_unit_test(a_moved_error_has_one_owner),
         cmocka_unit_test(a_long_message_keeps_its_two_ends_and_stays_utf8),
         cmocka_unit_test(bytes_that_are_no_utf8_are_replaced),

@@ -1,0 +1,359 @@
+/*
+ * test_azure_memory.c - what the provider reads and builds, with each allocation failing in turn.
+ */
+#include "test/unit/failing_memory.h"
+
+#include "common/encoding.h"
+#include "common/secret.h"
+#include "provider-azure/content/content.h"
+#include "provider-azure/identity/entra.h"
+#include "provider-azure/request/request.h"
+#include "provider-azure/vault/vault_answer.h"
+#include "test/unit/scratch.h"
+
+#define ENTRA_TENANT "tenant1"
+
+/* What the scenarios work on; made once, with memory. */
+static struct {
+    struct cloud cloud;
+    struct string_map attributes, secrets;
+    struct object_list
+        objects; /* of the attributes: a secret, a key, a certificate, a split one, a selection */
+    struct vault_answer *pfx, *key, *json;
+    struct identity *identity; /* a service principal with a client secret */
+    struct buffer pfx_json;    /* Key Vault's answer with a PFX in it */
+    struct buffer certificate; /* PEM of an application: key and certificate */
+} world;
+
+static const char OBJECTS[] = "array:\n"
+                              "  - |\n    objectName: web\n    objectType: secret\n    objectAlias: a/b\n"
+                              "  - |\n    objectName: k\n    objectType: key\n    filePermission: \"0600\"\n"
+                              "  - |\n    objectName: c\n    objectType: cert\n    objectVersionHistory: 3\n"
+                              "  - |\n    objectName: j\n    objectType: secret\n    objectSplit: json\n"
+                              "  - |\n    objectNamePattern: db-*\n    objectTags: env=prod\n"
+                              "    objectType: secret\n    objectAlias: x-*\n";
+
+static const char KEY_JSON[] = "{\"key\":{\"kid\":\"https://v/keys/k/v1\",\"kty\":\"EC\",\"crv\":\"P-256\","
+                               "\"x\":\"MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4\","
+                               "\"y\":\"4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM\"}}"; /* RFC 7517, A.1 */
+
+static const char SECRET_JSON[] =
+    "{\"value\":\"{\\\"user\\\":\\\"admin\\\",\\\"port\\\":5432}\",\"contentType\":\"text/plain\","
+    "\"id\":\"https://v/secrets/j/v1\"}";
+
+/* --- the request --- */
+
+static int read_a_cloud(struct error **err)
+{
+    static const char text[] =
+        "{\"activeDirectoryEndpoint\":\"https://login.example/\",\"keyVaultEndpoint\":\"https://v.example\","
+        "\"keyVaultDNSSuffix\":\"v.example\",\"managedHSMEndpoint\":\"https://hsm.example\","
+        "\"managedHSMDNSSuffix\":\"hsm.example\"}";
+    cleanup_cloud struct cloud cloud = {0}, copy = {0};
+    struct vault vault;
+    int rc = cloud_parse(text, strlen(text), &cloud, err);
+
+    if (rc == 0)
+        rc = cloud_copy(&cloud, &copy, err);
+    if (rc == 0)
+        rc = vault_init_url(&vault, "https://abc.hsm.example/", &copy, err);
+    if (rc == 0) {
+        assert_true(vault.hsm);
+        vault_finish(&vault);
+    }
+    return rc;
+}
+
+static int read_a_request(struct error **err)
+{
+    const struct request_defaults defaults = {.cloud = &world.cloud,
+                                              .endpoints = {.imds = "http://imds", .nmi = "http://nmi"}};
+    struct mount_request request = {0};
+
+    if (mount_request_parse(&world.attributes, &world.secrets, 0644, &defaults, &request, err) < 0)
+        return -1;
+    assert_string_equal(request.vault.name, "testKV");
+    assert_int_equal(request.objects.n, 5);
+    assert_memory_equal(request.identity->key, world.identity->key, sizeof(request.identity->key));
+    mount_request_finish(&request);
+    return 0;
+}
+
+static int select_an_object(struct error **err)
+{
+    struct object_item item = {0};
+
+    if (object_item_select(&world.objects.items[4], "db-main", &item, err) < 0)
+        return -1;
+    assert_string_equal(item.name, "db-main");
+    assert_string_equal(item.path, "x-db-main");
+    object_item_finish(&item);
+    return 0;
+}
+
+static void requests(void **state)
+{
+    (void)state;
+    fail_each_allocation(read_a_cloud, MAY_DO_WITHOUT);
+    fail_each_allocation(read_a_request, MAY_DO_WITHOUT);
+    fail_each_allocation(select_an_object, 0);
+}
+
+/* --- answers of the vault --- */
+
+static int read_a_secret(struct error **err)
+{
+    struct vault_answer *answer = vault_answer_parse(OBJECT_SECRET, SECRET_JSON, strlen(SECRET_JSON), err);
+
+    if (answer == NULL)
+        return -1;
+    assert_string_equal(answer->version, "v1");
+    assert_string_equal(answer->content_type, "text/plain");
+    assert_int_equal(secret_len(answer->value), 28);
+    vault_answer_unref(answer);
+    return 0;
+}
+
+static int read_a_key(struct error **err)
+{
+    struct vault_answer *answer = vault_answer_parse(OBJECT_KEY, KEY_JSON, strlen(KEY_JSON), err);
+
+    if (answer == NULL)
+        return -1;
+    assert_string_equal(answer->kty, "EC");
+    assert_true(secret_len(answer->x) == 32 && secret_len(answer->y) == 32);
+    vault_answer_unref(answer);
+    return 0;
+}
+
+static int read_a_certificate(struct error **err)
+{
+    static const char text[] = "{\"id\":\"https://v/certificates/c/v1\",\"cer\":\"dGVzdA==\"}";
+    struct vault_answer *answer = vault_answer_parse(OBJECT_CERT, text, strlen(text), err);
+
+    if (answer == NULL)
+        return -1;
+    assert_int_equal(secret_len(answer->value), 8);
+    vault_answer_unref(answer);
+    return 0;
+}
+
+static int read_a_list(struct error **err)
+{
+    static const char text[] = "{\"value\":[{\"id\":\"https://v/secrets/a/"
+                               "1\",\"attributes\":{\"enabled\":true,\"created\":1,\"updated\":"
+                               "2},\"tags\":{\"env\":\"prod\"}},{\"id\":\"https://v/secrets/a/"
+                               "2\",\"attributes\":{\"enabled\":true}}],"
+                               "\"nextLink\":\"https://v/secrets/a/versions?skip=2\"}";
+    struct vault_answer *list = vault_list_create(err);
+    cleanup_free char *next = NULL;
+    int rc = list != NULL ? vault_list_add_page(list, text, strlen(text), &next, err) : -1;
+
+    if (rc == 0) {
+        assert_int_equal(list->n_entries, 2);
+        assert_string_equal(string_map_get(&list->entries[0].tags, "env"), "prod");
+        assert_non_null(next);
+    }
+    vault_answer_unref(list);
+    return rc;
+}
+
+static void answers(void **state)
+{
+    (void)state;
+    fail_each_allocation(read_a_secret, 0);
+    fail_each_allocation(read_a_key, 0);
+    fail_each_allocation(read_a_certificate, 0);
+    fail_each_allocation(read_a_list, 0);
+}
+
+/* --- files --- */
+
+/* Makes the files of item `i` and counts their bytes. */
+static int make_files(size_t i, const struct vault_answer *answer, size_t n_parts, struct error **err)
+{
+    const struct content_options options = {.order = CERTIFICATE_ORDER_CHAIN, .separate_files = i == 0};
+    struct content content = {0};
+
+    if (content_make(&options, &world.objects.items[i], answer, &content, err) < 0)
+        return -1;
+    assert_int_equal(content.n_parts, n_parts);
+    for (size_t part = 0; part < content.n_parts; part++)
+        assert_true(content.parts[part].len > 0);
+    content_finish(&content);
+    return 0;
+}
+
+static int convert_a_pfx(struct error **err)
+{
+    return make_files(0, world.pfx, 3, err);
+}
+
+static int convert_a_key(struct error **err)
+{
+    return make_files(1, world.key, 1, err);
+}
+
+static int split_json(struct error **err)
+{
+    return make_files(3, world.json, 2, err);
+}
+
+static void files(void **state)
+{
+    (void)state;
+    fail_each_allocation(convert_a_pfx, 0);
+    fail_each_allocation(convert_a_key, 0);
+    fail_each_allocation(split_json, MAY_DO_WITHOUT);
+}
+
+/* --- identities --- */
+
+static struct identity *make_identity(enum auth_credential kind, const void *credential, size_t len,
+                                      struct error **err)
+{
+    struct auth auth = {.mode = AUTH_SERVICE_PRINCIPAL, .kind = kind};
+    char client_id[] = "app";
+    const struct identity_input input = {.auth = &auth,
+                                         .cloud = &world.cloud,
+                                         .tenant = ENTRA_TENANT,
+                                         .pod_name = "pod1",
+                                         .pod_namespace = "ns1"};
+    struct identity *identity;
+
+    auth.client_id = client_id;
+    auth.credential = secret_from_bytes(credential, len);
+    if (auth.credential == NULL) {
+        (void)error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
+        return NULL;
+    }
+    identity = identity_create(&input, err);
+    secret_destroy(auth.credential);
+    return identity;
+}
+
+static int ask_with(struct identity *identity, struct error **err)
+{
+    const struct identity_moment moment = {.now_unix = 1700000000};
+    struct identity_question question = {0};
+    int rc;
+
+    if (identity == NULL)
+        return -1;
+    rc = identity->ops->prepare(identity, &moment, &question, err);
+    if (rc == 0) {
+        assert_string_equal(question.url, "https://login.microsoftonline.com/tenant1/oauth2/v2.0/token");
+        assert_non_null(strstr(buffer_str(&question.body), "client_id=app"));
+        assert_non_null(question.headers[1]);
+    }
+    identity_question_finish(&question);
+    identity_unref(identity);
+    return rc;
+}
+
+static int ask_with_a_secret(struct error **err)
+{
+    return ask_with(make_identity(AUTH_CREDENTIAL_SECRET, "bar", 3, err), err);
+}
+
+static int ask_with_a_certificate(struct error **err)
+{
+    return ask_with(
+        make_identity(AUTH_CREDENTIAL_CERTIFICATE, world.certificate.data, world.certificate.len, err), err);
+}
+
+static int take_a_token(struct error **err)
+{
+    static const char text[] = "{\"access_token\":\"a.b.c\",\"expires_in\":3599,\"token_type\":\"Bearer\"}";
+    struct reply reply = {.status = 200, .retry_after_ms = -1};
+    struct token *token = NULL;
+
+    buffer_init(&reply.body, sizeof(text));
+    if (buffer_append(&reply.body, text, strlen(text), err) == 0)
+        token = world.identity->ops->understand(world.identity, &reply, 1700000000, err);
+    buffer_finish(&reply.body);
+    if (token == NULL)
+        return -1;
+    assert_string_equal(token_text(token), "a.b.c");
+    token_unref(token);
+    return 0;
+}
+
+static void identities(void **state)
+{
+    (void)state;
+    fail_each_allocation(ask_with_a_secret, MAY_DO_WITHOUT);
+    fail_each_allocation(ask_with_a_certificate, MAY_DO_WITHOUT | SAMPLE);
+    fail_each_allocation(take_a_token, 0);
+}
+
+/* --- set-up --- */
+
+static int set_up(void **state)
+{
+    static const char attributes[] =
+        "{\"csi.storage.k8s.io/pod.name\":\"pod1\",\"csi.storage.k8s.io/pod.namespace\":\"ns1\","
+        "\"keyvaultName\":\"testKV\",\"tenantId\":\"" ENTRA_TENANT "\"}";
+    static const char secrets[] = "{\"clientid\":\"app\",\"clientsecret\":\"bar\"}";
+    const struct object_defaults defaults = {.mode = 0644};
+    cleanup_buffer struct buffer pfx = {0};
+    struct scratch scratch;
+
+    (void)state;
+    secret_install_json_hooks();
+    assert_int_equal(scratch_make(&scratch), 0);
+    assert_int_equal(
+        scratch_run(&scratch,
+                    "openssl req -x509 -newkey rsa:2048 -nodes -subj /CN=a -keyout key -out crt && "
+                    "cat key crt >pem && openssl pkcs12 -export -inkey key -in crt -iter 1 -passout pass: | "
+                    "openssl base64 -A >pfx"),
+        0);
+    assert_int_equal(scratch_read(&scratch, "pem", &world.certificate), 0);
+    assert_int_equal(scratch_read(&scratch, "pfx", &pfx), 0);
+    assert_int_equal(scratch_remove(&scratch), 0);
+    buffer_init(&world.pfx_json, 1 << 20);
+    assert_int_equal(buffer_printf(&world.pfx_json, NULL,
+                                   "{\"value\":\"%s\",\"contentType\":\"application/x-pkcs12\","
+                                   "\"id\":\"https://v/secrets/web/v1\",\"kid\":\"https://v/keys/web/v1\"}",
+                                   buffer_str(&pfx)),
+                     0);
+    assert_int_equal(cloud_resolve("AzurePublicCloud", NULL, &world.cloud, NULL), 0);
+    assert_int_equal(string_map_from_json(&world.attributes, attributes, strlen(attributes), NULL, NULL), 0);
+    assert_int_equal(string_map_set(&world.attributes, "objects", OBJECTS, NULL), 0);
+    assert_int_equal(string_map_from_json(&world.secrets, secrets, strlen(secrets), NULL, NULL), 0);
+    assert_int_equal(objects_parse(OBJECTS, &defaults, &world.objects, NULL), 0);
+    world.identity = make_identity(AUTH_CREDENTIAL_SECRET, "bar", 3, NULL);
+    world.pfx = vault_answer_parse(OBJECT_SECRET, buffer_str(&world.pfx_json), world.pfx_json.len, NULL);
+    world.key = vault_answer_parse(OBJECT_KEY, KEY_JSON, strlen(KEY_JSON), NULL);
+    world.json = vault_answer_parse(OBJECT_SECRET, SECRET_JSON, strlen(SECRET_JSON), NULL);
+    assert_true(world.identity != NULL && world.pfx != NULL && world.key != NULL && world.json != NULL);
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    cloud_finish(&world.cloud);
+    string_map_finish(&world.attributes);
+    string_map_finish(&world.secrets);
+    object_list_finish(&world.objects);
+    vault_answer_unref(world.pfx);
+    vault_answer_unref(world.key);
+    vault_answer_unref(world.json);
+    identity_unref(world.identity);
+    buffer_finish(&world.pfx_json);
+    buffer_finish(&world.certificate);
+    return 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(requests),
+        cmocka_unit_test(answers),
+        cmocka_unit_test(files),
+        cmocka_unit_test(identities),
+    };
+
+    return cmocka_run_group_tests(tests, set_up, tear_down);
+}

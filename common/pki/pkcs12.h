@@ -37,8 +37,8 @@ struct pkcs12 {
 };
 
 /* Reads `len` bytes of DER. On failure *ret is left empty; the error is RESOURCE_EXHAUSTED for lack of
- * memory, else FAILED_PRECONDITION and starts with "pkcs12: ". The texts people know from the Go reader are kept:
- * "pkcs12: no MAC in data", "pkcs12: decryption password incorrect", "pkcs12: unknown digest algorithm:
+ * memory, else FAILED_PRECONDITION and starts with "pkcs12: ". The texts people know from the Go reader are
+ * kept: "pkcs12: no MAC in data", "pkcs12: decryption password incorrect", "pkcs12: unknown digest algorithm:
  * <oid>", "pkcs12: algorithm <oid> is not supported". */
 int pkcs12_read(const uint8_t *der, size_t len, struct pkcs12 *ret, struct error **err);
 

@@ -56,10 +56,13 @@ cJSON *secret_claims_read(const cJSON *object)
     const cJSON *annotations = cJSON_GetObjectItemCaseSensitive(metadata, "annotations");
     const char *text =
         cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(annotations, SECRET_CLAIMS_ANNOTATION));
+    cleanup_error struct error *error = NULL;
     cleanup_json cJSON *json = NULL;
 
     if (text != NULL)
-        json = json_parse(text, strlen(text), SECRET_CLAIMS_TEXT_MAX, /* err= */ NULL);
+        json = json_parse(text, strlen(text), SECRET_CLAIMS_TEXT_MAX, &error);
+    if (error_code(error) == GRPC_STATUS_RESOURCE_EXHAUSTED)
+        return NULL; /* others' claims are there, and must not be written over */
     return are_claims(json) ? steal_ptr(&json) : cJSON_CreateObject();
 }
 

@@ -3,6 +3,7 @@
  */
 #include "common/encoding.h"
 
+#include <mbedtls/base64.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -111,6 +112,21 @@ struct secret *base64_decode(const char *text, size_t len, struct error **err)
     }
     secret_truncate(out, written);
     return steal_ptr(&out);
+}
+
+char *base64_encode(const void *bytes, size_t len)
+{
+    size_t size = (len + 2) / 3 * 4 + 1; /* the NUL included */
+    char *text = secret_malloc(size);
+
+    if (text == NULL)
+        return NULL;
+    if (mbedtls_base64_encode((unsigned char *)text, size, &size, bytes, len) != 0) { /* can not happen */
+        secret_free(text);
+        return NULL;
+    }
+    text[size] = '\0';
+    return text;
 }
 
 struct secret *base64url_decode(const char *text, size_t len, struct error **err)

@@ -15,6 +15,10 @@
  * input byte N". */
 struct secret *base64_decode(const char *text, size_t len, struct error **err);
 
+/* Standard alphabet, padded, without line breaks. In memory of the wiping allocator; the caller frees with
+ * secret_free(). NULL on lack of memory. */
+char *base64_encode(const void *bytes, size_t len);
+
 /* URL alphabet without padding (RFC 7515 2), as in JSON web keys; nothing is skipped. */
 struct secret *base64url_decode(const char *text, size_t len, struct error **err);
 

@@ -9,9 +9,9 @@
 #include <string.h>
 
 #include "common/buffer.h"
+#include "common/encoding.h"
 #include "common/file.h"
 #include "common/yaml.h"
-#include "driver/kube/base64.h"
 #include "driver/kube/kube_config.h"
 
 struct document {
@@ -88,16 +88,20 @@ static int resolve_path(const char *base, const char *path, char **ret, struct e
 static int read_material(const struct entry *entry, const char *key, const char *data_key,
                          struct secret **ret_data, char **ret_path, struct error **err)
 {
+    cleanup_error struct error *why = NULL;
     const char *data;
     const char *path;
 
     if (member(entry, data_key, &data, err) < 0 || member(entry, key, &path, err) < 0)
         return -1;
     if (data[0] != '\0') {
-        *ret_data = kube_base64_decode(data, KUBE_CA_MAX, err);
-        if (*ret_data == NULL)
-            return error_wrap(err, "%s: %s", entry->path, data_key);
-        return 0;
+        *ret_data = base64_decode(data, strlen(data), &why);
+        if (*ret_data != NULL)
+            return 0;
+        if (error_code(why) == GRPC_STATUS_FAILED_PRECONDITION)
+            (void)error_recode(&why, GRPC_STATUS_INVALID_ARGUMENT);
+        (void)error_wrap(&why, "%s: %s", entry->path, data_key);
+        return error_move(err, &why);
     }
     return path[0] == '\0' ? 0 : resolve_path(entry->path, path, ret_path, err);
 }

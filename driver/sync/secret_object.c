@@ -6,8 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/encoding.h"
 #include "common/json.h"
-#include "driver/kube/base64.h"
 #include "driver/kube/kube_upsert.h"
 #include "driver/sync/secret_claims.h"
 
@@ -73,7 +73,7 @@ static int add_owners(cJSON *references, const struct owners *owners)
 
 static int add_data(cJSON *data, const struct secret_value *value)
 {
-    cleanup_secret_free char *text = kube_base64_encode(secret_bytes(value->bytes), secret_len(value->bytes));
+    cleanup_secret_free char *text = base64_encode(secret_bytes(value->bytes), secret_len(value->bytes));
 
     return text != NULL && cJSON_AddStringToObject(data, value->key, text) != NULL ? 0 : -1;
 }
@@ -318,7 +318,7 @@ static int patch_map(struct patching *patching, enum secret_part part, const str
 
 static int patch_value(struct patching *patching, const struct secret_value *value)
 {
-    cleanup_secret_free char *text = kube_base64_encode(secret_bytes(value->bytes), secret_len(value->bytes));
+    cleanup_secret_free char *text = base64_encode(secret_bytes(value->bytes), secret_len(value->bytes));
 
     return text != NULL ? patch_field(patching, SECRET_DATA, value->key, text) : -1;
 }

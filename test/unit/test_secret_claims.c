@@ -11,8 +11,8 @@
 
 #include <cmocka.h>
 
+#include "common/encoding.h"
 #include "common/json.h"
-#include "driver/kube/base64.h"
 #include "driver/sync/secret_claims.h"
 #include "driver/sync/secret_object.h"
 #include "test/unit/merge_patch.h"
@@ -137,7 +137,7 @@ static void assert_data(const struct cluster *cluster, const char *wanted)
         char *value = strchr(pair, '=');
 
         *value++ = '\0';
-        cleanup_secret_free char *text = kube_base64_encode(value, strlen(value));
+        cleanup_secret_free char *text = base64_encode(value, strlen(value));
         const char *found = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(data, pair));
         if (found == NULL || strcmp(found, text) != 0)
             fail_msg("key '%s' is %s, not %s", pair, found != NULL ? found : "missing", text);

@@ -11,7 +11,6 @@
 #include <cmocka.h>
 
 #include "common/json.h"
-#include "driver/kube/base64.h"
 #include "driver/sync/secret_object.h"
 
 /* Two keys ("a": "1", "b": "two"), two labels, one annotation; owned by the ReplicaSet with uid u1. */
@@ -253,23 +252,6 @@ static void owners_are_told_apart_by_uid_and_reduced(void **state)
     assert_non_null(strstr(error_message(error), "ownerReferences"));
 }
 
-/* RFC 4648, section 10. */
-static void base64_is_the_standards(void **state)
-{
-    static const char *const cases[][2] = {{"", ""},
-                                           {"f", "Zg=="},
-                                           {"fo", "Zm8="},
-                                           {"foo", "Zm9v"},
-                                           {"foob", "Zm9vYg=="},
-                                           {"fooba", "Zm9vYmE="},
-                                           {"foobar", "Zm9vYmFy"}};
-    (void)state;
-    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-        cleanup_secret_free char *text = kube_base64_encode(cases[i][0], strlen(cases[i][0]));
-        assert_string_equal(text, cases[i][1]);
-    }
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -278,7 +260,6 @@ int main(void)
         cmocka_unit_test(a_repair_leaves_data_alone_and_restores_the_rest),
         cmocka_unit_test(secrets_that_may_not_be_changed_are_refused),
         cmocka_unit_test(owners_are_told_apart_by_uid_and_reduced),
-        cmocka_unit_test(base64_is_the_standards),
     };
     secret_install_json_hooks();
     return cmocka_run_group_tests_name("secret_object", tests, NULL, NULL);

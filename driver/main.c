@@ -317,6 +317,7 @@ static void on_kube_back(void *arg)
     const struct program *program = arg;
 
     class_memo_forget_failures(program->class_memo);
+    published_volumes_classes_are_back(program->published);
 }
 
 static int start_publisher(struct program *program, struct error **err)

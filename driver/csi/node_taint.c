@@ -116,11 +116,13 @@ static void retry_now(uv_timer_t *timer)
     node_taint_remove(timer->data);
 }
 
-/* The API server answers again. */
+/* The API server answers again. Should it answer with trouble at first, as one that has just started does,
+ * the pauses begin anew. */
 static void kube_is_back(void *arg)
 {
     struct node_taint *taint = arg;
 
+    taint->retry_ms = taint->retry_first_ms;
     if (uv_is_active((uv_handle_t *)&taint->retry))
         (void)uv_timer_start(&taint->retry, retry_now, 0, 0);
 }

@@ -116,6 +116,7 @@ void published_volumes_succeeded(struct published_volumes *volumes, const char *
         volume->first_seen_unix = now_unix;
     volume->failures = 0;
     volume->retry_unix = 0;
+    volume->class_unread = false;
     volume->failed_mark[0] = '\0';
     volume->interval_s = wish->interval_s;
     memcpy(volume->mark, wish->mark, sizeof(volume->mark));
@@ -135,8 +136,21 @@ void published_volumes_failed(struct published_volumes *volumes, const char *tar
         return;
     volume->failures++;
     volume->retry_unix = now_unix + rotation_backoff_s(volume->failures, wish->interval_s, random);
-    if (wish->mark[0] != '\0')
+    volume->class_unread = wish->mark[0] == '\0';
+    if (!volume->class_unread)
         memcpy(volume->failed_mark, wish->mark, sizeof(volume->failed_mark));
+}
+
+void published_volumes_classes_are_back(struct published_volumes *volumes)
+{
+    for (size_t i = 0; i < BUCKETS; i++) {
+        for (struct published_volume *volume = volumes->buckets[i]; volume != NULL; volume = volume->next) {
+            if (!volume->class_unread)
+                continue;
+            volume->failures = 0;
+            volume->retry_unix = 0;
+        }
+    }
 }
 
 bool published_volume_due(const struct published_volume *volume, const struct rotation_wish *wish,

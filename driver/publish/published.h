@@ -31,6 +31,7 @@ struct published_volume {
     int64_t first_seen_unix;       /* when this process met it */
     unsigned failures;             /* failed looks since the last good one */
     int64_t retry_unix;            /* not before; 0 = no failure to wait for */
+    bool class_unread;             /* the last failure: the class could not be read */
     struct published_volume *next; /* of the table */
 };
 
@@ -55,9 +56,13 @@ void published_volumes_succeeded(struct published_volumes *volumes, const char *
                                  const char *provider, const struct rotation_wish *wish,
                                  struct string_map *versions, int64_t now_unix);
 
-/* A failed look: the next one waits. `random`: see rotation_backoff_s(). */
+/* A failed look: the next one waits. `random`: see rotation_backoff_s(). A wish without a mark is that of a
+ * class which could not be read. */
 void published_volumes_failed(struct published_volumes *volumes, const char *target_path,
                               const struct rotation_wish *wish, uint32_t random, int64_t now_unix);
+
+/* Classes can be read again: looks that failed for the lack of one do not wait any longer. */
+void published_volumes_classes_are_back(struct published_volumes *volumes);
 
 /* Is a look at this volume due? (rotation.h) `last_checked_unix`: as the volume itself says. */
 bool published_volume_due(const struct published_volume *volume, const struct rotation_wish *wish,

@@ -327,7 +327,8 @@ static void write_failed(struct pod_volume *volume, const struct error *error)
         status_call_answer(waiter, error);
 }
 
-/* The API server answers again: who waits for his next try need not wait any longer. */
+/* The API server answers again: who waits for his next try need not wait any longer. And should it answer
+ * with trouble at first, as one that has just started does, the pauses begin anew. */
 static void kube_is_back(void *arg)
 {
     struct pod_status *status = arg;
@@ -335,6 +336,7 @@ static void kube_is_back(void *arg)
     for (struct list *at = status->volumes.next; at != &status->volumes; at = at->next) {
         struct pod_volume *volume = container_of(at, struct pod_volume, link);
 
+        volume->failures = volume->failures > 0 ? 1 : 0;
         if (volume->failures > 0 && volume->upsert == NULL && volume->wish != NULL)
             (void)uv_timer_start(&volume->timer, write_now, random_below(RETURN_SPREAD_MS), 0);
     }

@@ -122,7 +122,8 @@ static void set_timer(struct secret_sync *sync)
         (void)uv_timer_start(&sync->timer, timer_fired, earliest > now ? earliest - now : 0, 0);
 }
 
-/* The API server answers again: who waits for his next try need not wait any longer. */
+/* The API server answers again: who waits for his next try need not wait any longer. And should it answer
+ * with trouble at first, as one that has just started does, the pauses begin anew. */
 static void kube_is_back(void *arg)
 {
     struct secret_sync *sync = arg;
@@ -132,6 +133,7 @@ static void kube_is_back(void *arg)
         struct sync_volume *volume = container_of(link, struct sync_volume, link);
         uint64_t soon = now + random_below(SYNC_RETURN_MS);
 
+        volume->retries = volume->retries > 0 ? 1 : 0;
         if (volume->retries > 0 && volume->due_ms != NEVER && volume->due_ms > soon)
             volume->due_ms = soon;
     }

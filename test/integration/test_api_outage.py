@@ -132,7 +132,8 @@ def test_two_hundred_first_mounts_do_not_burn_two_hundred_timeouts(start, node, 
 
 @pytest.mark.parametrize("mode", [REFUSING, SILENT])
 def test_what_needs_nothing_of_it_goes_on_and_records_are_made_up_for_at_its_return(start, node, emulator, scripted, front, mode):
-    """A mount whose provider is at work, volumes that are there, and unpublishes. The record is tried 5 s, 15 s, 35 s later, and at the return."""
+    """A mount whose provider is at work, volumes that are there, and unpublishes. The record is tried 5 s, 15 s, 35 s later, and at the
+    return; rights come late then, and the pauses begin anew."""
     emulator.put_object("secretproviderclasses", "default", "azure-kvname", kube.spc())
     for name, uid in (("web", rpc.POD_UID), ("late", "2-2-2"), ("gone", "3-3-3")):
         emulator.put_object("pods", "default", name, kube.pod(name=name, uid=uid))
@@ -167,15 +168,19 @@ def test_what_needs_nothing_of_it_goes_on_and_records_are_made_up_for_at_its_ret
     wait_until(lambda: metric_sum(driver.metrics(), "record_error_total", recorder="status") >= 3, timeout=40, what="two tries in the background")
     names = {item["metadata"]["name"] for item in emulator.control("GET", "/kube/secretproviderclasspodstatuses")}
     assert "late-default-azure-kvname" not in names
+    emulator.add_fault("status", service="kube", path_contains="/secretproviderclasspodstatuses", status=403, count=1)
     front.set(FORWARD)
     back = time.monotonic()
-    kube.Cluster(emulator).wait_for_status(lambda status: status["status"]["mounted"], name="late-default-azure-kvname")
+    # pod_status.c: RETURN_SPREAD_MS; pod_status.h: POD_STATUS_RETRY_FIRST_MS doubled once, where 40 s would have been next
+    kube.Cluster(emulator).wait_for_status(lambda status: status["status"]["mounted"], name="late-default-azure-kvname",
+                                           timeout=BACK_AFTER_S + 2 + 10 * 1.25 + 1)
     print(f"{mode}: recorded {time.monotonic() - back:.1f} s after the return")
 
 
 @pytest.mark.slow
 def test_secrets_are_synced_soon_after_the_return(start, node, emulator, scripted, front):
-    """The API server goes while owners are looked up. Tries follow after 1 s, 2 s, 4 s, ...; at the return nobody waits for the next one."""
+    """The API server goes while owners are looked up. Tries follow after 1 s, 2 s, 4 s, ...; at the return nobody waits for the next one, and
+    should that fail, the pauses begin anew: one that has just started may say that nobody has rights yet."""
     emulator.put_object("secretproviderclasses", "default", "azure-kvname", kube.spc(secret_objects=[
         {"secretName": "synced", "type": "Opaque", "data": [{"objectName": "file", "key": "key"}]}]))
     emulator.put_object("pods", "default", "web", kube.pod())
@@ -188,9 +193,11 @@ def test_secrets_are_synced_soon_after_the_return(start, node, emulator, scripte
     emulator.clear_faults()
     call.result()
     wait_until(lambda: metric_sum(driver.metrics(), "sync_k8s_secret_error_total") >= 6, timeout=60, what="a long pause")
+    emulator.add_fault("status", service="kube", path_contains="/pods/", status=403, count=1)
     front.set(FORWARD)
     back = time.monotonic()
-    wait_until(lambda: emulator.control("GET", "/kube/secrets"), timeout=BACK_AFTER_S + 2 + 1, what="the Secret")  # sync.h: SYNC_RETURN_MS
+    # sync.h: SYNC_RETURN_MS, and SYNC_RETRY_FIRST_MS doubled once
+    wait_until(lambda: emulator.control("GET", "/kube/secrets"), timeout=BACK_AFTER_S + 2 + 2 + 1, what="the Secret")
     print(f"synced {time.monotonic() - back:.1f} s after the return")
 
 
@@ -207,13 +214,16 @@ def test_looks_fail_fast_and_go_on_after_the_return(start, node, emulator, scrip
     looks = publish_all(fleet)
     assert [error for _, error in looks if error is not None] == []  # a look never fails towards the kubelet
     assert max(seconds for seconds, _ in looks) < (SHUT_AFTER_S[SILENT] + 1) * PATIENCE
-    while time.monotonic() - gone < 10:
+    while metric_sum(driver.metrics(), "rotation_reconcile_error_total") < 2 * VOLUMES:  # the next pause is one of 30 s
+        assert time.monotonic() - gone < 60
         assert max(seconds for seconds, _ in publish_all(fleet)) < (SHUT_AFTER_S[SILENT] + 1) * PATIENCE
+        time.sleep(0.2)
     requests, probes = requests_sent(driver)
     front.set(FORWARD)
     back = time.monotonic()
     before = len(provider.requests)
-    wait_until(lambda: publish_all(fleet) and len(provider.requests) - before >= VOLUMES, timeout=60, pause=0.2, what="a look at every volume")
+    wait_until(lambda: publish_all(fleet) and len(provider.requests) - before >= VOLUMES, timeout=BACK_AFTER_S + PROBE_S + 2, pause=0.2,
+               what="a look at every volume")
     print(f"looks went on {time.monotonic() - back:.1f} s after the return; {requests} requests and {probes} probes in the outage")
     fleet.client.close()
 

@@ -395,6 +395,37 @@ static void many_volumes_do_not_get_in_each_others_way(void **state)
     published_volumes_destroy(NULL);
 }
 
+static void looks_that_failed_for_want_of_a_class_go_on_when_classes_can_be_read(void **state)
+{
+    enum { NOW = 100000, INTERVAL = 60 };
+    static const struct rotation_wish no_class = {.interval_s = INTERVAL};
+    static const struct rotation_wish known = {.interval_s = INTERVAL, .mark = MARK};
+    struct published_volumes *volumes = published_volumes_create(NULL);
+    cleanup_string_map struct string_map versions = {0};
+    struct published_volume *unread, *refused;
+
+    (void)state;
+    for (unsigned i = 0; i < 5; i++) {
+        published_volumes_failed(volumes, "/unread", i == 0 ? &known : &no_class, 0, NOW);
+        published_volumes_failed(volumes, "/refused", i == 0 ? &no_class : &known, 0, NOW);
+    }
+    unread = published_volumes_find(volumes, "/unread");
+    refused = published_volumes_find(volumes, "/refused");
+    assert_false(published_volume_due(unread, &known, NOW - 10 * INTERVAL, NOW + INTERVAL - 1));
+    published_volumes_classes_are_back(volumes);
+    assert_true(published_volume_due(unread, &known, NOW - 10 * INTERVAL, NOW));
+    assert_false(
+        published_volume_due(refused, &known, NOW - 10 * INTERVAL, NOW + INTERVAL - 1)); /* by its provider */
+
+    /* the pauses begin anew, and what went well in the meantime is not looked at again */
+    published_volumes_failed(volumes, "/unread", &no_class, 0, NOW);
+    assert_int_equal(unread->retry_unix, NOW + rotation_backoff_s(1, INTERVAL, 0));
+    published_volumes_succeeded(volumes, "/unread", "azure", &known, &versions, NOW);
+    published_volumes_classes_are_back(volumes);
+    assert_false(published_volume_due(unread, &known, NOW, NOW + INTERVAL - 1));
+    published_volumes_destroy(volumes);
+}
+
 /* --- volume_record.h --- */
 
 static void a_record_comes_back_as_it_was(void **state)
@@ -505,6 +536,7 @@ int main(void)
         cmocka_unit_test(an_absurd_interval_does_not_overflow),
         cmocka_unit_test(a_volume_is_remembered_until_it_is_removed),
         cmocka_unit_test(many_volumes_do_not_get_in_each_others_way),
+        cmocka_unit_test(looks_that_failed_for_want_of_a_class_go_on_when_classes_can_be_read),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -50,8 +50,8 @@ class Cluster:
     def wait_for_requests(self, expected, plural=STATUSES):
         wait_until(lambda: self.requests(plural) == expected, what=f"{expected} for {plural}, not {self.requests(plural)}")
 
-    def wait_for_status(self, right, name="web-default-azure-kvname"):
+    def wait_for_status(self, right, name="web-default-azure-kvname", timeout=10):
         def holds():
             status = self.status(name)
             return status is not None and right(status)
-        wait_until(holds, what=f"the status to be right, not {self.status(name)}")
+        wait_until(holds, timeout, what=f"the status to be right, not {self.status(name)}")

@@ -22,6 +22,10 @@ int endpoint_parse(const char *text, struct endpoint *ret_endpoint, struct error
     if (rest == NULL || rest[0] == '\0')
         return error_set(err, GRPC_STATUS_INVALID_ARGUMENT, "invalid endpoint: %s", text);
 
+    if (rest[1] == ':' && rest[2] == '\\')
+        return error_set(err, GRPC_STATUS_INVALID_ARGUMENT,
+                         "invalid endpoint: %s: paths of Windows are not supported", text);
+
     const char *prefix = path != NULL && path[0] != '/' ? "/" : "";
     char *address = NULL;
     if (asprintf(&address, "%s%s", prefix, rest) < 0)

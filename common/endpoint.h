@@ -15,7 +15,8 @@ struct endpoint {
     char *address; /* path, or host:port; owned */
 };
 
-/* INVALID_ARGUMENT "invalid endpoint: <value>" for anything else, also for an empty address. */
+/* INVALID_ARGUMENT "invalid endpoint: <value>" for anything else, also for an empty address. A path of
+ * Windows is refused as such. */
 int endpoint_parse(const char *text, struct endpoint *ret_endpoint, struct error **err);
 void endpoint_finish(struct endpoint *endpoint);
 

@@ -375,6 +375,12 @@ static int check_settings(struct program *program, struct error **err)
 
     if (*settings->node_id == '\0')
         return error_set(err, GRPC_STATUS_INVALID_ARGUMENT, "--nodeid is not set");
+    if (!csi_identity_name_valid(settings->driver_name))
+        return error_set(
+            err, GRPC_STATUS_INVALID_ARGUMENT,
+            "--drivername '%s' is not the name of a CSI driver: letters, digits, '-' and '.', %d at "
+            "most, a letter or digit first and last",
+            settings->driver_name, CSI_IDENTITY_NAME_MAX);
     if (strcasecmp(settings->metrics_backend, "prometheus") != 0)
         return error_set(err, GRPC_STATUS_INVALID_ARGUMENT, "unknown --metrics-backend %s",
                          settings->metrics_backend);

@@ -13,7 +13,7 @@
 #define SECOND    INT64_C(1000000000)
 #define PORT_MAX  65535
 
-enum { RECV_MIN = 1, RECV_MAX = 256 * 1024 * 1024 };
+enum { RECV_MIN = 1, RECV_MAX = INT32_MAX };
 
 const struct option_row settings_rows[] = {
     {"endpoint", OPTION_STRING, AT(endpoint), "unix://tmp/csi.sock", 0, 0,
@@ -45,7 +45,7 @@ const struct option_row settings_rows[] = {
      "Print version, commit and build date as JSON and exit"},
     {"kubeconfig", OPTION_STRING, AT(kubeconfig), "", 0, 0,
      "kubeconfig `file`; default: $KUBECONFIG, the pod's service account, ~/.kube/config"},
-    {"v", OPTION_INT, AT(verbosity), "0", 0, 10,
+    {"v", OPTION_INT, AT(verbosity), "0", INT32_MIN, INT32_MAX,
      "Log verbosity `level`: 2 requests, 4 decisions, 5 every call"},
 
     {"class-dir", OPTION_STRING, AT(class_dir), "", 0, 0,

@@ -4,11 +4,22 @@
 #include "driver/csi/csi_identity.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "common/cleanup.h"
 #include "common/lifecycle.h"
 #include "driver/health.h"
 #include "proto/csi.pb-c.h"
+
+bool csi_identity_name_valid(const char *name)
+{
+    static const char alphanumeric[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
+    size_t len = strlen(name);
+
+    return len > 0 && len <= CSI_IDENTITY_NAME_MAX && strspn(name, alphanumeric) > 0 &&
+           strchr(alphanumeric, name[len - 1]) != NULL &&
+           strspn(name, "-.abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789") == len;
+}
 
 static void get_plugin_info(struct grpc_call *call, const ProtobufCMessage *request, void *arg)
 {

@@ -16,6 +16,11 @@ struct csi_identity {
     const char *driver_name; /* borrowed */
 };
 
+enum { CSI_IDENTITY_NAME_MAX = 63 };
+
+/* May a driver have this name? As the CSI specification says; it is the name of a socket file, too. */
+bool csi_identity_name_valid(const char *name);
+
 /* Adds the service; `identity` is borrowed for the server's life. */
 void csi_identity_add(struct grpc_server *server, struct csi_identity *identity,
                       struct grpc_service *storage);

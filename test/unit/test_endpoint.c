@@ -56,11 +56,22 @@ static void anything_else_is_refused_with_its_text(void **state)
     }
 }
 
+static void a_path_of_windows_is_refused_as_such(void **state)
+{
+    (void)state;
+    struct endpoint endpoint = {0};
+    cleanup_error struct error *err = NULL;
+    assert_int_equal(endpoint_parse("unix://C:\\csi\\csi.sock", &endpoint, &err), -1);
+    assert_string_equal(error_message(err),
+                        "invalid endpoint: unix://C:\\csi\\csi.sock: paths of Windows are not supported");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(both_spellings_of_both_schemes_are_understood),
         cmocka_unit_test(anything_else_is_refused_with_its_text),
+        cmocka_unit_test(a_path_of_windows_is_refused_as_such),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

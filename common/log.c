@@ -166,6 +166,14 @@ static void put_string_field(struct line *line, const char *key, const char *val
         put_quoted(line, value != NULL ? value : "");
 }
 
+static void put_object_field(struct line *line, const struct log_field *field)
+{
+    char text[600]; /* names of objects have 253 bytes at most */
+
+    (void)snprintf(text, sizeof(text), "%s/%s", field->value.object.ns, field->value.object.name);
+    put_string_field(line, field->key, text);
+}
+
 static void put_field(struct line *line, const struct log_field *field)
 {
     switch (field->kind) {
@@ -188,6 +196,9 @@ static void put_field(struct line *line, const struct log_field *field)
         put_string_field(line, field->key, error_message(field->value.error));
         if (field->value.error != NULL)
             put_string_field(line, "code", grpc_status_name(error_code(field->value.error)));
+        break;
+    case LOG_FIELD_OBJECT:
+        put_object_field(line, field);
         break;
     }
 }

@@ -43,13 +43,24 @@ enum log_format {
 
 struct log_field {
     const char *key;
-    enum { LOG_FIELD_STR, LOG_FIELD_INT, LOG_FIELD_UINT, LOG_FIELD_BOOL, LOG_FIELD_ERROR } kind;
+    enum {
+        LOG_FIELD_STR,
+        LOG_FIELD_INT,
+        LOG_FIELD_UINT,
+        LOG_FIELD_BOOL,
+        LOG_FIELD_ERROR,
+        LOG_FIELD_OBJECT
+    } kind;
     union {
         const char *str; /* NULL prints as "" */
         int64_t i;
         uint64_t u;
         bool b;
         const struct error *error;
+        struct {
+            const char *ns;
+            const char *name;
+        } object;
     } value;
 };
 
@@ -58,6 +69,10 @@ struct log_field {
 #define LOG_UINT(k, v) ((struct log_field){.key = (k), .kind = LOG_FIELD_UINT, .value.u = (v)})
 #define LOG_BOOL(k, v) ((struct log_field){.key = (k), .kind = LOG_FIELD_BOOL, .value.b = (v)})
 #define LOG_ERR(v)     ((struct log_field){.key = "err", .kind = LOG_FIELD_ERROR, .value.error = (v)})
+
+/* An object of Kubernetes: "namespace/name". */
+#define LOG_OBJECT(k, n, v)                                                                                  \
+    ((struct log_field){.key = (k), .kind = LOG_FIELD_OBJECT, .value.object = {.ns = (n), .name = (v)}})
 
 /* A root logger writing to `fd` (borrowed). Verbosity is klog's -v. Aborts on lack of memory. */
 struct log *log_create(int fd, enum log_format format, int verbosity);

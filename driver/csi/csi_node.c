@@ -77,8 +77,8 @@ static void node_publish_volume(struct grpc_call *call, const ProtobufCMessage *
         return;
     }
     log_debug(publisher->log, 2, "publish", LOG_STR("volumeId", request.volume_id),
-              LOG_STR("targetPath", request.target_path), LOG_STR("pod.namespace", request.pod_namespace),
-              LOG_STR("pod.name", request.pod_name), LOG_STR("spc", request.class_name));
+              LOG_STR("targetPath", request.target_path),
+              LOG_OBJECT("pod", request.pod_namespace, request.pod_name), LOG_STR("spc", request.class_name));
     node_call->call = call;
     node_call->publish =
         publish_start(publisher, &request, grpc_call_time_left_ms(call), publish_done, node_call, &error);

@@ -1,7 +1,6 @@
 /*
  * publish_report.c - what is told, counted and remembered of a publish.
  */
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
@@ -22,9 +21,9 @@ const char *publish_provider_label(const struct publish *publish)
     return volume != NULL && volume->provider != NULL ? volume->provider : publish->request.provider_hint;
 }
 
-static void pod_of(const struct publish *publish, char *out, size_t size)
+static struct log_field pod_field(const struct publish *publish)
 {
-    (void)snprintf(out, size, "%s/%s", publish->request.pod_namespace, publish->request.pod_name);
+    return LOG_OBJECT("pod", publish->request.pod_namespace, publish->request.pod_name);
 }
 
 /* --- remembering --- */
@@ -84,7 +83,7 @@ void publish_report_annotation(const struct publish *publish, const struct secre
     volume->complaint = seed;
 }
 
-static void report_look(const struct publish *publish, const char *pod)
+static void report_look(const struct publish *publish)
 {
     const struct publisher *publisher = publish->publisher;
 
@@ -98,17 +97,17 @@ static void report_look(const struct publish *publish, const char *pod)
                              .reason = EVENT_ROTATED,
                              .message = "the contents of the volume have been updated"},
              NULL);
-    log_info(publisher->log, "volume content updated", LOG_STR("pod", pod),
+    log_info(publisher->log, "volume content updated", pod_field(publish),
              LOG_STR("spc", publish->class->name), LOG_STR("provider", publish->class->provider),
              LOG_STR("targetPath", publish->request.target_path),
              LOG_UINT("files", publish->answer.payload.n));
 }
 
-static void report_mount(const struct publish *publish, const char *pod)
+static void report_mount(const struct publish *publish)
 {
     const struct publisher *publisher = publish->publisher;
 
-    log_info(publisher->log, "volume published", LOG_STR("pod", pod), LOG_STR("spc", publish->class->name),
+    log_info(publisher->log, "volume published", pod_field(publish), LOG_STR("spc", publish->class->name),
              LOG_STR("provider", publish->class->provider),
              LOG_STR("targetPath", publish->request.target_path),
              LOG_UINT("files", publish->answer.payload.n));
@@ -116,15 +115,12 @@ static void report_mount(const struct publish *publish, const char *pod)
 
 void publish_report_success(struct publish *publish)
 {
-    char pod[600];
-
     if (publish->callback == NULL)
         return;
-    pod_of(publish, pod, sizeof(pod));
     if (publish->look)
-        report_look(publish, pod);
+        report_look(publish);
     else
-        report_mount(publish, pod);
+        report_mount(publish);
     if (!publish->look || publish->job.changed)
         telemetry_files_written(publish->publisher->telemetry, publish->class->provider,
                                 payload_size(&publish->answer.payload));
@@ -136,16 +132,14 @@ void publish_report_failure(struct publish *publish, const struct error *error, 
 {
     const struct publisher *publisher = publish->publisher;
     const char *provider = publish_provider_label(publish);
-    char pod[600];
 
-    pod_of(publish, pod, sizeof(pod));
     if (type == NULL || type[0] == '\0')
         type = error_type(error)[0] != '\0' ? error_type(error) : ERROR_TYPE_MOUNT;
     telemetry_publish_error(publisher->telemetry, provider, type);
     if (publish->look) {
         telemetry_rotation_error(publisher->telemetry, provider, type);
         log_error(publisher->log, "volume content could not be checked for changes, the old content stays",
-                  LOG_STR("pod", pod), LOG_STR("spc", publish->request.class_name),
+                  pod_field(publish), LOG_STR("spc", publish->request.class_name),
                   LOG_STR("provider", provider), LOG_STR("targetPath", publish->request.target_path),
                   LOG_ERR(error));
         if (!publish->interrupted)
@@ -168,7 +162,7 @@ void publish_report_failure(struct publish *publish, const struct error *error, 
                                      .reason = EVENT_MOUNT_TIMEOUT,
                                      .message = "the volume could not be mounted in time"},
                      error);
-        log_error(publisher->log, "volume could not be published", LOG_STR("pod", pod),
+        log_error(publisher->log, "volume could not be published", pod_field(publish),
                   LOG_STR("spc", publish->request.class_name), LOG_STR("provider", provider),
                   LOG_STR("targetPath", publish->request.target_path), LOG_ERR(error));
     }

@@ -326,8 +326,8 @@ static void refused(struct entry *entry, const struct error *error)
 
     if (!events->failing)
         log_warning(events->config.log, "an event is refused by the API server",
-                    LOG_STR("reason", entry->reason), LOG_STR("pod.namespace", entry->pod_namespace),
-                    LOG_STR("pod.name", entry->pod_name), LOG_ERR(error));
+                    LOG_STR("reason", entry->reason),
+                    LOG_OBJECT("pod", entry->pod_namespace, entry->pod_name), LOG_ERR(error));
     events->failing = true;
     drop(entry);
 }

@@ -97,8 +97,8 @@ static void failed(struct recording *recording, const struct error *cause)
         return;
     }
     log_warning(recording->config.log, "the volume is there, but not everything about it is",
-                LOG_STR("pod.namespace", recording->record.pod_namespace),
-                LOG_STR("pod.name", recording->record.pod_name), LOG_STR("spc", recording->record.class_name),
+                LOG_OBJECT("pod", recording->record.pod_namespace, recording->record.pod_name),
+                LOG_STR("spc", recording->record.class_name),
                 LOG_STR("targetPath", recording->record.target_path), LOG_ERR(error != NULL ? error : cause));
     recording->at++;
     next(recording);

@@ -178,9 +178,8 @@ static void report_one(const struct sync_volume *volume, const struct sync_failu
     const struct secret_sync_config *config = &volume->sync->config;
 
     log_error(config->log, "a Kubernetes Secret could not be synced",
-              LOG_STR("pod.namespace", volume->pod->ns), LOG_STR("pod.name", volume->pod->name),
-              LOG_STR("spc", volume->pod->class_name), LOG_STR("secret", failure->secret),
-              LOG_ERR(failure->error));
+              LOG_OBJECT("pod", volume->pod->ns, volume->pod->name), LOG_STR("spc", volume->pod->class_name),
+              LOG_STR("secret", failure->secret), LOG_ERR(failure->error));
     tell(volume, EVENT_WARNING, EVENT_CONTROLLER, EVENT_SECRET_FAILED, error_message(failure->error));
 }
 
@@ -197,7 +196,7 @@ static void report(struct sync_volume *volume, const struct sync_result *result)
         report_one(volume, &result->failures[i]);
     if (result->n_failures > SYNC_FAILURES_MAX)
         log_error(volume->sync->config.log, "more Kubernetes Secrets of this volume could not be synced",
-                  LOG_STR("pod.namespace", volume->pod->ns), LOG_STR("pod.name", volume->pod->name),
+                  LOG_OBJECT("pod", volume->pod->ns, volume->pod->name),
                   LOG_UINT("more", result->n_failures - SYNC_FAILURES_MAX));
 }
 

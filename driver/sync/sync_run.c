@@ -246,9 +246,9 @@ static void note_written(struct sync_run *run)
 {
     run->result.n_written++;
     telemetry_secret_written(run->config->telemetry, run->class->provider);
-    log_info(run->config->log, "Kubernetes Secret written", LOG_STR("namespace", run->pod->ns),
-             LOG_STR("secret", run->record->name), LOG_STR("spc", run->pod->class_name),
-             LOG_STR("pod", run->pod->name));
+    log_info(run->config->log, "Kubernetes Secret written",
+             LOG_OBJECT("secret", run->pod->ns, run->record->name), LOG_STR("spc", run->pod->class_name),
+             LOG_OBJECT("pod", run->pod->ns, run->pod->name));
 }
 
 static void applied(struct kube_upsert_result *result, const struct error *error, void *arg)

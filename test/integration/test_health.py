@@ -141,4 +141,7 @@ def test_json_lines_have_the_keys_that_readers_expect(node, start_driver):
         assert re.match(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+Z$", line["timestamp"])
     failed = [line for line in lines if line["level"] == "error"]
     assert len(failed) == 1, "one failure is one error line"
-    assert failed[0]["pod"] == "default/web" and failed[0]["spc"] == "nowhere" and "not found" in failed[0]["err"]
+    assert "not found" in failed[0]["err"]
+    asked = [line for line in lines if line["message"] == "publish"]
+    assert [line["pod"] for line in asked] == ["default/web"]
+    assert failed[0]["pod"] == "default/web" and failed[0]["spc"] == "nowhere"

@@ -88,7 +88,7 @@ static void a_text_line_is_one_of_klog(void **state)
     cleanup_log struct log *log = log_create(sink.write_fd, LOG_FORMAT_TEXT, 0);
     cleanup_error struct error *err = NULL;
     error_set(&err, GRPC_STATUS_UNAVAILABLE, "no \"way\"");
-    log_error(log, "mount failed", LOG_STR("pod", "ns/web"), LOG_INT("i", INT64_MIN),
+    log_error(log, "mount failed", LOG_OBJECT("pod", "ns", "web"), LOG_INT("i", INT64_MIN),
               LOG_UINT("u", UINT64_MAX), LOG_BOOL("yes", true), LOG_BOOL("no", false), LOG_STR("none", NULL),
               LOG_ERR(err));
     assert_matches(

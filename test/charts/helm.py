@@ -29,11 +29,21 @@ def helm(*arguments, values=None):
     return done.returncode, done.stdout, done.stderr
 
 
+class Strict(yaml.SafeLoader):
+    """A key that comes twice is an error, as it is to whatever reads rendered charts strictly."""
+
+    def construct_mapping(self, node, deep=False):
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        twice = sorted({key for key in keys if keys.count(key) > 1})
+        assert not twice, f"{', '.join(twice)} twice{node.start_mark}"
+        return super().construct_mapping(node, deep)
+
+
 def render(chart, values=None, name="csi", namespace="kube-system", kube_version=KUBE_VERSION):
     """The objects of a release."""
     status, output, errors = helm("template", name, chart, "--namespace", namespace, "--kube-version", kube_version, values=values)
     assert status == 0, errors
-    return [item for item in yaml.safe_load_all(output) if item]
+    return [item for item in yaml.load_all(output, Strict) if item]
 
 
 def one(items, kind, name=None):

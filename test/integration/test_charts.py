@@ -146,6 +146,35 @@ def test_values_of_the_upstream_driver_chart():
                     "tokenRequests": UPSTREAM_DRIVER["tokenRequests"]}
 
 
+def test_what_an_operator_adds_replaces_what_is_there_but_never_the_selector():
+    values = {"linux": {"podLabels": {"app": "x", "app.kubernetes.io/version": "9", "team": "pods"}, "nodeSelector": {"kubernetes.io/os": "linux"}}}
+    for chart, name in ((DRIVER, "csi-secrets-store-csi-driver"), (PROVIDER, "csi-csi-secrets-store-provider-azure")):
+        daemon_set = one(render(chart, {**values, "commonLabels": {"app": "x", "team": "all"}}), "DaemonSet", name)
+        labels = daemon_set["spec"]["template"]["metadata"]["labels"]
+        assert daemon_set["spec"]["selector"]["matchLabels"].items() <= labels.items()
+        assert labels["app.kubernetes.io/version"] == "9" and labels["team"] == "pods"
+        assert daemon_set["spec"]["template"]["spec"]["nodeSelector"] == {"kubernetes.io/os": "linux"}
+    annotations = {"kubectl.kubernetes.io/default-container": "other", "a": "b"}
+    daemon_set = one(render(DRIVER, {"linux": {"podAnnotations": annotations}}), "DaemonSet")
+    assert daemon_set["spec"]["template"]["metadata"]["annotations"] == annotations
+
+
+def test_a_directory_of_providers_that_is_named_twice_is_mounted_once():
+    """Older installations have the additional directory as the first one; the API server refuses a path that is mounted twice."""
+    former = "/etc/kubernetes/secrets-store-csi-providers"
+    driver = container(one(render(DRIVER, {"linux": {"providersDir": former, "additionalProvidersDirs": [former, "/a", "/a"]}}), "DaemonSet"))
+    assert [mount["mountPath"] for mount in driver["volumeMounts"]][3:] == [former, "/a"]
+    assert flags_of(driver)["provider-volume"] == former and flags_of(driver)["additional-provider-volume-paths"] == "/a"
+    driver = container(one(render(DRIVER, {"linux": {"additionalProvidersDirs": None}}), "DaemonSet"))
+    assert flags_of(driver)["additional-provider-volume-paths"] == ""
+
+
+def test_without_metrics_no_port_is_opened_for_them():
+    items = render(DRIVER, {"linux": {"metricsAddr": ""}, "networkPolicy": {"enabled": True}})
+    assert [port["name"] for port in container(one(items, "DaemonSet"))["ports"]] == ["healthz"]
+    assert one(items, "NetworkPolicy")["spec"]["ingress"] == [{"ports": [{"protocol": "TCP", "port": 9808}]}]
+
+
 @pytest.mark.parametrize("version, in_secrets", [("1.34.9", None), ("1.35.0", True), ("1.35.1-gke.100", True)])
 def test_tokens_come_with_the_secrets_where_the_server_can(version, in_secrets):
     spec = one(render(DRIVER, {"tokenRequests": [{"audience": "a"}]}, kube_version=version), "CSIDriver")["spec"]

@@ -24,6 +24,12 @@ app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | quote }}
 {{- end -}}
 
+{{- /* Labels of the pods: the operator's win, but for the one that the DaemonSet selects by. */ -}}
+{{- define "sscpa.podLabels" -}}
+{{- $selected := dict "app" (include "sscpa.name" .) -}}
+{{- toYaml (merge $selected (.Values.linux.podLabels | default dict) (fromYaml (include "sscpa.labels" .))) -}}
+{{- end -}}
+
 {{- define "sscpa.image" -}}
 {{- if .digest -}}
 {{- printf "%s@%s" .repository .digest -}}

@@ -16,15 +16,25 @@
 {{- end -}}
 
 {{- define "sscd.labels" -}}
-app: {{ template "sscd.name" . }}
-app.kubernetes.io/name: {{ template "sscd.name" . }}
-app.kubernetes.io/instance: {{ .Release.Name | quote }}
-app.kubernetes.io/managed-by: {{ .Release.Service | quote }}
-app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
-helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | quote }}
-{{- with .Values.commonLabels }}
-{{ toYaml . }}
-{{- end }}
+{{- $ours := dict
+  "app" (include "sscd.name" .)
+  "app.kubernetes.io/name" (include "sscd.name" .)
+  "app.kubernetes.io/instance" .Release.Name
+  "app.kubernetes.io/managed-by" .Release.Service
+  "app.kubernetes.io/version" .Chart.AppVersion
+  "helm.sh/chart" (printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_") -}}
+{{- toYaml (merge $ours (.Values.commonLabels | default dict)) -}}
+{{- end -}}
+
+{{- /* Labels of the pods: the operator's win, but for the one that the DaemonSet selects by. */ -}}
+{{- define "sscd.podLabels" -}}
+{{- $selected := dict "app" (include "sscd.name" .) -}}
+{{- toYaml (merge $selected (.Values.linux.podLabels | default dict) (fromYaml (include "sscd.labels" .))) -}}
+{{- end -}}
+
+{{- /* Additional directories of providers, without the one that is mounted anyway: a path can be mounted once. */ -}}
+{{- define "sscd.additionalProvidersDirs" -}}
+{{- toYaml (without (.Values.linux.additionalProvidersDirs | default list | uniq) .Values.linux.providersDir) -}}
 {{- end -}}
 
 {{- define "sscd.image" -}}

@@ -313,7 +313,9 @@ void http_call_cancel(struct http_call **call)
 
 /* The connection stands, kept or new, and the request is about to be sent. curl knows now whether calls can
  * share it. */
-int http_call_on_connection(void *arg, char *peer, char *local, int peer_port, int local_port)
+int http_call_on_connection(void *arg, char *peer, // NOLINT(readability-non-const-parameter): curl's type
+                            char *local,           // NOLINT(readability-non-const-parameter)
+                            int peer_port, int local_port)
 {
     struct http_call *call = arg;
     (void)peer;

@@ -117,6 +117,8 @@ void published_volumes_succeeded(struct published_volumes *volumes, const char *
     volume->failures = 0;
     volume->retry_unix = 0;
     volume->class_unread = false;
+    volume->judged = true;
+    volume->met_wishing = false;
     volume->failed_mark[0] = '\0';
     volume->interval_s = wish->interval_s;
     memcpy(volume->mark, wish->mark, sizeof(volume->mark));
@@ -153,11 +155,16 @@ void published_volumes_classes_are_back(struct published_volumes *volumes)
     }
 }
 
-bool published_volume_due(const struct published_volume *volume, const struct rotation_wish *wish,
+bool published_volume_due(struct published_volume *volume, const struct rotation_wish *wish,
                           uint64_t last_checked_unix, int64_t now_unix)
 {
+    if (!volume->judged && wish->mark[0] != '\0') {
+        volume->judged = true;
+        volume->met_wishing = rotation_wished(volume->mark, wish);
+    }
     return rotation_due(&(struct rotation_facts){.last_checked_unix = last_checked_unix,
                                                  .first_seen_unix = volume->first_seen_unix,
+                                                 .met_wishing = volume->met_wishing,
                                                  .seed = rotation_seed(volume->target_path),
                                                  .mark = volume->mark,
                                                  .failed_mark = volume->failed_mark,

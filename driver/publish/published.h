@@ -29,6 +29,8 @@ struct published_volume {
     int64_t interval_s;            /* that the class asked for when it was last read; 0 = not known */
     uint32_t complaint;            /* seed of the annotation that the pod was told of; 0 = none */
     int64_t first_seen_unix;       /* when this process met it */
+    bool judged;                   /* its class has been seen since then, */
+    bool met_wishing;              /* and at the first time there was a wish already */
     unsigned failures;             /* failed looks since the last good one */
     int64_t retry_unix;            /* not before; 0 = no failure to wait for */
     bool class_unread;             /* the last failure: the class could not be read */
@@ -65,7 +67,7 @@ void published_volumes_failed(struct published_volumes *volumes, const char *tar
 void published_volumes_classes_are_back(struct published_volumes *volumes);
 
 /* Is a look at this volume due? (rotation.h) `last_checked_unix`: as the volume itself says. */
-bool published_volume_due(const struct published_volume *volume, const struct rotation_wish *wish,
+bool published_volume_due(struct published_volume *volume, const struct rotation_wish *wish,
                           uint64_t last_checked_unix, int64_t now_unix);
 
 /* Forgets a volume. Harmless when it is not known. */

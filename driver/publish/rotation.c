@@ -98,18 +98,25 @@ static int64_t delay_of(const struct rotation_facts *facts, int64_t interval_s)
 }
 
 /* When this process met the volume, its look was overdue by more than the kubelet's calls are apart: its
- * looks had been failing. Which pauses were agreed upon is not known any more, and all of its kind are met at
- * one moment; each waits for a moment of its own. */
+ * looks had been failing. */
+static bool was_met_late(const struct rotation_facts *facts, int64_t interval_s)
+{
+    if (facts->last_checked_unix == 0 || facts->last_checked_unix >= (uint64_t)facts->first_seen_unix)
+        return false;
+    return facts->first_seen_unix - (int64_t)facts->last_checked_unix - KUBELET_ROUND_S -
+               delay_of(facts, interval_s) >=
+           interval_s;
+}
+
+/* Its looks had been failing, or may have been. Which pauses were agreed upon is not known any more, and all
+ * of its kind are met at one moment; each waits for a moment of its own. */
 static bool waits_since_it_was_met(const struct rotation_facts *facts, int64_t interval_s, int64_t now)
 {
     int64_t spread = interval_s < MET_LATE_SPREAD_S ? interval_s : MET_LATE_SPREAD_S;
-    int64_t age;
 
-    if (interval_s <= 0 || facts->last_checked_unix == 0 || facts->first_seen_unix <= 0 ||
-        facts->last_checked_unix >= (uint64_t)facts->first_seen_unix)
+    if (interval_s <= 0 || facts->first_seen_unix <= 0)
         return false;
-    age = facts->first_seen_unix - (int64_t)facts->last_checked_unix;
-    return age - KUBELET_ROUND_S - delay_of(facts, interval_s) >= interval_s &&
+    return (facts->met_wishing || was_met_late(facts, interval_s)) &&
            !has_passed(now, facts->first_seen_unix, (int64_t)(facts->seed % (uint64_t)spread));
 }
 
@@ -122,9 +129,14 @@ static bool interval_is_over(const struct rotation_facts *facts, int64_t interva
     return has_passed(now, (int64_t)facts->last_checked_unix, interval_s + delay_of(facts, interval_s));
 }
 
+bool rotation_wished(const char *mark, const struct rotation_wish *wish)
+{
+    return mark[0] != '\0' && wish->mark[0] != '\0' && strcmp(mark, wish->mark) != 0;
+}
+
 bool rotation_due(const struct rotation_facts *facts, const struct rotation_wish *wish, int64_t now_unix)
 {
-    bool wished = facts->mark[0] != '\0' && wish->mark[0] != '\0' && strcmp(facts->mark, wish->mark) != 0;
+    bool wished = rotation_wished(facts->mark, wish);
 
     if (waits_since_it_was_met(facts, wish->interval_s, now_unix))
         return false;

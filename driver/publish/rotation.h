@@ -18,8 +18,8 @@
  *    to a quarter by chance, so that a provider that is in trouble is not called at every pod sync by every
  *    pod at once. A wish of the class that has not been tried yet does not wait.
  *  - These pauses do not survive a restart of the driver. So volumes whose looks had been failing when it met
- *    them wait for a moment of their own within a minute (or the interval, if that is shorter), and do not
- *    all come at the kubelet's first call.
+ *    them, and those whose class had a wish then (which may be what fails), wait for a moment of their own
+ *    within a minute (or the interval, if that is shorter), and do not all come at the kubelet's first call.
  */
 #ifndef DRIVER_ROTATION_H
 #define DRIVER_ROTATION_H
@@ -53,11 +53,15 @@ int rotation_wish_of(const struct secret_provider_class *class, int64_t default_
 struct rotation_facts {
     uint64_t last_checked_unix; /* of the last successful contact; 0 = not known */
     int64_t first_seen_unix;    /* when this process met the volume; counts when the contact is not known */
+    bool met_wishing;           /* a wish of the class was there already when it met the volume */
     uint32_t seed;              /* rotation_seed() of the target path */
     const char *mark;           /* wish at the last successful contact; "" = not known */
     const char *failed_mark;    /* wish at the last failure since then; "" = there was none */
     int64_t retry_unix;         /* not before, because of failures; 0 = none */
 };
+
+/* Does the class want a look that a volume with this mark has not had? */
+bool rotation_wished(const char *mark, const struct rotation_wish *wish);
 
 /* Is it time? A clock that was set back counts as time passed. */
 bool rotation_due(const struct rotation_facts *facts, const struct rotation_wish *wish, int64_t now_unix);

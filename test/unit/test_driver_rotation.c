@@ -395,6 +395,46 @@ static void many_volumes_do_not_get_in_each_others_way(void **state)
     published_volumes_destroy(NULL);
 }
 
+/* A class is edited, and the driver is restarted: the edit may be what makes all looks fail. */
+static void a_wish_that_is_there_when_volumes_are_met_is_spread_and_a_later_one_is_not(void **state)
+{
+    enum { N = 200, MET = 100000, INTERVAL = 3600, WITHIN = 60, MOST = 12 };
+    static const struct rotation_wish old = {.interval_s = INTERVAL, .mark = MARK};
+    static const struct rotation_wish edited = {.interval_s = INTERVAL, .mark = OTHER};
+    struct published_volumes *volumes = published_volumes_create(NULL);
+    cleanup_string_map struct string_map versions = {0};
+    cleanup_secret_free char *record = volume_record_print("azure", MARK, &versions, NULL);
+    struct published_volume *met[N];
+    unsigned before = 0;
+    char path[64];
+
+    (void)state;
+    for (unsigned v = 0; v < N; v++) {
+        (void)snprintf(path, sizeof(path), "/var/lib/kubelet/pods/%u/volumes/x/mount", v * 7919);
+        met[v] = published_volumes_recall(volumes, path, record, MET);
+        assert_non_null(met[v]);
+    }
+    for (int64_t now = MET; now <= MET + WITHIN; now++) {
+        unsigned due = 0;
+
+        for (unsigned v = 0; v < N; v++)
+            due += published_volume_due(met[v], &edited, MET - 60, now) ? 1 : 0;
+        if (due - before > MOST)
+            fail_msg("%u at once", due - before);
+        before = due;
+    }
+    assert_int_equal(before, N);
+
+    for (unsigned v = 0; v < N; v++) { /* met again, with the class as it was; then comes the edit */
+        (void)snprintf(path, sizeof(path), "/var/lib/kubelet/pods/%u/volumes/x/mount", v * 7919);
+        published_volumes_remove(volumes, path);
+        met[v] = published_volumes_recall(volumes, path, record, MET);
+        assert_false(published_volume_due(met[v], &old, MET - 60, MET));
+        assert_true(published_volume_due(met[v], &edited, MET - 60, MET));
+    }
+    published_volumes_destroy(volumes);
+}
+
 static void looks_that_failed_for_want_of_a_class_go_on_when_classes_can_be_read(void **state)
 {
     enum { NOW = 100000, INTERVAL = 60 };
@@ -536,6 +576,7 @@ int main(void)
         cmocka_unit_test(an_absurd_interval_does_not_overflow),
         cmocka_unit_test(a_volume_is_remembered_until_it_is_removed),
         cmocka_unit_test(many_volumes_do_not_get_in_each_others_way),
+        cmocka_unit_test(a_wish_that_is_there_when_volumes_are_met_is_spread_and_a_later_one_is_not),
         cmocka_unit_test(looks_that_failed_for_want_of_a_class_go_on_when_classes_can_be_read),
     };
 

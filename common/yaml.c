@@ -3,7 +3,8 @@
  *
  * A recursive descent over the events, never deeper than YAML_MAX_DEPTH. Every node made counts against
  * YAML_MAX_NODES, and an alias counts as much as all it stands for: whoever walks the tree naively, visiting
- * shared nodes again and again, visits at most that many. Merge keys ("<<") are ordinary keys here.
+ * shared nodes again and again, visits at most that many. Merge keys ("<<") stay in the tree: yaml_get()
+ * follows them, and visits no more nodes than that.
  */
 #include "common/yaml.h"
 
@@ -437,11 +438,24 @@ const struct yaml_node *yaml_get(const struct yaml_node *node, const char *key)
 {
     if (node == NULL || node->kind != YAML_MAPPING)
         return NULL;
+    const struct yaml_node *merged = NULL;
     for (size_t i = 0; i < node->n; i++) {
         if (strcmp(node->keys[i]->text, key) == 0)
             return node->values[i];
+        if (yaml_is_merge(node->keys[i]))
+            merged = node->values[i];
     }
-    return NULL;
+    if (merged == NULL || merged->kind != YAML_SEQUENCE)
+        return yaml_get(merged, key);
+    const struct yaml_node *found = NULL;
+    for (size_t i = 0; i < merged->n && found == NULL; i++)
+        found = yaml_get(merged->values[i], key);
+    return found;
+}
+
+bool yaml_is_merge(const struct yaml_node *key)
+{
+    return key->plain && strcmp(key->text, "<<") == 0;
 }
 
 bool yaml_is_null(const struct yaml_node *node)

@@ -132,6 +132,36 @@ static void bad_input_is_refused_with_its_line(void **state)
     }
 }
 
+static void a_key_is_found_through_what_is_merged(void **state)
+{
+    static const struct {
+        const char *text, *value; /* of the key "k"; NULL: there is none */
+    } rows[] = {
+        {"<<: {k: merged}", "merged"},
+        {"{<<: {k: merged}, k: own}", "own"},
+        {"{k: own, <<: {k: merged}}", "own"},
+        {"base: &b {k: merged}\n<<: *b\n", "merged"},
+        {"<<: [{x: 1}, {k: first}, {k: second}]", "first"},
+        {"<<: {<<: {k: deep}}", "deep"},
+        {"<<: {x: {k: inside}}", NULL},
+        {"'<<': {k: quoted}", NULL},
+        {"<<: k", NULL},
+        {"<<: [k]", NULL},
+        {"<<: ~", NULL},
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        const struct yaml_node *root = NULL;
+        cleanup_yaml struct yaml_document *document = parse(rows[i].text, &root, NULL);
+        assert_non_null(document);
+        const struct yaml_node *found = yaml_get(root, "k");
+        const char *value = found != NULL ? found->text : NULL;
+        if ((value == NULL) != (rows[i].value == NULL) ||
+            (value != NULL && strcmp(value, rows[i].value) != 0))
+            fail_msg("row %zu: %s", i, value != NULL ? value : "nothing");
+    }
+}
+
 static void nodes_know_their_line_and_kind(void **state)
 {
     (void)state;
@@ -275,6 +305,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_users_write_is_understood),
         cmocka_unit_test(bad_input_is_refused_with_its_line),
+        cmocka_unit_test(a_key_is_found_through_what_is_merged),
         cmocka_unit_test(nodes_know_their_line_and_kind),
         cmocka_unit_test(null_is_what_is_plain_and_spelled_so),
         cmocka_unit_test(nesting_ends_exactly_at_the_limit),

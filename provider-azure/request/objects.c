@@ -90,6 +90,8 @@ static bool parse_int32(const char *text, int32_t *ret)
 {
     char plain[64];
     size_t n = 0;
+    if (text[0] == '_') /* between digits and behind them, but a number does not begin with it */
+        return false;
     for (const char *c = text; *c != '\0'; c++) {
         if (*c == '_')
             continue;
@@ -142,7 +144,7 @@ static void warn_unknown_fields(const struct yaml_node *item, size_t index, stru
                                         "filePermission", "objectVersionHistory", "objectNamePattern",
                                         "objectTags",     "objectOptional",       "objectSplit"};
     for (size_t i = 0; item != NULL && i < item->n; i++) {
-        bool found = false;
+        bool found = yaml_is_merge(item->keys[i]);
         for (size_t k = 0; k < ARRAY_SIZE(known); k++)
             found = found || strcmp(item->keys[i]->text, known[k]) == 0;
         if (!found)

@@ -4,13 +4,14 @@ A case is (name, items or objects text, keywords). `wanted` says what has to com
 SAME           both mount the same files with the same modes, in the same order, and the same versions of the same objects
 SAME_ERROR     both refuse with the same words
 BOTH_FAIL      both refuse; the words are the service's and are told differently: ours on one line
+AGREE          theirs decides: ours mounts the same, or refuses at the same point
 anything else  a difference that is meant: (ours, theirs, reason), outcomes as MOUNTS and FAILS name them
 """
 
 import json
 from dataclasses import dataclass, field
 
-SAME, SAME_ERROR, BOTH_FAIL = "same", "same error", "both fail"
+SAME, SAME_ERROR, BOTH_FAIL, AGREE = "same", "same error", "both fail", "agree"
 MOUNTS, FAILS = "mounts", "fails"
 
 
@@ -54,6 +55,7 @@ FILES = [
     Case("file permission as YAML's octal", yaml_item("objectName: secret1", "objectType: secret", "filePermission: 0600")),
     Case("permission of the request", [item("secret1")], permission="256"),
     Case("values: lines, letters, quotes, spaces, empty", [item(name) for name in ("lines", "unicode", "quotes", "spaces", "empty", "html")]),
+    Case("a secret that has expired, one that is not valid yet", [item("expired"), item("notyet")]),
     Case("a value as large as a vault takes", [item("large")]),
     Case("utf-8", [item("secret1", objectEncoding="utf-8"), item("secret2", objectEncoding="UTF-8")]),
     Case("base64", [item("base64", objectEncoding="base64"), item("base64lines", objectEncoding="BASE64", objectAlias="b")]),
@@ -76,6 +78,8 @@ FILES = [
     Case("a chain in the wrong order", [item("chain")]),
     Case("a chain without its intermediate", [item("broken")]),
     Case("a chain and a stranger", [item("stranger")]),
+    Case("a PEM certificate with CRLF", [item("certcrlf")]),
+    Case("a pfx in lines", [item("certlines")]),
     Case("pfx as base64 text", [item("chain", objectFormat="pfx")]),
     Case("pfx as bytes", [item("chain", objectFormat="pfx", objectEncoding="base64")]),
     Case("format pem said", [item("chain", objectFormat="pem")]),
@@ -173,6 +177,11 @@ ERRORS = [
     Case("missing key", [item("nosuch", "key")], BOTH_FAIL, contains="failed to get objectType:key, objectName:nosuch, objectVersion:"),
     Case("missing version", [item("secret1", objectVersion="0" * 32)], BOTH_FAIL, contains="SecretNotFound"),
     Case("disabled secret", [item("disabled")], BOTH_FAIL, contains="SecretDisabled"),
+    Case("a role is missing", [item("secret1")], BOTH_FAIL, {"keyvaultName": "rbacvault"}, contains="ForbiddenByRbac"),
+    Case("a firewall", [item("secret1")], BOTH_FAIL, {"keyvaultName": "firevault"}, contains="ForbiddenByFirewall"),
+    Case("the permission to list is missing", [item("secret1", objectVersionHistory=2)], BOTH_FAIL, {"keyvaultName": "nolistvault"},
+         contains="does not have secrets list permission"),
+    Case("a deleted secret", [item("deleted")], BOTH_FAIL, contains="SecretNotFound"),
     Case("other vault refuses", [item("secret1")], BOTH_FAIL, {"keyvaultName": "othervault"}, contains="Forbidden"),
     Case("wrong client secret", [item("secret1")], BOTH_FAIL, credentials={"clientid": "servicePrincipalClientID", "clientsecret": "no"},
          contains="AADSTS7000215"),
@@ -198,6 +207,24 @@ DIFFERENT = [
          (FAILS, MOUNTS, "one of the two would be lost without a word")),
     Case("one item twice", "array:\n  - &a |\n    objectName: secret1\n    objectType: secret\n  - *a\n",
          (FAILS, MOUNTS, "two items at one path, even if they are the same")),
+    Case("an item with a NUL", yaml_item("objectName: secret1", "objectType: secret", 'objectAlias: "a\\0b"'),
+         (FAILS, MOUNTS, "no file can have that name")),
+    Case("nothing but a comment", "# all of it\n", (FAILS, MOUNTS, "a mistake must not be an empty volume")),
+    Case("an empty mapping", "{}", (FAILS, MOUNTS, "a mistake must not be an empty volume")),
+    Case("YAML 1.2 said", "%YAML 1.2\n---\narray:\n  - |\n    objectName: secret1\n    objectType: secret\n",
+         (MOUNTS, FAILS, "what is written is the same in both")),
+    Case("tags of YAML", yaml_item("objectName: !!binary c2VjcmV0MQ==", "objectType: secret"), (FAILS, MOUNTS, "tags are not looked at")),
+    Case("a number by its tag", yaml_item("objectName: history", "objectType: secret", 'objectVersionHistory: !!int "2"'),
+         (FAILS, MOUNTS, "tags are not looked at")),
+    Case("a certificate alone in a pfx", [item("certalone")], (MOUNTS, FAILS, "what is there is written")),
+    Case("a key alone in a pfx", [item("keyalone")], (MOUNTS, FAILS, "what is there is written")),
+    Case("a pfx whose key is not encrypted", [item("plainkey")], (MOUNTS, FAILS, "read, too")),
+    Case("client id between spaces", [item("secret1")], (MOUNTS, FAILS, "an id has no spaces at its ends"),
+         credentials={"clientid": " servicePrincipalClientID", "clientsecret": "the-client-secret"}),
+    Case("one key of the credentials twice", [item("secret1")], (FAILS, FAILS, "which of them counts would be chance"),
+         credentials={"clientid": "servicePrincipalClientID", "ClientId": "x", "clientsecret": "no"}),
+    *(Case(f"file permission {mode}", yaml_item("objectName: secret1", "objectType: secret", f"filePermission: {mode}"),
+           (FAILS, MOUNTS, "one to four octal digits, 0777 at most")) for mode in ("00644", "+644", "0o644", "1777", "-1", "rw-r--r--")),
     Case("a path below a file", [item("secret1"), item("secret2", objectAlias="secret1/x")],
          (FAILS, MOUNTS, "no volume can hold both; named before anything is fetched")),
     Case("an alias that is not clean", [item("secret1", objectAlias="a//b")],

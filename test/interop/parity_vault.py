@@ -1,6 +1,7 @@
 """What is in the vault of the parity table."""
 
 import base64
+import textwrap
 
 from harness import crypto, points, tutorial
 from harness.crypto import openssl
@@ -31,6 +32,14 @@ def fill(emulator, directory):
     emulator.set_secret("typed", "plain", contentType="text/plain")
     emulator.set_secret("pfxtyped", "aGVsbG8=", contentType=PKCS12)
     emulator.add_vault("othervault", permissions=())
+    emulator.add_vault("rbacvault", permissions=(), rbac=True)
+    emulator.add_vault("firevault", firewall=True)
+    emulator.add_vault("nolistvault", permissions=("get",))
+    emulator.set_secret("secret1", "value", vault="nolistvault")
+    emulator.set_secret("expired", "old", exp=1_700_000_000)
+    emulator.set_secret("notyet", "young", nbf=4_000_000_000)
+    emulator.set_secret("deleted", "gone")
+    emulator.control("DELETE", f"/vaults/{tutorial.VAULT}/secrets/deleted")
     keys(emulator, directory, versions)
     certificates(emulator, directory)
     return versions
@@ -83,6 +92,12 @@ def certificates(emulator, directory):
     put("broken", "leaf", pfx("leaf", ("root",)))
     put("stranger", "leaf", pfx("leaf", ("other", "root", "int")))
     put("modernpfx", "leaf", pfx("leaf", options=""))
+    put("certalone", "leaf", pfx("leaf", options="-legacy -nokeys"))
+    put("keyalone", "leaf", pfx("leaf", options="-legacy -nocerts"))
+    put("plainkey", "leaf", pfx("leaf", options="-legacy -keypbe NONE"))
+    put("nomac", "leaf", pfx("leaf", options="-legacy -nomac"))
+    put("certlines", "leaf", "\n".join(textwrap.wrap(pfx("leaf"), 64)) + "\n")
+    put("certcrlf", "leaf", ((directory / "leaf.key").read_bytes() + pem["leaf"]).decode().replace("\n", "\r\n"), PEM)
     put("locked", "leaf", pfx("leaf", password="secret"))
     put("badpfx", "leaf", "aW52YWxpZA==")
     emulator.set_secret("oddtype", "whatever", contentType="application/x-other", managed=True, kid="https://vault/keys/oddtype/1")

@@ -5,8 +5,9 @@ import json
 
 import pytest
 from parity import Outcome, check
-from parity_cases import DIFFERENT, ERRORS, FILES, TEXTS, Case, item, text_of
+from parity_cases import DIFFERENT, ERRORS, FAILS, FILES, MOUNTS, TEXTS, Case, item, text_of
 from parity_vault import fill
+from parity_written import WRITTEN
 from peers import GoAzure
 from proto import provider_pb2
 
@@ -73,6 +74,11 @@ def test_differences_that_are_meant(pair, vault, case):
     check(case, *outcomes(pair, case, vault))
 
 
+@pytest.mark.parametrize("case", WRITTEN, ids=ids(WRITTEN))
+def test_what_people_write(pair, vault, case):
+    check(case, *outcomes(pair, case, vault))
+
+
 CERTIFICATES = [case for case in FILES if any(word in case.name for word in ("certificate", "chain", "pfx", "format"))]
 
 
@@ -103,6 +109,11 @@ def test_the_same_files_of_certificates(pair_with, vault, case, flag):
         assert len(empty) == 2
         theirs.files = [file for file in theirs.files if file[2]]
     check(case, ours, theirs)
+
+
+def test_what_people_write_is_not_all_refused(pair, vault):
+    kinds = [outcomes(pair, case, vault)[1].kind for case in WRITTEN[::7]]
+    assert kinds.count(MOUNTS) > 10 and kinds.count(FAILS) > 10
 
 
 def test_the_table_is_not_empty(pair, vault):

@@ -9,22 +9,13 @@
 
 #include "driver/volume/volume_record.h"
 
-/* Chains of a fixed hash table: a node runs some hundred pods, a test some thousand. */
-enum { BUCKETS = 256 };
-
 struct published_volumes {
-    struct published_volume *buckets[BUCKETS];
-    size_t n;
+    struct volume_table table; /* struct published_volume */
 };
 
-static size_t bucket_of(const char *path)
+static void volume_free(struct published_volumes *volumes, struct published_volume *volume)
 {
-    return rotation_seed(path) % BUCKETS;
-}
-
-static void volume_free(struct published_volume *volume)
-{
-    free(volume->target_path);
+    volume_table_remove(&volumes->table, &volume->entry);
     string_map_finish(&volume->versions);
     free(volume->provider);
     free(volume);
@@ -34,8 +25,11 @@ struct published_volumes *published_volumes_create(struct error **err)
 {
     struct published_volumes *volumes = calloc(1, sizeof(*volumes));
 
-    if (volumes == NULL)
+    if (volumes == NULL) {
         (void)error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
+        return NULL;
+    }
+    volume_table_init(&volumes->table);
     return volumes;
 }
 
@@ -43,45 +37,32 @@ void published_volumes_destroy(struct published_volumes *volumes)
 {
     if (volumes == NULL)
         return;
-    for (size_t i = 0; i < BUCKETS; i++) {
-        while (volumes->buckets[i] != NULL) {
-            struct published_volume *volume = volumes->buckets[i];
-
-            volumes->buckets[i] = volume->next;
-            volume_free(volume);
-        }
-    }
+    while (!list_empty(&volumes->table.entries))
+        volume_free(volumes, container_of(volume_entry_at(volumes->table.entries.next),
+                                          struct published_volume, entry));
     free(volumes);
 }
 
 struct published_volume *published_volumes_find(struct published_volumes *volumes, const char *target_path)
 {
-    struct published_volume *volume = volumes->buckets[bucket_of(target_path)];
+    struct volume_entry *entry = volume_table_find(&volumes->table, target_path);
 
-    while (volume != NULL && strcmp(volume->target_path, target_path) != 0)
-        volume = volume->next;
-    return volume;
+    return entry != NULL ? container_of(entry, struct published_volume, entry) : NULL;
 }
 
 struct published_volume *published_volumes_get(struct published_volumes *volumes, const char *target_path,
                                                struct error **err)
 {
     struct published_volume *volume = published_volumes_find(volumes, target_path);
-    size_t bucket = bucket_of(target_path);
 
     if (volume != NULL)
         return volume;
     volume = calloc(1, sizeof(*volume));
-    if (volume != NULL)
-        volume->target_path = strdup(target_path);
-    if (volume == NULL || volume->target_path == NULL) {
+    if (volume == NULL || volume_table_add(&volumes->table, &volume->entry, target_path) < 0) {
         free(volume);
         (void)error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
         return NULL;
     }
-    volume->next = volumes->buckets[bucket];
-    volumes->buckets[bucket] = volume;
-    volumes->n++;
     return volume;
 }
 
@@ -145,13 +126,15 @@ void published_volumes_failed(struct published_volumes *volumes, const char *tar
 
 void published_volumes_classes_are_back(struct published_volumes *volumes)
 {
-    for (size_t i = 0; i < BUCKETS; i++) {
-        for (struct published_volume *volume = volumes->buckets[i]; volume != NULL; volume = volume->next) {
-            if (!volume->class_unread)
-                continue;
-            volume->failures = 0;
-            volume->retry_unix = 0;
-        }
+    const struct list *end = &volumes->table.entries;
+
+    for (struct list *at = end->next; at != end; at = at->next) {
+        struct published_volume *volume = container_of(volume_entry_at(at), struct published_volume, entry);
+
+        if (!volume->class_unread)
+            continue;
+        volume->failures = 0;
+        volume->retry_unix = 0;
     }
 }
 
@@ -165,7 +148,7 @@ bool published_volume_due(struct published_volume *volume, const struct rotation
     return rotation_due(&(struct rotation_facts){.last_checked_unix = last_checked_unix,
                                                  .first_seen_unix = volume->first_seen_unix,
                                                  .met_wishing = volume->met_wishing,
-                                                 .seed = rotation_seed(volume->target_path),
+                                                 .seed = rotation_seed(volume->entry.target_path),
                                                  .mark = volume->mark,
                                                  .failed_mark = volume->failed_mark,
                                                  .retry_unix = volume->retry_unix},
@@ -174,20 +157,13 @@ bool published_volume_due(struct published_volume *volume, const struct rotation
 
 void published_volumes_remove(struct published_volumes *volumes, const char *target_path)
 {
-    struct published_volume **at = &volumes->buckets[bucket_of(target_path)];
+    struct published_volume *volume = published_volumes_find(volumes, target_path);
 
-    while (*at != NULL && strcmp((*at)->target_path, target_path) != 0)
-        at = &(*at)->next;
-    if (*at != NULL) {
-        struct published_volume *volume = *at;
-
-        *at = volume->next;
-        volume_free(volume);
-        volumes->n--;
-    }
+    if (volume != NULL)
+        volume_free(volumes, volume);
 }
 
 size_t published_volumes_count(const struct published_volumes *volumes)
 {
-    return volumes->n;
+    return volumes->table.n;
 }

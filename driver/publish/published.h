@@ -16,25 +16,25 @@
 #include "common/error.h"
 #include "common/string_map.h"
 #include "driver/publish/rotation.h"
+#include "driver/volume/volume_table.h"
 
 struct published_volumes;
 
 struct published_volume {
-    char *target_path;          /* owned; the key */
+    struct volume_entry entry;
     struct string_map versions; /* object id -> version mounted now; told to the provider when the volume is
                                    looked at again */
     char *provider; /* owned, may be NULL; the metrics label for calls that end before the class is read */
     char mark[ROTATION_MARK_LEN + 1];        /* wish of the class at the last good look; "" = not known */
     char failed_mark[ROTATION_MARK_LEN + 1]; /* the same at the last failure since then; "" = none */
-    int64_t interval_s;            /* that the class asked for when it was last read; 0 = not known */
-    uint32_t complaint;            /* seed of the annotation that the pod was told of; 0 = none */
-    int64_t first_seen_unix;       /* when this process met it */
-    bool judged;                   /* its class has been seen since then, */
-    bool met_wishing;              /* and at the first time there was a wish already */
-    unsigned failures;             /* failed looks since the last good one */
-    int64_t retry_unix;            /* not before; 0 = no failure to wait for */
-    bool class_unread;             /* the last failure: the class could not be read */
-    struct published_volume *next; /* of the table */
+    int64_t interval_s;      /* that the class asked for when it was last read; 0 = not known */
+    uint32_t complaint;      /* seed of the annotation that the pod was told of; 0 = none */
+    int64_t first_seen_unix; /* when this process met it */
+    bool judged;             /* its class has been seen since then, */
+    bool met_wishing;        /* and at the first time there was a wish already */
+    unsigned failures;       /* failed looks since the last good one */
+    int64_t retry_unix;      /* not before; 0 = no failure to wait for */
+    bool class_unread;       /* the last failure: the class could not be read */
 };
 
 struct published_volumes *published_volumes_create(struct error **err);

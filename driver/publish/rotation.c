@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "common/digest.h"
+#include "common/hash.h"
 #include "common/options.h"
 #include "common/secret.h"
 
@@ -79,11 +80,7 @@ int rotation_wish_of(const struct secret_provider_class *class, int64_t default_
 /* FNV-1a. */
 uint32_t rotation_seed(const char *target_path)
 {
-    uint32_t hash = 2166136261U;
-
-    for (; *target_path != '\0'; target_path++)
-        hash = (hash ^ (uint8_t)*target_path) * 16777619U;
-    return hash;
+    return hash_text(HASH_START, target_path);
 }
 
 static bool has_passed(int64_t now, int64_t since, int64_t wait)

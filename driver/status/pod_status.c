@@ -7,11 +7,11 @@
 #include <string.h>
 #include <sys/random.h>
 
-#include "common/grpc/list.h"
 #include "common/lifecycle.h"
 #include "driver/kube/kube_upsert.h"
 #include "driver/status/pod_status_object.h"
 #include "driver/status/status_call.h"
+#include "driver/volume/volume_table.h"
 
 enum {
     DOUBLINGS_MAX = 8,
@@ -21,7 +21,7 @@ enum {
 struct pod_status {
     struct pod_status_config config;
     char *node_label;
-    struct list volumes;
+    struct volume_table volumes; /* struct pod_volume */
     struct kube_return kube_back;
     uv_timer_t timer; /* embedded: of draining; the struct lives until it is closed */
     uint64_t drain_until_ms;
@@ -32,8 +32,7 @@ struct pod_status {
 /* One volume: what is to be written, and what its object says. */
 struct pod_volume {
     struct pod_status *status;
-    struct list link;
-    char *target_path;
+    struct volume_entry entry;
     uv_timer_t timer;              /* embedded: before the next try; the struct lives until it is closed */
     struct kube_upsert *upsert;    /* owned; NULL when no write is on its way */
     struct pod_status_wish *wish;  /* owned; being written or to be written; NULL = nothing to do */
@@ -56,6 +55,11 @@ struct pod_volume {
     bool superseded;
 };
 
+static struct pod_volume *volume_at(struct list *link)
+{
+    return container_of(volume_entry_at(link), struct pod_volume, entry);
+}
+
 /* --- draining --- */
 
 static void look_idle(uv_timer_t *timer)
@@ -63,9 +67,8 @@ static void look_idle(uv_timer_t *timer)
     struct pod_status *status = timer->data;
     void (*idle)(void *arg) = status->idle;
 
-    for (struct list *at = status->volumes.next; at != &status->volumes; at = at->next)
-        if (container_of(at, struct pod_volume, link)->upsert != NULL &&
-            uv_now(status->config.loop) < status->drain_until_ms)
+    for (struct list *at = status->volumes.entries.next; at != &status->volumes.entries; at = at->next)
+        if (volume_at(at)->upsert != NULL && uv_now(status->config.loop) < status->drain_until_ms)
             return; /* its end looks again */
     (void)uv_timer_stop(timer);
     status->idle = NULL;
@@ -95,7 +98,6 @@ static void volume_closed(uv_handle_t *handle)
 {
     struct pod_volume *volume = handle->data;
 
-    free(volume->target_path);
     free(volume->name);
     free(volume->version);
     free(volume->error);
@@ -114,20 +116,16 @@ static void volume_dispose(struct pod_volume *volume)
     }
     pod_status_wish_destroy(volume->wish);
     pod_status_wish_destroy(volume->later);
-    list_remove(&volume->link);
+    volume_table_remove(&volume->status->volumes, &volume->entry);
     note_end(volume->status);
     uv_close((uv_handle_t *)&volume->timer, volume_closed);
 }
 
-static struct pod_volume *volume_find(struct pod_status *status, const char *target_path)
+static struct pod_volume *volume_find(const struct pod_status *status, const char *target_path)
 {
-    for (struct list *at = status->volumes.next; at != &status->volumes; at = at->next) {
-        struct pod_volume *volume = container_of(at, struct pod_volume, link);
+    struct volume_entry *entry = volume_table_find(&status->volumes, target_path);
 
-        if (strcmp(volume->target_path, target_path) == 0)
-            return volume;
-    }
-    return NULL;
+    return entry != NULL ? container_of(entry, struct pod_volume, entry) : NULL;
 }
 
 static struct pod_volume *volume_get(struct pod_status *status, const char *target_path, struct error **err)
@@ -137,9 +135,7 @@ static struct pod_volume *volume_get(struct pod_status *status, const char *targ
     if (volume != NULL)
         return volume;
     volume = calloc(1, sizeof(*volume));
-    if (volume != NULL)
-        volume->target_path = strdup(target_path);
-    if (volume == NULL || volume->target_path == NULL) {
+    if (volume == NULL || volume_table_add(&status->volumes, &volume->entry, target_path) < 0) {
         free(volume);
         (void)error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
         return NULL;
@@ -147,7 +143,6 @@ static struct pod_volume *volume_get(struct pod_status *status, const char *targ
     volume->status = status;
     (void)uv_timer_init(status->config.loop, &volume->timer); /* can not fail */
     volume->timer.data = volume;
-    list_insert_before(&status->volumes, &volume->link);
     return volume;
 }
 
@@ -317,7 +312,7 @@ static void write_failed(struct pod_volume *volume, const struct error *error)
         telemetry_record_error(status->config.telemetry, "status");
         if (volume->failures == 0)
             log_warning(status->config.log, "the status of a volume can not be written, it is tried again",
-                        LOG_STR("spcps", volume->name), LOG_STR("targetPath", volume->target_path),
+                        LOG_STR("spcps", volume->name), LOG_STR("targetPath", volume->entry.target_path),
                         LOG_ERR(error));
     }
     volume->failures++;
@@ -333,8 +328,8 @@ static void kube_is_back(void *arg)
 {
     struct pod_status *status = arg;
 
-    for (struct list *at = status->volumes.next; at != &status->volumes; at = at->next) {
-        struct pod_volume *volume = container_of(at, struct pod_volume, link);
+    for (struct list *at = status->volumes.entries.next; at != &status->volumes.entries; at = at->next) {
+        struct pod_volume *volume = volume_at(at);
 
         volume->failures = volume->failures > 0 ? 1 : 0;
         if (volume->failures > 0 && volume->upsert == NULL && volume->wish != NULL)
@@ -377,7 +372,7 @@ static void write_done(struct kube_upsert_result *result, const struct error *er
     }
     if (volume->collided) {
         log_warning(status->config.log, "the name of a status object is that of another pod's",
-                    LOG_STR("spcps", volume->name), LOG_STR("targetPath", volume->target_path));
+                    LOG_STR("spcps", volume->name), LOG_STR("targetPath", volume->entry.target_path));
         volume->unique_name = true;
         free(volume->name);
         volume->name = NULL;
@@ -526,7 +521,7 @@ struct pod_status *pod_status_create(const struct pod_status_config *config, str
         free(status);
         return NULL;
     }
-    list_init(&status->volumes);
+    volume_table_init(&status->volumes);
     status->kube_back = (struct kube_return){.back = kube_is_back, .arg = status};
     kube_client_listen(config->kube, &status->kube_back);
     (void)uv_timer_init(config->loop, &status->timer); /* can not fail */
@@ -547,7 +542,7 @@ void pod_status_destroy(struct pod_status *status)
     if (status == NULL)
         return;
     kube_return_end(&status->kube_back);
-    while (!list_empty(&status->volumes))
-        volume_dispose(container_of(status->volumes.next, struct pod_volume, link));
+    while (!list_empty(&status->volumes.entries))
+        volume_dispose(volume_at(status->volumes.entries.next));
     uv_close((uv_handle_t *)&status->timer, status_closed);
 }

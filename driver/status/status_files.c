@@ -11,12 +11,12 @@
 #include <sys/stat.h>
 
 #include "common/file.h"
-#include "common/grpc/list.h"
 #include "common/lifecycle.h"
 #include "driver/publish/target_path.h"
 #include "driver/status/pod_status_object.h"
 #include "driver/status/status_call.h"
 #include "driver/volume/volume.h"
+#include "driver/volume/volume_table.h"
 #include "driver/worker.h"
 
 enum { NAME_MAX_LEN = 200, HASH_DIGITS = 32 };
@@ -28,14 +28,13 @@ struct status_files {
     struct log *log;
     char *directory;
     char *node_label;
-    struct list volumes; /* struct file_volume */
+    struct volume_table volumes; /* struct file_volume */
 };
 
 /* One volume whose file is known. */
 struct file_volume {
     struct status_files *files; /* NULL once the recorder is gone */
-    struct list link;
-    char *target_path;
+    struct volume_entry entry;
     char written[DIGEST_SHA256_HEX_LEN + 1]; /* digest of what the file says; "" = not known */
     char *error;                             /* its lastError; NULL = none */
     bool forgotten;
@@ -202,42 +201,28 @@ static void job_finish(struct file_volume *volume)
 
 static void volume_free(struct file_volume *volume)
 {
-    list_remove(&volume->link);
+    if (volume->files != NULL)
+        volume_table_remove(&volume->files->volumes, &volume->entry);
     job_finish(volume);
     secret_free(volume->later);
-    free(volume->target_path);
     free(volume->error);
     free(volume);
 }
 
-static struct file_volume *volume_find(struct status_files *files, const char *target_path)
-{
-    for (struct list *at = files->volumes.next; at != &files->volumes; at = at->next) {
-        struct file_volume *volume = container_of(at, struct file_volume, link);
-
-        if (strcmp(volume->target_path, target_path) == 0)
-            return volume;
-    }
-    return NULL;
-}
-
 static struct file_volume *volume_get(struct status_files *files, const char *target_path, struct error **err)
 {
-    struct file_volume *volume = volume_find(files, target_path);
+    struct volume_entry *known = volume_table_find(&files->volumes, target_path);
+    struct file_volume *volume;
 
-    if (volume != NULL)
-        return volume;
+    if (known != NULL)
+        return container_of(known, struct file_volume, entry);
     volume = calloc(1, sizeof(*volume));
-    if (volume != NULL)
-        volume->target_path = strdup(target_path);
-    if (volume == NULL || volume->target_path == NULL) {
+    if (volume == NULL || volume_table_add(&files->volumes, &volume->entry, target_path) < 0) {
         free(volume);
         (void)error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
         return NULL;
     }
     volume->files = files;
-    list_init(&volume->link);
-    list_insert_before(&files->volumes, &volume->link);
     return volume;
 }
 
@@ -247,7 +232,7 @@ static void work_done(void *job);
 static int work_start(struct file_volume *volume, char *text, struct error **err)
 {
     const struct status_files *files = volume->files;
-    cleanup_free char *name = status_file_name(volume->target_path, err);
+    cleanup_free char *name = status_file_name(volume->entry.target_path, err);
 
     volume->job.text = text;
     if (name == NULL)
@@ -417,7 +402,7 @@ struct status_files *status_files_create(uv_loop_t *loop, const char *directory,
         return NULL;
     }
     *files = (struct status_files){.loop = loop, .log = log, .directory = strdup(directory)};
-    list_init(&files->volumes);
+    volume_table_init(&files->volumes);
     files->node_label = pod_status_node_label(node, err);
     if (files->node_label == NULL)
         goto failed;
@@ -439,17 +424,14 @@ failed:
 
 void status_files_destroy(struct status_files *files)
 {
-    struct list *at;
-
     if (files == NULL)
         return;
-    at = files->volumes.next;
-    while (at != &files->volumes) {
-        struct file_volume *volume = container_of(at, struct file_volume, link);
+    while (!list_empty(&files->volumes.entries)) {
+        struct file_volume *volume =
+            container_of(volume_entry_at(files->volumes.entries.next), struct file_volume, entry);
 
-        at = at->next;
         if (volume->running) { /* ends by itself, and stays as it is then */
-            list_remove(&volume->link);
+            volume_table_remove(&files->volumes, &volume->entry);
             secret_free(steal_ptr(&volume->later));
             volume->files = NULL;
         } else {

@@ -8,20 +8,22 @@
 #include <string.h>
 #include <sys/random.h>
 
+#include "common/hash.h"
 #include "driver/status/pod_status_object.h"
 #include "driver/status/status_call.h"
 #include "driver/sync/sync_input.h"
+#include "driver/volume/volume_table.h"
 
 #define NEVER UINT64_MAX
 
 /* A volume: idle, in line, or running. */
 struct sync_volume {
     struct secret_sync *sync;
-    struct list link;     /* in sync->volumes */
-    struct list line;     /* in sync->line while it waits for its turn, in sync->active while it runs */
-    struct sync_pod *pod; /* owned */
-    struct sync_run *run; /* NULL unless running */
-    bool again;           /* while running: it has to run once more */
+    struct volume_entry entry; /* in sync->volumes */
+    struct list line;          /* in sync->line while it waits for its turn, in sync->active while it runs */
+    struct sync_pod *pod;      /* owned */
+    struct sync_run *run;      /* NULL unless running */
+    bool again;                /* while running: it has to run once more */
 
     /* of the next run; a class and files that come from a publish are kept until it starts */
     struct secret_provider_class *class;
@@ -36,7 +38,7 @@ struct sync_volume {
     uint64_t due_ms; /* when it goes into the line by itself, on uv_now()'s clock */
     unsigned retries;
     uint64_t reported_ms;
-    uint64_t reported;           /* a hash of what was told then; 0 = nothing */
+    uint32_t reported;           /* a hash of what was told then; 0 = nothing */
     struct status_call *waiting; /* a publish that waits for the next end of a run */
 };
 
@@ -44,13 +46,18 @@ struct secret_sync {
     struct secret_sync_config config;
     struct sync_run_config run_config;
     struct secret_records records;
-    struct list volumes; /* a node has some hundred at most, a walk is cheap */
+    struct volume_table volumes; /* struct sync_volume */
     struct list line;
     struct list active; /* those that run */
     unsigned running;
     struct kube_return kube_back;
     uv_timer_t timer; /* the earliest due_ms; the struct lives until it is closed */
 };
+
+static struct sync_volume *volume_at(struct list *link)
+{
+    return container_of(volume_entry_at(link), struct sync_volume, entry);
+}
 
 static uint64_t random_below(uint64_t n)
 {
@@ -95,8 +102,8 @@ static void timer_fired(uv_timer_t *timer)
     struct secret_sync *sync = timer->data;
     uint64_t now = uv_now(sync->config.loop);
 
-    for (struct list *link = sync->volumes.next; link != &sync->volumes; link = link->next) {
-        struct sync_volume *volume = container_of(link, struct sync_volume, link);
+    for (struct list *link = sync->volumes.entries.next; link != &sync->volumes.entries; link = link->next) {
+        struct sync_volume *volume = volume_at(link);
 
         if (volume->due_ms <= now)
             line_up(volume, /* first= */ false);
@@ -110,8 +117,8 @@ static void set_timer(struct secret_sync *sync)
     uint64_t now = uv_now(sync->config.loop);
     uint64_t earliest = NEVER;
 
-    for (struct list *link = sync->volumes.next; link != &sync->volumes; link = link->next) {
-        const struct sync_volume *volume = container_of(link, struct sync_volume, link);
+    for (struct list *link = sync->volumes.entries.next; link != &sync->volumes.entries; link = link->next) {
+        const struct sync_volume *volume = volume_at(link);
 
         if (volume->due_ms < earliest)
             earliest = volume->due_ms;
@@ -129,8 +136,8 @@ static void kube_is_back(void *arg)
     struct secret_sync *sync = arg;
     uint64_t now = uv_now(sync->config.loop);
 
-    for (struct list *link = sync->volumes.next; link != &sync->volumes; link = link->next) {
-        struct sync_volume *volume = container_of(link, struct sync_volume, link);
+    for (struct list *link = sync->volumes.entries.next; link != &sync->volumes.entries; link = link->next) {
+        struct sync_volume *volume = volume_at(link);
         uint64_t soon = now + random_below(SYNC_RETURN_MS);
 
         volume->retries = volume->retries > 0 ? 1 : 0;
@@ -149,15 +156,12 @@ static void stop_waiting(struct sync_volume *volume)
         status_call_end(volume->waiting, NULL);
 }
 
-/* FNV-1a. */
-static uint64_t hash_of(const struct sync_result *result)
+static uint32_t hash_of(const struct sync_result *result)
 {
-    uint64_t hash = 14695981039346656037U;
+    uint32_t hash = HASH_START;
 
-    for (size_t i = 0; i < result->n_failures && i < SYNC_FAILURES_MAX; i++) {
-        for (const char *c = error_message(result->failures[i].error); *c != '\0'; c++)
-            hash = (hash ^ (uint8_t)*c) * 1099511628211U;
-    }
+    for (size_t i = 0; i < result->n_failures && i < SYNC_FAILURES_MAX; i++)
+        hash = hash_text(hash, error_message(result->failures[i].error));
     return hash | 1;
 }
 
@@ -186,7 +190,7 @@ static void report_one(const struct sync_volume *volume, const struct sync_failu
 static void report(struct sync_volume *volume, const struct sync_result *result)
 {
     uint64_t now = uv_now(volume->sync->config.loop);
-    uint64_t hash = hash_of(result);
+    uint32_t hash = hash_of(result);
 
     if (volume->reported == hash && now - volume->reported_ms < SYNC_REPEAT_MS)
         return;
@@ -359,15 +363,11 @@ static void start_next(struct secret_sync *sync)
 
 /* --- volumes --- */
 
-static struct sync_volume *find(struct secret_sync *sync, const char *target_path)
+static struct sync_volume *find(const struct secret_sync *sync, const char *target_path)
 {
-    for (struct list *link = sync->volumes.next; link != &sync->volumes; link = link->next) {
-        struct sync_volume *volume = container_of(link, struct sync_volume, link);
+    struct volume_entry *entry = volume_table_find(&sync->volumes, target_path);
 
-        if (strcmp(volume->pod->target_path, target_path) == 0)
-            return volume;
-    }
-    return NULL;
+    return entry != NULL ? container_of(entry, struct sync_volume, entry) : NULL;
 }
 
 static struct sync_volume *find_or_add(struct secret_sync *sync, const struct status_record *record,
@@ -385,7 +385,9 @@ static struct sync_volume *find_or_add(struct secret_sync *sync, const struct st
     volume = calloc(1, sizeof(*volume));
     if (volume != NULL)
         volume->pod = sync_pod_copy(&pod);
-    if (volume == NULL || volume->pod == NULL) {
+    if (volume == NULL || volume->pod == NULL ||
+        volume_table_add(&sync->volumes, &volume->entry, record->target_path) < 0) {
+        free(volume != NULL ? volume->pod : NULL);
         free(volume);
         (void)error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
         return NULL;
@@ -393,9 +395,7 @@ static struct sync_volume *find_or_add(struct secret_sync *sync, const struct st
     volume->sync = sync;
     volume->due_ms = NEVER;
     volume->authority = SECRET_AUTHORITY_REPAIR;
-    list_init(&volume->link);
     list_init(&volume->line);
-    list_insert_before(&sync->volumes, &volume->link);
     return volume;
 }
 
@@ -424,7 +424,7 @@ static void settle(struct sync_volume *volume)
 static void volume_free(struct sync_volume *volume)
 {
     settle(volume);
-    list_remove(&volume->link);
+    volume_table_remove(&volume->sync->volumes, &volume->entry);
     owners_finish(&volume->owners);
     free(volume->pod);
     free(volume);
@@ -558,7 +558,7 @@ struct secret_sync *secret_sync_create(const struct secret_sync_config *config, 
                                                 .records = &sync->records,
                                                 .trust_ms = config->check_interval_ms / 5 * 4};
     secret_records_init(&sync->records);
-    list_init(&sync->volumes);
+    volume_table_init(&sync->volumes);
     list_init(&sync->line);
     list_init(&sync->active);
     sync->kube_back = (struct kube_return){.back = kube_is_back, .arg = sync};
@@ -578,7 +578,7 @@ void secret_sync_destroy(struct secret_sync *sync)
     if (sync == NULL)
         return;
     kube_return_end(&sync->kube_back);
-    while (!list_empty(&sync->volumes))
-        volume_free(container_of(sync->volumes.next, struct sync_volume, link));
+    while (!list_empty(&sync->volumes.entries))
+        volume_free(volume_at(sync->volumes.entries.next));
     uv_close((uv_handle_t *)&sync->timer, sync_closed);
 }

@@ -346,7 +346,7 @@ static void a_volume_is_remembered_until_it_is_removed(void **state)
     assert_null(published_volumes_find(volumes, "/a"));
     volume = published_volumes_get(volumes, "/a", NULL);
     assert_non_null(volume);
-    assert_string_equal(volume->target_path, "/a");
+    assert_string_equal(volume->entry.target_path, "/a");
     assert_int_equal(volume->failures, 0);
     assert_int_equal(string_map_set(&volume->versions, "secret/x", "v1", NULL), 0);
     assert_ptr_equal(published_volumes_get(volumes, "/a", NULL), volume);

@@ -1,0 +1,20 @@
+/*
+ * hash.h - a quick hash of texts, for tables and for telling texts apart (FNV-1a). Whoever chooses the texts
+ * can make collisions: where that matters, see digest.h.
+ */
+#ifndef COMMON_HASH_H
+#define COMMON_HASH_H
+
+#include <stdint.h>
+
+#define HASH_START 2166136261U
+
+/* Goes on from `hash`: HASH_START, or the hash of what came before. */
+static inline uint32_t hash_text(uint32_t hash, const char *text)
+{
+    for (; *text != '\0'; text++)
+        hash = (hash ^ (uint8_t)*text) * 16777619U;
+    return hash;
+}
+
+#endif

@@ -4,6 +4,7 @@ from cluster.objects import spc
 
 from harness import mounts
 from harness.process import wait_until
+from harness.programs import metric_sum
 from harness.scripted_provider import answer
 
 ANNOTATION = "secrets-store.csi.k8s.io/"
@@ -48,3 +49,42 @@ def test_the_annotations_of_a_class_work_through_the_server(start_cluster_driver
         return mounts.contents(pod.target) == {"file": b"new"}
     wait_until(refreshed, what="the new content")
     assert len(provider.requests) == 2
+
+
+def test_a_class_that_is_deleted_leaves_running_pods_their_files(start_cluster_driver, admin, namespace, make_pod, scripted):
+    """The kubelet hears OK, and who looks after the pod hears what is wrong, from everywhere; with the class everything comes back."""
+    admin.create(spc(), namespace)
+    provider = scripted()
+    driver, pod = start_cluster_driver("--enable-secret-rotation=true", "--rotation-poll-interval=0"), make_pod()
+    driver.publish(pod.publish_request())
+    admin.delete("secretproviderclasses", namespace, "azure-kvname")
+    missing = f"failed to get secretproviderclass {namespace}/azure-kvname"
+
+    def status():
+        return admin.get("secretproviderclasspodstatuses", namespace, f"web-{namespace}-azure-kvname")["status"]
+
+    def events():
+        return [event for event in admin.list("events", namespace) if event["reason"] == "MountRotationFailed"]
+
+    def looked_in_vain():
+        driver.publish(pod.publish_request())
+        return metric_sum(driver.metrics(), "rotation_reconcile_error_total", error_type="SecretProviderClassNotFound") > 0
+    wait_until(looked_in_vain, what="the look to miss the class")
+    assert mounts.contents(pod.target) == {"file": b"content"}
+    [error] = [line for line in driver.log.splitlines() if line.startswith("E")]
+    assert missing in error and "not found" in error and f'pod="{namespace}/web"' in error
+    wait_until(lambda: missing in status().get("lastError", ""), what="the error in the status")
+    [event] = wait_until(events, what="the event")
+    assert event["type"] == "Warning" and event["involvedObject"]["uid"] == pod.uid and missing in event["message"]
+
+    other = make_pod("other")
+    code, message = driver.publish_failure(other.publish_request())
+    assert missing in message and message.endswith("not found"), message
+    mounts.assert_no_trace(other.target)
+
+    provider.mount = lambda request, context: answer({"file": b"new"}, versions={"file": "2"})
+    admin.create(spc(), namespace)
+    driver.publish(other.publish_request())  # the first mount of another pod asks anew
+    assert mounts.contents(other.target) == {"file": b"new"}
+    driver.unpublish(pod.unpublish_request())
+    mounts.assert_no_trace(pod.target)

@@ -124,6 +124,20 @@ def test_the_state_of_the_volumes_is_counted(node, start_driver, scripted):
     assert metric_sum(driver.metrics(), "volumes_published") == 1
 
 
+def test_histograms_have_the_bounds_that_dashboards_know(node, start_driver, scripted):
+    """Eleven from 0.1 to 2 in geometric progression, as the driver that we replace has them; others may be between them."""
+    node.add_class()
+    driver = start_driver("--enable-secret-rotation=true", "--rotation-poll-interval=0")
+    scripted()
+    for _ in range(2):
+        driver.publish(rpc.publish_request(node.target()))
+    bounds = [float(bound) for bound in re.findall(r'^rotation_reconcile_duration_sec_bucket{os_type="linux",le="([^"]+)"} ', driver.metrics(),
+                                                   re.MULTILINE)]
+    assert bounds == sorted(bounds) and bounds[-1] == float("inf")
+    for power in range(11):
+        assert any(bound == pytest.approx(0.1 * 20 ** (power / 10), rel=1e-6) for bound in bounds), (power, bounds)
+
+
 def test_error_lines_start_with_an_e_and_others_do_not(node, driver):
     driver.publish_failure(rpc.publish_request(node.target(), class_name="nowhere"))
     lines = driver.log.splitlines()

@@ -1,8 +1,10 @@
 """Everything in manifests/ and what the charts render, against the schemas of a real API server (dry run, unknown fields refused)."""
 
+import re
+
 import pytest
 import yaml
-from charts.helm import DRIVER, EVERYTHING_DRIVER, EVERYTHING_PROVIDER, PROVIDER, render
+from charts.helm import DRIVER, EVERYTHING_DRIVER, EVERYTHING_PROVIDER, PROVIDER, one, render
 from cluster.client import ApiError
 
 from harness.process import ROOT
@@ -41,6 +43,38 @@ def test_a_file_is_what_the_server_takes(admin, namespace, path):
                          ids=["driver", "driver, everything", "provider", "provider, everything"])
 def test_what_a_chart_renders_is_what_the_server_takes(admin, namespace, chart, values):
     try_to_create(admin, render(chart, values, namespace=namespace), namespace)
+
+
+@pytest.fixture
+def judged(admin, namespace):
+    """Takes a pod and returns what the profile "restricted" of pod security, as the API server itself understands it, has against it."""
+    admin.patch("namespaces", None, namespace, {"metadata": {"labels": {"pod-security.kubernetes.io/warn": "restricted"}}})
+
+    def judge(spec):
+        item = {"apiVersion": "apps/v1", "kind": "DaemonSet", "metadata": {"name": "judged"}, "spec": {
+            "selector": {"matchLabels": {"a": "b"}}, "template": {"metadata": {"labels": {"a": "b"}}, "spec": spec}}}
+        admin.create(item, namespace, dryRun="All")
+        return [reason for warning in admin.warnings if "PodSecurity" in warning
+                for reason in re.findall(r"(?:latest\\?\": |\), )([^(]+?) \(", warning)]
+    return judge
+
+
+def pod_of(items, name):
+    return one(items, "DaemonSet", name)["spec"]["template"]["spec"]
+
+
+def test_pod_security_has_nothing_against_the_provider_but_the_directory_of_its_socket(judged):
+    """A directory of the node is what no profile but "privileged" allows."""
+    name = "csi-csi-secrets-store-provider-azure"
+    assert judged(pod_of(render(PROVIDER, {"linux": {"prepareSocketDirectory": False}}), name)) == ["restricted volume types"]
+    spec = pod_of(render(PROVIDER), name)
+    assert judged({**spec, "initContainers": []}) == ["restricted volume types"]
+    # the init container that prepares this directory: root with one capability
+    assert judged(spec) == ["unrestricted capabilities", "restricted volume types", "runAsNonRoot != true", "runAsUser=0"]
+
+
+def test_pod_security_has_more_against_the_driver(judged):
+    assert "privileged" in judged(pod_of(render(DRIVER), "csi-secrets-store-csi-driver"))
 
 
 def test_the_check_sees_a_misspelt_field(admin, namespace):

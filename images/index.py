@@ -10,6 +10,7 @@ from SOURCE_DATE_EPOCH, so the same input gives the same bytes.
 import argparse
 import json
 import os
+import sys
 from pathlib import Path
 
 import archive
@@ -27,11 +28,16 @@ def main():
 
     files, manifests, names = {}, [], set()
     for architecture in options.architectures:
-        image = archive.Archive(options.images / f"{options.name}-{architecture}.tar")
+        path = options.images / f"{options.name}-{architecture}.tar"
+        image = archive.Archive(path)
+        if image.config["architecture"] != architecture:
+            sys.exit(f"index.py: {path} is an image for {image.config['architecture']}, not {architecture}")
         files.update(image.files)
         names.add(image.descriptor["annotations"][NAME])
         manifests.append({key: image.descriptor[key] for key in ("mediaType", "digest", "size")} |
                          {"platform": {"architecture": image.config["architecture"], "os": image.config["os"]}})
+    if len(names) != 1:
+        sys.exit(f"index.py: the images have different names: {', '.join(sorted(names))}")
     (name,) = names
     index = json.dumps({"schemaVersion": 2, "mediaType": INDEX_TYPE, "manifests": manifests}).encode()
     files[archive.blob_path(archive.digest(index))] = index

@@ -39,6 +39,8 @@ ifeq ($(VARIANT),static)
 # mk/static/build.sh made the compiler and the archives: where they are is the compiler's business.
 PKG_CFLAGS := -DHTTP_TLS_MBEDTLS
 PKG_LIBS := -lcurl -lmbedtls -lnghttp2 -luv -lprotobuf-c -lcjson -lyaml -lmicrohttpd
+# Other libraries (a fixed one, say) count as other flags: everything is built again.
+LIBRARIES_NOW := $(shell cat $(STATIC_DEPS)/$(ARCH)/.state 2>/dev/null)
 HARDEN_LD := $(filter-out -pie,$(HARDEN_LD)) # the compiler says -static-pie
 endif
 PKG_CFLAGS := $(PKG_CFLAGS)

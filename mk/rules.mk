@@ -9,7 +9,7 @@ fuzzers: $(FUZZERS)
 
 # A change of flags rebuilds: every object depends on this file, which is only touched when its content changes.
 BUILD_FLAGS := $(B)/.flags
-FLAGS_NOW = $(CC) $(PROJECT_CPPFLAGS) $(PROJECT_CFLAGS) $(PKG_CFLAGS) $(PROJECT_LDFLAGS) $(PROJECT_LIBS)
+FLAGS_NOW = $(CC) $(PROJECT_CPPFLAGS) $(PROJECT_CFLAGS) $(PKG_CFLAGS) $(PROJECT_LDFLAGS) $(PROJECT_LIBS) $(LIBRARIES_NOW)
 .PHONY: flags-check
 flags-check:
 	@mkdir -p $(B)

@@ -175,6 +175,14 @@ def test_without_metrics_no_port_is_opened_for_them():
     assert one(items, "NetworkPolicy")["spec"]["ingress"] == [{"ports": [{"protocol": "TCP", "port": 9808}]}]
 
 
+@pytest.mark.parametrize("chart", [DRIVER, PROVIDER])
+def test_every_value_that_is_ignored_is_named_to_those_who_migrate(chart):
+    section = (ROOT / "docs/migrate.md").read_text().split("## Values without effect\n")[1].split("\n## ")[0]
+    named = {word.split(".")[-1] for word in re.sub(r"\.\*`", "`", section).split("`")[1::2]}
+    ignored = re.findall(r"^ *(\w+):[^#\n]*# ignored", (chart / "values.yaml").read_text(), re.MULTILINE)
+    assert len(ignored) >= 4 and set(ignored) <= named
+
+
 @pytest.mark.parametrize("version, in_secrets", [("1.34.9", None), ("1.35.0", True), ("1.35.1-gke.100", True)])
 def test_tokens_come_with_the_secrets_where_the_server_can(version, in_secrets):
     spec = one(render(DRIVER, {"tokenRequests": [{"audience": "a"}]}, kube_version=version), "CSIDriver")["spec"]

@@ -43,10 +43,13 @@ include mk/sdk.mk
 all: programs ## build both daemons and the command-line client
 
 ##@ Everything else
-.PHONY: install
+.PHONY: install uninstall
 install: programs ## install the programs below $(DESTDIR)$(PREFIX)
 	install -d $(DESTDIR)$(PREFIX)/bin
 	install -m 0755 $(PROGRAMS) $(DESTDIR)$(PREFIX)/bin/
+
+uninstall: uninstall-sdk ## remove what install and install-sdk have put there
+	rm -f $(addprefix $(DESTDIR)$(PREFIX)/bin/,$(notdir $(PROGRAMS)))
 
 .PHONY: clean
 clean: ## remove everything that was built

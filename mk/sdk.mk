@@ -4,7 +4,7 @@ SDK_HEADERS := $(sort $(wildcard common/*.h)) common/grpc/server.h common/grpc/s
 SDK_INCLUDE := $(PREFIX)/include/secrets-store-provider
 SDK_REQUIRES := libuv libnghttp2 libprotobuf-c libcjson
 
-.PHONY: install-sdk
+.PHONY: install-sdk uninstall-sdk
 install-sdk: $(COMMON_LIB) ## install headers and library for providers in C below $(DESTDIR)$(PREFIX)
 	install -d $(DESTDIR)$(PREFIX)/lib/pkgconfig $(DESTDIR)$(SDK_INCLUDE)/proto
 	for header in $(SDK_HEADERS); do install -D -m 0644 $$header $(DESTDIR)$(SDK_INCLUDE)/$$header || exit 1; done
@@ -14,3 +14,7 @@ install-sdk: $(COMMON_LIB) ## install headers and library for providers in C bel
 	  'Version: $(VERSION)' 'Requires: $(SDK_REQUIRES)' 'Cflags: -I$(SDK_INCLUDE)' \
 	  'Libs: -L$(PREFIX)/lib -lsecrets-store-provider -lmbedcrypto -pthread' \
 	  > $(DESTDIR)$(PREFIX)/lib/pkgconfig/secrets-store-provider.pc
+
+uninstall-sdk:
+	rm -rf $(DESTDIR)$(SDK_INCLUDE)
+	rm -f $(DESTDIR)$(PREFIX)/lib/libsecrets-store-provider.a $(DESTDIR)$(PREFIX)/lib/pkgconfig/secrets-store-provider.pc

@@ -95,3 +95,24 @@ def test_an_example_provider_refuses_by_name(example, objects):
     assert code in (CODES.INVALID_ARGUMENT, CODES.NOT_FOUND)
     assert objects.split(",")[-1] in message
     assert "correct horse" not in message
+
+
+def test_what_is_installed_below_a_destination_goes_again(tmp_path):
+    if SANITIZED:
+        pytest.skip("only the release build is installed")
+
+    def make(target):
+        subprocess.run(["make", "-s", "-C", ROOT, target, f"DESTDIR={tmp_path}", "PREFIX=/usr", "VARIANT=release", "CC=gcc"],
+                       env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}, capture_output=True, check=True)
+
+    def installed():
+        return {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}
+    make("install")
+    assert installed() == {f"usr/bin/secrets-store-{name}" for name in ("driver", "provider-azure", "ctl")}
+    make("install-sdk")
+    library = {"usr/lib/libsecrets-store-provider.a", "usr/lib/pkgconfig/secrets-store-provider.pc",
+               "usr/include/secrets-store-provider/common/provider_server.h", "usr/include/secrets-store-provider/proto/provider.proto"}
+    assert library <= installed()
+    assert str(tmp_path) not in (tmp_path / "usr/lib/pkgconfig/secrets-store-provider.pc").read_text()
+    make("uninstall")
+    assert installed() == set()

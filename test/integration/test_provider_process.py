@@ -112,6 +112,11 @@ def test_flags_of_old_manifests_are_accepted(start_azure, emulator):
     assert not (azure.socket.parent / "x").exists()
 
 
+def test_a_word_that_ends_the_flags_is_told(start_azure):
+    azure = start_azure("--log-format-json=false", "--construct-pem-chain", "false", "--nosuch")
+    assert 'not a flag: ignored, with all that follows" word="false"' in azure.log
+
+
 # ---- start and end ---------------------------------------------------------------------------------------------------------------
 
 

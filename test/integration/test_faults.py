@@ -137,8 +137,12 @@ def test_a_file_at_the_target_path_is_left_alone(ready):
     assert code == CODES.FAILED_PRECONDITION
     assert str(target) in message
     assert target.read_text() == "somebody's"
-    rpc.failure(driver.unpublish, rpc.unpublish_request(target))
+    _, message = rpc.failure(driver.unpublish, rpc.unpublish_request(target))
     assert target.read_text() == "somebody's"
+    words = "failed to clean and unmount target path"  # by which log checks find it, those of the driver that we replace among them
+    assert message.startswith(f"{words} {target}")
+    assert [line for line in driver.log.splitlines() if line.startswith("E") and f'"{words}"' in line and f'targetPath="{target}"' in line]
+    assert metric_sum(driver.metrics(), "node_unpublish_error_total", os_type="linux") == 1
     target.unlink()
     driver.publish(rpc.publish_request(target))
     assert mounts.contents(target) == {"file": b"content"}

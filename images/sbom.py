@@ -67,8 +67,21 @@ def components(packages_file):
     return found
 
 
+def output_of(*words):
+    return subprocess.run(words, check=True, capture_output=True, text=True).stdout
+
+
 def installed(name):
-    return subprocess.run(["dpkg-query", "-W", "-f", "${Version}", name], check=True, capture_output=True, text=True).stdout
+    return output_of("dpkg-query", "-W", "-f", "${Version}", name)
+
+
+def support_library(arch):
+    """Name and version of the source package that the compiler's libgcc.a is from."""
+    native = output_of("dpkg", "--print-architecture").strip() == arch
+    compiler = "gcc" if native else {"amd64": "x86_64", "arm64": "aarch64"}[arch] + "-linux-gnu-gcc"
+    library = Path(output_of(compiler, "-print-file-name=libgcc.a").strip()).resolve()
+    owner = output_of("dpkg-query", "--search", str(library)).split(": ")[0]
+    return output_of("dpkg-query", "-W", "-f", "${source:Package} ${source:Version}", owner).split()
 
 
 def main():
@@ -88,8 +101,9 @@ def main():
                            checksums=[{"algorithm": "SHA256", "checksumValue": digest}],
                            comment=f"the checksum is that of the executable for {options.arch}")
     parts = components(options.packages)
-    gcc = subprocess.run(["gcc", "-dumpversion"], check=True, capture_output=True, text=True).stdout.strip()
-    parts.append(package("libgcc", gcc, "GPL-3.0-or-later WITH GCC-exception-3.1", sourceInfo="the compiler's static support library"))
+    source, version = support_library(options.arch)
+    parts.append(package("libgcc", version, "GPL-3.0-or-later WITH GCC-exception-3.1", sourceInfo="the compiler's static support library",
+                         externalRefs=purl(source, version, "source")))
     if options.certificates:
         version = installed("ca-certificates")
         parts.append(package("ca-certificates", version, "MPL-2.0", externalRefs=purl("ca-certificates", version, "all")))

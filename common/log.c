@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <string.h>
 #include <time.h>
@@ -282,6 +283,8 @@ struct log *log_create(int fd, enum log_format format, int verbosity)
     struct log *log = malloc(sizeof(*log));
     if (log == NULL)
         abort(); /* at start, a few dozen bytes */
+    /* Who reads the other end of a pipe may have gone before the first line. */
+    (void)signal(SIGPIPE, SIG_IGN);
     *log = (struct log){
         .fd = fd, .other_fd = fd, .format = format, .verbosity = verbosity, .pid = (long)getpid()};
     return log;

@@ -74,7 +74,8 @@ struct log_field {
 #define LOG_OBJECT(k, n, v)                                                                                  \
     ((struct log_field){.key = (k), .kind = LOG_FIELD_OBJECT, .value.object = {.ns = (n), .name = (v)}})
 
-/* A root logger writing to `fd` (borrowed). Verbosity is klog's -v. Aborts on lack of memory. */
+/* A root logger writing to `fd` (borrowed). Verbosity is klog's -v. From now on the process ignores
+ * SIGPIPE: `fd` may be a pipe that nobody reads. Aborts on lack of memory. */
 struct log *log_create(int fd, enum log_format format, int verbosity);
 
 /* From now on a root logger without children writes what is no error to `other_fd` (borrowed): readers who

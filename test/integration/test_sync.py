@@ -8,6 +8,7 @@ import time
 import pytest
 
 from harness import mounts, rpc
+from harness.memory import memory_contains
 from harness.process import wait_until
 from harness.programs import Driver, Node, metric_sum
 from harness.scripted_provider import answer
@@ -494,24 +495,6 @@ def test_forty_volumes_rotate_without_a_write(cluster, provider):
 # --- nothing leaks ---
 
 CANARY = "Zq7canary" * 3
-
-
-def memory_contains(pid, needles):
-    """What of `needles` lies in the writable memory of a process."""
-    found = set()
-    with open(f"/proc/{pid}/maps", encoding="utf-8") as maps, open(f"/proc/{pid}/mem", "rb", buffering=0) as memory:
-        for line in maps:
-            span, permissions = line.split()[:2]
-            if not permissions.startswith("rw"):
-                continue
-            start, end = (int(word, 16) for word in span.split("-"))
-            try:
-                memory.seek(start)
-                block = memory.read(end - start)
-            except OSError:
-                continue
-            found |= {needle for needle in needles if needle in block}
-    return found
 
 
 def test_no_secret_bytes_in_logs_events_or_metrics(cluster, provider, files):

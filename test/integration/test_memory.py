@@ -1,0 +1,138 @@
+"""What the daemons have forgotten: their memory is searched for every secret they had, once nobody needs it any more."""
+
+import base64
+import json
+import secrets as random_source
+
+import pytest
+from grpc import RpcError
+
+from harness import tutorial
+from harness.azure_mounts import Pods, mount_request
+from harness.identities import TOKENS, Certificate, Issuer, subject_of, tokens_json
+from harness.memory import memory_contains, traces
+from harness.process import BUILD, wait_until
+from harness.scripted_provider import answer
+from harness.synced import ROTATE, cluster, secret_object  # noqa: F401
+
+# A sanitizer keeps what libraries free.
+pytestmark = pytest.mark.release_only
+
+APP = "00000000-aaaa-4bbb-8ccc-dddddddddddd"
+WORKLOAD = "22222222-aaaa-4bbb-8ccc-dddddddddddd"
+OBJECTS = """\
+array:
+  - |
+    objectName: secret1
+    objectType: secret
+  - |
+    objectName: members
+    objectType: secret
+    objectSplit: json
+  - |
+    objectName: converted
+    objectType: secret
+    objectFormat: pfx
+  - |
+    objectName: decoded
+    objectType: secret
+    objectEncoding: base64
+"""
+
+
+# OpenSSL, with which we build for development, gives the memory of a decrypted record back as it is; mbedTLS, in what is shipped, wipes it.
+RECORDS_ARE_WIPED = BUILD.name == "static"
+FROM_THE_CLOUD = {"a secret", "a member of JSON", "base64 inside", "a key from the vault", "a token"}
+
+
+def canary():
+    return "C9" + random_source.token_hex(24)
+
+
+def key_traces(certificate):
+    """Its private key as text, as DER and as the numbers in it, in both orders of bytes."""
+    numbers = certificate.key.private_numbers()
+    found = traces("".join(certificate.key_pem().splitlines()[2:-1]))  # the first line is the same for all keys
+    for number in (numbers.p, numbers.q, numbers.d, numbers.dmp1, numbers.dmq1, numbers.iqmp):
+        for order in ("big", "little"):
+            found |= traces(number.to_bytes((number.bit_length() + 7) // 8, order))
+    return found
+
+
+def kept(process, wanted):
+    """The labels of `wanted` ({label: needles}) of which something is in the memory of the process."""
+    found = memory_contains(process.pid, set().union(*wanted.values()))
+    return {label for label, needles in wanted.items() if needles & found}
+
+
+@pytest.mark.slow  # connections are kept for 90 seconds, and with them the TLS library's last record
+def test_the_provider_forgets_contents_credentials_and_tokens(start_azure, emulator):
+    values = {label: canary() for label in ("a secret", "a member of JSON", "base64 inside", "the client secret", "a wrong client secret",
+                                            "the password of a PKCS#12 file", "the password of a PEM file", "tokens that are no JSON")}
+    app, served, issuer = Certificate(), Certificate("served"), Issuer()
+    issuer.register(emulator)
+    subject = subject_of("default", "web")
+    emulator.add_app(tutorial.TENANT, tutorial.CLIENT_ID, values["the client secret"])
+    emulator.control("POST", "/entra/apps", {"tenant": tutorial.TENANT, "client_id": APP, "certificates": [app.certificate_pem]})
+    emulator.control("POST", "/entra/apps", {"tenant": tutorial.TENANT, "client_id": WORKLOAD, "federated": [
+        {"issuer": issuer.url, "subject": subject, "audience": "api://AzureADTokenExchange"}]})
+    for client in (APP, WORKLOAD):
+        emulator.set_policy(client_id=client, permissions=["get"])
+    emulator.control("POST", "/entra/token-lifetime", {"seconds": 30})
+    emulator.set_secret("secret1", values["a secret"])
+    emulator.set_secret("members", json.dumps({"a": values["a member of JSON"], "b": {"c": values["a member of JSON"]}}))
+    emulator.set_secret("decoded", base64.b64encode(values["base64 inside"].encode()).decode())
+    emulator.set_secret("converted", served.pem(), contentType="application/x-pem-file")
+    assertion = issuer.token(subject)
+    azure = start_azure("-v=10", "--republish-cache-ttl=1s")
+
+    def request(credentials, **more):
+        return mount_request(objects=OBJECTS, credentials=credentials, **more)
+    wrong = values["a wrong client secret"]
+    passwords = values["the password of a PKCS#12 file"], values["the password of a PEM file"]
+    principal = {"clientid": tutorial.CLIENT_ID, "clientsecret": values["the client secret"]}
+    good = [request(principal),
+            request(principal, versions=[("secret/secret1", "old")]),
+            request({"clientid": APP, "clientcertificate": app.pfx(passwords[0]), "clientcertificatepassword": passwords[0]}),
+            request({"clientid": APP, "clientcertificate": app.pem(passwords[1]), "clientcertificatepassword": passwords[1]}),
+            request({}, clientID=WORKLOAD, **{TOKENS: tokens_json(workload=assertion)})]
+    bad = [request({**principal, "clientsecret": wrong}),
+           request({"clientid": APP, "clientcertificate": app.pfx(passwords[0]), "clientcertificatepassword": wrong}),
+           request({}, clientID=WORKLOAD, **{TOKENS: values["tokens that are no JSON"]})]
+    with Pods(azure.socket) as pods:
+        pods.mount_all(good)
+        assert all(isinstance(outcome, RpcError) for outcome in pods.call_all(bad))
+
+    # "eyJ0eXA" and "eyJhbGc" begin the emulator's tokens, the service account's and assertions
+    wanted = {**{label: traces(value) for label, value in values.items()}, "a token": {b"eyJ0eXA", b"eyJhbGc"},
+              "the service account token": traces(assertion.split(".")[2]), "the application's key": key_traces(app),
+              "a key from the vault": key_traces(served)}
+    assert "a token" in kept(azure, wanted), "tokens are still good: the means do not work"
+    wait_until(lambda: emulator.counters()["connections_open"] == 0, timeout=150, what="the idle connections to be closed", pause=1)
+    assert kept(azure, wanted) - (set() if RECORDS_ARE_WIPED else FROM_THE_CLOUD) == set()
+
+
+def test_the_driver_forgets_contents_credentials_and_what_it_made_of_them(cluster, scripted):
+    values = {label: canary() for label in ("a secret", "a rotated secret", "the client secret", "the service account token",
+                                            "a file that is refused")}
+    bundle = Certificate("bundle")
+    files = {"file": values["a secret"].encode(), "bundle.pem": bundle.pem().encode(), "bundle.pfx": base64.b64decode(bundle.pfx())}
+    provider = scripted(lambda request, context: answer(dict(files)))
+    cluster.add_class(secret_object(), *(secret_object(form, type_="kubernetes.io/tls", data=[
+        (f"bundle.{form}", "tls.crt"), (f"bundle.{form}", "tls.key")]) for form in ("pem", "pfx")))
+    cluster.start("-v=10", *ROTATE)
+    request = cluster.request()
+    request.secrets["clientsecret"] = values["the client secret"]
+    request.volume_context[TOKENS] = tokens_json(workload=values["the service account token"])
+    cluster.driver.publish(request)
+    assert b"PRIVATE KEY" in cluster.data("pem")["tls.key"] and cluster.data("pem") == cluster.data("pfx")
+    files["file"] = values["a rotated secret"].encode()
+    cluster.looks(request, provider, 2)
+    wait_until(lambda: cluster.data()["key"] == files["file"], what="the rotated Secret")
+    files["../file"] = values["a file that is refused"].encode()
+    cluster.looks(request, provider, 1)
+    cluster.unpublish(request)
+
+    wanted = {**{label: traces(value) for label, value in values.items()}, "a private key": key_traces(bundle)}
+    assert memory_contains(cluster.driver.pid, {b"azure-kvname"}), "the means do not work"
+    assert kept(cluster.driver, wanted) == set()

@@ -489,13 +489,16 @@ static void log_start(const struct program *program)
                                   "encrypt swap or switch it off");
 }
 
-static int run(struct program *program)
+/* `word`: the first of the command line that is no flag; NULL = there is none. */
+static int run(struct program *program, const char *word)
 {
     cleanup_error struct error *error = NULL;
 
     program->log =
         log_create(STDERR_FILENO, program->settings.log_format_json ? LOG_FORMAT_JSON_LONG : LOG_FORMAT_TEXT,
                    (int)program->settings.verbosity);
+    if (word != NULL) /* `--flag false`: a boolean takes its value behind a '=' */
+        log_warning(program->log, "not a flag: ignored, with all that follows", LOG_STR("word", word));
     if (uv_loop_init(&program->loop) != 0) {
         log_error(program->log, "the event loop can not be created");
         return 1;
@@ -539,5 +542,5 @@ int main(int argc, char **argv)
                      build_commit(), build_date());
         return 0;
     }
-    return run(&program);
+    return run(&program, rest < argc ? argv[rest] : NULL);
 }

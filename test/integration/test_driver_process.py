@@ -73,3 +73,8 @@ def test_the_arguments_of_old_manifests_are_accepted(start_driver, node, scripte
     driver.publish(rpc.publish_request(node.target()))
     assert mounts.contents(node.target()) == {"file": b"content"}
     assert "--enable-pprof is ignored" in driver.log
+
+
+def test_a_word_that_ends_the_flags_is_told(start_driver):
+    driver = start_driver("--provider-health-check", "false", "--nosuch")
+    assert 'not a flag: ignored, with all that follows" word="false"' in driver.log

@@ -175,15 +175,15 @@ int base64url_append(struct buffer *out, const void *bytes, size_t len, struct e
     return 0;
 }
 
-static int hex_value(char c)
+unsigned hex_digit(char c)
 {
     if (c >= '0' && c <= '9')
-        return c - '0';
+        return (unsigned)(c - '0');
     if (c >= 'a' && c <= 'f')
-        return c - 'a' + 10;
+        return (unsigned)(c - 'a') + 10;
     if (c >= 'A' && c <= 'F')
-        return c - 'A' + 10;
-    return -1;
+        return (unsigned)(c - 'A') + 10;
+    return HEX_NO_DIGIT;
 }
 
 struct secret *hex_decode(const char *text, size_t len, struct error **err)
@@ -192,14 +192,14 @@ struct secret *hex_decode(const char *text, size_t len, struct error **err)
     if (out == NULL)
         return NULL;
     for (size_t i = 0; i < len; i++) {
-        int value = hex_value(text[i]);
-        if (value < 0) {
+        unsigned value = hex_digit(text[i]);
+        if (value == HEX_NO_DIGIT) {
             /* Go prints the byte itself; here it may be part of a secret, so only its place is told. */
             error_set(err, GRPC_STATUS_FAILED_PRECONDITION, "encoding/hex: invalid byte at offset %zu", i);
             return NULL;
         }
         if (i / 2 < len / 2)
-            secret_data(out)[i / 2] = (uint8_t)(secret_data(out)[i / 2] << 4 | value);
+            secret_data(out)[i / 2] = (uint8_t)((unsigned)secret_data(out)[i / 2] << 4 | value);
     }
     if (len % 2 != 0) {
         error_set(err, GRPC_STATUS_FAILED_PRECONDITION, "encoding/hex: odd length hex string");

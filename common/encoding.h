@@ -25,6 +25,10 @@ struct secret *base64url_decode(const char *text, size_t len, struct error **err
 /* Appends `len` bytes in that alphabet. */
 int base64url_append(struct buffer *out, const void *bytes, size_t len, struct error **err);
 
+/* The value of a hex digit of either case, HEX_NO_DIGIT for anything else. */
+enum { HEX_NO_DIGIT = 16 };
+unsigned hex_digit(char c);
+
 /* Either case. "encoding/hex: odd length hex string", "encoding/hex: invalid byte at offset N" (the byte
  * itself, which Go prints, would be a piece of the secret). */
 struct secret *hex_decode(const char *text, size_t len, struct error **err);

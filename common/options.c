@@ -12,22 +12,12 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "common/encoding.h"
+
 static const char not_a_value[] = "parse error";
 static const char out_of_range[] = "value out of range";
 
 /* --- numbers --- */
-
-/* The value of a digit in any base up to 16, or 99. */
-static unsigned digit_value(char c)
-{
-    if (c >= '0' && c <= '9')
-        return (unsigned)(c - '0');
-    if (c >= 'a' && c <= 'f')
-        return (unsigned)(c - 'a') + 10;
-    if (c >= 'A' && c <= 'F')
-        return (unsigned)(c - 'A') + 10;
-    return 99;
-}
 
 /* Reads 0x, 0o, 0b or a leading 0 as Go's ParseInt(s, 0, 64) does. *text moves behind the prefix. */
 static unsigned take_base(const char **text)
@@ -74,8 +64,8 @@ static const char *parse_int(const char *text, int64_t *ret)
             after_digit = false;
             continue;
         }
-        unsigned digit = digit_value(*text);
-        if (digit >= base)
+        unsigned digit = hex_digit(*text);
+        if (digit >= base) /* HEX_NO_DIGIT is no digit of any base, either */
             return not_a_value;
         after_digit = true;
         overflow = overflow || __builtin_mul_overflow(magnitude, base, &magnitude) ||

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "common/encoding.h"
 #include "common/utf8.h"
 
 enum { TIMEOUT_DIGITS_MAX = 8 };
@@ -160,18 +161,6 @@ char *metadata_encode_message(const char *message)
     return encoded;
 }
 
-/* The value of a hex digit, 16 for anything else. */
-static unsigned hex_value(char c)
-{
-    if (c >= '0' && c <= '9')
-        return (unsigned)(c - '0');
-    if (c >= 'a' && c <= 'f')
-        return (unsigned)(c - 'a') + 10;
-    if (c >= 'A' && c <= 'F')
-        return (unsigned)(c - 'A') + 10;
-    return 16;
-}
-
 char *metadata_decode_message(const char *value, size_t len)
 {
     char *text = malloc(len + 1);
@@ -182,8 +171,9 @@ char *metadata_decode_message(const char *value, size_t len)
     for (size_t i = 0; i < len; i++) {
         char c = value[i];
 
-        if (c == '%' && len - i > 2 && hex_value(value[i + 1]) < 16 && hex_value(value[i + 2]) < 16) {
-            unsigned byte = hex_value(value[i + 1]) << 4 | hex_value(value[i + 2]);
+        if (c == '%' && len - i > 2 && hex_digit(value[i + 1]) != HEX_NO_DIGIT &&
+            hex_digit(value[i + 2]) != HEX_NO_DIGIT) {
+            unsigned byte = hex_digit(value[i + 1]) << 4 | hex_digit(value[i + 2]);
 
             ((unsigned char *)text)[n++] = byte == 0 ? '?' : (unsigned char)byte;
             i += 2;

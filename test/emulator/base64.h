@@ -1,5 +1,6 @@
 /*
- * base64.h - base64 in its two alphabets (RFC 4648).
+ * base64.h - base64 in its two alphabets (RFC 4648). Its own, not that of common/: the emulator judges what
+ * the programs send, and must not share their mistakes.
  */
 #ifndef EMULATOR_BASE64_H
 #define EMULATOR_BASE64_H

@@ -10,6 +10,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 
 from harness.emulator import Emulator  # noqa: E402
+from harness.kube import Cluster, pod, spc  # noqa: E402
 from harness.programs import Azure, Driver, Node  # noqa: E402
 from harness.scripted_provider import ScriptedProvider, answer  # noqa: E402
 
@@ -68,6 +69,22 @@ def start_driver(node):
 @pytest.fixture
 def driver(start_driver):
     return start_driver()
+
+
+@pytest.fixture
+def cluster(emulator):
+    """The emulated Kubernetes API with one pod and its class."""
+    cluster = Cluster(emulator)
+    cluster.add("pods", pod())
+    cluster.add("secretproviderclasses", spc())
+    return cluster
+
+
+@pytest.fixture
+def start_in_cluster(start_driver, cluster):
+    def start(*flags, **keywords):
+        return start_driver(f"--kubeconfig={cluster.emulator.kubeconfig}", *flags, standalone=False, **keywords)
+    return start
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from grpc import RpcError
 from harness import tutorial
 from harness.azure_mounts import Pods, files, mount_request
 from harness.process import free_port
+from harness.programs import metric_sum
 from harness.rpc import CODES
 
 # A caller that waits so long sees two tries: the pause before the third would pass its deadline, so the failure is told at once.
@@ -73,12 +74,13 @@ def test_what_the_vault_says_arrives_in_one_line(pods, emulator, status, code, i
 
 @pytest.mark.parametrize("status,grpc_code", [(429, CODES.RESOURCE_EXHAUSTED), (408, CODES.UNAVAILABLE), (500, CODES.UNAVAILABLE),
                                               (502, CODES.UNAVAILABLE), (503, CODES.UNAVAILABLE), (504, CODES.UNAVAILABLE)])
-def test_what_passes_is_retried_and_told_with_the_number_of_tries(pods, emulator, status, grpc_code):
+def test_what_passes_is_retried_and_told_with_the_number_of_tries(pods, azure, emulator, status, grpc_code):
     emulator.add_fault("status", service="vault", status=status, retry_after=0, body=vault_body("Throttled", "slow down"))
     got, text = failure(pods, mount_request())
     assert got == grpc_code
     assert f"answered HTTP {status} after 4 tries Throttled: slow down" in text and "(request id " in text
     assert emulator.vault_requests == 4
+    assert metric_sum(azure.metrics(), "azure_http_retries_total") == metric_sum(azure.metrics(), "azure_http_retries_total", service="vault") == 3
 
 
 def test_what_the_vault_says_can_not_forge_lines(pods, emulator):

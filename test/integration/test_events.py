@@ -6,49 +6,25 @@ import grpc
 import pytest
 
 from harness import mounts, rpc
-from harness.kube import Cluster, pod, spc
+from harness.kube import pod, spc
 from harness.process import wait_until
 from harness.programs import metric_sum
-from harness.scripted_provider import answer
+from harness.scripted_provider import answer, look
 
 ROTATE = ("--enable-secret-rotation=true", "--rotation-poll-interval=1s")
-
-
-@pytest.fixture
-def cluster(emulator):
-    cluster = Cluster(emulator)
-    cluster.add("pods", pod())
-    cluster.add("secretproviderclasses", spc())
-    return cluster
-
-
-@pytest.fixture
-def start(node, start_driver, cluster):
-    def start(*flags, **keywords):
-        return start_driver(f"--kubeconfig={cluster.emulator.kubeconfig}", *flags, standalone=False, **keywords)
-    return start
 
 
 def events(cluster, reason=None):
     return [event for event in cluster.all("events") if reason in (None, event["reason"])]
 
 
-def look(driver, provider, request):
-    before = len(provider.requests)
-
-    def looked():
-        driver.publish(request)
-        return len(provider.requests) > before
-    wait_until(looked, what="the provider to be asked")
-
-
 def refuse(request, context):
     context.abort(grpc.StatusCode.PERMISSION_DENIED, "the vault said 100% no")
 
 
-def test_a_look_that_fails_is_told_with_its_cause(node, start, cluster, scripted):
+def test_a_look_that_fails_is_told_with_its_cause(node, start_in_cluster, cluster, scripted):
     provider = scripted()
-    driver, request = start(*ROTATE), rpc.publish_request(node.target())
+    driver, request = start_in_cluster(*ROTATE), rpc.publish_request(node.target())
     driver.publish(request)
     provider.mount = refuse
     look(driver, provider, request)
@@ -64,9 +40,9 @@ def test_a_look_that_fails_is_told_with_its_cause(node, start, cluster, scripted
     cluster.wait_for_status(lambda status: "the vault said 100% no" in status["status"].get("lastError", ""))
 
 
-def test_the_same_failure_again_is_counted_up(node, start, cluster, scripted):
+def test_the_same_failure_again_is_counted_up(node, start_in_cluster, cluster, scripted):
     provider = scripted()
-    driver, request = start(*ROTATE), rpc.publish_request(node.target())
+    driver, request = start_in_cluster(*ROTATE), rpc.publish_request(node.target())
     driver.publish(request)
     provider.mount = refuse
     for i in range(3):
@@ -77,9 +53,9 @@ def test_the_same_failure_again_is_counted_up(node, start, cluster, scripted):
     assert cluster.requests("events") == [("POST", 201), ("PATCH", 200), ("PATCH", 200)]
 
 
-def test_a_rotation_is_told_and_an_unchanged_look_is_not(node, start, cluster, scripted):
+def test_a_rotation_is_told_and_an_unchanged_look_is_not(node, start_in_cluster, cluster, scripted):
     provider = scripted(lambda request, context: answer({"file": b"canary-one"}))
-    driver, request = start(*ROTATE), rpc.publish_request(node.target())
+    driver, request = start_in_cluster(*ROTATE), rpc.publish_request(node.target())
     driver.publish(request)
     look(driver, provider, request)
     assert events(cluster) == []
@@ -91,12 +67,12 @@ def test_a_rotation_is_told_and_an_unchanged_look_is_not(node, start, cluster, s
     assert "canary" not in str(cluster.all("events")) + str(cluster.all("secretproviderclasspodstatuses"))
 
 
-def test_an_annotation_that_is_no_duration_is_told_once(node, start, cluster, scripted):
+def test_an_annotation_that_is_no_duration_is_told_once(node, start_in_cluster, cluster, scripted):
     scripted()
     body = spc()
     body["metadata"]["annotations"] = {"secrets-store.csi.k8s.io/rotation-poll-interval": "soon"}
     cluster.add("secretproviderclasses", body)
-    driver, request = start("--enable-secret-rotation=true"), rpc.publish_request(node.target())
+    driver, request = start_in_cluster("--enable-secret-rotation=true"), rpc.publish_request(node.target())
     for _ in range(5):
         driver.publish(request)
     [event] = wait_until(lambda: events(cluster), what="the event")
@@ -104,9 +80,9 @@ def test_an_annotation_that_is_no_duration_is_told_once(node, start, cluster, sc
     assert "'soon'" in event["message"] and "default/azure-kvname" in event["message"]
 
 
-def test_a_provider_that_has_gone_is_told(node, start, cluster, scripted):
+def test_a_provider_that_has_gone_is_told(node, start_in_cluster, cluster, scripted):
     provider = scripted()
-    driver, request = start(*ROTATE), rpc.publish_request(node.target())
+    driver, request = start_in_cluster(*ROTATE), rpc.publish_request(node.target())
     driver.publish(request)
     provider.stop()
     node.provider_socket("scripted").unlink(missing_ok=True)
@@ -118,13 +94,13 @@ def test_a_provider_that_has_gone_is_told(node, start, cluster, scripted):
     assert 'provider "scripted"' in event["message"]
 
 
-def test_a_first_mount_that_fails_is_left_to_the_kubelet(node, start, cluster, scripted):
+def test_a_first_mount_that_fails_is_left_to_the_kubelet(node, start_in_cluster, cluster, scripted):
     scripted(refuse)
-    start().publish_failure(rpc.publish_request(node.target()))
+    start_in_cluster().publish_failure(rpc.publish_request(node.target()))
     assert events(cluster) == []
 
 
-def test_a_first_mount_that_runs_out_of_time_is_told_with_what_was_waited_for(node, start, cluster, scripted):
+def test_a_first_mount_that_runs_out_of_time_is_told_with_what_was_waited_for(node, start_in_cluster, cluster, scripted):
     """All that the kubelet says then is that a deadline has passed."""
     entered, leave = threading.Event(), threading.Event()
 
@@ -133,7 +109,7 @@ def test_a_first_mount_that_runs_out_of_time_is_told_with_what_was_waited_for(no
         leave.wait(30)
         return answer({"file": b"content"})
     scripted(hang)
-    driver, request = start(), rpc.publish_request(node.target())
+    driver, request = start_in_cluster(), rpc.publish_request(node.target())
     first = driver.client.future("/csi.v1.Node/NodePublishVolume", request)
     assert entered.wait(10)
     code, _ = driver.publish_failure(request, timeout=1)
@@ -146,9 +122,9 @@ def test_a_first_mount_that_runs_out_of_time_is_told_with_what_was_waited_for(no
 
 
 @pytest.mark.parametrize("fault", [{"kind": "status", "status": 403}, {"kind": "blackhole"}, {"kind": "status", "status": 500}])
-def test_events_that_can_not_be_sent_hold_nothing_up(node, start, cluster, scripted, fault):
+def test_events_that_can_not_be_sent_hold_nothing_up(node, start_in_cluster, cluster, scripted, fault):
     provider = scripted()
-    driver, target = start(*ROTATE), node.target()
+    driver, target = start_in_cluster(*ROTATE), node.target()
     cluster.emulator.add_fault(**fault, service="kube", path_contains="/events")
     request = rpc.publish_request(target)
     driver.publish(request)

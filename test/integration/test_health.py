@@ -120,6 +120,7 @@ def test_the_state_of_the_volumes_is_counted(node, start_driver, scripted):
     assert metric_sum(text, "volume_files_written_bytes_total", provider="scripted") == 2 * len(b"content")
     assert metric_sum(text, "rotation_last_success_timestamp_seconds", provider="scripted") > 1e9
     assert metric_sum(text, "provider_mount_duration_sec_count", provider="scripted", grpc_status="OK") == 3
+    assert metric_sum(text, "rotation_reconcile_duration_sec_count") == metric_sum(text, "rotation_reconcile_total") == 1
     driver.unpublish(rpc.unpublish_request(node.target(volume="one"), volume="one"))
     assert metric_sum(driver.metrics(), "volumes_published") == 1
 

@@ -6,45 +6,20 @@ import grpc
 import pytest
 
 from harness import mounts, rpc
-from harness.kube import NODE_LABEL, STATUSES, Cluster, pod, spc
+from harness.kube import NODE_LABEL, STATUSES, pod, spc
 from harness.process import wait_until
 from harness.programs import metric_sum
 from harness.rpc import CODES
-from harness.scripted_provider import answer
+from harness.scripted_provider import answer, look
 
 ROTATE = ("--enable-secret-rotation=true", "--rotation-poll-interval=1s")
 NAME = "web-default-azure-kvname"
 
 
-@pytest.fixture
-def cluster(emulator):
-    cluster = Cluster(emulator)
-    cluster.add("pods", pod())
-    cluster.add("secretproviderclasses", spc())
-    return cluster
-
-
-@pytest.fixture
-def start(node, start_driver, cluster):
-    def start(*flags, **keywords):
-        return start_driver(f"--kubeconfig={cluster.emulator.kubeconfig}", *flags, standalone=False, **keywords)
-    return start
-
-
-def look(driver, provider, request):
-    """Publishes until the provider has been asked once more."""
-    before = len(provider.requests)
-
-    def looked():
-        driver.publish(request)
-        return len(provider.requests) > before
-    wait_until(looked, what="the provider to be asked")
-
-
-def test_a_mount_is_recorded_as_specified(node, start, cluster, scripted):
+def test_a_mount_is_recorded_as_specified(node, start_in_cluster, cluster, scripted):
     scripted(lambda request, context: answer({"b": b"2", "a": b"1"}, versions={"z/b": "v2", "a": "v1"}))
     target = node.target()
-    start().publish(rpc.publish_request(target))
+    start_in_cluster().publish(rpc.publish_request(target))
     status = cluster.status()
     assert status["metadata"]["name"] == NAME
     assert status["metadata"]["labels"] == {NODE_LABEL: "node-1"}
@@ -56,18 +31,18 @@ def test_a_mount_is_recorded_as_specified(node, start, cluster, scripted):
     assert cluster.requests(STATUSES) == [("POST", 201)]
 
 
-def test_an_unchanged_republish_asks_nothing(node, start, cluster, scripted):
+def test_an_unchanged_republish_asks_nothing(node, start_in_cluster, cluster, scripted):
     provider = scripted()
-    driver, request = start(*ROTATE), rpc.publish_request(node.target())
+    driver, request = start_in_cluster(*ROTATE), rpc.publish_request(node.target())
     driver.publish(request)
     for _ in range(3):
         look(driver, provider, request)
     assert cluster.requests(STATUSES) == [("POST", 201)]
 
 
-def test_a_rotation_is_one_patch(node, start, cluster, scripted):
+def test_a_rotation_is_one_patch(node, start_in_cluster, cluster, scripted):
     provider = scripted()
-    driver, request = start(*ROTATE), rpc.publish_request(node.target())
+    driver, request = start_in_cluster(*ROTATE), rpc.publish_request(node.target())
     driver.publish(request)
     provider.mount = lambda request, context: answer({"file": b"new"}, versions={"file": "v2"})
     look(driver, provider, request)
@@ -79,29 +54,29 @@ def test_a_rotation_is_one_patch(node, start, cluster, scripted):
     assert cluster.requests(STATUSES) == [("POST", 201), ("PATCH", 200)]
 
 
-def test_after_a_restart_a_look_is_one_get(node, start, cluster, scripted):
+def test_after_a_restart_a_look_is_one_get(node, start_in_cluster, cluster, scripted):
     provider = scripted()
     request = rpc.publish_request(node.target())
-    driver = start(*ROTATE)
+    driver = start_in_cluster(*ROTATE)
     driver.publish(request)
     driver.destroy()
-    driver = start(*ROTATE, name="driver2")
+    driver = start_in_cluster(*ROTATE, name="driver2")
     for _ in range(3):
         look(driver, provider, request)
     assert cluster.requests(STATUSES) == [("POST", 201), ("GET", 200)]
 
 
-def test_without_rotation_a_missing_record_is_made_up_for_after_a_restart(node, start, cluster, scripted):
+def test_without_rotation_a_missing_record_is_made_up_for_after_a_restart(node, start_in_cluster, cluster, scripted):
     """The API server was away when the volume was mounted, and the driver has been restarted since."""
     scripted()
     request = rpc.publish_request(node.target())
-    driver = start()
+    driver = start_in_cluster()
     cluster.emulator.add_fault("status", service="kube", status=403, path_contains=STATUSES)
     driver.publish(request, timeout=30)
     driver.destroy()
     cluster.emulator.clear_faults()
     assert cluster.status() is None
-    driver = start(name="driver2")
+    driver = start_in_cluster(name="driver2")
     for _ in range(3):
         driver.publish(request)
     cluster.wait_for_status(lambda status: status["metadata"]["ownerReferences"][0]["uid"] == rpc.POD_UID)
@@ -110,13 +85,13 @@ def test_without_rotation_a_missing_record_is_made_up_for_after_a_restart(node, 
     assert cluster.requests(STATUSES) == []
 
 
-def test_a_failing_look_shows_in_the_status_until_it_ends(node, start, cluster, scripted):
+def test_a_failing_look_shows_in_the_status_until_it_ends(node, start_in_cluster, cluster, scripted):
     provider = scripted()
     good = provider.mount
 
     def refuse(request, context):
         context.abort(grpc.StatusCode.PERMISSION_DENIED, "the vault said no")
-    driver, request = start(*ROTATE), rpc.publish_request(node.target())
+    driver, request = start_in_cluster(*ROTATE), rpc.publish_request(node.target())
     driver.publish(request)
     provider.mount = refuse
     look(driver, provider, request)
@@ -130,7 +105,7 @@ def test_a_failing_look_shows_in_the_status_until_it_ends(node, start, cluster, 
     assert cluster.requests(STATUSES) == [("POST", 201), ("PATCH", 200), ("PATCH", 200)]
 
 
-def test_a_pod_created_anew_takes_its_object_over_and_leaves_the_rest(node, start, cluster, scripted):
+def test_a_pod_created_anew_takes_its_object_over_and_leaves_the_rest(node, start_in_cluster, cluster, scripted):
     """StatefulSet: the same name, another uid, and the garbage collector has not come by yet."""
     cluster.add(STATUSES, {"apiVersion": "secrets-store.csi.x-k8s.io/v1", "kind": "SecretProviderClassPodStatus",
                            "metadata": {"name": NAME, "namespace": "default", "labels": {NODE_LABEL: "node-0", "team": "a"},
@@ -141,7 +116,7 @@ def test_a_pod_created_anew_takes_its_object_over_and_leaves_the_rest(node, star
                                       "lastRotatedTime": "2020-01-01T00:00:00Z"}})
     scripted()
     target = node.target()
-    start().publish(rpc.publish_request(target))
+    start_in_cluster().publish(rpc.publish_request(target))
     status = cluster.status()
     assert status["metadata"]["labels"] == {NODE_LABEL: "node-1", "team": "a"}
     assert status["metadata"]["annotations"] == {"note": "b"}
@@ -154,19 +129,19 @@ def test_a_pod_created_anew_takes_its_object_over_and_leaves_the_rest(node, star
 
 
 @pytest.mark.parametrize("metadata", [{}, {"labels": None}, {"labels": {}}])
-def test_an_object_without_labels_gets_one(node, start, cluster, scripted, metadata):
+def test_an_object_without_labels_gets_one(node, start_in_cluster, cluster, scripted, metadata):
     cluster.add(STATUSES, {"apiVersion": "secrets-store.csi.x-k8s.io/v1", "kind": "SecretProviderClassPodStatus",
                            "metadata": {"name": NAME, "namespace": "default", **metadata}})
     scripted()
-    start().publish(rpc.publish_request(node.target()))
+    start_in_cluster().publish(rpc.publish_request(node.target()))
     assert cluster.status()["metadata"]["labels"] == {NODE_LABEL: "node-1"}
 
 
-def test_names_that_are_too_long_are_shortened(node, start, cluster, scripted):
+def test_names_that_are_too_long_are_shortened(node, start_in_cluster, cluster, scripted):
     long_pod, long_class = "p" * 200, "c" * 200
     cluster.add("secretproviderclasses", spc(name=long_class))
     scripted()
-    driver = start("--nodeid=" + "n" * 200)
+    driver = start_in_cluster("--nodeid=" + "n" * 200)
     driver.publish(rpc.publish_request(node.target(), pod=long_pod, class_name=long_class))
     [status] = cluster.all(STATUSES)
     assert len(status["metadata"]["name"]) <= 253
@@ -175,19 +150,19 @@ def test_names_that_are_too_long_are_shortened(node, start, cluster, scripted):
     assert status["status"]["secretProviderClassName"] == long_class
 
 
-def test_two_pods_whose_names_make_one_have_an_object_each(node, start, cluster, scripted):
+def test_two_pods_whose_names_make_one_have_an_object_each(node, start_in_cluster, cluster, scripted):
     """Pod a with class b-default-c, pod a-default-b with class c."""
     scripted()
-    driver = start()
+    driver = start_in_cluster()
     for pod_name, class_name, uid in (("a", "b-default-c", rpc.POD_UID), ("a-default-b", "c", rpc.POD_UID.replace("1", "9"))):
         cluster.add("secretproviderclasses", spc(name=class_name))
         driver.publish(rpc.publish_request(node.target(uid), pod=pod_name, class_name=class_name, pod_uid=uid))
     assert sorted(status["status"]["podName"] for status in cluster.all(STATUSES)) == ["a", "a-default-b"]
 
 
-def test_two_volumes_of_one_pod_share_an_object_in_peace(node, start, cluster, scripted):
+def test_two_volumes_of_one_pod_share_an_object_in_peace(node, start_in_cluster, cluster, scripted):
     provider = scripted()
-    driver = start(*ROTATE)
+    driver = start_in_cluster(*ROTATE)
     requests = [rpc.publish_request(node.target(volume=volume), volume=volume) for volume in ("zebra", "ant")]
     for request in requests:
         driver.publish(request)
@@ -201,9 +176,9 @@ def test_two_volumes_of_one_pod_share_an_object_in_peace(node, start, cluster, s
     assert cluster.status()["status"]["targetPath"] == str(node.target(volume="ant"))
 
 
-def test_a_foreign_change_is_read_and_kept(node, start, cluster, scripted):
+def test_a_foreign_change_is_read_and_kept(node, start_in_cluster, cluster, scripted):
     provider = scripted()
-    driver, request = start(*ROTATE), rpc.publish_request(node.target())
+    driver, request = start_in_cluster(*ROTATE), rpc.publish_request(node.target())
     driver.publish(request)
     status = cluster.status()
     status["metadata"]["annotations"] = {"seen": "yes"}
@@ -216,9 +191,9 @@ def test_a_foreign_change_is_read_and_kept(node, start, cluster, scripted):
     assert cluster.status()["status"]["objects"] == [{"id": "file", "version": "v2"}]
 
 
-def test_a_deleted_object_comes_back_with_the_next_change(node, start, cluster, scripted):
+def test_a_deleted_object_comes_back_with_the_next_change(node, start_in_cluster, cluster, scripted):
     provider = scripted()
-    driver, request = start(*ROTATE), rpc.publish_request(node.target())
+    driver, request = start_in_cluster(*ROTATE), rpc.publish_request(node.target())
     driver.publish(request)
     cluster.remove(STATUSES, NAME)
     provider.mount = lambda request, context: answer({"file": b"new"}, versions={"file": "v2"})
@@ -229,18 +204,18 @@ def test_a_deleted_object_comes_back_with_the_next_change(node, start, cluster, 
 @pytest.mark.parametrize("fault", [{"kind": "status", "status": 409}, {"kind": "status", "status": 410},
                                    {"kind": "status", "status": 429, "retry_after": 0}, {"kind": "status", "status": 500},
                                    {"kind": "status", "status": 503}, {"kind": "reset"}, {"kind": "close"}])
-def test_a_write_that_fails_once_is_made_up_for_within_the_mount(node, start, cluster, scripted, fault):
+def test_a_write_that_fails_once_is_made_up_for_within_the_mount(node, start_in_cluster, cluster, scripted, fault):
     scripted()
-    driver = start()
+    driver = start_in_cluster()
     cluster.emulator.add_fault(**fault, service="kube", method="POST", path_contains=STATUSES, count=1)
     driver.publish(rpc.publish_request(node.target()), timeout=30)
     assert cluster.status()["status"]["mounted"] is True
 
 
 @pytest.mark.parametrize("fault", [{"kind": "status", "status": 403}, {"kind": "status", "status": 404}])
-def test_a_pod_that_needs_no_record_starts_without_one(node, start, cluster, scripted, fault):
+def test_a_pod_that_needs_no_record_starts_without_one(node, start_in_cluster, cluster, scripted, fault):
     scripted()
-    driver, target = start(), node.target()
+    driver, target = start_in_cluster(), node.target()
     cluster.emulator.add_fault(**fault, service="kube", path_contains=STATUSES)
     driver.publish(rpc.publish_request(target), timeout=30)
     assert mounts.contents(target) == {"file": b"content"}
@@ -251,11 +226,11 @@ def test_a_pod_that_needs_no_record_starts_without_one(node, start, cluster, scr
     cluster.wait_for_status(lambda status: status["status"]["mounted"])  # made up for, without a republish
 
 
-def test_a_pod_that_needs_its_record_is_not_started_without_one(node, start, cluster, scripted):
+def test_a_pod_that_needs_its_record_is_not_started_without_one(node, start_in_cluster, cluster, scripted):
     secret = [{"secretName": "s", "type": "Opaque", "data": [{"objectName": "file", "key": "k"}]}]
     cluster.add("secretproviderclasses", spc(secret_objects=secret))
     scripted()
-    driver, target = start(), node.target()
+    driver, target = start_in_cluster(), node.target()
     cluster.emulator.add_fault("status", service="kube", status=403, path_contains=STATUSES)
     code, message = driver.publish_failure(rpc.publish_request(target), timeout=30)
     assert code == CODES.PERMISSION_DENIED
@@ -266,9 +241,9 @@ def test_a_pod_that_needs_its_record_is_not_started_without_one(node, start, clu
     assert cluster.status() is not None
 
 
-def test_a_silent_api_server_holds_a_look_not_at_all(node, start, cluster, scripted):
+def test_a_silent_api_server_holds_a_look_not_at_all(node, start_in_cluster, cluster, scripted):
     provider = scripted()
-    driver, request = start(*ROTATE), rpc.publish_request(node.target())
+    driver, request = start_in_cluster(*ROTATE), rpc.publish_request(node.target())
     driver.publish(request)
     provider.mount = lambda request, context: answer({"file": b"new"}, versions={"file": "v2"})
     cluster.emulator.add_fault("blackhole", service="kube", path_contains=STATUSES)
@@ -280,9 +255,9 @@ def test_a_silent_api_server_holds_a_look_not_at_all(node, start, cluster, scrip
     cluster.emulator.clear_faults()
 
 
-def test_a_driver_that_stops_finishes_what_it_is_writing(node, start, cluster, scripted):
+def test_a_driver_that_stops_finishes_what_it_is_writing(node, start_in_cluster, cluster, scripted):
     provider = scripted()
-    driver, request = start(*ROTATE), rpc.publish_request(node.target())
+    driver, request = start_in_cluster(*ROTATE), rpc.publish_request(node.target())
     driver.publish(request)
     provider.mount = lambda request, context: answer({"file": b"new"}, versions={"file": "v2"})
     cluster.emulator.add_fault("latency", service="kube", method="PATCH", path_contains=STATUSES, latency_ms=700)
@@ -291,9 +266,9 @@ def test_a_driver_that_stops_finishes_what_it_is_writing(node, start, cluster, s
     assert cluster.status()["status"]["objects"] == [{"id": "file", "version": "v2"}]
 
 
-def test_a_driver_that_stops_does_not_wait_for_a_silent_api_server(node, start, cluster, scripted):
+def test_a_driver_that_stops_does_not_wait_for_a_silent_api_server(node, start_in_cluster, cluster, scripted):
     provider = scripted()
-    driver, request = start(*ROTATE), rpc.publish_request(node.target())
+    driver, request = start_in_cluster(*ROTATE), rpc.publish_request(node.target())
     driver.publish(request)
     provider.mount = lambda request, context: answer({"file": b"new"}, versions={"file": "v2"})
     cluster.emulator.add_fault("blackhole", service="kube", method="PATCH", path_contains=STATUSES)
@@ -304,26 +279,26 @@ def test_a_driver_that_stops_does_not_wait_for_a_silent_api_server(node, start, 
     cluster.emulator.clear_faults()
 
 
-def test_a_slow_api_server_is_waited_for(node, start, cluster, scripted):
+def test_a_slow_api_server_is_waited_for(node, start_in_cluster, cluster, scripted):
     scripted()
-    driver = start()
+    driver = start_in_cluster()
     cluster.emulator.add_fault("latency", service="kube", path_contains=STATUSES, latency_ms=1000)
     driver.publish(rpc.publish_request(node.target()))
     assert cluster.status() is not None
 
 
-def test_an_unpublished_volume_leaves_its_object_to_the_garbage_collector(node, start, cluster, scripted):
+def test_an_unpublished_volume_leaves_its_object_to_the_garbage_collector(node, start_in_cluster, cluster, scripted):
     scripted()
-    driver, target = start(), node.target()
+    driver, target = start_in_cluster(), node.target()
     driver.publish(rpc.publish_request(target))
     driver.unpublish(rpc.unpublish_request(target))
     assert cluster.requests(STATUSES) == [("POST", 201)]
     assert cluster.status() is not None
 
 
-def test_nothing_is_listed_or_watched(node, start, cluster, scripted):
+def test_nothing_is_listed_or_watched(node, start_in_cluster, cluster, scripted):
     scripted()
-    driver = start(*ROTATE)
+    driver = start_in_cluster(*ROTATE)
     for i in range(5):
         uid = rpc.POD_UID.replace("1", str(i))
         driver.publish(rpc.publish_request(node.target(uid), pod=f"web-{i}", pod_uid=uid))

@@ -6,6 +6,7 @@ import stat
 import pytest
 
 from harness import mounts, rpc, tutorial
+from harness.programs import metric_sum
 from harness.rpc import CODES
 
 
@@ -213,11 +214,15 @@ def test_many_volumes_leave_no_descriptor_behind(stack, node):
     assert driver.fd_count() <= before + 2
 
 
-def test_mount_metrics_are_counted(stack):
-    from harness.programs import metric_sum
+def test_calls_are_counted_by_outcome(stack):
     driver, target = stack
     driver.publish(request(target))
+    code, _ = rpc.failure(driver.unpublish, rpc.unpublish_request(""))
+    assert code == CODES.INVALID_ARGUMENT
     driver.unpublish(rpc.unpublish_request(target))
     text = driver.metrics()
-    assert metric_sum(text, "node_publish_total") >= 1 or metric_sum(text, "total_node_publish") >= 1
-    assert metric_sum(text, "node_unpublish_total") >= 1 or metric_sum(text, "total_node_unpublish") >= 1
+    assert metric_sum(text, "node_publish_total", provider="azure") == 1
+    assert metric_sum(text, "node_publish_error_total") == 0
+    assert metric_sum(text, "node_unpublish_total") == metric_sum(text, "node_unpublish_error_total") == 1
+    for method, outcome in (("NodePublishVolume", "OK"), ("NodeUnpublishVolume", "OK"), ("NodeUnpublishVolume", "InvalidArgument")):
+        assert metric_sum(text, "csi_call_duration_sec_count", method=method, grpc_status=outcome) == 1

@@ -36,6 +36,7 @@ def test_a_thousand_mounts_of_one_identity_cost_one_token(azure, emulator):
     assert metric_sum(metrics, "azure_token_lookups_total") == FEW
     assert metric_sum(metrics, "azure_token_lookups_total", outcome="miss") == 1
     assert metric_sum(metrics, "azure_http_requests_total", service="entra", status="200") == 1
+    assert metric_sum(metrics, "azure_token_request_seconds_count", mode="service principal", error="") == 1
 
 
 @pytest.mark.release_only  # sanitized handshakes take longer than the round trips

@@ -8,7 +8,7 @@ import pytest
 
 from harness import rpc
 from harness.process import wait_until
-from harness.scripted_provider import answer
+from harness.scripted_provider import answer, look
 
 ROTATE = ("--enable-secret-rotation=true", "--rotation-poll-interval=1s")
 
@@ -26,15 +26,6 @@ def start(node, start_driver, directory):
 
 def files(directory):
     return {name: json.loads((directory / name).read_text()) for name in os.listdir(directory)}
-
-
-def look(driver, provider, request):
-    before = len(provider.requests)
-
-    def looked():
-        driver.publish(request)
-        return len(provider.requests) > before
-    wait_until(looked, what="the provider to be asked")
 
 
 def test_a_volume_has_a_file_that_goes_with_it(node, start, directory, scripted):

@@ -14,6 +14,8 @@ from pathlib import Path
 import grpc
 from proto import provider_pb2
 
+from harness.process import wait_until
+
 
 def answer(files=None, versions=None, error_code=None):
     """A MountResponse from {path: bytes or (mode, bytes)}."""
@@ -76,6 +78,16 @@ class ScriptedProvider(grpc.GenericRpcHandler):
         self.server.stop(0).wait(5)
         if os.path.lexists(self.path):
             os.unlink(self.path)
+
+
+def look(driver, provider, request):
+    """Publishes until the provider has been asked once more."""
+    before = len(provider.requests)
+
+    def looked():
+        driver.publish(request)
+        return len(provider.requests) > before
+    wait_until(looked, what="the provider to be asked")
 
 
 def _die_before(request, context):

@@ -25,7 +25,8 @@ def start(node, start_driver, directory):
 
 
 def files(directory):
-    return {name: json.loads((directory / name).read_text()) for name in os.listdir(directory)}
+    """What readers see: a file whose name begins with a dot is about to get its own."""
+    return {name: json.loads((directory / name).read_text()) for name in os.listdir(directory) if not name.startswith(".")}
 
 
 def test_a_volume_has_a_file_that_goes_with_it(node, start, directory, scripted):

@@ -79,7 +79,6 @@ struct http_call {
     bool tcp_connected; /* of this call's connection, kept or new: set by curl_loop */
     bool opens;         /* makes the first connection to its server; others WAIT for it */
     bool waited;        /* once is enough */
-    bool easy_is_clean; /* nothing of this call stays in the handle once it is reset */
 
     http_callback *callback;
     void (*on_data)(const void *bytes, size_t len, void *arg);

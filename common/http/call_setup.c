@@ -362,7 +362,7 @@ int http_call_setup(struct http_call *call, const struct http_request *request, 
 {
     if (read_target(call, request->url, err) < 0)
         return -1;
-    call->easy = curl_loop_take(call->client->curl);
+    call->easy = curl_easy_init();
     if (call->easy == NULL)
         return error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory for an HTTP call");
     bool ok = true;
@@ -397,9 +397,7 @@ void http_call_set_connecting(struct http_call *call, uint64_t connect_ms, bool 
 
 void http_call_release(struct http_call *call)
 {
-    if (call->easy_is_clean)
-        curl_loop_give_back(call->client->curl, call->easy);
-    else if (call->easy != NULL)
+    if (call->easy != NULL)
         curl_easy_cleanup(call->easy);
     call->easy = NULL;
     trust_release(call->trust);

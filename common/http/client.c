@@ -397,7 +397,6 @@ static void call_finished(struct http_call *call, CURLcode result)
     long made = 0;
     (void)curl_easy_getinfo(call->easy, CURLINFO_NUM_CONNECTS, &made);
     call->response.new_connection = made > 0;
-    call->easy_is_clean = result == CURLE_OK && call->body == NULL && !call->target.proxied;
     call->response.duration_ns = uv_hrtime() - call->start_ns;
     long version = 0;
     if (result == CURLE_OK && call->target.tls && !call->http1_only &&

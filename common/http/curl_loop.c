@@ -7,8 +7,6 @@
 
 #include "common/http/call.h"
 
-enum { SPARE_HANDLES = 16 }; /* a mount's requests at a time, as a rule */
-
 struct curl_loop {
     uv_loop_t *loop;
     struct curl_loop_config config;
@@ -16,9 +14,7 @@ struct curl_loop {
     uv_timer_t timer; /* curl's own timeouts */
     uv_timer_t idle;  /* drops the multi handle; does not keep the loop alive */
     unsigned n_easy;  /* handles added */
-    CURL *spare[SPARE_HANDLES];
-    unsigned n_spare;
-    unsigned open; /* uv handles not yet closed: two timers and the sockets; freed at 0 */
+    unsigned open;    /* uv handles not yet closed: two timers and the sockets; freed at 0 */
     bool inside;
     bool destroyed;
 };
@@ -148,8 +144,6 @@ static int on_timeout_change(CURLM *multi, long timeout_ms, void *arg)
 
 static void drop_multi(struct curl_loop *cl)
 {
-    while (cl->n_spare > 0)
-        curl_easy_cleanup(cl->spare[--cl->n_spare]);
     CURLM *multi = cl->multi;
     if (multi == NULL)
         return;
@@ -206,22 +200,6 @@ struct curl_loop *curl_loop_create(uv_loop_t *loop, const struct curl_loop_confi
     cl->idle.data = cl;
     cl->open = 2;
     return cl;
-}
-
-CURL *curl_loop_take(struct curl_loop *cl)
-{
-    return cl->n_spare > 0 ? cl->spare[--cl->n_spare] : curl_easy_init();
-}
-
-void curl_loop_give_back(struct curl_loop *cl, CURL *easy)
-{
-    assert(!cl->inside && !cl->destroyed);
-    if (cl->n_spare == SPARE_HANDLES) {
-        curl_easy_cleanup(easy);
-        return;
-    }
-    curl_easy_reset(easy); /* now: it frees, and so wipes, what was set */
-    cl->spare[cl->n_spare++] = easy;
 }
 
 int curl_loop_add(struct curl_loop *cl, CURL *easy, struct error **err)

@@ -7,8 +7,7 @@
  * the place to catch up.
  *
  * The multi handle (and with it every idle connection, with tens of KiB of TLS buffers each) is dropped when
- * nothing has been in flight for CURL_LOOP_IDLE_MS, and made anew by the next request. So are the easy
- * handles that wait for their next use.
+ * nothing has been in flight for CURL_LOOP_IDLE_MS, and made anew by the next request.
  */
 #ifndef COMMON_HTTP_CURL_LOOP_H
 #define COMMON_HTTP_CURL_LOOP_H
@@ -36,15 +35,6 @@ struct curl_loop_config {
 
 struct curl_loop *curl_loop_create(uv_loop_t *loop, const struct curl_loop_config *config,
                                    struct error **err);
-
-/* An easy handle on which nothing is set: one that was given back, or a new one. NULL on lack of memory. */
-CURL *curl_loop_take(struct curl_loop *cl);
-
-/* Takes over a handle that is in no transfer (any more), and keeps some for curl_loop_take(): a handle is two
- * pages that malloc maps and unmaps each time. curl_easy_reset() leaves the send buffer and the credentials
- * of a proxy, and forgets no addresses that were never used: handles for which any of it matters are the
- * caller's to clean up. Not while curl_loop_inside(). */
-void curl_loop_give_back(struct curl_loop *cl, CURL *easy);
 
 /* Starts a transfer. Not while curl_loop_inside(). */
 int curl_loop_add(struct curl_loop *cl, CURL *easy, struct error **err);

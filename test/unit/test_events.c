@@ -10,47 +10,27 @@
 
 #include <cmocka.h>
 
-#include <signal.h>
-
 #include "driver/status/events.h"
-#include "test/unit/scripted_api.h"
+#include "test/unit/kube_world.h"
 
 struct world {
-    uv_loop_t loop;
-    uv_timer_t heartbeat; /* uv_run() returns now and then, although a timer may be all that happens */
-    struct scripted_api api;
-    struct http_client *http;
-    struct kube_client *kube;
+    struct kube_world base;
     struct metrics *metrics;
     struct telemetry *telemetry;
     struct events *events;
     const char *pod, *uid;
 };
 
-static void beat(uv_timer_t *timer)
-{
-    (void)timer;
-}
-
 static int set_up(void **state)
 {
     struct world *world = calloc(1, sizeof(*world));
-    struct kube_config config = {0};
 
-    (void)signal(SIGPIPE, SIG_IGN);
     *state = world;
-    assert_int_equal(uv_loop_init(&world->loop), 0);
-    assert_int_equal(uv_timer_init(&world->loop, &world->heartbeat), 0);
-    assert_int_equal(uv_timer_start(&world->heartbeat, beat, 1, 1), 0);
-    scripted_api_start(&world->api, &world->loop);
-    world->http = http_client_create(&world->loop, &(struct http_client_config){.user_agent = "test"}, NULL);
-    assert_true(asprintf(&config.server, "http://127.0.0.1:%d", world->api.port) > 0);
-    config.ns = strdup("");
-    world->kube = kube_client_create(&world->loop, world->http, &config, NULL, NULL);
+    kube_world_open(&world->base);
     world->metrics = metrics_create();
     world->telemetry = telemetry_create(world->metrics);
-    world->events = events_create(&(struct events_config){.loop = &world->loop,
-                                                          .kube = world->kube,
+    world->events = events_create(&(struct events_config){.loop = &world->base.loop,
+                                                          .kube = world->base.kube,
                                                           .telemetry = world->telemetry,
                                                           .node = "node-1",
                                                           .retry_ms = 1},
@@ -66,13 +46,7 @@ static int tear_down(void **state)
     struct world *world = *state;
 
     events_destroy(world->events);
-    kube_client_destroy(world->kube);
-    http_client_destroy(world->http);
-    scripted_api_stop(&world->api);
-    uv_close((uv_handle_t *)&world->heartbeat, NULL);
-    assert_int_equal(uv_run(&world->loop, UV_RUN_DEFAULT), 0);
-    assert_int_equal(uv_loop_close(&world->loop), 0);
-    assert_int_equal(world->api.n_requests, world->api.n_script);
+    kube_world_close(&world->base);
     telemetry_destroy(world->telemetry);
     metrics_destroy(world->metrics);
     free(world);
@@ -109,7 +83,7 @@ static double told(struct world *world, const char *result)
 static void run_until_told(struct world *world, double sent, double dropped)
 {
     while (told(world, "sent") < sent || told(world, "dropped") < dropped)
-        assert_int_not_equal(uv_run(&world->loop, UV_RUN_ONCE), 0);
+        assert_int_not_equal(uv_run(&world->base.loop, UV_RUN_ONCE), 0);
     assert_true(told(world, "sent") == sent);
     assert_true(told(world, "dropped") == dropped);
 }
@@ -123,57 +97,58 @@ static void an_event_is_as_the_core_api_wants_it(void **state)
 {
     struct world *world = *state;
 
-    SCRIPT(&world->api, CREATED);
+    SCRIPT(&world->base.api, CREATED);
     emit(world, "100% of \"it\" failed: %s%n");
     run_until_told(world, 1, 0);
-    assert_sent(&world->api, 0, POST_LINE);
-    assert_sent(&world->api, 0, "\"apiVersion\":\"v1\",\"kind\":\"Event\",\"metadata\":{\"name\":\"web-0.");
-    assert_sent(&world->api, 0, "\"namespace\":\"shop\"},");
-    assert_sent(&world->api, 0,
+    assert_sent(&world->base.api, 0, POST_LINE);
+    assert_sent(&world->base.api, 0,
+                "\"apiVersion\":\"v1\",\"kind\":\"Event\",\"metadata\":{\"name\":\"web-0.");
+    assert_sent(&world->base.api, 0, "\"namespace\":\"shop\"},");
+    assert_sent(&world->base.api, 0,
                 "\"involvedObject\":{\"apiVersion\":\"v1\",\"kind\":\"Pod\",\"namespace\":\"shop\",\"name\":"
                 "\"web-0\",\"uid\":\"uid-1\"}");
-    assert_sent(&world->api, 0,
+    assert_sent(&world->base.api, 0,
                 "\"source\":{\"component\":\"csi-secrets-store-rotation\",\"host\":\"node-1\"}");
-    assert_sent(&world->api, 0, "\"type\":\"Warning\",\"reason\":\"MountRotationFailed\"");
-    assert_sent(&world->api, 0, "\"message\":\"100% of \\\"it\\\" failed: %s%n\""); /* no format */
-    assert_sent(&world->api, 0, "\"count\":1}");
-    assert_null(strstr(world->api.requests[0], "eventTime"));
+    assert_sent(&world->base.api, 0, "\"type\":\"Warning\",\"reason\":\"MountRotationFailed\"");
+    assert_sent(&world->base.api, 0, "\"message\":\"100% of \\\"it\\\" failed: %s%n\""); /* no format */
+    assert_sent(&world->base.api, 0, "\"count\":1}");
+    assert_null(strstr(world->base.api.requests[0], "eventTime"));
 }
 
 static void the_same_again_counts_the_event_up(void **state)
 {
     struct world *world = *state;
 
-    SCRIPT(&world->api, CREATED, PATCHED, PATCHED);
+    SCRIPT(&world->base.api, CREATED, PATCHED, PATCHED);
     emit(world, "no");
     run_until_told(world, 1, 0);
     emit(world, "no");
     run_until_told(world, 2, 0);
     emit(world, "no");
     run_until_told(world, 3, 0);
-    assert_sent(&world->api, 1, PATCH);
-    assert_sent(&world->api, 1, "Content-Type: application/merge-patch+json\r\n");
-    assert_sent(&world->api, 1, "\"count\":2");
-    assert_sent(&world->api, 2, "\"count\":3");
+    assert_sent(&world->base.api, 1, PATCH);
+    assert_sent(&world->base.api, 1, "Content-Type: application/merge-patch+json\r\n");
+    assert_sent(&world->base.api, 1, "\"count\":2");
+    assert_sent(&world->base.api, 2, "\"count\":3");
 }
 
 static void what_happens_while_a_request_runs_is_told_in_the_next(void **state)
 {
     struct world *world = *state;
 
-    SCRIPT(&world->api, CREATED, PATCHED);
+    SCRIPT(&world->base.api, CREATED, PATCHED);
     for (unsigned i = 0; i < 7; i++)
         emit(world, "no");
     run_until_told(world, 7, 0);
-    assert_sent(&world->api, 0, "\"count\":1");
-    assert_sent(&world->api, 1, "\"count\":7");
+    assert_sent(&world->base.api, 0, "\"count\":1");
+    assert_sent(&world->base.api, 1, "\"count\":7");
 }
 
 static void another_message_is_another_event(void **state)
 {
     struct world *world = *state;
 
-    SCRIPT(&world->api, CREATED, CREATED, CREATED);
+    SCRIPT(&world->base.api, CREATED, CREATED, CREATED);
     emit(world, "no");
     run_until_told(world, 1, 0);
     emit(world, "still no");
@@ -181,9 +156,9 @@ static void another_message_is_another_event(void **state)
     world->uid = "uid-2"; /* another pod */
     emit(world, "no");
     run_until_told(world, 3, 0);
-    assert_sent(&world->api, 1, "\"message\":\"still no\"");
-    assert_sent(&world->api, 1, "\"count\":1");
-    assert_sent(&world->api, 2, "\"uid\":\"uid-2\"");
+    assert_sent(&world->base.api, 1, "\"message\":\"still no\"");
+    assert_sent(&world->base.api, 1, "\"count\":1");
+    assert_sent(&world->base.api, 2, "\"uid\":\"uid-2\"");
 }
 
 static void a_pod_that_never_stops_is_told_of_so_often_and_counted(void **state)
@@ -191,9 +166,9 @@ static void a_pod_that_never_stops_is_told_of_so_often_and_counted(void **state)
     struct world *world = *state;
     char message[32];
 
-    SCRIPT(&world->api, CREATED, CREATED, CREATED, CREATED, CREATED, CREATED, CREATED, CREATED, CREATED,
+    SCRIPT(&world->base.api, CREATED, CREATED, CREATED, CREATED, CREATED, CREATED, CREATED, CREATED, CREATED,
            CREATED);
-    assert_int_equal(world->api.n_script, EVENTS_BURST);
+    assert_int_equal(world->base.api.n_script, EVENTS_BURST);
     for (unsigned i = 0; i < EVENTS_BURST; i++) {
         (void)snprintf(message, sizeof(message), "request %u failed", i);
         emit(world, message);
@@ -201,7 +176,7 @@ static void a_pod_that_never_stops_is_told_of_so_often_and_counted(void **state)
     }
     for (unsigned i = 0; i < 100; i++) {
         emit(world, "and again");
-        (void)uv_run(&world->loop, UV_RUN_NOWAIT);
+        (void)uv_run(&world->base.loop, UV_RUN_NOWAIT);
     }
     run_until_told(world, EVENTS_BURST, 0);
     events_destroy(world->events); /* what waits is dropped */
@@ -213,22 +188,22 @@ static void an_event_that_is_forgotten_by_the_server_is_made_anew(void **state)
 {
     struct world *world = *state;
 
-    SCRIPT(&world->api, CREATED, ANSWER(404, "", STATUS("NotFound", "not found")), CREATED);
+    SCRIPT(&world->base.api, CREATED, ANSWER(404, "", STATUS("NotFound", "not found")), CREATED);
     emit(world, "no");
     run_until_told(world, 1, 0);
     emit(world, "no");
     run_until_told(world, 2, 0);
-    assert_sent(&world->api, 2, POST_LINE);
+    assert_sent(&world->base.api, 2, POST_LINE);
 }
 
 static void a_server_without_an_answer_is_asked_again(void **state)
 {
     struct world *world = *state;
 
-    SCRIPT(&world->api, ANSWER(0, "", ""), ANSWER(503, "", ""), CREATED);
+    SCRIPT(&world->base.api, ANSWER(0, "", ""), ANSWER(503, "", ""), CREATED);
     emit(world, "no");
     run_until_told(world, 1, 0);
-    assert_sent(&world->api, 2, "\"count\":1}");
+    assert_sent(&world->base.api, 2, "\"count\":1}");
 }
 
 /* The name behind "POST": the event's own. */
@@ -246,30 +221,30 @@ static void an_event_that_had_arrived_is_not_made_twice(void **state)
     struct world *world = *state;
     char first[80], second[80], line[200];
 
-    SCRIPT(&world->api, ANSWER(0, "", ""), ANSWER(409, "", STATUS("AlreadyExists", "exists")), PATCHED,
+    SCRIPT(&world->base.api, ANSWER(0, "", ""), ANSWER(409, "", STATUS("AlreadyExists", "exists")), PATCHED,
            PATCHED);
     emit(world, "no");
     emit(world, "no");
     run_until_told(world, 2, 0);
-    name_of_event(&world->api, 0, first);
-    name_of_event(&world->api, 1, second);
+    name_of_event(&world->base.api, 0, first);
+    name_of_event(&world->base.api, 1, second);
     assert_string_equal(first, second);
     (void)snprintf(line, sizeof(line), "PATCH /api/v1/namespaces/shop/events/%s HTTP/1.1\r\n", first);
-    assert_sent(&world->api, 2, line);
-    assert_sent(&world->api, 2, "\"count\":2");
+    assert_sent(&world->base.api, 2, line);
+    assert_sent(&world->base.api, 2, "\"count\":2");
     emit(world, "no");
     run_until_told(world, 3, 0);
-    assert_sent(&world->api, 3, line);
-    assert_sent(&world->api, 3, "\"count\":3");
+    assert_sent(&world->base.api, 3, line);
+    assert_sent(&world->base.api, 3, "\"count\":3");
 }
 
 static void it_is_not_asked_for_ever(void **state)
 {
     struct world *world = *state;
 
-    SCRIPT(&world->api, ANSWER(0, "", ""), ANSWER(0, "", ""), ANSWER(0, "", ""), ANSWER(0, "", ""),
+    SCRIPT(&world->base.api, ANSWER(0, "", ""), ANSWER(0, "", ""), ANSWER(0, "", ""), ANSWER(0, "", ""),
            ANSWER(0, "", ""));
-    assert_int_equal(world->api.n_script, EVENTS_TRIES_MAX);
+    assert_int_equal(world->base.api.n_script, EVENTS_TRIES_MAX);
     emit(world, "no");
     run_until_told(world, 0, 1);
 }
@@ -278,12 +253,12 @@ static void what_is_refused_is_dropped(void **state)
 {
     struct world *world = *state;
 
-    SCRIPT(&world->api, ANSWER(403, "", STATUS("Forbidden", "namespace is being terminated")), CREATED);
+    SCRIPT(&world->base.api, ANSWER(403, "", STATUS("Forbidden", "namespace is being terminated")), CREATED);
     emit(world, "no");
     run_until_told(world, 0, 1);
     emit(world, "no");
     run_until_told(world, 1, 1);
-    assert_sent(&world->api, 1, POST_LINE);
+    assert_sent(&world->base.api, 1, POST_LINE);
 }
 
 static void a_long_message_is_cut_and_made_text(void **state)
@@ -291,7 +266,7 @@ static void a_long_message_is_cut_and_made_text(void **state)
     struct world *world = *state;
     char message[2000];
 
-    SCRIPT(&world->api, CREATED);
+    SCRIPT(&world->base.api, CREATED);
     memset(message, 'm', sizeof(message) - 1);
     message[sizeof(message) - 1] = '\0';
     message[0] = '\xff';
@@ -299,9 +274,9 @@ static void a_long_message_is_cut_and_made_text(void **state)
     run_until_told(world, 1, 0);
     message[EVENTS_MESSAGE_MAX] = '\0';
     message[0] = '?';
-    assert_sent(&world->api, 0, message);
-    assert_null(strstr(world->api.requests[0] +
-                           (strstr(world->api.requests[0], message) - world->api.requests[0]) +
+    assert_sent(&world->base.api, 0, message);
+    assert_null(strstr(world->base.api.requests[0] +
+                           (strstr(world->base.api.requests[0], message) - world->base.api.requests[0]) +
                            EVENTS_MESSAGE_MAX,
                        "mm"));
 }
@@ -312,7 +287,7 @@ static void long_pod_names_leave_room_for_the_event(void **state)
     char name[254];
     char expected[300];
 
-    SCRIPT(&world->api, CREATED);
+    SCRIPT(&world->base.api, CREATED);
     memset(name, 'p', sizeof(name));
     name[235] = '-';
     name[253] = '\0';
@@ -320,7 +295,7 @@ static void long_pod_names_leave_room_for_the_event(void **state)
     emit(world, "no");
     run_until_told(world, 1, 0);
     (void)snprintf(expected, sizeof(expected), "\"metadata\":{\"name\":\"%.235s.", name);
-    assert_sent(&world->api, 0, expected);
+    assert_sent(&world->base.api, 0, expected);
 }
 
 static void a_thousand_pods_do_not_fill_memory_or_the_line(void **state)
@@ -330,17 +305,17 @@ static void a_thousand_pods_do_not_fill_memory_or_the_line(void **state)
         {-1, "", ""}, {-1, "", ""}, {-1, "", ""}, {-1, "", ""}};
     char uid[32];
 
-    world->api.script = silent;
-    world->api.n_script = EVENTS_IN_FLIGHT_MAX;
+    world->base.api.script = silent;
+    world->base.api.n_script = EVENTS_IN_FLIGHT_MAX;
     world->uid = uid;
     for (unsigned i = 0; i < 1000; i++) {
         (void)snprintf(uid, sizeof(uid), "uid-%u", i);
         emit(world, "no");
     }
-    while (world->api.n_requests < EVENTS_IN_FLIGHT_MAX)
-        assert_int_not_equal(uv_run(&world->loop, UV_RUN_ONCE), 0);
+    while (world->base.api.n_requests < EVENTS_IN_FLIGHT_MAX)
+        assert_int_not_equal(uv_run(&world->base.loop, UV_RUN_ONCE), 0);
     for (unsigned i = 0; i < 20; i++)
-        (void)uv_run(&world->loop, UV_RUN_ONCE); /* one request more would be one too many */
+        (void)uv_run(&world->base.loop, UV_RUN_ONCE); /* one request more would be one too many */
     run_until_told(world, 0, 1000 - EVENTS_ENTRIES_MAX);
 }
 
@@ -348,7 +323,7 @@ static void nobody_and_nameless_pods_are_told_nothing(void **state)
 {
     struct world *world = *state;
 
-    SCRIPT(&world->api, CREATED);
+    SCRIPT(&world->base.api, CREATED);
     events_emit(NULL, &(struct event){.pod_name = "web-0"});
     world->pod = "";
     emit(world, "no");

@@ -11,45 +11,24 @@
 
 #include <cmocka.h>
 
-#include <signal.h>
-
 #include "driver/csi/node_taint.h"
-#include "test/unit/scripted_api.h"
+#include "test/unit/kube_world.h"
 
 enum { NEVER_MS = 3600 * 1000 };
 
 struct world {
-    uv_loop_t loop;
-    uv_timer_t heartbeat; /* uv_run() returns now and then, although a timer may be all that happens */
-    struct scripted_api api;
-    struct http_client *http;
-    struct kube_client *kube;
+    struct kube_world base;
     struct node_taint *taint;
     struct kube_call *other; /* somebody else's request */
     bool other_refused;
 };
 
-static void beat(uv_timer_t *timer)
-{
-    (void)timer;
-}
-
 static int set_up(void **state)
 {
     struct world *world = calloc(1, sizeof(*world));
-    struct kube_config config = {0};
 
-    (void)signal(SIGPIPE, SIG_IGN);
     *state = world;
-    assert_int_equal(uv_loop_init(&world->loop), 0);
-    assert_int_equal(uv_timer_init(&world->loop, &world->heartbeat), 0);
-    assert_int_equal(uv_timer_start(&world->heartbeat, beat, 1, 1), 0);
-    scripted_api_start(&world->api, &world->loop);
-    world->http = http_client_create(&world->loop, &(struct http_client_config){.user_agent = "test"}, NULL);
-    assert_true(asprintf(&config.server, "http://127.0.0.1:%d", world->api.port) > 0);
-    config.ns = strdup("");
-    world->kube = kube_client_create(&world->loop, world->http, &config, NULL, NULL);
-    assert_non_null(world->kube);
+    kube_world_open(&world->base);
     return 0;
 }
 
@@ -58,12 +37,7 @@ static int tear_down(void **state)
     struct world *world = *state;
 
     node_taint_destroy(world->taint);
-    kube_client_destroy(world->kube);
-    http_client_destroy(world->http);
-    scripted_api_stop(&world->api);
-    uv_close((uv_handle_t *)&world->heartbeat, NULL);
-    assert_int_equal(uv_run(&world->loop, UV_RUN_DEFAULT), 0);
-    assert_int_equal(uv_loop_close(&world->loop), 0);
+    kube_world_close(&world->base);
     free(world);
     return 0;
 }
@@ -80,30 +54,31 @@ static void other_done(struct kube_answer *answer, const struct error *error, vo
 /* The taint is to go, and the API server hangs up and does not answer probes, until it is given up. */
 static void go_through_an_outage(struct world *world, uint64_t retry_first_ms)
 {
-    SCRIPT(&world->api, ANSWER(0, "", ""), ANSWER(0, "", ""));
-    world->api.probe_status = -1;
-    world->taint = node_taint_create(world->kube, "node-1", retry_first_ms, NULL, NULL);
+    SCRIPT(&world->base.api, ANSWER(0, "", ""), ANSWER(0, "", ""));
+    world->base.api.probe_status = -1;
+    world->taint = node_taint_create(world->base.kube, "node-1", retry_first_ms, NULL, NULL);
     assert_non_null(world->taint);
     node_taint_remove(world->taint);
     world->other =
-        kube_call_start(world->kube, &(struct kube_request){.method = "GET", .path = "/api/v1/pods"},
+        kube_call_start(world->base.kube, &(struct kube_request){.method = "GET", .path = "/api/v1/pods"},
                         other_done, world, NULL);
     assert_non_null(world->other);
     while (world->other != NULL)
-        assert_int_not_equal(uv_run(&world->loop, UV_RUN_ONCE), 0);
+        assert_int_not_equal(uv_run(&world->base.loop, UV_RUN_ONCE), 0);
     assert_true(world->other_refused);
-    world->api.probe_status = 0;
+    world->base.api.probe_status = 0;
 }
 
 /* How long it takes until all of the script has been asked for. */
 static uint64_t run_script(struct world *world)
 {
-    uint64_t start_ms = uv_now(&world->loop);
+    uint64_t start_ms = uv_now(&world->base.loop);
 
-    while (world->api.n_requests < world->api.n_script && uv_now(&world->loop) - start_ms < 60 * 1000)
-        assert_int_not_equal(uv_run(&world->loop, UV_RUN_ONCE), 0);
-    assert_int_equal(world->api.n_requests, world->api.n_script);
-    return uv_now(&world->loop) - start_ms;
+    while (world->base.api.n_requests < world->base.api.n_script &&
+           uv_now(&world->base.loop) - start_ms < 60 * 1000)
+        assert_int_not_equal(uv_run(&world->base.loop, UV_RUN_ONCE), 0);
+    assert_int_equal(world->base.api.n_requests, world->base.api.n_script);
+    return uv_now(&world->base.loop) - start_ms;
 }
 
 #define NODE                                                                                                 \
@@ -115,11 +90,11 @@ static void the_return_of_the_api_server_is_not_slept_through(void **state)
     struct world *world = *state;
 
     go_through_an_outage(world, NEVER_MS);
-    SCRIPT(&world->api, ANSWER(200, "", NODE), ANSWER(200, "", NODE));
+    SCRIPT(&world->base.api, ANSWER(200, "", NODE), ANSWER(200, "", NODE));
     assert_true(run_script(world) < NEVER_MS);
-    assert_sent(&world->api, 0, "GET /api/v1/nodes/node-1 HTTP/1.1\r\n");
-    assert_sent(&world->api, 1, "PATCH /api/v1/nodes/node-1 HTTP/1.1\r\n");
-    assert_sent(&world->api, 1, "\"taints\":[{\"key\":\"a\"}]");
+    assert_sent(&world->base.api, 0, "GET /api/v1/nodes/node-1 HTTP/1.1\r\n");
+    assert_sent(&world->base.api, 1, "PATCH /api/v1/nodes/node-1 HTTP/1.1\r\n");
+    assert_sent(&world->base.api, 1, "\"taints\":[{\"key\":\"a\"}]");
 }
 
 /* One that has just started may answer that nobody has rights yet. */
@@ -129,7 +104,7 @@ static void trouble_after_the_return_does_not_bring_back_the_long_pauses(void **
     struct world *world = *state;
 
     go_through_an_outage(world, FIRST_MS); /* the pause after the next failure would be twice that */
-    SCRIPT(&world->api, ANSWER(403, "", STATUS("Forbidden", "not yet")), ANSWER(200, "", NODE),
+    SCRIPT(&world->base.api, ANSWER(403, "", STATUS("Forbidden", "not yet")), ANSWER(200, "", NODE),
            ANSWER(200, "", NODE));
     assert_in_range(run_script(world), FIRST_MS, 2 * FIRST_MS);
 }

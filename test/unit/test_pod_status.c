@@ -11,20 +11,14 @@
 
 #include <cmocka.h>
 
-#include <signal.h>
-
 #include "driver/status/pod_status.h"
 #include "driver/status/pod_status_object.h"
-#include "test/unit/scripted_api.h"
+#include "test/unit/kube_world.h"
 
 #define TARGET "/pods/uid-1/volumes/kubernetes.io~csi/v/mount"
 
 struct world {
-    uv_loop_t loop;
-    uv_timer_t heartbeat; /* uv_run() returns now and then, although a timer may be all that happens */
-    struct scripted_api api;
-    struct http_client *http;
-    struct kube_client *kube;
+    struct kube_world base;
     struct pod_status *status;
     struct status_recorder recorder;
 
@@ -40,8 +34,8 @@ struct world {
 
 static void make_status(struct world *world, uint64_t trust_ms)
 {
-    world->status = pod_status_create(&(struct pod_status_config){.loop = &world->loop,
-                                                                  .kube = world->kube,
+    world->status = pod_status_create(&(struct pod_status_config){.loop = &world->base.loop,
+                                                                  .kube = world->base.kube,
                                                                   .node = "node-1",
                                                                   .retry_first_ms = 1,
                                                                   .trust_ms = trust_ms},
@@ -50,27 +44,12 @@ static void make_status(struct world *world, uint64_t trust_ms)
     pod_status_recorder(world->status, &world->recorder);
 }
 
-static void beat(uv_timer_t *timer)
-{
-    (void)timer;
-}
-
 static int set_up(void **state)
 {
     struct world *world = calloc(1, sizeof(*world));
-    struct kube_config config = {0};
 
-    (void)signal(SIGPIPE, SIG_IGN);
     *state = world;
-    assert_int_equal(uv_loop_init(&world->loop), 0);
-    assert_int_equal(uv_timer_init(&world->loop, &world->heartbeat), 0);
-    assert_int_equal(uv_timer_start(&world->heartbeat, beat, 1, 1), 0);
-    scripted_api_start(&world->api, &world->loop);
-    world->http = http_client_create(&world->loop, &(struct http_client_config){.user_agent = "test"}, NULL);
-    assert_true(asprintf(&config.server, "http://127.0.0.1:%d", world->api.port) > 0);
-    config.ns = strdup("");
-    world->kube = kube_client_create(&world->loop, world->http, &config, NULL, NULL);
-    assert_non_null(world->kube);
+    kube_world_open(&world->base);
     make_status(world, /* trust_ms= */ 0);
     world->pod = "web-0";
     world->uid = "uid-1";
@@ -84,13 +63,7 @@ static int tear_down(void **state)
     struct world *world = *state;
 
     pod_status_destroy(world->status);
-    kube_client_destroy(world->kube);
-    http_client_destroy(world->http);
-    scripted_api_stop(&world->api);
-    uv_close((uv_handle_t *)&world->heartbeat, NULL);
-    assert_int_equal(uv_run(&world->loop, UV_RUN_DEFAULT), 0);
-    assert_int_equal(uv_loop_close(&world->loop), 0);
-    assert_int_equal(world->api.n_requests, world->api.n_script);
+    kube_world_close(&world->base);
     free(world);
     return 0;
 }
@@ -134,7 +107,7 @@ static struct status_call *start(struct world *world, enum status_event event, u
 static void run_until_answered(struct world *world)
 {
     while (world->callbacks == 0)
-        assert_int_not_equal(uv_run(&world->loop, UV_RUN_ONCE), 0);
+        assert_int_not_equal(uv_run(&world->base.loop, UV_RUN_ONCE), 0);
     assert_int_equal(world->callbacks, 1);
 }
 
@@ -146,12 +119,12 @@ static void on_idle(void *arg)
 /* Until the whole script has been asked for and nothing is on its way; one request more fails the test. */
 static void run_script(struct world *world)
 {
-    while (world->api.n_requests < world->api.n_script)
-        assert_int_not_equal(uv_run(&world->loop, UV_RUN_ONCE), 0);
+    while (world->base.api.n_requests < world->base.api.n_script)
+        assert_int_not_equal(uv_run(&world->base.loop, UV_RUN_ONCE), 0);
     world->idle = false;
     pod_status_drain(world->status, 10000, on_idle, world);
     while (!world->idle)
-        assert_int_not_equal(uv_run(&world->loop, UV_RUN_ONCE), 0);
+        assert_int_not_equal(uv_run(&world->base.loop, UV_RUN_ONCE), 0);
 }
 
 static void record(struct world *world, enum status_event event)
@@ -181,21 +154,21 @@ static void a_first_mount_is_one_post_and_is_waited_for(void **state)
 {
     struct world *world = *state;
 
-    SCRIPT(&world->api, ANSWER(201, "", THING("1")));
+    SCRIPT(&world->base.api, ANSWER(201, "", THING("1")));
     (void)start(world, STATUS_MOUNTED, 10000);
     run_until_answered(world);
     assert_int_equal(world->code, GRPC_STATUS_OK);
-    assert_int_equal(world->api.n_requests, 1); /* before the answer */
-    assert_sent(&world->api, 0, POST_LINE);
-    assert_sent(&world->api, 0, "\"name\":\"web-0-shop-db\"");
-    assert_sent(&world->api, 0, "\"uid\":\"uid-1\"");
+    assert_int_equal(world->base.api.n_requests, 1); /* before the answer */
+    assert_sent(&world->base.api, 0, POST_LINE);
+    assert_sent(&world->base.api, 0, "\"name\":\"web-0-shop-db\"");
+    assert_sent(&world->base.api, 0, "\"uid\":\"uid-1\"");
 }
 
 static void a_look_that_finds_nothing_new_asks_nothing(void **state)
 {
     struct world *world = *state;
 
-    SCRIPT(&world->api, ANSWER(201, "", THING("1")));
+    SCRIPT(&world->base.api, ANSWER(201, "", THING("1")));
     record(world, STATUS_MOUNTED);
     for (unsigned i = 0; i < 100; i++)
         record(world, STATUS_LOOKED);
@@ -205,36 +178,36 @@ static void a_change_is_one_patch_for_the_version_that_is_remembered(void **stat
 {
     struct world *world = *state;
 
-    SCRIPT(&world->api, ANSWER(201, "", THING("1")), ANSWER(200, "", THING("2")),
+    SCRIPT(&world->base.api, ANSWER(201, "", THING("1")), ANSWER(200, "", THING("2")),
            ANSWER(200, "", THING("3")));
     (void)start(world, STATUS_MOUNTED, 10000);
     run_until_answered(world);
     world->version = "v2";
     (void)start(world, STATUS_LOOKED, 10000);
     run_until_answered(world);
-    while (world->api.n_requests < 2)
-        assert_int_not_equal(uv_run(&world->loop, UV_RUN_ONCE), 0);
+    while (world->base.api.n_requests < 2)
+        assert_int_not_equal(uv_run(&world->base.loop, UV_RUN_ONCE), 0);
     world->changed = true; /* other bytes, same version */
     record(world, STATUS_LOOKED);
-    assert_sent(&world->api, 1, LINE("PATCH"));
-    assert_sent(&world->api, 1, "\"resourceVersion\":\"1\"");
-    assert_sent(&world->api, 1, "\"version\":\"v2\"");
-    assert_sent(&world->api, 2, "\"resourceVersion\":\"2\"");
-    assert_sent(&world->api, 2, "\"lastRotatedTime\":\"20");
+    assert_sent(&world->base.api, 1, LINE("PATCH"));
+    assert_sent(&world->base.api, 1, "\"resourceVersion\":\"1\"");
+    assert_sent(&world->base.api, 1, "\"version\":\"v2\"");
+    assert_sent(&world->base.api, 2, "\"resourceVersion\":\"2\"");
+    assert_sent(&world->base.api, 2, "\"lastRotatedTime\":\"20");
 }
 
 static void after_a_restart_a_look_is_one_get(void **state)
 {
     struct world *world = *state;
 
-    SCRIPT(&world->api, ANSWER(200, "", THING("7")));
+    SCRIPT(&world->base.api, ANSWER(200, "", THING("7")));
     record(world, STATUS_LOOKED);
     record(world, STATUS_LOOKED);
-    assert_sent(&world->api, 0, LINE("GET"));
-    SCRIPT(&world->api, ANSWER(200, "", THING("8")));
+    assert_sent(&world->base.api, 0, LINE("GET"));
+    SCRIPT(&world->base.api, ANSWER(200, "", THING("8")));
     world->version = "v2";
     record(world, STATUS_LOOKED);
-    assert_sent(&world->api, 0, "\"resourceVersion\":\"7\"");
+    assert_sent(&world->base.api, 0, "\"resourceVersion\":\"7\"");
 }
 
 /* A volume of an earlier driver is asked for again, and nothing is due: its record is looked at, once. */
@@ -250,11 +223,11 @@ static void a_record_that_is_missing_after_a_restart_is_made_up_for(void **state
                                        .class_name = "db",
                                        .versions = &versions};
 
-    SCRIPT(&world->api, ANSWER(404, "", STATUS("NotFound", "not found")), ANSWER(201, "", THING("1")));
+    SCRIPT(&world->base.api, ANSWER(404, "", STATUS("NotFound", "not found")), ANSWER(201, "", THING("1")));
     assert_int_equal(string_map_set(&versions, "secret", "v1", NULL), 0);
     world->recorder.seen(world->recorder.state, &seen);
     run_script(world);
-    assert_sent(&world->api, 1, POST_LINE);
+    assert_sent(&world->base.api, 1, POST_LINE);
     for (unsigned i = 0; i < 10; i++)
         world->recorder.seen(world->recorder.state, &seen);
     record(world, STATUS_LOOKED);
@@ -267,18 +240,18 @@ static void an_object_that_is_missed_is_looked_at_with_the_next_call(void **stat
 {
     struct world *world = *state;
 
-    SCRIPT(&world->api, ANSWER(201, "", THING("1")));
+    SCRIPT(&world->base.api, ANSWER(201, "", THING("1")));
     record(world, STATUS_MOUNTED);
     pod_status_doubt(world->status, "/pods/another");
     record(world, STATUS_LOOKED);
     pod_status_doubt(world->status, TARGET);
-    SCRIPT(&world->api, GONE, ANSWER(201, "", THING("8")));
+    SCRIPT(&world->base.api, GONE, ANSWER(201, "", THING("8")));
     record(world, STATUS_LOOKED);
-    assert_sent(&world->api, 0, LINE("GET"));
-    assert_sent(&world->api, 1, POST_LINE);
+    assert_sent(&world->base.api, 0, LINE("GET"));
+    assert_sent(&world->base.api, 1, POST_LINE);
     record(world, STATUS_LOOKED);
     pod_status_doubt(world->status, TARGET);
-    SCRIPT(&world->api, ANSWER(200, "", THING("8"))); /* a false alarm */
+    SCRIPT(&world->base.api, ANSWER(200, "", THING("8"))); /* a false alarm */
     record(world, STATUS_LOOKED);
     record(world, STATUS_LOOKED);
 }
@@ -301,37 +274,37 @@ static void what_is_remembered_is_doubted_after_a_while(void **state)
     pod_status_destroy(world->status);
     make_status(world, /* trust_ms= */ 1);
     assert_int_equal(string_map_set(&versions, "secret", "v1", NULL), 0);
-    SCRIPT(&world->api, ANSWER(201, "", THING("1")));
+    SCRIPT(&world->base.api, ANSWER(201, "", THING("1")));
     record(world, STATUS_MOUNTED);
-    then = uv_now(&world->loop);
-    while (uv_now(&world->loop) <= then)
-        assert_int_not_equal(uv_run(&world->loop, UV_RUN_ONCE), 0);
-    SCRIPT(&world->api, GONE, ANSWER(201, "", THING("8")));
+    then = uv_now(&world->base.loop);
+    while (uv_now(&world->base.loop) <= then)
+        assert_int_not_equal(uv_run(&world->base.loop, UV_RUN_ONCE), 0);
+    SCRIPT(&world->base.api, GONE, ANSWER(201, "", THING("8")));
     world->recorder.seen(world->recorder.state, &seen);
     world->recorder.seen(world->recorder.state, &seen); /* is being looked at */
     run_script(world);
-    assert_sent(&world->api, 0, LINE("GET"));
-    assert_sent(&world->api, 1, POST_LINE);
+    assert_sent(&world->base.api, 0, LINE("GET"));
+    assert_sent(&world->base.api, 1, POST_LINE);
 }
 
 static void a_failure_is_written_when_it_begins_and_when_it_ends(void **state)
 {
     struct world *world = *state;
 
-    SCRIPT(&world->api, ANSWER(201, "", THING("1")));
+    SCRIPT(&world->base.api, ANSWER(201, "", THING("1")));
     record(world, STATUS_MOUNTED);
-    SCRIPT(&world->api,
+    SCRIPT(&world->base.api,
            ANSWER(200, "", OWNED("2", "web-0", "uid-1", ",\"lastError\":\"the vault is gone\"")));
     world->failure = "the vault is gone";
     record(world, STATUS_FAILED);
-    assert_sent(&world->api, 0, "\"lastError\":\"the vault is gone\"");
+    assert_sent(&world->base.api, 0, "\"lastError\":\"the vault is gone\"");
     record(world, STATUS_FAILED);
     world->failure = "the vault is gone, request 123"; /* a new text is not worth a write yet */
     record(world, STATUS_FAILED);
-    SCRIPT(&world->api, ANSWER(200, "", THING("3")));
+    SCRIPT(&world->base.api, ANSWER(200, "", THING("3")));
     record(world, STATUS_LOOKED);
-    assert_sent(&world->api, 0, "\"lastError\":null");
-    assert_sent(&world->api, 0, "\"resourceVersion\":\"2\"");
+    assert_sent(&world->base.api, 0, "\"lastError\":null");
+    assert_sent(&world->base.api, 0, "\"resourceVersion\":\"2\"");
 }
 
 /* The API server prunes fields its resource definition does not have. */
@@ -339,15 +312,15 @@ static void fields_that_are_dropped_are_not_written_again(void **state)
 {
     struct world *world = *state;
 
-    SCRIPT(&world->api, ANSWER(201, "", THING("1")), ANSWER(200, "", THING("1")),
+    SCRIPT(&world->base.api, ANSWER(201, "", THING("1")), ANSWER(200, "", THING("1")),
            ANSWER(200, "", THING("1")));
     (void)start(world, STATUS_MOUNTED, 10000);
     run_until_answered(world);
     world->failure = "the vault is gone";
     (void)start(world, STATUS_FAILED, 10000);
     run_until_answered(world);
-    while (world->api.n_requests < 2)
-        assert_int_not_equal(uv_run(&world->loop, UV_RUN_ONCE), 0);
+    while (world->base.api.n_requests < 2)
+        assert_int_not_equal(uv_run(&world->base.loop, UV_RUN_ONCE), 0);
     record(world, STATUS_LOOKED);
     for (unsigned i = 0; i < 5; i++)
         record(world, STATUS_LOOKED);
@@ -359,25 +332,25 @@ static void a_pod_created_anew_takes_its_predecessors_object_over(void **state)
 {
     struct world *world = *state;
 
-    SCRIPT(&world->api, EXISTS, ANSWER(200, "", OWNED("5", "web-0", "uid-0", "")),
+    SCRIPT(&world->base.api, EXISTS, ANSWER(200, "", OWNED("5", "web-0", "uid-0", "")),
            ANSWER(200, "", THING("6")));
     record(world, STATUS_MOUNTED);
-    assert_sent(&world->api, 1, LINE("GET"));
-    assert_sent(&world->api, 2, "\"uid\":\"uid-1\"");
-    assert_sent(&world->api, 2, "\"resourceVersion\":\"5\"");
+    assert_sent(&world->base.api, 1, LINE("GET"));
+    assert_sent(&world->base.api, 2, "\"uid\":\"uid-1\"");
+    assert_sent(&world->base.api, 2, "\"resourceVersion\":\"5\"");
 }
 
 static void an_object_that_was_taken_over_is_not_taken_back(void **state)
 {
     struct world *world = *state;
 
-    SCRIPT(&world->api, ANSWER(201, "", THING("1")));
+    SCRIPT(&world->base.api, ANSWER(201, "", THING("1")));
     record(world, STATUS_MOUNTED);
-    SCRIPT(&world->api, CONFLICT, ANSWER(200, "", OWNED("9", "web-0", "uid-2", "")));
+    SCRIPT(&world->base.api, CONFLICT, ANSWER(200, "", OWNED("9", "web-0", "uid-2", "")));
     world->version = "v2";
     record(world, STATUS_LOOKED);
     record(world, STATUS_LOOKED);
-    SCRIPT(&world->api, ANSWER(200, "", OWNED("9", "web-0", "uid-2", "")));
+    SCRIPT(&world->base.api, ANSWER(200, "", OWNED("9", "web-0", "uid-2", "")));
     world->version = "v3";
     record(world, STATUS_LOOKED);
     record(world, STATUS_LOOKED);
@@ -387,10 +360,10 @@ static void after_a_restart_a_look_waits_until_the_predecessors_object_is_gone(v
 {
     struct world *world = *state;
 
-    SCRIPT(&world->api, ANSWER(200, "", OWNED("5", "web-0", "uid-0", "")),
+    SCRIPT(&world->base.api, ANSWER(200, "", OWNED("5", "web-0", "uid-0", "")),
            ANSWER(404, "", STATUS("NotFound", "not found")), ANSWER(201, "", THING("6")));
     record(world, STATUS_LOOKED);
-    assert_sent(&world->api, 2, POST_LINE);
+    assert_sent(&world->base.api, 2, POST_LINE);
 }
 
 static void a_name_that_is_anothers_is_not_fought_for(void **state)
@@ -399,17 +372,17 @@ static void a_name_that_is_anothers_is_not_fought_for(void **state)
     cleanup_free char *unique = pod_status_name("web-0", "shop", "db", POD_STATUS_NAME_UNIQUE, NULL);
     char line[300];
 
-    SCRIPT(&world->api, EXISTS, ANSWER(200, "", OWNED("5", "web", "uid-9", "")), ANSWER(201, "", THING("6")),
-           ANSWER(200, "", THING("7")));
+    SCRIPT(&world->base.api, EXISTS, ANSWER(200, "", OWNED("5", "web", "uid-9", "")),
+           ANSWER(201, "", THING("6")), ANSWER(200, "", THING("7")));
     (void)start(world, STATUS_MOUNTED, 10000);
     run_until_answered(world);
     assert_int_equal(world->code, GRPC_STATUS_OK);
     world->version = "v2";
     record(world, STATUS_LOOKED);
     (void)snprintf(line, sizeof(line), "\"name\":\"%s\"", unique);
-    assert_sent(&world->api, 2, line);
+    assert_sent(&world->base.api, 2, line);
     (void)snprintf(line, sizeof(line), "PATCH " COLLECTION "/%s HTTP/1.1\r\n", unique);
-    assert_sent(&world->api, 3, line);
+    assert_sent(&world->base.api, 3, line);
 }
 
 static void two_volumes_of_one_pod_come_to_rest(void **state)
@@ -417,7 +390,7 @@ static void two_volumes_of_one_pod_come_to_rest(void **state)
     struct world *world = *state;
 
     /* the first, by path, has written; then the second: it finds nothing to do */
-    SCRIPT(&world->api, ANSWER(201, "", THING("1")), EXISTS, ANSWER(200, "", THING("1")));
+    SCRIPT(&world->base.api, ANSWER(201, "", THING("1")), EXISTS, ANSWER(200, "", THING("1")));
     (void)start(world, STATUS_MOUNTED, 10000);
     run_until_answered(world);
     world->target = "/pods/uid-1/volumes/kubernetes.io~csi/w/mount";
@@ -426,11 +399,11 @@ static void two_volumes_of_one_pod_come_to_rest(void **state)
         world->target = i % 2 == 0 ? TARGET : "/pods/uid-1/volumes/kubernetes.io~csi/w/mount";
         record(world, STATUS_LOOKED);
     }
-    SCRIPT(&world->api, ANSWER(200, "", THING("2")));
+    SCRIPT(&world->base.api, ANSWER(200, "", THING("2")));
     world->version = "v2";
     world->target = "/pods/uid-1/volumes/kubernetes.io~csi/w/mount";
     record(world, STATUS_LOOKED);
-    assert_null(strstr(world->api.requests[0], "targetPath"));
+    assert_null(strstr(world->base.api.requests[0], "targetPath"));
 }
 
 /* --- trouble --- */
@@ -439,7 +412,7 @@ static void a_write_that_fails_is_told_and_tried_again(void **state)
 {
     struct world *world = *state;
 
-    SCRIPT(&world->api, ANSWER(403, "", STATUS("Forbidden", "not allowed")),
+    SCRIPT(&world->base.api, ANSWER(403, "", STATUS("Forbidden", "not allowed")),
            ANSWER(403, "", STATUS("Forbidden", "not allowed")), ANSWER(201, "", THING("1")));
     (void)start(world, STATUS_MOUNTED, 10000);
     run_until_answered(world);
@@ -453,7 +426,7 @@ static void a_silent_server_holds_nobody_longer_than_said(void **state)
 {
     struct world *world = *state;
 
-    SCRIPT(&world->api, ANSWER(-1, "", ""));
+    SCRIPT(&world->base.api, ANSWER(-1, "", ""));
     (void)start(world, STATUS_MOUNTED, 50);
     run_until_answered(world);
     assert_int_equal(world->code, GRPC_STATUS_DEADLINE_EXCEEDED);
@@ -464,23 +437,23 @@ static void a_silent_server_holds_nobody_longer_than_said(void **state)
     world->idle = false;
     pod_status_drain(world->status, 10000, on_idle, world);
     while (!world->idle)
-        assert_int_not_equal(uv_run(&world->loop, UV_RUN_ONCE), 0);
+        assert_int_not_equal(uv_run(&world->base.loop, UV_RUN_ONCE), 0);
 }
 
 static void what_changes_during_a_write_is_written_after_it(void **state)
 {
     struct world *world = *state;
 
-    SCRIPT(&world->api, ANSWER(201, "", THING("1")), ANSWER(200, "", THING("2")));
+    SCRIPT(&world->base.api, ANSWER(201, "", THING("1")), ANSWER(200, "", THING("2")));
     (void)start(world, STATUS_MOUNTED, 10000);
-    while (world->api.n_requests < 1)
-        assert_int_not_equal(uv_run(&world->loop, UV_RUN_ONCE), 0);
+    while (world->base.api.n_requests < 1)
+        assert_int_not_equal(uv_run(&world->base.loop, UV_RUN_ONCE), 0);
     world->version = "v2";
     (void)start(world, STATUS_LOOKED, 10000);
     world->version = "v3";
     (void)start(world, STATUS_LOOKED, 10000);
     run_script(world);
-    assert_sent(&world->api, 1, "\"version\":\"v3\"");
+    assert_sent(&world->base.api, 1, "\"version\":\"v3\"");
     assert_int_equal(world->callbacks, 3);
 }
 
@@ -488,10 +461,10 @@ static void a_volume_that_goes_takes_its_wish_along(void **state)
 {
     struct world *world = *state;
 
-    SCRIPT(&world->api, ANSWER(-1, "", ""));
+    SCRIPT(&world->base.api, ANSWER(-1, "", ""));
     (void)start(world, STATUS_MOUNTED, 10000);
-    while (world->api.n_requests < 1)
-        assert_int_not_equal(uv_run(&world->loop, UV_RUN_ONCE), 0);
+    while (world->base.api.n_requests < 1)
+        assert_int_not_equal(uv_run(&world->base.loop, UV_RUN_ONCE), 0);
     world->recorder.forget(world->recorder.state, TARGET);
     run_until_answered(world);
     assert_int_equal(world->code, GRPC_STATUS_ABORTED);
@@ -503,7 +476,7 @@ static void who_cancels_is_not_told_but_the_record_is_made(void **state)
     struct world *world = *state;
     struct status_call *call;
 
-    SCRIPT(&world->api, ANSWER(201, "", THING("1")));
+    SCRIPT(&world->base.api, ANSWER(201, "", THING("1")));
     call = start(world, STATUS_MOUNTED, 10000);
     world->recorder.cancel(world->recorder.state, call);
     run_script(world);
@@ -517,15 +490,15 @@ static void draining_ends_with_its_time(void **state)
 {
     struct world *world = *state;
 
-    SCRIPT(&world->api, ANSWER(-1, "", ""));
+    SCRIPT(&world->base.api, ANSWER(-1, "", ""));
     (void)start(world, STATUS_LOOKED, 10000);
     run_until_answered(world);
-    while (world->api.n_requests < 1)
-        assert_int_not_equal(uv_run(&world->loop, UV_RUN_ONCE), 0);
+    while (world->base.api.n_requests < 1)
+        assert_int_not_equal(uv_run(&world->base.loop, UV_RUN_ONCE), 0);
     pod_status_drain(world->status, 50, on_idle, world);
     assert_false(world->idle);
     while (!world->idle)
-        assert_int_not_equal(uv_run(&world->loop, UV_RUN_ONCE), 0);
+        assert_int_not_equal(uv_run(&world->base.loop, UV_RUN_ONCE), 0);
 }
 
 static void a_pod_without_a_name_can_not_be_recorded(void **state)
@@ -550,7 +523,7 @@ static void a_record_is_needed_for_secret_objects_only(void **state)
     struct secret_provider_class class = {.n_secret_objects = 0};
     struct status_record record = {.event = STATUS_MOUNTED, .class = &class};
 
-    SCRIPT(&world->api, ANSWER(201, "", THING("1")));
+    SCRIPT(&world->base.api, ANSWER(201, "", THING("1")));
     assert_false(world->recorder.needed(world->recorder.state, &record));
     class.n_secret_objects = 1;
     assert_true(world->recorder.needed(world->recorder.state, &record));

@@ -1,0 +1,228 @@
+/*
+ * test_azure_token_proxy.c - the way to the token proxy of an identity binding, and the name that it has.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h> /* needs the four above */
+
+#include "test/unit/azure_tokens_world.h"
+
+/* Ends the probe under way with names, or with an error. */
+static void end_probe(struct world *world, const char *const *names)
+{
+    struct transport_probe *probe = world->probe;
+    struct error *error = NULL;
+    assert_non_null(probe);
+    world->probe = NULL;
+    if (names == NULL)
+        error_set(&error, GRPC_STATUS_UNAVAILABLE, "connect to api: refused");
+    probe->callback(names, error, probe->arg);
+    error_free(error);
+    free(probe);
+}
+
+static const char *const aks_names[] = {"kubernetes", "*.hcp-kubernetes.x.svc.cluster.local",
+                                        "hcp-kubernetes..svc.cluster.local",
+                                        "hcp-kubernetes.696995ccb303450001b31a18.svc.cluster.local", NULL};
+static const char *const other_names[] = {"kubernetes", "hcp-kubernetes..svc.cluster.local",
+                                          "hcp-kubernetes.abc.svc.cluster.locals", NULL};
+#define SNI "aeaf29ip1hi5q38ebc3u4daum81u0unk52t5bg50j25234fmuj78g.ests.aks"
+
+static void set_up_proxy(struct world *world, const char *url, const char *sni)
+{
+    const struct token_proxy_config config = {
+        .url = url, .sni_name = sni, .ca_file = "/nonexistent/ca.crt", .api_server = "api:443"};
+    set_up(world);
+    world->proxy = token_proxy_create(&world->fake.base, &config, NULL);
+    assert_non_null(world->proxy);
+}
+
+static void the_server_name_is_computed_from_the_clusters_id(void **state)
+{
+    (void)state;
+    static const char *const vectors[][2] = {
+        {"696995ccb303450001b31a18", SNI},
+        {"abc123def456", "avimke6u6l2eeq8qc1cneuaq4sl2e1av9t4clqgun97le32hub670.ests.aks"},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(vectors); i++) {
+        cleanup_free char *name = token_proxy_sni_name(vectors[i][0]);
+        assert_string_equal(name, vectors[i][1]);
+    }
+}
+
+static void the_certificate_is_looked_at_once_for_all_who_wait(void **state)
+{
+    struct world world;
+    (void)state;
+    set_up_proxy(&world, "https://proxy.example/p", "");
+    cleanup_identity struct identity *a = make(&world, AUTH_IDENTITY_BINDING, "jwt-a");
+    cleanup_identity struct identity *b = make(&world, AUTH_IDENTITY_BINDING, "jwt-b");
+    assert_int_equal(world.probes, 0); /* not before it is needed */
+    assert_non_null(get(&world, a));
+    assert_non_null(get(&world, b));
+    assert_non_null(get(&world, b));
+    run_for(&world, 0);
+    assert_int_equal(world.requests, 0);
+    end_probe(&world, aks_names);
+    run_for(&world, 0);
+    assert_int_equal(world.probes, 1);
+    assert_int_equal(world.requests, 2);
+    assert_int_equal(world.tokens, 3);
+    assert_string_equal(world.url, "https://" SNI "/p/t/oauth2/v2.0/token");
+    cleanup_identity struct identity *c = make(&world, AUTH_IDENTITY_BINDING, "jwt-c");
+    assert_non_null(get(&world, c));
+    run_for(&world, 0);
+    assert_int_equal(world.probes, 1);
+    assert_int_equal(world.tokens, 4);
+    tear_down(&world);
+}
+
+static void a_failure_is_told_and_forgotten(void **state)
+{
+    struct world world;
+    (void)state;
+    set_up_proxy(&world, "", "");
+    cleanup_identity struct identity *identity = make(&world, AUTH_IDENTITY_BINDING, "jwt");
+    assert_non_null(get(&world, identity));
+    end_probe(&world, NULL);
+    assert_int_equal(world.errors, 1);
+    assert_string_equal(
+        world.last_error,
+        "token for the identity binding: proxy transport not available: connect to api: refused");
+    assert_int_equal(token_cache_count(world.cache), 0);
+
+    assert_non_null(get(&world, identity));
+    end_probe(&world, other_names);
+    assert_string_equal(
+        world.last_error,
+        "token for the identity binding: proxy transport not available: cluster ID SAN not found "
+        "in API server certificate (use --sni-name flag to provide SNI name explicitly)");
+
+    assert_non_null(get(&world, identity));
+    end_probe(&world, aks_names);
+    run_for(&world, 0);
+    assert_int_equal(world.tokens, 1);
+    assert_int_equal(world.probes, 3);
+    tear_down(&world);
+}
+
+static void a_wait_ends_at_its_own_deadline_and_the_look_goes_on(void **state)
+{
+    struct world world;
+    (void)state;
+    set_up_proxy(&world, "", "");
+    cleanup_identity struct identity *identity = make(&world, AUTH_IDENTITY_BINDING, "jwt");
+    assert_non_null(
+        token_cache_get(world.cache, identity, NULL, world.fake.now_ms + 1000, on_token, &world, NULL));
+    pass(&world, 999);
+    assert_int_equal(world.errors, 0);
+    pass(&world, 1);
+    assert_int_equal(world.errors, 1);
+    assert_non_null(strstr(world.last_error, "the API server's certificate was not seen before"));
+    end_probe(&world, aks_names);
+    assert_non_null(get(&world, identity));
+    run_for(&world, 0);
+    assert_int_equal(world.tokens, 1);
+    assert_int_equal(world.probes, 1);
+    tear_down(&world);
+}
+
+static void what_was_found_is_looked_at_again_after_an_hour_or_when_in_doubt(void **state)
+{
+    struct world world;
+    (void)state;
+    set_up_proxy(&world, "", "");
+    cleanup_identity struct identity *identity = make(&world, AUTH_IDENTITY_BINDING, "jwt");
+    cleanup_identity struct identity *later = make(&world, AUTH_IDENTITY_BINDING, "jwt-2");
+    assert_non_null(get(&world, identity));
+    end_probe(&world, aks_names);
+    run_for(&world, 0);
+    token_proxy_doubt(world.proxy);
+    assert_non_null(get(&world, later));
+    assert_int_equal(world.probes, 2);
+    end_probe(&world, aks_names);
+    pass(&world, 3601 * 1000);
+    assert_non_null(get(&world, identity));
+    assert_int_equal(world.probes, 3);
+    end_probe(&world, aks_names);
+    run_for(&world, 0);
+    tear_down(&world);
+}
+
+static void a_given_server_name_is_taken_as_it_is(void **state)
+{
+    struct world world;
+    (void)state;
+    set_up_proxy(&world, "https://proxy.example:8443/", "given.example");
+    cleanup_identity struct identity *identity = make(&world, AUTH_IDENTITY_BINDING, "jwt");
+    assert_non_null(get(&world, identity));
+    run_for(&world, 0);
+    assert_int_equal(world.probes, 0);
+    assert_string_equal(world.url, "https://given.example/t/oauth2/v2.0/token");
+    tear_down(&world);
+}
+
+static void cancelled_waits_leave_nothing_behind(void **state)
+{
+    struct world world;
+    (void)state;
+    set_up_proxy(&world, "", "");
+    cleanup_identity struct identity *identity = make(&world, AUTH_IDENTITY_BINDING, "jwt");
+    struct token_wait *wait = get(&world, identity);
+    token_wait_cancel(&wait);
+    assert_int_equal(token_cache_count(world.cache), 0);
+    assert_null(world.fake.timers);
+    tear_down(&world); /* also ends the probe */
+}
+
+static void urls_against_the_rules_are_told_by_each_mount(void **state)
+{
+    (void)state;
+    static const char *const bad[] = {
+        "http://h",     "h",           "https://",      "https://u@h/", "https://h/?q",    "https://h?q",
+        "https://h/#f", "https://h#f", "https://h:0",   "https://h:x",  "https://h:",      "https://h:65536",
+        "https://:443", "ftp://h",     "https://h/a b", "https://h\n",  "https://u:p@h:1/"};
+    static const char *const good[] = {"",
+                                       "https://h",
+                                       "HTTPS://h",
+                                       "https://h:1/",
+                                       "https://h/a/b",
+                                       "https://h/a/",
+                                       "https://[::1]:8443",
+                                       "https://[::1]"};
+    for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+        struct world world;
+        set_up_proxy(&world, bad[i], "x");
+        cleanup_identity struct identity *identity = make(&world, AUTH_IDENTITY_BINDING, "jwt");
+        assert_null(get(&world, identity));
+        if (strstr(world.last_error, "proxy transport not available: --token-proxy-url ") == NULL)
+            fail_msg("%s: %s", bad[i], world.last_error);
+        assert_non_null(token_proxy_problem(world.proxy));
+        tear_down(&world);
+    }
+    for (size_t i = 0; i < ARRAY_SIZE(good); i++) {
+        struct world world;
+        set_up_proxy(&world, good[i], "x");
+        if (token_proxy_problem(world.proxy) != NULL)
+            fail_msg("%s: %s", good[i], error_message(token_proxy_problem(world.proxy)));
+        tear_down(&world);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_server_name_is_computed_from_the_clusters_id),
+        cmocka_unit_test(the_certificate_is_looked_at_once_for_all_who_wait),
+        cmocka_unit_test(a_failure_is_told_and_forgotten),
+        cmocka_unit_test(a_wait_ends_at_its_own_deadline_and_the_look_goes_on),
+        cmocka_unit_test(what_was_found_is_looked_at_again_after_an_hour_or_when_in_doubt),
+        cmocka_unit_test(a_given_server_name_is_taken_as_it_is),
+        cmocka_unit_test(cancelled_waits_leave_nothing_behind),
+        cmocka_unit_test(urls_against_the_rules_are_told_by_each_mount),
+    };
+    return cmocka_run_group_tests_name("azure_token_proxy", tests, NULL, NULL);
+}

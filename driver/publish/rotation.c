@@ -77,7 +77,6 @@ int rotation_wish_of(const struct secret_provider_class *class, int64_t default_
 
 /* --- due or not --- */
 
-/* FNV-1a. */
 uint32_t rotation_seed(const char *target_path)
 {
     return hash_text(HASH_START, target_path);

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/secret.h"
+#include "common/base/secret.h"
 #include "proto/provider.pb-c.h"
 
 enum { SOCKET_MODE = 0700, PERMISSION_MAX = 0777 };

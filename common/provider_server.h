@@ -22,11 +22,11 @@
 #include <sys/types.h>
 #include <uv.h>
 
-#include "common/endpoint.h"
-#include "common/error.h"
+#include "common/base/error.h"
+#include "common/base/log.h"
+#include "common/base/string_map.h"
 #include "common/grpc/server.h"
-#include "common/log.h"
-#include "common/string_map.h"
+#include "common/process/endpoint.h"
 
 struct provider_server;
 struct provider_mount; /* one Mount call */

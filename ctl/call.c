@@ -6,10 +6,10 @@
 #include <string.h>
 #include <uv.h>
 
-#include "common/endpoint.h"
+#include "common/base/secret.h"
 #include "common/grpc/client.h"
-#include "common/lifecycle.h"
-#include "common/secret.h"
+#include "common/process/endpoint.h"
+#include "common/process/lifecycle.h"
 
 enum {
     MAX_RESPONSE_BYTES = 64 * 1024 * 1024, /* the largest answer a provider built on our header can send */

@@ -6,7 +6,7 @@
 
 #include <protobuf-c/protobuf-c.h>
 
-#include "common/error.h"
+#include "common/base/error.h"
 #include "ctl/command.h"
 
 /* Calls `method` ("/pkg.Service/Method") at options->endpoint and waits for the answer, at most

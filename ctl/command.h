@@ -8,8 +8,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "common/error.h"
-#include "common/options.h"
+#include "common/base/error.h"
+#include "common/process/options.h"
 
 /* Exit statuses. A call that the other side (or the transport) refused ends with EXIT_RPC + its gRPC status
  * number, for example 105 for NOT_FOUND. */

@@ -10,11 +10,11 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "common/cleanup.h"
-#include "common/digest.h"
-#include "common/json.h"
-#include "common/secret.h"
-#include "common/string_map.h"
+#include "common/base/cleanup.h"
+#include "common/base/json.h"
+#include "common/base/secret.h"
+#include "common/base/string_map.h"
+#include "common/crypto/digest.h"
 #include "ctl/call.h"
 #include "ctl/command.h"
 #include "ctl/input.h"

@@ -8,10 +8,10 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "common/file.h"
-#include "common/json.h"
-#include "common/secret.h"
-#include "common/yaml.h"
+#include "common/base/file.h"
+#include "common/base/json.h"
+#include "common/base/secret.h"
+#include "common/base/yaml.h"
 
 enum {
     MAX_SECRET_BYTES = 1024 * 1024,    /* a Kubernetes Secret holds no more */

@@ -7,8 +7,8 @@
 #ifndef CTL_INPUT_H
 #define CTL_INPUT_H
 
-#include "common/error.h"
-#include "common/string_map.h"
+#include "common/base/error.h"
+#include "common/base/string_map.h"
 #include "ctl/command.h"
 
 /* Sets every "key=value" word in `map`. INVALID_ARGUMENT names the flag and the word. */

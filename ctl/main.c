@@ -5,8 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "common/lifecycle.h"
-#include "common/secret.h"
+#include "common/base/secret.h"
+#include "common/process/lifecycle.h"
 #include "ctl/command.h"
 #include "ctl/output.h"
 
@@ -27,8 +27,7 @@ static void usage(FILE *out)
     (void)fprintf(
         out,
         "\n'%s COMMAND --help' lists the flags of a command; '%s --version' prints the version.\n"
-        "Exit status: 0 done, 1 something failed here, 2 bad usage, 100 + N the call failed with gRPC "
-        "status N\n(for example 105 NOT_FOUND, 104 DEADLINE_EXCEEDED, 114 UNAVAILABLE).\n",
+        "Exit status: 0 done, 1 something failed here, 2 bad usage, 100 + N the call failed with gRPC status N\n(for example 105 NOT_FOUND, 104 DEADLINE_EXCEEDED, 114 UNAVAILABLE).\n",
         PROGRAM, PROGRAM);
 }
 

@@ -6,10 +6,10 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "common/cleanup.h"
-#include "common/grpc/status.h"
-#include "common/json.h"
-#include "common/secret.h"
+#include "common/base/cleanup.h"
+#include "common/base/json.h"
+#include "common/base/secret.h"
+#include "common/base/status.h"
 
 enum { NAME_COLUMN = 16 };
 

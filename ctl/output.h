@@ -9,7 +9,7 @@
 #include <cjson/cJSON.h>
 #include <stdbool.h>
 
-#include "common/error.h"
+#include "common/base/error.h"
 
 /* Prints `result` to stdout. Text form: one line per member, arrays of objects as indented rows. -1 when
  * stdout can not be written. */

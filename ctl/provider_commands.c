@@ -8,11 +8,11 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "common/cleanup.h"
-#include "common/json.h"
-#include "common/secret.h"
-#include "common/string_map.h"
-#include "common/utf8.h"
+#include "common/base/cleanup.h"
+#include "common/base/json.h"
+#include "common/base/secret.h"
+#include "common/base/string_map.h"
+#include "common/base/utf8.h"
 #include "ctl/call.h"
 #include "ctl/command.h"
 #include "ctl/input.h"

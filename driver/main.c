@@ -7,28 +7,28 @@
 #include <strings.h>
 #include <unistd.h>
 
-#include "common/endpoint.h"
+#include "common/base/log.h"
+#include "common/base/secret.h"
 #include "common/grpc/server.h"
 #include "common/http/admin_server.h"
 #include "common/http/client.h"
-#include "common/lifecycle.h"
-#include "common/log.h"
-#include "common/metrics.h"
-#include "common/secret.h"
+#include "common/process/endpoint.h"
+#include "common/process/lifecycle.h"
+#include "common/process/metrics.h"
 #include "driver/class/class_files.h"
 #include "driver/class/class_kube.h"
 #include "driver/csi/csi_identity.h"
 #include "driver/csi/csi_node.h"
-#include "driver/csi/node_taint.h"
-#include "driver/csi/registration.h"
+#include "driver/health_endpoints.h"
 #include "driver/kube/kube_client.h"
-#include "driver/pages.h"
+#include "driver/kubelet/node_taint.h"
+#include "driver/kubelet/registration.h"
 #include "driver/provider/provider_client.h"
 #include "driver/settings.h"
 #include "driver/status/events.h"
 #include "driver/status/pod_status.h"
 #include "driver/status/status_files.h"
-#include "driver/sync/sync.h"
+#include "driver/sync/secret_sync.h"
 #include "driver/volume/volume.h"
 
 #define PROGRAM "secrets-store-driver"
@@ -378,8 +378,7 @@ static int check_settings(struct program *program, struct error **err)
     if (!csi_identity_name_valid(settings->driver_name))
         return error_set(
             err, GRPC_STATUS_INVALID_ARGUMENT,
-            "--drivername '%s' is not the name of a CSI driver: letters, digits, '-' and '.', %d at "
-            "most, a letter or digit first and last",
+            "--drivername '%s' is not the name of a CSI driver: letters, digits, '-' and '.', %d at most, a letter or digit first and last",
             settings->driver_name, CSI_IDENTITY_NAME_MAX);
     if (strcasecmp(settings->metrics_backend, "prometheus") != 0)
         return error_set(err, GRPC_STATUS_INVALID_ARGUMENT, "unknown --metrics-backend %s",
@@ -485,8 +484,9 @@ static void log_start(const struct program *program)
              LOG_STR("classes", program->classes.name), LOG_BOOL("rotation", program->settings.rotation),
              LOG_BOOL("detachedMounts", kernel.detached_mount), LOG_BOOL("noswap", kernel.noswap));
     if (!kernel.noswap)
-        log_warning(program->log, "this kernel's tmpfs can not be kept out of swap (needs Linux 6.4): "
-                                  "encrypt swap or switch it off");
+        log_warning(
+            program->log,
+            "this kernel's tmpfs can not be kept out of swap (needs Linux 6.4): encrypt swap or switch it off");
 }
 
 /* `word`: the first of the command line that is no flag; NULL = there is none. */

@@ -7,7 +7,7 @@
 
 #include <stddef.h>
 
-#include "common/cleanup.h"
+#include "common/base/cleanup.h"
 
 #define AT(field) offsetof(struct settings, field)
 #define SECOND    INT64_C(1000000000)
@@ -30,8 +30,7 @@ const struct option_row settings_rows[] = {
     {"enable-secret-rotation", OPTION_BOOL, AT(rotation), "false", 0, 0,
      "Look for changed contents when the kubelet publishes a volume again"},
     {"rotation-poll-interval", OPTION_DURATION, AT(rotation_interval_ns), "2m", 0, 365 * (86400 * SECOND),
-     "Shortest time between two looks at the same volume, in whole seconds; below one second every call "
-     "looks"},
+     "Shortest time between two looks at the same volume, in whole seconds; below one second every call looks"},
     {"max-call-recv-msg-size", OPTION_INT, AT(max_call_recv_bytes), "4194304", RECV_MIN, RECV_MAX,
      "Largest provider response in `bytes`"},
     {"provider-health-check", OPTION_BOOL, AT(provider_health_check), "false", 0, 0,
@@ -49,27 +48,20 @@ const struct option_row settings_rows[] = {
      "Log verbosity `level`: 2 requests, 4 decisions, 5 every call"},
 
     {"class-dir", OPTION_STRING, AT(class_dir), "", 0, 0,
-     "Standalone: `directory` of SecretProviderClass files (YAML, JSON), used instead of the Kubernetes API; "
-     "without any Kubernetes "
-     "configuration the default is " SETTINGS_CLASS_DIR},
+     "Standalone: `directory` of SecretProviderClass files (YAML, JSON), used instead of the Kubernetes API; without any Kubernetes configuration the default is " SETTINGS_CLASS_DIR},
     {"status-dir", OPTION_STRING, AT(status_dir), "", 0, 0,
-     "Keep one JSON file per mounted volume in this `directory`, with what a status object says: for nodes "
-     "without the Kubernetes API. Empty: none"},
+     "Keep one JSON file per mounted volume in this `directory`, with what a status object says: for nodes without the Kubernetes API. Empty: none"},
     {"registration-dir", OPTION_STRING, AT(registration_dir), "", 0, 0,
-     "The kubelet's plugins_registry `directory`; the driver then registers itself. Empty: a registrar "
-     "side-car does it, or nobody"},
+     "The kubelet's plugins_registry `directory`; the driver then registers itself. Empty: a registrar side-car does it, or nobody"},
     {"kubelet-registration-path", OPTION_STRING, AT(registration_path), "", 0, 0,
      "`path` of the CSI socket as the kubelet sees it; default: the path of --endpoint"},
     {"health-addr", OPTION_STRING, AT(health_address), "", 0, 0,
-     "Listen `address` of /healthz and /readyz, for example :9808; empty or 0: off, a liveness side-car may "
-     "do it"},
+     "Listen `address` of /healthz and /readyz, for example :9808; empty or 0: off, a liveness side-car may do it"},
     {"allow-attribute-override", OPTION_BOOL, AT(allow_attribute_override), "false", 0, 0,
      "Let a pod's volumeAttributes override parameters of its SecretProviderClass"},
 
     {"remove-startup-taint", OPTION_BOOL, AT(remove_startup_taint), "false", 0, 0,
-     "Remove the taint secrets-store.csi.k8s.io/agent-not-ready from the node once the kubelet has "
-     "registered "
-     "the driver; needs --registration-dir, the Kubernetes API, and get and patch on nodes"},
+     "Remove the taint secrets-store.csi.k8s.io/agent-not-ready from the node once the kubelet has registered the driver; needs --registration-dir, the Kubernetes API, and get and patch on nodes"},
     {"secret-sync-check-interval", OPTION_DURATION, AT(secret_sync_check_ns), "5m", SECOND,
      365 * (86400 * SECOND),
      "Longest time until a synced Kubernetes Secret that was deleted or lost its owner is restored"},

@@ -4,7 +4,7 @@
 #ifndef DRIVER_SETTINGS_H
 #define DRIVER_SETTINGS_H
 
-#include "common/options.h"
+#include "common/process/options.h"
 
 /* Where classes are looked for when there is neither --class-dir nor a Kubernetes configuration. */
 #define SETTINGS_CLASS_DIR "/etc/secrets-store/classes"

@@ -5,14 +5,19 @@ OUR_SRC = $(wildcard $(shell git ls-files '*.c' '*.h'))
 TIDY_FLAGS = -std=c17 -DSTATIC_ANALYSIS $(PROJECT_CPPFLAGS) $(PKG_CFLAGS)
 
 ##@ Check
-.PHONY: check check-format check-tidy check-cppcheck check-analyzer format
-check: deps-check ## clang-format (dry run), clang-tidy, cppcheck and gcc -fanalyzer
-	$(MAKE) check-format check-tidy check-cppcheck check-analyzer
+.PHONY: check check-includes check-format check-tidy check-cppcheck check-analyzer format
+check: deps-check ## include order, clang-format (dry run), clang-tidy, cppcheck and gcc -fanalyzer
+	$(MAKE) check-includes check-format check-tidy check-cppcheck check-analyzer
 
+check-includes:
+	$(call say,INCLUDES,mk/include_order.txt)
+	$(Q)mk/include_order.py
+
+# String literals stay whole, so that a text can be found with grep; only they may make a line longer than 110 columns.
 check-format:
 	$(call say,FORMAT,dry run)
 	$(Q)clang-format --dry-run --Werror $(OUR_SRC)
-	$(Q)! LC_ALL=C.UTF-8 grep -nE '^.{111,}' $(OUR_SRC)
+	$(Q)! LC_ALL=C.UTF-8 grep -nE '^[^"]{111,}$$' $(OUR_SRC)
 
 TIDY_STAMPS := $(CHECK_SRC:%=$(B)/tidy/%.ok)
 check-tidy: $(TIDY_STAMPS)
@@ -24,7 +29,7 @@ $(B)/tidy/%.ok: % .clang-tidy | $(PROTO_HDR)
 
 # Leaks: cppcheck does not know cleanup attributes; the sanitizers find them.
 check-cppcheck: | $(PROTO_HDR)
-	$(call say,CPPCHECK,all rooms)
+	$(call say,CPPCHECK,all directories)
 	$(Q)cppcheck --quiet --std=c11 --language=c --enable=warning,performance,portability --inline-suppr --error-exitcode=1 \
 	  --suppress=missingIncludeSystem --suppress=unknownMacro --suppress=memleak --suppress=resourceLeak \
 	  --max-configs=4 -I. -D_GNU_SOURCE $(CHECK_SRC)

@@ -1,6 +1,6 @@
 # What somebody needs who writes a provider in C: headers, one static library, a .pc file, the contract.
 
-SDK_HEADERS := $(sort $(wildcard common/*.h)) common/grpc/server.h common/grpc/status.h
+SDK_HEADERS := $(sort $(wildcard common/*.h common/base/*.h common/process/*.h common/crypto/digest.h common/crypto/encoding.h)) common/grpc/server.h
 SDK_INCLUDE := $(PREFIX)/include/secrets-store-provider
 SDK_REQUIRES := libuv libnghttp2 libprotobuf-c libcjson
 

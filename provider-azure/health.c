@@ -7,8 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/secret.h"
 #include "common/grpc/client.h"
-#include "common/secret.h"
 #include "proto/health.pb-c.h"
 
 struct check {

@@ -9,8 +9,8 @@
 
 #include <uv.h>
 
-#include "common/endpoint.h"
 #include "common/http/admin_server.h"
+#include "common/process/endpoint.h"
 
 struct health {
     uv_loop_t *loop;                 /* borrowed */

@@ -7,14 +7,14 @@
 #include <strings.h>
 #include <unistd.h>
 
+#include "common/base/log.h"
+#include "common/base/secret.h"
 #include "common/http/admin_server.h"
 #include "common/http/client.h"
 #include "common/http/metrics_page.h"
-#include "common/lifecycle.h"
-#include "common/log.h"
-#include "common/metrics.h"
+#include "common/process/lifecycle.h"
+#include "common/process/metrics.h"
 #include "common/provider_server.h"
-#include "common/secret.h"
 #include "provider-azure/health.h"
 #include "provider-azure/service.h"
 #include "provider-azure/settings.h"

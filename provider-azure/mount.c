@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "provider-azure/verdict.h"
+#include "provider-azure/aggregate_error.h"
 
 /* Kept back from the caller's time: to answer before the caller gives up, so that it hears the reason. */
 enum { MARGIN_MS = 300, GUARD_MS = 150 };

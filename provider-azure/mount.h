@@ -10,12 +10,12 @@
 #ifndef PROVIDER_AZURE_MOUNT_H
 #define PROVIDER_AZURE_MOUNT_H
 
-#include "common/string_map.h"
-#include "provider-azure/assembly.h"
+#include "common/base/string_map.h"
 #include "provider-azure/content/content.h"
-#include "provider-azure/request/request.h"
+#include "provider-azure/mount_request.h"
+#include "provider-azure/mount_response.h"
 #include "provider-azure/vault/fetch.h"
-#include "provider-azure/vault/volume_log.h"
+#include "provider-azure/vault/served_volumes.h"
 
 /* The limit of a mount whose caller has none. */
 enum { MOUNT_LIMIT_MS = 120 * 1000 };

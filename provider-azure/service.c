@@ -5,7 +5,7 @@
 
 #include <stdlib.h>
 
-#include "common/lifecycle.h"
+#include "common/process/lifecycle.h"
 
 /* One call and its operation; ends with the call. */
 struct served {

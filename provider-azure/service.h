@@ -4,7 +4,7 @@
 #ifndef PROVIDER_AZURE_SERVICE_H
 #define PROVIDER_AZURE_SERVICE_H
 
-#include "common/log.h"
+#include "common/base/log.h"
 #include "common/provider_server.h"
 #include "provider-azure/mount.h"
 

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/cleanup.h"
+#include "common/base/cleanup.h"
 
 #define AT(field) offsetof(struct settings, field)
 
@@ -20,9 +20,7 @@ const struct option_row provider_option_rows[] = {
     {"endpoint", OPTION_STRING, AT(endpoint), "unix:///tmp/azure.sock", 0, 0,
      "Listen `address`, unix://<path> or tcp://<host:port>"},
     {"prepare-socket-dir", OPTION_STRING, AT(prepare_socket_dir), "", 0, 0,
-     "Give the directory of --endpoint to the group of `uid:gid`, writable and sticky, and an old socket "
-     "there "
-     "to the user, then exit: an init container, run as root, of a provider that runs as that user"},
+     "Give the directory of --endpoint to the group of `uid:gid`, writable and sticky, and an old socket there to the user, then exit: an init container, run as root, of a provider that runs as that user"},
     {"log-format-json", OPTION_BOOL, AT(log_format_json), "false", 0, 0,
      "Log one JSON object per line: errors to stderr, all others to stdout"},
     {"v", OPTION_INT, AT(verbosity), "0", 0, INT32_MAX, "Log verbosity `level`: 2 parameters, 5 every call"},
@@ -46,8 +44,7 @@ const struct option_row provider_option_rows[] = {
     {"custom-user-agent", OPTION_STRING, AT(custom_user_agent), "", 0, 0,
      "`text` appended to the user agent"},
     {"republish-cache-ttl", OPTION_DURATION, AT(republish_cache_ttl_ns), "2m", 0, 86400 * SECOND,
-     "How old, at most, what a republish (rotation) is answered with may be when the same identity has read "
-     "it since the volume's answer before; 0 reads always. A first mount always reads"},
+     "How old, at most, what a republish (rotation) is answered with may be when the same identity has read it since the volume's answer before; 0 reads always. A first mount always reads"},
     {"imds-endpoint", OPTION_STRING, AT(imds_endpoint), "http://169.254.169.254", 0, 0,
      "`URL` of the instance metadata service"},
     {"nmi-endpoint", OPTION_STRING, AT(nmi_endpoint), "http://127.0.0.1:2579", 0, 0,
@@ -55,14 +52,12 @@ const struct option_row provider_option_rows[] = {
     {"token-proxy-url", OPTION_STRING, AT(token_proxy_url), "", 0, 0,
      "`URL` of the identity binding token proxy; empty: https://kubernetes.default.svc.cluster.local"},
     {"sni-name", OPTION_STRING, AT(sni_name), "", 0, 0,
-     "TLS server `name` of the identity binding token proxy; empty: computed from the API server's "
-     "certificate"},
+     "TLS server `name` of the identity binding token proxy; empty: computed from the API server's certificate"},
     {"token-proxy-ca-file", OPTION_STRING, AT(token_proxy_ca_file),
      "/var/run/secrets/kubernetes.io/serviceaccount/ca.crt", 0, 0,
      "`file` of the CA that signs token proxy and API server; read anew for each use; absent: the system's"},
     {"api-server", OPTION_STRING, AT(api_server), "", 0, 0,
-     "`host:port` of the API server whose certificate names the cluster; empty: "
-     "kubernetes.default.svc.cluster.local:$KUBERNETES_SERVICE_PORT"},
+     "`host:port` of the API server whose certificate names the cluster; empty: kubernetes.default.svc.cluster.local:$KUBERNETES_SERVICE_PORT"},
     {"enable-pprof", OPTION_BOOL, AT(enable_pprof), "false", 0, 0,
      "Accepted for old manifests; does nothing"},
     {"pprof-port", OPTION_INT, AT(pprof_port), "6060", 0, PORT_MAX,

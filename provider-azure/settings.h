@@ -4,7 +4,7 @@
 #ifndef PROVIDER_AZURE_SETTINGS_H
 #define PROVIDER_AZURE_SETTINGS_H
 
-#include "common/options.h"
+#include "common/process/options.h"
 
 struct settings {
     bool version;

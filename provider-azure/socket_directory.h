@@ -8,7 +8,7 @@
 #ifndef PROVIDER_AZURE_SOCKET_DIRECTORY_H
 #define PROVIDER_AZURE_SOCKET_DIRECTORY_H
 
-#include "common/error.h"
+#include "common/base/error.h"
 
 /* Gives the directory of `socket_path` to the group of `owner` ("uid:gid", numbers), writable and sticky: the
  * providers that share it can not remove each other's sockets. A socket that an older provider, running as

@@ -7,7 +7,7 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
-#include "common/error.h"
+#include "common/base/error.h"
 
 /* Fills a sockaddr_un. INVALID_ARGUMENT when `path` is empty or longer than sun_path allows (107 bytes): the
  * kernel and libuv would cut it silently. */

@@ -10,11 +10,11 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 
+#include "common/base/secret.h"
 #include "common/grpc/address.h"
 #include "common/grpc/client_private.h"
 #include "common/grpc/message.h"
-#include "common/lifecycle.h"
-#include "common/secret.h"
+#include "common/process/lifecycle.h"
 
 enum { MAX_RESPONSE_BYTES = 4 * 1024 * 1024 }; /* grpc-go's receive limit */
 enum { CONNECT_TIMEOUT_MS = 5000 };

@@ -25,8 +25,8 @@
 #include <sys/types.h>
 #include <uv.h>
 
-#include "common/error.h"
-#include "common/log.h"
+#include "common/base/error.h"
+#include "common/base/log.h"
 
 struct grpc_channel;
 struct grpc_client_call;

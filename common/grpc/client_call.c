@@ -6,10 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/secret.h"
 #include "common/grpc/client_private.h"
 #include "common/grpc/message.h"
 #include "common/grpc/metadata.h"
-#include "common/secret.h"
 
 static struct grpc_client_call *of(struct http2_stream *stream)
 {

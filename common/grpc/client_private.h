@@ -12,11 +12,11 @@
 #ifndef COMMON_GRPC_CLIENT_PRIVATE_H
 #define COMMON_GRPC_CLIENT_PRIVATE_H
 
+#include "common/base/list.h"
 #include "common/grpc/client.h"
 #include "common/grpc/connection.h"
 #include "common/grpc/framing.h"
 #include "common/grpc/header_check.h"
-#include "common/grpc/list.h"
 #include "common/grpc/timeouts.h"
 
 struct client_connection {

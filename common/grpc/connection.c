@@ -6,7 +6,7 @@
 #include <assert.h>
 #include <string.h>
 
-#include "common/secret.h"
+#include "common/base/secret.h"
 
 /* How long a graceful end waits for the answer to its PING before it sends the last GOAWAY. */
 enum { NOTICE_MS = 1000 };

@@ -14,7 +14,7 @@
 #include <stdint.h>
 #include <uv.h>
 
-#include "common/error.h"
+#include "common/base/error.h"
 #include "common/grpc/http2_session.h"
 #include "common/grpc/timeouts.h"
 

@@ -6,7 +6,7 @@
 #include <assert.h>
 #include <string.h>
 
-#include "common/secret.h"
+#include "common/base/secret.h"
 
 /* First allocation for a message; most requests fit. Doubled after that, so a peer pays in bytes for our
  * memory. */

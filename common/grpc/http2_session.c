@@ -6,9 +6,9 @@
 #include <assert.h>
 #include <string.h>
 
+#include "common/base/secret.h"
 #include "common/grpc/header_check.h"
 #include "common/grpc/nghttp2_compat.h"
-#include "common/secret.h"
 
 /* Header fields in a block that we send: at most a dozen. */
 enum { SEND_HEADERS_MAX = 16 };

@@ -16,8 +16,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "common/error.h"
-#include "common/grpc/list.h"
+#include "common/base/error.h"
+#include "common/base/list.h"
 
 struct nghttp2_session;
 struct http2_session;

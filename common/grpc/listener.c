@@ -12,7 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "common/cleanup.h"
+#include "common/base/cleanup.h"
 #include "common/grpc/address.h"
 
 /* Connections that wait for accept(): a node restart publishes all its pods at once, each kubelet call on a

@@ -9,9 +9,9 @@
 #include <sys/types.h>
 #include <uv.h>
 
-#include "common/error.h"
-#include "common/grpc/list.h"
-#include "common/log.h"
+#include "common/base/error.h"
+#include "common/base/list.h"
+#include "common/base/log.h"
 
 struct listener;
 

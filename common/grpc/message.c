@@ -7,9 +7,9 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include "common/base/secret.h"
+#include "common/base/utf8.h"
 #include "common/grpc/framing.h"
-#include "common/secret.h"
-#include "common/utf8.h"
 
 /* https://protobuf.dev/programming-guides/encoding/ */
 enum wire_type { WIRE_VARINT = 0, WIRE_64BIT = 1, WIRE_BYTES = 2, WIRE_32BIT = 5 };

@@ -12,7 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "common/error.h"
+#include "common/base/error.h"
 
 /* Fields in one message, those of its sub-messages included. A volume of thousands of files has tens of
  * thousands. */

@@ -8,8 +8,8 @@
 #include <string.h>
 #include <strings.h>
 
-#include "common/encoding.h"
-#include "common/utf8.h"
+#include "common/base/utf8.h"
+#include "common/crypto/encoding.h"
 
 enum { TIMEOUT_DIGITS_MAX = 8 };
 

@@ -11,7 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "common/grpc/status.h"
+#include "common/base/status.h"
 
 /* "grpc-timeout": 1 to 8 digits and one of H M S m u n. Gives nanoseconds, cut at UINT64_MAX. Returns -1 for
  * anything else. */

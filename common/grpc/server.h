@@ -26,8 +26,8 @@
 #include <sys/types.h>
 #include <uv.h>
 
-#include "common/error.h"
-#include "common/log.h"
+#include "common/base/error.h"
+#include "common/base/log.h"
 
 struct grpc_server;
 struct grpc_call;

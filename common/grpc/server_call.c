@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/cleanup.h"
+#include "common/base/cleanup.h"
 #include "common/grpc/message.h"
 #include "common/grpc/metadata.h"
 #include "common/grpc/server_private.h"

@@ -10,10 +10,10 @@
 #ifndef COMMON_GRPC_SERVER_PRIVATE_H
 #define COMMON_GRPC_SERVER_PRIVATE_H
 
+#include "common/base/list.h"
 #include "common/grpc/connection.h"
 #include "common/grpc/framing.h"
 #include "common/grpc/header_check.h"
-#include "common/grpc/list.h"
 #include "common/grpc/listener.h"
 #include "common/grpc/server.h"
 #include "common/grpc/timeouts.h"

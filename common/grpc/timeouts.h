@@ -15,7 +15,7 @@
 #include <stdint.h>
 #include <uv.h>
 
-#include "common/grpc/list.h"
+#include "common/base/list.h"
 
 struct timeouts {
     uv_timer_t timer; /* `data` is free for the owner */

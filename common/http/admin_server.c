@@ -21,7 +21,7 @@
 #include <sys/queue.h>
 #include <sys/socket.h>
 
-#include "common/cleanup.h"
+#include "common/base/cleanup.h"
 
 enum {
     HEADER_MAX_BYTES = 8 * 1024,

@@ -10,9 +10,9 @@
 
 #include <uv.h>
 
-#include "common/buffer.h"
-#include "common/error.h"
-#include "common/log.h"
+#include "common/base/buffer.h"
+#include "common/base/error.h"
+#include "common/base/log.h"
 
 struct admin_server;
 struct admin_request; /* one request being answered */

@@ -16,11 +16,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "common/buffer.h"
-#include "common/cleanup.h"
-#include "common/digest.h"
-#include "common/file.h"
-#include "common/pki/pem.h"
+#include "common/base/buffer.h"
+#include "common/base/cleanup.h"
+#include "common/base/file.h"
+#include "common/crypto/digest.h"
+#include "common/crypto/pem.h"
 
 enum { HEX = DIGEST_SHA256_HEX_LEN + 1, FIRST_FD = 200, FD_ROUND = 256, ALL_MAX = 16 * 1024 * 1024 };
 

@@ -16,7 +16,7 @@
 #ifndef COMMON_HTTP_CA_BUNDLE_H
 #define COMMON_HTTP_CA_BUNDLE_H
 
-#include "common/error.h"
+#include "common/base/error.h"
 
 struct ca_bundle;
 

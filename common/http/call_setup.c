@@ -7,8 +7,8 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "common/base/secret.h"
 #include "common/http/call.h"
-#include "common/secret.h"
 
 enum {
     MAX_URL_BYTES = 16 * 1024,

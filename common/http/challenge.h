@@ -8,8 +8,8 @@
 #ifndef COMMON_HTTP_CHALLENGE_H
 #define COMMON_HTTP_CHALLENGE_H
 
-#include "common/cleanup.h"
-#include "common/error.h"
+#include "common/base/cleanup.h"
+#include "common/base/error.h"
 
 enum { HTTP_CHALLENGE_MAX_BYTES = 16 * 1024 }; /* claims challenges reach a few KiB */
 

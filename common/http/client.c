@@ -10,8 +10,8 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "common/base/secret.h"
 #include "common/http/call.h"
-#include "common/secret.h"
 
 enum {
     DEFAULT_CONNECTIONS_PER_HOST = 32,

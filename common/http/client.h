@@ -13,9 +13,9 @@
 #include <stdint.h>
 #include <uv.h>
 
-#include "common/buffer.h"
-#include "common/error.h"
-#include "common/log.h"
+#include "common/base/buffer.h"
+#include "common/base/error.h"
+#include "common/base/log.h"
 
 struct http_client;
 struct http_call;

@@ -7,8 +7,8 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include "common/base/secret.h"
 #include "common/http/client.h"
-#include "common/secret.h"
 
 static bool is_unreserved(unsigned char c)
 {

@@ -8,7 +8,7 @@
 #include <string.h>
 #include <strings.h>
 
-#include "common/secret.h"
+#include "common/base/secret.h"
 
 struct field {
     char *name;  /* one allocation with the value behind it */

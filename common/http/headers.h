@@ -6,7 +6,7 @@
 
 #include <stddef.h>
 
-#include "common/error.h"
+#include "common/base/error.h"
 
 struct http_headers;
 

@@ -3,7 +3,7 @@
  */
 #include "common/http/metrics_page.h"
 
-#include "common/metrics.h"
+#include "common/process/metrics.h"
 
 /* Series are bounded (metrics.h); this is far above what they can fill. */
 enum { METRICS_TEXT_MAX = 16 * 1024 * 1024 };

@@ -9,7 +9,7 @@
 #include <string.h>
 #include <strings.h>
 
-#include "common/cleanup.h"
+#include "common/base/cleanup.h"
 
 /* An address as 16 bytes; IPv4 is mapped to ::ffff:a.b.c.d so that both families compare alike. */
 struct address {

@@ -11,7 +11,7 @@
 #include <strings.h>
 #include <sys/queue.h>
 
-#include "common/buffer.h"
+#include "common/base/buffer.h"
 #include "common/http/proxy.h"
 
 TAILQ_HEAD(wait_list, resolver_wait);

@@ -14,7 +14,7 @@
 
 #include <uv.h>
 
-#include "common/error.h"
+#include "common/base/error.h"
 
 struct resolver;
 struct resolver_wait; /* one caller waiting for a lookup */

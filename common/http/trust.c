@@ -32,9 +32,9 @@ static int leave_to_curl(CURL *easy, const struct trust_source *source, struct e
 #include <sys/queue.h>
 #include <sys/stat.h>
 
-#include "common/buffer.h"
-#include "common/digest.h"
-#include "common/file.h"
+#include "common/base/buffer.h"
+#include "common/base/file.h"
+#include "common/crypto/digest.h"
 
 struct trust {
     TAILQ_ENTRY(trust) link;

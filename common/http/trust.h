@@ -14,7 +14,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "common/error.h"
+#include "common/base/error.h"
 
 struct trust_store;
 struct trust; /* what one call trusts: keeps it alive while the call lives */

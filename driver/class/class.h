@@ -13,8 +13,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "common/error.h"
-#include "common/string_map.h"
+#include "common/base/error.h"
+#include "common/base/string_map.h"
 
 #define CLASS_API_GROUP "secrets-store.csi.x-k8s.io"
 #define CLASS_KIND      "SecretProviderClass"

@@ -10,10 +10,10 @@
 #include <string.h>
 #include <strings.h>
 
-#include "common/buffer.h"
-#include "common/cleanup.h"
-#include "common/file.h"
-#include "driver/worker.h"
+#include "common/base/buffer.h"
+#include "common/base/cleanup.h"
+#include "common/base/file.h"
+#include "driver/base/worker.h"
 
 /* --- finding a class (on a worker) --- */
 

@@ -15,8 +15,8 @@
 
 #include <uv.h>
 
-#include "common/error.h"
-#include "common/log.h"
+#include "common/base/error.h"
+#include "common/base/log.h"
 #include "driver/class/class_source.h"
 
 #define CLASS_FILES_NAMESPACE "default"

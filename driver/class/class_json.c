@@ -3,7 +3,7 @@
  */
 #include <string.h>
 
-#include "common/json.h"
+#include "common/base/json.h"
 #include "driver/class/class.h"
 
 static enum class_node_kind json_kind(const void *node)

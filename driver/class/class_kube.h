@@ -7,7 +7,7 @@
 #ifndef DRIVER_CLASS_KUBE_H
 #define DRIVER_CLASS_KUBE_H
 
-#include "common/error.h"
+#include "common/base/error.h"
 #include "driver/class/class_source.h"
 #include "driver/kube/kube_client.h"
 

@@ -10,7 +10,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "common/error.h"
+#include "common/base/error.h"
 #include "driver/class/class.h"
 
 struct class_lookup; /* one running lookup; what it is inside is the source's business */

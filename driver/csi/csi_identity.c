@@ -6,9 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/cleanup.h"
-#include "common/lifecycle.h"
-#include "driver/health.h"
+#include "common/base/cleanup.h"
+#include "common/process/lifecycle.h"
+#include "driver/base/health.h"
 #include "proto/csi.pb-c.h"
 
 bool csi_identity_name_valid(const char *name)

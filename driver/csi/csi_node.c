@@ -6,11 +6,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/cleanup.h"
-#include "driver/publish/target_path.h"
+#include "common/base/cleanup.h"
+#include "driver/base/worker.h"
 #include "driver/publish/unpublish.h"
+#include "driver/volume/target_path.h"
 #include "driver/volume/volume.h"
-#include "driver/worker.h"
 #include "proto/csi.pb-c.h"
 
 /* An RPC whose operation runs: at most one of the two is set. */

@@ -12,9 +12,9 @@
 #include <string.h>
 #include <sys/random.h>
 
-#include "common/buffer.h"
-#include "common/file.h"
-#include "common/lifecycle.h"
+#include "common/base/buffer.h"
+#include "common/base/file.h"
+#include "common/process/lifecycle.h"
 
 enum {
     RELOAD_AFTER_MS = 60 * 1000, /* as client-go; the kubelet renews tokens at 80 % of their life */

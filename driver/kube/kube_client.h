@@ -21,13 +21,13 @@
 #include <stdint.h>
 #include <uv.h>
 
-#include "common/error.h"
+#include "common/base/error.h"
+#include "common/base/json.h"
+#include "common/base/log.h"
 #include "common/http/client.h"
-#include "common/json.h"
-#include "common/log.h"
-#include "driver/kube/kube_config.h"
 #include "driver/kube/kube_gate.h"
-#include "driver/kube/kube_words.h"
+#include "driver/kube/kube_meta.h"
+#include "driver/kube/kube_rest_config.h"
 
 enum {
     KUBE_ANSWER_MAX =

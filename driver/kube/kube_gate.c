@@ -142,10 +142,10 @@ static struct error *refusal_error(const struct kube_turn *turn)
                         error_message(gate->cause));
         break;
     case KUBE_TURN_PAUSE:
-        (void)error_set(&error, GRPC_STATUS_UNAVAILABLE,
-                        "the API server wants no requests for %llu s (Retry-After), there is no time for "
-                        "that",
-                        (unsigned long long)(pause_left(gate) + 999) / 1000);
+        (void)error_set(
+            &error, GRPC_STATUS_UNAVAILABLE,
+            "the API server wants no requests for %llu s (Retry-After), there is no time for that",
+            (unsigned long long)(pause_left(gate) + 999) / 1000);
         break;
     case KUBE_TURN_LATE:
         (void)error_set(&error, GRPC_STATUS_DEADLINE_EXCEEDED,

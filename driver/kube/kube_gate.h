@@ -34,9 +34,9 @@
 #include <stdint.h>
 #include <uv.h>
 
-#include "common/error.h"
-#include "common/grpc/list.h"
-#include "common/log.h"
+#include "common/base/error.h"
+#include "common/base/list.h"
+#include "common/base/log.h"
 
 enum {
     KUBE_IN_FLIGHT_MAX = 16, /* requests at a time: a node that restarts publishes hundreds of volumes at

@@ -25,9 +25,9 @@
 #include <stddef.h>
 #include <sys/types.h>
 
-#include "common/cleanup.h"
-#include "common/error.h"
-#include "common/secret.h"
+#include "common/base/cleanup.h"
+#include "common/base/error.h"
+#include "common/base/secret.h"
 
 enum {
     PAYLOAD_PATH_MAX = 4096,     /* bytes of a whole path */

@@ -6,7 +6,7 @@
  */
 #include <string.h>
 
-#include "common/utf8.h"
+#include "common/base/utf8.h"
 #include "driver/payload/payload.h"
 
 enum { SHOWN_PATH_MAX = 200 }; /* bytes of an offending path that go into the message */

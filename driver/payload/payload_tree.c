@@ -10,7 +10,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "common/cleanup.h"
+#include "common/base/cleanup.h"
 #include "driver/payload/payload.h"
 
 int payload_tree_open_dir(int dir_fd, const char *name)

@@ -55,12 +55,12 @@ static int fail(const struct write *write, int errnum, const char *what, const c
     struct payload_footprint need = payload_footprint(write->payload);
     struct statvfs fs = {0};
     (void)fstatvfs(write->root_fd, &fs); /* zeros in the message are no harm */
-    return error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED,
-                     "%s '%s': the volume is full (ENOSPC): the files need %zu bytes and %zu inodes, next to "
-                     "the old ones; "
-                     "it has %" PRIu64 " bytes (%" PRIu64 " free) and %" PRIu64 " inodes (%" PRIu64 " free)",
-                     what, name, need.bytes, need.inodes, (uint64_t)fs.f_blocks * fs.f_frsize,
-                     (uint64_t)fs.f_bfree * fs.f_frsize, (uint64_t)fs.f_files, (uint64_t)fs.f_ffree);
+    return error_set(
+        err, GRPC_STATUS_RESOURCE_EXHAUSTED,
+        "%s '%s': the volume is full (ENOSPC): the files need %zu bytes and %zu inodes, next to the old ones; "
+        "it has %" PRIu64 " bytes (%" PRIu64 " free) and %" PRIu64 " inodes (%" PRIu64 " free)",
+        what, name, need.bytes, need.inodes, (uint64_t)fs.f_blocks * fs.f_frsize,
+        (uint64_t)fs.f_bfree * fs.f_frsize, (uint64_t)fs.f_files, (uint64_t)fs.f_ffree);
 }
 
 /* --- the new version directory --- */

@@ -7,7 +7,7 @@
 #include <string.h>
 #include <sys/random.h>
 
-#include "common/secret.h"
+#include "common/base/secret.h"
 #include "proto/provider.pb-c.h"
 
 #define MOUNT_METHOD "/v1alpha1.CSIDriverProvider/Mount"

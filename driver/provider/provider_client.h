@@ -10,12 +10,12 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "common/error.h"
-#include "common/log.h"
-#include "common/string_map.h"
+#include "common/base/error.h"
+#include "common/base/log.h"
+#include "common/base/string_map.h"
+#include "driver/base/driver_metrics.h"
 #include "driver/payload/payload.h"
 #include "driver/provider/provider_registry.h"
-#include "driver/telemetry.h"
 
 struct provider_call;
 

@@ -6,9 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/grpc/list.h"
-#include "common/secret.h"
-#include "common/string_map.h"
+#include "common/base/list.h"
+#include "common/base/secret.h"
+#include "common/base/string_map.h"
 #include "driver/provider/provider_client.h"
 #include "proto/provider.pb-c.h"
 

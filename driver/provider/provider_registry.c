@@ -9,8 +9,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "common/buffer.h"
-#include "common/grpc/list.h"
+#include "common/base/buffer.h"
+#include "common/base/list.h"
 
 struct provider_registry {
     uv_loop_t *loop;

@@ -18,9 +18,9 @@
 #include <stddef.h>
 #include <uv.h>
 
-#include "common/error.h"
+#include "common/base/error.h"
+#include "common/base/log.h"
 #include "common/grpc/client.h"
-#include "common/log.h"
 
 enum {
     PROVIDER_NAME_MAX = 30, /* ^[a-zA-Z0-9_-]{1,30}$ */

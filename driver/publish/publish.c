@@ -4,11 +4,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/lifecycle.h"
-#include "common/secret.h"
+#include "common/base/secret.h"
+#include "common/process/lifecycle.h"
+#include "driver/base/worker.h"
 #include "driver/publish/publish_private.h"
-#include "driver/volume/volume_record.h"
-#include "driver/worker.h"
+#include "driver/rotation/volume_metadata.h"
 
 /* --- end of life --- */
 
@@ -160,7 +160,7 @@ static void enter_write(struct publish *publish)
     publish->job.no_files = publish->answer.no_files;
     publish->job.payload = &publish->answer.payload;
     /* Without a record (no memory) the volume only knows less about itself. */
-    publish->record = volume_record_print(publish->class->provider, publish->wish.mark,
+    publish->record = volume_record_print(publish->class->provider, publish->spec.hash,
                                           &publish->answer.versions, /* err= */ NULL);
     publish->job.options = (struct volume_options){.gid = publish->request.gid,
                                                    .last_checked_unix = (uint64_t)clock_unix_s(),
@@ -202,7 +202,7 @@ static void provider_done(struct provider_answer *answer, const struct error *er
  * changed a secret and asks for a look wants that one. Without versions it is a first mount to it. */
 static bool asked_for(const struct publish *publish, const struct published_volume *volume)
 {
-    return volume->mark[0] != '\0' && strcmp(volume->mark, publish->wish.mark) != 0;
+    return volume->mark[0] != '\0' && strcmp(volume->mark, publish->spec.hash) != 0;
 }
 
 static void enter_provider(struct publish *publish)
@@ -271,7 +271,8 @@ static void class_known(struct publish *publish, struct secret_provider_class *c
     publish->class = class;
     /* A bad annotation is complained about elsewhere: at the next call for the volume, and in
      * class_memo.h. */
-    (void)rotation_wish_of(class, publish->publisher->rotation_interval_s, &publish->wish, /* err= */ NULL);
+    (void)class_rotation_spec(class, publish->publisher->rotation_interval_s, &publish->spec,
+                              /* err= */ NULL);
     if (judge_class(publish, &error) < 0)
         publish_fail(publish, error, NULL);
     else
@@ -347,14 +348,14 @@ static void due_decide(struct publish *publish, struct secret_provider_class *cl
     cleanup_error struct error *annotation = NULL;
 
     if (class != NULL)
-        (void)rotation_wish_of(class, publisher->rotation_interval_s, &publish->wish, &annotation);
+        (void)class_rotation_spec(class, publisher->rotation_interval_s, &publish->spec, &annotation);
     else if (volume != NULL && volume->interval_s > 0)
-        publish->wish.interval_s = volume->interval_s;
+        publish->spec.interval_s = volume->interval_s;
     if (volume != NULL && class != NULL)
         publish_report_annotation(publish, class, volume, annotation);
     if (volume != NULL) {
-        volume->interval_s = publish->wish.interval_s;
-        if (!published_volume_due(volume, &publish->wish, publish->job.last_checked, clock_unix_s())) {
+        volume->interval_s = publish->spec.interval_s;
+        if (!published_volume_due(volume, &publish->spec, publish->job.last_checked, clock_unix_s())) {
             publish_skip(publish);
             return;
         }
@@ -382,7 +383,7 @@ static void enter_due(struct publish *publish)
 
     publish->state = PUBLISH_DUE;
     publish->look = true;
-    publish->wish = (struct rotation_wish){.interval_s = publish->publisher->rotation_interval_s};
+    publish->spec = (struct rotation_spec){.interval_s = publish->publisher->rotation_interval_s};
     if (check_class_name(publish, &error) == 0) {
         class =
             class_memo_recent(memo, publish->request.pod_namespace, publish->request.class_name, &failure);

@@ -51,17 +51,17 @@
 #include <stdint.h>
 #include <uv.h>
 
-#include "common/error.h"
-#include "common/log.h"
-#include "driver/class/class_memo.h"
+#include "common/base/error.h"
+#include "common/base/log.h"
+#include "driver/base/driver_metrics.h"
+#include "driver/class/class_cache.h"
 #include "driver/class/class_source.h"
 #include "driver/provider/provider_registry.h"
 #include "driver/publish/publish_request.h"
-#include "driver/publish/published.h"
 #include "driver/publish/volume_locks.h"
+#include "driver/rotation/volume_state.h"
 #include "driver/status/events.h"
-#include "driver/status/recording.h"
-#include "driver/telemetry.h"
+#include "driver/status/observer_chain.h"
 
 enum {
     /* Of a publish as a whole when its caller sets no deadline; what the kubelet uses. */

@@ -7,7 +7,7 @@
 
 #include "driver/provider/provider_client.h"
 #include "driver/publish/publish.h"
-#include "driver/publish/rotation.h"
+#include "driver/rotation/rotation.h"
 #include "driver/volume/volume.h"
 
 enum publish_state {
@@ -41,7 +41,7 @@ struct publish {
     uint64_t provider_started_ns;
 
     struct secret_provider_class *class; /* an owner among others */
-    struct rotation_wish wish;
+    struct rotation_spec spec;
     struct provider_answer answer;
     char *record;                 /* for the volume; secret_free() */
     struct error *rollback_cause; /* ROLLBACK: what is answered when it is done */

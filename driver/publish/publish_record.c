@@ -3,8 +3,8 @@
  */
 #include <stdlib.h>
 
+#include "driver/base/worker.h"
 #include "driver/publish/publish_private.h"
-#include "driver/worker.h"
 
 /* --- ROLLBACK --- */
 

@@ -5,7 +5,7 @@
 #include <string.h>
 #include <sys/random.h>
 
-#include "common/lifecycle.h"
+#include "common/process/lifecycle.h"
 #include "driver/publish/publish_private.h"
 
 /* With so little left the caller has given up, or will before it hears of it. */
@@ -31,7 +31,7 @@ static struct log_field pod_field(const struct publish *publish)
 void publish_remember_success(struct publish *publish)
 {
     published_volumes_succeeded(publish->publisher->published, publish->request.target_path,
-                                publish->class->provider, &publish->wish, &publish->answer.versions,
+                                publish->class->provider, &publish->spec, &publish->answer.versions,
                                 clock_unix_s());
 }
 
@@ -41,7 +41,7 @@ static void remember_failure(struct publish *publish)
 
     if (getrandom(&random, sizeof(random), GRND_NONBLOCK) != (ssize_t)sizeof(random))
         random = (uint32_t)clock_monotonic_ns(); /* it only spreads retries */
-    published_volumes_failed(publish->publisher->published, publish->request.target_path, &publish->wish,
+    published_volumes_failed(publish->publisher->published, publish->request.target_path, &publish->spec,
                              random, clock_unix_s());
 }
 

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "driver/publish/target_path.h"
+#include "driver/volume/target_path.h"
 
 static bool is_kubelet_key(const char *key)
 {
@@ -80,15 +80,13 @@ static int check_kubelet_keys(const struct publish_request *request, struct erro
         return error_set(
             err, GRPC_STATUS_INVALID_ARGUMENT,
             CONTEXT_POD_UID
-            " is missing in the volume context: the CSIDriver object must set podInfoOnMount, otherwise "
-            "a pod can claim to be in another namespace");
+            " is missing in the volume context: the CSIDriver object must set podInfoOnMount, otherwise a pod can claim to be in another namespace");
     if (strlen(request->pod_uid) != target.pod_uid_len ||
         memcmp(request->pod_uid, target.pod_uid, target.pod_uid_len) != 0)
-        return error_set(err, GRPC_STATUS_INVALID_ARGUMENT,
-                         "the pod UID '%s' in the volume context is not the one in the target path '%s': the "
-                         "CSIDriver object must "
-                         "set podInfoOnMount, otherwise a pod can claim to be another one",
-                         request->pod_uid, request->target_path);
+        return error_set(
+            err, GRPC_STATUS_INVALID_ARGUMENT,
+            "the pod UID '%s' in the volume context is not the one in the target path '%s': the CSIDriver object must set podInfoOnMount, otherwise a pod can claim to be another one",
+            request->pod_uid, request->target_path);
     return 0;
 }
 

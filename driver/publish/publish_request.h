@@ -15,8 +15,8 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
-#include "common/error.h"
-#include "common/string_map.h"
+#include "common/base/error.h"
+#include "common/base/string_map.h"
 #include "proto/csi.pb-c.h"
 
 #define CONTEXT_CLASS "secretProviderClass"

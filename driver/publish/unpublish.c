@@ -6,8 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "driver/base/worker.h"
 #include "driver/volume/volume.h"
-#include "driver/worker.h"
 
 struct unpublish {
     const struct publisher *publisher;

@@ -14,8 +14,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "common/error.h"
-#include "common/grpc/list.h"
+#include "common/base/error.h"
+#include "common/base/list.h"
 
 struct volume_locks;
 struct volume_lock;

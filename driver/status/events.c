@@ -7,9 +7,9 @@
 #include <string.h>
 #include <time.h>
 
-#include "common/grpc/list.h"
-#include "common/lifecycle.h"
-#include "common/utf8.h"
+#include "common/base/list.h"
+#include "common/base/utf8.h"
+#include "common/process/lifecycle.h"
 
 enum {
     FORGET_AFTER_S = 3600, /* as the API server forgets events */

@@ -19,9 +19,9 @@
 
 #include <uv.h>
 
-#include "common/log.h"
+#include "common/base/log.h"
+#include "driver/base/driver_metrics.h"
 #include "driver/kube/kube_client.h"
-#include "driver/telemetry.h"
 
 enum {
     EVENTS_MESSAGE_MAX = 1000, /* bytes; the API server refuses 1024 and more */

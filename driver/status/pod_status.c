@@ -7,7 +7,7 @@
 #include <string.h>
 #include <sys/random.h>
 
-#include "common/lifecycle.h"
+#include "common/process/lifecycle.h"
 #include "driver/kube/kube_upsert.h"
 #include "driver/status/pod_status_object.h"
 #include "driver/status/status_call.h"
@@ -423,9 +423,9 @@ static int check_pod(const struct status_record *record, struct error **err)
 {
     if (record->pod_name[0] != '\0' && record->pod_uid[0] != '\0' && record->pod_namespace[0] != '\0')
         return 0;
-    return error_set(err, GRPC_STATUS_INVALID_ARGUMENT,
-                     "the pod is not named in the volume context: podInfoOnMount must be true in the "
-                     "CSIDriver object");
+    return error_set(
+        err, GRPC_STATUS_INVALID_ARGUMENT,
+        "the pod is not named in the volume context: podInfoOnMount must be true in the CSIDriver object");
 }
 
 static void wait_for_volume(struct status_call *call, struct pod_volume *volume, uint64_t timeout_ms)

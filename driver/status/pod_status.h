@@ -32,10 +32,10 @@
 
 #include <uv.h>
 
-#include "common/log.h"
+#include "common/base/log.h"
+#include "driver/base/driver_metrics.h"
 #include "driver/kube/kube_client.h"
-#include "driver/status/status.h"
-#include "driver/telemetry.h"
+#include "driver/status/volume_observer.h"
 
 enum {
     POD_STATUS_ERROR_RENEWAL_S = 600,

@@ -6,9 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/utf8.h"
+#include "common/base/utf8.h"
 #include "driver/kube/kube_client.h"
-#include "driver/publish/target_path.h"
+#include "driver/volume/target_path.h"
 
 enum { HASH_DIGITS = 16 };
 

@@ -19,10 +19,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "common/digest.h"
-#include "common/json.h"
-#include "common/secret.h"
-#include "driver/status/status.h"
+#include "common/base/json.h"
+#include "common/base/secret.h"
+#include "common/crypto/digest.h"
+#include "driver/status/volume_observer.h"
 
 #define POD_STATUS_RESOURCE   "secretproviderclasspodstatuses"
 #define POD_STATUS_KIND       "SecretProviderClassPodStatus"

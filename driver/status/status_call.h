@@ -10,7 +10,7 @@
 
 #include <uv.h>
 
-#include "driver/status/status.h"
+#include "driver/status/volume_observer.h"
 
 /* To be followed by one of the next two, or by status_call_cancel(). */
 struct status_call *status_call_create(uv_loop_t *loop, status_callback *callback, void *arg,

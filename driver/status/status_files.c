@@ -10,14 +10,14 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "common/file.h"
-#include "common/lifecycle.h"
-#include "driver/publish/target_path.h"
+#include "common/base/file.h"
+#include "common/process/lifecycle.h"
+#include "driver/base/worker.h"
 #include "driver/status/pod_status_object.h"
 #include "driver/status/status_call.h"
+#include "driver/volume/target_path.h"
 #include "driver/volume/volume.h"
 #include "driver/volume/volume_table.h"
-#include "driver/worker.h"
 
 enum { NAME_MAX_LEN = 200, HASH_DIGITS = 32 };
 

@@ -14,8 +14,8 @@
 
 #include <uv.h>
 
-#include "common/log.h"
-#include "driver/status/status.h"
+#include "common/base/log.h"
+#include "driver/status/volume_observer.h"
 
 enum {
     STATUS_FILE_MAX = 4 << 20, /* bytes of a file that is looked at: versions of all objects of a volume */

@@ -11,8 +11,8 @@
 #define DRIVER_SYNC_OWNER_LOOKUP_H
 
 #include "driver/kube/kube_client.h"
-#include "driver/sync/owners.h"
-#include "driver/sync/sync_pod.h"
+#include "driver/sync/owner_references.h"
+#include "driver/sync/sync_target_pod.h"
 
 struct owner_lookup;
 

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/buffer.h"
+#include "common/base/buffer.h"
 #include "driver/sync/tls_split.h"
 
 #define WHITE_SPACE " \t\n\v\f\r"

@@ -9,13 +9,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "common/digest.h"
-#include "common/error.h"
-#include "common/secret.h"
-#include "common/string_map.h"
+#include "common/base/error.h"
+#include "common/base/secret.h"
+#include "common/base/string_map.h"
+#include "common/crypto/digest.h"
 #include "driver/class/class.h"
 #include "driver/payload/payload.h"
-#include "driver/sync/secret_claims.h"
+#include "driver/sync/secret_field_owners.h"
 
 /* How Secrets kept by this driver (and the one it replaces) are told from others. */
 #define SECRET_MANAGED_LABEL "secrets-store.csi.k8s.io/managed"

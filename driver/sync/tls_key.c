@@ -10,7 +10,7 @@
 #include <string.h>
 #include <sys/random.h>
 
-#include "common/pki/der.h"
+#include "common/crypto/der.h"
 
 /* For blinding, in mbedTLS' form. */
 static int random_bytes(void *arg, unsigned char *out, size_t len)
@@ -116,9 +116,9 @@ struct secret *tls_key_traditional(const uint8_t *der, size_t len, const char **
     if (parse(&key, der, len) == 0)
         written = convert(&key, ret_label, err);
     else
-        (void)error_set(err, GRPC_STATUS_FAILED_PRECONDITION,
-                        "the private key is damaged, encrypted or not supported (PKCS#1, PKCS#8 and SEC 1 "
-                        "with RSA or ECDSA are)");
+        (void)error_set(
+            err, GRPC_STATUS_FAILED_PRECONDITION,
+            "the private key is damaged, encrypted or not supported (PKCS#1, PKCS#8 and SEC 1 with RSA or ECDSA are)");
     mbedtls_pk_free(&key);
     if (written == NULL)
         (void)error_check_memory(err, "the private key");

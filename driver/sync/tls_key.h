@@ -11,8 +11,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "common/error.h"
-#include "common/secret.h"
+#include "common/base/error.h"
+#include "common/base/secret.h"
 
 enum {
     /* Of one key, in and out: an RSA key of 8192 bits, the largest mbedTLS takes, needs 4.7 KiB. */

@@ -6,10 +6,10 @@
 #include <stdbool.h>
 #include <string.h>
 
-#include "common/buffer.h"
-#include "common/encoding.h"
-#include "common/pki/pem.h"
-#include "common/pki/pkcs12.h"
+#include "common/base/buffer.h"
+#include "common/crypto/encoding.h"
+#include "common/crypto/pem.h"
+#include "common/crypto/pkcs12.h"
 #include "driver/sync/tls_key.h"
 
 #define CERTIFICATE "CERTIFICATE"

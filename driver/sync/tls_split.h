@@ -10,8 +10,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "common/error.h"
-#include "common/secret.h"
+#include "common/base/error.h"
+#include "common/base/secret.h"
 
 enum {
     TLS_FILE_MAX = 1 << 20, /* bytes of a file; no Secret can hold more */

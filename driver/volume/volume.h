@@ -33,7 +33,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "common/error.h"
+#include "common/base/error.h"
 #include "driver/payload/payload.h"
 
 #define VOLUME_SOURCE "secrets-store.csi.k8s.io"

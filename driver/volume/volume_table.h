@@ -14,7 +14,7 @@
 
 #include <stddef.h>
 
-#include "common/grpc/list.h"
+#include "common/base/list.h"
 
 /* Chains of a fixed number: a node runs some hundred pods, a test some thousand. */
 enum { VOLUME_TABLE_BUCKETS = 256 };

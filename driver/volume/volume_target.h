@@ -9,8 +9,8 @@
 
 #include <limits.h>
 
-#include "common/cleanup.h"
-#include "common/error.h"
+#include "common/base/cleanup.h"
+#include "common/base/error.h"
 
 enum volume_target_kind {
     VOLUME_TARGET_ABSENT,

@@ -19,12 +19,12 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "common/digest.h"
-#include "common/file.h"
-#include "common/lifecycle.h"
-#include "common/options.h"
+#include "common/base/file.h"
+#include "common/base/secret.h"
+#include "common/crypto/digest.h"
+#include "common/process/lifecycle.h"
+#include "common/process/options.h"
 #include "common/provider_server.h"
-#include "common/secret.h"
 
 enum {
     MAX_FILE_BYTES = 1024 * 1024, /* what a Kubernetes Secret may hold */

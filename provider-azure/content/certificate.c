@@ -6,9 +6,9 @@
 #include <stdbool.h>
 #include <string.h>
 
-#include "common/encoding.h"
-#include "common/pki/pem.h"
-#include "common/pki/pkcs12.h"
+#include "common/crypto/encoding.h"
+#include "common/crypto/pem.h"
+#include "common/crypto/pkcs12.h"
 
 int certificate_pem_from_pfx(const char *base64, size_t len, enum certificate_order order, struct buffer *out,
                              enum certificate_chain *ret_chain, struct error **err)

@@ -6,8 +6,8 @@
 
 #include <stddef.h>
 
-#include "common/buffer.h"
-#include "common/error.h"
+#include "common/base/buffer.h"
+#include "common/base/error.h"
 #include "provider-azure/content/certificate_chain.h"
 
 enum certificate_order { CERTIFICATE_ORDER_CHAIN, CERTIFICATE_ORDER_AS_STORED };

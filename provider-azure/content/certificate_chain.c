@@ -7,8 +7,8 @@
 #include <stdbool.h>
 #include <string.h>
 
-#include "common/pki/der.h"
-#include "common/pki/pkcs12.h"
+#include "common/crypto/der.h"
+#include "common/crypto/pkcs12.h"
 
 enum {
     TAG_VERSION = 0xa0,

@@ -9,7 +9,7 @@
 
 #include <stddef.h>
 
-#include "common/secret.h"
+#include "common/base/secret.h"
 
 enum certificate_chain {
     CERTIFICATE_CHAIN_ORDERED,    /* one chain from one leaf through all certificates */

@@ -7,10 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/encoding.h"
-#include "common/pki/pem.h"
-#include "provider-azure/content/crypto.h"
-#include "provider-azure/request/object_path.h"
+#include "common/crypto/encoding.h"
+#include "common/crypto/pem.h"
+#include "provider-azure/crypto/crypto.h"
+#include "provider-azure/objects/object_path.h"
 
 /* A PEM file of a key or a certificate. */
 enum { PEM_MAX = 1024 * 1024 };
@@ -42,8 +42,8 @@ static int convert_pfx(const struct content_options *options, const struct objec
                        const struct secret *pfx, struct content *content, struct error **err)
 {
     static const char *const warnings[] = {
-        [CERTIFICATE_CHAIN_INCOMPLETE] = "certificate chain is not complete due to missing intermediate/root "
-                                         "certificates in the cert from key vault",
+        [CERTIFICATE_CHAIN_INCOMPLETE] =
+            "certificate chain is not complete due to missing intermediate/root certificates in the cert from key vault",
         [CERTIFICATE_CHAIN_UNREADABLE] =
             "certificates can not be ordered, they are written as they were stored",
     };

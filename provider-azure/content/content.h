@@ -10,12 +10,12 @@
 
 #include <stdbool.h>
 
-#include "common/json.h"
-#include "common/log.h"
-#include "common/secret.h"
+#include "common/base/json.h"
+#include "common/base/log.h"
+#include "common/base/secret.h"
 #include "provider-azure/content/certificate.h"
-#include "provider-azure/request/objects.h"
-#include "provider-azure/vault/vault_answer.h"
+#include "provider-azure/objects/objects.h"
+#include "provider-azure/vault/vault_response.h"
 
 /* Files one secret may be split into: Key Vault's secrets end at 25 KiB. */
 enum { CONTENT_SPLIT_MAX = 1000 };

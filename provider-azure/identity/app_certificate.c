@@ -7,9 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/encoding.h"
-#include "common/pki/pem.h"
-#include "common/pki/pkcs12.h"
+#include "common/crypto/encoding.h"
+#include "common/crypto/pem.h"
+#include "common/crypto/pkcs12.h"
 
 static int bad(struct error **err, const char *text)
 {
@@ -76,9 +76,9 @@ static int add_block(struct found *found, const struct pem_block *block, struct 
         return 0; /* parameters, requests and the like do no harm */
     cleanup_secret struct secret *der = base64_decode(block->body, block->body_len, /* err= */ NULL);
     if (der == NULL && memmem(block->body, block->body_len, "Proc-Type", strlen("Proc-Type")) != NULL)
-        return bad(err,
-                   "the private key is encrypted in OpenSSL's old format; convert it with `openssl pkcs8 "
-                   "-topk8`");
+        return bad(
+            err,
+            "the private key is encrypted in OpenSSL's old format; convert it with `openssl pkcs8 -topk8`");
     if (der == NULL)
         return bad(err, "a PEM block is not base64");
     if (certificate)

@@ -5,9 +5,9 @@
 #ifndef PROVIDER_AZURE_IDENTITY_APP_CERTIFICATE_H
 #define PROVIDER_AZURE_IDENTITY_APP_CERTIFICATE_H
 
-#include "common/cleanup.h"
-#include "common/secret.h"
-#include "provider-azure/identity/signing_key.h"
+#include "common/base/cleanup.h"
+#include "common/base/secret.h"
+#include "provider-azure/crypto/signing_key.h"
 
 /* A key and a chain in PEM have some KiB. */
 enum { APP_CERTIFICATE_MAX_BYTES = 64 * 1024, APP_CERTIFICATE_MAX_BLOCKS = 32 };

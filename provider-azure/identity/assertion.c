@@ -7,8 +7,8 @@
 #include <string.h>
 #include <sys/random.h>
 
-#include "common/encoding.h"
-#include "common/json.h"
+#include "common/base/json.h"
+#include "common/crypto/encoding.h"
 
 enum { GUID_LEN = 36 };
 

@@ -5,7 +5,7 @@
 #ifndef PROVIDER_AZURE_IDENTITY_ASSERTION_H
 #define PROVIDER_AZURE_IDENTITY_ASSERTION_H
 
-#include "common/buffer.h"
+#include "common/base/buffer.h"
 #include "provider-azure/identity/app_certificate.h"
 
 /* RFC 7523's type of a client assertion, for the form. */

@@ -8,9 +8,9 @@
 #include <string.h>
 #include <strings.h>
 
-#include "common/json.h"
+#include "common/base/json.h"
+#include "provider-azure/base/parameter_text.h"
 #include "provider-azure/identity/assertion.h"
-#include "provider-azure/text.h"
 
 /* Tokens have 1 to 4 KiB; error texts less. */
 enum { ENTRA_ANSWER_MAX = 256 * 1024, ENTRA_FORM_MAX = 64 * 1024 };
@@ -64,20 +64,20 @@ const char *entra_hint(int64_t code)
         const char *hint;
     } hints[] = {
         {7000215, "the client secret is wrong: recreate the Secret named by nodePublishSecretRef"},
-        {7000222, "the client secret has expired: make a new one and recreate the Secret named by "
-                  "nodePublishSecretRef"},
+        {7000222,
+         "the client secret has expired: make a new one and recreate the Secret named by nodePublishSecretRef"},
         {700016, "the application is not known in this tenant: check clientid and tenantID"},
         {90002, "the tenant does not exist: check tenantID and cloudName"},
         {900023, "the tenant is malformed: check tenantID"},
         {70021, "no federated credential of the application matches the pod's service account"},
         {700211, "no federated credential matches the issuer: compare it with the cluster's OIDC issuer URL"},
-        {700212, "no federated credential matches the token's audience (api://AzureADTokenExchange; identity "
-                 "bindings: api://AKSIdentityBinding)"},
-        {700213, "no federated credential matches the subject: compare it with the pod's namespace and "
-                 "service account"},
+        {700212,
+         "no federated credential matches the token's audience (api://AzureADTokenExchange; identity bindings: api://AKSIdentityBinding)"},
+        {700213,
+         "no federated credential matches the subject: compare it with the pod's namespace and service account"},
         {700024, "the service account token is outside its validity: check the node's clock"},
-        {700027, "the assertion made with clientcertificate is not accepted: is this certificate registered "
-                 "with the application, and is the node's clock right?"},
+        {700027,
+         "the assertion made with clientcertificate is not accepted: is this certificate registered with the application, and is the node's clock right?"},
         {700030, "the certificate is not registered with the application, or not valid any more"},
         {1000502, "the certificate has expired or is not valid yet: register a new one with the application"},
         {50027, "the token sent as assertion is malformed"},

@@ -8,7 +8,7 @@
 #include <string.h>
 #include <strings.h>
 
-#include "common/secret.h"
+#include "common/base/secret.h"
 
 static void no_memory(struct error **err)
 {
@@ -59,8 +59,7 @@ static int check_entra(const struct identity_input *input, struct error **err)
     if (!tenant_valid(input->tenant))
         return error_set(
             err, GRPC_STATUS_INVALID_ARGUMENT,
-            "invalid tenantID. You can locate your tenantID by following the instructions listed here: "
-            "https://learn.microsoft.com/partner-center/find-ids-and-domain-names");
+            "invalid tenantID. You can locate your tenantID by following the instructions listed here: https://learn.microsoft.com/partner-center/find-ids-and-domain-names");
     return 0;
 }
 

@@ -11,15 +11,15 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "common/buffer.h"
-#include "common/cleanup.h"
-#include "common/error.h"
-#include "provider-azure/content/crypto.h"
-#include "provider-azure/identity/auth.h"
+#include "common/base/buffer.h"
+#include "common/base/cleanup.h"
+#include "common/base/error.h"
+#include "provider-azure/cloud/cloud.h"
+#include "provider-azure/crypto/crypto.h"
+#include "provider-azure/identity/credentials.h"
 #include "provider-azure/identity/token.h"
 #include "provider-azure/identity/token_proxy.h"
-#include "provider-azure/network/exchange.h"
-#include "provider-azure/request/cloud.h"
+#include "provider-azure/network/http_retry.h"
 
 struct identity;
 

@@ -6,8 +6,8 @@
 
 #include <stdint.h>
 
-#include "common/secret.h"
-#include "provider-azure/content/crypto.h"
+#include "common/base/secret.h"
+#include "provider-azure/crypto/crypto.h"
 
 struct token {
     unsigned refs;

@@ -15,10 +15,10 @@
 #ifndef PROVIDER_AZURE_TOKEN_CACHE_H
 #define PROVIDER_AZURE_TOKEN_CACHE_H
 
-#include "common/error.h"
+#include "common/base/error.h"
 #include "provider-azure/identity/identity.h"
 #include "provider-azure/identity/token.h"
-#include "provider-azure/network/exchange.h"
+#include "provider-azure/network/http_retry.h"
 
 /* A token has about 2 KiB: the cache stays below 1 MiB. A node runs at most some hundred pods. Requests
  * in flight may exceed it for as long as they last. */

@@ -11,9 +11,9 @@
 #include <strings.h>
 #include <sys/queue.h>
 
-#include "common/digest.h"
-#include "common/file.h"
-#include "provider-azure/content/crypto.h"
+#include "common/base/file.h"
+#include "common/crypto/digest.h"
+#include "provider-azure/crypto/crypto.h"
 
 /* A handshake takes milliseconds; the API server may be on its way up. */
 enum { PROBE_LIMIT_MS = 10 * 1000 };
@@ -315,10 +315,10 @@ static void on_probe(const char *const *names, const struct error *error, void *
     if (names == NULL) {
         (void)error_set(&failure, GRPC_STATUS_UNAVAILABLE, NOT_AVAILABLE ": %s", error_message(error));
     } else if (id == NULL) {
-        (void)error_set(&failure, GRPC_STATUS_UNAVAILABLE,
-                        NOT_AVAILABLE
-                        ": cluster ID SAN not found in API server certificate (use --sni-name flag "
-                        "to provide SNI name explicitly)");
+        (void)error_set(
+            &failure, GRPC_STATUS_UNAVAILABLE,
+            NOT_AVAILABLE
+            ": cluster ID SAN not found in API server certificate (use --sni-name flag to provide SNI name explicitly)");
     } else if (sni == NULL) {
         (void)no_memory(&failure);
     } else {

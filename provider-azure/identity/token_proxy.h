@@ -15,7 +15,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "common/error.h"
+#include "common/base/error.h"
 #include "provider-azure/network/transport.h"
 
 /* The name of the API server's certificate. */

@@ -11,7 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "common/error.h"
+#include "common/base/error.h"
 #include "common/http/client.h"
 
 /* A server that asks for more than this is taken at its word: no retry, the caller's own retry comes later.

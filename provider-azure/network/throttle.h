@@ -20,7 +20,7 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
-#include "provider-azure/content/crypto.h"
+#include "provider-azure/crypto/crypto.h"
 
 /* Places in trouble at the same time. One too many takes the slot whose pause ends first and nobody waits
  * for; without such a slot it goes without shared back-off. */

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <sys/random.h>
 
-#include "common/lifecycle.h"
+#include "common/process/lifecycle.h"
 
 struct transport_call *transport_send(const struct transport *transport, const struct http_request *request,
                                       transport_callback *callback, void *arg, struct error **err)

@@ -164,10 +164,10 @@ static int plan_objects(struct fetch *fetch, struct plan *plan, struct error **e
     size_t n = choose_objects(list, item, chosen);
     if (n == 0) {
         plan->absent = true;
-        return error_set(err, GRPC_STATUS_NOT_FOUND,
-                         "none of the %zu objects of the vault has this name pattern and these tags and is "
-                         "enabled",
-                         list->n_entries);
+        return error_set(
+            err, GRPC_STATUS_NOT_FOUND,
+            "none of the %zu objects of the vault has this name pattern and these tags and is enabled",
+            list->n_entries);
     }
     if (n > OBJECT_SELECT_MAX)
         return error_set(err, GRPC_STATUS_INVALID_ARGUMENT,

@@ -8,9 +8,9 @@
 #ifndef PROVIDER_AZURE_FETCH_H
 #define PROVIDER_AZURE_FETCH_H
 
-#include "provider-azure/request/objects.h"
-#include "provider-azure/vault/store.h"
+#include "provider-azure/objects/objects.h"
 #include "provider-azure/vault/vault.h"
+#include "provider-azure/vault/vault_cache.h"
 
 /* Reads of one mount that run at once: one HTTP/2 connection carries them, and the next mount's are not
  * starved. */

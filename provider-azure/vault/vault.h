@@ -9,8 +9,8 @@
 
 #include <stdbool.h>
 
-#include "common/error.h"
-#include "provider-azure/request/cloud.h"
+#include "common/base/error.h"
+#include "provider-azure/cloud/cloud.h"
 
 struct vault {
     char *name;

@@ -11,11 +11,11 @@
 #ifndef PROVIDER_AZURE_VAULT_CALL_H
 #define PROVIDER_AZURE_VAULT_CALL_H
 
+#include "provider-azure/cloud/cloud.h"
 #include "provider-azure/identity/identity.h"
 #include "provider-azure/identity/token_cache.h"
-#include "provider-azure/network/exchange.h"
-#include "provider-azure/request/cloud.h"
-#include "provider-azure/vault/vault_answer.h"
+#include "provider-azure/network/http_retry.h"
+#include "provider-azure/vault/vault_response.h"
 
 #define VAULT_API_VERSION "7.4"
 

@@ -6,10 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/json.h"
-#include "provider-azure/request/cloud.h"
-#include "provider-azure/vault/vault_answer.h"
-#include "provider-azure/vault/vault_answer_private.h"
+#include "common/base/json.h"
+#include "provider-azure/cloud/cloud.h"
+#include "provider-azure/vault/vault_response.h"
+#include "provider-azure/vault/vault_response_private.h"
 
 /* Key Vault allows 15 on an object. */
 enum { VAULT_MAX_TAGS = 100 };

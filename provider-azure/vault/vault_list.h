@@ -10,8 +10,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "common/error.h"
-#include "common/string_map.h"
+#include "common/base/error.h"
+#include "common/base/string_map.h"
 
 /* Entries read for one list. Key Vault itself has no limit; 400 pages of 25 is far more than anybody rotates
  * or selects from. */

@@ -10,12 +10,12 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "common/digest.h"
-#include "common/file.h"
+#include "common/base/file.h"
+#include "common/base/secret.h"
+#include "common/crypto/digest.h"
 #include "common/grpc/client.h"
-#include "common/lifecycle.h"
-#include "common/options.h"
-#include "common/secret.h"
+#include "common/process/lifecycle.h"
+#include "common/process/options.h"
 #include "proto/csi.pb-c.h"
 
 enum { CALL_TIMEOUT_MS = 120000, CONTEXT_ENTRIES = 6, SECRET_ENTRIES = 2, MAX_SECRET_BYTES = 65536 };
@@ -283,14 +283,13 @@ static int run(struct bench *bench, struct error **err)
     lifecycle_close_loop(&loop, /* log= */ NULL);
 
     double seconds = (double)(bench->ended_ns - started_ns) / 1e9;
-    (void)printf("volumes=%lld failed=%lld seconds=%.3f rate=%.0f publish_p50_us=%.0f publish_p99_us=%.0f "
-                 "unpublish_p50_us=%.0f unpublish_p99_us=%.0f\n",
-                 (long long)bench->options.volumes, (long long)bench->failed, seconds,
-                 (double)bench->options.volumes / seconds,
-                 percentile_us(bench->publish_ns, bench->n_publish, 50),
-                 percentile_us(bench->publish_ns, bench->n_publish, 99),
-                 percentile_us(bench->unpublish_ns, bench->n_unpublish, 50),
-                 percentile_us(bench->unpublish_ns, bench->n_unpublish, 99));
+    (void)printf(
+        "volumes=%lld failed=%lld seconds=%.3f rate=%.0f publish_p50_us=%.0f publish_p99_us=%.0f unpublish_p50_us=%.0f unpublish_p99_us=%.0f\n",
+        (long long)bench->options.volumes, (long long)bench->failed, seconds,
+        (double)bench->options.volumes / seconds, percentile_us(bench->publish_ns, bench->n_publish, 50),
+        percentile_us(bench->publish_ns, bench->n_publish, 99),
+        percentile_us(bench->unpublish_ns, bench->n_unpublish, 50),
+        percentile_us(bench->unpublish_ns, bench->n_unpublish, 99));
     return bench->error != NULL ? error_move(err, &bench->error) : 0;
 }
 

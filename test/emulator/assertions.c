@@ -85,8 +85,7 @@ static bool check_times(const struct jwt *jwt, struct assertion_fault *fault)
         return true;
     return refuse(
         fault, 700024,
-        "Client assertion is not within its valid time range. Current time: %.0f, assertion valid from "
-        "%.0f, expiry time of assertion %.0f.",
+        "Client assertion is not within its valid time range. Current time: %.0f, assertion valid from %.0f, expiry time of assertion %.0f.",
         now, nbf, exp);
 }
 
@@ -129,8 +128,7 @@ static bool check_certificate(struct assertions *assertions, const struct assert
     if (pem == NULL)
         return refuse(
             fault, 700030,
-            "The certificate with identifier used to sign the client assertion is not registered on "
-            "application '%s'.",
+            "The certificate with identifier used to sign the client assertion is not registered on application '%s'.",
             subject->client_id);
     /* PS256 goes with the new thumbprint; RS256 with either. */
     if (!jwt_verify(jwt, pem, *jwt_header(jwt, "x5t#S256") != '\0' ? "PS256 RS256" : "RS256"))
@@ -189,8 +187,7 @@ static bool check_federation(const struct assertions *assertions, const struct a
     if (cJSON_GetArraySize(subject->federated) == 0)
         return refuse(
             fault, 70021,
-            "No matching federated identity record found for presented assertion. Assertion Issuer: "
-            "'%s'. Assertion Subject: '%s'. Assertion Audience: '%s'.",
+            "No matching federated identity record found for presented assertion. Assertion Issuer: '%s'. Assertion Subject: '%s'. Assertion Audience: '%s'.",
             issuer, sub, audience);
     cJSON_ArrayForEach(credential, subject->federated)
     {

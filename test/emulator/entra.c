@@ -183,8 +183,7 @@ void entra_error_body(struct emulator *emulator, unsigned status, struct answer 
     if (status == 429)
         error_answer(
             answer, status, "temporarily_unavailable", 50196,
-            "The server terminated an operation because it encountered a client request loop. Please "
-            "contact your app vendor.");
+            "The server terminated an operation because it encountered a client request loop. Please contact your app vendor.");
     else if (status >= 500)
         error_answer(answer, status, "server_error", 90033,
                      "A transient error has occurred. Please try again.");
@@ -224,8 +223,7 @@ static const char *find_tenant(struct emulator *emulator, const char *name, stru
     else
         error_answer(
             answer, 400, "invalid_request", 90002,
-            "Tenant '%s' not found. Check to make sure you have the correct tenant ID and are signing "
-            "into the correct cloud. Check with your subscription administrator, this may happen if there "
+            "Tenant '%s' not found. Check to make sure you have the correct tenant ID and are signing into the correct cloud. Check with your subscription administrator, this may happen if there "
             "are no active subscriptions for the tenant.",
             name);
     return NULL;
@@ -262,8 +260,7 @@ static char *audience_of_scope(struct emulator *emulator, const char *scope, con
             free(copy);
             error_answer(
                 answer, 400, "invalid_scope", 1002012,
-                "The provided value for scope %s is not valid. Client credential flows must have a scope "
-                "value with /.default suffixed to the resource identifier (application ID URI).",
+                "The provided value for scope %s is not valid. Client credential flows must have a scope value with /.default suffixed to the resource identifier (application ID URI).",
                 scope);
             return NULL;
         }
@@ -287,8 +284,7 @@ static char *audience_of_scope(struct emulator *emulator, const char *scope, con
         return audience;
     error_answer(
         answer, 400, "invalid_resource", 500011,
-        "The resource principal named %s was not found in the tenant named %s. This can happen if the "
-        "application has not been installed by the administrator of the tenant or consented to by any user "
+        "The resource principal named %s was not found in the tenant named %s. This can happen if the application has not been installed by the administrator of the tenant or consented to by any user "
         "in the tenant. You might have sent your authentication request to the wrong tenant.",
         audience, tenant);
     free(audience);
@@ -328,16 +324,14 @@ static int check_secret(const struct app *app, const char *secret, struct answer
     if (app->client_secret == NULL || strcmp(app->client_secret, secret) != 0) {
         error_answer(
             answer, 401, "invalid_client", 7000215,
-            "Invalid client secret provided. Ensure the secret being sent in the request is the client "
-            "secret value, not the client secret ID, for a secret added to app '%s'.",
+            "Invalid client secret provided. Ensure the secret being sent in the request is the client secret value, not the client secret ID, for a secret added to app '%s'.",
             app->client_id);
         return -1;
     }
     if (app->secret_expired) {
         error_answer(
             answer, 401, "invalid_client", 7000222,
-            "The provided client secret keys for app '%s' are expired. Visit the Azure portal to create new "
-            "keys for your app: https://aka.ms/NewClientSecret, or consider using certificate credentials "
+            "The provided client secret keys for app '%s' are expired. Visit the Azure portal to create new keys for your app: https://aka.ms/NewClientSecret, or consider using certificate credentials "
             "for added security: https://aka.ms/certCreds.",
             app->client_id);
         return -1;
@@ -364,8 +358,7 @@ static void token_answer(struct emulator *emulator, const char *tenant, const st
     if (app == NULL) {
         error_answer(
             answer, 400, "unauthorized_client", 700016,
-            "Application with identifier '%s' was not found in the directory '%s'. This can happen if the "
-            "application has not been installed by the administrator of the tenant or consented to by any "
+            "Application with identifier '%s' was not found in the directory '%s'. This can happen if the application has not been installed by the administrator of the tenant or consented to by any "
             "user in the tenant. You may have sent your authentication request to the wrong tenant.",
             client_id, tenant);
         return;
@@ -378,8 +371,7 @@ static void token_answer(struct emulator *emulator, const char *tenant, const st
     } else if (secret == NULL || *secret == '\0' || request->service == SERVICE_TOKEN_PROXY) {
         error_answer(
             answer, 401, "invalid_client", 7000216,
-            "'client_assertion', 'client_secret' or 'request' is required for the 'client_credentials' "
-            "grant type.");
+            "'client_assertion', 'client_secret' or 'request' is required for the 'client_credentials' grant type.");
         return;
     } else if (check_secret(app, secret, answer) != 0) {
         return;
@@ -392,10 +384,11 @@ static void token_answer(struct emulator *emulator, const char *tenant, const st
                                audience, lifetime);
     counters_token_issued(emulator->counters);
     /* The token is base64url and dots: nothing to escape. */
-    answer_take(answer, 200,
-                format_text("{\"token_type\":\"Bearer\",\"expires_in\":%ld,\"ext_expires_in\":%ld,"
-                            "\"access_token\":\"%s\"}",
-                            lifetime, lifetime, token));
+    answer_take(
+        answer, 200,
+        format_text(
+            "{\"token_type\":\"Bearer\",\"expires_in\":%ld,\"ext_expires_in\":%ld,\"access_token\":\"%s\"}",
+            lifetime, lifetime, token));
     free(token);
     free(audience);
 }

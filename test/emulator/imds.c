@@ -61,8 +61,7 @@ static const char *choose(const struct imds *imds, const char *named, const char
         return imds->system_assigned;
     if (named == NULL && n > 1)
         *ret_problem =
-            "Multiple user assigned identities exist, please specify the clientId / resourceId of the "
-            "identity in the token request";
+            "Multiple user assigned identities exist, please specify the clientId / resourceId of the identity in the token request";
     if (named == NULL)
         return n == 1 ? cJSON_GetStringValue(cJSON_GetArrayItem(imds->user_assigned, 0)) : NULL;
     for (int i = 0; i < n; i++) {

@@ -67,11 +67,11 @@ void keyvault_error_body(struct emulator *emulator, unsigned status, struct answ
                        : status == 404 ? "SecretNotFound"
                        : status == 503 ? "ServiceUnavailable"
                                        : "InternalServerError";
-    keyvault_error(answer, status, code, NULL, "%s",
-                   status == 429
-                       ? "Request was not processed because too many requests were received. Reason: "
-                         "VaultRequestTypeLimitReached"
-                       : "The request was not processed.");
+    keyvault_error(
+        answer, status, code, NULL, "%s",
+        status == 429
+            ? "Request was not processed because too many requests were received. Reason: VaultRequestTypeLimitReached"
+            : "The request was not processed.");
 }
 
 const char *keyvault_resource(const struct vault_call *call)
@@ -118,8 +118,8 @@ static bool check_api_version(struct vault_call *call)
         return true;
     keyvault_error(
         call->answer, 400, "BadParameter", NULL,
-        "The specified version (%s) is not recognized. Consider using the latest supported version "
-        "(" FIRST_DATED_VERSION ").",
+        "The specified version (%s) is not recognized. Consider using the latest supported version (" FIRST_DATED_VERSION
+        ").",
         version);
     return false;
 }
@@ -168,10 +168,10 @@ static bool check_firewall(struct vault_call *call)
     if (!call->vault->firewall)
         return true;
     char *caller = caller_text(call);
-    keyvault_error(call->answer, 403, "Forbidden", "ForbiddenByFirewall",
-                   "Client address is not authorized and caller is not a trusted service.\r\nClient address: "
-                   "127.0.0.1\r\nCaller: %s\r\nVault: %s;location=" REGION,
-                   caller, call->vault->name);
+    keyvault_error(
+        call->answer, 403, "Forbidden", "ForbiddenByFirewall",
+        "Client address is not authorized and caller is not a trusted service.\r\nClient address: 127.0.0.1\r\nCaller: %s\r\nVault: %s;location=" REGION,
+        caller, call->vault->name);
     free(caller);
     return false;
 }
@@ -185,17 +185,16 @@ bool keyvault_allow(struct vault_call *call, enum vault_kind kind, const char *v
     if (call->vault->rbac)
         keyvault_error(
             call->answer, 403, "Forbidden", "ForbiddenByRbac",
-            "Caller is not authorized to perform action on resource.\r\nIf role assignments, deny "
-            "assignments or role definitions were changed recently, please observe propagation time.\r\n"
-            "Caller: %s\r\nAction: 'Microsoft.KeyVault/vaults/%s/%s/action'\r\nAssignment: (not "
-            "found)\r\nDenyAssignmentId: null\r\nDecisionReason: null \r\nVault: %s;location=" REGION "\r\n",
+            "Caller is not authorized to perform action on resource.\r\nIf role assignments, deny assignments or role definitions were changed recently, please observe propagation time.\r\n"
+            "Caller: %s\r\nAction: 'Microsoft.KeyVault/vaults/%s/%s/action'\r\nAssignment: (not found)\r\nDenyAssignmentId: null\r\nDecisionReason: null \r\nVault: %s;location=" REGION
+            "\r\n",
             caller, collection, verb, call->vault->name);
     else
-        keyvault_error(call->answer, 403, "Forbidden", "AccessDenied",
-                       "The user, group or application '%s' does not have %s %s permission on key vault "
-                       "'%s;location=" REGION "'. For help resolving this issue, please see "
-                       "https://go.microsoft.com/fwlink/?linkid=2125287",
-                       caller, collection, verb, call->vault->name);
+        keyvault_error(
+            call->answer, 403, "Forbidden", "AccessDenied",
+            "The user, group or application '%s' does not have %s %s permission on key vault '%s;location=" REGION
+            "'. For help resolving this issue, please see https://go.microsoft.com/fwlink/?linkid=2125287",
+            caller, collection, verb, call->vault->name);
     free(caller);
     return false;
 }

@@ -32,8 +32,7 @@ static void not_found(struct vault_call *call, enum vault_kind kind, const char 
 {
     keyvault_error(
         call->answer, 404, texts[kind].not_found, NULL,
-        "A %s with (name/id) %s%s%s was not found in this key vault. If you recently deleted this %s "
-        "you may be able to recover it using the correct recovery command. For help resolving this issue, "
+        "A %s with (name/id) %s%s%s was not found in this key vault. If you recently deleted this %s you may be able to recover it using the correct recovery command. For help resolving this issue, "
         "please see https://go.microsoft.com/fwlink/?linkid=2125182",
         vault_kind_noun(kind), name, version[0] != '\0' ? "/" : "", version, vault_kind_noun(kind));
 }

@@ -257,9 +257,9 @@ static bool finish_secret(struct kube_call *call, cJSON *json, const struct kube
     cJSON_ArrayForEach(item, data)
     {
         if (!cJSON_IsString(item) || !base64_is_standard(item->valuestring)) {
-            kube_status(call, 400, "BadRequest",
-                        "Secret in version \"v1\" cannot be handled as a Secret: illegal base64 data at "
-                        "input byte 0");
+            kube_status(
+                call, 400, "BadRequest",
+                "Secret in version \"v1\" cannot be handled as a Secret: illegal base64 data at input byte 0");
             return false;
         }
         if (!only_characters(item->string, "-._")) {
@@ -379,12 +379,10 @@ out:
 
 static void conflict(struct kube_call *call)
 {
-    kube_status(call, 409, "Conflict",
-                "Operation cannot be fulfilled on %s%s%s \"%s\": the object has been modified; please apply "
-                "your changes "
-                "to the latest version and try again",
-                call->resource->plural, call->resource->group[0] ? "." : "", call->resource->group,
-                call->name);
+    kube_status(
+        call, 409, "Conflict",
+        "Operation cannot be fulfilled on %s%s%s \"%s\": the object has been modified; please apply your changes to the latest version and try again",
+        call->resource->plural, call->resource->group[0] ? "." : "", call->resource->group, call->name);
 }
 
 /* The rest of PUT and PATCH: takes `json`. `must_have_version`: a missing resourceVersion is an error. */
@@ -398,11 +396,10 @@ static void update_object(struct kube_call *call, struct kube_object *old, cJSON
         goto out;
     if (version == NULL || *version == '\0') {
         if (must_have_version) {
-            kube_status(call, 422, "Invalid",
-                        "%s.%s \"%s\" is invalid: metadata.resourceVersion: Invalid value: 0x0: must be "
-                        "specified for an "
-                        "update",
-                        call->resource->plural, call->resource->group, call->name);
+            kube_status(
+                call, 422, "Invalid",
+                "%s.%s \"%s\" is invalid: metadata.resourceVersion: Invalid value: 0x0: must be specified for an update",
+                call->resource->plural, call->resource->group, call->name);
             goto out;
         }
     } else if (strtoull(version, NULL, 10) != old->version) {
@@ -410,11 +407,10 @@ static void update_object(struct kube_call *call, struct kube_object *old, cJSON
         goto out;
     }
     if (uid != NULL && *uid != '\0' && strcmp(uid, old_uid) != 0) {
-        kube_status(call, 409, "Conflict",
-                    "Operation cannot be fulfilled on %s \"%s\": Precondition failed: UID in precondition: "
-                    "%s, UID in "
-                    "object meta: %s",
-                    call->resource->plural, call->name, uid, old_uid);
+        kube_status(
+            call, 409, "Conflict",
+            "Operation cannot be fulfilled on %s \"%s\": Precondition failed: UID in precondition: %s, UID in object meta: %s",
+            call->resource->plural, call->name, uid, old_uid);
         goto out;
     }
     if (!finish_secret(call, json, old))
@@ -461,9 +457,9 @@ static void patch_object(struct kube_call *call, struct kube_object *old)
 {
     const char *type = request_header(call->request, "Content-Type");
     if (type == NULL || strncasecmp(type, "application/merge-patch+json", 28) != 0) {
-        kube_status(call, 415, "UnsupportedMediaType",
-                    "the body of the request was in an unknown format - accepted media types include: "
-                    "application/merge-patch+json");
+        kube_status(
+            call, 415, "UnsupportedMediaType",
+            "the body of the request was in an unknown format - accepted media types include: application/merge-patch+json");
         return;
     }
     cJSON *patch = request_json(call->request);
@@ -594,8 +590,8 @@ static void serve_resource(struct kube_call *call)
 
 void kube_serve(struct emulator *emulator, struct request *request, struct answer *answer)
 {
-    static const char version[] = "{\"major\":\"1\",\"minor\":\"31\",\"gitVersion\":\"v1.31.0-emulator\","
-                                  "\"platform\":\"linux/amd64\"}";
+    static const char version[] =
+        "{\"major\":\"1\",\"minor\":\"31\",\"gitVersion\":\"v1.31.0-emulator\",\"platform\":\"linux/amd64\"}";
     const struct url *url = &request->url;
     const char *token = request_bearer_token(request);
     const char *first = url->segments[0];

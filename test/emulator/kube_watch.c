@@ -91,11 +91,11 @@ static void on_store_change(const struct kube_event *event, void *arg)
 static void send_bookmark(struct watch *watch)
 {
     const struct kube_resource *resource = watch->resource;
-    text_printf(&watch->pending,
-                "{\"type\":\"BOOKMARK\",\"object\":{\"kind\":\"%s\",\"apiVersion\":\"%s%s%s\",\"metadata\":"
-                "{\"resourceVersion\":\"%llu\",\"creationTimestamp\":null}}}\n",
-                resource->kind, resource->group, resource->group[0] ? "/" : "", watch->version,
-                (unsigned long long)kube_store_version(watch->emulator->kube));
+    text_printf(
+        &watch->pending,
+        "{\"type\":\"BOOKMARK\",\"object\":{\"kind\":\"%s\",\"apiVersion\":\"%s%s%s\",\"metadata\":{\"resourceVersion\":\"%llu\",\"creationTimestamp\":null}}}\n",
+        resource->kind, resource->group, resource->group[0] ? "/" : "", watch->version,
+        (unsigned long long)kube_store_version(watch->emulator->kube));
 }
 
 static ssize_t read_locked(struct watch *watch, char *buffer, size_t size)
@@ -159,8 +159,7 @@ static void catch_up(struct watch *watch, const char *version)
         if (!kube_store_replay(store, strtoull(version, NULL, 10), on_change, watch)) {
             text_printf(
                 &watch->pending,
-                "{\"type\":\"ERROR\",\"object\":{\"kind\":\"Status\",\"apiVersion\":\"v1\",\"metadata\":{},"
-                "\"status\":\"Failure\",\"message\":\"too old resource version: %llu (%llu)\",\"reason\":"
+                "{\"type\":\"ERROR\",\"object\":{\"kind\":\"Status\",\"apiVersion\":\"v1\",\"metadata\":{},\"status\":\"Failure\",\"message\":\"too old resource version: %llu (%llu)\",\"reason\":"
                 "\"Expired\",\"code\":410}}\n",
                 strtoull(version, NULL, 10), (unsigned long long)kube_store_version(store));
             watch->ended = true;

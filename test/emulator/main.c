@@ -44,8 +44,7 @@ struct options {
 static const char usage[] =
     "usage: vault-emulator --dir DIR [--port N] [--control-port N] [--node-port N] [--address IP]\n"
     "                      [--domain NAME] [--tls12] [--fixture FILE] [--demo] [--verbose]\n"
-    "  --dir DIR         where ca.pem, cloud.json, kubeconfig, ports.json and ready are written; made if "
-    "missing\n"
+    "  --dir DIR         where ca.pem, cloud.json, kubeconfig, ports.json and ready are written; made if missing\n"
     "  --port N          TLS port of all services, on 127.0.0.1; 0 = any free one (default)\n"
     "  --control-port N  port of the control calls, plain HTTP on 127.0.0.1; 0 = any free one (default)\n"
     "  --node-port N     port of IMDS and NMI, plain HTTP on 127.0.0.1; 0 = any free one (default)\n"
@@ -180,20 +179,17 @@ static int write_files(const struct emulator *emulator, const struct options *op
     unsigned port = emulator->tls_port;
     const char *dir = options->dir;
     char *ca = base64_encode(identity->ca_pem, strlen(identity->ca_pem));
-    char *kubeconfig =
-        format_text("apiVersion: v1\nkind: Config\ncurrent-context: emulator\n"
-                    "contexts:\n- name: emulator\n  context:\n    cluster: emulator\n    user: emulator\n"
-                    "clusters:\n- name: emulator\n  cluster:\n    server: https://localhost:%u\n    "
-                    "certificate-authority-data: %s\n"
-                    "users:\n- name: emulator\n  user:\n    token: %s\n",
-                    port, ca, emulator->kube_token);
+    char *kubeconfig = format_text(
+        "apiVersion: v1\nkind: Config\ncurrent-context: emulator\n"
+        "contexts:\n- name: emulator\n  context:\n    cluster: emulator\n    user: emulator\n"
+        "clusters:\n- name: emulator\n  cluster:\n    server: https://localhost:%u\n    certificate-authority-data: %s\n"
+        "users:\n- name: emulator\n  user:\n    token: %s\n",
+        port, ca, emulator->kube_token);
     free(ca);
-    char *cloud =
-        format_text("{\"name\":\"AzureStackCloud\",\"activeDirectoryEndpoint\":\"%s/\",\"keyVaultEndpoint\":"
-                    "\"%s/\",\"keyVaultDNSSuffix\":\"%s\",\"managedHSMEndpoint\":\"%s/\","
-                    "\"managedHSMDNSSuffix\":\"%s\"}\n",
-                    emulator->login_url, emulator->resource, emulator->resource + strlen("https://"),
-                    emulator->hsm_resource, emulator->hsm_resource + strlen("https://"));
+    char *cloud = format_text(
+        "{\"name\":\"AzureStackCloud\",\"activeDirectoryEndpoint\":\"%s/\",\"keyVaultEndpoint\":\"%s/\",\"keyVaultDNSSuffix\":\"%s\",\"managedHSMEndpoint\":\"%s/\",\"managedHSMDNSSuffix\":\"%s\"}\n",
+        emulator->login_url, emulator->resource, emulator->resource + strlen("https://"),
+        emulator->hsm_resource, emulator->hsm_resource + strlen("https://"));
     char *remote = format_text(
         "{\"name\":\"AzureStackCloud\",\"activeDirectoryEndpoint\":\"https://" REMOTE_LOGIN_HOST
         ":%u/\",\"keyVaultEndpoint\":\"%s/\",\"keyVaultDNSSuffix\":\"" REMOTE_VAULT_SUFFIX ":%u\"}\n",

@@ -91,9 +91,9 @@ static void serve_token(struct emulator *emulator, struct request *request, stru
     const struct binding *binding = map_get(&emulator->nmi->pods, key);
     free(key);
     if (binding == NULL) {
-        char *text = format_text("getting assigned identities for pod %s/%s in CREATED state failed after 16 "
-                                 "attempts, retry duration [5]s. Error: <nil>\n",
-                                 ns, pod);
+        char *text = format_text(
+            "getting assigned identities for pod %s/%s in CREATED state failed after 16 attempts, retry duration [5]s. Error: <nil>\n",
+            ns, pod);
         plain(answer, 404, text);
         free(text);
         return;

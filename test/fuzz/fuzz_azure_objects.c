@@ -6,8 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "provider-azure/request/object_path.h"
-#include "provider-azure/request/objects.h"
+#include "provider-azure/objects/object_path.h"
+#include "provider-azure/objects/objects.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

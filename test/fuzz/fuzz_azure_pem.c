@@ -7,9 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/encoding.h"
-#include "common/pki/pem.h"
-#include "common/pki/pkcs12.h"
+#include "common/crypto/encoding.h"
+#include "common/crypto/pem.h"
+#include "common/crypto/pkcs12.h"
 #include "provider-azure/content/certificate.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

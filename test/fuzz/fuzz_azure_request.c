@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "provider-azure/request/request.h"
+#include "provider-azure/mount_request.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

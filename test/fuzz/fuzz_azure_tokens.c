@@ -6,8 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "provider-azure/identity/auth.h"
-#include "provider-azure/identity/moment.h"
+#include "provider-azure/identity/credentials.h"
+#include "provider-azure/identity/timestamp.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

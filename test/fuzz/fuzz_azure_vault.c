@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "provider-azure/content/content.h"
-#include "provider-azure/vault/vault_answer.h"
+#include "provider-azure/vault/vault_response.h"
 
 static const struct content_options content_options = {.order = CERTIFICATE_ORDER_CHAIN};
 

@@ -10,8 +10,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "common/base/secret.h"
 #include "common/grpc/client.h"
-#include "common/secret.h"
 #include "proto/provider.pb-c.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

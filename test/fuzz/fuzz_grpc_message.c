@@ -8,9 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/utf8.h"
 #include "common/grpc/framing.h"
 #include "common/grpc/message.h"
-#include "common/utf8.h"
 #include "proto/csi.pb-c.h"
 #include "proto/provider.pb-c.h"
 

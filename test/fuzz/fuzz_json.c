@@ -8,9 +8,9 @@
 #include <assert.h>
 #include <string.h>
 
-#include "common/json.h"
-#include "common/secret.h"
-#include "common/utf8.h"
+#include "common/base/json.h"
+#include "common/base/secret.h"
+#include "common/base/utf8.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -5,7 +5,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#include "common/json.h"
+#include "common/base/json.h"
 #include "driver/class/class.h"
 #include "driver/kube/kube_client.h"
 

@@ -7,7 +7,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#include "driver/kube/kube_config.h"
+#include "driver/kube/kube_rest_config.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

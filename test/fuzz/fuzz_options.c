@@ -7,7 +7,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#include "common/options.h"
+#include "common/process/options.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -8,8 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/json.h"
-#include "driver/sync/secret_object.h"
+#include "common/base/json.h"
+#include "driver/sync/secret_patch.h"
 #include "test/unit/merge_patch.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

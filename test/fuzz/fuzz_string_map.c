@@ -8,8 +8,8 @@
 #include <stdint.h>
 #include <string.h>
 
-#include "common/secret.h"
-#include "common/string_map.h"
+#include "common/base/secret.h"
+#include "common/base/string_map.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

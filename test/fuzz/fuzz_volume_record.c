@@ -8,8 +8,8 @@
 #include <stdint.h>
 #include <string.h>
 
-#include "common/secret.h"
-#include "driver/volume/volume_record.h"
+#include "common/base/secret.h"
+#include "driver/rotation/volume_metadata.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -1,4 +1,4 @@
-"""One Secret that several classes name: none removes what another one needs (driver/sync/secret_claims.h)."""
+"""One Secret that several classes name: none removes what another one needs (driver/sync/secret_field_owners.h)."""
 
 import json
 

@@ -21,8 +21,8 @@
 
 #include <cmocka.h>
 
-#include "common/error.h"
-#include "common/json.h"
+#include "common/base/error.h"
+#include "common/base/json.h"
 
 /* The functions of the sanitizer, or of glibc, by their other names. */
 #ifdef __SANITIZE_ADDRESS__

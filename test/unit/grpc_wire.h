@@ -22,7 +22,7 @@
 #include <unistd.h>
 #include <uv.h>
 
-#include "common/cleanup.h"
+#include "common/base/cleanup.h"
 
 enum {
     WIRE_DATA = 0,

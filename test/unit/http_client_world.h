@@ -19,9 +19,9 @@
 
 #include <cmocka.h>
 
-#include "common/cleanup.h"
+#include "common/base/cleanup.h"
+#include "common/base/secret.h"
 #include "common/http/client.h"
-#include "common/secret.h"
 
 /* --- the server --- */
 

@@ -23,8 +23,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "common/file.h"
-#include "common/lifecycle.h"
+#include "common/base/file.h"
+#include "common/process/lifecycle.h"
 #include "common/provider_server.h"
 #include "driver/publish/publish.h"
 #include "driver/publish/unpublish.h"

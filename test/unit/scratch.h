@@ -9,7 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "common/file.h"
+#include "common/base/file.h"
 
 struct scratch {
     char dir[64];

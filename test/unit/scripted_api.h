@@ -14,7 +14,7 @@
 #include <string.h>
 #include <uv.h>
 
-#include "common/grpc/list.h"
+#include "common/base/list.h"
 
 enum { SCRIPT_MAX = 32, REQUEST_MAX = 4096 };
 

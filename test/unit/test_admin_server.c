@@ -15,9 +15,9 @@
 
 #include <cmocka.h>
 
+#include "common/base/secret.h"
 #include "common/http/admin_server.h"
 #include "common/http/client.h"
-#include "common/secret.h"
 
 struct fixture {
     uv_loop_t loop;

@@ -11,8 +11,8 @@
 
 #include <string.h>
 
-#include "common/encoding.h"
-#include "common/json.h"
+#include "common/base/json.h"
+#include "common/crypto/encoding.h"
 #include "provider-azure/identity/assertion.h"
 #include "test/unit/scratch.h"
 
@@ -27,14 +27,9 @@ static int make_keys(void **state)
         return -1;
     return scratch_run(
         &scratch,
-        "set -e; for n in app other; do openssl req -x509 -newkey rsa:2048 -nodes -keyout $n.key -out $n.pem "
-        "-subj /CN=$n -days 2; openssl x509 -in $n.pem -outform DER -out $n.der; openssl x509 -in $n.pem "
-        "-noout -pubkey >$n.pub; done; "
-        "openssl rsa -in app.key -traditional -out app.pkcs1; "
-        "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout ec.key -out ec.pem "
-        "-subj "
-        "/CN=ec -days 2; "
-        "openssl req -x509 -newkey rsa:1024 -nodes -keyout weak.key -out weak.pem -subj /CN=weak -days 2");
+        "set -e; for n in app other; do openssl req -x509 -newkey rsa:2048 -nodes -keyout $n.key -out $n.pem -subj /CN=$n -days 2; openssl x509 -in $n.pem -outform DER -out $n.der; openssl x509 -in $n.pem "
+        "-noout -pubkey >$n.pub; done; openssl rsa -in app.key -traditional -out app.pkcs1; openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout ec.key -out ec.pem -subj "
+        "/CN=ec -days 2; openssl req -x509 -newkey rsa:1024 -nodes -keyout weak.key -out weak.pem -subj /CN=weak -days 2");
 }
 
 static int remove_keys(void **state)
@@ -78,9 +73,7 @@ static void every_way_to_write_key_and_certificate_is_read(void **state)
         {"openssl pkcs12 -export -passout pass: -inkey app.key -in app.pem -out p; base64 -w0 p >out", ""},
         {"openssl pkcs12 -export -passout pass:geheim -inkey app.key -in app.pem -out p; base64 p >out",
          "geheim"},
-        {"openssl pkcs12 -export -legacy -passout pass:geheim -inkey app.key -in app.pem -certfile other.pem "
-         "-out "
-         "p; base64 p >out",
+        {"openssl pkcs12 -export -legacy -passout pass:geheim -inkey app.key -in app.pem -certfile other.pem -out p; base64 p >out",
          "geheim"},
         {"openssl pkcs12 -export -passout pass:geheim -inkey app.key -in app.pem -out out", "geheim"},
     };
@@ -198,8 +191,7 @@ static void make_and_verify(enum signature_scheme scheme, cJSON **ret_header, cJ
     RUN("openssl dgst -sha256 %s -verify app.pub -signature signature signed",
         scheme == SIGNATURE_PS256 ? "-sigopt rsa_padding_mode:pss -sigopt rsa_pss_saltlen:32" : "");
     assert_int_not_equal(scratch_run(&scratch,
-                                     "openssl dgst -sha256 %s -verify other.pub -signature signature "
-                                     "signed",
+                                     "openssl dgst -sha256 %s -verify other.pub -signature signature signed",
                                      scheme == SIGNATURE_PS256 ? "-sigopt rsa_padding_mode:pss" : ""),
                          0);
 }

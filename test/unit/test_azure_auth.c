@@ -10,8 +10,8 @@
 
 #include <string.h>
 
-#include "provider-azure/identity/auth.h"
-#include "provider-azure/identity/moment.h"
+#include "provider-azure/identity/credentials.h"
+#include "provider-azure/identity/timestamp.h"
 
 #define TOKENS "csi.storage.k8s.io/serviceAccount.tokens"
 #define WORKLOAD_TOKEN                                                                                       \
@@ -172,12 +172,11 @@ static void what_is_missing_or_ambiguous_is_named(void **state)
         {NONE, "app", .secret_json = "{\"clientid\":\"a\",\"clientsecret\":\"b\"}",
          .error = WI_ERROR "service account tokens not found"}, /* no fall-back to the Secret */
         {PROXY, .tokens = "{" BINDING_TOKEN "}",
-         .error = "failed to build auth config for mode AzureTokenProxy: clientID is required for identity "
-                  "binding"},
+         .error =
+             "failed to build auth config for mode AzureTokenProxy: clientID is required for identity binding"},
         {PROXY, "app",
          .error =
-             "failed to build auth config for mode AzureTokenProxy: service account tokens are required for "
-             "identity binding"},
+             "failed to build auth config for mode AzureTokenProxy: service account tokens are required for identity binding"},
         {PROXY, "app", .tokens = "{" WORKLOAD_TOKEN "}",
          .error = IB_ERROR "token for audience api://AKSIdentityBinding not found"},
         {PROXY, "app", .tokens = "nonsense", .error = IB_ERROR UNMARSHAL "*"},

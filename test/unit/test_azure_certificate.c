@@ -21,12 +21,9 @@ static int make_files(void **state)
         return -1;
     return scratch_run(
         &scratch,
-        "openssl req -x509 -newkey rsa:2048 -nodes -keyout ca.key -out ca.pem -subj /CN=root -days 2 && "
-        "openssl req -newkey rsa:2048 -nodes -keyout leaf.key -out leaf.csr -subj /CN=leaf && "
-        "openssl x509 -req -in leaf.csr -CA ca.pem -CAkey ca.key -CAcreateserial -out leaf.pem -days 1 && "
-        "openssl pkcs12 -export -passout pass: -legacy -inkey leaf.key -in leaf.pem -certfile ca.pem | "
-        "openssl base64 -A >pfx && "
-        "cat leaf.key leaf.pem ca.pem >chain.pem && cat leaf.pem ca.pem >certificates.pem");
+        "openssl req -x509 -newkey rsa:2048 -nodes -keyout ca.key -out ca.pem -subj /CN=root -days 2 && openssl req -newkey rsa:2048 -nodes -keyout leaf.key -out leaf.csr -subj /CN=leaf && "
+        "openssl x509 -req -in leaf.csr -CA ca.pem -CAkey ca.key -CAcreateserial -out leaf.pem -days 1 && openssl pkcs12 -export -passout pass: -legacy -inkey leaf.key -in leaf.pem -certfile ca.pem | "
+        "openssl base64 -A >pfx && cat leaf.key leaf.pem ca.pem >chain.pem && cat leaf.pem ca.pem >certificates.pem");
 }
 
 static int remove_files(void **state)
@@ -93,11 +90,9 @@ static void odd_pem_text_is_split_without_surprises(void **state)
          "-----BEGIN CERTIFICATE-----\ndGVzdA==\n-----END CERTIFICATE-----\n", ""},
         {"-----BEGIN A-----\n-----BEGIN CERTIFICATE-----\ndGVzdA==\n-----END CERTIFICATE-----",
          "-----BEGIN CERTIFICATE-----\ndGVzdA==\n-----END CERTIFICATE-----\n", ""},
-        {"-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\n\ndGVzdA==\n-----END RSA PRIVATE "
-         "KEY-----\n",
+        {"-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\n\ndGVzdA==\n-----END RSA PRIVATE KEY-----\n",
          "",
-         "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\n\ndGVzdA==\n-----END RSA PRIVATE "
-         "KEY-----\n"},
+         "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\n\ndGVzdA==\n-----END RSA PRIVATE KEY-----\n"},
     };
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
         cleanup_buffer struct buffer certificates = {.ceiling = 1 << 20}, keys = {.ceiling = 1 << 20};

@@ -9,7 +9,7 @@
 #include <cmocka.h>
 #include <stdio.h>
 
-#include "common/cleanup.h"
+#include "common/base/cleanup.h"
 #include "provider-azure/content/certificate_chain.h"
 #include "test/unit/scratch.h"
 
@@ -21,21 +21,17 @@ static int make_certificate(const char *name, const char *issuer, const char *ex
 {
     if (scratch_run(
             &scratch,
-            "printf '%s' >%s.ext; openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout "
-            "%s.key -out %s.csr -subj '/CN=%s'",
+            "printf '%s' >%s.ext; openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout %s.key -out %s.csr -subj '/CN=%s'",
             extensions, name, name, name, name) != 0)
         return -1;
     if (issuer == NULL)
         return scratch_run(
             &scratch,
-            "openssl x509 -req -in %s.csr -signkey %s.key -extfile %s.ext -days 2 -outform DER -out "
-            "%s.der && openssl x509 -inform DER -in %s.der -out %s.pem",
+            "openssl x509 -req -in %s.csr -signkey %s.key -extfile %s.ext -days 2 -outform DER -out %s.der && openssl x509 -inform DER -in %s.der -out %s.pem",
             name, name, name, name, name, name);
     return scratch_run(
         &scratch,
-        "openssl x509 -req -in %s.csr -CA %s.pem -CAkey %s.key -CAcreateserial -extfile %s.ext -days "
-        "2 -outform DER -out %s.der && openssl x509 -inform DER -in "
-        "%s.der -out %s.pem",
+        "openssl x509 -req -in %s.csr -CA %s.pem -CAkey %s.key -CAcreateserial -extfile %s.ext -days 2 -outform DER -out %s.der && openssl x509 -inform DER -in %s.der -out %s.pem",
         name, issuer, issuer, name, name, name, name);
 }
 

@@ -113,13 +113,11 @@ static void each_mode_asks_its_own_service_in_one_request(void **state)
                     HTTP_PROXY_NONE);
     assert_question(
         &(struct recipe){.mode = AUTH_VM_IDENTITY}, "GET",
-        "http://imds/metadata/identity/oauth2/token?api-version=2018-02-01&resource=https%3A%2F%2Fvault."
-        "azure.net",
+        "http://imds/metadata/identity/oauth2/token?api-version=2018-02-01&resource=https%3A%2F%2Fvault.azure.net",
         "", metadata, HTTP_PROXY_NONE);
     assert_question(
         &(struct recipe){AUTH_VM_IDENTITY, .client_id = "u&id"}, "GET",
-        "http://imds/metadata/identity/oauth2/token?api-version=2018-02-01&resource=https%3A%2F%2Fvault."
-        "azure.net&client_id=u%26id",
+        "http://imds/metadata/identity/oauth2/token?api-version=2018-02-01&resource=https%3A%2F%2Fvault.azure.net&client_id=u%26id",
         "", metadata, HTTP_PROXY_NONE);
     assert_question(&(struct recipe){AUTH_POD_IDENTITY, .client_id = "ignored"}, "GET",
                     "http://nmi/host/token/?resource=https%3A%2F%2Fvault.azure.net", "", pod,
@@ -261,8 +259,7 @@ static void answers_of_entra_are_read(void **state)
          "{\"access_token\":\"T\",\"expires_in\":9223372036854775807,\"refresh_in\":9223372036854775807}",
          GRPC_STATUS_UNAVAILABLE, 0, "no usable"}, /* JSON numbers are exact up to 2^53 */
         {SP, 200,
-         "{\"access_token\":\"T\",\"expires_in\":\"9223372036854775807\",\"refresh_in\":"
-         "\"9223372036854775807\"}",
+         "{\"access_token\":\"T\",\"expires_in\":\"9223372036854775807\",\"refresh_in\":\"9223372036854775807\"}",
          GRPC_STATUS_OK, TOKEN_LIFE_MAX_S, NULL},
         {SP, 200, "{\"access_token\":\"T\",\"expires_in\":3599,\"refresh_in\":\"-9223372036854775808\"}",
          GRPC_STATUS_OK, 3599, NULL},
@@ -272,8 +269,7 @@ static void answers_of_entra_are_read(void **state)
          "access_token in the answer"},
         {SP, 200, "<html>", GRPC_STATUS_UNAVAILABLE, 0, "not JSON"},
         {SP, 401,
-         "{\"error\":\"invalid_client\",\"error_description\":\"AADSTS7000215: Invalid.\\r\\nTrace ID: 1\","
-         "\"error_codes\":[7000215],\"correlation_id\":\"cid\"}",
+         "{\"error\":\"invalid_client\",\"error_description\":\"AADSTS7000215: Invalid.\\r\\nTrace ID: 1\",\"error_codes\":[7000215],\"correlation_id\":\"cid\"}",
          GRPC_STATUS_UNAUTHENTICATED, 0,
          "(HTTP 401 invalid_client): AADSTS7000215: Invalid. [hint: the client secret is wrong"},
         {SP, 400, "{\"error\":\"x\",\"error_description\":\"AADSTS700016: no app\"}",
@@ -312,8 +308,7 @@ static void answers_of_imds_are_read_in_all_their_forms(void **state)
         {VM, 200, "{\"access_token\":\"T\",\"expires_on\":\"99999999999999999999\"}", GRPC_STATUS_OK, 0,
          NULL},
         {VM, 200,
-         "{\"access_token\":\"T\",\"expires_in\":\"9223372036854775807\",\"refresh_in\":"
-         "\"9223372036854775807\"}",
+         "{\"access_token\":\"T\",\"expires_in\":\"9223372036854775807\",\"refresh_in\":\"9223372036854775807\"}",
          GRPC_STATUS_OK, TOKEN_LIFE_MAX_S, NULL},
         {VM, 200, "{\"access_token\":\"T\",\"expires_on\":\"999999999999\"}", GRPC_STATUS_OK,
          TOKEN_LIFE_MAX_S, NULL},
@@ -340,9 +335,7 @@ static void answers_of_nmi_are_read_and_its_refusals_quoted(void **state)
         {POD, 200, "{\"token\":{\"access_token\":\"T\",\"expires_on\":\"1700003599\"},\"clientid\":\"c\"}",
          GRPC_STATUS_OK, 3599, NULL},
         {POD, 200,
-         "{\"token\":{\"access_token\":\"T\",\"expires_on\":\"1700003599\",\"expires_in\":\"\",\"not_"
-         "before\":\"\"},"
-         "\"clientid\":\"c\"}",
+         "{\"token\":{\"access_token\":\"T\",\"expires_on\":\"1700003599\",\"expires_in\":\"\",\"not_before\":\"\"},\"clientid\":\"c\"}",
          GRPC_STATUS_OK, 3599, NULL},
         {POD, 200, "{\"token\":{\"access_token\":\"T\",\"expires_on\":\"\"},\"clientid\":\"c\"}",
          GRPC_STATUS_OK, 0, NULL}, /* taken as already expired */
@@ -372,11 +365,12 @@ static void pods_bound_to_one_identity_are_one_principal(void **state)
             make(&(struct recipe){AUTH_POD_IDENTITY, .pod = pods[i]}, NULL);
         struct reply reply = {.status = 200};
         buffer_init(&reply.body, 1024);
-        assert_int_equal(buffer_printf(&reply.body, NULL,
-                                       "{\"token\":{\"access_token\":\"T\",\"expires_on\":\"1700003599\"},"
-                                       "\"clientid\":\"%s\"}",
-                                       clients[i]),
-                         0);
+        assert_int_equal(
+            buffer_printf(
+                &reply.body, NULL,
+                "{\"token\":{\"access_token\":\"T\",\"expires_on\":\"1700003599\"},\"clientid\":\"%s\"}",
+                clients[i]),
+            0);
         struct token *token = identity->ops->understand(identity, &reply, NOW, NULL);
         assert_non_null(token);
         memcpy(principals[i], token->principal, DIGEST_LEN);

@@ -3,12 +3,12 @@
  */
 #include "test/unit/failing_memory.h"
 
-#include "common/encoding.h"
-#include "common/secret.h"
+#include "common/base/secret.h"
+#include "common/crypto/encoding.h"
 #include "provider-azure/content/content.h"
 #include "provider-azure/identity/entra.h"
-#include "provider-azure/request/request.h"
-#include "provider-azure/vault/vault_answer.h"
+#include "provider-azure/mount_request.h"
+#include "provider-azure/vault/vault_response.h"
 #include "test/unit/scratch.h"
 
 #define ENTRA_TENANT "tenant1"
@@ -33,21 +33,18 @@ static const char OBJECTS[] = "array:\n"
                               "  - |\n    objectNamePattern: db-*\n    objectTags: env=prod\n"
                               "    objectType: secret\n    objectAlias: x-*\n";
 
-static const char KEY_JSON[] = "{\"key\":{\"kid\":\"https://v/keys/k/v1\",\"kty\":\"EC\",\"crv\":\"P-256\","
-                               "\"x\":\"MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4\","
-                               "\"y\":\"4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM\"}}"; /* RFC 7517, A.1 */
+static const char KEY_JSON[] =
+    "{\"key\":{\"kid\":\"https://v/keys/k/v1\",\"kty\":\"EC\",\"crv\":\"P-256\",\"x\":\"MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4\",\"y\":\"4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM\"}}"; /* RFC 7517, A.1 */
 
 static const char SECRET_JSON[] =
-    "{\"value\":\"{\\\"user\\\":\\\"admin\\\",\\\"port\\\":5432}\",\"contentType\":\"text/plain\","
-    "\"id\":\"https://v/secrets/j/v1\"}";
+    "{\"value\":\"{\\\"user\\\":\\\"admin\\\",\\\"port\\\":5432}\",\"contentType\":\"text/plain\",\"id\":\"https://v/secrets/j/v1\"}";
 
 /* --- the request --- */
 
 static int read_a_cloud(struct error **err)
 {
     static const char text[] =
-        "{\"activeDirectoryEndpoint\":\"https://login.example/\",\"keyVaultEndpoint\":\"https://v.example\","
-        "\"keyVaultDNSSuffix\":\"v.example\",\"managedHSMEndpoint\":\"https://hsm.example\","
+        "{\"activeDirectoryEndpoint\":\"https://login.example/\",\"keyVaultEndpoint\":\"https://v.example\",\"keyVaultDNSSuffix\":\"v.example\",\"managedHSMEndpoint\":\"https://hsm.example\","
         "\"managedHSMDNSSuffix\":\"hsm.example\"}";
     cleanup_cloud struct cloud cloud = {0}, copy = {0};
     struct vault vault;
@@ -140,11 +137,9 @@ static int read_a_certificate(struct error **err)
 
 static int read_a_list(struct error **err)
 {
-    static const char text[] = "{\"value\":[{\"id\":\"https://v/secrets/a/"
-                               "1\",\"attributes\":{\"enabled\":true,\"created\":1,\"updated\":"
-                               "2},\"tags\":{\"env\":\"prod\"}},{\"id\":\"https://v/secrets/a/"
-                               "2\",\"attributes\":{\"enabled\":true}}],"
-                               "\"nextLink\":\"https://v/secrets/a/versions?skip=2\"}";
+    static const char text[] =
+        "{\"value\":[{\"id\":\"https://v/secrets/a/1\",\"attributes\":{\"enabled\":true,\"created\":1,\"updated\":2},\"tags\":{\"env\":\"prod\"}},{\"id\":\"https://v/secrets/a/"
+        "2\",\"attributes\":{\"enabled\":true}}],\"nextLink\":\"https://v/secrets/a/versions?skip=2\"}";
     struct vault_answer *list = vault_list_create(err);
     cleanup_free char *next = NULL;
     int rc = list != NULL ? vault_list_add_page(list, text, strlen(text), &next, err) : -1;
@@ -292,8 +287,8 @@ static void identities(void **state)
 static int set_up(void **state)
 {
     static const char attributes[] =
-        "{\"csi.storage.k8s.io/pod.name\":\"pod1\",\"csi.storage.k8s.io/pod.namespace\":\"ns1\","
-        "\"keyvaultName\":\"testKV\",\"tenantId\":\"" ENTRA_TENANT "\"}";
+        "{\"csi.storage.k8s.io/pod.name\":\"pod1\",\"csi.storage.k8s.io/pod.namespace\":\"ns1\",\"keyvaultName\":\"testKV\",\"tenantId\":\"" ENTRA_TENANT
+        "\"}";
     static const char secrets[] = "{\"clientid\":\"app\",\"clientsecret\":\"bar\"}";
     const struct object_defaults defaults = {.mode = 0644};
     cleanup_buffer struct buffer pfx = {0};
@@ -303,20 +298,20 @@ static int set_up(void **state)
     secret_install_json_hooks();
     assert_int_equal(scratch_make(&scratch), 0);
     assert_int_equal(
-        scratch_run(&scratch,
-                    "openssl req -x509 -newkey rsa:2048 -nodes -subj /CN=a -keyout key -out crt && "
-                    "cat key crt >pem && openssl pkcs12 -export -inkey key -in crt -iter 1 -passout pass: | "
-                    "openssl base64 -A >pfx"),
+        scratch_run(
+            &scratch,
+            "openssl req -x509 -newkey rsa:2048 -nodes -subj /CN=a -keyout key -out crt && cat key crt >pem && openssl pkcs12 -export -inkey key -in crt -iter 1 -passout pass: | openssl base64 -A >pfx"),
         0);
     assert_int_equal(scratch_read(&scratch, "pem", &world.certificate), 0);
     assert_int_equal(scratch_read(&scratch, "pfx", &pfx), 0);
     assert_int_equal(scratch_remove(&scratch), 0);
     buffer_init(&world.pfx_json, 1 << 20);
-    assert_int_equal(buffer_printf(&world.pfx_json, NULL,
-                                   "{\"value\":\"%s\",\"contentType\":\"application/x-pkcs12\","
-                                   "\"id\":\"https://v/secrets/web/v1\",\"kid\":\"https://v/keys/web/v1\"}",
-                                   buffer_str(&pfx)),
-                     0);
+    assert_int_equal(
+        buffer_printf(
+            &world.pfx_json, NULL,
+            "{\"value\":\"%s\",\"contentType\":\"application/x-pkcs12\",\"id\":\"https://v/secrets/web/v1\",\"kid\":\"https://v/keys/web/v1\"}",
+            buffer_str(&pfx)),
+        0);
     assert_int_equal(cloud_resolve("AzurePublicCloud", NULL, &world.cloud, NULL), 0);
     assert_int_equal(string_map_from_json(&world.attributes, attributes, strlen(attributes), NULL, NULL), 0);
     assert_int_equal(string_map_set(&world.attributes, "objects", OBJECTS, NULL), 0);

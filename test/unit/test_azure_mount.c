@@ -51,10 +51,10 @@ static struct fake_answer entra(struct world *world, const char *body)
 {
     world->fake.token_requests++;
     if (strstr(body, "client_secret=bad") != NULL)
-        return (struct fake_answer){.status = 401,
-                                    .body = "{\"error\":\"invalid_client\",\"error_description\":"
-                                            "\"AADSTS7000215: Invalid client secret provided."
-                                            "\\r\\nTrace ID: 1\",\"error_codes\":[7000215]}"};
+        return (struct fake_answer){
+            .status = 401,
+            .body =
+                "{\"error\":\"invalid_client\",\"error_description\":\"AADSTS7000215: Invalid client secret provided.\\r\\nTrace ID: 1\",\"error_codes\":[7000215]}"};
     world->tokens_made++;
     (void)snprintf(answer_text, sizeof(answer_text), "{\"access_token\":\"token-%d\",\"expires_in\":\"%d\"}",
                    world->tokens_made, (int)world->token_life);
@@ -93,19 +93,15 @@ static struct fake_answer vault(struct world *world, const char *url, const char
     if (strncmp(version, "versions", 8) == 0 && strstr(url, "skip") == NULL)
         return (struct fake_answer){
             .status = 200,
-            .body = "{\"value\":[{\"id\":\"https://kv1.vault.azure.net/secrets/h/"
-                    "v1\",\"attributes\":{\"enabled\":true,"
-                    "\"created\":100}},{\"id\":\"https://kv1.vault.azure.net/secrets/h/"
-                    "v0\",\"attributes\":{\"enabled\":"
-                    "false,\"created\":900}}],\"nextLink\":\"https://kv1.vault.azure.net:443/secrets/h/"
-                    "versions?skip=1\"}"};
+            .body =
+                "{\"value\":[{\"id\":\"https://kv1.vault.azure.net/secrets/h/v1\",\"attributes\":{\"enabled\":true,\"created\":100}},{\"id\":\"https://kv1.vault.azure.net/secrets/h/v0\",\"attributes\":{\"enabled\":"
+                "false,\"created\":900}}],\"nextLink\":\"https://kv1.vault.azure.net:443/secrets/h/versions?skip=1\"}"};
     if (strncmp(version, "versions", 8) == 0)
-        return (struct fake_answer){.status = 200,
-                                    .body = "{\"value\":[{\"id\":\"https://kv1.vault.azure.net/secrets/h/"
-                                            "v3\",\"attributes\":{\"enabled\":true,"
-                                            "\"created\":300}},{\"id\":\"https://kv1.vault.azure.net/secrets/"
-                                            "h/v2\",\"attributes\":{\"enabled\":"
-                                            "true,\"created\":200}}],\"nextLink\":null}"};
+        return (struct fake_answer){
+            .status = 200,
+            .body =
+                "{\"value\":[{\"id\":\"https://kv1.vault.azure.net/secrets/h/v3\",\"attributes\":{\"enabled\":true,\"created\":300}},{\"id\":\"https://kv1.vault.azure.net/secrets/h/v2\",\"attributes\":{\"enabled\":"
+                "true,\"created\":200}}],\"nextLink\":null}"};
     (void)snprintf(answer_text, sizeof(answer_text),
                    "{\"value\":\"%.*s-value\",\"id\":\"https://kv1.vault.azure.net/secrets/%.*s/%.*s\"}",
                    (int)len, name, (int)len, name, version_len > 0 ? (int)version_len : 2,
@@ -163,8 +159,8 @@ static int setup(void **state)
     struct world *world = calloc(1, sizeof(*world));
     fake_init(&world->fake, answer, world);
     world->token_life = 3600;
-    world->challenge = "Bearer authorization=\"https://login.microsoftonline.com/tenant1\", "
-                       "resource=\"https://vault.azure.net\"";
+    world->challenge =
+        "Bearer authorization=\"https://login.microsoftonline.com/tenant1\", resource=\"https://vault.azure.net\"";
     world->network = (struct network){.transport = &world->fake.base, .throttles = &world->throttles};
     world->tokens = token_cache_create(&world->network, NULL);
     world->store = store_create(&world->network, world->tokens, 60000, NULL);
@@ -261,9 +257,9 @@ static void another_secret_of_the_same_application_needs_its_own_token(void **st
     run(world, true, 10000); /* not even a republish gets what others have read */
     assert_non_null(world->error);
     assert_int_equal(error_code(world->error), GRPC_STATUS_UNAUTHENTICATED);
-    assert_non_null(strstr(error_message(world->error),
-                           "failed to mount objects, error: failed to get objectType:secret, "
-                           "objectName:a, objectVersion:"));
+    assert_non_null(strstr(
+        error_message(world->error),
+        "failed to mount objects, error: failed to get objectType:secret, objectName:a, objectVersion:"));
     assert_non_null(strstr(error_message(world->error), "AADSTS7000215"));
     assert_null(strstr(error_message(world->error), "Trace ID"));
 }
@@ -324,8 +320,8 @@ static void a_challenge_of_another_tenant_is_explained(void **state)
 {
     struct world *world = *state;
     world->good_token = "never";
-    world->challenge = "Bearer authorization=\"https://login.microsoftonline.com/tenant2\", "
-                       "resource=\"https://vault.azure.net\"";
+    world->challenge =
+        "Bearer authorization=\"https://login.microsoftonline.com/tenant2\", resource=\"https://vault.azure.net\"";
     run(world, false, 10000);
     assert_non_null(
         strstr(error_message(world->error), "the vault belongs to tenant tenant2, not to tenantID tenant1"));
@@ -449,8 +445,9 @@ static void a_history_takes_enabled_versions_newest_first_and_one_more_than_it_s
         "array:\n - '{objectName: h, objectType: secret, objectVersionHistory: 2, objectAlias: d/x}'\n");
     run(world, false, 10000);
     assert_null(world->error);
-    assert_string_equal(world->result, "d/x/0:644=h-value;[secret/h/0@v3]d/x/1:644=h-value;[secret/h/1@v2]"
-                                       "d/x/2:644=h-value;[secret/h/2@v1]");
+    assert_string_equal(
+        world->result,
+        "d/x/0:644=h-value;[secret/h/0@v3]d/x/1:644=h-value;[secret/h/1@v2]d/x/2:644=h-value;[secret/h/2@v1]");
     set(world, "objectVersionHistoryExact", "true");
     run(world, false, 10000);
     assert_string_equal(world->result, "d/x/0:644=h-value;[secret/h/0@v3]d/x/1:644=h-value;[secret/h/1@v2]");
@@ -498,8 +495,7 @@ static void others_have_a_turn_between_the_conversions_of_certificates(void **st
 {
     struct world *world = *state;
     world->vault_body =
-        "{\"value\":\"pem\",\"id\":\"https://kv1.vault.azure.net/secrets/a/v1\",\"kid\":\"k\","
-        "\"contentType\":\"application/x-pem-file\"}";
+        "{\"value\":\"pem\",\"id\":\"https://kv1.vault.azure.net/secrets/a/v1\",\"kid\":\"k\",\"contentType\":\"application/x-pem-file\"}";
     set(world, "objects",
         "array:\n - '{objectName: a, objectType: secret}'\n - '{objectName: b, objectType: secret}'\n"
         " - '{objectName: c, objectType: secret}'\n");
@@ -531,8 +527,7 @@ static void a_next_link_to_another_host_is_refused(void **state)
 {
     struct world *world = *state;
     world->vault_body =
-        "{\"value\":[{\"id\":\"https://kv1.vault.azure.net/secrets/h/v1\",\"attributes\":{}}],"
-        "\"nextLink\":\"https://evil.example/secrets\"}";
+        "{\"value\":[{\"id\":\"https://kv1.vault.azure.net/secrets/h/v1\",\"attributes\":{}}],\"nextLink\":\"https://evil.example/secrets\"}";
     set(world, "objects", "array:\n - '{objectName: h, objectType: secret, objectVersionHistory: 2}'\n");
     run(world, false, 10000);
     assert_non_null(strstr(error_message(world->error), "leads to another host, evil.example"));

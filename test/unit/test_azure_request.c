@@ -13,11 +13,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/cleanup.h"
-#include "common/encoding.h"
+#include "common/base/cleanup.h"
+#include "common/crypto/encoding.h"
 #include "provider-azure/content/content.h"
-#include "provider-azure/identity/moment.h"
-#include "provider-azure/request/request.h"
+#include "provider-azure/identity/timestamp.h"
+#include "provider-azure/mount_request.h"
 #include "provider-azure/settings.h"
 
 static const struct content_options content_options = {.order = CERTIFICATE_ORDER_CHAIN};
@@ -27,8 +27,7 @@ static const struct content_options content_options = {.order = CERTIFICATE_ORDE
 static struct error *parse(const char *const *changes, const char *secrets_json)
 {
     static const char base[] =
-        "{\"csi.storage.k8s.io/pod.name\":\"pod1\",\"csi.storage.k8s.io/pod.namespace\":\"ns1\","
-        "\"keyvaultName\":\"testKV\",\"tenantId\":\"tid\",\"objects\":\"array:\"}";
+        "{\"csi.storage.k8s.io/pod.name\":\"pod1\",\"csi.storage.k8s.io/pod.namespace\":\"ns1\",\"keyvaultName\":\"testKV\",\"tenantId\":\"tid\",\"objects\":\"array:\"}";
     cleanup_string_map struct string_map attributes = {0};
     cleanup_string_map struct string_map secrets = {0};
     cleanup_cloud struct cloud cloud = {0};
@@ -78,19 +77,16 @@ static void parameters_are_checked_in_order_with_the_known_messages(void **state
          "only one identity mode can be enabled at a time"},
         {{"cloudName=AzureCloud1"},
          SP,
-         "cloudName AzureCloud1 is not valid, error: autorest/azure: There is no cloud environment matching "
-         "the name \"AZURECLOUD1\""},
+         "cloudName AzureCloud1 is not valid, error: autorest/azure: There is no cloud environment matching the name \"AZURECLOUD1\""},
         {{"cloudName=AzureCloud"}, SP, NULL},
         {{"cloudName=AzureStackCloud", "cloudEnvFileName=/etc/kubernetes/akscustom.json"},
          SP,
-         "cloudName AzureStackCloud is not valid, error: open /etc/kubernetes/akscustom.json: no such file "
-         "or directory"},
+         "cloudName AzureStackCloud is not valid, error: open /etc/kubernetes/akscustom.json: no such file or directory"},
         {{"cloudName=AzureStackCloud"}, SP, "open : no such file or directory"},
         {{"useVMManagedIdentity=true", "objects="}, NULL, "objects is not set"},
         {{"objects="},
          NULL,
-         "failed to build auth config for mode None: failed to get credentials, nodePublishSecretRef secret "
-         "is not set"},
+         "failed to build auth config for mode None: failed to get credentials, nodePublishSecretRef secret is not set"},
         {{"objects="}, "{\"clientid\":\"a\"}", "could not find clientsecret in secrets"},
         {{"objects="}, "{\"clientsecret\":\"a\"}", "could not find clientid in secrets"},
         {{"objects="},
@@ -107,8 +103,8 @@ static void parameters_are_checked_in_order_with_the_known_messages(void **state
           "csi.storage.k8s.io/serviceAccount.tokens={\"api://AzureADTokenExchange\":{\"token\":12345}}"},
          "{}",
          "failed to unmarshal"},
-        {{"clientID=x", "csi.storage.k8s.io/serviceAccount.tokens={\"api://"
-                        "AzureADTokenExchange\":{\"token\":\"t\"},\"aud2\":{\"token\":\"u\"}}"},
+        {{"clientID=x",
+          "csi.storage.k8s.io/serviceAccount.tokens={\"api://AzureADTokenExchange\":{\"token\":\"t\"},\"aud2\":{\"token\":\"u\"}}"},
          "{}",
          NULL},
         {{"useAzureTokenProxy=true"}, NULL, "clientID is required"},
@@ -134,8 +130,7 @@ static void parameters_are_checked_in_order_with_the_known_messages(void **state
         {{ITEM("# nothing")}, SP, "file name must not be empty"},
         {{ITEM("objectName: secret1\n    objectType: secret\n    objectFormat: pkcs")},
          SP,
-         "failed to get objectType:secret, objectName:secret1, objectVersion:: invalid objectFormat: pkcs, "
-         "should be PEM or PFX"},
+         "failed to get objectType:secret, objectName:secret1, objectVersion:: invalid objectFormat: pkcs, should be PEM or PFX"},
         {{ITEM("objectName: secret1\n    objectType: secret\n    objectEncoding: utf-16")},
          SP,
          "objectVersion:: invalid objectEncoding: utf-16, should be hex, base64 or utf-8"},
@@ -159,17 +154,16 @@ static void parameters_are_checked_in_order_with_the_known_messages(void **state
          SP,
          "invalid filePermission: 0900"},
         {{ITEM("objectName: a\n    objectType: secret\n    objectVersionHistory: \"5\"")}, SP, "into int32"},
-        {{ITEM("objectName: a\n    objectType: secret\n  - |\n    objectName: b\n    objectType: secret\n    "
-               "objectAlias: a/b")},
+        {{ITEM(
+             "objectName: a\n    objectType: secret\n  - |\n    objectName: b\n    objectType: secret\n    objectAlias: a/b")},
          SP,
          "lies below file name a of object a"},
-        {{ITEM("objectName: a\n    objectType: secret\n  - |\n    objectName: a-b\n    objectType: secret\n  "
-               "- |\n    "
-               "objectName: c\n    objectType: secret\n    objectAlias: a/c")},
+        {{ITEM(
+             "objectName: a\n    objectType: secret\n  - |\n    objectName: a-b\n    objectType: secret\n  - |\n    objectName: c\n    objectType: secret\n    objectAlias: a/c")},
          SP,
          "lies below file name a of object a"}, /* '-' sorts before '/' */
-        {{ITEM("objectName: a\n    objectType: secret\n  - |\n    objectName: b\n    objectType: key\n    "
-               "objectAlias: a")},
+        {{ITEM(
+             "objectName: a\n    objectType: secret\n  - |\n    objectName: b\n    objectType: key\n    objectAlias: a")},
          SP,
          "have the same file name a"},
         {{ITEM("objectName: a\n    objectType: secret"), "keyvaultName=kv"},
@@ -181,8 +175,8 @@ static void parameters_are_checked_in_order_with_the_known_messages(void **state
         {{ITEM("objectName: a\n    objectType: secret"), "tenantId=a/b"},
          SP,
          "failed to get keyvault client: invalid tenantID"},
-        {{ITEM("objectName: a  # name\n    objectType: \"  secret\"\n    objectVersion: \"\"\n    "
-               "objectFormat: pfx\n    objectEncoding: BasE64")},
+        {{ITEM(
+             "objectName: a  # name\n    objectType: \"  secret\"\n    objectVersion: \"\"\n    objectFormat: pfx\n    objectEncoding: BasE64")},
          SP,
          NULL},
         {{"objects=array:\n - '{\"objectName\": \"a\", \"objectType\": \"key\"}'"}, SP, NULL},
@@ -232,9 +226,8 @@ static void clouds_and_vault_urls_follow_the_table(void **state)
                  {"AZURECHINACLOUD", "https://testkv.vault.azure.cn/"},
                  {"AZUREGERMANCLOUD", "https://testkv.vault.microsoftazure.de/"},
                  {"azureusgovernment", "https://testkv.vault.usgovcloudapi.net/"}};
-    static const char custom[] = "{\"NAME\":\"x\",\"activeDirectoryEndpoint\":\"https://login.example\","
-                                 "\"keyVaultEndpoint\":\"https://vault.example/"
-                                 "\",\"keyVaultDNSSuffix\":\"vault.example\",\"other\":{}}";
+    static const char custom[] =
+        "{\"NAME\":\"x\",\"activeDirectoryEndpoint\":\"https://login.example\",\"keyVaultEndpoint\":\"https://vault.example/\",\"keyVaultDNSSuffix\":\"vault.example\",\"other\":{}}";
     (void)state;
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
         cleanup_cloud struct cloud cloud = {0};
@@ -305,43 +298,30 @@ static void keys_and_certificates_become_pem(void **state)
         const char *error;
     } cases[] = {
         {OBJECT_KEY,
-         "{\"key\":{\"kid\":\"https://v/keys/k/"
-         "1\",\"kty\":\"EC\",\"crv\":\"P-256\",\"x\":\"MSgMZZKzCaeMZNuTeGOiIdEOf7mdhtVh5IZEFIs4nOo\",\"y\":"
-         "\"hvX-cUq3_8K5pHx4NNGyE3kT3W6TcMcbRit9JjblIDc\"}}",
-         "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEMSgMZZKzCaeMZNuTeGOiIdEOf7md\nhtVh5IZEFIs4nOqG9f5xSrf/"
-         "wrmkfHg00bITeRPdbpNwxxtGK30mNuUgNw==\n",
+         "{\"key\":{\"kid\":\"https://v/keys/k/1\",\"kty\":\"EC\",\"crv\":\"P-256\",\"x\":\"MSgMZZKzCaeMZNuTeGOiIdEOf7mdhtVh5IZEFIs4nOo\",\"y\":\"hvX-cUq3_8K5pHx4NNGyE3kT3W6TcMcbRit9JjblIDc\"}}",
+         "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEMSgMZZKzCaeMZNuTeGOiIdEOf7md\nhtVh5IZEFIs4nOqG9f5xSrf/wrmkfHg00bITeRPdbpNwxxtGK30mNuUgNw==\n",
          NULL},
         {OBJECT_KEY,
-         "{\"key\":{\"kid\":\"k\",\"kty\":\"EC-HSM\",\"crv\":\"P-256\",\"x\":\"xQ6ZtnR_"
-         "dFMmd4nrSItxkk9zj0bUmUkne1YuaX_tzQ\",\"y\":\"VVc2YmlpPjx8439O2iFCbcDJajfDjHPn9SFQz5vfOsE\"}}",
-         "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEAMUOmbZ0f3RTJneJ60iLcZJPc49G\n1JlJJ3tWLml/"
-         "7c1VVzZiaWk+PHzjf07aIUJtwMlqN8OMc+f1IVDPm986wQ==\n",
+         "{\"key\":{\"kid\":\"k\",\"kty\":\"EC-HSM\",\"crv\":\"P-256\",\"x\":\"xQ6ZtnR_dFMmd4nrSItxkk9zj0bUmUkne1YuaX_tzQ\",\"y\":\"VVc2YmlpPjx8439O2iFCbcDJajfDjHPn9SFQz5vfOsE\"}}",
+         "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEAMUOmbZ0f3RTJneJ60iLcZJPc49G\n1JlJJ3tWLml/7c1VVzZiaWk+PHzjf07aIUJtwMlqN8OMc+f1IVDPm986wQ==\n",
          NULL},
         {OBJECT_KEY,
-         "{\"key\":{\"kid\":\"k\",\"kty\":\"EC\",\"crv\":\"P-384\",\"x\":"
-         "\"fFfmp3jFed5Q08xHOMuIEf1I0TwzyG4Sdo3V_OcZ6RMZBv4GQDxGb50QCQASe_xg\",\"y\":"
+         "{\"key\":{\"kid\":\"k\",\"kty\":\"EC\",\"crv\":\"P-384\",\"x\":\"fFfmp3jFed5Q08xHOMuIEf1I0TwzyG4Sdo3V_OcZ6RMZBv4GQDxGb50QCQASe_xg\",\"y\":"
          "\"qYXPQVXLM6kZdLtISxdvD5SRJf6POFq2fO_Iv368OrtADrgVdSSli5qHDOJZsDIh\"}}",
-         "MHYwEAYHKoZIzj0CAQYFK4EEACIDYgAEfFfmp3jFed5Q08xHOMuIEf1I0TwzyG4S\ndo3V/OcZ6RMZBv4GQDxGb50QCQASe/"
-         "xgqYXPQVXLM6kZdLtISxdvD5SRJf6POFq2\nfO/Iv368OrtADrgVdSSli5qHDOJZsDIh\n",
+         "MHYwEAYHKoZIzj0CAQYFK4EEACIDYgAEfFfmp3jFed5Q08xHOMuIEf1I0TwzyG4S\ndo3V/OcZ6RMZBv4GQDxGb50QCQASe/xgqYXPQVXLM6kZdLtISxdvD5SRJf6POFq2\nfO/Iv368OrtADrgVdSSli5qHDOJZsDIh\n",
          NULL},
         {OBJECT_KEY,
-         "{\"key\":{\"kid\":\"k\",\"kty\":\"EC\",\"crv\":\"P-521\",\"x\":\"AM3iQG-"
-         "GgjgvEdxgtwSa6XsFUzfJRCIaWmrrQH1DGigZVGMNAL8Uuz0zlP6EDjnfagH5B5cjEeajAPZxEGXkbzaV\",\"y\":"
+         "{\"key\":{\"kid\":\"k\",\"kty\":\"EC\",\"crv\":\"P-521\",\"x\":\"AM3iQG-GgjgvEdxgtwSa6XsFUzfJRCIaWmrrQH1DGigZVGMNAL8Uuz0zlP6EDjnfagH5B5cjEeajAPZxEGXkbzaV\",\"y\":"
          "\"AMPHWPrvYq-4wlKZbQmogXt4Q8ikrzBpx-c_I_i88SkePo5S_L1LdVkXNiJkgJ0eCPEbPIhdoRzwfZKfiOsXNVT3\"}}",
-         "MIGbMBAGByqGSM49AgEGBSuBBAAjA4GGAAQAzeJAb4aCOC8R3GC3BJrpewVTN8lE\nIhpaautAfUMaKBlUYw0AvxS7PTOU/"
-         "oQOOd9qAfkHlyMR5qMA9nEQZeRvNpUAw8dY\n+u9ir7jCUpltCaiBe3hDyKSvMGnH5z8j+LzxKR4+"
+         "MIGbMBAGByqGSM49AgEGBSuBBAAjA4GGAAQAzeJAb4aCOC8R3GC3BJrpewVTN8lE\nIhpaautAfUMaKBlUYw0AvxS7PTOU/oQOOd9qAfkHlyMR5qMA9nEQZeRvNpUAw8dY\n+u9ir7jCUpltCaiBe3hDyKSvMGnH5z8j+LzxKR4+"
          "jlL8vUt1WRc2ImSAnR4I8Rs8\niF2hHPB9kp+I6xc1VPc=\n",
          NULL},
         {OBJECT_KEY,
-         "{\"key\":{\"kid\":\"k\",\"kty\":\"RSA\",\"e\":\"AQAB\",\"n\":"
-         "\"mXyMDHSXmP3YCeEPxJFGwY1om2xQf5KjVx1Jo_w_6XLqtzxRGNU4UoL8aJSs9x3J3n8NP0BRuac49cRpdH9-oGGNNHFXlqW-"
-         "tt4MX0I6OhvcHqHc0llTKyrflnKFurngyHXow_CfraRpbUvAJAd9viIVm9KpX2iyTWj0w5enIwzY--AqUcklJ4ZlOrXLMPCCg_"
-         "hlT0CgbZJpQIrotIQY7PG2oIjy6sWXyg8z1x5DoMfgXFAglhy8UQ8WjeX3C5ut1XAi89h0vKTz533ADEaI3-"
+         "{\"key\":{\"kid\":\"k\",\"kty\":\"RSA\",\"e\":\"AQAB\",\"n\":\"mXyMDHSXmP3YCeEPxJFGwY1om2xQf5KjVx1Jo_w_6XLqtzxRGNU4UoL8aJSs9x3J3n8NP0BRuac49cRpdH9-oGGNNHFXlqW-"
+         "tt4MX0I6OhvcHqHc0llTKyrflnKFurngyHXow_CfraRpbUvAJAd9viIVm9KpX2iyTWj0w5enIwzY--AqUcklJ4ZlOrXLMPCCg_hlT0CgbZJpQIrotIQY7PG2oIjy6sWXyg8z1x5DoMfgXFAglhy8UQ8WjeX3C5ut1XAi89h0vKTz533ADEaI3-"
          "7GkUbgECe17Qc2Owc2HvaDX1TSGac5RwmdZ4A02DuMXTFyfrDt38Q9WOKkMv-KvQ\"}}",
-         "MIIBIjANBgkqhkiG9w0BAQEFAAOCAQ8AMIIBCgKCAQEAmXyMDHSXmP3YCeEPxJFG\nwY1om2xQf5KjVx1Jo/w/"
-         "6XLqtzxRGNU4UoL8aJSs9x3J3n8NP0BRuac49cRpdH9+\noGGNNHFXlqW+tt4MX0I6OhvcHqHc0llTKyrflnKFurngyHXow/"
-         "CfraRpbUvAJAd9\nviIVm9KpX2iyTWj0w5enIwzY++AqUcklJ4ZlOrXLMPCCg/"
-         "hlT0CgbZJpQIrotIQY\n7PG2oIjy6sWXyg8z1x5DoMfgXFAglhy8UQ8WjeX3C5ut1XAi89h0vKTz533ADEaI\n3+"
+         "MIIBIjANBgkqhkiG9w0BAQEFAAOCAQ8AMIIBCgKCAQEAmXyMDHSXmP3YCeEPxJFG\nwY1om2xQf5KjVx1Jo/w/6XLqtzxRGNU4UoL8aJSs9x3J3n8NP0BRuac49cRpdH9+\noGGNNHFXlqW+tt4MX0I6OhvcHqHc0llTKyrflnKFurngyHXow/"
+         "CfraRpbUvAJAd9\nviIVm9KpX2iyTWj0w5enIwzY++AqUcklJ4ZlOrXLMPCCg/hlT0CgbZJpQIrotIQY\n7PG2oIjy6sWXyg8z1x5DoMfgXFAglhy8UQ8WjeX3C5ut1XAi89h0vKTz533ADEaI\n3+"
          "7GkUbgECe17Qc2Owc2HvaDX1TSGac5RwmdZ4A02DuMXTFyfrDt38Q9WOKkMv+K\nvQIDAQAB\n",
          NULL},
         {OBJECT_KEY, "{\"key\":{\"kid\":\"k\",\"kty\":\"EC\",\"crv\":\"P-256K\",\"x\":\"AA\",\"y\":\"AA\"}}",

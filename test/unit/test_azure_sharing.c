@@ -10,8 +10,8 @@
 
 #include <stdio.h>
 
-#include "provider-azure/vault/store.h"
-#include "provider-azure/vault/volume_log.h"
+#include "provider-azure/vault/served_volumes.h"
+#include "provider-azure/vault/vault_cache.h"
 #include "test/unit/test_azure_fake.h"
 
 enum { KEEP_MS = 120000, FAR_MS = 1000000, NOW = 1700000000, DAY = 86400 };

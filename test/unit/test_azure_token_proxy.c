@@ -98,8 +98,7 @@ static void a_failure_is_told_and_forgotten(void **state)
     end_probe(&world, other_names);
     assert_string_equal(
         world.last_error,
-        "token for the identity binding: proxy transport not available: cluster ID SAN not found "
-        "in API server certificate (use --sni-name flag to provide SNI name explicitly)");
+        "token for the identity binding: proxy transport not available: cluster ID SAN not found in API server certificate (use --sni-name flag to provide SNI name explicitly)");
 
     assert_non_null(get(&world, identity));
     end_probe(&world, aks_names);

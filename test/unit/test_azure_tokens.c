@@ -197,9 +197,9 @@ static void a_certificate_is_read_aside_and_given_up_without_a_trace(void **stat
     assert_non_null(get(&world, identity));
     run_for(&world, 0);
     assert_int_equal(world.errors, 2);
-    assert_string_equal(world.last_error,
-                        "token for the service principal: clientcertificate: it is neither PEM nor "
-                        "PKCS#12 in base64");
+    assert_string_equal(
+        world.last_error,
+        "token for the service principal: clientcertificate: it is neither PEM nor PKCS#12 in base64");
     assert_int_equal(world.requests, 0);
     tear_down(&world);
 }

@@ -10,16 +10,14 @@
 
 #include <string.h>
 
-#include "common/buffer.h"
-#include "common/cleanup.h"
+#include "common/base/buffer.h"
+#include "common/base/cleanup.h"
 #include "provider-azure/vault/vault.h"
 #include "provider-azure/vault/vault_call.h"
 
 static const char custom[] =
-    "{\"activeDirectoryEndpoint\":\"https://login.example:8443/\",\"keyVaultEndpoint\":"
-    "\"https://vault.example\",\"keyVaultDNSSuffix\":\"vault.example:8443\","
-    "\"managedHSMEndpoint\":\"https://hsm.example/\",\"managedHSMDNSSuffix\":"
-    "\"hsm.example:8443\"}";
+    "{\"activeDirectoryEndpoint\":\"https://login.example:8443/\",\"keyVaultEndpoint\":\"https://vault.example\",\"keyVaultDNSSuffix\":\"vault.example:8443\","
+    "\"managedHSMEndpoint\":\"https://hsm.example/\",\"managedHSMDNSSuffix\":\"hsm.example:8443\"}";
 
 static void urls_name_a_vault_or_a_managed_hsm_of_the_cloud(void **state)
 {
@@ -113,11 +111,12 @@ static void a_cloud_without_managed_hsm_has_none(void **state)
         cleanup_buffer struct buffer text = {.ceiling = 1000};
         cleanup_cloud struct cloud cloud = {0};
         struct vault vault;
-        assert_int_equal(buffer_printf(&text, NULL,
-                                       "{\"activeDirectoryEndpoint\":\"https://l\",\"keyVaultEndpoint\":"
-                                       "\"https://v\",\"keyVaultDNSSuffix\":\"v\"%s",
-                                       ends[i]),
-                         0);
+        assert_int_equal(
+            buffer_printf(
+                &text, NULL,
+                "{\"activeDirectoryEndpoint\":\"https://l\",\"keyVaultEndpoint\":\"https://v\",\"keyVaultDNSSuffix\":\"v\"%s",
+                ends[i]),
+            0);
         assert_int_equal(cloud_parse(buffer_str(&text), text.len, &cloud, NULL), 0);
         assert_string_equal(cloud.hsm_suffix, "");
         assert_int_equal(vault_init_url(&vault, "https://abc.hsm.example", &cloud, NULL), -1);

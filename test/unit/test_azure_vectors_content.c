@@ -17,7 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/cleanup.h"
+#include "common/base/cleanup.h"
 #include "provider-azure/content/content.h"
 #include "test/unit/scratch.h"
 
@@ -32,16 +32,11 @@ static int make_files(void **state)
     if (scratch_make(&scratch) < 0)
         return -1;
     return scratch_run(
-        &scratch, "openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:prime256v1 -out key && "
-                  "openssl req -x509 -key key -out cert -subj /CN=leaf -days 2 && "
-                  "openssl pkcs12 -export -passout pass: -inkey key -in cert | openssl base64 -A >pfx && "
-                  "cat key cert >key_cert && cat cert key >cert_key && "
-                  "openssl ec -in key -out sec1 && "
-                  "openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:2048 -out rsa8 && "
-                  "openssl rsa -in rsa8 -traditional -out rsa1 && "
-                  "openssl req -x509 -key key -out int -subj /CN=int -days 2 && "
-                  "openssl req -x509 -key key -out root -subj /CN=root -days 2 && "
-                  "cat root int cert key >chain_key && cat root int cert >chain");
+        &scratch,
+        "openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:prime256v1 -out key && openssl req -x509 -key key -out cert -subj /CN=leaf -days 2 && "
+        "openssl pkcs12 -export -passout pass: -inkey key -in cert | openssl base64 -A >pfx && cat key cert >key_cert && cat cert key >cert_key && openssl ec -in key -out sec1 && "
+        "openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:2048 -out rsa8 && openssl rsa -in rsa8 -traditional -out rsa1 && openssl req -x509 -key key -out int -subj /CN=int -days 2 && "
+        "openssl req -x509 -key key -out root -subj /CN=root -days 2 && cat root int cert key >chain_key && cat root int cert >chain");
 }
 
 static int remove_files(void **state)

@@ -15,10 +15,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/cleanup.h"
-#include "provider-azure/request/objects.h"
+#include "common/base/cleanup.h"
+#include "provider-azure/objects/objects.h"
 #include "provider-azure/vault/vault.h"
-#include "provider-azure/vault/vault_answer.h"
+#include "provider-azure/vault/vault_response.h"
 
 /* --- clouds and vault URLs
  * ----------------------------------------------------------------------------------------------- */
@@ -82,22 +82,15 @@ static void a_cloud_file_needs_its_endpoints(void **state)
         const char *expected; /* NULL: accepted */
     } rows[] = {
         {"{\"name\":\"AZURESTACKCLOUD\"}", "activeDirectoryEndpoint is missing"},
-        {"{\"name\":\"n\",\"activeDirectoryEndpoint\":\"https://login.example/\",\"keyVaultEndpoint\":"
-         "\"https://vault.example/\",\"keyVaultDNSSuffix\":\"vault.example\"}",
+        {"{\"name\":\"n\",\"activeDirectoryEndpoint\":\"https://login.example/\",\"keyVaultEndpoint\":\"https://vault.example/\",\"keyVaultDNSSuffix\":\"vault.example\"}",
          NULL},
-        {"{\"NAME\":\"n\",\"ActiveDirectoryEndpoint\":\"https://login.example\",\"KEYVAULTENDPOINT\":"
-         "\"https://vault.example\",\"keyvaultdnssuffix\":\"vault.example\",\"resourceIdentifiers\":{}}",
+        {"{\"NAME\":\"n\",\"ActiveDirectoryEndpoint\":\"https://login.example\",\"KEYVAULTENDPOINT\":\"https://vault.example\",\"keyvaultdnssuffix\":\"vault.example\",\"resourceIdentifiers\":{}}",
          NULL},
-        {"{\"activeDirectoryEndpoint\":\"http://login.example/\",\"keyVaultEndpoint\":\"https://"
-         "vault.example/\","
-         "\"keyVaultDNSSuffix\":\"vault.example\"}",
+        {"{\"activeDirectoryEndpoint\":\"http://login.example/\",\"keyVaultEndpoint\":\"https://vault.example/\",\"keyVaultDNSSuffix\":\"vault.example\"}",
          "activeDirectoryEndpoint is not an https URL"},
-        {"{\"activeDirectoryEndpoint\":\"https://login.example/\",\"keyVaultEndpoint\":\"https://"
-         "vault.example/\","
-         "\"keyVaultDNSSuffix\":\".vault.example\"}",
+        {"{\"activeDirectoryEndpoint\":\"https://login.example/\",\"keyVaultEndpoint\":\"https://vault.example/\",\"keyVaultDNSSuffix\":\".vault.example\"}",
          "keyVaultDNSSuffix must be a DNS name without a leading dot"},
-        {"{\"activeDirectoryEndpoint\":\"https://login.example/\",\"keyVaultEndpoint\":\"https://"
-         "vault.example/\"}",
+        {"{\"activeDirectoryEndpoint\":\"https://login.example/\",\"keyVaultEndpoint\":\"https://vault.example/\"}",
          "keyVaultDNSSuffix is missing"},
         {"{\"activeDirectoryEndpoint\":1}", "the value of activeDirectoryEndpoint is not a string"},
         {"[]", "the cloud file is not a JSON object"},
@@ -144,8 +137,7 @@ static void shapes_of_the_list(void **state)
         {"array:\n  - >\n    {objectName: a,\n    objectType: secret}\n", 1, NULL},
         {"{\"array\":[\"{\\\"objectName\\\":\\\"a\\\",\\\"objectType\\\":\\\"secret\\\"}\"]}", 1, NULL},
         {"array:\n  - &x |\n    objectName: a\n    objectType: secret\n  - ~\n", 1, NULL},
-        {"array:\n - |\n  objectName:\ta # a \xe2\x80\x9cquoted\xe2\x80\x9d comment\n  # another\n  "
-         "objectType:\t\tsecret\n",
+        {"array:\n - |\n  objectName:\ta # a \xe2\x80\x9cquoted\xe2\x80\x9d comment\n  # another\n  objectType:\t\tsecret\n",
          1, NULL},
         {"other: 1\narray:\n - '{objectName: a, objectType: key}'\n---\narray: 5\n", 1, NULL},
         {"array:\n - |\n  objectName: a\n  objectType: key\n  ---\n  objectName: b\n", 1, NULL},
@@ -199,10 +191,10 @@ static void scalars_keep_their_spelling(void **state)
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
         char text[256];
         struct object_list list = {0};
-        (void)snprintf(text, sizeof(text),
-                       "array:\n - |\n  objectName: %s\n  objectType: \"  secret\"\n  objectEncoding: "
-                       "\"base64   \"\n  objectVersion: ~\n",
-                       rows[i][0]);
+        (void)snprintf(
+            text, sizeof(text),
+            "array:\n - |\n  objectName: %s\n  objectType: \"  secret\"\n  objectEncoding: \"base64   \"\n  objectVersion: ~\n",
+            rows[i][0]);
         cleanup_error struct error *error = parse(text, &list);
         assert_null(error);
         assert_string_equal(list.items[0].name, rows[i][1]);
@@ -395,10 +387,10 @@ static void which_versions_a_history_takes(void **state)
         const char *expected = exact ? rows[i / 2].exact : rows[i / 2].one_more;
         char text[256], got[32] = "";
         struct object_list list = {0};
-        (void)snprintf(text, sizeof(text),
-                       "array:\n - \"{objectName: secret1, objectType: secret, objectVersionHistory: %d, "
-                       "objectVersion: '%s'}\"\n",
-                       rows[i / 2].history, rows[i / 2].start);
+        (void)snprintf(
+            text, sizeof(text),
+            "array:\n - \"{objectName: secret1, objectType: secret, objectVersionHistory: %d, objectVersion: '%s'}\"\n",
+            rows[i / 2].history, rows[i / 2].start);
         assert_int_equal(
             objects_parse(text,
                           &(struct object_defaults){.history = exact ? HISTORY_EXACT : HISTORY_ONE_MORE},
@@ -420,12 +412,9 @@ static void which_versions_a_history_takes(void **state)
 static void equal_ages_are_told_apart_and_what_is_disabled_is_skipped(void **state)
 {
     static const char page[] =
-        "{\"value\":[{\"id\":\"https://v/secrets/s/"
-        "b\",\"attributes\":{\"enabled\":true,\"created\":5,\"updated\":7}},"
-        "{\"id\":\"https://v/secrets/s/c\",\"attributes\":{\"enabled\":true,\"created\":5,\"updated\":9}},"
-        "{\"id\":\"https://v/secrets/s/a\",\"attributes\":{\"enabled\":true,\"created\":5,\"updated\":7}},"
-        "{\"id\":\"https://v/secrets/s/off\",\"attributes\":{\"enabled\":false,\"created\":9}},"
-        "{\"id\":\"https://v/secrets/s/bare\"},"
+        "{\"value\":[{\"id\":\"https://v/secrets/s/b\",\"attributes\":{\"enabled\":true,\"created\":5,\"updated\":7}},"
+        "{\"id\":\"https://v/secrets/s/c\",\"attributes\":{\"enabled\":true,\"created\":5,\"updated\":9}},{\"id\":\"https://v/secrets/s/a\",\"attributes\":{\"enabled\":true,\"created\":5,\"updated\":7}},"
+        "{\"id\":\"https://v/secrets/s/off\",\"attributes\":{\"enabled\":false,\"created\":9}},{\"id\":\"https://v/secrets/s/bare\"},"
         "{\"id\":\"https://v/secrets/s/old\",\"attributes\":{\"enabled\":true}}],\"nextLink\":null}";
     static const char *const expected[] = {"c", "a", "b", "old"};
     const struct vault_entry *chosen[10];

@@ -13,8 +13,8 @@
 
 #include <string.h>
 
-#include "common/cleanup.h"
-#include "provider-azure/request/request.h"
+#include "common/base/cleanup.h"
+#include "provider-azure/mount_request.h"
 
 #define POD      "csi.storage.k8s.io/pod.name"
 #define POD_NS   "csi.storage.k8s.io/pod.namespace"
@@ -64,12 +64,10 @@ static void checks_come_in_the_order_users_know(void **state)
          "failed to parse usePodIdentity flag, error: strconv.ParseBool: parsing \"tru\": invalid syntax"},
         {{{{POD, "pod1"}, {POD_NS, "ns1"}, {"usePodIdentity", "true"}, {"useVMManagedIdentity", "x"}}},
          SP,
-         "failed to parse useVMManagedIdentity flag, error: strconv.ParseBool: parsing \"x\": invalid "
-         "syntax"},
+         "failed to parse useVMManagedIdentity flag, error: strconv.ParseBool: parsing \"x\": invalid syntax"},
         {{{{POD, "pod1"}, {POD_NS, "ns1"}, {"usePodIdentity", "true"}, {"useAzureTokenProxy", "true"}}},
          SP,
-         "only one identity mode can be enabled at a time: usePodIdentity, useVMManagedIdentity, or "
-         "useAzureTokenProxy"},
+         "only one identity mode can be enabled at a time: usePodIdentity, useVMManagedIdentity, or useAzureTokenProxy"},
         {{{{POD, "pod1"}, {POD_NS, "ns1"}, {"usePodIdentity", "1"}, {"useVMManagedIdentity", "T"}}},
          SP,
          "only one identity mode"},
@@ -80,9 +78,7 @@ static void checks_come_in_the_order_users_know(void **state)
            {"tenantId", "t"},
            {"cloudName", "AzureCloud1"}}},
          SP,
-         "cloudName AzureCloud1 is not valid, error: autorest/azure: There is no cloud environment matching "
-         "the "
-         "name \"AZURECLOUD1\""},
+         "cloudName AzureCloud1 is not valid, error: autorest/azure: There is no cloud environment matching the name \"AZURECLOUD1\""},
         {{{{POD, "pod1"},
            {POD_NS, "ns1"},
            {"keyvaultName", "testKV"},
@@ -97,14 +93,10 @@ static void checks_come_in_the_order_users_know(void **state)
            {"cloudName", "AzureStackCloud"},
            {"cloudEnvFileName", "/etc/kubernetes/akscustom.json"}}},
          SP,
-         "cloudName AzureStackCloud is not valid, error: open /etc/kubernetes/akscustom.json: no such file "
-         "or "
-         "directory"},
+         "cloudName AzureStackCloud is not valid, error: open /etc/kubernetes/akscustom.json: no such file or directory"},
         {{{{POD, "pod1"}, {POD_NS, "ns1"}, {"keyvaultName", "k"}, {"tenantId", "t"}}},
          NULL,
-         "failed to build auth config for mode None: failed to get credentials, nodePublishSecretRef secret "
-         "is not "
-         "set"},
+         "failed to build auth config for mode None: failed to get credentials, nodePublishSecretRef secret is not set"},
         {{{{POD, "pod1"},
            {POD_NS, "ns1"},
            {"keyvaultName", "k"},
@@ -144,18 +136,14 @@ static void checks_come_in_the_order_users_know(void **state)
            {"tenantId", "t"},
            {"objects", SECRET1 "    objectFormat: pkcs\n"}}},
          SP,
-         "failed to get objectType:secret, objectName:secret1, objectVersion:: invalid objectFormat: pkcs, "
-         "should "
-         "be PEM or PFX"},
+         "failed to get objectType:secret, objectName:secret1, objectVersion:: invalid objectFormat: pkcs, should be PEM or PFX"},
         {{{{POD, "pod1"},
            {POD_NS, "ns1"},
            {"keyvaultName", "k"},
            {"tenantId", "t"},
            {"objects", SECRET1 "    objectEncoding: utf-16\n"}}},
          SP,
-         "failed to get objectType:secret, objectName:secret1, objectVersion:: invalid objectEncoding: "
-         "utf-16, "
-         "should be hex, base64 or utf-8"},
+         "failed to get objectType:secret, objectName:secret1, objectVersion:: invalid objectEncoding: utf-16, should be hex, base64 or utf-8"},
         {{{{POD, "pod1"}, {POD_NS, "ns1"}, {"keyvaultName", "k"}, {"tenantId", "t"}, {"objects", SECRET1}}},
          SP,
          "failed to get vault: Invalid vault name: \"k\", must be between 3 and 24 chars"},

@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#include "common/buffer.h"
+#include "common/base/buffer.h"
 
 static void an_empty_buffer_reads_as_an_empty_string(void **state)
 {

@@ -14,7 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "common/file.h"
+#include "common/base/file.h"
 #include "common/http/ca_bundle.h"
 
 /* What is between the lines does not matter here: nothing is parsed, only told apart. */

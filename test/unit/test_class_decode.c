@@ -10,7 +10,7 @@
 
 #include <cmocka.h>
 
-#include "common/json.h"
+#include "common/base/json.h"
 #include "driver/class/class.h"
 
 enum { FOUND_MAX = 8 };
@@ -90,12 +90,9 @@ static const char whole_yaml[] = HEAD "metadata:\n"
                                       "    - secretName: other\n";
 
 static const char whole_json[] =
-    "{\"apiVersion\":\"secrets-store.csi.x-k8s.io/v1\",\"kind\":\"SecretProviderClass\",\"metadata\":"
-    "{\"name\":\"web\",\"namespace\":\"shop\",\"uid\":\"1-2-3\",\"managedFields\":[{\"x\":1}]},\"spec\":"
-    "{\"provider\":\"azure\",\"parameters\":{\"keyvaultName\":\"kv\",\"usePodIdentity\":\"false\","
-    "\"cloudName\":null,\"objects\":\"array:\\n  - one\\n\"},\"secretObjects\":[{\"secretName\":\"tls\","
-    "\"type\":\"kubernetes.io/tls\",\"labels\":{\"app\":\"web\"},\"annotations\":{\"a\":\"b\",\"c\":\"d\"},"
-    "\"data\":[{\"objectName\":\"cert\",\"key\":\"tls.crt\"},{\"objectName\":\"dir/cert\",\"key\":"
+    "{\"apiVersion\":\"secrets-store.csi.x-k8s.io/v1\",\"kind\":\"SecretProviderClass\",\"metadata\":{\"name\":\"web\",\"namespace\":\"shop\",\"uid\":\"1-2-3\",\"managedFields\":[{\"x\":1}]},\"spec\":"
+    "{\"provider\":\"azure\",\"parameters\":{\"keyvaultName\":\"kv\",\"usePodIdentity\":\"false\",\"cloudName\":null,\"objects\":\"array:\\n  - one\\n\"},\"secretObjects\":[{\"secretName\":\"tls\","
+    "\"type\":\"kubernetes.io/tls\",\"labels\":{\"app\":\"web\"},\"annotations\":{\"a\":\"b\",\"c\":\"d\"},\"data\":[{\"objectName\":\"cert\",\"key\":\"tls.crt\"},{\"objectName\":\"dir/cert\",\"key\":"
     "\"tls.key\"}]},{\"secretName\":\"other\"}]},\"status\":{}}";
 
 static void both_notations_give_the_same_class(void **state)

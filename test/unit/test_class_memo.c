@@ -12,7 +12,7 @@
 
 #include <cmocka.h>
 
-#include "driver/class/class_memo.h"
+#include "driver/class/class_cache.h"
 
 enum { INTERVAL_S = 120 };
 

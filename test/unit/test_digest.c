@@ -10,8 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/cleanup.h"
-#include "common/digest.h"
+#include "common/base/cleanup.h"
+#include "common/crypto/digest.h"
 
 static void the_examples_of_the_standard_are_met(void **state)
 {

@@ -5,19 +5,19 @@
 
 #include <stdio.h>
 
+#include "common/base/json.h"
+#include "common/base/secret.h"
 #include "common/grpc/message.h"
-#include "common/json.h"
-#include "common/secret.h"
 #include "driver/class/class.h"
-#include "driver/kube/kube_config.h"
+#include "driver/kube/kube_rest_config.h"
 #include "driver/payload/payload.h"
 #include "driver/publish/publish_request.h"
+#include "driver/rotation/volume_metadata.h"
 #include "driver/status/pod_status_object.h"
 #include "driver/sync/secret_content.h"
-#include "driver/sync/secret_object.h"
-#include "driver/sync/sync_input.h"
+#include "driver/sync/secret_patch.h"
+#include "driver/sync/sync_target.h"
 #include "driver/sync/tls_split.h"
-#include "driver/volume/volume_record.h"
 #include "proto/csi.pb-c.h"
 #include "proto/provider.pb-c.h"
 #include "test/unit/scratch.h"
@@ -52,11 +52,9 @@ static const char CLASS_YAML[] =
     "       data: [{objectName: tls, key: tls.crt}, {objectName: tls, key: tls.key}]}\n";
 
 static const char CLASS_JSON[] =
-    "{\"kind\":\"List\",\"items\":[{\"apiVersion\":\"secrets-store.csi.x-k8s.io/v1\","
-    "\"kind\":\"SecretProviderClass\",\"metadata\":{\"name\":\"web\",\"namespace\":\"shop\",\"uid\":\"u\","
+    "{\"kind\":\"List\",\"items\":[{\"apiVersion\":\"secrets-store.csi.x-k8s.io/v1\",\"kind\":\"SecretProviderClass\",\"metadata\":{\"name\":\"web\",\"namespace\":\"shop\",\"uid\":\"u\","
     "\"resourceVersion\":\"7\",\"annotations\":{\"secrets-store.csi.k8s.io/refresh\":\"now\"}},\"spec\":{"
-    "\"provider\":\"azure\",\"parameters\":{\"a\":\"b\",\"c\":\"d\"},\"secretObjects\":[{\"secretName\":"
-    "\"s\","
+    "\"provider\":\"azure\",\"parameters\":{\"a\":\"b\",\"c\":\"d\"},\"secretObjects\":[{\"secretName\":\"s\","
     "\"type\":\"Opaque\",\"labels\":{\"l\":\"m\"},\"data\":[{\"objectName\":\"user\",\"key\":\"k\"}]}]}}]}";
 
 /* --- classes --- */
@@ -493,11 +491,11 @@ static int set_up(void **state)
     secret_install_json_hooks();
     assert_int_equal(class_yaml_each(CLASS_YAML, strlen(CLASS_YAML), "", keep_class, &world.class, NULL), 0);
     assert_int_equal(scratch_make(&scratch), 0);
-    assert_int_equal(scratch_run(&scratch,
-                                 "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 "
-                                 "-nodes -subj /CN=a -keyout key -out crt && cat key crt >pem && "
-                                 "openssl pkcs12 -export -inkey key -in crt -passout pass: -iter 1 -out pfx"),
-                     0);
+    assert_int_equal(
+        scratch_run(
+            &scratch,
+            "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=a -keyout key -out crt && cat key crt >pem && openssl pkcs12 -export -inkey key -in crt -passout pass: -iter 1 -out pfx"),
+        0);
     assert_int_equal(scratch_read(&scratch, "pfx", &world.pfx), 0);
     assert_int_equal(scratch_read(&scratch, "pem", &pem), 0);
     assert_int_equal(scratch_remove(&scratch), 0);
@@ -511,11 +509,10 @@ static int set_up(void **state)
     (void)error_set(&world.failure, GRPC_STATUS_UNAVAILABLE, "the vault is away");
     world.wish = make_wish(&error);
     assert_non_null(world.wish);
-    world.secret =
-        cJSON_Parse("{\"kind\":\"Secret\",\"metadata\":{\"name\":\"s\",\"labels\":{\"" SECRET_MANAGED_LABEL
-                    "\":\"true\"},\"ownerReferences\":[{\"apiVersion\":\"v1\",\"kind\":\"Pod\","
-                    "\"name\":\"a\",\"uid\":\"u1\"},{\"apiVersion\":\"v1\",\"kind\":\"Pod\","
-                    "\"name\":\"b\",\"uid\":\"u9\"}]},\"type\":\"Opaque\",\"data\":{\"old\":\"MQ==\"}}");
+    world.secret = cJSON_Parse(
+        "{\"kind\":\"Secret\",\"metadata\":{\"name\":\"s\",\"labels\":{\"" SECRET_MANAGED_LABEL
+        "\":\"true\"},\"ownerReferences\":[{\"apiVersion\":\"v1\",\"kind\":\"Pod\",\"name\":\"a\",\"uid\":\"u1\"},{\"apiVersion\":\"v1\",\"kind\":\"Pod\","
+        "\"name\":\"b\",\"uid\":\"u9\"}]},\"type\":\"Opaque\",\"data\":{\"old\":\"MQ==\"}}");
     world.status = cJSON_Parse("{\"status\":{\"podName\":\"web-0\",\"lastError\":\"another\"}}");
     assert_true(world.secret != NULL && world.status != NULL);
     return 0;

@@ -11,7 +11,7 @@
 #include <cmocka.h>
 
 #include "driver/publish/publish_request.h"
-#include "driver/publish/target_path.h"
+#include "driver/volume/target_path.h"
 
 #define UID    "11111111-2222-3333-4444-555555555555"
 #define TARGET "/var/lib/kubelet/pods/" UID "/volumes/kubernetes.io~csi/secrets/mount"

@@ -11,10 +11,10 @@
 
 #include <cmocka.h>
 
-#include "common/secret.h"
-#include "driver/publish/published.h"
-#include "driver/publish/rotation.h"
-#include "driver/volume/volume_record.h"
+#include "common/base/secret.h"
+#include "driver/rotation/rotation.h"
+#include "driver/rotation/volume_metadata.h"
+#include "driver/rotation/volume_state.h"
 
 #define MARK  "0123456789abcdef0123456789abcdef"
 #define OTHER "fedcba9876543210fedcba9876543210"
@@ -43,16 +43,16 @@ static void a_volume_is_due_when_the_interval_is_over(void **state)
         {1000, 993, 7, 12345, true}, /* short intervals have none */
         {1000, 900, 100, UINT32_MAX, false},
     };
-    const struct rotation_wish no_wish = {0};
+    const struct rotation_spec no_wish = {0};
 
     (void)state;
     for (size_t i = 0; i < ARRAY_SIZE(table); i++) {
-        struct rotation_wish wish = no_wish;
+        struct rotation_spec spec = no_wish;
         const struct rotation_facts facts = {
             .last_checked_unix = table[i].last, .seed = table[i].seed, .mark = "", .failed_mark = ""};
 
-        wish.interval_s = table[i].interval;
-        if (rotation_due(&facts, &wish, table[i].now) != table[i].due)
+        spec.interval_s = table[i].interval;
+        if (rotation_due(&facts, &spec, table[i].now) != table[i].due)
             fail_msg("row %zu", i);
     }
 }
@@ -61,7 +61,7 @@ static void a_volume_is_due_when_the_interval_is_over(void **state)
 static void volumes_without_a_record_become_due_within_one_interval_one_after_the_other(void **state)
 {
     static const uint64_t unknown[] = {0, UINT64_MAX, (uint64_t)INT64_MAX + 1};
-    const struct rotation_wish wish = {.interval_s = 120};
+    const struct rotation_spec spec = {.interval_s = 120};
 
     (void)state;
     for (size_t u = 0; u < ARRAY_SIZE(unknown); u++) {
@@ -76,7 +76,7 @@ static void volumes_without_a_record_become_due_within_one_interval_one_after_th
                                                              .seed = seed,
                                                              .mark = "",
                                                              .failed_mark = ""},
-                                    &wish, now)
+                                    &spec, now)
                            ? 1
                            : 0;
             assert_in_range(due - due_before, 0, 10);
@@ -105,8 +105,8 @@ static void volumes_whose_looks_had_been_failing_do_not_come_all_at_once_after_a
 
     (void)state;
     for (size_t i = 0; i < ARRAY_SIZE(table); i++) {
-        const struct rotation_wish wishes[] = {{.interval_s = table[i].interval},
-                                               {.interval_s = table[i].interval, .mark = OTHER}};
+        const struct rotation_spec wishes[] = {{.interval_s = table[i].interval},
+                                               {.interval_s = table[i].interval, .hash = OTHER}};
 
         for (size_t w = 0; w < ARRAY_SIZE(wishes); w++) {
             unsigned before = 0;
@@ -140,7 +140,7 @@ static void volumes_whose_looks_had_been_failing_do_not_come_all_at_once_after_a
 static void volumes_that_were_published_together_do_not_stay_together(void **state)
 {
     enum { N = 200, INTERVAL = 600, ROUNDS = 12, END = 60 * INTERVAL };
-    const struct rotation_wish wish = {.interval_s = INTERVAL};
+    const struct rotation_spec spec = {.interval_s = INTERVAL};
     uint64_t last[N];
     unsigned looks[N] = {0};
     unsigned in_minute[END / 60] = {0};
@@ -156,7 +156,7 @@ static void volumes_that_were_published_together_do_not_stay_together(void **sta
 
             (void)snprintf(path, sizeof(path), "/var/lib/kubelet/pods/%u/volumes/x/mount", i * 7919);
             facts.seed = rotation_seed(path);
-            if (!rotation_due(&facts, &wish, 1000000 + t))
+            if (!rotation_due(&facts, &spec, 1000000 + t))
                 continue;
             assert_in_range(1000000 + t - (int64_t)last[i], INTERVAL, INTERVAL + INTERVAL / 8);
             last[i] = (uint64_t)(1000000 + t);
@@ -179,7 +179,7 @@ static void volumes_that_were_published_together_do_not_stay_together(void **sta
 static void a_wish_of_the_class_is_granted_once(void **state)
 {
     static const struct {
-        const char *mark, *failed_mark, *wish;
+        const char *mark, *failed_mark, *spec;
         int64_t retry;
         bool due;
     } table[] = {
@@ -195,30 +195,30 @@ static void a_wish_of_the_class_is_granted_once(void **state)
 
     (void)state;
     for (size_t i = 0; i < ARRAY_SIZE(table); i++) {
-        struct rotation_wish wish = {.interval_s = 3600};
+        struct rotation_spec spec = {.interval_s = 3600};
         const struct rotation_facts facts = {.last_checked_unix = 999,
                                              .mark = table[i].mark,
                                              .failed_mark = table[i].failed_mark,
                                              .retry_unix = table[i].retry};
 
-        memcpy(wish.mark, table[i].wish, strlen(table[i].wish) + 1);
-        if (rotation_due(&facts, &wish, 1000) != table[i].due)
+        memcpy(spec.hash, table[i].spec, strlen(table[i].spec) + 1);
+        if (rotation_due(&facts, &spec, 1000) != table[i].due)
             fail_msg("row %zu", i);
     }
 }
 
 static void a_failure_makes_the_next_look_wait(void **state)
 {
-    const struct rotation_wish wish = {.interval_s = 60};
+    const struct rotation_spec spec = {.interval_s = 60};
     struct rotation_facts facts = {.last_checked_unix = 1, .mark = "", .failed_mark = "", .retry_unix = 1001};
 
     (void)state;
-    assert_false(rotation_due(&facts, &wish, 1000));
+    assert_false(rotation_due(&facts, &spec, 1000));
     facts.retry_unix = 1000;
-    assert_true(rotation_due(&facts, &wish, 1000));
+    assert_true(rotation_due(&facts, &spec, 1000));
 }
 
-/* --- the wish of a class --- */
+/* --- the spec of a class --- */
 
 static struct secret_provider_class *make_class(const char *provider, const char *key, const char *value,
                                                 const char *refresh, const char *interval)
@@ -235,27 +235,27 @@ static struct secret_provider_class *make_class(const char *provider, const char
     return class;
 }
 
-static struct rotation_wish wish_of(const char *provider, const char *key, const char *value,
+static struct rotation_spec wish_of(const char *provider, const char *key, const char *value,
                                     const char *refresh, const char *interval)
 {
     cleanup_class struct secret_provider_class *class = make_class(provider, key, value, refresh, interval);
-    struct rotation_wish wish;
+    struct rotation_spec spec;
 
-    assert_int_equal(rotation_wish_of(class, 120, &wish, NULL), 0);
-    assert_int_equal(strlen(wish.mark), ROTATION_MARK_LEN);
-    return wish;
+    assert_int_equal(class_rotation_spec(class, 120, &spec, NULL), 0);
+    assert_int_equal(strlen(spec.hash), ROTATION_SPEC_HASH_LEN);
+    return spec;
 }
 
 static void the_mark_tells_what_the_provider_is_asked_for(void **state)
 {
-    const struct rotation_wish wish = wish_of("p", "a", "b", NULL, NULL);
+    const struct rotation_spec spec = wish_of("p", "a", "b", NULL, NULL);
 
     (void)state;
-    assert_string_equal(wish_of("p", "a", "b", "", "1h").mark, wish.mark);
-    assert_string_not_equal(wish_of("q", "a", "b", NULL, NULL).mark, wish.mark);
-    assert_string_not_equal(wish_of("p", "ab", "", NULL, NULL).mark, wish.mark);
-    assert_string_not_equal(wish_of("p", "a", "c", NULL, NULL).mark, wish.mark);
-    assert_string_not_equal(wish_of("p", "a", "b", "1", NULL).mark, wish.mark);
+    assert_string_equal(wish_of("p", "a", "b", "", "1h").hash, spec.hash);
+    assert_string_not_equal(wish_of("q", "a", "b", NULL, NULL).hash, spec.hash);
+    assert_string_not_equal(wish_of("p", "ab", "", NULL, NULL).hash, spec.hash);
+    assert_string_not_equal(wish_of("p", "a", "c", NULL, NULL).hash, spec.hash);
+    assert_string_not_equal(wish_of("p", "a", "b", "1", NULL).hash, spec.hash);
 }
 
 static void a_class_sets_its_interval_as_a_duration(void **state)
@@ -276,15 +276,16 @@ static void a_class_sets_its_interval_as_a_duration(void **state)
     for (size_t i = 0; i < ARRAY_SIZE(table); i++) {
         cleanup_class struct secret_provider_class *class = make_class("p", "a", "b", NULL, table[i].text);
         cleanup_error struct error *error = NULL;
-        struct rotation_wish wish = {0};
+        struct rotation_spec spec = {0};
 
-        if (rotation_wish_of(class, 120, &wish, &error) != table[i].result ||
-            wish.interval_s != table[i].interval)
+        if (class_rotation_spec(class, 120, &spec, &error) != table[i].result ||
+            spec.interval_s != table[i].interval)
             fail_msg("row %zu", i);
-        assert_int_equal(strlen(wish.mark), ROTATION_MARK_LEN);
+        assert_int_equal(strlen(spec.hash), ROTATION_SPEC_HASH_LEN);
         if (table[i].result < 0)
-            assert_non_null(strstr(error_message(error), "annotation secrets-store.csi.k8s.io/rotation-poll-"
-                                                         "interval of secretproviderclass shop/web: '"));
+            assert_non_null(strstr(
+                error_message(error),
+                "annotation secrets-store.csi.k8s.io/rotation-poll-interval of secretproviderclass shop/web: '"));
     }
 }
 
@@ -399,8 +400,8 @@ static void many_volumes_do_not_get_in_each_others_way(void **state)
 static void a_wish_that_is_there_when_volumes_are_met_is_spread_and_a_later_one_is_not(void **state)
 {
     enum { N = 200, MET = 100000, INTERVAL = 3600, WITHIN = 60, MOST = 12 };
-    static const struct rotation_wish old = {.interval_s = INTERVAL, .mark = MARK};
-    static const struct rotation_wish edited = {.interval_s = INTERVAL, .mark = OTHER};
+    static const struct rotation_spec old = {.interval_s = INTERVAL, .hash = MARK};
+    static const struct rotation_spec edited = {.interval_s = INTERVAL, .hash = OTHER};
     struct published_volumes *volumes = published_volumes_create(NULL);
     cleanup_string_map struct string_map versions = {0};
     cleanup_secret_free char *record = volume_record_print("azure", MARK, &versions, NULL);
@@ -438,8 +439,8 @@ static void a_wish_that_is_there_when_volumes_are_met_is_spread_and_a_later_one_
 static void looks_that_failed_for_want_of_a_class_go_on_when_classes_can_be_read(void **state)
 {
     enum { NOW = 100000, INTERVAL = 60 };
-    static const struct rotation_wish no_class = {.interval_s = INTERVAL};
-    static const struct rotation_wish known = {.interval_s = INTERVAL, .mark = MARK};
+    static const struct rotation_spec no_class = {.interval_s = INTERVAL};
+    static const struct rotation_spec known = {.interval_s = INTERVAL, .hash = MARK};
     struct published_volumes *volumes = published_volumes_create(NULL);
     cleanup_string_map struct string_map versions = {0};
     struct published_volume *unread, *refused;

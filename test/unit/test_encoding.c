@@ -10,8 +10,8 @@
 #include <cmocka.h>
 #include <string.h>
 
-#include "common/cleanup.h"
-#include "common/encoding.h"
+#include "common/base/cleanup.h"
+#include "common/crypto/encoding.h"
 
 static const char *const vectors[][2] = {{"", ""},
                                          {"f", "Zg=="},

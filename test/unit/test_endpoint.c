@@ -9,8 +9,8 @@
 
 #include <cmocka.h>
 
-#include "common/cleanup.h"
-#include "common/endpoint.h"
+#include "common/base/cleanup.h"
+#include "common/process/endpoint.h"
 
 static void both_spellings_of_both_schemes_are_understood(void **state)
 {

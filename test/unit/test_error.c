@@ -10,8 +10,8 @@
 
 #include <cmocka.h>
 
-#include "common/error.h"
-#include "common/utf8.h"
+#include "common/base/error.h"
+#include "common/base/utf8.h"
 
 static void a_wrapped_error_reads_from_intent_to_cause(void **state)
 {

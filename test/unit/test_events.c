@@ -104,9 +104,9 @@ static void an_event_is_as_the_core_api_wants_it(void **state)
     assert_sent(&world->base.api, 0,
                 "\"apiVersion\":\"v1\",\"kind\":\"Event\",\"metadata\":{\"name\":\"web-0.");
     assert_sent(&world->base.api, 0, "\"namespace\":\"shop\"},");
-    assert_sent(&world->base.api, 0,
-                "\"involvedObject\":{\"apiVersion\":\"v1\",\"kind\":\"Pod\",\"namespace\":\"shop\",\"name\":"
-                "\"web-0\",\"uid\":\"uid-1\"}");
+    assert_sent(
+        &world->base.api, 0,
+        "\"involvedObject\":{\"apiVersion\":\"v1\",\"kind\":\"Pod\",\"namespace\":\"shop\",\"name\":\"web-0\",\"uid\":\"uid-1\"}");
     assert_sent(&world->base.api, 0,
                 "\"source\":{\"component\":\"csi-secrets-store-rotation\",\"host\":\"node-1\"}");
     assert_sent(&world->base.api, 0, "\"type\":\"Warning\",\"reason\":\"MountRotationFailed\"");

@@ -12,7 +12,7 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
-#include "common/file.h"
+#include "common/base/file.h"
 
 static char directory[] = "/tmp/test_file.XXXXXX";
 static int directory_fd = -1;

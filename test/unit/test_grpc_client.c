@@ -9,9 +9,9 @@
 #include <cmocka.h>
 #include <signal.h>
 
+#include "common/base/secret.h"
 #include "common/grpc/client.h"
 #include "common/grpc/server.h"
-#include "common/secret.h"
 #include "proto/provider.pb-c.h"
 #include "test/unit/grpc_wire.h"
 
@@ -152,10 +152,10 @@ static void a_call_looks_as_the_protocol_says(void **state)
     (void)ask(f, 5000, on_outcome, &outcome);
     wire = accept_client(f);
     assert_true(wire_wait(wire, "DATA 1 len=15 END\n"));
-    assert_non_null(strstr(wire->log,
-                           "HEADERS 1 :method=POST :scheme=http :path=" VERSION " :authority=localhost "
-                           "content-type=application/grpc user-agent=grpc-c-test/1 te=trailers "
-                           "grpc-timeout="));
+    assert_non_null(strstr(
+        wire->log,
+        "HEADERS 1 :method=POST :scheme=http :path=" VERSION
+        " :authority=localhost content-type=application/grpc user-agent=grpc-c-test/1 te=trailers grpc-timeout="));
     reply(wire, 1);
     wait_for(f, &outcome, 1);
     assert_int_equal(outcome.code, GRPC_STATUS_OK);

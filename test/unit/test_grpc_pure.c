@@ -10,12 +10,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/secret.h"
 #include "common/grpc/address.h"
 #include "common/grpc/framing.h"
 #include "common/grpc/header_check.h"
 #include "common/grpc/message.h"
 #include "common/grpc/metadata.h"
-#include "common/secret.h"
 #include "proto/csi.pb-c.h"
 #include "proto/provider.pb-c.h"
 

@@ -68,8 +68,7 @@ static void bad_requests_get_the_answers_of_grpc_go_and_a_reset_without_error(vo
         const char *expected;
     } cases[] = {
         {{":method", "POST", ":path", "/v1alpha1.CSIDriverProvider/Nope", "content-type", "application/grpc"},
-         "END :status=200 content-type=application/grpc grpc-status=12 grpc-message=unknown method Nope for "
-         "service"},
+         "END :status=200 content-type=application/grpc grpc-status=12 grpc-message=unknown method Nope for service"},
         {{":method", "POST", ":path", "/a.B/C", "content-type", "application/grpc"},
          "grpc-status=12 grpc-message=unknown service a.B"},
         {{":method", "POST", ":path", "nonsense", "content-type", "application/grpc"},

@@ -9,8 +9,8 @@
 
 #include <cmocka.h>
 
-#include "common/json.h"
-#include "common/secret.h"
+#include "common/base/json.h"
+#include "common/base/secret.h"
 
 enum { MAX = 1 << 20 };
 #define BYTES(text) (text), sizeof(text) - 1

@@ -618,10 +618,11 @@ static void a_server_that_serves_no_classes_is_told_from_a_missing_class(void **
     look_up(world);
     assert_int_equal(world->code, GRPC_STATUS_NOT_FOUND);
     assert_non_null(strstr(world->message, "custom resource definitions"));
-    SCRIPT(&world->api,
-           ANSWER(404, "",
-                  "{\"message\":\"\\\"web\\\" not found\",\"reason\":\"NotFound\",\"details\":{\"name\":"
-                  "\"web\",\"kind\":\"secretproviderclasses\"}}"));
+    SCRIPT(
+        &world->api,
+        ANSWER(
+            404, "",
+            "{\"message\":\"\\\"web\\\" not found\",\"reason\":\"NotFound\",\"details\":{\"name\":\"web\",\"kind\":\"secretproviderclasses\"}}"));
     look_up(world);
     assert_int_equal(world->code, GRPC_STATUS_NOT_FOUND);
     assert_string_equal(world->message, "\"web\" not found");

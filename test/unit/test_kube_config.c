@@ -12,7 +12,7 @@
 
 #include <unistd.h>
 
-#include "driver/kube/kube_config.h"
+#include "driver/kube/kube_rest_config.h"
 #include "test/unit/scratch.h"
 
 static struct scratch scratch;
@@ -122,10 +122,9 @@ static void material_inside_wins_and_files_are_relative_to_the_config(void **sta
     (void)state;
     assert_int_equal(scratch_run(&scratch, "mkdir pki"), 0);
     write_file("pki/key", "KEY");
-    config = must_parse(
-        CONFIG(SERVER ", certificate-authority-data: Q0E=, certificate-authority: /not/there",
-               "client-certificate-data: Q0VSVA==, client-certificate: /not/there, client-key: pki/key, "
-               "tokenFile: tokens/t"));
+    config = must_parse(CONFIG(
+        SERVER ", certificate-authority-data: Q0E=, certificate-authority: /not/there",
+        "client-certificate-data: Q0VSVA==, client-certificate: /not/there, client-key: pki/key, tokenFile: tokens/t"));
     assert_secret(config.ca, "CA");
     assert_null(config.ca_file);
     assert_secret(config.client_cert, "CERT");
@@ -238,8 +237,8 @@ static void a_secret_in_a_kubeconfig_is_not_quoted_in_errors(void **state)
 
 static void the_first_file_that_defines_a_name_wins(void **state)
 {
-    static const char first[] = "clusters: [{name: k, cluster: {server: https://first, "
-                                "certificate-authority: ca}}]\n";
+    static const char first[] =
+        "clusters: [{name: k, cluster: {server: https://first, certificate-authority: ca}}]\n";
     static const char second[] = CONFIG("server: https://second", "tokenFile: t");
     const struct kubeconfig_text texts[] = {
         {.path = "/one/config", .text = first, .len = sizeof(first) - 1},

@@ -12,7 +12,7 @@
 
 #include <cmocka.h>
 
-#include "common/buffer.h"
+#include "common/base/buffer.h"
 #include "driver/kube/kube_gate.h"
 
 enum {

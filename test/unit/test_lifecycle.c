@@ -13,7 +13,7 @@
 #include <sys/wait.h>
 #include <time.h>
 
-#include "common/lifecycle.h"
+#include "common/process/lifecycle.h"
 
 struct daemon {
     uv_loop_t loop;

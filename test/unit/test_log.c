@@ -15,8 +15,8 @@
 #include <regex.h>
 #include <time.h>
 
-#include "common/log.h"
-#include "common/utf8.h"
+#include "common/base/log.h"
+#include "common/base/utf8.h"
 
 struct sink {
     int read_fd, write_fd;
@@ -93,8 +93,7 @@ static void a_text_line_is_one_of_klog(void **state)
               LOG_ERR(err));
     assert_matches(
         written(),
-        "^E[01][0-9][0-3][0-9] [0-2][0-9]:[0-5][0-9]:[0-6][0-9]\\.[0-9]{6} +[0-9]+ test_log\\.c:[0-9]+\\] "
-        "\"mount failed\" pod=\"ns/web\" i=-9223372036854775808 u=18446744073709551615 yes=true no=false "
+        "^E[01][0-9][0-3][0-9] [0-2][0-9]:[0-5][0-9]:[0-6][0-9]\\.[0-9]{6} +[0-9]+ test_log\\.c:[0-9]+\\] \"mount failed\" pod=\"ns/web\" i=-9223372036854775808 u=18446744073709551615 yes=true no=false "
         "none=\"\" err=\"no \\\\\"way\\\\\"\" code=\"UNAVAILABLE\"\n$");
     log_warning(log, "w");
     assert_matches(written(), "^W[0-9]{4} .*\\] \"w\"\n$");

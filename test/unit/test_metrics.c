@@ -10,7 +10,7 @@
 
 #include <cmocka.h>
 
-#include "common/metrics.h"
+#include "common/process/metrics.h"
 
 static const struct metric_desc COUNTER = {.name = "node_publish_total",
                                            .help = "Number of publishes",

@@ -11,7 +11,7 @@
 
 #include <cmocka.h>
 
-#include "driver/csi/node_taint.h"
+#include "driver/kubelet/node_taint.h"
 #include "test/unit/kube_world.h"
 
 enum { NEVER_MS = 3600 * 1000 };

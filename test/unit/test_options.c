@@ -11,7 +11,7 @@
 
 #include <stdbool.h>
 
-#include "common/options.h"
+#include "common/process/options.h"
 
 struct settings {
     bool flag, on;

@@ -13,8 +13,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "common/cleanup.h"
-#include "common/pki/pkcs12.h"
+#include "common/base/cleanup.h"
+#include "common/crypto/pkcs12.h"
 #include "test/unit/scratch.h"
 
 static struct scratch scratch;
@@ -29,8 +29,9 @@ static int make_chain(void **state)
     (void)state;
     assert_int_equal(scratch_make(&scratch), 0);
     assert_int_equal(
-        scratch_run(&scratch, "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout "
-                              "ca.key -out ca.pem -subj /CN=root -days 2"),
+        scratch_run(
+            &scratch,
+            "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout ca.key -out ca.pem -subj /CN=root -days 2"),
         0);
     static const char *const kinds[][2] = {
         {"rsa2048", "rsa:2048"},
@@ -52,10 +53,10 @@ static int make_chain(void **state)
                 name, name),
             0);
         assert_int_equal(
-            scratch_run(&scratch,
-                        "openssl x509 -in %s.pem -outform DER -out %s.crt.der && openssl pkcs8 -topk8 "
-                        "-nocrypt -in %s.key -outform DER -out %s.key.der",
-                        name, name, name, name),
+            scratch_run(
+                &scratch,
+                "openssl x509 -in %s.pem -outform DER -out %s.crt.der && openssl pkcs8 -topk8 -nocrypt -in %s.key -outform DER -out %s.key.der",
+                name, name, name, name),
             0);
     }
     return scratch_run(&scratch, "openssl x509 -in ca.pem -outform DER -out ca.crt.der");
@@ -105,10 +106,10 @@ static void every_cipher_and_key_type_reads_back_what_openssl_wrote(void **state
         char name[64];
 
         assert_int_equal(
-            scratch_run(&scratch,
-                        "openssl pkcs12 -export -passout pass: -inkey %s.key -in %s.pem -certfile "
-                        "ca.pem %s -out out.pfx",
-                        kind, kind, protection),
+            scratch_run(
+                &scratch,
+                "openssl pkcs12 -export -passout pass: -inkey %s.key -in %s.pem -certfile ca.pem %s -out out.pfx",
+                kind, kind, protection),
             0);
         if (read_pfx(&pkcs12, &error) < 0)
             fail_msg("%s '%s': %s", kind, protection, error_message(error));
@@ -170,9 +171,9 @@ static void a_changed_byte_never_changes_what_is_read(void **state)
 {
     (void)state;
     assert_int_equal(
-        scratch_run(&scratch,
-                    "openssl pkcs12 -export -passout pass: -inkey p256.key -in p256.pem -certpbe NONE "
-                    "-keypbe NONE -out out.pfx"),
+        scratch_run(
+            &scratch,
+            "openssl pkcs12 -export -passout pass: -inkey p256.key -in p256.pem -certpbe NONE -keypbe NONE -out out.pfx"),
         0);
     cleanup_buffer struct buffer pfx = {0};
     read_into("out.pfx", &pfx);
@@ -227,11 +228,12 @@ static void a_file_with_a_password_opens_with_that_password_only(void **state)
         cleanup_error struct error *error = NULL, *wrong_error = NULL;
         cleanup_buffer struct buffer pfx = {0};
 
-        assert_int_equal(scratch_run(&scratch,
-                                     "openssl pkcs12 -export -passout 'pass:%s' -inkey rsa2048.key -in "
-                                     "rsa2048.pem %s -out out.pfx",
-                                     password, protection),
-                         0);
+        assert_int_equal(
+            scratch_run(
+                &scratch,
+                "openssl pkcs12 -export -passout 'pass:%s' -inkey rsa2048.key -in rsa2048.pem %s -out out.pfx",
+                password, protection),
+            0);
         read_into("out.pfx", &pfx);
         if (pkcs12_read_with_password(pfx.data, pfx.len, password, strlen(password), &pkcs12, &error) < 0)
             fail_msg("'%s' '%s': %s", password, protection, error_message(error));
@@ -253,11 +255,11 @@ static void an_encrypted_private_key_opens_with_its_password(void **state)
         const char *password = passwords[2 + i % 3];
         cleanup_buffer struct buffer file = {0};
         cleanup_error struct error *error = NULL;
-        assert_int_equal(scratch_run(&scratch,
-                                     "openssl pkcs8 -topk8 -in rsa2048.key -outform DER -out out.p8 -passout "
-                                     "'pass:%s' %s",
-                                     password, options[i]),
-                         0);
+        assert_int_equal(
+            scratch_run(&scratch,
+                        "openssl pkcs8 -topk8 -in rsa2048.key -outform DER -out out.p8 -passout 'pass:%s' %s",
+                        password, options[i]),
+            0);
         read_into("out.p8", &file);
         cleanup_secret struct secret *key =
             pkcs8_decrypt(file.data, file.len, password, strlen(password), &error);

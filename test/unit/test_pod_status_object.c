@@ -73,10 +73,10 @@ static void the_object_is_as_specified(void **state)
                 OBJECT(",\"lastCheckedTime\":\"2026-01-02T03:04:05Z\""));
     pod_status_wish_destroy(wish);
     wish = wish_of(STATUS_FAILED, "the vault is gone", true, PATH("v"));
-    assert_json(pod_status_object(wish, "web-0-shop-db", NULL),
-                OBJECT(",\"lastCheckedTime\":\"2026-01-02T03:04:05Z\",\"lastRotatedTime\":"
-                       "\"2026-01-02T03:04:06Z\",\"lastError\":\"the vault is gone\",\"lastErrorTime\":"
-                       "\"2026-01-02T03:04:06Z\""));
+    assert_json(
+        pod_status_object(wish, "web-0-shop-db", NULL),
+        OBJECT(
+            ",\"lastCheckedTime\":\"2026-01-02T03:04:05Z\",\"lastRotatedTime\":\"2026-01-02T03:04:06Z\",\"lastError\":\"the vault is gone\",\"lastErrorTime\":\"2026-01-02T03:04:06Z\""));
     pod_status_wish_destroy(wish);
 }
 
@@ -160,11 +160,11 @@ static void changed_content_is_a_change_even_with_the_same_versions(void **state
     bool other;
 
     (void)state;
-    assert_json(pod_status_patch(current, wish, 0, &other, NULL),
-                "{\"metadata\":{\"labels\":{\"internal.secrets-store.csi.k8s.io/node-name\":\"node-1\"},"
-                "\"ownerReferences\":[{\"apiVersion\":\"v1\",\"kind\":\"Pod\",\"name\":\"web-0\",\"uid\":"
-                "\"uid-1\"}]},\"status\":{" FACTS ",\"lastCheckedTime\":\"2026-01-02T03:04:05Z\","
-                "\"lastRotatedTime\":\"2026-01-02T03:04:06Z\"}}");
+    assert_json(
+        pod_status_patch(current, wish, 0, &other, NULL),
+        "{\"metadata\":{\"labels\":{\"internal.secrets-store.csi.k8s.io/node-name\":\"node-1\"},\"ownerReferences\":[{\"apiVersion\":\"v1\",\"kind\":\"Pod\",\"name\":\"web-0\",\"uid\":"
+        "\"uid-1\"}]},\"status\":{" FACTS
+        ",\"lastCheckedTime\":\"2026-01-02T03:04:05Z\",\"lastRotatedTime\":\"2026-01-02T03:04:06Z\"}}");
     pod_status_wish_destroy(wish);
 }
 

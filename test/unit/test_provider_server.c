@@ -14,9 +14,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "common/base/secret.h"
 #include "common/grpc/client.h"
 #include "common/provider_server.h"
-#include "common/secret.h"
 #include "proto/health.pb-c.h"
 #include "proto/provider.pb-c.h"
 

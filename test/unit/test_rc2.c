@@ -8,8 +8,8 @@
 
 #include <cmocka.h>
 
-#include "common/cleanup.h"
-#include "common/pki/rc2.h"
+#include "common/base/cleanup.h"
+#include "common/crypto/rc2.h"
 
 struct vector {
     unsigned bits;

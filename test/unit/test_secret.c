@@ -22,10 +22,10 @@
 #include <sys/resource.h>
 #include <sys/wait.h>
 
-#include "common/buffer.h"
-#include "common/json.h"
-#include "common/secret.h"
-#include "common/string_map.h"
+#include "common/base/buffer.h"
+#include "common/base/json.h"
+#include "common/base/secret.h"
+#include "common/base/string_map.h"
 
 static const char CANARY[] = "canary-7f3a91c2";
 enum { CANARY_LEN = sizeof(CANARY) - 1 };

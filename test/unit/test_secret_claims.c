@@ -11,10 +11,10 @@
 
 #include <cmocka.h>
 
-#include "common/encoding.h"
-#include "common/json.h"
-#include "driver/sync/secret_claims.h"
-#include "driver/sync/secret_object.h"
+#include "common/base/json.h"
+#include "common/crypto/encoding.h"
+#include "driver/sync/secret_field_owners.h"
+#include "driver/sync/secret_patch.h"
 #include "test/unit/merge_patch.h"
 
 enum { FIELDS_MAX = 4 };

@@ -82,10 +82,9 @@ static void assert_value(const struct secret_content *content, size_t i, const c
 static void files_become_values_as_they_are(void **state)
 {
     (void)state;
-    cleanup_secret_content struct secret_content content =
-        build("  - {secretName: s, type: Opaque, data: [{objectName: nested/bar, key: z}, {objectName: name, "
-              "key: user}, {objectName: empty, key: none}, {objectName: bytes, key: raw}, {objectName: name, "
-              "key: again}]}\n");
+    cleanup_secret_content struct secret_content content = build(
+        "  - {secretName: s, type: Opaque, data: [{objectName: nested/bar, key: z}, {objectName: name, key: user}, {objectName: empty, key: none}, {objectName: bytes, key: raw}, {objectName: name, "
+        "key: again}]}\n");
 
     assert_string_equal(content.name, "s");
     assert_string_equal(content.type, "Opaque");
@@ -130,9 +129,8 @@ static void any_type_is_passed_on(void **state)
 static void labels_and_annotations_are_taken_and_the_managed_label_is_ours(void **state)
 {
     (void)state;
-    cleanup_secret_content struct secret_content content =
-        build("  - {secretName: s, type: Opaque, data: [{objectName: name, key: k}], labels: {env: prod, "
-              "secrets-store.csi.k8s.io/managed: 'no'}, annotations: {a: b}}\n");
+    cleanup_secret_content struct secret_content content = build(
+        "  - {secretName: s, type: Opaque, data: [{objectName: name, key: k}], labels: {env: prod, secrets-store.csi.k8s.io/managed: 'no'}, annotations: {a: b}}\n");
 
     assert_int_equal(content.labels.n, 2);
     assert_string_equal(string_map_get(&content.labels, "env"), "prod");
@@ -144,9 +142,8 @@ static void labels_and_annotations_are_taken_and_the_managed_label_is_ours(void 
 static void of_a_repeated_key_the_last_one_counts(void **state)
 {
     (void)state;
-    cleanup_secret_content struct secret_content content =
-        build("  - {secretName: s, type: Opaque, data: [{objectName: name, key: k}, {objectName: nested/bar, "
-              "key: k}]}\n");
+    cleanup_secret_content struct secret_content content = build(
+        "  - {secretName: s, type: Opaque, data: [{objectName: name, key: k}, {objectName: nested/bar, key: k}]}\n");
 
     assert_int_equal(content.n_values, 1);
     assert_value(&content, 0, "k", "b\n");

@@ -10,8 +10,8 @@
 
 #include <cmocka.h>
 
-#include "common/json.h"
-#include "driver/sync/secret_object.h"
+#include "common/base/json.h"
+#include "driver/sync/secret_patch.h"
 
 /* Two keys ("a": "1", "b": "two"), two labels, one annotation; owned by the ReplicaSet with uid u1. */
 struct wished {
@@ -88,9 +88,9 @@ static void a_new_secret_has_data_labels_and_owners_in_one_write(void **state)
 
     assert_json(
         object,
-        "{\"apiVersion\":\"v1\",\"kind\":\"Secret\",\"metadata\":{\"name\":\"s\",\"namespace\":\"shop\","
-        "\"labels\":{" LABELS "},\"annotations\":{" NOTE "},\"ownerReferences\":[" OWNER_1
-        "]},\"type\":\"Opaque\",\"data\":{" DATA "}}");
+        "{\"apiVersion\":\"v1\",\"kind\":\"Secret\",\"metadata\":{\"name\":\"s\",\"namespace\":\"shop\",\"labels\":{" LABELS
+        "},\"annotations\":{" NOTE "},\"ownerReferences\":[" OWNER_1 "]},\"type\":\"Opaque\",\"data\":{" DATA
+        "}}");
     wished_finish(&wished);
 }
 
@@ -119,11 +119,11 @@ static const struct {
              DATA),
      "{\"metadata\":{\"labels\":{\"env\":\"prod\"},\"annotations\":{\"note\":\"x\"}}}"},
     {"a label and an annotation that the class had before are removed",
-     CURRENT(LABELS ",\"old\":\"1\"",
-             "\"note\":\"x\",\"was\":\"2\"," CLAIMS("\\\"labels\\\":[\\\"old\\\",\\\"env\\\"],"
-                                                    "\\\"annotations\\\":[\\\"was\\\",\\\"note\\\"],"
-                                                    "\\\"data\\\":[\\\"a\\\",\\\"b\\\"]"),
-             OWNER_1, "Opaque", DATA),
+     CURRENT(
+         LABELS ",\"old\":\"1\"",
+         "\"note\":\"x\",\"was\":\"2\"," CLAIMS(
+             "\\\"labels\\\":[\\\"old\\\",\\\"env\\\"],\\\"annotations\\\":[\\\"was\\\",\\\"note\\\"],\\\"data\\\":[\\\"a\\\",\\\"b\\\"]"),
+         OWNER_1, "Opaque", DATA),
      "{\"metadata\":{\"labels\":{\"old\":null},\"annotations\":{\"was\":null," CLAIMED "}}}"},
     {"a Secret that an earlier driver has made: nothing is removed yet, whose it is is written down",
      CURRENT(LABELS, "\"note\":\"x\"", OWNER_1, "Opaque", DATA ",\"c\":\"MQ==\""),
@@ -136,16 +136,14 @@ static const struct {
      CURRENT(LABELS, NOTE,
              "{\"apiVersion\":\"v1\",\"kind\":\"X\",\"name\":\"n\",\"uid\":\"u9\",\"controller\":true}",
              "Opaque", DATA),
-     "{\"metadata\":{\"ownerReferences\":[{\"apiVersion\":\"v1\",\"kind\":\"X\",\"name\":\"n\",\"uid\":"
-     "\"u9\","
-     "\"controller\":true}," OWNER_1 "]}}"},
+     "{\"metadata\":{\"ownerReferences\":[{\"apiVersion\":\"v1\",\"kind\":\"X\",\"name\":\"n\",\"uid\":\"u9\",\"controller\":true}," OWNER_1
+     "]}}"},
     {"an owner of the same name with another uid is another owner",
      CURRENT(LABELS, NOTE,
              "{\"apiVersion\":\"apps/v1\",\"kind\":\"ReplicaSet\",\"name\":\"web-1\",\"uid\":\"u0\"}",
              "Opaque", DATA),
-     "{\"metadata\":{\"ownerReferences\":[{\"apiVersion\":\"apps/"
-     "v1\",\"kind\":\"ReplicaSet\",\"name\":\"web-1\","
-     "\"uid\":\"u0\"}," OWNER_1 "]}}"},
+     "{\"metadata\":{\"ownerReferences\":[{\"apiVersion\":\"apps/v1\",\"kind\":\"ReplicaSet\",\"name\":\"web-1\",\"uid\":\"u0\"}," OWNER_1
+     "]}}"},
     {"nothing there at all but the mark", "{\"metadata\":{\"labels\":{" LABELS "}},\"type\":\"Opaque\"}",
      "{\"metadata\":{\"annotations\":{" NOTE "},\"ownerReferences\":[" OWNER_1 "]},\"data\":{" DATA "}}"},
 };
@@ -229,10 +227,8 @@ static void secrets_that_may_not_be_changed_are_refused(void **state)
 static void owners_are_told_apart_by_uid_and_reduced(void **state)
 {
     cleanup_json cJSON *pod = parse(
-        "{\"metadata\":{\"ownerReferences\":[{\"apiVersion\":\"apps/v1\",\"kind\":\"ReplicaSet\",\"name\":"
-        "\"web-1\",\"uid\":\"u1\",\"controller\":true,\"blockOwnerDeletion\":true},{\"apiVersion\":\"v1\","
-        "\"kind\":\"X\",\"name\":\"web-1\",\"uid\":\"u2\"},{\"apiVersion\":\"v1\",\"kind\":\"X\",\"name\":"
-        "\"again\",\"uid\":\"u2\"}]}}");
+        "{\"metadata\":{\"ownerReferences\":[{\"apiVersion\":\"apps/v1\",\"kind\":\"ReplicaSet\",\"name\":\"web-1\",\"uid\":\"u1\",\"controller\":true,\"blockOwnerDeletion\":true},{\"apiVersion\":\"v1\","
+        "\"kind\":\"X\",\"name\":\"web-1\",\"uid\":\"u2\"},{\"apiVersion\":\"v1\",\"kind\":\"X\",\"name\":\"again\",\"uid\":\"u2\"}]}}");
     cleanup_json cJSON *bare = parse("{\"metadata\":{\"name\":\"p\"}}");
     cleanup_json cJSON *bad = parse("{\"metadata\":{\"ownerReferences\":[{\"kind\":\"X\"}]}}");
     cleanup_owners struct owners owners = {0}, none = {0};

@@ -9,10 +9,10 @@
 
 #include <cmocka.h>
 
-#include "common/json.h"
-#include "driver/sync/secret_record.h"
-#include "driver/sync/sync_input.h"
-#include "driver/sync/sync_pod.h"
+#include "common/base/json.h"
+#include "driver/sync/secret_state.h"
+#include "driver/sync/sync_target.h"
+#include "driver/sync/sync_target_pod.h"
 
 enum { NOW = 1000000, AGE = 1000 };
 
@@ -145,12 +145,10 @@ static int keep(struct secret_provider_class *class, void *arg, struct error **e
 
 static void only_what_a_sync_needs_is_copied(void **state)
 {
-    static const char text[] = "apiVersion: secrets-store.csi.x-k8s.io/v1\nkind: SecretProviderClass\n"
-                               "metadata: {name: web, namespace: shop}\nspec:\n  provider: p\n  parameters: "
-                               "{a: b}\n  secretObjects:\n"
-                               "  - {secretName: s, type: Opaque, labels: {l: m}, annotations: {n: o}, data: "
-                               "[{objectName: ' x/y ', key: "
-                               "k}]}\n  - {}\n";
+    static const char text[] =
+        "apiVersion: secrets-store.csi.x-k8s.io/v1\nkind: SecretProviderClass\n"
+        "metadata: {name: web, namespace: shop}\nspec:\n  provider: p\n  parameters: {a: b}\n  secretObjects:\n"
+        "  - {secretName: s, type: Opaque, labels: {l: m}, annotations: {n: o}, data: [{objectName: ' x/y ', key: k}]}\n  - {}\n";
     struct secret_provider_class *found = NULL;
     cleanup_payload struct payload files = {0}, copied = {0};
     (void)state;

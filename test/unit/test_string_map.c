@@ -9,8 +9,8 @@
 
 #include <cmocka.h>
 
-#include "common/secret.h"
-#include "common/string_map.h"
+#include "common/base/secret.h"
+#include "common/base/string_map.h"
 
 static void entries_are_sorted_whatever_the_order_of_setting(void **state)
 {

@@ -11,7 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "common/cleanup.h"
+#include "common/base/cleanup.h"
 #include "driver/sync/tls_split.h"
 #include "test/unit/scratch.h"
 
@@ -46,8 +46,7 @@ static int make_keys(void **state)
 {
     (void)state;
     assert_int_equal(scratch_make(&scratch), 0);
-    run("openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout ca.key -out ca.pem "
-        "-subj /CN=root -days 2");
+    run("openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout ca.key -out ca.pem -subj /CN=root -days 2");
     for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
         const char *name = kinds[i].name;
 
@@ -135,8 +134,7 @@ static void a_pfx_gives_its_key_and_all_its_certificates(void **state)
         const char *name = kinds[i % ARRAY_SIZE(kinds)].name;
         char wanted[64];
 
-        run("openssl pkcs12 -export -passout pass: -inkey %s.key -in %s.pem -certfile ca.pem -name 'a name' "
-            "%s -out in",
+        run("openssl pkcs12 -export -passout pass: -inkey %s.key -in %s.pem -certfile ca.pem -name 'a name' %s -out in",
             name, name, protections[i / ARRAY_SIZE(kinds)]);
         (void)snprintf(wanted, sizeof(wanted), "%s.wanted", name);
         assert_gives(tls_split_private_key, "in", wanted);
@@ -148,13 +146,10 @@ static void a_pfx_gives_its_key_and_all_its_certificates(void **state)
 static void only_certificates_are_kept_in_order_and_without_what_is_between(void **state)
 {
     (void)state;
-    run("{ echo 'Bag Attributes'; cat p256.key p256.pem; echo text; openssl ec -in p256.key -pubout; cat "
-        "ca.pem; "
-        "cat p256.csr; } > in");
+    run("{ echo 'Bag Attributes'; cat p256.key p256.pem; echo text; openssl ec -in p256.key -pubout; cat ca.pem; cat p256.csr; } > in");
     assert_gives(tls_split_certificates, "in", "p256.chain");
     /* base64 of another width is written with 64 columns */
-    run("openssl x509 -in ca.pem -outform DER | base64 -w 20 > body && { echo -----BEGIN CERTIFICATE-----; "
-        "cat body; echo -----END CERTIFICATE-----; } > in");
+    run("openssl x509 -in ca.pem -outform DER | base64 -w 20 > body && { echo -----BEGIN CERTIFICATE-----; cat body; echo -----END CERTIFICATE-----; } > in");
     assert_gives(tls_split_certificates, "in", "ca.pem");
 }
 
@@ -213,9 +208,7 @@ static void a_key_whose_parts_do_not_belong_together_is_an_error(void **state)
     (void)state;
     /* the public point of another key, at the end of SEC 1 */
     run("openssl ec -in p256.key -outform DER -out a && openssl ecparam -name P-256 -genkey -noout -outform "
-        "DER -out b && { head -c -65 a; tail -c 65 b; } > c && { echo -----BEGIN EC PRIVATE KEY-----; base64 "
-        "c; "
-        "echo -----END EC PRIVATE KEY-----; } > in");
+        "DER -out b && { head -c -65 a; tail -c 65 b; } > c && { echo -----BEGIN EC PRIVATE KEY-----; base64 c; echo -----END EC PRIVATE KEY-----; } > in");
     assert_refused(tls_split_private_key, "in", "belong together");
 }
 

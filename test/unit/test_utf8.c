@@ -12,8 +12,8 @@
 #include <locale.h>
 #include <wchar.h>
 
-#include "common/cleanup.h"
-#include "common/utf8.h"
+#include "common/base/cleanup.h"
+#include "common/base/utf8.h"
 
 #define BYTES(text) (text), sizeof(text) - 1
 

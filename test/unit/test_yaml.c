@@ -9,8 +9,8 @@
 
 #include <cmocka.h>
 
-#include "common/buffer.h"
-#include "common/yaml.h"
+#include "common/base/buffer.h"
+#include "common/base/yaml.h"
 
 enum { MAX = 1 << 20 };
 

@@ -1,0 +1,63 @@
+/*
+ * json.h - strict reading and careful writing of JSON on top of cJSON (RFC 8259).
+ *
+ * Strict: one value, nothing but white space behind it, no NUL escapes in strings (they would cut a C
+ * string), nesting at most JSON_MAX_DEPTH, size at most what the caller says, no duplicate keys in objects,
+ * valid UTF-8. Nodes live in wiped memory (secret_install_json_hooks()). Names are compared with case.
+ * Errors are INVALID_ARGUMENT (RESOURCE_EXHAUSTED on lack of memory), name the place (byte offset or key),
+ * never the content. errno is 0 or, when memory ran out, ENOMEM: see error_check_memory().
+ */
+#ifndef COMMON_JSON_H
+#define COMMON_JSON_H
+
+#include <cjson/cJSON.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/base/cleanup.h"
+#include "common/base/error.h"
+
+enum { JSON_MAX_DEPTH = 64 };
+
+/* Parses exactly `len` bytes (no NUL behind them needed). The caller frees with cJSON_Delete(). */
+cJSON *json_parse(const char *text, size_t len, size_t max_len, struct error **err);
+
+/* As json_parse(), with one rule relaxed for formats that say what a duplicate means: all members are kept in
+ * order. */
+enum json_flags { JSON_ALLOW_DUPLICATES = 1 };
+cJSON *json_parse_with(const char *text, size_t len, size_t max_len, unsigned flags, struct error **err);
+
+static inline void cleanup_json_func(cJSON **json)
+{
+    cJSON_Delete(*json);
+}
+#define cleanup_json CLEANUP(cleanup_json_func)
+
+/* Members of an object. *ret is a borrowed pointer into the tree. The `get` forms fail when the member is
+ * missing, null or of another type; the `opt` forms give NULL / the default when it is missing or null and
+ * fail only for another type. */
+int json_get_string(const cJSON *object, const char *key, const char **ret, struct error **err);
+int json_opt_string(const cJSON *object, const char *key, const char **ret, struct error **err);
+int json_get_object(const cJSON *object, const char *key, const cJSON **ret, struct error **err);
+int json_opt_object(const cJSON *object, const char *key, const cJSON **ret, struct error **err);
+int json_get_array(const cJSON *object, const char *key, const cJSON **ret, struct error **err);
+int json_opt_array(const cJSON *object, const char *key, const cJSON **ret, struct error **err);
+int json_opt_bool(const cJSON *object, const char *key, bool default_value, bool *ret, struct error **err);
+/* A whole number, also as a decimal string ("3599": Entra and IMDS write both). */
+int json_opt_int(const cJSON *object, const char *key, int64_t default_value, int64_t *ret,
+                 struct error **err);
+
+/* The source text of values, so that numbers too large for a double and the like can be passed on unchanged:
+ * `ret` gets the first `n` members' values of the object that `text` is, in order. json_parse() must have
+ * accepted `text` as an object with at least `n` members. */
+struct json_text {
+    const char *at;
+    size_t len;
+};
+void json_member_texts(const char *text, size_t len, struct json_text *ret, size_t n);
+
+/* Compact text in wiped memory; the caller frees with secret_free(). NULL with err set on lack of memory. */
+char *json_print(const cJSON *json, struct error **err);
+
+#endif

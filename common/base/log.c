@@ -1,0 +1,333 @@
+/*
+ * log.c - structured log lines, one per event.
+ *
+ * A line is put together in a buffer on the stack and leaves in one write(2): no lock, no allocation, safe
+ * from any thread. Both formats are written by the same few functions; they differ in the header, in the
+ * separators and in how a byte that is no UTF-8 is shown. What is too long is cut at a character and marked
+ * with "...", so that a JSON line stays valid JSON whatever the values were.
+ */
+#include "common/base/log.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <string.h>
+#include <time.h>
+
+#include "common/base/utf8.h"
+
+enum {
+    LINE_MAX_LEN = 16 * 1024, /* the whole line; far above PIPE_BUF, far below any thread's stack */
+    VALUE_MAX_LEN = 4 * 1024, /* one value as printed: a long one must not push the others off the line */
+    LINE_TAIL_LEN = 8,        /* kept free for `..."`, `}` and the newline */
+};
+
+struct log {
+    const struct log *parent; /* borrowed; NULL for a root */
+    int fd;                   /* of errors; -1 drops every line */
+    int other_fd;             /* of all other lines */
+    enum log_format format;
+    int verbosity;
+    long pid;    /* asked once: a fork never logs here */
+    char *key;   /* owned; NULL for a root */
+    char *value; /* owned */
+};
+
+struct line {
+    enum log_format format;
+    size_t len;
+    char text[LINE_MAX_LEN];
+};
+
+/* --- building a line --- */
+
+static size_t room(const struct line *line)
+{
+    size_t usable = sizeof(line->text) - LINE_TAIL_LEN;
+    return line->len < usable ? usable - line->len : 0;
+}
+
+/* Appends bytes without looking at LINE_TAIL_LEN: for the tail itself and for what was checked against
+ * room(). */
+static void put(struct line *line, const char *bytes, size_t len)
+{
+    if (len > sizeof(line->text) - line->len)
+        return;
+    memcpy(line->text + line->len, bytes, len);
+    line->len += len;
+}
+
+static void put_str(struct line *line, const char *text)
+{
+    put(line, text, strlen(text));
+}
+
+/* For the header of a line and for numbers: short and free of outside text. */
+__attribute__((format(printf, 2, 3))) static void put_format(struct line *line, const char *format, ...)
+{
+    char text[64];
+    va_list args;
+    va_start(args, format);
+    int len = vsnprintf(text, sizeof(text), format, args);
+    va_end(args);
+    if (len > 0)
+        put(line, text, (size_t)len < sizeof(text) ? (size_t)len : sizeof(text) - 1);
+}
+
+/* Length of the UTF-8 character at `text` (not at its end), 0 if there is none. */
+static size_t character_len(const char *text)
+{
+    size_t available = strnlen(text, 4);
+    for (size_t len = 1; len <= available; len++) {
+        if (utf8_valid(text, len))
+            return len;
+    }
+    return 0;
+}
+
+/* Shows the character at `text` in `ret_shown` (at most 6 bytes). Returns how many bytes of `text` it stands
+ * for. Control characters, also the two-byte ones from U+0080 that terminals obey, become escapes. */
+static size_t show_character(enum log_format format, const char *text, char ret_shown[8], size_t *ret_len)
+{
+    unsigned char first = (unsigned char)text[0], second = (unsigned char)text[1];
+    size_t consumed = character_len(text);
+    const char *shown = NULL;
+    int len = 0;
+
+    if (first == '"')
+        shown = "\\\"";
+    else if (first == '\\')
+        shown = "\\\\";
+    else if (first == '\n')
+        shown = "\\n";
+    else if (first == '\r')
+        shown = "\\r";
+    else if (first == '\t')
+        shown = "\\t";
+
+    if (shown != NULL)
+        len = snprintf(ret_shown, 8, "%s", shown);
+    else if (consumed == 0 && format != LOG_FORMAT_TEXT)
+        len = snprintf(ret_shown, 8, "\\ufffd"); /* JSON has no way to write a byte that is no character */
+    else if (consumed == 0)
+        len = snprintf(ret_shown, 8, "\\x%02x", first);
+    else if (first < 0x20 || first == 0x7F)
+        len = snprintf(ret_shown, 8, "\\u%04x", first);
+    else if (first == 0xC2 && second < 0xA0)
+        len = snprintf(ret_shown, 8, "\\u%04x", second);
+    else
+        memcpy(ret_shown, text, consumed);
+
+    *ret_len = len > 0 ? (size_t)len : consumed;
+    return consumed > 0 ? consumed : 1;
+}
+
+static void put_quoted(struct line *line, const char *text)
+{
+    size_t limit = room(line) < VALUE_MAX_LEN ? room(line) : VALUE_MAX_LEN;
+    size_t end = line->len + limit;
+    put_str(line, "\"");
+    while (*text != '\0') {
+        char shown[8];
+        size_t len = 0;
+        size_t consumed = show_character(line->format, text, shown, &len);
+        if (line->len + len > end) {
+            put_str(line, "...");
+            break;
+        }
+        put(line, shown, len);
+        text += consumed;
+    }
+    put_str(line, "\"");
+}
+
+/* Starts a field. False when the line is too full for it: the field is left out as a whole. */
+static bool put_key(struct line *line, const char *key)
+{
+    enum { SMALLEST_VALUE = 32 }; /* separators and any number */
+    size_t len = strlen(key);
+    if (room(line) < SMALLEST_VALUE || room(line) - SMALLEST_VALUE < len * 6)
+        return false;
+    if (line->format != LOG_FORMAT_TEXT) {
+        put_str(line, ",");
+        put_quoted(line, key);
+        put_str(line, ":");
+    } else {
+        put_str(line, " ");
+        put(line, key, len);
+        put_str(line, "=");
+    }
+    return true;
+}
+
+static void put_string_field(struct line *line, const char *key, const char *value)
+{
+    if (put_key(line, key))
+        put_quoted(line, value != NULL ? value : "");
+}
+
+static void put_object_field(struct line *line, const struct log_field *field)
+{
+    char text[600]; /* names of objects have 253 bytes at most */
+
+    (void)snprintf(text, sizeof(text), "%s/%s", field->value.object.ns, field->value.object.name);
+    put_string_field(line, field->key, text);
+}
+
+static void put_field(struct line *line, const struct log_field *field)
+{
+    switch (field->kind) {
+    case LOG_FIELD_STR:
+        put_string_field(line, field->key, field->value.str);
+        break;
+    case LOG_FIELD_INT:
+        if (put_key(line, field->key))
+            put_format(line, "%" PRId64, field->value.i);
+        break;
+    case LOG_FIELD_UINT:
+        if (put_key(line, field->key))
+            put_format(line, "%" PRIu64, field->value.u);
+        break;
+    case LOG_FIELD_BOOL:
+        if (put_key(line, field->key))
+            put_str(line, field->value.b ? "true" : "false");
+        break;
+    case LOG_FIELD_ERROR:
+        put_string_field(line, field->key, error_message(field->value.error));
+        if (field->value.error != NULL)
+            put_string_field(line, "code", grpc_status_name(error_code(field->value.error)));
+        break;
+    case LOG_FIELD_OBJECT:
+        put_object_field(line, field);
+        break;
+    }
+}
+
+/* The root's child first, the logger itself last. Depth is what the program nests (three or four), not a
+ * peer's choice. */
+static void put_inherited_fields(struct line *line, const struct log *log)
+{
+    if (log->parent != NULL)
+        put_inherited_fields(line, log->parent);
+    if (log->key != NULL)
+        put_string_field(line, log->key, log->value);
+}
+
+static const char *base_name(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash != NULL ? slash + 1 : path;
+}
+
+/* UTC: one clock on all nodes of a cluster, and no time zone file to look for. */
+static void put_header(struct line *line, const struct log *log, enum log_level level, const char *file,
+                       int at, const char *message)
+{
+    static const char letters[] = {
+        [LOG_LEVEL_ERROR] = 'E', [LOG_LEVEL_WARNING] = 'W', [LOG_LEVEL_INFO] = 'I'};
+    static const char *const names[] = {
+        [LOG_LEVEL_ERROR] = "error", [LOG_LEVEL_WARNING] = "warning", [LOG_LEVEL_INFO] = "info"};
+    struct timespec now = {0};
+    struct tm tm = {0};
+    (void)clock_gettime(CLOCK_REALTIME, &now);
+    (void)gmtime_r(&now.tv_sec, &tm);
+    long micros = now.tv_nsec / 1000;
+
+    if (log->format != LOG_FORMAT_TEXT) {
+        if (log->format == LOG_FORMAT_JSON)
+            put_format(line, "{\"ts\":%lld%03ld.%03ld", (long long)now.tv_sec, micros / 1000, micros % 1000);
+        else
+            put_format(line, "{\"timestamp\":\"%04d-%02d-%02dT%02d:%02d:%02d.%06ldZ\"", tm.tm_year + 1900,
+                       tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec, micros);
+        put_format(line, ",\"level\":\"%s\",\"caller\":\"", names[level]);
+        put_format(line, "%.40s:%d\",\"%s\":", base_name(file), at,
+                   log->format == LOG_FORMAT_JSON ? "msg" : "message");
+    } else {
+        put_format(line, "%c%02d%02d %02d:%02d:%02d.%06ld ", letters[level], tm.tm_mon + 1, tm.tm_mday,
+                   tm.tm_hour, tm.tm_min, tm.tm_sec, micros);
+        put_format(line, "%7ld ", log->pid);
+        put_format(line, "%.40s:%d] ", base_name(file), at);
+    }
+    put_quoted(line, message);
+}
+
+void log_write(const struct log *log, enum log_level level, int verbosity, const char *file, int line_number,
+               const char *message, const struct log_field *fields)
+{
+    if (log == NULL || log->fd < 0 || verbosity > log->verbosity)
+        return;
+    int saved_errno = errno;
+
+    struct line line;
+    line.format = log->format;
+    line.len = 0;
+    put_header(&line, log, level, file, line_number, message);
+    if (log->format != LOG_FORMAT_TEXT && level == LOG_LEVEL_INFO)
+        put_format(&line, ",\"v\":%d", verbosity);
+    put_inherited_fields(&line, log);
+    for (; fields->key != NULL; fields++)
+        put_field(&line, fields);
+    put_str(&line, log->format == LOG_FORMAT_TEXT ? "\n" : "}\n");
+
+    int fd = level == LOG_LEVEL_ERROR ? log->fd : log->other_fd;
+    while (write(fd, line.text, line.len) == -1 && errno == EINTR) {
+    }
+    errno = saved_errno;
+}
+
+/* --- loggers --- */
+
+struct log *log_create(int fd, enum log_format format, int verbosity)
+{
+    struct log *log = malloc(sizeof(*log));
+    if (log == NULL)
+        abort(); /* at start, a few dozen bytes */
+    /* Who reads the other end of a pipe may have gone before the first line. */
+    (void)signal(SIGPIPE, SIG_IGN);
+    *log = (struct log){
+        .fd = fd, .other_fd = fd, .format = format, .verbosity = verbosity, .pid = (long)getpid()};
+    return log;
+}
+
+void log_split(struct log *log, int other_fd)
+{
+    log->other_fd = other_fd;
+}
+
+struct log *log_create_null(void)
+{
+    return log_create(-1, LOG_FORMAT_TEXT, 0);
+}
+
+struct log *log_child(struct log *parent, const char *key, const char *value)
+{
+    struct log *log = malloc(sizeof(*log));
+    if (log == NULL)
+        return NULL;
+    *log = (struct log){.fd = -1, .other_fd = -1};
+    if (parent != NULL)
+        *log = *parent;
+    log->parent = parent;
+    log->key = strdup(key);
+    log->value = strdup(value != NULL ? value : "");
+    if (log->key == NULL || log->value == NULL) {
+        log_destroy(log);
+        return NULL;
+    }
+    return log;
+}
+
+void log_destroy(struct log *log)
+{
+    if (log == NULL)
+        return;
+    free(log->key);
+    free(log->value);
+    free(log);
+}
+
+bool log_enabled(const struct log *log, int verbosity)
+{
+    return log != NULL && log->fd >= 0 && verbosity <= log->verbosity;
+}

@@ -1,0 +1,170 @@
+/*
+ * secret.c - bytes that must not outlive their use.
+ */
+#include "common/base/secret.h"
+
+#include <assert.h>
+#include <cjson/cJSON.h>
+#include <errno.h>
+#include <malloc.h>
+#include <protobuf-c/protobuf-c.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+
+struct secret {
+    size_t len;
+    size_t cap; /* bytes to wipe: len at creation, plus the NUL */
+    uint8_t data[];
+};
+
+void secret_wipe(void *ptr, size_t len)
+{
+    if (len > 0)
+        explicit_bzero(ptr, len);
+}
+
+struct secret *secret_create(size_t len)
+{
+    size_t cap = 0, size = 0;
+    if (__builtin_add_overflow(len, 1, &cap) || __builtin_add_overflow(sizeof(struct secret), cap, &size))
+        return NULL;
+    struct secret *secret = calloc(1, size);
+    if (secret == NULL)
+        return NULL;
+    secret->len = len;
+    secret->cap = cap;
+    return secret;
+}
+
+struct secret *secret_from_bytes(const void *bytes, size_t len)
+{
+    struct secret *secret = secret_create(len);
+    if (secret != NULL && len > 0)
+        memcpy(secret->data, bytes, len);
+    return secret;
+}
+
+const uint8_t *secret_bytes(const struct secret *secret)
+{
+    return secret != NULL ? secret->data : (const uint8_t *)"";
+}
+
+size_t secret_len(const struct secret *secret)
+{
+    return secret != NULL ? secret->len : 0;
+}
+
+uint8_t *secret_data(struct secret *secret)
+{
+    return secret->data;
+}
+
+void secret_truncate(struct secret *secret, size_t len)
+{
+    assert(len <= secret->len);
+    secret_wipe(secret->data + len, secret->len - len);
+    secret->len = len;
+}
+
+bool secret_equal(const struct secret *a, const struct secret *b)
+{
+    size_t len = secret_len(a);
+    if (len != secret_len(b))
+        return false;
+    const uint8_t *left = secret_bytes(a), *right = secret_bytes(b);
+    unsigned difference = 0;
+    for (size_t i = 0; i < len; i++)
+        difference |= (unsigned)(left[i] ^ right[i]);
+    return difference == 0;
+}
+
+void secret_destroy(struct secret *secret)
+{
+    if (secret == NULL)
+        return;
+    secret_wipe(secret->data, secret->cap);
+    free(secret);
+}
+
+/* --- the wiping allocator --- */
+
+void *secret_malloc(size_t size)
+{
+    return malloc(size);
+}
+
+void *secret_calloc(size_t count, size_t size)
+{
+    return calloc(count, size);
+}
+
+void *secret_realloc(void *ptr, size_t size)
+{
+    if (ptr == NULL)
+        return secret_malloc(size);
+    if (size == 0) {
+        secret_free(ptr);
+        return NULL;
+    }
+    size_t old = malloc_usable_size(ptr);
+    if (size <= old && size > old / 2)
+        return ptr; /* still fits well: no copy to leave behind */
+    void *moved = malloc(size);
+    if (moved == NULL)
+        return NULL;
+    memcpy(moved, ptr, old < size ? old : size);
+    secret_free(ptr);
+    return moved;
+}
+
+char *secret_strdup(const char *text)
+{
+    size_t size = strlen(text) + 1;
+    char *copy = secret_malloc(size);
+    if (copy != NULL)
+        memcpy(copy, text, size);
+    return copy;
+}
+
+void secret_free(void *ptr)
+{
+    if (ptr == NULL)
+        return;
+    secret_wipe(ptr, malloc_usable_size(ptr));
+    free(ptr);
+}
+
+void secret_install_json_hooks(void)
+{
+    cJSON_Hooks hooks = {.malloc_fn = secret_malloc, .free_fn = secret_free};
+    cJSON_InitHooks(&hooks);
+}
+
+static void *protobuf_alloc(void *data, size_t size)
+{
+    (void)data;
+    return secret_malloc(size);
+}
+
+static void protobuf_free(void *data, void *ptr)
+{
+    (void)data;
+    secret_free(ptr);
+}
+
+struct ProtobufCAllocator *secret_protobuf_allocator(void)
+{
+    /* Never written to; protobuf-c only lacks the const. */
+    static struct ProtobufCAllocator allocator = {.alloc = protobuf_alloc, .free = protobuf_free};
+    return &allocator;
+}
+
+int secret_forbid_core_dumps(struct error **err)
+{
+    if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) == -1)
+        return error_set_errno(err, GRPC_STATUS_INTERNAL, errno, "forbid core dumps (PR_SET_DUMPABLE)");
+    if (setrlimit(RLIMIT_CORE, &(struct rlimit){.rlim_cur = 0, .rlim_max = 0}) == -1)
+        return error_set_errno(err, GRPC_STATUS_INTERNAL, errno, "forbid core dumps (RLIMIT_CORE)");
+    return 0;
+}

@@ -1,0 +1,144 @@
+/*
+ * string_map.c - a small map from string to string, sorted by key. Values live in wiped memory.
+ */
+#include "common/base/string_map.h"
+
+#include <string.h>
+
+#include "common/base/json.h"
+#include "common/base/secret.h"
+#include "common/base/utf8.h"
+
+/* The index of `key`, or where it belongs; *ret_found says which. */
+static size_t locate(const struct string_map *map, const char *key, bool *ret_found)
+{
+    size_t low = 0, high = map->n;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        int order = strcmp(map->entries[middle].key, key);
+        if (order == 0) {
+            *ret_found = true;
+            return middle;
+        }
+        if (order < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    *ret_found = false;
+    return low;
+}
+
+static int no_memory(struct error **err)
+{
+    return error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory for a map of strings");
+}
+
+int string_map_set(struct string_map *map, const char *key, const char *value, struct error **err)
+{
+    bool found = false;
+    size_t at = locate(map, key, &found);
+    cleanup_secret_free char *new_value = secret_strdup(value);
+    if (new_value == NULL)
+        return no_memory(err);
+    if (found) {
+        secret_free(map->entries[at].value);
+        map->entries[at].value = steal_ptr(&new_value);
+        return 0;
+    }
+
+    cleanup_free char *new_key = strdup(key);
+    if (new_key == NULL)
+        return no_memory(err);
+    /* The array holds pointers only, so a plain realloc leaves no secret behind. */
+    struct string_map_entry *entries = reallocarray(map->entries, map->n + 1, sizeof(*entries));
+    if (entries == NULL)
+        return no_memory(err);
+    memmove(entries + at + 1, entries + at, (map->n - at) * sizeof(*entries));
+    entries[at] = (struct string_map_entry){.key = steal_ptr(&new_key), .value = steal_ptr(&new_value)};
+    map->entries = entries;
+    map->n++;
+    return 0;
+}
+
+const char *string_map_get(const struct string_map *map, const char *key)
+{
+    bool found = false;
+    size_t at = locate(map, key, &found);
+    return found ? map->entries[at].value : NULL;
+}
+
+int string_map_merge(struct string_map *into, const struct string_map *from, struct error **err)
+{
+    for (size_t i = 0; i < from->n; i++) {
+        if (string_map_set(into, from->entries[i].key, from->entries[i].value, err) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+static int set_from_member(struct string_map *map, const cJSON *member, struct error **err)
+{
+    if (!cJSON_IsString(member) && !cJSON_IsNull(member))
+        return error_set(err, GRPC_STATUS_INVALID_ARGUMENT, "value of \"%s\" is not a string",
+                         member->string);
+    if (map->n >= STRING_MAP_MAX_ENTRIES && string_map_get(map, member->string) == NULL)
+        return error_set(err, GRPC_STATUS_INVALID_ARGUMENT, "more than %d keys", STRING_MAP_MAX_ENTRIES);
+    return string_map_set(map, member->string, cJSON_IsString(member) ? member->valuestring : "", err);
+}
+
+int string_map_from_json(struct string_map *map, const char *json, size_t len, int *ret_null,
+                         struct error **err)
+{
+    cleanup_json cJSON *root = json_parse_with(json, len, len, JSON_ALLOW_DUPLICATES, err);
+    if (root == NULL)
+        return -1;
+    if (!cJSON_IsObject(root) && !cJSON_IsNull(root))
+        return error_set(err, GRPC_STATUS_INVALID_ARGUMENT, "not a JSON object");
+
+    cleanup_string_map struct string_map parsed = {0};
+    for (const cJSON *member = root->child; member != NULL; member = member->next) {
+        if (set_from_member(&parsed, member, err) < 0)
+            return -1;
+    }
+    string_map_finish(map);
+    *map = parsed;
+    parsed = (struct string_map){0};
+    if (ret_null != NULL)
+        *ret_null = cJSON_IsNull(root) ? 1 : 0;
+    return 0;
+}
+
+char *string_map_to_json(const struct string_map *map, struct error **err)
+{
+    cleanup_json cJSON *object = cJSON_CreateObject();
+    for (size_t i = 0; object != NULL && i < map->n; i++) {
+        const struct string_map_entry *entry = &map->entries[i];
+        /* cJSON would copy the bytes as they are, and the reader on the other side would stumble over
+         * them. */
+        if (!utf8_valid(entry->key, strlen(entry->key)) || !utf8_valid(entry->value, strlen(entry->value))) {
+            (void)error_set(err, GRPC_STATUS_INVALID_ARGUMENT, "key or value of \"%s\" is not UTF-8",
+                            entry->key);
+            return NULL;
+        }
+        if (cJSON_AddStringToObject(object, entry->key, entry->value) == NULL) {
+            (void)no_memory(err);
+            return NULL;
+        }
+    }
+    if (object == NULL) {
+        (void)no_memory(err);
+        return NULL;
+    }
+    return json_print(object, err);
+}
+
+void string_map_finish(struct string_map *map)
+{
+    for (size_t i = 0; i < map->n; i++) {
+        free(map->entries[i].key);
+        secret_free(map->entries[i].value);
+    }
+    free(map->entries);
+    *map = (struct string_map){0};
+}

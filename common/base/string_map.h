@@ -1,0 +1,53 @@
+/*
+ * string_map.h - a small map from string to string, sorted by key (bytewise). Values live in wiped memory.
+ *
+ * It carries what the provider protocol calls attributes and secrets: SecretProviderClass parameters, volume
+ * context, nodePublishSecretRef data.
+ */
+#ifndef COMMON_STRING_MAP_H
+#define COMMON_STRING_MAP_H
+
+#include <stddef.h>
+
+#include "common/base/cleanup.h"
+#include "common/base/error.h"
+
+enum {
+    STRING_MAP_MAX_ENTRIES = 10000
+}; /* what string_map_from_json() takes: some times what etcd could hold */
+
+/* {0} is an empty map. */
+struct string_map_entry {
+    char *key;   /* owned */
+    char *value; /* owned, wiped */
+};
+
+struct string_map {
+    struct string_map_entry *entries; /* sorted by key */
+    size_t n;
+};
+
+/* Copies both; an existing key gets the new value. -1 only on lack of memory. */
+int string_map_set(struct string_map *map, const char *key, const char *value, struct error **err);
+
+/* The value, or NULL. Valid until the map changes. */
+const char *string_map_get(const struct string_map *map, const char *key);
+
+/* Sets every entry of `from` in `into`. */
+int string_map_merge(struct string_map *into, const struct string_map *from, struct error **err);
+
+/* Parses a JSON object of strings (null values count as ""); literal `null` gives an empty map and *ret_null
+ * = 1 (else 0; ret_null may be NULL). INVALID_ARGUMENT for anything else. Duplicate keys: the last one wins.
+ * What the map held before is released on success and kept on failure. */
+int string_map_from_json(struct string_map *map, const char *json, size_t len, int *ret_null,
+                         struct error **err);
+
+/* A compact JSON object, keys sorted, in wiped memory (secret_free()). INVALID_ARGUMENT when a key or value
+ * is not UTF-8. */
+char *string_map_to_json(const struct string_map *map, struct error **err);
+
+/* Wipes and frees; the map is empty and usable afterwards. */
+void string_map_finish(struct string_map *map);
+#define cleanup_string_map CLEANUP(string_map_finish)
+
+#endif

@@ -1,0 +1,59 @@
+/*
+ * der.h - stepping through DER (ITU-T X.690) with a cursor, on mbedTLS' ASN.1 reader.
+ *
+ * A cursor is a span of bytes that shrinks from the front. Every function checks lengths and fails without
+ * moving past the end.
+ */
+#ifndef COMMON_DER_H
+#define COMMON_DER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct der {
+    const uint8_t *at;
+    const uint8_t *end;
+};
+
+/* Tags used by callers (X.690, 8.1.2). */
+enum {
+    DER_INTEGER = 0x02,
+    DER_OCTET_STRING = 0x04,
+    DER_OID = 0x06,
+    DER_SEQUENCE = 0x30,
+    DER_CONTEXT_0 = 0x80,             /* [0], primitive */
+    DER_CONTEXT_0_CONSTRUCTED = 0xa0, /* [0], constructed */
+};
+
+static inline struct der der_span(const uint8_t *bytes, size_t len)
+{
+    return (struct der){.at = bytes, .end = bytes + len};
+}
+
+static inline size_t der_len(struct der der)
+{
+    return (size_t)(der.end - der.at);
+}
+
+/* True when the next element has this tag. */
+bool der_is(struct der der, int tag);
+
+/* Takes the next element, which must have this tag; *ret_content is its content. -1 when it is not there or
+ * damaged (the cursor stays). */
+int der_take(struct der *der, int tag, struct der *ret_content);
+
+/* Takes the next element whatever it is; *ret_whole spans its header and content. */
+int der_take_any(struct der *der, struct der *ret_whole);
+
+/* Takes a non-negative INTEGER of at most `max`. */
+int der_take_uint(struct der *der, unsigned max, unsigned *ret);
+
+/* True when an OID's content equals the bytes of `oid` (a string literal of DER content). */
+bool der_oid_equal(struct der oid, const char *bytes, size_t len);
+#define DER_OID_IS(oid, literal) der_oid_equal((oid), (literal), sizeof(literal) - 1)
+
+/* Writes an OID's content in dotted form, cut to `cap`. "?" when it is damaged. */
+void der_oid_text(struct der oid, char *text, size_t cap);
+
+#endif

@@ -1,0 +1,349 @@
+/*
+ * pkcs12.c - reading a PFX. Section numbers are RFC 7292's.
+ */
+#include "common/crypto/pkcs12.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdbool.h>
+#include <string.h>
+
+#include "common/crypto/der.h"
+#include "common/crypto/pkcs12_crypt.h"
+#include "common/crypto/pkcs12_kdf.h"
+
+enum { NESTING_MAX = 4, DER_HEADER_MAX = 1 + 1 + sizeof(size_t) };
+
+struct reader {
+    struct pkcs12 *out;
+    struct pkcs12_work work;
+    size_t n_items; /* content items and bags so far */
+};
+
+static int damaged(const char *what, struct error **err)
+{
+    return error_set(err, GRPC_STATUS_FAILED_PRECONDITION, "pkcs12: damaged %s", what);
+}
+
+static int count_item(struct reader *reader, struct error **err)
+{
+    if (++reader->n_items > PKCS12_ITEMS_MAX)
+        return error_set(err, GRPC_STATUS_FAILED_PRECONDITION, "pkcs12: more than %d items",
+                         PKCS12_ITEMS_MAX);
+    return 0;
+}
+
+/* --- what comes out
+ * ------------------------------------------------------------------------------------------------ */
+
+static int add_certificate(struct reader *reader, struct der der, struct error **err)
+{
+    struct secret *copy = secret_from_bytes(der.at, der_len(der));
+    if (copy == NULL)
+        return error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "pkcs12: out of memory");
+    reader->out->certificates[reader->out->n_certificates++] = copy; /* n_items bounds it */
+    return 0;
+}
+
+/* The DER header of a SEQUENCE with `len` bytes of content. Returns its length. */
+static size_t sequence_header(size_t len, uint8_t header[DER_HEADER_MAX])
+{
+    header[0] = DER_SEQUENCE;
+    if (len < 0x80) {
+        header[1] = (uint8_t)len;
+        return 2;
+    }
+    size_t n = 0;
+    for (size_t rest = len; rest > 0; rest >>= 8)
+        n++;
+    header[1] = (uint8_t)(0x80U | n);
+    for (size_t i = 0; i < n; i++)
+        header[2 + i] = (uint8_t)(len >> (8 * (n - 1 - i)));
+    return 2 + n;
+}
+
+/* Keeps version, algorithm and key of a PrivateKeyInfo (RFC 5208, section 5); attributes that Windows adds
+ * are dropped. */
+static int add_key(struct reader *reader, struct der der, struct error **err)
+{
+    struct der info, part, body;
+    unsigned version = 0;
+    if (der_take(&der, DER_SEQUENCE, &info) < 0 || der_len(der) != 0)
+        return damaged("private key", err);
+    body = info;
+    if (der_take_uint(&body, 1, &version) < 0 || der_take(&body, DER_SEQUENCE, &part) < 0 ||
+        der_take(&body, DER_OCTET_STRING, &part) < 0)
+        return damaged("private key", err);
+
+    size_t len = (size_t)(body.at - info.at);
+    uint8_t header[DER_HEADER_MAX];
+    size_t header_len = sequence_header(len, header);
+    struct secret *key = secret_create(header_len + len);
+    if (key == NULL)
+        return error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "pkcs12: out of memory");
+    memcpy(secret_data(key), header, header_len);
+    memcpy(secret_data(key) + header_len, info.at, len);
+    reader->out->keys[reader->out->n_keys++] = key;
+    return 0;
+}
+
+/* --- bags (section 4.2)
+ * ---------------------------------------------------------------------------------------------- */
+
+static int read_shrouded_key(struct reader *reader, struct der value, struct error **err)
+{
+    struct der info, algorithm, content;
+    if (der_take(&value, DER_SEQUENCE, &info) < 0 || der_take(&info, DER_SEQUENCE, &algorithm) < 0 ||
+        der_take(&info, DER_OCTET_STRING, &content) < 0)
+        return damaged("shrouded key bag", err);
+    cleanup_secret struct secret *plain = pkcs12_decrypt(&reader->work, algorithm, content, err);
+    if (plain == NULL)
+        return -1;
+    return add_key(reader, der_span(secret_bytes(plain), secret_len(plain)), err);
+}
+
+static int read_certificate(struct reader *reader, struct der value, struct error **err)
+{
+    struct der bag, type, wrapped, certificate;
+    if (der_take(&value, DER_SEQUENCE, &bag) < 0 || der_take(&bag, DER_OID, &type) < 0 ||
+        der_take(&bag, DER_CONTEXT_0_CONSTRUCTED, &wrapped) < 0)
+        return damaged("certificate bag", err);
+    if (!DER_OID_IS(type, "\x2a\x86\x48\x86\xf7\x0d\x01\x09\x16\x01"))
+        return error_set(err, GRPC_STATUS_FAILED_PRECONDITION,
+                         "pkcs12: only X.509 certificates are supported");
+    if (der_take(&wrapped, DER_OCTET_STRING, &certificate) < 0)
+        return damaged("certificate bag", err);
+    return add_certificate(reader, certificate, err);
+}
+
+static int read_safe_contents(struct reader *reader, struct der der, unsigned depth, struct error **err);
+
+static int read_bag(struct reader *reader, struct der bag, unsigned depth, struct error **err)
+{
+    static const char prefix[] = "\x2a\x86\x48\x86\xf7\x0d\x01\x0c\x0a\x01"; /* 1.2.840.113549.1.12.10.1.x */
+    enum {
+        BAG_KEY = 1,
+        BAG_SHROUDED_KEY = 2,
+        BAG_CERTIFICATE = 3,
+        BAG_CRL = 4,
+        BAG_SECRET = 5,
+        BAG_SAFE_CONTENTS = 6
+    };
+    struct der type, value;
+    size_t prefix_len = sizeof(prefix) - 1;
+
+    if (count_item(reader, err) < 0)
+        return -1;
+    if (der_take(&bag, DER_OID, &type) < 0 || der_take(&bag, DER_CONTEXT_0_CONSTRUCTED, &value) < 0)
+        return damaged("safe bag", err);
+    int kind =
+        der_len(type) == prefix_len + 1 && memcmp(type.at, prefix, prefix_len) == 0 ? type.at[prefix_len] : 0;
+    switch (kind) {
+    case BAG_KEY:
+        return add_key(reader, value, err);
+    case BAG_SHROUDED_KEY:
+        return read_shrouded_key(reader, value, err);
+    case BAG_CERTIFICATE:
+        return read_certificate(reader, value, err);
+    case BAG_SAFE_CONTENTS:
+        return read_safe_contents(reader, value, depth + 1, err);
+    default: {
+        char text[96];
+        der_oid_text(type, text, sizeof(text));
+        return error_set(err, GRPC_STATUS_FAILED_PRECONDITION,
+                         "pkcs12: don't know how to convert a safe bag of type %s", text);
+    }
+    }
+}
+
+static int read_safe_contents(struct reader *reader, struct der der, unsigned depth, struct error **err)
+{
+    struct der contents, bag;
+    if (depth > NESTING_MAX || der_take(&der, DER_SEQUENCE, &contents) < 0)
+        return damaged("safe contents", err);
+    while (der_len(contents) > 0) {
+        if (der_take(&contents, DER_SEQUENCE, &bag) < 0)
+            return damaged("safe bag", err);
+        if (read_bag(reader, bag, depth, err) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+/* --- content items (section 4.1)
+ * --------------------------------------------------------------------------------------- */
+
+static bool is_data(struct der type)
+{
+    return DER_OID_IS(type, "\x2a\x86\x48\x86\xf7\x0d\x01\x07\x01");
+}
+
+/* EncryptedData (RFC 5652, section 8). */
+static int read_encrypted(struct reader *reader, struct der value, struct error **err)
+{
+    struct der data, info, type, algorithm, content;
+    unsigned version = 0;
+    if (der_take(&value, DER_SEQUENCE, &data) < 0 || der_take_uint(&data, 2, &version) < 0 ||
+        der_take(&data, DER_SEQUENCE, &info) < 0 || der_take(&info, DER_OID, &type) < 0 || !is_data(type) ||
+        der_take(&info, DER_SEQUENCE, &algorithm) < 0 || der_take(&info, DER_CONTEXT_0, &content) < 0)
+        return damaged("encrypted data", err);
+    cleanup_secret struct secret *plain = pkcs12_decrypt(&reader->work, algorithm, content, err);
+    if (plain == NULL)
+        return -1;
+    return read_safe_contents(reader, der_span(secret_bytes(plain), secret_len(plain)), 0, err);
+}
+
+static int read_content_item(struct reader *reader, struct der item, struct error **err)
+{
+    struct der type, value, octets;
+    if (count_item(reader, err) < 0)
+        return -1;
+    if (der_take(&item, DER_OID, &type) < 0 || der_take(&item, DER_CONTEXT_0_CONSTRUCTED, &value) < 0)
+        return damaged("content item", err);
+    if (is_data(type)) {
+        if (der_take(&value, DER_OCTET_STRING, &octets) < 0)
+            return damaged("content item", err);
+        return read_safe_contents(reader, octets, 0, err);
+    }
+    if (DER_OID_IS(type, "\x2a\x86\x48\x86\xf7\x0d\x01\x07\x06"))
+        return read_encrypted(reader, value, err);
+    char text[96];
+    der_oid_text(type, text, sizeof(text));
+    return error_set(err, GRPC_STATUS_FAILED_PRECONDITION,
+                     "pkcs12: only password-protected content is supported, not %s", text);
+}
+
+static int read_authenticated_safe(struct reader *reader, struct der safe, struct error **err)
+{
+    struct der items, item;
+    if (der_take(&safe, DER_SEQUENCE, &items) < 0)
+        return damaged("authenticated safe", err);
+    while (der_len(items) > 0) {
+        if (der_take(&items, DER_SEQUENCE, &item) < 0)
+            return damaged("content item", err);
+        if (read_content_item(reader, item, err) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+/* --- the file (section 4)
+ * ---------------------------------------------------------------------------------------------- */
+
+/* Verifies the MAC; of an empty password, it tells which kind was meant. MacData: DigestInfo, salt,
+ * iterations (default 1). */
+static int check_mac(struct reader *reader, struct der mac, struct der safe, struct error **err)
+{
+    struct der digest_info, algorithm, digest, expected, salt;
+    unsigned iterations = 1;
+    if (der_take(&mac, DER_SEQUENCE, &digest_info) < 0 ||
+        der_take(&digest_info, DER_SEQUENCE, &algorithm) < 0 || der_take(&algorithm, DER_OID, &digest) < 0 ||
+        der_take(&digest_info, DER_OCTET_STRING, &expected) < 0 ||
+        der_take(&mac, DER_OCTET_STRING, &salt) < 0 ||
+        (der_len(mac) > 0 && der_take_uint(&mac, PKCS12_ITERATIONS_MAX, &iterations) < 0))
+        return damaged("MAC", err);
+
+    int right = pkcs12_verify_mac(&reader->work, digest, salt, iterations, safe, expected, err);
+    if (right == 0 && reader->work.utf8_len == 0) {
+        reader->work.bmp = NULL;
+        reader->work.bmp_len = 0;
+        right = pkcs12_verify_mac(&reader->work, digest, salt, iterations, safe, expected, err);
+    }
+    if (right != 0)
+        return right < 0 ? -1 : 0;
+    return error_set(err, GRPC_STATUS_FAILED_PRECONDITION, "pkcs12: decryption password incorrect");
+}
+
+static int read_file(struct reader *reader, struct der file, struct error **err)
+{
+    struct der pfx, content_info, type, value, safe, mac;
+    unsigned version = 0;
+    if (der_take(&file, DER_SEQUENCE, &pfx) < 0 || der_take_uint(&pfx, 3, &version) < 0 || version != 3 ||
+        der_take(&pfx, DER_SEQUENCE, &content_info) < 0 || der_take(&content_info, DER_OID, &type) < 0)
+        return damaged("file, or not a PKCS#12 file in DER", err);
+    if (der_len(file) != 0)
+        return error_set(err, GRPC_STATUS_FAILED_PRECONDITION, "pkcs12: trailing data behind the file");
+    if (!is_data(type))
+        return error_set(err, GRPC_STATUS_FAILED_PRECONDITION,
+                         "pkcs12: only password-protected PFX is supported");
+    if (der_take(&content_info, DER_CONTEXT_0_CONSTRUCTED, &value) < 0 ||
+        der_take(&value, DER_OCTET_STRING, &safe) < 0)
+        return damaged("authenticated safe", err);
+    if (der_len(pfx) == 0)
+        return error_set(err, GRPC_STATUS_FAILED_PRECONDITION, "pkcs12: no MAC in data");
+    if (der_take(&pfx, DER_SEQUENCE, &mac) < 0)
+        return damaged("MAC", err);
+    if (check_mac(reader, mac, safe, err) < 0)
+        return -1;
+    return read_authenticated_safe(reader, safe, err);
+}
+
+static int check_size(size_t len, struct error **err)
+{
+    if (len > PKCS12_SIZE_MAX)
+        return error_set(err, GRPC_STATUS_FAILED_PRECONDITION, "pkcs12: %zu bytes are more than %d", len,
+                         PKCS12_SIZE_MAX);
+    return 0;
+}
+
+static struct pkcs12_work work_with(const struct secret *bmp, const char *password, size_t len)
+{
+    return (struct pkcs12_work){
+        .bmp = secret_bytes(bmp),
+        .bmp_len = secret_len(bmp),
+        .utf8 = password,
+        .utf8_len = len,
+        .rounds_left = PKCS12_ROUNDS_MAX,
+    };
+}
+
+int pkcs12_read_with_password(const uint8_t *der, size_t len, const char *password, size_t password_len,
+                              struct pkcs12 *ret, struct error **err)
+{
+    *ret = (struct pkcs12){0};
+    if (check_size(len, err) < 0)
+        return -1;
+    cleanup_secret struct secret *bmp = pkcs12_bmp_password(password, password_len, err);
+    if (bmp == NULL)
+        return -1;
+    struct reader reader = {.out = ret, .work = work_with(bmp, password, password_len)};
+    errno = 0;
+    if (read_file(&reader, der_span(der, len), err) < 0) {
+        pkcs12_finish(ret);
+        return error_check_memory(err, "a PKCS#12 file");
+    }
+    return 0;
+}
+
+int pkcs12_read(const uint8_t *der, size_t len, struct pkcs12 *ret, struct error **err)
+{
+    return pkcs12_read_with_password(der, len, "", 0, ret, err);
+}
+
+struct secret *pkcs8_decrypt(const uint8_t *der, size_t len, const char *password, size_t password_len,
+                             struct error **err)
+{
+    if (check_size(len, err) < 0)
+        return NULL;
+    cleanup_secret struct secret *bmp = pkcs12_bmp_password(password, password_len, err);
+    if (bmp == NULL)
+        return NULL;
+    cleanup_pkcs12 struct pkcs12 found = {0};
+    struct reader reader = {.out = &found, .work = work_with(bmp, password, password_len)};
+    errno = 0;
+    if (read_shrouded_key(&reader, der_span(der, len), err) < 0) {
+        (void)error_check_memory(err, "a private key");
+        return NULL;
+    }
+    found.n_keys--;
+    return steal_ptr(&found.keys[found.n_keys]);
+}
+
+void pkcs12_finish(struct pkcs12 *pkcs12)
+{
+    for (size_t i = 0; i < pkcs12->n_keys; i++)
+        secret_destroy(pkcs12->keys[i]);
+    for (size_t i = 0; i < pkcs12->n_certificates; i++)
+        secret_destroy(pkcs12->certificates[i]);
+    *pkcs12 = (struct pkcs12){0};
+}

@@ -1,0 +1,59 @@
+/*
+ * pkcs12.h - reading a PFX (PKCS#12, RFC 7292): with an empty password, as Key Vault hands certificates out,
+ * or with a given one.
+ *
+ * Understood: password integrity mode with an HMAC over SHA-1 or SHA-2; any number of content items, plain or
+ * password-encrypted; key bags, shrouded key bags, X.509 certificate bags, nested safe contents; the PKCS#12
+ * ciphers (RC2-40, RC2-128, 2- and 3-key 3DES, all with SHA-1) and PBES2 (PBKDF2 with AES-CBC or 3DES). The
+ * MAC is verified before anything is decrypted, and it decides which of the two empty passwords was meant: a
+ * lone BMP terminator, or none at all.
+ *
+ * Numbers that the file controls are bounded: PKCS12_SIZE_MAX bytes, PKCS12_ITERATIONS_MAX rounds per
+ * derivation and PKCS12_ITEMS_MAX items over all, so that a hostile file can not keep the process busy.
+ */
+#ifndef COMMON_PKCS12_H
+#define COMMON_PKCS12_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/base/cleanup.h"
+#include "common/base/error.h"
+#include "common/base/secret.h"
+
+enum {
+    PKCS12_SIZE_MAX = 1 << 20,      /* Key Vault's secrets end at 25 KiB */
+    PKCS12_ITERATIONS_MAX = 200000, /* of one key derivation; common tools use 1 to 100,000 */
+    PKCS12_ROUNDS_MAX = 600000,     /* of all derivations of a file together: a fraction of a second */
+    PKCS12_ITEMS_MAX = 64,          /* content items, and bags in all of them */
+};
+
+struct pkcs12 {
+    struct secret *keys[PKCS12_ITEMS_MAX]; /* PrivateKeyInfo (RFC 5208) in DER without attributes, in file
+                                              order; owned */
+    size_t n_keys;
+    struct secret *certificates[PKCS12_ITEMS_MAX]; /* X.509 in DER, in file order; owned */
+    size_t n_certificates;
+};
+
+/* Reads `len` bytes of DER. On failure *ret is left empty; the error is RESOURCE_EXHAUSTED for lack of
+ * memory, else FAILED_PRECONDITION and starts with "pkcs12: ". The texts people know from the Go reader are
+ * kept: "pkcs12: no MAC in data", "pkcs12: decryption password incorrect", "pkcs12: unknown digest algorithm:
+ * <oid>", "pkcs12: algorithm <oid> is not supported". */
+int pkcs12_read(const uint8_t *der, size_t len, struct pkcs12 *ret, struct error **err);
+
+/* The same with a password in UTF-8, borrowed; an empty one is as none at all. */
+int pkcs12_read_with_password(const uint8_t *der, size_t len, const char *password, size_t password_len,
+                              struct pkcs12 *ret, struct error **err);
+
+/* Decrypts an EncryptedPrivateKeyInfo (RFC 5958, section 3), the content of a PEM block "ENCRYPTED PRIVATE
+ * KEY", with the ciphers and limits of above. Returns a PrivateKeyInfo without attributes, or NULL with err
+ * set; there is no MAC, so a wrong password shows as damaged content. */
+struct secret *pkcs8_decrypt(const uint8_t *der, size_t len, const char *password, size_t password_len,
+                             struct error **err);
+
+/* Wipes and frees; empty and usable afterwards. */
+void pkcs12_finish(struct pkcs12 *pkcs12);
+#define cleanup_pkcs12 CLEANUP(pkcs12_finish)
+
+#endif

@@ -1,0 +1,35 @@
+/*
+ * pkcs12_crypt.h - the key derivations, the MAC and the ciphers of PKCS#12, on mbedTLS.
+ *
+ * Internal to the PKCS#12 reader. Which mbedTLS is used (2.28 or 3.6) matters in pkcs12_crypt.c only.
+ */
+#ifndef COMMON_PKCS12_CRYPT_H
+#define COMMON_PKCS12_CRYPT_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/base/error.h"
+#include "common/base/secret.h"
+#include "common/crypto/der.h"
+
+/* The password in its two forms. PKCS#12's own derivation takes a BMPString with terminator, or no bytes at
+ * all when there is no password (RFC 7292, appendix B.1); PBES2 takes UTF-8. All borrowed. */
+struct pkcs12_work {
+    const uint8_t *bmp; /* NULL: none */
+    size_t bmp_len;
+    const char *utf8; /* "" when empty or none */
+    size_t utf8_len;
+    unsigned rounds_left; /* derivation rounds that the file may still cost */
+};
+
+/* Verifies the MAC (RFC 7292, section 5.1). `digest` is the OID of its hash. Returns 1 if it is right, 0 if
+ * not, -1 with err set. */
+int pkcs12_verify_mac(struct pkcs12_work *work, struct der digest, struct der salt, unsigned iterations,
+                      struct der content, struct der expected, struct error **err);
+
+/* Decrypts `content` as an AlgorithmIdentifier's content (`algorithm`) says. Returns NULL with err set. */
+struct secret *pkcs12_decrypt(struct pkcs12_work *work, struct der algorithm, struct der content,
+                              struct error **err);
+
+#endif

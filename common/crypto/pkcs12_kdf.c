@@ -1,0 +1,135 @@
+/*
+ * pkcs12_kdf.c - passwords and key derivation of PKCS#12. Letters are those of RFC 7292, appendix B.2.
+ */
+#include "common/crypto/pkcs12_kdf.h"
+
+#include <string.h>
+
+#include "common/base/utf8.h"
+
+enum {
+    HASH_MAX = 64,                         /* u, in bytes: SHA-512 */
+    BLOCK_MAX = 128,                       /* v: SHA-384 and SHA-512 */
+    BMP_MAX = 2 * PKCS12_PASSWORD_MAX + 2, /* ASCII doubles; everything else grows less */
+};
+
+/* Takes one character of valid UTF-8. */
+static uint32_t next_character(const uint8_t **at)
+{
+    uint8_t first = *(*at)++;
+    if (first < 0x80)
+        return first;
+    unsigned more = first >= 0xf0 ? 3 : first >= 0xe0 ? 2 : 1;
+    uint32_t character = first & (0x3fU >> more);
+    while (more-- > 0)
+        character = character << 6 | (*(*at)++ & 0x3fU);
+    return character;
+}
+
+static void put_unit(uint8_t **at, uint32_t unit)
+{
+    *(*at)++ = (uint8_t)(unit >> 8);
+    *(*at)++ = (uint8_t)unit;
+}
+
+struct secret *pkcs12_bmp_password(const char *password, size_t len, struct error **err)
+{
+    if (len > PKCS12_PASSWORD_MAX || memchr(password, '\0', len) != NULL || !utf8_valid(password, len)) {
+        (void)error_set(err, GRPC_STATUS_FAILED_PRECONDITION,
+                        "pkcs12: the password is not UTF-8 of at most %d bytes", PKCS12_PASSWORD_MAX);
+        return NULL;
+    }
+    struct secret *made = secret_create(2 * len + 2);
+    if (made == NULL) {
+        (void)error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "pkcs12: out of memory");
+        return NULL;
+    }
+    uint8_t *out = secret_data(made);
+    const uint8_t *at = (const uint8_t *)password;
+    const uint8_t *end = at + len;
+    while (at < end) {
+        uint32_t character = next_character(&at);
+        if (character >= 0x10000) {
+            put_unit(&out, 0xd800 + ((character - 0x10000) >> 10));
+            put_unit(&out, 0xdc00 + ((character - 0x10000) & 0x3ff));
+        } else {
+            put_unit(&out, character);
+        }
+    }
+    put_unit(&out, 0);
+    secret_truncate(made, (size_t)(out - secret_data(made)));
+    return made;
+}
+
+/* Repeats `bytes` until a multiple of v is full. Returns the length, 0 for no bytes. */
+static size_t fill(uint8_t *out, const uint8_t *bytes, size_t len, size_t v)
+{
+    size_t total = (len + v - 1) / v * v;
+    for (size_t i = 0; i < total; i++)
+        out[i] = bytes[i % len];
+    return total;
+}
+
+/* I_j = (I_j + B + 1) mod 2^(8v), big-endian. */
+static void add_block(uint8_t *block, const uint8_t *b, size_t v)
+{
+    unsigned carry = 1;
+    for (size_t i = v; i-- > 0;) {
+        carry += (unsigned)block[i] + b[i];
+        block[i] = (uint8_t)carry;
+        carry >>= 8;
+    }
+}
+
+/* A = H^r(D || I) */
+static int hash_rounds(const mbedtls_md_info_t *md, const uint8_t *d, size_t v, const uint8_t *i,
+                       size_t i_len, unsigned iterations, uint8_t a[HASH_MAX])
+{
+    size_t u = mbedtls_md_get_size(md);
+    mbedtls_md_context_t context;
+    mbedtls_md_init(&context);
+    int failed = mbedtls_md_setup(&context, md, /* hmac= */ 0) != 0 || mbedtls_md_starts(&context) != 0 ||
+                 mbedtls_md_update(&context, d, v) != 0 || mbedtls_md_update(&context, i, i_len) != 0 ||
+                 mbedtls_md_finish(&context, a) != 0;
+    for (unsigned round = 1; !failed && round < iterations; round++)
+        failed = mbedtls_md(md, a, u, a) != 0;
+    mbedtls_md_free(&context);
+    return failed ? -1 : 0;
+}
+
+/* v: the block length of the hash (appendix B.2). */
+static size_t block_len(mbedtls_md_type_t hash)
+{
+    return hash == MBEDTLS_MD_SHA384 || hash == MBEDTLS_MD_SHA512 ? 128 : 64;
+}
+
+int pkcs12_derive(mbedtls_md_type_t hash, const uint8_t *password, size_t password_len, const uint8_t *salt,
+                  size_t salt_len, unsigned iterations, uint8_t purpose, uint8_t *out, size_t out_len)
+{
+    const mbedtls_md_info_t *md = mbedtls_md_info_from_type(hash);
+    size_t v = block_len(hash);
+    uint8_t d[BLOCK_MAX], a[HASH_MAX], b[BLOCK_MAX];
+    uint8_t i[PKCS12_SALT_MAX + BLOCK_MAX + BMP_MAX + BLOCK_MAX];
+
+    if (md == NULL || password_len > BMP_MAX || salt_len > PKCS12_SALT_MAX || out_len > PKCS12_DERIVED_MAX)
+        return -1;
+    size_t u = mbedtls_md_get_size(md);
+    memset(d, purpose, v);
+    size_t i_len = salt_len > 0 ? fill(i, salt, salt_len, v) : 0;
+    i_len += password_len > 0 ? fill(i + i_len, password, password_len, v) : 0;
+
+    int result = 0;
+    for (size_t done = 0; result == 0 && done < out_len; done += u) {
+        result = hash_rounds(md, d, v, i, i_len, iterations, a);
+        if (result < 0)
+            break;
+        memcpy(out + done, a, out_len - done < u ? out_len - done : u);
+        (void)fill(b, a, u, v); /* u <= v */
+        for (size_t j = 0; j < i_len; j += v)
+            add_block(i + j, b, v);
+    }
+    secret_wipe(i, sizeof(i));
+    secret_wipe(a, sizeof(a));
+    secret_wipe(b, sizeof(b));
+    return result;
+}

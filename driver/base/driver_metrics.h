@@ -1,0 +1,82 @@
+/*
+ * telemetry.h - the driver's metrics, by the names that dashboards already use.
+ *
+ * All functions accept NULL (nothing is counted). Label values are what the systems we replace use; os_type
+ * is always "linux".
+ */
+#ifndef DRIVER_DRIVER_METRICS_H
+#define DRIVER_DRIVER_METRICS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/base/status.h"
+#include "common/process/metrics.h"
+
+/* error_type values that exist elsewhere and must keep their spelling. */
+#define ERROR_TYPE_MOUNT       "FailedToMount"
+#define ERROR_TYPE_INSPECT     "FailedToEnsureMountPoint"
+#define ERROR_TYPE_CLASS       "SecretProviderClassNotFound"
+#define ERROR_TYPE_PROVIDER    "GRPCProviderError"
+#define ERROR_TYPE_NO_PROVIDER "FailedToLookupProviderGRPCClient"
+#define ERROR_TYPE_FILES       "FileWriteError"
+
+struct telemetry;
+
+/* Registers the families. `metrics` must outlive the result. Aborts only on lack of memory at start. */
+struct telemetry *telemetry_create(struct metrics *metrics);
+void telemetry_destroy(struct telemetry *telemetry);
+
+/* node_publish_total: a publish that was answered OK and did not fail inside, skipped ones included. */
+void telemetry_publish_ok(struct telemetry *telemetry, const char *provider);
+
+/* node_publish_error_total: a publish that failed, also one whose failure was kept from the kubelet. */
+void telemetry_publish_error(struct telemetry *telemetry, const char *provider, const char *error_type);
+
+void telemetry_unpublish(struct telemetry *telemetry, enum grpc_status status);
+
+/* rotation_reconcile_*, rotation_last_success_timestamp_seconds: a look at the provider for a volume that is
+ * already there. `rotated`: were files written? (The systems we replace always say true.) */
+void telemetry_rotation_ok(struct telemetry *telemetry, const char *provider, int rotated, double seconds);
+void telemetry_rotation_error(struct telemetry *telemetry, const char *provider, const char *error_type);
+
+/* provider_mount_duration_sec: time the provider took for one Mount. */
+void telemetry_provider_call(struct telemetry *telemetry, const char *provider, enum grpc_status status,
+                             double seconds);
+
+/* sync_k8s_secret_total: Kubernetes Secrets created or changed. */
+void telemetry_secret_written(struct telemetry *telemetry, const char *provider);
+
+/* sync_k8s_secret_error_total: Secrets that could not be made what the class says, by the code of the
+ * error. */
+void telemetry_secret_error(struct telemetry *telemetry, const char *provider, enum grpc_status status);
+
+/* k8s_secret_duration_sec: time to bring all Secrets of a volume up to date, when something was written. */
+void telemetry_secret_sync(struct telemetry *telemetry, double seconds);
+
+/* volume_files_written_bytes_total: contents that were written, on a first mount or by a rotation. */
+void telemetry_files_written(struct telemetry *telemetry, const char *provider, size_t bytes);
+
+/* provider_up: the outcome of a health check (--provider-health-check). */
+void telemetry_provider_up(struct telemetry *telemetry, const char *provider, bool up);
+
+/* kube_api_requests_total: every answer of the Kubernetes API, and every request without one (status 0). */
+void telemetry_kube_request(struct telemetry *telemetry, const char *method, const char *resource,
+                            int status);
+
+/* Numbers that are read when somebody looks: kube_api_up (negative: there is no API server) and
+ * volumes_published. */
+void telemetry_state(struct telemetry *telemetry, int kube_reachable, size_t volumes);
+
+/* kube_events_total: occurrences that became part of an Event ("sent"), or of none ("dropped"). */
+void telemetry_event(struct telemetry *telemetry, const char *reason, const char *result, uint64_t n);
+
+/* record_error_total: volumes that a recorder (status.h) could not record. */
+void telemetry_record_error(struct telemetry *telemetry, const char *recorder);
+
+/* csi_call_duration_sec: every RPC on the CSI socket by method and status. */
+void telemetry_csi_call(struct telemetry *telemetry, const char *method, enum grpc_status status,
+                        double seconds);
+
+#endif

@@ -1,0 +1,31 @@
+/*
+ * class_rotation.h - what a SecretProviderClass says about the rotation of its volumes. Pure functions.
+ */
+#ifndef DRIVER_CLASS_ROTATION_H
+#define DRIVER_CLASS_ROTATION_H
+
+#include <stdint.h>
+
+#include "common/base/error.h"
+#include "driver/class/class.h"
+
+enum {
+    ROTATION_SPEC_HASH_LEN = 32,                  /* hexadecimal digits */
+    ROTATION_INTERVAL_MAX_S = 365 * 24 * 60 * 60, /* of a class, as of the flag */
+};
+
+struct rotation_spec {
+    int64_t interval_s; /* between two rotation checks, seconds */
+    /* A digest of spec.provider, spec.parameters and the annotation CLASS_ANNOTATION_REFRESH. A volume whose
+     * last successful check had another digest is due at once. "" when it cannot be computed: nothing is due
+     * because of it. */
+    char hash[ROTATION_SPEC_HASH_LEN + 1];
+};
+
+/* The rotation spec of `class`. The annotation CLASS_ANNOTATION_INTERVAL is a Go duration between 1 s and
+ * ROTATION_INTERVAL_MAX_S. For any other text *ret has `default_interval_s`, is usable, and the result is -1
+ * with err set (INVALID_ARGUMENT, naming the class, the annotation and the value). */
+int class_rotation_spec(const struct secret_provider_class *class, int64_t default_interval_s,
+                        struct rotation_spec *ret, struct error **err);
+
+#endif

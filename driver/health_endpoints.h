@@ -1,0 +1,47 @@
+/*
+ * pages.h - what the driver tells over HTTP: /metrics, /healthz, /readyz.
+ *
+ *  /healthz  liveness: 200 as long as a restart would not help (health.h), else 503. What is in trouble
+ *            outside is told in the text and not punished: without the API server, mounts that need nothing
+ *            from it go on.
+ *                ok
+ *                degraded: the Kubernetes API does not answer
+ *  /readyz   200 when the sockets serve and, if the driver registers itself, the kubelet knows it; 503
+ *            before, and while the driver stops.
+ */
+#ifndef DRIVER_HEALTH_ENDPOINTS_H
+#define DRIVER_HEALTH_ENDPOINTS_H
+
+#include <stdbool.h>
+#include <uv.h>
+
+#include "common/http/admin_server.h"
+#include "common/process/metrics.h"
+#include "driver/base/driver_metrics.h"
+#include "driver/kube/kube_client.h"
+#include "driver/kubelet/registration.h"
+#include "driver/rotation/volume_state.h"
+
+/* Everything is borrowed and outlives the servers. */
+struct pages {
+    uv_loop_t *loop;
+    const struct metrics *metrics;
+    struct telemetry *telemetry;
+    const struct kube_client *kube; /* NULL in standalone mode */
+    const struct published_volumes *published;
+    const struct registration *registration; /* NULL when somebody else registers the driver */
+    bool stopping;
+};
+
+/* One row of a server. */
+struct admin_page {
+    const char *path;
+    admin_handler *handler;
+};
+
+/* Handlers; `arg` is the struct pages. They are served once the loop runs, after all of main's start. */
+void page_metrics(struct admin_request *request, void *arg);
+void page_health(struct admin_request *request, void *arg);
+void page_ready(struct admin_request *request, void *arg);
+
+#endif

@@ -1,0 +1,29 @@
+/*
+ * kube_words.h - how the Kubernetes API writes paths, times and failures. Pure functions.
+ */
+#ifndef DRIVER_KUBE_META_H
+#define DRIVER_KUBE_META_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/base/error.h"
+#include "common/base/json.h"
+
+/* "/apis/<group>/<version>/namespaces/<ns>/<resource>[/<name>]" with escaped segments; group "" gives
+ * "/api/<version>/...", ns "" an object without a namespace. NULL name: the collection. The caller frees.
+ * NULL with err set on lack of memory. */
+char *kube_path(const char *group, const char *version, const char *ns, const char *resource,
+                const char *name, struct error **err);
+
+/* The plural in such a path, copied to `out` (cut to `size`); "" when there is none. */
+void kube_path_resource(const char *path, char *out, size_t size);
+
+/* Seconds since 1970 as the API writes times (RFC 3339, UTC). "" for years it does not know. */
+#define KUBE_TIME_SIZE 24
+void kube_time(int64_t unix_s, char out[KUBE_TIME_SIZE]);
+
+/* The error that a failed answer means (see kube_callback). `json` may be NULL. Sets *err, returns -1. */
+int kube_status_error(int status, const cJSON *json, struct error **err);
+
+#endif

@@ -1,0 +1,48 @@
+/*
+ * registration.h - announcing the driver to the kubelet, without a side-car.
+ *
+ * The kubelet watches <kubelet root>/plugins_registry. When a socket appears there it calls GetInfo (1 s
+ * deadline), then NodeGetInfo on the CSI socket named in the answer, and tells the outcome by
+ * NotifyRegistrationStatus. If that is a refusal it does not try again until the socket is created anew: that
+ * is done here, with a growing pause. Removing the socket deregisters the driver.
+ *
+ * Create it only when the CSI socket is served.
+ */
+#ifndef DRIVER_REGISTRATION_H
+#define DRIVER_REGISTRATION_H
+
+#include <stdbool.h>
+#include <uv.h>
+
+#include "common/base/error.h"
+#include "common/base/log.h"
+
+enum { REGISTRATION_RETRY_FIRST_MS = 1000, REGISTRATION_RETRY_CAP_MS = 120 * 1000 };
+
+struct registration;
+
+/* The kubelet has registered the driver, for the first time or again (it has restarted). */
+typedef void registration_callback(void *arg);
+
+struct registration_config {
+    struct log *log;         /* borrowed, may be NULL */
+    const char *directory;   /* plugins_registry as we see it; copied */
+    const char *driver_name; /* copied */
+    const char *csi_path;    /* the CSI socket as the kubelet sees it, without a scheme; copied */
+    uint64_t retry_first_ms; /* 0 = REGISTRATION_RETRY_FIRST_MS; doubled up to REGISTRATION_RETRY_CAP_MS */
+    registration_callback *registered; /* may be NULL */
+    void *arg;
+};
+
+/* Listens on <directory>/<driver name>-reg.sock, mode 0700. A directory that can not be used now is an error;
+ * later trouble is retried. */
+struct registration *registration_create(uv_loop_t *loop, const struct registration_config *config,
+                                         struct error **err);
+
+/* Has the kubelet said so, and not taken it back since? */
+bool registration_is_registered(const struct registration *registration);
+
+/* Removes the socket and closes; memory is released once the handles are closed. Accepts NULL. */
+void registration_destroy(struct registration *registration);
+
+#endif

@@ -1,0 +1,98 @@
+/*
+ * rotation.c - when a published volume is due for a new look at the provider.
+ */
+#include "driver/rotation/rotation.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "common/base/hash.h"
+
+enum {
+    BACKOFF_FIRST_S = 15,
+    BACKOFF_CAP_MIN_S = 60,
+    BACKOFF_DOUBLINGS_MAX = 16,
+    SPREAD_PART = 8,      /* an eighth of the interval */
+    KUBELET_ROUND_S = 90, /* the longest time between its calls for a volume */
+    MET_LATE_SPREAD_S = 60,
+};
+
+/* --- due or not --- */
+
+uint32_t rotation_seed(const char *target_path)
+{
+    return hash_text(HASH_START, target_path);
+}
+
+static bool has_passed(int64_t now, int64_t since, int64_t wait)
+{
+    return now < since || now - since >= wait;
+}
+
+/* The delay of its own. */
+static int64_t delay_of(const struct rotation_facts *facts, int64_t interval_s)
+{
+    return (int64_t)(facts->seed % (uint64_t)(interval_s / SPREAD_PART + 1));
+}
+
+/* When this process met the volume, its look was overdue by more than the kubelet's calls are apart: its
+ * looks had been failing. */
+static bool was_met_late(const struct rotation_facts *facts, int64_t interval_s)
+{
+    if (facts->last_checked_unix == 0 || facts->last_checked_unix >= (uint64_t)facts->first_seen_unix)
+        return false;
+    return facts->first_seen_unix - (int64_t)facts->last_checked_unix - KUBELET_ROUND_S -
+               delay_of(facts, interval_s) >=
+           interval_s;
+}
+
+/* Its looks had been failing, or may have been. Which pauses were agreed upon is not known any more, and all
+ * of its kind are met at one moment; each waits for a moment of its own. */
+static bool waits_since_it_was_met(const struct rotation_facts *facts, int64_t interval_s, int64_t now)
+{
+    int64_t spread = interval_s < MET_LATE_SPREAD_S ? interval_s : MET_LATE_SPREAD_S;
+
+    if (interval_s <= 0 || facts->first_seen_unix <= 0)
+        return false;
+    return (facts->met_changed || was_met_late(facts, interval_s)) &&
+           !has_passed(now, facts->first_seen_unix, (int64_t)(facts->seed % (uint64_t)spread));
+}
+
+static bool interval_is_over(const struct rotation_facts *facts, int64_t interval_s, int64_t now)
+{
+    if (interval_s <= 0)
+        return true;
+    if (facts->last_checked_unix == 0 || facts->last_checked_unix > (uint64_t)INT64_MAX)
+        return has_passed(now, facts->first_seen_unix, (int64_t)(facts->seed % (uint64_t)interval_s));
+    return has_passed(now, (int64_t)facts->last_checked_unix, interval_s + delay_of(facts, interval_s));
+}
+
+bool rotation_spec_changed(const char *mark, const struct rotation_spec *spec)
+{
+    return mark[0] != '\0' && spec->hash[0] != '\0' && strcmp(mark, spec->hash) != 0;
+}
+
+bool rotation_due(const struct rotation_facts *facts, const struct rotation_spec *spec, int64_t now_unix)
+{
+    bool wished = rotation_spec_changed(facts->mark, spec);
+
+    if (waits_since_it_was_met(facts, spec->interval_s, now_unix))
+        return false;
+    if (wished && strcmp(facts->failed_mark, spec->hash) != 0)
+        return true;
+    if (facts->retry_unix > now_unix)
+        return false;
+    return wished || interval_is_over(facts, spec->interval_s, now_unix);
+}
+
+int64_t rotation_backoff_s(unsigned failures, int64_t interval_s, uint32_t random)
+{
+    int64_t cap = interval_s > BACKOFF_CAP_MIN_S ? interval_s : BACKOFF_CAP_MIN_S;
+    int64_t wait = BACKOFF_FIRST_S;
+
+    for (unsigned i = 1; i < failures && i < BACKOFF_DOUBLINGS_MAX && wait < cap; i++)
+        wait *= 2;
+    if (wait > cap)
+        wait = cap;
+    return wait + (int64_t)(random % (uint32_t)(wait / 4 < UINT32_MAX ? wait / 4 + 1 : UINT32_MAX));
+}

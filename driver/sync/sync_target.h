@@ -1,0 +1,19 @@
+/*
+ * sync_input.h - what a sync needs of a class and of a volume's files, copied out of a publish: a sync may
+ * outlive the publish that started it. Files that no secretObjects entry names are not copied.
+ */
+#ifndef DRIVER_SYNC_TARGET_H
+#define DRIVER_SYNC_TARGET_H
+
+#include "driver/class/class.h"
+#include "driver/payload/payload.h"
+
+/* Name, namespace, provider and secretObjects of a class, without its parameters. The caller frees with
+ * secret_provider_class_free(). NULL with err set on lack of memory. */
+struct secret_provider_class *sync_input_class(const struct secret_provider_class *class, struct error **err);
+
+/* The files that the class's secretObjects name; *ret is sealed. */
+int sync_input_files(const struct secret_provider_class *class, const struct payload *files,
+                     struct payload *ret, struct error **err);
+
+#endif

@@ -1,0 +1,292 @@
+/*
+ * cloud.c - clouds and URLs.
+ */
+#include "provider-azure/cloud/cloud.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "common/base/buffer.h"
+#include "common/base/file.h"
+#include "common/base/json.h"
+
+/* A file written by hand or by a script from the cloud's metadata; real ones have 2 to 4 KiB. */
+enum { CLOUD_FILE_MAX = 64 * 1024 };
+
+static const struct known_cloud {
+    const char *name;
+    const char *alias; /* may be NULL */
+    const char *authority;
+    const char *vault;
+    const char *vault_suffix;
+    const char *hsm;
+    const char *hsm_suffix;
+} known_clouds[] = {
+    {"AzurePublicCloud", "AzureCloud", "https://login.microsoftonline.com/", "https://vault.azure.net",
+     "vault.azure.net", "https://managedhsm.azure.net", "managedhsm.azure.net"},
+    {"AzureUSGovernmentCloud", "AzureUSGovernment", "https://login.microsoftonline.us/",
+     "https://vault.usgovcloudapi.net", "vault.usgovcloudapi.net", "https://managedhsm.usgovcloudapi.net",
+     "managedhsm.usgovcloudapi.net"},
+    {"AzureChinaCloud", NULL, "https://login.chinacloudapi.cn/", "https://vault.azure.cn", "vault.azure.cn",
+     "https://managedhsm.azure.cn", "managedhsm.azure.cn"},
+    {"AzureGermanCloud", NULL, "https://login.microsoftonline.de/", "https://vault.microsoftazure.de",
+     "vault.microsoftazure.de", "https://managedhsm.microsoftazure.de", "managedhsm.microsoftazure.de"},
+};
+
+static int no_memory(struct error **err)
+{
+    return error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
+}
+
+static void cut_slash(char *url)
+{
+    size_t len = strlen(url);
+    if (len > 0 && url[len - 1] == '/')
+        url[len - 1] = '\0';
+}
+
+static int fill(struct cloud *cloud, const struct known_cloud *from, struct error **err)
+{
+    cleanup_cloud struct cloud made = {
+        .name = strdup(from->name),
+        .vault = strdup(from->vault),
+        .vault_suffix = strdup(from->vault_suffix),
+        .hsm = strdup(from->hsm),
+        .hsm_suffix = strdup(from->hsm_suffix),
+    };
+    size_t len = strlen(from->authority);
+    const char *slash = len > 0 && from->authority[len - 1] == '/' ? "" : "/";
+    if (asprintf(&made.authority, "%s%s", from->authority, slash) < 0)
+        made.authority = NULL;
+    if (made.name == NULL || made.authority == NULL || made.vault == NULL || made.vault_suffix == NULL ||
+        made.hsm == NULL || made.hsm_suffix == NULL)
+        return no_memory(err);
+    cut_slash(made.vault);
+    cut_slash(made.hsm);
+    *cloud = made;
+    made = (struct cloud){0};
+    return 0;
+}
+
+/* The value of a string key compared without case, as the Go decoder does; NULL when absent or null. */
+static int any_case_string(const cJSON *object, const char *key, const char **ret, struct error **err)
+{
+    const cJSON *item = NULL;
+    *ret = NULL;
+    cJSON_ArrayForEach(item, object)
+    {
+        if (strcasecmp(item->string, key) != 0 || cJSON_IsNull(item))
+            continue;
+        if (!cJSON_IsString(item))
+            return error_set(err, GRPC_STATUS_INVALID_ARGUMENT, "the value of %s is not a string",
+                             item->string);
+        *ret = item->valuestring;
+    }
+    return 0;
+}
+
+static int required_string(const cJSON *object, const char *key, const char **ret, struct error **err)
+{
+    if (any_case_string(object, key, ret, err) < 0)
+        return -1;
+    if (*ret == NULL || **ret == '\0')
+        return error_set(err, GRPC_STATUS_INVALID_ARGUMENT, "%s is missing", key);
+    return 0;
+}
+
+static int check_https(const char *key, const char *url, struct error **err)
+{
+    cleanup_free char *host = NULL;
+    if (strncasecmp(url, "https://", 8) != 0)
+        return error_set(err, GRPC_STATUS_INVALID_ARGUMENT, "%s is not an https URL", key);
+    host = url_host(url, NULL, err);
+    return host == NULL ? error_wrap(err, "%s", key) : 0;
+}
+
+static int check_suffix(const char *key, const char *suffix, struct error **err)
+{
+    if (suffix[0] == '.' || strpbrk(suffix, "/@?# \t\r\n\\") != NULL)
+        return error_set(err, GRPC_STATUS_INVALID_ARGUMENT, "%s must be a DNS name without a leading dot",
+                         key);
+    return 0;
+}
+
+/* Both or none. */
+static int read_hsm(const cJSON *root, struct known_cloud *cloud, struct error **err)
+{
+    static const char endpoint[] = "managedHSMEndpoint", suffix[] = "managedHSMDNSSuffix";
+    if (any_case_string(root, endpoint, &cloud->hsm, err) < 0 ||
+        any_case_string(root, suffix, &cloud->hsm_suffix, err) < 0)
+        return -1;
+    if (cloud->hsm == NULL || strcasecmp(cloud->hsm, "N/A") == 0)
+        cloud->hsm = "";
+    if (cloud->hsm_suffix == NULL || strcasecmp(cloud->hsm_suffix, "N/A") == 0)
+        cloud->hsm_suffix = "";
+    if (*cloud->hsm == '\0' || *cloud->hsm_suffix == '\0') {
+        cloud->hsm = cloud->hsm_suffix = "";
+        return 0;
+    }
+    return check_https(endpoint, cloud->hsm, err) < 0 ? -1 : check_suffix(suffix, cloud->hsm_suffix, err);
+}
+
+int cloud_parse(const char *json, size_t len, struct cloud *ret_cloud, struct error **err)
+{
+    cleanup_json cJSON *root = json_parse(json, len, CLOUD_FILE_MAX, err);
+    struct known_cloud cloud = {0};
+
+    if (root == NULL)
+        return -1;
+    if (!cJSON_IsObject(root))
+        return error_set(err, GRPC_STATUS_INVALID_ARGUMENT, "the cloud file is not a JSON object");
+    if (any_case_string(root, "name", &cloud.name, err) < 0 ||
+        required_string(root, "activeDirectoryEndpoint", &cloud.authority, err) < 0 ||
+        required_string(root, "keyVaultEndpoint", &cloud.vault, err) < 0 ||
+        required_string(root, "keyVaultDNSSuffix", &cloud.vault_suffix, err) < 0 ||
+        check_https("activeDirectoryEndpoint", cloud.authority, err) < 0 ||
+        check_https("keyVaultEndpoint", cloud.vault, err) < 0 ||
+        check_suffix("keyVaultDNSSuffix", cloud.vault_suffix, err) < 0 || read_hsm(root, &cloud, err) < 0)
+        return -1;
+    if (cloud.name == NULL)
+        cloud.name = CLOUD_CUSTOM_NAME;
+    return fill(ret_cloud, &cloud, err);
+}
+
+static int read_custom(const char *path, struct cloud *ret_cloud, struct error **err)
+{
+    cleanup_buffer struct buffer text = {0};
+    struct error *failure = NULL;
+
+    if (path == NULL || *path == '\0')
+        return error_set(err, GRPC_STATUS_INVALID_ARGUMENT, "open : no such file or directory");
+    if (file_read(path, CLOUD_FILE_MAX, &text, &failure) < 0) {
+        enum grpc_status code = error_code(failure);
+        if (code == GRPC_STATUS_NOT_FOUND || code == GRPC_STATUS_PERMISSION_DENIED)
+            error_set(err, GRPC_STATUS_INVALID_ARGUMENT, "open %s: %s", path,
+                      code == GRPC_STATUS_NOT_FOUND ? "no such file or directory" : "permission denied");
+        else
+            error_set(err, GRPC_STATUS_INVALID_ARGUMENT, "%s", error_message(failure));
+        error_free(failure);
+        return -1;
+    }
+    if (cloud_parse(buffer_str(&text), text.len, ret_cloud, err) < 0) {
+        error_recode(err, GRPC_STATUS_INVALID_ARGUMENT);
+        error_wrap(err, "%s", path);
+        return error_check_memory(err, path);
+    }
+    return 0;
+}
+
+int cloud_resolve(const char *name, const char *custom_path, struct cloud *ret_cloud, struct error **err)
+{
+    if (strcasecmp(name, CLOUD_CUSTOM_NAME) == 0)
+        return read_custom(custom_path, ret_cloud, err);
+
+    for (size_t i = 0; i < ARRAY_SIZE(known_clouds); i++) {
+        const struct known_cloud *known = &known_clouds[i];
+        if (strcasecmp(name, known->name) == 0 ||
+            (known->alias != NULL && strcasecmp(name, known->alias) == 0))
+            return fill(ret_cloud, known, err);
+    }
+
+    cleanup_free char *upper = strdup(name);
+    if (upper == NULL)
+        return no_memory(err);
+    for (char *c = upper; *c != '\0'; c++) {
+        if (*c >= 'a' && *c <= 'z')
+            *c = (char)(*c - 'a' + 'A');
+    }
+    return error_set(err, GRPC_STATUS_INVALID_ARGUMENT,
+                     "autorest/azure: There is no cloud environment matching the name \"%s\"", upper);
+}
+
+char *cloud_scope(const char *resource)
+{
+    static const char ending[] = "/.default";
+    size_t len = strlen(resource);
+    char *scope = NULL;
+    if (len >= sizeof(ending) - 1 && strcmp(resource + len - (sizeof(ending) - 1), ending) == 0)
+        return strdup(resource);
+    return asprintf(&scope, "%s%s", resource, ending) < 0 ? NULL : scope;
+}
+
+int cloud_copy(const struct cloud *from, struct cloud *ret_cloud, struct error **err)
+{
+    const struct known_cloud same = {.name = from->name,
+                                     .authority = from->authority,
+                                     .vault = from->vault,
+                                     .vault_suffix = from->vault_suffix,
+                                     .hsm = from->hsm,
+                                     .hsm_suffix = from->hsm_suffix};
+    return fill(ret_cloud, &same, err);
+}
+
+void cloud_finish(struct cloud *cloud)
+{
+    free(cloud->name);
+    free(cloud->authority);
+    free(cloud->vault);
+    free(cloud->vault_suffix);
+    free(cloud->hsm);
+    free(cloud->hsm_suffix);
+    *cloud = (struct cloud){0};
+}
+
+char *url_host(const char *url, const char **ret_path, struct error **err)
+{
+    const char *start = strstr(url, "://");
+    if (start != NULL)
+        start += 3;
+    size_t len = start != NULL ? strcspn(start, "/?#") : 0;
+    /* User info in front of the host would make the rest of this function see the wrong host: such URLs are
+     * refused. */
+    if (len == 0 || memchr(start, '@', len) != NULL || memchr(start, '\\', len) != NULL) {
+        error_set(err, GRPC_STATUS_INVALID_ARGUMENT, "not a URL with a plain host");
+        return NULL;
+    }
+    if (ret_path != NULL)
+        *ret_path = start + len;
+    size_t host_len;
+    if (start[0] == '[') {
+        const char *close = memchr(start, ']', len);
+        host_len = close != NULL ? (size_t)(close - start) + 1 : len;
+    } else {
+        const char *colon = memchr(start, ':', len);
+        host_len = colon != NULL ? (size_t)(colon - start) : len;
+    }
+    char *host = strndup(start, host_len);
+    if (host == NULL) {
+        no_memory(err);
+        return NULL;
+    }
+    for (char *c = host; *c != '\0'; c++) {
+        if (*c >= 'A' && *c <= 'Z')
+            *c = (char)(*c - 'A' + 'a');
+    }
+    return host;
+}
+
+/* The authority of an https URL without ":443"; false when there is none. */
+static bool origin(const char *url, const char **ret_at, size_t *ret_len)
+{
+    static const char scheme[] = "https://", port[] = ":443";
+    if (strncasecmp(url, scheme, sizeof(scheme) - 1) != 0)
+        return false;
+    const char *at = url + sizeof(scheme) - 1;
+    size_t len = strcspn(at, "/?#");
+    if (memchr(at, '@', len) != NULL || memchr(at, '\\', len) != NULL)
+        return false;
+    if (len >= sizeof(port) && memcmp(at + len - (sizeof(port) - 1), port, sizeof(port) - 1) == 0)
+        len -= sizeof(port) - 1;
+    *ret_at = at;
+    *ret_len = len;
+    return len > 0;
+}
+
+bool url_same_origin(const char *left, const char *right)
+{
+    const char *a = NULL, *b = NULL;
+    size_t a_len = 0, b_len = 0;
+    return origin(left, &a, &a_len) && origin(right, &b, &b_len) && a_len == b_len &&
+           strncasecmp(a, b, a_len) == 0;
+}

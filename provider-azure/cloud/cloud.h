@@ -1,0 +1,51 @@
+/*
+ * cloud.h - where Entra, Key Vault and Managed HSM are: the table of Azure clouds and the custom cloud file.
+ */
+#ifndef PROVIDER_AZURE_CLOUD_H
+#define PROVIDER_AZURE_CLOUD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "common/base/cleanup.h"
+#include "common/base/error.h"
+
+struct cloud {
+    char *name;
+    char *authority;    /* Active Directory endpoint, "https://login.microsoftonline.com/" (with the slash) */
+    char *vault;        /* Key Vault endpoint without trailing slash: the audience of vault tokens */
+    char *vault_suffix; /* "vault.azure.net" */
+    char *hsm;          /* the same two for Managed HSM; "" when the cloud has none */
+    char *hsm_suffix;
+};
+
+/* The word that selects the custom file. */
+#define CLOUD_CUSTOM_NAME "AzureStackCloud"
+
+/* Looks `name` up (case does not matter). For CLOUD_CUSTOM_NAME the file at `custom_path` is read; the path
+ * comes with the mount and is never stored anywhere. Errors are INVALID_ARGUMENT in the words users know:
+ * "autorest/azure: There is no cloud environment matching the name ...", "open <path>: no such file or
+ * directory". The read is of a small local file (a ConfigMap or hostPath) and synchronous. */
+int cloud_resolve(const char *name, const char *custom_path, struct cloud *ret_cloud, struct error **err);
+
+/* The parser behind it: keys without regard to case, unknown ones ignored; activeDirectoryEndpoint,
+ * keyVaultEndpoint (https URLs) and keyVaultDNSSuffix required; managedHSMEndpoint and managedHSMDNSSuffix
+ * only together ("N/A", as the tools write it, means none). */
+int cloud_parse(const char *json, size_t len, struct cloud *ret_cloud, struct error **err);
+
+/* "<resource>/.default" unless it ends so already; the caller frees. The double slash of a resource with a
+ * trailing slash is kept: it is part of the audience. NULL on lack of memory. */
+char *cloud_scope(const char *resource);
+
+int cloud_copy(const struct cloud *from, struct cloud *ret_cloud, struct error **err);
+void cloud_finish(struct cloud *cloud);
+#define cleanup_cloud CLEANUP(cloud_finish)
+
+/* The lower-case host of an http(s) URL, without user info and port; the caller frees. NULL with err set
+ * (INVALID_ARGUMENT) when there is none. `ret_path` (may be NULL) points to what follows the authority. */
+char *url_host(const char *url, const char **ret_path, struct error **err);
+
+/* Whether two https URLs lead to the same host and port (":443" may be left out). */
+bool url_same_origin(const char *left, const char *right);
+
+#endif

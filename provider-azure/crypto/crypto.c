@@ -1,0 +1,212 @@
+/*
+ * crypto.c - SHA-256 and SubjectPublicKeyInfo on mbedTLS.
+ */
+#include "provider-azure/crypto/crypto.h"
+
+#include <errno.h>
+#include <mbedtls/asn1.h>
+#include <mbedtls/asn1write.h>
+#include <mbedtls/bignum.h>
+#include <mbedtls/ecp.h>
+#include <mbedtls/entropy.h>
+#include <mbedtls/oid.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "provider-azure/crypto/mbedtls_compat.h"
+
+/* RSA keys of Key Vault have 2048 to 4096 bits; four times that is accepted. */
+enum { RSA_MAX_BYTES = 2048, EC_MAX_BYTES = 66, SPKI_OVERHEAD = 64 };
+
+/* mbedTLS's software SHA-256 reports failure only for hardware engines; a key that could not be computed must
+ * not equal another, so the process ends instead. */
+static void must(int result)
+{
+    if (result != 0)
+        abort();
+}
+
+void digest_fields(const struct digest_field *fields, size_t n, uint8_t ret_digest[DIGEST_LEN])
+{
+    mbedtls_sha256_context context;
+    mbedtls_sha256_init(&context);
+    must(compat_sha256_starts(&context, /* is224= */ 0));
+    for (size_t i = 0; i < n; i++) {
+        uint8_t prefix[8];
+        for (size_t k = 0; k < sizeof(prefix); k++)
+            prefix[k] = (uint8_t)((uint64_t)fields[i].len >> (8 * k));
+        must(compat_sha256_update(&context, prefix, sizeof(prefix)));
+        if (fields[i].len > 0)
+            must(compat_sha256_update(&context, fields[i].bytes, fields[i].len));
+    }
+    must(compat_sha256_finish(&context, ret_digest));
+    mbedtls_sha256_free(&context);
+}
+
+int crypto_random(void *arg, unsigned char *out, size_t len)
+{
+    (void)arg;
+    while (len > 0) {
+        ssize_t n = getrandom(out, len, 0);
+        if (n <= 0)
+            return MBEDTLS_ERR_ENTROPY_SOURCE_FAILED;
+        out += n;
+        len -= (size_t)n;
+    }
+    return 0;
+}
+
+/* mbedTLS writes DER from the end of a block towards its start. */
+struct der {
+    uint8_t *start;
+    uint8_t *pos;
+    int failed; /* first negative result, 0 = none */
+    size_t len; /* written so far */
+};
+
+static void der_add(struct der *der, int written)
+{
+    if (der->failed == 0 && written < 0)
+        der->failed = written;
+    else if (written > 0)
+        der->len += (size_t)written;
+}
+
+static void der_wrap(struct der *der, size_t content_len, unsigned char tag)
+{
+    der_add(der, mbedtls_asn1_write_len(&der->pos, der->start, content_len));
+    der_add(der, mbedtls_asn1_write_tag(&der->pos, der->start, tag));
+}
+
+static const uint8_t *skip_zeros(const uint8_t *bytes, size_t *len)
+{
+    while (*len > 0 && bytes[0] == 0) {
+        bytes++;
+        (*len)--;
+    }
+    return bytes;
+}
+
+/* INTEGER of unsigned big-endian bytes without leading zeros: one zero byte in front of a set top bit. */
+static void der_unsigned(struct der *der, const uint8_t *bytes, size_t len)
+{
+    size_t before = der->len;
+    der_add(der, mbedtls_asn1_write_raw_buffer(&der->pos, der->start, bytes, len));
+    if (len > 0 && (bytes[0] & 0x80) != 0)
+        der_add(der, mbedtls_asn1_write_raw_buffer(&der->pos, der->start, (const uint8_t[]){0}, 1));
+    der_wrap(der, der->len - before, MBEDTLS_ASN1_INTEGER);
+}
+
+static int der_finish(const struct der *der, struct buffer *out, struct error **err)
+{
+    if (der->failed != 0)
+        return error_set(err, GRPC_STATUS_INTERNAL, "encoding a public key failed (mbedTLS -0x%04x)",
+                         (unsigned)-der->failed);
+    return buffer_append(out, der->pos, der->len, err);
+}
+
+int spki_from_rsa(const void *modulus, size_t modulus_len, const void *exponent, size_t exponent_len,
+                  struct buffer *out, struct error **err)
+{
+    const uint8_t *n = skip_zeros(modulus, &modulus_len);
+    const uint8_t *e = skip_zeros(exponent, &exponent_len);
+    if (modulus_len == 0 || modulus_len > RSA_MAX_BYTES || exponent_len == 0 || exponent_len > RSA_MAX_BYTES)
+        return error_set(err, GRPC_STATUS_FAILED_PRECONDITION,
+                         "the RSA key's modulus or exponent is zero or has a bad length");
+
+    uint8_t block[2 * RSA_MAX_BYTES + SPKI_OVERHEAD];
+    struct der der = {.start = block, .pos = block + sizeof(block)};
+
+    der_unsigned(&der, e, exponent_len);
+    der_unsigned(&der, n, modulus_len);
+    der_wrap(&der, der.len, MBEDTLS_ASN1_CONSTRUCTED | MBEDTLS_ASN1_SEQUENCE);
+    der_add(&der,
+            mbedtls_asn1_write_raw_buffer(&der.pos, der.start, (const uint8_t[]){0}, 1)); /* no unused bits */
+    der_wrap(&der, der.len, MBEDTLS_ASN1_BIT_STRING);
+    der_add(&der, mbedtls_asn1_write_algorithm_identifier(&der.pos, der.start, MBEDTLS_OID_PKCS1_RSA,
+                                                          MBEDTLS_OID_SIZE(MBEDTLS_OID_PKCS1_RSA), 0));
+    der_wrap(&der, der.len, MBEDTLS_ASN1_CONSTRUCTED | MBEDTLS_ASN1_SEQUENCE);
+    return der_finish(&der, out, err);
+}
+
+static const struct curve {
+    const char *name; /* JWK (RFC 7518 6.2.1.1) */
+    mbedtls_ecp_group_id group;
+    size_t field_len;
+    const char *oid;
+    size_t oid_len;
+} curves[] = {
+    {"P-256", MBEDTLS_ECP_DP_SECP256R1, 32, MBEDTLS_OID_EC_GRP_SECP256R1,
+     MBEDTLS_OID_SIZE(MBEDTLS_OID_EC_GRP_SECP256R1)},
+    {"P-384", MBEDTLS_ECP_DP_SECP384R1, 48, MBEDTLS_OID_EC_GRP_SECP384R1,
+     MBEDTLS_OID_SIZE(MBEDTLS_OID_EC_GRP_SECP384R1)},
+    {"P-521", MBEDTLS_ECP_DP_SECP521R1, 66, MBEDTLS_OID_EC_GRP_SECP521R1,
+     MBEDTLS_OID_SIZE(MBEDTLS_OID_EC_GRP_SECP521R1)},
+};
+
+/* Right-aligned into `field_len` bytes; -1 when it does not fit. */
+static int put_coordinate(uint8_t *into, size_t field_len, const uint8_t *bytes, size_t len)
+{
+    if (len == 0)
+        return -1; /* not there at all */
+    bytes = skip_zeros(bytes, &len);
+    if (len > field_len)
+        return -1;
+    memset(into, 0, field_len - len);
+    if (len > 0)
+        memcpy(into + (field_len - len), bytes, len);
+    return 0;
+}
+
+static bool on_curve(mbedtls_ecp_group_id id, const uint8_t *point, size_t len)
+{
+    mbedtls_ecp_group group;
+    mbedtls_ecp_point parsed;
+    mbedtls_ecp_group_init(&group);
+    mbedtls_ecp_point_init(&parsed);
+    bool good = mbedtls_ecp_group_load(&group, id) == 0 &&
+                mbedtls_ecp_point_read_binary(&group, &parsed, point, len) == 0 &&
+                mbedtls_ecp_check_pubkey(&group, &parsed) == 0;
+    mbedtls_ecp_point_free(&parsed);
+    mbedtls_ecp_group_free(&group);
+    return good;
+}
+
+int spki_from_ec(const char *curve, const void *x, size_t x_len, const void *y, size_t y_len,
+                 struct buffer *out, struct error **err)
+{
+    const struct curve *found = NULL;
+    for (size_t i = 0; i < sizeof(curves) / sizeof(curves[0]); i++) {
+        if (strcmp(curves[i].name, curve) == 0)
+            found = &curves[i];
+    }
+    if (found == NULL)
+        return error_set(err, GRPC_STATUS_FAILED_PRECONDITION, "curve %s is not supported", curve);
+
+    uint8_t point[1 + 2 * EC_MAX_BYTES] = {0x04}; /* uncompressed (SEC 1, 2.3.3) */
+    size_t point_len = 1 + 2 * found->field_len;
+    if (put_coordinate(point + 1, found->field_len, x, x_len) < 0 ||
+        put_coordinate(point + 1 + found->field_len, found->field_len, y, y_len) < 0)
+        return error_set(err, GRPC_STATUS_FAILED_PRECONDITION, "a coordinate of the %s key has a bad length",
+                         curve);
+    errno = 0;
+    if (!on_curve(found->group, point, point_len)) {
+        (void)error_set(err, GRPC_STATUS_FAILED_PRECONDITION, "the key is not a point on curve %s", curve);
+        return error_check_memory(err, "the public key");
+    }
+
+    uint8_t block[sizeof(point) + SPKI_OVERHEAD];
+    struct der der = {.start = block, .pos = block + sizeof(block)};
+    der_add(&der, mbedtls_asn1_write_raw_buffer(&der.pos, der.start, point, point_len));
+    der_add(&der, mbedtls_asn1_write_raw_buffer(&der.pos, der.start, (const uint8_t[]){0}, 1));
+    der_wrap(&der, der.len, MBEDTLS_ASN1_BIT_STRING);
+    size_t before = der.len;
+    der_add(&der, mbedtls_asn1_write_oid(&der.pos, der.start, found->oid, found->oid_len));
+    der_add(&der, mbedtls_asn1_write_oid(&der.pos, der.start, MBEDTLS_OID_EC_ALG_UNRESTRICTED,
+                                         MBEDTLS_OID_SIZE(MBEDTLS_OID_EC_ALG_UNRESTRICTED)));
+    der_wrap(&der, der.len - before, MBEDTLS_ASN1_CONSTRUCTED | MBEDTLS_ASN1_SEQUENCE);
+    der_wrap(&der, der.len, MBEDTLS_ASN1_CONSTRUCTED | MBEDTLS_ASN1_SEQUENCE);
+    return der_finish(&der, out, err);
+}

@@ -1,0 +1,235 @@
+/*
+ * auth.c - picks the identity mode and its credential.
+ */
+#include "provider-azure/identity/credentials.h"
+
+#include <string.h>
+#include <strings.h>
+
+#include "common/base/json.h"
+#include "provider-azure/base/parameter_text.h"
+#include "provider-azure/identity/timestamp.h"
+
+#define ATTRIBUTE_TOKENS  "csi.storage.k8s.io/serviceAccount.tokens"
+#define AUDIENCE_WORKLOAD "api://AzureADTokenExchange"
+#define AUDIENCE_BINDING  "api://AKSIdentityBinding"
+
+/* A few audiences, each with a token of 1 to 2 KiB. */
+enum { TOKENS_MAX_BYTES = 256 * 1024 };
+
+const char *auth_mode_name(enum auth_mode mode)
+{
+    static const char *const names[] = {
+        [AUTH_SERVICE_PRINCIPAL] = "service principal", [AUTH_WORKLOAD] = "workload identity",
+        [AUTH_POD_IDENTITY] = "pod identity",           [AUTH_VM_IDENTITY] = "VM managed identity",
+        [AUTH_IDENTITY_BINDING] = "identity binding",
+    };
+    return names[mode];
+}
+
+static int invalid(struct error **err, const char *text)
+{
+    return error_set(err, GRPC_STATUS_INVALID_ARGUMENT, "%s", text);
+}
+
+static int no_memory(struct error **err)
+{
+    return error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
+}
+
+static int set_client_id(struct auth *auth, const char *value, struct error **err)
+{
+    auth->client_id = text_trim_copy(value);
+    return auth->client_id == NULL ? no_memory(err) : 0;
+}
+
+/* Newer clusters may hand the tokens over with the Secret instead of the volume context. */
+static const char *find_tokens(const struct string_map *attributes, const struct string_map *secrets)
+{
+    const char *tokens = string_map_get(attributes, ATTRIBUTE_TOKENS);
+    if ((tokens == NULL || *tokens == '\0') && secrets != NULL)
+        tokens = string_map_get(secrets, ATTRIBUTE_TOKENS);
+    return tokens != NULL && *tokens != '\0' ? tokens : NULL;
+}
+
+/* The token for `audience` out of the kubelet's JSON: {"<audience>": {"token": "...", "expirationTimestamp":
+ * "..."}}. */
+static int pick_token(const char *tokens, const char *audience, struct auth *auth, struct error **err)
+{
+    static const char unmarshal[] = "failed to unmarshal service account tokens, error";
+    cleanup_json cJSON *root = json_parse(tokens, strlen(tokens), TOKENS_MAX_BYTES, err);
+    const cJSON *entry = NULL;
+    const char *found = NULL;
+
+    if (root == NULL)
+        return error_wrap(err, "%s", unmarshal);
+    if (!cJSON_IsObject(root)) {
+        invalid(err, "not a JSON object");
+        return error_wrap(err, "%s", unmarshal);
+    }
+    cJSON_ArrayForEach(entry, root)
+    {
+        const char *token = NULL;
+        const char *expires = NULL;
+        if (!cJSON_IsObject(entry)) {
+            invalid(err, "an audience's value is not an object");
+            return error_wrap(err, "%s", unmarshal);
+        }
+        if (json_opt_string(entry, "token", &token, err) < 0 ||
+            json_opt_string(entry, "expirationTimestamp", &expires, err) < 0)
+            return error_wrap(err, "%s", unmarshal);
+        if (expires != NULL && !moment_is_rfc3339(expires)) {
+            invalid(err, "an expirationTimestamp is not a date and time of RFC 3339");
+            return error_wrap(err, "%s", unmarshal);
+        }
+        if (strcmp(entry->string, audience) == 0)
+            found = token;
+    }
+    if (found == NULL || *found == '\0')
+        return error_set(err, GRPC_STATUS_INVALID_ARGUMENT, "token for audience %s not found", audience);
+    auth->kind = AUTH_CREDENTIAL_ASSERTION;
+    auth->credential = secret_from_bytes(found, strlen(found));
+    return auth->credential == NULL ? no_memory(err) : 0;
+}
+
+static int parse_binding(const struct string_map *attributes, const struct string_map *secrets,
+                         struct auth *auth, struct error **err)
+{
+    const char *tokens = find_tokens(attributes, secrets);
+    if (*auth->client_id == '\0')
+        return invalid(err, "clientID is required for identity binding");
+    if (tokens == NULL)
+        return invalid(err, "service account tokens are required for identity binding");
+    if (pick_token(tokens, AUDIENCE_BINDING, auth, err) < 0)
+        return error_wrap(err, "failed to parse service account token for identity binding, error");
+    return 0;
+}
+
+static int parse_workload(const struct string_map *attributes, const struct string_map *secrets,
+                          struct auth *auth, struct error **err)
+{
+    const char *tokens = find_tokens(attributes, secrets);
+    if (tokens == NULL)
+        return invalid(err,
+                       "failed to parse workload identity tokens, error: service account tokens not found");
+    if (pick_token(tokens, AUDIENCE_WORKLOAD, auth, err) < 0)
+        return error_wrap(err, "failed to parse workload identity tokens, error");
+    return 0;
+}
+
+/* The value of a Secret key, whose case does not matter. Two keys that differ only in case are refused: which
+ * one counts would be chance. */
+static int secret_value(const struct string_map *secrets, const char *key, const char **ret,
+                        struct error **err)
+{
+    *ret = NULL;
+    for (size_t i = 0; i < secrets->n; i++) {
+        if (strcasecmp(secrets->entries[i].key, key) != 0)
+            continue;
+        if (*ret != NULL)
+            return error_set(err, GRPC_STATUS_INVALID_ARGUMENT, "more than one key named %s in secrets", key);
+        *ret = secrets->entries[i].value;
+    }
+    return 0;
+}
+
+/* A copy of a Secret's value. `kubectl create secret --from-file` keeps the line break of the file: one
+ * is taken off, because Entra would refuse the value without saying why. */
+static struct secret *copy_value(struct auth *auth, const char *value, struct error **err)
+{
+    size_t len = strlen(value);
+    if (len > 0 && value[len - 1] == '\n') {
+        len--;
+        auth->newline_trimmed = true;
+        if (len > 0 && value[len - 1] == '\r')
+            len--;
+    }
+    struct secret *copy = secret_from_bytes(value, len);
+    if (copy == NULL)
+        (void)no_memory(err);
+    return copy;
+}
+
+static bool given(const char *value)
+{
+    return value != NULL && *value != '\0';
+}
+
+static int parse_service_principal(const struct string_map *secrets, struct auth *auth, struct error **err)
+{
+    const char *id = NULL, *client_secret = NULL, *certificate = NULL, *password = NULL;
+
+    if (secrets == NULL)
+        return invalid(err, "failed to get credentials, nodePublishSecretRef secret is not set");
+    if (secret_value(secrets, "clientid", &id, err) < 0 ||
+        secret_value(secrets, "clientsecret", &client_secret, err) < 0 ||
+        secret_value(secrets, "clientcertificate", &certificate, err) < 0 ||
+        secret_value(secrets, "clientcertificatepassword", &password, err) < 0)
+        return -1;
+    if (!given(id))
+        return invalid(err, "could not find clientid in secrets");
+    if (given(client_secret) && given(certificate))
+        return invalid(err, "both clientsecret and clientcertificate are in secrets: keep one of them");
+    if (!given(client_secret) && !given(certificate))
+        return invalid(err, "could not find clientsecret in secrets"); /* the text people know */
+
+    free(steal_ptr(&auth->client_id));
+    if (set_client_id(auth, id, err) < 0)
+        return -1;
+    auth->kind = given(certificate) ? AUTH_CREDENTIAL_CERTIFICATE : AUTH_CREDENTIAL_SECRET;
+    auth->credential = copy_value(auth, given(certificate) ? certificate : client_secret, err);
+    if (auth->credential == NULL)
+        return -1;
+    if (secret_len(auth->credential) == 0)
+        return error_set(err, GRPC_STATUS_INVALID_ARGUMENT, "could not find %s in secrets",
+                         given(certificate) ? "clientcertificate" : "clientsecret");
+    if (given(certificate) && given(password)) {
+        auth->password = copy_value(auth, password, err);
+        if (auth->password == NULL)
+            return -1;
+    }
+    return 0;
+}
+
+int auth_parse(const struct auth_switches *switches, const struct string_map *attributes,
+               const struct string_map *secrets, struct auth *ret_auth, struct error **err)
+{
+    cleanup_auth struct auth auth = {0};
+    const char *label = "None";
+    int result = 0;
+
+    if (set_client_id(&auth, string_map_get(attributes, "clientID"), err) < 0)
+        return -1;
+    if (switches->pod_identity) {
+        label = "PodIdentity";
+        auth.mode = AUTH_POD_IDENTITY;
+    } else if (switches->vm_identity) {
+        label = "VMManagedIdentity";
+        auth.mode = AUTH_VM_IDENTITY;
+        free(steal_ptr(&auth.client_id));
+        result = set_client_id(&auth, string_map_get(attributes, "userAssignedIdentityID"), err);
+    } else if (switches->token_proxy) {
+        label = "AzureTokenProxy";
+        auth.mode = AUTH_IDENTITY_BINDING;
+        result = parse_binding(attributes, secrets, &auth, err);
+    } else if (*auth.client_id != '\0') {
+        auth.mode = AUTH_WORKLOAD;
+        result = parse_workload(attributes, secrets, &auth, err);
+    } else {
+        auth.mode = AUTH_SERVICE_PRINCIPAL;
+        result = parse_service_principal(secrets, &auth, err);
+    }
+    if (result < 0)
+        return error_wrap(err, "failed to build auth config for mode %s", label);
+    *ret_auth = auth;
+    auth = (struct auth){0};
+    return 0;
+}
+
+void auth_finish(struct auth *auth)
+{
+    free(auth->client_id);
+    secret_destroy(auth->credential);
+    secret_destroy(auth->password);
+    *auth = (struct auth){0};
+}

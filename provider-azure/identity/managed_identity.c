@@ -1,0 +1,105 @@
+/*
+ * vm.c - the managed identity of the node's virtual machine, from its instance metadata service (IMDS).
+ *
+ * Never through a proxy: the address is link-local, and a proxy would hand out its own host's identity.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/json.h"
+#include "provider-azure/base/parameter_text.h"
+#include "provider-azure/identity/identity.h"
+#include "provider-azure/identity/timestamp.h"
+
+enum { IMDS_ANSWER_MAX = 256 * 1024, IMDS_TEXT_MAX = 300 };
+
+static int prepare(const struct identity *identity, const struct identity_moment *moment,
+                   struct identity_question *question, struct error **err)
+{
+    (void)moment;
+    cleanup_free char *resource = http_escape(identity->resource);
+    cleanup_free char *client = http_escape(identity->client_id);
+    cleanup_free char *url = NULL;
+
+    question->service = "imds";
+    question->method = "GET";
+    question->proxy = HTTP_PROXY_NONE;
+    question->policy = &retry_imds;
+    if (resource == NULL || client == NULL ||
+        asprintf(&url, "%s/metadata/identity/oauth2/token?api-version=2018-02-01&resource=%s%s%s",
+                 identity->endpoint, resource, *client != '\0' ? "&client_id=" : "", client) < 0) {
+        url = NULL;
+        return error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
+    }
+    if (question_set_url(question, url, err) < 0)
+        return -1;
+    return question_add_header(question, "Metadata", "true", err);
+}
+
+static void refuse(const struct identity *identity, const struct reply *reply, const cJSON *root,
+                   struct error **err)
+{
+    const char *name = NULL;
+    const char *description = NULL;
+    char said[IMDS_TEXT_MAX + 1];
+    char text[IMDS_TEXT_MAX + 1];
+
+    (void)json_opt_string(root, "error", &name, NULL);
+    (void)json_opt_string(root, "error_description", &description, NULL);
+    (void)snprintf(said, sizeof(said), "%s%s%s", name != NULL ? name : "no JSON error in the answer",
+                   description != NULL ? ": " : "", description != NULL ? description : "");
+    text_quote(text, sizeof(text), said);
+    if (reply->status == 400 && *identity->client_id != '\0')
+        error_set(
+            err, GRPC_STATUS_UNAUTHENTICATED,
+            "IMDS refused (HTTP 400): the requested identity isn't assigned to this resource: %s [hint: userAssignedIdentityID must be the client id of an identity assigned to the node]",
+            text);
+    else if (reply->status == 400)
+        error_set(
+            err, GRPC_STATUS_UNAUTHENTICATED,
+            "IMDS refused (HTTP 400): failed to authenticate a system assigned identity: %s [hint: with several user-assigned identities set userAssignedIdentityID]",
+            text);
+    else if (reply->status == 429)
+        error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "IMDS throttles this node (HTTP 429): %s", text);
+    else if (reply->status == 403)
+        error_set(err, GRPC_STATUS_UNAUTHENTICATED, "IMDS is blocked or behind a proxy (HTTP 403): %s", text);
+    else
+        error_set(err, GRPC_STATUS_UNAVAILABLE, "IMDS answered HTTP %d: %s", reply->status, text);
+}
+
+static struct token *understand(const struct identity *identity, const struct reply *reply, int64_t now_unix,
+                                struct error **err)
+{
+    cleanup_json cJSON *root =
+        json_parse((const char *)reply->body.data, reply->body.len, IMDS_ANSWER_MAX, NULL);
+    const char *text = NULL;
+    int64_t expires = -1;
+    int64_t expires_in = 0;
+    int64_t refresh_in = 0;
+
+    if (reply->status != 200) {
+        refuse(identity, reply, root, err);
+        return NULL;
+    }
+    if (!cJSON_IsObject(root) || json_get_string(root, "access_token", &text, NULL) < 0 || *text == '\0') {
+        error_set(err, GRPC_STATUS_UNAVAILABLE, "IMDS's answer has no access_token");
+        error_check_memory(err, "IMDS's answer");
+        return NULL;
+    }
+    expires = moment_from_json(cJSON_GetObjectItemCaseSensitive(root, "expires_on"));
+    if (expires < 0 && json_opt_int(root, "expires_in", 0, &expires_in, NULL) == 0 && expires_in > 0)
+        expires = now_unix + token_life(expires_in);
+    if (expires < 0)
+        expires = now_unix; /* usable once, not kept */
+    (void)json_opt_int(root, "refresh_in", 0, &refresh_in, NULL);
+    return token_make(identity, text, expires, refresh_in, now_unix, err);
+}
+
+const struct identity_ops identity_vm = {
+    .mode = AUTH_VM_IDENTITY,
+    .unanswered =
+        "no answer from IMDS [hint: the node must be in Azure; where pods may not reach IMDS the provider needs the node's network (hostNetwork)]",
+    .prepare = prepare,
+    .understand = understand,
+};

@@ -1,0 +1,133 @@
+/*
+ * route.c - parameters of the way to the services.
+ */
+#include "provider-azure/network/egress.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "common/base/cleanup.h"
+#include "provider-azure/base/parameter_text.h"
+
+enum { PROXY_MAX = 1024, NO_PROXY_MAX = 4096, NAME_MAX_BYTES = 128 };
+
+static int no_memory(struct error **err)
+{
+    return error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
+}
+
+/* A trimmed copy; NULL when the parameter is absent or empty. */
+static int get(const struct string_map *attributes, const char *name, size_t max, char **ret,
+               struct error **err)
+{
+    cleanup_free char *text = text_trim_copy(string_map_get(attributes, name));
+    if (text == NULL)
+        return no_memory(err);
+    if (*text == '\0')
+        return 0;
+    if (strnlen(text, max + 1) > max)
+        return error_set(err, GRPC_STATUS_INVALID_ARGUMENT, "%s is longer than %zu bytes", name, max);
+    for (const char *p = text; *p != '\0'; p++) {
+        if ((unsigned char)*p <= 0x20 && *p != ' ')
+            return error_set(err, GRPC_STATUS_INVALID_ARGUMENT, "%s contains a control character", name);
+    }
+    *ret = steal_ptr(&text);
+    return 0;
+}
+
+static int check_proxy(char *proxy, struct error **err)
+{
+    if (strcmp(proxy, "none") == 0) {
+        *proxy = '\0';
+        return 0;
+    }
+    bool known = strncasecmp(proxy, "http://", 7) == 0 || strncasecmp(proxy, "https://", 8) == 0;
+    const char *host = known ? strstr(proxy, "//") + 2 : proxy;
+    if (!known || *host == '\0' || *host == '/' || strchr(proxy, ' ') != NULL)
+        return error_set(err, GRPC_STATUS_INVALID_ARGUMENT,
+                         "httpsProxy is not a URL that begins with http:// or https://, and not \"none\"");
+    return 0;
+}
+
+static int find_ca(const char *name, const char *dir, char **ret, struct error **err)
+{
+    if (*dir == '\0')
+        return error_set(err, GRPC_STATUS_INVALID_ARGUMENT,
+                         "caBundleFile is not available: the provider has no --class-ca-dir");
+    if (strchr(name, '/') != NULL || name[0] == '.')
+        return error_set(err, GRPC_STATUS_INVALID_ARGUMENT,
+                         "caBundleFile must be the plain name of a file in the provider's --class-ca-dir");
+    if (asprintf(ret, "%s/%s", dir, name) < 0) {
+        *ret = NULL;
+        return no_memory(err);
+    }
+    return 0;
+}
+
+static void compute_digest(struct route *route)
+{
+    const char *texts[] = {route->proxy, route->no_proxy, route->ca_file};
+    struct digest_field fields[2 * ARRAY_SIZE(texts)];
+    static const char present = 1;
+    for (size_t i = 0; i < ARRAY_SIZE(texts); i++) { /* absent and empty are different things */
+        fields[2 * i] = (struct digest_field){&present, texts[i] != NULL ? 1 : 0};
+        fields[2 * i + 1] = (struct digest_field){texts[i], texts[i] != NULL ? strlen(texts[i]) : 0};
+    }
+    digest_fields(fields, ARRAY_SIZE(fields), route->digest);
+}
+
+int route_parse(const struct string_map *attributes, const char *ca_dir, struct route **ret_route,
+                struct error **err)
+{
+    cleanup_free char *ca_name = NULL;
+    struct route *route = calloc(1, sizeof(*route));
+    if (route == NULL)
+        return no_memory(err);
+    route->refs = 1;
+    if (get(attributes, "httpsProxy", PROXY_MAX, &route->proxy, err) < 0 ||
+        get(attributes, "noProxy", NO_PROXY_MAX, &route->no_proxy, err) < 0 ||
+        get(attributes, "caBundleFile", NAME_MAX_BYTES, &ca_name, err) < 0 ||
+        (route->proxy != NULL && check_proxy(route->proxy, err) < 0) ||
+        (ca_name != NULL && find_ca(ca_name, ca_dir, &route->ca_file, err) < 0)) {
+        route_unref(route);
+        return -1;
+    }
+    if (route->proxy == NULL && route->no_proxy == NULL && route->ca_file == NULL) {
+        route_unref(route);
+        *ret_route = NULL;
+        return 0;
+    }
+    compute_digest(route);
+    *ret_route = route;
+    return 0;
+}
+
+struct route *route_ref(struct route *route)
+{
+    if (route != NULL)
+        route->refs++;
+    return route;
+}
+
+void route_unref(struct route *route)
+{
+    if (route == NULL || --route->refs > 0)
+        return;
+    free(route->proxy);
+    free(route->no_proxy);
+    free(route->ca_file);
+    free(route);
+}
+
+void route_apply(const struct route *route, struct http_request *request)
+{
+    request->proxy = HTTP_PROXY_ENVIRONMENT;
+    if (route == NULL)
+        return;
+    request->proxy = HTTP_PROXY_RULES;
+    request->proxy_url = route->proxy;
+    request->no_proxy = route->no_proxy;
+    request->extra_ca_file = route->ca_file;
+}

@@ -1,0 +1,47 @@
+/*
+ * route.h - the way of one class to Entra ID and Key Vault: proxy and trusted certificates.
+ *
+ * Parameters httpsProxy, noProxy and caBundleFile; each replaces or adds to what the process has from its
+ * environment, for the mounts of this class alone. Why this shape:
+ * - One pair of variables per node does not do where teams have proxies of their own, or where only some
+ *   vaults are behind one.
+ * - A proxy sees the names of the hosts and nothing else, because the servers still have to prove who they
+ *   are. So a class may name any proxy ("none": none).
+ * - Whoever may say which certificates are trusted, may read tokens; and the tokens of a node's managed
+ *   identity are not the class author's. So a class only chooses among the files that the operator put
+ *   into --class-ca-dir, by a plain name.
+ * - Nothing that came by one route is given to a mount with another: the route is part of what names a
+ *   token, a vault read and a back-off (the identity's key and principal), and libcurl shares no
+ *   connection between different proxies or certificate files.
+ * - IMDS and NMI are on the node: never by a route.
+ */
+#ifndef PROVIDER_AZURE_EGRESS_H
+#define PROVIDER_AZURE_EGRESS_H
+
+#include "common/base/error.h"
+#include "common/base/string_map.h"
+#include "common/http/client.h"
+#include "provider-azure/crypto/crypto.h"
+
+/* Immutable; shared by whoever sends requests. */
+struct route {
+    unsigned refs;
+    char *proxy;    /* NULL: the environment's; "": none */
+    char *no_proxy; /* NULL: the environment's */
+    char *ca_file;  /* path; NULL: no additional certificates */
+    uint8_t digest[DIGEST_LEN];
+};
+
+/* Sets *ret_route, NULL when the class says nothing about it. `ca_dir` is --class-ca-dir, "" = none.
+ * INVALID_ARGUMENT names the parameter. */
+int route_parse(const struct string_map *attributes, const char *ca_dir, struct route **ret_route,
+                struct error **err);
+
+/* Both accept NULL. */
+struct route *route_ref(struct route *route);
+void route_unref(struct route *route);
+
+/* Fills the request's policy for proxies and certificates. `route` may be NULL: the environment's. */
+void route_apply(const struct route *route, struct http_request *request);
+
+#endif

@@ -1,0 +1,37 @@
+/*
+ * object_select.h - an item that stands for several objects: a pattern for their names, tags they must have,
+ * and where their files go.
+ */
+#ifndef PROVIDER_AZURE_OBJECT_SELECT_H
+#define PROVIDER_AZURE_OBJECT_SELECT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "common/base/error.h"
+#include "common/base/string_map.h"
+
+/* A real pattern is a prefix and a star; Key Vault allows 15 tags on an object. */
+enum { OBJECT_PATTERN_MAX = 256, OBJECT_TAGS_MAX = 15 };
+
+struct object_select; /* immutable */
+
+/* `pattern`: '*' stands for any characters, '?' for one; case does not matter, as in Key Vault's names; ""
+ * for any name. `tags`: "name=value, name=value", all of which the object must have with this spelling; ""
+ * for none. At least one of the two must be given. INVALID_ARGUMENT. */
+struct object_select *object_select_create(const char *pattern, const char *tags, struct error **err);
+
+/* What to call it in messages: the pattern. */
+const char *object_select_text(const struct object_select *select);
+
+bool object_select_matches(const struct object_select *select, const char *name,
+                           const struct string_map *tags);
+
+/* The path of an object's file by the item's alias: with a '*' in the alias, the alias with every '*'
+ * replaced by the name; otherwise "<alias>/<name>"; without an alias the name. The caller frees; NULL on
+ * lack of memory. */
+char *object_select_path(const char *alias, const char *name);
+
+void object_select_destroy(struct object_select *select); /* accepts NULL */
+
+#endif

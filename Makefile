@@ -14,6 +14,9 @@ VERSION ?= $(shell cat VERSION)
 COMMIT  ?= $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
 BUILD_DATE ?= $(shell date -u -d @$${SOURCE_DATE_EPOCH:-$$(git log -1 --format=%ct 2>/dev/null || echo 0)} +%Y-%m-%dT%H:%M:%SZ)
 
+# What takes long to fetch or build and does not depend on our sources (test/tools/cache.sh). Safe to remove.
+export CACHE_DIR ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/secrets-store-csi
+
 include mk/static/variant.mk
 
 B ?= build/$(VARIANT)$(if $(findstring clang,$(notdir $(firstword $(CC)))),-clang)

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """sbom.py - the parts list of an image, as SPDX 2.3 JSON.
 
-   images/sbom.py --name secrets-store-driver --version 0.1.0 --revision COMMIT --executable FILE --packages build/static/deps/packages
+   images/sbom.py --name secrets-store-driver --version 0.1.0 --revision COMMIT --executable FILE --packages STATIC_DEPS/packages
                   [--certificates FILE] > out.spdx.json
 
 The executables hold what mk/static/fetch.sh fetched and nothing else: its list is the source of this one. Time stamps come from

@@ -2,7 +2,7 @@
 
 DEPS_BUILD := gcc libc6-dev make git pkg-config protobuf-c-compiler protobuf-compiler libprotobuf-c-dev libuv1-dev libnghttp2-dev \
 	libcurl4-openssl-dev libcjson-dev libyaml-dev libmbedtls-dev libmicrohttpd-dev libgnutls28-dev ca-certificates
-DEPS_TEST := libcmocka-dev libprotobuf-dev python3 python3-pytest python3-grpcio python3-protobuf python3-yaml python3-cryptography valgrind \
+DEPS_TEST := libcmocka-dev libprotobuf-dev python3 python3-pytest python3-pytest-xdist python3-pytest-timeout python3-grpcio python3-protobuf python3-yaml python3-cryptography valgrind \
 	golang-go openssl etcd-server nghttp2-server procps strace util-linux
 DEPS_STATIC := cmake dpkg-dev xz-utils bzip2 patch debian-archive-keyring \
 	$(if $(filter $(HOST_ARCH),$(ARCH)),,$(if $(filter arm64,$(ARCH)),gcc-aarch64-linux-gnu libc6-dev-arm64-cross,gcc-x86-64-linux-gnu libc6-dev-amd64-cross))
@@ -11,7 +11,7 @@ DEPS_E2E := containerd containernetworking-plugins runc busybox-static dnsmasq-b
 DEPS_IMAGES := buildah netavark ca-certificates python3
 DEPS_CHECK := clang clang-tidy clang-format cppcheck
 # The runtime has to be that of the clang in use, which need not be the newest one the archive has.
-DEPS_FUZZ := clang $(shell apt-cache depends clang 2>/dev/null | awk '/Depends: clang-[0-9]+$$/ { sub(/clang-/, "", $$2); print "libclang-rt-" $$2 "-dev" }')
+DEPS_FUZZ = clang $(shell apt-cache depends clang 2>/dev/null | awk '/Depends: clang-[0-9]+$$/ { sub(/clang-/, "", $$2); print "libclang-rt-" $$2 "-dev" }')
 
 # Installs only what is missing; needs root only then.
 define apt-install

@@ -48,7 +48,7 @@ else
     git clone --quiet --no-hardlinks "$root" "$machine/src"
 fi
 
-[ -z "${KUBERNETES_DIR:-}" ] || { mkdir -p "$machine/src/build/cluster" && cp -r "$KUBERNETES_DIR" "$machine/src/build/cluster/"; }
+[ -z "${KUBERNETES_DIR:-}" ] || cp -r "$KUBERNETES_DIR" "$machine/root/kubernetes"
 
 mount --bind "$machine" "$machine"
 mount -t proc proc "$machine/proc"
@@ -65,6 +65,7 @@ umount -l /mnt
 status=0
 for target in $targets; do
     echo "== make $target in a fresh $dist =="
-    env -i HOME=/root PATH=/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UTF-8 make -C /src --no-print-directory "$target" || status=$?
+    env -i HOME=/root PATH=/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UTF-8 ${KUBERNETES_DIR:+KUBERNETES_DIR=/root/kubernetes} \
+        make -C /src --no-print-directory "$target" || status=$?
 done
 exit $status

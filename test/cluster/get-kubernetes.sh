@@ -1,20 +1,18 @@
 #!/bin/bash
-# get-kubernetes.sh - builds programs of Kubernetes from its Go module, each once, and prints the folder they are in.
+# get-kubernetes.sh - builds programs of Kubernetes from its Go module, each once per machine, and prints the directory they are in.
 #
 #   test/cluster/get-kubernetes.sh kube-apiserver [kube-controller-manager] [kube-scheduler] [kubelet] [kubectl]
 #
-# The module replaces its parts (k8s.io/api and so on) by folders that a published module does not carry. Their published counterparts have
+# The module replaces its parts (k8s.io/api and so on) by directories that a published module does not carry. Their published counterparts have
 # the same patch version with a 0 in front, so a go.mod of ours replaces them by those; the list is taken from the module's own go.mod.
 #
-# KUBERNETES_DIR  where the programs go, or are already (build/cluster/kubernetes-VERSION)
+# KUBERNETES_DIR  where the programs go, or are already (kubernetes-VERSION-HASH in the cache directory, see test/tools/cache.sh)
 set -euo pipefail
 
 version=v1.34.4
 parts_version=v0.${version#v1.}
-here=$(cd "$(dirname "$0")" && pwd)
-root=$(cd "$here/../.." && pwd)
-out=${KUBERNETES_DIR:-$root/build/cluster/kubernetes-$version}
-module=$root/build/cluster/module
+root=$(cd "$(dirname "$0")/../.." && pwd)
+. "$root/test/tools/cache.sh"
 
 go() { MODULE=$module nice -n 5 bash "$root/test/tools/go.sh" "$@"; }
 
@@ -29,7 +27,7 @@ write_module() {
     printf 'module cluster\n\ngo 1.24.0\n' > "$module/go.mod"
     theirs=$(go mod download -json "k8s.io/kubernetes@$version" | tee "$module/download.json" |
         sed -n 's/^\t"GoMod": "\(.*\)",\{0,1\}$/\1/p') || cat "$module/download.json"
-    [ -f "$theirs" ] || { echo "get-kubernetes.sh: the Go module k8s.io/kubernetes $version can not be had" >&2; return 1; }
+    [ -f "$theirs" ] || { echo "get-kubernetes.sh: the Go module k8s.io/kubernetes $version is not available" >&2; return 1; }
     {
         printf 'module cluster\n\ngo 1.24.0\n\nrequire k8s.io/kubernetes %s\n\n' "$version"
         sed -n "s|^\t\(k8s\.io/[a-z-]*\) => \./staging/.*|replace \1 => \1 $parts_version|p" "$theirs"
@@ -43,19 +41,22 @@ build() {
         flags+=" -X $package.gitCommit=unknown -X $package.buildDate=1970-01-01T00:00:00Z"
     done
     for program in "$@"; do packages+=("k8s.io/kubernetes/cmd/$program"); done
-    mkdir -p "$out"
-    CGO_ENABLED=0 go build -mod=mod -trimpath -ldflags "$flags" -o "$out/" "${packages[@]}"
+    CGO_ENABLED=0 go build -mod=mod -trimpath -ldflags "$flags" -o "$module/" "${packages[@]}"
 }
 
 [ $# -gt 0 ] || { echo "usage: get-kubernetes.sh PROGRAM..." >&2; exit 2; }
+# as bash prints them: without comments
+out=${KUBERNETES_DIR:-$cache/kubernetes-$version-$(cache_key "$version" "$(declare -f write_module build)")}
 if [ -n "$(missing "$@")" ]; then
-    mkdir -p "$root/build/cluster"
-    exec 9> "$root/build/cluster/lock"
-    flock 9
+    cache_lock kubernetes
     mapfile -t programs < <(missing "$@")
     if [ ${#programs[@]} -gt 0 ]; then
+        mkdir -p "$out"
+        module=$(mktemp -d "$out/new.XXXXXX")
+        trap 'rm -rf "$module"' EXIT
         write_module >&2
         build "${programs[@]}" >&2
+        for program in "${programs[@]}"; do mv "$module/$program" "$out/$program"; done
     fi
 fi
 echo "$out"

@@ -1,9 +1,9 @@
 #!/bin/bash
-# go.sh - runs the go command, in a version that is new enough for what the tests build, with its caches below build/tools.
+# go.sh - runs the go command, in a version that is new enough for what the tests build, with its caches in the cache directory (cache.sh).
 #
 #   test/tools/go.sh version
 #   test/tools/go.sh mod download -json k8s.io/kubelet@v0.34.0
-#   MODULE=build/cluster/module test/tools/go.sh build ./...      in the module of that folder
+#   MODULE=DIRECTORY test/tools/go.sh build ./...                  in the module of that directory
 #
 # Debian 12's Go is too old for them. A whole Go toolchain is itself a Go module, so any Go that can download modules can get a
 # newer one by name. GO names the go to start from; without it the usual places are searched.
@@ -11,8 +11,8 @@ set -euo pipefail
 
 need_minor=24                 # go.mod of Kubernetes 1.34; csi-sanity needs 23
 toolchain=go1.24.7            # fetched when nothing new enough is installed
-root=$(cd "$(dirname "$0")/../.." && pwd)
-tools=${TOOLS_DIR:-$root/build/tools}
+. "$(dirname "$0")/cache.sh"
+tools=$cache/go
 
 unset GOROOT GOFLAGS
 export GOTOOLCHAIN=local GO111MODULE=on GOFLAGS='-modcacherw -buildvcs=false'
@@ -38,7 +38,7 @@ fetch_toolchain() { # by the old go $1; prints the new go
     local arch dir
     arch=$("$1" env GOARCH)
     mkdir -p "$tools/bootstrap"
-    printf 'module bootstrap\n\ngo 1.17\n' > "$tools/bootstrap/go.mod"
+    [ -f "$tools/bootstrap/go.mod" ] || printf 'module bootstrap\n\ngo 1.17\n' > "$tools/bootstrap/go.mod"
     dir=$(cd "$tools/bootstrap" && "$1" mod download -json "golang.org/toolchain@v0.0.1-$toolchain.linux-$arch" |
         sed -n 's/^\t"Dir": "\(.*\)",\{0,1\}$/\1/p')
     # files of a module never have the executable bit
@@ -56,7 +56,8 @@ if [ "$(minor_of "$go")" -lt "$need_minor" ]; then
     new=$(cat "$tools/go-command" 2>/dev/null || true)
     if [ ! -x "$new" ]; then
         new=$(fetch_toolchain "$go")
-        echo "$new" > "$tools/go-command"
+        echo "$new" > "$tools/go-command.$$"
+        mv "$tools/go-command.$$" "$tools/go-command"
     fi
     go=$new
 fi

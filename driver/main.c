@@ -67,7 +67,7 @@ struct program {
     struct events *events;
     struct secret_sync *secret_sync;
     struct status_files *status_files; /* NULL without --status-dir */
-    struct status_recorders recorders;
+    struct volume_observers observers;
     struct publisher publisher;
     struct csi_identity identity;
     struct grpc_service identity_service;
@@ -263,17 +263,17 @@ static void on_owner_missing(const char *target_path, void *arg)
 }
 
 /* What publishes leave behind for others to see, in this order: Secrets may be owned by status objects. */
-static int start_recorders(struct program *program, struct error **err)
+static int start_observers(struct program *program, struct error **err)
 {
     const struct settings *settings = &program->settings;
-    struct status_recorders *recorders = &program->recorders;
+    struct volume_observers *observers = &program->observers;
 
     if (*program->settings.status_dir != '\0') {
         program->status_files = status_files_create(&program->loop, program->settings.status_dir,
                                                     program->settings.node_id, program->log, err);
         if (program->status_files == NULL)
             return -1;
-        status_files_recorder(program->status_files, &program->recorders.list[program->recorders.n++]);
+        program->observers.list[program->observers.n++] = status_files_observer(program->status_files);
     }
     if (program->kube == NULL)
         return 0;
@@ -285,7 +285,7 @@ static int start_recorders(struct program *program, struct error **err)
                                             err);
     if (program->pod_status == NULL)
         return -1;
-    pod_status_recorder(program->pod_status, &recorders->list[recorders->n++]);
+    observers->list[observers->n++] = pod_status_observer(program->pod_status);
     program->events = events_create(&(struct events_config){.loop = &program->loop,
                                                             .kube = program->kube,
                                                             .log = program->log,
@@ -308,7 +308,7 @@ static int start_recorders(struct program *program, struct error **err)
         err);
     if (program->secret_sync == NULL)
         return -1;
-    recorders->list[recorders->n++] = secret_sync_recorder(program->secret_sync);
+    observers->list[observers->n++] = secret_sync_observer(program->secret_sync);
     return 0;
 }
 
@@ -350,7 +350,7 @@ static int start_publisher(struct program *program, struct error **err)
         .telemetry = program->telemetry,
         .locks = program->locks,
         .published = program->published,
-        .recorders = &program->recorders,
+        .observers = &program->observers,
         .classes = &program->classes,
         .class_memo = program->class_memo,
         .providers = program->providers,
@@ -401,7 +401,7 @@ static int start(struct program *program, struct error **err)
     metrics_add_process(program->metrics);
     program->telemetry = telemetry_create(program->metrics);
     /* The CSI socket late and the registration last: who sees a socket may call at once. */
-    if (start_classes(program, err) < 0 || start_recorders(program, err) < 0 ||
+    if (start_classes(program, err) < 0 || start_observers(program, err) < 0 ||
         start_publisher(program, err) < 0 || start_web(program, err) < 0 || start_csi(program, err) < 0)
         return -1;
     program->lifecycle = lifecycle_create(&program->loop, program->log, on_stop, program, err);

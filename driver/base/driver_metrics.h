@@ -72,7 +72,7 @@ void telemetry_state(struct telemetry *telemetry, int kube_reachable, size_t vol
 /* kube_events_total: occurrences that became part of an Event ("sent"), or of none ("dropped"). */
 void telemetry_event(struct telemetry *telemetry, const char *reason, const char *result, uint64_t n);
 
-/* record_error_total: volumes that a recorder (status.h) could not record. */
+/* record_error_total: volumes whose observer (volume_observer.h) failed. */
 void telemetry_record_error(struct telemetry *telemetry, const char *recorder);
 
 /* csi_call_duration_sec: every RPC on the CSI socket by method and status. */

@@ -40,8 +40,8 @@ void publish_cancel_children(struct publish *publish)
         class_source_cancel(publish->publisher->classes, &publish->lookup);
     if (publish->provider != NULL)
         provider_call_cancel(&publish->provider);
-    if (publish->recording != NULL)
-        recording_cancel(&publish->recording);
+    if (publish->observer_chain != NULL)
+        observer_chain_cancel(&publish->observer_chain);
 }
 
 void publish_answer(struct publish *publish, const struct error *error)
@@ -70,8 +70,8 @@ static void publish_skip(struct publish *publish)
 {
     const struct published_volume *volume =
         published_volumes_find(publish->publisher->published, publish->request.target_path);
-    const struct status_record seen = {
-        .event = STATUS_LOOKED,
+    const struct volume_event event = {
+        .type = VOLUME_EVENT_CHECKED,
         .pod_name = publish->request.pod_name,
         .pod_namespace = publish->request.pod_namespace,
         .pod_uid = publish->request.pod_uid,
@@ -80,7 +80,7 @@ static void publish_skip(struct publish *publish)
         .versions = volume != NULL && volume->versions.n > 0 ? &volume->versions : NULL,
         .checked_unix = (int64_t)publish->job.last_checked};
 
-    recording_seen(publish->publisher->recorders, &seen);
+    observer_chain_on_unchanged(publish->publisher->observers, &event);
     log_debug(publish->publisher->log, 4, "volume is published already, nothing is due",
               LOG_STR("targetPath", publish->request.target_path));
     telemetry_publish_ok(publish->publisher->telemetry, publish_provider_label(publish));

@@ -21,7 +21,7 @@
  *         ┌────▼────┐ worker: volume_publish(), or volume_update() when the volume is there already
  *         │  WRITE  │
  *         └────┬────┘
- *         ┌────▼────┐ only with recorders (recording.h)
+ *         ┌────▼────┐ with observers (observer_chain.h)
  *         │  STATUS │ ── a first mount lacks a record it needs ─▶ ROLLBACK (volume_unpublish()) ─▶ error
  *         └────┬────┘
  *              ▼
@@ -81,7 +81,7 @@ struct publisher {
     const struct class_source *classes;
     struct class_memo *class_memo; /* NULL only without rotation */
     struct provider_registry *providers;
-    const struct status_recorders *recorders; /* NULL: nothing is recorded */
+    const struct volume_observers *observers; /* NULL: none */
     struct events *events;                    /* NULL: nobody is told */
     bool rotation;                            /* --enable-secret-rotation */
     int64_t rotation_interval_s;

@@ -37,7 +37,7 @@ struct publish {
     struct class_memo_call *recent;
     struct class_lookup *lookup;
     struct provider_call *provider;
-    struct recording *recording;
+    struct observer_chain *observer_chain;
     uint64_t provider_started_ns;
 
     struct secret_provider_class *class; /* an owner among others */
@@ -45,7 +45,7 @@ struct publish {
     struct provider_answer answer;
     char *record;                 /* for the volume; secret_free() */
     struct error *rollback_cause; /* ROLLBACK: what is answered when it is done */
-    struct error *failure;        /* of a look, for the recorders */
+    struct error *failure;        /* of a look, for the observers */
 
     /* in and out of the workers */
     struct {
@@ -90,7 +90,7 @@ bool publish_may_be_taken_back(const struct publish *publish);
 /* The volume shows what it should. The caller of a look need not wait for it to be recorded. */
 void publish_enter_status(struct publish *publish);
 
-/* A look has failed, its caller is answered: those recorders are told that want to know. */
+/* A look has failed, its caller is answered: the observers that want failures are called. */
 void publish_enter_failed_status(struct publish *publish);
 
 /* --- publish_report.c --- */
@@ -99,7 +99,7 @@ const char *publish_provider_label(const struct publish *publish);
 double publish_seconds_since(uint64_t start_ns);
 void publish_remember_success(struct publish *publish);
 
-/* The volume shows what it should: tells everybody but the recorders. When the caller has gone before, that
+/* The volume shows what it should: tells everybody but the observers. When the caller has gone before, that
  * is on record as a failure, and stays one. */
 void publish_report_success(struct publish *publish);
 

@@ -34,7 +34,7 @@ void publish_enter_rollback(struct publish *publish, struct error **cause)
 {
     struct error *error = NULL;
 
-    recording_forget(publish->publisher->recorders, publish->request.target_path);
+    observer_chain_on_removed(publish->publisher->observers, publish->request.target_path);
     publish->rollback_cause = *cause;
     *cause = NULL;
     publish->state = PUBLISH_ROLLBACK;
@@ -46,12 +46,12 @@ void publish_enter_rollback(struct publish *publish, struct error **cause)
 
 /* --- STATUS --- */
 
-static struct status_record record_of(const struct publish *publish, enum status_event event)
+static struct volume_event event_of(const struct publish *publish, enum volume_event_type type)
 {
     const struct published_volume *volume =
         published_volumes_find(publish->publisher->published, publish->request.target_path);
-    struct status_record record = {
-        .event = event,
+    struct volume_event event = {
+        .type = type,
         .pod_name = publish->request.pod_name,
         .pod_namespace = publish->request.pod_namespace,
         .pod_uid = publish->request.pod_uid,
@@ -61,24 +61,24 @@ static struct status_record record_of(const struct publish *publish, enum status
         .changed = publish->job.changed,
     };
 
-    if (event == STATUS_FAILED) {
-        record.versions = volume != NULL && volume->versions.n > 0 ? &volume->versions : NULL;
-        record.checked_unix = (int64_t)publish->job.last_checked;
-        record.failure = publish->failure;
+    if (type == VOLUME_EVENT_FAILED) {
+        event.versions = volume != NULL && volume->versions.n > 0 ? &volume->versions : NULL;
+        event.checked_unix = (int64_t)publish->job.last_checked;
+        event.failure = publish->failure;
     } else {
-        record.versions = &publish->answer.versions;
-        record.files = publish->answer.no_files ? NULL : &publish->answer.payload;
-        record.checked_unix = (int64_t)publish->job.options.last_checked_unix;
+        event.versions = &publish->answer.versions;
+        event.files = publish->answer.no_files ? NULL : &publish->answer.payload;
+        event.checked_unix = (int64_t)publish->job.options.last_checked_unix;
     }
-    return record;
+    return event;
 }
 
 bool publish_may_be_taken_back(const struct publish *publish)
 {
-    const struct status_record record = record_of(publish, STATUS_MOUNTED);
+    const struct volume_event event = event_of(publish, VOLUME_EVENT_MOUNTED);
 
     return !publish->look && !publish->job.may_be_in_use &&
-           recording_needed(publish->publisher->recorders, &record);
+           observer_chain_requires(publish->publisher->observers, &event);
 }
 
 static void status_done(const struct error *error, void *arg)
@@ -86,7 +86,7 @@ static void status_done(const struct error *error, void *arg)
     struct publish *publish = arg;
     struct error *cause = NULL;
 
-    publish->recording = NULL;
+    publish->observer_chain = NULL;
     if (publish->failure != NULL) {
         publish_dispose(publish);
         return;
@@ -102,25 +102,25 @@ static void status_done(const struct error *error, void *arg)
     publish_enter_rollback(publish, &cause);
 }
 
-static void enter_recording(struct publish *publish, enum status_event event)
+static void enter_observers(struct publish *publish, enum volume_event_type type)
 {
     const struct publisher *publisher = publish->publisher;
-    const struct recording_config config = {.loop = publisher->loop,
-                                            .log = publisher->log,
-                                            .telemetry = publisher->telemetry,
-                                            .recorders = publisher->recorders};
-    const struct status_record record = record_of(publish, event);
+    const struct observer_chain_config config = {.loop = publisher->loop,
+                                                 .log = publisher->log,
+                                                 .telemetry = publisher->telemetry,
+                                                 .observers = publisher->observers};
+    const struct volume_event event = event_of(publish, type);
     cleanup_error struct error *error = NULL;
-    uint64_t left = publish->callback != NULL ? publish_time_left(publish) : RECORDING_TIMEOUT_MS;
+    uint64_t left = publish->callback != NULL ? publish_time_left(publish) : OBSERVER_TIMEOUT_MS;
 
     publish->state = PUBLISH_STATUS;
-    if (!recording_wanted(publisher->recorders, &record)) {
+    if (!observer_chain_wants(publisher->observers, &event)) {
         status_done(NULL, publish);
         return;
     }
-    publish->recording =
-        recording_start(&config, &record, left - publish_answer_margin(left), status_done, publish, &error);
-    if (publish->recording == NULL)
+    publish->observer_chain = observer_chain_start(&config, &event, left - publish_answer_margin(left),
+                                                   status_done, publish, &error);
+    if (publish->observer_chain == NULL)
         status_done(publish_may_be_taken_back(publish) ? error : NULL, publish);
 }
 
@@ -131,7 +131,8 @@ void publish_enter_status(struct publish *publish)
     if (publish->look)
         publish_report_success(publish);
     /* What may be in use can not be taken back, so nothing may be needed: it counts as looked at. */
-    enter_recording(publish, publish->look || publish->job.may_be_in_use ? STATUS_LOOKED : STATUS_MOUNTED);
+    enter_observers(publish, publish->look || publish->job.may_be_in_use ? VOLUME_EVENT_CHECKED
+                                                                         : VOLUME_EVENT_MOUNTED);
 }
 
 void publish_enter_failed_status(struct publish *publish)
@@ -139,5 +140,5 @@ void publish_enter_failed_status(struct publish *publish)
     if (publish->failure == NULL) /* no memory for a copy: it has been logged */
         publish_dispose(publish);
     else
-        enter_recording(publish, STATUS_FAILED);
+        enter_observers(publish, VOLUME_EVENT_FAILED);
 }

@@ -39,7 +39,7 @@ static void unpublish_conclude(struct unpublish *unpublish, const struct error *
                   LOG_STR("targetPath", unpublish->target_path), LOG_ERR(error));
     } else {
         log_info(publisher->log, "volume unpublished", LOG_STR("targetPath", unpublish->target_path));
-        recording_forget(publisher->recorders, unpublish->target_path);
+        observer_chain_on_removed(publisher->observers, unpublish->target_path);
         published_volumes_remove(publisher->published, unpublish->target_path);
     }
     unpublish->callback = NULL;

@@ -1,60 +1,60 @@
 /*
- * recording.c - shows one outcome of a publish to all recorders.
+ * observer_chain.c - passes one event of a volume to all observers.
  */
 #include "driver/status/observer_chain.h"
 
 #include <stdlib.h>
 
-struct recording {
-    struct recording_config config;
-    struct status_record record;
-    size_t at;                    /* the recorder that is running, or comes next */
-    struct status_call *call;     /* of that recorder; NULL when none runs */
-    uv_timer_t timer;             /* embedded: the next turn; the struct lives until it is closed */
-    recording_callback *callback; /* NULL once called or cancelled */
+struct observer_chain {
+    struct observer_chain_config config;
+    struct volume_event event;
+    size_t at;                         /* the observer that is running, or comes next */
+    struct observer_call *call;        /* of that observer; NULL when none runs */
+    uv_timer_t timer;                  /* embedded: the next turn; the struct lives until it is closed */
+    observer_chain_callback *callback; /* NULL once called or cancelled */
     void *arg;
     uint64_t deadline_ms; /* on uv_now()'s clock */
 };
 
-static bool wants(const struct status_recorder *recorder, const struct status_record *record)
+static bool wants(const struct volume_observer *observer, const struct volume_event *event)
 {
-    return record->event != STATUS_FAILED || recorder->failures;
+    return event->type != VOLUME_EVENT_FAILED || observer->wants_failures;
 }
 
-static bool needs(const struct status_recorder *recorder, const struct status_record *record)
+static bool requires(const struct volume_observer *observer, const struct volume_event *event)
 {
-    return record->event == STATUS_MOUNTED && recorder->needed != NULL &&
-           recorder->needed(recorder->state, record);
+    return event->type == VOLUME_EVENT_MOUNTED && observer->is_required != NULL &&
+           observer->is_required(observer->state, event);
 }
 
-bool recording_wanted(const struct status_recorders *recorders, const struct status_record *record)
+bool observer_chain_wants(const struct volume_observers *observers, const struct volume_event *event)
 {
-    for (size_t i = 0; recorders != NULL && i < recorders->n; i++)
-        if (wants(&recorders->list[i], record))
+    for (size_t i = 0; observers != NULL && i < observers->n; i++)
+        if (wants(&observers->list[i], event))
             return true;
     return false;
 }
 
-bool recording_needed(const struct status_recorders *recorders, const struct status_record *record)
+bool observer_chain_requires(const struct volume_observers *observers, const struct volume_event *event)
 {
-    for (size_t i = 0; recorders != NULL && i < recorders->n; i++)
-        if (needs(&recorders->list[i], record))
+    for (size_t i = 0; observers != NULL && i < observers->n; i++)
+        if (requires(&observers->list[i], event))
             return true;
     return false;
 }
 
-void recording_forget(const struct status_recorders *recorders, const char *target_path)
+void observer_chain_on_removed(const struct volume_observers *observers, const char *target_path)
 {
-    for (size_t i = 0; recorders != NULL && i < recorders->n; i++)
-        if (recorders->list[i].forget != NULL)
-            recorders->list[i].forget(recorders->list[i].state, target_path);
+    for (size_t i = 0; observers != NULL && i < observers->n; i++)
+        if (observers->list[i].on_removed != NULL)
+            observers->list[i].on_removed(observers->list[i].state, target_path);
 }
 
-void recording_seen(const struct status_recorders *recorders, const struct status_record *record)
+void observer_chain_on_unchanged(const struct volume_observers *observers, const struct volume_event *event)
 {
-    for (size_t i = 0; recorders != NULL && i < recorders->n; i++)
-        if (recorders->list[i].seen != NULL)
-            recorders->list[i].seen(recorders->list[i].state, record);
+    for (size_t i = 0; observers != NULL && i < observers->n; i++)
+        if (observers->list[i].on_unchanged != NULL)
+            observers->list[i].on_unchanged(observers->list[i].state, event);
 }
 
 /* --- end of life --- */
@@ -64,85 +64,85 @@ static void timer_closed(uv_handle_t *handle)
     free(handle->data);
 }
 
-static void dispose(struct recording *recording)
+static void dispose(struct observer_chain *chain)
 {
-    recording->callback = NULL;
-    uv_close((uv_handle_t *)&recording->timer, timer_closed);
+    chain->callback = NULL;
+    uv_close((uv_handle_t *)&chain->timer, timer_closed);
 }
 
-static void conclude(struct recording *recording, const struct error *error)
+static void conclude(struct observer_chain *chain, const struct error *error)
 {
-    recording_callback *callback = recording->callback;
-    void *arg = recording->arg;
+    observer_chain_callback *callback = chain->callback;
+    void *arg = chain->arg;
 
-    dispose(recording);
+    dispose(chain);
     callback(error, arg);
 }
 
-/* --- one recorder after the other --- */
+/* --- one observer after the other --- */
 
-static void next(struct recording *recording);
+static void next(struct observer_chain *chain);
 
-/* The recorder at `at` could not do its work. */
-static void failed(struct recording *recording, const struct error *cause)
+/* The observer at `at` could not do its work. */
+static void failed(struct observer_chain *chain, const struct error *cause)
 {
-    const struct status_recorder *recorder = &recording->config.recorders->list[recording->at];
+    const struct volume_observer *observer = &chain->config.observers->list[chain->at];
     cleanup_error struct error *error = error_copy(cause);
 
     if (error != NULL)
-        (void)error_wrap(&error, "%s", recorder->action);
-    telemetry_record_error(recording->config.telemetry, recorder->name);
-    if (needs(recorder, &recording->record)) {
-        conclude(recording, error != NULL ? error : cause);
+        (void)error_wrap(&error, "%s", observer->action);
+    telemetry_record_error(chain->config.telemetry, observer->name);
+    if (requires(observer, &chain->event)) {
+        conclude(chain, error != NULL ? error : cause);
         return;
     }
-    log_warning(recording->config.log, "the volume is there, but not everything about it is",
-                LOG_OBJECT("pod", recording->record.pod_namespace, recording->record.pod_name),
-                LOG_STR("spc", recording->record.class_name),
-                LOG_STR("targetPath", recording->record.target_path), LOG_ERR(error != NULL ? error : cause));
-    recording->at++;
-    next(recording);
+    log_warning(chain->config.log, "the volume is there, but not everything about it is",
+                LOG_OBJECT("pod", chain->event.pod_namespace, chain->event.pod_name),
+                LOG_STR("spc", chain->event.class_name), LOG_STR("targetPath", chain->event.target_path),
+                LOG_ERR(error != NULL ? error : cause));
+    chain->at++;
+    next(chain);
 }
 
-static void recorded(const struct error *error, void *arg)
+static void observer_done(const struct error *error, void *arg)
 {
-    struct recording *recording = arg;
+    struct observer_chain *chain = arg;
 
-    recording->call = NULL;
+    chain->call = NULL;
     if (error != NULL) {
-        failed(recording, error);
+        failed(chain, error);
         return;
     }
-    recording->at++;
-    next(recording);
+    chain->at++;
+    next(chain);
 }
 
-static uint64_t time_for(const struct recording *recording, const struct status_recorder *recorder)
+static uint64_t time_for(const struct observer_chain *chain, const struct volume_observer *observer)
 {
-    uint64_t now = uv_now(recording->config.loop);
-    uint64_t left = now < recording->deadline_ms ? recording->deadline_ms - now : 1; /* 0 means "any" below */
+    uint64_t now = uv_now(chain->config.loop);
+    uint64_t left = now < chain->deadline_ms ? chain->deadline_ms - now : 1; /* 0 means "any" below */
 
-    return left > RECORDING_TIMEOUT_MS && !needs(recorder, &recording->record) ? RECORDING_TIMEOUT_MS : left;
+    return left > OBSERVER_TIMEOUT_MS && !requires(observer, &chain->event) ? OBSERVER_TIMEOUT_MS : left;
 }
 
-static void next(struct recording *recording)
+static void next(struct observer_chain *chain)
 {
-    const struct status_recorders *recorders = recording->config.recorders;
+    const struct volume_observers *observers = chain->config.observers;
     cleanup_error struct error *error = NULL;
-    const struct status_recorder *recorder;
+    const struct volume_observer *observer;
 
-    while (recorders != NULL && recording->at < recorders->n &&
-           !wants(&recorders->list[recording->at], &recording->record))
-        recording->at++;
-    if (recorders == NULL || recording->at >= recorders->n) {
-        conclude(recording, NULL);
+    while (observers != NULL && chain->at < observers->n &&
+           !wants(&observers->list[chain->at], &chain->event))
+        chain->at++;
+    if (observers == NULL || chain->at >= observers->n) {
+        conclude(chain, NULL);
         return;
     }
-    recorder = &recorders->list[recording->at];
-    recording->call = recorder->start(recorder->state, &recording->record, time_for(recording, recorder),
-                                      recorded, recording, &error);
-    if (recording->call == NULL)
-        failed(recording, error);
+    observer = &observers->list[chain->at];
+    chain->call = observer->start(observer->state, &chain->event, time_for(chain, observer), observer_done,
+                                  chain, &error);
+    if (chain->call == NULL)
+        failed(chain, error);
 }
 
 static void begin(uv_timer_t *timer)
@@ -150,34 +150,34 @@ static void begin(uv_timer_t *timer)
     next(timer->data);
 }
 
-struct recording *recording_start(const struct recording_config *config, const struct status_record *record,
-                                  uint64_t timeout_ms, recording_callback *callback, void *arg,
-                                  struct error **err)
+struct observer_chain *observer_chain_start(const struct observer_chain_config *config,
+                                            const struct volume_event *event, uint64_t timeout_ms,
+                                            observer_chain_callback *callback, void *arg, struct error **err)
 {
-    struct recording *recording = calloc(1, sizeof(*recording));
+    struct observer_chain *chain = calloc(1, sizeof(*chain));
 
-    if (recording == NULL) {
+    if (chain == NULL) {
         (void)error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
         return NULL;
     }
-    *recording = (struct recording){.config = *config,
-                                    .record = *record,
-                                    .callback = callback,
-                                    .arg = arg,
-                                    .deadline_ms = uv_now(config->loop) + timeout_ms};
-    (void)uv_timer_init(config->loop, &recording->timer); /* can not fail */
-    recording->timer.data = recording;
-    (void)uv_timer_start(&recording->timer, begin, 0, 0); /* no callback inside start, whatever they do */
-    return recording;
+    *chain = (struct observer_chain){.config = *config,
+                                     .event = *event,
+                                     .callback = callback,
+                                     .arg = arg,
+                                     .deadline_ms = uv_now(config->loop) + timeout_ms};
+    (void)uv_timer_init(config->loop, &chain->timer); /* can not fail */
+    chain->timer.data = chain;
+    (void)uv_timer_start(&chain->timer, begin, 0, 0); /* no callback inside start, whatever they do */
+    return chain;
 }
 
-void recording_cancel(struct recording **recording)
+void observer_chain_cancel(struct observer_chain **chain)
 {
-    if ((*recording)->call != NULL) {
-        const struct status_recorder *recorder = &(*recording)->config.recorders->list[(*recording)->at];
+    if ((*chain)->call != NULL) {
+        const struct volume_observer *observer = &(*chain)->config.observers->list[(*chain)->at];
 
-        recorder->cancel(recorder->state, (*recording)->call);
+        observer->cancel(observer->state, (*chain)->call);
     }
-    dispose(*recording);
-    *recording = NULL;
+    dispose(*chain);
+    *chain = NULL;
 }

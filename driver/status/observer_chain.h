@@ -1,15 +1,15 @@
 /*
- * recording.h - shows one outcome of a publish to all recorders (status.h), one after the other.
+ * observer_chain.h - passes one event of a volume to all observers (volume_observer.h), one after the other.
  *
- * A recorder that fails is logged and counted, and the next one runs, unless a volume that has just been made
- * needs the record: then the operation fails and the volume must be taken back. A Secret that a pod needs as
- * an environment variable is such a need; a mere note of what is mounted is none, so an API server that is
- * away does not stop a pod that needs nothing from it.
+ * The failure of an observer is logged and counted, and the next one runs. Only when a new volume requires that
+ * observer does the chain end with its error, and the caller rolls the volume back. A Secret that a pod uses as
+ * an environment variable is such a requirement; a status object alone is none, so a pod that needs nothing
+ * from the API server starts without it.
  *
  * Contract of the operation: common/grpc/client.h.
  */
-#ifndef DRIVER_OBSERVER_CHAIN_H
-#define DRIVER_OBSERVER_CHAIN_H
+#ifndef DRIVER_STATUS_OBSERVER_CHAIN_H
+#define DRIVER_STATUS_OBSERVER_CHAIN_H
 
 #include <uv.h>
 
@@ -18,44 +18,43 @@
 #include "driver/status/volume_observer.h"
 
 enum {
-    /* For one recorder, when nothing depends on it: the lock of the volume is held meanwhile, and the
-     * kubelet's
-       call, too, if it waits. */
-    RECORDING_TIMEOUT_MS = 10 * 1000,
+    /* Of one observer that is not required: the volume's lock is held meanwhile, and so is the kubelet's call
+     * if it waits. */
+    OBSERVER_TIMEOUT_MS = 10 * 1000,
 };
 
-struct recording;
+struct observer_chain;
 
-/* What an operation has in common with others; borrowed until it is over. */
-struct recording_config {
+/* Borrowed until the operation is over. */
+struct observer_chain_config {
     uv_loop_t *loop;
     struct log *log;                          /* may be NULL */
     struct telemetry *telemetry;              /* may be NULL */
-    const struct status_recorders *recorders; /* may be NULL */
+    const struct volume_observers *observers; /* may be NULL */
 };
 
-/* `error` is NULL unless a needed record could not be made. Borrowed. */
-typedef void recording_callback(const struct error *error, void *arg);
+/* `error` is NULL unless a required observer failed. Borrowed. */
+typedef void observer_chain_callback(const struct error *error, void *arg);
 
-/* Is there anybody to show this to? */
-bool recording_wanted(const struct status_recorders *recorders, const struct status_record *record);
+/* Does any observer want this event? */
+bool observer_chain_wants(const struct volume_observers *observers, const struct volume_event *event);
 
-/* Must a volume that has just been made be taken back without it? */
-bool recording_needed(const struct status_recorders *recorders, const struct status_record *record);
+/* Does a new volume require any observer? */
+bool observer_chain_requires(const struct volume_observers *observers, const struct volume_event *event);
 
-/* `record` is copied, what it points to is borrowed until the operation is over. `timeout_ms` is what the
- * caller of the publish has left: needed recorders get all of it, others at most RECORDING_TIMEOUT_MS. */
-struct recording *recording_start(const struct recording_config *config, const struct status_record *record,
-                                  uint64_t timeout_ms, recording_callback *callback, void *arg,
-                                  struct error **err);
+/* `event` is copied, what it points to is borrowed until the operation is over. `timeout_ms` is what the
+ * caller of the publish has left: required observers get all of it, others at most OBSERVER_TIMEOUT_MS. */
+struct observer_chain *observer_chain_start(const struct observer_chain_config *config,
+                                            const struct volume_event *event, uint64_t timeout_ms,
+                                            observer_chain_callback *callback, void *arg, struct error **err);
 
-/* Sets *recording to NULL; the callback will not run any more. */
-void recording_cancel(struct recording **recording);
+/* Sets *chain to NULL; the callback will not run any more. */
+void observer_chain_cancel(struct observer_chain **chain);
 
-/* Tells those who want to know that a volume was asked for again and nothing was due. */
-void recording_seen(const struct status_recorders *recorders, const struct status_record *record);
+/* Calls on_unchanged of all observers that have it. */
+void observer_chain_on_unchanged(const struct volume_observers *observers, const struct volume_event *event);
 
-/* Tells all recorders that a volume is being taken away. */
-void recording_forget(const struct status_recorders *recorders, const char *target_path);
+/* Calls on_removed of all observers that have it. */
+void observer_chain_on_removed(const struct volume_observers *observers, const char *target_path);
 
 #endif

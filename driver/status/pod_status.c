@@ -9,8 +9,8 @@
 
 #include "common/process/lifecycle.h"
 #include "driver/kube/kube_upsert.h"
+#include "driver/status/observer_call.h"
 #include "driver/status/pod_status_object.h"
-#include "driver/status/status_call.h"
 #include "driver/volume/volume_table.h"
 
 enum {
@@ -33,12 +33,12 @@ struct pod_status {
 struct pod_volume {
     struct pod_status *status;
     struct volume_entry entry;
-    uv_timer_t timer;              /* embedded: before the next try; the struct lives until it is closed */
-    struct kube_upsert *upsert;    /* owned; NULL when no write is on its way */
-    struct pod_status_wish *wish;  /* owned; being written or to be written; NULL = nothing to do */
-    struct pod_status_wish *later; /* owned; came while `wish` was being written */
-    struct status_call *waiter;    /* who waits for `wish`; NULL = nobody */
-    unsigned failures;             /* in a row */
+    uv_timer_t timer;           /* embedded: before the next try; the struct lives until it is closed */
+    struct kube_upsert *upsert; /* owned; NULL when no write is on its way */
+    struct desired_pod_status *desired; /* owned; being written or to be written; NULL = nothing to do */
+    struct desired_pod_status *later;   /* owned; came while `desired` was being written */
+    struct observer_call *waiter;       /* who waits for `desired`; NULL = nobody */
+    unsigned failures;                  /* in a row */
 
     char *name;        /* of the object; NULL = not chosen yet */
     bool unique_name;  /* the plain one is another pod's */
@@ -112,10 +112,10 @@ static void volume_dispose(struct pod_volume *volume)
         struct error *error = NULL;
 
         (void)error_set(&error, GRPC_STATUS_ABORTED, "the volume is taken away");
-        status_call_end(volume->waiter, error);
+        observer_call_end(volume->waiter, error);
     }
-    pod_status_wish_destroy(volume->wish);
-    pod_status_wish_destroy(volume->later);
+    desired_pod_status_destroy(volume->desired);
+    desired_pod_status_destroy(volume->later);
     volume_table_remove(&volume->status->volumes, &volume->entry);
     note_end(volume->status);
     uv_close((uv_handle_t *)&volume->timer, volume_closed);
@@ -168,7 +168,7 @@ static void trust_for_a_while(struct pod_volume *volume)
 /* True when what is known of the object was too old and is forgotten. */
 static bool forget_if_doubtful(struct pod_volume *volume)
 {
-    if (volume->wish != NULL || volume->upsert != NULL ||
+    if (volume->desired != NULL || volume->upsert != NULL ||
         uv_now(volume->status->config.loop) < volume->doubt_ms)
         return false;
     free(volume->version);
@@ -188,49 +188,49 @@ void pod_status_doubt(struct pod_status *status, const char *target_path)
 /* --- writing --- */
 
 /* May another text of an error be written by now? */
-static bool error_is_old(const struct pod_volume *volume, const struct pod_status_wish *wish)
+static bool error_is_old(const struct pod_volume *volume, const struct desired_pod_status *desired)
 {
-    int64_t age = wish->now_unix - volume->error_unix;
+    int64_t age = desired->now_unix - volume->error_unix;
 
     return volume->error == NULL || age < 0 || age >= POD_STATUS_ERROR_RENEWAL_S;
 }
 
-static bool says_it_already(const struct pod_volume *volume, const struct pod_status_wish *wish)
+static bool says_it_already(const struct pod_volume *volume, const struct desired_pod_status *desired)
 {
-    if (strcmp(volume->written, wish->digest) != 0 || wish->changed)
+    if (strcmp(volume->written, desired->digest) != 0 || desired->changed)
         return false;
-    return wish->error == NULL || !error_is_old(volume, wish) ||
-           (volume->error != NULL && strcmp(volume->error, wish->error) == 0);
+    return desired->error == NULL || !error_is_old(volume, desired) ||
+           (volume->error != NULL && strcmp(volume->error, desired->error) == 0);
 }
 
 static cJSON *build(enum kube_upsert_step step, const cJSON *current, void *arg, struct error **err)
 {
     struct pod_volume *volume = arg;
-    const struct pod_status_wish *wish = volume->wish;
+    const struct desired_pod_status *desired = volume->desired;
     unsigned flags = 0;
 
     volume->collided = volume->superseded = false;
     if (step == KUBE_UPSERT_CREATE)
-        return pod_status_object(wish, volume->name, err);
+        return pod_status_object(desired, volume->name, err);
     if (current != NULL) {
-        enum pod_status_relation relation = pod_status_relation(current, wish);
+        enum pod_status_relation relation = pod_status_relation(current, desired);
 
         volume->collided = relation == POD_STATUS_OTHER_NAME && !volume->unique_name;
         volume->superseded =
-            relation == POD_STATUS_OTHER_POD && volume->ours && wish->event != STATUS_MOUNTED;
+            relation == POD_STATUS_OTHER_POD && volume->ours && desired->event_type != VOLUME_EVENT_MOUNTED;
         if (volume->collided || volume->superseded)
             return NULL;
-        if (relation == POD_STATUS_OTHER_POD && wish->event != STATUS_MOUNTED) {
+        if (relation == POD_STATUS_OTHER_POD && desired->event_type != VOLUME_EVENT_MOUNTED) {
             /* Of an earlier pod, whose object the garbage collector is about to remove, or of a later one. */
             (void)error_set(err, GRPC_STATUS_FAILED_PRECONDITION, "it belongs to another pod of this name");
             return NULL;
         }
     }
-    if (error_is_old(volume, wish))
+    if (error_is_old(volume, desired))
         flags |= POD_STATUS_PATCH_ERROR_TEXT;
     if (volume->other_path)
         flags |= POD_STATUS_PATCH_KEEP_PATH;
-    return pod_status_patch(current, wish, flags, &volume->other_path, err);
+    return pod_status_patch(current, desired, flags, &volume->other_path, err);
 }
 
 static void write_done(struct kube_upsert_result *result, const struct error *error, void *arg);
@@ -238,10 +238,10 @@ static void write_failed(struct pod_volume *volume, const struct error *error);
 
 static int choose_name(struct pod_volume *volume, struct error **err)
 {
-    const struct pod_status_wish *wish = volume->wish;
+    const struct desired_pod_status *desired = volume->desired;
 
     if (volume->name == NULL)
-        volume->name = pod_status_name(wish->pod_name, wish->pod_namespace, wish->class_name,
+        volume->name = pod_status_name(desired->pod_name, desired->pod_namespace, desired->class_name,
                                        volume->unique_name ? POD_STATUS_NAME_UNIQUE : 0, err);
     return volume->name != NULL ? 0 : -1;
 }
@@ -250,7 +250,7 @@ static enum kube_upsert_step first_step(const struct pod_volume *volume)
 {
     if (volume->version != NULL)
         return KUBE_UPSERT_PATCH;
-    return volume->wish->event == STATUS_MOUNTED ? KUBE_UPSERT_CREATE : KUBE_UPSERT_READ;
+    return volume->desired->event_type == VOLUME_EVENT_MOUNTED ? KUBE_UPSERT_CREATE : KUBE_UPSERT_READ;
 }
 
 static int write_start(struct pod_volume *volume, struct error **err)
@@ -260,7 +260,7 @@ static int write_start(struct pod_volume *volume, struct error **err)
     volume->upsert = kube_upsert_start(volume->status->config.kube,
                                        &(struct kube_upsert_request){.group = CLASS_API_GROUP,
                                                                      .version = "v1",
-                                                                     .ns = volume->wish->pod_namespace,
+                                                                     .ns = volume->desired->pod_namespace,
                                                                      .resource = POD_STATUS_RESOURCE,
                                                                      .name = volume->name,
                                                                      .first = first_step(volume),
@@ -283,24 +283,24 @@ static void write_now(uv_timer_t *timer)
 /* What came while something else was being written is next. */
 static void take_later(struct pod_volume *volume)
 {
-    struct pod_status_wish *later = steal_ptr(&volume->later);
+    struct desired_pod_status *later = steal_ptr(&volume->later);
 
     if (later == NULL)
         return;
-    if (volume->wish != NULL) { /* not written: what it had to tell beyond a state goes on */
-        later->changed = later->changed || volume->wish->changed;
-        if (volume->wish->event == STATUS_MOUNTED)
-            later->event = STATUS_MOUNTED;
-        pod_status_wish_destroy(volume->wish);
+    if (volume->desired != NULL) { /* not written: what it had to tell beyond a state goes on */
+        later->changed = later->changed || volume->desired->changed;
+        if (volume->desired->event_type == VOLUME_EVENT_MOUNTED)
+            later->event_type = VOLUME_EVENT_MOUNTED;
+        desired_pod_status_destroy(volume->desired);
     }
-    volume->wish = later;
+    volume->desired = later;
 }
 
 /* It stays wanted. The waiter comes last: it may take the volume away. */
 static void write_failed(struct pod_volume *volume, const struct error *error)
 {
     struct pod_status *status = volume->status;
-    struct status_call *waiter = volume->waiter;
+    struct observer_call *waiter = volume->waiter;
     uint64_t first =
         status->config.retry_first_ms != 0 ? status->config.retry_first_ms : POD_STATUS_RETRY_FIRST_MS;
     uint64_t pause = first << (volume->failures < DOUBLINGS_MAX ? volume->failures : DOUBLINGS_MAX);
@@ -319,7 +319,7 @@ static void write_failed(struct pod_volume *volume, const struct error *error)
     take_later(volume);
     (void)uv_timer_start(&volume->timer, write_now, pause, 0);
     if (waiter != NULL)
-        status_call_answer(waiter, error);
+        observer_call_answer(waiter, error);
 }
 
 /* The API server answers again: who waits for his next try need not wait any longer. And should it answer
@@ -332,14 +332,14 @@ static void kube_is_back(void *arg)
         struct pod_volume *volume = volume_at(at);
 
         volume->failures = volume->failures > 0 ? 1 : 0;
-        if (volume->failures > 0 && volume->upsert == NULL && volume->wish != NULL)
+        if (volume->failures > 0 && volume->upsert == NULL && volume->desired != NULL)
             (void)uv_timer_start(&volume->timer, write_now, random_below(RETURN_SPREAD_MS), 0);
     }
 }
 
 static void remember(struct pod_volume *volume, const cJSON *object)
 {
-    const struct pod_status_wish *wish = volume->wish;
+    const struct desired_pod_status *desired = volume->desired;
     const char *version = kube_metadata_string(object, "resourceVersion");
 
     volume->failures = 0;
@@ -347,14 +347,14 @@ static void remember(struct pod_volume *volume, const cJSON *object)
     trust_for_a_while(volume);
     free(volume->version);
     volume->version = volume->superseded || version[0] == '\0' ? NULL : strdup(version);
-    memcpy(volume->written, wish->digest, sizeof(volume->written));
-    if (wish->error == NULL) {
+    memcpy(volume->written, desired->digest, sizeof(volume->written));
+    if (desired->error == NULL) {
         free(volume->error);
         volume->error = NULL;
-    } else if (error_is_old(volume, wish)) {
+    } else if (error_is_old(volume, desired)) {
         free(volume->error);
-        volume->error = strdup(wish->error);
-        volume->error_unix = wish->now_unix;
+        volume->error = strdup(desired->error);
+        volume->error_unix = desired->now_unix;
     }
 }
 
@@ -362,7 +362,7 @@ static void write_done(struct kube_upsert_result *result, const struct error *er
 {
     struct pod_volume *volume = arg;
     struct pod_status *status = volume->status;
-    struct status_call *waiter = volume->waiter;
+    struct observer_call *waiter = volume->waiter;
 
     volume->upsert = NULL;
     note_end(status);
@@ -384,109 +384,109 @@ static void write_done(struct kube_upsert_result *result, const struct error *er
     if (volume->failures > 0)
         log_info(status->config.log, "the status of a volume is written now", LOG_STR("spcps", volume->name));
     remember(volume, result->object);
-    pod_status_wish_destroy(volume->wish);
-    volume->wish = NULL;
+    desired_pod_status_destroy(volume->desired);
+    volume->desired = NULL;
     take_later(volume);
-    if (volume->wish != NULL && says_it_already(volume, volume->wish)) {
-        pod_status_wish_destroy(volume->wish);
-        volume->wish = NULL;
+    if (volume->desired != NULL && says_it_already(volume, volume->desired)) {
+        desired_pod_status_destroy(volume->desired);
+        volume->desired = NULL;
     }
-    if (volume->wish != NULL)
+    if (volume->desired != NULL)
         (void)uv_timer_start(&volume->timer, write_now, 0, 0);
     if (waiter != NULL)
-        status_call_answer(waiter, NULL);
+        observer_call_answer(waiter, NULL);
 }
 
 /* --- the interface --- */
 
 /* Secrets of a pod without an owner of its own are owned by the status object. */
-static bool status_needed(void *state, const struct status_record *record)
+static bool status_is_required(void *state, const struct volume_event *event)
 {
     (void)state;
-    return record->class != NULL && record->class->n_secret_objects > 0;
+    return event->class != NULL && event->class->n_secret_objects > 0;
 }
 
-/* Takes the wish over. */
-static void wish_for(struct pod_volume *volume, struct pod_status_wish *wish)
+/* Takes the desired over. */
+static void set_desired(struct pod_volume *volume, struct desired_pod_status *desired)
 {
-    pod_status_wish_destroy(volume->later);
-    volume->later = wish;
+    desired_pod_status_destroy(volume->later);
+    volume->later = desired;
     if (volume->upsert != NULL)
         return; /* its end looks for more */
     take_later(volume);
     /* A volume that waits for its next try goes on waiting, unless somebody waits for it. */
-    if (wish->event == STATUS_MOUNTED || !uv_is_active((uv_handle_t *)&volume->timer))
+    if (desired->event_type == VOLUME_EVENT_MOUNTED || !uv_is_active((uv_handle_t *)&volume->timer))
         (void)uv_timer_start(&volume->timer, write_now, 0, 0);
 }
 
-static int check_pod(const struct status_record *record, struct error **err)
+static int check_pod(const struct volume_event *event, struct error **err)
 {
-    if (record->pod_name[0] != '\0' && record->pod_uid[0] != '\0' && record->pod_namespace[0] != '\0')
+    if (event->pod_name[0] != '\0' && event->pod_uid[0] != '\0' && event->pod_namespace[0] != '\0')
         return 0;
     return error_set(
         err, GRPC_STATUS_INVALID_ARGUMENT,
         "the pod is not named in the volume context: podInfoOnMount must be true in the CSIDriver object");
 }
 
-static void wait_for_volume(struct status_call *call, struct pod_volume *volume, uint64_t timeout_ms)
+static void wait_for_volume(struct observer_call *call, struct pod_volume *volume, uint64_t timeout_ms)
 {
     struct error *late = NULL;
 
     (void)error_set(&late, GRPC_STATUS_DEADLINE_EXCEEDED,
                     "the Kubernetes API has not taken it within %llu ms; it is tried again",
                     (unsigned long long)timeout_ms);
-    status_call_wait(call, &volume->waiter, timeout_ms, late);
+    observer_call_wait(call, &volume->waiter, timeout_ms, late);
 }
 
-static struct status_call *status_start(void *state, const struct status_record *record, uint64_t timeout_ms,
-                                        status_callback *callback, void *arg, struct error **err)
+static struct observer_call *status_start(void *state, const struct volume_event *event, uint64_t timeout_ms,
+                                          observer_callback *callback, void *arg, struct error **err)
 {
     struct pod_status *status = state;
-    struct pod_status_wish *wish =
-        check_pod(record, err) < 0 ? NULL
-                                   : pod_status_wish_create(record, status->node_label, clock_unix_s(), err);
-    struct pod_volume *volume = wish != NULL ? volume_get(status, record->target_path, err) : NULL;
-    struct status_call *call =
-        volume != NULL ? status_call_create(status->config.loop, callback, arg, err) : NULL;
+    struct desired_pod_status *desired =
+        check_pod(event, err) < 0 ? NULL
+                                  : desired_pod_status_create(event, status->node_label, clock_unix_s(), err);
+    struct pod_volume *volume = desired != NULL ? volume_get(status, event->target_path, err) : NULL;
+    struct observer_call *call =
+        volume != NULL ? observer_call_create(status->config.loop, callback, arg, err) : NULL;
     bool done;
 
     if (call == NULL) {
-        pod_status_wish_destroy(wish);
+        desired_pod_status_destroy(desired);
         return NULL;
     }
     (void)forget_if_doubtful(volume);
-    done = volume->wish == NULL && says_it_already(volume, wish);
-    if (!done && record->event == STATUS_MOUNTED)
+    done = volume->desired == NULL && says_it_already(volume, desired);
+    if (!done && event->type == VOLUME_EVENT_MOUNTED)
         wait_for_volume(call, volume, timeout_ms);
     else
-        status_call_end(call, NULL);
+        observer_call_end(call, NULL);
     if (done)
-        pod_status_wish_destroy(wish);
+        desired_pod_status_destroy(desired);
     else
-        wish_for(volume, wish);
+        set_desired(volume, desired);
     return call;
 }
 
 /* A volume of an earlier driver, which may have ended before the record was written, is looked at once; and
  * one whose object has not been seen for long. */
-static void status_seen(void *state, const struct status_record *record)
+static void status_on_unchanged(void *state, const struct volume_event *event)
 {
     struct pod_status *status = state;
-    struct pod_volume *volume = volume_find(status, record->target_path);
-    struct pod_status_wish *wish;
+    struct pod_volume *volume = volume_find(status, event->target_path);
+    struct desired_pod_status *desired;
 
-    if (record->versions == NULL || (volume != NULL && !forget_if_doubtful(volume)) ||
-        check_pod(record, /* err= */ NULL) < 0)
+    if (event->versions == NULL || (volume != NULL && !forget_if_doubtful(volume)) ||
+        check_pod(event, /* err= */ NULL) < 0)
         return;
-    wish = pod_status_wish_create(record, status->node_label, clock_unix_s(), /* err= */ NULL);
-    volume = wish != NULL ? volume_get(status, record->target_path, /* err= */ NULL) : NULL;
+    desired = desired_pod_status_create(event, status->node_label, clock_unix_s(), /* err= */ NULL);
+    volume = desired != NULL ? volume_get(status, event->target_path, /* err= */ NULL) : NULL;
     if (volume != NULL)
-        wish_for(volume, wish);
+        set_desired(volume, desired);
     else
-        pod_status_wish_destroy(wish);
+        desired_pod_status_destroy(desired);
 }
 
-static void status_forget(void *state, const char *target_path)
+static void status_on_removed(void *state, const char *target_path)
 {
     struct pod_volume *volume = volume_find(state, target_path);
 
@@ -494,16 +494,16 @@ static void status_forget(void *state, const char *target_path)
         volume_dispose(volume);
 }
 
-void pod_status_recorder(struct pod_status *status, struct status_recorder *ret)
+struct volume_observer pod_status_observer(struct pod_status *status)
 {
-    *ret = (struct status_recorder){.name = "status",
+    return (struct volume_observer){.name = "status",
                                     .action = "record the volume's status",
-                                    .failures = true,
-                                    .needed = status_needed,
+                                    .wants_failures = true,
+                                    .is_required = status_is_required,
                                     .start = status_start,
-                                    .cancel = status_call_cancel,
-                                    .seen = status_seen,
-                                    .forget = status_forget,
+                                    .cancel = observer_call_cancel,
+                                    .on_unchanged = status_on_unchanged,
+                                    .on_removed = status_on_removed,
                                     .state = status};
 }
 

@@ -1,6 +1,6 @@
 /*
  * pod_status.h - records mounted volumes as SecretProviderClassPodStatus objects in the Kubernetes API: a
- * recorder (status.h).
+ * volume observer (volume_observer.h).
  *
  * What was written last is remembered per volume, with its resourceVersion. So a volume whose content and
  * outcome stay the same costs no request, a change costs one PATCH, a first mount one POST; after a restart
@@ -60,7 +60,7 @@ struct pod_status_config {
 struct pod_status *pod_status_create(const struct pod_status_config *config, struct error **err);
 
 /* Fills in the interface. */
-void pod_status_recorder(struct pod_status *status, struct status_recorder *ret);
+struct volume_observer pod_status_observer(struct pod_status *status);
 
 /* What is remembered of the volume's object may be wrong: the next call for it looks. A volume that is not
  * known, or is being written, is passed over. */

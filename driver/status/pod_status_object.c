@@ -75,19 +75,19 @@ char *pod_status_node_label(const char *node, struct error **err)
 
 /* --- wishes --- */
 
-void pod_status_wish_destroy(struct pod_status_wish *wish)
+void desired_pod_status_destroy(struct desired_pod_status *desired)
 {
-    if (wish == NULL)
+    if (desired == NULL)
         return;
-    free(wish->pod_name);
-    free(wish->pod_namespace);
-    free(wish->pod_uid);
-    free(wish->class_name);
-    free(wish->target_path);
-    free(wish->node_label);
-    cJSON_Delete(wish->objects);
-    free(wish->error);
-    free(wish);
+    free(desired->pod_name);
+    free(desired->pod_namespace);
+    free(desired->pod_uid);
+    free(desired->class_name);
+    free(desired->target_path);
+    free(desired->node_label);
+    cJSON_Delete(desired->objects);
+    free(desired->error);
+    free(desired);
 }
 
 static bool add_text(cJSON *object, const char *key, const char *text)
@@ -135,71 +135,71 @@ static cJSON *objects_of(const struct string_map *versions)
     return steal_ptr(&list);
 }
 
-static int make_digest(struct pod_status_wish *wish, struct error **err)
+static int make_digest(struct desired_pod_status *desired, struct error **err)
 {
     cleanup_json cJSON *json = cJSON_CreateObject();
     char *printed;
     int result;
 
-    if (json == NULL || !add_text(json, "namespace", wish->pod_namespace) ||
-        !add_text(json, "pod", wish->pod_name) || !add_text(json, "uid", wish->pod_uid) ||
-        !add_text(json, "class", wish->class_name) || !add_text(json, "path", wish->target_path) ||
-        !add_text(json, "node", wish->node_label) ||
-        cJSON_AddBoolToObject(json, "failed", wish->error != NULL) == NULL ||
-        (wish->objects != NULL && !add_copy(json, "objects", wish->objects)))
+    if (json == NULL || !add_text(json, "namespace", desired->pod_namespace) ||
+        !add_text(json, "pod", desired->pod_name) || !add_text(json, "uid", desired->pod_uid) ||
+        !add_text(json, "class", desired->class_name) || !add_text(json, "path", desired->target_path) ||
+        !add_text(json, "node", desired->node_label) ||
+        cJSON_AddBoolToObject(json, "failed", desired->error != NULL) == NULL ||
+        (desired->objects != NULL && !add_copy(json, "objects", desired->objects)))
         return no_memory(err);
     printed = json_print(json, err);
     if (printed == NULL)
         return -1;
-    result = digest_sha256_hex(printed, strlen(printed), wish->digest);
+    result = digest_sha256_hex(printed, strlen(printed), desired->digest);
     secret_free(printed);
     return result < 0 ? error_set(err, GRPC_STATUS_INTERNAL, "no SHA-256 for a status") : 0;
 }
 
-static int fill(struct pod_status_wish *wish, const struct status_record *record, const char *node_label,
+static int fill(struct desired_pod_status *desired, const struct volume_event *event, const char *node_label,
                 struct error **err)
 {
-    wish->pod_name = strdup(record->pod_name);
-    wish->pod_namespace = strdup(record->pod_namespace);
-    wish->pod_uid = strdup(record->pod_uid);
-    wish->class_name = strdup(record->class_name);
-    wish->target_path = strdup(record->target_path);
-    wish->node_label = strdup(node_label);
-    if (record->versions != NULL)
-        wish->objects = objects_of(record->versions);
-    if (record->failure != NULL) {
-        const char *message = error_message(record->failure);
+    desired->pod_name = strdup(event->pod_name);
+    desired->pod_namespace = strdup(event->pod_namespace);
+    desired->pod_uid = strdup(event->pod_uid);
+    desired->class_name = strdup(event->class_name);
+    desired->target_path = strdup(event->target_path);
+    desired->node_label = strdup(node_label);
+    if (event->versions != NULL)
+        desired->objects = objects_of(event->versions);
+    if (event->failure != NULL) {
+        const char *message = error_message(event->failure);
 
-        wish->error = strndup(message, strlen(message) > POD_STATUS_ERROR_MAX
-                                           ? utf8_floor(message, POD_STATUS_ERROR_MAX)
-                                           : strlen(message));
+        desired->error = strndup(message, strlen(message) > POD_STATUS_ERROR_MAX
+                                              ? utf8_floor(message, POD_STATUS_ERROR_MAX)
+                                              : strlen(message));
     }
-    if (wish->pod_name == NULL || wish->pod_namespace == NULL || wish->pod_uid == NULL ||
-        wish->class_name == NULL || wish->target_path == NULL || wish->node_label == NULL ||
-        (record->versions != NULL && wish->objects == NULL) ||
-        (record->failure != NULL && wish->error == NULL))
+    if (desired->pod_name == NULL || desired->pod_namespace == NULL || desired->pod_uid == NULL ||
+        desired->class_name == NULL || desired->target_path == NULL || desired->node_label == NULL ||
+        (event->versions != NULL && desired->objects == NULL) ||
+        (event->failure != NULL && desired->error == NULL))
         return no_memory(err);
-    return make_digest(wish, err);
+    return make_digest(desired, err);
 }
 
-struct pod_status_wish *pod_status_wish_create(const struct status_record *record, const char *node_label,
-                                               int64_t now_unix, struct error **err)
+struct desired_pod_status *desired_pod_status_create(const struct volume_event *event, const char *node_label,
+                                                     int64_t now_unix, struct error **err)
 {
-    struct pod_status_wish *wish = calloc(1, sizeof(*wish));
+    struct desired_pod_status *desired = calloc(1, sizeof(*desired));
 
-    if (wish == NULL) {
+    if (desired == NULL) {
         (void)no_memory(err);
         return NULL;
     }
-    wish->event = record->event;
-    wish->changed = record->changed;
-    wish->checked_unix = record->checked_unix;
-    wish->now_unix = now_unix;
-    if (fill(wish, record, node_label, err) < 0) {
-        pod_status_wish_destroy(wish);
+    desired->event_type = event->type;
+    desired->changed = event->changed;
+    desired->checked_unix = event->checked_unix;
+    desired->now_unix = now_unix;
+    if (fill(desired, event, node_label, err) < 0) {
+        desired_pod_status_destroy(desired);
         return NULL;
     }
-    return wish;
+    return desired;
 }
 
 /* --- the object --- */
@@ -212,7 +212,7 @@ static bool add_time(cJSON *object, const char *key, int64_t unix_s)
     return text[0] == '\0' || add_text(object, key, text);
 }
 
-static bool add_owner(cJSON *metadata, const struct pod_status_wish *wish)
+static bool add_owner(cJSON *metadata, const struct desired_pod_status *desired)
 {
     cJSON *list = cJSON_AddArrayToObject(metadata, "ownerReferences");
     cJSON *owner = cJSON_CreateObject();
@@ -222,37 +222,37 @@ static bool add_owner(cJSON *metadata, const struct pod_status_wish *wish)
         return false;
     }
     return add_text(owner, "apiVersion", "v1") && add_text(owner, "kind", "Pod") &&
-           add_text(owner, "name", wish->pod_name) && add_text(owner, "uid", wish->pod_uid);
+           add_text(owner, "name", desired->pod_name) && add_text(owner, "uid", desired->pod_uid);
 }
 
-static bool add_label(cJSON *metadata, const struct pod_status_wish *wish)
+static bool add_label(cJSON *metadata, const struct desired_pod_status *desired)
 {
     cJSON *labels = cJSON_AddObjectToObject(metadata, "labels");
 
-    return labels != NULL && add_text(labels, POD_STATUS_NODE_LABEL, wish->node_label);
+    return labels != NULL && add_text(labels, POD_STATUS_NODE_LABEL, desired->node_label);
 }
 
 /* What is neither times nor errors. */
-static bool add_facts(cJSON *status, const struct pod_status_wish *wish, bool path)
+static bool add_facts(cJSON *status, const struct desired_pod_status *desired, bool path)
 {
-    return add_text(status, "podName", wish->pod_name) &&
-           add_text(status, "secretProviderClassName", wish->class_name) &&
+    return add_text(status, "podName", desired->pod_name) &&
+           add_text(status, "secretProviderClassName", desired->class_name) &&
            cJSON_AddBoolToObject(status, "mounted", true) != NULL &&
-           (!path || add_text(status, "targetPath", wish->target_path)) &&
-           (wish->objects == NULL || add_copy(status, "objects", wish->objects));
+           (!path || add_text(status, "targetPath", desired->target_path)) &&
+           (desired->objects == NULL || add_copy(status, "objects", desired->objects));
 }
 
-static bool add_times(cJSON *status, const struct pod_status_wish *wish)
+static bool add_times(cJSON *status, const struct desired_pod_status *desired)
 {
-    if (wish->checked_unix > 0 && !add_time(status, "lastCheckedTime", wish->checked_unix))
+    if (desired->checked_unix > 0 && !add_time(status, "lastCheckedTime", desired->checked_unix))
         return false;
-    if (wish->changed && !add_time(status, "lastRotatedTime", wish->now_unix))
+    if (desired->changed && !add_time(status, "lastRotatedTime", desired->now_unix))
         return false;
-    return wish->error == NULL ||
-           (add_text(status, "lastError", wish->error) && add_time(status, "lastErrorTime", wish->now_unix));
+    return desired->error == NULL || (add_text(status, "lastError", desired->error) &&
+                                      add_time(status, "lastErrorTime", desired->now_unix));
 }
 
-cJSON *pod_status_object(const struct pod_status_wish *wish, const char *name, struct error **err)
+cJSON *pod_status_object(const struct desired_pod_status *desired, const char *name, struct error **err)
 {
     cleanup_json cJSON *object = cJSON_CreateObject();
     cJSON *metadata;
@@ -261,10 +261,10 @@ cJSON *pod_status_object(const struct pod_status_wish *wish, const char *name, s
     if (object == NULL || !add_text(object, "apiVersion", CLASS_API_GROUP "/v1") ||
         !add_text(object, "kind", POD_STATUS_KIND) ||
         (metadata = cJSON_AddObjectToObject(object, "metadata")) == NULL ||
-        !add_text(metadata, "name", name) || !add_text(metadata, "namespace", wish->pod_namespace) ||
-        !add_label(metadata, wish) || !add_owner(metadata, wish) ||
-        (status = cJSON_AddObjectToObject(object, "status")) == NULL || !add_facts(status, wish, true) ||
-        !add_times(status, wish)) {
+        !add_text(metadata, "name", name) || !add_text(metadata, "namespace", desired->pod_namespace) ||
+        !add_label(metadata, desired) || !add_owner(metadata, desired) ||
+        (status = cJSON_AddObjectToObject(object, "status")) == NULL || !add_facts(status, desired, true) ||
+        !add_times(status, desired)) {
         (void)no_memory(err);
         return NULL;
     }
@@ -310,66 +310,66 @@ static const char *owner_uid(const cJSON *current)
     return "";
 }
 
-enum pod_status_relation pod_status_relation(const cJSON *current, const struct pod_status_wish *wish)
+enum pod_status_relation pod_status_relation(const cJSON *current, const struct desired_pod_status *desired)
 {
     const cJSON *status = member(current, "status");
     const char *pod = text_of(status, "podName");
     const char *class_name = text_of(status, "secretProviderClassName");
     const char *uid = owner_uid(current);
 
-    if ((pod[0] != '\0' && strcmp(pod, wish->pod_name) != 0) ||
-        (class_name[0] != '\0' && strcmp(class_name, wish->class_name) != 0))
+    if ((pod[0] != '\0' && strcmp(pod, desired->pod_name) != 0) ||
+        (class_name[0] != '\0' && strcmp(class_name, desired->class_name) != 0))
         return POD_STATUS_OTHER_NAME;
-    return uid[0] == '\0' || strcmp(uid, wish->pod_uid) == 0 ? POD_STATUS_OURS : POD_STATUS_OTHER_POD;
+    return uid[0] == '\0' || strcmp(uid, desired->pod_uid) == 0 ? POD_STATUS_OURS : POD_STATUS_OTHER_POD;
 }
 
-static bool is_owned_as_wished(const cJSON *current, const struct pod_status_wish *wish)
+static bool has_desired_owner(const cJSON *current, const struct desired_pod_status *desired)
 {
     const cJSON *owners = owners_of(current);
     const cJSON *owner = cJSON_GetArrayItem(owners, 0);
 
     return cJSON_IsArray(owners) && cJSON_GetArraySize(owners) == 1 && cJSON_GetArraySize(owner) == 4 &&
            is_text(owner, "apiVersion", "v1") && is_text(owner, "kind", "Pod") &&
-           is_text(owner, "name", wish->pod_name) && is_text(owner, "uid", wish->pod_uid);
+           is_text(owner, "name", desired->pod_name) && is_text(owner, "uid", desired->pod_uid);
 }
 
-static bool is_labelled_as_wished(const cJSON *current, const struct pod_status_wish *wish)
+static bool has_desired_label(const cJSON *current, const struct desired_pod_status *desired)
 {
-    return is_text(member(member(current, "metadata"), "labels"), POD_STATUS_NODE_LABEL, wish->node_label);
+    return is_text(member(member(current, "metadata"), "labels"), POD_STATUS_NODE_LABEL, desired->node_label);
 }
 
 /* Is the path another volume's, of the same pod, that goes before ours? Then it stays. */
-static bool other_path_stays(const cJSON *current, const struct pod_status_wish *wish)
+static bool other_path_stays(const cJSON *current, const struct desired_pod_status *desired)
 {
     const char *path = text_of(member(current, "status"), "targetPath");
     struct target_path theirs;
     struct target_path ours;
 
-    return strcmp(owner_uid(current), wish->pod_uid) == 0 && strcmp(path, wish->target_path) < 0 &&
-           target_path_parse(path, &theirs) && target_path_parse(wish->target_path, &ours) &&
+    return strcmp(owner_uid(current), desired->pod_uid) == 0 && strcmp(path, desired->target_path) < 0 &&
+           target_path_parse(path, &theirs) && target_path_parse(desired->target_path, &ours) &&
            theirs.pod_uid_len == ours.pod_uid_len &&
            memcmp(theirs.pod_uid, ours.pod_uid, ours.pod_uid_len) == 0;
 }
 
-static bool has_facts(const cJSON *current, const struct pod_status_wish *wish, bool path)
+static bool has_facts(const cJSON *current, const struct desired_pod_status *desired, bool path)
 {
     const cJSON *status = member(current, "status");
 
-    return is_text(status, "podName", wish->pod_name) &&
-           is_text(status, "secretProviderClassName", wish->class_name) &&
+    return is_text(status, "podName", desired->pod_name) &&
+           is_text(status, "secretProviderClassName", desired->class_name) &&
            cJSON_IsTrue(member(status, "mounted")) &&
-           (!path || is_text(status, "targetPath", wish->target_path)) &&
-           (wish->objects == NULL || cJSON_Compare(member(status, "objects"), wish->objects, true));
+           (!path || is_text(status, "targetPath", desired->target_path)) &&
+           (desired->objects == NULL || cJSON_Compare(member(status, "objects"), desired->objects, true));
 }
 
 /* A failure has begun, or ended, or (with the flag) is another one. */
-static bool has_error_as_wished(const cJSON *current, const struct pod_status_wish *wish, unsigned flags)
+static bool has_desired_error(const cJSON *current, const struct desired_pod_status *desired, unsigned flags)
 {
     const char *error = text_of(member(current, "status"), "lastError");
 
-    if (wish->error == NULL || error[0] == '\0')
-        return wish->error == NULL && error[0] == '\0';
-    return (flags & POD_STATUS_PATCH_ERROR_TEXT) == 0 || strcmp(error, wish->error) == 0;
+    if (desired->error == NULL || error[0] == '\0')
+        return desired->error == NULL && error[0] == '\0';
+    return (flags & POD_STATUS_PATCH_ERROR_TEXT) == 0 || strcmp(error, desired->error) == 0;
 }
 
 static bool add_null(cJSON *object, const char *key)
@@ -378,39 +378,41 @@ static bool add_null(cJSON *object, const char *key)
 }
 
 /* What an earlier pod or an earlier failure has left. */
-static bool add_removals(cJSON *status, const cJSON *current, const struct pod_status_wish *wish)
+static bool add_removals(cJSON *status, const cJSON *current, const struct desired_pod_status *desired)
 {
     const cJSON *old = member(current, "status");
     bool blind = current == NULL;
 
-    if (wish->error == NULL && (blind || member(old, "lastError") != NULL) && !add_null(status, "lastError"))
+    if (desired->error == NULL && (blind || member(old, "lastError") != NULL) &&
+        !add_null(status, "lastError"))
         return false;
-    if (wish->error == NULL && (blind || member(old, "lastErrorTime") != NULL) &&
+    if (desired->error == NULL && (blind || member(old, "lastErrorTime") != NULL) &&
         !add_null(status, "lastErrorTime"))
         return false;
-    return wish->event != STATUS_MOUNTED || blind || member(old, "lastRotatedTime") == NULL ||
+    return desired->event_type != VOLUME_EVENT_MOUNTED || blind || member(old, "lastRotatedTime") == NULL ||
            add_null(status, "lastRotatedTime");
 }
 
-cJSON *pod_status_patch(const cJSON *current, const struct pod_status_wish *wish, unsigned flags,
+cJSON *pod_status_patch(const cJSON *current, const struct desired_pod_status *desired, unsigned flags,
                         bool *ret_other_path, struct error **err)
 {
     bool other_path =
-        current == NULL ? (flags & POD_STATUS_PATCH_KEEP_PATH) != 0 : other_path_stays(current, wish);
+        current == NULL ? (flags & POD_STATUS_PATCH_KEEP_PATH) != 0 : other_path_stays(current, desired);
     cleanup_json cJSON *patch = NULL;
     cJSON *metadata;
     cJSON *status;
 
     *ret_other_path = other_path;
-    if (current != NULL && is_owned_as_wished(current, wish) && is_labelled_as_wished(current, wish) &&
-        has_facts(current, wish, !other_path) && has_error_as_wished(current, wish, flags) && !wish->changed)
+    if (current != NULL && has_desired_owner(current, desired) && has_desired_label(current, desired) &&
+        has_facts(current, desired, !other_path) && has_desired_error(current, desired, flags) &&
+        !desired->changed)
         return NULL;
     patch = cJSON_CreateObject();
     if (patch == NULL || (metadata = cJSON_AddObjectToObject(patch, "metadata")) == NULL ||
-        !add_label(metadata, wish) || !add_owner(metadata, wish) ||
+        !add_label(metadata, desired) || !add_owner(metadata, desired) ||
         (status = cJSON_AddObjectToObject(patch, "status")) == NULL ||
-        !add_facts(status, wish, !other_path) || !add_times(status, wish) ||
-        !add_removals(status, current, wish)) {
+        !add_facts(status, desired, !other_path) || !add_times(status, desired) ||
+        !add_removals(status, current, desired)) {
         (void)no_memory(err);
         return NULL;
     }

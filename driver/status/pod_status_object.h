@@ -47,8 +47,8 @@ char *pod_status_name(const char *pod, const char *ns, const char *class_name, u
 char *pod_status_node_label(const char *node, struct error **err);
 
 /* What is to be said of one volume; everything is owned. */
-struct pod_status_wish {
-    enum status_event event;
+struct desired_pod_status {
+    enum volume_event_type event_type;
     char *pod_name;
     char *pod_namespace;
     char *pod_uid;
@@ -65,22 +65,22 @@ struct pod_status_wish {
 };
 
 /* Copies what matters of a record. NULL with err set on lack of memory. */
-struct pod_status_wish *pod_status_wish_create(const struct status_record *record, const char *node_label,
-                                               int64_t now_unix, struct error **err);
+struct desired_pod_status *desired_pod_status_create(const struct volume_event *event, const char *node_label,
+                                                     int64_t now_unix, struct error **err);
 
 /* Accepts NULL. */
-void pod_status_wish_destroy(struct pod_status_wish *wish);
+void desired_pod_status_destroy(struct desired_pod_status *desired);
 
 /* The whole object, as it is created under `name`. NULL with err set on lack of memory. */
-cJSON *pod_status_object(const struct pod_status_wish *wish, const char *name, struct error **err);
+cJSON *pod_status_object(const struct desired_pod_status *desired, const char *name, struct error **err);
 
-/* How an existing object relates to a wish. */
+/* How an existing object relates to a desired. */
 enum pod_status_relation {
     POD_STATUS_OURS,       /* of this pod, or of nobody */
     POD_STATUS_OTHER_POD,  /* of a pod of this name with another uid: it was created anew (StatefulSet) */
     POD_STATUS_OTHER_NAME, /* of a pod or class of another name: two names that make one */
 };
-enum pod_status_relation pod_status_relation(const cJSON *current, const struct pod_status_wish *wish);
+enum pod_status_relation pod_status_relation(const cJSON *current, const struct desired_pod_status *desired);
 
 enum pod_status_patch_flags {
     POD_STATUS_PATCH_ERROR_TEXT = 1 << 0, /* an error with another text is a difference */
@@ -90,9 +90,9 @@ enum pod_status_patch_flags {
 /* The merge patch that makes `current` say what is wished, or NULL when it does already (or, with err set, on
  * lack of memory). NULL as `current`: everything that is wished. What others have written (labels,
  * annotations, finalizers, unknown fields) is left alone. Of two volumes of one pod with one class the
- * smaller path is shown, whoever comes last; *ret_other_path tells that it is not that of the wish. Any JSON
+ * smaller path is shown, whoever comes last; *ret_other_path tells that it is not that of the desired. Any JSON
  * is taken for an object. */
-cJSON *pod_status_patch(const cJSON *current, const struct pod_status_wish *wish, unsigned flags,
+cJSON *pod_status_patch(const cJSON *current, const struct desired_pod_status *desired, unsigned flags,
                         bool *ret_other_path, struct error **err);
 
 #endif

@@ -13,8 +13,8 @@
 #include "common/base/file.h"
 #include "common/process/lifecycle.h"
 #include "driver/base/worker.h"
+#include "driver/status/observer_call.h"
 #include "driver/status/pod_status_object.h"
-#include "driver/status/status_call.h"
 #include "driver/volume/target_path.h"
 #include "driver/volume/volume.h"
 #include "driver/volume/volume_table.h"
@@ -33,13 +33,13 @@ struct status_files {
 
 /* One volume whose file is known. */
 struct file_volume {
-    struct status_files *files; /* NULL once the recorder is gone */
+    struct status_files *files; /* NULL once the observer is gone */
     struct volume_entry entry;
     char written[DIGEST_SHA256_HEX_LEN + 1]; /* digest of what the file says; "" = not known */
     char *error;                             /* its lastError; NULL = none */
     bool forgotten;
-    bool running;               /* the worker */
-    struct status_call *waiter; /* who waits for it; NULL = nobody */
+    bool running;                 /* the worker */
+    struct observer_call *waiter; /* who waits for it; NULL = nobody */
 
     /* in and out of the worker */
     struct {
@@ -284,7 +284,7 @@ static void work_done(void *job)
     struct file_volume *volume = job;
     bool removal = volume->job.text == NULL;
     cleanup_error struct error *error = steal_ptr(&volume->job.error);
-    struct status_call *waiter = volume->waiter;
+    struct observer_call *waiter = volume->waiter;
 
     volume->running = false;
     job_finish(volume);
@@ -304,75 +304,79 @@ static void work_done(void *job)
     else if (volume->forgotten)
         remove_file(volume);
     if (waiter != NULL)
-        status_call_answer(waiter, error);
+        observer_call_answer(waiter, error);
 }
 
 /* --- the interface --- */
 
-static bool says_it_already(const struct file_volume *volume, const struct pod_status_wish *wish)
+static bool says_it_already(const struct file_volume *volume, const struct desired_pod_status *desired)
 {
-    return strcmp(volume->written, wish->digest) == 0 && !wish->changed &&
-           (wish->error == NULL || (volume->error != NULL && strcmp(volume->error, wish->error) == 0));
+    return strcmp(volume->written, desired->digest) == 0 && !desired->changed &&
+           (desired->error == NULL || (volume->error != NULL && strcmp(volume->error, desired->error) == 0));
 }
 
-static char *print(const struct pod_status_wish *wish, struct error **err)
+static char *print(const struct desired_pod_status *desired, struct error **err)
 {
-    cleanup_free char *name = pod_status_name(wish->pod_name, wish->pod_namespace, wish->class_name, 0, err);
-    cleanup_json cJSON *object = name != NULL ? pod_status_object(wish, name, err) : NULL;
+    cleanup_free char *name =
+        pod_status_name(desired->pod_name, desired->pod_namespace, desired->class_name, 0, err);
+    cleanup_json cJSON *object = name != NULL ? pod_status_object(desired, name, err) : NULL;
 
     if (object == NULL)
         return NULL;
-    if (wish->pod_uid[0] == '\0') /* nobody told */
+    if (desired->pod_uid[0] == '\0') /* nobody told */
         cJSON_DeleteItemFromObjectCaseSensitive(cJSON_GetObjectItemCaseSensitive(object, "metadata"),
                                                 "ownerReferences");
     return json_print(object, err);
 }
 
-static int write_wish(struct file_volume *volume, const struct pod_status_wish *wish, struct error **err)
+static int write_desired(struct file_volume *volume, const struct desired_pod_status *desired,
+                         struct error **err)
 {
-    char *text = print(wish, err);
+    char *text = print(desired, err);
 
     if (text == NULL)
         return -1;
     if (volume->running) {
         secret_free(volume->later);
         volume->later = text;
-        memcpy(volume->later_digest, wish->digest, sizeof(volume->later_digest));
+        memcpy(volume->later_digest, desired->digest, sizeof(volume->later_digest));
     } else {
         if (work_start(volume, text, err) < 0)
             return -1;
-        memcpy(volume->digest, wish->digest, sizeof(volume->digest));
+        memcpy(volume->digest, desired->digest, sizeof(volume->digest));
     }
     volume->forgotten = false;
     volume->written[0] = '\0';
     free(volume->error);
-    volume->error = wish->error != NULL ? strdup(wish->error) : NULL;
+    volume->error = desired->error != NULL ? strdup(desired->error) : NULL;
     return 0;
 }
 
-static struct status_call *files_start(void *state, const struct status_record *record, uint64_t timeout_ms,
-                                       status_callback *callback, void *arg, struct error **err)
+static struct observer_call *files_start(void *state, const struct volume_event *event, uint64_t timeout_ms,
+                                         observer_callback *callback, void *arg, struct error **err)
 {
     struct status_files *files = state;
-    struct pod_status_wish *wish = pod_status_wish_create(record, files->node_label, clock_unix_s(), err);
-    struct file_volume *volume = wish != NULL ? volume_get(files, record->target_path, err) : NULL;
-    struct status_call *call = volume != NULL ? status_call_create(files->loop, callback, arg, err) : NULL;
-    bool write = volume != NULL && !says_it_already(volume, wish);
+    struct desired_pod_status *desired =
+        desired_pod_status_create(event, files->node_label, clock_unix_s(), err);
+    struct file_volume *volume = desired != NULL ? volume_get(files, event->target_path, err) : NULL;
+    struct observer_call *call =
+        volume != NULL ? observer_call_create(files->loop, callback, arg, err) : NULL;
+    bool write = volume != NULL && !says_it_already(volume, desired);
 
     (void)timeout_ms; /* a worker is awaited, as everywhere */
-    if (call != NULL && write && write_wish(volume, wish, err) < 0)
-        status_call_cancel(NULL, steal_ptr(&call));
-    pod_status_wish_destroy(wish);
+    if (call != NULL && write && write_desired(volume, desired, err) < 0)
+        observer_call_cancel(NULL, steal_ptr(&call));
+    desired_pod_status_destroy(desired);
     if (call == NULL)
         return NULL;
     if (write)
-        status_call_wait(call, &volume->waiter, UINT64_MAX, NULL);
+        observer_call_wait(call, &volume->waiter, UINT64_MAX, NULL);
     else
-        status_call_end(call, NULL);
+        observer_call_end(call, NULL);
     return call;
 }
 
-static void files_forget(void *state, const char *target_path)
+static void files_on_removed(void *state, const char *target_path)
 {
     cleanup_error struct error *error = NULL;
     struct file_volume *volume = volume_get(state, target_path, &error); /* also after a restart */
@@ -381,14 +385,14 @@ static void files_forget(void *state, const char *target_path)
         remove_file(volume);
 }
 
-void status_files_recorder(struct status_files *files, struct status_recorder *ret)
+struct volume_observer status_files_observer(struct status_files *files)
 {
-    *ret = (struct status_recorder){.name = "status-files",
+    return (struct volume_observer){.name = "status-files",
                                     .action = "write the volume's status file",
-                                    .failures = true,
+                                    .wants_failures = true,
                                     .start = files_start,
-                                    .cancel = status_call_cancel,
-                                    .forget = files_forget,
+                                    .cancel = observer_call_cancel,
+                                    .on_removed = files_on_removed,
                                     .state = files};
 }
 

@@ -1,6 +1,6 @@
 /*
  * status_files.h - records mounted volumes as JSON files in a directory, for nodes without the Kubernetes
- * API: a recorder (status.h).
+ * API: an observer (volume_observer.h).
  *
  * One file per volume, "<pod uid>_<volume name>.json" (for target paths that are not the kubelet's,
  * "path-<32 digits of the path's SHA-256>.json"), with the same object as in the API (pod_status_object.h). A
@@ -29,7 +29,7 @@ struct status_files *status_files_create(uv_loop_t *loop, const char *directory,
                                          struct log *log, struct error **err);
 
 /* Fills in the interface. */
-void status_files_recorder(struct status_files *files, struct status_recorder *ret);
+struct volume_observer status_files_observer(struct status_files *files);
 
 /* The file of a volume, below the directory. The caller frees; NULL with err set. */
 char *status_file_name(const char *target_path, struct error **err);

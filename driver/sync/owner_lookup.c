@@ -83,7 +83,7 @@ static void status_read(struct kube_answer *answer, const struct error *error, v
     if (error == NULL) {
         other = owner_from_status(lookup, answer->json, &owners, &failure);
         if (other > 0 && (lookup->name_flags & POD_STATUS_NAME_UNIQUE) == 0) {
-            lookup->name_flags |= POD_STATUS_NAME_UNIQUE; /* as the recorder does then */
+            lookup->name_flags |= POD_STATUS_NAME_UNIQUE; /* as pod_status.c does then */
             if (get_status(lookup, &failure) == 0)
                 return;
         }

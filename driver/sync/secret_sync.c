@@ -9,8 +9,8 @@
 #include <sys/random.h>
 
 #include "common/base/hash.h"
+#include "driver/status/observer_call.h"
 #include "driver/status/pod_status_object.h"
-#include "driver/status/status_call.h"
 #include "driver/sync/sync_target.h"
 #include "driver/volume/volume_table.h"
 
@@ -38,8 +38,8 @@ struct sync_volume {
     uint64_t due_ms; /* when it goes into the line by itself, on uv_now()'s clock */
     unsigned retries;
     uint64_t reported_ms;
-    uint32_t reported;           /* a hash of what was told then; 0 = nothing */
-    struct status_call *waiting; /* a publish that waits for the next end of a run */
+    uint32_t reported;             /* a hash of what was told then; 0 = nothing */
+    struct observer_call *waiting; /* a publish that waits for the next end of a run */
 };
 
 struct secret_sync {
@@ -153,7 +153,7 @@ static void kube_is_back(void *arg)
 static void stop_waiting(struct sync_volume *volume)
 {
     if (volume->waiting != NULL)
-        status_call_end(volume->waiting, NULL);
+        observer_call_end(volume->waiting, NULL);
 }
 
 static uint32_t hash_of(const struct sync_result *result)
@@ -370,15 +370,15 @@ static struct sync_volume *find(const struct secret_sync *sync, const char *targ
     return entry != NULL ? container_of(entry, struct sync_volume, entry) : NULL;
 }
 
-static struct sync_volume *find_or_add(struct secret_sync *sync, const struct status_record *record,
+static struct sync_volume *find_or_add(struct secret_sync *sync, const struct volume_event *event,
                                        struct error **err)
 {
-    const struct sync_pod pod = {.target_path = record->target_path,
-                                 .ns = record->pod_namespace,
-                                 .name = record->pod_name,
-                                 .uid = record->pod_uid,
-                                 .class_name = record->class_name};
-    struct sync_volume *volume = find(sync, record->target_path);
+    const struct sync_pod pod = {.target_path = event->target_path,
+                                 .ns = event->pod_namespace,
+                                 .name = event->pod_name,
+                                 .uid = event->pod_uid,
+                                 .class_name = event->class_name};
+    struct sync_volume *volume = find(sync, event->target_path);
 
     if (volume != NULL)
         return volume;
@@ -386,7 +386,7 @@ static struct sync_volume *find_or_add(struct secret_sync *sync, const struct st
     if (volume != NULL)
         volume->pod = sync_pod_copy(&pod);
     if (volume == NULL || volume->pod == NULL ||
-        volume_table_add(&sync->volumes, &volume->entry, record->target_path) < 0) {
+        volume_table_add(&sync->volumes, &volume->entry, event->target_path) < 0) {
         free(volume != NULL ? volume->pod : NULL);
         free(volume);
         (void)error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
@@ -430,43 +430,43 @@ static void volume_free(struct sync_volume *volume)
     free(volume);
 }
 
-/* --- the recorder --- */
+/* --- the observer --- */
 
 /* Copies what the next run needs out of the publish. */
-static int take_input(struct sync_volume *volume, const struct status_record *record, struct error **err)
+static int take_input(struct sync_volume *volume, const struct volume_event *event, struct error **err)
 {
     drop_input(volume);
-    volume->class = sync_input_class(record->class, err);
+    volume->class = sync_input_class(event->class, err);
     if (volume->class == NULL)
         return -1;
-    if (record->files != NULL && sync_input_files(record->class, record->files, &volume->files, err) < 0)
+    if (event->files != NULL && sync_input_files(event->class, event->files, &volume->files, err) < 0)
         return -1;
-    volume->have_files = record->files != NULL;
+    volume->have_files = event->files != NULL;
     volume->authority = SECRET_AUTHORITY_FULL;
     return 0;
 }
 
 /* Lets the sync of a volume begin. *ret_volume is set when the publish should wait for it. */
-static int note_volume(struct secret_sync *sync, const struct status_record *record,
+static int note_volume(struct secret_sync *sync, const struct volume_event *event,
                        struct sync_volume **ret_volume, struct error **err)
 {
-    bool mounted = record->event == STATUS_MOUNTED;
+    bool mounted = event->type == VOLUME_EVENT_MOUNTED;
     struct sync_volume *volume;
 
-    if (record->class->n_secret_objects > 0 && (record->pod_name[0] == '\0' || record->pod_uid[0] == '\0'))
+    if (event->class->n_secret_objects > 0 && (event->pod_name[0] == '\0' || event->pod_uid[0] == '\0'))
         return error_set(
             err, GRPC_STATUS_INVALID_ARGUMENT,
             "the pod is not named in the volume context: podInfoOnMount must be true in the CSIDriver object");
-    volume = find_or_add(sync, record, err);
+    volume = find_or_add(sync, event, err);
     if (volume == NULL)
         return -1;
-    if (record->class->n_secret_objects == 0) {
+    if (event->class->n_secret_objects == 0) {
         settle(volume);
         check_when_idle(volume);
         set_timer(sync);
         return 0;
     }
-    if (take_input(volume, record, err) < 0)
+    if (take_input(volume, event, err) < 0)
         return -1;
     volume->mount = volume->mount || mounted;
     volume->looked = !mounted;
@@ -476,47 +476,48 @@ static int note_volume(struct secret_sync *sync, const struct status_record *rec
     return 0;
 }
 
-static struct status_call *record_start(void *state, const struct status_record *record, uint64_t timeout_ms,
-                                        status_callback *callback, void *arg, struct error **err)
+static struct observer_call *sync_start(void *state, const struct volume_event *event, uint64_t timeout_ms,
+                                        observer_callback *callback, void *arg, struct error **err)
 {
     struct secret_sync *sync = state;
-    struct status_call *call = status_call_create(sync->config.loop, callback, arg, err);
+    struct observer_call *call = observer_call_create(sync->config.loop, callback, arg, err);
     struct sync_volume *volume = NULL;
 
     if (call == NULL)
         return NULL;
-    if (note_volume(sync, record, &volume, err) < 0) {
-        status_call_cancel(NULL, call);
+    if (note_volume(sync, event, &volume, err) < 0) {
+        observer_call_cancel(NULL, call);
         return NULL;
     }
     if (volume != NULL) {
         stop_waiting(volume);
-        status_call_wait(call, &volume->waiting, timeout_ms < SYNC_WAIT_MS ? timeout_ms : SYNC_WAIT_MS, NULL);
+        observer_call_wait(call, &volume->waiting, timeout_ms < SYNC_WAIT_MS ? timeout_ms : SYNC_WAIT_MS,
+                           NULL);
     } else {
-        status_call_end(call, NULL);
+        observer_call_end(call, NULL);
     }
     start_next(sync);
     return call;
 }
 
-static void record_seen(void *state, const struct status_record *record)
+static void sync_on_unchanged(void *state, const struct volume_event *event)
 {
     struct secret_sync *sync = state;
     uint64_t within =
         sync->config.check_interval_ms < SYNC_SEEN_MS ? sync->config.check_interval_ms : SYNC_SEEN_MS;
     struct sync_volume *volume;
 
-    if (record->pod_name[0] == '\0' || record->pod_uid[0] == '\0' || record->class_name[0] == '\0' ||
-        find(sync, record->target_path) != NULL)
+    if (event->pod_name[0] == '\0' || event->pod_uid[0] == '\0' || event->class_name[0] == '\0' ||
+        find(sync, event->target_path) != NULL)
         return;
-    volume = find_or_add(sync, record, /* err= */ NULL);
+    volume = find_or_add(sync, event, /* err= */ NULL);
     if (volume == NULL)
         return; /* there will be another call */
     volume->due_ms = uv_now(sync->config.loop) + random_below(within);
     set_timer(sync);
 }
 
-static void record_forget(void *state, const char *target_path)
+static void sync_on_removed(void *state, const char *target_path)
 {
     struct secret_sync *sync = state;
     struct sync_volume *volume = find(sync, target_path);
@@ -528,14 +529,14 @@ static void record_forget(void *state, const char *target_path)
     set_timer(sync);
 }
 
-struct status_recorder secret_sync_recorder(struct secret_sync *sync)
+struct volume_observer secret_sync_observer(struct secret_sync *sync)
 {
-    return (struct status_recorder){.name = "secrets",
+    return (struct volume_observer){.name = "secrets",
                                     .action = "sync the volume's Kubernetes Secrets",
-                                    .start = record_start,
-                                    .cancel = status_call_cancel,
-                                    .seen = record_seen,
-                                    .forget = record_forget,
+                                    .start = sync_start,
+                                    .cancel = observer_call_cancel,
+                                    .on_unchanged = sync_on_unchanged,
+                                    .on_removed = sync_on_removed,
                                     .state = sync};
 }
 

@@ -1,8 +1,8 @@
 /*
  * sync.h - keeps Kubernetes Secrets equal to mounted files (secretObjects of a class).
  *
- * A recorder (status.h): it hears of every volume that was mounted, or compared with its provider, and then
- * brings the Secrets of that volume up to date (sync_run.h).
+ * An observer (volume_observer.h): it follows every volume that was mounted or checked by its provider, and
+ * then brings the Secrets of that volume up to date (secret_reconcile.h).
  *
  *   mounted        the Secrets are written at once, and the publish waits for the first try, but no longer
  *                  than SYNC_WAIT_MS: a pod that takes its environment from one of them starts without a
@@ -67,8 +67,8 @@ struct secret_sync_config {
 
 struct secret_sync *secret_sync_create(const struct secret_sync_config *config, struct error **err);
 
-/* The recorder's interface; `sync` must outlive its use. */
-struct status_recorder secret_sync_recorder(struct secret_sync *sync);
+/* The observer's interface; `sync` must outlive its use. */
+struct volume_observer secret_sync_observer(struct secret_sync *sync);
 
 /* Ends everything that runs, before the client and the classes are destroyed. No record may be running. A
  * worker may linger on the loop. Accepts NULL. */

@@ -10,23 +10,23 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static struct pod_status_wish *wish_of(enum status_event event, const struct error *failure)
+static struct desired_pod_status *desired_of(enum volume_event_type type, const struct error *failure)
 {
     char id[] = "secret";
     char version[] = "v1";
     struct string_map_entry entry = {.key = id, .value = version};
     const struct string_map versions = {.entries = &entry, .n = 1};
-    const struct status_record record = {.event = event,
-                                         .pod_name = "web-0",
-                                         .pod_namespace = "shop",
-                                         .pod_uid = "uid-1",
-                                         .target_path = "/pods/uid-1/volumes/kubernetes.io~csi/v/mount",
-                                         .class_name = "db",
-                                         .versions = &versions,
-                                         .checked_unix = 1,
-                                         .failure = failure};
+    const struct volume_event event = {.type = type,
+                                       .pod_name = "web-0",
+                                       .pod_namespace = "shop",
+                                       .pod_uid = "uid-1",
+                                       .target_path = "/pods/uid-1/volumes/kubernetes.io~csi/v/mount",
+                                       .class_name = "db",
+                                       .versions = &versions,
+                                       .checked_unix = 1,
+                                       .failure = failure};
 
-    return pod_status_wish_create(&record, "node-1", 2, /* err= */ NULL);
+    return desired_pod_status_create(&event, "node-1", 2, /* err= */ NULL);
 }
 
 /* RFC 7386. */
@@ -49,16 +49,16 @@ static void merge(cJSON *target, const cJSON *patch)
     }
 }
 
-/* Once patched, an object is as it is wished. */
-static void patch_until_content(const cJSON *json, const struct pod_status_wish *wish)
+/* Once patched, an object is as desired. */
+static void patch_to_desired(const cJSON *json, const struct desired_pod_status *desired)
 {
     cleanup_json cJSON *current = cJSON_Duplicate(json, true);
     cleanup_error struct error *error = NULL;
     bool other_path = false;
     cJSON *patch;
 
-    (void)pod_status_relation(current, wish);
-    patch = pod_status_patch(current, wish, POD_STATUS_PATCH_ERROR_TEXT, &other_path, &error);
+    (void)pod_status_relation(current, desired);
+    patch = pod_status_patch(current, desired, POD_STATUS_PATCH_ERROR_TEXT, &other_path, &error);
     assert(error == NULL);
     if (patch == NULL || !cJSON_IsObject(current)) {
         cJSON_Delete(patch);
@@ -66,8 +66,8 @@ static void patch_until_content(const cJSON *json, const struct pod_status_wish 
     }
     merge(current, patch);
     cJSON_Delete(patch);
-    assert(pod_status_relation(current, wish) == POD_STATUS_OURS);
-    assert(pod_status_patch(current, wish, POD_STATUS_PATCH_ERROR_TEXT, &other_path, &error) == NULL);
+    assert(pod_status_relation(current, desired) == POD_STATUS_OURS);
+    assert(pod_status_patch(current, desired, POD_STATUS_PATCH_ERROR_TEXT, &other_path, &error) == NULL);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -79,11 +79,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     assert(target == NULL || (target[0] == '/' && name != NULL && strchr(name, '/') == NULL));
     (void)error_set(&failure, GRPC_STATUS_UNAVAILABLE, "the vault is gone");
-    for (enum status_event event = STATUS_MOUNTED; json != NULL && event <= STATUS_FAILED; event++) {
-        struct pod_status_wish *wish = wish_of(event, event == STATUS_FAILED ? failure : NULL);
+    for (enum volume_event_type type = VOLUME_EVENT_MOUNTED; json != NULL && type <= VOLUME_EVENT_FAILED;
+         type++) {
+        struct desired_pod_status *desired = desired_of(type, type == VOLUME_EVENT_FAILED ? failure : NULL);
 
-        patch_until_content(json, wish);
-        pod_status_wish_destroy(wish);
+        patch_to_desired(json, desired);
+        desired_pod_status_destroy(desired);
     }
     return 0;
 }

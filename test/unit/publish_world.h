@@ -48,7 +48,7 @@ struct world {
     struct provider_server *provider_server;
     struct class_source classes;
     struct class_memo *class_memo;
-    struct status_recorders recorders;
+    struct volume_observers observers;
     struct publisher publisher;
 
     /* the fakes */
@@ -60,15 +60,15 @@ struct world {
     const char *class_name, *pod_namespace; /* of the request */
     uv_timer_t timer;                       /* delivers the answer of the fake that was started last */
     class_lookup_callback *class_callback;
-    status_callback *status_callback;
+    observer_callback *observer_callback;
     void *callback_arg;
-    uv_timer_t status_timer; /* the same for the recorder */
+    uv_timer_t status_timer; /* the same for the observer */
     void *status_arg;
     struct provider_mount *held_mount; /* NEVER: until the driver hangs up */
     unsigned class_starts, class_cancels, provider_calls, provider_cancels, status_starts, status_cancels;
     unsigned forgotten;
     bool needed; /* the record, for a first mount */
-    enum status_event recorded_event;
+    enum volume_event_type recorded_event;
     char recorded_failure[512];
     size_t versions_sent; /* by the driver, with its last Mount */
     char recorded_version[32];
@@ -139,71 +139,70 @@ static inline void fake_class_cancel(struct class_lookup *lookup)
     world->class_cancels++;
 }
 
-/* --- the fake status recorder --- */
+/* --- the fake observer --- */
 
 static inline void deliver_status(uv_timer_t *timer)
 {
     struct world *world = timer->data;
-    status_callback *callback = world->status_callback;
+    observer_callback *callback = world->observer_callback;
     cleanup_error struct error *error = NULL;
 
-    world->status_callback = NULL;
+    world->observer_callback = NULL;
     if (world->status_manner == AT_ONCE_BADLY)
         (void)error_set(&error, GRPC_STATUS_PERMISSION_DENIED, "the record is forbidden");
     callback(error, world->status_arg);
 }
 
-static inline struct status_call *fake_status_start(void *state, const struct status_record *record,
-                                                    uint64_t timeout_ms, status_callback *callback, void *arg,
-                                                    struct error **err)
+static inline struct observer_call *fake_status_start(void *state, const struct volume_event *event,
+                                                      uint64_t timeout_ms, observer_callback *callback,
+                                                      void *arg, struct error **err)
 {
     struct world *world = state;
-    const char *version =
-        record->versions == NULL ? "?" : string_map_get(record->versions, "secret/password");
+    const char *version = event->versions == NULL ? "?" : string_map_get(event->versions, "secret/password");
 
-    assert_string_equal(record->target_path, TARGET);
-    assert_string_equal(record->pod_name, "web-0");
-    assert_string_equal(record->class_name, "web");
-    if (record->class != NULL)
-        assert_string_equal(record->class->name, "web");
-    assert_int_equal(record->event == STATUS_FAILED, record->failure != NULL);
-    world->recorded_event = record->event;
+    assert_string_equal(event->target_path, TARGET);
+    assert_string_equal(event->pod_name, "web-0");
+    assert_string_equal(event->class_name, "web");
+    if (event->class != NULL)
+        assert_string_equal(event->class->name, "web");
+    assert_int_equal(event->type == VOLUME_EVENT_FAILED, event->failure != NULL);
+    world->recorded_event = event->type;
     (void)snprintf(world->recorded_failure, sizeof(world->recorded_failure), "%s",
-                   error_message(record->failure));
+                   error_message(event->failure));
     assert_in_range(timeout_ms, 1, TIMEOUT_MS);
     assert_int_equal(access(SECRET, R_OK), 0); /* the volume is complete before it is recorded */
     (void)snprintf(world->recorded_version, sizeof(world->recorded_version), "%s", version);
     world->status_starts++;
     if (world->status_manner == NOT_STARTED) {
-        (void)error_set(err, GRPC_STATUS_UNAVAILABLE, "no recorder");
+        (void)error_set(err, GRPC_STATUS_UNAVAILABLE, "no observer");
         return NULL;
     }
-    world->status_callback = callback;
+    world->observer_callback = callback;
     world->status_arg = arg;
     if (world->status_manner != NEVER)
         assert_int_equal(uv_timer_start(&world->status_timer, deliver_status, 0, 0), 0);
-    return (struct status_call *)(void *)world;
+    return (struct observer_call *)(void *)world;
 }
 
-static inline void fake_status_cancel(void *state, struct status_call *call)
+static inline void fake_status_cancel(void *state, struct observer_call *call)
 {
     struct world *world = state;
 
     assert_ptr_equal(call, world);
     (void)uv_timer_stop(&world->status_timer);
-    world->status_callback = NULL;
+    world->observer_callback = NULL;
     world->status_cancels++;
 }
 
-static inline bool fake_status_needed(void *state, const struct status_record *record)
+static inline bool fake_status_is_required(void *state, const struct volume_event *event)
 {
     const struct world *world = state;
 
-    assert_int_equal(record->event, STATUS_MOUNTED);
+    assert_int_equal(event->type, VOLUME_EVENT_MOUNTED);
     return world->needed;
 }
 
-static inline void fake_status_forget(void *state, const char *target_path)
+static inline void fake_status_on_removed(void *state, const char *target_path)
 {
     struct world *world = state;
 
@@ -313,12 +312,12 @@ static inline int set_up(void **state)
     world->classes = (struct class_source){
         .name = "fake", .start = fake_class_start, .cancel = fake_class_cancel, .state = world};
     world->class_memo = class_memo_create(&world->loop, &world->classes, 0, NULL, NULL);
-    world->recorders = (struct status_recorders){.list = {{.name = "fake",
+    world->observers = (struct volume_observers){.list = {{.name = "fake",
                                                            .action = "record the volume's status",
-                                                           .needed = fake_status_needed,
+                                                           .is_required = fake_status_is_required,
                                                            .start = fake_status_start,
                                                            .cancel = fake_status_cancel,
-                                                           .forget = fake_status_forget,
+                                                           .on_removed = fake_status_on_removed,
                                                            .state = world}},
                                                  .n = 1};
     world->needed = true;
@@ -328,7 +327,7 @@ static inline int set_up(void **state)
                                           .classes = &world->classes,
                                           .class_memo = world->class_memo,
                                           .providers = world->providers,
-                                          .recorders = &world->recorders};
+                                          .observers = &world->observers};
     return 0;
 }
 
@@ -467,7 +466,7 @@ enum stage { INSPECTING, LOOKING_UP, ASKING, RECORDING, STAGES };
 static inline void run_until_recording(struct world *world)
 {
     assert_int_equal(world->status_manner, NEVER);
-    while (world->status_callback == NULL)
+    while (world->observer_callback == NULL)
         assert_int_not_equal(uv_run(&world->loop, UV_RUN_ONCE), 0);
 }
 

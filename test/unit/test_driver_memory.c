@@ -31,7 +31,7 @@ static struct {
     struct owners owners;
     struct string_map versions;
     struct error *failure;
-    struct pod_status_wish *wish;
+    struct desired_pod_status *wish;
     cJSON *secret, *status; /* as the API server has them */
 } world;
 
@@ -381,32 +381,32 @@ static void secrets(void **state)
 
 /* --- status objects --- */
 
-static struct pod_status_wish *make_wish(struct error **err)
+static struct desired_pod_status *make_wish(struct error **err)
 {
-    const struct status_record record = {.event = STATUS_MOUNTED,
-                                         .pod_name = "web-0",
-                                         .pod_namespace = "shop",
-                                         .pod_uid = "uid-1",
-                                         .target_path = "/v",
-                                         .class_name = "web",
-                                         .versions = &world.versions,
-                                         .changed = true,
-                                         .checked_unix = 1767323045,
-                                         .failure = world.failure};
+    const struct volume_event event = {.type = VOLUME_EVENT_MOUNTED,
+                                       .pod_name = "web-0",
+                                       .pod_namespace = "shop",
+                                       .pod_uid = "uid-1",
+                                       .target_path = "/v",
+                                       .class_name = "web",
+                                       .versions = &world.versions,
+                                       .changed = true,
+                                       .checked_unix = 1767323045,
+                                       .failure = world.failure};
 
-    return pod_status_wish_create(&record, "node-1", 1767323046, err);
+    return desired_pod_status_create(&event, "node-1", 1767323046, err);
 }
 
 static int wish_for_a_status(struct error **err)
 {
-    struct pod_status_wish *wish = make_wish(err);
+    struct desired_pod_status *wish = make_wish(err);
 
     if (wish == NULL)
         return -1;
     assert_string_equal(wish->digest, world.wish->digest);
     assert_int_equal(cJSON_GetArraySize(wish->objects), 2);
     assert_non_null(wish->error);
-    pod_status_wish_destroy(wish);
+    desired_pod_status_destroy(wish);
     return 0;
 }
 
@@ -527,7 +527,7 @@ static int tear_down(void **state)
     secret_content_finish(&world.content);
     owners_finish(&world.owners);
     string_map_finish(&world.versions);
-    pod_status_wish_destroy(world.wish);
+    desired_pod_status_destroy(world.wish);
     error_free(world.failure);
     cJSON_Delete(world.secret);
     cJSON_Delete(world.status);

@@ -20,10 +20,10 @@ static void a_volume_appears_and_is_recorded(void **state)
         string_map_get(&published_volumes_find(world->published, TARGET)->versions, "secret/password"), "v1");
 }
 
-static void without_a_recorder_nothing_is_recorded(void **state)
+static void without_an_observer_nothing_is_recorded(void **state)
 {
     WORLD();
-    world->publisher.recorders = NULL;
+    world->publisher.observers = NULL;
     must_publish(world);
     assert_content("v1");
     assert_int_equal(world->status_starts, 0);
@@ -189,7 +189,7 @@ static void a_first_publish_that_fails_leaves_nothing(void **state)
          "failed to mount secrets store objects for pod shop/web-0: provider \"fake\": the vault said no"},
         {AT_ONCE, AT_ONCE, AT_ONCE_BADLY, GRPC_STATUS_PERMISSION_DENIED,
          "record the volume's status: the record is forbidden"},
-        {AT_ONCE, AT_ONCE, NOT_STARTED, GRPC_STATUS_UNAVAILABLE, "no recorder"},
+        {AT_ONCE, AT_ONCE, NOT_STARTED, GRPC_STATUS_UNAVAILABLE, "no observer"},
     };
     WORLD();
 
@@ -285,12 +285,12 @@ static void a_look_that_fails_is_answered_ok_and_changes_nothing(void **state)
 
         world->class_manner = table[i].class_manner;
         world->provider_manner = table[i].provider_manner;
-        world->recorders.list[0].failures = i > 0;
+        world->observers.list[0].wants_failures = i > 0;
         must_publish(world);
         assert_content("v1");
-        assert_int_equal(world->status_starts, i + 1); /* only a recorder that wants failures is told */
+        assert_int_equal(world->status_starts, i + 1); /* only an observer that wants failures is called */
         if (i > 0) {
-            assert_int_equal(world->recorded_event, STATUS_FAILED);
+            assert_int_equal(world->recorded_event, VOLUME_EVENT_FAILED);
             assert_non_null(strstr(world->recorded_failure, table[i].failure));
             assert_string_equal(world->recorded_version, "v1"); /* still mounted */
         }
@@ -302,7 +302,7 @@ static void a_look_that_fails_is_answered_ok_and_changes_nothing(void **state)
     }
 }
 
-/* A recorder that is in trouble is nobody's trouble but its own. */
+/* The failure of one observer does not touch the others. */
 static void a_look_that_can_not_be_recorded_is_a_look_all_the_same(void **state)
 {
     WORLD();
@@ -323,7 +323,7 @@ static void a_look_that_can_not_be_recorded_is_a_look_all_the_same(void **state)
             deliver_status(&world->status_timer);
         }
         run_until_idle(world);
-        assert_int_equal(world->recorded_event, STATUS_LOOKED);
+        assert_int_equal(world->recorded_event, VOLUME_EVENT_CHECKED);
         assert_int_equal(published_volumes_find(world->published, TARGET)->failures, 0);
     }
 }
@@ -389,7 +389,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
         TEST(a_volume_appears_and_is_recorded),
-        TEST(without_a_recorder_nothing_is_recorded),
+        TEST(without_an_observer_nothing_is_recorded),
         TEST(a_second_publish_asks_nobody),
         TEST(a_look_that_is_due_updates_the_files_and_the_record),
         TEST(a_look_before_the_interval_is_over_asks_nobody),

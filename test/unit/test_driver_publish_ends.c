@@ -70,7 +70,7 @@ static void a_look_that_is_cancelled_keeps_the_volume(void **state)
     WORLD();
     world->publisher.rotation = true;
     must_publish(world);
-    world->recorders.list[0].failures = true;
+    world->observers.list[0].wants_failures = true;
     for (enum stage stage = LOOKING_UP; stage < RECORDING; stage++) {
         struct published_volume *volume = published_volumes_find(world->published, TARGET);
 
@@ -87,7 +87,7 @@ static void a_look_that_is_cancelled_keeps_the_volume(void **state)
         }
         assert_content("v1");
         assert_int_equal(volume->failures, (unsigned)stage);
-        assert_int_equal(world->recorded_event, STATUS_FAILED);
+        assert_int_equal(world->recorded_event, VOLUME_EVENT_FAILED);
         assert_non_null(strstr(world->recorded_failure, "the caller did not wait"));
     }
     assert_int_equal(world->answers, 1);

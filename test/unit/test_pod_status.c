@@ -1,5 +1,5 @@
 /*
- * test_pod_status.c - the recorder of status objects, against an API server that answers by script: what is
+ * test_pod_status.c - the observer that writes status objects, against an API server that answers by script: what is
  * asked, when nothing is, and who waits.
  */
 #include <setjmp.h>
@@ -20,7 +20,7 @@
 struct world {
     struct kube_world base;
     struct pod_status *status;
-    struct status_recorder recorder;
+    struct volume_observer observer;
 
     /* of the next record */
     const char *pod, *uid, *target, *version, *failure;
@@ -41,7 +41,7 @@ static void make_status(struct world *world, uint64_t trust_ms)
                                                                   .trust_ms = trust_ms},
                                       NULL);
     assert_non_null(world->status);
-    pod_status_recorder(world->status, &world->recorder);
+    world->observer = pod_status_observer(world->status);
 }
 
 static int set_up(void **state)
@@ -77,28 +77,28 @@ static void done(const struct error *error, void *arg)
     (void)snprintf(world->message, sizeof(world->message), "%s", error_message(error));
 }
 
-static struct status_call *start(struct world *world, enum status_event event, uint64_t timeout_ms)
+static struct observer_call *start(struct world *world, enum volume_event_type type, uint64_t timeout_ms)
 {
     cleanup_string_map struct string_map versions = {0};
     cleanup_error struct error *failure = NULL;
-    struct status_record record = {.event = event,
-                                   .pod_name = world->pod,
-                                   .pod_namespace = "shop",
-                                   .pod_uid = world->uid,
-                                   .target_path = world->target,
-                                   .class_name = "db",
-                                   .versions = &versions,
-                                   .changed = world->changed,
-                                   .checked_unix = 1767323045};
-    struct status_call *call;
+    struct volume_event event = {.type = type,
+                                 .pod_name = world->pod,
+                                 .pod_namespace = "shop",
+                                 .pod_uid = world->uid,
+                                 .target_path = world->target,
+                                 .class_name = "db",
+                                 .versions = &versions,
+                                 .changed = world->changed,
+                                 .checked_unix = 1767323045};
+    struct observer_call *call;
 
     assert_int_equal(string_map_set(&versions, "secret", world->version, NULL), 0);
-    if (event == STATUS_FAILED) {
+    if (type == VOLUME_EVENT_FAILED) {
         (void)error_set(&failure, GRPC_STATUS_UNAVAILABLE, "%s", world->failure);
-        record.failure = failure;
+        event.failure = failure;
     }
     world->callbacks = 0;
-    call = world->recorder.start(world->recorder.state, &record, timeout_ms, done, world, NULL);
+    call = world->observer.start(world->observer.state, &event, timeout_ms, done, world, NULL);
     assert_non_null(call);
     assert_int_equal(world->callbacks, 0); /* never from inside */
     return call;
@@ -127,9 +127,9 @@ static void run_script(struct world *world)
         assert_int_not_equal(uv_run(&world->base.loop, UV_RUN_ONCE), 0);
 }
 
-static void record(struct world *world, enum status_event event)
+static void record(struct world *world, enum volume_event_type type)
 {
-    (void)start(world, event, 10000);
+    (void)start(world, type, 10000);
     run_until_answered(world);
     assert_int_equal(world->code, GRPC_STATUS_OK);
     run_script(world);
@@ -155,7 +155,7 @@ static void a_first_mount_is_one_post_and_is_waited_for(void **state)
     struct world *world = *state;
 
     SCRIPT(&world->base.api, ANSWER(201, "", THING("1")));
-    (void)start(world, STATUS_MOUNTED, 10000);
+    (void)start(world, VOLUME_EVENT_MOUNTED, 10000);
     run_until_answered(world);
     assert_int_equal(world->code, GRPC_STATUS_OK);
     assert_int_equal(world->base.api.n_requests, 1); /* before the answer */
@@ -169,9 +169,9 @@ static void a_look_that_finds_nothing_new_asks_nothing(void **state)
     struct world *world = *state;
 
     SCRIPT(&world->base.api, ANSWER(201, "", THING("1")));
-    record(world, STATUS_MOUNTED);
+    record(world, VOLUME_EVENT_MOUNTED);
     for (unsigned i = 0; i < 100; i++)
-        record(world, STATUS_LOOKED);
+        record(world, VOLUME_EVENT_CHECKED);
 }
 
 static void a_change_is_one_patch_for_the_version_that_is_remembered(void **state)
@@ -180,15 +180,15 @@ static void a_change_is_one_patch_for_the_version_that_is_remembered(void **stat
 
     SCRIPT(&world->base.api, ANSWER(201, "", THING("1")), ANSWER(200, "", THING("2")),
            ANSWER(200, "", THING("3")));
-    (void)start(world, STATUS_MOUNTED, 10000);
+    (void)start(world, VOLUME_EVENT_MOUNTED, 10000);
     run_until_answered(world);
     world->version = "v2";
-    (void)start(world, STATUS_LOOKED, 10000);
+    (void)start(world, VOLUME_EVENT_CHECKED, 10000);
     run_until_answered(world);
     while (world->base.api.n_requests < 2)
         assert_int_not_equal(uv_run(&world->base.loop, UV_RUN_ONCE), 0);
     world->changed = true; /* other bytes, same version */
-    record(world, STATUS_LOOKED);
+    record(world, VOLUME_EVENT_CHECKED);
     assert_sent(&world->base.api, 1, LINE("PATCH"));
     assert_sent(&world->base.api, 1, "\"resourceVersion\":\"1\"");
     assert_sent(&world->base.api, 1, "\"version\":\"v2\"");
@@ -201,12 +201,12 @@ static void after_a_restart_a_look_is_one_get(void **state)
     struct world *world = *state;
 
     SCRIPT(&world->base.api, ANSWER(200, "", THING("7")));
-    record(world, STATUS_LOOKED);
-    record(world, STATUS_LOOKED);
+    record(world, VOLUME_EVENT_CHECKED);
+    record(world, VOLUME_EVENT_CHECKED);
     assert_sent(&world->base.api, 0, LINE("GET"));
     SCRIPT(&world->base.api, ANSWER(200, "", THING("8")));
     world->version = "v2";
-    record(world, STATUS_LOOKED);
+    record(world, VOLUME_EVENT_CHECKED);
     assert_sent(&world->base.api, 0, "\"resourceVersion\":\"7\"");
 }
 
@@ -215,7 +215,7 @@ static void a_record_that_is_missing_after_a_restart_is_made_up_for(void **state
 {
     struct world *world = *state;
     cleanup_string_map struct string_map versions = {0};
-    const struct status_record seen = {.event = STATUS_LOOKED,
+    const struct volume_event event = {.type = VOLUME_EVENT_CHECKED,
                                        .pod_name = "web-0",
                                        .pod_namespace = "shop",
                                        .pod_uid = "uid-1",
@@ -225,12 +225,12 @@ static void a_record_that_is_missing_after_a_restart_is_made_up_for(void **state
 
     SCRIPT(&world->base.api, ANSWER(404, "", STATUS("NotFound", "not found")), ANSWER(201, "", THING("1")));
     assert_int_equal(string_map_set(&versions, "secret", "v1", NULL), 0);
-    world->recorder.seen(world->recorder.state, &seen);
+    world->observer.on_unchanged(world->observer.state, &event);
     run_script(world);
     assert_sent(&world->base.api, 1, POST_LINE);
     for (unsigned i = 0; i < 10; i++)
-        world->recorder.seen(world->recorder.state, &seen);
-    record(world, STATUS_LOOKED);
+        world->observer.on_unchanged(world->observer.state, &event);
+    record(world, VOLUME_EVENT_CHECKED);
 }
 
 #define GONE ANSWER(404, "", STATUS("NotFound", "not found"))
@@ -241,19 +241,19 @@ static void an_object_that_is_missed_is_looked_at_with_the_next_call(void **stat
     struct world *world = *state;
 
     SCRIPT(&world->base.api, ANSWER(201, "", THING("1")));
-    record(world, STATUS_MOUNTED);
+    record(world, VOLUME_EVENT_MOUNTED);
     pod_status_doubt(world->status, "/pods/another");
-    record(world, STATUS_LOOKED);
+    record(world, VOLUME_EVENT_CHECKED);
     pod_status_doubt(world->status, TARGET);
     SCRIPT(&world->base.api, GONE, ANSWER(201, "", THING("8")));
-    record(world, STATUS_LOOKED);
+    record(world, VOLUME_EVENT_CHECKED);
     assert_sent(&world->base.api, 0, LINE("GET"));
     assert_sent(&world->base.api, 1, POST_LINE);
-    record(world, STATUS_LOOKED);
+    record(world, VOLUME_EVENT_CHECKED);
     pod_status_doubt(world->status, TARGET);
     SCRIPT(&world->base.api, ANSWER(200, "", THING("8"))); /* a false alarm */
-    record(world, STATUS_LOOKED);
-    record(world, STATUS_LOOKED);
+    record(world, VOLUME_EVENT_CHECKED);
+    record(world, VOLUME_EVENT_CHECKED);
 }
 
 /* Nobody misses it: a deleted object comes back all the same, without a change and without rotation. */
@@ -261,7 +261,7 @@ static void what_is_remembered_is_doubted_after_a_while(void **state)
 {
     struct world *world = *state;
     cleanup_string_map struct string_map versions = {0};
-    const struct status_record seen = {.event = STATUS_LOOKED,
+    const struct volume_event event = {.type = VOLUME_EVENT_CHECKED,
                                        .pod_name = "web-0",
                                        .pod_namespace = "shop",
                                        .pod_uid = "uid-1",
@@ -275,13 +275,13 @@ static void what_is_remembered_is_doubted_after_a_while(void **state)
     make_status(world, /* trust_ms= */ 1);
     assert_int_equal(string_map_set(&versions, "secret", "v1", NULL), 0);
     SCRIPT(&world->base.api, ANSWER(201, "", THING("1")));
-    record(world, STATUS_MOUNTED);
+    record(world, VOLUME_EVENT_MOUNTED);
     then = uv_now(&world->base.loop);
     while (uv_now(&world->base.loop) <= then)
         assert_int_not_equal(uv_run(&world->base.loop, UV_RUN_ONCE), 0);
     SCRIPT(&world->base.api, GONE, ANSWER(201, "", THING("8")));
-    world->recorder.seen(world->recorder.state, &seen);
-    world->recorder.seen(world->recorder.state, &seen); /* is being looked at */
+    world->observer.on_unchanged(world->observer.state, &event);
+    world->observer.on_unchanged(world->observer.state, &event); /* is being looked at */
     run_script(world);
     assert_sent(&world->base.api, 0, LINE("GET"));
     assert_sent(&world->base.api, 1, POST_LINE);
@@ -292,17 +292,17 @@ static void a_failure_is_written_when_it_begins_and_when_it_ends(void **state)
     struct world *world = *state;
 
     SCRIPT(&world->base.api, ANSWER(201, "", THING("1")));
-    record(world, STATUS_MOUNTED);
+    record(world, VOLUME_EVENT_MOUNTED);
     SCRIPT(&world->base.api,
            ANSWER(200, "", OWNED("2", "web-0", "uid-1", ",\"lastError\":\"the vault is gone\"")));
     world->failure = "the vault is gone";
-    record(world, STATUS_FAILED);
+    record(world, VOLUME_EVENT_FAILED);
     assert_sent(&world->base.api, 0, "\"lastError\":\"the vault is gone\"");
-    record(world, STATUS_FAILED);
+    record(world, VOLUME_EVENT_FAILED);
     world->failure = "the vault is gone, request 123"; /* a new text is not worth a write yet */
-    record(world, STATUS_FAILED);
+    record(world, VOLUME_EVENT_FAILED);
     SCRIPT(&world->base.api, ANSWER(200, "", THING("3")));
-    record(world, STATUS_LOOKED);
+    record(world, VOLUME_EVENT_CHECKED);
     assert_sent(&world->base.api, 0, "\"lastError\":null");
     assert_sent(&world->base.api, 0, "\"resourceVersion\":\"2\"");
 }
@@ -314,16 +314,16 @@ static void fields_that_are_dropped_are_not_written_again(void **state)
 
     SCRIPT(&world->base.api, ANSWER(201, "", THING("1")), ANSWER(200, "", THING("1")),
            ANSWER(200, "", THING("1")));
-    (void)start(world, STATUS_MOUNTED, 10000);
+    (void)start(world, VOLUME_EVENT_MOUNTED, 10000);
     run_until_answered(world);
     world->failure = "the vault is gone";
-    (void)start(world, STATUS_FAILED, 10000);
+    (void)start(world, VOLUME_EVENT_FAILED, 10000);
     run_until_answered(world);
     while (world->base.api.n_requests < 2)
         assert_int_not_equal(uv_run(&world->base.loop, UV_RUN_ONCE), 0);
-    record(world, STATUS_LOOKED);
+    record(world, VOLUME_EVENT_CHECKED);
     for (unsigned i = 0; i < 5; i++)
-        record(world, STATUS_LOOKED);
+        record(world, VOLUME_EVENT_CHECKED);
 }
 
 /* --- who else writes --- */
@@ -334,7 +334,7 @@ static void a_pod_created_anew_takes_its_predecessors_object_over(void **state)
 
     SCRIPT(&world->base.api, EXISTS, ANSWER(200, "", OWNED("5", "web-0", "uid-0", "")),
            ANSWER(200, "", THING("6")));
-    record(world, STATUS_MOUNTED);
+    record(world, VOLUME_EVENT_MOUNTED);
     assert_sent(&world->base.api, 1, LINE("GET"));
     assert_sent(&world->base.api, 2, "\"uid\":\"uid-1\"");
     assert_sent(&world->base.api, 2, "\"resourceVersion\":\"5\"");
@@ -345,15 +345,15 @@ static void an_object_that_was_taken_over_is_not_taken_back(void **state)
     struct world *world = *state;
 
     SCRIPT(&world->base.api, ANSWER(201, "", THING("1")));
-    record(world, STATUS_MOUNTED);
+    record(world, VOLUME_EVENT_MOUNTED);
     SCRIPT(&world->base.api, CONFLICT, ANSWER(200, "", OWNED("9", "web-0", "uid-2", "")));
     world->version = "v2";
-    record(world, STATUS_LOOKED);
-    record(world, STATUS_LOOKED);
+    record(world, VOLUME_EVENT_CHECKED);
+    record(world, VOLUME_EVENT_CHECKED);
     SCRIPT(&world->base.api, ANSWER(200, "", OWNED("9", "web-0", "uid-2", "")));
     world->version = "v3";
-    record(world, STATUS_LOOKED);
-    record(world, STATUS_LOOKED);
+    record(world, VOLUME_EVENT_CHECKED);
+    record(world, VOLUME_EVENT_CHECKED);
 }
 
 static void after_a_restart_a_look_waits_until_the_predecessors_object_is_gone(void **state)
@@ -362,7 +362,7 @@ static void after_a_restart_a_look_waits_until_the_predecessors_object_is_gone(v
 
     SCRIPT(&world->base.api, ANSWER(200, "", OWNED("5", "web-0", "uid-0", "")),
            ANSWER(404, "", STATUS("NotFound", "not found")), ANSWER(201, "", THING("6")));
-    record(world, STATUS_LOOKED);
+    record(world, VOLUME_EVENT_CHECKED);
     assert_sent(&world->base.api, 2, POST_LINE);
 }
 
@@ -374,11 +374,11 @@ static void a_name_that_is_anothers_is_not_fought_for(void **state)
 
     SCRIPT(&world->base.api, EXISTS, ANSWER(200, "", OWNED("5", "web", "uid-9", "")),
            ANSWER(201, "", THING("6")), ANSWER(200, "", THING("7")));
-    (void)start(world, STATUS_MOUNTED, 10000);
+    (void)start(world, VOLUME_EVENT_MOUNTED, 10000);
     run_until_answered(world);
     assert_int_equal(world->code, GRPC_STATUS_OK);
     world->version = "v2";
-    record(world, STATUS_LOOKED);
+    record(world, VOLUME_EVENT_CHECKED);
     (void)snprintf(line, sizeof(line), "\"name\":\"%s\"", unique);
     assert_sent(&world->base.api, 2, line);
     (void)snprintf(line, sizeof(line), "PATCH " COLLECTION "/%s HTTP/1.1\r\n", unique);
@@ -391,18 +391,18 @@ static void two_volumes_of_one_pod_come_to_rest(void **state)
 
     /* the first, by path, has written; then the second: it finds nothing to do */
     SCRIPT(&world->base.api, ANSWER(201, "", THING("1")), EXISTS, ANSWER(200, "", THING("1")));
-    (void)start(world, STATUS_MOUNTED, 10000);
+    (void)start(world, VOLUME_EVENT_MOUNTED, 10000);
     run_until_answered(world);
     world->target = "/pods/uid-1/volumes/kubernetes.io~csi/w/mount";
-    record(world, STATUS_MOUNTED);
+    record(world, VOLUME_EVENT_MOUNTED);
     for (unsigned i = 0; i < 10; i++) {
         world->target = i % 2 == 0 ? TARGET : "/pods/uid-1/volumes/kubernetes.io~csi/w/mount";
-        record(world, STATUS_LOOKED);
+        record(world, VOLUME_EVENT_CHECKED);
     }
     SCRIPT(&world->base.api, ANSWER(200, "", THING("2")));
     world->version = "v2";
     world->target = "/pods/uid-1/volumes/kubernetes.io~csi/w/mount";
-    record(world, STATUS_LOOKED);
+    record(world, VOLUME_EVENT_CHECKED);
     assert_null(strstr(world->base.api.requests[0], "targetPath"));
 }
 
@@ -414,12 +414,12 @@ static void a_write_that_fails_is_told_and_tried_again(void **state)
 
     SCRIPT(&world->base.api, ANSWER(403, "", STATUS("Forbidden", "not allowed")),
            ANSWER(403, "", STATUS("Forbidden", "not allowed")), ANSWER(201, "", THING("1")));
-    (void)start(world, STATUS_MOUNTED, 10000);
+    (void)start(world, VOLUME_EVENT_MOUNTED, 10000);
     run_until_answered(world);
     assert_int_equal(world->code, GRPC_STATUS_PERMISSION_DENIED);
     assert_string_equal(world->message, "not allowed");
     run_script(world);
-    record(world, STATUS_LOOKED); /* it is written by now */
+    record(world, VOLUME_EVENT_CHECKED); /* it is written by now */
 }
 
 static void a_silent_server_holds_nobody_longer_than_said(void **state)
@@ -427,13 +427,13 @@ static void a_silent_server_holds_nobody_longer_than_said(void **state)
     struct world *world = *state;
 
     SCRIPT(&world->base.api, ANSWER(-1, "", ""));
-    (void)start(world, STATUS_MOUNTED, 50);
+    (void)start(world, VOLUME_EVENT_MOUNTED, 50);
     run_until_answered(world);
     assert_int_equal(world->code, GRPC_STATUS_DEADLINE_EXCEEDED);
-    (void)start(world, STATUS_LOOKED, 10000); /* does not wait at all */
+    (void)start(world, VOLUME_EVENT_CHECKED, 10000); /* does not wait at all */
     run_until_answered(world);
     assert_int_equal(world->code, GRPC_STATUS_OK);
-    world->recorder.forget(world->recorder.state, TARGET);
+    world->observer.on_removed(world->observer.state, TARGET);
     world->idle = false;
     pod_status_drain(world->status, 10000, on_idle, world);
     while (!world->idle)
@@ -445,13 +445,13 @@ static void what_changes_during_a_write_is_written_after_it(void **state)
     struct world *world = *state;
 
     SCRIPT(&world->base.api, ANSWER(201, "", THING("1")), ANSWER(200, "", THING("2")));
-    (void)start(world, STATUS_MOUNTED, 10000);
+    (void)start(world, VOLUME_EVENT_MOUNTED, 10000);
     while (world->base.api.n_requests < 1)
         assert_int_not_equal(uv_run(&world->base.loop, UV_RUN_ONCE), 0);
     world->version = "v2";
-    (void)start(world, STATUS_LOOKED, 10000);
+    (void)start(world, VOLUME_EVENT_CHECKED, 10000);
     world->version = "v3";
-    (void)start(world, STATUS_LOOKED, 10000);
+    (void)start(world, VOLUME_EVENT_CHECKED, 10000);
     run_script(world);
     assert_sent(&world->base.api, 1, "\"version\":\"v3\"");
     assert_int_equal(world->callbacks, 3);
@@ -462,28 +462,28 @@ static void a_volume_that_goes_takes_its_wish_along(void **state)
     struct world *world = *state;
 
     SCRIPT(&world->base.api, ANSWER(-1, "", ""));
-    (void)start(world, STATUS_MOUNTED, 10000);
+    (void)start(world, VOLUME_EVENT_MOUNTED, 10000);
     while (world->base.api.n_requests < 1)
         assert_int_not_equal(uv_run(&world->base.loop, UV_RUN_ONCE), 0);
-    world->recorder.forget(world->recorder.state, TARGET);
+    world->observer.on_removed(world->observer.state, TARGET);
     run_until_answered(world);
     assert_int_equal(world->code, GRPC_STATUS_ABORTED);
-    world->recorder.forget(world->recorder.state, "/unknown");
+    world->observer.on_removed(world->observer.state, "/unknown");
 }
 
 static void who_cancels_is_not_told_but_the_record_is_made(void **state)
 {
     struct world *world = *state;
-    struct status_call *call;
+    struct observer_call *call;
 
     SCRIPT(&world->base.api, ANSWER(201, "", THING("1")));
-    call = start(world, STATUS_MOUNTED, 10000);
-    world->recorder.cancel(world->recorder.state, call);
+    call = start(world, VOLUME_EVENT_MOUNTED, 10000);
+    world->observer.cancel(world->observer.state, call);
     run_script(world);
     assert_int_equal(world->callbacks, 0);
-    call = start(world, STATUS_LOOKED, 10000);
-    world->recorder.cancel(world->recorder.state, call);
-    record(world, STATUS_LOOKED);
+    call = start(world, VOLUME_EVENT_CHECKED, 10000);
+    world->observer.cancel(world->observer.state, call);
+    record(world, VOLUME_EVENT_CHECKED);
 }
 
 static void draining_ends_with_its_time(void **state)
@@ -491,7 +491,7 @@ static void draining_ends_with_its_time(void **state)
     struct world *world = *state;
 
     SCRIPT(&world->base.api, ANSWER(-1, "", ""));
-    (void)start(world, STATUS_LOOKED, 10000);
+    (void)start(world, VOLUME_EVENT_CHECKED, 10000);
     run_until_answered(world);
     while (world->base.api.n_requests < 1)
         assert_int_not_equal(uv_run(&world->base.loop, UV_RUN_ONCE), 0);
@@ -504,15 +504,15 @@ static void draining_ends_with_its_time(void **state)
 static void a_pod_without_a_name_can_not_be_recorded(void **state)
 {
     struct world *world = *state;
-    const struct status_record record = {.event = STATUS_MOUNTED,
-                                         .pod_name = "",
-                                         .pod_namespace = "n",
-                                         .pod_uid = "u",
-                                         .target_path = "/t",
-                                         .class_name = "c"};
+    const struct volume_event event = {.type = VOLUME_EVENT_MOUNTED,
+                                       .pod_name = "",
+                                       .pod_namespace = "n",
+                                       .pod_uid = "u",
+                                       .target_path = "/t",
+                                       .class_name = "c"};
     cleanup_error struct error *error = NULL;
 
-    assert_null(world->recorder.start(world->recorder.state, &record, 1000, done, world, &error));
+    assert_null(world->observer.start(world->observer.state, &event, 1000, done, world, &error));
     assert_int_equal(error_code(error), GRPC_STATUS_INVALID_ARGUMENT);
     assert_non_null(strstr(error_message(error), "podInfoOnMount"));
 }
@@ -521,14 +521,14 @@ static void a_record_is_needed_for_secret_objects_only(void **state)
 {
     struct world *world = *state;
     struct secret_provider_class class = {.n_secret_objects = 0};
-    struct status_record record = {.event = STATUS_MOUNTED, .class = &class};
+    struct volume_event event = {.type = VOLUME_EVENT_MOUNTED, .class = &class};
 
     SCRIPT(&world->base.api, ANSWER(201, "", THING("1")));
-    assert_false(world->recorder.needed(world->recorder.state, &record));
+    assert_false(world->observer.is_required(world->observer.state, &event));
     class.n_secret_objects = 1;
-    assert_true(world->recorder.needed(world->recorder.state, &record));
-    assert_true(world->recorder.failures);
-    (void)start(world, STATUS_MOUNTED, 10000);
+    assert_true(world->observer.is_required(world->observer.state, &event));
+    assert_true(world->observer.wants_failures);
+    (void)start(world, VOLUME_EVENT_MOUNTED, 10000);
     run_script(world);
 }
 

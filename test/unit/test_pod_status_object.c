@@ -25,30 +25,30 @@
     "{\"apiVersion\":\"secrets-store.csi.x-k8s.io/v1\",\"kind\":\"SecretProviderClassPodStatus\"," METADATA  \
     ",\"status\":{" FACTS more "}}"
 
-static struct pod_status_wish *wish_of(enum status_event event, const char *failure, bool changed,
-                                       const char *path)
+static struct desired_pod_status *desired_of(enum volume_event_type type, const char *failure, bool changed,
+                                             const char *path)
 {
     cleanup_string_map struct string_map versions = {0};
     cleanup_error struct error *error = NULL;
-    struct status_record record = {.event = event,
-                                   .pod_name = "web-0",
-                                   .pod_namespace = "shop",
-                                   .pod_uid = "uid-1",
-                                   .target_path = path,
-                                   .class_name = "db",
-                                   .versions = &versions,
-                                   .changed = changed,
-                                   .checked_unix = 1767323045};
-    struct pod_status_wish *wish;
+    struct volume_event event = {.type = type,
+                                 .pod_name = "web-0",
+                                 .pod_namespace = "shop",
+                                 .pod_uid = "uid-1",
+                                 .target_path = path,
+                                 .class_name = "db",
+                                 .versions = &versions,
+                                 .changed = changed,
+                                 .checked_unix = 1767323045};
+    struct desired_pod_status *desired;
 
     assert_int_equal(string_map_set(&versions, "b", "v2", NULL), 0);
     assert_int_equal(string_map_set(&versions, "a/1", "v1", NULL), 0);
     if (failure != NULL)
         (void)error_set(&error, GRPC_STATUS_UNAVAILABLE, "%s", failure);
-    record.failure = error;
-    wish = pod_status_wish_create(&record, "node-1", 1767323046, NULL);
-    assert_non_null(wish);
-    return wish;
+    event.failure = error;
+    desired = desired_pod_status_create(&event, "node-1", 1767323046, NULL);
+    assert_non_null(desired);
+    return desired;
 }
 
 static void assert_json(cJSON *json, const char *expected)
@@ -66,18 +66,18 @@ static void assert_json(cJSON *json, const char *expected)
 
 static void the_object_is_as_specified(void **state)
 {
-    struct pod_status_wish *wish = wish_of(STATUS_MOUNTED, NULL, false, PATH("v"));
+    struct desired_pod_status *desired = desired_of(VOLUME_EVENT_MOUNTED, NULL, false, PATH("v"));
 
     (void)state;
-    assert_json(pod_status_object(wish, "web-0-shop-db", NULL),
+    assert_json(pod_status_object(desired, "web-0-shop-db", NULL),
                 OBJECT(",\"lastCheckedTime\":\"2026-01-02T03:04:05Z\""));
-    pod_status_wish_destroy(wish);
-    wish = wish_of(STATUS_FAILED, "the vault is gone", true, PATH("v"));
+    desired_pod_status_destroy(desired);
+    desired = desired_of(VOLUME_EVENT_FAILED, "the vault is gone", true, PATH("v"));
     assert_json(
-        pod_status_object(wish, "web-0-shop-db", NULL),
+        pod_status_object(desired, "web-0-shop-db", NULL),
         OBJECT(
             ",\"lastCheckedTime\":\"2026-01-02T03:04:05Z\",\"lastRotatedTime\":\"2026-01-02T03:04:06Z\",\"lastError\":\"the vault is gone\",\"lastErrorTime\":\"2026-01-02T03:04:06Z\""));
-    pod_status_wish_destroy(wish);
+    desired_pod_status_destroy(desired);
 }
 
 /* Compares with one difference at a time; the patch carries all that is wished. */
@@ -103,7 +103,7 @@ static void a_difference_is_patched_and_nothing_else(void **state)
         {"\"status\":[],\"x\":", "\"status\":"},
         {"\"lastError\":\"old\",\"podName\":", "\"podName\":"},
     };
-    struct pod_status_wish *wish = wish_of(STATUS_LOOKED, NULL, false, PATH("v"));
+    struct desired_pod_status *desired = desired_of(VOLUME_EVENT_CHECKED, NULL, false, PATH("v"));
     const char *plain = OBJECT("");
     bool other = true;
 
@@ -120,7 +120,7 @@ static void a_difference_is_patched_and_nothing_else(void **state)
         current = cJSON_Parse(text);
         if (current == NULL)
             fail_msg("%s", text);
-        patch = pod_status_patch(current, wish, 0, &other, NULL);
+        patch = pod_status_patch(current, desired, 0, &other, NULL);
         if (patch == NULL)
             fail_msg("%s is no difference", table[i].change);
         assert_false(other);
@@ -128,7 +128,7 @@ static void a_difference_is_patched_and_nothing_else(void **state)
         cJSON_Delete(patch);
         cJSON_Delete(current);
     }
-    pod_status_wish_destroy(wish);
+    desired_pod_status_destroy(desired);
 }
 
 static void what_is_equal_is_left_alone(void **state)
@@ -138,7 +138,7 @@ static void what_is_equal_is_left_alone(void **state)
         OBJECT(",\"lastCheckedTime\":\"2020-01-01T00:00:00Z\",\"lastRotatedTime\":\"2020-01-01T00:00:00Z\""),
         OBJECT(",\"foreign\":1"),
     };
-    struct pod_status_wish *wish = wish_of(STATUS_LOOKED, NULL, false, PATH("v"));
+    struct desired_pod_status *desired = desired_of(VOLUME_EVENT_CHECKED, NULL, false, PATH("v"));
     bool other = true;
 
     (void)state;
@@ -146,26 +146,26 @@ static void what_is_equal_is_left_alone(void **state)
         cJSON *current = cJSON_Parse(table[i]);
 
         assert_non_null(current);
-        assert_null(pod_status_patch(current, wish, 0, &other, NULL));
+        assert_null(pod_status_patch(current, desired, 0, &other, NULL));
         assert_false(other);
         cJSON_Delete(current);
     }
-    pod_status_wish_destroy(wish);
+    desired_pod_status_destroy(desired);
 }
 
 static void changed_content_is_a_change_even_with_the_same_versions(void **state)
 {
-    struct pod_status_wish *wish = wish_of(STATUS_LOOKED, NULL, true, PATH("v"));
+    struct desired_pod_status *desired = desired_of(VOLUME_EVENT_CHECKED, NULL, true, PATH("v"));
     cleanup_json cJSON *current = cJSON_Parse(OBJECT(""));
     bool other;
 
     (void)state;
     assert_json(
-        pod_status_patch(current, wish, 0, &other, NULL),
+        pod_status_patch(current, desired, 0, &other, NULL),
         "{\"metadata\":{\"labels\":{\"internal.secrets-store.csi.k8s.io/node-name\":\"node-1\"},\"ownerReferences\":[{\"apiVersion\":\"v1\",\"kind\":\"Pod\",\"name\":\"web-0\",\"uid\":"
         "\"uid-1\"}]},\"status\":{" FACTS
         ",\"lastCheckedTime\":\"2026-01-02T03:04:05Z\",\"lastRotatedTime\":\"2026-01-02T03:04:06Z\"}}");
-    pod_status_wish_destroy(wish);
+    desired_pod_status_destroy(desired);
 }
 
 static const cJSON *of_status(const cJSON *patch, const char *key)
@@ -175,8 +175,9 @@ static const cJSON *of_status(const cJSON *patch, const char *key)
 
 static void an_error_begins_and_ends_once(void **state)
 {
-    struct pod_status_wish *failed = wish_of(STATUS_FAILED, "the vault is gone", false, PATH("v"));
-    struct pod_status_wish *fine = wish_of(STATUS_LOOKED, NULL, false, PATH("v"));
+    struct desired_pod_status *failed =
+        desired_of(VOLUME_EVENT_FAILED, "the vault is gone", false, PATH("v"));
+    struct desired_pod_status *fine = desired_of(VOLUME_EVENT_CHECKED, NULL, false, PATH("v"));
     cleanup_json cJSON *without = cJSON_Parse(OBJECT(""));
     cleanup_json cJSON *with = cJSON_Parse(OBJECT(",\"lastError\":\"another\",\"lastErrorTime\":\"x\""));
     cJSON *patch;
@@ -200,13 +201,13 @@ static void an_error_begins_and_ends_once(void **state)
     assert_true(cJSON_IsNull(of_status(patch, "lastError")));
     assert_null(of_status(patch, "lastRotatedTime"));
     cJSON_Delete(patch);
-    pod_status_wish_destroy(failed);
-    pod_status_wish_destroy(fine);
+    desired_pod_status_destroy(failed);
+    desired_pod_status_destroy(fine);
 }
 
 static void a_new_pod_has_not_rotated_yet(void **state)
 {
-    struct pod_status_wish *wish = wish_of(STATUS_MOUNTED, NULL, false, PATH("v"));
+    struct desired_pod_status *desired = desired_of(VOLUME_EVENT_MOUNTED, NULL, false, PATH("v"));
     char text[2048];
     cJSON *current;
     cJSON *patch;
@@ -216,19 +217,19 @@ static void a_new_pod_has_not_rotated_yet(void **state)
     (void)snprintf(text, sizeof(text), "%s", OBJECT(",\"lastRotatedTime\":\"x\""));
     memcpy(strstr(text, "\"uid-1\""), "\"uid-0\"", 7); /* of the owner */
     current = cJSON_Parse(text);
-    assert_int_equal(pod_status_relation(current, wish), POD_STATUS_OTHER_POD);
-    patch = pod_status_patch(current, wish, 0, &other, NULL);
+    assert_int_equal(pod_status_relation(current, desired), POD_STATUS_OTHER_POD);
+    patch = pod_status_patch(current, desired, 0, &other, NULL);
     assert_true(cJSON_IsNull(of_status(patch, "lastRotatedTime")));
     cJSON_Delete(patch);
     cJSON_Delete(current);
-    pod_status_wish_destroy(wish);
+    desired_pod_status_destroy(desired);
 }
 
 static void two_volumes_of_one_pod_agree_on_a_path(void **state)
 {
-    struct pod_status_wish *first = wish_of(STATUS_LOOKED, NULL, false, PATH("a"));
-    struct pod_status_wish *last = wish_of(STATUS_LOOKED, NULL, false, PATH("z"));
-    struct pod_status_wish *foreign = wish_of(STATUS_LOOKED, NULL, false, "/z");
+    struct desired_pod_status *first = desired_of(VOLUME_EVENT_CHECKED, NULL, false, PATH("a"));
+    struct desired_pod_status *last = desired_of(VOLUME_EVENT_CHECKED, NULL, false, PATH("z"));
+    struct desired_pod_status *foreign = desired_of(VOLUME_EVENT_CHECKED, NULL, false, "/z");
     cleanup_json cJSON *current = cJSON_Parse(OBJECT("")); /* PATH("v") */
     cJSON *patch;
     bool other;
@@ -247,9 +248,9 @@ static void two_volumes_of_one_pod_agree_on_a_path(void **state)
     patch = pod_status_patch(current, foreign, 0, &other, NULL); /* no path of the kubelet's */
     assert_string_equal(cJSON_GetStringValue(of_status(patch, "targetPath")), "/z");
     cJSON_Delete(patch);
-    pod_status_wish_destroy(first);
-    pod_status_wish_destroy(last);
-    pod_status_wish_destroy(foreign);
+    desired_pod_status_destroy(first);
+    desired_pod_status_destroy(last);
+    desired_pod_status_destroy(foreign);
 }
 
 static void an_object_is_ours_or_another_pods(void **state)
@@ -268,15 +269,15 @@ static void an_object_is_ours_or_another_pods(void **state)
         {"{\"metadata\":{\"ownerReferences\":[{\"kind\":\"Job\",\"uid\":\"other\"}]}}", POD_STATUS_OURS},
         {"{\"metadata\":{\"ownerReferences\":[7,{\"kind\":\"Pod\",\"uid\":\"uid-1\"}]}}", POD_STATUS_OURS},
     };
-    struct pod_status_wish *wish = wish_of(STATUS_LOOKED, NULL, false, PATH("v"));
+    struct desired_pod_status *desired = desired_of(VOLUME_EVENT_CHECKED, NULL, false, PATH("v"));
 
     (void)state;
     for (size_t i = 0; i < ARRAY_SIZE(table); i++) {
         cleanup_json cJSON *json = cJSON_Parse(table[i].json);
 
-        assert_int_equal(pod_status_relation(json, wish), table[i].relation);
+        assert_int_equal(pod_status_relation(json, desired), table[i].relation);
     }
-    pod_status_wish_destroy(wish);
+    desired_pod_status_destroy(desired);
 }
 
 /* RFC 1123: what Kubernetes takes for an object name, and for a label value. */
@@ -357,39 +358,39 @@ static void a_node_name_becomes_a_label_value(void **state)
 static void what_is_not_utf8_does_not_get_into_the_object(void **state)
 {
     cleanup_string_map struct string_map versions = {0};
-    const struct status_record record = {.event = STATUS_MOUNTED,
-                                         .pod_name = "p",
-                                         .pod_namespace = "n",
-                                         .pod_uid = "u",
-                                         .target_path = "/t",
-                                         .class_name = "c",
-                                         .versions = &versions};
-    struct pod_status_wish *wish;
+    const struct volume_event event = {.type = VOLUME_EVENT_MOUNTED,
+                                       .pod_name = "p",
+                                       .pod_namespace = "n",
+                                       .pod_uid = "u",
+                                       .target_path = "/t",
+                                       .class_name = "c",
+                                       .versions = &versions};
+    struct desired_pod_status *desired;
     const cJSON *object;
 
     (void)state;
     assert_int_equal(string_map_set(&versions, "a\xff", "\xc3(", NULL), 0);
-    wish = pod_status_wish_create(&record, "node", 1, NULL);
-    assert_non_null(wish);
-    object = cJSON_GetArrayItem(wish->objects, 0);
+    desired = desired_pod_status_create(&event, "node", 1, NULL);
+    assert_non_null(desired);
+    object = cJSON_GetArrayItem(desired->objects, 0);
     assert_string_equal(cJSON_GetStringValue(cJSON_GetObjectItem(object, "id")), "a?");
     assert_string_equal(cJSON_GetStringValue(cJSON_GetObjectItem(object, "version")), "?(");
-    pod_status_wish_destroy(wish);
+    desired_pod_status_destroy(desired);
 }
 
 static void a_long_error_is_cut_between_characters(void **state)
 {
     char message[2000];
-    struct pod_status_wish *wish;
+    struct desired_pod_status *desired;
 
     (void)state;
     memset(message, 'x', sizeof(message));
     message[POD_STATUS_ERROR_MAX - 1] = '\xc3';
     message[POD_STATUS_ERROR_MAX] = '\xa4';
     message[sizeof(message) - 1] = '\0';
-    wish = wish_of(STATUS_FAILED, message, false, PATH("v"));
-    assert_int_equal(strlen(wish->error), POD_STATUS_ERROR_MAX - 1);
-    pod_status_wish_destroy(wish);
+    desired = desired_of(VOLUME_EVENT_FAILED, message, false, PATH("v"));
+    assert_int_equal(strlen(desired->error), POD_STATUS_ERROR_MAX - 1);
+    desired_pod_status_destroy(desired);
 }
 
 int main(void)

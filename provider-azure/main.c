@@ -34,7 +34,7 @@ struct program {
     struct endpoint endpoint;
     struct cloud cloud;
     struct metrics *metrics;
-    struct meter *meter;
+    struct azure_metrics *azure_metrics;
     struct http_client *http;
     struct transport *transport;
     struct throttle_table throttles;
@@ -59,7 +59,7 @@ static void on_call_served(const char *method, enum grpc_status status, uint64_t
     const struct program *program = arg;
     log_debug(program->log, 5, "call served", LOG_STR("method", method),
               LOG_STR("code", grpc_status_go_name(status)), LOG_UINT("duration_us", duration_ns / 1000));
-    meter_grpc(program->meter, method, status, (double)duration_ns / 1e9);
+    azure_metrics_grpc(program->azure_metrics, method, status, (double)duration_ns / 1e9);
 }
 
 static void on_server_stopped(void *arg)
@@ -135,7 +135,7 @@ static int start_network(struct program *program, struct error **err)
     program->network = (struct network){
         .transport = program->transport,
         .throttles = &program->throttles,
-        .meter = program->meter,
+        .metrics = program->azure_metrics,
         .log = program->log,
     };
     const struct token_proxy_config proxy = {
@@ -147,9 +147,9 @@ static int start_network(struct program *program, struct error **err)
     program->token_proxy = token_proxy_create(program->transport, &proxy, err);
     if (program->token_proxy == NULL)
         return -1;
-    if (token_proxy_problem(program->token_proxy) != NULL)
+    if (token_proxy_config_error(program->token_proxy) != NULL)
         log_error(program->log, "identity bindings will fail",
-                  LOG_ERR(token_proxy_problem(program->token_proxy)));
+                  LOG_ERR(token_proxy_config_error(program->token_proxy)));
     program->tokens = token_cache_create(&program->network, err);
     if (program->tokens == NULL)
         return -1;
@@ -227,7 +227,7 @@ static int start(struct program *program, struct error **err)
         return -1;
     program->metrics = metrics_create();
     metrics_add_process(program->metrics);
-    program->meter = meter_create(program->metrics);
+    program->azure_metrics = azure_metrics_create(program->metrics);
     /* The socket last: a driver that sees it may call at once, and a start that fails leaves none behind. */
     if (start_network(program, err) < 0 || start_web(program, err) < 0 || start_service(program, err) < 0)
         return -1;
@@ -250,7 +250,7 @@ static void finish(struct program *program)
     lifecycle_close_loop(&program->loop, program->log);
     provider_server_destroy(program->server);
     transport_destroy(program->transport);
-    meter_destroy(program->meter);
+    azure_metrics_destroy(program->azure_metrics);
     metrics_destroy(program->metrics);
     cloud_finish(&program->cloud);
     endpoint_finish(&program->endpoint);

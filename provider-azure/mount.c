@@ -20,9 +20,9 @@ struct mount {
     uint8_t volume[DIGEST_LEN];
     uint64_t deadline_ms;
     struct transport_timer *guard;
-    struct transport_timer *empty; /* nothing to do: done in the next turn */
-    struct transport_timer *turn;  /* CONVERT, between two steps */
-    struct token_wait *token_wait; /* TOKEN */
+    struct transport_timer *empty;     /* nothing to do: done in the next turn */
+    struct transport_timer *turn;      /* CONVERT, between two steps */
+    struct token_waiter *token_waiter; /* TOKEN */
     struct token *token;
     struct fetch *fetch;       /* FETCH */
     struct assembly *assembly; /* CONVERT; looks into the fetch */
@@ -37,7 +37,7 @@ static void mount_free(struct mount *mount)
     transport_stop(transport, &mount->guard);
     transport_stop(transport, &mount->empty);
     transport_stop(transport, &mount->turn);
-    token_wait_cancel(&mount->token_wait);
+    token_waiter_cancel(&mount->token_waiter);
     assembly_destroy(mount->assembly);
     fetch_destroy(mount->fetch);
     token_unref(mount->token);
@@ -113,7 +113,7 @@ static void on_token(struct token *token, const struct error *error, void *arg)
     struct mount *mount = arg;
     const struct mount_shared *shared = mount->shared;
 
-    mount->token_wait = NULL;
+    mount->token_waiter = NULL;
     if (token == NULL) {
         fail_all(mount, error);
         return;
@@ -152,8 +152,8 @@ static void on_guard(void *arg)
         finish(mount, error);
         return;
     }
-    if (mount->token_wait != NULL)
-        (void)token_wait_why_not_yet(mount->token_wait, &error);
+    if (mount->token_waiter != NULL)
+        (void)token_waiter_pending_error(mount->token_waiter, &error);
     else
         error_set(&error, GRPC_STATUS_DEADLINE_EXCEEDED, "no token before the caller's deadline");
     fail_all(mount, error);
@@ -184,9 +184,9 @@ static int begin(struct mount *mount, uint64_t time_left_ms, struct error **err)
         transport_after(transport, work + (left - work) * GUARD_MS / MARGIN_MS, on_guard, mount, err);
     if (mount->guard == NULL)
         return -1;
-    mount->token_wait = token_cache_get(mount->shared->tokens, mount->request.identity, /* rejected= */ NULL,
-                                        mount->deadline_ms, on_token, mount, err);
-    return mount->token_wait == NULL ? -1 : 0;
+    mount->token_waiter = token_cache_get(mount->shared->tokens, mount->request.identity,
+                                          /* rejected= */ NULL, mount->deadline_ms, on_token, mount, err);
+    return mount->token_waiter == NULL ? -1 : 0;
 }
 
 /* A volume is one volume of one pod; who sends no target path has one per pod and class. */

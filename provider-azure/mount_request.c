@@ -20,8 +20,8 @@ struct parameters {
     char *cloud_file;
     char *objects;
     enum history_count history;
-    struct auth_switches switches;
-    struct route *route; /* NULL: as the environment says */
+    struct identity_switches switches;
+    struct egress *egress; /* NULL: as the environment says */
 };
 
 static void parameters_finish(struct parameters *p)
@@ -34,7 +34,7 @@ static void parameters_finish(struct parameters *p)
     free(p->cloud_name);
     free(p->cloud_file);
     free(p->objects);
-    route_unref(p->route);
+    egress_unref(p->egress);
 }
 
 static int invalid(struct error **err, const char *text)
@@ -44,24 +44,25 @@ static int invalid(struct error **err, const char *text)
 
 static int get(const struct string_map *attributes, const char *name, char **ret, struct error **err)
 {
-    *ret = text_trim_copy(string_map_get(attributes, name));
+    *ret = parameter_text_trim(string_map_get(attributes, name));
     return *ret == NULL ? error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory") : 0;
 }
 
 int request_parse_bool(const char *name, const char *text, bool *ret, struct error **err)
 {
-    cleanup_free char *trimmed = text_trim_copy(text);
+    cleanup_free char *trimmed = parameter_text_trim(text);
 
     if (trimmed == NULL)
         return error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
-    if (text_parse_bool(trimmed, ret))
+    if (parameter_text_parse_bool(trimmed, ret))
         return 0;
     return error_set(err, GRPC_STATUS_INVALID_ARGUMENT,
                      "failed to parse %s flag, error: strconv.ParseBool: parsing \"%.128s\": invalid syntax",
                      name, trimmed);
 }
 
-static int parse_switches(const struct string_map *attributes, struct auth_switches *ret, struct error **err)
+static int parse_switches(const struct string_map *attributes, struct identity_switches *ret,
+                          struct error **err)
 {
     const struct {
         const char *name;
@@ -151,14 +152,14 @@ static int build(const struct string_map *attributes, const struct string_map *s
                  struct error **err)
 {
     cleanup_cloud struct cloud cloud = {0};
-    cleanup_auth struct auth auth = {0};
+    cleanup_credentials struct credentials credentials = {0};
 
     if (read_parameters(attributes, p, err) < 0 || find_cloud(p, defaults, &cloud, err) < 0 ||
-        auth_parse(&p->switches, attributes, secrets, &auth, err) < 0)
+        credentials_parse(&p->switches, attributes, secrets, &credentials, err) < 0)
         return -1;
-    if (route_parse(attributes, defaults->ca_dir != NULL ? defaults->ca_dir : "", &p->route, err) < 0)
+    if (egress_parse(attributes, defaults->ca_dir != NULL ? defaults->ca_dir : "", &p->egress, err) < 0)
         return -1;
-    if (auth.newline_trimmed)
+    if (credentials.newline_trimmed)
         log_debug(defaults->log, 2, "a line break at the end of the Secret's credential was taken off");
     if (*p->objects == '\0')
         return invalid(err, "objects is not set");
@@ -179,7 +180,7 @@ static int build(const struct string_map *attributes, const struct string_map *s
         return -1;
 
     const struct identity_input input = {
-        .auth = &auth,
+        .credentials = &credentials,
         .cloud = &cloud,
         .audience = request->vault.audience,
         .tenant = p->tenant,
@@ -187,7 +188,7 @@ static int build(const struct string_map *attributes, const struct string_map *s
         .pod_namespace = request->pod_namespace,
         .pod_uid = string_map_get(attributes, "csi.storage.k8s.io/pod.uid"),
         .endpoints = defaults->endpoints,
-        .route = p->route,
+        .egress = p->egress,
     };
     request->identity = identity_create(&input, err);
     return request->identity == NULL ? error_wrap(err, "failed to get keyvault client") : 0;

@@ -3,6 +3,7 @@
  */
 #include "common/base/utf8.h"
 
+#include <stdio.h>
 #include <string.h>
 
 static bool in_range(unsigned char byte, unsigned char low, unsigned char high)
@@ -72,4 +73,14 @@ size_t utf8_floor(const char *text, size_t max)
     while (max > 0 && ((unsigned char)text[max] & 0xC0U) == 0x80U)
         max--;
     return max;
+}
+
+void utf8_quote(char *ret, size_t size, const char *text)
+{
+    (void)snprintf(ret, size, "%s", text != NULL ? text : "");
+    for (char *c = ret; *c != '\0'; c++) {
+        if ((unsigned char)*c < 0x20 || *c == 0x7f)
+            *c = ' ';
+    }
+    utf8_sanitize(ret);
 }

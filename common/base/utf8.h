@@ -19,4 +19,8 @@ void utf8_sanitize(char *text);
  * max bytes, or exactly max and a NUL behind them. */
 size_t utf8_floor(const char *text, size_t max);
 
+/* Text from a peer for an error of one line: cut to size - 1 bytes, control characters replaced by blanks,
+ * bytes that are not UTF-8 by '?'. "" for NULL. */
+void utf8_quote(char *ret, size_t size, const char *text);
+
 #endif

@@ -1,5 +1,5 @@
 /*
- * meter.c - metric families and their labels.
+ * azure_metrics.c - metric families and their labels.
  */
 #include "provider-azure/base/azure_metrics.h"
 
@@ -72,7 +72,7 @@ static const struct metric_desc throttled_seconds = {
     .labels = {"service"},
 };
 
-struct meter {
+struct azure_metrics {
     struct metric_family *keyvault_request;
     struct metric_family *grpc_request;
     struct metric_family *token_request;
@@ -84,47 +84,47 @@ struct meter {
 };
 
 /* A counter that is there from the start can be watched with rate() and alerts before it first counts. */
-static void show_zeros(struct meter *meter)
+static void show_zeros(struct azure_metrics *metrics)
 {
     static const char *const token_outcomes[] = {"hit", "joined", "miss"};
     static const char *const object_outcomes[] = {"fetched", "joined", "republished"};
     static const char *const services[] = {"vault", "entra"};
 
     for (size_t i = 0; i < ARRAY_SIZE(token_outcomes); i++)
-        metric_add(meter->token_lookups, &token_outcomes[i], 0);
+        metric_add(metrics->token_lookups, &token_outcomes[i], 0);
     for (size_t i = 0; i < ARRAY_SIZE(object_outcomes); i++)
-        metric_add(meter->object_lookups, &object_outcomes[i], 0);
+        metric_add(metrics->object_lookups, &object_outcomes[i], 0);
     for (size_t i = 0; i < ARRAY_SIZE(services); i++) {
-        metric_add(meter->http_retries, &services[i], 0);
-        metric_add(meter->throttled_seconds, &services[i], 0);
+        metric_add(metrics->http_retries, &services[i], 0);
+        metric_add(metrics->throttled_seconds, &services[i], 0);
     }
 }
 
-struct meter *meter_create(struct metrics *metrics)
+struct azure_metrics *azure_metrics_create(struct metrics *registry)
 {
-    struct meter *meter = calloc(1, sizeof(*meter));
-    if (meter == NULL)
+    struct azure_metrics *metrics = calloc(1, sizeof(*metrics));
+    if (metrics == NULL)
         return NULL;
-    *meter = (struct meter){
-        .keyvault_request = metrics_register(metrics, &keyvault_request),
-        .grpc_request = metrics_register(metrics, &grpc_request),
-        .token_request = metrics_register(metrics, &token_request),
-        .token_lookups = metrics_register(metrics, &token_lookups),
-        .object_lookups = metrics_register(metrics, &object_lookups),
-        .http_requests = metrics_register(metrics, &http_requests),
-        .http_retries = metrics_register(metrics, &http_retries),
-        .throttled_seconds = metrics_register(metrics, &throttled_seconds),
+    *metrics = (struct azure_metrics){
+        .keyvault_request = metrics_register(registry, &keyvault_request),
+        .grpc_request = metrics_register(registry, &grpc_request),
+        .token_request = metrics_register(registry, &token_request),
+        .token_lookups = metrics_register(registry, &token_lookups),
+        .object_lookups = metrics_register(registry, &object_lookups),
+        .http_requests = metrics_register(registry, &http_requests),
+        .http_retries = metrics_register(registry, &http_retries),
+        .throttled_seconds = metrics_register(registry, &throttled_seconds),
     };
-    show_zeros(meter);
-    return meter;
+    show_zeros(metrics);
+    return metrics;
 }
 
-void meter_destroy(struct meter *meter)
+void azure_metrics_destroy(struct azure_metrics *metrics)
 {
-    free(meter);
+    free(metrics);
 }
 
-const char *meter_error_class(enum grpc_status code)
+const char *azure_metrics_error_class(enum grpc_status code)
 {
     switch (code) {
     case GRPC_STATUS_OK:
@@ -149,60 +149,63 @@ const char *meter_error_class(enum grpc_status code)
     }
 }
 
-void meter_vault_call(struct meter *meter, const char *object_type, enum grpc_status code, double seconds)
+void azure_metrics_vault_call(struct azure_metrics *metrics, const char *object_type, enum grpc_status code,
+                              double seconds)
 {
-    if (meter == NULL)
+    if (metrics == NULL)
         return;
-    const char *labels[] = {"azure", "linux", SERVICE_NAME, object_type, meter_error_class(code)};
-    metric_observe(meter->keyvault_request, labels, seconds);
+    const char *labels[] = {"azure", "linux", SERVICE_NAME, object_type, azure_metrics_error_class(code)};
+    metric_observe(metrics->keyvault_request, labels, seconds);
 }
 
-void meter_grpc(struct meter *meter, const char *method, enum grpc_status code, double seconds)
+void azure_metrics_grpc(struct azure_metrics *metrics, const char *method, enum grpc_status code,
+                        double seconds)
 {
-    if (meter == NULL)
+    if (metrics == NULL)
         return;
     const char *labels[] = {
-        "azure", "linux", SERVICE_NAME, method, grpc_status_go_name(code), meter_error_class(code)};
-    metric_observe(meter->grpc_request, labels, seconds);
+        "azure", "linux", SERVICE_NAME, method, grpc_status_go_name(code), azure_metrics_error_class(code)};
+    metric_observe(metrics->grpc_request, labels, seconds);
 }
 
-void meter_token(struct meter *meter, const char *mode, enum grpc_status code, double seconds)
+void azure_metrics_token(struct azure_metrics *metrics, const char *mode, enum grpc_status code,
+                         double seconds)
 {
-    if (meter == NULL)
+    if (metrics == NULL)
         return;
-    const char *labels[] = {mode, meter_error_class(code)};
-    metric_observe(meter->token_request, labels, seconds);
+    const char *labels[] = {mode, azure_metrics_error_class(code)};
+    metric_observe(metrics->token_request, labels, seconds);
 }
 
-void meter_token_lookup(struct meter *meter, const char *outcome)
+void azure_metrics_token_lookup(struct azure_metrics *metrics, const char *outcome)
 {
-    if (meter != NULL)
-        metric_add(meter->token_lookups, (const char *[]){outcome}, 1);
+    if (metrics != NULL)
+        metric_add(metrics->token_lookups, (const char *[]){outcome}, 1);
 }
 
-void meter_object_lookup(struct meter *meter, const char *outcome)
+void azure_metrics_object_lookup(struct azure_metrics *metrics, const char *outcome)
 {
-    if (meter != NULL)
-        metric_add(meter->object_lookups, (const char *[]){outcome}, 1);
+    if (metrics != NULL)
+        metric_add(metrics->object_lookups, (const char *[]){outcome}, 1);
 }
 
-void meter_http(struct meter *meter, const char *service, int status)
+void azure_metrics_http(struct azure_metrics *metrics, const char *service, int status)
 {
-    if (meter == NULL)
+    if (metrics == NULL)
         return;
     char text[16];
     (void)snprintf(text, sizeof(text), "%d", status);
-    metric_add(meter->http_requests, (const char *[]){service, text}, 1);
+    metric_add(metrics->http_requests, (const char *[]){service, text}, 1);
 }
 
-void meter_retry(struct meter *meter, const char *service)
+void azure_metrics_retry(struct azure_metrics *metrics, const char *service)
 {
-    if (meter != NULL)
-        metric_add(meter->http_retries, (const char *[]){service}, 1);
+    if (metrics != NULL)
+        metric_add(metrics->http_retries, (const char *[]){service}, 1);
 }
 
-void meter_throttled(struct meter *meter, const char *service, double seconds)
+void azure_metrics_throttled(struct azure_metrics *metrics, const char *service, double seconds)
 {
-    if (meter != NULL)
-        metric_add(meter->throttled_seconds, (const char *[]){service}, seconds);
+    if (metrics != NULL)
+        metric_add(metrics->throttled_seconds, (const char *[]){service}, seconds);
 }

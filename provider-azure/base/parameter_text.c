@@ -1,14 +1,12 @@
 /*
- * text.c - trimming of parameter values, quoting of servers.
+ * parameter_text.c - trimming and reading of parameter values.
  */
 #include "provider-azure/base/parameter_text.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/base/cleanup.h"
-#include "common/base/utf8.h"
 
 /* White space beyond ASCII (Unicode White_Space), as UTF-8. */
 static const char *const wide_spaces[] = {
@@ -47,7 +45,7 @@ static size_t space_at_end(const char *text, size_t len)
     return 0;
 }
 
-const char *text_trim(const char *text, size_t *ret_len)
+static const char *trim(const char *text, size_t *ret_len)
 {
     size_t len = strlen(text);
     size_t n;
@@ -61,14 +59,14 @@ const char *text_trim(const char *text, size_t *ret_len)
     return text;
 }
 
-char *text_trim_copy(const char *text)
+char *parameter_text_trim(const char *text)
 {
     size_t len = 0;
-    const char *start = text_trim(text != NULL ? text : "", &len);
+    const char *start = trim(text != NULL ? text : "", &len);
     return strndup(start, len);
 }
 
-bool text_parse_bool(const char *text, bool *ret)
+bool parameter_text_parse_bool(const char *text, bool *ret)
 {
     static const char *const yes[] = {"1", "t", "T", "TRUE", "true", "True"};
     static const char *const no[] = {"", "0", "f", "F", "FALSE", "false", "False"};
@@ -86,14 +84,4 @@ bool text_parse_bool(const char *text, bool *ret)
         }
     }
     return false;
-}
-
-void text_quote(char *ret, size_t size, const char *text)
-{
-    (void)snprintf(ret, size, "%s", text != NULL ? text : "");
-    for (char *c = ret; *c != '\0'; c++) {
-        if ((unsigned char)*c < 0x20 || *c == 0x7f)
-            *c = ' ';
-    }
-    utf8_sanitize(ret);
 }

@@ -1,5 +1,5 @@
 /*
- * auth.c - picks the identity mode and its credential.
+ * credentials.c - picks the identity mode and its credential.
  */
 #include "provider-azure/identity/credentials.h"
 
@@ -17,12 +17,14 @@
 /* A few audiences, each with a token of 1 to 2 KiB. */
 enum { TOKENS_MAX_BYTES = 256 * 1024 };
 
-const char *auth_mode_name(enum auth_mode mode)
+const char *identity_mode_name(enum identity_mode mode)
 {
     static const char *const names[] = {
-        [AUTH_SERVICE_PRINCIPAL] = "service principal", [AUTH_WORKLOAD] = "workload identity",
-        [AUTH_POD_IDENTITY] = "pod identity",           [AUTH_VM_IDENTITY] = "VM managed identity",
-        [AUTH_IDENTITY_BINDING] = "identity binding",
+        [IDENTITY_SERVICE_PRINCIPAL] = "service principal",
+        [IDENTITY_WORKLOAD] = "workload identity",
+        [IDENTITY_POD] = "pod identity",
+        [IDENTITY_MANAGED] = "VM managed identity",
+        [IDENTITY_BINDING] = "identity binding",
     };
     return names[mode];
 }
@@ -37,10 +39,10 @@ static int no_memory(struct error **err)
     return error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
 }
 
-static int set_client_id(struct auth *auth, const char *value, struct error **err)
+static int set_client_id(struct credentials *credentials, const char *value, struct error **err)
 {
-    auth->client_id = text_trim_copy(value);
-    return auth->client_id == NULL ? no_memory(err) : 0;
+    credentials->client_id = parameter_text_trim(value);
+    return credentials->client_id == NULL ? no_memory(err) : 0;
 }
 
 /* Newer clusters may hand the tokens over with the Secret instead of the volume context. */
@@ -54,7 +56,8 @@ static const char *find_tokens(const struct string_map *attributes, const struct
 
 /* The token for `audience` out of the kubelet's JSON: {"<audience>": {"token": "...", "expirationTimestamp":
  * "..."}}. */
-static int pick_token(const char *tokens, const char *audience, struct auth *auth, struct error **err)
+static int pick_token(const char *tokens, const char *audience, struct credentials *credentials,
+                      struct error **err)
 {
     static const char unmarshal[] = "failed to unmarshal service account tokens, error";
     cleanup_json cJSON *root = json_parse(tokens, strlen(tokens), TOKENS_MAX_BYTES, err);
@@ -78,7 +81,7 @@ static int pick_token(const char *tokens, const char *audience, struct auth *aut
         if (json_opt_string(entry, "token", &token, err) < 0 ||
             json_opt_string(entry, "expirationTimestamp", &expires, err) < 0)
             return error_wrap(err, "%s", unmarshal);
-        if (expires != NULL && !moment_is_rfc3339(expires)) {
+        if (expires != NULL && !timestamp_is_rfc3339(expires)) {
             invalid(err, "an expirationTimestamp is not a date and time of RFC 3339");
             return error_wrap(err, "%s", unmarshal);
         }
@@ -87,32 +90,32 @@ static int pick_token(const char *tokens, const char *audience, struct auth *aut
     }
     if (found == NULL || *found == '\0')
         return error_set(err, GRPC_STATUS_INVALID_ARGUMENT, "token for audience %s not found", audience);
-    auth->kind = AUTH_CREDENTIAL_ASSERTION;
-    auth->credential = secret_from_bytes(found, strlen(found));
-    return auth->credential == NULL ? no_memory(err) : 0;
+    credentials->kind = CREDENTIAL_ASSERTION;
+    credentials->credential = secret_from_bytes(found, strlen(found));
+    return credentials->credential == NULL ? no_memory(err) : 0;
 }
 
 static int parse_binding(const struct string_map *attributes, const struct string_map *secrets,
-                         struct auth *auth, struct error **err)
+                         struct credentials *credentials, struct error **err)
 {
     const char *tokens = find_tokens(attributes, secrets);
-    if (*auth->client_id == '\0')
+    if (*credentials->client_id == '\0')
         return invalid(err, "clientID is required for identity binding");
     if (tokens == NULL)
         return invalid(err, "service account tokens are required for identity binding");
-    if (pick_token(tokens, AUDIENCE_BINDING, auth, err) < 0)
+    if (pick_token(tokens, AUDIENCE_BINDING, credentials, err) < 0)
         return error_wrap(err, "failed to parse service account token for identity binding, error");
     return 0;
 }
 
 static int parse_workload(const struct string_map *attributes, const struct string_map *secrets,
-                          struct auth *auth, struct error **err)
+                          struct credentials *credentials, struct error **err)
 {
     const char *tokens = find_tokens(attributes, secrets);
     if (tokens == NULL)
         return invalid(err,
                        "failed to parse workload identity tokens, error: service account tokens not found");
-    if (pick_token(tokens, AUDIENCE_WORKLOAD, auth, err) < 0)
+    if (pick_token(tokens, AUDIENCE_WORKLOAD, credentials, err) < 0)
         return error_wrap(err, "failed to parse workload identity tokens, error");
     return 0;
 }
@@ -135,12 +138,12 @@ static int secret_value(const struct string_map *secrets, const char *key, const
 
 /* A copy of a Secret's value. `kubectl create secret --from-file` keeps the line break of the file: one
  * is taken off, because Entra would refuse the value without saying why. */
-static struct secret *copy_value(struct auth *auth, const char *value, struct error **err)
+static struct secret *copy_value(struct credentials *credentials, const char *value, struct error **err)
 {
     size_t len = strlen(value);
     if (len > 0 && value[len - 1] == '\n') {
         len--;
-        auth->newline_trimmed = true;
+        credentials->newline_trimmed = true;
         if (len > 0 && value[len - 1] == '\r')
             len--;
     }
@@ -155,7 +158,8 @@ static bool given(const char *value)
     return value != NULL && *value != '\0';
 }
 
-static int parse_service_principal(const struct string_map *secrets, struct auth *auth, struct error **err)
+static int parse_service_principal(const struct string_map *secrets, struct credentials *credentials,
+                                   struct error **err)
 {
     const char *id = NULL, *client_secret = NULL, *certificate = NULL, *password = NULL;
 
@@ -173,63 +177,64 @@ static int parse_service_principal(const struct string_map *secrets, struct auth
     if (!given(client_secret) && !given(certificate))
         return invalid(err, "could not find clientsecret in secrets"); /* the text people know */
 
-    free(steal_ptr(&auth->client_id));
-    if (set_client_id(auth, id, err) < 0)
+    free(steal_ptr(&credentials->client_id));
+    if (set_client_id(credentials, id, err) < 0)
         return -1;
-    auth->kind = given(certificate) ? AUTH_CREDENTIAL_CERTIFICATE : AUTH_CREDENTIAL_SECRET;
-    auth->credential = copy_value(auth, given(certificate) ? certificate : client_secret, err);
-    if (auth->credential == NULL)
+    credentials->kind = given(certificate) ? CREDENTIAL_CERTIFICATE : CREDENTIAL_CLIENT_SECRET;
+    credentials->credential = copy_value(credentials, given(certificate) ? certificate : client_secret, err);
+    if (credentials->credential == NULL)
         return -1;
-    if (secret_len(auth->credential) == 0)
+    if (secret_len(credentials->credential) == 0)
         return error_set(err, GRPC_STATUS_INVALID_ARGUMENT, "could not find %s in secrets",
                          given(certificate) ? "clientcertificate" : "clientsecret");
     if (given(certificate) && given(password)) {
-        auth->password = copy_value(auth, password, err);
-        if (auth->password == NULL)
+        credentials->password = copy_value(credentials, password, err);
+        if (credentials->password == NULL)
             return -1;
     }
     return 0;
 }
 
-int auth_parse(const struct auth_switches *switches, const struct string_map *attributes,
-               const struct string_map *secrets, struct auth *ret_auth, struct error **err)
+int credentials_parse(const struct identity_switches *switches, const struct string_map *attributes,
+                      const struct string_map *secrets, struct credentials *ret_credentials,
+                      struct error **err)
 {
-    cleanup_auth struct auth auth = {0};
+    cleanup_credentials struct credentials credentials = {0};
     const char *label = "None";
     int result = 0;
 
-    if (set_client_id(&auth, string_map_get(attributes, "clientID"), err) < 0)
+    if (set_client_id(&credentials, string_map_get(attributes, "clientID"), err) < 0)
         return -1;
     if (switches->pod_identity) {
         label = "PodIdentity";
-        auth.mode = AUTH_POD_IDENTITY;
+        credentials.mode = IDENTITY_POD;
     } else if (switches->vm_identity) {
         label = "VMManagedIdentity";
-        auth.mode = AUTH_VM_IDENTITY;
-        free(steal_ptr(&auth.client_id));
-        result = set_client_id(&auth, string_map_get(attributes, "userAssignedIdentityID"), err);
+        credentials.mode = IDENTITY_MANAGED;
+        free(steal_ptr(&credentials.client_id));
+        result = set_client_id(&credentials, string_map_get(attributes, "userAssignedIdentityID"), err);
     } else if (switches->token_proxy) {
         label = "AzureTokenProxy";
-        auth.mode = AUTH_IDENTITY_BINDING;
-        result = parse_binding(attributes, secrets, &auth, err);
-    } else if (*auth.client_id != '\0') {
-        auth.mode = AUTH_WORKLOAD;
-        result = parse_workload(attributes, secrets, &auth, err);
+        credentials.mode = IDENTITY_BINDING;
+        result = parse_binding(attributes, secrets, &credentials, err);
+    } else if (*credentials.client_id != '\0') {
+        credentials.mode = IDENTITY_WORKLOAD;
+        result = parse_workload(attributes, secrets, &credentials, err);
     } else {
-        auth.mode = AUTH_SERVICE_PRINCIPAL;
-        result = parse_service_principal(secrets, &auth, err);
+        credentials.mode = IDENTITY_SERVICE_PRINCIPAL;
+        result = parse_service_principal(secrets, &credentials, err);
     }
     if (result < 0)
         return error_wrap(err, "failed to build auth config for mode %s", label);
-    *ret_auth = auth;
-    auth = (struct auth){0};
+    *ret_credentials = credentials;
+    credentials = (struct credentials){0};
     return 0;
 }
 
-void auth_finish(struct auth *auth)
+void credentials_finish(struct credentials *credentials)
 {
-    free(auth->client_id);
-    secret_destroy(auth->credential);
-    secret_destroy(auth->password);
-    *auth = (struct auth){0};
+    free(credentials->client_id);
+    secret_destroy(credentials->credential);
+    secret_destroy(credentials->password);
+    *credentials = (struct credentials){0};
 }

@@ -9,7 +9,7 @@
 #include <strings.h>
 
 #include "common/base/json.h"
-#include "provider-azure/base/parameter_text.h"
+#include "common/base/utf8.h"
 #include "provider-azure/identity/assertion.h"
 
 /* Tokens have 1 to 4 KiB; error texts less. */
@@ -23,38 +23,37 @@ static int append_text(struct buffer *form, const char *name, const char *value,
     return http_form_append(form, name, value, strlen(value), err);
 }
 
-int entra_prepare(const struct identity *identity, const char *authority, struct identity_question *question,
-                  struct error **err)
+int entra_build_request(const struct identity *identity, const char *authority, struct token_request *request,
+                        struct error **err)
 {
     cleanup_free char *url = NULL;
     bool adfs = strcasecmp(identity->tenant, "adfs") == 0;
     const char *path = adfs ? "oauth2/token" : "oauth2/v2.0/token";
 
-    question->service = "entra";
-    question->method = "POST";
-    question->proxy = HTTP_PROXY_ENVIRONMENT;
-    question->policy = &retry_service;
-    buffer_init(&question->body, ENTRA_FORM_MAX);
+    request->service = "entra";
+    request->method = "POST";
+    request->proxy = HTTP_PROXY_ENVIRONMENT;
+    request->policy = &retry_service;
+    buffer_init(&request->body, ENTRA_FORM_MAX);
     if (asprintf(&url, "%s%s/%s", authority, adfs ? "adfs" : identity->tenant, path) < 0) {
         url = NULL;
         return error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
     }
-    if (question_set_url(question, url, err) < 0 ||
-        question_add_header(question, "Content-Type", "application/x-www-form-urlencoded", err) < 0 ||
-        question_add_header(question, "Accept", "application/json", err) < 0 ||
-        append_text(&question->body, "grant_type", "client_credentials", err) < 0 ||
-        append_text(&question->body, "client_id", identity->client_id, err) < 0 ||
-        append_text(&question->body, "scope", identity->scope, err) < 0)
+    if (token_request_set_url(request, url, err) < 0 ||
+        token_request_add_header(request, "Content-Type", "application/x-www-form-urlencoded", err) < 0 ||
+        token_request_add_header(request, "Accept", "application/json", err) < 0 ||
+        append_text(&request->body, "grant_type", "client_credentials", err) < 0 ||
+        append_text(&request->body, "client_id", identity->client_id, err) < 0 ||
+        append_text(&request->body, "scope", identity->scope, err) < 0)
         return -1;
     return 0;
 }
 
-int entra_add_assertion(struct identity_question *question, const void *assertion, size_t len,
-                        struct error **err)
+int entra_add_assertion(struct token_request *request, const void *assertion, size_t len, struct error **err)
 {
-    if (append_text(&question->body, "client_assertion_type", ASSERTION_TYPE, err) < 0)
+    if (append_text(&request->body, "client_assertion_type", ASSERTION_TYPE, err) < 0)
         return -1;
-    return http_form_append(&question->body, "client_assertion", assertion, len, err);
+    return http_form_append(&request->body, "client_assertion", assertion, len, err);
 }
 
 const char *entra_hint(int64_t code)
@@ -116,7 +115,7 @@ static void cut_description(char text[DESCRIPTION_MAX + 1], const char *descript
 
     (void)snprintf(line, sizeof(line), "%s", description != NULL ? description : "");
     line[strcspn(line, "\r\n")] = '\0';
-    text_quote(text, DESCRIPTION_MAX + 1, line);
+    utf8_quote(text, DESCRIPTION_MAX + 1, line);
     for (size_t i = 0; i < ARRAY_SIZE(tails); i++) {
         char *tail = strstr(text, tails[i]);
         if (tail != NULL)
@@ -133,7 +132,7 @@ static enum grpc_status code_of(int status)
     return GRPC_STATUS_UNAUTHENTICATED;
 }
 
-static void refuse(const struct identity *identity, const struct reply *reply, const cJSON *root,
+static void refuse(const struct identity *identity, const struct http_reply *reply, const cJSON *root,
                    struct error **err)
 {
     const char *name = NULL;
@@ -147,22 +146,22 @@ static void refuse(const struct identity *identity, const struct reply *reply, c
     (void)json_opt_string(root, "error_description", &description, NULL);
     (void)json_opt_string(root, "correlation_id", &correlation, NULL);
     cut_description(text, description);
-    text_quote(name_text, sizeof(name_text), name);
-    text_quote(correlation_text, sizeof(correlation_text), correlation);
+    utf8_quote(name_text, sizeof(name_text), name);
+    utf8_quote(correlation_text, sizeof(correlation_text), correlation);
     int64_t number = first_error_code(root);
     if (number == 0)
         number = described_code(description);
     const char *hint = entra_hint(number);
 
     error_set(err, code_of(reply->status), "Entra refused the %s (HTTP %d %s): %s%s%s%s%s%s%s",
-              auth_mode_name(identity->ops->mode), reply->status, name_text, text,
+              identity_mode_name(identity->ops->mode), reply->status, name_text, text,
               hint != NULL ? " [hint: " : "", hint != NULL ? hint : "", hint != NULL ? "]" : "",
               correlation != NULL ? " (correlation id " : "", correlation_text,
               correlation != NULL ? ")" : "");
 }
 
-struct token *entra_understand(const struct identity *identity, const struct reply *reply, int64_t now_unix,
-                               struct error **err)
+struct token *entra_parse_response(const struct identity *identity, const struct http_reply *reply,
+                                   int64_t now_unix, struct error **err)
 {
     cleanup_json cJSON *root =
         json_parse((const char *)reply->body.data, reply->body.len, ENTRA_ANSWER_MAX, NULL);

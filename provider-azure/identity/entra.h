@@ -10,16 +10,15 @@
 /* Sets URL, headers and the first fields of the form (grant_type, client_id, scope); the mode appends
  * its credential. The token URL is `authority` (with its final slash) and a fixed path: no discovery.
  * ADFS (tenant "adfs") has its own path. */
-int entra_prepare(const struct identity *identity, const char *authority, struct identity_question *question,
-                  struct error **err);
-
-/* Appends `client_assertion` and its type. */
-int entra_add_assertion(struct identity_question *question, const void *assertion, size_t len,
+int entra_build_request(const struct identity *identity, const char *authority, struct token_request *request,
                         struct error **err);
 
+/* Appends `client_assertion` and its type. */
+int entra_add_assertion(struct token_request *request, const void *assertion, size_t len, struct error **err);
+
 /* Reads the token answer or the error, with a hint for the AADSTS codes users meet. */
-struct token *entra_understand(const struct identity *identity, const struct reply *reply, int64_t now_unix,
-                               struct error **err);
+struct token *entra_parse_response(const struct identity *identity, const struct http_reply *reply,
+                                   int64_t now_unix, struct error **err);
 
 /* The hint for an AADSTS number, or NULL. */
 const char *entra_hint(int64_t code);

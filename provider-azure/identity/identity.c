@@ -23,7 +23,7 @@ static char *copy(const char *text, bool *ok)
 }
 
 /* The cache key covers every input that decides what the token service is asked, each with its length. */
-static void compute_keys(struct identity *identity, enum auth_credential credential_kind)
+static void compute_keys(struct identity *identity, enum credential_kind credential_kind)
 {
     uint8_t kind = (uint8_t)credential_kind;
     uint8_t mode = (uint8_t)identity->ops->mode;
@@ -35,8 +35,8 @@ static void compute_keys(struct identity *identity, enum auth_credential credent
     fields[n++] = (struct digest_field){&mode, sizeof(mode)};
     for (size_t i = 0; i < ARRAY_SIZE(texts); i++)
         fields[n++] = (struct digest_field){texts[i], strlen(texts[i])};
-    if (identity->route != NULL) /* what came by one way is not for those who come by another */
-        fields[n++] = (struct digest_field){identity->route->digest, DIGEST_LEN};
+    if (identity->egress != NULL) /* what came by one way is not for those who come by another */
+        fields[n++] = (struct digest_field){identity->egress->digest, DIGEST_LEN};
     digest_fields(fields, n, identity->principal);
     fields[n++] = (struct digest_field){identity->pod_uid, strlen(identity->pod_uid)};
     fields[n++] = (struct digest_field){&kind, sizeof(kind)};
@@ -63,20 +63,19 @@ static int check_entra(const struct identity_input *input, struct error **err)
     return 0;
 }
 
-static const struct identity_ops *choose_ops(const struct auth *auth)
+static const struct identity_ops *choose_ops(const struct credentials *credentials)
 {
-    switch (auth->mode) {
-    case AUTH_SERVICE_PRINCIPAL:
-        return auth->kind == AUTH_CREDENTIAL_CERTIFICATE ? &identity_client_certificate
-                                                         : &identity_client_secret;
-    case AUTH_WORKLOAD:
-        return &identity_workload;
-    case AUTH_VM_IDENTITY:
-        return &identity_vm;
-    case AUTH_POD_IDENTITY:
-        return &identity_pod;
-    case AUTH_IDENTITY_BINDING:
-        return &identity_binding;
+    switch (credentials->mode) {
+    case IDENTITY_SERVICE_PRINCIPAL:
+        return credentials->kind == CREDENTIAL_CERTIFICATE ? &client_certificate_ops : &client_secret_ops;
+    case IDENTITY_WORKLOAD:
+        return &workload_identity_ops;
+    case IDENTITY_MANAGED:
+        return &managed_identity_ops;
+    case IDENTITY_POD:
+        return &pod_identity_ops;
+    case IDENTITY_BINDING:
+        return &identity_binding_ops;
     }
     return NULL;
 }
@@ -92,16 +91,17 @@ static struct secret *copy_secret(const struct secret *secret, bool *ok)
 
 struct identity *identity_create(const struct identity_input *input, struct error **err)
 {
-    enum auth_mode mode = input->auth->mode;
-    const struct identity_ops *ops = choose_ops(input->auth);
-    bool binding = mode == AUTH_IDENTITY_BINDING;
-    bool entra = mode == AUTH_SERVICE_PRINCIPAL || mode == AUTH_WORKLOAD || binding;
-    bool pod = mode == AUTH_POD_IDENTITY;
+    enum identity_mode mode = input->credentials->mode;
+    const struct identity_ops *ops = choose_ops(input->credentials);
+    bool binding = mode == IDENTITY_BINDING;
+    bool entra = mode == IDENTITY_SERVICE_PRINCIPAL || mode == IDENTITY_WORKLOAD || binding;
+    bool pod = mode == IDENTITY_POD;
     const char *audience = input->audience != NULL ? input->audience : input->cloud->vault;
     bool ok = true;
 
     if (ops == NULL || (binding && input->endpoints.token_proxy == NULL)) {
-        error_set(err, GRPC_STATUS_UNIMPLEMENTED, "identity mode %s is not available", auth_mode_name(mode));
+        error_set(err, GRPC_STATUS_UNIMPLEMENTED, "identity mode %s is not available",
+                  identity_mode_name(mode));
         return NULL;
     }
     if (entra && check_entra(input, err) < 0)
@@ -114,11 +114,11 @@ struct identity *identity_create(const struct identity_input *input, struct erro
     }
     *identity = (struct identity){
         .refs = 1,
-        .route = route_ref(input->route),
+        .egress = egress_ref(input->egress),
         .ops = ops,
         .authority = copy(entra ? input->cloud->authority : "", &ok),
         .tenant = copy(entra ? input->tenant : "", &ok),
-        .client_id = copy(pod ? "" : input->auth->client_id, &ok),
+        .client_id = copy(pod ? "" : input->credentials->client_id, &ok),
         .scope = cloud_scope(audience),
         .resource = copy(audience, &ok),
         .endpoint = copy(entra ? ""
@@ -129,14 +129,14 @@ struct identity *identity_create(const struct identity_input *input, struct erro
         .pod_name = copy(pod ? input->pod_name : "", &ok),
         .pod_namespace = copy(pod ? input->pod_namespace : "", &ok),
         .pod_uid = copy(pod ? input->pod_uid : "", &ok),
-        .credential = copy_secret(input->auth->credential, &ok),
-        .password = copy_secret(input->auth->password, &ok),
+        .credential = copy_secret(input->credentials->credential, &ok),
+        .password = copy_secret(input->credentials->password, &ok),
     };
     if (!ok || identity->scope == NULL) {
         no_memory(err);
         return NULL;
     }
-    compute_keys(identity, input->auth->kind);
+    compute_keys(identity, input->credentials->kind);
     return steal_ptr(&identity);
 }
 
@@ -159,54 +159,54 @@ void identity_unref(struct identity *identity)
     free(identity->pod_name);
     free(identity->pod_namespace);
     free(identity->pod_uid);
-    route_unref(identity->route);
+    egress_unref(identity->egress);
     secret_destroy(identity->credential);
     secret_destroy(identity->password);
     free(identity);
 }
 
-void identity_question_finish(struct identity_question *question)
+void token_request_finish(struct token_request *request)
 {
-    secret_free(question->host);
-    secret_free(question->url);
-    for (size_t i = 0; i < EXCHANGE_MAX_HEADERS; i++)
-        secret_free(question->headers[i]);
-    buffer_finish(&question->body);
-    secret_free(question->connect_to);
-    secret_free(question->ca_pem);
-    *question = (struct identity_question){0};
+    secret_free(request->host);
+    secret_free(request->url);
+    for (size_t i = 0; i < HTTP_RETRY_MAX_HEADERS; i++)
+        secret_free(request->headers[i]);
+    buffer_finish(&request->body);
+    secret_free(request->connect_to);
+    secret_free(request->ca_pem);
+    *request = (struct token_request){0};
 }
 
-int question_set_url(struct identity_question *question, const char *url, struct error **err)
+int token_request_set_url(struct token_request *request, const char *url, struct error **err)
 {
     cleanup_free char *host = url_host(url, NULL, err);
     if (host == NULL)
         return -1;
-    question->url = secret_strdup(url);
-    question->host = secret_strdup(host);
-    if (question->url == NULL || question->host == NULL) {
+    request->url = secret_strdup(url);
+    request->host = secret_strdup(host);
+    if (request->url == NULL || request->host == NULL) {
         no_memory(err);
         return -1;
     }
     return 0;
 }
 
-int question_add_header(struct identity_question *question, const char *name, const char *value,
-                        struct error **err)
+int token_request_add_header(struct token_request *request, const char *name, const char *value,
+                             struct error **err)
 {
     /* A pod name or a Secret can not contain these, but a header must not be split by anything from outside.
      */
     if (strpbrk(value, "\r\n") != NULL)
         return error_set(err, GRPC_STATUS_INVALID_ARGUMENT, "the value for header %s contains a line break",
                          name);
-    for (size_t i = 0; i < EXCHANGE_MAX_HEADERS; i++) {
-        if (question->headers[i] != NULL)
+    for (size_t i = 0; i < HTTP_RETRY_MAX_HEADERS; i++) {
+        if (request->headers[i] != NULL)
             continue;
         size_t size = strlen(name) + strlen(value) + sizeof(": ");
-        question->headers[i] = secret_malloc(size);
-        if (question->headers[i] == NULL)
+        request->headers[i] = secret_malloc(size);
+        if (request->headers[i] == NULL)
             break;
-        (void)snprintf(question->headers[i], size, "%s: %s", name, value);
+        (void)snprintf(request->headers[i], size, "%s: %s", name, value);
         return 0;
     }
     no_memory(err);

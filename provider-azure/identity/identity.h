@@ -23,13 +23,13 @@
 
 struct identity;
 
-/* The question, owned by whoever called prepare(). All texts are from the wiping allocator. */
-struct identity_question {
-    const char *service; /* literal, see struct exchange_request */
+/* The request, owned by whoever called prepare(). All texts are from the wiping allocator. */
+struct token_request {
+    const char *service; /* literal, see struct http_retry_request */
     const char *method;  /* literal */
     char *host;
     char *url;
-    char *headers[EXCHANGE_MAX_HEADERS + 1];
+    char *headers[HTTP_RETRY_MAX_HEADERS + 1];
     struct buffer body;
     enum http_proxy_policy proxy;
     const struct retry_policy *policy;
@@ -39,24 +39,24 @@ struct identity_question {
 };
 
 /* What a question depends on besides the identity. */
-struct identity_moment {
+struct token_request_context {
     int64_t now_unix;
-    const struct token_proxy_route *route; /* of an identity that has a token_proxy, else NULL */
+    const struct token_proxy_endpoint *endpoint; /* of an identity that has a token_proxy, else NULL */
 };
-void identity_question_finish(struct identity_question *question);
+void token_request_finish(struct token_request *request);
 
 struct identity_ops {
-    enum auth_mode mode;
-    const char *unanswered; /* told in front of the network's words when nobody answers; may be NULL */
-    bool prepare_aside; /* prepare() may take long and runs in another thread: it only reads the identity */
-    /* Fills an empty question; called for each request, so that what must be new each time is. Errors:
+    enum identity_mode mode;
+    const char *no_response; /* told in front of the network's words when nobody answers; may be NULL */
+    bool build_in_thread; /* prepare() may take long and runs in another thread: it only reads the identity */
+    /* Fills an empty request; called for each request, so that what must be new each time is. Errors:
      * INVALID_ARGUMENT, FAILED_PRECONDITION for a credential that can not be used. */
-    int (*prepare)(const struct identity *identity, const struct identity_moment *moment,
-                   struct identity_question *ret_question, struct error **err);
+    int (*build_request)(const struct identity *identity, const struct token_request_context *context,
+                         struct token_request *ret_request, struct error **err);
     /* Reads an answer of any status. Errors: UNAUTHENTICATED, RESOURCE_EXHAUSTED (429), UNAVAILABLE; texts
      * name the hop and never quote a token. */
-    struct token *(*understand)(const struct identity *identity, const struct reply *reply, int64_t now_unix,
-                                struct error **err);
+    struct token *(*parse_response)(const struct identity *identity, const struct http_reply *reply,
+                                    int64_t now_unix, struct error **err);
 };
 
 /* Where the node-local token services are; the defaults are fixed addresses of the platform. */
@@ -81,7 +81,7 @@ struct identity {
     char *pod_namespace;
     char *
         pod_uid; /* pod identity; "" = not told. Part of the key only: a new pod of an old name proves anew */
-    struct route *route; /* of the class; NULL: the environment's */
+    struct egress *egress; /* of the class; NULL: the environment's */
     struct secret *credential;
     struct secret *password;       /* of a certificate; may be NULL */
     uint8_t key[DIGEST_LEN];       /* everything above: cache key; includes the credential */
@@ -89,7 +89,7 @@ struct identity {
 };
 
 struct identity_input {
-    const struct auth *auth;
+    const struct credentials *credentials;
     const struct cloud *cloud;
     const char *audience; /* whom the token is for, without a trailing slash; NULL: the cloud's Key Vault */
     const char *tenant;
@@ -97,7 +97,7 @@ struct identity_input {
     const char *pod_namespace;
     const char *pod_uid; /* may be NULL */
     struct identity_endpoints endpoints;
-    struct route *route; /* may be NULL; a reference is taken */
+    struct egress *egress; /* may be NULL; a reference is taken */
 };
 
 /* Copies what it needs (the credential into memory of its own). NULL with err set: INVALID_ARGUMENT for a
@@ -117,17 +117,17 @@ static inline void cleanup_identity_func(struct identity **identity)
 /* --- for the modes
  * --------------------------------------------------------------------------------------------------- */
 
-extern const struct identity_ops identity_client_secret;
-extern const struct identity_ops identity_client_certificate;
-extern const struct identity_ops identity_workload;
-extern const struct identity_ops identity_binding;
-extern const struct identity_ops identity_vm;
-extern const struct identity_ops identity_pod;
+extern const struct identity_ops client_secret_ops;
+extern const struct identity_ops client_certificate_ops;
+extern const struct identity_ops workload_identity_ops;
+extern const struct identity_ops identity_binding_ops;
+extern const struct identity_ops managed_identity_ops;
+extern const struct identity_ops pod_identity_ops;
 
 /* Sets url and host, and adds headers, with error checks. `format` makes the URL. */
-int question_set_url(struct identity_question *question, const char *url, struct error **err);
-int question_add_header(struct identity_question *question, const char *name, const char *value,
-                        struct error **err);
+int token_request_set_url(struct token_request *request, const char *url, struct error **err);
+int token_request_add_header(struct token_request *request, const char *name, const char *value,
+                             struct error **err);
 
 /* What a service may say: Entra's tokens live a day at most, and have some KiB. */
 enum { TOKEN_LIFE_MAX_S = 7 * 24 * 3600, TOKEN_TEXT_MAX = 48 * 1024 };

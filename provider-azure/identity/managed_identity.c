@@ -8,36 +8,36 @@
 #include <string.h>
 
 #include "common/base/json.h"
-#include "provider-azure/base/parameter_text.h"
+#include "common/base/utf8.h"
 #include "provider-azure/identity/identity.h"
 #include "provider-azure/identity/timestamp.h"
 
 enum { IMDS_ANSWER_MAX = 256 * 1024, IMDS_TEXT_MAX = 300 };
 
-static int prepare(const struct identity *identity, const struct identity_moment *moment,
-                   struct identity_question *question, struct error **err)
+static int build_request(const struct identity *identity, const struct token_request_context *context,
+                         struct token_request *request, struct error **err)
 {
-    (void)moment;
+    (void)context;
     cleanup_free char *resource = http_escape(identity->resource);
     cleanup_free char *client = http_escape(identity->client_id);
     cleanup_free char *url = NULL;
 
-    question->service = "imds";
-    question->method = "GET";
-    question->proxy = HTTP_PROXY_NONE;
-    question->policy = &retry_imds;
+    request->service = "imds";
+    request->method = "GET";
+    request->proxy = HTTP_PROXY_NONE;
+    request->policy = &retry_imds;
     if (resource == NULL || client == NULL ||
         asprintf(&url, "%s/metadata/identity/oauth2/token?api-version=2018-02-01&resource=%s%s%s",
                  identity->endpoint, resource, *client != '\0' ? "&client_id=" : "", client) < 0) {
         url = NULL;
         return error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
     }
-    if (question_set_url(question, url, err) < 0)
+    if (token_request_set_url(request, url, err) < 0)
         return -1;
-    return question_add_header(question, "Metadata", "true", err);
+    return token_request_add_header(request, "Metadata", "true", err);
 }
 
-static void refuse(const struct identity *identity, const struct reply *reply, const cJSON *root,
+static void refuse(const struct identity *identity, const struct http_reply *reply, const cJSON *root,
                    struct error **err)
 {
     const char *name = NULL;
@@ -49,7 +49,7 @@ static void refuse(const struct identity *identity, const struct reply *reply, c
     (void)json_opt_string(root, "error_description", &description, NULL);
     (void)snprintf(said, sizeof(said), "%s%s%s", name != NULL ? name : "no JSON error in the answer",
                    description != NULL ? ": " : "", description != NULL ? description : "");
-    text_quote(text, sizeof(text), said);
+    utf8_quote(text, sizeof(text), said);
     if (reply->status == 400 && *identity->client_id != '\0')
         error_set(
             err, GRPC_STATUS_UNAUTHENTICATED,
@@ -68,8 +68,8 @@ static void refuse(const struct identity *identity, const struct reply *reply, c
         error_set(err, GRPC_STATUS_UNAVAILABLE, "IMDS answered HTTP %d: %s", reply->status, text);
 }
 
-static struct token *understand(const struct identity *identity, const struct reply *reply, int64_t now_unix,
-                                struct error **err)
+static struct token *parse_response(const struct identity *identity, const struct http_reply *reply,
+                                    int64_t now_unix, struct error **err)
 {
     cleanup_json cJSON *root =
         json_parse((const char *)reply->body.data, reply->body.len, IMDS_ANSWER_MAX, NULL);
@@ -87,7 +87,7 @@ static struct token *understand(const struct identity *identity, const struct re
         error_check_memory(err, "IMDS's answer");
         return NULL;
     }
-    expires = moment_from_json(cJSON_GetObjectItemCaseSensitive(root, "expires_on"));
+    expires = timestamp_from_json(cJSON_GetObjectItemCaseSensitive(root, "expires_on"));
     if (expires < 0 && json_opt_int(root, "expires_in", 0, &expires_in, NULL) == 0 && expires_in > 0)
         expires = now_unix + token_life(expires_in);
     if (expires < 0)
@@ -96,10 +96,10 @@ static struct token *understand(const struct identity *identity, const struct re
     return token_make(identity, text, expires, refresh_in, now_unix, err);
 }
 
-const struct identity_ops identity_vm = {
-    .mode = AUTH_VM_IDENTITY,
-    .unanswered =
+const struct identity_ops managed_identity_ops = {
+    .mode = IDENTITY_MANAGED,
+    .no_response =
         "no answer from IMDS [hint: the node must be in Azure; where pods may not reach IMDS the provider needs the node's network (hostNetwork)]",
-    .prepare = prepare,
-    .understand = understand,
+    .build_request = build_request,
+    .parse_response = parse_response,
 };

@@ -6,38 +6,38 @@
 #include <string.h>
 
 #include "common/base/json.h"
-#include "provider-azure/base/parameter_text.h"
+#include "common/base/utf8.h"
 #include "provider-azure/identity/identity.h"
 #include "provider-azure/identity/timestamp.h"
 
 enum { NMI_ANSWER_MAX = 256 * 1024, NMI_TEXT_MAX = 300 };
 
-static int prepare(const struct identity *identity, const struct identity_moment *moment,
-                   struct identity_question *question, struct error **err)
+static int build_request(const struct identity *identity, const struct token_request_context *context,
+                         struct token_request *request, struct error **err)
 {
-    (void)moment;
+    (void)context;
     cleanup_free char *resource = http_escape(identity->resource);
     cleanup_free char *url = NULL;
 
-    question->service = "nmi";
-    question->method = "GET";
-    question->proxy = HTTP_PROXY_NONE;
-    question->policy =
+    request->service = "nmi";
+    request->method = "GET";
+    request->proxy = HTTP_PROXY_NONE;
+    request->policy =
         &retry_never; /* NMI itself waits for the identity to be assigned, and the kubelet mounts again */
     if (resource == NULL || asprintf(&url, "%s/host/token/?resource=%s", identity->endpoint, resource) < 0) {
         url = NULL;
         return error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
     }
-    if (question_set_url(question, url, err) < 0 ||
-        question_add_header(question, "podname", identity->pod_name, err) < 0)
+    if (token_request_set_url(request, url, err) < 0 ||
+        token_request_add_header(request, "podname", identity->pod_name, err) < 0)
         return -1;
-    return question_add_header(question, "podns", identity->pod_namespace, err);
+    return token_request_add_header(request, "podns", identity->pod_namespace, err);
 }
 
-static void refuse(const struct reply *reply, struct error **err)
+static void refuse(const struct http_reply *reply, struct error **err)
 {
     char text[NMI_TEXT_MAX + 1];
-    text_quote(text, sizeof(text), buffer_str(&reply->body));
+    utf8_quote(text, sizeof(text), buffer_str(&reply->body));
     enum grpc_status code = GRPC_STATUS_UNAVAILABLE;
     if (reply->status == 403)
         code = GRPC_STATUS_UNAUTHENTICATED;
@@ -49,8 +49,8 @@ static void refuse(const struct reply *reply, struct error **err)
                   : "");
 }
 
-static struct token *understand(const struct identity *identity, const struct reply *reply, int64_t now_unix,
-                                struct error **err)
+static struct token *parse_response(const struct identity *identity, const struct http_reply *reply,
+                                    int64_t now_unix, struct error **err)
 {
     const cJSON *inner = NULL;
     const char *text = NULL;
@@ -71,7 +71,7 @@ static struct token *understand(const struct identity *identity, const struct re
         error_check_memory(err, "nmi's answer");
         return NULL;
     }
-    expires = moment_from_json(cJSON_GetObjectItemCaseSensitive(inner, "expires_on"));
+    expires = timestamp_from_json(cJSON_GetObjectItemCaseSensitive(inner, "expires_on"));
     struct token *token = token_make(identity, text, expires > 0 ? expires : now_unix, 0, now_unix, err);
     if (token == NULL)
         return NULL;
@@ -84,10 +84,10 @@ static struct token *understand(const struct identity *identity, const struct re
     return token;
 }
 
-const struct identity_ops identity_pod = {
-    .mode = AUTH_POD_IDENTITY,
-    .unanswered =
+const struct identity_ops pod_identity_ops = {
+    .mode = IDENTITY_POD,
+    .no_response =
         "no answer from NMI [hint: aad-pod-identity must run on this node, and the provider in the node's network (hostNetwork)]",
-    .prepare = prepare,
-    .understand = understand,
+    .build_request = build_request,
+    .parse_response = parse_response,
 };

@@ -14,7 +14,7 @@
 /* Beyond this a number is no time in seconds (the year 33658): a mistake, or milliseconds. */
 #define SECONDS_MAX INT64_C(1000000000000)
 
-int64_t moment_parse(const char *text)
+int64_t timestamp_parse(const char *text)
 {
     static const char *const formats[] = {"%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S", "%m/%d/%Y %H:%M:%S"};
     char *end = NULL;
@@ -44,10 +44,10 @@ int64_t moment_parse(const char *text)
     return -1;
 }
 
-int64_t moment_from_json(const cJSON *value)
+int64_t timestamp_from_json(const cJSON *value)
 {
     if (cJSON_IsString(value))
-        return moment_parse(value->valuestring);
+        return timestamp_parse(value->valuestring);
     if (cJSON_IsNumber(value) && value->valuedouble > 0 && value->valuedouble < (double)SECONDS_MAX)
         return (int64_t)value->valuedouble;
     return -1;
@@ -76,7 +76,7 @@ static bool character(const char **at, const char *allowed)
     return **at != '\0' && strchr(allowed, *(*at)++) != NULL;
 }
 
-bool moment_is_rfc3339(const char *text)
+bool timestamp_is_rfc3339(const char *text)
 {
     const char *at = text;
     if (!in_range(&at, 4, 0, 9999) || !character(&at, "-") || !in_range(&at, 2, 1, 12) ||

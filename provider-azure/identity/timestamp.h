@@ -10,12 +10,12 @@
 
 /* Epoch seconds, RFC 3339, "MM/dd/yyyy HH:mm:ss" or "yyyy-MM-dd HH:mm:ss"; without a zone it is UTC. -1 if
  * unreadable. */
-int64_t moment_parse(const char *text);
+int64_t timestamp_parse(const char *text);
 
 /* The same for a JSON value, string or number; -1 also for NULL and other types. */
-int64_t moment_from_json(const cJSON *value);
+int64_t timestamp_from_json(const cJSON *value);
 
 /* Whether it is a date-time of RFC 3339, 5.6, with its zone. */
-bool moment_is_rfc3339(const char *text);
+bool timestamp_is_rfc3339(const char *text);
 
 #endif

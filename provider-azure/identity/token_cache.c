@@ -15,39 +15,39 @@ enum { TOKEN_MIN_LIFE_S = 10 };
 enum { REFRESH_LIMIT_MS = 60 * 1000, REFRESH_PAUSE_MS = 30 * 1000 };
 
 struct entry;
-TAILQ_HEAD(wait_list, token_wait);
+TAILQ_HEAD(waiter_list, token_waiter);
 TAILQ_HEAD(entry_list, entry);
 
 /* A question that is being made in another thread. It has all that the thread touches, and outlives an
  * acquisition that is given up. */
-struct preparation {
-    struct acquisition *acquisition; /* NULL: nobody waits any more */
-    struct identity *identity;       /* a reference; the thread only reads it */
-    struct identity_moment moment;
-    struct identity_question question;
+struct request_build {
+    struct token_fetch *fetch; /* NULL: nobody waits any more */
+    struct identity *identity; /* a reference; the thread only reads it */
+    struct token_request_context context;
+    struct token_request request;
     struct error *error;
     int result;
 };
 
 /* One request to the token service, and who waits for it. */
-struct acquisition {
+struct token_fetch {
     struct token_cache *cache;
-    struct entry *entry;                 /* NULL once the answer is being delivered */
-    struct identity *identity;           /* a reference */
-    struct token_proxy_wait *route_wait; /* ROUTE: finding the way to the token proxy */
-    struct preparation *preparation;     /* PREPARE, aside */
-    struct exchange *exchange;           /* ASK */
-    bool asked_anew;                     /* with another assertion than the first */
+    struct entry *entry;                        /* NULL once the answer is being delivered */
+    struct identity *identity;                  /* a reference */
+    struct token_proxy_waiter *endpoint_waiter; /* ENDPOINT: finding the way to the token proxy */
+    struct request_build *build;                /* BUILD, in a thread */
+    struct http_retry *http;                    /* REQUEST */
+    bool new_assertion_sent;                    /* with another assertion than the first */
     uint64_t deadline_ms;
     uint64_t since_ms;
-    struct wait_list waits; /* may be empty: background refresh */
+    struct waiter_list waiters; /* may be empty: background refresh */
 };
 
 struct entry {
     TAILQ_ENTRY(entry) link;
     uint8_t key[DIGEST_LEN];
-    struct token *token;             /* a reference, or NULL */
-    struct acquisition *acquisition; /* or NULL */
+    struct token *token;       /* a reference, or NULL */
+    struct token_fetch *fetch; /* or NULL */
     uint64_t refresh_not_before_ms;
 };
 
@@ -58,10 +58,10 @@ struct token_cache {
     struct transport_timer *sweep; /* when the next token ends */
 };
 
-struct token_wait {
-    TAILQ_ENTRY(token_wait) link; /* in acquisition->waits, when that is set */
+struct token_waiter {
+    TAILQ_ENTRY(token_waiter) link; /* in fetch->waiters, when that is set */
     struct token_cache *cache;
-    struct acquisition *acquisition; /* NULL: the answer is known and comes with the timer */
+    struct token_fetch *fetch; /* NULL: the answer is known and comes with the timer */
     struct transport_timer *timer;
     struct token *token; /* the known answer, a reference */
     token_callback *callback;
@@ -93,22 +93,22 @@ struct token_cache *token_cache_create(const struct network *network, struct err
     return cache;
 }
 
-static void acquisition_free(struct acquisition *acquisition)
+static void fetch_free(struct token_fetch *fetch)
 {
-    token_proxy_wait_cancel(&acquisition->route_wait);
-    if (acquisition->preparation != NULL)
-        acquisition->preparation->acquisition = NULL;
-    exchange_cancel(&acquisition->exchange);
-    identity_unref(acquisition->identity);
-    free(acquisition);
+    token_proxy_waiter_cancel(&fetch->endpoint_waiter);
+    if (fetch->build != NULL)
+        fetch->build->fetch = NULL;
+    http_retry_cancel(&fetch->http);
+    identity_unref(fetch->identity);
+    free(fetch);
 }
 
 static void entry_remove(struct token_cache *cache, struct entry *entry)
 {
     TAILQ_REMOVE(&cache->entries, entry, link);
     cache->n--;
-    if (entry->acquisition != NULL)
-        acquisition_free(entry->acquisition);
+    if (entry->fetch != NULL)
+        fetch_free(entry->fetch);
     token_unref(entry->token);
     free(entry);
 }
@@ -160,7 +160,7 @@ static void on_sweep(void *arg)
         next = TAILQ_NEXT(entry, link);
         if (usable(entry->token, now))
             continue;
-        if (entry->acquisition == NULL) {
+        if (entry->fetch == NULL) {
             entry_remove(cache, entry);
         } else {
             token_unref(entry->token);
@@ -192,7 +192,7 @@ static struct entry *add(struct token_cache *cache, const uint8_t key[DIGEST_LEN
     for (struct entry *entry = TAILQ_FIRST(&cache->entries); cache->n >= TOKEN_CACHE_MAX && entry != NULL;
          entry = next) {
         next = TAILQ_NEXT(entry, link);
-        if (entry->acquisition == NULL)
+        if (entry->fetch == NULL)
             entry_remove(cache, entry);
     }
     if (cache->n >= TOKEN_CACHE_IN_FLIGHT_MAX) {
@@ -212,35 +212,35 @@ static struct entry *add(struct token_cache *cache, const uint8_t key[DIGEST_LEN
 }
 
 /* Hands the outcome to everybody who waits. The waits may cancel each other or ask again while this runs. */
-static void deliver(struct acquisition *acquisition, struct token *token, const struct error *error)
+static void deliver(struct token_fetch *fetch, struct token *token, const struct error *error)
 {
-    struct token_wait *wait = NULL;
-    while ((wait = TAILQ_FIRST(&acquisition->waits)) != NULL) {
-        token_callback *callback = wait->callback;
-        void *arg = wait->arg;
-        TAILQ_REMOVE(&acquisition->waits, wait, link);
-        free(wait);
+    struct token_waiter *waiter = NULL;
+    while ((waiter = TAILQ_FIRST(&fetch->waiters)) != NULL) {
+        token_callback *callback = waiter->callback;
+        void *arg = waiter->arg;
+        TAILQ_REMOVE(&fetch->waiters, waiter, link);
+        free(waiter);
         callback(token != NULL ? token_ref(token) : NULL, error, arg);
     }
 }
 
 /* What came of it: exactly one of `token` and `failure`, both taken over. */
-static void conclude(struct acquisition *acquisition, struct token *token, struct error *failure)
+static void finish_fetch(struct token_fetch *fetch, struct token *token, struct error *failure)
 {
-    struct token_cache *cache = acquisition->cache;
+    struct token_cache *cache = fetch->cache;
     const struct network *network = cache->network;
-    struct entry *entry = acquisition->entry;
-    const char *mode = auth_mode_name(acquisition->identity->ops->mode);
+    struct entry *entry = fetch->entry;
+    const char *mode = identity_mode_name(fetch->identity->ops->mode);
     int64_t now = transport_unix_s(network->transport);
     uint64_t now_ms = transport_now_ms(network->transport);
 
     if (token == NULL)
         error_wrap(&failure, "token for the %s", mode);
-    meter_token(network->meter, mode, token != NULL ? GRPC_STATUS_OK : error_code(failure),
-                (double)(now_ms - acquisition->since_ms) / 1000.0);
+    azure_metrics_token(network->metrics, mode, token != NULL ? GRPC_STATUS_OK : error_code(failure),
+                        (double)(now_ms - fetch->since_ms) / 1000.0);
 
-    entry->acquisition = NULL;
-    acquisition->entry = NULL;
+    entry->fetch = NULL;
+    fetch->entry = NULL;
     if (token != NULL && usable(token, now)) {
         token_unref(entry->token);
         entry->token = token_ref(token);
@@ -254,41 +254,42 @@ static void conclude(struct acquisition *acquisition, struct token *token, struc
     } else {
         entry_remove(cache, entry);
     }
-    deliver(acquisition, token, failure);
+    deliver(fetch, token, failure);
     token_unref(token);
     error_free(failure);
-    acquisition_free(acquisition);
+    fetch_free(fetch);
 }
 
-static int ask(struct acquisition *acquisition, const struct token_proxy_route *route, struct error **err);
+static int request_token(struct token_fetch *fetch, const struct token_proxy_endpoint *endpoint,
+                         struct error **err);
 
 /* A try whose answer was lost may have reached the service, which takes an assertion only once: what it
  * refuses then is asked again with a new one. True when that is under way. */
-static bool ask_anew(struct acquisition *acquisition, const struct error *failure, unsigned tries)
+static bool retry_with_new_assertion(struct token_fetch *fetch, const struct error *failure, unsigned tries)
 {
     struct error *ignored = NULL; /* the refusal is told */
 
-    if (tries < 2 || acquisition->asked_anew || !acquisition->identity->ops->prepare_aside ||
+    if (tries < 2 || fetch->new_assertion_sent || !fetch->identity->ops->build_in_thread ||
         error_code(failure) != GRPC_STATUS_UNAUTHENTICATED)
         return false;
-    acquisition->asked_anew = true;
-    int result = ask(acquisition, /* route= */ NULL, &ignored);
+    fetch->new_assertion_sent = true;
+    int result = request_token(fetch, /* endpoint= */ NULL, &ignored);
     error_free(ignored);
     return result == 0;
 }
 
-static void on_answer(struct reply *reply, const struct error *error, unsigned tries, void *arg)
+static void on_reply(struct http_reply *reply, const struct error *error, unsigned tries, void *arg)
 {
-    struct acquisition *acquisition = arg;
-    const struct identity *identity = acquisition->identity;
-    int64_t now = transport_unix_s(acquisition->cache->network->transport);
+    struct token_fetch *fetch = arg;
+    const struct identity *identity = fetch->identity;
+    int64_t now = transport_unix_s(fetch->cache->network->transport);
     struct error *failure = NULL;
     struct token *token = NULL;
 
-    acquisition->exchange = NULL;
+    fetch->http = NULL;
     if (reply != NULL) {
-        token = identity->ops->understand(identity, reply, now, &failure);
-        if (token == NULL && ask_anew(acquisition, failure, tries)) {
+        token = identity->ops->parse_response(identity, reply, now, &failure);
+        if (token == NULL && retry_with_new_assertion(fetch, failure, tries)) {
             error_free(failure);
             return;
         }
@@ -297,181 +298,182 @@ static void on_answer(struct reply *reply, const struct error *error, unsigned t
     } else {
         enum grpc_status code = error_code(error);
         failure = error_copy(error);
-        if (identity->ops->unanswered != NULL &&
+        if (identity->ops->no_response != NULL &&
             (code == GRPC_STATUS_UNAVAILABLE || code == GRPC_STATUS_DEADLINE_EXCEEDED))
-            error_wrap(&failure, "%s", identity->ops->unanswered);
+            error_wrap(&failure, "%s", identity->ops->no_response);
         if (identity->token_proxy != NULL)
-            token_proxy_doubt(identity->token_proxy);
+            token_proxy_invalidate(identity->token_proxy);
     }
-    conclude(acquisition, token, failure);
+    finish_fetch(fetch, token, failure);
 }
 
-static int send_question(struct acquisition *acquisition, const struct identity_question *question,
-                         struct error **err)
+static int send_request(struct token_fetch *fetch, const struct token_request *request, struct error **err)
 {
-    const struct network *network = acquisition->cache->network;
-    const struct identity *identity = acquisition->identity;
+    const struct network *network = fetch->cache->network;
+    const struct identity *identity = fetch->identity;
     /* Entra throttles applications, not everybody: one that is throttled must not stop the others. IMDS
      * throttles the node. */
-    cleanup_free char *lane = NULL;
+    cleanup_free char *scope = NULL;
 
-    if (*identity->authority != '\0' && asprintf(&lane, "%s/%s", identity->tenant, identity->client_id) < 0) {
-        lane = NULL;
+    if (*identity->authority != '\0' &&
+        asprintf(&scope, "%s/%s", identity->tenant, identity->client_id) < 0) {
+        scope = NULL;
         no_memory(err);
         return -1;
     }
-    struct exchange_request request = {
-        .service = question->service,
-        .host = question->host,
-        .lane = lane,
-        .method = question->method,
-        .url = question->url,
-        .body = question->body.data,
-        .body_len = question->body.len,
+    struct http_retry_request http = {
+        .service = request->service,
+        .host = request->host,
+        .throttle_scope = scope,
+        .method = request->method,
+        .url = request->url,
+        .body = request->body.data,
+        .body_len = request->body.len,
         .max_response_bytes = (size_t)256 * 1024,
-        .proxy = question->proxy,
-        .route = identity->route,
-        .connect_to = question->connect_to,
-        .ca_pem = question->ca_pem,
-        .ca_pem_len = question->ca_pem_len,
-        .policy = question->policy,
-        .deadline_ms = acquisition->deadline_ms,
+        .proxy = request->proxy,
+        .egress = identity->egress,
+        .connect_to = request->connect_to,
+        .ca_pem = request->ca_pem,
+        .ca_pem_len = request->ca_pem_len,
+        .policy = request->policy,
+        .deadline_ms = fetch->deadline_ms,
     };
-    for (size_t i = 0; i < EXCHANGE_MAX_HEADERS; i++)
-        request.headers[i] = question->headers[i];
-    acquisition->exchange = exchange_start(network, &request, on_answer, acquisition, err);
-    return acquisition->exchange == NULL ? -1 : 0;
+    for (size_t i = 0; i < HTTP_RETRY_MAX_HEADERS; i++)
+        http.headers[i] = request->headers[i];
+    fetch->http = http_retry_start(network, &http, on_reply, fetch, err);
+    return fetch->http == NULL ? -1 : 0;
 }
 
-static void prepare_aside(void *arg)
+static void build_in_thread(void *arg)
 {
-    struct preparation *preparation = arg;
-    const struct identity *identity = preparation->identity;
-    preparation->result =
-        identity->ops->prepare(identity, &preparation->moment, &preparation->question, &preparation->error);
+    struct request_build *build = arg;
+    const struct identity *identity = build->identity;
+    build->result = identity->ops->build_request(identity, &build->context, &build->request, &build->error);
 }
 
-static void on_prepared(void *arg)
+static void on_built(void *arg)
 {
-    struct preparation *preparation = arg;
-    struct acquisition *acquisition = preparation->acquisition;
-    struct error *failure = steal_ptr(&preparation->error);
+    struct request_build *build = arg;
+    struct token_fetch *fetch = build->fetch;
+    struct error *failure = steal_ptr(&build->error);
 
-    if (acquisition != NULL) {
-        acquisition->preparation = NULL;
-        if (preparation->result == 0 && send_question(acquisition, &preparation->question, &failure) == 0)
-            acquisition = NULL; /* under way */
+    if (fetch != NULL) {
+        fetch->build = NULL;
+        if (build->result == 0 && send_request(fetch, &build->request, &failure) == 0)
+            fetch = NULL; /* under way */
     }
-    identity_question_finish(&preparation->question);
-    identity_unref(preparation->identity);
-    free(preparation);
-    if (acquisition != NULL)
-        conclude(acquisition, NULL, failure);
+    token_request_finish(&build->request);
+    identity_unref(build->identity);
+    free(build);
+    if (fetch != NULL)
+        finish_fetch(fetch, NULL, failure);
     else
         error_free(failure);
 }
 
 /* Makes the question and sends it. `route` is that of an identity with a token proxy. */
-static int ask(struct acquisition *acquisition, const struct token_proxy_route *route, struct error **err)
+static int request_token(struct token_fetch *fetch, const struct token_proxy_endpoint *endpoint,
+                         struct error **err)
 {
-    const struct transport *transport = acquisition->cache->network->transport;
-    const struct identity *identity = acquisition->identity;
-    const struct identity_moment moment = {.now_unix = transport_unix_s(transport), .route = route};
+    const struct transport *transport = fetch->cache->network->transport;
+    const struct identity *identity = fetch->identity;
+    const struct token_request_context context = {.now_unix = transport_unix_s(transport),
+                                                  .endpoint = endpoint};
 
-    if (!identity->ops->prepare_aside) {
-        struct identity_question question = {0};
-        int result = identity->ops->prepare(identity, &moment, &question, err);
+    if (!identity->ops->build_in_thread) {
+        struct token_request request = {0};
+        int result = identity->ops->build_request(identity, &context, &request, err);
         if (result == 0)
-            result = send_question(acquisition, &question, err);
-        identity_question_finish(&question);
+            result = send_request(fetch, &request, err);
+        token_request_finish(&request);
         return result;
     }
-    struct preparation *preparation = calloc(1, sizeof(*preparation));
-    if (preparation == NULL) {
+    struct request_build *build = calloc(1, sizeof(*build));
+    if (build == NULL) {
         no_memory(err);
         return -1;
     }
-    *preparation = (struct preparation){
-        .acquisition = acquisition, .identity = identity_ref(acquisition->identity), .moment = moment};
-    if (transport_work(transport, prepare_aside, on_prepared, preparation, err) < 0) {
-        identity_unref(preparation->identity);
-        free(preparation);
+    *build =
+        (struct request_build){.fetch = fetch, .identity = identity_ref(fetch->identity), .context = context};
+    if (transport_work(transport, build_in_thread, on_built, build, err) < 0) {
+        identity_unref(build->identity);
+        free(build);
         return -1;
     }
-    acquisition->preparation = preparation;
+    fetch->build = build;
     return 0;
 }
 
-static void on_route(const struct token_proxy_route *route, const struct error *error, void *arg)
+static void on_endpoint(const struct token_proxy_endpoint *endpoint, const struct error *error, void *arg)
 {
-    struct acquisition *acquisition = arg;
+    struct token_fetch *fetch = arg;
     struct error *failure = NULL;
 
-    acquisition->route_wait = NULL;
-    if (route == NULL)
-        conclude(acquisition, NULL, error_copy(error));
-    else if (ask(acquisition, route, &failure) < 0)
-        conclude(acquisition, NULL, failure);
+    fetch->endpoint_waiter = NULL;
+    if (endpoint == NULL)
+        finish_fetch(fetch, NULL, error_copy(error));
+    else if (request_token(fetch, endpoint, &failure) < 0)
+        finish_fetch(fetch, NULL, failure);
 }
 
-static int acquire(struct token_cache *cache, struct entry *entry, struct identity *identity,
-                   uint64_t deadline_ms, struct error **err)
+static int start_fetch(struct token_cache *cache, struct entry *entry, struct identity *identity,
+                       uint64_t deadline_ms, struct error **err)
 {
-    struct acquisition *acquisition = calloc(1, sizeof(*acquisition));
-    if (acquisition == NULL) {
+    struct token_fetch *fetch = calloc(1, sizeof(*fetch));
+    if (fetch == NULL) {
         no_memory(err);
         return -1;
     }
-    *acquisition = (struct acquisition){
+    *fetch = (struct token_fetch){
         .cache = cache,
         .entry = entry,
         .identity = identity_ref(identity),
         .deadline_ms = deadline_ms,
         .since_ms = transport_now_ms(cache->network->transport),
     };
-    TAILQ_INIT(&acquisition->waits);
+    TAILQ_INIT(&fetch->waiters);
     int started = 0;
     if (identity->token_proxy != NULL) {
-        acquisition->route_wait =
-            token_proxy_find(identity->token_proxy, deadline_ms, on_route, acquisition, err);
-        started = acquisition->route_wait != NULL ? 0 : -1;
+        fetch->endpoint_waiter =
+            token_proxy_resolve(identity->token_proxy, deadline_ms, on_endpoint, fetch, err);
+        started = fetch->endpoint_waiter != NULL ? 0 : -1;
     } else {
-        started = ask(acquisition, /* route= */ NULL, err);
+        started = request_token(fetch, /* endpoint= */ NULL, err);
     }
     if (started < 0) {
-        acquisition_free(acquisition);
-        return error_wrap(err, "token for the %s", auth_mode_name(identity->ops->mode));
+        fetch_free(fetch);
+        return error_wrap(err, "token for the %s", identity_mode_name(identity->ops->mode));
     }
-    entry->acquisition = acquisition;
+    entry->fetch = fetch;
     return 0;
 }
 
 static void on_known(void *arg)
 {
-    struct token_wait *wait = arg;
-    token_callback *callback = wait->callback;
-    void *callback_arg = wait->arg;
-    struct token *token = wait->token;
-    free(wait);
+    struct token_waiter *waiter = arg;
+    token_callback *callback = waiter->callback;
+    void *callback_arg = waiter->arg;
+    struct token *token = waiter->token;
+    free(waiter);
     callback(token, NULL, callback_arg);
 }
 
 /* The token is at hand: it is delivered from the next turn. */
 static int serve(struct token_cache *cache, struct entry *entry, struct identity *identity,
-                 struct token_wait *wait, struct error **err)
+                 struct token_waiter *waiter, struct error **err)
 {
     const struct transport *transport = cache->network->transport;
     uint64_t now_ms = transport_now_ms(transport);
 
-    wait->timer = transport_after(transport, 0, on_known, wait, err);
-    if (wait->timer == NULL)
+    waiter->timer = transport_after(transport, 0, on_known, waiter, err);
+    if (waiter->timer == NULL)
         return -1;
-    wait->token = token_ref(entry->token);
-    meter_token_lookup(cache->network->meter, "hit");
-    if (transport_unix_s(transport) >= entry->token->refresh_unix && entry->acquisition == NULL &&
+    waiter->token = token_ref(entry->token);
+    azure_metrics_token_lookup(cache->network->metrics, "hit");
+    if (transport_unix_s(transport) >= entry->token->refresh_unix && entry->fetch == NULL &&
         now_ms >= entry->refresh_not_before_ms) {
         struct error *ignored = NULL; /* the old token still serves; the next get tries again */
-        if (acquire(cache, entry, identity, now_ms + REFRESH_LIMIT_MS, &ignored) < 0)
+        if (start_fetch(cache, entry, identity, now_ms + REFRESH_LIMIT_MS, &ignored) < 0)
             entry->refresh_not_before_ms = now_ms + REFRESH_PAUSE_MS;
         error_free(ignored);
     }
@@ -479,41 +481,41 @@ static int serve(struct token_cache *cache, struct entry *entry, struct identity
 }
 
 static int join(struct token_cache *cache, struct entry *entry, struct identity *identity,
-                uint64_t deadline_ms, struct token_wait *wait, struct error **err)
+                uint64_t deadline_ms, struct token_waiter *waiter, struct error **err)
 {
-    if (entry->acquisition != NULL) {
-        struct acquisition *acquisition = entry->acquisition;
-        if (deadline_ms > acquisition->deadline_ms)
-            acquisition->deadline_ms = deadline_ms;
-        if (acquisition->exchange != NULL)
-            exchange_extend(acquisition->exchange, deadline_ms);
-        meter_token_lookup(cache->network->meter, "joined");
+    if (entry->fetch != NULL) {
+        struct token_fetch *fetch = entry->fetch;
+        if (deadline_ms > fetch->deadline_ms)
+            fetch->deadline_ms = deadline_ms;
+        if (fetch->http != NULL)
+            http_retry_extend(fetch->http, deadline_ms);
+        azure_metrics_token_lookup(cache->network->metrics, "joined");
     } else {
-        if (acquire(cache, entry, identity, deadline_ms, err) < 0)
+        if (start_fetch(cache, entry, identity, deadline_ms, err) < 0)
             return -1;
-        meter_token_lookup(cache->network->meter, "miss");
+        azure_metrics_token_lookup(cache->network->metrics, "miss");
     }
-    wait->acquisition = entry->acquisition;
-    TAILQ_INSERT_TAIL(&entry->acquisition->waits, wait, link);
+    waiter->fetch = entry->fetch;
+    TAILQ_INSERT_TAIL(&entry->fetch->waiters, waiter, link);
     return 0;
 }
 
-struct token_wait *token_cache_get(struct token_cache *cache, struct identity *identity,
-                                   const struct token *rejected, uint64_t deadline_ms,
-                                   token_callback *callback, void *arg, struct error **err)
+struct token_waiter *token_cache_get(struct token_cache *cache, struct identity *identity,
+                                     const struct token *rejected, uint64_t deadline_ms,
+                                     token_callback *callback, void *arg, struct error **err)
 {
     struct entry *entry = find(cache, identity->key);
-    struct token_wait *wait = calloc(1, sizeof(*wait));
+    struct token_waiter *waiter = calloc(1, sizeof(*waiter));
 
-    if (wait == NULL) {
+    if (waiter == NULL) {
         no_memory(err);
         return NULL;
     }
-    *wait = (struct token_wait){.cache = cache, .callback = callback, .arg = arg};
+    *waiter = (struct token_waiter){.cache = cache, .callback = callback, .arg = arg};
     if (entry == NULL)
         entry = add(cache, identity->key, err);
     if (entry == NULL) {
-        free(wait);
+        free(waiter);
         return NULL;
     }
     TAILQ_REMOVE(&cache->entries, entry, link);
@@ -524,39 +526,38 @@ struct token_wait *token_cache_get(struct token_cache *cache, struct identity *i
         entry->token = NULL;
     }
 
-    int result = entry->token != NULL ? serve(cache, entry, identity, wait, err)
-                                      : join(cache, entry, identity, deadline_ms, wait, err);
+    int result = entry->token != NULL ? serve(cache, entry, identity, waiter, err)
+                                      : join(cache, entry, identity, deadline_ms, waiter, err);
     if (result < 0) {
-        if (entry->token == NULL && entry->acquisition == NULL)
+        if (entry->token == NULL && entry->fetch == NULL)
             entry_remove(cache, entry);
-        free(wait);
+        free(waiter);
         return NULL;
     }
-    return wait;
+    return waiter;
 }
 
-int token_wait_why_not_yet(const struct token_wait *wait, struct error **err)
+int token_waiter_pending_error(const struct token_waiter *waiter, struct error **err)
 {
-    const struct acquisition *acquisition = wait->acquisition;
-    if (acquisition == NULL || acquisition->exchange == NULL)
+    const struct token_fetch *fetch = waiter->fetch;
+    if (fetch == NULL || fetch->http == NULL)
         return error_set(err, GRPC_STATUS_DEADLINE_EXCEEDED, "no token before the caller's deadline");
-    (void)exchange_why_not_yet(acquisition->exchange, err);
-    return error_wrap(err, "token for the %s", auth_mode_name(acquisition->identity->ops->mode));
+    (void)http_retry_pending_error(fetch->http, err);
+    return error_wrap(err, "token for the %s", identity_mode_name(fetch->identity->ops->mode));
 }
 
-void token_wait_cancel(struct token_wait **wait)
+void token_waiter_cancel(struct token_waiter **waiter)
 {
-    struct token_wait *gone = *wait;
-    *wait = NULL;
+    struct token_waiter *gone = *waiter;
+    *waiter = NULL;
     if (gone == NULL)
         return;
-    struct acquisition *acquisition = gone->acquisition;
-    if (acquisition != NULL) {
-        TAILQ_REMOVE(&acquisition->waits, gone, link);
+    struct token_fetch *fetch = gone->fetch;
+    if (fetch != NULL) {
+        TAILQ_REMOVE(&fetch->waiters, gone, link);
         /* Nobody is interested any more, and there is no old token it would refresh. */
-        if (TAILQ_EMPTY(&acquisition->waits) && acquisition->entry != NULL &&
-            acquisition->entry->token == NULL)
-            entry_remove(gone->cache, acquisition->entry);
+        if (TAILQ_EMPTY(&fetch->waiters) && fetch->entry != NULL && fetch->entry->token == NULL)
+            entry_remove(gone->cache, fetch->entry);
     }
     transport_stop(gone->cache->network->transport, &gone->timer);
     token_unref(gone->token);
@@ -574,7 +575,7 @@ void token_cache_destroy(struct token_cache *cache)
         return;
     struct entry *entry = NULL;
     while ((entry = TAILQ_FIRST(&cache->entries)) != NULL) {
-        assert(entry->acquisition == NULL || TAILQ_EMPTY(&entry->acquisition->waits));
+        assert(entry->fetch == NULL || TAILQ_EMPTY(&entry->fetch->waiters));
         entry_remove(cache, entry);
     }
     transport_stop(cache->network->transport, &cache->sweep);

@@ -25,7 +25,7 @@
 enum { TOKEN_CACHE_MAX = 400, TOKEN_CACHE_IN_FLIGHT_MAX = 2000 };
 
 struct token_cache;
-struct token_wait;
+struct token_waiter;
 
 /* On success `token` is a reference that belongs to the callee; on failure `error` is borrowed. */
 typedef void token_callback(struct token *token, const struct error *error, void *arg);
@@ -37,12 +37,12 @@ struct token_cache *token_cache_create(const struct network *network, struct err
  * vault refused: it is not served again. `deadline_ms` bounds the request that this wait may start or join;
  * the callback may come later than that by what the slowest party allows, so the caller keeps its own guard.
  * Contract: common/grpc/client.h. */
-struct token_wait *token_cache_get(struct token_cache *cache, struct identity *identity,
-                                   const struct token *rejected, uint64_t deadline_ms,
-                                   token_callback *callback, void *arg, struct error **err);
+struct token_waiter *token_cache_get(struct token_cache *cache, struct identity *identity,
+                                     const struct token *rejected, uint64_t deadline_ms,
+                                     token_callback *callback, void *arg, struct error **err);
 /* Why the token is not there yet: sets *err. Returns -1. */
-int token_wait_why_not_yet(const struct token_wait *wait, struct error **err);
-void token_wait_cancel(struct token_wait **wait);
+int token_waiter_pending_error(const struct token_waiter *waiter, struct error **err);
+void token_waiter_cancel(struct token_waiter **waiter);
 
 size_t token_cache_count(const struct token_cache *cache);
 

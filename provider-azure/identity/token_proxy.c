@@ -25,8 +25,8 @@ enum { CLUSTER_ID_MAX = 63 };
 
 #define NOT_AVAILABLE "proxy transport not available"
 
-struct token_proxy_wait {
-    TAILQ_ENTRY(token_proxy_wait) link;
+struct token_proxy_waiter {
+    TAILQ_ENTRY(token_proxy_waiter) link;
     struct token_proxy *proxy;
     struct transport_timer *timer; /* the deadline, or the next turn when the answer is known */
     bool known;                    /* answered from the timer */
@@ -37,7 +37,7 @@ struct token_proxy_wait {
 
 struct token_proxy {
     const struct transport *transport;
-    struct error *problem;
+    struct error *config_error;
     char *connect_to; /* "host:port" */
     char *host;       /* as in the URL: with the port if it gives one */
     char *path;       /* "/" or "/.../" */
@@ -48,7 +48,7 @@ struct token_proxy {
     char *sni;        /* what was computed, or NULL */
     uint64_t sni_until_ms;
     struct transport_probe *probe;
-    TAILQ_HEAD(token_proxy_waits, token_proxy_wait) waits;
+    TAILQ_HEAD(token_proxy_waiters, token_proxy_waiter) waiters;
 };
 
 static int no_memory(struct error **err)
@@ -128,7 +128,7 @@ struct token_proxy *token_proxy_create(const struct transport *transport,
         return NULL;
     }
     proxy->transport = transport;
-    TAILQ_INIT(&proxy->waits);
+    TAILQ_INIT(&proxy->waiters);
     buffer_init(&proxy->ca, CA_MAX_BYTES);
     proxy->ca_file = strdup(config->ca_file);
     proxy->api_server = *config->api_server != '\0' ? strdup(config->api_server) : default_api_server();
@@ -140,7 +140,7 @@ struct token_proxy *token_proxy_create(const struct transport *transport,
         return NULL;
     }
     (void)read_url(proxy, *config->url != '\0' ? config->url : "https://" TOKEN_PROXY_API_SERVER,
-                   &proxy->problem);
+                   &proxy->config_error);
     return proxy;
 }
 
@@ -148,10 +148,10 @@ void token_proxy_destroy(struct token_proxy *proxy)
 {
     if (proxy == NULL)
         return;
-    assert(TAILQ_EMPTY(&proxy->waits));
+    assert(TAILQ_EMPTY(&proxy->waiters));
     if (proxy->probe != NULL)
         transport_probe_cancel(proxy->transport, &proxy->probe);
-    error_free(proxy->problem);
+    error_free(proxy->config_error);
     free(proxy->connect_to);
     free(proxy->host);
     free(proxy->path);
@@ -163,9 +163,9 @@ void token_proxy_destroy(struct token_proxy *proxy)
     free(proxy);
 }
 
-const struct error *token_proxy_problem(const struct token_proxy *proxy)
+const struct error *token_proxy_config_error(const struct token_proxy *proxy)
 {
-    return proxy->problem;
+    return proxy->config_error;
 }
 
 /* --- the server name
@@ -245,23 +245,23 @@ static const char *known_sni(const struct token_proxy *proxy)
     return NULL;
 }
 
-static void wait_free(struct token_proxy_wait *wait)
+static void waiter_free(struct token_proxy_waiter *waiter)
 {
-    TAILQ_REMOVE(&wait->proxy->waits, wait, link);
-    transport_stop(wait->proxy->transport, &wait->timer);
-    free(wait);
+    TAILQ_REMOVE(&waiter->proxy->waiters, waiter, link);
+    transport_stop(waiter->proxy->transport, &waiter->timer);
+    free(waiter);
 }
 
 /* Ends one wait. */
-static void deliver(struct token_proxy_wait *wait, const char *sni, const struct error *error)
+static void deliver(struct token_proxy_waiter *waiter, const char *sni, const struct error *error)
 {
-    struct token_proxy *proxy = wait->proxy;
-    token_proxy_callback *callback = wait->callback;
-    void *arg = wait->arg;
+    struct token_proxy *proxy = waiter->proxy;
+    token_proxy_callback *callback = waiter->callback;
+    void *arg = waiter->arg;
     cleanup_free char *base = NULL;
     cleanup_error struct error *none = NULL;
 
-    wait_free(wait);
+    waiter_free(waiter);
     if (error != NULL) {
         callback(NULL, error, arg);
         return;
@@ -272,31 +272,31 @@ static void deliver(struct token_proxy_wait *wait, const char *sni, const struct
         callback(NULL, none, arg);
         return;
     }
-    const struct token_proxy_route route = {
+    const struct token_proxy_endpoint endpoint = {
         .base = base,
         .connect_to = proxy->connect_to,
         .host = proxy->host,
         .ca_pem = proxy->ca.len > 0 ? buffer_str(&proxy->ca) : NULL,
         .ca_pem_len = proxy->ca.len,
     };
-    callback(&route, NULL, arg);
+    callback(&endpoint, NULL, arg);
 }
 
 /* Hands an outcome to all who waited for it. Those who come while this runs wait for the next. */
 static void deliver_all(struct token_proxy *proxy, const char *sni, const struct error *error)
 {
-    struct token_proxy_wait *wait = NULL;
-    TAILQ_FOREACH(wait, &proxy->waits, link)
-    wait->due = !wait->known;
+    struct token_proxy_waiter *waiter = NULL;
+    TAILQ_FOREACH(waiter, &proxy->waiters, link)
+    waiter->due = !waiter->known;
     for (;;) { /* a callback may cancel any other wait */
-        TAILQ_FOREACH(wait, &proxy->waits, link)
+        TAILQ_FOREACH(waiter, &proxy->waiters, link)
         {
-            if (wait->due)
+            if (waiter->due)
                 break;
         }
-        if (wait == NULL)
+        if (waiter == NULL)
             return;
-        deliver(wait, sni, error);
+        deliver(waiter, sni, error);
     }
 }
 
@@ -344,56 +344,56 @@ static int start_probe(struct token_proxy *proxy, struct error **err)
 
 static void on_timer(void *arg)
 {
-    struct token_proxy_wait *wait = arg;
+    struct token_proxy_waiter *waiter = arg;
     cleanup_error struct error *late = NULL;
-    wait->timer = NULL;
-    if (wait->known) {
+    waiter->timer = NULL;
+    if (waiter->known) {
         /* What was known may have been doubted since; it is still the best guess there is. */
-        const char *sni = wait->proxy->fixed_sni != NULL ? wait->proxy->fixed_sni : wait->proxy->sni;
-        deliver(wait, sni, NULL);
+        const char *sni = waiter->proxy->fixed_sni != NULL ? waiter->proxy->fixed_sni : waiter->proxy->sni;
+        deliver(waiter, sni, NULL);
         return;
     }
     (void)error_set(&late, GRPC_STATUS_DEADLINE_EXCEEDED,
                     NOT_AVAILABLE ": the API server's certificate was not seen before the caller's deadline");
-    deliver(wait, NULL, late);
+    deliver(waiter, NULL, late);
 }
 
-struct token_proxy_wait *token_proxy_find(struct token_proxy *proxy, uint64_t deadline_ms,
-                                          token_proxy_callback *callback, void *arg, struct error **err)
+struct token_proxy_waiter *token_proxy_resolve(struct token_proxy *proxy, uint64_t deadline_ms,
+                                               token_proxy_callback *callback, void *arg, struct error **err)
 {
     uint64_t now = transport_now_ms(proxy->transport);
-    if (proxy->problem != NULL) {
-        (void)error_set(err, error_code(proxy->problem), "%s", error_message(proxy->problem));
+    if (proxy->config_error != NULL) {
+        (void)error_set(err, error_code(proxy->config_error), "%s", error_message(proxy->config_error));
         return NULL;
     }
     if (read_ca(proxy, err) < 0)
         return NULL;
-    struct token_proxy_wait *wait = calloc(1, sizeof(*wait));
-    if (wait == NULL) {
+    struct token_proxy_waiter *waiter = calloc(1, sizeof(*waiter));
+    if (waiter == NULL) {
         (void)no_memory(err);
         return NULL;
     }
-    *wait = (struct token_proxy_wait){
+    *waiter = (struct token_proxy_waiter){
         .proxy = proxy, .known = known_sni(proxy) != NULL, .callback = callback, .arg = arg};
-    TAILQ_INSERT_TAIL(&proxy->waits, wait, link);
+    TAILQ_INSERT_TAIL(&proxy->waiters, waiter, link);
     uint64_t left = deadline_ms > now ? deadline_ms - now : 0;
-    wait->timer = transport_after(proxy->transport, wait->known ? 0 : left, on_timer, wait, err);
-    if (wait->timer == NULL || (!wait->known && proxy->probe == NULL && start_probe(proxy, err) < 0)) {
-        wait_free(wait);
+    waiter->timer = transport_after(proxy->transport, waiter->known ? 0 : left, on_timer, waiter, err);
+    if (waiter->timer == NULL || (!waiter->known && proxy->probe == NULL && start_probe(proxy, err) < 0)) {
+        waiter_free(waiter);
         return NULL;
     }
-    return wait;
+    return waiter;
 }
 
-void token_proxy_wait_cancel(struct token_proxy_wait **wait)
+void token_proxy_waiter_cancel(struct token_proxy_waiter **waiter)
 {
-    struct token_proxy_wait *gone = *wait;
-    *wait = NULL;
+    struct token_proxy_waiter *gone = *waiter;
+    *waiter = NULL;
     if (gone != NULL)
-        wait_free(gone); /* a probe under way goes on: what it finds is wanted next time */
+        waiter_free(gone); /* a probe under way goes on: what it finds is wanted next time */
 }
 
-void token_proxy_doubt(struct token_proxy *proxy)
+void token_proxy_invalidate(struct token_proxy *proxy)
 {
     proxy->sni_until_ms = 0;
 }

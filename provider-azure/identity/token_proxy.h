@@ -30,7 +30,7 @@ struct token_proxy_config {
 };
 
 struct token_proxy;
-struct token_proxy_wait;
+struct token_proxy_waiter;
 
 /* Copies what it needs; `transport` is borrowed. A URL that breaks the rules (https; no user, query or
  * fragment) is not an error here: it is told by each mount that needs the proxy. NULL with err set on
@@ -41,11 +41,11 @@ struct token_proxy *token_proxy_create(const struct transport *transport,
 void token_proxy_destroy(struct token_proxy *proxy);
 
 /* Why the proxy can never be used as it is configured, or NULL. */
-const struct error *token_proxy_problem(const struct token_proxy *proxy);
+const struct error *token_proxy_config_error(const struct token_proxy *proxy);
 
 /* Where a request goes: the URL's host is the TLS server name, the connection goes to `connect_to`, the
  * Host header names the proxy. All borrowed for the time of the callback. */
-struct token_proxy_route {
+struct token_proxy_endpoint {
     const char *base; /* "https://<server name><path of the proxy URL>", ends with a slash */
     const char *connect_to;
     const char *host;
@@ -54,16 +54,16 @@ struct token_proxy_route {
 };
 
 /* Either `route` or `error` (UNAVAILABLE "proxy transport not available: <cause>"). */
-typedef void token_proxy_callback(const struct token_proxy_route *route, const struct error *error,
+typedef void token_proxy_callback(const struct token_proxy_endpoint *endpoint, const struct error *error,
                                   void *arg);
 
 /* Contract: common/grpc/client.h. */
-struct token_proxy_wait *token_proxy_find(struct token_proxy *proxy, uint64_t deadline_ms,
-                                          token_proxy_callback *callback, void *arg, struct error **err);
-void token_proxy_wait_cancel(struct token_proxy_wait **wait);
+struct token_proxy_waiter *token_proxy_resolve(struct token_proxy *proxy, uint64_t deadline_ms,
+                                               token_proxy_callback *callback, void *arg, struct error **err);
+void token_proxy_waiter_cancel(struct token_proxy_waiter **waiter);
 
 /* The route did not lead anywhere: the certificate is looked at again next time. */
-void token_proxy_doubt(struct token_proxy *proxy);
+void token_proxy_invalidate(struct token_proxy *proxy);
 
 /* The server name for a cluster id; the caller frees. */
 char *token_proxy_sni_name(const char *cluster_id);

@@ -3,15 +3,15 @@
  */
 #include "provider-azure/identity/entra.h"
 
-static int prepare(const struct identity *identity, const struct identity_moment *moment,
-                   struct identity_question *question, struct error **err)
+static int build_request(const struct identity *identity, const struct token_request_context *context,
+                         struct token_request *request, struct error **err)
 {
-    (void)moment;
-    if (entra_prepare(identity, identity->authority, question, err) < 0)
+    (void)context;
+    if (entra_build_request(identity, identity->authority, request, err) < 0)
         return -1;
-    return entra_add_assertion(question, secret_bytes(identity->credential), secret_len(identity->credential),
+    return entra_add_assertion(request, secret_bytes(identity->credential), secret_len(identity->credential),
                                err);
 }
 
-const struct identity_ops identity_workload = {
-    .mode = AUTH_WORKLOAD, .prepare = prepare, .understand = entra_understand};
+const struct identity_ops workload_identity_ops = {
+    .mode = IDENTITY_WORKLOAD, .build_request = build_request, .parse_response = entra_parse_response};

@@ -22,7 +22,7 @@ static int no_memory(struct error **err)
 static int get(const struct string_map *attributes, const char *name, size_t max, char **ret,
                struct error **err)
 {
-    cleanup_free char *text = text_trim_copy(string_map_get(attributes, name));
+    cleanup_free char *text = parameter_text_trim(string_map_get(attributes, name));
     if (text == NULL)
         return no_memory(err);
     if (*text == '\0')
@@ -66,68 +66,68 @@ static int find_ca(const char *name, const char *dir, char **ret, struct error *
     return 0;
 }
 
-static void compute_digest(struct route *route)
+static void compute_digest(struct egress *egress)
 {
-    const char *texts[] = {route->proxy, route->no_proxy, route->ca_file};
+    const char *texts[] = {egress->proxy, egress->no_proxy, egress->ca_file};
     struct digest_field fields[2 * ARRAY_SIZE(texts)];
     static const char present = 1;
     for (size_t i = 0; i < ARRAY_SIZE(texts); i++) { /* absent and empty are different things */
         fields[2 * i] = (struct digest_field){&present, texts[i] != NULL ? 1 : 0};
         fields[2 * i + 1] = (struct digest_field){texts[i], texts[i] != NULL ? strlen(texts[i]) : 0};
     }
-    digest_fields(fields, ARRAY_SIZE(fields), route->digest);
+    digest_fields(fields, ARRAY_SIZE(fields), egress->digest);
 }
 
-int route_parse(const struct string_map *attributes, const char *ca_dir, struct route **ret_route,
-                struct error **err)
+int egress_parse(const struct string_map *attributes, const char *ca_dir, struct egress **ret_egress,
+                 struct error **err)
 {
     cleanup_free char *ca_name = NULL;
-    struct route *route = calloc(1, sizeof(*route));
-    if (route == NULL)
+    struct egress *egress = calloc(1, sizeof(*egress));
+    if (egress == NULL)
         return no_memory(err);
-    route->refs = 1;
-    if (get(attributes, "httpsProxy", PROXY_MAX, &route->proxy, err) < 0 ||
-        get(attributes, "noProxy", NO_PROXY_MAX, &route->no_proxy, err) < 0 ||
+    egress->refs = 1;
+    if (get(attributes, "httpsProxy", PROXY_MAX, &egress->proxy, err) < 0 ||
+        get(attributes, "noProxy", NO_PROXY_MAX, &egress->no_proxy, err) < 0 ||
         get(attributes, "caBundleFile", NAME_MAX_BYTES, &ca_name, err) < 0 ||
-        (route->proxy != NULL && check_proxy(route->proxy, err) < 0) ||
-        (ca_name != NULL && find_ca(ca_name, ca_dir, &route->ca_file, err) < 0)) {
-        route_unref(route);
+        (egress->proxy != NULL && check_proxy(egress->proxy, err) < 0) ||
+        (ca_name != NULL && find_ca(ca_name, ca_dir, &egress->ca_file, err) < 0)) {
+        egress_unref(egress);
         return -1;
     }
-    if (route->proxy == NULL && route->no_proxy == NULL && route->ca_file == NULL) {
-        route_unref(route);
-        *ret_route = NULL;
+    if (egress->proxy == NULL && egress->no_proxy == NULL && egress->ca_file == NULL) {
+        egress_unref(egress);
+        *ret_egress = NULL;
         return 0;
     }
-    compute_digest(route);
-    *ret_route = route;
+    compute_digest(egress);
+    *ret_egress = egress;
     return 0;
 }
 
-struct route *route_ref(struct route *route)
+struct egress *egress_ref(struct egress *egress)
 {
-    if (route != NULL)
-        route->refs++;
-    return route;
+    if (egress != NULL)
+        egress->refs++;
+    return egress;
 }
 
-void route_unref(struct route *route)
+void egress_unref(struct egress *egress)
 {
-    if (route == NULL || --route->refs > 0)
+    if (egress == NULL || --egress->refs > 0)
         return;
-    free(route->proxy);
-    free(route->no_proxy);
-    free(route->ca_file);
-    free(route);
+    free(egress->proxy);
+    free(egress->no_proxy);
+    free(egress->ca_file);
+    free(egress);
 }
 
-void route_apply(const struct route *route, struct http_request *request)
+void egress_apply(const struct egress *egress, struct http_request *request)
 {
     request->proxy = HTTP_PROXY_ENVIRONMENT;
-    if (route == NULL)
+    if (egress == NULL)
         return;
     request->proxy = HTTP_PROXY_RULES;
-    request->proxy_url = route->proxy;
-    request->no_proxy = route->no_proxy;
-    request->extra_ca_file = route->ca_file;
+    request->proxy_url = egress->proxy;
+    request->no_proxy = egress->no_proxy;
+    request->extra_ca_file = egress->ca_file;
 }

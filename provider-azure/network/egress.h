@@ -24,7 +24,7 @@
 #include "provider-azure/crypto/crypto.h"
 
 /* Immutable; shared by whoever sends requests. */
-struct route {
+struct egress {
     unsigned refs;
     char *proxy;    /* NULL: the environment's; "": none */
     char *no_proxy; /* NULL: the environment's */
@@ -32,16 +32,16 @@ struct route {
     uint8_t digest[DIGEST_LEN];
 };
 
-/* Sets *ret_route, NULL when the class says nothing about it. `ca_dir` is --class-ca-dir, "" = none.
+/* Sets *ret_egress, NULL when the class says nothing about it. `ca_dir` is --class-ca-dir, "" = none.
  * INVALID_ARGUMENT names the parameter. */
-int route_parse(const struct string_map *attributes, const char *ca_dir, struct route **ret_route,
-                struct error **err);
+int egress_parse(const struct string_map *attributes, const char *ca_dir, struct egress **ret_egress,
+                 struct error **err);
 
 /* Both accept NULL. */
-struct route *route_ref(struct route *route);
-void route_unref(struct route *route);
+struct egress *egress_ref(struct egress *egress);
+void egress_unref(struct egress *egress);
 
 /* Fills the request's policy for proxies and certificates. `route` may be NULL: the environment's. */
-void route_apply(const struct route *route, struct http_request *request);
+void egress_apply(const struct egress *egress, struct http_request *request);
 
 #endif

@@ -9,21 +9,21 @@
 #include "common/base/secret.h"
 
 /* Pauses of a place that does not say how long grow up to this step: about 25 s. */
-enum { MAX_STRIKES = 5 };
+enum { MAX_CONSECUTIVE_429 = 5 };
 
-struct exchange {
+struct http_retry {
     const struct network *network;
     const char *service;
     const char *method;
     char *host;
     char *url;
-    char *headers[EXCHANGE_MAX_HEADERS + 1];
+    char *headers[HTTP_RETRY_MAX_HEADERS + 1];
     char *bearer;
     uint8_t *body;
     size_t body_len;
     size_t max_response_bytes;
     enum http_proxy_policy proxy;
-    struct route *route;
+    struct egress *egress;
     char *connect_to;
     uint8_t *ca_pem;
     size_t ca_pem_len;
@@ -32,262 +32,257 @@ struct exchange {
 
     struct transport_call *call;   /* TRY */
     struct transport_timer *timer; /* PAUSE; in QUEUE the time left */
-    struct throttle_pass pass;     /* QUEUE, TRY */
-    uint8_t place[DIGEST_LEN];     /* whose back-off is shared */
+    struct throttle_permit permit; /* QUEUE, TRY */
+    uint8_t scope[DIGEST_LEN];     /* whose back-off is shared */
     unsigned tries;
-    uint64_t sent_ms;         /* TRY: when it went out */
-    bool throttled_pause;     /* the pause under way is one the host asked for */
-    uint64_t pause_since;     /* when it began */
-    int last_status;          /* of the try before; 0 = none or no answer */
-    struct error *last_error; /* of the try before, when there was no answer */
-    struct error *verdict;    /* delivered from the timer, never from start */
-    exchange_callback *callback;
+    uint64_t sent_ms;          /* TRY: when it went out */
+    bool throttled_pause;      /* the pause under way is one the host asked for */
+    uint64_t pause_since;      /* when it began */
+    int last_status;           /* of the try before; 0 = none or no answer */
+    struct error *last_error;  /* of the try before, when there was no answer */
+    struct error *known_error; /* delivered from the timer, never from start */
+    http_retry_callback *callback;
     void *arg;
 };
 
-static void exchange_free(struct exchange *exchange)
+static void retry_free(struct http_retry *retry)
 {
-    if (exchange == NULL)
+    if (retry == NULL)
         return;
-    assert(exchange->call == NULL && exchange->timer == NULL);
-    if (exchange->network != NULL) {
-        throttle_leave(exchange->network->throttles, &exchange->pass, THROTTLE_NO_ANSWER);
-        throttle_pump(exchange->network->throttles,
-                      exchange->place); /* if it was its turn, it is another's */
+    assert(retry->call == NULL && retry->timer == NULL);
+    if (retry->network != NULL) {
+        throttle_release(retry->network->throttles, &retry->permit, THROTTLE_NO_RESPONSE);
+        throttle_wake_next(retry->network->throttles, retry->scope); /* if it was its turn, it is another's */
     }
-    secret_free(exchange->host);
-    secret_free(exchange->url);
-    for (size_t i = 0; i < EXCHANGE_MAX_HEADERS; i++)
-        secret_free(exchange->headers[i]);
-    route_unref(exchange->route);
-    secret_free(exchange->bearer);
-    secret_free(exchange->body);
-    secret_free(exchange->connect_to);
-    secret_free(exchange->ca_pem);
-    error_free(exchange->verdict);
-    error_free(exchange->last_error);
-    secret_free(exchange);
+    secret_free(retry->host);
+    secret_free(retry->url);
+    for (size_t i = 0; i < HTTP_RETRY_MAX_HEADERS; i++)
+        secret_free(retry->headers[i]);
+    egress_unref(retry->egress);
+    secret_free(retry->bearer);
+    secret_free(retry->body);
+    secret_free(retry->connect_to);
+    secret_free(retry->ca_pem);
+    error_free(retry->known_error);
+    error_free(retry->last_error);
+    secret_free(retry);
 }
 
-static uint64_t time_left(const struct exchange *exchange)
+static uint64_t time_left(const struct http_retry *retry)
 {
-    uint64_t now = transport_now_ms(exchange->network->transport);
-    return exchange->deadline_ms > now ? exchange->deadline_ms - now : 0;
+    uint64_t now = transport_now_ms(retry->network->transport);
+    return retry->deadline_ms > now ? retry->deadline_ms - now : 0;
 }
 
 /* Ends the exchange. `reply` and `error` belong to the caller's caller. */
-static void deliver(struct exchange *exchange, struct reply *reply, const struct error *error)
+static void deliver(struct http_retry *retry, struct http_reply *reply, const struct error *error)
 {
-    exchange_callback *callback = exchange->callback;
-    void *arg = exchange->arg;
-    unsigned tries = exchange->tries;
+    http_retry_callback *callback = retry->callback;
+    void *arg = retry->arg;
+    unsigned tries = retry->tries;
 
-    exchange->callback = NULL;
-    exchange_free(exchange);
+    retry->callback = NULL;
+    retry_free(retry);
     callback(reply, error, tries, arg);
 }
 
 static void on_pause_over(void *arg);
-static void on_reply(struct reply *reply, enum http_hop hop, const struct error *error, void *arg);
+static void on_reply(struct http_reply *reply, enum http_hop hop, const struct error *error, void *arg);
 
-static int pause_for(struct exchange *exchange, uint64_t delay_ms, struct error **err)
+static int pause_for(struct http_retry *retry, uint64_t delay_ms, struct error **err)
 {
-    exchange->pause_since = transport_now_ms(exchange->network->transport);
-    exchange->timer = transport_after(exchange->network->transport, delay_ms, on_pause_over, exchange, err);
-    return exchange->timer == NULL ? -1 : 0;
+    retry->pause_since = transport_now_ms(retry->network->transport);
+    retry->timer = transport_after(retry->network->transport, delay_ms, on_pause_over, retry, err);
+    return retry->timer == NULL ? -1 : 0;
 }
 
-static int send_try(struct exchange *exchange, struct error **err)
+static int send_try(struct http_retry *retry, struct error **err)
 {
-    uint64_t left = time_left(exchange);
-    uint64_t limit = exchange->policy->try_timeout_ms;
+    uint64_t left = time_left(retry);
+    uint64_t limit = retry->policy->try_timeout_ms;
     struct http_request request = {
-        .method = exchange->method,
-        .url = exchange->url,
-        .headers = (const char *const *)exchange->headers,
-        .bearer_token = exchange->bearer,
-        .body = exchange->body,
-        .body_len = exchange->body_len,
+        .method = retry->method,
+        .url = retry->url,
+        .headers = (const char *const *)retry->headers,
+        .bearer_token = retry->bearer,
+        .body = retry->body,
+        .body_len = retry->body_len,
         .timeout_ms = left < limit ? left : limit,
-        .max_response_bytes = exchange->max_response_bytes,
-        .proxy = exchange->proxy,
+        .max_response_bytes = retry->max_response_bytes,
+        .proxy = retry->proxy,
         /* An HTTP/2 connection that swallowed one request would swallow the next. */
-        .fresh_connection = exchange->last_error != NULL,
-        .connect_to = exchange->connect_to,
-        .ca_blob = exchange->ca_pem,
-        .ca_blob_len = exchange->ca_pem_len,
+        .fresh_connection = retry->last_error != NULL,
+        .connect_to = retry->connect_to,
+        .ca_blob = retry->ca_pem,
+        .ca_blob_len = retry->ca_pem_len,
     };
-    if (exchange->proxy == HTTP_PROXY_ENVIRONMENT)
-        route_apply(exchange->route, &request);
-    exchange->sent_ms = transport_now_ms(exchange->network->transport);
-    exchange->call = transport_send(exchange->network->transport, &request, on_reply, exchange, err);
-    if (exchange->call == NULL)
+    if (retry->proxy == HTTP_PROXY_ENVIRONMENT)
+        egress_apply(retry->egress, &request);
+    retry->sent_ms = transport_now_ms(retry->network->transport);
+    retry->call = transport_send(retry->network->transport, &request, on_reply, retry, err);
+    if (retry->call == NULL)
         return -1;
-    if (exchange->tries++ > 0)
-        meter_retry(exchange->network->meter, exchange->service);
+    if (retry->tries++ > 0)
+        azure_metrics_retry(retry->network->metrics, retry->service);
     return 0;
 }
 
-/* A verdict that is known already is delivered from a timer, so that nobody is called back from inside
- * exchange_start(). */
-static int give_up(struct exchange *exchange, const char *why, struct error **err)
+/* a known error is delivered from a timer, so that nobody is called back from inside
+ * http_retry_start(). */
+static int give_up(struct http_retry *retry, const char *why, struct error **err)
 {
-    error_set(&exchange->verdict, GRPC_STATUS_RESOURCE_EXHAUSTED,
-              "%s asked for a pause (HTTP 429)%s before the caller's deadline; not sent", exchange->host,
-              why);
-    return pause_for(exchange, 0, err);
+    error_set(&retry->known_error, GRPC_STATUS_RESOURCE_EXHAUSTED,
+              "%s asked for a pause (HTTP 429)%s before the caller's deadline; not sent", retry->host, why);
+    return pause_for(retry, 0, err);
 }
 
 /* Spreads those who return after a pause, on this node and on others, over a quarter of it, a second at most;
  * not beyond the deadline. */
-static uint64_t jitter(const struct exchange *exchange, uint64_t pause_ms)
+static uint64_t jitter(const struct http_retry *retry, uint64_t pause_ms)
 {
-    uint64_t left = time_left(exchange);
+    uint64_t left = time_left(retry);
     uint64_t spread = pause_ms / 4 < 1000 ? pause_ms / 4 : 1000;
     uint64_t room = left > pause_ms ? (left - pause_ms) / 2 : 0;
-    return transport_random(exchange->network->transport) % ((spread < room ? spread : room) + 1);
+    return transport_random(retry->network->transport) % ((spread < room ? spread : room) + 1);
 }
 
 /* Waits for the place's pause or its turn if it must, else sends. */
-static int go(struct exchange *exchange, struct error **err)
+static int go(struct http_retry *retry, struct error **err)
 {
-    const struct network *network = exchange->network;
+    const struct network *network = retry->network;
     uint64_t now = transport_now_ms(network->transport);
-    uint64_t left = time_left(exchange);
+    uint64_t left = time_left(retry);
 
     if (left == 0) {
-        error_set(&exchange->verdict, GRPC_STATUS_DEADLINE_EXCEEDED, "no time left to ask %s",
-                  exchange->host);
-        return pause_for(exchange, 0, err);
+        error_set(&retry->known_error, GRPC_STATUS_DEADLINE_EXCEEDED, "no time left to ask %s", retry->host);
+        return pause_for(retry, 0, err);
     }
-    uint64_t wait = throttle_enter(network->throttles, exchange->place, &exchange->pass, now);
+    uint64_t wait = throttle_acquire(network->throttles, retry->scope, &retry->permit, now);
     if (wait == 0)
-        return send_try(exchange, err);
-    exchange->throttled_pause = true;
+        return send_try(retry, err);
+    retry->throttled_pause = true;
     if (wait == THROTTLE_QUEUED)
-        return pause_for(exchange, left, err);
+        return pause_for(retry, left, err);
     if (wait >= left)
-        return give_up(exchange, " that is not over", err);
-    return pause_for(exchange, wait + jitter(exchange, wait), err);
+        return give_up(retry, " that is not over", err);
+    return pause_for(retry, wait + jitter(retry, wait), err);
 }
 
 /* It is this exchange's turn. Without memory for a timer it stays until its time is over. */
 static void on_turn(void *arg)
 {
-    struct exchange *exchange = arg;
-    const struct transport *transport = exchange->network->transport;
+    struct http_retry *retry = arg;
+    const struct transport *transport = retry->network->transport;
     struct error *no_memory = NULL;
-    struct transport_timer *timer = transport_after(transport, 0, on_pause_over, exchange, &no_memory);
+    struct transport_timer *timer = transport_after(transport, 0, on_pause_over, retry, &no_memory);
 
     error_free(no_memory);
     if (timer == NULL)
         return;
-    transport_stop(transport, &exchange->timer);
-    exchange->timer = timer;
+    transport_stop(transport, &retry->timer);
+    retry->timer = timer;
 }
 
 static void on_pause_over(void *arg)
 {
-    struct exchange *exchange = arg;
+    struct http_retry *retry = arg;
     struct error *error = NULL;
 
-    exchange->timer = NULL;
-    if (exchange->throttled_pause) {
-        uint64_t now = transport_now_ms(exchange->network->transport);
-        meter_throttled(exchange->network->meter, exchange->service,
-                        (double)(now - exchange->pause_since) / 1000.0);
-        exchange->throttled_pause = false;
+    retry->timer = NULL;
+    if (retry->throttled_pause) {
+        uint64_t now = transport_now_ms(retry->network->transport);
+        azure_metrics_throttled(retry->network->metrics, retry->service,
+                                (double)(now - retry->pause_since) / 1000.0);
+        retry->throttled_pause = false;
     }
-    if (exchange->pass.state == PASS_QUEUED) /* woken ones are out of the queue */
+    if (retry->permit.state == PERMIT_QUEUED) /* woken ones are out of the queue */
         error_set(
-            &exchange->verdict, GRPC_STATUS_RESOURCE_EXHAUSTED,
+            &retry->known_error, GRPC_STATUS_RESOURCE_EXHAUSTED,
             "%s asked for a pause (HTTP 429), and others were to be sent first, up to the caller's deadline; not sent",
-            exchange->host);
-    if (exchange->verdict != NULL) {
-        error = steal_ptr(&exchange->verdict);
-        deliver(exchange, NULL, error);
-    } else if (go(exchange, &error) < 0) {
-        deliver(exchange, NULL, error);
+            retry->host);
+    if (retry->known_error != NULL) {
+        error = steal_ptr(&retry->known_error);
+        deliver(retry, NULL, error);
+    } else if (go(retry, &error) < 0) {
+        deliver(retry, NULL, error);
     }
     error_free(error);
 }
 
 /* How long to wait before the next try, by what came of the last. */
-static uint64_t choose_delay(const struct exchange *exchange, const struct reply *reply)
+static uint64_t choose_delay(const struct http_retry *retry, const struct http_reply *reply)
 {
-    const struct network *network = exchange->network;
-    unsigned n = exchange->tries;
+    const struct network *network = retry->network;
+    unsigned n = retry->tries;
     if (reply != NULL && reply->retry_after_ms >= 0) {
         uint64_t asked = (uint64_t)reply->retry_after_ms;
-        uint64_t floor = reply->status >= 500 ? exchange->policy->min_5xx_ms : 0;
+        uint64_t floor = reply->status >= 500 ? retry->policy->min_5xx_ms : 0;
         return asked > floor ? asked : floor;
     }
     if (reply != NULL && reply->status == 429) {
-        unsigned strikes = throttle_strikes(network->throttles, exchange->place) + 1;
-        strikes = strikes < MAX_STRIKES ? strikes : MAX_STRIKES;
-        n = n > strikes ? n : strikes;
+        unsigned n_429 = throttle_consecutive_429(network->throttles, retry->scope) + 1;
+        n_429 = n_429 < MAX_CONSECUTIVE_429 ? n_429 : MAX_CONSECUTIVE_429;
+        n = n > n_429 ? n : n_429;
     }
-    return retry_delay_ms(exchange->policy, n, transport_random(network->transport));
+    return retry_policy_delay_ms(retry->policy, n, transport_random(network->transport));
 }
 
 /* Whether another try is possible after this outcome; if so its pause has begun. */
-static bool try_again(struct exchange *exchange, const struct reply *reply, enum http_hop hop,
-                      const struct error *error)
+static bool retry_after(struct http_retry *retry, const struct http_reply *reply, enum http_hop hop,
+                        const struct error *error)
 {
-    const struct network *network = exchange->network;
+    const struct network *network = retry->network;
     uint64_t now = transport_now_ms(network->transport);
 
-    if (reply != NULL ? !retry_status(exchange->policy, reply->status)
-                      : !retry_failure(exchange->policy, error, hop, exchange->tries))
+    if (reply != NULL ? !retry_policy_allows_status(retry->policy, reply->status)
+                      : !retry_policy_allows_failure(retry->policy, error, hop, retry->tries))
         return false;
-    uint64_t delay = choose_delay(exchange, reply);
+    uint64_t delay = choose_delay(retry, reply);
     bool throttled = reply != NULL && reply->status == 429;
     if (throttled)
-        throttle_note(network->throttles, exchange->place, now, now + delay);
-    throttle_leave(network->throttles, &exchange->pass, THROTTLE_NO_ANSWER);
-    if (exchange->tries > exchange->policy->max_retries || delay > RETRY_AFTER_MAX_MS ||
-        delay >= time_left(exchange))
+        throttle_pause(network->throttles, retry->scope, now, now + delay);
+    throttle_release(network->throttles, &retry->permit, THROTTLE_NO_RESPONSE);
+    if (retry->tries > retry->policy->max_retries || delay > RETRY_AFTER_MAX_MS || delay >= time_left(retry))
         return false;
 
     if (reply != NULL && reply->retry_after_ms >= 0)
-        delay += jitter(exchange, delay);
-    log_warning(network->log, "request failed, trying again", LOG_STR("service", exchange->service),
-                LOG_STR("host", exchange->host), LOG_INT("status", reply != NULL ? reply->status : 0),
-                LOG_ERR(error), LOG_UINT("try", exchange->tries), LOG_UINT("pause_ms", delay));
-    exchange->last_status = reply != NULL ? reply->status : 0;
-    error_free(exchange->last_error);
-    exchange->last_error = error_copy(error);
-    exchange->throttled_pause = throttled;
+        delay += jitter(retry, delay);
+    log_warning(network->log, "request failed, trying again", LOG_STR("service", retry->service),
+                LOG_STR("host", retry->host), LOG_INT("status", reply != NULL ? reply->status : 0),
+                LOG_ERR(error), LOG_UINT("try", retry->tries), LOG_UINT("pause_ms", delay));
+    retry->last_status = reply != NULL ? reply->status : 0;
+    error_free(retry->last_error);
+    retry->last_error = error_copy(error);
+    retry->throttled_pause = throttled;
     struct error *no_memory = NULL;
-    int paused = pause_for(exchange, delay, &no_memory);
+    int paused = pause_for(retry, delay, &no_memory);
     error_free(no_memory);
     return paused == 0;
 }
 
-static void on_reply(struct reply *reply, enum http_hop hop, const struct error *error, void *arg)
+static void on_reply(struct http_reply *reply, enum http_hop hop, const struct error *error, void *arg)
 {
-    struct exchange *exchange = arg;
+    struct http_retry *retry = arg;
 
-    exchange->call = NULL;
-    meter_http(exchange->network->meter, exchange->service, reply != NULL ? reply->status : 0);
+    retry->call = NULL;
+    azure_metrics_http(retry->network->metrics, retry->service, reply != NULL ? reply->status : 0);
     if (reply != NULL)
-        reply->sent_ms = exchange->sent_ms;
-    if (try_again(exchange, reply, hop, error))
+        reply->sent_ms = retry->sent_ms;
+    if (retry_after(retry, reply, hop, error))
         return;
-    throttle_leave(exchange->network->throttles, &exchange->pass,
-                   reply != NULL ? THROTTLE_ANSWERED : THROTTLE_NO_ANSWER);
+    throttle_release(retry->network->throttles, &retry->permit,
+                     reply != NULL ? THROTTLE_RESPONSE : THROTTLE_NO_RESPONSE);
     if (error == NULL) {
-        deliver(exchange, reply, NULL);
+        deliver(retry, reply, NULL);
         return;
     }
-    struct error *told = error_copy(error);
-    if (exchange->tries > 1 && exchange->last_status != 0)
-        error_wrap(&told, "try %u, the one before was answered HTTP %d", exchange->tries,
-                   exchange->last_status);
-    else if (exchange->tries > 1)
-        error_wrap(&told, "after %u tries", exchange->tries);
-    deliver(exchange, NULL, told != NULL ? told : error);
-    error_free(told);
+    struct error *failure = error_copy(error);
+    if (retry->tries > 1 && retry->last_status != 0)
+        error_wrap(&failure, "try %u, the one before was answered HTTP %d", retry->tries, retry->last_status);
+    else if (retry->tries > 1)
+        error_wrap(&failure, "after %u tries", retry->tries);
+    deliver(retry, NULL, failure != NULL ? failure : error);
+    error_free(failure);
 }
 
 static char *copy_text(const char *text, bool *ok)
@@ -309,13 +304,13 @@ static uint8_t *copy_bytes(const void *bytes, size_t len, bool *ok)
     return copy;
 }
 
-struct exchange *exchange_start(const struct network *network, const struct exchange_request *request,
-                                exchange_callback *callback, void *arg, struct error **err)
+struct http_retry *http_retry_start(const struct network *network, const struct http_retry_request *request,
+                                    http_retry_callback *callback, void *arg, struct error **err)
 {
-    struct exchange *exchange = secret_calloc(1, sizeof(*exchange));
-    bool ok = exchange != NULL;
+    struct http_retry *retry = secret_calloc(1, sizeof(*retry));
+    bool ok = retry != NULL;
     if (ok) {
-        *exchange = (struct exchange){
+        *retry = (struct http_retry){
             .network = network,
             .service = request->service,
             .method = request->method,
@@ -324,78 +319,78 @@ struct exchange *exchange_start(const struct network *network, const struct exch
             .bearer = copy_text(request->bearer, &ok),
             .max_response_bytes = request->max_response_bytes,
             .proxy = request->proxy,
-            .route = route_ref(request->route),
+            .egress = egress_ref(request->egress),
             .connect_to = copy_text(request->connect_to, &ok),
             .ca_pem = copy_bytes(request->ca_pem, request->ca_pem_len, &ok),
             .ca_pem_len = request->ca_pem_len,
             .policy = request->policy,
             .deadline_ms = request->deadline_ms,
-            .pass = {.wake = on_turn, .arg = exchange},
+            .permit = {.wake = on_turn, .arg = retry},
             .callback = callback,
             .arg = arg,
         };
-        const struct digest_field place[] = {
+        const struct digest_field scope[] = {
             {request->host, strlen(request->host)},
-            {request->lane, request->lane != NULL ? strlen(request->lane) : 0},
-            {request->route != NULL ? request->route->digest : NULL, request->route != NULL ? DIGEST_LEN : 0},
+            {request->throttle_scope, request->throttle_scope != NULL ? strlen(request->throttle_scope) : 0},
+            {request->egress != NULL ? request->egress->digest : NULL,
+             request->egress != NULL ? DIGEST_LEN : 0},
         };
-        digest_fields(place, ARRAY_SIZE(place), exchange->place);
-        for (size_t i = 0; i < EXCHANGE_MAX_HEADERS && request->headers[i] != NULL; i++)
-            exchange->headers[i] = copy_text(request->headers[i], &ok);
-        exchange->body = copy_bytes(request->body, request->body_len, &ok);
-        exchange->body_len = request->body_len;
+        digest_fields(scope, ARRAY_SIZE(scope), retry->scope);
+        for (size_t i = 0; i < HTTP_RETRY_MAX_HEADERS && request->headers[i] != NULL; i++)
+            retry->headers[i] = copy_text(request->headers[i], &ok);
+        retry->body = copy_bytes(request->body, request->body_len, &ok);
+        retry->body_len = request->body_len;
     }
     if (!ok) {
         error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
-        exchange_free(exchange);
+        retry_free(retry);
         return NULL;
     }
-    if (go(exchange, err) < 0) {
-        exchange_free(exchange);
+    if (go(retry, err) < 0) {
+        retry_free(retry);
         return NULL;
     }
-    return exchange;
+    return retry;
 }
 
-void exchange_extend(struct exchange *exchange, uint64_t deadline_ms)
+void http_retry_extend(struct http_retry *retry, uint64_t deadline_ms)
 {
-    if (deadline_ms > exchange->deadline_ms)
-        exchange->deadline_ms = deadline_ms;
+    if (deadline_ms > retry->deadline_ms)
+        retry->deadline_ms = deadline_ms;
 }
 
-uint64_t exchange_sent_ms(const struct exchange *exchange)
+uint64_t http_retry_sent_ms(const struct http_retry *retry)
 {
-    return exchange->call != NULL ? exchange->sent_ms : UINT64_MAX;
+    return retry->call != NULL ? retry->sent_ms : UINT64_MAX;
 }
 
-int exchange_why_not_yet(const struct exchange *exchange, struct error **err)
+int http_retry_pending_error(const struct http_retry *retry, struct error **err)
 {
-    const char *host = exchange->host;
-    if (exchange->pass.state == PASS_QUEUED || (exchange->call == NULL && exchange->throttled_pause))
+    const char *host = retry->host;
+    if (retry->permit.state == PERMIT_QUEUED || (retry->call == NULL && retry->throttled_pause))
         return error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED,
                          "%s asked for a pause (HTTP 429) that is not over before the caller's deadline",
                          host);
-    if (exchange->call != NULL)
+    if (retry->call != NULL)
         return error_set(
             err, GRPC_STATUS_DEADLINE_EXCEEDED, "no answer from %s within %llu ms (try %u)", host,
-            (unsigned long long)(transport_now_ms(exchange->network->transport) - exchange->sent_ms),
-            exchange->tries);
-    if (exchange->last_status != 0)
+            (unsigned long long)(transport_now_ms(retry->network->transport) - retry->sent_ms), retry->tries);
+    if (retry->last_status != 0)
         return error_set(err, GRPC_STATUS_DEADLINE_EXCEEDED,
                          "%s answered HTTP %d, and the next try is after the caller's deadline", host,
-                         exchange->last_status);
+                         retry->last_status);
     return error_set(err, GRPC_STATUS_DEADLINE_EXCEEDED,
                      "%s, and the next try is after the caller's deadline",
-                     exchange->last_error != NULL ? error_message(exchange->last_error) : host);
+                     retry->last_error != NULL ? error_message(retry->last_error) : host);
 }
 
-void exchange_cancel(struct exchange **exchange)
+void http_retry_cancel(struct http_retry **retry)
 {
-    struct exchange *gone = *exchange;
-    *exchange = NULL;
+    struct http_retry *gone = *retry;
+    *retry = NULL;
     if (gone == NULL)
         return;
     transport_cancel(gone->network->transport, &gone->call);
     transport_stop(gone->network->transport, &gone->timer);
-    exchange_free(gone);
+    retry_free(gone);
 }

@@ -6,119 +6,120 @@
 #include <stdbool.h>
 #include <string.h>
 
-static struct throttle_place *find(const struct throttle_table *table, const uint8_t key[DIGEST_LEN])
+static struct throttle_scope *find(const struct throttle_table *table, const uint8_t key[DIGEST_LEN])
 {
-    for (size_t i = 0; i < THROTTLE_MAX_PLACES; i++) {
-        const struct throttle_place *place = &table->places[i];
-        if (place->width != 0 && memcmp(place->key, key, DIGEST_LEN) == 0)
-            return (struct throttle_place *)(uintptr_t)place;
+    for (size_t i = 0; i < THROTTLE_MAX_SCOPES; i++) {
+        const struct throttle_scope *scope = &table->scopes[i];
+        if (scope->limit != 0 && memcmp(scope->key, key, DIGEST_LEN) == 0)
+            return (struct throttle_scope *)(uintptr_t)scope;
     }
     return NULL;
 }
 
-/* Lets as many try as may. Who is woken asks again by throttle_enter(), where a pause or a full width may
+/* Lets as many try as may. Who is woken asks again by throttle_acquire(), where a pause or a full width may
  * send it back. */
-static void pump(struct throttle_place *place)
+static void wake_waiters(struct throttle_scope *scope)
 {
-    unsigned room = place->width > place->inside ? place->width - place->inside : 0;
-    struct throttle_pass *pass = NULL;
+    unsigned room = scope->limit > scope->in_flight ? scope->limit - scope->in_flight : 0;
+    struct throttle_permit *permit = NULL;
 
-    while (room > 0 && (pass = TAILQ_FIRST(&place->queue)) != NULL) {
-        TAILQ_REMOVE(&place->queue, pass, link);
-        pass->state = PASS_OUT;
-        pass->place = NULL;
+    while (room > 0 && (permit = TAILQ_FIRST(&scope->queue)) != NULL) {
+        TAILQ_REMOVE(&scope->queue, permit, link);
+        permit->state = PERMIT_NONE;
+        permit->scope = NULL;
         room--;
-        pass->wake(pass->arg);
+        permit->wake(permit->arg);
     }
 }
 
-uint64_t throttle_enter(struct throttle_table *table, const uint8_t key[DIGEST_LEN],
-                        struct throttle_pass *pass, uint64_t now_ms)
+uint64_t throttle_acquire(struct throttle_table *table, const uint8_t key[DIGEST_LEN],
+                          struct throttle_permit *permit, uint64_t now_ms)
 {
-    struct throttle_place *place = find(table, key);
+    struct throttle_scope *scope = find(table, key);
 
-    if (place == NULL)
+    if (scope == NULL)
         return 0;
-    if (place->until_ms > now_ms)
-        return place->until_ms - now_ms;
-    pass->place = place;
-    if (place->inside >= place->width) {
-        pass->state = PASS_QUEUED;
-        TAILQ_INSERT_TAIL(&place->queue, pass, link);
+    if (scope->until_ms > now_ms)
+        return scope->until_ms - now_ms;
+    permit->scope = scope;
+    if (scope->in_flight >= scope->limit) {
+        permit->state = PERMIT_QUEUED;
+        TAILQ_INSERT_TAIL(&scope->queue, permit, link);
         return THROTTLE_QUEUED;
     }
-    pass->state = PASS_INSIDE;
-    place->inside++;
+    permit->state = PERMIT_HELD;
+    scope->in_flight++;
     return 0;
 }
 
-void throttle_leave(struct throttle_table *table, struct throttle_pass *pass, enum throttle_outcome outcome)
+void throttle_release(struct throttle_table *table, struct throttle_permit *permit,
+                      enum throttle_outcome outcome)
 {
-    struct throttle_place *place = pass->place;
+    struct throttle_scope *scope = permit->scope;
     (void)table;
 
-    if (place == NULL)
+    if (scope == NULL)
         return;
-    pass->place = NULL;
-    if (pass->state == PASS_QUEUED) {
-        TAILQ_REMOVE(&place->queue, pass, link);
+    permit->scope = NULL;
+    if (permit->state == PERMIT_QUEUED) {
+        TAILQ_REMOVE(&scope->queue, permit, link);
     } else {
-        place->inside--;
-        if (outcome == THROTTLE_ANSWERED) {
-            place->strikes = 0;
-            place->width *= 2;
+        scope->in_flight--;
+        if (outcome == THROTTLE_RESPONSE) {
+            scope->consecutive_429 = 0;
+            scope->limit *= 2;
         }
     }
-    pass->state = PASS_OUT;
-    bool open = place->width > THROTTLE_MAX_WIDTH;
+    permit->state = PERMIT_NONE;
+    bool open = scope->limit > THROTTLE_MAX_IN_FLIGHT;
     if (open)
-        place->width = UINT32_MAX; /* everybody may go */
-    pump(place);
-    if (open && place->inside == 0)
-        place->width = 0;
+        scope->limit = UINT32_MAX; /* everybody may go */
+    wake_waiters(scope);
+    if (open && scope->in_flight == 0)
+        scope->limit = 0;
 }
 
-void throttle_note(struct throttle_table *table, const uint8_t key[DIGEST_LEN], uint64_t now_ms,
-                   uint64_t until_ms)
+void throttle_pause(struct throttle_table *table, const uint8_t key[DIGEST_LEN], uint64_t now_ms,
+                    uint64_t until_ms)
 {
-    struct throttle_place *place = find(table, key);
+    struct throttle_scope *scope = find(table, key);
 
-    for (size_t i = 0; place == NULL && i < THROTTLE_MAX_PLACES; i++) {
-        if (table->places[i].width == 0)
-            place = &table->places[i];
+    for (size_t i = 0; scope == NULL && i < THROTTLE_MAX_SCOPES; i++) {
+        if (table->scopes[i].limit == 0)
+            scope = &table->scopes[i];
     }
-    if (place == NULL) {
-        for (size_t i = 0; i < THROTTLE_MAX_PLACES; i++) {
-            struct throttle_place *other = &table->places[i];
-            if (other->inside == 0 && TAILQ_EMPTY(&other->queue) &&
-                (place == NULL || other->until_ms < place->until_ms))
-                place = other;
+    if (scope == NULL) {
+        for (size_t i = 0; i < THROTTLE_MAX_SCOPES; i++) {
+            struct throttle_scope *other = &table->scopes[i];
+            if (other->in_flight == 0 && TAILQ_EMPTY(&other->queue) &&
+                (scope == NULL || other->until_ms < scope->until_ms))
+                scope = other;
         }
-        if (place == NULL)
+        if (scope == NULL)
             return;
-        place->width = 0;
+        scope->limit = 0;
     }
-    if (place->width == 0) {
-        *place = (struct throttle_place){.until_ms = 0};
-        memcpy(place->key, key, DIGEST_LEN);
-        TAILQ_INIT(&place->queue);
+    if (scope->limit == 0) {
+        *scope = (struct throttle_scope){.until_ms = 0};
+        memcpy(scope->key, key, DIGEST_LEN);
+        TAILQ_INIT(&scope->queue);
     }
-    place->width = 1;
-    if (place->until_ms <= now_ms) /* the answers to those that went out together count as one */
-        place->strikes++;
-    if (until_ms > place->until_ms)
-        place->until_ms = until_ms;
+    scope->limit = 1;
+    if (scope->until_ms <= now_ms) /* the answers to those that went out together count as one */
+        scope->consecutive_429++;
+    if (until_ms > scope->until_ms)
+        scope->until_ms = until_ms;
 }
 
-unsigned throttle_strikes(const struct throttle_table *table, const uint8_t key[DIGEST_LEN])
+unsigned throttle_consecutive_429(const struct throttle_table *table, const uint8_t key[DIGEST_LEN])
 {
-    const struct throttle_place *place = find(table, key);
-    return place != NULL ? place->strikes : 0;
+    const struct throttle_scope *scope = find(table, key);
+    return scope != NULL ? scope->consecutive_429 : 0;
 }
 
-void throttle_pump(struct throttle_table *table, const uint8_t key[DIGEST_LEN])
+void throttle_wake_next(struct throttle_table *table, const uint8_t key[DIGEST_LEN])
 {
-    struct throttle_place *place = find(table, key);
-    if (place != NULL)
-        pump(place);
+    struct throttle_scope *scope = find(table, key);
+    if (scope != NULL)
+        wake_waiters(scope);
 }

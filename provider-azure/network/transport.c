@@ -90,7 +90,7 @@ static void on_http(struct http_response *response, enum http_hop hop, const str
         callback(NULL, hop, error, callback_arg);
         return;
     }
-    struct reply reply = {
+    struct http_reply reply = {
         .status = response->status,
         .body = response->body,
         .retry_after_ms = http_retry_after_ms(response, clock_unix_s()),

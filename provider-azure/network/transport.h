@@ -22,7 +22,7 @@
 
 /* An HTTP answer, reduced to what the protocols here look at. Strings live during the callback, NULL =
  * absent. */
-struct reply {
+struct http_reply {
     int status;
     struct buffer body;     /* the callee may move it out (assign, then buffer_init()) */
     int64_t retry_after_ms; /* -1 = the server did not say */
@@ -36,7 +36,8 @@ struct transport_timer;
 struct transport_probe;
 
 /* Either `reply` (any HTTP status) or `error` with the `hop` that failed; both borrowed during the call. */
-typedef void transport_callback(struct reply *reply, enum http_hop hop, const struct error *error, void *arg);
+typedef void transport_callback(struct http_reply *reply, enum http_hop hop, const struct error *error,
+                                void *arg);
 typedef void transport_fired(void *arg);
 
 struct transport_ops {

@@ -53,8 +53,8 @@ static int add_tag(struct string_map *tags, const char *text, size_t len, struct
     char *equals = strchr(tag, '=');
     if (equals != NULL)
         *equals = '\0';
-    cleanup_free char *name = text_trim_copy(tag);
-    cleanup_free char *value = text_trim_copy(equals != NULL ? equals + 1 : "");
+    cleanup_free char *name = parameter_text_trim(tag);
+    cleanup_free char *value = parameter_text_trim(equals != NULL ? equals + 1 : "");
     if (name == NULL || value == NULL)
         return error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
     if (equals == NULL || *name == '\0')

@@ -55,7 +55,7 @@ static int read_text(const struct yaml_node *item, const char *field, char **ret
     const struct yaml_node *node = yaml_get(item, field);
     if (node != NULL && node->kind != YAML_SCALAR)
         return wrong_shape(node, "string", err);
-    *ret = text_trim_copy(node == NULL || yaml_is_null(node) ? "" : node->text);
+    *ret = parameter_text_trim(node == NULL || yaml_is_null(node) ? "" : node->text);
     return *ret == NULL ? no_memory(err) : 0;
 }
 
@@ -216,7 +216,7 @@ static int check_permission(const char *text, mode_t default_mode, mode_t *ret, 
 
 static int check_optional(const char *text, bool *ret, struct error **err)
 {
-    if (text_parse_bool(text, ret))
+    if (parameter_text_parse_bool(text, ret))
         return 0;
     return error_set(err, GRPC_STATUS_INVALID_ARGUMENT, "invalid objectOptional: %s, should be true or false",
                      text);

@@ -375,7 +375,7 @@ static int serve(struct reader *reader, struct store_wait *wait, struct error **
     if (wait->timer == NULL)
         return -1;
     wait->answer = vault_answer_ref(reader->answer);
-    meter_object_lookup(network->meter, "republished");
+    azure_metrics_object_lookup(network->metrics, "republished");
     return 0;
 }
 
@@ -383,7 +383,7 @@ struct store_wait *store_get(struct store *store, const struct vault_query *quer
                              struct token *token, const struct store_freshness *freshness,
                              uint64_t deadline_ms, vault_callback *callback, void *arg, struct error **err)
 {
-    struct meter *meter = store->network->meter;
+    struct azure_metrics *metrics = store->network->metrics;
     uint64_t now = transport_now_ms(store->network->transport);
     uint8_t key[DIGEST_LEN];
 
@@ -405,7 +405,7 @@ struct store_wait *store_get(struct store *store, const struct vault_query *quer
     struct flight *flight = find_flight(reader, freshness, now);
     if (flight != NULL) {
         vault_call_extend(flight->call, deadline_ms);
-        meter_object_lookup(meter, "joined");
+        azure_metrics_object_lookup(metrics, "joined");
     } else {
         flight = start_flight(reader, query, identity, token, deadline_ms, err);
         if (flight == NULL) {
@@ -413,7 +413,7 @@ struct store_wait *store_get(struct store *store, const struct vault_query *quer
             free(wait);
             return NULL;
         }
-        meter_object_lookup(meter, "fetched");
+        azure_metrics_object_lookup(metrics, "fetched");
     }
     wait->flight = flight;
     wait->list = &flight->waits;
@@ -424,7 +424,7 @@ struct store_wait *store_get(struct store *store, const struct vault_query *quer
 int store_wait_why_not_yet(const struct store_wait *wait, struct error **err)
 {
     if (wait->flight != NULL && wait->flight->call != NULL)
-        return vault_call_why_not_yet(wait->flight->call, err);
+        return vault_call_pending_error(wait->flight->call, err);
     return error_set(err, GRPC_STATUS_DEADLINE_EXCEEDED, "the answer was not there in time");
 }
 

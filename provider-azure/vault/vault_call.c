@@ -24,10 +24,10 @@ struct vault_call {
     struct token *token;
     uint64_t deadline_ms;
     uint64_t since_ms;
-    uint64_t read_ms;              /* list: when the first page was asked for; 0 = not read yet */
-    struct exchange *exchange;     /* ASK */
-    struct token_wait *token_wait; /* RENEW */
-    struct vault_answer *list;     /* what the pages gave so far */
+    uint64_t read_ms;                  /* list: when the first page was asked for; 0 = not read yet */
+    struct http_retry *http;           /* ASK */
+    struct token_waiter *token_waiter; /* RENEW */
+    struct vault_answer *list;         /* what the pages gave so far */
     unsigned pages;
     struct error *refusal; /* RENEW: what the vault said, in case no other token can be had */
     vault_callback *callback;
@@ -66,8 +66,8 @@ bool vault_challenge_allowed(const char *vault_host, const char *resource)
 
 static void call_free(struct vault_call *call)
 {
-    exchange_cancel(&call->exchange);
-    token_wait_cancel(&call->token_wait);
+    http_retry_cancel(&call->http);
+    token_waiter_cancel(&call->token_waiter);
     free(call->name);
     free(call->host);
     free(call->url);
@@ -86,16 +86,16 @@ static void finish(struct vault_call *call, struct vault_answer *answer, const s
     double seconds = (double)(transport_now_ms(call->network->transport) - call->since_ms) / 1000.0;
 
     const struct error *told = answer != NULL ? answer->absence : error;
-    meter_vault_call(call->network->meter, object_type_name(call->type), error_code(told), seconds);
+    azure_metrics_vault_call(call->network->metrics, object_type_name(call->type), error_code(told), seconds);
     call_free(call);
     callback(answer, error, arg);
 }
 
-static void on_reply(struct reply *reply, const struct error *error, unsigned tries, void *arg);
+static void on_reply(struct http_reply *reply, const struct error *error, unsigned tries, void *arg);
 
 static int ask(struct vault_call *call, struct error **err)
 {
-    const struct exchange_request request = {
+    const struct http_retry_request request = {
         .service = "vault",
         .host = call->host,
         .method = "GET",
@@ -104,12 +104,12 @@ static int ask(struct vault_call *call, struct error **err)
         .bearer = token_text(call->token),
         .max_response_bytes = VAULT_ANSWER_MAX,
         .proxy = HTTP_PROXY_ENVIRONMENT,
-        .route = call->identity->route,
+        .egress = call->identity->egress,
         .policy = &retry_service,
         .deadline_ms = call->deadline_ms,
     };
-    call->exchange = exchange_start(call->network, &request, on_reply, call, err);
-    return call->exchange == NULL ? -1 : 0;
+    call->http = http_retry_start(call->network, &request, on_reply, call, err);
+    return call->http == NULL ? -1 : 0;
 }
 
 /* --- 401
@@ -121,7 +121,7 @@ static void on_renewed(struct token *token, const struct error *error, void *arg
     struct vault_call *call = arg;
     struct error *failure = NULL;
 
-    call->token_wait = NULL;
+    call->token_waiter = NULL;
     if (error != NULL) {
         failure = error_copy(error);
         error_wrap(&failure, "%s; a new token could not be had", error_message(call->refusal));
@@ -165,7 +165,7 @@ static void explain_challenge(const struct vault_call *call, const struct http_c
     }
 }
 
-static int check_challenge(struct vault_call *call, const struct reply *reply, struct error **err)
+static int check_challenge(struct vault_call *call, const struct http_reply *reply, struct error **err)
 {
     struct http_challenge challenge = {0};
     struct error *bad = NULL;
@@ -196,7 +196,7 @@ static int check_challenge(struct vault_call *call, const struct reply *reply, s
 }
 
 /* Returns true when a new token is on its way. */
-static bool renew(struct vault_call *call, const struct reply *reply, unsigned tries)
+static bool renew(struct vault_call *call, const struct http_reply *reply, unsigned tries)
 {
     error_free(steal_ptr(&call->refusal));
     (void)vault_error(reply, call->host, tries, &call->refusal);
@@ -204,10 +204,10 @@ static bool renew(struct vault_call *call, const struct reply *reply, unsigned t
         return false;
     call->renewed = true;
     struct error *failure = NULL;
-    call->token_wait = token_cache_get(call->cache, call->identity, call->token, call->deadline_ms,
-                                       on_renewed, call, &failure);
+    call->token_waiter = token_cache_get(call->cache, call->identity, call->token, call->deadline_ms,
+                                         on_renewed, call, &failure);
     error_free(failure);
-    return call->token_wait != NULL;
+    return call->token_waiter != NULL;
 }
 
 /* --- 200
@@ -230,7 +230,7 @@ static int follow(struct vault_call *call, char *next, struct error **err)
 }
 
 /* 1: another page is on its way; 0: complete; -1 with err set. */
-static int add_page(struct vault_call *call, const struct reply *reply, struct error **err)
+static int add_page(struct vault_call *call, const struct http_reply *reply, struct error **err)
 {
     char *next = NULL;
     if (call->list == NULL)
@@ -254,13 +254,13 @@ static int add_page(struct vault_call *call, const struct reply *reply, struct e
     return ask(call, err) < 0 ? -1 : 1;
 }
 
-static void on_reply(struct reply *reply, const struct error *error, unsigned tries, void *arg)
+static void on_reply(struct http_reply *reply, const struct error *error, unsigned tries, void *arg)
 {
     struct vault_call *call = arg;
     struct vault_answer *answer = NULL;
     struct error *failure = NULL;
 
-    call->exchange = NULL;
+    call->http = NULL;
     if (reply == NULL) {
         failure = error_copy(error);
     } else if (reply->status == 401) {
@@ -321,10 +321,10 @@ struct vault_call *vault_call_start(const struct network *network, struct token_
     return NULL;
 }
 
-int vault_call_why_not_yet(const struct vault_call *call, struct error **err)
+int vault_call_pending_error(const struct vault_call *call, struct error **err)
 {
-    if (call->exchange != NULL)
-        return exchange_why_not_yet(call->exchange, err);
+    if (call->http != NULL)
+        return http_retry_pending_error(call->http, err);
     if (call->refusal != NULL)
         return error_set(err, GRPC_STATUS_DEADLINE_EXCEEDED, "%s; a new token was not there in time",
                          error_message(call->refusal));
@@ -335,7 +335,7 @@ uint64_t vault_call_sent_ms(const struct vault_call *call)
 {
     if (call->read_ms != 0)
         return call->read_ms;
-    return call->exchange != NULL ? exchange_sent_ms(call->exchange) : VAULT_CALL_NOT_SENT;
+    return call->http != NULL ? http_retry_sent_ms(call->http) : VAULT_CALL_NOT_SENT;
 }
 
 void vault_call_extend(struct vault_call *call, uint64_t deadline_ms)
@@ -343,8 +343,8 @@ void vault_call_extend(struct vault_call *call, uint64_t deadline_ms)
     if (deadline_ms <= call->deadline_ms)
         return;
     call->deadline_ms = deadline_ms;
-    if (call->exchange != NULL)
-        exchange_extend(call->exchange, deadline_ms);
+    if (call->http != NULL)
+        http_retry_extend(call->http, deadline_ms);
 }
 
 void vault_call_cancel(struct vault_call **call)

@@ -50,8 +50,8 @@ struct vault_call *vault_call_start(const struct network *network, struct token_
  * list that of its first page. VAULT_CALL_NOT_SENT before that, and during a pause between two tries. */
 #define VAULT_CALL_NOT_SENT UINT64_MAX
 uint64_t vault_call_sent_ms(const struct vault_call *call);
-/* As exchange_why_not_yet(). */
-int vault_call_why_not_yet(const struct vault_call *call, struct error **err);
+/* As http_retry_pending_error(). */
+int vault_call_pending_error(const struct vault_call *call, struct error **err);
 /* Another party waits for the same answer. */
 void vault_call_extend(struct vault_call *call, uint64_t deadline_ms);
 void vault_call_cancel(struct vault_call **call);

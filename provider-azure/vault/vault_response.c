@@ -8,8 +8,8 @@
 #include <string.h>
 
 #include "common/base/json.h"
+#include "common/base/utf8.h"
 #include "common/crypto/encoding.h"
-#include "provider-azure/base/parameter_text.h"
 #include "provider-azure/vault/vault_response_private.h"
 
 /* How much of a server's message is quoted. */
@@ -295,7 +295,7 @@ static enum grpc_status code_of(int status)
     }
 }
 
-int vault_error(const struct reply *reply, const char *host, unsigned tries, struct error **err)
+int vault_error(const struct http_reply *reply, const char *host, unsigned tries, struct error **err)
 {
     cleanup_json cJSON *root =
         json_parse((const char *)reply->body.data, reply->body.len, VAULT_ANSWER_MAX, NULL);
@@ -317,9 +317,9 @@ int vault_error(const struct reply *reply, const char *host, unsigned tries, str
     inner_code = inner_code != NULL ? inner_code : "";
     message = message != NULL ? message : "";
     const char *hint = hint_for(reply->status, code, inner_code, message);
-    text_quote(text, sizeof(text), message);
-    text_quote(code_text, sizeof(code_text), code);
-    text_quote(inner_text, sizeof(inner_text), inner_code);
+    utf8_quote(text, sizeof(text), message);
+    utf8_quote(code_text, sizeof(code_text), code);
+    utf8_quote(inner_text, sizeof(inner_text), inner_code);
 
     char extra[64] = "";
     if (tries > 1)
@@ -338,7 +338,7 @@ static bool text_ends_with(const char *text, const char *ending)
     return len >= ending_len && strcmp(text + (len - ending_len), ending) == 0;
 }
 
-struct vault_answer *vault_answer_absence(const struct reply *reply, struct error **error)
+struct vault_answer *vault_answer_absence(const struct http_reply *reply, struct error **error)
 {
     const cJSON *body = NULL, *inner = NULL;
     const char *code = NULL, *inner_code = NULL;

@@ -47,7 +47,7 @@ struct vault_answer *vault_answer_parse(enum object_type type, const char *json,
 /* The answer that an object is not there, if this is what a status other than 200 says: 404 with one of Key
  * Vault's ...NotFound codes, 403 with an inner code ...Disabled. *error (from vault_error()) then moves into
  * it. Otherwise, and on lack of memory, NULL and *error stays. */
-struct vault_answer *vault_answer_absence(const struct reply *reply, struct error **error);
+struct vault_answer *vault_answer_absence(const struct http_reply *reply, struct error **error);
 
 struct vault_answer *vault_answer_ref(struct vault_answer *answer);
 void vault_answer_unref(struct vault_answer *answer); /* accepts NULL */
@@ -61,6 +61,6 @@ size_t vault_answer_size(const struct vault_answer *answer);
 /* The error for an HTTP status other than 200, one line: status, code, inner code, message, request id, and a
  * hint where one helps. Codes as in the specification: 400 INVALID_ARGUMENT, 401 UNAUTHENTICATED, 403
  * PERMISSION_DENIED, 404 NOT_FOUND, 429 RESOURCE_EXHAUSTED, 5xx UNAVAILABLE. Returns -1. */
-int vault_error(const struct reply *reply, const char *host, unsigned tries, struct error **err);
+int vault_error(const struct http_reply *reply, const char *host, unsigned tries, struct error **err);
 
 #endif

@@ -14,13 +14,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static const int statuses[] = {200, 400, 401, 403, 404, 429, 500};
     static const struct {
-        enum auth_mode mode;
+        enum identity_mode mode;
         const char *credential;
-    } modes[] = {{AUTH_SERVICE_PRINCIPAL, "s"},
-                 {AUTH_WORKLOAD, "t"},
-                 {AUTH_IDENTITY_BINDING, "b"},
-                 {AUTH_VM_IDENTITY, NULL},
-                 {AUTH_POD_IDENTITY, NULL}};
+    } modes[] = {{IDENTITY_SERVICE_PRINCIPAL, "s"},
+                 {IDENTITY_WORKLOAD, "t"},
+                 {IDENTITY_BINDING, "b"},
+                 {IDENTITY_MANAGED, NULL},
+                 {IDENTITY_POD, NULL}};
     if (size < 1)
         return 0;
     struct cloud cloud = {0};
@@ -28,11 +28,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         abort();
     for (size_t i = 0; i < ARRAY_SIZE(modes); i++) { /* the token proxy is not asked: any pointer does */
         char client[] = "client";
-        struct auth auth = {.mode = modes[i].mode, .client_id = client};
+        struct credentials credentials = {.mode = modes[i].mode, .client_id = client};
         if (modes[i].credential != NULL)
-            auth.credential = secret_from_bytes(modes[i].credential, 1);
+            credentials.credential = secret_from_bytes(modes[i].credential, 1);
         const struct identity_input input = {
-            .auth = &auth,
+            .credentials = &credentials,
             .cloud = &cloud,
             .tenant = "tenant",
             .pod_name = "p",
@@ -41,16 +41,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                           .nmi = "http://nmi",
                           .token_proxy = (struct token_proxy *)(void *)&cloud}};
         struct identity *identity = identity_create(&input, NULL);
-        struct reply reply = {.status = statuses[data[0] % ARRAY_SIZE(statuses)]};
+        struct http_reply reply = {.status = statuses[data[0] % ARRAY_SIZE(statuses)]};
         struct error *error = NULL;
         buffer_init(&reply.body, size);
         (void)buffer_append(&reply.body, data + 1, size - 1, NULL);
         if (identity != NULL)
-            token_unref(identity->ops->understand(identity, &reply, 1700000000, &error));
+            token_unref(identity->ops->parse_response(identity, &reply, 1700000000, &error));
         error_free(error);
         buffer_finish(&reply.body);
         identity_unref(identity);
-        secret_destroy(auth.credential);
+        secret_destroy(credentials.credential);
     }
     cloud_finish(&cloud);
     return 0;

@@ -14,7 +14,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     cleanup_string_map struct string_map attributes = {0};
-    static const struct auth_switches modes[] = {{0}, {.token_proxy = true}};
+    static const struct identity_switches modes[] = {{0}, {.token_proxy = true}};
     char *text = malloc(size + 1);
     if (text == NULL)
         abort();
@@ -24,14 +24,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         string_map_set(&attributes, "csi.storage.k8s.io/serviceAccount.tokens", text, NULL) < 0)
         abort();
     for (size_t i = 0; i < ARRAY_SIZE(modes); i++) {
-        cleanup_auth struct auth auth = {0};
+        cleanup_credentials struct credentials credentials = {0};
         cleanup_error struct error *error = NULL;
-        int result = auth_parse(&modes[i], &attributes, NULL, &auth, &error);
-        if ((result == 0) != (error == NULL) || (result == 0 && secret_len(auth.credential) == 0))
+        int result = credentials_parse(&modes[i], &attributes, NULL, &credentials, &error);
+        if ((result == 0) != (error == NULL) || (result == 0 && secret_len(credentials.credential) == 0))
             abort();
     }
-    (void)moment_parse(text);
-    (void)moment_is_rfc3339(text);
+    (void)timestamp_parse(text);
+    (void)timestamp_is_rfc3339(text);
     free(text);
     return 0;
 }

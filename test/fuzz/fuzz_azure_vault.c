@@ -38,7 +38,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     free(next);
     vault_answer_unref(list);
-    struct reply reply = {.status = 400 + data[0] % 104};
+    struct http_reply reply = {.status = 400 + data[0] % 104};
     struct error *error = NULL;
     buffer_init(&reply.body, size);
     (void)buffer_append(&reply.body, text, size - 1, NULL);

@@ -100,14 +100,14 @@ static void tear_down(struct world *world)
     assert_null(world->probe);
 }
 
-static struct identity *make(struct world *world, enum auth_mode mode, const char *credential)
+static struct identity *make(struct world *world, enum identity_mode mode, const char *credential)
 {
     char client_id[] = "app";
-    struct auth auth = {.mode = mode, .client_id = client_id};
-    auth.kind = mode == AUTH_SERVICE_PRINCIPAL ? AUTH_CREDENTIAL_SECRET : AUTH_CREDENTIAL_ASSERTION;
+    struct credentials credentials = {.mode = mode, .client_id = client_id};
+    credentials.kind = mode == IDENTITY_SERVICE_PRINCIPAL ? CREDENTIAL_CLIENT_SECRET : CREDENTIAL_ASSERTION;
     if (credential != NULL)
-        auth.credential = secret_from_bytes(credential, strlen(credential));
-    const struct identity_input input = {.auth = &auth,
+        credentials.credential = secret_from_bytes(credential, strlen(credential));
+    const struct identity_input input = {.credentials = &credentials,
                                          .cloud = &world->cloud,
                                          .tenant = "t",
                                          .pod_name = "p",
@@ -115,7 +115,7 @@ static struct identity *make(struct world *world, enum auth_mode mode, const cha
                                          .endpoints = {"http://imds", "http://nmi", world->proxy}};
     struct identity *identity = identity_create(&input, NULL);
     assert_non_null(identity);
-    secret_destroy(auth.credential);
+    secret_destroy(credentials.credential);
     return identity;
 }
 
@@ -132,10 +132,10 @@ static void on_token(struct token *token, const struct error *error, void *arg)
     }
 }
 
-static struct token_wait *get(struct world *world, struct identity *identity)
+static struct token_waiter *get(struct world *world, struct identity *identity)
 {
     struct error *error = NULL;
-    struct token_wait *wait =
+    struct token_waiter *wait =
         token_cache_get(world->cache, identity, NULL, world->fake.now_ms + 60000, on_token, world, &error);
     if (wait == NULL) {
         world->errors++;

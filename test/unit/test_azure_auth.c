@@ -36,16 +36,16 @@ struct row {
     const char *secret_json; /* the Secret; NULL = none */
     /* expected */
     const char *error; /* NULL: success; ending in '*': a prefix */
-    enum auth_mode mode;
-    enum auth_credential kind;
+    enum identity_mode mode;
+    enum credential_kind kind;
     const char *id;
     const char *credential;
 };
 
-static int parse(const struct row *row, struct auth *auth, struct error **err)
+static int parse(const struct row *row, struct credentials *credentials, struct error **err)
 {
     cleanup_string_map struct string_map attributes = {0}, secrets = {0};
-    const struct auth_switches switches = {
+    const struct identity_switches switches = {
         .pod_identity = row->on == POD, .vm_identity = row->on == VM, .token_proxy = row->on == PROXY};
     int is_null = 0;
     if (row->client_id != NULL)
@@ -57,7 +57,8 @@ static int parse(const struct row *row, struct auth *auth, struct error **err)
     if (row->secret_json != NULL)
         assert_int_equal(
             string_map_from_json(&secrets, row->secret_json, strlen(row->secret_json), &is_null, NULL), 0);
-    return auth_parse(&switches, &attributes, row->secret_json != NULL ? &secrets : NULL, auth, err);
+    return credentials_parse(&switches, &attributes, row->secret_json != NULL ? &secrets : NULL, credentials,
+                             err);
 }
 
 static void assert_credential(const struct secret *secret, const char *expected)
@@ -75,56 +76,57 @@ static void every_mode_takes_the_credential_that_is_its_own(void **state)
     (void)state;
     static const struct row rows[] = {
         /* service principal with a secret */
-        {NONE, NULL, NULL, NULL, "{\"clientid\":\"a\",\"clientsecret\":\"b\"}", NULL, AUTH_SERVICE_PRINCIPAL,
-         AUTH_CREDENTIAL_SECRET, "a", "b"},
-        {NONE, "", NULL, NULL, "{\"ClientID\":\" a \",\"CLIENTSECRET\":\"b\"}", NULL, AUTH_SERVICE_PRINCIPAL,
-         AUTH_CREDENTIAL_SECRET, "a", "b"},
+        {NONE, NULL, NULL, NULL, "{\"clientid\":\"a\",\"clientsecret\":\"b\"}", NULL,
+         IDENTITY_SERVICE_PRINCIPAL, CREDENTIAL_CLIENT_SECRET, "a", "b"},
+        {NONE, "", NULL, NULL, "{\"ClientID\":\" a \",\"CLIENTSECRET\":\"b\"}", NULL,
+         IDENTITY_SERVICE_PRINCIPAL, CREDENTIAL_CLIENT_SECRET, "a", "b"},
         {NONE, " ", NULL, NULL, "{\"clientid\":\"a\",\"clientsecret\":\"b\\n\"}", NULL,
-         AUTH_SERVICE_PRINCIPAL, AUTH_CREDENTIAL_SECRET, "a", "b"},
+         IDENTITY_SERVICE_PRINCIPAL, CREDENTIAL_CLIENT_SECRET, "a", "b"},
         {NONE, NULL, NULL, NULL, "{\"clientid\":\"a\\n\",\"clientsecret\":\"b\\r\\n\"}", NULL,
-         AUTH_SERVICE_PRINCIPAL, AUTH_CREDENTIAL_SECRET, "a", "b"},
+         IDENTITY_SERVICE_PRINCIPAL, CREDENTIAL_CLIENT_SECRET, "a", "b"},
         {NONE, NULL, NULL, NULL, "{\"clientid\":\"a\",\"clientsecret\":\" b \\n\\n\"}", NULL,
-         AUTH_SERVICE_PRINCIPAL, AUTH_CREDENTIAL_SECRET, "a", " b \n"},
+         IDENTITY_SERVICE_PRINCIPAL, CREDENTIAL_CLIENT_SECRET, "a", " b \n"},
         /* service principal with a certificate */
         {NONE, NULL, NULL, NULL, "{\"clientid\":\"a\",\"clientcertificate\":\"c\\n\"}", NULL,
-         AUTH_SERVICE_PRINCIPAL, AUTH_CREDENTIAL_CERTIFICATE, "a", "c"},
+         IDENTITY_SERVICE_PRINCIPAL, CREDENTIAL_CERTIFICATE, "a", "c"},
         {NONE, NULL, NULL, NULL, "{\"clientid\":\"a\",\"ClientCertificate\":\"c\",\"clientsecret\":\"\"}",
-         NULL, AUTH_SERVICE_PRINCIPAL, AUTH_CREDENTIAL_CERTIFICATE, "a", "c"},
+         NULL, IDENTITY_SERVICE_PRINCIPAL, CREDENTIAL_CERTIFICATE, "a", "c"},
         {NONE, NULL, NULL, NULL,
          "{\"clientid\":\"a\",\"clientsecret\":\"b\",\"clientcertificatepassword\":\"p\"}", NULL,
-         AUTH_SERVICE_PRINCIPAL, AUTH_CREDENTIAL_SECRET, "a", "b"},
+         IDENTITY_SERVICE_PRINCIPAL, CREDENTIAL_CLIENT_SECRET, "a", "b"},
         /* workload identity: clientID makes it mandatory, whatever the Secret holds */
-        {NONE, "app", NULL, "{" WORKLOAD_TOKEN "}", "{}", NULL, AUTH_WORKLOAD, AUTH_CREDENTIAL_ASSERTION,
+        {NONE, "app", NULL, "{" WORKLOAD_TOKEN "}", "{}", NULL, IDENTITY_WORKLOAD, CREDENTIAL_ASSERTION,
          "app", "wi-token"},
         {NONE, " app ", NULL, "{" WORKLOAD_TOKEN ",\"aud2\":{\"token\":\"x\"}}",
-         "{\"clientid\":\"a\",\"clientsecret\":\"b\"}", NULL, AUTH_WORKLOAD, AUTH_CREDENTIAL_ASSERTION, "app",
+         "{\"clientid\":\"a\",\"clientsecret\":\"b\"}", NULL, IDENTITY_WORKLOAD, CREDENTIAL_ASSERTION, "app",
          "wi-token"},
-        {NONE, "app", NULL, "{" WORKLOAD_TOKEN "," BINDING_TOKEN "}", NULL, NULL, AUTH_WORKLOAD,
-         AUTH_CREDENTIAL_ASSERTION, "app", "wi-token"},
+        {NONE, "app", NULL, "{" WORKLOAD_TOKEN "," BINDING_TOKEN "}", NULL, NULL, IDENTITY_WORKLOAD,
+         CREDENTIAL_ASSERTION, "app", "wi-token"},
         {NONE, "app", NULL, NULL,
          "{\"" TOKENS "\":\"{\\\"api://AzureADTokenExchange\\\":{\\\"token\\\":\\\"from-secret\\\"}}\"}",
-         NULL, AUTH_WORKLOAD, AUTH_CREDENTIAL_ASSERTION, "app", "from-secret"},
+         NULL, IDENTITY_WORKLOAD, CREDENTIAL_ASSERTION, "app", "from-secret"},
         {NONE, "app", NULL, "{\"api://AzureADTokenExchange\":{\"token\":\"t\",\"expirationTimestamp\":null}}",
-         NULL, NULL, AUTH_WORKLOAD, AUTH_CREDENTIAL_ASSERTION, "app", "t"},
+         NULL, NULL, IDENTITY_WORKLOAD, CREDENTIAL_ASSERTION, "app", "t"},
         /* identity binding */
-        {PROXY, "app", NULL, "{" WORKLOAD_TOKEN "," BINDING_TOKEN "}", NULL, NULL, AUTH_IDENTITY_BINDING,
-         AUTH_CREDENTIAL_ASSERTION, "app", "ib-token"},
+        {PROXY, "app", NULL, "{" WORKLOAD_TOKEN "," BINDING_TOKEN "}", NULL, NULL, IDENTITY_BINDING,
+         CREDENTIAL_ASSERTION, "app", "ib-token"},
         /* the modes without a credential look neither at tokens nor at the Secret */
-        {VM, "app", NULL, "not json", NULL, NULL, AUTH_VM_IDENTITY, AUTH_CREDENTIAL_NONE, "", NULL},
-        {VM, NULL, " uid ", NULL, NULL, NULL, AUTH_VM_IDENTITY, AUTH_CREDENTIAL_NONE, "uid", NULL},
-        {POD, "app", "uid", "not json", NULL, NULL, AUTH_POD_IDENTITY, AUTH_CREDENTIAL_NONE, "app", NULL},
-        {NONE, NULL, "uid", NULL, "{\"clientid\":\"a\",\"clientsecret\":\"b\"}", NULL, AUTH_SERVICE_PRINCIPAL,
-         AUTH_CREDENTIAL_SECRET, "a", "b"}, /* the 2020 tutorial fills userAssignedIdentityID here */
+        {VM, "app", NULL, "not json", NULL, NULL, IDENTITY_MANAGED, CREDENTIAL_NONE, "", NULL},
+        {VM, NULL, " uid ", NULL, NULL, NULL, IDENTITY_MANAGED, CREDENTIAL_NONE, "uid", NULL},
+        {POD, "app", "uid", "not json", NULL, NULL, IDENTITY_POD, CREDENTIAL_NONE, "app", NULL},
+        {NONE, NULL, "uid", NULL, "{\"clientid\":\"a\",\"clientsecret\":\"b\"}", NULL,
+         IDENTITY_SERVICE_PRINCIPAL, CREDENTIAL_CLIENT_SECRET, "a",
+         "b"}, /* the 2020 tutorial fills userAssignedIdentityID here */
     };
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
-        cleanup_auth struct auth auth = {0};
+        cleanup_credentials struct credentials credentials = {0};
         cleanup_error struct error *error = NULL;
-        if (parse(&rows[i], &auth, &error) < 0)
+        if (parse(&rows[i], &credentials, &error) < 0)
             fail_msg("row %zu: %s", i, error_message(error));
-        assert_int_equal(auth.mode, rows[i].mode);
-        assert_int_equal(auth.kind, rows[i].kind);
-        assert_string_equal(auth.client_id, rows[i].id);
-        assert_credential(auth.credential, rows[i].credential);
+        assert_int_equal(credentials.mode, rows[i].mode);
+        assert_int_equal(credentials.kind, rows[i].kind);
+        assert_string_equal(credentials.client_id, rows[i].id);
+        assert_credential(credentials.credential, rows[i].credential);
     }
 }
 
@@ -182,9 +184,9 @@ static void what_is_missing_or_ambiguous_is_named(void **state)
         {PROXY, "app", .tokens = "nonsense", .error = IB_ERROR UNMARSHAL "*"},
     };
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
-        cleanup_auth struct auth auth = {0};
+        cleanup_credentials struct credentials credentials = {0};
         cleanup_error struct error *error = NULL;
-        if (parse(&rows[i], &auth, &error) == 0)
+        if (parse(&rows[i], &credentials, &error) == 0)
             fail_msg("row %zu is accepted", i);
         assert_int_equal(error_code(error), GRPC_STATUS_INVALID_ARGUMENT);
         size_t len = strlen(rows[i].error);
@@ -200,7 +202,7 @@ static void a_trimmed_line_break_is_known_to_the_caller(void **state)
     (void)state;
     static const struct row with = {.secret_json = "{\"clientid\":\"a\",\"clientsecret\":\"b\\n\"}"};
     static const struct row without = {.secret_json = "{\"clientid\":\"a\",\"clientsecret\":\"b\"}"};
-    cleanup_auth struct auth first = {0}, second = {0};
+    cleanup_credentials struct credentials first = {0}, second = {0};
     assert_int_equal(parse(&with, &first, NULL), 0);
     assert_int_equal(parse(&without, &second, NULL), 0);
     assert_true(first.newline_trimmed);
@@ -213,9 +215,9 @@ static void a_password_of_a_certificate_is_kept(void **state)
     static const struct row row = {
         .secret_json =
             "{\"clientid\":\"a\",\"clientcertificate\":\"c\",\"clientCertificatePassword\":\"p w\\n\"}"};
-    cleanup_auth struct auth auth = {0};
-    assert_int_equal(parse(&row, &auth, NULL), 0);
-    assert_credential(auth.password, "p w");
+    cleanup_credentials struct credentials credentials = {0};
+    assert_int_equal(parse(&row, &credentials, NULL), 0);
+    assert_credential(credentials.password, "p w");
 }
 
 static void rfc_3339_is_checked_as_the_kubelet_writes_it(void **state)
@@ -238,9 +240,9 @@ static void rfc_3339_is_checked_as_the_kubelet_writes_it(void **state)
                                       "1769465047",
                                       "26-01-26T22:04:07Z"};
     for (size_t i = 0; i < ARRAY_SIZE(good); i++)
-        assert_true(moment_is_rfc3339(good[i]));
+        assert_true(timestamp_is_rfc3339(good[i]));
     for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
-        assert_false(moment_is_rfc3339(bad[i]));
+        assert_false(timestamp_is_rfc3339(bad[i]));
 }
 
 int main(void)

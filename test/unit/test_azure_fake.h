@@ -193,10 +193,10 @@ static inline void fake_deliver(struct fake *fake)
         call->callback(NULL, answer.hop, error, call->arg);
         error_free(error);
     } else {
-        struct reply reply = {.status = answer.status,
-                              .retry_after_ms = answer.retry_after_ms > 0 ? answer.retry_after_ms : -1,
-                              .challenge = answer.challenge,
-                              .request_id = "rid-1"};
+        struct http_reply reply = {.status = answer.status,
+                                   .retry_after_ms = answer.retry_after_ms > 0 ? answer.retry_after_ms : -1,
+                                   .challenge = answer.challenge,
+                                   .request_id = "rid-1"};
         buffer_init(&reply.body, 1 << 20);
         if (answer.body != NULL)
             (void)buffer_append_str(&reply.body, answer.body, NULL);

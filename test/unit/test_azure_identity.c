@@ -16,15 +16,15 @@
 enum { NOW = 1700000000 };
 
 /* A proxy that is never asked: identities only hold the pointer. */
-static const struct token_proxy_route route = {.base = "https://abc.ests.aks/",
-                                               .connect_to = "proxy.example:443",
-                                               .host = "proxy.example",
-                                               .ca_pem = "CA",
-                                               .ca_pem_len = 2};
+static const struct token_proxy_endpoint endpoint = {.base = "https://abc.ests.aks/",
+                                                     .connect_to = "proxy.example:443",
+                                                     .host = "proxy.example",
+                                                     .ca_pem = "CA",
+                                                     .ca_pem_len = 2};
 
 struct recipe {
-    enum auth_mode mode;
-    enum auth_credential kind;
+    enum identity_mode mode;
+    enum credential_kind kind;
     const char *tenant;
     const char *client_id;
     const char *credential;
@@ -36,18 +36,18 @@ struct recipe {
 static struct identity *make(const struct recipe *recipe, struct error **err)
 {
     struct cloud cloud = {0};
-    struct auth auth = {.mode = recipe->mode, .kind = recipe->kind};
+    struct credentials credentials = {.mode = recipe->mode, .kind = recipe->kind};
     char client_id[64];
     int proxy_stand_in = 0;
     assert_int_equal(cloud_resolve("AzurePublicCloud", NULL, &cloud, NULL), 0);
     (void)snprintf(client_id, sizeof(client_id), "%s", recipe->client_id != NULL ? recipe->client_id : "");
-    auth.client_id = client_id;
+    credentials.client_id = client_id;
     if (recipe->credential != NULL)
-        auth.credential = secret_from_bytes(recipe->credential, strlen(recipe->credential));
+        credentials.credential = secret_from_bytes(recipe->credential, strlen(recipe->credential));
     if (recipe->password != NULL)
-        auth.password = secret_from_bytes(recipe->password, strlen(recipe->password));
+        credentials.password = secret_from_bytes(recipe->password, strlen(recipe->password));
     const struct identity_input input = {
-        .auth = &auth,
+        .credentials = &credentials,
         .cloud = &cloud,
         .tenant = recipe->tenant != NULL ? recipe->tenant : "tenant1",
         .pod_name = recipe->pod != NULL ? recipe->pod : "pod1",
@@ -56,8 +56,8 @@ static struct identity *make(const struct recipe *recipe, struct error **err)
         .endpoints = {"http://imds", "http://nmi", (struct token_proxy *)(void *)&proxy_stand_in},
     };
     struct identity *identity = identity_create(&input, err);
-    secret_destroy(auth.credential);
-    secret_destroy(auth.password);
+    secret_destroy(credentials.credential);
+    secret_destroy(credentials.password);
     cloud_finish(&cloud);
     return identity;
 }
@@ -66,19 +66,19 @@ static void assert_question(const struct recipe *recipe, const char *method, con
                             const char *body, const char *const *headers, enum http_proxy_policy proxy)
 {
     cleanup_identity struct identity *identity = make(recipe, NULL);
-    const struct identity_moment moment = {.now_unix = NOW, .route = &route};
-    struct identity_question question = {0};
+    const struct token_request_context context = {.now_unix = NOW, .endpoint = &endpoint};
+    struct token_request request = {0};
     assert_non_null(identity);
-    assert_int_equal(identity->ops->prepare(identity, &moment, &question, NULL), 0);
-    assert_string_equal(question.method, method);
-    assert_string_equal(question.url, url);
-    assert_string_equal(buffer_str(&question.body), body);
+    assert_int_equal(identity->ops->build_request(identity, &context, &request, NULL), 0);
+    assert_string_equal(request.method, method);
+    assert_string_equal(request.url, url);
+    assert_string_equal(buffer_str(&request.body), body);
     for (size_t i = 0; headers[i] != NULL; i++) {
-        assert_non_null(question.headers[i]);
-        assert_string_equal(question.headers[i], headers[i]);
+        assert_non_null(request.headers[i]);
+        assert_string_equal(request.headers[i], headers[i]);
     }
-    assert_int_equal(question.proxy, proxy);
-    identity_question_finish(&question);
+    assert_int_equal(request.proxy, proxy);
+    token_request_finish(&request);
 }
 
 #define FORM  "Content-Type: application/x-www-form-urlencoded", "Accept: application/json"
@@ -95,31 +95,31 @@ static void each_mode_asks_its_own_service_in_one_request(void **state)
     static const char *const pod[] = {"podname: pod1", "podns: ns1", NULL};
     static const char *const host[] = {FORM, "Host: proxy.example", NULL};
 
-    assert_question(&(struct recipe){AUTH_SERVICE_PRINCIPAL, AUTH_CREDENTIAL_SECRET, .client_id = "app",
+    assert_question(&(struct recipe){IDENTITY_SERVICE_PRINCIPAL, CREDENTIAL_CLIENT_SECRET, .client_id = "app",
                                      .credential = "s+/=&~"},
                     "POST", "https://login.microsoftonline.com/tenant1/oauth2/v2.0/token",
                     GRANT "&client_secret=s%2B%2F%3D%26~", form, HTTP_PROXY_ENVIRONMENT);
-    assert_question(&(struct recipe){AUTH_SERVICE_PRINCIPAL, AUTH_CREDENTIAL_SECRET, .tenant = "ADFS",
+    assert_question(&(struct recipe){IDENTITY_SERVICE_PRINCIPAL, CREDENTIAL_CLIENT_SECRET, .tenant = "ADFS",
                                      .client_id = "app", .credential = "s"},
                     "POST", "https://login.microsoftonline.com/adfs/oauth2/token", GRANT "&client_secret=s",
                     form, HTTP_PROXY_ENVIRONMENT);
-    assert_question(&(struct recipe){AUTH_WORKLOAD, AUTH_CREDENTIAL_ASSERTION, .client_id = "app",
+    assert_question(&(struct recipe){IDENTITY_WORKLOAD, CREDENTIAL_ASSERTION, .client_id = "app",
                                      .credential = "a.b-c.d_e"},
                     "POST", "https://login.microsoftonline.com/tenant1/oauth2/v2.0/token",
                     GRANT BEARER "a.b-c.d_e", form, HTTP_PROXY_ENVIRONMENT);
-    assert_question(&(struct recipe){AUTH_IDENTITY_BINDING, AUTH_CREDENTIAL_ASSERTION, .client_id = "app",
-                                     .credential = "a.b.c"},
-                    "POST", "https://abc.ests.aks/tenant1/oauth2/v2.0/token", GRANT BEARER "a.b.c", host,
-                    HTTP_PROXY_NONE);
     assert_question(
-        &(struct recipe){.mode = AUTH_VM_IDENTITY}, "GET",
+        &(struct recipe){IDENTITY_BINDING, CREDENTIAL_ASSERTION, .client_id = "app", .credential = "a.b.c"},
+        "POST", "https://abc.ests.aks/tenant1/oauth2/v2.0/token", GRANT BEARER "a.b.c", host,
+        HTTP_PROXY_NONE);
+    assert_question(
+        &(struct recipe){.mode = IDENTITY_MANAGED}, "GET",
         "http://imds/metadata/identity/oauth2/token?api-version=2018-02-01&resource=https%3A%2F%2Fvault.azure.net",
         "", metadata, HTTP_PROXY_NONE);
     assert_question(
-        &(struct recipe){AUTH_VM_IDENTITY, .client_id = "u&id"}, "GET",
+        &(struct recipe){IDENTITY_MANAGED, .client_id = "u&id"}, "GET",
         "http://imds/metadata/identity/oauth2/token?api-version=2018-02-01&resource=https%3A%2F%2Fvault.azure.net&client_id=u%26id",
         "", metadata, HTTP_PROXY_NONE);
-    assert_question(&(struct recipe){AUTH_POD_IDENTITY, .client_id = "ignored"}, "GET",
+    assert_question(&(struct recipe){IDENTITY_POD, .client_id = "ignored"}, "GET",
                     "http://nmi/host/token/?resource=https%3A%2F%2Fvault.azure.net", "", pod,
                     HTTP_PROXY_NONE);
 }
@@ -128,11 +128,11 @@ static void a_line_break_in_a_pod_name_does_not_split_a_header(void **state)
 {
     (void)state;
     cleanup_identity struct identity *identity =
-        make(&(struct recipe){AUTH_POD_IDENTITY, .pod = "pod\r\npodns: other"}, NULL);
-    const struct identity_moment moment = {.now_unix = NOW};
-    struct identity_question question = {0};
-    assert_int_equal(identity->ops->prepare(identity, &moment, &question, NULL), -1);
-    identity_question_finish(&question);
+        make(&(struct recipe){IDENTITY_POD, .pod = "pod\r\npodns: other"}, NULL);
+    const struct token_request_context context = {.now_unix = NOW};
+    struct token_request request = {0};
+    assert_int_equal(identity->ops->build_request(identity, &context, &request, NULL), -1);
+    token_request_finish(&request);
 }
 
 /* --- keys --- */
@@ -141,24 +141,24 @@ static void no_two_identities_that_differ_have_the_same_key(void **state)
 {
     (void)state;
     static const struct recipe recipes[] = {
-        {AUTH_SERVICE_PRINCIPAL, AUTH_CREDENTIAL_SECRET, .client_id = "app", .credential = "s"},
-        {AUTH_SERVICE_PRINCIPAL, AUTH_CREDENTIAL_SECRET, .client_id = "app", .credential = "t"},
-        {AUTH_SERVICE_PRINCIPAL, AUTH_CREDENTIAL_SECRET, .client_id = "ap", .credential = "ps"},
-        {AUTH_SERVICE_PRINCIPAL, AUTH_CREDENTIAL_SECRET, .tenant = "other", .client_id = "app",
+        {IDENTITY_SERVICE_PRINCIPAL, CREDENTIAL_CLIENT_SECRET, .client_id = "app", .credential = "s"},
+        {IDENTITY_SERVICE_PRINCIPAL, CREDENTIAL_CLIENT_SECRET, .client_id = "app", .credential = "t"},
+        {IDENTITY_SERVICE_PRINCIPAL, CREDENTIAL_CLIENT_SECRET, .client_id = "ap", .credential = "ps"},
+        {IDENTITY_SERVICE_PRINCIPAL, CREDENTIAL_CLIENT_SECRET, .tenant = "other", .client_id = "app",
          .credential = "s"},
-        {AUTH_SERVICE_PRINCIPAL, AUTH_CREDENTIAL_CERTIFICATE, .client_id = "app", .credential = "s"},
-        {AUTH_SERVICE_PRINCIPAL, AUTH_CREDENTIAL_CERTIFICATE, .client_id = "app", .credential = "s",
+        {IDENTITY_SERVICE_PRINCIPAL, CREDENTIAL_CERTIFICATE, .client_id = "app", .credential = "s"},
+        {IDENTITY_SERVICE_PRINCIPAL, CREDENTIAL_CERTIFICATE, .client_id = "app", .credential = "s",
          .password = "p"},
-        {AUTH_SERVICE_PRINCIPAL, AUTH_CREDENTIAL_CERTIFICATE, .client_id = "app", .credential = "sp"},
-        {AUTH_WORKLOAD, AUTH_CREDENTIAL_ASSERTION, .client_id = "app", .credential = "s"},
-        {AUTH_WORKLOAD, AUTH_CREDENTIAL_ASSERTION, .client_id = "app", .credential = "t"},
-        {AUTH_IDENTITY_BINDING, AUTH_CREDENTIAL_ASSERTION, .client_id = "app", .credential = "s"},
-        {.mode = AUTH_VM_IDENTITY},
-        {AUTH_VM_IDENTITY, .client_id = "app"},
-        {AUTH_POD_IDENTITY, .pod = "pod1"},
-        {AUTH_POD_IDENTITY, .pod = "pod2"},
-        {AUTH_POD_IDENTITY, .pod = "pod1", .uid = "uid1"},
-        {AUTH_POD_IDENTITY, .pod = "pod1", .uid = "uid2"},
+        {IDENTITY_SERVICE_PRINCIPAL, CREDENTIAL_CERTIFICATE, .client_id = "app", .credential = "sp"},
+        {IDENTITY_WORKLOAD, CREDENTIAL_ASSERTION, .client_id = "app", .credential = "s"},
+        {IDENTITY_WORKLOAD, CREDENTIAL_ASSERTION, .client_id = "app", .credential = "t"},
+        {IDENTITY_BINDING, CREDENTIAL_ASSERTION, .client_id = "app", .credential = "s"},
+        {.mode = IDENTITY_MANAGED},
+        {IDENTITY_MANAGED, .client_id = "app"},
+        {IDENTITY_POD, .pod = "pod1"},
+        {IDENTITY_POD, .pod = "pod2"},
+        {IDENTITY_POD, .pod = "pod1", .uid = "uid1"},
+        {IDENTITY_POD, .pod = "pod1", .uid = "uid2"},
     };
     for (size_t i = 0; i < ARRAY_SIZE(recipes); i++) {
         cleanup_identity struct identity *one = make(&recipes[i], NULL);
@@ -176,15 +176,15 @@ static void credentials_of_one_application_are_one_principal(void **state)
 {
     (void)state;
     cleanup_identity struct identity *a =
-        make(&(struct recipe){AUTH_SERVICE_PRINCIPAL, AUTH_CREDENTIAL_SECRET, .client_id = "app",
+        make(&(struct recipe){IDENTITY_SERVICE_PRINCIPAL, CREDENTIAL_CLIENT_SECRET, .client_id = "app",
                               .credential = "s"},
              NULL);
     cleanup_identity struct identity *b =
-        make(&(struct recipe){AUTH_SERVICE_PRINCIPAL, AUTH_CREDENTIAL_CERTIFICATE, .client_id = "app",
+        make(&(struct recipe){IDENTITY_SERVICE_PRINCIPAL, CREDENTIAL_CERTIFICATE, .client_id = "app",
                               .credential = "c"},
              NULL);
     cleanup_identity struct identity *c =
-        make(&(struct recipe){AUTH_SERVICE_PRINCIPAL, AUTH_CREDENTIAL_SECRET, .client_id = "other",
+        make(&(struct recipe){IDENTITY_SERVICE_PRINCIPAL, CREDENTIAL_CLIENT_SECRET, .client_id = "other",
                               .credential = "s"},
              NULL);
     assert_memory_equal(a->principal, b->principal, DIGEST_LEN);
@@ -197,7 +197,7 @@ static void what_can_be_no_tenant_is_refused(void **state)
     static const char *const bad[] = {"", "..", ".", "a/b", "a b", "a?b", "a%2f", "t\xc3\xa4nant"};
     for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
         cleanup_error struct error *error = NULL;
-        const struct recipe recipe = {AUTH_WORKLOAD, AUTH_CREDENTIAL_ASSERTION, .tenant = bad[i],
+        const struct recipe recipe = {IDENTITY_WORKLOAD, CREDENTIAL_ASSERTION, .tenant = bad[i],
                                       .client_id = "app", .credential = "s"};
         assert_null(make(&recipe, &error));
         assert_non_null(strstr(error_message(error), "invalid tenantID"));
@@ -208,7 +208,7 @@ static void what_can_be_no_tenant_is_refused(void **state)
  * ------------------------------------------------------------------------------------------------------- */
 
 struct answer_row {
-    enum auth_mode mode;
+    enum identity_mode mode;
     const char *client_id;
     int status;
     const char *body;
@@ -220,14 +220,14 @@ struct answer_row {
 
 static void assert_answer(const struct answer_row *row, size_t number)
 {
-    const struct recipe recipe = {row->mode, AUTH_CREDENTIAL_SECRET, .client_id = row->client_id,
-                                  .credential = row->mode <= AUTH_WORKLOAD ? "c" : NULL};
+    const struct recipe recipe = {row->mode, CREDENTIAL_CLIENT_SECRET, .client_id = row->client_id,
+                                  .credential = row->mode <= IDENTITY_WORKLOAD ? "c" : NULL};
     cleanup_identity struct identity *identity = make(&recipe, NULL);
     cleanup_error struct error *error = NULL;
-    struct reply reply = {.status = row->status};
+    struct http_reply reply = {.status = row->status};
     buffer_init(&reply.body, 1 << 16);
     assert_int_equal(buffer_append_str(&reply.body, row->body, NULL), 0);
-    struct token *token = identity->ops->understand(identity, &reply, NOW, &error);
+    struct token *token = identity->ops->parse_response(identity, &reply, NOW, &error);
     if ((token != NULL) != (row->code == GRPC_STATUS_OK))
         fail_msg("row %zu: %s", number, error != NULL ? error_message(error) : "a token");
     if (token != NULL) {
@@ -247,7 +247,7 @@ static void assert_answer(const struct answer_row *row, size_t number)
 static void answers_of_entra_are_read(void **state)
 {
     (void)state;
-#define SP AUTH_SERVICE_PRINCIPAL, "app"
+#define SP IDENTITY_SERVICE_PRINCIPAL, "app"
     static const struct answer_row rows[] = {
         {SP, 200, "{\"access_token\":\"T\",\"expires_in\":3599}", GRPC_STATUS_OK, 3599, NULL},
         {SP, 200, "{\"access_token\":\"T\",\"expires_in\":\"3599\",\"x\":[1]}", GRPC_STATUS_OK, 3599, NULL},
@@ -287,8 +287,8 @@ static void answers_of_entra_are_read(void **state)
 static void answers_of_imds_are_read_in_all_their_forms(void **state)
 {
     (void)state;
-#define VM AUTH_VM_IDENTITY, ""
-#define UA AUTH_VM_IDENTITY, "uid"
+#define VM IDENTITY_MANAGED, ""
+#define UA IDENTITY_MANAGED, "uid"
     static const struct answer_row rows[] = {
         {VM, 200, "{\"access_token\":\"T\",\"expires_in\":\"3599\",\"expires_on\":\"1700003599\"}",
          GRPC_STATUS_OK, 3599, NULL},
@@ -330,7 +330,7 @@ static void answers_of_imds_are_read_in_all_their_forms(void **state)
 static void answers_of_nmi_are_read_and_its_refusals_quoted(void **state)
 {
     (void)state;
-#define POD AUTH_POD_IDENTITY, ""
+#define POD IDENTITY_POD, ""
     static const struct answer_row rows[] = {
         {POD, 200, "{\"token\":{\"access_token\":\"T\",\"expires_on\":\"1700003599\"},\"clientid\":\"c\"}",
          GRPC_STATUS_OK, 3599, NULL},
@@ -362,8 +362,8 @@ static void pods_bound_to_one_identity_are_one_principal(void **state)
     for (size_t i = 0; i < 3; i++) {
         const char *pods[] = {"pod1", "pod2", "pod3"};
         cleanup_identity struct identity *identity =
-            make(&(struct recipe){AUTH_POD_IDENTITY, .pod = pods[i]}, NULL);
-        struct reply reply = {.status = 200};
+            make(&(struct recipe){IDENTITY_POD, .pod = pods[i]}, NULL);
+        struct http_reply reply = {.status = 200};
         buffer_init(&reply.body, 1024);
         assert_int_equal(
             buffer_printf(
@@ -371,7 +371,7 @@ static void pods_bound_to_one_identity_are_one_principal(void **state)
                 "{\"token\":{\"access_token\":\"T\",\"expires_on\":\"1700003599\"},\"clientid\":\"%s\"}",
                 clients[i]),
             0);
-        struct token *token = identity->ops->understand(identity, &reply, NOW, NULL);
+        struct token *token = identity->ops->parse_response(identity, &reply, NOW, NULL);
         assert_non_null(token);
         memcpy(principals[i], token->principal, DIGEST_LEN);
         token_unref(token);
@@ -399,7 +399,7 @@ static void a_token_is_renewed_before_its_end_and_a_long_lived_one_at_half_of_it
         int64_t life, refresh_in, expected;
     } rows[] = {{3600, 0, 3300},   {3600, 600, 600},  {3600, 3500, 3300},   {7200, 0, 6900},
                 {86400, 0, 43200}, {86400, 100, 100}, {86400, 80000, 43200}};
-    cleanup_identity struct identity *identity = make(&(struct recipe){.mode = AUTH_VM_IDENTITY}, NULL);
+    cleanup_identity struct identity *identity = make(&(struct recipe){.mode = IDENTITY_MANAGED}, NULL);
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
         struct token *token = token_make(identity, "T", NOW + rows[i].life, rows[i].refresh_in, NOW, NULL);
         assert_int_equal(token->refresh_unix - NOW, rows[i].expected);

@@ -204,68 +204,68 @@ static void files(void **state)
 
 /* --- identities --- */
 
-static struct identity *make_identity(enum auth_credential kind, const void *credential, size_t len,
+static struct identity *make_identity(enum credential_kind kind, const void *credential, size_t len,
                                       struct error **err)
 {
-    struct auth auth = {.mode = AUTH_SERVICE_PRINCIPAL, .kind = kind};
+    struct credentials credentials = {.mode = IDENTITY_SERVICE_PRINCIPAL, .kind = kind};
     char client_id[] = "app";
-    const struct identity_input input = {.auth = &auth,
+    const struct identity_input input = {.credentials = &credentials,
                                          .cloud = &world.cloud,
                                          .tenant = ENTRA_TENANT,
                                          .pod_name = "pod1",
                                          .pod_namespace = "ns1"};
     struct identity *identity;
 
-    auth.client_id = client_id;
-    auth.credential = secret_from_bytes(credential, len);
-    if (auth.credential == NULL) {
+    credentials.client_id = client_id;
+    credentials.credential = secret_from_bytes(credential, len);
+    if (credentials.credential == NULL) {
         (void)error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
         return NULL;
     }
     identity = identity_create(&input, err);
-    secret_destroy(auth.credential);
+    secret_destroy(credentials.credential);
     return identity;
 }
 
 static int ask_with(struct identity *identity, struct error **err)
 {
-    const struct identity_moment moment = {.now_unix = 1700000000};
-    struct identity_question question = {0};
+    const struct token_request_context context = {.now_unix = 1700000000};
+    struct token_request request = {0};
     int rc;
 
     if (identity == NULL)
         return -1;
-    rc = identity->ops->prepare(identity, &moment, &question, err);
+    rc = identity->ops->build_request(identity, &context, &request, err);
     if (rc == 0) {
-        assert_string_equal(question.url, "https://login.microsoftonline.com/tenant1/oauth2/v2.0/token");
-        assert_non_null(strstr(buffer_str(&question.body), "client_id=app"));
-        assert_non_null(question.headers[1]);
+        assert_string_equal(request.url, "https://login.microsoftonline.com/tenant1/oauth2/v2.0/token");
+        assert_non_null(strstr(buffer_str(&request.body), "client_id=app"));
+        assert_non_null(request.headers[1]);
     }
-    identity_question_finish(&question);
+    token_request_finish(&request);
     identity_unref(identity);
     return rc;
 }
 
 static int ask_with_a_secret(struct error **err)
 {
-    return ask_with(make_identity(AUTH_CREDENTIAL_SECRET, "bar", 3, err), err);
+    return ask_with(make_identity(CREDENTIAL_CLIENT_SECRET, "bar", 3, err), err);
 }
 
 static int ask_with_a_certificate(struct error **err)
 {
-    return ask_with(
-        make_identity(AUTH_CREDENTIAL_CERTIFICATE, world.certificate.data, world.certificate.len, err), err);
+    return ask_with(make_identity(CREDENTIAL_CERTIFICATE, world.certificate.data, world.certificate.len, err),
+                    err);
 }
 
 static int take_a_token(struct error **err)
 {
     static const char text[] = "{\"access_token\":\"a.b.c\",\"expires_in\":3599,\"token_type\":\"Bearer\"}";
-    struct reply reply = {.status = 200, .retry_after_ms = -1};
+    struct http_reply reply = {.status = 200, .retry_after_ms = -1};
     struct token *token = NULL;
 
     buffer_init(&reply.body, sizeof(text));
     if (buffer_append(&reply.body, text, strlen(text), err) == 0)
-        token = world.identity->ops->understand(world.identity, &reply, 1700000000, err);
+        token = world.identity->ops->parse_response(world.identity, &reply, 1700000000, err);
     buffer_finish(&reply.body);
     if (token == NULL)
         return -1;
@@ -317,7 +317,7 @@ static int set_up(void **state)
     assert_int_equal(string_map_set(&world.attributes, "objects", OBJECTS, NULL), 0);
     assert_int_equal(string_map_from_json(&world.secrets, secrets, strlen(secrets), NULL, NULL), 0);
     assert_int_equal(objects_parse(OBJECTS, &defaults, &world.objects, NULL), 0);
-    world.identity = make_identity(AUTH_CREDENTIAL_SECRET, "bar", 3, NULL);
+    world.identity = make_identity(CREDENTIAL_CLIENT_SECRET, "bar", 3, NULL);
     world.pfx = vault_answer_parse(OBJECT_SECRET, buffer_str(&world.pfx_json), world.pfx_json.len, NULL);
     world.key = vault_answer_parse(OBJECT_KEY, KEY_JSON, strlen(KEY_JSON), NULL);
     world.json = vault_answer_parse(OBJECT_SECRET, SECRET_JSON, strlen(SECRET_JSON), NULL);

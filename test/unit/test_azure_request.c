@@ -381,12 +381,12 @@ static void the_user_agent_names_program_version_and_custom_text(void **state)
 static void moments_of_imds_are_read_in_every_spelling(void **state)
 {
     (void)state;
-    assert_int_equal(moment_parse("1506484173"), 1506484173);
-    assert_int_equal(moment_parse("2017-09-27T03:49:33Z"), 1506484173);
-    assert_int_equal(moment_parse("2017-09-27T05:49:33+02:00"), 1506484173);
-    assert_int_equal(moment_parse("09/27/2017 03:49:33 +00:00"), 1506484173);
-    assert_int_equal(moment_parse("2017-09-27 03:49:33"), 1506484173);
-    assert_int_equal(moment_parse(""), -1);
+    assert_int_equal(timestamp_parse("1506484173"), 1506484173);
+    assert_int_equal(timestamp_parse("2017-09-27T03:49:33Z"), 1506484173);
+    assert_int_equal(timestamp_parse("2017-09-27T05:49:33+02:00"), 1506484173);
+    assert_int_equal(timestamp_parse("09/27/2017 03:49:33 +00:00"), 1506484173);
+    assert_int_equal(timestamp_parse("2017-09-27 03:49:33"), 1506484173);
+    assert_int_equal(timestamp_parse(""), -1);
 }
 
 int main(void)

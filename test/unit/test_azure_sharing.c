@@ -53,15 +53,18 @@ static struct fake_answer answer(struct fake *fake, const char *url, const char 
 static struct identity *make_identity(const char *client_id)
 {
     struct cloud cloud = {0};
-    struct auth auth = {.mode = AUTH_SERVICE_PRINCIPAL};
+    struct credentials credentials = {.mode = IDENTITY_SERVICE_PRINCIPAL};
     assert_int_equal(cloud_resolve("AzurePublicCloud", NULL, &cloud, NULL), 0);
-    auth.client_id = strdup(client_id);
-    auth.credential = secret_from_bytes("x", 1);
-    const struct identity_input input = {
-        .auth = &auth, .cloud = &cloud, .tenant = "tenant1", .pod_name = "p", .pod_namespace = "n"};
+    credentials.client_id = strdup(client_id);
+    credentials.credential = secret_from_bytes("x", 1);
+    const struct identity_input input = {.credentials = &credentials,
+                                         .cloud = &cloud,
+                                         .tenant = "tenant1",
+                                         .pod_name = "p",
+                                         .pod_namespace = "n"};
     struct identity *identity = identity_create(&input, NULL);
     assert_non_null(identity);
-    auth_finish(&auth);
+    credentials_finish(&credentials);
     cloud_finish(&cloud);
     return identity;
 }
@@ -412,7 +415,7 @@ static void a_volume_that_fell_out_may_have_been_answered_as_late_as_the_last_of
 /* --- back-off --- */
 
 struct client {
-    struct throttle_pass pass;
+    struct throttle_permit pass;
     bool woken;
 };
 
@@ -429,38 +432,38 @@ static void after_a_pause_one_goes_first_and_then_twice_as_many(void **state)
     (void)state;
     for (int i = 0; i < 64; i++)
         clients[i] = (struct client){.pass = {.wake = on_wake, .arg = &clients[i]}};
-    assert_int_equal(throttle_enter(&table, key, &clients[0].pass, 0), 0);
-    throttle_note(&table, key, 100, 1100);
-    assert_int_equal(throttle_enter(&table, key, &clients[0].pass, 100), 1000);
-    assert_int_equal(throttle_strikes(&table, key), 1);
-    assert_int_equal(throttle_enter(&table, key, &clients[0].pass, 1100), 0);
+    assert_int_equal(throttle_acquire(&table, key, &clients[0].pass, 0), 0);
+    throttle_pause(&table, key, 100, 1100);
+    assert_int_equal(throttle_acquire(&table, key, &clients[0].pass, 100), 1000);
+    assert_int_equal(throttle_consecutive_429(&table, key), 1);
+    assert_int_equal(throttle_acquire(&table, key, &clients[0].pass, 1100), 0);
     for (int i = 1; i < 64; i++)
-        assert_true(throttle_enter(&table, key, &clients[i].pass, 1100) == THROTTLE_QUEUED);
-    throttle_note(&table, key, 1200, 3200); /* still no */
-    throttle_leave(&table, &clients[0].pass, THROTTLE_NO_ANSWER);
-    assert_int_equal(throttle_strikes(&table, key), 2);
+        assert_true(throttle_acquire(&table, key, &clients[i].pass, 1100) == THROTTLE_QUEUED);
+    throttle_pause(&table, key, 1200, 3200); /* still no */
+    throttle_release(&table, &clients[0].pass, THROTTLE_NO_RESPONSE);
+    assert_int_equal(throttle_consecutive_429(&table, key), 2);
     assert_true(clients[1].woken);
     assert_false(clients[2].woken);
-    assert_int_equal(throttle_enter(&table, key, &clients[1].pass, 1200), 2000);
-    assert_int_equal(throttle_enter(&table, key, &clients[1].pass, 3200), 0);
-    throttle_leave(&table, &clients[1].pass, THROTTLE_ANSWERED);
+    assert_int_equal(throttle_acquire(&table, key, &clients[1].pass, 1200), 2000);
+    assert_int_equal(throttle_acquire(&table, key, &clients[1].pass, 3200), 0);
+    throttle_release(&table, &clients[1].pass, THROTTLE_RESPONSE);
     unsigned woken = 0;
     for (int i = 2; i < 64; i++)
         woken += clients[i].woken;
     assert_int_equal(woken, 2);
     for (int round = 0; round < 5; round++) {
         for (int i = 2; i < 64; i++) {
-            if (clients[i].woken && clients[i].pass.state == PASS_OUT)
-                (void)throttle_enter(&table, key, &clients[i].pass, 3300);
-            if (clients[i].pass.state == PASS_INSIDE)
-                throttle_leave(&table, &clients[i].pass, THROTTLE_ANSWERED);
-            clients[i].woken = clients[i].pass.state != PASS_QUEUED;
+            if (clients[i].woken && clients[i].pass.state == PERMIT_NONE)
+                (void)throttle_acquire(&table, key, &clients[i].pass, 3300);
+            if (clients[i].pass.state == PERMIT_HELD)
+                throttle_release(&table, &clients[i].pass, THROTTLE_RESPONSE);
+            clients[i].woken = clients[i].pass.state != PERMIT_QUEUED;
         }
     }
-    assert_int_equal(throttle_strikes(&table, key), 0);
+    assert_int_equal(throttle_consecutive_429(&table, key), 0);
     for (int i = 2; i < 64; i++)
-        assert_int_not_equal(clients[i].pass.state, PASS_QUEUED);
-    assert_int_equal(table.places[0].width, 0); /* open: the slot is free */
+        assert_int_not_equal(clients[i].pass.state, PERMIT_QUEUED);
+    assert_int_equal(table.scopes[0].limit, 0); /* open: the slot is free */
 }
 
 static void a_storm_costs_one_request_per_pause(void **state)

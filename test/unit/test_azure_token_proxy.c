@@ -58,8 +58,8 @@ static void the_certificate_is_looked_at_once_for_all_who_wait(void **state)
     struct world world;
     (void)state;
     set_up_proxy(&world, "https://proxy.example/p", "");
-    cleanup_identity struct identity *a = make(&world, AUTH_IDENTITY_BINDING, "jwt-a");
-    cleanup_identity struct identity *b = make(&world, AUTH_IDENTITY_BINDING, "jwt-b");
+    cleanup_identity struct identity *a = make(&world, IDENTITY_BINDING, "jwt-a");
+    cleanup_identity struct identity *b = make(&world, IDENTITY_BINDING, "jwt-b");
     assert_int_equal(world.probes, 0); /* not before it is needed */
     assert_non_null(get(&world, a));
     assert_non_null(get(&world, b));
@@ -72,7 +72,7 @@ static void the_certificate_is_looked_at_once_for_all_who_wait(void **state)
     assert_int_equal(world.requests, 2);
     assert_int_equal(world.tokens, 3);
     assert_string_equal(world.url, "https://" SNI "/p/t/oauth2/v2.0/token");
-    cleanup_identity struct identity *c = make(&world, AUTH_IDENTITY_BINDING, "jwt-c");
+    cleanup_identity struct identity *c = make(&world, IDENTITY_BINDING, "jwt-c");
     assert_non_null(get(&world, c));
     run_for(&world, 0);
     assert_int_equal(world.probes, 1);
@@ -85,7 +85,7 @@ static void a_failure_is_told_and_forgotten(void **state)
     struct world world;
     (void)state;
     set_up_proxy(&world, "", "");
-    cleanup_identity struct identity *identity = make(&world, AUTH_IDENTITY_BINDING, "jwt");
+    cleanup_identity struct identity *identity = make(&world, IDENTITY_BINDING, "jwt");
     assert_non_null(get(&world, identity));
     end_probe(&world, NULL);
     assert_int_equal(world.errors, 1);
@@ -113,7 +113,7 @@ static void a_wait_ends_at_its_own_deadline_and_the_look_goes_on(void **state)
     struct world world;
     (void)state;
     set_up_proxy(&world, "", "");
-    cleanup_identity struct identity *identity = make(&world, AUTH_IDENTITY_BINDING, "jwt");
+    cleanup_identity struct identity *identity = make(&world, IDENTITY_BINDING, "jwt");
     assert_non_null(
         token_cache_get(world.cache, identity, NULL, world.fake.now_ms + 1000, on_token, &world, NULL));
     pass(&world, 999);
@@ -134,12 +134,12 @@ static void what_was_found_is_looked_at_again_after_an_hour_or_when_in_doubt(voi
     struct world world;
     (void)state;
     set_up_proxy(&world, "", "");
-    cleanup_identity struct identity *identity = make(&world, AUTH_IDENTITY_BINDING, "jwt");
-    cleanup_identity struct identity *later = make(&world, AUTH_IDENTITY_BINDING, "jwt-2");
+    cleanup_identity struct identity *identity = make(&world, IDENTITY_BINDING, "jwt");
+    cleanup_identity struct identity *later = make(&world, IDENTITY_BINDING, "jwt-2");
     assert_non_null(get(&world, identity));
     end_probe(&world, aks_names);
     run_for(&world, 0);
-    token_proxy_doubt(world.proxy);
+    token_proxy_invalidate(world.proxy);
     assert_non_null(get(&world, later));
     assert_int_equal(world.probes, 2);
     end_probe(&world, aks_names);
@@ -156,7 +156,7 @@ static void a_given_server_name_is_taken_as_it_is(void **state)
     struct world world;
     (void)state;
     set_up_proxy(&world, "https://proxy.example:8443/", "given.example");
-    cleanup_identity struct identity *identity = make(&world, AUTH_IDENTITY_BINDING, "jwt");
+    cleanup_identity struct identity *identity = make(&world, IDENTITY_BINDING, "jwt");
     assert_non_null(get(&world, identity));
     run_for(&world, 0);
     assert_int_equal(world.probes, 0);
@@ -169,9 +169,9 @@ static void cancelled_waits_leave_nothing_behind(void **state)
     struct world world;
     (void)state;
     set_up_proxy(&world, "", "");
-    cleanup_identity struct identity *identity = make(&world, AUTH_IDENTITY_BINDING, "jwt");
-    struct token_wait *wait = get(&world, identity);
-    token_wait_cancel(&wait);
+    cleanup_identity struct identity *identity = make(&world, IDENTITY_BINDING, "jwt");
+    struct token_waiter *wait = get(&world, identity);
+    token_waiter_cancel(&wait);
     assert_int_equal(token_cache_count(world.cache), 0);
     assert_null(world.fake.timers);
     tear_down(&world); /* also ends the probe */
@@ -195,18 +195,18 @@ static void urls_against_the_rules_are_told_by_each_mount(void **state)
     for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
         struct world world;
         set_up_proxy(&world, bad[i], "x");
-        cleanup_identity struct identity *identity = make(&world, AUTH_IDENTITY_BINDING, "jwt");
+        cleanup_identity struct identity *identity = make(&world, IDENTITY_BINDING, "jwt");
         assert_null(get(&world, identity));
         if (strstr(world.last_error, "proxy transport not available: --token-proxy-url ") == NULL)
             fail_msg("%s: %s", bad[i], world.last_error);
-        assert_non_null(token_proxy_problem(world.proxy));
+        assert_non_null(token_proxy_config_error(world.proxy));
         tear_down(&world);
     }
     for (size_t i = 0; i < ARRAY_SIZE(good); i++) {
         struct world world;
         set_up_proxy(&world, good[i], "x");
-        if (token_proxy_problem(world.proxy) != NULL)
-            fail_msg("%s: %s", good[i], error_message(token_proxy_problem(world.proxy)));
+        if (token_proxy_config_error(world.proxy) != NULL)
+            fail_msg("%s: %s", good[i], error_message(token_proxy_config_error(world.proxy)));
         tear_down(&world);
     }
 }

@@ -18,14 +18,14 @@ static void many_who_ask_at_once_cost_one_request(void **state)
     struct world world;
     (void)state;
     set_up(&world);
-    cleanup_identity struct identity *identity = make(&world, AUTH_SERVICE_PRINCIPAL, "s");
+    cleanup_identity struct identity *identity = make(&world, IDENTITY_SERVICE_PRINCIPAL, "s");
     for (int i = 0; i < 1000; i++)
         assert_non_null(get(&world, identity));
     run_for(&world, 0);
     assert_int_equal(world.tokens, 1000);
     assert_int_equal(world.requests, 1);
     for (int i = 0; i < 1000; i++) {
-        cleanup_identity struct identity *same = make(&world, AUTH_SERVICE_PRINCIPAL, "s");
+        cleanup_identity struct identity *same = make(&world, IDENTITY_SERVICE_PRINCIPAL, "s");
         assert_non_null(get(&world, same));
     }
     run_for(&world, 0);
@@ -42,7 +42,7 @@ static void another_credential_asks_for_itself(void **state)
     for (int i = 0; i < 100; i++) {
         char credential[16];
         (void)snprintf(credential, sizeof(credential), "jwt-%d", i);
-        cleanup_identity struct identity *identity = make(&world, AUTH_WORKLOAD, credential);
+        cleanup_identity struct identity *identity = make(&world, IDENTITY_WORKLOAD, credential);
         assert_non_null(get(&world, identity));
     }
     run_for(&world, 0);
@@ -56,8 +56,8 @@ static void a_token_that_has_ended_is_wiped_without_anybody_asking(void **state)
     struct world world;
     (void)state;
     set_up(&world);
-    cleanup_identity struct identity *first = make(&world, AUTH_SERVICE_PRINCIPAL, "s");
-    cleanup_identity struct identity *second = make(&world, AUTH_SERVICE_PRINCIPAL, "t");
+    cleanup_identity struct identity *first = make(&world, IDENTITY_SERVICE_PRINCIPAL, "s");
+    cleanup_identity struct identity *second = make(&world, IDENTITY_SERVICE_PRINCIPAL, "t");
     assert_non_null(get(&world, first));
     run_for(&world, 0);
     pass(&world, 600 * 1000);
@@ -79,7 +79,7 @@ static void a_token_near_its_end_is_renewed_behind_the_back_of_those_it_still_se
     struct world world;
     (void)state;
     set_up(&world);
-    cleanup_identity struct identity *identity = make(&world, AUTH_SERVICE_PRINCIPAL, "s");
+    cleanup_identity struct identity *identity = make(&world, IDENTITY_SERVICE_PRINCIPAL, "s");
     assert_non_null(get(&world, identity));
     run_for(&world, 0);
     pass(&world, 3310 * 1000);
@@ -101,7 +101,7 @@ static void a_service_that_has_nothing_newer_is_not_asked_each_time(void **state
     (void)state;
     set_up(&world);
     world.life = 120; /* always within the margin */
-    cleanup_identity struct identity *identity = make(&world, AUTH_SERVICE_PRINCIPAL, "s");
+    cleanup_identity struct identity *identity = make(&world, IDENTITY_SERVICE_PRINCIPAL, "s");
     for (int i = 0; i < 60; i++) {
         assert_non_null(get(&world, identity));
         pass(&world, 1000);
@@ -116,7 +116,7 @@ static void a_failed_renewal_leaves_the_old_token_until_its_end(void **state)
     struct world world;
     (void)state;
     set_up(&world);
-    cleanup_identity struct identity *identity = make(&world, AUTH_SERVICE_PRINCIPAL, "s");
+    cleanup_identity struct identity *identity = make(&world, IDENTITY_SERVICE_PRINCIPAL, "s");
     assert_non_null(get(&world, identity));
     pass(&world, 3310 * 1000);
     world.status = 401;
@@ -142,14 +142,14 @@ static void the_cache_is_bounded_and_so_are_requests_in_flight(void **state)
     for (int i = 0; i < TOKEN_CACHE_IN_FLIGHT_MAX + 10; i++) {
         char credential[16];
         (void)snprintf(credential, sizeof(credential), "jwt-%d", i);
-        cleanup_identity struct identity *identity = make(&world, AUTH_WORKLOAD, credential);
-        struct token_wait *wait = get(&world, identity);
+        cleanup_identity struct identity *identity = make(&world, IDENTITY_WORKLOAD, credential);
+        struct token_waiter *wait = get(&world, identity);
         assert_true((wait != NULL) == (i < TOKEN_CACHE_IN_FLIGHT_MAX));
     }
     assert_int_equal(world.errors, 10);
     run_for(&world, 0);
     assert_int_equal(world.tokens, TOKEN_CACHE_IN_FLIGHT_MAX);
-    cleanup_identity struct identity *one_more = make(&world, AUTH_WORKLOAD, "one more");
+    cleanup_identity struct identity *one_more = make(&world, IDENTITY_WORKLOAD, "one more");
     assert_non_null(get(&world, one_more));
     run_for(&world, 0);
     assert_in_range(token_cache_count(world.cache), 1, TOKEN_CACHE_MAX);
@@ -161,12 +161,12 @@ static void a_wait_that_is_cancelled_takes_its_request_along(void **state)
     struct world world;
     (void)state;
     set_up(&world);
-    cleanup_identity struct identity *identity = make(&world, AUTH_SERVICE_PRINCIPAL, "s");
-    struct token_wait *first = get(&world, identity);
-    struct token_wait *second = get(&world, identity);
-    token_wait_cancel(&first);
+    cleanup_identity struct identity *identity = make(&world, IDENTITY_SERVICE_PRINCIPAL, "s");
+    struct token_waiter *first = get(&world, identity);
+    struct token_waiter *second = get(&world, identity);
+    token_waiter_cancel(&first);
     assert_non_null(world.fake.calls);
-    token_wait_cancel(&second);
+    token_waiter_cancel(&second);
     assert_null(world.fake.calls);
     assert_int_equal(token_cache_count(world.cache), 0);
     tear_down(&world);
@@ -176,19 +176,19 @@ static void a_certificate_is_read_aside_and_given_up_without_a_trace(void **stat
 {
     struct world world;
     char client_id[] = "app";
-    struct auth auth = {
-        .mode = AUTH_SERVICE_PRINCIPAL, .kind = AUTH_CREDENTIAL_CERTIFICATE, .client_id = client_id};
+    struct credentials credentials = {
+        .mode = IDENTITY_SERVICE_PRINCIPAL, .kind = CREDENTIAL_CERTIFICATE, .client_id = client_id};
     (void)state;
     set_up(&world);
-    auth.credential = secret_from_bytes("no sense", 8);
-    const struct identity_input input = {.auth = &auth, .cloud = &world.cloud, .tenant = "t"};
+    credentials.credential = secret_from_bytes("no sense", 8);
+    const struct identity_input input = {.credentials = &credentials, .cloud = &world.cloud, .tenant = "t"};
     cleanup_identity struct identity *identity = identity_create(&input, NULL);
-    secret_destroy(auth.credential);
+    secret_destroy(credentials.credential);
     assert_non_null(identity);
 
-    struct token_wait *wait = get(&world, identity);
+    struct token_waiter *wait = get(&world, identity);
     assert_non_null(wait); /* not known yet: nothing is read on the spot */
-    token_wait_cancel(&wait);
+    token_waiter_cancel(&wait);
     assert_int_equal(token_cache_count(world.cache), 0);
     run_for(&world, 0); /* the thread ends and cleans up */
     assert_int_equal(world.errors, 0);
@@ -251,7 +251,7 @@ static void imds_is_asked_again_until_it_is_well(void **state)
         set_up(&world);
         world.fake.answer = ill_answer;
         world.fake.arg = &illness;
-        cleanup_identity struct identity *identity = make(&world, AUTH_VM_IDENTITY, NULL);
+        cleanup_identity struct identity *identity = make(&world, IDENTITY_MANAGED, NULL);
         assert_non_null(
             token_cache_get(world.cache, identity, NULL, world.fake.now_ms + 110000, on_token, &world, NULL));
         pass(&world, 110000);
@@ -275,7 +275,7 @@ static void what_imds_means_is_not_asked_again(void **state)
         set_up(&world);
         world.fake.answer = ill_answer;
         world.fake.arg = &illness;
-        cleanup_identity struct identity *identity = make(&world, AUTH_VM_IDENTITY, NULL);
+        cleanup_identity struct identity *identity = make(&world, IDENTITY_MANAGED, NULL);
         assert_non_null(get(&world, identity));
         pass(&world, 60000);
         assert_int_equal(world.requests, 1);
@@ -307,15 +307,17 @@ static void a_service_of_the_node_that_does_not_answer_is_named_with_a_hint(void
     static const char imds[] = "no answer from IMDS [hint: ";
     static const char nmi[] = "no answer from NMI [hint: ";
     static const struct {
-        enum auth_mode mode;
+        enum identity_mode mode;
         const struct fake_answer *failure;
         const char *text; /* NULL: the network's words are enough */
         unsigned tries;
     } rows[] = {
-        {AUTH_VM_IDENTITY, &unconnected, imds, 2}, /* it is not there; whoever waits is told soon */
-        {AUTH_VM_IDENTITY, &broke_off, imds, 7},         {AUTH_VM_IDENTITY, &silent, imds, 7},
-        {AUTH_POD_IDENTITY, &unconnected, nmi, 1},       {AUTH_POD_IDENTITY, &silent, nmi, 1},
-        {AUTH_SERVICE_PRINCIPAL, &unconnected, NULL, 4},
+        {IDENTITY_MANAGED, &unconnected, imds, 2}, /* it is not there; whoever waits is told soon */
+        {IDENTITY_MANAGED, &broke_off, imds, 7},
+        {IDENTITY_MANAGED, &silent, imds, 7},
+        {IDENTITY_POD, &unconnected, nmi, 1},
+        {IDENTITY_POD, &silent, nmi, 1},
+        {IDENTITY_SERVICE_PRINCIPAL, &unconnected, NULL, 4},
     };
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
         struct world world;

@@ -1,11 +1,11 @@
 /*
- * retry.h - when to try again, and after how long. Pure decisions, no I/O.
+ * retry_policy.h - when to try again, and after how long. Pure decisions, no I/O.
  *
  * The delays are those the Azure SDK uses: (2^n - 1) x base, with a random factor in [0.8, 1.3), n = 1 for
  * the first retry; what the server asks for in Retry-After replaces them.
  */
-#ifndef PROVIDER_AZURE_RETRY_H
-#define PROVIDER_AZURE_RETRY_H
+#ifndef PROVIDER_AZURE_RETRY_POLICY_H
+#define PROVIDER_AZURE_RETRY_POLICY_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -34,15 +34,15 @@ extern const struct retry_policy retry_never; /* NMI waits by itself for up to a
 
 /* Whether an HTTP status is worth another try: 408, 429, 500, 502, 503, 504 and, for IMDS, 404, 410 and all
  * 5xx. */
-bool retry_status(const struct retry_policy *policy, int status);
+bool retry_policy_allows_status(const struct retry_policy *policy, int status);
 
 /* Whether a failure without an answer is. `tries` counts those made, this one included. A name that does not
  * resolve gets one more try only (it usually is a wrong vault name, and the user waits), and so does a
  * service of the node without a connection; a TLS failure none. */
-bool retry_failure(const struct retry_policy *policy, const struct error *error, enum http_hop hop,
-                   unsigned tries);
+bool retry_policy_allows_failure(const struct retry_policy *policy, const struct error *error,
+                                 enum http_hop hop, unsigned tries);
 
 /* Delay before retry number `retry` (from 1). `random` is any 32-bit number. */
-uint64_t retry_delay_ms(const struct retry_policy *policy, unsigned retry, uint32_t random);
+uint64_t retry_policy_delay_ms(const struct retry_policy *policy, unsigned retry, uint32_t random);
 
 #endif

@@ -1,7 +1,7 @@
 /*
- * retry.c - retry decisions.
+ * retry_policy.c - retry decisions.
  */
-#include "provider-azure/network/retry.h"
+#include "provider-azure/network/retry_policy.h"
 
 const struct retry_policy retry_service = {
     .max_retries = 3, .base_ms = 800, .cap_ms = 60000, .try_timeout_ms = 15000};
@@ -18,7 +18,7 @@ const struct retry_policy retry_imds = {.max_retries = 6,
 const struct retry_policy retry_never = {
     .max_retries = 0, .base_ms = 1000, .cap_ms = 1000, .try_timeout_ms = 300000};
 
-bool retry_status(const struct retry_policy *policy, int status)
+bool retry_policy_allows_status(const struct retry_policy *policy, int status)
 {
     switch (status) {
     case 408:
@@ -36,8 +36,8 @@ bool retry_status(const struct retry_policy *policy, int status)
     }
 }
 
-bool retry_failure(const struct retry_policy *policy, const struct error *error, enum http_hop hop,
-                   unsigned tries)
+bool retry_policy_allows_failure(const struct retry_policy *policy, const struct error *error,
+                                 enum http_hop hop, unsigned tries)
 {
     enum grpc_status code = error_code(error);
     if (code != GRPC_STATUS_UNAVAILABLE && code != GRPC_STATUS_DEADLINE_EXCEEDED)
@@ -49,7 +49,7 @@ bool retry_failure(const struct retry_policy *policy, const struct error *error,
     return true;
 }
 
-uint64_t retry_delay_ms(const struct retry_policy *policy, unsigned retry, uint32_t random)
+uint64_t retry_policy_delay_ms(const struct retry_policy *policy, unsigned retry, uint32_t random)
 {
     if (retry < 1)
         retry = 1;

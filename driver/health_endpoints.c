@@ -1,5 +1,5 @@
 /*
- * pages.c - what the driver tells over HTTP.
+ * health_endpoints.c - what the driver tells over HTTP.
  */
 #include "driver/health_endpoints.h"
 
@@ -15,7 +15,7 @@ static void reply_text(struct admin_request *request, int status, const char *te
 }
 
 /* 1 or 0; -1 in standalone mode. */
-static int kube_reachable(const struct pages *pages)
+static int kube_reachable(const struct health_endpoints *pages)
 {
     if (pages->kube == NULL)
         return -1;
@@ -25,7 +25,7 @@ static int kube_reachable(const struct pages *pages)
 /* --- /healthz --- */
 
 struct health_request {
-    const struct pages *pages;
+    const struct health_endpoints *pages;
     struct admin_request *request;
 };
 
@@ -41,9 +41,9 @@ static void health_checked(const struct error *error, void *arg)
         reply_text(health->request, 200, "ok\n");
 }
 
-void page_health(struct admin_request *request, void *arg)
+void health_endpoints_healthz(struct admin_request *request, void *arg)
 {
-    const struct pages *pages = arg;
+    const struct health_endpoints *pages = arg;
     cleanup_free struct health_request *health = malloc(sizeof(*health));
     cleanup_error struct error *error = NULL;
 
@@ -60,9 +60,9 @@ void page_health(struct admin_request *request, void *arg)
 
 /* --- /readyz --- */
 
-void page_ready(struct admin_request *request, void *arg)
+void health_endpoints_readyz(struct admin_request *request, void *arg)
 {
-    const struct pages *pages = arg;
+    const struct health_endpoints *pages = arg;
 
     if (pages->stopping)
         reply_text(request, 503, "the driver is stopping\n");
@@ -74,10 +74,10 @@ void page_ready(struct admin_request *request, void *arg)
 
 /* --- /metrics --- */
 
-void page_metrics(struct admin_request *request, void *arg)
+void health_endpoints_metrics(struct admin_request *request, void *arg)
 {
-    const struct pages *pages = arg;
+    const struct health_endpoints *pages = arg;
 
-    telemetry_state(pages->telemetry, kube_reachable(pages), published_volumes_count(pages->published));
+    driver_metrics_state(pages->driver_metrics, kube_reachable(pages), volume_states_count(pages->volumes));
     metrics_page_answer(request, (void *)(uintptr_t)pages->metrics); /* only read */
 }

@@ -1,5 +1,5 @@
 /*
- * pages.h - what the driver tells over HTTP: /metrics, /healthz, /readyz.
+ * health_endpoints.h - what the driver tells over HTTP: /metrics, /healthz, /readyz.
  *
  *  /healthz  liveness: 200 as long as a restart would not help (health.h), else 503. What is in trouble
  *            outside is told in the text and not punished: without the API server, mounts that need nothing
@@ -23,12 +23,12 @@
 #include "driver/rotation/volume_state.h"
 
 /* Everything is borrowed and outlives the servers. */
-struct pages {
+struct health_endpoints {
     uv_loop_t *loop;
     const struct metrics *metrics;
-    struct telemetry *telemetry;
+    struct driver_metrics *driver_metrics;
     const struct kube_client *kube; /* NULL in standalone mode */
-    const struct published_volumes *published;
+    const struct volume_states *volumes;
     const struct registration *registration; /* NULL when somebody else registers the driver */
     bool stopping;
 };
@@ -39,9 +39,9 @@ struct admin_page {
     admin_handler *handler;
 };
 
-/* Handlers; `arg` is the struct pages. They are served once the loop runs, after all of main's start. */
-void page_metrics(struct admin_request *request, void *arg);
-void page_health(struct admin_request *request, void *arg);
-void page_ready(struct admin_request *request, void *arg);
+/* Handlers; `arg` is the struct health_endpoints. They are served once the loop runs, after all of main's start. */
+void health_endpoints_metrics(struct admin_request *request, void *arg);
+void health_endpoints_healthz(struct admin_request *request, void *arg);
+void health_endpoints_readyz(struct admin_request *request, void *arg);
 
 #endif

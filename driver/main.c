@@ -53,16 +53,16 @@ struct program {
     struct lifecycle *lifecycle;
     struct endpoint endpoint;
     struct metrics *metrics;
-    struct telemetry *telemetry;
+    struct driver_metrics *driver_metrics;
     struct http_client *http; /* NULL in standalone mode, like kube */
     struct kube_client *kube;
     struct class_source classes;
-    struct class_memo *class_memo; /* NULL without rotation */
-    struct kube_return kube_back;  /* for the memo */
+    struct class_cache *class_cache; /* NULL without rotation */
+    struct kube_return kube_back;    /* for the memo */
     struct provider_registry *providers;
     struct provider_health *provider_health; /* NULL when it is off */
     struct volume_locks *locks;
-    struct published_volumes *published;
+    struct volume_states *volumes;
     struct pod_status *pod_status; /* NULL without the Kubernetes API, like the next two */
     struct events *events;
     struct secret_sync *secret_sync;
@@ -76,7 +76,7 @@ struct program {
     struct grpc_server *server;
     struct node_taint *taint;          /* NULL when it is off */
     struct registration *registration; /* NULL when it is off */
-    struct pages pages;
+    struct health_endpoints pages;
     struct admin_server *metrics_web; /* NULL when it is off */
     struct admin_server *health_web;  /* NULL when it is off */
 };
@@ -107,15 +107,16 @@ static struct admin_server *serve_web(struct program *program, const char *addre
 
 static int start_web(struct program *program, struct error **err)
 {
-    static const struct admin_page metrics[] = {{"/metrics", page_metrics}};
-    static const struct admin_page health[] = {{"/healthz", page_health}, {"/readyz", page_ready}};
+    static const struct admin_page metrics[] = {{"/metrics", health_endpoints_metrics}};
+    static const struct admin_page health[] = {{"/healthz", health_endpoints_healthz},
+                                               {"/readyz", health_endpoints_readyz}};
     const struct settings *settings = &program->settings;
 
-    program->pages = (struct pages){.loop = &program->loop,
-                                    .metrics = program->metrics,
-                                    .telemetry = program->telemetry,
-                                    .kube = program->kube,
-                                    .published = program->published};
+    program->pages = (struct health_endpoints){.loop = &program->loop,
+                                               .metrics = program->metrics,
+                                               .driver_metrics = program->driver_metrics,
+                                               .kube = program->kube,
+                                               .volumes = program->volumes};
     if (!is_off(settings->metrics_address)) {
         program->metrics_web =
             serve_web(program, settings->metrics_address, metrics, ARRAY_SIZE(metrics), err);
@@ -137,7 +138,7 @@ static void on_kube_answer(const char *method, const char *resource, int status,
     const struct program *program = arg;
 
     (void)seconds;
-    telemetry_kube_request(program->telemetry, method, resource, status);
+    driver_metrics_kube_request(program->driver_metrics, method, resource, status);
 }
 
 static int start_kube(struct program *program, struct kube_config *config, struct error **err)
@@ -190,7 +191,7 @@ static void on_call_served(const char *method, enum grpc_status status, uint64_t
 {
     const struct program *program = arg;
 
-    telemetry_csi_call(program->telemetry, method, status, (double)duration_ns / 1e9);
+    driver_metrics_csi_call(program->driver_metrics, method, status, (double)duration_ns / 1e9);
 }
 
 static int start_csi(struct program *program, struct error **err)
@@ -280,7 +281,7 @@ static int start_observers(struct program *program, struct error **err)
     program->pod_status = pod_status_create(&(struct pod_status_config){.loop = &program->loop,
                                                                         .kube = program->kube,
                                                                         .log = program->log,
-                                                                        .telemetry = program->telemetry,
+                                                                        .metrics = program->driver_metrics,
                                                                         .node = settings->node_id},
                                             err);
     if (program->pod_status == NULL)
@@ -289,7 +290,7 @@ static int start_observers(struct program *program, struct error **err)
     program->events = events_create(&(struct events_config){.loop = &program->loop,
                                                             .kube = program->kube,
                                                             .log = program->log,
-                                                            .telemetry = program->telemetry,
+                                                            .metrics = program->driver_metrics,
                                                             .node = settings->node_id},
                                     err);
     if (program->events == NULL)
@@ -297,7 +298,7 @@ static int start_observers(struct program *program, struct error **err)
     program->secret_sync = secret_sync_create(
         &(struct secret_sync_config){.loop = &program->loop,
                                      .log = program->log,
-                                     .telemetry = program->telemetry,
+                                     .metrics = program->driver_metrics,
                                      .events = program->events,
                                      .client = program->kube,
                                      .classes = &program->classes,
@@ -316,8 +317,8 @@ static void on_kube_back(void *arg)
 {
     const struct program *program = arg;
 
-    class_memo_forget_failures(program->class_memo);
-    published_volumes_classes_are_back(program->published);
+    class_cache_forget_failures(program->class_cache);
+    volume_states_retry_class_errors(program->volumes);
 }
 
 static int start_publisher(struct program *program, struct error **err)
@@ -332,13 +333,13 @@ static int start_publisher(struct program *program, struct error **err)
 
     program->providers = provider_registry_create(&program->loop, &config, err);
     program->locks = program->providers != NULL ? volume_locks_create(err) : NULL;
-    program->published = program->locks != NULL ? published_volumes_create(err) : NULL;
-    if (program->published == NULL)
+    program->volumes = program->locks != NULL ? volume_states_create(err) : NULL;
+    if (program->volumes == NULL)
         return -1;
     if (settings->rotation) {
-        program->class_memo = class_memo_create(&program->loop, &program->classes,
-                                                rotation_interval_s(settings), program->log, err);
-        if (program->class_memo == NULL)
+        program->class_cache = class_cache_create(&program->loop, &program->classes,
+                                                  rotation_interval_s(settings), program->log, err);
+        if (program->class_cache == NULL)
             return -1;
         program->kube_back = (struct kube_return){.back = on_kube_back, .arg = program};
         if (program->kube != NULL)
@@ -347,12 +348,12 @@ static int start_publisher(struct program *program, struct error **err)
     program->publisher = (struct publisher){
         .loop = &program->loop,
         .log = program->log,
-        .telemetry = program->telemetry,
+        .metrics = program->driver_metrics,
         .locks = program->locks,
-        .published = program->published,
+        .volumes = program->volumes,
         .observers = &program->observers,
         .classes = &program->classes,
-        .class_memo = program->class_memo,
+        .class_cache = program->class_cache,
         .providers = program->providers,
         .events = program->events,
         .rotation = settings->rotation,
@@ -361,7 +362,7 @@ static int start_publisher(struct program *program, struct error **err)
     };
     if (settings->provider_health_check) {
         program->provider_health =
-            provider_health_create(&program->loop, program->providers, program->telemetry, program->log,
+            provider_health_create(&program->loop, program->providers, program->driver_metrics, program->log,
                                    (uint64_t)(settings->provider_health_interval_ns / 1000000), err);
         if (program->provider_health == NULL)
             return -1;
@@ -399,7 +400,7 @@ static int start(struct program *program, struct error **err)
         return -1;
     program->metrics = metrics_create();
     metrics_add_process(program->metrics);
-    program->telemetry = telemetry_create(program->metrics);
+    program->driver_metrics = driver_metrics_create(program->metrics);
     /* The CSI socket late and the registration last: who sees a socket may call at once. */
     if (start_classes(program, err) < 0 || start_observers(program, err) < 0 ||
         start_publisher(program, err) < 0 || start_web(program, err) < 0 || start_csi(program, err) < 0)
@@ -420,7 +421,7 @@ static void on_drained(void *arg)
     status_files_destroy(steal_ptr(&program->status_files));
     provider_health_destroy(steal_ptr(&program->provider_health));
     provider_registry_destroy(steal_ptr(&program->providers));
-    class_memo_destroy(steal_ptr(&program->class_memo));
+    class_cache_destroy(steal_ptr(&program->class_cache));
     class_source_destroy(&program->classes);
     kube_client_destroy(steal_ptr(&program->kube));
     http_client_destroy(steal_ptr(&program->http));
@@ -464,9 +465,9 @@ static void finish(struct program *program)
 {
     lifecycle_close_loop(&program->loop, program->log);
     grpc_server_destroy(program->server);
-    published_volumes_destroy(program->published);
+    volume_states_destroy(program->volumes);
     volume_locks_destroy(program->locks);
-    telemetry_destroy(program->telemetry);
+    driver_metrics_destroy(program->driver_metrics);
     metrics_destroy(program->metrics);
     endpoint_finish(&program->endpoint);
     log_destroy(program->log);

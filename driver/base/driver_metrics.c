@@ -1,5 +1,5 @@
 /*
- * telemetry.c - the driver's metrics.
+ * driver_metrics.c - the driver's metrics.
  */
 #include "driver/base/driver_metrics.h"
 
@@ -12,7 +12,7 @@
 
 #define OS_TYPE "linux"
 
-struct telemetry {
+struct driver_metrics {
     struct metric_family *publish;
     struct metric_family *publish_error;
     struct metric_family *unpublish;
@@ -141,161 +141,165 @@ static const struct metric_desc kube_up_desc = {.name = "kube_api_up",
                                                     "Whether the Kubernetes API answered the last request",
                                                 .type = METRIC_GAUGE};
 
-struct telemetry *telemetry_create(struct metrics *metrics)
+struct driver_metrics *driver_metrics_create(struct metrics *registry)
 {
-    struct telemetry *telemetry = calloc(1, sizeof(*telemetry));
+    struct driver_metrics *metrics = calloc(1, sizeof(*metrics));
 
-    if (telemetry == NULL)
+    if (metrics == NULL)
         abort();
-    *telemetry = (struct telemetry){
-        .publish = metrics_register(metrics, &publish_desc),
-        .publish_error = metrics_register(metrics, &publish_error_desc),
-        .unpublish = metrics_register(metrics, &unpublish_desc),
-        .unpublish_error = metrics_register(metrics, &unpublish_error_desc),
-        .rotation = metrics_register(metrics, &rotation_desc),
-        .rotation_error = metrics_register(metrics, &rotation_error_desc),
-        .rotation_seconds = metrics_register(metrics, &rotation_seconds_desc),
-        .provider_seconds = metrics_register(metrics, &provider_seconds_desc),
-        .events = metrics_register(metrics, &events_desc),
-        .record_error = metrics_register(metrics, &record_error_desc),
-        .csi_seconds = metrics_register(metrics, &csi_seconds_desc),
-        .secret = metrics_register(metrics, &secret_desc),
-        .secret_error = metrics_register(metrics, &secret_error_desc),
-        .secret_seconds = metrics_register(metrics, &secret_seconds_desc),
-        .rotation_time = metrics_register(metrics, &rotation_time_desc),
-        .files_bytes = metrics_register(metrics, &files_bytes_desc),
-        .volumes = metrics_register(metrics, &volumes_desc),
-        .provider_up = metrics_register(metrics, &provider_up_desc),
-        .kube_requests = metrics_register(metrics, &kube_requests_desc),
-        .kube_up = metrics_register(metrics, &kube_up_desc),
+    *metrics = (struct driver_metrics){
+        .publish = metrics_register(registry, &publish_desc),
+        .publish_error = metrics_register(registry, &publish_error_desc),
+        .unpublish = metrics_register(registry, &unpublish_desc),
+        .unpublish_error = metrics_register(registry, &unpublish_error_desc),
+        .rotation = metrics_register(registry, &rotation_desc),
+        .rotation_error = metrics_register(registry, &rotation_error_desc),
+        .rotation_seconds = metrics_register(registry, &rotation_seconds_desc),
+        .provider_seconds = metrics_register(registry, &provider_seconds_desc),
+        .events = metrics_register(registry, &events_desc),
+        .record_error = metrics_register(registry, &record_error_desc),
+        .csi_seconds = metrics_register(registry, &csi_seconds_desc),
+        .secret = metrics_register(registry, &secret_desc),
+        .secret_error = metrics_register(registry, &secret_error_desc),
+        .secret_seconds = metrics_register(registry, &secret_seconds_desc),
+        .rotation_time = metrics_register(registry, &rotation_time_desc),
+        .files_bytes = metrics_register(registry, &files_bytes_desc),
+        .volumes = metrics_register(registry, &volumes_desc),
+        .provider_up = metrics_register(registry, &provider_up_desc),
+        .kube_requests = metrics_register(registry, &kube_requests_desc),
+        .kube_up = metrics_register(registry, &kube_up_desc),
     };
-    return telemetry;
+    return metrics;
 }
 
-void telemetry_destroy(struct telemetry *telemetry)
+void driver_metrics_destroy(struct driver_metrics *metrics)
 {
-    free(telemetry);
+    free(metrics);
 }
 
-void telemetry_publish_ok(struct telemetry *telemetry, const char *provider)
+void driver_metrics_publish_ok(struct driver_metrics *metrics, const char *provider)
 {
-    if (telemetry != NULL)
-        metric_add(telemetry->publish, (const char *const[]){provider, OS_TYPE}, 1);
+    if (metrics != NULL)
+        metric_add(metrics->publish, (const char *const[]){provider, OS_TYPE}, 1);
 }
 
-void telemetry_publish_error(struct telemetry *telemetry, const char *provider, const char *error_type)
+void driver_metrics_publish_error(struct driver_metrics *metrics, const char *provider,
+                                  const char *error_type)
 {
-    if (telemetry != NULL)
-        metric_add(telemetry->publish_error, (const char *const[]){provider, error_type, OS_TYPE}, 1);
+    if (metrics != NULL)
+        metric_add(metrics->publish_error, (const char *const[]){provider, error_type, OS_TYPE}, 1);
 }
 
-void telemetry_unpublish(struct telemetry *telemetry, enum grpc_status status)
+void driver_metrics_unpublish(struct driver_metrics *metrics, enum grpc_status status)
 {
-    if (telemetry != NULL)
-        metric_add(status == GRPC_STATUS_OK ? telemetry->unpublish : telemetry->unpublish_error,
+    if (metrics != NULL)
+        metric_add(status == GRPC_STATUS_OK ? metrics->unpublish : metrics->unpublish_error,
                    (const char *const[]){OS_TYPE}, 1);
 }
 
-void telemetry_rotation_ok(struct telemetry *telemetry, const char *provider, int rotated, double seconds)
+void driver_metrics_rotation_ok(struct driver_metrics *metrics, const char *provider, int rotated,
+                                double seconds)
 {
-    if (telemetry == NULL)
+    if (metrics == NULL)
         return;
-    metric_add(telemetry->rotation, (const char *const[]){provider, OS_TYPE, rotated ? "true" : "false"}, 1);
-    metric_observe(telemetry->rotation_seconds, (const char *const[]){OS_TYPE}, seconds);
-    metric_set(telemetry->rotation_time, (const char *const[]){provider}, (double)clock_unix_s());
+    metric_add(metrics->rotation, (const char *const[]){provider, OS_TYPE, rotated ? "true" : "false"}, 1);
+    metric_observe(metrics->rotation_seconds, (const char *const[]){OS_TYPE}, seconds);
+    metric_set(metrics->rotation_time, (const char *const[]){provider}, (double)clock_unix_s());
 }
 
-void telemetry_rotation_error(struct telemetry *telemetry, const char *provider, const char *error_type)
+void driver_metrics_rotation_error(struct driver_metrics *metrics, const char *provider,
+                                   const char *error_type)
 {
-    if (telemetry != NULL)
-        metric_add(telemetry->rotation_error, (const char *const[]){provider, error_type, OS_TYPE, "false"},
-                   1);
+    if (metrics != NULL)
+        metric_add(metrics->rotation_error, (const char *const[]){provider, error_type, OS_TYPE, "false"}, 1);
 }
 
-void telemetry_provider_call(struct telemetry *telemetry, const char *provider, enum grpc_status status,
-                             double seconds)
+void driver_metrics_provider_call(struct driver_metrics *metrics, const char *provider,
+                                  enum grpc_status status, double seconds)
 {
-    if (telemetry != NULL)
-        metric_observe(telemetry->provider_seconds,
+    if (metrics != NULL)
+        metric_observe(metrics->provider_seconds,
                        (const char *const[]){provider, grpc_status_go_name(status)}, seconds);
 }
 
-void telemetry_files_written(struct telemetry *telemetry, const char *provider, size_t bytes)
+void driver_metrics_files_written(struct driver_metrics *metrics, const char *provider, size_t bytes)
 {
-    if (telemetry != NULL)
-        metric_add(telemetry->files_bytes, (const char *const[]){provider}, (double)bytes);
+    if (metrics != NULL)
+        metric_add(metrics->files_bytes, (const char *const[]){provider}, (double)bytes);
 }
 
-void telemetry_provider_up(struct telemetry *telemetry, const char *provider, bool up)
+void driver_metrics_provider_up(struct driver_metrics *metrics, const char *provider, bool up)
 {
-    if (telemetry != NULL)
-        metric_set(telemetry->provider_up, (const char *const[]){provider}, up ? 1 : 0);
+    if (metrics != NULL)
+        metric_set(metrics->provider_up, (const char *const[]){provider}, up ? 1 : 0);
 }
 
-void telemetry_kube_request(struct telemetry *telemetry, const char *method, const char *resource, int status)
+void driver_metrics_kube_request(struct driver_metrics *metrics, const char *method, const char *resource,
+                                 int status)
 {
     char code[16] = "none";
 
-    if (telemetry == NULL)
+    if (metrics == NULL)
         return;
     if (status != 0)
         (void)snprintf(code, sizeof(code), "%d", status);
-    metric_add(telemetry->kube_requests, (const char *const[]){method, resource, code}, 1);
+    metric_add(metrics->kube_requests, (const char *const[]){method, resource, code}, 1);
 }
 
-void telemetry_state(struct telemetry *telemetry, int kube_reachable, size_t volumes)
+void driver_metrics_state(struct driver_metrics *metrics, int kube_reachable, size_t volumes)
 {
     static const char *const none[] = {NULL};
 
-    if (telemetry == NULL)
+    if (metrics == NULL)
         return;
-    metric_set(telemetry->volumes, none, (double)volumes);
+    metric_set(metrics->volumes, none, (double)volumes);
     if (kube_reachable >= 0)
-        metric_set(telemetry->kube_up, none, kube_reachable > 0 ? 1 : 0);
+        metric_set(metrics->kube_up, none, kube_reachable > 0 ? 1 : 0);
 }
 
-void telemetry_event(struct telemetry *telemetry, const char *reason, const char *result, uint64_t n)
+void driver_metrics_event(struct driver_metrics *metrics, const char *reason, const char *result, uint64_t n)
 {
-    if (telemetry != NULL && n > 0)
-        metric_add(telemetry->events, (const char *const[]){reason, result}, (double)n);
+    if (metrics != NULL && n > 0)
+        metric_add(metrics->events, (const char *const[]){reason, result}, (double)n);
 }
 
-void telemetry_record_error(struct telemetry *telemetry, const char *recorder)
+void driver_metrics_record_error(struct driver_metrics *metrics, const char *recorder)
 {
-    if (telemetry != NULL)
-        metric_add(telemetry->record_error, (const char *const[]){recorder}, 1);
+    if (metrics != NULL)
+        metric_add(metrics->record_error, (const char *const[]){recorder}, 1);
 }
 
-void telemetry_csi_call(struct telemetry *telemetry, const char *method, enum grpc_status status,
-                        double seconds)
+void driver_metrics_csi_call(struct driver_metrics *metrics, const char *method, enum grpc_status status,
+                             double seconds)
 {
     const char *slash = strrchr(method, '/');
 
-    if (telemetry == NULL)
+    if (metrics == NULL)
         return;
     /* Names of methods that do not exist are the caller's invention and would fill the table. */
     metric_observe(
-        telemetry->csi_seconds,
+        metrics->csi_seconds,
         (const char *const[]){status == GRPC_STATUS_UNIMPLEMENTED || slash == NULL ? "other" : slash + 1,
                               grpc_status_go_name(status)},
         seconds);
 }
 
-void telemetry_secret_written(struct telemetry *telemetry, const char *provider)
+void driver_metrics_secret_written(struct driver_metrics *metrics, const char *provider)
 {
-    if (telemetry != NULL)
-        metric_add(telemetry->secret, (const char *const[]){provider, OS_TYPE}, 1);
+    if (metrics != NULL)
+        metric_add(metrics->secret, (const char *const[]){provider, OS_TYPE}, 1);
 }
 
-void telemetry_secret_error(struct telemetry *telemetry, const char *provider, enum grpc_status status)
+void driver_metrics_secret_error(struct driver_metrics *metrics, const char *provider,
+                                 enum grpc_status status)
 {
-    if (telemetry != NULL)
-        metric_add(telemetry->secret_error,
+    if (metrics != NULL)
+        metric_add(metrics->secret_error,
                    (const char *const[]){provider, grpc_status_go_name(status), OS_TYPE}, 1);
 }
 
-void telemetry_secret_sync(struct telemetry *telemetry, double seconds)
+void driver_metrics_secret_sync(struct driver_metrics *metrics, double seconds)
 {
-    if (telemetry != NULL)
-        metric_observe(telemetry->secret_seconds, (const char *const[]){OS_TYPE}, seconds);
+    if (metrics != NULL)
+        metric_observe(metrics->secret_seconds, (const char *const[]){OS_TYPE}, seconds);
 }

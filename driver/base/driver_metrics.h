@@ -1,5 +1,5 @@
 /*
- * telemetry.h - the driver's metrics, by the names that dashboards already use.
+ * driver_metrics.h - the driver's metrics, by the names that dashboards already use.
  *
  * All functions accept NULL (nothing is counted). Label values are what the systems we replace use; os_type
  * is always "linux".
@@ -22,61 +22,65 @@
 #define ERROR_TYPE_NO_PROVIDER "FailedToLookupProviderGRPCClient"
 #define ERROR_TYPE_FILES       "FileWriteError"
 
-struct telemetry;
+struct driver_metrics;
 
-/* Registers the families. `metrics` must outlive the result. Aborts only on lack of memory at start. */
-struct telemetry *telemetry_create(struct metrics *metrics);
-void telemetry_destroy(struct telemetry *telemetry);
+/* Registers the families. `registry` must outlive the result. Aborts only on lack of memory at start. */
+struct driver_metrics *driver_metrics_create(struct metrics *registry);
+void driver_metrics_destroy(struct driver_metrics *metrics);
 
 /* node_publish_total: a publish that was answered OK and did not fail inside, skipped ones included. */
-void telemetry_publish_ok(struct telemetry *telemetry, const char *provider);
+void driver_metrics_publish_ok(struct driver_metrics *metrics, const char *provider);
 
 /* node_publish_error_total: a publish that failed, also one whose failure was kept from the kubelet. */
-void telemetry_publish_error(struct telemetry *telemetry, const char *provider, const char *error_type);
+void driver_metrics_publish_error(struct driver_metrics *metrics, const char *provider,
+                                  const char *error_type);
 
-void telemetry_unpublish(struct telemetry *telemetry, enum grpc_status status);
+void driver_metrics_unpublish(struct driver_metrics *metrics, enum grpc_status status);
 
 /* rotation_reconcile_*, rotation_last_success_timestamp_seconds: a look at the provider for a volume that is
  * already there. `rotated`: were files written? (The systems we replace always say true.) */
-void telemetry_rotation_ok(struct telemetry *telemetry, const char *provider, int rotated, double seconds);
-void telemetry_rotation_error(struct telemetry *telemetry, const char *provider, const char *error_type);
+void driver_metrics_rotation_ok(struct driver_metrics *metrics, const char *provider, int rotated,
+                                double seconds);
+void driver_metrics_rotation_error(struct driver_metrics *metrics, const char *provider,
+                                   const char *error_type);
 
 /* provider_mount_duration_sec: time the provider took for one Mount. */
-void telemetry_provider_call(struct telemetry *telemetry, const char *provider, enum grpc_status status,
-                             double seconds);
+void driver_metrics_provider_call(struct driver_metrics *metrics, const char *provider,
+                                  enum grpc_status status, double seconds);
 
 /* sync_k8s_secret_total: Kubernetes Secrets created or changed. */
-void telemetry_secret_written(struct telemetry *telemetry, const char *provider);
+void driver_metrics_secret_written(struct driver_metrics *metrics, const char *provider);
 
 /* sync_k8s_secret_error_total: Secrets that could not be made what the class says, by the code of the
  * error. */
-void telemetry_secret_error(struct telemetry *telemetry, const char *provider, enum grpc_status status);
+void driver_metrics_secret_error(struct driver_metrics *metrics, const char *provider,
+                                 enum grpc_status status);
 
 /* k8s_secret_duration_sec: time to bring all Secrets of a volume up to date, when something was written. */
-void telemetry_secret_sync(struct telemetry *telemetry, double seconds);
+void driver_metrics_secret_sync(struct driver_metrics *metrics, double seconds);
 
 /* volume_files_written_bytes_total: contents that were written, on a first mount or by a rotation. */
-void telemetry_files_written(struct telemetry *telemetry, const char *provider, size_t bytes);
+void driver_metrics_files_written(struct driver_metrics *metrics, const char *provider, size_t bytes);
 
 /* provider_up: the outcome of a health check (--provider-health-check). */
-void telemetry_provider_up(struct telemetry *telemetry, const char *provider, bool up);
+void driver_metrics_provider_up(struct driver_metrics *metrics, const char *provider, bool up);
 
 /* kube_api_requests_total: every answer of the Kubernetes API, and every request without one (status 0). */
-void telemetry_kube_request(struct telemetry *telemetry, const char *method, const char *resource,
-                            int status);
+void driver_metrics_kube_request(struct driver_metrics *metrics, const char *method, const char *resource,
+                                 int status);
 
 /* Numbers that are read when somebody looks: kube_api_up (negative: there is no API server) and
  * volumes_published. */
-void telemetry_state(struct telemetry *telemetry, int kube_reachable, size_t volumes);
+void driver_metrics_state(struct driver_metrics *metrics, int kube_reachable, size_t volumes);
 
 /* kube_events_total: occurrences that became part of an Event ("sent"), or of none ("dropped"). */
-void telemetry_event(struct telemetry *telemetry, const char *reason, const char *result, uint64_t n);
+void driver_metrics_event(struct driver_metrics *metrics, const char *reason, const char *result, uint64_t n);
 
 /* record_error_total: volumes whose observer (volume_observer.h) failed. */
-void telemetry_record_error(struct telemetry *telemetry, const char *recorder);
+void driver_metrics_record_error(struct driver_metrics *metrics, const char *recorder);
 
 /* csi_call_duration_sec: every RPC on the CSI socket by method and status. */
-void telemetry_csi_call(struct telemetry *telemetry, const char *method, enum grpc_status status,
-                        double seconds);
+void driver_metrics_csi_call(struct driver_metrics *metrics, const char *method, enum grpc_status status,
+                             double seconds);
 
 #endif

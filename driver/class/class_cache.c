@@ -1,5 +1,5 @@
 /*
- * class_memo.c - what the classes of the volumes on this node said a moment ago.
+ * class_cache.c - what the classes of the volumes on this node said a moment ago.
  */
 #include "driver/class/class_cache.h"
 
@@ -10,7 +10,7 @@
 #include "common/base/list.h"
 #include "driver/class/class_rotation.h"
 
-struct class_memo {
+struct class_cache {
     uv_loop_t *loop;
     const struct class_source *source;
     struct log *log;
@@ -21,28 +21,28 @@ struct class_memo {
 
 struct entry {
     struct list link;
-    struct class_memo *memo;
+    struct class_cache *memo;
     char *ns;
     char *name;
     struct secret_provider_class *class; /* the last answer; NULL before the first, and after a failure */
     struct error *failure;               /* of the last request, or NULL */
     uint64_t answered_ms;                /* uv_now() */
     uint64_t asked_ms;
-    char *complaint; /* the annotation that has been complained about, or NULL */
+    char *reported_annotation; /* the annotation that was logged as invalid, or NULL */
     struct class_lookup *flight;
     struct list waiting; /* calls */
 };
 
-struct class_memo_call {
+struct class_cache_call {
     struct list link;
     class_lookup_callback *callback;
     void *arg;
 };
 
-struct class_memo *class_memo_create(uv_loop_t *loop, const struct class_source *source,
-                                     int64_t poll_interval_s, struct log *log, struct error **err)
+struct class_cache *class_cache_create(uv_loop_t *loop, const struct class_source *source,
+                                       int64_t poll_interval_s, struct log *log, struct error **err)
 {
-    struct class_memo *memo = calloc(1, sizeof(*memo));
+    struct class_cache *memo = calloc(1, sizeof(*memo));
 
     if (memo == NULL) {
         (void)error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
@@ -51,10 +51,10 @@ struct class_memo *class_memo_create(uv_loop_t *loop, const struct class_source 
     memo->loop = loop;
     memo->source = source;
     memo->log = log;
-    memo->max_age_ms = CLASS_MEMO_AGE_MS;
+    memo->max_age_ms = CLASS_CACHE_AGE_MS;
     if (source->local)
         memo->max_age_ms = 0;
-    else if (poll_interval_s < 2 * CLASS_MEMO_AGE_MS / 1000)
+    else if (poll_interval_s < 2 * CLASS_CACHE_AGE_MS / 1000)
         memo->max_age_ms = poll_interval_s > 0 ? (uint64_t)poll_interval_s * 1000 / 2 : 0;
     list_init(&memo->entries);
     return memo;
@@ -71,11 +71,11 @@ static void entry_free(struct entry *entry)
     error_free(entry->failure);
     free(entry->ns);
     free(entry->name);
-    free(entry->complaint);
+    free(entry->reported_annotation);
     free(entry);
 }
 
-void class_memo_destroy(struct class_memo *memo)
+void class_cache_destroy(struct class_cache *memo)
 {
     if (memo == NULL)
         return;
@@ -86,7 +86,7 @@ void class_memo_destroy(struct class_memo *memo)
 
 /* --- entries --- */
 
-static struct entry *entry_find(const struct class_memo *memo, const char *ns, const char *name)
+static struct entry *entry_find(const struct class_cache *memo, const char *ns, const char *name)
 {
     for (struct list *link = memo->entries.prev; link != &memo->entries; link = link->prev) {
         struct entry *entry = container_of(link, struct entry, link);
@@ -98,7 +98,7 @@ static struct entry *entry_find(const struct class_memo *memo, const char *ns, c
 }
 
 /* From the one asked about longest ago, up to the first that is still wanted. */
-static void forget_old_ones(struct class_memo *memo)
+static void forget_old_ones(struct class_cache *memo)
 {
     uint64_t now = uv_now(memo->loop);
 
@@ -106,7 +106,7 @@ static void forget_old_ones(struct class_memo *memo)
         struct entry *entry = container_of(link, struct entry, link);
 
         link = link->next;
-        if (now - entry->asked_ms < CLASS_MEMO_EXPIRY_MS && memo->n <= CLASS_MEMO_MAX)
+        if (now - entry->asked_ms < CLASS_CACHE_EXPIRY_MS && memo->n <= CLASS_CACHE_MAX)
             return;
         if (list_empty(&entry->waiting) && entry->flight == NULL)
             entry_free(entry);
@@ -120,7 +120,7 @@ static void touch(struct entry *entry)
     entry->asked_ms = uv_now(entry->memo->loop);
 }
 
-static struct entry *entry_get(struct class_memo *memo, const char *ns, const char *name, struct error **err)
+static struct entry *entry_get(struct class_cache *memo, const char *ns, const char *name, struct error **err)
 {
     struct entry *entry = entry_find(memo, ns, name);
 
@@ -149,19 +149,20 @@ static struct entry *entry_get(struct class_memo *memo, const char *ns, const ch
 
 /* --- answers --- */
 
-static void complain(struct entry *entry)
+static void report_annotation(struct entry *entry)
 {
     struct rotation_spec spec;
     cleanup_error struct error *error = NULL;
 
     if (class_rotation_spec(entry->class, /* default_interval_s= */ 0, &spec, &error) == 0) {
-        free(steal_ptr(&entry->complaint));
+        free(steal_ptr(&entry->reported_annotation));
         return;
     }
-    if (entry->complaint != NULL && strcmp(entry->complaint, entry->class->rotation_interval) == 0)
+    if (entry->reported_annotation != NULL &&
+        strcmp(entry->reported_annotation, entry->class->rotation_interval) == 0)
         return;
-    free(entry->complaint);
-    entry->complaint = strdup(entry->class->rotation_interval);
+    free(entry->reported_annotation);
+    entry->reported_annotation = strdup(entry->class->rotation_interval);
     log_warning(entry->memo->log, "an annotation is ignored, the driver's own interval applies",
                 LOG_STR("spc", entry->class->name), LOG_STR("namespace", entry->class->ns), LOG_ERR(error));
 }
@@ -174,7 +175,7 @@ static void take_answer(struct entry *entry, struct secret_provider_class *class
     entry->failure = error_copy(failure);
     entry->answered_ms = uv_now(entry->memo->loop);
     if (class != NULL)
-        complain(entry);
+        report_annotation(entry);
 }
 
 static void answered(struct secret_provider_class *class, const struct error *error, void *arg)
@@ -191,7 +192,7 @@ static void answered(struct secret_provider_class *class, const struct error *er
     if (class != NULL)
         (void)secret_provider_class_ref(class);
     while (!list_empty(&waiting)) {
-        struct class_memo_call *call = container_of(waiting.next, struct class_memo_call, link);
+        struct class_cache_call *call = container_of(waiting.next, struct class_cache_call, link);
         class_lookup_callback *callback = call->callback;
         void *callback_arg = call->arg;
 
@@ -211,13 +212,13 @@ static bool is_asked_in_vain(struct entry *entry, uint64_t age_ms)
     enum grpc_status code = error_code(entry->failure);
 
     if ((code != GRPC_STATUS_UNAVAILABLE && code != GRPC_STATUS_DEADLINE_EXCEEDED) ||
-        age_ms >= CLASS_MEMO_SILENCE_MS)
+        age_ms >= CLASS_CACHE_SILENCE_MS)
         return false;
     return entry->flight != NULL || send_request(entry, /* err= */ NULL) == 0;
 }
 
-struct secret_provider_class *class_memo_recent(struct class_memo *memo, const char *ns, const char *name,
-                                                const struct error **ret_failure)
+struct secret_provider_class *class_cache_get(struct class_cache *memo, const char *ns, const char *name,
+                                              const struct error **ret_failure)
 {
     struct entry *entry = entry_find(memo, ns, name);
     uint64_t age;
@@ -228,7 +229,7 @@ struct secret_provider_class *class_memo_recent(struct class_memo *memo, const c
     touch(entry);
     age = uv_now(memo->loop) - entry->answered_ms;
     if (entry->failure != NULL &&
-        ((age < CLASS_MEMO_FAILURE_AGE_MS && age < memo->max_age_ms) || is_asked_in_vain(entry, age)))
+        ((age < CLASS_CACHE_FAILURE_AGE_MS && age < memo->max_age_ms) || is_asked_in_vain(entry, age)))
         *ret_failure = entry->failure;
     return entry->class != NULL && age < memo->max_age_ms ? entry->class : NULL;
 }
@@ -240,17 +241,17 @@ static int send_request(struct entry *entry, struct error **err)
     if (entry->class != NULL && source->start_not_older != NULL)
         entry->flight =
             source->start_not_older(source->state, entry->ns, entry->name, entry->class->resource_version,
-                                    CLASS_MEMO_TIMEOUT_MS, answered, entry, err);
+                                    CLASS_CACHE_TIMEOUT_MS, answered, entry, err);
     else
         entry->flight =
-            class_source_start(source, entry->ns, entry->name, CLASS_MEMO_TIMEOUT_MS, answered, entry, err);
+            class_source_start(source, entry->ns, entry->name, CLASS_CACHE_TIMEOUT_MS, answered, entry, err);
     return entry->flight == NULL ? -1 : 0;
 }
 
-struct class_memo_call *class_memo_start(struct class_memo *memo, const char *ns, const char *name,
-                                         class_lookup_callback *callback, void *arg, struct error **err)
+struct class_cache_call *class_cache_start(struct class_cache *memo, const char *ns, const char *name,
+                                           class_lookup_callback *callback, void *arg, struct error **err)
 {
-    cleanup_free struct class_memo_call *call = calloc(1, sizeof(*call));
+    cleanup_free struct class_cache_call *call = calloc(1, sizeof(*call));
     struct entry *entry;
 
     if (call == NULL) {
@@ -267,14 +268,14 @@ struct class_memo_call *class_memo_start(struct class_memo *memo, const char *ns
     return steal_ptr(&call);
 }
 
-void class_memo_cancel(struct class_memo_call **call)
+void class_cache_cancel(struct class_cache_call **call)
 {
     list_remove(&(*call)->link);
     free(*call);
     *call = NULL;
 }
 
-void class_memo_note(struct class_memo *memo, struct secret_provider_class *class)
+void class_cache_put(struct class_cache *memo, struct secret_provider_class *class)
 {
     struct entry *entry = entry_get(memo, class->ns, class->name, /* err= */ NULL);
 
@@ -282,13 +283,13 @@ void class_memo_note(struct class_memo *memo, struct secret_provider_class *clas
         take_answer(entry, secret_provider_class_ref(class), /* failure= */ NULL);
 }
 
-void class_memo_forget_failures(struct class_memo *memo)
+void class_cache_forget_failures(struct class_cache *memo)
 {
     for (struct list *link = memo->entries.next; link != &memo->entries; link = link->next)
         error_free(steal_ptr(&container_of(link, struct entry, link)->failure));
 }
 
-size_t class_memo_count(const struct class_memo *memo)
+size_t class_cache_count(const struct class_cache *memo)
 {
     return memo->n;
 }

@@ -23,7 +23,7 @@ typedef void class_lookup_callback(struct secret_provider_class *class, const st
 struct class_source {
     const char *name;              /* "kubernetes", "files": for logs */
     const char *default_namespace; /* for callers that name none; NULL = they must */
-    bool local; /* a lookup asks nobody: there is no need to remember answers (class_memo.h) */
+    bool local; /* a lookup asks nobody: there is no need to remember answers (class_cache.h) */
     struct class_lookup *(*start)(void *state, const char *ns, const char *name, uint64_t timeout_ms,
                                   class_lookup_callback *callback, void *arg, struct error **err);
     /* As start, content with a class that is not older than `resource_version` (of an earlier answer): the

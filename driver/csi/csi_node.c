@@ -71,7 +71,7 @@ static void node_publish_volume(struct grpc_call *call, const ProtobufCMessage *
         return;
     }
     if (publish_request_decode((const Csi__V1__NodePublishVolumeRequest *)message, &request, &error) < 0) {
-        telemetry_publish_error(publisher->telemetry, "", ERROR_TYPE_MOUNT);
+        driver_metrics_publish_error(publisher->metrics, "", ERROR_TYPE_MOUNT);
         log_error(publisher->log, "publish request refused", LOG_ERR(error));
         grpc_call_fail(call, error);
         return;
@@ -125,7 +125,7 @@ static void node_unpublish_volume(struct grpc_call *call, const ProtobufCMessage
         return;
     }
     if (check_unpublish(request, &error) < 0) {
-        telemetry_unpublish(node->publisher->telemetry, error_code(error));
+        driver_metrics_unpublish(node->publisher->metrics, error_code(error));
         grpc_call_fail(call, error);
         return;
     }

@@ -22,7 +22,7 @@
 struct provider_call {
     struct provider_registry *registry;
     struct grpc_client_call *call; /* owned; NULL when not in flight */
-    struct provider_link *link;    /* owned; of the running or last try */
+    struct provider_ref *ref;      /* owned; of the running or last try */
     uv_timer_t pause;              /* before another try; embedded: freed when it is closed */
     provider_callback *callback;
     void *arg;
@@ -52,7 +52,7 @@ static void pause_closed(uv_handle_t *handle)
 
 static void call_free(struct provider_call *call)
 {
-    provider_link_release(call->link);
+    provider_ref_release(call->ref);
     free(call->provider);
     secret_free(call->attributes);
     secret_free(call->secrets);
@@ -128,7 +128,7 @@ static int describe_failure(const struct provider_call *call, const struct error
     const char *message = error_message(cause);
 
     /* The client's own failures name the socket; what the provider says does not. */
-    if (code == GRPC_STATUS_UNAVAILABLE && strstr(message, provider_link_path(call->link)) != NULL)
+    if (code == GRPC_STATUS_UNAVAILABLE && strstr(message, provider_ref_path(call->ref)) != NULL)
         return error_set(err, code, "provider \"%s\" is not answering: %s", call->provider, message);
     if (code == GRPC_STATUS_DEADLINE_EXCEEDED)
         return error_set(err, code, "provider \"%s\" did not answer within %.1f s: %s", call->provider,
@@ -211,9 +211,9 @@ static int send_request(struct provider_call *call, struct error **err)
     V1alpha1__MountRequest message = V1ALPHA1__MOUNT_REQUEST__INIT;
     char permission[] = DEFAULT_PERMISSION;
 
-    provider_link_release(steal_ptr(&call->link));
-    call->link = provider_registry_find(call->registry, call->provider, err);
-    if (call->link == NULL)
+    provider_ref_release(steal_ptr(&call->ref));
+    call->ref = provider_registry_find(call->registry, call->provider, err);
+    if (call->ref == NULL)
         return -1;
     if (call->versions.n > 0) {
         if (fill_versions(&call->versions, &versions, err) < 0)
@@ -226,7 +226,7 @@ static int send_request(struct provider_call *call, struct error **err)
     message.target_path = call->target_path;
     message.permission = permission;
     call->tries++;
-    call->call = grpc_client_call_start(provider_link_channel(call->link), MOUNT_METHOD, &message.base,
+    call->call = grpc_client_call_start(provider_ref_channel(call->ref), MOUNT_METHOD, &message.base,
                                         &v1alpha1__mount_response__descriptor, time_left(call), call_answered,
                                         call, err);
     return call->call == NULL ? -1 : 0;
@@ -255,7 +255,7 @@ static bool try_later(struct provider_call *call, const struct error *error)
         return false;
     if (strcmp(error_type(error), GRPC_CLIENT_LOST) == 0)
         pause = PROVIDER_LOST_PAUSE_MS;
-    else if (strstr(error_message(error), provider_link_path(call->link)) != NULL)
+    else if (strstr(error_message(error), provider_ref_path(call->ref)) != NULL)
         return false; /* nobody is there, and that was waited for */
     if (getrandom(&random, sizeof(random), GRND_NONBLOCK) == (ssize_t)sizeof(random))
         pause += random % (pause / 4);

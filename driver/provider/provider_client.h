@@ -71,9 +71,9 @@ void provider_call_cancel(struct provider_call **call);
 struct provider_health;
 
 /* Asks every provider in use for its Version at each interval, with a deadline of 5 s, logs the outcome at
- * verbosity 4 and its changes at 0, and counts it (telemetry.h; may be NULL). All are borrowed. */
+ * verbosity 4 and its changes at 0, and counts it (driver_metrics.h; may be NULL). All are borrowed. */
 struct provider_health *provider_health_create(uv_loop_t *loop, struct provider_registry *registry,
-                                               struct telemetry *telemetry, struct log *log,
+                                               struct driver_metrics *metrics, struct log *log,
                                                uint64_t interval_ms, struct error **err);
 
 /* Cancels checks that run. Before provider_registry_destroy(). Accepts NULL. */

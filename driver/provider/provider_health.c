@@ -19,7 +19,7 @@ enum { CHECK_TIMEOUT_MS = 5000, LOG_VERBOSITY = 4 };
 struct provider_health {
     uv_timer_t timer; /* embedded: freed when it is closed */
     struct provider_registry *registry;
-    struct telemetry *telemetry;
+    struct driver_metrics *metrics;
     struct log *log;
     struct list checks;     /* running */
     struct string_map last; /* provider -> "up" or "down", the last time */
@@ -28,7 +28,7 @@ struct provider_health {
 struct check {
     struct list link;
     struct provider_health *health;
-    struct provider_link *provider;
+    struct provider_ref *provider;
     struct grpc_client_call *call;
     char *name;
 };
@@ -36,7 +36,7 @@ struct check {
 static void check_free(struct check *check)
 {
     list_remove(&check->link);
-    provider_link_release(check->provider);
+    provider_ref_release(check->provider);
     free(check->name);
     free(check);
 }
@@ -51,7 +51,7 @@ static bool was_down(const struct provider_health *health, const char *name)
 /* What has not changed is for those who look closely. */
 static void note_failure(struct provider_health *health, const char *name, const struct error *error)
 {
-    telemetry_provider_up(health->telemetry, name, false);
+    driver_metrics_provider_up(health->metrics, name, false);
     if (was_down(health, name)) {
         log_debug(health->log, LOG_VERBOSITY, "provider health check failed again", LOG_STR("provider", name),
                   LOG_ERR(error));
@@ -64,7 +64,7 @@ static void note_failure(struct provider_health *health, const char *name, const
 static void note_success(struct provider_health *health, const char *name,
                          const V1alpha1__VersionResponse *version)
 {
-    telemetry_provider_up(health->telemetry, name, true);
+    driver_metrics_provider_up(health->metrics, name, true);
     if (was_down(health, name))
         log_info(health->log, "provider is healthy again", LOG_STR("provider", name));
     (void)string_map_set(&health->last, name, "up", /* err= */ NULL);
@@ -98,9 +98,9 @@ static int check_start(struct check *check, const char *name, struct error **err
     if (check->provider == NULL)
         return -1;
     request.version = version;
-    check->call = grpc_client_call_start(provider_link_channel(check->provider), VERSION_METHOD,
-                                         &request.base, &v1alpha1__version_response__descriptor,
-                                         CHECK_TIMEOUT_MS, check_answered, check, err);
+    check->call = grpc_client_call_start(provider_ref_channel(check->provider), VERSION_METHOD, &request.base,
+                                         &v1alpha1__version_response__descriptor, CHECK_TIMEOUT_MS,
+                                         check_answered, check, err);
     return check->call == NULL ? -1 : 0;
 }
 
@@ -130,7 +130,7 @@ static void tick(uv_timer_t *timer)
 }
 
 struct provider_health *provider_health_create(uv_loop_t *loop, struct provider_registry *registry,
-                                               struct telemetry *telemetry, struct log *log,
+                                               struct driver_metrics *metrics, struct log *log,
                                                uint64_t interval_ms, struct error **err)
 {
     struct provider_health *health = calloc(1, sizeof(*health));
@@ -140,7 +140,7 @@ struct provider_health *provider_health_create(uv_loop_t *loop, struct provider_
         return NULL;
     }
     health->registry = registry;
-    health->telemetry = telemetry;
+    health->metrics = metrics;
     health->log = log;
     list_init(&health->checks);
     (void)uv_timer_init(loop, &health->timer); /* can not fail */

@@ -39,7 +39,7 @@ struct connection {
     bool retired;
 };
 
-struct provider_link {
+struct provider_ref {
     struct connection *connection;
 };
 
@@ -236,12 +236,12 @@ static int not_found(const struct provider_registry *registry, const char *name,
                      buffer_str(&places));
 }
 
-struct provider_link *provider_registry_find(struct provider_registry *registry, const char *name,
-                                             struct error **err)
+struct provider_ref *provider_registry_find(struct provider_registry *registry, const char *name,
+                                            struct error **err)
 {
     struct connection *connection;
     struct socket_identity identity;
-    struct provider_link *link;
+    struct provider_ref *ref;
     char path[4096];
 
     if (!name_valid(name)) {
@@ -264,34 +264,34 @@ struct provider_link *provider_registry_find(struct provider_registry *registry,
         (void)not_found(registry, name, err);
         return NULL;
     }
-    link = malloc(sizeof(*link));
-    if (link == NULL) {
+    ref = malloc(sizeof(*ref));
+    if (ref == NULL) {
         (void)error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
         return NULL;
     }
-    link->connection = connection;
+    ref->connection = connection;
     connection->users++;
-    return link;
+    return ref;
 }
 
-struct grpc_channel *provider_link_channel(const struct provider_link *link)
+struct grpc_channel *provider_ref_channel(const struct provider_ref *ref)
 {
-    return link->connection->channel;
+    return ref->connection->channel;
 }
 
-const char *provider_link_path(const struct provider_link *link)
+const char *provider_ref_path(const struct provider_ref *ref)
 {
-    return link->connection->path;
+    return ref->connection->path;
 }
 
-void provider_link_release(struct provider_link *link)
+void provider_ref_release(struct provider_ref *ref)
 {
-    if (link == NULL)
+    if (ref == NULL)
         return;
-    link->connection->users--;
-    if (link->connection->retired && link->connection->users == 0)
-        connection_free(link->connection);
-    free(link);
+    ref->connection->users--;
+    if (ref->connection->retired && ref->connection->users == 0)
+        connection_free(ref->connection);
+    free(ref);
 }
 
 void provider_registry_each(struct provider_registry *registry, void (*each)(const char *name, void *arg),

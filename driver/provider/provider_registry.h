@@ -30,7 +30,7 @@ enum {
 };
 
 struct provider_registry;
-struct provider_link; /* one use of a provider's connection */
+struct provider_ref; /* one use of a provider's connection */
 
 struct provider_registry_config {
     struct log *log;                    /* borrowed, may be NULL */
@@ -48,17 +48,17 @@ void provider_registry_destroy(struct provider_registry *registry);
 
 uv_loop_t *provider_registry_loop(const struct provider_registry *registry);
 
-/* Finds the provider and borrows its connection until provider_link_release(). Connects nothing yet. NULL
+/* Finds the provider and borrows its connection until provider_ref_release(). Connects nothing yet. NULL
  * with err set: INVALID_ARGUMENT (not a provider name), FAILED_PRECONDITION (no such socket: the text names
  * the directories). */
-struct provider_link *provider_registry_find(struct provider_registry *registry, const char *name,
-                                             struct error **err);
+struct provider_ref *provider_registry_find(struct provider_registry *registry, const char *name,
+                                            struct error **err);
 
-struct grpc_channel *provider_link_channel(const struct provider_link *link);
-const char *provider_link_path(const struct provider_link *link);
+struct grpc_channel *provider_ref_channel(const struct provider_ref *ref);
+const char *provider_ref_path(const struct provider_ref *ref);
 
 /* Accepts NULL. */
-void provider_link_release(struct provider_link *link);
+void provider_ref_release(struct provider_ref *ref);
 
 /* Calls `each` with every provider that has been used so far. */
 void provider_registry_each(struct provider_registry *registry, void (*each)(const char *name, void *arg),

@@ -25,8 +25,8 @@ void publish_dispose(struct publish *publish)
     error_free(publish->rollback_cause);
     error_free(publish->failure);
     error_free(publish->job.error);
-    free(publish->job.record);
-    secret_free(publish->record);
+    free(publish->job.metadata);
+    secret_free(publish->metadata);
     volume_lock_release(&publish->lock); /* may start the next in line, which knows nothing of us */
     publish_request_finish(&publish->request);
     free(publish);
@@ -35,7 +35,7 @@ void publish_dispose(struct publish *publish)
 void publish_cancel_children(struct publish *publish)
 {
     if (publish->recent != NULL)
-        class_memo_cancel(&publish->recent);
+        class_cache_cancel(&publish->recent);
     if (publish->lookup != NULL)
         class_source_cancel(publish->publisher->classes, &publish->lookup);
     if (publish->provider != NULL)
@@ -68,8 +68,8 @@ uint64_t publish_answer_margin(uint64_t left)
 /* A complete volume with nothing due. */
 static void publish_skip(struct publish *publish)
 {
-    const struct published_volume *volume =
-        published_volumes_find(publish->publisher->published, publish->request.target_path);
+    const struct volume_state *volume =
+        volume_states_find(publish->publisher->volumes, publish->request.target_path);
     const struct volume_event event = {
         .type = VOLUME_EVENT_CHECKED,
         .pod_name = publish->request.pod_name,
@@ -83,7 +83,7 @@ static void publish_skip(struct publish *publish)
     observer_chain_on_unchanged(publish->publisher->observers, &event);
     log_debug(publish->publisher->log, 4, "volume is published already, nothing is due",
               LOG_STR("targetPath", publish->request.target_path));
-    telemetry_publish_ok(publish->publisher->telemetry, publish_provider_label(publish));
+    driver_metrics_publish_ok(publish->publisher->metrics, publish_provider_label(publish));
     publish_answer(publish, NULL);
     publish_dispose(publish);
 }
@@ -112,7 +112,7 @@ static void run_write(void *job)
         return;
     }
     if (publish->job.no_files)
-        (void)volume_remember(publish->job.target_path, &publish->job.options, &publish->job.error);
+        (void)volume_write_metadata(publish->job.target_path, &publish->job.options, &publish->job.error);
     else
         (void)volume_update(publish->job.target_path, publish->job.payload, &publish->job.options,
                             &publish->job.changed, &publish->job.error);
@@ -160,11 +160,11 @@ static void enter_write(struct publish *publish)
     publish->job.no_files = publish->answer.no_files;
     publish->job.payload = &publish->answer.payload;
     /* Without a record (no memory) the volume only knows less about itself. */
-    publish->record = volume_record_print(publish->class->provider, publish->spec.hash,
-                                          &publish->answer.versions, /* err= */ NULL);
+    publish->metadata = volume_metadata_print(publish->class->provider, publish->spec.hash,
+                                              &publish->answer.versions, /* err= */ NULL);
     publish->job.options = (struct volume_options){.gid = publish->request.gid,
                                                    .last_checked_unix = (uint64_t)clock_unix_s(),
-                                                   .record = publish->record};
+                                                   .metadata = publish->metadata};
     if (worker_start(publish->publisher->loop, run_write, write_done, publish, &error) < 0)
         publish_fail(publish, error, NULL);
 }
@@ -187,8 +187,8 @@ static void provider_done(struct provider_answer *answer, const struct error *er
     struct publish *publish = arg;
 
     publish->provider = NULL;
-    telemetry_provider_call(publish->publisher->telemetry, publish->class->provider, error_code(error),
-                            publish_seconds_since(publish->provider_started_ns));
+    driver_metrics_provider_call(publish->publisher->metrics, publish->class->provider, error_code(error),
+                                 publish_seconds_since(publish->provider_started_ns));
     if (error != NULL) {
         provider_failed(publish, error, type);
         return;
@@ -200,16 +200,15 @@ static void provider_done(struct provider_answer *answer, const struct error *er
 
 /* A provider may answer a look from memory. Not one that the author of the class asked for: who has just
  * changed a secret and asks for a look wants that one. Without versions it is a first mount to it. */
-static bool asked_for(const struct publish *publish, const struct published_volume *volume)
+static bool asked_for(const struct publish *publish, const struct volume_state *volume)
 {
-    return volume->mark[0] != '\0' && strcmp(volume->mark, publish->spec.hash) != 0;
+    return volume->spec_hash[0] != '\0' && strcmp(volume->spec_hash, publish->spec.hash) != 0;
 }
 
 static void enter_provider(struct publish *publish)
 {
     const struct publisher *publisher = publish->publisher;
-    const struct published_volume *volume =
-        published_volumes_find(publisher->published, publish->request.target_path);
+    const struct volume_state *volume = volume_states_find(publisher->volumes, publish->request.target_path);
     cleanup_string_map struct string_map attributes = {0};
     cleanup_error struct error *error = NULL;
     uint64_t left = publish_time_left(publish);
@@ -270,7 +269,7 @@ static void class_known(struct publish *publish, struct secret_provider_class *c
 
     publish->class = class;
     /* A bad annotation is complained about elsewhere: at the next call for the volume, and in
-     * class_memo.h. */
+     * class_cache.h. */
     (void)class_rotation_spec(class, publish->publisher->rotation_interval_s, &publish->spec,
                               /* err= */ NULL);
     if (judge_class(publish, &error) < 0)
@@ -288,8 +287,8 @@ static void class_done(struct secret_provider_class *class, const struct error *
         class_failed(publish, cause);
         return;
     }
-    if (publish->publisher->class_memo != NULL)
-        class_memo_note(publish->publisher->class_memo, class);
+    if (publish->publisher->class_cache != NULL)
+        class_cache_put(publish->publisher->class_cache, class);
     class_known(publish, class);
 }
 
@@ -342,8 +341,7 @@ static void due_decide(struct publish *publish, struct secret_provider_class *cl
                        const struct error *error)
 {
     const struct publisher *publisher = publish->publisher;
-    struct published_volume *volume =
-        published_volumes_find(publisher->published, publish->request.target_path);
+    struct volume_state *volume = volume_states_find(publisher->volumes, publish->request.target_path);
 
     cleanup_error struct error *annotation = NULL;
 
@@ -355,7 +353,7 @@ static void due_decide(struct publish *publish, struct secret_provider_class *cl
         publish_report_annotation(publish, class, volume, annotation);
     if (volume != NULL) {
         volume->interval_s = publish->spec.interval_s;
-        if (!published_volume_due(volume, &publish->spec, publish->job.last_checked, clock_unix_s())) {
+        if (!volume_state_due(volume, &publish->spec, publish->job.last_checked, clock_unix_s())) {
             publish_skip(publish);
             return;
         }
@@ -376,7 +374,7 @@ static void recent_done(struct secret_provider_class *class, const struct error 
 
 static void enter_due(struct publish *publish)
 {
-    struct class_memo *memo = publish->publisher->class_memo;
+    struct class_cache *memo = publish->publisher->class_cache;
     struct secret_provider_class *class = NULL;
     const struct error *failure = NULL;
     cleanup_error struct error *error = NULL;
@@ -385,11 +383,10 @@ static void enter_due(struct publish *publish)
     publish->look = true;
     publish->spec = (struct rotation_spec){.interval_s = publish->publisher->rotation_interval_s};
     if (check_class_name(publish, &error) == 0) {
-        class =
-            class_memo_recent(memo, publish->request.pod_namespace, publish->request.class_name, &failure);
+        class = class_cache_get(memo, publish->request.pod_namespace, publish->request.class_name, &failure);
         if (class == NULL && failure == NULL) {
-            publish->recent = class_memo_start(memo, publish->request.pod_namespace,
-                                               publish->request.class_name, recent_done, publish, &error);
+            publish->recent = class_cache_start(memo, publish->request.pod_namespace,
+                                                publish->request.class_name, recent_done, publish, &error);
             if (publish->recent != NULL)
                 return;
         }
@@ -420,7 +417,7 @@ static void run_inspect(void *job)
         volume_last_checked(publish->job.target_path, &publish->job.last_checked, /* err= */ NULL) < 0)
         publish->job.last_checked = 0;
     if (publish->job.recall)
-        (void)volume_read_record(publish->job.target_path, &publish->job.record, /* err= */ NULL);
+        (void)volume_read_metadata(publish->job.target_path, &publish->job.metadata, /* err= */ NULL);
 }
 
 static void inspect_done(void *job)
@@ -439,8 +436,8 @@ static void inspect_done(void *job)
     switch (publish->job.volume) {
     case VOLUME_PUBLISHED:
         if (publish->job.recall)
-            (void)published_volumes_recall(publish->publisher->published, publish->request.target_path,
-                                           publish->job.record, clock_unix_s());
+            (void)volume_states_restore(publish->publisher->volumes, publish->request.target_path,
+                                        publish->job.metadata, clock_unix_s());
         if (publish->publisher->rotation)
             enter_due(publish);
         else
@@ -472,7 +469,7 @@ static int enter_inspect(struct publish *publish, struct error **err)
     publish->job.target_path = publish->request.target_path;
     publish->job.rotation = publish->publisher->rotation;
     publish->job.recall =
-        published_volumes_find(publish->publisher->published, publish->request.target_path) == NULL;
+        volume_states_find(publish->publisher->volumes, publish->request.target_path) == NULL;
     return worker_start(publish->publisher->loop, run_inspect, inspect_done, publish, err);
 }
 

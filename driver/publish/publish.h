@@ -10,7 +10,7 @@
  *         ┌────▼────┐ worker: what is at the target path?
  *         │ INSPECT │ ── complete, rotation is off ──────▶ OK
  *         └────┬────┘ ── something else is mounted there ▶ error
- *              ├──── complete ──▶ DUE: what does the class wish (class_memo.h, rotation.h)?
+ *              ├──── complete ──▶ DUE: what does the class wish (class_cache.h, rotation.h)?
  *         ┌────▼────┐              │ nothing is due ─────▶ OK
  *         │  CLASS  │              │
  *         └────┬────┘              │ CLASS: look the SecretProviderClass up
@@ -74,12 +74,12 @@ enum {
 /* What all publishes and unpublishes of the process share. Everything is borrowed. */
 struct publisher {
     uv_loop_t *loop;
-    struct log *log;             /* may be NULL */
-    struct telemetry *telemetry; /* may be NULL */
+    struct log *log;                /* may be NULL */
+    struct driver_metrics *metrics; /* may be NULL */
     struct volume_locks *locks;
-    struct published_volumes *published;
+    struct volume_states *volumes;
     const struct class_source *classes;
-    struct class_memo *class_memo; /* NULL only without rotation */
+    struct class_cache *class_cache; /* NULL only without rotation */
     struct provider_registry *providers;
     const struct volume_observers *observers; /* NULL: none */
     struct events *events;                    /* NULL: nobody is told */

@@ -34,7 +34,7 @@ struct publish {
     bool interrupted; /* an unpublish waits for the lock */
 
     /* children: at most one is not NULL; workers are not children, see worker_runs() */
-    struct class_memo_call *recent;
+    struct class_cache_call *recent;
     struct class_lookup *lookup;
     struct provider_call *provider;
     struct observer_chain *observer_chain;
@@ -43,7 +43,7 @@ struct publish {
     struct secret_provider_class *class; /* an owner among others */
     struct rotation_spec spec;
     struct provider_answer answer;
-    char *record;                 /* for the volume; secret_free() */
+    char *metadata;               /* for the volume; secret_free() */
     struct error *rollback_cause; /* ROLLBACK: what is answered when it is done */
     struct error *failure;        /* of a look, for the observers */
 
@@ -55,10 +55,10 @@ struct publish {
         bool look;
         bool no_files;
         bool rotation; /* inspect: is last_checked of interest? */
-        bool recall;   /* inspect: and the record? */
-        enum volume_state volume;
+        bool recall;   /* inspect: and the metadata? */
+        enum volume_condition volume;
         uint64_t last_checked;
-        char *record;
+        char *metadata;
         bool may_be_in_use; /* inspect: incomplete, but containers may see it */
         bool changed;
         struct error *error;
@@ -104,9 +104,9 @@ void publish_remember_success(struct publish *publish);
 void publish_report_success(struct publish *publish);
 
 /* `error`: the class has an annotation that can not be understood; NULL: it has none. The pod is told once
- * per text; the log has it once per class (class_memo.h). */
+ * per text; the log has it once per class (class_cache.h). */
 void publish_report_annotation(const struct publish *publish, const struct secret_provider_class *class,
-                               struct published_volume *volume, const struct error *error);
+                               struct volume_state *volume, const struct error *error);
 
 /* One line and one count per failure, wherever it came from. `type` NULL or "": from the error. */
 void publish_report_failure(struct publish *publish, const struct error *error, const char *type);

@@ -48,8 +48,8 @@ void publish_enter_rollback(struct publish *publish, struct error **cause)
 
 static struct volume_event event_of(const struct publish *publish, enum volume_event_type type)
 {
-    const struct published_volume *volume =
-        published_volumes_find(publish->publisher->published, publish->request.target_path);
+    const struct volume_state *volume =
+        volume_states_find(publish->publisher->volumes, publish->request.target_path);
     struct volume_event event = {
         .type = type,
         .pod_name = publish->request.pod_name,
@@ -107,7 +107,7 @@ static void enter_observers(struct publish *publish, enum volume_event_type type
     const struct publisher *publisher = publish->publisher;
     const struct observer_chain_config config = {.loop = publisher->loop,
                                                  .log = publisher->log,
-                                                 .telemetry = publisher->telemetry,
+                                                 .metrics = publisher->metrics,
                                                  .observers = publisher->observers};
     const struct volume_event event = event_of(publish, type);
     cleanup_error struct error *error = NULL;

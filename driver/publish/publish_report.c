@@ -13,11 +13,11 @@ enum { OUT_OF_TIME_MS = 100 };
 
 const char *publish_provider_label(const struct publish *publish)
 {
-    const struct published_volume *volume;
+    const struct volume_state *volume;
 
     if (publish->class != NULL)
         return publish->class->provider;
-    volume = published_volumes_find(publish->publisher->published, publish->request.target_path);
+    volume = volume_states_find(publish->publisher->volumes, publish->request.target_path);
     return volume != NULL && volume->provider != NULL ? volume->provider : publish->request.provider_hint;
 }
 
@@ -30,9 +30,9 @@ static struct log_field pod_field(const struct publish *publish)
 
 void publish_remember_success(struct publish *publish)
 {
-    published_volumes_succeeded(publish->publisher->published, publish->request.target_path,
-                                publish->class->provider, &publish->spec, &publish->answer.versions,
-                                clock_unix_s());
+    volume_states_succeeded(publish->publisher->volumes, publish->request.target_path,
+                            publish->class->provider, &publish->spec, &publish->answer.versions,
+                            clock_unix_s());
 }
 
 static void remember_failure(struct publish *publish)
@@ -41,8 +41,8 @@ static void remember_failure(struct publish *publish)
 
     if (getrandom(&random, sizeof(random), GRND_NONBLOCK) != (ssize_t)sizeof(random))
         random = (uint32_t)clock_monotonic_ns(); /* it only spreads retries */
-    published_volumes_failed(publish->publisher->published, publish->request.target_path, &publish->spec,
-                             random, clock_unix_s());
+    volume_states_failed(publish->publisher->volumes, publish->request.target_path, &publish->spec, random,
+                         clock_unix_s());
 }
 
 /* --- outcomes --- */
@@ -69,26 +69,26 @@ static void tell_pod(const struct publish *publish, const struct event *what, co
 }
 
 void publish_report_annotation(const struct publish *publish, const struct secret_provider_class *class,
-                               struct published_volume *volume, const struct error *error)
+                               struct volume_state *volume, const struct error *error)
 {
     uint32_t seed = error != NULL ? rotation_seed(class->rotation_interval) | 1 : 0;
 
-    if (seed != 0 && seed != volume->complaint)
+    if (seed != 0 && seed != volume->reported_annotation_hash)
         tell_pod(publish,
                  &(struct event){.type = EVENT_WARNING,
                                  .component = EVENT_ROTATION,
                                  .reason = EVENT_ANNOTATION,
                                  .message = "an annotation is ignored, the driver's own interval applies"},
                  error);
-    volume->complaint = seed;
+    volume->reported_annotation_hash = seed;
 }
 
 static void report_look(const struct publish *publish)
 {
     const struct publisher *publisher = publish->publisher;
 
-    telemetry_rotation_ok(publisher->telemetry, publish->class->provider, publish->job.changed,
-                          publish_seconds_since(publish->started_ns));
+    driver_metrics_rotation_ok(publisher->metrics, publish->class->provider, publish->job.changed,
+                               publish_seconds_since(publish->started_ns));
     if (!publish->job.changed)
         return;
     tell_pod(publish,
@@ -122,9 +122,9 @@ void publish_report_success(struct publish *publish)
     else
         report_mount(publish);
     if (!publish->look || publish->job.changed)
-        telemetry_files_written(publish->publisher->telemetry, publish->class->provider,
-                                payload_size(&publish->answer.payload));
-    telemetry_publish_ok(publish->publisher->telemetry, publish->class->provider);
+        driver_metrics_files_written(publish->publisher->metrics, publish->class->provider,
+                                     payload_size(&publish->answer.payload));
+    driver_metrics_publish_ok(publish->publisher->metrics, publish->class->provider);
     publish_answer(publish, NULL);
 }
 
@@ -135,9 +135,9 @@ void publish_report_failure(struct publish *publish, const struct error *error, 
 
     if (type == NULL || type[0] == '\0')
         type = error_type(error)[0] != '\0' ? error_type(error) : ERROR_TYPE_MOUNT;
-    telemetry_publish_error(publisher->telemetry, provider, type);
+    driver_metrics_publish_error(publisher->metrics, provider, type);
     if (publish->look) {
-        telemetry_rotation_error(publisher->telemetry, provider, type);
+        driver_metrics_rotation_error(publisher->metrics, provider, type);
         log_error(publisher->log, "volume content could not be checked for changes, the old content stays",
                   pod_field(publish), LOG_STR("spc", publish->request.class_name),
                   LOG_STR("provider", provider), LOG_STR("targetPath", publish->request.target_path),

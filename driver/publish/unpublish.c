@@ -32,7 +32,7 @@ static void unpublish_conclude(struct unpublish *unpublish, const struct error *
     const struct publisher *publisher = unpublish->publisher;
     publish_callback *callback = unpublish->callback;
 
-    telemetry_unpublish(publisher->telemetry, error_code(error));
+    driver_metrics_unpublish(publisher->metrics, error_code(error));
     if (error != NULL) {
         /* These words are what existing log checks look for. */
         log_error(publisher->log, "failed to clean and unmount target path",
@@ -40,7 +40,7 @@ static void unpublish_conclude(struct unpublish *unpublish, const struct error *
     } else {
         log_info(publisher->log, "volume unpublished", LOG_STR("targetPath", unpublish->target_path));
         observer_chain_on_removed(publisher->observers, unpublish->target_path);
-        published_volumes_remove(publisher->published, unpublish->target_path);
+        volume_states_remove(publisher->volumes, unpublish->target_path);
     }
     unpublish->callback = NULL;
     if (callback != NULL)
@@ -107,7 +107,7 @@ void unpublish_cancel(struct unpublish **unpublish)
 {
     (*unpublish)->callback = NULL;
     if (!(*unpublish)->running) {
-        telemetry_unpublish((*unpublish)->publisher->telemetry, GRPC_STATUS_CANCELLED);
+        driver_metrics_unpublish((*unpublish)->publisher->metrics, GRPC_STATUS_CANCELLED);
         unpublish_dispose(*unpublish);
     }
     *unpublish = NULL;

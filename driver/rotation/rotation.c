@@ -54,7 +54,7 @@ static bool waits_since_it_was_met(const struct rotation_facts *facts, int64_t i
 
     if (interval_s <= 0 || facts->first_seen_unix <= 0)
         return false;
-    return (facts->met_changed || was_met_late(facts, interval_s)) &&
+    return (facts->spec_changed_when_found || was_met_late(facts, interval_s)) &&
            !has_passed(now, facts->first_seen_unix, (int64_t)(facts->seed % (uint64_t)spread));
 }
 
@@ -67,22 +67,22 @@ static bool interval_is_over(const struct rotation_facts *facts, int64_t interva
     return has_passed(now, (int64_t)facts->last_checked_unix, interval_s + delay_of(facts, interval_s));
 }
 
-bool rotation_spec_changed(const char *mark, const struct rotation_spec *spec)
+bool rotation_spec_changed(const char *spec_hash, const struct rotation_spec *spec)
 {
-    return mark[0] != '\0' && spec->hash[0] != '\0' && strcmp(mark, spec->hash) != 0;
+    return spec_hash[0] != '\0' && spec->hash[0] != '\0' && strcmp(spec_hash, spec->hash) != 0;
 }
 
 bool rotation_due(const struct rotation_facts *facts, const struct rotation_spec *spec, int64_t now_unix)
 {
-    bool wished = rotation_spec_changed(facts->mark, spec);
+    bool spec_changed = rotation_spec_changed(facts->spec_hash, spec);
 
     if (waits_since_it_was_met(facts, spec->interval_s, now_unix))
         return false;
-    if (wished && strcmp(facts->failed_mark, spec->hash) != 0)
+    if (spec_changed && strcmp(facts->failed_spec_hash, spec->hash) != 0)
         return true;
     if (facts->retry_unix > now_unix)
         return false;
-    return wished || interval_is_over(facts, spec->interval_s, now_unix);
+    return spec_changed || interval_is_over(facts, spec->interval_s, now_unix);
 }
 
 int64_t rotation_backoff_s(unsigned failures, int64_t interval_s, uint32_t random)

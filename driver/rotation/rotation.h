@@ -4,12 +4,12 @@
  *
  * The kubelet calls again every 60 to 90 seconds per pod and at every event of the pod; the interval only
  * decides which of these calls reach the provider. It counts from the last *successful contact*, which the
- * volume itself remembers across restarts of the driver (volume_record.h).
+ * volume itself remembers across restarts of the driver (volume_metadata.h).
  *
  *  - A volume is never due before its interval is over, and at most an eighth of the interval later: each has
  *    a delay of its own, taken from its target path. Volumes that were published at one moment (a node has
  *    booted) so move apart with every round and never meet again, whether the driver restarts or not.
- *  - A volume without a record (published by another driver) is due within one interval, at a moment of its
+ *  - A volume without a metadata (published by another driver) is due within one interval, at a moment of its
  *    own, and not at once together with all the others.
  *  - The author of a class may set another interval for it, and may ask for a look: when the provider would
  *    be asked for something else than last time (spec.provider, spec.parameters), or when the annotation
@@ -31,17 +31,17 @@
 
 /* What is known about one volume. */
 struct rotation_facts {
-    uint64_t last_checked_unix; /* of the last successful contact; 0 = not known */
-    int64_t first_seen_unix;    /* when this process met the volume; counts when the contact is not known */
-    bool met_changed;           /* a spec of the class was there already when it met the volume */
-    uint32_t seed;              /* rotation_seed() of the target path */
-    const char *mark;           /* spec at the last successful contact; "" = not known */
-    const char *failed_mark;    /* spec at the last failure since then; "" = there was none */
-    int64_t retry_unix;         /* not before, because of failures; 0 = none */
+    uint64_t last_checked_unix;   /* of the last successful contact; 0 = not known */
+    int64_t first_seen_unix;      /* when this process met the volume; counts when the contact is not known */
+    bool spec_changed_when_found; /* a spec of the class was there already when it met the volume */
+    uint32_t seed;                /* rotation_seed() of the target path */
+    const char *spec_hash;        /* spec at the last successful contact; "" = not known */
+    const char *failed_spec_hash; /* spec at the last failure since then; "" = there was none */
+    int64_t retry_unix;           /* not before, because of failures; 0 = none */
 };
 
-/* Does the class want a look that a volume with this mark has not had? */
-bool rotation_spec_changed(const char *mark, const struct rotation_spec *spec);
+/* Does the class want a look that a volume with this spec hash has not had? */
+bool rotation_spec_changed(const char *spec_hash, const struct rotation_spec *spec);
 
 /* Is it time? A clock that was set back counts as time passed. */
 bool rotation_due(const struct rotation_facts *facts, const struct rotation_spec *spec, int64_t now_unix);

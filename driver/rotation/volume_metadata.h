@@ -1,11 +1,11 @@
 /*
- * volume_record.h - what a volume remembers of its last look, beside the time: the driver may restart at any
+ * volume_metadata.h - what a volume remembers of its last look, beside the time: the driver may restart at any
  * moment and then knows again what it told the provider and what it got.
  *
- * The record is a JSON object in the attribute VOLUME_RECORD_ATTRIBUTE of the volume's root (volume.h), so it
+ * The metadata is a JSON object in the attribute VOLUME_METADATA_ATTRIBUTE of the volume's root (volume.h), so it
  * lives and dies with the volume:
  *
- *     {"provider":"azure","class":"<rotation.h, the mark>","versions":{"secret/a":"1"}}
+ *     {"provider":"azure","class":"<class_rotation.h, the hash of the rotation spec>","versions":{"secret/a":"1"}}
  *
  * It holds names and versions, never contents. A volume without one (of another driver), or with one that can
  * not be read, is an ordinary volume of which nothing is known. Pure functions.
@@ -19,24 +19,24 @@
 
 enum {
     /* Bytes of the text: what an attribute may hold. Versions that do not fit are left out. */
-    VOLUME_RECORD_MAX = 60 * 1024,
+    VOLUME_METADATA_MAX = 60 * 1024,
 };
 
-struct volume_record {
-    char *provider;                        /* owned; NULL = not known */
-    char mark[ROTATION_SPEC_HASH_LEN + 1]; /* "" = not known */
-    struct string_map versions;            /* object id -> version */
+struct volume_metadata {
+    char *provider;                             /* owned; NULL = not known */
+    char spec_hash[ROTATION_SPEC_HASH_LEN + 1]; /* "" = not known */
+    struct string_map versions;                 /* object id -> version */
 };
 
-void volume_record_finish(struct volume_record *record);
-#define cleanup_volume_record CLEANUP(volume_record_finish)
+void volume_metadata_finish(struct volume_metadata *metadata);
+#define cleanup_volume_metadata CLEANUP(volume_metadata_finish)
 
 /* The text; the caller frees with secret_free(). NULL with err set: RESOURCE_EXHAUSTED, INVALID_ARGUMENT (a
  * name or version is not UTF-8). */
-char *volume_record_print(const char *provider, const char *mark, const struct string_map *versions,
-                          struct error **err);
+char *volume_metadata_print(const char *provider, const char *spec_hash, const struct string_map *versions,
+                            struct error **err);
 
 /* *ret is filled on success and untouched on failure (INVALID_ARGUMENT). Unknown members are ignored. */
-int volume_record_parse(const char *text, size_t len, struct volume_record *ret, struct error **err);
+int volume_metadata_parse(const char *text, size_t len, struct volume_metadata *ret, struct error **err);
 
 #endif

@@ -1,5 +1,5 @@
 /*
- * published.c - what the driver remembers of the volumes it has published.
+ * volume_state.c - what the driver remembers of the volumes it has published.
  */
 #include "driver/rotation/volume_state.h"
 
@@ -9,11 +9,11 @@
 
 #include "driver/rotation/volume_metadata.h"
 
-struct published_volumes {
-    struct volume_table table; /* struct published_volume */
+struct volume_states {
+    struct volume_table table; /* struct volume_state */
 };
 
-static void volume_free(struct published_volumes *volumes, struct published_volume *volume)
+static void volume_free(struct volume_states *volumes, struct volume_state *volume)
 {
     volume_table_remove(&volumes->table, &volume->entry);
     string_map_finish(&volume->versions);
@@ -21,9 +21,9 @@ static void volume_free(struct published_volumes *volumes, struct published_volu
     free(volume);
 }
 
-struct published_volumes *published_volumes_create(struct error **err)
+struct volume_states *volume_states_create(struct error **err)
 {
-    struct published_volumes *volumes = calloc(1, sizeof(*volumes));
+    struct volume_states *volumes = calloc(1, sizeof(*volumes));
 
     if (volumes == NULL) {
         (void)error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
@@ -33,27 +33,27 @@ struct published_volumes *published_volumes_create(struct error **err)
     return volumes;
 }
 
-void published_volumes_destroy(struct published_volumes *volumes)
+void volume_states_destroy(struct volume_states *volumes)
 {
     if (volumes == NULL)
         return;
     while (!list_empty(&volumes->table.entries))
-        volume_free(volumes, container_of(volume_entry_at(volumes->table.entries.next),
-                                          struct published_volume, entry));
+        volume_free(volumes,
+                    container_of(volume_entry_at(volumes->table.entries.next), struct volume_state, entry));
     free(volumes);
 }
 
-struct published_volume *published_volumes_find(struct published_volumes *volumes, const char *target_path)
+struct volume_state *volume_states_find(struct volume_states *volumes, const char *target_path)
 {
     struct volume_entry *entry = volume_table_find(&volumes->table, target_path);
 
-    return entry != NULL ? container_of(entry, struct published_volume, entry) : NULL;
+    return entry != NULL ? container_of(entry, struct volume_state, entry) : NULL;
 }
 
-struct published_volume *published_volumes_get(struct published_volumes *volumes, const char *target_path,
-                                               struct error **err)
+struct volume_state *volume_states_get(struct volume_states *volumes, const char *target_path,
+                                       struct error **err)
 {
-    struct published_volume *volume = published_volumes_find(volumes, target_path);
+    struct volume_state *volume = volume_states_find(volumes, target_path);
 
     if (volume != NULL)
         return volume;
@@ -66,30 +66,29 @@ struct published_volume *published_volumes_get(struct published_volumes *volumes
     return volume;
 }
 
-struct published_volume *published_volumes_recall(struct published_volumes *volumes, const char *target_path,
-                                                  const char *record, int64_t now_unix)
+struct volume_state *volume_states_restore(struct volume_states *volumes, const char *target_path,
+                                           const char *metadata, int64_t now_unix)
 {
-    struct published_volume *volume = published_volumes_get(volumes, target_path, /* err= */ NULL);
-    cleanup_volume_record struct volume_record known = {0};
+    struct volume_state *volume = volume_states_get(volumes, target_path, /* err= */ NULL);
+    cleanup_volume_metadata struct volume_metadata known = {0};
 
     if (volume == NULL)
         return NULL;
     volume->first_seen_unix = now_unix;
-    /* A record that can not be read is as good as none. */
-    if (record == NULL || volume_record_parse(record, strlen(record), &known, /* err= */ NULL) < 0)
+    /* A metadata that can not be read is as good as none. */
+    if (metadata == NULL || volume_metadata_parse(metadata, strlen(metadata), &known, /* err= */ NULL) < 0)
         return volume;
     volume->provider = steal_ptr(&known.provider);
-    memcpy(volume->mark, known.mark, sizeof(volume->mark));
+    memcpy(volume->spec_hash, known.spec_hash, sizeof(volume->spec_hash));
     volume->versions = known.versions;
     known.versions = (struct string_map){0};
     return volume;
 }
 
-void published_volumes_succeeded(struct published_volumes *volumes, const char *target_path,
-                                 const char *provider, const struct rotation_spec *spec,
-                                 struct string_map *versions, int64_t now_unix)
+void volume_states_succeeded(struct volume_states *volumes, const char *target_path, const char *provider,
+                             const struct rotation_spec *spec, struct string_map *versions, int64_t now_unix)
 {
-    struct published_volume *volume = published_volumes_get(volumes, target_path, /* err= */ NULL);
+    struct volume_state *volume = volume_states_get(volumes, target_path, /* err= */ NULL);
 
     if (volume == NULL)
         return; /* nothing depends on it */
@@ -98,11 +97,11 @@ void published_volumes_succeeded(struct published_volumes *volumes, const char *
     volume->failures = 0;
     volume->retry_unix = 0;
     volume->class_unread = false;
-    volume->judged = true;
-    volume->met_changed = false;
-    volume->failed_mark[0] = '\0';
+    volume->class_seen = true;
+    volume->spec_changed_when_found = false;
+    volume->failed_spec_hash[0] = '\0';
     volume->interval_s = spec->interval_s;
-    memcpy(volume->mark, spec->hash, sizeof(volume->mark));
+    memcpy(volume->spec_hash, spec->hash, sizeof(volume->spec_hash));
     string_map_finish(&volume->versions);
     volume->versions = *versions;
     *versions = (struct string_map){0};
@@ -110,10 +109,10 @@ void published_volumes_succeeded(struct published_volumes *volumes, const char *
     volume->provider = strdup(provider);
 }
 
-void published_volumes_failed(struct published_volumes *volumes, const char *target_path,
-                              const struct rotation_spec *spec, uint32_t random, int64_t now_unix)
+void volume_states_failed(struct volume_states *volumes, const char *target_path,
+                          const struct rotation_spec *spec, uint32_t random, int64_t now_unix)
 {
-    struct published_volume *volume = published_volumes_get(volumes, target_path, /* err= */ NULL);
+    struct volume_state *volume = volume_states_get(volumes, target_path, /* err= */ NULL);
 
     if (volume == NULL)
         return;
@@ -121,15 +120,15 @@ void published_volumes_failed(struct published_volumes *volumes, const char *tar
     volume->retry_unix = now_unix + rotation_backoff_s(volume->failures, spec->interval_s, random);
     volume->class_unread = spec->hash[0] == '\0';
     if (!volume->class_unread)
-        memcpy(volume->failed_mark, spec->hash, sizeof(volume->failed_mark));
+        memcpy(volume->failed_spec_hash, spec->hash, sizeof(volume->failed_spec_hash));
 }
 
-void published_volumes_classes_are_back(struct published_volumes *volumes)
+void volume_states_retry_class_errors(struct volume_states *volumes)
 {
     const struct list *end = &volumes->table.entries;
 
     for (struct list *at = end->next; at != end; at = at->next) {
-        struct published_volume *volume = container_of(volume_entry_at(at), struct published_volume, entry);
+        struct volume_state *volume = container_of(volume_entry_at(at), struct volume_state, entry);
 
         if (!volume->class_unread)
             continue;
@@ -138,32 +137,32 @@ void published_volumes_classes_are_back(struct published_volumes *volumes)
     }
 }
 
-bool published_volume_due(struct published_volume *volume, const struct rotation_spec *spec,
-                          uint64_t last_checked_unix, int64_t now_unix)
+bool volume_state_due(struct volume_state *volume, const struct rotation_spec *spec,
+                      uint64_t last_checked_unix, int64_t now_unix)
 {
-    if (!volume->judged && spec->hash[0] != '\0') {
-        volume->judged = true;
-        volume->met_changed = rotation_spec_changed(volume->mark, spec);
+    if (!volume->class_seen && spec->hash[0] != '\0') {
+        volume->class_seen = true;
+        volume->spec_changed_when_found = rotation_spec_changed(volume->spec_hash, spec);
     }
     return rotation_due(&(struct rotation_facts){.last_checked_unix = last_checked_unix,
                                                  .first_seen_unix = volume->first_seen_unix,
-                                                 .met_changed = volume->met_changed,
+                                                 .spec_changed_when_found = volume->spec_changed_when_found,
                                                  .seed = rotation_seed(volume->entry.target_path),
-                                                 .mark = volume->mark,
-                                                 .failed_mark = volume->failed_mark,
+                                                 .spec_hash = volume->spec_hash,
+                                                 .failed_spec_hash = volume->failed_spec_hash,
                                                  .retry_unix = volume->retry_unix},
                         spec, now_unix);
 }
 
-void published_volumes_remove(struct published_volumes *volumes, const char *target_path)
+void volume_states_remove(struct volume_states *volumes, const char *target_path)
 {
-    struct published_volume *volume = published_volumes_find(volumes, target_path);
+    struct volume_state *volume = volume_states_find(volumes, target_path);
 
     if (volume != NULL)
         volume_free(volumes, volume);
 }
 
-size_t published_volumes_count(const struct published_volumes *volumes)
+size_t volume_states_count(const struct volume_states *volumes)
 {
     return volumes->table.n;
 }

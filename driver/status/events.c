@@ -80,7 +80,7 @@ static void entry_free(struct entry *entry)
         entry->events->in_flight--;
     }
     if (entry->waiting > 0)
-        telemetry_event(entry->events->config.telemetry, entry->reason, "dropped", entry->waiting);
+        driver_metrics_event(entry->events->config.metrics, entry->reason, "dropped", entry->waiting);
     list_remove(&entry->link);
     entry->events->n_entries--;
     free(entry->pod_name);
@@ -276,7 +276,7 @@ static struct kube_call *send_event(struct entry *entry, bool create)
 /* Lack of memory drops the occurrences: nobody depends on them. */
 static void drop(struct entry *entry)
 {
-    telemetry_event(entry->events->config.telemetry, entry->reason, "dropped", entry->waiting);
+    driver_metrics_event(entry->events->config.metrics, entry->reason, "dropped", entry->waiting);
     entry->waiting = 0;
     entry->on_its_way = 0;
     entry->tries = 0;
@@ -342,7 +342,7 @@ static void answered(struct kube_answer *answer, const struct error *error, void
     entry->call = NULL;
     events->in_flight--;
     if (error == NULL) {
-        telemetry_event(events->config.telemetry, entry->reason, "sent", entry->on_its_way);
+        driver_metrics_event(events->config.metrics, entry->reason, "sent", entry->on_its_way);
         events->failing = false;
         entry->unsure = false;
         entry->waiting -= entry->on_its_way;
@@ -436,7 +436,7 @@ void events_emit(struct events *events, const struct event *event)
     }
     message = entry != NULL ? clean_message(event->message) : NULL;
     if (message == NULL) {
-        telemetry_event(events->config.telemetry, event->reason, "dropped", 1);
+        driver_metrics_event(events->config.metrics, event->reason, "dropped", 1);
         return;
     }
     free(entry->message);

@@ -66,10 +66,10 @@ struct events;
 struct events_config {
     uv_loop_t *loop;
     struct kube_client *kube;
-    struct log *log;             /* may be NULL */
-    struct telemetry *telemetry; /* may be NULL */
-    const char *node;            /* copied */
-    uint64_t retry_ms;           /* 0 = EVENTS_RETRY_MS; for tests */
+    struct log *log;                /* may be NULL */
+    struct driver_metrics *metrics; /* may be NULL */
+    const char *node;               /* copied */
+    uint64_t retry_ms;              /* 0 = EVENTS_RETRY_MS; for tests */
 };
 
 struct events *events_create(const struct events_config *config, struct error **err);

@@ -91,7 +91,7 @@ static void failed(struct observer_chain *chain, const struct error *cause)
 
     if (error != NULL)
         (void)error_wrap(&error, "%s", observer->action);
-    telemetry_record_error(chain->config.telemetry, observer->name);
+    driver_metrics_record_error(chain->config.metrics, observer->name);
     if (requires(observer, &chain->event)) {
         conclude(chain, error != NULL ? error : cause);
         return;

@@ -29,7 +29,7 @@ struct observer_chain;
 struct observer_chain_config {
     uv_loop_t *loop;
     struct log *log;                          /* may be NULL */
-    struct telemetry *telemetry;              /* may be NULL */
+    struct driver_metrics *metrics;           /* may be NULL */
     const struct volume_observers *observers; /* may be NULL */
 };
 

@@ -309,7 +309,7 @@ static void write_failed(struct pod_volume *volume, const struct error *error)
         pause = POD_STATUS_RETRY_CAP_MS;
     pause += random_below(pause / 4 + 1);
     if (waiter == NULL) {
-        telemetry_record_error(status->config.telemetry, "status");
+        driver_metrics_record_error(status->config.metrics, "status");
         if (volume->failures == 0)
             log_warning(status->config.log, "the status of a volume can not be written, it is tried again",
                         LOG_STR("spcps", volume->name), LOG_STR("targetPath", volume->entry.target_path),

@@ -49,11 +49,11 @@ struct pod_status;
 struct pod_status_config {
     uv_loop_t *loop;
     struct kube_client *kube;
-    struct log *log;             /* may be NULL */
-    struct telemetry *telemetry; /* may be NULL */
-    const char *node;            /* copied */
-    uint64_t retry_first_ms;     /* 0 = POD_STATUS_RETRY_FIRST_MS; for tests */
-    uint64_t trust_ms;           /* 0 = POD_STATUS_TRUST_MS; for tests */
+    struct log *log;                /* may be NULL */
+    struct driver_metrics *metrics; /* may be NULL */
+    const char *node;               /* copied */
+    uint64_t retry_first_ms;        /* 0 = POD_STATUS_RETRY_FIRST_MS; for tests */
+    uint64_t trust_ms;              /* 0 = POD_STATUS_TRUST_MS; for tests */
 };
 
 /* Everything in `config` is borrowed for life. */

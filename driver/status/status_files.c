@@ -115,7 +115,7 @@ static bool is_stale(int directory_fd, const char *name)
     cleanup_buffer struct buffer text = {0};
     cleanup_free char *target = NULL;
     cleanup_free char *expected = NULL;
-    enum volume_state state = VOLUME_CORRUPT;
+    enum volume_condition state = VOLUME_CORRUPT;
 
     if (file_read_at(directory_fd, name, STATUS_FILE_MAX, &text, /* err= */ NULL) < 0)
         return false;

@@ -109,7 +109,8 @@ static void conclude(struct sync_run *run)
     run->owners = (struct owners){0};
     run->result = (struct sync_result){0};
     if (result.n_written > 0)
-        telemetry_secret_sync(run->config->telemetry, (double)(clock_monotonic_ns() - run->started_ns) / 1e9);
+        driver_metrics_secret_sync(run->config->metrics,
+                                   (double)(clock_monotonic_ns() - run->started_ns) / 1e9);
     run_free(run);
     callback(&result, arg);
     sync_result_finish(&result);
@@ -129,8 +130,8 @@ static void note_failure(struct sync_run *run, const char *secret, struct error 
 {
     struct sync_result *result = &run->result;
 
-    telemetry_secret_error(run->config->telemetry, run->class != NULL ? run->class->provider : "",
-                           error_code(*error));
+    driver_metrics_secret_error(run->config->metrics, run->class != NULL ? run->class->provider : "",
+                                error_code(*error));
     result->retry = result->retry || !is_lasting(error_code(*error));
     if (result->n_failures < SYNC_FAILURES_MAX)
         result->failures[result->n_failures] =
@@ -245,7 +246,7 @@ static bool check_claims(struct sync_run *run, const cJSON *secret)
 static void note_written(struct sync_run *run)
 {
     run->result.n_written++;
-    telemetry_secret_written(run->config->telemetry, run->class->provider);
+    driver_metrics_secret_written(run->config->metrics, run->class->provider);
     log_info(run->config->log, "Kubernetes Secret written",
              LOG_OBJECT("secret", run->pod->ns, run->record->name), LOG_STR("spc", run->pod->class_name),
              LOG_OBJECT("pod", run->pod->ns, run->pod->name));

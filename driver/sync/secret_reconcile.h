@@ -44,8 +44,8 @@ struct sync_run;
 /* What runs share. Everything is borrowed. */
 struct sync_run_config {
     uv_loop_t *loop;
-    struct log *log;             /* may be NULL */
-    struct telemetry *telemetry; /* may be NULL */
+    struct log *log;                /* may be NULL */
+    struct driver_metrics *metrics; /* may be NULL */
     struct kube_client *client;
     const struct class_source *classes;
     struct secret_records *records;

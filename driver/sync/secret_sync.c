@@ -553,7 +553,7 @@ struct secret_sync *secret_sync_create(const struct secret_sync_config *config, 
     sync->config = *config;
     sync->run_config = (struct sync_run_config){.loop = config->loop,
                                                 .log = config->log,
-                                                .telemetry = config->telemetry,
+                                                .metrics = config->metrics,
                                                 .client = config->client,
                                                 .classes = config->classes,
                                                 .records = &sync->records,

@@ -53,9 +53,9 @@ struct secret_sync;
 /* Everything is borrowed. */
 struct secret_sync_config {
     uv_loop_t *loop;
-    struct log *log;             /* may be NULL */
-    struct telemetry *telemetry; /* may be NULL */
-    struct events *events;       /* may be NULL */
+    struct log *log;                /* may be NULL */
+    struct driver_metrics *metrics; /* may be NULL */
+    struct events *events;          /* may be NULL */
     struct kube_client *client;
     const struct class_source *classes;
     uint64_t check_interval_ms;

@@ -43,7 +43,7 @@ static struct volume_mount_spec make_spec(const struct payload *payload, const s
 
 /* Makes room for old and new side by side. A failure is not told: if the room really lacks, the write says
  * so, with the numbers, and if the content has not changed none is needed. */
-static void grow(int fd, enum volume_way way, const struct payload *payload,
+static void grow(int fd, enum mount_method method, const struct payload *payload,
                  const struct volume_options *options)
 {
     struct statvfs fs;
@@ -65,7 +65,7 @@ static void grow(int fd, enum volume_way way, const struct payload *payload,
     spec.inodes += used_inodes;
     if (spec.inodes < fs.f_files)
         spec.inodes = fs.f_files;
-    (void)volume_mount_resize(fd, way, spec.bytes, spec.inodes);
+    (void)volume_mount_resize(fd, method, spec.bytes, spec.inodes);
 }
 
 /* --- what a volume remembers --- */
@@ -76,9 +76,9 @@ static int write_marks(int fd, const struct volume_options *options)
     cleanup_close int root = payload_tree_open_dir(fd, "."); /* attributes can not be set through O_PATH */
     if (root < 0)
         return errno;
-    /* The record first: when the time is there, what belongs to it is there as well. */
-    if (options->record != NULL &&
-        fsetxattr(root, VOLUME_RECORD_ATTRIBUTE, options->record, strlen(options->record), 0) < 0)
+    /* The metadata first: when the time is there, what belongs to it is there as well. */
+    if (options->metadata != NULL &&
+        fsetxattr(root, VOLUME_METADATA_ATTRIBUTE, options->metadata, strlen(options->metadata), 0) < 0)
         return errno;
     if (options->last_checked_unix != 0) {
         char text[24];
@@ -104,14 +104,14 @@ static uint64_t read_mark(int fd)
 }
 
 /* NULL when there is none, or when it can not be read. */
-static char *read_record(int fd)
+static char *read_metadata(int fd)
 {
     cleanup_close int root = payload_tree_open_dir(fd, ".");
-    ssize_t len = root < 0 ? -1 : fgetxattr(root, VOLUME_RECORD_ATTRIBUTE, NULL, 0);
+    ssize_t len = root < 0 ? -1 : fgetxattr(root, VOLUME_METADATA_ATTRIBUTE, NULL, 0);
     if (len <= 0)
         return NULL;
     cleanup_free char *text = malloc((size_t)len + 1);
-    ssize_t have = text == NULL ? -1 : fgetxattr(root, VOLUME_RECORD_ATTRIBUTE, text, (size_t)len);
+    ssize_t have = text == NULL ? -1 : fgetxattr(root, VOLUME_METADATA_ATTRIBUTE, text, (size_t)len);
     if (have < 0)
         return NULL;
     text[have] = '\0';
@@ -127,7 +127,7 @@ static void remember_check(int fd, const struct volume_options *options)
 
 /* --- inspecting --- */
 
-static enum volume_state state_of(const struct volume_target *target)
+static enum volume_condition state_of(const struct volume_target *target)
 {
     switch (target->kind) {
     case VOLUME_TARGET_ABSENT:
@@ -143,7 +143,7 @@ static enum volume_state state_of(const struct volume_target *target)
     }
 }
 
-int volume_inspect(const char *target_path, enum volume_state *ret_state, struct error **err)
+int volume_inspect(const char *target_path, enum volume_condition *ret_state, struct error **err)
 {
     cleanup_volume_target struct volume_target target = VOLUME_TARGET_INIT;
     if (volume_target_open(target_path, VOLUME_TARGET_EXISTING, &target, err) < 0)
@@ -236,21 +236,22 @@ static int make_target(struct volume_target *target, bool *ret_made, struct erro
     return target->kind == VOLUME_TARGET_DIRECTORY ? 0 : refuse_foreign(target, err);
 }
 
-static int build_and_show(enum volume_way way, struct volume_target *target, const struct payload *payload,
-                          const struct volume_options *options, struct error **err)
+static int build_and_show(enum mount_method method, struct volume_target *target,
+                          const struct payload *payload, const struct volume_options *options,
+                          struct error **err)
 {
     cleanup_volume_mount struct volume_mount mount = VOLUME_MOUNT_INIT;
     struct volume_mount_spec spec = make_spec(payload, options);
     struct payload_write_options write_options = {.gid = options->gid};
     bool changed = false;
-    if (volume_mount_prepare(&mount, way, &spec, target, err) < 0 ||
+    if (volume_mount_prepare(&mount, method, &spec, target, err) < 0 ||
         payload_write(mount.fd, payload, &write_options, &changed, err) < 0)
         return -1;
     remember_check(mount.fd, options);
-    return volume_mount_show(&mount, target, err);
+    return volume_mount_attach(&mount, target, err);
 }
 
-static int update_from(enum volume_way first, enum volume_way last, const char *target_path,
+static int update_from(enum mount_method first, enum mount_method last, const char *target_path,
                        const struct payload *payload, const struct volume_options *options, bool *ret_changed,
                        struct error **err);
 
@@ -271,8 +272,8 @@ bool volume_may_be_in_use(const char *target_path)
     return volume_target_open(target_path, 0, &target, /* err= */ NULL) < 0 || is_repairable(&target);
 }
 
-/* The ways from `first` to the last one, until one works here. */
-static int publish_from(enum volume_way first, enum volume_way last, const char *target_path,
+/* The methods from `first` to the last one, until one works here. */
+static int publish_from(enum mount_method first, enum mount_method last, const char *target_path,
                         const struct payload *payload, const struct volume_options *options,
                         struct error **err)
 {
@@ -286,9 +287,9 @@ static int publish_from(enum volume_way first, enum volume_way last, const char 
         return -1;
     if (make_target(&target, &made, err) == 0) {
         cleanup_error struct error *failure = NULL;
-        for (enum volume_way way = first; way <= last; way++) {
+        for (enum mount_method method = first; method <= last; method++) {
             error_free(steal_ptr(&failure));
-            if (build_and_show(way, &target, payload, options, &failure) == 0)
+            if (build_and_show(method, &target, payload, options, &failure) == 0)
                 return 0;
             if (error_code(failure) != GRPC_STATUS_UNIMPLEMENTED)
                 break;
@@ -303,25 +304,26 @@ static int publish_from(enum volume_way first, enum volume_way last, const char 
 int volume_publish(const char *target_path, const struct payload *payload,
                    const struct volume_options *options, struct error **err)
 {
-    return publish_from(VOLUME_WAY_DETACHED, VOLUME_WAY_DIRECT, target_path, payload, options, err);
+    return publish_from(MOUNT_METHOD_DETACHED, MOUNT_METHOD_DIRECT, target_path, payload, options, err);
 }
 
-int volume_publish_way(enum volume_way way, const char *target_path, const struct payload *payload,
-                       const struct volume_options *options, struct error **err)
+int volume_publish_with(enum mount_method method, const char *target_path, const struct payload *payload,
+                        const struct volume_options *options, struct error **err)
 {
-    return publish_from(way, way, target_path, payload, options, err);
+    return publish_from(method, method, target_path, payload, options, err);
 }
 
 /* --- changing what is published --- */
 
-static int open_writable_from(enum volume_way first, enum volume_way last, const struct volume_target *target,
-                              struct volume_writable *ret, enum volume_way *ret_way, struct error **err)
+static int open_writable_from(enum mount_method first, enum mount_method last,
+                              const struct volume_target *target, struct volume_writable *ret,
+                              enum mount_method *ret_method, struct error **err)
 {
     cleanup_error struct error *failure = NULL;
-    for (enum volume_way way = first; way <= last; way++) {
+    for (enum mount_method method = first; method <= last; method++) {
         error_free(steal_ptr(&failure));
-        if (volume_writable_open(ret, way, target->fd, &failure) == 0) {
-            *ret_way = way;
+        if (volume_writable_open(ret, method, target->fd, &failure) == 0) {
+            *ret_method = method;
             return 0;
         }
         if (error_code(failure) != GRPC_STATUS_UNIMPLEMENTED)
@@ -331,17 +333,17 @@ static int open_writable_from(enum volume_way first, enum volume_way last, const
     return error_wrap(err, "get write access to the volume on '%s'", target->path);
 }
 
-static int update_from(enum volume_way first, enum volume_way last, const char *target_path,
+static int update_from(enum mount_method first, enum mount_method last, const char *target_path,
                        const struct payload *payload, const struct volume_options *options, bool *ret_changed,
                        struct error **err)
 {
     cleanup_volume_target struct volume_target target = VOLUME_TARGET_INIT;
     cleanup_volume_writable struct volume_writable writable = VOLUME_WRITABLE_INIT;
-    enum volume_way way = first;
+    enum mount_method method = first;
     if (open_volume(target_path, GRPC_STATUS_FAILED_PRECONDITION, &target, err) < 0 ||
-        open_writable_from(first, last, &target, &writable, &way, err) < 0)
+        open_writable_from(first, last, &target, &writable, &method, err) < 0)
         return -1;
-    grow(target.fd, way, payload, options);
+    grow(target.fd, method, payload, options);
     struct payload_write_options write_options = {.gid = options->gid};
     bool changed = false;
     if (payload_write(writable.fd, payload, &write_options, &changed, err) < 0)
@@ -354,14 +356,14 @@ static int update_from(enum volume_way first, enum volume_way last, const char *
 int volume_update(const char *target_path, const struct payload *payload,
                   const struct volume_options *options, bool *ret_changed, struct error **err)
 {
-    return update_from(VOLUME_WAY_DETACHED, VOLUME_WAY_DIRECT, target_path, payload, options, ret_changed,
+    return update_from(MOUNT_METHOD_DETACHED, MOUNT_METHOD_DIRECT, target_path, payload, options, ret_changed,
                        err);
 }
 
-int volume_update_way(enum volume_way way, const char *target_path, const struct payload *payload,
-                      const struct volume_options *options, bool *ret_changed, struct error **err)
+int volume_update_with(enum mount_method method, const char *target_path, const struct payload *payload,
+                       const struct volume_options *options, bool *ret_changed, struct error **err)
 {
-    return update_from(way, way, target_path, payload, options, ret_changed, err);
+    return update_from(method, method, target_path, payload, options, ret_changed, err);
 }
 
 int volume_last_checked(const char *target_path, uint64_t *ret_unix, struct error **err)
@@ -373,22 +375,22 @@ int volume_last_checked(const char *target_path, uint64_t *ret_unix, struct erro
     return 0;
 }
 
-int volume_read_record(const char *target_path, char **ret_text, struct error **err)
+int volume_read_metadata(const char *target_path, char **ret_text, struct error **err)
 {
     cleanup_volume_target struct volume_target target = VOLUME_TARGET_INIT;
     if (open_volume(target_path, GRPC_STATUS_NOT_FOUND, &target, err) < 0)
         return -1;
-    *ret_text = read_record(target.fd);
+    *ret_text = read_metadata(target.fd);
     return 0;
 }
 
-int volume_remember(const char *target_path, const struct volume_options *options, struct error **err)
+int volume_write_metadata(const char *target_path, const struct volume_options *options, struct error **err)
 {
     cleanup_volume_target struct volume_target target = VOLUME_TARGET_INIT;
     cleanup_volume_writable struct volume_writable writable = VOLUME_WRITABLE_INIT;
-    enum volume_way way = VOLUME_WAY_DETACHED;
+    enum mount_method method = MOUNT_METHOD_DETACHED;
     if (open_volume(target_path, GRPC_STATUS_NOT_FOUND, &target, err) < 0 ||
-        open_writable_from(VOLUME_WAY_DETACHED, VOLUME_WAY_DIRECT, &target, &writable, &way, err) < 0)
+        open_writable_from(MOUNT_METHOD_DETACHED, MOUNT_METHOD_DIRECT, &target, &writable, &method, err) < 0)
         return -1;
     int errnum = write_marks(writable.fd, options);
     if (errnum != 0 && errnum != EOPNOTSUPP) /* a tmpfs without attributes */
@@ -408,10 +410,10 @@ int volume_remember(const char *target_path, const struct volume_options *option
 static void empty_volume(const struct volume_target *target)
 {
     cleanup_volume_writable struct volume_writable writable = VOLUME_WRITABLE_INIT;
-    enum volume_way way = VOLUME_WAY_DETACHED;
+    enum mount_method method = MOUNT_METHOD_DETACHED;
     if (payload_version_current(target->fd).text[0] == '\0' ||
-        open_writable_from(VOLUME_WAY_DETACHED, VOLUME_WAY_DIRECT, target, &writable, &way, /* err= */ NULL) <
-            0)
+        open_writable_from(MOUNT_METHOD_DETACHED, MOUNT_METHOD_DIRECT, target, &writable, &method,
+                           /* err= */ NULL) < 0)
         return;
     (void)payload_tree_remove(writable.fd, PAYLOAD_DATA_LINK);
     (void)payload_tree_empty(writable.fd);

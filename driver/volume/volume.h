@@ -38,7 +38,7 @@
 
 #define VOLUME_SOURCE "secrets-store.csi.k8s.io"
 
-enum volume_state {
+enum volume_condition {
     VOLUME_ABSENT,     /* nothing at the target path */
     VOLUME_UNMOUNTED,  /* a directory, nothing mounted on it */
     VOLUME_INCOMPLETE, /* our kind of tmpfs, but no complete payload: an earlier publish was cut short */
@@ -53,9 +53,9 @@ struct volume_options {
      * that is never passed. */
     uint64_t size_limit;
     gid_t gid; /* fsGroup of the pod, (gid_t)-1 without: see payload.h, "Group" */
-    /* Remembered in the volume, unless 0 and NULL; see volume_last_checked(), volume_read_record(). */
+    /* Remembered in the volume, unless 0 and NULL; see volume_last_checked(), volume_read_metadata(). */
     uint64_t last_checked_unix;
-    const char *record; /* borrowed; at most VOLUME_RECORD_MAX bytes (volume_record.h) */
+    const char *metadata; /* borrowed; at most VOLUME_METADATA_MAX bytes (volume_metadata.h) */
 };
 
 enum { VOLUME_MIN_SIZE = 1 << 20 };
@@ -63,7 +63,7 @@ enum { VOLUME_MIN_SIZE = 1 << 20 };
 /* What is at the target path. Fails only when that can not be found out (PERMISSION_DENIED, INTERNAL).
  * Symbolic links in the last component are not followed. Asks for cached attributes first, so that a dead
  * network file system is not waited for when it need not be. */
-int volume_inspect(const char *target_path, enum volume_state *ret_state, struct error **err);
+int volume_inspect(const char *target_path, enum volume_condition *ret_state, struct error **err);
 
 /* Publishes `payload` on a target that is ABSENT, UNMOUNTED, INCOMPLETE or CORRUPT (then the old mount is
  * taken away first; but an INCOMPLETE one that already shows some version, the trace of an update cut short,
@@ -92,15 +92,15 @@ int volume_update(const char *target_path, const struct payload *payload,
 #define VOLUME_CHECKED_ATTRIBUTE "trusted.secrets-store.last-checked"
 int volume_last_checked(const char *target_path, uint64_t *ret_unix, struct error **err);
 
-/* The record (volume_record.h) as text, which the caller frees; NULL when there is none. Kept in
- * VOLUME_RECORD_ATTRIBUTE likewise. Errors as above. */
-#define VOLUME_RECORD_ATTRIBUTE "trusted.secrets-store.record"
-int volume_read_record(const char *target_path, char **ret_text, struct error **err);
+/* The metadata (volume_metadata.h) as text, which the caller frees; NULL when there is none. Kept in
+ * VOLUME_METADATA_ATTRIBUTE likewise. Errors as above. */
+#define VOLUME_METADATA_ATTRIBUTE "trusted.secrets-store.record"
+int volume_read_metadata(const char *target_path, char **ret_text, struct error **err);
 
-/* Remembers `last_checked_unix` and `record` of the options without looking at the content; volume_publish()
+/* Remembers `last_checked_unix` and `metadata` of the options without looking at the content; volume_publish()
  * and volume_update() do it, too. Where a tmpfs has no attributes nothing is remembered, which is no failure.
  * NOT_FOUND when there is no volume of ours; INTERNAL. */
-int volume_remember(const char *target_path, const struct volume_options *options, struct error **err);
+int volume_write_metadata(const char *target_path, const struct volume_options *options, struct error **err);
 
 /* The files of a PUBLISHED volume, contents included: see payload_read(). NOT_FOUND when there is none. */
 int volume_read(const char *target_path, size_t max_bytes, struct payload *ret_payload, struct error **err);
@@ -128,7 +128,7 @@ int volume_stats(const char *target_path, struct volume_stats *ret_stats, struct
  * safe. */
 struct volume_kernel_features {
     bool detached_mount; /* fsopen and friends, 5.2 */
-    bool mount_setattr;  /* 5.12; without it the classic way is taken */
+    bool mount_setattr;  /* 5.12; without it the STAGED method is taken */
     bool noswap;         /* 6.4 */
 };
 struct volume_kernel_features volume_probe_kernel(void);

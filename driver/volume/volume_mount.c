@@ -53,7 +53,7 @@ static int unsupported(int errnum, const char *what, struct error **err)
     return error_set_errno(err, GRPC_STATUS_UNIMPLEMENTED, errnum, "%s", what);
 }
 
-/* --- the way through the new mount API --- */
+/* --- the new mount API --- */
 
 static int set_number(int fs_fd, const char *key, uint64_t value)
 {
@@ -78,7 +78,7 @@ static int configure(int fs_fd, const struct volume_mount_spec *spec)
 static int prepare_detached(struct volume_mount *mount, const struct volume_mount_spec *spec,
                             struct error **err)
 {
-    /* The last call of this way that a kernel may lack, asked first: a tmpfs that can not be made read-only
+    /* The last call of this method that a kernel may lack, asked first: a tmpfs that can not be made read-only
      * before it is shown is not worth building. */
     struct mount_attr nothing = {0};
     if (mount_setattr(-1, "", AT_EMPTY_PATH, &nothing, sizeof(nothing)) < 0 && means_unsupported(errno))
@@ -104,7 +104,7 @@ static int show_detached(const struct volume_mount *mount, const struct volume_t
     return 0;
 }
 
-/* --- the ways through mount(2) --- */
+/* --- mount(2) --- */
 
 static int mount_tmpfs(const char *path, const struct volume_mount_spec *spec)
 {
@@ -190,30 +190,30 @@ static int show_direct(struct volume_mount *mount, struct error **err)
     return 0;
 }
 
-/* --- all ways --- */
+/* --- by any method --- */
 
-int volume_mount_prepare(struct volume_mount *mount, enum volume_way way,
+int volume_mount_prepare(struct volume_mount *mount, enum mount_method method,
                          const struct volume_mount_spec *spec, struct volume_target *target,
                          struct error **err)
 {
     *mount = VOLUME_MOUNT_INIT;
-    mount->way = way;
-    switch (way) {
-    case VOLUME_WAY_DETACHED:
+    mount->method = method;
+    switch (method) {
+    case MOUNT_METHOD_DETACHED:
         return prepare_detached(mount, spec, err);
-    case VOLUME_WAY_STAGED:
+    case MOUNT_METHOD_STAGED:
         return prepare_staged(mount, spec, err);
     default:
         return prepare_direct(mount, spec, target, err);
     }
 }
 
-int volume_mount_show(struct volume_mount *mount, struct volume_target *target, struct error **err)
+int volume_mount_attach(struct volume_mount *mount, struct volume_target *target, struct error **err)
 {
-    switch (mount->way) {
-    case VOLUME_WAY_DETACHED:
+    switch (mount->method) {
+    case MOUNT_METHOD_DETACHED:
         return show_detached(mount, target, err);
-    case VOLUME_WAY_STAGED:
+    case MOUNT_METHOD_STAGED:
         return show_staged(mount, target, err);
     default:
         return show_direct(mount, err);
@@ -299,13 +299,14 @@ static int open_in_place(struct volume_writable *writable, int fd, struct error 
     return 0;
 }
 
-int volume_writable_open(struct volume_writable *writable, enum volume_way way, int fd, struct error **err)
+int volume_writable_open(struct volume_writable *writable, enum mount_method method, int fd,
+                         struct error **err)
 {
     *writable = VOLUME_WRITABLE_INIT;
-    switch (way) {
-    case VOLUME_WAY_DETACHED:
+    switch (method) {
+    case MOUNT_METHOD_DETACHED:
         return open_clone(writable, fd, err);
-    case VOLUME_WAY_STAGED:
+    case MOUNT_METHOD_STAGED:
         return open_bind(writable, fd, err);
     default:
         return open_in_place(writable, fd, err);
@@ -346,22 +347,22 @@ static int remount(int fd, uint64_t bytes, uint64_t inodes, bool noswap)
     return mount("none", fd_path(fd).text, "none", MS_REMOUNT | CLASSIC_FLAGS, options);
 }
 
-static int resize(int fd, enum volume_way way, uint64_t bytes, uint64_t inodes)
+static int resize(int fd, enum mount_method method, uint64_t bytes, uint64_t inodes)
 {
     /* A tmpfs made with noswap must be told so again, one made without it must not: try both. */
-    int (*set)(int, uint64_t, uint64_t, bool) = way == VOLUME_WAY_DETACHED ? reconfigure : remount;
+    int (*set)(int, uint64_t, uint64_t, bool) = method == MOUNT_METHOD_DETACHED ? reconfigure : remount;
     return set(fd, bytes, inodes, /* noswap= */ true) == 0 ? 0 : set(fd, bytes, inodes, /* noswap= */ false);
 }
 
-int volume_mount_resize(int fd, enum volume_way way, uint64_t bytes, uint64_t inodes)
+int volume_mount_resize(int fd, enum mount_method method, uint64_t bytes, uint64_t inodes)
 {
-    if (way != VOLUME_WAY_STAGED)
-        return resize(fd, way, bytes, inodes);
+    if (method != MOUNT_METHOD_STAGED)
+        return resize(fd, method, bytes, inodes);
     char staging[VOLUME_STAGING_MAX]; /* mount(2) remounts only what is mounted somewhere */
     if (make_staging(staging) < 0)
         return -1;
     cleanup_close int bound = bind_staged(fd, staging);
-    int result = bound < 0 ? -1 : resize(bound, way, bytes, inodes), errnum = errno;
+    int result = bound < 0 ? -1 : resize(bound, method, bytes, inodes), errnum = errno;
     leave_staging(staging);
     errno = errnum;
     return result;

@@ -1,7 +1,7 @@
 /*
  * volume_mount.h - the mount calls behind volume.h: making a tmpfs, showing it, writing to one that is shown.
  *
- * Internal to the volume module (and its tests, which take each way in turn on any kernel).
+ * Internal to the volume module (and its tests, which take each method in turn on any kernel).
  *
  *     DETACHED  fsopen + fsmount: the mount is nowhere until move_mount() shows it. Needs Linux 5.12
  * (mount_setattr). STAGED    mount(2) in a new private directory, MS_MOVE to the target. Not possible where
@@ -22,11 +22,11 @@
 #include "driver/volume/volume.h"
 #include "driver/volume/volume_target.h"
 
-enum volume_way {
-    VOLUME_WAY_DETACHED,
-    VOLUME_WAY_STAGED,
-    VOLUME_WAY_DIRECT,
-    VOLUME_WAY_COUNT,
+enum mount_method {
+    MOUNT_METHOD_DETACHED,
+    MOUNT_METHOD_STAGED,
+    MOUNT_METHOD_DIRECT,
+    MOUNT_METHOD_COUNT,
 };
 
 struct volume_mount_spec {
@@ -38,7 +38,7 @@ enum { VOLUME_STAGING_MAX = 64 };
 
 /* A tmpfs under construction. */
 struct volume_mount {
-    enum volume_way way;
+    enum mount_method method;
     int fd;                           /* its root, writable below; O_PATH */
     char staging[VOLUME_STAGING_MAX]; /* STAGED: the directory, "" when there is none */
     struct volume_target *on_target;  /* DIRECT: mounted here (borrowed), NULL when not or when finished */
@@ -46,16 +46,16 @@ struct volume_mount {
 
 #define VOLUME_MOUNT_INIT ((struct volume_mount){.fd = -1})
 
-/* Makes an empty writable tmpfs. UNIMPLEMENTED when this way does not work here (take the next),
- * RESOURCE_EXHAUSTED, PERMISSION_DENIED, INTERNAL. `target` is a DIRECTORY; the DIRECT way mounts on it and
+/* Makes an empty writable tmpfs. UNIMPLEMENTED when this method does not work here (take the next),
+ * RESOURCE_EXHAUSTED, PERMISSION_DENIED, INTERNAL. `target` is a DIRECTORY; the DIRECT method mounts on it and
  * looks again. */
-int volume_mount_prepare(struct volume_mount *mount, enum volume_way way,
+int volume_mount_prepare(struct volume_mount *mount, enum mount_method method,
                          const struct volume_mount_spec *spec, struct volume_target *target,
                          struct error **err);
 
 /* Makes the tmpfs read-only and shows it on the target. Errors as above. Descriptors open for writing in the
  * tmpfs must be closed before. */
-int volume_mount_show(struct volume_mount *mount, struct volume_target *target, struct error **err);
+int volume_mount_attach(struct volume_mount *mount, struct volume_target *target, struct error **err);
 
 /* Lets go; a tmpfs that was not shown is gone afterwards. */
 void volume_mount_finish(struct volume_mount *mount);
@@ -72,19 +72,20 @@ struct volume_writable {
 /* Makes a private writable clone of the mount behind `fd`: open_tree + mount_setattr for WAY_DETACHED, a bind
  * mount that is visible in a staging directory for an instant for WAY_STAGED, the mount itself for
  * WAY_DIRECT. */
-int volume_writable_open(struct volume_writable *writable, enum volume_way way, int fd, struct error **err);
+int volume_writable_open(struct volume_writable *writable, enum mount_method method, int fd,
+                         struct error **err);
 void volume_writable_finish(struct volume_writable *writable);
 #define cleanup_volume_writable CLEANUP(volume_writable_finish)
 
 /* Sets new limits of the tmpfs shown behind `fd`: of its superblock, the flags of the visible mount stay as
- * they are (in the DIRECT way it must be open for writing by volume_writable_open()). Returns 0 or -1 with
+ * they are (in the DIRECT method it must be open for writing by volume_writable_open()). Returns 0 or -1 with
  * errno. */
-int volume_mount_resize(int fd, enum volume_way way, uint64_t bytes, uint64_t inodes);
+int volume_mount_resize(int fd, enum mount_method method, uint64_t bytes, uint64_t inodes);
 
-/* volume_publish() and volume_update() by one way only. */
-int volume_publish_way(enum volume_way way, const char *target_path, const struct payload *payload,
-                       const struct volume_options *options, struct error **err);
-int volume_update_way(enum volume_way way, const char *target_path, const struct payload *payload,
-                      const struct volume_options *options, bool *ret_changed, struct error **err);
+/* volume_publish() and volume_update() by one method only. */
+int volume_publish_with(enum mount_method method, const char *target_path, const struct payload *payload,
+                        const struct volume_options *options, struct error **err);
+int volume_update_with(enum mount_method method, const char *target_path, const struct payload *payload,
+                       const struct volume_options *options, bool *ret_changed, struct error **err);
 
 #endif

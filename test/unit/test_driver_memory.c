@@ -271,13 +271,13 @@ static int collect_files(struct error **err)
 
 static int keep_a_record(struct error **err)
 {
-    cleanup_secret_free char *text = volume_record_print("azure", "", &world.versions, err);
-    cleanup_volume_record struct volume_record record = {0};
+    cleanup_secret_free char *text = volume_metadata_print("azure", "", &world.versions, err);
+    cleanup_volume_metadata struct volume_metadata metadata = {0};
 
-    if (text == NULL || volume_record_parse(text, strlen(text), &record, err) < 0)
+    if (text == NULL || volume_metadata_parse(text, strlen(text), &metadata, err) < 0)
         return -1;
-    assert_string_equal(record.provider, "azure");
-    assert_int_equal(record.versions.n, 2);
+    assert_string_equal(metadata.provider, "azure");
+    assert_int_equal(metadata.versions.n, 2);
     return 0;
 }
 

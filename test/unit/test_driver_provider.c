@@ -482,18 +482,18 @@ static void a_provider_that_is_replaced_during_a_call_is_noticed(void **state)
 static void connections_are_shared_and_counted(void **state)
 {
     struct world *world = *state;
-    struct provider_link *a, *b;
+    struct provider_ref *a, *b;
 
     serve(world, &world->fakes[0], world->second);
     a = provider_registry_find(world->registry, "fake", NULL);
     b = provider_registry_find(world->registry, "fake", NULL);
     assert_non_null(a);
     assert_non_null(b);
-    assert_ptr_equal(provider_link_channel(a), provider_link_channel(b));
-    assert_non_null(strstr(provider_link_path(a), "/two/fake.sock"));
-    provider_link_release(a);
-    provider_link_release(b);
-    provider_link_release(NULL);
+    assert_ptr_equal(provider_ref_channel(a), provider_ref_channel(b));
+    assert_non_null(strstr(provider_ref_path(a), "/two/fake.sock"));
+    provider_ref_release(a);
+    provider_ref_release(b);
+    provider_ref_release(NULL);
 }
 
 /* The socket is away for a moment: a provider that was known is waited for. */

@@ -1,8 +1,8 @@
 /*
  * test_driver_publish.c - one publish through all of its states: first mounts, looks, and failures in each
- * state. The world around it: publish_world.h.
+ * state. The world around it: publish_fixture.h.
  */
-#include "test/unit/publish_world.h"
+#include "test/unit/publish_fixture.h"
 
 /* --- the way through --- */
 
@@ -17,7 +17,7 @@ static void a_volume_appears_and_is_recorded(void **state)
     assert_int_equal(world->status_starts, 1);
     assert_string_equal(world->recorded_version, "v1");
     assert_string_equal(
-        string_map_get(&published_volumes_find(world->published, TARGET)->versions, "secret/password"), "v1");
+        string_map_get(&volume_states_find(world->volumes, TARGET)->versions, "secret/password"), "v1");
 }
 
 static void without_an_observer_nothing_is_recorded(void **state)
@@ -66,14 +66,14 @@ static void a_look_before_the_interval_is_over_asks_nobody(void **state)
 /* As after a restart: nothing is in memory, the volume tells. */
 static void forget_everything(struct world *world)
 {
-    published_volumes_destroy(world->published);
-    world->published = published_volumes_create(NULL);
-    world->publisher.published = world->published;
+    volume_states_destroy(world->volumes);
+    world->volumes = volume_states_create(NULL);
+    world->publisher.volumes = world->volumes;
 }
 
 static void a_restarted_driver_knows_the_interval_the_provider_and_the_versions(void **state)
 {
-    const struct published_volume *volume;
+    const struct volume_state *volume;
     WORLD();
 
     world->publisher.rotation = true;
@@ -82,7 +82,7 @@ static void a_restarted_driver_knows_the_interval_the_provider_and_the_versions(
     forget_everything(world);
     must_publish(world);
     assert_int_equal(world->provider_calls, 1);
-    volume = published_volumes_find(world->published, TARGET);
+    volume = volume_states_find(world->volumes, TARGET);
     assert_non_null(volume);
     assert_string_equal(volume->provider, "fake");
     assert_string_equal(string_map_get(&volume->versions, "secret/password"), "v1");
@@ -101,7 +101,7 @@ static void without_rotation_a_restarted_driver_knows_the_provider(void **state)
     must_publish(world);
     assert_int_equal(world->class_starts, 1);
     assert_int_equal(world->provider_calls, 1);
-    assert_string_equal(published_volumes_find(world->published, TARGET)->provider, "fake");
+    assert_string_equal(volume_states_find(world->volumes, TARGET)->provider, "fake");
 }
 
 static void the_class_can_ask_for_a_look_before_the_interval_is_over(void **state)
@@ -139,7 +139,7 @@ static void a_wish_that_fails_does_not_become_a_loop(void **state)
     world->refresh = "now, please"; /* another wish does not wait */
     must_publish(world);
     assert_int_equal(world->provider_calls, 3);
-    assert_int_equal(published_volumes_find(world->published, TARGET)->failures, 0);
+    assert_int_equal(volume_states_find(world->volumes, TARGET)->failures, 0);
 }
 
 static void a_class_can_have_an_interval_of_its_own(void **state)
@@ -166,10 +166,10 @@ static void a_class_that_can_not_be_read_is_no_reason_to_look(void **state)
     must_publish(world);
     world->class_manner = AT_ONCE_BADLY;
     must_publish(world);
-    assert_int_equal(published_volumes_find(world->published, TARGET)->failures, 0);
+    assert_int_equal(volume_states_find(world->volumes, TARGET)->failures, 0);
     world->class_manner = NOT_STARTED;
     must_publish(world);
-    assert_int_equal(published_volumes_find(world->published, TARGET)->failures, 0);
+    assert_int_equal(volume_states_find(world->volumes, TARGET)->failures, 0);
     assert_int_equal(world->provider_calls, 1);
 }
 
@@ -200,7 +200,7 @@ static void a_first_publish_that_fails_leaves_nothing(void **state)
         publish(world);
         assert_failed(world, table[i].code, table[i].text);
         assert_int_equal(state_of_target(), VOLUME_ABSENT);
-        assert_null(published_volumes_find(world->published, TARGET));
+        assert_null(volume_states_find(world->volumes, TARGET));
     }
     world->class_manner = world->provider_manner = world->status_manner = AT_ONCE;
     must_publish(world);
@@ -281,7 +281,7 @@ static void a_look_that_fails_is_answered_ok_and_changes_nothing(void **state)
     must_publish(world);
     world->provider_text = "v2";
     for (size_t i = 0; i < ARRAY_SIZE(table); i++) {
-        struct published_volume *volume = published_volumes_find(world->published, TARGET);
+        struct volume_state *volume = volume_states_find(world->volumes, TARGET);
 
         world->class_manner = table[i].class_manner;
         world->provider_manner = table[i].provider_manner;
@@ -324,7 +324,7 @@ static void a_look_that_can_not_be_recorded_is_a_look_all_the_same(void **state)
         }
         run_until_idle(world);
         assert_int_equal(world->recorded_event, VOLUME_EVENT_CHECKED);
-        assert_int_equal(published_volumes_find(world->published, TARGET)->failures, 0);
+        assert_int_equal(volume_states_find(world->volumes, TARGET)->failures, 0);
     }
 }
 

@@ -1,8 +1,8 @@
 /*
  * test_driver_publish_ends.c - one publish ended before its end: cancelled or interrupted in each state,
- * taken back when its record can not be written, waiting for another one. The world: publish_world.h.
+ * taken back when its record can not be written, waiting for another one. The world: publish_fixture.h.
  */
-#include "test/unit/publish_world.h"
+#include "test/unit/publish_fixture.h"
 
 /* --- ends before the end --- */
 
@@ -72,7 +72,7 @@ static void a_look_that_is_cancelled_keeps_the_volume(void **state)
     must_publish(world);
     world->observers.list[0].wants_failures = true;
     for (enum stage stage = LOOKING_UP; stage < RECORDING; stage++) {
-        struct published_volume *volume = published_volumes_find(world->published, TARGET);
+        struct volume_state *volume = volume_states_find(world->volumes, TARGET);
 
         volume->retry_unix = 0;
         start_and_stop_at(world, stage);

@@ -16,8 +16,8 @@
 #include "driver/rotation/volume_metadata.h"
 #include "driver/rotation/volume_state.h"
 
-#define MARK  "0123456789abcdef0123456789abcdef"
-#define OTHER "fedcba9876543210fedcba9876543210"
+#define SPEC_HASH "0123456789abcdef0123456789abcdef"
+#define OTHER     "fedcba9876543210fedcba9876543210"
 
 static void a_volume_is_due_when_the_interval_is_over(void **state)
 {
@@ -48,8 +48,10 @@ static void a_volume_is_due_when_the_interval_is_over(void **state)
     (void)state;
     for (size_t i = 0; i < ARRAY_SIZE(table); i++) {
         struct rotation_spec spec = no_wish;
-        const struct rotation_facts facts = {
-            .last_checked_unix = table[i].last, .seed = table[i].seed, .mark = "", .failed_mark = ""};
+        const struct rotation_facts facts = {.last_checked_unix = table[i].last,
+                                             .seed = table[i].seed,
+                                             .spec_hash = "",
+                                             .failed_spec_hash = ""};
 
         spec.interval_s = table[i].interval;
         if (rotation_due(&facts, &spec, table[i].now) != table[i].due)
@@ -57,7 +59,7 @@ static void a_volume_is_due_when_the_interval_is_over(void **state)
     }
 }
 
-/* Nothing is known of a volume that another driver published, or whose mark is nonsense. */
+/* Nothing is known of a volume that another driver published, or whose spec hash is nonsense. */
 static void volumes_without_a_record_become_due_within_one_interval_one_after_the_other(void **state)
 {
     static const uint64_t unknown[] = {0, UINT64_MAX, (uint64_t)INT64_MAX + 1};
@@ -74,8 +76,8 @@ static void volumes_without_a_record_become_due_within_one_interval_one_after_th
                 due += rotation_due(&(struct rotation_facts){.last_checked_unix = unknown[u],
                                                              .first_seen_unix = 5000,
                                                              .seed = seed,
-                                                             .mark = "",
-                                                             .failed_mark = ""},
+                                                             .spec_hash = "",
+                                                             .failed_spec_hash = ""},
                                     &spec, now)
                            ? 1
                            : 0;
@@ -120,8 +122,8 @@ static void volumes_whose_looks_had_been_failing_do_not_come_all_at_once_after_a
                                &(struct rotation_facts){.last_checked_unix = (uint64_t)(MET - table[i].age),
                                                         .first_seen_unix = MET,
                                                         .seed = rotation_seed(path),
-                                                        .mark = MARK,
-                                                        .failed_mark = ""},
+                                                        .spec_hash = SPEC_HASH,
+                                                        .failed_spec_hash = ""},
                                &wishes[w], now)
                                ? 1
                                : 0;
@@ -152,7 +154,8 @@ static void volumes_that_were_published_together_do_not_stay_together(void **sta
         last[i] = 1000000;
     for (int64_t t = 0; t < END; t++) {
         for (unsigned i = 0; i < N; i++) {
-            struct rotation_facts facts = {.last_checked_unix = last[i], .mark = "", .failed_mark = ""};
+            struct rotation_facts facts = {
+                .last_checked_unix = last[i], .spec_hash = "", .failed_spec_hash = ""};
 
             (void)snprintf(path, sizeof(path), "/var/lib/kubelet/pods/%u/volumes/x/mount", i * 7919);
             facts.seed = rotation_seed(path);
@@ -179,26 +182,26 @@ static void volumes_that_were_published_together_do_not_stay_together(void **sta
 static void a_wish_of_the_class_is_granted_once(void **state)
 {
     static const struct {
-        const char *mark, *failed_mark, *spec;
+        const char *spec_hash, *failed_spec_hash, *spec;
         int64_t retry;
         bool due;
     } table[] = {
-        {MARK, "", MARK, 0, false},
-        {MARK, "", OTHER, 0, true},
-        {MARK, "", OTHER, 2000, true}, /* nobody has tried this one yet */
-        {MARK, MARK, OTHER, 2000, true},
-        {MARK, OTHER, OTHER, 2000, false}, /* tried, and it failed lately */
-        {MARK, OTHER, OTHER, 1000, true},
+        {SPEC_HASH, "", SPEC_HASH, 0, false},
+        {SPEC_HASH, "", OTHER, 0, true},
+        {SPEC_HASH, "", OTHER, 2000, true}, /* nobody has tried this one yet */
+        {SPEC_HASH, SPEC_HASH, OTHER, 2000, true},
+        {SPEC_HASH, OTHER, OTHER, 2000, false}, /* tried, and it failed lately */
+        {SPEC_HASH, OTHER, OTHER, 1000, true},
         {"", "", OTHER, 0, false}, /* what was asked for last time is not known */
-        {MARK, "", "", 0, false},
+        {SPEC_HASH, "", "", 0, false},
     };
 
     (void)state;
     for (size_t i = 0; i < ARRAY_SIZE(table); i++) {
         struct rotation_spec spec = {.interval_s = 3600};
         const struct rotation_facts facts = {.last_checked_unix = 999,
-                                             .mark = table[i].mark,
-                                             .failed_mark = table[i].failed_mark,
+                                             .spec_hash = table[i].spec_hash,
+                                             .failed_spec_hash = table[i].failed_spec_hash,
                                              .retry_unix = table[i].retry};
 
         memcpy(spec.hash, table[i].spec, strlen(table[i].spec) + 1);
@@ -210,7 +213,8 @@ static void a_wish_of_the_class_is_granted_once(void **state)
 static void a_failure_makes_the_next_look_wait(void **state)
 {
     const struct rotation_spec spec = {.interval_s = 60};
-    struct rotation_facts facts = {.last_checked_unix = 1, .mark = "", .failed_mark = "", .retry_unix = 1001};
+    struct rotation_facts facts = {
+        .last_checked_unix = 1, .spec_hash = "", .failed_spec_hash = "", .retry_unix = 1001};
 
     (void)state;
     assert_false(rotation_due(&facts, &spec, 1000));
@@ -336,54 +340,54 @@ static void an_absurd_interval_does_not_overflow(void **state)
         assert_true(rotation_backoff_s(failures, INT64_MAX, UINT32_MAX) >= 15);
 }
 
-/* --- published.h --- */
+/* --- volume_state.h --- */
 
 static void a_volume_is_remembered_until_it_is_removed(void **state)
 {
-    struct published_volumes *volumes = published_volumes_create(NULL);
-    struct published_volume *volume;
+    struct volume_states *volumes = volume_states_create(NULL);
+    struct volume_state *volume;
 
     (void)state;
-    assert_null(published_volumes_find(volumes, "/a"));
-    volume = published_volumes_get(volumes, "/a", NULL);
+    assert_null(volume_states_find(volumes, "/a"));
+    volume = volume_states_get(volumes, "/a", NULL);
     assert_non_null(volume);
     assert_string_equal(volume->entry.target_path, "/a");
     assert_int_equal(volume->failures, 0);
     assert_int_equal(string_map_set(&volume->versions, "secret/x", "v1", NULL), 0);
-    assert_ptr_equal(published_volumes_get(volumes, "/a", NULL), volume);
-    assert_ptr_equal(published_volumes_find(volumes, "/a"), volume);
-    assert_int_equal(published_volumes_count(volumes), 1);
-    published_volumes_remove(volumes, "/b");
-    assert_int_equal(published_volumes_count(volumes), 1);
-    published_volumes_remove(volumes, "/a");
-    published_volumes_remove(volumes, "/a");
-    assert_null(published_volumes_find(volumes, "/a"));
-    assert_int_equal(published_volumes_count(volumes), 0);
-    published_volumes_destroy(volumes);
+    assert_ptr_equal(volume_states_get(volumes, "/a", NULL), volume);
+    assert_ptr_equal(volume_states_find(volumes, "/a"), volume);
+    assert_int_equal(volume_states_count(volumes), 1);
+    volume_states_remove(volumes, "/b");
+    assert_int_equal(volume_states_count(volumes), 1);
+    volume_states_remove(volumes, "/a");
+    volume_states_remove(volumes, "/a");
+    assert_null(volume_states_find(volumes, "/a"));
+    assert_int_equal(volume_states_count(volumes), 0);
+    volume_states_destroy(volumes);
 }
 
 /* More volumes than the table has chains: every chain holds several. */
 static void many_volumes_do_not_get_in_each_others_way(void **state)
 {
     enum { N = 3000 };
-    struct published_volumes *volumes = published_volumes_create(NULL);
+    struct volume_states *volumes = volume_states_create(NULL);
     char path[64];
 
     (void)state;
     for (unsigned i = 0; i < N; i++) {
         (void)snprintf(path, sizeof(path), "/pods/%u/mount", i);
-        published_volumes_get(volumes, path, NULL)->failures = i;
+        volume_states_get(volumes, path, NULL)->failures = i;
     }
-    assert_int_equal(published_volumes_count(volumes), N);
+    assert_int_equal(volume_states_count(volumes), N);
     for (unsigned i = 0; i < N; i += 3) {
         (void)snprintf(path, sizeof(path), "/pods/%u/mount", i);
-        published_volumes_remove(volumes, path);
+        volume_states_remove(volumes, path);
     }
     for (unsigned i = 0; i < N; i++) {
-        const struct published_volume *volume;
+        const struct volume_state *volume;
 
         (void)snprintf(path, sizeof(path), "/pods/%u/mount", i);
-        volume = published_volumes_find(volumes, path);
+        volume = volume_states_find(volumes, path);
         if (i % 3 == 0) {
             assert_null(volume);
         } else {
@@ -391,35 +395,35 @@ static void many_volumes_do_not_get_in_each_others_way(void **state)
             assert_int_equal(volume->failures, i);
         }
     }
-    assert_int_equal(published_volumes_count(volumes), N - N / 3);
-    published_volumes_destroy(volumes); /* with entries in it */
-    published_volumes_destroy(NULL);
+    assert_int_equal(volume_states_count(volumes), N - N / 3);
+    volume_states_destroy(volumes); /* with entries in it */
+    volume_states_destroy(NULL);
 }
 
 /* A class is edited, and the driver is restarted: the edit may be what makes all looks fail. */
 static void a_wish_that_is_there_when_volumes_are_met_is_spread_and_a_later_one_is_not(void **state)
 {
     enum { N = 200, MET = 100000, INTERVAL = 3600, WITHIN = 60, MOST = 12 };
-    static const struct rotation_spec old = {.interval_s = INTERVAL, .hash = MARK};
+    static const struct rotation_spec old = {.interval_s = INTERVAL, .hash = SPEC_HASH};
     static const struct rotation_spec edited = {.interval_s = INTERVAL, .hash = OTHER};
-    struct published_volumes *volumes = published_volumes_create(NULL);
+    struct volume_states *volumes = volume_states_create(NULL);
     cleanup_string_map struct string_map versions = {0};
-    cleanup_secret_free char *record = volume_record_print("azure", MARK, &versions, NULL);
-    struct published_volume *met[N];
+    cleanup_secret_free char *metadata = volume_metadata_print("azure", SPEC_HASH, &versions, NULL);
+    struct volume_state *met[N];
     unsigned before = 0;
     char path[64];
 
     (void)state;
     for (unsigned v = 0; v < N; v++) {
         (void)snprintf(path, sizeof(path), "/var/lib/kubelet/pods/%u/volumes/x/mount", v * 7919);
-        met[v] = published_volumes_recall(volumes, path, record, MET);
+        met[v] = volume_states_restore(volumes, path, metadata, MET);
         assert_non_null(met[v]);
     }
     for (int64_t now = MET; now <= MET + WITHIN; now++) {
         unsigned due = 0;
 
         for (unsigned v = 0; v < N; v++)
-            due += published_volume_due(met[v], &edited, MET - 60, now) ? 1 : 0;
+            due += volume_state_due(met[v], &edited, MET - 60, now) ? 1 : 0;
         if (due - before > MOST)
             fail_msg("%u at once", due - before);
         before = due;
@@ -428,69 +432,69 @@ static void a_wish_that_is_there_when_volumes_are_met_is_spread_and_a_later_one_
 
     for (unsigned v = 0; v < N; v++) { /* met again, with the class as it was; then comes the edit */
         (void)snprintf(path, sizeof(path), "/var/lib/kubelet/pods/%u/volumes/x/mount", v * 7919);
-        published_volumes_remove(volumes, path);
-        met[v] = published_volumes_recall(volumes, path, record, MET);
-        assert_false(published_volume_due(met[v], &old, MET - 60, MET));
-        assert_true(published_volume_due(met[v], &edited, MET - 60, MET));
+        volume_states_remove(volumes, path);
+        met[v] = volume_states_restore(volumes, path, metadata, MET);
+        assert_false(volume_state_due(met[v], &old, MET - 60, MET));
+        assert_true(volume_state_due(met[v], &edited, MET - 60, MET));
     }
-    published_volumes_destroy(volumes);
+    volume_states_destroy(volumes);
 }
 
 static void looks_that_failed_for_want_of_a_class_go_on_when_classes_can_be_read(void **state)
 {
     enum { NOW = 100000, INTERVAL = 60 };
     static const struct rotation_spec no_class = {.interval_s = INTERVAL};
-    static const struct rotation_spec known = {.interval_s = INTERVAL, .hash = MARK};
-    struct published_volumes *volumes = published_volumes_create(NULL);
+    static const struct rotation_spec known = {.interval_s = INTERVAL, .hash = SPEC_HASH};
+    struct volume_states *volumes = volume_states_create(NULL);
     cleanup_string_map struct string_map versions = {0};
-    struct published_volume *unread, *refused;
+    struct volume_state *unread, *refused;
 
     (void)state;
     for (unsigned i = 0; i < 5; i++) {
-        published_volumes_failed(volumes, "/unread", i == 0 ? &known : &no_class, 0, NOW);
-        published_volumes_failed(volumes, "/refused", i == 0 ? &no_class : &known, 0, NOW);
+        volume_states_failed(volumes, "/unread", i == 0 ? &known : &no_class, 0, NOW);
+        volume_states_failed(volumes, "/refused", i == 0 ? &no_class : &known, 0, NOW);
     }
-    unread = published_volumes_find(volumes, "/unread");
-    refused = published_volumes_find(volumes, "/refused");
-    assert_false(published_volume_due(unread, &known, NOW - 10 * INTERVAL, NOW + INTERVAL - 1));
-    published_volumes_classes_are_back(volumes);
-    assert_true(published_volume_due(unread, &known, NOW - 10 * INTERVAL, NOW));
+    unread = volume_states_find(volumes, "/unread");
+    refused = volume_states_find(volumes, "/refused");
+    assert_false(volume_state_due(unread, &known, NOW - 10 * INTERVAL, NOW + INTERVAL - 1));
+    volume_states_retry_class_errors(volumes);
+    assert_true(volume_state_due(unread, &known, NOW - 10 * INTERVAL, NOW));
     assert_false(
-        published_volume_due(refused, &known, NOW - 10 * INTERVAL, NOW + INTERVAL - 1)); /* by its provider */
+        volume_state_due(refused, &known, NOW - 10 * INTERVAL, NOW + INTERVAL - 1)); /* by its provider */
 
     /* the pauses begin anew, and what went well in the meantime is not looked at again */
-    published_volumes_failed(volumes, "/unread", &no_class, 0, NOW);
+    volume_states_failed(volumes, "/unread", &no_class, 0, NOW);
     assert_int_equal(unread->retry_unix, NOW + rotation_backoff_s(1, INTERVAL, 0));
-    published_volumes_succeeded(volumes, "/unread", "azure", &known, &versions, NOW);
-    published_volumes_classes_are_back(volumes);
-    assert_false(published_volume_due(unread, &known, NOW, NOW + INTERVAL - 1));
-    published_volumes_destroy(volumes);
+    volume_states_succeeded(volumes, "/unread", "azure", &known, &versions, NOW);
+    volume_states_retry_class_errors(volumes);
+    assert_false(volume_state_due(unread, &known, NOW, NOW + INTERVAL - 1));
+    volume_states_destroy(volumes);
 }
 
-/* --- volume_record.h --- */
+/* --- volume_metadata.h --- */
 
 static void a_record_comes_back_as_it_was(void **state)
 {
     cleanup_string_map struct string_map versions = {0};
-    cleanup_volume_record struct volume_record record = {0};
+    cleanup_volume_metadata struct volume_metadata metadata = {0};
     cleanup_secret_free char *text = NULL;
 
     (void)state;
     assert_int_equal(string_map_set(&versions, "secret/a", "v\"1", NULL), 0);
-    text = volume_record_print("azure", MARK, &versions, NULL);
-    assert_string_equal(text, "{\"provider\":\"azure\",\"class\":\"" MARK
+    text = volume_metadata_print("azure", SPEC_HASH, &versions, NULL);
+    assert_string_equal(text, "{\"provider\":\"azure\",\"class\":\"" SPEC_HASH
                               "\",\"versions\":{\"secret/a\":\"v\\\"1\"}}");
-    assert_int_equal(volume_record_parse(text, strlen(text), &record, NULL), 0);
-    assert_string_equal(record.provider, "azure");
-    assert_string_equal(record.mark, MARK);
-    assert_int_equal(record.versions.n, 1);
-    assert_string_equal(string_map_get(&record.versions, "secret/a"), "v\"1");
+    assert_int_equal(volume_metadata_parse(text, strlen(text), &metadata, NULL), 0);
+    assert_string_equal(metadata.provider, "azure");
+    assert_string_equal(metadata.spec_hash, SPEC_HASH);
+    assert_int_equal(metadata.versions.n, 1);
+    assert_string_equal(string_map_get(&metadata.versions, "secret/a"), "v\"1");
 }
 
 static void versions_that_do_not_fit_are_left_out(void **state)
 {
     cleanup_string_map struct string_map versions = {0};
-    cleanup_volume_record struct volume_record record = {0};
+    cleanup_volume_metadata struct volume_metadata metadata = {0};
     cleanup_secret_free char *text = NULL;
     char key[16];
     char long_version[100];
@@ -502,11 +506,11 @@ static void versions_that_do_not_fit_are_left_out(void **state)
         (void)snprintf(key, sizeof(key), "%u", i);
         assert_int_equal(string_map_set(&versions, key, long_version, NULL), 0);
     }
-    text = volume_record_print("azure", MARK, &versions, NULL);
-    assert_in_range(strlen(text), 1, VOLUME_RECORD_MAX);
-    assert_int_equal(volume_record_parse(text, strlen(text), &record, NULL), 0);
-    assert_string_equal(record.mark, MARK);
-    assert_int_equal(record.versions.n, 0);
+    text = volume_metadata_print("azure", SPEC_HASH, &versions, NULL);
+    assert_in_range(strlen(text), 1, VOLUME_METADATA_MAX);
+    assert_int_equal(volume_metadata_parse(text, strlen(text), &metadata, NULL), 0);
+    assert_string_equal(metadata.spec_hash, SPEC_HASH);
+    assert_int_equal(metadata.versions.n, 0);
 }
 
 static void a_damaged_record_is_refused_and_a_foreign_mark_is_unknown(void **state)
@@ -520,41 +524,42 @@ static void a_damaged_record_is_refused_and_a_foreign_mark_is_unknown(void **sta
                                       "{\"versions\":{\"a\":1}}",
                                       "{} {}"};
     static const char *const unknown[] = {"{}", "{\"class\":\"short\"}",
-                                          "{\"class\":\"" MARK "0\",\"more\":1}"};
+                                          "{\"class\":\"" SPEC_HASH "0\",\"more\":1}"};
 
     (void)state;
     for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
-        struct volume_record record = {0};
+        struct volume_metadata metadata = {0};
 
-        if (volume_record_parse(bad[i], strlen(bad[i]), &record, NULL) == 0)
+        if (volume_metadata_parse(bad[i], strlen(bad[i]), &metadata, NULL) == 0)
             fail_msg("row %zu", i);
     }
     for (size_t i = 0; i < ARRAY_SIZE(unknown); i++) {
-        cleanup_volume_record struct volume_record record = {0};
+        cleanup_volume_metadata struct volume_metadata metadata = {0};
 
-        assert_int_equal(volume_record_parse(unknown[i], strlen(unknown[i]), &record, NULL), 0);
-        assert_null(record.provider);
-        assert_string_equal(record.mark, "");
+        assert_int_equal(volume_metadata_parse(unknown[i], strlen(unknown[i]), &metadata, NULL), 0);
+        assert_null(metadata.provider);
+        assert_string_equal(metadata.spec_hash, "");
     }
 }
 
 static void a_found_volume_is_known_by_its_record(void **state)
 {
-    static const char text[] = "{\"provider\":\"azure\",\"class\":\"" MARK "\",\"versions\":{\"a\":\"1\"}}";
-    struct published_volumes *volumes = published_volumes_create(NULL);
-    const struct published_volume *volume = published_volumes_recall(volumes, "/a", text, 77);
+    static const char text[] =
+        "{\"provider\":\"azure\",\"class\":\"" SPEC_HASH "\",\"versions\":{\"a\":\"1\"}}";
+    struct volume_states *volumes = volume_states_create(NULL);
+    const struct volume_state *volume = volume_states_restore(volumes, "/a", text, 77);
 
     (void)state;
     assert_string_equal(volume->provider, "azure");
-    assert_string_equal(volume->mark, MARK);
+    assert_string_equal(volume->spec_hash, SPEC_HASH);
     assert_string_equal(string_map_get(&volume->versions, "a"), "1");
     assert_int_equal(volume->first_seen_unix, 77);
-    volume = published_volumes_recall(volumes, "/b", "{", 78);
+    volume = volume_states_restore(volumes, "/b", "{", 78);
     assert_null(volume->provider);
-    volume = published_volumes_recall(volumes, "/c", NULL, 79);
-    assert_string_equal(volume->mark, "");
-    assert_int_equal(published_volumes_count(volumes), 3);
-    published_volumes_destroy(volumes);
+    volume = volume_states_restore(volumes, "/c", NULL, 79);
+    assert_string_equal(volume->spec_hash, "");
+    assert_int_equal(volume_states_count(volumes), 3);
+    volume_states_destroy(volumes);
 }
 
 int main(void)

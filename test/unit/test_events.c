@@ -16,7 +16,7 @@
 struct world {
     struct kube_world base;
     struct metrics *metrics;
-    struct telemetry *telemetry;
+    struct driver_metrics *driver_metrics;
     struct events *events;
     const char *pod, *uid;
 };
@@ -28,10 +28,10 @@ static int set_up(void **state)
     *state = world;
     kube_world_open(&world->base);
     world->metrics = metrics_create();
-    world->telemetry = telemetry_create(world->metrics);
+    world->driver_metrics = driver_metrics_create(world->metrics);
     world->events = events_create(&(struct events_config){.loop = &world->base.loop,
                                                           .kube = world->base.kube,
-                                                          .telemetry = world->telemetry,
+                                                          .metrics = world->driver_metrics,
                                                           .node = "node-1",
                                                           .retry_ms = 1},
                                   NULL);
@@ -47,7 +47,7 @@ static int tear_down(void **state)
 
     events_destroy(world->events);
     kube_world_close(&world->base);
-    telemetry_destroy(world->telemetry);
+    driver_metrics_destroy(world->driver_metrics);
     metrics_destroy(world->metrics);
     free(world);
     return 0;

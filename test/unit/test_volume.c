@@ -1,5 +1,5 @@
 /*
- * test_volume.c - real mounts: publish, update, inspect, unpublish, by every way this kernel knows.
+ * test_volume.c - real mounts: publish, update, inspect, unpublish, by every method this kernel knows.
  *
  * Everything happens in a mount namespace of its own, below a tmpfs on /mnt: nothing is left behind, even by
  * a crash. /run, where volumes are staged, is another one, so that what is counted there is our own and not
@@ -29,7 +29,7 @@
 #define TARGET  "/mnt/pods/uid/volumes/kubernetes.io~csi/web/mount"
 #define OPTIONS ((struct volume_options){.gid = NO_GID, .last_checked_unix = 1700000000})
 
-static const enum volume_way ways[] = {VOLUME_WAY_DETACHED, VOLUME_WAY_STAGED, VOLUME_WAY_DIRECT};
+static const enum mount_method methods[] = {MOUNT_METHOD_DETACHED, MOUNT_METHOD_STAGED, MOUNT_METHOD_DIRECT};
 
 static bool may_mount;
 
@@ -96,11 +96,11 @@ static struct payload big_file(const char *path, size_t size, int fill)
             fail_msg("%s: code %d: %s", #call, (int)error_code(err), error_message(err));                    \
     } while (0)
 
-static void publish(enum volume_way way, const char *target, const char *path, const char *text)
+static void publish(enum mount_method method, const char *target, const char *path, const char *text)
 {
     cleanup_payload struct payload payload = one_file(path, text);
     struct volume_options options = OPTIONS;
-    MUST(volume_publish_way(way, target, &payload, &options, &err));
+    MUST(volume_publish_with(method, target, &payload, &options, &err));
 }
 
 static bool update(const char *target, const char *path, const char *text)
@@ -112,9 +112,9 @@ static bool update(const char *target, const char *path, const char *text)
     return changed;
 }
 
-static enum volume_state state_at(const char *target)
+static enum volume_condition state_at(const char *target)
 {
-    enum volume_state state = VOLUME_ABSENT;
+    enum volume_condition state = VOLUME_ABSENT;
     MUST(volume_inspect(target, &state, &err));
     return state;
 }
@@ -173,10 +173,10 @@ static void the_life_of_a_volume_by_every_way(void **state)
     (void)state;
     NEED_ROOT();
     int staging = leftover_staging();
-    for (size_t i = 0; i < ARRAY_SIZE(ways); i++) {
+    for (size_t i = 0; i < ARRAY_SIZE(methods); i++) {
         int fds = open_fds();
         assert_int_equal(state_at(TARGET), VOLUME_ABSENT);
-        publish(ways[i], TARGET, "sub/name", "one");
+        publish(methods[i], TARGET, "sub/name", "one");
         assert_int_equal(state_at(TARGET), VOLUME_PUBLISHED);
         assert_text(TARGET "/sub/name", "one");
         assert_int_equal(mounts_at(TARGET, " - tmpfs " VOLUME_SOURCE " "), 1);
@@ -190,9 +190,9 @@ static void the_life_of_a_volume_by_every_way(void **state)
         cleanup_payload struct payload next = one_file("sub/name", "two");
         struct volume_options options = OPTIONS;
         bool changed = false;
-        MUST(volume_update_way(ways[i], TARGET, &next, &options, &changed, &err));
+        MUST(volume_update_with(methods[i], TARGET, &next, &options, &changed, &err));
         assert_true(changed);
-        MUST(volume_update_way(ways[i], TARGET, &next, &options, &changed, &err));
+        MUST(volume_update_with(methods[i], TARGET, &next, &options, &changed, &err));
         assert_false(changed);
         assert_text(TARGET "/sub/name", "two");
         assert_int_equal(mounts_at(TARGET, " ro,nosuid,nodev,noexec"), 1);
@@ -210,13 +210,13 @@ static void every_way_can_take_over_from_every_other(void **state)
 {
     (void)state;
     NEED_ROOT();
-    for (size_t i = 0; i < ARRAY_SIZE(ways); i++) {
-        for (size_t j = 0; j < ARRAY_SIZE(ways); j++) {
-            publish(ways[i], TARGET, "f", "one");
+    for (size_t i = 0; i < ARRAY_SIZE(methods); i++) {
+        for (size_t j = 0; j < ARRAY_SIZE(methods); j++) {
+            publish(methods[i], TARGET, "f", "one");
             cleanup_payload struct payload next = big_file("f", 3 << 20, 'x');
             struct volume_options options = OPTIONS;
             bool changed = false;
-            MUST(volume_update_way(ways[j], TARGET, &next, &options, &changed, &err));
+            MUST(volume_update_with(methods[j], TARGET, &next, &options, &changed, &err));
             assert_true(changed);
             assert_int_equal(mounts_at(TARGET, " ro,nosuid,nodev,noexec"), 1);
             MUST(volume_unpublish(TARGET, &err));
@@ -228,7 +228,7 @@ static void a_published_volume_is_not_published_over(void **state)
 {
     (void)state;
     NEED_ROOT();
-    publish(VOLUME_WAY_DETACHED, TARGET, "f", "one");
+    publish(MOUNT_METHOD_DETACHED, TARGET, "f", "one");
     cleanup_payload struct payload payload = one_file("f", "two");
     struct volume_options options = OPTIONS;
     MUST_FAIL(volume_publish(TARGET, &payload, &options, &err), GRPC_STATUS_ALREADY_EXISTS);
@@ -240,7 +240,7 @@ static void an_update_does_not_replace_the_mount_or_disturb_open_files(void **st
 {
     (void)state;
     NEED_ROOT();
-    publish(VOLUME_WAY_DETACHED, TARGET, "f", "one");
+    publish(MOUNT_METHOD_DETACHED, TARGET, "f", "one");
     cleanup_close int held = open(TARGET, O_PATH | O_CLOEXEC);
     cleanup_close int reader = open(TARGET "/f", O_RDONLY | O_CLOEXEC);
     assert_true(update(TARGET, "f", "two"));
@@ -261,7 +261,7 @@ static void an_empty_tmpfs_is_incomplete_and_replaced(void **state)
         assert_int_equal(mount("tmpfs", "/mnt/target", "tmpfs", 0, NULL), 0);
     }
     assert_int_equal(state_at("/mnt/target"), VOLUME_INCOMPLETE);
-    publish(VOLUME_WAY_DETACHED, "/mnt/target", "f", "one");
+    publish(MOUNT_METHOD_DETACHED, "/mnt/target", "f", "one");
     assert_int_equal(state_at("/mnt/target"), VOLUME_PUBLISHED);
     assert_int_equal(mounts_at("/mnt/target", "tmpfs"), 1);
     MUST(volume_unpublish("/mnt/target", &err));
@@ -271,12 +271,12 @@ static void a_volume_whose_update_was_cut_short_keeps_its_mount(void **state)
 {
     (void)state;
     NEED_ROOT();
-    publish(VOLUME_WAY_DETACHED, TARGET, "f", "one");
+    publish(MOUNT_METHOD_DETACHED, TARGET, "f", "one");
     assert_int_equal(mount(NULL, TARGET, NULL, MS_REMOUNT | MS_BIND, NULL), 0);
     assert_int_equal(unlink(TARGET "/f"), 0); /* the switch was made, the link not yet placed */
     assert_int_equal(state_at(TARGET), VOLUME_INCOMPLETE);
     cleanup_close int held = open(TARGET, O_PATH | O_CLOEXEC);
-    publish(VOLUME_WAY_DETACHED, TARGET, "f", "two");
+    publish(MOUNT_METHOD_DETACHED, TARGET, "f", "two");
     cleanup_close int file = openat(held, "f", O_RDONLY | O_CLOEXEC);
     char text[8] = "";
     assert_int_equal(read(file, text, sizeof(text)), 3);
@@ -288,7 +288,7 @@ static void unpublish_takes_away_all_stacked_volumes(void **state)
 {
     (void)state;
     NEED_ROOT();
-    publish(VOLUME_WAY_DETACHED, "/mnt/target", "f", "one");
+    publish(MOUNT_METHOD_DETACHED, "/mnt/target", "f", "one");
     assert_int_equal(mount("tmpfs", "/mnt/target", "tmpfs", 0, NULL), 0);
     assert_int_equal(mount("tmpfs", "/mnt/target", "tmpfs", 0, NULL), 0);
     MUST(volume_unpublish("/mnt/target", &err));
@@ -361,7 +361,7 @@ static void a_directory_bound_from_the_same_file_system_is_foreign_when_that_is_
     assert_int_equal(mount(base, base, NULL, MS_BIND, NULL), 0);
     struct statvfs fs;
     assert_int_equal(statvfs(base, &fs), 0);
-    enum volume_state found = state_at(base);
+    enum volume_condition found = state_at(base);
     assert_int_equal(umount(base), 0);
     assert_int_equal(rmdir(base), 0);
     assert_int_equal(found, VOLUME_FOREIGN);
@@ -373,7 +373,7 @@ static void bad_target_paths_are_refused(void **state)
     static const char *const paths[] = {"",        "relative",    "/",        "//",
                                         "/mnt/..", "/mnt/../etc", "/mnt/./x", "/mnt/x/."};
     for (size_t i = 0; i < ARRAY_SIZE(paths); i++) {
-        enum volume_state found;
+        enum volume_condition found;
         MUST_FAIL(volume_inspect(paths[i], &found, &err), GRPC_STATUS_INVALID_ARGUMENT);
         MUST_FAIL(volume_unpublish(paths[i], &err), GRPC_STATUS_INVALID_ARGUMENT);
     }
@@ -386,14 +386,14 @@ static void a_failed_publish_leaves_the_target_as_it_was(void **state)
     cleanup_payload struct payload payload = big_file("f", 1 << 20, 'x');
     struct volume_options options = {.gid = NO_GID, .size_limit = 64 << 10};
     int fds = open_fds(), staging = leftover_staging();
-    for (size_t i = 0; i < ARRAY_SIZE(ways); i++) {
-        MUST_FAIL(volume_publish_way(ways[i], TARGET, &payload, &options, &err),
+    for (size_t i = 0; i < ARRAY_SIZE(methods); i++) {
+        MUST_FAIL(volume_publish_with(methods[i], TARGET, &payload, &options, &err),
                   GRPC_STATUS_RESOURCE_EXHAUSTED);
         assert_int_equal(state_at(TARGET), VOLUME_ABSENT);
     }
     assert_int_equal(mkdir(TARGET, 0700), 0);
-    for (size_t i = 0; i < ARRAY_SIZE(ways); i++) {
-        MUST_FAIL(volume_publish_way(ways[i], TARGET, &payload, &options, &err),
+    for (size_t i = 0; i < ARRAY_SIZE(methods); i++) {
+        MUST_FAIL(volume_publish_with(methods[i], TARGET, &payload, &options, &err),
                   GRPC_STATUS_RESOURCE_EXHAUSTED);
         assert_int_equal(state_at(TARGET), VOLUME_UNMOUNTED);
     }
@@ -407,7 +407,7 @@ static void the_volume_grows_for_a_larger_payload_but_not_past_a_ceiling(void **
     (void)state;
     NEED_ROOT();
     struct volume_stats before, after;
-    publish(VOLUME_WAY_DETACHED, TARGET, "f", "small");
+    publish(MOUNT_METHOD_DETACHED, TARGET, "f", "small");
     MUST(volume_stats(TARGET, &before, &err));
     assert_int_equal(before.total_bytes, VOLUME_MIN_SIZE);
     assert_true(before.used_bytes > 0 && before.used_bytes < 64 << 10);
@@ -436,7 +436,7 @@ static void the_volume_grows_for_more_files(void **state)
 {
     (void)state;
     NEED_ROOT();
-    publish(VOLUME_WAY_DETACHED, TARGET, "f", "small");
+    publish(MOUNT_METHOD_DETACHED, TARGET, "f", "small");
     cleanup_payload struct payload payload = {0};
     for (int i = 0; i < 5000; i++) {
         char path[32];
@@ -455,17 +455,17 @@ static void the_time_of_the_last_check_is_remembered_in_the_volume(void **state)
     (void)state;
     NEED_ROOT();
     uint64_t checked = 0;
-    cleanup_free char *record = NULL;
-    publish(VOLUME_WAY_DETACHED, TARGET, "f", "one");
-    MUST(volume_read_record(TARGET, &record, &err));
-    assert_null(record);
+    cleanup_free char *metadata = NULL;
+    publish(MOUNT_METHOD_DETACHED, TARGET, "f", "one");
+    MUST(volume_read_metadata(TARGET, &metadata, &err));
+    assert_null(metadata);
     MUST(volume_last_checked(TARGET, &checked, &err));
     assert_int_equal(checked, 1700000000);
-    MUST(volume_remember(
-        TARGET, &(struct volume_options){.gid = NO_GID, .last_checked_unix = 1800000000, .record = "{}"},
+    MUST(volume_write_metadata(
+        TARGET, &(struct volume_options){.gid = NO_GID, .last_checked_unix = 1800000000, .metadata = "{}"},
         &err));
-    MUST(volume_read_record(TARGET, &record, &err));
-    assert_string_equal(record, "{}");
+    MUST(volume_read_metadata(TARGET, &metadata, &err));
+    assert_string_equal(metadata, "{}");
     MUST(volume_last_checked(TARGET, &checked, &err));
     assert_int_equal(checked, 1800000000);
     assert_false(update(TARGET, "f", "one"));
@@ -493,10 +493,10 @@ static void the_group_of_the_pod_owns_the_root_directory(void **state)
 {
     (void)state;
     NEED_ROOT();
-    for (size_t i = 0; i < ARRAY_SIZE(ways); i++) {
+    for (size_t i = 0; i < ARRAY_SIZE(methods); i++) {
         cleanup_payload struct payload payload = one_file("f", "x");
         struct volume_options options = {.gid = 4711};
-        MUST(volume_publish_way(ways[i], TARGET, &payload, &options, &err));
+        MUST(volume_publish_with(methods[i], TARGET, &payload, &options, &err));
         struct stat info;
         assert_int_equal(stat(TARGET, &info), 0);
         assert_int_equal(info.st_gid, 4711);
@@ -510,7 +510,7 @@ static void a_busy_volume_is_unpublished_and_its_files_are_gone(void **state)
 {
     (void)state;
     NEED_ROOT();
-    publish(VOLUME_WAY_DETACHED, TARGET, "f", "one");
+    publish(MOUNT_METHOD_DETACHED, TARGET, "f", "one");
     cleanup_close int held = open(TARGET, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     cleanup_close int file = open(TARGET "/f", O_RDONLY | O_CLOEXEC);
     assert_true(file >= 0);
@@ -570,10 +570,10 @@ static void below_a_shared_mount_the_volume_reaches_the_peer_read_only(void **st
     assert_int_equal(mount("tmpfs", "/mnt/shared", "tmpfs", 0, NULL), 0);
     assert_int_equal(mount(NULL, "/mnt/shared", NULL, MS_SHARED, NULL), 0);
     assert_int_equal(mount("/mnt/shared", "/mnt/peer", NULL, MS_BIND, NULL), 0);
-    for (size_t i = 0; i < ARRAY_SIZE(ways); i++) {
-        publish(ways[i], "/mnt/shared/v", "f", "one");
+    for (size_t i = 0; i < ARRAY_SIZE(methods); i++) {
+        publish(methods[i], "/mnt/shared/v", "f", "one");
         assert_text("/mnt/peer/v/f", "one");
-        if (ways[i] != VOLUME_WAY_DIRECT) /* its peers stay writable, see volume_mount.h */
+        if (methods[i] != MOUNT_METHOD_DIRECT) /* its peers stay writable, see volume_mount.h */
             assert_int_equal(mounts_at("/mnt/peer/v", " ro,nosuid,nodev,noexec"), 1);
         assert_true(update("/mnt/shared/v", "f", "two"));
         assert_text("/mnt/peer/v/f", "two");
@@ -594,7 +594,7 @@ static void where_staging_is_shared_the_classic_way_falls_back_to_the_target(voi
     cleanup_payload struct payload payload = one_file("f", "x");
     struct volume_options options = OPTIONS;
     cleanup_error struct error *error = NULL;
-    int result = volume_publish_way(VOLUME_WAY_STAGED, TARGET, &payload, &options, &error);
+    int result = volume_publish_with(MOUNT_METHOD_STAGED, TARGET, &payload, &options, &error);
     int staging = leftover_staging();
     assert_int_equal(umount2("/run", MNT_DETACH), 0);
     assert_int_equal(result, -1);
@@ -609,7 +609,7 @@ static void parents_may_be_links_and_are_made_when_missing(void **state)
     NEED_ROOT();
     assert_int_equal(mkdir("/mnt/real", 0755), 0);
     assert_int_equal(symlink("/mnt/real", "/mnt/kubelet"), 0);
-    publish(VOLUME_WAY_DETACHED, "/mnt/kubelet/a/b/mount/", "f", "one");
+    publish(MOUNT_METHOD_DETACHED, "/mnt/kubelet/a/b/mount/", "f", "one");
     assert_text("/mnt/real/a/b/mount/f", "one");
     struct stat info;
     assert_int_equal(stat("/mnt/real/a/b", &info), 0);
@@ -626,7 +626,7 @@ static void the_kernel_offers_what_it_says(void **state)
     struct volume_kernel_features features = volume_probe_kernel();
     cleanup_payload struct payload payload = one_file("f", "x");
     struct volume_options options = OPTIONS;
-    bool detached = volume_publish_way(VOLUME_WAY_DETACHED, TARGET, &payload, &options, NULL) == 0;
+    bool detached = volume_publish_with(MOUNT_METHOD_DETACHED, TARGET, &payload, &options, NULL) == 0;
     assert_int_equal(detached, features.detached_mount && features.mount_setattr);
     if (detached)
         assert_int_equal(mounts_at(TARGET, "noswap"), features.noswap);

@@ -78,7 +78,7 @@ static int mounts_below(const char *path)
     return n;
 }
 
-typedef void task(enum volume_way way);
+typedef void task(enum mount_method method);
 
 static uint64_t now_us(void)
 {
@@ -95,7 +95,7 @@ static uint64_t delay(int round, uint64_t range)
 }
 
 /* Runs `work` in a child and kills it after `us` (UINT64_MAX: never); true when it had ended before. */
-static bool run_and_kill(task *work, enum volume_way way, uint64_t us)
+static bool run_and_kill(task *work, enum mount_method method, uint64_t us)
 {
     int pipe_fds[2];
     assert_int_equal(pipe(pipe_fds), 0);
@@ -103,7 +103,7 @@ static bool run_and_kill(task *work, enum volume_way way, uint64_t us)
     assert_true(child >= 0);
     if (child == 0) {
         (void)!write(pipe_fds[1], "", 1); /* the clock starts now */
-        work(way);
+        work(method);
         _exit(0);
     }
     char go;
@@ -124,37 +124,37 @@ static bool run_and_kill(task *work, enum volume_way way, uint64_t us)
 
 static const struct volume_options options = {.gid = (gid_t)-1, .last_checked_unix = 1};
 
-static void publish_old(enum volume_way way)
+static void publish_old(enum mount_method method)
 {
     cleanup_payload struct payload payload = make_payload("old");
-    if (volume_publish_way(way, TARGET, &payload, &options, NULL) < 0)
+    if (volume_publish_with(method, TARGET, &payload, &options, NULL) < 0)
         _exit(1);
 }
 
-static void update_to_new(enum volume_way way)
+static void update_to_new(enum mount_method method)
 {
     cleanup_payload struct payload payload = make_payload("new");
     bool changed = false;
-    if (volume_update_way(way, TARGET, &payload, &options, &changed, NULL) < 0)
+    if (volume_update_with(method, TARGET, &payload, &options, &changed, NULL) < 0)
         _exit(1);
 }
 
-static void unpublish(enum volume_way way)
+static void unpublish(enum mount_method method)
 {
-    (void)way;
+    (void)method;
     if (volume_unpublish(TARGET, NULL) < 0)
         _exit(1);
 }
 
 /* How long the work takes undisturbed, so that the kills spread over all of it. */
-static uint64_t measure(task *prepare, task *work, enum volume_way way)
+static uint64_t measure(task *prepare, task *work, enum mount_method method)
 {
     uint64_t longest = 0;
     for (int i = 0; i < 5; i++) {
         if (prepare != NULL)
-            prepare(way);
+            prepare(method);
         uint64_t start = now_us();
-        work(way);
+        work(method);
         uint64_t took = now_us() - start;
         longest = took > longest ? took : longest;
         (void)volume_unpublish(TARGET, NULL);
@@ -162,9 +162,9 @@ static uint64_t measure(task *prepare, task *work, enum volume_way way)
     return 2 * longest + 50; /* a fresh child is slower: copy on write */
 }
 
-static enum volume_state state_now(void)
+static enum volume_condition state_now(void)
 {
-    enum volume_state found = VOLUME_ABSENT;
+    enum volume_condition found = VOLUME_ABSENT;
     assert_int_equal(volume_inspect(TARGET, &found, NULL), 0);
     return found;
 }
@@ -178,24 +178,24 @@ static void assert_nothing_is_left(void)
     assert_int_equal(mounts_below(TARGET), 0);
 }
 
-static const enum volume_way ways[] = {VOLUME_WAY_DETACHED, VOLUME_WAY_STAGED, VOLUME_WAY_DIRECT};
+static const enum mount_method methods[] = {MOUNT_METHOD_DETACHED, MOUNT_METHOD_STAGED, MOUNT_METHOD_DIRECT};
 
 static void a_publish_killed_at_any_time_is_whole_or_not_there(void **state)
 {
     if (!*(bool *)*state)
         skip();
-    for (size_t w = 0; w < ARRAY_SIZE(ways); w++) {
-        uint64_t range = measure(NULL, publish_old, ways[w]);
+    for (size_t w = 0; w < ARRAY_SIZE(methods); w++) {
+        uint64_t range = measure(NULL, publish_old, methods[w]);
         int killed = 0, seen[VOLUME_CORRUPT + 1] = {0};
         for (int i = 0; i < ROUNDS; i++) {
-            killed += !run_and_kill(publish_old, ways[w], delay(i, range));
-            enum volume_state found = state_now();
+            killed += !run_and_kill(publish_old, methods[w], delay(i, range));
+            enum volume_condition found = state_now();
             seen[found]++;
             if (found == VOLUME_PUBLISHED) {
                 assert_true(shows("old"));
             } else {
                 assert_true(found == VOLUME_ABSENT || found == VOLUME_UNMOUNTED ||
-                            (found == VOLUME_INCOMPLETE && ways[w] == VOLUME_WAY_DIRECT));
+                            (found == VOLUME_INCOMPLETE && methods[w] == MOUNT_METHOD_DIRECT));
                 cleanup_payload struct payload payload = make_payload("old");
                 assert_int_equal(volume_publish(TARGET, &payload, &options, NULL), 0);
                 assert_int_equal(state_now(), VOLUME_PUBLISHED);
@@ -203,7 +203,7 @@ static void a_publish_killed_at_any_time_is_whole_or_not_there(void **state)
             }
             assert_nothing_is_left();
         }
-        (void)printf("way %zu: %d of %d killed; absent %d, unmounted %d, incomplete %d, published %d\n", w,
+        (void)printf("method %zu: %d of %d killed; absent %d, unmounted %d, incomplete %d, published %d\n", w,
                      killed, ROUNDS, seen[VOLUME_ABSENT], seen[VOLUME_UNMOUNTED], seen[VOLUME_INCOMPLETE],
                      seen[VOLUME_PUBLISHED]);
         assert_true(killed > 0);
@@ -215,12 +215,12 @@ static void an_update_killed_at_any_time_shows_old_or_new(void **state)
 {
     if (!*(bool *)*state)
         skip();
-    for (size_t w = 0; w < ARRAY_SIZE(ways); w++) {
-        uint64_t range = measure(publish_old, update_to_new, ways[w]);
+    for (size_t w = 0; w < ARRAY_SIZE(methods); w++) {
+        uint64_t range = measure(publish_old, update_to_new, methods[w]);
         int killed = 0, old = 0, new = 0, between = 0;
         for (int i = 0; i < ROUNDS; i++) {
-            publish_old(ways[w]);
-            killed += !run_and_kill(update_to_new, ways[w], delay(i, range));
+            publish_old(methods[w]);
+            killed += !run_and_kill(update_to_new, methods[w], delay(i, range));
             if (state_now() == VOLUME_INCOMPLETE) { /* after the switch, before all new links were placed */
                 between++;
             } else {
@@ -244,7 +244,7 @@ static void an_update_killed_at_any_time_shows_old_or_new(void **state)
             (void)close(steal_fd(&fd));
             assert_nothing_is_left();
         }
-        (void)printf("way %zu: %d of %d killed; old %d, between %d, new %d\n", w, killed, ROUNDS, old,
+        (void)printf("method %zu: %d of %d killed; old %d, between %d, new %d\n", w, killed, ROUNDS, old,
                      between, new);
         assert_true(killed > 0);
         assert_true(old > 0);
@@ -256,12 +256,12 @@ static void an_unpublish_killed_at_any_time_can_be_repeated(void **state)
 {
     if (!*(bool *)*state)
         skip();
-    uint64_t range = measure(publish_old, unpublish, VOLUME_WAY_DETACHED);
+    uint64_t range = measure(publish_old, unpublish, MOUNT_METHOD_DETACHED);
     int killed = 0;
     for (int i = 0; i < ROUNDS; i++) {
-        publish_old(VOLUME_WAY_DETACHED);
-        killed += !run_and_kill(unpublish, VOLUME_WAY_DETACHED, delay(i, range));
-        enum volume_state found = state_now();
+        publish_old(MOUNT_METHOD_DETACHED);
+        killed += !run_and_kill(unpublish, MOUNT_METHOD_DETACHED, delay(i, range));
+        enum volume_condition found = state_now();
         if (found == VOLUME_PUBLISHED)
             assert_true(shows("old")); /* never a published volume with files missing */
         assert_nothing_is_left();

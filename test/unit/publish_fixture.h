@@ -1,11 +1,11 @@
 /*
- * publish_world.h - for tests: everything a publish needs, and steps to drive it.
+ * publish_fixture.h - for tests: everything a publish needs, and steps to drive it.
  *
  * Real: the volume (in a mount namespace of its own, below a tmpfs on /mnt), the provider's socket, workers.
  * Fake: where classes come from and where the status is recorded.
  */
-#ifndef TEST_UNIT_PUBLISH_WORLD_H
-#define TEST_UNIT_PUBLISH_WORLD_H
+#ifndef TEST_UNIT_PUBLISH_FIXTURE_H
+#define TEST_UNIT_PUBLISH_FIXTURE_H
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -43,11 +43,11 @@ enum manner { AT_ONCE, AT_ONCE_BADLY, NEVER, NOT_STARTED };
 struct world {
     uv_loop_t loop;
     struct volume_locks *locks;
-    struct published_volumes *published;
+    struct volume_states *volumes;
     struct provider_registry *providers;
     struct provider_server *provider_server;
     struct class_source classes;
-    struct class_memo *class_memo;
+    struct class_cache *class_cache;
     struct volume_observers observers;
     struct publisher publisher;
 
@@ -302,7 +302,7 @@ static inline int set_up(void **state)
     world->class_name = "web";
     world->pod_namespace = "shop";
     world->locks = volume_locks_create(NULL);
-    world->published = published_volumes_create(NULL);
+    world->volumes = volume_states_create(NULL);
     world->providers = provider_registry_create(
         &world->loop,
         &(struct provider_registry_config){
@@ -311,7 +311,7 @@ static inline int set_up(void **state)
     serve_provider(world);
     world->classes = (struct class_source){
         .name = "fake", .start = fake_class_start, .cancel = fake_class_cancel, .state = world};
-    world->class_memo = class_memo_create(&world->loop, &world->classes, 0, NULL, NULL);
+    world->class_cache = class_cache_create(&world->loop, &world->classes, 0, NULL, NULL);
     world->observers = (struct volume_observers){.list = {{.name = "fake",
                                                            .action = "record the volume's status",
                                                            .is_required = fake_status_is_required,
@@ -323,9 +323,9 @@ static inline int set_up(void **state)
     world->needed = true;
     world->publisher = (struct publisher){.loop = &world->loop,
                                           .locks = world->locks,
-                                          .published = world->published,
+                                          .volumes = world->volumes,
                                           .classes = &world->classes,
-                                          .class_memo = world->class_memo,
+                                          .class_cache = world->class_cache,
                                           .providers = world->providers,
                                           .observers = &world->observers};
     return 0;
@@ -343,7 +343,7 @@ static inline int tear_down(void **state)
     if (may_mount) {
         assert_int_equal(volume_locks_count(world->locks), 0);
         assert_null(world->held_mount);
-        class_memo_destroy(world->class_memo);
+        class_cache_destroy(world->class_cache);
         provider_registry_destroy(world->providers);
         if (world->provider_server != NULL)
             provider_server_stop(world->provider_server, 0, destroy_server, world->provider_server);
@@ -352,7 +352,7 @@ static inline int tear_down(void **state)
         assert_int_equal(uv_run(&world->loop, UV_RUN_DEFAULT), 0);
         assert_int_equal(uv_loop_close(&world->loop), 0);
         volume_locks_destroy(world->locks);
-        published_volumes_destroy(world->published);
+        volume_states_destroy(world->volumes);
         assert_int_equal(umount2("/mnt", MNT_DETACH), 0);
     }
     free(world);
@@ -436,9 +436,9 @@ static inline void assert_failed(const struct world *world, enum grpc_status cod
         fail_msg("'%s' is not in '%s'", text, world->message);
 }
 
-static inline enum volume_state state_of_target(void)
+static inline enum volume_condition state_of_target(void)
 {
-    enum volume_state state = VOLUME_CORRUPT;
+    enum volume_condition state = VOLUME_CORRUPT;
 
     assert_int_equal(volume_inspect(TARGET, &state, NULL), 0);
     return state;

@@ -1,5 +1,5 @@
 /*
- * test_class_memo.c - who asks for a class when, and what is remembered. The source is a fake whose answers
+ * test_class_cache.c - who asks for a class when, and what is remembered. The source is a fake whose answers
  * come when the test says so.
  */
 #include <setjmp.h>
@@ -24,7 +24,7 @@ struct class_lookup {
 struct world {
     uv_loop_t loop;
     struct class_source source;
-    struct class_memo *memo;
+    struct class_cache *memo;
     struct class_lookup lookup; /* the last one */
     unsigned requests, cancels;
     bool refuse;
@@ -33,7 +33,7 @@ struct world {
 
     unsigned answers, failures;
     const char *refresh; /* of the last answer */
-    struct class_memo_call *other;
+    struct class_cache_call *other;
 };
 
 static struct class_lookup *fake_start_not_older(void *state, const char *ns, const char *name,
@@ -44,7 +44,7 @@ static struct class_lookup *fake_start_not_older(void *state, const char *ns, co
     struct world *world = state;
 
     assert_string_equal(ns, "shop");
-    assert_int_equal(timeout_ms, CLASS_MEMO_TIMEOUT_MS);
+    assert_int_equal(timeout_ms, CLASS_CACHE_TIMEOUT_MS);
     world->requests++;
     (void)snprintf(world->not_older, sizeof(world->not_older), "%s", resource_version);
     (void)snprintf(world->name, sizeof(world->name), "%s", name);
@@ -111,9 +111,9 @@ static void answered(struct secret_provider_class *class, const struct error *er
     }
 }
 
-static struct class_memo_call *ask(struct world *world, const char *name)
+static struct class_cache_call *ask(struct world *world, const char *name)
 {
-    struct class_memo_call *call = class_memo_start(world->memo, "shop", name, answered, world, NULL);
+    struct class_cache_call *call = class_cache_start(world->memo, "shop", name, answered, world, NULL);
 
     assert_non_null(call);
     return call;
@@ -122,7 +122,7 @@ static struct class_memo_call *ask(struct world *world, const char *name)
 static const char *known(struct world *world, const char *name)
 {
     const struct error *failure = NULL;
-    const struct secret_provider_class *class = class_memo_recent(world->memo, "shop", name, &failure);
+    const struct secret_provider_class *class = class_cache_get(world->memo, "shop", name, &failure);
 
     assert_true(class == NULL || failure == NULL);
     return class != NULL ? class->refresh : failure != NULL ? "failed" : NULL;
@@ -145,7 +145,7 @@ static int set_up(void **state)
                                           .start_not_older = fake_start_not_older,
                                           .cancel = fake_cancel,
                                           .state = world};
-    world->memo = class_memo_create(&world->loop, &world->source, INTERVAL_S, NULL, NULL);
+    world->memo = class_cache_create(&world->loop, &world->source, INTERVAL_S, NULL, NULL);
     *state = world;
     return 0;
 }
@@ -154,7 +154,7 @@ static int tear_down(void **state)
 {
     struct world *world = *state;
 
-    class_memo_destroy(world->memo);
+    class_cache_destroy(world->memo);
     assert_int_equal(uv_loop_close(&world->loop), 0);
     free(world);
     return 0;
@@ -182,7 +182,7 @@ static void an_answer_serves_for_a_while_and_the_next_request_names_its_version(
     (void)ask(world, "web");
     assert_string_equal(world->not_older, "");
     answer(world, "5", "monday");
-    let_pass(world, CLASS_MEMO_AGE_MS - 1);
+    let_pass(world, CLASS_CACHE_AGE_MS - 1);
     assert_string_equal(known(world, "web"), "monday");
     let_pass(world, 1);
     assert_null(known(world, "web"));
@@ -204,7 +204,7 @@ static void classes_do_not_get_in_each_others_way(void **state)
     assert_string_equal(known(world, "web"), "w");
     assert_string_equal(known(world, "shop"), "s");
     assert_null(known(world, "we"));
-    assert_int_equal(class_memo_count(world->memo), 2);
+    assert_int_equal(class_cache_count(world->memo), 2);
 }
 
 /* An API server in trouble is not asked by every pod; and then it is asked without a version, because an old
@@ -215,13 +215,13 @@ static void a_failure_is_shared_for_a_short_while(void **state)
 
     (void)ask(world, "web");
     answer(world, "5", "monday");
-    let_pass(world, CLASS_MEMO_AGE_MS);
+    let_pass(world, CLASS_CACHE_AGE_MS);
     (void)ask(world, "web");
     (void)ask(world, "web");
     answer_failure(world, GRPC_STATUS_PERMISSION_DENIED);
     assert_int_equal(world->failures, 2);
     assert_string_equal(known(world, "web"), "failed");
-    let_pass(world, CLASS_MEMO_FAILURE_AGE_MS - 1);
+    let_pass(world, CLASS_CACHE_FAILURE_AGE_MS - 1);
     assert_string_equal(known(world, "web"), "failed");
     let_pass(world, 1);
     assert_null(known(world, "web"));
@@ -239,11 +239,11 @@ static void at_the_return_of_the_api_server_its_failures_are_forgotten(void **st
     (void)ask(world, "web");
     answer_failure(world, GRPC_STATUS_UNAVAILABLE);
     assert_string_equal(known(world, "web"), "failed");
-    class_memo_forget_failures(world->memo);
+    class_cache_forget_failures(world->memo);
     assert_null(known(world, "web"));
     (void)ask(world, "web");
     answer(world, "5", "monday");
-    class_memo_forget_failures(world->memo);
+    class_cache_forget_failures(world->memo);
     assert_string_equal(known(world, "web"), "monday");
 }
 
@@ -253,7 +253,7 @@ static void an_api_server_that_is_silent_is_not_waited_for_again(void **state)
 
     (void)ask(world, "web");
     answer_failure(world, GRPC_STATUS_DEADLINE_EXCEEDED);
-    let_pass(world, CLASS_MEMO_FAILURE_AGE_MS - 1);
+    let_pass(world, CLASS_CACHE_FAILURE_AGE_MS - 1);
     assert_string_equal(known(world, "web"), "failed");
     assert_int_equal(world->requests, 1);
     let_pass(world, 60 * 1000);
@@ -275,7 +275,7 @@ static void a_silence_of_long_ago_does_not_count(void **state)
 
     (void)ask(world, "web");
     answer_failure(world, GRPC_STATUS_UNAVAILABLE);
-    let_pass(world, CLASS_MEMO_SILENCE_MS);
+    let_pass(world, CLASS_CACHE_SILENCE_MS);
     assert_null(known(world, "web"));
     assert_int_equal(world->requests, 1);
 }
@@ -283,12 +283,12 @@ static void a_silence_of_long_ago_does_not_count(void **state)
 static void who_is_cancelled_is_not_called_and_the_others_are(void **state)
 {
     struct world *world = *state;
-    struct class_memo_call *first = ask(world, "web");
-    struct class_memo_call *second = ask(world, "web");
+    struct class_cache_call *first = ask(world, "web");
+    struct class_cache_call *second = ask(world, "web");
 
     (void)ask(world, "web");
-    class_memo_cancel(&second);
-    class_memo_cancel(&first);
+    class_cache_cancel(&second);
+    class_cache_cancel(&first);
     assert_null(first);
     answer(world, "1", "x");
     assert_int_equal(world->answers, 1);
@@ -301,7 +301,7 @@ static void cancel_the_other(struct secret_provider_class *class, const struct e
 
     (void)class;
     (void)error;
-    class_memo_cancel(&world->other);
+    class_cache_cancel(&world->other);
     (void)ask(world, "web"); /* joins the next answer, not this one */
 }
 
@@ -309,7 +309,7 @@ static void a_callback_may_cancel_and_ask(void **state)
 {
     struct world *world = *state;
 
-    assert_non_null(class_memo_start(world->memo, "shop", "web", cancel_the_other, world, NULL));
+    assert_non_null(class_cache_start(world->memo, "shop", "web", cancel_the_other, world, NULL));
     world->other = ask(world, "web");
     answer(world, "1", "x");
     assert_int_equal(world->answers, 0);
@@ -325,7 +325,7 @@ static void a_request_that_can_not_start_is_an_error_and_nothing_waits(void **st
     cleanup_error struct error *error = NULL;
 
     world->refuse = true;
-    assert_null(class_memo_start(world->memo, "shop", "web", answered, world, &error));
+    assert_null(class_cache_start(world->memo, "shop", "web", answered, world, &error));
     assert_int_equal(error_code(error), GRPC_STATUS_RESOURCE_EXHAUSTED);
     world->refuse = false;
     (void)ask(world, "web");
@@ -338,7 +338,7 @@ static void what_was_read_elsewhere_counts(void **state)
     struct world *world = *state;
     struct secret_provider_class *class = make_class("web", "9", "noted", "");
 
-    class_memo_note(world->memo, class);
+    class_cache_put(world->memo, class);
     secret_provider_class_free(class); /* the memo has its own share */
     assert_string_equal(known(world, "web"), "noted");
     assert_int_equal(world->requests, 0);
@@ -349,33 +349,33 @@ static void what_nobody_asks_about_is_forgotten(void **state)
     struct world *world = *state;
     char name[32];
 
-    for (unsigned i = 0; i < CLASS_MEMO_MAX + 10; i++) {
+    for (unsigned i = 0; i < CLASS_CACHE_MAX + 10; i++) {
         (void)snprintf(name, sizeof(name), "c%u", i);
         (void)ask(world, name);
         answer(world, "1", "x");
     }
-    assert_in_range(class_memo_count(world->memo), CLASS_MEMO_MAX, CLASS_MEMO_MAX + 1);
+    assert_in_range(class_cache_count(world->memo), CLASS_CACHE_MAX, CLASS_CACHE_MAX + 1);
     assert_null(known(world, "c0"));
-    let_pass(world, CLASS_MEMO_EXPIRY_MS);
+    let_pass(world, CLASS_CACHE_EXPIRY_MS);
     (void)ask(world, "new");
     answer(world, "1", "x");
-    assert_int_equal(class_memo_count(world->memo), 1);
+    assert_int_equal(class_cache_count(world->memo), 1);
 }
 
 static void short_intervals_shorten_the_memory(void **state)
 {
     struct world *world = *state;
 
-    class_memo_destroy(world->memo);
-    world->memo = class_memo_create(&world->loop, &world->source, 2, NULL, NULL);
+    class_cache_destroy(world->memo);
+    world->memo = class_cache_create(&world->loop, &world->source, 2, NULL, NULL);
     (void)ask(world, "web");
     answer(world, "1", "x");
     let_pass(world, 999);
     assert_string_equal(known(world, "web"), "x");
     let_pass(world, 1);
     assert_null(known(world, "web"));
-    class_memo_destroy(world->memo);
-    world->memo = class_memo_create(&world->loop, &world->source, 0, NULL, NULL);
+    class_cache_destroy(world->memo);
+    world->memo = class_cache_create(&world->loop, &world->source, 0, NULL, NULL);
     (void)ask(world, "web");
     answer(world, "1", "x");
     assert_null(known(world, "web"));
@@ -385,9 +385,9 @@ static void a_local_source_is_asked_each_time(void **state)
 {
     struct world *world = *state;
 
-    class_memo_destroy(world->memo);
+    class_cache_destroy(world->memo);
     world->source.local = true;
-    world->memo = class_memo_create(&world->loop, &world->source, INTERVAL_S, NULL, NULL);
+    world->memo = class_cache_create(&world->loop, &world->source, INTERVAL_S, NULL, NULL);
     (void)ask(world, "web");
     (void)ask(world, "web");
     assert_int_equal(world->requests, 1);
@@ -399,10 +399,10 @@ static void a_local_source_is_asked_each_time(void **state)
 static void a_request_that_runs_at_the_end_is_cancelled(void **state)
 {
     struct world *world = *state;
-    struct class_memo_call *call = ask(world, "web");
+    struct class_cache_call *call = ask(world, "web");
 
-    class_memo_cancel(&call);
-    class_memo_destroy(world->memo);
+    class_cache_cancel(&call);
+    class_cache_destroy(world->memo);
     world->memo = NULL;
     assert_int_equal(world->cancels, 1);
 }

@@ -113,12 +113,19 @@ int error_recode(struct error **err, enum grpc_status code)
     return -1;
 }
 
+int error_no_memory(struct error **err, const char *what)
+{
+    if (what == NULL)
+        return error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "%s", no_memory_message);
+    return error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "%s for %s", no_memory_message, what);
+}
+
 int error_check_memory(struct error **err, const char *what)
 {
     if (errno != ENOMEM || err == NULL || *err == NULL)
         return -1;
     error_free(steal_ptr(err));
-    return error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory for %s", what);
+    return error_no_memory(err, what);
 }
 
 int error_set_type(struct error **err, const char *type)

@@ -41,9 +41,11 @@ int error_wrap(struct error **err, const char *format, ...) __attribute__((forma
 /* Replaces the code of *err (for a layer that knows better what the failure means). Returns -1. */
 int error_recode(struct error **err, enum grpc_status code);
 
-/* For a library that fails and does not say why. Set errno to 0 before it is called: if it has found no
- * memory (malloc() tells in errno), *err becomes RESOURCE_EXHAUSTED, "out of memory for <what>". Returns
- * -1. */
+/* RESOURCE_EXHAUSTED, "out of memory for <what>"; "out of memory" when `what` is NULL. Returns -1. */
+int error_no_memory(struct error **err, const char *what);
+
+/* For a library that fails and does not say why. Set errno to 0 before it is called: if malloc() has left
+ * ENOMEM there, *err becomes that of error_no_memory(). Returns -1. */
 int error_check_memory(struct error **err, const char *what);
 
 /* Attaches a short machine-readable type ("GRPCProviderError") used as a metrics label; `type` must be
@@ -59,6 +61,7 @@ int error_move(struct error **to, struct error **from);
 #define error_set_errno(...)    (error_set_errno(__VA_ARGS__), -1)
 #define error_wrap(...)         (error_wrap(__VA_ARGS__), -1)
 #define error_recode(...)       (error_recode(__VA_ARGS__), -1)
+#define error_no_memory(...)    (error_no_memory(__VA_ARGS__), -1)
 #define error_check_memory(...) (error_check_memory(__VA_ARGS__), -1)
 #define error_set_type(...)     (error_set_type(__VA_ARGS__), -1)
 #define error_move(...)         (error_move(__VA_ARGS__), -1)

@@ -58,6 +58,20 @@ static void no_error_reads_as_ok(void **state)
     assert_null(error_copy(NULL));
 }
 
+static void lack_of_memory_names_what_it_was_for(void **state)
+{
+    (void)state;
+    struct error *err = NULL;
+    assert_int_equal(error_no_memory(&err, "a list"), -1);
+    assert_int_equal(error_code(err), GRPC_STATUS_RESOURCE_EXHAUSTED);
+    assert_string_equal(error_message(err), "out of memory for a list");
+    error_free(steal_ptr(&err));
+    assert_int_equal(error_no_memory(&err, /* what= */ NULL), -1);
+    assert_string_equal(error_message(err), "out of memory");
+    error_free(err);
+    assert_int_equal(error_no_memory(NULL, "x"), -1);
+}
+
 static void lack_of_memory_takes_the_place_of_a_librarys_guess(void **state)
 {
     (void)state;
@@ -165,6 +179,7 @@ int main(void)
         cmocka_unit_test(a_system_error_ends_in_its_text),
         cmocka_unit_test(nobody_has_to_ask_for_the_story),
         cmocka_unit_test(no_error_reads_as_ok),
+        cmocka_unit_test(lack_of_memory_names_what_it_was_for),
         cmocka_unit_test(lack_of_memory_takes_the_place_of_a_librarys_guess),
         cmocka_unit_test(a_moved_error_has_one_owner),
         cmocka_unit_test(a_long_message_keeps_its_two_ends_and_stays_utf8),

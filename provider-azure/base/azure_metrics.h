@@ -7,8 +7,8 @@
  * docs/metrics-provider-azure.md lists all families; a test compares it with the running program. Every
  * function accepts NULL for the metrics (nothing is counted), so that modules run without metrics.
  */
-#ifndef PROVIDER_AZURE_AZURE_METRICS_H
-#define PROVIDER_AZURE_AZURE_METRICS_H
+#ifndef PROVIDER_AZURE_BASE_AZURE_METRICS_H
+#define PROVIDER_AZURE_BASE_AZURE_METRICS_H
 
 #include <stdint.h>
 

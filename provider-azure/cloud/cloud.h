@@ -1,8 +1,8 @@
 /*
  * cloud.h - where Entra, Key Vault and Managed HSM are: the table of Azure clouds and the custom cloud file.
  */
-#ifndef PROVIDER_AZURE_CLOUD_H
-#define PROVIDER_AZURE_CLOUD_H
+#ifndef PROVIDER_AZURE_CLOUD_CLOUD_H
+#define PROVIDER_AZURE_CLOUD_CLOUD_H
 
 #include <stdbool.h>
 #include <stddef.h>

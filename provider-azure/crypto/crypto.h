@@ -1,8 +1,8 @@
 /*
  * crypto.h - the few primitives taken from mbedTLS; the only header of this room that stands for it.
  */
-#ifndef PROVIDER_AZURE_CRYPTO_H
-#define PROVIDER_AZURE_CRYPTO_H
+#ifndef PROVIDER_AZURE_CRYPTO_CRYPTO_H
+#define PROVIDER_AZURE_CRYPTO_CRYPTO_H
 
 #include <stddef.h>
 #include <stdint.h>

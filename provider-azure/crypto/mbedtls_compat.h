@@ -2,8 +2,8 @@
  * mbedtls_compat.h - where mbedTLS 2.28 (Debian 12) and 3.x (Debian 13) differ, as far as this room is
  * concerned.
  */
-#ifndef PROVIDER_AZURE_MBEDTLS_COMPAT_H
-#define PROVIDER_AZURE_MBEDTLS_COMPAT_H
+#ifndef PROVIDER_AZURE_CRYPTO_MBEDTLS_COMPAT_H
+#define PROVIDER_AZURE_CRYPTO_MBEDTLS_COMPAT_H
 
 #include <mbedtls/pk.h>
 #include <mbedtls/rsa.h>

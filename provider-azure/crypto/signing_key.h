@@ -1,8 +1,8 @@
 /*
  * signing_key.h - an RSA private key that signs JSON web tokens (RFC 7518, 3.3 and 3.5), on mbedTLS.
  */
-#ifndef PROVIDER_AZURE_SIGNING_KEY_H
-#define PROVIDER_AZURE_SIGNING_KEY_H
+#ifndef PROVIDER_AZURE_CRYPTO_SIGNING_KEY_H
+#define PROVIDER_AZURE_CRYPTO_SIGNING_KEY_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -115,8 +115,7 @@ static void on_timer(uv_timer_t *timer)
     deliver(probe, NULL, error);
 }
 
-/* --- the handshake
- * -------------------------------------------------------------------------------------------- */
+/* --- the handshake --- */
 
 static int on_receive(void *arg, unsigned char *out, size_t len)
 {
@@ -261,8 +260,7 @@ static void on_connected(uv_connect_t *request, int status)
     step(probe);
 }
 
-/* --- finding the server
- * ---------------------------------------------------------------------------------------- */
+/* --- finding the server --- */
 
 /* Takes the next address; the handle is new. */
 static void connect_to_next(struct tls_probe *probe)

@@ -5,8 +5,8 @@
  * the loop: nothing blocks, and cancelling is immediate. TLS 1.2 with mbedTLS 2.28, 1.2 and 1.3 with 3.x.
  * Contract: common/grpc/client.h.
  */
-#ifndef PROVIDER_AZURE_TLS_PROBE_H
-#define PROVIDER_AZURE_TLS_PROBE_H
+#ifndef PROVIDER_AZURE_CRYPTO_TLS_PROBE_H
+#define PROVIDER_AZURE_CRYPTO_TLS_PROBE_H
 
 #include <stddef.h>
 #include <stdint.h>

@@ -57,8 +57,7 @@ static int add_certificate(struct found *found, struct secret *der, struct error
     return 0;
 }
 
-/* --- PEM
- * ------------------------------------------------------------------------------------------------------- */
+/* --- PEM --- */
 
 static bool labelled(const struct pem_block *block, const char *label)
 {
@@ -106,8 +105,7 @@ static int read_pem(const char *text, size_t len, struct password password, stru
     return 0;
 }
 
-/* --- PKCS#12
- * --------------------------------------------------------------------------------------------------- */
+/* --- PKCS#12 --- */
 
 static int read_pfx(const uint8_t *der, size_t len, struct password password, struct found *found,
                     struct error **err)

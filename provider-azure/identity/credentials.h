@@ -3,8 +3,8 @@
  *
  * Only decides and collects; identity.h turns the result into something that can obtain tokens.
  */
-#ifndef PROVIDER_AZURE_CREDENTIALS_H
-#define PROVIDER_AZURE_CREDENTIALS_H
+#ifndef PROVIDER_AZURE_IDENTITY_CREDENTIALS_H
+#define PROVIDER_AZURE_IDENTITY_CREDENTIALS_H
 
 #include "common/base/cleanup.h"
 #include "common/base/error.h"

@@ -187,5 +187,6 @@ struct token *entra_parse_response(const struct identity *identity, const struct
         error_free(bad);
         return NULL;
     }
-    return token_make(identity, text, now_unix + token_life(expires_in), refresh_in, now_unix, err);
+    return token_create(identity->principal, text, now_unix + token_life(expires_in), refresh_in, now_unix,
+                        err);
 }

@@ -93,7 +93,7 @@ static struct token *parse_response(const struct identity *identity, const struc
     if (expires < 0)
         expires = now_unix; /* usable once, not kept */
     (void)json_opt_int(root, "refresh_in", 0, &refresh_in, NULL);
-    return token_make(identity, text, expires, refresh_in, now_unix, err);
+    return token_create(identity->principal, text, expires, refresh_in, now_unix, err);
 }
 
 const struct identity_ops managed_identity_ops = {

@@ -72,7 +72,8 @@ static struct token *parse_response(const struct identity *identity, const struc
         return NULL;
     }
     expires = timestamp_from_json(cJSON_GetObjectItemCaseSensitive(inner, "expires_on"));
-    struct token *token = token_make(identity, text, expires > 0 ? expires : now_unix, 0, now_unix, err);
+    struct token *token =
+        token_create(identity->principal, text, expires > 0 ? expires : now_unix, 0, now_unix, err);
     if (token == NULL)
         return NULL;
     /* Pods that are bound to the same identity are the same principal for the vault. */

@@ -1,8 +1,8 @@
 /*
  * moment.h - points in time as token services and the kubelet write them.
  */
-#ifndef PROVIDER_AZURE_TIMESTAMP_H
-#define PROVIDER_AZURE_TIMESTAMP_H
+#ifndef PROVIDER_AZURE_IDENTITY_TIMESTAMP_H
+#define PROVIDER_AZURE_IDENTITY_TIMESTAMP_H
 
 #include <cjson/cJSON.h>
 #include <stdbool.h>

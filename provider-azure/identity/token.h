@@ -1,13 +1,17 @@
 /*
  * token.h - an access token, shared by everything that is using it.
  */
-#ifndef PROVIDER_AZURE_TOKEN_H
-#define PROVIDER_AZURE_TOKEN_H
+#ifndef PROVIDER_AZURE_IDENTITY_TOKEN_H
+#define PROVIDER_AZURE_IDENTITY_TOKEN_H
 
 #include <stdint.h>
 
+#include "common/base/error.h"
 #include "common/base/secret.h"
 #include "provider-azure/crypto/crypto.h"
+
+/* The limits of what a service may grant: Entra's tokens live a day at most, and have some KiB. */
+enum { TOKEN_LIFE_MAX_S = 7 * 24 * 3600, TOKEN_TEXT_MAX = 48 * 1024 };
 
 struct token {
     unsigned refs;
@@ -19,19 +23,29 @@ struct token {
     uint8_t principal[DIGEST_LEN];
 };
 
+/* A token for `text` that expires at `expires_unix`, TOKEN_LIFE_MAX_S from now at the latest. `refresh_in` is
+ * in seconds, 0 = unknown. The token has one reference, the caller's. NULL with err set: UNAVAILABLE for a text
+ * that cannot be sent in a header, RESOURCE_EXHAUSTED. */
+struct token *token_create(const uint8_t principal[DIGEST_LEN], const char *text, int64_t expires_unix,
+                           int64_t refresh_in, int64_t now_unix, struct error **err);
+
+/* A number of seconds from a service, cut to 0 ... TOKEN_LIFE_MAX_S: safe to add to a time. */
+int64_t token_life(int64_t seconds);
+
 /* The text to send; valid while the token lives. */
 static inline const char *token_text(const struct token *token)
 {
     return (const char *)secret_bytes(token->value);
 }
 
+/* Takes a reference and returns `token`. */
 static inline struct token *token_ref(struct token *token)
 {
     token->refs++;
     return token;
 }
 
-/* Accepts NULL. Defined in token_cache.c. */
+/* Drops a reference; the last one wipes the text. Accepts NULL. */
 void token_unref(struct token *token);
 
 #endif

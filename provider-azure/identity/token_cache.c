@@ -68,14 +68,6 @@ struct token_waiter {
     void *arg;
 };
 
-void token_unref(struct token *token)
-{
-    if (token == NULL || --token->refs > 0)
-        return;
-    secret_destroy(token->value);
-    free(token);
-}
-
 static void no_memory(struct error **err)
 {
     error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
@@ -118,8 +110,7 @@ static bool usable(const struct token *token, int64_t now_unix)
     return token != NULL && token->expires_unix >= now_unix + TOKEN_MIN_LIFE_S;
 }
 
-/* --- what has ended is wiped
- * ------------------------------------------------------------------------------------- */
+/* --- what has ended is wiped --- */
 
 /* The timer looks at least this often: the wall clock may be set, and it must not spin. */
 enum { SWEEP_MIN_S = 1, SWEEP_MAX_S = 600 };
@@ -170,8 +161,7 @@ static void on_sweep(void *arg)
     plan_sweep(cache);
 }
 
-/* --- entries
- * ----------------------------------------------------------------------------------------------------- */
+/* --- entries --- */
 
 static struct entry *find(struct token_cache *cache, const uint8_t key[DIGEST_LEN])
 {

@@ -12,8 +12,8 @@
  * pod's token to whoever can write such claims: only Entra verifies the signature. Vault reads are shared
  * nevertheless, by the principal that each token stands for.
  */
-#ifndef PROVIDER_AZURE_TOKEN_CACHE_H
-#define PROVIDER_AZURE_TOKEN_CACHE_H
+#ifndef PROVIDER_AZURE_IDENTITY_TOKEN_CACHE_H
+#define PROVIDER_AZURE_IDENTITY_TOKEN_CACHE_H
 
 #include "common/base/error.h"
 #include "provider-azure/identity/identity.h"

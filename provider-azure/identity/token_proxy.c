@@ -56,8 +56,7 @@ static int no_memory(struct error **err)
     return error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
 }
 
-/* --- configuration
- * --------------------------------------------------------------------------------------------- */
+/* --- configuration --- */
 
 static int bad_url(struct error **err, const char *why)
 {
@@ -168,8 +167,7 @@ const struct error *token_proxy_config_error(const struct token_proxy *proxy)
     return proxy->config_error;
 }
 
-/* --- the server name
- * ------------------------------------------------------------------------------------------- */
+/* --- the server name --- */
 
 char *token_proxy_sni_name(const char *cluster_id)
 {
@@ -213,8 +211,7 @@ static char *cluster_id_of(const char *name)
     return strndup(name + sizeof(head) - 1, len - around);
 }
 
-/* --- finding the route
- * ----------------------------------------------------------------------------------------- */
+/* --- finding the route --- */
 
 /* Reads the CA file. One that is empty, as while it is being replaced, leaves the last content. */
 static int read_ca(struct token_proxy *proxy, struct error **err)

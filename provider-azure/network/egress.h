@@ -15,8 +15,8 @@
  *   connection between different proxies or certificate files.
  * - IMDS and NMI are on the node: never by a route.
  */
-#ifndef PROVIDER_AZURE_EGRESS_H
-#define PROVIDER_AZURE_EGRESS_H
+#ifndef PROVIDER_AZURE_NETWORK_EGRESS_H
+#define PROVIDER_AZURE_NETWORK_EGRESS_H
 
 #include "common/base/error.h"
 #include "common/base/string_map.h"

@@ -8,8 +8,8 @@
  * A pause that would pass the deadline is not waited for: the callback gets what is known at once.
  * Call contract: common/grpc/client.h.
  */
-#ifndef PROVIDER_AZURE_HTTP_RETRY_H
-#define PROVIDER_AZURE_HTTP_RETRY_H
+#ifndef PROVIDER_AZURE_NETWORK_HTTP_RETRY_H
+#define PROVIDER_AZURE_NETWORK_HTTP_RETRY_H
 
 #include "common/base/error.h"
 #include "common/base/log.h"

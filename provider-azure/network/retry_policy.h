@@ -4,8 +4,8 @@
  * The delays are those the Azure SDK uses: (2^n - 1) x base, with a random factor in [0.8, 1.3), n = 1 for
  * the first retry; what the server asks for in Retry-After replaces them.
  */
-#ifndef PROVIDER_AZURE_RETRY_POLICY_H
-#define PROVIDER_AZURE_RETRY_POLICY_H
+#ifndef PROVIDER_AZURE_NETWORK_RETRY_POLICY_H
+#define PROVIDER_AZURE_NETWORK_RETRY_POLICY_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -13,8 +13,8 @@
  * A place is named by a key of the caller's: a vault (by host and route), or for tokens one application at
  * one authority, so that one throttled application does not stop the others.
  */
-#ifndef PROVIDER_AZURE_THROTTLE_H
-#define PROVIDER_AZURE_THROTTLE_H
+#ifndef PROVIDER_AZURE_NETWORK_THROTTLE_H
+#define PROVIDER_AZURE_NETWORK_THROTTLE_H
 
 #include <stddef.h>
 #include <stdint.h>

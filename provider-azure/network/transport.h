@@ -9,8 +9,8 @@
  * calls back, or the callback runs exactly once, later; cancel sets the caller's pointer to NULL and the
  * callback will not run.
  */
-#ifndef PROVIDER_AZURE_TRANSPORT_H
-#define PROVIDER_AZURE_TRANSPORT_H
+#ifndef PROVIDER_AZURE_NETWORK_TRANSPORT_H
+#define PROVIDER_AZURE_NETWORK_TRANSPORT_H
 
 #include <stdint.h>
 #include <uv.h>

@@ -204,8 +204,7 @@ static void what_can_be_no_tenant_is_refused(void **state)
     }
 }
 
-/* --- answers
- * ------------------------------------------------------------------------------------------------------- */
+/* --- answers --- */
 
 struct answer_row {
     enum identity_mode mode;
@@ -401,7 +400,8 @@ static void a_token_is_renewed_before_its_end_and_a_long_lived_one_at_half_of_it
                 {86400, 0, 43200}, {86400, 100, 100}, {86400, 80000, 43200}};
     cleanup_identity struct identity *identity = make(&(struct recipe){.mode = IDENTITY_MANAGED}, NULL);
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
-        struct token *token = token_make(identity, "T", NOW + rows[i].life, rows[i].refresh_in, NOW, NULL);
+        struct token *token =
+            token_create(identity->principal, "T", NOW + rows[i].life, rows[i].refresh_in, NOW, NULL);
         assert_int_equal(token->refresh_unix - NOW, rows[i].expected);
         token_unref(token);
     }

@@ -78,8 +78,8 @@ static int setup(void **state)
     world->store = store_create(&world->network, world->tokens, KEEP_MS, NULL);
     world->alice = make_identity("alice");
     world->bob = make_identity("bob");
-    world->alice_token = token_make(world->alice, "token-alice", NOW + DAY, 0, NOW, NULL);
-    world->bob_token = token_make(world->bob, "token-bob", NOW + DAY, 0, NOW, NULL);
+    world->alice_token = token_create(world->alice->principal, "token-alice", NOW + DAY, 0, NOW, NULL);
+    world->bob_token = token_create(world->bob->principal, "token-bob", NOW + DAY, 0, NOW, NULL);
     world->version = 1;
     *state = world;
     return 0;

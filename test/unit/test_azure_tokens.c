@@ -10,8 +10,7 @@
 
 #include "test/unit/azure_tokens_world.h"
 
-/* --- the cache
- * ----------------------------------------------------------------------------------------------------- */
+/* --- the cache --- */
 
 static void many_who_ask_at_once_cost_one_request(void **state)
 {
@@ -204,8 +203,7 @@ static void a_certificate_is_read_aside_and_given_up_without_a_trace(void **stat
     tear_down(&world);
 }
 
-/* --- a node's token service that is not well
- * ----------------------------------------------------------------------------- */
+/* --- a node's token service that is not well --- */
 
 /* Until `healthy_ms` IMDS answers `status` (0: not at all). */
 struct illness {

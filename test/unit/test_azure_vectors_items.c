@@ -20,8 +20,7 @@
 #include "provider-azure/vault/vault.h"
 #include "provider-azure/vault/vault_response.h"
 
-/* --- clouds and vault URLs
- * ----------------------------------------------------------------------------------------------- */
+/* --- clouds and vault URLs --- */
 
 static void vault_urls_of_every_cloud(void **state)
 {
@@ -111,8 +110,7 @@ static void a_cloud_file_needs_its_endpoints(void **state)
     }
 }
 
-/* --- the YAML of objects
- * ------------------------------------------------------------------------------------------------- */
+/* --- the YAML of objects --- */
 
 static struct error *parse(const char *text, struct object_list *ret_list)
 {
@@ -340,8 +338,7 @@ static void file_names_and_versions(void **state)
     }
 }
 
-/* --- histories
- * ----------------------------------------------------------------------------------------------------- */
+/* --- histories --- */
 
 /* A list of versions v0 (newest), v1, ... one hour apart, in the order in which `order` names them. */
 static struct vault_answer *versions(const char *order)

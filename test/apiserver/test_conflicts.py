@@ -1,6 +1,7 @@
 """What a real API server answers when two write at once: the words that the emulator and the driver's client rely on."""
 
 import pytest
+
 from cluster.client import ApiError
 from cluster.objects import spc
 

@@ -2,10 +2,10 @@
 
 import pytest
 import yaml
+
 from cluster import manifests
 from cluster.client import ApiError
 from cluster.objects import spc
-
 from harness import tutorial
 
 FULL = spc("full", parameters={"keyvaultName": "v", "objects": "array:\n  - |\n    objectName: secret1\n"}, secretObjects=[

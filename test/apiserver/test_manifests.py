@@ -4,9 +4,9 @@ import re
 
 import pytest
 import yaml
+
 from charts.helm import DRIVER, EVERYTHING_DRIVER, EVERYTHING_PROVIDER, PROVIDER, one, render
 from cluster.client import ApiError
-
 from harness.process import ROOT
 
 pytestmark = pytest.mark.release_only  # the programs have no part in it

@@ -5,9 +5,9 @@ import time
 
 import grpc
 import pytest
-from cluster.objects import spc
 
-from harness import mounts
+from cluster.objects import spc
+from harness import mounts, rpc
 from harness.process import PATIENCE, wait_until
 from harness.rpc import CODES
 from harness.scripted_provider import answer
@@ -50,7 +50,7 @@ def test_a_kill_and_restart_while_the_provider_works(cluster_driver, server, rea
         assert go_on.wait(120)
         return answer({"file": b"content"})
     scripted(mount)
-    future = cluster_driver.client.future("/csi.v1.Node/NodePublishVolume", ready_pod.publish_request(), timeout=115)
+    future = cluster_driver.client.future(rpc.PUBLISH, ready_pod.publish_request(), timeout=115)
     assert called.wait(30)
     server.kill()
     go_on.set()
@@ -98,7 +98,7 @@ def test_a_hung_server_does_not_hold_an_unpublish(cluster_driver, server, ready_
     other = make_pod("web-2")
     server.pause()
     try:
-        stuck = cluster_driver.client.future("/csi.v1.Node/NodePublishVolume", other.publish_request(), timeout=100)
+        stuck = cluster_driver.client.future(rpc.PUBLISH, other.publish_request(), timeout=100)
         cluster_driver.unpublish(ready_pod.unpublish_request(), timeout=10)
         assert not ready_pod.target.exists()
         assert not stuck.done()

@@ -4,9 +4,9 @@ import copy
 
 import grpc
 import pytest
+
 from cluster import manifests
 from cluster.objects import spc
-
 from harness import mounts
 from harness.process import wait_until
 from harness.scripted_provider import answer

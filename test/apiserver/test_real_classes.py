@@ -1,8 +1,9 @@
 """Publishing with classes of a real API server, as the driver's service account with the rights of an installation."""
 
 import pytest
-from cluster.objects import spc
 
+from cluster import manifests
+from cluster.objects import spc
 from harness import mounts, tutorial
 from harness.process import wait_until
 from harness.rpc import CODES
@@ -59,7 +60,6 @@ def test_a_class_that_is_made_late_is_found(cluster_driver, admin, namespace, ma
 
 def test_a_server_without_our_definitions_is_named(cluster_driver, admin, namespace, make_pod, scripted):
     """The definition can be missing for a while: installed after the driver, or replaced by hand."""
-    from cluster import manifests
     pod = make_pod()
     scripted()
     crd = next(item for item in manifests.crds() if item["spec"]["names"]["plural"] == "secretproviderclasses")

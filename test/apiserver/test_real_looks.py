@@ -1,7 +1,6 @@
 """Looks for new contents in front of a real API server: how classes are read again, and what an author of a class can ask for."""
 
 from cluster.objects import spc
-
 from harness import mounts
 from harness.process import wait_until
 from harness.programs import metric_sum

@@ -4,9 +4,9 @@ import base64
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+
 from cluster import manifests
 from cluster.objects import PodVolume, spc
-
 from harness import mounts
 from harness.process import wait_until
 from harness.programs import Driver, Node

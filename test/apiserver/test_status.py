@@ -4,9 +4,9 @@ import copy
 
 import grpc
 import pytest
+
 from cluster import manifests
 from cluster.objects import spc
-
 from harness import mounts
 from harness.kube import NODE_LABEL
 from harness.process import wait_until

@@ -5,9 +5,9 @@ import json
 from pathlib import Path
 
 import pytest
+
 from cluster.client import ApiError
 from cluster.objects import spc
-
 from harness import mounts
 from harness.process import wait_until
 from harness.rpc import CODES

@@ -2,27 +2,22 @@
 
 import itertools
 import os
-import sys
-from pathlib import Path
 
 import pytest
+from azure_node import IMDS, PodIdentity
+from examples import Example
+from installation import AUDIENCE, PROVIDER, Installation
+from node import ADDRESS, DOMAIN
+from pods import WORKLOAD_CLIENT, UserPod, pod_spec
+from single_node import SingleNode
 
-sys.path.insert(0, str(Path(__file__).parent))
-
-from azure_node import IMDS, PodIdentity  # noqa: E402
-from examples import Example  # noqa: E402
-from installation import PROVIDER, Installation  # noqa: E402
-from node import ADDRESS, DOMAIN  # noqa: E402
-from pods import UserPod, pod_spec  # noqa: E402
-from single_node import SingleNode  # noqa: E402
-
-from cluster.programs import kubernetes_programs  # noqa: E402
-from harness import tutorial  # noqa: E402
-from harness.emulator import Emulator  # noqa: E402
-from harness.relay import Relay  # noqa: E402
+from cluster.programs import ISSUER, kubernetes_programs
+from harness import tutorial
+from harness.emulator import Emulator
+from harness.relay import Relay
+from harness.scratch import SCRATCH, scratch_directory
 
 _numbers = itertools.count(1)
-SCRATCH = Path(os.environ.get("TEST_SCRATCH", "/tmp"))
 
 
 @pytest.fixture(scope="session")
@@ -37,9 +32,7 @@ def kubernetes():
 
 @pytest.fixture(scope="session")
 def the_emulator():
-    directory = SCRATCH / "emulator"
-    directory.mkdir()
-    emulator = Emulator(directory, arguments=["--address", ADDRESS, "--domain", DOMAIN])
+    emulator = Emulator(scratch_directory("emulator"), arguments=["--address", ADDRESS, "--domain", DOMAIN])
     yield emulator
     emulator.destroy()
 
@@ -86,6 +79,21 @@ def pod_identity(admin, emulator):
     running = PodIdentity(admin, emulator)
     yield running
     running.stop_nmi()
+
+
+@pytest.fixture
+def trust(emulator, kubernetes):
+    """trust(subject, **more): the application trusts tokens of this cluster for that subject."""
+    keys = kubernetes.admin.request("GET", "/openid/v1/jwks")["keys"]
+    assert kubernetes.admin.request("GET", "/.well-known/openid-configuration")["issuer"] == ISSUER
+    pem = kubernetes.pki.path("sa.pub").read_text()
+    emulator.control("POST", "/entra/issuers", {"issuer": ISSUER, "keys": [{"kid": key["kid"], "pem": pem} for key in keys]})
+
+    def trust(subject, audience=AUDIENCE):
+        emulator.control("POST", "/entra/apps", {"tenant": tutorial.TENANT, "client_id": WORKLOAD_CLIENT, "federated": [
+            {"issuer": ISSUER, "subject": subject, "audience": audience}]})
+        emulator.control("PUT", f"/vaults/{tutorial.VAULT}/policies", {"client_id": WORKLOAD_CLIENT, "permissions": ["get"]})
+    return trust
 
 
 @pytest.fixture

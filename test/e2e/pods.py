@@ -9,6 +9,7 @@ from harness import mounts
 from harness.process import wait_until
 
 MOUNT = "/mnt/secrets-store"
+WORKLOAD_CLIENT = "workload-client"  # the application of pods with a workload identity
 
 
 def volume(name="secrets", class_name="azure-kvname", credentials="secrets-store-creds", **attributes):

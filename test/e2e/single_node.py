@@ -3,8 +3,8 @@
 from images import app_image, pause_image
 from node import ADDRESS, NAME, Containerd, Kubectl, Kubelet, NameServer, Scheduler
 
-from cluster.programs import ApiServer, ControllerManager, Etcd
 from cluster.pki import Pki
+from cluster.programs import ApiServer, ControllerManager, Etcd
 from harness.process import wait_until
 
 

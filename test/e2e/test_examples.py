@@ -4,8 +4,7 @@ import base64
 
 import pytest
 from cryptography.hazmat.primitives import serialization
-from pods import MOUNT
-from test_identity import CLIENT, trust  # noqa: F401 - a fixture
+from pods import MOUNT, WORKLOAD_CLIENT
 
 from harness import crypto, tutorial
 from harness.identities import Certificate
@@ -63,14 +62,14 @@ def test_a_service_principal_with_a_certificate(apply_example, emulator, certifi
     assert {request["client_id"] for request in emulator.requests("vault")} == {"proved"}
 
 
-def test_a_workload_identity(apply_example, trust, namespace):  # noqa: F811
+def test_a_workload_identity(apply_example, trust, namespace):
     trust(f"system:serviceaccount:{namespace}:workload-identity-sa")
-    assert apply_example("workload-identity.yaml", {EXAMPLE_CLIENT: CLIENT}).wait_running().read("secret1") == tutorial.SECRETS["secret1"]
+    assert apply_example("workload-identity.yaml", {EXAMPLE_CLIENT: WORKLOAD_CLIENT}).wait_running().read("secret1") == tutorial.SECRETS["secret1"]
 
 
-def test_a_workload_identity_by_v1alpha1(apply_example, trust, namespace):  # noqa: F811
+def test_a_workload_identity_by_v1alpha1(apply_example, trust, namespace):
     trust(f"system:serviceaccount:{namespace}:workload-identity-sa")
-    assert apply_example("workload-identity-v1alpha1.yaml", {EXAMPLE_CLIENT: CLIENT}).wait_running().read("secret1") == tutorial.SECRETS["secret1"]
+    assert apply_example("workload-identity-v1alpha1.yaml", {EXAMPLE_CLIENT: WORKLOAD_CLIENT}).wait_running().read("secret1") == tutorial.SECRETS["secret1"]
 
 
 def test_a_pod_that_is_not_root(apply_example):

@@ -1,29 +1,9 @@
 """Workload identity: the kubelet's projected tokens, checked by the emulated Entra ID with the API server's public key."""
 
-import pytest
-from installation import AUDIENCE
-from pods import volume
+from pods import WORKLOAD_CLIENT, volume
 
-from cluster.programs import ISSUER
 from harness import tutorial
 from harness.process import wait_until
-
-CLIENT = "workload-client"
-
-
-@pytest.fixture
-def trust(emulator, kubernetes):
-    """trust(subject, **more): the application trusts tokens of this cluster for that subject."""
-    keys = kubernetes.admin.request("GET", "/openid/v1/jwks")["keys"]
-    assert kubernetes.admin.request("GET", "/.well-known/openid-configuration")["issuer"] == ISSUER
-    pem = kubernetes.pki.path("sa.pub").read_text()
-    emulator.control("POST", "/entra/issuers", {"issuer": ISSUER, "keys": [{"kid": key["kid"], "pem": pem} for key in keys]})
-
-    def trust(subject, audience=AUDIENCE):
-        emulator.control("POST", "/entra/apps", {"tenant": tutorial.TENANT, "client_id": CLIENT, "federated": [
-            {"issuer": ISSUER, "subject": subject, "audience": audience}]})
-        emulator.control("PUT", f"/vaults/{tutorial.VAULT}/policies", {"client_id": CLIENT, "permissions": ["get"]})
-    return trust
 
 
 def workload_volume():
@@ -32,15 +12,15 @@ def workload_volume():
 
 def test_a_pod_reads_a_secret_with_the_token_of_its_service_account(trust, make_class, make_pod, namespace, emulator):
     trust(f"system:serviceaccount:{namespace}:default")
-    make_class(parameters={"clientID": CLIENT})
+    make_class(parameters={"clientID": WORKLOAD_CLIENT})
     pod = make_pod(volumes=[workload_volume()]).wait_running()
     assert pod.read("secret1") == tutorial.SECRETS["secret1"]
-    assert [request["client_id"] for request in emulator.requests("vault")][-1] == CLIENT
+    assert [request["client_id"] for request in emulator.requests("vault")][-1] == WORKLOAD_CLIENT
 
 
 def test_a_pod_of_another_service_account_is_refused_and_told(trust, make_class, make_pod, namespace, admin):
     trust(f"system:serviceaccount:{namespace}:default")
-    make_class(parameters={"clientID": CLIENT})
+    make_class(parameters={"clientID": WORKLOAD_CLIENT})
     admin.create({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "other"}}, namespace)
     pod = make_pod(volumes=[workload_volume()], serviceAccountName="other")
     wait_until(lambda: any("AADSTS700213" in event["message"] for event in pod.failed_mounts()), 60, "the event", pause=0.2)
@@ -49,7 +29,7 @@ def test_a_pod_of_another_service_account_is_refused_and_told(trust, make_class,
 
 def test_no_token_shows_up_in_logs_and_events(trust, make_class, make_pod, namespace, installation, kubernetes):
     trust("system:serviceaccount:nobody:nobody")
-    make_class(parameters={"clientID": CLIENT})
+    make_class(parameters={"clientID": WORKLOAD_CLIENT})
     pod = make_pod(volumes=[workload_volume()])
     wait_until(lambda: pod.failed_mounts(), 60, "the event", pause=0.2)
     for text in (pod.describe(), installation.logs("csi-secrets-store"), installation.logs("csi-secrets-store-provider-azure")):

@@ -4,6 +4,7 @@ import pytest
 from installation import DRIVER, SYSTEM
 from node import NAME
 
+from cluster import manifests
 from harness import tutorial
 from harness.process import wait_until
 
@@ -60,7 +61,6 @@ def test_a_failing_rotation_is_told_and_the_pod_keeps_its_files(make_class, make
 
 def test_a_quiet_pod_causes_no_writes(make_class, make_pod, kubernetes, admin):
     """Republished every few seconds, with nothing new: the API server hears nothing of it."""
-    from cluster import manifests
     make_class()
     pod = make_pod().wait_running()
     wait_until(lambda: status_of(admin, pod), 30, "status")

@@ -7,7 +7,7 @@ import os
 import subprocess
 
 import pytest
-from test_identity import CLIENT, trust  # noqa: F401 - a fixture
+from pods import WORKLOAD_CLIENT
 
 from harness import tutorial
 from harness.process import wait_until
@@ -69,9 +69,9 @@ def test_an_expired_client_secret(typist, kubectl):
     kubectl("-n", "page", "wait", "--for=condition=Ready", f"pod/{POD}", "--timeout=90s", timeout=120)
 
 
-def test_workload_identity(typist, trust, emulator):  # noqa: F811
+def test_workload_identity(typist, trust, emulator):
     trust("system:serviceaccount:page:contoso-app")
-    typist.type("Workload identity", CLIENT_ID=CLIENT)
+    typist.type("Workload identity", CLIENT_ID=WORKLOAD_CLIENT)
     look_and_rotate(typist, emulator)
 
 

@@ -11,8 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from harness import kube, mounts, rpc
-from harness.fleet import Fleet
-from harness.front import FORWARD, REFUSING, SILENT, Front
+from harness.fault_proxy import FORWARD, REFUSING, SILENT, FaultProxy
+from harness.many_pods import ManyPods
 from harness.process import PATIENCE, wait_until
 from harness.programs import metric_sum
 from harness.rpc import CODES
@@ -20,7 +20,6 @@ from harness.scripted_provider import answer
 
 pytestmark = pytest.mark.release_only
 
-PUBLISH = "/csi.v1.Node/NodePublishVolume"
 VOLUMES, CLASSES = 200, 4
 IN_FLIGHT = 16
 SILENCE_S, PROBE_S = 3, 3
@@ -40,37 +39,37 @@ def probes_within(seconds):
 
 
 @pytest.fixture
-def front(emulator):
-    front = Front(emulator.tls_port)
-    yield front
-    front.close()
+def api_proxy(emulator):
+    api_proxy = FaultProxy(emulator.tls_port)
+    yield api_proxy
+    api_proxy.close()
 
 
 @pytest.fixture
-def start(node, start_driver, emulator, front, scratch):
-    """A driver that reaches the API server through the front."""
+def start(node, start_driver, emulator, api_proxy, scratch):
+    """A driver that reaches the API server through the api_proxy."""
     kubeconfig = scratch / "kubeconfig"
     text = emulator.kubeconfig.read_text()
     assert f":{emulator.tls_port}" in text
-    kubeconfig.write_text(text.replace(f":{emulator.tls_port}", f":{front.port}"))
+    kubeconfig.write_text(text.replace(f":{emulator.tls_port}", f":{api_proxy.port}"))
     return lambda *flags: start_driver(f"--kubeconfig={kubeconfig}", *flags, standalone=False)
 
 
 def add_classes(emulator, **more):
     for number in range(CLASSES):
-        emulator.put_object("secretproviderclasses", "default", f"class-{number}", kube.spc(name=f"class-{number}", **more))
+        emulator.put_object("secretproviderclasses", kube.spc(name=f"class-{number}", **more))
 
 
 def outcome(client, request, timeout=60):
     """(seconds, error or None)"""
     started = time.monotonic()
-    error = client.future(PUBLISH, request, timeout=timeout).exception()
+    error = client.future(rpc.PUBLISH, request, timeout=timeout).exception()
     return time.monotonic() - started, error
 
 
-def publish_all(fleet, timeout=60):
+def publish_all(pods, timeout=60):
     with ThreadPoolExecutor(max_workers=VOLUMES) as pool:
-        return list(pool.map(lambda volume: outcome(fleet.client, volume.request, timeout), fleet.volumes))
+        return list(pool.map(lambda volume: outcome(pods.client, volume.request, timeout), pods.volumes))
 
 
 def requests_sent(driver):
@@ -86,14 +85,14 @@ def recorded(emulator):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("mode", [REFUSING, SILENT])
-def test_two_hundred_first_mounts_do_not_burn_two_hundred_timeouts(start, node, emulator, scripted, front, mode):
+def test_two_hundred_first_mounts_do_not_burn_two_hundred_timeouts(start, node, emulator, scripted, api_proxy, mode):
     add_classes(emulator)
     provider = scripted()
     driver = start("-v=0")
-    fleet = Fleet(node, emulator, VOLUMES, CLASSES)
-    front.set(mode)
+    pods = ManyPods(node, emulator, VOLUMES, CLASSES)
+    api_proxy.set(mode)
     gone = time.monotonic()
-    outcomes = publish_all(fleet)
+    outcomes = publish_all(pods)
     for seconds, error in outcomes:
         assert error.code() == CODES.UNAVAILABLE, error.details()
         assert "failed to get secretproviderclass" in error.details() and "has not answered for" in error.details(), error.details()
@@ -105,10 +104,10 @@ def test_two_hundred_first_mounts_do_not_burn_two_hundred_timeouts(start, node, 
 
     # the kubelet tries again and again: each is told at once, and nothing is sent
     for _ in range(3):
-        for seconds, error in publish_all(fleet):
+        for seconds, error in publish_all(pods):
             assert error.code() == CODES.UNAVAILABLE
             assert seconds < 1.5 * PATIENCE, seconds  # 200 calls at a time, on a machine that is busy
-    assert outcome(fleet.client, fleet.volumes[0].request)[0] < 0.5 * PATIENCE
+    assert outcome(pods.client, pods.volumes[0].request)[0] < 0.5 * PATIENCE
     wait_until(lambda: time.monotonic() - gone > 2 * PROBE_CAP_S + 2, timeout=30, what="some probes")
     assert requests_sent(driver)[0] == requests
     assert requests_sent(driver)[1] <= probes_within(time.monotonic() - gone)
@@ -117,26 +116,26 @@ def test_two_hundred_first_mounts_do_not_burn_two_hundred_timeouts(start, node, 
 
     # it is back: within one pause all is well, without a restart and without a request that is made twice
     emulator.reset_counters()
-    front.set(FORWARD)
+    api_proxy.set(FORWARD)
     back = time.monotonic()
     wait_until(lambda: metric_sum(driver.metrics(), "kube_api_up") == 1, timeout=BACK_AFTER_S + PROBE_S + 1, what="the return to be noticed")
     print(f"{mode}: noticed after {time.monotonic() - back:.1f} s")
-    assert [error for _, error in publish_all(fleet) if error is not None] == []
+    assert [error for _, error in publish_all(pods) if error is not None] == []
     wait_until(lambda: recorded(emulator), what="all status objects")
     sent = [request for request in emulator.requests("kube") if "/readyz" not in request["path"]]
     assert len([request for request in sent if "/secretproviderclasses/" in request["path"]]) == VOLUMES
     assert len([request for request in sent if request["method"] == "POST"]) == VOLUMES
-    fleet.unpublish_all()
-    fleet.client.close()
+    pods.unpublish_all()
+    pods.client.close()
 
 
 @pytest.mark.parametrize("mode", [REFUSING, SILENT])
-def test_what_needs_nothing_of_it_goes_on_and_records_are_made_up_for_at_its_return(start, node, emulator, scripted, front, mode):
+def test_what_needs_nothing_of_it_goes_on_and_records_are_made_up_for_at_its_return(start, node, emulator, scripted, api_proxy, mode):
     """A mount whose provider is at work, volumes that are there, and unpublishes. The record is tried 5 s, 15 s, 35 s later, and at the
     return; rights come late then, and the pauses begin anew."""
-    emulator.put_object("secretproviderclasses", "default", "azure-kvname", kube.spc())
+    emulator.put_object("secretproviderclasses", kube.spc())
     for name, uid in (("web", rpc.POD_UID), ("late", "2-2-2"), ("gone", "3-3-3")):
-        emulator.put_object("pods", "default", name, kube.pod(name=name, uid=uid))
+        emulator.put_object("pods", kube.pod(name=name, uid=uid))
     entered, go = threading.Event(), threading.Event()
 
     def mount(request, _context):
@@ -151,9 +150,9 @@ def test_what_needs_nothing_of_it_goes_on_and_records_are_made_up_for_at_its_ret
     gone = rpc.publish_request(node.target(pod_uid="3-3-3"), pod="gone", pod_uid="3-3-3")
     driver.publish(gone)
     late = rpc.publish_request(node.target(pod_uid="2-2-2"), pod="late", pod_uid="2-2-2")
-    call = driver.client.future(PUBLISH, late, timeout=60)
+    call = driver.client.future(rpc.PUBLISH, late, timeout=60)
     assert entered.wait(20)
-    front.set(mode)
+    api_proxy.set(mode)
     went = time.monotonic()
     go.set()
     call.result()  # its record is not waited for any longer than the gate needs to be shut
@@ -169,7 +168,7 @@ def test_what_needs_nothing_of_it_goes_on_and_records_are_made_up_for_at_its_ret
     names = {item["metadata"]["name"] for item in emulator.control("GET", "/kube/secretproviderclasspodstatuses")}
     assert "late-default-azure-kvname" not in names
     emulator.add_fault("status", service="kube", path_contains="/secretproviderclasspodstatuses", status=403, count=1)
-    front.set(FORWARD)
+    api_proxy.set(FORWARD)
     back = time.monotonic()
     # pod_status.c: RETURN_SPREAD_MS; pod_status.h: POD_STATUS_RETRY_FIRST_MS doubled once, where 40 s would have been next
     kube.Cluster(emulator).wait_for_status(lambda status: status["status"]["mounted"], name="late-default-azure-kvname",
@@ -178,54 +177,54 @@ def test_what_needs_nothing_of_it_goes_on_and_records_are_made_up_for_at_its_ret
 
 
 @pytest.mark.slow
-def test_secrets_are_synced_soon_after_the_return(start, node, emulator, scripted, front):
+def test_secrets_are_synced_soon_after_the_return(start, node, emulator, scripted, api_proxy):
     """The API server goes while owners are looked up. Tries follow after 1 s, 2 s, 4 s, ...; at the return nobody waits for the next one, and
     should that fail, the pauses begin anew: one that has just started may say that nobody has rights yet."""
-    emulator.put_object("secretproviderclasses", "default", "azure-kvname", kube.spc(secret_objects=[
+    emulator.put_object("secretproviderclasses", kube.spc(secret_objects=[
         {"secretName": "synced", "type": "Opaque", "data": [{"objectName": "file", "key": "key"}]}]))
-    emulator.put_object("pods", "default", "web", kube.pod())
+    emulator.put_object("pods", kube.pod())
     scripted()
     driver = start()
     emulator.add_fault("latency", service="kube", path_contains="/pods/", latency_ms=60_000)
-    call = driver.client.future(PUBLISH, rpc.publish_request(node.target()), timeout=60)
+    call = driver.client.future(rpc.PUBLISH, rpc.publish_request(node.target()), timeout=60)
     wait_until(lambda: emulator.control("GET", "/faults")[0]["fired"] == 1, what="the look at the pod")
-    front.set(REFUSING)
+    api_proxy.set(REFUSING)
     emulator.clear_faults()
     call.result()
     wait_until(lambda: metric_sum(driver.metrics(), "sync_k8s_secret_error_total") >= 6, timeout=60, what="a long pause")
     emulator.add_fault("status", service="kube", path_contains="/pods/", status=403, count=1)
-    front.set(FORWARD)
+    api_proxy.set(FORWARD)
     back = time.monotonic()
     # sync.h: SYNC_RETURN_MS, and SYNC_RETRY_FIRST_MS doubled once
     wait_until(lambda: emulator.control("GET", "/kube/secrets"), timeout=BACK_AFTER_S + 2 + 2 + 1, what="the Secret")
     print(f"synced {time.monotonic() - back:.1f} s after the return")
 
 
-def test_looks_fail_fast_and_go_on_after_the_return(start, node, emulator, scripted, front):
+def test_looks_fail_fast_and_go_on_after_the_return(start, node, emulator, scripted, api_proxy):
     add_classes(emulator)
     provider = scripted()
     driver = start("--enable-secret-rotation=true", "--rotation-poll-interval=1s", "-v=0")
-    fleet = Fleet(node, emulator, VOLUMES, CLASSES)
-    fleet.publish_all()
+    pods = ManyPods(node, emulator, VOLUMES, CLASSES)
+    pods.publish_all()
     wait_until(lambda: recorded(emulator), what="all status objects")
-    front.set(SILENT)
+    api_proxy.set(SILENT)
     wait_until(lambda: time.time() % 1 < 0.1, what="the next second")
     gone = time.monotonic()
-    looks = publish_all(fleet)
+    looks = publish_all(pods)
     assert [error for _, error in looks if error is not None] == []  # a look never fails towards the kubelet
     assert max(seconds for seconds, _ in looks) < (SHUT_AFTER_S[SILENT] + 1) * PATIENCE
     while metric_sum(driver.metrics(), "rotation_reconcile_error_total") < 2 * VOLUMES:  # the next pause is one of 30 s
         assert time.monotonic() - gone < 60
-        assert max(seconds for seconds, _ in publish_all(fleet)) < (SHUT_AFTER_S[SILENT] + 1) * PATIENCE
+        assert max(seconds for seconds, _ in publish_all(pods)) < (SHUT_AFTER_S[SILENT] + 1) * PATIENCE
         time.sleep(0.2)
     requests, probes = requests_sent(driver)
-    front.set(FORWARD)
+    api_proxy.set(FORWARD)
     back = time.monotonic()
     before = len(provider.requests)
-    wait_until(lambda: publish_all(fleet) and len(provider.requests) - before >= VOLUMES, timeout=BACK_AFTER_S + PROBE_S + 2, pause=0.2,
+    wait_until(lambda: publish_all(pods) and len(provider.requests) - before >= VOLUMES, timeout=BACK_AFTER_S + PROBE_S + 2, pause=0.2,
                what="a look at every volume")
     print(f"looks went on {time.monotonic() - back:.1f} s after the return; {requests} requests and {probes} probes in the outage")
-    fleet.client.close()
+    pods.client.close()
 
 
 @pytest.mark.parametrize("status", [429, 503])
@@ -234,10 +233,10 @@ def test_a_pause_that_is_asked_of_one_is_kept_by_all(start, node, emulator, scri
     add_classes(emulator)
     scripted()
     start("-v=0")
-    fleet = Fleet(node, emulator, VOLUMES, CLASSES)
+    pods = ManyPods(node, emulator, VOLUMES, CLASSES)
     emulator.add_fault("status", service="kube", status=status, retry_after=pause_s, count=1)
     emulator.reset_counters()
-    outcomes = publish_all(fleet)
+    outcomes = publish_all(pods)
     assert [error.details() for _, error in outcomes if error is not None] == []
     requests = emulator.requests("kube")
     asked = next(request for request in requests if request["status"] == status)
@@ -247,21 +246,21 @@ def test_a_pause_that_is_asked_of_one_is_kept_by_all(start, node, emulator, scri
     assert len([request for request in requests if request["time"] <= end + under_way_s]) <= 2 * IN_FLIGHT
     assert not [request for request in requests if "/readyz" in request["path"]]
     assert len([request for request in requests if request["status"] == status]) == 1
-    fleet.client.close()
+    pods.client.close()
 
 
 def test_a_pause_that_is_too_long_for_a_call_is_told_at_once(start, node, emulator, scripted):
     add_classes(emulator)
     scripted()
     driver = start("-v=0")
-    fleet = Fleet(node, emulator, 2, CLASSES)
+    pods = ManyPods(node, emulator, 2, CLASSES)
     emulator.add_fault("status", service="kube", status=429, retry_after=20, count=1)
-    first, second = (volume.request for volume in fleet.volumes)
+    first, second = (volume.request for volume in pods.volumes)
     code, message = driver.publish_failure(first, timeout=10)
     assert code == CODES.UNAVAILABLE and "too many requests" in message, message  # the API server's words
     emulator.reset_counters()
-    seconds, error = outcome(fleet.client, second, timeout=10)
+    seconds, error = outcome(pods.client, second, timeout=10)
     assert error.code() == CODES.UNAVAILABLE and "wants no requests for" in error.details(), error.details()
     assert seconds < 1 * PATIENCE
     assert emulator.requests("kube") == []
-    fleet.client.close()
+    pods.client.close()

@@ -1,39 +1,14 @@
 """The Azure provider driven directly over its socket, against the emulated cloud."""
 
-import json
 import time
 
 import pytest
 from proto import health_pb2, provider_pb2
 
 from harness import rpc, tutorial
-from harness.process import PATIENCE
+from harness.azure_mounts import files, mount, mount_failure, mount_request
+from harness.process import PATIENCE, wait_until
 from harness.rpc import CODES
-
-MOUNT = "/v1alpha1.CSIDriverProvider/Mount"
-
-
-def mount_request(names=("secret1",), credentials=tutorial.CREDENTIALS, permission="420", objects=None, **overrides):
-    return provider_pb2.MountRequest(attributes=json.dumps(tutorial.attributes(names, objects, **overrides)),
-                                     secrets=json.dumps(credentials), target_path="/none", permission=permission)
-
-
-@pytest.fixture
-def client(azure):
-    with rpc.Client(azure.socket) as connected:
-        yield connected
-
-
-def mount(client, *names, timeout=30, **keywords):
-    return client.call(MOUNT, mount_request(names or ("secret1",), **keywords), timeout)
-
-
-def mount_failure(client, *names, timeout=30, **keywords):
-    return rpc.failure(mount, client, *names, timeout=timeout, **keywords)
-
-
-def files(response):
-    return {file.path: file.contents for file in response.files}
 
 
 def test_version_says_who_it_is(client):
@@ -239,7 +214,7 @@ def test_credential_keys_are_matched_without_case(client):
 def test_requests_that_can_not_be_decoded_are_refused(client, emulator, field, value):
     request = mount_request()
     setattr(request, field, value)
-    code, message = rpc.failure(client.call, MOUNT, request)
+    code, message = rpc.failure(client.call, rpc.MOUNT, request)
     assert code != CODES.OK
     assert "failed to unmarshal" in message
     assert emulator.counters()["requests"] == 0
@@ -247,7 +222,7 @@ def test_requests_that_can_not_be_decoded_are_refused(client, emulator, field, v
 
 def test_identical_mounts_at_the_same_time_all_succeed(client, emulator):
     emulator.add_fault("latency", service="vault", latency_ms=50)
-    futures = [client.future(MOUNT, mount_request(("secret1", "secret2"))) for _ in range(50)]
+    futures = [client.future(rpc.MOUNT, mount_request(("secret1", "secret2"))) for _ in range(50)]
     for future in futures:
         assert files(future.result(timeout=60))["secret1"] == tutorial.SECRETS["secret1"].encode()
     assert emulator.counters()["tokens_issued"] == 1
@@ -329,10 +304,9 @@ def test_a_lasting_fault_ends_by_the_deadline_with_an_error_that_names_the_hop(c
 
 
 def test_a_cancelled_mount_lets_go_of_the_vault(client, emulator):
-    from harness.process import wait_until
     mount(client)
     emulator.add_fault("blackhole", service="vault")
-    call = client.future(MOUNT, mount_request())
+    call = client.future(rpc.MOUNT, mount_request())
     wait_until(lambda: emulator.counters()["in_flight"] >= 1, what="the request to arrive")
     call.cancel()
     wait_until(lambda: emulator.counters()["in_flight"] == 0, timeout=20, what="the request to be dropped")

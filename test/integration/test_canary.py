@@ -1,7 +1,6 @@
 """Secrets must not be found anywhere but in the mounted files: not in logs, errors, metrics, environment, arguments, core dumps."""
 
 import base64
-import os
 import resource
 import secrets as random_source
 import signal

@@ -6,7 +6,7 @@ import subprocess
 import pytest
 
 from harness import rpc
-from test_azure import mount, mount_failure
+from harness.azure_mounts import files, mount, mount_failure
 
 
 def openssl(directory, command):
@@ -32,10 +32,6 @@ def chain(tmp_path_factory):
 
 def certificate(emulator, value, content_type):
     emulator.set_secret("tlscert", value.decode(), contentType=content_type, managed=True, kid="https://vault/keys/tlscert/1")
-
-
-def files(answer):
-    return {file.path: bytes(file.contents) for file in answer.files}
 
 
 def test_a_pfx_becomes_key_leaf_intermediate_root(azure, emulator, chain):

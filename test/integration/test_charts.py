@@ -2,17 +2,13 @@
 
 import json
 import re
-import sys
 
 import pytest
 import yaml
 
+from charts.helm import DRIVER, EVERYTHING_DRIVER, EVERYTHING_PROVIDER, PROVIDER, helm, one, render
 from harness.process import ROOT
 from harness.reference import flags_document
-
-sys.path.insert(0, str(ROOT / "test"))
-
-from charts.helm import DRIVER, EVERYTHING_DRIVER, EVERYTHING_PROVIDER, PROVIDER, helm, one, render  # noqa: E402
 
 pytestmark = pytest.mark.release_only  # only texts of the programs have a part in it
 # What upstream's charts have and a values file may set, with other values than the defaults.

@@ -11,11 +11,10 @@ from itertools import islice, permutations
 
 import pytest
 
-from harness import crypto, pfx, points, rpc
+from harness import crypto, ec_points, pfx
+from harness.azure_mounts import files, item, mount, mount_failure, objects_of
 from harness.crypto import openssl
 from harness.rpc import CODES
-from test_azure import files, mount, mount_failure
-from test_objects import item, objects
 
 SEED = 20240229
 BATCH = 40
@@ -43,12 +42,6 @@ def pool(tmp_path_factory):
     return directory
 
 
-@pytest.fixture
-def client(azure):
-    with rpc.Client(azure.socket) as connected:
-        yield connected
-
-
 def subjects(text):
     """For a failure: which certificates, and how many keys."""
     blocks = crypto.blocks(text)
@@ -59,7 +52,7 @@ def compare(client, wanted, kind="secret", **fields):
     """Mounts all objects of `wanted` (name -> (bytes, recipe)) and compares."""
     names = iter(wanted)
     while batch := list(islice(names, BATCH)):
-        got = files(mount(client, objects=objects(*(item(name, kind, **fields) for name in batch)), timeout=60))
+        got = files(mount(client, objects=objects_of(*(item(name, kind, **fields) for name in batch)), timeout=60))
         for name in batch:
             assert got[name] == wanted[name][0], f"{name}: {wanted[name][1]}: {subjects(got[name])} instead of {subjects(wanted[name][0])}"
 
@@ -69,12 +62,12 @@ def compare(client, wanted, kind="secret", **fields):
 
 def chosen_points(curve, plain):
     """The first multiples of the generator, and from further on those with leading zeros in x, in y, or in both bytes that matter."""
-    found = list(islice(points.multiples(curve), plain))
+    found = list(islice(ec_points.multiples(curve), plain))
     wanted = {"x": 2, "y": 2}
-    limit = 4000 if curve is not points.P521 else plain * 20
-    for point in islice(points.multiples(curve), plain, limit):
-        for which, value in zip("xy", points.coordinates(curve, point)):
-            zeros = 2 if curve is points.P521 else 1  # the first byte of P-521 is 0 or 1 anyway
+    limit = 4000 if curve is not ec_points.P521 else plain * 20
+    for point in islice(ec_points.multiples(curve), plain, limit):
+        for which, value in zip("xy", ec_points.coordinates(curve, point)):
+            zeros = 2 if curve is ec_points.P521 else 1  # the first byte of P-521 is 0 or 1 anyway
             if wanted[which] > 0 and value[:zeros] == bytes(zeros):
                 wanted[which] -= 1
                 found.append(point)
@@ -85,15 +78,15 @@ def chosen_points(curve, plain):
 
 def test_ec_keys(client, emulator, pool):
     recipes = []
-    for curve in (points.P256, points.P384, points.P521):
+    for curve in (ec_points.P256, ec_points.P384, ec_points.P521):
         for number, point in enumerate(chosen_points(curve, 50)):
             recipes.append((f"{curve[0].replace('-', '').lower()}-{number}", curve, point, number))
 
     def reference(recipe):
-        return openssl(pool, "pkey -pubin -pubcheck -inform DER -outform PEM", points.spki(recipe[1], recipe[2])).partition(b"-----")[2]
+        return openssl(pool, "pkey -pubin -pubcheck -inform DER -outform PEM", ec_points.spki(recipe[1], recipe[2])).partition(b"-----")[2]
     wanted = {}
     for (name, curve, point, number), pem in zip(recipes, in_parallel(reference, recipes)):
-        x, y = points.coordinates(curve, point)
+        x, y = ec_points.coordinates(curve, point)
         if number % 3 == 1:  # as Key Vault has been seen to write them
             x, y = x.lstrip(b"\0"), y.lstrip(b"\0")
         elif number % 3 == 2:

@@ -170,14 +170,14 @@ def test_unpublish_of_an_unmounted_directory_removes_it(serving):
 def test_volume_stats_check_their_arguments(serving, fields):
     driver, _, target = serving
     request = csi_pb2.NodeGetVolumeStatsRequest(volume_id="x", volume_path=str(target))
-    code, _ = rpc.failure(driver.client.call, "/csi.v1.Node/NodeGetVolumeStats", cleared(request, *fields))
+    code, _ = rpc.failure(driver.client.call, rpc.STATS, cleared(request, *fields))
     assert code in (CODES.INVALID_ARGUMENT, CODES.UNIMPLEMENTED)
 
 
 def test_volume_stats_of_nothing_are_not_found(serving):
     driver, _, target = serving
     request = csi_pb2.NodeGetVolumeStatsRequest(volume_id="x", volume_path=str(target))
-    code, _ = rpc.failure(driver.client.call, "/csi.v1.Node/NodeGetVolumeStats", request)
+    code, _ = rpc.failure(driver.client.call, rpc.STATS, request)
     assert code in (CODES.NOT_FOUND, CODES.UNIMPLEMENTED)
 
 
@@ -188,7 +188,7 @@ def test_volume_stats_of_a_published_volume_count_bytes_and_inodes(serving):
     if csi_pb2.NodeServiceCapability.RPC.GET_VOLUME_STATS not in [c.rpc.type for c in capabilities]:
         pytest.skip("GET_VOLUME_STATS is not advertised")
     request = csi_pb2.NodeGetVolumeStatsRequest(volume_id=rpc.volume_id(rpc.POD_UID, "secrets"), volume_path=str(target))
-    usage = {entry.unit: entry for entry in driver.client.call("/csi.v1.Node/NodeGetVolumeStats", request).usage}
+    usage = {entry.unit: entry for entry in driver.client.call(rpc.STATS, request).usage}
     status = os.statvfs(target)
     assert usage[csi_pb2.VolumeUsage.BYTES].total == status.f_blocks * status.f_frsize
     assert usage[csi_pb2.VolumeUsage.BYTES].used > 0

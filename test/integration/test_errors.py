@@ -8,7 +8,7 @@ import pytest
 from grpc import RpcError
 
 from harness import tutorial
-from harness.azure_mounts import Pods, files, mount_request
+from harness.azure_mounts import Pods, mount_request, texts
 from harness.process import free_port
 from harness.programs import metric_sum
 from harness.rpc import CODES
@@ -305,7 +305,7 @@ def test_a_mistake_in_the_class_is_told_without_asking_anybody(pods, emulator, r
 
 
 def test_latest_means_latest(pods):
-    assert files(pods.mount(mount_request(objects=item(objectVersion="latest"))))
+    assert texts(pods.mount(mount_request(objects=item(objectVersion="latest"))))
 
 
 def test_content_that_can_not_be_converted_names_object_and_place_not_the_content(pods, emulator):

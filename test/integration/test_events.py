@@ -6,7 +6,7 @@ import grpc
 import pytest
 
 from harness import mounts, rpc
-from harness.kube import pod, spc
+from harness.kube import spc
 from harness.process import wait_until
 from harness.programs import metric_sum
 from harness.scripted_provider import answer, look
@@ -110,7 +110,7 @@ def test_a_first_mount_that_runs_out_of_time_is_told_with_what_was_waited_for(no
         return answer({"file": b"content"})
     scripted(hang)
     driver, request = start_in_cluster(), rpc.publish_request(node.target())
-    first = driver.client.future("/csi.v1.Node/NodePublishVolume", request)
+    first = driver.client.future(rpc.PUBLISH, request)
     assert entered.wait(10)
     code, _ = driver.publish_failure(request, timeout=1)
     assert code == grpc.StatusCode.DEADLINE_EXCEEDED

@@ -7,22 +7,19 @@ import time
 import pytest
 
 from harness import mounts, rpc
+from harness.kube import pod, spc
 from harness.process import wait_until
 from harness.programs import metric_sum
 from harness.rpc import CODES
 from harness.scripted_provider import answer
-from test_kube_classes import spc
 
 CLASSES = "/secretproviderclasses/"
-UNPUBLISH = "/csi.v1.Node/NodeUnpublishVolume"
-PUBLISH = "/csi.v1.Node/NodePublishVolume"
 
 
 @pytest.fixture
 def start_clustered(node, start_driver, emulator):
-    emulator.put_object("pods", "default", "web",
-                        {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "web", "namespace": "default", "uid": rpc.POD_UID}})
-    emulator.put_object("secretproviderclasses", "default", "azure-kvname", spc())
+    emulator.put_object("pods", pod())
+    emulator.put_object("secretproviderclasses", spc())
     return lambda *flags: start_driver(f"--kubeconfig={emulator.kubeconfig}", *flags, standalone=False)
 
 
@@ -81,7 +78,7 @@ def test_the_api_server_goes_while_a_mount_waits_for_the_provider(start_clustere
         go.wait(20)
         return answer({"file": b"content"})
     scripted(mount)
-    call = driver.client.future(PUBLISH, rpc.publish_request(node.target()), timeout=60)
+    call = driver.client.future(rpc.PUBLISH, rpc.publish_request(node.target()), timeout=60)
     assert entered.wait(20)
     emulator.add_fault(kind, service="kube", path_contains=CLASSES)
     go.set()
@@ -174,7 +171,7 @@ def holding(node, start_driver, scripted):
 
 def test_an_unpublish_ends_a_publish_that_waits(holding):
     driver, target, provider, entered, _ = holding
-    publish = driver.client.future(PUBLISH, rpc.publish_request(target), timeout=60)
+    publish = driver.client.future(rpc.PUBLISH, rpc.publish_request(target), timeout=60)
     assert entered.acquire(timeout=20)
     driver.unpublish(rpc.unpublish_request(target), timeout=20)  # does not wait for the provider
     assert publish.exception(timeout=20).code() == CODES.ABORTED
@@ -184,7 +181,7 @@ def test_an_unpublish_ends_a_publish_that_waits(holding):
 
 def test_two_publishes_of_one_volume_ask_the_provider_once(holding):
     driver, target, provider, entered, go = holding
-    calls = [driver.client.future(PUBLISH, rpc.publish_request(target), timeout=60) for _ in range(2)]
+    calls = [driver.client.future(rpc.PUBLISH, rpc.publish_request(target), timeout=60) for _ in range(2)]
     assert entered.acquire(timeout=20)
     go.set()
     for call in calls:
@@ -196,10 +193,10 @@ def test_two_publishes_of_one_volume_ask_the_provider_once(holding):
 
 def test_a_publish_that_waits_does_not_keep_another_volume(holding, node):
     driver, target, _, entered, go = holding
-    first = driver.client.future(PUBLISH, rpc.publish_request(target), timeout=60)
+    first = driver.client.future(rpc.PUBLISH, rpc.publish_request(target), timeout=60)
     assert entered.acquire(timeout=20)
     driver.unpublish(rpc.unpublish_request(node.target(volume="other"), volume="other"))
-    second = driver.client.future(PUBLISH, rpc.publish_request(node.target(volume="third"), volume="third"), timeout=60)
+    second = driver.client.future(rpc.PUBLISH, rpc.publish_request(node.target(volume="third"), volume="third"), timeout=60)
     assert entered.acquire(timeout=20)
     go.set()
     first.result(timeout=30)

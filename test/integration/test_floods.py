@@ -66,7 +66,7 @@ def test_a_flood_from_a_provider_fails_its_mount_only(driver, node, scripted, na
         sock.settimeout(1)
         send_all(sock, SETTINGS + FLOODS[name])
     with RawProvider(node.provider_socket(), flood):
-        call = driver.client.future("/csi.v1.Node/NodePublishVolume", rpc.publish_request(target, volume="flooded"), timeout=3)
+        call = driver.client.future(rpc.PUBLISH, rpc.publish_request(target, volume="flooded"), timeout=3)
         driver.publish(rpc.publish_request(other, class_name="good", volume="other"), timeout=5 * PATIENCE)
         assert call.exception(timeout=10 * PATIENCE) is not None
         assert driver.rss_kib() < before + 8192 * PATIENCE

@@ -13,10 +13,8 @@ from harness import kube, mounts, rpc
 from harness.process import wait_until
 from harness.programs import metric_sum
 from harness.rpc import CODES
-from harness.scripted_provider import answer
-from harness.steps import ONE_WORKER, Tampered
+from harness.syscall_faults import ONE_WORKER, SyscallFault
 
-PUBLISH = "/csi.v1.Node/NodePublishVolume"
 NO_ENLARGING = ("fspick,mount", "error=EPERM")
 OLD = {"file": b"o" * 100_000, "sub/file": b"o" * 1_000}
 # by bytes and by inodes: what is to replace OLD, and how large the tmpfs is made
@@ -43,15 +41,10 @@ def files():
 
 
 @pytest.fixture
-def provider(scripted, files):
-    return scripted(lambda request, context: answer(dict(files)))
-
-
-@pytest.fixture
 def published(node, start_driver, emulator, provider):
     """(driver, publish request) of a volume that holds OLD."""
-    emulator.put_object("pods", "default", "web", kube.pod())
-    emulator.put_object("secretproviderclasses", "default", "azure-kvname", kube.spc())
+    emulator.put_object("pods", kube.pod())
+    emulator.put_object("secretproviderclasses", kube.spc())
     driver = start_driver(f"--kubeconfig={emulator.kubeconfig}", "--enable-secret-rotation=true", "--rotation-poll-interval=0", standalone=False,
                           env=ONE_WORKER)
     request = rpc.publish_request(node.target())
@@ -61,7 +54,7 @@ def published(node, start_driver, emulator, provider):
 
 
 def ask_for_a_look(emulator, word):
-    emulator.put_object("secretproviderclasses", "default", "azure-kvname", kube.spc(refresh=word))
+    emulator.put_object("secretproviderclasses", kube.spc(refresh=word))
 
 
 @pytest.mark.release_only
@@ -73,7 +66,7 @@ def test_a_full_volume_keeps_its_old_contents_through_a_rotation(published, node
     files.clear()
     files.update(new)
     limit_volume(target, limit)
-    with Tampered(driver, *NO_ENLARGING):
+    with SyscallFault(driver, *NO_ENLARGING):
         for number in range(3):
             ask_for_a_look(emulator, f"full-{number}")
             driver.publish(request)  # a look never fails towards the kubelet: the pod goes on with what it has
@@ -104,7 +97,7 @@ def test_a_full_volume_keeps_its_old_contents_through_a_publish(published, node,
     files.clear()
     files.update(new)
     limit_volume(target, limit)
-    with Tampered(driver, *NO_ENLARGING):
+    with SyscallFault(driver, *NO_ENLARGING):
         for _ in range(3):
             code, message = driver.publish_failure(request)
             assert code == CODES.RESOURCE_EXHAUSTED and "the volume is full (ENOSPC)" in message, message
@@ -125,8 +118,8 @@ def test_no_room_at_any_step_of_a_first_mount_leaves_nothing(node, start_driver,
     driver, target, failures = start_driver(env=ONE_WORKER), node.target(), 0
     request = rpc.publish_request(target)
     while True:
-        with Tampered(driver, call, f"error=ENOSPC:when={failures + 1}"):
-            error = driver.client.future(PUBLISH, request).exception(timeout=20)
+        with SyscallFault(driver, call, f"error=ENOSPC:when={failures + 1}"):
+            error = driver.client.future(rpc.PUBLISH, request).exception(timeout=20)
         if error is None:
             break
         assert "ENOSPC" in error.details() or os.strerror(28) in error.details(), error.details()

@@ -10,10 +10,9 @@ import pytest
 from proto import pluginregistration_pb2
 
 from harness import mounts, rpc
+from harness.kube import pod, spc
 from harness.process import free_port, wait_until
 from harness.programs import metric_sum
-from test_kube_classes import spc
-from test_registration import NOTIFY
 
 PROBE = "/csi.v1.Identity/Probe"
 
@@ -32,9 +31,8 @@ def get(port, path):
 def clustered(node, start_driver, emulator):
     """A driver that gets its classes from the emulated API server; (driver, port of the health pages)."""
     port = free_port()
-    emulator.put_object("pods", "default", "web",
-                        {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "web", "namespace": "default", "uid": rpc.POD_UID}})
-    emulator.put_object("secretproviderclasses", "default", "azure-kvname", spc())
+    emulator.put_object("pods", pod())
+    emulator.put_object("secretproviderclasses", spc())
     driver = start_driver(f"--kubeconfig={emulator.kubeconfig}", f"--health-addr=127.0.0.1:{port}", standalone=False)
     return driver, port
 
@@ -85,9 +83,9 @@ def test_the_driver_is_ready_when_the_kubelet_has_registered_it(node, start_driv
     socket = node.registry / "secrets-store.csi.k8s.io-reg.sock"
     wait_until(socket.exists, what="the registration socket")
     with rpc.Client(socket) as client:
-        client.call(NOTIFY, pluginregistration_pb2.RegistrationStatus(plugin_registered=True))
+        client.call(rpc.NOTIFY, pluginregistration_pb2.RegistrationStatus(plugin_registered=True))
         assert get(port, "/readyz") == (200, "ok\n")
-        client.call(NOTIFY, pluginregistration_pb2.RegistrationStatus(plugin_registered=False, error="no"))
+        client.call(rpc.NOTIFY, pluginregistration_pb2.RegistrationStatus(plugin_registered=False, error="no"))
     assert get(port, "/readyz")[0] == 503
 
 

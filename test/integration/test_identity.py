@@ -16,11 +16,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from proto import provider_pb2
 
 from harness import mounts, rpc, tutorial
-from harness.azure_mounts import Pods, mount_request
+from harness.azure_mounts import Pods, files, mount_request
 from harness.identities import TOKENS, Certificate, Issuer, subject_of, tokens_json
 from harness.rpc import CODES
 
-MOUNT = "/v1alpha1.CSIDriverProvider/Mount"
 APP = "00000000-aaaa-4bbb-8ccc-dddddddddddd"
 OTHER_APP = "11111111-aaaa-4bbb-8ccc-dddddddddddd"
 SECRET1 = {"secret1": tutorial.SECRETS["secret1"].encode()}
@@ -42,9 +41,7 @@ def client(start_azure, emulator):
 
 
 def mount(client, credentials=None, timeout=30, names=("secret1",), **attributes):
-    request = provider_pb2.MountRequest(attributes=json.dumps(tutorial.attributes(names, **attributes)),
-                                        secrets=json.dumps(credentials), target_path="/none", permission="420")
-    return {file.path: file.contents for file in client.call(MOUNT, request, timeout).files}
+    return files(client.call(rpc.MOUNT, mount_request(names, credentials, **attributes), timeout))
 
 
 def failure(client, *arguments, **keywords):
@@ -244,7 +241,7 @@ def test_pods_of_different_service_accounts_never_share_a_token(client, emulator
         attributes=json.dumps(tutorial.attributes(("secret1",), **workload(issuer.token(subject_of("default", "thief"))))),
         secrets="{}", target_path="/none", permission="420",
         current_object_version=[provider_pb2.ObjectVersion(id="secret/secret1", version="x")])
-    code, _ = rpc.failure(client.call, MOUNT, request, 30)
+    code, _ = rpc.failure(client.call, rpc.MOUNT, request, 30)
     assert code == CODES.UNAUTHENTICATED, "a republish too"
 
 

@@ -10,11 +10,12 @@ import pytest
 from proto import provider_pb2
 
 from harness import rpc, tutorial
-from harness.identities import BINDING_AUDIENCE, TOKENS, Issuer, subject_of, tokens_json
+from harness.azure_mounts import files, mount_request
+from harness.identities import BINDING_AUDIENCE, TOKENS, Certificate, Issuer, subject_of, tokens_json
 from harness.process import free_port
+from harness.relay import Relay
 from harness.rpc import CODES
 
-MOUNT = "/v1alpha1.CSIDriverProvider/Mount"
 APP = "00000000-aaaa-4bbb-8ccc-dddddddddddd"
 SNI = "aeaf29ip1hi5q38ebc3u4daum81u0unk52t5bg50j25234fmuj78g.ests.aks"
 SUBJECT = subject_of("default", "web")
@@ -49,9 +50,8 @@ def start(start_azure, emulator):
 
 
 def mount(client, token, timeout=30, **attributes):
-    values = tutorial.attributes(useAzureTokenProxy="true", clientID=APP, **{TOKENS: tokens_json(binding=token)}, **attributes)
-    request = provider_pb2.MountRequest(attributes=json.dumps(values), secrets="{}", target_path="/none", permission="420")
-    return {file.path: file.contents for file in client.call(MOUNT, request, timeout).files}
+    attributes = {TOKENS: tokens_json(binding=token), **attributes}
+    return files(client.call(rpc.MOUNT, mount_request(credentials={}, useAzureTokenProxy="true", clientID=APP, **attributes), timeout))
 
 
 def failure(client, token, **keywords):
@@ -99,19 +99,20 @@ def test_an_api_server_that_comes_late_is_found_then(start, emulator, issuer):
     code, message = failure(client, token)
     assert code == CODES.UNAVAILABLE
     assert f"proxy transport not available: connect to 127.0.0.1:{port}: connection refused" in message
-    relay = Relay(port, emulator.tls_port)
+    relay = Relay(("127.0.0.1", port), emulator.tls_port)
     try:
         assert mount(client, token) == SECRET1
-        assert relay.accepted == 1
+        assert len(relay.peers) == 1
         assert mount(client, token_of(issuer)) == SECRET1
-        assert relay.accepted == 1, "what was found is kept"
+        assert len(relay.peers) == 1, "what was found is kept"
     finally:
         relay.close()
 
 
 def test_mounts_that_wait_share_one_look(start, emulator, issuer):
-    relay = Relay(free_port(), emulator.tls_port)
-    client = start(f"--api-server=127.0.0.1:{relay.port}")
+    port = free_port()
+    relay = Relay(("127.0.0.1", port), emulator.tls_port)
+    client = start(f"--api-server=127.0.0.1:{port}")
     try:
         results = []
         threads = [threading.Thread(target=lambda: results.append(mount(client, token_of(issuer)))) for _ in range(10)]
@@ -120,7 +121,7 @@ def test_mounts_that_wait_share_one_look(start, emulator, issuer):
         for thread in threads:
             thread.join()
         assert results == [SECRET1] * 10
-        assert relay.accepted == 1
+        assert len(relay.peers) == 1
     finally:
         relay.close()
 
@@ -189,11 +190,10 @@ def test_what_is_no_api_server_is_told(start, emulator, issuer, what, cause):
 def mount_other_mode(client):
     request = provider_pb2.MountRequest(attributes=json.dumps(tutorial.attributes()), secrets=json.dumps(tutorial.CREDENTIALS),
                                         target_path="/none", permission="420")
-    return {file.path: file.contents for file in client.call(MOUNT, request, 30).files}
+    return {file.path: file.contents for file in client.call(rpc.MOUNT, request, 30).files}
 
 
 def test_a_certificate_of_another_authority_is_refused(start, emulator, issuer, scratch):
-    from harness.identities import Certificate
     foreign = scratch / "foreign.pem"
     foreign.write_text(Certificate("foreign CA").certificate_pem)
     client = start(f"--token-proxy-ca-file={foreign}")
@@ -247,7 +247,7 @@ def test_a_binding_token_is_worth_nothing_elsewhere(start, emulator, issuer):
     assert mount(client, token) == SECRET1
     values = tutorial.attributes(clientID=APP, **{TOKENS: tokens_json(workload=token)})
     request = provider_pb2.MountRequest(attributes=json.dumps(values), secrets="{}", target_path="/none", permission="420")
-    code, message = rpc.failure(client.call, MOUNT, request, 30)
+    code, message = rpc.failure(client.call, rpc.MOUNT, request, 30)
     assert code == CODES.UNAUTHENTICATED and "AADSTS700212" in message
 
 
@@ -258,40 +258,6 @@ def test_a_volume_of_each_kind_in_one_pod(start, emulator, issuer):
     client = start()
     tokens = tokens_json(workload=issuer.token(SUBJECT), binding=token_of(issuer))
     for proxied in ("true", "false"):
-        values = tutorial.attributes(clientID=APP, useAzureTokenProxy=proxied, **{TOKENS: tokens})
-        request = provider_pb2.MountRequest(attributes=json.dumps(values), secrets="{}", target_path="/none", permission="420")
-        assert len(client.call(MOUNT, request, 30).files) == 1
+        request = mount_request(credentials={}, clientID=APP, useAzureTokenProxy=proxied, **{TOKENS: tokens})
+        assert len(client.call(rpc.MOUNT, request, 30).files) == 1
     assert emulator.token_requests == 1 and len(emulator.requests("token-proxy")) == 1
-
-
-class Relay:
-    """Counts the connections to the emulator that go through it."""
-
-    def __init__(self, port, to_port):
-        self.server = socket.create_server(("127.0.0.1", port))
-        self.port, self.to_port, self.accepted = port, to_port, 0
-        threading.Thread(target=self._serve, daemon=True).start()
-
-    def _serve(self):
-        while True:
-            try:
-                near, _ = self.server.accept()
-            except OSError:
-                return
-            self.accepted += 1
-            far = socket.create_connection(("127.0.0.1", self.to_port))
-            for source, sink in ((near, far), (far, near)):
-                threading.Thread(target=self._copy, args=(source, sink), daemon=True).start()
-
-    @staticmethod
-    def _copy(source, sink):
-        try:
-            while data := source.recv(65536):
-                sink.sendall(data)
-            sink.shutdown(socket.SHUT_WR)
-        except OSError:
-            pass
-
-    def close(self):
-        self.server.shutdown(socket.SHUT_RDWR)
-        self.server.close()

@@ -2,10 +2,11 @@
 
 import os
 import random
+import time
 
 import pytest
 
-from harness import mounts, rpc
+from harness import mounts, rpc, tutorial
 from harness.programs import Driver
 from harness.scripted_provider import answer
 
@@ -33,9 +34,8 @@ def test_killed_at_random_moments_of_a_publish(node, scripted, seeded, flags):
     scripted(mount)
     for round_number in range(25):
         driver = Driver(node, flags, name=f"driver{round_number}")
-        call = driver.client.future("/csi.v1.Node/NodePublishVolume", rpc.publish_request(target))
+        call = driver.client.future(rpc.PUBLISH, rpc.publish_request(target))
         # between "before the request arrives" and "after the answer"
-        import time
         time.sleep(seeded.random() * 0.012)
         driver.kill()
         call.exception(timeout=10)
@@ -79,7 +79,6 @@ def test_killed_between_publish_and_unpublish(node, scripted):
 
 @pytest.mark.slow
 def test_killed_at_random_moments_of_an_unpublish(node, scripted, seeded):
-    import time
     node.add_class()
     target = node.target()
     scripted(lambda request, context: answer(CONTENT))
@@ -87,7 +86,7 @@ def test_killed_at_random_moments_of_an_unpublish(node, scripted, seeded):
         driver = Driver(node, name=f"driver{round_number}")
         driver.publish(rpc.publish_request(target))
         assert mounts.read_volume(target) == EXPECTED
-        call = driver.client.future("/csi.v1.Node/NodeUnpublishVolume", rpc.unpublish_request(target))
+        call = driver.client.future(rpc.UNPUBLISH, rpc.unpublish_request(target))
         time.sleep(seeded.random() * 0.006)
         driver.kill()
         call.exception(timeout=10)
@@ -101,7 +100,6 @@ def test_killed_at_random_moments_of_an_unpublish(node, scripted, seeded):
 
 
 def test_the_azure_provider_killed_and_restarted_serves_again(node, driver, start_azure, emulator):
-    from harness import tutorial
     node.add_class(text=tutorial.CLASS)
     first = start_azure()
     target = node.target()

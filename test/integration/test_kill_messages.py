@@ -9,11 +9,12 @@ import base64
 import pytest
 
 from harness import mounts, rpc
+from harness.generations import Generations, shown
+from harness.kube import pod, spc
 from harness.process import wait_until
 from harness.programs import Driver
-from harness.steps import ONE_WORKER, KilledAt
-from test_kill_steps import PUBLISH, STEPS_MAX, Generations, shown
-from test_kube_classes import spc
+from harness.secret_sync import secret_object
+from harness.syscall_faults import KILLS_MAX, ONE_WORKER, KilledAt
 
 pytestmark = [pytest.mark.slow, pytest.mark.release_only]
 
@@ -22,11 +23,8 @@ SENDS = ("sendto", "sendmsg", "writev", "write", "connect")
 
 @pytest.fixture
 def stage(node, emulator, scripted):
-    emulator.put_object("pods", "default", "web", {"apiVersion": "v1", "kind": "Pod", "metadata": {
-        "name": "web", "namespace": "default", "uid": rpc.POD_UID}, "spec": {"nodeName": "node-1"}})
-    body = spc()
-    body["spec"]["secretObjects"] = [{"secretName": "synced", "type": "Opaque", "data": [{"objectName": "a", "key": "key"}]}]
-    emulator.put_object("secretproviderclasses", "default", "azure-kvname", body)
+    emulator.put_object("pods", pod())
+    emulator.put_object("secretproviderclasses", spc(secret_objects=[secret_object(data=[("a", "key")])]))
     generations = Generations()
     scripted(generations)
     return node, emulator, generations
@@ -71,7 +69,7 @@ def test_killed_before_everything_it_sends(stage, rotation):
                 mounts.assert_no_trace(target)
                 collect_garbage(emulator)
             with KilledAt(driver, call, kills[call] + 1) as kill:
-                error = driver.client.future(PUBLISH, request).exception(timeout=30)
+                error = driver.client.future(rpc.PUBLISH, request).exception(timeout=30)
                 # a look is answered before it is recorded
                 wait_until(lambda: not driver.alive or (error is None and recorded(emulator, target)), what="the records, or the end")
             if driver.alive:
@@ -82,7 +80,7 @@ def test_killed_before_everything_it_sends(stage, rotation):
             assert seen is not None or not rotation, "a running pod has lost its volume"
             driver.client.close()
             kills[call] += 1
-            assert kills[call] <= STEPS_MAX
+            assert kills[call] <= KILLS_MAX
     print(kills)
     assert sum(kills.values()) >= 6 and kills["sendto"] >= 2  # at the least: the status object and the Secret
     driver = Driver(node, flags, standalone=False, name="last")

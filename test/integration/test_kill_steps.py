@@ -10,45 +10,14 @@ import grpc
 import pytest
 
 from harness import mounts, rpc
+from harness.generations import Generations, shown
 from harness.process import wait_until
 from harness.programs import Driver
-from harness.scripted_provider import answer
-from harness.steps import FILE_CALLS, ONE_WORKER, KilledAt
+from harness.syscall_faults import FILE_CALLS, KILLS_MAX, ONE_WORKER, KilledAt
 
 pytestmark = [pytest.mark.slow, pytest.mark.release_only]
 
-PUBLISH = "/csi.v1.Node/NodePublishVolume"
-UNPUBLISH = "/csi.v1.Node/NodeUnpublishVolume"
 ROTATE = ("--enable-secret-rotation=true", "--rotation-poll-interval=0")
-STEPS_MAX = 200  # far above what any operation has
-
-
-class Generations:
-    """A provider whose every answer is a whole new generation; whatever mixes two of them is seen."""
-
-    def __init__(self):
-        self.number = 0
-
-    def __call__(self, request, context):
-        self.number += 1
-        return answer({"a": self.text(self.number), "sub/b": self.text(self.number)}, versions={"a": str(self.number)})
-
-    @staticmethod
-    def text(number):
-        return f"generation {number} ".encode() * 500
-
-
-def shown(target):
-    """The number of the one generation that is shown whole; None when nothing is shown."""
-    if not mounts.mounts_below(target):
-        return None
-    contents = mounts.contents(target)
-    assert set(contents) == {"a", "sub/b"}
-    assert contents["a"] == contents["sub/b"]
-    assert "ro" in mounts.mount_at(target).options
-    number = int(contents["a"].split()[1])
-    assert contents["a"] == Generations.text(number)
-    return number
 
 
 @pytest.fixture
@@ -81,7 +50,7 @@ def kill_at_every_step(node, flags, prepare, method, request, check):
                 break
             driver.client.close()
             kills[call] += 1
-            assert kills[call] <= STEPS_MAX
+            assert kills[call] <= KILLS_MAX
     print(kills)
     return kills
 
@@ -109,7 +78,7 @@ def test_killed_at_every_step_of_a_publish(stage):
         number = shown(target)  # whole or not there
         assert number is not None or not succeeded
         whole.append(number is not None)
-    kills = kill_at_every_step(node, (), prepare, PUBLISH, rpc.publish_request(target), check)
+    kills = kill_at_every_step(node, (), prepare, rpc.PUBLISH, rpc.publish_request(target), check)
     assert sum(kills.values()) >= 15 and kills["move_mount"] == 1, "the steps of a publish were not seen"
     assert whole.count(False) >= 15
     finish(node, target)
@@ -131,7 +100,7 @@ def test_killed_at_every_step_of_a_rotation(stage):
         assert number is not None, "a running pod has lost its volume"
         assert number in (before[0], generations.number)
         assert number == generations.number or not succeeded
-    kills = kill_at_every_step(node, ROTATE, prepare, PUBLISH, rpc.publish_request(target), check)
+    kills = kill_at_every_step(node, ROTATE, prepare, rpc.PUBLISH, rpc.publish_request(target), check)
     assert sum(kills.values()) >= 15 and kills["renameat"] >= 1, "the steps of a rotation were not seen"
     finish(node, target)
 
@@ -148,7 +117,7 @@ def test_killed_at_every_step_of_an_unpublish(stage):
     def check(succeeded):
         if succeeded:
             mounts.assert_no_trace(target)
-    kills = kill_at_every_step(node, (), prepare, UNPUBLISH, rpc.unpublish_request(target), check)
+    kills = kill_at_every_step(node, (), prepare, rpc.UNPUBLISH, rpc.unpublish_request(target), check)
     assert sum(kills.values()) >= 5 and kills["umount2"] == 1, "the steps of an unpublish were not seen"
     finish(node, target)
 
@@ -161,5 +130,5 @@ def test_killed_at_every_step_of_an_unpublish_the_volume_can_be_published_again(
         driver.publish(rpc.publish_request(target))
         assert shown(target) is not None
 
-    kill_at_every_step(node, (), prepare, UNPUBLISH, rpc.unpublish_request(target), lambda succeeded: None)
+    kill_at_every_step(node, (), prepare, rpc.UNPUBLISH, rpc.unpublish_request(target), lambda succeeded: None)
     finish(node, target)

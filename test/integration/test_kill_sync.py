@@ -9,13 +9,13 @@ import base64
 
 import pytest
 
+from harness import rpc
 from harness.process import wait_until
 from harness.scripted_provider import answer
-from test_sync import Cluster, replica_set, secret_object, uid
+from harness.secret_sync import replica_set, secret_object, uid
 
 pytestmark = [pytest.mark.slow, pytest.mark.release_only]
 
-PUBLISH = "/csi.v1.Node/NodePublishVolume"
 ROTATE = ("--enable-secret-rotation=true", "--rotation-poll-interval=1s", "-v=0")
 FLAGS = (*ROTATE, "--secret-sync-check-interval=1s")
 KINDS = {"held": dict(kind="blackhole"), "lost": dict(kind="drip", drip_ms=600_000)}  # lost: the first byte of the answer comes
@@ -39,17 +39,13 @@ class Stage:
     def content(self):
         return f"generation {self.generation}".encode()
 
-    def status(self):
-        found = [item for item in self.cluster.all("secretproviderclasspodstatuses") if item["metadata"]["name"] == "web-default-azure-kvname"]
-        return found[0] if found else None
-
     def status_is_right(self):
-        status = self.status()
+        status = self.cluster.status()
         return status is not None and status["status"]["objects"] == [{"id": "file", "version": str(self.generation)}]
 
     def secret_is_right(self):
         """Contents and owners: those that were there, and that of the pod."""
-        secret, status = self.cluster.secret(), self.status()
+        secret, status = self.cluster.secret(), self.cluster.status()
         if secret is None or (self.bare and status is None):
             return False
         wanted = self.owners | {status["metadata"]["uid"] if self.bare else MINE}
@@ -73,11 +69,11 @@ def writes(emulator):
 def kill_while_it_waits(cluster, stage, kind, method, path):
     emulator = cluster.emulator
     emulator.add_fault(service="kube", method=method, path_contains=path, count=1, **KINDS[kind])
-    calls = [cluster.driver.client.future(PUBLISH, stage.request)]
+    calls = [cluster.driver.client.future(rpc.PUBLISH, stage.request)]
 
     def fired():
         if calls[-1].done():  # a look is not due yet, or was answered before it was recorded
-            calls.append(cluster.driver.client.future(PUBLISH, stage.request))
+            calls.append(cluster.driver.client.future(rpc.PUBLISH, stage.request))
         return emulator.control("GET", "/faults")[0]["fired"] == 1
     wait_until(fired, pause=0.05, what=f"{method} {path}")
     cluster.driver.kill()
@@ -91,7 +87,7 @@ def restart_and_watch(cluster, stage):
     """The next driver: one write for each object that is wrong, then none any more. Returns what was wrong."""
     emulator = cluster.emulator
     wrong = [name for name, right in (("statuses", stage.status_is_right()), ("secrets", stage.secret_is_right())) if not right]
-    existed = {"statuses": stage.status() is not None, "secrets": cluster.secret() is not None}
+    existed = {"statuses": cluster.status() is not None, "secrets": cluster.secret() is not None}
     before = {item["metadata"]["uid"] for plural in ("secrets", "secretproviderclasspodstatuses") for item in cluster.all(plural)}
     emulator.reset_counters()
     cluster.start(*FLAGS, name="next")
@@ -114,16 +110,11 @@ def restart_and_watch(cluster, stage):
 
 
 @pytest.fixture
-def start(node, emulator, start_driver, scripted):
+def start(synced, scripted):
     def start(bare=False):
-        cluster = Cluster(emulator, node)
-
-        def start_next(*flags, **keywords):
-            cluster.driver = start_driver(f"--kubeconfig={emulator.kubeconfig}", *flags, standalone=False, **keywords)
-        cluster.start = start_next
-        stage = Stage(cluster, bare)
+        stage = Stage(synced, bare)
         scripted(stage.mount)
-        return cluster, stage
+        return synced, stage
     return start
 
 

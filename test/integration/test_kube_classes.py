@@ -3,26 +3,20 @@
 import pytest
 
 from harness import mounts, rpc, tutorial
+from harness.kube import pod, spc
 from harness.process import wait_until
 from harness.rpc import CODES
 
 
-def spc(name="azure-kvname", namespace="default", provider="scripted", parameters=None, version="v1"):
-    return {"apiVersion": f"secrets-store.csi.x-k8s.io/{version}", "kind": "SecretProviderClass",
-            "metadata": {"name": name, "namespace": namespace},
-            "spec": {"provider": provider, "parameters": parameters or {"colour": "green"}}}
-
-
 @pytest.fixture
 def clustered(node, start_driver, emulator):
-    emulator.put_object("pods", "default", "web", {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "web", "namespace": "default",
-                                                                                                  "uid": rpc.POD_UID}})
+    emulator.put_object("pods", pod())
     return start_driver(f"--kubeconfig={emulator.kubeconfig}", standalone=False), node.target()
 
 
 def test_a_class_from_the_api_is_mounted(clustered, emulator, scripted):
     driver, target = clustered
-    emulator.put_object("secretproviderclasses", "default", "azure-kvname", spc())
+    emulator.put_object("secretproviderclasses", spc())
     provider = scripted()
     driver.publish(rpc.publish_request(target))
     assert mounts.contents(target) == {"file": b"content"}
@@ -32,14 +26,14 @@ def test_a_class_from_the_api_is_mounted(clustered, emulator, scripted):
 def test_the_tutorial_from_the_api_to_the_file(clustered, emulator, azure):
     driver, target = clustered
     parameters = {"keyvaultName": tutorial.VAULT, "tenantId": tutorial.TENANT, "objects": tutorial.objects_yaml(["secret1"])}
-    emulator.put_object("secretproviderclasses", "default", "azure-kvname", spc(provider="azure", parameters=parameters))
+    emulator.put_object("secretproviderclasses", spc(provider="azure", parameters=parameters))
     driver.publish(rpc.publish_request(target, secrets=tutorial.CREDENTIALS))
     assert mounts.contents(target) == {"secret1": tutorial.SECRETS["secret1"].encode()}
 
 
 def test_a_v1alpha1_object_is_served_too(clustered, emulator, scripted):
     driver, target = clustered
-    emulator.put_object("secretproviderclasses", "default", "azure-kvname", spc(version="v1alpha1"))
+    emulator.put_object("secretproviderclasses", spc(version="v1alpha1"))
     scripted()
     driver.publish(rpc.publish_request(target))
     assert mounts.contents(target) == {"file": b"content"}
@@ -56,7 +50,7 @@ def test_a_class_that_the_api_does_not_have_is_not_found(clustered):
 def test_a_class_created_after_the_first_try_is_found(clustered, emulator, scripted):
     driver, target = clustered
     driver.publish_failure(rpc.publish_request(target))
-    emulator.put_object("secretproviderclasses", "default", "azure-kvname", spc())
+    emulator.put_object("secretproviderclasses", spc())
     scripted()
 
     def published():
@@ -70,7 +64,7 @@ def test_a_class_created_after_the_first_try_is_found(clustered, emulator, scrip
 
 def test_a_refused_api_call_is_named_and_recovered_from(clustered, emulator, scripted):
     driver, target = clustered
-    emulator.put_object("secretproviderclasses", "default", "azure-kvname", spc())
+    emulator.put_object("secretproviderclasses", spc())
     scripted()
     emulator.add_fault("status", service="kube", status=403)
     code, message = driver.publish_failure(rpc.publish_request(target), timeout=20)

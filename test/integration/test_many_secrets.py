@@ -8,7 +8,7 @@ from collections import Counter
 import pytest
 
 from harness import kube, mounts
-from harness.fleet import Fleet
+from harness.many_pods import ManyPods
 from harness.process import wait_until
 from harness.programs import metric_sum
 from harness.scripted_provider import answer
@@ -44,7 +44,7 @@ class Stage:
     def __init__(self, emulator, classes):
         self.emulator, self.classes, self.generation = emulator, [f"class-{number}" for number in range(classes)], 1
         for name in self.classes:
-            emulator.put_object("secretproviderclasses", "default", name, kube.spc(name=name, parameters={"name": name}, secret_objects=[
+            emulator.put_object("secretproviderclasses", kube.spc(name=name, parameters={"name": name}, secret_objects=[
                 {"secretName": f"of-{name}", "type": "Opaque", "data": [{"objectName": "file", "key": "key"}]}]))
 
     def mount(self, request, _context):
@@ -74,9 +74,9 @@ def test_two_hundred_volumes_with_secrets_write_what_has_changed_and_nothing_els
     provider = scripted(stage.mount)
     driver = start_driver(f"--kubeconfig={emulator.kubeconfig}", "--enable-secret-rotation=true", f"--rotation-poll-interval={INTERVAL_S}s",
                           "-v=0", standalone=False)
-    fleet = Fleet(node, emulator, VOLUMES, classes, stage.owners)
+    pods = ManyPods(node, emulator, VOLUMES, classes, stage.owners)
     emulator.reset_counters()
-    fleet.publish_all()
+    pods.publish_all()
     wait_until(stage.recorded, timeout=30, what="everything to be recorded")
     first = Counts(emulator)
     made = {plural: n for (plural, method, status), n in first.requests.items() if (method, status) == ("POST", 201)}
@@ -85,13 +85,13 @@ def test_two_hundred_volumes_with_secrets_write_what_has_changed_and_nothing_els
     twice = first.requests["secrets", "POST", 409]
     assert twice <= (RUNS_MAX - 1) * classes and (twice == 0 or classes < VOLUMES), first.requests
     assert first.writes() == classes + VOLUMES + twice, first.requests
-    fleet.publish_for(2 * INTERVAL_S)  # what is allocated once is allocated now
+    pods.publish_for(2 * INTERVAL_S)  # what is allocated once is allocated now
 
     # nothing changes: looks go on, and nobody is told anything
     emulator.reset_counters()
     provider.requests.clear()
     rss, fds, started = driver.rss_kib(), driver.fd_count(), time.monotonic()
-    fleet.publish_for(QUIET_INTERVALS * INTERVAL_S)
+    pods.publish_for(QUIET_INTERVALS * INTERVAL_S)
     seconds, quiet, looks = time.monotonic() - started, Counts(emulator), len(provider.requests)
     report = f"{classes} classes, {seconds:.1f} s, {looks} looks, {dict(quiet.requests)}, resident {rss} -> {driver.rss_kib()} KiB"
     print(report)
@@ -108,19 +108,19 @@ def test_two_hundred_volumes_with_secrets_write_what_has_changed_and_nothing_els
     stage.generation, started = 2, time.monotonic()
     while not stage.recorded():
         assert time.monotonic() - started < 60, "the new contents are not recorded"
-        fleet.publish_all()
-    fleet.publish_for(2 * INTERVAL_S)
+        pods.publish_all()
+    pods.publish_for(2 * INTERVAL_S)
     seconds, changed = time.monotonic() - started, Counts(emulator)
     report = f"{classes} classes, {seconds:.1f} s, {len(provider.requests)} looks, {dict(changed.requests)}, resident {driver.rss_kib()} KiB"
     print(report)
     assert metric_sum(driver.metrics(), "rotation_reconcile_total", rotated="true") == VOLUMES
-    assert all(mounts.contents(volume.target) == {"file": text(volume.class_name, 2).encode()} for volume in fleet.volumes)
+    assert all(mounts.contents(volume.target) == {"file": text(volume.class_name, 2).encode()} for volume in pods.volumes)
     assert (changed.of("secrets", "PATCH"), changed.of("secretproviderclasspodstatuses", "PATCH")) == (classes, VOLUMES), report
     assert changed.writes() - changed.of("events") == classes + VOLUMES, report
     assert changed.of("events") <= EVENTS_BURST + seconds + 1, report
     assert all(status in (200, 201) for _, _, status in changed.requests), report  # no write had to be made twice
     assert driver.rss_kib() - rss <= 1024, report
     assert driver.fd_count() <= fds + 4, report
-    fleet.unpublish_all()
+    pods.unpublish_all()
     assert mounts.mounts_below(node.kubelet) == []
-    fleet.client.close()
+    pods.client.close()

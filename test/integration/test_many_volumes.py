@@ -1,5 +1,6 @@
 """200 volumes on one node, rotated for many intervals: what it costs in API calls, provider calls, written bytes and memory."""
 
+import json
 import os
 import subprocess
 import threading
@@ -9,10 +10,10 @@ import grpc
 import pytest
 
 from harness import mounts, rpc
-from harness.fleet import Fleet
+from harness.kube import spc
+from harness.many_pods import ManyPods
 from harness.programs import metric_sum
 from harness.scripted_provider import answer
-from test_kube_classes import spc
 
 CLASSES, PODS_PER_CLASS = 4, 50
 VOLUMES = CLASSES * PODS_PER_CLASS
@@ -32,33 +33,32 @@ def kube_requests(emulator):
 @pytest.mark.release_only
 def test_two_hundred_volumes_cost_little_and_always_the_same(node, start_driver, emulator, scripted):
     for number in range(CLASSES):
-        emulator.put_object("secretproviderclasses", "default", f"class-{number}", spc(name=f"class-{number}", parameters={"n": str(number)}))
+        emulator.put_object("secretproviderclasses", spc(name=f"class-{number}", parameters={"n": str(number)}))
     generation = {"0": 1}
 
     def mount(request, context):
-        import json
         number = json.loads(request.attributes)["n"]
         return answer({"file": f"content {number} {generation.get(number, 1)}".encode()}, versions={"file": str(generation.get(number, 1))})
     provider = scripted(mount)
     driver = start_driver(f"--kubeconfig={emulator.kubeconfig}", "--enable-secret-rotation=true", f"--rotation-poll-interval={INTERVAL_S}s",
                           "-v=0", standalone=False)
-    fleet = Fleet(node, emulator, VOLUMES, CLASSES)
-    fleet.publish_all()
+    pods = ManyPods(node, emulator, VOLUMES, CLASSES)
+    pods.publish_all()
     assert len(provider.requests) == VOLUMES
-    fleet.publish_for(2 * INTERVAL_S)  # what is allocated once is allocated now
-    for volume in fleet.volumes:
+    pods.publish_for(2 * INTERVAL_S)  # what is allocated once is allocated now
+    for volume in pods.volumes:
         volume.data = os.readlink(volume.target / "..data")
 
     emulator.reset_counters()
     provider.requests.clear()
-    fleet.calls = 0
+    pods.calls = 0
     bytes_before = metric_sum(driver.metrics(), "volume_files_written_bytes_total")
     rss_before, fds_before, started = driver.rss_kib(), driver.fd_count(), time.monotonic()
-    fleet.publish_for(ROUNDS_OF_INTERVALS * INTERVAL_S)
+    pods.publish_for(ROUNDS_OF_INTERVALS * INTERVAL_S)
     seconds = time.monotonic() - started
     class_reads, other_reads, writes = kube_requests(emulator)
     looks = len(provider.requests)
-    report = (f"{VOLUMES} volumes, {CLASSES} classes, {seconds:.1f} s, interval {INTERVAL_S} s: {fleet.calls} publishes, {looks} looks, "
+    report = (f"{VOLUMES} volumes, {CLASSES} classes, {seconds:.1f} s, interval {INTERVAL_S} s: {pods.calls} publishes, {looks} looks, "
               f"{class_reads} class reads, {other_reads} other reads, {writes} writes, resident {rss_before} -> {driver.rss_kib()} KiB")
     print(report)
 
@@ -69,23 +69,23 @@ def test_two_hundred_volumes_cost_little_and_always_the_same(node, start_driver,
     assert class_reads <= CLASSES * (seconds / (INTERVAL_S / 2) + 1), report
     assert other_reads == 0 and writes == 0, report  # nothing has changed
     assert metric_sum(driver.metrics(), "volume_files_written_bytes_total") == bytes_before
-    assert all(os.readlink(volume.target / "..data") == volume.data for volume in fleet.volumes)
+    assert all(os.readlink(volume.target / "..data") == volume.data for volume in pods.volumes)
     assert driver.rss_kib() - rss_before <= 512, report
     assert driver.fd_count() <= fds_before + 4, report  # kept connections come and go; a leak would show 200 times
 
     # one class changes: its volumes are written once each, no other is touched
     generation["0"] = 2
-    fleet.publish_for(3 * INTERVAL_S)
-    for volume in fleet.volumes:
+    pods.publish_for(3 * INTERVAL_S)
+    for volume in pods.volumes:
         changed = volume.class_name == "class-0"
         assert mounts.contents(volume.target)["file"].endswith(b" 2" if changed else b" 1")
         assert (os.readlink(volume.target / "..data") != volume.data) == changed
     assert metric_sum(driver.metrics(), "rotation_reconcile_total", rotated="true") == PODS_PER_CLASS
     assert all(request.current_object_version[0].version in ("1", "2") for request in provider.requests)
-    fleet.unpublish_all()
+    pods.unpublish_all()
     assert mounts.mounts_below(node.kubelet) == []
     assert metric_sum(driver.metrics(), "volumes_published") == 0
-    fleet.client.close()
+    pods.client.close()
 
 
 def set_last_checked(target, unix):
@@ -101,7 +101,7 @@ def test_a_restart_with_two_hundred_failing_volumes_is_no_storm(node, start_driv
     """Pauses after failures are not kept over a restart. A kubelet in a hurry calls for all volumes at once, which have been failing for an hour."""
     interval_s, pause_s = 20, 15
     for number in range(CLASSES):
-        emulator.put_object("secretproviderclasses", "default", f"class-{number}", spc(name=f"class-{number}"))
+        emulator.put_object("secretproviderclasses", spc(name=f"class-{number}"))
     asked = {}
     failing = threading.Event()
 
@@ -113,19 +113,19 @@ def test_a_restart_with_two_hundred_failing_volumes_is_no_storm(node, start_driv
     scripted(mount)
     flags = (f"--kubeconfig={emulator.kubeconfig}", "--enable-secret-rotation=true", f"--rotation-poll-interval={interval_s}s", "-v=0")
     driver = start_driver(*flags, standalone=False)
-    fleet = Fleet(node, emulator, VOLUMES, CLASSES)
-    fleet.publish_all()
-    fleet.client.close()
+    pods = ManyPods(node, emulator, VOLUMES, CLASSES)
+    pods.publish_all()
+    pods.client.close()
     driver.kill()
-    for volume in fleet.volumes:
+    for volume in pods.volumes:
         set_last_checked(volume.target, int(time.time()) - 3600)
     failing.set()
     driver = start_driver(*flags, standalone=False, name="next")
-    fleet.client = rpc.Client(node.csi_socket)
+    pods.client = rpc.Client(node.csi_socket)
     started = time.monotonic()
     while len(asked) < VOLUMES or time.monotonic() - started < interval_s:  # nobody is forgotten
         assert time.monotonic() - started < 3 * interval_s, len(asked)
-        fleet.publish_all()
+        pods.publish_all()
     first = sorted(times[0] - started for times in asked.values())
     print(f"volumes that had asked after 1 s, 2 s, ...: {[sum(at < second for at in first) for second in range(1, int(first[-1]) + 2)]}")
     # spread over the interval, whose seconds are whole ones; a machine that is slow only makes it later
@@ -134,14 +134,14 @@ def test_a_restart_with_two_hundred_failing_volumes_is_no_storm(node, start_driv
     for times in asked.values():
         calls = [at for number, at in enumerate(times) if number == 0 or at - times[number - 1] > pause_s / 2]
         assert all(after - before >= pause_s - 1 for before, after in zip(calls, calls[1:]))
-    fleet.unpublish_all()
-    fleet.client.close()
+    pods.unpublish_all()
+    pods.client.close()
 
 
 @pytest.mark.release_only
 def test_without_rotation_republishing_is_silent_and_asks_nobody(node, start_driver, emulator, scripted):
     """requiresRepublish is true and the flag is off: the kubelet calls every minute for every pod, for nothing."""
-    emulator.put_object("secretproviderclasses", "default", "azure-kvname", spc())
+    emulator.put_object("secretproviderclasses", spc())
     provider = scripted()
     driver = start_driver(f"--kubeconfig={emulator.kubeconfig}", "-v=0", standalone=False)
     request = rpc.publish_request(node.target())
@@ -162,7 +162,7 @@ def test_the_class_decides_and_asks_through_the_api(node, start_driver, emulator
     def put(**annotations):
         body = spc()
         body["metadata"]["annotations"] = {f"secrets-store.csi.k8s.io/{key.replace('_', '-')}": value for key, value in annotations.items()}
-        emulator.put_object("secretproviderclasses", "default", "azure-kvname", body)
+        emulator.put_object("secretproviderclasses", body)
     put(rotation_poll_interval="1h")
     provider = scripted()
     driver = start_driver(f"--kubeconfig={emulator.kubeconfig}", "--enable-secret-rotation=true", "--rotation-poll-interval=0", standalone=False)

@@ -13,7 +13,7 @@ from harness.identities import TOKENS, Certificate, Issuer, subject_of, tokens_j
 from harness.memory import memory_contains, traces
 from harness.process import BUILD, wait_until
 from harness.scripted_provider import answer
-from harness.synced import ROTATE, cluster, secret_object  # noqa: F401
+from harness.secret_sync import ROTATE, secret_object
 
 # A sanitizer keeps what libraries free.
 pytestmark = pytest.mark.release_only
@@ -112,27 +112,27 @@ def test_the_provider_forgets_contents_credentials_and_tokens(start_azure, emula
     assert kept(azure, wanted) - (set() if RECORDS_ARE_WIPED else FROM_THE_CLOUD) == set()
 
 
-def test_the_driver_forgets_contents_credentials_and_what_it_made_of_them(cluster, scripted):
+def test_the_driver_forgets_contents_credentials_and_what_it_made_of_them(synced, scripted):
     values = {label: canary() for label in ("a secret", "a rotated secret", "the client secret", "the service account token",
                                             "a file that is refused")}
     bundle = Certificate("bundle")
     files = {"file": values["a secret"].encode(), "bundle.pem": bundle.pem().encode(), "bundle.pfx": base64.b64decode(bundle.pfx())}
     provider = scripted(lambda request, context: answer(dict(files)))
-    cluster.add_class(secret_object(), *(secret_object(form, type_="kubernetes.io/tls", data=[
+    synced.add_class(secret_object(), *(secret_object(form, type_="kubernetes.io/tls", data=[
         (f"bundle.{form}", "tls.crt"), (f"bundle.{form}", "tls.key")]) for form in ("pem", "pfx")))
-    cluster.start("-v=10", *ROTATE)
-    request = cluster.request()
+    synced.start("-v=10", *ROTATE)
+    request = synced.request()
     request.secrets["clientsecret"] = values["the client secret"]
     request.volume_context[TOKENS] = tokens_json(workload=values["the service account token"])
-    cluster.driver.publish(request)
-    assert b"PRIVATE KEY" in cluster.data("pem")["tls.key"] and cluster.data("pem") == cluster.data("pfx")
+    synced.driver.publish(request)
+    assert b"PRIVATE KEY" in synced.data("pem")["tls.key"] and synced.data("pem") == synced.data("pfx")
     files["file"] = values["a rotated secret"].encode()
-    cluster.looks(request, provider, 2)
-    wait_until(lambda: cluster.data()["key"] == files["file"], what="the rotated Secret")
+    synced.check_rotation(request, provider, 2)
+    wait_until(lambda: synced.data()["key"] == files["file"], what="the rotated Secret")
     files["../file"] = values["a file that is refused"].encode()
-    cluster.looks(request, provider, 1)
-    cluster.unpublish(request)
+    synced.check_rotation(request, provider, 1)
+    synced.unpublish(request)
 
     wanted = {**{label: traces(value) for label, value in values.items()}, "a private key": key_traces(bundle)}
-    assert memory_contains(cluster.driver.pid, {b"azure-kvname"}), "the means do not work"
-    assert kept(cluster.driver, wanted) == set()
+    assert memory_contains(synced.driver.pid, {b"azure-kvname"}), "the means do not work"
+    assert kept(synced.driver, wanted) == set()

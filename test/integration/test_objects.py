@@ -11,31 +11,17 @@ import pytest
 import yaml
 
 from harness import crypto, rpc, tutorial
+from harness.azure_mounts import files, item, mount, mount_failure, objects_of
 from harness.crypto import openssl
 from harness.mounts import contents
 from harness.process import ROOT, wait_until
 from harness.rpc import CODES
-from test_azure import files, mount, mount_failure
 
 PKCS12, PEM = "application/x-pkcs12", "application/x-pem-file"
 
 
-@pytest.fixture
-def client(azure):
-    with rpc.Client(azure.socket) as connected:
-        yield connected
-
-
-def item(name, kind="secret", **fields):
-    return {"objectName": name, "objectType": kind, **fields}
-
-
 def select(kind="secret", **fields):
     return {"objectType": kind, **fields}
-
-
-def objects(*items):
-    return "array:\n" + "".join(f"  - |\n    {json.dumps(entry)}\n" for entry in items)
 
 
 def versions(answer):
@@ -74,7 +60,7 @@ def put_certificate(emulator, name, one, content_type=PKCS12, **more):
 
 
 def test_secrets_by_name_and_alias(client, emulator):  # 1
-    answer = mount(client, objects=objects(item("secret1"), item("secret1", objectAlias="SECRET_1"), item("secret2", filePermission="0755")))
+    answer = mount(client, objects=objects_of(item("secret1"), item("secret1", objectAlias="SECRET_1"), item("secret2", filePermission="0755")))
     value = tutorial.SECRETS["secret1"].encode()
     assert files(answer) == {"secret1": value, "SECRET_1": value, "secret2": tutorial.SECRETS["secret2"].encode()}
     assert {file.path: file.mode for file in answer.files}["secret2"] == 0o755  # 4
@@ -86,7 +72,7 @@ def test_keys_of_every_kind_become_public_keys(client, emulator, made):  # 2
     version = emulator.set_key("rsakey", rsa.jwk)
     emulator.set_key("rsahsm", {**rsa.jwk, "kty": "RSA-HSM"})
     emulator.set_key("echsm", {**ec.jwk, "kty": "EC-HSM"})
-    answer = mount(client, objects=objects(item("rsakey", "key"), item("rsakey", "key", objectAlias="RSA", objectVersion=version),
+    answer = mount(client, objects=objects_of(item("rsakey", "key"), item("rsakey", "key", objectAlias="RSA", objectVersion=version),
                                            item("rsahsm", "key"), item("echsm", "key")))
     assert files(answer) == {"rsakey": rsa.public, "RSA": rsa.public, "rsahsm": rsa.public, "echsm": ec.public}
     assert versions(answer)["key/rsakey"] == version
@@ -105,7 +91,7 @@ def test_keys_that_can_not_be_shown_are_named_and_nothing_is_mounted(client, emu
     for name, (key, _) in bad.items():
         emulator.set_key(name, key)
     for name, (_, text) in bad.items():
-        code, message = mount_failure(client, objects=objects(item("secret1"), item(name, "key")))
+        code, message = mount_failure(client, objects=objects_of(item("secret1"), item(name, "key")))
         assert code == CODES.FAILED_PRECONDITION
         assert f"objectType:key, objectName:{name}" in message and text in message
         assert "secret1" not in message
@@ -116,7 +102,7 @@ def test_keys_that_can_not_be_shown_are_named_and_nothing_is_mounted(client, emu
 def test_a_certificate_as_cert_key_and_secret(client, emulator, made, which, content_type):  # 3
     one = getattr(made, which)
     version = put_certificate(emulator, "cert1", one, content_type)
-    answer = mount(client, objects=objects(item("cert1", "cert", objectAlias="c"), item("cert1", "key", objectAlias="k"),
+    answer = mount(client, objects=objects_of(item("cert1", "cert", objectAlias="c"), item("cert1", "key", objectAlias="k"),
                                            item("cert1", "secret", objectAlias="s")))
     assert files(answer) == {"c": one.pem, "k": one.public, "s": one.key + one.chain}
     assert versions(answer) == {"cert/cert1": version, "key/cert1": version, "secret/cert1": version}
@@ -125,7 +111,7 @@ def test_a_certificate_as_cert_key_and_secret(client, emulator, made, which, con
 
 def test_a_pfx_as_text_and_as_bytes(client, emulator, made):  # 3
     put_certificate(emulator, "cert1", made.rsa)
-    got = files(mount(client, objects=objects(item("cert1", objectFormat="PFX", objectAlias="text"),
+    got = files(mount(client, objects=objects_of(item("cert1", objectFormat="PFX", objectAlias="text"),
                                               item("cert1", objectFormat="pfx", objectEncoding="base64", objectAlias="bytes"))))
     assert got["bytes"] == made.rsa.pfx and base64.b64decode(got["text"]) == made.rsa.pfx
     assert made.rsa.key in openssl(made.directory, "pkcs12 -legacy -nodes -nocerts -passin pass:", got["bytes"])
@@ -134,7 +120,7 @@ def test_a_pfx_as_text_and_as_bytes(client, emulator, made):  # 3
 def test_separate_files_for_pem_and_none_for_pfx(start_azure, emulator, made):  # 3
     put_certificate(emulator, "cert1", made.rsa)
     with rpc.Client(start_azure("--write-cert-and-key-in-separate-files").socket) as client:
-        answer = mount(client, objects=objects(item("cert1", objectVersionHistory=2, objectAlias="d"), item("cert1", objectFormat="pfx"),
+        answer = mount(client, objects=objects_of(item("cert1", objectVersionHistory=2, objectAlias="d"), item("cert1", objectFormat="pfx"),
                                                item("secret1")))
     got = files(answer)
     assert list(got) == ["d/0.crt", "d/0.key", "d/0", "cert1", "secret1"]
@@ -161,7 +147,7 @@ def test_a_history_of_each_kind(client, emulator, made):  # 5
     old, new = (emulator.set_key("k", key, created=created) for created, key in ((1, made.rsa.jwk), (2, made.ec.jwk)))
     for created, one in ((1, made.rsa), (2, made.ec)):
         emulator.set_certificate("c", one.cer, created=created)
-    answer = mount(client, objects=objects(item("k", "key", objectVersionHistory=5), item("c", "cert", objectVersionHistory=5, objectAlias="C")))
+    answer = mount(client, objects=objects_of(item("k", "key", objectVersionHistory=5), item("c", "cert", objectVersionHistory=5, objectAlias="C")))
     assert files(answer) == {"k/0": made.ec.public, "k/1": made.rsa.public, "C/0": made.ec.pem, "C/1": made.rsa.pem}
     assert versions(answer)["key/k/0"] == new and versions(answer)["key/k/1"] == old
 
@@ -169,13 +155,13 @@ def test_a_history_of_each_kind(client, emulator, made):  # 5
 def test_more_versions_than_a_page_holds_come_in_order(client, emulator):
     for number in range(60):
         emulator.set_secret("many", str(number), created=1_700_000_000 + number)
-    got = files(mount(client, objects=objects(item("many", objectVersionHistory=30)), objectVersionHistoryExact="true"))
+    got = files(mount(client, objects=objects_of(item("many", objectVersionHistory=30)), objectVersionHistoryExact="true"))
     assert got == {f"many/{k}": str(59 - k).encode() for k in range(30)}
-    assert len(files(mount(client, objects=objects(item("many", objectVersionHistory=30))))) == 31
+    assert len(files(mount(client, objects=objects_of(item("many", objectVersionHistory=30))))) == 31
 
 
 def test_a_history_that_starts_nowhere_is_not_found(client, emulator):
-    code, message = mount_failure(client, objects=objects(item("secret1", objectVersionHistory=2, objectVersion="0" * 32)))
+    code, message = mount_failure(client, objects=objects_of(item("secret1", objectVersionHistory=2, objectVersion="0" * 32)))
     assert code == CODES.NOT_FOUND and "objectName:secret1" in message
 
 
@@ -189,7 +175,7 @@ def test_a_pattern_selects_enabled_objects_and_each_is_read_once(client, emulato
     emulator.set_secret("app1-off", "x")
     emulator.disable("secrets", "app1-off")
     emulator.reset_counters()
-    answer = mount(client, objects=objects(select(objectNamePattern="APP1-*", objectAlias="app1", filePermission="0440")))
+    answer = mount(client, objects=objects_of(select(objectNamePattern="APP1-*", objectAlias="app1", filePermission="0440")))
     assert files(answer) == {f"app1/{name}": f"value of {name}".encode() for name in names}
     assert {file.mode for file in answer.files} == {0o440}
     assert set(versions(answer)) == {f"secret/{name}" for name in names}
@@ -201,36 +187,36 @@ def test_tags_select_and_a_template_names_the_files(client, emulator, made):
     emulator.set_key("k2", made.ec.jwk, tags={"env": "prod"})
     emulator.set_key("k3", made.ec.jwk, tags={"env": "test", "team": "pay"})
     emulator.set_key("k4", made.ec.jwk)
-    got = files(mount(client, objects=objects(select("key", objectTags="env=prod, team=pay", objectAlias="keys/*.pem"))))
+    got = files(mount(client, objects=objects_of(select("key", objectTags="env=prod, team=pay", objectAlias="keys/*.pem"))))
     assert got == {"keys/k1.pem": made.rsa.public}
-    got = files(mount(client, objects=objects(select("key", objectTags="env=prod", objectNamePattern="?2"))))
+    got = files(mount(client, objects=objects_of(select("key", objectTags="env=prod", objectNamePattern="?2"))))
     assert got == {"k2": made.ec.public}
     put_certificate(emulator, "tls", made.rsa, tags={"env": "prod"})
-    assert files(mount(client, objects=objects(select("cert", objectTags="env=prod")))) == {"tls": made.rsa.pem}
+    assert files(mount(client, objects=objects_of(select("cert", objectTags="env=prod")))) == {"tls": made.rsa.pem}
 
 
 def test_a_selection_of_nothing_is_an_error_unless_it_is_optional(client, emulator):
-    code, message = mount_failure(client, objects=objects(item("secret1"), select(objectNamePattern="nothing-*")))
+    code, message = mount_failure(client, objects=objects_of(item("secret1"), select(objectNamePattern="nothing-*")))
     assert code == CODES.NOT_FOUND and "objectName:nothing-*" in message and "none of the 2 objects" in message
-    got = files(mount(client, objects=objects(item("secret1"), select(objectNamePattern="nothing-*", objectOptional="true"))))
+    got = files(mount(client, objects=objects_of(item("secret1"), select(objectNamePattern="nothing-*", objectOptional="true"))))
     assert list(got) == ["secret1"]
 
 
 def test_a_selection_needs_the_permission_to_list(client, emulator):
     emulator.set_policy(permissions=["get"])
-    code, message = mount_failure(client, objects=objects(select(objectNamePattern="*", objectOptional="true")))
+    code, message = mount_failure(client, objects=objects_of(select(objectNamePattern="*", objectOptional="true")))
     assert code == CODES.PERMISSION_DENIED and "list" in message
 
 
 def test_two_items_for_one_file_are_refused_with_both_objects_named(client, emulator):
-    code, message = mount_failure(client, objects=objects(item("secret2", objectAlias="secret1"), select(objectNamePattern="secret*")))
+    code, message = mount_failure(client, objects=objects_of(item("secret2", objectAlias="secret1"), select(objectNamePattern="secret*")))
     assert code == CODES.INVALID_ARGUMENT and "secret1" in message and "secret2" in message
 
 
 def test_a_rotation_brings_new_objects_of_a_selection(start_azure, emulator):
     emulator.set_secret("sel-1", "1")
     with rpc.Client(start_azure("--republish-cache-ttl=0").socket) as client:
-        chosen = objects(select(objectNamePattern="sel-*"))
+        chosen = objects_of(select(objectNamePattern="sel-*"))
         assert set(files(mount(client, objects=chosen))) == {"sel-1"}
         emulator.set_secret("sel-2", "2")
         assert set(files(mount(client, objects=chosen))) == {"sel-1", "sel-2"}
@@ -245,7 +231,7 @@ def test_optional_objects_may_be_missing_or_disabled(client, azure, emulator, ma
     emulator.set_key("offkey", made.rsa.jwk)
     emulator.disable("keys", "offkey")
     maybe = {"objectOptional": "true"}
-    answer = mount(client, objects=objects(
+    answer = mount(client, objects=objects_of(
         item("secret1"), item("no-such", **maybe), item("off", **maybe), item("offkey", "key", **maybe), item("no-such", "cert", objectAlias="c", **maybe),
         item("no-such", objectVersionHistory=2, objectAlias="h", **maybe), item("secret2", **maybe)))
     assert set(files(answer)) == {"secret1", "secret2"}
@@ -260,22 +246,22 @@ def test_optional_objects_may_be_missing_or_disabled(client, azure, emulator, ma
 def test_the_same_objects_fail_a_mount_that_needs_them(client, emulator, name, kind, word):
     emulator.set_secret("off", "x")
     emulator.disable("secrets", "off")
-    code, message = mount_failure(client, objects=objects(item(name, kind), item(name, kind, objectAlias="o", objectOptional="true")))
+    code, message = mount_failure(client, objects=objects_of(item(name, kind), item(name, kind, objectAlias="o", objectOptional="true")))
     assert code in (CODES.NOT_FOUND, CODES.PERMISSION_DENIED)
     assert f"objectName:{name}" in message and word in message
 
 
 def test_optional_does_not_hide_other_failures(client, emulator):
     emulator.set_policy(permissions=["get", "list"], keys=[])
-    code, message = mount_failure(client, objects=objects(item("secret1"), item("k", "key", objectOptional="true")))
+    code, message = mount_failure(client, objects=objects_of(item("secret1"), item("k", "key", objectOptional="true")))
     assert code == CODES.PERMISSION_DENIED and "keys get" in message
     emulator.add_fault("status", service="vault", status=404, body="<html>a proxy</html>", path_contains="secret1")
-    code, _ = mount_failure(client, objects=objects(item("secret1", objectOptional="true")), timeout=5)
+    code, _ = mount_failure(client, objects=objects_of(item("secret1", objectOptional="true")), timeout=5)
     assert code == CODES.NOT_FOUND, "only the vault can say that it does not have the object"
 
 
 def test_an_optional_object_goes_when_it_is_deleted(start_azure, emulator):
-    wanted = objects(item("secret1"), item("secret2", objectOptional="true"))
+    wanted = objects_of(item("secret1"), item("secret2", objectOptional="true"))
     with rpc.Client(start_azure().socket) as client:
         assert set(files(mount(client, objects=wanted))) == {"secret1", "secret2"}
         emulator.control("DELETE", f"/vaults/{tutorial.VAULT}/secrets/secret2")
@@ -285,7 +271,7 @@ def test_an_optional_object_goes_when_it_is_deleted(start_azure, emulator):
 def test_a_volume_of_optional_objects_only_mounts(start_azure, start_driver, node, emulator):
     start_azure()
     driver = start_driver()
-    node.add_class(text=tutorial.class_with([], objects=objects(item("no-such", objectOptional="true"))))
+    node.add_class(text=tutorial.class_with([], objects=objects_of(item("no-such", objectOptional="true"))))
     target = node.target()
     driver.publish(rpc.publish_request(target, secrets=tutorial.CREDENTIALS))
     assert contents(target) == {}
@@ -298,7 +284,7 @@ def test_a_volume_of_optional_objects_only_mounts(start_azure, start_driver, nod
 def test_a_json_secret_becomes_files(client, emulator):
     version = emulator.set_secret("db", '{"user": "me", "password": "p\\u00e4ss\\n", "port": 5432, "big": 12345678901234567890123, '
                                         '"tls": {"ca": null, "list": [1, 2.50]}, "dir/deep": "x"}')
-    answer = mount(client, objects=objects(item("db", objectSplit="json", filePermission="0400"), item("db", objectAlias="whole")))
+    answer = mount(client, objects=objects_of(item("db", objectSplit="json", filePermission="0400"), item("db", objectAlias="whole")))
     got = files(answer)
     assert json.loads(got.pop("whole"))["port"] == 5432
     assert got == {"db/user": b"me", "db/password": "päss\n".encode(), "db/port": b"5432", "db/big": b"12345678901234567890123",
@@ -310,27 +296,27 @@ def test_a_json_secret_becomes_files(client, emulator):
                                         ('{"../a":"hunter2"}', "must not contain '..'"), ('{"a":"hunter2"} x', "invalid JSON")])
 def test_what_can_not_be_split_is_told_without_its_value(client, azure, emulator, value, word):
     emulator.set_secret("db", value)
-    code, message = mount_failure(client, objects=objects(item("db", objectSplit="json")))
+    code, message = mount_failure(client, objects=objects_of(item("db", objectSplit="json")))
     assert code == CODES.FAILED_PRECONDITION and word in message and "objectName:db" in message
     assert "hunter2" not in message and "hunter2" not in azure.log
 
 
 def test_the_secret_of_a_certificate_is_not_split(client, emulator):
     emulator.set_secret("odd", '{"a": "b"}', kid="https://vault/keys/odd/1", managed=True, contentType="application/x-pem-file")
-    code, message = mount_failure(client, objects=objects(item("odd", objectSplit="json")))
+    code, message = mount_failure(client, objects=objects_of(item("odd", objectSplit="json")))
     assert code == CODES.FAILED_PRECONDITION and "belongs to a certificate" in message and "objectName:odd" in message
 
 
 def test_members_that_lie_below_each_other_are_refused(client, emulator):
     emulator.set_secret("db", '{"a": "1", "a/b": "2"}')
-    code, message = mount_failure(client, objects=objects(item("db", objectSplit="json")))
+    code, message = mount_failure(client, objects=objects_of(item("db", objectSplit="json")))
     assert code == CODES.INVALID_ARGUMENT and "db/a/b" in message
 
 
 def test_a_history_and_a_selection_can_be_split(client, emulator):
     for created, value in ((1, '{"v": "old"}'), (2, '{"v": "new"}')):
         emulator.set_secret("j-db", value, created=created)
-    got = files(mount(client, objects=objects(item("j-db", objectSplit="json", objectVersionHistory=3, objectAlias="h"),
+    got = files(mount(client, objects=objects_of(item("j-db", objectSplit="json", objectVersionHistory=3, objectAlias="h"),
                                               select(objectNamePattern="j-*", objectSplit="json"))))
     assert got == {"h/0/v": b"new", "h/1/v": b"old", "j-db/v": b"new"}
 
@@ -358,7 +344,7 @@ def test_keys_of_a_managed_hsm(client, emulator, made):  # 2
     url = f"https://hsm1.managedhsm.localhost:{emulator.tls_port}/"
     version = emulator.set_key("rsahsm", {**made.rsa.jwk, "kty": "RSA-HSM"}, vault="hsm1")
     emulator.set_key("echsm", {**made.ec.jwk, "kty": "EC-HSM"}, vault="hsm1")
-    answer = mount(client, keyvaultName=None, keyvaultURL=url, objects=objects(item("rsahsm", "key"), item("echsm", "key")))
+    answer = mount(client, keyvaultName=None, keyvaultURL=url, objects=objects_of(item("rsahsm", "key"), item("echsm", "key")))
     assert files(answer) == {"rsahsm": made.rsa.public, "echsm": made.ec.public}
     assert versions(answer)["key/rsahsm"] == version
     # the same identity reads a vault with a token of its own
@@ -366,12 +352,12 @@ def test_keys_of_a_managed_hsm(client, emulator, made):  # 2
     assert emulator.counters()["tokens_issued"] == 2
     assert not [route for route in emulator.counters()["routes"] if route["status"] == 401]
     emulator.control("POST", "/entra/revoke-tokens")  # the challenge of an HSM is understood, too
-    assert files(mount(client, keyvaultName=None, keyvaultURL=url, objects=objects(item("echsm", "key")))) == {"echsm": made.ec.public}
+    assert files(mount(client, keyvaultName=None, keyvaultURL=url, objects=objects_of(item("echsm", "key")))) == {"echsm": made.ec.public}
 
 
 def test_a_managed_hsm_has_nothing_but_keys(client, emulator):
     url = f"https://hsm1.managedhsm.localhost:{emulator.tls_port}/"
-    code, message = mount_failure(client, keyvaultName=None, keyvaultURL=url, objects=objects(item("k", "key"), item("s")))
+    code, message = mount_failure(client, keyvaultName=None, keyvaultURL=url, objects=objects_of(item("k", "key"), item("s")))
     assert code == CODES.INVALID_ARGUMENT and "objectName:s" in message and "key only" in message
     assert emulator.counters()["requests"] == 0
 
@@ -428,5 +414,5 @@ def test_a_custom_cloud_by_class(start_azure, emulator):  # 8
 @pytest.mark.parametrize("kind,collection", [("secret", "secrets"), ("key", "keys"), ("cert", "certificates")])
 def test_a_missing_permission_names_the_kind(client, emulator, kind, collection):
     emulator.set_policy(permissions=["get", "list"], **{collection: []})
-    code, message = mount_failure(client, objects=objects(item("thing", kind)))
+    code, message = mount_failure(client, objects=objects_of(item("thing", kind)))
     assert code == CODES.PERMISSION_DENIED and f"{collection} get" in message

@@ -6,8 +6,7 @@ import grpc
 import pytest
 
 from harness import mounts, rpc
-from harness.kube import NODE_LABEL, STATUSES, pod, spc
-from harness.process import wait_until
+from harness.kube import NODE_LABEL, STATUSES, spc
 from harness.programs import metric_sum
 from harness.rpc import CODES
 from harness.scripted_provider import answer, look

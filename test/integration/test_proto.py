@@ -6,7 +6,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from google.protobuf import descriptor_pb2
+from google.protobuf import descriptor_pb2, wrappers_pb2
+from proto import csi_pb2
 
 from harness.process import ROOT
 
@@ -84,8 +85,6 @@ def test_csi_is_the_csi_specification(tmp_path):
 
 
 def test_csi_bool_value_is_googles():
-    from proto import csi_pb2
-    from google.protobuf import wrappers_pb2
     assert csi_pb2.BoolValue(value=True).SerializeToString() == wrappers_pb2.BoolValue(value=True).SerializeToString()
 
 

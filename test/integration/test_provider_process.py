@@ -3,6 +3,8 @@
 import json
 import os
 import re
+import signal
+import socket
 import stat
 import subprocess
 import urllib.error
@@ -11,7 +13,7 @@ import urllib.request
 import pytest
 
 from harness import rpc, tutorial
-from harness.azure_mounts import MOUNT, Pods, mount_request
+from harness.azure_mounts import Pods, mount_request
 from harness.process import BUILD, PATIENCE, ROOT, free_port, wait_until
 
 PROGRAM = BUILD / "bin/secrets-store-provider-azure"
@@ -90,7 +92,6 @@ def test_a_file_that_is_no_socket_is_left_where_it_is(scratch):
 
 @pytest.mark.parametrize("which", ["healthz-port", "prometheus-port"])
 def test_a_port_in_use_ends_the_start_and_leaves_no_socket(scratch, which):
-    import socket
     with socket.socket() as taken:
         taken.bind(("0.0.0.0", 0))
         taken.listen()
@@ -135,9 +136,8 @@ def test_a_running_mount_is_finished_and_the_socket_removed_at_the_end(azure, em
     with Pods(azure.socket) as pods:
         pods.mount(mount_request())
         emulator.add_fault("latency", service="vault", latency_ms=700)
-        running = pods.client.future(MOUNT, mount_request())
+        running = pods.client.future(rpc.MOUNT, mount_request())
         wait_until(lambda: emulator.counters()["in_flight"] == 1, what="the mount to be on its way")
-        import signal
         azure.popen.send_signal(signal.SIGTERM)
         assert running.result(timeout=20 * PATIENCE).files
     assert azure.popen.wait(timeout=20 * PATIENCE) == 0
@@ -149,7 +149,7 @@ def test_a_running_mount_is_finished_and_the_socket_removed_at_the_end(azure, em
 def test_a_mount_that_hangs_does_not_hold_up_the_end_for_ever(azure, emulator):
     emulator.add_fault("blackhole", service="vault")
     with Pods(azure.socket) as pods:
-        hanging = pods.client.future(MOUNT, mount_request(), timeout=100)
+        hanging = pods.client.future(rpc.MOUNT, mount_request(), timeout=100)
         wait_until(lambda: emulator.counters()["in_flight"] == 1, what="the mount to be on its way")
         status = azure.stop(timeout=15)  # the drain time is 10 s
         assert status == 0
@@ -171,7 +171,7 @@ def test_health_goes_through_the_socket(azure):
 
 def test_health_path_and_port_are_flags_and_the_port_can_be_shared(start_azure):
     port = free_port()
-    azure = start_azure(f"--healthz-port={port}", f"--prometheus-port={port}", "--healthz-path=/alive", "--healthz-timeout=1s")
+    start_azure(f"--healthz-port={port}", f"--prometheus-port={port}", "--healthz-path=/alive", "--healthz-timeout=1s")
     assert get(port, "/alive")[:2] == (200, "ok")
     assert "process_open_fds" in get(port, "/metrics")[1]
     assert get(port, "/healthz")[0] == 404
@@ -219,7 +219,7 @@ def test_labels_are_bounded(azure, emulator):
         assert word not in text
     for bucket in "0.1 0.2 0.3 0.4 0.5 1 1.5 2 2.5 3 5 10 15 30 +Inf".split():
         assert re.search(rf'^keyvault_request_bucket{{.*object_type="secret".*le="{re.escape(bucket)}"}}', text, re.MULTILINE), bucket
-        assert re.search(rf'^grpc_request_bucket{{.*grpc_method="{MOUNT}".*le="{re.escape(bucket)}"}}', text, re.MULTILINE), bucket
+        assert re.search(rf'^grpc_request_bucket{{.*grpc_method="{rpc.MOUNT}".*le="{re.escape(bucket)}"}}', text, re.MULTILINE), bucket
 
 
 def test_failures_are_counted_by_class(azure, emulator):
@@ -231,7 +231,7 @@ def test_failures_are_counted_by_class(azure, emulator):
     assert re.search(r'^keyvault_request_count{.*error="not_found"} 1$', text, re.MULTILINE)
     assert re.search(r'^keyvault_request_count{.*error="throttled"} 1$', text, re.MULTILINE)
     for code, reason in (("NotFound", "not_found"), ("ResourceExhausted", "throttled"), ("InvalidArgument", "invalid")):
-        assert re.search(rf'^grpc_request_count{{.*grpc_method="{MOUNT}",grpc_code="{code}",grpc_message="{reason}"}} 1$', text, re.MULTILINE)
+        assert re.search(rf'^grpc_request_count{{.*grpc_method="{rpc.MOUNT}",grpc_code="{code}",grpc_message="{reason}"}} 1$', text, re.MULTILINE)
     assert 'azure_http_requests_total{service="vault",status="429"} 1' in text
 
 
@@ -261,7 +261,7 @@ def test_levels_of_the_log(start_azure):
     with Pods(azure.socket) as pods, Pods(quiet.socket) as quiet_pods:
         pods.mount(mount_request(), timeout=9)
         quiet_pods.mount(mount_request())
-    for word in ("objectName: secret1", MOUNT, "tenantId", "file added"):
+    for word in ("objectName: secret1", rpc.MOUNT, "tenantId", "file added"):
         assert word in azure.log and word not in quiet.log, word
     assert "listening" in quiet.log
     for log in (azure.log, quiet.log):

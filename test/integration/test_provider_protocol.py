@@ -2,10 +2,12 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import grpc
 import pytest
@@ -99,7 +101,7 @@ def test_a_cancelled_publish_cancels_the_provider_and_leaves_nothing(ready, scri
         release.wait(30)
         return answer({"file": b"late"})
     provider = scripted(mount)
-    call = driver.client.future("/csi.v1.Node/NodePublishVolume", rpc.publish_request(target))
+    call = driver.client.future(rpc.PUBLISH, rpc.publish_request(target))
     assert arrived.wait(10)
     call.cancel()
     assert provider.cancelled.wait(10 * PATIENCE)
@@ -120,9 +122,9 @@ def test_a_second_publish_during_the_first_is_aborted_or_joined(ready, scripted)
         release.wait(30)
         return answer({"file": b"content"})
     scripted(mount)
-    first = driver.client.future("/csi.v1.Node/NodePublishVolume", rpc.publish_request(target))
+    first = driver.client.future(rpc.PUBLISH, rpc.publish_request(target))
     assert arrived.wait(10)
-    second = driver.client.future("/csi.v1.Node/NodePublishVolume", rpc.publish_request(target))
+    second = driver.client.future(rpc.PUBLISH, rpc.publish_request(target))
     try:
         second.result(timeout=0.5)
         second_code = CODES.OK
@@ -253,7 +255,6 @@ def test_ten_thousand_small_files_are_mounted(ready, scripted):
 
 def test_a_dead_provider_is_a_quick_and_clear_error(ready, node):
     """The socket file is there, nobody listens."""
-    import socket
     driver, target = ready
     path = node.provider_socket()
     with socket.socket(socket.AF_UNIX) as listener:
@@ -273,7 +274,7 @@ def test_a_provider_that_restarts_is_waited_for(ready, node, scripted):
     driver.publish(rpc.publish_request(target))
     driver.unpublish(rpc.unpublish_request(target))
     provider.stop()
-    call = driver.client.future("/csi.v1.Node/NodePublishVolume", rpc.publish_request(target), timeout=60)
+    call = driver.client.future(rpc.PUBLISH, rpc.publish_request(target), timeout=60)
     wait_until(lambda: not call.done() and time.monotonic(), what="the call to be under way")
     threading.Timer(0.7, scripted).start()
     call.result(timeout=60)
@@ -301,7 +302,6 @@ def test_a_provider_that_moved_to_the_other_directory_is_found(node, start_drive
 @pytest.fixture
 def dying(node):
     """Starts the scripted provider as a process."""
-    from pathlib import Path
     script = Path(__file__).parent / "harness/scripted_provider.py"
     started = []
 
@@ -408,12 +408,12 @@ def test_a_hundred_volumes_at_once(ready, node, scripted):
     provider = scripted(lambda request, context: answer({"uid": json.loads(request.attributes)["csi.storage.k8s.io/pod.uid"].encode()}))
     uids = [f"00000000-0000-0000-0000-{i:012d}" for i in range(100)]
     targets = {uid: node.target(uid) for uid in uids}
-    calls = {uid: driver.client.future("/csi.v1.Node/NodePublishVolume", rpc.publish_request(targets[uid], pod_uid=uid)) for uid in uids}
+    calls = {uid: driver.client.future(rpc.PUBLISH, rpc.publish_request(targets[uid], pod_uid=uid)) for uid in uids}
     for uid, call in calls.items():
         call.result(timeout=60)
         assert mounts.contents(targets[uid]) == {"uid": uid.encode()}
     assert len(provider.requests) == 100
-    calls = [driver.client.future("/csi.v1.Node/NodeUnpublishVolume", rpc.unpublish_request(targets[uid], pod_uid=uid)) for uid in uids]
+    calls = [driver.client.future(rpc.UNPUBLISH, rpc.unpublish_request(targets[uid], pod_uid=uid)) for uid in uids]
     for call in calls:
         call.result(timeout=60)
     for uid in uids:

@@ -43,11 +43,11 @@ def test_the_provider_is_killed_and_replaced_during_a_thousand_mounts_and_none_i
                 uid = pod_uid(number)
                 target = node.target(pod_uid=uid)
                 try:
-                    client.call("/csi.v1.Node/NodePublishVolume", rpc.publish_request(target, pod_uid=uid, secrets=tutorial.CREDENTIALS),
+                    client.call(rpc.PUBLISH, rpc.publish_request(target, pod_uid=uid, secrets=tutorial.CREDENTIALS),
                                 timeout=60)
                     if mounts.contents(target) != {"secret1": tutorial.SECRETS["secret1"].encode()}:
                         lost.append((number, "content"))
-                    client.call("/csi.v1.Node/NodeUnpublishVolume", rpc.unpublish_request(target, pod_uid=uid))
+                    client.call(rpc.UNPUBLISH, rpc.unpublish_request(target, pod_uid=uid))
                 except grpc.RpcError as error:
                     lost.append((number, error.details()))
                 done.append(number)

@@ -7,7 +7,7 @@ import pytest
 from grpc import RpcError
 
 from harness import tutorial
-from harness.azure_mounts import Pods, files, mount_request
+from harness.azure_mounts import Pods, mount_request, texts
 from harness.process import free_port
 from harness.proxy import Proxy
 from harness.rpc import CODES
@@ -45,7 +45,7 @@ def test_the_proxy_of_the_environment_is_used(proxy, start_remote, emulator, var
     one = proxy()
     azure = start_remote(env={variable: one.url})
     with Pods(azure.socket) as pods:
-        assert files(pods.mount(mount_request())) == VALUE
+        assert texts(pods.mount(mount_request())) == VALUE
     assert set(one.tunnels) == remote_names(emulator)
     assert all(line.startswith("CONNECT ") for line in one.requests)
 
@@ -63,7 +63,7 @@ def test_a_loopback_service_is_never_proxied(proxy, start_azure):
     one = proxy(refuse=403)
     azure = start_azure(env={"HTTPS_PROXY": one.url, "HTTP_PROXY": one.url})
     with Pods(azure.socket) as pods:
-        assert files(pods.mount(mount_request())) == VALUE
+        assert texts(pods.mount(mount_request())) == VALUE
     assert one.requests == []
 
 
@@ -85,7 +85,7 @@ def test_a_proxy_with_a_password(proxy, start_remote):
     one = proxy(user="name:pass")
     azure = start_remote(env={"HTTPS_PROXY": one.url.replace("//", "//name:pass@")})
     with Pods(azure.socket) as pods:
-        assert files(pods.mount(mount_request())) == VALUE
+        assert texts(pods.mount(mount_request())) == VALUE
     assert "name:pass" not in azure.log
 
 
@@ -109,9 +109,9 @@ def test_a_class_has_a_proxy_of_its_own(proxy, start_remote, emulator):
     mine, yours = proxy(), proxy()
     azure = start_remote(env={"HTTPS_PROXY": yours.url})
     with Pods(azure.socket) as pods:
-        assert files(pods.mount(mount_request(httpsProxy=mine.url))) == VALUE
+        assert texts(pods.mount(mount_request(httpsProxy=mine.url))) == VALUE
         assert set(mine.tunnels) == remote_names(emulator) and yours.tunnels == []
-        assert files(pods.mount(mount_request())) == VALUE
+        assert texts(pods.mount(mount_request())) == VALUE
         assert set(yours.tunnels) == remote_names(emulator), "connections or answers of another route were used"
     assert emulator.token_requests == 2, "a token went from one route to another"
 
@@ -171,7 +171,7 @@ def test_a_class_chooses_a_ca_of_the_operators(start_azure, emulator, scratch):
     with Pods(azure.socket) as pods:
         refused = pods.outcome(mount_request(), timeout=10)
         assert refused.code() == CODES.UNAVAILABLE and "TLS handshake with login.localhost" in refused.details()
-        assert files(pods.mount(mount_request(caBundleFile="corporate.crt"))) == VALUE
+        assert texts(pods.mount(mount_request(caBundleFile="corporate.crt"))) == VALUE
         again = pods.outcome(mount_request(), timeout=10)  # over no connection of the other class
         assert again.code() == CODES.UNAVAILABLE and "TLS handshake" in again.details()
         for name, text in (("missing.crt", "No such file"), ("not-a-certificate.crt", "holds no certificate")):
@@ -197,7 +197,7 @@ def test_a_replaced_ca_file_is_read_again(start_azure, emulator, scratch):
         new = allowed / ".new"
         new.write_text((emulator.directory / "ca.pem").read_text())
         new.rename(file)
-        assert files(pods.mount(mount_request(caBundleFile="corporate.crt"))) == VALUE
+        assert texts(pods.mount(mount_request(caBundleFile="corporate.crt"))) == VALUE
 
 
 # ---- the process' certificates --------------------------------------------------------------------------------------------------------
@@ -213,7 +213,7 @@ def test_a_directory_needs_no_hashed_names(start_azure, emulator, scratch):
     (second / "proxy-cert.crt").write_text((emulator.directory / "ca.pem").read_text())
     azure = start_azure(env={"SSL_CERT_FILE": None, "SSL_CERT_DIR": f"{first}:/no/such/directory:{second}"})
     with Pods(azure.socket) as pods:
-        assert files(pods.mount(mount_request())) == VALUE
+        assert texts(pods.mount(mount_request())) == VALUE
 
 
 def test_file_and_directory_add_up(start_azure, emulator, scratch):
@@ -222,7 +222,7 @@ def test_file_and_directory_add_up(start_azure, emulator, scratch):
     make_ca(directory, "other")
     azure = start_azure(env={"SSL_CERT_DIR": str(directory)})  # and SSL_CERT_FILE
     with Pods(azure.socket) as pods:
-        assert files(pods.mount(mount_request())) == VALUE
+        assert texts(pods.mount(mount_request())) == VALUE
 
 
 def test_a_server_nobody_vouches_for_is_refused_and_named(start_azure, scratch):

@@ -2,6 +2,7 @@
 
 import os
 import stat
+import subprocess
 
 import pytest
 
@@ -117,7 +118,6 @@ def test_a_complete_volume_publishes_again_while_the_provider_is_gone(stack, azu
 
 def test_a_leftover_empty_tmpfs_is_not_mistaken_for_a_volume(stack):
     """What the Go driver leaves when it is killed between mounting and writing."""
-    import subprocess
     driver, target = stack
     target.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "tmpfs", target], check=True)
@@ -129,7 +129,6 @@ def test_a_leftover_empty_tmpfs_is_not_mistaken_for_a_volume(stack):
 
 
 def test_a_volume_of_the_go_driver_is_taken_away(stack):
-    import subprocess
     driver, target = stack
     target.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "tmpfs", target], check=True)
@@ -142,7 +141,6 @@ def test_a_volume_of_the_go_driver_is_taken_away(stack):
 
 
 def test_a_foreign_mount_is_never_touched(stack, node):
-    import subprocess
     driver, target = stack
     target.mkdir()
     other = node.directory / "precious"

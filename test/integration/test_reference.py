@@ -7,9 +7,9 @@ import subprocess
 import pytest
 
 from harness import rpc
+from harness.kube import pod, spc
 from harness.process import BUILD, ROOT
 from harness.reference import CTL_COMMANDS, flags_document
-from test_kube_classes import spc
 
 METRICS = (ROOT / "docs/metrics.md").read_text()
 
@@ -53,9 +53,8 @@ def test_every_metric_of_the_driver_is_documented_with_its_labels():
 @pytest.fixture
 def exercised(node, start_driver, emulator, scripted):
     """/metrics of a driver that has done everything once."""
-    emulator.put_object("pods", "default", "web",
-                        {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "web", "namespace": "default", "uid": rpc.POD_UID}})
-    emulator.put_object("secretproviderclasses", "default", "azure-kvname", spc())
+    emulator.put_object("pods", pod())
+    emulator.put_object("secretproviderclasses", spc())
     driver = start_driver(f"--kubeconfig={emulator.kubeconfig}", "--enable-secret-rotation=true", "--rotation-poll-interval=0", standalone=False)
     scripted()
     request = rpc.publish_request(node.target())

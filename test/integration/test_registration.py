@@ -6,16 +6,13 @@ import stat
 import pytest
 from proto import pluginregistration_pb2
 
-from harness import rpc
+from harness import http2, rpc
 from harness.process import wait_until
-
-GET_INFO = "/pluginregistration.Registration/GetInfo"
-NOTIFY = "/pluginregistration.Registration/NotifyRegistrationStatus"
 
 
 @pytest.fixture
 def registering(node, start_driver):
-    driver = start_driver(f"--registration-dir={node.registry}", f"--kubelet-registration-path=/host/csi.sock")
+    driver = start_driver(f"--registration-dir={node.registry}", "--kubelet-registration-path=/host/csi.sock")
     return driver, node.registry / "secrets-store.csi.k8s.io-reg.sock"
 
 
@@ -23,7 +20,7 @@ def test_get_info_describes_a_csi_plugin(registering):
     _, path = registering
     wait_until(path.exists, what="the registration socket")
     with rpc.Client(path) as client:
-        info = client.call(GET_INFO, timeout=1)
+        info = client.call(rpc.GET_INFO, timeout=1)
     assert info.type == "CSIPlugin"
     assert info.name == "secrets-store.csi.k8s.io"
     assert info.endpoint == "/host/csi.sock"
@@ -32,12 +29,11 @@ def test_get_info_describes_a_csi_plugin(registering):
 
 
 def test_any_authority_of_old_and_new_kubelets_is_accepted(registering):
-    from harness import http2
     _, path = registering
     wait_until(path.exists, what="the registration socket")
     for authority in (str(path), str(path).replace("/", "%2F"), "localhost", ""):
         with http2.Connection(path).start() as connection:
-            connection.call(1, GET_INFO, authority=authority)
+            connection.call(1, rpc.GET_INFO, authority=authority)
             assert connection.until(1)[-1] is not None
 
 
@@ -46,8 +42,8 @@ def test_a_successful_registration_keeps_the_socket(registering):
     wait_until(path.exists, what="the registration socket")
     inode = os.stat(path).st_ino
     with rpc.Client(path) as client:
-        client.call(NOTIFY, pluginregistration_pb2.RegistrationStatus(plugin_registered=True))
-        client.call(GET_INFO)
+        client.call(rpc.NOTIFY, pluginregistration_pb2.RegistrationStatus(plugin_registered=True))
+        client.call(rpc.GET_INFO)
     assert os.stat(path).st_ino == inode
 
 
@@ -56,7 +52,7 @@ def test_a_refused_registration_creates_the_socket_anew(registering):
     wait_until(path.exists, what="the registration socket")
     before = os.stat(path)
     with rpc.Client(path) as client:
-        client.call(NOTIFY, pluginregistration_pb2.RegistrationStatus(plugin_registered=False, error="no CSINode yet"))
+        client.call(rpc.NOTIFY, pluginregistration_pb2.RegistrationStatus(plugin_registered=False, error="no CSINode yet"))
 
     def anew():
         try:
@@ -66,7 +62,7 @@ def test_a_refused_registration_creates_the_socket_anew(registering):
         return (now.st_ino, now.st_ctime_ns) != (before.st_ino, before.st_ctime_ns)
     wait_until(anew, timeout=30, what="the socket to be created anew")
     with rpc.Client(path) as client:
-        assert client.call(GET_INFO).type == "CSIPlugin"
+        assert client.call(rpc.GET_INFO).type == "CSIPlugin"
     assert "no CSINode yet" in driver.log
 
 
@@ -89,7 +85,7 @@ def test_after_a_crash_the_stale_socket_is_replaced(node, start_driver):
     def answers():
         try:
             with rpc.Client(path) as client:
-                return client.call(GET_INFO, timeout=2).type == "CSIPlugin"
+                return client.call(rpc.GET_INFO, timeout=2).type == "CSIPlugin"
         except Exception:
             return False
     wait_until(answers, what="the new registration socket")

@@ -3,8 +3,8 @@
 import pytest
 from grpc import RpcError
 
-from harness import tutorial
-from harness.azure_mounts import Pods, files, mount_request, versions_of
+from harness import rpc, tutorial
+from harness.azure_mounts import Pods, mount_request, texts, versions_of
 from harness.process import PATIENCE, SANITIZED, wait_until
 from harness.programs import metric_sum
 from harness.rpc import CODES
@@ -66,7 +66,7 @@ def test_a_first_mount_asks_for_all_objects_at_the_same_time(azure, emulator, te
 def test_a_mount_asks_once_for_what_its_items_have_in_common(azure, emulator):
     objects = "array:\n" + "".join(f"  - |\n    objectName: secret1\n    objectType: secret\n    objectAlias: a{i}\n" for i in range(5))
     with Pods(azure.socket) as pods:
-        assert len(files(pods.mount(mount_request(objects=objects)))) == 5
+        assert len(texts(pods.mount(mount_request(objects=objects)))) == 5
     assert emulator.vault_requests == 1
 
 
@@ -96,7 +96,7 @@ def test_a_rotation_pass_of_a_hundred_pods_costs_one_read_for_each_object(start_
         answers = pods.mount_all([mount_request(TEN, pod=f"pod-{i}", versions=versions_of(mounted[i])) for i in range(100)])
     assert emulator.vault_requests == 10
     assert emulator.token_requests == 1
-    assert {files(answer)["s0"] for answer in answers} == {"rotated"}
+    assert {texts(answer)["s0"] for answer in answers} == {"rotated"}
     metrics = azure.metrics()
     assert metric_sum(metrics, "azure_object_lookups_total", outcome="fetched") == 10
     assert metric_sum(metrics, "azure_object_lookups_total", outcome="republished") + \
@@ -109,8 +109,8 @@ def test_the_next_pass_reads_again(start_azure, emulator, ten_secrets):
         mounted = [pods.mount(mount_request(TEN, pod=f"pod-{i}")) for i in range(5)]
         emulator.set_secret("s3", "rotated")
         republish = [mount_request(TEN, pod=f"pod-{i}", versions=versions_of(mounted[i])) for i in range(5)]
-        wait_until(lambda: files(pods.mount(republish[0]))["s3"] == "rotated", what="the kept answers to become too old")
-        assert {files(pods.mount(request))["s3"] for request in republish} == {"rotated"}
+        wait_until(lambda: texts(pods.mount(republish[0]))["s3"] == "rotated", what="the kept answers to become too old")
+        assert {texts(pods.mount(request))["s3"] for request in republish} == {"rotated"}
 
 
 def test_a_republish_reads_always_when_told_so(start_azure, emulator):
@@ -128,10 +128,10 @@ def test_a_first_mount_reads_while_republishes_are_served_from_memory(azure, emu
         old = pods.mount(mount_request(pod="old"))
         emulator.set_secret("secret1", "new")
         served = pods.mount(mount_request(pod="old", versions=versions_of(old)))
-        assert files(served) == files(old)
-        assert files(pods.mount(mount_request(pod="young"))) == {"secret1": "new"}
+        assert texts(served) == texts(old)
+        assert texts(pods.mount(mount_request(pod="young"))) == {"secret1": "new"}
         # what a first mount has shown is what everybody else gets from now on
-        assert files(pods.mount(mount_request(pod="old", versions=versions_of(served)))) == {"secret1": "new"}
+        assert texts(pods.mount(mount_request(pod="old", versions=versions_of(served)))) == {"secret1": "new"}
 
 
 def test_a_driver_that_sends_no_versions_is_never_answered_from_memory(azure, emulator):
@@ -139,7 +139,7 @@ def test_a_driver_that_sends_no_versions_is_never_answered_from_memory(azure, em
         for value in ("one", "two", "three"):
             emulator.set_secret("secret1", value)
             for pod in ("a", "b"):
-                assert files(pods.mount(mount_request(pod=pod))) == {"secret1": value}
+                assert texts(pods.mount(mount_request(pod=pod))) == {"secret1": value}
 
 
 def test_values_never_go_back_while_a_slow_answer_is_on_its_way(azure, emulator):
@@ -147,18 +147,18 @@ def test_values_never_go_back_while_a_slow_answer_is_on_its_way(azure, emulator)
     with Pods(azure.socket, in_flight=2) as pods:
         first = pods.mount(mount_request(pod="one"))
         emulator.add_fault("drip", id="slow", service="vault", drip_ms=20, count=1)
-        slow = pods.client.future("/v1alpha1.CSIDriverProvider/Mount", mount_request(pod="two"))
+        slow = pods.client.future(rpc.MOUNT, mount_request(pod="two"))
         wait_until(lambda: emulator.requests("vault")[-1]["fault"], what="the slow request")
         emulator.set_secret("secret1", "new")
 
         def reads_for_itself():  # within half a second it joins the slow read, and gives up
             answer = pods.outcome(mount_request(pod="three"), timeout=0.7 * PATIENCE)
-            return not isinstance(answer, RpcError) and files(answer) == {"secret1": "new"}
+            return not isinstance(answer, RpcError) and texts(answer) == {"secret1": "new"}
         wait_until(reads_for_itself, what="a read of its own")
         assert not slow.done(), "the slow answer was faster than the test"
-        assert files(slow.result(timeout=30)) == files(first)
+        assert texts(slow.result(timeout=30)) == texts(first)
         for pod in ("three", "one"):
-            assert files(pods.mount(mount_request(pod=pod, versions=versions_of(first)))) == {"secret1": "new"}
+            assert texts(pods.mount(mount_request(pod=pod, versions=versions_of(first)))) == {"secret1": "new"}
 
 
 def test_a_hundred_identities_stay_apart(azure, emulator):
@@ -176,11 +176,11 @@ def test_a_hundred_identities_stay_apart(azure, emulator):
 
     with Pods(azure.socket, in_flight=16) as pods:
         mounted = pods.mount_all([request(i, i) for i in range(n)] * 2)
-        assert [files(answer)["shared-name"] for answer in mounted[:n]] == [f"only for {i}" for i in range(n)]
+        assert [texts(answer)["shared-name"] for answer in mounted[:n]] == [f"only for {i}" for i in range(n)]
         assert emulator.counters()["tokens_issued"] == n
         assert emulator.token_requests == n
         republished = pods.mount_all([request(i, i, versions_of(mounted[i])) for i in range(n)])
-        assert [files(answer)["shared-name"] for answer in republished] == [f"only for {i}" for i in range(n)]
+        assert [texts(answer)["shared-name"] for answer in republished] == [f"only for {i}" for i in range(n)]
 
         # the neighbour's vault, with the versions that the neighbour's pod has: the vault itself has to be asked, and says no
         emulator.reset_counters()
@@ -205,7 +205,7 @@ def test_a_permission_taken_away_ends_the_answers_from_memory(azure, emulator):
     with Pods(azure.socket) as pods:
         mounted = pods.mount(mount_request(pod="one"))
         emulator.add_vault(tutorial.VAULT, permissions=())
-        assert files(pods.mount(mount_request(pod="one", versions=versions_of(mounted)))) == files(mounted)
+        assert texts(pods.mount(mount_request(pod="one", versions=versions_of(mounted)))) == texts(mounted)
         assert pods.outcome(mount_request(pod="two")).code() == CODES.PERMISSION_DENIED
         answer = pods.outcome(mount_request(pod="one", versions=versions_of(mounted)))
         assert isinstance(answer, RpcError) and answer.code() == CODES.PERMISSION_DENIED

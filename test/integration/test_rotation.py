@@ -1,6 +1,7 @@
 """Republishing: new values arrive, failures change nothing and are still visible."""
 
 import os
+import subprocess
 import threading
 import time
 
@@ -244,7 +245,6 @@ def test_an_open_file_keeps_its_old_content(rotating, scripted):
 
 def test_a_bind_mount_made_before_the_rotation_sees_the_new_value(rotating, scripted, node):
     """What a container has: its own bind mount of the volume."""
-    import subprocess
     driver, target = rotating
     provider = scripted(lambda request, context: answer({"a": b"old"}))
     driver.publish(rpc.publish_request(target))

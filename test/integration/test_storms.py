@@ -8,8 +8,8 @@ import time
 import pytest
 from grpc import RpcError
 
-from harness import tutorial
-from harness.azure_mounts import MOUNT, Pods, files, mount_request
+from harness import rpc, tutorial
+from harness.azure_mounts import Pods, mount_request, texts
 from harness.process import PATIENCE, SANITIZED, wait_until
 from harness.programs import metric_sum
 from harness.rpc import CODES
@@ -69,7 +69,7 @@ def recovers(azure, timeout=6):
     with Pods(azure.socket) as pods:
         def works():
             answer = pods.outcome(mount_request(TEN, pod="afterwards"), timeout=5 * PATIENCE)
-            return not isinstance(answer, RpcError) and files(answer) == VALUES
+            return not isinstance(answer, RpcError) and texts(answer) == VALUES
         wait_until(works, timeout, "the provider to recover")
 
 
@@ -111,7 +111,7 @@ def test_one_throttled_vault_does_not_hold_up_another(azure, emulator):
     emulator.add_fault("status", service="vault", host_contains=tutorial.VAULT, status=429, retry_after=3600)
     with Pods(azure.socket) as pods:
         assert pods.outcome(mount_request(), timeout=3).code() == CODES.RESOURCE_EXHAUSTED
-        assert files(pods.mount(mount_request(keyvaultName="calm"), timeout=5 * PATIENCE)) == {"secret1": "calm"}
+        assert texts(pods.mount(mount_request(keyvaultName="calm"), timeout=5 * PATIENCE)) == {"secret1": "calm"}
 
 
 def test_one_throttled_application_does_not_hold_up_another(azure, emulator):
@@ -123,7 +123,7 @@ def test_one_throttled_application_does_not_hold_up_another(azure, emulator):
         answer = pods.outcome(mount_request(), timeout=3)
         assert answer.code() == CODES.RESOURCE_EXHAUSTED and "token" in answer.details()
         other = mount_request(credentials={"clientid": "other", "clientsecret": "other-secret"}, keyvaultName="others")
-        assert files(pods.mount(other, timeout=5 * PATIENCE)) == {"secret1": "others"}
+        assert texts(pods.mount(other, timeout=5 * PATIENCE)) == {"secret1": "others"}
         emulator.reset_counters()
         assert pods.outcome(mount_request(), timeout=3).code() == CODES.RESOURCE_EXHAUSTED
         assert emulator.token_requests == 0
@@ -162,7 +162,7 @@ def test_a_service_that_misbehaves_in_every_way(azure, emulator, ten_secrets):
     assert_in_time(outcomes, 4)
     succeeded = [answer for _, answer in outcomes if not isinstance(answer, RpcError)]
     assert succeeded, "nothing got through"
-    assert all(files(answer) == VALUES for answer in succeeded)
+    assert all(texts(answer) == VALUES for answer in succeeded)
     emulator.clear_faults()
     recovers(azure)
     settled(azure, emulator)
@@ -184,14 +184,14 @@ def test_while_the_directory_is_down_known_identities_go_on(azure, emulator):
 def test_sigterm_in_the_middle_of_many_mounts(azure, emulator, ten_secrets):
     emulator.add_fault("latency", service="vault", latency_ms=300)
     with Pods(azure.socket) as pods:
-        calls = [pods.client.future(MOUNT, mount_request(TEN, pod=f"pod-{i}")) for i in range(20)]
+        calls = [pods.client.future(rpc.MOUNT, mount_request(TEN, pod=f"pod-{i}")) for i in range(20)]
         wait_until(lambda: emulator.counters()["by_service"]["entra"] == 1 and emulator.counters()["in_flight"] > 0, what="reads to be on their way")
         azure.popen.send_signal(signal.SIGTERM)
         for call in calls:
             error = call.exception(timeout=20 * PATIENCE)
             assert error is None or error.code() in (CODES.UNAVAILABLE, CODES.CANCELLED), error
             if error is None:
-                assert files(call.result()) == VALUES
+                assert texts(call.result()) == VALUES
     assert azure.popen.wait(timeout=20 * PATIENCE) == 0
 
 

@@ -5,8 +5,7 @@ import json
 import pytest
 
 from harness.process import wait_until
-from harness.synced import (  # noqa: F401
-    CLAIMS, MANAGED, ROTATE, cluster, files, provider, replica_set, secret_object, uid)
+from harness.secret_sync import MANAGED, ROTATE, WRITTEN_BY, replica_set, secret_object
 
 FAST = (*ROTATE, "--secret-sync-check-interval=1s")
 
@@ -18,7 +17,7 @@ def files():
 
 
 @pytest.fixture
-def pods(cluster, provider):
+def pods(synced, provider):
     """Two classes that name the same Secret, with a pod of a Deployment each; mount(class) mounts it."""
 
     class Pods:
@@ -26,13 +25,13 @@ def pods(cluster, provider):
             self.requests = {}
 
         def define(self, class_name, *data, **more):
-            cluster.add_class(secret_object(data=data, **more), name=class_name)
+            synced.add_class(secret_object(data=data, **more), name=class_name)
 
         def mount(self, class_name):
             number = 10 + len(self.requests)
             name = f"{class_name}-{number}"
-            cluster.add_pod(name, number, owners=[replica_set(f"{class_name}-rs", 900 + number)])
-            self.requests[name] = cluster.publish(name=name, number=number, class_name=class_name)
+            synced.add_pod(name, number, owners=[replica_set(f"{class_name}-rs", 900 + number)])
+            self.requests[name] = synced.publish(name=name, number=number, class_name=class_name)
 
         def looks(self, n):
             """Lets the kubelet call for every pod until the provider has been asked `n` times for each."""
@@ -40,7 +39,7 @@ def pods(cluster, provider):
 
             def looked():
                 for request in self.requests.values():
-                    cluster.driver.publish(request)
+                    synced.driver.publish(request)
                 return all(len(self.asked(self.requests[name])) >= count for name, count in wanted.items())
             wait_until(looked, timeout=20 + 2 * n, what="looks at every pod")
 
@@ -50,129 +49,129 @@ def pods(cluster, provider):
         def until(self, condition, what):
             def holds():
                 for request in self.requests.values():
-                    cluster.driver.publish(request)
+                    synced.driver.publish(request)
                 return condition()
             wait_until(holds, timeout=20, what=what)
     return Pods()
 
 
-def claims(cluster):
-    return json.loads(cluster.secret()["metadata"]["annotations"][CLAIMS])
+def claims(synced):
+    return json.loads(synced.secret()["metadata"]["annotations"][WRITTEN_BY])
 
 
-def writes(cluster):
-    return cluster.secret_requests("POST", "PUT", "PATCH", "DELETE")
+def writes(synced):
+    return synced.secret_requests("POST", "PUT", "PATCH", "DELETE")
 
 
-def test_each_class_keeps_its_keys_and_nobody_writes_in_turns(cluster, pods, files):
+def test_each_class_keeps_its_keys_and_nobody_writes_in_turns(synced, pods, files):
     pods.define("a", ("one", "alpha"), labels={"from-a": "1"})
     pods.define("b", ("two", "beta"), labels={"from-b": "1"})
-    cluster.start(*FAST)
+    synced.start(*FAST)
     pods.mount("a")
     pods.mount("b")
-    assert cluster.data() == {"alpha": b"1", "beta": b"2"}
-    assert cluster.secret()["metadata"]["labels"] == {"from-a": "1", "from-b": "1", MANAGED: "true"}
-    assert claims(cluster) == {"a": {"labels": ["from-a"], "data": ["alpha"]}, "b": {"labels": ["from-b"], "data": ["beta"]}}
-    cluster.emulator.reset_counters()
+    assert synced.data() == {"alpha": b"1", "beta": b"2"}
+    assert synced.secret()["metadata"]["labels"] == {"from-a": "1", "from-b": "1", MANAGED: "true"}
+    assert claims(synced) == {"a": {"labels": ["from-a"], "data": ["alpha"]}, "b": {"labels": ["from-b"], "data": ["beta"]}}
+    synced.emulator.reset_counters()
     pods.looks(3)
-    wait_until(lambda: len(cluster.secret_requests("GET")) >= 4, timeout=20, what="checks of both")
-    assert writes(cluster) == []
+    wait_until(lambda: len(synced.secret_requests("GET")) >= 4, timeout=20, what="checks of both")
+    assert writes(synced) == []
     files["one"] = b"11"
-    pods.until(lambda: cluster.data() == {"alpha": b"11", "beta": b"2"}, "the rotation of one class")
+    pods.until(lambda: synced.data() == {"alpha": b"11", "beta": b"2"}, "the rotation of one class")
     files["two"] = b"22"
-    pods.until(lambda: cluster.data() == {"alpha": b"11", "beta": b"22"}, "the rotation of the other")
-    assert [r["method"] for r in writes(cluster)] == ["PATCH", "PATCH"]
-    assert cluster.events() == []
+    pods.until(lambda: synced.data() == {"alpha": b"11", "beta": b"22"}, "the rotation of the other")
+    assert [r["method"] for r in writes(synced)] == ["PATCH", "PATCH"]
+    assert synced.events() == []
 
 
-def test_of_two_contents_for_one_key_the_last_mount_counts_and_the_other_class_is_told(cluster, pods, files):
+def test_of_two_contents_for_one_key_the_last_mount_counts_and_the_other_class_is_told(synced, pods, files):
     pods.define("a", ("one", "key"), ("one", "own"))
     pods.define("b", ("two", "key"))
-    cluster.start(*FAST)
+    synced.start(*FAST)
     pods.mount("a")
     pods.mount("b")
-    assert cluster.data() == {"key": b"2", "own": b"1"}
+    assert synced.data() == {"key": b"2", "own": b"1"}
     wanted = ("secretproviderclass default/a, Secret 'synced': key 'key' is left as secretproviderclass 'b' has written it: two classes "
               "want different contents there, and the one that was mounted last has it")
-    pods.until(lambda: any(text.startswith(wanted) for text in cluster.told()), "the log of the class that lost its key")
-    wait_until(lambda: [e for e in cluster.events() if e["message"].startswith(wanted)], what="the Event")
-    cluster.emulator.reset_counters()
+    pods.until(lambda: any(text.startswith(wanted) for text in synced.logged_sync_errors()), "the log of the class that lost its key")
+    wait_until(lambda: [e for e in synced.events() if e["message"].startswith(wanted)], what="the Event")
+    synced.emulator.reset_counters()
     pods.looks(3)
-    assert writes(cluster) == []
+    assert writes(synced) == []
     files["one"] = b"11"
-    pods.until(lambda: cluster.data() == {"key": b"2", "own": b"11"}, "what is the class's alone follows its files")
+    pods.until(lambda: synced.data() == {"key": b"2", "own": b"11"}, "what is the class's alone follows its files")
     pods.mount("a")
-    assert cluster.data() == {"key": b"11", "own": b"11"}
-    assert not [e for e in cluster.events() if "class 'a' has written it" in e["message"] and "default/a" in e["message"]]
+    assert synced.data() == {"key": b"11", "own": b"11"}
+    assert not [e for e in synced.events() if "class 'a' has written it" in e["message"] and "default/a" in e["message"]]
 
 
-def test_what_a_deleted_class_has_kept_is_removed_and_a_contested_key_comes_back(cluster, pods):
+def test_what_a_deleted_class_has_kept_is_removed_and_a_contested_key_comes_back(synced, pods):
     pods.define("a", ("one", "key"), labels={"owner": "a"})
     pods.define("b", ("two", "key"), ("two", "beta"), labels={"of-b": "1"})
-    cluster.start(*FAST)
+    synced.start(*FAST)
     pods.mount("a")
     pods.mount("b")
-    assert cluster.data() == {"key": b"2", "beta": b"2"}
+    assert synced.data() == {"key": b"2", "beta": b"2"}
     for name, request in list(pods.requests.items()):
         if name.startswith("b-"):
-            cluster.unpublish(request)
+            synced.unpublish(request)
             del pods.requests[name]
     pods.looks(2)
-    assert cluster.data() == {"key": b"2", "beta": b"2"}, "a class that exists keeps its keys, with or without a pod here"
-    cluster.emulator.control("DELETE", "/kube/secretproviderclasses/default/b")
-    pods.until(lambda: cluster.data() == {"key": b"1"}, "the keys of the deleted class to go")
-    assert cluster.secret()["metadata"]["labels"] == {"owner": "a", MANAGED: "true"}
-    assert claims(cluster) == {"a": {"labels": ["owner"], "data": ["key"]}}
+    assert synced.data() == {"key": b"2", "beta": b"2"}, "a class that exists keeps its keys, with or without a pod here"
+    synced.emulator.control("DELETE", "/kube/secretproviderclasses/default/b")
+    pods.until(lambda: synced.data() == {"key": b"1"}, "the keys of the deleted class to go")
+    assert synced.secret()["metadata"]["labels"] == {"owner": "a", MANAGED: "true"}
+    assert claims(synced) == {"a": {"labels": ["owner"], "data": ["key"]}}
 
 
-def test_a_class_that_can_not_be_read_keeps_its_keys(cluster, pods):
+def test_a_class_that_can_not_be_read_keeps_its_keys(synced, pods):
     pods.define("a", ("one", "alpha"))
     pods.define("b", ("two", "beta"))
-    cluster.start(*FAST)
+    synced.start(*FAST)
     pods.mount("a")
     pods.mount("b")
     request = [request for name, request in pods.requests.items() if name.startswith("b-")][0]
-    cluster.unpublish(request)
+    synced.unpublish(request)
     pods.requests = {name: r for name, r in pods.requests.items() if r is not request}
-    cluster.emulator.add_fault("status", service="kube", status=403, path_contains="/secretproviderclasses/b")
-    cluster.emulator.reset_counters()
+    synced.emulator.add_fault("status", service="kube", status=403, path_contains="/secretproviderclasses/b")
+    synced.emulator.reset_counters()
     pods.looks(2)
-    wait_until(lambda: [r for r in cluster.emulator.requests("kube") if r["path"].endswith("/secretproviderclasses/b")],
+    wait_until(lambda: [r for r in synced.emulator.requests("kube") if r["path"].endswith("/secretproviderclasses/b")],
                timeout=20, what="the look at the other class")
     pods.looks(1)
-    assert cluster.data() == {"alpha": b"1", "beta": b"2"}
+    assert synced.data() == {"alpha": b"1", "beta": b"2"}
 
 
-def test_a_label_that_was_dropped_while_the_driver_was_away_is_removed(cluster, pods):
+def test_a_label_that_was_dropped_while_the_driver_was_away_is_removed(synced, pods):
     pods.define("a", ("one", "alpha"), labels={"old": "1"}, annotations={"was": "here"})
-    cluster.start(*FAST)
+    synced.start(*FAST)
     pods.mount("a")
-    cluster.driver.kill()
+    synced.driver.kill()
     pods.define("a", ("one", "alpha"))
-    cluster.start(*FAST, name="driver2")
-    pods.until(lambda: cluster.secret()["metadata"]["labels"] == {MANAGED: "true"}, "the label to go")
-    assert list(cluster.secret()["metadata"]["annotations"]) == [CLAIMS]
+    synced.start(*FAST, name="driver2")
+    pods.until(lambda: synced.secret()["metadata"]["labels"] == {MANAGED: "true"}, "the label to go")
+    assert list(synced.secret()["metadata"]["annotations"]) == [WRITTEN_BY]
 
 
-def test_a_secret_without_claims_loses_nothing_before_its_classes_have_looked(cluster, pods):
+def test_a_secret_without_claims_loses_nothing_before_its_classes_have_looked(synced, pods):
     """As the Secrets Store CSI driver in Go leaves it."""
     pods.define("a", ("one", "alpha"))
     pods.define("b", ("two", "beta"))
-    cluster.put_secret(labels={MANAGED: "true"}, type="Opaque", data={"alpha": "MQ==", "beta": "Mg==", "stray": "eA=="})
-    cluster.start(*FAST)
+    synced.put_secret(labels={MANAGED: "true"}, type="Opaque", data={"alpha": "MQ==", "beta": "Mg==", "stray": "eA=="})
+    synced.start(*FAST)
     seen = []
     pods.mount("a")
-    seen.append(cluster.data())
+    seen.append(synced.data())
     pods.mount("b")
     assert seen == [{"alpha": b"1", "beta": b"2", "stray": b"x"}]
-    pods.until(lambda: cluster.data() == {"alpha": b"1", "beta": b"2"}, "what is nobody's to go")
-    assert claims(cluster) == {"a": {"data": ["alpha"]}, "b": {"data": ["beta"]}}
+    pods.until(lambda: synced.data() == {"alpha": b"1", "beta": b"2"}, "what is nobody's to go")
+    assert claims(synced) == {"a": {"data": ["alpha"]}, "b": {"data": ["beta"]}}
 
 
-def test_a_class_may_not_write_the_claims_itself(cluster, pods):
-    pods.define("a", ("one", "alpha"), annotations={CLAIMS: "{}"})
-    cluster.start()
+def test_a_class_may_not_write_the_claims_itself(synced, pods):
+    pods.define("a", ("one", "alpha"), annotations={WRITTEN_BY: "{}"})
+    synced.start()
     pods.mount("a")
-    assert cluster.secret() is None
-    assert cluster.told() == [f"secretproviderclass default/a, secretObjects[0], Secret 'synced': the annotation {CLAIMS} is written by this "
+    assert synced.secret() is None
+    assert synced.logged_sync_errors() == [f"secretproviderclass default/a, secretObjects[0], Secret 'synced': the annotation {WRITTEN_BY} is written by this "
                               "driver alone"]

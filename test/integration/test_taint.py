@@ -7,7 +7,6 @@ from proto import pluginregistration_pb2
 
 from harness import rpc
 from harness.process import BUILD, wait_until
-from test_registration import NOTIFY
 
 KEY = "secrets-store.csi.k8s.io/agent-not-ready"
 OURS = {"key": KEY, "effect": "NoExecute"}
@@ -15,7 +14,7 @@ OTHER = {"key": "other.example/not-ready", "value": "x", "effect": "NoSchedule"}
 
 
 def put_node(emulator, taints):
-    emulator.put_object("nodes", "-", "node-1", {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "node-1"},
+    emulator.put_object("nodes", {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "node-1"},
                                                  "spec": {"podCIDR": "10.0.0.0/24", "taints": taints}})
 
 
@@ -34,7 +33,7 @@ def tainted(node, start_driver, emulator):
 
     def register(registered=True):
         with rpc.Client(socket) as client:
-            client.call(NOTIFY, pluginregistration_pb2.RegistrationStatus(plugin_registered=registered))
+            client.call(rpc.NOTIFY, pluginregistration_pb2.RegistrationStatus(plugin_registered=registered))
     yield driver, register
     emulator.clear_faults()
     emulator.control("DELETE", "/kube/nodes/-/node-1")

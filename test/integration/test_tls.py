@@ -6,7 +6,7 @@ import pytest
 from grpc import RpcError
 
 from harness import tutorial
-from harness.azure_mounts import Pods, files, mount_request
+from harness.azure_mounts import Pods, mount_request, texts
 from harness.emulator import Emulator
 from harness.process import free_port
 from harness.rpc import CODES
@@ -46,7 +46,7 @@ def test_a_server_without_tls_1_3_that_signs_with_rsa_pss(start_cloud, start_azu
     assert "Peer signature type: RSA-PSS" in seen and "TLSv1.2" in seen, "the server is not one of this kind"
     azure = start_azure(env=cloud.provider_environment())
     with Pods(azure.socket) as pods:
-        assert files(pods.mount(mount_request())) == VALUE
+        assert texts(pods.mount(mount_request())) == VALUE
 
 
 def test_a_replaced_ca_bundle_is_read_without_a_restart(start_cloud, start_azure, scratch):
@@ -56,10 +56,10 @@ def test_a_replaced_ca_bundle_is_read_without_a_restart(start_cloud, start_azure
     replace(bundle, (cloud.directory / "ca.pem").read_text())
     azure = start_azure(env={**cloud.provider_environment(), "SSL_CERT_FILE": str(bundle)})
     with Pods(azure.socket) as pods:
-        assert files(pods.mount(mount_request())) == VALUE
+        assert texts(pods.mount(mount_request())) == VALUE
         cloud.destroy()
         cloud = start_cloud(*ports)
         refused = pods.outcome(mount_request(pod="early"), timeout=10)
         assert isinstance(refused, RpcError) and refused.code() == CODES.UNAVAILABLE and "TLS handshake" in refused.details()
         replace(bundle, (cloud.directory / "ca.pem").read_text())
-        assert files(pods.mount(mount_request(pod="late"))) == VALUE
+        assert texts(pods.mount(mount_request(pod="late"))) == VALUE

@@ -4,6 +4,7 @@ import os
 import subprocess
 
 import pytest
+from proto import csi_pb2
 
 from harness import mounts, rpc
 from harness.rpc import CODES
@@ -148,14 +149,13 @@ def test_without_fs_group_0440_files_are_for_root(node, start_driver, scripted, 
 
 
 def test_stats_are_those_of_the_file_system_and_follow_a_rotation(node, start_driver, scripted):
-    from proto import csi_pb2
     node.add_class()
     provider = scripted(lambda request, context: answer({"file": os.urandom(100_000)}))
     driver = start_driver("--enable-secret-rotation=true", "--rotation-poll-interval=0")
     target = node.target()
 
     def stats():
-        answered = driver.client.call("/csi.v1.Node/NodeGetVolumeStats", csi_pb2.NodeGetVolumeStatsRequest(volume_id="v", volume_path=str(target)))
+        answered = driver.client.call(rpc.STATS, csi_pb2.NodeGetVolumeStatsRequest(volume_id="v", volume_path=str(target)))
         return {usage.unit: usage for usage in answered.usage}
     driver.publish(rpc.publish_request(target))
     first, seen = stats(), os.statvfs(target)

@@ -3,6 +3,7 @@
 import pytest
 
 from harness import mounts, rpc, tutorial
+from harness.azure_mounts import mount, mount_failure
 from harness.process import ROOT
 
 VALGRIND = ["valgrind", "--quiet", "--error-exitcode=99", "--leak-check=full", "--show-leak-kinds=definite,indirect",
@@ -26,7 +27,6 @@ def test_the_driver_is_clean(node, start_driver, scripted):
 
 
 def test_the_provider_is_clean(node, start_azure, emulator):
-    from test_azure import mount, mount_failure
     azure = start_azure(wrapper=VALGRIND)
     with rpc.Client(azure.socket) as client:
         for _ in range(3):

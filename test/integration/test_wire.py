@@ -1,8 +1,11 @@
 """The driver's and the provider's gRPC servers against clients that are strange, hostile or asleep."""
 
 import os
+import signal
 import socket
 import struct
+import subprocess
+import threading
 import time
 
 import grpc
@@ -10,8 +13,9 @@ import pytest
 from proto import csi_pb2
 
 from harness import http2, rpc
-from harness.process import PATIENCE, wait_until
+from harness.process import BUILD, PATIENCE, wait_until
 from harness.rpc import CODES
+from harness.scripted_provider import answer
 
 PROBE = "/csi.v1.Identity/Probe"
 
@@ -237,8 +241,6 @@ def test_a_stale_socket_file_is_replaced_and_removed_at_the_end(node, start_driv
 
 
 def test_a_file_that_is_no_socket_is_not_replaced(node):
-    import subprocess
-    from harness.process import BUILD
     node.csi_socket.write_text("keep")
     done = subprocess.run([BUILD / "bin/secrets-store-driver", f"--endpoint=unix://{node.csi_socket}", "--nodeid=n",
                            f"--class-dir={node.classes}", "--metrics-addr=0", "--health-addr=0", "--registration-dir="],
@@ -249,9 +251,6 @@ def test_a_file_that_is_no_socket_is_not_replaced(node):
 
 
 def test_sigterm_lets_a_running_call_finish(node, start_driver, scripted):
-    import signal
-    import threading
-    from harness.scripted_provider import answer
     arrived, release = threading.Event(), threading.Event()
 
     def mount(request, context):
@@ -261,7 +260,7 @@ def test_sigterm_lets_a_running_call_finish(node, start_driver, scripted):
     driver = start_driver()
     node.add_class()
     scripted(mount)
-    call = driver.client.future("/csi.v1.Node/NodePublishVolume", rpc.publish_request(node.target()))
+    call = driver.client.future(rpc.PUBLISH, rpc.publish_request(node.target()))
     assert arrived.wait(10)
     driver.popen.send_signal(signal.SIGTERM)
     wait_until(lambda: not os.path.lexists(node.csi_socket), what="the socket to go")

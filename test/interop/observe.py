@@ -7,7 +7,7 @@ import stat
 from pathlib import Path
 
 from harness.mounts import mount_at
-from harness.synced import CLAIMS
+from harness.secret_sync import WRITTEN_BY
 
 STAMP = re.compile(r"\.\.\d{4}_\d\d_\d\d_\d\d_\d\d_\d\d\.\d+")
 
@@ -53,6 +53,6 @@ def status(item, pod):
 
 def secret(item, names):
     """A synced Secret, without the annotation in which ours notes which class keeps what."""
-    annotations = {key: value for key, value in (item["metadata"].get("annotations") or {}).items() if key != CLAIMS}
+    annotations = {key: value for key, value in (item["metadata"].get("annotations") or {}).items() if key != WRITTEN_BY}
     return {"data": {key: base64.b64decode(value) for key, value in (item.get("data") or {}).items()}, "type": item["type"],
             "labels": item["metadata"].get("labels"), "annotations": annotations, "owners": references(item, names)}

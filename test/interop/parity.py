@@ -7,9 +7,6 @@ from parity_cases import AGREE, FAILS, MOUNTS, SAME, SAME_ERROR
 
 from harness import rpc
 
-MOUNT = "/v1alpha1.CSIDriverProvider/Mount"
-
-
 # how far a mount came before it was refused
 STAGE = re.compile(r"failed to mount objects, error: (failed to yaml unmarshal objects|unmarshal failed for keyVaultObjects at index \d+|"
                    r"failed to get objectType:\w*, objectName:[^,]*, objectVersion:|failed to build auth config for mode \w+|"
@@ -21,7 +18,7 @@ class Outcome:
         self.files = self.versions = self.message = self.code = None
         with rpc.Client(socket) as client:
             try:
-                answer = client.call(MOUNT, request, timeout=60)
+                answer = client.call(rpc.MOUNT, request, timeout=60)
                 self.kind = MOUNTS
                 self.files = [(file.path, file.mode, bytes(file.contents)) for file in answer.files]
                 self.versions = {entry.id: entry.version for entry in answer.object_version}

@@ -8,8 +8,9 @@ AGREE          theirs decides: ours mounts the same, or refuses at the same poin
 anything else  a difference that is meant: (ours, theirs, reason), outcomes as MOUNTS and FAILS name them
 """
 
-import json
 from dataclasses import dataclass, field
+
+from harness.azure_mounts import item, objects_of
 
 SAME, SAME_ERROR, BOTH_FAIL, AGREE = "same", "same error", "both fail", "agree"
 MOUNTS, FAILS = "mounts", "fails"
@@ -26,14 +27,10 @@ class Case:
     permission: str = "420"
 
 
-def item(name, kind="secret", **fields):
-    return {"objectName": name, "objectType": kind, **fields}
-
-
 def text_of(objects):
     if isinstance(objects, str):
         return objects
-    return "array:\n" + "".join(f"  - |\n    {json.dumps(entry)}\n" for entry in objects)
+    return objects_of(*objects)
 
 
 def yaml_item(*lines):

@@ -3,7 +3,7 @@
 import base64
 import textwrap
 
-from harness import crypto, points, tutorial
+from harness import crypto, ec_points, tutorial
 from harness.crypto import openssl
 
 PKCS12, PEM = "application/x-pkcs12", "application/x-pem-file"
@@ -58,8 +58,8 @@ def keys(emulator, directory, versions):
     emulator.set_key("kcurve", {"kty": "EC", "crv": "P-256K", "x": "AQ", "y": "AQ"})
     emulator.set_key("octkey", {"kty": "oct-HSM"})
     found = []
-    for point in points.multiples(points.P256):
-        x, y = points.coordinates(points.P256, point)
+    for point in ec_points.multiples(ec_points.P256):
+        x, y = ec_points.coordinates(ec_points.P256, point)
         if len(found) < 3 and x[0] == 0 or len(found) >= 3 and y[0] == 0:
             found.append((x, y))
         if len(found) == 6:

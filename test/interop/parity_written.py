@@ -2,7 +2,9 @@
 
 import json
 
-from parity_cases import AGREE, Case, item, yaml_item
+from parity_cases import AGREE, Case, yaml_item
+
+from harness.azure_mounts import item
 
 NAMED = ("objectName: secret1", "objectType: secret")
 ITEM = "  - |\n    objectName: secret1\n    objectType: secret\n"

@@ -6,6 +6,7 @@ from pathlib import Path
 from harness import programs
 from harness.process import Process, free_port
 
+NODE_PORT = 2579  # NMI's
 PEERS = Path(os.environ.get("PEERS_DIR", "build/interop/peers"))
 
 

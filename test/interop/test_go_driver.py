@@ -1,34 +1,20 @@
 """The Go driver in front of our Azure provider, and what both drivers leave, side by side; a real API server."""
 
-import os
-import time
 
 import observe
 import pytest
-from cluster.objects import spc
+from azure_class import ITEMS, ROTATE, SECRETS, azure_class, let_interval_pass
 
+from cluster.objects import spc
 from harness import crypto, mounts, rpc, tutorial
+from harness.azure_mounts import item
 from harness.process import wait_until
-from parity_cases import item, text_of
 
 STATUSES = "secretproviderclasspodstatuses"
-ROTATE = ("--enable-secret-rotation=true", "--rotation-poll-interval=1s")
-SECRETS = {"clientid": tutorial.CLIENT_ID, "clientsecret": tutorial.CLIENT_SECRET}
-ITEMS = [item("secret1"), item("secret2", objectAlias="deep/er/two.txt", filePermission="0600"), item("secret1", objectAlias="deep/one")]
-
-
-def azure_class(items=None, name="azure-kvname", **spec):
-    parameters = {"keyvaultName": tutorial.VAULT, "tenantId": tutorial.TENANT, "usePodIdentity": "false", "objects": text_of(items or ITEMS)}
-    return spc(name, "azure", parameters, **spec)
 
 
 def name_of(pod):
     return f"{pod.name}-{pod.namespace}-{pod.class_name}"
-
-
-def due(pod):
-    """The Go driver looks again when the volume's root is older than the interval."""
-    os.utime(pod.target, (time.time() - 60,) * 2)
 
 
 def replica_set(admin, namespace, name="web"):
@@ -58,7 +44,7 @@ def test_it_rotates_with_our_provider(admin, namespace, make_pod, start_go_drive
     pod, driver = make_pod(), start_go_driver(*ROTATE)
     driver.publish(pod.publish_request(secrets=SECRETS))
     version = emulator.set_secret("secret1", "changed")
-    due(pod)
+    let_interval_pass(pod)
     driver.publish(pod.publish_request(secrets=SECRETS))
     assert mounts.contents(pod.target)["deep/one"] == b"changed"
     objects = admin.find(STATUSES, namespace, name_of(pod))["status"]["objects"]

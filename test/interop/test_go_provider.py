@@ -1,9 +1,10 @@
 """Our driver in front of the Go provider for Azure."""
 
 import pytest
-from parity_cases import item, text_of
+from parity_cases import text_of
 
 from harness import mounts, tutorial
+from harness.azure_mounts import item
 from harness.process import wait_until
 from harness.rpc import CODES, publish_request, unpublish_request
 

@@ -5,13 +5,14 @@ import json
 
 import pytest
 from parity import Outcome, check
-from parity_cases import DIFFERENT, ERRORS, FAILS, FILES, MOUNTS, TEXTS, Case, item, text_of
+from parity_cases import DIFFERENT, ERRORS, FAILS, FILES, MOUNTS, TEXTS, Case, text_of
 from parity_vault import fill
 from parity_written import WRITTEN
 from peers import GoAzure
 from proto import provider_pb2
 
 from harness import tutorial
+from harness.azure_mounts import item
 from harness.programs import Azure, Node
 
 

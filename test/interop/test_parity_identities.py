@@ -3,10 +3,9 @@
 import json
 
 import pytest
-from conftest import NODE_PORT
 from parity import Outcome, check
 from parity_cases import BOTH_FAIL, SAME, SAME_ERROR, Case
-from peers import GoAzure
+from peers import NODE_PORT
 from proto import provider_pb2
 
 from harness import tutorial

@@ -1,9 +1,9 @@
 """Requests that no driver can serve: both refuse the same ones, with the same codes where the standard names one."""
 
 import pytest
-from cluster.objects import spc
 from proto import csi_pb2
 
+from cluster.objects import spc
 from harness import mounts, rpc
 
 

@@ -5,7 +5,7 @@ import subprocess
 
 import grpc
 import pytest
-from test_go_driver import ROTATE, SECRETS, azure_class, due
+from azure_class import ROTATE, SECRETS, azure_class, let_interval_pass
 
 from harness import mounts
 from harness.mounts import mount_at
@@ -82,14 +82,14 @@ def test_from_ours_to_go_rotation_needs_a_writable_mount(pod, start_go_driver, s
     go = start_go_driver(*ROTATE)
     change(emulator, "after the switch")
     remount(pod, "rw")
-    due(pod)
+    let_interval_pass(pod)
     remount(pod, "ro")
     with contextlib.suppress(grpc.RpcError):
         go.publish(pod.publish_request(secrets=SECRETS))
     assert "read-only file system" in go.log
     assert mounts.contents(pod.target) == before
     remount(pod, "rw")
-    due(pod)
+    let_interval_pass(pod)
     go.publish(pod.publish_request(secrets=SECRETS))
     assert mounts.contents(pod.target)["secret1"] == b"after the switch"
     go.unpublish(pod.unpublish_request())
@@ -106,7 +106,7 @@ def test_from_go_to_ours_and_back(pod, start_go_driver, start_cluster_driver, un
     ours.destroy()
     again = start_go_driver(*ROTATE, name="go-driver-2")
     change(emulator, "two")
-    due(pod)
+    let_interval_pass(pod)
     again.publish(pod.publish_request(secrets=SECRETS))
     assert mounts.contents(pod.target)["secret1"] == b"two"
     again.unpublish(pod.unpublish_request())

@@ -110,7 +110,7 @@ class Forwarder(grpc.GenericRpcHandler):
             capability = csi_pb2.PluginCapability()
             capability.service.type = csi_pb2.PluginCapability.Service.CONTROLLER_SERVICE
             return csi_pb2.GetPluginCapabilitiesResponse(capabilities=[capability]).SerializeToString()
-        if method == "/csi.v1.Node/NodePublishVolume":
+        if method == rpc.PUBLISH:
             message = csi_pb2.NodePublishVolumeRequest.FromString(request)
             message.readonly = True
             for key, value in self.secrets.items():

@@ -1,5 +1,6 @@
 """csi-sanity 5.4.0 against the real driver, the real Azure provider and the emulated vault. README.md lists what is skipped and why."""
 
+import os
 import subprocess
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
@@ -37,7 +38,6 @@ EXPECTED = [
 @pytest.fixture(scope="module")
 def results(tmp_path_factory):
     """{spec name: (status, text)} of one run."""
-    import os
     scratch = Path(os.environ.get("TEST_SCRATCH", "/tmp")) / "sanity"
     scratch.mkdir()
     binary = subprocess.run(["bash", ROOT / "test/sanity/get-csi-sanity.sh"], check=True, capture_output=True, text=True,

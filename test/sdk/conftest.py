@@ -6,15 +6,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from sdk_vaults import CLIENT_ID, HSM, TENANT, VAULT
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "integration"))
 
 from harness import tutorial  # noqa: E402
 from harness.emulator import Emulator  # noqa: E402
-
-TENANT = "7b0e5c3a-4d6f-4a1b-9c2e-5f8d1a3b6c90"  # the clients take nothing but GUIDs and domains
-CLIENT_ID = "c1d2e3f4-5a6b-4c7d-8e9f-0a1b2c3d4e5f"
-VAULT, HSM = "sdkvault", "sdkhsm"
 
 
 @pytest.fixture(scope="session")

@@ -4,14 +4,13 @@ import base64
 import itertools
 
 import pytest
-
 from azure.core.exceptions import ClientAuthenticationError, HttpResponseError, ResourceNotFoundError
 from azure.identity import ClientSecretCredential
 from azure.keyvault.certificates import CertificateClient, CertificateContentType
 from azure.keyvault.keys import KeyClient
 from azure.keyvault.secrets import SecretClient
+from sdk_vaults import CLIENT_ID, HSM, TENANT, VAULT
 
-from conftest import CLIENT_ID, HSM, TENANT, VAULT
 from harness import crypto, tutorial
 
 QUICK = {"retry_total": 0}

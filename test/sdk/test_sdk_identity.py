@@ -5,11 +5,16 @@ import uuid
 
 import pytest
 from azure.core.exceptions import ClientAuthenticationError
-from azure.identity import (CertificateCredential, ClientAssertionCredential, CredentialUnavailableError, ManagedIdentityCredential,
-                            WorkloadIdentityCredential)
+from azure.identity import (
+    CertificateCredential,
+    ClientAssertionCredential,
+    CredentialUnavailableError,
+    ManagedIdentityCredential,
+    WorkloadIdentityCredential,
+)
 from azure.keyvault.secrets import SecretClient
+from sdk_vaults import TENANT, VAULT
 
-from conftest import TENANT, VAULT
 from harness.identities import Certificate, Issuer, subject_of
 
 SUBJECT = subject_of("default", "web")

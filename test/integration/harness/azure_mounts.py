@@ -8,15 +8,22 @@ from proto import provider_pb2
 
 from harness import rpc, tutorial
 
-MOUNT = "/v1alpha1.CSIDriverProvider/Mount"
+
+def item(name, kind="secret", **fields):
+    return {"objectName": name, "objectType": kind, **fields}
 
 
-def mount_request(names=("secret1",), credentials=tutorial.CREDENTIALS, pod="web", versions=(), objects=None, **overrides):
+def objects_of(*items):
+    """The parameter `objects` of a class, each item as JSON."""
+    return "array:\n" + "".join(f"  - |\n    {json.dumps(entry)}\n" for entry in items)
+
+
+def mount_request(names=("secret1",), credentials=tutorial.CREDENTIALS, pod="web", versions=(), objects=None, permission="420", **overrides):
     """`versions`: what the driver says is mounted now, (id, version) pairs; any make it a republish."""
     uid = f"uid-of-{pod}"
     overrides = {"csi.storage.k8s.io/pod.name": pod, "csi.storage.k8s.io/pod.uid": uid, **overrides}
     request = provider_pb2.MountRequest(attributes=json.dumps(tutorial.attributes(names, objects, **overrides)),
-                                        secrets=json.dumps(credentials), permission="420",
+                                        secrets=json.dumps(credentials), permission=permission,
                                         target_path=f"/var/lib/kubelet/pods/{uid}/volumes/kubernetes.io~csi/secrets/mount")
     for name, version in versions:
         request.current_object_version.add(id=name, version=version)
@@ -28,7 +35,20 @@ def versions_of(response):
 
 
 def files(response):
-    return {file.path: file.contents.decode() for file in response.files}
+    return {file.path: file.contents for file in response.files}
+
+
+def texts(response):
+    return {path: contents.decode() for path, contents in files(response).items()}
+
+
+def mount(client, *names, timeout=30, **keywords):
+    """Mounts some secrets of the tutorial's vault, or `objects`, for a client of the provider."""
+    return client.call(rpc.MOUNT, mount_request(names or ("secret1",), **keywords), timeout)
+
+
+def mount_failure(client, *names, timeout=30, **keywords):
+    return rpc.failure(mount, client, *names, timeout=timeout, **keywords)
 
 
 class Pods:
@@ -39,7 +59,7 @@ class Pods:
         self.in_flight = in_flight
 
     def mount(self, request, timeout=30):
-        return self.client.call(MOUNT, request, timeout)
+        return self.client.call(rpc.MOUNT, request, timeout)
 
     def outcome(self, request, timeout=30):
         """The answer, or the error (grpc.RpcError)."""

@@ -104,8 +104,10 @@ class Emulator(Process):
     def disable(self, kind, name, version="latest", vault=tutorial.VAULT):
         self.control("PATCH", f"/vaults/{vault}/{kind}/{name}/{version}", {"enabled": False})
 
-    def put_object(self, plural, namespace, name, body):
-        return self.control("PUT", f"/kube/{plural}/{namespace}/{name}", body)
+    def put_object(self, plural, body):
+        """Creates or replaces an object of the Kubernetes API."""
+        metadata = body["metadata"]
+        return self.control("PUT", f"/kube/{plural}/{metadata.get('namespace', '-')}/{metadata['name']}", body)
 
     def add_fault(self, kind, **rule):
         self.control("POST", "/faults", {"kind": kind, **rule})

@@ -1,4 +1,4 @@
-"""The driver with the emulator's Kubernetes API: what it wrote there, and what it asked."""
+"""The emulator's Kubernetes API: its objects, and the requests that a driver has sent."""
 
 from harness import rpc
 from harness.process import wait_until
@@ -18,19 +18,19 @@ def spc(name="azure-kvname", namespace="default", provider="scripted", parameter
     return {"apiVersion": f"secrets-store.csi.x-k8s.io/{version}", "kind": "SecretProviderClass", "metadata": metadata, "spec": spec}
 
 
-def pod(name="web", namespace="default", uid=rpc.POD_UID):
-    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "namespace": namespace, "uid": uid}}
+def pod(name="web", namespace="default", uid=rpc.POD_UID, **metadata):
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "namespace": namespace, "uid": uid, **metadata},
+            "spec": {"nodeName": "node-1"}}
 
 
 class Cluster:
-    """Talks about one emulator; paths are those of requests, without the host."""
+    """The objects of one emulator; paths are those of requests, without the host."""
 
     def __init__(self, emulator):
         self.emulator = emulator
 
     def add(self, plural, body):
-        metadata = body["metadata"]
-        return self.emulator.put_object(plural, metadata["namespace"], metadata["name"], body)
+        return self.emulator.put_object(plural, body)
 
     def remove(self, plural, name, namespace="default"):
         self.emulator.control("DELETE", f"/kube/{plural}/{namespace}/{name}")
@@ -38,9 +38,12 @@ class Cluster:
     def all(self, plural):
         return self.emulator.control("GET", f"/kube/{plural}")
 
-    def status(self, name="web-default-azure-kvname", namespace="default"):
-        found = [item for item in self.all(STATUSES) if item["metadata"]["name"] == name and item["metadata"]["namespace"] == namespace]
+    def find(self, plural, name, namespace="default"):
+        found = [item for item in self.all(plural) if item["metadata"]["name"] == name and item["metadata"]["namespace"] == namespace]
         return found[0] if found else None
+
+    def status(self, name="web-default-azure-kvname", namespace="default"):
+        return self.find(STATUSES, name, namespace)
 
     def requests(self, plural=None):
         """(method, status) of every request so far, or of those for one resource."""

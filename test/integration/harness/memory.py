@@ -3,7 +3,6 @@
 import base64
 import urllib.parse
 
-
 PAGE = bytes(4096)
 
 

@@ -1,6 +1,5 @@
 """The two daemons and a stand-in for the kubelet's directories."""
 
-import os
 import re
 import time
 import urllib.request
@@ -90,10 +89,10 @@ class Driver(Process):
         self.client = rpc.Client(self.node.csi_socket)
 
     def publish(self, request, timeout=30):
-        return self.client.call("/csi.v1.Node/NodePublishVolume", request, timeout)
+        return self.client.call(rpc.PUBLISH, request, timeout)
 
     def unpublish(self, request, timeout=30):
-        return self.client.call("/csi.v1.Node/NodeUnpublishVolume", request, timeout)
+        return self.client.call(rpc.UNPUBLISH, request, timeout)
 
     def publish_failure(self, request, timeout=30):
         return rpc.failure(self.publish, request, timeout)

@@ -39,7 +39,8 @@ def parse(text):
 
 
 def table(rows, ignored):
-    cell = lambda value: value.replace("|", "\\|")
+    def cell(value):
+        return value.replace("|", "\\|")
     out = ["| Flag | Default | |", "| --- | --- | --- |"]
     for flag, value, default, words in rows:
         shown = f"`--{flag}`" + (f" *{value}*" if value else "")

@@ -7,6 +7,12 @@ from proto import csi_pb2, health_pb2, pluginregistration_pb2, provider_pb2
 
 POD_UID = "11111111-2222-3333-4444-555555555555"
 CODES = grpc.StatusCode
+PUBLISH = "/csi.v1.Node/NodePublishVolume"
+UNPUBLISH = "/csi.v1.Node/NodeUnpublishVolume"
+STATS = "/csi.v1.Node/NodeGetVolumeStats"
+GET_INFO = "/pluginregistration.Registration/GetInfo"
+NOTIFY = "/pluginregistration.Registration/NotifyRegistrationStatus"
+MOUNT = "/v1alpha1.CSIDriverProvider/Mount"
 
 _METHODS = {
     "/csi.v1.Identity/GetPluginInfo": (csi_pb2.GetPluginInfoRequest, csi_pb2.GetPluginInfoResponse),
@@ -14,14 +20,13 @@ _METHODS = {
     "/csi.v1.Identity/Probe": (csi_pb2.ProbeRequest, csi_pb2.ProbeResponse),
     "/csi.v1.Node/NodeGetInfo": (csi_pb2.NodeGetInfoRequest, csi_pb2.NodeGetInfoResponse),
     "/csi.v1.Node/NodeGetCapabilities": (csi_pb2.NodeGetCapabilitiesRequest, csi_pb2.NodeGetCapabilitiesResponse),
-    "/csi.v1.Node/NodePublishVolume": (csi_pb2.NodePublishVolumeRequest, csi_pb2.NodePublishVolumeResponse),
-    "/csi.v1.Node/NodeUnpublishVolume": (csi_pb2.NodeUnpublishVolumeRequest, csi_pb2.NodeUnpublishVolumeResponse),
-    "/csi.v1.Node/NodeGetVolumeStats": (csi_pb2.NodeGetVolumeStatsRequest, csi_pb2.NodeGetVolumeStatsResponse),
-    "/pluginregistration.Registration/GetInfo": (pluginregistration_pb2.InfoRequest, pluginregistration_pb2.PluginInfo),
-    "/pluginregistration.Registration/NotifyRegistrationStatus":
-        (pluginregistration_pb2.RegistrationStatus, pluginregistration_pb2.RegistrationStatusResponse),
+    PUBLISH: (csi_pb2.NodePublishVolumeRequest, csi_pb2.NodePublishVolumeResponse),
+    UNPUBLISH: (csi_pb2.NodeUnpublishVolumeRequest, csi_pb2.NodeUnpublishVolumeResponse),
+    STATS: (csi_pb2.NodeGetVolumeStatsRequest, csi_pb2.NodeGetVolumeStatsResponse),
+    GET_INFO: (pluginregistration_pb2.InfoRequest, pluginregistration_pb2.PluginInfo),
+    NOTIFY: (pluginregistration_pb2.RegistrationStatus, pluginregistration_pb2.RegistrationStatusResponse),
     "/v1alpha1.CSIDriverProvider/Version": (provider_pb2.VersionRequest, provider_pb2.VersionResponse),
-    "/v1alpha1.CSIDriverProvider/Mount": (provider_pb2.MountRequest, provider_pb2.MountResponse),
+    MOUNT: (provider_pb2.MountRequest, provider_pb2.MountResponse),
     "/grpc.health.v1.Health/Check": (health_pb2.HealthCheckRequest, health_pb2.HealthCheckResponse),
 }
 

@@ -9,11 +9,11 @@ import sys
 import threading
 import time
 from concurrent import futures
-from pathlib import Path
 
 import grpc
 from proto import provider_pb2
 
+from harness import rpc
 from harness.process import wait_until
 
 
@@ -51,7 +51,7 @@ class ScriptedProvider(grpc.GenericRpcHandler):
         self.server.start()
 
     def service(self, details):
-        if details.method == "/v1alpha1.CSIDriverProvider/Mount":
+        if details.method == rpc.MOUNT:
             return grpc.unary_unary_rpc_method_handler(self._mount, request_deserializer=provider_pb2.MountRequest.FromString,
                                                        response_serializer=self._serialize)
         if details.method == "/v1alpha1.CSIDriverProvider/Version":

@@ -3,7 +3,7 @@
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from harness import rpc
+from harness import kube, rpc
 
 
 class Volume:
@@ -16,7 +16,7 @@ class Volume:
         self.data = None
 
 
-class Fleet:
+class ManyPods:
     """`size` pods, number n with the class named "class-<n modulo classes>". `owners`: the owner references of the pods of a class."""
 
     def __init__(self, node, emulator, size, classes, owners=lambda class_name: []):
@@ -24,13 +24,11 @@ class Fleet:
         self.volumes = [Volume(node, number, f"class-{number % classes}") for number in range(size)]
         self.calls = 0
         for volume in self.volumes:
-            emulator.put_object("pods", "default", volume.pod, {"apiVersion": "v1", "kind": "Pod", "metadata": {
-                "name": volume.pod, "namespace": "default", "uid": volume.uid, "ownerReferences": owners(volume.class_name)},
-                "spec": {"nodeName": "node-1"}})
+            emulator.put_object("pods", kube.pod(volume.pod, uid=volume.uid, ownerReferences=owners(volume.class_name)))
 
     def publish_all(self):
         with ThreadPoolExecutor(max_workers=20) as pool:
-            list(pool.map(lambda volume: self.client.call("/csi.v1.Node/NodePublishVolume", volume.request, 60), self.volumes))
+            list(pool.map(lambda volume: self.client.call(rpc.PUBLISH, volume.request, 60), self.volumes))
         self.calls += len(self.volumes)
 
     def publish_for(self, seconds):
@@ -40,4 +38,4 @@ class Fleet:
 
     def unpublish_all(self):
         for volume in self.volumes:
-            self.client.call("/csi.v1.Node/NodeUnpublishVolume", rpc.unpublish_request(volume.target, pod_uid=volume.uid))
+            self.client.call(rpc.UNPUBLISH, rpc.unpublish_request(volume.target, pod_uid=volume.uid))

@@ -1,4 +1,4 @@
-"""What stands in front of the API server: forwards connections, and stops doing so on demand, for those that exist as well."""
+"""A proxy in front of a server: forwards connections, and refuses them or falls silent on demand, for those that exist as well."""
 
 import select
 import socket
@@ -7,8 +7,8 @@ import threading
 FORWARD, REFUSING, SILENT = "forward", "refusing", "silent"
 
 
-class Front:
-    """A port of its own that leads to `port`. While SILENT it accepts connections and says nothing; while REFUSING nobody listens."""
+class FaultProxy:
+    """A port of its own that forwards to `port`. While SILENT it accepts connections and sends nothing; while REFUSING nothing listens."""
 
     def __init__(self, port):
         self._upstream = ("127.0.0.1", port)
@@ -28,7 +28,7 @@ class Front:
         """Existing connections are cut off, or fall silent."""
         with self._lock:
             before, self.mode = self.mode, mode
-            if mode != SILENT:  # whoever hung on a silent connection learns that it has gone
+            if mode != SILENT:  # a client on a silent connection learns that it has gone
                 for each in self._sockets:
                     self._shut(each)
                 self._sockets.clear()

@@ -1,4 +1,4 @@
-"""Makes trouble at one step of a program: strace attaches to it and kills it before its n-th system call of a kind, or lets that call fail."""
+"""Faults at one system call of a program: strace attaches to it and kills it before its n-th call of a kind, or lets that call fail."""
 
 import signal
 import subprocess
@@ -6,15 +6,16 @@ from pathlib import Path
 
 from harness.process import wait_until
 
-# Every system call by which a worker changes files and mounts; a kill before one that only looks leaves what the last change has left.
+# Every system call by which a worker changes files and mounts; a kill before one that only reads leaves what the last change has left.
 # strace counts each kind by itself, and per thread: there is one worker.
 FILE_CALLS = ("mkdirat", "symlinkat", "renameat", "unlinkat", "fchmod", "fsetxattr", "fsopen", "fsmount", "mount_setattr", "move_mount",
               "open_tree", "umount2", "mount")
+KILLS_MAX = 200  # far above the number of calls of one kind in any operation
 ONE_WORKER = {"UV_THREADPOOL_SIZE": "1"}
 
 
-class Tampered:
-    """with Tampered(process, "mkdirat", "error=ENOSPC:when=2"): what strace injects into these system calls of the process (strace(1), "Tampering")."""
+class SyscallFault:
+    """with SyscallFault(process, "mkdirat", "error=ENOSPC:when=2"): what strace injects into these system calls of the process (strace(1), "Tampering")."""
 
     def __init__(self, process, call, injection):
         self.process = process
@@ -44,7 +45,7 @@ class Tampered:
             self.strace.wait()
 
 
-class KilledAt(Tampered):
+class KilledAt(SyscallFault):
     """with KilledAt(process, "renameat", 2): the process gets SIGKILL when a thread is about to make its 2nd such call."""
 
     def __init__(self, process, call, number):
@@ -52,5 +53,5 @@ class KilledAt(Tampered):
 
     @property
     def killed(self):
-        """Was the step reached? Call after leaving the block, and after the peer has seen the answer or the end."""
+        """Was the call reached? Use after leaving the block, and after the peer has seen the answer or the end."""
         return self.process.popen.poll() == -signal.SIGKILL

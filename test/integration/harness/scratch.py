@@ -1,0 +1,15 @@
+"""The directory below which the tests write: a tmpfs of the run's, with a part for each worker of pytest-xdist."""
+
+import itertools
+import os
+from pathlib import Path
+
+SCRATCH = Path(os.environ.get("TEST_SCRATCH", "/tmp")) / os.environ.get("PYTEST_XDIST_WORKER", "")
+_numbers = itertools.count()
+
+
+def scratch_directory(name=None):
+    """Makes SCRATCH/name; without a name one that nobody has had. Short: socket paths are limited to 107 bytes."""
+    path = SCRATCH / (name or f"t{next(_numbers)}")
+    path.mkdir(parents=True)
+    return path

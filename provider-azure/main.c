@@ -41,8 +41,8 @@ struct program {
     struct network network;
     struct token_proxy *token_proxy;
     struct token_cache *tokens;
-    struct store *store;
-    struct volume_log *volumes;
+    struct vault_cache *cache;
+    struct served_volumes *volumes;
     struct request_defaults defaults;
     struct content_options content;
     struct mount_shared shared;
@@ -68,8 +68,8 @@ static void on_server_stopped(void *arg)
     admin_server_destroy(steal_ptr(&program->admin));
     admin_server_destroy(steal_ptr(&program->metrics_web));
     lifecycle_destroy(steal_ptr(&program->lifecycle));
-    store_destroy(steal_ptr(&program->store));
-    volume_log_destroy(steal_ptr(&program->volumes));
+    vault_cache_destroy(steal_ptr(&program->cache));
+    served_volumes_destroy(steal_ptr(&program->volumes));
     token_cache_destroy(steal_ptr(&program->tokens));
     token_proxy_destroy(steal_ptr(&program->token_proxy));
     http_client_destroy(steal_ptr(&program->http));
@@ -153,11 +153,11 @@ static int start_network(struct program *program, struct error **err)
     program->tokens = token_cache_create(&program->network, err);
     if (program->tokens == NULL)
         return -1;
-    uint64_t keep_ms = (uint64_t)(program->settings.republish_cache_ttl_ns / 1000000);
-    program->store = store_create(&program->network, program->tokens, keep_ms, err);
-    if (program->store == NULL)
+    uint64_t ttl_ms = (uint64_t)(program->settings.republish_cache_ttl_ns / 1000000);
+    program->cache = vault_cache_create(&program->network, program->tokens, ttl_ms, err);
+    if (program->cache == NULL)
         return -1;
-    program->volumes = volume_log_create(keep_ms, err);
+    program->volumes = served_volumes_create(ttl_ms, err);
     return program->volumes == NULL ? -1 : 0;
 }
 
@@ -181,7 +181,7 @@ static int start_service(struct program *program, struct error **err)
     program->shared = (struct mount_shared){
         .network = &program->network,
         .tokens = program->tokens,
-        .store = program->store,
+        .cache = program->cache,
         .volumes = program->volumes,
         .defaults = &program->defaults,
         .content = &program->content,

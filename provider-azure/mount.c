@@ -7,16 +7,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "provider-azure/aggregate_error.h"
+#include "provider-azure/objects/aggregate_error.h"
 
-/* Kept back from the caller's time: to answer before the caller gives up, so that it hears the reason. */
+/* Kept back from the caller's time: the response arrives before the caller gives up, so that it gets the reason. */
 enum { MARGIN_MS = 300, GUARD_MS = 150 };
 #define PREFIX "failed to mount objects, error"
 
 struct mount {
     const struct mount_shared *shared;
     struct mount_request request;
-    struct store_freshness freshness;
+    struct vault_freshness freshness;
     uint8_t volume[DIGEST_LEN];
     uint64_t deadline_ms;
     struct transport_timer *guard;
@@ -24,9 +24,9 @@ struct mount {
     struct transport_timer *turn;      /* CONVERT, between two steps */
     struct token_waiter *token_waiter; /* TOKEN */
     struct token *token;
-    struct fetch *fetch;       /* FETCH */
-    struct assembly *assembly; /* CONVERT; looks into the fetch */
-    const struct mount_sink *sink;
+    struct fetch *fetch;             /* FETCH */
+    struct mount_response *response; /* CONVERT; borrows from the fetch */
+    const struct response_writer *writer;
     mount_callback *callback;
     void *arg;
 };
@@ -38,7 +38,7 @@ static void mount_free(struct mount *mount)
     transport_stop(transport, &mount->empty);
     transport_stop(transport, &mount->turn);
     token_waiter_cancel(&mount->token_waiter);
-    assembly_destroy(mount->assembly);
+    mount_response_destroy(mount->response);
     fetch_destroy(mount->fetch);
     token_unref(mount->token);
     mount_request_finish(&mount->request);
@@ -52,7 +52,7 @@ static void finish(struct mount *mount, struct error *error)
     void *arg = mount->arg;
     const struct mount_shared *shared = mount->shared;
     if (error == NULL)
-        volume_log_note(shared->volumes, mount->volume, transport_now_ms(shared->network->transport));
+        served_volumes_put(shared->volumes, mount->volume, transport_now_ms(shared->network->transport));
     mount_free(mount);
     if (error != NULL)
         error_wrap(&error, PREFIX);
@@ -60,25 +60,24 @@ static void finish(struct mount *mount, struct error *error)
     error_free(error);
 }
 
-/* --- the answer
- * ------------------------------------------------------------------------------------------------ */
+/* --- the response --- */
 
 /* Everything is converted, or the guard did not let it. */
 static void conclude(struct mount *mount)
 {
     struct error *error = NULL;
-    (void)assembly_finish(mount->assembly, mount->sink, mount->arg, &error);
+    (void)mount_response_emit(mount->response, mount->writer, mount->arg, &error);
     finish(mount, error);
 }
 
-/* Converts until it is done, or for now enough: others have a turn, too. */
+/* Converts one costly object at a time: other mounts run in between. */
 static void on_convert(void *arg)
 {
     struct mount *mount = arg;
     struct error *error = NULL;
 
     mount->turn = NULL;
-    if (assembly_step(mount->assembly)) {
+    if (mount_response_convert(mount->response)) {
         conclude(mount);
         return;
     }
@@ -91,21 +90,21 @@ static void on_fetched(void *arg)
 {
     struct mount *mount = arg;
     struct error *error = NULL;
-    mount->assembly = assembly_create(mount->fetch, mount->shared->content, &error);
-    if (mount->assembly == NULL)
+    mount->response = mount_response_create(mount->fetch, mount->shared->content, &error);
+    if (mount->response == NULL)
         finish(mount, error);
     else
         on_convert(mount);
 }
 
-/* The same failure for all objects: told with the first, as everything that concerns objects. */
+/* The same failure for all objects. */
 static void fail_all(struct mount *mount, const struct error *cause)
 {
-    struct verdict verdict;
-    verdict_init(&verdict);
+    struct aggregate_error aggregate;
+    aggregate_error_init(&aggregate);
     for (size_t i = 0; i < mount->request.objects.n; i++)
-        verdict_add(&verdict, &mount->request.objects.items[i], cause);
-    finish(mount, verdict_finish(&verdict));
+        aggregate_error_add(&aggregate, &mount->request.objects.items[i], cause);
+    finish(mount, aggregate_error_finish(&aggregate));
 }
 
 static void on_token(struct token *token, const struct error *error, void *arg)
@@ -121,7 +120,7 @@ static void on_token(struct token *token, const struct error *error, void *arg)
     mount->token = token;
     const struct fetch_input input = {
         .transport = shared->network->transport,
-        .store = shared->store,
+        .cache = shared->cache,
         .vault = &mount->request.vault,
         .objects = &mount->request.objects,
         .identity = mount->request.identity,
@@ -140,11 +139,11 @@ static void on_guard(void *arg)
     struct mount *mount = arg;
     struct error *error = NULL;
     mount->guard = NULL;
-    if (mount->fetch != NULL && mount->assembly == NULL) { /* with what is there */
+    if (mount->fetch != NULL && mount->response == NULL) { /* with what was read */
         fetch_give_up(mount->fetch);
-        mount->assembly = assembly_create(mount->fetch, mount->shared->content, &error);
+        mount->response = mount_response_create(mount->fetch, mount->shared->content, &error);
     }
-    if (mount->assembly != NULL) {
+    if (mount->response != NULL) {
         conclude(mount);
         return;
     }
@@ -189,7 +188,7 @@ static int begin(struct mount *mount, uint64_t time_left_ms, struct error **err)
     return mount->token_waiter == NULL ? -1 : 0;
 }
 
-/* A volume is one volume of one pod; who sends no target path has one per pod and class. */
+/* A volume is one volume of one pod; a caller without target paths has one per pod and class. */
 static void name_volume(const struct mount_input *input, uint8_t ret_volume[DIGEST_LEN])
 {
     static const char *const names[] = {"csi.storage.k8s.io/pod.uid", "csi.storage.k8s.io/pod.namespace",
@@ -203,7 +202,7 @@ static void name_volume(const struct mount_input *input, uint8_t ret_volume[DIGE
 }
 
 struct mount *mount_start(const struct mount_shared *shared, const struct mount_input *input,
-                          const struct mount_sink *sink, mount_callback *callback, void *arg,
+                          const struct response_writer *writer, mount_callback *callback, void *arg,
                           struct error **err)
 {
     struct mount *mount = calloc(1, sizeof(*mount));
@@ -214,13 +213,13 @@ struct mount *mount_start(const struct mount_shared *shared, const struct mount_
     *mount = (struct mount){
         .shared = shared,
         .freshness = {.republish = input->republish},
-        .sink = sink,
+        .writer = writer,
         .callback = callback,
         .arg = arg,
     };
     name_volume(input, mount->volume);
-    mount->freshness.answered_ms =
-        volume_log_last_ms(shared->volumes, mount->volume, transport_now_ms(shared->network->transport));
+    mount->freshness.volume_served_ms =
+        served_volumes_last_ms(shared->volumes, mount->volume, transport_now_ms(shared->network->transport));
     if (mount_request_parse(input->attributes, input->secrets, input->permission, shared->defaults,
                             &mount->request, err) < 0 ||
         begin(mount, input->time_left_ms, err) < 0) {

@@ -1,10 +1,10 @@
 /*
  * mount.h - one mount, from its parameters to its files.
  *
- *     start (parameters checked) ─▶ TOKEN ─▶ FETCH ─▶ CONVERT, in steps ─▶ hand out all ─▶ done
+ *     start (parameters checked) ─▶ TOKEN ─▶ FETCH ─▶ CONVERT, in steps ─▶ emit all ─▶ done
  *                                     └────────┴────────┴──▶ guard: the deadline is near ─▶ done(error)
  *
- * Knows neither gRPC nor libuv: files go to a sink, the outside is a transport. Contract:
+ * Knows neither gRPC nor libuv: files go to a writer, the outside is a transport. Contract:
  * common/grpc/client.h.
  */
 #ifndef PROVIDER_AZURE_MOUNT_H
@@ -26,8 +26,8 @@ struct mount;
 struct mount_shared {
     const struct network *network;
     struct token_cache *tokens;
-    struct store *store;
-    struct volume_log *volumes;
+    struct vault_cache *cache;
+    struct served_volumes *volumes;
     const struct request_defaults *defaults;
     const struct content_options *content;
 };
@@ -36,19 +36,22 @@ struct mount_input {
     const struct string_map *attributes;
     const struct string_map *secrets; /* NULL: none given */
     mode_t permission;
-    const char *target_path; /* only to tell volumes apart; may be NULL */
+    const char *target_path; /* part of what names the volume; may be NULL */
     bool republish;          /* the volume has content already */
     uint64_t time_left_ms;   /* UINT64_MAX: no deadline */
 };
 
-/* `error` NULL: success. Borrowed. All messages begin with "failed to mount objects, error: ". */
+/* `error` is borrowed; NULL: success. All messages begin with "failed to mount objects, error: ". */
 typedef void mount_callback(const struct error *error, void *arg);
 
-/* `input` is borrowed during the call only. NULL with err set when the parameters are wrong. `arg` goes to
- * sink and callback; the sink is called only by a mount that succeeds, right before the callback. */
+/* Checks the parameters and starts the mount. `input` is borrowed during the call only. NULL with err set when
+ * the parameters are wrong. `arg` goes to writer and callback; only a mount that succeeds writes, right before
+ * the callback. */
 struct mount *mount_start(const struct mount_shared *shared, const struct mount_input *input,
-                          const struct mount_sink *sink, mount_callback *callback, void *arg,
+                          const struct response_writer *writer, mount_callback *callback, void *arg,
                           struct error **err);
+
+/* Ends the mount without a callback; what only it waits for is cancelled. */
 void mount_cancel(struct mount **mount);
 
 #endif

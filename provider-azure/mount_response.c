@@ -1,5 +1,5 @@
 /*
- * assembly.c - the answer of a mount.
+ * mount_response.c - the response of a mount.
  */
 #include "provider-azure/mount_response.h"
 
@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "provider-azure/aggregate_error.h"
+#include "provider-azure/objects/aggregate_error.h"
 #include "provider-azure/objects/object_path.h"
 
 /* What one output became: nothing (an optional object that is not there), a file, or several. */
@@ -17,13 +17,13 @@ struct file {
     char **part_paths; /* of each part of the content */
 };
 
-struct assembly {
+struct mount_response {
     const struct content_options *options;
     struct fetch_output *outputs;
     struct file *files; /* one for each output */
     size_t n;
     size_t next; /* to convert */
-    struct verdict verdict;
+    struct aggregate_error failures;
 };
 
 static void files_free(struct file *files, size_t n)
@@ -59,55 +59,55 @@ static int name_parts(struct file *file, struct error **err)
     return file->part_paths == NULL ? error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory") : 0;
 }
 
-/* Whether converting takes long enough to let others have a turn. */
+/* Whether converting takes so long that other mounts should run in between. */
 static bool is_costly(const struct fetch_output *output)
 {
-    return output->answer != NULL && output->answer->certificate && output->item->format == OBJECT_PEM;
+    return output->object != NULL && output->object->certificate && output->item->format == OBJECT_PEM;
 }
 
-static int convert(const struct assembly *assembly, const struct fetch_output *output, struct file *file,
-                   struct error **err)
+static int convert(const struct mount_response *response, const struct fetch_output *output,
+                   struct file *file, struct error **err)
 {
     if (output->error != NULL) {
         if (err != NULL)
             *err = error_copy(output->error);
         return -1;
     }
-    if (output->answer == NULL)
+    if (output->object == NULL)
         return error_set(err, GRPC_STATUS_DEADLINE_EXCEEDED,
                          "no answer from the vault before the caller's deadline");
     file->path = join_index(output->item->path, output->index);
     if (file->path == NULL)
         return error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
-    if (content_make(assembly->options, output->item, output->answer, &file->content, err) < 0)
+    if (content_make(response->options, output->item, output->object, &file->content, err) < 0)
         return -1;
     return name_parts(file, err);
 }
 
-bool assembly_step(struct assembly *assembly)
+bool mount_response_convert(struct mount_response *response)
 {
-    while (assembly->next < assembly->n) {
-        size_t i = assembly->next++;
-        const struct fetch_output *output = &assembly->outputs[i];
+    while (response->next < response->n) {
+        size_t i = response->next++;
+        const struct fetch_output *output = &response->outputs[i];
         struct error *error = NULL;
-        if (output->absent && output->item->optional) {
-            log_info(assembly->options->log, "optional object left out",
+        if (output->not_found && output->item->optional) {
+            log_info(response->options->log, "optional object left out",
                      LOG_STR("object", output->item->name), LOG_STR("reason", error_message(output->error)));
             continue;
         }
-        if (convert(assembly, output, &assembly->files[i], &error) < 0)
-            verdict_add(&assembly->verdict, output->item, error);
+        if (convert(response, output, &response->files[i], &error) < 0)
+            aggregate_error_add(&response->failures, output->item, error);
         error_free(error);
         if (is_costly(output))
             break;
     }
-    return assembly->next == assembly->n;
+    return response->next == response->n;
 }
 
-static int check_paths(const struct assembly *assembly, struct error **err)
+static int check_paths(const struct mount_response *response, struct error **err)
 {
-    const struct file *files = assembly->files;
-    size_t n = assembly->n;
+    const struct file *files = response->files;
+    size_t n = response->n;
     size_t n_paths = 0;
     for (size_t i = 0; i < n; i++)
         n_paths += files[i].content.n_parts;
@@ -122,15 +122,15 @@ static int check_paths(const struct assembly *assembly, struct error **err)
         for (size_t k = 0; k < files[i].content.n_parts; k++) {
             const char *path = files[i].part_paths[k];
             if (object_path_check(path, err) < 0)
-                return error_wrap(err, "file %.300s of object %s", path, assembly->outputs[i].item->name);
-            paths[n_paths++] = (struct object_path){.path = path, .object = assembly->outputs[i].item->name};
+                return error_wrap(err, "file %.300s of object %s", path, response->outputs[i].item->name);
+            paths[n_paths++] = (struct object_path){.path = path, .object = response->outputs[i].item->name};
         }
     }
     return object_paths_check(paths, n_paths, err);
 }
 
-static int hand_out_version(const struct fetch_output *output, const struct mount_sink *sink, void *arg,
-                            struct error **err)
+static int emit_version(const struct fetch_output *output, const struct response_writer *writer, void *arg,
+                        struct error **err)
 {
     cleanup_free char *name = join_index(output->item->name, output->index);
     cleanup_free char *id = NULL;
@@ -139,80 +139,82 @@ static int hand_out_version(const struct fetch_output *output, const struct moun
         return error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
     }
     /* What is not there has the empty version: a driver wants to hear of every object, of one at least. */
-    return sink->add_version(arg, id, output->answer != NULL ? output->answer->version : "", err);
+    return writer->add_version(arg, id, output->object != NULL ? output->object->version : "", err);
 }
 
-static int hand_out(const struct assembly *assembly, const struct mount_sink *sink, void *arg,
-                    struct error **err)
+static int emit(const struct mount_response *response, const struct response_writer *writer, void *arg,
+                struct error **err)
 {
-    for (size_t i = 0; i < assembly->n; i++) {
-        const struct fetch_output *output = &assembly->outputs[i];
-        const struct file *file = &assembly->files[i];
+    for (size_t i = 0; i < response->n; i++) {
+        const struct fetch_output *output = &response->outputs[i];
+        const struct file *file = &response->files[i];
         for (size_t k = 0; k < file->content.n_parts; k++) {
             const struct content_part *part = &file->content.parts[k];
-            if (sink->add_file(arg, file->part_paths[k], output->item->mode, part->bytes, part->len, err) < 0)
+            if (writer->add_file(arg, file->part_paths[k], output->item->mode, part->bytes, part->len, err) <
+                0)
                 return -1;
         }
-        if (hand_out_version(output, sink, arg, err) < 0)
+        if (emit_version(output, writer, arg, err) < 0)
             return -1;
     }
     return 0;
 }
 
 /* What was not converted any more failed, too. */
-static void give_up_rest(struct assembly *assembly)
+static void fail_rest(struct mount_response *response)
 {
     struct error *error = NULL;
     error_set(&error, GRPC_STATUS_DEADLINE_EXCEEDED, "not converted before the caller's deadline");
-    for (; assembly->next < assembly->n; assembly->next++) {
-        const struct fetch_output *output = &assembly->outputs[assembly->next];
-        if (output->absent && output->item->optional)
+    for (; response->next < response->n; response->next++) {
+        const struct fetch_output *output = &response->outputs[response->next];
+        if (output->not_found && output->item->optional)
             continue;
-        if (output->error == NULL && output->answer != NULL) {
-            verdict_add(&assembly->verdict, output->item, error);
+        if (output->error == NULL && output->object != NULL) {
+            aggregate_error_add(&response->failures, output->item, error);
             continue;
         }
         struct error *failure = NULL;
-        (void)convert(assembly, output, &assembly->files[assembly->next], &failure);
-        verdict_add(&assembly->verdict, output->item, failure);
+        (void)convert(response, output, &response->files[response->next], &failure);
+        aggregate_error_add(&response->failures, output->item, failure);
         error_free(failure);
     }
     error_free(error);
 }
 
-int assembly_finish(struct assembly *assembly, const struct mount_sink *sink, void *arg, struct error **err)
+int mount_response_emit(struct mount_response *response, const struct response_writer *writer, void *arg,
+                        struct error **err)
 {
-    give_up_rest(assembly);
-    struct error *failures = verdict_finish(&assembly->verdict);
+    fail_rest(response);
+    struct error *failures = aggregate_error_finish(&response->failures);
     if (failures != NULL)
         return error_move(err, &failures);
-    return check_paths(assembly, err) < 0 ? -1 : hand_out(assembly, sink, arg, err);
+    return check_paths(response, err) < 0 ? -1 : emit(response, writer, arg, err);
 }
 
-struct assembly *assembly_create(const struct fetch *fetch, const struct content_options *options,
-                                 struct error **err)
+struct mount_response *mount_response_create(const struct fetch *fetch, const struct content_options *options,
+                                             struct error **err)
 {
-    struct assembly *assembly = calloc(1, sizeof(*assembly));
-    if (assembly != NULL) {
-        assembly->options = options;
-        verdict_init(&assembly->verdict);
-        assembly->outputs = fetch_outputs(fetch, &assembly->n);
-        assembly->files = calloc(assembly->n + 1, sizeof(*assembly->files));
+    struct mount_response *response = calloc(1, sizeof(*response));
+    if (response != NULL) {
+        response->options = options;
+        aggregate_error_init(&response->failures);
+        response->outputs = fetch_outputs(fetch, &response->n);
+        response->files = calloc(response->n + 1, sizeof(*response->files));
     }
-    if (assembly == NULL || assembly->outputs == NULL || assembly->files == NULL) {
+    if (response == NULL || response->outputs == NULL || response->files == NULL) {
         error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
-        assembly_destroy(assembly);
+        mount_response_destroy(response);
         return NULL;
     }
-    return assembly;
+    return response;
 }
 
-void assembly_destroy(struct assembly *assembly)
+void mount_response_destroy(struct mount_response *response)
 {
-    if (assembly == NULL)
+    if (response == NULL)
         return;
-    files_free(assembly->files, assembly->n);
-    free(assembly->outputs);
-    error_free(verdict_finish(&assembly->verdict));
-    free(assembly);
+    files_free(response->files, response->n);
+    free(response->outputs);
+    error_free(aggregate_error_finish(&response->failures));
+    free(response);
 }

@@ -1,6 +1,6 @@
 /*
- * assembly.h - from what was read to the answer of a mount: converts the objects one by one, checks all paths
- * together, hands out files and versions, or tells all that failed.
+ * mount_response.h - from the objects that were read to the response of a mount: converts them one by one,
+ * checks all paths together, then emits files and versions, or reports all that failed.
  *
  * Some conversions take milliseconds (the key derivations of a PFX). So the work is done in steps, between
  * which the loop serves others.
@@ -11,28 +11,30 @@
 #include "provider-azure/content/content.h"
 #include "provider-azure/vault/fetch.h"
 
-/* Where the result goes. Files in item order. */
-struct mount_sink {
+/* Receives the response. Files come in item order. */
+struct response_writer {
     int (*add_file)(void *arg, const char *path, mode_t mode, const void *bytes, size_t len,
                     struct error **err);
     /* An id that was given before gets the new version: two items may name the same object. */
     int (*add_version)(void *arg, const char *id, const char *version, struct error **err);
 };
 
-struct assembly;
+struct mount_response;
 
-/* Takes the outputs as they are now: what has not been read yet counts as failed. `fetch` and `options` are
- * borrowed until the end. */
-struct assembly *assembly_create(const struct fetch *fetch, const struct content_options *options,
-                                 struct error **err);
+/* Takes the fetch's outputs as they are now: what has not been read yet counts as failed. `fetch` and `options`
+ * are borrowed until the end. NULL with err set on lack of memory. */
+struct mount_response *mount_response_create(const struct fetch *fetch, const struct content_options *options,
+                                             struct error **err);
 
 /* Converts up to and including the next costly object. True when nothing is left to convert. */
-bool assembly_step(struct assembly *assembly);
+bool mount_response_convert(struct mount_response *response);
 
-/* Converts nothing more. If everything was converted and no object failed, all goes to the sink and the
- * result is 0; otherwise nothing does, and *err tells all failures. */
-int assembly_finish(struct assembly *assembly, const struct mount_sink *sink, void *arg, struct error **err);
+/* Converts nothing more. If everything was converted and no object failed, all is written and the result is 0;
+ * otherwise nothing is, and *err reports all failures. */
+int mount_response_emit(struct mount_response *response, const struct response_writer *writer, void *arg,
+                        struct error **err);
 
-void assembly_destroy(struct assembly *assembly); /* accepts NULL */
+/* Frees files and outputs. Accepts NULL. */
+void mount_response_destroy(struct mount_response *response);
 
 #endif

@@ -29,7 +29,7 @@ static int add_version(void *arg, const char *id, const char *version, struct er
     return provider_mount_add_version(served->call, id, version, err);
 }
 
-static const struct mount_sink sink = {.add_file = add_file, .add_version = add_version};
+static const struct response_writer writer = {.add_file = add_file, .add_version = add_version};
 
 static void fail(struct served *served, const struct error *error)
 {
@@ -90,7 +90,7 @@ void service_mount(struct provider_mount *call, void *arg)
         .republish = provider_mount_current_count(call) > 0,
         .time_left_ms = provider_mount_time_left_ms(call),
     };
-    served->mount = mount_start(service->shared, &input, &sink, on_done, served, &error);
+    served->mount = mount_start(service->shared, &input, &writer, on_done, served, &error);
     if (served->mount == NULL) {
         fail(served, error);
         error_free(error);

@@ -11,6 +11,7 @@
 #include "common/crypto/pem.h"
 #include "provider-azure/crypto/crypto.h"
 #include "provider-azure/objects/object_path.h"
+#include "provider-azure/vault/vault_json.h"
 
 /* A PEM file of a key or a certificate. */
 enum { PEM_MAX = 1024 * 1024 };
@@ -45,7 +46,7 @@ static int convert_pfx(const struct content_options *options, const struct objec
         [CERTIFICATE_CHAIN_INCOMPLETE] =
             "certificate chain is not complete due to missing intermediate/root certificates in the cert from key vault",
         [CERTIFICATE_CHAIN_UNREADABLE] =
-            "certificates can not be ordered, they are written as they were stored",
+            "certificates cannot be ordered, they are written as they were stored",
     };
     enum certificate_chain chain = CERTIFICATE_CHAIN_ORDERED;
 
@@ -85,21 +86,21 @@ static int decode(const struct object_item *item, const char **text, size_t *len
 
 /* The secret behind a certificate, by its content type. */
 static int make_certificate_secret(const struct content_options *options, const struct object_item *item,
-                                   const struct vault_answer *answer, struct content *content,
+                                   const struct vault_object *object, struct content *content,
                                    struct error **err)
 {
-    bool is_pfx = strcmp(answer->content_type, "application/x-pkcs12") == 0;
-    const char *text = (const char *)secret_bytes(answer->value);
-    size_t len = secret_len(answer->value);
+    bool is_pfx = strcmp(object->content_type, "application/x-pkcs12") == 0;
+    const char *text = (const char *)secret_bytes(object->value);
+    size_t len = secret_len(object->value);
 
-    if (!is_pfx && strcmp(answer->content_type, "application/x-pem-file") != 0)
+    if (!is_pfx && strcmp(object->content_type, "application/x-pem-file") != 0)
         return error_set(err, GRPC_STATUS_FAILED_PRECONDITION,
-                         "failed to get certificate. unknown content type '%.64s'", answer->content_type);
+                         "failed to get certificate. unknown content type '%.64s'", object->content_type);
     if (item->split != OBJECT_WHOLE)
         return error_set(err, GRPC_STATUS_FAILED_PRECONDITION,
                          "objectSplit: json, but the secret belongs to a certificate");
     if (is_pfx && item->format == OBJECT_PEM) {
-        if (convert_pfx(options, item, answer->value, content, err) < 0)
+        if (convert_pfx(options, item, object->value, content, err) < 0)
             return -1;
         text = buffer_str(&content->text);
         len = content->text.len;
@@ -113,8 +114,7 @@ static int make_certificate_secret(const struct content_options *options, const 
     return add_part(content, "", text, len, err);
 }
 
-/* --- JSON to files
- * ------------------------------------------------------------------------------------------------------- */
+/* --- JSON to files --- */
 
 /* A member's name becomes part of a path; that is checked again with all paths of the mount. */
 static int check_member(const char *name, size_t index, struct error **err)
@@ -133,7 +133,7 @@ static int check_member(const char *name, size_t index, struct error **err)
 
 static int split_json(const char *text, size_t len, struct content *content, struct error **err)
 {
-    content->json = json_parse(text, len, VAULT_ANSWER_MAX, err);
+    content->json = json_parse(text, len, VAULT_RESPONSE_MAX, err);
     if (content->json == NULL) {
         error_recode(err, GRPC_STATUS_FAILED_PRECONDITION);
         error_wrap(err, "objectSplit: json");
@@ -172,13 +172,13 @@ static int split_json(const char *text, size_t len, struct content *content, str
 
 /* A secret that backs a certificate is converted by its content type; any other is passed on as it is. */
 static int make_secret(const struct content_options *options, const struct object_item *item,
-                       const struct vault_answer *answer, struct content *content, struct error **err)
+                       const struct vault_object *object, struct content *content, struct error **err)
 {
-    const char *text = (const char *)secret_bytes(answer->value);
-    size_t len = secret_len(answer->value);
+    const char *text = (const char *)secret_bytes(object->value);
+    size_t len = secret_len(object->value);
 
-    if (answer->certificate)
-        return make_certificate_secret(options, item, answer, content, err);
+    if (object->certificate)
+        return make_certificate_secret(options, item, object, content, err);
     if (decode(item, &text, &len, content, err) < 0)
         return -1;
     if (item->split == OBJECT_SPLIT_JSON)
@@ -186,20 +186,20 @@ static int make_secret(const struct content_options *options, const struct objec
     return add_part(content, "", text, len, err);
 }
 
-static int make_key(const struct vault_answer *answer, struct content *content, struct error **err)
+static int make_key(const struct vault_object *object, struct content *content, struct error **err)
 {
     cleanup_buffer struct buffer der = {0};
-    const char *kty = answer->kty;
+    const char *kty = object->kty;
     int result = 0;
 
     buffer_init(&der, PEM_MAX);
     buffer_init(&content->text, PEM_MAX);
     if (strcmp(kty, "RSA") == 0 || strcmp(kty, "RSA-HSM") == 0)
-        result = spki_from_rsa(secret_bytes(answer->n), secret_len(answer->n), secret_bytes(answer->e),
-                               secret_len(answer->e), &der, err);
+        result = spki_from_rsa(secret_bytes(object->n), secret_len(object->n), secret_bytes(object->e),
+                               secret_len(object->e), &der, err);
     else if (strcmp(kty, "EC") == 0 || strcmp(kty, "EC-HSM") == 0)
-        result = spki_from_ec(answer->crv, secret_bytes(answer->x), secret_len(answer->x),
-                              secret_bytes(answer->y), secret_len(answer->y), &der, err);
+        result = spki_from_ec(object->crv, secret_bytes(object->x), secret_len(object->x),
+                              secret_bytes(object->y), secret_len(object->y), &der, err);
     else
         return error_set(err, GRPC_STATUS_FAILED_PRECONDITION,
                          "failed to get key. key type '%.64s' currently not supported", kty);
@@ -209,10 +209,10 @@ static int make_key(const struct vault_answer *answer, struct content *content, 
 }
 
 /* The DER is only armoured, not parsed: any bytes pass. */
-static int make_cert(const struct vault_answer *answer, struct content *content, struct error **err)
+static int make_cert(const struct vault_object *object, struct content *content, struct error **err)
 {
     cleanup_secret struct secret *der =
-        base64_decode((const char *)secret_bytes(answer->value), secret_len(answer->value), err);
+        base64_decode((const char *)secret_bytes(object->value), secret_len(object->value), err);
     buffer_init(&content->text, PEM_MAX);
     if (der == NULL || pem_append(&content->text, "CERTIFICATE", secret_bytes(der), secret_len(der), err) < 0)
         return -1;
@@ -220,12 +220,12 @@ static int make_cert(const struct vault_answer *answer, struct content *content,
 }
 
 int content_make(const struct content_options *options, const struct object_item *item,
-                 const struct vault_answer *answer, struct content *ret_content, struct error **err)
+                 const struct vault_object *object, struct content *ret_content, struct error **err)
 {
     struct content content = {0};
-    int result = item->type == OBJECT_SECRET ? make_secret(options, item, answer, &content, err)
-                 : item->type == OBJECT_KEY  ? make_key(answer, &content, err)
-                                             : make_cert(answer, &content, err);
+    int result = item->type == OBJECT_SECRET ? make_secret(options, item, object, &content, err)
+                 : item->type == OBJECT_KEY  ? make_key(object, &content, err)
+                                             : make_cert(object, &content, err);
     if (result < 0) {
         content_finish(&content);
         return -1;

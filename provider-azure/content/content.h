@@ -15,7 +15,7 @@
 #include "common/base/secret.h"
 #include "provider-azure/content/certificate.h"
 #include "provider-azure/objects/objects.h"
-#include "provider-azure/vault/vault_response.h"
+#include "provider-azure/vault/vault_object.h"
 
 /* Files one secret may be split into: Key Vault's secrets end at 25 KiB. */
 enum { CONTENT_SPLIT_MAX = 1000 };
@@ -35,18 +35,18 @@ struct content_part {
 };
 
 struct content {
-    struct content_part *parts; /* in the order of the answer */
+    struct content_part *parts; /* in the order of the response */
     size_t n_parts;
-    /* what the parts point into, if not into the answer: */
+    /* what the parts point into, if not into the object: */
     struct buffer text, certificates, keys;
     struct secret *decoded;
     cJSON *json;
 };
 
 /* What the item asks for: a secret's value decoded, a key's public part or a certificate as PEM. The content
- * may borrow from `answer`. FAILED_PRECONDITION when it can not be converted; no text quotes content. */
+ * may borrow from `object`. FAILED_PRECONDITION when it cannot be converted; no text quotes content. */
 int content_make(const struct content_options *options, const struct object_item *item,
-                 const struct vault_answer *answer, struct content *ret_content, struct error **err);
+                 const struct vault_object *object, struct content *ret_content, struct error **err);
 void content_finish(struct content *content);
 
 #endif

@@ -7,38 +7,38 @@
 #include <string.h>
 
 /* One read: an object or a list. */
-struct lookup {
+struct read {
     struct fetch *fetch;
     enum object_type type;
-    enum vault_question question;
+    enum vault_operation operation;
     const char *name;    /* of an item that lives as long as the fetch */
-    const char *version; /* the item's, or of a version in an answer that lives as long as the fetch */
-    struct store_wait *wait;
-    struct vault_answer *answer;
+    const char *version; /* the item's, or of a version in a list that lives as long as the fetch */
+    struct vault_waiter *waiter;
+    struct vault_response *response;
     struct error *error;
 };
 
 /* One object that a list led to. */
 struct target {
     struct object_item item; /* selection: made for it; history: unused */
-    struct lookup *lookup;
+    struct read *read;
 };
 
 /* What one item of the parameters became. */
 struct plan {
     const struct object_item *item;
-    struct lookup *first;   /* the object, or a list */
+    struct read *first;     /* the object, or a list */
     struct target *targets; /* what the list led to: versions, newest first, or objects by name */
     size_t n_targets;
     struct error *error; /* nothing could be chosen from the list */
-    bool absent;         /* because there is nothing */
+    bool not_found;      /* because there is nothing */
 };
 
 struct fetch {
     struct fetch_input input;
     struct plan *plans;
-    struct lookup **lookups;
-    size_t n_lookups;
+    struct read **reads;
+    size_t n_reads;
     size_t started;
     size_t running;
     size_t files;
@@ -52,46 +52,45 @@ static int no_memory(struct error **err)
     return error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
 }
 
-/* The lookup for this question, shared with equal ones. */
-static struct lookup *need(struct fetch *fetch, enum object_type type, enum vault_question question,
-                           const char *name, const char *version, struct error **err)
+/* The read that does this, shared with equal ones. */
+static struct read *need(struct fetch *fetch, enum object_type type, enum vault_operation operation,
+                         const char *name, const char *version, struct error **err)
 {
-    for (size_t i = 0; i < fetch->n_lookups; i++) {
-        struct lookup *lookup = fetch->lookups[i];
-        if (lookup->type == type && lookup->question == question && strcmp(lookup->name, name) == 0 &&
-            strcmp(lookup->version, version) == 0)
-            return lookup;
+    for (size_t i = 0; i < fetch->n_reads; i++) {
+        struct read *read = fetch->reads[i];
+        if (read->type == type && read->operation == operation && strcmp(read->name, name) == 0 &&
+            strcmp(read->version, version) == 0)
+            return read;
     }
-    struct lookup **grown = reallocarray(fetch->lookups, fetch->n_lookups + 1, sizeof(struct lookup *));
+    struct read **grown = reallocarray(fetch->reads, fetch->n_reads + 1, sizeof(struct read *));
     if (grown == NULL) {
         no_memory(err);
         return NULL;
     }
-    fetch->lookups = grown;
-    struct lookup *lookup = calloc(1, sizeof(*lookup));
-    if (lookup == NULL) {
+    fetch->reads = grown;
+    struct read *read = calloc(1, sizeof(*read));
+    if (read == NULL) {
         no_memory(err);
         return NULL;
     }
-    *lookup =
-        (struct lookup){.fetch = fetch, .type = type, .question = question, .name = name, .version = version};
-    fetch->lookups[fetch->n_lookups++] = lookup;
-    return lookup;
+    *read =
+        (struct read){.fetch = fetch, .type = type, .operation = operation, .name = name, .version = version};
+    fetch->reads[fetch->n_reads++] = read;
+    return read;
 }
 
 /* The first read of an item. */
-static struct lookup *need_first(struct fetch *fetch, const struct object_item *item, struct error **err)
+static struct read *need_first(struct fetch *fetch, const struct object_item *item, struct error **err)
 {
     if (item->select != NULL)
-        return need(fetch, item->type, VAULT_OBJECTS, "", "", err);
+        return need(fetch, item->type, VAULT_LIST_OBJECTS, "", "", err);
     if (item->history > 1)
-        return need(fetch, item->type, VAULT_VERSIONS, item->name, "", err);
+        return need(fetch, item->type, VAULT_LIST_VERSIONS, item->name, "", err);
     fetch->files++;
-    return need(fetch, item->type, VAULT_OBJECT, item->name, item->version, err);
+    return need(fetch, item->type, VAULT_GET_OBJECT, item->name, item->version, err);
 }
 
-/* --- what a list leads to
- * ------------------------------------------------------------------------------------------------ */
+/* --- what a list leads to --- */
 
 static int make_targets(struct fetch *fetch, struct plan *plan, size_t n, struct error **err)
 {
@@ -107,22 +106,23 @@ static int make_targets(struct fetch *fetch, struct plan *plan, size_t n, struct
 static int plan_versions(struct fetch *fetch, struct plan *plan, struct error **err)
 {
     const struct object_item *item = plan->item;
+    const struct vault_list *list = &plan->first->response->list;
     size_t count = item->versions;
-    if (count > plan->first->answer->n_entries)
-        count = plan->first->answer->n_entries;
+    if (count > list->n)
+        count = list->n;
 
     cleanup_free const struct vault_entry **chosen = calloc(count + 1, sizeof(*chosen));
     if (chosen == NULL)
         return no_memory(err);
-    int n = vault_list_select(plan->first->answer, item->version, count, chosen, err);
-    plan->absent = n < 0 && error_code(*err) == GRPC_STATUS_NOT_FOUND;
+    int n = vault_list_select(list, item->version, count, chosen, err);
+    plan->not_found = n < 0 && error_code(*err) == GRPC_STATUS_NOT_FOUND;
     if (n < 0 || make_targets(fetch, plan, (size_t)n, err) < 0)
         return -1;
     for (int i = 0; i < n; i++) {
-        struct lookup *lookup = need(fetch, item->type, VAULT_OBJECT, item->name, chosen[i]->version, err);
-        if (lookup == NULL)
+        struct read *read = need(fetch, item->type, VAULT_GET_OBJECT, item->name, chosen[i]->version, err);
+        if (read == NULL)
             return -1;
-        plan->targets[plan->n_targets++].lookup = lookup;
+        plan->targets[plan->n_targets++].read = read;
     }
     return 0;
 }
@@ -135,11 +135,11 @@ static int by_name(const void *left, const void *right)
 }
 
 /* Puts the enabled objects that the item asks for into `ret_chosen`, by name, each once. */
-static size_t choose_objects(const struct vault_answer *list, const struct object_item *item,
+static size_t choose_objects(const struct vault_list *list, const struct object_item *item,
                              const struct vault_entry **ret_chosen)
 {
     size_t n = 0, kept = 0;
-    for (size_t i = 0; i < list->n_entries; i++) {
+    for (size_t i = 0; i < list->n; i++) {
         const struct vault_entry *entry = &list->entries[i];
         if (entry->enabled && *entry->name != '\0' &&
             object_select_matches(item->select, entry->name, &entry->tags))
@@ -157,17 +157,17 @@ static size_t choose_objects(const struct vault_answer *list, const struct objec
 static int plan_objects(struct fetch *fetch, struct plan *plan, struct error **err)
 {
     const struct object_item *item = plan->item;
-    const struct vault_answer *list = plan->first->answer;
-    cleanup_free const struct vault_entry **chosen = calloc(list->n_entries + 1, sizeof(*chosen));
+    const struct vault_list *list = &plan->first->response->list;
+    cleanup_free const struct vault_entry **chosen = calloc(list->n + 1, sizeof(*chosen));
     if (chosen == NULL)
         return no_memory(err);
     size_t n = choose_objects(list, item, chosen);
     if (n == 0) {
-        plan->absent = true;
+        plan->not_found = true;
         return error_set(
             err, GRPC_STATUS_NOT_FOUND,
             "none of the %zu objects of the vault has this name pattern and these tags and is enabled",
-            list->n_entries);
+            list->n);
     }
     if (n > OBJECT_SELECT_MAX)
         return error_set(err, GRPC_STATUS_INVALID_ARGUMENT,
@@ -179,14 +179,14 @@ static int plan_objects(struct fetch *fetch, struct plan *plan, struct error **e
         if (object_item_select(item, chosen[i]->name, &target->item, err) < 0)
             return -1;
         plan->n_targets++;
-        target->lookup = need(fetch, item->type, VAULT_OBJECT, target->item.name, "", err);
-        if (target->lookup == NULL)
+        target->read = need(fetch, item->type, VAULT_GET_OBJECT, target->item.name, "", err);
+        if (target->read == NULL)
             return -1;
     }
     return 0;
 }
 
-static void plan_list(struct fetch *fetch, const struct lookup *list)
+static void plan_list(struct fetch *fetch, const struct read *list)
 {
     for (size_t i = 0; i < fetch->input.objects->n; i++) {
         struct plan *plan = &fetch->plans[i];
@@ -201,41 +201,41 @@ static void plan_list(struct fetch *fetch, const struct lookup *list)
 
 static void pump(struct fetch *fetch);
 
-static void on_answer(struct vault_answer *answer, const struct error *error, void *arg)
+static void on_response(struct vault_response *response, const struct error *error, void *arg)
 {
-    struct lookup *lookup = arg;
-    struct fetch *fetch = lookup->fetch;
+    struct read *read = arg;
+    struct fetch *fetch = read->fetch;
 
-    lookup->wait = NULL;
-    lookup->answer = answer;
-    lookup->error = error_copy(error);
+    read->waiter = NULL;
+    read->response = response;
+    read->error = error_copy(error);
     fetch->running--;
-    if (lookup->question != VAULT_OBJECT && answer != NULL && answer->absence == NULL)
-        plan_list(fetch, lookup);
+    if (read->operation != VAULT_GET_OBJECT && response != NULL && response->not_found == NULL)
+        plan_list(fetch, read);
     pump(fetch);
 }
 
-/* Starts reads while there is room; ends the fetch when none is left. */
+/* Starts reads up to FETCH_PARALLEL; ends the fetch when none is left. */
 static void pump(struct fetch *fetch)
 {
     const struct fetch_input *input = &fetch->input;
 
-    while (fetch->running < FETCH_PARALLEL && fetch->started < fetch->n_lookups) {
-        struct lookup *lookup = fetch->lookups[fetch->started++];
+    while (fetch->running < FETCH_PARALLEL && fetch->started < fetch->n_reads) {
+        struct read *read = fetch->reads[fetch->started++];
         const struct vault_query query = {
             .vault_url = input->vault->url,
             .vault_host = input->vault->host,
-            .type = lookup->type,
-            .question = lookup->question,
-            .name = lookup->name,
-            .version = lookup->version,
+            .type = read->type,
+            .operation = read->operation,
+            .name = read->name,
+            .version = read->version,
         };
-        lookup->wait = store_get(input->store, &query, input->identity, input->token, &input->freshness,
-                                 input->deadline_ms, on_answer, lookup, &lookup->error);
-        if (lookup->wait != NULL)
+        read->waiter = vault_cache_get(input->cache, &query, input->identity, input->token, &input->freshness,
+                                       input->deadline_ms, on_response, read, &read->error);
+        if (read->waiter != NULL)
             fetch->running++;
     }
-    if (fetch->running == 0 && fetch->started == fetch->n_lookups)
+    if (fetch->running == 0 && fetch->started == fetch->n_reads)
         fetch->callback(fetch->arg);
 }
 
@@ -277,14 +277,17 @@ struct fetch *fetch_start(const struct fetch_input *input, fetch_callback *callb
     return fetch;
 }
 
-static struct fetch_output output_of(const struct object_item *item, int index, const struct lookup *lookup)
+/* What a read gave for an item. */
+static struct fetch_output output_of(const struct object_item *item, int index, const struct read *read)
 {
-    struct fetch_output output = {
-        .item = item, .index = index, .answer = lookup->answer, .error = lookup->error};
-    if (output.answer != NULL && output.answer->absence != NULL) {
-        output.error = output.answer->absence;
-        output.answer = NULL;
-        output.absent = true;
+    const struct vault_response *response = read->response;
+    struct fetch_output output = {.item = item, .index = index, .error = read->error};
+
+    if (response != NULL && response->not_found != NULL) {
+        output.error = response->not_found;
+        output.not_found = true;
+    } else if (response != NULL && read->operation == VAULT_GET_OBJECT) { /* a list is no content */
+        output.object = &response->object;
     }
     return output;
 }
@@ -292,10 +295,10 @@ static struct fetch_output output_of(const struct object_item *item, int index, 
 struct fetch_output *fetch_outputs(const struct fetch *fetch, size_t *ret_n)
 {
     size_t n_items = fetch->input.objects->n;
-    size_t room = n_items;
+    size_t capacity = n_items;
     for (size_t i = 0; i < n_items; i++)
-        room += fetch->plans[i].n_targets;
-    struct fetch_output *outputs = calloc(room + 1, sizeof(*outputs));
+        capacity += fetch->plans[i].n_targets;
+    struct fetch_output *outputs = calloc(capacity + 1, sizeof(*outputs));
     if (outputs == NULL)
         return NULL;
 
@@ -305,17 +308,14 @@ struct fetch_output *fetch_outputs(const struct fetch *fetch, size_t *ret_n)
         const struct object_item *item = plan->item;
         if (plan->error != NULL) {
             outputs[n++] = (struct fetch_output){
-                .item = item, .index = -1, .error = plan->error, .absent = plan->absent};
+                .item = item, .index = -1, .error = plan->error, .not_found = plan->not_found};
         } else if (plan->n_targets == 0) {
-            struct fetch_output output = output_of(item, -1, plan->first);
-            if (plan->first->question != VAULT_OBJECT)
-                output.answer = NULL; /* a list is no content */
-            outputs[n++] = output;
+            outputs[n++] = output_of(item, -1, plan->first);
         }
         for (size_t k = 0; k < plan->n_targets && plan->error == NULL; k++) {
             const struct target *target = &plan->targets[k];
-            outputs[n++] = item->select != NULL ? output_of(&target->item, -1, target->lookup)
-                                                : output_of(item, (int)k, target->lookup);
+            outputs[n++] = item->select != NULL ? output_of(&target->item, -1, target->read)
+                                                : output_of(item, (int)k, target->read);
         }
     }
     *ret_n = n;
@@ -325,12 +325,12 @@ struct fetch_output *fetch_outputs(const struct fetch *fetch, size_t *ret_n)
 void fetch_give_up(struct fetch *fetch)
 {
     transport_stop(fetch->input.transport, &fetch->timer);
-    for (size_t i = 0; i < fetch->n_lookups; i++) {
-        struct lookup *lookup = fetch->lookups[i];
-        if (lookup->wait == NULL)
+    for (size_t i = 0; i < fetch->n_reads; i++) {
+        struct read *read = fetch->reads[i];
+        if (read->waiter == NULL)
             continue;
-        (void)store_wait_why_not_yet(lookup->wait, &lookup->error);
-        store_wait_cancel(&lookup->wait);
+        (void)vault_waiter_pending_error(read->waiter, &read->error);
+        vault_waiter_cancel(&read->waiter);
     }
 }
 
@@ -347,12 +347,12 @@ void fetch_destroy(struct fetch *fetch)
         error_free(plan->error);
     }
     free(fetch->plans);
-    for (size_t i = 0; i < fetch->n_lookups; i++) {
-        store_wait_cancel(&fetch->lookups[i]->wait);
-        vault_answer_unref(fetch->lookups[i]->answer);
-        error_free(fetch->lookups[i]->error);
-        free(fetch->lookups[i]);
+    for (size_t i = 0; i < fetch->n_reads; i++) {
+        vault_waiter_cancel(&fetch->reads[i]->waiter);
+        vault_response_unref(fetch->reads[i]->response);
+        error_free(fetch->reads[i]->error);
+        free(fetch->reads[i]);
     }
-    free(fetch->lookups);
+    free(fetch->reads);
     free(fetch);
 }

@@ -5,8 +5,8 @@
  * first, then one read per chosen version; a selection is a list of all objects of its type, then one read
  * per chosen object. One failing object does not stop the others: the user sees all that is wrong at once.
  */
-#ifndef PROVIDER_AZURE_FETCH_H
-#define PROVIDER_AZURE_FETCH_H
+#ifndef PROVIDER_AZURE_VAULT_FETCH_H
+#define PROVIDER_AZURE_VAULT_FETCH_H
 
 #include "provider-azure/objects/objects.h"
 #include "provider-azure/vault/vault.h"
@@ -22,39 +22,40 @@ struct fetch;
 
 struct fetch_input {
     const struct transport *transport;
-    struct store *store;
+    struct vault_cache *cache;
     const struct vault *vault; /* borrowed until the end, as the next two */
     const struct object_list *objects;
     struct identity *identity;
     struct token *token;
-    struct store_freshness freshness;
+    struct vault_freshness freshness;
     uint64_t deadline_ms;
 };
 
 /* One object that was read, in item order (those of a selection by name); pointers are the fetch's. Exactly
- * one of answer and error is set. */
+ * one of object and error is set. */
 struct fetch_output {
     const struct object_item *item; /* of a selection: one made for the object */
     int index;                      /* position in a history, -1 for a single version */
-    const struct vault_answer *answer;
+    const struct vault_object *object;
     const struct error *error;
-    bool absent; /* the error is that the vault does not have it, or has it disabled */
+    bool not_found; /* the error is that the vault does not have it, or has it disabled */
 };
 
 /* All reads have ended. The callee destroys the fetch when it has used the outputs. */
 typedef void fetch_callback(void *arg);
 
+/* Starts the first reads. NULL with err set on lack of memory. */
 struct fetch *fetch_start(const struct fetch_input *input, fetch_callback *callback, void *arg,
                           struct error **err);
 
-/* The outputs; before the callback only what is known (unfinished ones have neither answer nor error). Caller
- * frees the array. NULL on lack of memory. */
+/* The outputs; before the callback only what is known (unfinished ones have neither object nor error). The
+ * caller frees the array. NULL on lack of memory. */
 struct fetch_output *fetch_outputs(const struct fetch *fetch, size_t *ret_n);
 
-/* Nobody waits any longer: what runs is cancelled, and its error says what it waited for. No callback. */
+/* Cancels the reads that run; the error of each says what it waited for. No callback. */
 void fetch_give_up(struct fetch *fetch);
 
-/* Cancels what runs; no callback. Accepts NULL. */
+/* Cancels the reads that run and frees all outputs. No callback. Accepts NULL. */
 void fetch_destroy(struct fetch *fetch);
 
 #endif

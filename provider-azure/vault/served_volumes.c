@@ -1,5 +1,5 @@
 /*
- * volume_log.c - moments by volume, oldest out first.
+ * served_volumes.c - times by volume, the oldest evicted first.
  */
 #include "provider-azure/vault/served_volumes.h"
 
@@ -14,51 +14,51 @@ struct entry {
     LIST_ENTRY(entry) in_bucket;
     TAILQ_ENTRY(entry) in_order;
     uint8_t volume[DIGEST_LEN];
-    uint64_t answered_ms;
+    uint64_t served_ms;
 };
 LIST_HEAD(bucket, entry);
 TAILQ_HEAD(entry_list, entry);
 
-struct volume_log {
-    uint64_t keep_ms;
-    uint64_t fallen_ms; /* the latest moment of those that fell out early; 0 = none did */
+struct served_volumes {
+    uint64_t ttl_ms;
+    uint64_t evicted_ms; /* the latest time of those that were evicted early; 0 = none was */
     struct bucket buckets[BUCKETS];
     struct entry_list order; /* oldest first */
     size_t n;
 };
 
-struct volume_log *volume_log_create(uint64_t keep_ms, struct error **err)
+struct served_volumes *served_volumes_create(uint64_t ttl_ms, struct error **err)
 {
-    struct volume_log *log = calloc(1, sizeof(*log));
-    if (log == NULL) {
+    struct served_volumes *volumes = calloc(1, sizeof(*volumes));
+    if (volumes == NULL) {
         error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
         return NULL;
     }
-    log->keep_ms = keep_ms;
-    TAILQ_INIT(&log->order);
-    return log;
+    volumes->ttl_ms = ttl_ms;
+    TAILQ_INIT(&volumes->order);
+    return volumes;
 }
 
-static void entry_free(struct volume_log *log, struct entry *entry)
+static void entry_free(struct served_volumes *volumes, struct entry *entry)
 {
     LIST_REMOVE(entry, in_bucket);
-    TAILQ_REMOVE(&log->order, entry, in_order);
-    log->n--;
+    TAILQ_REMOVE(&volumes->order, entry, in_order);
+    volumes->n--;
     free(entry);
 }
 
-void volume_log_destroy(struct volume_log *log)
+void served_volumes_destroy(struct served_volumes *volumes)
 {
     struct entry *entry = NULL;
-    while (log != NULL && (entry = TAILQ_FIRST(&log->order)) != NULL)
-        entry_free(log, entry);
-    free(log);
+    while (volumes != NULL && (entry = TAILQ_FIRST(&volumes->order)) != NULL)
+        entry_free(volumes, entry);
+    free(volumes);
 }
 
-static struct entry *find(const struct volume_log *log, const uint8_t volume[DIGEST_LEN])
+static struct entry *find(const struct served_volumes *volumes, const uint8_t volume[DIGEST_LEN])
 {
     struct entry *entry = NULL;
-    LIST_FOREACH(entry, &log->buckets[volume[0] % BUCKETS], in_bucket)
+    LIST_FOREACH(entry, &volumes->buckets[volume[0] % BUCKETS], in_bucket)
     {
         if (memcmp(entry->volume, volume, DIGEST_LEN) == 0)
             return entry;
@@ -66,50 +66,44 @@ static struct entry *find(const struct volume_log *log, const uint8_t volume[DIG
     return NULL;
 }
 
-/* Drops what no longer matters, and the oldest when the log is full. */
-static void make_room(struct volume_log *log, uint64_t now_ms)
+/* Drops what no longer matters, and the oldest when there are too many. */
+static void evict(struct served_volumes *volumes, uint64_t now_ms)
 {
     struct entry *oldest = NULL;
-    while ((oldest = TAILQ_FIRST(&log->order)) != NULL) {
-        bool ended = oldest->answered_ms + log->keep_ms < now_ms;
-        if (!ended && log->n < VOLUME_LOG_MAX)
+    while ((oldest = TAILQ_FIRST(&volumes->order)) != NULL) {
+        bool ended = oldest->served_ms + volumes->ttl_ms < now_ms;
+        if (!ended && volumes->n < SERVED_VOLUMES_MAX)
             return;
-        if (!ended && oldest->answered_ms > log->fallen_ms)
-            log->fallen_ms = oldest->answered_ms;
-        entry_free(log, oldest);
+        if (!ended && oldest->served_ms > volumes->evicted_ms)
+            volumes->evicted_ms = oldest->served_ms;
+        entry_free(volumes, oldest);
     }
 }
 
-void volume_log_note(struct volume_log *log, const uint8_t volume[DIGEST_LEN], uint64_t now_ms)
+void served_volumes_put(struct served_volumes *volumes, const uint8_t volume[DIGEST_LEN], uint64_t now_ms)
 {
-    if (log == NULL || log->keep_ms == 0)
+    if (volumes->ttl_ms == 0)
         return;
-    struct entry *entry = find(log, volume);
+    struct entry *entry = find(volumes, volume);
     if (entry != NULL)
-        entry_free(log, entry);
-    make_room(log, now_ms);
+        entry_free(volumes, entry);
+    evict(volumes, now_ms);
     entry = calloc(1, sizeof(*entry));
     if (entry == NULL) {
-        log->fallen_ms = now_ms;
+        volumes->evicted_ms = now_ms;
         return;
     }
-    entry->answered_ms = now_ms;
+    entry->served_ms = now_ms;
     memcpy(entry->volume, volume, DIGEST_LEN);
-    LIST_INSERT_HEAD(&log->buckets[volume[0] % BUCKETS], entry, in_bucket);
-    TAILQ_INSERT_TAIL(&log->order, entry, in_order);
-    log->n++;
+    LIST_INSERT_HEAD(&volumes->buckets[volume[0] % BUCKETS], entry, in_bucket);
+    TAILQ_INSERT_TAIL(&volumes->order, entry, in_order);
+    volumes->n++;
 }
 
-uint64_t volume_log_last_ms(const struct volume_log *log, const uint8_t volume[DIGEST_LEN], uint64_t now_ms)
+uint64_t served_volumes_last_ms(const struct served_volumes *volumes, const uint8_t volume[DIGEST_LEN],
+                                uint64_t now_ms)
 {
-    if (log == NULL)
-        return 0;
-    const struct entry *entry = find(log, volume);
-    uint64_t last = entry != NULL ? entry->answered_ms : log->fallen_ms;
-    return last + log->keep_ms < now_ms ? 0 : last;
-}
-
-size_t volume_log_count(const struct volume_log *log)
-{
-    return log->n;
+    const struct entry *entry = find(volumes, volume);
+    uint64_t last = entry != NULL ? entry->served_ms : volumes->evicted_ms;
+    return last + volumes->ttl_ms < now_ms ? 0 : last;
 }

@@ -101,6 +101,17 @@ int vault_init_url(struct vault *vault, const char *url, const struct cloud *clo
                      cloud->name);
 }
 
+bool vault_host_is_below(const char *host, const char *resource)
+{
+    cleanup_free char *above = url_host(resource, NULL, NULL);
+    if (above == NULL)
+        return false;
+    size_t above_len = strlen(above);
+    size_t len = strlen(host);
+    return len > above_len + 1 && host[len - above_len - 1] == '.' &&
+           strcasecmp(host + (len - above_len), above) == 0;
+}
+
 void vault_finish(struct vault *vault)
 {
     free(vault->name);

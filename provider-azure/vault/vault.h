@@ -4,8 +4,8 @@
  * Tokens go to the host made here and nowhere else, so a URL is taken only when its host is one label in
  * front of a suffix of the cloud: `https://<label>.vault.azure.net`, `https://<label>.managedhsm.azure.net`.
  */
-#ifndef PROVIDER_AZURE_VAULT_H
-#define PROVIDER_AZURE_VAULT_H
+#ifndef PROVIDER_AZURE_VAULT_VAULT_H
+#define PROVIDER_AZURE_VAULT_VAULT_H
 
 #include <stdbool.h>
 
@@ -24,10 +24,14 @@ struct vault {
  * match [-a-zA-Z0-9]{3,24}`. On failure *vault is empty. */
 int vault_init(struct vault *vault, const char *name, const struct cloud *cloud, struct error **err);
 
-/* What `url` names: https, no user info, no path but "/", no query; the port is the suffix's own (":443" may
+/* The vault or Managed HSM that `url` names: https, no user info, no path but "/", no query; the port is the suffix's own (":443" may
  * be written out). INVALID_ARGUMENT. */
 int vault_init_url(struct vault *vault, const char *url, const struct cloud *cloud, struct error **err);
 
+/* Whether `host` lies below the host of the URL `resource`: only then may a token for the resource go there. */
+bool vault_host_is_below(const char *host, const char *resource);
+
+/* Frees the texts. */
 void vault_finish(struct vault *vault);
 
 #endif

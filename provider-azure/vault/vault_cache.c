@@ -1,13 +1,12 @@
 /*
- * store.c - joins identical vault reads and keeps answers for republishes.
+ * vault_cache.c - joins identical vault reads and caches responses for republishes.
  *
- *     bucket ─▶ object (vault, type, name, version): what was told last, to anybody
- *                 └─▶ reader (one principal): the kept answer
- *                       └─▶ flight: a request and who waits for it
+ *     bucket ─▶ object (vault, type, name, version): what was served last, to anybody
+ *                 └─▶ reader (one principal): the cached response
+ *                       └─▶ flight: a request and the waiters for it
  */
 #include "provider-azure/vault/vault_cache.h"
 
-#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/queue.h>
@@ -17,7 +16,7 @@ enum { BUCKETS = 512 };
 
 struct reader;
 struct flight;
-TAILQ_HEAD(wait_list, store_wait);
+TAILQ_HEAD(waiter_list, vault_waiter);
 TAILQ_HEAD(reader_queue, reader);
 LIST_HEAD(reader_list, reader);
 LIST_HEAD(flight_list, flight);
@@ -25,51 +24,51 @@ LIST_HEAD(flight_list, flight);
 struct object {
     LIST_ENTRY(object) in_bucket;
     uint8_t key[DIGEST_LEN];
-    struct reader_list readers;    /* the object goes with its last reader */
-    bool told;                     /* the next two are set */
-    uint64_t told_ms;              /* when an answer about it was handed out last */
-    uint8_t told_mark[DIGEST_LEN]; /* and which: vault_answer_mark() */
+    struct reader_list readers;                  /* the object goes with its last reader */
+    bool served;                                 /* the next two are set */
+    uint64_t last_served_ms;                     /* when a response about it was served last */
+    uint8_t last_served_fingerprint[DIGEST_LEN]; /* and which: vault_response_fingerprint() */
 };
 LIST_HEAD(bucket, object);
 
-/* Lives while it has an answer or a flight. */
+/* Lives while it has a response or a flight. */
 struct reader {
     LIST_ENTRY(reader) in_object;
-    TAILQ_ENTRY(reader) in_kept; /* in store->kept, while there is an answer */
-    struct store *store;
+    TAILQ_ENTRY(reader) in_cached; /* in cache->cached, while there is a response */
+    struct vault_cache *cache;
     struct object *object;
     uint8_t principal[DIGEST_LEN];
     struct flight_list flights; /* newest first */
-    struct vault_answer *answer;
-    uint8_t mark[DIGEST_LEN]; /* the answer's */
-    uint64_t until_ms;
+    struct vault_response *response;
+    uint8_t fingerprint[DIGEST_LEN]; /* the response's */
+    uint64_t expires_ms;
 };
 
 struct flight {
     LIST_ENTRY(flight) in_reader;
     struct reader *reader;
     struct vault_call *call;
-    struct wait_list waits;
+    struct waiter_list waiters;
 };
 
-struct store {
+struct vault_cache {
     const struct network *network;
-    struct token_cache *cache;
-    uint64_t keep_ms;
+    struct token_cache *tokens;
+    uint64_t ttl_ms;
     struct bucket buckets[BUCKETS];
-    struct reader_queue kept; /* oldest first */
-    size_t n_kept;
+    struct reader_queue cached; /* oldest first */
+    size_t n_cached;
     size_t bytes;
-    struct transport_timer *sweep; /* runs while something is kept */
+    struct transport_timer *sweep; /* runs while something is cached */
 };
 
-struct store_wait {
-    TAILQ_ENTRY(store_wait) link;
-    struct wait_list *list; /* the list it is in; NULL: the answer comes with the timer */
-    struct flight *flight;  /* the request it waits for; NULL while answers are being told */
-    struct store *store;
+struct vault_waiter {
+    TAILQ_ENTRY(vault_waiter) link;
+    struct waiter_list *list; /* the list it is in; NULL: the response comes with the timer */
+    struct flight *flight;    /* the request it waits for; NULL while its waiters are called back */
+    struct vault_cache *cache;
     struct transport_timer *timer;
-    struct vault_answer *answer;
+    struct vault_response *response;
     vault_callback *callback;
     void *arg;
 };
@@ -79,17 +78,16 @@ static void no_memory(struct error **err)
     error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
 }
 
-/* --- objects and readers
- * ------------------------------------------------------------------------------------------------ */
+/* --- objects and readers --- */
 
-static struct bucket *bucket_of(struct store *store, const uint8_t key[DIGEST_LEN])
+static struct bucket *bucket_of(struct vault_cache *cache, const uint8_t key[DIGEST_LEN])
 {
-    return &store->buckets[(key[0] | (unsigned)key[1] << 8) % BUCKETS];
+    return &cache->buckets[(key[0] | (unsigned)key[1] << 8) % BUCKETS];
 }
 
 static void compute_key(const struct vault_query *query, uint8_t ret_key[DIGEST_LEN])
 {
-    const uint8_t kind[] = {(uint8_t)query->type, (uint8_t)query->question};
+    const uint8_t kind[] = {(uint8_t)query->type, (uint8_t)query->operation};
     const struct digest_field fields[] = {
         {kind, sizeof(kind)},
         {query->vault_url, strlen(query->vault_url)},
@@ -99,9 +97,9 @@ static void compute_key(const struct vault_query *query, uint8_t ret_key[DIGEST_
     digest_fields(fields, ARRAY_SIZE(fields), ret_key);
 }
 
-static struct object *object_get(struct store *store, const uint8_t key[DIGEST_LEN])
+static struct object *object_get(struct vault_cache *cache, const uint8_t key[DIGEST_LEN])
 {
-    struct bucket *bucket = bucket_of(store, key);
+    struct bucket *bucket = bucket_of(cache, key);
     struct object *object = NULL;
     LIST_FOREACH(object, bucket, in_bucket)
     {
@@ -126,10 +124,10 @@ static void object_release(struct object *object)
 }
 
 /* The principal's reader of the object, made when there is none. */
-static struct reader *reader_get(struct store *store, const uint8_t key[DIGEST_LEN],
+static struct reader *reader_get(struct vault_cache *cache, const uint8_t key[DIGEST_LEN],
                                  const uint8_t principal[DIGEST_LEN])
 {
-    struct object *object = object_get(store, key);
+    struct object *object = object_get(cache, key);
     struct reader *reader = NULL;
 
     if (object == NULL)
@@ -144,7 +142,7 @@ static struct reader *reader_get(struct store *store, const uint8_t key[DIGEST_L
         object_release(object);
         return NULL;
     }
-    reader->store = store;
+    reader->cache = cache;
     reader->object = object;
     memcpy(reader->principal, principal, DIGEST_LEN);
     LIST_INIT(&reader->flights);
@@ -155,102 +153,103 @@ static struct reader *reader_get(struct store *store, const uint8_t key[DIGEST_L
 static void reader_release(struct reader *reader)
 {
     struct object *object = reader->object;
-    if (reader->answer != NULL || !LIST_EMPTY(&reader->flights))
+    if (reader->response != NULL || !LIST_EMPTY(&reader->flights))
         return;
     LIST_REMOVE(reader, in_object);
     free(reader);
     object_release(object);
 }
 
-/* --- kept answers
- * --------------------------------------------------------------------------------------------------- */
+/* --- cached responses --- */
 
-static void forget(struct reader *reader)
+static void evict(struct reader *reader)
 {
-    struct store *store = reader->store;
-    if (reader->answer == NULL)
+    struct vault_cache *cache = reader->cache;
+    if (reader->response == NULL)
         return;
-    TAILQ_REMOVE(&store->kept, reader, in_kept);
-    store->n_kept--;
-    store->bytes -= vault_answer_size(reader->answer);
-    vault_answer_unref(steal_ptr(&reader->answer));
+    TAILQ_REMOVE(&cache->cached, reader, in_cached);
+    cache->n_cached--;
+    cache->bytes -= vault_response_size(reader->response);
+    vault_response_unref(steal_ptr(&reader->response));
 }
 
-static void forget_oldest(struct store *store)
+static void evict_oldest(struct vault_cache *cache)
 {
-    struct reader *oldest = TAILQ_FIRST(&store->kept);
-    forget(oldest);
+    struct reader *oldest = TAILQ_FIRST(&cache->cached);
+    evict(oldest);
     reader_release(oldest);
 }
 
 static void on_sweep(void *arg);
 
-/* Sets the timer for the oldest answer; secrets do not stay in memory until somebody happens to ask. */
-static void arm_sweep(struct store *store)
+/* Sets the timer for the oldest response: secrets do not stay in memory until the next read. */
+static void arm_sweep(struct vault_cache *cache)
 {
-    const struct transport *transport = store->network->transport;
-    const struct reader *oldest = TAILQ_FIRST(&store->kept);
+    const struct transport *transport = cache->network->transport;
+    const struct reader *oldest = TAILQ_FIRST(&cache->cached);
     struct error *failure = NULL;
 
-    if (oldest == NULL || store->sweep != NULL)
+    if (oldest == NULL || cache->sweep != NULL)
         return;
     uint64_t now = transport_now_ms(transport);
-    store->sweep = transport_after(transport, oldest->until_ms > now ? oldest->until_ms - now : 0, on_sweep,
-                                   store, &failure);
-    if (store->sweep == NULL) { /* no memory for a timer: rather keep nothing than keep it for ever */
-        while (store->n_kept > 0)
-            forget_oldest(store);
+    cache->sweep = transport_after(transport, oldest->expires_ms > now ? oldest->expires_ms - now : 0,
+                                   on_sweep, cache, &failure);
+    if (cache->sweep == NULL) { /* no memory for a timer: cache nothing rather than for ever */
+        while (cache->n_cached > 0)
+            evict_oldest(cache);
     }
     error_free(failure);
 }
 
 static void on_sweep(void *arg)
 {
-    struct store *store = arg;
-    uint64_t now = transport_now_ms(store->network->transport);
+    struct vault_cache *cache = arg;
+    uint64_t now = transport_now_ms(cache->network->transport);
     const struct reader *oldest = NULL;
 
-    store->sweep = NULL;
-    while ((oldest = TAILQ_FIRST(&store->kept)) != NULL && oldest->until_ms <= now)
-        forget_oldest(store);
-    arm_sweep(store);
+    cache->sweep = NULL;
+    while ((oldest = TAILQ_FIRST(&cache->cached)) != NULL && oldest->expires_ms <= now)
+        evict_oldest(cache);
+    arm_sweep(cache);
 }
 
-/* Keeps the answer in the place of an older one. The reader has a flight, so it does not go meanwhile. */
-static void keep(struct reader *reader, struct vault_answer *answer, const uint8_t mark[DIGEST_LEN])
+/* Caches the response in the place of an older one. The reader has a flight, so it does not go meanwhile. */
+static void put(struct reader *reader, struct vault_response *response, const uint8_t fingerprint[DIGEST_LEN])
 {
-    struct store *store = reader->store;
-    size_t size = vault_answer_size(answer);
+    struct vault_cache *cache = reader->cache;
+    size_t size = vault_response_size(response);
 
-    forget(reader);
-    if (store->keep_ms == 0 || size > STORE_MAX_BYTES)
+    evict(reader);
+    if (cache->ttl_ms == 0 || size > VAULT_CACHE_MAX_BYTES)
         return;
-    while (store->n_kept > 0 && (store->n_kept >= STORE_MAX_ANSWERS || store->bytes + size > STORE_MAX_BYTES))
-        forget_oldest(store);
-    reader->answer = vault_answer_ref(answer);
-    memcpy(reader->mark, mark, DIGEST_LEN);
-    reader->until_ms = answer->read_ms + store->keep_ms;
-    TAILQ_INSERT_TAIL(&store->kept, reader, in_kept);
-    store->n_kept++;
-    store->bytes += size;
-    arm_sweep(store);
+    while (cache->n_cached > 0 &&
+           (cache->n_cached >= VAULT_CACHE_MAX_RESPONSES || cache->bytes + size > VAULT_CACHE_MAX_BYTES))
+        evict_oldest(cache);
+    reader->response = vault_response_ref(response);
+    memcpy(reader->fingerprint, fingerprint, DIGEST_LEN);
+    reader->expires_ms = response->read_ms + cache->ttl_ms;
+    TAILQ_INSERT_TAIL(&cache->cached, reader, in_cached);
+    cache->n_cached++;
+    cache->bytes += size;
+    arm_sweep(cache);
 }
 
-static bool may_serve(const struct reader *reader, const struct store_freshness *freshness, uint64_t now_ms)
+static bool may_serve(const struct reader *reader, const struct vault_freshness *freshness, uint64_t now_ms)
 {
-    const struct vault_answer *answer = reader->answer;
+    const struct vault_response *response = reader->response;
     const struct object *object = reader->object;
 
-    if (!freshness->republish || answer == NULL || reader->until_ms <= now_ms)
+    if (!freshness->republish || response == NULL || reader->expires_ms <= now_ms)
         return false;
-    /* Others may have been told something else since, for example a holder of another identity. */
-    if (answer->read_ms < object->told_ms && memcmp(reader->mark, object->told_mark, DIGEST_LEN) != 0)
+    /* Another identity may have been served something else since. */
+    if (response->read_ms < object->last_served_ms &&
+        memcmp(reader->fingerprint, object->last_served_fingerprint, DIGEST_LEN) != 0)
         return false;
-    return answer->read_ms > freshness->answered_ms || now_ms - answer->read_ms <= STORE_GRACE_MS;
+    return response->read_ms > freshness->volume_served_ms ||
+           now_ms - response->read_ms <= VAULT_CACHE_GRACE_MS;
 }
 
-/* --- flights
- * -------------------------------------------------------------------------------------------------------- */
+/* --- flights --- */
 
 /* The flight's reader may go with it. */
 static void flight_free(struct flight *flight)
@@ -262,72 +261,72 @@ static void flight_free(struct flight *flight)
     reader_release(reader);
 }
 
-/* What an answer or a failure means for what is kept. */
-static void learn(struct reader *reader, struct vault_answer *answer, const struct error *error)
+/* Updates the cache by a response or a failure. */
+static void update_cache(struct reader *reader, struct vault_response *response, const struct error *error)
 {
     struct object *object = reader->object;
-    uint8_t mark[DIGEST_LEN];
+    uint8_t fingerprint[DIGEST_LEN];
 
-    if (answer == NULL || answer->absence != NULL) {
-        enum grpc_status code = error_code(answer != NULL ? answer->absence : error);
+    if (response == NULL || response->not_found != NULL) {
+        enum grpc_status code = error_code(response != NULL ? response->not_found : error);
         if (code == GRPC_STATUS_NOT_FOUND || code == GRPC_STATUS_PERMISSION_DENIED ||
             code == GRPC_STATUS_UNAUTHENTICATED)
-            forget(reader); /* what was taken away must not be served any more */
+            evict(reader); /* the vault does not give it any more */
         return;
     }
-    vault_answer_mark(answer, mark);
-    if (!object->told || answer->read_ms >= object->told_ms ||
-        memcmp(mark, object->told_mark, DIGEST_LEN) == 0)
-        keep(reader, answer, mark);
+    vault_response_fingerprint(response, fingerprint);
+    if (!object->served || response->read_ms >= object->last_served_ms ||
+        memcmp(fingerprint, object->last_served_fingerprint, DIGEST_LEN) == 0)
+        put(reader, response, fingerprint);
     else
-        forget(reader);
-    object->told = true;
-    object->told_ms = transport_now_ms(reader->store->network->transport);
-    memcpy(object->told_mark, mark, DIGEST_LEN);
+        evict(reader);
+    object->served = true;
+    object->last_served_ms = transport_now_ms(reader->cache->network->transport);
+    memcpy(object->last_served_fingerprint, fingerprint, DIGEST_LEN);
 }
 
-static void on_answer(struct vault_answer *answer, const struct error *error, void *arg)
+static void on_response(struct vault_response *response, const struct error *error, void *arg)
 {
     struct flight *flight = arg;
-    struct wait_list waits = TAILQ_HEAD_INITIALIZER(waits);
-    struct store_wait *wait = NULL;
+    struct waiter_list waiters = TAILQ_HEAD_INITIALIZER(waiters);
+    struct vault_waiter *waiter = NULL;
 
     flight->call = NULL;
-    /* The waits move to a list of their own: the flight goes away, and callbacks may cancel other waits,
+    /* The waiters move to a list of their own: the flight goes away, and callbacks may cancel other waiters,
      * meanwhile. */
-    TAILQ_CONCAT(&waits, &flight->waits, link);
-    TAILQ_FOREACH(wait, &waits, link)
+    TAILQ_CONCAT(&waiters, &flight->waiters, link);
+    TAILQ_FOREACH(waiter, &waiters, link)
     {
-        wait->list = &waits;
-        wait->flight = NULL;
+        waiter->list = &waiters;
+        waiter->flight = NULL;
     }
-    learn(flight->reader, answer, error);
+    update_cache(flight->reader, response, error);
     flight_free(flight);
-    while ((wait = TAILQ_FIRST(&waits)) != NULL) {
-        vault_callback *callback = wait->callback;
-        void *callback_arg = wait->arg;
-        TAILQ_REMOVE(&waits, wait, link);
-        free(wait);
-        callback(answer != NULL ? vault_answer_ref(answer) : NULL, error, callback_arg);
+    while ((waiter = TAILQ_FIRST(&waiters)) != NULL) {
+        vault_callback *callback = waiter->callback;
+        void *callback_arg = waiter->arg;
+        TAILQ_REMOVE(&waiters, waiter, link);
+        free(waiter);
+        callback(response != NULL ? vault_response_ref(response) : NULL, error, callback_arg);
     }
-    vault_answer_unref(answer);
+    vault_response_unref(response);
 }
 
 /* A flight that brings what is fresh enough, or NULL. */
-static struct flight *find_flight(const struct reader *reader, const struct store_freshness *freshness,
+static struct flight *find_flight(const struct reader *reader, const struct vault_freshness *freshness,
                                   uint64_t now_ms)
 {
     const struct object *object = reader->object;
-    uint64_t window = STORE_JOIN_MS;
+    uint64_t window = VAULT_CACHE_JOIN_MS;
     struct flight *flight = NULL;
 
-    if (freshness->republish && reader->store->keep_ms > window)
-        window = reader->store->keep_ms;
+    if (freshness->republish && reader->cache->ttl_ms > window)
+        window = reader->cache->ttl_ms;
     LIST_FOREACH(flight, &reader->flights, in_reader)
     {
         uint64_t sent = vault_call_sent_ms(flight->call);
         if (sent == VAULT_CALL_NOT_SENT ||
-            ((!object->told || sent >= object->told_ms) && now_ms - sent <= window))
+            ((!object->served || sent >= object->last_served_ms) && now_ms - sent <= window))
             return flight;
     }
     return NULL;
@@ -337,16 +336,16 @@ static struct flight *start_flight(struct reader *reader, const struct vault_que
                                    struct identity *identity, struct token *token, uint64_t deadline_ms,
                                    struct error **err)
 {
-    struct store *store = reader->store;
+    struct vault_cache *cache = reader->cache;
     struct flight *flight = calloc(1, sizeof(*flight));
     if (flight == NULL) {
         no_memory(err);
         return NULL;
     }
     flight->reader = reader;
-    TAILQ_INIT(&flight->waits);
-    flight->call = vault_call_start(store->network, store->cache, query, identity, token, deadline_ms,
-                                    on_answer, flight, err);
+    TAILQ_INIT(&flight->waiters);
+    flight->call = vault_call_start(cache->network, cache->tokens, query, identity, token, deadline_ms,
+                                    on_response, flight, err);
     if (flight->call == NULL) {
         free(flight);
         return NULL;
@@ -355,51 +354,51 @@ static struct flight *start_flight(struct reader *reader, const struct vault_que
     return flight;
 }
 
-/* --- the interface
- * -------------------------------------------------------------------------------------------------- */
+/* --- the interface --- */
 
-static void on_known(void *arg)
+static void on_cached(void *arg)
 {
-    struct store_wait *wait = arg;
-    vault_callback *callback = wait->callback;
-    void *callback_arg = wait->arg;
-    struct vault_answer *answer = wait->answer;
-    free(wait);
-    callback(answer, NULL, callback_arg);
+    struct vault_waiter *waiter = arg;
+    vault_callback *callback = waiter->callback;
+    void *callback_arg = waiter->arg;
+    struct vault_response *response = waiter->response;
+    free(waiter);
+    callback(response, NULL, callback_arg);
 }
 
-static int serve(struct reader *reader, struct store_wait *wait, struct error **err)
+static int serve_cached(struct reader *reader, struct vault_waiter *waiter, struct error **err)
 {
-    const struct network *network = reader->store->network;
-    wait->timer = transport_after(network->transport, 0, on_known, wait, err);
-    if (wait->timer == NULL)
+    const struct network *network = reader->cache->network;
+    waiter->timer = transport_after(network->transport, 0, on_cached, waiter, err);
+    if (waiter->timer == NULL)
         return -1;
-    wait->answer = vault_answer_ref(reader->answer);
+    waiter->response = vault_response_ref(reader->response);
     azure_metrics_object_lookup(network->metrics, "republished");
     return 0;
 }
 
-struct store_wait *store_get(struct store *store, const struct vault_query *query, struct identity *identity,
-                             struct token *token, const struct store_freshness *freshness,
-                             uint64_t deadline_ms, vault_callback *callback, void *arg, struct error **err)
+struct vault_waiter *vault_cache_get(struct vault_cache *cache, const struct vault_query *query,
+                                     struct identity *identity, struct token *token,
+                                     const struct vault_freshness *freshness, uint64_t deadline_ms,
+                                     vault_callback *callback, void *arg, struct error **err)
 {
-    struct azure_metrics *metrics = store->network->metrics;
-    uint64_t now = transport_now_ms(store->network->transport);
+    struct azure_metrics *metrics = cache->network->metrics;
+    uint64_t now = transport_now_ms(cache->network->transport);
     uint8_t key[DIGEST_LEN];
 
     compute_key(query, key);
-    struct store_wait *wait = calloc(1, sizeof(*wait));
-    struct reader *reader = wait != NULL ? reader_get(store, key, token->principal) : NULL;
+    struct vault_waiter *waiter = calloc(1, sizeof(*waiter));
+    struct reader *reader = waiter != NULL ? reader_get(cache, key, token->principal) : NULL;
     if (reader == NULL) {
-        free(wait);
+        free(waiter);
         no_memory(err);
         return NULL;
     }
-    *wait = (struct store_wait){.store = store, .callback = callback, .arg = arg};
+    *waiter = (struct vault_waiter){.cache = cache, .callback = callback, .arg = arg};
     if (may_serve(reader, freshness, now)) {
-        if (serve(reader, wait, err) == 0)
-            return wait;
-        free(wait);
+        if (serve_cached(reader, waiter, err) == 0)
+            return waiter;
+        free(waiter);
         return NULL;
     }
     struct flight *flight = find_flight(reader, freshness, now);
@@ -410,67 +409,62 @@ struct store_wait *store_get(struct store *store, const struct vault_query *quer
         flight = start_flight(reader, query, identity, token, deadline_ms, err);
         if (flight == NULL) {
             reader_release(reader);
-            free(wait);
+            free(waiter);
             return NULL;
         }
         azure_metrics_object_lookup(metrics, "fetched");
     }
-    wait->flight = flight;
-    wait->list = &flight->waits;
-    TAILQ_INSERT_TAIL(&flight->waits, wait, link);
-    return wait;
+    waiter->flight = flight;
+    waiter->list = &flight->waiters;
+    TAILQ_INSERT_TAIL(&flight->waiters, waiter, link);
+    return waiter;
 }
 
-int store_wait_why_not_yet(const struct store_wait *wait, struct error **err)
+int vault_waiter_pending_error(const struct vault_waiter *waiter, struct error **err)
 {
-    if (wait->flight != NULL && wait->flight->call != NULL)
-        return vault_call_pending_error(wait->flight->call, err);
-    return error_set(err, GRPC_STATUS_DEADLINE_EXCEEDED, "the answer was not there in time");
+    if (waiter->flight != NULL && waiter->flight->call != NULL)
+        return vault_call_pending_error(waiter->flight->call, err);
+    return error_set(err, GRPC_STATUS_DEADLINE_EXCEEDED, "the response was not there in time");
 }
 
-void store_wait_cancel(struct store_wait **wait)
+void vault_waiter_cancel(struct vault_waiter **waiter)
 {
-    struct store_wait *gone = *wait;
-    *wait = NULL;
+    struct vault_waiter *gone = *waiter;
+    *waiter = NULL;
     if (gone == NULL)
         return;
     if (gone->list != NULL)
         TAILQ_REMOVE(gone->list, gone, link);
-    if (gone->flight != NULL && TAILQ_EMPTY(&gone->flight->waits))
-        flight_free(gone->flight); /* nobody is interested any more */
-    transport_stop(gone->store->network->transport, &gone->timer);
-    vault_answer_unref(gone->answer);
+    if (gone->flight != NULL && TAILQ_EMPTY(&gone->flight->waiters))
+        flight_free(gone->flight); /* nobody waits for it any more */
+    transport_stop(gone->cache->network->transport, &gone->timer);
+    vault_response_unref(gone->response);
     free(gone);
 }
 
-struct store *store_create(const struct network *network, struct token_cache *cache, uint64_t keep_ms,
-                           struct error **err)
+struct vault_cache *vault_cache_create(const struct network *network, struct token_cache *tokens,
+                                       uint64_t ttl_ms, struct error **err)
 {
-    struct store *store = calloc(1, sizeof(*store));
-    if (store == NULL) {
+    struct vault_cache *cache = calloc(1, sizeof(*cache));
+    if (cache == NULL) {
         no_memory(err);
         return NULL;
     }
-    store->network = network;
-    store->cache = cache;
-    store->keep_ms = keep_ms;
-    TAILQ_INIT(&store->kept);
+    cache->network = network;
+    cache->tokens = tokens;
+    cache->ttl_ms = ttl_ms;
+    TAILQ_INIT(&cache->cached);
     for (size_t i = 0; i < BUCKETS; i++)
-        LIST_INIT(&store->buckets[i]);
-    return store;
+        LIST_INIT(&cache->buckets[i]);
+    return cache;
 }
 
-size_t store_count(const struct store *store)
+void vault_cache_destroy(struct vault_cache *cache)
 {
-    return store->n_kept;
-}
-
-void store_destroy(struct store *store)
-{
-    if (store == NULL)
+    if (cache == NULL)
         return;
-    while (store->n_kept > 0)
-        forget_oldest(store);
-    transport_stop(store->network->transport, &store->sweep);
-    free(store);
+    while (cache->n_cached > 0)
+        evict_oldest(cache);
+    transport_stop(cache->network->transport, &cache->sweep);
+    free(cache);
 }

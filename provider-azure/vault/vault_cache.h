@@ -1,58 +1,64 @@
 /*
- * store.h - vault reads shared between mounts of one principal: joined while in flight, kept for republishes.
+ * vault_cache.h - vault reads shared between mounts of one principal: joined while in flight, cached for
+ * republishes.
  *
  * A read is shared only between holders of a token with the same principal (struct token), for the same
- * vault, type, name and version. Failures, and that an object is not there, are never kept. What is
- * kept is bounded in number, bytes and time, and wiped when it goes.
+ * vault, type, name and version. Failures, and that there is no such object, are never cached. What is cached
+ * is bounded in number, bytes and time, and wiped when it goes.
  *
- * Freshness, counted from the moment a request was sent, which is never later than the vault's own reading:
- * - A first mount is never answered from memory. It joins a request of others that is still to be sent, or
- *   was sent at most STORE_JOIN_MS ago; so what it shows is at most that much older than its own call.
- * - A republish may be answered with what was read at most `keep_ms` ago, provided that this was read after
- *   the volume's answer before (or at most STORE_GRACE_MS ago: who asks again so soon is not rotating). So a
- *   hundred pods of one identity cost one read per object and interval, and each of its passes brings a pod
- *   news that is younger than its pass before.
- * - Time never runs backwards: when two requests for one object were on their way together, their answers
- *   have no known order. If they differ, neither is kept; and nobody joins a request that was sent before
- *   the latest answer about the object was told, to whomever it was told.
+ * Freshness, counted from the time a request was sent, which is never later than the vault's own reading:
+ * - A first mount is never served from the cache. It joins a request of others that is still to be sent, or
+ *   was sent at most VAULT_CACHE_JOIN_MS ago; so what it shows is at most that much older than its own call.
+ * - A republish may be served a response that is at most `ttl_ms` old, provided that it was read after the
+ *   volume was served before (or at most VAULT_CACHE_GRACE_MS ago: a caller that repeats a call so soon is not
+ *   rotating). So a hundred pods of one identity cost one read per object and interval, and each rotation
+ *   check brings a pod contents that are younger than its check before.
+ * - Time never runs backwards: the responses of two requests for one object that were in flight together have
+ *   no known order. If they differ, neither is cached; and nobody joins a request that was sent before the
+ *   latest response about the object was served, to any principal.
  */
-#ifndef PROVIDER_AZURE_VAULT_CACHE_H
-#define PROVIDER_AZURE_VAULT_CACHE_H
+#ifndef PROVIDER_AZURE_VAULT_VAULT_CACHE_H
+#define PROVIDER_AZURE_VAULT_VAULT_CACHE_H
 
 #include "provider-azure/vault/vault_call.h"
 
-/* Room for the objects of all pods of a node; beyond it the oldest goes first. */
-enum { STORE_MAX_ANSWERS = 2000, STORE_MAX_BYTES = 2 * 1024 * 1024 };
-/* Pods start in bursts, and a vault answers within some ten milliseconds: longer waits are trouble, in which
+/* Enough for the objects of all pods of a node; beyond it the oldest goes first. */
+enum { VAULT_CACHE_MAX_RESPONSES = 2000, VAULT_CACHE_MAX_BYTES = 2 * 1024 * 1024 };
+/* Pods start in bursts, and a vault responds within some ten milliseconds: longer waits are trouble, in which
  * one more request per half a second does not matter. */
-enum { STORE_JOIN_MS = 500 };
+enum { VAULT_CACHE_JOIN_MS = 500 };
 /* Nobody rotates faster than this; kubelets and drivers that repeat a call do. */
-enum { STORE_GRACE_MS = 10 * 1000 };
+enum { VAULT_CACHE_GRACE_MS = 10 * 1000 };
 
-struct store_freshness {
-    bool republish;       /* the volume has content already */
-    uint64_t answered_ms; /* republish: when it was answered last; 0 = long ago (volume_log.h) */
+/* How old a response may be. */
+struct vault_freshness {
+    bool republish;            /* the volume has content already */
+    uint64_t volume_served_ms; /* republish: when it was served last; 0 = long ago (served_volumes.h) */
 };
 
-struct store;
-struct store_wait;
+struct vault_cache;
+struct vault_waiter;
 
-/* `keep_ms` 0 keeps nothing. `network` and `cache` are borrowed. */
-struct store *store_create(const struct network *network, struct token_cache *cache, uint64_t keep_ms,
-                           struct error **err);
+/* An empty cache; `ttl_ms` 0 caches nothing. `network` and `tokens` are borrowed. NULL with err set on lack of
+ * memory. */
+struct vault_cache *vault_cache_create(const struct network *network, struct token_cache *tokens,
+                                       uint64_t ttl_ms, struct error **err);
 
-/* As vault_call_start(); the callback gets a reference of its own. The callee keeps its own guard for its
- * deadline: a joined request runs as long as the slowest party allows. */
-struct store_wait *store_get(struct store *store, const struct vault_query *query, struct identity *identity,
-                             struct token *token, const struct store_freshness *freshness,
-                             uint64_t deadline_ms, vault_callback *callback, void *arg, struct error **err);
-/* Why the answer is not there yet: sets *err. Returns -1. */
-int store_wait_why_not_yet(const struct store_wait *wait, struct error **err);
-void store_wait_cancel(struct store_wait **wait);
+/* Serves a cached response, joins a read in flight, or starts one, as vault_call_start(); the callback gets a
+ * reference of its own. A joined read runs as long as the latest deadline of its waiters: the caller watches
+ * its own deadline itself. */
+struct vault_waiter *vault_cache_get(struct vault_cache *cache, const struct vault_query *query,
+                                     struct identity *identity, struct token *token,
+                                     const struct vault_freshness *freshness, uint64_t deadline_ms,
+                                     vault_callback *callback, void *arg, struct error **err);
 
-size_t store_count(const struct store *store);
+/* Why the response is not there yet: sets *err. Returns -1. */
+int vault_waiter_pending_error(const struct vault_waiter *waiter, struct error **err);
 
-/* No wait may be left. Accepts NULL. */
-void store_destroy(struct store *store);
+/* Ends the wait without a callback; the read goes on while others wait for it. */
+void vault_waiter_cancel(struct vault_waiter **waiter);
+
+/* Wipes what is cached. No waiter may be left. Accepts NULL. */
+void vault_cache_destroy(struct vault_cache *cache);
 
 #endif

@@ -3,21 +3,22 @@
  */
 #include "provider-azure/vault/vault_call.h"
 
-#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
 #include "common/http/challenge.h"
+#include "provider-azure/vault/vault.h"
+#include "provider-azure/vault/vault_error.h"
+#include "provider-azure/vault/vault_json.h"
 
 struct vault_call {
     const struct network *network;
     struct token_cache *cache;
     enum object_type type;
-    enum vault_question question;
+    enum vault_operation operation;
     bool renewed; /* the token was renewed once */
-    char *name;
     char *host;
     char *url; /* of the object, or of the page being read */
     struct identity *identity;
@@ -25,27 +26,29 @@ struct vault_call {
     uint64_t deadline_ms;
     uint64_t since_ms;
     uint64_t read_ms;                  /* list: when the first page was asked for; 0 = not read yet */
-    struct http_retry *http;           /* ASK */
+    struct http_retry *http;           /* REQUEST */
     struct token_waiter *token_waiter; /* RENEW */
-    struct vault_answer *list;         /* what the pages gave so far */
+    struct vault_response *list;       /* what the pages gave so far */
     unsigned pages;
     struct error *refusal; /* RENEW: what the vault said, in case no other token can be had */
     vault_callback *callback;
     void *arg;
 };
 
-char *vault_query_url(const struct vault_query *query)
+/* The caller frees. NULL on lack of memory. */
+static char *query_url(const struct vault_query *query)
 {
     static const char *const kinds[] = {
         [OBJECT_SECRET] = "secrets", [OBJECT_KEY] = "keys", [OBJECT_CERT] = "certificates"};
     cleanup_free char *name = http_escape(query->name);
-    cleanup_free char *version = http_escape(query->question == VAULT_VERSIONS ? "versions" : query->version);
+    cleanup_free char *version =
+        http_escape(query->operation == VAULT_LIST_VERSIONS ? "versions" : query->version);
     const char *kind = kinds[query->type];
     char *url = NULL;
 
     if (name == NULL || version == NULL)
         return NULL;
-    int made = query->question == VAULT_OBJECTS
+    int made = query->operation == VAULT_LIST_OBJECTS
                    ? asprintf(&url, "%s%s?maxresults=%d&api-version=" VAULT_API_VERSION, query->vault_url,
                               kind, VAULT_PAGE)
                    : asprintf(&url, "%s%s/%s/%s?api-version=" VAULT_API_VERSION, query->vault_url, kind, name,
@@ -53,47 +56,36 @@ char *vault_query_url(const struct vault_query *query)
     return made < 0 ? NULL : url;
 }
 
-bool vault_challenge_allowed(const char *vault_host, const char *resource)
-{
-    cleanup_free char *host = url_host(resource, NULL, NULL);
-    if (host == NULL)
-        return false;
-    size_t host_len = strlen(host);
-    size_t vault_len = strlen(vault_host);
-    return vault_len > host_len + 1 && vault_host[vault_len - host_len - 1] == '.' &&
-           strcasecmp(vault_host + (vault_len - host_len), host) == 0;
-}
-
 static void call_free(struct vault_call *call)
 {
     http_retry_cancel(&call->http);
     token_waiter_cancel(&call->token_waiter);
-    free(call->name);
     free(call->host);
     free(call->url);
     identity_unref(call->identity);
     token_unref(call->token);
-    vault_answer_unref(call->list);
+    vault_response_unref(call->list);
     error_free(call->refusal);
     free(call);
 }
 
-/* Ends the call; takes over `answer`. */
-static void finish(struct vault_call *call, struct vault_answer *answer, const struct error *error)
+/* Ends the call; takes over `response`. */
+static void finish(struct vault_call *call, struct vault_response *response, const struct error *error)
 {
     vault_callback *callback = call->callback;
     void *arg = call->arg;
     double seconds = (double)(transport_now_ms(call->network->transport) - call->since_ms) / 1000.0;
+    const struct error *counted = response != NULL ? response->not_found : error;
 
-    const struct error *told = answer != NULL ? answer->absence : error;
-    azure_metrics_vault_call(call->network->metrics, object_type_name(call->type), error_code(told), seconds);
+    azure_metrics_vault_call(call->network->metrics, object_type_name(call->type), error_code(counted),
+                             seconds);
     call_free(call);
-    callback(answer, error, arg);
+    callback(response, error, arg);
 }
 
 static void on_reply(struct http_reply *reply, const struct error *error, unsigned tries, void *arg);
 
-static int ask(struct vault_call *call, struct error **err)
+static int send_request(struct vault_call *call, struct error **err)
 {
     const struct http_retry_request request = {
         .service = "vault",
@@ -102,7 +94,7 @@ static int ask(struct vault_call *call, struct error **err)
         .url = call->url,
         .headers = {"Accept: application/json"},
         .bearer = token_text(call->token),
-        .max_response_bytes = VAULT_ANSWER_MAX,
+        .max_response_bytes = VAULT_RESPONSE_MAX,
         .proxy = HTTP_PROXY_ENVIRONMENT,
         .egress = call->identity->egress,
         .policy = &retry_service,
@@ -112,9 +104,7 @@ static int ask(struct vault_call *call, struct error **err)
     return call->http == NULL ? -1 : 0;
 }
 
-/* --- 401
- * -------------------------------------------------------------------------------------------------
- */
+/* --- 401 --- */
 
 static void on_renewed(struct token *token, const struct error *error, void *arg)
 {
@@ -131,12 +121,12 @@ static void on_renewed(struct token *token, const struct error *error, void *arg
     }
     token_unref(call->token);
     call->token = token;
-    if (ask(call, &failure) < 0)
+    if (send_request(call, &failure) < 0)
         finish(call, NULL, failure);
     error_free(failure);
 }
 
-/* What a challenge tells about a mistake in the configuration, put in front of *err. */
+/* Puts in front of *err what a challenge says about a mistake in the configuration. */
 static void explain_challenge(const struct vault_call *call, const struct http_challenge *challenge,
                               struct error **err)
 {
@@ -184,8 +174,8 @@ static int check_challenge(struct vault_call *call, const struct http_reply *rep
     if (resource == NULL) {
         error_wrap(err, "could not find a valid resource in the WWW-Authenticate header");
         result = -1;
-    } else if (!vault_challenge_allowed(call->host, resource)) {
-        /* Whoever answers here is not the vault, or wants tokens for somebody else. */
+    } else if (!vault_host_is_below(call->host, resource)) {
+        /* The peer is not the vault, or wants tokens for another service. */
         error_wrap(err, "challenge resource \"%.200s\" doesn't match the requested domain", resource);
         result = -1;
     } else {
@@ -210,54 +200,69 @@ static bool renew(struct vault_call *call, const struct http_reply *reply, unsig
     return call->token_waiter != NULL;
 }
 
-/* --- 200
- * -------------------------------------------------------------------------------------------------
- */
+/* --- 200 --- */
 
-/* nextLink is an absolute URL from the vault's answer: it must stay on the vault, or the token would go
+/* Takes over *next, the nextLink of a page: an absolute URL that must stay on the vault, or the token would go
  * elsewhere. */
-static int follow(struct vault_call *call, char *next, struct error **err)
+static int follow(struct vault_call *call, char **next, struct error **err)
 {
-    cleanup_free char *host = url_host(next, NULL, err);
+    cleanup_free char *host = url_host(*next, NULL, err);
     if (host == NULL)
         return error_wrap(err, "nextLink of the list");
-    if (!url_same_origin(next, call->url))
+    if (!url_same_origin(*next, call->url))
         return error_set(err, GRPC_STATUS_UNAVAILABLE, "nextLink of the list leads to another host, %.128s",
                          host);
     free(call->url);
-    call->url = next;
+    call->url = steal_ptr(next);
     return 0;
 }
 
 /* 1: another page is on its way; 0: complete; -1 with err set. */
 static int add_page(struct vault_call *call, const struct http_reply *reply, struct error **err)
 {
-    char *next = NULL;
+    cleanup_free char *next = NULL;
     if (call->list == NULL)
-        call->list = vault_list_create(err);
-    if (call->list == NULL)
-        return -1;
-    if (vault_list_add_page(call->list, (const char *)reply->body.data, reply->body.len, &next, err) < 0)
+        call->list = vault_response_create(err);
+    if (call->list == NULL || vault_list_add_page(&call->list->list, (const char *)reply->body.data,
+                                                  reply->body.len, &next, err) < 0)
         return -1;
     if (next == NULL)
         return 0;
-    if (++call->pages == VAULT_MAX_PAGES) { /* empty ones are in order, but must not go on for ever */
-        free(next);
+    if (++call->pages == VAULT_MAX_PAGES) /* empty ones are in order, but must not go on for ever */
         return error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "more than %d pages in a list",
                          VAULT_MAX_PAGES);
-    }
-    if (follow(call, next, err) < 0) {
-        if (call->url != next)
-            free(next);
-        return -1;
-    }
-    return ask(call, err) < 0 ? -1 : 1;
+    return follow(call, &next, err) < 0 || send_request(call, err) < 0 ? -1 : 1;
+}
+
+/* The response of a read of one object; NULL with err set. */
+static struct vault_response *take_object(const struct vault_call *call, const struct http_reply *reply,
+                                          struct error **err)
+{
+    struct vault_response *response = vault_response_create(err);
+    if (response == NULL)
+        return NULL;
+    if (vault_object_parse(call->type, (const char *)reply->body.data, reply->body.len, &response->object,
+                           err) == 0)
+        return response;
+    vault_response_unref(response);
+    return NULL;
+}
+
+/* That there is no such object is a response, not a failure. NULL with err set for all other refusals. */
+static struct vault_response *take_refusal(const struct vault_call *call, const struct http_reply *reply,
+                                           unsigned tries, struct error **err)
+{
+    (void)vault_error(reply, call->host, tries, err);
+    struct vault_response *response = vault_error_is_not_found(reply) ? vault_response_create(NULL) : NULL;
+    if (response != NULL)
+        (void)error_move(&response->not_found, err);
+    return response;
 }
 
 static void on_reply(struct http_reply *reply, const struct error *error, unsigned tries, void *arg)
 {
     struct vault_call *call = arg;
-    struct vault_answer *answer = NULL;
+    struct vault_response *response = NULL;
     struct error *failure = NULL;
 
     call->http = NULL;
@@ -268,23 +273,22 @@ static void on_reply(struct http_reply *reply, const struct error *error, unsign
             return;
         failure = steal_ptr(&call->refusal);
     } else if (reply->status != 200) {
-        (void)vault_error(reply, call->host, tries, &failure);
-        answer = vault_answer_absence(reply, &failure);
-    } else if (call->question != VAULT_OBJECT) {
+        response = take_refusal(call, reply, tries, &failure);
+    } else if (call->operation != VAULT_GET_OBJECT) {
         if (call->read_ms == 0)
             call->read_ms = reply->sent_ms;
         int more = add_page(call, reply, &failure);
         if (more > 0)
             return;
         if (more == 0)
-            answer = steal_ptr(&call->list);
+            response = steal_ptr(&call->list);
     } else {
         call->read_ms = reply->sent_ms;
-        answer = vault_answer_parse(call->type, (const char *)reply->body.data, reply->body.len, &failure);
+        response = take_object(call, reply, &failure);
     }
-    if (answer != NULL)
-        answer->read_ms = call->read_ms;
-    finish(call, answer, failure);
+    if (response != NULL)
+        response->read_ms = call->read_ms;
+    finish(call, response, failure);
     error_free(failure);
 }
 
@@ -302,10 +306,9 @@ struct vault_call *vault_call_start(const struct network *network, struct token_
         .network = network,
         .cache = cache,
         .type = query->type,
-        .question = query->question,
-        .name = strdup(query->name),
+        .operation = query->operation,
         .host = strdup(query->vault_host),
-        .url = vault_query_url(query),
+        .url = query_url(query),
         .identity = identity_ref(identity),
         .token = token_ref(token),
         .deadline_ms = deadline_ms,
@@ -313,9 +316,9 @@ struct vault_call *vault_call_start(const struct network *network, struct token_
         .callback = callback,
         .arg = arg,
     };
-    if (call->name == NULL || call->host == NULL || call->url == NULL)
+    if (call->host == NULL || call->url == NULL)
         error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
-    else if (ask(call, err) == 0)
+    else if (send_request(call, err) == 0)
         return call;
     call_free(call);
     return NULL;

@@ -1,15 +1,15 @@
 /*
  * vault_call.h - reads one object, or one list, from Key Vault.
  *
- *     start ─▶ ASK ─▶ 200 ────────────────▶ next page? ─▶ ASK ... ─▶ callback
- *               ▲      └─ 401 (first one): read the challenge, check that it is for this vault
- *               └────────── RENEW a new token from the cache
+ *     start ─▶ REQUEST ─▶ 200 ────────────▶ next page? ─▶ REQUEST ... ─▶ callback
+ *                 ▲        └─ 401 (first one): read the challenge, check that it is for this vault
+ *                 └──────── RENEW a new token from the cache
  *
  * The token goes out with the first request: no round trip is spent on being refused. Contract:
  * common/grpc/client.h.
  */
-#ifndef PROVIDER_AZURE_VAULT_CALL_H
-#define PROVIDER_AZURE_VAULT_CALL_H
+#ifndef PROVIDER_AZURE_VAULT_VAULT_CALL_H
+#define PROVIDER_AZURE_VAULT_VAULT_CALL_H
 
 #include "provider-azure/cloud/cloud.h"
 #include "provider-azure/identity/identity.h"
@@ -21,46 +21,44 @@
 
 struct vault_call;
 
-enum vault_question {
-    VAULT_OBJECT,
-    VAULT_VERSIONS, /* all versions of `name` */
-    VAULT_OBJECTS,  /* all objects of the type */
+enum vault_operation {
+    VAULT_GET_OBJECT,
+    VAULT_LIST_VERSIONS, /* all versions of `name` */
+    VAULT_LIST_OBJECTS,  /* all objects of the type */
 };
 
 struct vault_query {
-    enum vault_question question;
+    enum vault_operation operation;
     const char *vault_url;  /* "https://<name>.<suffix>/" */
     const char *vault_host; /* lower case, no port */
     enum object_type type;
-    const char *name;    /* "" for VAULT_OBJECTS */
+    const char *name;    /* "" for VAULT_LIST_OBJECTS */
     const char *version; /* "" = latest; "" for lists */
 };
 
-/* On success `answer` is a reference that belongs to the callee; on failure `error` is borrowed. That an
- * object is not there is an answer (vault_answer.absence). */
-typedef void vault_callback(struct vault_answer *answer, const struct error *error, void *arg);
+/* On success `response` is a reference that belongs to the callee; on failure `error` is borrowed. That there is
+ * no such object is a response (not_found). */
+typedef void vault_callback(struct vault_response *response, const struct error *error, void *arg);
 
-/* `network` and `cache` are borrowed until the end; `query` is copied; references to `identity` and `token`
- * are taken. */
+/* Sends the first request. `network` and `cache` are borrowed until the end; `query` is copied; references to
+ * `identity` and `token` are taken. */
 struct vault_call *vault_call_start(const struct network *network, struct token_cache *cache,
                                     const struct vault_query *query, struct identity *identity,
                                     struct token *token, uint64_t deadline_ms, vault_callback *callback,
                                     void *arg, struct error **err);
-/* When what this call will bring was asked for: the moment at which the request now under way went out, for a
- * list that of its first page. VAULT_CALL_NOT_SENT before that, and during a pause between two tries. */
+
+/* When the request now under way went out, for a list that of its first page. VAULT_CALL_NOT_SENT before that,
+ * and during a pause between two tries. */
 #define VAULT_CALL_NOT_SENT UINT64_MAX
 uint64_t vault_call_sent_ms(const struct vault_call *call);
+
 /* As http_retry_pending_error(). */
 int vault_call_pending_error(const struct vault_call *call, struct error **err);
-/* Another party waits for the same answer. */
+
+/* Moves the deadline out: another party waits for the same response. */
 void vault_call_extend(struct vault_call *call, uint64_t deadline_ms);
+
+/* Ends the call without a callback. */
 void vault_call_cancel(struct vault_call **call);
-
-/* The URL of a query; the caller frees. NULL on lack of memory. */
-char *vault_query_url(const struct vault_query *query);
-
-/* Whether a challenge's resource may ask for tokens on behalf of `vault_host`: the host must lie below the
- * resource's host. */
-bool vault_challenge_allowed(const char *vault_host, const char *resource);
 
 #endif

@@ -6,10 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/base/json.h"
-#include "provider-azure/cloud/cloud.h"
-#include "provider-azure/vault/vault_response.h"
-#include "provider-azure/vault/vault_response_private.h"
+#include "provider-azure/vault/vault_json.h"
 
 /* Key Vault allows 15 on an object. */
 enum { VAULT_MAX_TAGS = 100 };
@@ -19,35 +16,11 @@ static int no_memory(struct error **err)
     return error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
 }
 
-char *vault_id_segment(const char *id, int index)
-{
-    const char *path = NULL;
-    cleanup_error struct error *error = NULL;
-    cleanup_free char *host = url_host(id, &path, &error);
-    if (error_code(error) == GRPC_STATUS_RESOURCE_EXHAUSTED)
-        return NULL;
-    for (int segment = 0; host != NULL && segment <= index; segment++) {
-        if (*path != '/')
-            return strdup("");
-        path++;
-        size_t len = strcspn(path, "/?#");
-        if (segment == index)
-            return strndup(path, len);
-        path += len;
-    }
-    return strdup("");
-}
-
-void vault_entry_finish(struct vault_entry *entry)
+static void entry_finish(struct vault_entry *entry)
 {
     free(entry->name);
     free(entry->version);
     string_map_finish(&entry->tags);
-}
-
-struct vault_answer *vault_list_create(struct error **err)
-{
-    return vault_answer_new(err);
 }
 
 /* Values of tags are strings. */
@@ -66,7 +39,6 @@ static int parse_tags(const cJSON *tags, struct string_map *map, struct error **
 
 static int parse_entry(const cJSON *json, struct vault_entry *entry, struct error **err)
 {
-    enum { NAME_SEGMENT = 1, VERSION_SEGMENT = 2 };
     const char *id = NULL;
     const cJSON *attributes = NULL;
     const cJSON *tags = NULL;
@@ -82,28 +54,30 @@ static int parse_entry(const cJSON *json, struct vault_entry *entry, struct erro
                                json_opt_int(attributes, "created", 0, &entry->created, err) < 0 ||
                                json_opt_int(attributes, "updated", 0, &entry->updated, err) < 0))
         return -1;
-    entry->name = vault_id_segment(id != NULL ? id : "", NAME_SEGMENT);
-    entry->version = vault_id_segment(id != NULL ? id : "", VERSION_SEGMENT);
-    return entry->name == NULL || entry->version == NULL ? no_memory(err) : 0;
+    entry->name = vault_id_segment(id != NULL ? id : "", VAULT_ID_NAME, err);
+    if (entry->name == NULL)
+        return -1;
+    entry->version = vault_id_segment(id != NULL ? id : "", VAULT_ID_VERSION, err);
+    return entry->version == NULL ? -1 : 0;
 }
 
-static int add_entries(struct vault_answer *list, const cJSON *values, struct error **err)
+static int add_entries(struct vault_list *list, const cJSON *values, struct error **err)
 {
     const cJSON *json_entry = NULL;
     size_t count = values != NULL ? (size_t)cJSON_GetArraySize(values) : 0;
 
-    if (list->n_entries + count > VAULT_MAX_ENTRIES)
+    if (list->n + count > VAULT_MAX_ENTRIES)
         return error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "more than %d entries in a list",
                          VAULT_MAX_ENTRIES);
     if (count == 0)
         return 0;
-    struct vault_entry *grown = reallocarray(list->entries, list->n_entries + count, sizeof(*list->entries));
+    struct vault_entry *grown = reallocarray(list->entries, list->n + count, sizeof(*list->entries));
     if (grown == NULL)
         return no_memory(err);
     list->entries = grown;
     cJSON_ArrayForEach(json_entry, values)
     {
-        struct vault_entry *entry = &list->entries[list->n_entries++];
+        struct vault_entry *entry = &list->entries[list->n++];
         *entry = (struct vault_entry){0};
         if (parse_entry(json_entry, entry, err) < 0)
             return error_wrap(err, "list");
@@ -111,7 +85,7 @@ static int add_entries(struct vault_answer *list, const cJSON *values, struct er
     return 0;
 }
 
-int vault_list_add_page(struct vault_answer *list, const char *json, size_t len, char **ret_next,
+int vault_list_add_page(struct vault_list *list, const char *json, size_t len, char **ret_next,
                         struct error **err)
 {
     cleanup_json cJSON *root = vault_json_parse(json, len, err);
@@ -121,22 +95,16 @@ int vault_list_add_page(struct vault_answer *list, const char *json, size_t len,
     if (root == NULL)
         return -1;
     if (json_opt_array(root, "value", &values, err) < 0 ||
-        json_opt_string(root, "nextLink", &next, err) < 0 || add_entries(list, values, err) < 0) {
-        vault_answer_blame(err);
-        return -1;
-    }
+        json_opt_string(root, "nextLink", &next, err) < 0 || add_entries(list, values, err) < 0)
+        return vault_json_attribute(err);
     *ret_next = NULL;
-    if (next != NULL && *next != '\0') {
-        *ret_next = strdup(next);
-        if (*ret_next == NULL)
-            return no_memory(err);
-    }
-    return 0;
+    if (next == NULL || *next == '\0')
+        return 0;
+    *ret_next = strdup(next);
+    return *ret_next == NULL ? no_memory(err) : 0;
 }
 
-/* --- history
- * -----------------------------------------------------------------------------------------------------------
- */
+/* --- history --- */
 
 static int newest_first(const void *left, const void *right)
 {
@@ -149,16 +117,16 @@ static int newest_first(const void *left, const void *right)
     return strcmp(a->version, b->version);
 }
 
-int vault_list_select(const struct vault_answer *list, const char *start, size_t count,
+int vault_list_select(const struct vault_list *list, const char *start, size_t count,
                       const struct vault_entry **ret_chosen, struct error **err)
 {
-    cleanup_free const struct vault_entry **sorted = calloc(list->n_entries + 1, sizeof(*sorted));
+    cleanup_free const struct vault_entry **sorted = calloc(list->n + 1, sizeof(*sorted));
     size_t n = 0;
     size_t first = 0;
 
     if (sorted == NULL)
         return no_memory(err);
-    for (size_t i = 0; i < list->n_entries; i++) {
+    for (size_t i = 0; i < list->n; i++) {
         if (list->entries[i].enabled)
             sorted[n++] = &list->entries[i];
     }
@@ -178,4 +146,12 @@ int vault_list_select(const struct vault_answer *list, const char *start, size_t
         chosen++;
     }
     return (int)chosen;
+}
+
+void vault_list_finish(struct vault_list *list)
+{
+    for (size_t i = 0; i < list->n; i++)
+        entry_finish(&list->entries[i]);
+    free(list->entries);
+    *list = (struct vault_list){0};
 }

@@ -1,10 +1,8 @@
 /*
- * vault_list.h - Key Vault's lists: the versions of an object, or the objects of a kind, page by page.
- *
- * A list is an answer (vault_answer.h) with entries; it is immutable once its last page was added.
+ * vault_list.h - Key Vault's lists: the versions of an object, or the objects of a type, page by page.
  */
-#ifndef PROVIDER_AZURE_VAULT_LIST_H
-#define PROVIDER_AZURE_VAULT_LIST_H
+#ifndef PROVIDER_AZURE_VAULT_VAULT_LIST_H
+#define PROVIDER_AZURE_VAULT_VAULT_LIST_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -17,8 +15,6 @@
  * or selects from. */
 enum { VAULT_MAX_ENTRIES = 10000, VAULT_MAX_PAGES = 1000, VAULT_PAGE = 25 };
 
-struct vault_answer;
-
 struct vault_entry {
     char *name;    /* second and third path segment of id or kid; "" where there is none */
     char *version; /* "" in a list of objects */
@@ -27,20 +23,26 @@ struct vault_entry {
     bool enabled; /* false also for entries without attributes: both are skipped */
     struct string_map tags;
 };
-void vault_entry_finish(struct vault_entry *entry);
 
-/* An empty list to add pages to. */
-struct vault_answer *vault_list_create(struct error **err);
+struct vault_list {
+    struct vault_entry *entries;
+    size_t n;
+};
 
-/* Adds a page. *ret_next is the nextLink (free()), NULL on the last page. */
-int vault_list_add_page(struct vault_answer *list, const char *json, size_t len, char **ret_next,
+/* Adds a page to a list, which begins as {0}. *ret_next is the nextLink (free()), NULL on the last page. Errors
+ * as vault_object_parse(), and RESOURCE_EXHAUSTED for more than VAULT_MAX_ENTRIES. */
+int vault_list_add_page(struct vault_list *list, const char *json, size_t len, char **ret_next,
                         struct error **err);
 
 /* The versions to mount for an object with a history: at most `count` enabled ones, newest first, beginning
  * with `start` ("" = newest). Ties in `created` are broken by `updated`, then by the version id, so that
- * rotations agree. `ret_chosen` has room for `count` pointers. Returns how many; -1 with NOT_FOUND when
+ * rotations agree. `ret_chosen` has space for `count` pointers. Returns how many; -1 with NOT_FOUND when
  * `start` is not in the list. */
-int vault_list_select(const struct vault_answer *list, const char *start, size_t count,
+int vault_list_select(const struct vault_list *list, const char *start, size_t count,
                       const struct vault_entry **ret_chosen, struct error **err);
+
+/* Frees the entries. */
+void vault_list_finish(struct vault_list *list);
+#define cleanup_vault_list CLEANUP(vault_list_finish)
 
 #endif

@@ -1,5 +1,5 @@
 /*
- * fuzz_azure_vault.c - answers of Key Vault, as objects of every type, version lists and errors, and their
+ * fuzz_azure_vault.c - responses of Key Vault, as objects of every type, version lists and errors, and their
  * conversion.
  */
 #include <stddef.h>
@@ -8,7 +8,8 @@
 #include <string.h>
 
 #include "provider-azure/content/content.h"
-#include "provider-azure/vault/vault_response.h"
+#include "provider-azure/vault/vault_error.h"
+#include "provider-azure/vault/vault_list.h"
 
 static const struct content_options content_options = {.order = CERTIFICATE_ORDER_CHAIN};
 
@@ -25,25 +26,26 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                                          .encoding = (enum object_encoding)(data[0] % 3),
                                          .split = (data[0] & 64) != 0 ? OBJECT_SPLIT_JSON : OBJECT_WHOLE};
         struct content content = {0};
-        struct vault_answer *answer = vault_answer_parse(item.type, text, size - 1, NULL);
-        if (answer != NULL && content_make(&content_options, &item, answer, &content, NULL) == 0)
+        struct vault_object object;
+        if (vault_object_parse(item.type, text, size - 1, &object, NULL) == 0 &&
+            content_make(&content_options, &item, &object, &content, NULL) == 0)
             content_finish(&content);
-        vault_answer_unref(answer);
+        vault_object_finish(&object);
     }
-    struct vault_answer *list = vault_list_create(NULL);
+    struct vault_list list = {0};
     char *next = NULL;
-    if (list != NULL && vault_list_add_page(list, text, size - 1, &next, NULL) == 0) {
+    if (vault_list_add_page(&list, text, size - 1, &next, NULL) == 0) {
         const struct vault_entry *chosen[4];
-        (void)vault_list_select(list, "", 4, chosen, NULL);
+        (void)vault_list_select(&list, "", 4, chosen, NULL);
     }
     free(next);
-    vault_answer_unref(list);
+    vault_list_finish(&list);
     struct http_reply reply = {.status = 400 + data[0] % 104};
     struct error *error = NULL;
     buffer_init(&reply.body, size);
     (void)buffer_append(&reply.body, text, size - 1, NULL);
     (void)vault_error(&reply, "host", 1, &error);
-    vault_answer_unref(vault_answer_absence(&reply, &error));
+    (void)vault_error_is_not_found(&reply);
     error_free(error);
     buffer_finish(&reply.body);
     return 0;

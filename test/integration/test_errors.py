@@ -204,7 +204,7 @@ def test_a_certificate_of_another_name_is_a_tls_failure(pods, emulator, scratch)
 
 @pytest.mark.parametrize("service,kind,words", [
     ("vault", "reset", ["no answer from", "vault.localhost", " tries: "]), ("entra", "close", ["no answer from login.localhost", " tries: "]),
-    ("vault", "truncate", ["answer of", "broke off"]), ("vault", "garbage", ["vault's answer is not JSON"]), ("entra", "garbage", ["not JSON"]),
+    ("vault", "truncate", ["answer of", "broke off"]), ("vault", "garbage", ["vault's response is not JSON"]), ("entra", "garbage", ["not JSON"]),
 ])
 def test_an_answer_that_breaks_is_named(pods, emulator, service, kind, words):
     emulator.add_fault(kind, service=service)

@@ -8,7 +8,7 @@
 #include "provider-azure/content/content.h"
 #include "provider-azure/identity/entra.h"
 #include "provider-azure/mount_request.h"
-#include "provider-azure/vault/vault_response.h"
+#include "provider-azure/vault/vault_list.h"
 #include "test/unit/scratch.h"
 
 #define ENTRA_TENANT "tenant1"
@@ -19,9 +19,9 @@ static struct {
     struct string_map attributes, secrets;
     struct object_list
         objects; /* of the attributes: a secret, a key, a certificate, a split one, a selection */
-    struct vault_answer *pfx, *key, *json;
+    struct vault_object pfx, key, json;
     struct identity *identity; /* a service principal with a client secret */
-    struct buffer pfx_json;    /* Key Vault's answer with a PFX in it */
+    struct buffer pfx_json;    /* Key Vault's response with a PFX in it */
     struct buffer certificate; /* PEM of an application: key and certificate */
 } world;
 
@@ -96,42 +96,42 @@ static void requests(void **state)
     fail_each_allocation(select_an_object, 0);
 }
 
-/* --- answers of the vault --- */
+/* --- responses of the vault --- */
 
 static int read_a_secret(struct error **err)
 {
-    struct vault_answer *answer = vault_answer_parse(OBJECT_SECRET, SECRET_JSON, strlen(SECRET_JSON), err);
+    struct vault_object object;
 
-    if (answer == NULL)
+    if (vault_object_parse(OBJECT_SECRET, SECRET_JSON, strlen(SECRET_JSON), &object, err) < 0)
         return -1;
-    assert_string_equal(answer->version, "v1");
-    assert_string_equal(answer->content_type, "text/plain");
-    assert_int_equal(secret_len(answer->value), 28);
-    vault_answer_unref(answer);
+    assert_string_equal(object.version, "v1");
+    assert_string_equal(object.content_type, "text/plain");
+    assert_int_equal(secret_len(object.value), 28);
+    vault_object_finish(&object);
     return 0;
 }
 
 static int read_a_key(struct error **err)
 {
-    struct vault_answer *answer = vault_answer_parse(OBJECT_KEY, KEY_JSON, strlen(KEY_JSON), err);
+    struct vault_object object;
 
-    if (answer == NULL)
+    if (vault_object_parse(OBJECT_KEY, KEY_JSON, strlen(KEY_JSON), &object, err) < 0)
         return -1;
-    assert_string_equal(answer->kty, "EC");
-    assert_true(secret_len(answer->x) == 32 && secret_len(answer->y) == 32);
-    vault_answer_unref(answer);
+    assert_string_equal(object.kty, "EC");
+    assert_true(secret_len(object.x) == 32 && secret_len(object.y) == 32);
+    vault_object_finish(&object);
     return 0;
 }
 
 static int read_a_certificate(struct error **err)
 {
     static const char text[] = "{\"id\":\"https://v/certificates/c/v1\",\"cer\":\"dGVzdA==\"}";
-    struct vault_answer *answer = vault_answer_parse(OBJECT_CERT, text, strlen(text), err);
+    struct vault_object object;
 
-    if (answer == NULL)
+    if (vault_object_parse(OBJECT_CERT, text, strlen(text), &object, err) < 0)
         return -1;
-    assert_int_equal(secret_len(answer->value), 8);
-    vault_answer_unref(answer);
+    assert_int_equal(secret_len(object.value), 8);
+    vault_object_finish(&object);
     return 0;
 }
 
@@ -140,20 +140,20 @@ static int read_a_list(struct error **err)
     static const char text[] =
         "{\"value\":[{\"id\":\"https://v/secrets/a/1\",\"attributes\":{\"enabled\":true,\"created\":1,\"updated\":2},\"tags\":{\"env\":\"prod\"}},{\"id\":\"https://v/secrets/a/"
         "2\",\"attributes\":{\"enabled\":true}}],\"nextLink\":\"https://v/secrets/a/versions?skip=2\"}";
-    struct vault_answer *list = vault_list_create(err);
+    struct vault_list list = {0};
     cleanup_free char *next = NULL;
-    int rc = list != NULL ? vault_list_add_page(list, text, strlen(text), &next, err) : -1;
+    int rc = vault_list_add_page(&list, text, strlen(text), &next, err);
 
     if (rc == 0) {
-        assert_int_equal(list->n_entries, 2);
-        assert_string_equal(string_map_get(&list->entries[0].tags, "env"), "prod");
+        assert_int_equal(list.n, 2);
+        assert_string_equal(string_map_get(&list.entries[0].tags, "env"), "prod");
         assert_non_null(next);
     }
-    vault_answer_unref(list);
+    vault_list_finish(&list);
     return rc;
 }
 
-static void answers(void **state)
+static void responses(void **state)
 {
     (void)state;
     fail_each_allocation(read_a_secret, 0);
@@ -165,12 +165,12 @@ static void answers(void **state)
 /* --- files --- */
 
 /* Makes the files of item `i` and counts their bytes. */
-static int make_files(size_t i, const struct vault_answer *answer, size_t n_parts, struct error **err)
+static int make_files(size_t i, const struct vault_object *object, size_t n_parts, struct error **err)
 {
     const struct content_options options = {.order = CERTIFICATE_ORDER_CHAIN, .separate_files = i == 0};
     struct content content = {0};
 
-    if (content_make(&options, &world.objects.items[i], answer, &content, err) < 0)
+    if (content_make(&options, &world.objects.items[i], object, &content, err) < 0)
         return -1;
     assert_int_equal(content.n_parts, n_parts);
     for (size_t part = 0; part < content.n_parts; part++)
@@ -181,17 +181,17 @@ static int make_files(size_t i, const struct vault_answer *answer, size_t n_part
 
 static int convert_a_pfx(struct error **err)
 {
-    return make_files(0, world.pfx, 3, err);
+    return make_files(0, &world.pfx, 3, err);
 }
 
 static int convert_a_key(struct error **err)
 {
-    return make_files(1, world.key, 1, err);
+    return make_files(1, &world.key, 1, err);
 }
 
 static int split_json(struct error **err)
 {
-    return make_files(3, world.json, 2, err);
+    return make_files(3, &world.json, 2, err);
 }
 
 static void files(void **state)
@@ -318,10 +318,13 @@ static int set_up(void **state)
     assert_int_equal(string_map_from_json(&world.secrets, secrets, strlen(secrets), NULL, NULL), 0);
     assert_int_equal(objects_parse(OBJECTS, &defaults, &world.objects, NULL), 0);
     world.identity = make_identity(CREDENTIAL_CLIENT_SECRET, "bar", 3, NULL);
-    world.pfx = vault_answer_parse(OBJECT_SECRET, buffer_str(&world.pfx_json), world.pfx_json.len, NULL);
-    world.key = vault_answer_parse(OBJECT_KEY, KEY_JSON, strlen(KEY_JSON), NULL);
-    world.json = vault_answer_parse(OBJECT_SECRET, SECRET_JSON, strlen(SECRET_JSON), NULL);
-    assert_true(world.identity != NULL && world.pfx != NULL && world.key != NULL && world.json != NULL);
+    assert_non_null(world.identity);
+    assert_int_equal(
+        vault_object_parse(OBJECT_SECRET, buffer_str(&world.pfx_json), world.pfx_json.len, &world.pfx, NULL),
+        0);
+    assert_int_equal(vault_object_parse(OBJECT_KEY, KEY_JSON, strlen(KEY_JSON), &world.key, NULL), 0);
+    assert_int_equal(vault_object_parse(OBJECT_SECRET, SECRET_JSON, strlen(SECRET_JSON), &world.json, NULL),
+                     0);
     return 0;
 }
 
@@ -332,9 +335,9 @@ static int tear_down(void **state)
     string_map_finish(&world.attributes);
     string_map_finish(&world.secrets);
     object_list_finish(&world.objects);
-    vault_answer_unref(world.pfx);
-    vault_answer_unref(world.key);
-    vault_answer_unref(world.json);
+    vault_object_finish(&world.pfx);
+    vault_object_finish(&world.key);
+    vault_object_finish(&world.json);
     identity_unref(world.identity);
     buffer_finish(&world.pfx_json);
     buffer_finish(&world.certificate);
@@ -345,7 +348,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(requests),
-        cmocka_unit_test(answers),
+        cmocka_unit_test(responses),
         cmocka_unit_test(files),
         cmocka_unit_test(identities),
     };

@@ -21,8 +21,8 @@ struct world {
     struct throttle_table throttles;
     struct network network;
     struct token_cache *tokens;
-    struct store *store;
-    struct volume_log *volumes;
+    struct vault_cache *cache;
+    struct served_volumes *volumes;
     struct cloud cloud;
     struct request_defaults defaults;
     struct mount_shared shared;
@@ -138,7 +138,7 @@ static int add_version(void *arg, const char *id, const char *version, struct er
     return 0;
 }
 
-static const struct mount_sink sink = {.add_file = add_file, .add_version = add_version};
+static const struct response_writer writer = {.add_file = add_file, .add_version = add_version};
 
 static void on_done(const struct error *error, void *arg)
 {
@@ -163,15 +163,15 @@ static int setup(void **state)
         "Bearer authorization=\"https://login.microsoftonline.com/tenant1\", resource=\"https://vault.azure.net\"";
     world->network = (struct network){.transport = &world->fake.base, .throttles = &world->throttles};
     world->tokens = token_cache_create(&world->network, NULL);
-    world->store = store_create(&world->network, world->tokens, 60000, NULL);
-    world->volumes = volume_log_create(60000, NULL);
+    world->cache = vault_cache_create(&world->network, world->tokens, 60000, NULL);
+    world->volumes = served_volumes_create(60000, NULL);
     assert_int_equal(cloud_resolve("AzurePublicCloud", NULL, &world->cloud, NULL), 0);
     world->defaults = (struct request_defaults){
         .cloud = &world->cloud,
         .endpoints = {.imds = "http://169.254.169.254", .nmi = "http://127.0.0.1:2579"}};
     world->shared = (struct mount_shared){.network = &world->network,
                                           .tokens = world->tokens,
-                                          .store = world->store,
+                                          .cache = world->cache,
                                           .volumes = world->volumes,
                                           .defaults = &world->defaults,
                                           .content = &content_options};
@@ -189,8 +189,8 @@ static int setup(void **state)
 static int teardown(void **state)
 {
     struct world *world = *state;
-    store_destroy(world->store);
-    volume_log_destroy(world->volumes);
+    vault_cache_destroy(world->cache);
+    served_volumes_destroy(world->volumes);
     token_cache_destroy(world->tokens);
     assert_null(world->fake.calls);
     assert_null(world->fake.timers);
@@ -213,7 +213,7 @@ static struct mount *begin(struct world *world, bool republish, uint64_t left_ms
     world->result[0] = '\0';
     error_free(world->error);
     world->error = NULL;
-    return mount_start(&world->shared, &input, &sink, on_done, world, &world->error);
+    return mount_start(&world->shared, &input, &writer, on_done, world, &world->error);
 }
 
 /* Runs one mount to its end, at most `left_ms` of virtual time. */
@@ -273,7 +273,6 @@ static void a_republish_is_answered_from_what_the_identity_read_a_moment_ago(voi
     assert_int_equal(world->vault_requests, 1);
     assert_string_equal(world->result, "a:644=a-value;[secret/a@v9]");
     fake_run(&world->fake, world->fake.now_ms + 61000); /* the sweep wipes what is too old */
-    assert_int_equal(store_count(world->store), 0);
     run(world, true, 10000);
     assert_int_equal(world->vault_requests, 2);
 }
@@ -597,7 +596,7 @@ static void bad_answers_are_errors_that_name_the_object(void **state)
         {"{\"value\":\"x\",\"id\":\"i\",\"kid\":\"k\",\"contentType\":\"application/x-pkcs12\"}",
          "illegal base64 data"},
         {"<html>", "not JSON"},
-        {"{\"value\":\"a\\u0000b\"}", "the vault's answer can not be read: invalid JSON: NUL in a string"},
+        {"{\"value\":\"a\\u0000b\"}", "the vault's response cannot be read: invalid JSON: NUL in a string"},
         {"[]", "not a JSON object"},
     };
     struct world *world = *state;

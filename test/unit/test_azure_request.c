@@ -349,9 +349,10 @@ static void keys_and_certificates_become_pem(void **state)
         cleanup_error struct error *error = NULL;
         struct content content = {0};
         const struct object_item item = {.type = cases[i].type};
-        struct vault_answer *answer =
-            vault_answer_parse(cases[i].type, cases[i].json, strlen(cases[i].json), &error);
-        int result = answer == NULL ? -1 : content_make(&content_options, &item, answer, &content, &error);
+        cleanup_vault_object struct vault_object object = {0};
+        int result = vault_object_parse(cases[i].type, cases[i].json, strlen(cases[i].json), &object, &error);
+        if (result == 0)
+            result = content_make(&content_options, &item, &object, &content, &error);
         if (cases[i].pem == NULL) {
             assert_int_equal(result, -1);
             assert_non_null(strstr(error_message(error), cases[i].error));
@@ -366,7 +367,6 @@ static void keys_and_certificates_become_pem(void **state)
             assert_memory_equal(content.parts[0].bytes, expected, content.parts[0].len);
         }
         content_finish(&content);
-        vault_answer_unref(answer);
     }
 }
 

@@ -159,12 +159,12 @@ static const char *split(const char *json, enum object_encoding encoding)
         .name = (char[]){"n"}, .type = OBJECT_SECRET, .encoding = encoding, .split = OBJECT_SPLIT_JSON};
     cleanup_error struct error *error = NULL;
     struct content content = {0};
-    struct vault_answer answer = {.content_type = (char[]){""}};
+    struct vault_object object = {.content_type = (char[]){""}};
 
-    answer.value = secret_from_bytes(json, strlen(json));
+    object.value = secret_from_bytes(json, strlen(json));
     size_t used = 0;
     result[0] = '\0';
-    if (content_make(&options, &item, &answer, &content, &error) < 0) {
+    if (content_make(&options, &item, &object, &content, &error) < 0) {
         (void)snprintf(result, sizeof(result), "%s", error_message(error));
         assert_int_equal(error_code(error), GRPC_STATUS_FAILED_PRECONDITION);
     }
@@ -172,7 +172,7 @@ static const char *split(const char *json, enum object_encoding encoding)
         used += (size_t)snprintf(result + used, sizeof(result) - used, "%s=%.*s;", content.parts[i].suffix,
                                  (int)content.parts[i].len, (const char *)content.parts[i].bytes);
     content_finish(&content);
-    secret_destroy(answer.value);
+    secret_destroy(object.value);
     return result;
 }
 
@@ -197,7 +197,7 @@ static void members_of_a_json_secret_become_files(void **state)
     assert_string_equal(split("eyJhIjoiYiJ9", OBJECT_BASE64), "/a=b;");
 }
 
-static void what_can_not_be_split_is_told_without_its_content(void **state)
+static void a_secret_that_cannot_be_split_is_reported_without_its_content(void **state)
 {
     static const struct {
         const char *json;
@@ -236,7 +236,7 @@ int main(void)
         cmocka_unit_test(an_alias_is_a_directory_or_a_template),
         cmocka_unit_test(new_fields_are_checked_before_anything_is_asked),
         cmocka_unit_test(members_of_a_json_secret_become_files),
-        cmocka_unit_test(what_can_not_be_split_is_told_without_its_content),
+        cmocka_unit_test(a_secret_that_cannot_be_split_is_reported_without_its_content),
     };
     return cmocka_run_group_tests_name("azure select", tests, NULL, NULL);
 }

@@ -1,5 +1,5 @@
 /*
- * test_azure_sharing.c - what mounts share: joined reads, kept answers and their freshness, back-off.
+ * test_azure_sharing.c - shared between mounts: joined reads, cached responses and their freshness, back-off.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -14,14 +14,14 @@
 #include "provider-azure/vault/vault_cache.h"
 #include "test/unit/test_azure_fake.h"
 
-enum { KEEP_MS = 120000, FAR_MS = 1000000, NOW = 1700000000, DAY = 86400 };
+enum { TTL_MS = 120000, FAR_MS = 1000000, NOW = 1700000000, DAY = 86400 };
 
 struct world {
     struct fake fake;
     struct throttle_table throttles;
     struct network network;
     struct token_cache *tokens;
-    struct store *store;
+    struct vault_cache *cache;
     struct identity *alice, *bob;
     struct token *alice_token, *bob_token;
     int version; /* what the vault has now: "v1", "v2", ... */
@@ -35,6 +35,15 @@ struct result {
     char version[16];
     enum grpc_status code;
 };
+
+/* The last response that a read gave; with a reference. */
+static struct vault_response *last_response;
+
+/* The cache holds a reference to the last response, too. */
+static bool is_cached(void)
+{
+    return last_response->refs == 2;
+}
 
 static struct fake_answer answer(struct fake *fake, const char *url, const char *bearer, const char *body)
 {
@@ -75,7 +84,7 @@ static int setup(void **state)
     fake_init(&world->fake, answer, world);
     world->network = (struct network){.transport = &world->fake.base, .throttles = &world->throttles};
     world->tokens = token_cache_create(&world->network, NULL);
-    world->store = store_create(&world->network, world->tokens, KEEP_MS, NULL);
+    world->cache = vault_cache_create(&world->network, world->tokens, TTL_MS, NULL);
     world->alice = make_identity("alice");
     world->bob = make_identity("bob");
     world->alice_token = token_create(world->alice->principal, "token-alice", NOW + DAY, 0, NOW, NULL);
@@ -88,7 +97,9 @@ static int setup(void **state)
 static int teardown(void **state)
 {
     struct world *world = *state;
-    store_destroy(world->store);
+    vault_response_unref(last_response);
+    last_response = NULL;
+    vault_cache_destroy(world->cache);
     token_cache_destroy(world->tokens);
     token_unref(world->alice_token);
     token_unref(world->bob_token);
@@ -100,20 +111,23 @@ static int teardown(void **state)
     return 0;
 }
 
-static void on_result(struct vault_answer *got, const struct error *error, void *arg)
+static void on_result(struct vault_response *got, const struct error *error, void *arg)
 {
     struct result *result = arg;
     assert_false(result->done);
     result->done = true;
     result->code = error_code(error);
-    (void)snprintf(result->version, sizeof(result->version), "%s", got != NULL ? got->version : "");
-    vault_answer_unref(got);
+    (void)snprintf(result->version, sizeof(result->version), "%s", got != NULL ? got->object.version : "");
+    if (got == NULL)
+        return;
+    vault_response_unref(last_response);
+    last_response = got;
 }
 
 enum who { ALICE, BOB };
 
-static struct store_wait *get(struct world *world, enum who who, struct store_freshness freshness,
-                              struct result *result)
+static struct vault_waiter *get(struct world *world, enum who who, struct vault_freshness freshness,
+                                struct result *result)
 {
     const struct vault_query query = {.vault_url = "https://kv1.vault.azure.net/",
                                       .vault_host = "kv1.vault.azure.net",
@@ -121,19 +135,20 @@ static struct store_wait *get(struct world *world, enum who who, struct store_fr
                                       .name = "a",
                                       .version = ""};
     *result = (struct result){.done = false};
-    struct store_wait *wait = store_get(world->store, &query, who == ALICE ? world->alice : world->bob,
-                                        who == ALICE ? world->alice_token : world->bob_token, &freshness,
-                                        world->fake.now_ms + FAR_MS, on_result, result, NULL);
-    assert_non_null(wait);
+    struct vault_waiter *waiter =
+        vault_cache_get(world->cache, &query, who == ALICE ? world->alice : world->bob,
+                        who == ALICE ? world->alice_token : world->bob_token, &freshness,
+                        world->fake.now_ms + FAR_MS, on_result, result, NULL);
+    assert_non_null(waiter);
     assert_false(result->done);
-    return wait;
+    return waiter;
 }
 
-static const struct store_freshness first = {.republish = false};
+static const struct vault_freshness first = {.republish = false};
 
-static struct store_freshness again(uint64_t answered_ms)
+static struct vault_freshness again(uint64_t served_ms)
 {
-    return (struct store_freshness){.republish = true, .answered_ms = answered_ms};
+    return (struct vault_freshness){.republish = true, .volume_served_ms = served_ms};
 }
 
 static void settle(struct world *world)
@@ -141,7 +156,7 @@ static void settle(struct world *world)
     fake_run(&world->fake, world->fake.now_ms);
 }
 
-static const char *read_now(struct world *world, enum who who, struct store_freshness freshness)
+static const char *read_now(struct world *world, enum who who, struct vault_freshness freshness)
 {
     static struct result result;
     (void)get(world, who, freshness, &result);
@@ -175,7 +190,7 @@ static void first_mounts_join_a_request_that_has_just_been_sent(void **state)
     struct result a;
     struct result b;
     (void)get(world, ALICE, first, &a);
-    world->fake.now_ms += STORE_JOIN_MS;
+    world->fake.now_ms += VAULT_CACHE_JOIN_MS;
     (void)get(world, ALICE, first, &b);
     assert_int_equal(world->fake.sent, 1);
     settle(world);
@@ -189,7 +204,7 @@ static void a_first_mount_does_not_join_a_request_that_was_sent_long_ago(void **
     struct result slow;
     (void)get(world, ALICE, first, &slow);
     struct transport_call *held = hold(world);
-    world->fake.now_ms += STORE_JOIN_MS + 1;
+    world->fake.now_ms += VAULT_CACHE_JOIN_MS + 1;
     world->version = 2; /* somebody rotates, then starts a pod */
     assert_string_equal(read_now(world, ALICE, first), "v2");
     assert_int_equal(world->fake.sent, 2);
@@ -229,7 +244,7 @@ static void identities_never_share_a_read(void **state)
     (void)read_now(world, ALICE, again(0));
     assert_int_equal(world->fake.sent, 2);
     world->status = 403; /* bob's answer is not for alice, and bob's refusal does not touch it */
-    world->fake.now_ms += KEEP_MS / 2;
+    world->fake.now_ms += TTL_MS / 2;
     (void)get(world, BOB, first, &b);
     settle(world);
     assert_int_equal(b.code, GRPC_STATUS_PERMISSION_DENIED);
@@ -242,14 +257,14 @@ static void who_gives_up_does_not_end_the_request_of_others(void **state)
     struct world *world = *state;
     struct result a;
     struct result b;
-    struct store_wait *gone = get(world, ALICE, first, &a);
+    struct vault_waiter *gone = get(world, ALICE, first, &a);
     (void)get(world, ALICE, first, &b);
-    store_wait_cancel(&gone);
+    vault_waiter_cancel(&gone);
     settle(world);
     assert_false(a.done);
     assert_string_equal(b.version, "v1");
     gone = get(world, ALICE, first, &a);
-    store_wait_cancel(&gone);
+    vault_waiter_cancel(&gone);
     assert_null(world->fake.calls);
 }
 
@@ -274,7 +289,7 @@ static void a_repeated_call_is_no_rotation(void **state)
     struct world *world = *state;
     (void)read_now(world, ALICE, first);
     uint64_t answered = world->fake.now_ms;
-    world->fake.now_ms += STORE_GRACE_MS;
+    world->fake.now_ms += VAULT_CACHE_GRACE_MS;
     (void)read_now(world, ALICE, again(answered));
     assert_int_equal(world->fake.sent, 1);
     world->fake.now_ms += 1;
@@ -288,42 +303,42 @@ static void an_answer_is_as_old_as_its_request(void **state)
     struct result slow;
     (void)get(world, ALICE, first, &slow);
     struct transport_call *held = hold(world);
-    world->fake.now_ms += KEEP_MS; /* the answer drips in for two minutes */
+    world->fake.now_ms += TTL_MS; /* the answer drips in for two minutes */
     let_go(world, held);
     (void)read_now(world, ALICE, again(0));
     assert_int_equal(world->fake.sent, 2);
 }
 
-static void of_two_answers_that_crossed_neither_is_kept(void **state)
+static void of_two_responses_that_crossed_neither_is_cached(void **state)
 {
     struct world *world = *state;
     struct result slow;
     (void)get(world, ALICE, first, &slow);
     struct transport_call *held = hold(world);
-    world->fake.now_ms += STORE_JOIN_MS + 1;
+    world->fake.now_ms += VAULT_CACHE_JOIN_MS + 1;
     world->version = 2;
     assert_string_equal(read_now(world, ALICE, first), "v2");
     world->fake.now_ms += 10;
     world->version = 1;
     let_go(world, held); /* came later, but was asked for earlier */
-    assert_int_equal(store_count(world->store), 0);
+    assert_false(is_cached());
     world->version = 2;
     assert_string_equal(read_now(world, ALICE, again(0)), "v2");
     assert_int_equal(world->fake.sent, 3);
 }
 
-static void a_republish_does_not_join_a_request_older_than_what_was_told(void **state)
+static void a_republish_does_not_join_a_request_older_than_what_was_served(void **state)
 {
     struct world *world = *state;
     struct result slow;
     struct result republished;
     (void)get(world, ALICE, first, &slow);
     struct transport_call *held = hold(world);
-    world->fake.now_ms += STORE_JOIN_MS + 1;
+    world->fake.now_ms += VAULT_CACHE_JOIN_MS + 1;
     world->version = 2;
     assert_string_equal(read_now(world, ALICE, first), "v2");
     uint64_t mounted = world->fake.now_ms;
-    world->fake.now_ms += STORE_GRACE_MS + 1; /* now it may not be served what it has seen */
+    world->fake.now_ms += VAULT_CACHE_GRACE_MS + 1; /* now it may not be served what it has seen */
     (void)get(world, ALICE, again(mounted), &republished);
     settle(world);
     assert_string_equal(republished.version, "v2");
@@ -331,7 +346,7 @@ static void a_republish_does_not_join_a_request_older_than_what_was_told(void **
     let_go(world, held);
 }
 
-static void a_republish_is_not_served_what_is_older_than_another_identity_was_told(void **state)
+static void a_republish_is_not_served_what_is_older_than_another_identity_was_served(void **state)
 {
     struct world *world = *state;
     assert_string_equal(read_now(world, ALICE, first), "v1");
@@ -346,7 +361,7 @@ static void a_republish_is_not_served_what_is_older_than_another_identity_was_to
     assert_int_equal(world->fake.sent, 3);
 }
 
-static void what_was_taken_away_is_not_served_any_more(void **state)
+static void an_object_that_is_refused_is_not_served_from_the_cache(void **state)
 {
     static const int refusals[] = {401, 403, 404};
     struct world *world = *state;
@@ -354,11 +369,11 @@ static void what_was_taken_away_is_not_served_any_more(void **state)
         struct result result;
         world->status = 0;
         (void)read_now(world, ALICE, first);
-        assert_int_equal(store_count(world->store), 1);
+        assert_true(is_cached());
         world->status = refusals[i];
         (void)get(world, ALICE, first, &result);
         settle(world);
-        assert_int_equal(store_count(world->store), 0);
+        assert_false(is_cached());
     }
     world->status = 0;
     (void)read_now(world, ALICE, first);
@@ -366,15 +381,15 @@ static void what_was_taken_away_is_not_served_any_more(void **state)
     struct result result;
     (void)get(world, ALICE, first, &result);
     settle(world);
-    assert_int_equal(store_count(world->store), 1);
+    assert_true(is_cached());
 }
 
-static void what_is_kept_is_wiped_when_it_is_too_old(void **state)
+static void a_cached_response_is_wiped_when_it_is_too_old(void **state)
 {
     struct world *world = *state;
     (void)read_now(world, ALICE, first);
-    fake_run(&world->fake, world->fake.now_ms + KEEP_MS);
-    assert_int_equal(store_count(world->store), 0);
+    fake_run(&world->fake, world->fake.now_ms + TTL_MS);
+    assert_false(is_cached());
 }
 
 /* --- volumes --- */
@@ -383,33 +398,34 @@ static void volumes_are_remembered_for_a_while(void **state)
 {
     uint8_t a[DIGEST_LEN] = {1};
     uint8_t b[DIGEST_LEN] = {1, 2};
-    struct volume_log *log = volume_log_create(1000, NULL);
+    struct served_volumes *volumes = served_volumes_create(1000, NULL);
     (void)state;
-    assert_int_equal(volume_log_last_ms(log, a, 5000), 0);
-    volume_log_note(log, a, 5000);
-    volume_log_note(log, b, 5500);
-    assert_int_equal(volume_log_last_ms(log, a, 6000), 5000);
-    assert_int_equal(volume_log_last_ms(log, b, 6000), 5500);
-    assert_int_equal(volume_log_last_ms(log, a, 6001), 0);
-    volume_log_note(log, a, 7000);
-    assert_int_equal(volume_log_count(log), 1); /* b has ended */
-    volume_log_destroy(log);
+    assert_int_equal(served_volumes_last_ms(volumes, a, 5000), 0);
+    served_volumes_put(volumes, a, 5000);
+    served_volumes_put(volumes, b, 5500);
+    assert_int_equal(served_volumes_last_ms(volumes, a, 6000), 5000);
+    assert_int_equal(served_volumes_last_ms(volumes, b, 6000), 5500);
+    assert_int_equal(served_volumes_last_ms(volumes, a, 6001), 0);
+    served_volumes_put(volumes, a, 7000);
+    assert_int_equal(served_volumes_last_ms(volumes, b, 6000), 0); /* b has ended and is forgotten */
+    served_volumes_destroy(volumes);
 }
 
-static void a_volume_that_fell_out_may_have_been_answered_as_late_as_the_last_of_them(void **state)
+static void an_evicted_volume_may_have_been_served_as_late_as_the_last_of_them(void **state)
 {
     uint8_t volume[DIGEST_LEN] = {0};
-    struct volume_log *log = volume_log_create(100000, NULL);
+    struct served_volumes *volumes = served_volumes_create(100000, NULL);
     (void)state;
-    for (unsigned i = 0; i < VOLUME_LOG_MAX + 3; i++) {
+    for (unsigned i = 0; i < SERVED_VOLUMES_MAX + 3; i++) {
         volume[0] = (uint8_t)i;
         volume[1] = (uint8_t)(i >> 8);
-        volume_log_note(log, volume, 1000 + i);
+        served_volumes_put(volumes, volume, 1000 + i);
     }
-    assert_int_equal(volume_log_count(log), VOLUME_LOG_MAX);
     volume[0] = volume[1] = 0;
-    assert_int_equal(volume_log_last_ms(log, volume, 5000), 1002);
-    volume_log_destroy(log);
+    assert_int_equal(served_volumes_last_ms(volumes, volume, 5000), 1002);
+    volume[0] = 3; /* the oldest that is still held */
+    assert_int_equal(served_volumes_last_ms(volumes, volume, 5000), 1003);
+    served_volumes_destroy(volumes);
 }
 
 /* --- back-off --- */
@@ -474,7 +490,7 @@ static void a_storm_costs_one_request_per_pause(void **state)
     char name[16];
     world->status = 429;
     world->retry_after_ms = 1000;
-    struct store_freshness freshness = first;
+    struct vault_freshness freshness = first;
     for (int i = 0; i < MOUNTS; i++) { /* different objects of one vault */
         (void)snprintf(name, sizeof(name), "s%d", i);
         const struct vault_query query = {.vault_url = "https://kv1.vault.azure.net/",
@@ -483,8 +499,8 @@ static void a_storm_costs_one_request_per_pause(void **state)
                                           .name = name,
                                           .version = ""};
         results[i] = (struct result){.done = false};
-        assert_non_null(store_get(world->store, &query, world->alice, world->alice_token, &freshness,
-                                  world->fake.now_ms + 30000, on_result, &results[i], NULL));
+        assert_non_null(vault_cache_get(world->cache, &query, world->alice, world->alice_token, &freshness,
+                                        world->fake.now_ms + 30000, on_result, &results[i], NULL));
         settle(world);
     }
     assert_int_equal(world->fake.sent, 1); /* the others wait for the pause */
@@ -515,13 +531,13 @@ int main(void)
         CASE(a_republish_is_served_what_was_read_since_its_answer_before),
         CASE(a_repeated_call_is_no_rotation),
         CASE(an_answer_is_as_old_as_its_request),
-        CASE(of_two_answers_that_crossed_neither_is_kept),
-        CASE(a_republish_does_not_join_a_request_older_than_what_was_told),
-        CASE(a_republish_is_not_served_what_is_older_than_another_identity_was_told),
-        CASE(what_was_taken_away_is_not_served_any_more),
-        CASE(what_is_kept_is_wiped_when_it_is_too_old),
+        CASE(of_two_responses_that_crossed_neither_is_cached),
+        CASE(a_republish_does_not_join_a_request_older_than_what_was_served),
+        CASE(a_republish_is_not_served_what_is_older_than_another_identity_was_served),
+        CASE(an_object_that_is_refused_is_not_served_from_the_cache),
+        CASE(a_cached_response_is_wiped_when_it_is_too_old),
         cmocka_unit_test(volumes_are_remembered_for_a_while),
-        cmocka_unit_test(a_volume_that_fell_out_may_have_been_answered_as_late_as_the_last_of_them),
+        cmocka_unit_test(an_evicted_volume_may_have_been_served_as_late_as_the_last_of_them),
         cmocka_unit_test(after_a_pause_one_goes_first_and_then_twice_as_many),
         CASE(a_storm_costs_one_request_per_pause),
     };

@@ -65,9 +65,10 @@ static char *files_of(const struct object_item *item, const struct content_optio
     cleanup_error struct error *error = NULL;
     struct content content = {0};
     struct buffer out = {.ceiling = 1 << 20};
-    struct vault_answer *answer = vault_answer_parse(item->type, json, strlen(json), &error);
+    cleanup_vault_object struct vault_object object = {0};
 
-    if (answer == NULL || content_make(options, item, answer, &content, &error) < 0) {
+    if (vault_object_parse(item->type, json, strlen(json), &object, &error) < 0 ||
+        content_make(options, item, &object, &content, &error) < 0) {
         assert_int_equal(error_code(error), GRPC_STATUS_FAILED_PRECONDITION);
         (void)buffer_append_str(&out, error_message(error), NULL);
     }
@@ -88,7 +89,6 @@ static char *files_of(const struct object_item *item, const struct content_optio
         (void)buffer_append_str(&out, ";", NULL);
     }
     content_finish(&content);
-    vault_answer_unref(answer);
     char *text = strdup(buffer_str(&out));
     buffer_finish(&out);
     return text;
@@ -232,10 +232,9 @@ static void versions_are_the_third_segment_of_an_id(void **state)
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
         cleanup_free char *json = NULL;
         assert_true(asprintf(&json, "{\"value\":\"x\",\"id\":\"%s\"}", rows[i][0]) > 0);
-        struct vault_answer *answer = vault_answer_parse(OBJECT_SECRET, json, strlen(json), NULL);
-        assert_non_null(answer);
-        assert_string_equal(answer->version, rows[i][1]);
-        vault_answer_unref(answer);
+        cleanup_vault_object struct vault_object object = {0};
+        assert_int_equal(vault_object_parse(OBJECT_SECRET, json, strlen(json), &object, NULL), 0);
+        assert_string_equal(object.version, rows[i][1]);
     }
 }
 

@@ -341,9 +341,9 @@ static void file_names_and_versions(void **state)
 /* --- histories --- */
 
 /* A list of versions v0 (newest), v1, ... one hour apart, in the order in which `order` names them. */
-static struct vault_answer *versions(const char *order)
+static struct vault_list versions(const char *order)
 {
-    struct vault_answer *list = vault_list_create(NULL);
+    struct vault_list list = {0};
     char page[4096] = "{\"value\":[";
     size_t used = strlen(page);
     for (const char *c = order; *c != '\0'; c++)
@@ -353,7 +353,7 @@ static struct vault_answer *versions(const char *order)
             c == order ? "" : ",", *c, 1700000000 - 3600 * (*c - '0'));
     (void)snprintf(page + used, sizeof(page) - used, "]}");
     char *next = NULL;
-    assert_int_equal(vault_list_add_page(list, page, strlen(page), &next, NULL), 0);
+    assert_int_equal(vault_list_add_page(&list, page, strlen(page), &next, NULL), 0);
     assert_null(next);
     return list;
 }
@@ -393,15 +393,14 @@ static void which_versions_a_history_takes(void **state)
                           &(struct object_defaults){.history = exact ? HISTORY_EXACT : HISTORY_ONE_MORE},
                           &list, NULL),
             0);
-        struct vault_answer *available = versions(rows[i / 2].available);
+        cleanup_vault_list struct vault_list available = versions(rows[i / 2].available);
         const struct vault_entry *chosen[300];
         cleanup_error struct error *error = NULL;
-        int n = vault_list_select(available, list.items[0].version, list.items[0].versions, chosen, &error);
+        int n = vault_list_select(&available, list.items[0].version, list.items[0].versions, chosen, &error);
         for (int k = 0; k < n; k++)
             got[k] = chosen[k]->version[1];
         if (expected == NULL ? error_code(error) != GRPC_STATUS_NOT_FOUND : strcmp(got, expected) != 0)
             fail_msg("row %zu, %s: '%s'", i / 2, exact ? "exact" : "one more", got);
-        vault_answer_unref(available);
         object_list_finish(&list);
     }
 }
@@ -417,16 +416,15 @@ static void equal_ages_are_told_apart_and_what_is_disabled_is_skipped(void **sta
     const struct vault_entry *chosen[10];
     char *next = NULL;
     (void)state;
-    struct vault_answer *list = vault_list_create(NULL);
-    assert_int_equal(vault_list_add_page(list, page, sizeof(page) - 1, &next, NULL), 0);
-    assert_int_equal(vault_list_select(list, "", 10, chosen, NULL), ARRAY_SIZE(expected));
+    cleanup_vault_list struct vault_list list = {0};
+    assert_int_equal(vault_list_add_page(&list, page, sizeof(page) - 1, &next, NULL), 0);
+    assert_int_equal(vault_list_select(&list, "", 10, chosen, NULL), ARRAY_SIZE(expected));
     for (size_t i = 0; i < ARRAY_SIZE(expected); i++)
         assert_string_equal(chosen[i]->version, expected[i]);
-    assert_int_equal(vault_list_select(list, "off", 10, chosen, NULL), -1);
-    vault_answer_unref(list);
+    assert_int_equal(vault_list_select(&list, "off", 10, chosen, NULL), -1);
 }
 
-static void an_answer_of_another_shape_is_told_as_the_vaults(void **state)
+static void a_response_of_another_shape_is_attributed_to_the_vault(void **state)
 {
     static const struct {
         bool list;
@@ -435,26 +433,27 @@ static void an_answer_of_another_shape_is_told_as_the_vaults(void **state)
         const char *text;
     } rows[] = {
         {false, "{\"value\":[1]}", GRPC_STATUS_FAILED_PRECONDITION,
-         "the vault's answer: JSON member 'value'"},
+         "the vault's response: JSON member 'value'"},
         {false, "{}", GRPC_STATUS_FAILED_PRECONDITION, "secret value is nil"},
-        {false, "[]", GRPC_STATUS_UNAVAILABLE, "the vault's answer is not a JSON object"},
-        {true, "{\"value\":{}}", GRPC_STATUS_FAILED_PRECONDITION, "the vault's answer: JSON member 'value'"},
-        {true, "{\"value\":[1]}", GRPC_STATUS_FAILED_PRECONDITION, "the vault's answer: list: an entry"},
+        {false, "[]", GRPC_STATUS_UNAVAILABLE, "the vault's response is not a JSON object"},
+        {true, "{\"value\":{}}", GRPC_STATUS_FAILED_PRECONDITION,
+         "the vault's response: JSON member 'value'"},
+        {true, "{\"value\":[1]}", GRPC_STATUS_FAILED_PRECONDITION, "the vault's response: list: an entry"},
         {true, "{\"nextLink\":1}", GRPC_STATUS_FAILED_PRECONDITION,
-         "the vault's answer: JSON member 'nextLink'"},
-        {true, "<html>", GRPC_STATUS_UNAVAILABLE, "the vault's answer is not JSON"},
+         "the vault's response: JSON member 'nextLink'"},
+        {true, "<html>", GRPC_STATUS_UNAVAILABLE, "the vault's response is not JSON"},
     };
     (void)state;
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
         cleanup_error struct error *error = NULL;
-        struct vault_answer *list = vault_list_create(NULL);
+        cleanup_vault_list struct vault_list list = {0};
+        cleanup_vault_object struct vault_object object = {0};
         char *next = NULL;
         const char *json = rows[i].json;
         if (rows[i].list)
-            assert_int_equal(vault_list_add_page(list, json, strlen(json), &next, &error), -1);
+            assert_int_equal(vault_list_add_page(&list, json, strlen(json), &next, &error), -1);
         else
-            assert_null(vault_answer_parse(OBJECT_SECRET, json, strlen(json), &error));
-        vault_answer_unref(list);
+            assert_int_equal(vault_object_parse(OBJECT_SECRET, json, strlen(json), &object, &error), -1);
         assert_int_equal(error_code(error), rows[i].code);
         if (strncmp(error_message(error), rows[i].text, strlen(rows[i].text)) != 0)
             fail_msg("row %zu: %s", i, error_message(error));
@@ -472,7 +471,7 @@ int main(void)
         cmocka_unit_test(numbers_of_a_history),
         cmocka_unit_test(fields_of_an_item),
         cmocka_unit_test(file_names_and_versions),
-        cmocka_unit_test(an_answer_of_another_shape_is_told_as_the_vaults),
+        cmocka_unit_test(a_response_of_another_shape_is_attributed_to_the_vault),
         cmocka_unit_test(which_versions_a_history_takes),
         cmocka_unit_test(equal_ages_are_told_apart_and_what_is_disabled_is_skipped),
     };

@@ -1,0 +1,127 @@
+/*
+ * vault_error.c - Key Vault's errors.
+ */
+#include "provider-azure/vault/vault_error.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "common/base/json.h"
+#include "common/base/utf8.h"
+
+#include "provider-azure/vault/vault_json.h"
+
+/* How much of a server's message is quoted. */
+enum { MESSAGE_MAX = 400, CODE_MAX = 64 };
+
+/* {"error": {"code": ..., "message": ..., "innererror": {"code": ...}}}; "" where there is none. */
+struct vault_error_body {
+    cJSON *root; /* the texts point into it */
+    const char *code;
+    const char *inner_code;
+    const char *message;
+};
+
+static const char *opt_text(const cJSON *object, const char *key)
+{
+    const char *text = NULL;
+    (void)json_opt_string(object, key, &text, NULL);
+    return text != NULL ? text : "";
+}
+
+/* Never fails: a body that is no such JSON says nothing. The caller frees `root`. */
+static struct vault_error_body read_body(const struct http_reply *reply)
+{
+    cJSON *root = json_parse((const char *)reply->body.data, reply->body.len, VAULT_RESPONSE_MAX, NULL);
+    const cJSON *error = NULL;
+    const cJSON *inner = NULL;
+
+    (void)json_opt_object(root, "error", &error, NULL);
+    (void)json_opt_object(error, "innererror", &inner, NULL);
+    return (struct vault_error_body){
+        .root = root,
+        .code = opt_text(error, "code"),
+        .inner_code = opt_text(inner, "code"),
+        .message = opt_text(error, "message"),
+    };
+}
+
+/* A cause that the body suggests, NULL when it suggests none. */
+static const char *hint_for(int status, const struct vault_error_body *body)
+{
+    const char *inner = body->inner_code, *message = body->message;
+
+    if (status == 403 &&
+        (strcmp(inner, "ForbiddenByFirewall") == 0 || strcmp(inner, "ForbiddenByConnection") == 0 ||
+         strstr(message, "Client address is not authorized") != NULL))
+        return "the vault's firewall does not let this node in";
+    if (status == 403 && (strstr(inner, "Disabled") != NULL || strstr(message, "disabled") != NULL))
+        return "this version is disabled";
+    if (status == 403 && strcmp(inner, "ForbiddenByRbac") == 0)
+        return "the identity lacks a role on the vault, or it was assigned minutes ago";
+    if (status == 403 && strcmp(inner, "AccessDenied") == 0)
+        return "the vault's access policy does not allow this identity get (and list, for a history or a selection)";
+    if (status == 401 && strstr(message, "AKV10032") != NULL)
+        return "tenantID is not the vault's tenant";
+    if (status == 401 && strstr(message, "AKV10022") != NULL)
+        return "the token is for another audience: check cloudName";
+    if (status == 404 && strstr(body->code, "NotFound") != NULL)
+        return "check name, version, type and vault; it may be deleted";
+    return NULL;
+}
+
+static enum grpc_status grpc_status_of(int status)
+{
+    switch (status) {
+    case 400:
+        return GRPC_STATUS_INVALID_ARGUMENT;
+    case 401:
+        return GRPC_STATUS_UNAUTHENTICATED;
+    case 403:
+        return GRPC_STATUS_PERMISSION_DENIED;
+    case 404:
+        return GRPC_STATUS_NOT_FOUND;
+    case 429:
+        return GRPC_STATUS_RESOURCE_EXHAUSTED;
+    default:
+        return status >= 500 || status == 408 ? GRPC_STATUS_UNAVAILABLE : GRPC_STATUS_UNKNOWN;
+    }
+}
+
+int vault_error(const struct http_reply *reply, const char *host, unsigned tries, struct error **err)
+{
+    const struct vault_error_body body = read_body(reply);
+    cleanup_json cJSON *root = body.root;
+    const char *hint = hint_for(reply->status, &body);
+    char message[MESSAGE_MAX + 1];
+    char code[CODE_MAX + 1];
+    char inner_code[CODE_MAX + 1];
+    char extra[64] = "";
+
+    utf8_quote(message, sizeof(message), body.message);
+    utf8_quote(code, sizeof(code), body.code);
+    utf8_quote(inner_code, sizeof(inner_code), body.inner_code);
+    if (tries > 1)
+        (void)snprintf(extra, sizeof(extra), " after %u tries", tries);
+    return error_set(
+        err, grpc_status_of(reply->status), "%s answered HTTP %d%s%s%s%s%s%s%s%s%s%s%s%.64s%s", host,
+        reply->status, extra, *body.code != '\0' ? " " : "", code, *body.inner_code != '\0' ? "/" : "",
+        inner_code, *message != '\0' ? ": " : "", message, hint != NULL ? " [hint: " : "",
+        hint != NULL ? hint : "", hint != NULL ? "]" : "", reply->request_id != NULL ? " (request id " : "",
+        reply->request_id != NULL ? reply->request_id : "", reply->request_id != NULL ? ")" : "");
+}
+
+static bool ends_with(const char *text, const char *ending)
+{
+    size_t len = strlen(text), ending_len = strlen(ending);
+    return len >= ending_len && strcmp(text + (len - ending_len), ending) == 0;
+}
+
+bool vault_error_is_not_found(const struct http_reply *reply)
+{
+    if (reply->status != 404 && reply->status != 403)
+        return false;
+    const struct vault_error_body body = read_body(reply);
+    cleanup_json cJSON *root = body.root;
+    return reply->status == 404 ? ends_with(body.code, "NotFound") : ends_with(body.inner_code, "Disabled");
+}

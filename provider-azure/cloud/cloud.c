@@ -34,11 +34,6 @@ static const struct known_cloud {
      "vault.microsoftazure.de", "https://managedhsm.microsoftazure.de", "managedhsm.microsoftazure.de"},
 };
 
-static int no_memory(struct error **err)
-{
-    return error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
-}
-
 static void cut_slash(char *url)
 {
     size_t len = strlen(url);
@@ -61,7 +56,7 @@ static int fill(struct cloud *cloud, const struct known_cloud *from, struct erro
         made.authority = NULL;
     if (made.name == NULL || made.authority == NULL || made.vault == NULL || made.vault_suffix == NULL ||
         made.hsm == NULL || made.hsm_suffix == NULL)
-        return no_memory(err);
+        return error_no_memory(err, NULL);
     cut_slash(made.vault);
     cut_slash(made.hsm);
     *cloud = made;
@@ -191,7 +186,7 @@ int cloud_resolve(const char *name, const char *custom_path, struct cloud *ret_c
 
     cleanup_free char *upper = strdup(name);
     if (upper == NULL)
-        return no_memory(err);
+        return error_no_memory(err, NULL);
     for (char *c = upper; *c != '\0'; c++) {
         if (*c >= 'a' && *c <= 'z')
             *c = (char)(*c - 'a' + 'A');
@@ -256,7 +251,7 @@ char *url_host(const char *url, const char **ret_path, struct error **err)
     }
     char *host = strndup(start, host_len);
     if (host == NULL) {
-        no_memory(err);
+        (void)error_no_memory(err, NULL);
         return NULL;
     }
     for (char *c = host; *c != '\0'; c++) {

@@ -34,7 +34,7 @@ struct signing_key *signing_key_read(const uint8_t *der, size_t len, struct erro
 {
     struct signing_key *key = calloc(1, sizeof(*key));
     if (key == NULL) {
-        (void)error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
+        (void)error_no_memory(err, NULL);
         return NULL;
     }
     mbedtls_pk_init(&key->pk);

@@ -350,19 +350,19 @@ static int set_trust(struct tls_probe *probe, const struct tls_probe_request *re
 static int set_up(struct tls_probe *probe, const struct tls_probe_request *request, struct error **err)
 {
     if (probe->address == NULL || probe->server_name == NULL || compat_tls_prepare() != 0)
-        return error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
+        return error_no_memory(err, NULL);
     if (set_trust(probe, request, err) < 0)
         return -1;
     if (mbedtls_ssl_config_defaults(&probe->config, MBEDTLS_SSL_IS_CLIENT, MBEDTLS_SSL_TRANSPORT_STREAM,
                                     MBEDTLS_SSL_PRESET_DEFAULT) != 0)
-        return error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
+        return error_no_memory(err, NULL);
     compat_tls_1_2_and_newer(&probe->config);
     mbedtls_ssl_conf_authmode(&probe->config, MBEDTLS_SSL_VERIFY_REQUIRED);
     mbedtls_ssl_conf_ca_chain(&probe->config, &probe->ca, NULL);
     mbedtls_ssl_conf_rng(&probe->config, crypto_random, NULL);
     if (mbedtls_ssl_setup(&probe->ssl, &probe->config) != 0 ||
         mbedtls_ssl_set_hostname(&probe->ssl, probe->server_name) != 0)
-        return error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
+        return error_no_memory(err, NULL);
     mbedtls_ssl_set_bio(&probe->ssl, probe, on_send, on_receive, NULL);
     return 0;
 }
@@ -372,7 +372,7 @@ struct tls_probe *tls_probe_start(uv_loop_t *loop, const struct tls_probe_reques
 {
     struct tls_probe *probe = calloc(1, sizeof(*probe));
     if (probe == NULL) {
-        (void)error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
+        (void)error_no_memory(err, NULL);
         return NULL;
     }
     mbedtls_ssl_init(&probe->ssl);

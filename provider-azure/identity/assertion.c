@@ -53,7 +53,7 @@ static int append_header(const struct app_certificate *certificate, const struct
     if (cJSON_AddStringToObject(json, "alg", pss ? "PS256" : "RS256") == NULL ||
         cJSON_AddStringToObject(json, "typ", "JWT") == NULL ||
         cJSON_AddStringToObject(json, pss ? "x5t#S256" : "x5t", buffer_str(&encoded)) == NULL)
-        return error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
+        return error_no_memory(err, NULL);
     return append_part(out, json, err);
 }
 
@@ -73,7 +73,7 @@ static int append_claims(const struct assertion_input *input, struct buffer *out
         cJSON_AddNumberToObject(json, "nbf", begin) == NULL ||
         cJSON_AddNumberToObject(json, "iat", begin) == NULL ||
         cJSON_AddNumberToObject(json, "exp", end) == NULL)
-        return error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
+        return error_no_memory(err, NULL);
     return append_part(out, json, err);
 }
 

@@ -34,15 +34,10 @@ static int invalid(struct error **err, const char *text)
     return error_set(err, GRPC_STATUS_INVALID_ARGUMENT, "%s", text);
 }
 
-static int no_memory(struct error **err)
-{
-    return error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
-}
-
 static int set_client_id(struct credentials *credentials, const char *value, struct error **err)
 {
     credentials->client_id = parameter_text_trim(value);
-    return credentials->client_id == NULL ? no_memory(err) : 0;
+    return credentials->client_id == NULL ? error_no_memory(err, NULL) : 0;
 }
 
 /* Newer clusters may hand the tokens over with the Secret instead of the volume context. */
@@ -92,7 +87,7 @@ static int pick_token(const char *tokens, const char *audience, struct credentia
         return error_set(err, GRPC_STATUS_INVALID_ARGUMENT, "token for audience %s not found", audience);
     credentials->kind = CREDENTIAL_ASSERTION;
     credentials->credential = secret_from_bytes(found, strlen(found));
-    return credentials->credential == NULL ? no_memory(err) : 0;
+    return credentials->credential == NULL ? error_no_memory(err, NULL) : 0;
 }
 
 static int parse_binding(const struct string_map *attributes, const struct string_map *secrets,
@@ -149,7 +144,7 @@ static struct secret *copy_value(struct credentials *credentials, const char *va
     }
     struct secret *copy = secret_from_bytes(value, len);
     if (copy == NULL)
-        (void)no_memory(err);
+        (void)error_no_memory(err, NULL);
     return copy;
 }
 

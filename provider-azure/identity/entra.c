@@ -37,7 +37,7 @@ int entra_build_request(const struct identity *identity, const char *authority, 
     buffer_init(&request->body, ENTRA_FORM_MAX);
     if (asprintf(&url, "%s%s/%s", authority, adfs ? "adfs" : identity->tenant, path) < 0) {
         url = NULL;
-        return error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
+        return error_no_memory(err, NULL);
     }
     if (token_request_set_url(request, url, err) < 0 ||
         token_request_add_header(request, "Content-Type", "application/x-www-form-urlencoded", err) < 0 ||

@@ -10,11 +10,6 @@
 
 #include "common/base/secret.h"
 
-static void no_memory(struct error **err)
-{
-    error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
-}
-
 static char *copy(const char *text, bool *ok)
 {
     char *made = strdup(text != NULL ? text : "");
@@ -109,7 +104,7 @@ struct identity *identity_create(const struct identity_input *input, struct erro
 
     cleanup_identity struct identity *identity = calloc(1, sizeof(*identity));
     if (identity == NULL) {
-        no_memory(err);
+        (void)error_no_memory(err, NULL);
         return NULL;
     }
     *identity = (struct identity){
@@ -133,7 +128,7 @@ struct identity *identity_create(const struct identity_input *input, struct erro
         .password = copy_secret(input->credentials->password, &ok),
     };
     if (!ok || identity->scope == NULL) {
-        no_memory(err);
+        (void)error_no_memory(err, NULL);
         return NULL;
     }
     compute_keys(identity, input->credentials->kind);

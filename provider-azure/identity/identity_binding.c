@@ -21,7 +21,7 @@ static int set_endpoint(struct token_request *request, const struct token_proxy_
             memcpy(request->ca_pem, endpoint->ca_pem, endpoint->ca_pem_len + 1);
         request->ca_pem_len = endpoint->ca_pem_len;
     }
-    return ok ? 0 : error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
+    return ok ? 0 : error_no_memory(err, NULL);
 }
 
 static int build_request(const struct identity *identity, const struct token_request_context *context,

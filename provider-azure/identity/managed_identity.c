@@ -30,7 +30,7 @@ static int build_request(const struct identity *identity, const struct token_req
         asprintf(&url, "%s/metadata/identity/oauth2/token?api-version=2018-02-01&resource=%s%s%s",
                  identity->endpoint, resource, *client != '\0' ? "&client_id=" : "", client) < 0) {
         url = NULL;
-        return error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
+        return error_no_memory(err, NULL);
     }
     if (token_request_set_url(request, url, err) < 0)
         return -1;

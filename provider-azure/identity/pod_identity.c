@@ -26,7 +26,7 @@ static int build_request(const struct identity *identity, const struct token_req
         &retry_never; /* NMI itself waits for the identity to be assigned, and the kubelet mounts again */
     if (resource == NULL || asprintf(&url, "%s/host/token/?resource=%s", identity->endpoint, resource) < 0) {
         url = NULL;
-        return error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
+        return error_no_memory(err, NULL);
     }
     if (token_request_set_url(request, url, err) < 0 ||
         token_request_add_header(request, "podname", identity->pod_name, err) < 0)

@@ -46,7 +46,7 @@ struct token *token_create(const uint8_t principal[DIGEST_LEN], const char *text
         token->value = secret_from_bytes(text, strlen(text));
     }
     if (token == NULL || token->value == NULL) {
-        error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
+        (void)error_no_memory(err, NULL);
         token_unref(token);
         return NULL;
     }

@@ -68,16 +68,11 @@ struct token_waiter {
     void *arg;
 };
 
-static void no_memory(struct error **err)
-{
-    error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
-}
-
 struct token_cache *token_cache_create(const struct network *network, struct error **err)
 {
     struct token_cache *cache = calloc(1, sizeof(*cache));
     if (cache == NULL) {
-        no_memory(err);
+        (void)error_no_memory(err, NULL);
         return NULL;
     }
     cache->network = network;
@@ -192,7 +187,7 @@ static struct entry *add(struct token_cache *cache, const uint8_t key[DIGEST_LEN
     }
     struct entry *entry = calloc(1, sizeof(*entry));
     if (entry == NULL) {
-        no_memory(err);
+        (void)error_no_memory(err, NULL);
         return NULL;
     }
     memcpy(entry->key, key, DIGEST_LEN);
@@ -308,8 +303,7 @@ static int send_request(struct token_fetch *fetch, const struct token_request *r
     if (*identity->authority != '\0' &&
         asprintf(&scope, "%s/%s", identity->tenant, identity->client_id) < 0) {
         scope = NULL;
-        no_memory(err);
-        return -1;
+        return error_no_memory(err, NULL);
     }
     struct http_retry_request http = {
         .service = request->service,
@@ -379,10 +373,8 @@ static int request_token(struct token_fetch *fetch, const struct token_proxy_end
         return result;
     }
     struct request_build *build = calloc(1, sizeof(*build));
-    if (build == NULL) {
-        no_memory(err);
-        return -1;
-    }
+    if (build == NULL)
+        return error_no_memory(err, NULL);
     *build =
         (struct request_build){.fetch = fetch, .identity = identity_ref(fetch->identity), .context = context};
     if (transport_work(transport, build_in_thread, on_built, build, err) < 0) {
@@ -410,10 +402,8 @@ static int start_fetch(struct token_cache *cache, struct entry *entry, struct id
                        uint64_t deadline_ms, struct error **err)
 {
     struct token_fetch *fetch = calloc(1, sizeof(*fetch));
-    if (fetch == NULL) {
-        no_memory(err);
-        return -1;
-    }
+    if (fetch == NULL)
+        return error_no_memory(err, NULL);
     *fetch = (struct token_fetch){
         .cache = cache,
         .entry = entry,
@@ -498,7 +488,7 @@ struct token_waiter *token_cache_get(struct token_cache *cache, struct identity 
     struct token_waiter *waiter = calloc(1, sizeof(*waiter));
 
     if (waiter == NULL) {
-        no_memory(err);
+        (void)error_no_memory(err, NULL);
         return NULL;
     }
     *waiter = (struct token_waiter){.cache = cache, .callback = callback, .arg = arg};

@@ -51,11 +51,6 @@ struct token_proxy {
     TAILQ_HEAD(token_proxy_waiters, token_proxy_waiter) waiters;
 };
 
-static int no_memory(struct error **err)
-{
-    return error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
-}
-
 /* --- configuration --- */
 
 static int bad_url(struct error **err, const char *why)
@@ -79,7 +74,7 @@ static int split_authority(struct token_proxy *proxy, const char *authority, str
     proxy->host = strdup(authority);
     if (asprintf(&proxy->connect_to, "%s%s", authority, colon != NULL ? "" : ":443") < 0)
         proxy->connect_to = NULL;
-    return proxy->host == NULL || proxy->connect_to == NULL ? no_memory(err) : 0;
+    return proxy->host == NULL || proxy->connect_to == NULL ? error_no_memory(err, NULL) : 0;
 }
 
 static int read_url(struct token_proxy *proxy, const char *url, struct error **err)
@@ -92,7 +87,7 @@ static int read_url(struct token_proxy *proxy, const char *url, struct error **e
     cleanup_free char *authority = strndup(rest, authority_len);
     const char *path = rest + authority_len;
     if (authority == NULL)
-        return no_memory(err);
+        return error_no_memory(err, NULL);
     if (strchr(authority, '@') != NULL)
         return bad_url(err, "must not have a user");
     if (strpbrk(rest, "?#") != NULL)
@@ -104,7 +99,7 @@ static int read_url(struct token_proxy *proxy, const char *url, struct error **e
     size_t len = strlen(path);
     if (asprintf(&proxy->path, "%s%s", path, len == 0 || path[len - 1] != '/' ? "/" : "") < 0) {
         proxy->path = NULL;
-        return no_memory(err);
+        return error_no_memory(err, NULL);
     }
     return split_authority(proxy, authority, err);
 }
@@ -123,7 +118,7 @@ struct token_proxy *token_proxy_create(const struct transport *transport,
 {
     struct token_proxy *proxy = calloc(1, sizeof(*proxy));
     if (proxy == NULL) {
-        (void)no_memory(err);
+        (void)error_no_memory(err, NULL);
         return NULL;
     }
     proxy->transport = transport;
@@ -134,7 +129,7 @@ struct token_proxy *token_proxy_create(const struct transport *transport,
     proxy->fixed_sni = *config->sni_name != '\0' ? strdup(config->sni_name) : NULL;
     if (proxy->ca_file == NULL || proxy->api_server == NULL ||
         (*config->sni_name != '\0' && proxy->fixed_sni == NULL)) {
-        (void)no_memory(err);
+        (void)error_no_memory(err, NULL);
         token_proxy_destroy(proxy);
         return NULL;
     }
@@ -265,7 +260,7 @@ static void deliver(struct token_proxy_waiter *waiter, const char *sni, const st
     }
     if (asprintf(&base, "https://%s%s", sni, proxy->path) < 0) {
         base = NULL;
-        (void)no_memory(&none);
+        (void)error_no_memory(&none, NULL);
         callback(NULL, none, arg);
         return;
     }
@@ -317,7 +312,7 @@ static void on_probe(const char *const *names, const struct error *error, void *
             NOT_AVAILABLE
             ": cluster ID SAN not found in API server certificate (use --sni-name flag to provide SNI name explicitly)");
     } else if (sni == NULL) {
-        (void)no_memory(&failure);
+        (void)error_no_memory(&failure, NULL);
     } else {
         free(proxy->sni);
         proxy->sni = strdup(sni);
@@ -367,7 +362,7 @@ struct token_proxy_waiter *token_proxy_resolve(struct token_proxy *proxy, uint64
         return NULL;
     struct token_proxy_waiter *waiter = calloc(1, sizeof(*waiter));
     if (waiter == NULL) {
-        (void)no_memory(err);
+        (void)error_no_memory(err, NULL);
         return NULL;
     }
     *waiter = (struct token_proxy_waiter){

@@ -30,7 +30,7 @@ int token_request_set_url(struct token_request *request, const char *url, struct
     request->url = secret_strdup(url);
     request->host = secret_strdup(host);
     if (request->url == NULL || request->host == NULL)
-        return error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
+        return error_no_memory(err, NULL);
     return 0;
 }
 
@@ -51,5 +51,5 @@ int token_request_add_header(struct token_request *request, const char *name, co
         (void)snprintf(request->headers[i], size, "%s: %s", name, value);
         return 0;
     }
-    return error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
+    return error_no_memory(err, NULL);
 }

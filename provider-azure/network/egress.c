@@ -13,18 +13,13 @@
 
 enum { PROXY_MAX = 1024, NO_PROXY_MAX = 4096, NAME_MAX_BYTES = 128 };
 
-static int no_memory(struct error **err)
-{
-    return error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
-}
-
 /* A trimmed copy; NULL when the parameter is absent or empty. */
 static int get(const struct string_map *attributes, const char *name, size_t max, char **ret,
                struct error **err)
 {
     cleanup_free char *text = parameter_text_trim(string_map_get(attributes, name));
     if (text == NULL)
-        return no_memory(err);
+        return error_no_memory(err, NULL);
     if (*text == '\0')
         return 0;
     if (strnlen(text, max + 1) > max)
@@ -61,7 +56,7 @@ static int find_ca(const char *name, const char *dir, char **ret, struct error *
                          "caBundleFile must be the plain name of a file in the provider's --class-ca-dir");
     if (asprintf(ret, "%s/%s", dir, name) < 0) {
         *ret = NULL;
-        return no_memory(err);
+        return error_no_memory(err, NULL);
     }
     return 0;
 }
@@ -84,7 +79,7 @@ int egress_parse(const struct string_map *attributes, const char *ca_dir, struct
     cleanup_free char *ca_name = NULL;
     struct egress *egress = calloc(1, sizeof(*egress));
     if (egress == NULL)
-        return no_memory(err);
+        return error_no_memory(err, NULL);
     egress->refs = 1;
     if (get(attributes, "httpsProxy", PROXY_MAX, &egress->proxy, err) < 0 ||
         get(attributes, "noProxy", NO_PROXY_MAX, &egress->no_proxy, err) < 0 ||

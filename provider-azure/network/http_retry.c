@@ -224,7 +224,7 @@ static uint64_t choose_delay(const struct http_retry *retry, const struct http_r
         n_429 = n_429 < MAX_CONSECUTIVE_429 ? n_429 : MAX_CONSECUTIVE_429;
         n = n > n_429 ? n : n_429;
     }
-    return retry_policy_delay_ms(retry->policy, n, transport_random(network->transport));
+    return backoff_pause(&retry->policy->backoff_ms, n, transport_random(network->transport));
 }
 
 /* Whether another try is possible after this outcome; if so its pause has begun. */
@@ -342,7 +342,7 @@ struct http_retry *http_retry_start(const struct network *network, const struct 
         retry->body_len = request->body_len;
     }
     if (!ok) {
-        error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
+        (void)error_no_memory(err, NULL);
         retry_free(retry);
         return NULL;
     }

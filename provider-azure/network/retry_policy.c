@@ -3,20 +3,27 @@
  */
 #include "provider-azure/network/retry_policy.h"
 
+/* The delays of the Azure SDK: (2^n - 1) x `first`, n = 1 for the first retry, times a random factor from 0.8 to
+ * 1.3; `cap` bounds the product. */
+#define AZURE_BACKOFF(first_ms, cap_ms)                                                                      \
+    {                                                                                                        \
+        .first = (first_ms), .step = (first_ms), .growth_percent = 200, .cap = (cap_ms),                     \
+        .jitter_min_percent = 80, .jitter_max_percent = 130, .cap_after_jitter = true                        \
+    }
+
 const struct retry_policy retry_service = {
-    .max_retries = 3, .base_ms = 800, .cap_ms = 60000, .try_timeout_ms = 15000};
+    .max_retries = 3, .backoff_ms = AZURE_BACKOFF(800, 60000), .try_timeout_ms = 15000};
 /* Microsoft's guidance for IMDS, and the pauses of its SDK: about 2, 6, 14, 25, 25, 25 s, together more
  * than the 70 s that a 410 may last. IMDS answers within a second or two: waiting longer than 20 s for
  * it brings nothing. */
 const struct retry_policy retry_imds = {.max_retries = 6,
-                                        .base_ms = 2000,
-                                        .cap_ms = 25000,
+                                        .backoff_ms = AZURE_BACKOFF(2000, 25000),
                                         .try_timeout_ms = 20000,
                                         .retry_404_410 = true,
                                         .on_node = true,
                                         .min_5xx_ms = 1000};
 const struct retry_policy retry_never = {
-    .max_retries = 0, .base_ms = 1000, .cap_ms = 1000, .try_timeout_ms = 300000};
+    .max_retries = 0, .backoff_ms = AZURE_BACKOFF(1000, 1000), .try_timeout_ms = 300000};
 
 bool retry_policy_allows_status(const struct retry_policy *policy, int status)
 {
@@ -47,15 +54,4 @@ bool retry_policy_allows_failure(const struct retry_policy *policy, const struct
     if (hop == HTTP_HOP_DNS || (hop == HTTP_HOP_CONNECT && policy->on_node))
         return tries < 2;
     return true;
-}
-
-uint64_t retry_policy_delay_ms(const struct retry_policy *policy, unsigned retry, uint32_t random)
-{
-    if (retry < 1)
-        retry = 1;
-    if (retry > 16) /* far above every cap; keeps the shift defined */
-        retry = 16;
-    uint64_t delay = ((1ULL << retry) - 1) * policy->base_ms;
-    delay = delay * (800 + random % 500) / 1000;
-    return delay < policy->cap_ms ? delay : policy->cap_ms;
 }

@@ -3,11 +3,11 @@
  */
 #include "provider-azure/network/transport.h"
 
-#include <assert.h>
 #include <stdlib.h>
-#include <sys/random.h>
 
+#include "common/base/backoff.h"
 #include "common/process/lifecycle.h"
+#include "common/process/loop_timer.h"
 
 struct transport_call *transport_send(const struct transport *transport, const struct http_request *request,
                                       transport_callback *callback, void *arg, struct error **err)
@@ -107,7 +107,7 @@ static struct transport_call *real_send(void *state, const struct http_request *
     struct real_transport *real = state;
     struct transport_call *call = calloc(1, sizeof(*call));
     if (call == NULL) {
-        error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
+        (void)error_no_memory(err, NULL);
         return NULL;
     }
     *call = (struct transport_call){.callback = callback, .arg = arg};
@@ -128,48 +128,50 @@ static void real_cancel(void *state, struct transport_call **call)
 }
 
 struct transport_timer {
-    uv_timer_t handle; /* keeps the struct until its close callback */
+    struct loop_timer *timer;
     transport_fired *fired;
     void *arg;
 };
 
-static void on_timer_closed(uv_handle_t *handle)
+static void timer_free(struct transport_timer *timer)
 {
-    free(handle->data);
+    loop_timer_destroy(timer->timer);
+    free(timer);
 }
 
-static void on_timer(uv_timer_t *handle)
+static void on_timer(void *arg)
 {
-    struct transport_timer *timer = handle->data;
+    struct transport_timer *timer = arg;
     transport_fired *fired = timer->fired;
-    void *arg = timer->arg;
+    void *fired_arg = timer->arg;
 
-    uv_close((uv_handle_t *)handle, on_timer_closed);
-    fired(arg);
+    timer_free(timer);
+    fired(fired_arg);
 }
 
 static struct transport_timer *real_after(void *state, uint64_t delay_ms, transport_fired *fired, void *arg,
                                           struct error **err)
 {
-    struct real_transport *real = state;
+    const struct real_transport *real = state;
     struct transport_timer *timer = calloc(1, sizeof(*timer));
     if (timer == NULL) {
-        error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
+        (void)error_no_memory(err, NULL);
         return NULL;
     }
-    timer->fired = fired;
-    timer->arg = arg;
-    (void)uv_timer_init(real->loop, &timer->handle); /* cannot fail */
-    timer->handle.data = timer;
-    (void)uv_timer_start(&timer->handle, on_timer, delay_ms, 0);
+    *timer = (struct transport_timer){.fired = fired, .arg = arg};
+    timer->timer = loop_timer_create(real->loop, on_timer, timer, err);
+    if (timer->timer == NULL) {
+        free(timer);
+        return NULL;
+    }
+    loop_timer_start(timer->timer, delay_ms);
     return timer;
 }
 
 static void real_stop(void *state, struct transport_timer **timer)
 {
     (void)state;
-    assert(!uv_is_closing((uv_handle_t *)&(*timer)->handle));
-    uv_close((uv_handle_t *)&(*timer)->handle, on_timer_closed);
+    timer_free(*timer);
     *timer = NULL;
 }
 
@@ -187,11 +189,8 @@ static int64_t real_unix_s(void *state)
 
 static uint32_t real_random(void *state)
 {
-    uint32_t value = 0;
     (void)state;
-    if (getrandom(&value, sizeof(value), GRND_NONBLOCK) != (ssize_t)sizeof(value))
-        value = (uint32_t)clock_monotonic_ns(); /* jitter needs no quality */
-    return value;
+    return backoff_random();
 }
 
 struct transport_probe {
@@ -216,7 +215,7 @@ static struct transport_probe *real_probe(void *state, const struct tls_probe_re
     const struct real_transport *real = state;
     struct transport_probe *probe = calloc(1, sizeof(*probe));
     if (probe == NULL) {
-        error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
+        (void)error_no_memory(err, NULL);
         return NULL;
     }
     *probe = (struct transport_probe){.callback = callback, .arg = arg};
@@ -266,7 +265,7 @@ static int real_work(void *state, transport_fired *run, transport_fired *done, v
     const struct real_transport *real = state;
     struct work *work = calloc(1, sizeof(*work));
     if (work == NULL)
-        return error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
+        return error_no_memory(err, NULL);
     *work = (struct work){.run = run, .done = done, .arg = arg};
     work->request.data = work;
     (void)uv_queue_work(real->loop, &work->request, on_work, on_work_done); /* fails only without `on_work` */
@@ -290,7 +289,7 @@ struct transport *transport_create(uv_loop_t *loop, struct http_client *client, 
 {
     struct real_transport *real = calloc(1, sizeof(*real));
     if (real == NULL) {
-        error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
+        (void)error_no_memory(err, NULL);
         return NULL;
     }
     *real =

@@ -140,7 +140,7 @@ static inline int64_t fake_unix(void *state)
 static inline uint32_t fake_random(void *state)
 {
     (void)state;
-    return 200; /* a factor of exactly 1.0 */
+    return 200;
 }
 
 struct fake_work {

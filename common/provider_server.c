@@ -61,11 +61,6 @@ static void version_free(V1alpha1__ObjectVersion *version)
     secret_free(version);
 }
 
-static int no_memory(struct error **err)
-{
-    return error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "no memory for the answer to a mount");
-}
-
 /* Makes room for one more pointer in an array from the wiping allocator. */
 static int reserve(void **array, size_t n, size_t *cap, struct error **err)
 {
@@ -76,7 +71,7 @@ static int reserve(void **array, size_t n, size_t *cap, struct error **err)
         return 0;
     grown = secret_realloc(*array, wanted * sizeof(void *));
     if (grown == NULL)
-        return no_memory(err);
+        return error_no_memory(err, "a mount response");
     *array = grown;
     *cap = wanted;
     return 0;
@@ -102,7 +97,7 @@ int provider_mount_add_file(struct provider_mount *mount, const char *path, mode
         return -1;
     file = secret_malloc(sizeof(*file));
     if (file == NULL)
-        return no_memory(err);
+        return error_no_memory(err, "a mount response");
     v1alpha1__file__init(file);
     file->mode = (int32_t)mode;
     file->path = secret_strdup(path);
@@ -110,7 +105,7 @@ int provider_mount_add_file(struct provider_mount *mount, const char *path, mode
     file->contents.len = len;
     if (file->path == NULL || file->contents.data == NULL) {
         file_free(file);
-        return no_memory(err);
+        return error_no_memory(err, "a mount response");
     }
     if (len > 0)
         memcpy(file->contents.data, contents, len);
@@ -128,7 +123,7 @@ int provider_mount_add_version(struct provider_mount *mount, const char *id, con
         return -1;
     copy = secret_strdup(version);
     if (copy == NULL)
-        return no_memory(err);
+        return error_no_memory(err, "a mount response");
     for (size_t i = 0; i < mount->n_versions; i++) {
         if (strcmp(mount->versions[i]->id, id) == 0) {
             secret_free(mount->versions[i]->version);
@@ -143,14 +138,14 @@ int provider_mount_add_version(struct provider_mount *mount, const char *id, con
     entry = secret_malloc(sizeof(*entry));
     if (entry == NULL) {
         secret_free(copy);
-        return no_memory(err);
+        return error_no_memory(err, "a mount response");
     }
     v1alpha1__object_version__init(entry);
     entry->version = copy;
     entry->id = secret_strdup(id);
     if (entry->id == NULL) {
         version_free(entry);
-        return no_memory(err);
+        return error_no_memory(err, "a mount response");
     }
     mount->versions[mount->n_versions++] = entry;
     return 0;
@@ -235,7 +230,7 @@ static void on_mount(struct grpc_call *call, const ProtobufCMessage *request, vo
     cleanup_error struct error *err = NULL;
 
     if (mount == NULL) {
-        (void)no_memory(&err);
+        (void)error_no_memory(&err, "a mount response");
         grpc_call_fail(call, err);
         return;
     }

@@ -30,7 +30,7 @@ int buffer_reserve(struct buffer *buffer, size_t len, struct error **err)
     }
     uint8_t *data = secret_malloc(cap);
     if (data == NULL)
-        return error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory (%zu bytes)", cap);
+        return error_no_memory(err, "a buffer");
     if (buffer->len > 0)
         memcpy(data, buffer->data, buffer->len);
     data[buffer->len] = 0;

@@ -5,8 +5,8 @@
  * blocks left behind by growth, and the buffer itself, are zeroed. The content is always followed by a NUL
  * that is not counted in `len`.
  */
-#ifndef COMMON_BUFFER_H
-#define COMMON_BUFFER_H
+#ifndef COMMON_BASE_BUFFER_H
+#define COMMON_BASE_BUFFER_H
 
 #include <stddef.h>
 #include <stdint.h>

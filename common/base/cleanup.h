@@ -9,8 +9,8 @@
  * and hand the result out with steal_ptr() / steal_fd(), which leave the empty value behind.
  * A destroyer of another type gets its own attribute next to that type (see cleanup_error in error.h).
  */
-#ifndef COMMON_CLEANUP_H
-#define COMMON_CLEANUP_H
+#ifndef COMMON_BASE_CLEANUP_H
+#define COMMON_BASE_CLEANUP_H
 
 #include <dirent.h>
 #include <stdio.h>

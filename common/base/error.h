@@ -14,8 +14,8 @@
  * Messages are valid UTF-8 on output and at most ERROR_MESSAGE_MAX bytes long; longer ones are cut
  * in the middle so that both the intent and the cause stay visible.
  */
-#ifndef COMMON_ERROR_H
-#define COMMON_ERROR_H
+#ifndef COMMON_BASE_ERROR_H
+#define COMMON_BASE_ERROR_H
 
 #include <stdarg.h>
 #include <stddef.h>

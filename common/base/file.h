@@ -1,8 +1,8 @@
 /*
  * file.h - reading small files (tokens, CA bundles, class files) whole and bounded.
  */
-#ifndef COMMON_FILE_H
-#define COMMON_FILE_H
+#ifndef COMMON_BASE_FILE_H
+#define COMMON_BASE_FILE_H
 
 #include <stddef.h>
 

@@ -2,8 +2,8 @@
  * hash.h - a quick hash of texts, for tables and for telling texts apart (FNV-1a). Whoever chooses the texts
  * can make collisions: where that matters, see digest.h.
  */
-#ifndef COMMON_HASH_H
-#define COMMON_HASH_H
+#ifndef COMMON_BASE_HASH_H
+#define COMMON_BASE_HASH_H
 
 #include <stdint.h>
 

@@ -183,7 +183,7 @@ static int check_object_keys(const cJSON *object, struct error **err)
         return 0;
     cleanup_free const char **keys = calloc(n, sizeof(*keys));
     if (keys == NULL)
-        return error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory for %zu JSON keys", n);
+        return error_no_memory(err, "JSON keys");
     n = 0;
     for (const cJSON *member = object->child; member != NULL; member = member->next)
         keys[n++] = member->string;
@@ -460,6 +460,6 @@ char *json_print(const cJSON *json, struct error **err)
 {
     char *text = cJSON_PrintUnformatted(json);
     if (text == NULL)
-        (void)error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory while writing JSON");
+        (void)error_no_memory(err, "JSON");
     return text;
 }

@@ -7,8 +7,8 @@
  * Errors are INVALID_ARGUMENT (RESOURCE_EXHAUSTED on lack of memory), name the place (byte offset or key),
  * never the content. errno is 0 or, when memory ran out, ENOMEM: see error_check_memory().
  */
-#ifndef COMMON_JSON_H
-#define COMMON_JSON_H
+#ifndef COMMON_BASE_JSON_H
+#define COMMON_BASE_JSON_H
 
 #include <cjson/cJSON.h>
 #include <stdbool.h>

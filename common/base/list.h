@@ -4,8 +4,8 @@
  * A head and a member are the same struct. A link that is in no list points at itself, so that removing it
  * again is harmless; every link must be initialised with list_init() before its first use.
  */
-#ifndef COMMON_LIST_H
-#define COMMON_LIST_H
+#ifndef COMMON_BASE_LIST_H
+#define COMMON_BASE_LIST_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -23,8 +23,8 @@
  *
  * Loggers form a tree: a child inherits the sink and prepends its parent's fields. No global state.
  */
-#ifndef COMMON_LOG_H
-#define COMMON_LOG_H
+#ifndef COMMON_BASE_LOG_H
+#define COMMON_BASE_LOG_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -8,8 +8,8 @@
  * The wiping allocator serves libraries that hold secret bytes in memory of their own (cJSON nodes,
  * protobuf-c messages, libcurl buffers): every block is zeroed on free and on the old side of a realloc.
  */
-#ifndef COMMON_SECRET_H
-#define COMMON_SECRET_H
+#ifndef COMMON_BASE_SECRET_H
+#define COMMON_BASE_SECRET_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -2,8 +2,8 @@
  * status.h - gRPC status codes (https://grpc.io/docs/guides/status-codes/), the error categories of
  * this project. The numbers are the wire format.
  */
-#ifndef COMMON_STATUS_H
-#define COMMON_STATUS_H
+#ifndef COMMON_BASE_STATUS_H
+#define COMMON_BASE_STATUS_H
 
 enum grpc_status {
     GRPC_STATUS_OK = 0,

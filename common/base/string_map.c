@@ -29,18 +29,13 @@ static size_t locate(const struct string_map *map, const char *key, bool *ret_fo
     return low;
 }
 
-static int no_memory(struct error **err)
-{
-    return error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory for a map of strings");
-}
-
 int string_map_set(struct string_map *map, const char *key, const char *value, struct error **err)
 {
     bool found = false;
     size_t at = locate(map, key, &found);
     cleanup_secret_free char *new_value = secret_strdup(value);
     if (new_value == NULL)
-        return no_memory(err);
+        return error_no_memory(err, "a map of strings");
     if (found) {
         secret_free(map->entries[at].value);
         map->entries[at].value = steal_ptr(&new_value);
@@ -49,11 +44,11 @@ int string_map_set(struct string_map *map, const char *key, const char *value, s
 
     cleanup_free char *new_key = strdup(key);
     if (new_key == NULL)
-        return no_memory(err);
+        return error_no_memory(err, "a map of strings");
     /* The array holds pointers only, so a plain realloc leaves no secret behind. */
     struct string_map_entry *entries = reallocarray(map->entries, map->n + 1, sizeof(*entries));
     if (entries == NULL)
-        return no_memory(err);
+        return error_no_memory(err, "a map of strings");
     memmove(entries + at + 1, entries + at, (map->n - at) * sizeof(*entries));
     entries[at] = (struct string_map_entry){.key = steal_ptr(&new_key), .value = steal_ptr(&new_value)};
     map->entries = entries;
@@ -122,12 +117,12 @@ char *string_map_to_json(const struct string_map *map, struct error **err)
             return NULL;
         }
         if (cJSON_AddStringToObject(object, entry->key, entry->value) == NULL) {
-            (void)no_memory(err);
+            (void)error_no_memory(err, "a map of strings");
             return NULL;
         }
     }
     if (object == NULL) {
-        (void)no_memory(err);
+        (void)error_no_memory(err, "a map of strings");
         return NULL;
     }
     return json_print(object, err);

@@ -4,8 +4,8 @@
  * It carries what the provider protocol calls attributes and secrets: SecretProviderClass parameters, volume
  * context, nodePublishSecretRef data.
  */
-#ifndef COMMON_STRING_MAP_H
-#define COMMON_STRING_MAP_H
+#ifndef COMMON_BASE_STRING_MAP_H
+#define COMMON_BASE_STRING_MAP_H
 
 #include <stddef.h>
 

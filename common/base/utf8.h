@@ -1,8 +1,8 @@
 /*
  * utf8.h - checking and repairing UTF-8 text (RFC 3629).
  */
-#ifndef COMMON_UTF8_H
-#define COMMON_UTF8_H
+#ifndef COMMON_BASE_UTF8_H
+#define COMMON_BASE_UTF8_H
 
 #include <stdbool.h>
 #include <stddef.h>

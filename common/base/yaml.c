@@ -58,18 +58,12 @@ static int too_much(unsigned line, const char *what, struct error **err)
     return error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "yaml: line %u: %s", line, what);
 }
 
-static int no_memory(struct error **err)
-{
-    (void)error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "yaml: out of memory");
-    return -1;
-}
-
 /* libyaml's own texts are constant strings: they show nothing of the content. */
 static int parser_error(const yaml_parser_t *parser, struct error **err)
 {
     const char *problem = parser->problem != NULL ? parser->problem : "syntax error";
     if (parser->error == YAML_MEMORY_ERROR)
-        return no_memory(err);
+        return error_no_memory(err, "YAML");
     if (parser->error == YAML_READER_ERROR)
         return error_set(err, GRPC_STATUS_INVALID_ARGUMENT, "yaml: byte %zu: %s", parser->problem_offset,
                          problem);
@@ -113,11 +107,11 @@ static int open_anchor(struct reader *reader, const yaml_char_t *name, unsigned 
     if (reader->anchors == NULL) {
         reader->anchors = calloc(MAX_ANCHORS, sizeof(*reader->anchors));
         if (reader->anchors == NULL)
-            return no_memory(err);
+            return error_no_memory(err, "YAML");
     }
     char *copy = strdup((const char *)name);
     if (copy == NULL)
-        return no_memory(err);
+        return error_no_memory(err, "YAML");
     reader->anchors[reader->n_anchors++] = (struct anchor){.name = copy};
     return 0;
 }
@@ -165,7 +159,7 @@ static struct yaml_node *new_node(struct reader *reader, enum yaml_kind kind, un
     }
     struct node *node = malloc(sizeof(*node));
     if (node == NULL) {
-        (void)no_memory(err);
+        (void)error_no_memory(err, "YAML");
         return NULL;
     }
     *node = (struct node){.public = {.kind = kind, .line = line}, .next = reader->document->nodes};
@@ -182,7 +176,7 @@ static int fill_scalar(struct yaml_node *node, const yaml_event_t *event, struct
         return refuse(node->line, "NUL in a scalar", err);
     node->text = secret_strdup(value);
     if (node->text == NULL)
-        return no_memory(err);
+        return error_no_memory(err, "YAML");
     /* A tag says what the value is, in the place of its looks: `!!str 1` and `! 1` are strings. */
     const char *tag = (const char *)event->data.scalar.tag;
     bool string_tag = tag != NULL && (strcmp(tag, YAML_STR_TAG) == 0 || strcmp(tag, "!") == 0);
@@ -198,13 +192,13 @@ static int grow(struct yaml_node *node, struct error **err)
     size_t capacity = node->n > 0 ? node->n * 2 : 1;
     struct yaml_node **values = reallocarray(node->values, capacity, sizeof(*values));
     if (values == NULL)
-        return no_memory(err);
+        return error_no_memory(err, "YAML");
     node->values = values;
     if (node->kind != YAML_MAPPING)
         return 0;
     struct yaml_node **keys = reallocarray(node->keys, capacity, sizeof(*keys));
     if (keys == NULL)
-        return no_memory(err);
+        return error_no_memory(err, "YAML");
     node->keys = keys;
     return 0;
 }
@@ -239,7 +233,7 @@ static int check_duplicate_keys(const struct yaml_node *node, struct error **err
         return 0;
     cleanup_free struct yaml_node **keys = calloc(node->n, sizeof(*keys));
     if (keys == NULL)
-        return no_memory(err);
+        return error_no_memory(err, "YAML");
     memcpy(keys, node->keys, node->n * sizeof(*keys));
     qsort(keys, node->n, sizeof(*keys), compare_keys);
     for (size_t i = 1; i < node->n; i++) {
@@ -331,7 +325,7 @@ static int reader_init(struct reader *reader, const char *text, size_t len, size
         return error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "yaml: %zu bytes, at most %zu are allowed", len,
                          max_len);
     if (yaml_parser_initialize(&reader->parser) == 0)
-        return no_memory(err);
+        return error_no_memory(err, "YAML");
     yaml_parser_set_input_string(&reader->parser, (const unsigned char *)text, len);
     yaml_parser_set_encoding(&reader->parser,
                              YAML_UTF8_ENCODING); /* else a byte order mark would choose UTF-16 */
@@ -361,7 +355,7 @@ static int read_document(struct reader *reader, struct yaml_document **ret_docum
 
     cleanup_yaml struct yaml_document *document = calloc(1, sizeof(*document));
     if (document == NULL)
-        return no_memory(err);
+        return error_no_memory(err, "YAML");
     reader->document = document;
     forget_anchors(reader); /* they do not reach across documents; the budget of nodes does */
 
@@ -391,7 +385,7 @@ struct yaml_document *yaml_parse(const char *text, size_t len, size_t max_len,
     if (found == 0) {
         document = calloc(1, sizeof(*document));
         if (document == NULL) {
-            (void)no_memory(err);
+            (void)error_no_memory(err, "YAML");
             return NULL;
         }
     }

@@ -8,8 +8,8 @@
  * keep their source text; whether they were quoted is kept, so that callers decide what `~` or `0755` means.
  * Only the first document is read. Texts of scalars live in wiped memory, libyaml's working buffers do not.
  */
-#ifndef COMMON_YAML_H
-#define COMMON_YAML_H
+#ifndef COMMON_BASE_YAML_H
+#define COMMON_BASE_YAML_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -4,8 +4,8 @@
  * A cursor is a span of bytes that shrinks from the front. Every function checks lengths and fails without
  * moving past the end.
  */
-#ifndef COMMON_DER_H
-#define COMMON_DER_H
+#ifndef COMMON_CRYPTO_DER_H
+#define COMMON_CRYPTO_DER_H
 
 #include <stdbool.h>
 #include <stddef.h>

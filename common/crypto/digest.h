@@ -1,8 +1,8 @@
 /*
  * digest.h - message digests.
  */
-#ifndef COMMON_DIGEST_H
-#define COMMON_DIGEST_H
+#ifndef COMMON_CRYPTO_DIGEST_H
+#define COMMON_CRYPTO_DIGEST_H
 
 #include <stddef.h>
 #include <stdint.h>

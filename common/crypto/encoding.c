@@ -87,7 +87,7 @@ static struct secret *new_secret(size_t len, struct error **err)
 {
     struct secret *secret = secret_create(len);
     if (secret == NULL)
-        error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
+        error_no_memory(err, /* what= */ NULL);
     return secret;
 }
 

@@ -2,8 +2,8 @@
  * encoding.h - base64, base64url and hex, with the strictness and the messages users know from the provider
  * this one replaces (those of Go's encoding packages). Outputs may be secret: they go to wiped memory.
  */
-#ifndef COMMON_ENCODING_H
-#define COMMON_ENCODING_H
+#ifndef COMMON_CRYPTO_ENCODING_H
+#define COMMON_CRYPTO_ENCODING_H
 
 #include <stddef.h>
 

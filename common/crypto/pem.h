@@ -1,8 +1,8 @@
 /*
  * pem.h - PEM armour (RFC 7468): writing blocks, and finding them in a text.
  */
-#ifndef COMMON_PEM_H
-#define COMMON_PEM_H
+#ifndef COMMON_CRYPTO_PEM_H
+#define COMMON_CRYPTO_PEM_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -40,7 +40,7 @@ static int add_certificate(struct reader *reader, struct der der, struct error *
 {
     struct secret *copy = secret_from_bytes(der.at, der_len(der));
     if (copy == NULL)
-        return error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "pkcs12: out of memory");
+        return error_no_memory(err, "PKCS#12");
     reader->out->certificates[reader->out->n_certificates++] = copy; /* n_items bounds it */
     return 0;
 }
@@ -80,7 +80,7 @@ static int add_key(struct reader *reader, struct der der, struct error **err)
     size_t header_len = sequence_header(len, header);
     struct secret *key = secret_create(header_len + len);
     if (key == NULL)
-        return error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "pkcs12: out of memory");
+        return error_no_memory(err, "PKCS#12");
     memcpy(secret_data(key), header, header_len);
     memcpy(secret_data(key) + header_len, info.at, len);
     reader->out->keys[reader->out->n_keys++] = key;

@@ -11,8 +11,8 @@
  * Numbers that the file controls are bounded: PKCS12_SIZE_MAX bytes, PKCS12_ITERATIONS_MAX rounds per
  * derivation and PKCS12_ITEMS_MAX items over all, so that a hostile file can not keep the process busy.
  */
-#ifndef COMMON_PKCS12_H
-#define COMMON_PKCS12_H
+#ifndef COMMON_CRYPTO_PKCS12_H
+#define COMMON_CRYPTO_PKCS12_H
 
 #include <stddef.h>
 #include <stdint.h>

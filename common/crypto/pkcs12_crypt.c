@@ -120,7 +120,7 @@ static struct secret *decrypt_rc2(const uint8_t *key_bytes, size_t key_len, cons
     }
     cleanup_secret struct secret *plain = secret_create(der_len(content));
     if (plain == NULL) {
-        (void)error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "pkcs12: out of memory");
+        (void)error_no_memory(err, "PKCS#12");
         return NULL;
     }
     struct rc2_key key;
@@ -144,7 +144,7 @@ static struct secret *decrypt_mbedtls(mbedtls_cipher_type_t type, const uint8_t 
     struct secret *result = NULL;
 
     if (plain == NULL) {
-        (void)error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "pkcs12: out of memory");
+        (void)error_no_memory(err, "PKCS#12");
     } else if (mbedtls_cipher_setup(&cipher, mbedtls_cipher_info_from_type(type)) != 0 ||
                mbedtls_cipher_setkey(&cipher, key, (int)key_len * 8, MBEDTLS_DECRYPT) != 0 ||
                mbedtls_cipher_set_padding_mode(&cipher, MBEDTLS_PADDING_PKCS7) != 0 ||

@@ -3,8 +3,8 @@
  *
  * Internal to the PKCS#12 reader. Which mbedTLS is used (2.28 or 3.6) matters in pkcs12_crypt.c only.
  */
-#ifndef COMMON_PKCS12_CRYPT_H
-#define COMMON_PKCS12_CRYPT_H
+#ifndef COMMON_CRYPTO_PKCS12_CRYPT_H
+#define COMMON_CRYPTO_PKCS12_CRYPT_H
 
 #include <stddef.h>
 #include <stdint.h>

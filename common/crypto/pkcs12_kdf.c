@@ -41,7 +41,7 @@ struct secret *pkcs12_bmp_password(const char *password, size_t len, struct erro
     }
     struct secret *made = secret_create(2 * len + 2);
     if (made == NULL) {
-        (void)error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "pkcs12: out of memory");
+        (void)error_no_memory(err, "PKCS#12");
         return NULL;
     }
     uint8_t *out = secret_data(made);

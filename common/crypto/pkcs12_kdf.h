@@ -4,8 +4,8 @@
  * mbedTLS has this derivation, but only for passwords of at most 31 characters; generated ones (a GUID, 40
  * random characters) are longer. Hence these few lines on its hashes.
  */
-#ifndef COMMON_PKCS12_KDF_H
-#define COMMON_PKCS12_KDF_H
+#ifndef COMMON_CRYPTO_PKCS12_KDF_H
+#define COMMON_CRYPTO_PKCS12_KDF_H
 
 #include <mbedtls/md.h>
 #include <stddef.h>

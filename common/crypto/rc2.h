@@ -5,8 +5,8 @@
  * password: it is a matter of format, not of secrecy. mbedTLS has no RC2, and OpenSSL only with its legacy
  * provider; hence these few lines.
  */
-#ifndef COMMON_RC2_H
-#define COMMON_RC2_H
+#ifndef COMMON_CRYPTO_RC2_H
+#define COMMON_CRYPTO_RC2_H
 
 #include <stddef.h>
 #include <stdint.h>

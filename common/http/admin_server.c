@@ -99,7 +99,7 @@ struct admin_server *admin_server_create(uv_loop_t *loop, struct log *log, struc
 {
     struct admin_server *server = calloc(1, sizeof(*server));
     if (server == NULL) {
-        (void)error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory for the admin server");
+        (void)error_no_memory(err, "the admin server");
         return NULL;
     }
     server->loop = loop;
@@ -472,7 +472,7 @@ int admin_server_listen(struct admin_server *server, const char *address, struct
     char *port = NULL;
     cleanup_free char *copy = strdup(address);
     if (copy == NULL)
-        return error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory for the admin server");
+        return error_no_memory(err, "the admin server");
     if (split_address(copy, &host, &port) < 0)
         return error_set(err, GRPC_STATUS_INVALID_ARGUMENT, "listen address '%s' is not host:port", address);
     cleanup_close int fd = bind_address(host, port, address, err);
@@ -481,7 +481,7 @@ int admin_server_listen(struct admin_server *server, const char *address, struct
 
     struct admin_listener *listener = calloc(1, sizeof(*listener));
     if (listener == NULL)
-        return error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory for the admin server");
+        return error_no_memory(err, "the admin server");
     listener->server = server;
     LIST_INIT(&listener->connections);
     unsigned bound = port_of(fd);

@@ -242,7 +242,7 @@ static int add_header(struct http_call *call, const char *line, struct error **e
     struct curl_slist *lines =
         curl_slist_append(call->header_lines, line); /* copied by the wiping allocator */
     if (lines == NULL)
-        return error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory for request headers");
+        return error_no_memory(err, "request headers");
     call->header_lines = lines;
     return 0;
 }
@@ -299,7 +299,7 @@ static int set_body(struct http_call *call, const struct http_request *request, 
     if (request->body != NULL) {
         call->body = secret_malloc(request->body_len + 1);
         if (call->body == NULL)
-            return error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory for a request body");
+            return error_no_memory(err, "a request body");
         memcpy(call->body, request->body, request->body_len);
         call->body[request->body_len] = '\0';
     }
@@ -364,7 +364,7 @@ int http_call_setup(struct http_call *call, const struct http_request *request, 
         return -1;
     call->easy = curl_easy_init();
     if (call->easy == NULL)
-        return error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory for an HTTP call");
+        return error_no_memory(err, "an HTTP call");
     bool ok = true;
     set_basics(call, request, &ok);
     if (set_route(call, request, &ok, err) < 0 || set_trust(call, request, &ok, err) < 0 ||
@@ -384,7 +384,7 @@ int http_call_set_addresses(struct http_call *call, const char *addresses, struc
         return -1;
     call->resolve = curl_slist_append(NULL, buffer_str(&rule));
     if (call->resolve == NULL || curl_easy_setopt(call->easy, CURLOPT_RESOLVE, call->resolve) != CURLE_OK)
-        return error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory for addresses");
+        return error_no_memory(err, "addresses");
     return 0;
 }
 

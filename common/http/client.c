@@ -249,7 +249,7 @@ struct http_call *http_call_start(struct http_client *client, const struct http_
     assert(!client->destroyed);
     struct http_call *call = calloc(1, sizeof(*call));
     if (call == NULL) {
-        (void)error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory for an HTTP call");
+        (void)error_no_memory(err, "an HTTP call");
         return NULL;
     }
     uv_update_time(client->loop); /* deadlines count from now */
@@ -273,7 +273,7 @@ struct http_call *http_call_start(struct http_client *client, const struct http_
     move_to(call, &client->active);
     call->response.headers = http_headers_create();
     if (call->response.headers == NULL) {
-        (void)error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory for an HTTP call");
+        (void)error_no_memory(err, "an HTTP call");
         goto fail;
     }
     if (http_call_setup(call, request, err) < 0 || call_begin(call, err) < 0)
@@ -527,7 +527,7 @@ struct http_client *http_client_create(uv_loop_t *loop, const struct http_client
     return client;
 
 no_memory:
-    (void)error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory for the HTTP client");
+    (void)error_no_memory(err, "the HTTP client");
     if (client != NULL) {
         resolver_destroy(client->resolver);
         if (client->share != NULL)

@@ -164,7 +164,7 @@ static int make_multi(struct curl_loop *cl, struct error **err)
 {
     CURLM *multi = curl_multi_init();
     if (multi == NULL)
-        return error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory for HTTP connections");
+        return error_no_memory(err, "HTTP connections");
     bool ok = true;
     ok = ok && curl_multi_setopt(multi, CURLMOPT_SOCKETFUNCTION, on_socket) == CURLM_OK;
     ok = ok && curl_multi_setopt(multi, CURLMOPT_SOCKETDATA, cl) == CURLM_OK;
@@ -186,7 +186,7 @@ struct curl_loop *curl_loop_create(uv_loop_t *loop, const struct curl_loop_confi
 {
     struct curl_loop *cl = calloc(1, sizeof(*cl));
     if (cl == NULL) {
-        (void)error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory for the HTTP client");
+        (void)error_no_memory(err, "the HTTP client");
         return NULL;
     }
     cl->loop = loop;

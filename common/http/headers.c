@@ -71,7 +71,7 @@ int http_headers_add_line(struct http_headers *headers, const char *line, size_t
 
     char *block = secret_calloc(1, name_len + value_len + 2);
     if (block == NULL)
-        return error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory for a header field");
+        return error_no_memory(err, "a header field");
     memcpy(block, line, name_len);
     memcpy(block + name_len + 1, value, value_len);
     headers->fields[headers->n++] = (struct field){.name = block, .value = block + name_len + 1};

@@ -256,7 +256,7 @@ struct resolver_wait *resolver_start(struct resolver *resolver, const char *host
         entry = entry_create(resolver, host);
     struct resolver_wait *wait = calloc(1, sizeof(*wait));
     if (entry == NULL || wait == NULL) {
-        (void)error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory for a DNS lookup");
+        (void)error_no_memory(err, "a DNS lookup");
         goto fail;
     }
     if (!entry->in_flight) {

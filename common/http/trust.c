@@ -168,7 +168,7 @@ static struct trust *load(struct trust_store *store, const char *name, const str
         trust->name = strdup(name);
     if (trust == NULL || trust->name == NULL) {
         free(trust);
-        (void)error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory for CA certificates");
+        (void)error_no_memory(err, "CA certificates");
         return NULL;
     }
     trust->refs = 1;

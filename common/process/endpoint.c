@@ -29,7 +29,7 @@ int endpoint_parse(const char *text, struct endpoint *ret_endpoint, struct error
     const char *prefix = path != NULL && path[0] != '/' ? "/" : "";
     char *address = NULL;
     if (asprintf(&address, "%s%s", prefix, rest) < 0)
-        return error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory for an endpoint");
+        return error_no_memory(err, "an endpoint");
     *ret_endpoint =
         (struct endpoint){.kind = path != NULL ? ENDPOINT_UNIX : ENDPOINT_TCP, .address = address};
     return 0;

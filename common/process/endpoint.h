@@ -5,8 +5,8 @@
  * The scheme is compared without case. For unix a '/' is put in front of what follows "unix://" unless it
  * already starts with one, so that both "unix://tmp/csi.sock" and "unix:///tmp/csi.sock" mean /tmp/csi.sock.
  */
-#ifndef COMMON_ENDPOINT_H
-#define COMMON_ENDPOINT_H
+#ifndef COMMON_PROCESS_ENDPOINT_H
+#define COMMON_PROCESS_ENDPOINT_H
 
 #include "common/base/error.h"
 

@@ -52,7 +52,7 @@ struct lifecycle *lifecycle_create(uv_loop_t *loop, struct log *log, void (*stop
 {
     struct lifecycle *lifecycle = malloc(sizeof(*lifecycle));
     if (lifecycle == NULL) {
-        (void)error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
+        (void)error_no_memory(err, /* what= */ NULL);
         return NULL;
     }
     *lifecycle = (struct lifecycle){.log = log, .stop = stop, .arg = arg};

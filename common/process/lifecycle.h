@@ -1,8 +1,8 @@
 /*
  * lifecycle.h - start and stop of a daemon: signals, version, the libuv loop.
  */
-#ifndef COMMON_LIFECYCLE_H
-#define COMMON_LIFECYCLE_H
+#ifndef COMMON_PROCESS_LIFECYCLE_H
+#define COMMON_PROCESS_LIFECYCLE_H
 
 #include <uv.h>
 

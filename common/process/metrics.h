@@ -7,8 +7,8 @@
  * number of series per family is bounded (METRICS_MAX_SERIES; further label combinations are folded into one
  * series whose label values are all "other"). Loop thread only.
  */
-#ifndef COMMON_METRICS_H
-#define COMMON_METRICS_H
+#ifndef COMMON_PROCESS_METRICS_H
+#define COMMON_PROCESS_METRICS_H
 
 #include <stddef.h>
 #include <stdint.h>

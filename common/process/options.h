@@ -7,8 +7,8 @@
  * durations are Go durations ("300ms", "1h30m", "0"); parsing stops at "--" or at the first word that is not
  * a flag; -h, -help, --help print the usage.
  */
-#ifndef COMMON_OPTIONS_H
-#define COMMON_OPTIONS_H
+#ifndef COMMON_PROCESS_OPTIONS_H
+#define COMMON_PROCESS_OPTIONS_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -501,7 +501,7 @@ static int run(struct program *program, const char *word)
     if (word != NULL) /* `--flag false`: a boolean takes its value behind a '=' */
         log_warning(program->log, "not a flag: ignored, with all that follows", LOG_STR("word", word));
     if (uv_loop_init(&program->loop) != 0) {
-        log_error(program->log, "the event loop can not be created");
+        log_error(program->log, "the event loop cannot be created");
         return 1;
     }
     if (start(program, &error) < 0) {

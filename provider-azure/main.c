@@ -311,7 +311,7 @@ int main(int argc, char **argv)
     if (program.settings.log_format_json)
         log_split(program.log, STDOUT_FILENO);
     if (uv_loop_init(&program.loop) != 0) {
-        log_error(program.log, "the event loop can not be created");
+        log_error(program.log, "the event loop cannot be created");
         return 1;
     }
     warn_about_old_flags(&program);

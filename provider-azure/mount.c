@@ -207,7 +207,7 @@ struct mount *mount_start(const struct mount_shared *shared, const struct mount_
 {
     struct mount *mount = calloc(1, sizeof(*mount));
     if (mount == NULL) {
-        error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
+        (void)error_no_memory(err, NULL);
         return NULL;
     }
     *mount = (struct mount){

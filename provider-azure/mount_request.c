@@ -45,7 +45,7 @@ static int invalid(struct error **err, const char *text)
 static int get(const struct string_map *attributes, const char *name, char **ret, struct error **err)
 {
     *ret = parameter_text_trim(string_map_get(attributes, name));
-    return *ret == NULL ? error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory") : 0;
+    return *ret == NULL ? error_no_memory(err, NULL) : 0;
 }
 
 int request_parse_bool(const char *name, const char *text, bool *ret, struct error **err)
@@ -53,7 +53,7 @@ int request_parse_bool(const char *name, const char *text, bool *ret, struct err
     cleanup_free char *trimmed = parameter_text_trim(text);
 
     if (trimmed == NULL)
-        return error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
+        return error_no_memory(err, NULL);
     if (parameter_text_parse_bool(trimmed, ret))
         return 0;
     return error_set(err, GRPC_STATUS_INVALID_ARGUMENT,

@@ -53,10 +53,10 @@ static int name_parts(struct file *file, struct error **err)
     for (size_t i = 0; file->part_paths != NULL && i < content->n_parts; i++) {
         if (asprintf(&file->part_paths[i], "%s%s", file->path, content->parts[i].suffix) < 0) {
             file->part_paths[i] = NULL;
-            return error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
+            return error_no_memory(err, NULL);
         }
     }
-    return file->part_paths == NULL ? error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory") : 0;
+    return file->part_paths == NULL ? error_no_memory(err, NULL) : 0;
 }
 
 /* Whether converting takes so long that other mounts should run in between. */
@@ -78,7 +78,7 @@ static int convert(const struct mount_response *response, const struct fetch_out
                          "no answer from the vault before the caller's deadline");
     file->path = join_index(output->item->path, output->index);
     if (file->path == NULL)
-        return error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
+        return error_no_memory(err, NULL);
     if (content_make(response->options, output->item, output->object, &file->content, err) < 0)
         return -1;
     return name_parts(file, err);
@@ -116,7 +116,7 @@ static int check_paths(const struct mount_response *response, struct error **err
                          FETCH_MAX_FILES);
     cleanup_free struct object_path *paths = calloc(n_paths + 1, sizeof(*paths));
     if (paths == NULL)
-        return error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
+        return error_no_memory(err, NULL);
     n_paths = 0;
     for (size_t i = 0; i < n; i++) {
         for (size_t k = 0; k < files[i].content.n_parts; k++) {
@@ -136,7 +136,7 @@ static int emit_version(const struct fetch_output *output, const struct response
     cleanup_free char *id = NULL;
     if (name == NULL || asprintf(&id, "%s/%s", object_type_name(output->item->type), name) < 0) {
         id = NULL;
-        return error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
+        return error_no_memory(err, NULL);
     }
     /* What is not there has the empty version: a driver wants to hear of every object, of one at least. */
     return writer->add_version(arg, id, output->object != NULL ? output->object->version : "", err);
@@ -202,7 +202,7 @@ struct mount_response *mount_response_create(const struct fetch *fetch, const st
         response->files = calloc(response->n + 1, sizeof(*response->files));
     }
     if (response == NULL || response->outputs == NULL || response->files == NULL) {
-        error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
+        (void)error_no_memory(err, NULL);
         mount_response_destroy(response);
         return NULL;
     }

@@ -76,7 +76,7 @@ void service_mount(struct provider_mount *call, void *arg)
     struct served *served = calloc(1, sizeof(*served));
 
     if (served == NULL) {
-        error_set(&error, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
+        (void)error_no_memory(&error, NULL);
         provider_mount_fail(call, error);
         error_free(error);
         return;

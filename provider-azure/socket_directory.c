@@ -63,7 +63,7 @@ int socket_directory_give(const char *socket_path, const char *owner, struct err
                          socket_path);
     cleanup_free char *directory = strndup(socket_path, (size_t)(slash - socket_path));
     if (directory == NULL)
-        return error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "no memory");
+        return error_no_memory(err, NULL);
     cleanup_close int dir = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (dir < 0)
         return error_set_errno(err, GRPC_STATUS_INTERNAL, errno, "open %s", directory);

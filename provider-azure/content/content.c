@@ -16,21 +16,16 @@
 /* A PEM file of a key or a certificate. */
 enum { PEM_MAX = 1024 * 1024 };
 
-static int no_memory(struct error **err)
-{
-    return error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
-}
-
 static int add_part(struct content *content, const char *suffix, const void *bytes, size_t len,
                     struct error **err)
 {
     struct content_part *grown = reallocarray(content->parts, content->n_parts + 1, sizeof(*grown));
     if (grown == NULL)
-        return no_memory(err);
+        return error_no_memory(err, NULL);
     content->parts = grown;
     content->parts[content->n_parts] =
         (struct content_part){.suffix = strdup(suffix), .bytes = bytes, .len = len};
-    return content->parts[content->n_parts++].suffix == NULL ? no_memory(err) : 0;
+    return content->parts[content->n_parts++].suffix == NULL ? error_no_memory(err, NULL) : 0;
 }
 
 static int add_text(struct content *content, struct error **err)
@@ -148,7 +143,7 @@ static int split_json(const char *text, size_t len, struct content *content, str
                          "objectSplit: json: %zu members, at most %d are allowed", n, CONTENT_SPLIT_MAX);
     cleanup_free struct json_text *values = calloc(n + 1, sizeof(*values));
     if (values == NULL)
-        return no_memory(err);
+        return error_no_memory(err, NULL);
     json_member_texts(text, len, values, n);
 
     const cJSON *member = content->json->child;
@@ -158,7 +153,7 @@ static int split_json(const char *text, size_t len, struct content *content, str
             return -1;
         if (asprintf(&suffix, "/%s", member->string) < 0) {
             suffix = NULL;
-            return no_memory(err);
+            return error_no_memory(err, NULL);
         }
         /* A string is the text it stands for; anything else is written as it stands in the secret. */
         int added = cJSON_IsString(member)

@@ -49,14 +49,14 @@ static int add_tag(struct string_map *tags, const char *text, size_t len, struct
 {
     cleanup_free char *tag = strndup(text, len);
     if (tag == NULL)
-        return error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
+        return error_no_memory(err, NULL);
     char *equals = strchr(tag, '=');
     if (equals != NULL)
         *equals = '\0';
     cleanup_free char *name = parameter_text_trim(tag);
     cleanup_free char *value = parameter_text_trim(equals != NULL ? equals + 1 : "");
     if (name == NULL || value == NULL)
-        return error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
+        return error_no_memory(err, NULL);
     if (equals == NULL || *name == '\0')
         return error_set(err, GRPC_STATUS_INVALID_ARGUMENT,
                          "invalid objectTags: %.128s, should be name=value, name=value", text);
@@ -93,7 +93,7 @@ struct object_select *object_select_create(const char *pattern, const char *tags
     if (select != NULL)
         select->pattern = strdup(*pattern != '\0' ? pattern : "*");
     if (select == NULL || select->pattern == NULL)
-        error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
+        (void)error_no_memory(err, NULL);
     else if (parse_tags(&select->tags, tags, err) == 0)
         return select;
     object_select_destroy(select);

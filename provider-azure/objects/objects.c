@@ -21,11 +21,6 @@ static int invalid(struct error **err, const char *text)
     return error_set(err, GRPC_STATUS_INVALID_ARGUMENT, "%s", text);
 }
 
-static int no_memory(struct error **err)
-{
-    return error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
-}
-
 const char *object_type_name(enum object_type type)
 {
     static const char *const names[] = {
@@ -39,8 +34,7 @@ int object_wrap_error(const struct object_item *item, struct error **err)
                       item->name, item->version_text);
 }
 
-/* --- YAML to fields
- * ------------------------------------------------------------------------------------------------ */
+/* --- YAML to fields --- */
 
 static int wrong_shape(const struct yaml_node *node, const char *wanted, struct error **err)
 {
@@ -56,7 +50,7 @@ static int read_text(const struct yaml_node *item, const char *field, char **ret
     if (node != NULL && node->kind != YAML_SCALAR)
         return wrong_shape(node, "string", err);
     *ret = parameter_text_trim(node == NULL || yaml_is_null(node) ? "" : node->text);
-    return *ret == NULL ? no_memory(err) : 0;
+    return *ret == NULL ? error_no_memory(err, NULL) : 0;
 }
 
 /* Text of a YAML integer without its sign and without '_'. Octal is written 0o17 or 017. */
@@ -153,8 +147,7 @@ static void warn_unknown_fields(const struct yaml_node *item, size_t index, stru
     }
 }
 
-/* --- validation
- * ---------------------------------------------------------------------------------------------------- */
+/* --- validation --- */
 
 static int check_format(const char *text, const char *type, enum object_format *ret, struct error **err)
 {
@@ -249,7 +242,7 @@ static int check_name(struct object_item *item, const char *alias, const char *p
     bool one = *pattern == '\0' && *tags == '\0';
     if (one) {
         item->path = strdup(*alias != '\0' ? alias : item->name);
-        return item->path == NULL ? no_memory(err) : object_path_check(item->path, err);
+        return item->path == NULL ? error_no_memory(err, NULL) : object_path_check(item->path, err);
     }
     cleanup_free char *path = object_select_path(alias, "name");
     item->path = strdup(alias);
@@ -257,15 +250,15 @@ static int check_name(struct object_item *item, const char *alias, const char *p
     if (item->select == NULL)
         return -1;
     if (*item->name != '\0')
-        return invalid(err, "objectName can not be given together with objectNamePattern or objectTags");
+        return invalid(err, "objectName cannot be given together with objectNamePattern or objectTags");
     free(item->name);
     item->name = strdup(object_select_text(item->select));
     if (path == NULL || item->path == NULL || item->name == NULL)
-        return no_memory(err);
+        return error_no_memory(err, NULL);
     if (*item->version != '\0' || item->history > 1)
         return invalid(
             err,
-            "objectVersion and objectVersionHistory can not be given together with objectNamePattern or objectTags");
+            "objectVersion and objectVersionHistory cannot be given together with objectNamePattern or objectTags");
     return object_path_check(path, err);
 }
 
@@ -367,7 +360,7 @@ int object_item_select(const struct object_item *item, const char *name, struct 
     made.path = object_select_path(item->path, name);
     made.select = NULL;
     int result = made.name == NULL || made.type_text == NULL || made.version_text == NULL || made.path == NULL
-                     ? no_memory(err)
+                     ? error_no_memory(err, NULL)
                      : object_path_check(made.path, err);
     if (result < 0)
         object_item_finish(&made);
@@ -393,8 +386,7 @@ void object_list_finish(struct object_list *list)
     *list = (struct object_list){0};
 }
 
-/* --- paths of different items
- * --------------------------------------------------------------------------------------- */
+/* --- paths of different items --- */
 
 /* Before any network traffic: a history stands for its first file, which always exists. What a selection or a
  * split secret gives is not known yet; the mount checks all paths again. */
@@ -406,14 +398,14 @@ static int check_item_paths(const struct object_list *list, struct error **err)
     int result = 0;
 
     if (paths == NULL || firsts == NULL)
-        return no_memory(err);
+        return error_no_memory(err, NULL);
     for (size_t i = 0; i < list->n && result == 0; i++) {
         const struct object_item *item = &list->items[i];
         if (item->select != NULL || item->split != OBJECT_WHOLE)
             continue;
         if (item->history > 1 && asprintf(&firsts[i], "%s/0", item->path) < 0) {
             firsts[i] = NULL;
-            result = no_memory(err);
+            result = error_no_memory(err, NULL);
         }
         paths[n++] =
             (struct object_path){.path = firsts[i] != NULL ? firsts[i] : item->path, .object = item->name};
@@ -425,8 +417,7 @@ static int check_item_paths(const struct object_list *list, struct error **err)
     return result;
 }
 
-/* --- the array
- * ------------------------------------------------------------------------------------------------------ */
+/* --- the array --- */
 
 static int find_array(const struct yaml_node *root, const struct yaml_node **ret_array, struct error **err)
 {
@@ -480,7 +471,7 @@ int objects_parse(const char *text, const struct object_defaults *defaults, stru
 
     struct object_list list = {.items = calloc(n + 1, sizeof(*list.items))};
     if (list.items == NULL)
-        return no_memory(err);
+        return error_no_memory(err, NULL);
     for (size_t i = 0; i < n; i++) {
         bool content = false;
         if (yaml_is_null(array->values[i]))

@@ -47,11 +47,6 @@ struct fetch {
     void *arg;
 };
 
-static int no_memory(struct error **err)
-{
-    return error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
-}
-
 /* The read that does this, shared with equal ones. */
 static struct read *need(struct fetch *fetch, enum object_type type, enum vault_operation operation,
                          const char *name, const char *version, struct error **err)
@@ -64,13 +59,13 @@ static struct read *need(struct fetch *fetch, enum object_type type, enum vault_
     }
     struct read **grown = reallocarray(fetch->reads, fetch->n_reads + 1, sizeof(struct read *));
     if (grown == NULL) {
-        no_memory(err);
+        (void)error_no_memory(err, NULL);
         return NULL;
     }
     fetch->reads = grown;
     struct read *read = calloc(1, sizeof(*read));
     if (read == NULL) {
-        no_memory(err);
+        (void)error_no_memory(err, NULL);
         return NULL;
     }
     *read =
@@ -99,7 +94,7 @@ static int make_targets(struct fetch *fetch, struct plan *plan, size_t n, struct
         return error_set(err, GRPC_STATUS_INVALID_ARGUMENT, "more than %d files in one volume",
                          FETCH_MAX_FILES);
     plan->targets = calloc(n + 1, sizeof(*plan->targets));
-    return plan->targets == NULL ? no_memory(err) : 0;
+    return plan->targets == NULL ? error_no_memory(err, NULL) : 0;
 }
 
 /* The version list of an item with a history: chooses versions and plans their reads. */
@@ -113,7 +108,7 @@ static int plan_versions(struct fetch *fetch, struct plan *plan, struct error **
 
     cleanup_free const struct vault_entry **chosen = calloc(count + 1, sizeof(*chosen));
     if (chosen == NULL)
-        return no_memory(err);
+        return error_no_memory(err, NULL);
     int n = vault_list_select(list, item->version, count, chosen, err);
     plan->not_found = n < 0 && error_code(*err) == GRPC_STATUS_NOT_FOUND;
     if (n < 0 || make_targets(fetch, plan, (size_t)n, err) < 0)
@@ -160,7 +155,7 @@ static int plan_objects(struct fetch *fetch, struct plan *plan, struct error **e
     const struct vault_list *list = &plan->first->response->list;
     cleanup_free const struct vault_entry **chosen = calloc(list->n + 1, sizeof(*chosen));
     if (chosen == NULL)
-        return no_memory(err);
+        return error_no_memory(err, NULL);
     size_t n = choose_objects(list, item, chosen);
     if (n == 0) {
         plan->not_found = true;
@@ -251,13 +246,13 @@ struct fetch *fetch_start(const struct fetch_input *input, fetch_callback *callb
 {
     struct fetch *fetch = calloc(1, sizeof(*fetch));
     if (fetch == NULL) {
-        no_memory(err);
+        (void)error_no_memory(err, NULL);
         return NULL;
     }
     *fetch = (struct fetch){.input = *input, .callback = callback, .arg = arg};
     fetch->plans = calloc(input->objects->n + 1, sizeof(*fetch->plans));
     if (fetch->plans == NULL) {
-        no_memory(err);
+        (void)error_no_memory(err, NULL);
         fetch_destroy(fetch);
         return NULL;
     }

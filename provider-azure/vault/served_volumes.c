@@ -31,7 +31,7 @@ struct served_volumes *served_volumes_create(uint64_t ttl_ms, struct error **err
 {
     struct served_volumes *volumes = calloc(1, sizeof(*volumes));
     if (volumes == NULL) {
-        error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
+        (void)error_no_memory(err, NULL);
         return NULL;
     }
     volumes->ttl_ms = ttl_ms;

@@ -10,11 +10,6 @@
 
 enum { VAULT_NAME_MIN = 3, VAULT_NAME_MAX = 24 };
 
-static int no_memory(struct error **err)
-{
-    return error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
-}
-
 static int check_name(const char *name, size_t len, struct error **err)
 {
     static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-";
@@ -40,7 +35,7 @@ static int make(struct vault *vault, const char *name, size_t name_len, const ch
         made.host = url_host(made.url, NULL, NULL);
     if (made.audience == NULL || made.host == NULL) {
         vault_finish(&made);
-        return no_memory(err);
+        return error_no_memory(err, NULL);
     }
     *vault = made;
     return 0;

@@ -73,11 +73,6 @@ struct vault_waiter {
     void *arg;
 };
 
-static void no_memory(struct error **err)
-{
-    error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
-}
-
 /* --- objects and readers --- */
 
 static struct bucket *bucket_of(struct vault_cache *cache, const uint8_t key[DIGEST_LEN])
@@ -339,7 +334,7 @@ static struct flight *start_flight(struct reader *reader, const struct vault_que
     struct vault_cache *cache = reader->cache;
     struct flight *flight = calloc(1, sizeof(*flight));
     if (flight == NULL) {
-        no_memory(err);
+        (void)error_no_memory(err, NULL);
         return NULL;
     }
     flight->reader = reader;
@@ -391,7 +386,7 @@ struct vault_waiter *vault_cache_get(struct vault_cache *cache, const struct vau
     struct reader *reader = waiter != NULL ? reader_get(cache, key, token->principal) : NULL;
     if (reader == NULL) {
         free(waiter);
-        no_memory(err);
+        (void)error_no_memory(err, NULL);
         return NULL;
     }
     *waiter = (struct vault_waiter){.cache = cache, .callback = callback, .arg = arg};
@@ -447,7 +442,7 @@ struct vault_cache *vault_cache_create(const struct network *network, struct tok
 {
     struct vault_cache *cache = calloc(1, sizeof(*cache));
     if (cache == NULL) {
-        no_memory(err);
+        (void)error_no_memory(err, NULL);
         return NULL;
     }
     cache->network = network;

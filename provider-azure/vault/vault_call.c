@@ -299,7 +299,7 @@ struct vault_call *vault_call_start(const struct network *network, struct token_
 {
     struct vault_call *call = calloc(1, sizeof(*call));
     if (call == NULL) {
-        error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
+        (void)error_no_memory(err, NULL);
         return NULL;
     }
     *call = (struct vault_call){
@@ -317,7 +317,7 @@ struct vault_call *vault_call_start(const struct network *network, struct token_
         .arg = arg,
     };
     if (call->host == NULL || call->url == NULL)
-        error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
+        (void)error_no_memory(err, NULL);
     else if (send_request(call, err) == 0)
         return call;
     call_free(call);

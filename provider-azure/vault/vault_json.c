@@ -59,6 +59,6 @@ char *vault_id_segment(const char *id, enum vault_id_segment which, struct error
     if (error_code(error) != GRPC_STATUS_RESOURCE_EXHAUSTED)
         segment = path_segment(host != NULL ? path : "", (int)which);
     if (segment == NULL)
-        error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
+        (void)error_no_memory(err, NULL);
     return segment;
 }

@@ -11,11 +11,6 @@
 /* Key Vault allows 15 on an object. */
 enum { VAULT_MAX_TAGS = 100 };
 
-static int no_memory(struct error **err)
-{
-    return error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
-}
-
 static void entry_finish(struct vault_entry *entry)
 {
     free(entry->name);
@@ -73,7 +68,7 @@ static int add_entries(struct vault_list *list, const cJSON *values, struct erro
         return 0;
     struct vault_entry *grown = reallocarray(list->entries, list->n + count, sizeof(*list->entries));
     if (grown == NULL)
-        return no_memory(err);
+        return error_no_memory(err, NULL);
     list->entries = grown;
     cJSON_ArrayForEach(json_entry, values)
     {
@@ -101,7 +96,7 @@ int vault_list_add_page(struct vault_list *list, const char *json, size_t len, c
     if (next == NULL || *next == '\0')
         return 0;
     *ret_next = strdup(next);
-    return *ret_next == NULL ? no_memory(err) : 0;
+    return *ret_next == NULL ? error_no_memory(err, NULL) : 0;
 }
 
 /* --- history --- */
@@ -125,7 +120,7 @@ int vault_list_select(const struct vault_list *list, const char *start, size_t c
     size_t first = 0;
 
     if (sorted == NULL)
-        return no_memory(err);
+        return error_no_memory(err, NULL);
     for (size_t i = 0; i < list->n; i++) {
         if (list->entries[i].enabled)
             sorted[n++] = &list->entries[i];

@@ -9,11 +9,6 @@
 #include "common/crypto/encoding.h"
 #include "provider-azure/vault/vault_json.h"
 
-static int no_memory(struct error **err)
-{
-    return error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
-}
-
 static int missing(struct error **err, const char *text)
 {
     return error_set(err, GRPC_STATUS_FAILED_PRECONDITION, "%s", text);
@@ -29,7 +24,7 @@ static int take_version(struct vault_object *object, const char *id, struct erro
 static int take_value(struct vault_object *object, const char *text, struct error **err)
 {
     object->value = secret_from_bytes(text, strlen(text));
-    return object->value == NULL ? no_memory(err) : 0;
+    return object->value == NULL ? error_no_memory(err, NULL) : 0;
 }
 
 static int opt_copy(const cJSON *object, const char *key, char **ret, struct error **err)
@@ -38,7 +33,7 @@ static int opt_copy(const cJSON *object, const char *key, char **ret, struct err
     if (json_opt_string(object, key, &text, err) < 0)
         return -1;
     *ret = strdup(text != NULL ? text : "");
-    return *ret == NULL ? no_memory(err) : 0;
+    return *ret == NULL ? error_no_memory(err, NULL) : 0;
 }
 
 static int parse_secret(const cJSON *root, struct vault_object *object, struct error **err)

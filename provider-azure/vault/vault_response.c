@@ -10,7 +10,7 @@ struct vault_response *vault_response_create(struct error **err)
 {
     struct vault_response *response = calloc(1, sizeof(*response));
     if (response == NULL)
-        error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
+        (void)error_no_memory(err, NULL);
     else
         response->refs = 1;
     return response;

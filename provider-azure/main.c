@@ -1,5 +1,5 @@
 /*
- * main.c - secrets-store-provider-azure: builds the objects, runs the loop, takes everything down.
+ * main.c - secrets-store-provider-azure: builds the objects, runs the loop, destroys everything in order.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,15 +15,15 @@
 #include "common/process/lifecycle.h"
 #include "common/process/metrics.h"
 #include "common/provider_server.h"
-#include "provider-azure/health.h"
+#include "provider-azure/endpoint/endpoint_health.h"
+#include "provider-azure/endpoint/socket_directory.h"
 #include "provider-azure/service.h"
 #include "provider-azure/settings.h"
-#include "provider-azure/socket_directory.h"
 
 #define PROGRAM      "secrets-store-provider-azure"
 #define RUNTIME_NAME "secrets-store-csi-driver-provider-azure"
 
-/* Mounts that may be on their way when SIGTERM comes get this long to finish. */
+/* Mounts in progress when SIGTERM comes get this long to finish. */
 enum { DRAIN_MS = 10 * 1000 };
 
 struct program {
@@ -49,9 +49,9 @@ struct program {
     struct service service;
     struct provider provider;
     struct provider_server *server;
-    struct health health;
-    struct admin_server *admin;       /* health, and metrics when they share the port */
-    struct admin_server *metrics_web; /* NULL when shared or off */
+    struct endpoint_health health;
+    struct admin_server *health_server;  /* and metrics, when they share the port; NULL when off */
+    struct admin_server *metrics_server; /* NULL when shared or off */
 };
 
 static void on_call_served(const char *method, enum grpc_status status, uint64_t duration_ns, void *arg)
@@ -65,8 +65,8 @@ static void on_call_served(const char *method, enum grpc_status status, uint64_t
 static void on_server_stopped(void *arg)
 {
     struct program *program = arg;
-    admin_server_destroy(steal_ptr(&program->admin));
-    admin_server_destroy(steal_ptr(&program->metrics_web));
+    admin_server_destroy(steal_ptr(&program->health_server));
+    admin_server_destroy(steal_ptr(&program->metrics_server));
     lifecycle_destroy(steal_ptr(&program->lifecycle));
     vault_cache_destroy(steal_ptr(&program->cache));
     served_volumes_destroy(steal_ptr(&program->volumes));
@@ -89,32 +89,33 @@ static int listen_on(struct admin_server *server, int64_t port, struct error **e
     return admin_server_listen(server, address, err);
 }
 
-static int start_web(struct program *program, struct error **err)
+static int start_admin_servers(struct program *program, struct error **err)
 {
     const struct settings *settings = &program->settings;
     bool shared = settings->healthz_port == settings->prometheus_port;
 
-    program->health = (struct health){
+    program->health = (struct endpoint_health){
         .loop = &program->loop,
         .endpoint = &program->endpoint,
         .timeout_ms = (uint64_t)(settings->healthz_timeout_ns / 1000000),
     };
     if (settings->healthz_port != 0) {
-        program->admin = admin_server_create(&program->loop, program->log, err);
-        if (program->admin == NULL)
+        program->health_server = admin_server_create(&program->loop, program->log, err);
+        if (program->health_server == NULL)
             return -1;
-        admin_server_add_route(program->admin, settings->healthz_path, health_answer, &program->health);
+        admin_server_add_route(program->health_server, settings->healthz_path, endpoint_health_respond,
+                               &program->health);
         if (shared)
-            admin_server_add_route(program->admin, "/metrics", metrics_page_answer, program->metrics);
-        if (listen_on(program->admin, settings->healthz_port, err) < 0)
+            admin_server_add_route(program->health_server, "/metrics", metrics_page_answer, program->metrics);
+        if (listen_on(program->health_server, settings->healthz_port, err) < 0)
             return error_wrap(err, "health server");
     }
     if (settings->prometheus_port != 0 && !shared) {
-        program->metrics_web = admin_server_create(&program->loop, program->log, err);
-        if (program->metrics_web == NULL)
+        program->metrics_server = admin_server_create(&program->loop, program->log, err);
+        if (program->metrics_server == NULL)
             return -1;
-        admin_server_add_route(program->metrics_web, "/metrics", metrics_page_answer, program->metrics);
-        if (listen_on(program->metrics_web, settings->prometheus_port, err) < 0)
+        admin_server_add_route(program->metrics_server, "/metrics", metrics_page_answer, program->metrics);
+        if (listen_on(program->metrics_server, settings->prometheus_port, err) < 0)
             return error_wrap(err, "metrics server");
     }
     return 0;
@@ -229,7 +230,8 @@ static int start(struct program *program, struct error **err)
     metrics_add_process(program->metrics);
     program->azure_metrics = azure_metrics_create(program->metrics);
     /* The socket last: a driver that sees it may call at once, and a start that fails leaves none behind. */
-    if (start_network(program, err) < 0 || start_web(program, err) < 0 || start_service(program, err) < 0)
+    if (start_network(program, err) < 0 || start_admin_servers(program, err) < 0 ||
+        start_service(program, err) < 0)
         return -1;
     program->lifecycle = lifecycle_create(&program->loop, program->log, on_stop, program, err);
     return program->lifecycle == NULL ? -1 : 0;
@@ -281,14 +283,13 @@ int main(int argc, char **argv)
         (void)fprintf(stderr, PROGRAM ": %s\n", error_message(error));
         return 1;
     }
-    switch (options_parse(provider_option_rows, provider_n_option_rows, argc, argv, &program.settings, &rest,
-                          &error)) {
+    switch (options_parse(settings_rows, settings_n_rows, argc, argv, &program.settings, &rest, &error)) {
     case OPTIONS_HELP:
-        options_usage(provider_option_rows, provider_n_option_rows, PROGRAM, stdout);
+        options_usage(settings_rows, settings_n_rows, PROGRAM, stdout);
         return 0;
     case OPTIONS_ERROR:
         (void)fprintf(stderr, "%s\n", error_message(error));
-        options_usage(provider_option_rows, provider_n_option_rows, PROGRAM, stderr);
+        options_usage(settings_rows, settings_n_rows, PROGRAM, stderr);
         error_free(error);
         return 2;
     case OPTIONS_RUN:

@@ -1,5 +1,5 @@
 /*
- * settings.c - the table of options. The inherited ones keep name, type and default.
+ * settings.c - the table of options. Those of the provider this one replaces keep name, type and default.
  */
 #include "provider-azure/settings.h"
 
@@ -15,20 +15,21 @@
 enum { PORT_MAX = 65535 };
 #define SECOND INT64_C(1000000000)
 
-const struct option_row provider_option_rows[] = {
+const struct option_row settings_rows[] = {
     {"version", OPTION_BOOL, AT(version), NULL, 0, 0, "Print version and build date as JSON and exit"},
     {"endpoint", OPTION_STRING, AT(endpoint), "unix:///tmp/azure.sock", 0, 0,
      "Listen `address`, unix://<path> or tcp://<host:port>"},
     {"prepare-socket-dir", OPTION_STRING, AT(prepare_socket_dir), "", 0, 0,
-     "Give the directory of --endpoint to the group of `uid:gid`, writable and sticky, and an old socket there to the user, then exit: an init container, run as root, of a provider that runs as that user"},
+     "Give the directory of --endpoint to the group of `uid:gid`, writable and sticky, and an old socket there to the user, then exit. An init container runs this as root for a provider that runs as that user"},
     {"log-format-json", OPTION_BOOL, AT(log_format_json), "false", 0, 0,
      "Log one JSON object per line: errors to stderr, all others to stdout"},
-    {"v", OPTION_INT, AT(verbosity), "0", 0, INT32_MAX, "Log verbosity `level`: 2 parameters, 5 every call"},
+    {"v", OPTION_INT, AT(verbosity), "0", 0, INT32_MAX,
+     "Log verbosity `level`: 2 logs parameters, 5 every call"},
     {"healthz-port", OPTION_INT, AT(healthz_port), "8989", 0, PORT_MAX,
      "`port` of the health check, all interfaces; 0 switches it off"},
     {"healthz-path", OPTION_STRING, AT(healthz_path), "/healthz", 0, 0, "URL `path` of the health check"},
     {"healthz-timeout", OPTION_DURATION, AT(healthz_timeout_ns), "5s", 1000000, 600 * SECOND,
-     "Limit of the gRPC check behind the health check"},
+     "Timeout of the gRPC health check behind the HTTP health check"},
     {"metrics-backend", OPTION_STRING, AT(metrics_backend), "Prometheus", 0, 0,
      "`name` of the metrics backend; prometheus is the only one"},
     {"prometheus-port", OPTION_INT, AT(prometheus_port), "8898", 0, PORT_MAX,
@@ -44,7 +45,7 @@ const struct option_row provider_option_rows[] = {
     {"custom-user-agent", OPTION_STRING, AT(custom_user_agent), "", 0, 0,
      "`text` appended to the user agent"},
     {"republish-cache-ttl", OPTION_DURATION, AT(republish_cache_ttl_ns), "2m", 0, 86400 * SECOND,
-     "How old, at most, what a republish (rotation) is answered with may be when the same identity has read it since the volume's answer before; 0 reads always. A first mount always reads"},
+     "Maximum age of a cached read that serves a republish (rotation check). The same identity must have read it after the volume was served before; 0 caches nothing. A first mount always reads the vault"},
     {"imds-endpoint", OPTION_STRING, AT(imds_endpoint), "http://169.254.169.254", 0, 0,
      "`URL` of the instance metadata service"},
     {"nmi-endpoint", OPTION_STRING, AT(nmi_endpoint), "http://127.0.0.1:2579", 0, 0,
@@ -55,7 +56,7 @@ const struct option_row provider_option_rows[] = {
      "TLS server `name` of the identity binding token proxy; empty: computed from the API server's certificate"},
     {"token-proxy-ca-file", OPTION_STRING, AT(token_proxy_ca_file),
      "/var/run/secrets/kubernetes.io/serviceaccount/ca.crt", 0, 0,
-     "`file` of the CA that signs token proxy and API server; read anew for each use; absent: the system's"},
+     "`file` with the CA certificates of the token proxy and the API server, read for each use; without the file the system's trust store applies"},
     {"api-server", OPTION_STRING, AT(api_server), "", 0, 0,
      "`host:port` of the API server whose certificate names the cluster; empty: kubernetes.default.svc.cluster.local:$KUBERNETES_SERVICE_PORT"},
     {"enable-pprof", OPTION_BOOL, AT(enable_pprof), "false", 0, 0,
@@ -67,7 +68,7 @@ const struct option_row provider_option_rows[] = {
      "Accepted for old manifests; the driver always writes the files"},
     OPTIONS_IGNORED_KLOG,
 };
-const size_t provider_n_option_rows = ARRAY_SIZE(provider_option_rows);
+const size_t settings_n_rows = ARRAY_SIZE(settings_rows);
 
 #if defined(__x86_64__)
 #define ARCH "amd64"

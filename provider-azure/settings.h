@@ -1,5 +1,5 @@
 /*
- * settings.h - the command line.
+ * settings.h - the options of the command line.
  */
 #ifndef PROVIDER_AZURE_SETTINGS_H
 #define PROVIDER_AZURE_SETTINGS_H
@@ -34,10 +34,12 @@ struct settings {
     const char *nmi_endpoint;
 };
 
-extern const struct option_row provider_option_rows[];
-extern const size_t provider_n_option_rows;
+/* The table of options; its destination is a struct settings. */
+extern const struct option_row settings_rows[];
+extern const size_t settings_n_rows;
 
-/* "csi-secrets-store/<version> (linux/<arch>) <commit>/<date>[ <custom>]"; caller frees. */
+/* The User-Agent of all requests: "csi-secrets-store/<version> (linux/<arch>) <commit>/<date>[ <custom>]".
+ * The caller frees. NULL on lack of memory. */
 char *settings_user_agent(const char *version, const char *commit, const char *date, const char *custom);
 
 #endif

@@ -1,7 +1,7 @@
 /*
  * socket_directory.c - gives the socket directory to the provider's group.
  */
-#include "provider-azure/socket_directory.h"
+#include "provider-azure/endpoint/socket_directory.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -15,7 +15,7 @@
 
 enum { DIRECTORY_MODE = 01775 };
 
-/* A decimal number from 1 to INT_MAX that ends with `end`; root would be no gain. NULL when it is none. */
+/* A decimal number from 1 to INT_MAX that ends with `end`; root would be no gain. Returns what follows, NULL when it is none. */
 static const char *parse_id(const char *text, char end, unsigned *ret_id)
 {
     char *rest = NULL;

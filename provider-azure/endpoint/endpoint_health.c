@@ -1,7 +1,7 @@
 /*
- * health.c - a health check through the front door.
+ * endpoint_health.c - a gRPC health check behind the HTTP health check.
  */
-#include "provider-azure/health.h"
+#include "provider-azure/endpoint/endpoint_health.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,7 +16,7 @@ struct check {
     struct grpc_channel *channel;
 };
 
-static void answer(struct admin_request *request, int status, const char *text)
+static void respond(struct admin_request *request, int status, const char *text)
 {
     admin_request_reply(request, status, "text/plain; charset=utf-8", text, strlen(text));
 }
@@ -25,7 +25,7 @@ static void unavailable(struct admin_request *request, const char *reason)
 {
     char text[ERROR_MESSAGE_MAX + 2];
     (void)snprintf(text, sizeof(text), "%s\n", reason);
-    answer(request, 503, text);
+    respond(request, 503, text);
 }
 
 static void on_checked(ProtobufCMessage *response, const struct error *error, void *arg)
@@ -39,16 +39,16 @@ static void on_checked(ProtobufCMessage *response, const struct error *error, vo
              GRPC__HEALTH__V1__HEALTH_CHECK_RESPONSE__SERVING_STATUS__SERVING)
         unavailable(request, "expected health check response serving");
     else
-        answer(request, 200, "ok");
+        respond(request, 200, "ok");
     if (response != NULL)
         protobuf_c_message_free_unpacked(response, secret_protobuf_allocator());
     grpc_channel_destroy(check->channel);
     free(check);
 }
 
-void health_answer(struct admin_request *request, void *arg)
+void endpoint_health_respond(struct admin_request *request, void *arg)
 {
-    const struct health *health = arg;
+    const struct endpoint_health *health = arg;
     const struct endpoint *endpoint = health->endpoint;
     const char *address = endpoint->address;
     char loopback[64];

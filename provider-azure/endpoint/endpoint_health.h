@@ -1,0 +1,25 @@
+/*
+ * endpoint_health.h - GET <healthz path>: a gRPC health check of the provider's own endpoint.
+ *
+ * 200 "ok" when the endpoint says SERVING; 503 with the reason otherwise. It says nothing about Entra or Key
+ * Vault: a kubelet that restarted the provider because the vault is away would make things worse.
+ */
+#ifndef PROVIDER_AZURE_ENDPOINT_ENDPOINT_HEALTH_H
+#define PROVIDER_AZURE_ENDPOINT_ENDPOINT_HEALTH_H
+
+#include <uv.h>
+
+#include "common/http/admin_server.h"
+#include "common/process/endpoint.h"
+
+struct endpoint_health {
+    uv_loop_t *loop;                 /* borrowed */
+    const struct endpoint *endpoint; /* where the provider listens; borrowed */
+    uint64_t timeout_ms;
+};
+
+/* An admin_handler; `arg` is a struct endpoint_health. Each request makes a connection of its own, as a caller
+ * would. */
+void endpoint_health_respond(struct admin_request *request, void *arg);
+
+#endif

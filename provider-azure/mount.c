@@ -17,7 +17,7 @@ struct mount {
     const struct mount_shared *shared;
     struct mount_request request;
     struct vault_freshness freshness;
-    uint8_t volume[DIGEST_LEN];
+    uint8_t volume[DIGEST_SHA256_LEN];
     uint64_t deadline_ms;
     struct transport_timer *guard;
     struct transport_timer *empty;     /* nothing to do: done in the next turn */
@@ -189,7 +189,7 @@ static int begin(struct mount *mount, uint64_t time_left_ms, struct error **err)
 }
 
 /* A volume is one volume of one pod; a caller without target paths has one per pod and class. */
-static void name_volume(const struct mount_input *input, uint8_t ret_volume[DIGEST_LEN])
+static void name_volume(const struct mount_input *input, uint8_t ret_volume[DIGEST_SHA256_LEN])
 {
     static const char *const names[] = {"csi.storage.k8s.io/pod.uid", "csi.storage.k8s.io/pod.namespace",
                                         "csi.storage.k8s.io/pod.name", "secretProviderClass"};

@@ -9,7 +9,7 @@
 
 #include "common/crypto/encoding.h"
 #include "common/crypto/pem.h"
-#include "provider-azure/crypto/crypto.h"
+#include "provider-azure/crypto/spki.h"
 #include "provider-azure/objects/object_path.h"
 #include "provider-azure/vault/vault_json.h"
 

@@ -1,5 +1,5 @@
 /*
- * mbedtls_compat.h - where mbedTLS 2.28 (Debian 12) and 3.x (Debian 13) differ, as far as this room is
+ * mbedtls_compat.h - where mbedTLS 2.28 (Debian 12) and 3.x (Debian 13) differ, as far as this directory is
  * concerned.
  */
 #ifndef PROVIDER_AZURE_CRYPTO_MBEDTLS_COMPAT_H
@@ -7,7 +7,6 @@
 
 #include <mbedtls/pk.h>
 #include <mbedtls/rsa.h>
-#include <mbedtls/sha256.h>
 #include <mbedtls/ssl.h>
 #include <mbedtls/version.h>
 #if MBEDTLS_VERSION_NUMBER >= 0x03000000
@@ -15,10 +14,6 @@
 #endif
 
 #if MBEDTLS_VERSION_NUMBER < 0x03000000
-#define compat_sha256_starts mbedtls_sha256_starts_ret
-#define compat_sha256_update mbedtls_sha256_update_ret
-#define compat_sha256_finish mbedtls_sha256_finish_ret
-
 /* Keys without a password, and a source of randomness where one is wanted. */
 #define compat_pk_parse_key(pk, der, len, rng) mbedtls_pk_parse_key((pk), (der), (len), NULL, 0)
 #define compat_pk_check_pair(public, key, rng) mbedtls_pk_check_pair((public), (key))
@@ -29,10 +24,6 @@
 #define compat_tls_1_2_and_newer(config)                                                                     \
     mbedtls_ssl_conf_min_version((config), MBEDTLS_SSL_MAJOR_VERSION_3, MBEDTLS_SSL_MINOR_VERSION_3)
 #else
-#define compat_sha256_starts mbedtls_sha256_starts
-#define compat_sha256_update mbedtls_sha256_update
-#define compat_sha256_finish mbedtls_sha256_finish
-
 #define compat_pk_parse_key(pk, der, len, rng) mbedtls_pk_parse_key((pk), (der), (len), NULL, 0, (rng), NULL)
 #define compat_pk_check_pair(public, key, rng) mbedtls_pk_check_pair((public), (key), (rng), NULL)
 #define compat_rsa_pkcs1_sign(rsa, rng, md, hash_len, hash, out)                                             \

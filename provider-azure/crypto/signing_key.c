@@ -10,7 +10,7 @@
 #include <mbedtls/x509_crt.h>
 #include <stdlib.h>
 
-#include "provider-azure/crypto/crypto.h"
+#include "provider-azure/crypto/kernel_random.h"
 #include "provider-azure/crypto/mbedtls_compat.h"
 
 struct signing_key {
@@ -38,7 +38,7 @@ struct signing_key *signing_key_read(const uint8_t *der, size_t len, struct erro
         return NULL;
     }
     mbedtls_pk_init(&key->pk);
-    int result = compat_pk_parse_key(&key->pk, der, len, crypto_random);
+    int result = compat_pk_parse_key(&key->pk, der, len, kernel_random);
     if (result != 0)
         (void)error_set(err, GRPC_STATUS_FAILED_PRECONDITION,
                         "the private key can not be read (mbedTLS -0x%04x)", (unsigned)-result);
@@ -63,7 +63,7 @@ bool signing_key_matches(const struct signing_key *key, const uint8_t *certifica
     mbedtls_x509_crt_init(&parsed);
     bool matches = mbedtls_x509_crt_parse_der(&parsed, certificate, len) == 0 &&
                    mbedtls_pk_get_type(&parsed.pk) == MBEDTLS_PK_RSA &&
-                   compat_pk_check_pair(&parsed.pk, &key->pk, crypto_random) == 0;
+                   compat_pk_check_pair(&parsed.pk, &key->pk, kernel_random) == 0;
     mbedtls_x509_crt_free(&parsed);
     return matches;
 }
@@ -79,12 +79,12 @@ int signing_key_sign(struct signing_key *key, enum signature_scheme scheme, cons
     if (result == 0 && scheme == SIGNATURE_PS256) {
         (void)mbedtls_rsa_set_padding(rsa, MBEDTLS_RSA_PKCS_V21, MBEDTLS_MD_SHA256);
         result =
-            mbedtls_rsa_rsassa_pss_sign_ext(rsa, crypto_random, /* p_rng= */ NULL, MBEDTLS_MD_SHA256,
+            mbedtls_rsa_rsassa_pss_sign_ext(rsa, kernel_random, /* p_rng= */ NULL, MBEDTLS_MD_SHA256,
                                             sizeof(hash), hash, /* saltlen= */ sizeof(hash), ret_signature);
     } else if (result == 0) {
         (void)mbedtls_rsa_set_padding(rsa, MBEDTLS_RSA_PKCS_V15, MBEDTLS_MD_NONE);
         result =
-            compat_rsa_pkcs1_sign(rsa, crypto_random, MBEDTLS_MD_SHA256, sizeof(hash), hash, ret_signature);
+            compat_rsa_pkcs1_sign(rsa, kernel_random, MBEDTLS_MD_SHA256, sizeof(hash), hash, ret_signature);
     }
     if (result != 0) {
         (void)error_set(err, GRPC_STATUS_FAILED_PRECONDITION,

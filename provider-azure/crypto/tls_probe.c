@@ -20,7 +20,7 @@
 #include <string.h>
 
 #include "common/base/buffer.h"
-#include "provider-azure/crypto/crypto.h"
+#include "provider-azure/crypto/kernel_random.h"
 #include "provider-azure/crypto/mbedtls_compat.h"
 
 /* A server's flight has some KiB; one that sends more before we look at it is not read further. */
@@ -359,7 +359,7 @@ static int set_up(struct tls_probe *probe, const struct tls_probe_request *reque
     compat_tls_1_2_and_newer(&probe->config);
     mbedtls_ssl_conf_authmode(&probe->config, MBEDTLS_SSL_VERIFY_REQUIRED);
     mbedtls_ssl_conf_ca_chain(&probe->config, &probe->ca, NULL);
-    mbedtls_ssl_conf_rng(&probe->config, crypto_random, NULL);
+    mbedtls_ssl_conf_rng(&probe->config, kernel_random, NULL);
     if (mbedtls_ssl_setup(&probe->ssl, &probe->config) != 0 ||
         mbedtls_ssl_set_hostname(&probe->ssl, probe->server_name) != 0)
         return error_no_memory(err, NULL);

@@ -31,7 +31,7 @@ static void compute_keys(struct identity *identity, enum credential_kind credent
     for (size_t i = 0; i < ARRAY_SIZE(texts); i++)
         fields[n++] = (struct digest_field){texts[i], strlen(texts[i])};
     if (identity->egress != NULL) /* what came by one way is not for those who come by another */
-        fields[n++] = (struct digest_field){identity->egress->digest, DIGEST_LEN};
+        fields[n++] = (struct digest_field){identity->egress->digest, DIGEST_SHA256_LEN};
     digest_fields(fields, n, identity->principal);
     fields[n++] = (struct digest_field){identity->pod_uid, strlen(identity->pod_uid)};
     fields[n++] = (struct digest_field){&kind, sizeof(kind)};

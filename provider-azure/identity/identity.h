@@ -14,8 +14,8 @@
 
 #include "common/base/cleanup.h"
 #include "common/base/error.h"
+#include "common/crypto/digest.h"
 #include "provider-azure/cloud/cloud.h"
-#include "provider-azure/crypto/crypto.h"
 #include "provider-azure/identity/credentials.h"
 #include "provider-azure/identity/token.h"
 #include "provider-azure/identity/token_proxy.h"
@@ -71,9 +71,9 @@ struct identity {
         pod_uid; /* pod identity; "" = unknown. In the key only: a new pod of an old name gets its own token */
     struct egress *egress; /* of the class; NULL: the environment's */
     struct secret *credential;
-    struct secret *password;       /* of a certificate; may be NULL */
-    uint8_t key[DIGEST_LEN];       /* everything above: cache key; includes the credential */
-    uint8_t principal[DIGEST_LEN]; /* the same without credential: see struct token */
+    struct secret *password;              /* of a certificate; may be NULL */
+    uint8_t key[DIGEST_SHA256_LEN];       /* everything above: cache key; includes the credential */
+    uint8_t principal[DIGEST_SHA256_LEN]; /* the same without credential: see struct token */
 };
 
 struct identity_input {

@@ -30,7 +30,7 @@ static bool fits_header(const char *text)
     return true;
 }
 
-struct token *token_create(const uint8_t principal[DIGEST_LEN], const char *text, int64_t expires_unix,
+struct token *token_create(const uint8_t principal[DIGEST_SHA256_LEN], const char *text, int64_t expires_unix,
                            int64_t refresh_in, int64_t now_unix, struct error **err)
 {
     if (!fits_header(text)) {
@@ -57,7 +57,7 @@ struct token *token_create(const uint8_t principal[DIGEST_LEN], const char *text
         token->refresh_unix = now_unix + life / 2;
     if (refresh_in > 0 && now_unix + token_life(refresh_in) < token->refresh_unix)
         token->refresh_unix = now_unix + token_life(refresh_in);
-    memcpy(token->principal, principal, DIGEST_LEN);
+    memcpy(token->principal, principal, DIGEST_SHA256_LEN);
     return token;
 }
 

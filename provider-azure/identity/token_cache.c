@@ -45,7 +45,7 @@ struct token_fetch {
 
 struct entry {
     TAILQ_ENTRY(entry) link;
-    uint8_t key[DIGEST_LEN];
+    uint8_t key[DIGEST_SHA256_LEN];
     struct token *token;       /* a reference, or NULL */
     struct token_fetch *fetch; /* or NULL */
     uint64_t refresh_not_before_ms;
@@ -158,12 +158,12 @@ static void on_sweep(void *arg)
 
 /* --- entries --- */
 
-static struct entry *find(struct token_cache *cache, const uint8_t key[DIGEST_LEN])
+static struct entry *find(struct token_cache *cache, const uint8_t key[DIGEST_SHA256_LEN])
 {
     struct entry *entry = NULL;
     TAILQ_FOREACH(entry, &cache->entries, link)
     {
-        if (memcmp(entry->key, key, DIGEST_LEN) == 0)
+        if (memcmp(entry->key, key, DIGEST_SHA256_LEN) == 0)
             return entry;
     }
     return NULL;
@@ -171,7 +171,7 @@ static struct entry *find(struct token_cache *cache, const uint8_t key[DIGEST_LE
 
 /* A new, empty entry at the end of the list. When the cache is full, the entries unused for longest that
  * nobody waits for go. */
-static struct entry *add(struct token_cache *cache, const uint8_t key[DIGEST_LEN], struct error **err)
+static struct entry *add(struct token_cache *cache, const uint8_t key[DIGEST_SHA256_LEN], struct error **err)
 {
     struct entry *next = NULL;
     for (struct entry *entry = TAILQ_FIRST(&cache->entries); cache->n >= TOKEN_CACHE_MAX && entry != NULL;
@@ -190,7 +190,7 @@ static struct entry *add(struct token_cache *cache, const uint8_t key[DIGEST_LEN
         (void)error_no_memory(err, NULL);
         return NULL;
     }
-    memcpy(entry->key, key, DIGEST_LEN);
+    memcpy(entry->key, key, DIGEST_SHA256_LEN);
     TAILQ_INSERT_TAIL(&cache->entries, entry, link);
     cache->n++;
     return entry;

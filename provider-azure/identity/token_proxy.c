@@ -13,7 +13,6 @@
 
 #include "common/base/file.h"
 #include "common/crypto/digest.h"
-#include "provider-azure/crypto/crypto.h"
 
 /* A handshake takes milliseconds; the API server may be on its way up. */
 enum { PROBE_LIMIT_MS = 10 * 1000 };
@@ -168,8 +167,8 @@ char *token_proxy_sni_name(const char *cluster_id)
 {
     static const char alphabet[] = "0123456789abcdefghijklmnopqrstuv"; /* base32hex, RFC 4648 7 */
     static const char label[] = "identity-binding";
-    uint8_t digest[DIGEST_LEN];
-    char text[(DIGEST_LEN * 8 + 4) / 5 + 1];
+    uint8_t digest[DIGEST_SHA256_LEN];
+    char text[(DIGEST_SHA256_LEN * 8 + 4) / 5 + 1];
     unsigned pending = 0;
     unsigned bits = 0;
     size_t n = 0;
@@ -182,7 +181,7 @@ char *token_proxy_sni_name(const char *cluster_id)
     }
     if (digest_sha256(input, strlen(input), digest) < 0)
         return NULL;
-    for (size_t i = 0; i < DIGEST_LEN; i++) {
+    for (size_t i = 0; i < DIGEST_SHA256_LEN; i++) {
         pending = (pending << 8 | digest[i]) & 0xffff;
         for (bits += 8; bits >= 5; bits -= 5)
             text[n++] = alphabet[pending >> (bits - 5) & 31];

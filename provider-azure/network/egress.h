@@ -20,8 +20,8 @@
 
 #include "common/base/error.h"
 #include "common/base/string_map.h"
+#include "common/crypto/digest.h"
 #include "common/http/client.h"
-#include "provider-azure/crypto/crypto.h"
 
 /* Immutable; shared by whoever sends requests. */
 struct egress {
@@ -29,7 +29,7 @@ struct egress {
     char *proxy;    /* NULL: the environment's; "": none */
     char *no_proxy; /* NULL: the environment's */
     char *ca_file;  /* path; NULL: no additional certificates */
-    uint8_t digest[DIGEST_LEN];
+    uint8_t digest[DIGEST_SHA256_LEN];
 };
 
 /* Sets *ret_egress, NULL when the class says nothing about it. `ca_dir` is --class-ca-dir, "" = none.

@@ -30,10 +30,10 @@ struct http_retry {
     const struct retry_policy *policy;
     uint64_t deadline_ms;
 
-    struct transport_call *call;   /* TRY */
-    struct transport_timer *timer; /* PAUSE; in QUEUE the time left */
-    struct throttle_permit permit; /* QUEUE, TRY */
-    uint8_t scope[DIGEST_LEN];     /* whose back-off is shared */
+    struct transport_call *call;      /* TRY */
+    struct transport_timer *timer;    /* PAUSE; in QUEUE the time left */
+    struct throttle_permit permit;    /* QUEUE, TRY */
+    uint8_t scope[DIGEST_SHA256_LEN]; /* whose back-off is shared */
     unsigned tries;
     uint64_t sent_ms;          /* TRY: when it went out */
     bool throttled_pause;      /* the pause under way is one the host asked for */
@@ -333,7 +333,7 @@ struct http_retry *http_retry_start(const struct network *network, const struct 
             {request->host, strlen(request->host)},
             {request->throttle_scope, request->throttle_scope != NULL ? strlen(request->throttle_scope) : 0},
             {request->egress != NULL ? request->egress->digest : NULL,
-             request->egress != NULL ? DIGEST_LEN : 0},
+             request->egress != NULL ? DIGEST_SHA256_LEN : 0},
         };
         digest_fields(scope, ARRAY_SIZE(scope), retry->scope);
         for (size_t i = 0; i < HTTP_RETRY_MAX_HEADERS && request->headers[i] != NULL; i++)

@@ -6,11 +6,11 @@
 #include <stdbool.h>
 #include <string.h>
 
-static struct throttle_scope *find(const struct throttle_table *table, const uint8_t key[DIGEST_LEN])
+static struct throttle_scope *find(const struct throttle_table *table, const uint8_t key[DIGEST_SHA256_LEN])
 {
     for (size_t i = 0; i < THROTTLE_MAX_SCOPES; i++) {
         const struct throttle_scope *scope = &table->scopes[i];
-        if (scope->limit != 0 && memcmp(scope->key, key, DIGEST_LEN) == 0)
+        if (scope->limit != 0 && memcmp(scope->key, key, DIGEST_SHA256_LEN) == 0)
             return (struct throttle_scope *)(uintptr_t)scope;
     }
     return NULL;
@@ -32,7 +32,7 @@ static void wake_waiters(struct throttle_scope *scope)
     }
 }
 
-uint64_t throttle_acquire(struct throttle_table *table, const uint8_t key[DIGEST_LEN],
+uint64_t throttle_acquire(struct throttle_table *table, const uint8_t key[DIGEST_SHA256_LEN],
                           struct throttle_permit *permit, uint64_t now_ms)
 {
     struct throttle_scope *scope = find(table, key);
@@ -79,7 +79,7 @@ void throttle_release(struct throttle_table *table, struct throttle_permit *perm
         scope->limit = 0;
 }
 
-void throttle_pause(struct throttle_table *table, const uint8_t key[DIGEST_LEN], uint64_t now_ms,
+void throttle_pause(struct throttle_table *table, const uint8_t key[DIGEST_SHA256_LEN], uint64_t now_ms,
                     uint64_t until_ms)
 {
     struct throttle_scope *scope = find(table, key);
@@ -101,7 +101,7 @@ void throttle_pause(struct throttle_table *table, const uint8_t key[DIGEST_LEN],
     }
     if (scope->limit == 0) {
         *scope = (struct throttle_scope){.until_ms = 0};
-        memcpy(scope->key, key, DIGEST_LEN);
+        memcpy(scope->key, key, DIGEST_SHA256_LEN);
         TAILQ_INIT(&scope->queue);
     }
     scope->limit = 1;
@@ -111,13 +111,13 @@ void throttle_pause(struct throttle_table *table, const uint8_t key[DIGEST_LEN],
         scope->until_ms = until_ms;
 }
 
-unsigned throttle_consecutive_429(const struct throttle_table *table, const uint8_t key[DIGEST_LEN])
+unsigned throttle_consecutive_429(const struct throttle_table *table, const uint8_t key[DIGEST_SHA256_LEN])
 {
     const struct throttle_scope *scope = find(table, key);
     return scope != NULL ? scope->consecutive_429 : 0;
 }
 
-void throttle_wake_next(struct throttle_table *table, const uint8_t key[DIGEST_LEN])
+void throttle_wake_next(struct throttle_table *table, const uint8_t key[DIGEST_SHA256_LEN])
 {
     struct throttle_scope *scope = find(table, key);
     if (scope != NULL)

@@ -20,8 +20,7 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
-#include "provider-azure/crypto/crypto.h"
-
+#include "common/crypto/digest.h"
 /* Places in trouble at the same time. One too many takes the slot whose pause ends first and nobody waits
  * for; without such a slot it goes without shared back-off. */
 enum { THROTTLE_MAX_SCOPES = 64 };
@@ -45,7 +44,7 @@ TAILQ_HEAD(throttle_queue, throttle_permit);
 /* All zero is an empty table. */
 struct throttle_table {
     struct throttle_scope {
-        uint8_t key[DIGEST_LEN];
+        uint8_t key[DIGEST_SHA256_LEN];
         unsigned limit; /* 0 = free slot (OPEN) */
         unsigned in_flight;
         unsigned consecutive_429; /* pauses in a row */
@@ -58,7 +57,7 @@ struct throttle_table {
 
 /* Asks to send now. 0: go, and end it with throttle_release(). THROTTLE_QUEUED: `wake` will be called; the
  * caller keeps its own deadline. Anything else: the milliseconds that are left of a pause. */
-uint64_t throttle_acquire(struct throttle_table *table, const uint8_t key[DIGEST_LEN],
+uint64_t throttle_acquire(struct throttle_table *table, const uint8_t key[DIGEST_SHA256_LEN],
                           struct throttle_permit *permit, uint64_t now_ms);
 
 enum throttle_outcome {
@@ -71,13 +70,13 @@ void throttle_release(struct throttle_table *table, struct throttle_permit *perm
                       enum throttle_outcome outcome);
 
 /* The place answered 429: nobody sends until then. Pauses are only ever extended. Call it before leaving. */
-void throttle_pause(struct throttle_table *table, const uint8_t key[DIGEST_LEN], uint64_t now_ms,
+void throttle_pause(struct throttle_table *table, const uint8_t key[DIGEST_SHA256_LEN], uint64_t now_ms,
                     uint64_t until_ms);
 
 /* How many pauses in a row the place has ordered; 0 when it is OPEN. */
-unsigned throttle_consecutive_429(const struct throttle_table *table, const uint8_t key[DIGEST_LEN]);
+unsigned throttle_consecutive_429(const struct throttle_table *table, const uint8_t key[DIGEST_SHA256_LEN]);
 
 /* Somebody who was to try gave up before trying: another one shall. */
-void throttle_wake_next(struct throttle_table *table, const uint8_t key[DIGEST_LEN]);
+void throttle_wake_next(struct throttle_table *table, const uint8_t key[DIGEST_SHA256_LEN]);
 
 #endif

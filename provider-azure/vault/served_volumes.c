@@ -13,7 +13,7 @@ enum { BUCKETS = 256 };
 struct entry {
     LIST_ENTRY(entry) in_bucket;
     TAILQ_ENTRY(entry) in_order;
-    uint8_t volume[DIGEST_LEN];
+    uint8_t volume[DIGEST_SHA256_LEN];
     uint64_t served_ms;
 };
 LIST_HEAD(bucket, entry);
@@ -55,12 +55,12 @@ void served_volumes_destroy(struct served_volumes *volumes)
     free(volumes);
 }
 
-static struct entry *find(const struct served_volumes *volumes, const uint8_t volume[DIGEST_LEN])
+static struct entry *find(const struct served_volumes *volumes, const uint8_t volume[DIGEST_SHA256_LEN])
 {
     struct entry *entry = NULL;
     LIST_FOREACH(entry, &volumes->buckets[volume[0] % BUCKETS], in_bucket)
     {
-        if (memcmp(entry->volume, volume, DIGEST_LEN) == 0)
+        if (memcmp(entry->volume, volume, DIGEST_SHA256_LEN) == 0)
             return entry;
     }
     return NULL;
@@ -80,7 +80,8 @@ static void evict(struct served_volumes *volumes, uint64_t now_ms)
     }
 }
 
-void served_volumes_put(struct served_volumes *volumes, const uint8_t volume[DIGEST_LEN], uint64_t now_ms)
+void served_volumes_put(struct served_volumes *volumes, const uint8_t volume[DIGEST_SHA256_LEN],
+                        uint64_t now_ms)
 {
     if (volumes->ttl_ms == 0)
         return;
@@ -94,13 +95,13 @@ void served_volumes_put(struct served_volumes *volumes, const uint8_t volume[DIG
         return;
     }
     entry->served_ms = now_ms;
-    memcpy(entry->volume, volume, DIGEST_LEN);
+    memcpy(entry->volume, volume, DIGEST_SHA256_LEN);
     LIST_INSERT_HEAD(&volumes->buckets[volume[0] % BUCKETS], entry, in_bucket);
     TAILQ_INSERT_TAIL(&volumes->order, entry, in_order);
     volumes->n++;
 }
 
-uint64_t served_volumes_last_ms(const struct served_volumes *volumes, const uint8_t volume[DIGEST_LEN],
+uint64_t served_volumes_last_ms(const struct served_volumes *volumes, const uint8_t volume[DIGEST_SHA256_LEN],
                                 uint64_t now_ms)
 {
     const struct entry *entry = find(volumes, volume);

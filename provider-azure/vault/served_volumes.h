@@ -11,7 +11,7 @@
 #define PROVIDER_AZURE_VAULT_SERVED_VOLUMES_H
 
 #include "common/base/error.h"
-#include "provider-azure/crypto/crypto.h"
+#include "common/crypto/digest.h"
 
 /* Far above the volumes of one node's pods. */
 enum { SERVED_VOLUMES_MAX = 2000 };
@@ -25,10 +25,11 @@ struct served_volumes *served_volumes_create(uint64_t ttl_ms, struct error **err
 void served_volumes_destroy(struct served_volumes *volumes);
 
 /* The volume was served at `now_ms`. Without memory for it, it counts as evicted. */
-void served_volumes_put(struct served_volumes *volumes, const uint8_t volume[DIGEST_LEN], uint64_t now_ms);
+void served_volumes_put(struct served_volumes *volumes, const uint8_t volume[DIGEST_SHA256_LEN],
+                        uint64_t now_ms);
 
 /* When the volume was served last, or may have been; 0 = not by this process within `ttl_ms`. */
-uint64_t served_volumes_last_ms(const struct served_volumes *volumes, const uint8_t volume[DIGEST_LEN],
+uint64_t served_volumes_last_ms(const struct served_volumes *volumes, const uint8_t volume[DIGEST_SHA256_LEN],
                                 uint64_t now_ms);
 
 #endif

@@ -23,11 +23,11 @@ LIST_HEAD(flight_list, flight);
 
 struct object {
     LIST_ENTRY(object) in_bucket;
-    uint8_t key[DIGEST_LEN];
-    struct reader_list readers;                  /* the object goes with its last reader */
-    bool served;                                 /* the next two are set */
-    uint64_t last_served_ms;                     /* when a response about it was served last */
-    uint8_t last_served_fingerprint[DIGEST_LEN]; /* and which: vault_response_fingerprint() */
+    uint8_t key[DIGEST_SHA256_LEN];
+    struct reader_list readers;                         /* the object goes with its last reader */
+    bool served;                                        /* the next two are set */
+    uint64_t last_served_ms;                            /* when a response about it was served last */
+    uint8_t last_served_fingerprint[DIGEST_SHA256_LEN]; /* and which: vault_response_fingerprint() */
 };
 LIST_HEAD(bucket, object);
 
@@ -37,10 +37,10 @@ struct reader {
     TAILQ_ENTRY(reader) in_cached; /* in cache->cached, while there is a response */
     struct vault_cache *cache;
     struct object *object;
-    uint8_t principal[DIGEST_LEN];
+    uint8_t principal[DIGEST_SHA256_LEN];
     struct flight_list flights; /* newest first */
     struct vault_response *response;
-    uint8_t fingerprint[DIGEST_LEN]; /* the response's */
+    uint8_t fingerprint[DIGEST_SHA256_LEN]; /* the response's */
     uint64_t expires_ms;
 };
 
@@ -75,12 +75,12 @@ struct vault_waiter {
 
 /* --- objects and readers --- */
 
-static struct bucket *bucket_of(struct vault_cache *cache, const uint8_t key[DIGEST_LEN])
+static struct bucket *bucket_of(struct vault_cache *cache, const uint8_t key[DIGEST_SHA256_LEN])
 {
     return &cache->buckets[(key[0] | (unsigned)key[1] << 8) % BUCKETS];
 }
 
-static void compute_key(const struct vault_query *query, uint8_t ret_key[DIGEST_LEN])
+static void compute_key(const struct vault_query *query, uint8_t ret_key[DIGEST_SHA256_LEN])
 {
     const uint8_t kind[] = {(uint8_t)query->type, (uint8_t)query->operation};
     const struct digest_field fields[] = {
@@ -92,19 +92,19 @@ static void compute_key(const struct vault_query *query, uint8_t ret_key[DIGEST_
     digest_fields(fields, ARRAY_SIZE(fields), ret_key);
 }
 
-static struct object *object_get(struct vault_cache *cache, const uint8_t key[DIGEST_LEN])
+static struct object *object_get(struct vault_cache *cache, const uint8_t key[DIGEST_SHA256_LEN])
 {
     struct bucket *bucket = bucket_of(cache, key);
     struct object *object = NULL;
     LIST_FOREACH(object, bucket, in_bucket)
     {
-        if (memcmp(object->key, key, DIGEST_LEN) == 0)
+        if (memcmp(object->key, key, DIGEST_SHA256_LEN) == 0)
             return object;
     }
     object = calloc(1, sizeof(*object));
     if (object == NULL)
         return NULL;
-    memcpy(object->key, key, DIGEST_LEN);
+    memcpy(object->key, key, DIGEST_SHA256_LEN);
     LIST_INIT(&object->readers);
     LIST_INSERT_HEAD(bucket, object, in_bucket);
     return object;
@@ -119,8 +119,8 @@ static void object_release(struct object *object)
 }
 
 /* The principal's reader of the object, made when there is none. */
-static struct reader *reader_get(struct vault_cache *cache, const uint8_t key[DIGEST_LEN],
-                                 const uint8_t principal[DIGEST_LEN])
+static struct reader *reader_get(struct vault_cache *cache, const uint8_t key[DIGEST_SHA256_LEN],
+                                 const uint8_t principal[DIGEST_SHA256_LEN])
 {
     struct object *object = object_get(cache, key);
     struct reader *reader = NULL;
@@ -129,7 +129,7 @@ static struct reader *reader_get(struct vault_cache *cache, const uint8_t key[DI
         return NULL;
     LIST_FOREACH(reader, &object->readers, in_object)
     {
-        if (memcmp(reader->principal, principal, DIGEST_LEN) == 0)
+        if (memcmp(reader->principal, principal, DIGEST_SHA256_LEN) == 0)
             return reader;
     }
     reader = calloc(1, sizeof(*reader));
@@ -139,7 +139,7 @@ static struct reader *reader_get(struct vault_cache *cache, const uint8_t key[DI
     }
     reader->cache = cache;
     reader->object = object;
-    memcpy(reader->principal, principal, DIGEST_LEN);
+    memcpy(reader->principal, principal, DIGEST_SHA256_LEN);
     LIST_INIT(&reader->flights);
     LIST_INSERT_HEAD(&object->readers, reader, in_object);
     return reader;
@@ -209,7 +209,8 @@ static void on_sweep(void *arg)
 }
 
 /* Caches the response in the place of an older one. The reader has a flight, so it does not go meanwhile. */
-static void put(struct reader *reader, struct vault_response *response, const uint8_t fingerprint[DIGEST_LEN])
+static void put(struct reader *reader, struct vault_response *response,
+                const uint8_t fingerprint[DIGEST_SHA256_LEN])
 {
     struct vault_cache *cache = reader->cache;
     size_t size = vault_response_size(response);
@@ -221,7 +222,7 @@ static void put(struct reader *reader, struct vault_response *response, const ui
            (cache->n_cached >= VAULT_CACHE_MAX_RESPONSES || cache->bytes + size > VAULT_CACHE_MAX_BYTES))
         evict_oldest(cache);
     reader->response = vault_response_ref(response);
-    memcpy(reader->fingerprint, fingerprint, DIGEST_LEN);
+    memcpy(reader->fingerprint, fingerprint, DIGEST_SHA256_LEN);
     reader->expires_ms = response->read_ms + cache->ttl_ms;
     TAILQ_INSERT_TAIL(&cache->cached, reader, in_cached);
     cache->n_cached++;
@@ -238,7 +239,7 @@ static bool may_serve(const struct reader *reader, const struct vault_freshness 
         return false;
     /* Another identity may have been served something else since. */
     if (response->read_ms < object->last_served_ms &&
-        memcmp(reader->fingerprint, object->last_served_fingerprint, DIGEST_LEN) != 0)
+        memcmp(reader->fingerprint, object->last_served_fingerprint, DIGEST_SHA256_LEN) != 0)
         return false;
     return response->read_ms > freshness->volume_served_ms ||
            now_ms - response->read_ms <= VAULT_CACHE_GRACE_MS;
@@ -260,7 +261,7 @@ static void flight_free(struct flight *flight)
 static void update_cache(struct reader *reader, struct vault_response *response, const struct error *error)
 {
     struct object *object = reader->object;
-    uint8_t fingerprint[DIGEST_LEN];
+    uint8_t fingerprint[DIGEST_SHA256_LEN];
 
     if (response == NULL || response->not_found != NULL) {
         enum grpc_status code = error_code(response != NULL ? response->not_found : error);
@@ -271,13 +272,13 @@ static void update_cache(struct reader *reader, struct vault_response *response,
     }
     vault_response_fingerprint(response, fingerprint);
     if (!object->served || response->read_ms >= object->last_served_ms ||
-        memcmp(fingerprint, object->last_served_fingerprint, DIGEST_LEN) == 0)
+        memcmp(fingerprint, object->last_served_fingerprint, DIGEST_SHA256_LEN) == 0)
         put(reader, response, fingerprint);
     else
         evict(reader);
     object->served = true;
     object->last_served_ms = transport_now_ms(reader->cache->network->transport);
-    memcpy(object->last_served_fingerprint, fingerprint, DIGEST_LEN);
+    memcpy(object->last_served_fingerprint, fingerprint, DIGEST_SHA256_LEN);
 }
 
 static void on_response(struct vault_response *response, const struct error *error, void *arg)
@@ -379,7 +380,7 @@ struct vault_waiter *vault_cache_get(struct vault_cache *cache, const struct vau
 {
     struct azure_metrics *metrics = cache->network->metrics;
     uint64_t now = transport_now_ms(cache->network->transport);
-    uint8_t key[DIGEST_LEN];
+    uint8_t key[DIGEST_SHA256_LEN];
 
     compute_key(query, key);
     struct vault_waiter *waiter = calloc(1, sizeof(*waiter));

@@ -33,17 +33,17 @@ void vault_response_unref(struct vault_response *response)
 }
 
 /* Replaces the fingerprint by one of itself and the fields. */
-static void chain(uint8_t fingerprint[DIGEST_LEN], const struct digest_field *fields, size_t n)
+static void chain(uint8_t fingerprint[DIGEST_SHA256_LEN], const struct digest_field *fields, size_t n)
 {
-    uint8_t next[DIGEST_LEN];
+    uint8_t next[DIGEST_SHA256_LEN];
     digest_fields(fields, n, next);
-    memcpy(fingerprint, next, DIGEST_LEN);
+    memcpy(fingerprint, next, DIGEST_SHA256_LEN);
 }
 
-static void chain_entry(uint8_t fingerprint[DIGEST_LEN], const struct vault_entry *entry)
+static void chain_entry(uint8_t fingerprint[DIGEST_SHA256_LEN], const struct vault_entry *entry)
 {
     const struct digest_field fields[] = {
-        {fingerprint, DIGEST_LEN},
+        {fingerprint, DIGEST_SHA256_LEN},
         {entry->name, strlen(entry->name)},
         {entry->version, strlen(entry->version)},
         {&entry->enabled, sizeof(entry->enabled)},
@@ -52,12 +52,13 @@ static void chain_entry(uint8_t fingerprint[DIGEST_LEN], const struct vault_entr
     for (size_t i = 0; i < entry->tags.n; i++) {
         const struct string_map_entry *tag = &entry->tags.entries[i];
         const struct digest_field named[] = {
-            {fingerprint, DIGEST_LEN}, {tag->key, strlen(tag->key)}, {tag->value, strlen(tag->value)}};
+            {fingerprint, DIGEST_SHA256_LEN}, {tag->key, strlen(tag->key)}, {tag->value, strlen(tag->value)}};
         chain(fingerprint, named, ARRAY_SIZE(named));
     }
 }
 
-void vault_response_fingerprint(const struct vault_response *response, uint8_t ret_fingerprint[DIGEST_LEN])
+void vault_response_fingerprint(const struct vault_response *response,
+                                uint8_t ret_fingerprint[DIGEST_SHA256_LEN])
 {
     const struct vault_object *object = &response->object;
     const char *version = object->version != NULL ? object->version : "";

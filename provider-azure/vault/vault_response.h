@@ -11,7 +11,7 @@
 #include <stdint.h>
 
 #include "common/base/error.h"
-#include "provider-azure/crypto/crypto.h"
+#include "common/crypto/digest.h"
 #include "provider-azure/vault/vault_list.h"
 #include "provider-azure/vault/vault_object.h"
 
@@ -33,7 +33,8 @@ struct vault_response *vault_response_ref(struct vault_response *response);
 void vault_response_unref(struct vault_response *response);
 
 /* Equal for two readings of one object that brought the same version (or lists with the same versions). */
-void vault_response_fingerprint(const struct vault_response *response, uint8_t ret_fingerprint[DIGEST_LEN]);
+void vault_response_fingerprint(const struct vault_response *response,
+                                uint8_t ret_fingerprint[DIGEST_SHA256_LEN]);
 
 /* The bytes of memory it stands for, roughly; for the cache's budget. */
 size_t vault_response_size(const struct vault_response *response);

@@ -7,7 +7,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 
-#include "provider-azure/crypto/crypto.h"
+#include "provider-azure/crypto/spki.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

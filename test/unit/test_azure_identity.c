@@ -163,10 +163,10 @@ static void no_two_identities_that_differ_have_the_same_key(void **state)
     for (size_t i = 0; i < ARRAY_SIZE(recipes); i++) {
         cleanup_identity struct identity *one = make(&recipes[i], NULL);
         cleanup_identity struct identity *same = make(&recipes[i], NULL);
-        assert_memory_equal(one->key, same->key, DIGEST_LEN);
+        assert_memory_equal(one->key, same->key, DIGEST_SHA256_LEN);
         for (size_t k = i + 1; k < ARRAY_SIZE(recipes); k++) {
             cleanup_identity struct identity *other = make(&recipes[k], NULL);
-            if (memcmp(one->key, other->key, DIGEST_LEN) == 0)
+            if (memcmp(one->key, other->key, DIGEST_SHA256_LEN) == 0)
                 fail_msg("%zu and %zu share a key", i, k);
         }
     }
@@ -187,8 +187,8 @@ static void credentials_of_one_application_are_one_principal(void **state)
         make(&(struct recipe){IDENTITY_SERVICE_PRINCIPAL, CREDENTIAL_CLIENT_SECRET, .client_id = "other",
                               .credential = "s"},
              NULL);
-    assert_memory_equal(a->principal, b->principal, DIGEST_LEN);
-    assert_memory_not_equal(a->principal, c->principal, DIGEST_LEN);
+    assert_memory_equal(a->principal, b->principal, DIGEST_SHA256_LEN);
+    assert_memory_not_equal(a->principal, c->principal, DIGEST_SHA256_LEN);
 }
 
 static void what_can_be_no_tenant_is_refused(void **state)
@@ -357,7 +357,7 @@ static void pods_bound_to_one_identity_are_one_principal(void **state)
 {
     (void)state;
     static const char *const clients[] = {"c1", "c1", "c2"};
-    uint8_t principals[3][DIGEST_LEN];
+    uint8_t principals[3][DIGEST_SHA256_LEN];
     for (size_t i = 0; i < 3; i++) {
         const char *pods[] = {"pod1", "pod2", "pod3"};
         cleanup_identity struct identity *identity =
@@ -372,12 +372,12 @@ static void pods_bound_to_one_identity_are_one_principal(void **state)
             0);
         struct token *token = identity->ops->parse_response(identity, &reply, NOW, NULL);
         assert_non_null(token);
-        memcpy(principals[i], token->principal, DIGEST_LEN);
+        memcpy(principals[i], token->principal, DIGEST_SHA256_LEN);
         token_unref(token);
         buffer_finish(&reply.body);
     }
-    assert_memory_equal(principals[0], principals[1], DIGEST_LEN);
-    assert_memory_not_equal(principals[0], principals[2], DIGEST_LEN);
+    assert_memory_equal(principals[0], principals[1], DIGEST_SHA256_LEN);
+    assert_memory_not_equal(principals[0], principals[2], DIGEST_SHA256_LEN);
 }
 
 static void every_number_of_the_list_has_a_hint(void **state)

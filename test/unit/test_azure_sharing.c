@@ -396,8 +396,8 @@ static void a_cached_response_is_wiped_when_it_is_too_old(void **state)
 
 static void volumes_are_remembered_for_a_while(void **state)
 {
-    uint8_t a[DIGEST_LEN] = {1};
-    uint8_t b[DIGEST_LEN] = {1, 2};
+    uint8_t a[DIGEST_SHA256_LEN] = {1};
+    uint8_t b[DIGEST_SHA256_LEN] = {1, 2};
     struct served_volumes *volumes = served_volumes_create(1000, NULL);
     (void)state;
     assert_int_equal(served_volumes_last_ms(volumes, a, 5000), 0);
@@ -413,7 +413,7 @@ static void volumes_are_remembered_for_a_while(void **state)
 
 static void an_evicted_volume_may_have_been_served_as_late_as_the_last_of_them(void **state)
 {
-    uint8_t volume[DIGEST_LEN] = {0};
+    uint8_t volume[DIGEST_SHA256_LEN] = {0};
     struct served_volumes *volumes = served_volumes_create(100000, NULL);
     (void)state;
     for (unsigned i = 0; i < SERVED_VOLUMES_MAX + 3; i++) {
@@ -444,7 +444,7 @@ static void after_a_pause_one_goes_first_and_then_twice_as_many(void **state)
 {
     static struct throttle_table table;
     static struct client clients[64];
-    uint8_t key[DIGEST_LEN] = {7};
+    uint8_t key[DIGEST_SHA256_LEN] = {7};
     (void)state;
     for (int i = 0; i < 64; i++)
         clients[i] = (struct client){.pass = {.wake = on_wake, .arg = &clients[i]}};

@@ -1,62 +1,19 @@
 /*
- * crypto.c - SHA-256 and SubjectPublicKeyInfo on mbedTLS.
+ * spki.c - public keys as DER, on mbedTLS.
  */
-#include "provider-azure/crypto/crypto.h"
+#include "provider-azure/crypto/spki.h"
 
 #include <errno.h>
 #include <mbedtls/asn1.h>
 #include <mbedtls/asn1write.h>
 #include <mbedtls/bignum.h>
 #include <mbedtls/ecp.h>
-#include <mbedtls/entropy.h>
 #include <mbedtls/oid.h>
 #include <stdbool.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
-
-#include "provider-azure/crypto/mbedtls_compat.h"
 
 /* RSA keys of Key Vault have 2048 to 4096 bits; four times that is accepted. */
 enum { RSA_MAX_BYTES = 2048, EC_MAX_BYTES = 66, SPKI_OVERHEAD = 64 };
-
-/* mbedTLS's software SHA-256 reports failure only for hardware engines; a key that could not be computed must
- * not equal another, so the process ends instead. */
-static void must(int result)
-{
-    if (result != 0)
-        abort();
-}
-
-void digest_fields(const struct digest_field *fields, size_t n, uint8_t ret_digest[DIGEST_LEN])
-{
-    mbedtls_sha256_context context;
-    mbedtls_sha256_init(&context);
-    must(compat_sha256_starts(&context, /* is224= */ 0));
-    for (size_t i = 0; i < n; i++) {
-        uint8_t prefix[8];
-        for (size_t k = 0; k < sizeof(prefix); k++)
-            prefix[k] = (uint8_t)((uint64_t)fields[i].len >> (8 * k));
-        must(compat_sha256_update(&context, prefix, sizeof(prefix)));
-        if (fields[i].len > 0)
-            must(compat_sha256_update(&context, fields[i].bytes, fields[i].len));
-    }
-    must(compat_sha256_finish(&context, ret_digest));
-    mbedtls_sha256_free(&context);
-}
-
-int crypto_random(void *arg, unsigned char *out, size_t len)
-{
-    (void)arg;
-    while (len > 0) {
-        ssize_t n = getrandom(out, len, 0);
-        if (n <= 0)
-            return MBEDTLS_ERR_ENTROPY_SOURCE_FAILED;
-        out += n;
-        len -= (size_t)n;
-    }
-    return 0;
-}
 
 /* mbedTLS writes DER from the end of a block towards its start. */
 struct der {

@@ -1,296 +1,171 @@
 /*
- * publish.c - one NodePublishVolume, as a state machine. See the drawing in the header.
+ * publish.c - one NodePublishVolume, as a state machine: the states up to WRITE, start and cancel. See the
+ * drawing in the header; publish_record.c has the states after WRITE.
  */
+#include "driver/publish/publish.h"
+
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/base/secret.h"
+#include "common/base/hash.h"
 #include "common/process/lifecycle.h"
 #include "driver/base/worker.h"
-#include "driver/publish/publish_private.h"
+#include "driver/publish/publish_record.h"
+#include "driver/publish/publish_report.h"
+#include "driver/publish/publish_state.h"
 #include "driver/rotation/volume_metadata.h"
 
-/* --- end of life --- */
+/* One function enters each state, in the order of the drawing. */
+static int enter_inspect(struct publish *publish, struct error **err);
+static void enter_due(struct publish *publish);
+static void enter_class(struct publish *publish);
+static void enter_provider(struct publish *publish, struct secret_provider_class *class);
+static void enter_write(struct publish *publish);
 
-bool publish_worker_runs(const struct publish *publish)
+/* --- modes --- */
+
+static void write_new(struct publish_job *job)
 {
-    return publish->state == PUBLISH_INSPECT || publish->state == PUBLISH_WRITE ||
-           publish->state == PUBLISH_ROLLBACK;
+    (void)volume_publish(job->target_path, job->payload, &job->options, &job->error);
 }
 
-void publish_dispose(struct publish *publish)
+static void write_again(struct publish_job *job)
 {
-    secret_provider_class_free(publish->class);
-    provider_answer_finish(&publish->answer);
-    error_free(publish->rollback_cause);
-    error_free(publish->failure);
-    error_free(publish->job.error);
-    free(publish->job.metadata);
-    secret_free(publish->metadata);
-    volume_lock_release(&publish->lock); /* may start the next in line, which knows nothing of us */
-    publish_request_finish(&publish->request);
-    free(publish);
-}
-
-void publish_cancel_children(struct publish *publish)
-{
-    if (publish->recent != NULL)
-        class_cache_cancel(&publish->recent);
-    if (publish->lookup != NULL)
-        class_source_cancel(publish->publisher->classes, &publish->lookup);
-    if (publish->provider != NULL)
-        provider_call_cancel(&publish->provider);
-    if (publish->observer_chain != NULL)
-        observer_chain_cancel(&publish->observer_chain);
-}
-
-void publish_answer(struct publish *publish, const struct error *error)
-{
-    publish_callback *callback = publish->callback;
-
-    publish->callback = NULL;
-    if (callback != NULL)
-        callback(error, publish->arg);
-}
-
-uint64_t publish_time_left(const struct publish *publish)
-{
-    uint64_t now = uv_now(publish->publisher->loop);
-
-    return now < publish->deadline_ms ? publish->deadline_ms - now : 0;
-}
-
-uint64_t publish_answer_margin(uint64_t left)
-{
-    return left / 10 < PUBLISH_ANSWER_MARGIN_MS ? left / 10 : PUBLISH_ANSWER_MARGIN_MS;
-}
-
-/* A complete volume with nothing due. */
-static void publish_skip(struct publish *publish)
-{
-    const struct volume_state *volume =
-        volume_states_find(publish->publisher->volumes, publish->request.target_path);
-    const struct volume_event event = {
-        .type = VOLUME_EVENT_CHECKED,
-        .pod_name = publish->request.pod_name,
-        .pod_namespace = publish->request.pod_namespace,
-        .pod_uid = publish->request.pod_uid,
-        .target_path = publish->request.target_path,
-        .class_name = publish->request.class_name,
-        .versions = volume != NULL && volume->versions.n > 0 ? &volume->versions : NULL,
-        .checked_unix = (int64_t)publish->job.last_checked};
-
-    observer_chain_on_unchanged(publish->publisher->observers, &event);
-    log_debug(publish->publisher->log, 4, "volume is published already, nothing is due",
-              LOG_STR("targetPath", publish->request.target_path));
-    driver_metrics_publish_ok(publish->publisher->metrics, publish_provider_label(publish));
-    publish_answer(publish, NULL);
-    publish_dispose(publish);
-}
-
-/* Ends the operation with an error, when no child and no worker runs and nothing has to be undone. `type`
- * NULL: from the error. */
-static void publish_fail(struct publish *publish, const struct error *error, const char *type)
-{
-    publish_report_failure(publish, error, type);
-    publish_answer(publish, publish->look ? NULL : error);
-    if (publish->look)
-        publish_enter_failed_status(publish);
+    if (job->payload == NULL)
+        (void)volume_write_metadata(job->target_path, &job->options, &job->error);
     else
-        publish_dispose(publish);
+        (void)volume_update(job->target_path, job->payload, &job->options, &job->changed, &job->error);
 }
 
-/* --- WRITE --- */
+static const struct publish_mode first_mount = {
+    .event = VOLUME_EVENT_MOUNTED,
+    .rolls_back = true,
+    .write = write_new,
+    .report_success = publish_report_mounted,
+    .report_failure = publish_report_failed_mount,
+};
 
-static void run_write(void *job)
+/* Of an incomplete volume that containers may use: it cannot be rolled back, so no observer is required. */
+static const struct publish_mode completion = {
+    .event = VOLUME_EVENT_CHECKED,
+    .write = write_new,
+    .report_success = publish_report_mounted,
+    .report_failure = publish_report_failed_mount,
+};
+
+static const struct publish_mode rotation_check = {
+    .event = VOLUME_EVENT_CHECKED,
+    .is_republish = true,
+    .write = write_again,
+    .report_success = publish_report_checked,
+    .report_failure = publish_report_failed_check,
+};
+
+/* --- QUEUE --- */
+
+static struct publish *of_lock(struct volume_lock *lock)
 {
-    struct publish *publish = job;
+    return container_of(lock, struct publish, lock);
+}
 
-    if (!publish->job.look) {
-        (void)volume_publish(publish->job.target_path, publish->job.payload, &publish->job.options,
-                             &publish->job.error);
+static void lock_granted(struct volume_lock *lock)
+{
+    struct publish *publish = of_lock(lock);
+    cleanup_error struct error *error = NULL;
+
+    if (enter_inspect(publish, &error) < 0)
+        publish_fail(publish, error, /* type= */ NULL);
+}
+
+/* --- INSPECT --- */
+
+static void run_inspect(void *job)
+{
+    struct publish_job *inspect = &((struct publish *)job)->job;
+
+    if (volume_inspect(inspect->target_path, &inspect->volume, &inspect->error) < 0)
         return;
+    if (inspect->volume == VOLUME_CORRUPT) {
+        /* Nothing in it can be read any more: a new one takes its place. */
+        if (volume_unpublish(inspect->target_path, &inspect->error) < 0 ||
+            volume_inspect(inspect->target_path, &inspect->volume, &inspect->error) < 0)
+            return;
     }
-    if (publish->job.no_files)
-        (void)volume_write_metadata(publish->job.target_path, &publish->job.options, &publish->job.error);
-    else
-        (void)volume_update(publish->job.target_path, publish->job.payload, &publish->job.options,
-                            &publish->job.changed, &publish->job.error);
+    inspect->may_be_in_use =
+        inspect->volume == VOLUME_INCOMPLETE && volume_may_be_in_use(inspect->target_path);
+    if (inspect->volume != VOLUME_PUBLISHED)
+        return;
+    /* On failure they are unknown, as on a volume that has none. */
+    if ((inspect->read_checked) &&
+        volume_last_checked(inspect->target_path, &inspect->last_checked, /* err= */ NULL) < 0)
+        inspect->last_checked = 0;
+    if (inspect->read_metadata)
+        (void)volume_read_metadata(inspect->target_path, &inspect->metadata, /* err= */ NULL);
 }
 
-/* Nobody waits any more. What has been written stays and is recorded, unless the pod needs a record before it
- * may start. */
-static void cancelled_in_write(struct publish *publish, bool written)
+/* What is at the target path decides on the mode. */
+static void inspected(struct publish *publish)
 {
-    struct error *none = NULL;
+    cleanup_error struct error *error = NULL;
 
-    if (written && publish_may_be_taken_back(publish))
-        publish_enter_rollback(publish, &none);
-    else if (written)
-        publish_enter_status(publish);
-    else if (publish->look)
-        publish_enter_failed_status(publish);
-    else
-        publish_dispose(publish);
+    switch (publish->job.volume) {
+    case VOLUME_PUBLISHED:
+        if (publish->job.read_metadata)
+            (void)volume_states_restore(publish->publisher->volumes, publish->request.target_path,
+                                        publish->job.metadata, clock_unix_s());
+        if (publish->publisher->rotation)
+            enter_due(publish);
+        else
+            publish_enter_unchanged(publish);
+        return;
+    case VOLUME_FOREIGN:
+        (void)error_set(&error, GRPC_STATUS_FAILED_PRECONDITION,
+                        "target path %s is taken: it is a mount of another kind, or not a directory",
+                        publish->request.target_path);
+        publish_fail(publish, error, ERROR_TYPE_INSPECT);
+        return;
+    case VOLUME_CORRUPT:
+        (void)error_set(&error, GRPC_STATUS_INTERNAL,
+                        "the mount on target path %s can not be read and not be removed",
+                        publish->request.target_path);
+        publish_fail(publish, error, ERROR_TYPE_INSPECT);
+        return;
+    case VOLUME_INCOMPLETE:
+        if (publish->job.may_be_in_use)
+            publish->mode = &completion;
+        break;
+    case VOLUME_ABSENT:
+    case VOLUME_UNMOUNTED:
+        break;
+    }
+    enter_class(publish);
 }
 
-static void write_done(void *job)
+static void inspect_done(void *job)
 {
     struct publish *publish = job;
     cleanup_error struct error *error = steal_ptr(&publish->job.error);
 
-    if (publish->callback == NULL) {
-        if (publish->interrupted) /* an unpublish takes it away, whatever it is now */
-            publish_dispose(publish);
-        else
-            cancelled_in_write(publish, error == NULL);
-    } else if (error != NULL) {
-        publish_fail(publish, error, ERROR_TYPE_FILES);
-    } else {
-        publish_enter_status(publish);
-    }
-}
-
-static void enter_write(struct publish *publish)
-{
-    cleanup_error struct error *error = NULL;
-
-    publish->state = PUBLISH_WRITE;
-    publish->job.look = publish->look;
-    publish->job.no_files = publish->answer.no_files;
-    publish->job.payload = &publish->answer.payload;
-    /* Without a record (no memory) the volume only knows less about itself. */
-    publish->metadata = volume_metadata_print(publish->class->provider, publish->spec.hash,
-                                              &publish->answer.versions, /* err= */ NULL);
-    publish->job.options = (struct volume_options){.gid = publish->request.gid,
-                                                   .last_checked_unix = (uint64_t)clock_unix_s(),
-                                                   .metadata = publish->metadata};
-    if (worker_start(publish->publisher->loop, run_write, write_done, publish, &error) < 0)
-        publish_fail(publish, error, NULL);
-}
-
-/* --- PROVIDER --- */
-
-static void provider_failed(struct publish *publish, const struct error *cause, const char *type)
-{
-    cleanup_error struct error *error = error_copy(cause);
-
-    if (error != NULL)
-        (void)error_wrap(&error, "failed to mount secrets store objects for pod %s/%s",
-                         publish->request.pod_namespace, publish->request.pod_name);
-    publish_fail(publish, error != NULL ? error : cause, type);
-}
-
-static void provider_done(struct provider_answer *answer, const struct error *error, const char *type,
-                          void *arg)
-{
-    struct publish *publish = arg;
-
-    publish->provider = NULL;
-    driver_metrics_provider_call(publish->publisher->metrics, publish->class->provider, error_code(error),
-                                 publish_seconds_since(publish->provider_started_ns));
-    if (error != NULL) {
-        provider_failed(publish, error, type);
-        return;
-    }
-    publish->answer = *answer;
-    *answer = (struct provider_answer){0};
-    enter_write(publish);
-}
-
-/* A provider may answer a look from memory. Not one that the author of the class asked for: who has just
- * changed a secret and asks for a look wants that one. Without versions it is a first mount to it. */
-static bool asked_for(const struct publish *publish, const struct volume_state *volume)
-{
-    return volume->spec_hash[0] != '\0' && strcmp(volume->spec_hash, publish->spec.hash) != 0;
-}
-
-static void enter_provider(struct publish *publish)
-{
-    const struct publisher *publisher = publish->publisher;
-    const struct volume_state *volume = volume_states_find(publisher->volumes, publish->request.target_path);
-    cleanup_string_map struct string_map attributes = {0};
-    cleanup_error struct error *error = NULL;
-    uint64_t left = publish_time_left(publish);
-
-    publish->state = PUBLISH_PROVIDER;
-    if (publish_request_attributes(&publish->request, &publish->class->parameters,
-                                   publisher->pod_overrides_class, &attributes, &error) < 0) {
-        publish_fail(publish, error, NULL);
-        return;
-    }
-    publish->provider_started_ns = clock_monotonic_ns();
-    publish->provider = provider_call_start(
-        publisher->providers, publish->class->provider,
-        &(struct provider_mount_request){
-            .attributes = &attributes,
-            .secrets = &publish->request.secrets,
-            .target_path = publish->request.target_path,
-            .current_versions =
-                publish->look && volume != NULL && !asked_for(publish, volume) ? &volume->versions : NULL,
-            .timeout_ms = left - publish_answer_margin(left)},
-        provider_done, publish, &error);
-    if (publish->provider == NULL)
-        provider_failed(publish, error, ERROR_TYPE_NO_PROVIDER);
-}
-
-/* --- CLASS --- */
-
-static int judge_class(const struct publish *publish, struct error **err)
-{
-    const struct secret_provider_class *class = publish->class;
-
-    if (class->provider[0] == '\0')
-        return error_set(err, GRPC_STATUS_INVALID_ARGUMENT,
-                         "provider is not set in secretproviderclass %s/%s", class->ns, class->name);
-    if (class->parameters.n == 0)
-        return error_set(err, GRPC_STATUS_INVALID_ARGUMENT,
-                         "parameters are not set in secretproviderclass %s/%s", class->ns, class->name);
-    if (!publish->request.readonly)
-        return error_set(err, GRPC_STATUS_INVALID_ARGUMENT,
-                         "readOnly is not true in the volume: secrets can only be mounted read-only");
-    return 0;
-}
-
-static void class_failed(struct publish *publish, const struct error *cause)
-{
-    cleanup_error struct error *error = error_copy(cause);
-
-    if (error != NULL)
-        (void)error_wrap(&error, "failed to get secretproviderclass %s/%s", publish->request.pod_namespace,
-                         publish->request.class_name);
-    publish_fail(publish, error != NULL ? error : cause, ERROR_TYPE_CLASS);
-}
-
-/* Takes the class over. */
-static void class_known(struct publish *publish, struct secret_provider_class *class)
-{
-    cleanup_error struct error *error = NULL;
-
-    publish->class = class;
-    /* A bad annotation is complained about elsewhere: at the next call for the volume, and in
-     * class_cache.h. */
-    (void)class_rotation_spec(class, publish->publisher->rotation_interval_s, &publish->spec,
-                              /* err= */ NULL);
-    if (judge_class(publish, &error) < 0)
-        publish_fail(publish, error, NULL);
+    if (publish->caller != PUBLISH_CALLER_WAITS)
+        publish_dispose(publish); /* the inspection changes nothing */
+    else if (error != NULL)
+        publish_fail(publish, error, ERROR_TYPE_INSPECT);
     else
-        enter_provider(publish);
+        inspected(publish);
 }
 
-static void class_done(struct secret_provider_class *class, const struct error *cause, void *arg)
+static int enter_inspect(struct publish *publish, struct error **err)
 {
-    struct publish *publish = arg;
+    bool is_known = volume_states_find(publish->publisher->volumes, publish->request.target_path) != NULL;
 
-    publish->lookup = NULL;
-    if (class == NULL) {
-        class_failed(publish, cause);
-        return;
-    }
-    if (publish->publisher->class_cache != NULL)
-        class_cache_put(publish->publisher->class_cache, class);
-    class_known(publish, class);
+    publish->state = PUBLISH_INSPECT;
+    publish->job = (struct publish_job){.target_path = publish->request.target_path,
+                                        .read_checked = publish->publisher->rotation || !is_known,
+                                        .read_metadata = !is_known};
+    return worker_start(publish->publisher->loop, run_inspect, inspect_done, publish, err);
 }
+
+/* --- DUE: a complete volume, is a rotation check due? --- */
 
 static int check_class_name(struct publish *publish, struct error **err)
 {
@@ -317,32 +192,32 @@ static int check_class_name(struct publish *publish, struct error **err)
     return 0;
 }
 
-static void enter_class(struct publish *publish)
+/* The annotation that `error` is about, or NULL: an Event tells the pod once per text. */
+static void report_annotation(const struct publish *publish, const struct secret_provider_class *class,
+                              struct volume_state *volume, const struct error *error)
 {
-    cleanup_error struct error *error = NULL;
-    uint64_t left = publish_time_left(publish);
+    uint32_t hash = error != NULL ? hash_text(HASH_START, class->rotation_interval) | 1 : 0;
 
-    publish->state = PUBLISH_CLASS;
-    if (check_class_name(publish, &error) < 0) {
-        publish_fail(publish, error, NULL);
-        return;
-    }
-    publish->lookup = class_source_start(publish->publisher->classes, publish->request.pod_namespace,
-                                         publish->request.class_name, left - publish_answer_margin(left),
-                                         class_done, publish, &error);
-    if (publish->lookup == NULL)
-        publish_fail(publish, error, ERROR_TYPE_CLASS);
+    if (hash != 0 && hash != volume->reported_annotation_hash)
+        publish_report_annotation(publish, error);
+    volume->reported_annotation_hash = hash;
 }
 
-/* --- DUE: a complete volume, is a look due? --- */
+static void class_failed(struct publish *publish, const struct error *cause)
+{
+    cleanup_error struct error *error = error_copy(cause);
 
-/* `class` is borrowed; NULL when it could not be read: what it said last time holds then. */
-static void due_decide(struct publish *publish, struct secret_provider_class *class,
-                       const struct error *error)
+    (void)error_wrap(&error, "failed to get secretproviderclass %s/%s", publish->request.pod_namespace,
+                     publish->request.class_name);
+    publish_fail(publish, error, ERROR_TYPE_CLASS);
+}
+
+/* `class` is borrowed; NULL when it could not be read: its last interval applies then. */
+static void decide_due(struct publish *publish, struct secret_provider_class *class,
+                       const struct error *failure)
 {
     const struct publisher *publisher = publish->publisher;
     struct volume_state *volume = volume_states_find(publisher->volumes, publish->request.target_path);
-
     cleanup_error struct error *annotation = NULL;
 
     if (class != NULL)
@@ -350,181 +225,282 @@ static void due_decide(struct publish *publish, struct secret_provider_class *cl
     else if (volume != NULL && volume->interval_s > 0)
         publish->spec.interval_s = volume->interval_s;
     if (volume != NULL && class != NULL)
-        publish_report_annotation(publish, class, volume, annotation);
+        report_annotation(publish, class, volume, annotation);
     if (volume != NULL) {
         volume->interval_s = publish->spec.interval_s;
         if (!volume_state_due(volume, &publish->spec, publish->job.last_checked, clock_unix_s())) {
-            publish_skip(publish);
+            publish_enter_unchanged(publish);
             return;
         }
     }
     if (class != NULL)
-        class_known(publish, secret_provider_class_ref(class));
+        enter_provider(publish, secret_provider_class_ref(class));
     else
-        class_failed(publish, error);
+        class_failed(publish, failure);
 }
 
-static void recent_done(struct secret_provider_class *class, const struct error *error, void *arg)
+static void cached_class_done(struct secret_provider_class *class, const struct error *error, void *arg)
 {
     struct publish *publish = arg;
 
-    publish->recent = NULL;
-    due_decide(publish, class, error);
+    publish->cached_class = NULL;
+    decide_due(publish, class, error);
 }
 
 static void enter_due(struct publish *publish)
 {
-    struct class_cache *memo = publish->publisher->class_cache;
+    struct class_cache *cache = publish->publisher->class_cache;
     struct secret_provider_class *class = NULL;
     const struct error *failure = NULL;
     cleanup_error struct error *error = NULL;
 
     publish->state = PUBLISH_DUE;
-    publish->look = true;
+    publish->mode = &rotation_check;
     publish->spec = (struct rotation_spec){.interval_s = publish->publisher->rotation_interval_s};
     if (check_class_name(publish, &error) == 0) {
-        class = class_cache_get(memo, publish->request.pod_namespace, publish->request.class_name, &failure);
+        class = class_cache_get(cache, publish->request.pod_namespace, publish->request.class_name, &failure);
         if (class == NULL && failure == NULL) {
-            publish->recent = class_cache_start(memo, publish->request.pod_namespace,
-                                                publish->request.class_name, recent_done, publish, &error);
-            if (publish->recent != NULL)
+            publish->cached_class =
+                class_cache_start(cache, publish->request.pod_namespace, publish->request.class_name,
+                                  cached_class_done, publish, &error);
+            if (publish->cached_class != NULL)
                 return;
         }
     }
-    due_decide(publish, class, failure != NULL ? failure : error);
+    decide_due(publish, class, failure != NULL ? failure : error);
 }
 
-/* --- INSPECT --- */
+/* --- CLASS --- */
 
-static void run_inspect(void *job)
+static void class_done(struct secret_provider_class *class, const struct error *error, void *arg)
+{
+    struct publish *publish = arg;
+
+    publish->lookup = NULL;
+    if (class == NULL) {
+        class_failed(publish, error);
+        return;
+    }
+    if (publish->publisher->class_cache != NULL)
+        class_cache_put(publish->publisher->class_cache, class);
+    enter_provider(publish, class);
+}
+
+static void enter_class(struct publish *publish)
+{
+    cleanup_error struct error *error = NULL;
+
+    publish->state = PUBLISH_CLASS;
+    if (check_class_name(publish, &error) < 0) {
+        publish_fail(publish, error, /* type= */ NULL);
+        return;
+    }
+    publish->lookup = class_source_start(
+        publish->publisher->classes, publish->request.pod_namespace, publish->request.class_name,
+        publish_child_timeout(publish_time_left(publish)), class_done, publish, &error);
+    if (publish->lookup == NULL)
+        publish_fail(publish, error, ERROR_TYPE_CLASS);
+}
+
+/* --- PROVIDER --- */
+
+static int check_class(const struct publish *publish, struct error **err)
+{
+    const struct secret_provider_class *class = publish->class;
+
+    if (class->provider[0] == '\0')
+        return error_set(err, GRPC_STATUS_INVALID_ARGUMENT,
+                         "provider is not set in secretproviderclass %s/%s", class->ns, class->name);
+    if (class->parameters.n == 0)
+        return error_set(err, GRPC_STATUS_INVALID_ARGUMENT,
+                         "parameters are not set in secretproviderclass %s/%s", class->ns, class->name);
+    if (!publish->request.readonly)
+        return error_set(err, GRPC_STATUS_INVALID_ARGUMENT,
+                         "readOnly is not true in the volume: secrets can only be mounted read-only");
+    return 0;
+}
+
+static void provider_failed(struct publish *publish, const struct error *cause, const char *type)
+{
+    cleanup_error struct error *error = error_copy(cause);
+
+    (void)error_wrap(&error, "failed to mount secrets store objects for pod %s/%s",
+                     publish->request.pod_namespace, publish->request.pod_name);
+    publish_fail(publish, error, type);
+}
+
+static void provider_done(struct provider_answer *answer, const struct error *error, const char *type,
+                          void *arg)
+{
+    struct publish *publish = arg;
+
+    publish->provider = NULL;
+    publish_report_provider_call(publish, error_code(error));
+    if (error != NULL) {
+        provider_failed(publish, error, type);
+        return;
+    }
+    publish->answer = *answer;
+    *answer = (struct provider_answer){0};
+    enter_write(publish);
+}
+
+/* The versions that the volume shows, for a rotation check: the provider may then answer from its cache. Not
+ * when the class has changed: its author expects the contents of now. NULL makes the provider fetch. */
+static const struct string_map *current_versions(const struct publish *publish)
+{
+    const struct volume_state *volume =
+        volume_states_find(publish->publisher->volumes, publish->request.target_path);
+
+    if (!publish->mode->is_republish || volume == NULL ||
+        rotation_spec_changed(volume->spec_hash, &publish->spec))
+        return NULL;
+    return &volume->versions;
+}
+
+static void call_provider(struct publish *publish)
+{
+    const struct publisher *publisher = publish->publisher;
+    cleanup_string_map struct string_map attributes = {0};
+    cleanup_error struct error *error = NULL;
+
+    if (publish_request_attributes(&publish->request, &publish->class->parameters,
+                                   publisher->pod_overrides_class, &attributes, &error) < 0) {
+        publish_fail(publish, error, /* type= */ NULL);
+        return;
+    }
+    publish->provider_started_ns = clock_monotonic_ns();
+    publish->provider = provider_call_start(
+        publisher->providers, publish->class->provider,
+        &(struct provider_mount_request){.attributes = &attributes,
+                                         .secrets = &publish->request.secrets,
+                                         .target_path = publish->request.target_path,
+                                         .current_versions = current_versions(publish),
+                                         .timeout_ms = publish_child_timeout(publish_time_left(publish))},
+        provider_done, publish, &error);
+    if (publish->provider == NULL)
+        provider_failed(publish, error, ERROR_TYPE_NO_PROVIDER);
+}
+
+/* Takes the class over. */
+static void enter_provider(struct publish *publish, struct secret_provider_class *class)
+{
+    cleanup_error struct error *error = NULL;
+
+    publish->state = PUBLISH_PROVIDER;
+    publish->class = class;
+    /* A bad annotation is reported elsewhere: at the next call for the volume, and by the class cache. */
+    (void)class_rotation_spec(class, publish->publisher->rotation_interval_s, &publish->spec,
+                              /* err= */ NULL);
+    if (check_class(publish, &error) < 0)
+        publish_fail(publish, error, /* type= */ NULL);
+    else
+        call_provider(publish);
+}
+
+/* --- WRITE --- */
+
+static void run_write(void *job)
 {
     struct publish *publish = job;
 
-    if (volume_inspect(publish->job.target_path, &publish->job.volume, &publish->job.error) < 0)
-        return;
-    if (publish->job.volume == VOLUME_CORRUPT) {
-        /* Nothing in it can be read any more: make room for a new one. */
-        if (volume_unpublish(publish->job.target_path, &publish->job.error) < 0 ||
-            volume_inspect(publish->job.target_path, &publish->job.volume, &publish->job.error) < 0)
-            return;
-    }
-    publish->job.may_be_in_use =
-        publish->job.volume == VOLUME_INCOMPLETE && volume_may_be_in_use(publish->job.target_path);
-    if (publish->job.volume != VOLUME_PUBLISHED)
-        return;
-    /* What can not be found out is not known, which is an answer, too. */
-    if ((publish->job.rotation || publish->job.recall) &&
-        volume_last_checked(publish->job.target_path, &publish->job.last_checked, /* err= */ NULL) < 0)
-        publish->job.last_checked = 0;
-    if (publish->job.recall)
-        (void)volume_read_metadata(publish->job.target_path, &publish->job.metadata, /* err= */ NULL);
+    publish->mode->write(&publish->job);
 }
 
-static void inspect_done(void *job)
+/* A volume that has been written stays and is recorded, unless the pod needs the record before it may
+ * start. */
+static void written_for_nobody(struct publish *publish, bool written)
+{
+    struct error *no_cause = NULL;
+
+    if (!written)
+        publish_end_failed(publish);
+    else if (publish_requires_record(publish))
+        publish_enter_rollback(publish, &no_cause);
+    else
+        publish_enter_record(publish);
+}
+
+static void write_done(void *job)
 {
     struct publish *publish = job;
     cleanup_error struct error *error = steal_ptr(&publish->job.error);
 
-    if (publish->callback == NULL) {
-        publish_dispose(publish); /* cancelled meanwhile; looking changes nothing */
-        return;
-    }
-    if (error != NULL) {
-        publish_fail(publish, error, ERROR_TYPE_INSPECT);
-        return;
-    }
-    switch (publish->job.volume) {
-    case VOLUME_PUBLISHED:
-        if (publish->job.recall)
-            (void)volume_states_restore(publish->publisher->volumes, publish->request.target_path,
-                                        publish->job.metadata, clock_unix_s());
-        if (publish->publisher->rotation)
-            enter_due(publish);
-        else
-            publish_skip(publish);
-        return;
-    case VOLUME_FOREIGN:
-        (void)error_set(&error, GRPC_STATUS_FAILED_PRECONDITION,
-                        "target path %s is taken: it is a mount of another kind, or not a directory",
-                        publish->request.target_path);
-        publish_fail(publish, error, ERROR_TYPE_INSPECT);
-        return;
-    case VOLUME_ABSENT:
-    case VOLUME_UNMOUNTED:
-    case VOLUME_INCOMPLETE:
-        break;
-    case VOLUME_CORRUPT:
-        (void)error_set(&error, GRPC_STATUS_INTERNAL,
-                        "the mount on target path %s can not be read and not be removed",
-                        publish->request.target_path);
-        publish_fail(publish, error, ERROR_TYPE_INSPECT);
-        return;
-    }
-    enter_class(publish);
+    if (publish->caller == PUBLISH_CALLER_INTERRUPTED) /* the unpublish removes it, whatever it is now */
+        publish_dispose(publish);
+    else if (publish->caller == PUBLISH_CALLER_GONE)
+        written_for_nobody(publish, error == NULL);
+    else if (error != NULL)
+        publish_fail(publish, error, ERROR_TYPE_FILES);
+    else
+        publish_enter_record(publish);
 }
 
-static int enter_inspect(struct publish *publish, struct error **err)
+static void enter_write(struct publish *publish)
 {
-    publish->state = PUBLISH_INSPECT;
-    publish->job.target_path = publish->request.target_path;
-    publish->job.rotation = publish->publisher->rotation;
-    publish->job.recall =
-        volume_states_find(publish->publisher->volumes, publish->request.target_path) == NULL;
-    return worker_start(publish->publisher->loop, run_inspect, inspect_done, publish, err);
-}
-
-/* --- QUEUE, start, cancel --- */
-
-static struct publish *of_lock(struct volume_lock *lock)
-{
-    return container_of(lock, struct publish, lock);
-}
-
-static void lock_granted(struct volume_lock *lock)
-{
-    struct publish *publish = of_lock(lock);
     cleanup_error struct error *error = NULL;
 
-    if (enter_inspect(publish, &error) < 0)
-        publish_fail(publish, error, NULL);
+    publish->state = PUBLISH_WRITE;
+    /* Without metadata (no memory) the volume only knows less about itself. */
+    publish->metadata = volume_metadata_print(publish->class->provider, publish->spec.hash,
+                                              &publish->answer.versions, /* err= */ NULL);
+    publish->job.payload =
+        publish->answer.no_files && publish->mode->is_republish ? NULL : &publish->answer.payload;
+    publish->job.options = (struct volume_options){.gid = publish->request.gid,
+                                                   .last_checked_unix = (uint64_t)clock_unix_s(),
+                                                   .metadata = publish->metadata};
+    if (worker_start(publish->publisher->loop, run_write, write_done, publish, &error) < 0)
+        publish_fail(publish, error, /* type= */ NULL);
 }
 
-/* The one way out before the end. The caller has been told, or knows. */
+/* --- start, interrupt, cancel --- */
+
+/* The one way out before the end. The caller is gone or interrupted. */
 static void publish_abandon(struct publish *publish)
 {
-    struct error *none = NULL;
+    struct error *no_cause = NULL;
 
-    publish->callback = NULL;
-    if (publish_worker_runs(publish))
-        return; /* its callback finds that nobody waits */
-    if (publish->state == PUBLISH_STATUS && publish_may_be_taken_back(publish)) {
-        publish_cancel_children(publish);
-        publish_enter_rollback(publish, &none);
-    } else if (publish->state == PUBLISH_STATUS && !publish->interrupted) {
-        return; /* it is recorded all the same */
-    } else {
-        publish_cancel_children(publish);
-        if (publish->look && publish->state != PUBLISH_STATUS && !publish->interrupted)
-            publish_enter_failed_status(publish);
-        else
+    switch (publish->state) {
+    case PUBLISH_INSPECT:
+    case PUBLISH_WRITE:
+    case PUBLISH_ROLLBACK:
+        return; /* the worker is awaited */
+    case PUBLISH_RECORD:
+    case PUBLISH_RECORD_FAILURE:
+        if (publish_requires_record(publish)) {
+            publish_cancel_children(publish);
+            publish_enter_rollback(publish, &no_cause);
+        } else if (publish->caller == PUBLISH_CALLER_INTERRUPTED) {
+            publish_cancel_children(publish);
             publish_dispose(publish);
+        }
+        return; /* otherwise it is recorded without its caller */
+    case PUBLISH_QUEUE:
+    case PUBLISH_DUE:
+    case PUBLISH_CLASS:
+    case PUBLISH_PROVIDER:
+        break;
     }
+    publish_cancel_children(publish);
+    if (publish->caller == PUBLISH_CALLER_INTERRUPTED)
+        publish_dispose(publish);
+    else
+        publish_end_failed(publish);
 }
 
 static void lock_interrupted(struct volume_lock *lock)
 {
     struct publish *publish = of_lock(lock);
     cleanup_error struct error *error = NULL;
+    bool waits = publish->caller == PUBLISH_CALLER_WAITS;
 
-    publish->interrupted = true;
-    if (publish->callback == NULL) { /* on its way out already */
-        publish_abandon(publish);
-        return;
+    publish->caller = PUBLISH_CALLER_INTERRUPTED;
+    if (waits) {
+        (void)error_set(&error, GRPC_STATUS_ABORTED, "the volume is being unpublished");
+        if (publish->state != PUBLISH_ROLLBACK) /* that failure is reported */
+            publish_note_failure(publish, error, "Aborted");
+        publish->callback(error, publish->arg);
     }
-    (void)error_set(&error, GRPC_STATUS_ABORTED, "the volume is being unpublished");
-    if (publish->state != PUBLISH_ROLLBACK) /* that failure is recorded */
-        publish_report_failure(publish, error, "Aborted");
-    publish_answer(publish, error);
     publish_abandon(publish);
 }
 
@@ -541,13 +517,15 @@ struct publish *publish_start(const struct publisher *publisher, struct publish_
     if (timeout_ms > PUBLISH_TIMEOUT_MS)
         timeout_ms = PUBLISH_TIMEOUT_MS;
     *publish = (struct publish){.publisher = publisher,
+                                .state = PUBLISH_QUEUE,
+                                .mode = &first_mount,
+                                .caller = PUBLISH_CALLER_WAITS,
                                 .callback = callback,
                                 .arg = arg,
                                 .request = *request,
                                 .started_ns = clock_monotonic_ns(),
                                 .deadline_ms = uv_now(publisher->loop) + timeout_ms};
     *request = (struct publish_request){.gid = (gid_t)-1};
-    publish->state = PUBLISH_QUEUE;
     if (volume_lock_take(publisher->locks, &publish->lock, publish->request.target_path, lock_granted,
                          lock_interrupted) &&
         enter_inspect(publish, err) < 0) {
@@ -559,21 +537,23 @@ struct publish *publish_start(const struct publisher *publisher, struct publish_
 
 void publish_cancel(struct publish **publish, enum grpc_status reason)
 {
-    cleanup_error struct error *error = NULL;
     static const char *const waiting_for[] = {
         [PUBLISH_QUEUE] = "another call for the same volume",
-        [PUBLISH_INSPECT] = "the look at the target path",
+        [PUBLISH_INSPECT] = "the inspection of the target path",
         [PUBLISH_DUE] = "the SecretProviderClass",
         [PUBLISH_CLASS] = "the SecretProviderClass",
         [PUBLISH_PROVIDER] = "the provider",
         [PUBLISH_WRITE] = "the files to be written",
-        [PUBLISH_STATUS] = "the status to be recorded",
-        [PUBLISH_ROLLBACK] = "the volume to be taken back",
+        [PUBLISH_RECORD] = "the status to be recorded",
+        [PUBLISH_RECORD_FAILURE] = "the status to be recorded",
+        [PUBLISH_ROLLBACK] = "the rollback of the volume",
     };
+    cleanup_error struct error *error = NULL;
 
     (void)error_set(&error, reason, "the caller did not wait for %s", waiting_for[(*publish)->state]);
-    if ((*publish)->state != PUBLISH_ROLLBACK) /* that failure is recorded */
-        publish_report_failure(*publish, error, grpc_status_go_name(reason));
+    if ((*publish)->state != PUBLISH_ROLLBACK) /* that failure is reported */
+        publish_note_failure(*publish, error, grpc_status_go_name(reason));
+    (*publish)->caller = PUBLISH_CALLER_GONE;
     publish_abandon(*publish);
     *publish = NULL;
 }

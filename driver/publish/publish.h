@@ -1,5 +1,5 @@
 /*
- * publish.h - one NodePublishVolume: the operation that makes a volume appear, or looks whether its content
+ * publish.h - one NodePublishVolume: the operation that makes a volume appear, or checks whether its content
  * has changed.
  *
  *            start
@@ -10,35 +10,36 @@
  *         ┌────▼────┐ worker: what is at the target path?
  *         │ INSPECT │ ── complete, rotation is off ──────▶ OK
  *         └────┬────┘ ── something else is mounted there ▶ error
- *              ├──── complete ──▶ DUE: what does the class wish (class_cache.h, rotation.h)?
- *         ┌────▼────┐              │ nothing is due ─────▶ OK
+ *              ├──── complete ──▶ DUE: the class's rotation spec (class_cache.h, rotation.h)
+ *         ┌────▼────┐              │ no rotation check is due ─▶ OK
  *         │  CLASS  │              │
- *         └────┬────┘              │ CLASS: look the SecretProviderClass up
- *              ├───────────────────┘ judge the request by it
- *         ┌────▼────┐ Mount: the provider returns the files
- *         │ PROVIDER│
- *         └────┬────┘
+ *         └────┬────┘              │ CLASS: the source returns the SecretProviderClass
+ *              ├───────────────────┘
+ *         ┌────▼─────┐ Mount: the provider returns the files
+ *         │ PROVIDER │
+ *         └────┬─────┘
  *         ┌────▼────┐ worker: volume_publish(), or volume_update() when the volume is there already
  *         │  WRITE  │
  *         └────┬────┘
- *         ┌────▼────┐ with observers (observer_chain.h)
- *         │  STATUS │ ── a first mount lacks a record it needs ─▶ ROLLBACK (volume_unpublish()) ─▶ error
+ *         ┌────▼────┐ only with observers (observer_chain.h)
+ *         │  RECORD │ ── a first mount: a required observer fails ─▶ ROLLBACK (volume_unpublish()) ─▶ error
  *         └────┬────┘
  *              ▼
  *             OK
  *
- * A *look* is a publish that finds a complete volume. With rotation off, or before the interval is over, it
- * is answered OK at once: the provider may be down, containers can still be restarted. When a look is due and
- * fails, the answer is OK too, because older kubelets take the volume's directory away after a failed
- * republish; the failure is logged, counted and recorded, the old content stays, and the next try waits
- * (rotation.h). A look never unmounts, and its caller is answered before anything is recorded.
+ * A *rotation check* is a publish that finds a complete volume. With rotation off, or before the interval is
+ * over, it is answered OK at once: the provider may be down, and containers can still be restarted. A
+ * rotation check that fails is answered OK as well, because older kubelets remove the volume's directory after
+ * a failed republish. The failure is logged, counted and recorded (RECORD_FAILURE), the old content stays, and
+ * the next rotation check waits (rotation.h). A rotation check never unmounts, and its caller is answered
+ * before anything is recorded.
  *
- * The end has one path. Deadline, client gone, shutdown: publish_cancel(). An unpublish of the same target:
- * the operation is interrupted and answers ABORTED. In both cases running children are cancelled; a worker
- * that runs is awaited, and only then the lock is given back. A volume that a worker has just completed stays
- * (there is no undo in CSI: the caller retries, finds it and is done, or unpublishes) and is recorded, unless
- * it needs a record that is still to be made: then it is rolled back. Never is a volume rolled back that was
- * found incomplete but showing something: containers may use it.
+ * A publish may end early in two ways. Deadline, client gone, shutdown: publish_cancel(). An unpublish of the
+ * same target: the operation is interrupted and answers ABORTED. In both cases a running child is cancelled. A
+ * running worker is awaited, and only then the lock is given back. A volume that a worker has just completed
+ * stays (CSI has no undo: the caller retries, finds it and is done, or unpublishes) and is recorded, unless a
+ * required observer is still missing: then it is rolled back. A volume that was found incomplete but showing
+ * something is never rolled back: containers may use it.
  *
  * Codes. The kubelet keeps calling unpublish only after non-final codes (CANCELLED, DEADLINE_EXCEEDED,
  * RESOURCE_EXHAUSTED, ABORTED, UNAVAILABLE). Any other may be returned because a failed first publish leaves
@@ -98,8 +99,8 @@ typedef void publish_callback(const struct error *error, void *arg);
 struct publish *publish_start(const struct publisher *publisher, struct publish_request *request,
                               uint64_t timeout_ms, publish_callback *callback, void *arg, struct error **err);
 
-/* Nobody waits any more; `reason` (DEADLINE_EXCEEDED, CANCELLED, UNAVAILABLE) is for log and metrics. Sets
- * *publish to NULL. The operation may linger with its lock until its worker is back. */
+/* The caller does not wait any more; `reason` (DEADLINE_EXCEEDED, CANCELLED, UNAVAILABLE) is for log and
+ * metrics. Sets *publish to NULL. The operation may linger with its lock until its worker is back. */
 void publish_cancel(struct publish **publish, enum grpc_status reason);
 
 #endif

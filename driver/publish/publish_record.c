@@ -1,10 +1,66 @@
 /*
- * publish_record.c - a publish whose volume is there: recorded, or taken back.
+ * publish_record.c - the end of a publish: the volume is recorded, rolled back, or left as it is.
  */
-#include <stdlib.h>
+#include "driver/publish/publish_record.h"
 
+#include <stdlib.h>
+#include <sys/random.h>
+
+#include "common/process/lifecycle.h"
 #include "driver/base/worker.h"
-#include "driver/publish/publish_private.h"
+#include "driver/publish/publish_report.h"
+
+/* --- events of the volume --- */
+
+static struct volume_event event_of(const struct publish *publish, enum volume_event_type type)
+{
+    return (struct volume_event){
+        .type = type,
+        .pod_name = publish->request.pod_name,
+        .pod_namespace = publish->request.pod_namespace,
+        .pod_uid = publish->request.pod_uid,
+        .target_path = publish->request.target_path,
+        .class_name = publish->request.class_name,
+        .class = publish->class,
+        .changed = publish->job.changed,
+        .failure = publish->failure,
+    };
+}
+
+/* The volume as this publish has left it. */
+static struct volume_event event_of_success(const struct publish *publish)
+{
+    struct volume_event event = event_of(publish, publish->mode->event);
+
+    event.versions = &publish->answer.versions;
+    event.files = publish->answer.no_files ? NULL : &publish->answer.payload;
+    event.checked_unix = (int64_t)publish->job.options.last_checked_unix;
+    return event;
+}
+
+/* The volume as this publish has found it. */
+static struct volume_event event_of_known(const struct publish *publish, enum volume_event_type type)
+{
+    const struct volume_state *volume =
+        volume_states_find(publish->publisher->volumes, publish->request.target_path);
+    struct volume_event event = event_of(publish, type);
+
+    event.versions = volume != NULL && volume->versions.n > 0 ? &volume->versions : NULL;
+    event.checked_unix = (int64_t)publish->job.last_checked;
+    return event;
+}
+
+/* --- OK without anything done --- */
+
+void publish_enter_unchanged(struct publish *publish)
+{
+    const struct volume_event event = event_of_known(publish, VOLUME_EVENT_CHECKED);
+
+    observer_chain_on_unchanged(publish->publisher->observers, &event);
+    publish_report_unchanged(publish);
+    publish_answer(publish, /* error= */ NULL);
+    publish_dispose(publish);
+}
 
 /* --- ROLLBACK --- */
 
@@ -20,7 +76,7 @@ static void rollback_done(void *job)
     struct publish *publish = job;
 
     if (publish->job.error != NULL) {
-        log_warning(publish->publisher->log, "a volume could not be taken back after a failure",
+        log_warning(publish->publisher->log, "rollback failed, the next unpublish removes the volume",
                     LOG_STR("targetPath", publish->request.target_path), LOG_ERR(publish->job.error));
         /* Something is left behind: the kubelet must call unpublish. */
         if (publish->rollback_cause != NULL)
@@ -32,113 +88,133 @@ static void rollback_done(void *job)
 
 void publish_enter_rollback(struct publish *publish, struct error **cause)
 {
-    struct error *error = NULL;
-
-    observer_chain_on_removed(publish->publisher->observers, publish->request.target_path);
-    publish->rollback_cause = *cause;
-    *cause = NULL;
     publish->state = PUBLISH_ROLLBACK;
-    if (worker_start(publish->publisher->loop, run_rollback, rollback_done, publish, &error) < 0) {
-        publish->job.error = error;
+    publish->rollback_cause = steal_ptr(cause);
+    observer_chain_on_removed(publish->publisher->observers, publish->request.target_path);
+    if (worker_start(publish->publisher->loop, run_rollback, rollback_done, publish, &publish->job.error) < 0)
         rollback_done(publish);
-    }
 }
 
-/* --- STATUS --- */
+/* --- RECORD, RECORD_FAILURE --- */
 
-static struct volume_event event_of(const struct publish *publish, enum volume_event_type type)
-{
-    const struct volume_state *volume =
-        volume_states_find(publish->publisher->volumes, publish->request.target_path);
-    struct volume_event event = {
-        .type = type,
-        .pod_name = publish->request.pod_name,
-        .pod_namespace = publish->request.pod_namespace,
-        .pod_uid = publish->request.pod_uid,
-        .target_path = publish->request.target_path,
-        .class_name = publish->request.class_name,
-        .class = publish->class,
-        .changed = publish->job.changed,
-    };
-
-    if (type == VOLUME_EVENT_FAILED) {
-        event.versions = volume != NULL && volume->versions.n > 0 ? &volume->versions : NULL;
-        event.checked_unix = (int64_t)publish->job.last_checked;
-        event.failure = publish->failure;
-    } else {
-        event.versions = &publish->answer.versions;
-        event.files = publish->answer.no_files ? NULL : &publish->answer.payload;
-        event.checked_unix = (int64_t)publish->job.options.last_checked_unix;
-    }
-    return event;
-}
-
-bool publish_may_be_taken_back(const struct publish *publish)
-{
-    const struct volume_event event = event_of(publish, VOLUME_EVENT_MOUNTED);
-
-    return !publish->look && !publish->job.may_be_in_use &&
-           observer_chain_requires(publish->publisher->observers, &event);
-}
-
-static void status_done(const struct error *error, void *arg)
-{
-    struct publish *publish = arg;
-    struct error *cause = NULL;
-
-    publish->observer_chain = NULL;
-    if (publish->failure != NULL) {
-        publish_dispose(publish);
-        return;
-    }
-    if (error == NULL) {
-        publish_report_success(publish);
-        publish_remember_success(publish);
-        publish_dispose(publish);
-        return;
-    }
-    publish_report_failure(publish, error, "");
-    cause = error_copy(error);
-    publish_enter_rollback(publish, &cause);
-}
-
-static void enter_observers(struct publish *publish, enum volume_event_type type)
+static void run_observers(struct publish *publish, const struct volume_event *event,
+                          observer_chain_callback *done)
 {
     const struct publisher *publisher = publish->publisher;
     const struct observer_chain_config config = {.loop = publisher->loop,
                                                  .log = publisher->log,
                                                  .metrics = publisher->metrics,
                                                  .observers = publisher->observers};
-    const struct volume_event event = event_of(publish, type);
     cleanup_error struct error *error = NULL;
-    uint64_t left = publish->callback != NULL ? publish_time_left(publish) : OBSERVER_TIMEOUT_MS;
+    uint64_t left =
+        publish->caller == PUBLISH_CALLER_WAITS ? publish_time_left(publish) : OBSERVER_TIMEOUT_MS;
 
-    publish->state = PUBLISH_STATUS;
-    if (!observer_chain_wants(publisher->observers, &event)) {
-        status_done(NULL, publish);
+    if (!observer_chain_wants(publisher->observers, event)) {
+        done(/* error= */ NULL, publish);
         return;
     }
-    publish->observer_chain = observer_chain_start(&config, &event, left - publish_answer_margin(left),
-                                                   status_done, publish, &error);
-    if (publish->observer_chain == NULL)
-        status_done(publish_may_be_taken_back(publish) ? error : NULL, publish);
+    publish->observers =
+        observer_chain_start(&config, event, publish_child_timeout(left), done, publish, &error);
+    if (publish->observers == NULL)
+        done(publish_requires_record(publish) ? error : NULL, publish);
 }
 
-void publish_enter_status(struct publish *publish)
+bool publish_requires_record(const struct publish *publish)
 {
-    error_free(publish->failure); /* of a caller that has gone; the work was done all the same */
-    publish->failure = NULL;
-    if (publish->look)
+    const struct volume_event event = event_of_success(publish);
+
+    return publish->mode->rolls_back && observer_chain_requires(publish->publisher->observers, &event);
+}
+
+/* A caller that has gone was reported as a failure, and that stays. */
+static void succeed(struct publish *publish)
+{
+    if (publish->caller == PUBLISH_CALLER_WAITS)
         publish_report_success(publish);
-    /* What may be in use can not be taken back, so nothing may be needed: it counts as looked at. */
-    enter_observers(publish, publish->look || publish->job.may_be_in_use ? VOLUME_EVENT_CHECKED
-                                                                         : VOLUME_EVENT_MOUNTED);
+    publish_answer(publish, /* error= */ NULL);
 }
 
-void publish_enter_failed_status(struct publish *publish)
+static void record_done(const struct error *error, void *arg)
 {
-    if (publish->failure == NULL) /* no memory for a copy: it has been logged */
-        publish_dispose(publish);
+    struct publish *publish = arg;
+    struct error *cause = NULL;
+
+    publish->observers = NULL;
+    if (error != NULL) {
+        publish_note_failure(publish, error, /* type= */ NULL);
+        cause = error_copy(error);
+        publish_enter_rollback(publish, &cause);
+        return;
+    }
+    succeed(publish);
+    volume_states_succeeded(publish->publisher->volumes, publish->request.target_path,
+                            publish->class->provider, &publish->spec, &publish->answer.versions,
+                            clock_unix_s());
+    publish_dispose(publish);
+}
+
+void publish_enter_record(struct publish *publish)
+{
+    struct volume_event event;
+
+    publish->state = PUBLISH_RECORD;
+    error_free(steal_ptr(&publish->failure)); /* of a caller that has gone: the work is done all the same */
+    if (publish->mode->is_republish)
+        succeed(publish);
+    event = event_of_success(publish);
+    run_observers(publish, &event, record_done);
+}
+
+static void failure_recorded(const struct error *error, void *arg)
+{
+    struct publish *publish = arg;
+
+    (void)error; /* no observer is required */
+    publish->observers = NULL;
+    publish_dispose(publish);
+}
+
+static void enter_record_failure(struct publish *publish)
+{
+    const struct volume_event event = event_of_known(publish, VOLUME_EVENT_FAILED);
+
+    publish->state = PUBLISH_RECORD_FAILURE;
+    run_observers(publish, &event, failure_recorded);
+}
+
+/* --- failures --- */
+
+static void delay_next_check(struct publish *publish)
+{
+    uint32_t random = 0;
+
+    if (getrandom(&random, sizeof(random), GRND_NONBLOCK) != (ssize_t)sizeof(random))
+        random = (uint32_t)clock_monotonic_ns(); /* it only spreads retries */
+    volume_states_failed(publish->publisher->volumes, publish->request.target_path, &publish->spec, random,
+                         clock_unix_s());
+}
+
+void publish_note_failure(struct publish *publish, const struct error *error, const char *type)
+{
+    publish_report_failure(publish, error, type);
+    if (!publish->mode->is_republish)
+        return;
+    delay_next_check(publish);
+    error_free(publish->failure);
+    publish->failure = error_copy(error);
+}
+
+void publish_end_failed(struct publish *publish)
+{
+    if (publish->mode->is_republish)
+        enter_record_failure(publish);
     else
-        enter_observers(publish, VOLUME_EVENT_FAILED);
+        publish_dispose(publish);
+}
+
+void publish_fail(struct publish *publish, const struct error *error, const char *type)
+{
+    publish_note_failure(publish, error, type);
+    publish_answer(publish, publish->mode->is_republish ? NULL : error);
+    publish_end_failed(publish);
 }

@@ -1,0 +1,112 @@
+/*
+ * publish_state.h - one publish from the inside: what it holds, who waits for it, and its end.
+ *
+ * The files of a publish stand one above the other: publish_state (this one), publish_report (log, metrics and
+ * Events), publish_record (the states after WRITE, and failures), publish (the states up to WRITE). A file
+ * calls only files in front of it.
+ */
+#ifndef DRIVER_PUBLISH_STATE_H
+#define DRIVER_PUBLISH_STATE_H
+
+#include "driver/provider/provider_client.h"
+#include "driver/publish/publish.h"
+#include "driver/volume/volume.h"
+
+/* In the order of the drawing in publish.h. */
+enum publish_state {
+    PUBLISH_QUEUE,
+    PUBLISH_INSPECT, /* worker */
+    PUBLISH_DUE,
+    PUBLISH_CLASS,
+    PUBLISH_PROVIDER,
+    PUBLISH_WRITE, /* worker */
+    PUBLISH_RECORD,
+    PUBLISH_RECORD_FAILURE,
+    PUBLISH_ROLLBACK, /* worker */
+};
+
+enum publish_caller {
+    PUBLISH_CALLER_WAITS,
+    PUBLISH_CALLER_ANSWERED,    /* the operation goes on without it */
+    PUBLISH_CALLER_GONE,        /* publish_cancel() */
+    PUBLISH_CALLER_INTERRUPTED, /* answered by now; an unpublish waits for the lock */
+};
+
+/* In and out of the workers. The loop does not touch it while one runs. */
+struct publish_job {
+    const char *target_path;
+    struct error *error;
+
+    /* INSPECT */
+    bool read_checked;  /* is last_checked of interest? */
+    bool read_metadata; /* and the metadata? */
+    enum volume_condition volume;
+    bool may_be_in_use; /* incomplete, but containers may see it */
+    uint64_t last_checked;
+    char *metadata;
+
+    /* WRITE */
+    const struct payload *payload; /* NULL: the provider returned versions only */
+    struct volume_options options;
+    bool changed;
+};
+
+struct publish;
+
+/* The differences between a first mount, the completion of a volume that may be in use, and a rotation
+ * check. */
+struct publish_mode {
+    enum volume_event_type event; /* when it succeeds */
+    bool rolls_back;              /* when a required observer fails */
+    bool is_republish; /* the volume is complete: the caller gets OK, and gets it before observers run;
+                                     a failure is kept for the observers and delays the next rotation check */
+    void (*write)(struct publish_job *job); /* on a worker */
+    void (*report_success)(const struct publish *publish);
+    void (*report_failure)(const struct publish *publish, const struct error *error, const char *provider,
+                           const char *type);
+};
+
+struct publish {
+    const struct publisher *publisher;
+    struct volume_lock lock;
+    enum publish_state state;
+    const struct publish_mode *mode; /* a first mount until INSPECT finds something else */
+    enum publish_caller caller;
+    publish_callback *callback;
+    void *arg;
+    struct publish_request request;
+    uint64_t started_ns;
+    uint64_t deadline_ms; /* on uv_now()'s clock */
+
+    /* The running child; at most one is not NULL. Workers are no children: they cannot be cancelled. */
+    struct class_cache_call *cached_class;
+    struct class_lookup *lookup;
+    struct provider_call *provider;
+    struct observer_chain *observers;
+    uint64_t provider_started_ns;
+
+    struct secret_provider_class *class; /* one of its owners */
+    struct rotation_spec spec;
+    struct provider_answer answer;
+    char *metadata;               /* for the volume; secret_free() */
+    struct error *failure;        /* RECORD_FAILURE: for the observers */
+    struct error *rollback_cause; /* ROLLBACK: for the caller; NULL when it is gone */
+    struct publish_job job;
+};
+
+/* Frees the operation. Its lock goes back, which may start the next operation in line. */
+void publish_dispose(struct publish *publish);
+
+/* Cancels the child that runs, if any. */
+void publish_cancel_children(struct publish *publish);
+
+/* Calls the caller back if it waits. The operation may go on. */
+void publish_answer(struct publish *publish, const struct error *error);
+
+/* Until the caller's deadline, in milliseconds. */
+uint64_t publish_time_left(const struct publish *publish);
+
+/* The same for a child: a part is kept, so that an answer reaches the caller before it gives up. */
+uint64_t publish_child_timeout(uint64_t left);
+
+#endif

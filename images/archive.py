@@ -12,7 +12,7 @@ def digest(data):
 
 
 class Archive:
-    """An archive of one image. A blob without the digest and the size that its descriptor tells is an error."""
+    """An archive of one image. A blob without the digest and the size of its descriptor is an error."""
 
     def __init__(self, path):
         with tarfile.open(path) as tar:
@@ -23,9 +23,9 @@ class Archive:
 
     def blob(self, descriptor):
         data = self.files[blob_path(descriptor["digest"])]
-        told, found = (descriptor["digest"], descriptor["size"]), (digest(data), len(data))
-        if told != found:
-            raise ValueError(f"a blob has digest and size {found}, its descriptor tells {told}")
+        named, found = (descriptor["digest"], descriptor["size"]), (digest(data), len(data))
+        if named != found:
+            raise ValueError(f"a blob has digest and size {found}, its descriptor says {named}")
         return data
 
     def entries(self):

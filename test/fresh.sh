@@ -6,7 +6,7 @@
 # TARGETS         what to make there ("demo test"); with e2e the Kubernetes programs are built, too, which takes its time
 # KUBERNETES_DIR  programs of Kubernetes that are built already: they are copied in (none)
 # WORKTREE        if set, the files as they are now; otherwise a clone of HEAD
-# FRESH_DIR       where the machine is made (build/fresh-DIST), anew each time; it stays there to be looked at
+# FRESH_DIR       where the machine is made (build/fresh-DIST), each time a new one; it stays there for inspection
 #
 # debootstrap makes it from the package sources this machine uses. It gets a mount namespace of its own and becomes the root there (a chroot
 # would not do: mounts made in a chroot do not spread to containers, and that is what a CSI driver is for). All mounts go with the namespace.
@@ -55,7 +55,7 @@ mount -t proc proc "$machine/proc"
 mount --rbind /sys "$machine/sys"
 mount --rbind /dev "$machine/dev"
 
-# make is the one thing a bare machine needs to be told first
+# make is the one thing that a bare machine needs first
 chroot "$machine" sh -c 'apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends make' \
     >> "$root/build/fresh-$dist.log" 2>&1
 

@@ -1,4 +1,4 @@
-"""What a real API server answers when two write at once: the words that the emulator and the driver's client rely on."""
+"""The responses of a real API server to concurrent writes: the texts that the emulator and the driver's client rely on."""
 
 import pytest
 
@@ -54,7 +54,7 @@ def test_a_delete_with_the_uid_of_another_object_conflicts(admin, namespace):
     assert error.status == 409
 
 
-def test_the_type_of_a_secret_can_not_be_changed(admin, namespace):
+def test_the_type_of_a_secret_cannot_be_changed(admin, namespace):
     secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"}, "type": "Opaque"}
     admin.create(secret, namespace)
     error = refusal(admin.patch, "secrets", namespace, "s", {"type": "kubernetes.io/basic-auth"})
@@ -68,7 +68,7 @@ def test_strategic_merge_is_not_for_custom_resources(admin, namespace):
     assert error.status == 415
 
 
-def test_a_missing_object_and_a_missing_kind_are_told_apart(admin, namespace):
+def test_a_missing_object_and_a_missing_kind_are_distinguished(admin, namespace):
     error = refusal(admin.get, "secretproviderclasses", namespace, "nowhere")
     assert (error.status, error.reason) == (404, "NotFound")
     assert str(error).endswith('secretproviderclasses.secrets-store.csi.x-k8s.io "nowhere" not found')

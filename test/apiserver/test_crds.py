@@ -1,4 +1,4 @@
-"""Our CustomResourceDefinitions in a real API server: what is accepted, what is kept, what is refused."""
+"""Our CustomResourceDefinitions in a real API server: accepted, pruned and refused objects."""
 
 import pytest
 import yaml
@@ -107,7 +107,7 @@ def test_a_parameter_that_is_no_string_is_refused_and_named(admin, namespace, pa
     assert f"spec.parameters.{next(iter(parameters))}" in str(refused.value)
 
 
-def test_an_unknown_field_is_pruned_and_strict_clients_are_told(admin, namespace):
+def test_an_unknown_field_is_pruned_and_strict_clients_get_an_error(admin, namespace):
     item = spc()
     item["spec"]["provdier"] = "azure"
     with pytest.raises(ApiError) as refused:

@@ -1,4 +1,4 @@
-"""Everything in manifests/ and what the charts render, against the schemas of a real API server (dry run, unknown fields refused)."""
+"""Everything in manifests/ and the rendered charts, against the schemas of a real API server (dry run, unknown fields refused)."""
 
 import re
 
@@ -18,7 +18,7 @@ def try_to_create(admin, items, namespace):
     for item in items:
         if item["kind"] in OPERATOR:
             continue
-        # what the control plane has already is refused for that, and only after the object has been checked
+        # an object that the control plane has already is refused for that, and only after it has been checked
         try:
             created = admin.create(item, item["metadata"].get("namespace", namespace), dryRun="All", fieldValidation="Strict")
         except ApiError as error:
@@ -29,7 +29,7 @@ def try_to_create(admin, items, namespace):
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}/{path.name}")
-def test_a_file_is_what_the_server_takes(admin, namespace, path):
+def test_the_server_accepts_each_manifest_as_it_is(admin, namespace, path):
     text = path.read_text().replace("REGISTRY/", "localhost/").replace(":VERSION", ":0")
     items = [item for item in yaml.safe_load_all(text) if item]
     for item in items:
@@ -41,17 +41,17 @@ def test_a_file_is_what_the_server_takes(admin, namespace, path):
 
 @pytest.mark.parametrize("chart, values", [(DRIVER, None), (DRIVER, EVERYTHING_DRIVER), (PROVIDER, None), (PROVIDER, EVERYTHING_PROVIDER)],
                          ids=["driver", "driver, everything", "provider", "provider, everything"])
-def test_what_a_chart_renders_is_what_the_server_takes(admin, namespace, chart, values):
+def test_the_server_accepts_each_rendered_chart_as_it_is(admin, namespace, chart, values):
     try_to_create(admin, render(chart, values, namespace=namespace), namespace)
 
 
 @pytest.fixture
-def judged(admin, namespace):
-    """Takes a pod and returns what the profile "restricted" of pod security, as the API server itself understands it, has against it."""
+def violations(admin, namespace):
+    """Takes a pod and returns its violations of the profile "restricted" of pod security, as the API server itself reports them."""
     admin.patch("namespaces", None, namespace, {"metadata": {"labels": {"pod-security.kubernetes.io/warn": "restricted"}}})
 
     def judge(spec):
-        item = {"apiVersion": "apps/v1", "kind": "DaemonSet", "metadata": {"name": "judged"}, "spec": {
+        item = {"apiVersion": "apps/v1", "kind": "DaemonSet", "metadata": {"name": "violations"}, "spec": {
             "selector": {"matchLabels": {"a": "b"}}, "template": {"metadata": {"labels": {"a": "b"}}, "spec": spec}}}
         admin.create(item, namespace, dryRun="All")
         return [reason for warning in admin.warnings if "PodSecurity" in warning
@@ -63,18 +63,18 @@ def pod_of(items, name):
     return one(items, "DaemonSet", name)["spec"]["template"]["spec"]
 
 
-def test_pod_security_has_nothing_against_the_provider_but_the_directory_of_its_socket(judged):
-    """A directory of the node is what no profile but "privileged" allows."""
+def test_pod_security_has_nothing_against_the_provider_but_the_directory_of_its_socket(violations):
+    """No profile but "privileged" allows a directory of the node."""
     name = "csi-csi-secrets-store-provider-azure"
-    assert judged(pod_of(render(PROVIDER, {"linux": {"prepareSocketDirectory": False}}), name)) == ["restricted volume types"]
+    assert violations(pod_of(render(PROVIDER, {"linux": {"prepareSocketDirectory": False}}), name)) == ["restricted volume types"]
     spec = pod_of(render(PROVIDER), name)
-    assert judged({**spec, "initContainers": []}) == ["restricted volume types"]
+    assert violations({**spec, "initContainers": []}) == ["restricted volume types"]
     # the init container that prepares this directory: root with one capability
-    assert judged(spec) == ["unrestricted capabilities", "restricted volume types", "runAsNonRoot != true", "runAsUser=0"]
+    assert violations(spec) == ["unrestricted capabilities", "restricted volume types", "runAsNonRoot != true", "runAsUser=0"]
 
 
-def test_pod_security_has_more_against_the_driver(judged):
-    assert "privileged" in judged(pod_of(render(DRIVER), "csi-secrets-store-csi-driver"))
+def test_pod_security_has_more_against_the_driver(violations):
+    assert "privileged" in violations(pod_of(render(DRIVER), "csi-secrets-store-csi-driver"))
 
 
 def test_the_check_sees_a_misspelt_field(admin, namespace):

@@ -1,4 +1,4 @@
-"""The driver's rights: with exactly the roles of manifests/deploy everything works, each right is used and needed, and nothing more is asked."""
+"""The driver's rights: with exactly the roles of manifests/deploy everything works, and each right is used and needed."""
 
 import copy
 
@@ -35,7 +35,7 @@ def attempt(call, request, failures):
 
 
 def requests_of_driver(server, since):
-    """[((verb, group, resource), status)] of what the driver asked for."""
+    """[((verb, group, resource), status)] of the driver's requests."""
     found = []
     for event in server.requests_of(manifests.DRIVER_USER, since):
         reference = event.get("objectRef")
@@ -46,8 +46,8 @@ def requests_of_driver(server, since):
 
 
 class Life:
-    """What makes the driver ask the API server for everything it ever asks: pods of a class with secretObjects come, their objects
-    change, somebody writes to their status objects, the provider fails once and again, the pods go. Failures of calls are kept in `failures`."""
+    """Makes the driver send every request that it ever sends to the API server: pods of a class with secretObjects come, their objects
+    change, another client writes to their status objects, the provider fails once and again, the pods go. Failures of calls are kept in `failures`."""
 
     def __init__(self, start, admin, namespace, make_pod, scripted):
         self.content = b"one"
@@ -79,7 +79,7 @@ class Life:
         self._republish(lambda: self.failed_calls >= 3, seen)
 
     def _touch_statuses(self):
-        """Somebody else writes to the status objects, so that the driver has to read them again."""
+        """Another client writes to the status objects, so that the driver has to read them again."""
         plural = "secretproviderclasspodstatuses"
         for status in self.admin.list(plural, self.namespace):
             self.admin.patch(plural, self.namespace, status["metadata"]["name"], {"metadata": {"annotations": {"seen": "yes"}}})
@@ -113,7 +113,7 @@ def life(start_cluster_driver, admin, namespace, make_pod, scripted):
     life.end()
 
 
-def test_every_right_is_used_and_nothing_else_is_asked_for(server, life):
+def test_every_right_is_used_and_no_other_is_needed(server, life):
     since = len(server.events())
 
     def used():
@@ -163,7 +163,7 @@ def set_roles(admin, roles, right, expected):
 
 
 @pytest.mark.parametrize("right", RIGHTS, ids=" ".join)
-def test_without_a_right_something_is_refused_and_said(server, admin, life, right):
+def test_without_a_right_a_refusal_is_reported(server, admin, life, right):
     roles = manifests.driver_roles()
     try:
         set_roles(admin, without(roles, right), right, False)
@@ -174,8 +174,8 @@ def test_without_a_right_something_is_refused_and_said(server, admin, life, righ
         life.live(lambda: right in refused())
         wait_until(lambda: right in refused(), 10, "a refusal", pause=0.1)
         assert refused() == {right}
-        told = life.driver.log + "\n".join(life.failures)
-        assert "forbidden" in told.lower(), "nobody is told that a right is missing"
+        reported = life.driver.log + "\n".join(life.failures)
+        assert "forbidden" in reported.lower(), "a missing right is not reported"
     finally:
         set_roles(admin, roles, right, True)
 
@@ -185,6 +185,6 @@ def test_the_account_may_do_nothing_else(admin, server, account):
     client = account.client()
     review = client.request("POST", "/apis/authorization.k8s.io/v1/selfsubjectrulesreviews", {
         "apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectRulesReview", "spec": {"namespace": "default"}})
-    everybody = {"selfsubjectreviews", "selfsubjectaccessreviews", "selfsubjectrulesreviews"}
-    rules = [rule for rule in review["status"]["resourceRules"] if not set(rule["resources"]) <= everybody]
+    of_every_account = {"selfsubjectreviews", "selfsubjectaccessreviews", "selfsubjectrulesreviews"}
+    rules = [rule for rule in review["status"]["resourceRules"] if not set(rule["resources"]) <= of_every_account]
     assert sorted(manifests.rights([{"rules": rules}])) == RIGHTS

@@ -50,7 +50,7 @@ def data_of(item):
     return {key: base64.b64decode(value) for key, value in (item.get("data") or {}).items()}
 
 
-def told(driver):
+def reported_errors(driver):
     return driver.log.count("a Kubernetes Secret could not be synced")
 
 
@@ -82,19 +82,19 @@ def test_the_secret_of_a_bare_pod_goes_with_the_pod(admin, namespace, make_pod, 
     wait_until(lambda: secret() is None, 60, "the Secret to go with the pod", pause=0.1)
 
 
-def test_steady_looks_write_nothing(admin, server, namespace, make_pod, replica_set, start_cluster_driver, provider, secret):
+def test_rotation_checks_without_a_change_write_nothing(admin, server, namespace, make_pod, replica_set, start_cluster_driver, provider, secret):
     admin.create(spc(secretObjects=[secret_object()]), namespace)
     pod = make_pod(owners=[reference(replica_set("web"))])
     driver = start_cluster_driver(*ROTATE)
     driver.publish(pod.publish_request())
     version = secret()["metadata"]["resourceVersion"]
     since = len(server.events())
-    looks = len(provider.requests) + 3
+    wanted = len(provider.requests) + 3
 
-    def looked():
+    def checked():
         driver.publish(pod.publish_request())
-        return len(provider.requests) >= looks
-    wait_until(looked, 20, "three looks", pause=0.2)
+        return len(provider.requests) >= wanted
+    wait_until(checked, 20, "three rotation checks", pause=0.2)
     assert secret()["metadata"]["resourceVersion"] == version
     asked = [event["verb"] for event in server.requests_of(manifests.DRIVER_USER, since) if event["objectRef"]["resource"] == "secrets"]
     assert asked == []
@@ -119,8 +119,8 @@ def test_a_rotation_is_one_patch(admin, namespace, make_pod, replica_set, start_
     assert after["metadata"]["labels"] == before["metadata"]["labels"]
 
 
-def test_what_the_server_refuses_is_told_in_its_words(admin, namespace, make_pod, replica_set, cluster_driver, provider, secret):
-    """A type that can not be changed, a type that needs keys the class does not give, a key that is none."""
+def test_a_refusal_of_the_server_is_reported_in_its_words(admin, namespace, make_pod, replica_set, cluster_driver, provider, secret):
+    """A type that cannot be changed, a type that needs keys the class does not give, an invalid key."""
     admin.create({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "typed", "labels": {MANAGED: "true"}},
                   "type": "example.org/a"}, namespace)
     admin.create(spc(secretObjects=[secret_object("typed"), secret_object("auth", type_="kubernetes.io/ssh-auth"),
@@ -129,19 +129,19 @@ def test_what_the_server_refuses_is_told_in_its_words(admin, namespace, make_pod
     cluster_driver.publish(pod.publish_request())
     assert mounts.contents(pod.target) == {"file": b"content"}
     assert data_of(secret("good")) == {"key": b"content"}
-    wait_until(lambda: told(cluster_driver) >= 3, 20, "three failures to be told", pause=0.1)
+    wait_until(lambda: reported_errors(cluster_driver) >= 3, 20, "three failures to be reported", pause=0.1)
     text = cluster_driver.log
     assert "exists with type 'example.org/a', the class says 'Opaque'" in text
     assert "ssh-privatekey" in text and "a/b" in text
     assert secret("auth") is None and secret("badkey") is None and secret("typed")["type"] == "example.org/a"
 
 
-def test_an_immutable_secret_is_told(admin, namespace, make_pod, replica_set, cluster_driver, provider, secret):
+def test_an_immutable_secret_is_reported(admin, namespace, make_pod, replica_set, cluster_driver, provider, secret):
     admin.create({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "synced", "labels": {MANAGED: "true"}}, "type": "Opaque",
                   "immutable": True, "data": {"key": "b2xk"}}, namespace)
     admin.create(spc(secretObjects=[secret_object()]), namespace)
     cluster_driver.publish(make_pod(owners=[reference(replica_set("web"))]).publish_request())
-    wait_until(lambda: "marked immutable" in cluster_driver.log, 20, "the failure to be told", pause=0.1)
+    wait_until(lambda: "marked immutable" in cluster_driver.log, 20, "the failure to be reported", pause=0.1)
     assert data_of(secret()) == {"key": b"old"}
 
 
@@ -155,7 +155,7 @@ def test_a_deleted_secret_comes_back(admin, namespace, make_pod, replica_set, st
 
 
 def test_other_writers_of_the_same_secret_lose_nothing(admin, namespace, make_pod, replica_set, start_cluster_driver, provider, secret):
-    """Somebody labels the Secret again and again while it rotates: conflicts, and both are there in the end."""
+    """Another client labels the Secret again and again while it rotates: conflicts, and both are there in the end."""
     admin.create(spc(secretObjects=[secret_object()]), namespace)
     pod = make_pod(owners=[reference(replica_set("web"))])
     driver = start_cluster_driver("--enable-secret-rotation=true", "--rotation-poll-interval=0s")
@@ -170,7 +170,7 @@ def test_other_writers_of_the_same_secret_lose_nothing(admin, namespace, make_po
 
 def test_classes_on_two_nodes_keep_their_keys_in_one_secret(admin, namespace, node, make_pod, replica_set, account, start_cluster_driver,
                                                             provider, secret, scratch):
-    """Both rotate at the same moments: the API server refuses one of two writes, and no key is missing at any time."""
+    """Both rotate at the same time: the API server refuses one of two writes, and no key is missing at any time."""
     (scratch / "second").mkdir()
     second = Node(scratch / "second")
     provider.files = {"one": b"0", "two": b"0"}
@@ -198,7 +198,7 @@ def test_classes_on_two_nodes_keep_their_keys_in_one_secret(admin, namespace, no
                     assert set(found) == {"alpha", "beta"}
                     return found == {"alpha": wanted, "beta": wanted}
                 wait_until(rotated, 20, "both values", pause=0.01)
-        assert told(drivers[0]) == told(other) == 0
+        assert reported_errors(drivers[0]) == reported_errors(other) == 0
         other.unpublish(pods[1].unpublish_request())
     finally:
         other.destroy()

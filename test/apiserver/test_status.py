@@ -30,13 +30,13 @@ def writes(server, since, resource=STATUSES):
             if event["objectRef"]["resource"] == resource]
 
 
-def look(driver, provider, pod):
+def check_rotation(driver, provider, pod):
     before = len(provider.requests)
 
-    def looked():
+    def checked():
         driver.publish(pod.publish_request())
         return len(provider.requests) > before
-    wait_until(looked, 30, "the provider to be asked", pause=0.05)
+    wait_until(checked, 30, "a request to the provider", pause=0.05)
 
 
 @pytest.fixture
@@ -56,22 +56,22 @@ def test_a_mount_is_recorded_and_a_rotation_patched(cluster_driver, start_cluste
     assert status["metadata"]["ownerReferences"] == [{"apiVersion": "v1", "kind": "Pod", "name": "web", "uid": pod.uid}]
     assert status["status"]["objects"] == [{"id": "file", "version": "v1"}]
     assert status["status"]["lastCheckedTime"]
-    look(driver, provider, pod)
+    check_rotation(driver, provider, pod)
     assert status_of(admin, pod)["metadata"]["resourceVersion"] == status["metadata"]["resourceVersion"]
     provider.mount = lambda request, context: answer({"file": b"new"}, versions={"file": "v2"})
-    look(driver, provider, pod)
+    check_rotation(driver, provider, pod)
     wait_until(lambda: status_of(admin, pod)["status"]["objects"] == [{"id": "file", "version": "v2"}], 10, "the new version")
     assert status_of(admin, pod)["status"]["lastRotatedTime"]
     wait_until(lambda: writes(server, since) == [("create", 201), ("patch", 200)], 10, "the audit log")
 
 
-def test_a_failing_look_is_in_status_and_event_and_goes_again(start_cluster_driver, admin, namespace, pod, scripted):
+def test_a_failing_rotation_check_is_in_status_and_event_until_it_ends(start_cluster_driver, admin, namespace, pod, scripted):
     provider = scripted()
     good = provider.mount
     driver = start_cluster_driver(*ROTATE)
     driver.publish(pod.publish_request())
     provider.mount = lambda request, context: context.abort(grpc.StatusCode.PERMISSION_DENIED, "the vault said 100% no")
-    look(driver, provider, pod)
+    check_rotation(driver, provider, pod)
     wait_until(lambda: "100% no" in status_of(admin, pod)["status"].get("lastError", ""), 10, "the error")
 
     def events():
@@ -82,7 +82,7 @@ def test_a_failing_look_is_in_status_and_event_and_goes_again(start_cluster_driv
     provider.mount = good
     admin.patch("secretproviderclasses", namespace, pod.class_name,
                 {"metadata": {"annotations": {"secrets-store.csi.k8s.io/refresh": "now"}}})
-    look(driver, provider, pod)
+    check_rotation(driver, provider, pod)
     wait_until(lambda: "lastError" not in status_of(admin, pod)["status"], 10, "the error to go")
 
 
@@ -110,19 +110,19 @@ def test_a_definition_that_prunes_our_fields_does_no_harm(start_cluster_driver, 
     driver.publish(pod.publish_request())
     since = len(server.events())
     for _ in range(3):
-        look(driver, provider, pod)
+        check_rotation(driver, provider, pod)
     assert writes(server, since) == []
     status = status_of(admin, pod)
     assert not [field for field in status["status"] if field.startswith("last")]
     driver.destroy()
     driver = start_cluster_driver(*ROTATE, name="driver2")
     for _ in range(2):
-        look(driver, provider, pod)
+        check_rotation(driver, provider, pod)
     wait_until(lambda: writes(server, since) == [("get", 200)], 10, "the audit log")
     assert status_of(admin, pod)["metadata"]["resourceVersion"] == status["metadata"]["resourceVersion"]
 
 
-def test_the_object_goes_with_the_pod_and_a_pod_created_anew_has_its_own(cluster_driver, admin, namespace, pod, make_pod, scripted):
+def test_the_object_goes_with_the_pod_and_a_recreated_pod_has_its_own(cluster_driver, admin, namespace, pod, make_pod, scripted):
     """What a StatefulSet does, as fast as it can: the collector may come before, during or after the new pod's mount."""
     scripted()
     for _ in range(3):
@@ -157,7 +157,7 @@ def test_a_server_that_dies_before_the_record_is_written_gets_it_later(cluster_d
     cluster_driver.publish(pod.publish_request(), timeout=60)
     assert mounts.contents(pod.target) == {"file": b"content"}
     server.start()
-    wait_until(lambda: status_of(admin, pod), 60, "the record to be made up for", pause=0.1)
+    wait_until(lambda: status_of(admin, pod), 60, "the status object to be written", pause=0.1)
     assert status_of(admin, pod)["status"]["objects"] == [{"id": "file", "version": "v1"}]
 
 
@@ -174,7 +174,7 @@ def test_others_may_write_at_any_time(start_cluster_driver, admin, namespace, po
     for i in range(5):
         for rival in range(10):
             admin.patch(STATUSES, namespace, name_of(pod), {"metadata": {"annotations": {f"rival-{i}-{rival}": "yes"}}})
-        look(driver, provider, pod)
+        check_rotation(driver, provider, pod)
     wait_until(lambda: status_of(admin, pod)["status"]["objects"] == [{"id": "file", "version": str(version[0])}], 20, "the last version")
     assert len(status_of(admin, pod)["metadata"]["annotations"]) == 50
 
@@ -193,9 +193,9 @@ def test_two_hundred_volumes_cost_one_write_each_and_nothing_afterwards(start_cl
     since = len(server.events())
     before = len(provider.requests)
 
-    def looked():
+    def checked():
         for pod in pods:
             driver.publish(pod.publish_request())
         return len(provider.requests) >= before + 600
-    wait_until(looked, 60, "three looks at each volume")
+    wait_until(checked, 60, "three rotation checks of each volume")
     assert writes(server, since) == [] and writes(server, since, "events") == []

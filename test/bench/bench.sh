@@ -44,7 +44,7 @@ control() { # METHOD PATH [BODY]; prints the body of the answer
 counted() { control GET /counters | grep -o "\"$1\":[0-9]*" | head -1 | cut -d: -f2; }
 word() { tr ' ' '\n' <<< "$1" | sed -n "s/^$2=//p"; } # whole names: unpublish_p50_us ends with publish_p50_us
 row() { printf '  %-58s %14s %14s  %s\n' "$1" "$2" "$3" "$4"; }
-verdict() { awk -v value="$1" -v op="$2" -v target="$3" 'BEGIN { ok = op == "<=" ? value <= target : value >= target; print ok ? "ok" : "MISSED" }'; }
+rating() { awk -v value="$1" -v op="$2" -v target="$3" 'BEGIN { ok = op == "<=" ? value <= target : value >= target; print ok ? "ok" : "MISSED" }'; }
 
 "$bin/vault-emulator" --dir "$work/vault" > "$work/vault.log" 2>&1 &
 pids+=($!)
@@ -105,17 +105,17 @@ echo "Programs: $build"
 row what measured target ''
 row "$(printf -- '-%.0s' {1..50})" ------- ------ ''
 value=$(median_start start_provider provider)
-row "provider: start to serving (median of 9), ms" "$value" "<= 20" "$(verdict "$value" '<=' 20)"
+row "provider: start to serving (median of 9), ms" "$value" "<= 20" "$(rating "$value" '<=' 20)"
 value=$(median_start start_driver driver)
-row "driver: start to serving (median of 9), ms" "$value" "<= 20" "$(verdict "$value" '<=' 20)"
+row "driver: start to serving (median of 9), ms" "$value" "<= 20" "$(rating "$value" '<=' 20)"
 
 start_provider; pids+=("$provider")
 start_driver; pids+=("$driver")
 sleep 0.2
 value=$(rss_mib "$driver")
-row "driver: resident memory, idle, MiB" "$value" "<= 6" "$(verdict "$value" '<=' 6)"
+row "driver: resident memory, idle, MiB" "$value" "<= 6" "$(rating "$value" '<=' 6)"
 value=$(rss_mib "$provider")
-row "provider: resident memory, idle, MiB" "$value" "<= 10" "$(verdict "$value" '<=' 10)"
+row "provider: resident memory, idle, MiB" "$value" "<= 10" "$(rating "$value" '<=' 10)"
 
 for latency in 0 20; do
     control DELETE /faults > /dev/null
@@ -126,9 +126,9 @@ for latency in 0 20; do
         p50=$(awk -v us="$(word "$result" publish_p50_us)" 'BEGIN { printf "%.2f", us / 1000 }')
         p99=$(awk -v us="$(word "$result" publish_p99_us)" 'BEGIN { printf "%.2f", us / 1000 }')
         target='' ok=''
-        if [ "$latency" = 0 ] && [ "$n" = 10 ]; then target="<= 2" ok=$(verdict "$p50" '<=' 2); fi
-        if [ "$latency" = 20 ] && [ "$n" = 50 ]; then target="<= 80" ok=$(verdict "$p50" '<=' 80); fi
-        if [ "$latency" = 20 ] && [ "$n" = 10 ]; then target="<= 22" ok=$(verdict "$p50" '<=' 22); fi
+        if [ "$latency" = 0 ] && [ "$n" = 10 ]; then target="<= 2" ok=$(rating "$p50" '<=' 2); fi
+        if [ "$latency" = 20 ] && [ "$n" = 50 ]; then target="<= 80" ok=$(rating "$p50" '<=' 80); fi
+        if [ "$latency" = 20 ] && [ "$n" = 10 ]; then target="<= 22" ok=$(rating "$p50" '<=' 22); fi
         awk -v p50="$p50" -v floor="$latency" 'BEGIN { exit p50 < floor }' || ok='NOT MEASURED'
         row "mount of $n secrets, vault $latency ms away: p50 / p99, ms" "$p50 / $p99" "$target" "$ok"
     done
@@ -139,7 +139,7 @@ for concurrency in 1 8 32; do
     result=$(bench --class=c1 --volumes=3000 --concurrency="$concurrency" --prefix="rate$concurrency")
     value=$(word "$result" rate)
     target='' ok=''
-    [ "$concurrency" = 1 ] || { target=">= 1000" ok=$(verdict "$value" '>=' 1000); }
+    [ "$concurrency" = 1 ] || { target=">= 1000" ok=$(rating "$value" '>=' 1000); }
     row "publish + unpublish of 1 secret, $concurrency in flight, per second" "$value" "$target" "$ok"
 done
 
@@ -148,12 +148,12 @@ kill "$provider"; wait "$provider" 2>/dev/null || true
 start_provider; pids+=("$provider")
 control POST /counters/reset > /dev/null
 bench --class=c10 --volumes=1000 --concurrency=8 --keep --prefix=keep > /dev/null
-row "token requests for 1,000 mounts of one identity" "$(counted entra)" "<= 1" "$(verdict "$(counted entra)" '<=' 1)"
+row "token requests for 1,000 mounts of one identity" "$(counted entra)" "<= 1" "$(rating "$(counted entra)" '<=' 1)"
 row "vault requests for 1,000 first mounts of 10 objects" "$(counted vault)" "" ""
 value=$(rss_mib "$driver")
-row "driver: resident memory with 1,000 volumes of 10 objects, MiB" "$value" "<= 8" "$(verdict "$value" '<=' 8)"
+row "driver: resident memory with 1,000 volumes of 10 objects, MiB" "$value" "<= 8" "$(rating "$value" '<=' 8)"
 value=$(rss_mib "$provider")
-row "provider: resident memory after that, MiB" "$value" "<= 12" "$(verdict "$value" '<=' 12)"
+row "provider: resident memory after that, MiB" "$value" "<= 12" "$(rating "$value" '<=' 12)"
 bench --class=c10 --volumes=1000 --concurrency=8 --only-unpublish --prefix=keep > /dev/null
 
 # One rotation interval of 100 pods. The provider answers republishes from its cache for an interval too, so both get the same one, and it
@@ -166,6 +166,6 @@ sleep 6
 control POST /counters/reset > /dev/null
 bench --class=c10 --volumes=100 --concurrency=8 --keep --prefix=rot > /dev/null
 value=$(counted vault)
-row "vault requests in one rotation of 100 pods x 10 objects" "$value" "<= 10" "$([ "$value" -gt 0 ] && verdict "$value" '<=' 10 || echo 'NOT MEASURED')"
+row "vault requests in one rotation of 100 pods x 10 objects" "$value" "<= 10" "$([ "$value" -gt 0 ] && rating "$value" '<=' 10 || echo 'NOT MEASURED')"
 bench --class=c10 --volumes=100 --concurrency=8 --only-unpublish --prefix=rot > /dev/null
 row "driver: descriptors, before / now" "$fds_before / $(fds "$driver")" "" ""

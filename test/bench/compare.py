@@ -98,7 +98,7 @@ class Stack:
 
 
     def unpublish(self, class_name, volumes, prefix):
-        """Whoever unmounts what somebody just looks into fails, and is asked again: as a kubelet does."""
+        """An unmount fails while another process reads the volume, and is retried: as a kubelet does."""
         for attempt in range(5):
             try:
                 return self.bench(class_name, volumes, prefix, "--only-unpublish", concurrency=CONCURRENCY)
@@ -113,7 +113,7 @@ def resident(process):
 
 
 def counted():
-    """(vault requests, token requests, questions about the cloud) since the last reset."""
+    """(vault requests, token requests, requests about the cloud) since the last reset."""
     vault = token = other = 0
     for route in emulator.counters()["routes"]:
         if route["service"] == "vault":
@@ -234,8 +234,8 @@ def rotation(table):
 
 
 def version_of(program):
-    told = json.loads(subprocess.run([program, "--version"], capture_output=True, text=True, check=True).stdout)
-    return told.get("BuildVersion") or told.get("buildVersion") or told.get("version")
+    version = json.loads(subprocess.run([program, "--version"], capture_output=True, text=True, check=True).stdout)
+    return version.get("BuildVersion") or version.get("buildVersion") or version.get("version")
 
 
 def main():

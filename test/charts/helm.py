@@ -30,7 +30,7 @@ def helm(*arguments, values=None):
 
 
 class Strict(yaml.SafeLoader):
-    """A key that comes twice is an error, as it is to whatever reads rendered charts strictly."""
+    """A key that comes twice is an error, as it is to every strict reader of rendered charts."""
 
     def construct_mapping(self, node, deep=False):
         keys = [self.construct_object(key, deep=True) for key, _ in node.value]

@@ -1,4 +1,4 @@
-"""A small client for a real Kubernetes API server: JSON over HTTPS, as whoever the certificate or the token says."""
+"""A small client for a real Kubernetes API server: JSON over HTTPS, as the user of the certificate or of the token."""
 
 import http.client
 import json

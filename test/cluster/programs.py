@@ -89,7 +89,7 @@ class ApiServer:
         self.process.kill(signal.SIGKILL)
 
     def pause(self):
-        """The kernel still accepts connections, and nobody answers."""
+        """The kernel still accepts connections, and nothing responds."""
         self.process.popen.send_signal(signal.SIGSTOP)
 
     def resume(self):

@@ -77,7 +77,7 @@ def with_busybox():
 
 
 def app_image(directory):
-    """What the tests' pods run: it waits, and ends at once when it is told to."""
+    """The program of the tests' pods: it waits, and ends at once at SIGTERM."""
     files = {**with_busybox(), "etc/passwd": (0o644, b"root:x:0:0:root:/:/bin/sh\napp:x:1000:1000:app:/:/bin/sh\n")}
     return archive(Path(directory) / "app.tar", "localhost/app:e2e", files, {
         "Env": ["PATH=/bin"], "Cmd": ["/bin/sh", "-c", "trap 'exit 0' TERM; while :; do sleep 3600 & wait $!; done"]})

@@ -74,7 +74,7 @@ class Installation:
         return item
 
     def load_images(self, tag):
-        """Gives the release's images a tag of their own and uses them under it from now on: an upgrade, as far as Kubernetes can tell."""
+        """Gives the release's images a tag of their own and uses them under it from now on: an upgrade, to Kubernetes."""
         for name, archive in daemon_archives().items():
             self.cluster.containerd.import_image(archive, reference_of(archive), f"localhost/{name}:{tag}")
             self.tags[name] = tag
@@ -116,7 +116,7 @@ class Installation:
             raise AssertionError(self.describe(name)) from None
 
     def describe(self, name):
-        """What a person would look at."""
+        """Everything that a person would read for the cause of a failure."""
         pods = [pod["metadata"]["name"] for pod in self.pods(name)]
         texts = [self.cluster.kubectl.run("-n", SYSTEM, "describe", "pod", pod).stdout[-4000:] for pod in pods]
         return f"{name} does not come up\n" + "\n".join(texts) + self.logs(name)

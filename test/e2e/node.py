@@ -27,7 +27,7 @@ disabled_plugins = ["io.containerd.snapshotter.v1.aufs", "io.containerd.snapshot
 [plugins."io.containerd.grpc.v1.cri"]
   sandbox_image = "localhost/pause:e2e"
   stream_server_address = "127.0.0.1"
-  restrict_oom_score_adj = true # where root has not every capability, it can not lower the score
+  restrict_oom_score_adj = true # where root has not every capability, it cannot lower the score
   [plugins."io.containerd.grpc.v1.cri".containerd]
     snapshotter = "overlayfs"
     [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]

@@ -44,7 +44,7 @@ class UserPod:
 
     @classmethod
     def of(cls, cluster, namespace, name):
-        """A pod that somebody else has made."""
+        """A pod that another client has made."""
         pod = cls(cluster, namespace, name, {}, start=False)
         pod.uid = pod.object["metadata"]["uid"]
         return pod

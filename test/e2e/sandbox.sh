@@ -1,5 +1,5 @@
 #!/bin/bash
-# sandbox.sh - inside the namespaces that run.sh made: gives them the look of a machine, then runs pytest. Not to be started by hand.
+# sandbox.sh - inside the namespaces that run.sh made: makes them like a machine, then runs pytest. Not to be started by hand.
 #
 # Places that a kubelet uses by name (/var/lib/kubelet, /run, /etc/kubernetes, ...) are covered by a tmpfs or by an overlay whose changes go to
 # the tmpfs of the run. The network is the loopback device, which also has the address of the node and that of the Kubernetes service.
@@ -26,7 +26,7 @@ mount --make-rshared /
 if [ "$(stat -f -c %T /sys/fs/cgroup)" = cgroup2fs ]; then
     umount /sys/fs/cgroup
     mount -t cgroup2 cgroup2 /sys/fs/cgroup
-    # a cgroup with children that have limits can not have processes of its own
+    # a cgroup with children that have limits cannot have processes of its own
     mkdir /sys/fs/cgroup/sandbox
     echo 0 > /sys/fs/cgroup/sandbox/cgroup.procs
     sed 's/[a-z]*/+&/g' /sys/fs/cgroup/cgroup.controllers > /sys/fs/cgroup/cgroup.subtree_control

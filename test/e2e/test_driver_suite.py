@@ -33,7 +33,7 @@ pytestmark = pytest.mark.skipif(not SUITE, reason="make e2e-driver-suite runs th
 
 
 class SuiteProvider:
-    """e2e-provider: two objects. Over HTTP it is told that one has been rotated, and of which audience it must be given a token."""
+    """e2e-provider: two objects. Over HTTP it receives that one has been rotated, and the audience of the token that it must get."""
 
     def __init__(self):
         self.secret, self.audience = b"secret", None

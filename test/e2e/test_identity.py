@@ -18,7 +18,7 @@ def test_a_pod_reads_a_secret_with_the_token_of_its_service_account(trust, make_
     assert [request["client_id"] for request in emulator.requests("vault")][-1] == WORKLOAD_CLIENT
 
 
-def test_a_pod_of_another_service_account_is_refused_and_told(trust, make_class, make_pod, namespace, admin):
+def test_a_pod_of_another_service_account_is_refused_with_an_event(trust, make_class, make_pod, namespace, admin):
     trust(f"system:serviceaccount:{namespace}:default")
     make_class(parameters={"clientID": WORKLOAD_CLIENT})
     admin.create({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "other"}}, namespace)

@@ -50,7 +50,7 @@ def test_a_user_assigned_identity(apply_example, emulator, imds):
 
 @pytest.mark.parametrize("client_id", ["", "assigned-in-2020"])
 def test_a_class_of_2020(kubectl, namespace, make_pod, emulator, imds, client_id):
-    """The old tutorial's class (v1alpha1), with the identity that its comments tell to set."""
+    """The old tutorial's class (v1alpha1), with the identity that its comments name."""
     emulator.set_imds("own-in-2020", ["assigned-in-2020"])
     allow(emulator, client_id or "own-in-2020")
     kubectl("-n", namespace, "apply", "-f", "-", stdin=tutorial.class_of_2020(useVMManagedIdentity="true", userAssignedIdentityID=client_id))

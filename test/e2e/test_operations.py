@@ -77,7 +77,7 @@ def reinstalled(installation):
 
 
 def test_pods_that_end_while_the_driver_is_gone_are_cleaned_when_it_is_back(reinstalled, make_class, make_pod):
-    """Their volumes can not be torn down without the driver: the kubelet tries until it is back, and nothing is left."""
+    """Their volumes cannot be torn down without the driver: the kubelet tries until it is back, and nothing is left."""
     make_class()
     ending, running = make_pod("ending").wait_running(), make_pod("running").wait_running()
     reinstalled.remove(DRIVER)

@@ -44,7 +44,7 @@ def assert_one_request(emulator, namespace, name):
     assert emulator.requests("imds") == []
 
 
-def test_outside_of_the_nodes_network_the_line_says_so(apply_example, pod_identity, bind, emulator, request):
+def test_outside_of_the_nodes_network_the_log_line_names_the_cause(apply_example, pod_identity, bind, emulator, request):
     """The step that is forgotten; made up for, the pod that waits starts."""
     bind(Example(FILES[0]).pod)
     pod = apply_example(FILES[0])
@@ -75,7 +75,7 @@ def test_the_class_of_2020(nodes_network, kubectl, make_pod, bind, emulator, nam
     assert_one_request(emulator, namespace, "web")
 
 
-def test_a_pod_that_nothing_is_bound_to_is_told_so(nodes_network, apply_example, bind, emulator, namespace):
+def test_a_pod_without_a_binding_is_reported(nodes_network, apply_example, bind, emulator, namespace):
     pod = apply_example(FILES[0])
     line = pod.wait_failed_mount()
     assert "nmi response failed with status code: 404, response body: getting assigned identities for pod " in line

@@ -45,7 +45,7 @@ def test_fs_group_lets_a_non_root_pod_read_group_files(make_class, make_pod):
     assert pod.read("secret1") == tutorial.SECRETS["secret1"]
 
 
-def test_without_fs_group_a_non_root_pod_can_not_read_them(make_class, make_pod, kubectl, namespace):
+def test_without_fs_group_a_non_root_pod_cannot_read_them(make_class, make_pod, kubectl, namespace):
     objects = "array:\n  - |\n    objectName: secret1\n    objectType: secret\n    filePermission: \"0400\"\n"
     make_class(parameters={"objects": objects})
     make_pod(securityContext={"runAsUser": 1000, "runAsNonRoot": True}).wait_running()

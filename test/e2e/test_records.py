@@ -30,7 +30,7 @@ def test_a_pod_has_a_status_object_that_goes_with_it(make_class, make_pod, admin
     wait_until(lambda: status_of(admin, pod) is None, 60, "the status object to be collected", pause=0.2)
 
 
-def test_a_rotation_is_told_in_the_status_and_an_event(make_class, make_pod, admin, emulator):
+def test_a_rotation_is_reported_in_the_status_and_an_event(make_class, make_pod, admin, emulator):
     make_class()
     pod = make_pod().wait_running()
     before = {entry["id"]: entry["version"] for entry in wait_until(lambda: status_of(admin, pod), 30, "status")["status"]["objects"]}
@@ -44,7 +44,7 @@ def test_a_rotation_is_told_in_the_status_and_an_event(make_class, make_pod, adm
     wait_until(lambda: pod.events("MountRotationComplete"), 30, "the event", pause=0.2)
 
 
-def test_a_failing_rotation_is_told_and_the_pod_keeps_its_files(make_class, make_pod, admin, emulator):
+def test_a_failing_rotation_is_reported_and_the_pod_keeps_its_files(make_class, make_pod, admin, emulator):
     make_class()
     pod = make_pod().wait_running()
     wait_until(lambda: status_of(admin, pod), 30, "status")
@@ -53,7 +53,7 @@ def test_a_failing_rotation_is_told_and_the_pod_keeps_its_files(make_class, make
     assert event["type"] == "Warning" and "secret1" in event["message"]
     assert "secret1" in wait_until(lambda: status_of(admin, pod)["status"].get("lastError"), 30, "the error in the status", pause=0.2)
     assert pod.read("secret1") == tutorial.SECRETS["secret1"]
-    assert pod.ready and pod.failed_mounts() == [], "the kubelet is not told: old ones would take the files away"
+    assert pod.ready and pod.failed_mounts() == [], "the kubelet gets no error: old ones would remove the files"
     emulator.set_secret("secret1", "back again")
     wait_until(lambda: pod.read("secret1") == "back again", 90, "the new value", pause=0.5)
     wait_until(lambda: "lastError" not in status_of(admin, pod)["status"], 30, "the error to go", pause=0.3)
@@ -100,7 +100,7 @@ def test_the_metrics_are_served_where_they_always_were(installation, make_class,
 
 
 def test_no_error_is_logged_while_pods_come_and_go(installation, make_class, make_pod, kubernetes):
-    """The end-to-end suite of the driver in Go looks for this line; ours must have none of its kind, either."""
+    """The end-to-end suite of the driver in Go searches for this line; ours must have none of its kind, either."""
     make_class()
     pod = make_pod().wait_running()
     pod.delete()

@@ -71,7 +71,7 @@ def test_the_tutorial(kubectl, admin, bare_namespace, version):
 
 
 def test_credentials_that_are_made_again_after_an_expired_one(kubectl, make_class, make_pod, namespace, emulator):
-    """The tutorial's note: an invalid client secret shows; delete the Secret, make it anew, and the pod starts."""
+    """The tutorial's note: an invalid client secret shows; delete the Secret, create it again, and the pod starts."""
     make_class()
     kubectl("-n", namespace, "delete", "secret", "secrets-store-creds")
     kubectl("-n", namespace, "create", "secret", "generic", "secrets-store-creds", f"--from-literal=clientid={tutorial.CLIENT_ID}",

@@ -9,7 +9,7 @@ from harness.process import wait_until
 
 
 class Traffic:
-    """Pods start and go, one after the other, until it is told to stop."""
+    """Pods start and go, one after the other, until stop()."""
 
     def __init__(self, kubernetes, namespace, start_timeout=90):
         self.kubernetes, self.namespace, self.start_timeout = kubernetes, namespace, start_timeout

@@ -4,7 +4,7 @@
 #   test/integration/emulated.sh STATIC_BUILD QEMU EMULATOR      build/static-arm64 qemu-aarch64 build/release/bin/vault-emulator
 #
 # Chosen so that all of both daemons and of secrets-store-ctl is seen working: TLS, JSON, gRPC, mounts, watches. qemu passes on the system
-# calls it knows; fsopen() is none of them, so volumes are mounted in the way of old kernels, and what only the new way gives is not looked at.
+# calls it knows; fsopen() is none of them, so volumes are mounted in the way of old kernels, and checks of the new way alone are left out.
 set -euo pipefail
 
 static=$(realpath "$1")

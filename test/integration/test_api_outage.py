@@ -1,6 +1,6 @@
-"""The API server is away, silent, or asks for pauses, and 200 volumes want something from it.
+"""The API server refuses connections, is silent, or requests a pause, while 200 volumes need it.
 
-What one request has learnt holds for all: nobody waits for long, hardly anything is sent, and soon after its return everything is made up for.
+The result of one request holds for all: no call waits for long, hardly anything is sent, and soon after the return everything is written.
 The times are those of driver/kube/kube_gate.h.
 """
 
@@ -47,7 +47,7 @@ def api_proxy(emulator):
 
 @pytest.fixture
 def start(node, start_driver, emulator, api_proxy, scratch):
-    """A driver that reaches the API server through the api_proxy."""
+    """A driver that reaches the API server through the proxy."""
     kubeconfig = scratch / "kubeconfig"
     text = emulator.kubeconfig.read_text()
     assert f":{emulator.tls_port}" in text
@@ -102,7 +102,7 @@ def test_two_hundred_first_mounts_do_not_burn_two_hundred_timeouts(start, node, 
     assert requests <= IN_FLIGHT  # 184 have sent nothing
     assert probes <= probes_within(time.monotonic() - gone)
 
-    # the kubelet tries again and again: each is told at once, and nothing is sent
+    # the kubelet retries again and again: each call fails at once, and nothing is sent
     for _ in range(3):
         for seconds, error in publish_all(pods):
             assert error.code() == CODES.UNAVAILABLE
@@ -114,7 +114,7 @@ def test_two_hundred_first_mounts_do_not_burn_two_hundred_timeouts(start, node, 
     assert metric_sum(driver.metrics(), "kube_api_up") == 0
     assert provider.requests == []
 
-    # it is back: within one pause all is well, without a restart and without a request that is made twice
+    # the API server is back: within one pause all is well, without a restart and without a repeated request
     emulator.reset_counters()
     api_proxy.set(FORWARD)
     back = time.monotonic()
@@ -130,9 +130,9 @@ def test_two_hundred_first_mounts_do_not_burn_two_hundred_timeouts(start, node, 
 
 
 @pytest.mark.parametrize("mode", [REFUSING, SILENT])
-def test_what_needs_nothing_of_it_goes_on_and_records_are_made_up_for_at_its_return(start, node, emulator, scripted, api_proxy, mode):
-    """A mount whose provider is at work, volumes that are there, and unpublishes. The record is tried 5 s, 15 s, 35 s later, and at the
-    return; rights come late then, and the pauses begin anew."""
+def test_mounted_volumes_go_on_and_status_objects_are_written_at_its_return(start, node, emulator, scripted, api_proxy, mode):
+    """A mount whose provider is at work, mounted volumes, and unpublishes. The status object is retried after 5 s, 15 s, 35 s, and at the
+    return; the rights arrive late then, and the back-off starts from its first pause."""
     emulator.put_object("secretproviderclasses", kube.spc())
     for name, uid in (("web", rpc.POD_UID), ("late", "2-2-2"), ("gone", "3-3-3")):
         emulator.put_object("pods", kube.pod(name=name, uid=uid))
@@ -155,7 +155,7 @@ def test_what_needs_nothing_of_it_goes_on_and_records_are_made_up_for_at_its_ret
     api_proxy.set(mode)
     went = time.monotonic()
     go.set()
-    call.result()  # its record is not waited for any longer than the gate needs to be shut
+    call.result()  # it waits for its status object no longer than until the API server counts as unreachable
     assert time.monotonic() - went < (SHUT_AFTER_S[mode] + 1) * PATIENCE
     assert mounts.contents(late.target_path) == {"file": b"content"}
     started = time.monotonic()
@@ -164,7 +164,7 @@ def test_what_needs_nothing_of_it_goes_on_and_records_are_made_up_for_at_its_ret
     driver.unpublish(rpc.unpublish_request(gone.target_path, pod_uid="3-3-3"))
     assert time.monotonic() - started < 1 * PATIENCE
     mounts.assert_no_trace(gone.target_path)
-    wait_until(lambda: metric_sum(driver.metrics(), "record_error_total", recorder="status") >= 3, timeout=40, what="two tries in the background")
+    wait_until(lambda: metric_sum(driver.metrics(), "record_error_total", recorder="status") >= 3, timeout=40, what="two attempts in the background")
     names = {item["metadata"]["name"] for item in emulator.control("GET", "/kube/secretproviderclasspodstatuses")}
     assert "late-default-azure-kvname" not in names
     emulator.add_fault("status", service="kube", path_contains="/secretproviderclasspodstatuses", status=403, count=1)
@@ -178,8 +178,8 @@ def test_what_needs_nothing_of_it_goes_on_and_records_are_made_up_for_at_its_ret
 
 @pytest.mark.slow
 def test_secrets_are_synced_soon_after_the_return(start, node, emulator, scripted, api_proxy):
-    """The API server goes while owners are looked up. Tries follow after 1 s, 2 s, 4 s, ...; at the return nobody waits for the next one, and
-    should that fail, the pauses begin anew: one that has just started may say that nobody has rights yet."""
+    """The API server goes while owners are looked up. Retries follow after 1 s, 2 s, 4 s, ...; at the return no sync waits for its next one.
+    If that fails, the back-off starts from its first pause: an API server that has just started may still refuse every right."""
     emulator.put_object("secretproviderclasses", kube.spc(secret_objects=[
         {"secretName": "synced", "type": "Opaque", "data": [{"objectName": "file", "key": "key"}]}]))
     emulator.put_object("pods", kube.pod())
@@ -187,7 +187,7 @@ def test_secrets_are_synced_soon_after_the_return(start, node, emulator, scripte
     driver = start()
     emulator.add_fault("latency", service="kube", path_contains="/pods/", latency_ms=60_000)
     call = driver.client.future(rpc.PUBLISH, rpc.publish_request(node.target()), timeout=60)
-    wait_until(lambda: emulator.control("GET", "/faults")[0]["fired"] == 1, what="the look at the pod")
+    wait_until(lambda: emulator.control("GET", "/faults")[0]["fired"] == 1, what="the request for the pod")
     api_proxy.set(REFUSING)
     emulator.clear_faults()
     call.result()
@@ -200,7 +200,7 @@ def test_secrets_are_synced_soon_after_the_return(start, node, emulator, scripte
     print(f"synced {time.monotonic() - back:.1f} s after the return")
 
 
-def test_looks_fail_fast_and_go_on_after_the_return(start, node, emulator, scripted, api_proxy):
+def test_rotation_checks_fail_fast_and_go_on_after_the_return(start, node, emulator, scripted, api_proxy):
     add_classes(emulator)
     provider = scripted()
     driver = start("--enable-secret-rotation=true", "--rotation-poll-interval=1s", "-v=0")
@@ -210,9 +210,9 @@ def test_looks_fail_fast_and_go_on_after_the_return(start, node, emulator, scrip
     api_proxy.set(SILENT)
     wait_until(lambda: time.time() % 1 < 0.1, what="the next second")
     gone = time.monotonic()
-    looks = publish_all(pods)
-    assert [error for _, error in looks if error is not None] == []  # a look never fails towards the kubelet
-    assert max(seconds for seconds, _ in looks) < (SHUT_AFTER_S[SILENT] + 1) * PATIENCE
+    checks = publish_all(pods)
+    assert [error for _, error in checks if error is not None] == []  # a rotation check never fails towards the kubelet
+    assert max(seconds for seconds, _ in checks) < (SHUT_AFTER_S[SILENT] + 1) * PATIENCE
     while metric_sum(driver.metrics(), "rotation_reconcile_error_total") < 2 * VOLUMES:  # the next pause is one of 30 s
         assert time.monotonic() - gone < 60
         assert max(seconds for seconds, _ in publish_all(pods)) < (SHUT_AFTER_S[SILENT] + 1) * PATIENCE
@@ -222,13 +222,13 @@ def test_looks_fail_fast_and_go_on_after_the_return(start, node, emulator, scrip
     back = time.monotonic()
     before = len(provider.requests)
     wait_until(lambda: publish_all(pods) and len(provider.requests) - before >= VOLUMES, timeout=BACK_AFTER_S + PROBE_S + 2, pause=0.2,
-               what="a look at every volume")
-    print(f"looks went on {time.monotonic() - back:.1f} s after the return; {requests} requests and {probes} probes in the outage")
+               what="a rotation check of every volume")
+    print(f"rotation checks went on {time.monotonic() - back:.1f} s after the return; {requests} requests and {probes} probes in the outage")
     pods.client.close()
 
 
 @pytest.mark.parametrize("status", [429, 503])
-def test_a_pause_that_is_asked_of_one_is_kept_by_all(start, node, emulator, scripted, status):
+def test_a_requested_pause_is_kept_by_all_requests(start, node, emulator, scripted, status):
     pause_s = 3
     add_classes(emulator)
     scripted()
@@ -249,7 +249,7 @@ def test_a_pause_that_is_asked_of_one_is_kept_by_all(start, node, emulator, scri
     pods.client.close()
 
 
-def test_a_pause_that_is_too_long_for_a_call_is_told_at_once(start, node, emulator, scripted):
+def test_a_pause_that_is_too_long_for_a_call_is_reported_at_once(start, node, emulator, scripted):
     add_classes(emulator)
     scripted()
     driver = start("-v=0")

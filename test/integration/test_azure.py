@@ -11,7 +11,7 @@ from harness.process import PATIENCE, wait_until
 from harness.rpc import CODES
 
 
-def test_version_says_who_it_is(client):
+def test_version_names_the_provider(client):
     answer = client.call("/v1alpha1.CSIDriverProvider/Version", provider_pb2.VersionRequest(version="v1alpha1"))
     assert answer.version == "v1alpha1"
     assert answer.runtime_name == "secrets-store-csi-driver-provider-azure"
@@ -49,7 +49,7 @@ def test_alias_version_permission_and_encoding_are_honoured(client, emulator):
     assert {file.path: file.mode for file in answer.files}["new"] == 0o600
 
 
-def test_a_history_gives_one_more_version_than_it_says_unless_the_class_wants_it_exact(client, emulator):
+def test_a_history_gives_one_more_version_unless_the_class_sets_it_exact(client, emulator):
     for second, value in enumerate(("v1", "v2", "v3", "v4")):
         emulator.set_secret("history", value, created=1_700_000_000 + second)
     objects = "array:\n  - |\n    objectName: history\n    objectType: secret\n    objectVersionHistory: 2\n"
@@ -107,7 +107,7 @@ def test_all_failing_objects_are_named(client):
     assert "missing-one" in message and "missing-two" in message
 
 
-def test_a_disabled_secret_says_so(client, emulator):
+def test_a_disabled_secret_is_named_as_disabled(client, emulator):
     emulator.control("PATCH", f"/vaults/{tutorial.VAULT}/secrets/secret1/latest", {"enabled": False})
     code, message = mount_failure(client, "secret1")
     assert code == CODES.PERMISSION_DENIED
@@ -127,7 +127,7 @@ def test_an_expired_client_secret_shows_its_aadsts_code(client, emulator):
     assert "AADSTS7000222" in message
 
 
-def test_an_unknown_application_and_an_unknown_tenant_are_told_apart(client):
+def test_an_unknown_application_and_an_unknown_tenant_are_distinguished(client):
     _, message = mount_failure(client, credentials={**tutorial.CREDENTIALS, "clientid": "nobody"})
     assert "AADSTS700016" in message
     _, message = mount_failure(client, tenantId="no-such-tenant.example")
@@ -142,7 +142,7 @@ def test_a_missing_permission_names_the_permission(client, emulator):
     assert "locked" in message and "get" in message.lower()
 
 
-def test_a_firewall_is_told_from_a_missing_permission(client, emulator):
+def test_a_firewall_is_distinguished_from_a_missing_permission(client, emulator):
     emulator.add_vault("walled", firewall=True)
     emulator.set_secret("secret1", "x", vault="walled")
     code, message = mount_failure(client, keyvaultName="walled")
@@ -167,7 +167,7 @@ def test_a_short_lived_token_is_renewed(client, emulator):
     assert emulator.counters()["tokens_issued"] >= 2
 
 
-def test_a_class_without_items_mounts_nothing_and_the_log_says_so(client, azure, emulator):
+def test_a_class_without_items_mounts_nothing_and_is_logged(client, azure, emulator):
     answer = mount(client, objects="array:")
     assert not answer.files and not answer.object_version and emulator.token_requests == 0
     assert "objects has no items" in azure.log
@@ -211,7 +211,7 @@ def test_credential_keys_are_matched_without_case(client):
 
 @pytest.mark.parametrize("field,value", [("attributes", ""), ("attributes", "[]"), ("attributes", '{"a":1}'), ("secrets", "x"),
                                          ("permission", '"420"'), ("permission", "-1"), ("permission", "")])
-def test_requests_that_can_not_be_decoded_are_refused(client, emulator, field, value):
+def test_requests_that_cannot_be_decoded_are_refused(client, emulator, field, value):
     request = mount_request()
     setattr(request, field, value)
     code, message = rpc.failure(client.call, rpc.MOUNT, request)
@@ -273,7 +273,7 @@ def test_a_server_error_of_the_directory_is_retried(client, emulator):
 @pytest.mark.parametrize("kind", ["reset", "close", "truncate", "garbage"])
 def test_a_broken_answer_that_passes_is_retried_or_named(client, emulator, service, kind):
     emulator.add_fault(kind, service=service, count=1)
-    if kind == "garbage":  # a 200 that is no JSON need not be tried again
+    if kind == "garbage":  # a 200 that is no JSON need not be retried
         try:
             assert mount(client).files
         except Exception as error:
@@ -295,7 +295,7 @@ def test_a_lasting_fault_ends_by_the_deadline_with_an_error_that_names_the_hop(c
     assert time.monotonic() - started < 4 + 2 * PATIENCE
     assert message
     emulator.clear_faults()
-    if "retry_after" in rule:  # the vault asked everybody for an hour's pause: asking again would be wrong
+    if "retry_after" in rule:  # the vault requested a pause of an hour from every client: another request would be wrong
         emulator.reset_counters()
         code, message = mount_failure(client, timeout=4)
         assert code == CODES.RESOURCE_EXHAUSTED and emulator.vault_requests == 0

@@ -40,7 +40,7 @@ def assert_absent(values, text, where):
 
 
 def process_text(process):
-    """What other processes can read about it."""
+    """The files of /proc that other processes can read."""
     text = ""
     for name in ("environ", "cmdline"):
         text += Path(f"/proc/{process.pid}/{name}").read_bytes().decode(errors="replace")
@@ -135,7 +135,7 @@ def test_no_core_dump_is_possible(request, which):
     limits = Path(f"/proc/{process.pid}/limits").read_text()
     core = [line for line in limits.splitlines() if line.startswith("Max core file size")][0].split()
     assert core[-3:-1] == ["0", "0"]
-    # a process that is not dumpable belongs to root as far as /proc is concerned, and its memory can not be read by its user
+    # a process that is not dumpable belongs to root as far as /proc is concerned, and its memory cannot be read by its user
     status = Path(f"/proc/{process.pid}/status").read_text()
     assert "VmRSS" in status
 
@@ -167,7 +167,7 @@ def nobody_can_read(pid, what):
     return subprocess.run([*NOBODY, "head", "-c", "1", f"/proc/{pid}/{what}"], capture_output=True, check=False).returncode == 0
 
 
-def test_another_process_of_the_same_user_can_not_look_inside(node, start_azure):
+def test_another_process_of_the_same_user_cannot_read_the_memory(node, start_azure):
     """PR_SET_DUMPABLE 0: /proc of the process belongs to root. An ordinary process of that user can be read, which proves the means."""
     node.providers.chmod(0o777)
     azure = start_azure(wrapper=NOBODY)

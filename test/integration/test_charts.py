@@ -72,7 +72,7 @@ def test_the_charts_lint(chart, values):
     assert "[WARNING]" not in output
 
 
-def test_the_driver_chart_installs_what_the_plain_manifests_do(plain):
+def test_the_driver_chart_installs_the_plain_manifests(plain):
     theirs = one(plain, "DaemonSet", "csi-secrets-store")
     ours = one(render(DRIVER, {"enableSecretRotation": True}), "DaemonSet")
     expected, got = flags_of(container(theirs)), flags_of(container(ours))
@@ -83,7 +83,7 @@ def test_the_driver_chart_installs_what_the_plain_manifests_do(plain):
     assert mounts == {mount["mountPath"]: mount.get("mountPropagation") for mount in container(theirs)["volumeMounts"]}
 
 
-def test_the_provider_chart_installs_what_the_plain_manifests_do(plain):
+def test_the_provider_chart_installs_the_plain_manifests(plain):
     theirs = one(plain, "DaemonSet", "csi-secrets-store-provider-azure")
     ours = one(render(PROVIDER), "DaemonSet", "csi-csi-secrets-store-provider-azure")
     assert flags_of(container(ours)) == flags_of(container(theirs))
@@ -142,7 +142,7 @@ def test_values_of_the_upstream_driver_chart():
                     "tokenRequests": UPSTREAM_DRIVER["tokenRequests"]}
 
 
-def test_what_an_operator_adds_replaces_what_is_there_but_never_the_selector():
+def test_added_labels_replace_existing_ones_but_never_the_selector():
     values = {"linux": {"podLabels": {"app": "x", "app.kubernetes.io/version": "9", "team": "pods"}, "nodeSelector": {"kubernetes.io/os": "linux"}}}
     for chart, name in ((DRIVER, "csi-secrets-store-csi-driver"), (PROVIDER, "csi-csi-secrets-store-provider-azure")):
         daemon_set = one(render(chart, {**values, "commonLabels": {"app": "x", "team": "all"}}), "DaemonSet", name)
@@ -172,7 +172,7 @@ def test_without_metrics_no_port_is_opened_for_them():
 
 
 @pytest.mark.parametrize("chart", [DRIVER, PROVIDER])
-def test_every_value_that_is_ignored_is_named_to_those_who_migrate(chart):
+def test_every_ignored_value_is_named_in_the_migration_guide(chart):
     section = (ROOT / "docs/migrate.md").read_text().split("## Values without effect\n")[1].split("\n## ")[0]
     named = {word.split(".")[-1] for word in re.sub(r"\.\*`", "`", section).split("`")[1::2]}
     ignored = re.findall(r"^ *(\w+):[^#\n]*# ignored", (chart / "values.yaml").read_text(), re.MULTILINE)
@@ -210,7 +210,7 @@ def test_on_the_nodes_network_two_providers_do_not_overlap():
     assert daemon_set["spec"]["updateStrategy"]["rollingUpdate"] == {"maxUnavailable": 1}
 
 
-def test_the_driver_comes_with_the_provider_unless_told_otherwise():
+def test_the_driver_comes_with_the_provider_unless_disabled():
     spec = one(render(PROVIDER), "CSIDriver")["spec"]
     assert spec["tokenRequests"] == [{"audience": "api://AzureADTokenExchange"}, {"audience": "api://AKSIdentityBinding"}]
     items = render(PROVIDER, {"secrets-store-csi-driver": {"install": False}})

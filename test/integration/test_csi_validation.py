@@ -1,4 +1,4 @@
-"""NodePublishVolume and NodeUnpublishVolume: every argument check, in its order, and what must not have happened when one fails."""
+"""NodePublishVolume and NodeUnpublishVolume: every argument check, in its order; a failed one has no side effect."""
 
 import os
 
@@ -48,7 +48,7 @@ def test_publish_without_a_class_name_fails(serving):
     assert provider.requests == []
 
 
-def test_publish_of_a_missing_class_says_not_found_at_the_end(serving):
+def test_publish_of_a_missing_class_ends_with_not_found(serving):
     driver, _, target = serving
     code, message = driver.publish_failure(rpc.publish_request(target, class_name="nowhere"))
     assert "failed to get secretproviderclass default/nowhere" in message
@@ -83,7 +83,7 @@ def test_a_class_is_only_found_in_its_namespace(serving):
     ("  provider: scripted\n", "parameters"),
     ("  provider: scripted\n  parameters: {}\n", "parameters"),
 ], ids=["no_provider", "no_parameters", "empty_parameters"])
-def test_an_incomplete_class_names_what_is_missing(serving, node, spec, word):
+def test_an_incomplete_class_names_the_missing_field(serving, node, spec, word):
     driver, provider, target = serving
     node.add_class("broken", text="apiVersion: secrets-store.csi.x-k8s.io/v1\nkind: SecretProviderClass\n"
                                   f"metadata: {{name: broken, namespace: default}}\nspec:\n{spec}")
@@ -151,7 +151,7 @@ def test_unpublish_checks_its_arguments_in_order(serving, fields, word):
     assert word in message.lower()
 
 
-def test_unpublish_of_what_was_never_published_is_fine(serving):
+def test_unpublish_of_a_volume_that_was_never_published_succeeds(serving):
     driver, _, target = serving
     driver.unpublish(rpc.unpublish_request(target))
     driver.unpublish(rpc.unpublish_request(target))
@@ -195,7 +195,7 @@ def test_volume_stats_of_a_published_volume_count_bytes_and_inodes(serving):
     assert usage[csi_pb2.VolumeUsage.INODES].total == status.f_files
 
 
-def test_identity_and_node_say_who_they_are(serving):
+def test_identity_and_node_name_driver_and_node(serving):
     driver, _, _ = serving
     info = driver.client.call("/csi.v1.Identity/GetPluginInfo")
     assert info.name == "secrets-store.csi.k8s.io"

@@ -63,7 +63,7 @@ def test_secrets_come_from_files(node, driver, scripted, credentials):
     assert json.loads(provider.requests[0].secrets) == {**tutorial.CREDENTIALS, "third": "three"}
 
 
-def test_tokens_come_from_files_and_go_where_they_are_told(node, driver, scripted):
+def test_tokens_come_from_files_and_go_into_the_named_fields(node, driver, scripted):
     provider = scripted()
     node.add_class()
     (node.directory / "token").write_text("jwt\n")
@@ -110,7 +110,7 @@ def test_version_health_and_mount_of_a_provider(node, azure, emulator, credentia
     assert stat.S_IMODE(os.stat(directory / "secret2").st_mode) == 0o600
 
 
-def test_a_provider_can_not_write_outside_of_out(node, scripted):
+def test_a_provider_cannot_write_outside_of_out(node, scripted):
     provider = scripted(lambda request, context: answer({"../escape": b"x"}))
     done = ctl("mount", "--out", node.directory / "out", endpoint=provider.path, check=False)
     assert done.returncode == 1

@@ -1,4 +1,4 @@
-"""What the documents say is there: texts of errors, files they point to, headings they link to."""
+"""The documents against the tree: texts of errors, names of files, headings behind links."""
 
 import re
 
@@ -30,7 +30,7 @@ def test_every_error_and_warning_is_explained(find):
     assert missing == {}
 
 
-def test_every_quoted_text_is_one_that_the_programs_say():
+def test_every_quoted_text_occurs_in_the_programs():
     said = messages.everything_said("driver", "provider-azure", "common")
     assert [quote for quote in QUOTES if not any(messages.occurs(quote, text) for text in said)] == []
 
@@ -39,7 +39,7 @@ def test_no_text_is_explained_twice():
     assert sorted({quote for quote in QUOTES if QUOTES.count(quote) > 1}) == []
 
 
-def test_the_search_finds_what_is_not_explained():
+def test_the_search_finds_an_unexplained_text():
     """Otherwise the first test could not fail."""
     code = 'x(); return error_set(err, CODE, "no %s in \'%.*s\' (%zu)" LIMIT " left", a, b); log_warning(log, "odd", LOG_STR("key", "v"));'
     start = code.index("error_set(") + len("error_set(")
@@ -74,9 +74,9 @@ def test_links_lead_somewhere(document):
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_files_that_are_named_exist(document):
-    """`docs/x.md`, `manifests/y/`: names in backticks that begin with one of our folders."""
-    rooms = "|".join(sorted(path.name for path in ROOT.iterdir() if path.is_dir() and path.name[0] != "." and path.name != "build"))
-    named = re.findall(rf"`((?:{rooms})/[\w./-]+)`", document.read_text())
+    """`docs/x.md`, `manifests/y/`: names in backticks that begin with one of our directories."""
+    directories = "|".join(sorted(path.name for path in ROOT.iterdir() if path.is_dir() and path.name[0] != "." and path.name != "build"))
+    named = re.findall(rf"`((?:{directories})/[\w./-]+)`", document.read_text())
     places = (ROOT, document.parent, ROOT / "test")
     missing = [name for name in named if not any((place / name).exists() or list(place.glob(f"{name}.*")) for place in places)]
     assert missing == []
@@ -131,7 +131,7 @@ def test_the_tutorial_uses_the_names_of_that_of_2020():
 
 
 def test_every_object_of_the_tutorial_is_applied_end_to_end():
-    """What has a kind is typed by the end-to-end tests: nothing on the page was never tried."""
+    """Every block with a kind is typed by the end-to-end tests: nothing on the page is untested."""
     tried = set(re.findall(r'typist\.type\("([^"]+)"', (ROOT / "test/e2e/test_tutorial_page.py").read_text()))
     having = {heading for heading, text in tutorial.sections().items() if any("apiVersion:" in block for block in tutorial.blocks(text))}
     assert len(having) == 4 and having - tried == set()

@@ -66,7 +66,7 @@ def test_an_impossible_setting_ends_the_start_with_1_and_names_it(scratch, flags
 
 
 def test_the_arguments_of_old_manifests_are_accepted(start_driver, node, scripted):
-    """Verbosity and response limit as high as somebody may have set them; those with a value apart from the flag."""
+    """Verbosity and response limit as high as an installation may have set them; values given apart from the flag."""
     scripted()
     node.add_class()
     driver = start_driver(*WITHOUT_EFFECT, "--metrics-backend", "PROMETHEUS", "-v=99", "--max-call-recv-msg-size", "2147483647")
@@ -75,6 +75,6 @@ def test_the_arguments_of_old_manifests_are_accepted(start_driver, node, scripte
     assert "--enable-pprof is ignored" in driver.log
 
 
-def test_a_word_that_ends_the_flags_is_told(start_driver):
+def test_a_word_that_ends_the_flags_is_reported(start_driver):
     driver = start_driver("--provider-health-check", "false", "--nosuch")
     assert 'not a flag: ignored, with all that follows" word="false"' in driver.log

@@ -1,4 +1,4 @@
-"""What a user reads when something fails, row by row of the specification: the hop, the code, the cause and what to do."""
+"""The errors of failing mounts, row by row of the specification: the hop, the code, the cause and the remedy."""
 
 import http.server
 import json
@@ -13,7 +13,7 @@ from harness.process import free_port
 from harness.programs import metric_sum
 from harness.rpc import CODES
 
-# A caller that waits so long sees two tries: the pause before the third would pass its deadline, so the failure is told at once.
+# A caller that waits so long sees two attempts: the pause before the third would pass its deadline, so the failure is returned at once.
 SOON = 3
 OBJECT = "failed to mount objects, error: failed to get objectType:secret, objectName:secret1, objectVersion:"
 
@@ -40,10 +40,10 @@ def vault_body(code, message, inner=None):
     return json.dumps({"error": error})
 
 
-# ---- what the vault says ---------------------------------------------------------------------------------------------------------
+# ---- errors of the vault ---------------------------------------------------------------------------------------------------------
 
 VAULT_ROWS = [
-    # status, code, inner, message, gRPC code, what the user has to read besides
+    # status, code, inner, message, gRPC code, text that the user has to read besides
     (400, "BadParameter", None, "The request URI contains an invalid name: x", CODES.INVALID_ARGUMENT, []),
     (401, "Unauthorized", None, "AKV10000: Request is missing a Bearer or PoP token.", CODES.UNAUTHENTICATED, ["WWW-Authenticate"]),
     (401, "Unauthorized", None, "AKV10022: Invalid audience. Expected https://vault.azure.net, found: x.", CODES.UNAUTHENTICATED, ["cloudName"]),
@@ -62,7 +62,7 @@ VAULT_ROWS = [
 
 
 @pytest.mark.parametrize("status,code,inner,message,grpc_code,words", VAULT_ROWS, ids=lambda value: str(value)[:24] if not isinstance(value, list) else "")
-def test_what_the_vault_says_arrives_in_one_line(pods, emulator, status, code, inner, message, grpc_code, words):
+def test_an_error_of_the_vault_arrives_in_one_line(pods, emulator, status, code, inner, message, grpc_code, words):
     emulator.add_fault("status", service="vault", status=status, body=vault_body(code, message + "\r\nsecond line", inner))
     got, text = failure(pods, mount_request())
     assert got == grpc_code
@@ -74,7 +74,7 @@ def test_what_the_vault_says_arrives_in_one_line(pods, emulator, status, code, i
 
 @pytest.mark.parametrize("status,grpc_code", [(429, CODES.RESOURCE_EXHAUSTED), (408, CODES.UNAVAILABLE), (500, CODES.UNAVAILABLE),
                                               (502, CODES.UNAVAILABLE), (503, CODES.UNAVAILABLE), (504, CODES.UNAVAILABLE)])
-def test_what_passes_is_retried_and_told_with_the_number_of_tries(pods, azure, emulator, status, grpc_code):
+def test_a_passing_error_is_retried_and_reported_with_the_number_of_attempts(pods, azure, emulator, status, grpc_code):
     emulator.add_fault("status", service="vault", status=status, retry_after=0, body=vault_body("Throttled", "slow down"))
     got, text = failure(pods, mount_request())
     assert got == grpc_code
@@ -83,14 +83,14 @@ def test_what_passes_is_retried_and_told_with_the_number_of_tries(pods, azure, e
     assert metric_sum(azure.metrics(), "azure_http_retries_total") == metric_sum(azure.metrics(), "azure_http_retries_total", service="vault") == 3
 
 
-def test_what_the_vault_says_can_not_forge_lines(pods, emulator):
+def test_an_error_of_the_vault_cannot_forge_lines(pods, emulator):
     body = {"error": {"code": "X\nE0101 forged", "message": "a\r\nb\x1b[31m", "innererror": {"code": "Y\tz"}}}
     emulator.add_fault("status", service="vault", status=403, body=json.dumps(body))
     error = pods.outcome(mount_request())
     assert "HTTP 403 X E0101 forged/Y z: a  b [31m" in error.details()
 
 
-def test_a_status_without_a_body_is_told(pods, emulator):
+def test_a_status_without_a_body_is_reported(pods, emulator):
     emulator.add_fault("status", service="vault", status=418, body="")
     code, text = failure(pods, mount_request())
     assert code == CODES.UNKNOWN and "answered HTTP 418" in text
@@ -113,13 +113,13 @@ def test_many_failing_objects_are_counted_and_the_message_stays_short(pods):
     assert "more object" in text
 
 
-def test_the_type_and_version_of_a_failing_object_are_told(pods):
+def test_the_type_and_version_of_a_failing_object_are_reported(pods):
     objects = "array:\n  - |\n    objectName: secret1\n    objectType: secret\n    objectVersion: 00000000000000000000000000000000\n"
     code, text = failure(pods, mount_request(objects=objects))
     assert code == CODES.NOT_FOUND and "objectName:secret1, objectVersion:00000000000000000000000000000000" in text
 
 
-# ---- what Entra says -------------------------------------------------------------------------------------------------------------
+# ---- errors of Entra -------------------------------------------------------------------------------------------------------------
 
 AADSTS_ROWS = [
     # number, OAuth error, status, gRPC code, words of the hint
@@ -141,7 +141,7 @@ AADSTS_ROWS = [
 
 
 @pytest.mark.parametrize("number,error,status,grpc_code,words", AADSTS_ROWS, ids=lambda value: str(value) if isinstance(value, int) else "")
-def test_what_entra_says_has_its_number_and_a_hint(pods, emulator, number, error, status, grpc_code, words):
+def test_an_error_of_entra_has_its_number_and_a_hint(pods, emulator, number, error, status, grpc_code, words):
     description = f"AADSTS{number}: What Entra says about it. Trace ID: 1 Correlation ID: 2 Timestamp: 3"
     emulator.add_fault("status", service="entra", status=status,
                        body=json.dumps({"error": error, "error_description": description, "error_codes": [number]}))
@@ -152,7 +152,7 @@ def test_what_entra_says_has_its_number_and_a_hint(pods, emulator, number, error
         assert word in text, word
 
 
-def test_a_token_failure_is_told_once_for_all_objects(pods):
+def test_a_token_failure_is_reported_once_for_all_objects(pods):
     wrong = {**tutorial.CREDENTIALS, "clientsecret": "wrong"}
     code, text = failure(pods, mount_request(["secret1", "secret2"], credentials=wrong))
     assert code == CODES.UNAUTHENTICATED and text.count("AADSTS7000215") == 1
@@ -215,7 +215,7 @@ def test_an_answer_that_breaks_is_named(pods, emulator, service, kind, words):
 
 
 @pytest.mark.parametrize("service,host", [("vault", f"{tutorial.VAULT.lower()}.vault.localhost"), ("entra", "login.localhost")])
-def test_the_callers_deadline_is_told_with_the_peer_that_did_not_answer(pods, emulator, service, host):
+def test_the_callers_deadline_is_reported_with_the_peer_that_did_not_respond(pods, emulator, service, host):
     emulator.add_fault("blackhole", service=service)
     code, text = failure(pods, mount_request(), timeout=1.5)
     assert code == CODES.DEADLINE_EXCEEDED and text.startswith(OBJECT), "the reason has to be there before the caller gives up"
@@ -296,7 +296,7 @@ def item(**fields):
     (mount_request(objects="array:\n  - |\n    objectName: a\n    objectType: secret\n    objectAlias: x\n"
                            "  - |\n    objectName: b\n    objectType: secret\n    objectAlias: x\n"), ["a", "b", "x"]),
 ], ids=["no-secret", "no-tokens", "no-audience", "map", "Array", "permission", "type", "format", "encoding", "duplicate"])
-def test_a_mistake_in_the_class_is_told_without_asking_anybody(pods, emulator, request_, words):
+def test_a_mistake_in_the_class_is_reported_without_any_request(pods, emulator, request_, words):
     code, text = failure(pods, request_)
     assert code == CODES.INVALID_ARGUMENT and text.startswith("failed to mount objects, error: ")
     for word in words:
@@ -308,7 +308,7 @@ def test_latest_means_latest(pods):
     assert texts(pods.mount(mount_request(objects=item(objectVersion="latest"))))
 
 
-def test_content_that_can_not_be_converted_names_object_and_place_not_the_content(pods, emulator):
+def test_content_that_cannot_be_converted_names_object_and_place_not_the_content(pods, emulator):
     emulator.set_secret("secret1", "not-base64-@@-content")
     code, text = failure(pods, mount_request(objects=item(objectEncoding="base64")))
     assert code == CODES.FAILED_PRECONDITION and "objectName:secret1" in text

@@ -1,4 +1,4 @@
-"""Events on pods: what the kubelet's own do not say. Their texts name the cause, never a secret."""
+"""Events on pods: causes that the Events of the kubelet do not name. Their texts never hold a secret."""
 
 import threading
 
@@ -9,7 +9,7 @@ from harness import mounts, rpc
 from harness.kube import spc
 from harness.process import wait_until
 from harness.programs import metric_sum
-from harness.scripted_provider import answer, look
+from harness.scripted_provider import answer, check_rotation
 
 ROTATE = ("--enable-secret-rotation=true", "--rotation-poll-interval=1s")
 
@@ -22,12 +22,12 @@ def refuse(request, context):
     context.abort(grpc.StatusCode.PERMISSION_DENIED, "the vault said 100% no")
 
 
-def test_a_look_that_fails_is_told_with_its_cause(node, start_in_cluster, cluster, scripted):
+def test_a_rotation_check_that_fails_is_reported_with_its_cause(node, start_in_cluster, cluster, scripted):
     provider = scripted()
     driver, request = start_in_cluster(*ROTATE), rpc.publish_request(node.target())
     driver.publish(request)
     provider.mount = refuse
-    look(driver, provider, request)
+    check_rotation(driver, provider, request)
     [event] = wait_until(lambda: events(cluster, "MountRotationFailed"), what="the event")
     assert event["type"] == "Warning"
     assert event["source"] == {"component": "csi-secrets-store-rotation", "host": "node-1"}
@@ -47,27 +47,27 @@ def test_the_same_failure_again_is_counted_up(node, start_in_cluster, cluster, s
     provider.mount = refuse
     for i in range(3):
         cluster.add("secretproviderclasses", spc(refresh=f"try {i}"))
-        look(driver, provider, request)
+        check_rotation(driver, provider, request)
         wait_until(lambda count=i + 1: events(cluster) and events(cluster)[0]["count"] == count, what="the count")
     assert len(events(cluster)) == 1
     assert cluster.requests("events") == [("POST", 201), ("PATCH", 200), ("PATCH", 200)]
 
 
-def test_a_rotation_is_told_and_an_unchanged_look_is_not(node, start_in_cluster, cluster, scripted):
+def test_a_rotation_is_reported_and_an_unchanged_rotation_check_is_not(node, start_in_cluster, cluster, scripted):
     provider = scripted(lambda request, context: answer({"file": b"canary-one"}))
     driver, request = start_in_cluster(*ROTATE), rpc.publish_request(node.target())
     driver.publish(request)
-    look(driver, provider, request)
+    check_rotation(driver, provider, request)
     assert events(cluster) == []
     provider.mount = lambda request, context: answer({"file": b"canary-two"}, versions={"file": "v2"})
-    look(driver, provider, request)
+    check_rotation(driver, provider, request)
     [event] = wait_until(lambda: events(cluster), what="the event")
     assert (event["type"], event["reason"]) == ("Normal", "MountRotationComplete")
     assert event["source"]["component"] == "csi-secrets-store-rotation"
     assert "canary" not in str(cluster.all("events")) + str(cluster.all("secretproviderclasspodstatuses"))
 
 
-def test_an_annotation_that_is_no_duration_is_told_once(node, start_in_cluster, cluster, scripted):
+def test_an_annotation_that_is_no_duration_is_reported_once(node, start_in_cluster, cluster, scripted):
     scripted()
     body = spc()
     body["metadata"]["annotations"] = {"secrets-store.csi.k8s.io/rotation-poll-interval": "soon"}
@@ -80,17 +80,17 @@ def test_an_annotation_that_is_no_duration_is_told_once(node, start_in_cluster, 
     assert "'soon'" in event["message"] and "default/azure-kvname" in event["message"]
 
 
-def test_a_provider_that_has_gone_is_told(node, start_in_cluster, cluster, scripted):
+def test_a_provider_that_has_gone_is_reported(node, start_in_cluster, cluster, scripted):
     provider = scripted()
     driver, request = start_in_cluster(*ROTATE), rpc.publish_request(node.target())
     driver.publish(request)
     provider.stop()
     node.provider_socket("scripted").unlink(missing_ok=True)
 
-    def told():
+    def reported():
         driver.publish(request, timeout=60)
         return events(cluster, "MountRotationFailed")
-    [event] = wait_until(told, timeout=30, what="the event")
+    [event] = wait_until(reported, timeout=30, what="the event")
     assert 'provider "scripted"' in event["message"]
 
 
@@ -100,8 +100,8 @@ def test_a_first_mount_that_fails_is_left_to_the_kubelet(node, start_in_cluster,
     assert events(cluster) == []
 
 
-def test_a_first_mount_that_runs_out_of_time_is_told_with_what_was_waited_for(node, start_in_cluster, cluster, scripted):
-    """All that the kubelet says then is that a deadline has passed."""
+def test_a_first_mount_that_runs_out_of_time_is_reported_with_the_awaited_step(node, start_in_cluster, cluster, scripted):
+    """The Event of the kubelet says only that a deadline has passed."""
     entered, leave = threading.Event(), threading.Event()
 
     def hang(request, context):
@@ -122,14 +122,14 @@ def test_a_first_mount_that_runs_out_of_time_is_told_with_what_was_waited_for(no
 
 
 @pytest.mark.parametrize("fault", [{"kind": "status", "status": 403}, {"kind": "blackhole"}, {"kind": "status", "status": 500}])
-def test_events_that_can_not_be_sent_hold_nothing_up(node, start_in_cluster, cluster, scripted, fault):
+def test_events_that_cannot_be_sent_hold_nothing_up(node, start_in_cluster, cluster, scripted, fault):
     provider = scripted()
     driver, target = start_in_cluster(*ROTATE), node.target()
     cluster.emulator.add_fault(**fault, service="kube", path_contains="/events")
     request = rpc.publish_request(target)
     driver.publish(request)
     provider.mount = lambda request, context: answer({"file": b"new"}, versions={"file": "v2"})
-    look(driver, provider, request)
+    check_rotation(driver, provider, request)
     assert mounts.contents(target) == {"file": b"new"}
     driver.unpublish(rpc.unpublish_request(target), timeout=5)
     cluster.emulator.clear_faults()

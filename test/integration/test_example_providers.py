@@ -78,7 +78,7 @@ def test_an_example_provider_mounts_the_files_of_the_pods_namespace(example):
     driver.unpublish(rpc.unpublish_request(target))
 
 
-def test_an_example_provider_tells_the_digest_as_version(example):
+def test_an_example_provider_reports_the_digest_as_version(example):
     _, _, node, _ = example
     with rpc.Client(node.provider_socket("directory")) as client:
         answer = client.call(rpc.MOUNT, rpc.provider_pb2.MountRequest(
@@ -97,7 +97,7 @@ def test_an_example_provider_refuses_by_name(example, objects):
     assert "correct horse" not in message
 
 
-def test_what_is_installed_below_a_destination_goes_again(tmp_path):
+def test_files_installed_below_a_destination_are_uninstalled(tmp_path):
     if SANITIZED:
         pytest.skip("only the release build is installed")
 

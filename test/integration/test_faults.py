@@ -1,4 +1,4 @@
-"""Trouble around the driver: an API server that is slow, gone or says no; paths that are not what they should be; calls that cross."""
+"""Trouble around the driver: an API server that is slow, gone or refuses; wrong target paths; concurrent calls."""
 
 import os
 import threading
@@ -68,8 +68,8 @@ def test_an_api_server_in_lasting_trouble_fails_a_first_mount_cleanly(start_clus
 
 
 @pytest.mark.parametrize("kind", ["close", "blackhole"])
-def test_the_api_server_goes_while_a_mount_waits_for_the_provider(start_clustered, node, emulator, scripted, kind):
-    """What the mount still needs it has already; with nothing to write to the API the mount does not fail over it."""
+def test_the_api_server_becomes_unreachable_while_a_mount_waits_for_the_provider(start_clustered, node, emulator, scripted, kind):
+    """The mount has everything it needs already; with nothing to write to the API it does not fail."""
     driver = start_clustered()
     entered, go = threading.Event(), threading.Event()
 
@@ -86,7 +86,7 @@ def test_the_api_server_goes_while_a_mount_waits_for_the_provider(start_clustere
     assert mounts.contents(node.target()) == {"file": b"content"}
 
 
-def test_a_look_without_an_api_server_keeps_the_content_and_waits(start_clustered, node, emulator, scripted):
+def test_a_rotation_check_without_an_api_server_keeps_the_content_and_waits(start_clustered, node, emulator, scripted):
     driver = start_clustered("--enable-secret-rotation=true", "--rotation-poll-interval=0")
     provider = scripted()
     request = rpc.publish_request(node.target())
@@ -101,7 +101,7 @@ def test_a_look_without_an_api_server_keeps_the_content_and_waits(start_clustere
     assert metric_sum(text, "node_publish_error_total") == 1  # the second one waits its turn
 
 
-def test_a_version_that_is_gone_is_not_insisted_on(start_clustered, node, emulator, scripted):
+def test_an_expired_resource_version_is_not_sent_again(start_clustered, node, emulator, scripted):
     """410 and 504 are what a store that was set back makes of an old resourceVersion: the next read goes without."""
     driver = start_clustered("--enable-secret-rotation=true", "--rotation-poll-interval=0")
     provider = scripted()
@@ -152,11 +152,11 @@ def test_a_target_whose_parents_are_missing_is_made(ready, node):
     assert mounts.contents(target) == {"file": b"content"}
 
 
-# --- calls that cross ---
+# --- concurrent calls ---
 
 @pytest.fixture
 def holding(node, start_driver, scripted):
-    """A driver whose provider answers when it is told to: (driver, target, provider, entered, go)."""
+    """A driver whose provider responds when the test sets `go`: (driver, target, provider, entered, go)."""
     node.add_class()
     entered, go = threading.Semaphore(0), threading.Event()
 
@@ -179,7 +179,7 @@ def test_an_unpublish_ends_a_publish_that_waits(holding):
     mounts.assert_no_trace(target)
 
 
-def test_two_publishes_of_one_volume_ask_the_provider_once(holding):
+def test_two_publishes_of_one_volume_send_the_provider_one_request(holding):
     driver, target, provider, entered, go = holding
     calls = [driver.client.future(rpc.PUBLISH, rpc.publish_request(target), timeout=60) for _ in range(2)]
     assert entered.acquire(timeout=20)

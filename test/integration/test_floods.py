@@ -79,7 +79,7 @@ def test_a_flood_from_a_provider_fails_its_mount_only(driver, node, scripted, na
 
 @pytest.mark.parametrize("window", [0, 1])
 def test_a_provider_that_takes_no_request_runs_into_the_deadline(driver, node, window):
-    """It has no room for the request, or for a byte of it."""
+    """It has no window for the request, or for a byte of it."""
     node.add_class()
     target = node.target()
 

@@ -1,4 +1,4 @@
-"""A volume that can not take the new contents: nothing is lost, nothing half-written is left, and all is well when there is room again.
+"""A volume that cannot take the new contents: nothing is lost, nothing half-written is left, and all is well when there is space again.
 
 The driver makes a tmpfs as large as its contents need and enlarges it when they grow. Here it is made small by a remount, and the driver is
 not let enlarge it, so that the kernel itself says ENOSPC.
@@ -53,7 +53,7 @@ def published(node, start_driver, emulator, provider):
     return driver, request
 
 
-def ask_for_a_look(emulator, word):
+def request_refresh(emulator, word):
     emulator.put_object("secretproviderclasses", kube.spc(refresh=word))
 
 
@@ -68,8 +68,8 @@ def test_a_full_volume_keeps_its_old_contents_through_a_rotation(published, node
     limit_volume(target, limit)
     with SyscallFault(driver, *NO_ENLARGING):
         for number in range(3):
-            ask_for_a_look(emulator, f"full-{number}")
-            driver.publish(request)  # a look never fails towards the kubelet: the pod goes on with what it has
+            request_refresh(emulator, f"full-{number}")
+            driver.publish(request)  # a rotation check never fails towards the kubelet: the pod keeps the old contents
             assert metric_sum(driver.metrics(), "rotation_reconcile_error_total", provider="scripted") == number + 1
             assert mounts.contents(target) == OLD
             assert layout(target) == before
@@ -77,8 +77,8 @@ def test_a_full_volume_keeps_its_old_contents_through_a_rotation(published, node
     cluster.wait_for_status(lambda status: "the volume is full (ENOSPC)" in status["status"].get("lastError", ""))
     assert "the volume is full (ENOSPC)" in driver.log
     assert cluster.status()["status"]["objects"] == [{"id": name, "version": "v1"} for name in sorted(OLD)]
-    # room again: the driver may enlarge the volume
-    ask_for_a_look(emulator, "room")
+    # space again: the driver may enlarge the volume
+    request_refresh(emulator, "space")
     driver.publish(request)
     assert mounts.contents(target) == new
     assert len([name for name in os.listdir(target) if name.startswith("..2")]) == 1  # the old version is gone
@@ -112,8 +112,8 @@ def test_a_full_volume_keeps_its_old_contents_through_a_publish(published, node,
 @pytest.mark.slow
 @pytest.mark.release_only
 @pytest.mark.parametrize("call", ["mkdirat", "symlinkat", "renameat"])
-def test_no_room_at_any_step_of_a_first_mount_leaves_nothing(node, start_driver, provider, call):
-    """The tmpfs of a first mount is made for its contents; that the machine has no room for it is told to the driver by strace."""
+def test_no_space_at_any_step_of_a_first_mount_leaves_nothing(node, start_driver, provider, call):
+    """The tmpfs of a first mount is made for its contents; strace injects the error of a machine without space for it."""
     node.add_class()
     driver, target, failures = start_driver(env=ONE_WORKER), node.target(), 0
     request = rpc.publish_request(target)

@@ -1,4 +1,4 @@
-"""What the driver says about itself: /healthz, /readyz, Probe, /metrics, and the form of its log."""
+"""The driver's health and log: /healthz, /readyz, Probe, /metrics, and the form of log lines."""
 
 import json
 import re
@@ -44,7 +44,7 @@ def test_a_healthy_driver_says_ok(clustered):
     assert driver.client.call(PROBE).ready.value is True
 
 
-def test_without_the_api_server_the_driver_is_degraded_alive_and_serves_what_needs_nothing_from_it(clustered, node, emulator, scripted):
+def test_without_the_api_server_the_driver_is_degraded_and_serves_mounted_volumes(clustered, node, emulator, scripted):
     driver, port = clustered
     scripted()
     target = node.target()
@@ -123,7 +123,7 @@ def test_the_state_of_the_volumes_is_counted(node, start_driver, scripted):
     assert metric_sum(driver.metrics(), "volumes_published") == 1
 
 
-def test_histograms_have_the_bounds_that_dashboards_know(node, start_driver, scripted):
+def test_histograms_have_the_bounds_that_dashboards_use(node, start_driver, scripted):
     """Eleven from 0.1 to 2 in geometric progression, as the driver that we replace has them; others may be between them."""
     node.add_class()
     driver = start_driver("--enable-secret-rotation=true", "--rotation-poll-interval=0")

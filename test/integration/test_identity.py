@@ -1,4 +1,4 @@
-"""Who a mount is towards Azure: every mode through the real provider, against an emulator that verifies what it is told."""
+"""The identity of a mount towards Azure: every mode through the real provider, against an emulator that verifies credentials."""
 
 import base64
 import json
@@ -99,7 +99,7 @@ def test_each_token_request_carries_an_assertion_of_its_own(client, emulator, ce
     assert emulator.token_requests == 2
 
 
-def test_an_assertion_whose_answer_was_lost_is_made_anew(client, emulator, certificate):
+def test_after_a_lost_response_the_next_assertion_is_a_new_one(client, emulator, certificate):
     """The emulator has seen the first one and refuses it the second time."""
     register(emulator, certificate)
     emulator.add_fault("truncate", service="entra", count=1)
@@ -116,7 +116,7 @@ def test_ad_fs_gets_the_older_signature(client, emulator, certificate):
     assert emulator.requests("entra")[-1]["path"] == "/adfs/oauth2/token"
 
 
-def test_a_certificate_that_is_not_registered_is_told(client, emulator, certificate):
+def test_a_certificate_that_is_not_registered_is_reported(client, emulator, certificate):
     register(emulator, Certificate("registered"))
     code, message = failure(client, {"clientid": APP, "clientcertificate": certificate.pem()})
     assert code == CODES.UNAUTHENTICATED
@@ -133,7 +133,7 @@ def test_a_certificate_that_is_not_registered_is_told(client, emulator, certific
     ("wrong password", "pkcs12: decryption password incorrect"),
     ("twice", "more than one key named clientcertificate in secrets"),
 ])
-def test_a_certificate_that_can_not_be_used_is_told_without_a_request(client, emulator, certificate, what, expected):
+def test_a_certificate_that_cannot_be_used_is_reported_without_a_request(client, emulator, certificate, what, expected):
     elliptic = Certificate("ec", ec.generate_private_key(ec.SECP256R1()))
     values = {"both": {"clientcertificate": certificate.pem(), "clientsecret": "x"},
               "no key": {"clientcertificate": certificate.certificate_pem},
@@ -149,7 +149,7 @@ def test_a_certificate_that_can_not_be_used_is_told_without_a_request(client, em
     assert emulator.token_requests == 0
 
 
-def test_a_file_that_is_slow_to_open_keeps_nobody_else_waiting(client, emulator, certificate, scratch):
+def test_a_file_that_is_slow_to_open_holds_up_no_other_mount(client, emulator, certificate, scratch):
     """As many rounds of key derivation as are accepted: about a second of computing."""
     (scratch / "app.pem").write_text(certificate.pem())
     subprocess.run(["openssl", "pkcs12", "-export", "-in", scratch / "app.pem", "-out", scratch / "app.pfx", "-passout", "pass:geheim",
@@ -301,7 +301,7 @@ def test_a_user_assigned_identity_is_chosen_by_its_client_id(client, emulator):
     (None, [], None, ["failed to authenticate a system assigned identity", "Identity not found"]),
     (None, [APP, OTHER_APP], None, ["Multiple user assigned identities", "set userAssignedIdentityID"]),
 ])
-def test_an_identity_that_the_node_has_not_is_told_at_once(client, emulator, system, user, named, texts):
+def test_an_identity_that_the_node_lacks_is_reported_at_once(client, emulator, system, user, named, texts):
     set_node(emulator, system=system, user=user)
     code, message = failure(client, userAssignedIdentityID=named, **VM)
     assert code == CODES.UNAUTHENTICATED
@@ -348,8 +348,8 @@ def test_a_pod_gets_the_identity_it_is_bound_to(client, emulator, times):
     assert [request["headers"] for request in emulator.requests("nmi")] == [{"podname": "web", "podns": "default"}]
 
 
-def test_a_node_without_nmi_is_told_at_once(start_azure):
-    with socket.socket() as bound:  # and nobody listens there
+def test_a_node_without_nmi_is_reported_at_once(start_azure):
+    with socket.socket() as bound:  # and nothing listens there
         bound.bind(("127.0.0.1", 0))
         port = bound.getsockname()[1]
         with rpc.Client(start_azure(f"--nmi-endpoint=http://127.0.0.1:{port}").socket) as client:
@@ -358,7 +358,7 @@ def test_a_node_without_nmi_is_told_at_once(start_azure):
     assert re.search(rf"no answer from NMI \[hint: .*hostNetwork\)\]: connect to 127\.0\.0\.1:{port}: Connection refused", message)
 
 
-def test_a_pod_without_an_identity_is_told_so(client, emulator):
+def test_a_pod_without_an_identity_is_reported(client, emulator):
     code, message = failure(client, **POD)
     assert code == CODES.UNAVAILABLE
     assert "nmi response failed with status code: 404, response body: getting assigned identities" in message
@@ -368,7 +368,7 @@ def test_a_pod_without_an_identity_is_told_so(client, emulator):
     assert mount(client, **POD) == SECRET1, "a failure is not remembered"
 
 
-def test_a_new_pod_of_an_old_name_asks_anew(client, emulator):
+def test_a_new_pod_of_an_old_name_requests_a_new_token(client, emulator):
     bind(emulator)
     allow(emulator, APP)
     assert mount(client, **POD) == SECRET1
@@ -378,7 +378,7 @@ def test_a_new_pod_of_an_old_name_asks_anew(client, emulator):
     assert code == CODES.UNAVAILABLE
 
 
-def test_pods_of_other_names_ask_for_themselves(client, emulator):
+def test_pods_of_other_names_request_their_own_tokens(client, emulator):
     bind(emulator)
     allow(emulator, APP)
     assert mount(client, **POD) == SECRET1
@@ -397,7 +397,7 @@ def test_nmi_may_take_its_time_but_not_more_than_the_caller_has(client, emulator
     assert code == CODES.DEADLINE_EXCEEDED and "failed to mount objects" in message
 
 
-# --- the emulator has teeth ---
+# --- the emulator refuses wrong credentials ---
 
 def ask(url, headers=None, body=None, context=None):
     """(status, text)"""
@@ -410,7 +410,7 @@ def ask(url, headers=None, body=None, context=None):
         return error.code, error.read().decode()
 
 
-def test_the_node_answers_only_who_asks_as_it_must(emulator):
+def test_the_node_answers_only_requests_with_the_required_header(emulator):
     node = f"http://127.0.0.1:{emulator.node_port}"
     resource = urllib.parse.quote(f"https://vault.localhost:{emulator.tls_port}", safe="")
     imds = f"{node}/metadata/identity/oauth2/token?api-version=2018-02-01&resource={resource}"
@@ -485,7 +485,7 @@ def test_a_pod_mounts_with_the_certificate_of_its_secret(node, start_driver, sta
     driver.unpublish(rpc.unpublish_request(target))
 
 
-# --- what must not be seen ---
+# --- no secret is visible ---
 
 def test_no_credential_and_no_token_is_ever_logged(node, start_azure, emulator, issuer, certificate):
     federate(emulator, issuer, SUBJECT, app=OTHER_APP)

@@ -79,7 +79,7 @@ def test_the_path_of_the_proxy_url_comes_first(start, emulator, issuer):
     assert emulator.requests("token-proxy")[-1]["path"] == f"/some/where/{tutorial.TENANT}/oauth2/v2.0/token"
 
 
-def test_a_given_server_name_needs_no_look_at_the_api_server(start, emulator, issuer):
+def test_a_given_server_name_needs_no_request_to_the_api_server(start, emulator, issuer):
     client = start(f"--sni-name={SNI}", f"--api-server=127.0.0.1:{free_port()}")
     assert mount(client, token_of(issuer)) == SECRET1
 
@@ -92,7 +92,7 @@ def test_a_wrong_server_name_does_not_reach_the_proxy(start, emulator, issuer):
 
 
 def test_an_api_server_that_comes_late_is_found_then(start, emulator, issuer):
-    """Nothing is asked at the start, and a failure is not remembered."""
+    """No request is sent at the start, and a failure is not cached."""
     port = free_port()
     client = start(f"--api-server=127.0.0.1:{port}")
     token = token_of(issuer)
@@ -109,7 +109,7 @@ def test_an_api_server_that_comes_late_is_found_then(start, emulator, issuer):
         relay.close()
 
 
-def test_mounts_that_wait_share_one_look(start, emulator, issuer):
+def test_mounts_that_wait_share_one_lookup(start, emulator, issuer):
     port = free_port()
     relay = Relay(("127.0.0.1", port), emulator.tls_port)
     client = start(f"--api-server=127.0.0.1:{port}")
@@ -159,7 +159,7 @@ def test_another_address_of_the_api_server_is_tried(start, emulator, issuer, hos
         silent.bind(("::1", emulator.tls_port))
         silent.listen(0)
         with socket.create_connection(("::1", emulator.tls_port)), contextlib.ExitStack() as more:
-            for _ in range(4):  # the backlog is full: nobody gets further than SYN
+            for _ in range(4):  # the backlog is full: no connection gets further than SYN
                 waiting = more.enter_context(socket.socket(socket.AF_INET6))
                 waiting.setblocking(False)
                 waiting.connect_ex(("::1", emulator.tls_port))
@@ -168,7 +168,7 @@ def test_another_address_of_the_api_server_is_tried(start, emulator, issuer, hos
 
 @pytest.mark.parametrize("what,cause", [("garbage", "TLS handshake with"), ("hang up", "TLS handshake with"),
                                         ("plain HTTP", "TLS handshake with"), ("no name", "DNS lookup for nosuch.invalid:443")])
-def test_what_is_no_api_server_is_told(start, emulator, issuer, what, cause):
+def test_a_server_that_is_no_api_server_is_reported(start, emulator, issuer, what, cause):
     with socket.create_server(("127.0.0.1", 0)) as server:
         answer = {"garbage": b"\x16\x03\x03\x02\x00" + bytes(600), "plain HTTP": b"HTTP/1.1 400 Bad Request\r\n\r\n"}.get(what, b"")
 
@@ -203,7 +203,7 @@ def test_a_certificate_of_another_authority_is_refused(start, emulator, issuer, 
     # the file is read for each use
     foreign.write_text((emulator.directory / "ca.pem").read_text())
     assert mount(client, token_of(issuer)) == SECRET1
-    # an empty one, as while it is replaced, leaves what was known
+    # an empty one, as while it is replaced, keeps the last certificates
     foreign.write_text("")
     assert mount(client, token_of(issuer)) == SECRET1
 
@@ -221,7 +221,7 @@ def test_without_a_ca_file_the_systems_trust_counts(start, emulator, issuer):
     ("https://", "has no host"),
     ("https://localhost:0", "has no valid port"),
 ])
-def test_a_proxy_url_against_the_rules_is_told_by_the_mounts_that_need_it(start, emulator, issuer, url, cause):
+def test_a_proxy_url_against_the_rules_is_reported_by_the_mounts_that_need_it(start, emulator, issuer, url, cause):
     client = start(f"--token-proxy-url={url}")
     code, message = failure(client, token_of(issuer))
     assert code == CODES.UNAVAILABLE
@@ -231,7 +231,7 @@ def test_a_proxy_url_against_the_rules_is_told_by_the_mounts_that_need_it(start,
 
 
 @pytest.mark.parametrize("what,number", [("subject", 700213), ("audience", 700212), ("expired", 700024)])
-def test_what_the_proxy_refuses_shows_number_and_hint(start, emulator, issuer, what, number):
+def test_a_refusal_of_the_proxy_shows_number_and_hint(start, emulator, issuer, what, number):
     token = {"subject": lambda: issuer.token(subject_of("default", "thief"), audience=BINDING_AUDIENCE),
              "audience": lambda: issuer.token(SUBJECT),
              "expired": lambda: token_of(issuer, begin=-7200)}[what]()

@@ -58,7 +58,7 @@ def test_an_index_names_one_image_per_architecture(tmp_path):
     assert done.returncode == 0, done.stderr
     files = read(tmp_path / "some-program.tar")
 
-    # every blob is what its name says, and all blobs of both images are there
+    # every blob has the digest in its name, and all blobs of both images are there
     blobs = {name: data for name, data in files.items() if name.startswith("blobs/")}
     assert all(name == f"blobs/sha256/{hashlib.sha256(data).hexdigest()}" for name, data in blobs.items())
     (top,) = json.loads(files["index.json"])["manifests"]
@@ -100,10 +100,10 @@ def test_two_images_for_one_architecture_are_refused(tmp_path):
     assert done.returncode != 0 and "amd64" in done.stderr, done.stderr
 
 
-def test_a_blob_that_is_not_what_its_descriptor_tells_is_noticed(tmp_path):
+def test_a_blob_that_differs_from_its_descriptor_is_noticed(tmp_path):
     make_image(tmp_path, "amd64")
     files = read(tmp_path / "some-program-amd64.tar")
     name = next(name for name in files if name.startswith("blobs/"))
     archive.write(tmp_path / "changed.tar", {**files, name: files[name] + b" "}, 1)
-    with pytest.raises(ValueError, match="its descriptor tells"):
+    with pytest.raises(ValueError, match="its descriptor says"):
         archive.Archive(tmp_path / "changed.tar")

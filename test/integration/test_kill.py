@@ -1,4 +1,4 @@
-"""kill -9 at any moment: whatever it left, the next publish and unpublish put right."""
+"""kill -9 at any time: the next publish and unpublish repair every state it leaves."""
 
 import os
 import random

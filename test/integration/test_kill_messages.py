@@ -1,6 +1,6 @@
-"""The driver killed before everything that it sends to anybody (API server, provider, kubelet, log), while it mounts and rotates with an API server.
+"""The driver killed before everything that it sends (to API server, provider, kubelet, log), while it mounts and rotates with an API server.
 
-test_kill_steps.py does the same for files and mounts. What has to hold: a volume is whole or not there, and after the next driver's
+test_kill_steps.py does the same for files and mounts. A volume has to be whole or not there, and after the next driver's
 publish the status object says what is mounted, and the Secret of the class holds it.
 """
 
@@ -35,14 +35,14 @@ def statuses(emulator):
 
 
 def collect_garbage(emulator):
-    """What the API server does when the pod has gone: its status object and the Secret go."""
+    """Does the garbage collection of the API server after the pod's end: its status object and the Secret go."""
     for plural in ("secretproviderclasspodstatuses", "secrets"):
         for item in emulator.control("GET", f"/kube/{plural}"):
             emulator.control("DELETE", f"/kube/{plural}/default/{item['metadata']['name']}")
 
 
 def recorded(emulator, target):
-    """Do the one status object and the one Secret say what is mounted?"""
+    """Are the one status object and the one Secret those of the mounted contents?"""
     generation, found = shown(target), statuses(emulator)
     if len(found) != 1 or found[0]["status"]["objects"] != [{"id": "a", "version": str(generation)}]:
         return False
@@ -62,15 +62,15 @@ def test_killed_before_everything_it_sends(stage, rotation):
         kills[call] = 0
         while True:
             driver = Driver(node, flags, standalone=False, name=f"{call}{kills[call]}", env=ONE_WORKER)
-            driver.publish(request)  # puts right what the last kill has left
-            wait_until(lambda: recorded(emulator, target), what="the records of what is mounted")
+            driver.publish(request)  # repairs the state after the last kill
+            wait_until(lambda: recorded(emulator, target), what="status object and Secret")
             if not rotation:  # the way from nothing
                 driver.unpublish(rpc.unpublish_request(target))
                 mounts.assert_no_trace(target)
                 collect_garbage(emulator)
             with KilledAt(driver, call, kills[call] + 1) as kill:
                 error = driver.client.future(rpc.PUBLISH, request).exception(timeout=30)
-                # a look is answered before it is recorded
+                # a rotation check responds before it is recorded
                 wait_until(lambda: not driver.alive or (error is None and recorded(emulator, target)), what="the records, or the end")
             if driver.alive:
                 driver.destroy()

@@ -1,6 +1,6 @@
-"""The driver killed at every single step of a publish, a rotation and an unpublish; each time the next driver puts things right.
+"""The driver killed at every single step of a publish, a rotation and an unpublish; each time the next driver repairs the volume.
 
-test_kill.py does the same at random moments. Here strace kills before every system call that looks at or changes files and mounts, one
+test_kill.py does the same at random times. Here strace kills before every system call that reads or changes files and mounts, one
 after the other, so no step is left out.
 """
 
@@ -56,7 +56,7 @@ def kill_at_every_step(node, flags, prepare, method, request, check):
 
 
 def finish(node, target):
-    """One more driver: everything can be taken away, and nothing is left anywhere."""
+    """One more driver: everything can be unmounted and removed, and nothing is left anywhere."""
     driver = Driver(node, name="last")
     driver.unpublish(rpc.unpublish_request(target))
     driver.destroy()
@@ -69,7 +69,7 @@ def test_killed_at_every_step_of_a_publish(stage):
     whole = []
 
     def prepare(driver):
-        driver.publish(rpc.publish_request(target))  # puts right what the last kill has left
+        driver.publish(rpc.publish_request(target))  # repairs the state after the last kill
         assert shown(target) is not None
         driver.unpublish(rpc.unpublish_request(target))
         mounts.assert_no_trace(target)
@@ -123,7 +123,7 @@ def test_killed_at_every_step_of_an_unpublish(stage):
 
 
 def test_killed_at_every_step_of_an_unpublish_the_volume_can_be_published_again(stage):
-    """The pod's deletion is not what comes next everywhere: a kubelet that restarts may publish what is half gone."""
+    """A kubelet that restarts may publish a half-removed volume again before the pod's deletion."""
     node, target, _ = stage
 
     def prepare(driver):

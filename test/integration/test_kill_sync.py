@@ -24,7 +24,7 @@ MINE, OTHER = uid(900), uid(901)  # ReplicaSets
 
 
 class Stage:
-    """One pod "web" whose Secret is looked at, the contents by generation, and what should be there."""
+    """One pod "web" with its Secret, contents by generation, and the expected owners."""
 
     def __init__(self, cluster, bare):
         self.cluster, self.bare, self.generation, self.owners = cluster, bare, 1, set()
@@ -72,7 +72,7 @@ def kill_while_it_waits(cluster, stage, kind, method, path):
     calls = [cluster.driver.client.future(rpc.PUBLISH, stage.request)]
 
     def fired():
-        if calls[-1].done():  # a look is not due yet, or was answered before it was recorded
+        if calls[-1].done():  # no rotation check is due yet, or it responded before it was recorded
             calls.append(cluster.driver.client.future(rpc.PUBLISH, stage.request))
         return emulator.control("GET", "/faults")[0]["fired"] == 1
     wait_until(fired, pause=0.05, what=f"{method} {path}")
@@ -95,16 +95,16 @@ def restart_and_watch(cluster, stage):
     made = writes(emulator)
     assert sorted((name, method) for name, method, _ in made) == sorted((name, "PATCH" if existed[name] else "POST") for name in wrong), made
     assert all(status in (200, 201) for _, _, status in made), made
-    # nothing was made anew, nothing twice
+    # nothing was recreated, nothing was made twice
     after = {item["metadata"]["uid"] for plural in ("secrets", "secretproviderclasspodstatuses") for item in cluster.all(plural)}
     assert before <= after and len(after) == len(before) + sum(not existed[name] for name in wrong)
-    # and it stays as it is, through looks and checks
+    # and it stays as it is, through rotation checks and sync checks
     emulator.reset_counters()
 
-    def looked_at_again():
+    def checked():
         cluster.driver.publish(stage.request)
         return len(cluster.secret_requests("GET")) >= 3
-    wait_until(looked_at_again, timeout=20, what="three more checks")
+    wait_until(checked, timeout=20, what="three more checks")
     assert writes(emulator) == [] and stage.is_right()
     return wrong
 
@@ -154,7 +154,7 @@ def test_killed_while_a_second_owner_is_added(start, kind, method, path):
 def test_killed_while_new_contents_go_into_the_secret(start, kind, method, path):
     cluster, stage = start()
     cluster.add_pod("api", 2, owners=[replica_set("api-1", 901)])
-    cluster.start(*ROTATE)  # no checks: what is read is read for the new contents
+    cluster.start(*ROTATE)  # no sync checks: every read is for the new contents
     cluster.publish(name="api", number=2)
     stage.owners = {OTHER}
     cluster.unpublish(cluster.request(name="api", number=2))

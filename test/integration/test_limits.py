@@ -1,4 +1,4 @@
-"""What the node gives to a process runs out: descriptors, and whoever reads its log."""
+"""Resources of a process run out: descriptors, and the reader of its log."""
 
 import os
 import time
@@ -48,7 +48,7 @@ def test_a_mount_without_descriptors_fails_with_a_cause_and_leaves_nothing(start
     target = node.target()
     crowd = []
     try:
-        # what the publish itself needs is taken away one by one; its own connection is there already
+        # the descriptors that the publish needs are taken one by one; its own connection is there already
         while driver.fd_count() < 47:
             wanted = driver.fd_count() + 1
             crowd.append(http2.Connection(node.csi_socket, timeout=1))

@@ -21,7 +21,7 @@ EVENTS_BURST = 100  # and one per second; events.h
 
 
 class Counts:
-    """What the API server was asked since the counters were reset."""
+    """The requests to the API server since the counters were reset."""
 
     def __init__(self, emulator):
         self.requests = Counter()
@@ -58,7 +58,7 @@ class Stage:
         return [{"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": f"rs-{number}", "uid": f"00000000-0000-0000-0001-{number:012d}"}]
 
     def recorded(self):
-        """Do all Secrets and all status objects say what is mounted?"""
+        """Are all Secrets and all status objects those of the mounted contents?"""
         secrets = {item["metadata"]["name"]: item for item in self.emulator.control("GET", "/kube/secrets")}
         statuses = self.emulator.control("GET", "/kube/secretproviderclasspodstatuses")
         return (len(secrets) == len(self.classes) and len(statuses) == VOLUMES
@@ -69,7 +69,7 @@ class Stage:
 @pytest.mark.slow
 @pytest.mark.release_only
 @pytest.mark.parametrize("classes", [4, VOLUMES], ids=["a-secret-shared-by-50-pods", "a-secret-per-pod"])
-def test_two_hundred_volumes_with_secrets_write_what_has_changed_and_nothing_else(node, start_driver, emulator, scripted, classes):
+def test_two_hundred_volumes_with_secrets_write_changes_and_nothing_else(node, start_driver, emulator, scripted, classes):
     stage = Stage(emulator, classes)
     provider = scripted(stage.mount)
     driver = start_driver(f"--kubeconfig={emulator.kubeconfig}", "--enable-secret-rotation=true", f"--rotation-poll-interval={INTERVAL_S}s",
@@ -81,28 +81,28 @@ def test_two_hundred_volumes_with_secrets_write_what_has_changed_and_nothing_els
     first = Counts(emulator)
     made = {plural: n for (plural, method, status), n in first.requests.items() if (method, status) == ("POST", 201)}
     assert made == {"secrets": classes, "secretproviderclasspodstatuses": VOLUMES}, first.requests
-    # pods that start at one moment and share a Secret which is not there yet may all try to make it; one does, nobody patches it
+    # pods that start at one moment and share a Secret which is not there yet may all try to make it; one does, and no pod patches it
     twice = first.requests["secrets", "POST", 409]
     assert twice <= (RUNS_MAX - 1) * classes and (twice == 0 or classes < VOLUMES), first.requests
     assert first.writes() == classes + VOLUMES + twice, first.requests
     pods.publish_for(2 * INTERVAL_S)  # what is allocated once is allocated now
 
-    # nothing changes: looks go on, and nobody is told anything
+    # nothing changes: rotation checks go on, and nothing is written
     emulator.reset_counters()
     provider.requests.clear()
     rss, fds, started = driver.rss_kib(), driver.fd_count(), time.monotonic()
     pods.publish_for(QUIET_INTERVALS * INTERVAL_S)
-    seconds, quiet, looks = time.monotonic() - started, Counts(emulator), len(provider.requests)
-    report = f"{classes} classes, {seconds:.1f} s, {looks} looks, {dict(quiet.requests)}, resident {rss} -> {driver.rss_kib()} KiB"
+    seconds, quiet, checks = time.monotonic() - started, Counts(emulator), len(provider.requests)
+    report = f"{classes} classes, {seconds:.1f} s, {checks} rotation checks, {dict(quiet.requests)}, resident {rss} -> {driver.rss_kib()} KiB"
     print(report)
-    assert VOLUMES * (seconds / (INTERVAL_S + 1) - 2) <= looks <= VOLUMES * (seconds / INTERVAL_S + 1), report
+    assert VOLUMES * (seconds / (INTERVAL_S + 1) - 2) <= checks <= VOLUMES * (seconds / INTERVAL_S + 1), report
     assert quiet.of("secretproviderclasses") <= classes * (seconds / (INTERVAL_S / 2) + 1), report
     assert quiet.writes() == 0, report
     assert set(quiet.requests) == {("secretproviderclasses", "GET", 200)}, report  # neither Secrets nor status objects are even read
     assert driver.rss_kib() - rss <= 512, report
     assert driver.fd_count() <= fds + 4, report
 
-    # every content changes once: a write per Secret and one per status object, whoever and however often looks
+    # every content changes once: a write per Secret and one per status object, whatever the number of rotation checks
     emulator.reset_counters()
     provider.requests.clear()
     stage.generation, started = 2, time.monotonic()
@@ -111,7 +111,7 @@ def test_two_hundred_volumes_with_secrets_write_what_has_changed_and_nothing_els
         pods.publish_all()
     pods.publish_for(2 * INTERVAL_S)
     seconds, changed = time.monotonic() - started, Counts(emulator)
-    report = f"{classes} classes, {seconds:.1f} s, {len(provider.requests)} looks, {dict(changed.requests)}, resident {driver.rss_kib()} KiB"
+    report = f"{classes} classes, {seconds:.1f} s, {len(provider.requests)} rotation checks, {dict(changed.requests)}, resident {driver.rss_kib()} KiB"
     print(report)
     assert metric_sum(driver.metrics(), "rotation_reconcile_total", rotated="true") == VOLUMES
     assert all(mounts.contents(volume.target) == {"file": text(volume.class_name, 2).encode()} for volume in pods.volumes)

@@ -57,14 +57,14 @@ def test_two_hundred_volumes_cost_little_and_always_the_same(node, start_driver,
     pods.publish_for(ROUNDS_OF_INTERVALS * INTERVAL_S)
     seconds = time.monotonic() - started
     class_reads, other_reads, writes = kube_requests(emulator)
-    looks = len(provider.requests)
-    report = (f"{VOLUMES} volumes, {CLASSES} classes, {seconds:.1f} s, interval {INTERVAL_S} s: {pods.calls} publishes, {looks} looks, "
+    checks = len(provider.requests)
+    report = (f"{VOLUMES} volumes, {CLASSES} classes, {seconds:.1f} s, interval {INTERVAL_S} s: {pods.calls} publishes, {checks} rotation checks, "
               f"{class_reads} class reads, {other_reads} other reads, {writes} writes, resident {rss_before} -> {driver.rss_kib()} KiB")
     print(report)
 
-    # one look per volume and interval, and none is missing
-    assert looks <= VOLUMES * (seconds / INTERVAL_S + 1), report
-    assert looks >= VOLUMES * (seconds / (INTERVAL_S + 1) - 2), report  # time is counted in whole seconds
+    # one rotation check per volume and interval, and none is missing
+    assert checks <= VOLUMES * (seconds / INTERVAL_S + 1), report
+    assert checks >= VOLUMES * (seconds / (INTERVAL_S + 1) - 2), report  # time is counted in whole seconds
     # one read per class and half interval, whatever the number of pods and calls
     assert class_reads <= CLASSES * (seconds / (INTERVAL_S / 2) + 1), report
     assert other_reads == 0 and writes == 0, report  # nothing has changed
@@ -89,7 +89,7 @@ def test_two_hundred_volumes_cost_little_and_always_the_same(node, start_driver,
 
 
 def set_last_checked(target, unix):
-    """As if the last successful look had been then."""
+    """Sets the time of the last successful rotation check."""
     subprocess.run(["mount", "-o", "remount,bind,rw", target], check=True)
     os.setxattr(target, "trusted.secrets-store.last-checked", str(unix).encode())
     subprocess.run(["mount", "-o", "remount,bind,ro", target], check=True)
@@ -123,7 +123,7 @@ def test_a_restart_with_two_hundred_failing_volumes_is_no_storm(node, start_driv
     driver = start_driver(*flags, standalone=False, name="next")
     pods.client = rpc.Client(node.csi_socket)
     started = time.monotonic()
-    while len(asked) < VOLUMES or time.monotonic() - started < interval_s:  # nobody is forgotten
+    while len(asked) < VOLUMES or time.monotonic() - started < interval_s:  # no volume is forgotten
         assert time.monotonic() - started < 3 * interval_s, len(asked)
         pods.publish_all()
     first = sorted(times[0] - started for times in asked.values())
@@ -139,7 +139,7 @@ def test_a_restart_with_two_hundred_failing_volumes_is_no_storm(node, start_driv
 
 
 @pytest.mark.release_only
-def test_without_rotation_republishing_is_silent_and_asks_nobody(node, start_driver, emulator, scripted):
+def test_without_rotation_a_republish_logs_and_requests_nothing(node, start_driver, emulator, scripted):
     """requiresRepublish is true and the flag is off: the kubelet calls every minute for every pod, for nothing."""
     emulator.put_object("secretproviderclasses", spc())
     provider = scripted()
@@ -157,8 +157,8 @@ def test_without_rotation_republishing_is_silent_and_asks_nobody(node, start_dri
     assert metric_sum(driver.metrics(), "node_publish_total", provider="") == 0
 
 
-def test_the_class_decides_and_asks_through_the_api(node, start_driver, emulator, scripted):
-    """Annotations on the object in the API server: an interval of its own, a look on demand, and a value nobody understands."""
+def test_the_class_sets_the_interval_and_requests_a_refresh_through_the_api(node, start_driver, emulator, scripted):
+    """Annotations on the object in the API server: an interval of its own, a refresh on demand, and an invalid value."""
     def put(**annotations):
         body = spc()
         body["metadata"]["annotations"] = {f"secrets-store.csi.k8s.io/{key.replace('_', '-')}": value for key, value in annotations.items()}
@@ -170,7 +170,7 @@ def test_the_class_decides_and_asks_through_the_api(node, start_driver, emulator
     driver.publish(request)
     for _ in range(5):
         driver.publish(request)
-    assert len(provider.requests) == 1  # the flag alone would look at every call
+    assert len(provider.requests) == 1  # the flag alone would check at every call
     put(rotation_poll_interval="1h", refresh="now")
     driver.publish(request)
     driver.publish(request)

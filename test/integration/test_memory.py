@@ -1,4 +1,4 @@
-"""What the daemons have forgotten: their memory is searched for every secret they had, once nobody needs it any more."""
+"""The daemons wipe secrets: their memory is searched for every secret they had, once it is no longer needed."""
 
 import base64
 import json
@@ -112,7 +112,7 @@ def test_the_provider_forgets_contents_credentials_and_tokens(start_azure, emula
     assert kept(azure, wanted) - (set() if RECORDS_ARE_WIPED else FROM_THE_CLOUD) == set()
 
 
-def test_the_driver_forgets_contents_credentials_and_what_it_made_of_them(synced, scripted):
+def test_the_driver_forgets_contents_credentials_and_conversions(synced, scripted):
     values = {label: canary() for label in ("a secret", "a rotated secret", "the client secret", "the service account token",
                                             "a file that is refused")}
     bundle = Certificate("bundle")

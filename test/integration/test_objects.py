@@ -78,7 +78,7 @@ def test_keys_of_every_kind_become_public_keys(client, emulator, made):  # 2
     assert versions(answer)["key/rsakey"] == version
 
 
-def test_keys_that_can_not_be_shown_are_named_and_nothing_is_mounted(client, emulator, made):
+def test_keys_without_a_text_form_are_named_and_nothing_is_mounted(client, emulator, made):
     bad = {
         "octkey": ({"kty": "oct-HSM"}, "key type 'oct-HSM' currently not supported"),
         "kcurve": ({"kty": "EC", "crv": "P-256K", "x": "AQ", "y": "AQ"}, "curve P-256K is not supported"),
@@ -260,7 +260,7 @@ def test_optional_does_not_hide_other_failures(client, emulator):
     assert code == CODES.NOT_FOUND, "only the vault can say that it does not have the object"
 
 
-def test_an_optional_object_goes_when_it_is_deleted(start_azure, emulator):
+def test_an_optional_object_is_removed_when_it_is_deleted(start_azure, emulator):
     wanted = objects_of(item("secret1"), item("secret2", objectOptional="true"))
     with rpc.Client(start_azure().socket) as client:
         assert set(files(mount(client, objects=wanted))) == {"secret1", "secret2"}
@@ -294,7 +294,7 @@ def test_a_json_secret_becomes_files(client, emulator):
 
 @pytest.mark.parametrize("value,word", [("hunter2", "invalid JSON"), ('["hunter2"]', "not a JSON object"), ('{"a":"hunter2","a":1}', "twice"),
                                         ('{"../a":"hunter2"}', "must not contain '..'"), ('{"a":"hunter2"} x', "invalid JSON")])
-def test_what_can_not_be_split_is_told_without_its_value(client, azure, emulator, value, word):
+def test_a_value_that_cannot_be_split_is_reported_without_the_value(client, azure, emulator, value, word):
     emulator.set_secret("db", value)
     code, message = mount_failure(client, objects=objects_of(item("db", objectSplit="json")))
     assert code == CODES.FAILED_PRECONDITION and word in message and "objectName:db" in message

@@ -1,4 +1,4 @@
-"""SecretProviderClassPodStatus objects: what they say, what they cost, and what happens when they can not be written."""
+"""SecretProviderClassPodStatus objects: their contents, their cost in requests, and failing writes."""
 
 import time
 
@@ -9,7 +9,7 @@ from harness import mounts, rpc
 from harness.kube import NODE_LABEL, STATUSES, spc
 from harness.programs import metric_sum
 from harness.rpc import CODES
-from harness.scripted_provider import answer, look
+from harness.scripted_provider import answer, check_rotation
 
 ROTATE = ("--enable-secret-rotation=true", "--rotation-poll-interval=1s")
 NAME = "web-default-azure-kvname"
@@ -30,12 +30,12 @@ def test_a_mount_is_recorded_as_specified(node, start_in_cluster, cluster, scrip
     assert cluster.requests(STATUSES) == [("POST", 201)]
 
 
-def test_an_unchanged_republish_asks_nothing(node, start_in_cluster, cluster, scripted):
+def test_an_unchanged_republish_sends_no_request(node, start_in_cluster, cluster, scripted):
     provider = scripted()
     driver, request = start_in_cluster(*ROTATE), rpc.publish_request(node.target())
     driver.publish(request)
     for _ in range(3):
-        look(driver, provider, request)
+        check_rotation(driver, provider, request)
     assert cluster.requests(STATUSES) == [("POST", 201)]
 
 
@@ -44,16 +44,16 @@ def test_a_rotation_is_one_patch(node, start_in_cluster, cluster, scripted):
     driver, request = start_in_cluster(*ROTATE), rpc.publish_request(node.target())
     driver.publish(request)
     provider.mount = lambda request, context: answer({"file": b"new"}, versions={"file": "v2"})
-    look(driver, provider, request)
+    check_rotation(driver, provider, request)
     cluster.wait_for_requests([("POST", 201), ("PATCH", 200)])
     status = cluster.status()["status"]
     assert status["objects"] == [{"id": "file", "version": "v2"}]
     assert "lastRotatedTime" in status
-    look(driver, provider, request)
+    check_rotation(driver, provider, request)
     assert cluster.requests(STATUSES) == [("POST", 201), ("PATCH", 200)]
 
 
-def test_after_a_restart_a_look_is_one_get(node, start_in_cluster, cluster, scripted):
+def test_after_a_restart_a_rotation_check_is_one_get(node, start_in_cluster, cluster, scripted):
     provider = scripted()
     request = rpc.publish_request(node.target())
     driver = start_in_cluster(*ROTATE)
@@ -61,7 +61,7 @@ def test_after_a_restart_a_look_is_one_get(node, start_in_cluster, cluster, scri
     driver.destroy()
     driver = start_in_cluster(*ROTATE, name="driver2")
     for _ in range(3):
-        look(driver, provider, request)
+        check_rotation(driver, provider, request)
     assert cluster.requests(STATUSES) == [("POST", 201), ("GET", 200)]
 
 
@@ -84,7 +84,7 @@ def test_without_rotation_a_missing_record_is_made_up_for_after_a_restart(node, 
     assert cluster.requests(STATUSES) == []
 
 
-def test_a_failing_look_shows_in_the_status_until_it_ends(node, start_in_cluster, cluster, scripted):
+def test_a_failing_rotation_check_shows_in_the_status_until_it_ends(node, start_in_cluster, cluster, scripted):
     provider = scripted()
     good = provider.mount
 
@@ -93,18 +93,18 @@ def test_a_failing_look_shows_in_the_status_until_it_ends(node, start_in_cluster
     driver, request = start_in_cluster(*ROTATE), rpc.publish_request(node.target())
     driver.publish(request)
     provider.mount = refuse
-    look(driver, provider, request)
+    check_rotation(driver, provider, request)
     cluster.wait_for_status(lambda status: "the vault said no" in status["status"].get("lastError", ""))
     assert cluster.status()["status"]["objects"]
     assert "lastErrorTime" in cluster.status()["status"]
     provider.mount = good
     cluster.add("secretproviderclasses", spc(refresh="now"))
-    look(driver, provider, request)
+    check_rotation(driver, provider, request)
     cluster.wait_for_status(lambda status: "lastError" not in status["status"] and "lastErrorTime" not in status["status"])
     assert cluster.requests(STATUSES) == [("POST", 201), ("PATCH", 200), ("PATCH", 200)]
 
 
-def test_a_pod_created_anew_takes_its_object_over_and_leaves_the_rest(node, start_in_cluster, cluster, scripted):
+def test_a_recreated_pod_takes_its_object_over_and_leaves_the_rest(node, start_in_cluster, cluster, scripted):
     """StatefulSet: the same name, another uid, and the garbage collector has not come by yet."""
     cluster.add(STATUSES, {"apiVersion": "secrets-store.csi.x-k8s.io/v1", "kind": "SecretProviderClassPodStatus",
                            "metadata": {"name": NAME, "namespace": "default", "labels": {NODE_LABEL: "node-0", "team": "a"},
@@ -166,10 +166,10 @@ def test_two_volumes_of_one_pod_share_an_object_in_peace(node, start_in_cluster,
     for request in requests:
         driver.publish(request)
     for request in requests * 2:
-        look(driver, provider, request)
+        check_rotation(driver, provider, request)
     before = cluster.requests(STATUSES)
     for request in requests * 2:
-        look(driver, provider, request)
+        check_rotation(driver, provider, request)
     assert cluster.requests(STATUSES) == before
     assert len(cluster.all(STATUSES)) == 1
     assert cluster.status()["status"]["targetPath"] == str(node.target(volume="ant"))
@@ -184,7 +184,7 @@ def test_a_foreign_change_is_read_and_kept(node, start_in_cluster, cluster, scri
     del status["metadata"]["resourceVersion"]
     cluster.add(STATUSES, status)
     provider.mount = lambda request, context: answer({"file": b"new"}, versions={"file": "v2"})
-    look(driver, provider, request)
+    check_rotation(driver, provider, request)
     cluster.wait_for_requests([("POST", 201), ("PATCH", 409), ("GET", 200), ("PATCH", 200)])
     assert cluster.status()["metadata"]["annotations"] == {"seen": "yes"}
     assert cluster.status()["status"]["objects"] == [{"id": "file", "version": "v2"}]
@@ -196,7 +196,7 @@ def test_a_deleted_object_comes_back_with_the_next_change(node, start_in_cluster
     driver.publish(request)
     cluster.remove(STATUSES, NAME)
     provider.mount = lambda request, context: answer({"file": b"new"}, versions={"file": "v2"})
-    look(driver, provider, request)
+    check_rotation(driver, provider, request)
     cluster.wait_for_status(lambda status: status["status"]["objects"] == [{"id": "file", "version": "v2"}])
 
 
@@ -222,7 +222,7 @@ def test_a_pod_that_needs_no_record_starts_without_one(node, start_in_cluster, c
     assert metric_sum(driver.metrics(), "record_error_total", recorder="status") >= 1
     assert "record the volume's status" in driver.log
     cluster.emulator.clear_faults()
-    cluster.wait_for_status(lambda status: status["status"]["mounted"])  # made up for, without a republish
+    cluster.wait_for_status(lambda status: status["status"]["mounted"])  # written later, without a republish
 
 
 def test_a_pod_that_needs_its_record_is_not_started_without_one(node, start_in_cluster, cluster, scripted):
@@ -240,27 +240,27 @@ def test_a_pod_that_needs_its_record_is_not_started_without_one(node, start_in_c
     assert cluster.status() is not None
 
 
-def test_a_silent_api_server_holds_a_look_not_at_all(node, start_in_cluster, cluster, scripted):
+def test_a_silent_api_server_does_not_hold_up_a_rotation_check(node, start_in_cluster, cluster, scripted):
     provider = scripted()
     driver, request = start_in_cluster(*ROTATE), rpc.publish_request(node.target())
     driver.publish(request)
     provider.mount = lambda request, context: answer({"file": b"new"}, versions={"file": "v2"})
     cluster.emulator.add_fault("blackhole", service="kube", path_contains=STATUSES)
     started = time.monotonic()
-    look(driver, provider, request)
+    check_rotation(driver, provider, request)
     assert time.monotonic() - started < 8
     assert mounts.contents(node.target()) == {"file": b"new"}
     driver.unpublish(rpc.unpublish_request(node.target()), timeout=5)  # nor an unpublish
     cluster.emulator.clear_faults()
 
 
-def test_a_driver_that_stops_finishes_what_it_is_writing(node, start_in_cluster, cluster, scripted):
+def test_a_driver_that_stops_finishes_its_write(node, start_in_cluster, cluster, scripted):
     provider = scripted()
     driver, request = start_in_cluster(*ROTATE), rpc.publish_request(node.target())
     driver.publish(request)
     provider.mount = lambda request, context: answer({"file": b"new"}, versions={"file": "v2"})
     cluster.emulator.add_fault("latency", service="kube", method="PATCH", path_contains=STATUSES, latency_ms=700)
-    look(driver, provider, request)
+    check_rotation(driver, provider, request)
     driver.destroy()
     assert cluster.status()["status"]["objects"] == [{"id": "file", "version": "v2"}]
 
@@ -271,7 +271,7 @@ def test_a_driver_that_stops_does_not_wait_for_a_silent_api_server(node, start_i
     driver.publish(request)
     provider.mount = lambda request, context: answer({"file": b"new"}, versions={"file": "v2"})
     cluster.emulator.add_fault("blackhole", service="kube", method="PATCH", path_contains=STATUSES)
-    look(driver, provider, request)
+    check_rotation(driver, provider, request)
     started = time.monotonic()
     driver.destroy()
     assert time.monotonic() - started < 10

@@ -113,7 +113,7 @@ def test_flags_of_old_manifests_are_accepted(start_azure, emulator):
     assert not (azure.socket.parent / "x").exists()
 
 
-def test_a_word_that_ends_the_flags_is_told(start_azure):
+def test_a_word_that_ends_the_flags_is_reported(start_azure):
     azure = start_azure("--log-format-json=false", "--construct-pem-chain", "false", "--nosuch")
     assert 'not a flag: ignored, with all that follows" word="false"' in azure.log
 
@@ -121,7 +121,7 @@ def test_a_word_that_ends_the_flags_is_told(start_azure):
 # ---- start and end ---------------------------------------------------------------------------------------------------------------
 
 
-def test_the_socket_is_for_its_owner_and_replaces_what_was_there(node, start_azure):
+def test_the_socket_is_for_its_owner_and_replaces_an_old_one(node, start_azure):
     killed = start_azure()
     killed.kill()
     assert killed.socket.exists()

@@ -51,7 +51,7 @@ def test_secrets_are_json_null_or_an_object_when_the_pod_has_none(ready, scripte
     assert json.loads(provider.requests[0].secrets) in (None, {})
 
 
-def test_a_pod_can_not_override_a_parameter_of_the_class(ready, scripted):
+def test_a_pod_cannot_override_a_parameter_of_the_class(ready, scripted):
     driver, target = ready
     provider = scripted()
     driver.publish(rpc.publish_request(target, attributes={"colour": "red"}))
@@ -84,7 +84,7 @@ def test_a_slow_provider_is_left_at_the_deadline_with_nothing_behind(ready, scri
     code, message = driver.publish_failure(rpc.publish_request(target), timeout=1)
     assert code == CODES.DEADLINE_EXCEEDED
     assert time.monotonic() - started < 1 + 2 * PATIENCE
-    assert provider.cancelled.wait(10 * PATIENCE), "the provider was not told"
+    assert provider.cancelled.wait(10 * PATIENCE), "the provider's call was not cancelled"
     release.set()
     wait_until(lambda: mounts.mounts_below(target) == [], what="the mount to be gone")
     driver.unpublish(rpc.unpublish_request(target))
@@ -216,7 +216,7 @@ def test_an_answer_of_three_mebibytes_is_mounted(ready, scripted):
     assert mounts.contents(target) == {"big": big, "small": b"x"}
 
 
-def test_more_object_versions_than_anybody_has_are_refused(driver, node, scripted):
+def test_more_object_versions_than_any_volume_has_are_refused(driver, node, scripted):
     """Each has its place in a sorted map: what fits into 4 MiB would keep the driver busy for minutes."""
     node.add_class()
     target = node.target()
@@ -228,7 +228,7 @@ def test_more_object_versions_than_anybody_has_are_refused(driver, node, scripte
     driver.publish(rpc.publish_request(target))
 
 
-def test_an_answer_above_the_limit_says_so_in_the_known_words(ready, scripted):
+def test_a_response_above_the_limit_fails_with_the_upstream_text(ready, scripted):
     driver, target = ready
     scripted(lambda request, context: answer({"big": bytes(5 << 20)}))
     code, message = driver.publish_failure(rpc.publish_request(target))
@@ -254,7 +254,7 @@ def test_ten_thousand_small_files_are_mounted(ready, scripted):
 
 
 def test_a_dead_provider_is_a_quick_and_clear_error(ready, node):
-    """The socket file is there, nobody listens."""
+    """The socket file is there, nothing listens."""
     driver, target = ready
     path = node.provider_socket()
     with socket.socket(socket.AF_UNIX) as listener:

@@ -1,4 +1,4 @@
-"""Providers that come, go, move and are replaced while pods start; sockets that are not what they seem."""
+"""Providers that come, go, move and are replaced while pods start; stale and foreign sockets."""
 
 import os
 import re
@@ -78,8 +78,8 @@ def ready(node, start_driver):
     return start_driver(), node.target()
 
 
-def test_a_stale_socket_in_the_first_directory_does_not_hide_anybody_for_long(node, start_driver, scripted):
-    """A socket file that nobody serves is the provider by the rule of precedence: a quick and clear error, until it is gone."""
+def test_a_stale_socket_in_the_first_directory_does_not_hide_the_provider_for_long(node, start_driver, scripted):
+    """A socket file without a server is the provider by the rule of precedence: a quick and clear error, until it is gone."""
     legacy = node.directory / "legacy"
     legacy.mkdir()
     stale = socket.socket(socket.AF_UNIX)
@@ -98,7 +98,7 @@ def test_a_stale_socket_in_the_first_directory_does_not_hide_anybody_for_long(no
 
 
 def test_empty_directories_are_not_the_working_directory(node, start_driver, scripted):
-    """Upstream looks for <provider>.sock beside itself when a list is empty."""
+    """Upstream searches <provider>.sock in its working directory when a list is empty."""
     node.add_class()
     scripted(name="elsewhere")  # a socket there is, but in no directory that was named
     os.rename(node.provider_socket("elsewhere"), node.directory / "scripted.sock")
@@ -125,7 +125,7 @@ def test_a_symlinked_socket_is_followed_and_a_new_target_is_noticed(ready, node,
 
 
 @pytest.mark.parametrize("kind", ["file", "directory", "dangling"])
-def test_what_is_no_socket_is_no_provider(ready, node, kind):
+def test_a_file_that_is_no_socket_is_no_provider(ready, node, kind):
     driver, target = ready
     path = node.provider_socket("scripted")
     if kind == "file":
@@ -146,7 +146,7 @@ listener.bind(sys.argv[1])
 listener.listen(16)
 os.chown(sys.argv[1], int(sys.argv[2]), 0)
 os.setgroups([]); os.setgid(65534); os.setuid(65534)
-# The kernel reports who called listen(): so it is called again, by the user it is to be.
+# The kernel reports the caller of listen(): so it is called again, by the other user.
 listener.listen(16)
 print("ready", flush=True)
 while True:
@@ -158,7 +158,7 @@ while True:
 
 @pytest.mark.parametrize("owner, refused", [(0, True), (NOBODY, False)], ids=["not the owner", "the owner"])
 def test_the_peer_is_root_or_the_owner_of_the_socket(ready, node, owner, refused):
-    """A user who gets hold of a listening socket of root is not sent anything, least of all secrets."""
+    """A user with a listening socket of root receives nothing, least of all secrets."""
     driver, target = ready
     path = node.provider_socket("scripted")
     impostor = subprocess.Popen(["python3", "-c", IMPOSTOR, str(path), str(owner)], stdout=subprocess.PIPE, text=True)

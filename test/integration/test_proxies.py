@@ -179,7 +179,7 @@ def test_a_class_chooses_a_ca_of_the_operators(start_azure, emulator, scratch):
             assert isinstance(answer, RpcError) and text in answer.details() and name in answer.details()
 
 
-def test_without_a_directory_a_class_can_not_choose_a_ca(azure):
+def test_without_a_directory_a_class_cannot_choose_a_ca(azure):
     with Pods(azure.socket) as pods:
         answer = pods.outcome(mount_request(caBundleFile="corporate.crt"))
     assert answer.code() == CODES.INVALID_ARGUMENT and "--class-ca-dir" in answer.details()
@@ -225,7 +225,7 @@ def test_file_and_directory_add_up(start_azure, emulator, scratch):
         assert texts(pods.mount(mount_request())) == VALUE
 
 
-def test_a_server_nobody_vouches_for_is_refused_and_named(start_azure, scratch):
+def test_a_server_without_a_trusted_issuer_is_refused_and_named(start_azure, scratch):
     azure = start_azure(env={"SSL_CERT_FILE": str(make_ca(scratch, "other"))})
     with Pods(azure.socket) as pods:
         answer = pods.outcome(mount_request(), timeout=10)

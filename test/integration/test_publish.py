@@ -46,7 +46,7 @@ def test_the_mount_is_a_read_only_hardened_and_bounded_tmpfs(stack):
         assert "noswap" in mount.super_options
 
 
-def test_nobody_can_write_into_the_mount(stack):
+def test_no_process_can_write_into_the_mount(stack):
     driver, target = stack
     driver.publish(request(target))
     for attempt in (lambda: open(target / "secret1", "ab"), lambda: open(target / "new", "wb"), lambda: os.unlink(target / "secret1"),
@@ -68,7 +68,7 @@ def test_the_layout_is_that_of_kubernetes_volumes(stack):
     assert sorted(os.listdir(target)) == sorted(["..data", data, "secret1", "secret2"])
 
 
-def test_the_target_directory_itself_can_be_listed_by_anybody(stack):
+def test_the_target_directory_itself_can_be_listed_by_every_user(stack):
     driver, target = stack
     driver.publish(request(target))
     assert stat.S_IMODE(os.stat(target).st_mode) & 0o555 == 0o555

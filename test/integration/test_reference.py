@@ -1,4 +1,4 @@
-"""What the documents say about flags and metrics is what the programs do."""
+"""The documents on flags and metrics agree with the programs."""
 
 import os
 import re
@@ -14,7 +14,7 @@ from harness.reference import CTL_COMMANDS, flags_document
 METRICS = (ROOT / "docs/metrics.md").read_text()
 
 
-def test_the_flag_reference_is_what_the_programs_say():
+def test_the_flag_reference_is_the_help_of_the_programs():
     path = ROOT / "docs/flags.md"
     expected = flags_document()
     if os.environ.get("UPDATE_REFERENCE"):
@@ -65,14 +65,14 @@ def exercised(node, start_driver, emulator, scripted):
     return driver.metrics()
 
 
-def test_what_is_scraped_is_documented(exercised):
+def test_every_scraped_metric_is_documented(exercised):
     scraped = dict(re.findall(r"^# TYPE (\w+) (\w+)$", exercised, re.MULTILINE))
     known = documented()
     assert {name: known.get(name, (None,))[0] for name in scraped} == scraped
     for name in scraped:
         for labels in re.findall(rf"^{name}(?:_sum)?\{{(.*)\}} ", exercised, re.MULTILINE):
             assert tuple(re.findall(r'(\w+)="', labels)) == known[name][1], name
-    # the names and labels that dashboards and the upstream suite look for
+    # the names and labels that dashboards and the upstream suite use
     for sample in ('node_publish_total{provider="scripted",os_type="linux"}', 'node_unpublish_total{os_type="linux"}',
                    'rotation_reconcile_total{provider="scripted",os_type="linux",rotated="false"}',
                    'node_publish_error_total{provider="",error_type="SecretProviderClassNotFound",os_type="linux"}',

@@ -47,20 +47,20 @@ def test_a_successful_registration_keeps_the_socket(registering):
     assert os.stat(path).st_ino == inode
 
 
-def test_a_refused_registration_creates_the_socket_anew(registering):
+def test_a_refused_registration_recreates_the_socket(registering):
     driver, path = registering
     wait_until(path.exists, what="the registration socket")
     before = os.stat(path)
     with rpc.Client(path) as client:
         client.call(rpc.NOTIFY, pluginregistration_pb2.RegistrationStatus(plugin_registered=False, error="no CSINode yet"))
 
-    def anew():
+    def recreated():
         try:
             now = os.stat(path)
         except FileNotFoundError:
             return False
         return (now.st_ino, now.st_ctime_ns) != (before.st_ino, before.st_ctime_ns)
-    wait_until(anew, timeout=30, what="the socket to be created anew")
+    wait_until(recreated, timeout=30, what="the socket to be recreated")
     with rpc.Client(path) as client:
         assert client.call(rpc.GET_INFO).type == "CSIPlugin"
     assert "no CSINode yet" in driver.log

@@ -1,4 +1,4 @@
-"""What mounts cost: requests counted by the emulator; what they share, and what they never share."""
+"""The cost of mounts: requests counted by the emulator; shared requests, and requests that are never shared."""
 
 import pytest
 from grpc import RpcError
@@ -54,7 +54,7 @@ def test_fifty_objects_take_at_most_four_round_trips(azure, emulator):
 
 
 @pytest.mark.release_only  # as above
-def test_a_first_mount_asks_for_all_objects_at_the_same_time(azure, emulator, ten_secrets):
+def test_a_first_mount_requests_all_objects_at_the_same_time(azure, emulator, ten_secrets):
     """Not for one first and for the others when it is there, although nothing is known of the server yet."""
     emulator.add_fault("latency", latency_ms=300)
     emulator.reset_counters()
@@ -63,7 +63,7 @@ def test_a_first_mount_asks_for_all_objects_at_the_same_time(azure, emulator, te
     assert longest_chain(emulator.requests()) == 2  # the token, the objects
 
 
-def test_a_mount_asks_once_for_what_its_items_have_in_common(azure, emulator):
+def test_a_mount_requests_once_the_objects_that_its_items_share(azure, emulator):
     objects = "array:\n" + "".join(f"  - |\n    objectName: secret1\n    objectType: secret\n    objectAlias: a{i}\n" for i in range(5))
     with Pods(azure.socket) as pods:
         assert len(texts(pods.mount(mount_request(objects=objects)))) == 5
@@ -109,11 +109,11 @@ def test_the_next_pass_reads_again(start_azure, emulator, ten_secrets):
         mounted = [pods.mount(mount_request(TEN, pod=f"pod-{i}")) for i in range(5)]
         emulator.set_secret("s3", "rotated")
         republish = [mount_request(TEN, pod=f"pod-{i}", versions=versions_of(mounted[i])) for i in range(5)]
-        wait_until(lambda: texts(pods.mount(republish[0]))["s3"] == "rotated", what="the kept answers to become too old")
+        wait_until(lambda: texts(pods.mount(republish[0]))["s3"] == "rotated", what="the cached responses to become too old")
         assert {texts(pods.mount(request))["s3"] for request in republish} == {"rotated"}
 
 
-def test_a_republish_reads_always_when_told_so(start_azure, emulator):
+def test_a_republish_always_reads_with_a_cache_ttl_of_0(start_azure, emulator):
     azure = start_azure("--republish-cache-ttl=0")
     with Pods(azure.socket) as pods:
         mounted = pods.mount(mount_request())
@@ -130,7 +130,7 @@ def test_a_first_mount_reads_while_republishes_are_served_from_memory(azure, emu
         served = pods.mount(mount_request(pod="old", versions=versions_of(old)))
         assert texts(served) == texts(old)
         assert texts(pods.mount(mount_request(pod="young"))) == {"secret1": "new"}
-        # what a first mount has shown is what everybody else gets from now on
+        # from now on every mount gets the value of this first mount
         assert texts(pods.mount(mount_request(pod="old", versions=versions_of(served)))) == {"secret1": "new"}
 
 
@@ -143,7 +143,7 @@ def test_a_driver_that_sends_no_versions_is_never_answered_from_memory(azure, em
 
 
 def test_values_never_go_back_while_a_slow_answer_is_on_its_way(azure, emulator):
-    """A read that hangs for seconds must not overwrite what a later one has shown."""
+    """A read that hangs for seconds must not overwrite the value of a later one."""
     with Pods(azure.socket, in_flight=2) as pods:
         first = pods.mount(mount_request(pod="one"))
         emulator.add_fault("drip", id="slow", service="vault", drip_ms=20, count=1)
@@ -182,7 +182,7 @@ def test_a_hundred_identities_stay_apart(azure, emulator):
         republished = pods.mount_all([request(i, i, versions_of(mounted[i])) for i in range(n)])
         assert [texts(answer)["shared-name"] for answer in republished] == [f"only for {i}" for i in range(n)]
 
-        # the neighbour's vault, with the versions that the neighbour's pod has: the vault itself has to be asked, and says no
+        # the neighbour's vault, with the versions that the neighbour's pod has: the vault itself gets a request, and refuses
         emulator.reset_counters()
         stolen = pods.call_all([request((i + 1) % n, i, versions_of(mounted[i])) for i in range(n)])
         assert all(isinstance(answer, RpcError) and answer.code() == CODES.PERMISSION_DENIED for answer in stolen)
@@ -191,7 +191,7 @@ def test_a_hundred_identities_stay_apart(azure, emulator):
         assert asked == {(f"vault-{i}.vault.localhost", f"app-{(i + 1) % n}") for i in range(n)}
 
 
-def test_a_wrong_credential_gets_nothing_out_of_the_caches(azure, emulator):
+def test_a_wrong_credential_gets_nothing_from_the_caches(azure, emulator):
     with Pods(azure.socket) as pods:
         mounted = pods.mount(mount_request())
         wrong = {**tutorial.CREDENTIALS, "clientsecret": "guessed"}
@@ -224,7 +224,7 @@ def test_the_challenge_is_honoured_once_and_by_one_request(azure, emulator):
     assert "WWW-Authenticate" not in azure.log
 
 
-def test_the_tenant_of_the_challenge_is_told(azure, emulator):
+def test_the_tenant_of_the_challenge_is_reported(azure, emulator):
     emulator.add_app("another-tenant", tutorial.CLIENT_ID, tutorial.CLIENT_SECRET)
     with Pods(azure.socket) as pods:
         answer = pods.outcome(mount_request(tenantId="another-tenant"))

@@ -40,8 +40,8 @@ def test_a_republish_brings_the_new_value(node, start_driver, start_azure, emula
     assert "ro" in after.options and before.path == after.path
 
 
-def test_a_look_that_the_class_asks_for_is_not_answered_from_memory(node, start_driver, scripted):
-    """The driver sends no versions then, as for a first mount; with an ordinary look it does."""
+def test_a_refresh_that_the_class_requests_bypasses_the_cache(node, start_driver, scripted):
+    """The driver sends no versions then, as for a first mount; with an ordinary rotation check it does."""
     node.add_class()
     provider = scripted()
     driver, target = start_driver(*ROTATE), node.target()
@@ -49,14 +49,14 @@ def test_a_look_that_the_class_asks_for_is_not_answered_from_memory(node, start_
     driver.publish(request)
     assert not provider.requests[0].current_object_version
 
-    def looked(wanted):
+    def checked(wanted):
         driver.publish(request)
         return len(provider.requests) > 1 and bool(provider.requests[-1].current_object_version) == wanted
-    wait_until(lambda: looked(True), what="an ordinary look")
+    wait_until(lambda: checked(True), what="an ordinary rotation check")
     text = CLASS_YAML.format(name="azure-kvname", namespace="default", provider="scripted")
     node.add_class(text=text.replace("metadata:", 'metadata:\n  annotations: {secrets-store.csi.k8s.io/refresh: "now"}'))
-    wait_until(lambda: looked(False), what="the look that was asked for")
-    wait_until(lambda: looked(True), what="an ordinary look")
+    wait_until(lambda: checked(False), what="the requested refresh")
+    wait_until(lambda: checked(True), what="an ordinary rotation check")
 
 
 def test_without_the_flag_nothing_is_fetched_again(node, driver, scripted):
@@ -81,7 +81,7 @@ def test_within_the_interval_nothing_is_fetched_again_even_after_a_restart(node,
     assert len(provider.requests) == 1
 
 
-def test_a_restarted_driver_tells_the_provider_what_is_mounted(node, start_driver, scripted):
+def test_a_restarted_driver_sends_the_provider_the_mounted_versions(node, start_driver, scripted):
     node.add_class()
     provider = scripted(lambda request, context: answer({"file": b"content"}, versions={"secret/file": "17"}))
     target, flags = node.target(), ("--enable-secret-rotation=true", "--rotation-poll-interval=0")
@@ -244,7 +244,7 @@ def test_an_open_file_keeps_its_old_content(rotating, scripted):
 
 
 def test_a_bind_mount_made_before_the_rotation_sees_the_new_value(rotating, scripted, node):
-    """What a container has: its own bind mount of the volume."""
+    """A container's own bind mount of the volume."""
     driver, target = rotating
     provider = scripted(lambda request, context: answer({"a": b"old"}))
     driver.publish(rpc.publish_request(target))

@@ -1,4 +1,4 @@
-"""A provider without rights in a directory of root's: what the init container does, and what the provider then can."""
+"""A provider without rights in a directory of root's: the init container prepares the directory, the provider serves in it."""
 
 import os
 import socket
@@ -50,7 +50,7 @@ def end(process):
     assert process.returncode == 0
 
 
-def test_without_it_the_provider_says_what_is_missing(directory):
+def test_without_it_the_provider_names_the_missing_directory(directory):
     process = unprivileged(directory / "azure.sock")
     _, log = process.communicate(timeout=30 * PATIENCE)
     assert process.returncode == 1
@@ -110,7 +110,7 @@ def test_other_peoples_files_stay(directory):
 
 
 @pytest.mark.parametrize("owner", ["0:1", "1:0", "1", "1:", ":1", "a:b", "1:1:1", "1:-1", "4294967296:1", "1:99999999999999999999"])
-def test_what_is_no_owner_is_refused(directory, owner):
+def test_an_invalid_owner_is_refused(directory, owner):
     result = prepare(directory / "azure.sock", owner)
     assert result.returncode == 1
     assert "numbers above 0" in result.stderr

@@ -1,4 +1,4 @@
-"""The release's executables: nothing else is needed to run them, and names are looked up with /etc/resolv.conf and /etc/hosts alone.
+"""The release's executables: nothing else is needed to run them, and names are resolved with /etc/resolv.conf and /etc/hosts alone.
 
 With another build than the static one this is skipped.
 """
@@ -32,7 +32,7 @@ def test_it_is_static_and_position_independent_with_a_read_only_table(name):
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
-def test_it_tells_nothing_of_the_machine_that_built_it(name):
+def test_it_contains_nothing_of_the_machine_that_built_it(name):
     data = (BUILD / "bin" / name).read_bytes()
     for text in (str(BUILD.parent.parent), str(BUILD), os.path.expanduser("~") + "/"):
         assert text.encode() not in data, text
@@ -43,7 +43,7 @@ A, AAAA = 1, 28
 
 
 class NameServer(threading.Thread):
-    """Knows one name and its address, 127.0.0.1; other names do not exist. `aaaa`: its answer to the question for an IPv6 address."""
+    """Knows one name and its address, 127.0.0.1; other names do not exist. `aaaa`: its response to the query for an IPv6 address."""
 
     def __init__(self, address, name, aaaa=NO_ERROR):
         super().__init__(daemon=True)
@@ -129,17 +129,17 @@ def test_a_name_comes_from_the_name_server_of_resolv_conf(start_in_chroot):
         server.socket.close()
 
 
-def test_a_name_server_that_refuses_to_tell_ipv6_addresses_is_good_enough(start_in_chroot):
+def test_a_name_server_that_refuses_ipv6_queries_is_good_enough(start_in_chroot):
     server = NameServer("127.0.0.78", HOST, aaaa=REFUSED)
     try:
         path = start_in_chroot("127.0.0.1 localhost\n", "nameserver 127.0.0.78\noptions timeout:1 attempts:1\n")
         assert "TLS handshake" in failure(path)
         if (HOST, AAAA) not in server.questions:
-            pytest.skip("this machine has no IPv6, so nobody asks")
+            pytest.skip("this machine has no IPv6, so no query is sent")
     finally:
         server.socket.close()
 
 
-def test_an_unknown_name_is_said_so(start_in_chroot):
+def test_an_unknown_host_name_is_reported(start_in_chroot):
     path = start_in_chroot("127.0.0.1 localhost\n", "nameserver 127.0.0.9\noptions timeout:1 attempts:1\n")
     assert f"DNS lookup of '{HOST}' failed" in failure(path)

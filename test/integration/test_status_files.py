@@ -1,4 +1,4 @@
-"""Standalone: what a status object says, in one JSON file per volume."""
+"""Standalone: the contents of a status object, in one JSON file per volume."""
 
 import json
 import os
@@ -8,7 +8,7 @@ import pytest
 
 from harness import rpc
 from harness.process import wait_until
-from harness.scripted_provider import answer, look
+from harness.scripted_provider import answer, check_rotation
 
 ROTATE = ("--enable-secret-rotation=true", "--rotation-poll-interval=1s")
 
@@ -25,7 +25,7 @@ def start(node, start_driver, directory):
 
 
 def files(directory):
-    """What readers see: a file whose name begins with a dot is about to get its own."""
+    """The files that readers see: one whose name begins with a dot is still being written."""
     return {name: json.loads((directory / name).read_text()) for name in os.listdir(directory) if not name.startswith(".")}
 
 
@@ -52,28 +52,28 @@ def test_a_file_is_replaced_as_a_whole_and_only_when_something_changed(node, sta
     driver.publish(request)
     path = directory / f"{rpc.POD_UID}_secrets.json"
     first = os.stat(path)
-    look(driver, provider, request)
-    look(driver, provider, request)
+    check_rotation(driver, provider, request)
+    check_rotation(driver, provider, request)
     assert (os.stat(path).st_ino, os.stat(path).st_mtime_ns) == (first.st_ino, first.st_mtime_ns)
     with open(path) as before:
         provider.mount = lambda request, context: answer({"file": b"new"}, versions={"file": "v2"})
-        look(driver, provider, request)
+        check_rotation(driver, provider, request)
         wait_until(lambda: files(directory)[path.name]["status"]["objects"] == [{"id": "file", "version": "v2"}], what="the new version")
         assert json.load(before)["status"]["objects"] != [{"id": "file", "version": "v2"}]  # the old file, whole
     assert os.stat(path).st_ino != first.st_ino
 
 
-def test_a_failing_look_is_told(node, start, directory, scripted):
+def test_a_failing_rotation_check_is_recorded(node, start, directory, scripted):
     provider = scripted()
     driver, request = start(*ROTATE), rpc.publish_request(node.target())
     driver.publish(request)
     provider.mount = lambda request, context: context.abort(grpc.StatusCode.PERMISSION_DENIED, "the vault said no")
-    look(driver, provider, request)
+    check_rotation(driver, provider, request)
     name = f"{rpc.POD_UID}_secrets.json"
     wait_until(lambda: "the vault said no" in files(directory)[name]["status"].get("lastError", ""), what="the error")
 
 
-def test_files_of_volumes_that_are_gone_are_swept_at_the_start_and_no_others(node, start, directory, scripted):
+def test_files_of_unpublished_volumes_are_swept_at_the_start_and_no_others(node, start, directory, scripted):
     scripted()
     driver = start()
     targets = [node.target(volume=volume) for volume in ("stays", "goes")]
@@ -91,7 +91,7 @@ def test_files_of_volumes_that_are_gone_are_swept_at_the_start_and_no_others(nod
     wait_until(lambda: sorted(os.listdir(directory)) == ["broken.json", "notes.json"], what="the file to go")
 
 
-def test_a_directory_that_can_not_be_written_stops_no_mount(node, start, directory, scripted):
+def test_a_directory_that_cannot_be_written_stops_no_mount(node, start, directory, scripted):
     scripted()
     driver, target = start(), node.target()
     directory.rmdir()
@@ -100,7 +100,7 @@ def test_a_directory_that_can_not_be_written_stops_no_mount(node, start, directo
     driver.unpublish(rpc.unpublish_request(target))
 
 
-def test_a_directory_that_can_not_be_made_stops_the_driver(node, start_driver):
+def test_a_directory_that_cannot_be_made_stops_the_driver(node, start_driver):
     with pytest.raises(AssertionError, match="status-dir"):
         start_driver("--status-dir=/nonexistent/deep/down")
 

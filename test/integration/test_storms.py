@@ -91,7 +91,7 @@ def test_a_storm_of_429_costs_about_one_request_per_pause(azure, emulator, ten_s
     assert len(outcomes) >= 24
     assert {answer.code() for _, answer in outcomes} <= {CODES.RESOURCE_EXHAUSTED, CODES.DEADLINE_EXCEEDED}
     assert all("429" in answer.details() for _, answer in outcomes if answer.code() == CODES.RESOURCE_EXHAUSTED)
-    # the first wave went out before anybody knew: at most the parallel reads of the mounts of that moment, joined
+    # the first wave went out before the first 429: at most the parallel reads of the mounts of that time, joined
     first = [entry for entry in requests if entry["time"] - requests[0]["time"] < 0.5]
     later = [entry for entry in requests if entry["time"] - requests[0]["time"] >= 0.5]
     assert len(first) <= 240
@@ -130,7 +130,7 @@ def test_one_throttled_application_does_not_hold_up_another(azure, emulator):
 
 
 @pytest.mark.parametrize("service", ["vault", "entra"])
-def test_a_silent_service_holds_nobody_longer_than_the_deadline(azure, emulator, ten_secrets, service):
+def test_a_silent_service_holds_no_mount_longer_than_the_deadline(azure, emulator, ten_secrets, service):
     fds, _ = settled(azure, emulator)
     emulator.add_fault("blackhole", service=service)
     emulator.reset_counters()
@@ -142,7 +142,7 @@ def test_a_silent_service_holds_nobody_longer_than_the_deadline(azure, emulator,
     assert len(outcomes) >= 24 and {answer.code() for _, answer in outcomes} == {CODES.DEADLINE_EXCEEDED}
     emulator.clear_faults()
     fds_after, _ = settled(azure, emulator)
-    # joined: at most one request per half a second and object, whoever waits for it
+    # joined: at most one request per half a second and object, whatever the number of waiting mounts
     asked = sum(1 for entry in emulator.requests(service) if entry["fault"])
     assert asked <= (10 if service == "vault" else 1) * 12, f"{asked} requests for {len(outcomes)} mounts"
     recovers(azure)
@@ -206,7 +206,7 @@ def test_memory_after_ten_thousand_mounts_is_that_after_one_thousand(start_azure
         return settled(azure, emulator)
 
     fds, rss = mount_thousand(0)
-    for thousand in range(1, 10):  # of the next thousand volumes there is a line each in the volume log, about 100 KiB
+    for thousand in range(1, 10):  # of the next thousand volumes there is a line each in the table of served volumes, about 100 KiB
         last_fds, last_rss = mount_thousand(thousand * 1000)
     assert last_rss <= rss + 384, f"{rss} KiB became {last_rss} KiB"
     assert last_fds <= fds + 4

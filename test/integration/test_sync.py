@@ -14,7 +14,7 @@ from harness.process import wait_until
 from harness.programs import Driver, Node, metric_sum
 from harness.secret_sync import MANAGED, ROTATE, WRITTEN_BY, SyncedCluster, replica_set, secret_object, uid
 
-# --- what a Secret holds ---
+# --- contents of a Secret ---
 
 @pytest.mark.parametrize("type_, keys", [
     ("Opaque", ["key"]), ("kubernetes.io/basic-auth", ["username", "password"]), ("bootstrap.kubernetes.io/token", ["token-id"]),
@@ -56,9 +56,9 @@ def test_labels_annotations_and_owner(synced, provider):
     synced.publish()
     metadata = synced.secret()["metadata"]
     assert metadata["labels"] == {"environment": "test", MANAGED: "true"}
-    claims = json.loads(metadata["annotations"].pop(WRITTEN_BY))
+    written_by = json.loads(metadata["annotations"].pop(WRITTEN_BY))
     assert metadata["annotations"] == {"a/b": "c"}
-    assert claims == {"azure-kvname": {"labels": ["environment"], "annotations": ["a/b"], "data": ["key"]}}
+    assert written_by == {"azure-kvname": {"labels": ["environment"], "annotations": ["a/b"], "data": ["key"]}}
     # reduced: neither controller nor blockOwnerDeletion, which would need rights on the owner
     assert metadata["ownerReferences"] == [{"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "web-1", "uid": uid(900)}]
     # data, labels and owners came in one write
@@ -75,7 +75,7 @@ def test_a_class_without_secret_objects_costs_no_request(synced, provider):
 
 # --- steady state ---
 
-def test_unchanged_content_writes_nothing_and_asks_nothing(synced, provider):
+def test_unchanged_content_writes_and_reads_nothing(synced, provider):
     synced.add_class(secret_object(), secret_object("other"))
     synced.start(*ROTATE)
     request = synced.publish()
@@ -139,11 +139,11 @@ def test_an_edit_of_the_class_reaches_the_secret(synced, provider, files):
     assert synced.secret()["metadata"]["labels"] == {"kept": "y", MANAGED: "true"}
 
 
-# --- who a Secret belongs to ---
+# --- owners of a Secret ---
 
 @pytest.mark.slow
 def test_without_rotation_the_first_secret_objects_of_a_class_are_noticed(synced, provider):
-    """After twelve checks at most: the pod that runs is not looked at in any other way."""
+    """After twelve sync checks at most: the driver checks a running pod in no other way."""
     synced.add_class()
     synced.start("--secret-sync-check-interval=1s")
     synced.publish()
@@ -152,7 +152,7 @@ def test_without_rotation_the_first_secret_objects_of_a_class_are_noticed(synced
     wait_until(lambda: synced.data() == {"key": b"content"}, timeout=20, what="the Secret")
     synced.emulator.control("DELETE", "/kube/secretproviderclasses/default/azure-kvname")
     synced.emulator.reset_counters()
-    wait_until(lambda: [r["status"] for r in synced.emulator.requests("kube") if "/azure-kvname" in r["path"]], what="a look at the class")
+    wait_until(lambda: [r["status"] for r in synced.emulator.requests("kube") if "/azure-kvname" in r["path"]], what="a request for the class")
     synced.delete_secret()
     synced.add_class(secret_object())
     wait_until(lambda: synced.data() == {"key": b"content"}, timeout=20, what="the Secret to come back with its class")
@@ -166,7 +166,7 @@ def test_two_deployments_share_a_secret(synced, provider):
     synced.add_pod("api", 2, owners=[replica_set("api-1", 901)])
     request = synced.publish(name="api", number=2)
     assert synced.owners() == [uid(900), uid(901)]
-    # one deployment goes: the garbage collector takes its reference away, and nobody puts it back or drops the other
+    # one deployment goes: the garbage collector removes its reference, and the driver neither restores it nor drops the other
     synced.unpublish(synced.request())
     secret = synced.secret()
     synced.put_secret(type=secret["type"], data=secret["data"], labels=secret["metadata"]["labels"],
@@ -187,7 +187,7 @@ def test_an_owner_of_the_same_name_but_another_uid_is_added(synced, provider):
     assert synced.owners() == [uid(900), uid(901)]
 
 
-def test_what_others_put_into_a_secret_stays(synced, provider, files):
+def test_foreign_keys_labels_and_owners_of_a_secret_stay(synced, provider, files):
     synced.add_class(secret_object(labels={"mine": "1"}))
     synced.start(*ROTATE)
     request = synced.publish()
@@ -267,7 +267,7 @@ def test_a_pod_of_the_same_name_that_came_later_does_not_get_the_secret(synced, 
     assert synced.secret_requests() == []
 
 
-# --- Secrets that are not as they should be ---
+# --- changed and foreign Secrets ---
 
 def test_a_deleted_secret_comes_back_without_rotation(synced, provider):
     synced.add_class(secret_object())
@@ -289,7 +289,7 @@ def test_a_new_pod_gets_a_secret_that_was_deleted_a_moment_ago(synced, provider)
     assert synced.data() == {"key": b"content"}
 
 
-def test_a_check_does_not_put_old_data_over_newer_but_a_look_does_what_the_provider_says(synced, provider):
+def test_a_sync_check_keeps_newer_data_but_a_rotation_check_writes_the_providers(synced, provider):
     """Another node may have written what this one has not fetched yet."""
     synced.add_class(secret_object())
     synced.start("--enable-secret-rotation=true", "--rotation-poll-interval=1h", "--secret-sync-check-interval=1s")
@@ -308,28 +308,28 @@ def test_a_check_does_not_put_old_data_over_newer_but_a_look_does_what_the_provi
     def repaired():
         synced.driver.publish(request)
         return synced.data() == {"key": b"content"}
-    wait_until(repaired, timeout=15, what="the look to repair the data")
+    wait_until(repaired, timeout=15, what="the rotation check to repair the data")
 
 
-def test_a_secret_of_somebody_else_is_left_alone_until_it_is_handed_over(synced, provider):
+def test_a_foreign_secret_is_left_alone_until_it_is_handed_over(synced, provider):
     theirs = {"password": base64.b64encode(b"theirs").decode()}
     synced.put_secret(type="Opaque", data=theirs)
     synced.add_class(secret_object())
     synced.start("--secret-sync-check-interval=1s")
     synced.publish()
-    wait_until(synced.logged_sync_errors, what="the failure to be told")
+    wait_until(synced.logged_sync_errors, what="the failure to be reported")
     assert "made by somebody else" in synced.logged_sync_errors()[0]
     assert synced.data() == {"password": b"theirs"} and synced.owners() == []
     synced.put_secret(type="Opaque", data=theirs, labels={MANAGED: "true"})
     wait_until(lambda: synced.owners() == [uid(900)], timeout=15, what="the Secret to be taken over")
 
 
-def test_a_type_that_can_not_be_changed_is_told(synced, provider):
+def test_a_type_that_cannot_be_changed_is_reported(synced, provider):
     synced.put_secret(type="kubernetes.io/basic-auth", data={"username": "eA=="}, labels={MANAGED: "true"})
     synced.add_class(secret_object())
     synced.start()
     synced.publish()
-    wait_until(synced.logged_sync_errors, what="the failure to be told")
+    wait_until(synced.logged_sync_errors, what="the failure to be reported")
     assert "exists with type 'kubernetes.io/basic-auth', the class says 'Opaque'" in synced.logged_sync_errors()[0]
     assert synced.secret_requests("POST", "PUT", "PATCH", "DELETE") == []
 
@@ -344,7 +344,7 @@ def test_a_bad_entry_is_reported_and_the_others_are_synced(synced, provider, fil
     synced.publish()
     assert synced.data("second") == {"key": b"content"} and synced.data("fourth") == {"key": b"content"}
     assert synced.secret("first") is None and synced.secret("third") is None
-    wait_until(lambda: len(synced.logged_sync_errors()) >= 2, what="two failures to be told")
+    wait_until(lambda: len(synced.logged_sync_errors()) >= 2, what="two failures to be reported")
     messages = "\n".join(synced.logged_sync_errors())
     assert "secretproviderclass default/azure-kvname, secretObjects[0], Secret 'first'" in messages
     assert "(key 'key', file 'missing'): the volume has no such file" in messages
@@ -360,7 +360,7 @@ def test_a_bad_entry_is_reported_and_the_others_are_synced(synced, provider, fil
     assert metric_sum(metrics, "k8s_secret_duration_sec_count", os_type="linux") == 1
 
 
-def test_a_failure_that_stays_the_same_is_told_once(synced, provider):
+def test_a_failure_that_stays_the_same_is_reported_once(synced, provider):
     synced.add_class(secret_object(data=[("missing", "key")]))
     synced.start(*ROTATE)
     request = synced.publish()
@@ -376,7 +376,7 @@ def test_without_rights_the_mount_succeeds_and_the_hint_names_the_role(synced, p
     synced.start()
     request = synced.publish()
     assert mounts.contents(request.target_path) == {"file": b"content"}
-    wait_until(synced.logged_sync_errors, what="the failure to be told")
+    wait_until(synced.logged_sync_errors, what="the failure to be reported")
     assert "secretprovidersyncing-role" in synced.logged_sync_errors()[0]
     assert "syncSecret.enabled=true" in synced.driver.log
     synced.emulator.clear_faults()
@@ -461,12 +461,12 @@ def test_a_restarted_driver_takes_care_of_the_secrets_of_volumes_it_finds(synced
     assert len(provider.requests) == 1
 
 
-def test_a_secret_too_large_is_told_clearly(synced, provider, files):
+def test_a_secret_too_large_is_reported_with_its_size(synced, provider, files):
     files["big"] = b"x" * (1024 * 1024 + 1)
     synced.add_class(secret_object(data=[("big", "key")]), secret_object("other"))
     synced.start("--max-call-recv-msg-size=8388608")
     synced.publish()
-    wait_until(synced.logged_sync_errors, what="the failure to be told")
+    wait_until(synced.logged_sync_errors, what="the failure to be reported")
     assert "a Kubernetes Secret holds at most 1048576" in synced.logged_sync_errors()[0]
     assert synced.data("other") == {"key": b"content"}
 
@@ -481,11 +481,11 @@ def test_forty_volumes_rotate_without_a_write(synced, provider):
     synced.emulator.reset_counters()
     wanted = len(provider.requests) + 2 * len(requests)
 
-    def looked():
+    def checked():
         for request in requests:
             synced.driver.publish(request)
         return len(provider.requests) >= wanted
-    wait_until(looked, timeout=30, what="two looks at each volume")
+    wait_until(checked, timeout=30, what="two rotation checks of each volume")
     assert synced.secret_requests() == []
     assert not [r for r in synced.emulator.requests("kube") if "/pods" in r["path"]]
 

@@ -1,4 +1,4 @@
-"""One Secret that several classes name: none removes what another one needs (driver/sync/secret_field_owners.h)."""
+"""One Secret that several classes name: no class removes the fields of another one (driver/sync/secret_field_owners.h)."""
 
 import json
 
@@ -12,7 +12,7 @@ FAST = (*ROTATE, "--secret-sync-check-interval=1s")
 
 @pytest.fixture
 def files():
-    """What the provider returns, whatever the class; a class picks what it wants."""
+    """The contents that the provider returns for every class; a class selects some of them."""
     return {"one": b"1", "two": b"2"}
 
 
@@ -33,17 +33,17 @@ def pods(synced, provider):
             synced.add_pod(name, number, owners=[replica_set(f"{class_name}-rs", 900 + number)])
             self.requests[name] = synced.publish(name=name, number=number, class_name=class_name)
 
-        def looks(self, n):
-            """Lets the kubelet call for every pod until the provider has been asked `n` times for each."""
-            wanted = {name: len(self.asked(request)) + n for name, request in self.requests.items()}
+        def check_rotation(self, n):
+            """Republishes every pod until the provider has had `n` more requests for each."""
+            wanted = {name: len(self.requests_for(request)) + n for name, request in self.requests.items()}
 
-            def looked():
+            def checked():
                 for request in self.requests.values():
                     synced.driver.publish(request)
-                return all(len(self.asked(self.requests[name])) >= count for name, count in wanted.items())
-            wait_until(looked, timeout=20 + 2 * n, what="looks at every pod")
+                return all(len(self.requests_for(self.requests[name])) >= count for name, count in wanted.items())
+            wait_until(checked, timeout=20 + 2 * n, what="rotation checks of every pod")
 
-        def asked(self, request):
+        def requests_for(self, request):
             return [r for r in provider.requests if r.target_path == request.target_path]
 
         def until(self, condition, what):
@@ -55,7 +55,7 @@ def pods(synced, provider):
     return Pods()
 
 
-def claims(synced):
+def written_by(synced):
     return json.loads(synced.secret()["metadata"]["annotations"][WRITTEN_BY])
 
 
@@ -63,7 +63,7 @@ def writes(synced):
     return synced.secret_requests("POST", "PUT", "PATCH", "DELETE")
 
 
-def test_each_class_keeps_its_keys_and_nobody_writes_in_turns(synced, pods, files):
+def test_each_class_keeps_its_keys_and_the_classes_do_not_overwrite_each_other(synced, pods, files):
     pods.define("a", ("one", "alpha"), labels={"from-a": "1"})
     pods.define("b", ("two", "beta"), labels={"from-b": "1"})
     synced.start(*FAST)
@@ -71,9 +71,9 @@ def test_each_class_keeps_its_keys_and_nobody_writes_in_turns(synced, pods, file
     pods.mount("b")
     assert synced.data() == {"alpha": b"1", "beta": b"2"}
     assert synced.secret()["metadata"]["labels"] == {"from-a": "1", "from-b": "1", MANAGED: "true"}
-    assert claims(synced) == {"a": {"labels": ["from-a"], "data": ["alpha"]}, "b": {"labels": ["from-b"], "data": ["beta"]}}
+    assert written_by(synced) == {"a": {"labels": ["from-a"], "data": ["alpha"]}, "b": {"labels": ["from-b"], "data": ["beta"]}}
     synced.emulator.reset_counters()
-    pods.looks(3)
+    pods.check_rotation(3)
     wait_until(lambda: len(synced.secret_requests("GET")) >= 4, timeout=20, what="checks of both")
     assert writes(synced) == []
     files["one"] = b"11"
@@ -84,7 +84,7 @@ def test_each_class_keeps_its_keys_and_nobody_writes_in_turns(synced, pods, file
     assert synced.events() == []
 
 
-def test_of_two_contents_for_one_key_the_last_mount_counts_and_the_other_class_is_told(synced, pods, files):
+def test_of_two_contents_for_one_key_the_last_mount_counts_and_the_conflict_is_reported(synced, pods, files):
     pods.define("a", ("one", "key"), ("one", "own"))
     pods.define("b", ("two", "key"))
     synced.start(*FAST)
@@ -96,7 +96,7 @@ def test_of_two_contents_for_one_key_the_last_mount_counts_and_the_other_class_i
     pods.until(lambda: any(text.startswith(wanted) for text in synced.logged_sync_errors()), "the log of the class that lost its key")
     wait_until(lambda: [e for e in synced.events() if e["message"].startswith(wanted)], what="the Event")
     synced.emulator.reset_counters()
-    pods.looks(3)
+    pods.check_rotation(3)
     assert writes(synced) == []
     files["one"] = b"11"
     pods.until(lambda: synced.data() == {"key": b"2", "own": b"11"}, "what is the class's alone follows its files")
@@ -105,7 +105,7 @@ def test_of_two_contents_for_one_key_the_last_mount_counts_and_the_other_class_i
     assert not [e for e in synced.events() if "class 'a' has written it" in e["message"] and "default/a" in e["message"]]
 
 
-def test_what_a_deleted_class_has_kept_is_removed_and_a_contested_key_comes_back(synced, pods):
+def test_keys_of_a_deleted_class_are_removed_and_a_contested_key_comes_back(synced, pods):
     pods.define("a", ("one", "key"), labels={"owner": "a"})
     pods.define("b", ("two", "key"), ("two", "beta"), labels={"of-b": "1"})
     synced.start(*FAST)
@@ -116,15 +116,15 @@ def test_what_a_deleted_class_has_kept_is_removed_and_a_contested_key_comes_back
         if name.startswith("b-"):
             synced.unpublish(request)
             del pods.requests[name]
-    pods.looks(2)
+    pods.check_rotation(2)
     assert synced.data() == {"key": b"2", "beta": b"2"}, "a class that exists keeps its keys, with or without a pod here"
     synced.emulator.control("DELETE", "/kube/secretproviderclasses/default/b")
     pods.until(lambda: synced.data() == {"key": b"1"}, "the keys of the deleted class to go")
     assert synced.secret()["metadata"]["labels"] == {"owner": "a", MANAGED: "true"}
-    assert claims(synced) == {"a": {"labels": ["owner"], "data": ["key"]}}
+    assert written_by(synced) == {"a": {"labels": ["owner"], "data": ["key"]}}
 
 
-def test_a_class_that_can_not_be_read_keeps_its_keys(synced, pods):
+def test_a_class_that_cannot_be_read_keeps_its_keys(synced, pods):
     pods.define("a", ("one", "alpha"))
     pods.define("b", ("two", "beta"))
     synced.start(*FAST)
@@ -135,10 +135,10 @@ def test_a_class_that_can_not_be_read_keeps_its_keys(synced, pods):
     pods.requests = {name: r for name, r in pods.requests.items() if r is not request}
     synced.emulator.add_fault("status", service="kube", status=403, path_contains="/secretproviderclasses/b")
     synced.emulator.reset_counters()
-    pods.looks(2)
+    pods.check_rotation(2)
     wait_until(lambda: [r for r in synced.emulator.requests("kube") if r["path"].endswith("/secretproviderclasses/b")],
-               timeout=20, what="the look at the other class")
-    pods.looks(1)
+               timeout=20, what="the request for the other class")
+    pods.check_rotation(1)
     assert synced.data() == {"alpha": b"1", "beta": b"2"}
 
 
@@ -153,7 +153,7 @@ def test_a_label_that_was_dropped_while_the_driver_was_away_is_removed(synced, p
     assert list(synced.secret()["metadata"]["annotations"]) == [WRITTEN_BY]
 
 
-def test_a_secret_without_claims_loses_nothing_before_its_classes_have_looked(synced, pods):
+def test_a_secret_without_field_owners_loses_nothing_before_its_classes_are_reconciled(synced, pods):
     """As the Secrets Store CSI driver in Go leaves it."""
     pods.define("a", ("one", "alpha"))
     pods.define("b", ("two", "beta"))
@@ -164,11 +164,11 @@ def test_a_secret_without_claims_loses_nothing_before_its_classes_have_looked(sy
     seen.append(synced.data())
     pods.mount("b")
     assert seen == [{"alpha": b"1", "beta": b"2", "stray": b"x"}]
-    pods.until(lambda: synced.data() == {"alpha": b"1", "beta": b"2"}, "what is nobody's to go")
-    assert claims(synced) == {"a": {"data": ["alpha"]}, "b": {"data": ["beta"]}}
+    pods.until(lambda: synced.data() == {"alpha": b"1", "beta": b"2"}, "the key without an owner to go")
+    assert written_by(synced) == {"a": {"data": ["alpha"]}, "b": {"data": ["beta"]}}
 
 
-def test_a_class_may_not_write_the_claims_itself(synced, pods):
+def test_a_class_may_not_write_the_field_owners_itself(synced, pods):
     pods.define("a", ("one", "alpha"), annotations={WRITTEN_BY: "{}"})
     synced.start()
     pods.mount("a")

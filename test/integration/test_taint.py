@@ -43,7 +43,7 @@ def node_requests(emulator):
     return [(request["method"], request["status"]) for request in emulator.requests("kube") if "/nodes/" in request["path"]]
 
 
-def test_the_taint_goes_when_the_driver_is_registered_and_others_stay(tainted, emulator):
+def test_the_taint_is_removed_when_the_driver_is_registered_and_others_stay(tainted, emulator):
     driver, register = tainted
     assert len(taints(emulator)) == 3
     assert node_requests(emulator) == []  # not before
@@ -52,14 +52,14 @@ def test_the_taint_goes_when_the_driver_is_registered_and_others_stay(tainted, e
     assert emulator.control("GET", "/kube/nodes/-/node-1")["spec"]["podCIDR"] == "10.0.0.0/24"
     assert node_requests(emulator) == [("GET", 200), ("PATCH", 200)]
     wait_until(lambda: "the start-up taint is removed" in driver.log, what="the line in the log")
-    register()  # the kubelet has restarted: a look, no write
-    wait_until(lambda: node_requests(emulator)[2:] == [("GET", 200)], what="the second look")
+    register()  # the kubelet has restarted: a read, no write
+    wait_until(lambda: node_requests(emulator)[2:] == [("GET", 200)], what="the second read")
 
 
 def test_a_taint_that_is_changed_meanwhile_is_not_lost(tainted, emulator):
     _, register = tainted
     added = {"key": "added.example/meanwhile", "effect": "NoSchedule"}
-    # the first PATCH arrives late: until then somebody else writes the node
+    # the first PATCH arrives late: until then another client writes the node
     emulator.add_fault("latency", service="kube", method="PATCH", path_contains="/nodes/", count=1, latency_ms=1)
     emulator.add_fault("status", service="kube", method="PATCH", path_contains="/nodes/", status=409, count=1)
     put_node(emulator, [OURS, added])
@@ -87,7 +87,7 @@ def test_a_refused_registration_removes_nothing(tainted, emulator):
     (["--remove-startup-taint"], "--registration-dir"),
     (["--remove-startup-taint", "--registration-dir=/tmp", "--class-dir=/tmp"], "Kubernetes API"),
 ])
-def test_what_the_option_needs_is_named(node, flags, word):
+def test_the_rights_that_the_option_needs_are_named(node, flags, word):
     run = subprocess.run([BUILD / "bin/secrets-store-driver", f"--endpoint=unix://{node.csi_socket}", "--nodeid=n", "--metrics-addr=0", *flags],
                          capture_output=True, text=True, timeout=30, check=False)
     assert run.returncode == 1

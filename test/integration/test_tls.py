@@ -1,4 +1,4 @@
-"""TLS servers as they are out there: one that knows TLS 1.2 alone, one whose certificate comes from a new CA."""
+"""TLS servers as they exist: one that supports TLS 1.2 alone, one whose certificate comes from a new CA."""
 
 import subprocess
 

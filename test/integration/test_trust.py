@@ -1,4 +1,4 @@
-"""Who may say what: the kubelet, the class, the pod's author; and who may read the files."""
+"""Trust: attributes of the kubelet, of the class and of the pod's author; and rights on the files."""
 
 import os
 import subprocess
@@ -32,7 +32,7 @@ def test_a_pod_overrides_a_parameter_of_its_class_only_if_the_operator_allows_it
     assert attributes["extra"] == "from the pod"  # what the class does not define is forwarded, as ever
 
 
-def test_a_class_can_not_speak_for_the_kubelet(node, start_driver, scripted):
+def test_a_class_cannot_set_the_attributes_of_the_kubelet(node, start_driver, scripted):
     node.add_class(text="""\
 apiVersion: secrets-store.csi.x-k8s.io/v1
 kind: SecretProviderClass
@@ -57,7 +57,7 @@ def test_tokens_in_the_secrets_win_over_those_in_the_attributes(serve):
     assert provider.attributes()[TOKENS] == '{"a":"real"}'
 
 
-# --- what a pod can not choose: the target path ---
+# --- the target path, which a pod cannot choose ---
 
 def context(**changes):
     return {f"csi.storage.k8s.io/{key.replace('_', '.')}": value for key, value in changes.items()}
@@ -68,7 +68,7 @@ def context(**changes):
     (context(pod_uid=""), "podInfoOnMount"),
     (context(ephemeral="false"), "only inline (ephemeral) volumes"),
 ], ids=["another pod's uid", "no uid", "a persistent volume"])
-def test_what_the_context_says_is_compared_with_what_a_pod_can_not_choose(serve, changes, word):
+def test_the_volume_context_is_compared_with_the_target_path(serve, changes, word):
     driver, target, provider = serve()
     code, message = driver.publish_failure(rpc.publish_request(target, attributes=changes))
     assert code == CODES.INVALID_ARGUMENT
@@ -77,7 +77,7 @@ def test_what_the_context_says_is_compared_with_what_a_pod_can_not_choose(serve,
     mounts.assert_no_trace(target)
 
 
-def test_a_pod_can_not_name_another_namespace_where_the_kubelet_says_nothing(serve):
+def test_a_pod_cannot_name_another_namespace_where_the_kubelet_names_none(serve):
     """A CSIDriver object without podInfoOnMount: all of these keys would be the pod author's."""
     driver, target, provider = serve()
     request = rpc.publish_request(target)
@@ -110,13 +110,13 @@ def container(node):
 
 
 def read_as(path, uid, gid, groups=""):
-    """What `cat` says as that user: (status, text)."""
+    """`cat` as that user: (status, text)."""
     run = subprocess.run(["setpriv", f"--reuid={uid}", f"--regid={gid}", f"--groups={groups}" if groups else "--clear-groups", "cat", path],
                          capture_output=True, text=True, timeout=30, check=False)
     return run.returncode, run.stdout
 
 
-def test_fs_group_lets_a_non_root_process_read_0440_files_and_nobody_else(node, start_driver, scripted, container):
+def test_fs_group_lets_a_non_root_process_of_the_group_read_0440_files_and_no_other(node, start_driver, scripted, container):
     node.add_class()
     provider = scripted(lambda request, context: answer({"file": (0o440, b"content"), "sub/own": (0o400, b"x"), "none": (0, b"y")}))
     driver = start_driver("--enable-secret-rotation=true", "--rotation-poll-interval=0")
@@ -168,5 +168,5 @@ def test_stats_are_those_of_the_file_system_and_follow_a_rotation(node, start_dr
     provider.mount = lambda request, context: answer({"file": os.urandom(400_000), "more": b"1"}, versions={"file": "2"})
     driver.publish(rpc.publish_request(target))
     second = stats()
-    assert 400_000 <= second[csi_pb2.VolumeUsage.BYTES].used < 500_000  # the old version takes no room any more
+    assert 400_000 <= second[csi_pb2.VolumeUsage.BYTES].used < 500_000  # the old version takes no space any more
     assert second[csi_pb2.VolumeUsage.INODES].used > inodes.used

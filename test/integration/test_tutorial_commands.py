@@ -1,4 +1,4 @@
-"""docs/tutorial.md typed from top to end, once for each identity, into a shell in which az, kubectl and helm only write down what they are told.
+"""docs/tutorial.md typed from top to end, once for each identity, into a shell in which az, kubectl and helm only record their arguments.
 
 What comes out of one command has to arrive where a later one needs it. (That the objects work is shown by test/e2e/test_tutorial_page.py.)
 """
@@ -16,7 +16,7 @@ from harness import tutorial
 pytestmark = pytest.mark.release_only  # no program of ours has a part in it
 
 IDENTITIES = ("Service principal", "Workload identity", "Managed identity of the node", "Pod identity")
-# az answers with the query itself: what stands in a later command tells which question it came from.
+# az answers with the query itself: a value in a later command names the query that it came from.
 STAND_IN = """\
 #!{python}
 import json, os, sys
@@ -78,7 +78,7 @@ def record(way, tmp_path):
     return Record((tmp_path / "record").read_text())
 
 
-def test_every_az_command_has_options_that_it_knows(record):
+def test_every_az_command_has_existing_options(record):
     for program, words, _ in record.calls:
         if program == "az":
             command = " ".join(words[:next(at for at, word in enumerate(words) if word.startswith("-"))])
@@ -93,7 +93,7 @@ def test_cluster_and_vault_have_the_names_of_the_page(record):
     assert (record.parameters["keyvaultName"], record.parameters["tenantID"]) == ("contosoKeyVault5", "<properties.tenantId>")
 
 
-def test_who_may_read_the_vault_is_who_the_class_and_the_pod_are(record, way):
+def test_the_identity_that_gets_access_is_the_one_of_the_class_and_the_pod(record, way):
     (role,) = [role for role in record.az("role assignment create") if role["--role"] == "Key Vault Secrets User"]
     assert role["--scope"] == "<id>", "the vault"
     parameters, pod = record.parameters, record.spec("Pod")

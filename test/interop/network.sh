@@ -18,7 +18,7 @@ HOSTS=$hosts unshare --net --mount --propagation private bash -c '
     ip link set lo up
     # where the identity service of a virtual machine is
     ip addr add 169.254.169.254/32 dev lo
-    # kube-apiserver wants a default route to look at, even when told to listen on loopback
+    # kube-apiserver needs a default route, even when it listens on loopback
     ip link add eth0 type veth peer name eth1
     ip addr add 192.0.2.1/24 dev eth0
     ip link set eth0 up

@@ -38,20 +38,20 @@ class Outcome:
 
 
 def check(case, ours, theirs):
-    told = f"\n  ours:   {ours}\n  theirs: {theirs}"
+    both = f"\n  ours:   {ours}\n  theirs: {theirs}"
     if isinstance(case.wanted, tuple):
-        assert (ours.kind, theirs.kind) == case.wanted[:2], told
+        assert (ours.kind, theirs.kind) == case.wanted[:2], both
         return
     if case.wanted == AGREE:
-        assert (ours.kind, ours.files, ours.versions) == (theirs.kind, theirs.files, theirs.versions), told
-        assert ours.kind == MOUNTS or ours.stage == theirs.stage, told
+        assert (ours.kind, ours.files, ours.versions) == (theirs.kind, theirs.files, theirs.versions), both
+        assert ours.kind == MOUNTS or ours.stage == theirs.stage, both
         return
     if case.wanted == SAME:
-        assert (ours.kind, theirs.kind) == (MOUNTS, MOUNTS), told
-        assert ours.files == theirs.files, told
-        assert ours.versions == theirs.versions, told
+        assert (ours.kind, theirs.kind) == (MOUNTS, MOUNTS), both
+        assert ours.files == theirs.files, both
+        assert ours.versions == theirs.versions, both
         return
-    assert (ours.kind, theirs.kind) == (FAILS, FAILS), told
-    assert case.contains in ours.message and case.contains in theirs.message, told
+    assert (ours.kind, theirs.kind) == (FAILS, FAILS), both
+    assert case.contains in ours.message and case.contains in theirs.message, both
     if case.wanted == SAME_ERROR:
-        assert ours.message == theirs.message, told
+        assert ours.message == theirs.message, both

@@ -3,7 +3,7 @@
 A case is (name, items or objects text, keywords). `wanted` says what has to come out:
 SAME           both mount the same files with the same modes, in the same order, and the same versions of the same objects
 SAME_ERROR     both refuse with the same words
-BOTH_FAIL      both refuse; the words are the service's and are told differently: ours on one line
+BOTH_FAIL      both refuse; the words are the service's and are shown differently: ours on one line
 AGREE          theirs decides: ours mounts the same, or refuses at the same point
 anything else  a difference that is meant: (ours, theirs, reason), outcomes as MOUNTS and FAILS name them
 """
@@ -210,9 +210,9 @@ DIFFERENT = [
     Case("an empty mapping", "{}", (FAILS, MOUNTS, "a mistake must not be an empty volume")),
     Case("YAML 1.2 said", "%YAML 1.2\n---\narray:\n  - |\n    objectName: secret1\n    objectType: secret\n",
          (MOUNTS, FAILS, "what is written is the same in both")),
-    Case("tags of YAML", yaml_item("objectName: !!binary c2VjcmV0MQ==", "objectType: secret"), (FAILS, MOUNTS, "tags are not looked at")),
+    Case("tags of YAML", yaml_item("objectName: !!binary c2VjcmV0MQ==", "objectType: secret"), (FAILS, MOUNTS, "tags are ignored")),
     Case("a number by its tag", yaml_item("objectName: history", "objectType: secret", 'objectVersionHistory: !!int "2"'),
-         (FAILS, MOUNTS, "tags are not looked at")),
+         (FAILS, MOUNTS, "tags are ignored")),
     Case("a certificate alone in a pfx", [item("certalone")], (MOUNTS, FAILS, "what is there is written")),
     Case("a key alone in a pfx", [item("keyalone")], (MOUNTS, FAILS, "what is there is written")),
     Case("a pfx whose key is not encrypted", [item("plainkey")], (MOUNTS, FAILS, "read, too")),

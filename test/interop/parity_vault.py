@@ -1,4 +1,4 @@
-"""What is in the vault of the parity table."""
+"""The objects in the vault of the parity table."""
 
 import base64
 import textwrap

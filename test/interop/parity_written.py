@@ -1,4 +1,4 @@
-"""Classes as people write them, right and wrong. Nobody has said what comes of each: the Go provider does."""
+"""Classes as people write them, right and wrong. The Go provider defines the outcome of each."""
 
 import json
 

@@ -33,7 +33,7 @@ class GoDriver(programs.Driver):
 
 
 class GoAzure(programs.Azure):
-    """The Go provider for Azure, looking at the emulator as its cloud."""
+    """The Go provider for Azure, with the emulator as its cloud."""
 
     def __init__(self, node, emulator, flags=(), name="go-azure", socket_name="azure", env=None):
         self.socket = node.provider_socket(socket_name)

@@ -51,7 +51,7 @@ def test_it_rotates_with_our_provider(admin, namespace, make_pod, start_go_drive
     assert {"id": "secret/secret1", "version": version} in objects
 
 
-def test_it_tells_what_our_provider_says(admin, namespace, make_pod, start_go_driver, azure):
+def test_it_passes_on_the_errors_of_our_provider(admin, namespace, make_pod, start_go_driver, azure):
     admin.create(azure_class([item("secret1"), item("nosuch")]), namespace)
     pod, driver = make_pod(), start_go_driver()
     code, message = driver.publish_failure(pod.publish_request(secrets=SECRETS))
@@ -83,7 +83,7 @@ def test_both_leave_the_same_files_and_the_same_status(admin, namespace, make_po
         shown, optional = observe.status(item_, pod)
         shown["name"], shown["status"]["podName"] = shown["name"].replace(name, "X"), shown["status"]["podName"].replace(name, "X")
         seen[name] = (observe.tree(pod.target), shown)
-        # theirs has tmpfs' own mode; nobody has to write here
+        # theirs has tmpfs' own mode; no process has to write here
         assert observe.root(pod.target) == ("tmpfs", "755 0:0" if name == "ours" else "1777 0:0")
         if name == "ours":
             assert optional.keys() <= {"lastCheckedTime", "lastRotatedTime", "lastError", "lastErrorTime", "secrets", "conditions"}

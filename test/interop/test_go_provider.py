@@ -53,7 +53,7 @@ def test_a_rotation_brings_the_new_value(start_driver, node, emulator, go_provid
     wait_until(arrived, 20, "the new value", pause=0.1)
 
 
-def test_its_errors_are_told_and_leave_no_trace(driver, node, go_provider):
+def test_its_errors_are_reported_and_leave_no_trace(driver, node, go_provider):
     target, request = publish(driver, node, [item("nosuch")])
     code, message = driver.publish_failure(request)
     assert code != CODES.OK

@@ -76,7 +76,7 @@ def test_differences_that_are_meant(pair, vault, case):
 
 
 @pytest.mark.parametrize("case", WRITTEN, ids=ids(WRITTEN))
-def test_what_people_write(pair, vault, case):
+def test_written_classes_give_the_same_with_both(pair, vault, case):
     check(case, *outcomes(pair, case, vault))
 
 
@@ -112,7 +112,7 @@ def test_the_same_files_of_certificates(pair_with, vault, case, flag):
     check(case, ours, theirs)
 
 
-def test_what_people_write_is_not_all_refused(pair, vault):
+def test_some_written_classes_are_mounted(pair, vault):
     kinds = [outcomes(pair, case, vault)[1].kind for case in WRITTEN[::7]]
     assert kinds.count(MOUNTS) > 10 and kinds.count(FAILS) > 10
 

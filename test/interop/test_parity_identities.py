@@ -1,4 +1,4 @@
-"""The ways to be somebody, through both Azure providers, and what both answer when somebody is nobody."""
+"""All identities through both Azure providers, and the errors of both for an unknown identity."""
 
 import json
 

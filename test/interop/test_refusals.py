@@ -30,7 +30,7 @@ def other_class(name):
 
 
 SAME = None
-# what is changed: how, and what both say; with SAME all words and the code are the same
+# the changed field: how, and the errors of both; with SAME all words and the code are the same
 PUBLISH = {
     "no volume id": (without("volume_id"), SAME),
     "no target path": (without("target_path"), SAME),
@@ -83,7 +83,7 @@ def test_the_same_requests_are_refused(classes, namespace, make_pod, start_go_dr
             assert ours[0] != rpc.CODES.UNKNOWN, (name, ours, theirs)
 
 
-def test_both_say_who_they_are(start_go_driver, start_cluster_driver):
+def test_both_identify_themselves(start_go_driver, start_cluster_driver):
     seen = []
     for start in (start_cluster_driver, start_go_driver):
         driver = start()

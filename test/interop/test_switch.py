@@ -128,8 +128,8 @@ def test_the_provider_is_exchanged(pod, cluster_driver, start_cluster_driver, st
     starts[second]()
     asked = emulator.vault_requests
 
-    def looked():
+    def checked():
         driver.publish(pod.publish_request(secrets=SECRETS))
         return emulator.vault_requests > asked
-    wait_until(looked, 20, "the second provider to be asked", pause=0.1)
+    wait_until(checked, 20, "a request to the second provider", pause=0.1)
     assert (mounts.read_volume(pod.target), mount_at(pod.target).source) == before

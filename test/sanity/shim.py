@@ -1,4 +1,4 @@
-"""Between csi-sanity and the driver: a stub controller, and the two things csi-sanity can not be told to send.
+"""Between csi-sanity and the driver: a stub controller, and the two things that csi-sanity cannot be configured to send.
 
 The product is a node plugin only and refuses volumes that are not read-only. csi-sanity insists on a controller (it creates its volumes
 there) and sends readonly=false. So the controller here hands out a volume context, and the forwarder sets `readonly`; everything else

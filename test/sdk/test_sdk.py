@@ -135,13 +135,13 @@ def test_an_unknown_application_is_refused_with_its_number(emulator, client):
 
 @pytest.mark.parametrize("kind,read,code", [(SecretClient, "get_secret", "SecretNotFound"), (KeyClient, "get_key", "KeyNotFound"),
                                             (CertificateClient, "get_certificate", "CertificateNotFound")])
-def test_what_is_not_there_is_told_with_its_code(client, kind, read, code):
+def test_a_missing_object_is_reported_with_its_code(client, kind, read, code):
     with pytest.raises(ResourceNotFoundError) as failure:
         getattr(client(kind), read)("no-such-thing")
     assert failure.value.error.code == code
 
 
-def test_a_disabled_secret_and_a_missing_permission_are_told_apart(emulator, client):
+def test_a_disabled_secret_and_a_missing_permission_are_distinguished(emulator, client):
     emulator.set_secret("off", "x", vault=VAULT)
     emulator.disable("secrets", "off", vault=VAULT)
     with pytest.raises(HttpResponseError) as failure:

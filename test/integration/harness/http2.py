@@ -1,5 +1,5 @@
 """HTTP/2 frames by hand, for what no well-behaved gRPC library sends. Headers go out as literals without indexing
-(RFC 7541, 6.2.2), so no HPACK state is needed; answers are looked at by frame type only."""
+(RFC 7541, 6.2.2), so no HPACK state is needed; of responses only the frame types are read."""
 
 import socket
 import struct

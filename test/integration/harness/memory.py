@@ -1,4 +1,4 @@
-"""What lies in the memory of a process, from outside: /proc/PID/mem."""
+"""The memory of a process, from outside: /proc/PID/mem."""
 
 import base64
 import urllib.parse

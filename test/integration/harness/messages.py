@@ -1,4 +1,4 @@
-"""The texts that the programs can say, taken from their sources, and the texts that the documents quote."""
+"""The texts of the programs, taken from their sources, and the texts that the documents quote."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""What the kernel says about mounts, and what a pod would see in a volume."""
+"""The mounts of the kernel's table, and the files that a pod sees in a volume."""
 
 import os
 import re

@@ -108,7 +108,7 @@ class Driver(Process):
 
 
 class Azure(Process):
-    """secrets-store-provider-azure, looking at the emulator as its cloud. `env` is added; None takes a variable away."""
+    """secrets-store-provider-azure, with the emulator as its cloud. `env` is added; None removes a variable."""
 
     def __init__(self, node, emulator, flags=(), name="azure", wrapper=(), socket_name="azure", env=None):
         self.socket = node.provider_socket(socket_name)

@@ -9,8 +9,8 @@ CTL_COMMANDS = ("info", "probe", "publish", "unpublish", "stats", "version", "mo
 HEAD = """\
 # Flags
 
-Made from the programs' own tables: `UPDATE_REFERENCE=1 test/integration/run.sh test/integration/test_reference.py` writes this file anew, and a test
-fails when it says something else than `--help`.
+Made from the programs' own tables: `UPDATE_REFERENCE=1 test/integration/run.sh test/integration/test_reference.py` writes this file, and a test
+fails when it differs from `--help`.
 
 One or two dashes are equal, `-name=value` and `-name value` both work, booleans take a value only with `=`. Durations are written like `300ms`, `30s`, `2m`,
 `1h30m`. An unknown flag or a bad value ends the program with status 2.

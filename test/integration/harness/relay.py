@@ -1,11 +1,11 @@
-"""Another address of something on this machine: where a program expects a service whose address it can not be told."""
+"""Another address of a service on this machine, for programs whose service has a fixed address."""
 
 import socket
 import threading
 
 
 class Relay:
-    """Passes on what comes to `address` to a port of 127.0.0.1, until it is closed. `peers`: the addresses of who called."""
+    """Forwards connections from `address` to a port of 127.0.0.1, until it is closed. `peers`: the addresses of the clients."""
 
     def __init__(self, address, port):
         self.peers = []

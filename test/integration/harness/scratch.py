@@ -9,7 +9,7 @@ _numbers = itertools.count()
 
 
 def scratch_directory(name=None):
-    """Makes SCRATCH/name; without a name one that nobody has had. Short: socket paths are limited to 107 bytes."""
+    """Makes SCRATCH/name; without a name a new one. Short: socket paths are limited to 107 bytes."""
     path = SCRATCH / (name or f"t{next(_numbers)}")
     path.mkdir(parents=True)
     return path

@@ -1,4 +1,4 @@
-"""A provider that does what a test tells it, on grpcio: in-process, or as a process of its own that can die.
+"""A provider whose behaviour a test defines, on grpcio: in-process, or as a process of its own that can die.
 
 As a program: scripted_provider.py SOCKET BEHAVIOUR, see BEHAVIOURS.
 """
@@ -80,14 +80,14 @@ class ScriptedProvider(grpc.GenericRpcHandler):
             os.unlink(self.path)
 
 
-def look(driver, provider, request):
-    """Publishes until the provider has been asked once more."""
+def check_rotation(driver, provider, request):
+    """Republishes until the provider has had one more request."""
     before = len(provider.requests)
 
-    def looked():
+    def checked():
         driver.publish(request)
         return len(provider.requests) > before
-    wait_until(looked, what="the provider to be asked")
+    wait_until(checked, what="a request to the provider")
 
 
 def _die_before(request, context):

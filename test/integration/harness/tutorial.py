@@ -82,7 +82,7 @@ def attributes(names=("secret1",), objects=None, **overrides):
     return {key: value for key, value in values.items() if value is not None}
 
 
-# What it tells to type and to save, in its order.
+# Its commands and files, in its order.
 STEPS_OF_2020 = (
     "az ad sp create-for-rbac --name contosoServicePrincipal --skip-assignment", "az aks create -n contosoAKSCluster -g contosoResourceGroup",
     "kubectl version", "az aks upgrade", "az aks show", "helm version", "helm repo add csi-secrets-store-provider-azure",

@@ -1,4 +1,4 @@
-"""Looks for new contents in front of a real API server: how classes are read again, and what an author of a class can ask for."""
+"""Rotation checks in front of a real API server: how classes are read again, and the refresh that a class can request."""
 
 from cluster.objects import spc
 from harness import mounts
@@ -26,7 +26,7 @@ def test_a_class_is_read_again_from_the_servers_memory_and_an_edit_is_seen(start
         admin.patch("secretproviderclasses", namespace, "azure-kvname", {"spec": {"parameters": {"colour": colour}}})
         driver.publish(pod.publish_request())
         seen = provider.attributes()["colour"]
-        # the cache may lag a little behind the write, and then the next look sees it; it never goes back
+        # the cache may lag a little behind the write, and then the next rotation check sees it; it never goes back
         assert seen in (colour, f"colour-{number - 1}", "green"), seen
     reads = class_reads(server, account, since)
     assert len(reads) == 5 and all("resourceVersion=" in uri for uri in reads), reads
@@ -51,7 +51,7 @@ def test_the_annotations_of_a_class_work_through_the_server(start_cluster_driver
 
 
 def test_a_class_that_is_deleted_leaves_running_pods_their_files(start_cluster_driver, admin, namespace, make_pod, scripted):
-    """The kubelet hears OK, and who looks after the pod hears what is wrong, from everywhere; with the class everything comes back."""
+    """The kubelet gets OK; status object, Event, log and metric report the missing class; with the class everything comes back."""
     admin.create(spc(), namespace)
     provider = scripted()
     driver, pod = start_cluster_driver("--enable-secret-rotation=true", "--rotation-poll-interval=0"), make_pod()
@@ -65,10 +65,10 @@ def test_a_class_that_is_deleted_leaves_running_pods_their_files(start_cluster_d
     def events():
         return [event for event in admin.list("events", namespace) if event["reason"] == "MountRotationFailed"]
 
-    def looked_in_vain():
+    def class_missed():
         driver.publish(pod.publish_request())
         return metric_sum(driver.metrics(), "rotation_reconcile_error_total", error_type="SecretProviderClassNotFound") > 0
-    wait_until(looked_in_vain, what="the look to miss the class")
+    wait_until(class_missed, what="the rotation check to miss the class")
     assert mounts.contents(pod.target) == {"file": b"content"}
     [error] = [line for line in driver.log.splitlines() if line.startswith("E")]
     assert missing in error and "not found" in error and f'pod="{namespace}/web"' in error
@@ -83,7 +83,7 @@ def test_a_class_that_is_deleted_leaves_running_pods_their_files(start_cluster_d
 
     provider.mount = lambda request, context: answer({"file": b"new"}, versions={"file": "2"})
     admin.create(spc(), namespace)
-    driver.publish(other.publish_request())  # the first mount of another pod asks anew
+    driver.publish(other.publish_request())  # the first mount of another pod sends a request of its own
     assert mounts.contents(other.target) == {"file": b"new"}
     driver.unpublish(pod.unpublish_request())
     mounts.assert_no_trace(pod.target)

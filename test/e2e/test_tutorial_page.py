@@ -45,7 +45,7 @@ def typist(kubectl, admin, installation, emulator, tmp_path):
 
 
 def look_and_rotate(typist, emulator):
-    seen = typist.type("Look")
+    seen = typist.type("Check the pod")
     # The kubelet mounts the pod's own token volume without us, and in a new namespace may have to try twice.
     warnings = [line for line in seen.splitlines() if "Warning" in line and '"kube-api-access-' not in line]
     assert "Running" in seen and warnings == [], "all events about our volume are Normal"

@@ -18,7 +18,7 @@
 #include "common/base/buffer.h"
 #include "common/base/error.h"
 #include "common/http/client.h"
-#include "provider-azure/crypto/tls_probe.h"
+#include "provider-azure/network/tls_probe.h"
 
 /* An HTTP answer, reduced to what the protocols here look at. Strings live during the callback, NULL =
  * absent. */

@@ -1,12 +1,12 @@
 /*
- * tls_probe.h - the names in a TLS server's certificate: one handshake, verified, then good-bye.
+ * tls_probe.h - the names in a TLS server's certificate: one verified handshake, then the connection is closed.
  *
- * libcurl tells a certificate with some TLS libraries only, so this is mbedTLS' own handshake, driven by
- * the loop: nothing blocks, and cancelling is immediate. TLS 1.2 with mbedTLS 2.28, 1.2 and 1.3 with 3.x.
+ * libcurl reports a server's certificate with some TLS libraries only, so this is mbedTLS's own handshake
+ * (tls_handshake.h), driven by the loop: nothing blocks, and cancelling is immediate.
  * Contract: common/grpc/client.h.
  */
-#ifndef PROVIDER_AZURE_CRYPTO_TLS_PROBE_H
-#define PROVIDER_AZURE_CRYPTO_TLS_PROBE_H
+#ifndef PROVIDER_AZURE_NETWORK_TLS_PROBE_H
+#define PROVIDER_AZURE_NETWORK_TLS_PROBE_H
 
 #include <stddef.h>
 #include <stdint.h>
@@ -23,7 +23,7 @@ struct tls_probe_request {
     uint64_t timeout_ms; /* for everything */
 };
 
-/* DNS names looked at; an API server's certificate has about a dozen. */
+/* The DNS names that are read; an API server's certificate has about a dozen. */
 enum { TLS_PROBE_MAX_NAMES = 256 };
 
 struct tls_probe;
@@ -35,6 +35,8 @@ typedef void tls_probe_callback(const char *const *names, const struct error *er
 /* `request` is borrowed for the time of this call. */
 struct tls_probe *tls_probe_start(uv_loop_t *loop, const struct tls_probe_request *request,
                                   tls_probe_callback *callback, void *arg, struct error **err);
+
+/* The callback does not run any more. Sets *probe to NULL; accepts a pointer to NULL. */
 void tls_probe_cancel(struct tls_probe **probe);
 
 #endif

@@ -6,46 +6,37 @@
  *        │        └───┘ the next address, after a failure or its share of the time
  *        └──────────┴────────────┴──▶ timer, failure: callback(error)
  *
- * The struct is freed when the lookup has returned and both handles are closed.
+ * The struct is freed when the lookup has returned and the connection is closed.
  */
-#include "provider-azure/crypto/tls_probe.h"
+#include "provider-azure/network/tls_probe.h"
 
 #include <assert.h>
 #include <inttypes.h>
-#include <mbedtls/ssl.h>
-#include <mbedtls/x509_crt.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/base/buffer.h"
-#include "provider-azure/crypto/kernel_random.h"
-#include "provider-azure/crypto/mbedtls_compat.h"
+#include "common/process/loop_timer.h"
+#include "provider-azure/crypto/tls_handshake.h"
 
-/* A server's flight has some KiB; one that sends more before we look at it is not read further. */
-enum { INPUT_MAX = 256 * 1024, READ_BYTES = 16 * 1024 };
+enum { READ_BYTES = 16 * 1024 };
 
 struct tls_probe {
     uv_getaddrinfo_t lookup;
     uv_tcp_t tcp;
-    uv_timer_t timer;
     uv_connect_t connect;
-    unsigned open; /* handles and the lookup that are not done with */
+    struct loop_timer *timer;
+    unsigned open; /* the connection and the lookup, while they are not over */
     bool ended;
     char *address;
-    char *server_name;
     uint64_t timeout_ms;
     uint64_t deadline_ms;        /* loop time */
-    struct addrinfo *addresses;  /* what the name stands for */
+    struct addrinfo *addresses;  /* of the name */
     const struct addrinfo *next; /* the one to try after this */
     const char *stage;           /* literal, for the error when time is over */
-    struct buffer input;
-    bool eof;
+    struct tls_handshake *handshake;
     char block[READ_BYTES];
-    mbedtls_ssl_context ssl;
-    mbedtls_ssl_config config;
-    mbedtls_x509_crt ca;
     tls_probe_callback *callback;
     void *arg;
 };
@@ -54,13 +45,9 @@ static void release(struct tls_probe *probe)
 {
     if (--probe->open > 0)
         return;
-    mbedtls_ssl_free(&probe->ssl);
-    mbedtls_ssl_config_free(&probe->config);
-    mbedtls_x509_crt_free(&probe->ca);
-    buffer_finish(&probe->input);
+    tls_handshake_destroy(probe->handshake);
     uv_freeaddrinfo(probe->addresses);
     free(probe->address);
-    free(probe->server_name);
     free(probe);
 }
 
@@ -77,7 +64,8 @@ static void end(struct tls_probe *probe)
     if (!uv_is_closing(
             (uv_handle_t *)&probe->tcp)) /* else it is between two addresses: see on_tcp_closed() */
         uv_close((uv_handle_t *)&probe->tcp, on_closed);
-    uv_close((uv_handle_t *)&probe->timer, on_closed);
+    loop_timer_destroy(probe->timer);
+    probe->timer = NULL;
 }
 
 /* Ends the probe with an outcome; takes over `error`. */
@@ -101,12 +89,12 @@ static void fail(struct tls_probe *probe, const char *what, const char *why)
 static void try_next_address(struct tls_probe *probe);
 
 /* The time of the probe, or of one address, is over. */
-static void on_timer(uv_timer_t *timer)
+static void on_timer(void *arg)
 {
-    struct tls_probe *probe = timer->data;
+    struct tls_probe *probe = arg;
     struct error *error = NULL;
 
-    if (probe->next != NULL && uv_now(timer->loop) < probe->deadline_ms) {
+    if (probe->next != NULL && uv_now(probe->tcp.loop) < probe->deadline_ms) {
         try_next_address(probe);
         return;
     }
@@ -117,17 +105,6 @@ static void on_timer(uv_timer_t *timer)
 
 /* --- the handshake --- */
 
-static int on_receive(void *arg, unsigned char *out, size_t len)
-{
-    struct tls_probe *probe = arg;
-    if (probe->input.len == 0)
-        return probe->eof ? 0 : MBEDTLS_ERR_SSL_WANT_READ;
-    size_t n = len < probe->input.len ? len : probe->input.len;
-    memcpy(out, probe->input.data, n);
-    buffer_consume(&probe->input, n);
-    return (int)n; /* at most INPUT_MAX */
-}
-
 struct sending {
     uv_write_t write;
     unsigned char bytes[];
@@ -135,75 +112,53 @@ struct sending {
 
 static void on_sent(uv_write_t *write, int status)
 {
-    (void)status; /* reading will tell */
+    (void)status; /* a failure shows when reading */
     free(write->data);
 }
 
-static int on_send(void *arg, const unsigned char *bytes, size_t len)
+/* Sends what the handshake has made. Returns 0 or libuv's error. */
+static int send_output(struct tls_probe *probe)
 {
-    struct tls_probe *probe = arg;
-    size_t n = len < READ_BYTES ? len : READ_BYTES;
-    struct sending *sending = malloc(sizeof(*sending) + n);
+    struct buffer *output = tls_handshake_output(probe->handshake);
+    if (output->len == 0)
+        return 0;
+    struct sending *sending = malloc(sizeof(*sending) + output->len);
     if (sending == NULL)
-        return MBEDTLS_ERR_SSL_ALLOC_FAILED;
-    memcpy(sending->bytes, bytes, n);
+        return UV_ENOMEM;
+    memcpy(sending->bytes, output->data, output->len);
     sending->write.data = sending;
-    uv_buf_t buffer = uv_buf_init((char *)sending->bytes, (unsigned)n);
-    if (uv_write(&sending->write, (uv_stream_t *)&probe->tcp, &buffer, 1, on_sent) != 0) {
+    uv_buf_t buffer = uv_buf_init((char *)sending->bytes, (unsigned)output->len);
+    buffer_consume(output, output->len);
+    int result = uv_write(&sending->write, (uv_stream_t *)&probe->tcp, &buffer, 1, on_sent);
+    if (result != 0)
         free(sending);
-        return MBEDTLS_ERR_SSL_INTERNAL_ERROR;
-    }
-    return (int)n;
+    return result;
 }
 
-/* The DNS names among a certificate's alternative names (RFC 5280, 4.2.1.6). Those with a NUL or other odd
- * bytes are passed over. */
-static void hand_out_names(struct tls_probe *probe, const mbedtls_x509_crt *certificate)
+static void deliver_names(struct tls_probe *probe)
 {
     char *names[TLS_PROBE_MAX_NAMES + 1] = {NULL};
-    size_t n = 0;
-    const mbedtls_x509_sequence *entry = certificate != NULL ? &certificate->subject_alt_names : NULL;
-    for (; entry != NULL && n < TLS_PROBE_MAX_NAMES; entry = entry->next) {
-        if (entry->buf.p == NULL ||
-            entry->buf.tag != (MBEDTLS_ASN1_CONTEXT_SPECIFIC | MBEDTLS_X509_SAN_DNS_NAME) ||
-            memchr(entry->buf.p, '\0', entry->buf.len) != NULL)
-            continue;
-        names[n] = strndup((const char *)entry->buf.p, entry->buf.len);
-        if (names[n] == NULL)
-            break;
-        n++;
-    }
+    size_t n = tls_handshake_names(probe->handshake, names, TLS_PROBE_MAX_NAMES);
+
     deliver(probe, (const char *const *)names, NULL);
     for (size_t i = 0; i < n; i++)
         free(names[i]);
 }
 
-static void handshake_failed(struct tls_probe *probe, int result)
-{
-    uint32_t flags = mbedtls_ssl_get_verify_result(&probe->ssl);
-    char text[256] = "";
-    if (result == MBEDTLS_ERR_X509_CERT_VERIFY_FAILED && flags != 0 && flags != UINT32_MAX) {
-        (void)mbedtls_x509_crt_verify_info(text, sizeof(text), "", flags);
-        for (char *at = text; *at != '\0'; at++)
-            *at = *at == '\n' ? (at[1] == '\0' ? '\0' : ' ') : *at;
-    } else if (probe->eof) {
-        (void)snprintf(text, sizeof(text), "the connection was closed");
-    } else {
-        (void)snprintf(text, sizeof(text), "mbedTLS -0x%04x", (unsigned)-result);
-    }
-    fail(probe, "TLS handshake with", text);
-}
-
 static void step(struct tls_probe *probe)
 {
-    int result = mbedtls_ssl_handshake(&probe->ssl);
-    if (result == MBEDTLS_ERR_SSL_WANT_READ || result == MBEDTLS_ERR_SSL_WANT_WRITE)
-        return;
-    if (result != 0) {
-        handshake_failed(probe, result);
-        return;
+    enum tls_handshake_state state = tls_handshake_step(probe->handshake);
+    int sent = send_output(probe);
+    char reason[256];
+
+    if (state == TLS_HANDSHAKE_DONE) {
+        deliver_names(probe);
+    } else if (state == TLS_HANDSHAKE_FAILED) {
+        tls_handshake_reason(probe->handshake, reason, sizeof(reason));
+        fail(probe, "TLS handshake with", reason);
+    } else if (sent != 0) {
+        fail(probe, "TLS handshake with", uv_strerror(sent));
     }
-    hand_out_names(probe, mbedtls_ssl_get_peer_cert(&probe->ssl));
 }
 
 static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buffer)
@@ -218,10 +173,11 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buffer)
     struct tls_probe *probe = stream->data;
     if (n == 0)
         return;
-    /* The second: more than any handshake has. */
-    if (n < 0 || buffer_append(&probe->input, buffer->base, (size_t)n, NULL) < 0)
-        probe->eof = true;
-    if (probe->eof)
+    if (n < 0)
+        tls_handshake_receive_end(probe->handshake);
+    else
+        tls_handshake_receive(probe->handshake, buffer->base, (size_t)n);
+    if (tls_handshake_at_end(probe->handshake))
         (void)uv_read_stop(stream);
     step(probe);
 }
@@ -229,12 +185,12 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buffer)
 /* While there are other addresses, this one has its share of the time. */
 static void start_timer(struct tls_probe *probe)
 {
-    uint64_t now = uv_now(probe->timer.loop);
+    uint64_t now = uv_now(probe->tcp.loop);
     uint64_t left = probe->deadline_ms > now ? probe->deadline_ms - now : 0;
     uint64_t shares = 1;
     for (const struct addrinfo *address = probe->next; address != NULL; address = address->ai_next)
         shares++;
-    (void)uv_timer_start(&probe->timer, on_timer, left / shares, 0);
+    loop_timer_start(probe->timer, left / shares);
 }
 
 static void on_connected(uv_connect_t *request, int status)
@@ -251,16 +207,16 @@ static void on_connected(uv_connect_t *request, int status)
         return;
     }
     probe->stage = "TLS handshake with";
-    probe->next = NULL; /* who answers is the server */
+    probe->next = NULL; /* this address is the server */
     start_timer(probe);
     if (uv_read_start((uv_stream_t *)&probe->tcp, on_alloc, on_read) != 0) {
-        fail(probe, "connect to", "the connection can not be read");
+        fail(probe, "connect to", "the connection cannot be read");
         return;
     }
     step(probe);
 }
 
-/* --- finding the server --- */
+/* --- the connection --- */
 
 /* Takes the next address; the handle is new. */
 static void connect_to_next(struct tls_probe *probe)
@@ -283,15 +239,15 @@ static void on_tcp_closed(uv_handle_t *handle)
         release(probe);
         return;
     }
-    (void)uv_tcp_init(probe->timer.loop, &probe->tcp); /* only sets fields */
+    (void)uv_tcp_init(probe->tcp.loop, &probe->tcp); /* only sets fields */
     probe->tcp.data = probe;
     connect_to_next(probe);
 }
 
-/* A handle that has begun to connect can not begin anew. */
+/* A handle connects only once. */
 static void try_next_address(struct tls_probe *probe)
 {
-    (void)uv_timer_stop(&probe->timer);
+    loop_timer_stop(probe->timer);
     uv_close((uv_handle_t *)&probe->tcp, on_tcp_closed);
 }
 
@@ -330,41 +286,20 @@ static int start_lookup(struct tls_probe *probe, uv_loop_t *loop, struct error *
     return 0;
 }
 
-static int set_trust(struct tls_probe *probe, const struct tls_probe_request *request, struct error **err)
+static int set_up(struct tls_probe *probe, uv_loop_t *loop, const struct tls_probe_request *request,
+                  struct error **err)
 {
-    int result = 0;
-    if (request->ca_pem != NULL) {
-        /* mbedTLS wants the NUL behind PEM counted. */
-        cleanup_free char *pem = strndup(request->ca_pem, request->ca_pem_len);
-        result = pem == NULL ? MBEDTLS_ERR_X509_ALLOC_FAILED
-                             : mbedtls_x509_crt_parse(&probe->ca, (unsigned char *)pem, strlen(pem) + 1);
-    } else {
-        result = mbedtls_x509_crt_parse_file(&probe->ca, request->ca_file != NULL ? request->ca_file : "");
-    }
-    if (result < 0 || probe->ca.raw.len == 0)
-        return error_set(err, GRPC_STATUS_FAILED_PRECONDITION,
-                         "no CA certificate to verify %s with can be read", probe->server_name);
-    return 0; /* some unreadable ones among many do no harm */
-}
+    const struct tls_trust trust = {
+        .ca_pem = request->ca_pem, .ca_pem_len = request->ca_pem_len, .ca_file = request->ca_file};
 
-static int set_up(struct tls_probe *probe, const struct tls_probe_request *request, struct error **err)
-{
-    if (probe->address == NULL || probe->server_name == NULL || compat_tls_prepare() != 0)
+    probe->address = strdup(request->address);
+    if (probe->address == NULL)
         return error_no_memory(err, NULL);
-    if (set_trust(probe, request, err) < 0)
+    probe->handshake = tls_handshake_create(request->server_name, &trust, err);
+    if (probe->handshake == NULL)
         return -1;
-    if (mbedtls_ssl_config_defaults(&probe->config, MBEDTLS_SSL_IS_CLIENT, MBEDTLS_SSL_TRANSPORT_STREAM,
-                                    MBEDTLS_SSL_PRESET_DEFAULT) != 0)
-        return error_no_memory(err, NULL);
-    compat_tls_1_2_and_newer(&probe->config);
-    mbedtls_ssl_conf_authmode(&probe->config, MBEDTLS_SSL_VERIFY_REQUIRED);
-    mbedtls_ssl_conf_ca_chain(&probe->config, &probe->ca, NULL);
-    mbedtls_ssl_conf_rng(&probe->config, kernel_random, NULL);
-    if (mbedtls_ssl_setup(&probe->ssl, &probe->config) != 0 ||
-        mbedtls_ssl_set_hostname(&probe->ssl, probe->server_name) != 0)
-        return error_no_memory(err, NULL);
-    mbedtls_ssl_set_bio(&probe->ssl, probe, on_send, on_receive, NULL);
-    return 0;
+    probe->timer = loop_timer_create(loop, on_timer, probe, err);
+    return probe->timer == NULL ? -1 : 0;
 }
 
 struct tls_probe *tls_probe_start(uv_loop_t *loop, const struct tls_probe_request *request,
@@ -375,26 +310,18 @@ struct tls_probe *tls_probe_start(uv_loop_t *loop, const struct tls_probe_reques
         (void)error_no_memory(err, NULL);
         return NULL;
     }
-    mbedtls_ssl_init(&probe->ssl);
-    mbedtls_ssl_config_init(&probe->config);
-    mbedtls_x509_crt_init(&probe->ca);
-    buffer_init(&probe->input, INPUT_MAX);
-    probe->address = strdup(request->address);
-    probe->server_name = strdup(request->server_name);
     probe->timeout_ms = request->timeout_ms;
     probe->stage = "DNS lookup for";
     probe->callback = callback;
     probe->arg = arg;
     probe->open = 1; /* this function, later the lookup */
-    if (set_up(probe, request, err) < 0) {
+    if (set_up(probe, loop, request, err) < 0) {
         release(probe);
         return NULL;
     }
-    (void)uv_tcp_init(loop, &probe->tcp); /* both only set fields */
-    (void)uv_timer_init(loop, &probe->timer);
-    probe->open += 2;
+    (void)uv_tcp_init(loop, &probe->tcp); /* only sets fields */
+    probe->open++;
     probe->tcp.data = probe;
-    probe->timer.data = probe;
     probe->lookup.data = probe;
     if (start_lookup(probe, loop, err) < 0) {
         end(probe);

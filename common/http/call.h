@@ -1,37 +1,37 @@
 /*
- * call.h - what the files of the HTTP client share about one call. Private to the http room.
+ * call.h - one call of the HTTP client, shared by the client's files. Private to common/http.
  *
  * Life of a call:
  *
- *   start -> LOOKUP --addresses--> READY --> TRANSFER --curl is done--> FINISHED --callback--> ENDED
- *              |                     |          |
- *              +---------------------+----------+--cancel, deadline, failure--> (callback if it is due) -->
- * ENDED
+ *   start --> LOOKUP --addresses--> WAIT --first connection--> TRANSFER --curl is done--> callback --> freed
+ *               |                    |                            |
+ *               +--------------------+----------------------------+--deadline, failure--> callback --> freed
+ *               |                    |                            |
+ *               +--------------------+----------------------------+--cancel--> freed
  *
- * READY lasts only while one of curl's own callbacks is on the stack (nothing may be added then). Between
- * addresses and READY a call may WAIT: for the first connection to a server that was not met before, see
- * origins.c. ENDED means everything is released but the timer, whose close callback frees the struct.
+ * LOOKUP is skipped when the addresses are known. A call is in WAIT only while another call makes the first
+ * connection to the same server, see origins.c. No user code runs inside curl's callbacks.
  */
 #ifndef COMMON_HTTP_CALL_H
 #define COMMON_HTTP_CALL_H
 
 #include <curl/curl.h>
-#include <sys/queue.h>
 
+#include "common/base/list.h"
 #include "common/http/ca_bundle.h"
 #include "common/http/client.h"
 #include "common/http/curl_loop.h"
-#include "common/http/headers.h"
 #include "common/http/proxy.h"
 #include "common/http/resolver.h"
 #include "common/http/trust.h"
+#include "common/process/loop_timer.h"
 
 struct origin_book;
 
-enum call_state { CALL_LOOKUP, CALL_WAIT, CALL_READY, CALL_TRANSFER, CALL_FINISHED, CALL_ENDED };
+enum call_state { CALL_LOOKUP, CALL_WAIT, CALL_TRANSFER };
 
-/* Why we ourselves stopped a transfer from inside a curl callback. */
-enum call_stop { CALL_STOP_NONE, CALL_STOP_TOO_LARGE, CALL_STOP_HEADERS, CALL_STOP_CANCELLED };
+/* The limit for which the client itself stopped a transfer, from inside a curl callback. */
+enum call_stop { CALL_STOP_NONE, CALL_STOP_TOO_LARGE, CALL_STOP_HEADERS };
 
 /* The parts of the URL that matter here, and the peer the socket goes to. */
 struct call_target {
@@ -45,12 +45,9 @@ struct call_target {
     bool tls_proxy; /* the connection to the proxy is a TLS one itself */
 };
 
-TAILQ_HEAD(call_list, http_call);
-
 struct http_call {
-    TAILQ_ENTRY(http_call) link;
+    struct list link; /* in the client's `calls` */
     struct http_client *client;
-    struct call_list *list; /* the client's list it is on */
     enum call_state state;
     enum call_stop stop;
 
@@ -64,24 +61,22 @@ struct http_call {
     uint8_t *body; /* wiped memory */
     char curl_text[CURL_ERROR_SIZE];
 
-    uv_timer_t timer;       /* the next of: lookup too slow, waited enough, deadline, stall */
-    uint64_t start_ns;      /* uv_hrtime() */
-    uint64_t start_ms;      /* loop time */
-    uint64_t timeout_ms;    /* as requested */
-    uint64_t deadline_ms;   /* loop time; UINT64_MAX = none */
-    uint64_t connect_ms;    /* time for lookup and connecting */
-    uint64_t stall_ms;      /* 0 = none */
-    uint64_t last_bytes_ms; /* loop time */
+    struct loop_timer *timer; /* the next of: lookup too slow, waited enough, deadline */
+    uint64_t start_ns;        /* uv_hrtime() */
+    uint64_t start_ms;        /* loop time */
+    uint64_t timeout_ms;      /* as requested */
+    uint64_t deadline_ms;     /* loop time */
+    uint64_t connect_ms;      /* time for lookup and connecting */
 
     struct http_response response;
+    unsigned n_header_fields;
+    size_t header_bytes;
     CURLcode result;
-    bool http1_only;
     bool tcp_connected; /* of this call's connection, kept or new: set by curl_loop */
     bool opens;         /* makes the first connection to its server; others WAIT for it */
     bool waited;        /* once is enough */
 
     http_callback *callback;
-    void (*on_data)(const void *bytes, size_t len, void *arg);
     void *arg;
 };
 
@@ -97,35 +92,38 @@ struct http_client {
     struct ca_bundle *ca_bundle; /* where the node's CAs are */
     uint64_t connect_ms;
     struct origin_book *origins;
-    struct call_list active;   /* LOOKUP, WAIT, READY, TRANSFER */
-    struct call_list finished; /* FINISHED: callbacks due */
-    struct call_list ended;    /* cancelled inside curl, or waiting for their timer to close */
+    struct list calls;
+    bool delivering; /* callbacks run from a loop that goes on with the client */
     bool destroyed;
-    bool torn_down; /* curl and the resolver are gone */
 };
 
-/* call_setup.c: fills call->target, call->easy and what belongs to it. INVALID_ARGUMENT for bad URLs and
- * headers. */
+/* --- call_setup.c --- */
+
+/* Fills call->target, call->easy and what belongs to it. INVALID_ARGUMENT for bad URLs and headers. */
 int http_call_setup(struct http_call *call, const struct http_request *request, struct error **err);
 /* Gives curl the addresses of the peer. -1 only on lack of memory. */
 int http_call_set_addresses(struct http_call *call, const char *addresses, struct error **err);
 /* Sets the time left for connecting and whether to wait for a connection that is just being made. */
 void http_call_set_connecting(struct http_call *call, uint64_t connect_ms, bool wait_for_multiplex);
-/* Frees curl's side and the request data; the response stays. */
+/* Frees curl's side and the request data; the body of the response stays. */
 void http_call_release(struct http_call *call);
 
-/* failure.c: the story of a failed transfer, in *err; returns the hop. */
-enum http_hop http_call_failure(const struct http_call *call, struct error **err);
-/* The deadline or the stall limit has passed. */
-enum http_hop http_call_timed_out(const struct http_call *call, bool stalled, struct error **err);
+/* --- failure.c --- */
 
-/* client.c: curl's callbacks (installed by call_setup.c). */
+/* Sets *err for a failed transfer and returns the hop at which it failed. */
+enum http_hop http_call_failure(const struct http_call *call, struct error **err);
+/* The same for a call whose deadline has passed. */
+enum http_hop http_call_timed_out(const struct http_call *call, struct error **err);
+
+/* --- client.c: curl's callbacks, installed by call_setup.c --- */
+
 int http_call_on_connection(void *arg, char *peer, char *local, int peer_port, int local_port);
 size_t http_call_on_header(char *line, size_t size, size_t count, void *arg);
 size_t http_call_on_body(char *bytes, size_t size, size_t count, void *arg);
 
-/* origins.c: which HTTP version an origin was seen to speak. Bounded; the oldest is forgotten. */
+/* --- origins.c: which HTTP version a server was seen to speak --- */
 
+/* Bounded; the oldest server is forgotten. NULL on lack of memory. */
 struct origin_book *origin_book_create(void);
 void origin_book_destroy(struct origin_book *book);
 void origin_book_learn(struct origin_book *book, const char *host, unsigned port, bool multiplexes);

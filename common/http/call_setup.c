@@ -345,8 +345,7 @@ static void set_basics(struct http_call *call, const struct http_request *reques
     set_optional_long(call, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1);
 
     /* HTTP/2 by ALPN only; a curl without it refuses the value and stays with 1.1. */
-    set_optional_long(call, CURLOPT_HTTP_VERSION,
-                      request->http1_only ? (long)CURL_HTTP_VERSION_1_1 : (long)CURL_HTTP_VERSION_2TLS);
+    set_optional_long(call, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_2TLS);
     set_optional_long(call, CURLOPT_MAXAGE_CONN, IDLE_MAX_S);
     set_optional_long(call, CURLOPT_MAXLIFETIME_CONN, LIFETIME_MAX_S);
     set_optional_long(call, CURLOPT_UPLOAD_BUFFERSIZE, 16384); /* the smallest curl takes */
@@ -400,8 +399,6 @@ void http_call_release(struct http_call *call)
     if (call->easy != NULL)
         curl_easy_cleanup(call->easy);
     call->easy = NULL;
-    trust_release(call->trust);
-    call->trust = NULL;
     curl_slist_free_all(call->header_lines);
     curl_slist_free_all(call->resolve);
     curl_slist_free_all(call->connect_to);

@@ -52,14 +52,13 @@ struct http_client_config {
 };
 
 struct http_request {
-    const char *method; /* "GET", "POST", ... */
-    const char *url;    /* https://... or http://... */
-    const char *const
-        *headers; /* "Name: value" lines, NULL-terminated; may be NULL. Copied into wiped memory */
-    const char *bearer_token; /* may be NULL; sent as "Authorization: Bearer ..." */
-    const void *body;         /* may be NULL; copied into wiped memory */
+    const char *method;         /* "GET", "POST", ... */
+    const char *url;            /* https://... or http://... */
+    const char *const *headers; /* "Name: value" lines, NULL-terminated; may be NULL; copied, wiped */
+    const char *bearer_token;   /* may be NULL; sent as "Authorization: Bearer ..." */
+    const void *body;           /* may be NULL; copied into wiped memory */
     size_t body_len;
-    uint64_t timeout_ms;       /* whole call; UINT64_MAX only for streams */
+    uint64_t timeout_ms;       /* of the whole call */
     size_t max_response_bytes; /* 0 = 4 MiB; beyond it: RESOURCE_EXHAUSTED */
     enum http_proxy_policy proxy;
     const char *proxy_url;     /* overrides the policy when not NULL; with HTTP_PROXY_RULES see there */
@@ -75,30 +74,25 @@ struct http_request {
     const void *client_key_pem; /* followed by a NUL that the length does not count */
     size_t client_key_pem_len;
     bool insecure_skip_verify; /* only for kubeconfig's insecure-skip-tls-verify */
-    bool fresh_connection;     /* do not use a kept one: it did not answer a moment ago */
-    bool http1_only;           /* do not negotiate HTTP/2 (watches: one connection per stream) */
-    uint64_t stall_timeout_ms; /* streams: fail when no byte arrives for so long; 0 = none */
-    /* Streams: called with each piece of the body of a 2xx answer, which is then not collected. May cancel
-     * the call. May be NULL. */
-    void (*on_data)(const void *bytes, size_t len, void *arg);
+    bool fresh_connection;     /* do not reuse a kept one: it has just failed to respond */
 };
 
 struct http_response {
-    int status;         /* HTTP status, 100..599 */
-    struct buffer body; /* wiped after the callback; the callee may move it out with buffer assignment and
+    int status;          /* HTTP status, 100..599 */
+    struct buffer body;  /* wiped after the callback; the callee may move it out with buffer assignment and
                            buffer_init() */
-    struct http_headers *headers;
+    void *transfer;      /* for http_response_header(); NULL: a response without header fields */
     bool new_connection; /* a connection had to be made for this call */
     uint64_t duration_ns;
 };
 
-/* The value of a response header (name matched without case; last one wins), or NULL. Valid during the
+/* The value of the last response header field of this name (compared without case), or NULL. Valid during the
  * callback. */
 const char *http_response_header(const struct http_response *response, const char *name);
 
-/* Told the outcome: any HTTP status is a response with `error` NULL. Without a response `error` says why
- * ("DNS lookup of 'x' failed: ...") and `hop` where; codes: UNAVAILABLE, DEADLINE_EXCEEDED,
- * RESOURCE_EXHAUSTED (too large), INVALID_ARGUMENT (bad URL). Both are borrowed during the call. */
+/* The outcome of a call. Any HTTP status is a response with `error` NULL. Without a response `error` has the
+ * cause ("DNS lookup of 'x' failed: ...") and `hop` the place; codes: UNAVAILABLE, DEADLINE_EXCEEDED,
+ * RESOURCE_EXHAUSTED (too large), INVALID_ARGUMENT (bad URL). Both are borrowed for the time of the callback. */
 typedef void http_callback(struct http_response *response, enum http_hop hop, const struct error *error,
                            void *arg);
 
@@ -113,16 +107,14 @@ struct http_client *http_client_create(uv_loop_t *loop, const struct http_client
 /* The CA bundle of calls that name none; NULL when there is none. Valid until control returns to the loop. */
 const char *http_client_ca_file(const struct http_client *client);
 
-/* Starts a call; everything in `request` is borrowed for the time of this function only (except `on_data`).
- * `arg` goes to callback and on_data. */
+/* Starts a call; everything in `request` is borrowed for the time of this function only. */
 struct http_call *http_call_start(struct http_client *client, const struct http_request *request,
                                   http_callback *callback, void *arg, struct error **err);
 
 /* Sets *call to NULL; the callback will not run. Returns at once, also during a DNS lookup. */
 void http_call_cancel(struct http_call **call);
 
-/* Cancels what is left (no callbacks), closes the connections, releases memory once the handles are closed.
- * Accepts NULL. */
+/* Cancels the calls in flight (no callbacks) and closes the connections. Accepts NULL. */
 void http_client_destroy(struct http_client *client);
 
 /* Percent-encodes one path segment or query value (RFC 3986 unreserved kept). Caller frees. NULL on lack of

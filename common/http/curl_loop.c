@@ -10,13 +10,11 @@
 struct curl_loop {
     uv_loop_t *loop;
     struct curl_loop_config config;
-    CURLM *multi;     /* NULL while idle */
-    uv_timer_t timer; /* curl's own timeouts */
-    uv_timer_t idle;  /* drops the multi handle; does not keep the loop alive */
-    unsigned n_easy;  /* handles added */
-    unsigned open;    /* uv handles not yet closed: two timers and the sockets; freed at 0 */
+    CURLM *multi;             /* NULL while idle */
+    struct loop_timer *timer; /* curl's own timeouts */
+    struct loop_timer *idle;  /* drops the multi handle; does not keep the loop alive */
+    unsigned n_easy;          /* handles added */
     bool inside;
-    bool destroyed;
 };
 
 /* One per socket that curl wants watched. */
@@ -26,33 +24,20 @@ struct socket_watch {
     struct curl_loop *cl;
 };
 
-static void unref(struct curl_loop *cl)
-{
-    if (--cl->open == 0)
-        free(cl);
-}
-
 static void on_watch_closed(uv_handle_t *handle)
 {
-    struct socket_watch *watch = handle->data;
-    unref(watch->cl);
-    free(watch);
+    free(handle->data);
 }
 
-static void on_timer_closed(uv_handle_t *handle)
-{
-    unref(handle->data);
-}
-
-/* Lets curl work on a socket (or on its timeouts), then tells the owner. */
+/* Lets curl work on a socket (or on its timeouts), then lets the owner, which may destroy the loop. */
 static void run(struct curl_loop *cl, curl_socket_t fd, int events)
 {
     if (cl->multi == NULL)
         return;
     int running = 0;
     cl->inside = true;
-    (void)curl_multi_socket_action(cl->multi, fd, events,
-                                   &running); /* failures show up as results of transfers */
+    /* failures show up as results of transfers */
+    (void)curl_multi_socket_action(cl->multi, fd, events, &running);
     cl->inside = false;
     cl->config.after(cl->config.arg);
 }
@@ -61,8 +46,7 @@ static void on_poll(uv_poll_t *poll, int status, int events)
 {
     const struct socket_watch *watch = poll->data;
     int flags = 0;
-    if (status <
-        0) /* libuv keeps the reason to itself; the read or write that curl tries then will tell it */
+    if (status < 0) /* libuv hides the reason; the read or write that curl then tries finds it */
         flags = CURL_CSELECT_ERR | CURL_CSELECT_IN | CURL_CSELECT_OUT;
     if (events & UV_READABLE)
         flags |= CURL_CSELECT_IN;
@@ -83,14 +67,13 @@ static struct socket_watch *watch_create(struct curl_loop *cl, curl_socket_t fd)
         return NULL;
     }
     watch->poll.data = watch;
-    cl->open++;
     (void)curl_multi_assign(cl->multi, fd, watch);
     return watch;
 }
 
-/* While TCP connects, curl waits for writability alone; to wait for bytes is the sign that it is
- * through. Its own figures come too late to tell a silent TLS peer from a silent host: the connect
- * time with the end of the handshakes, and from curl 8 on the local port too. */
+/* While TCP connects, curl waits for writability alone; once it waits for bytes, TCP is connected. Its own
+ * figures come too late to distinguish a silent TLS peer from a silent host: the connect time with the end of
+ * the handshakes, and from curl 8 on the local port too. */
 static void note_connected(CURL *easy)
 {
     struct http_call *call = NULL;
@@ -123,23 +106,21 @@ static int on_socket(CURL *easy, curl_socket_t fd, int action, void *arg, void *
     return uv_poll_start(&watch->poll, events, on_poll) == 0 ? 0 : -1;
 }
 
-static void on_timer(uv_timer_t *timer)
+static void on_timer(void *arg)
 {
-    run(timer->data, CURL_SOCKET_TIMEOUT, 0);
+    run(arg, CURL_SOCKET_TIMEOUT, 0);
 }
 
 static int on_timeout_change(CURLM *multi, long timeout_ms, void *arg)
 {
     (void)multi;
     struct curl_loop *cl = arg;
-    if (cl->destroyed)
-        return 0;
-    if (timeout_ms < 0) {
-        (void)uv_timer_stop(&cl->timer);
-        return 0;
-    }
     uv_update_time(cl->loop); /* curl counts from now, the loop from the start of its turn */
-    return uv_timer_start(&cl->timer, on_timer, (uint64_t)timeout_ms, 0) == 0 ? 0 : -1;
+    if (timeout_ms < 0)
+        loop_timer_stop(cl->timer);
+    else
+        loop_timer_start(cl->timer, (uint64_t)timeout_ms);
+    return 0;
 }
 
 static void drop_multi(struct curl_loop *cl)
@@ -149,13 +130,12 @@ static void drop_multi(struct curl_loop *cl)
         return;
     (void)curl_multi_cleanup(multi); /* still calls on_socket() for what it closes */
     cl->multi = NULL;
-    if (!cl->destroyed)
-        (void)uv_timer_stop(&cl->timer);
+    loop_timer_stop(cl->timer);
 }
 
-static void on_idle(uv_timer_t *timer)
+static void on_idle(void *arg)
 {
-    struct curl_loop *cl = timer->data;
+    struct curl_loop *cl = arg;
     if (cl->n_easy == 0)
         drop_multi(cl);
 }
@@ -193,25 +173,26 @@ struct curl_loop *curl_loop_create(uv_loop_t *loop, const struct curl_loop_confi
     cl->config = *config;
     if (cl->config.idle_ms == 0)
         cl->config.idle_ms = CURL_LOOP_IDLE_MS;
-    (void)uv_timer_init(loop, &cl->timer); /* documented to succeed always */
-    (void)uv_timer_init(loop, &cl->idle);
-    uv_unref((uv_handle_t *)&cl->idle);
-    cl->timer.data = cl;
-    cl->idle.data = cl;
-    cl->open = 2;
+    cl->timer = loop_timer_create(loop, on_timer, cl, err);
+    cl->idle = cl->timer != NULL ? loop_timer_create(loop, on_idle, cl, err) : NULL;
+    if (cl->idle == NULL) {
+        curl_loop_destroy(cl);
+        return NULL;
+    }
+    loop_timer_unref(cl->idle);
     return cl;
 }
 
 int curl_loop_add(struct curl_loop *cl, CURL *easy, struct error **err)
 {
-    assert(!cl->inside && !cl->destroyed);
+    assert(!cl->inside);
     if (cl->multi == NULL && make_multi(cl, err) < 0)
         return -1;
     CURLMcode code = curl_multi_add_handle(cl->multi, easy);
     if (code != CURLM_OK)
         return error_set(err, GRPC_STATUS_INTERNAL, "start a transfer: %s", curl_multi_strerror(code));
     if (cl->n_easy++ == 0)
-        (void)uv_timer_stop(&cl->idle);
+        loop_timer_stop(cl->idle);
     return 0;
 }
 
@@ -219,8 +200,8 @@ void curl_loop_remove(struct curl_loop *cl, CURL *easy)
 {
     assert(!cl->inside && cl->n_easy > 0);
     (void)curl_multi_remove_handle(cl->multi, easy);
-    if (--cl->n_easy == 0 && !cl->destroyed)
-        (void)uv_timer_start(&cl->idle, on_idle, cl->config.idle_ms, 0);
+    if (--cl->n_easy == 0)
+        loop_timer_start(cl->idle, cl->config.idle_ms);
 }
 
 CURL *curl_loop_next_done(struct curl_loop *cl, CURLcode *ret_result)
@@ -245,9 +226,9 @@ void curl_loop_destroy(struct curl_loop *cl)
 {
     if (cl == NULL)
         return;
-    assert(!cl->inside && !cl->destroyed && cl->n_easy == 0);
-    cl->destroyed = true;
+    assert(!cl->inside && cl->n_easy == 0);
     drop_multi(cl);
-    uv_close((uv_handle_t *)&cl->timer, on_timer_closed);
-    uv_close((uv_handle_t *)&cl->idle, on_timer_closed);
+    loop_timer_destroy(cl->timer);
+    loop_timer_destroy(cl->idle);
+    free(cl);
 }

@@ -1,5 +1,6 @@
 /*
- * curl_loop.h - libcurl's multi-socket interface driven by a libuv loop. Private to the http room.
+ * curl_loop.h - libcurl's multi-socket interface driven by a libuv loop. Private to
+ * common/http.
  *
  * It moves bytes and knows nothing of requests: easy handles are added and removed, and `after` is called
  * each time curl has run, so that its owner can collect finished handles. curl must not be re-entered from
@@ -7,7 +8,7 @@
  * the place to catch up.
  *
  * The multi handle (and with it every idle connection, with tens of KiB of TLS buffers each) is dropped when
- * nothing has been in flight for CURL_LOOP_IDLE_MS, and made anew by the next request.
+ * nothing has been in flight for CURL_LOOP_IDLE_MS, and created again by the next request.
  */
 #ifndef COMMON_HTTP_CURL_LOOP_H
 #define COMMON_HTTP_CURL_LOOP_H
@@ -21,9 +22,8 @@
 
 struct curl_loop;
 
-enum {
-    CURL_LOOP_IDLE_MS = 90 * 1000
-}; /* load balancers forget idle connections after about 4 minutes; Go keeps them 90 s */
+/* Load balancers forget idle connections after about 4 minutes; Go keeps them 90 s. */
+enum { CURL_LOOP_IDLE_MS = 90 * 1000 };
 
 struct curl_loop_config {
     unsigned max_connections_per_host;
@@ -48,8 +48,7 @@ CURL *curl_loop_next_done(struct curl_loop *cl, CURLcode *ret_result);
 /* True while one of curl's callbacks is on the stack. */
 bool curl_loop_inside(const struct curl_loop *cl);
 
-/* Closes all connections; every handle must have been removed. The memory goes when libuv has closed the
- * handles. Accepts NULL. */
+/* Closes all connections; every handle must have been removed. Not while curl_loop_inside(). Accepts NULL. */
 void curl_loop_destroy(struct curl_loop *cl);
 
 #endif

@@ -1,16 +1,16 @@
 /*
- * failure.c - says in words at which hop a call failed.
+ * failure.c - the error of a failed call: the hop and the cause.
  *
- * Only names, ports, limits and the texts of the system and of the TLS library are shown; never paths,
- * queries or headers.
+ * It shows names, ports, limits and the texts of the system and of the TLS library; never paths, queries or
+ * headers.
  */
 #include <inttypes.h>
 #include <string.h>
 
 #include "common/http/call.h"
 
-/* How far a transfer came. curl's times are 0 for what has not happened. */
-enum stage { STAGE_CONNECT, STAGE_PROXY, STAGE_TLS, STAGE_ANSWER };
+/* How far a transfer came. curl's times are 0 for steps that were not reached. */
+enum stage { STAGE_CONNECT, STAGE_PROXY, STAGE_TLS, STAGE_RESPONSE };
 
 static bool passed(const struct http_call *call, CURLINFO what)
 {
@@ -26,7 +26,7 @@ static bool tcp_is_connected(const struct http_call *call)
 static enum stage stage_of(const struct http_call *call)
 {
     if (call->response.status != 0 || passed(call, CURLINFO_PRETRANSFER_TIME_T))
-        return STAGE_ANSWER;
+        return STAGE_RESPONSE;
     if (!tcp_is_connected(call))
         return STAGE_CONNECT;
     if (call->target.proxied && call->target.tls) {
@@ -35,7 +35,7 @@ static enum stage stage_of(const struct http_call *call)
         if (code == 0)
             return STAGE_PROXY;
     }
-    return call->target.tls ? STAGE_TLS : STAGE_ANSWER;
+    return call->target.tls ? STAGE_TLS : STAGE_RESPONSE;
 }
 
 /* "proxy host:port" or "host:port": the end of the TCP connection. */
@@ -79,7 +79,7 @@ static enum http_hop connect_timed_out(const struct http_call *call, struct erro
                         t->peer_host, t->peer_port, t->host, t->port, call->connect_ms);
         return HTTP_HOP_PROXY;
     case STAGE_CONNECT:
-    case STAGE_ANSWER:
+    case STAGE_RESPONSE:
         break;
     }
     (void)error_set(err, GRPC_STATUS_UNAVAILABLE, "connect to %s%s:%u: no connection within %" PRIu64 " ms",
@@ -111,7 +111,7 @@ static enum http_hop proxy_failed(const struct http_call *call, struct error **e
     return HTTP_HOP_PROXY;
 }
 
-/* Something broke while bytes were exchanged: before or after the proxy's tunnel stood, or in the answer. */
+/* The exchange of bytes broke off: before or after the proxy's tunnel stood, or in the response. */
 static enum http_hop exchange_failed(const struct http_call *call, struct error **err)
 {
     const struct call_target *t = &call->target;
@@ -128,10 +128,10 @@ static enum http_hop exchange_failed(const struct http_call *call, struct error 
         return HTTP_HOP_SEND;
     }
     if (call->response.status != 0)
-        (void)error_set(err, GRPC_STATUS_UNAVAILABLE, "answer of %s broke off: %s", t->host,
+        (void)error_set(err, GRPC_STATUS_UNAVAILABLE, "response from %s broke off: %s", t->host,
                         curl_easy_strerror(call->result));
     else
-        (void)error_set(err, GRPC_STATUS_UNAVAILABLE, "no answer from %s: %s", t->host,
+        (void)error_set(err, GRPC_STATUS_UNAVAILABLE, "no response from %s: %s", t->host,
                         curl_easy_strerror(call->result));
     return HTTP_HOP_RECEIVE;
 }
@@ -140,12 +140,13 @@ enum http_hop http_call_failure(const struct http_call *call, struct error **err
 {
     const struct call_target *t = &call->target;
     if (call->stop == CALL_STOP_TOO_LARGE) {
-        (void)error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "answer of %s is larger than %zu bytes", t->host,
-                        call->response.body.ceiling);
+        (void)error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "response from %s is larger than %zu bytes",
+                        t->host, call->response.body.ceiling);
         return HTTP_HOP_RECEIVE;
     }
     if (call->stop == CALL_STOP_HEADERS) {
-        (void)error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "answer of %s has too large a header", t->host);
+        (void)error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "response from %s has too large a header",
+                        t->host);
         return HTTP_HOP_RECEIVE;
     }
     switch (call->result) {
@@ -155,9 +156,9 @@ enum http_hop http_call_failure(const struct http_call *call, struct error **err
             (void)error_set(err, GRPC_STATUS_INVALID_ARGUMENT, "malformed URL");
             return HTTP_HOP_NONE;
         }
-        return exchange_failed(call, err); /* an answer that is not HTTP */
+        return exchange_failed(call, err); /* a response that is not HTTP */
     case CURLE_OUT_OF_MEMORY:
-        (void)error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory during a call to %s", t->host);
+        (void)error_no_memory(err, "an HTTP call");
         return HTTP_HOP_NONE;
     case CURLE_COULDNT_RESOLVE_HOST:
     case CURLE_COULDNT_RESOLVE_PROXY:
@@ -183,14 +184,9 @@ enum http_hop http_call_failure(const struct http_call *call, struct error **err
     }
 }
 
-enum http_hop http_call_timed_out(const struct http_call *call, bool stalled, struct error **err)
+enum http_hop http_call_timed_out(const struct http_call *call, struct error **err)
 {
     const struct call_target *t = &call->target;
-    if (stalled) {
-        (void)error_set(err, GRPC_STATUS_UNAVAILABLE, "no byte from %s for %" PRIu64 " ms", t->host,
-                        call->stall_ms);
-        return HTTP_HOP_TIMEOUT;
-    }
     enum grpc_status code = GRPC_STATUS_DEADLINE_EXCEEDED;
     enum stage stage = call->state == CALL_TRANSFER ? stage_of(call) : STAGE_CONNECT;
     switch (stage) {
@@ -206,12 +202,12 @@ enum http_hop http_call_timed_out(const struct http_call *call, bool stalled, st
         (void)error_set(err, code, "TLS handshake with %s: not finished within %" PRIu64 " ms", t->host,
                         call->timeout_ms);
         return HTTP_HOP_TLS;
-    case STAGE_ANSWER:
+    case STAGE_RESPONSE:
         break;
     }
     (void)error_set(err, code,
-                    call->response.status != 0 ? "answer of %s not complete within %" PRIu64 " ms"
-                                               : "no answer from %s within %" PRIu64 " ms",
+                    call->response.status != 0 ? "response from %s not complete within %" PRIu64 " ms"
+                                               : "no response from %s within %" PRIu64 " ms",
                     t->host, call->timeout_ms);
     return HTTP_HOP_TIMEOUT;
 }

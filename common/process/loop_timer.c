@@ -54,6 +54,11 @@ void loop_timer_stop(struct loop_timer *timer)
     (void)uv_timer_stop(&timer->handle); /* never fails */
 }
 
+void loop_timer_unref(struct loop_timer *timer)
+{
+    uv_unref((uv_handle_t *)&timer->handle);
+}
+
 bool loop_timer_is_running(const struct loop_timer *timer)
 {
     return uv_is_active((const uv_handle_t *)&timer->handle);

@@ -32,6 +32,9 @@ void loop_timer_repeat(struct loop_timer *timer, uint64_t interval_ms);
 /* The callback does not run any more until the next start. Harmless when the timer is not running. */
 void loop_timer_stop(struct loop_timer *timer);
 
+/* The loop may end while the timer runs. */
+void loop_timer_unref(struct loop_timer *timer);
+
 bool loop_timer_is_running(const struct loop_timer *timer);
 
 /* The callback does not run any more; the memory goes once libuv has released it. Accepts NULL. */

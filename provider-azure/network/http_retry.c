@@ -373,7 +373,7 @@ int http_retry_pending_error(const struct http_retry *retry, struct error **err)
                          host);
     if (retry->call != NULL)
         return error_set(
-            err, GRPC_STATUS_DEADLINE_EXCEEDED, "no answer from %s within %llu ms (try %u)", host,
+            err, GRPC_STATUS_DEADLINE_EXCEEDED, "no response from %s within %llu ms (try %u)", host,
             (unsigned long long)(transport_now_ms(retry->network->transport) - retry->sent_ms), retry->tries);
     if (retry->last_status != 0)
         return error_set(err, GRPC_STATUS_DEADLINE_EXCEEDED,

@@ -10,7 +10,7 @@ from harness.process import ROOT
 
 TROUBLE = (ROOT / "docs/troubleshooting.md").read_text()
 QUOTES = messages.quotes(TROUBLE)
-SPEAKERS = ("driver", "provider-azure", "common/http", "common/pki")
+SPEAKERS = ("driver", "provider-azure", "common/http", "common/crypto")
 
 # Texts that no row explains, each with the reason.
 NOT_EXPLAINED = {

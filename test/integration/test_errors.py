@@ -203,8 +203,8 @@ def test_a_certificate_of_another_name_is_a_tls_failure(pods, emulator, scratch)
 
 
 @pytest.mark.parametrize("service,kind,words", [
-    ("vault", "reset", ["no answer from", "vault.localhost", " tries: "]), ("entra", "close", ["no answer from login.localhost", " tries: "]),
-    ("vault", "truncate", ["answer of", "broke off"]), ("vault", "garbage", ["vault's response is not JSON"]), ("entra", "garbage", ["not JSON"]),
+    ("vault", "reset", ["no response from", "vault.localhost", " tries: "]), ("entra", "close", ["no response from login.localhost", " tries: "]),
+    ("vault", "truncate", ["response from", "broke off"]), ("vault", "garbage", ["vault's response is not JSON"]), ("entra", "garbage", ["not JSON"]),
 ])
 def test_an_answer_that_breaks_is_named(pods, emulator, service, kind, words):
     emulator.add_fault(kind, service=service)
@@ -219,7 +219,7 @@ def test_the_callers_deadline_is_reported_with_the_peer_that_did_not_respond(pod
     emulator.add_fault("blackhole", service=service)
     code, text = failure(pods, mount_request(), timeout=1.5)
     assert code == CODES.DEADLINE_EXCEEDED and text.startswith(OBJECT), "the reason has to be there before the caller gives up"
-    assert f"no answer from {host} within" in text.lower()
+    assert f"no response from {host} within" in text.lower()
 
 
 # ---- IMDS and NMI ----------------------------------------------------------------------------------------------------------------

@@ -84,11 +84,7 @@ struct outcome {
     enum http_hop hop;
     enum grpc_status code;
     char message[512];
-    char data[256]; /* on_data */
     struct http_call *call;
-    bool cancel_in_data;
-    bool destroy_in_data;
-    struct fixture *fixture;
 };
 
 struct fixture {
@@ -129,18 +125,6 @@ static inline void on_outcome(struct http_response *response, enum http_hop hop,
     (void)snprintf(o->why, sizeof(o->why), "%s", why != NULL ? why : "");
     o->retry_after_ms = http_retry_after_ms(response, 0);
     o->new_connection = response->new_connection;
-}
-
-static inline void on_data(const void *bytes, size_t len, void *arg)
-{
-    struct outcome *o = arg;
-    size_t used = strlen(o->data);
-    assert_true(used + len < sizeof(o->data));
-    memcpy(o->data + used, bytes, len);
-    if (o->cancel_in_data && o->call != NULL)
-        http_call_cancel(&o->call);
-    if (o->destroy_in_data && o->fixture->client != NULL)
-        http_client_destroy(steal_ptr(&o->fixture->client));
 }
 
 static inline const char *url(char *out, size_t size, const char *scheme, const char *host, unsigned port,

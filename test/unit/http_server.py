@@ -39,7 +39,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
         elif path == "/headers":
             self.answer(str(self.headers).encode())
         elif path == "/status":
-            self.answer(b"gone", 410, [("X-Why", "test"), ("Retry-After", "3")])
+            self.answer(b"gone", 410, [("X-Why", "first"), ("x-why", "test"), ("Retry-After", "3")])
+        elif path == "/busy":
+            self.answer(b"", 429, [("Retry-After", "3"), ("x-ms-retry-after-ms", "250"), ("Retry-After-Ms", "soon")])
         elif path == "/redirect":
             self.answer(b"", 302, [("Location", "/hello")])
         elif path == "/slow":
@@ -69,13 +71,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.wfile.write(b"\x00\x01garbage\r\n\r\n")
         elif path == "/manyheaders":
             self.answer(b"", 200, [("X-%d" % i, "v") for i in range(99)] * 2)
-        elif path in ("/stream", "/stall"):
+        elif path == "/stall":
             self.start_chunks()
-            for i in range(3):
-                self.chunk(b"event%d\n" % i)
-            if path == "/stall":
-                time.sleep(LONGER_THAN_ANY_TEST_S)
-            self.wfile.write(b"0\r\n\r\n")
+            self.chunk(b"half")
+            time.sleep(LONGER_THAN_ANY_TEST_S)
         else:
             self.answer(b"nothing here", 404)
 

@@ -17,6 +17,10 @@ static void any_status_is_a_response_with_headers(void **state)
     assert_string_equal(o.body, "gone");
     assert_string_equal(o.why, "test");
     assert_int_equal(o.retry_after_ms, 3000);
+    o = get_path(&f, "/busy");
+    assert_int_equal(o.status, 429);
+    assert_string_equal(o.why, "");
+    assert_int_equal(o.retry_after_ms, 250); /* the more precise header that can be read */
     o = get_path(&f, "/redirect");
     assert_int_equal(o.status, 302); /* not followed */
     close_client(&f);
@@ -77,15 +81,16 @@ static void misbehaving_servers_give_named_errors(void **state)
         enum http_hop hop;
         const char *message;
     } cases[] = {
-        {"/truncated?q=canary", GRPC_STATUS_UNAVAILABLE, HTTP_HOP_RECEIVE, "answer of 127.0.0.1 broke off"},
-        {"/reset?q=canary", GRPC_STATUS_UNAVAILABLE, HTTP_HOP_RECEIVE, "no answer from 127.0.0.1"},
-        {"/garbage?q=canary", GRPC_STATUS_UNAVAILABLE, HTTP_HOP_RECEIVE, "no answer from 127.0.0.1"},
+        {"/truncated?q=canary", GRPC_STATUS_UNAVAILABLE, HTTP_HOP_RECEIVE,
+         "response from 127.0.0.1 broke off"},
+        {"/reset?q=canary", GRPC_STATUS_UNAVAILABLE, HTTP_HOP_RECEIVE, "no response from 127.0.0.1"},
+        {"/garbage?q=canary", GRPC_STATUS_UNAVAILABLE, HTTP_HOP_RECEIVE, "no response from 127.0.0.1"},
         {"/manyheaders?q=canary", GRPC_STATUS_RESOURCE_EXHAUSTED, HTTP_HOP_RECEIVE, "too large a header"},
         {"/big?q=canary", GRPC_STATUS_RESOURCE_EXHAUSTED, HTTP_HOP_RECEIVE, "is larger than 1000 bytes"},
         {"/bigchunks?q=canary", GRPC_STATUS_RESOURCE_EXHAUSTED, HTTP_HOP_RECEIVE,
          "is larger than 1000 bytes"},
         {"/slow?q=canary", GRPC_STATUS_DEADLINE_EXCEEDED, HTTP_HOP_TIMEOUT,
-         "no answer from 127.0.0.1 within 300 ms"},
+         "no response from 127.0.0.1 within 300 ms"},
         {"/stall?q=canary", GRPC_STATUS_DEADLINE_EXCEEDED, HTTP_HOP_TIMEOUT, "not complete within 300 ms"},
     };
     struct fixture f;
@@ -128,51 +133,46 @@ static void bad_requests_are_refused_at_the_start(void **state)
     close_client(&f);
 }
 
-static void streams_deliver_pieces_and_notice_a_stall(void **state)
+struct last_call {
+    struct fixture *fixture;
+    struct outcome *others;
+    char body[16];
+};
+
+static void cancel_and_destroy(struct http_response *response, enum http_hop hop, const struct error *error,
+                               void *arg)
+{
+    struct last_call *last = arg;
+    assert_null(error);
+    assert_int_equal(hop, HTTP_HOP_NONE);
+    http_call_cancel(&last->others[0].call);
+    http_client_destroy(steal_ptr(&last->fixture->client));
+    assert_non_null(http_response_header(response, "content-length"));
+    (void)snprintf(last->body, sizeof(last->body), "%s", buffer_str(&response->body));
+}
+
+static void a_callback_may_cancel_other_calls_and_destroy_the_client(void **state)
 {
     (void)state;
     struct fixture f;
     open_client(&f, &PLAIN);
+    struct outcome others[2] = {0};
+    struct last_call last = {.fixture = &f, .others = others};
     char text[256];
-    struct http_request request = {.url =
-                                       url(text, sizeof(text), "http", "127.0.0.1", server.port, "/stream"),
-                                   .timeout_ms = UINT64_MAX,
-                                   .on_data = on_data};
-    struct outcome o = fetch(&f, request);
-    assert_string_equal(o.data, "event0\nevent1\nevent2\n");
-    assert_int_equal(o.body_len, 0);
-    request.url = url(text, sizeof(text), "http", "127.0.0.1", server.port, "/stall");
-    request.stall_timeout_ms = 200;
-    o = fetch(&f, request);
-    assert_string_equal(o.data, "event0\nevent1\nevent2\n");
-    assert_string_equal(o.message, "no byte from 127.0.0.1 for 200 ms");
-    request.url = url(text, sizeof(text), "http", "127.0.0.1", server.port, "/missing");
-    o = fetch(&f, request);
-    assert_int_equal(o.status, 404);
-    assert_string_equal(o.body, "nothing here"); /* only 2xx bodies are streamed */
-    close_client(&f);
-}
-
-static void a_call_may_be_cancelled_and_the_client_destroyed_from_on_data(void **state)
-{
-    (void)state;
-    for (int destroy = 0; destroy <= 1; destroy++) {
-        struct fixture f;
-        open_client(&f, &PLAIN);
-        char text[256];
-        struct outcome o = {.cancel_in_data = destroy == 0, .destroy_in_data = destroy == 1, .fixture = &f};
-        const struct http_request request = {
-            .method = "GET",
-            .url = url(text, sizeof(text), "http", "127.0.0.1", server.port, "/stall"),
-            .timeout_ms = 20000,
-            .on_data = on_data};
-        o.call = http_call_start(f.client, &request, on_outcome, &o, NULL);
-        assert_non_null(o.call);
-        while (o.data[0] == '\0')
-            (void)uv_run(&f.loop, UV_RUN_ONCE);
-        close_client(&f);
-        assert_int_equal(o.calls, 0);
+    struct http_request request = {.method = "GET",
+                                   .url = url(text, sizeof(text), "http", "127.0.0.1", server.port, "/stall"),
+                                   .timeout_ms = 20000};
+    for (size_t i = 0; i < ARRAY_SIZE(others); i++) {
+        others[i].call = http_call_start(f.client, &request, on_outcome, &others[i], NULL);
+        assert_non_null(others[i].call);
     }
+    request.url = url(text, sizeof(text), "http", "127.0.0.1", server.port, "/hello");
+    assert_non_null(http_call_start(f.client, &request, cancel_and_destroy, &last, NULL));
+    while (last.body[0] == '\0')
+        (void)uv_run(&f.loop, UV_RUN_ONCE);
+    close_client(&f);
+    assert_string_equal(last.body, "hello");
+    assert_int_equal(others[0].calls + others[1].calls, 0);
 }
 
 static void a_cancelled_connect_and_a_destroyed_client_call_nobody_back(void **state)
@@ -219,8 +219,7 @@ int main(void)
         cmocka_unit_test(requests_carry_what_was_asked_and_nothing_more),
         cmocka_unit_test(misbehaving_servers_give_named_errors),
         cmocka_unit_test(bad_requests_are_refused_at_the_start),
-        cmocka_unit_test(streams_deliver_pieces_and_notice_a_stall),
-        cmocka_unit_test(a_call_may_be_cancelled_and_the_client_destroyed_from_on_data),
+        cmocka_unit_test(a_callback_may_cancel_other_calls_and_destroy_the_client),
         cmocka_unit_test(a_cancelled_connect_and_a_destroyed_client_call_nobody_back),
         cmocka_unit_test(a_hundred_parallel_calls_use_a_bounded_number_of_connections),
     };

@@ -184,7 +184,7 @@ static void a_hanging_lookup_delays_neither_cancel_nor_deadline_and_is_joined(vo
     while (atomic_load(&lookups) == before)
         (void)usleep(1000);
     wait_for(&f, o, 1);
-    assert_string_equal(o[0].message, "DNS lookup of 'hang.test' failed: no answer within 100 ms");
+    assert_string_equal(o[0].message, "DNS lookup of 'hang.test' failed: no response within 100 ms");
     assert_int_equal(o[0].code, GRPC_STATUS_DEADLINE_EXCEEDED);
     uint64_t start_ns = uv_hrtime();
     http_call_cancel(&o[1].call);

@@ -128,6 +128,24 @@ static void an_owner_may_go_before_its_timer_is_closed(void **state)
     assert_int_equal(total, 0);
 }
 
+static void a_timer_without_a_reference_does_not_keep_the_loop(void **state)
+{
+    uv_loop_t loop;
+    struct owner *owner;
+    int total = 0;
+
+    (void)state;
+    assert_int_equal(uv_loop_init(&loop), 0);
+    owner = owner_create(&loop, 1, &total);
+    loop_timer_unref(owner->timer);
+    loop_timer_start(owner->timer, 3600U * 1000);
+    assert_int_equal(uv_run(&loop, UV_RUN_DEFAULT), 0);
+    loop_timer_destroy(owner->timer);
+    free(owner);
+    run(&loop);
+    assert_int_equal(total, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -135,6 +153,7 @@ int main(void)
         cmocka_unit_test(a_repeating_timer_goes_on_until_it_is_destroyed),
         cmocka_unit_test(a_later_start_replaces_the_earlier_one),
         cmocka_unit_test(a_stopped_timer_does_not_expire),
+        cmocka_unit_test(a_timer_without_a_reference_does_not_keep_the_loop),
         cmocka_unit_test(an_owner_may_go_before_its_timer_is_closed),
     };
     return cmocka_run_group_tests_name("loop_timer", tests, NULL, NULL);

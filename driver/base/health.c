@@ -3,42 +3,24 @@
  */
 #include "driver/base/health.h"
 
-#include <stdbool.h>
 #include <stdlib.h>
 
+#include "common/process/loop_timer.h"
 #include "driver/base/worker.h"
 
-struct health_check {
-    uv_timer_t timer;          /* embedded; freed when it is closed and the worker is back */
+struct health_check { /* lives until its worker is back */
+    struct loop_timer *timer;
     health_callback *callback; /* NULL once called or cancelled */
     void *arg;
-    bool timer_closed;
-    bool worker_back;
 };
-
-static void release(struct health_check *check)
-{
-    if (check->timer_closed && check->worker_back)
-        free(check);
-}
-
-static void timer_closed(uv_handle_t *handle)
-{
-    struct health_check *check = handle->data;
-
-    check->timer_closed = true;
-    release(check);
-}
 
 static void conclude(struct health_check *check, const struct error *error)
 {
-    health_callback *callback = check->callback;
+    health_callback *callback = steal_ptr(&check->callback);
 
-    if (callback == NULL)
-        return;
-    check->callback = NULL;
-    uv_close((uv_handle_t *)&check->timer, timer_closed);
-    callback(error, check->arg);
+    loop_timer_destroy(steal_ptr(&check->timer));
+    if (callback != NULL)
+        callback(error, check->arg);
 }
 
 static void run_nothing(void *job)
@@ -48,20 +30,18 @@ static void run_nothing(void *job)
 
 static void worker_came_back(void *job)
 {
-    struct health_check *check = job;
+    cleanup_free struct health_check *check = job;
 
-    check->worker_back = true;
-    conclude(check, NULL);
-    release(check);
+    conclude(check, /* error= */ NULL);
 }
 
-static void too_late(uv_timer_t *timer)
+static void too_late(void *arg)
 {
     cleanup_error struct error *error = NULL;
 
     (void)error_set(&error, GRPC_STATUS_UNAVAILABLE, "no worker thread has been free for %d ms",
                     HEALTH_TIMEOUT_MS);
-    conclude(timer->data, error);
+    conclude(arg, error);
 }
 
 struct health_check *health_check_start(uv_loop_t *loop, health_callback *callback, void *arg,
@@ -70,25 +50,23 @@ struct health_check *health_check_start(uv_loop_t *loop, health_callback *callba
     struct health_check *check = calloc(1, sizeof(*check));
 
     if (check == NULL) {
-        (void)error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
+        (void)error_no_memory(err, NULL);
         return NULL;
     }
-    check->callback = callback;
-    check->arg = arg;
-    (void)uv_timer_init(loop, &check->timer); /* can not fail */
-    check->timer.data = check;
-    if (worker_start(loop, run_nothing, worker_came_back, check, err) < 0) {
-        check->worker_back = true;
-        uv_close((uv_handle_t *)&check->timer, timer_closed);
+    *check = (struct health_check){
+        .timer = loop_timer_create(loop, too_late, check, err), .callback = callback, .arg = arg};
+    if (check->timer == NULL || worker_start(loop, run_nothing, worker_came_back, check, err) < 0) {
+        loop_timer_destroy(check->timer);
+        free(check);
         return NULL;
     }
-    (void)uv_timer_start(&check->timer, too_late, HEALTH_TIMEOUT_MS, 0);
+    loop_timer_start(check->timer, HEALTH_TIMEOUT_MS);
     return check;
 }
 
 void health_check_cancel(struct health_check **check)
 {
     (*check)->callback = NULL;
-    uv_close((uv_handle_t *)&(*check)->timer, timer_closed);
+    loop_timer_destroy(steal_ptr(&(*check)->timer));
     *check = NULL;
 }

@@ -38,7 +38,7 @@ int worker_start(uv_loop_t *loop, worker_run *run, worker_done *done, void *job,
     int ret;
 
     if (worker == NULL)
-        return error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
+        return error_no_memory(err, NULL);
     *worker = (struct worker){.run = run, .done = done, .job = job};
     worker->work.data = worker;
     ret = uv_queue_work(loop, &worker->work, run_on_pool, done_on_loop);

@@ -85,7 +85,7 @@ static int copy_text(const struct reader *reader, const char *text, char **ret)
 {
     *ret = strdup(text);
     if (*ret == NULL)
-        return error_set(reader->err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
+        return error_no_memory(reader->err, NULL);
     return 0;
 }
 
@@ -164,7 +164,7 @@ static int read_list(const struct reader *reader, const void *map, const char *k
             return wrong_kind(reader, reader->tree->item(*ret_list, i), field, "a list of maps");
     *ret_elements = calloc(n, size);
     if (*ret_elements == NULL)
-        return error_set(reader->err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
+        return error_no_memory(reader->err, NULL);
     *ret_n = n;
     return 0;
 }
@@ -293,7 +293,7 @@ enum class_decode_result class_decode(const struct class_tree *tree, const void 
         return CLASS_OTHER_KIND;
     class = calloc(1, sizeof(*class));
     if (class == NULL) {
-        (void)error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
+        (void)error_no_memory(err, NULL);
         return CLASS_INVALID;
     }
     if (read_metadata(&reader, root, default_namespace, class) < 0 || read_spec(&reader, root, class) < 0)

@@ -45,7 +45,7 @@ struct class_cache *class_cache_create(uv_loop_t *loop, const struct class_sourc
     struct class_cache *memo = calloc(1, sizeof(*memo));
 
     if (memo == NULL) {
-        (void)error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
+        (void)error_no_memory(err, NULL);
         return NULL;
     }
     memo->loop = loop;
@@ -128,7 +128,7 @@ static struct entry *entry_get(struct class_cache *memo, const char *ns, const c
         forget_old_ones(memo);
         entry = calloc(1, sizeof(*entry));
         if (entry == NULL) {
-            (void)error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
+            (void)error_no_memory(err, NULL);
             return NULL;
         }
         entry->memo = memo;
@@ -139,7 +139,7 @@ static struct entry *entry_get(struct class_cache *memo, const char *ns, const c
         entry->name = strdup(name);
         if (entry->ns == NULL || entry->name == NULL) {
             entry_free(entry);
-            (void)error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
+            (void)error_no_memory(err, NULL);
             return NULL;
         }
     }
@@ -255,7 +255,7 @@ struct class_cache_call *class_cache_start(struct class_cache *memo, const char 
     struct entry *entry;
 
     if (call == NULL) {
-        (void)error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
+        (void)error_no_memory(err, NULL);
         return NULL;
     }
     entry = entry_get(memo, ns, name, err);

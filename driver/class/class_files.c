@@ -195,7 +195,7 @@ static struct class_lookup *files_start(void *state, const char *ns, const char 
 
     (void)timeout_ms; /* local files */
     if (lookup == NULL) {
-        (void)error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
+        (void)error_no_memory(err, NULL);
         return NULL;
     }
     *lookup = (struct class_lookup){.directory = strdup(files->directory),
@@ -206,7 +206,7 @@ static struct class_lookup *files_start(void *state, const char *ns, const char 
                                     .arg = arg};
     if (lookup->directory == NULL || lookup->ns == NULL || lookup->name == NULL) {
         lookup_free(lookup);
-        (void)error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
+        (void)error_no_memory(err, NULL);
         return NULL;
     }
     if (worker_start(files->loop, lookup_run, lookup_done, lookup, err) < 0) {
@@ -239,7 +239,7 @@ int class_files_create(uv_loop_t *loop, const char *directory, struct log *log,
     if (files == NULL || copy == NULL) {
         free(files);
         free(copy);
-        return error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
+        return error_no_memory(err, NULL);
     }
     *files = (struct class_files){.loop = loop, .log = log, .directory = copy};
     *ret_source = (struct class_source){.name = "files",

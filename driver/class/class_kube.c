@@ -64,7 +64,7 @@ static int lookup_send(struct class_lookup *lookup, struct error **err)
     if (version_usable(lookup->not_older) &&
         asprintf(&with_version, "%s?resourceVersion=%s", path, lookup->not_older) < 0) {
         with_version = NULL;
-        return error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
+        return error_no_memory(err, NULL);
     }
     lookup->call = kube_call_start(lookup->client,
                                    &(struct kube_request){.method = "GET",
@@ -132,7 +132,7 @@ static struct class_lookup *kube_start_not_older(void *state, const char *ns, co
     struct class_lookup *lookup = calloc(1, sizeof(*lookup));
 
     if (lookup == NULL) {
-        (void)error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
+        (void)error_no_memory(err, NULL);
         return NULL;
     }
     *lookup = (struct class_lookup){.client = source->client,
@@ -143,7 +143,7 @@ static struct class_lookup *kube_start_not_older(void *state, const char *ns, co
                                     .not_older = resource_version != NULL ? strdup(resource_version) : NULL,
                                     .timeout_ms = timeout_ms};
     if (lookup->ns == NULL || lookup->name == NULL) {
-        (void)error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
+        (void)error_no_memory(err, NULL);
         lookup_free(lookup);
         return NULL;
     }
@@ -178,7 +178,7 @@ int class_kube_create(struct kube_client *client, struct class_source *ret_sourc
     struct class_kube *source = calloc(1, sizeof(*source));
 
     if (source == NULL)
-        return error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
+        return error_no_memory(err, NULL);
     source->client = client;
     *ret_source = (struct class_source){.name = "kubernetes",
                                         .start = kube_start,

@@ -85,7 +85,7 @@ static void probe_handler(struct grpc_call *call, const ProtobufCMessage *reques
 
     (void)request;
     if (probe == NULL)
-        (void)error_set(&error, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
+        (void)error_no_memory(&error, NULL);
     else
         probe->check = health_check_start(identity->loop, probe_checked, probe, &error);
     if (probe == NULL || probe->check == NULL) {

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/backoff.h"
+#include "common/process/loop_timer.h"
 #include "driver/kube/kube_upsert.h"
 
 struct node_taint {
@@ -13,10 +15,10 @@ struct node_taint {
     struct kube_return kube_back;
     struct log *log;
     char *node;
-    uv_timer_t retry;           /* embedded; freed when it is closed */
+    struct loop_timer *retry;
+    struct backoff law;         /* of the pauses before a retry */
+    unsigned failures;          /* in a row */
     struct kube_upsert *upsert; /* owned; NULL when it does not run */
-    uint64_t retry_first_ms;
-    uint64_t retry_ms;
 };
 
 /* --- what to write --- */
@@ -66,7 +68,7 @@ static cJSON *build(enum kube_upsert_step step, const cJSON *current, void *arg,
             continue;
         patch = patch_without_ours(taints);
         if (patch == NULL)
-            (void)error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
+            (void)error_no_memory(err, NULL);
         return patch;
     }
     return NULL; /* nothing to do */
@@ -85,7 +87,7 @@ static void done(struct kube_upsert_result *result, const struct error *error, v
         retry_later(taint, error);
         return;
     }
-    taint->retry_ms = taint->retry_first_ms;
+    taint->failures = 0;
     if (result->wrote)
         log_info(taint->log, "the start-up taint is removed, the node takes pods",
                  LOG_STR("node", taint->node), LOG_STR("taint", NODE_TAINT_KEY));
@@ -97,7 +99,7 @@ void node_taint_remove(struct node_taint *taint)
 
     if (taint->upsert != NULL)
         return;
-    (void)uv_timer_stop(&taint->retry);
+    loop_timer_stop(taint->retry);
     taint->upsert = kube_upsert_start(taint->client,
                                       &(struct kube_upsert_request){.group = "",
                                                                     .version = "v1",
@@ -111,35 +113,34 @@ void node_taint_remove(struct node_taint *taint)
         retry_later(taint, error);
 }
 
-static void retry_now(uv_timer_t *timer)
+static void retry_now(void *arg)
 {
-    node_taint_remove(timer->data);
+    node_taint_remove(arg);
 }
 
-/* The API server answers again. Should it answer with trouble at first, as one that has just started does,
- * the pauses begin anew. */
+/* The API server answers again. One that has just started may answer with failures at first: the pauses start
+ * from the shortest. */
 static void kube_is_back(void *arg)
 {
     struct node_taint *taint = arg;
 
-    taint->retry_ms = taint->retry_first_ms;
-    if (uv_is_active((uv_handle_t *)&taint->retry))
-        (void)uv_timer_start(&taint->retry, retry_now, 0, 0);
+    taint->failures = 0;
+    if (loop_timer_is_running(taint->retry))
+        loop_timer_start(taint->retry, 0);
 }
 
 static void retry_later(struct node_taint *taint, const struct error *error)
 {
+    uint64_t pause_ms = backoff_pause(&taint->law, ++taint->failures, backoff_random());
+
     log_error(
         taint->log,
         error_code(error) == GRPC_STATUS_PERMISSION_DENIED
             ? "the start-up taint can not be removed: get and patch on nodes must be allowed, see manifests/optional"
             : "the start-up taint can not be removed, it will be tried again",
         LOG_STR("node", taint->node), LOG_STR("taint", NODE_TAINT_KEY), LOG_ERR(error),
-        LOG_UINT("after_ms", taint->retry_ms));
-    (void)uv_timer_start(&taint->retry, retry_now, taint->retry_ms, 0);
-    taint->retry_ms *= 2;
-    if (taint->retry_ms > NODE_TAINT_RETRY_CAP_MS)
-        taint->retry_ms = NODE_TAINT_RETRY_CAP_MS;
+        LOG_UINT("after_ms", pause_ms));
+    loop_timer_start(taint->retry, pause_ms);
 }
 
 /* --- life --- */
@@ -148,33 +149,30 @@ struct node_taint *node_taint_create(struct kube_client *client, const char *nod
                                      struct log *log, struct error **err)
 {
     struct node_taint *taint = calloc(1, sizeof(*taint));
-    char *copy = strdup(node);
 
-    if (taint == NULL || copy == NULL) {
-        free(taint);
-        free(copy);
-        (void)error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
+    if (taint == NULL) {
+        (void)error_no_memory(err, NULL);
         return NULL;
     }
-    *taint = (struct node_taint){.client = client,
-                                 .log = log,
-                                 .node = copy,
-                                 .retry_first_ms = retry_first_ms != 0 ? retry_first_ms
-                                                                       : (uint64_t)NODE_TAINT_RETRY_FIRST_MS};
-    taint->retry_ms = taint->retry_first_ms;
-    (void)uv_timer_init(kube_client_loop(client), &taint->retry); /* can not fail */
-    taint->retry.data = taint;
-    taint->kube_back = (struct kube_return){.back = kube_is_back, .arg = taint};
+    *taint = (struct node_taint){
+        .client = client,
+        .log = log,
+        .node = strdup(node),
+        .retry = loop_timer_create(kube_client_loop(client), retry_now, taint, err),
+        .law = {.first = retry_first_ms != 0 ? retry_first_ms : (uint64_t)NODE_TAINT_RETRY_FIRST_MS,
+                .growth_percent = 200,
+                .cap = NODE_TAINT_RETRY_CAP_MS},
+        .kube_back = {.back = kube_is_back, .arg = taint}};
+    if (taint->retry != NULL && taint->node == NULL)
+        (void)error_no_memory(err, NULL);
+    if (taint->retry == NULL || taint->node == NULL) {
+        loop_timer_destroy(taint->retry);
+        free(taint->node);
+        free(taint);
+        return NULL;
+    }
     kube_client_listen(client, &taint->kube_back);
     return taint;
-}
-
-static void timer_closed(uv_handle_t *handle)
-{
-    struct node_taint *taint = handle->data;
-
-    free(taint->node);
-    free(taint);
 }
 
 void node_taint_destroy(struct node_taint *taint)
@@ -184,5 +182,7 @@ void node_taint_destroy(struct node_taint *taint)
     kube_return_end(&taint->kube_back);
     if (taint->upsert != NULL)
         kube_upsert_cancel(&taint->upsert);
-    uv_close((uv_handle_t *)&taint->retry, timer_closed);
+    loop_timer_destroy(taint->retry);
+    free(taint->node);
+    free(taint);
 }

@@ -7,37 +7,35 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/backoff.h"
 #include "common/base/cleanup.h"
 #include "common/grpc/server.h"
+#include "common/process/loop_timer.h"
 #include "proto/pluginregistration.pb-c.h"
 
 enum { DRAIN_MS = 100, SOCKET_MODE = 0700 };
 
-struct registration {
+struct registration { /* lives until its server has stopped */
     uv_loop_t *loop;
-    uv_timer_t retry; /* embedded; freed when it is closed and no server is left */
+    struct loop_timer *retry; /* NULL once destroyed */
+    struct backoff law;       /* of the pauses before a retry */
+    unsigned failures;        /* in a row */
     struct log *log;
     char *path;
     char *driver_name;
     char *csi_path;
     struct grpc_server *server; /* owned; NULL when it could not be created */
     struct grpc_service service;
-    uint64_t retry_first_ms;
-    uint64_t retry_ms;
     registration_callback *registered;
     void *arg;
     bool is_registered;
     bool stopping; /* the server is on its way out */
-    bool destroyed;
-    bool timer_closed;
 };
 
-static void retry_later(struct registration *registration);
+static uint64_t retry_later(struct registration *registration);
 
 static void release(struct registration *registration)
 {
-    if (!registration->timer_closed || registration->server != NULL)
-        return;
     free(registration->path);
     free(registration->driver_name);
     free(registration->csi_path);
@@ -74,17 +72,19 @@ static void notify_registration_status(struct grpc_call *call, const ProtobufCMe
     if (status->plugin_registered) {
         log_info(registration->log, "registered with the kubelet",
                  LOG_STR("driver", registration->driver_name));
-        registration->retry_ms = registration->retry_first_ms;
-        (void)uv_timer_stop(&registration->retry);
+        registration->failures = 0;
+        if (registration->retry != NULL)
+            loop_timer_stop(registration->retry);
         registration->is_registered = true;
         if (registration->registered != NULL)
             registration->registered(registration->arg);
     } else {
+        uint64_t pause_ms = retry_later(registration);
+
         registration->is_registered = false;
         log_error(registration->log, "the kubelet refused the registration, the socket will be created again",
                   LOG_STR("driver", registration->driver_name), LOG_STR("reason", status->error),
-                  LOG_UINT("after_ms", registration->retry_ms));
-        retry_later(registration);
+                  LOG_UINT("after_ms", pause_ms));
     }
     grpc_call_reply(call, &response.base);
 }
@@ -121,12 +121,13 @@ static int listen_on_socket(struct registration *registration, struct error **er
 static void listen_again(struct registration *registration)
 {
     cleanup_error struct error *error = NULL;
+    uint64_t pause_ms;
 
     if (listen_on_socket(registration, &error) == 0)
         return;
+    pause_ms = retry_later(registration);
     log_error(registration->log, "the registration socket can not be created, it will be tried again",
-              LOG_ERR(error), LOG_UINT("after_ms", registration->retry_ms));
-    retry_later(registration);
+              LOG_ERR(error), LOG_UINT("after_ms", pause_ms));
 }
 
 static void server_stopped(void *arg)
@@ -136,7 +137,7 @@ static void server_stopped(void *arg)
     grpc_server_destroy(registration->server);
     registration->server = NULL;
     registration->stopping = false;
-    if (registration->destroyed)
+    if (registration->retry == NULL)
         release(registration);
     else
         listen_again(registration);
@@ -150,10 +151,10 @@ static void stop_server(struct registration *registration)
     grpc_server_stop(registration->server, DRAIN_MS, server_stopped, registration);
 }
 
-/* Removing the socket and creating it again is what makes the kubelet look once more. */
-static void retry_now(uv_timer_t *timer)
+/* The kubelet registers a driver again when its socket is created again. */
+static void retry_now(void *arg)
 {
-    struct registration *registration = timer->data;
+    struct registration *registration = arg;
 
     if (registration->server != NULL)
         stop_server(registration);
@@ -161,22 +162,14 @@ static void retry_now(uv_timer_t *timer)
         listen_again(registration);
 }
 
-static void retry_later(struct registration *registration)
+/* Returns the pause, in milliseconds. */
+static uint64_t retry_later(struct registration *registration)
 {
-    if (registration->destroyed)
-        return;
-    (void)uv_timer_start(&registration->retry, retry_now, registration->retry_ms, 0);
-    registration->retry_ms *= 2;
-    if (registration->retry_ms > REGISTRATION_RETRY_CAP_MS)
-        registration->retry_ms = REGISTRATION_RETRY_CAP_MS;
-}
+    uint64_t pause_ms = backoff_pause(&registration->law, ++registration->failures, backoff_random());
 
-static void timer_closed(uv_handle_t *handle)
-{
-    struct registration *registration = handle->data;
-
-    registration->timer_closed = true;
-    release(registration);
+    if (registration->retry != NULL)
+        loop_timer_start(registration->retry, pause_ms);
+    return pause_ms;
 }
 
 struct registration *registration_create(uv_loop_t *loop, const struct registration_config *config,
@@ -185,31 +178,35 @@ struct registration *registration_create(uv_loop_t *loop, const struct registrat
     struct registration *registration = calloc(1, sizeof(*registration));
 
     if (registration == NULL) {
-        (void)error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
+        (void)error_no_memory(err, NULL);
         return NULL;
     }
     *registration = (struct registration){.loop = loop,
+                                          .retry = loop_timer_create(loop, retry_now, registration, err),
+                                          .law = {.first = config->retry_first_ms != 0
+                                                               ? config->retry_first_ms
+                                                               : (uint64_t)REGISTRATION_RETRY_FIRST_MS,
+                                                  .growth_percent = 200,
+                                                  .cap = REGISTRATION_RETRY_CAP_MS},
                                           .log = config->log,
-                                          .retry_first_ms = config->retry_first_ms,
                                           .registered = config->registered,
                                           .arg = config->arg};
-    if (registration->retry_first_ms == 0)
-        registration->retry_first_ms = REGISTRATION_RETRY_FIRST_MS;
-    registration->retry_ms = registration->retry_first_ms;
     registration->service = (struct grpc_service){.name = "pluginregistration.Registration",
                                                   .methods = methods,
                                                   .n_methods = ARRAY_SIZE(methods),
                                                   .arg = registration};
-    (void)uv_timer_init(loop, &registration->retry); /* can not fail */
-    registration->retry.data = registration;
     registration->driver_name = strdup(config->driver_name);
     registration->csi_path = strdup(config->csi_path);
     if (asprintf(&registration->path, "%s/%s-reg.sock", config->directory, config->driver_name) < 0)
         registration->path = NULL;
-    if (registration->driver_name == NULL || registration->csi_path == NULL || registration->path == NULL)
-        (void)error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
-    else if (listen_on_socket(registration, err) == 0)
+    if (registration->retry == NULL) {
+        /* err is set */
+    } else if (registration->driver_name == NULL || registration->csi_path == NULL ||
+               registration->path == NULL) {
+        (void)error_no_memory(err, NULL);
+    } else if (listen_on_socket(registration, err) == 0) {
         return registration;
+    }
     registration_destroy(registration);
     return NULL;
 }
@@ -218,8 +215,9 @@ void registration_destroy(struct registration *registration)
 {
     if (registration == NULL)
         return;
-    registration->destroyed = true;
-    uv_close((uv_handle_t *)&registration->retry, timer_closed);
+    loop_timer_destroy(steal_ptr(&registration->retry));
     if (registration->server != NULL)
         stop_server(registration);
+    else
+        release(registration);
 }

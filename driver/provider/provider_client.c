@@ -5,9 +5,10 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 
+#include "common/base/backoff.h"
 #include "common/base/secret.h"
+#include "common/process/loop_timer.h"
 #include "proto/provider.pb-c.h"
 
 #define MOUNT_METHOD "/v1alpha1.CSIDriverProvider/Mount"
@@ -23,7 +24,7 @@ struct provider_call {
     struct provider_registry *registry;
     struct grpc_client_call *call; /* owned; NULL when not in flight */
     struct provider_ref *ref;      /* owned; of the running or last try */
-    uv_timer_t pause;              /* before another try; embedded: freed when it is closed */
+    struct loop_timer *retry;      /* owned */
     provider_callback *callback;
     void *arg;
     uint64_t timeout_ms;
@@ -45,11 +46,6 @@ void provider_answer_finish(struct provider_answer *answer)
     *answer = (struct provider_answer){0};
 }
 
-static void pause_closed(uv_handle_t *handle)
-{
-    free(handle->data);
-}
-
 static void call_free(struct provider_call *call)
 {
     provider_ref_release(call->ref);
@@ -58,7 +54,8 @@ static void call_free(struct provider_call *call)
     secret_free(call->secrets);
     free(call->target_path);
     string_map_finish(&call->versions);
-    uv_close((uv_handle_t *)&call->pause, pause_closed);
+    loop_timer_destroy(call->retry);
+    free(call);
 }
 
 /* --- the answer --- */
@@ -86,7 +83,7 @@ static int take_files(const V1alpha1__MountResponse *response, struct payload *p
         cleanup_secret struct secret *contents = secret_from_bytes(file->contents.data, file->contents.len);
 
         if (contents == NULL)
-            return error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
+            return error_no_memory(err, NULL);
         if (payload_add(payload, file->path, (mode_t)((uint32_t)file->mode & 0777U), steal_ptr(&contents),
                         err) < 0)
             return -1;
@@ -159,7 +156,7 @@ static int fill_versions(const struct string_map *versions, struct versions_mess
     message->items = calloc(versions->n, sizeof(*message->items));
     message->pointers = calloc(versions->n, sizeof(*message->pointers));
     if (message->items == NULL || message->pointers == NULL)
-        return error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
+        return error_no_memory(err, NULL);
     for (size_t i = 0; i < versions->n; i++) {
         v1alpha1__object_version__init(&message->items[i]);
         message->items[i].id = versions->entries[i].key;
@@ -189,7 +186,7 @@ static int keep_request(struct provider_call *call, const char *provider,
     call->provider = strdup(provider);
     call->target_path = strdup(request->target_path);
     if (call->provider == NULL || call->target_path == NULL || call->secrets == NULL)
-        return error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
+        return error_no_memory(err, NULL);
     return request->current_versions == NULL
                ? 0
                : string_map_merge(&call->versions, request->current_versions, err);
@@ -234,9 +231,9 @@ static int send_request(struct provider_call *call, struct error **err)
 
 /* --- tries --- */
 
-static void try_again(uv_timer_t *timer)
+static void retry_now(void *arg)
 {
-    struct provider_call *call = timer->data;
+    struct provider_call *call = arg;
     cleanup_error struct error *error = NULL;
 
     if (send_request(call, &error) == 0)
@@ -246,10 +243,9 @@ static void try_again(uv_timer_t *timer)
 }
 
 /* False: it is over, the failure counts. */
-static bool try_later(struct provider_call *call, const struct error *error)
+static bool retry_later(struct provider_call *call, const struct error *error)
 {
     uint64_t pause = PROVIDER_REFUSED_PAUSE_MS;
-    uint32_t random = 0;
 
     if (error_code(error) != GRPC_STATUS_UNAVAILABLE || call->tries >= PROVIDER_TRIES_MAX)
         return false;
@@ -257,11 +253,11 @@ static bool try_later(struct provider_call *call, const struct error *error)
         pause = PROVIDER_LOST_PAUSE_MS;
     else if (strstr(error_message(error), provider_ref_path(call->ref)) != NULL)
         return false; /* nobody is there, and that was waited for */
-    if (getrandom(&random, sizeof(random), GRND_NONBLOCK) == (ssize_t)sizeof(random))
-        pause += random % (pause / 4);
+    pause = backoff_spread(pause, 100, 125, backoff_random());
     if (time_left(call) <= pause)
         return false;
-    return uv_timer_start(&call->pause, try_again, pause, 0) == 0;
+    loop_timer_start(call->retry, pause);
+    return true;
 }
 
 static void call_answered(ProtobufCMessage *response, const struct error *error, void *arg)
@@ -273,7 +269,7 @@ static void call_answered(ProtobufCMessage *response, const struct error *error,
 
     call->call = NULL;
     if (error != NULL) {
-        if (try_later(call, error))
+        if (retry_later(call, error))
             return;
         call_failed(call, error, TYPE_PROVIDER);
     } else if (take_answer((const V1alpha1__MountResponse *)response, &answer, &type, &failure) < 0) {
@@ -298,7 +294,7 @@ struct provider_call *provider_call_start(struct provider_registry *registry, co
     uv_loop_t *loop = provider_registry_loop(registry);
 
     if (call == NULL) {
-        (void)error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
+        (void)error_no_memory(err, NULL);
         return NULL;
     }
     call->registry = registry;
@@ -306,9 +302,9 @@ struct provider_call *provider_call_start(struct provider_registry *registry, co
     call->arg = arg;
     call->timeout_ms = request->timeout_ms;
     call->deadline_ms = uv_now(loop) + request->timeout_ms;
-    (void)uv_timer_init(loop, &call->pause); /* can not fail */
-    call->pause.data = call;
-    if (keep_request(call, provider, request, err) < 0 || send_request(call, err) < 0) {
+    call->retry = loop_timer_create(loop, retry_now, call, err);
+    if (call->retry == NULL || keep_request(call, provider, request, err) < 0 ||
+        send_request(call, err) < 0) {
         call_free(call);
         return NULL;
     }

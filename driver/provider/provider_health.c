@@ -1,7 +1,6 @@
 /*
  * provider_health.c - the periodic Version call to the providers in use.
  */
-#include <assert.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,6 +8,7 @@
 #include "common/base/list.h"
 #include "common/base/secret.h"
 #include "common/base/string_map.h"
+#include "common/process/loop_timer.h"
 #include "driver/provider/provider_client.h"
 #include "proto/provider.pb-c.h"
 
@@ -17,7 +17,7 @@
 enum { CHECK_TIMEOUT_MS = 5000, LOG_VERBOSITY = 4 };
 
 struct provider_health {
-    uv_timer_t timer; /* embedded: freed when it is closed */
+    struct loop_timer *timer;
     struct provider_registry *registry;
     struct driver_metrics *metrics;
     struct log *log;
@@ -93,7 +93,7 @@ static int check_start(struct check *check, const char *name, struct error **err
 
     check->name = strdup(name);
     if (check->name == NULL)
-        return error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
+        return error_no_memory(err, NULL);
     check->provider = provider_registry_find(check->health->registry, name, err);
     if (check->provider == NULL)
         return -1;
@@ -121,9 +121,9 @@ static void check_provider(const char *name, void *arg)
     }
 }
 
-static void tick(uv_timer_t *timer)
+static void tick(void *arg)
 {
-    struct provider_health *health = timer->data;
+    struct provider_health *health = arg;
 
     if (list_empty(&health->checks)) /* otherwise the last round still runs */
         provider_registry_each(health->registry, check_provider, health);
@@ -136,22 +136,20 @@ struct provider_health *provider_health_create(uv_loop_t *loop, struct provider_
     struct provider_health *health = calloc(1, sizeof(*health));
 
     if (health == NULL) {
-        (void)error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
+        (void)error_no_memory(err, NULL);
         return NULL;
     }
     health->registry = registry;
     health->metrics = metrics;
     health->log = log;
     list_init(&health->checks);
-    (void)uv_timer_init(loop, &health->timer); /* can not fail */
-    health->timer.data = health;
-    (void)uv_timer_start(&health->timer, tick, interval_ms, interval_ms);
+    health->timer = loop_timer_create(loop, tick, health, err);
+    if (health->timer == NULL) {
+        free(health);
+        return NULL;
+    }
+    loop_timer_repeat(health->timer, interval_ms);
     return health;
-}
-
-static void timer_closed(uv_handle_t *handle)
-{
-    free(handle->data);
 }
 
 void provider_health_destroy(struct provider_health *health)
@@ -165,6 +163,6 @@ void provider_health_destroy(struct provider_health *health)
         check_free(check);
     }
     string_map_finish(&health->last);
-    assert(!uv_is_closing((uv_handle_t *)&health->timer));
-    uv_close((uv_handle_t *)&health->timer, timer_closed);
+    loop_timer_destroy(health->timer);
+    free(health);
 }

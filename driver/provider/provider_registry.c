@@ -63,7 +63,7 @@ static int add_directory(struct provider_registry *registry, const char *directo
                          PROVIDER_DIRECTORIES_MAX);
     registry->directories[registry->n_directories] = strndup(directory, len);
     if (registry->directories[registry->n_directories] == NULL)
-        return error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
+        return error_no_memory(err, NULL);
     registry->n_directories++;
     return 0;
 }
@@ -92,7 +92,7 @@ provider_registry_create(uv_loop_t *loop, const struct provider_registry_config 
     struct provider_registry *registry = calloc(1, sizeof(*registry));
 
     if (registry == NULL) {
-        (void)error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
+        (void)error_no_memory(err, NULL);
         return NULL;
     }
     registry->loop = loop;
@@ -162,7 +162,7 @@ static struct connection *connection_create(struct provider_registry *registry, 
     struct connection *connection = calloc(1, sizeof(*connection));
 
     if (connection == NULL) {
-        (void)error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
+        (void)error_no_memory(err, NULL);
         return NULL;
     }
     list_init(&connection->link);
@@ -170,7 +170,7 @@ static struct connection *connection_create(struct provider_registry *registry, 
     connection->name = strdup(name);
     connection->path = strdup(path);
     if (connection->name == NULL || connection->path == NULL)
-        (void)error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
+        (void)error_no_memory(err, NULL);
     else
         connection->channel = grpc_channel_create(
             registry->loop,
@@ -266,7 +266,7 @@ struct provider_ref *provider_registry_find(struct provider_registry *registry, 
     }
     ref = malloc(sizeof(*ref));
     if (ref == NULL) {
-        (void)error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
+        (void)error_no_memory(err, NULL);
         return NULL;
     }
     ref->connection = connection;

@@ -511,7 +511,7 @@ struct publish *publish_start(const struct publisher *publisher, struct publish_
 
     if (publish == NULL) {
         publish_request_finish(request);
-        (void)error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
+        (void)error_no_memory(err, NULL);
         return NULL;
     }
     if (timeout_ms > PUBLISH_TIMEOUT_MS)

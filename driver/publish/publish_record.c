@@ -4,8 +4,8 @@
 #include "driver/publish/publish_record.h"
 
 #include <stdlib.h>
-#include <sys/random.h>
 
+#include "common/base/backoff.h"
 #include "common/process/lifecycle.h"
 #include "driver/base/worker.h"
 #include "driver/publish/publish_report.h"
@@ -186,12 +186,8 @@ static void enter_record_failure(struct publish *publish)
 
 static void delay_next_check(struct publish *publish)
 {
-    uint32_t random = 0;
-
-    if (getrandom(&random, sizeof(random), GRND_NONBLOCK) != (ssize_t)sizeof(random))
-        random = (uint32_t)clock_monotonic_ns(); /* it only spreads retries */
-    volume_states_failed(publish->publisher->volumes, publish->request.target_path, &publish->spec, random,
-                         clock_unix_s());
+    volume_states_failed(publish->publisher->volumes, publish->request.target_path, &publish->spec,
+                         backoff_random(), clock_unix_s());
 }
 
 void publish_note_failure(struct publish *publish, const struct error *error, const char *type)

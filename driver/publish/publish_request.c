@@ -26,7 +26,7 @@ static char *copy(const char *text, struct error **err)
     char *ret = strdup(text);
 
     if (ret == NULL)
-        (void)error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
+        (void)error_no_memory(err, NULL);
     return ret;
 }
 

@@ -81,14 +81,14 @@ struct unpublish *unpublish_start(const struct publisher *publisher, const char 
     struct unpublish *unpublish = calloc(1, sizeof(*unpublish));
 
     if (unpublish == NULL) {
-        (void)error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
+        (void)error_no_memory(err, NULL);
         return NULL;
     }
     *unpublish = (struct unpublish){
         .publisher = publisher, .callback = callback, .arg = arg, .target_path = strdup(target_path)};
     if (unpublish->target_path == NULL) {
         free(unpublish);
-        (void)error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
+        (void)error_no_memory(err, NULL);
         return NULL;
     }
     volume_locks_interrupt(publisher->locks, unpublish->target_path);

@@ -19,7 +19,7 @@ struct volume_locks *volume_locks_create(struct error **err)
     struct volume_locks *locks = calloc(1, sizeof(*locks));
 
     if (locks == NULL) {
-        (void)error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
+        (void)error_no_memory(err, NULL);
         return NULL;
     }
     list_init(&locks->held);

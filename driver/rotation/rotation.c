@@ -6,12 +6,12 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/base/backoff.h"
 #include "common/base/hash.h"
 
 enum {
     BACKOFF_FIRST_S = 15,
     BACKOFF_CAP_MIN_S = 60,
-    BACKOFF_DOUBLINGS_MAX = 16,
     SPREAD_PART = 8,      /* an eighth of the interval */
     KUBELET_ROUND_S = 90, /* the longest time between its calls for a volume */
     MET_LATE_SPREAD_S = 60,
@@ -87,12 +87,14 @@ bool rotation_due(const struct rotation_facts *facts, const struct rotation_spec
 
 int64_t rotation_backoff_s(unsigned failures, int64_t interval_s, uint32_t random)
 {
-    int64_t cap = interval_s > BACKOFF_CAP_MIN_S ? interval_s : BACKOFF_CAP_MIN_S;
-    int64_t wait = BACKOFF_FIRST_S;
+    int64_t cap = interval_s < ROTATION_INTERVAL_MAX_S ? interval_s : ROTATION_INTERVAL_MAX_S;
+    const struct backoff law = {
+        .first = BACKOFF_FIRST_S,
+        .growth_percent = 200,
+        .cap = (uint64_t)(cap > BACKOFF_CAP_MIN_S ? cap : BACKOFF_CAP_MIN_S),
+        .jitter_min_percent = 100,
+        .jitter_max_percent = 125,
+    };
 
-    for (unsigned i = 1; i < failures && i < BACKOFF_DOUBLINGS_MAX && wait < cap; i++)
-        wait *= 2;
-    if (wait > cap)
-        wait = cap;
-    return wait + (int64_t)(random % (uint32_t)(wait / 4 < UINT32_MAX ? wait / 4 + 1 : UINT32_MAX));
+    return (int64_t)backoff_pause(&law, failures, random);
 }

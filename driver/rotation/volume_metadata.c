@@ -41,7 +41,7 @@ char *volume_metadata_print(const char *provider, const char *spec_hash, const s
     if (object == NULL || map == NULL || cJSON_AddStringToObject(object, KEY_PROVIDER, provider) == NULL ||
         cJSON_AddStringToObject(object, KEY_SPEC_HASH, spec_hash) == NULL ||
         !cJSON_AddItemToObject(object, KEY_VERSIONS, map)) {
-        (void)error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
+        (void)error_no_memory(err, NULL);
         return NULL;
     }
     (void)steal_ptr(&map);
@@ -87,7 +87,7 @@ int volume_metadata_parse(const char *text, size_t len, struct volume_metadata *
     if (spec_hash != NULL && strlen(spec_hash) == ROTATION_SPEC_HASH_LEN)
         memcpy(metadata.spec_hash, spec_hash, ROTATION_SPEC_HASH_LEN + 1);
     if (provider != NULL && (metadata.provider = strdup(provider)) == NULL)
-        return error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
+        return error_no_memory(err, NULL);
     *ret = metadata;
     metadata = (struct volume_metadata){0};
     return 0;

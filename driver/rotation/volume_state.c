@@ -26,7 +26,7 @@ struct volume_states *volume_states_create(struct error **err)
     struct volume_states *volumes = calloc(1, sizeof(*volumes));
 
     if (volumes == NULL) {
-        (void)error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
+        (void)error_no_memory(err, NULL);
         return NULL;
     }
     volume_table_init(&volumes->table);
@@ -60,7 +60,7 @@ struct volume_state *volume_states_get(struct volume_states *volumes, const char
     volume = calloc(1, sizeof(*volume));
     if (volume == NULL || volume_table_add(&volumes->table, &volume->entry, target_path) < 0) {
         free(volume);
-        (void)error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
+        (void)error_no_memory(err, NULL);
         return NULL;
     }
     return volume;

@@ -45,6 +45,24 @@ class SyscallFault:
             self.strace.wait()
 
 
+class StalledAt(SyscallFault):
+    """with StalledAt(process, "umount2"): a thread that makes this call waits before it, as in a kernel that hangs, until the block ends."""
+
+    def __init__(self, process, call):
+        super().__init__(process, call, "delay_enter=600s")
+
+    def wait_stalled(self):
+        """Returns when a thread waits. Threads whose calls are only traced stop as well, but at once go on."""
+        streaks = {}
+
+        def stalled():
+            for task in Path(f"/proc/{self.process.pid}/task").iterdir():
+                stopped = "\nState:\tt" in (task / "status").read_text()
+                streaks[task] = streaks.get(task, 0) + 1 if stopped else 0
+            return any(streak >= 10 for streak in streaks.values())
+        wait_until(stalled, pause=0.02, what="a thread that waits in its call")
+
+
 class KilledAt(SyscallFault):
     """with KilledAt(process, "renameat", 2): the process gets SIGKILL when a thread is about to make its 2nd such call."""
 

@@ -1,0 +1,16 @@
+"""secrets-store-ctl, run to its end."""
+
+import subprocess
+
+from harness.process import BUILD
+
+# exit statuses; that of a failed call is FAILED_CALL plus the number of its gRPC status
+FAILED_HERE, BAD_USAGE, FAILED_CALL = 1, 2, 100
+
+
+def ctl(*words, endpoint=None, check=True, stdout=subprocess.PIPE):
+    """Words, the first of them the command; `check`: it has to end with status 0."""
+    argv = [BUILD / "bin/secrets-store-ctl", *words[:1], *([f"--endpoint=unix://{endpoint}"] if endpoint else []), *words[1:]]
+    done = subprocess.run([str(word) for word in argv], stdout=stdout, stderr=subprocess.PIPE, text=True, timeout=120, check=False)
+    assert not check or done.returncode == 0, done.stderr
+    return done

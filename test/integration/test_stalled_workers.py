@@ -1,0 +1,113 @@
+"""The driver while the kernel holds its only worker thread: callers that hang up, and health checks.
+
+strace stalls the worker before one system call, so that the time at which a caller hangs up is not left to chance.
+"""
+
+import urllib.error
+import urllib.request
+
+import grpc
+import pytest
+from proto import csi_pb2
+
+from harness import mounts, rpc
+from harness.process import free_port, wait_until
+from harness.programs import metric_sum
+from harness.rpc import CODES
+from harness.syscall_faults import ONE_WORKER, StalledAt
+
+pytestmark = pytest.mark.release_only  # LeakSanitizer does not work below strace
+
+PROBE = "/csi.v1.Identity/Probe"
+NO_WORKER = "no worker thread has been free for 2000 ms"
+
+
+@pytest.fixture
+def health_port():
+    return free_port()
+
+
+@pytest.fixture
+def mounted(node, start_driver, scripted, health_port):
+    """(driver, target) of a volume, with one worker."""
+    node.add_class()
+    scripted()
+    driver = start_driver(f"--health-addr=127.0.0.1:{health_port}", env=ONE_WORKER)
+    driver.publish(rpc.publish_request(node.target()))
+    return driver, node.target()
+
+
+def hang_up(driver, call):
+    """The caller cancels, and the driver has taken note: the next call on the connection is answered."""
+    call.cancel()
+    with pytest.raises(grpc.FutureCancelledError):
+        call.result(10)
+    driver.client.call("/csi.v1.Identity/GetPluginInfo", timeout=10)
+
+
+def unpublished(driver, status):
+    return metric_sum(driver.metrics(), "node_unpublish_total" if status == CODES.OK else "node_unpublish_error_total")
+
+
+def test_an_unpublish_whose_caller_hangs_up_ends_by_itself(mounted):
+    driver, target = mounted
+    with StalledAt(driver, "umount2") as stall:
+        call = driver.client.future(rpc.UNPUBLISH, rpc.unpublish_request(target))
+        stall.wait_stalled()
+        hang_up(driver, call)
+        assert mounts.mount_at(target) is not None
+    wait_until(lambda: "volume unpublished" in driver.log, what="the end of the unpublish")
+    mounts.assert_no_trace(target)
+    assert unpublished(driver, CODES.OK) == 1 and unpublished(driver, CODES.CANCELLED) == 0
+    driver.unpublish(rpc.unpublish_request(target))  # the kubelet's next call
+
+
+def test_an_unpublish_that_waits_for_another_one_ends_with_its_caller(mounted):
+    driver, target = mounted
+    with StalledAt(driver, "umount2") as stall:
+        first = driver.client.future(rpc.UNPUBLISH, rpc.unpublish_request(target))
+        stall.wait_stalled()
+        second = driver.client.future(rpc.UNPUBLISH, rpc.unpublish_request(target))
+        driver.client.call("/csi.v1.Identity/GetPluginInfo")  # on the same connection, so the second unpublish has begun
+        hang_up(driver, second)
+        wait_until(lambda: unpublished(driver, CODES.CANCELLED) == 1, what="the cancelled unpublish to be counted")
+        assert not first.done()
+    first.result(20)
+    mounts.assert_no_trace(target)
+    assert unpublished(driver, CODES.OK) == 1
+
+
+def test_stats_that_are_cancelled_while_the_worker_runs_harm_nothing(mounted):
+    driver, target = mounted
+    request = csi_pb2.NodeGetVolumeStatsRequest(volume_id="v", volume_path=str(target))
+    with StalledAt(driver, "fstatfs") as stall:
+        call = driver.client.future(rpc.STATS, request)
+        stall.wait_stalled()
+        hang_up(driver, call)
+    assert {entry.unit for entry in driver.client.call(rpc.STATS, request).usage} == {csi_pb2.VolumeUsage.BYTES, csi_pb2.VolumeUsage.INODES}
+    assert mounts.contents(target) == {"file": b"content"}
+
+
+def healthz(port):
+    """(status, text)"""
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(f"http://127.0.0.1:{port}/healthz", timeout=20) as response:
+            return response.status, response.read().decode()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode()
+
+
+def test_without_a_free_worker_the_driver_is_unhealthy_until_one_is_free(mounted, health_port):
+    driver, target = mounted
+    assert healthz(health_port) == (200, "ok\n")
+    with StalledAt(driver, "umount2") as stall:
+        call = driver.client.future(rpc.UNPUBLISH, rpc.unpublish_request(target))
+        stall.wait_stalled()
+        assert healthz(health_port) == (503, NO_WORKER)
+        code, message = rpc.failure(driver.client.call, PROBE)
+        assert code == CODES.FAILED_PRECONDITION and message == f"not healthy: {NO_WORKER}"
+        hang_up(driver, driver.client.future(PROBE, csi_pb2.ProbeRequest()))
+    call.result(20)
+    assert healthz(health_port) == (200, "ok\n")
+    assert driver.client.call(PROBE).ready.value is True

@@ -36,7 +36,7 @@ static void health_checked(const struct error *error, void *arg)
     if (error != NULL)
         reply_text(health->request, 503, error_message(error));
     else if (kube_reachable(health->pages) == 0)
-        reply_text(health->request, 200, "ok\ndegraded: the Kubernetes API does not answer\n");
+        reply_text(health->request, 200, "ok\ndegraded: the Kubernetes API does not respond\n");
     else
         reply_text(health->request, 200, "ok\n");
 }

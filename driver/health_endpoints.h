@@ -5,7 +5,7 @@
  *            outside is told in the text and not punished: without the API server, mounts that need nothing
  *            from it go on.
  *                ok
- *                degraded: the Kubernetes API does not answer
+ *                degraded: the Kubernetes API does not respond
  *  /readyz   200 when the sockets serve and, if the driver registers itself, the kubelet knows it; 503
  *            before, and while the driver stops.
  */

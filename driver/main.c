@@ -21,6 +21,7 @@
 #include "driver/csi/csi_node.h"
 #include "driver/health_endpoints.h"
 #include "driver/kube/kube_client.h"
+#include "driver/kube/kube_config_load.h"
 #include "driver/kubelet/node_taint.h"
 #include "driver/kubelet/registration.h"
 #include "driver/provider/provider_client.h"
@@ -57,8 +58,8 @@ struct program {
     struct http_client *http; /* NULL in standalone mode, like kube */
     struct kube_client *kube;
     struct class_source classes;
-    struct class_cache *class_cache; /* NULL without rotation */
-    struct kube_return kube_back;    /* for the memo */
+    struct class_cache *class_cache;       /* NULL without rotation */
+    struct kube_health_listener kube_back; /* for the memo */
     struct provider_registry *providers;
     struct provider_health *provider_health; /* NULL when it is off */
     struct volume_locks *locks;
@@ -141,7 +142,7 @@ static void on_kube_answer(const char *method, const char *resource, int status,
     driver_metrics_kube_request(program->driver_metrics, method, resource, status);
 }
 
-static int start_kube(struct program *program, struct kube_config *config, struct error **err)
+static int start_kube(struct program *program, struct kube_rest_config *config, struct error **err)
 {
     cleanup_free char *agent = NULL;
 
@@ -170,7 +171,7 @@ static int start_classes(struct program *program, struct error **err)
         .home = getenv("HOME"),
     };
     const char *directory = program->settings.class_dir;
-    cleanup_kube_config struct kube_config config = {0};
+    cleanup_kube_rest_config struct kube_rest_config config = {0};
     cleanup_error struct error *error = NULL;
 
     if (*directory == '\0') {
@@ -341,7 +342,7 @@ static int start_publisher(struct program *program, struct error **err)
                                                   rotation_interval_s(settings), program->log, err);
         if (program->class_cache == NULL)
             return -1;
-        program->kube_back = (struct kube_return){.back = on_kube_back, .arg = program};
+        program->kube_back = (struct kube_health_listener){.on_recovered = on_kube_back, .arg = program};
         if (program->kube != NULL)
             kube_client_listen(program->kube, &program->kube_back);
     }

@@ -43,7 +43,7 @@ static void lookup_finish(struct class_lookup *lookup, struct secret_provider_cl
     callback(class, error, arg);
 }
 
-static void lookup_answered(struct kube_answer *answer, const struct error *error, void *arg);
+static void lookup_answered(struct kube_response *response, const struct error *error, void *arg);
 
 /* Versions are opaque, but they are the API server's: what does not look like one is not sent back. */
 static bool version_usable(const char *version)
@@ -76,14 +76,14 @@ static int lookup_send(struct class_lookup *lookup, struct error **err)
 
 /* A 404 about the object names its kind in details; a 404 about the path (group or version not served) does
  * not. */
-static bool is_unknown_path(const struct kube_answer *answer)
+static bool is_unknown_path(const struct kube_response *response)
 {
     const cJSON *details;
     const cJSON *kind;
 
-    if (answer->status != 404)
+    if (response->status != 404)
         return false;
-    details = cJSON_GetObjectItemCaseSensitive(answer->json, "details");
+    details = cJSON_GetObjectItemCaseSensitive(response->json, "details");
     kind = cJSON_GetObjectItemCaseSensitive(details, "kind");
     return !cJSON_IsString(kind) || strcmp(kind->valuestring, CLASS_RESOURCE) != 0;
 }
@@ -104,14 +104,14 @@ static void lookup_unknown_path(struct class_lookup *lookup)
     lookup_finish(lookup, NULL, error);
 }
 
-static void lookup_answered(struct kube_answer *answer, const struct error *error, void *arg)
+static void lookup_answered(struct kube_response *response, const struct error *error, void *arg)
 {
     struct class_lookup *lookup = arg;
     cleanup_error struct error *failure = NULL;
     struct secret_provider_class *class = NULL;
 
     lookup->call = NULL;
-    if (is_unknown_path(answer)) {
+    if (is_unknown_path(response)) {
         lookup_unknown_path(lookup);
         return;
     }
@@ -119,7 +119,7 @@ static void lookup_answered(struct kube_answer *answer, const struct error *erro
         lookup_finish(lookup, NULL, error);
         return;
     }
-    class = class_from_json(answer->json, lookup->ns, &failure);
+    class = class_from_json(response->json, lookup->ns, &failure);
     lookup_finish(lookup, class, failure);
 }
 

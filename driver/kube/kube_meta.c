@@ -1,5 +1,5 @@
 /*
- * kube_words.c - how the Kubernetes API writes paths, times and failures.
+ * kube_meta.c - how the Kubernetes API writes paths, times, metadata and failures.
  */
 #include "driver/kube/kube_meta.h"
 
@@ -53,8 +53,8 @@ int kube_status_error(int status, const cJSON *json, struct error **err)
 
     if (message[0] != '\0')
         return error_set(err, code_of(status, reason), "%s", message);
-    /* Proxies, and the API server for unknown groups, answer with plain text. */
-    return error_set(err, code_of(status, reason), "the Kubernetes API server answered %d%s", status,
+    /* Proxies, and the API server for unknown groups, respond with plain text. */
+    return error_set(err, code_of(status, reason), "the Kubernetes API server responded %d%s", status,
                      status == 404 ? " not found" : "");
 }
 
@@ -71,7 +71,7 @@ char *kube_path(const char *group, const char *version, const char *ns, const ch
         asprintf(&path, "/%s%s/%s%s%s/%s%s%s", group[0] == '\0' ? "api" : "apis/", group, version,
                  ns[0] == '\0' ? "" : "/namespaces/", escaped_ns, resource, name == NULL ? "" : "/",
                  name == NULL ? "" : escaped_name) < 0) {
-        (void)error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
+        (void)error_no_memory(err, NULL);
         return NULL;
     }
     return path;
@@ -97,6 +97,13 @@ void kube_path_resource(const char *path, char *out, size_t size)
     }
     (void)snprintf(out, size, "%.*s", *resource == '/' ? (int)strcspn(resource + 1, "/?") : 0,
                    *resource == '/' ? resource + 1 : "");
+}
+
+/* --- objects --- */
+
+const char *kube_metadata_string(const cJSON *object, const char *key)
+{
+    return string_member(cJSON_GetObjectItemCaseSensitive(object, "metadata"), key);
 }
 
 void kube_time(int64_t unix_s, char out[KUBE_TIME_SIZE])

@@ -1,8 +1,8 @@
 /*
- * kube_words.h - how the Kubernetes API writes paths, times and failures. Pure functions.
+ * kube_meta.h - how the Kubernetes API writes paths, times, metadata and failures. Pure functions.
  */
-#ifndef DRIVER_KUBE_META_H
-#define DRIVER_KUBE_META_H
+#ifndef DRIVER_KUBE_KUBE_META_H
+#define DRIVER_KUBE_KUBE_META_H
 
 #include <stddef.h>
 #include <stdint.h>
@@ -19,11 +19,15 @@ char *kube_path(const char *group, const char *version, const char *ns, const ch
 /* The plural in such a path, copied to `out` (cut to `size`); "" when there is none. */
 void kube_path_resource(const char *path, char *out, size_t size);
 
+/* A string of metadata ("resourceVersion", "uid", "name"), "" when it is missing. Lives as long as `object`, which
+ * may be NULL. */
+const char *kube_metadata_string(const cJSON *object, const char *key);
+
 /* Seconds since 1970 as the API writes times (RFC 3339, UTC). "" for years it does not know. */
 #define KUBE_TIME_SIZE 24
 void kube_time(int64_t unix_s, char out[KUBE_TIME_SIZE]);
 
-/* The error that a failed answer means (see kube_callback). `json` may be NULL. Sets *err, returns -1. */
+/* The error of a failed response (see kube_callback). `json` may be NULL. Sets *err, returns -1. */
 int kube_status_error(int status, const cJSON *json, struct error **err);
 
 #endif

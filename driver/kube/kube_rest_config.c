@@ -1,5 +1,5 @@
 /*
- * kube_config.c - how to reach the Kubernetes API: which source applies, and the pod's own service account.
+ * kube_rest_config.c - how to reach the Kubernetes API; the pod's own service account.
  */
 #include "driver/kube/kube_rest_config.h"
 
@@ -12,7 +12,7 @@
 #include "common/base/buffer.h"
 #include "common/base/file.h"
 
-void kube_config_finish(struct kube_config *config)
+void kube_rest_config_finish(struct kube_rest_config *config)
 {
     free(config->server);
     free(config->connect_to);
@@ -24,17 +24,12 @@ void kube_config_finish(struct kube_config *config)
     secret_destroy(config->client_cert);
     secret_destroy(config->client_key);
     free(config->proxy_url);
-    *config = (struct kube_config){0};
-}
-
-static int out_of_memory(struct error **err)
-{
-    return error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
+    *config = (struct kube_rest_config){0};
 }
 
 static int join(const char *dir, const char *file, char **ret, struct error **err)
 {
-    return asprintf(ret, "%s/%s", dir, file) < 0 ? out_of_memory(err) : 0;
+    return asprintf(ret, "%s/%s", dir, file) < 0 ? error_no_memory(err, NULL) : 0;
 }
 
 /* "10.0.0.1" -> "10.0.0.1:443", "fd00::1" -> "[fd00::1]:443". */
@@ -55,7 +50,7 @@ static int host_port(const char *host, const char *port, char **ret, struct erro
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wformat-nonliteral"
     if (asprintf(ret, format, host, port) < 0)
-        return out_of_memory(err);
+        return error_no_memory(err, NULL);
 #pragma GCC diagnostic pop
     return 0;
 }
@@ -72,139 +67,25 @@ static char *read_namespace(const char *service_account_dir)
     return strndup(buffer_str(&text), strcspn(buffer_str(&text), " \r\n"));
 }
 
-int kube_config_in_cluster(const char *host, const char *port, const char *service_account_dir,
-                           struct kube_config *ret, struct error **err)
+int kube_rest_config_in_cluster(const char *host, const char *port, const char *service_account_dir,
+                                struct kube_rest_config *ret, struct error **err)
 {
-    cleanup_kube_config struct kube_config config = {0};
+    cleanup_kube_rest_config struct kube_rest_config config = {0};
     const char *dir = service_account_dir != NULL ? service_account_dir : KUBE_SERVICE_ACCOUNT_DIR;
 
     config.server = strdup("https://kubernetes.default.svc");
     config.ns = read_namespace(dir);
     if (config.server == NULL || config.ns == NULL)
-        return out_of_memory(err);
+        return error_no_memory(err, NULL);
     if (host_port(host, port, &config.connect_to, err) < 0 ||
         join(dir, "token", &config.token_file, err) < 0 || join(dir, "ca.crt", &config.ca_file, err) < 0)
         return -1;
     if (access(config.token_file, R_OK) < 0)
         return error_set_errno(
             err, GRPC_STATUS_FAILED_PRECONDITION, errno,
-            "KUBERNETES_SERVICE_HOST is set, but the service account token %s can not be read",
+            "KUBERNETES_SERVICE_HOST is set, but the service account token %s cannot be read",
             config.token_file);
     *ret = config;
-    config = (struct kube_config){0};
+    config = (struct kube_rest_config){0};
     return 0;
-}
-
-/* --- kubeconfig files --- */
-
-struct files {
-    struct buffer bytes[KUBECONFIG_FILES_MAX];
-    char *paths[KUBECONFIG_FILES_MAX];
-    struct kubeconfig_text texts[KUBECONFIG_FILES_MAX];
-    size_t n;
-};
-
-static void files_finish(struct files *files)
-{
-    for (size_t i = 0; i < files->n; i++) {
-        buffer_finish(&files->bytes[i]);
-        free(files->paths[i]);
-    }
-}
-
-static int add_file(struct files *files, const char *path, size_t path_len, struct error **err)
-{
-    struct buffer *bytes = &files->bytes[files->n];
-    char *copy;
-
-    if (files->n == KUBECONFIG_FILES_MAX)
-        return error_set(err, GRPC_STATUS_INVALID_ARGUMENT, "KUBECONFIG names more than %d files",
-                         KUBECONFIG_FILES_MAX);
-    copy = strndup(path, path_len);
-    if (copy == NULL)
-        return out_of_memory(err);
-    if (file_read(copy, KUBECONFIG_MAX, bytes, err) < 0) {
-        buffer_finish(bytes);
-        free(copy);
-        return -1;
-    }
-    files->paths[files->n] = copy;
-    files->texts[files->n] =
-        (struct kubeconfig_text){.path = copy, .text = buffer_str(bytes), .len = bytes->len};
-    files->n++;
-    return 0;
-}
-
-/* One file that must exist. */
-static int load_file(const char *path, struct kube_config *ret, struct error **err)
-{
-    struct files files = {0};
-    int result = add_file(&files, path, strlen(path), err);
-
-    if (result == 0)
-        result = kubeconfig_parse(files.texts, files.n, ret, err);
-    files_finish(&files);
-    return result;
-}
-
-/* $KUBECONFIG: missing files of the list are passed over, as kubectl does. */
-static int load_list(const char *list, struct kube_config *ret, struct error **err)
-{
-    struct files files = {0};
-    int result = 0;
-
-    for (const char *at = list; result == 0 && *at != '\0';) {
-        size_t len = strcspn(at, ":");
-        struct error *error = NULL;
-
-        if (len > 0 && add_file(&files, at, len, &error) < 0) {
-            if (error_code(error) == GRPC_STATUS_NOT_FOUND)
-                error_free(error);
-            else
-                result = error_move(err, &error);
-        }
-        at += len + (at[len] == ':' ? 1 : 0);
-    }
-    if (result == 0 && files.n == 0)
-        result = error_set(err, GRPC_STATUS_FAILED_PRECONDITION, "no file of KUBECONFIG '%s' exists", list);
-    if (result == 0)
-        result = kubeconfig_parse(files.texts, files.n, ret, err);
-    files_finish(&files);
-    return result;
-}
-
-static bool given(const char *text)
-{
-    return text != NULL && text[0] != '\0';
-}
-
-int kube_config_load(const struct kube_environment *environment, struct kube_config *ret, struct error **err)
-{
-    cleanup_free char *home_config = NULL;
-
-    if (given(environment->kubeconfig)) {
-        if (load_file(environment->kubeconfig, ret, err) < 0) {
-            (void)error_recode(
-                err, GRPC_STATUS_FAILED_PRECONDITION); /* it was asked for, so "none there" is no answer */
-            return error_wrap(err, "--kubeconfig");
-        }
-        return 0;
-    }
-    if (given(environment->kubeconfig_env))
-        return load_list(environment->kubeconfig_env, ret, err);
-    if (given(environment->service_host) && given(environment->service_port))
-        return kube_config_in_cluster(environment->service_host, environment->service_port,
-                                      environment->service_account_dir, ret, err);
-    if (given(environment->home)) {
-        if (join(environment->home, ".kube/config", &home_config, err) < 0)
-            return -1;
-        if (access(home_config, F_OK) == 0) {
-            if (load_file(home_config, ret, err) < 0)
-                return error_recode(err, GRPC_STATUS_FAILED_PRECONDITION);
-            return 0;
-        }
-    }
-    return error_set(
-        err, GRPC_STATUS_NOT_FOUND,
-        "no Kubernetes configuration: no --kubeconfig, no KUBECONFIG, not in a pod, no ~/.kube/config");
 }

@@ -1,25 +1,30 @@
 /*
- * kube_upsert.c - makes one Kubernetes object be as it is wanted. See the drawing in the header.
+ * kube_upsert.c - brings one Kubernetes object to its desired state. See the drawing in the header.
  */
 #include "driver/kube/kube_upsert.h"
 
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 
-enum {
-    CONFLICT_PAUSE_MS = 20, /* doubled each time; whoever else writes the object is done soon */
-    CONFLICT_PAUSE_CAP_MS = 1000,
-    TROUBLE_PAUSE_MS = 500, /* doubled each time */
-    TROUBLE_PAUSE_CAP_MS = 5 * 1000,
-};
+#include "common/base/backoff.h"
+#include "common/process/loop_timer.h"
+
+/* Another writer of the object is done soon. Up to as much again by chance: two that are in each other's way must
+ * not stay in step. */
+static const struct backoff conflict_pauses = {
+    .first = 20, .growth_percent = 200, .cap = 1000, .jitter_min_percent = 100, .jitter_max_percent = 200};
+static const struct backoff trouble_pauses = {.first = 500,
+                                              .growth_percent = 200,
+                                              .cap = 5 * 1000,
+                                              .jitter_min_percent = 100,
+                                              .jitter_max_percent = 200};
 
 struct kube_upsert {
     struct kube_client *client;
-    struct kube_call *call; /* owned; NULL when not in flight */
-    uv_timer_t timer; /* embedded: the pause before the next step; the struct lives until it is closed */
+    struct kube_call *call;   /* owned; NULL when not in flight */
+    struct loop_timer *timer; /* the pause before the next step */
     kube_upsert_build *build;
-    kube_upsert_callback *callback; /* NULL once called or cancelled */
+    kube_upsert_callback *callback;
     void *arg;
     char *collection; /* path */
     char *path;       /* of the object */
@@ -27,7 +32,7 @@ struct kube_upsert {
     cJSON *current;         /* as last read */
     char *resource_version; /* of a blind first PATCH */
     uint64_t deadline_ms;   /* on uv_now()'s clock */
-    bool metadata_answers;
+    bool metadata_only;
     unsigned tries;
     unsigned conflicts;
     unsigned troubles;
@@ -35,21 +40,14 @@ struct kube_upsert {
 
 /* --- end of life --- */
 
-static void timer_closed(uv_handle_t *handle)
+static void upsert_free(struct kube_upsert *upsert)
 {
-    struct kube_upsert *upsert = handle->data;
-
+    loop_timer_destroy(upsert->timer);
     free(upsert->collection);
     free(upsert->path);
     free(upsert->resource_version);
     cJSON_Delete(upsert->current);
     free(upsert);
-}
-
-static void dispose(struct kube_upsert *upsert)
-{
-    upsert->callback = NULL;
-    uv_close((uv_handle_t *)&upsert->timer, timer_closed);
 }
 
 /* Takes over *object (may be NULL). */
@@ -59,7 +57,7 @@ static void conclude(struct kube_upsert *upsert, cJSON **object, bool wrote, con
     void *arg = upsert->arg;
     struct kube_upsert_result result = {.object = steal_ptr(object), .wrote = wrote};
 
-    dispose(upsert);
+    upsert_free(upsert);
     callback(&result, error, arg);
     cJSON_Delete(result.object);
 }
@@ -73,17 +71,9 @@ static void fail(struct kube_upsert *upsert, const struct error *error)
 
 /* --- steps --- */
 
-const char *kube_metadata_string(const cJSON *object, const char *key)
-{
-    const cJSON *metadata = cJSON_GetObjectItemCaseSensitive(object, "metadata");
-    const cJSON *item = cJSON_GetObjectItemCaseSensitive(metadata, key);
-
-    return cJSON_IsString(item) ? item->valuestring : "";
-}
-
 static uint64_t time_left(const struct kube_upsert *upsert)
 {
-    uint64_t now = uv_now(upsert->timer.loop);
+    uint64_t now = uv_now(kube_client_loop(upsert->client));
 
     return now < upsert->deadline_ms ? upsert->deadline_ms - now : 0;
 }
@@ -101,11 +91,11 @@ static int add_precondition(const struct kube_upsert *upsert, cJSON *patch, stru
     if (version == NULL || version[0] == '\0')
         return error_set(err, GRPC_STATUS_INTERNAL, "the object has no resourceVersion");
     if (cJSON_AddStringToObject(metadata, "resourceVersion", version) == NULL)
-        return error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
+        return error_no_memory(err, NULL);
     return 0;
 }
 
-static void answered(struct kube_answer *answer, const struct error *error, void *arg);
+static void request_ended(struct kube_response *response, const struct error *error, void *arg);
 
 static int send_request(struct kube_upsert *upsert, const char *method, const char *path, const cJSON *body,
                         struct error **err)
@@ -117,9 +107,9 @@ static int send_request(struct kube_upsert *upsert, const char *method, const ch
                                .path = path,
                                .body = body,
                                .content_type = upsert->step == KUBE_UPSERT_PATCH ? KUBE_MERGE_PATCH : NULL,
-                               .metadata_only = upsert->metadata_answers && upsert->step != KUBE_UPSERT_READ,
+                               .metadata_only = upsert->metadata_only && upsert->step != KUBE_UPSERT_READ,
                                .timeout_ms = time_left(upsert)},
-        answered, upsert, err);
+        request_ended, upsert, err);
     return upsert->call != NULL ? 0 : -1;
 }
 
@@ -133,7 +123,8 @@ static enum step_result take_step(struct kube_upsert *upsert, struct error **err
     int sent;
 
     if (time_left(upsert) == 0) {
-        (void)error_set(err, GRPC_STATUS_DEADLINE_EXCEEDED, "the time for Kubernetes API requests is over");
+        (void)error_set(err, GRPC_STATUS_DEADLINE_EXCEEDED,
+                        "the deadline of the Kubernetes API requests has passed");
         return STEP_FAILED;
     }
     if (upsert->step == KUBE_UPSERT_READ)
@@ -151,9 +142,9 @@ static enum step_result take_step(struct kube_upsert *upsert, struct error **err
 }
 
 /* Never from inside kube_upsert_start(). */
-static void go_on(uv_timer_t *timer)
+static void go_on(void *arg)
 {
-    struct kube_upsert *upsert = timer->data;
+    struct kube_upsert *upsert = arg;
     cleanup_error struct error *error = NULL;
 
     switch (take_step(upsert, &error)) {
@@ -168,20 +159,6 @@ static void go_on(uv_timer_t *timer)
     }
 }
 
-/* A pause of `first` doubled `n` times, up to `cap`, plus up to as much by chance: two who are in each
- * other's way must not stay in step. */
-static uint64_t pause_ms(uint64_t first, uint64_t cap, unsigned n)
-{
-    uint64_t pause = first << (n < 8 ? n : 8);
-    uint32_t random = 0;
-
-    if (pause > cap)
-        pause = cap;
-    if (getrandom(&random, sizeof(random), GRND_NONBLOCK) != (ssize_t)sizeof(random))
-        random = 0; /* only the spreading is lost */
-    return pause + random % (pause + 1);
-}
-
 /* Goes to `step` after a pause, or fails with `error` when there is no time or no try left. */
 static void step_after(struct kube_upsert *upsert, enum kube_upsert_step step, uint64_t pause,
                        const struct error *error)
@@ -191,14 +168,12 @@ static void step_after(struct kube_upsert *upsert, enum kube_upsert_step step, u
         return;
     }
     upsert->step = step;
-    (void)uv_timer_start(&upsert->timer, go_on, pause, 0);
+    loop_timer_start(upsert->timer, pause);
 }
 
-/* Somebody else has written the object. */
-static void conflicted(struct kube_upsert *upsert, const struct error *error)
+static uint64_t conflict_pause(struct kube_upsert *upsert)
 {
-    step_after(upsert, KUBE_UPSERT_READ,
-               pause_ms(CONFLICT_PAUSE_MS, CONFLICT_PAUSE_CAP_MS, upsert->conflicts++), error);
+    return backoff_pause(&conflict_pauses, ++upsert->conflicts, backoff_random());
 }
 
 static void step_failed(struct kube_upsert *upsert, const struct error *error)
@@ -210,8 +185,7 @@ static void step_failed(struct kube_upsert *upsert, const struct error *error)
         else if (upsert->step == KUBE_UPSERT_READ && upsert->tries == 1)
             step_after(upsert, KUBE_UPSERT_CREATE, 0, error);
         else /* it comes and goes */
-            step_after(upsert, KUBE_UPSERT_CREATE,
-                       pause_ms(CONFLICT_PAUSE_MS, CONFLICT_PAUSE_CAP_MS, upsert->conflicts++), error);
+            step_after(upsert, KUBE_UPSERT_CREATE, conflict_pause(upsert), error);
         break;
     case GRPC_STATUS_ALREADY_EXISTS:
         if (upsert->step == KUBE_UPSERT_CREATE)
@@ -219,14 +193,14 @@ static void step_failed(struct kube_upsert *upsert, const struct error *error)
         else
             fail(upsert, error);
         break;
-    case GRPC_STATUS_ABORTED:      /* 409 Conflict */
+    case GRPC_STATUS_ABORTED:      /* 409 Conflict: somebody else has written the object */
     case GRPC_STATUS_OUT_OF_RANGE: /* 410 */
-        conflicted(upsert, error);
+        step_after(upsert, KUBE_UPSERT_READ, conflict_pause(upsert), error);
         break;
     case GRPC_STATUS_UNAVAILABLE:
     case GRPC_STATUS_DEADLINE_EXCEEDED: /* also 504: what has become of the write? */
         step_after(upsert, KUBE_UPSERT_READ,
-                   pause_ms(TROUBLE_PAUSE_MS, TROUBLE_PAUSE_CAP_MS, upsert->troubles++), error);
+                   backoff_pause(&trouble_pauses, ++upsert->troubles, backoff_random()), error);
         break;
     default:
         fail(upsert, error);
@@ -234,7 +208,7 @@ static void step_failed(struct kube_upsert *upsert, const struct error *error)
     }
 }
 
-static void answered(struct kube_answer *answer, const struct error *error, void *arg)
+static void request_ended(struct kube_response *response, const struct error *error, void *arg)
 {
     struct kube_upsert *upsert = arg;
 
@@ -243,17 +217,17 @@ static void answered(struct kube_answer *answer, const struct error *error, void
         cJSON_Delete(upsert->current);
         upsert->current = NULL;
     }
-    if (error != NULL && answer->refused) {
+    if (error != NULL && response->rejected) {
         fail(upsert, error);
     } else if (error != NULL) {
         step_failed(upsert, error);
     } else if (upsert->step == KUBE_UPSERT_READ) {
         cJSON_Delete(upsert->current);
-        upsert->current = steal_ptr(&answer->json);
+        upsert->current = steal_ptr(&response->json);
         upsert->step = KUBE_UPSERT_PATCH;
-        go_on(&upsert->timer);
+        go_on(upsert);
     } else {
-        conclude(upsert, &answer->json, true, NULL);
+        conclude(upsert, &response->json, true, NULL);
     }
 }
 
@@ -261,6 +235,9 @@ static void answered(struct kube_answer *answer, const struct error *error, void
 
 static int fill(struct kube_upsert *upsert, const struct kube_upsert_request *request, struct error **err)
 {
+    upsert->timer = loop_timer_create(kube_client_loop(upsert->client), go_on, upsert, err);
+    if (upsert->timer == NULL)
+        return -1;
     upsert->collection =
         kube_path(request->group, request->version, request->ns, request->resource, NULL, err);
     if (upsert->collection == NULL)
@@ -272,7 +249,7 @@ static int fill(struct kube_upsert *upsert, const struct kube_upsert_request *re
     if (request->first == KUBE_UPSERT_PATCH) {
         upsert->resource_version = strdup(request->resource_version);
         if (upsert->resource_version == NULL)
-            return error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
+            return error_no_memory(err, NULL);
     }
     return 0;
 }
@@ -281,11 +258,10 @@ struct kube_upsert *kube_upsert_start(struct kube_client *client, const struct k
                                       kube_upsert_callback *callback, void *arg, struct error **err)
 {
     struct kube_upsert *upsert = calloc(1, sizeof(*upsert));
-    uv_loop_t *loop = kube_client_loop(client);
     uint64_t timeout_ms = request->timeout_ms;
 
     if (upsert == NULL) {
-        (void)error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
+        (void)error_no_memory(err, NULL);
         return NULL;
     }
     if (timeout_ms == 0 || timeout_ms > KUBE_TIMEOUT_MS)
@@ -295,23 +271,21 @@ struct kube_upsert *kube_upsert_start(struct kube_client *client, const struct k
                                    .callback = callback,
                                    .arg = arg,
                                    .step = request->first,
-                                   .metadata_answers = request->metadata_answers,
-                                   .deadline_ms = uv_now(loop) + timeout_ms};
-    (void)uv_timer_init(loop, &upsert->timer); /* can not fail */
-    upsert->timer.data = upsert;
+                                   .metadata_only = request->metadata_only,
+                                   .deadline_ms = uv_now(kube_client_loop(client)) + timeout_ms};
     if (fill(upsert, request, err) == 0) {
         switch (take_step(upsert, err)) {
         case STEP_SENT:
             return upsert;
         case STEP_NOTHING_TO_DO:
             /* build is asked once more from there; it says the same */
-            (void)uv_timer_start(&upsert->timer, go_on, 0, 0);
+            loop_timer_start(upsert->timer, 0);
             return upsert;
         case STEP_FAILED:
             break;
         }
     }
-    dispose(upsert);
+    upsert_free(upsert);
     return NULL;
 }
 
@@ -319,6 +293,6 @@ void kube_upsert_cancel(struct kube_upsert **upsert)
 {
     if ((*upsert)->call != NULL)
         kube_call_cancel(&(*upsert)->call);
-    dispose(*upsert);
+    upsert_free(*upsert);
     *upsert = NULL;
 }

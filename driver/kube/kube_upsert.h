@@ -1,11 +1,11 @@
 /*
- * kube_upsert.h - makes one Kubernetes object be as it is wanted: created, changed, or left alone.
+ * kube_upsert.h - brings one Kubernetes object to its desired state: created, changed, or left alone.
  *
  *            ┌──────── 404 ────────┐
  *            ▼                     │
- *   start ▶ POST ── 409 exists ─▶ GET ── as wanted already ──▶ done, nothing written
+ *   start ▶ POST ── 409 exists ─▶ GET ── as desired already ──▶ done, nothing written
  *       │    │                     │ ▲
- *       │    ▼                     ▼ │ 409 conflict, 410, no or unclear answer
+ *       │    ▼                     ▼ │ 409 conflict, 410, no or unclear response
  *       └──────────────────────▶ PATCH ──▶ done
  *
  * The first step is the caller's guess: CREATE when the object is probably not there, READ when that is not
@@ -13,8 +13,8 @@
  * guess costs one more request, never a wrong write: every patch carries the resourceVersion of what it was
  * made for.
  *
- * What a write whose answer was lost or unclear (5xx, a connection that broke) has done is found out by
- * reading again, not by hoping. Pauses grow and are spread by chance; all of it happens within the deadline.
+ * The outcome of a write whose response was lost or unclear (5xx, a connection that broke) is found out by
+ * reading the object again. Pauses grow and are spread by chance; all of it happens within the deadline.
  * 429 and Retry-After are honoured below (kube_client.h).
  *
  * Contract of the operation: common/grpc/client.h.
@@ -38,7 +38,7 @@ enum kube_upsert_step {
     KUBE_UPSERT_PATCH,
 };
 
-/* Says what is to be written. `step` CREATE: the whole object (`current` is NULL). PATCH: a merge patch for
+/* Builds what is to be written. `step` CREATE: the whole object (`current` is NULL). PATCH: a merge patch for
  * `current`, which is NULL only for a first step PATCH; metadata.resourceVersion is put in afterwards. The
  * result is taken over. NULL without an error: nothing is to be written, the operation is done. NULL with
  * *err set: it fails with that. May run inside kube_upsert_start(). */
@@ -56,11 +56,11 @@ struct kube_upsert_request {
     const char *resource_version; /* with first == PATCH */
     uint64_t timeout_ms;          /* of the whole; 0 or more than KUBE_TIMEOUT_MS = KUBE_TIMEOUT_MS */
     kube_upsert_build *build;
-    bool metadata_answers; /* after a write only the object's metadata comes back: for objects with secrets */
+    bool metadata_only; /* after a write only the object's metadata comes back: for objects with secrets */
 };
 
-/* `object` is the object as the API server has it now (NULL on failure, and when there is none and build did
- * not want one); the callee may take it (set to NULL). `wrote`: something was written. `error` as in
+/* `object` is the object as the API server has it now (NULL on failure, and when there is none and build
+ * returned none); the callee may take it (set to NULL). `wrote`: something was written. `error` as in
  * kube_client.h, borrowed. */
 struct kube_upsert_result {
     cJSON *object;
@@ -74,9 +74,5 @@ struct kube_upsert *kube_upsert_start(struct kube_client *client, const struct k
 
 /* Sets *upsert to NULL; neither build nor the callback will run any more. */
 void kube_upsert_cancel(struct kube_upsert **upsert);
-
-/* A string of metadata ("resourceVersion", "uid", "name"), "" when it is missing. Lives as long as `object`,
- * which may be NULL. */
-const char *kube_metadata_string(const cJSON *object, const char *key);
 
 #endif

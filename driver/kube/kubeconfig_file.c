@@ -1,9 +1,8 @@
 /*
- * kubeconfig.c - the subset of kubeconfig files that a daemon needs.
- *
- * Files are merged as kubectl does it: for each name the first file that defines it wins, and file names
- * inside are relative to the file they stand in.
+ * kubeconfig_file.c - the subset of kubeconfig files that a daemon needs.
  */
+#include "driver/kube/kubeconfig_file.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,7 +11,6 @@
 #include "common/base/file.h"
 #include "common/base/yaml.h"
 #include "common/crypto/encoding.h"
-#include "driver/kube/kube_rest_config.h"
 
 struct document {
     const char *path;
@@ -30,11 +28,6 @@ struct entry {
     const struct yaml_node *node; /* NULL = not found */
     const char *path;
 };
-
-static int out_of_memory(struct error **err)
-{
-    return error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
-}
 
 /* The text of a scalar member; "" when it is missing or null. */
 static int member(const struct entry *entry, const char *key, const char **ret, struct error **err)
@@ -81,7 +74,7 @@ static int resolve_path(const char *base, const char *path, char **ret, struct e
         *ret = strdup(path);
     else if (asprintf(ret, "%.*s/%s", (int)(slash - base), base, path) < 0)
         *ret = NULL;
-    return *ret == NULL ? out_of_memory(err) : 0;
+    return *ret == NULL ? error_no_memory(err, NULL) : 0;
 }
 
 /* "<key>-data" (base64) wins over "<key>" (a file, resolved into *ret_path). Both may be absent. */
@@ -120,7 +113,7 @@ static int read_pem(const struct entry *entry, const char *key, const char *data
     if (file_read(path, KUBE_CA_MAX, &text, err) < 0)
         return error_wrap(err, "%s: %s", entry->path, key);
     *ret = secret_from_bytes(text.data, text.len);
-    return *ret == NULL ? out_of_memory(err) : 0;
+    return *ret == NULL ? error_no_memory(err, NULL) : 0;
 }
 
 static int refuse(const struct entry *entry, const char *const *keys, struct error **err)
@@ -134,7 +127,7 @@ static int refuse(const struct entry *entry, const char *const *keys, struct err
 }
 
 /* Replaces the host in the URL by the name the certificate is for, and connects to the host instead. */
-static int apply_tls_server_name(struct kube_config *config, const char *name, struct error **err)
+static int apply_tls_server_name(struct kube_rest_config *config, const char *name, struct error **err)
 {
     static const char scheme[] = "https://";
     const char *authority = config->server + sizeof(scheme) - 1;
@@ -149,12 +142,12 @@ static int apply_tls_server_name(struct kube_config *config, const char *name, s
     port = port == NULL ? memchr(authority, ':', len) : memchr(port, ':', len - (size_t)(port - authority));
     if (asprintf(&config->connect_to, "%.*s%s", (int)len, authority, port == NULL ? ":443" : "") < 0) {
         config->connect_to = NULL;
-        return out_of_memory(err);
+        return error_no_memory(err, NULL);
     }
     if (asprintf(&server, "https://%s%.*s%s", name,
                  port == NULL ? 0 : (int)(len - (size_t)(port - authority)), port == NULL ? "" : port,
                  authority + len) < 0)
-        return out_of_memory(err);
+        return error_no_memory(err, NULL);
     free(config->server);
     config->server = server;
     return 0;
@@ -168,7 +161,7 @@ static bool is_server_url(const char *server)
     return scheme_len > 0 && server[scheme_len] != '\0' && server[scheme_len] != '/';
 }
 
-static int read_cluster(const struct entry *cluster, struct kube_config *config, struct error **err)
+static int read_cluster(const struct entry *cluster, struct kube_rest_config *config, struct error **err)
 {
     const char *server;
     const char *tls_server_name;
@@ -192,7 +185,7 @@ static int read_cluster(const struct entry *cluster, struct kube_config *config,
     config->server = strndup(server, len);
     config->proxy_url = proxy[0] == '\0' ? NULL : strdup(proxy);
     if (config->server == NULL || (proxy[0] != '\0' && config->proxy_url == NULL))
-        return out_of_memory(err);
+        return error_no_memory(err, NULL);
     config->use_environment_proxy = true;
     config->insecure_skip_verify = strcmp(skip_verify, "true") == 0;
     if (tls_server_name[0] != '\0' && strncmp(config->server, "https://", 8) == 0)
@@ -200,7 +193,7 @@ static int read_cluster(const struct entry *cluster, struct kube_config *config,
     return 0;
 }
 
-static int read_user(const struct entry *user, struct kube_config *config, struct error **err)
+static int read_user(const struct entry *user, struct kube_rest_config *config, struct error **err)
 {
     static const char *const unsupported[] = {"exec",   "auth-provider", "username",      "password", "as",
                                               "as-uid", "as-groups",     "as-user-extra", NULL};
@@ -220,12 +213,12 @@ static int read_user(const struct entry *user, struct kube_config *config, struc
     if (token[0] != '\0') {
         config->token = secret_from_bytes(token, strlen(token));
         if (config->token == NULL)
-            return out_of_memory(err);
+            return error_no_memory(err, NULL);
     }
     return 0;
 }
 
-static int read_context(const struct documents *documents, const char *name, struct kube_config *config,
+static int read_context(const struct documents *documents, const char *name, struct kube_rest_config *config,
                         struct error **err)
 {
     struct entry context = {.path = ""};
@@ -243,7 +236,7 @@ static int read_context(const struct documents *documents, const char *name, str
         return -1;
     config->ns = strdup(ns);
     if (config->ns == NULL)
-        return out_of_memory(err);
+        return error_no_memory(err, NULL);
     if (user_name[0] == '\0')
         return 0; /* anonymous */
     if (find(documents, "users", user_name, "user", &user, err) < 0)
@@ -279,10 +272,10 @@ static int current_context(const struct documents *documents, const char **ret, 
     return error_set(err, GRPC_STATUS_INVALID_ARGUMENT, "kubeconfig: no current-context");
 }
 
-int kubeconfig_parse(const struct kubeconfig_text *texts, size_t n, struct kube_config *ret,
+int kubeconfig_parse(const struct kubeconfig_text *texts, size_t n, struct kube_rest_config *ret,
                      struct error **err)
 {
-    cleanup_kube_config struct kube_config config = {0};
+    cleanup_kube_rest_config struct kube_rest_config config = {0};
     struct documents documents = {0};
     const char *context = NULL;
     int result = parse_all(texts, n, &documents, err);
@@ -293,7 +286,7 @@ int kubeconfig_parse(const struct kubeconfig_text *texts, size_t n, struct kube_
         result = read_context(&documents, context, &config, err);
     if (result == 0) {
         *ret = config;
-        config = (struct kube_config){0};
+        config = (struct kube_rest_config){0};
     }
     for (size_t i = 0; i < documents.n; i++)
         yaml_document_free(documents.items[i].yaml);

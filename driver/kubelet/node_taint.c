@@ -12,7 +12,7 @@
 
 struct node_taint {
     struct kube_client *client;
-    struct kube_return kube_back;
+    struct kube_health_listener kube_back;
     struct log *log;
     char *node;
     struct loop_timer *retry;
@@ -162,7 +162,7 @@ struct node_taint *node_taint_create(struct kube_client *client, const char *nod
         .law = {.first = retry_first_ms != 0 ? retry_first_ms : (uint64_t)NODE_TAINT_RETRY_FIRST_MS,
                 .growth_percent = 200,
                 .cap = NODE_TAINT_RETRY_CAP_MS},
-        .kube_back = {.back = kube_is_back, .arg = taint}};
+        .kube_back = {.on_recovered = kube_is_back, .arg = taint}};
     if (taint->retry != NULL && taint->node == NULL)
         (void)error_no_memory(err, NULL);
     if (taint->retry == NULL || taint->node == NULL) {
@@ -179,7 +179,7 @@ void node_taint_destroy(struct node_taint *taint)
 {
     if (taint == NULL)
         return;
-    kube_return_end(&taint->kube_back);
+    kube_health_unlisten(&taint->kube_back);
     if (taint->upsert != NULL)
         kube_upsert_cancel(&taint->upsert);
     loop_timer_destroy(taint->retry);

@@ -245,7 +245,7 @@ static char *told_message(const struct entry *entry)
 }
 
 static void flush(struct events *events);
-static void answered(struct kube_answer *answer, const struct error *error, void *arg);
+static void answered(struct kube_response *response, const struct error *error, void *arg);
 
 static struct kube_call *send_event(struct entry *entry, bool create)
 {
@@ -332,13 +332,13 @@ static void refused(struct entry *entry, const struct error *error)
     drop(entry);
 }
 
-static void answered(struct kube_answer *answer, const struct error *error, void *arg)
+static void answered(struct kube_response *response, const struct error *error, void *arg)
 {
     struct entry *entry = arg;
     struct events *events = entry->events;
     enum grpc_status code = error_code(error);
 
-    (void)answer;
+    (void)response;
     entry->call = NULL;
     events->in_flight--;
     if (error == NULL) {

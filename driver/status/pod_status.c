@@ -22,7 +22,7 @@ struct pod_status {
     struct pod_status_config config;
     char *node_label;
     struct volume_table volumes; /* struct pod_volume */
-    struct kube_return kube_back;
+    struct kube_health_listener kube_back;
     uv_timer_t timer; /* embedded: of draining; the struct lives until it is closed */
     uint64_t drain_until_ms;
     void (*idle)(void *arg);
@@ -522,7 +522,7 @@ struct pod_status *pod_status_create(const struct pod_status_config *config, str
         return NULL;
     }
     volume_table_init(&status->volumes);
-    status->kube_back = (struct kube_return){.back = kube_is_back, .arg = status};
+    status->kube_back = (struct kube_health_listener){.on_recovered = kube_is_back, .arg = status};
     kube_client_listen(config->kube, &status->kube_back);
     (void)uv_timer_init(config->loop, &status->timer); /* can not fail */
     status->timer.data = status;
@@ -541,7 +541,7 @@ void pod_status_destroy(struct pod_status *status)
 {
     if (status == NULL)
         return;
-    kube_return_end(&status->kube_back);
+    kube_health_unlisten(&status->kube_back);
     while (!list_empty(&status->volumes.entries))
         volume_dispose(volume_at(status->volumes.entries.next));
     uv_close((uv_handle_t *)&status->timer, status_closed);

@@ -72,7 +72,7 @@ static int owner_from_status(const struct owner_lookup *lookup, const cJSON *sta
                       kube_metadata_string(status, "uid"), err);
 }
 
-static void status_read(struct kube_answer *answer, const struct error *error, void *arg)
+static void status_read(struct kube_response *response, const struct error *error, void *arg)
 {
     struct owner_lookup *lookup = arg;
     cleanup_owners struct owners owners = {0};
@@ -81,7 +81,7 @@ static void status_read(struct kube_answer *answer, const struct error *error, v
 
     lookup->call = NULL;
     if (error == NULL) {
-        other = owner_from_status(lookup, answer->json, &owners, &failure);
+        other = owner_from_status(lookup, response->json, &owners, &failure);
         if (other > 0 && (lookup->name_flags & POD_STATUS_NAME_UNIQUE) == 0) {
             lookup->name_flags |= POD_STATUS_NAME_UNIQUE; /* as pod_status.c does then */
             if (get_status(lookup, &failure) == 0)
@@ -119,14 +119,14 @@ static int owners_of_pod(const struct owner_lookup *lookup, const cJSON *pod, st
     return owners_from_object(pod, owners, err);
 }
 
-static void pod_read(struct kube_answer *answer, const struct error *error, void *arg)
+static void pod_read(struct kube_response *response, const struct error *error, void *arg)
 {
     struct owner_lookup *lookup = arg;
     cleanup_owners struct owners owners = {0};
     cleanup_error struct error *failure = NULL;
 
     lookup->call = NULL;
-    if (error == NULL && owners_of_pod(lookup, answer->json, &owners, &failure) < 0)
+    if (error == NULL && owners_of_pod(lookup, response->json, &owners, &failure) < 0)
         error = failure;
     if (error == NULL && owners.n == 0 && get_status(lookup, &failure) == 0)
         return;

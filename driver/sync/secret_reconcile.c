@@ -280,7 +280,7 @@ static int start_upsert(struct sync_run *run, struct error **err)
                                                                   .name = run->record->name,
                                                                   .first = KUBE_UPSERT_READ,
                                                                   .build = build_write,
-                                                                  .metadata_answers = true},
+                                                                  .metadata_only = true},
                                     applied, run, err);
     return run->upsert != NULL ? 0 : -1;
 }

@@ -50,7 +50,7 @@ struct secret_sync {
     struct list line;
     struct list active; /* those that run */
     unsigned running;
-    struct kube_return kube_back;
+    struct kube_health_listener kube_back;
     uv_timer_t timer; /* the earliest due_ms; the struct lives until it is closed */
 };
 
@@ -562,7 +562,7 @@ struct secret_sync *secret_sync_create(const struct secret_sync_config *config, 
     volume_table_init(&sync->volumes);
     list_init(&sync->line);
     list_init(&sync->active);
-    sync->kube_back = (struct kube_return){.back = kube_is_back, .arg = sync};
+    sync->kube_back = (struct kube_health_listener){.on_recovered = kube_is_back, .arg = sync};
     kube_client_listen(config->client, &sync->kube_back);
     (void)uv_timer_init(config->loop, &sync->timer); /* can not fail */
     sync->timer.data = sync;
@@ -578,7 +578,7 @@ void secret_sync_destroy(struct secret_sync *sync)
 {
     if (sync == NULL)
         return;
-    kube_return_end(&sync->kube_back);
+    kube_health_unlisten(&sync->kube_back);
     while (!list_empty(&sync->volumes.entries))
         volume_free(volume_at(sync->volumes.entries.next));
     uv_close((uv_handle_t *)&sync->timer, sync_closed);

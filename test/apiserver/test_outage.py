@@ -79,7 +79,7 @@ def test_a_dead_or_hung_server_is_named_soon(cluster_driver, server, ready_pod, 
     getattr(server, way)()
     started = time.monotonic()
     code, message = cluster_driver.publish_failure(ready_pod.publish_request(), timeout=60)
-    assert code == CODES.UNAVAILABLE and "secretproviderclass" in message and "has not answered for" in message, (code, message)
+    assert code == CODES.UNAVAILABLE and "secretproviderclass" in message and "has not responded for" in message, (code, message)
     assert time.monotonic() - started < 9 * PATIENCE
     started = time.monotonic()
     assert cluster_driver.publish_failure(ready_pod.publish_request(), timeout=60)[0] == CODES.UNAVAILABLE

@@ -7,7 +7,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#include "driver/kube/kube_rest_config.h"
+#include "driver/kube/kubeconfig_file.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -23,7 +23,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
          .text = second == NULL ? "" : second + 3,
          .len = second == NULL ? 0 : size - first_len - 3},
     };
-    cleanup_kube_config struct kube_config config = {0};
+    cleanup_kube_rest_config struct kube_rest_config config = {0};
     cleanup_error struct error *error = NULL;
 
     if (kubeconfig_parse(texts, second == NULL ? 1 : 2, &config, &error) < 0) {

@@ -57,13 +57,13 @@ def test_without_the_api_server_the_driver_is_degraded_and_serves_mounted_volume
     wait_until(lambda: metric_sum(driver.metrics(), "kube_api_up") == 0, what="the gauge to fall")
     status, text = get(port, "/healthz")
     assert status == 200  # a restart would not help
-    assert text == "ok\ndegraded: the Kubernetes API does not answer\n"
+    assert text == "ok\ndegraded: the Kubernetes API does not respond\n"
     assert driver.client.call(PROBE).ready.value is True
     driver.publish(rpc.publish_request(target))  # a restarted container: the volume is complete
     assert mounts.contents(target) == {"file": b"content"}
     driver.unpublish(rpc.unpublish_request(target))
     mounts.assert_no_trace(target)
-    degraded = [line for line in driver.log.splitlines() if "does not answer" in line and "API" in line and "] \"" in line
+    degraded = [line for line in driver.log.splitlines() if "does not respond" in line and "API" in line and "] \"" in line
                 and not line.startswith("E")]
     assert len(degraded) <= 1, "the trouble is logged when it begins, not at each request"
 

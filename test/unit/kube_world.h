@@ -27,7 +27,7 @@ static void kube_world_beat(uv_timer_t *timer)
 
 static void kube_world_open(struct kube_world *world)
 {
-    struct kube_config config = {0};
+    struct kube_rest_config config = {0};
 
     (void)signal(SIGPIPE, SIG_IGN);
     assert_int_equal(uv_loop_init(&world->loop), 0);

@@ -2,7 +2,7 @@
  * scripted_api.h - for tests: an HTTP server on the loop that answers by script, one request per connection.
  *
  * The test and the server share the loop, so nothing happens behind the test's back. Requests are kept as
- * they came. Probes of the client (kube_gate.h) do not count: they get an answer of their own.
+ * they came. Probes of the client (kube_health.h) do not count: they get an answer of their own.
  */
 #ifndef TEST_UNIT_SCRIPTED_API_H
 #define TEST_UNIT_SCRIPTED_API_H

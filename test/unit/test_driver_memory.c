@@ -9,7 +9,7 @@
 #include "common/base/secret.h"
 #include "common/grpc/message.h"
 #include "driver/class/class.h"
-#include "driver/kube/kube_rest_config.h"
+#include "driver/kube/kubeconfig_file.h"
 #include "driver/payload/payload.h"
 #include "driver/publish/publish_request.h"
 #include "driver/rotation/volume_metadata.h"
@@ -462,7 +462,7 @@ static int read_a_kubeconfig(struct error **err)
         "clusters: [{name: k, cluster: {server: 'https://api:6443', certificate-authority-data: Q0E=}}]\n"
         "users: [{name: u, user: {client-certificate-data: QQ==, client-key-data: Qg==}}]\n";
     const struct kubeconfig_text texts[] = {{.path = "/config", .text = text, .len = strlen(text)}};
-    cleanup_kube_config struct kube_config config = {0};
+    cleanup_kube_rest_config struct kube_rest_config config = {0};
 
     if (kubeconfig_parse(texts, ARRAY_SIZE(texts), &config, err) < 0)
         return -1;

@@ -1,7 +1,6 @@
 /*
  * test_kube_client.c - requests to a Kubernetes API server that answers by script: credentials that rotate,
- * repeated tries, errors,
- * and class lookups on top.
+ * retries, errors, and class lookups on top.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -16,6 +15,7 @@
 
 #include "driver/class/class_kube.h"
 #include "driver/kube/kube_client.h"
+#include "driver/kube/kube_queue.h"
 #include "test/unit/scratch.h"
 #include "test/unit/scripted_api.h"
 
@@ -30,7 +30,7 @@ struct world {
     /* the outcome */
     unsigned callbacks;
     int status;
-    bool refused;
+    bool rejected;
     enum grpc_status code;
     char message[1024];
     unsigned observed;
@@ -56,7 +56,7 @@ static void write_token(const struct world *world, const char *token)
 static int set_up(void **state)
 {
     struct world *world = calloc(1, sizeof(*world));
-    struct kube_config config = {0};
+    struct kube_rest_config config = {0};
 
     (void)signal(SIGPIPE, SIG_IGN);
     *state = world;
@@ -101,15 +101,15 @@ static void note(struct world *world, const struct error *error)
     (void)snprintf(world->message, sizeof(world->message), "%s", error_message(error));
 }
 
-static void answered(struct kube_answer *answer, const struct error *error, void *arg)
+static void answered(struct kube_response *response, const struct error *error, void *arg)
 {
     struct world *world = arg;
-    const cJSON *metadata = cJSON_GetObjectItemCaseSensitive(answer->json, "metadata");
+    const cJSON *metadata = cJSON_GetObjectItemCaseSensitive(response->json, "metadata");
     const cJSON *name = cJSON_GetObjectItemCaseSensitive(metadata, "name");
 
     note(world, error);
-    world->status = answer->status;
-    world->refused = answer->refused;
+    world->status = response->status;
+    world->rejected = response->rejected;
     (void)snprintf(world->name, sizeof(world->name), "%s", cJSON_IsString(name) ? name->valuestring : "");
 }
 
@@ -163,7 +163,7 @@ static void a_body_is_sent_as_json(void **state)
     assert_sent(&world->api, 0, "\r\n\r\n" OBJECT);
 }
 
-static void failures_are_told_in_the_servers_words(void **state)
+static void failures_carry_the_servers_message(void **state)
 {
     static const struct {
         int status;
@@ -178,10 +178,10 @@ static void failures_are_told_in_the_servers_words(void **state)
         {409, STATUS("AlreadyExists", "twice"), GRPC_STATUS_ALREADY_EXISTS, "twice"},
         {409, STATUS("Conflict", "changed"), GRPC_STATUS_ABORTED, "changed"},
         {410, STATUS("Expired", "old"), GRPC_STATUS_OUT_OF_RANGE, "old"},
-        {413, "", GRPC_STATUS_RESOURCE_EXHAUSTED, "answered 413"},
-        {418, "{\"message\":5}", GRPC_STATUS_INTERNAL, "answered 418"},
+        {413, "", GRPC_STATUS_RESOURCE_EXHAUSTED, "responded 413"},
+        {418, "{\"message\":5}", GRPC_STATUS_INTERNAL, "responded 418"},
         {422, STATUS("Invalid", "wrong"), GRPC_STATUS_INVALID_ARGUMENT, "wrong"},
-        {429, "", GRPC_STATUS_UNAVAILABLE, "answered 429"},
+        {429, "", GRPC_STATUS_UNAVAILABLE, "responded 429"},
         {500, STATUS("InternalError", "oops"), GRPC_STATUS_UNAVAILABLE, "oops"},
         {504, STATUS("Timeout", "slow"), GRPC_STATUS_DEADLINE_EXCEEDED, "slow"},
     };
@@ -197,14 +197,14 @@ static void failures_are_told_in_the_servers_words(void **state)
     }
 }
 
-static void an_answer_that_is_no_json_is_an_error(void **state)
+static void a_response_that_is_no_json_is_an_error(void **state)
 {
     struct world *world = *state;
 
     SCRIPT(&world->api, ANSWER(200, "", "<html>"));
     call(world, "GET", NULL, 0);
     assert_int_equal(world->code, GRPC_STATUS_INTERNAL);
-    assert_non_null(strstr(world->message, "the Kubernetes API server's answer"));
+    assert_non_null(strstr(world->message, "the Kubernetes API server's response"));
 }
 
 /* --- tries --- */
@@ -334,7 +334,8 @@ static void a_cancelled_call_does_not_call_back(void **state)
 static void a_client_without_a_readable_token_is_not_made(void **state)
 {
     struct world *world = *state;
-    struct kube_config config = {.server = strdup("http://x"), .token_file = strdup("/nonexistent/token")};
+    struct kube_rest_config config = {.server = strdup("http://x"),
+                                      .token_file = strdup("/nonexistent/token")};
     cleanup_error struct error *error = NULL;
 
     SCRIPT(&world->api, ANSWER(200, "", OBJECT));
@@ -424,7 +425,7 @@ static void it_is_known_whether_the_server_answers(void **state)
     assert_true(kube_client_reachable(world->client));
 }
 
-static void a_server_that_went_away_is_probed_and_everybody_is_refused(void **state)
+static void a_server_that_went_away_is_probed_and_all_requests_are_rejected(void **state)
 {
     struct world *world = *state;
     cleanup_json cJSON *body = cJSON_Parse(OBJECT);
@@ -435,10 +436,10 @@ static void a_server_that_went_away_is_probed_and_everybody_is_refused(void **st
     SCRIPT(&world->api, ANSWER(0, "", ""));
     call(world, "GET", NULL, 0);
     assert_int_equal(world->code, GRPC_STATUS_UNAVAILABLE);
-    assert_true(world->refused);
-    assert_non_null(strstr(world->message, "Kubernetes API: the API server has not answered for "));
+    assert_true(world->rejected);
+    assert_non_null(strstr(world->message, "Kubernetes API: the API server has not responded for "));
     call(world, "POST", body, 0);
-    assert_true(world->refused);
+    assert_true(world->rejected);
     assert_int_equal(world->api.n_requests, 1);
     assert_int_equal(world->observed, 2); /* the request and one probe */
     assert_string_equal(world->observed_resource, "readyz");
@@ -452,7 +453,7 @@ static void a_server_that_went_away_is_probed_and_everybody_is_refused(void **st
     assert_int_equal(world->code, GRPC_STATUS_OK);
 }
 
-static void a_probe_carries_the_token_and_any_status_is_an_answer(void **state)
+static void a_probe_carries_the_token_and_any_status_is_a_response(void **state)
 {
     struct world *world = *state;
 
@@ -465,18 +466,18 @@ static void a_probe_carries_the_token_and_any_status_is_an_answer(void **state)
     assert_non_null(strstr(world->api.probe, "Authorization: Bearer first\r\n"));
 }
 
-static void a_server_that_is_silent_and_answers_probes_is_waited_for(void **state)
+static void a_silent_server_that_responds_to_probes_is_waited_for(void **state)
 {
     struct world *world = *state;
 
     SCRIPT(&world->api, ANSWER(-1, "", ""));
-    call(world, "GET", NULL, KUBE_GATE_SILENCE_MS + KUBE_GATE_PROBE_MS);
+    call(world, "GET", NULL, KUBE_SILENCE_MS + KUBE_PROBE_TIMEOUT_MS);
     assert_int_equal(world->code, GRPC_STATUS_DEADLINE_EXCEEDED);
-    assert_false(world->refused);
+    assert_false(world->rejected);
     assert_int_equal(world->api.n_probes, 1);
 }
 
-static void a_pause_that_one_was_asked_for_binds_the_next_one(void **state)
+static void a_retry_after_to_one_request_binds_the_next_one(void **state)
 {
     struct world *world = *state;
 
@@ -485,13 +486,13 @@ static void a_pause_that_one_was_asked_for_binds_the_next_one(void **state)
     assert_string_equal(world->message, "later");
     call(world, "GET", NULL, 5000);
     assert_int_equal(world->code, GRPC_STATUS_UNAVAILABLE);
-    assert_true(world->refused);
-    assert_non_null(strstr(world->message, "Kubernetes API: the API server wants no requests for 2"));
+    assert_true(world->rejected);
+    assert_non_null(strstr(world->message, "Kubernetes API: the API server asks for a pause of 2"));
     assert_int_equal(world->api.n_requests, 1);
     assert_true(kube_client_reachable(world->client));
 }
 
-static void so_many_requests_at_a_time_the_others_wait_their_turn(void **state)
+static void a_limited_number_is_in_flight_and_the_others_are_queued(void **state)
 {
     struct world *world = *state;
     const struct kube_request request = {.method = "GET", .path = "/api/v1/x"};
@@ -659,8 +660,8 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
         TEST(a_request_carries_token_path_and_accept),
         TEST(a_body_is_sent_as_json),
-        TEST(failures_are_told_in_the_servers_words),
-        TEST(an_answer_that_is_no_json_is_an_error),
+        TEST(failures_carry_the_servers_message),
+        TEST(a_response_that_is_no_json_is_an_error),
         TEST(a_token_that_rotated_is_read_again_after_401),
         TEST(a_second_401_is_the_answer),
         TEST(a_token_file_that_went_away_leaves_the_old_token_in_use),
@@ -676,11 +677,11 @@ int main(void)
         TEST(the_resource_is_found_in_a_path),
         TEST(every_try_is_observed),
         TEST(it_is_known_whether_the_server_answers),
-        TEST(a_server_that_went_away_is_probed_and_everybody_is_refused),
-        TEST(a_probe_carries_the_token_and_any_status_is_an_answer),
-        TEST(a_server_that_is_silent_and_answers_probes_is_waited_for),
-        TEST(a_pause_that_one_was_asked_for_binds_the_next_one),
-        TEST(so_many_requests_at_a_time_the_others_wait_their_turn),
+        TEST(a_server_that_went_away_is_probed_and_all_requests_are_rejected),
+        TEST(a_probe_carries_the_token_and_any_status_is_a_response),
+        TEST(a_silent_server_that_responds_to_probes_is_waited_for),
+        TEST(a_retry_after_to_one_request_binds_the_next_one),
+        TEST(a_limited_number_is_in_flight_and_the_others_are_queued),
         TEST(waiting_in_line_counts_against_the_deadline),
         TEST(a_class_is_one_get),
         TEST(a_version_that_is_known_goes_with_the_request),

@@ -12,7 +12,8 @@
 
 #include <unistd.h>
 
-#include "driver/kube/kube_rest_config.h"
+#include "driver/kube/kube_config_load.h"
+#include "driver/kube/kubeconfig_file.h"
 #include "test/unit/scratch.h"
 
 static struct scratch scratch;
@@ -60,7 +61,7 @@ static void assert_secret(const struct secret *secret, const char *text)
     "clusters: [{name: k, cluster: {" cluster "}}]\nusers: [{name: u, user: {" user "}}]\n"
 #define SERVER "server: https://api:6443"
 
-static int parse(const char *text, struct kube_config *config, struct error **err)
+static int parse(const char *text, struct kube_rest_config *config, struct error **err)
 {
     const struct kubeconfig_text texts[] = {
         {.path = in_scratch("config"), .text = text, .len = strlen(text)}};
@@ -68,9 +69,9 @@ static int parse(const char *text, struct kube_config *config, struct error **er
     return kubeconfig_parse(texts, 1, config, err);
 }
 
-static struct kube_config must_parse(const char *text)
+static struct kube_rest_config must_parse(const char *text)
 {
-    struct kube_config config = {0};
+    struct kube_rest_config config = {0};
     cleanup_error struct error *error = NULL;
 
     if (parse(text, &config, &error) < 0)
@@ -82,7 +83,7 @@ static struct kube_config must_parse(const char *text)
 
 static void a_context_selects_cluster_user_and_namespace(void **state)
 {
-    cleanup_kube_config struct kube_config config = must_parse(
+    cleanup_kube_rest_config struct kube_rest_config config = must_parse(
         "current-context: two\n"
         "contexts:\n- {name: one, context: {cluster: x, user: x}}\n"
         "- {name: two, context: {cluster: k, user: u, namespace: shop}}\n"
@@ -105,7 +106,7 @@ static void a_context_selects_cluster_user_and_namespace(void **state)
 
 static void a_context_without_user_is_anonymous(void **state)
 {
-    cleanup_kube_config struct kube_config config =
+    cleanup_kube_rest_config struct kube_rest_config config =
         must_parse("current-context: c\ncontexts: [{name: c, context: {cluster: k}}]\n"
                    "clusters: [{name: k, cluster: {server: http://localhost:8001}}]\n");
 
@@ -117,7 +118,7 @@ static void a_context_without_user_is_anonymous(void **state)
 
 static void material_inside_wins_and_files_are_relative_to_the_config(void **state)
 {
-    cleanup_kube_config struct kube_config config = {0};
+    cleanup_kube_rest_config struct kube_rest_config config = {0};
 
     (void)state;
     assert_int_equal(scratch_run(&scratch, "mkdir pki"), 0);
@@ -134,7 +135,7 @@ static void material_inside_wins_and_files_are_relative_to_the_config(void **sta
 
 static void switches_and_proxies_are_taken_over(void **state)
 {
-    cleanup_kube_config struct kube_config config =
+    cleanup_kube_rest_config struct kube_rest_config config =
         must_parse(CONFIG(SERVER ", insecure-skip-tls-verify: true, proxy-url: 'http://proxy:3128'", ""));
 
     (void)state;
@@ -158,7 +159,7 @@ static void a_tls_server_name_replaces_the_host_but_not_the_connection(void **st
 
     (void)state;
     for (size_t i = 0; i < ARRAY_SIZE(table); i++) {
-        cleanup_kube_config struct kube_config config = {0};
+        cleanup_kube_rest_config struct kube_rest_config config = {0};
         char text[512];
 
         (void)snprintf(text, sizeof(text), CONFIG("server: '%s', tls-server-name: kubernetes", ""),
@@ -212,7 +213,7 @@ static void what_is_not_supported_or_wrong_is_refused_by_name(void **state)
 
     (void)state;
     for (size_t i = 0; i < ARRAY_SIZE(table); i++) {
-        cleanup_kube_config struct kube_config config = {0};
+        cleanup_kube_rest_config struct kube_rest_config config = {0};
         cleanup_error struct error *error = NULL;
 
         if (parse(table[i].text, &config, &error) == 0)
@@ -225,7 +226,7 @@ static void what_is_not_supported_or_wrong_is_refused_by_name(void **state)
 
 static void a_secret_in_a_kubeconfig_is_not_quoted_in_errors(void **state)
 {
-    cleanup_kube_config struct kube_config config = {0};
+    cleanup_kube_rest_config struct kube_rest_config config = {0};
     cleanup_error struct error *error = NULL;
 
     (void)state;
@@ -244,7 +245,7 @@ static void the_first_file_that_defines_a_name_wins(void **state)
         {.path = "/one/config", .text = first, .len = sizeof(first) - 1},
         {.path = "/two/config", .text = second, .len = sizeof(second) - 1},
     };
-    cleanup_kube_config struct kube_config config = {0};
+    cleanup_kube_rest_config struct kube_rest_config config = {0};
 
     (void)state;
     assert_int_equal(kubeconfig_parse(texts, 2, &config, NULL), 0);
@@ -257,7 +258,7 @@ static void the_first_file_that_defines_a_name_wins(void **state)
 
 static void load_expecting(const struct kube_environment *environment, const char *server)
 {
-    cleanup_kube_config struct kube_config config = {0};
+    cleanup_kube_rest_config struct kube_rest_config config = {0};
     cleanup_error struct error *error = NULL;
 
     if (kube_config_load(environment, &config, &error) < 0)
@@ -307,7 +308,7 @@ static void only_the_absence_of_every_source_is_not_found(void **state)
 
     (void)state;
     for (size_t i = 0; i < ARRAY_SIZE(table); i++) {
-        cleanup_kube_config struct kube_config config = {0};
+        cleanup_kube_rest_config struct kube_rest_config config = {0};
         cleanup_error struct error *error = NULL;
 
         assert_int_equal(kube_config_load(&table[i].environment, &config, &error), -1);
@@ -320,7 +321,7 @@ static void a_list_of_too_many_files_is_refused(void **state)
 {
     char list[4096] = "";
     size_t len = 0;
-    cleanup_kube_config struct kube_config config = {0};
+    cleanup_kube_rest_config struct kube_rest_config config = {0};
     cleanup_error struct error *error = NULL;
 
     (void)state;
@@ -354,9 +355,9 @@ static void in_a_pod_the_name_is_fixed_and_the_address_is_connected_to(void **st
     write_file("token", "t");
     write_file("namespace", "shop\n");
     for (size_t i = 0; i < ARRAY_SIZE(table); i++) {
-        cleanup_kube_config struct kube_config config = {0};
+        cleanup_kube_rest_config struct kube_rest_config config = {0};
         cleanup_error struct error *error = NULL;
-        int ret = kube_config_in_cluster(table[i].host, table[i].port, scratch.dir, &config, &error);
+        int ret = kube_rest_config_in_cluster(table[i].host, table[i].port, scratch.dir, &config, &error);
 
         if (ret != (table[i].connect_to == NULL ? -1 : 0))
             fail_msg("%s %s: %s", table[i].host, table[i].port, error_message(error));

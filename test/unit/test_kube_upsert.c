@@ -38,7 +38,7 @@ struct world {
 static int set_up(void **state)
 {
     struct world *world = calloc(1, sizeof(*world));
-    struct kube_config config = {0};
+    struct kube_rest_config config = {0};
 
     (void)signal(SIGPIPE, SIG_IGN);
     *state = world;

@@ -1,6 +1,6 @@
 /*
  * test_node_taint.c - the start-up taint when the API server goes and comes back, against one that answers by
- * script. What is read and written is in test/integration/test_taint.py. The times are those of kube_gate.h.
+ * script. What is read and written is in test/integration/test_taint.py. The times are those of kube_health.h.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -42,13 +42,13 @@ static int tear_down(void **state)
     return 0;
 }
 
-static void other_done(struct kube_answer *answer, const struct error *error, void *arg)
+static void other_done(struct kube_response *response, const struct error *error, void *arg)
 {
     struct world *world = arg;
 
     assert_non_null(error);
     world->other = NULL;
-    world->other_refused = answer->refused;
+    world->other_refused = response->rejected;
 }
 
 /* The taint is to go, and the API server hangs up and does not answer probes, until it is given up. */

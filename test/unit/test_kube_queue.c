@@ -1,0 +1,502 @@
+/*
+ * test_kube_queue.c - when requests may go to the Kubernetes API (kube_queue), and whether it responds
+ * (kube_health). Requests are entries of the queue that count their callbacks; probes are counted and answered by
+ * hand. The times of kube_health are SPEEDUP times shorter.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "common/base/buffer.h"
+#include "driver/kube/kube_queue.h"
+
+enum {
+    SPEEDUP = 50,
+    REQUESTS = 3 * KUBE_IN_FLIGHT_MAX,
+    LONG_MS = 60 * 1000, /* longer than all times of the queue */
+    PROBES_MAX = 20,
+};
+
+struct request {
+    struct kube_queue_entry *entry;
+    unsigned admissions;
+    unsigned rejections;
+    enum grpc_status code;
+    char message[256];
+};
+
+struct world {
+    uv_loop_t loop;
+    struct kube_health *health;
+    struct kube_queue *queue;
+    struct request requests[REQUESTS];
+    struct kube_health_listener listener;
+    unsigned probes;
+    uint64_t probed_ms[PROBES_MAX];
+    bool all_fail; /* probes fail at once */
+    bool late;     /* the time of let_pass() is over */
+    unsigned recoveries;
+};
+
+/* --- the world --- */
+
+static void admitted(void *arg)
+{
+    struct request *request = arg;
+
+    request->admissions++;
+}
+
+static void rejected(const struct error *error, void *arg)
+{
+    struct request *request = arg;
+
+    request->rejections++;
+    request->code = error_code(error);
+    (void)snprintf(request->message, sizeof(request->message), "%s", error_message(error));
+}
+
+/* Makes the request's entry anew. */
+static void set_deadline(struct world *world, size_t i, uint64_t ms)
+{
+    static const struct kube_queue_callbacks callbacks = {.on_admitted = admitted, .on_rejected = rejected};
+    struct request *request = &world->requests[i];
+
+    kube_queue_entry_destroy(request->entry);
+    request->entry =
+        kube_queue_entry_create(world->queue, uv_now(&world->loop) + ms, &callbacks, request, NULL);
+    assert_non_null(request->entry);
+}
+
+static int probe(void *arg, struct error **err)
+{
+    struct world *world = arg;
+
+    assert_true(world->probes < PROBES_MAX);
+    world->probed_ms[world->probes++] = uv_now(&world->loop);
+    return world->all_fail ? error_set(err, GRPC_STATUS_UNAVAILABLE, "the probe was refused") : 0;
+}
+
+static void recovered(void *arg)
+{
+    struct world *world = arg;
+
+    world->recoveries++;
+}
+
+static int set_up(void **state)
+{
+    struct world *world = calloc(1, sizeof(*world));
+    const struct kube_health_config config = {
+        .loop = &world->loop, .server = "here", .probe = probe, .arg = world, .speedup = SPEEDUP};
+
+    assert_non_null(world);
+    assert_int_equal(uv_loop_init(&world->loop), 0);
+    world->health = kube_health_create(&config, NULL);
+    assert_non_null(world->health);
+    world->queue = kube_queue_create(&world->loop, world->health, NULL);
+    assert_non_null(world->queue);
+    world->listener = (struct kube_health_listener){.on_recovered = recovered, .arg = world};
+    kube_health_listen(world->health, &world->listener);
+    for (size_t i = 0; i < REQUESTS; i++)
+        set_deadline(world, i, LONG_MS);
+    *state = world;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    struct world *world = *state;
+
+    kube_health_unlisten(&world->listener);
+    for (size_t i = 0; i < REQUESTS; i++)
+        kube_queue_entry_destroy(world->requests[i].entry);
+    kube_queue_destroy(world->queue);
+    kube_health_destroy(world->health);
+    assert_int_equal(uv_run(&world->loop, UV_RUN_DEFAULT), 0);
+    assert_int_equal(uv_loop_close(&world->loop), 0);
+    free(world);
+    return 0;
+}
+
+static void run_loop(struct world *world)
+{
+    for (unsigned i = 0; i < 3; i++)
+        (void)uv_run(&world->loop, UV_RUN_NOWAIT);
+}
+
+static void time_is_over(uv_timer_t *timer)
+{
+    struct world *world = timer->data;
+
+    world->late = true;
+}
+
+static void let_pass(struct world *world, uint64_t ms)
+{
+    uv_timer_t timer;
+
+    world->late = false;
+    assert_int_equal(uv_timer_init(&world->loop, &timer), 0);
+    timer.data = world;
+    uv_update_time(&world->loop);
+    assert_int_equal(uv_timer_start(&timer, time_is_over, ms, 0), 0);
+    while (!world->late)
+        (void)uv_run(&world->loop, UV_RUN_ONCE);
+    uv_close((uv_handle_t *)&timer, NULL);
+    run_loop(world);
+}
+
+/* Requests first..last-1 enter the queue. */
+static void enter(struct world *world, size_t first, size_t last)
+{
+    for (size_t i = first; i < last; i++)
+        kube_queue_enter(world->requests[i].entry, 0);
+    run_loop(world);
+}
+
+static unsigned sum(const struct world *world, bool rejections)
+{
+    unsigned n = 0;
+
+    for (size_t i = 0; i < REQUESTS; i++)
+        n += rejections ? world->requests[i].rejections : world->requests[i].admissions;
+    return n;
+}
+
+static void unanswered(struct request *request, enum grpc_status code)
+{
+    cleanup_error struct error *error = NULL;
+
+    (void)error_set(&error, code, "connection reset");
+    kube_queue_unanswered(request->entry, error);
+}
+
+static void probe_fails(struct world *world)
+{
+    cleanup_error struct error *error = NULL;
+
+    (void)error_set(&error, GRPC_STATUS_UNAVAILABLE, "connection refused");
+    kube_health_probed(world->health, error);
+}
+
+/* A request gets no response, and no probe does either, until the server is unreachable. */
+static void make_unreachable(struct world *world)
+{
+    world->all_fail = true;
+    enter(world, 0, 1);
+    unanswered(&world->requests[0], GRPC_STATUS_UNAVAILABLE);
+    let_pass(world, 2 * KUBE_SUSPECT_MS / SPEEDUP);
+    assert_int_not_equal(kube_health_state(world->health), KUBE_REACHABLE);
+    world->all_fail = false;
+    enter(world, 1, 2);
+    assert_int_equal(world->requests[1].rejections, 1);
+}
+
+/* --- reachable --- */
+
+static void a_limited_number_is_in_flight_and_the_others_follow_in_order(void **state)
+{
+    struct world *world = *state;
+
+    enter(world, 0, REQUESTS);
+    assert_int_equal(sum(world, false), KUBE_IN_FLIGHT_MAX);
+    kube_queue_answered(world->requests[3].entry);
+    run_loop(world);
+    assert_int_equal(world->requests[KUBE_IN_FLIGHT_MAX].admissions, 1);
+    set_deadline(world, KUBE_IN_FLIGHT_MAX + 1, LONG_MS); /* leaves the queue */
+    set_deadline(world, 4, LONG_MS);                      /* cancelled */
+    run_loop(world);
+    assert_int_equal(world->requests[KUBE_IN_FLIGHT_MAX + 1].admissions, 0);
+    assert_int_equal(world->requests[KUBE_IN_FLIGHT_MAX + 2].admissions, 1);
+    assert_int_equal(sum(world, false), KUBE_IN_FLIGHT_MAX + 2);
+    assert_int_equal(world->probes, 0);
+}
+
+static void no_callback_runs_inside_enter(void **state)
+{
+    struct world *world = *state;
+
+    kube_queue_enter(world->requests[0].entry, 0);
+    assert_int_equal(world->requests[0].admissions, 0);
+    run_loop(world);
+    assert_int_equal(world->requests[0].admissions, 1);
+}
+
+static void a_delayed_request_has_no_slot(void **state)
+{
+    struct world *world = *state;
+
+    enter(world, 0, KUBE_IN_FLIGHT_MAX + 1);
+    kube_queue_enter(world->requests[0].entry, 20);
+    run_loop(world);
+    assert_int_equal(world->requests[KUBE_IN_FLIGHT_MAX].admissions, 1);
+    kube_queue_answered(world->requests[1].entry);
+    let_pass(world, 40);
+    assert_int_equal(world->requests[0].admissions, 2);
+}
+
+static void a_request_that_gets_no_slot_in_time_is_rejected(void **state)
+{
+    struct world *world = *state;
+    struct request *late = &world->requests[KUBE_IN_FLIGHT_MAX];
+
+    enter(world, 0, KUBE_IN_FLIGHT_MAX);
+    set_deadline(world, KUBE_IN_FLIGHT_MAX, 20);
+    enter(world, KUBE_IN_FLIGHT_MAX, KUBE_IN_FLIGHT_MAX + 1);
+    let_pass(world, 30);
+    assert_int_equal(late->rejections, 1);
+    assert_int_equal(late->code, GRPC_STATUS_DEADLINE_EXCEEDED);
+    assert_string_equal(late->message, "16 other requests to the API server did not end in time");
+}
+
+/* --- suspect --- */
+
+static void a_failure_is_probed_at_once_and_the_queue_waits_for_the_outcome(void **state)
+{
+    struct world *world = *state;
+
+    enter(world, 0, 2);
+    unanswered(&world->requests[0], GRPC_STATUS_UNAVAILABLE);
+    unanswered(&world->requests[1], GRPC_STATUS_UNAVAILABLE);
+    assert_int_equal(world->probes, 1);
+    assert_int_not_equal(kube_health_state(world->health), KUBE_REACHABLE);
+    enter(world, 2, 4);
+    assert_int_equal(sum(world, false), 2);
+    kube_health_probed(world->health, NULL);
+    run_loop(world);
+    assert_int_equal(sum(world, false), 4);
+    assert_int_equal(kube_health_state(world->health), KUBE_REACHABLE);
+    assert_int_equal(world->recoveries, 0); /* none was rejected */
+}
+
+static void a_response_to_a_request_counts_as_well(void **state)
+{
+    struct world *world = *state;
+
+    enter(world, 0, 2);
+    unanswered(&world->requests[0], GRPC_STATUS_UNAVAILABLE);
+    kube_queue_answered(world->requests[1].entry);
+    assert_int_equal(kube_health_state(world->health), KUBE_REACHABLE);
+    probe_fails(world); /* the one before */
+    assert_int_equal(kube_health_state(world->health), KUBE_REACHABLE);
+    enter(world, 2, 3);
+    assert_int_equal(world->requests[2].admissions, 1);
+}
+
+static void a_silence_is_probed_and_a_slow_server_stays_reachable(void **state)
+{
+    struct world *world = *state;
+
+    enter(world, 0, 1);
+    let_pass(world, KUBE_SILENCE_MS / SPEEDUP / 2);
+    assert_int_equal(world->probes, 0);
+    let_pass(world, KUBE_SILENCE_MS / SPEEDUP);
+    assert_int_equal(world->probes, 1);
+    kube_health_probed(world->health, NULL);
+    let_pass(world, 2 * KUBE_SILENCE_MS / SPEEDUP);
+    assert_int_equal(world->probes, 2); /* it is still silent */
+    kube_health_probed(world->health, NULL);
+    assert_int_equal(sum(world, true), 0);
+    kube_queue_answered(world->requests[0].entry);
+    let_pass(world, 2 * KUBE_SILENCE_MS / SPEEDUP);
+    assert_int_equal(world->probes, 2); /* no request is in flight */
+}
+
+static void a_cancelled_request_leaves_no_silence_behind(void **state)
+{
+    struct world *world = *state;
+
+    enter(world, 0, 1);
+    set_deadline(world, 0, LONG_MS);
+    let_pass(world, 2 * KUBE_SILENCE_MS / SPEEDUP);
+    enter(world, 1, 2);
+    let_pass(world, KUBE_SILENCE_MS / SPEEDUP / 2);
+    assert_int_equal(world->probes, 0);
+}
+
+static void timeouts_shorter_than_a_silence_are_noticed(void **state)
+{
+    struct world *world = *state;
+
+    enter(world, 0, 1);
+    let_pass(world, KUBE_SUSPECT_MS / SPEEDUP);
+    unanswered(&world->requests[0], GRPC_STATUS_DEADLINE_EXCEEDED);
+    assert_int_equal(world->probes, 1);
+    probe_fails(world); /* the silence has been long enough */
+    enter(world, 1, 2);
+    assert_int_equal(world->requests[1].code, GRPC_STATUS_UNAVAILABLE);
+}
+
+/* --- unreachable --- */
+
+static void an_unreachable_server_rejects_all_requests_at_once(void **state)
+{
+    struct world *world = *state;
+    struct request *pausing = &world->requests[REQUESTS - 1];
+
+    world->all_fail = true;
+    enter(world, 0, REQUESTS - 1);
+    kube_queue_enter(pausing->entry, LONG_MS / 2);
+    unanswered(&world->requests[0], GRPC_STATUS_UNAVAILABLE);
+    enter(world, 0, 1); /* its next try */
+    assert_int_equal(sum(world, true), 0);
+    let_pass(world, 2 * KUBE_SUSPECT_MS / SPEEDUP);
+    assert_int_equal(sum(world, false), KUBE_IN_FLIGHT_MAX); /* none has been sent since */
+    assert_int_equal(sum(world, true), REQUESTS);
+    for (size_t i = 0; i < REQUESTS; i++) {
+        assert_int_equal(world->requests[i].rejections, 1);
+        assert_int_equal(world->requests[i].code, GRPC_STATUS_UNAVAILABLE);
+        assert_non_null(strstr(world->requests[i].message, "the API server has not responded for "));
+        assert_non_null(strstr(world->requests[i].message, ": the probe was refused"));
+    }
+    enter(world, 0, REQUESTS); /* and those that enter now */
+    assert_int_equal(sum(world, true), 2 * REQUESTS);
+    kube_queue_enter(pausing->entry, LONG_MS / 2); /* a delay is of no use */
+    run_loop(world);
+    assert_int_equal(pausing->rejections, 3);
+    assert_int_equal(sum(world, false), KUBE_IN_FLIGHT_MAX);
+}
+
+static void probes_go_on_with_growing_pauses(void **state)
+{
+    struct world *world = *state;
+    uint64_t pause = KUBE_PROBE_FIRST_MS / SPEEDUP;
+
+    world->all_fail = true;
+    enter(world, 0, 1);
+    unanswered(&world->requests[0], GRPC_STATUS_UNAVAILABLE);
+    while (world->probes < 8)
+        (void)uv_run(&world->loop, UV_RUN_ONCE);
+    for (size_t i = 1; i < 8; i++) {
+        assert_true(world->probed_ms[i] - world->probed_ms[i - 1] >= pause);
+        pause = 2 * pause < KUBE_PROBE_CAP_MS / SPEEDUP ? 2 * pause : KUBE_PROBE_CAP_MS / SPEEDUP;
+    }
+    assert_int_equal(pause, KUBE_PROBE_CAP_MS / SPEEDUP);
+}
+
+static void one_probe_at_a_time(void **state)
+{
+    struct world *world = *state;
+
+    enter(world, 0, 2);
+    unanswered(&world->requests[0], GRPC_STATUS_UNAVAILABLE);
+    unanswered(&world->requests[1], GRPC_STATUS_UNAVAILABLE);
+    let_pass(world, 2 * KUBE_PROBE_CAP_MS / SPEEDUP);
+    assert_int_equal(world->probes, 1);
+}
+
+static void its_recovery_is_reported_to_listeners(void **state)
+{
+    struct world *world = *state;
+    unsigned before;
+
+    make_unreachable(world);
+    before = world->probes;
+    while (world->probes == before)
+        (void)uv_run(&world->loop, UV_RUN_ONCE);
+    assert_int_equal(world->recoveries, 0);
+    kube_health_probed(world->health, NULL);
+    assert_int_equal(world->recoveries, 1);
+    assert_int_equal(kube_health_state(world->health), KUBE_REACHABLE);
+    enter(world, 2, 4);
+    assert_int_equal(world->requests[2].admissions + world->requests[3].admissions, 2);
+}
+
+/* --- Retry-After --- */
+
+static void a_retry_after_is_kept_by_all(void **state)
+{
+    struct world *world = *state;
+    uint64_t begun = uv_now(&world->loop);
+
+    enter(world, 0, 2);
+    kube_queue_answered(world->requests[0].entry);
+    kube_queue_answered(world->requests[1].entry);
+    kube_queue_pause(world->queue, 1000);
+    kube_queue_enter(world->requests[0].entry, 1000); /* the one that got it */
+    enter(world, 2, 6);
+    let_pass(world, 100);
+    assert_int_equal(sum(world, false), 2);
+    while (sum(world, false) < 7)
+        (void)uv_run(&world->loop, UV_RUN_ONCE);
+    assert_true(uv_now(&world->loop) - begun >= 1000);
+    assert_int_equal(world->probes, 0);
+    assert_int_equal(kube_health_state(world->health), KUBE_REACHABLE);
+}
+
+static void a_request_with_too_little_time_for_the_pause_is_rejected_at_once(void **state)
+{
+    struct world *world = *state;
+
+    enter(world, 0, KUBE_IN_FLIGHT_MAX);
+    set_deadline(world, 20, 5000);
+    set_deadline(world, 21, 5000);
+    enter(world, 20, 21); /* in the queue before the pause, and after it */
+    kube_queue_pause(world->queue, 10 * 1000);
+    enter(world, 21, 23);
+    for (size_t i = 20; i < 22; i++) {
+        assert_int_equal(world->requests[i].rejections, 1);
+        assert_int_equal(world->requests[i].code, GRPC_STATUS_UNAVAILABLE);
+        assert_non_null(strstr(world->requests[i].message, "the API server asks for a pause of "));
+    }
+    assert_int_equal(world->requests[22].rejections, 0);
+}
+
+static void one_response_does_not_stop_a_node_for_long(void **state)
+{
+    struct world *world = *state;
+
+    kube_queue_pause(world->queue, 24 * 3600 * 1000);
+    set_deadline(world, 0, KUBE_RETRY_AFTER_MAX_MS + KUBE_RETRY_AFTER_MAX_MS / 4 + 1000);
+    set_deadline(world, 1, KUBE_RETRY_AFTER_MAX_MS);
+    enter(world, 0, 2);
+    assert_int_equal(world->requests[0].rejections, 0);
+    assert_int_equal(world->requests[1].rejections, 1);
+}
+
+static void a_shorter_pause_does_not_end_a_longer_one(void **state)
+{
+    struct world *world = *state;
+
+    kube_queue_pause(world->queue, 60);
+    kube_queue_pause(world->queue, 1);
+    kube_queue_pause(world->queue, 0);
+    enter(world, 0, 1);
+    let_pass(world, 30);
+    assert_int_equal(world->requests[0].admissions, 0);
+    let_pass(world, 60);
+    assert_int_equal(world->requests[0].admissions, 1);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+        TEST(a_limited_number_is_in_flight_and_the_others_follow_in_order),
+        TEST(no_callback_runs_inside_enter),
+        TEST(a_delayed_request_has_no_slot),
+        TEST(a_request_that_gets_no_slot_in_time_is_rejected),
+        TEST(a_failure_is_probed_at_once_and_the_queue_waits_for_the_outcome),
+        TEST(a_response_to_a_request_counts_as_well),
+        TEST(a_silence_is_probed_and_a_slow_server_stays_reachable),
+        TEST(a_cancelled_request_leaves_no_silence_behind),
+        TEST(timeouts_shorter_than_a_silence_are_noticed),
+        TEST(an_unreachable_server_rejects_all_requests_at_once),
+        TEST(probes_go_on_with_growing_pauses),
+        TEST(one_probe_at_a_time),
+        TEST(its_recovery_is_reported_to_listeners),
+        TEST(a_retry_after_is_kept_by_all),
+        TEST(a_request_with_too_little_time_for_the_pause_is_rejected_at_once),
+        TEST(one_response_does_not_stop_a_node_for_long),
+        TEST(a_shorter_pause_does_not_end_a_longer_one),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -43,9 +43,8 @@ static-units: static
 	$(MAKE) $(jobs) VARIANT=static ARCH=$(ARCH) units
 	@ln -sfn ../../release/bin/vault-emulator $(STATIC_B)/bin/vault-emulator
 
-static-test: static-units deps-test ## unit tests and integration suites against the static build, the slow ones among them
-	$(MAKE) $(jobs) VARIANT=release CC=gcc programs emulator
-	@$(PYTHON) test/run.py --only-static --static $(STATIC_B)
+static-test: deps-static deps-test ## unit tests and integration suites against the static build, the slow ones among them
+	@$(PYTHON) test/run.py --only-static
 
 static-emulated: FOREIGN := $(if $(filter amd64,$(HOST_ARCH)),arm64,amd64)
 static-emulated: deps-test ## integration suites against the executables for the other architecture, which qemu runs

@@ -7,12 +7,18 @@ DIST ?= bookworm
 jobs = $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(shell nproc))
 
 ##@ Test
-.PHONY: test e2e demo bench fuzz fresh
-test: deps-test ## install what is needed, build, run every test, print the total
-	$(MAKE) $(jobs) VARIANT=release CC=gcc programs emulator units
-	$(MAKE) $(jobs) VARIANT=asan CC=gcc programs emulator units fuzzers
-	$(MAKE) static-units
-	@$(PYTHON) test/run.py --release build/release --asan build/asan --static $(STATIC_B)
+.PHONY: test test-quick test-full test-one coverage e2e demo bench fuzz fresh
+test: deps-test deps-static ## install what is needed, build, run every test, print the total
+	@$(PYTHON) test/run.py
+
+test-quick: deps-test ## the release programs only: unit tests and the suites without the slow tests, within three minutes
+	@$(PYTHON) test/run.py --quick
+
+test-full: deps-e2e deps-static deps-images deps-fuzz ## everything there is: make test, what it leaves out, fuzz, e2e, interop
+	@$(PYTHON) test/run.py --full
+
+test-one: deps-test ## one test or one file: T=test_rotation.py, T=test_tls.py::test_name, T=test_volume (VARIANT=asan)
+	@VARIANT=$(VARIANT) test/tools/one.sh '$(T)'
 
 e2e: deps-e2e ## install what is needed, build, run the end-to-end tests on a single-node Kubernetes of their own
 	$(MAKE) $(jobs) VARIANT=release CC=gcc emulator
@@ -33,7 +39,8 @@ e2e-driver-suite: deps-e2e ## run the Go driver's own end-to-end suite on our im
 
 demo: deps-build ## install what is needed, build, show the whole path on this machine
 	$(MAKE) $(jobs) VARIANT=release CC=gcc programs emulator
-	@BUILD=build/release test/demo/demo.sh
+	$(call apt-install,python3)
+	@BUILD=build/release test/tools/sandbox.py test/demo/demo.sh
 
 bench: ## measure start, memory, latency, throughput; compare with the targets
 	$(MAKE) $(jobs) VARIANT=release CC=gcc programs emulator bench-program

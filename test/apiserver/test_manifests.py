@@ -9,7 +9,7 @@ from charts.helm import DRIVER, EVERYTHING_DRIVER, EVERYTHING_PROVIDER, PROVIDER
 from cluster.client import ApiError
 from harness.process import ROOT
 
-pytestmark = pytest.mark.release_only  # the programs have no part in it
+pytestmark = pytest.mark.once
 OPERATOR = {"PodMonitor", "PrometheusRule"}  # kinds of the Prometheus operator, which is not there
 FILES = sorted(path for folder in ("deploy", "optional", "examples") for path in (ROOT / "manifests" / folder).glob("*.yaml"))
 

@@ -228,17 +228,6 @@ def test_identical_mounts_at_the_same_time_all_succeed(client, emulator):
     assert emulator.counters()["tokens_issued"] == 1
 
 
-@pytest.mark.release_only
-def test_fifty_objects_twenty_milliseconds_away_take_few_round_trips(client, emulator):
-    names = [f"s{i}" for i in range(50)]
-    for name in names:
-        emulator.set_secret(name, name)
-    emulator.add_fault("latency", latency_ms=20)
-    started = time.monotonic()
-    mount(client, *names)
-    assert time.monotonic() - started < 0.5, "the objects were fetched one after the other"
-
-
 # ---- faults of the cloud ---------------------------------------------------------------------------------------------------------
 
 

@@ -10,7 +10,7 @@ from charts.helm import DRIVER, EVERYTHING_DRIVER, EVERYTHING_PROVIDER, PROVIDER
 from harness.process import ROOT
 from harness.reference import flags_document
 
-pytestmark = pytest.mark.release_only  # only texts of the programs have a part in it
+pytestmark = pytest.mark.once
 # What upstream's charts have and a values file may set, with other values than the defaults.
 UPSTREAM_DRIVER = yaml.safe_load("""
 linux:

@@ -8,6 +8,7 @@ import yaml
 from harness import messages, tutorial
 from harness.process import ROOT
 
+pytestmark = pytest.mark.once
 TROUBLE = (ROOT / "docs/troubleshooting.md").read_text()
 QUOTES = messages.quotes(TROUBLE)
 SPEAKERS = ("driver", "provider-azure", "common/http", "common/crypto")

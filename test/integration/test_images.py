@@ -10,7 +10,7 @@ import pytest
 
 from harness.process import ROOT
 
-pytestmark = pytest.mark.release_only  # the programs have no part in it
+pytestmark = pytest.mark.once
 NAME = "org.opencontainers.image.ref.name"
 REFERENCE = "localhost/some-program:1"
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"

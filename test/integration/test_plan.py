@@ -6,6 +6,7 @@ import pytest
 
 from harness.process import ROOT
 
+pytestmark = pytest.mark.once
 README = (ROOT / "test/README.md").read_text()
 NAMED = sorted(set(re.findall(r"`((?:unit|integration|apiserver|e2e|sanity)/\w+\.(?:py|c))(?:::(\w+))?`", README)))
 

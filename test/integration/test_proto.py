@@ -11,6 +11,7 @@ from proto import csi_pb2
 
 from harness.process import ROOT
 
+pytestmark = pytest.mark.once
 FIELD = descriptor_pb2.FieldDescriptorProto
 
 

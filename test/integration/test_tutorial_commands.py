@@ -13,7 +13,7 @@ import yaml
 
 from harness import tutorial
 
-pytestmark = pytest.mark.release_only  # no program of ours has a part in it
+pytestmark = pytest.mark.once
 
 IDENTITIES = ("Service principal", "Workload identity", "Managed identity of the node", "Pod identity")
 # az answers with the query itself: a value in a later command names the query that it came from.

@@ -1,5 +1,6 @@
 """Child processes of the tests: started with a log file each, never outliving the test run."""
 
+import itertools
 import os
 import signal
 import socket
@@ -15,7 +16,7 @@ PATIENCE = 5.0 if SANITIZED else 1.0
 
 
 def wait_until(condition, timeout=10.0, what="the condition", pause=0.002):
-    """Polls `condition` every `pause` seconds until it gives something true, and returns that."""
+    """Polls `condition` until it gives something true, and returns that. The first pause is `pause` seconds; they grow to 50 ms."""
     deadline = time.monotonic() + timeout * PATIENCE
     while True:
         value = condition()
@@ -24,6 +25,7 @@ def wait_until(condition, timeout=10.0, what="the condition", pause=0.002):
         if time.monotonic() > deadline:
             raise AssertionError(f"timeout while waiting for {what}")
         time.sleep(pause)
+        pause = max(pause, min(pause * 1.3, 0.05))
 
 
 class Process:
@@ -96,7 +98,20 @@ class Process:
         return 0
 
 
+# Ports that nobody is given by accident (they are below the kernel's range for clients), each worker's in a block of its own.
+_BLOCK = 500
+_worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+_first_port = 10000 + (os.getppid() + _worker) % 44 * _BLOCK
+_ports = itertools.cycle(range(_first_port, _first_port + _BLOCK))
+
+
 def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """A port of 127.0.0.1 that nothing listens on, and that this test run does not give to anybody else for a while."""
+    for port in itertools.islice(_ports, _BLOCK):
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise AssertionError(f"no free port from {_first_port} on")

@@ -64,7 +64,7 @@ class Driver(Process):
                 f"--metrics-addr=127.0.0.1:{self.metrics_port}", *self.default_flags(node, standalone), *flags]
         super().__init__(name, argv, node.directory, env=env)
         self.client = None
-        self.wait_ready()
+        self.wait_ready(120 if wrapper else 20)  # valgrind and the like take their time
 
     @staticmethod
     def default_flags(node, standalone):
@@ -119,7 +119,7 @@ class Azure(Process):
                 "--cloud-name=AzureStackCloud", "-v=5", *flags]
         environment = {**emulator.provider_environment(), **(env or {})}
         super().__init__(name, argv, node.directory, env={key: value for key, value in environment.items() if value is not None})
-        self.wait_ready()
+        self.wait_ready(120 if wrapper else 20)  # valgrind and the like take their time
 
     def wait_ready(self, timeout=20):
         def serves():

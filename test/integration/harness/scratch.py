@@ -1,10 +1,10 @@
-"""The directory below which the tests write: a tmpfs of the run's, with a part for each worker of pytest-xdist."""
+"""The directory below which the tests write: a tmpfs, one for each worker of pytest-xdist (tools/workers.py)."""
 
 import itertools
 import os
 from pathlib import Path
 
-SCRATCH = Path(os.environ.get("TEST_SCRATCH", "/tmp")) / os.environ.get("PYTEST_XDIST_WORKER", "")
+SCRATCH = Path(os.environ.get("TEST_SCRATCH", "/tmp"))
 _numbers = itertools.count()
 
 

@@ -1,0 +1,145 @@
+"""workers.py - the pytest plugin of test/integration/run.sh: what makes several workers (pytest-xdist) safe and quick.
+
+- Each worker has a mount namespace, a scratch directory (TEST_SCRATCH) and ports of its own.
+- Tests that share a costly fixture of their module stay on one worker; tests that use the control plane share two.
+- The longest tests start first. How long each took is kept in the cache directory; until then the slow ones start first.
+- A test has three minutes, a slow one ten.
+
+PROGRESS names a file for "tests done, failed, all": the controlling process keeps it up to date.
+"""
+
+import json
+import os
+import sys
+import tempfile
+from collections import OrderedDict, defaultdict
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import sandbox  # noqa: E402
+
+TIME_LIMIT_S, SLOW_TIME_LIMIT_S = 180, 600
+UNKNOWN_S = 3.0  # a test that was never run here
+SHARED_FIXTURES = {"control_plane": 2}  # of the session and costly: in how many workers they are made
+
+WORKER = os.environ.get("PYTEST_XDIST_WORKER")
+WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+DURATIONS = sandbox.CACHE / "durations" / (Path(os.environ.get("BUILD", "build/release")).name + ".json")
+
+
+def _own_scratch():
+    """At import, before any conftest asks for TEST_SCRATCH."""
+    if WORKER:
+        sandbox.new_mount_namespace()
+    scratch = Path(os.environ.get("TEST_SCRATCH", "/tmp"), WORKER or "main")
+    scratch.mkdir()
+    sandbox.mount("scratch", scratch, "tmpfs", options="mode=0755")
+    sandbox.mount(None, scratch, flags=sandbox.MS_SHARED)
+    os.environ["TEST_SCRATCH"] = str(scratch)
+
+
+if WORKER or os.environ.get("WORKERS", "1") == "1":
+    _own_scratch()
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "once: the programs have no part in it; run for one variant only")
+
+
+def _groups_of(item):
+    """The costly fixtures that `item` shares with others: (name, in how many workers)."""
+    for name, definitions in item._fixtureinfo.name2fixturedefs.items():
+        if name in SHARED_FIXTURES:
+            yield name, SHARED_FIXTURES[name]
+        elif definitions[-1].scope in ("module", "session") and definitions[-1].baseid.endswith(".py"):
+            yield definitions[-1].baseid, 1
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    modules = defaultdict(list)
+    for item in items:
+        slow = item.get_closest_marker("slow") is not None
+        if item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(SLOW_TIME_LIMIT_S if slow else TIME_LIMIT_S))
+        for name, workers in _groups_of(item):
+            known = modules[name]
+            if item.path not in known:
+                known.append(item.path)
+            item.add_marker(pytest.mark.xdist_group(f"{name}-{known.index(item.path) % workers}"))
+            break
+    if WORKER:
+        items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
+def _without_group(nodeid):
+    """xdist appends "@group" to the names of grouped tests."""
+    return nodeid[:nodeid.rfind("@")] if nodeid.rfind("@") > nodeid.rfind("]") else nodeid
+
+
+def _read_durations():
+    try:
+        return json.loads(DURATIONS.read_text())
+    except (OSError, ValueError):
+        return {}
+
+
+def pytest_xdist_make_scheduler(config, log):
+    from xdist.scheduler import LoadGroupScheduling
+
+    class LongestFirst(LoadGroupScheduling):
+        """A worker needs the test after the one it runs, so two are handed out: in turns the longest that is left, and the shortest, so that
+        none of the long ones waits behind another."""
+
+        def __init__(self, *arguments):
+            super().__init__(*arguments)
+            self._sorted = False
+            self._short_next = set()
+
+        def _sort(self):
+            known = _read_durations()
+            seconds = {scope: sum(known.get(_without_group(test), UNKNOWN_S) for test in unit) for scope, unit in self.workqueue.items()}
+            self.workqueue = OrderedDict(sorted(self.workqueue.items(), key=lambda item: -seconds[item[0]]))
+            self._sorted = True
+
+        def _assign_work_unit(self, node):
+            if not self._sorted:
+                self._sort()
+            if node in self._short_next:
+                self.workqueue.move_to_end(next(reversed(self.workqueue)), last=False)
+            self._short_next ^= {node}
+            super()._assign_work_unit(node)
+
+    scheduler = LongestFirst(config, log)
+    config.pluginmanager.register(_Record(scheduler))
+    return scheduler
+
+
+class _Record:
+    """In the controlling process: progress, and how long each test took."""
+
+    def __init__(self, scheduler):
+        self.scheduler = scheduler
+        self.progress = os.environ.get("PROGRESS")
+        self.seconds = defaultdict(float)
+        self.done = self.failed = 0
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_logreport(self, report):
+        report.nodeid = _without_group(report.nodeid)
+        self.seconds[report.nodeid] += report.duration
+        self.done += report.when == "teardown"
+        self.failed += report.failed
+        if self.progress:
+            Path(self.progress).write_text(f"{self.done} {self.failed} {len(self.scheduler.collection or ())}")
+
+    def pytest_sessionfinish(self):
+        known = {test: seconds for test, seconds in _read_durations().items() if Path(test.partition("::")[0]).exists()}
+        known.update((test, round(seconds, 2)) for test, seconds in self.seconds.items())
+        DURATIONS.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile("w", dir=DURATIONS.parent, delete=False) as file:
+            json.dump(known, file, indent=0, sort_keys=True)
+        os.replace(file.name, DURATIONS)

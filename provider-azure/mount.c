@@ -52,7 +52,8 @@ static void finish(struct mount *mount, struct error *error)
     void *arg = mount->arg;
     const struct mount_shared *shared = mount->shared;
     if (error == NULL)
-        served_volumes_put(shared->volumes, mount->volume, transport_now_ms(shared->network->transport));
+        served_volumes_put(shared->volumes, mount->request.volume,
+                           transport_now_ms(shared->network->transport));
     mount_free(mount);
     if (error != NULL)
         error_wrap(&error, PREFIX);
@@ -176,6 +177,8 @@ static int begin(struct mount *mount, uint64_t time_left_ms, struct error **err)
         mount->empty = transport_after(transport, 0, on_empty, mount, err);
         return mount->empty == NULL ? -1 : 0;
     }
+    mount->freshness.volume_served_ms =
+        served_volumes_last_ms(mount->shared->volumes, mount->request.volume, transport_now_ms(transport));
     uint64_t left = time_left_ms < MOUNT_LIMIT_MS ? time_left_ms : MOUNT_LIMIT_MS;
     uint64_t work = left > 2 * (uint64_t)MARGIN_MS ? left - MARGIN_MS : left / 2;
     mount->deadline_ms = transport_now_ms(transport) + work;
@@ -186,19 +189,6 @@ static int begin(struct mount *mount, uint64_t time_left_ms, struct error **err)
     mount->token_waiter = token_cache_get(mount->shared->tokens, mount->request.identity,
                                           /* rejected= */ NULL, mount->deadline_ms, on_token, mount, err);
     return mount->token_waiter == NULL ? -1 : 0;
-}
-
-/* A volume is one volume of one pod; a caller without target paths has one per pod and class. */
-static void name_volume(const struct mount_input *input, uint8_t ret_volume[DIGEST_SHA256_LEN])
-{
-    static const char *const names[] = {"csi.storage.k8s.io/pod.uid", "csi.storage.k8s.io/pod.namespace",
-                                        "csi.storage.k8s.io/pod.name", "secretProviderClass"};
-    struct digest_field fields[1 + ARRAY_SIZE(names)];
-    for (size_t i = 0; i <= ARRAY_SIZE(names); i++) {
-        const char *text = i == 0 ? input->target_path : string_map_get(input->attributes, names[i - 1]);
-        fields[i] = (struct digest_field){text, text != NULL ? strlen(text) : 0};
-    }
-    digest_fields(fields, ARRAY_SIZE(fields), ret_volume);
 }
 
 struct mount *mount_start(const struct mount_shared *shared, const struct mount_input *input,
@@ -217,11 +207,7 @@ struct mount *mount_start(const struct mount_shared *shared, const struct mount_
         .callback = callback,
         .arg = arg,
     };
-    name_volume(input, mount->volume);
-    mount->freshness.volume_served_ms =
-        served_volumes_last_ms(shared->volumes, mount->volume, transport_now_ms(shared->network->transport));
-    if (mount_request_parse(input->attributes, input->secrets, input->permission, shared->defaults,
-                            &mount->request, err) < 0 ||
+    if (mount_request_parse(input, shared->defaults, &mount->request, err) < 0 ||
         begin(mount, input->time_left_ms, err) < 0) {
         error_wrap(err, PREFIX);
         mount_free(mount);

@@ -10,7 +10,6 @@
 #ifndef PROVIDER_AZURE_MOUNT_H
 #define PROVIDER_AZURE_MOUNT_H
 
-#include "common/base/string_map.h"
 #include "provider-azure/content/content.h"
 #include "provider-azure/mount_request.h"
 #include "provider-azure/mount_response.h"
@@ -30,15 +29,6 @@ struct mount_shared {
     struct served_volumes *volumes;
     const struct request_defaults *defaults;
     const struct content_options *content;
-};
-
-struct mount_input {
-    const struct string_map *attributes;
-    const struct string_map *secrets; /* NULL: none given */
-    mode_t permission;
-    const char *target_path; /* part of what names the volume; may be NULL */
-    bool republish;          /* the volume has content already */
-    uint64_t time_left_ms;   /* UINT64_MAX: no deadline */
 };
 
 /* `error` is borrowed; NULL: success. All messages begin with "failed to mount objects, error: ". */

@@ -1,5 +1,5 @@
 /*
- * request.c - parameters of a mount.
+ * mount_request.c - attributes, parameters and the Secret of a mount.
  */
 #include "provider-azure/mount_request.h"
 
@@ -8,33 +8,79 @@
 
 #include "provider-azure/base/parameter_text.h"
 
-#define HISTORY_EXACT_NAME "objectVersionHistoryExact"
+#define ATTRIBUTE_TOKENS "csi.storage.k8s.io/serviceAccount.tokens"
 
+/* The attributes as texts, trimmed; "" where there is none. */
 struct parameters {
     char *pod_name;
     char *pod_namespace;
+    char *pod_uid;
+    char *class_name;
     char *vault_name;
     char *vault_url;
     char *tenant;
+    char *tenant_old_spelling;
     char *cloud_name;
     char *cloud_file;
     char *objects;
-    enum history_count history;
-    struct identity_switches switches;
-    struct egress *egress; /* NULL: as the environment says */
+    char *history_exact;
+    char *use_pod_identity;
+    char *use_vm_identity;
+    char *use_token_proxy;
+    char *client_id;
+    char *user_assigned_id;
+    char *https_proxy;
+    char *no_proxy;
+    char *ca_bundle_file;
 };
+
+static const struct {
+    const char *attribute;
+    size_t offset;
+} parameter_table[] = {
+    {ATTRIBUTE_POD_NAME, offsetof(struct parameters, pod_name)},
+    {ATTRIBUTE_POD_NAMESPACE, offsetof(struct parameters, pod_namespace)},
+    {"csi.storage.k8s.io/pod.uid", offsetof(struct parameters, pod_uid)},
+    {"secretProviderClass", offsetof(struct parameters, class_name)},
+    {"keyvaultName", offsetof(struct parameters, vault_name)},
+    {"keyvaultURL", offsetof(struct parameters, vault_url)},
+    {"tenantID", offsetof(struct parameters, tenant)},
+    {"tenantId", offsetof(struct parameters, tenant_old_spelling)},
+    {"cloudName", offsetof(struct parameters, cloud_name)},
+    {"cloudEnvFileName", offsetof(struct parameters, cloud_file)},
+    {"objects", offsetof(struct parameters, objects)},
+    {"objectVersionHistoryExact", offsetof(struct parameters, history_exact)},
+    {"usePodIdentity", offsetof(struct parameters, use_pod_identity)},
+    {"useVMManagedIdentity", offsetof(struct parameters, use_vm_identity)},
+    {"useAzureTokenProxy", offsetof(struct parameters, use_token_proxy)},
+    {"clientID", offsetof(struct parameters, client_id)},
+    {"userAssignedIdentityID", offsetof(struct parameters, user_assigned_id)},
+    {"httpsProxy", offsetof(struct parameters, https_proxy)},
+    {"noProxy", offsetof(struct parameters, no_proxy)},
+    {"caBundleFile", offsetof(struct parameters, ca_bundle_file)},
+};
+
+static char **parameter_at(struct parameters *p, size_t index)
+{
+    return (char **)(void *)((char *)p + parameter_table[index].offset);
+}
 
 static void parameters_finish(struct parameters *p)
 {
-    free(p->pod_name);
-    free(p->pod_namespace);
-    free(p->vault_name);
-    free(p->vault_url);
-    free(p->tenant);
-    free(p->cloud_name);
-    free(p->cloud_file);
-    free(p->objects);
-    egress_unref(p->egress);
+    for (size_t i = 0; i < ARRAY_SIZE(parameter_table); i++)
+        free(*parameter_at(p, i));
+}
+#define cleanup_parameters CLEANUP(parameters_finish)
+
+static int parameters_read(const struct string_map *attributes, struct parameters *p, struct error **err)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(parameter_table); i++) {
+        char **text = parameter_at(p, i);
+        *text = parameter_text_trim(string_map_get(attributes, parameter_table[i].attribute));
+        if (*text == NULL)
+            return error_no_memory(err, NULL);
+    }
+    return 0;
 }
 
 static int invalid(struct error **err, const char *text)
@@ -42,80 +88,60 @@ static int invalid(struct error **err, const char *text)
     return error_set(err, GRPC_STATUS_INVALID_ARGUMENT, "%s", text);
 }
 
-static int get(const struct string_map *attributes, const char *name, char **ret, struct error **err)
+static int parse_bool(const char *name, const char *text, bool *ret, struct error **err)
 {
-    *ret = parameter_text_trim(string_map_get(attributes, name));
-    return *ret == NULL ? error_no_memory(err, NULL) : 0;
-}
-
-int request_parse_bool(const char *name, const char *text, bool *ret, struct error **err)
-{
-    cleanup_free char *trimmed = parameter_text_trim(text);
-
-    if (trimmed == NULL)
-        return error_no_memory(err, NULL);
-    if (parameter_text_parse_bool(trimmed, ret))
+    if (parameter_text_parse_bool(text, ret))
         return 0;
     return error_set(err, GRPC_STATUS_INVALID_ARGUMENT,
                      "failed to parse %s flag, error: strconv.ParseBool: parsing \"%.128s\": invalid syntax",
-                     name, trimmed);
+                     name, text);
 }
 
-static int parse_switches(const struct string_map *attributes, struct identity_switches *ret,
-                          struct error **err)
+/* Newer clusters may hand the tokens over with the Secret instead of the volume context. Borrowed: tokens stay in
+ * wiped memory. NULL when there are none. */
+static const char *find_tokens(const struct mount_input *input)
 {
-    const struct {
-        const char *name;
-        bool *value;
-    } all[] = {{"usePodIdentity", &ret->pod_identity},
-               {"useVMManagedIdentity", &ret->vm_identity},
-               {"useAzureTokenProxy", &ret->token_proxy}};
-    int count = 0;
-    for (size_t i = 0; i < ARRAY_SIZE(all); i++) {
-        if (request_parse_bool(all[i].name, string_map_get(attributes, all[i].name), all[i].value, err) < 0)
-            return -1;
-        count += *all[i].value ? 1 : 0;
-    }
-    if (count > 1)
+    const char *tokens = string_map_get(input->attributes, ATTRIBUTE_TOKENS);
+    if ((tokens == NULL || *tokens == '\0') && input->secrets != NULL)
+        tokens = string_map_get(input->secrets, ATTRIBUTE_TOKENS);
+    return tokens;
+}
+
+static int parse_identity_switches(const struct parameters *p, struct credential_parameters *ret,
+                                   struct error **err)
+{
+    if (parse_bool("usePodIdentity", p->use_pod_identity, &ret->use_pod_identity, err) < 0 ||
+        parse_bool("useVMManagedIdentity", p->use_vm_identity, &ret->use_vm_identity, err) < 0 ||
+        parse_bool("useAzureTokenProxy", p->use_token_proxy, &ret->use_token_proxy, err) < 0)
+        return -1;
+    if (ret->use_pod_identity + ret->use_vm_identity + ret->use_token_proxy > 1)
         return invalid(
             err,
             "only one identity mode can be enabled at a time: usePodIdentity, useVMManagedIdentity, or useAzureTokenProxy");
     return 0;
 }
 
-static int read_parameters(const struct string_map *attributes, struct parameters *p, struct error **err)
+/* Everything that must be checked before the cloud is. */
+static int check_parameters(const struct parameters *p, struct credential_parameters *ret_credentials,
+                            enum history_count *ret_history, struct error **err)
 {
-    if (get(attributes, "csi.storage.k8s.io/pod.name", &p->pod_name, err) < 0 ||
-        get(attributes, "csi.storage.k8s.io/pod.namespace", &p->pod_namespace, err) < 0 ||
-        get(attributes, "keyvaultName", &p->vault_name, err) < 0 ||
-        get(attributes, "keyvaultURL", &p->vault_url, err) < 0 ||
-        get(attributes, "tenantID", &p->tenant, err) < 0 ||
-        get(attributes, "cloudName", &p->cloud_name, err) < 0 ||
-        get(attributes, "cloudEnvFileName", &p->cloud_file, err) < 0 ||
-        get(attributes, "objects", &p->objects, err) < 0)
-        return -1;
-    if (*p->tenant == '\0') { /* the old spelling */
-        free(steal_ptr(&p->tenant));
-        if (get(attributes, "tenantId", &p->tenant, err) < 0)
-            return -1;
-    }
+    bool exact = false;
+
     if (*p->pod_name == '\0')
         return invalid(err, "pod name is not provided");
     if (*p->pod_namespace == '\0')
         return invalid(err, "pod namespace is not provided");
-    if (parse_switches(attributes, &p->switches, err) < 0)
+    if (parse_identity_switches(p, ret_credentials, err) < 0)
         return -1;
     if (*p->vault_name == '\0' && *p->vault_url == '\0')
         return invalid(err, "keyvaultName is not provided");
-    if (*p->tenant == '\0')
+    if (*p->tenant == '\0' && *p->tenant_old_spelling == '\0')
         return invalid(err, "tenantId is not provided");
     if (*p->vault_name != '\0' && *p->vault_url != '\0')
         return invalid(err, "only one of keyvaultName and keyvaultURL can be given");
-    bool exact = false;
-    if (request_parse_bool(HISTORY_EXACT_NAME, string_map_get(attributes, HISTORY_EXACT_NAME), &exact, err) <
-        0)
+    if (parse_bool("objectVersionHistoryExact", p->history_exact, &exact, err) < 0)
         return -1;
-    p->history = exact ? HISTORY_EXACT : HISTORY_ONE_MORE;
+    *ret_history = exact ? HISTORY_EXACT : HISTORY_ONE_MORE;
     return 0;
 }
 
@@ -147,62 +173,89 @@ static int find_vault(const struct parameters *p, const struct cloud *cloud, str
     return 0;
 }
 
-static int build(const struct string_map *attributes, const struct string_map *secrets, mode_t permission,
-                 const struct request_defaults *defaults, struct parameters *p, struct mount_request *request,
-                 struct error **err)
+static int make_identity(const struct parameters *p, const struct request_defaults *defaults,
+                         const struct cloud *cloud, const struct credentials *credentials,
+                         struct egress *egress, struct mount_request *request, struct error **err)
 {
-    cleanup_cloud struct cloud cloud = {0};
-    cleanup_credentials struct credentials credentials = {0};
-
-    if (read_parameters(attributes, p, err) < 0 || find_cloud(p, defaults, &cloud, err) < 0 ||
-        credentials_parse(&p->switches, attributes, secrets, &credentials, err) < 0)
-        return -1;
-    if (egress_parse(attributes, defaults->ca_dir != NULL ? defaults->ca_dir : "", &p->egress, err) < 0)
-        return -1;
-    if (credentials.newline_trimmed)
-        log_debug(defaults->log, 2, "a line break at the end of the Secret's credential was taken off");
-    if (*p->objects == '\0')
-        return invalid(err, "objects is not set");
-    if (!string_map_get(attributes, "tenantID") || *string_map_get(attributes, "tenantID") == '\0')
-        log_debug(defaults->log, 3, "tenantId is the old spelling of tenantID");
-    log_debug(defaults->log, 2, "objects",
-              LOG_STR("vault", *p->vault_url != '\0' ? p->vault_url : p->vault_name),
-              LOG_STR("objects", p->objects));
-    const struct object_defaults for_objects = {
-        .mode = permission, .history = p->history, .log = defaults->log};
-    if (objects_parse(p->objects, &for_objects, &request->objects, err) < 0)
-        return -1;
-    request->pod_name = steal_ptr(&p->pod_name);
-    request->pod_namespace = steal_ptr(&p->pod_namespace);
-    if (request->objects.n == 0)
-        return 0;
-    if (find_vault(p, &cloud, request, err) < 0)
-        return -1;
-
     const struct identity_input input = {
-        .credentials = &credentials,
-        .cloud = &cloud,
+        .credentials = credentials,
+        .cloud = cloud,
         .audience = request->vault.audience,
-        .tenant = p->tenant,
-        .pod_name = request->pod_name,
-        .pod_namespace = request->pod_namespace,
-        .pod_uid = string_map_get(attributes, "csi.storage.k8s.io/pod.uid"),
+        .tenant = *p->tenant != '\0' ? p->tenant : p->tenant_old_spelling,
+        .pod_name = p->pod_name,
+        .pod_namespace = p->pod_namespace,
+        .pod_uid = p->pod_uid,
         .endpoints = defaults->endpoints,
-        .egress = p->egress,
+        .egress = egress,
     };
     request->identity = identity_create(&input, err);
     return request->identity == NULL ? error_wrap(err, "failed to get keyvault client") : 0;
 }
 
-int mount_request_parse(const struct string_map *attributes, const struct string_map *secrets,
-                        mode_t permission, const struct request_defaults *defaults,
+/* A volume is one volume of one pod; a caller without target paths has one per pod and class. */
+static void name_volume(const struct parameters *p, const char *target_path, uint8_t ret_volume[DIGEST_SHA256_LEN])
+{
+    const char *texts[] = {target_path != NULL ? target_path : "", p->pod_uid, p->pod_namespace, p->pod_name,
+                           p->class_name};
+    struct digest_field fields[ARRAY_SIZE(texts)];
+    for (size_t i = 0; i < ARRAY_SIZE(texts); i++)
+        fields[i] = (struct digest_field){texts[i], strlen(texts[i])};
+    digest_fields(fields, ARRAY_SIZE(fields), ret_volume);
+}
+
+static void log_parameters(const struct parameters *p, const struct credentials *credentials, struct log *log)
+{
+    if (credentials->newline_trimmed)
+        log_debug(log, 2, "a line break at the end of the Secret's credential was taken off");
+    if (*p->tenant == '\0')
+        log_debug(log, 3, "tenantId is the old spelling of tenantID");
+    log_debug(log, 2, "objects", LOG_STR("vault", *p->vault_url != '\0' ? p->vault_url : p->vault_name),
+              LOG_STR("objects", p->objects));
+}
+
+static int build(const struct mount_input *input, const struct request_defaults *defaults,
+                 struct mount_request *request, struct error **err)
+{
+    cleanup_parameters struct parameters p = {0};
+    cleanup_cloud struct cloud cloud = {0};
+    cleanup_credentials struct credentials credentials = {0};
+    cleanup_egress struct egress *egress = NULL;
+    struct object_defaults for_objects = {.mode = input->permission, .log = defaults->log};
+
+    if (parameters_read(input->attributes, &p, err) < 0)
+        return -1;
+    struct credential_parameters for_credentials = {
+        .client_id = p.client_id,
+        .user_assigned_id = p.user_assigned_id,
+        .service_account_tokens = find_tokens(input),
+        .secrets = input->secrets,
+    };
+    const struct egress_parameters for_egress = {
+        .https_proxy = p.https_proxy, .no_proxy = p.no_proxy, .ca_bundle_file = p.ca_bundle_file};
+    if (check_parameters(&p, &for_credentials, &for_objects.history, err) < 0 ||
+        find_cloud(&p, defaults, &cloud, err) < 0 ||
+        credentials_parse(&for_credentials, &credentials, err) < 0 ||
+        egress_create(&for_egress, defaults->ca_dir, &egress, err) < 0)
+        return -1;
+    if (*p.objects == '\0')
+        return invalid(err, "objects is not set");
+    log_parameters(&p, &credentials, defaults->log);
+    if (objects_parse(p.objects, &for_objects, &request->objects, err) < 0)
+        return -1;
+    name_volume(&p, input->target_path, request->volume);
+    if (request->objects.n == 0)
+        return 0;
+    if (find_vault(&p, &cloud, request, err) < 0)
+        return -1;
+    return make_identity(&p, defaults, &cloud, &credentials, egress, request, err);
+}
+
+int mount_request_parse(const struct mount_input *input, const struct request_defaults *defaults,
                         struct mount_request *ret_request, struct error **err)
 {
-    struct parameters p = {0};
     struct mount_request request = {0};
-    int result = build(attributes, secrets, permission, defaults, &p, &request, err);
+    int result = build(input, defaults, &request, err);
 
-    parameters_finish(&p);
     if (result < 0)
         mount_request_finish(&request);
     else
@@ -212,8 +265,6 @@ int mount_request_parse(const struct string_map *attributes, const struct string
 
 void mount_request_finish(struct mount_request *request)
 {
-    free(request->pod_name);
-    free(request->pod_namespace);
     vault_finish(&request->vault);
     object_list_finish(&request->objects);
     identity_unref(request->identity);

@@ -1,16 +1,32 @@
 /*
- * request.h - what one Mount call asks for, read from the attributes and checked completely before any
- * network traffic.
+ * mount_request.h - the request of one Mount call as typed values, checked completely before any network traffic.
+ *
+ * This is the one place where the provider reads attributes by their names.
  */
 #ifndef PROVIDER_AZURE_MOUNT_REQUEST_H
 #define PROVIDER_AZURE_MOUNT_REQUEST_H
 
 #include "common/base/log.h"
 #include "common/base/string_map.h"
+#include "common/crypto/digest.h"
 #include "provider-azure/cloud/cloud.h"
 #include "provider-azure/identity/identity.h"
 #include "provider-azure/objects/objects.h"
 #include "provider-azure/vault/vault.h"
+
+/* Attributes that name the pod; the driver adds them to the parameters of the class. */
+#define ATTRIBUTE_POD_NAME      "csi.storage.k8s.io/pod.name"
+#define ATTRIBUTE_POD_NAMESPACE "csi.storage.k8s.io/pod.namespace"
+
+/* A Mount call as it arrives. Borrowed. */
+struct mount_input {
+    const struct string_map *attributes;
+    const struct string_map *secrets; /* NULL: none given */
+    mode_t permission;
+    const char *target_path; /* part of what names the volume; may be NULL */
+    bool republish;          /* the volume has content already */
+    uint64_t time_left_ms;   /* UINT64_MAX: no deadline */
+};
 
 /* What the command line and the environment give for all mounts. Borrowed. */
 struct request_defaults {
@@ -22,21 +38,18 @@ struct request_defaults {
 };
 
 struct mount_request {
-    char *pod_name;
-    char *pod_namespace;
-    struct vault vault;
+    uint8_t volume[DIGEST_SHA256_LEN]; /* names the volume: served_volumes.h */
+    struct vault vault;         /* empty when there are no objects */
     struct object_list objects;
     struct identity *identity; /* NULL when there are no objects */
 };
 
-/* Checks in the order, and with the messages, users know (specification 2.3), without the prefix "failed to
- * mount objects, error: ". `secrets` is NULL when no Secret was given. INVALID_ARGUMENT, UNIMPLEMENTED. */
-int mount_request_parse(const struct string_map *attributes, const struct string_map *secrets,
-                        mode_t permission, const struct request_defaults *defaults,
+/* Reads the attributes and checks them in the order, and with the messages, that users know (specification 2.3),
+ * without the prefix "failed to mount objects, error: ". INVALID_ARGUMENT, UNIMPLEMENTED. */
+int mount_request_parse(const struct mount_input *input, const struct request_defaults *defaults,
                         struct mount_request *ret_request, struct error **err);
-void mount_request_finish(struct mount_request *request);
 
-/* Go's strconv.ParseBool, after trimming; empty is false. The message names the parameter. */
-int request_parse_bool(const char *name, const char *text, bool *ret, struct error **err);
+/* Frees the values and drops the reference to the identity. */
+void mount_request_finish(struct mount_request *request);
 
 #endif

@@ -35,9 +35,8 @@ static void fail(struct service_call *call, const struct error *error)
 {
     const struct string_map *attributes = provider_mount_attributes(call->rpc);
     log_error(call->service->log, "failed to process mount request",
-              LOG_STR("pod", string_map_get(attributes, "csi.storage.k8s.io/pod.name")),
-              LOG_STR("namespace", string_map_get(attributes, "csi.storage.k8s.io/pod.namespace")),
-              LOG_ERR(error));
+              LOG_STR("pod", string_map_get(attributes, ATTRIBUTE_POD_NAME)),
+              LOG_STR("namespace", string_map_get(attributes, ATTRIBUTE_POD_NAMESPACE)), LOG_ERR(error));
     provider_mount_fail(call->rpc, error);
     free(call);
 }

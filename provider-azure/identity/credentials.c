@@ -10,7 +10,6 @@
 #include "provider-azure/base/parameter_text.h"
 #include "provider-azure/identity/timestamp.h"
 
-#define ATTRIBUTE_TOKENS  "csi.storage.k8s.io/serviceAccount.tokens"
 #define AUDIENCE_WORKLOAD "api://AzureADTokenExchange"
 #define AUDIENCE_BINDING  "api://AKSIdentityBinding"
 
@@ -34,19 +33,15 @@ static int invalid(struct error **err, const char *text)
     return error_set(err, GRPC_STATUS_INVALID_ARGUMENT, "%s", text);
 }
 
+static bool given(const char *value)
+{
+    return value != NULL && *value != '\0';
+}
+
 static int set_client_id(struct credentials *credentials, const char *value, struct error **err)
 {
     credentials->client_id = parameter_text_trim(value);
     return credentials->client_id == NULL ? error_no_memory(err, NULL) : 0;
-}
-
-/* Newer clusters may hand the tokens over with the Secret instead of the volume context. */
-static const char *find_tokens(const struct string_map *attributes, const struct string_map *secrets)
-{
-    const char *tokens = string_map_get(attributes, ATTRIBUTE_TOKENS);
-    if ((tokens == NULL || *tokens == '\0') && secrets != NULL)
-        tokens = string_map_get(secrets, ATTRIBUTE_TOKENS);
-    return tokens != NULL && *tokens != '\0' ? tokens : NULL;
 }
 
 /* The token for `audience` out of the kubelet's JSON: {"<audience>": {"token": "...", "expirationTimestamp":
@@ -90,24 +85,20 @@ static int pick_token(const char *tokens, const char *audience, struct credentia
     return credentials->credential == NULL ? error_no_memory(err, NULL) : 0;
 }
 
-static int parse_binding(const struct string_map *attributes, const struct string_map *secrets,
-                         struct credentials *credentials, struct error **err)
+static int parse_binding(const char *tokens, struct credentials *credentials, struct error **err)
 {
-    const char *tokens = find_tokens(attributes, secrets);
     if (*credentials->client_id == '\0')
         return invalid(err, "clientID is required for identity binding");
-    if (tokens == NULL)
+    if (!given(tokens))
         return invalid(err, "service account tokens are required for identity binding");
     if (pick_token(tokens, AUDIENCE_BINDING, credentials, err) < 0)
         return error_wrap(err, "failed to parse service account token for identity binding, error");
     return 0;
 }
 
-static int parse_workload(const struct string_map *attributes, const struct string_map *secrets,
-                          struct credentials *credentials, struct error **err)
+static int parse_workload(const char *tokens, struct credentials *credentials, struct error **err)
 {
-    const char *tokens = find_tokens(attributes, secrets);
-    if (tokens == NULL)
+    if (!given(tokens))
         return invalid(err,
                        "failed to parse workload identity tokens, error: service account tokens not found");
     if (pick_token(tokens, AUDIENCE_WORKLOAD, credentials, err) < 0)
@@ -148,11 +139,6 @@ static struct secret *copy_value(struct credentials *credentials, const char *va
     return copy;
 }
 
-static bool given(const char *value)
-{
-    return value != NULL && *value != '\0';
-}
-
 static int parse_service_principal(const struct string_map *secrets, struct credentials *credentials,
                                    struct error **err)
 {
@@ -190,34 +176,34 @@ static int parse_service_principal(const struct string_map *secrets, struct cred
     return 0;
 }
 
-int credentials_parse(const struct identity_switches *switches, const struct string_map *attributes,
-                      const struct string_map *secrets, struct credentials *ret_credentials,
+int credentials_parse(const struct credential_parameters *parameters, struct credentials *ret_credentials,
                       struct error **err)
 {
+    const char *tokens = parameters->service_account_tokens;
     cleanup_credentials struct credentials credentials = {0};
     const char *label = "None";
     int result = 0;
 
-    if (set_client_id(&credentials, string_map_get(attributes, "clientID"), err) < 0)
+    if (set_client_id(&credentials, parameters->client_id, err) < 0)
         return -1;
-    if (switches->pod_identity) {
+    if (parameters->use_pod_identity) {
         label = "PodIdentity";
         credentials.mode = IDENTITY_POD;
-    } else if (switches->vm_identity) {
+    } else if (parameters->use_vm_identity) {
         label = "VMManagedIdentity";
         credentials.mode = IDENTITY_MANAGED;
         free(steal_ptr(&credentials.client_id));
-        result = set_client_id(&credentials, string_map_get(attributes, "userAssignedIdentityID"), err);
-    } else if (switches->token_proxy) {
+        result = set_client_id(&credentials, parameters->user_assigned_id, err);
+    } else if (parameters->use_token_proxy) {
         label = "AzureTokenProxy";
         credentials.mode = IDENTITY_BINDING;
-        result = parse_binding(attributes, secrets, &credentials, err);
+        result = parse_binding(tokens, &credentials, err);
     } else if (*credentials.client_id != '\0') {
         credentials.mode = IDENTITY_WORKLOAD;
-        result = parse_workload(attributes, secrets, &credentials, err);
+        result = parse_workload(tokens, &credentials, err);
     } else {
         credentials.mode = IDENTITY_SERVICE_PRINCIPAL;
-        result = parse_service_principal(secrets, &credentials, err);
+        result = parse_service_principal(parameters->secrets, &credentials, err);
     }
     if (result < 0)
         return error_wrap(err, "failed to build auth config for mode %s", label);

@@ -19,11 +19,15 @@ enum identity_mode {
     IDENTITY_BINDING,
 };
 
-/* The three switches of the parameters; the other two modes follow from clientID. */
-struct identity_switches {
-    bool pod_identity;
-    bool vm_identity;
-    bool token_proxy;
+/* What the mount says about its identity. Borrowed; texts that are NULL or "" were not given. */
+struct credential_parameters {
+    bool use_pod_identity; /* at most one of the three; the other two modes follow from client_id */
+    bool use_vm_identity;
+    bool use_token_proxy;
+    const char *client_id;
+    const char *user_assigned_id;
+    const char *service_account_tokens; /* the kubelet's JSON */
+    const struct string_map *secrets;   /* nodePublishSecretRef; NULL: none was given */
 };
 
 enum credential_kind {
@@ -42,11 +46,9 @@ struct credentials {
     bool newline_trimmed;      /* a line break at the end of a Secret's value was not taken as part of it */
 };
 
-/* Reads what the mode needs from the attributes and from the Secret (`secrets` NULL: none was given).
- * Errors INVALID_ARGUMENT: "failed to build auth config for mode
+/* Picks the mode and takes the credential that it needs. INVALID_ARGUMENT: "failed to build auth config for mode
  * <None|PodIdentity|VMManagedIdentity|AzureTokenProxy>: ...". They never quote a value. */
-int credentials_parse(const struct identity_switches *switches, const struct string_map *attributes,
-                      const struct string_map *secrets, struct credentials *ret_credentials,
+int credentials_parse(const struct credential_parameters *parameters, struct credentials *ret_credentials,
                       struct error **err);
 void credentials_finish(struct credentials *credentials);
 #define cleanup_credentials CLEANUP(credentials_finish)

@@ -9,18 +9,13 @@
 #include <strings.h>
 
 #include "common/base/cleanup.h"
-#include "provider-azure/base/parameter_text.h"
 
 enum { PROXY_MAX = 1024, NO_PROXY_MAX = 4096, NAME_MAX_BYTES = 128 };
 
-/* A trimmed copy; NULL when the parameter is absent or empty. */
-static int get(const struct string_map *attributes, const char *name, size_t max, char **ret,
-               struct error **err)
+/* A copy of a parameter; NULL when it is not given. */
+static int copy_parameter(const char *name, const char *text, size_t max, char **ret, struct error **err)
 {
-    cleanup_free char *text = parameter_text_trim(string_map_get(attributes, name));
-    if (text == NULL)
-        return error_no_memory(err, NULL);
-    if (*text == '\0')
+    if (text == NULL || *text == '\0')
         return 0;
     if (strnlen(text, max + 1) > max)
         return error_set(err, GRPC_STATUS_INVALID_ARGUMENT, "%s is longer than %zu bytes", name, max);
@@ -28,8 +23,8 @@ static int get(const struct string_map *attributes, const char *name, size_t max
         if ((unsigned char)*p <= 0x20 && *p != ' ')
             return error_set(err, GRPC_STATUS_INVALID_ARGUMENT, "%s contains a control character", name);
     }
-    *ret = steal_ptr(&text);
-    return 0;
+    *ret = strdup(text);
+    return *ret == NULL ? error_no_memory(err, NULL) : 0;
 }
 
 static int check_proxy(char *proxy, struct error **err)
@@ -48,7 +43,7 @@ static int check_proxy(char *proxy, struct error **err)
 
 static int find_ca(const char *name, const char *dir, char **ret, struct error **err)
 {
-    if (*dir == '\0')
+    if (dir == NULL || *dir == '\0')
         return error_set(err, GRPC_STATUS_INVALID_ARGUMENT,
                          "caBundleFile is not available: the provider has no --class-ca-dir");
     if (strchr(name, '/') != NULL || name[0] == '.')
@@ -73,17 +68,17 @@ static void compute_digest(struct egress *egress)
     digest_fields(fields, ARRAY_SIZE(fields), egress->digest);
 }
 
-int egress_parse(const struct string_map *attributes, const char *ca_dir, struct egress **ret_egress,
-                 struct error **err)
+int egress_create(const struct egress_parameters *parameters, const char *ca_dir, struct egress **ret_egress,
+                  struct error **err)
 {
     cleanup_free char *ca_name = NULL;
     struct egress *egress = calloc(1, sizeof(*egress));
     if (egress == NULL)
         return error_no_memory(err, NULL);
     egress->refs = 1;
-    if (get(attributes, "httpsProxy", PROXY_MAX, &egress->proxy, err) < 0 ||
-        get(attributes, "noProxy", NO_PROXY_MAX, &egress->no_proxy, err) < 0 ||
-        get(attributes, "caBundleFile", NAME_MAX_BYTES, &ca_name, err) < 0 ||
+    if (copy_parameter("httpsProxy", parameters->https_proxy, PROXY_MAX, &egress->proxy, err) < 0 ||
+        copy_parameter("noProxy", parameters->no_proxy, NO_PROXY_MAX, &egress->no_proxy, err) < 0 ||
+        copy_parameter("caBundleFile", parameters->ca_bundle_file, NAME_MAX_BYTES, &ca_name, err) < 0 ||
         (egress->proxy != NULL && check_proxy(egress->proxy, err) < 0) ||
         (ca_name != NULL && find_ca(ca_name, ca_dir, &egress->ca_file, err) < 0)) {
         egress_unref(egress);

@@ -19,7 +19,6 @@
 #define PROVIDER_AZURE_NETWORK_EGRESS_H
 
 #include "common/base/error.h"
-#include "common/base/string_map.h"
 #include "common/crypto/digest.h"
 #include "common/http/client.h"
 
@@ -32,14 +31,27 @@ struct egress {
     uint8_t digest[DIGEST_SHA256_LEN];
 };
 
-/* Sets *ret_egress, NULL when the class says nothing about it. `ca_dir` is --class-ca-dir, "" = none.
+/* Parameters of a class; NULL or "" = not given. */
+struct egress_parameters {
+    const char *https_proxy;
+    const char *no_proxy;
+    const char *ca_bundle_file;
+};
+
+/* Sets *ret_egress, NULL when the class says nothing about it. `ca_dir` is --class-ca-dir, NULL or "" = none.
  * INVALID_ARGUMENT names the parameter. */
-int egress_parse(const struct string_map *attributes, const char *ca_dir, struct egress **ret_egress,
-                 struct error **err);
+int egress_create(const struct egress_parameters *parameters, const char *ca_dir, struct egress **ret_egress,
+                  struct error **err);
 
 /* Both accept NULL. */
 struct egress *egress_ref(struct egress *egress);
 void egress_unref(struct egress *egress);
+
+static inline void cleanup_egress_func(struct egress **egress)
+{
+    egress_unref(*egress);
+}
+#define cleanup_egress CLEANUP(cleanup_egress_func)
 
 /* Fills the request's policy for proxies and certificates. `route` may be NULL: the environment's. */
 void egress_apply(const struct egress *egress, struct http_request *request);

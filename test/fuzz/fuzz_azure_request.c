@@ -20,12 +20,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         abort();
     const struct request_defaults defaults = {
         .cloud = &cloud, .ca_dir = "/nonexistent", .endpoints = {.imds = "http://imds", .nmi = "http://nmi"}};
+    const struct mount_input input = {.attributes = &attributes, .secrets = &secrets, .permission = 0644};
     (void)string_map_set(&secrets, "clientid", "a", NULL);
     (void)string_map_set(&secrets, "clientsecret", "b", NULL);
     if (string_map_from_json(&attributes, (const char *)data, size, NULL, NULL) == 0) {
         /* A fuzzer must not read files of its choice. */
         (void)string_map_set(&attributes, "cloudEnvFileName", "/nonexistent", NULL);
-        if (mount_request_parse(&attributes, &secrets, 0644, &defaults, &request, NULL) == 0)
+        if (mount_request_parse(&input, &defaults, &request, NULL) == 0)
             mount_request_finish(&request);
     }
     string_map_finish(&attributes);

@@ -13,20 +13,17 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    cleanup_string_map struct string_map attributes = {0};
-    static const struct identity_switches modes[] = {{0}, {.token_proxy = true}};
     char *text = malloc(size + 1);
     if (text == NULL)
         abort();
     memcpy(text, data, size);
     text[size] = '\0';
-    if (string_map_set(&attributes, "clientID", "app", NULL) < 0 ||
-        string_map_set(&attributes, "csi.storage.k8s.io/serviceAccount.tokens", text, NULL) < 0)
-        abort();
-    for (size_t i = 0; i < ARRAY_SIZE(modes); i++) {
+    for (int binding = 0; binding < 2; binding++) {
+        const struct credential_parameters parameters = {
+            .use_token_proxy = binding == 1, .client_id = "app", .service_account_tokens = text};
         cleanup_credentials struct credentials credentials = {0};
         cleanup_error struct error *error = NULL;
-        int result = credentials_parse(&modes[i], &attributes, NULL, &credentials, &error);
+        int result = credentials_parse(&parameters, &credentials, &error);
         if ((result == 0) != (error == NULL) || (result == 0 && secret_len(credentials.credential) == 0))
             abort();
     }

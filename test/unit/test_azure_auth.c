@@ -13,7 +13,6 @@
 #include "provider-azure/identity/credentials.h"
 #include "provider-azure/identity/timestamp.h"
 
-#define TOKENS "csi.storage.k8s.io/serviceAccount.tokens"
 #define WORKLOAD_TOKEN                                                                                       \
     "\"api://"                                                                                               \
     "AzureADTokenExchange\":{\"token\":\"wi-token\",\"expirationTimestamp\":\"2026-01-26T22:04:07Z\"}"
@@ -44,21 +43,21 @@ struct row {
 
 static int parse(const struct row *row, struct credentials *credentials, struct error **err)
 {
-    cleanup_string_map struct string_map attributes = {0}, secrets = {0};
-    const struct identity_switches switches = {
-        .pod_identity = row->on == POD, .vm_identity = row->on == VM, .token_proxy = row->on == PROXY};
+    cleanup_string_map struct string_map secrets = {0};
+    const struct credential_parameters parameters = {
+        .use_pod_identity = row->on == POD,
+        .use_vm_identity = row->on == VM,
+        .use_token_proxy = row->on == PROXY,
+        .client_id = row->client_id,
+        .user_assigned_id = row->user_id,
+        .service_account_tokens = row->tokens,
+        .secrets = row->secret_json != NULL ? &secrets : NULL,
+    };
     int is_null = 0;
-    if (row->client_id != NULL)
-        assert_int_equal(string_map_set(&attributes, "clientID", row->client_id, NULL), 0);
-    if (row->user_id != NULL)
-        assert_int_equal(string_map_set(&attributes, "userAssignedIdentityID", row->user_id, NULL), 0);
-    if (row->tokens != NULL)
-        assert_int_equal(string_map_set(&attributes, TOKENS, row->tokens, NULL), 0);
     if (row->secret_json != NULL)
         assert_int_equal(
             string_map_from_json(&secrets, row->secret_json, strlen(row->secret_json), &is_null, NULL), 0);
-    return credentials_parse(&switches, &attributes, row->secret_json != NULL ? &secrets : NULL, credentials,
-                             err);
+    return credentials_parse(&parameters, credentials, err);
 }
 
 static void assert_credential(const struct secret *secret, const char *expected)
@@ -102,9 +101,6 @@ static void every_mode_takes_the_credential_that_is_its_own(void **state)
          "wi-token"},
         {NONE, "app", NULL, "{" WORKLOAD_TOKEN "," BINDING_TOKEN "}", NULL, NULL, IDENTITY_WORKLOAD,
          CREDENTIAL_ASSERTION, "app", "wi-token"},
-        {NONE, "app", NULL, NULL,
-         "{\"" TOKENS "\":\"{\\\"api://AzureADTokenExchange\\\":{\\\"token\\\":\\\"from-secret\\\"}}\"}",
-         NULL, IDENTITY_WORKLOAD, CREDENTIAL_ASSERTION, "app", "from-secret"},
         {NONE, "app", NULL, "{\"api://AzureADTokenExchange\":{\"token\":\"t\",\"expirationTimestamp\":null}}",
          NULL, NULL, IDENTITY_WORKLOAD, CREDENTIAL_ASSERTION, "app", "t"},
         /* identity binding */

@@ -66,8 +66,10 @@ static int read_a_request(struct error **err)
     const struct request_defaults defaults = {.cloud = &world.cloud,
                                               .endpoints = {.imds = "http://imds", .nmi = "http://nmi"}};
     struct mount_request request = {0};
+    const struct mount_input input = {
+        .attributes = &world.attributes, .secrets = &world.secrets, .permission = 0644};
 
-    if (mount_request_parse(&world.attributes, &world.secrets, 0644, &defaults, &request, err) < 0)
+    if (mount_request_parse(&input, &defaults, &request, err) < 0)
         return -1;
     assert_string_equal(request.vault.name, "testKV");
     assert_int_equal(request.objects.n, 5);

@@ -46,8 +46,9 @@ static struct error *parse(const char *const *changes, const char *secrets_json)
     assert_int_equal(cloud_resolve("AzurePublicCloud", NULL, &cloud, NULL), 0);
     const struct request_defaults defaults = {.cloud = &cloud,
                                               .endpoints = {.imds = "http://imds", .nmi = "http://nmi"}};
-    if (mount_request_parse(&attributes, secrets_json != NULL ? &secrets : NULL, 0644, &defaults, &request,
-                            &error) == 0)
+    const struct mount_input input = {
+        .attributes = &attributes, .secrets = secrets_json != NULL ? &secrets : NULL, .permission = 0644};
+    if (mount_request_parse(&input, &defaults, &request, &error) == 0)
         mount_request_finish(&request);
     return error;
 }

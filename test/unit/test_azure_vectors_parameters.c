@@ -20,8 +20,10 @@
 #define POD_NS   "csi.storage.k8s.io/pod.namespace"
 #define SA       "csi.storage.k8s.io/serviceAccount.tokens"
 #define WI_TOKEN "{\"api://AzureADTokenExchange\":{\"token\":\"t\"}}"
-#define SP       "{\"clientid\":\"foo\",\"clientsecret\":\"bar\"}"
-#define SECRET1  "array:\n  - |\n    objectName: secret1\n    objectType: secret\n"
+#define TOKENS                                                                                               \
+    "{\"api://AzureADTokenExchange\":{\"token\":\"t\"},\"api://AKSIdentityBinding\":{\"token\":\"u\"}}"
+#define SP      "{\"clientid\":\"foo\",\"clientsecret\":\"bar\"}"
+#define SECRET1 "array:\n  - |\n    objectName: secret1\n    objectType: secret\n"
 
 enum { PAIRS_MAX = 9 };
 
@@ -41,10 +43,12 @@ static int parse(const struct pairs *pairs, const char *secrets_json, struct mou
     if (secrets_json != NULL)
         assert_int_equal(string_map_from_json(&secrets, secrets_json, strlen(secrets_json), NULL, NULL), 0);
     assert_int_equal(cloud_resolve("AzurePublicCloud", NULL, &cloud, NULL), 0);
-    const struct request_defaults defaults = {.cloud = &cloud,
-                                              .endpoints = {.imds = "http://imds", .nmi = "http://nmi"}};
-    return mount_request_parse(&attributes, secrets_json != NULL ? &secrets : NULL, 0644, &defaults,
-                               ret_request, err);
+    const struct request_defaults defaults = {
+        .cloud = &cloud, /* the token proxy is not asked: any pointer does */
+        .endpoints = {"http://imds", "http://nmi", (struct token_proxy *)(void *)&cloud}};
+    const struct mount_input input = {
+        .attributes = &attributes, .secrets = secrets_json != NULL ? &secrets : NULL, .permission = 0644};
+    return mount_request_parse(&input, &defaults, ret_request, err);
 }
 
 /* The last row of each step is what the next step is about: nothing is checked before its turn. */
@@ -193,17 +197,27 @@ static void booleans_are_those_of_go(void **state)
         {"yes", -1},  {"tRUE", -1}, {"2", -1},    {"true x", -1},
     };
     static const char *const names[] = {"usePodIdentity", "useVMManagedIdentity", "useAzureTokenProxy"};
+    static const enum identity_mode modes[] = {IDENTITY_POD, IDENTITY_MANAGED, IDENTITY_BINDING};
     (void)state;
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
         for (size_t k = 0; k < ARRAY_SIZE(names); k++) {
             cleanup_error struct error *error = NULL;
-            bool value = rows[i].value == 0;
-            int result = request_parse_bool(names[k], rows[i].text, &value, &error);
+            struct mount_request request = {0};
+            const struct pairs given = {{{POD, "p"},
+                                         {POD_NS, "n"},
+                                         {"keyvaultName", "kv1"},
+                                         {"tenantId", "t"},
+                                         {"objects", SECRET1},
+                                         {"clientID", "c"},
+                                         {SA, TOKENS},
+                                         {names[k], rows[i].text}}};
+            int result = parse(&given, SP, &request, &error);
             assert_int_equal(result, rows[i].value < 0 ? -1 : 0);
             if (result == 0)
-                assert_int_equal(value, rows[i].value);
+                assert_int_equal(request.identity->ops->mode, rows[i].value ? modes[k] : IDENTITY_WORKLOAD);
             else
                 assert_non_null(strstr(error_message(error), names[k]));
+            mount_request_finish(&request);
         }
     }
 }
@@ -246,13 +260,40 @@ static void every_text_parameter_is_trimmed(void **state)
                                         {"objects", "\n\n" SECRET1 "\n "}}};
     struct mount_request request = {0};
     (void)state;
+    static const struct pairs trimmed = {{{POD, "pod1"},
+                                          {POD_NS, "ns1"},
+                                          {"keyvaultName", "kv1"},
+                                          {"tenantId", "t"},
+                                          {"clientID", "client"},
+                                          {SA, WI_TOKEN},
+                                          {"objects", SECRET1}}};
+    struct mount_request other = {0};
     assert_int_equal(parse(&given, NULL, &request, NULL), 0);
-    assert_string_equal(request.pod_name, "pod1");
-    assert_string_equal(request.pod_namespace, "ns1");
+    assert_int_equal(parse(&trimmed, NULL, &other, NULL), 0);
+    assert_memory_equal(request.volume, other.volume, sizeof(other.volume)); /* made of pod and namespace */
+    mount_request_finish(&other);
     assert_string_equal(request.vault.url, "https://testKV.vault.azure.cn/");
     assert_string_equal(request.identity->tenant, "test");
     assert_string_equal(request.identity->client_id, "client");
     assert_int_equal(request.objects.n, 1);
+    mount_request_finish(&request);
+}
+
+static void tokens_of_the_pod_may_come_with_the_secret(void **state)
+{
+    static const char secret[] =
+        "{\"" SA "\":\"{\\\"api://AzureADTokenExchange\\\":{\\\"token\\\":\\\"from-secret\\\"}}\"}";
+    static const struct pairs given = {{{POD, "pod1"},
+                                        {POD_NS, "ns1"},
+                                        {"keyvaultName", "kv1"},
+                                        {"tenantId", "t"},
+                                        {"clientID", "client"},
+                                        {"objects", SECRET1}}};
+    struct mount_request request = {0};
+    (void)state;
+    assert_int_equal(parse(&given, secret, &request, NULL), 0);
+    assert_int_equal(request.identity->ops->mode, IDENTITY_WORKLOAD);
+    assert_string_equal(secret_bytes(request.identity->credential), "from-secret");
     mount_request_finish(&request);
 }
 
@@ -285,6 +326,7 @@ int main(void)
         cmocka_unit_test(booleans_are_those_of_go),
         cmocka_unit_test(either_spelling_of_the_tenant_will_do),
         cmocka_unit_test(every_text_parameter_is_trimmed),
+        cmocka_unit_test(tokens_of_the_pod_may_come_with_the_secret),
         cmocka_unit_test(the_history_switch_is_a_boolean_of_the_class),
     };
     return cmocka_run_group_tests_name("azure vectors parameters", tests, NULL, NULL);

@@ -9,7 +9,8 @@
 
 #include "provider-azure/objects/aggregate_error.h"
 
-/* Kept back from the caller's time: the response arrives before the caller gives up, so that it gets the reason. */
+/* Kept back from the caller's time: the response arrives before the caller gives up, so that it gets the
+ * reason. */
 enum { MARGIN_MS = 300, GUARD_MS = 150 };
 #define PREFIX "failed to mount objects, error"
 
@@ -20,8 +21,8 @@ struct mount {
     uint8_t volume[DIGEST_SHA256_LEN];
     uint64_t deadline_ms;
     struct transport_timer *guard;
-    struct transport_timer *empty;     /* nothing to do: done in the next turn */
-    struct transport_timer *turn;      /* CONVERT, between two steps */
+    struct transport_timer *empty;     /* no objects: done in the next turn of the loop */
+    struct transport_timer *convert;   /* CONVERT, between two steps */
     struct token_waiter *token_waiter; /* TOKEN */
     struct token *token;
     struct fetch *fetch;             /* FETCH */
@@ -36,7 +37,7 @@ static void mount_free(struct mount *mount)
     const struct transport *transport = mount->shared->network->transport;
     transport_stop(transport, &mount->guard);
     transport_stop(transport, &mount->empty);
-    transport_stop(transport, &mount->turn);
+    transport_stop(transport, &mount->convert);
     token_waiter_cancel(&mount->token_waiter);
     mount_response_destroy(mount->response);
     fetch_destroy(mount->fetch);
@@ -77,13 +78,13 @@ static void on_convert(void *arg)
     struct mount *mount = arg;
     struct error *error = NULL;
 
-    mount->turn = NULL;
+    mount->convert = NULL;
     if (mount_response_convert(mount->response)) {
         conclude(mount);
         return;
     }
-    mount->turn = transport_after(mount->shared->network->transport, 0, on_convert, mount, &error);
-    if (mount->turn == NULL)
+    mount->convert = transport_after(mount->shared->network->transport, 0, on_convert, mount, &error);
+    if (mount->convert == NULL)
         finish(mount, error);
 }
 
@@ -173,7 +174,7 @@ static int begin(struct mount *mount, uint64_t time_left_ms, struct error **err)
 
     if (mount->request.objects.n == 0) {
         log_warning(mount->shared->network->log,
-                    "objects has no items: there is nothing to mount, and drivers refuse such an answer");
+                    "objects has no items: there is nothing to mount, and drivers refuse such a response");
         mount->empty = transport_after(transport, 0, on_empty, mount, err);
         return mount->empty == NULL ? -1 : 0;
     }

@@ -16,12 +16,12 @@
 #include "provider-azure/vault/fetch.h"
 #include "provider-azure/vault/served_volumes.h"
 
-/* The limit of a mount whose caller has none. */
+/* The limit of a mount without a deadline of the caller. */
 enum { MOUNT_LIMIT_MS = 120 * 1000 };
 
 struct mount;
 
-/* What all mounts of the process share. Borrowed. */
+/* Shared by all mounts of the process. Borrowed. */
 struct mount_shared {
     const struct network *network;
     struct token_cache *tokens;
@@ -34,9 +34,9 @@ struct mount_shared {
 /* `error` is borrowed; NULL: success. All messages begin with "failed to mount objects, error: ". */
 typedef void mount_callback(const struct error *error, void *arg);
 
-/* Checks the parameters and starts the mount. `input` is borrowed during the call only. NULL with err set when
- * the parameters are wrong. `arg` goes to writer and callback; only a mount that succeeds writes, right before
- * the callback. */
+/* Checks the parameters and starts the mount. `input` is borrowed during the call only. NULL with err set
+ * when the parameters are wrong. `arg` goes to writer and callback; only a mount that succeeds writes, right
+ * before the callback. */
 struct mount *mount_start(const struct mount_shared *shared, const struct mount_input *input,
                           const struct response_writer *writer, mount_callback *callback, void *arg,
                           struct error **err);

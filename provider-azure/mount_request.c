@@ -97,7 +97,7 @@ static int parse_bool(const char *name, const char *text, bool *ret, struct erro
                      name, text);
 }
 
-/* Newer clusters may hand the tokens over with the Secret instead of the volume context. Borrowed: tokens stay in
+/* Newer clusters may pass the tokens with the Secret instead of the volume context. Borrowed: tokens stay in
  * wiped memory. NULL when there are none. */
 static const char *find_tokens(const struct mount_input *input)
 {
@@ -193,7 +193,8 @@ static int make_identity(const struct parameters *p, const struct request_defaul
 }
 
 /* A volume is one volume of one pod; a caller without target paths has one per pod and class. */
-static void name_volume(const struct parameters *p, const char *target_path, uint8_t ret_volume[DIGEST_SHA256_LEN])
+static void name_volume(const struct parameters *p, const char *target_path,
+                        uint8_t ret_volume[DIGEST_SHA256_LEN])
 {
     const char *texts[] = {target_path != NULL ? target_path : "", p->pod_uid, p->pod_namespace, p->pod_name,
                            p->class_name};

@@ -1,5 +1,6 @@
 /*
- * mount_request.h - the request of one Mount call as typed values, checked completely before any network traffic.
+ * mount_request.h - the request of one Mount call as typed values, checked completely before any network
+ * traffic.
  *
  * This is the one place where the provider reads attributes by their names.
  */
@@ -28,7 +29,7 @@ struct mount_input {
     uint64_t time_left_ms;   /* UINT64_MAX: no deadline */
 };
 
-/* What the command line and the environment give for all mounts. Borrowed. */
+/* Given by the command line and the environment, for all mounts. Borrowed. */
 struct request_defaults {
     const struct cloud *cloud;     /* for a mount without cloudName */
     const char *custom_cloud_path; /* $AZURE_ENVIRONMENT_FILEPATH as it was at start, or NULL */
@@ -39,13 +40,13 @@ struct request_defaults {
 
 struct mount_request {
     uint8_t volume[DIGEST_SHA256_LEN]; /* names the volume: served_volumes.h */
-    struct vault vault;         /* empty when there are no objects */
+    struct vault vault;                /* empty when there are no objects */
     struct object_list objects;
     struct identity *identity; /* NULL when there are no objects */
 };
 
-/* Reads the attributes and checks them in the order, and with the messages, that users know (specification 2.3),
- * without the prefix "failed to mount objects, error: ". INVALID_ARGUMENT, UNIMPLEMENTED. */
+/* Reads the attributes and checks them in the order, and with the messages, that users know (specification
+ * 2.3), without the prefix "failed to mount objects, error: ". INVALID_ARGUMENT, UNIMPLEMENTED. */
 int mount_request_parse(const struct mount_input *input, const struct request_defaults *defaults,
                         struct mount_request *ret_request, struct error **err);
 

@@ -10,7 +10,7 @@
 #include "provider-azure/objects/aggregate_error.h"
 #include "provider-azure/objects/object_path.h"
 
-/* What one output became: nothing (an optional object that is not there), a file, or several. */
+/* The files of one output: none (an optional object that is not there), one, or several. */
 struct file {
     char *path;
     struct content content;
@@ -138,7 +138,7 @@ static int emit_version(const struct fetch_output *output, const struct response
         id = NULL;
         return error_no_memory(err, NULL);
     }
-    /* What is not there has the empty version: a driver wants to hear of every object, of one at least. */
+    /* An object that is not there has the empty version: drivers refuse a response without versions. */
     return writer->add_version(arg, id, output->object != NULL ? output->object->version : "", err);
 }
 
@@ -160,7 +160,7 @@ static int emit(const struct mount_response *response, const struct response_wri
     return 0;
 }
 
-/* What was not converted any more failed, too. */
+/* Counts the objects that were not converted any more as failed, too. */
 static void fail_rest(struct mount_response *response)
 {
     struct error *error = NULL;

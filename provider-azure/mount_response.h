@@ -21,16 +21,16 @@ struct response_writer {
 
 struct mount_response;
 
-/* Takes the fetch's outputs as they are now: what has not been read yet counts as failed. `fetch` and `options`
- * are borrowed until the end. NULL with err set on lack of memory. */
+/* Takes the fetch's outputs as they are now: what has not been read yet counts as failed. `fetch` and
+ * `options` are borrowed until the end. NULL with err set on lack of memory. */
 struct mount_response *mount_response_create(const struct fetch *fetch, const struct content_options *options,
                                              struct error **err);
 
 /* Converts up to and including the next costly object. True when nothing is left to convert. */
 bool mount_response_convert(struct mount_response *response);
 
-/* Converts nothing more. If everything was converted and no object failed, all is written and the result is 0;
- * otherwise nothing is, and *err reports all failures. */
+/* Converts nothing more. If everything was converted and no object failed, all is written and the result is
+ * 0; otherwise nothing is, and *err reports all failures. */
 int mount_response_emit(struct mount_response *response, const struct response_writer *writer, void *arg,
                         struct error **err);
 

@@ -13,8 +13,8 @@ struct service {
     struct log *log;                   /* borrowed, may be NULL */
 };
 
-/* Serves one call, for struct provider: `arg` is a struct service. Ends the call exactly once; a cancelled call
- * cancels its mount. */
+/* Serves one call, for struct provider: `arg` is a struct service. Ends the call exactly once; a cancelled
+ * call cancels its mount. */
 void service_mount(struct provider_mount *rpc, void *arg);
 
 #endif

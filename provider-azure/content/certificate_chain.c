@@ -14,7 +14,7 @@ enum {
     TAG_VERSION = 0xa0,
     TAG_EXTENSIONS = 0xa3,
     TAG_BOOLEAN = 0x01,
-    NOBODY = PKCS12_ITEMS_MAX, /* no such certificate */
+    NONE = PKCS12_ITEMS_MAX, /* no such certificate */
 };
 
 /* Spans into the certificate; empty where there is none. */
@@ -108,19 +108,19 @@ static size_t drop_repeated(struct secret **certificates, size_t n)
     return kept;
 }
 
-/* Index of the first certificate that is nobody's parent. */
+/* Index of the first certificate that has issued no other. */
 static size_t find_leaf(const size_t *parent, size_t n)
 {
     bool is_parent[PKCS12_ITEMS_MAX] = {false};
     for (size_t i = 0; i < n; i++) {
-        if (parent[i] != NOBODY)
+        if (parent[i] != NONE)
             is_parent[parent[i]] = true;
     }
     for (size_t i = 0; i < n; i++) {
         if (!is_parent[i])
             return i;
     }
-    return NOBODY;
+    return NONE;
 }
 
 enum certificate_chain certificate_chain_order(struct secret **certificates, size_t *n)
@@ -135,8 +135,8 @@ enum certificate_chain certificate_chain_order(struct secret **certificates, siz
             return CERTIFICATE_CHAIN_UNREADABLE;
     }
     for (size_t i = 0; i < count; i++) {
-        parent[i] = NOBODY;
-        for (size_t j = 0; j < count && parent[i] == NOBODY; j++) {
+        parent[i] = NONE;
+        for (size_t j = 0; j < count && parent[i] == NONE; j++) {
             if (j != i && issued(&names[j], &names[i]))
                 parent[i] = j;
         }
@@ -145,9 +145,9 @@ enum certificate_chain certificate_chain_order(struct secret **certificates, siz
     struct secret *ordered[PKCS12_ITEMS_MAX];
     size_t steps = 0;
     size_t at = find_leaf(parent, count);
-    if (at == NOBODY && count > 0)
+    if (at == NONE && count > 0)
         return CERTIFICATE_CHAIN_UNREADABLE;
-    for (; at != NOBODY; at = parent[at]) {
+    for (; at != NONE; at = parent[at]) {
         if (steps == count)
             return CERTIFICATE_CHAIN_UNREADABLE; /* a cycle */
         ordered[steps++] = certificates[at];

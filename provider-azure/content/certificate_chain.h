@@ -1,11 +1,11 @@
 /*
  * certificate_chain.h - the order in which the certificates of a PFX are written: leaf, intermediates, root.
  *
- * Only names and key identifiers are looked at (RFC 5280, 4.1.2.4, 4.1.2.6, 4.2.1.1, 4.2.1.2); signatures are
- * the business of whoever uses the chain.
+ * Only names and key identifiers count (RFC 5280, 4.1.2.4, 4.1.2.6, 4.2.1.1, 4.2.1.2). Signatures are not
+ * verified: a TLS client does that.
  */
-#ifndef PROVIDER_AZURE_CERTIFICATE_CHAIN_H
-#define PROVIDER_AZURE_CERTIFICATE_CHAIN_H
+#ifndef PROVIDER_AZURE_CONTENT_CERTIFICATE_CHAIN_H
+#define PROVIDER_AZURE_CONTENT_CERTIFICATE_CHAIN_H
 
 #include <stddef.h>
 

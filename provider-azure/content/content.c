@@ -64,7 +64,7 @@ static int add_separate(const char *pem, size_t len, struct content *content, st
     return add_part(content, ".key", content->keys.data, content->keys.len, err);
 }
 
-/* Decodes the text as the item asks; the parts are made of what comes out. */
+/* Decodes the text by the item's encoding; the parts are made of the result. */
 static int decode(const struct object_item *item, const char **text, size_t *len, struct content *content,
                   struct error **err)
 {

@@ -5,8 +5,8 @@
  * --write-cert-and-key-in-separate-files (all certificates, all keys, both), a secret that is split by
  * objectSplit: json makes one for each member of the JSON object it holds.
  */
-#ifndef PROVIDER_AZURE_CONTENT_H
-#define PROVIDER_AZURE_CONTENT_H
+#ifndef PROVIDER_AZURE_CONTENT_CONTENT_H
+#define PROVIDER_AZURE_CONTENT_CONTENT_H
 
 #include <stdbool.h>
 
@@ -43,10 +43,13 @@ struct content {
     cJSON *json;
 };
 
-/* What the item asks for: a secret's value decoded, a key's public part or a certificate as PEM. The content
- * may borrow from `object`. FAILED_PRECONDITION when it cannot be converted; no text quotes content. */
+/* Makes the files of an item: a secret's value decoded, a key's public part or a certificate as PEM. The
+ * content may borrow from `object`. FAILED_PRECONDITION when it cannot be converted; no text quotes
+ * content. */
 int content_make(const struct content_options *options, const struct object_item *item,
                  const struct vault_object *object, struct content *ret_content, struct error **err);
+
+/* Wipes and frees the files. */
 void content_finish(struct content *content);
 
 #endif

@@ -18,8 +18,8 @@ struct endpoint_health {
     uint64_t timeout_ms;
 };
 
-/* An admin_handler; `arg` is a struct endpoint_health. Each request makes a connection of its own, as a caller
- * would. */
+/* An admin_handler; `arg` is a struct endpoint_health. Each request makes a connection of its own, as a
+ * caller would. */
 void endpoint_health_respond(struct admin_request *request, void *arg);
 
 #endif

@@ -15,7 +15,8 @@
 
 enum { DIRECTORY_MODE = 01775 };
 
-/* A decimal number from 1 to INT_MAX that ends with `end`; root would be no gain. Returns what follows, NULL when it is none. */
+/* A decimal number from 1 to INT_MAX that ends with `end`; root would be no gain. Returns what follows, NULL
+ * when it is none. */
 static const char *parse_id(const char *text, char end, unsigned *ret_id)
 {
     char *rest = NULL;

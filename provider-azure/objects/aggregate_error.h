@@ -1,8 +1,8 @@
 /*
  * aggregate_error.h - the errors of several objects as one: each cause once, with the objects it concerns.
  *
- * The code is that of the first error. At most AGGREGATE_ERROR_MAX causes are quoted in full, the other objects
- * are counted.
+ * The code is that of the first error. At most AGGREGATE_ERROR_MAX causes are quoted in full, the other
+ * objects are counted.
  */
 #ifndef PROVIDER_AZURE_OBJECTS_AGGREGATE_ERROR_H
 #define PROVIDER_AZURE_OBJECTS_AGGREGATE_ERROR_H

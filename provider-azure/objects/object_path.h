@@ -1,8 +1,8 @@
 /*
  * object_path.h - the rules for the paths of files in a volume, for one path and for all of a mount.
  */
-#ifndef PROVIDER_AZURE_OBJECT_PATH_H
-#define PROVIDER_AZURE_OBJECT_PATH_H
+#ifndef PROVIDER_AZURE_OBJECTS_OBJECT_PATH_H
+#define PROVIDER_AZURE_OBJECTS_OBJECT_PATH_H
 
 #include <stddef.h>
 
@@ -15,12 +15,13 @@ enum { OBJECT_PATH_MAX = 4096, OBJECT_ELEMENT_MAX = 255 };
  * INVALID_ARGUMENT. */
 int object_path_check(const char *path, struct error **err);
 
-/* Refuses equal paths and paths that lie below another one. `paths` is reordered. INVALID_ARGUMENT naming
- * both objects. */
 struct object_path {
     const char *path;
     const char *object; /* name of the object, for the message */
 };
+
+/* Refuses equal paths and paths that lie below another one. `paths` is reordered. INVALID_ARGUMENT naming
+ * both objects. */
 int object_paths_check(struct object_path *paths, size_t n, struct error **err);
 
 #endif

@@ -1,9 +1,9 @@
 /*
  * object_select.h - an item that stands for several objects: a pattern for their names, tags they must have,
- * and where their files go.
+ * and the paths of their files.
  */
-#ifndef PROVIDER_AZURE_OBJECT_SELECT_H
-#define PROVIDER_AZURE_OBJECT_SELECT_H
+#ifndef PROVIDER_AZURE_OBJECTS_OBJECT_SELECT_H
+#define PROVIDER_AZURE_OBJECTS_OBJECT_SELECT_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -21,9 +21,10 @@ struct object_select; /* immutable */
  * for none. At least one of the two must be given. INVALID_ARGUMENT. */
 struct object_select *object_select_create(const char *pattern, const char *tags, struct error **err);
 
-/* What to call it in messages: the pattern. */
+/* Its name in messages: the pattern. */
 const char *object_select_text(const struct object_select *select);
 
+/* Whether an object with this name and these tags is chosen. */
 bool object_select_matches(const struct object_select *select, const char *name,
                            const struct string_map *tags);
 
@@ -32,6 +33,7 @@ bool object_select_matches(const struct object_select *select, const char *name,
  * lack of memory. */
 char *object_select_path(const char *alias, const char *name);
 
-void object_select_destroy(struct object_select *select); /* accepts NULL */
+/* Accepts NULL. */
+void object_select_destroy(struct object_select *select);
 
 #endif

@@ -306,8 +306,8 @@ static int read_fields(const struct yaml_node *root, struct object_item *item, s
     return read_history(root, &item->history, err);
 }
 
-/* Reads one item. Errors of YAML are told from errors of content by *ret_content: the caller wraps them
- * differently. */
+/* Reads one item. *ret_content says whether an error is one of the content, not of the YAML: the caller wraps
+ * the two differently. */
 static int parse_item(const char *text, size_t index, const struct object_defaults *defaults,
                       struct object_item *item, bool *ret_content, struct error **err)
 {
@@ -425,7 +425,7 @@ static int find_array(const struct yaml_node *root, const struct yaml_node **ret
         return wrong_shape(root, "a mapping with the key array", err);
     const struct yaml_node *array = yaml_get(root, "array");
     if (array == NULL) {
-        /* The old provider mounted nothing then (for example for `Array:`), which nobody wants. */
+        /* The old provider mounted nothing then (for example for `Array:`): a mistake that stayed hidden. */
         return invalid(err, "yaml: the key array is missing");
     }
     if (yaml_is_null(array)) {

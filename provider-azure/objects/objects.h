@@ -1,8 +1,9 @@
 /*
- * objects.h - the `objects` parameter: YAML text that lists what to mount, each item YAML text of its own.
+ * objects.h - the `objects` parameter: YAML text that lists the objects to mount, each item YAML text of its
+ * own.
  */
-#ifndef PROVIDER_AZURE_OBJECTS_H
-#define PROVIDER_AZURE_OBJECTS_H
+#ifndef PROVIDER_AZURE_OBJECTS_OBJECTS_H
+#define PROVIDER_AZURE_OBJECTS_OBJECTS_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -13,8 +14,7 @@
 #include "common/base/log.h"
 #include "provider-azure/objects/object_select.h"
 
-/* Bounds on what one SecretProviderClass may ask for. etcd keeps objects below 1.5 MiB, so real ones are far
- * smaller. */
+/* Bounds on one SecretProviderClass. etcd keeps objects below 1.5 MiB, so real ones are far smaller. */
 enum {
     OBJECTS_MAX_BYTES = 1024 * 1024,
     OBJECTS_MAX_ITEMS = 1000,
@@ -24,7 +24,6 @@ enum {
 enum object_type { OBJECT_SECRET, OBJECT_KEY, OBJECT_CERT };
 enum object_format { OBJECT_PEM, OBJECT_PFX };
 enum object_encoding { OBJECT_UTF8, OBJECT_BASE64, OBJECT_HEX };
-
 enum object_split { OBJECT_WHOLE, OBJECT_SPLIT_JSON };
 
 struct object_item {
@@ -54,8 +53,8 @@ struct object_list {
  *
  * Users of objectVersionHistory: N get N+1 files where there are more than N versions: the provider this one
  * replaces counts so, in spite of its documentation ("N versions"). Volumes and synced Secrets refer to those
- * files (`<path>/N` is the oldest), so this is the default here, too. Who wants what the documentation says
- * asks for it. */
+ * files (`<path>/N` is the oldest), so this is the default here, too; a class with
+ * objectVersionHistoryExact gets N. */
 enum history_count { HISTORY_ONE_MORE, HISTORY_EXACT };
 
 struct object_defaults {
@@ -64,16 +63,21 @@ struct object_defaults {
     struct log *log; /* unknown fields are reported here as warnings and otherwise ignored; may be NULL */
 };
 
-/* Parses and validates everything, items in order; no item is looked at twice. Errors are INVALID_ARGUMENT:
+/* Parses and validates everything, items in order, each once. INVALID_ARGUMENT:
  * "failed to yaml unmarshal objects, error: ...", "unmarshal failed for keyVaultObjects at index I, error:
  * ...", "failed to get objectType:T, objectName:N, objectVersion:V: ...". An empty array gives n == 0. */
 int objects_parse(const char *text, const struct object_defaults *defaults, struct object_list *ret_list,
                   struct error **err);
+
+/* Frees the items; the list is empty then. */
 void object_list_finish(struct object_list *list);
 
-/* Makes the item of one object that `item`, a selection, has chosen. */
+/* Makes the item of one object that `item`, a selection, has chosen. INVALID_ARGUMENT when the object's name
+ * makes no valid path. */
 int object_item_select(const struct object_item *item, const char *name, struct object_item *ret_item,
                        struct error **err);
+
+/* Frees what the item holds. */
 void object_item_finish(struct object_item *item);
 
 /* "secret", "key", "cert". */

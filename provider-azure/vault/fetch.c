@@ -24,11 +24,11 @@ struct target {
     struct read *read;
 };
 
-/* What one item of the parameters became. */
+/* The reads for one item of the parameters. */
 struct plan {
     const struct object_item *item;
     struct read *first;     /* the object, or a list */
-    struct target *targets; /* what the list led to: versions, newest first, or objects by name */
+    struct target *targets; /* chosen from the list: versions, newest first, or objects by name */
     size_t n_targets;
     struct error *error; /* nothing could be chosen from the list */
     bool not_found;      /* because there is nothing */
@@ -42,7 +42,7 @@ struct fetch {
     size_t started;
     size_t running;
     size_t files;
-    struct transport_timer *timer; /* the first turn */
+    struct transport_timer *timer; /* the start, in the next turn of the loop */
     fetch_callback *callback;
     void *arg;
 };
@@ -85,7 +85,7 @@ static struct read *need_first(struct fetch *fetch, const struct object_item *it
     return need(fetch, item->type, VAULT_GET_OBJECT, item->name, item->version, err);
 }
 
-/* --- what a list leads to --- */
+/* --- reads that a list leads to --- */
 
 static int make_targets(struct fetch *fetch, struct plan *plan, size_t n, struct error **err)
 {
@@ -129,7 +129,7 @@ static int by_name(const void *left, const void *right)
     return strcmp(a->name, b->name);
 }
 
-/* Puts the enabled objects that the item asks for into `ret_chosen`, by name, each once. */
+/* Puts the enabled objects that the item selects into `ret_chosen`, by name, each once. */
 static size_t choose_objects(const struct vault_list *list, const struct object_item *item,
                              const struct vault_entry **ret_chosen)
 {
@@ -272,7 +272,7 @@ struct fetch *fetch_start(const struct fetch_input *input, fetch_callback *callb
     return fetch;
 }
 
-/* What a read gave for an item. */
+/* The outcome of a read, for an item. */
 static struct fetch_output output_of(const struct object_item *item, int index, const struct read *read)
 {
     const struct vault_response *response = read->response;

@@ -1,11 +1,11 @@
 /*
  * served_volumes.h - when each volume was last served, for as long as that matters to a republish.
  *
- * A republish shall bring something that was read since the volume was served before: so the cache may serve a
- * hundred pods with one read, and still no pod waits longer than its own rotation interval, whatever that
+ * A republish shall bring something that was read since the volume was served before: so the cache may serve
+ * a hundred pods with one read, and still no pod waits longer than its own rotation interval, whatever that
  * is. Volumes are named by a digest; nothing else of them is kept. Entries end after `ttl_ms`, and at most
- * SERVED_VOLUMES_MAX are held: of a volume that was evicted the latest time at which it can have been served is
- * known.
+ * SERVED_VOLUMES_MAX are held: of a volume that was evicted the latest time at which it can have been served
+ * is known.
  */
 #ifndef PROVIDER_AZURE_VAULT_SERVED_VOLUMES_H
 #define PROVIDER_AZURE_VAULT_SERVED_VOLUMES_H

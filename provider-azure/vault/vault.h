@@ -24,11 +24,12 @@ struct vault {
  * match [-a-zA-Z0-9]{3,24}`. On failure *vault is empty. */
 int vault_init(struct vault *vault, const char *name, const struct cloud *cloud, struct error **err);
 
-/* The vault or Managed HSM that `url` names: https, no user info, no path but "/", no query; the port is the suffix's own (":443" may
- * be written out). INVALID_ARGUMENT. */
+/* The vault or Managed HSM that `url` names: https, no user info, no path but "/", no query; the port is the
+ * suffix's own (":443" may be written out). INVALID_ARGUMENT. */
 int vault_init_url(struct vault *vault, const char *url, const struct cloud *cloud, struct error **err);
 
-/* Whether `host` lies below the host of the URL `resource`: only then may a token for the resource go there. */
+/* Whether `host` lies below the host of the URL `resource`: only then may a token for the resource go
+ * there. */
 bool vault_host_is_below(const char *host, const char *resource);
 
 /* Frees the texts. */

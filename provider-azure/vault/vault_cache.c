@@ -1,7 +1,7 @@
 /*
  * vault_cache.c - joins identical vault reads and caches responses for republishes.
  *
- *     bucket ─▶ object (vault, type, name, version): what was served last, to anybody
+ *     bucket ─▶ object (vault, type, name, version): the response served last, to any principal
  *                 └─▶ reader (one principal): the cached response
  *                       └─▶ flight: a request and the waiters for it
  */
@@ -432,7 +432,7 @@ void vault_waiter_cancel(struct vault_waiter **waiter)
     if (gone->list != NULL)
         TAILQ_REMOVE(gone->list, gone, link);
     if (gone->flight != NULL && TAILQ_EMPTY(&gone->flight->waiters))
-        flight_free(gone->flight); /* nobody waits for it any more */
+        flight_free(gone->flight); /* it was the last waiter */
     transport_stop(gone->cache->network->transport, &gone->timer);
     vault_response_unref(gone->response);
     free(gone);

@@ -8,14 +8,14 @@
  *
  * Freshness, counted from the time a request was sent, which is never later than the vault's own reading:
  * - A first mount is never served from the cache. It joins a request of others that is still to be sent, or
- *   was sent at most VAULT_CACHE_JOIN_MS ago; so what it shows is at most that much older than its own call.
+ *   was sent at most VAULT_CACHE_JOIN_MS ago; so its contents are at most that much older than its own call.
  * - A republish may be served a response that is at most `ttl_ms` old, provided that it was read after the
- *   volume was served before (or at most VAULT_CACHE_GRACE_MS ago: a caller that repeats a call so soon is not
- *   rotating). So a hundred pods of one identity cost one read per object and interval, and each rotation
+ *   volume was served before (or at most VAULT_CACHE_GRACE_MS ago: a caller that repeats a call so soon is
+ *   not rotating). So a hundred pods of one identity cost one read per object and interval, and each rotation
  *   check brings a pod contents that are younger than its check before.
  * - Time never runs backwards: the responses of two requests for one object that were in flight together have
- *   no known order. If they differ, neither is cached; and nobody joins a request that was sent before the
- *   latest response about the object was served, to any principal.
+ *   no known order. If they differ, neither is cached; and a read does not join a request that was sent
+ *   before the latest response about the object was served, to any principal.
  */
 #ifndef PROVIDER_AZURE_VAULT_VAULT_CACHE_H
 #define PROVIDER_AZURE_VAULT_VAULT_CACHE_H
@@ -27,7 +27,7 @@ enum { VAULT_CACHE_MAX_RESPONSES = 2000, VAULT_CACHE_MAX_BYTES = 2 * 1024 * 1024
 /* Pods start in bursts, and a vault responds within some ten milliseconds: longer waits are trouble, in which
  * one more request per half a second does not matter. */
 enum { VAULT_CACHE_JOIN_MS = 500 };
-/* Nobody rotates faster than this; kubelets and drivers that repeat a call do. */
+/* No rotation interval is shorter than this; kubelets and drivers that repeat a call do. */
 enum { VAULT_CACHE_GRACE_MS = 10 * 1000 };
 
 /* How old a response may be. */
@@ -39,8 +39,8 @@ struct vault_freshness {
 struct vault_cache;
 struct vault_waiter;
 
-/* An empty cache; `ttl_ms` 0 caches nothing. `network` and `tokens` are borrowed. NULL with err set on lack of
- * memory. */
+/* An empty cache; `ttl_ms` 0 caches nothing. `network` and `tokens` are borrowed. NULL with err set on lack
+ * of memory. */
 struct vault_cache *vault_cache_create(const struct network *network, struct token_cache *tokens,
                                        uint64_t ttl_ms, struct error **err);
 

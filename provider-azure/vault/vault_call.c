@@ -25,7 +25,7 @@ struct vault_call {
     struct token *token;
     uint64_t deadline_ms;
     uint64_t since_ms;
-    uint64_t read_ms;                  /* list: when the first page was asked for; 0 = not read yet */
+    uint64_t read_ms;                  /* list: when the first page was requested; 0 = not read yet */
     struct http_retry *http;           /* REQUEST */
     struct token_waiter *token_waiter; /* RENEW */
     struct vault_response *list;       /* what the pages gave so far */
@@ -202,8 +202,8 @@ static bool renew(struct vault_call *call, const struct http_reply *reply, unsig
 
 /* --- 200 --- */
 
-/* Takes over *next, the nextLink of a page: an absolute URL that must stay on the vault, or the token would go
- * elsewhere. */
+/* Takes over *next, the nextLink of a page: an absolute URL that must stay on the vault, or the token would
+ * go elsewhere. */
 static int follow(struct vault_call *call, char **next, struct error **err)
 {
     cleanup_free char *host = url_host(*next, NULL, err);

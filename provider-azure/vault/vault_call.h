@@ -36,8 +36,8 @@ struct vault_query {
     const char *version; /* "" = latest; "" for lists */
 };
 
-/* On success `response` is a reference that belongs to the callee; on failure `error` is borrowed. That there is
- * no such object is a response (not_found). */
+/* On success `response` is a reference that belongs to the callee; on failure `error` is borrowed. That there
+ * is no such object is a response (not_found). */
 typedef void vault_callback(struct vault_response *response, const struct error *error, void *arg);
 
 /* Sends the first request. `network` and `cache` are borrowed until the end; `query` is copied; references to
@@ -47,8 +47,8 @@ struct vault_call *vault_call_start(const struct network *network, struct token_
                                     struct token *token, uint64_t deadline_ms, vault_callback *callback,
                                     void *arg, struct error **err);
 
-/* When the request now under way went out, for a list that of its first page. VAULT_CALL_NOT_SENT before that,
- * and during a pause between two tries. */
+/* When the request now under way went out, for a list that of its first page. VAULT_CALL_NOT_SENT before
+ * that, and during a pause between two tries. */
 #define VAULT_CALL_NOT_SENT UINT64_MAX
 uint64_t vault_call_sent_ms(const struct vault_call *call);
 

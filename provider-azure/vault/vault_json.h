@@ -1,5 +1,5 @@
 /*
- * vault_json.h - what all JSON of Key Vault has in common: the body of a response and the ids of objects.
+ * vault_json.h - common to all JSON of Key Vault: the body of a response and the ids of objects.
  */
 #ifndef PROVIDER_AZURE_VAULT_VAULT_JSON_H
 #define PROVIDER_AZURE_VAULT_VAULT_JSON_H
@@ -9,8 +9,8 @@
 /* A secret has at most 25 KiB, a certificate some more; a page of 25 versions about 10 KiB. */
 enum { VAULT_RESPONSE_MAX = 1024 * 1024 };
 
-/* Parses a response's body, which must be a JSON object. The caller frees with cJSON_Delete(). UNAVAILABLE: the
- * body does not come from a vault. RESOURCE_EXHAUSTED: lack of memory. */
+/* Parses a response's body, which must be a JSON object. The caller frees with cJSON_Delete(). UNAVAILABLE:
+ * the body does not come from a vault. RESOURCE_EXHAUSTED: lack of memory. */
 cJSON *vault_json_parse(const char *json, size_t len, struct error **err);
 
 /* Attributes an error about the shape of the JSON (INVALID_ARGUMENT) to the vault: FAILED_PRECONDITION, "the

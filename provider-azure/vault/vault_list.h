@@ -11,8 +11,8 @@
 #include "common/base/error.h"
 #include "common/base/string_map.h"
 
-/* Entries read for one list. Key Vault itself has no limit; 400 pages of 25 is far more than anybody rotates
- * or selects from. */
+/* Entries read for one list. Key Vault itself has no limit; 400 pages of 25 are far more than one rotates or
+ * selects from. */
 enum { VAULT_MAX_ENTRIES = 10000, VAULT_MAX_PAGES = 1000, VAULT_PAGE = 25 };
 
 struct vault_entry {
@@ -29,8 +29,8 @@ struct vault_list {
     size_t n;
 };
 
-/* Adds a page to a list, which begins as {0}. *ret_next is the nextLink (free()), NULL on the last page. Errors
- * as vault_object_parse(), and RESOURCE_EXHAUSTED for more than VAULT_MAX_ENTRIES. */
+/* Adds a page to a list, which begins as {0}. *ret_next is the nextLink (free()), NULL on the last page.
+ * Errors as vault_object_parse(), and RESOURCE_EXHAUSTED for more than VAULT_MAX_ENTRIES. */
 int vault_list_add_page(struct vault_list *list, const char *json, size_t len, char **ret_next,
                         struct error **err);
 

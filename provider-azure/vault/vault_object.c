@@ -14,7 +14,7 @@ static int missing(struct error **err, const char *text)
     return error_set(err, GRPC_STATUS_FAILED_PRECONDITION, "%s", text);
 }
 
-/* What every object has: its version, which is part of its id. */
+/* The version of an object is part of its id. */
 static int take_version(struct vault_object *object, const char *id, struct error **err)
 {
     object->version = vault_id_segment(id, VAULT_ID_VERSION, err);

@@ -20,8 +20,8 @@ struct vault_object {
     struct secret *n, *e, *x, *y; /* key, decoded; NULL if absent */
 };
 
-/* Reads the body of a 200. FAILED_PRECONDITION "secret value is nil" and the like; UNAVAILABLE for JSON that is
- * no object at all. On failure *ret_object is empty. */
+/* Reads the body of a 200. FAILED_PRECONDITION "secret value is nil" and the like; UNAVAILABLE for JSON that
+ * is no object at all. On failure *ret_object is empty. */
 int vault_object_parse(enum object_type type, const char *json, size_t len, struct vault_object *ret_object,
                        struct error **err);
 

@@ -1,8 +1,8 @@
 /*
- * vault_response.h - what one read of Key Vault gave: an object, a list, or that there is no such object.
+ * vault_response.h - the result of one read of Key Vault: an object, a list, or that there is no such object.
  *
- * A response is immutable once it is complete. It is shared by reference count between the mounts that joined one
- * request and the republish cache. Secret bytes are wiped with the last reference.
+ * A response is immutable once it is complete. It is shared by reference count between the mounts that joined
+ * one request and the republish cache. Secret bytes are wiped with the last reference.
  */
 #ifndef PROVIDER_AZURE_VAULT_VAULT_RESPONSE_H
 #define PROVIDER_AZURE_VAULT_VAULT_RESPONSE_H
@@ -18,8 +18,8 @@
 struct vault_response {
     unsigned refs;
     uint64_t read_ms; /* when the request went out, on the transport's clock: the vault read it later */
-    /* The vault has no such object, or it is disabled: what it said about that; NULL otherwise. Object and list
-     * are empty then. Whether this is a failure depends on the item (objectOptional). */
+    /* The vault has no such object, or it is disabled: what it said about that; NULL otherwise. Object and
+     * list are empty then. Whether this is a failure depends on the item (objectOptional). */
     struct error *not_found;
     struct vault_object object; /* of a read of one object */
     struct vault_list list;     /* of a list, in the order of the pages */

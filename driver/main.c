@@ -30,7 +30,7 @@
 #include "driver/status/pod_status.h"
 #include "driver/status/status_files.h"
 #include "driver/sync/secret_sync.h"
-#include "driver/volume/volume.h"
+#include "driver/volume/mount_method.h"
 
 #define PROGRAM "secrets-store-driver"
 
@@ -478,7 +478,7 @@ static void finish(struct program *program)
 
 static void log_start(const struct program *program)
 {
-    struct volume_kernel_features kernel = volume_probe_kernel();
+    struct mount_features kernel = mount_features_probe();
 
     log_info(program->log, "listening", LOG_STR("version", build_version()),
              LOG_STR("endpoint", program->settings.endpoint),

@@ -288,8 +288,3 @@ void class_cache_forget_failures(struct class_cache *memo)
     for (struct list *link = memo->entries.next; link != &memo->entries; link = link->next)
         error_free(steal_ptr(&container_of(link, struct entry, link)->failure));
 }
-
-size_t class_cache_count(const struct class_cache *memo)
-{
-    return memo->n;
-}

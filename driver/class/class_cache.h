@@ -71,7 +71,4 @@ void class_cache_put(struct class_cache *memo, struct secret_provider_class *cla
 /* Failures do not count any more: the API server was away and is back. */
 void class_cache_forget_failures(struct class_cache *memo);
 
-/* Classes remembered. */
-size_t class_cache_count(const struct class_cache *memo);
-
 #endif

@@ -8,6 +8,7 @@
 
 #include "common/base/cleanup.h"
 #include "driver/base/worker.h"
+#include "driver/publish/publish.h"
 #include "driver/publish/unpublish.h"
 #include "driver/volume/target_path.h"
 #include "driver/volume/volume.h"

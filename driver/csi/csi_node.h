@@ -12,7 +12,7 @@
 #define DRIVER_CSI_NODE_H
 
 #include "common/grpc/server.h"
-#include "driver/publish/publish.h"
+#include "driver/publish/publisher.h"
 
 struct csi_node {
     const char *node_id; /* borrowed */

@@ -6,7 +6,6 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "driver/payload/payload_tree.h"
 
 enum {
     PAGE_BYTES = 4096, /* what a tmpfs counts; larger pages only make the estimate too small, ENOSPC tells */

@@ -48,51 +48,14 @@
 #ifndef DRIVER_PUBLISH_H
 #define DRIVER_PUBLISH_H
 
-#include <stdbool.h>
 #include <stdint.h>
-#include <uv.h>
 
-#include "common/base/error.h"
-#include "common/base/log.h"
-#include "driver/base/driver_metrics.h"
-#include "driver/class/class_cache.h"
-#include "driver/class/class_source.h"
-#include "driver/provider/provider_registry.h"
 #include "driver/publish/publish_request.h"
-#include "driver/publish/volume_locks.h"
-#include "driver/rotation/volume_state.h"
-#include "driver/status/events.h"
-#include "driver/status/observer_chain.h"
+#include "driver/publish/publisher.h"
 
-enum {
-    /* Of a publish as a whole when its caller sets no deadline; what the kubelet uses. */
-    PUBLISH_TIMEOUT_MS = 120 * 1000,
-    /* Kept from the caller's deadline, so that "provider did not answer" reaches it before it gives up. A
-       tenth, at most this. */
-    PUBLISH_ANSWER_MARGIN_MS = 2000,
-};
-
-/* What all publishes and unpublishes of the process share. Everything is borrowed. */
-struct publisher {
-    uv_loop_t *loop;
-    struct log *log;                /* may be NULL */
-    struct driver_metrics *metrics; /* may be NULL */
-    struct volume_locks *locks;
-    struct volume_states *volumes;
-    const struct class_source *classes;
-    struct class_cache *class_cache; /* NULL only without rotation */
-    struct provider_registry *providers;
-    const struct volume_observers *observers; /* NULL: none */
-    struct events *events;                    /* NULL: nobody is told */
-    bool rotation;                            /* --enable-secret-rotation */
-    int64_t rotation_interval_s;
-    bool pod_overrides_class; /* --allow-attribute-override */
-};
+enum { PUBLISH_TIMEOUT_MS = 120 * 1000 }; /* when the caller sets no deadline; what the kubelet uses */
 
 struct publish;
-
-/* `error` is NULL on success, else borrowed. */
-typedef void publish_callback(const struct error *error, void *arg);
 
 /* Takes over the content of *request (also on failure). `publisher` must live until its locks are idle.
  * Contract of the operation: common/grpc/client.h. */

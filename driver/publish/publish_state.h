@@ -9,8 +9,12 @@
 #define DRIVER_PUBLISH_STATE_H
 
 #include "driver/provider/provider_client.h"
-#include "driver/publish/publish.h"
+#include "driver/publish/publish_request.h"
+#include "driver/publish/publisher.h"
 #include "driver/volume/volume.h"
+
+/* Kept from the caller's deadline, so that the answer reaches it before it gives up: a tenth, at most this. */
+enum { PUBLISH_ANSWER_MARGIN_MS = 2000 };
 
 /* In the order of the drawing in publish.h. */
 enum publish_state {

@@ -9,7 +9,7 @@
 #ifndef DRIVER_UNPUBLISH_H
 #define DRIVER_UNPUBLISH_H
 
-#include "driver/publish/publish.h"
+#include "driver/publish/publisher.h"
 
 struct unpublish;
 

@@ -53,9 +53,6 @@ void volume_lock_release(struct volume_lock *lock);
 /* Calls `interrupted` of the holder of `path` and of everybody in line. */
 void volume_locks_interrupt(struct volume_locks *locks, const char *path);
 
-/* Locks in use (held and waiting). */
-size_t volume_locks_count(const struct volume_locks *locks);
-
 /* Calls `idle` once, as soon as nobody holds or waits; inside this call when that is so already. */
 void volume_locks_on_idle(struct volume_locks *locks, void (*idle)(void *arg), void *arg);
 

@@ -71,7 +71,7 @@ static void grow(int fd, enum mount_method method, const struct payload *payload
 /* --- what a volume remembers --- */
 
 /* Returns 0 or the error number. */
-static int write_marks(int fd, const struct volume_options *options)
+static int write_attributes(int fd, const struct volume_options *options)
 {
     cleanup_close int root = payload_tree_open_dir(fd, "."); /* attributes can not be set through O_PATH */
     if (root < 0)
@@ -89,7 +89,7 @@ static int write_marks(int fd, const struct volume_options *options)
     return 0;
 }
 
-static uint64_t read_mark(int fd)
+static uint64_t read_last_checked(int fd)
 {
     char text[24];
     cleanup_close int root = payload_tree_open_dir(fd, ".");
@@ -122,12 +122,12 @@ static char *read_metadata(int fd)
  * fail. */
 static void remember_check(int fd, const struct volume_options *options)
 {
-    (void)write_marks(fd, options);
+    (void)write_attributes(fd, options);
 }
 
 /* --- inspecting --- */
 
-static enum volume_condition state_of(const struct volume_target *target)
+static enum volume_condition condition_of(const struct volume_target *target)
 {
     switch (target->kind) {
     case VOLUME_TARGET_ABSENT:
@@ -148,7 +148,7 @@ int volume_inspect(const char *target_path, enum volume_condition *ret_state, st
     cleanup_volume_target struct volume_target target = VOLUME_TARGET_INIT;
     if (volume_target_open(target_path, VOLUME_TARGET_EXISTING, &target, err) < 0)
         return -1;
-    *ret_state = state_of(&target);
+    *ret_state = condition_of(&target);
     return 0;
 }
 
@@ -179,7 +179,7 @@ int volume_stats(const char *target_path, struct volume_stats *ret_stats, struct
     if (open_volume(target_path, GRPC_STATUS_NOT_FOUND, &target, err) < 0)
         return -1;
     struct statvfs fs;
-    if (state_of(&target) != VOLUME_PUBLISHED)
+    if (condition_of(&target) != VOLUME_PUBLISHED)
         return error_set(err, GRPC_STATUS_NOT_FOUND, "the volume on '%s' is not published", target_path);
     if (fstatvfs(target.fd, &fs) < 0)
         return error_set_errno(err, GRPC_STATUS_INTERNAL, errno, "statvfs of '%s'", target_path);
@@ -207,7 +207,7 @@ static int refuse_foreign(const struct volume_target *target, struct error **err
 static int clear_target(struct volume_target *target, struct error **err)
 {
     for (int i = 0; i < STACKED_MAX; i++) {
-        switch (state_of(target)) {
+        switch (condition_of(target)) {
         case VOLUME_ABSENT:
         case VOLUME_UNMOUNTED:
             return 0;
@@ -236,9 +236,9 @@ static int make_target(struct volume_target *target, bool *ret_made, struct erro
     return target->kind == VOLUME_TARGET_DIRECTORY ? 0 : refuse_foreign(target, err);
 }
 
-static int build_and_show(enum mount_method method, struct volume_target *target,
-                          const struct payload *payload, const struct volume_options *options,
-                          struct error **err)
+static int build_and_attach(enum mount_method method, struct volume_target *target,
+                            const struct payload *payload, const struct volume_options *options,
+                            struct error **err)
 {
     cleanup_volume_mount struct volume_mount mount = VOLUME_MOUNT_INIT;
     struct volume_mount_spec spec = make_spec(payload, options);
@@ -251,15 +251,11 @@ static int build_and_show(enum mount_method method, struct volume_target *target
     return volume_mount_attach(&mount, target, err);
 }
 
-static int update_from(enum mount_method first, enum mount_method last, const char *target_path,
-                       const struct payload *payload, const struct volume_options *options, bool *ret_changed,
-                       struct error **err);
-
 /* A volume whose update was cut short between its two last steps: running containers may use it, so its mount
  * must stay. */
 static bool is_repairable(const struct volume_target *target)
 {
-    if (state_of(target) != VOLUME_INCOMPLETE)
+    if (condition_of(target) != VOLUME_INCOMPLETE)
         return false;
     cleanup_close int version_fd = payload_version_open_current(target->fd);
     return version_fd >= 0;
@@ -272,24 +268,22 @@ bool volume_may_be_in_use(const char *target_path)
     return volume_target_open(target_path, 0, &target, /* err= */ NULL) < 0 || is_repairable(&target);
 }
 
-/* The methods from `first` to the last one, until one works here. */
-static int publish_from(enum mount_method first, enum mount_method last, const char *target_path,
-                        const struct payload *payload, const struct volume_options *options,
-                        struct error **err)
+int volume_publish_with(struct mount_methods methods, const char *target_path, const struct payload *payload,
+                        const struct volume_options *options, struct error **err)
 {
     cleanup_volume_target struct volume_target target = VOLUME_TARGET_INIT;
     bool made = false;
     if (volume_target_open(target_path, VOLUME_TARGET_MAKE_PARENTS, &target, err) < 0)
         return -1;
     if (is_repairable(&target))
-        return update_from(first, last, target_path, payload, options, &(bool){false}, err);
+        return volume_update_with(methods, target_path, payload, options, &(bool){false}, err);
     if (clear_target(&target, err) < 0)
         return -1;
     if (make_target(&target, &made, err) == 0) {
         cleanup_error struct error *failure = NULL;
-        for (enum mount_method method = first; method <= last; method++) {
+        for (enum mount_method method = methods.first; method <= methods.last; method++) {
             error_free(steal_ptr(&failure));
-            if (build_and_show(method, &target, payload, options, &failure) == 0)
+            if (build_and_attach(method, &target, payload, options, &failure) == 0)
                 return 0;
             if (error_code(failure) != GRPC_STATUS_UNIMPLEMENTED)
                 break;
@@ -304,23 +298,16 @@ static int publish_from(enum mount_method first, enum mount_method last, const c
 int volume_publish(const char *target_path, const struct payload *payload,
                    const struct volume_options *options, struct error **err)
 {
-    return publish_from(MOUNT_METHOD_DETACHED, MOUNT_METHOD_DIRECT, target_path, payload, options, err);
-}
-
-int volume_publish_with(enum mount_method method, const char *target_path, const struct payload *payload,
-                        const struct volume_options *options, struct error **err)
-{
-    return publish_from(method, method, target_path, payload, options, err);
+    return volume_publish_with(MOUNT_METHODS_ALL, target_path, payload, options, err);
 }
 
 /* --- changing what is published --- */
 
-static int open_writable_from(enum mount_method first, enum mount_method last,
-                              const struct volume_target *target, struct volume_writable *ret,
-                              enum mount_method *ret_method, struct error **err)
+static int open_writable(struct mount_methods methods, const struct volume_target *target,
+                         struct volume_writable *ret, enum mount_method *ret_method, struct error **err)
 {
     cleanup_error struct error *failure = NULL;
-    for (enum mount_method method = first; method <= last; method++) {
+    for (enum mount_method method = methods.first; method <= methods.last; method++) {
         error_free(steal_ptr(&failure));
         if (volume_writable_open(ret, method, target->fd, &failure) == 0) {
             *ret_method = method;
@@ -333,15 +320,14 @@ static int open_writable_from(enum mount_method first, enum mount_method last,
     return error_wrap(err, "get write access to the volume on '%s'", target->path);
 }
 
-static int update_from(enum mount_method first, enum mount_method last, const char *target_path,
-                       const struct payload *payload, const struct volume_options *options, bool *ret_changed,
-                       struct error **err)
+int volume_update_with(struct mount_methods methods, const char *target_path, const struct payload *payload,
+                       const struct volume_options *options, bool *ret_changed, struct error **err)
 {
     cleanup_volume_target struct volume_target target = VOLUME_TARGET_INIT;
     cleanup_volume_writable struct volume_writable writable = VOLUME_WRITABLE_INIT;
-    enum mount_method method = first;
+    enum mount_method method = methods.first;
     if (open_volume(target_path, GRPC_STATUS_FAILED_PRECONDITION, &target, err) < 0 ||
-        open_writable_from(first, last, &target, &writable, &method, err) < 0)
+        open_writable(methods, &target, &writable, &method, err) < 0)
         return -1;
     grow(target.fd, method, payload, options);
     struct payload_write_options write_options = {.gid = options->gid};
@@ -356,14 +342,7 @@ static int update_from(enum mount_method first, enum mount_method last, const ch
 int volume_update(const char *target_path, const struct payload *payload,
                   const struct volume_options *options, bool *ret_changed, struct error **err)
 {
-    return update_from(MOUNT_METHOD_DETACHED, MOUNT_METHOD_DIRECT, target_path, payload, options, ret_changed,
-                       err);
-}
-
-int volume_update_with(enum mount_method method, const char *target_path, const struct payload *payload,
-                       const struct volume_options *options, bool *ret_changed, struct error **err)
-{
-    return update_from(method, method, target_path, payload, options, ret_changed, err);
+    return volume_update_with(MOUNT_METHODS_ALL, target_path, payload, options, ret_changed, err);
 }
 
 int volume_last_checked(const char *target_path, uint64_t *ret_unix, struct error **err)
@@ -371,7 +350,7 @@ int volume_last_checked(const char *target_path, uint64_t *ret_unix, struct erro
     cleanup_volume_target struct volume_target target = VOLUME_TARGET_INIT;
     if (open_volume(target_path, GRPC_STATUS_NOT_FOUND, &target, err) < 0)
         return -1;
-    *ret_unix = read_mark(target.fd);
+    *ret_unix = read_last_checked(target.fd);
     return 0;
 }
 
@@ -390,9 +369,9 @@ int volume_write_metadata(const char *target_path, const struct volume_options *
     cleanup_volume_writable struct volume_writable writable = VOLUME_WRITABLE_INIT;
     enum mount_method method = MOUNT_METHOD_DETACHED;
     if (open_volume(target_path, GRPC_STATUS_NOT_FOUND, &target, err) < 0 ||
-        open_writable_from(MOUNT_METHOD_DETACHED, MOUNT_METHOD_DIRECT, &target, &writable, &method, err) < 0)
+        open_writable(MOUNT_METHODS_ALL, &target, &writable, &method, err) < 0)
         return -1;
-    int errnum = write_marks(writable.fd, options);
+    int errnum = write_attributes(writable.fd, options);
     if (errnum != 0 && errnum != EOPNOTSUPP) /* a tmpfs without attributes */
         return error_set_errno(err, GRPC_STATUS_INTERNAL, errnum, "record the last check of '%s'",
                                target_path);
@@ -412,8 +391,8 @@ static void empty_volume(const struct volume_target *target)
     cleanup_volume_writable struct volume_writable writable = VOLUME_WRITABLE_INIT;
     enum mount_method method = MOUNT_METHOD_DETACHED;
     if (payload_version_current(target->fd).text[0] == '\0' ||
-        open_writable_from(MOUNT_METHOD_DETACHED, MOUNT_METHOD_DIRECT, target, &writable, &method,
-                           /* err= */ NULL) < 0)
+        open_writable(MOUNT_METHODS_ALL, target, &writable, &method,
+                      /* err= */ NULL) < 0)
         return;
     (void)payload_tree_remove(writable.fd, PAYLOAD_DATA_LINK);
     (void)payload_tree_empty(writable.fd);

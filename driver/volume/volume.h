@@ -35,8 +35,7 @@
 
 #include "common/base/error.h"
 #include "driver/payload/payload.h"
-
-#define VOLUME_SOURCE "secrets-store.csi.k8s.io"
+#include "driver/volume/mount_method.h"
 
 enum volume_condition {
     VOLUME_ABSENT,     /* nothing at the target path */
@@ -124,13 +123,10 @@ struct volume_stats {
 /* statvfs of a PUBLISHED volume; NOT_FOUND otherwise. */
 int volume_stats(const char *target_path, struct volume_stats *ret_stats, struct error **err);
 
-/* Which mount features the running kernel offers, for the start-up log line: found by trying. Cheap, thread
- * safe. */
-struct volume_kernel_features {
-    bool detached_mount; /* fsopen and friends, 5.2 */
-    bool mount_setattr;  /* 5.12; without it the STAGED method is taken */
-    bool noswap;         /* 6.4 */
-};
-struct volume_kernel_features volume_probe_kernel(void);
+/* volume_publish() and volume_update() by the given methods; those take MOUNT_METHODS_ALL. */
+int volume_publish_with(struct mount_methods methods, const char *target_path, const struct payload *payload,
+                        const struct volume_options *options, struct error **err);
+int volume_update_with(struct mount_methods methods, const char *target_path, const struct payload *payload,
+                       const struct volume_options *options, bool *ret_changed, struct error **err);
 
 #endif

@@ -93,8 +93,8 @@ static int prepare_detached(struct volume_mount *mount, const struct volume_moun
     return mount->fd >= 0 ? 0 : fail(errno, "fsmount tmpfs", err);
 }
 
-static int show_detached(const struct volume_mount *mount, const struct volume_target *target,
-                         struct error **err)
+static int attach_detached(const struct volume_mount *mount, const struct volume_target *target,
+                           struct error **err)
 {
     struct mount_attr read_only = {.attr_set = MOUNT_ATTR_RDONLY};
     if (mount_setattr(mount->fd, "", AT_EMPTY_PATH, &read_only, sizeof(read_only)) < 0)
@@ -156,7 +156,7 @@ static int prepare_staged(struct volume_mount *mount, const struct volume_mount_
     return mount->fd >= 0 ? 0 : fail(errno, "open the staged tmpfs", err);
 }
 
-static int show_staged(struct volume_mount *mount, const struct volume_target *target, struct error **err)
+static int attach_staged(struct volume_mount *mount, const struct volume_target *target, struct error **err)
 {
     if (remount_bind(mount->fd, MS_RDONLY) < 0)
         return fail(errno, "make tmpfs read-only", err);
@@ -182,7 +182,7 @@ static int prepare_direct(struct volume_mount *mount, const struct volume_mount_
     return mount->fd >= 0 ? 0 : fail(errno, "open the tmpfs", err);
 }
 
-static int show_direct(struct volume_mount *mount, struct error **err)
+static int attach_direct(struct volume_mount *mount, struct error **err)
 {
     if (remount_bind(mount->fd, MS_RDONLY) < 0)
         return fail(errno, "make tmpfs read-only", err);
@@ -212,11 +212,11 @@ int volume_mount_attach(struct volume_mount *mount, struct volume_target *target
 {
     switch (mount->method) {
     case MOUNT_METHOD_DETACHED:
-        return show_detached(mount, target, err);
+        return attach_detached(mount, target, err);
     case MOUNT_METHOD_STAGED:
-        return show_staged(mount, target, err);
+        return attach_staged(mount, target, err);
     default:
-        return show_direct(mount, err);
+        return attach_direct(mount, err);
     }
 }
 
@@ -366,17 +366,4 @@ int volume_mount_resize(int fd, enum mount_method method, uint64_t bytes, uint64
     leave_staging(staging);
     errno = errnum;
     return result;
-}
-
-struct volume_kernel_features volume_probe_kernel(void)
-{
-    struct volume_kernel_features features = {0};
-    struct mount_attr nothing = {0};
-    /* EBADF from a kernel that has the call. */
-    features.mount_setattr =
-        mount_setattr(-1, "", AT_EMPTY_PATH, &nothing, sizeof(nothing)) == 0 || !means_unsupported(errno);
-    cleanup_close int fs_fd = fsopen("tmpfs", FSOPEN_CLOEXEC);
-    features.detached_mount = fs_fd >= 0;
-    features.noswap = fs_fd >= 0 && fsconfig(fs_fd, FSCONFIG_SET_FLAG, "noswap", NULL, 0) == 0;
-    return features;
 }

@@ -31,6 +31,11 @@
 
 static const enum mount_method methods[] = {MOUNT_METHOD_DETACHED, MOUNT_METHOD_STAGED, MOUNT_METHOD_DIRECT};
 
+static struct mount_methods only(enum mount_method method)
+{
+    return (struct mount_methods){method, method};
+}
+
 static bool may_mount;
 
 static int group_set_up(void **state)
@@ -100,7 +105,7 @@ static void publish(enum mount_method method, const char *target, const char *pa
 {
     cleanup_payload struct payload payload = one_file(path, text);
     struct volume_options options = OPTIONS;
-    MUST(volume_publish_with(method, target, &payload, &options, &err));
+    MUST(volume_publish_with(only(method), target, &payload, &options, &err));
 }
 
 static bool update(const char *target, const char *path, const char *text)
@@ -190,9 +195,9 @@ static void the_life_of_a_volume_by_every_way(void **state)
         cleanup_payload struct payload next = one_file("sub/name", "two");
         struct volume_options options = OPTIONS;
         bool changed = false;
-        MUST(volume_update_with(methods[i], TARGET, &next, &options, &changed, &err));
+        MUST(volume_update_with(only(methods[i]), TARGET, &next, &options, &changed, &err));
         assert_true(changed);
-        MUST(volume_update_with(methods[i], TARGET, &next, &options, &changed, &err));
+        MUST(volume_update_with(only(methods[i]), TARGET, &next, &options, &changed, &err));
         assert_false(changed);
         assert_text(TARGET "/sub/name", "two");
         assert_int_equal(mounts_at(TARGET, " ro,nosuid,nodev,noexec"), 1);
@@ -216,7 +221,7 @@ static void every_way_can_take_over_from_every_other(void **state)
             cleanup_payload struct payload next = big_file("f", 3 << 20, 'x');
             struct volume_options options = OPTIONS;
             bool changed = false;
-            MUST(volume_update_with(methods[j], TARGET, &next, &options, &changed, &err));
+            MUST(volume_update_with(only(methods[j]), TARGET, &next, &options, &changed, &err));
             assert_true(changed);
             assert_int_equal(mounts_at(TARGET, " ro,nosuid,nodev,noexec"), 1);
             MUST(volume_unpublish(TARGET, &err));
@@ -387,13 +392,13 @@ static void a_failed_publish_leaves_the_target_as_it_was(void **state)
     struct volume_options options = {.gid = NO_GID, .size_limit = 64 << 10};
     int fds = open_fds(), staging = leftover_staging();
     for (size_t i = 0; i < ARRAY_SIZE(methods); i++) {
-        MUST_FAIL(volume_publish_with(methods[i], TARGET, &payload, &options, &err),
+        MUST_FAIL(volume_publish_with(only(methods[i]), TARGET, &payload, &options, &err),
                   GRPC_STATUS_RESOURCE_EXHAUSTED);
         assert_int_equal(state_at(TARGET), VOLUME_ABSENT);
     }
     assert_int_equal(mkdir(TARGET, 0700), 0);
     for (size_t i = 0; i < ARRAY_SIZE(methods); i++) {
-        MUST_FAIL(volume_publish_with(methods[i], TARGET, &payload, &options, &err),
+        MUST_FAIL(volume_publish_with(only(methods[i]), TARGET, &payload, &options, &err),
                   GRPC_STATUS_RESOURCE_EXHAUSTED);
         assert_int_equal(state_at(TARGET), VOLUME_UNMOUNTED);
     }
@@ -496,7 +501,7 @@ static void the_group_of_the_pod_owns_the_root_directory(void **state)
     for (size_t i = 0; i < ARRAY_SIZE(methods); i++) {
         cleanup_payload struct payload payload = one_file("f", "x");
         struct volume_options options = {.gid = 4711};
-        MUST(volume_publish_with(methods[i], TARGET, &payload, &options, &err));
+        MUST(volume_publish_with(only(methods[i]), TARGET, &payload, &options, &err));
         struct stat info;
         assert_int_equal(stat(TARGET, &info), 0);
         assert_int_equal(info.st_gid, 4711);
@@ -594,7 +599,7 @@ static void where_staging_is_shared_the_classic_way_falls_back_to_the_target(voi
     cleanup_payload struct payload payload = one_file("f", "x");
     struct volume_options options = OPTIONS;
     cleanup_error struct error *error = NULL;
-    int result = volume_publish_with(MOUNT_METHOD_STAGED, TARGET, &payload, &options, &error);
+    int result = volume_publish_with(only(MOUNT_METHOD_STAGED), TARGET, &payload, &options, &error);
     int staging = leftover_staging();
     assert_int_equal(umount2("/run", MNT_DETACH), 0);
     assert_int_equal(result, -1);
@@ -623,10 +628,10 @@ static void the_kernel_offers_what_it_says(void **state)
 {
     (void)state;
     NEED_ROOT();
-    struct volume_kernel_features features = volume_probe_kernel();
+    struct mount_features features = mount_features_probe();
     cleanup_payload struct payload payload = one_file("f", "x");
     struct volume_options options = OPTIONS;
-    bool detached = volume_publish_with(MOUNT_METHOD_DETACHED, TARGET, &payload, &options, NULL) == 0;
+    bool detached = volume_publish_with(only(MOUNT_METHOD_DETACHED), TARGET, &payload, &options, NULL) == 0;
     assert_int_equal(detached, features.detached_mount && features.mount_setattr);
     if (detached)
         assert_int_equal(mounts_at(TARGET, "noswap"), features.noswap);

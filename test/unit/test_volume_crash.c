@@ -124,10 +124,15 @@ static bool run_and_kill(task *work, enum mount_method method, uint64_t us)
 
 static const struct volume_options options = {.gid = (gid_t)-1, .last_checked_unix = 1};
 
+static struct mount_methods only(enum mount_method method)
+{
+    return (struct mount_methods){method, method};
+}
+
 static void publish_old(enum mount_method method)
 {
     cleanup_payload struct payload payload = make_payload("old");
-    if (volume_publish_with(method, TARGET, &payload, &options, NULL) < 0)
+    if (volume_publish_with(only(method), TARGET, &payload, &options, NULL) < 0)
         _exit(1);
 }
 
@@ -135,7 +140,7 @@ static void update_to_new(enum mount_method method)
 {
     cleanup_payload struct payload payload = make_payload("new");
     bool changed = false;
-    if (volume_update_with(method, TARGET, &payload, &options, &changed, NULL) < 0)
+    if (volume_update_with(only(method), TARGET, &payload, &options, &changed, NULL) < 0)
         _exit(1);
 }
 

@@ -1,11 +1,13 @@
 /*
- * arguments.c - flags that may be given several times, which the option tables do not know.
+ * arguments.c - flags that may be repeated, which the option tables do not support.
  */
+#include "ctl/arguments.h"
+
+#include <stdbool.h>
+#include <stdlib.h>
 #include <string.h>
 
-#include "ctl/command.h"
-
-/* Whether `word` is the flag `name`; *ret_value is what follows its '=', or NULL. */
+/* Returns whether `word` is the flag `name`; *ret_value is the text after its '=', or NULL. */
 static bool is_flag(const char *word, const char *name, const char **ret_value)
 {
     size_t len = strlen(name);
@@ -19,14 +21,15 @@ static bool is_flag(const char *word, const char *name, const char **ret_value)
     return true;
 }
 
-int ctl_take_repeated(int *argc, char **argv, const char *name, struct word_list *list, struct error **err)
+int arguments_take_repeated(int *argc, char **argv, const char *name, struct word_list *list,
+                            struct error **err)
 {
     int kept = 1;
     bool ended = false;
 
     *list = (struct word_list){.words = calloc((size_t)*argc + 1, sizeof(*list->words))};
     if (list->words == NULL)
-        return error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
+        return error_no_memory(err, NULL);
 
     for (int i = 1; i < *argc; i++) {
         const char *value = NULL;

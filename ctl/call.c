@@ -1,5 +1,5 @@
 /*
- * call.c - one gRPC call, start to end, on a loop of its own.
+ * call.c - one gRPC call on a loop of its own.
  */
 #include "ctl/call.h"
 
@@ -12,7 +12,8 @@
 #include "common/process/lifecycle.h"
 
 enum {
-    MAX_RESPONSE_BYTES = 64 * 1024 * 1024, /* the largest answer a provider built on our header can send */
+    MAX_RESPONSE_BYTES =
+        64 * 1024 * 1024, /* the largest response of a provider built on common/provider_server.h */
     NS_PER_MS = 1000000,
 };
 
@@ -22,13 +23,13 @@ struct outcome {
     struct error *error;          /* owned */
 };
 
-static void on_answer(ProtobufCMessage *response, const struct error *error, void *arg)
+static void on_response(ProtobufCMessage *response, const struct error *error, void *arg)
 {
     struct outcome *outcome = arg;
 
     outcome->response = response;
     outcome->error = error_copy(error);
-    grpc_channel_destroy(outcome->channel); /* lets the loop end */
+    grpc_channel_destroy(outcome->channel); /* ends the loop */
     outcome->channel = NULL;
 }
 
@@ -42,14 +43,14 @@ static int parse_endpoint(const char *text, struct endpoint *ret_endpoint, struc
 
     char *path = strdup(text);
     if (path == NULL)
-        return error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
+        return error_no_memory(err, NULL);
     *ret_endpoint = (struct endpoint){.kind = ENDPOINT_UNIX, .address = path};
     return 0;
 }
 
-int ctl_call(const struct ctl_options *options, const char *method, const ProtobufCMessage *request,
-             const ProtobufCMessageDescriptor *response_type, ProtobufCMessage **ret_response, bool *ret_rpc,
-             struct error **err)
+int call_send(const struct ctl_options *options, const char *method, const ProtobufCMessage *request,
+              const ProtobufCMessageDescriptor *response_type, ProtobufCMessage **ret_response,
+              bool *ret_failed, struct error **err)
 {
     CLEANUP(endpoint_finish) struct endpoint endpoint = {0};
     struct outcome outcome = {0};
@@ -66,27 +67,27 @@ int ctl_call(const struct ctl_options *options, const char *method, const Protob
     };
 
     if (uv_loop_init(&loop) != 0)
-        return error_set(err, GRPC_STATUS_INTERNAL, "can not create an event loop");
+        return error_set(err, GRPC_STATUS_INTERNAL, "cannot create an event loop");
     outcome.channel = grpc_channel_create(&loop, &config, err);
     if (outcome.channel != NULL)
         call = grpc_client_call_start(outcome.channel, method, request, response_type,
-                                      (uint64_t)options->timeout_ns / NS_PER_MS, on_answer, &outcome, err);
+                                      (uint64_t)options->timeout_ns / NS_PER_MS, on_response, &outcome, err);
     if (call == NULL)
         grpc_channel_destroy(outcome.channel);
-    else
-        *ret_rpc = true;
     (void)uv_run(&loop, UV_RUN_DEFAULT);
     lifecycle_close_loop(&loop, /* log= */ NULL);
 
     if (call == NULL)
         return -1;
-    if (outcome.error != NULL)
+    if (outcome.error != NULL) {
+        *ret_failed = true;
         return error_move(err, &outcome.error);
+    }
     *ret_response = outcome.response;
     return 0;
 }
 
-void ctl_response_free(ProtobufCMessage *response)
+void call_response_free(ProtobufCMessage *response)
 {
     if (response != NULL)
         protobuf_c_message_free_unpacked(response, secret_protobuf_allocator());

@@ -1,28 +1,37 @@
 /*
- * call.h - one gRPC call, start to end, on a loop of its own.
+ * call.h - one gRPC call on a loop of its own.
  */
 #ifndef CTL_CALL_H
 #define CTL_CALL_H
 
 #include <protobuf-c/protobuf-c.h>
+#include <stdbool.h>
+#include <stdint.h>
 
+#include "common/base/cleanup.h"
 #include "common/base/error.h"
 #include "ctl/command.h"
 
-/* Calls `method` ("/pkg.Service/Method") at options->endpoint and waits for the answer, at most
- * options->timeout_ns. On success *ret_response belongs to the caller (ctl_response_free()). The error's code
- * is the server's, or that of the transport (common/grpc/client.h); *ret_rpc is set to true as soon as the
- * call has been started. */
-int ctl_call(const struct ctl_options *options, const char *method, const ProtobufCMessage *request,
-             const ProtobufCMessageDescriptor *response_type, ProtobufCMessage **ret_response, bool *ret_rpc,
-             struct error **err);
+/* Calls `method` ("/pkg.Service/Method") at options->endpoint and waits for the response, at most
+ * options->timeout_ns. On success the caller owns *ret_response (call_response_free()). If the call itself
+ * fails, *ret_failed becomes true and the error has the server's code, or that of the transport
+ * (common/grpc/client.h). */
+int call_send(const struct ctl_options *options, const char *method, const ProtobufCMessage *request,
+              const ProtobufCMessageDescriptor *response_type, ProtobufCMessage **ret_response,
+              bool *ret_failed, struct error **err);
+
+/* `text` as a member of a request: protobuf-c's structs have `char *`, but packing only reads it. */
+static inline char *call_text(const char *text)
+{
+    return (char *)(uintptr_t)text;
+}
 
 /* Wipes and frees a response. Accepts NULL. */
-void ctl_response_free(ProtobufCMessage *response);
+void call_response_free(ProtobufCMessage *response);
 
 static inline void cleanup_response_func(ProtobufCMessage **response)
 {
-    ctl_response_free(*response);
+    call_response_free(*response);
 }
 #define cleanup_response CLEANUP(cleanup_response_func)
 

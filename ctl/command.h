@@ -1,5 +1,5 @@
 /*
- * command.h - the sub-commands of secrets-store-ctl and what they share: flags, exit statuses.
+ * command.h - the commands of secrets-store-ctl and what they share: flags, exit statuses.
  */
 #ifndef CTL_COMMAND_H
 #define CTL_COMMAND_H
@@ -10,18 +10,12 @@
 
 #include "common/base/error.h"
 #include "common/process/options.h"
+#include "ctl/arguments.h"
 
-/* Exit statuses. A call that the other side (or the transport) refused ends with EXIT_RPC + its gRPC status
- * number, for example 105 for NOT_FOUND. */
+/* Exit statuses. A failed call exits with EXIT_RPC + its gRPC status number, for example 105 for NOT_FOUND. */
 enum { EXIT_OK = 0, EXIT_LOCAL = 1, EXIT_USAGE = 2, EXIT_RPC = 100 };
 
-/* The words given to a flag that may be repeated, in order. */
-struct word_list {
-    const char **words; /* borrowed from argv */
-    size_t n;
-};
-
-/* All flags of all commands; each command's table fills the ones it has. */
+/* The flags of all commands; each command's table fills those it has. */
 struct ctl_options {
     const char *endpoint;
     int64_t timeout_ns;
@@ -45,23 +39,23 @@ struct ctl_options {
     bool tokens_in_secrets;
     bool show_contents;
 
-    const char *repeated; /* placeholder of the flags below in the tables; never read */
+    const char *repeated; /* destination of the flags below in the tables; never read */
     struct word_list attributes;
     struct word_list secret_files;
     struct word_list token_files;
 };
 
-/* One sub-command. `run` returns 0, or -1 with err set; *ret_rpc tells whether the failure is the answer to a
- * call. */
+/* One command. `run` returns 0, or -1 with err set. It sets *ret_rpc_failed if the error is that of a call,
+ * and then the exit status contains its code. */
 struct ctl_command {
     const char *name;
     const char *summary;
     const struct option_row *rows;
     size_t n_rows;
-    int (*run)(const struct ctl_options *options, bool *ret_rpc, struct error **err);
+    int (*run)(const struct ctl_options *options, bool *ret_rpc_failed, struct error **err);
 };
 
-/* Flags that every command has. */
+/* Flags of every command. */
 #define CTL_COMMON_ROWS                                                                                      \
     {.name = "endpoint",                                                                                     \
      .type = OPTION_STRING,                                                                                  \
@@ -73,7 +67,7 @@ struct ctl_command {
          .default_value = "2m",                                                                              \
          .min = 1000000,                                                                                     \
          .max = INT64_MAX,                                                                                   \
-         .help = "`duration` after which the call is given up"},                                             \
+         .help = "`duration` until the deadline of the call"},                                               \
     {                                                                                                        \
         .name = "json", .type = OPTION_BOOL, .offset = offsetof(struct ctl_options, json),                   \
         .help = "print JSON"                                                                                 \
@@ -85,18 +79,21 @@ struct ctl_command {
         .default_value = (value), .help = (text)                                                             \
     }
 
-/* A flag that may be given several times: taken out of argv by ctl_take_repeated() before the table sees
- * it. */
+/* A repeated flag: arguments_take_repeated() removes it from argv before the table is parsed. */
 #define CTL_REPEATED_ROW(flag, text) CTL_STRING_ROW(flag, repeated, NULL, text)
 
-/* The commands, see csi_commands.c and provider_commands.c. */
-extern const struct ctl_command ctl_csi_commands[];
-extern const size_t ctl_n_csi_commands;
-extern const struct ctl_command ctl_provider_commands[];
-extern const size_t ctl_n_provider_commands;
+/* Calls to a CSI node plugin, as the kubelet sends them: plugin_commands.c. */
+extern const struct ctl_command ctl_command_info;
+extern const struct ctl_command ctl_command_probe;
 
-/* Moves every "--name value" and "--name=value" (one or two dashes) before "--" out of argv into `list`,
- * which gets an array that the caller frees. INVALID_ARGUMENT when the last one has no value. */
-int ctl_take_repeated(int *argc, char **argv, const char *name, struct word_list *list, struct error **err);
+/* The same for a volume: volume_commands.c. */
+extern const struct ctl_command ctl_command_publish;
+extern const struct ctl_command ctl_command_unpublish;
+extern const struct ctl_command ctl_command_stats;
+
+/* Calls to a provider, as the driver sends them: provider_commands.c. */
+extern const struct ctl_command ctl_command_version;
+extern const struct ctl_command ctl_command_mount;
+extern const struct ctl_command ctl_command_health;
 
 #endif

@@ -1,5 +1,5 @@
 /*
- * input.c - what the commands read: key=value words, secret files, SecretProviderClass files.
+ * input.c - the commands' input: key=value words, secret files, SecretProviderClass files.
  */
 #include "ctl/input.h"
 
@@ -28,7 +28,7 @@ static int split_word(const char *word, const char *flag, char **ret_key, const 
         return error_set(err, GRPC_STATUS_INVALID_ARGUMENT, "--%s needs key=value, not '%s'", flag, word);
     *ret_key = strndup(word, (size_t)(equals - word));
     if (*ret_key == NULL)
-        return error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
+        return error_no_memory(err, NULL);
     *ret_rest = equals + 1;
     return 0;
 }
@@ -65,7 +65,7 @@ static int read_secrets_dir(const char *path, struct string_map *map, struct err
     struct dirent *entry;
 
     if (dir == NULL)
-        return error_set_errno(err, GRPC_STATUS_NOT_FOUND, errno, "can not read the secrets directory '%s'",
+        return error_set_errno(err, GRPC_STATUS_NOT_FOUND, errno, "cannot read the secrets directory '%s'",
                                path);
     while ((entry = readdir(dir)) != NULL) {
         struct stat st;
@@ -96,7 +96,8 @@ int input_secrets(const struct ctl_options *options, struct string_map *map, boo
     return 0;
 }
 
-/* {"audience": {"token": "...", "expirationTimestamp": "..."}}; the expiry is not known here and far away. */
+/* Adds {"audience": {"token": "...", "expirationTimestamp": "..."}}. The expiry is unknown, so it is a late
+ * date. */
 static int add_token(cJSON *tokens, const char *audience, const char *path, struct error **err)
 {
     cleanup_buffer struct buffer content = {0};
@@ -109,7 +110,7 @@ static int add_token(cJSON *tokens, const char *audience, const char *path, stru
     cJSON *entry = cJSON_AddObjectToObject(tokens, audience);
     if (entry == NULL || cJSON_AddStringToObject(entry, "token", buffer_str(&content)) == NULL ||
         cJSON_AddStringToObject(entry, "expirationTimestamp", "2099-01-01T00:00:00Z") == NULL)
-        return error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
+        return error_no_memory(err, NULL);
     return 0;
 }
 
@@ -120,7 +121,7 @@ int input_tokens(const struct word_list *words, char **ret_tokens, struct error 
 
     cleanup_json cJSON *tokens = cJSON_CreateObject();
     if (tokens == NULL)
-        return error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
+        return error_no_memory(err, NULL);
     for (size_t i = 0; i < words->n; i++) {
         cleanup_free char *audience = NULL;
         const char *path = NULL;

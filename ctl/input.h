@@ -1,8 +1,8 @@
 /*
- * input.h - what the commands read: key=value words, secret files, SecretProviderClass files.
+ * input.h - the commands' input: key=value words, secret files, SecretProviderClass files.
  *
- * Secret values are only ever read from files, never from the command line, where every user of the machine
- * could see them.
+ * Secret values come only from files, never from the command line, where every user of the machine could see
+ * them.
  */
 #ifndef CTL_INPUT_H
 #define CTL_INPUT_H
@@ -11,21 +11,21 @@
 #include "common/base/string_map.h"
 #include "ctl/command.h"
 
-/* Sets every "key=value" word in `map`. INVALID_ARGUMENT names the flag and the word. */
+/* Sets every "key=value" word in `map`. An INVALID_ARGUMENT error names the flag and the word. */
 int input_attributes(const struct word_list *words, const char *flag, struct string_map *map,
                      struct error **err);
 
-/* What a kubelet takes from a nodePublishSecretRef: every regular file of options->secrets_dir (names that
- * start with a dot are skipped, so that a mounted Secret can be given) and every --secret-file key=path.
- * *ret_given tells whether any of the flags was used. Values must be text without NUL. */
+/* Reads the entries of a nodePublishSecretRef: every regular file of options->secrets_dir and every
+ * --secret-file key=path. Names that start with a dot are skipped, so that the directory can be a mounted
+ * Secret. *ret_given is whether any of the flags was used. Values must be text without NUL. */
 int input_secrets(const struct ctl_options *options, struct string_map *map, bool *ret_given,
                   struct error **err);
 
-/* The value of the csi.storage.k8s.io/serviceAccount.tokens key, as a kubelet writes it, from --token-file
- * audience=path words; wiped memory (secret_free()). *ret_tokens stays NULL when there are none. */
+/* Builds the value of the key csi.storage.k8s.io/serviceAccount.tokens, as a kubelet does, from --token-file
+ * audience=path words. *ret_tokens is in wiped memory (secret_free()), and stays NULL without words. */
 int input_tokens(const struct word_list *words, char **ret_tokens, struct error **err);
 
-/* The `spec.parameters` of the first SecretProviderClass in a YAML file. */
+/* Reads `spec.parameters` of the first SecretProviderClass in a YAML file into `map`. */
 int input_class_parameters(const char *path, struct string_map *map, struct error **err);
 
 #endif

@@ -1,10 +1,11 @@
 /*
- * main.c - secrets-store-ctl: speaks to a CSI node plugin as a kubelet does, and to a provider as a driver
- * does.
+ * main.c - secrets-store-ctl: calls a CSI node plugin as the kubelet does, and a provider as the driver does.
  */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "common/base/cleanup.h"
 #include "common/base/secret.h"
 #include "common/process/lifecycle.h"
 #include "ctl/command.h"
@@ -12,33 +13,44 @@
 
 static const char PROGRAM[] = "secrets-store-ctl";
 
-static void print_commands(const char *title, const struct ctl_command *commands, size_t n, FILE *out)
-{
-    (void)fprintf(out, "\n%s\n", title);
-    for (size_t i = 0; i < n; i++)
-        (void)fprintf(out, "  %-10s %s\n", commands[i].name, commands[i].summary);
-}
+static const struct ctl_command *const csi_commands[] = {
+    &ctl_command_info, &ctl_command_probe, &ctl_command_publish, &ctl_command_unpublish, &ctl_command_stats,
+};
+static const struct ctl_command *const provider_commands[] = {
+    &ctl_command_version,
+    &ctl_command_mount,
+    &ctl_command_health,
+};
+static const struct {
+    const char *title;
+    const struct ctl_command *const *commands;
+    size_t n;
+} groups[] = {
+    {"To a CSI node plugin, as the kubelet:", csi_commands, ARRAY_SIZE(csi_commands)},
+    {"To a provider, as the driver:", provider_commands, ARRAY_SIZE(provider_commands)},
+};
 
 static void usage(FILE *out)
 {
     (void)fprintf(out, "usage: %s COMMAND --endpoint ADDRESS [flags]\n", PROGRAM);
-    print_commands("To a CSI node plugin, as the kubelet:", ctl_csi_commands, ctl_n_csi_commands, out);
-    print_commands("To a provider, as the driver:", ctl_provider_commands, ctl_n_provider_commands, out);
+    for (size_t g = 0; g < ARRAY_SIZE(groups); g++) {
+        (void)fprintf(out, "\n%s\n", groups[g].title);
+        for (size_t i = 0; i < groups[g].n; i++)
+            (void)fprintf(out, "  %-10s %s\n", groups[g].commands[i]->name, groups[g].commands[i]->summary);
+    }
     (void)fprintf(
         out,
         "\n'%s COMMAND --help' lists the flags of a command; '%s --version' prints the version.\n"
-        "Exit status: 0 done, 1 something failed here, 2 bad usage, 100 + N the call failed with gRPC status N\n(for example 105 NOT_FOUND, 104 DEADLINE_EXCEEDED, 114 UNAVAILABLE).\n",
+        "Exit status: 0 success, 1 local failure, 2 bad usage, 100 + N if the call failed with gRPC status N\n(for example 105 NOT_FOUND, 104 DEADLINE_EXCEEDED, 114 UNAVAILABLE).\n",
         PROGRAM, PROGRAM);
 }
 
 static const struct ctl_command *find_command(const char *name)
 {
-    for (size_t i = 0; i < ctl_n_csi_commands; i++)
-        if (strcmp(ctl_csi_commands[i].name, name) == 0)
-            return &ctl_csi_commands[i];
-    for (size_t i = 0; i < ctl_n_provider_commands; i++)
-        if (strcmp(ctl_provider_commands[i].name, name) == 0)
-            return &ctl_provider_commands[i];
+    for (size_t g = 0; g < ARRAY_SIZE(groups); g++)
+        for (size_t i = 0; i < groups[g].n; i++)
+            if (strcmp(groups[g].commands[i]->name, name) == 0)
+                return groups[g].commands[i];
     return NULL;
 }
 
@@ -49,18 +61,18 @@ static int usage_error(const struct error *error, const char *command)
     return EXIT_USAGE;
 }
 
-/* Parses the flags behind the command word; returns an exit status, or -1 to go on. */
+/* Parses the flags after the command word. Returns an exit status, or -1 to continue. */
 static int parse_flags(const struct ctl_command *command, int argc, char **argv, struct ctl_options *options)
 {
     cleanup_error struct error *error = NULL;
     int rest = 0;
 
-    if (ctl_take_repeated(&argc, argv, "attribute", &options->attributes, &error) < 0 ||
-        ctl_take_repeated(&argc, argv, "secret-file", &options->secret_files, &error) < 0 ||
-        ctl_take_repeated(&argc, argv, "token-file", &options->token_files, &error) < 0)
+    if (arguments_take_repeated(&argc, argv, "attribute", &options->attributes, &error) < 0 ||
+        arguments_take_repeated(&argc, argv, "secret-file", &options->secret_files, &error) < 0 ||
+        arguments_take_repeated(&argc, argv, "token-file", &options->token_files, &error) < 0)
         return usage_error(error, command->name);
 
-    /* the table parser fills the whole struct with defaults of its rows only; the lists above stay */
+    /* the parser writes only the members of its rows, so the lists above stay */
     switch (options_parse(command->rows, command->n_rows, argc, argv, options, &rest, &error)) {
     case OPTIONS_HELP:
         (void)printf("%s %s: %s\n\n", PROGRAM, command->name, command->summary);
@@ -82,14 +94,14 @@ static int run_command(const struct ctl_command *command, int argc, char **argv)
 {
     struct ctl_options options = {.endpoint = ""};
     cleanup_error struct error *error = NULL;
-    bool rpc = false;
+    bool rpc_failed = false;
     int status = parse_flags(command, argc, argv, &options);
 
     if (status < 0) {
         status = EXIT_OK;
-        if (command->run(&options, &rpc, &error) < 0) {
+        if (command->run(&options, &rpc_failed, &error) < 0) {
             output_error(error, options.json);
-            status = rpc ? EXIT_RPC + (int)error_code(error) : EXIT_LOCAL;
+            status = rpc_failed ? EXIT_RPC + (int)error_code(error) : EXIT_LOCAL;
         }
     }
     free(options.attributes.words);

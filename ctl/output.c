@@ -25,7 +25,7 @@ static void print_scalar(const cJSON *value)
         (void)fputs("-", stdout);
 }
 
-/* One row of an array: its members in order, two blanks apart. */
+/* Prints one row of an array: its members in order, separated by two blanks. */
 static void print_row(const cJSON *row)
 {
     const cJSON *member;
@@ -87,7 +87,7 @@ int output_result(const cJSON *result, bool json, struct error **err)
         print_text(result);
     }
     if (fflush(stdout) != 0 || ferror(stdout))
-        return error_set(err, GRPC_STATUS_INTERNAL, "can not write the result");
+        return error_set(err, GRPC_STATUS_INTERNAL, "cannot write the result");
     return 0;
 }
 

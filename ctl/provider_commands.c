@@ -1,14 +1,11 @@
 /*
- * provider_commands.c - version, mount and health: what a driver says to a provider.
+ * provider_commands.c - the commands version, mount and health: calls to a provider.
  */
 #include <errno.h>
-#include <fcntl.h>
-#include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
-#include "common/base/cleanup.h"
 #include "common/base/json.h"
 #include "common/base/secret.h"
 #include "common/base/string_map.h"
@@ -17,70 +14,54 @@
 #include "ctl/command.h"
 #include "ctl/input.h"
 #include "ctl/output.h"
+#include "ctl/response_files.h"
 #include "proto/health.pb-c.h"
 #include "proto/provider.pb-c.h"
 
-static int no_memory(struct error **err)
-{
-    return error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
-}
-
-/* protobuf-c's structs take `char *` even for what is only read. */
-static char *borrowed(const char *text)
-{
-    return (char *)(uintptr_t)text;
-}
-
-/* --- version and health --- */
-
-static int run_version(const struct ctl_options *options, bool *ret_rpc, struct error **err)
+static int run_version(const struct ctl_options *options, bool *ret_rpc_failed, struct error **err)
 {
     V1alpha1__VersionRequest request;
     cleanup_response ProtobufCMessage *message = NULL;
     cleanup_json cJSON *result = cJSON_CreateObject();
 
     v1alpha1__version_request__init(&request);
-    request.version = borrowed("v1alpha1");
-    if (ctl_call(options, "/v1alpha1.CSIDriverProvider/Version", &request.base,
-                 &v1alpha1__version_response__descriptor, &message, ret_rpc, err) < 0)
+    request.version = call_text("v1alpha1");
+    if (call_send(options, "/v1alpha1.CSIDriverProvider/Version", &request.base,
+                  &v1alpha1__version_response__descriptor, &message, ret_rpc_failed, err) < 0)
         return error_wrap(err, "Version");
 
-    const V1alpha1__VersionResponse *answer = (const V1alpha1__VersionResponse *)message;
-    if (cJSON_AddStringToObject(result, "name", answer->runtime_name) == NULL ||
-        cJSON_AddStringToObject(result, "version", answer->runtime_version) == NULL ||
-        cJSON_AddStringToObject(result, "protocol", answer->version) == NULL)
-        return no_memory(err);
-    *ret_rpc = false;
+    const V1alpha1__VersionResponse *response = (const V1alpha1__VersionResponse *)message;
+    if (cJSON_AddStringToObject(result, "name", response->runtime_name) == NULL ||
+        cJSON_AddStringToObject(result, "version", response->runtime_version) == NULL ||
+        cJSON_AddStringToObject(result, "protocol", response->version) == NULL)
+        return error_no_memory(err, NULL);
     return output_result(result, options->json, err);
 }
 
-static int run_health(const struct ctl_options *options, bool *ret_rpc, struct error **err)
+static int run_health(const struct ctl_options *options, bool *ret_rpc_failed, struct error **err)
 {
     Grpc__Health__V1__HealthCheckRequest request;
     cleanup_response ProtobufCMessage *message = NULL;
     cleanup_json cJSON *result = cJSON_CreateObject();
 
     grpc__health__v1__health_check_request__init(&request);
-    request.service = borrowed(options->service);
-    if (ctl_call(options, "/grpc.health.v1.Health/Check", &request.base,
-                 &grpc__health__v1__health_check_response__descriptor, &message, ret_rpc, err) < 0)
+    request.service = call_text(options->service);
+    if (call_send(options, "/grpc.health.v1.Health/Check", &request.base,
+                  &grpc__health__v1__health_check_response__descriptor, &message, ret_rpc_failed, err) < 0)
         return error_wrap(err, "Check");
 
-    const Grpc__Health__V1__HealthCheckResponse *answer =
+    const Grpc__Health__V1__HealthCheckResponse *response =
         (const Grpc__Health__V1__HealthCheckResponse *)message;
     const ProtobufCEnumValue *status = protobuf_c_enum_descriptor_get_value(
-        &grpc__health__v1__health_check_response__serving_status__descriptor, (int)answer->status);
+        &grpc__health__v1__health_check_response__serving_status__descriptor, (int)response->status);
     if (cJSON_AddStringToObject(result, "status", status != NULL ? status->name : "UNKNOWN") == NULL)
-        return no_memory(err);
-    *ret_rpc = false;
+        return error_no_memory(err, NULL);
     if (output_result(result, options->json, err) < 0)
         return -1;
-    if (answer->status != GRPC__HEALTH__V1__HEALTH_CHECK_RESPONSE__SERVING_STATUS__SERVING)
+    if (response->status != GRPC__HEALTH__V1__HEALTH_CHECK_RESPONSE__SERVING_STATUS__SERVING)
         return error_set(err, GRPC_STATUS_UNAVAILABLE, "the service is not serving");
     return 0;
 }
-
-/* --- mount --- */
 
 /* "0644" (octal, as people write it) to "420" (decimal, as the protocol wants it). */
 static int convert_permission(const char *octal, char *decimal, size_t size, struct error **err)
@@ -139,7 +120,7 @@ static int add_contents(cJSON *row, const ProtobufCBinaryData *bytes, struct err
     cleanup_secret_free char *copy = secret_calloc(1, len + 1);
 
     if (copy == NULL)
-        return no_memory(err);
+        return error_no_memory(err, NULL);
     for (size_t i = 0; i < bytes->len; i++) {
         if (text) {
             copy[i] = (char)bytes->data[i];
@@ -148,8 +129,9 @@ static int add_contents(cJSON *row, const ProtobufCBinaryData *bytes, struct err
             copy[2 * i + 1] = digits[bytes->data[i] & 0x0f];
         }
     }
-    return cJSON_AddStringToObject(row, text ? "contents" : "contents_hex", copy) != NULL ? 0
-                                                                                          : no_memory(err);
+    return cJSON_AddStringToObject(row, text ? "contents" : "contents_hex", copy) != NULL
+               ? 0
+               : error_no_memory(err, NULL);
 }
 
 static int add_file(cJSON *files, const V1alpha1__File *file, bool contents, struct error **err)
@@ -158,17 +140,17 @@ static int add_file(cJSON *files, const V1alpha1__File *file, bool contents, str
     char mode[10];
 
     if (row == NULL)
-        return no_memory(err);
+        return error_no_memory(err, NULL);
     cJSON_AddItemToArray(files, row);
     output_mode((unsigned)file->mode, mode);
     if (cJSON_AddStringToObject(row, "mode", mode) == NULL ||
         cJSON_AddNumberToObject(row, "bytes", (double)file->contents.len) == NULL ||
         cJSON_AddStringToObject(row, "path", file->path) == NULL)
-        return no_memory(err);
+        return error_no_memory(err, NULL);
     return contents ? add_contents(row, &file->contents, err) : 0;
 }
 
-static int print_mount(const struct ctl_options *options, const V1alpha1__MountResponse *answer,
+static int print_mount(const struct ctl_options *options, const V1alpha1__MountResponse *response,
                        struct error **err)
 {
     cleanup_json cJSON *result = cJSON_CreateObject();
@@ -176,107 +158,20 @@ static int print_mount(const struct ctl_options *options, const V1alpha1__MountR
     cJSON *versions = cJSON_AddObjectToObject(result, "versions");
 
     if (files == NULL || versions == NULL)
-        return no_memory(err);
-    for (size_t i = 0; i < answer->n_files; i++)
-        if (add_file(files, answer->files[i], options->show_contents, err) < 0)
+        return error_no_memory(err, NULL);
+    for (size_t i = 0; i < response->n_files; i++)
+        if (add_file(files, response->files[i], options->show_contents, err) < 0)
             return -1;
-    for (size_t i = 0; i < answer->n_object_version; i++) {
-        const V1alpha1__ObjectVersion *version = answer->object_version[i];
+    for (size_t i = 0; i < response->n_object_version; i++) {
+        const V1alpha1__ObjectVersion *version = response->object_version[i];
 
         if (cJSON_AddStringToObject(versions, version->id, version->version) == NULL)
-            return no_memory(err);
+            return error_no_memory(err, NULL);
     }
     return output_result(result, options->json, err);
 }
 
-/* A path that stays below the directory it is relative to. */
-static bool is_safe_path(const char *path)
-{
-    if (*path == '\0' || *path == '/' || strlen(path) >= PATH_MAX)
-        return false;
-    for (const char *part = path; part != NULL; part = strchr(part, '/')) {
-        part += *part == '/' ? 1 : 0;
-        size_t len = strcspn(part, "/");
-        if (len == 0 || (len == 1 && part[0] == '.') || (len == 2 && part[0] == '.' && part[1] == '.'))
-            return false;
-    }
-    return true;
-}
-
-/* Opens the directory that will hold `path`, making what is missing; never follows a link. *ret_name is the
- * last component. */
-static int open_parent(int root_fd, const char *path, const char **ret_name, struct error **err)
-{
-    cleanup_close int dir_fd = fcntl(root_fd, F_DUPFD_CLOEXEC, 0);
-    const char *slash;
-
-    while (dir_fd >= 0 && (slash = strchr(path, '/')) != NULL) {
-        char name[NAME_MAX + 1];
-        int len = snprintf(name, sizeof(name), "%.*s", (int)(slash - path), path);
-
-        if (len < 0 || (size_t)len >= sizeof(name))
-            return error_set(err, GRPC_STATUS_INVALID_ARGUMENT, "a component of the path is too long");
-        if (mkdirat(dir_fd, name, 0700) == -1 && errno != EEXIST)
-            return error_set_errno(err, GRPC_STATUS_INTERNAL, errno, "can not create directory '%s'", name);
-
-        int next = openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-        (void)close(dir_fd);
-        dir_fd = next;
-        path = slash + 1;
-    }
-    if (dir_fd < 0)
-        return error_set_errno(err, GRPC_STATUS_INTERNAL, errno, "can not open the directory");
-    *ret_name = path;
-    return steal_fd(&dir_fd);
-}
-
-static int write_all(int fd, const uint8_t *bytes, size_t len)
-{
-    while (len > 0) {
-        ssize_t written = write(fd, bytes, len);
-
-        if (written == -1 && errno != EINTR)
-            return -1;
-        if (written > 0) {
-            bytes += written;
-            len -= (size_t)written;
-        }
-    }
-    return 0;
-}
-
-static int write_file(int root_fd, const V1alpha1__File *file, struct error **err)
-{
-    const char *name = "";
-
-    if (!is_safe_path(file->path))
-        return error_set(err, GRPC_STATUS_INVALID_ARGUMENT, "the provider sent the unsafe path '%s'",
-                         file->path);
-    cleanup_close int dir_fd = open_parent(root_fd, file->path, &name, err);
-    if (dir_fd < 0)
-        return error_wrap(err, "write '%s'", file->path);
-
-    cleanup_close int fd = openat(dir_fd, name, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
-    if (fd < 0 || write_all(fd, file->contents.data, file->contents.len) < 0)
-        return error_set_errno(err, GRPC_STATUS_INTERNAL, errno, "write '%s'", file->path);
-    return 0;
-}
-
-static int write_files(const char *path, const V1alpha1__MountResponse *answer, struct error **err)
-{
-    if (mkdir(path, 0700) == -1 && errno != EEXIST)
-        return error_set_errno(err, GRPC_STATUS_INTERNAL, errno, "can not create '%s'", path);
-
-    cleanup_close int root_fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (root_fd < 0)
-        return error_set_errno(err, GRPC_STATUS_INTERNAL, errno, "can not open '%s'", path);
-    for (size_t i = 0; i < answer->n_files; i++)
-        if (write_file(root_fd, answer->files[i], err) < 0)
-            return error_wrap(err, "--out '%s'", path);
-    return 0;
-}
-
-static int run_mount(const struct ctl_options *options, bool *ret_rpc, struct error **err)
+static int run_mount(const struct ctl_options *options, bool *ret_rpc_failed, struct error **err)
 {
     V1alpha1__MountRequest request;
     cleanup_response ProtobufCMessage *message = NULL;
@@ -302,24 +197,23 @@ static int run_mount(const struct ctl_options *options, bool *ret_rpc, struct er
     }
 
     request.attributes = attributes_json;
-    request.secrets = secrets_json != NULL ? secrets_json : borrowed("null");
-    request.target_path = borrowed(options->target);
+    request.secrets = secrets_json != NULL ? secrets_json : call_text("null");
+    request.target_path = call_text(options->target);
     request.permission = permission;
-    if (ctl_call(options, "/v1alpha1.CSIDriverProvider/Mount", &request.base,
-                 &v1alpha1__mount_response__descriptor, &message, ret_rpc, err) < 0)
+    if (call_send(options, "/v1alpha1.CSIDriverProvider/Mount", &request.base,
+                  &v1alpha1__mount_response__descriptor, &message, ret_rpc_failed, err) < 0)
         return error_wrap(err, "Mount");
 
-    const V1alpha1__MountResponse *answer = (const V1alpha1__MountResponse *)message;
-    if (answer->error != NULL && *answer->error->code != '\0')
-        return error_set(err, GRPC_STATUS_UNKNOWN, "the provider answered with error code '%s'",
-                         answer->error->code);
-    *ret_rpc = false;
-    if (*options->out != '\0' && write_files(options->out, answer, err) < 0)
+    const V1alpha1__MountResponse *response = (const V1alpha1__MountResponse *)message;
+    if (response->error != NULL && *response->error->code != '\0') {
+        *ret_rpc_failed = true;
+        return error_set(err, GRPC_STATUS_UNKNOWN, "the provider returned error code '%s'",
+                         response->error->code);
+    }
+    if (*options->out != '\0' && response_files_write(options->out, response, err) < 0)
         return -1;
-    return print_mount(options, answer, err);
+    return print_mount(options, response, err);
 }
-
-/* --- tables --- */
 
 static const struct option_row plain_rows[] = {CTL_COMMON_ROWS};
 static const struct option_row health_rows[] = {
@@ -340,18 +234,18 @@ static const struct option_row mount_rows[] = {
     CTL_STRING_ROW("namespace", pod_namespace, "default", "`namespace` of the pod"),
     CTL_STRING_ROW("service-account", service_account, "default", "`name` of the pod's service account"),
     CTL_STRING_ROW("target", target, "/var/lib/kubelet/pods/none/mount",
-                   "target `path` told to the provider"),
+                   "target `path` sent to the provider"),
     CTL_STRING_ROW("permission", permission, "0644", "default file `mode`, octal"),
     {.name = "show-contents",
      .type = OPTION_BOOL,
      .offset = offsetof(struct ctl_options, show_contents),
-     .help = "print the contents of the files, too"},
+     .help = "also print the contents of the files"},
     CTL_STRING_ROW("out", out, NULL, "write the files below this `directory`, mode 0600"),
 };
 
-const struct ctl_command ctl_provider_commands[] = {
-    {"version", "who the provider is", plain_rows, ARRAY_SIZE(plain_rows), run_version},
-    {"mount", "fetch the files of a volume", mount_rows, ARRAY_SIZE(mount_rows), run_mount},
-    {"health", "gRPC health check", health_rows, ARRAY_SIZE(health_rows), run_health},
-};
-const size_t ctl_n_provider_commands = ARRAY_SIZE(ctl_provider_commands);
+const struct ctl_command ctl_command_version = {"version", "name, version and protocol of the provider",
+                                                plain_rows, ARRAY_SIZE(plain_rows), run_version};
+const struct ctl_command ctl_command_mount = {"mount", "fetch the files of a volume", mount_rows,
+                                              ARRAY_SIZE(mount_rows), run_mount};
+const struct ctl_command ctl_command_health = {"health", "gRPC health check", health_rows,
+                                               ARRAY_SIZE(health_rows), run_health};

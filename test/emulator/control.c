@@ -23,19 +23,19 @@ struct control {
     struct emulator *emulator;
     const struct url *url;
     const cJSON *json; /* may be NULL */
-    struct answer *answer;
+    struct response *response;
 };
 
 static void done(struct control *control)
 {
-    answer_copy(control->answer, 200, "{}", 2);
+    response_copy(control->response, 200, "{}", 2);
 }
 
 static void fail(struct control *control, unsigned status, const char *message)
 {
     cJSON *json = cJSON_CreateObject();
     cJSON_AddStringToObject(json, "error", message);
-    answer_json_take(control->answer, status, json);
+    response_json_take(control->response, status, json);
 }
 
 /* `problem` NULL = it worked. */
@@ -190,7 +190,7 @@ static void put_vault_object(struct control *control)
         fail(control, 400, error);
         return;
     }
-    answer_take(control->answer, 200, format_text("{\"version\":\"%s\"}", version->version));
+    response_take(control->response, 200, format_text("{\"version\":\"%s\"}", version->version));
 }
 
 static void patch_vault_object(struct control *control)
@@ -240,7 +240,7 @@ static void put_object(struct control *control)
     struct kube_object *object = kube_store_put(control->emulator->kube, resource, ns,
                                                 control->url->segments[3], cJSON_Duplicate(control->json, 1));
     const char *text = kube_object_text(object);
-    answer_copy(control->answer, 200, text, strlen(text));
+    response_copy(control->response, 200, text, strlen(text));
 }
 
 static void get_object(struct control *control)
@@ -256,7 +256,7 @@ static void get_object(struct control *control)
         return;
     }
     const char *text = kube_object_text(object);
-    answer_copy(control->answer, 200, text, strlen(text));
+    response_copy(control->response, 200, text, strlen(text));
 }
 
 static void delete_object(struct control *control)
@@ -281,30 +281,7 @@ static void list_objects(struct control *control)
         text_append(&list, object->next != NULL ? "," : "");
     }
     text_append(&list, "]");
-    answer_take(control->answer, 200, text_take(&list));
-}
-
-static void compact(struct control *control)
-{
-    kube_store_compact(control->emulator->kube);
-    done(control);
-}
-
-static void close_watches(struct control *control)
-{
-    kube_watches_close_all(control->emulator->kube_watches);
-    done(control);
-}
-
-static void set_bookmarks(struct control *control)
-{
-    const cJSON *ms = cJSON_GetObjectItemCaseSensitive(control->json, "interval_ms");
-    if (!cJSON_IsNumber(ms) || ms->valuedouble < 1 || ms->valuedouble > 1e9) {
-        fail(control, 400, "'interval_ms' is needed");
-        return;
-    }
-    control->emulator->bookmark_ms = (unsigned)ms->valuedouble;
-    done(control);
+    response_take(control->response, 200, text_take(&list));
 }
 
 /* ---- faults, counters, end ---- */
@@ -316,7 +293,7 @@ static void add_fault(struct control *control)
 
 static void list_faults(struct control *control)
 {
-    answer_json_take(control->answer, 200, faults_list(control->emulator->faults));
+    response_json_take(control->response, 200, faults_list(control->emulator->faults));
 }
 
 /* Requests in a black hole are let go with their rules; if other black holes remain, their requests go too.
@@ -330,7 +307,7 @@ static void delete_faults(struct control *control)
 
 static void get_counters(struct control *control)
 {
-    answer_json_take(control->answer, 200, counters_report(control->emulator->counters));
+    response_json_take(control->response, 200, counters_report(control->emulator->counters));
 }
 
 static void reset_counters(struct control *control)
@@ -343,9 +320,9 @@ static void get_requests(struct control *control)
 {
     long last = 0;
     (void)params_get_int(&control->url->query, "last", 0, 1000000, &last);
-    answer_json_take(control->answer, 200,
-                     counters_requests(control->emulator->counters,
-                                       params_get(&control->url->query, "service"), (size_t)last));
+    response_json_take(control->response, 200,
+                       counters_requests(control->emulator->counters,
+                                         params_get(&control->url->query, "service"), (size_t)last));
 }
 
 static void quit(struct control *control)
@@ -379,9 +356,6 @@ static const struct {
     {"GET", {"kube", "*", "*", "*"}, get_object, false},
     {"DELETE", {"kube", "*", "*", "*"}, delete_object, false},
     {"GET", {"kube", "*"}, list_objects, false},
-    {"POST", {"kube-compact"}, compact, false},
-    {"POST", {"kube-close-watches"}, close_watches, false},
-    {"POST", {"kube-bookmarks"}, set_bookmarks, true},
     {"POST", {"faults"}, add_fault, true},
     {"GET", {"faults"}, list_faults, false},
     {"DELETE", {"faults"}, delete_faults, false},
@@ -406,9 +380,9 @@ static bool path_matches(const struct url *url, const char *const path[5])
 }
 
 void control_call(struct emulator *emulator, const char *method, const struct url *url, const cJSON *json,
-                  struct answer *answer)
+                  struct response *response)
 {
-    struct control control = {emulator, url, json, answer};
+    struct control control = {emulator, url, json, response};
     for (size_t i = 0; i < ARRAY_SIZE(routes); i++) {
         if (strcmp(routes[i].method, method) != 0 || !path_matches(url, routes[i].path))
             continue;
@@ -421,11 +395,11 @@ void control_call(struct emulator *emulator, const char *method, const struct ur
     fail(&control, 404, "there is no such control call");
 }
 
-void control_serve(struct emulator *emulator, struct request *request, struct answer *answer)
+void control_serve(struct emulator *emulator, struct request *request, struct response *response)
 {
     cJSON *json = request_json(request);
-    answer_header_static(answer, "Content-Type", "application/json");
-    control_call(emulator, request->method, &request->url, json, answer);
+    response_header_static(response, "Content-Type", "application/json");
+    control_call(emulator, request->method, &request->url, json, response);
     cJSON_Delete(json);
 }
 
@@ -457,18 +431,18 @@ int control_load_fixture(struct emulator *emulator, const char *file)
     {
         const char *method = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(call, "method"));
         const char *path = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(call, "path"));
-        struct answer answer = {0};
+        struct response response = {0};
         struct url url = {0};
         if (method != NULL && path != NULL && url_parse(&url, path) == 0)
-            control_call(emulator, method, &url, cJSON_GetObjectItemCaseSensitive(call, "body"), &answer);
-        if (answer.status != 200) {
+            control_call(emulator, method, &url, cJSON_GetObjectItemCaseSensitive(call, "body"), &response);
+        if (response.status != 200) {
             (void)fprintf(stderr, "vault-emulator: %s: %s %s: %s\n", file,
                           method != NULL ? method : "(no method)", path != NULL ? path : "(no path)",
-                          answer.body != NULL ? answer.body : "bad call");
+                          response.body != NULL ? response.body : "bad call");
             failed = -1;
         }
         url_finish(&url);
-        answer_finish(&answer);
+        response_finish(&response);
     }
     cJSON_Delete(calls);
     return failed;

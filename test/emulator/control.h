@@ -1,5 +1,5 @@
 /*
- * control.h - control calls: what tests set up and ask for. The same calls serve the HTTP control port and
+ * control.h - control calls: calls by which tests set up and read the state. The same calls serve the HTTP control port and
  * fixture files.
  */
 #ifndef EMULATOR_CONTROL_H
@@ -7,10 +7,10 @@
 
 #include "test/emulator/emulator.h"
 
-/* Does one call. `json` (may be NULL) is the body. Runs with the lock held; the answer's status says how it
+/* Does one call. `json` (may be NULL) is the body. Runs with the lock held; the response's status says how it
  * went. */
 void control_call(struct emulator *emulator, const char *method, const struct url *url, const cJSON *json,
-                  struct answer *answer);
+                  struct response *response);
 
 /* Does all calls of a fixture file: a JSON array of {"method", "path", "body"}. -1 with a message on stderr.
  */

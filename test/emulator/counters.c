@@ -11,7 +11,7 @@
 
 enum { LOG_ENTRIES = 10000, LOGGED_TARGET_BYTES = 256, LOGGED_HEADER_BYTES = 128 };
 
-/* What the services of a node are told beside the path. */
+/* The headers that the services of a node read beside the path. */
 static const char *const logged_headers[] = {"Metadata", "podname", "podns"};
 
 struct log_entry {
@@ -91,8 +91,8 @@ void counters_unknown_vault(struct counters *counters)
     counters->unknown_vault++;
 }
 
-void counters_request_answered(struct counters *counters, const struct request *request, const char *route,
-                               unsigned status)
+void counters_request_done(struct counters *counters, const struct request *request, const char *route,
+                           unsigned status)
 {
     counters->requests++;
     counters->by_service[request->service]++;

@@ -19,9 +19,9 @@ void counters_connection(struct counters *counters, bool opened);
 
 void counters_request_arrived(struct counters *counters);
 void counters_request_ended(struct counters *counters);
-/* The outcome; `status` 0 = no answer was given. */
-void counters_request_answered(struct counters *counters, const struct request *request, const char *route,
-                               unsigned status);
+/* The outcome; `status` 0 = no response was given. */
+void counters_request_done(struct counters *counters, const struct request *request, const char *route,
+                           unsigned status);
 void counters_token_issued(struct counters *counters);
 void counters_unknown_vault(struct counters *counters);
 

@@ -1,7 +1,7 @@
 /*
  * emulator.h - the emulator as a whole, and one HTTP request on its way through it.
  *
- *   server ──> faults ──> entra | keyvault | kube | imds | nmi | control ──> answer ──> faults ──> server
+ *   server ──> faults ──> entra | keyvault | kube | imds | nmi | control ──> response ──> faults ──> server
  *
  * One lock protects all state below `struct emulator`: every service function runs with it held and never
  * blocks. A further service is one more file, one more value of enum service, and one more row in the table
@@ -15,9 +15,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "test/emulator/answer.h"
 #include "test/emulator/faults.h"
 #include "test/emulator/parking.h"
+#include "test/emulator/response.h"
 #include "test/emulator/stamp.h"
 #include "test/emulator/text.h"
 #include "test/emulator/url.h"
@@ -63,7 +63,6 @@ struct emulator {
     char *resource;           /* "https://vault.localhost:PORT": the audience of the vaults */
     char *hsm_resource;       /* "https://managedhsm.localhost:PORT": the audience of Managed HSMs */
     char *kube_token;         /* the only bearer token the Kubernetes API takes */
-    unsigned bookmark_ms;     /* how often a watch gets a bookmark */
     struct parking *parking;
     struct faults *faults;
     struct counters *counters;
@@ -73,10 +72,9 @@ struct emulator {
     struct token_store *tokens;
     struct vault_store *vaults;
     struct kube_store *kube;
-    struct kube_watches *kube_watches;
 };
 
-enum request_state { REQUEST_HEADERS, REQUEST_BODY, REQUEST_DELAYED, REQUEST_HELD, REQUEST_ANSWERED };
+enum request_state { REQUEST_HEADERS, REQUEST_BODY, REQUEST_DELAYED, REQUEST_HELD, REQUEST_DONE };
 
 struct request {
     struct emulator *emulator;
@@ -104,19 +102,19 @@ bool request_is(const struct request *request, const char *method);
 cJSON *request_json(const struct request *request);
 
 /* The services. */
-void entra_serve(struct emulator *emulator, struct request *request, struct answer *answer);
-void keyvault_serve(struct emulator *emulator, struct request *request, struct answer *answer);
-void kube_serve(struct emulator *emulator, struct request *request, struct answer *answer);
-void imds_serve(struct emulator *emulator, struct request *request, struct answer *answer);
-void nmi_serve(struct emulator *emulator, struct request *request, struct answer *answer);
-void control_serve(struct emulator *emulator, struct request *request, struct answer *answer);
+void entra_serve(struct emulator *emulator, struct request *request, struct response *response);
+void keyvault_serve(struct emulator *emulator, struct request *request, struct response *response);
+void kube_serve(struct emulator *emulator, struct request *request, struct response *response);
+void imds_serve(struct emulator *emulator, struct request *request, struct response *response);
+void nmi_serve(struct emulator *emulator, struct request *request, struct response *response);
+void control_serve(struct emulator *emulator, struct request *request, struct response *response);
 
 /* An error body of the service's own shape for a status that no rule of the service caused; the "status"
  * fault uses them. */
-void entra_error_body(struct emulator *emulator, unsigned status, struct answer *answer);
-void keyvault_error_body(struct emulator *emulator, unsigned status, struct answer *answer);
-void kube_error_body(struct emulator *emulator, unsigned status, struct answer *answer);
-void imds_error_body(struct emulator *emulator, unsigned status, struct answer *answer);
-void nmi_error_body(struct emulator *emulator, unsigned status, struct answer *answer);
+void entra_error_body(struct emulator *emulator, unsigned status, struct response *response);
+void keyvault_error_body(struct emulator *emulator, unsigned status, struct response *response);
+void kube_error_body(struct emulator *emulator, unsigned status, struct response *response);
+void imds_error_body(struct emulator *emulator, unsigned status, struct response *response);
+void nmi_error_body(struct emulator *emulator, unsigned status, struct response *response);
 
 #endif

@@ -1,8 +1,8 @@
 /*
  * entra.c - Microsoft Entra's token endpoint for the client credentials grant, and the discovery documents
- * other clients ask for.
+ * other clients request.
  *
- * Error texts carry the real AADSTS numbers, because people and programs look for those.
+ * Error texts carry the real AADSTS numbers, because people and programs search for those.
  */
 #include "test/emulator/entra.h"
 
@@ -132,10 +132,10 @@ const char *entra_put_issuer(struct entra *entra, const cJSON *json)
 
 /* ---- errors ---- */
 
-static void error_answer(struct answer *answer, unsigned status, const char *error, unsigned aadsts,
-                         const char *format, ...) __attribute__((format(printf, 5, 6)));
-static void error_answer(struct answer *answer, unsigned status, const char *error, unsigned aadsts,
-                         const char *format, ...)
+static void error_response(struct response *response, unsigned status, const char *error, unsigned aadsts,
+                           const char *format, ...) __attribute__((format(printf, 5, 6)));
+static void error_response(struct response *response, unsigned status, const char *error, unsigned aadsts,
+                           const char *format, ...)
 {
     char trace[GUID_SIZE];
     char correlation[GUID_SIZE];
@@ -161,34 +161,34 @@ static void error_answer(struct answer *answer, unsigned status, const char *err
     cJSON_AddStringToObject(json, "error_uri", uri);
     free(description);
     free(uri);
-    answer_json_take(answer, status, json);
+    response_json_take(response, status, json);
 }
 
-static void common_headers(struct answer *answer)
+static void common_headers(struct response *response)
 {
     char id[GUID_SIZE];
     random_guid(id);
-    answer_header_static(answer, "Content-Type", "application/json; charset=utf-8");
-    answer_header_static(answer, "Cache-Control", "no-store, no-cache");
-    answer_header_static(answer, "Pragma", "no-cache");
-    answer_header_static(answer, "Strict-Transport-Security", "max-age=31536000; includeSubDomains");
-    answer_header_static(answer, "X-Content-Type-Options", "nosniff");
-    answer_header(answer, "x-ms-request-id", id);
+    response_header_static(response, "Content-Type", "application/json; charset=utf-8");
+    response_header_static(response, "Cache-Control", "no-store, no-cache");
+    response_header_static(response, "Pragma", "no-cache");
+    response_header_static(response, "Strict-Transport-Security", "max-age=31536000; includeSubDomains");
+    response_header_static(response, "X-Content-Type-Options", "nosniff");
+    response_header(response, "x-ms-request-id", id);
 }
 
-void entra_error_body(struct emulator *emulator, unsigned status, struct answer *answer)
+void entra_error_body(struct emulator *emulator, unsigned status, struct response *response)
 {
     (void)emulator;
-    common_headers(answer);
+    common_headers(response);
     if (status == 429)
-        error_answer(
-            answer, status, "temporarily_unavailable", 50196,
+        error_response(
+            response, status, "temporarily_unavailable", 50196,
             "The server terminated an operation because it encountered a client request loop. Please contact your app vendor.");
     else if (status >= 500)
-        error_answer(answer, status, "server_error", 90033,
-                     "A transient error has occurred. Please try again.");
+        error_response(response, status, "server_error", 90033,
+                       "A transient error has occurred. Please try again.");
     else
-        error_answer(answer, status, "invalid_request", 900561, "The request is not valid.");
+        error_response(response, status, "invalid_request", 900561, "The request is not valid.");
 }
 
 /* ---- the token endpoint ---- */
@@ -209,20 +209,20 @@ static bool is_guid_or_domain(const char *tenant)
 }
 
 /* The tenant as registered, or NULL with the error set. */
-static const char *find_tenant(struct emulator *emulator, const char *name, struct answer *answer)
+static const char *find_tenant(struct emulator *emulator, const char *name, struct response *response)
 {
     char key[MAX_ID_BYTES];
     const char *tenant = lower_into(name, key, sizeof(key)) ? map_get(&emulator->entra->tenants, key) : NULL;
     if (tenant != NULL)
         return tenant;
     if (!is_guid_or_domain(name))
-        error_answer(
-            answer, 400, "invalid_request", 900023,
+        error_response(
+            response, 400, "invalid_request", 900023,
             "Specified tenant identifier '%s' is neither a valid DNS name, nor a valid external domain.",
             name);
     else
-        error_answer(
-            answer, 400, "invalid_request", 90002,
+        error_response(
+            response, 400, "invalid_request", 90002,
             "Tenant '%s' not found. Check to make sure you have the correct tenant ID and are signing into the correct cloud. Check with your subscription administrator, this may happen if there "
             "are no active subscriptions for the tenant.",
             name);
@@ -230,19 +230,19 @@ static const char *find_tenant(struct emulator *emulator, const char *name, stru
 }
 
 /* The value of a form field, or NULL with the error set. */
-static const char *need_field(const struct params *form, const char *name, struct answer *answer)
+static const char *need_field(const struct params *form, const char *name, struct response *response)
 {
     const char *value = params_get(form, name);
     if (value != NULL && *value != '\0')
         return value;
-    error_answer(answer, 400, "invalid_request", 900144,
-                 "The request body must contain the following parameter: '%s'.", name);
+    error_response(response, 400, "invalid_request", 900144,
+                   "The request body must contain the following parameter: '%s'.", name);
     return NULL;
 }
 
-/* The resource that a scope asks for, as audience (the caller frees), or NULL with the error set. */
+/* The resource that a scope names, as audience (the caller frees), or NULL with the error set. */
 static char *audience_of_scope(struct emulator *emulator, const char *scope, const char *tenant,
-                               struct answer *answer)
+                               struct response *response)
 {
     static const char suffix[] = "/.default";
     static const char *const ignored[] = {"openid", "offline_access", "profile", "email"};
@@ -258,8 +258,8 @@ static char *audience_of_scope(struct emulator *emulator, const char *scope, con
         if (audience != NULL || !ends_with(word, suffix)) {
             free(audience);
             free(copy);
-            error_answer(
-                answer, 400, "invalid_scope", 1002012,
+            error_response(
+                response, 400, "invalid_scope", 1002012,
                 "The provided value for scope %s is not valid. Client credential flows must have a scope value with /.default suffixed to the resource identifier (application ID URI).",
                 scope);
             return NULL;
@@ -269,7 +269,7 @@ static char *audience_of_scope(struct emulator *emulator, const char *scope, con
     }
     free(copy);
     if (audience == NULL) {
-        (void)need_field(&(struct params){0}, "scope", answer);
+        (void)need_field(&(struct params){0}, "scope", response);
         return NULL;
     }
     /* Known are the vaults' resource, with and without a final slash (the token then carries it: the vaults
@@ -282,8 +282,8 @@ static char *audience_of_scope(struct emulator *emulator, const char *scope, con
     free(other);
     if (known)
         return audience;
-    error_answer(
-        answer, 400, "invalid_resource", 500011,
+    error_response(
+        response, 400, "invalid_resource", 500011,
         "The resource principal named %s was not found in the tenant named %s. This can happen if the application has not been installed by the administrator of the tenant or consented to by any user "
         "in the tenant. You might have sent your authentication request to the wrong tenant.",
         audience, tenant);
@@ -292,15 +292,15 @@ static char *audience_of_scope(struct emulator *emulator, const char *scope, con
 }
 
 static int check_assertion(struct emulator *emulator, const struct params *form, const struct app *app,
-                           const char *assertion, const struct request *request, struct answer *answer)
+                           const char *assertion, const struct request *request, struct response *response)
 {
     static const char bearer[] = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
-    const char *type = need_field(form, "client_assertion_type", answer);
+    const char *type = need_field(form, "client_assertion_type", response);
     if (type == NULL)
         return -1;
     if (strcmp(type, bearer) != 0) {
-        error_answer(answer, 401, "invalid_client", 50027,
-                     "JWT token is invalid or malformed (unknown client_assertion_type '%s').", type);
+        error_response(response, 401, "invalid_client", 50027,
+                       "JWT token is invalid or malformed (unknown client_assertion_type '%s').", type);
         return -1;
     }
     char *token_url = format_text("%s%s", emulator->login_url, request->target);
@@ -315,22 +315,22 @@ static int check_assertion(struct emulator *emulator, const struct params *form,
     bool good = assertions_check(emulator->entra->assertions, &subject, assertion, &fault);
     free(token_url);
     if (!good)
-        error_answer(answer, 401, "invalid_client", fault.aadsts, "%s", fault.text);
+        error_response(response, 401, "invalid_client", fault.aadsts, "%s", fault.text);
     return good ? 0 : -1;
 }
 
-static int check_secret(const struct app *app, const char *secret, struct answer *answer)
+static int check_secret(const struct app *app, const char *secret, struct response *response)
 {
     if (app->client_secret == NULL || strcmp(app->client_secret, secret) != 0) {
-        error_answer(
-            answer, 401, "invalid_client", 7000215,
+        error_response(
+            response, 401, "invalid_client", 7000215,
             "Invalid client secret provided. Ensure the secret being sent in the request is the client secret value, not the client secret ID, for a secret added to app '%s'.",
             app->client_id);
         return -1;
     }
     if (app->secret_expired) {
-        error_answer(
-            answer, 401, "invalid_client", 7000222,
+        error_response(
+            response, 401, "invalid_client", 7000222,
             "The provided client secret keys for app '%s' are expired. Visit the Azure portal to create new keys for your app: https://aka.ms/NewClientSecret, or consider using certificate credentials "
             "for added security: https://aka.ms/certCreds.",
             app->client_id);
@@ -339,25 +339,25 @@ static int check_secret(const struct app *app, const char *secret, struct answer
     return 0;
 }
 
-static void token_answer(struct emulator *emulator, const char *tenant, const struct params *form,
-                         struct request *request, struct answer *answer)
+static void token_response(struct emulator *emulator, const char *tenant, const struct params *form,
+                           struct request *request, struct response *response)
 {
-    const char *grant = need_field(form, "grant_type", answer);
-    const char *client_id = grant == NULL ? NULL : need_field(form, "client_id", answer);
-    const char *scope = client_id == NULL ? NULL : need_field(form, "scope", answer);
+    const char *grant = need_field(form, "grant_type", response);
+    const char *client_id = grant == NULL ? NULL : need_field(form, "client_id", response);
+    const char *scope = client_id == NULL ? NULL : need_field(form, "scope", response);
     if (scope == NULL)
         return;
     (void)snprintf(request->client_id, sizeof(request->client_id), "%s", client_id);
     if (strcmp(grant, "client_credentials") != 0) {
-        error_answer(answer, 400, "unsupported_grant_type", 70003,
-                     "The app requested an unsupported grant type '%s'.", grant);
+        error_response(response, 400, "unsupported_grant_type", 70003,
+                       "The app requested an unsupported grant type '%s'.", grant);
         return;
     }
     char key[2 * MAX_ID_BYTES];
     const struct app *app = app_key(tenant, client_id, key) ? map_get(&emulator->entra->apps, key) : NULL;
     if (app == NULL) {
-        error_answer(
-            answer, 400, "unauthorized_client", 700016,
+        error_response(
+            response, 400, "unauthorized_client", 700016,
             "Application with identifier '%s' was not found in the directory '%s'. This can happen if the application has not been installed by the administrator of the tenant or consented to by any "
             "user in the tenant. You may have sent your authentication request to the wrong tenant.",
             client_id, tenant);
@@ -366,17 +366,17 @@ static void token_answer(struct emulator *emulator, const char *tenant, const st
     const char *assertion = params_get(form, "client_assertion");
     const char *secret = params_get(form, "client_secret");
     if (assertion != NULL) {
-        if (check_assertion(emulator, form, app, assertion, request, answer) != 0)
+        if (check_assertion(emulator, form, app, assertion, request, response) != 0)
             return;
     } else if (secret == NULL || *secret == '\0' || request->service == SERVICE_TOKEN_PROXY) {
-        error_answer(
-            answer, 401, "invalid_client", 7000216,
+        error_response(
+            response, 401, "invalid_client", 7000216,
             "'client_assertion', 'client_secret' or 'request' is required for the 'client_credentials' grant type.");
         return;
-    } else if (check_secret(app, secret, answer) != 0) {
+    } else if (check_secret(app, secret, response) != 0) {
         return;
     }
-    char *audience = audience_of_scope(emulator, scope, tenant, answer);
+    char *audience = audience_of_scope(emulator, scope, tenant, response);
     if (audience == NULL)
         return;
     long lifetime = emulator->entra->lifetime_s;
@@ -384,8 +384,8 @@ static void token_answer(struct emulator *emulator, const char *tenant, const st
                                audience, lifetime);
     counters_token_issued(emulator->counters);
     /* The token is base64url and dots: nothing to escape. */
-    answer_take(
-        answer, 200,
+    response_take(
+        response, 200,
         format_text(
             "{\"token_type\":\"Bearer\",\"expires_in\":%ld,\"ext_expires_in\":%ld,\"access_token\":\"%s\"}",
             lifetime, lifetime, token));
@@ -394,32 +394,32 @@ static void token_answer(struct emulator *emulator, const char *tenant, const st
 }
 
 static void serve_token(struct emulator *emulator, const char *tenant_name, struct request *request,
-                        struct answer *answer)
+                        struct response *response)
 {
     struct params form = {0};
     const char *type = request_header(request, "Content-Type");
-    const char *tenant = find_tenant(emulator, tenant_name, answer);
+    const char *tenant = find_tenant(emulator, tenant_name, response);
     if (tenant == NULL)
         return;
-    /* A body of another type is not looked at: Entra then misses the first parameter. */
+    /* A body of another type is ignored: Entra then misses the first parameter. */
     if (type == NULL || strncasecmp(type, "application/x-www-form-urlencoded", 33) != 0) {
-        (void)need_field(&form, "grant_type", answer);
+        (void)need_field(&form, "grant_type", response);
         return;
     }
     char *body = xstrdup(request->body.bytes != NULL ? request->body.bytes : "");
     if (params_parse(&form, body) == 0)
-        token_answer(emulator, tenant, &form, request, answer);
+        token_response(emulator, tenant, &form, request, response);
     else
-        error_answer(answer, 400, "invalid_request", 900144, "The request body is not a form.");
+        error_response(response, 400, "invalid_request", 900144, "The request body is not a form.");
     free(body);
 }
 
 /* ---- discovery ---- */
 
 static void serve_openid_configuration(struct emulator *emulator, const char *tenant_name,
-                                       const char *token_path, struct answer *answer)
+                                       const char *token_path, struct response *response)
 {
-    const char *tenant = find_tenant(emulator, tenant_name, answer);
+    const char *tenant = find_tenant(emulator, tenant_name, response);
     if (tenant == NULL)
         return;
     const char *base = emulator->login_url;
@@ -433,16 +433,16 @@ static void serve_openid_configuration(struct emulator *emulator, const char *te
     text_printf(&body, "\"device_authorization_endpoint\":\"%s/%s/%s/devicecode\",", base, tenant,
                 token_path);
     text_printf(&body, "\"response_types_supported\":[\"code\"],\"tenant_region_scope\":\"EU\"}");
-    answer_take(answer, 200, text_take(&body));
+    response_take(response, 200, text_take(&body));
 }
 
 static void serve_instance_discovery(struct emulator *emulator, struct request *request,
-                                     struct answer *answer)
+                                     struct response *response)
 {
     static const char tail[] = "/oauth2/v2.0/authorize";
     const char *endpoint = params_get(&request->url.query, "authorization_endpoint");
     if (endpoint == NULL || !ends_with(endpoint, tail) || !starts_with(endpoint, emulator->login_url)) {
-        error_answer(answer, 400, "invalid_instance", 50049, "Unknown or invalid instance.");
+        error_response(response, 400, "invalid_instance", 50049, "Unknown or invalid instance.");
         return;
     }
     char *host = xstrdup(emulator->login_url + strlen("https://"));
@@ -458,7 +458,7 @@ static void serve_instance_discovery(struct emulator *emulator, struct request *
     cJSON_AddItemToArray(cJSON_AddArrayToObject(json, "metadata"), network);
     free(host);
     free(discovery);
-    answer_json_take(answer, 200, json);
+    response_json_take(response, 200, json);
 }
 
 static bool path_ends_with(const struct url *url, const char *a, const char *b, const char *c)
@@ -467,44 +467,44 @@ static bool path_ends_with(const struct url *url, const char *a, const char *b, 
            strcasecmp(url->segments[3], c) == 0;
 }
 
-void entra_serve(struct emulator *emulator, struct request *request, struct answer *answer)
+void entra_serve(struct emulator *emulator, struct request *request, struct response *response)
 {
     const struct url *url = &request->url;
     const char *tenant = url->segments[0];
     bool adfs = url->n == 3 && strcasecmp(tenant, "adfs") == 0;
     bool is_token = true;
-    common_headers(answer);
+    common_headers(response);
     bool discovery = url->n == 3 && strcmp(tenant, "common") == 0 &&
                      strcmp(url->segments[1], "discovery") == 0 && strcmp(url->segments[2], "instance") == 0;
     if (discovery) {
-        answer->route = "/common/discovery/instance";
-        serve_instance_discovery(emulator, request, answer);
+        response->route = "/common/discovery/instance";
+        serve_instance_discovery(emulator, request, response);
         return;
     }
     if (strcmp(request->host, DISCOVERY_HOST) == 0) {
-        answer_copy(answer, 404, "", 0);
+        response_copy(response, 404, "", 0);
         return;
     }
     if (path_ends_with(url, "oauth2", "v2.0", "token")) {
-        answer->route = "/{tenant}/oauth2/v2.0/token";
+        response->route = "/{tenant}/oauth2/v2.0/token";
     } else if (adfs && strcasecmp(url->segments[1], "oauth2") == 0 &&
                strcasecmp(url->segments[2], "token") == 0) {
-        answer->route = "/adfs/oauth2/token";
+        response->route = "/adfs/oauth2/token";
     } else {
         is_token = false;
     }
     if (is_token && request_is(request, "POST")) {
-        serve_token(emulator, tenant, request, answer);
+        serve_token(emulator, tenant, request, response);
     } else if (is_token) {
-        error_answer(answer, 405, "invalid_request", 900561,
-                     "The endpoint only accepts POST requests. Received a %s request.", request->method);
+        error_response(response, 405, "invalid_request", 900561,
+                       "The endpoint only accepts POST requests. Received a %s request.", request->method);
     } else if (path_ends_with(url, "v2.0", ".well-known", "openid-configuration")) {
-        answer->route = "/{tenant}/v2.0/.well-known/openid-configuration";
-        serve_openid_configuration(emulator, tenant, "oauth2/v2.0", answer);
+        response->route = "/{tenant}/v2.0/.well-known/openid-configuration";
+        serve_openid_configuration(emulator, tenant, "oauth2/v2.0", response);
     } else if (adfs && strcasecmp(url->segments[2], "openid-configuration") == 0) {
-        answer->route = "/adfs/.well-known/openid-configuration";
-        serve_openid_configuration(emulator, tenant, "oauth2", answer);
+        response->route = "/adfs/.well-known/openid-configuration";
+        serve_openid_configuration(emulator, tenant, "oauth2", response);
     } else {
-        answer_copy(answer, 404, "", 0);
+        response_copy(response, 404, "", 0);
     }
 }

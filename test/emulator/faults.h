@@ -13,18 +13,18 @@
 
 enum fault_kind {
     FAULT_NONE,
-    FAULT_LATENCY,   /* answer later; no thread waits */
-    FAULT_STATUS,    /* an error answer instead of the real one */
+    FAULT_LATENCY,   /* respond later; no thread waits */
+    FAULT_STATUS,    /* an error response instead of the real one */
     FAULT_RESET,     /* TCP RST */
     FAULT_TRUNCATE,  /* the whole Content-Length is announced, half of the body comes */
     FAULT_GARBAGE,   /* 200 with bytes that are no JSON */
     FAULT_DRIP,      /* the body comes byte by byte */
-    FAULT_BLACKHOLE, /* never an answer, until the rule is deleted or the client hangs up */
-    FAULT_CLOSE,     /* the connection is closed instead of an answer */
+    FAULT_BLACKHOLE, /* never a response, until the rule is deleted or the client hangs up */
+    FAULT_CLOSE,     /* the connection is closed instead of a response */
     FAULT_KINDS
 };
 
-/* How a pause is told: "Retry-After" in seconds, or one of the two headers of Azure in milliseconds. */
+/* The header of a pause: "Retry-After" in seconds, or one of the two headers of Azure in milliseconds. */
 enum retry_spelling { RETRY_AFTER, RETRY_AFTER_MS, X_MS_RETRY_AFTER_MS, RETRY_SPELLINGS };
 
 /* What is to happen to one request. `body` is borrowed from the rule: use it under the lock under which it

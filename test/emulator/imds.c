@@ -72,57 +72,57 @@ static const char *choose(const struct imds *imds, const char *named, const char
     return NULL;
 }
 
-static void serve_token(struct emulator *emulator, struct request *request, struct answer *answer)
+static void serve_token(struct emulator *emulator, struct request *request, struct response *response)
 {
     const struct imds *imds = emulator->imds;
     const char *metadata = request_header(request, "Metadata");
     const char *version = params_get(&request->url.query, "api-version");
     const char *problem;
     if (metadata == NULL || strcasecmp(metadata, "true") != 0) {
-        node_error(answer, 400, "bad_request_102", "Required metadata header not specified");
+        node_error(response, 400, "bad_request_102", "Required metadata header not specified");
         return;
     }
     if (request_header(request, "X-Forwarded-For") != NULL || request_header(request, "Via") != NULL) {
-        node_error(answer, 403, "forbidden", "Requests through a proxy are not answered");
+        node_error(response, 403, "forbidden", "Requests through a proxy are not answered");
         return;
     }
     if (version == NULL || strcmp(version, "2018-02-01") != 0) {
-        node_error(answer, 400, "invalid_request",
+        node_error(response, 400, "invalid_request",
                    "Bad request. api-version is invalid or was not specified");
         return;
     }
     const char *client_id = choose(imds, params_get(&request->url.query, "client_id"), &problem);
     if (client_id == NULL) {
-        node_error(answer, 400, "invalid_request", problem);
+        node_error(response, 400, "invalid_request", problem);
         return;
     }
     (void)snprintf(request->client_id, sizeof(request->client_id), "%s", client_id);
-    cJSON *json = node_token_make(emulator, request, imds->tenant, client_id, imds->times, answer);
+    cJSON *json = node_token_make(emulator, request, imds->tenant, client_id, imds->times, response);
     if (json != NULL)
-        answer_json_take(answer, 200, json);
+        response_json_take(response, 200, json);
 }
 
-void imds_error_body(struct emulator *emulator, unsigned status, struct answer *answer)
+void imds_error_body(struct emulator *emulator, unsigned status, struct response *response)
 {
     (void)emulator;
-    answer_header_static(answer, "Content-Type", "application/json; charset=utf-8");
-    node_error(answer, status, status == 429 ? "too_many_requests" : "internal_error", "Please try again.");
+    response_header_static(response, "Content-Type", "application/json; charset=utf-8");
+    node_error(response, status, status == 429 ? "too_many_requests" : "internal_error", "Please try again.");
 }
 
-void imds_serve(struct emulator *emulator, struct request *request, struct answer *answer)
+void imds_serve(struct emulator *emulator, struct request *request, struct response *response)
 {
     const struct url *url = &request->url;
-    answer_header_static(answer, "Content-Type", "application/json; charset=utf-8");
-    answer_header_static(answer, "Server", "IMDS/150.870.65.1854");
+    response_header_static(response, "Content-Type", "application/json; charset=utf-8");
+    response_header_static(response, "Server", "IMDS/150.870.65.1854");
     if (url->n == 4 && strcmp(url->segments[0], "metadata") == 0 &&
         strcmp(url->segments[1], "identity") == 0 && strcmp(url->segments[2], "oauth2") == 0 &&
         strcmp(url->segments[3], "token") == 0) {
-        answer->route = "/metadata/identity/oauth2/token";
+        response->route = "/metadata/identity/oauth2/token";
         if (request_is(request, "GET"))
-            serve_token(emulator, request, answer);
+            serve_token(emulator, request, response);
         else
-            node_error(answer, 405, "method_not_allowed", "GET is the only method");
+            node_error(response, 405, "method_not_allowed", "GET is the only method");
     } else {
-        node_error(answer, 404, "not_found", "There is no such thing");
+        node_error(response, 404, "not_found", "There is no such thing");
     }
 }

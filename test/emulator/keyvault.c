@@ -18,11 +18,11 @@
 enum { MAX_PAGE = 25, MAX_SKIP_TOKEN = 32 };
 
 static const char *const api_versions[] = {"2016-10-01", "7.0", "7.1", "7.2", "7.3", "7.4", "7.5", "7.6"};
-/* From this one on they are dates; newer clients ask for newer ones, with the same answers to these
+/* From this one on they are dates; newer clients send newer ones, with the same responses to these
  * requests. */
 #define FIRST_DATED_VERSION "2025-07-01"
 
-void keyvault_error(struct answer *answer, unsigned status, const char *code, const char *inner,
+void keyvault_error(struct response *response, unsigned status, const char *code, const char *inner,
                     const char *format, ...)
 {
     char message[1024];
@@ -36,30 +36,30 @@ void keyvault_error(struct answer *answer, unsigned status, const char *code, co
     cJSON_AddStringToObject(error, "message", message);
     if (inner != NULL)
         cJSON_AddStringToObject(cJSON_AddObjectToObject(error, "innererror"), "code", inner);
-    answer_json_take(answer, status, json);
+    response_json_take(response, status, json);
 }
 
-static void common_headers(struct answer *answer)
+static void common_headers(struct response *response)
 {
     char id[GUID_SIZE];
     random_guid(id);
-    answer_header_static(answer, "Cache-Control", "no-cache");
-    answer_header_static(answer, "Pragma", "no-cache");
-    answer_header_static(answer, "Content-Type", "application/json; charset=utf-8");
-    answer_header_static(answer, "Expires", "-1");
-    answer_header_static(answer, "x-ms-keyvault-region", REGION);
-    answer_header(answer, "x-ms-request-id", id);
-    answer_header_static(answer, "x-ms-keyvault-service-version", "1.9.2500.1");
-    answer_header_static(answer, "x-ms-keyvault-network-info",
-                         "conn_type=Ipv4;addr=127.0.0.1;act_addr_fam=InterNetwork;");
-    answer_header_static(answer, "X-Content-Type-Options", "nosniff");
-    answer_header_static(answer, "Strict-Transport-Security", "max-age=31536000;includeSubDomains");
+    response_header_static(response, "Cache-Control", "no-cache");
+    response_header_static(response, "Pragma", "no-cache");
+    response_header_static(response, "Content-Type", "application/json; charset=utf-8");
+    response_header_static(response, "Expires", "-1");
+    response_header_static(response, "x-ms-keyvault-region", REGION);
+    response_header(response, "x-ms-request-id", id);
+    response_header_static(response, "x-ms-keyvault-service-version", "1.9.2500.1");
+    response_header_static(response, "x-ms-keyvault-network-info",
+                           "conn_type=Ipv4;addr=127.0.0.1;act_addr_fam=InterNetwork;");
+    response_header_static(response, "X-Content-Type-Options", "nosniff");
+    response_header_static(response, "Strict-Transport-Security", "max-age=31536000;includeSubDomains");
 }
 
-void keyvault_error_body(struct emulator *emulator, unsigned status, struct answer *answer)
+void keyvault_error_body(struct emulator *emulator, unsigned status, struct response *response)
 {
     (void)emulator;
-    common_headers(answer);
+    common_headers(response);
     const char *code = status == 429   ? "Throttled"
                        : status == 400 ? "BadParameter"
                        : status == 401 ? "Unauthorized"
@@ -68,7 +68,7 @@ void keyvault_error_body(struct emulator *emulator, unsigned status, struct answ
                        : status == 503 ? "ServiceUnavailable"
                                        : "InternalServerError";
     keyvault_error(
-        answer, status, code, NULL, "%s",
+        response, status, code, NULL, "%s",
         status == 429
             ? "Request was not processed because too many requests were received. Reason: VaultRequestTypeLimitReached"
             : "The request was not processed.");
@@ -87,9 +87,9 @@ static void challenge(struct vault_call *call, const char *format, ...)
     va_start(args, format);
     (void)vsnprintf(message, sizeof(message), format, args);
     va_end(args);
-    answer_headerf(call->answer, "WWW-Authenticate", "Bearer authorization=\"%s/%s\", resource=\"%s\"",
-                   call->emulator->login_url, call->vault->tenant, keyvault_resource(call));
-    keyvault_error(call->answer, 401, "Unauthorized", NULL, "%s", message);
+    response_headerf(call->response, "WWW-Authenticate", "Bearer authorization=\"%s/%s\", resource=\"%s\"",
+                     call->emulator->login_url, call->vault->tenant, keyvault_resource(call));
+    keyvault_error(call->response, 401, "Unauthorized", NULL, "%s", message);
 }
 
 static bool is_date(const char *text)
@@ -107,7 +107,7 @@ static bool check_api_version(struct vault_call *call)
 {
     const char *version = params_get(&call->request->url.query, "api-version");
     if (version == NULL || *version == '\0') {
-        keyvault_error(call->answer, 400, "BadParameter", NULL, "api-version must be specified");
+        keyvault_error(call->response, 400, "BadParameter", NULL, "api-version must be specified");
         return false;
     }
     call->api_version = version;
@@ -117,7 +117,7 @@ static bool check_api_version(struct vault_call *call)
     if (is_date(version) && strcmp(version, FIRST_DATED_VERSION) >= 0)
         return true;
     keyvault_error(
-        call->answer, 400, "BadParameter", NULL,
+        call->response, 400, "BadParameter", NULL,
         "The specified version (%s) is not recognized. Consider using the latest supported version (" FIRST_DATED_VERSION
         ").",
         version);
@@ -169,7 +169,7 @@ static bool check_firewall(struct vault_call *call)
         return true;
     char *caller = caller_text(call);
     keyvault_error(
-        call->answer, 403, "Forbidden", "ForbiddenByFirewall",
+        call->response, 403, "Forbidden", "ForbiddenByFirewall",
         "Client address is not authorized and caller is not a trusted service.\r\nClient address: 127.0.0.1\r\nCaller: %s\r\nVault: %s;location=" REGION,
         caller, call->vault->name);
     free(caller);
@@ -184,14 +184,14 @@ bool keyvault_allow(struct vault_call *call, enum vault_kind kind, const char *v
     char *caller = caller_text(call);
     if (call->vault->rbac)
         keyvault_error(
-            call->answer, 403, "Forbidden", "ForbiddenByRbac",
+            call->response, 403, "Forbidden", "ForbiddenByRbac",
             "Caller is not authorized to perform action on resource.\r\nIf role assignments, deny assignments or role definitions were changed recently, please observe propagation time.\r\n"
             "Caller: %s\r\nAction: 'Microsoft.KeyVault/vaults/%s/%s/action'\r\nAssignment: (not found)\r\nDenyAssignmentId: null\r\nDecisionReason: null \r\nVault: %s;location=" REGION
             "\r\n",
             caller, collection, verb, call->vault->name);
     else
         keyvault_error(
-            call->answer, 403, "Forbidden", "AccessDenied",
+            call->response, 403, "Forbidden", "AccessDenied",
             "The user, group or application '%s' does not have %s %s permission on key vault '%s;location=" REGION
             "'. For help resolving this issue, please see https://go.microsoft.com/fwlink/?linkid=2125287",
             caller, collection, verb, call->vault->name);
@@ -206,7 +206,7 @@ bool keyvault_page(struct vault_call *call, size_t total, size_t *ret_first, siz
     const struct params *query = &call->request->url.query;
     long max = MAX_PAGE;
     if (params_get_int(query, "maxresults", 1, MAX_PAGE, &max) < 0) {
-        keyvault_error(call->answer, 400, "BadParameter", NULL,
+        keyvault_error(call->response, 400, "BadParameter", NULL,
                        "maxresults is invalid: it must be between 1 and %d.", MAX_PAGE);
         return false;
     }
@@ -224,7 +224,7 @@ bool keyvault_page(struct vault_call *call, size_t total, size_t *ret_first, siz
         }
         free(decoded);
         if (!good) {
-            keyvault_error(call->answer, 400, "BadParameter", NULL, "The $skiptoken is invalid.");
+            keyvault_error(call->response, 400, "BadParameter", NULL, "The $skiptoken is invalid.");
             return false;
         }
     }
@@ -233,7 +233,7 @@ bool keyvault_page(struct vault_call *call, size_t total, size_t *ret_first, siz
     return true;
 }
 
-void keyvault_answer_page(struct vault_call *call, cJSON *value, size_t end, size_t total)
+void keyvault_respond_page(struct vault_call *call, cJSON *value, size_t end, size_t total)
 {
     cJSON *json = cJSON_CreateObject();
     cJSON_AddItemToObject(json, "value", value);
@@ -253,23 +253,23 @@ void keyvault_answer_page(struct vault_call *call, cJSON *value, size_t end, siz
         free(skip);
         free(marker);
     }
-    answer_json_take(call->answer, 200, json);
+    response_json_take(call->response, 200, json);
 }
 
-void keyvault_serve(struct emulator *emulator, struct request *request, struct answer *answer)
+void keyvault_serve(struct emulator *emulator, struct request *request, struct response *response)
 {
     char name[MAX_HOST_BYTES];
     (void)snprintf(name, sizeof(name), "%.*s", (int)strcspn(request->host, "."), request->host);
-    struct vault_call call = {.emulator = emulator, .request = request, .answer = answer};
+    struct vault_call call = {.emulator = emulator, .request = request, .response = response};
     call.vault = vault_find(emulator->vaults, name);
     bool to_hsm = ends_with(request->host, "." HSM_SUFFIX);
     if (call.vault == NULL ||
         call.vault->hsm != to_hsm) { /* in reality its name would not resolve: hang up */
-        answer->route = "unknown vault";
+        response->route = "unknown vault";
         counters_unknown_vault(emulator->counters);
         return;
     }
-    common_headers(answer);
+    common_headers(response);
     if (!check_api_version(&call) || !check_token(&call) || !check_firewall(&call))
         return;
     enum vault_kind kind = vault_kind_find(request->url.segments[0]);
@@ -277,5 +277,5 @@ void keyvault_serve(struct emulator *emulator, struct request *request, struct a
         keyvault_serve_objects(&call, kind);
         return;
     }
-    keyvault_error(answer, 404, "NotFound", NULL, "There is nothing at this path.");
+    keyvault_error(response, 404, "NotFound", NULL, "There is nothing at this path.");
 }

@@ -31,7 +31,7 @@ static cJSON *list_item(enum vault_kind kind, const struct object_version *versi
 static void not_found(struct vault_call *call, enum vault_kind kind, const char *name, const char *version)
 {
     keyvault_error(
-        call->answer, 404, texts[kind].not_found, NULL,
+        call->response, 404, texts[kind].not_found, NULL,
         "A %s with (name/id) %s%s%s was not found in this key vault. If you recently deleted this %s you may be able to recover it using the correct recovery command. For help resolving this issue, "
         "please see https://go.microsoft.com/fwlink/?linkid=2125182",
         vault_kind_noun(kind), name, version[0] != '\0' ? "/" : "", version, vault_kind_noun(kind));
@@ -40,12 +40,12 @@ static void not_found(struct vault_call *call, enum vault_kind kind, const char 
 static bool check_names(struct vault_call *call, const char *name, const char *version)
 {
     if (!vault_name_is_valid(name)) {
-        keyvault_error(call->answer, 400, "BadParameter", NULL,
+        keyvault_error(call->response, 400, "BadParameter", NULL,
                        "The request URI contains an invalid name: %s", name);
         return false;
     }
     if (version[0] != '\0' && (!only_characters(version, "") || strlen(version) > VAULT_MAX_NAME)) {
-        keyvault_error(call->answer, 400, "BadParameter", NULL,
+        keyvault_error(call->response, 400, "BadParameter", NULL,
                        "The request URI contains an invalid version: %s", version);
         return false;
     }
@@ -55,7 +55,7 @@ static bool check_names(struct vault_call *call, const char *name, const char *v
 static void get_object(struct vault_call *call, enum vault_kind kind, const char *name,
                        const char *version_name)
 {
-    call->answer->route = version_name[0] == '\0' ? texts[kind].get_latest : texts[kind].get;
+    call->response->route = version_name[0] == '\0' ? texts[kind].get_latest : texts[kind].get;
     if (!check_names(call, name, version_name) || !keyvault_allow(call, kind, "get", PERMISSION_GET))
         return;
     const struct object *object = vault_find_object(call->vault, kind, name);
@@ -65,17 +65,17 @@ static void get_object(struct vault_call *call, enum vault_kind kind, const char
     if (version == NULL)
         not_found(call, kind, name, version_name);
     else if (!version->enabled)
-        keyvault_error(call->answer, 403, "Forbidden", texts[kind].disabled,
+        keyvault_error(call->response, 403, "Forbidden", texts[kind].disabled,
                        "Operation get is not allowed on a disabled %s.", vault_kind_noun(kind));
     else
-        answer_copy(call->answer, 200, version->body, version->body_len);
+        response_copy(call->response, 200, version->body, version->body_len);
 }
 
 static void list_versions(struct vault_call *call, enum vault_kind kind, const char *name)
 {
     size_t first;
     size_t end;
-    call->answer->route = texts[kind].list_versions;
+    call->response->route = texts[kind].list_versions;
     if (!check_names(call, name, "") || !keyvault_allow(call, kind, "list", PERMISSION_LIST))
         return;
     const struct object *object = vault_find_object(call->vault, kind, name);
@@ -86,7 +86,7 @@ static void list_versions(struct vault_call *call, enum vault_kind kind, const c
         cJSON_CreateArray(); /* of an unknown name the service has no versions, which is no error */
     for (size_t i = first; object != NULL && i < end; i++)
         cJSON_AddItemToArray(value, list_item(kind, object->versions[i], NULL));
-    keyvault_answer_page(call, value, end, total);
+    keyvault_respond_page(call, value, end, total);
 }
 
 static void list_objects(struct vault_call *call, enum vault_kind kind)
@@ -94,7 +94,7 @@ static void list_objects(struct vault_call *call, enum vault_kind kind)
     const struct collection *collection = &call->vault->collections[kind];
     size_t first;
     size_t end;
-    call->answer->route = texts[kind].list;
+    call->response->route = texts[kind].list;
     if (!keyvault_allow(call, kind, "list", PERMISSION_LIST) ||
         !keyvault_page(call, collection->n_listed, &first, &end))
         return;
@@ -106,13 +106,13 @@ static void list_objects(struct vault_call *call, enum vault_kind kind)
         cJSON_AddItemToArray(value, list_item(kind, object->latest, id));
         free(id);
     }
-    keyvault_answer_page(call, value, end, collection->n_listed);
+    keyvault_respond_page(call, value, end, collection->n_listed);
 }
 
 /* PUT {value, contentType?, tags?, attributes: {enabled?, nbf?, exp?}?} */
 static void set_secret(struct vault_call *call, const char *name)
 {
-    call->answer->route = "/secrets/{name}";
+    call->response->route = "/secrets/{name}";
     if (!check_names(call, name, "") || !keyvault_allow(call, KIND_SECRET, "set", PERMISSION_SET))
         return;
     static const char *const own[] = {"value", "contentType", "tags"};
@@ -134,9 +134,9 @@ static void set_secret(struct vault_call *call, const char *name)
     const struct object_version *version =
         vault_put_object(call->vault, KIND_SECRET, name, description, &error);
     if (version == NULL)
-        keyvault_error(call->answer, 400, "BadParameter", NULL, "Property has invalid value: %s", error);
+        keyvault_error(call->response, 400, "BadParameter", NULL, "Property has invalid value: %s", error);
     else
-        answer_copy(call->answer, 200, version->body, version->body_len);
+        response_copy(call->response, 200, version->body, version->body_len);
     cJSON_Delete(description);
     cJSON_Delete(json);
 }
@@ -148,7 +148,7 @@ void keyvault_serve_objects(struct vault_call *call, enum vault_kind kind)
     const char *name = url->n > 1 ? url->segments[1] : "";
     const char *version = url->n > 2 ? url->segments[2] : "";
     if (url->n > 3)
-        keyvault_error(call->answer, 404, "NotFound", NULL, "There is nothing at this path.");
+        keyvault_error(call->response, 404, "NotFound", NULL, "There is nothing at this path.");
     else if (get && name[0] == '\0' && version[0] == '\0')
         list_objects(call, kind);
     else if (get && strcmp(version, "versions") == 0)
@@ -158,6 +158,6 @@ void keyvault_serve_objects(struct vault_call *call, enum vault_kind kind)
     else if (kind == KIND_SECRET && request_is(call->request, "PUT") && version[0] == '\0')
         set_secret(call, name);
     else
-        keyvault_error(call->answer, 405, "MethodNotAllowed", NULL, "The HTTP method %s is not allowed here.",
-                       call->request->method);
+        keyvault_error(call->response, 405, "MethodNotAllowed", NULL,
+                       "The HTTP method %s is not allowed here.", call->request->method);
 }

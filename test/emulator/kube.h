@@ -1,18 +1,17 @@
 /*
- * kube.h - what the parts of the emulated API server share.
+ * kube.h - shared by the parts of the emulated API server.
  */
 #ifndef EMULATOR_KUBE_H
 #define EMULATOR_KUBE_H
 
 #include "test/emulator/emulator.h"
-#include "test/emulator/kube_selector.h"
 #include "test/emulator/kube_store.h"
 
 /* One request to a resource. */
 struct kube_call {
     struct emulator *emulator;
     struct request *request;
-    struct answer *answer;
+    struct response *response;
     const struct kube_resource *resource;
     const char *version; /* the API version of the path */
     const char *ns;      /* "" = all, or not namespaced */
@@ -24,17 +23,17 @@ struct kube_call {
 void kube_status(struct kube_call *call, unsigned code, const char *reason, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 
-/* The object as this caller wants to see it: API version of the path, perhaps metadata only. The caller
- * frees. */
-char *kube_render(const cJSON *object, const struct kube_resource *resource, const char *version,
-                  bool metadata_only);
+/* The same without an object that it is about; takes `details`, which may be NULL. */
+void kube_respond_status(struct response *response, unsigned code, const char *reason, const char *message,
+                         cJSON *details);
 
-/* GET with watch=1: answers with a stream (kube_watch.c). The selectors are taken. */
-void kube_watch_start(struct kube_call *call, struct kube_selector *labels, struct kube_selector *fields);
-struct kube_watches;
-/* Ends all watches as a server does that goes away. */
-void kube_watches_close_all(struct kube_watches *watches);
-struct kube_watches *kube_watches_create(struct emulator *emulator);
-void kube_watches_destroy(struct kube_watches *watches);
+/* The object in the API version of the path, perhaps metadata only. */
+void kube_respond_object(struct kube_call *call, unsigned status, struct kube_object *object);
+
+/* kube_write.c; `object` is the one of the path. */
+void kube_create(struct kube_call *call);
+void kube_replace(struct kube_call *call, struct kube_object *object);
+void kube_patch(struct kube_call *call, struct kube_object *object);
+void kube_delete(struct kube_call *call, const struct kube_object *object);
 
 #endif

@@ -12,37 +12,26 @@
 
 #define SECRETS_STORE "secrets-store.csi.x-k8s.io"
 
-const struct kube_resource kube_resources[] = {
+static const struct kube_resource kube_resources[] = {
     {SECRETS_STORE, "v1", "v1alpha1", "secretproviderclasses", "SecretProviderClass", true, true},
     {SECRETS_STORE, "v1", "v1alpha1", "secretproviderclasspodstatuses", "SecretProviderClassPodStatus", true,
      true},
     {"", "v1", NULL, "secrets", "Secret", true, false},
     {"", "v1", NULL, "pods", "Pod", true, false},
     {"", "v1", NULL, "events", "Event", true, false},
-    {"", "v1", NULL, "serviceaccounts", "ServiceAccount", true, false},
-    {"", "v1", NULL, "configmaps", "ConfigMap", true, false},
-    {"", "v1", NULL, "namespaces", "Namespace", false, false},
     {"", "v1", NULL, "nodes", "Node", false, false},
-    {"apps", "v1", NULL, "replicasets", "ReplicaSet", true, false},
-    {"storage.k8s.io", "v1", NULL, "csidrivers", "CSIDriver", false, false},
 };
-const size_t kube_n_resources = ARRAY_SIZE(kube_resources);
 
 struct kube_store {
     struct map by_key; /* "plural/ns/name" -> struct kube_object */
     struct kube_object *first[ARRAY_SIZE(kube_resources)];
     struct kube_object *last[ARRAY_SIZE(kube_resources)];
     uint64_t version;
-    uint64_t compacted; /* changes up to here are forgotten */
-    struct kube_event log[KUBE_LOG_ENTRIES];
-    uint64_t logged;
-    kube_listener *listener;
-    void *listener_arg;
 };
 
 const struct kube_resource *kube_resource_by_plural(const char *plural)
 {
-    for (size_t i = 0; i < kube_n_resources; i++)
+    for (size_t i = 0; i < ARRAY_SIZE(kube_resources); i++)
         if (strcmp(kube_resources[i].plural, plural) == 0)
             return &kube_resources[i];
     return NULL;
@@ -51,8 +40,7 @@ const struct kube_resource *kube_resource_by_plural(const char *plural)
 struct kube_store *kube_store_create(void)
 {
     struct kube_store *store = xcalloc(1, sizeof(*store));
-    store->version = 1000; /* not small: nobody should take it for a count */
-    store->compacted = store->version;
+    store->version = 1000; /* not small: no client should take it for a count */
     return store;
 }
 
@@ -66,30 +54,10 @@ static void object_free(void *value)
     free(object);
 }
 
-static void event_finish(struct kube_event *event)
-{
-    cJSON_Delete(event->object);
-    cJSON_Delete(event->previous);
-    *event = (struct kube_event){0};
-}
-
 void kube_store_destroy(struct kube_store *store)
 {
     map_finish(&store->by_key, object_free);
-    for (size_t i = 0; i < KUBE_LOG_ENTRIES; i++)
-        event_finish(&store->log[i]);
     free(store);
-}
-
-void kube_store_listen(struct kube_store *store, kube_listener *listener, void *arg)
-{
-    store->listener = listener;
-    store->listener_arg = arg;
-}
-
-uint64_t kube_store_version(const struct kube_store *store)
-{
-    return store->version;
 }
 
 static size_t index_of(const struct kube_resource *resource)
@@ -121,40 +89,6 @@ const char *kube_object_text(struct kube_object *object)
     if (object->text == NULL)
         object->text = cJSON_PrintUnformatted(object->json);
     return object->text;
-}
-
-/* Logs a change and tells the listener; takes `previous`. */
-static void changed(struct kube_store *store, const char *type, const struct kube_resource *resource,
-                    const cJSON *object, cJSON *previous)
-{
-    struct kube_event *event = &store->log[store->logged++ % KUBE_LOG_ENTRIES];
-    if (event->type != NULL)
-        store->compacted = event->version;
-    event_finish(event);
-    *event = (struct kube_event){type, resource, store->version, cJSON_Duplicate(object, 1), previous};
-    if (store->listener != NULL)
-        store->listener(event, store->listener_arg);
-}
-
-bool kube_store_replay(const struct kube_store *store, uint64_t version, kube_listener *listener, void *arg)
-{
-    if (version < store->compacted)
-        return false;
-    uint64_t kept = store->logged < KUBE_LOG_ENTRIES ? store->logged : KUBE_LOG_ENTRIES;
-    for (uint64_t i = store->logged - kept; i < store->logged; i++) {
-        const struct kube_event *event = &store->log[i % KUBE_LOG_ENTRIES];
-        if (event->type != NULL && event->version > version)
-            listener(event, arg);
-    }
-    return true;
-}
-
-void kube_store_compact(struct kube_store *store)
-{
-    /* One version further, so that even somebody who saw the very last change is behind. */
-    store->compacted = ++store->version;
-    for (size_t i = 0; i < KUBE_LOG_ENTRIES; i++)
-        event_finish(&store->log[i]);
 }
 
 /* ---- metadata ---- */
@@ -218,7 +152,7 @@ static struct kube_object *add(struct kube_store *store, const struct kube_resou
     object->ns = xstrdup(ns);
     object->name = xstrdup(name);
     object->json = json;
-    object->version = object->created = ++store->version;
+    object->version = ++store->version;
     set_version(metadata_of(json), object->version);
     object->previous = store->last[r];
     *(object->previous != NULL ? &object->previous->next : &store->first[r]) = object;
@@ -226,7 +160,6 @@ static struct kube_object *add(struct kube_store *store, const struct kube_resou
     char *key = key_of(resource, ns, name);
     (void)map_set(&store->by_key, key, object);
     free(key);
-    changed(store, "ADDED", resource, json, NULL);
     return object;
 }
 
@@ -242,13 +175,12 @@ struct kube_object *kube_store_put(struct kube_store *store, const struct kube_r
         cJSON_Delete(json);
         return object;
     }
-    cJSON *previous = object->json;
+    cJSON_Delete(object->json);
     object->json = json;
     free(object->text);
     object->text = NULL;
     object->version = ++store->version;
     set_version(metadata_of(json), object->version);
-    changed(store, "MODIFIED", resource, json, previous);
     return object;
 }
 
@@ -265,9 +197,6 @@ bool kube_store_delete(struct kube_store *store, const struct kube_resource *res
     (void)map_remove(&store->by_key, key);
     free(key);
     store->version++;
-    cJSON *previous = cJSON_Duplicate(object->json, 1);
-    set_version(metadata_of(object->json), store->version);
-    changed(store, "DELETED", resource, object->json, previous);
     object_free(object);
     return true;
 }

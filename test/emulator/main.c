@@ -26,8 +26,6 @@
 #define DEMO_CLIENT_SECRET "demo~client.secret-with+odd/characters="
 #define DEMO_VAULT         "contosoKeyVault5"
 
-enum { DEFAULT_BOOKMARK_MS = 60000 };
-
 struct options {
     const char *dir;
     const char *fixture;
@@ -214,16 +212,16 @@ static int write_files(const struct emulator *emulator, const struct options *op
 
 static void demo_call(struct emulator *emulator, const char *method, const char *path, const char *body)
 {
-    struct answer answer = {0};
+    struct response response = {0};
     struct url url;
     cJSON *json = cJSON_Parse(body);
     if (url_parse(&url, path) == 0)
-        control_call(emulator, method, &url, json, &answer);
-    if (answer.status != 200)
+        control_call(emulator, method, &url, json, &response);
+    if (response.status != 200)
         abort(); /* these texts are ours */
     cJSON_Delete(json);
     url_finish(&url);
-    answer_finish(&answer);
+    response_finish(&response);
 }
 
 static void load_demo(struct emulator *emulator)
@@ -244,7 +242,6 @@ static void load_demo(struct emulator *emulator)
 
 static void emulator_finish(struct emulator *emulator)
 {
-    kube_watches_destroy(emulator->kube_watches);
     kube_store_destroy(emulator->kube);
     vault_store_destroy(emulator->vaults);
     tokens_destroy(emulator->tokens);
@@ -270,7 +267,6 @@ static void emulator_init(struct emulator *emulator)
     emulator->resource = format_text("https://vault.%s:%u", emulator->domain, emulator->tls_port);
     emulator->hsm_resource = format_text("https://managedhsm.%s:%u", emulator->domain, emulator->tls_port);
     emulator->kube_token = xstrdup(token);
-    emulator->bookmark_ms = DEFAULT_BOOKMARK_MS;
     emulator->faults = faults_create();
     emulator->counters = counters_create();
     emulator->entra = entra_create();
@@ -279,7 +275,6 @@ static void emulator_init(struct emulator *emulator)
     emulator->tokens = tokens_create();
     emulator->vaults = vault_store_create(emulator->domain, emulator->tls_port);
     emulator->kube = kube_store_create();
-    emulator->kube_watches = kube_watches_create(emulator);
 }
 
 /* Serves until a signal arrives. */

@@ -67,24 +67,24 @@ bool nmi_delete(struct nmi *nmi, const char *ns, const char *pod)
     return binding != NULL;
 }
 
-static void plain(struct answer *answer, unsigned status, const char *text)
+static void plain(struct response *response, unsigned status, const char *text)
 {
-    answer_header_static(answer, "Content-Type", "text/plain; charset=utf-8");
-    answer_copy(answer, status, text, strlen(text));
+    response_header_static(response, "Content-Type", "text/plain; charset=utf-8");
+    response_copy(response, status, text, strlen(text));
 }
 
-void nmi_error_body(struct emulator *emulator, unsigned status, struct answer *answer)
+void nmi_error_body(struct emulator *emulator, unsigned status, struct response *response)
 {
     (void)emulator;
-    plain(answer, status, "nmi is not well\n");
+    plain(response, status, "nmi is not well\n");
 }
 
-static void serve_token(struct emulator *emulator, struct request *request, struct answer *answer)
+static void serve_token(struct emulator *emulator, struct request *request, struct response *response)
 {
     const char *pod = request_header(request, "podname");
     const char *ns = request_header(request, "podns");
     if (pod == NULL || ns == NULL || *pod == '\0' || *ns == '\0') {
-        plain(answer, 400, "missing 'podname' or 'podns' from request header\n");
+        plain(response, 400, "missing 'podname' or 'podns' from request header\n");
         return;
     }
     char *key = format_text("%s/%s", ns, pod);
@@ -94,31 +94,31 @@ static void serve_token(struct emulator *emulator, struct request *request, stru
         char *text = format_text(
             "getting assigned identities for pod %s/%s in CREATED state failed after 16 attempts, retry duration [5]s. Error: <nil>\n",
             ns, pod);
-        plain(answer, 404, text);
+        plain(response, 404, text);
         free(text);
         return;
     }
     (void)snprintf(request->client_id, sizeof(request->client_id), "%s", binding->client_id);
     cJSON *token =
-        node_token_make(emulator, request, binding->tenant, binding->client_id, binding->times, answer);
+        node_token_make(emulator, request, binding->tenant, binding->client_id, binding->times, response);
     if (token == NULL)
         return;
     cJSON_DeleteItemFromObjectCaseSensitive(token, "client_id");
     cJSON *json = cJSON_CreateObject();
     cJSON_AddItemToObject(json, "token", token);
     cJSON_AddStringToObject(json, "clientid", binding->client_id);
-    answer_header_static(answer, "Content-Type", "application/json");
-    answer_json_take(answer, 200, json);
+    response_header_static(response, "Content-Type", "application/json");
+    response_json_take(response, 200, json);
 }
 
-void nmi_serve(struct emulator *emulator, struct request *request, struct answer *answer)
+void nmi_serve(struct emulator *emulator, struct request *request, struct response *response)
 {
     const struct url *url = &request->url;
     if (url->n == 3 && strcmp(url->segments[0], "host") == 0 && strcmp(url->segments[1], "token") == 0 &&
         url->segments[2][0] == '\0' && request_is(request, "GET")) {
-        answer->route = "/host/token/";
-        serve_token(emulator, request, answer);
+        response->route = "/host/token/";
+        serve_token(emulator, request, response);
     } else {
-        plain(answer, 404, "404 page not found\n");
+        plain(response, 404, "404 page not found\n");
     }
 }

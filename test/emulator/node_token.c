@@ -24,12 +24,12 @@ bool node_times_read(const cJSON *json, enum node_times *ret)
     return name == NULL;
 }
 
-void node_error(struct answer *answer, unsigned status, const char *error, const char *description)
+void node_error(struct response *response, unsigned status, const char *error, const char *description)
 {
     cJSON *json = cJSON_CreateObject();
     cJSON_AddStringToObject(json, "error", error);
     cJSON_AddStringToObject(json, "error_description", description);
-    answer_json_take(answer, status, json);
+    response_json_take(response, status, json);
 }
 
 static void add_time(cJSON *json, const char *name, time_t value, enum node_times times)
@@ -51,15 +51,15 @@ static void add_time(cJSON *json, const char *name, time_t value, enum node_time
 }
 
 cJSON *node_token_make(struct emulator *emulator, const struct request *request, const char *tenant,
-                       const char *client_id, enum node_times times, struct answer *answer)
+                       const char *client_id, enum node_times times, struct response *response)
 {
     const char *resource = params_get(&request->url.query, "resource");
     if (resource == NULL || *resource == '\0') {
-        node_error(answer, 400, "invalid_request", "Required query variable 'resource' is missing");
+        node_error(response, 400, "invalid_request", "Required query variable 'resource' is missing");
         return NULL;
     }
     if (strcmp(resource, emulator->resource) != 0 && strcmp(resource, emulator->hsm_resource) != 0) {
-        node_error(answer, 400, "invalid_resource",
+        node_error(response, 400, "invalid_resource",
                    "AADSTS500011: The resource principal was not found in the tenant.");
         return NULL;
     }

@@ -21,9 +21,9 @@ bool node_times_read(const cJSON *json, enum node_times *ret);
 /* Issues a token for the resource of the request and makes IMDS' object of it. NULL with a 400 when the
  * resource is missing or not known. */
 cJSON *node_token_make(struct emulator *emulator, const struct request *request, const char *tenant,
-                       const char *client_id, enum node_times times, struct answer *answer);
+                       const char *client_id, enum node_times times, struct response *response);
 
 /* {"error", "error_description"} */
-void node_error(struct answer *answer, unsigned status, const char *error, const char *description);
+void node_error(struct response *response, unsigned status, const char *error, const char *description);
 
 #endif

@@ -177,7 +177,7 @@ static void *wait_for_events(void *arg)
                 wake_locked(parking, parking->heap[1]);
             set_timer(parking);
         } else {
-            /* Woken by somebody else since epoll_wait() returned? Then the pointer may be stale: look it up.
+            /* Woken by another thread since epoll_wait() returned? Then the pointer may be stale: look it up.
              */
             for (struct parked *parked = parking->first; parked != NULL; parked = parked->next) {
                 if (parked == event.data.ptr && parked->fd >= 0) {

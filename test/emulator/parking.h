@@ -2,7 +2,7 @@
  * parking.h - HTTP connections that wait without holding a thread.
  *
  * A parked connection is suspended in libmicrohttpd. One waiter thread resumes it when its time has come or
- * its client hangs up; anybody may resume it earlier. After that libmicrohttpd calls the access handler (or
+ * its client hangs up; any thread may resume it earlier. After that libmicrohttpd calls the access handler (or
  * the content reader) that parked it once more.
  *
  * Lock order: the emulator's lock, then the one in here, then libmicrohttpd's.
@@ -33,7 +33,7 @@ struct parked {
 struct parking *parking_create(void);
 
 /* Suspends `connection`; only from an access handler or content reader of that connection, which must return
- * right after without an answer. `deadline_ns` 0 = no limit; then, and whenever `watch_client` is true, a
+ * right after without a response. `deadline_ns` 0 = no limit; then, and whenever `watch_client` is true, a
  * client that hangs up ends the wait. False: the emulator is closing, nothing was done, give the connection
  * up. */
 bool parking_park(struct parking *parking, struct parked *parked, struct MHD_Connection *connection,

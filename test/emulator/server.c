@@ -1,8 +1,8 @@
 /*
  * server.c - see server.h. Life of a request:
  *
- *   HEADERS ──> BODY ──┬──────────────> answered
- *                      ├─> DELAYED ───> answered       (latency: parked until the time has come)
+ *   HEADERS ──> BODY ──┬──────────────> responded
+ *                      ├─> DELAYED ───> responded      (latency: parked until the time has come)
  *                      └─> HELD ──────> given up       (black hole: parked until woken)
  *
  * libmicrohttpd calls on_request() for each step, always from the thread that owns the connection.
@@ -35,8 +35,8 @@ struct server {
 
 static const struct {
     const char *name;
-    void (*serve)(struct emulator *emulator, struct request *request, struct answer *answer);
-    void (*error_body)(struct emulator *emulator, unsigned status, struct answer *answer);
+    void (*serve)(struct emulator *emulator, struct request *request, struct response *response);
+    void (*error_body)(struct emulator *emulator, unsigned status, struct response *response);
 } services[SERVICE_COUNT] = {
     [SERVICE_NONE] = {"unknown", NULL, NULL},
     [SERVICE_ENTRA] = {"entra", entra_serve, entra_error_body},
@@ -108,7 +108,7 @@ static enum service service_of_host(const char *host)
     return SERVICE_NONE;
 }
 
-/* AKS' token proxy is told apart by the TLS server name alone; the Host header is that of the API server. */
+/* Only the TLS server name distinguishes AKS' token proxy; the Host header is that of the API server. */
 static void identify_by_sni(struct request *request)
 {
     const union MHD_ConnectionInfo *info =
@@ -135,7 +135,7 @@ static void identify(struct request *request)
 /* The first `send_len` bytes of a body; then the end, or a broken connection if the length announced was
  * greater. */
 struct shaped_body {
-    struct answer_stream stream;
+    struct response_stream stream;
     struct parking *parking;
     struct MHD_Connection *connection;
     struct parked parked;
@@ -145,7 +145,7 @@ struct shaped_body {
     unsigned drip_ms; /* 0 = as fast as possible */
 };
 
-static ssize_t shaped_body_read(struct answer_stream *stream, char *buffer, size_t size)
+static ssize_t shaped_body_read(struct response_stream *stream, char *buffer, size_t size)
 {
     struct shaped_body *body = (struct shaped_body *)(void *)stream;
     if (body->sent == body->send_len || body->parked.hung_up)
@@ -168,28 +168,28 @@ static ssize_t shaped_body_read(struct answer_stream *stream, char *buffer, size
     return 1;
 }
 
-static void shaped_body_release(struct answer_stream *stream)
+static void shaped_body_release(struct response_stream *stream)
 {
     struct shaped_body *body = (struct shaped_body *)(void *)stream;
     free(body->bytes);
     free(body);
 }
 
-/* Turns the answer's body into a stream; returns the length to announce. */
-static uint64_t shape_body(struct request *request, struct answer *answer)
+/* Turns the response's body into a stream; returns the length to announce. */
+static uint64_t shape_body(struct request *request, struct response *response)
 {
     struct shaped_body *body = xcalloc(1, sizeof(*body));
-    uint64_t announced = answer->body_len;
+    uint64_t announced = response->body_len;
     body->stream.read = shaped_body_read;
     body->stream.release = shaped_body_release;
     body->parking = request->emulator->parking;
     body->connection = request->connection;
-    body->send_len = request->fault.kind == FAULT_TRUNCATE ? answer->body_len / 2 : answer->body_len;
+    body->send_len = request->fault.kind == FAULT_TRUNCATE ? response->body_len / 2 : response->body_len;
     body->drip_ms = request->fault.kind == FAULT_DRIP ? request->fault.drip_ms : 0;
-    body->bytes = answer->body;
-    answer->body = NULL;
-    answer->body_len = 0;
-    answer->stream = &body->stream;
+    body->bytes = response->body;
+    response->body = NULL;
+    response->body_len = 0;
+    response->stream = &body->stream;
     return announced;
 }
 
@@ -204,43 +204,45 @@ static void reset_connection(struct MHD_Connection *connection)
         (void)connect(info->connect_fd, &nowhere, sizeof(nowhere));
 }
 
-/* ---- answering ---- */
+/* ---- responding ---- */
 
 static ssize_t stream_read(void *arg, uint64_t position, char *buffer, size_t size)
 {
-    struct answer_stream *stream = arg;
+    struct response_stream *stream = arg;
     (void)position; /* streams know where they are */
     return stream->read(stream, buffer, size);
 }
 
 static void stream_release(void *arg)
 {
-    struct answer_stream *stream = arg;
+    struct response_stream *stream = arg;
     stream->release(stream);
 }
 
-static enum MHD_Result queue(struct request *request, struct answer *answer)
+static enum MHD_Result queue(struct request *request, struct response *response)
 {
-    struct MHD_Response *response;
+    struct MHD_Response *mhd_response;
     enum fault_kind fault = request->fault.kind;
     uint64_t announced = MHD_SIZE_UNKNOWN;
-    if (answer->stream == NULL && answer->body_len > 0 && (fault == FAULT_TRUNCATE || fault == FAULT_DRIP))
-        announced = shape_body(request, answer);
-    if (answer->stream != NULL)
-        response = MHD_create_response_from_callback(announced, STREAM_BLOCK, stream_read, answer->stream,
-                                                     stream_release);
+    if (response->stream == NULL && response->body_len > 0 &&
+        (fault == FAULT_TRUNCATE || fault == FAULT_DRIP))
+        announced = shape_body(request, response);
+    if (response->stream != NULL)
+        mhd_response = MHD_create_response_from_callback(announced, STREAM_BLOCK, stream_read,
+                                                         response->stream, stream_release);
     else
-        response = MHD_create_response_from_buffer(answer->body_len, answer->body, MHD_RESPMEM_MUST_FREE);
-    if (response == NULL) {
-        answer_finish(answer);
+        mhd_response =
+            MHD_create_response_from_buffer(response->body_len, response->body, MHD_RESPMEM_MUST_FREE);
+    if (mhd_response == NULL) {
+        response_finish(response);
         return MHD_NO;
     }
-    answer->stream = NULL; /* both belong to the response now */
-    answer->body = NULL;
-    for (size_t i = 0; i < answer->n_headers; i++)
-        (void)MHD_add_response_header(response, answer->headers[i].name, answer->headers[i].value);
-    enum MHD_Result result = MHD_queue_response(request->connection, answer->status, response);
-    MHD_destroy_response(response);
+    response->stream = NULL; /* both belong to mhd_response now */
+    response->body = NULL;
+    for (size_t i = 0; i < response->n_headers; i++)
+        (void)MHD_add_response_header(mhd_response, response->headers[i].name, response->headers[i].value);
+    enum MHD_Result result = MHD_queue_response(request->connection, response->status, mhd_response);
+    MHD_destroy_response(mhd_response);
     return result;
 }
 
@@ -250,50 +252,50 @@ static const char *const retry_headers[RETRY_SPELLINGS] = {
     [X_MS_RETRY_AFTER_MS] = "x-ms-retry-after-ms",
 };
 
-static void apply_fault(struct request *request, struct answer *answer)
+static void apply_fault(struct request *request, struct response *response)
 {
     static const char garbage[] = "\x1f\x8b\x08<html>\xff\xfe not { json \"";
     struct fault_decision *fault = &request->fault;
     if (fault->kind == FAULT_GARBAGE) {
-        answer_copy(answer, 200, garbage, sizeof(garbage) - 1);
-        answer_header_static(answer, "Content-Type", "application/json");
+        response_copy(response, 200, garbage, sizeof(garbage) - 1);
+        response_header_static(response, "Content-Type", "application/json");
     } else if (fault->kind == FAULT_STATUS) {
         if (services[request->service].error_body != NULL)
-            services[request->service].error_body(request->emulator, fault->status, answer);
+            services[request->service].error_body(request->emulator, fault->status, response);
         if (fault->body != NULL)
-            answer_copy(answer, fault->status, fault->body, strlen(fault->body));
-        answer->status = fault->status;
+            response_copy(response, fault->status, fault->body, strlen(fault->body));
+        response->status = fault->status;
         if (fault->retry_after >= 0)
-            answer_headerf(answer, retry_headers[fault->retry_spelling], "%d", fault->retry_after);
+            response_headerf(response, retry_headers[fault->retry_spelling], "%d", fault->retry_after);
     }
 }
 
 static enum MHD_Result respond(struct request *request)
 {
     struct emulator *emulator = request->emulator;
-    struct answer answer = {.status = 0, .route = "-"};
+    struct response response = {.status = 0, .route = "-"};
     enum fault_kind fault = request->fault.kind;
-    request->state = REQUEST_ANSWERED;
+    request->state = REQUEST_DONE;
 
     (void)pthread_mutex_lock(&emulator->lock);
     if (fault == FAULT_GARBAGE || fault == FAULT_STATUS)
-        apply_fault(request, &answer);
+        apply_fault(request, &response);
     else if (fault != FAULT_CLOSE && fault != FAULT_RESET && services[request->service].serve != NULL)
-        services[request->service].serve(emulator, request, &answer);
+        services[request->service].serve(emulator, request, &response);
     if (request->service != SERVICE_CONTROL)
-        counters_request_answered(emulator->counters, request, answer.route, answer.status);
+        counters_request_done(emulator->counters, request, response.route, response.status);
     (void)pthread_mutex_unlock(&emulator->lock);
 
     if (emulator->verbose)
         (void)fprintf(stderr, "%s %s %s%s -> %u\n", service_name(request->service), request->method,
-                      request->host, answer.route, answer.status);
+                      request->host, response.route, response.status);
     if (fault == FAULT_RESET)
         reset_connection(request->connection);
-    if (answer.status == 0) {
-        answer_finish(&answer);
+    if (response.status == 0) {
+        response_finish(&response);
         return MHD_NO;
     }
-    return queue(request, &answer);
+    return queue(request, &response);
 }
 
 static enum MHD_Result hold(struct request *request, enum request_state next_state, uint64_t deadline_ns)
@@ -336,7 +338,7 @@ static enum MHD_Result give_up(struct request *request)
 {
     struct emulator *emulator = request->emulator;
     (void)pthread_mutex_lock(&emulator->lock);
-    counters_request_answered(emulator->counters, request, "-", 0);
+    counters_request_done(emulator->counters, request, "-", 0);
     (void)pthread_mutex_unlock(&emulator->lock);
     return MHD_NO;
 }
@@ -431,7 +433,7 @@ static enum MHD_Result on_request(void *arg, struct MHD_Connection *connection, 
         return respond(request);
     case REQUEST_HELD:
         return give_up(request);
-    case REQUEST_ANSWERED:
+    case REQUEST_DONE:
         break;
     }
     return MHD_NO;

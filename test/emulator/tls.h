@@ -6,7 +6,7 @@
 
 #include <stdbool.h>
 
-/* Where clients ask about a login host that they do not know; it serves that question alone. */
+/* The host for requests about login hosts that a client does not know; it serves these alone. */
 #define DISCOVERY_HOST "login.microsoftonline.com"
 
 /* The cluster's id, as it stands in the API server's certificate, and the name that clients have to make
@@ -25,7 +25,7 @@ struct tls_identity {
 int tls_identity_create(struct tls_identity *identity, const char *domain);
 void tls_identity_finish(struct tls_identity *identity);
 
-/* Whether a client asked for that server name (SNI). `session` is GnuTLS'. */
+/* Whether a client named that server (SNI). `session` is GnuTLS'. */
 bool tls_server_name_is(void *session, const char *name);
 
 #endif

@@ -15,7 +15,7 @@ enum { FIRST_PURGE = 4096, SIGNATURE_BYTES = 256 /* RS256 with a 2048-bit key */
 
 struct token_store {
     struct map by_text; /* struct token */
-    size_t purge_at;    /* look for expired ones when there are so many */
+    size_t purge_at;    /* purge expired ones when there are so many */
 };
 
 struct token_store *tokens_create(void)

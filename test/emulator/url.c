@@ -126,13 +126,3 @@ void url_append_safe(struct text *out, const char *target)
         item += len;
     }
 }
-
-void url_append_escaped(struct text *out, const char *value)
-{
-    for (const char *c = value; *c != '\0'; c++) {
-        if (isalnum((unsigned char)*c) || strchr("-._~", *c) != NULL)
-            text_append_bytes(out, c, 1);
-        else
-            text_printf(out, "%%%02X", (unsigned)(unsigned char)*c);
-    }
-}

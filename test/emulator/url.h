@@ -49,7 +49,4 @@ int params_get_int(const struct params *params, const char *name, long min, long
 /* Appends a target for logs: values of parameters that carry credentials are replaced by "***". */
 void url_append_safe(struct text *out, const char *target);
 
-/* Appends `value` percent-encoded. */
-void url_append_escaped(struct text *out, const char *value);
-
 #endif

@@ -265,7 +265,7 @@ static void add_version(struct object *object, struct object_version *version)
     object->latest = version;
 }
 
-/* The ready answer: what only a GET shows in front of everything else, as the service has it. A key's id is
+/* The ready response: what only a GET shows in front of everything else, as the service has it. A key's id is
  * inside of the key there. */
 static void make_body(struct object_version *version)
 {

@@ -1,5 +1,5 @@
 /*
- * vault_store.h - the vaults with their policies and objects. Bodies of GET answers are made once, when an
+ * vault_store.h - the vaults with their policies and objects. Bodies of GET responses are made once, when an
  * object changes.
  */
 #ifndef EMULATOR_VAULT_STORE_H
@@ -31,7 +31,7 @@ struct object_version {
     bool enabled;
     cJSON *json; /* what lists show of it: id (a key: kid), attributes, contentType, tags, managed, x5t */
     cJSON *more; /* what only a GET shows: value and kid, key, or cer and policy */
-    char *body;  /* the answer to a GET, ready to send */
+    char *body;  /* the response to a GET, ready to send */
     size_t body_len;
 };
 
@@ -56,7 +56,7 @@ struct vault {
     char *tenant;
     bool hsm;            /* a Managed HSM: another host and audience */
     bool rbac;           /* refusals look like role assignments instead of access policies */
-    bool firewall;       /* refuses everybody */
+    bool firewall;       /* refuses every caller */
     struct map policies; /* lower-case client id -> struct policy */
     struct collection collections[KIND_COUNT];
 };

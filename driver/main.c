@@ -261,7 +261,7 @@ static void on_owner_missing(const char *target_path, void *arg)
 {
     const struct program *program = arg;
 
-    pod_status_doubt(program->pod_status, target_path);
+    pod_status_recheck(program->pod_status, target_path);
 }
 
 /* What publishes leave behind for others to see, in this order: Secrets may be owned by status objects. */

@@ -10,12 +10,13 @@
 #include "common/base/list.h"
 #include "common/base/utf8.h"
 #include "common/process/lifecycle.h"
+#include "common/process/loop_timer.h"
 
 enum {
     FORGET_AFTER_S = 3600, /* as the API server forgets events */
-    TICK_MS = 1000,        /* how often what had to wait is looked at */
+    TICK_MS = 1000,        /* how often the unsent is tried */
     TIMEOUT_MS = 10 * 1000,
-    NAME_ROOM = 17, /* "." and 16 digits, behind the pod's name */
+    NAME_SUFFIX_LEN = 17, /* "." and 16 digits, behind the pod's name */
 };
 
 struct bucket {
@@ -30,31 +31,31 @@ struct events {
     size_t n_entries;
     unsigned in_flight;
     struct bucket bucket;
-    bool failing;     /* the last answer was a refusal: it has been logged */
-    uv_timer_t timer; /* embedded; runs while something waits; the struct lives until it is closed */
+    bool refused;             /* the last response was a refusal, which has been logged */
+    struct loop_timer *timer; /* runs while something is unsent */
 };
 
-/* What is told of one pod by one component for one reason. */
+/* The events of one pod by one component for one reason. */
 struct entry {
     struct events *events;
     struct list link;
-    struct kube_call *call; /* owned; NULL when none is on its way */
+    struct kube_call *call; /* owned; NULL when none is in flight */
     enum event_type type;
     const char *component;
     const char *reason;
     char *pod_name;
     char *pod_namespace;
     char *pod_uid;
-    char *name;          /* of the event there is; NULL = none */
-    bool unsure;         /* `name` was sent and not answered: it may be there or not */
-    char *told;          /* its message */
-    char *message;       /* the latest */
-    uint64_t count;      /* of the event, as sent */
-    uint64_t waiting;    /* times that are not told yet */
-    uint64_t on_its_way; /* of these: in the request that runs */
+    char *name;         /* of the last event object; NULL = none */
+    bool unconfirmed;   /* `name` was sent without a response: it may exist or not */
+    char *sent;         /* its message */
+    char *message;      /* the latest */
+    uint64_t count;     /* of the event, as sent */
+    uint64_t unsent;    /* occurrences that the event does not count yet */
+    uint64_t in_flight; /* of these: in the request that runs */
     int64_t first_unix;
     int64_t last_unix;
-    int64_t window_unix; /* since when `objects` counts */
+    int64_t window_unix; /* the begin of the window of `objects` */
     unsigned objects;
     struct bucket bucket;
     unsigned tries;
@@ -79,15 +80,15 @@ static void entry_free(struct entry *entry)
         kube_call_cancel(&entry->call);
         entry->events->in_flight--;
     }
-    if (entry->waiting > 0)
-        driver_metrics_event(entry->events->config.metrics, entry->reason, "dropped", entry->waiting);
+    if (entry->unsent > 0)
+        driver_metrics_event(entry->events->config.metrics, entry->reason, "dropped", entry->unsent);
     list_remove(&entry->link);
     entry->events->n_entries--;
     free(entry->pod_name);
     free(entry->pod_namespace);
     free(entry->pod_uid);
     free(entry->name);
-    free(entry->told);
+    free(entry->sent);
     free(entry->message);
     free(entry);
 }
@@ -130,7 +131,7 @@ static struct entry *entry_create(struct events *events, const struct event *eve
     return entry;
 }
 
-/* Makes room: what the API server has forgotten, too, and if need be whoever was heard of longest ago. */
+/* Makes space: drops what the API server has dropped, too, and if need be the least recently used. */
 static void forget_old(struct events *events, int64_t now_unix)
 {
     struct list *at = events->entries.next;
@@ -140,7 +141,7 @@ static void forget_old(struct events *events, int64_t now_unix)
 
         at = at->next;
         if (entry->call == NULL && (events->n_entries >= EVENTS_ENTRIES_MAX ||
-                                    (entry->waiting == 0 && now_unix - entry->last_unix > FORGET_AFTER_S)))
+                                    (entry->unsent == 0 && now_unix - entry->last_unix > FORGET_AFTER_S)))
             entry_free(entry);
     }
 }
@@ -160,10 +161,10 @@ static bool add_time(cJSON *object, const char *key, int64_t unix_s)
     return add_text(object, key, text);
 }
 
-/* What changes from time to time. */
+/* The part of an event that is counted up. */
 static bool add_occurrence(cJSON *event, const struct entry *entry)
 {
-    return add_text(event, "message", entry->told) && add_time(event, "lastTimestamp", entry->last_unix) &&
+    return add_text(event, "message", entry->sent) && add_time(event, "lastTimestamp", entry->last_unix) &&
            cJSON_AddNumberToObject(event, "count", (double)entry->count) != NULL;
 }
 
@@ -209,8 +210,8 @@ static char *make_name(const struct entry *entry)
     size_t len = strlen(entry->pod_name);
 
     (void)clock_gettime(CLOCK_REALTIME, &now);
-    if (len > 253 - NAME_ROOM)
-        len = 253 - NAME_ROOM;
+    if (len > 253 - NAME_SUFFIX_LEN)
+        len = 253 - NAME_SUFFIX_LEN;
     while (len > 0 && strchr("-.", entry->pod_name[len - 1]) != NULL)
         len--;
     if (asprintf(&name, "%.*s.%llx", (int)len, entry->pod_name,
@@ -219,25 +220,25 @@ static char *make_name(const struct entry *entry)
     return name;
 }
 
-/* The message is another one: a new event, or the old one with more to say. True for a new one. */
+/* Does the message need another object? No, when it is the same one or there are too many. */
 static bool start_new_object(struct entry *entry, int64_t now_unix)
 {
     if (now_unix - entry->window_unix >= EVENTS_WINDOW_S || now_unix < entry->window_unix) {
         entry->window_unix = now_unix;
         entry->objects = 0;
     }
-    if (entry->name != NULL && entry->told != NULL && strcmp(entry->told, entry->message) == 0)
+    if (entry->name != NULL && entry->sent != NULL && strcmp(entry->sent, entry->message) == 0)
         return false;
     if (entry->name != NULL && entry->objects >= EVENTS_OBJECTS_MAX)
         return false;
     return true;
 }
 
-static char *told_message(const struct entry *entry)
+static char *sent_message(const struct entry *entry)
 {
     char *text = NULL;
 
-    if (entry->name == NULL || entry->told == NULL || strcmp(entry->told, entry->message) == 0)
+    if (entry->name == NULL || entry->sent == NULL || strcmp(entry->sent, entry->message) == 0)
         return strdup(entry->message);
     if (asprintf(&text, "(combined from similar events) %s", entry->message) < 0)
         return NULL;
@@ -245,7 +246,7 @@ static char *told_message(const struct entry *entry)
 }
 
 static void flush(struct events *events);
-static void answered(struct kube_response *response, const struct error *error, void *arg);
+static void request_ended(struct kube_response *response, const struct error *error, void *arg);
 
 static struct kube_call *send_event(struct entry *entry, bool create)
 {
@@ -270,44 +271,44 @@ static struct kube_call *send_event(struct entry *entry, bool create)
                                                   .body = body,
                                                   .content_type = create ? NULL : KUBE_MERGE_PATCH,
                                                   .timeout_ms = TIMEOUT_MS},
-                           answered, entry, /* err= */ NULL);
+                           request_ended, entry, /* err= */ NULL);
 }
 
-/* Lack of memory drops the occurrences: nobody depends on them. */
+/* The occurrences are lost, which nothing depends on. */
 static void drop(struct entry *entry)
 {
-    driver_metrics_event(entry->events->config.metrics, entry->reason, "dropped", entry->waiting);
-    entry->waiting = 0;
-    entry->on_its_way = 0;
+    driver_metrics_event(entry->events->config.metrics, entry->reason, "dropped", entry->unsent);
+    entry->unsent = 0;
+    entry->in_flight = 0;
     entry->tries = 0;
-    entry->unsure = false;
-    free(entry->name); /* whatever it says by now: the next one begins anew */
+    entry->unconfirmed = false;
+    free(entry->name); /* the next one makes a new object */
     entry->name = NULL;
 }
 
 static void entry_send(struct entry *entry, int64_t now_unix)
 {
-    bool again = entry->unsure; /* by the same name, so that there are never two of it */
+    bool again = entry->unconfirmed; /* under the same name, so that there are never two of it */
     bool create = again || start_new_object(entry, now_unix);
-    char *told;
+    char *sent;
 
     if (create && !again) {
         free(entry->name);
         entry->name = NULL;
         entry->count = 0;
-        if (entry->told != NULL) /* not the first one */
+        if (entry->sent != NULL) /* not the first one */
             entry->first_unix = entry->last_unix;
     }
-    told = told_message(entry);
-    if (told != NULL) {
-        free(entry->told);
-        entry->told = told;
+    sent = sent_message(entry);
+    if (sent != NULL) {
+        free(entry->sent);
+        entry->sent = sent;
     }
     if (create && !again)
         entry->name = make_name(entry);
-    entry->on_its_way = entry->waiting;
-    entry->count += entry->waiting;
-    if (told != NULL && entry->name != NULL)
+    entry->in_flight = entry->unsent;
+    entry->count += entry->unsent;
+    if (sent != NULL && entry->name != NULL)
         entry->call = send_event(entry, create);
     if (entry->call == NULL) {
         drop(entry);
@@ -318,21 +319,20 @@ static void entry_send(struct entry *entry, int64_t now_unix)
         entry->objects++;
 }
 
-/* --- answers --- */
+/* --- responses --- */
 
-static void refused(struct entry *entry, const struct error *error)
+static void request_refused(struct entry *entry, const struct error *error)
 {
     struct events *events = entry->events;
 
-    if (!events->failing)
-        log_warning(events->config.log, "an event is refused by the API server",
-                    LOG_STR("reason", entry->reason),
+    if (!events->refused)
+        log_warning(events->config.log, "the API server refused an Event", LOG_STR("reason", entry->reason),
                     LOG_OBJECT("pod", entry->pod_namespace, entry->pod_name), LOG_ERR(error));
-    events->failing = true;
+    events->refused = true;
     drop(entry);
 }
 
-static void answered(struct kube_response *response, const struct error *error, void *arg)
+static void request_ended(struct kube_response *response, const struct error *error, void *arg)
 {
     struct entry *entry = arg;
     struct events *events = entry->events;
@@ -342,39 +342,39 @@ static void answered(struct kube_response *response, const struct error *error, 
     entry->call = NULL;
     events->in_flight--;
     if (error == NULL) {
-        driver_metrics_event(events->config.metrics, entry->reason, "sent", entry->on_its_way);
-        events->failing = false;
-        entry->unsure = false;
-        entry->waiting -= entry->on_its_way;
+        driver_metrics_event(events->config.metrics, entry->reason, "sent", entry->in_flight);
+        events->refused = false;
+        entry->unconfirmed = false;
+        entry->unsent -= entry->in_flight;
         entry->tries = 0;
     } else {
-        entry->count -= entry->on_its_way;
+        entry->count -= entry->in_flight;
         if (code == GRPC_STATUS_NOT_FOUND && entry->count > 0) {
-            free(entry->name); /* forgotten by the API server: tell it anew */
+            free(entry->name); /* the API server has dropped it: create it again */
             entry->name = NULL;
-        } else if (code == GRPC_STATUS_ALREADY_EXISTS && entry->unsure) {
-            entry->unsure = false; /* it had arrived: counted up from here */
+        } else if (code == GRPC_STATUS_ALREADY_EXISTS && entry->unconfirmed) {
+            entry->unconfirmed = false; /* it exists: counted up from here */
         } else if ((code == GRPC_STATUS_UNAVAILABLE || code == GRPC_STATUS_DEADLINE_EXCEEDED) &&
                    ++entry->tries < EVENTS_TRIES_MAX) {
             uint64_t pause = events->config.retry_ms != 0 ? events->config.retry_ms : EVENTS_RETRY_MS;
 
             entry->not_before_ms = (int64_t)(uv_now(events->config.loop) + pause);
-            entry->unsure = entry->count == 0; /* the POST */
+            entry->unconfirmed = entry->count == 0; /* the POST */
         } else {
-            refused(entry, error);
+            request_refused(entry, error);
         }
     }
-    entry->on_its_way = 0;
+    entry->in_flight = 0;
     flush(events);
 }
 
-/* --- what may be sent now --- */
+/* --- limits --- */
 
 static bool may_send(struct entry *entry, int64_t now_unix)
 {
     struct events *events = entry->events;
 
-    if (entry->call != NULL || entry->waiting == 0 ||
+    if (entry->call != NULL || entry->unsent == 0 ||
         entry->not_before_ms > (int64_t)uv_now(events->config.loop) ||
         !bucket_has_token(&entry->bucket, EVENTS_BURST, 1.0 / EVENTS_REFILL_S, now_unix) ||
         !bucket_has_token(&events->bucket, EVENTS_PROCESS_BURST, 1, now_unix))
@@ -384,16 +384,16 @@ static bool may_send(struct entry *entry, int64_t now_unix)
     return true;
 }
 
-static void tick(uv_timer_t *timer)
+static void tick(void *arg)
 {
-    flush(timer->data);
+    flush(arg);
 }
 
-/* Sends what may be sent; the timer runs while something has to wait. */
+/* Sends what may be sent; the timer runs while something is unsent. */
 static void flush(struct events *events)
 {
     int64_t now_unix = clock_unix_s();
-    bool waits = false;
+    bool unsent = false;
     struct list *at = events->entries.next;
 
     while (at != &events->entries) {
@@ -402,15 +402,15 @@ static void flush(struct events *events)
         at = at->next;
         if (events->in_flight < EVENTS_IN_FLIGHT_MAX && may_send(entry, now_unix))
             entry_send(entry, now_unix);
-        waits = waits || (entry->call == NULL && entry->waiting > 0);
+        unsent = unsent || (entry->call == NULL && entry->unsent > 0);
     }
-    if (waits && !uv_is_active((uv_handle_t *)&events->timer))
-        (void)uv_timer_start(&events->timer, tick, TICK_MS, TICK_MS);
-    else if (!waits)
-        (void)uv_timer_stop(&events->timer);
+    if (unsent && !loop_timer_is_running(events->timer))
+        loop_timer_repeat(events->timer, TICK_MS);
+    else if (!unsent)
+        loop_timer_stop(events->timer);
 }
 
-/* A copy that fits, in characters that exist. */
+/* A copy that fits, in valid UTF-8. */
 static char *clean_message(const char *message)
 {
     size_t len = strlen(message);
@@ -443,8 +443,8 @@ void events_emit(struct events *events, const struct event *event)
     entry->message = message;
     entry->type = event->type;
     entry->last_unix = now_unix;
-    entry->waiting++;
-    list_remove(&entry->link); /* heard of last */
+    entry->unsent++;
+    list_remove(&entry->link); /* most recently used */
     list_insert_before(&events->entries, &entry->link);
     flush(events);
 }
@@ -453,27 +453,24 @@ struct events *events_create(const struct events_config *config, struct error **
 {
     struct events *events = calloc(1, sizeof(*events));
 
-    if (events != NULL)
-        events->node = strdup(config->node);
-    if (events == NULL || events->node == NULL) {
-        free(events);
-        (void)error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
+    if (events == NULL) {
+        (void)error_no_memory(err, NULL);
         return NULL;
     }
-    events->config = *config;
-    events->bucket = (struct bucket){.tokens = EVENTS_PROCESS_BURST, .filled_unix = clock_unix_s()};
+    *events = (struct events){.config = *config,
+                              .node = strdup(config->node),
+                              .bucket = {.tokens = EVENTS_PROCESS_BURST, .filled_unix = clock_unix_s()}};
     list_init(&events->entries);
-    (void)uv_timer_init(config->loop, &events->timer); /* can not fail */
-    events->timer.data = events;
+    if (events->node == NULL)
+        (void)error_no_memory(err, NULL);
+    else
+        events->timer = loop_timer_create(config->loop, tick, events, err);
+    if (events->timer == NULL) {
+        free(events->node);
+        free(events);
+        return NULL;
+    }
     return events;
-}
-
-static void events_closed(uv_handle_t *handle)
-{
-    struct events *events = handle->data;
-
-    free(events->node);
-    free(events);
 }
 
 void events_destroy(struct events *events)
@@ -482,5 +479,7 @@ void events_destroy(struct events *events)
         return;
     while (!list_empty(&events->entries))
         entry_free(container_of(events->entries.next, struct entry, link));
-    uv_close((uv_handle_t *)&events->timer, events_closed);
+    loop_timer_destroy(events->timer);
+    free(events->node);
+    free(events);
 }

@@ -6,21 +6,15 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "common/process/loop_timer.h"
+
 struct observer_call {
-    uv_timer_t timer; /* embedded: its time, or the next turn; the struct lives until it is closed */
+    struct loop_timer *timer;    /* the timeout, or the next turn */
     struct observer_call **slot; /* NULL = not parked */
-    struct error *answer;        /* when the timer ends it; owned; NULL = success */
+    struct error *result;        /* when the timer ends it; owned; NULL = success */
     observer_callback *callback;
     void *arg;
 };
-
-static void timer_closed(uv_handle_t *handle)
-{
-    struct observer_call *call = handle->data;
-
-    error_free(call->answer);
-    free(call);
-}
 
 static void leave_slot(struct observer_call *call)
 {
@@ -33,10 +27,12 @@ void observer_call_cancel(void *state, struct observer_call *call)
 {
     (void)state;
     leave_slot(call);
-    uv_close((uv_handle_t *)&call->timer, timer_closed);
+    loop_timer_destroy(call->timer);
+    error_free(call->result);
+    free(call);
 }
 
-void observer_call_answer(struct observer_call *call, const struct error *error)
+void observer_call_finish(struct observer_call *call, const struct error *error)
 {
     observer_callback *callback = call->callback;
     void *arg = call->arg;
@@ -45,19 +41,19 @@ void observer_call_answer(struct observer_call *call, const struct error *error)
     callback(error, arg);
 }
 
-static void timer_fired(uv_timer_t *timer)
+static void timer_fired(void *arg)
 {
-    struct observer_call *call = timer->data;
-    cleanup_error struct error *answer = steal_ptr(&call->answer);
+    struct observer_call *call = arg;
+    cleanup_error struct error *result = steal_ptr(&call->result);
 
-    observer_call_answer(call, answer);
+    observer_call_finish(call, result);
 }
 
-static void answer_after(struct observer_call *call, uint64_t timeout_ms, struct error *answer)
+static void finish_after(struct observer_call *call, uint64_t timeout_ms, struct error *result)
 {
-    error_free(call->answer);
-    call->answer = answer;
-    (void)uv_timer_start(&call->timer, timer_fired, timeout_ms, 0);
+    error_free(call->result);
+    call->result = result;
+    loop_timer_start(call->timer, timeout_ms);
 }
 
 struct observer_call *observer_call_create(uv_loop_t *loop, observer_callback *callback, void *arg,
@@ -66,12 +62,15 @@ struct observer_call *observer_call_create(uv_loop_t *loop, observer_callback *c
     struct observer_call *call = calloc(1, sizeof(*call));
 
     if (call == NULL) {
-        (void)error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
+        (void)error_no_memory(err, NULL);
         return NULL;
     }
     *call = (struct observer_call){.callback = callback, .arg = arg};
-    (void)uv_timer_init(loop, &call->timer); /* can not fail */
-    call->timer.data = call;
+    call->timer = loop_timer_create(loop, timer_fired, call, err);
+    if (call->timer == NULL) {
+        free(call);
+        return NULL;
+    }
     return call;
 }
 
@@ -81,11 +80,11 @@ void observer_call_wait(struct observer_call *call, struct observer_call **slot,
     assert(*slot == NULL);
     call->slot = slot;
     *slot = call;
-    answer_after(call, timeout_ms, late);
+    finish_after(call, timeout_ms, late);
 }
 
-void observer_call_end(struct observer_call *call, struct error *error)
+void observer_call_finish_later(struct observer_call *call, struct error *error)
 {
     leave_slot(call);
-    answer_after(call, 0, error);
+    finish_after(call, 0, error);
 }

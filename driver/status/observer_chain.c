@@ -5,13 +5,15 @@
 
 #include <stdlib.h>
 
+#include "common/process/loop_timer.h"
+
 struct observer_chain {
     struct observer_chain_config config;
     struct volume_event event;
-    size_t at;                         /* the observer that is running, or comes next */
-    struct observer_call *call;        /* of that observer; NULL when none runs */
-    uv_timer_t timer;                  /* embedded: the next turn; the struct lives until it is closed */
-    observer_chain_callback *callback; /* NULL once called or cancelled */
+    size_t at;                  /* the observer that is running, or comes next */
+    struct observer_call *call; /* of that observer; NULL when none runs */
+    struct loop_timer *timer;   /* the first turn */
+    observer_chain_callback *callback;
     void *arg;
     uint64_t deadline_ms; /* on uv_now()'s clock */
 };
@@ -59,15 +61,10 @@ void observer_chain_on_unchanged(const struct volume_observers *observers, const
 
 /* --- end of life --- */
 
-static void timer_closed(uv_handle_t *handle)
+static void chain_free(struct observer_chain *chain)
 {
-    free(handle->data);
-}
-
-static void dispose(struct observer_chain *chain)
-{
-    chain->callback = NULL;
-    uv_close((uv_handle_t *)&chain->timer, timer_closed);
+    loop_timer_destroy(chain->timer);
+    free(chain);
 }
 
 static void conclude(struct observer_chain *chain, const struct error *error)
@@ -75,7 +72,7 @@ static void conclude(struct observer_chain *chain, const struct error *error)
     observer_chain_callback *callback = chain->callback;
     void *arg = chain->arg;
 
-    dispose(chain);
+    chain_free(chain);
     callback(error, arg);
 }
 
@@ -96,7 +93,7 @@ static void failed(struct observer_chain *chain, const struct error *cause)
         conclude(chain, error != NULL ? error : cause);
         return;
     }
-    log_warning(chain->config.log, "the volume is there, but not everything about it is",
+    log_warning(chain->config.log, "the volume is mounted, but its status or Secrets are not up to date",
                 LOG_OBJECT("pod", chain->event.pod_namespace, chain->event.pod_name),
                 LOG_STR("spc", chain->event.class_name), LOG_STR("targetPath", chain->event.target_path),
                 LOG_ERR(error != NULL ? error : cause));
@@ -145,9 +142,9 @@ static void next(struct observer_chain *chain)
         failed(chain, error);
 }
 
-static void begin(uv_timer_t *timer)
+static void begin(void *arg)
 {
-    next(timer->data);
+    next(arg);
 }
 
 struct observer_chain *observer_chain_start(const struct observer_chain_config *config,
@@ -157,7 +154,7 @@ struct observer_chain *observer_chain_start(const struct observer_chain_config *
     struct observer_chain *chain = calloc(1, sizeof(*chain));
 
     if (chain == NULL) {
-        (void)error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
+        (void)error_no_memory(err, NULL);
         return NULL;
     }
     *chain = (struct observer_chain){.config = *config,
@@ -165,9 +162,12 @@ struct observer_chain *observer_chain_start(const struct observer_chain_config *
                                      .callback = callback,
                                      .arg = arg,
                                      .deadline_ms = uv_now(config->loop) + timeout_ms};
-    (void)uv_timer_init(config->loop, &chain->timer); /* can not fail */
-    chain->timer.data = chain;
-    (void)uv_timer_start(&chain->timer, begin, 0, 0); /* no callback inside start, whatever they do */
+    chain->timer = loop_timer_create(config->loop, begin, chain, err);
+    if (chain->timer == NULL) {
+        free(chain);
+        return NULL;
+    }
+    loop_timer_start(chain->timer, 0); /* no callback inside start, whatever the observers do */
     return chain;
 }
 
@@ -178,6 +178,6 @@ void observer_chain_cancel(struct observer_chain **chain)
 
         observer->cancel(observer->state, (*chain)->call);
     }
-    dispose(*chain);
+    chain_free(*chain);
     *chain = NULL;
 }

@@ -5,25 +5,26 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 
+#include "common/base/backoff.h"
 #include "common/process/lifecycle.h"
+#include "common/process/loop_timer.h"
 #include "driver/kube/kube_upsert.h"
 #include "driver/status/observer_call.h"
 #include "driver/status/pod_status_object.h"
 #include "driver/volume/volume_table.h"
 
 enum {
-    DOUBLINGS_MAX = 8,
-    RETURN_SPREAD_MS = 2 * 1000, /* the API server is back: not everything at one moment */
+    RECOVERY_SPREAD_MS = 2 * 1000, /* the API server has recovered: not all writes at once */
 };
 
 struct pod_status {
     struct pod_status_config config;
     char *node_label;
     struct volume_table volumes; /* struct pod_volume */
-    struct kube_health_listener kube_back;
-    uv_timer_t timer; /* embedded: of draining; the struct lives until it is closed */
+    struct kube_health_listener kube_listener;
+    struct backoff write_pauses;
+    struct loop_timer *timer; /* of draining */
     uint64_t drain_until_ms;
     void (*idle)(void *arg);
     void *idle_arg;
@@ -33,24 +34,24 @@ struct pod_status {
 struct pod_volume {
     struct pod_status *status;
     struct volume_entry entry;
-    uv_timer_t timer;           /* embedded: before the next try; the struct lives until it is closed */
-    struct kube_upsert *upsert; /* owned; NULL when no write is on its way */
+    struct loop_timer *timer;           /* before the next try */
+    struct kube_upsert *upsert;         /* owned; NULL when no write is in flight */
     struct desired_pod_status *desired; /* owned; being written or to be written; NULL = nothing to do */
-    struct desired_pod_status *later;   /* owned; came while `desired` was being written */
-    struct observer_call *waiter;       /* who waits for `desired`; NULL = nobody */
+    struct desired_pod_status *next;    /* owned; came while `desired` was being written */
+    struct observer_call *waiter;       /* the call that waits for `desired`; NULL = none */
     unsigned failures;                  /* in a row */
 
-    char *name;        /* of the object; NULL = not chosen yet */
-    bool unique_name;  /* the plain one is another pod's */
-    char *version;     /* resourceVersion; NULL = not known */
-    bool ours;         /* this process has written the object, or found it as it should be */
-    uint64_t doubt_ms; /* when the last two are not taken for granted any more, on uv_now()'s clock */
-    bool other_path;   /* it shows another volume of the pod */
+    char *name;          /* of the object; NULL = not chosen yet */
+    bool unique_name;    /* the plain one is another pod's */
+    char *version;       /* resourceVersion; NULL = not known */
+    bool ours;           /* this process has written the object, or found it as it should be */
+    uint64_t recheck_ms; /* from then on the last two do not count any more, on uv_now()'s clock */
+    bool other_path;     /* it shows another volume of the pod */
     char written[DIGEST_SHA256_HEX_LEN + 1]; /* digest of what it says; "" = not known */
     char *error;                             /* its lastError as written; NULL = none */
     int64_t error_unix;                      /* when that was */
 
-    /* what the last look at the object has shown */
+    /* found out by the last build() */
     bool collided;
     bool superseded;
 };
@@ -62,25 +63,28 @@ static struct pod_volume *volume_at(struct list *link)
 
 /* --- draining --- */
 
-static void look_idle(uv_timer_t *timer)
+static void check_idle(void *arg)
 {
-    struct pod_status *status = timer->data;
+    struct pod_status *status = arg;
     void (*idle)(void *arg) = status->idle;
 
     for (struct list *at = status->volumes.entries.next; at != &status->volumes.entries; at = at->next)
-        if (volume_at(at)->upsert != NULL && uv_now(status->config.loop) < status->drain_until_ms)
-            return; /* its end looks again */
-    (void)uv_timer_stop(timer);
+        if (volume_at(at)->upsert != NULL && uv_now(status->config.loop) < status->drain_until_ms) {
+            /* Its end checks again, or the end of the time. */
+            loop_timer_start(status->timer, status->drain_until_ms - uv_now(status->config.loop));
+            return;
+        }
+    loop_timer_stop(status->timer);
     status->idle = NULL;
     if (idle != NULL)
         idle(status->idle_arg);
 }
 
 /* A write has come to its end. */
-static void note_end(struct pod_status *status)
+static void write_ended(struct pod_status *status)
 {
     if (status->idle != NULL)
-        (void)uv_timer_start(&status->timer, look_idle, 0, 0);
+        loop_timer_start(status->timer, 0);
 }
 
 void pod_status_drain(struct pod_status *status, uint64_t timeout_ms, void (*idle)(void *arg), void *arg)
@@ -88,16 +92,16 @@ void pod_status_drain(struct pod_status *status, uint64_t timeout_ms, void (*idl
     status->idle = idle;
     status->idle_arg = arg;
     status->drain_until_ms = uv_now(status->config.loop) + timeout_ms;
-    /* The first look is at once, the next one at the end of the time unless a write ends before. */
-    (void)uv_timer_start(&status->timer, look_idle, 0, timeout_ms > 0 ? timeout_ms : 1);
+    loop_timer_start(status->timer, 0);
 }
 
 /* --- volumes --- */
 
-static void volume_closed(uv_handle_t *handle)
-{
-    struct pod_volume *volume = handle->data;
+static void write_now(void *arg);
 
+static void volume_free(struct pod_volume *volume)
+{
+    loop_timer_destroy(volume->timer);
     free(volume->name);
     free(volume->version);
     free(volume->error);
@@ -111,14 +115,14 @@ static void volume_dispose(struct pod_volume *volume)
     if (volume->waiter != NULL) {
         struct error *error = NULL;
 
-        (void)error_set(&error, GRPC_STATUS_ABORTED, "the volume is taken away");
-        observer_call_end(volume->waiter, error);
+        (void)error_set(&error, GRPC_STATUS_ABORTED, "the volume is being unmounted");
+        observer_call_finish_later(volume->waiter, error);
     }
     desired_pod_status_destroy(volume->desired);
-    desired_pod_status_destroy(volume->later);
+    desired_pod_status_destroy(volume->next);
     volume_table_remove(&volume->status->volumes, &volume->entry);
-    note_end(volume->status);
-    uv_close((uv_handle_t *)&volume->timer, volume_closed);
+    write_ended(volume->status);
+    volume_free(volume);
 }
 
 static struct pod_volume *volume_find(const struct pod_status *status, const char *target_path)
@@ -135,41 +139,39 @@ static struct pod_volume *volume_get(struct pod_status *status, const char *targ
     if (volume != NULL)
         return volume;
     volume = calloc(1, sizeof(*volume));
-    if (volume == NULL || volume_table_add(&status->volumes, &volume->entry, target_path) < 0) {
-        free(volume);
-        (void)error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
+    if (volume == NULL) {
+        (void)error_no_memory(err, NULL);
         return NULL;
     }
     volume->status = status;
-    (void)uv_timer_init(status->config.loop, &volume->timer); /* can not fail */
-    volume->timer.data = volume;
+    volume->timer = loop_timer_create(status->config.loop, write_now, volume, err);
+    if (volume->timer == NULL) {
+        free(volume);
+        return NULL;
+    }
+    if (volume_table_add(&status->volumes, &volume->entry, target_path) < 0) {
+        volume_free(volume);
+        (void)error_no_memory(err, NULL);
+        return NULL;
+    }
     return volume;
 }
 
-/* --- doubts --- */
+/* --- rechecks --- */
 
-static uint64_t random_below(uint64_t n)
-{
-    uint64_t random = 0;
-
-    if (getrandom(&random, sizeof(random), GRND_NONBLOCK) != (ssize_t)sizeof(random))
-        return 0; /* only the spreading is lost */
-    return random % n;
-}
-
-static void trust_for_a_while(struct pod_volume *volume)
+static void plan_recheck(struct pod_volume *volume)
 {
     const struct pod_status_config *config = &volume->status->config;
-    uint64_t trust = config->trust_ms != 0 ? config->trust_ms : POD_STATUS_TRUST_MS;
+    uint64_t interval = config->recheck_ms != 0 ? config->recheck_ms : POD_STATUS_RECHECK_MS;
 
-    volume->doubt_ms = uv_now(config->loop) + trust - random_below(trust / 4 + 1);
+    volume->recheck_ms = uv_now(config->loop) + backoff_spread(interval, 75, 100, backoff_random());
 }
 
 /* True when what is known of the object was too old and is forgotten. */
-static bool forget_if_doubtful(struct pod_volume *volume)
+static bool forget_if_stale(struct pod_volume *volume)
 {
     if (volume->desired != NULL || volume->upsert != NULL ||
-        uv_now(volume->status->config.loop) < volume->doubt_ms)
+        uv_now(volume->status->config.loop) < volume->recheck_ms)
         return false;
     free(volume->version);
     volume->version = NULL;
@@ -177,17 +179,17 @@ static bool forget_if_doubtful(struct pod_volume *volume)
     return true;
 }
 
-void pod_status_doubt(struct pod_status *status, const char *target_path)
+void pod_status_recheck(struct pod_status *status, const char *target_path)
 {
     struct pod_volume *volume = volume_find(status, target_path);
 
     if (volume != NULL)
-        volume->doubt_ms = 0;
+        volume->recheck_ms = 0;
 }
 
 /* --- writing --- */
 
-/* May another text of an error be written by now? */
+/* Is the error that the object shows old enough for another text? */
 static bool error_is_old(const struct pod_volume *volume, const struct desired_pod_status *desired)
 {
     int64_t age = desired->now_unix - volume->error_unix;
@@ -195,7 +197,7 @@ static bool error_is_old(const struct pod_volume *volume, const struct desired_p
     return volume->error == NULL || age < 0 || age >= POD_STATUS_ERROR_RENEWAL_S;
 }
 
-static bool says_it_already(const struct pod_volume *volume, const struct desired_pod_status *desired)
+static bool is_up_to_date(const struct pod_volume *volume, const struct desired_pod_status *desired)
 {
     if (strcmp(volume->written, desired->digest) != 0 || desired->changed)
         return false;
@@ -221,8 +223,9 @@ static cJSON *build(enum kube_upsert_step step, const cJSON *current, void *arg,
         if (volume->collided || volume->superseded)
             return NULL;
         if (relation == POD_STATUS_OTHER_POD && desired->event_type != VOLUME_EVENT_MOUNTED) {
-            /* Of an earlier pod, whose object the garbage collector is about to remove, or of a later one. */
-            (void)error_set(err, GRPC_STATUS_FAILED_PRECONDITION, "it belongs to another pod of this name");
+            /* An earlier pod, and the garbage collector is about to remove the object, or a later one. */
+            (void)error_set(err, GRPC_STATUS_FAILED_PRECONDITION,
+                            "the object belongs to another pod of this name");
             return NULL;
         }
     }
@@ -270,61 +273,55 @@ static int write_start(struct pod_volume *volume, struct error **err)
     return volume->upsert != NULL ? 0 : -1;
 }
 
-/* Never from inside somebody's start(). */
-static void write_now(uv_timer_t *timer)
+/* Never from inside an observer's start(). */
+static void write_now(void *arg)
 {
-    struct pod_volume *volume = timer->data;
+    struct pod_volume *volume = arg;
     cleanup_error struct error *error = NULL;
 
     if (write_start(volume, &error) < 0)
         write_failed(volume, error);
 }
 
-/* What came while something else was being written is next. */
-static void take_later(struct pod_volume *volume)
+/* The status that came while another one was being written is next. */
+static void take_next(struct pod_volume *volume)
 {
-    struct desired_pod_status *later = steal_ptr(&volume->later);
+    struct desired_pod_status *next = steal_ptr(&volume->next);
 
-    if (later == NULL)
+    if (next == NULL)
         return;
-    if (volume->desired != NULL) { /* not written: what it had to tell beyond a state goes on */
-        later->changed = later->changed || volume->desired->changed;
+    if (volume->desired != NULL) { /* not written: an event in it that is no state goes on */
+        next->changed = next->changed || volume->desired->changed;
         if (volume->desired->event_type == VOLUME_EVENT_MOUNTED)
-            later->event_type = VOLUME_EVENT_MOUNTED;
+            next->event_type = VOLUME_EVENT_MOUNTED;
         desired_pod_status_destroy(volume->desired);
     }
-    volume->desired = later;
+    volume->desired = next;
 }
 
-/* It stays wanted. The waiter comes last: it may take the volume away. */
+/* It stays desired. The waiter comes last: it may remove the volume. */
 static void write_failed(struct pod_volume *volume, const struct error *error)
 {
     struct pod_status *status = volume->status;
     struct observer_call *waiter = volume->waiter;
-    uint64_t first =
-        status->config.retry_first_ms != 0 ? status->config.retry_first_ms : POD_STATUS_RETRY_FIRST_MS;
-    uint64_t pause = first << (volume->failures < DOUBLINGS_MAX ? volume->failures : DOUBLINGS_MAX);
 
-    if (pause > POD_STATUS_RETRY_CAP_MS)
-        pause = POD_STATUS_RETRY_CAP_MS;
-    pause += random_below(pause / 4 + 1);
     if (waiter == NULL) {
         driver_metrics_record_error(status->config.metrics, "status");
         if (volume->failures == 0)
-            log_warning(status->config.log, "the status of a volume can not be written, it is tried again",
+            log_warning(status->config.log, "the status of a volume cannot be written, the driver retries",
                         LOG_STR("spcps", volume->name), LOG_STR("targetPath", volume->entry.target_path),
                         LOG_ERR(error));
     }
     volume->failures++;
-    take_later(volume);
-    (void)uv_timer_start(&volume->timer, write_now, pause, 0);
+    take_next(volume);
+    loop_timer_start(volume->timer, backoff_pause(&status->write_pauses, volume->failures, backoff_random()));
     if (waiter != NULL)
-        observer_call_answer(waiter, error);
+        observer_call_finish(waiter, error);
 }
 
-/* The API server answers again: who waits for his next try need not wait any longer. And should it answer
- * with trouble at first, as one that has just started does, the pauses begin anew. */
-static void kube_is_back(void *arg)
+/* Retries need not wait any longer. Should the API server have trouble at first, as one that has just started
+ * does, the pauses begin anew. */
+static void kube_recovered(void *arg)
 {
     struct pod_status *status = arg;
 
@@ -333,7 +330,7 @@ static void kube_is_back(void *arg)
 
         volume->failures = volume->failures > 0 ? 1 : 0;
         if (volume->failures > 0 && volume->upsert == NULL && volume->desired != NULL)
-            (void)uv_timer_start(&volume->timer, write_now, random_below(RETURN_SPREAD_MS), 0);
+            loop_timer_start(volume->timer, backoff_spread(RECOVERY_SPREAD_MS, 0, 100, backoff_random()));
     }
 }
 
@@ -344,7 +341,7 @@ static void remember(struct pod_volume *volume, const cJSON *object)
 
     volume->failures = 0;
     volume->ours = true;
-    trust_for_a_while(volume);
+    plan_recheck(volume);
     free(volume->version);
     volume->version = volume->superseded || version[0] == '\0' ? NULL : strdup(version);
     memcpy(volume->written, desired->digest, sizeof(volume->written));
@@ -365,20 +362,21 @@ static void write_done(struct kube_upsert_result *result, const struct error *er
     struct observer_call *waiter = volume->waiter;
 
     volume->upsert = NULL;
-    note_end(status);
+    write_ended(status);
     if (error != NULL) {
         write_failed(volume, error);
         return;
     }
     if (volume->collided) {
-        log_warning(status->config.log, "the name of a status object is that of another pod's",
+        log_warning(status->config.log,
+                    "the name of a status object belongs to another pod, the driver takes a longer one",
                     LOG_STR("spcps", volume->name), LOG_STR("targetPath", volume->entry.target_path));
         volume->unique_name = true;
         free(volume->name);
         volume->name = NULL;
         free(volume->version);
         volume->version = NULL;
-        (void)uv_timer_start(&volume->timer, write_now, 0, 0);
+        loop_timer_start(volume->timer, 0);
         return;
     }
     if (volume->failures > 0)
@@ -386,15 +384,15 @@ static void write_done(struct kube_upsert_result *result, const struct error *er
     remember(volume, result->object);
     desired_pod_status_destroy(volume->desired);
     volume->desired = NULL;
-    take_later(volume);
-    if (volume->desired != NULL && says_it_already(volume, volume->desired)) {
+    take_next(volume);
+    if (volume->desired != NULL && is_up_to_date(volume, volume->desired)) {
         desired_pod_status_destroy(volume->desired);
         volume->desired = NULL;
     }
     if (volume->desired != NULL)
-        (void)uv_timer_start(&volume->timer, write_now, 0, 0);
+        loop_timer_start(volume->timer, 0);
     if (waiter != NULL)
-        observer_call_answer(waiter, NULL);
+        observer_call_finish(waiter, NULL);
 }
 
 /* --- the interface --- */
@@ -406,17 +404,17 @@ static bool status_is_required(void *state, const struct volume_event *event)
     return event->class != NULL && event->class->n_secret_objects > 0;
 }
 
-/* Takes the desired over. */
+/* Takes over `desired`. */
 static void set_desired(struct pod_volume *volume, struct desired_pod_status *desired)
 {
-    desired_pod_status_destroy(volume->later);
-    volume->later = desired;
+    desired_pod_status_destroy(volume->next);
+    volume->next = desired;
     if (volume->upsert != NULL)
-        return; /* its end looks for more */
-    take_later(volume);
-    /* A volume that waits for its next try goes on waiting, unless somebody waits for it. */
-    if (desired->event_type == VOLUME_EVENT_MOUNTED || !uv_is_active((uv_handle_t *)&volume->timer))
-        (void)uv_timer_start(&volume->timer, write_now, 0, 0);
+        return; /* its end goes on with it */
+    take_next(volume);
+    /* A volume that waits for its next try goes on waiting, unless a mount waits for it. */
+    if (desired->event_type == VOLUME_EVENT_MOUNTED || !loop_timer_is_running(volume->timer))
+        loop_timer_start(volume->timer, 0);
 }
 
 static int check_pod(const struct volume_event *event, struct error **err)
@@ -433,7 +431,7 @@ static void wait_for_volume(struct observer_call *call, struct pod_volume *volum
     struct error *late = NULL;
 
     (void)error_set(&late, GRPC_STATUS_DEADLINE_EXCEEDED,
-                    "the Kubernetes API has not taken it within %llu ms; it is tried again",
+                    "the Kubernetes API has not stored it within %llu ms; the driver retries",
                     (unsigned long long)timeout_ms);
     observer_call_wait(call, &volume->waiter, timeout_ms, late);
 }
@@ -454,12 +452,12 @@ static struct observer_call *status_start(void *state, const struct volume_event
         desired_pod_status_destroy(desired);
         return NULL;
     }
-    (void)forget_if_doubtful(volume);
-    done = volume->desired == NULL && says_it_already(volume, desired);
+    (void)forget_if_stale(volume);
+    done = volume->desired == NULL && is_up_to_date(volume, desired);
     if (!done && event->type == VOLUME_EVENT_MOUNTED)
         wait_for_volume(call, volume, timeout_ms);
     else
-        observer_call_end(call, NULL);
+        observer_call_finish_later(call, NULL);
     if (done)
         desired_pod_status_destroy(desired);
     else
@@ -467,15 +465,15 @@ static struct observer_call *status_start(void *state, const struct volume_event
     return call;
 }
 
-/* A volume of an earlier driver, which may have ended before the record was written, is looked at once; and
- * one whose object has not been seen for long. */
+/* The object is read once for a volume of an earlier driver process, which may have ended before it wrote the
+ * status, and for one whose object has not been read for long. */
 static void status_on_unchanged(void *state, const struct volume_event *event)
 {
     struct pod_status *status = state;
     struct pod_volume *volume = volume_find(status, event->target_path);
     struct desired_pod_status *desired;
 
-    if (event->versions == NULL || (volume != NULL && !forget_if_doubtful(volume)) ||
+    if (event->versions == NULL || (volume != NULL && !forget_if_stale(volume)) ||
         check_pod(event, /* err= */ NULL) < 0)
         return;
     desired = desired_pod_status_create(event, status->node_label, clock_unix_s(), /* err= */ NULL);
@@ -512,37 +510,39 @@ struct pod_status *pod_status_create(const struct pod_status_config *config, str
     struct pod_status *status = calloc(1, sizeof(*status));
 
     if (status == NULL) {
-        (void)error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
+        (void)error_no_memory(err, NULL);
         return NULL;
     }
-    status->config = *config;
+    *status = (struct pod_status){.config = *config,
+                                  .write_pauses = {.first = config->retry_first_ms != 0
+                                                                ? config->retry_first_ms
+                                                                : (uint64_t)POD_STATUS_RETRY_FIRST_MS,
+                                                   .growth_percent = 200,
+                                                   .cap = POD_STATUS_RETRY_CAP_MS,
+                                                   .jitter_min_percent = 100,
+                                                   .jitter_max_percent = 125},
+                                  .kube_listener = {.on_recovered = kube_recovered, .arg = status}};
+    volume_table_init(&status->volumes);
     status->node_label = pod_status_node_label(config->node, err);
-    if (status->node_label == NULL) {
+    if (status->node_label != NULL)
+        status->timer = loop_timer_create(config->loop, check_idle, status, err);
+    if (status->timer == NULL) {
+        free(status->node_label);
         free(status);
         return NULL;
     }
-    volume_table_init(&status->volumes);
-    status->kube_back = (struct kube_health_listener){.on_recovered = kube_is_back, .arg = status};
-    kube_client_listen(config->kube, &status->kube_back);
-    (void)uv_timer_init(config->loop, &status->timer); /* can not fail */
-    status->timer.data = status;
+    kube_client_listen(config->kube, &status->kube_listener);
     return status;
-}
-
-static void status_closed(uv_handle_t *handle)
-{
-    struct pod_status *status = handle->data;
-
-    free(status->node_label);
-    free(status);
 }
 
 void pod_status_destroy(struct pod_status *status)
 {
     if (status == NULL)
         return;
-    kube_health_unlisten(&status->kube_back);
+    kube_health_unlisten(&status->kube_listener);
     while (!list_empty(&status->volumes.entries))
         volume_dispose(volume_at(status->volumes.entries.next));
-    uv_close((uv_handle_t *)&status->timer, status_closed);
+    loop_timer_destroy(status->timer);
+    free(status->node_label);
+    free(status);
 }

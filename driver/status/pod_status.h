@@ -1,34 +1,34 @@
 /*
- * pod_status.h - records mounted volumes as SecretProviderClassPodStatus objects in the Kubernetes API: a
- * volume observer (volume_observer.h).
+ * pod_status.h - writes mounted volumes as SecretProviderClassPodStatus objects to the Kubernetes API: a volume
+ * observer (volume_observer.h).
  *
- * What was written last is remembered per volume, with its resourceVersion. So a volume whose content and
- * outcome stay the same costs no request, a change costs one PATCH, a first mount one POST; after a restart
- * of the driver the kubelet's first call for a volume costs one GET, whether a look is due or not: the driver
- * before may have ended between the mount and its record. There is no list, no watch and no cache of what
- * others own. Instead, what is remembered is doubted after POD_STATUS_TRUST_MS, or when somebody has found
- * the object missing: the next call for the volume costs one GET then, and makes an object anew that was
- * deleted.
+ * The last write is remembered per volume, with its resourceVersion. So an unchanged volume costs no request, a
+ * change costs one PATCH, a first mount one POST. There is no list, no watch and no cache of other drivers'
+ * objects. What is remembered is checked with one GET at the next call for the volume
  *
- * Who waits: a first mount, until its record is written or its time is over. Looks do not. A record that
- * could not be written stays wanted and is tried again in the background, 5 s later at first, then ever more
- * seldom up to 5 min, and soon after the API server was away and is back, until it is written, replaced by a
- * newer one, or its volume goes away. At most one write per volume is on its way.
+ *  - after a restart of the driver: the process before may have ended between the mount and the write;
+ *  - after POD_STATUS_RECHECK_MS, or when the sync of Secrets misses the object. A deleted object is created again.
  *
- * Needed is the record of a volume whose class has secretObjects: the Secrets of a pod that nobody owns are
- * owned by it. Other pods start without it.
+ * A first mount waits until its status is written or its time is over; a rotation check does not wait. A status
+ * that could not be written is retried in the background, after 5 s at first, then ever less often up to 5 min,
+ * and soon after the API server has recovered, until it is written, replaced by a newer one, or its volume is
+ * removed. At most one write per volume is in flight.
  *
- * Whose object is it:
- *  - of another pod of this name, which was created anew (StatefulSet): a first mount takes it over. A look
- *    does not: it finds the object of its pod's successor, and leaves it alone, or that of its predecessor,
- *    which the garbage collector removes, and tries again until it has;
- *  - of another pod whose names happen to make the same one: another name is taken (pod_status_object.h).
+ * A mount whose class has secretObjects requires the status: it owns the Secrets of a pod without an owner. Other
+ * pods start without it.
  *
- * An error in the status is written when looks begin to fail, and removed when they stop; its text is renewed
- * at most every POD_STATUS_ERROR_RENEWAL_S, since every provider puts something new into its errors.
+ * An object that belongs to another pod:
+ *
+ *  - of the same name, which was created again (StatefulSet): a first mount takes the object over. A rotation check
+ *    does not: the object is that of the pod's successor and stays, or that of its predecessor, which the garbage
+ *    collector removes, and the write is retried until it has;
+ *  - whose names happen to make the same object name: another name is taken (pod_status_object.h).
+ *
+ * An error is written when rotation checks begin to fail, and removed when they succeed again. Its text is renewed
+ * at most every POD_STATUS_ERROR_RENEWAL_S, since providers put something new into each error.
  */
-#ifndef DRIVER_POD_STATUS_H
-#define DRIVER_POD_STATUS_H
+#ifndef DRIVER_STATUS_POD_STATUS_H
+#define DRIVER_STATUS_POD_STATUS_H
 
 #include <uv.h>
 
@@ -41,7 +41,7 @@ enum {
     POD_STATUS_ERROR_RENEWAL_S = 600,
     POD_STATUS_RETRY_FIRST_MS = 5 * 1000,
     POD_STATUS_RETRY_CAP_MS = 300 * 1000,
-    POD_STATUS_TRUST_MS = 60 * 60 * 1000, /* less up to a quarter, by chance */
+    POD_STATUS_RECHECK_MS = 60 * 60 * 1000, /* less up to a quarter, by chance */
 };
 
 struct pod_status;
@@ -53,24 +53,24 @@ struct pod_status_config {
     struct driver_metrics *metrics; /* may be NULL */
     const char *node;               /* copied */
     uint64_t retry_first_ms;        /* 0 = POD_STATUS_RETRY_FIRST_MS; for tests */
-    uint64_t trust_ms;              /* 0 = POD_STATUS_TRUST_MS; for tests */
+    uint64_t recheck_ms;            /* 0 = POD_STATUS_RECHECK_MS; for tests */
 };
 
 /* Everything in `config` is borrowed for life. */
 struct pod_status *pod_status_create(const struct pod_status_config *config, struct error **err);
 
-/* Fills in the interface. */
+/* The interface; `status` must outlive its use. */
 struct volume_observer pod_status_observer(struct pod_status *status);
 
-/* What is remembered of the volume's object may be wrong: the next call for it looks. A volume that is not
- * known, or is being written, is passed over. */
-void pod_status_doubt(struct pod_status *status, const char *target_path);
+/* The next call for this volume reads its object. Has no effect on a volume that is not known or is being
+ * written. */
+void pod_status_recheck(struct pod_status *status, const char *target_path);
 
-/* For shutting down: calls `idle` once, when no write is on its way any more or after `timeout_ms`. Never
- * from inside. */
+/* For shutting down: calls `idle` once, when no write is in flight any more or after `timeout_ms`. Never from
+ * inside. */
 void pod_status_drain(struct pod_status *status, uint64_t timeout_ms, void (*idle)(void *arg), void *arg);
 
-/* No record may be waited for. What is still wanted is forgotten: the next look finds it missing. Accepts
+/* No call may be running. What is not written yet is dropped: the next process finds it missing. Accepts
  * NULL. */
 void pod_status_destroy(struct pod_status *status);
 

@@ -1,5 +1,5 @@
 /*
- * pod_status_object.c - what a SecretProviderClassPodStatus says, and how one that is there differs.
+ * pod_status_object.c - the content of a SecretProviderClassPodStatus, and how an existing one differs from it.
  */
 #include "driver/status/pod_status_object.h"
 
@@ -11,11 +11,6 @@
 #include "driver/volume/target_path.h"
 
 enum { HASH_DIGITS = 16 };
-
-static int no_memory(struct error **err)
-{
-    return error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
-}
 
 /* --- names --- */
 
@@ -36,7 +31,7 @@ static char *shorten(const char *text, const char *unique, size_t max, struct er
         return NULL;
     }
     if (asprintf(&result, "%.*s-%.*s", (int)len, text, HASH_DIGITS, hex) < 0) {
-        (void)no_memory(err);
+        (void)error_no_memory(err, NULL);
         return NULL;
     }
     return result;
@@ -53,7 +48,7 @@ char *pod_status_name(const char *pod, const char *ns, const char *class_name, u
     if (asprintf(&unique, "%s/%s/%s", pod, ns, class_name) < 0)
         unique = NULL;
     if (plain == NULL || unique == NULL) {
-        (void)no_memory(err);
+        (void)error_no_memory(err, NULL);
         return NULL;
     }
     if (strlen(plain) <= POD_STATUS_NAME_MAX && (flags & POD_STATUS_NAME_UNIQUE) == 0)
@@ -69,11 +64,11 @@ char *pod_status_node_label(const char *node, struct error **err)
         return shorten(node, node, POD_STATUS_LABEL_MAX, err);
     label = strdup(node);
     if (label == NULL)
-        (void)no_memory(err);
+        (void)error_no_memory(err, NULL);
     return label;
 }
 
-/* --- wishes --- */
+/* --- the desired status --- */
 
 void desired_pod_status_destroy(struct desired_pod_status *desired)
 {
@@ -147,7 +142,7 @@ static int make_digest(struct desired_pod_status *desired, struct error **err)
         !add_text(json, "node", desired->node_label) ||
         cJSON_AddBoolToObject(json, "failed", desired->error != NULL) == NULL ||
         (desired->objects != NULL && !add_copy(json, "objects", desired->objects)))
-        return no_memory(err);
+        return error_no_memory(err, NULL);
     printed = json_print(json, err);
     if (printed == NULL)
         return -1;
@@ -178,7 +173,7 @@ static int fill(struct desired_pod_status *desired, const struct volume_event *e
         desired->class_name == NULL || desired->target_path == NULL || desired->node_label == NULL ||
         (event->versions != NULL && desired->objects == NULL) ||
         (event->failure != NULL && desired->error == NULL))
-        return no_memory(err);
+        return error_no_memory(err, NULL);
     return make_digest(desired, err);
 }
 
@@ -188,7 +183,7 @@ struct desired_pod_status *desired_pod_status_create(const struct volume_event *
     struct desired_pod_status *desired = calloc(1, sizeof(*desired));
 
     if (desired == NULL) {
-        (void)no_memory(err);
+        (void)error_no_memory(err, NULL);
         return NULL;
     }
     desired->event_type = event->type;
@@ -232,7 +227,7 @@ static bool add_label(cJSON *metadata, const struct desired_pod_status *desired)
     return labels != NULL && add_text(labels, POD_STATUS_NODE_LABEL, desired->node_label);
 }
 
-/* What is neither times nor errors. */
+/* All but times and errors. */
 static bool add_facts(cJSON *status, const struct desired_pod_status *desired, bool path)
 {
     return add_text(status, "podName", desired->pod_name) &&
@@ -265,7 +260,7 @@ cJSON *pod_status_object(const struct desired_pod_status *desired, const char *n
         !add_label(metadata, desired) || !add_owner(metadata, desired) ||
         (status = cJSON_AddObjectToObject(object, "status")) == NULL || !add_facts(status, desired, true) ||
         !add_times(status, desired)) {
-        (void)no_memory(err);
+        (void)error_no_memory(err, NULL);
         return NULL;
     }
     return steal_ptr(&object);
@@ -413,7 +408,7 @@ cJSON *pod_status_patch(const cJSON *current, const struct desired_pod_status *d
         (status = cJSON_AddObjectToObject(patch, "status")) == NULL ||
         !add_facts(status, desired, !other_path) || !add_times(status, desired) ||
         !add_removals(status, current, desired)) {
-        (void)no_memory(err);
+        (void)error_no_memory(err, NULL);
         return NULL;
     }
     return steal_ptr(&patch);

@@ -1,20 +1,22 @@
 /*
- * pod_status_object.h - what a SecretProviderClassPodStatus says, and how one that is there differs. Pure: no
- * loop, no requests, the time comes in as an argument.
+ * pod_status_object.h - the content of a SecretProviderClassPodStatus, and how an existing one differs from it.
+ * Pure: no loop, no requests, the time comes in as an argument.
  *
  *     metadata.name              <pod>-<namespace>-<class>, see pod_status_name()
  *     metadata.labels            internal.secrets-store.csi.k8s.io/node-name: the node
- *     metadata.ownerReferences   exactly one: the pod, by uid; the garbage collector removes the object with
- *     it status.podName, secretProviderClassName, mounted (true), targetPath status.objects             {id,
- *     version}, by id status.lastCheckedTime     last good contact with the provider, as of the last write
- *     status.lastRotatedTime     when the content of the volume changed last status.lastError, lastErrorTime
- *     why the last look failed; absent when it did not
+ *     metadata.ownerReferences   exactly one: the pod, by uid; the garbage collector removes the object with it
+ *     status.podName, secretProviderClassName, mounted (true), targetPath
+ *     status.objects             {id, version}, by id
+ *     status.lastCheckedTime     the last good contact with the provider, as of the last write
+ *     status.lastRotatedTime     the last change of the volume's content
+ *     status.lastError, lastErrorTime
+ *                                why the last rotation check failed; absent when it succeeded
  *
- * The four times and errors are no reason to write: they go along with a change, and a failure that begins or
- * ends is one. An API server whose resource definition does not know them drops them, which does no harm.
+ * The last four are no reason to write: they go along with a change, and a failure that begins or ends is a
+ * change. An API server whose resource definition does not know them drops them, which does no harm.
  */
-#ifndef DRIVER_POD_STATUS_OBJECT_H
-#define DRIVER_POD_STATUS_OBJECT_H
+#ifndef DRIVER_STATUS_POD_STATUS_OBJECT_H
+#define DRIVER_STATUS_POD_STATUS_OBJECT_H
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -46,7 +48,7 @@ char *pod_status_name(const char *pod, const char *ns, const char *class_name, u
 /* The node's name as a label value: what is too long is its beginning, '-', and 16 digits of its SHA-256. */
 char *pod_status_node_label(const char *node, struct error **err);
 
-/* What is to be said of one volume; everything is owned. */
+/* The desired status of one volume; everything is owned. */
 struct desired_pod_status {
     enum volume_event_type event_type;
     char *pod_name;
@@ -64,7 +66,7 @@ struct desired_pod_status {
     char digest[DIGEST_SHA256_HEX_LEN + 1];
 };
 
-/* Copies what matters of a record. NULL with err set on lack of memory. */
+/* Copies what matters of an event. NULL with err set on lack of memory. */
 struct desired_pod_status *desired_pod_status_create(const struct volume_event *event, const char *node_label,
                                                      int64_t now_unix, struct error **err);
 
@@ -74,10 +76,10 @@ void desired_pod_status_destroy(struct desired_pod_status *desired);
 /* The whole object, as it is created under `name`. NULL with err set on lack of memory. */
 cJSON *pod_status_object(const struct desired_pod_status *desired, const char *name, struct error **err);
 
-/* How an existing object relates to a desired. */
+/* Whose is an existing object? */
 enum pod_status_relation {
     POD_STATUS_OURS,       /* of this pod, or of nobody */
-    POD_STATUS_OTHER_POD,  /* of a pod of this name with another uid: it was created anew (StatefulSet) */
+    POD_STATUS_OTHER_POD,  /* of a pod of this name with another uid: it was created again (StatefulSet) */
     POD_STATUS_OTHER_NAME, /* of a pod or class of another name: two names that make one */
 };
 enum pod_status_relation pod_status_relation(const cJSON *current, const struct desired_pod_status *desired);
@@ -87,11 +89,10 @@ enum pod_status_patch_flags {
     POD_STATUS_PATCH_KEEP_PATH = 1 << 1,  /* `current` is NULL: targetPath is that of another volume */
 };
 
-/* The merge patch that makes `current` say what is wished, or NULL when it does already (or, with err set, on
- * lack of memory). NULL as `current`: everything that is wished. What others have written (labels,
- * annotations, finalizers, unknown fields) is left alone. Of two volumes of one pod with one class the
- * smaller path is shown, whoever comes last; *ret_other_path tells that it is not that of the desired. Any JSON
- * is taken for an object. */
+/* The merge patch that brings `current` to the desired status, or NULL when there is no difference (or, with err
+ * set, on lack of memory). NULL as `current`: all of the status. What others have written (labels, annotations,
+ * finalizers, unknown fields) stays. Of two volumes of one pod with one class the object shows the smaller path,
+ * whatever their order; *ret_other_path: it is not that of `desired`. Any JSON is taken for an object. */
 cJSON *pod_status_patch(const cJSON *current, const struct desired_pod_status *desired, unsigned flags,
                         bool *ret_other_path, struct error **err);
 

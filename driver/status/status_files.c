@@ -15,13 +15,10 @@
 #include "driver/base/worker.h"
 #include "driver/status/observer_call.h"
 #include "driver/status/pod_status_object.h"
+#include "driver/status/status_file_name.h"
 #include "driver/volume/target_path.h"
 #include "driver/volume/volume.h"
 #include "driver/volume/volume_table.h"
-
-enum { NAME_MAX_LEN = 200, HASH_DIGITS = 32 };
-
-#define SUFFIX ".json"
 
 struct status_files {
     uv_loop_t *loop;
@@ -35,11 +32,11 @@ struct status_files {
 struct file_volume {
     struct status_files *files; /* NULL once the observer is gone */
     struct volume_entry entry;
-    char written[DIGEST_SHA256_HEX_LEN + 1]; /* digest of what the file says; "" = not known */
+    char written[DIGEST_SHA256_HEX_LEN + 1]; /* digest of the file's status; "" = not known */
     char *error;                             /* its lastError; NULL = none */
     bool forgotten;
     bool running;                 /* the worker */
-    struct observer_call *waiter; /* who waits for it; NULL = nobody */
+    struct observer_call *waiter; /* the call that waits for it; NULL = none */
 
     /* in and out of the worker */
     struct {
@@ -48,68 +45,14 @@ struct file_volume {
         char *text;      /* NULL: the file is to be removed */
         struct error *error;
     } job;
-    char digest[DIGEST_SHA256_HEX_LEN + 1]; /* of what is being written */
-    char *later;                            /* text that came meanwhile; NULL = none */
-    char later_digest[DIGEST_SHA256_HEX_LEN + 1];
+    char digest[DIGEST_SHA256_HEX_LEN + 1]; /* of the status that is being written */
+    char *next;                             /* text that came meanwhile; NULL = none */
+    char next_digest[DIGEST_SHA256_HEX_LEN + 1];
 };
-
-/* --- names --- */
-
-static bool is_plain(const char *text, size_t len)
-{
-    for (size_t i = 0; i < len; i++)
-        if (strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-.", text[i]) == NULL)
-            return false;
-    return len > 0 && text[0] != '.';
-}
-
-char *status_file_name(const char *target_path, struct error **err)
-{
-    char hex[DIGEST_SHA256_HEX_LEN + 1];
-    struct target_path parts;
-    char *name = NULL;
-    int made;
-
-    if (target_path_parse(target_path, &parts) && is_plain(parts.pod_uid, parts.pod_uid_len) &&
-        is_plain(parts.volume_name, parts.volume_name_len) &&
-        parts.pod_uid_len + parts.volume_name_len < NAME_MAX_LEN) {
-        made = asprintf(&name, "%.*s_%.*s" SUFFIX, (int)parts.pod_uid_len, parts.pod_uid,
-                        (int)parts.volume_name_len, parts.volume_name);
-    } else {
-        if (digest_sha256_hex(target_path, strlen(target_path), hex) < 0) {
-            (void)error_set(err, GRPC_STATUS_INTERNAL, "no SHA-256 for a file name");
-            return NULL;
-        }
-        made = asprintf(&name, "path-%.*s" SUFFIX, HASH_DIGITS, hex);
-    }
-    if (made < 0) {
-        (void)error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
-        return NULL;
-    }
-    return name;
-}
-
-char *status_file_target(const char *text, size_t len)
-{
-    cleanup_json cJSON *json = json_parse(text, len, STATUS_FILE_MAX, /* err= */ NULL);
-    const cJSON *path =
-        cJSON_GetObjectItemCaseSensitive(cJSON_GetObjectItemCaseSensitive(json, "status"), "targetPath");
-
-    if (!cJSON_IsString(path) || target_path_check("targetPath", path->valuestring, /* err= */ NULL) < 0)
-        return NULL;
-    return strdup(path->valuestring);
-}
 
 /* --- the sweep at the start --- */
 
-static bool has_suffix(const char *name)
-{
-    size_t len = strlen(name);
-
-    return len > strlen(SUFFIX) && strcmp(name + len - strlen(SUFFIX), SUFFIX) == 0;
-}
-
-/* Is it a file of ours, of a volume that is there no more? Other files are left alone. */
+/* Is it a status file of a volume that does not exist any more? Other files are left alone. */
 static bool is_stale(int directory_fd, const char *name)
 {
     cleanup_buffer struct buffer text = {0};
@@ -136,7 +79,7 @@ static int sweep(const struct status_files *files, struct error **err)
     if (directory == NULL)
         return error_set_errno(err, GRPC_STATUS_INTERNAL, errno, "open --status-dir %s", files->directory);
     while (n++ < STATUS_FILES_MAX && (entry = readdir(directory)) != NULL) {
-        if (has_suffix(entry->d_name) && is_stale(dirfd(directory), entry->d_name))
+        if (status_file_name_plausible(entry->d_name) && is_stale(dirfd(directory), entry->d_name))
             (void)unlinkat(dirfd(directory), entry->d_name, 0); /* the next sweep tries again */
     }
     return 0;
@@ -204,7 +147,7 @@ static void volume_free(struct file_volume *volume)
     if (volume->files != NULL)
         volume_table_remove(&volume->files->volumes, &volume->entry);
     job_finish(volume);
-    secret_free(volume->later);
+    secret_free(volume->next);
     free(volume->error);
     free(volume);
 }
@@ -219,7 +162,7 @@ static struct file_volume *volume_get(struct status_files *files, const char *ta
     volume = calloc(1, sizeof(*volume));
     if (volume == NULL || volume_table_add(&files->volumes, &volume->entry, target_path) < 0) {
         free(volume);
-        (void)error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
+        (void)error_no_memory(err, NULL);
         return NULL;
     }
     volume->files = files;
@@ -242,7 +185,7 @@ static int work_start(struct file_volume *volume, char *text, struct error **err
     if (asprintf(&volume->job.temporary, "%s/.%s.new", files->directory, name) < 0)
         volume->job.temporary = NULL;
     if (volume->job.path == NULL || volume->job.temporary == NULL) {
-        (void)error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
+        (void)error_no_memory(err, NULL);
         goto failed;
     }
     if (worker_start(files->loop, run_write, work_done, volume, err) < 0)
@@ -261,21 +204,21 @@ static void remove_file(struct file_volume *volume)
 
     volume->forgotten = true;
     volume->written[0] = '\0';
-    secret_free(steal_ptr(&volume->later));
+    secret_free(steal_ptr(&volume->next));
     if (volume->running)
         return; /* its end comes back here */
     if (work_start(volume, NULL, &error) < 0)
         volume_free(volume); /* the next start sweeps */
 }
 
-/* What came while the worker ran is next. */
-static bool start_later(struct file_volume *volume, struct error **err)
+/* The text that came while the worker ran is next. */
+static bool start_next(struct file_volume *volume, struct error **err)
 {
-    char *text = steal_ptr(&volume->later);
+    char *text = steal_ptr(&volume->next);
 
     if (text == NULL)
         return false;
-    memcpy(volume->digest, volume->later_digest, sizeof(volume->digest));
+    memcpy(volume->digest, volume->next_digest, sizeof(volume->digest));
     return work_start(volume, text, err) == 0;
 }
 
@@ -293,9 +236,9 @@ static void work_done(void *job)
         return;
     }
     if (removal && error != NULL)
-        log_warning(volume->files->log, "a status file can not be removed", LOG_ERR(error));
+        log_warning(volume->files->log, "a status file cannot be removed", LOG_ERR(error));
     error_free(removal ? steal_ptr(&error) : NULL);
-    if (start_later(volume, &error))
+    if (start_next(volume, &error))
         return;
     if (error == NULL && !removal)
         memcpy(volume->written, volume->digest, sizeof(volume->written));
@@ -304,12 +247,12 @@ static void work_done(void *job)
     else if (volume->forgotten)
         remove_file(volume);
     if (waiter != NULL)
-        observer_call_answer(waiter, error);
+        observer_call_finish(waiter, error);
 }
 
 /* --- the interface --- */
 
-static bool says_it_already(const struct file_volume *volume, const struct desired_pod_status *desired)
+static bool is_up_to_date(const struct file_volume *volume, const struct desired_pod_status *desired)
 {
     return strcmp(volume->written, desired->digest) == 0 && !desired->changed &&
            (desired->error == NULL || (volume->error != NULL && strcmp(volume->error, desired->error) == 0));
@@ -323,7 +266,7 @@ static char *print(const struct desired_pod_status *desired, struct error **err)
 
     if (object == NULL)
         return NULL;
-    if (desired->pod_uid[0] == '\0') /* nobody told */
+    if (desired->pod_uid[0] == '\0') /* without podInfoOnMount */
         cJSON_DeleteItemFromObjectCaseSensitive(cJSON_GetObjectItemCaseSensitive(object, "metadata"),
                                                 "ownerReferences");
     return json_print(object, err);
@@ -337,9 +280,9 @@ static int write_desired(struct file_volume *volume, const struct desired_pod_st
     if (text == NULL)
         return -1;
     if (volume->running) {
-        secret_free(volume->later);
-        volume->later = text;
-        memcpy(volume->later_digest, desired->digest, sizeof(volume->later_digest));
+        secret_free(volume->next);
+        volume->next = text;
+        memcpy(volume->next_digest, desired->digest, sizeof(volume->next_digest));
     } else {
         if (work_start(volume, text, err) < 0)
             return -1;
@@ -361,7 +304,7 @@ static struct observer_call *files_start(void *state, const struct volume_event 
     struct file_volume *volume = desired != NULL ? volume_get(files, event->target_path, err) : NULL;
     struct observer_call *call =
         volume != NULL ? observer_call_create(files->loop, callback, arg, err) : NULL;
-    bool write = volume != NULL && !says_it_already(volume, desired);
+    bool write = volume != NULL && !is_up_to_date(volume, desired);
 
     (void)timeout_ms; /* a worker is awaited, as everywhere */
     if (call != NULL && write && write_desired(volume, desired, err) < 0)
@@ -372,7 +315,7 @@ static struct observer_call *files_start(void *state, const struct volume_event 
     if (write)
         observer_call_wait(call, &volume->waiter, UINT64_MAX, NULL);
     else
-        observer_call_end(call, NULL);
+        observer_call_finish_later(call, NULL);
     return call;
 }
 
@@ -402,7 +345,7 @@ struct status_files *status_files_create(uv_loop_t *loop, const char *directory,
     struct status_files *files = calloc(1, sizeof(*files));
 
     if (files == NULL) {
-        (void)error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
+        (void)error_no_memory(err, NULL);
         return NULL;
     }
     *files = (struct status_files){.loop = loop, .log = log, .directory = strdup(directory)};
@@ -411,7 +354,7 @@ struct status_files *status_files_create(uv_loop_t *loop, const char *directory,
     if (files->node_label == NULL)
         goto failed;
     if (files->directory == NULL) {
-        (void)error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
+        (void)error_no_memory(err, NULL);
         goto failed;
     }
     if (mkdir(directory, 0755) < 0 && errno != EEXIST) {
@@ -436,7 +379,7 @@ void status_files_destroy(struct status_files *files)
 
         if (volume->running) { /* ends by itself, and stays as it is then */
             volume_table_remove(&files->volumes, &volume->entry);
-            secret_free(steal_ptr(&volume->later));
+            secret_free(steal_ptr(&volume->next));
             volume->files = NULL;
         } else {
             volume_free(volume);

@@ -1,16 +1,15 @@
 /*
- * status_files.h - records mounted volumes as JSON files in a directory, for nodes without the Kubernetes
- * API: an observer (volume_observer.h).
+ * status_files.h - writes mounted volumes to JSON files in a directory, for nodes without the Kubernetes API: a
+ * volume observer (volume_observer.h).
  *
- * One file per volume, "<pod uid>_<volume name>.json" (for target paths that are not the kubelet's,
- * "path-<32 digits of the path's SHA-256>.json"), with the same object as in the API (pod_status_object.h). A
- * file is replaced as a whole (rename), written when content or outcome change, and removed with its volume.
- * Files of volumes that went away while no driver ran are removed at the next start.
+ * One file per volume (status_file_name.h) has the same object as in the API (pod_status_object.h). A file is
+ * replaced as a whole (rename), written when content or outcome change, and removed with its volume. Files of
+ * volumes that went away while no driver ran are removed at the next start.
  *
- * Nothing in it is secret; who may read it decides the directory's mode. No record is needed for a mount.
+ * Nothing in it is secret; the directory's mode decides who may read it. No mount requires it.
  */
-#ifndef DRIVER_STATUS_FILES_H
-#define DRIVER_STATUS_FILES_H
+#ifndef DRIVER_STATUS_STATUS_FILES_H
+#define DRIVER_STATUS_STATUS_FILES_H
 
 #include <uv.h>
 
@@ -18,26 +17,19 @@
 #include "driver/status/volume_observer.h"
 
 enum {
-    STATUS_FILE_MAX = 4 << 20, /* bytes of a file that is looked at: versions of all objects of a volume */
-    STATUS_FILES_MAX = 10000,  /* files that are looked at when the driver starts */
+    STATUS_FILES_MAX = 10000, /* files that are examined when the driver starts */
 };
 
 struct status_files;
 
-/* Makes the directory (0755) if need be, and sweeps it; blocks. `log` is borrowed and may be NULL. */
+/* Makes the directory (0755) if need be, and removes stale files; blocks. `log` is borrowed and may be NULL. */
 struct status_files *status_files_create(uv_loop_t *loop, const char *directory, const char *node,
                                          struct log *log, struct error **err);
 
-/* Fills in the interface. */
+/* The interface; `files` must outlive its use. */
 struct volume_observer status_files_observer(struct status_files *files);
 
-/* The file of a volume, below the directory. The caller frees; NULL with err set. */
-char *status_file_name(const char *target_path, struct error **err);
-
-/* The target path that the text of such a file names, or NULL. The caller frees. */
-char *status_file_target(const char *text, size_t len);
-
-/* No record may be waited for; writes on their way are brought to an end by the loop. Accepts NULL. */
+/* No call may be running; the loop ends the writes that are running. Accepts NULL. */
 void status_files_destroy(struct status_files *files);
 
 #endif

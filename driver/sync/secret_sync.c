@@ -153,7 +153,7 @@ static void kube_is_back(void *arg)
 static void stop_waiting(struct sync_volume *volume)
 {
     if (volume->waiting != NULL)
-        observer_call_end(volume->waiting, NULL);
+        observer_call_finish_later(volume->waiting, NULL);
 }
 
 static uint32_t hash_of(const struct sync_result *result)
@@ -494,7 +494,7 @@ static struct observer_call *sync_start(void *state, const struct volume_event *
         observer_call_wait(call, &volume->waiting, timeout_ms < SYNC_WAIT_MS ? timeout_ms : SYNC_WAIT_MS,
                            NULL);
     } else {
-        observer_call_end(call, NULL);
+        observer_call_finish_later(call, NULL);
     }
     start_next(sync);
     return call;

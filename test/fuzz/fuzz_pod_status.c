@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "driver/status/pod_status_object.h"
-#include "driver/status/status_files.h"
+#include "driver/status/status_file_name.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -1,5 +1,5 @@
 /*
- * test_events.c - events on pods, against an API server that answers by script.
+ * test_events.c - events on pods, against an API server that responds by script.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -65,7 +65,7 @@ static void emit(struct world *world, const char *message)
 }
 
 /* Occurrences by result. */
-static double told(struct world *world, const char *result)
+static double counted(struct world *world, const char *result)
 {
     cleanup_buffer struct buffer text = {0};
     char needle[128];
@@ -79,13 +79,13 @@ static double told(struct world *world, const char *result)
     return at == NULL ? 0 : strtod(at + strlen(needle), NULL);
 }
 
-/* Until so many occurrences have been told or dropped; one request more than scripted fails the test. */
-static void run_until_told(struct world *world, double sent, double dropped)
+/* Until so many occurrences have been sent or dropped; one request more than scripted fails the test. */
+static void run_until_counted(struct world *world, double sent, double dropped)
 {
-    while (told(world, "sent") < sent || told(world, "dropped") < dropped)
+    while (counted(world, "sent") < sent || counted(world, "dropped") < dropped)
         assert_int_not_equal(uv_run(&world->base.loop, UV_RUN_ONCE), 0);
-    assert_true(told(world, "sent") == sent);
-    assert_true(told(world, "dropped") == dropped);
+    assert_true(counted(world, "sent") == sent);
+    assert_true(counted(world, "dropped") == dropped);
 }
 
 #define CREATED   ANSWER(201, "", OBJECT)
@@ -99,7 +99,7 @@ static void an_event_is_as_the_core_api_wants_it(void **state)
 
     SCRIPT(&world->base.api, CREATED);
     emit(world, "100% of \"it\" failed: %s%n");
-    run_until_told(world, 1, 0);
+    run_until_counted(world, 1, 0);
     assert_sent(&world->base.api, 0, POST_LINE);
     assert_sent(&world->base.api, 0,
                 "\"apiVersion\":\"v1\",\"kind\":\"Event\",\"metadata\":{\"name\":\"web-0.");
@@ -121,25 +121,25 @@ static void the_same_again_counts_the_event_up(void **state)
 
     SCRIPT(&world->base.api, CREATED, PATCHED, PATCHED);
     emit(world, "no");
-    run_until_told(world, 1, 0);
+    run_until_counted(world, 1, 0);
     emit(world, "no");
-    run_until_told(world, 2, 0);
+    run_until_counted(world, 2, 0);
     emit(world, "no");
-    run_until_told(world, 3, 0);
+    run_until_counted(world, 3, 0);
     assert_sent(&world->base.api, 1, PATCH);
     assert_sent(&world->base.api, 1, "Content-Type: application/merge-patch+json\r\n");
     assert_sent(&world->base.api, 1, "\"count\":2");
     assert_sent(&world->base.api, 2, "\"count\":3");
 }
 
-static void what_happens_while_a_request_runs_is_told_in_the_next(void **state)
+static void occurrences_during_a_request_go_along_with_the_next_one(void **state)
 {
     struct world *world = *state;
 
     SCRIPT(&world->base.api, CREATED, PATCHED);
     for (unsigned i = 0; i < 7; i++)
         emit(world, "no");
-    run_until_told(world, 7, 0);
+    run_until_counted(world, 7, 0);
     assert_sent(&world->base.api, 0, "\"count\":1");
     assert_sent(&world->base.api, 1, "\"count\":7");
 }
@@ -150,18 +150,18 @@ static void another_message_is_another_event(void **state)
 
     SCRIPT(&world->base.api, CREATED, CREATED, CREATED);
     emit(world, "no");
-    run_until_told(world, 1, 0);
+    run_until_counted(world, 1, 0);
     emit(world, "still no");
-    run_until_told(world, 2, 0);
+    run_until_counted(world, 2, 0);
     world->uid = "uid-2"; /* another pod */
     emit(world, "no");
-    run_until_told(world, 3, 0);
+    run_until_counted(world, 3, 0);
     assert_sent(&world->base.api, 1, "\"message\":\"still no\"");
     assert_sent(&world->base.api, 1, "\"count\":1");
     assert_sent(&world->base.api, 2, "\"uid\":\"uid-2\"");
 }
 
-static void a_pod_that_never_stops_is_told_of_so_often_and_counted(void **state)
+static void a_pod_that_never_stops_is_limited_and_counted(void **state)
 {
     struct world *world = *state;
     char message[32];
@@ -172,37 +172,37 @@ static void a_pod_that_never_stops_is_told_of_so_often_and_counted(void **state)
     for (unsigned i = 0; i < EVENTS_BURST; i++) {
         (void)snprintf(message, sizeof(message), "request %u failed", i);
         emit(world, message);
-        run_until_told(world, i + 1, 0);
+        run_until_counted(world, i + 1, 0);
     }
     for (unsigned i = 0; i < 100; i++) {
         emit(world, "and again");
         (void)uv_run(&world->base.loop, UV_RUN_NOWAIT);
     }
-    run_until_told(world, EVENTS_BURST, 0);
+    run_until_counted(world, EVENTS_BURST, 0);
     events_destroy(world->events); /* what waits is dropped */
     world->events = NULL;
-    run_until_told(world, EVENTS_BURST, 100);
+    run_until_counted(world, EVENTS_BURST, 100);
 }
 
-static void an_event_that_is_forgotten_by_the_server_is_made_anew(void **state)
+static void an_event_that_the_server_has_dropped_is_created_again(void **state)
 {
     struct world *world = *state;
 
     SCRIPT(&world->base.api, CREATED, ANSWER(404, "", STATUS("NotFound", "not found")), CREATED);
     emit(world, "no");
-    run_until_told(world, 1, 0);
+    run_until_counted(world, 1, 0);
     emit(world, "no");
-    run_until_told(world, 2, 0);
+    run_until_counted(world, 2, 0);
     assert_sent(&world->base.api, 2, POST_LINE);
 }
 
-static void a_server_without_an_answer_is_asked_again(void **state)
+static void a_request_without_a_response_is_retried(void **state)
 {
     struct world *world = *state;
 
     SCRIPT(&world->base.api, ANSWER(0, "", ""), ANSWER(503, "", ""), CREATED);
     emit(world, "no");
-    run_until_told(world, 1, 0);
+    run_until_counted(world, 1, 0);
     assert_sent(&world->base.api, 2, "\"count\":1}");
 }
 
@@ -215,7 +215,7 @@ static void name_of_event(const struct scripted_api *api, size_t i, char name[80
     assert_int_equal(sscanf(at, "\"metadata\":{\"name\":\"%79[^\"]", name), 1);
 }
 
-/* The answer was lost on its way, not the request: there must not be two events for it. */
+/* The response was lost, not the request: there must not be two events for it. */
 static void an_event_that_had_arrived_is_not_made_twice(void **state)
 {
     struct world *world = *state;
@@ -225,7 +225,7 @@ static void an_event_that_had_arrived_is_not_made_twice(void **state)
            PATCHED);
     emit(world, "no");
     emit(world, "no");
-    run_until_told(world, 2, 0);
+    run_until_counted(world, 2, 0);
     name_of_event(&world->base.api, 0, first);
     name_of_event(&world->base.api, 1, second);
     assert_string_equal(first, second);
@@ -233,12 +233,12 @@ static void an_event_that_had_arrived_is_not_made_twice(void **state)
     assert_sent(&world->base.api, 2, line);
     assert_sent(&world->base.api, 2, "\"count\":2");
     emit(world, "no");
-    run_until_told(world, 3, 0);
+    run_until_counted(world, 3, 0);
     assert_sent(&world->base.api, 3, line);
     assert_sent(&world->base.api, 3, "\"count\":3");
 }
 
-static void it_is_not_asked_for_ever(void **state)
+static void it_is_not_retried_for_ever(void **state)
 {
     struct world *world = *state;
 
@@ -246,7 +246,7 @@ static void it_is_not_asked_for_ever(void **state)
            ANSWER(0, "", ""));
     assert_int_equal(world->base.api.n_script, EVENTS_TRIES_MAX);
     emit(world, "no");
-    run_until_told(world, 0, 1);
+    run_until_counted(world, 0, 1);
 }
 
 static void what_is_refused_is_dropped(void **state)
@@ -255,9 +255,9 @@ static void what_is_refused_is_dropped(void **state)
 
     SCRIPT(&world->base.api, ANSWER(403, "", STATUS("Forbidden", "namespace is being terminated")), CREATED);
     emit(world, "no");
-    run_until_told(world, 0, 1);
+    run_until_counted(world, 0, 1);
     emit(world, "no");
-    run_until_told(world, 1, 1);
+    run_until_counted(world, 1, 1);
     assert_sent(&world->base.api, 1, POST_LINE);
 }
 
@@ -271,7 +271,7 @@ static void a_long_message_is_cut_and_made_text(void **state)
     message[sizeof(message) - 1] = '\0';
     message[0] = '\xff';
     emit(world, message);
-    run_until_told(world, 1, 0);
+    run_until_counted(world, 1, 0);
     message[EVENTS_MESSAGE_MAX] = '\0';
     message[0] = '?';
     assert_sent(&world->base.api, 0, message);
@@ -293,12 +293,12 @@ static void long_pod_names_leave_room_for_the_event(void **state)
     name[253] = '\0';
     world->pod = name;
     emit(world, "no");
-    run_until_told(world, 1, 0);
+    run_until_counted(world, 1, 0);
     (void)snprintf(expected, sizeof(expected), "\"metadata\":{\"name\":\"%.235s.", name);
     assert_sent(&world->base.api, 0, expected);
 }
 
-static void a_thousand_pods_do_not_fill_memory_or_the_line(void **state)
+static void a_thousand_pods_do_not_fill_memory_or_the_queue(void **state)
 {
     struct world *world = *state;
     static const struct scripted_answer silent[EVENTS_IN_FLIGHT_MAX] = {
@@ -316,10 +316,10 @@ static void a_thousand_pods_do_not_fill_memory_or_the_line(void **state)
         assert_int_not_equal(uv_run(&world->base.loop, UV_RUN_ONCE), 0);
     for (unsigned i = 0; i < 20; i++)
         (void)uv_run(&world->base.loop, UV_RUN_ONCE); /* one request more would be one too many */
-    run_until_told(world, 0, 1000 - EVENTS_ENTRIES_MAX);
+    run_until_counted(world, 0, 1000 - EVENTS_ENTRIES_MAX);
 }
 
-static void nobody_and_nameless_pods_are_told_nothing(void **state)
+static void without_events_or_a_pods_name_nothing_is_sent(void **state)
 {
     struct world *world = *state;
 
@@ -329,7 +329,7 @@ static void nobody_and_nameless_pods_are_told_nothing(void **state)
     emit(world, "no");
     world->pod = "web-0";
     emit(world, "no");
-    run_until_told(world, 1, 0);
+    run_until_counted(world, 1, 0);
     events_destroy(NULL);
 }
 
@@ -339,18 +339,18 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
         TEST(an_event_is_as_the_core_api_wants_it),
         TEST(the_same_again_counts_the_event_up),
-        TEST(what_happens_while_a_request_runs_is_told_in_the_next),
+        TEST(occurrences_during_a_request_go_along_with_the_next_one),
         TEST(another_message_is_another_event),
-        TEST(a_pod_that_never_stops_is_told_of_so_often_and_counted),
-        TEST(an_event_that_is_forgotten_by_the_server_is_made_anew),
-        TEST(a_server_without_an_answer_is_asked_again),
+        TEST(a_pod_that_never_stops_is_limited_and_counted),
+        TEST(an_event_that_the_server_has_dropped_is_created_again),
+        TEST(a_request_without_a_response_is_retried),
         TEST(an_event_that_had_arrived_is_not_made_twice),
-        TEST(it_is_not_asked_for_ever),
+        TEST(it_is_not_retried_for_ever),
         TEST(what_is_refused_is_dropped),
         TEST(a_long_message_is_cut_and_made_text),
         TEST(long_pod_names_leave_room_for_the_event),
-        TEST(a_thousand_pods_do_not_fill_memory_or_the_line),
-        TEST(nobody_and_nameless_pods_are_told_nothing),
+        TEST(a_thousand_pods_do_not_fill_memory_or_the_queue),
+        TEST(without_events_or_a_pods_name_nothing_is_sent),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -80,7 +80,7 @@ static void the_object_is_as_specified(void **state)
     desired_pod_status_destroy(desired);
 }
 
-/* Compares with one difference at a time; the patch carries all that is wished. */
+/* Compares with one difference at a time; the patch carries all of the desired status. */
 static void a_difference_is_patched_and_nothing_else(void **state)
 {
     static const struct {

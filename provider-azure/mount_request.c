@@ -168,7 +168,7 @@ static int find_vault(const struct parameters *p, const struct cloud *cloud, str
         if (item->type == OBJECT_KEY)
             continue;
         (void)invalid(err, "a Managed HSM has objects of type key only");
-        return object_wrap_error(item, err);
+        return object_item_wrap_error(item, err);
     }
     return 0;
 }

@@ -14,7 +14,7 @@
 #include "common/base/log.h"
 #include "common/base/secret.h"
 #include "provider-azure/content/certificate.h"
-#include "provider-azure/objects/objects.h"
+#include "provider-azure/objects/object_item.h"
 #include "provider-azure/vault/vault_object.h"
 
 /* Files one secret may be split into: Key Vault's secrets end at 25 KiB. */

@@ -37,7 +37,7 @@ void aggregate_error_add(struct aggregate_error *aggregate, const struct object_
         return;
     }
     struct error *error = error_copy(cause);
-    object_wrap_error(item, &error);
+    object_item_wrap_error(item, &error);
     (void)buffer_printf(&aggregate->text, NULL, "%s%s", aggregate->quoted > 0 ? "; " : "",
                         error_message(error));
     aggregate->quoted++;

@@ -8,7 +8,7 @@
 #define PROVIDER_AZURE_OBJECTS_AGGREGATE_ERROR_H
 
 #include "common/base/buffer.h"
-#include "provider-azure/objects/objects.h"
+#include "provider-azure/objects/object_item.h"
 
 enum { AGGREGATE_ERROR_MAX = 8 };
 

@@ -9,7 +9,7 @@
 
 #include "common/base/error.h"
 #include "common/base/secret.h"
-#include "provider-azure/objects/objects.h"
+#include "provider-azure/objects/object_item.h"
 
 struct vault_object {
     char *version;                /* third path segment of id or kid; "" if there is none */

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "provider-azure/content/content.h"
+#include "provider-azure/objects/objects.h"
 
 static void patterns_are_globs_without_case(void **state)
 {

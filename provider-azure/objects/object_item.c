@@ -1,0 +1,293 @@
+/*
+ * object_item.c - reads and checks one item.
+ */
+#include "provider-azure/objects/object_item.h"
+
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "common/base/cleanup.h"
+#include "provider-azure/base/parameter_text.h"
+#include "provider-azure/objects/object_path.h"
+#include "provider-azure/objects/yaml_field.h"
+
+static int invalid(struct error **err, const char *text)
+{
+    return error_set(err, GRPC_STATUS_INVALID_ARGUMENT, "%s", text);
+}
+
+const char *object_type_name(enum object_type type)
+{
+    static const char *const names[] = {
+        [OBJECT_SECRET] = "secret", [OBJECT_KEY] = "key", [OBJECT_CERT] = "cert"};
+    return names[type];
+}
+
+int object_item_wrap_error(const struct object_item *item, struct error **err)
+{
+    return error_wrap(err, "failed to get objectType:%s, objectName:%s, objectVersion:%s", item->type_text,
+                      item->name, item->version_text);
+}
+
+/* --- checks --- */
+
+static int check_format(const char *text, const char *type, enum object_format *ret, struct error **err)
+{
+    *ret = OBJECT_PEM;
+    if (*text == '\0' || strcasecmp(text, "pem") == 0)
+        return 0;
+    if (strcasecmp(text, "pfx") != 0)
+        return error_set(err, GRPC_STATUS_INVALID_ARGUMENT, "invalid objectFormat: %s, should be PEM or PFX",
+                         text);
+    if (strcmp(type, "secret") != 0)
+        return invalid(err, "PFX format only supported for objectType: secret");
+    *ret = OBJECT_PFX;
+    return 0;
+}
+
+static int check_encoding(const char *text, const char *type, enum object_encoding *ret, struct error **err)
+{
+    *ret = OBJECT_UTF8;
+    if (*text == '\0')
+        return 0;
+    if (strcmp(type, "secret") != 0)
+        return invalid(err, "objectEncoding only supported for objectType: secret");
+    if (strcasecmp(text, "utf-8") == 0)
+        *ret = OBJECT_UTF8;
+    else if (strcasecmp(text, "base64") == 0)
+        *ret = OBJECT_BASE64;
+    else if (strcasecmp(text, "hex") == 0)
+        *ret = OBJECT_HEX;
+    else
+        return error_set(err, GRPC_STATUS_INVALID_ARGUMENT,
+                         "invalid objectEncoding: %s, should be hex, base64 or utf-8", text);
+    return 0;
+}
+
+static int check_type(const char *text, enum object_type *ret, struct error **err)
+{
+    for (int type = OBJECT_SECRET; type <= OBJECT_CERT; type++) {
+        if (strcmp(text, object_type_name((enum object_type)type)) == 0) {
+            *ret = (enum object_type)type;
+            return 0;
+        }
+    }
+    return invalid(err, "Invalid vaultObjectTypes. Should be secret, key, or cert");
+}
+
+static int check_permission(const char *text, mode_t default_mode, mode_t *ret, struct error **err)
+{
+    *ret = default_mode;
+    size_t len = strlen(text);
+    if (len == 0)
+        return 0;
+    unsigned long mode = len <= 4 && strspn(text, "01234567") == len ? strtoul(text, NULL, 8) : ULONG_MAX;
+    if (mode > 0777)
+        return error_set(err, GRPC_STATUS_INVALID_ARGUMENT,
+                         "invalid filePermission: %s, should be octal digits from 0 to 0777", text);
+    *ret = (mode_t)mode;
+    return 0;
+}
+
+static int check_optional(const char *text, bool *ret, struct error **err)
+{
+    if (parameter_text_parse_bool(text, ret))
+        return 0;
+    return error_set(err, GRPC_STATUS_INVALID_ARGUMENT, "invalid objectOptional: %s, should be true or false",
+                     text);
+}
+
+static int check_split(const char *text, const struct object_item *item, enum object_split *ret,
+                       struct error **err)
+{
+    *ret = OBJECT_WHOLE;
+    if (*text == '\0')
+        return 0;
+    if (strcasecmp(text, "json") != 0)
+        return error_set(err, GRPC_STATUS_INVALID_ARGUMENT, "invalid objectSplit: %s, should be json", text);
+    if (item->type != OBJECT_SECRET || item->format != OBJECT_PEM)
+        return invalid(err, "objectSplit only supported for objectType: secret, without objectFormat: pfx");
+    *ret = OBJECT_SPLIT_JSON;
+    return 0;
+}
+
+/* In a URL these mean another place, also when they are percent-encoded. */
+static bool is_dots(const char *segment)
+{
+    return strcmp(segment, ".") == 0 || strcmp(segment, "..") == 0;
+}
+
+/* Sets name and path of the item, and checks them. */
+static int check_name(struct object_item *item, const char *alias, const char *pattern, const char *tags,
+                      struct error **err)
+{
+    bool one = *pattern == '\0' && *tags == '\0';
+    if (one) {
+        item->path = strdup(*alias != '\0' ? alias : item->name);
+        return item->path == NULL ? error_no_memory(err, NULL) : object_path_check(item->path, err);
+    }
+    cleanup_free char *path = object_select_path(alias, "name");
+    item->path = strdup(alias);
+    item->select = object_select_create(pattern, tags, err);
+    if (item->select == NULL)
+        return -1;
+    if (*item->name != '\0')
+        return invalid(err, "objectName cannot be given together with objectNamePattern or objectTags");
+    free(item->name);
+    item->name = strdup(object_select_text(item->select));
+    if (path == NULL || item->path == NULL || item->name == NULL)
+        return error_no_memory(err, NULL);
+    if (*item->version != '\0' || item->history > 1)
+        return invalid(
+            err,
+            "objectVersion and objectVersionHistory cannot be given together with objectNamePattern or objectTags");
+    return object_path_check(path, err);
+}
+
+/* --- one item --- */
+
+/* Fields that are checked as texts. */
+struct fields {
+    char *alias, *format, *encoding, *permission, *pattern, *tags, *optional, *split;
+};
+
+static void fields_finish(struct fields *fields)
+{
+    free(fields->alias);
+    free(fields->format);
+    free(fields->encoding);
+    free(fields->permission);
+    free(fields->pattern);
+    free(fields->tags);
+    free(fields->optional);
+    free(fields->split);
+}
+#define cleanup_fields CLEANUP(fields_finish)
+
+static int read_fields(const struct yaml_node *root, struct object_item *item, struct fields *fields,
+                       struct error **err)
+{
+    const struct {
+        const char *name;
+        char **into;
+    } texts[] = {
+        {"objectName", &item->name},
+        {"objectType", &item->type_text},
+        {"objectAlias", &fields->alias},
+        {"objectVersion", &item->version_text},
+        {"objectFormat", &fields->format},
+        {"objectEncoding", &fields->encoding},
+        {"filePermission", &fields->permission},
+        {"objectNamePattern", &fields->pattern},
+        {"objectTags", &fields->tags},
+        {"objectOptional", &fields->optional},
+        {"objectSplit", &fields->split},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
+        if (yaml_field_text(root, texts[i].name, texts[i].into, err) < 0)
+            return -1;
+    }
+    return yaml_field_int32(root, "objectVersionHistory", &item->history, err);
+}
+
+static void warn_unknown_fields(const struct yaml_node *item, size_t index, struct log *log)
+{
+    static const char *const known[] = {"objectName",     "objectType",           "objectAlias",
+                                        "objectVersion",  "objectFormat",         "objectEncoding",
+                                        "filePermission", "objectVersionHistory", "objectNamePattern",
+                                        "objectTags",     "objectOptional",       "objectSplit"};
+    for (size_t i = 0; item != NULL && i < item->n; i++) {
+        bool found = yaml_is_merge(item->keys[i]);
+        for (size_t k = 0; k < ARRAY_SIZE(known); k++)
+            found = found || strcmp(item->keys[i]->text, known[k]) == 0;
+        if (!found)
+            log_warning(log, "unknown field in objects, ignored", LOG_UINT("index", index),
+                        LOG_STR("field", item->keys[i]->text));
+    }
+}
+
+static int read_item(const char *text, size_t index, struct log *log, struct object_item *item,
+                     struct fields *fields, struct error **err)
+{
+    const struct yaml_node *root = NULL;
+    cleanup_yaml struct yaml_document *document =
+        yaml_parse(text, strlen(text), OBJECT_ITEM_MAX_BYTES, &root, err);
+
+    if (document == NULL)
+        return -1;
+    if (yaml_is_null(root))
+        root = NULL;
+    else if (root->kind != YAML_MAPPING)
+        return yaml_field_wrong_shape(root, "a mapping of objectName, objectType, ...", err);
+    if (read_fields(root, item, fields, err) < 0)
+        return -1;
+    warn_unknown_fields(root, index, log);
+    return 0;
+}
+
+static int check_item(const struct fields *fields, const struct object_defaults *defaults,
+                      struct object_item *item, struct error **err)
+{
+    /* The word `latest` is understood everywhere; Key Vault itself knows only the empty version. */
+    item->version = strcmp(item->version_text, "latest") == 0 ? "" : item->version_text;
+    item->versions = item->history > 1 ? (size_t)item->history : 1;
+    if (item->history > 1 && defaults->history == HISTORY_ONE_MORE)
+        item->versions++;
+    if (check_format(fields->format, item->type_text, &item->format, err) < 0 ||
+        check_encoding(fields->encoding, item->type_text, &item->encoding, err) < 0 ||
+        check_name(item, fields->alias, fields->pattern, fields->tags, err) < 0)
+        return -1;
+    if (*item->name == '\0')
+        return invalid(err, "objectName must not be empty");
+    if (is_dots(item->name) || is_dots(item->version))
+        return invalid(err, "objectName and objectVersion must not be '.' or '..'");
+    if (check_type(item->type_text, &item->type, err) < 0 ||
+        check_permission(fields->permission, defaults->mode, &item->mode, err) < 0 ||
+        check_optional(fields->optional, &item->optional, err) < 0)
+        return -1;
+    return check_split(fields->split, item, &item->split, err);
+}
+
+int object_item_parse(const char *text, size_t index, const struct object_defaults *defaults,
+                      struct object_item *ret_item, struct error **err)
+{
+    cleanup_fields struct fields fields = {0};
+
+    *ret_item = (struct object_item){0};
+    if (read_item(text, index, defaults->log, ret_item, &fields, err) < 0)
+        return error_wrap(err, "unmarshal failed for keyVaultObjects at index %zu, error", index);
+    if (check_item(&fields, defaults, ret_item, err) < 0)
+        return object_item_wrap_error(ret_item, err);
+    return 0;
+}
+
+int object_item_select(const struct object_item *item, const char *name, struct object_item *ret_item,
+                       struct error **err)
+{
+    struct object_item made = *item;
+    made.name = strdup(name);
+    made.type_text = strdup(item->type_text);
+    made.version_text = strdup("");
+    made.version = made.version_text;
+    made.path = object_select_path(item->path, name);
+    made.select = NULL;
+    int result = made.name == NULL || made.type_text == NULL || made.version_text == NULL || made.path == NULL
+                     ? error_no_memory(err, NULL)
+                     : object_path_check(made.path, err);
+    if (result < 0)
+        object_item_finish(&made);
+    else
+        *ret_item = made;
+    return result;
+}
+
+void object_item_finish(struct object_item *item)
+{
+    free(item->name);
+    free(item->type_text);
+    free(item->version_text);
+    free(item->path);
+    object_select_destroy(item->select);
+}

@@ -488,7 +488,7 @@ static void log_start(const struct program *program)
     if (!kernel.noswap)
         log_warning(
             program->log,
-            "this kernel's tmpfs can not be kept out of swap (needs Linux 6.4): encrypt swap or switch it off");
+            "this kernel's tmpfs cannot be kept out of swap (needs Linux 6.4): encrypt swap or switch it off");
 }
 
 /* `word`: the first of the command line that is no flag; NULL = there is none. */
@@ -500,7 +500,7 @@ static int run(struct program *program, const char *word)
         log_create(STDERR_FILENO, program->settings.log_format_json ? LOG_FORMAT_JSON_LONG : LOG_FORMAT_TEXT,
                    (int)program->settings.verbosity);
     if (word != NULL) /* `--flag false`: a boolean takes its value behind a '=' */
-        log_warning(program->log, "not a flag: ignored, with all that follows", LOG_STR("word", word));
+        log_warning(program->log, "not a flag: ignored with everything after it", LOG_STR("word", word));
     if (uv_loop_init(&program->loop) != 0) {
         log_error(program->log, "the event loop cannot be created");
         return 1;

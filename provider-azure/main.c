@@ -317,7 +317,7 @@ int main(int argc, char **argv)
     }
     warn_about_old_flags(&program);
     if (rest < argc) /* `--flag false`: a boolean takes its value behind a '=' */
-        log_warning(program.log, "not a flag: ignored, with all that follows", LOG_STR("word", argv[rest]));
+        log_warning(program.log, "not a flag: ignored with everything after it", LOG_STR("word", argv[rest]));
     int status = 1;
     if (start(&program, &error) == 0) {
         log_info(program.log, "listening", LOG_STR("version", build_version()),

@@ -58,33 +58,33 @@ static const struct metric_desc unpublish_error_desc = {.name = "node_unpublish_
                                                         .help = "Total number of failed node unpublish calls",
                                                         .type = METRIC_COUNTER,
                                                         .labels = {"os_type"}};
-static const struct metric_desc rotation_desc = {
-    .name = "rotation_reconcile_total",
-    .help = "Total number of looks for rotated objects that succeeded",
-    .type = METRIC_COUNTER,
-    .labels = {"provider", "os_type", "rotated"}};
+static const struct metric_desc rotation_desc = {.name = "rotation_reconcile_total",
+                                                 .help = "Total number of rotation checks that succeeded",
+                                                 .type = METRIC_COUNTER,
+                                                 .labels = {"provider", "os_type", "rotated"}};
 static const struct metric_desc rotation_error_desc = {
     .name = "rotation_reconcile_error_total",
-    .help = "Total number of looks for rotated objects that failed",
+    .help = "Total number of rotation checks that failed",
     .type = METRIC_COUNTER,
     .labels = {"provider", "error_type", "os_type", "rotated"}};
 static const struct metric_desc rotation_seconds_desc = {.name = "rotation_reconcile_duration_sec",
-                                                         .help = "Seconds a look for rotated objects took",
+                                                         .help = "Seconds a rotation check took",
                                                          .type = METRIC_HISTOGRAM,
                                                          .labels = {"os_type"},
                                                          .buckets = seconds_buckets,
                                                          .n_buckets = ARRAY_SIZE(seconds_buckets)};
 static const struct metric_desc provider_seconds_desc = {.name = "provider_mount_duration_sec",
-                                                         .help = "Seconds a provider took to answer Mount",
+                                                         .help =
+                                                             "Seconds a provider took to respond to Mount",
                                                          .type = METRIC_HISTOGRAM,
                                                          .labels = {"provider", "grpc_status"},
                                                          .buckets = seconds_buckets,
                                                          .n_buckets = ARRAY_SIZE(seconds_buckets)};
-static const struct metric_desc events_desc = {.name = "kube_events_total",
-                                               .help =
-                                                   "Total number of occurrences told in Kubernetes Events",
-                                               .type = METRIC_COUNTER,
-                                               .labels = {"reason", "result"}};
+static const struct metric_desc events_desc = {
+    .name = "kube_events_total",
+    .help = "Total number of occurrences reported in Kubernetes Events, or dropped",
+    .type = METRIC_COUNTER,
+    .labels = {"reason", "result"}};
 static const struct metric_desc record_error_desc = {
     .name = "record_error_total",
     .help = "Total number of mounted volumes that could not be recorded",
@@ -115,7 +115,7 @@ static const struct metric_desc secret_seconds_desc = {.name = "k8s_secret_durat
 
 static const struct metric_desc rotation_time_desc = {
     .name = "rotation_last_success_timestamp_seconds",
-    .help = "When a look for rotated objects succeeded last, in seconds since 1970",
+    .help = "Time of the last successful rotation check, in seconds since 1970",
     .type = METRIC_GAUGE,
     .labels = {"provider"}};
 static const struct metric_desc files_bytes_desc = {.name = "volume_files_written_bytes_total",

@@ -4,8 +4,8 @@
  * All functions accept NULL (nothing is counted). Label values are what the systems we replace use; os_type
  * is always "linux".
  */
-#ifndef DRIVER_DRIVER_METRICS_H
-#define DRIVER_DRIVER_METRICS_H
+#ifndef DRIVER_BASE_DRIVER_METRICS_H
+#define DRIVER_BASE_DRIVER_METRICS_H
 
 #include <stdbool.h>
 #include <stddef.h>

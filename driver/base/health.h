@@ -5,8 +5,8 @@
  * shows that mounts are not stuck in the kernel, which no restart of a peer would cure. The Kubernetes API
  * and the providers do not count: restarting the driver does not help them.
  */
-#ifndef DRIVER_HEALTH_H
-#define DRIVER_HEALTH_H
+#ifndef DRIVER_BASE_HEALTH_H
+#define DRIVER_BASE_HEALTH_H
 
 #include <uv.h>
 

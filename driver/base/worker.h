@@ -5,8 +5,8 @@
  * cancelled, because a mount that is half done must be brought to an end: who started it waits for `done`,
  * even when nobody is interested in the result any more.
  */
-#ifndef DRIVER_WORKER_H
-#define DRIVER_WORKER_H
+#ifndef DRIVER_BASE_WORKER_H
+#define DRIVER_BASE_WORKER_H
 
 #include <uv.h>
 

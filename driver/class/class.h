@@ -7,8 +7,8 @@
  * One decoder serves both notations. It reads a neutral tree (struct class_tree below), which class_yaml.c
  * and class_json.c lay over what their libraries parsed.
  */
-#ifndef DRIVER_CLASS_H
-#define DRIVER_CLASS_H
+#ifndef DRIVER_CLASS_CLASS_H
+#define DRIVER_CLASS_CLASS_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -21,8 +21,8 @@
  *
  * Loop thread only. Calls follow the contract of common/grpc/client.h.
  */
-#ifndef DRIVER_CLASS_CACHE_H
-#define DRIVER_CLASS_CACHE_H
+#ifndef DRIVER_CLASS_CLASS_CACHE_H
+#define DRIVER_CLASS_CLASS_CACHE_H
 
 #include <stdint.h>
 #include <uv.h>

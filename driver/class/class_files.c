@@ -167,7 +167,7 @@ static void log_problems(struct class_files *files, char **problems)
     if (*problems == NULL ||
         (files->last_problems != NULL && strncmp(*problems, files->last_problems, strlen(*problems)) == 0))
         return;
-    log_warning(files->log, "class files can not be used", LOG_STR("directory", files->directory),
+    log_warning(files->log, "class files cannot be used", LOG_STR("directory", files->directory),
                 LOG_STR("problems", *problems));
     free(files->last_problems);
     files->last_problems = steal_ptr(problems);

@@ -10,8 +10,8 @@
  * file that can not be read or parsed disturbs no other; it is logged once per content of the complaint, and
  * named in the answer when a class is not found.
  */
-#ifndef DRIVER_CLASS_FILES_H
-#define DRIVER_CLASS_FILES_H
+#ifndef DRIVER_CLASS_CLASS_FILES_H
+#define DRIVER_CLASS_CLASS_FILES_H
 
 #include <uv.h>
 

@@ -4,8 +4,8 @@
  * No list and no watch: a node needs the classes of its own pods only, at the moment they are mounted, and an
  * edit is seen at the next publish. Version v1 is asked first; when the server does not serve it, v1alpha1.
  */
-#ifndef DRIVER_CLASS_KUBE_H
-#define DRIVER_CLASS_KUBE_H
+#ifndef DRIVER_CLASS_CLASS_KUBE_H
+#define DRIVER_CLASS_CLASS_KUBE_H
 
 #include "common/base/error.h"
 #include "driver/class/class_source.h"

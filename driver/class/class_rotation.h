@@ -1,8 +1,8 @@
 /*
  * class_rotation.h - what a SecretProviderClass says about the rotation of its volumes. Pure functions.
  */
-#ifndef DRIVER_CLASS_ROTATION_H
-#define DRIVER_CLASS_ROTATION_H
+#ifndef DRIVER_CLASS_CLASS_ROTATION_H
+#define DRIVER_CLASS_CLASS_ROTATION_H
 
 #include <stdint.h>
 

@@ -4,8 +4,8 @@
  *
  * A source is a vtable with one state. Lookups follow the operation contract of common/grpc/client.h.
  */
-#ifndef DRIVER_CLASS_SOURCE_H
-#define DRIVER_CLASS_SOURCE_H
+#ifndef DRIVER_CLASS_CLASS_SOURCE_H
+#define DRIVER_CLASS_CLASS_SOURCE_H
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -3,8 +3,8 @@
  *
  * GetPluginCapabilities is empty: this is a node plugin without a controller. Probe is answered by health.h.
  */
-#ifndef DRIVER_CSI_IDENTITY_H
-#define DRIVER_CSI_IDENTITY_H
+#ifndef DRIVER_CSI_CSI_IDENTITY_H
+#define DRIVER_CSI_CSI_IDENTITY_H
 
 #include <stdbool.h>
 #include <uv.h>

@@ -8,8 +8,8 @@
  * Advertised: GET_VOLUME_STATS, and VOLUME_MOUNT_GROUP, the only way in which the kubelet hands a pod's
  * fsGroup to a read-only volume.
  */
-#ifndef DRIVER_CSI_NODE_H
-#define DRIVER_CSI_NODE_H
+#ifndef DRIVER_CSI_CSI_NODE_H
+#define DRIVER_CSI_CSI_NODE_H
 
 #include "common/grpc/server.h"
 #include "driver/publish/publisher.h"

@@ -136,8 +136,8 @@ static void retry_later(struct node_taint *taint, const struct error *error)
     log_error(
         taint->log,
         error_code(error) == GRPC_STATUS_PERMISSION_DENIED
-            ? "the start-up taint can not be removed: get and patch on nodes must be allowed, see manifests/optional"
-            : "the start-up taint can not be removed, it will be tried again",
+            ? "the start-up taint cannot be removed: get and patch on nodes must be allowed, see manifests/optional"
+            : "the start-up taint cannot be removed, retrying",
         LOG_STR("node", taint->node), LOG_STR("taint", NODE_TAINT_KEY), LOG_ERR(error),
         LOG_UINT("after_ms", pause_ms));
     loop_timer_start(taint->retry, pause_ms);

@@ -8,8 +8,8 @@
  *
  * Needs get and patch on nodes (manifests/optional/).
  */
-#ifndef DRIVER_NODE_TAINT_H
-#define DRIVER_NODE_TAINT_H
+#ifndef DRIVER_KUBELET_NODE_TAINT_H
+#define DRIVER_KUBELET_NODE_TAINT_H
 
 #include "common/base/error.h"
 #include "common/base/log.h"

@@ -82,7 +82,7 @@ static void notify_registration_status(struct grpc_call *call, const ProtobufCMe
         uint64_t pause_ms = retry_later(registration);
 
         registration->is_registered = false;
-        log_error(registration->log, "the kubelet refused the registration, the socket will be created again",
+        log_error(registration->log, "the kubelet refused the registration, creating the socket again",
                   LOG_STR("driver", registration->driver_name), LOG_STR("reason", status->error),
                   LOG_UINT("after_ms", pause_ms));
     }
@@ -126,8 +126,8 @@ static void listen_again(struct registration *registration)
     if (listen_on_socket(registration, &error) == 0)
         return;
     pause_ms = retry_later(registration);
-    log_error(registration->log, "the registration socket can not be created, it will be tried again",
-              LOG_ERR(error), LOG_UINT("after_ms", pause_ms));
+    log_error(registration->log, "the registration socket cannot be created, retrying", LOG_ERR(error),
+              LOG_UINT("after_ms", pause_ms));
 }
 
 static void server_stopped(void *arg)

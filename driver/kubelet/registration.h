@@ -8,8 +8,8 @@
  *
  * Create it only when the CSI socket is served.
  */
-#ifndef DRIVER_REGISTRATION_H
-#define DRIVER_REGISTRATION_H
+#ifndef DRIVER_KUBELET_REGISTRATION_H
+#define DRIVER_KUBELET_REGISTRATION_H
 
 #include <stdbool.h>
 #include <uv.h>

@@ -6,7 +6,6 @@
 #include <string.h>
 #include <sys/stat.h>
 
-
 enum {
     PAGE_BYTES = 4096, /* what a tmpfs counts; larger pages only make the estimate too small, ENOSPC tells */
     INITIAL_CAPACITY = 8,
@@ -110,8 +109,8 @@ int payload_seal(struct payload *payload, struct error **err)
         const char *one = payload->files[i - 1].path, *other = payload->files[i].path;
         if (is_directory_of(one, other))
             return error_set(err, GRPC_STATUS_INVALID_ARGUMENT,
-                             "file '%s' is in the way of file '%s': it can not be a file and a directory",
-                             one, other);
+                             "file '%s' clashes with file '%s': it cannot be a file and a directory", one,
+                             other);
     }
     return 0;
 }

@@ -18,8 +18,8 @@
  * Files: payload.c (the list), payload_path.c (the rules for paths), payload_write.c (publishing into a
  * directory), payload_read.c (looking at what is published), payload_tree.c (safe steps below a descriptor).
  */
-#ifndef DRIVER_PAYLOAD_H
-#define DRIVER_PAYLOAD_H
+#ifndef DRIVER_PAYLOAD_PAYLOAD_H
+#define DRIVER_PAYLOAD_PAYLOAD_H
 
 #include <stdbool.h>
 #include <stddef.h>

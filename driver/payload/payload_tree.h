@@ -8,8 +8,8 @@
  *
  * Unless said otherwise functions return 0 or -1 with errno set; descriptors they return are O_CLOEXEC.
  */
-#ifndef DRIVER_PAYLOAD_TREE_H
-#define DRIVER_PAYLOAD_TREE_H
+#ifndef DRIVER_PAYLOAD_PAYLOAD_TREE_H
+#define DRIVER_PAYLOAD_PAYLOAD_TREE_H
 
 #include <dirent.h>
 #include <stdbool.h>

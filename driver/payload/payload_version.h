@@ -4,8 +4,8 @@
  * Internal to the payload module: names of the layout drawn in payload.h, and questions about what is
  * published.
  */
-#ifndef DRIVER_PAYLOAD_VERSION_H
-#define DRIVER_PAYLOAD_VERSION_H
+#ifndef DRIVER_PAYLOAD_PAYLOAD_VERSION_H
+#define DRIVER_PAYLOAD_PAYLOAD_VERSION_H
 
 #include <limits.h>
 #include <stdbool.h>

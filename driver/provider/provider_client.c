@@ -102,7 +102,7 @@ static int take_answer(const V1alpha1__MountResponse *response, struct provider_
                          response->error->code);
     }
     if (response->n_object_version == 0)
-        return error_set(err, GRPC_STATUS_INTERNAL, "missing object versions in the answer");
+        return error_set(err, GRPC_STATUS_INTERNAL, "missing object versions in the response");
     if (take_versions(response, &answer->versions, err) < 0)
         return -1;
     answer->no_files = response->n_files == 0;

@@ -4,8 +4,8 @@
  * Protocol: proto/provider.proto. The provider returns files, it never writes them. Call contract:
  * common/grpc/client.h.
  */
-#ifndef DRIVER_PROVIDER_CLIENT_H
-#define DRIVER_PROVIDER_CLIENT_H
+#ifndef DRIVER_PROVIDER_PROVIDER_CLIENT_H
+#define DRIVER_PROVIDER_PROVIDER_CLIENT_H
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -12,8 +12,8 @@
  * The directories are writable by root only. To be sure that the peer is the one who made the socket, its
  * user must be root or the owner of the file.
  */
-#ifndef DRIVER_PROVIDER_REGISTRY_H
-#define DRIVER_PROVIDER_REGISTRY_H
+#ifndef DRIVER_PROVIDER_PROVIDER_REGISTRY_H
+#define DRIVER_PROVIDER_PROVIDER_REGISTRY_H
 
 #include <stddef.h>
 #include <uv.h>

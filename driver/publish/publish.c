@@ -126,7 +126,7 @@ static void inspected(struct publish *publish)
         return;
     case VOLUME_CORRUPT:
         (void)error_set(&error, GRPC_STATUS_INTERNAL,
-                        "the mount on target path %s can not be read and not be removed",
+                        "the mount on target path %s can neither be read nor removed",
                         publish->request.target_path);
         publish_fail(publish, error, ERROR_TYPE_INSPECT);
         return;

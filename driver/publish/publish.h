@@ -45,8 +45,8 @@
  * RESOURCE_EXHAUSTED, ABORTED, UNAVAILABLE). Any other may be returned because a failed first publish leaves
  * nothing behind.
  */
-#ifndef DRIVER_PUBLISH_H
-#define DRIVER_PUBLISH_H
+#ifndef DRIVER_PUBLISH_PUBLISH_H
+#define DRIVER_PUBLISH_PUBLISH_H
 
 #include <stdint.h>
 

@@ -3,8 +3,8 @@
  *
  * Each function takes the operation over: it may be freed on return.
  */
-#ifndef DRIVER_PUBLISH_RECORD_H
-#define DRIVER_PUBLISH_RECORD_H
+#ifndef DRIVER_PUBLISH_PUBLISH_RECORD_H
+#define DRIVER_PUBLISH_PUBLISH_RECORD_H
 
 #include "driver/publish/publish_state.h"
 

@@ -1,8 +1,8 @@
 /*
  * publish_report.h - the outcomes of a publish in log, metrics and Events. Changes nothing of the publish.
  */
-#ifndef DRIVER_PUBLISH_REPORT_H
-#define DRIVER_PUBLISH_REPORT_H
+#ifndef DRIVER_PUBLISH_PUBLISH_REPORT_H
+#define DRIVER_PUBLISH_PUBLISH_REPORT_H
 
 #include "driver/publish/publish_state.h"
 

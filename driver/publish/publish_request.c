@@ -52,7 +52,7 @@ static int decode_gid(const Csi__V1__VolumeCapability *capability, gid_t *ret_gi
 
     *ret_gid = (gid_t)-1;
     if (capability->access_type_case == CSI__V1__VOLUME_CAPABILITY__ACCESS_TYPE_BLOCK)
-        return error_set(err, GRPC_STATUS_INVALID_ARGUMENT, "a block volume can not hold secrets");
+        return error_set(err, GRPC_STATUS_INVALID_ARGUMENT, "a block volume cannot hold secrets");
     if (capability->access_type_case != CSI__V1__VOLUME_CAPABILITY__ACCESS_TYPE_MOUNT ||
         capability->mount == NULL || capability->mount->volume_mount_group[0] == '\0')
         return 0;
@@ -80,12 +80,12 @@ static int check_kubelet_keys(const struct publish_request *request, struct erro
         return error_set(
             err, GRPC_STATUS_INVALID_ARGUMENT,
             CONTEXT_POD_UID
-            " is missing in the volume context: the CSIDriver object must set podInfoOnMount, otherwise a pod can claim to be in another namespace");
+            " is missing in the volume context: the CSIDriver object must set podInfoOnMount, otherwise a pod can pass for one of another namespace");
     if (strlen(request->pod_uid) != target.pod_uid_len ||
         memcmp(request->pod_uid, target.pod_uid, target.pod_uid_len) != 0)
         return error_set(
             err, GRPC_STATUS_INVALID_ARGUMENT,
-            "the pod UID '%s' in the volume context is not the one in the target path '%s': the CSIDriver object must set podInfoOnMount, otherwise a pod can claim to be another one",
+            "the pod UID '%s' in the volume context is not the one in the target path '%s': the CSIDriver object must set podInfoOnMount, otherwise a pod can pass for another one",
             request->pod_uid, request->target_path);
     return 0;
 }

@@ -9,8 +9,8 @@
  * than "true". The volume id, a hash of UID and volume name, is not compared: it comes from the kubelet as
  * the path does, so it adds nothing, and other callers choose their own ids.
  */
-#ifndef DRIVER_PUBLISH_REQUEST_H
-#define DRIVER_PUBLISH_REQUEST_H
+#ifndef DRIVER_PUBLISH_PUBLISH_REQUEST_H
+#define DRIVER_PUBLISH_PUBLISH_REQUEST_H
 
 #include <stdbool.h>
 #include <sys/types.h>

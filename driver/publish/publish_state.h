@@ -5,8 +5,8 @@
  * Events), publish_record (the states after WRITE, and failures), publish (the states up to WRITE). A file
  * calls only files in front of it.
  */
-#ifndef DRIVER_PUBLISH_STATE_H
-#define DRIVER_PUBLISH_STATE_H
+#ifndef DRIVER_PUBLISH_PUBLISH_STATE_H
+#define DRIVER_PUBLISH_PUBLISH_STATE_H
 
 #include "driver/provider/provider_client.h"
 #include "driver/publish/publish_request.h"

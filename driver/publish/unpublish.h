@@ -6,8 +6,8 @@
  * repeat the call for ever and keeps the pod's directory. Once the worker runs it is not stopped: a caller
  * that gave up repeats the call and finds it done.
  */
-#ifndef DRIVER_UNPUBLISH_H
-#define DRIVER_UNPUBLISH_H
+#ifndef DRIVER_PUBLISH_UNPUBLISH_H
+#define DRIVER_PUBLISH_UNPUBLISH_H
 
 #include "driver/publish/publisher.h"
 

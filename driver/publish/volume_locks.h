@@ -8,8 +8,8 @@
  *
  * A lock is a link embedded in the operation that takes it. Loop thread only.
  */
-#ifndef DRIVER_VOLUME_LOCKS_H
-#define DRIVER_VOLUME_LOCKS_H
+#ifndef DRIVER_PUBLISH_VOLUME_LOCKS_H
+#define DRIVER_PUBLISH_VOLUME_LOCKS_H
 
 #include <stdbool.h>
 #include <stddef.h>

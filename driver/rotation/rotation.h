@@ -21,8 +21,8 @@
  *    them, and those whose class had a spec then (which may be what fails), wait for a moment of their own
  *    within a minute (or the interval, if that is shorter), and do not all come at the kubelet's first call.
  */
-#ifndef DRIVER_ROTATION_H
-#define DRIVER_ROTATION_H
+#ifndef DRIVER_ROTATION_ROTATION_H
+#define DRIVER_ROTATION_ROTATION_H
 
 #include <stdbool.h>
 #include <stdint.h>

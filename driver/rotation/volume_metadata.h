@@ -10,8 +10,8 @@
  * It holds names and versions, never contents. A volume without one (of another driver), or with one that can
  * not be read, is an ordinary volume of which nothing is known. Pure functions.
  */
-#ifndef DRIVER_VOLUME_METADATA_H
-#define DRIVER_VOLUME_METADATA_H
+#ifndef DRIVER_ROTATION_VOLUME_METADATA_H
+#define DRIVER_ROTATION_VOLUME_METADATA_H
 
 #include "common/base/error.h"
 #include "common/base/string_map.h"

@@ -6,8 +6,8 @@
  * looking at their mounts, and entries come back from the volumes' own records (volume_metadata.h). Loop thread
  * only.
  */
-#ifndef DRIVER_VOLUME_STATE_H
-#define DRIVER_VOLUME_STATE_H
+#ifndef DRIVER_ROTATION_VOLUME_STATE_H
+#define DRIVER_ROTATION_VOLUME_STATE_H
 
 #include <stdbool.h>
 #include <stddef.h>

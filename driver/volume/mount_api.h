@@ -2,8 +2,8 @@
  * mount_api.h - <sys/mount.h> with the calls that Linux got in 5.2 and 5.12: fsopen(), fspick(), fsconfig(),
  * fsmount(), move_mount(), open_tree(), mount_setattr(). glibc has wrappers since 2.36, musl 1.2.5 has none.
  */
-#ifndef DRIVER_MOUNT_API_H
-#define DRIVER_MOUNT_API_H
+#ifndef DRIVER_VOLUME_MOUNT_API_H
+#define DRIVER_VOLUME_MOUNT_API_H
 
 #include <sys/mount.h>
 

@@ -4,8 +4,8 @@
  * The kubelet's paths look like <root>/pods/<pod uid>/volumes/kubernetes.io~csi/<volume name>/mount. Other
  * callers (csi-sanity, the command-line client, standalone use) choose paths of their own.
  */
-#ifndef DRIVER_TARGET_PATH_H
-#define DRIVER_TARGET_PATH_H
+#ifndef DRIVER_VOLUME_TARGET_PATH_H
+#define DRIVER_VOLUME_TARGET_PATH_H
 
 #include <stdbool.h>
 #include <stddef.h>

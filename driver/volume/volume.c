@@ -425,7 +425,7 @@ static int remove_directory(const struct volume_target *target, struct error **e
         return 0;
     int errnum = errno;
     if ((errnum == ENOTEMPTY || errnum == EEXIST) && payload_tree_empty(target->fd) < 0)
-        return error_set_errno(err, GRPC_STATUS_INTERNAL, errno, "remove what lies in '%s'", target->path);
+        return error_set_errno(err, GRPC_STATUS_INTERNAL, errno, "remove the files in '%s'", target->path);
     if (unlinkat(target->parent_fd, target->name, AT_REMOVEDIR) == 0 || errno == ENOENT)
         return 0;
     return error_set_errno(err, GRPC_STATUS_INTERNAL, errno, "remove directory '%s'", target->path);

@@ -26,8 +26,8 @@
  * Files: volume.c (publish, update, unpublish), volume_target.c (what is at a path), volume_mount.c (the
  * mount calls).
  */
-#ifndef DRIVER_VOLUME_H
-#define DRIVER_VOLUME_H
+#ifndef DRIVER_VOLUME_VOLUME_H
+#define DRIVER_VOLUME_VOLUME_H
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -177,7 +177,7 @@ static int prepare_direct(struct volume_mount *mount, const struct volume_mount_
     if (volume_target_look(target, err) < 0)
         return -1;
     if (target->kind != VOLUME_TARGET_TMPFS)
-        return error_set(err, GRPC_STATUS_INTERNAL, "a tmpfs was mounted but can not be seen on the target");
+        return error_set(err, GRPC_STATUS_INTERNAL, "a tmpfs was mounted but is not visible on the target");
     mount->fd = fcntl(target->fd, F_DUPFD_CLOEXEC, 0);
     return mount->fd >= 0 ? 0 : fail(errno, "open the tmpfs", err);
 }
@@ -289,7 +289,7 @@ static int open_in_place(struct volume_writable *writable, int fd, struct error 
     struct statvfs fs;
     cleanup_close int copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
     if (copy < 0 || fstatvfs(copy, &fs) < 0)
-        return fail(errno, "look at the mount", err);
+        return fail(errno, "inspect the mount", err);
     if ((fs.f_flag & ST_RDONLY) != 0) {
         if (remount_bind(copy, 0) < 0)
             return fail(errno, "make the mount writable", err);

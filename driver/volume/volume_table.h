@@ -9,8 +9,8 @@
  *
  * Loop thread only.
  */
-#ifndef DRIVER_VOLUME_TABLE_H
-#define DRIVER_VOLUME_TABLE_H
+#ifndef DRIVER_VOLUME_VOLUME_TABLE_H
+#define DRIVER_VOLUME_VOLUME_TABLE_H
 
 #include <stddef.h>
 

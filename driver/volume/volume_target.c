@@ -107,7 +107,7 @@ static int look_at(const struct volume_target *target, int fd, enum volume_targe
     struct statx info;
     if (statx(fd, "", AT_EMPTY_PATH | AT_NO_AUTOMOUNT | AT_STATX_DONT_SYNC, STATX_TYPE, &info) < 0) {
         if (!means_corrupt(errno))
-            return fail(target, errno, "look at", err);
+            return fail(target, errno, "inspect", err);
         *ret_kind = VOLUME_TARGET_CORRUPT;
         return 0;
     }
@@ -125,7 +125,7 @@ static int look_at(const struct volume_target *target, int fd, enum volume_targe
     else if (means_corrupt(errno))
         *ret_kind = VOLUME_TARGET_CORRUPT;
     else
-        return fail(target, errno, "look at", err);
+        return fail(target, errno, "inspect", err);
     return 0;
 }
 

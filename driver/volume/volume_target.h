@@ -4,8 +4,8 @@
  * Internal to the volume module. The parent directory is opened once; everything afterwards is relative to
  * its descriptor and never follows a link in the last component, so nobody can redirect a mount or a removal.
  */
-#ifndef DRIVER_VOLUME_TARGET_H
-#define DRIVER_VOLUME_TARGET_H
+#ifndef DRIVER_VOLUME_VOLUME_TARGET_H
+#define DRIVER_VOLUME_VOLUME_TARGET_H
 
 #include <limits.h>
 

@@ -77,4 +77,4 @@ def test_the_arguments_of_old_manifests_are_accepted(start_driver, node, scripte
 
 def test_a_word_that_ends_the_flags_is_reported(start_driver):
     driver = start_driver("--provider-health-check", "false", "--nosuch")
-    assert 'not a flag: ignored, with all that follows" word="false"' in driver.log
+    assert 'not a flag: ignored with everything after it" word="false"' in driver.log

@@ -115,7 +115,7 @@ def test_flags_of_old_manifests_are_accepted(start_azure, emulator):
 
 def test_a_word_that_ends_the_flags_is_reported(start_azure):
     azure = start_azure("--log-format-json=false", "--construct-pem-chain", "false", "--nosuch")
-    assert 'not a flag: ignored, with all that follows" word="false"' in azure.log
+    assert 'not a flag: ignored with everything after it" word="false"' in azure.log
 
 
 # ---- start and end ---------------------------------------------------------------------------------------------------------------

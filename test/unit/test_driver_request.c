@@ -278,7 +278,7 @@ static void block_volumes_are_refused_and_no_access_type_is_a_mount(void **state
     add_context(&message, "a", "b");
     message.capability.access_type_case = CSI__V1__VOLUME_CAPABILITY__ACCESS_TYPE_BLOCK;
     message.capability.block = &message.block;
-    assert_refused(&message, "a block volume can not hold secrets");
+    assert_refused(&message, "a block volume cannot hold secrets");
     message.capability.access_type_case = CSI__V1__VOLUME_CAPABILITY__ACCESS_TYPE__NOT_SET;
     request = decode(&message);
     assert_true(request.gid == (gid_t)-1);

@@ -1,4 +1,4 @@
-# secrets-store-csi in C. `make help` lists what can be done; CONTRIBUTING.md says how we work.
+# secrets-store-csi in C. `make help` lists the targets; CONTRIBUTING.md has the rules.
 #
 #   make [all] [VARIANT=release|debug|asan|fuzz] [CC=gcc|clang] [V=1]
 #   make static [ARCH=amd64|arm64]

@@ -12,7 +12,7 @@ def digest(data):
 
 
 class Archive:
-    """An archive of one image. A blob without the digest and the size of its descriptor is an error."""
+    """An archive of one image. A blob that differs from its descriptor's digest or size is an error."""
 
     def __init__(self, path):
         with tarfile.open(path) as tar:

@@ -1,10 +1,10 @@
 #!/bin/bash
-# build.sh - both images without a container daemon, with Debian's buildah: `make images` calls it for each architecture.
+# build.sh - builds both images with Debian's buildah, without a container daemon. `make images` calls it for each architecture.
 #
 #   images/build.sh STATIC_BUILD ARCH OUT      STATIC_BUILD has bin/ (make static); writes OUT/<name>-<ARCH>.tar, OCI archives that
-#                                              `ctr images import`, `podman load`, `skopeo copy oci-archive:` and kind take
+#                                              `ctr images import`, `podman load`, `skopeo copy oci-archive:` and kind accept
 #
-# IMAGE_PREFIX  what stands before the name (localhost)
+# IMAGE_PREFIX  prefix of the name (localhost)
 # IMAGE_TAG     the tag (content of VERSION)
 # REVISION, SOURCE_DATE_EPOCH: commit and time, for labels and time stamps. The same input gives the same bytes.
 set -euo pipefail
@@ -21,12 +21,12 @@ context=$static/context
 rm -rf "$context"
 mkdir -p "$context"
 install -m 0755 "$static"/bin/secrets-store-{driver,provider-azure} "$context/"
-# The certificates of the package alone: the machine's own bundle may hold private ones.
+# Only the certificates of the package: the machine's own bundle may contain private ones.
 find /usr/share/ca-certificates/mozilla -name '*.crt' -print0 | LC_ALL=C sort -z | xargs -0 cat > "$context/ca-certificates.crt"
 [ -s "$context/ca-certificates.crt" ] || { echo "build.sh: the package ca-certificates is missing" >&2; exit 1; }
 chmod 0644 "$context/ca-certificates.crt"
 
-# A storage of its own, plain folders: needs no kernel features, leaves nothing in the machine's.
+# A storage of its own, in plain directories: it needs no kernel features, and leaves nothing in the machine's storage.
 store=$(mktemp -d)
 trap 'rm -rf "$store"' EXIT
 buildah=(buildah --root "$store/root" --runroot "$store/run" --storage-driver vfs)

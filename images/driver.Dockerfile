@@ -1,4 +1,4 @@
-# The driver: one static executable and nothing else. Context: the folder that images/build.sh fills.
+# The driver: one static executable. Context: the directory that images/build.sh fills.
 FROM scratch
 ARG VERSION
 ARG REVISION
@@ -10,6 +10,6 @@ LABEL org.opencontainers.image.title="secrets-store-driver" \
       org.opencontainers.image.revision="${REVISION}" \
       org.opencontainers.image.created="${CREATED}"
 COPY secrets-store-driver /usr/local/bin/secrets-store-driver
-# root, because it mounts
+# root, because the driver mounts
 USER 0:0
 ENTRYPOINT ["/usr/local/bin/secrets-store-driver"]

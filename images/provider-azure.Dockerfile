@@ -1,4 +1,4 @@
-# The Azure provider: one static executable and the public CAs. Context: the folder that images/build.sh fills.
+# The Azure provider: one static executable and the public CAs. Context: the directory that images/build.sh fills.
 FROM scratch
 ARG VERSION
 ARG REVISION

@@ -1,4 +1,4 @@
-# What a bare Debian 12 or 13 needs, by package name. `make demo` and `make test` call this themselves.
+# Packages that a bare Debian 12 or 13 needs. `make demo` and `make test` install them.
 
 DEPS_BUILD := gcc libc6-dev make git pkg-config protobuf-c-compiler protobuf-compiler libprotobuf-c-dev libuv1-dev libnghttp2-dev \
 	libcurl4-openssl-dev libcjson-dev libyaml-dev libmbedtls-dev libmicrohttpd-dev libgnutls28-dev ca-certificates
@@ -10,7 +10,7 @@ DEPS_E2E := containerd containernetworking-plugins runc busybox-static dnsmasq-b
 # Debian 13: the CNI plugins above satisfy what buildah depends on, but it insists on netavark, even with nothing to run.
 DEPS_IMAGES := buildah netavark ca-certificates python3
 DEPS_CHECK := clang clang-tidy clang-format cppcheck
-# The runtime has to be that of the clang in use, which need not be the newest one the archive has.
+# The runtime must belong to the clang in use, which need not be the newest one of the archive.
 DEPS_FUZZ = clang $(shell apt-cache depends clang 2>/dev/null | awk '/Depends: clang-[0-9]+$$/ { sub(/clang-/, "", $$2); print "libclang-rt-" $$2 "-dev" }')
 
 # Installs only what is missing; needs root only then.

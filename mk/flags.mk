@@ -3,11 +3,11 @@
 WARNINGS := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wsign-conversion -Wstrict-prototypes \
 	-Wmissing-prototypes -Wformat=2 -Wvla -Wpointer-arith -Wwrite-strings -Wundef -Wimplicit-fallthrough \
 	-Wdouble-promotion
-# clang looks into the macros of system headers, and protobuf-c's INIT macros cast `const` away.
+# clang also warns in macros of system headers, and protobuf-c's INIT macros cast `const` away.
 ifeq ($(findstring clang,$(notdir $(firstword $(CC)))),)
 WARNINGS += -Wcast-qual
 endif
-# Warnings are fatal for us and in CI, not for somebody who builds a release with a newer compiler: WERROR=
+# Warnings are fatal by default. With a compiler newer than ours, build with WERROR=
 WERROR ?= -Werror
 
 # 1 if the compiler accepts the flag.
@@ -36,17 +36,17 @@ MBEDTLS_LIBS := -lmbedtls -lmbedx509 -lmbedcrypto
 PKG_CFLAGS = $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
 PKG_LIBS = $(shell pkg-config --libs $(PKGS) 2>/dev/null)
 ifeq ($(VARIANT),static)
-# mk/static/build.sh made the compiler and the archives: where they are is the compiler's business.
+# mk/static/build.sh built the compiler and the archives; the compiler knows where they are.
 PKG_CFLAGS := -DHTTP_TLS_MBEDTLS
 PKG_LIBS := -lcurl -lmbedtls -lnghttp2 -luv -lprotobuf-c -lcjson -lyaml -lmicrohttpd
-# Other libraries (a fixed one, say) count as other flags: everything is built again.
+# Other libraries (for example a fixed one) count as other flags: everything is built again.
 LIBRARIES_NOW := $(shell cat $(STATIC_DEPS)/$(ARCH)/.state 2>/dev/null)
 HARDEN_LD := $(filter-out -pie,$(HARDEN_LD)) # the compiler says -static-pie
 endif
 PKG_CFLAGS := $(PKG_CFLAGS)
 PKG_LIBS := $(PKG_LIBS)
 
-# Generated headers count as system headers: their macros do not meet our warnings.
+# Generated headers are system headers: our warnings do not apply to their macros.
 PROJECT_CPPFLAGS := -I. -isystem $(GEN) -D_GNU_SOURCE
 PROJECT_CFLAGS := -std=c17 $(WARNINGS) $(WERROR) $(HARDEN) $(OPT_$(VARIANT)) $(CFLAGS)
 PROJECT_LDFLAGS := $(HARDEN_LD) $(LD_$(VARIANT)) $(LDFLAGS)

@@ -1,4 +1,4 @@
-# How things are compiled and linked.
+# Rules to compile and link.
 
 .PHONY: programs emulator bench-program units fuzzers
 programs: $(PROGRAMS)
@@ -55,7 +55,7 @@ define link
 	$(Q)$(CC) $(PROJECT_CFLAGS) $(PROJECT_LDFLAGS) -o $@ $^ $(PROJECT_LIBS) $(EXTRA_LIBS)
 	$(after-link)
 endef
-# What is shipped is stripped; its debug information stays beside it.
+# The release is stripped; its debug information is in a file next to it.
 ifeq ($(VARIANT),static)
 define after-link
 	@mkdir -p $(B)/debug

@@ -1,4 +1,4 @@
-# What somebody needs who writes a provider in C: headers, one static library, a .pc file, the contract.
+# The SDK for providers in C: headers, one static library, a .pc file, the contract.
 
 SDK_HEADERS := $(sort $(wildcard common/*.h common/base/*.h common/process/*.h common/crypto/digest.h common/crypto/encoding.h)) common/grpc/server.h
 SDK_INCLUDE := $(PREFIX)/include/secrets-store-provider

@@ -1,4 +1,4 @@
-# What is built from what. Sources are found by folder; a folder is a room, see README.md.
+# Sources of each program, found by directory.
 
 COMMON_SRC   := $(sort $(wildcard common/*.c common/*/*.c))
 DRIVER_SRC   := $(sort $(wildcard driver/*.c driver/*/*.c))

@@ -1,16 +1,15 @@
 /*
- * provider.c - a complete provider in C: secrets from a directory of the node.
+ * provider.c - a complete provider in C, which reads secrets from a directory of the node.
  *
  * A class with `provider: directory` and the parameter `objects: "db-password,api-key"` mounts the files
- * <root>/<namespace of the pod>/db-password and .../api-key. Whoever may write below <root> decides what the
- * pods of a namespace can see; a pod reaches no other namespace's files: its namespace comes from the
- * kubelet.
+ * <root>/<namespace of the pod>/db-password and .../api-key. A pod cannot mount files of another namespace,
+ * because its namespace comes from the kubelet.
  *
  *     directory-provider --endpoint=unix:///run/providers/directory.sock --root=/etc/node-secrets
  *
- * Everything about gRPC, deadlines, health and the JSON inside the messages is provider_server.h's. Local
- * files are read on the loop: they are small and answer at once. A provider that asks a server would start
- * the request here and end the mount later, from its callback.
+ * provider_server.h handles gRPC, deadlines, health and the JSON inside the messages. This provider reads
+ * its files on the loop, because they are small and local. A provider that calls a server would start the
+ * request in on_mount() and end the mount later, from the request's callback.
  */
 #include <ctype.h>
 #include <fcntl.h>
@@ -27,7 +26,7 @@
 #include "common/provider_server.h"
 
 enum {
-    MAX_FILE_BYTES = 1024 * 1024, /* what a Kubernetes Secret may hold */
+    MAX_FILE_BYTES = 1024 * 1024, /* the limit of a Kubernetes Secret */
     MAX_OBJECTS = 100,
     DRAIN_MS = 5000,
 };
@@ -56,21 +55,21 @@ struct program {
 
 /* --- one mount --- */
 
-/* Names come from the class's author: one path component, nothing hidden, so nothing outside. */
+/* The class's author chooses the name: accept only one path component that is not hidden. */
 static int check_name(const char *name, struct error **err)
 {
     for (const char *c = name; *c != '\0'; c++) {
         if (!isalnum((unsigned char)*c) && strchr("-_.", *c) == NULL)
-            return error_set(err, GRPC_STATUS_INVALID_ARGUMENT, "object '%s': a name has only [A-Za-z0-9._-]",
-                             name);
+            return error_set(err, GRPC_STATUS_INVALID_ARGUMENT,
+                             "object '%s': a name must have only [A-Za-z0-9._-]", name);
     }
     if (*name == '\0' || *name == '.')
         return error_set(err, GRPC_STATUS_INVALID_ARGUMENT,
-                         "object '%s': a name is not empty and starts with no dot", name);
+                         "object '%s': a name must not be empty or start with a dot", name);
     return 0;
 }
 
-/* The file's content into the answer; its version is its digest, so a changed file is a new version. */
+/* Adds the file to the response. Its version is its digest, so a changed file has a new version. */
 static int add_object(struct provider_mount *mount, int directory, const char *name, struct error **err)
 {
     struct buffer content;
@@ -102,7 +101,7 @@ static int add_all(struct provider_mount *mount, const char *root, struct error 
     if (objects == NULL)
         return error_set(err, GRPC_STATUS_INVALID_ARGUMENT, "parameter objects is not set");
     if (namespace == NULL || check_name(namespace, NULL) < 0)
-        return error_set(err, GRPC_STATUS_INVALID_ARGUMENT, "the driver told no valid namespace of the pod");
+        return error_set(err, GRPC_STATUS_INVALID_ARGUMENT, "the driver sent no valid namespace of the pod");
     root_fd = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (root_fd == -1)
         return error_set_errno(err, GRPC_STATUS_UNAVAILABLE, errno, "open %s", root);
@@ -120,7 +119,7 @@ static int add_all(struct provider_mount *mount, const char *root, struct error 
         if (add_object(mount, directory, name, err) < 0)
             return -1;
     }
-    return n > 0 ? 0 : error_set(err, GRPC_STATUS_INVALID_ARGUMENT, "parameter objects names nothing");
+    return n > 0 ? 0 : error_set(err, GRPC_STATUS_INVALID_ARGUMENT, "parameter objects names no object");
 }
 
 static void on_mount(struct provider_mount *mount, void *arg)

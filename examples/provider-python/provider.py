@@ -1,10 +1,10 @@
-"""A complete provider in Python: the same as ../provider-c, to show the protocol without our code.
+"""A complete provider in Python: the same as ../provider-c, without our library.
 
     protoc --proto_path=../../proto --python_out=. provider.proto
     python3 provider.py /run/secrets-store-providers/directory.sock /etc/node-secrets
 
-The classes of messages come from proto/provider.proto; the two RPCs are registered by their names, so no generated gRPC code
-is needed. Needs grpcio and protobuf (Debian: python3-grpcio python3-protobuf).
+protoc generates the message classes from proto/provider.proto. The two RPCs are registered by name, without generated gRPC code.
+It needs grpcio and protobuf (Debian: python3-grpcio python3-protobuf).
 """
 
 import hashlib
@@ -56,7 +56,7 @@ def version(_request, _context):
 
 def main():
     path, root = sys.argv[1:3]
-    # Before any thread exists: the end is waited for, not handled, since a signal may reach any of gRPC's threads.
+    # Block the signals before any thread exists and wait for them: a handler could run on any of gRPC's threads.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT})
     server = grpc.server(futures.ThreadPoolExecutor(max_workers=16))
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("v1alpha1.CSIDriverProvider", {

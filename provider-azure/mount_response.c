@@ -75,7 +75,7 @@ static int convert(const struct mount_response *response, const struct fetch_out
     }
     if (output->object == NULL)
         return error_set(err, GRPC_STATUS_DEADLINE_EXCEEDED,
-                         "no answer from the vault before the caller's deadline");
+                         "no response from the vault before the caller's deadline");
     file->path = join_index(output->item->path, output->index);
     if (file->path == NULL)
         return error_no_memory(err, NULL);

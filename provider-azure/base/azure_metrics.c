@@ -11,8 +11,7 @@
 #define SERVICE_NAME "csi-secrets-store-provider-azure"
 
 static const double buckets[] = {0.1, 0.2, 0.3, 0.4, 0.5, 1, 1.5, 2, 2.5, 3, 5, 10, 15, 30};
-/* Token and vault exchanges over kept connections take milliseconds; the inherited buckets start at 100 ms.
- */
+/* Token and vault requests over kept connections take milliseconds; the inherited buckets start at 100 ms. */
 static const double fine_buckets[] = {0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30};
 
 static const struct metric_desc keyvault_request = {
@@ -42,20 +41,20 @@ static const struct metric_desc token_request = {
 static const struct metric_desc token_lookups = {
     .name = "azure_token_lookups_total",
     .help =
-        "Needs for a token, by how they were met: hit (cache), joined (a request in flight), miss (new request)",
+        "Lookups of a token, by outcome: hit (cached), joined (a request was in flight), miss (a request was sent)",
     .type = METRIC_COUNTER,
     .labels = {"outcome"},
 };
 static const struct metric_desc object_lookups = {
     .name = "azure_object_lookups_total",
     .help =
-        "Needs for a vault object, by how they were met: fetched, joined (a request in flight), republished (from what the same identity fetched a moment ago)",
+        "Lookups of a vault object, by outcome: fetched, joined (a request of the same identity was in flight), republished (cached)",
     .type = METRIC_COUNTER,
     .labels = {"outcome"},
 };
 static const struct metric_desc http_requests = {
     .name = "azure_http_requests_total",
-    .help = "HTTP requests sent, retries counted, by service and status (0: no answer)",
+    .help = "HTTP requests sent, retries included, by service and status (0: no response)",
     .type = METRIC_COUNTER,
     .labels = {"service", "status"},
 };
@@ -67,7 +66,7 @@ static const struct metric_desc http_retries = {
 };
 static const struct metric_desc throttled_seconds = {
     .name = "azure_throttled_seconds_total",
-    .help = "Time requests waited because the service had asked for a pause",
+    .help = "Time that requests waited because of a 429 response",
     .type = METRIC_COUNTER,
     .labels = {"service"},
 };
@@ -83,8 +82,8 @@ struct azure_metrics {
     struct metric_family *throttled_seconds;
 };
 
-/* A counter that is there from the start can be watched with rate() and alerts before it first counts. */
-static void show_zeros(struct azure_metrics *metrics)
+/* rate() and alerts need a counter from the start, not from its first event. */
+static void add_zeros(struct azure_metrics *metrics)
 {
     static const char *const token_outcomes[] = {"hit", "joined", "miss"};
     static const char *const object_outcomes[] = {"fetched", "joined", "republished"};
@@ -115,7 +114,7 @@ struct azure_metrics *azure_metrics_create(struct metrics *registry)
         .http_retries = metrics_register(registry, &http_retries),
         .throttled_seconds = metrics_register(registry, &throttled_seconds),
     };
-    show_zeros(metrics);
+    add_zeros(metrics);
     return metrics;
 }
 
@@ -124,7 +123,7 @@ void azure_metrics_destroy(struct azure_metrics *metrics)
     free(metrics);
 }
 
-const char *azure_metrics_error_class(enum grpc_status code)
+static const char *error_class(enum grpc_status code)
 {
     switch (code) {
     case GRPC_STATUS_OK:
@@ -154,7 +153,7 @@ void azure_metrics_vault_call(struct azure_metrics *metrics, const char *object_
 {
     if (metrics == NULL)
         return;
-    const char *labels[] = {"azure", "linux", SERVICE_NAME, object_type, azure_metrics_error_class(code)};
+    const char *labels[] = {"azure", "linux", SERVICE_NAME, object_type, error_class(code)};
     metric_observe(metrics->keyvault_request, labels, seconds);
 }
 
@@ -163,8 +162,8 @@ void azure_metrics_grpc(struct azure_metrics *metrics, const char *method, enum 
 {
     if (metrics == NULL)
         return;
-    const char *labels[] = {
-        "azure", "linux", SERVICE_NAME, method, grpc_status_go_name(code), azure_metrics_error_class(code)};
+    const char *labels[] = {"azure",          "linux", SERVICE_NAME, method, grpc_status_go_name(code),
+                            error_class(code)};
     metric_observe(metrics->grpc_request, labels, seconds);
 }
 
@@ -173,7 +172,7 @@ void azure_metrics_token(struct azure_metrics *metrics, const char *mode, enum g
 {
     if (metrics == NULL)
         return;
-    const char *labels[] = {mode, azure_metrics_error_class(code)};
+    const char *labels[] = {mode, error_class(code)};
     metric_observe(metrics->token_request, labels, seconds);
 }
 

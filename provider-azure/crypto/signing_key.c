@@ -41,7 +41,7 @@ struct signing_key *signing_key_read(const uint8_t *der, size_t len, struct erro
     int result = compat_pk_parse_key(&key->pk, der, len, kernel_random);
     if (result != 0)
         (void)error_set(err, GRPC_STATUS_FAILED_PRECONDITION,
-                        "the private key can not be read (mbedTLS -0x%04x)", (unsigned)-result);
+                        "the private key cannot be read (mbedTLS -0x%04x)", (unsigned)-result);
     if (result != 0 || check(&key->pk, err) < 0) {
         signing_key_destroy(key);
         return NULL;

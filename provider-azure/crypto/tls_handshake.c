@@ -57,7 +57,7 @@ static int set_trust(struct tls_handshake *handshake, const char *server_name, c
     }
     if (result < 0 || handshake->ca.raw.len == 0)
         return error_set(err, GRPC_STATUS_FAILED_PRECONDITION,
-                         "no CA certificate to verify %s with can be read", server_name);
+                         "no readable CA certificate to verify %s with", server_name);
     return 0; /* some unreadable ones among many do no harm */
 }
 

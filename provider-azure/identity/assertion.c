@@ -17,7 +17,7 @@ static int make_guid(char ret[GUID_LEN + 1], struct error **err)
 {
     uint8_t b[16];
     if (getrandom(b, sizeof(b), 0) != (ssize_t)sizeof(b))
-        return error_set(err, GRPC_STATUS_INTERNAL, "the kernel gives no random bytes");
+        return error_set(err, GRPC_STATUS_INTERNAL, "the kernel returned no random bytes");
     b[6] = (uint8_t)((b[6] & 0x0f) | 0x40);
     b[8] = (uint8_t)((b[8] & 0x3f) | 0x80);
     (void)snprintf(ret, GUID_LEN + 1, "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x",
@@ -46,7 +46,7 @@ static int append_header(const struct app_certificate *certificate, const struct
     int failed =
         pss ? thumbprint_sha256(der, der_len, thumbprint) : thumbprint_sha1(der, der_len, thumbprint);
     if (failed != 0)
-        return error_set(err, GRPC_STATUS_INTERNAL, "the certificate's thumbprint can not be computed");
+        return error_set(err, GRPC_STATUS_INTERNAL, "the certificate's thumbprint cannot be computed");
     if (base64url_append(&encoded, thumbprint, pss ? THUMBPRINT_SHA256_LEN : THUMBPRINT_SHA1_LEN, err) < 0)
         return -1;
     cleanup_json cJSON *json = cJSON_CreateObject();

@@ -171,8 +171,8 @@ struct token *entra_parse_response(const struct identity *identity, const struct
 
     if (!cJSON_IsObject(root)) {
         error_set(err, reply->status == 200 ? GRPC_STATUS_UNAVAILABLE : code_of(reply->status),
-                  "Entra answered HTTP %d with a body that is not JSON (a proxy in between?)", reply->status);
-        error_check_memory(err, "Entra's answer");
+                  "Entra returned HTTP %d with a body that is not JSON (a proxy in between?)", reply->status);
+        error_check_memory(err, "Entra's response");
         return NULL;
     }
     if (reply->status != 200) {
@@ -183,7 +183,7 @@ struct token *entra_parse_response(const struct identity *identity, const struct
     if (json_get_string(root, "access_token", &text, &bad) < 0 || *text == '\0' ||
         json_opt_int(root, "expires_in", 0, &expires_in, &bad) < 0 ||
         json_opt_int(root, "refresh_in", 0, &refresh_in, &bad) < 0 || expires_in < 0) {
-        error_set(err, GRPC_STATUS_UNAVAILABLE, "Entra's answer has no usable access_token or expires_in");
+        error_set(err, GRPC_STATUS_UNAVAILABLE, "Entra's response has no usable access_token or expires_in");
         error_free(bad);
         return NULL;
     }

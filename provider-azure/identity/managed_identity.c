@@ -47,7 +47,7 @@ static void refuse(const struct identity *identity, const struct http_reply *rep
 
     (void)json_opt_string(root, "error", &name, NULL);
     (void)json_opt_string(root, "error_description", &description, NULL);
-    (void)snprintf(said, sizeof(said), "%s%s%s", name != NULL ? name : "no JSON error in the answer",
+    (void)snprintf(said, sizeof(said), "%s%s%s", name != NULL ? name : "no JSON error in the response",
                    description != NULL ? ": " : "", description != NULL ? description : "");
     utf8_quote(text, sizeof(text), said);
     if (reply->status == 400 && *identity->client_id != '\0')
@@ -65,7 +65,7 @@ static void refuse(const struct identity *identity, const struct http_reply *rep
     else if (reply->status == 403)
         error_set(err, GRPC_STATUS_UNAUTHENTICATED, "IMDS is blocked or behind a proxy (HTTP 403): %s", text);
     else
-        error_set(err, GRPC_STATUS_UNAVAILABLE, "IMDS answered HTTP %d: %s", reply->status, text);
+        error_set(err, GRPC_STATUS_UNAVAILABLE, "IMDS returned HTTP %d: %s", reply->status, text);
 }
 
 static struct token *parse_response(const struct identity *identity, const struct http_reply *reply,
@@ -83,8 +83,8 @@ static struct token *parse_response(const struct identity *identity, const struc
         return NULL;
     }
     if (!cJSON_IsObject(root) || json_get_string(root, "access_token", &text, NULL) < 0 || *text == '\0') {
-        error_set(err, GRPC_STATUS_UNAVAILABLE, "IMDS's answer has no access_token");
-        error_check_memory(err, "IMDS's answer");
+        error_set(err, GRPC_STATUS_UNAVAILABLE, "IMDS's response has no access_token");
+        error_check_memory(err, "IMDS's response");
         return NULL;
     }
     expires = timestamp_from_json(cJSON_GetObjectItemCaseSensitive(root, "expires_on"));
@@ -99,7 +99,7 @@ static struct token *parse_response(const struct identity *identity, const struc
 const struct identity_ops managed_identity_ops = {
     .mode = IDENTITY_MANAGED,
     .no_response =
-        "no answer from IMDS [hint: the node must be in Azure; where pods may not reach IMDS the provider needs the node's network (hostNetwork)]",
+        "no response from IMDS [hint: the node must be in Azure; where pods may not reach IMDS the provider needs the node's network (hostNetwork)]",
     .build_request = build_request,
     .parse_response = parse_response,
 };

@@ -68,7 +68,7 @@ static struct token *parse_response(const struct identity *identity, const struc
         json_get_string(root, "clientid", &client, NULL) < 0 || *text == '\0' || *client == '\0') {
         error_set(err, GRPC_STATUS_UNAVAILABLE,
                   "nmi did not return expected values in response: token and clientid");
-        error_check_memory(err, "nmi's answer");
+        error_check_memory(err, "nmi's response");
         return NULL;
     }
     expires = timestamp_from_json(cJSON_GetObjectItemCaseSensitive(inner, "expires_on"));
@@ -88,7 +88,7 @@ static struct token *parse_response(const struct identity *identity, const struc
 const struct identity_ops pod_identity_ops = {
     .mode = IDENTITY_POD,
     .no_response =
-        "no answer from NMI [hint: aad-pod-identity must run on this node, and the provider in the node's network (hostNetwork)]",
+        "no response from NMI [hint: aad-pod-identity must run on this node, and the provider in the node's network (hostNetwork)]",
     .build_request = build_request,
     .parse_response = parse_response,
 };

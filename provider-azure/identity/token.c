@@ -36,7 +36,7 @@ struct token *token_create(const uint8_t principal[DIGEST_SHA256_LEN], const cha
     if (!fits_header(text)) {
         error_set(
             err, GRPC_STATUS_UNAVAILABLE,
-            "the access_token in the answer is longer than %d bytes or has characters that no token has",
+            "the access_token in the response is longer than %d bytes or has characters that no token has",
             TOKEN_TEXT_MAX);
         return NULL;
     }

@@ -233,7 +233,7 @@ static void finish_fetch(struct token_fetch *fetch, struct token *token, struct 
         entry->refresh_not_before_ms = now_ms + REFRESH_PAUSE_MS;
         plan_sweep(cache);
     } else if (entry->token != NULL && token == NULL) {
-        log_warning(network->log, "background refresh of a token failed, the old one is used until it ends",
+        log_warning(network->log, "background refresh of a token failed, the old one is used until it expires",
                     LOG_STR("mode", mode), LOG_ERR(failure));
         entry->refresh_not_before_ms = now_ms + REFRESH_PAUSE_MS;
     } else {

@@ -1,5 +1,5 @@
 /*
- * exchange.c - one HTTP question with retries inside a deadline.
+ * http_retry.c - one HTTP request with retries inside a deadline.
  */
 #include "provider-azure/network/http_retry.h"
 
@@ -8,7 +8,7 @@
 
 #include "common/base/secret.h"
 
-/* Pauses of a place that does not say how long grow up to this step: about 25 s. */
+/* Without Retry-After, the pauses of a scope grow up to this step: about 25 s. */
 enum { MAX_CONSECUTIVE_429 = 5 };
 
 struct http_retry {
@@ -31,29 +31,25 @@ struct http_retry {
     uint64_t deadline_ms;
 
     struct transport_call *call;      /* TRY */
-    struct transport_timer *timer;    /* PAUSE; in QUEUE the time left */
+    struct transport_timer *timer;    /* PAUSE; in QUEUE until the deadline */
     struct throttle_permit permit;    /* QUEUE, TRY */
-    uint8_t scope[DIGEST_SHA256_LEN]; /* whose back-off is shared */
+    uint8_t scope[DIGEST_SHA256_LEN]; /* key of the shared back-off */
     unsigned tries;
-    uint64_t sent_ms;          /* TRY: when it went out */
-    bool throttled_pause;      /* the pause under way is one the host asked for */
-    uint64_t pause_since;      /* when it began */
-    int last_status;           /* of the try before; 0 = none or no answer */
-    struct error *last_error;  /* of the try before, when there was no answer */
-    struct error *known_error; /* delivered from the timer, never from start */
+    uint64_t sent_ms;          /* TRY: the time of sending */
+    bool throttled_pause;      /* the current pause follows a 429 */
+    uint64_t pause_since;      /* start of the current pause */
+    int last_status;           /* of the try before; 0 = none or no response */
+    struct error *last_error;  /* of the try before, without a response */
+    struct error *known_error; /* known in start, delivered from the timer */
     http_retry_callback *callback;
     void *arg;
 };
 
 static void retry_free(struct http_retry *retry)
 {
-    if (retry == NULL)
-        return;
     assert(retry->call == NULL && retry->timer == NULL);
-    if (retry->network != NULL) {
-        throttle_release(retry->network->throttles, &retry->permit, THROTTLE_NO_RESPONSE);
-        throttle_wake_next(retry->network->throttles, retry->scope); /* if it was its turn, it is another's */
-    }
+    throttle_release(&retry->permit, THROTTLE_NO_RESPONSE);
+    throttle_wake_next(retry->network->throttles, retry->scope);
     secret_free(retry->host);
     secret_free(retry->url);
     for (size_t i = 0; i < HTTP_RETRY_MAX_HEADERS; i++)
@@ -74,7 +70,7 @@ static uint64_t time_left(const struct http_retry *retry)
     return retry->deadline_ms > now ? retry->deadline_ms - now : 0;
 }
 
-/* Ends the exchange. `reply` and `error` belong to the caller's caller. */
+/* Ends the request. `reply` and `error` belong to the caller. */
 static void deliver(struct http_retry *retry, struct http_reply *reply, const struct error *error)
 {
     http_retry_callback *callback = retry->callback;
@@ -127,34 +123,27 @@ static int send_try(struct http_retry *retry, struct error **err)
     return 0;
 }
 
-/* a known error is delivered from a timer, so that nobody is called back from inside
- * http_retry_start(). */
-static int give_up(struct http_retry *retry, const char *why, struct error **err)
-{
-    error_set(&retry->known_error, GRPC_STATUS_RESOURCE_EXHAUSTED,
-              "%s asked for a pause (HTTP 429)%s before the caller's deadline; not sent", retry->host, why);
-    return pause_for(retry, 0, err);
-}
-
-/* Spreads those who return after a pause, on this node and on others, over a quarter of it, a second at most;
- * not beyond the deadline. */
+/* Spreads the requests that return after a pause, on this node and on others, over a quarter of it, a second at
+ * most; not beyond the deadline. */
 static uint64_t jitter(const struct http_retry *retry, uint64_t pause_ms)
 {
     uint64_t left = time_left(retry);
     uint64_t spread = pause_ms / 4 < 1000 ? pause_ms / 4 : 1000;
-    uint64_t room = left > pause_ms ? (left - pause_ms) / 2 : 0;
-    return transport_random(retry->network->transport) % ((spread < room ? spread : room) + 1);
+    uint64_t slack = left > pause_ms ? (left - pause_ms) / 2 : 0;
+    return transport_random(retry->network->transport) % ((spread < slack ? spread : slack) + 1);
 }
 
-/* Waits for the place's pause or its turn if it must, else sends. */
-static int go(struct http_retry *retry, struct error **err)
+/* Sends, unless the scope is paused or all its permits are in use. An error goes through a timer: the callback
+ * never runs inside http_retry_start(). */
+static int send_when_permitted(struct http_retry *retry, struct error **err)
 {
     const struct network *network = retry->network;
     uint64_t now = transport_now_ms(network->transport);
     uint64_t left = time_left(retry);
 
     if (left == 0) {
-        error_set(&retry->known_error, GRPC_STATUS_DEADLINE_EXCEEDED, "no time left to ask %s", retry->host);
+        error_set(&retry->known_error, GRPC_STATUS_DEADLINE_EXCEEDED, "no time left for a request to %s",
+                  retry->host);
         return pause_for(retry, 0, err);
     }
     uint64_t wait = throttle_acquire(network->throttles, retry->scope, &retry->permit, now);
@@ -163,13 +152,16 @@ static int go(struct http_retry *retry, struct error **err)
     retry->throttled_pause = true;
     if (wait == THROTTLE_QUEUED)
         return pause_for(retry, left, err);
-    if (wait >= left)
-        return give_up(retry, " that is not over", err);
+    if (wait >= left) {
+        error_set(&retry->known_error, GRPC_STATUS_RESOURCE_EXHAUSTED,
+                  "%s throttles requests (HTTP 429) beyond the caller's deadline; not sent", retry->host);
+        return pause_for(retry, 0, err);
+    }
     return pause_for(retry, wait + jitter(retry, wait), err);
 }
 
-/* It is this exchange's turn. Without memory for a timer it stays until its time is over. */
-static void on_turn(void *arg)
+/* The permit may be granted now. Without memory for a timer the request stays until its deadline. */
+static void on_permit(void *arg)
 {
     struct http_retry *retry = arg;
     const struct transport *transport = retry->network->transport;
@@ -195,21 +187,21 @@ static void on_pause_over(void *arg)
                                 (double)(now - retry->pause_since) / 1000.0);
         retry->throttled_pause = false;
     }
-    if (retry->permit.state == PERMIT_QUEUED) /* woken ones are out of the queue */
+    if (retry->permit.state == PERMIT_QUEUED) /* the deadline: a woken permit is not queued any more */
         error_set(
             &retry->known_error, GRPC_STATUS_RESOURCE_EXHAUSTED,
-            "%s asked for a pause (HTTP 429), and others were to be sent first, up to the caller's deadline; not sent",
+            "%s throttles requests (HTTP 429), and earlier requests went first up to the caller's deadline; not sent",
             retry->host);
     if (retry->known_error != NULL) {
         error = steal_ptr(&retry->known_error);
         deliver(retry, NULL, error);
-    } else if (go(retry, &error) < 0) {
+    } else if (send_when_permitted(retry, &error) < 0) {
         deliver(retry, NULL, error);
     }
     error_free(error);
 }
 
-/* How long to wait before the next try, by what came of the last. */
+/* The delay before the next try, by the outcome of the last. */
 static uint64_t choose_delay(const struct http_retry *retry, const struct http_reply *reply)
 {
     const struct network *network = retry->network;
@@ -227,8 +219,8 @@ static uint64_t choose_delay(const struct http_retry *retry, const struct http_r
     return backoff_pause(&retry->policy->backoff_ms, n, transport_random(network->transport));
 }
 
-/* Whether another try is possible after this outcome; if so its pause has begun. */
-static bool retry_after(struct http_retry *retry, const struct http_reply *reply, enum http_hop hop,
+/* Starts the pause before another try, if this outcome allows one. Returns whether it does. */
+static bool start_retry(struct http_retry *retry, const struct http_reply *reply, enum http_hop hop,
                         const struct error *error)
 {
     const struct network *network = retry->network;
@@ -241,13 +233,13 @@ static bool retry_after(struct http_retry *retry, const struct http_reply *reply
     bool throttled = reply != NULL && reply->status == 429;
     if (throttled)
         throttle_pause(network->throttles, retry->scope, now, now + delay);
-    throttle_release(network->throttles, &retry->permit, THROTTLE_NO_RESPONSE);
+    throttle_release(&retry->permit, THROTTLE_NO_RESPONSE);
     if (retry->tries > retry->policy->max_retries || delay > RETRY_AFTER_MAX_MS || delay >= time_left(retry))
         return false;
 
     if (reply != NULL && reply->retry_after_ms >= 0)
         delay += jitter(retry, delay);
-    log_warning(network->log, "request failed, trying again", LOG_STR("service", retry->service),
+    log_warning(network->log, "request failed, retrying", LOG_STR("service", retry->service),
                 LOG_STR("host", retry->host), LOG_INT("status", reply != NULL ? reply->status : 0),
                 LOG_ERR(error), LOG_UINT("try", retry->tries), LOG_UINT("pause_ms", delay));
     retry->last_status = reply != NULL ? reply->status : 0;
@@ -268,17 +260,16 @@ static void on_reply(struct http_reply *reply, enum http_hop hop, const struct e
     azure_metrics_http(retry->network->metrics, retry->service, reply != NULL ? reply->status : 0);
     if (reply != NULL)
         reply->sent_ms = retry->sent_ms;
-    if (retry_after(retry, reply, hop, error))
+    if (start_retry(retry, reply, hop, error))
         return;
-    throttle_release(retry->network->throttles, &retry->permit,
-                     reply != NULL ? THROTTLE_RESPONSE : THROTTLE_NO_RESPONSE);
+    throttle_release(&retry->permit, reply != NULL ? THROTTLE_RESPONSE : THROTTLE_NO_RESPONSE);
     if (error == NULL) {
         deliver(retry, reply, NULL);
         return;
     }
     struct error *failure = error_copy(error);
     if (retry->tries > 1 && retry->last_status != 0)
-        error_wrap(&failure, "try %u, the one before was answered HTTP %d", retry->tries, retry->last_status);
+        error_wrap(&failure, "try %u, after HTTP %d on the try before", retry->tries, retry->last_status);
     else if (retry->tries > 1)
         error_wrap(&failure, "after %u tries", retry->tries);
     deliver(retry, NULL, failure != NULL ? failure : error);
@@ -304,53 +295,64 @@ static uint8_t *copy_bytes(const void *bytes, size_t len, bool *ok)
     return copy;
 }
 
+/* Whether `retry` has a copy of everything that the request borrows. */
+static bool copy_request(struct http_retry *retry, const struct http_retry_request *request)
+{
+    bool ok = true;
+
+    retry->host = copy_text(request->host, &ok);
+    retry->url = copy_text(request->url, &ok);
+    for (size_t i = 0; i < HTTP_RETRY_MAX_HEADERS && request->headers[i] != NULL; i++)
+        retry->headers[i] = copy_text(request->headers[i], &ok);
+    retry->bearer = copy_text(request->bearer, &ok);
+    retry->body = copy_bytes(request->body, request->body_len, &ok);
+    retry->body_len = request->body_len;
+    retry->egress = egress_ref(request->egress);
+    retry->connect_to = copy_text(request->connect_to, &ok);
+    retry->ca_pem = copy_bytes(request->ca_pem, request->ca_pem_len, &ok);
+    retry->ca_pem_len = request->ca_pem_len;
+    return ok;
+}
+
+static void compute_scope(struct http_retry *retry, const struct http_retry_request *request)
+{
+    const char *scope = request->throttle_scope != NULL ? request->throttle_scope : "";
+    const struct egress *egress = request->egress;
+    const struct digest_field fields[] = {
+        {request->host, strlen(request->host)},
+        {scope, strlen(scope)},
+        {egress != NULL ? egress->digest : NULL, egress != NULL ? DIGEST_SHA256_LEN : 0},
+    };
+    digest_fields(fields, ARRAY_SIZE(fields), retry->scope);
+}
+
 struct http_retry *http_retry_start(const struct network *network, const struct http_retry_request *request,
                                     http_retry_callback *callback, void *arg, struct error **err)
 {
     struct http_retry *retry = secret_calloc(1, sizeof(*retry));
-    bool ok = retry != NULL;
-    if (ok) {
-        *retry = (struct http_retry){
-            .network = network,
-            .service = request->service,
-            .method = request->method,
-            .host = copy_text(request->host, &ok),
-            .url = copy_text(request->url, &ok),
-            .bearer = copy_text(request->bearer, &ok),
-            .max_response_bytes = request->max_response_bytes,
-            .proxy = request->proxy,
-            .egress = egress_ref(request->egress),
-            .connect_to = copy_text(request->connect_to, &ok),
-            .ca_pem = copy_bytes(request->ca_pem, request->ca_pem_len, &ok),
-            .ca_pem_len = request->ca_pem_len,
-            .policy = request->policy,
-            .deadline_ms = request->deadline_ms,
-            .permit = {.wake = on_turn, .arg = retry},
-            .callback = callback,
-            .arg = arg,
-        };
-        const struct digest_field scope[] = {
-            {request->host, strlen(request->host)},
-            {request->throttle_scope, request->throttle_scope != NULL ? strlen(request->throttle_scope) : 0},
-            {request->egress != NULL ? request->egress->digest : NULL,
-             request->egress != NULL ? DIGEST_SHA256_LEN : 0},
-        };
-        digest_fields(scope, ARRAY_SIZE(scope), retry->scope);
-        for (size_t i = 0; i < HTTP_RETRY_MAX_HEADERS && request->headers[i] != NULL; i++)
-            retry->headers[i] = copy_text(request->headers[i], &ok);
-        retry->body = copy_bytes(request->body, request->body_len, &ok);
-        retry->body_len = request->body_len;
-    }
-    if (!ok) {
+    if (retry == NULL) {
         (void)error_no_memory(err, NULL);
-        retry_free(retry);
         return NULL;
     }
-    if (go(retry, err) < 0) {
-        retry_free(retry);
-        return NULL;
-    }
-    return retry;
+    *retry = (struct http_retry){
+        .network = network,
+        .service = request->service,
+        .method = request->method,
+        .max_response_bytes = request->max_response_bytes,
+        .proxy = request->proxy,
+        .policy = request->policy,
+        .deadline_ms = request->deadline_ms,
+        .permit = {.wake = on_permit, .arg = retry},
+        .callback = callback,
+        .arg = arg,
+    };
+    compute_scope(retry, request);
+    if (!copy_request(retry, request))
+        (void)error_no_memory(err, NULL);
+    else if (send_when_permitted(retry, err) == 0)
+        return retry;
+    retry_free(retry);
+    return NULL;
 }
 
 void http_retry_extend(struct http_retry *retry, uint64_t deadline_ms)
@@ -369,15 +371,14 @@ int http_retry_pending_error(const struct http_retry *retry, struct error **err)
     const char *host = retry->host;
     if (retry->permit.state == PERMIT_QUEUED || (retry->call == NULL && retry->throttled_pause))
         return error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED,
-                         "%s asked for a pause (HTTP 429) that is not over before the caller's deadline",
-                         host);
+                         "%s throttles requests (HTTP 429) beyond the caller's deadline", host);
     if (retry->call != NULL)
         return error_set(
             err, GRPC_STATUS_DEADLINE_EXCEEDED, "no response from %s within %llu ms (try %u)", host,
             (unsigned long long)(transport_now_ms(retry->network->transport) - retry->sent_ms), retry->tries);
     if (retry->last_status != 0)
         return error_set(err, GRPC_STATUS_DEADLINE_EXCEEDED,
-                         "%s answered HTTP %d, and the next try is after the caller's deadline", host,
+                         "%s returned HTTP %d, and the next try is after the caller's deadline", host,
                          retry->last_status);
     return error_set(err, GRPC_STATUS_DEADLINE_EXCEEDED,
                      "%s, and the next try is after the caller's deadline",

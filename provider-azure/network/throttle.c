@@ -1,5 +1,5 @@
 /*
- * throttle.c - places that asked to be left alone.
+ * throttle.c - scopes that are paused or ramp up.
  */
 #include "provider-azure/network/throttle.h"
 
@@ -16,18 +16,17 @@ static struct throttle_scope *find(const struct throttle_table *table, const uin
     return NULL;
 }
 
-/* Lets as many try as may. Who is woken asks again by throttle_acquire(), where a pause or a full width may
- * send it back. */
+/* Wakes as many as may be in flight. A woken request calls throttle_acquire() again, and may be queued again. */
 static void wake_waiters(struct throttle_scope *scope)
 {
-    unsigned room = scope->limit > scope->in_flight ? scope->limit - scope->in_flight : 0;
+    unsigned available = scope->limit > scope->in_flight ? scope->limit - scope->in_flight : 0;
     struct throttle_permit *permit = NULL;
 
-    while (room > 0 && (permit = TAILQ_FIRST(&scope->queue)) != NULL) {
+    while (available > 0 && (permit = TAILQ_FIRST(&scope->queue)) != NULL) {
         TAILQ_REMOVE(&scope->queue, permit, link);
         permit->state = PERMIT_NONE;
         permit->scope = NULL;
-        room--;
+        available--;
         permit->wake(permit->arg);
     }
 }
@@ -52,11 +51,9 @@ uint64_t throttle_acquire(struct throttle_table *table, const uint8_t key[DIGEST
     return 0;
 }
 
-void throttle_release(struct throttle_table *table, struct throttle_permit *permit,
-                      enum throttle_outcome outcome)
+void throttle_release(struct throttle_permit *permit, enum throttle_outcome outcome)
 {
     struct throttle_scope *scope = permit->scope;
-    (void)table;
 
     if (scope == NULL)
         return;
@@ -73,10 +70,26 @@ void throttle_release(struct throttle_table *table, struct throttle_permit *perm
     permit->state = PERMIT_NONE;
     bool open = scope->limit > THROTTLE_MAX_IN_FLIGHT;
     if (open)
-        scope->limit = UINT32_MAX; /* everybody may go */
+        scope->limit = UINT32_MAX; /* no limit any more */
     wake_waiters(scope);
     if (open && scope->in_flight == 0)
         scope->limit = 0;
+}
+
+/* A free slot, or that of the scope without requests whose pause ends first; NULL if all have requests. */
+static struct throttle_scope *free_slot(struct throttle_table *table)
+{
+    struct throttle_scope *first = NULL;
+
+    for (size_t i = 0; i < THROTTLE_MAX_SCOPES; i++) {
+        struct throttle_scope *scope = &table->scopes[i];
+        if (scope->limit == 0)
+            return scope;
+        if (scope->in_flight == 0 && TAILQ_EMPTY(&scope->queue) &&
+            (first == NULL || scope->until_ms < first->until_ms))
+            first = scope;
+    }
+    return first;
 }
 
 void throttle_pause(struct throttle_table *table, const uint8_t key[DIGEST_SHA256_LEN], uint64_t now_ms,
@@ -84,28 +97,16 @@ void throttle_pause(struct throttle_table *table, const uint8_t key[DIGEST_SHA25
 {
     struct throttle_scope *scope = find(table, key);
 
-    for (size_t i = 0; scope == NULL && i < THROTTLE_MAX_SCOPES; i++) {
-        if (table->scopes[i].limit == 0)
-            scope = &table->scopes[i];
-    }
     if (scope == NULL) {
-        for (size_t i = 0; i < THROTTLE_MAX_SCOPES; i++) {
-            struct throttle_scope *other = &table->scopes[i];
-            if (other->in_flight == 0 && TAILQ_EMPTY(&other->queue) &&
-                (scope == NULL || other->until_ms < scope->until_ms))
-                scope = other;
-        }
+        scope = free_slot(table);
         if (scope == NULL)
             return;
-        scope->limit = 0;
-    }
-    if (scope->limit == 0) {
         *scope = (struct throttle_scope){.until_ms = 0};
         memcpy(scope->key, key, DIGEST_SHA256_LEN);
         TAILQ_INIT(&scope->queue);
     }
     scope->limit = 1;
-    if (scope->until_ms <= now_ms) /* the answers to those that went out together count as one */
+    if (scope->until_ms <= now_ms) /* several 429 to requests that were in flight together count as one */
         scope->consecutive_429++;
     if (until_ms > scope->until_ms)
         scope->until_ms = until_ms;

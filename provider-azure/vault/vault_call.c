@@ -331,7 +331,7 @@ int vault_call_pending_error(const struct vault_call *call, struct error **err)
     if (call->refusal != NULL)
         return error_set(err, GRPC_STATUS_DEADLINE_EXCEEDED, "%s; a new token was not there in time",
                          error_message(call->refusal));
-    return error_set(err, GRPC_STATUS_DEADLINE_EXCEEDED, "no answer from %s", call->host);
+    return error_set(err, GRPC_STATUS_DEADLINE_EXCEEDED, "no response from %s", call->host);
 }
 
 uint64_t vault_call_sent_ms(const struct vault_call *call)

@@ -104,7 +104,7 @@ int vault_error(const struct http_reply *reply, const char *host, unsigned tries
     if (tries > 1)
         (void)snprintf(extra, sizeof(extra), " after %u tries", tries);
     return error_set(
-        err, grpc_status_of(reply->status), "%s answered HTTP %d%s%s%s%s%s%s%s%s%s%s%s%.64s%s", host,
+        err, grpc_status_of(reply->status), "%s returned HTTP %d%s%s%s%s%s%s%s%s%s%s%s%.64s%s", host,
         reply->status, extra, *body.code != '\0' ? " " : "", code, *body.inner_code != '\0' ? "/" : "",
         inner_code, *message != '\0' ? ": " : "", message, hint != NULL ? " [hint: " : "",
         hint != NULL ? hint : "", hint != NULL ? "]" : "", reply->request_id != NULL ? " (request id " : "",

@@ -93,7 +93,7 @@ def test_the_provider_moves_into_the_nodes_network_for_pod_identity(helm, instal
     emulator.set_policy(client_id="bound", permissions=["get"])
     emulator.bind_pod(namespace, "secrets-store-pod-identity", "bound")
     pod = apply_example("pod-identity.yaml")
-    assert "no answer from NMI" in pod.wait_failed_mount()
+    assert "no response from NMI" in pod.wait_failed_mount()
     helm(*upgrade[1:], "--wait", "--timeout", "120s")
     assert pod.wait_running(90).read("secret1") == tutorial.SECRETS["secret1"]
     pod.delete(gracePeriodSeconds=1)

@@ -91,7 +91,7 @@ def test_where_pods_may_not_reach_it_the_provider_needs_the_nodes_network(apply_
     with pods_kept_from_imds():
         pod = apply_example(SYSTEM_FILE)
         line = pod.wait_failed_mount()
-        assert "no answer from IMDS [hint: " in line and "hostNetwork" in line and f"connect to {IMDS[0]}:80" in line
+        assert "no response from IMDS [hint: " in line and "hostNetwork" in line and f"connect to {IMDS[0]}:80" in line
         assert imds.peers == []
         request.getfixturevalue("nodes_network")
         assert pod.wait_running(90).read("secret1") == tutorial.SECRETS["secret1"], "the pod that waits starts"

@@ -49,7 +49,7 @@ def test_outside_of_the_nodes_network_the_log_line_names_the_cause(apply_example
     bind(Example(FILES[0]).pod)
     pod = apply_example(FILES[0])
     line = pod.wait_failed_mount()
-    assert "no answer from NMI [hint: " in line and "hostNetwork" in line
+    assert "no response from NMI [hint: " in line and "hostNetwork" in line
     assert "connect to 127.0.0.1:2579: Connection refused" in line
     assert emulator.requests("nmi") == []
     request.getfixturevalue("nodes_network")
@@ -89,7 +89,7 @@ def test_a_node_without_nmi_is_one_clear_line(nodes_network, apply_example, pod_
     pod_identity.stop_nmi()
     pod = apply_example(FILES[0])
     line = pod.wait_failed_mount()
-    assert "no answer from NMI [hint: aad-pod-identity must run on this node" in line
+    assert "no response from NMI [hint: aad-pod-identity must run on this node" in line
     assert "connect to 127.0.0.1:2579: Connection refused" in line
     pod_identity.start_nmi()
     assert pod.wait_running(90).read("secret1") == tutorial.SECRETS["secret1"], "it starts by itself"

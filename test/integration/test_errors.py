@@ -67,7 +67,7 @@ def test_an_error_of_the_vault_arrives_in_one_line(pods, emulator, status, code,
     got, text = failure(pods, mount_request())
     assert got == grpc_code
     assert text.startswith(OBJECT)
-    said = f"{tutorial.VAULT.lower()}.vault.localhost answered HTTP {status} {code}" + (f"/{inner}" if inner else "")
+    said = f"{tutorial.VAULT.lower()}.vault.localhost returned HTTP {status} {code}" + (f"/{inner}" if inner else "")
     for word in [said, message, "second line", "(request id ", *words]:
         assert word in text, word
 
@@ -78,7 +78,7 @@ def test_a_passing_error_is_retried_and_reported_with_the_number_of_attempts(pod
     emulator.add_fault("status", service="vault", status=status, retry_after=0, body=vault_body("Throttled", "slow down"))
     got, text = failure(pods, mount_request())
     assert got == grpc_code
-    assert f"answered HTTP {status} after 4 tries Throttled: slow down" in text and "(request id " in text
+    assert f"returned HTTP {status} after 4 tries Throttled: slow down" in text and "(request id " in text
     assert emulator.vault_requests == 4
     assert metric_sum(azure.metrics(), "azure_http_retries_total") == metric_sum(azure.metrics(), "azure_http_retries_total", service="vault") == 3
 
@@ -93,7 +93,7 @@ def test_an_error_of_the_vault_cannot_forge_lines(pods, emulator):
 def test_a_status_without_a_body_is_reported(pods, emulator):
     emulator.add_fault("status", service="vault", status=418, body="")
     code, text = failure(pods, mount_request())
-    assert code == CODES.UNKNOWN and "answered HTTP 418" in text
+    assert code == CODES.UNKNOWN and "returned HTTP 418" in text
 
 
 def test_all_objects_that_fail_are_in_one_message(pods, emulator):

@@ -355,7 +355,7 @@ def test_a_node_without_nmi_is_reported_at_once(start_azure):
         with rpc.Client(start_azure(f"--nmi-endpoint=http://127.0.0.1:{port}").socket) as client:
             code, message = failure(client, **POD)
     assert code == CODES.UNAVAILABLE
-    assert re.search(rf"no answer from NMI \[hint: .*hostNetwork\)\]: connect to 127\.0\.0\.1:{port}: Connection refused", message)
+    assert re.search(rf"no response from NMI \[hint: .*hostNetwork\)\]: connect to 127\.0\.0\.1:{port}: Connection refused", message)
 
 
 def test_a_pod_without_an_identity_is_reported(client, emulator):

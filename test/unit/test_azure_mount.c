@@ -404,7 +404,7 @@ static void who_joined_a_request_in_a_pause_hears_of_the_pause(void **state)
     assert_false(world->done);
     run(world, false, 3000); /* another pod with the same object */
     assert_int_equal(error_code(world->error), GRPC_STATUS_RESOURCE_EXHAUSTED);
-    assert_non_null(strstr(error_message(world->error), "asked for a pause (HTTP 429)"));
+    assert_non_null(strstr(error_message(world->error), "throttles requests (HTTP 429)"));
     assert_int_equal(world->vault_requests, 1);
     mount_cancel(&patient);
 }

@@ -456,13 +456,13 @@ static void after_a_pause_one_goes_first_and_then_twice_as_many(void **state)
     for (int i = 1; i < 64; i++)
         assert_true(throttle_acquire(&table, key, &clients[i].pass, 1100) == THROTTLE_QUEUED);
     throttle_pause(&table, key, 1200, 3200); /* still no */
-    throttle_release(&table, &clients[0].pass, THROTTLE_NO_RESPONSE);
+    throttle_release(&clients[0].pass, THROTTLE_NO_RESPONSE);
     assert_int_equal(throttle_consecutive_429(&table, key), 2);
     assert_true(clients[1].woken);
     assert_false(clients[2].woken);
     assert_int_equal(throttle_acquire(&table, key, &clients[1].pass, 1200), 2000);
     assert_int_equal(throttle_acquire(&table, key, &clients[1].pass, 3200), 0);
-    throttle_release(&table, &clients[1].pass, THROTTLE_RESPONSE);
+    throttle_release(&clients[1].pass, THROTTLE_RESPONSE);
     unsigned woken = 0;
     for (int i = 2; i < 64; i++)
         woken += clients[i].woken;
@@ -472,7 +472,7 @@ static void after_a_pause_one_goes_first_and_then_twice_as_many(void **state)
             if (clients[i].woken && clients[i].pass.state == PERMIT_NONE)
                 (void)throttle_acquire(&table, key, &clients[i].pass, 3300);
             if (clients[i].pass.state == PERMIT_HELD)
-                throttle_release(&table, &clients[i].pass, THROTTLE_RESPONSE);
+                throttle_release(&clients[i].pass, THROTTLE_RESPONSE);
             clients[i].woken = clients[i].pass.state != PERMIT_QUEUED;
         }
     }

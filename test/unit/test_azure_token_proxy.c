@@ -120,7 +120,7 @@ static void a_wait_ends_at_its_own_deadline_and_the_look_goes_on(void **state)
     assert_int_equal(world.errors, 0);
     pass(&world, 1);
     assert_int_equal(world.errors, 1);
-    assert_non_null(strstr(world.last_error, "the API server's certificate was not seen before"));
+    assert_non_null(strstr(world.last_error, "the API server's certificate was not received before"));
     end_probe(&world, aks_names);
     assert_non_null(get(&world, identity));
     run_for(&world, 0);

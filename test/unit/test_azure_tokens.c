@@ -302,8 +302,8 @@ static void a_service_of_the_node_that_does_not_answer_is_named_with_a_hint(void
     static const struct fake_answer broke_off = {.failure = GRPC_STATUS_UNAVAILABLE, .hop = HTTP_HOP_RECEIVE};
     static const struct fake_answer silent = {.failure = GRPC_STATUS_DEADLINE_EXCEEDED,
                                               .hop = HTTP_HOP_TIMEOUT};
-    static const char imds[] = "no answer from IMDS [hint: ";
-    static const char nmi[] = "no answer from NMI [hint: ";
+    static const char imds[] = "no response from IMDS [hint: ";
+    static const char nmi[] = "no response from NMI [hint: ";
     static const struct {
         enum identity_mode mode;
         const struct fake_answer *failure;
@@ -332,7 +332,7 @@ static void a_service_of_the_node_that_does_not_answer_is_named_with_a_hint(void
         if (rows[i].text != NULL)
             assert_non_null(strstr(world.last_error, rows[i].text));
         else
-            assert_null(strstr(world.last_error, "no answer from"));
+            assert_null(strstr(world.last_error, "no response from"));
         tear_down(&world);
     }
 }

@@ -10,7 +10,7 @@
 #include "common/crypto/encoding.h"
 #include "common/crypto/pem.h"
 #include "common/crypto/pkcs12.h"
-#include "driver/sync/tls_key.h"
+#include "driver/crypto/tls_key.h"
 
 #define CERTIFICATE "CERTIFICATE"
 
@@ -67,7 +67,7 @@ static struct secret *secret_of(const struct buffer *text, struct error **err)
     struct secret *secret = secret_from_bytes(buffer_str(text), text->len);
 
     if (secret == NULL)
-        (void)error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
+        (void)error_no_memory(err, NULL);
     return secret;
 }
 

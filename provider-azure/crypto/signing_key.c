@@ -10,8 +10,8 @@
 #include <mbedtls/x509_crt.h>
 #include <stdlib.h>
 
-#include "provider-azure/crypto/kernel_random.h"
-#include "provider-azure/crypto/mbedtls_compat.h"
+#include "common/crypto/kernel_random.h"
+#include "common/crypto/mbedtls_compat.h"
 
 struct signing_key {
     mbedtls_pk_context pk;

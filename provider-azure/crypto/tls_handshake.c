@@ -9,8 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "provider-azure/crypto/kernel_random.h"
-#include "provider-azure/crypto/mbedtls_compat.h"
+#include "common/crypto/kernel_random.h"
+#include "common/crypto/mbedtls_compat.h"
 
 /* A flight has some KiB in either direction; one that is longer is cut off. */
 enum { INPUT_MAX = 256 * 1024, OUTPUT_MAX = 256 * 1024 };

@@ -1,51 +1,15 @@
 /*
- * tls_key.c - private keys on mbedTLS; the only file of this room that knows in what 2.28 and 3.x differ.
+ * tls_key.c - private keys on mbedTLS.
  */
-#include "driver/sync/tls_key.h"
+#include "driver/crypto/tls_key.h"
 
 #include <errno.h>
 #include <mbedtls/pk.h>
-#include <mbedtls/version.h>
 #include <stdbool.h>
-#include <string.h>
-#include <sys/random.h>
 
 #include "common/crypto/der.h"
-
-/* For blinding, in mbedTLS' form. */
-static int random_bytes(void *arg, unsigned char *out, size_t len)
-{
-    (void)arg;
-    while (len > 0) {
-        ssize_t n = getrandom(out, len, 0);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            return MBEDTLS_ERR_PK_BAD_INPUT_DATA; /* can not happen on Linux 3.17 and later */
-        out += n;
-        len -= (size_t)n;
-    }
-    return 0;
-}
-
-static int parse(mbedtls_pk_context *key, const uint8_t *der, size_t len)
-{
-#if MBEDTLS_VERSION_NUMBER >= 0x03000000
-    return mbedtls_pk_parse_key(key, der, len, NULL, 0, random_bytes, NULL);
-#else
-    (void)random_bytes; /* its curves and RSA blind with a generator of their own */
-    return mbedtls_pk_parse_key(key, der, len, NULL, 0);
-#endif
-}
-
-static bool is_consistent(mbedtls_pk_context *key)
-{
-#if MBEDTLS_VERSION_NUMBER >= 0x03000000
-    return mbedtls_pk_check_pair(key, key, random_bytes, NULL) == 0;
-#else
-    return mbedtls_pk_check_pair(key, key) == 0;
-#endif
-}
+#include "common/crypto/kernel_random.h"
+#include "common/crypto/mbedtls_compat.h"
 
 /* The first number of both forms: 0 in RSAPrivateKey, 1 in ECPrivateKey. (Keys on Montgomery curves, which
  * newer versions read, are written as PKCS#8, whose first number is 0.) */
@@ -65,17 +29,17 @@ static struct secret *write_key(mbedtls_pk_context *key, struct error **err)
     int len;
 
     if (block == NULL) {
-        (void)error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
+        (void)error_no_memory(err, NULL);
         return NULL;
     }
     len = mbedtls_pk_write_key_der(key, secret_data(block), TLS_KEY_DER_MAX); /* at the end of the block */
     if (len <= 0) {
-        (void)error_set(err, GRPC_STATUS_FAILED_PRECONDITION, "the private key can not be written");
+        (void)error_set(err, GRPC_STATUS_FAILED_PRECONDITION, "the private key cannot be written");
         return NULL;
     }
     der = secret_from_bytes(secret_bytes(block) + (TLS_KEY_DER_MAX - len), (size_t)len);
     if (der == NULL)
-        (void)error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
+        (void)error_no_memory(err, NULL);
     return der;
 }
 
@@ -84,7 +48,7 @@ static struct secret *convert(mbedtls_pk_context *key, const char **ret_label, s
     bool is_rsa = mbedtls_pk_get_type(key) == MBEDTLS_PK_RSA;
     cleanup_secret struct secret *der = NULL;
 
-    if (!is_consistent(key)) {
+    if (compat_pk_check_pair(key, key, kernel_random) != 0) {
         (void)error_set(err, GRPC_STATUS_FAILED_PRECONDITION,
                         "the parts of the private key do not belong together");
         return NULL;
@@ -113,7 +77,7 @@ struct secret *tls_key_traditional(const uint8_t *der, size_t len, const char **
     }
     errno = 0;
     mbedtls_pk_init(&key);
-    if (parse(&key, der, len) == 0)
+    if (compat_pk_parse_key(&key, der, len, kernel_random) == 0)
         written = convert(&key, ret_label, err);
     else
         (void)error_set(

@@ -1,9 +1,9 @@
 /*
- * mbedtls_compat.h - where mbedTLS 2.28 (Debian 12) and 3.x (Debian 13) differ, as far as this directory is
+ * mbedtls_compat.h - where mbedTLS 2.28 (Debian 12) and 3.x (Debian 13) differ, as far as this software is
  * concerned.
  */
-#ifndef PROVIDER_AZURE_CRYPTO_MBEDTLS_COMPAT_H
-#define PROVIDER_AZURE_CRYPTO_MBEDTLS_COMPAT_H
+#ifndef COMMON_CRYPTO_MBEDTLS_COMPAT_H
+#define COMMON_CRYPTO_MBEDTLS_COMPAT_H
 
 #include <mbedtls/pk.h>
 #include <mbedtls/rsa.h>

@@ -1,8 +1,9 @@
 /*
  * kernel_random.c - getrandom(2) for mbedTLS.
  */
-#include "provider-azure/crypto/kernel_random.h"
+#include "common/crypto/kernel_random.h"
 
+#include <errno.h>
 #include <mbedtls/entropy.h>
 #include <sys/random.h>
 
@@ -11,6 +12,9 @@ int kernel_random(void *arg, unsigned char *out, size_t len)
     (void)arg;
     while (len > 0) {
         ssize_t n = getrandom(out, len, 0);
+
+        if (n < 0 && errno == EINTR)
+            continue;
         if (n <= 0)
             return MBEDTLS_ERR_ENTROPY_SOURCE_FAILED;
         out += n;

@@ -1,8 +1,8 @@
 /*
  * kernel_random.h - the kernel's random numbers in the shape that mbedTLS wants.
  */
-#ifndef PROVIDER_AZURE_CRYPTO_KERNEL_RANDOM_H
-#define PROVIDER_AZURE_CRYPTO_KERNEL_RANDOM_H
+#ifndef COMMON_CRYPTO_KERNEL_RANDOM_H
+#define COMMON_CRYPTO_KERNEL_RANDOM_H
 
 #include <stddef.h>
 

@@ -2,11 +2,10 @@
  * tls_key.h - a private key in any of the usual DER forms, written in the traditional one of its algorithm.
  *
  * Files of type kubernetes.io/tls have always carried "RSA PRIVATE KEY" (PKCS#1, RFC 8017) or
- * "EC PRIVATE KEY" (SEC 1, RFC 5915), whatever the vault returned. The parsing, the checks and the writing
- * are mbedTLS'; its versions differ in tls_key.c only.
+ * "EC PRIVATE KEY" (SEC 1, RFC 5915), whatever the vault returned. mbedTLS parses, checks and writes.
  */
-#ifndef DRIVER_SYNC_TLS_KEY_H
-#define DRIVER_SYNC_TLS_KEY_H
+#ifndef DRIVER_CRYPTO_TLS_KEY_H
+#define DRIVER_CRYPTO_TLS_KEY_H
 
 #include <stddef.h>
 #include <stdint.h>

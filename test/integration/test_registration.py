@@ -3,6 +3,7 @@
 import os
 import stat
 
+import grpc
 import pytest
 from proto import pluginregistration_pb2
 
@@ -86,6 +87,6 @@ def test_after_a_crash_the_stale_socket_is_replaced(node, start_driver):
         try:
             with rpc.Client(path) as client:
                 return client.call(rpc.GET_INFO, timeout=2).type == "CSIPlugin"
-        except Exception:
+        except grpc.RpcError:
             return False
     wait_until(answers, what="the new registration socket")

@@ -1,5 +1,5 @@
 /*
- * fuzz_azure_cloud.c - the custom cloud file; what is accepted must give a vault URL with a host.
+ * fuzz_azure_cloud.c - the custom cloud file; an accepted one must give a vault URL with a host.
  */
 #include <stddef.h>
 #include <stdint.h>

@@ -1,5 +1,5 @@
 /*
- * fuzz_azure_objects.c - the objects parameter; what is accepted must obey the path rules.
+ * fuzz_azure_objects.c - the objects parameter; accepted items must obey the path rules.
  */
 #include <stddef.h>
 #include <stdint.h>

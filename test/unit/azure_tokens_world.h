@@ -62,7 +62,7 @@ static void fake_probe_cancel(void *state, struct transport_probe **probe)
     *probe = NULL;
 }
 
-static struct fake_answer answer(struct fake *fake, const char *url, const char *bearer, const char *body)
+static struct fake_response answer(struct fake *fake, const char *url, const char *bearer, const char *body)
 {
     static char text[256];
     struct world *world = fake->arg;
@@ -72,7 +72,7 @@ static struct fake_answer answer(struct fake *fake, const char *url, const char 
     (void)snprintf(world->url, sizeof(world->url), "%s", url);
     (void)snprintf(text, sizeof(text), "{\"access_token\":\"token-%u\",\"expires_in\":%d}", world->requests,
                    (int)world->life);
-    return (struct fake_answer){.status = world->status, .body = world->status == 200 ? text : "{}"};
+    return (struct fake_response){.status = world->status, .body = world->status == 200 ? text : "{}"};
 }
 
 static void set_up(struct world *world)

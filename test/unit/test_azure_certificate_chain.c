@@ -98,7 +98,7 @@ static void any_order_of_a_whole_chain_becomes_leaf_to_root(void **state)
     }
 }
 
-static void what_is_no_single_chain_keeps_its_order(void **state)
+static void certificates_that_are_no_single_chain_keep_their_order(void **state)
 {
     (void)state;
     check(CERTIFICATE_CHAIN_INCOMPLETE, (const char *const[]){"root", "leaf", NULL},
@@ -143,7 +143,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(any_order_of_a_whole_chain_becomes_leaf_to_root),
-        cmocka_unit_test(what_is_no_single_chain_keeps_its_order),
+        cmocka_unit_test(certificates_that_are_no_single_chain_keep_their_order),
         cmocka_unit_test(a_repeated_root_is_dropped_and_harms_nothing),
         cmocka_unit_test(names_decide_where_key_identifiers_are_missing),
         cmocka_unit_test(something_that_is_no_certificate_keeps_the_order),

@@ -1,5 +1,5 @@
 /*
- * test_azure_fake.h - a transport without network, loop or waiting: answers come from a function of the test,
+ * test_azure_fake.h - a transport without network, loop or waiting: responses come from a function of the test,
  * time moves when the test says so.
  */
 #ifndef TEST_UNIT_TEST_AZURE_FAKE_H
@@ -11,8 +11,8 @@
 #include "common/base/error.h"
 #include "provider-azure/network/transport.h"
 
-struct fake_answer {
-    int status; /* 0: no answer, the call fails with `failure` */
+struct fake_response {
+    int status; /* 0: no response, the call fails with `failure` */
     const char *body;
     int64_t retry_after_ms; /* 0 = none */
     const char *challenge;
@@ -21,8 +21,8 @@ struct fake_answer {
 };
 
 struct fake;
-typedef struct fake_answer fake_answerer(struct fake *fake, const char *url, const char *bearer,
-                                         const char *body);
+typedef struct fake_response fake_responder(struct fake *fake, const char *url, const char *bearer,
+                                            const char *body);
 
 struct transport_call {
     struct transport_call *next;
@@ -47,8 +47,8 @@ struct fake {
     uint64_t now_ms;
     unsigned sent;
     unsigned token_requests;
-    unsigned fresh; /* requests that asked for a new connection */
-    fake_answerer *answer;
+    unsigned fresh; /* requests over a new connection */
+    fake_responder *respond;
     void *arg;
 };
 
@@ -176,9 +176,9 @@ static const struct transport_ops fake_ops = {.send = fake_send,
                                               .random = fake_random,
                                               .work = fake_work};
 
-static inline void fake_init(struct fake *fake, fake_answerer *answer, void *arg)
+static inline void fake_init(struct fake *fake, fake_responder *respond, void *arg)
 {
-    *fake = (struct fake){.now_ms = 1000, .answer = answer, .arg = arg};
+    *fake = (struct fake){.now_ms = 1000, .respond = respond, .arg = arg};
     fake->base = (struct transport){.ops = &fake_ops, .state = fake};
 }
 
@@ -186,27 +186,28 @@ static inline void fake_deliver(struct fake *fake)
 {
     struct transport_call *call = fake->calls;
     fake->calls = call->next;
-    struct fake_answer answer = fake->answer(fake, call->url, call->bearer, call->body);
-    if (answer.status == 0) {
+    struct fake_response response = fake->respond(fake, call->url, call->bearer, call->body);
+    if (response.status == 0) {
         struct error *error = NULL;
-        error_set(&error, answer.failure, "fake failure");
-        call->callback(NULL, answer.hop, error, call->arg);
+        error_set(&error, response.failure, "fake failure");
+        call->callback(NULL, response.hop, error, call->arg);
         error_free(error);
     } else {
-        struct http_reply reply = {.status = answer.status,
-                                   .retry_after_ms = answer.retry_after_ms > 0 ? answer.retry_after_ms : -1,
-                                   .challenge = answer.challenge,
+        struct http_reply reply = {.status = response.status,
+                                   .retry_after_ms =
+                                       response.retry_after_ms > 0 ? response.retry_after_ms : -1,
+                                   .challenge = response.challenge,
                                    .request_id = "rid-1"};
         buffer_init(&reply.body, 1 << 20);
-        if (answer.body != NULL)
-            (void)buffer_append_str(&reply.body, answer.body, NULL);
+        if (response.body != NULL)
+            (void)buffer_append_str(&reply.body, response.body, NULL);
         call->callback(&reply, HTTP_HOP_NONE, NULL, call->arg);
         buffer_finish(&reply.body);
     }
     fake_call_free(call);
 }
 
-/* Delivers answers and fires timers until nothing is left to happen at or before `until_ms`. */
+/* Delivers responses and fires timers until nothing is left to happen at or before `until_ms`. */
 static inline void fake_run(struct fake *fake, uint64_t until_ms)
 {
     for (;;) {

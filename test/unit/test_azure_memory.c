@@ -1,5 +1,5 @@
 /*
- * test_azure_memory.c - what the provider reads and builds, with each allocation failing in turn.
+ * test_azure_memory.c - parsers and builders of the provider, with each allocation failing in turn.
  */
 #include "test/unit/failing_memory.h"
 
@@ -23,7 +23,7 @@ static struct {
     struct identity *identity; /* a service principal with a client secret */
     struct buffer pfx_json;    /* Key Vault's response with a PFX in it */
     struct buffer certificate; /* PEM of an application: key and certificate */
-} world;
+} fixture;
 
 static const char OBJECTS[] = "array:\n"
                               "  - |\n    objectName: web\n    objectType: secret\n    objectAlias: a/b\n"
@@ -63,17 +63,17 @@ static int read_a_cloud(struct error **err)
 
 static int read_a_request(struct error **err)
 {
-    const struct request_defaults defaults = {.cloud = &world.cloud,
+    const struct request_defaults defaults = {.cloud = &fixture.cloud,
                                               .endpoints = {.imds = "http://imds", .nmi = "http://nmi"}};
     struct mount_request request = {0};
     const struct mount_input input = {
-        .attributes = &world.attributes, .secrets = &world.secrets, .permission = 0644};
+        .attributes = &fixture.attributes, .secrets = &fixture.secrets, .permission = 0644};
 
     if (mount_request_parse(&input, &defaults, &request, err) < 0)
         return -1;
     assert_string_equal(request.vault.name, "testKV");
     assert_int_equal(request.objects.n, 5);
-    assert_memory_equal(request.identity->key, world.identity->key, sizeof(request.identity->key));
+    assert_memory_equal(request.identity->key, fixture.identity->key, sizeof(request.identity->key));
     mount_request_finish(&request);
     return 0;
 }
@@ -82,7 +82,7 @@ static int select_an_object(struct error **err)
 {
     struct object_item item = {0};
 
-    if (object_item_select(&world.objects.items[4], "db-main", &item, err) < 0)
+    if (object_item_select(&fixture.objects.items[4], "db-main", &item, err) < 0)
         return -1;
     assert_string_equal(item.name, "db-main");
     assert_string_equal(item.path, "x-db-main");
@@ -172,7 +172,7 @@ static int make_files(size_t i, const struct vault_object *object, size_t n_part
     const struct content_options options = {.order = CERTIFICATE_ORDER_CHAIN, .separate_files = i == 0};
     struct content content = {0};
 
-    if (content_make(&options, &world.objects.items[i], object, &content, err) < 0)
+    if (content_make(&options, &fixture.objects.items[i], object, &content, err) < 0)
         return -1;
     assert_int_equal(content.n_parts, n_parts);
     for (size_t part = 0; part < content.n_parts; part++)
@@ -183,17 +183,17 @@ static int make_files(size_t i, const struct vault_object *object, size_t n_part
 
 static int convert_a_pfx(struct error **err)
 {
-    return make_files(0, &world.pfx, 3, err);
+    return make_files(0, &fixture.pfx, 3, err);
 }
 
 static int convert_a_key(struct error **err)
 {
-    return make_files(1, &world.key, 1, err);
+    return make_files(1, &fixture.key, 1, err);
 }
 
 static int split_json(struct error **err)
 {
-    return make_files(3, &world.json, 2, err);
+    return make_files(3, &fixture.json, 2, err);
 }
 
 static void files(void **state)
@@ -212,7 +212,7 @@ static struct identity *make_identity(enum credential_kind kind, const void *cre
     struct credentials credentials = {.mode = IDENTITY_SERVICE_PRINCIPAL, .kind = kind};
     char client_id[] = "app";
     const struct identity_input input = {.credentials = &credentials,
-                                         .cloud = &world.cloud,
+                                         .cloud = &fixture.cloud,
                                          .tenant = ENTRA_TENANT,
                                          .pod_name = "pod1",
                                          .pod_namespace = "ns1"};
@@ -255,8 +255,8 @@ static int ask_with_a_secret(struct error **err)
 
 static int ask_with_a_certificate(struct error **err)
 {
-    return ask_with(make_identity(CREDENTIAL_CERTIFICATE, world.certificate.data, world.certificate.len, err),
-                    err);
+    return ask_with(
+        make_identity(CREDENTIAL_CERTIFICATE, fixture.certificate.data, fixture.certificate.len, err), err);
 }
 
 static int take_a_token(struct error **err)
@@ -267,7 +267,7 @@ static int take_a_token(struct error **err)
 
     buffer_init(&reply.body, sizeof(text));
     if (buffer_append(&reply.body, text, strlen(text), err) == 0)
-        token = world.identity->ops->parse_response(world.identity, &reply, 1700000000, err);
+        token = fixture.identity->ops->parse_response(fixture.identity, &reply, 1700000000, err);
     buffer_finish(&reply.body);
     if (token == NULL)
         return -1;
@@ -304,28 +304,29 @@ static int set_up(void **state)
             &scratch,
             "openssl req -x509 -newkey rsa:2048 -nodes -subj /CN=a -keyout key -out crt && cat key crt >pem && openssl pkcs12 -export -inkey key -in crt -iter 1 -passout pass: | openssl base64 -A >pfx"),
         0);
-    assert_int_equal(scratch_read(&scratch, "pem", &world.certificate), 0);
+    assert_int_equal(scratch_read(&scratch, "pem", &fixture.certificate), 0);
     assert_int_equal(scratch_read(&scratch, "pfx", &pfx), 0);
     assert_int_equal(scratch_remove(&scratch), 0);
-    buffer_init(&world.pfx_json, 1 << 20);
+    buffer_init(&fixture.pfx_json, 1 << 20);
     assert_int_equal(
         buffer_printf(
-            &world.pfx_json, NULL,
+            &fixture.pfx_json, NULL,
             "{\"value\":\"%s\",\"contentType\":\"application/x-pkcs12\",\"id\":\"https://v/secrets/web/v1\",\"kid\":\"https://v/keys/web/v1\"}",
             buffer_str(&pfx)),
         0);
-    assert_int_equal(cloud_resolve("AzurePublicCloud", NULL, &world.cloud, NULL), 0);
-    assert_int_equal(string_map_from_json(&world.attributes, attributes, strlen(attributes), NULL, NULL), 0);
-    assert_int_equal(string_map_set(&world.attributes, "objects", OBJECTS, NULL), 0);
-    assert_int_equal(string_map_from_json(&world.secrets, secrets, strlen(secrets), NULL, NULL), 0);
-    assert_int_equal(objects_parse(OBJECTS, &defaults, &world.objects, NULL), 0);
-    world.identity = make_identity(CREDENTIAL_CLIENT_SECRET, "bar", 3, NULL);
-    assert_non_null(world.identity);
-    assert_int_equal(
-        vault_object_parse(OBJECT_SECRET, buffer_str(&world.pfx_json), world.pfx_json.len, &world.pfx, NULL),
-        0);
-    assert_int_equal(vault_object_parse(OBJECT_KEY, KEY_JSON, strlen(KEY_JSON), &world.key, NULL), 0);
-    assert_int_equal(vault_object_parse(OBJECT_SECRET, SECRET_JSON, strlen(SECRET_JSON), &world.json, NULL),
+    assert_int_equal(cloud_resolve("AzurePublicCloud", NULL, &fixture.cloud, NULL), 0);
+    assert_int_equal(string_map_from_json(&fixture.attributes, attributes, strlen(attributes), NULL, NULL),
+                     0);
+    assert_int_equal(string_map_set(&fixture.attributes, "objects", OBJECTS, NULL), 0);
+    assert_int_equal(string_map_from_json(&fixture.secrets, secrets, strlen(secrets), NULL, NULL), 0);
+    assert_int_equal(objects_parse(OBJECTS, &defaults, &fixture.objects, NULL), 0);
+    fixture.identity = make_identity(CREDENTIAL_CLIENT_SECRET, "bar", 3, NULL);
+    assert_non_null(fixture.identity);
+    assert_int_equal(vault_object_parse(OBJECT_SECRET, buffer_str(&fixture.pfx_json), fixture.pfx_json.len,
+                                        &fixture.pfx, NULL),
+                     0);
+    assert_int_equal(vault_object_parse(OBJECT_KEY, KEY_JSON, strlen(KEY_JSON), &fixture.key, NULL), 0);
+    assert_int_equal(vault_object_parse(OBJECT_SECRET, SECRET_JSON, strlen(SECRET_JSON), &fixture.json, NULL),
                      0);
     return 0;
 }
@@ -333,16 +334,16 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
     (void)state;
-    cloud_finish(&world.cloud);
-    string_map_finish(&world.attributes);
-    string_map_finish(&world.secrets);
-    object_list_finish(&world.objects);
-    vault_object_finish(&world.pfx);
-    vault_object_finish(&world.key);
-    vault_object_finish(&world.json);
-    identity_unref(world.identity);
-    buffer_finish(&world.pfx_json);
-    buffer_finish(&world.certificate);
+    cloud_finish(&fixture.cloud);
+    string_map_finish(&fixture.attributes);
+    string_map_finish(&fixture.secrets);
+    object_list_finish(&fixture.objects);
+    vault_object_finish(&fixture.pfx);
+    vault_object_finish(&fixture.key);
+    vault_object_finish(&fixture.json);
+    identity_unref(fixture.identity);
+    buffer_finish(&fixture.pfx_json);
+    buffer_finish(&fixture.certificate);
     return 0;
 }
 

@@ -16,7 +16,7 @@
 
 static const struct content_options content_options = {.order = CERTIFICATE_ORDER_CHAIN};
 
-struct world {
+struct fixture {
     struct fake fake;
     struct throttle_table throttles;
     struct network network;
@@ -28,58 +28,59 @@ struct world {
     struct mount_shared shared;
     struct string_map attributes;
     struct string_map secrets;
-    /* what the fake services do */
+    /* behavior of the fake services */
     const char *good_token; /* the vault accepts only this */
     int tokens_made;
     int64_t token_life;
-    int fail_first; /* that many vault requests are answered with `fail_status` */
+    int fail_first; /* that many vault requests get `fail_status` */
     int fail_status;
     int64_t retry_after_ms;
     const char *challenge;
-    const char *vault_body; /* overrides the standard answer */
+    const char *vault_body; /* overrides the standard response */
     int vault_requests;
     bool dns_failure;
-    /* what a mount gave */
+    /* the outcome of a mount */
     bool done;
     char result[8192]; /* "path=content;" per file, then ids */
     struct error *error;
 };
 
-static char answer_text[65536];
+static char response_text[65536];
 
-static struct fake_answer entra(struct world *world, const char *body)
+static struct fake_response entra(struct fixture *fixture, const char *body)
 {
-    world->fake.token_requests++;
+    fixture->fake.token_requests++;
     if (strstr(body, "client_secret=bad") != NULL)
-        return (struct fake_answer){
+        return (struct fake_response){
             .status = 401,
             .body =
                 "{\"error\":\"invalid_client\",\"error_description\":\"AADSTS7000215: Invalid client secret provided.\\r\\nTrace ID: 1\",\"error_codes\":[7000215]}"};
-    world->tokens_made++;
-    (void)snprintf(answer_text, sizeof(answer_text), "{\"access_token\":\"token-%d\",\"expires_in\":\"%d\"}",
-                   world->tokens_made, (int)world->token_life);
-    return (struct fake_answer){.status = 200, .body = answer_text};
+    fixture->tokens_made++;
+    (void)snprintf(response_text, sizeof(response_text),
+                   "{\"access_token\":\"token-%d\",\"expires_in\":\"%d\"}", fixture->tokens_made,
+                   (int)fixture->token_life);
+    return (struct fake_response){.status = 200, .body = response_text};
 }
 
-static struct fake_answer vault(struct world *world, const char *url, const char *bearer)
+static struct fake_response vault(struct fixture *fixture, const char *url, const char *bearer)
 {
-    world->vault_requests++;
-    if (world->dns_failure)
-        return (struct fake_answer){.failure = GRPC_STATUS_UNAVAILABLE, .hop = HTTP_HOP_DNS};
-    if (world->good_token != NULL && (bearer == NULL || strcmp(bearer, world->good_token) != 0))
-        return (struct fake_answer){.status = 401,
-                                    .body =
-                                        "{\"error\":{\"code\":\"Unauthorized\",\"message\":\"AKV10000\"}}",
-                                    .challenge = world->challenge};
-    if (world->fail_first > 0) {
-        world->fail_first--;
-        return (struct fake_answer){.status = world->fail_status,
-                                    .retry_after_ms = world->retry_after_ms,
-                                    .body =
-                                        "{\"error\":{\"code\":\"Throttled\",\"message\":\"slow\\ndown\"}}"};
+    fixture->vault_requests++;
+    if (fixture->dns_failure)
+        return (struct fake_response){.failure = GRPC_STATUS_UNAVAILABLE, .hop = HTTP_HOP_DNS};
+    if (fixture->good_token != NULL && (bearer == NULL || strcmp(bearer, fixture->good_token) != 0))
+        return (struct fake_response){.status = 401,
+                                      .body =
+                                          "{\"error\":{\"code\":\"Unauthorized\",\"message\":\"AKV10000\"}}",
+                                      .challenge = fixture->challenge};
+    if (fixture->fail_first > 0) {
+        fixture->fail_first--;
+        return (struct fake_response){.status = fixture->fail_status,
+                                      .retry_after_ms = fixture->retry_after_ms,
+                                      .body =
+                                          "{\"error\":{\"code\":\"Throttled\",\"message\":\"slow\\ndown\"}}"};
     }
-    if (world->vault_body != NULL)
-        return (struct fake_answer){.status = 200, .body = world->vault_body};
+    if (fixture->vault_body != NULL)
+        return (struct fake_response){.status = 200, .body = fixture->vault_body};
     const char *name = strstr(url, "/secrets/");
     assert_non_null(name);
     name += strlen("/secrets/");
@@ -87,54 +88,54 @@ static struct fake_answer vault(struct world *world, const char *url, const char
     const char *version = name + len + 1;
     size_t version_len = strcspn(version, "?");
     if (strncmp(name, "missing", 7) == 0)
-        return (struct fake_answer){
+        return (struct fake_response){
             .status = 404,
             .body = "{\"error\":{\"code\":\"SecretNotFound\",\"message\":\"no such secret\"}}"};
     if (strncmp(version, "versions", 8) == 0 && strstr(url, "skip") == NULL)
-        return (struct fake_answer){
+        return (struct fake_response){
             .status = 200,
             .body =
                 "{\"value\":[{\"id\":\"https://kv1.vault.azure.net/secrets/h/v1\",\"attributes\":{\"enabled\":true,\"created\":100}},{\"id\":\"https://kv1.vault.azure.net/secrets/h/v0\",\"attributes\":{\"enabled\":"
                 "false,\"created\":900}}],\"nextLink\":\"https://kv1.vault.azure.net:443/secrets/h/versions?skip=1\"}"};
     if (strncmp(version, "versions", 8) == 0)
-        return (struct fake_answer){
+        return (struct fake_response){
             .status = 200,
             .body =
                 "{\"value\":[{\"id\":\"https://kv1.vault.azure.net/secrets/h/v3\",\"attributes\":{\"enabled\":true,\"created\":300}},{\"id\":\"https://kv1.vault.azure.net/secrets/h/v2\",\"attributes\":{\"enabled\":"
                 "true,\"created\":200}}],\"nextLink\":null}"};
-    (void)snprintf(answer_text, sizeof(answer_text),
+    (void)snprintf(response_text, sizeof(response_text),
                    "{\"value\":\"%.*s-value\",\"id\":\"https://kv1.vault.azure.net/secrets/%.*s/%.*s\"}",
                    (int)len, name, (int)len, name, version_len > 0 ? (int)version_len : 2,
                    version_len > 0 ? version : "v9");
-    return (struct fake_answer){.status = 200, .body = answer_text};
+    return (struct fake_response){.status = 200, .body = response_text};
 }
 
-static struct fake_answer answer(struct fake *fake, const char *url, const char *bearer, const char *body)
+static struct fake_response respond(struct fake *fake, const char *url, const char *bearer, const char *body)
 {
-    struct world *world = fake->arg;
+    struct fixture *fixture = fake->arg;
     if (strncmp(url, "https://login.microsoftonline.com/tenant1/oauth2/v2.0/token", 58) == 0)
-        return entra(world, body);
+        return entra(fixture, body);
     assert_memory_equal(url, "https://kv1.vault.azure.net", 27);
-    return vault(world, url, bearer);
+    return vault(fixture, url, bearer);
 }
 
 static int add_file(void *arg, const char *path, mode_t mode, const void *bytes, size_t len,
                     struct error **err)
 {
-    struct world *world = arg;
-    size_t used = strlen(world->result);
+    struct fixture *fixture = arg;
+    size_t used = strlen(fixture->result);
     (void)err;
-    (void)snprintf(world->result + used, sizeof(world->result) - used, "%s:%o=%.*s;", path, (unsigned)mode,
-                   (int)len, (const char *)bytes);
+    (void)snprintf(fixture->result + used, sizeof(fixture->result) - used, "%s:%o=%.*s;", path,
+                   (unsigned)mode, (int)len, (const char *)bytes);
     return 0;
 }
 
 static int add_version(void *arg, const char *id, const char *version, struct error **err)
 {
-    struct world *world = arg;
-    size_t used = strlen(world->result);
+    struct fixture *fixture = arg;
+    size_t used = strlen(fixture->result);
     (void)err;
-    (void)snprintf(world->result + used, sizeof(world->result) - used, "[%s@%s]", id, version);
+    (void)snprintf(fixture->result + used, sizeof(fixture->result) - used, "[%s@%s]", id, version);
     return 0;
 }
 
@@ -142,450 +143,451 @@ static const struct response_writer writer = {.add_file = add_file, .add_version
 
 static void on_done(const struct error *error, void *arg)
 {
-    struct world *world = arg;
-    assert_false(world->done);
-    world->done = true;
-    error_free(world->error);
-    world->error = error_copy(error);
+    struct fixture *fixture = arg;
+    assert_false(fixture->done);
+    fixture->done = true;
+    error_free(fixture->error);
+    fixture->error = error_copy(error);
 }
 
-static void set(struct world *world, const char *name, const char *value)
+static void set(struct fixture *fixture, const char *name, const char *value)
 {
-    assert_int_equal(string_map_set(&world->attributes, name, value, NULL), 0);
+    assert_int_equal(string_map_set(&fixture->attributes, name, value, NULL), 0);
 }
 
 static int setup(void **state)
 {
-    struct world *world = calloc(1, sizeof(*world));
-    fake_init(&world->fake, answer, world);
-    world->token_life = 3600;
-    world->challenge =
+    struct fixture *fixture = calloc(1, sizeof(*fixture));
+    fake_init(&fixture->fake, respond, fixture);
+    fixture->token_life = 3600;
+    fixture->challenge =
         "Bearer authorization=\"https://login.microsoftonline.com/tenant1\", resource=\"https://vault.azure.net\"";
-    world->network = (struct network){.transport = &world->fake.base, .throttles = &world->throttles};
-    world->tokens = token_cache_create(&world->network, NULL);
-    world->cache = vault_cache_create(&world->network, world->tokens, 60000, NULL);
-    world->volumes = served_volumes_create(60000, NULL);
-    assert_int_equal(cloud_resolve("AzurePublicCloud", NULL, &world->cloud, NULL), 0);
-    world->defaults = (struct request_defaults){
-        .cloud = &world->cloud,
+    fixture->network = (struct network){.transport = &fixture->fake.base, .throttles = &fixture->throttles};
+    fixture->tokens = token_cache_create(&fixture->network, NULL);
+    fixture->cache = vault_cache_create(&fixture->network, fixture->tokens, 60000, NULL);
+    fixture->volumes = served_volumes_create(60000, NULL);
+    assert_int_equal(cloud_resolve("AzurePublicCloud", NULL, &fixture->cloud, NULL), 0);
+    fixture->defaults = (struct request_defaults){
+        .cloud = &fixture->cloud,
         .endpoints = {.imds = "http://169.254.169.254", .nmi = "http://127.0.0.1:2579"}};
-    world->shared = (struct mount_shared){.network = &world->network,
-                                          .tokens = world->tokens,
-                                          .cache = world->cache,
-                                          .volumes = world->volumes,
-                                          .defaults = &world->defaults,
-                                          .content = &content_options};
-    set(world, "csi.storage.k8s.io/pod.name", "pod1");
-    set(world, "csi.storage.k8s.io/pod.namespace", "ns1");
-    set(world, "keyvaultName", "kv1");
-    set(world, "tenantId", "tenant1");
-    set(world, "objects", "array:\n  - |\n    objectName: a\n    objectType: secret\n");
-    (void)string_map_set(&world->secrets, "clientid", "app1", NULL);
-    (void)string_map_set(&world->secrets, "clientsecret", "good", NULL);
-    *state = world;
+    fixture->shared = (struct mount_shared){.network = &fixture->network,
+                                            .tokens = fixture->tokens,
+                                            .cache = fixture->cache,
+                                            .volumes = fixture->volumes,
+                                            .defaults = &fixture->defaults,
+                                            .content = &content_options};
+    set(fixture, "csi.storage.k8s.io/pod.name", "pod1");
+    set(fixture, "csi.storage.k8s.io/pod.namespace", "ns1");
+    set(fixture, "keyvaultName", "kv1");
+    set(fixture, "tenantId", "tenant1");
+    set(fixture, "objects", "array:\n  - |\n    objectName: a\n    objectType: secret\n");
+    (void)string_map_set(&fixture->secrets, "clientid", "app1", NULL);
+    (void)string_map_set(&fixture->secrets, "clientsecret", "good", NULL);
+    *state = fixture;
     return 0;
 }
 
 static int teardown(void **state)
 {
-    struct world *world = *state;
-    vault_cache_destroy(world->cache);
-    served_volumes_destroy(world->volumes);
-    token_cache_destroy(world->tokens);
-    assert_null(world->fake.calls);
-    assert_null(world->fake.timers);
-    cloud_finish(&world->cloud);
-    string_map_finish(&world->attributes);
-    string_map_finish(&world->secrets);
-    error_free(world->error);
-    free(world);
+    struct fixture *fixture = *state;
+    vault_cache_destroy(fixture->cache);
+    served_volumes_destroy(fixture->volumes);
+    token_cache_destroy(fixture->tokens);
+    assert_null(fixture->fake.calls);
+    assert_null(fixture->fake.timers);
+    cloud_finish(&fixture->cloud);
+    string_map_finish(&fixture->attributes);
+    string_map_finish(&fixture->secrets);
+    error_free(fixture->error);
+    free(fixture);
     return 0;
 }
 
-static struct mount *begin(struct world *world, bool republish, uint64_t left_ms)
+static struct mount *begin(struct fixture *fixture, bool republish, uint64_t left_ms)
 {
-    const struct mount_input input = {.attributes = &world->attributes,
-                                      .secrets = &world->secrets,
+    const struct mount_input input = {.attributes = &fixture->attributes,
+                                      .secrets = &fixture->secrets,
                                       .permission = 0644,
                                       .republish = republish,
                                       .time_left_ms = left_ms};
-    world->done = false;
-    world->result[0] = '\0';
-    error_free(world->error);
-    world->error = NULL;
-    return mount_start(&world->shared, &input, &writer, on_done, world, &world->error);
+    fixture->done = false;
+    fixture->result[0] = '\0';
+    error_free(fixture->error);
+    fixture->error = NULL;
+    return mount_start(&fixture->shared, &input, &writer, on_done, fixture, &fixture->error);
 }
 
 /* Runs one mount to its end, at most `left_ms` of virtual time. */
-static void run(struct world *world, bool republish, uint64_t left_ms)
+static void run(struct fixture *fixture, bool republish, uint64_t left_ms)
 {
-    assert_non_null(begin(world, republish, left_ms));
-    assert_false(world->done);
-    for (uint64_t end = world->fake.now_ms + left_ms; !world->done && world->fake.now_ms <= end;)
-        fake_run(&world->fake, world->fake.calls != NULL || world->fake.timers == NULL
-                                   ? world->fake.now_ms
-                                   : world->fake.timers->at_ms);
-    assert_true(world->done);
+    assert_non_null(begin(fixture, republish, left_ms));
+    assert_false(fixture->done);
+    for (uint64_t end = fixture->fake.now_ms + left_ms; !fixture->done && fixture->fake.now_ms <= end;)
+        fake_run(&fixture->fake, fixture->fake.calls != NULL || fixture->fake.timers == NULL
+                                     ? fixture->fake.now_ms
+                                     : fixture->fake.timers->at_ms);
+    assert_true(fixture->done);
 }
 
 static void one_mount_costs_one_token_and_one_read(void **state)
 {
-    struct world *world = *state;
-    run(world, false, 10000);
-    assert_null(world->error);
-    assert_string_equal(world->result, "a:644=a-value;[secret/a@v9]");
-    assert_int_equal(world->fake.sent, 2);
+    struct fixture *fixture = *state;
+    run(fixture, false, 10000);
+    assert_null(fixture->error);
+    assert_string_equal(fixture->result, "a:644=a-value;[secret/a@v9]");
+    assert_int_equal(fixture->fake.sent, 2);
 }
 
 static void a_thousand_mounts_of_one_identity_cost_one_token(void **state)
 {
-    struct world *world = *state;
+    struct fixture *fixture = *state;
     for (int i = 0; i < 1000; i++)
-        run(world, false, 10000);
-    assert_int_equal(world->fake.token_requests, 1);
-    assert_int_equal(world->vault_requests, 1000); /* a first mount is never answered from memory */
+        run(fixture, false, 10000);
+    assert_int_equal(fixture->fake.token_requests, 1);
+    assert_int_equal(fixture->vault_requests, 1000); /* a first mount is never served from the cache */
 }
 
 static void another_secret_of_the_same_application_needs_its_own_token(void **state)
 {
-    struct world *world = *state;
-    run(world, false, 10000);
-    (void)string_map_set(&world->secrets, "clientsecret", "other", NULL);
-    run(world, false, 10000);
-    assert_int_equal(world->fake.token_requests, 2);
-    (void)string_map_set(&world->secrets, "clientsecret", "bad", NULL);
-    run(world, true, 10000); /* not even a republish gets what others have read */
-    assert_non_null(world->error);
-    assert_int_equal(error_code(world->error), GRPC_STATUS_UNAUTHENTICATED);
+    struct fixture *fixture = *state;
+    run(fixture, false, 10000);
+    (void)string_map_set(&fixture->secrets, "clientsecret", "other", NULL);
+    run(fixture, false, 10000);
+    assert_int_equal(fixture->fake.token_requests, 2);
+    (void)string_map_set(&fixture->secrets, "clientsecret", "bad", NULL);
+    run(fixture, true, 10000); /* not even a republish gets the reads of others */
+    assert_non_null(fixture->error);
+    assert_int_equal(error_code(fixture->error), GRPC_STATUS_UNAUTHENTICATED);
     assert_non_null(strstr(
-        error_message(world->error),
+        error_message(fixture->error),
         "failed to mount objects, error: failed to get objectType:secret, objectName:a, objectVersion:"));
-    assert_non_null(strstr(error_message(world->error), "AADSTS7000215"));
-    assert_null(strstr(error_message(world->error), "Trace ID"));
+    assert_non_null(strstr(error_message(fixture->error), "AADSTS7000215"));
+    assert_null(strstr(error_message(fixture->error), "Trace ID"));
 }
 
-static void a_republish_is_answered_from_what_the_identity_read_a_moment_ago(void **state)
+static void a_republish_is_served_from_the_cache_of_the_identity(void **state)
 {
-    struct world *world = *state;
-    run(world, false, 10000);
+    struct fixture *fixture = *state;
+    run(fixture, false, 10000);
     for (int i = 0; i < 100; i++)
-        run(world, true, 10000);
-    assert_int_equal(world->vault_requests, 1);
-    assert_string_equal(world->result, "a:644=a-value;[secret/a@v9]");
-    fake_run(&world->fake, world->fake.now_ms + 61000); /* the sweep wipes what is too old */
-    run(world, true, 10000);
-    assert_int_equal(world->vault_requests, 2);
+        run(fixture, true, 10000);
+    assert_int_equal(fixture->vault_requests, 1);
+    assert_string_equal(fixture->result, "a:644=a-value;[secret/a@v9]");
+    fake_run(&fixture->fake, fixture->fake.now_ms + 61000); /* the sweep wipes the response */
+    run(fixture, true, 10000);
+    assert_int_equal(fixture->vault_requests, 2);
 }
 
 static void a_token_is_renewed_before_it_ends_while_the_old_one_is_served(void **state)
 {
-    struct world *world = *state;
-    run(world, false, 10000);
-    fake_run(&world->fake, world->fake.now_ms + 61000);
-    world->fake.now_ms += 3400 * 1000ULL;
-    run(world, false, 10000);
-    fake_run(&world->fake, world->fake.now_ms);
-    assert_int_equal(world->fake.token_requests, 2);
-    world->fake.now_ms += 400 * 1000ULL; /* the first token has ended */
-    run(world, false, 10000);
-    assert_int_equal(world->fake.token_requests, 2);
+    struct fixture *fixture = *state;
+    run(fixture, false, 10000);
+    fake_run(&fixture->fake, fixture->fake.now_ms + 61000);
+    fixture->fake.now_ms += 3400 * 1000ULL;
+    run(fixture, false, 10000);
+    fake_run(&fixture->fake, fixture->fake.now_ms);
+    assert_int_equal(fixture->fake.token_requests, 2);
+    fixture->fake.now_ms += 400 * 1000ULL; /* the first token has ended */
+    run(fixture, false, 10000);
+    assert_int_equal(fixture->fake.token_requests, 2);
 }
 
-static void a_401_is_answered_with_one_new_token(void **state)
+static void a_401_costs_one_new_token(void **state)
 {
-    struct world *world = *state;
-    world->good_token = "token-2";
-    run(world, false, 10000);
-    assert_null(world->error);
-    assert_int_equal(world->fake.sent, 4);
-    world->good_token = "never";
-    run(world, false, 10000);
-    assert_int_equal(error_code(world->error), GRPC_STATUS_UNAUTHENTICATED);
-    assert_int_equal(world->fake.token_requests, 3);
+    struct fixture *fixture = *state;
+    fixture->good_token = "token-2";
+    run(fixture, false, 10000);
+    assert_null(fixture->error);
+    assert_int_equal(fixture->fake.sent, 4);
+    fixture->good_token = "never";
+    run(fixture, false, 10000);
+    assert_int_equal(error_code(fixture->error), GRPC_STATUS_UNAUTHENTICATED);
+    assert_int_equal(fixture->fake.token_requests, 3);
 }
 
 static void a_challenge_for_a_foreign_host_gets_no_token(void **state)
 {
-    struct world *world = *state;
-    world->good_token = "never";
-    world->challenge =
+    struct fixture *fixture = *state;
+    fixture->good_token = "never";
+    fixture->challenge =
         "Bearer authorization=\"https://login.evil.example/t\", resource=\"https://evil.example\"";
-    run(world, false, 10000);
-    assert_non_null(strstr(error_message(world->error), "doesn't match the requested domain"));
-    assert_int_equal(world->fake.token_requests, 1);
+    run(fixture, false, 10000);
+    assert_non_null(strstr(error_message(fixture->error), "doesn't match the requested domain"));
+    assert_int_equal(fixture->fake.token_requests, 1);
 }
 
 static void a_challenge_of_another_tenant_is_explained(void **state)
 {
-    struct world *world = *state;
-    world->good_token = "never";
-    world->challenge =
+    struct fixture *fixture = *state;
+    fixture->good_token = "never";
+    fixture->challenge =
         "Bearer authorization=\"https://login.microsoftonline.com/tenant2\", resource=\"https://vault.azure.net\"";
-    run(world, false, 10000);
-    assert_non_null(
-        strstr(error_message(world->error), "the vault belongs to tenant tenant2, not to tenantID tenant1"));
+    run(fixture, false, 10000);
+    assert_non_null(strstr(error_message(fixture->error),
+                           "the vault belongs to tenant tenant2, not to tenantID tenant1"));
 }
 
-static void a_503_is_tried_again_with_growing_pauses(void **state)
+static void a_503_is_retried_with_growing_pauses(void **state)
 {
-    struct world *world = *state;
-    world->fail_first = 3;
-    world->fail_status = 503;
-    uint64_t since = world->fake.now_ms;
-    run(world, false, 60000);
-    assert_null(world->error);
-    assert_int_equal(world->vault_requests, 4);
+    struct fixture *fixture = *state;
+    fixture->fail_first = 3;
+    fixture->fail_status = 503;
+    uint64_t since = fixture->fake.now_ms;
+    run(fixture, false, 60000);
+    assert_null(fixture->error);
+    assert_int_equal(fixture->vault_requests, 4);
     /* From 0.8 of 800, 2400 and 5600 ms up: here by the fake's random number. */
-    assert_int_equal(world->fake.now_ms - since, 640 + 1920 + 4480 + 3 * fake_random(NULL));
+    assert_int_equal(fixture->fake.now_ms - since, 640 + 1920 + 4480 + 3 * fake_random(NULL));
 }
 
 static void retries_end_after_three(void **state)
 {
-    struct world *world = *state;
-    world->fail_first = 100;
-    world->fail_status = 500;
-    run(world, false, 60000);
-    assert_int_equal(world->vault_requests, 4);
-    assert_int_equal(error_code(world->error), GRPC_STATUS_UNAVAILABLE);
-    assert_non_null(strstr(error_message(world->error), "HTTP 500 after 4 tries"));
+    struct fixture *fixture = *state;
+    fixture->fail_first = 100;
+    fixture->fail_status = 500;
+    run(fixture, false, 60000);
+    assert_int_equal(fixture->vault_requests, 4);
+    assert_int_equal(error_code(fixture->error), GRPC_STATUS_UNAVAILABLE);
+    assert_non_null(strstr(error_message(fixture->error), "HTTP 500 after 4 tries"));
 }
 
-static void retry_after_is_obeyed_and_shared_by_all_who_ask_the_vault(void **state)
+static void retry_after_is_obeyed_and_shared_by_all_requests_to_the_vault(void **state)
 {
-    struct world *world = *state;
-    world->fail_first = 1;
-    world->fail_status = 429;
-    world->retry_after_ms = 7000;
-    uint64_t since = world->fake.now_ms;
-    set(world, "objects",
+    struct fixture *fixture = *state;
+    fixture->fail_first = 1;
+    fixture->fail_status = 429;
+    fixture->retry_after_ms = 7000;
+    uint64_t since = fixture->fake.now_ms;
+    set(fixture, "objects",
         "array:\n - '{objectName: a, objectType: secret}'\n - '{objectName: b, objectType: secret}'\n");
-    run(world, false, 60000);
-    assert_null(world->error);
-    assert_true(world->fake.now_ms - since >= 7000);
-    assert_true(world->vault_requests <= 4);
+    run(fixture, false, 60000);
+    assert_null(fixture->error);
+    assert_true(fixture->fake.now_ms - since >= 7000);
+    assert_true(fixture->vault_requests <= 4);
 }
 
-static void a_pause_beyond_the_deadline_is_told_at_once(void **state)
+static void a_pause_beyond_the_deadline_is_reported_at_once(void **state)
 {
-    struct world *world = *state;
-    world->fail_first = 1;
-    world->fail_status = 429;
-    world->retry_after_ms = 30000;
-    uint64_t since = world->fake.now_ms;
-    run(world, false, 5000);
-    assert_int_equal(error_code(world->error), GRPC_STATUS_RESOURCE_EXHAUSTED);
-    assert_int_equal(world->fake.now_ms, since);
-    assert_non_null(strstr(error_message(world->error), "slow down")); /* one line */
-    run(world, false, 5000);
-    assert_int_equal(world->vault_requests, 1); /* the second mount was not even sent */
-    assert_int_equal(error_code(world->error), GRPC_STATUS_RESOURCE_EXHAUSTED);
+    struct fixture *fixture = *state;
+    fixture->fail_first = 1;
+    fixture->fail_status = 429;
+    fixture->retry_after_ms = 30000;
+    uint64_t since = fixture->fake.now_ms;
+    run(fixture, false, 5000);
+    assert_int_equal(error_code(fixture->error), GRPC_STATUS_RESOURCE_EXHAUSTED);
+    assert_int_equal(fixture->fake.now_ms, since);
+    assert_non_null(strstr(error_message(fixture->error), "slow down")); /* one line */
+    run(fixture, false, 5000);
+    assert_int_equal(fixture->vault_requests, 1); /* the second mount was not even sent */
+    assert_int_equal(error_code(fixture->error), GRPC_STATUS_RESOURCE_EXHAUSTED);
 }
 
-static void a_pause_of_more_than_a_minute_is_told_at_once(void **state)
+static void a_pause_of_more_than_a_minute_is_reported_at_once(void **state)
 {
-    struct world *world = *state;
-    world->fail_first = 1;
-    world->fail_status = 503;
-    world->retry_after_ms = 61000;
-    uint64_t since = world->fake.now_ms;
-    run(world, false, 110000);
-    assert_int_equal(error_code(world->error), GRPC_STATUS_UNAVAILABLE);
-    assert_int_equal(world->fake.now_ms, since);
+    struct fixture *fixture = *state;
+    fixture->fail_first = 1;
+    fixture->fail_status = 503;
+    fixture->retry_after_ms = 61000;
+    uint64_t since = fixture->fake.now_ms;
+    run(fixture, false, 110000);
+    assert_int_equal(error_code(fixture->error), GRPC_STATUS_UNAVAILABLE);
+    assert_int_equal(fixture->fake.now_ms, since);
 }
 
-static void who_joined_a_request_in_a_pause_hears_of_the_pause(void **state)
+static void a_mount_that_joins_a_paused_request_reports_the_pause(void **state)
 {
-    struct world *world = *state;
-    world->fail_first = 1;
-    world->fail_status = 429;
-    world->retry_after_ms = 20000;
-    struct mount *patient = begin(world, false, 60000);
-    fake_run(&world->fake, world->fake.now_ms + 1);
-    assert_false(world->done);
-    run(world, false, 3000); /* another pod with the same object */
-    assert_int_equal(error_code(world->error), GRPC_STATUS_RESOURCE_EXHAUSTED);
-    assert_non_null(strstr(error_message(world->error), "throttles requests (HTTP 429)"));
-    assert_int_equal(world->vault_requests, 1);
+    struct fixture *fixture = *state;
+    fixture->fail_first = 1;
+    fixture->fail_status = 429;
+    fixture->retry_after_ms = 20000;
+    struct mount *patient = begin(fixture, false, 60000);
+    fake_run(&fixture->fake, fixture->fake.now_ms + 1);
+    assert_false(fixture->done);
+    run(fixture, false, 3000); /* another pod with the same object */
+    assert_int_equal(error_code(fixture->error), GRPC_STATUS_RESOURCE_EXHAUSTED);
+    assert_non_null(strstr(error_message(fixture->error), "throttles requests (HTTP 429)"));
+    assert_int_equal(fixture->vault_requests, 1);
     mount_cancel(&patient);
 }
 
-static void a_try_that_was_not_answered_is_repeated_over_another_connection(void **state)
+static void a_request_without_a_response_is_retried_over_another_connection(void **state)
 {
-    struct world *world = *state;
-    run(world, false, 10000); /* the token is there */
-    world->fail_first = 1;
-    world->fail_status = 503;
-    run(world, false, 10000);
-    assert_null(world->error);
-    assert_int_equal(world->fake.fresh, 0);
-    world->dns_failure = true; /* any failure without an answer */
-    run(world, false, 10000);
-    assert_int_equal(world->fake.fresh, 1);
+    struct fixture *fixture = *state;
+    run(fixture, false, 10000); /* the token is there */
+    fixture->fail_first = 1;
+    fixture->fail_status = 503;
+    run(fixture, false, 10000);
+    assert_null(fixture->error);
+    assert_int_equal(fixture->fake.fresh, 0);
+    fixture->dns_failure = true; /* any failure without a response */
+    run(fixture, false, 10000);
+    assert_int_equal(fixture->fake.fresh, 1);
 }
 
-static void all_failing_objects_are_told_and_equal_causes_once(void **state)
+static void all_failing_objects_are_reported_and_equal_causes_once(void **state)
 {
-    struct world *world = *state;
-    set(world, "objects",
+    struct fixture *fixture = *state;
+    set(fixture, "objects",
         "array:\n - '{objectName: missing1, objectType: secret}'\n - '{objectName: a, objectType: secret}'\n"
         " - '{objectName: missing2, objectType: secret}'\n");
-    run(world, false, 10000);
-    assert_int_equal(error_code(world->error), GRPC_STATUS_NOT_FOUND);
-    assert_non_null(strstr(error_message(world->error), "objectName:missing1"));
-    assert_non_null(strstr(error_message(world->error), "(the same for 1 more object)"));
-    assert_non_null(strstr(error_message(world->error), "SecretNotFound: no such secret"));
-    assert_non_null(strstr(error_message(world->error), "rid-1"));
-    assert_string_equal(world->result, "");
+    run(fixture, false, 10000);
+    assert_int_equal(error_code(fixture->error), GRPC_STATUS_NOT_FOUND);
+    assert_non_null(strstr(error_message(fixture->error), "objectName:missing1"));
+    assert_non_null(strstr(error_message(fixture->error), "(the same for 1 more object)"));
+    assert_non_null(strstr(error_message(fixture->error), "SecretNotFound: no such secret"));
+    assert_non_null(strstr(error_message(fixture->error), "rid-1"));
+    assert_string_equal(fixture->result, "");
 }
 
 static void a_history_takes_enabled_versions_newest_first_and_one_more_than_it_says(void **state)
 {
-    struct world *world = *state;
-    set(world, "objects",
+    struct fixture *fixture = *state;
+    set(fixture, "objects",
         "array:\n - '{objectName: h, objectType: secret, objectVersionHistory: 2, objectAlias: d/x}'\n");
-    run(world, false, 10000);
-    assert_null(world->error);
+    run(fixture, false, 10000);
+    assert_null(fixture->error);
     assert_string_equal(
-        world->result,
+        fixture->result,
         "d/x/0:644=h-value;[secret/h/0@v3]d/x/1:644=h-value;[secret/h/1@v2]d/x/2:644=h-value;[secret/h/2@v1]");
-    set(world, "objectVersionHistoryExact", "true");
-    run(world, false, 10000);
-    assert_string_equal(world->result, "d/x/0:644=h-value;[secret/h/0@v3]d/x/1:644=h-value;[secret/h/1@v2]");
-    set(world, "objects",
+    set(fixture, "objectVersionHistoryExact", "true");
+    run(fixture, false, 10000);
+    assert_string_equal(fixture->result,
+                        "d/x/0:644=h-value;[secret/h/0@v3]d/x/1:644=h-value;[secret/h/1@v2]");
+    set(fixture, "objects",
         "array:\n - '{objectName: h, objectType: secret, objectVersionHistory: 5, objectVersion: v2}'\n");
-    run(world, false, 10000);
-    assert_string_equal(world->result, "h/0:644=h-value;[secret/h/0@v2]h/1:644=h-value;[secret/h/1@v1]");
-    set(world, "objects",
+    run(fixture, false, 10000);
+    assert_string_equal(fixture->result, "h/0:644=h-value;[secret/h/0@v2]h/1:644=h-value;[secret/h/1@v1]");
+    set(fixture, "objects",
         "array:\n - '{objectName: h, objectType: secret, objectVersionHistory: 3, objectVersion: nosuch}'\n");
-    run(world, false, 10000);
-    assert_int_equal(error_code(world->error), GRPC_STATUS_NOT_FOUND);
+    run(fixture, false, 10000);
+    assert_int_equal(error_code(fixture->error), GRPC_STATUS_NOT_FOUND);
 }
 
-static void an_optional_object_that_is_missing_is_left_out_and_asked_for_again(void **state)
+static void an_optional_object_that_is_missing_is_left_out_and_read_again(void **state)
 {
-    struct world *world = *state;
-    set(world, "objects",
+    struct fixture *fixture = *state;
+    set(fixture, "objects",
         "array:\n - '{objectName: missing, objectType: secret, objectOptional: true}'\n"
         " - '{objectName: a, objectType: secret}'\n");
-    run(world, false, 10000);
-    assert_null(world->error);
-    assert_string_equal(world->result, "[secret/missing@]a:644=a-value;[secret/a@v9]");
-    assert_int_equal(world->vault_requests, 2);
-    run(world, true, 10000); /* that it is missing is not kept */
-    assert_string_equal(world->result, "[secret/missing@]a:644=a-value;[secret/a@v9]");
-    assert_int_equal(world->vault_requests, 3);
-    set(world, "objects",
+    run(fixture, false, 10000);
+    assert_null(fixture->error);
+    assert_string_equal(fixture->result, "[secret/missing@]a:644=a-value;[secret/a@v9]");
+    assert_int_equal(fixture->vault_requests, 2);
+    run(fixture, true, 10000); /* that it is missing is not kept */
+    assert_string_equal(fixture->result, "[secret/missing@]a:644=a-value;[secret/a@v9]");
+    assert_int_equal(fixture->vault_requests, 3);
+    set(fixture, "objects",
         "array:\n - '{objectName: missing, objectType: secret, objectOptional: true}'\n"
         " - '{objectName: missing, objectType: secret, objectAlias: needed}'\n");
-    run(world, false, 10000); /* one read, two meanings */
-    assert_int_equal(error_code(world->error), GRPC_STATUS_NOT_FOUND);
-    assert_int_equal(world->vault_requests, 4);
+    run(fixture, false, 10000); /* one read, two meanings */
+    assert_int_equal(error_code(fixture->error), GRPC_STATUS_NOT_FOUND);
+    assert_int_equal(fixture->vault_requests, 4);
 }
 
 /* Fires the next timer, whatever its time. */
-static void fire_one(struct world *world)
+static void fire_one(struct fixture *fixture)
 {
-    struct transport_timer *timer = world->fake.timers;
-    world->fake.timers = timer->next;
+    struct transport_timer *timer = fixture->fake.timers;
+    fixture->fake.timers = timer->next;
     timer->fired(timer->arg);
     free(timer);
 }
 
-static void others_have_a_turn_between_the_conversions_of_certificates(void **state)
+static void other_mounts_run_between_the_conversions_of_certificates(void **state)
 {
-    struct world *world = *state;
-    world->vault_body =
+    struct fixture *fixture = *state;
+    fixture->vault_body =
         "{\"value\":\"pem\",\"id\":\"https://kv1.vault.azure.net/secrets/a/v1\",\"kid\":\"k\",\"contentType\":\"application/x-pem-file\"}";
-    set(world, "objects",
+    set(fixture, "objects",
         "array:\n - '{objectName: a, objectType: secret}'\n - '{objectName: b, objectType: secret}'\n"
         " - '{objectName: c, objectType: secret}'\n");
     for (int cancelled = 1; cancelled >= 0; cancelled--) {
-        struct mount *mount = begin(world, false, 10000);
-        int reads = world->vault_requests + 3;
-        while (world->vault_requests < reads || world->fake.calls != NULL) {
-            if (world->fake.calls != NULL)
-                fake_deliver(&world->fake);
+        struct mount *mount = begin(fixture, false, 10000);
+        int reads = fixture->vault_requests + 3;
+        while (fixture->vault_requests < reads || fixture->fake.calls != NULL) {
+            if (fixture->fake.calls != NULL)
+                fake_deliver(&fixture->fake);
             else
-                fire_one(world);
+                fire_one(fixture);
         }
-        assert_false(world->done); /* the first one is converted, two are left */
-        fire_one(world);
-        assert_false(world->done);
+        assert_false(fixture->done); /* the first one is converted, two are left */
+        fire_one(fixture);
+        assert_false(fixture->done);
         if (cancelled) {
             mount_cancel(&mount);
             continue;
         }
-        fire_one(world);
-        assert_true(world->done);
-        assert_null(world->error);
-        assert_string_equal(world->result,
+        fire_one(fixture);
+        assert_true(fixture->done);
+        assert_null(fixture->error);
+        assert_string_equal(fixture->result,
                             "a:644=pem;[secret/a@v1]b:644=pem;[secret/b@v1]c:644=pem;[secret/c@v1]");
     }
 }
 
 static void a_next_link_to_another_host_is_refused(void **state)
 {
-    struct world *world = *state;
-    world->vault_body =
+    struct fixture *fixture = *state;
+    fixture->vault_body =
         "{\"value\":[{\"id\":\"https://kv1.vault.azure.net/secrets/h/v1\",\"attributes\":{}}],\"nextLink\":\"https://evil.example/secrets\"}";
-    set(world, "objects", "array:\n - '{objectName: h, objectType: secret, objectVersionHistory: 2}'\n");
-    run(world, false, 10000);
-    assert_non_null(strstr(error_message(world->error), "leads to another host, evil.example"));
-    assert_int_equal(world->vault_requests, 1);
+    set(fixture, "objects", "array:\n - '{objectName: h, objectType: secret, objectVersionHistory: 2}'\n");
+    run(fixture, false, 10000);
+    assert_non_null(strstr(error_message(fixture->error), "leads to another host, evil.example"));
+    assert_int_equal(fixture->vault_requests, 1);
 }
 
 static void equal_objects_are_read_once(void **state)
 {
-    struct world *world = *state;
-    set(world, "objects",
+    struct fixture *fixture = *state;
+    set(fixture, "objects",
         "array:\n - '{objectName: a, objectType: secret, objectAlias: x, filePermission: 0400}'\n"
         " - '{objectName: a, objectType: secret, objectVersion: latest}'\n");
-    run(world, false, 10000);
-    assert_string_equal(world->result, "x:400=a-value;[secret/a@v9]a:644=a-value;[secret/a@v9]");
-    assert_int_equal(world->vault_requests, 1);
+    run(fixture, false, 10000);
+    assert_string_equal(fixture->result, "x:400=a-value;[secret/a@v9]a:644=a-value;[secret/a@v9]");
+    assert_int_equal(fixture->vault_requests, 1);
 }
 
 static void a_name_that_does_not_resolve_is_tried_twice(void **state)
 {
-    struct world *world = *state;
-    world->dns_failure = true;
-    run(world, false, 60000);
-    assert_int_equal(world->vault_requests, 2);
-    assert_int_equal(error_code(world->error), GRPC_STATUS_UNAVAILABLE);
+    struct fixture *fixture = *state;
+    fixture->dns_failure = true;
+    run(fixture, false, 60000);
+    assert_int_equal(fixture->vault_requests, 2);
+    assert_int_equal(error_code(fixture->error), GRPC_STATUS_UNAVAILABLE);
 }
 
 static void a_cancelled_mount_leaves_nothing_behind(void **state)
 {
-    struct world *world = *state;
-    struct mount *mount = begin(world, false, 10000);
+    struct fixture *fixture = *state;
+    struct mount *mount = begin(fixture, false, 10000);
     mount_cancel(&mount); /* while it waits for the token */
-    assert_null(world->fake.calls);
-    assert_int_equal(token_cache_count(world->tokens), 0);
-    run(world, false, 10000);
-    mount = begin(world, false, 10000);
-    fake_run(&world->fake, 0);
+    assert_null(fixture->fake.calls);
+    assert_int_equal(token_cache_count(fixture->tokens), 0);
+    run(fixture, false, 10000);
+    mount = begin(fixture, false, 10000);
+    fake_run(&fixture->fake, 0);
     for (int i = 0; i < 2; i++) { /* up to the read */
-        struct transport_timer *timer = world->fake.timers;
-        world->fake.timers = timer->next;
+        struct transport_timer *timer = fixture->fake.timers;
+        fixture->fake.timers = timer->next;
         timer->fired(timer->arg);
         free(timer);
     }
-    assert_non_null(world->fake.calls);
+    assert_non_null(fixture->fake.calls);
     mount_cancel(&mount);
-    assert_null(world->fake.calls);
+    assert_null(fixture->fake.calls);
 }
 
-static void an_empty_array_mounts_nothing_and_asks_nobody(void **state)
+static void an_empty_array_mounts_nothing_and_sends_nothing(void **state)
 {
-    struct world *world = *state;
-    set(world, "objects", "array:");
-    run(world, false, 10000);
-    assert_null(world->error);
-    assert_string_equal(world->result, "");
-    assert_int_equal(world->fake.sent, 0);
+    struct fixture *fixture = *state;
+    set(fixture, "objects", "array:");
+    run(fixture, false, 10000);
+    assert_null(fixture->error);
+    assert_string_equal(fixture->result, "");
+    assert_int_equal(fixture->fake.sent, 0);
 }
 
-static void bad_answers_are_errors_that_name_the_object(void **state)
+static void bad_responses_are_errors_that_name_the_object(void **state)
 {
     static const struct {
         const char *body;
@@ -600,12 +602,12 @@ static void bad_answers_are_errors_that_name_the_object(void **state)
         {"{\"value\":\"a\\u0000b\"}", "the vault's response cannot be read: invalid JSON: NUL in a string"},
         {"[]", "not a JSON object"},
     };
-    struct world *world = *state;
+    struct fixture *fixture = *state;
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        world->vault_body = cases[i].body;
-        run(world, false, 10000);
-        assert_non_null(strstr(error_message(world->error), "objectName:a"));
-        assert_non_null(strstr(error_message(world->error), cases[i].expected));
+        fixture->vault_body = cases[i].body;
+        run(fixture, false, 10000);
+        assert_non_null(strstr(error_message(fixture->error), "objectName:a"));
+        assert_non_null(strstr(error_message(fixture->error), cases[i].expected));
     }
 }
 
@@ -616,28 +618,28 @@ int main(void)
         CASE(one_mount_costs_one_token_and_one_read),
         CASE(a_thousand_mounts_of_one_identity_cost_one_token),
         CASE(another_secret_of_the_same_application_needs_its_own_token),
-        CASE(a_republish_is_answered_from_what_the_identity_read_a_moment_ago),
+        CASE(a_republish_is_served_from_the_cache_of_the_identity),
         CASE(a_token_is_renewed_before_it_ends_while_the_old_one_is_served),
-        CASE(a_401_is_answered_with_one_new_token),
+        CASE(a_401_costs_one_new_token),
         CASE(a_challenge_for_a_foreign_host_gets_no_token),
         CASE(a_challenge_of_another_tenant_is_explained),
-        CASE(a_503_is_tried_again_with_growing_pauses),
+        CASE(a_503_is_retried_with_growing_pauses),
         CASE(retries_end_after_three),
-        CASE(retry_after_is_obeyed_and_shared_by_all_who_ask_the_vault),
-        CASE(a_pause_beyond_the_deadline_is_told_at_once),
-        CASE(a_pause_of_more_than_a_minute_is_told_at_once),
-        CASE(who_joined_a_request_in_a_pause_hears_of_the_pause),
-        CASE(a_try_that_was_not_answered_is_repeated_over_another_connection),
-        CASE(all_failing_objects_are_told_and_equal_causes_once),
+        CASE(retry_after_is_obeyed_and_shared_by_all_requests_to_the_vault),
+        CASE(a_pause_beyond_the_deadline_is_reported_at_once),
+        CASE(a_pause_of_more_than_a_minute_is_reported_at_once),
+        CASE(a_mount_that_joins_a_paused_request_reports_the_pause),
+        CASE(a_request_without_a_response_is_retried_over_another_connection),
+        CASE(all_failing_objects_are_reported_and_equal_causes_once),
         CASE(a_history_takes_enabled_versions_newest_first_and_one_more_than_it_says),
-        CASE(an_optional_object_that_is_missing_is_left_out_and_asked_for_again),
-        CASE(others_have_a_turn_between_the_conversions_of_certificates),
+        CASE(an_optional_object_that_is_missing_is_left_out_and_read_again),
+        CASE(other_mounts_run_between_the_conversions_of_certificates),
         CASE(a_next_link_to_another_host_is_refused),
         CASE(equal_objects_are_read_once),
         CASE(a_name_that_does_not_resolve_is_tried_twice),
         CASE(a_cancelled_mount_leaves_nothing_behind),
-        CASE(an_empty_array_mounts_nothing_and_asks_nobody),
-        CASE(bad_answers_are_errors_that_name_the_object),
+        CASE(an_empty_array_mounts_nothing_and_sends_nothing),
+        CASE(bad_responses_are_errors_that_name_the_object),
     };
     return cmocka_run_group_tests_name("azure mount", tests, NULL, NULL);
 }

@@ -379,7 +379,7 @@ static void the_user_agent_names_program_version_and_custom_text(void **state)
     assert_non_null(strstr(agent, ") commit/now managedBy:aks"));
 }
 
-static void moments_of_imds_are_read_in_every_spelling(void **state)
+static void timestamps_of_imds_are_read_in_every_spelling(void **state)
 {
     (void)state;
     assert_int_equal(timestamp_parse("1506484173"), 1506484173);
@@ -399,7 +399,7 @@ int main(void)
         cmocka_unit_test(encodings_decode_what_they_should_and_refuse_the_rest),
         cmocka_unit_test(keys_and_certificates_become_pem),
         cmocka_unit_test(the_user_agent_names_program_version_and_custom_text),
-        cmocka_unit_test(moments_of_imds_are_read_in_every_spelling),
+        cmocka_unit_test(timestamps_of_imds_are_read_in_every_spelling),
     };
     return cmocka_run_group_tests_name("azure request", tests, NULL, NULL);
 }

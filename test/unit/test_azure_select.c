@@ -1,5 +1,5 @@
 /*
- * test_azure_select.c - what goes beyond single objects: selections, optional objects, JSON split into files.
+ * test_azure_select.c - beyond single objects: selections, optional objects, JSON split into files.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -110,7 +110,7 @@ static struct error *parse_item(const char *fields, struct object_list *ret_list
     return error;
 }
 
-static void new_fields_are_checked_before_anything_is_asked(void **state)
+static void new_fields_are_checked_before_any_request(void **state)
 {
     static const struct {
         const char *fields;
@@ -235,7 +235,7 @@ int main(void)
         cmocka_unit_test(a_hostile_pattern_takes_no_time),
         cmocka_unit_test(all_tags_must_be_there_as_they_are_spelled),
         cmocka_unit_test(an_alias_is_a_directory_or_a_template),
-        cmocka_unit_test(new_fields_are_checked_before_anything_is_asked),
+        cmocka_unit_test(new_fields_are_checked_before_any_request),
         cmocka_unit_test(members_of_a_json_secret_become_files),
         cmocka_unit_test(a_secret_that_cannot_be_split_is_reported_without_its_content),
     };

@@ -214,7 +214,8 @@ struct illness {
     unsigned asked;
 };
 
-static struct fake_answer ill_answer(struct fake *fake, const char *url, const char *bearer, const char *body)
+static struct fake_response ill_answer(struct fake *fake, const char *url, const char *bearer,
+                                       const char *body)
 {
     struct world *world = of_state(fake);
     struct illness *illness = fake->arg;
@@ -224,11 +225,11 @@ static struct fake_answer ill_answer(struct fake *fake, const char *url, const c
     illness->asked_ms[illness->asked++ % 16] = fake->now_ms;
     world->requests++;
     if (fake->now_ms >= illness->healthy_ms)
-        return (struct fake_answer){.status = 200,
-                                    .body = "{\"access_token\":\"T\",\"expires_in\":\"3599\"}"};
+        return (struct fake_response){.status = 200,
+                                      .body = "{\"access_token\":\"T\",\"expires_in\":\"3599\"}"};
     if (illness->status == 0)
-        return (struct fake_answer){.failure = GRPC_STATUS_DEADLINE_EXCEEDED, .hop = HTTP_HOP_TIMEOUT};
-    return (struct fake_answer){
+        return (struct fake_response){.failure = GRPC_STATUS_DEADLINE_EXCEEDED, .hop = HTTP_HOP_TIMEOUT};
+    return (struct fake_response){
         .status = illness->status, .body = "{}", .retry_after_ms = illness->retry_after_ms};
 }
 
@@ -247,7 +248,7 @@ static void imds_is_asked_again_until_it_is_well(void **state)
                                   .retry_after_ms = rows[i].retry_after_ms,
                                   .healthy_ms = 1000 + rows[i].healthy_ms};
         set_up(&world);
-        world.fake.answer = ill_answer;
+        world.fake.respond = ill_answer;
         world.fake.arg = &illness;
         cleanup_identity struct identity *identity = make(&world, IDENTITY_MANAGED, NULL);
         assert_non_null(
@@ -271,7 +272,7 @@ static void what_imds_means_is_not_asked_again(void **state)
         struct world world;
         struct illness illness = {.status = statuses[i], .healthy_ms = UINT64_MAX};
         set_up(&world);
-        world.fake.answer = ill_answer;
+        world.fake.respond = ill_answer;
         world.fake.arg = &illness;
         cleanup_identity struct identity *identity = make(&world, IDENTITY_MANAGED, NULL);
         assert_non_null(get(&world, identity));
@@ -282,11 +283,11 @@ static void what_imds_means_is_not_asked_again(void **state)
     }
 }
 
-static struct fake_answer nobody_answers(struct fake *fake, const char *url, const char *bearer,
-                                         const char *body)
+static struct fake_response nobody_answers(struct fake *fake, const char *url, const char *bearer,
+                                           const char *body)
 {
     struct world *world = of_state(fake);
-    const struct fake_answer *failure = fake->arg;
+    const struct fake_response *failure = fake->arg;
     (void)url;
     (void)bearer;
     (void)body;
@@ -297,16 +298,17 @@ static struct fake_answer nobody_answers(struct fake *fake, const char *url, con
 static void a_service_of_the_node_that_does_not_answer_is_named_with_a_hint(void **state)
 {
     (void)state;
-    static const struct fake_answer unconnected = {.failure = GRPC_STATUS_UNAVAILABLE,
-                                                   .hop = HTTP_HOP_CONNECT};
-    static const struct fake_answer broke_off = {.failure = GRPC_STATUS_UNAVAILABLE, .hop = HTTP_HOP_RECEIVE};
-    static const struct fake_answer silent = {.failure = GRPC_STATUS_DEADLINE_EXCEEDED,
-                                              .hop = HTTP_HOP_TIMEOUT};
+    static const struct fake_response unconnected = {.failure = GRPC_STATUS_UNAVAILABLE,
+                                                     .hop = HTTP_HOP_CONNECT};
+    static const struct fake_response broke_off = {.failure = GRPC_STATUS_UNAVAILABLE,
+                                                   .hop = HTTP_HOP_RECEIVE};
+    static const struct fake_response silent = {.failure = GRPC_STATUS_DEADLINE_EXCEEDED,
+                                                .hop = HTTP_HOP_TIMEOUT};
     static const char imds[] = "no response from IMDS [hint: ";
     static const char nmi[] = "no response from NMI [hint: ";
     static const struct {
         enum identity_mode mode;
-        const struct fake_answer *failure;
+        const struct fake_response *failure;
         const char *text; /* NULL: the network's words are enough */
         unsigned tries;
     } rows[] = {
@@ -319,9 +321,9 @@ static void a_service_of_the_node_that_does_not_answer_is_named_with_a_hint(void
     };
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
         struct world world;
-        struct fake_answer failure = *rows[i].failure;
+        struct fake_response failure = *rows[i].failure;
         set_up(&world);
-        world.fake.answer = nobody_answers;
+        world.fake.respond = nobody_answers;
         world.fake.arg = &failure;
         cleanup_identity struct identity *identity = make(&world, rows[i].mode, "secret");
         assert_non_null(

@@ -1,5 +1,5 @@
 /*
- * test_azure_vectors_content.c - encodings, secrets and certificates, row by row: Key Vault answers in,
+ * test_azure_vectors_content.c - encodings, secrets and certificates, row by row: responses of Key Vault in,
  * files out.
  *
  * Rows that live elsewhere: public keys and lone certificates (test_azure_request.c); chains and other shapes
@@ -139,7 +139,7 @@ static void secrets_and_the_certificates_behind_them(void **state)
     enum { SEPARATE = 1, PFX = 2, AS_BASE64 = 4 };
     static const struct {
         const char *file; /* the value; NULL: see `json` */
-        const char *rest; /* of the answer, in front of the end */
+        const char *rest; /* of the response, before its end */
         unsigned flags;
         const char *expected;
     } rows[] = {
@@ -184,7 +184,7 @@ static void secrets_and_the_certificates_behind_them(void **state)
     }
 }
 
-static void answers_without_what_they_should_have(void **state)
+static void responses_that_lack_a_member(void **state)
 {
     static const struct {
         enum object_type type;
@@ -263,7 +263,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(encodings_of_a_secret),
         cmocka_unit_test(secrets_and_the_certificates_behind_them),
-        cmocka_unit_test(answers_without_what_they_should_have),
+        cmocka_unit_test(responses_that_lack_a_member),
         cmocka_unit_test(versions_are_the_third_segment_of_an_id),
         cmocka_unit_test(pem_is_split_into_certificates_and_keys),
     };

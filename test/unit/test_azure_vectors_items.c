@@ -358,14 +358,14 @@ static struct vault_list versions(const char *order)
     return list;
 }
 
-static void which_versions_a_history_takes(void **state)
+static void versions_that_a_history_takes(void **state)
 {
     static const struct {
         int history;
         const char *available; /* their digits, in the order of the list */
         const char *start;
-        const char *one_more; /* what users of the old provider have; NULL: NOT_FOUND */
-        const char *exact;    /* what its documentation says */
+        const char *one_more; /* that users of the old provider have; NULL: NOT_FOUND */
+        const char *exact;    /* as its documentation says */
     } rows[] = {
         {5, "01234", "latest", "01234", "01234"},
         {5, "01234", "", "01234", "01234"},
@@ -405,7 +405,7 @@ static void which_versions_a_history_takes(void **state)
     }
 }
 
-static void equal_ages_are_told_apart_and_what_is_disabled_is_skipped(void **state)
+static void versions_of_equal_age_are_ordered_and_disabled_ones_skipped(void **state)
 {
     static const char page[] =
         "{\"value\":[{\"id\":\"https://v/secrets/s/b\",\"attributes\":{\"enabled\":true,\"created\":5,\"updated\":7}},"
@@ -472,8 +472,8 @@ int main(void)
         cmocka_unit_test(fields_of_an_item),
         cmocka_unit_test(file_names_and_versions),
         cmocka_unit_test(a_response_of_another_shape_is_attributed_to_the_vault),
-        cmocka_unit_test(which_versions_a_history_takes),
-        cmocka_unit_test(equal_ages_are_told_apart_and_what_is_disabled_is_skipped),
+        cmocka_unit_test(versions_that_a_history_takes),
+        cmocka_unit_test(versions_of_equal_age_are_ordered_and_disabled_ones_skipped),
     };
     return cmocka_run_group_tests_name("azure vectors items", tests, NULL, NULL);
 }

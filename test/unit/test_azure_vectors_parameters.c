@@ -1,5 +1,5 @@
 /*
- * test_azure_vectors_parameters.c - parameters of a mount, row by row: what users write and what they get.
+ * test_azure_vectors_parameters.c - parameters of a mount, row by row.
  *
  * Rows that live elsewhere: decoding of the RPC's JSON texts (test_provider_server.c, test_string_map.c);
  * sources of identity (test_azure_auth.c); refused service principals (test_azure_mount.c).
@@ -44,14 +44,14 @@ static int parse(const struct pairs *pairs, const char *secrets_json, struct mou
         assert_int_equal(string_map_from_json(&secrets, secrets_json, strlen(secrets_json), NULL, NULL), 0);
     assert_int_equal(cloud_resolve("AzurePublicCloud", NULL, &cloud, NULL), 0);
     const struct request_defaults defaults = {
-        .cloud = &cloud, /* the token proxy is not asked: any pointer does */
+        .cloud = &cloud, /* no request goes to the token proxy: any pointer does */
         .endpoints = {"http://imds", "http://nmi", (struct token_proxy *)(void *)&cloud}};
     const struct mount_input input = {
         .attributes = &attributes, .secrets = secrets_json != NULL ? &secrets : NULL, .permission = 0644};
     return mount_request_parse(&input, &defaults, ret_request, err);
 }
 
-/* The last row of each step is what the next step is about: nothing is checked before its turn. */
+/* The last row of a step fails in the next step: the checks have an order. */
 static void checks_come_in_the_order_users_know(void **state)
 {
     static const struct {

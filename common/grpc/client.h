@@ -2,13 +2,13 @@
  * client.h - a gRPC client for unary methods over HTTP/2 cleartext on a Unix socket (or TCP), on a libuv
  * loop.
  *
- * A channel stands for one peer. It connects when the first call needs it, keeps the connection, and connects
- * anew after it was lost; calls share the connection. `:authority` is always "localhost" (providers check
+ * A channel stands for one peer. It connects when the first call needs it, keeps the connection, and reconnects
+ * after it was lost; calls share the connection. `:authority` is always "localhost" (providers check
  * it).
  *
  * Contract of a call (the same for every asynchronous operation in this tree):
  *   1. x_start() either returns NULL with err set and never calls back, or returns a call that calls back
- * exactly once.
+ *      exactly once.
  *   2. The callback never runs inside x_start().
  *   3. In the callback the call is already gone; x_cancel() must not be used on it any more.
  *   4. x_cancel(&call) sets the pointer to NULL; the callback will not run any more.
@@ -31,7 +31,7 @@
 struct grpc_channel;
 struct grpc_client_call;
 
-/* Judges the peer's credentials (SO_PEERCRED) right after connecting; `socket_owner` is the owner of the
+/* Checks the peer's credentials (SO_PEERCRED) right after connecting; `socket_owner` is the owner of the
  * socket file. Returns -1 with err set to refuse the connection (calls then fail with that error). */
 typedef int grpc_peer_check(uid_t peer_uid, pid_t peer_pid, uid_t socket_owner, void *arg,
                             struct error **err);
@@ -45,18 +45,18 @@ struct grpc_channel_config {
     uint64_t connect_timeout_ms;   /* 0 = 5 s */
     uint64_t retry_unavailable_ms; /* window for the bounded retry while the peer restarts: a call that could
                                     * not be *sent* (connection refused, socket missing, GOAWAY,
-                                    * REFUSED_STREAM) is tried again, with short growing pauses, until so long
+                                    * REFUSED_STREAM) is retried, with short growing pauses, until so long
                                     * after its start; 0 = never */
     grpc_peer_check *peer_check;   /* may be NULL */
     void *peer_check_arg;
     const char *user_agent; /* copied; NULL = "grpc-c-secrets-store/<version>" */
 };
 
-/* error_type() of a call that had been sent when its connection ended: the peer may have processed it.
- * Whether it can be sent again knows the caller only. */
+/* error_type() of a call that had been sent when its connection ended: the peer may have processed it, so that
+ * only the caller can decide whether to send it again. */
 #define GRPC_CLIENT_LOST "ConnectionLost"
 
-/* Told the outcome. On success `error` is NULL and `response` belongs to the callee, who frees it with
+/* The outcome of a call. On success `error` is NULL and `response` belongs to the callee, who frees it with
  * protobuf_c_message_free_unpacked(response, secret_protobuf_allocator()). On failure `response` is NULL and
  * `error` is borrowed. A response counts as success only with HTTP 200, a gRPC content-type, grpc-status 0
  * and exactly one whole message. */
@@ -68,7 +68,7 @@ struct grpc_channel *grpc_channel_create(uv_loop_t *loop, const struct grpc_chan
 
 /* Starts a unary call. `method` is the full path "/pkg.Service/Method" (copied), `request` is packed at once
  * (borrowed during this call only). `timeout_ms` is sent as grpc-timeout and enforced here (UINT64_MAX = 24
- * h). Failure codes delivered: what the server answered; DEADLINE_EXCEEDED; UNAVAILABLE with the reason
+ * h). Failure codes delivered: the server's own; DEADLINE_EXCEEDED; UNAVAILABLE with the reason
  * (socket missing, connection refused, connection lost); RESOURCE_EXHAUSTED; INTERNAL for protocol
  * violations. */
 struct grpc_client_call *grpc_client_call_start(struct grpc_channel *channel, const char *method,
@@ -80,7 +80,7 @@ struct grpc_client_call *grpc_client_call_start(struct grpc_channel *channel, co
 /* Cancels: the server sees RST_STREAM(CANCEL). Sets *call to NULL. */
 void grpc_client_call_cancel(struct grpc_client_call **call);
 
-/* Cancels the calls that are left (no callbacks) and closes the connection; memory is released once libuv has
+/* Cancels the calls in flight (no callbacks) and closes the connection; memory is released once libuv has
  * closed the handles. Accepts NULL. */
 void grpc_channel_destroy(struct grpc_channel *channel);
 

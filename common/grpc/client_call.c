@@ -1,24 +1,21 @@
 /*
- * client_call.c - one call of a client: request headers out, answer in, outcome.
+ * client_call.c - one call of a client.
  */
+#include "common/grpc/client_call.h"
+
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/base/secret.h"
-#include "common/grpc/client_private.h"
+#include "common/grpc/connection.h"
 #include "common/grpc/message.h"
 #include "common/grpc/metadata.h"
 
 static struct grpc_client_call *of(struct http2_stream *stream)
 {
     return container_of(stream, struct grpc_client_call, stream);
-}
-
-static bool is(const char *span, size_t len, const char *text)
-{
-    return len == strlen(text) && memcmp(span, text, len) == 0;
 }
 
 /* --- outcome --- */
@@ -35,7 +32,7 @@ static void finish(struct grpc_client_call *call)
         grpc_connection_flush(grpc_connection_of(session));
     }
     framing_reader_finish(&call->reader);
-    grpc_channel_finished(call->channel, call);
+    call->context->owner->finished(call);
 }
 
 void client_call_fail(struct grpc_client_call *call, struct error **err)
@@ -52,9 +49,42 @@ static void fail_text(struct grpc_client_call *call, enum grpc_status status, co
     client_call_fail(call, &err);
 }
 
-void client_call_free(struct grpc_client_call *call)
+/* --- life --- */
+
+struct grpc_client_call *client_call_create(const struct client_call_context *context, const char *method,
+                                            const ProtobufCMessage *request,
+                                            const ProtobufCMessageDescriptor *response_type,
+                                            uint64_t timeout_ms, struct error **err)
 {
-    assert(call->stream.session == NULL);
+    struct grpc_client_call *call = calloc(1, sizeof(*call));
+
+    if (call == NULL) {
+        (void)error_no_memory(err, "a call");
+        return NULL;
+    }
+    http2_stream_init(&call->stream);
+    timeout_init(&call->deadline);
+    list_init(&call->link);
+    framing_reader_init(&call->reader, context->max_response_bytes);
+    call->context = context;
+    call->response_type = response_type;
+    call->start_ms = timeouts_now(context->timeouts);
+    call->deadline_ms = call->start_ms + timeout_ms;
+    call->method = strdup(method);
+    if (call->method == NULL)
+        (void)error_no_memory(err, "a call");
+    else
+        call->message = message_pack_framed(request, &call->message_len, err);
+    if (call->message == NULL) {
+        client_call_destroy(call);
+        return NULL;
+    }
+    return call;
+}
+
+void client_call_destroy(struct grpc_client_call *call)
+{
+    http2_stream_reset(&call->stream, HTTP2_CANCEL);
     list_remove(&call->link);
     timeout_clear(&call->deadline);
     http2_stream_finish(&call->stream);
@@ -69,8 +99,8 @@ void client_call_free(struct grpc_client_call *call)
 
 /* --- sending --- */
 
-/* Forgets the answer to an attempt that the peer did not accept. */
-static void reset_answer(struct grpc_client_call *call)
+/* Forgets the response to an attempt that the peer did not accept. */
+static void reset_response(struct grpc_client_call *call)
 {
     call->final_headers = false;
     call->is_grpc = false;
@@ -84,8 +114,8 @@ static void reset_answer(struct grpc_client_call *call)
 
 int client_call_send(struct grpc_client_call *call, struct http2_session *session, struct error **err)
 {
-    struct grpc_channel *channel = call->channel;
-    uint64_t now = timeouts_now(&channel->io.timeouts);
+    const struct client_call_context *context = call->context;
+    uint64_t now = timeouts_now(context->timeouts);
     char timeout[METADATA_TIMEOUT_MAX];
     const struct http2_header headers[] = {
         {":method", "POST"},
@@ -93,22 +123,22 @@ int client_call_send(struct grpc_client_call *call, struct http2_session *sessio
         {":path", call->method},
         {":authority", "localhost"},
         {"content-type", "application/grpc"},
-        {"user-agent", channel->user_agent},
+        {"user-agent", context->user_agent},
         {"te", "trailers"},
         {"grpc-timeout", timeout},
     };
 
     metadata_format_timeout(call->deadline_ms > now ? call->deadline_ms - now : 1, timeout);
-    reset_answer(call);
-    call->stream.keep_output = channel->config.retry_unavailable_ms > 0;
-    if (http2_stream_request(session, &call->stream, headers, sizeof(headers) / sizeof(headers[0]),
-                             call->message, call->message_len, err) < 0)
+    reset_response(call);
+    call->stream.keep_output = context->resend;
+    if (http2_stream_request(session, &call->stream, headers, ARRAY_SIZE(headers), call->message,
+                             call->message_len, err) < 0)
         return -1;
     call->message = NULL; /* with the stream now */
     return 0;
 }
 
-/* --- the answer --- */
+/* --- the response --- */
 
 static void on_headers_begin(struct http2_stream *stream)
 {
@@ -127,16 +157,16 @@ static void on_header(struct http2_stream *stream, const char *name, size_t name
 
     if (call->complete || !header_check_field(&call->headers, name, name_len, value, value_len))
         return;
-    if (is(name, name_len, ":status")) {
+    if (metadata_equal(name, name_len, ":status")) {
         call->http_status = 0;
         for (size_t i = 0; value_len == 3 && i < 3 && value[i] >= '0' && value[i] <= '9'; i++)
             call->http_status = call->http_status * 10 + (unsigned)(value[i] - '0');
-    } else if (is(name, name_len, "content-type") && !call->final_headers) {
+    } else if (metadata_equal(name, name_len, "content-type") && !call->final_headers) {
         call->is_grpc = metadata_content_type_is_grpc(value, value_len);
-    } else if (is(name, name_len, "grpc-status")) {
+    } else if (metadata_equal(name, name_len, "grpc-status")) {
         call->has_status = true;
         call->status_invalid = metadata_parse_status(value, value_len, &call->status) < 0;
-    } else if (is(name, name_len, "grpc-message")) {
+    } else if (metadata_equal(name, name_len, "grpc-message")) {
         free(call->status_message);
         call->status_message = metadata_decode_message(value, value_len); /* NULL: then it has no text */
     }
@@ -184,14 +214,14 @@ static int unpack_response(struct grpc_client_call *call, struct error **err)
     if (call->response != NULL)
         return 0;
     (void)error_recode(err, GRPC_STATUS_INTERNAL);
-    return error_check_memory(err, "the answer");
+    return error_check_memory(err, "the response");
 }
 
-/* Judges the answer that has just ended. Sets call->response or *err. */
-static int judge(struct grpc_client_call *call, struct error **err)
+/* Sets call->response or *err for the response that has just ended. */
+static int conclude(struct grpc_client_call *call, struct error **err)
 {
     if (!call->final_headers)
-        return error_set(err, GRPC_STATUS_INTERNAL, "grpc: answer without headers");
+        return error_set(err, GRPC_STATUS_INTERNAL, "grpc: response without headers");
     if (call->is_grpc && call->has_status && !call->status_invalid) {
         if (call->status == GRPC_STATUS_OK)
             return unpack_response(call, err);
@@ -201,7 +231,8 @@ static int judge(struct grpc_client_call *call, struct error **err)
         return error_set(err, metadata_status_from_http(call->http_status), "grpc: unexpected HTTP status %u",
                          call->http_status);
     if (!call->is_grpc)
-        return error_set(err, GRPC_STATUS_UNKNOWN, "grpc: the answer's content-type is not application/grpc");
+        return error_set(err, GRPC_STATUS_UNKNOWN,
+                         "grpc: the response's content-type is not application/grpc");
     if (call->status_invalid)
         return error_set(err, GRPC_STATUS_UNKNOWN, "grpc: malformed grpc-status");
     return error_set(err, GRPC_STATUS_INTERNAL, "grpc: server closed the stream without sending trailers");
@@ -213,11 +244,11 @@ static void on_ended(struct http2_stream *stream)
 
     if (call->complete)
         return;
-    call->channel->pause_ms = 0; /* the peer works: the next trouble is a new one */
-    (void)judge(call, &call->error);
+    call->context->owner->responded(call);
+    (void)conclude(call, &call->error);
     call->complete = true;
-    /* Answered before it has our whole request: nothing will close the stream but us. Otherwise `closed`
-     * comes next. */
+    /* A response before the end of the request: nothing else will close the stream. Otherwise `closed` comes
+     * next. */
     if (stream->output_off < stream->output_len)
         finish(call);
 }
@@ -225,33 +256,32 @@ static void on_ended(struct http2_stream *stream)
 static void on_closed(struct http2_stream *stream, uint32_t code)
 {
     struct grpc_client_call *call = of(stream);
-    struct grpc_channel *channel = call->channel;
+    const struct client_call_context *context = call->context;
     cleanup_error struct error *err = NULL;
 
     if (call->complete) {
         finish(call);
         return;
     }
-    if (stream->output != NULL) { /* take it back, for another attempt */
+    if (stream->output != NULL) { /* for another attempt */
         call->message = stream->output;
         call->message_len = stream->output_len;
         stream->output = NULL;
     }
     if (code == HTTP2_CONNECTION_LOST) {
-        list_remove(&call->link);
-        list_insert_before(&channel->orphans, &call->link); /* the channel is about to learn the reason */
+        context->owner->orphaned(call);
         return;
     }
     if (code == HTTP2_REFUSED_STREAM) { /* RFC 9113, section 8.7: was not processed */
-        (void)error_set(&err, GRPC_STATUS_UNAVAILABLE, "%s: the call was refused", channel->address);
-        grpc_channel_requeue(channel, call, err);
+        (void)error_set(&err, GRPC_STATUS_UNAVAILABLE, "%s: the call was refused", context->address);
+        context->owner->refused(call, err);
         return;
     }
-    if (code == HTTP2_CANCEL && timeouts_now(&channel->io.timeouts) >= call->deadline_ms)
+    if (code == HTTP2_CANCEL && timeouts_now(context->timeouts) >= call->deadline_ms)
         (void)error_set(&err, GRPC_STATUS_DEADLINE_EXCEEDED, "deadline exceeded");
     else
         (void)error_set(&err, metadata_status_from_http2(code),
-                        "%s: the call was reset with HTTP/2 error code %u", channel->address, (unsigned)code);
+                        "%s: the call was reset with HTTP/2 error code %u", context->address, (unsigned)code);
     client_call_fail(call, &err);
 }
 
@@ -262,5 +292,4 @@ const struct http2_events client_call_events = {
     .data = on_data,
     .ended = on_ended,
     .closed = on_closed,
-    .going_away = grpc_channel_going_away,
 };

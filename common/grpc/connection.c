@@ -8,7 +8,7 @@
 
 #include "common/base/secret.h"
 
-/* How long a graceful end waits for the answer to its PING before it sends the last GOAWAY. */
+/* How long a graceful end waits for the PING ACK before it sends the last GOAWAY. */
 enum { NOTICE_MS = 1000 };
 
 static void check(struct grpc_connection *connection);
@@ -36,7 +36,7 @@ static void check_soon(struct grpc_connection *connection)
         timeout_set(&connection->io->timeouts, &connection->wake, 0, on_wake);
 }
 
-/* Remembers the first failure; the owner is told from the loop. */
+/* Remembers the first failure; the owner learns of it from the loop. */
 static void fail(struct grpc_connection *connection, struct error **err)
 {
     if (connection->failure == NULL)
@@ -123,7 +123,7 @@ static int write_later(struct grpc_connection *connection, const uint8_t *bytes,
 
     connection->unwritten = secret_malloc(len);
     if (connection->unwritten == NULL)
-        return error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "no memory for %zu bytes of output", len);
+        return error_no_memory(err, "output");
     memcpy(connection->unwritten, bytes, len);
     buf = uv_buf_init((char *)connection->unwritten, (unsigned)len);
     rc = uv_write(&connection->write, &connection->uv.stream, &buf, 1, on_written);
@@ -246,11 +246,11 @@ static void on_no_handshake(struct timeout *timeout)
     struct grpc_connection *connection = container_of(timeout, struct grpc_connection, idle);
     struct error *err = NULL;
 
-    (void)error_set(&err, GRPC_STATUS_UNAVAILABLE, "connected, but the peer does not answer in HTTP/2");
+    (void)error_set(&err, GRPC_STATUS_UNAVAILABLE, "connected, but the peer does not respond in HTTP/2");
     fail(connection, &err);
 }
 
-/* Looks whether something has to happen with the connection as a whole. Runs from the loop. */
+/* Does what is due for the connection as a whole. Runs from the loop. */
 static void check(struct grpc_connection *connection)
 {
     bool quiet;
@@ -308,18 +308,28 @@ void grpc_connection_init(struct grpc_connection *connection, const struct grpc_
     timeout_init(&connection->wake);
 }
 
+static void on_going_away(struct http2_session *session, uint32_t code)
+{
+    struct grpc_connection *connection = grpc_connection_of(session);
+
+    if (connection->owner->going_away != NULL)
+        connection->owner->going_away(connection, code);
+}
+
 int grpc_connection_start(struct grpc_connection *connection, const struct grpc_connection_config *config,
                           struct error **err)
 {
+    struct http2_session_config session = config->session;
     int rc;
 
-    if (http2_session_init(&connection->session, &config->session, err) < 0)
+    session.going_away = on_going_away;
+    if (http2_session_init(&connection->session, &session, err) < 0)
         return -1;
     connection->started = true;
     rc = uv_read_start(&connection->uv.stream, on_alloc, on_read);
     if (rc < 0)
         return error_set(err, GRPC_STATUS_UNAVAILABLE, "read: %s", uv_strerror(rc));
     timeout_set(&connection->io->timeouts, &connection->idle, config->handshake_timeout_ms, on_no_handshake);
-    grpc_connection_flush(connection); /* our SETTINGS, without waiting for the peer's */
+    grpc_connection_flush(connection); /* SETTINGS, without waiting for the peer's */
     return 0;
 }

@@ -1,11 +1,11 @@
 /*
  * connection.h - an HTTP/2 session on a libuv stream: reading, writing, timeouts, closing. For both roles.
  *
- *   OPEN ──drain()──▶ NOTICE ──PING answered──▶ LAST ──no streams──▶ CLOSED ──libuv done──▶ `freed`
+ *   OPEN ──drain()──▶ NOTICE ────PING ACK─────▶ LAST ──no streams──▶ CLOSED ──libuv done──▶ `freed`
  *     └────────────── close(), peer gone, protocol error, timeouts ─────────▶┘
  *
  * Output is bounded: at most one block (CONNECTION_BLOCK) is handed to libuv at a time; the next one is made
- * when that was written. What waits meanwhile are the answers of open streams, whose number is limited.
+ * when that was written. The responses that wait meanwhile belong to open streams, whose number is limited.
  */
 #ifndef COMMON_GRPC_CONNECTION_H
 #define COMMON_GRPC_CONNECTION_H
@@ -20,8 +20,8 @@
 
 /* Two full DATA frames: few system calls for large messages, little memory. */
 enum { CONNECTION_BLOCK = 2 * HTTP2_OUTPUT_MIN };
-/* Bytes per read. nghttp2 queues an ACK per PING and gives up beyond 1000; 16 KiB hold at most 963, and we
- * write after each read. */
+/* Bytes per read. nghttp2 queues an ACK per PING and gives up beyond 1000; 16 KiB hold at most 963, and each read
+ * is followed by a write. */
 enum { CONNECTION_READ = 16 * 1024 };
 
 /* Shared by all connections of one server or channel: libuv reads and writes one after the other. */
@@ -39,7 +39,9 @@ struct connection_owner {
     /* After every read, outside of the session: the place to run handlers and callbacks. The connection may
      * be closed in it. */
     void (*received)(struct grpc_connection *connection);
-    /* The connection is of no use any more; its streams have been told. `error` says why, NULL after an
+    /* Client: the peer takes no new streams, see http2_session_config. Inside the session. May be NULL. */
+    void (*going_away)(struct grpc_connection *connection, uint32_t code);
+    /* The connection is over; its streams have had their `closed` event. `error` has the reason, NULL after an
      * orderly end. */
     void (*lost)(struct grpc_connection *connection, const struct error *error);
     /* libuv has let go of it: the memory may be released. */
@@ -49,10 +51,10 @@ struct connection_owner {
 struct grpc_connection_config {
     struct connection_io *io;             /* borrowed */
     const struct connection_owner *owner; /* borrowed */
-    struct http2_session_config session;
-    uint64_t handshake_timeout_ms; /* until the peer's SETTINGS */
-    uint64_t idle_timeout_ms;      /* without streams; 0 = never */
-    uint64_t write_timeout_ms;     /* without progress */
+    struct http2_session_config session;  /* without `going_away` */
+    uint64_t handshake_timeout_ms;        /* until the peer's SETTINGS */
+    uint64_t idle_timeout_ms;             /* without streams; 0 = never */
+    uint64_t write_timeout_ms;            /* without progress */
 };
 
 struct grpc_connection {
@@ -88,7 +90,7 @@ void grpc_connection_init(struct grpc_connection *connection, const struct grpc_
 int grpc_connection_start(struct grpc_connection *connection, const struct grpc_connection_config *config,
                           struct error **err);
 
-/* Writes what the session has to say. Anywhere, except in http2_events; runs no callbacks of the owner but
+/* Writes the session's output. Anywhere, except in http2_events; runs no callbacks of the owner but
  * http2 `closed`. */
 void grpc_connection_flush(struct grpc_connection *connection);
 

@@ -47,8 +47,7 @@ static int grow(struct framing_reader *reader, size_t needed, struct error **err
         cap = reader->length;
     data = secret_malloc(cap);
     if (data == NULL)
-        return error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "no memory for a message of %zu bytes",
-                         reader->length);
+        return error_no_memory(err, "a message");
     if (reader->len > 0)
         memcpy(data, reader->data, reader->len);
     secret_free(reader->data);

@@ -1,10 +1,12 @@
 /*
- * header_check.c - is a block of HTTP/2 header fields well-formed?
+ * header_check.c - checks that a block of HTTP/2 header fields is well-formed.
  */
 #include "common/grpc/header_check.h"
 
 #include <string.h>
 #include <strings.h>
+
+#include "common/grpc/metadata.h"
 
 enum {
     PSEUDO_METHOD = 1 << 0,
@@ -13,11 +15,6 @@ enum {
     PSEUDO_PATH = 1 << 3,
     PSEUDO_STATUS = 1 << 4,
 };
-
-static bool is(const char *span, size_t len, const char *text)
-{
-    return len == strlen(text) && memcmp(span, text, len) == 0;
-}
 
 /* RFC 9110, section 5.6.2 (token), without upper case: RFC 9113, section 8.2.1. */
 static bool name_valid(const char *name, size_t len)
@@ -60,7 +57,7 @@ static bool pseudo_valid(struct header_check *check, const char *name, size_t le
     if (check->regular_seen)
         return false;
     for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
-        if (known[i].kind != check->kind || !is(name, len, known[i].name))
+        if (known[i].kind != check->kind || !metadata_equal(name, len, known[i].name))
             continue;
         if (check->pseudo_seen & known[i].bit)
             return false;
@@ -99,12 +96,12 @@ static bool regular_valid(struct header_check *check, const char *name, size_t n
     if (!name_valid(name, name_len))
         return false;
     for (size_t i = 0; i < sizeof(forbidden) / sizeof(forbidden[0]); i++) {
-        if (is(name, name_len, forbidden[i]))
+        if (metadata_equal(name, name_len, forbidden[i]))
             return false;
     }
-    if (is(name, name_len, "te"))
+    if (metadata_equal(name, name_len, "te"))
         return value_len == strlen("trailers") && strncasecmp(value, "trailers", value_len) == 0;
-    if (is(name, name_len, "content-length"))
+    if (metadata_equal(name, name_len, "content-length"))
         return content_length_valid(check, value, value_len);
     return true;
 }

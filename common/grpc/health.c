@@ -1,33 +1,28 @@
 /*
- * health.c - the health service (https://github.com/grpc/grpc/blob/master/doc/health-checking.md): Check
- * only.
+ * health.c - the health service: Check only.
  */
+#include "common/grpc/health.h"
+
 #include <string.h>
 
-#include "common/grpc/server_private.h"
 #include "proto/health.pb-c.h"
 
-static bool is_known(const struct grpc_server *server, const char *name)
+static bool is_known(const struct health_service *health, const char *name)
 {
-    if (server->health_mode == GRPC_HEALTH_ANY_SERVICE || name[0] == '\0')
-        return true;
-    for (size_t i = 0; i < server->n_services; i++) {
-        if (strcmp(server->services[i]->name, name) == 0)
-            return true;
-    }
-    return false;
+    return health->mode == GRPC_HEALTH_ANY_SERVICE || name[0] == '\0' ||
+           service_table_has(health->known, name, strlen(name));
 }
 
-static void check(struct grpc_call *call, const ProtobufCMessage *request, void *arg)
+static void check(struct grpc_call *call, const ProtobufCMessage *message, void *arg)
 {
-    const Grpc__Health__V1__HealthCheckRequest *asked = (const Grpc__Health__V1__HealthCheckRequest *)request;
+    const Grpc__Health__V1__HealthCheckRequest *request =
+        (const Grpc__Health__V1__HealthCheckRequest *)message;
     Grpc__Health__V1__HealthCheckResponse response = GRPC__HEALTH__V1__HEALTH_CHECK_RESPONSE__INIT;
-    const struct grpc_server *server = arg;
 
-    if (!is_known(server, asked->service)) {
+    if (!is_known(arg, request->service)) {
         cleanup_error struct error *err = NULL;
 
-        (void)error_set(&err, GRPC_STATUS_NOT_FOUND, "unknown service %s", asked->service);
+        (void)error_set(&err, GRPC_STATUS_NOT_FOUND, "unknown service %s", request->service);
         grpc_call_fail(call, err);
         return;
     }
@@ -35,19 +30,16 @@ static void check(struct grpc_call *call, const ProtobufCMessage *request, void 
     grpc_call_reply(call, &response.base);
 }
 
-void grpc_server_add_health(struct grpc_server *server, enum grpc_health_mode mode)
+void health_service_init(struct health_service *health, const struct service_table *known,
+                         enum grpc_health_mode mode)
 {
-    server->health_mode = mode;
-    server->health_method = (struct grpc_method){
-        .name = "Check",
-        .request = &grpc__health__v1__health_check_request__descriptor,
-        .handler = check,
+    *health = (struct health_service){
+        .method = {.name = "Check",
+                   .request = &grpc__health__v1__health_check_request__descriptor,
+                   .handler = check},
+        .mode = mode,
+        .known = known,
     };
-    server->health = (struct grpc_service){
-        .name = "grpc.health.v1.Health",
-        .methods = &server->health_method,
-        .n_methods = 1,
-        .arg = server,
-    };
-    grpc_server_add_service(server, &server->health);
+    health->service = (struct grpc_service){
+        .name = "grpc.health.v1.Health", .methods = &health->method, .n_methods = 1, .arg = health};
 }

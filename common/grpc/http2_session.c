@@ -10,13 +10,13 @@
 #include "common/grpc/header_check.h"
 #include "common/grpc/nghttp2_compat.h"
 
-/* Header fields in a block that we send: at most a dozen. */
+/* Header fields in a block that is sent: at most a dozen. */
 enum { SEND_HEADERS_MAX = 16 };
-/* Misbehaviours of one peer over the life of its connection. Well-behaved clients have none; each costs us a
- * frame or two. */
+/* Misbehaviours of one peer over the life of its connection. Well-behaved clients have none; each costs a frame
+ * or two. */
 enum { GLITCHES_MAX = 1000 };
-/* Frames waiting to be sent. nghttp2 bounds the ACKs (1000); answers are bounded by the open streams; beyond
- * this the peer makes us talk and does not listen. */
+/* Frames waiting to be sent. nghttp2 bounds the ACKs (1000), the open streams bound the responses; a peer beyond
+ * this sends and does not read. */
 enum { OUTBOUND_QUEUE_MAX = 4096 };
 
 static struct http2_stream *find_stream(struct http2_session *session, int32_t id)
@@ -39,7 +39,7 @@ static void attach(struct http2_session *session, struct http2_stream *stream, i
     session->n_streams++;
 }
 
-/* --- what nghttp2 tells us --- */
+/* --- nghttp2's callbacks --- */
 
 static int result(const struct http2_session *session)
 {
@@ -78,7 +78,7 @@ static int on_header(nghttp2_session *nghttp2, const nghttp2_frame *frame, const
     return result(session);
 }
 
-static void tell_ended(struct http2_session *session, int32_t id)
+static void report_ended(struct http2_session *session, int32_t id)
 {
     struct http2_stream *stream = find_stream(session, id); /* again: an event before may have reset it */
 
@@ -99,11 +99,11 @@ static int on_frame_recv(nghttp2_session *nghttp2, const nghttp2_frame *frame, v
         if (stream != NULL)
             session->events->headers_end(stream, end_stream);
         if (end_stream)
-            tell_ended(session, frame->hd.stream_id);
+            report_ended(session, frame->hd.stream_id);
         break;
     case NGHTTP2_DATA:
         if (end_stream)
-            tell_ended(session, frame->hd.stream_id);
+            report_ended(session, frame->hd.stream_id);
         break;
     case NGHTTP2_SETTINGS:
         if ((frame->hd.flags & NGHTTP2_FLAG_ACK) == 0)
@@ -114,8 +114,8 @@ static int on_frame_recv(nghttp2_session *nghttp2, const nghttp2_frame *frame, v
             session->ping_acked = true;
         break;
     case NGHTTP2_GOAWAY:
-        if (session->events->going_away != NULL)
-            session->events->going_away(session, frame->goaway.error_code);
+        if (session->going_away != NULL)
+            session->going_away(session, frame->goaway.error_code);
         break;
     default:
         break;
@@ -172,7 +172,7 @@ static int on_frame_send(nghttp2_session *nghttp2, const nghttp2_frame *frame, v
         stream->headers_sent = true;
         stream->sent_block = session->block;
     }
-    /* Answered before the request has ended: tell the client to stop (RFC 9113, section 8.1). */
+    /* A response before the end of the request: the client should stop (RFC 9113, section 8.1). */
     if (session->role == HTTP2_SERVER && (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0 &&
         nghttp2_session_get_stream_remote_close(nghttp2, frame->hd.stream_id) == 0 &&
         nghttp2_submit_rst_stream(nghttp2, NGHTTP2_FLAG_NONE, frame->hd.stream_id, NGHTTP2_NO_ERROR) != 0)
@@ -196,7 +196,7 @@ static nghttp2_nv make_field(const char *name, const char *value)
     };
 }
 
-/* nghttp2 asks how much of the message goes into the next DATA frame. */
+/* How much of the message goes into the next DATA frame. */
 static http2_ssize on_read_message(nghttp2_session *nghttp2, int32_t id,
                                    uint8_t *buffer, // NOLINT(readability-non-const-parameter)
                                    size_t len, uint32_t *flags, nghttp2_data_source *source, void *arg)
@@ -225,7 +225,7 @@ static http2_ssize on_read_message(nghttp2_session *nghttp2, int32_t id,
     return (http2_ssize)len;
 }
 
-/* nghttp2 has made the header of that DATA frame; we write both straight into the output. */
+/* nghttp2 has made the header of that DATA frame; both go straight into the output. */
 static int on_send_data(nghttp2_session *nghttp2, nghttp2_frame *frame, const uint8_t *frame_header,
                         size_t len, nghttp2_data_source *source, void *arg)
 {
@@ -280,9 +280,10 @@ static int make_session(struct http2_session *session)
 
     if (callbacks == NULL || nghttp2_option_new(&option) != 0)
         goto out;
-    nghttp2_option_set_no_http_messaging(option, 1); /* we check ourselves: header_check.h */
+    nghttp2_option_set_no_http_messaging(option, 1); /* header_check.h does it */
     nghttp2_option_set_no_closed_streams(option, 1); /* keep no memory for streams that are done */
-    nghttp2_option_set_max_deflate_dynamic_table_size(option, 0); /* our few headers are not worth a table */
+    nghttp2_option_set_max_deflate_dynamic_table_size(option,
+                                                      0); /* the few header fields are not worth a table */
     if (session->role == HTTP2_SERVER)
         rc = nghttp2_session_server_new2(&session->nghttp2, callbacks, session, option);
     else
@@ -321,11 +322,12 @@ static int submit_settings(struct http2_session *session, const struct http2_ses
 int http2_session_init(struct http2_session *session, const struct http2_session_config *config,
                        struct error **err)
 {
-    *session = (struct http2_session){.events = config->events, .role = config->role};
+    *session = (struct http2_session){
+        .events = config->events, .going_away = config->going_away, .arg = config->arg, .role = config->role};
     list_init(&session->streams);
     if (make_session(session) != 0 || submit_settings(session, config) != 0) {
         http2_session_finish(session);
-        return error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "no memory for an HTTP/2 session");
+        return error_no_memory(err, "an HTTP/2 session");
     }
     return 0;
 }
@@ -334,7 +336,7 @@ void http2_session_finish(struct http2_session *session)
 {
     assert(!session->busy);
     if (session->nghttp2 != NULL)
-        nghttp2_session_del(session->nghttp2); /* tells nothing about the streams that are still open */
+        nghttp2_session_del(session->nghttp2); /* runs no callback for the streams that are still open */
     session->nghttp2 = NULL;
     while (!list_empty(&session->streams)) {
         struct http2_stream *stream = container_of(session->streams.next, struct http2_stream, link);
@@ -357,7 +359,7 @@ int http2_session_receive(struct http2_session *session, const uint8_t *bytes, s
     if (rc < 0)
         return error_set(err, GRPC_STATUS_UNAVAILABLE, "HTTP/2: %s", nghttp2_strerror((int)rc));
     if (nghttp2_session_get_outbound_queue_size(session->nghttp2) > OUTBOUND_QUEUE_MAX)
-        return error_set(err, GRPC_STATUS_UNAVAILABLE, "HTTP/2: the peer does not read its answers");
+        return error_set(err, GRPC_STATUS_UNAVAILABLE, "HTTP/2: the peer does not read its responses");
     return 0;
 }
 

@@ -1,12 +1,12 @@
 /*
  * http2_session.h - an HTTP/2 session (RFC 9113) for gRPC, without I/O: bytes in, bytes and events out.
  *
- * Wraps nghttp2: nothing above this file sees it. Both roles use it: a server's streams are opened by the
- * peer and answered, a client's are opened by http2_stream_request(). Messages are given as one block of
+ * Wraps nghttp2: nothing above this file sees it. Both roles use it: a server's streams are opened by the peer and
+ * end with http2_stream_respond(), a client's are opened by http2_stream_request(). Messages are given as one block of
  * wiped memory and leave without another copy in nghttp2's own buffers.
  *
  * Events run inside http2_session_receive() or http2_session_output(). In an event the owner may start,
- * answer and reset streams, but must not call the two functions again, nor http2_session_finish():
+ * respond to and reset streams, but must not call the two functions again, nor http2_session_finish():
  * http2_session_abort() is for that.
  */
 #ifndef COMMON_GRPC_HTTP2_SESSION_H
@@ -40,9 +40,9 @@ enum { HTTP2_OUTPUT_MIN = 16384 + 9 };
 /* Embedded in the object that stands for a call. */
 struct http2_stream {
     struct list link;              /* in session->streams while attached */
-    struct http2_session *session; /* NULL: not open, or not ours any more */
+    struct http2_session *session; /* NULL: not open, or detached */
     int32_t id;
-    bool headers_sent;     /* our HEADERS have left through http2_session_output() */
+    bool headers_sent;     /* HEADERS have left through http2_session_output() */
     uint64_t sent_block;   /* ...in this block of output */
     bool rest_is_trailers; /* server: "grpc-status: 0" follows the message */
     bool keep_output;      /* client: do not free the message once it is out, it may have to be sent again */
@@ -65,13 +65,10 @@ struct http2_events {
                    size_t value_len);
     void (*headers_end)(struct http2_stream *stream, bool end_stream);
     void (*data)(struct http2_stream *stream, const uint8_t *bytes, size_t len);
-    /* The peer has sent END_STREAM (also told after headers_end with end_stream). */
+    /* The peer has sent END_STREAM (also after headers_end with end_stream). */
     void (*ended)(struct http2_stream *stream);
-    /* The stream is closed and already detached. For a stream that was reset by us this is not told. */
+    /* The stream is closed and already detached. Not for a stream that was reset by http2_stream_reset(). */
     void (*closed)(struct http2_stream *stream, uint32_t code);
-    /* Client: the peer takes no new streams. Streams that it has not seen are closed with
-     * HTTP2_REFUSED_STREAM right after. */
-    void (*going_away)(struct http2_session *session, uint32_t code);
 };
 
 enum http2_role { HTTP2_SERVER, HTTP2_CLIENT };
@@ -81,16 +78,22 @@ struct http2_session_config {
     unsigned max_streams; /* server: announced MAX_CONCURRENT_STREAMS */
     uint32_t window;      /* receive window of streams and connection; 0 = the default of 65535 */
     const struct http2_events *events; /* borrowed */
+    /* Client: the peer takes no new streams. Streams that it has not seen are closed with HTTP2_REFUSED_STREAM
+     * right after. May be NULL. An event like those above. */
+    void (*going_away)(struct http2_session *session, uint32_t code);
+    void *arg; /* for the owner of the streams: session->arg */
 };
 
 struct http2_session {
     struct nghttp2_session *nghttp2; /* NULL: finished */
     const struct http2_events *events;
+    void (*going_away)(struct http2_session *session, uint32_t code);
+    void *arg;
     enum http2_role role;
     struct list streams; /* attached ones */
     size_t n_streams;
     bool settings_received; /* the peer's first SETTINGS have arrived */
-    bool ping_acked;        /* the last http2_session_ping() was answered */
+    bool ping_acked;        /* the ACK of the last http2_session_ping() has come */
     bool aborted;
     bool busy;           /* inside receive or output */
     unsigned glitches;   /* malformed frames and requests so far */
@@ -117,18 +120,18 @@ int http2_session_receive(struct http2_session *session, const uint8_t *bytes, s
                           struct error **err);
 
 /* Writes the next bytes for the peer into `out` (`cap` at least HTTP2_OUTPUT_MIN), whole frames as far as
- * possible. Returns their number, 0 when there is nothing to say, -1 with err set when the connection must be
+ * possible. Returns their number, 0 when there is no output, -1 with err set when the connection must be
  * dropped. */
 ptrdiff_t http2_session_output(struct http2_session *session, uint8_t *out, size_t cap, struct error **err);
 
-/* True when neither side can say anything any more. */
+/* True when neither side can send anything any more. */
 bool http2_session_over(struct http2_session *session);
 
 /* Makes the running (or next) receive or output fail. */
 void http2_session_abort(struct http2_session *session);
 
-/* Graceful end, server: first the notice (a GOAWAY that allows streams on their way), later the real
- * GOAWAY. */
+/* Graceful end of a server: first the notice (a GOAWAY that allows streams on their way), then http2_session_ping(),
+ * and after its ACK the real GOAWAY. */
 void http2_session_shutdown_notice(struct http2_session *session);
 void http2_session_goaway(struct http2_session *session);
 void http2_session_ping(struct http2_session *session);
@@ -146,9 +149,9 @@ int http2_stream_request(struct http2_session *session, struct http2_stream *str
                          const struct http2_header *headers, size_t n_headers, uint8_t *message, size_t len,
                          struct error **err);
 
-/* Server: answers with headers, the message (taken over) and "grpc-status: 0"; without a message (NULL) with
- * the headers alone, which then are trailers-only. If the peer is still sending after that, it is told to
- * stop by RST_STREAM(NO_ERROR). Failures (memory) abort the session. */
+/* Server: sends headers, the message (taken over) and "grpc-status: 0"; without a message (NULL) the headers alone,
+ * which then are trailers-only. A peer that is still sending after that gets RST_STREAM(NO_ERROR). Failures
+ * (memory) abort the session. */
 void http2_stream_respond(struct http2_stream *stream, const struct http2_header *headers, size_t n_headers,
                           uint8_t *message, size_t len);
 

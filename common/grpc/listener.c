@@ -42,8 +42,7 @@ static int check_place(const char *path, const struct sockaddr_un *address, stru
     }
     if (!S_ISSOCK(st.st_mode))
         return error_set(err, GRPC_STATUS_FAILED_PRECONDITION, "%s exists and is not a socket", path);
-    /* During a rolling update with surge the predecessor is still there: it is relieved, as the Go driver
-     * does. */
+    /* During a rolling update with surge the predecessor still listens: it is replaced, as by the Go driver. */
     if (is_alive(address))
         log_warning(log, "taking over a socket that another process is listening on", LOG_STR("path", path));
     return 0;
@@ -98,8 +97,7 @@ static char *bind_somewhere(int fd, const char *path, struct error **err)
 {
     for (unsigned attempt = 0; attempt < 100; attempt++) {
         cleanup_free char *name = temporary_name(path, attempt);
-        int rc = name == NULL ? error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "no memory")
-                              : bind_name(fd, name, err);
+        int rc = name == NULL ? error_no_memory(err, "a listener") : bind_name(fd, name, err);
 
         if (rc < 0)
             return NULL;
@@ -129,8 +127,7 @@ static int publish(struct listener *listener, int fd, const char *temporary, mod
     return 0;
 }
 
-/* The whole way of a Unix socket. Our own socket and uv_pipe_open(): a path that libuv has bound it would
- * also unlink. */
+/* Makes a listening Unix socket for uv_pipe_open(): a path that libuv itself has bound it would also unlink. */
 static int open_unix(struct listener *listener, const char *path, mode_t mode, struct log *log, int *ret_fd,
                      struct error **err)
 {
@@ -142,12 +139,11 @@ static int open_unix(struct listener *listener, const char *path, mode_t mode, s
         return -1;
     listener->path = strdup(path);
     if (listener->path == NULL)
-        return error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "no memory");
+        return error_no_memory(err, "a listener");
     fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd == -1)
         return error_set_errno(err, GRPC_STATUS_INTERNAL, errno, "socket");
-    /* Linux takes the mode of the new file from the socket: never wider than wanted, not even for a
-     * moment. */
+    /* Linux takes the mode of the new file from the socket: it is never wider than wanted. */
     if (fchmod(fd, mode) == -1)
         return error_set_errno(err, GRPC_STATUS_INTERNAL, errno, "set the mode of %s", path);
     temporary = bind_somewhere(fd, path, err);
@@ -199,7 +195,7 @@ static struct listener *listener_new(listener_callback *incoming, void *arg, str
     struct listener *listener = calloc(1, sizeof(*listener));
 
     if (listener == NULL) {
-        (void)error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "no memory");
+        (void)error_no_memory(err, "a listener");
         return NULL;
     }
     list_init(&listener->link);
@@ -226,7 +222,7 @@ struct listener *listener_create_unix(uv_loop_t *loop, const char *path, mode_t 
     (void)uv_pipe_init(loop, &listener->uv.pipe, /* ipc= */ 0); /* never fails */
     rc = uv_pipe_open(&listener->uv.pipe, fd);
     if (rc < 0)
-        (void)close(fd); /* otherwise libuv owns it now */
+        (void)close(fd); /* otherwise libuv owns it */
     else
         rc = uv_listen(&listener->uv.stream, BACKLOG, on_connection);
     if (rc < 0) {

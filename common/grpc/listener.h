@@ -1,5 +1,5 @@
 /*
- * listener.h - a listening socket. On a Unix path the file appears atomically and only our own is ever
+ * listener.h - a listening socket. On a Unix path the file appears atomically, and only a file of its own is ever
  * removed.
  */
 #ifndef COMMON_GRPC_LISTENER_H
@@ -29,14 +29,13 @@ struct listener {
     bool is_unix;
     bool waiting; /* set when a connection waits; cleared by the owner when it has accepted it */
     char *path;   /* owned; NULL for TCP */
-    dev_t dev;    /* identity of our socket file */
+    dev_t dev;    /* identity of the socket file */
     ino_t ino;
     listener_callback *incoming;
     void *arg;
 };
 
-/* Listens; see grpc_server_listen_unix() and grpc_server_listen_tcp() for what may go wrong. NULL with err
- * set. */
+/* Listens. NULL with err set: see grpc_server_listen_unix() and grpc_server_listen_tcp(). */
 struct listener *listener_create_unix(uv_loop_t *loop, const char *path, mode_t mode, struct log *log,
                                       listener_callback *incoming, void *arg, struct error **err);
 struct listener *listener_create_tcp(uv_loop_t *loop, const char *address, listener_callback *incoming,
@@ -45,7 +44,7 @@ struct listener *listener_create_tcp(uv_loop_t *loop, const char *address, liste
 /* Initialises the handle of a connection for uv_accept() on this listener: the same kind of handle. */
 void listener_init_peer(const struct listener *listener, uv_loop_t *loop, uv_handle_t *peer);
 
-/* Removes the socket file if it is still ours and stops. Memory is released once libuv has closed the
+/* Stops, and removes the socket file if it is still the listener's own. Memory is released once libuv has closed the
  * handle. */
 void listener_destroy(struct listener *listener);
 

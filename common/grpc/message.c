@@ -108,7 +108,7 @@ static int walk_message(struct walk *walk, const ProtobufCMessageDescriptor *typ
         if (!skip(&cursor, len))
             return 0;
         content.end = cursor.at;
-        /* protobuf-c keeps 32 bits of a field number: look the field up under the same one. */
+        /* protobuf-c keeps 32 bits of a field number: use the same ones. */
         field = protobuf_c_message_descriptor_get_field(type, (unsigned)(tag >> 3));
         if (field == NULL)
             continue;
@@ -162,8 +162,7 @@ uint8_t *message_pack_framed(const ProtobufCMessage *message, size_t *ret_len, s
     if (len <= UINT32_MAX)
         bytes = secret_malloc(FRAMING_PREFIX_LEN + len);
     if (bytes == NULL) {
-        (void)error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "grpc: no memory for a message of %zu bytes",
-                        len);
+        (void)error_no_memory(err, "a message");
         return NULL;
     }
     framing_write_prefix(bytes, len);

@@ -13,6 +13,11 @@
 
 enum { TIMEOUT_DIGITS_MAX = 8 };
 
+bool metadata_equal(const char *span, size_t len, const char *text)
+{
+    return len == strlen(text) && memcmp(span, text, len) == 0;
+}
+
 int metadata_parse_timeout(const char *value, size_t len, uint64_t *ret_ns)
 {
     uint64_t number = 0;

@@ -13,6 +13,9 @@
 
 #include "common/base/status.h"
 
+/* True when a span is exactly this text. */
+bool metadata_equal(const char *span, size_t len, const char *text);
+
 /* "grpc-timeout": 1 to 8 digits and one of H M S m u n. Gives nanoseconds, cut at UINT64_MAX. Returns -1 for
  * anything else. */
 int metadata_parse_timeout(const char *value, size_t len, uint64_t *ret_ns);
@@ -39,10 +42,10 @@ char *metadata_encode_message(const char *message);
  * their place), at most `len` bytes long. The caller frees. NULL on lack of memory. */
 char *metadata_decode_message(const char *value, size_t len);
 
-/* What an HTTP status means when the answer is not gRPC. */
+/* The gRPC status for an HTTP status, when the response is not gRPC. */
 enum grpc_status metadata_status_from_http(unsigned http_status);
 
-/* What an HTTP/2 error code of RST_STREAM means. */
+/* The gRPC status for an HTTP/2 error code of RST_STREAM. */
 enum grpc_status metadata_status_from_http2(uint32_t error_code);
 
 #endif

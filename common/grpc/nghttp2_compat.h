@@ -2,7 +2,7 @@
  * nghttp2_compat.h - the one place that knows how nghttp2's API changed.
  *
  * nghttp2 1.60 introduced forms of its functions that use nghttp2_ssize (a ptrdiff_t) in place of ssize_t and
- * marked the old ones as deprecated. Debian 12 has only the old ones.
+ * deprecated the old ones. Debian 12 has only the old ones.
  */
 #ifndef COMMON_GRPC_NGHTTP2_COMPAT_H
 #define COMMON_GRPC_NGHTTP2_COMPAT_H

@@ -1,20 +1,39 @@
 /*
- * server.c - a gRPC server: services, listeners, connections, stop.
+ * server.c - a gRPC server: listeners, connections, stop.
  */
-#include <assert.h>
-#include <errno.h>
-#include <stdlib.h>
-#include <string.h>
+#include "common/grpc/server.h"
 
-#include "common/grpc/server_private.h"
+#include <assert.h>
+#include <stdlib.h>
+
+#include "common/grpc/connection.h"
+#include "common/grpc/health.h"
+#include "common/grpc/listener.h"
+#include "common/grpc/server_call.h"
 
 enum { MAX_REQUEST_BYTES = 4 * 1024 * 1024 }; /* grpc-go's receive limit */
 enum { MAX_CALLS = 1024, MAX_CONNECTIONS = 256, MAX_STREAMS = 256 };
 enum { WRITE_TIMEOUT_MS = 60000 };
 /* A client sends its SETTINGS with the first bytes; 20 s is what grpc-go gives a server. */
 enum { HANDSHAKE_TIMEOUT_MS = 20000 };
-/* After the last handler has ended: for the last answers to be written. */
+/* After the last handler has ended: for the last responses to be written. */
 enum { STOP_FLUSH_MS = 1000 };
+
+struct grpc_server {
+    uv_loop_t *loop;
+    struct grpc_server_config config; /* with the defaults filled in */
+    struct connection_io io;
+    struct service_table services;
+    struct health_service health; /* in `services` when it was added */
+    struct server_calls calls;
+    struct list listeners;
+    struct list connections;
+    unsigned n_connections;
+    enum { SERVER_SERVING, SERVER_DRAINING, SERVER_CANCELLING, SERVER_STOPPED } state;
+    struct timeout stop_step;
+    void (*stop_done)(void *arg);
+    void *stop_arg;
+};
 
 struct server_connection {
     struct grpc_connection base;
@@ -23,18 +42,33 @@ struct server_connection {
 };
 
 static void accept_waiting(struct grpc_server *server);
+static void check_stop(struct grpc_server *server);
 
 static struct server_connection *of(struct grpc_connection *connection)
 {
     return container_of(connection, struct server_connection, base);
 }
 
-struct grpc_server *grpc_server_of(struct http2_session *session)
+/* --- creation --- */
+
+static void fill_config(struct grpc_server_config *config)
 {
-    return of(grpc_connection_of(session))->server;
+    if (config->max_request_bytes == 0)
+        config->max_request_bytes = MAX_REQUEST_BYTES;
+    if (config->max_calls == 0)
+        config->max_calls = MAX_CALLS;
+    if (config->max_connections == 0)
+        config->max_connections = MAX_CONNECTIONS;
+    if (config->max_streams == 0)
+        config->max_streams = MAX_STREAMS;
+    if (config->write_timeout_ms == 0)
+        config->write_timeout_ms = WRITE_TIMEOUT_MS;
 }
 
-/* --- services --- */
+static void on_handler_ended(struct server_calls *calls)
+{
+    check_stop(container_of(calls, struct grpc_server, calls));
+}
 
 struct grpc_server *grpc_server_create(uv_loop_t *loop, const struct grpc_server_config *config,
                                        struct error **err)
@@ -42,83 +76,47 @@ struct grpc_server *grpc_server_create(uv_loop_t *loop, const struct grpc_server
     struct grpc_server *server = calloc(1, sizeof(*server));
 
     if (server == NULL) {
-        (void)error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "no memory for a server");
+        (void)error_no_memory(err, "a server");
+        return NULL;
+    }
+    if (timeouts_init(&server->io.timeouts, loop, err) < 0) {
+        free(server);
         return NULL;
     }
     server->loop = loop;
     server->config = *config;
-    if (server->config.max_request_bytes == 0)
-        server->config.max_request_bytes = MAX_REQUEST_BYTES;
-    if (server->config.max_calls == 0)
-        server->config.max_calls = MAX_CALLS;
-    if (server->config.max_connections == 0)
-        server->config.max_connections = MAX_CONNECTIONS;
-    if (server->config.max_streams == 0)
-        server->config.max_streams = MAX_STREAMS;
-    if (server->config.write_timeout_ms == 0)
-        server->config.write_timeout_ms = WRITE_TIMEOUT_MS;
+    fill_config(&server->config);
+    server->calls = (struct server_calls){.config = &server->config,
+                                          .services = &server->services,
+                                          .timeouts = &server->io.timeouts,
+                                          .handler_ended = on_handler_ended};
+    server_calls_init(&server->calls);
     list_init(&server->listeners);
     list_init(&server->connections);
-    list_init(&server->calls);
-    list_init(&server->ready);
     timeout_init(&server->stop_step);
     return server;
 }
 
-/* Start-up allocations of a few hundred bytes: nothing sensible can be done without them. */
-static void *grow_table(void *table, size_t n, size_t size)
-{
-    void *grown = reallocarray(table, n, size);
-
-    if (grown == NULL)
-        abort();
-    return grown;
-}
-
-static char *route_path(const struct grpc_service *service, const struct grpc_method *method)
-{
-    size_t service_len = strlen(service->name);
-    size_t method_len = strlen(method->name);
-    char *path = grow_table(NULL, service_len + method_len + 3, 1);
-
-    assert(service_len + method_len + 2 <= CALL_PATH_MAX);
-    path[0] = '/';
-    memcpy(path + 1, service->name, service_len);
-    path[service_len + 1] = '/';
-    memcpy(path + service_len + 2, method->name, method_len + 1);
-    return path;
-}
-
 void grpc_server_add_service(struct grpc_server *server, const struct grpc_service *service)
 {
-    for (size_t i = 0; i < server->n_services; i++)
-        assert(strcmp(server->services[i]->name, service->name) != 0);
-    assert(!server->io_started); /* routes are pointed at by calls: no change once listening */
-    server->services =
-        grow_table((void *)server->services, server->n_services + 1, sizeof(const struct grpc_service *));
-    server->services[server->n_services++] = service;
-    if (service->n_methods == 0)
-        return;
-    server->routes =
-        grow_table(server->routes, server->n_routes + service->n_methods, sizeof(*server->routes));
-    for (size_t i = 0; i < service->n_methods; i++) {
-        server->routes[server->n_routes++] = (struct route){
-            .path = route_path(service, &service->methods[i]),
-            .service = service,
-            .method = &service->methods[i],
-        };
-    }
+    assert(list_empty(&server->listeners)); /* calls point at routes: no change once listening */
+    service_table_add(&server->services, service);
+}
+
+void grpc_server_add_health(struct grpc_server *server, enum grpc_health_mode mode)
+{
+    health_service_init(&server->health, &server->services, mode);
+    grpc_server_add_service(server, &server->health.service);
 }
 
 /* --- connections --- */
 
 static void on_received(struct grpc_connection *connection)
 {
-    server_call_dispatch(of(connection)->server);
+    server_calls_dispatch(&of(connection)->server->calls);
 }
 
-/* Streams have got their `closed` event. A client that goes away is everyday life: nothing above debug
- * level. */
+/* The streams have got their `closed` event. A client that goes away is everyday life: debug level. */
 static void on_lost(struct grpc_connection *connection, const struct error *error)
 {
     if (error != NULL)
@@ -136,7 +134,7 @@ static void on_freed(struct grpc_connection *connection)
     if (server->state == SERVER_SERVING)
         accept_waiting(server);
     else
-        grpc_server_call_gone(server);
+        check_stop(server);
 }
 
 static const struct connection_owner server_owner = {
@@ -152,7 +150,8 @@ static void accept_one(struct grpc_server *server, struct listener *listener)
         .owner = &server_owner,
         .session = {.role = HTTP2_SERVER,
                     .max_streams = server->config.max_streams,
-                    .events = &server_call_events},
+                    .events = &server_call_events,
+                    .arg = &server->calls},
         .handshake_timeout_ms = HANDSHAKE_TIMEOUT_MS,
         .idle_timeout_ms = server->config.idle_timeout_ms,
         .write_timeout_ms = server->config.write_timeout_ms,
@@ -203,10 +202,6 @@ static int add_listener(struct grpc_server *server, struct listener *listener)
 {
     if (listener == NULL)
         return -1;
-    if (!server->io_started) {
-        timeouts_init(&server->io.timeouts, server->loop);
-        server->io_started = true;
-    }
     list_insert_before(&server->listeners, &listener->link);
     return 0;
 }
@@ -225,15 +220,6 @@ int grpc_server_listen_tcp(struct grpc_server *server, const char *address, stru
 }
 
 /* --- stop --- */
-
-static void on_timer_closed(uv_handle_t *handle)
-{
-    struct connection_io *io = container_of(handle, struct connection_io, timeouts.timer);
-    struct grpc_server *server = container_of(io, struct grpc_server, io);
-
-    server->state = SERVER_STOPPED;
-    server->stop_done(server->stop_arg); /* may destroy the server */
-}
 
 static void for_each_connection(struct grpc_server *server, void (*func)(struct grpc_connection *connection))
 {
@@ -259,38 +245,30 @@ static void on_stop_check(struct timeout *timeout)
 {
     struct grpc_server *server = container_of(timeout, struct grpc_server, stop_step);
 
-    if (server->n_running > 0)
-        return; /* the last handler calls again */
+    if (server->calls.n_running > 0)
+        return; /* the end of the last handler comes back here */
     if (server->n_connections > 0) {
         timeout_set(&server->io.timeouts, timeout, STOP_FLUSH_MS, on_flush_over);
         return;
     }
-    if (!uv_is_closing((uv_handle_t *)&server->io.timeouts.timer))
-        timeouts_close(&server->io.timeouts, on_timer_closed);
+    timeouts_finish(&server->io.timeouts);
+    server->state = SERVER_STOPPED;
+    server->stop_done(server->stop_arg); /* may destroy the server */
 }
 
 static void on_drain_over(struct timeout *timeout)
 {
     struct grpc_server *server = container_of(timeout, struct grpc_server, stop_step);
-    struct list seen;
 
     server->state = SERVER_CANCELLING;
-    list_init(&seen);
-    while (
-        !list_empty(&server->calls)) { /* an answer that is written frees calls, not only the one at hand */
-        struct grpc_call *call = container_of(server->calls.next, struct grpc_call, link);
-
-        list_remove(&call->link);
-        list_insert_before(&seen, &call->link);
-        server_call_stop(call);
-    }
-    list_move_all(&server->calls, &seen);
+    server_calls_stop(&server->calls);
     timeout_set(&server->io.timeouts, timeout, 0, on_stop_check);
 }
 
-void grpc_server_call_gone(struct grpc_server *server)
+/* A handler has ended its call or a connection is gone: a server that stops may have waited for it. */
+static void check_stop(struct grpc_server *server)
 {
-    if (server->state == SERVER_SERVING || server->n_running > 0)
+    if (server->state == SERVER_SERVING || server->calls.n_running > 0)
         return;
     if (server->state == SERVER_CANCELLING || server->n_connections == 0)
         timeout_set(&server->io.timeouts, &server->stop_step, 0, on_stop_check);
@@ -308,12 +286,8 @@ void grpc_server_stop(struct grpc_server *server, uint64_t drain_ms, void (*done
         list_remove(&listener->link);
         listener_destroy(listener);
     }
-    if (!server->io_started) {
-        timeouts_init(&server->io.timeouts, server->loop);
-        server->io_started = true;
-    }
     for_each_connection(server, grpc_connection_drain);
-    if (server->n_connections == 0 && server->n_running == 0)
+    if (server->n_connections == 0 && server->calls.n_running == 0)
         drain_ms = 0;
     timeout_set(&server->io.timeouts, &server->stop_step, drain_ms, on_drain_over);
 }
@@ -322,10 +296,9 @@ void grpc_server_destroy(struct grpc_server *server)
 {
     if (server == NULL)
         return;
-    assert(!server->io_started || server->state == SERVER_STOPPED);
-    for (size_t i = 0; i < server->n_routes; i++)
-        free(server->routes[i].path);
-    free(server->routes);
-    free((void *)server->services);
+    assert(server->state == SERVER_STOPPED ||
+           (server->state == SERVER_SERVING && list_empty(&server->listeners)));
+    timeouts_finish(&server->io.timeouts);
+    service_table_finish(&server->services);
     free(server);
 }

@@ -9,10 +9,10 @@
  *
  * Cancellation: when the deadline of the client passes, the client resets the stream, the connection closes
  * or the server is stopped, the call's cancel callback runs once, from the loop. It is a notice: the owner
- * still has to end the call (whatever it answers is dropped if nobody can receive it), soon.
+ * still has to end the call, soon; its response is dropped if the client cannot receive it any more.
  *
- * What the server does by itself: rejects unknown methods (UNIMPLEMENTED), bad framing, compression,
- * oversized messages, bad timeouts; answers PINGs; limits header bytes, streams, connections, resets, queued
+ * The server itself rejects unknown methods (UNIMPLEMENTED), bad framing, compression, oversized messages, bad
+ * timeouts; acknowledges PINGs; limits header bytes, streams, connections, resets, queued
  * output; drops idle half-open connections; quietly accepts any or no `:authority`.
  *
  * All functions run on the loop's thread. The process must ignore SIGPIPE (lifecycle_create() does).
@@ -36,8 +36,8 @@ struct grpc_call;
  * service's. */
 typedef void grpc_handler(struct grpc_call *call, const ProtobufCMessage *request, void *arg);
 
-/* Told once per ended call ("unknown" stands for every path that is no registered method), for metrics and
- * request logs. `duration_ns` counts from the request headers. */
+/* Runs once per ended call ("unknown" stands for every path that is no registered method), for metrics and request
+ * logs. `duration_ns` counts from the request headers. */
 typedef void grpc_call_observer(const char *full_method, enum grpc_status status, uint64_t duration_ns,
                                 void *arg);
 
@@ -58,7 +58,7 @@ struct grpc_service {
 struct grpc_server_config {
     struct log *log;          /* borrowed, may be NULL */
     size_t max_request_bytes; /* largest request message; 0 = 4 MiB */
-    unsigned max_calls;       /* handlers running at once, over all connections; more are answered
+    unsigned max_calls;       /* handlers running at once, over all connections; more get
                                  RESOURCE_EXHAUSTED; 0 = 1024 */
     unsigned max_connections; /* 0 = 256; further ones wait in the listen queue */
     unsigned max_streams;     /* announced MAX_CONCURRENT_STREAMS per connection; 0 = 256 */
@@ -78,8 +78,8 @@ struct grpc_server *grpc_server_create(uv_loop_t *loop, const struct grpc_server
  * name twice is a programming error (assert). */
 void grpc_server_add_service(struct grpc_server *server, const struct grpc_service *service);
 
-/* Adds grpc.health.v1.Health: Check answers SERVING for "" and every added service name, NOT_FOUND otherwise
- * (or always SERVING when `any_service` is set, as the Azure provider does); List and Watch are
+/* Adds grpc.health.v1.Health: Check returns SERVING for "" and every added service name, NOT_FOUND otherwise (or
+ * always SERVING with GRPC_HEALTH_ANY_SERVICE, as the Azure provider in Go does); List and Watch are
  * UNIMPLEMENTED. */
 enum grpc_health_mode { GRPC_HEALTH_KNOWN_SERVICES, GRPC_HEALTH_ANY_SERVICE };
 void grpc_server_add_health(struct grpc_server *server, enum grpc_health_mode mode);
@@ -99,7 +99,8 @@ int grpc_server_listen_tcp(struct grpc_server *server, const char *address, stru
  * once, from the loop, never inside this call. Only once per server. */
 void grpc_server_stop(struct grpc_server *server, uint64_t drain_ms, void (*done)(void *arg), void *arg);
 
-/* Frees a server that was never listening or whose stop has completed. Accepts NULL. */
+/* Frees a server that was never listening or whose stop has completed. A timer closes in the next turn of the
+ * loop. Accepts NULL. */
 void grpc_server_destroy(struct grpc_server *server);
 
 /* --- a call, as its handler sees it --- */
@@ -117,7 +118,7 @@ void grpc_call_fail(struct grpc_call *call, const struct error *error);
 void grpc_call_on_cancel(struct grpc_call *call, void (*cancelled)(struct grpc_call *call, void *arg),
                          void *arg);
 
-/* Why the call was cancelled: DEADLINE_EXCEEDED, CANCELLED (reset, connection gone) or UNAVAILABLE (server
+/* The reason of the cancellation: DEADLINE_EXCEEDED, CANCELLED (reset, connection gone) or UNAVAILABLE (server
  * stopping); OK while it is not. */
 enum grpc_status grpc_call_cancel_reason(const struct grpc_call *call);
 

@@ -1,20 +1,56 @@
 /*
- * server_call.c - one call on the server: from its header fields to its answer.
+ * server_call.c - the calls of one server.
  */
+#include "common/grpc/server_call.h"
+
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/base/cleanup.h"
+#include "common/grpc/connection.h"
+#include "common/grpc/framing.h"
+#include "common/grpc/header_check.h"
 #include "common/grpc/message.h"
 #include "common/grpc/metadata.h"
-#include "common/grpc/server_private.h"
 
 /* A request whose next byte does not come for so long is given up: clients send a unary request in one go. */
 enum { RECEIVE_STALL_MS = 60000 };
 /* Requests that are still arriving, over all connections: far more than 256 mounts need, far less than the
  * memory limit of a pod could be made to hold by 65,536 streams of 4 MiB. */
 enum { BUFFERED_BYTES_MAX = 64 * 1024 * 1024 };
+
+enum call_phase { CALL_RECEIVING, CALL_READY, CALL_RUNNING, CALL_ENDED };
+
+struct grpc_call {
+    struct http2_stream stream;
+    struct server_calls *calls;
+    struct list link;       /* in calls->calls */
+    struct list ready_link; /* in calls->ready */
+    enum call_phase phase;
+    bool answered;     /* the stream has its response, or will never have one */
+    bool headers_seen; /* later blocks are trailers */
+    struct header_check headers;
+    bool is_post;
+    bool is_grpc;
+    bool timeout_invalid;
+    bool encoding_unknown;
+    char path[SERVICE_PATH_MAX + 1];
+    size_t path_len; /* of the whole path, may exceed SERVICE_PATH_MAX */
+    const struct service_route *route;
+    struct framing_reader reader;
+    uint64_t data_len; /* bytes of DATA so far */
+    ProtobufCMessage *request;
+    uint64_t start_ns;
+    uint64_t timeout_ns;
+    uint64_t deadline_ms;   /* on the clock of the timeouts; UINT64_MAX = none */
+    uint64_t progress;      /* bytes moved when `timeout` was set */
+    struct timeout timeout; /* deadline, slow request, unread response */
+    struct timeout notice;  /* runs `cancelled` from the loop */
+    enum grpc_status cancel_reason;
+    void (*cancelled)(struct grpc_call *call, void *arg);
+    void *cancelled_arg;
+};
 
 static void on_timeout(struct timeout *timeout);
 
@@ -23,17 +59,18 @@ static struct grpc_call *of(struct http2_stream *stream)
     return container_of(stream, struct grpc_call, stream);
 }
 
-static bool is(const char *span, size_t len, const char *text)
-{
-    return len == strlen(text) && memcmp(span, text, len) == 0;
-}
-
 /* --- life --- */
+
+void server_calls_init(struct server_calls *calls)
+{
+    list_init(&calls->calls);
+    list_init(&calls->ready);
+}
 
 /* Wipes what has arrived of the request. */
 static void drop_bytes(struct grpc_call *call)
 {
-    call->server->buffered_bytes -= call->reader.cap;
+    call->calls->buffered_bytes -= call->reader.cap;
     framing_reader_finish(&call->reader);
 }
 
@@ -53,29 +90,30 @@ static void release(struct grpc_call *call)
 
 static struct http2_stream *on_opened(struct http2_session *session)
 {
-    struct grpc_server *server = grpc_server_of(session);
+    struct server_calls *calls = session->arg;
     struct grpc_call *call = calloc(1, sizeof(*call));
 
     if (call == NULL)
         return NULL;
     http2_stream_init(&call->stream);
-    call->server = server;
+    call->calls = calls;
     call->start_ns = uv_hrtime();
     call->timeout_ns = UINT64_MAX;
     call->deadline_ms = UINT64_MAX;
-    framing_reader_init(&call->reader, server->config.max_request_bytes);
+    framing_reader_init(&call->reader, calls->config->max_request_bytes);
     timeout_init(&call->timeout);
     timeout_init(&call->notice);
     list_init(&call->ready_link);
     list_init(&call->link);
-    list_insert_before(&server->calls, &call->link);
+    list_insert_before(&calls->calls, &call->link);
     return &call->stream;
 }
 
 /* The call is over for the outside world: counts and logs it. Once per call. */
 static void end(struct grpc_call *call, enum grpc_status status)
 {
-    struct grpc_server *server = call->server;
+    struct server_calls *calls = call->calls;
+    const struct grpc_server_config *config = calls->config;
     uint64_t duration_ns = uv_hrtime() - call->start_ns;
     /* Never a name that the client made up: labels of metrics must be few. */
     const char *method = call->route != NULL ? call->route->path : "unknown";
@@ -89,13 +127,13 @@ static void end(struct grpc_call *call, enum grpc_status status)
     call->request = NULL;
     call->cancelled = NULL;
     timeout_clear(&call->notice);
-    log_debug(server->config.log, 5, "grpc call", LOG_STR("method", method),
+    log_debug(config->log, 5, "grpc call", LOG_STR("method", method),
               LOG_STR("code", grpc_status_name(status)), LOG_UINT("us", duration_ns / 1000));
-    if (server->config.observer != NULL)
-        server->config.observer(method, status, duration_ns, server->config.observer_arg);
+    if (config->observer != NULL)
+        config->observer(method, status, duration_ns, config->observer_arg);
     if (was_running) {
-        server->n_running--;
-        grpc_server_call_gone(server);
+        calls->n_running--;
+        calls->handler_ended(calls);
     }
 }
 
@@ -110,13 +148,13 @@ static uint64_t progress(const struct grpc_call *call)
 /* Sets the timeout that the phase calls for: the deadline, and a limit on waiting for the peer. */
 static void set_timeout(struct grpc_call *call)
 {
-    struct timeouts *timeouts = &call->server->io.timeouts;
+    struct timeouts *timeouts = call->calls->timeouts;
     uint64_t now = timeouts_now(timeouts);
     uint64_t left = call->deadline_ms > now ? call->deadline_ms - now : 0;
 
     call->progress = progress(call);
     if (call->answered)
-        left = call->server->config.write_timeout_ms;
+        left = call->calls->config->write_timeout_ms;
     else if (call->deadline_ms == UINT64_MAX)
         left = UINT64_MAX;
     if (!call->answered && call->phase == CALL_RECEIVING && left > RECEIVE_STALL_MS)
@@ -127,9 +165,9 @@ static void set_timeout(struct grpc_call *call)
         timeout_set(timeouts, &call->timeout, left, on_timeout);
 }
 
-/* --- answering --- */
+/* --- responding --- */
 
-/* Ends the stream without an answer: whoever sends this is told nothing more. */
+/* Ends the stream without a response. */
 static void reset(struct grpc_call *call, enum http2_code code)
 {
     struct http2_session *session = call->stream.session;
@@ -164,7 +202,7 @@ static void send_error(struct grpc_call *call, const char *http_status, enum grp
     grpc_connection_flush(grpc_connection_of(session));
 }
 
-/* Answers a request that gets no handler. */
+/* Fails a request that gets no handler. */
 static void refuse(struct grpc_call *call, const char *http_status, enum grpc_status status,
                    const char *message)
 {
@@ -200,14 +238,14 @@ static void on_notice(struct timeout *timeout)
         cancelled(call, call->cancelled_arg);
 }
 
-/* Notes the reason and has the handler told from the loop. */
+/* Records the reason and has the handler notified from the loop. */
 static void cancel(struct grpc_call *call, enum grpc_status reason)
 {
     if (call->phase != CALL_RUNNING || call->cancel_reason != GRPC_STATUS_OK)
         return;
     call->cancel_reason = reason;
     if (call->cancelled != NULL)
-        timeout_set(&call->server->io.timeouts, &call->notice, 0, on_notice);
+        timeout_set(call->calls->timeouts, &call->notice, 0, on_notice);
 }
 
 static void on_deadline(struct grpc_call *call)
@@ -215,7 +253,7 @@ static void on_deadline(struct grpc_call *call)
     static const char message[] = "deadline exceeded";
 
     if (call->phase == CALL_RUNNING) {
-        /* The client is told at once; what the handler answers later is dropped. */
+        /* The client gets the error at once; the handler's response is dropped. */
         cancel(call, GRPC_STATUS_DEADLINE_EXCEEDED);
         send_error(call, "200", GRPC_STATUS_DEADLINE_EXCEEDED, message);
     } else {
@@ -229,24 +267,40 @@ static void on_timeout(struct timeout *timeout)
 
     if (call->stream.session == NULL)
         return;
-    if (!call->answered && timeouts_now(&call->server->io.timeouts) >= call->deadline_ms) {
+    if (!call->answered && timeouts_now(call->calls->timeouts) >= call->deadline_ms) {
         on_deadline(call);
     } else if (progress(call) != call->progress) {
         set_timeout(call);
     } else if (call->answered) {
-        reset(call, HTTP2_CANCEL); /* the peer opens no window for the answer */
+        reset(call, HTTP2_CANCEL); /* the peer opens no window for the response */
         release(call);
     } else {
         refuse(call, "200", GRPC_STATUS_DEADLINE_EXCEEDED, "the request did not arrive in time");
     }
 }
 
-void server_call_stop(struct grpc_call *call)
+static void stop(struct grpc_call *call)
 {
     if (call->phase == CALL_RUNNING)
         cancel(call, GRPC_STATUS_UNAVAILABLE);
     else if (call->phase != CALL_ENDED)
         refuse(call, "200", GRPC_STATUS_UNAVAILABLE, "the server is stopping");
+}
+
+void server_calls_stop(struct server_calls *calls)
+{
+    struct list seen;
+
+    list_init(&seen);
+    while (
+        !list_empty(&calls->calls)) { /* a response that is written frees calls, not only the one at hand */
+        struct grpc_call *call = container_of(calls->calls.next, struct grpc_call, link);
+
+        list_remove(&call->link);
+        list_insert_before(&seen, &call->link);
+        stop(call);
+    }
+    list_move_all(&calls->calls, &seen);
 }
 
 /* --- receiving --- */
@@ -266,59 +320,32 @@ static void on_header(struct http2_stream *stream, const char *name, size_t name
 
     if (!header_check_field(&call->headers, name, name_len, value, value_len) || call->headers_seen)
         return;
-    if (is(name, name_len, ":method")) {
-        call->is_post = is(value, value_len, "POST");
-    } else if (is(name, name_len, ":path")) {
+    if (metadata_equal(name, name_len, ":method")) {
+        call->is_post = metadata_equal(value, value_len, "POST");
+    } else if (metadata_equal(name, name_len, ":path")) {
         call->path_len = value_len;
-        memcpy(call->path, value, value_len < CALL_PATH_MAX ? value_len : CALL_PATH_MAX);
-    } else if (is(name, name_len, "content-type")) {
+        memcpy(call->path, value, value_len < SERVICE_PATH_MAX ? value_len : SERVICE_PATH_MAX);
+    } else if (metadata_equal(name, name_len, "content-type")) {
         call->is_grpc = metadata_content_type_is_grpc(value, value_len);
-    } else if (is(name, name_len, "grpc-timeout")) {
+    } else if (metadata_equal(name, name_len, "grpc-timeout")) {
         call->timeout_invalid = metadata_parse_timeout(value, value_len, &call->timeout_ns) < 0;
-    } else if (is(name, name_len, "grpc-encoding")) {
-        call->encoding_unknown = !is(value, value_len, "identity");
+    } else if (metadata_equal(name, name_len, "grpc-encoding")) {
+        call->encoding_unknown = !metadata_equal(value, value_len, "identity");
     }
-}
-
-static const struct route *find_route(const struct grpc_call *call)
-{
-    const struct grpc_server *server = call->server;
-
-    for (size_t i = 0; i < server->n_routes; i++) {
-        if (is(call->path, call->path_len, server->routes[i].path))
-            return &server->routes[i];
-    }
-    return NULL;
 }
 
 static void refuse_unknown(struct grpc_call *call)
 {
-    const struct grpc_server *server = call->server;
-    const char *slash = strrchr(call->path, '/');
     cleanup_error struct error *err = NULL;
 
-    if (call->path[0] != '/' || slash == call->path || call->path_len > CALL_PATH_MAX) {
-        (void)error_set(&err, GRPC_STATUS_UNIMPLEMENTED, "malformed method name: \"%s\"", call->path);
-        refuse_with(call, err);
-        return;
-    }
-    for (size_t i = 0; i < server->n_services; i++) {
-        if (is(call->path + 1, (size_t)(slash - call->path - 1), server->services[i]->name)) {
-            (void)error_set(&err, GRPC_STATUS_UNIMPLEMENTED, "unknown method %s for service %s", slash + 1,
-                            server->services[i]->name);
-            refuse_with(call, err);
-            return;
-        }
-    }
-    (void)error_set(&err, GRPC_STATUS_UNIMPLEMENTED, "unknown service %.*s", (int)(slash - call->path - 1),
-                    call->path + 1);
+    (void)service_table_refuse(call->calls->services, call->path, call->path_len, &err);
     refuse_with(call, err);
 }
 
-/* The request headers are complete: everything that can be refused now is. */
+/* The request headers are complete: refuses what can be refused by them. */
 static void begin(struct grpc_call *call)
 {
-    uint64_t now = timeouts_now(&call->server->io.timeouts);
+    uint64_t now = timeouts_now(call->calls->timeouts);
 
     if (header_check_too_large(&call->headers)) {
         refuse(call, "200", GRPC_STATUS_RESOURCE_EXHAUSTED, "grpc: request headers larger than 16384 bytes");
@@ -332,7 +359,8 @@ static void begin(struct grpc_call *call)
         refuse(call, "400", GRPC_STATUS_INTERNAL, "malformed grpc-timeout");
     } else if (call->encoding_unknown) {
         refuse(call, "200", GRPC_STATUS_UNIMPLEMENTED, "grpc: no compression is supported");
-    } else if ((call->route = find_route(call)) == NULL) {
+    } else if ((call->route = service_table_find(call->calls->services, call->path, call->path_len)) ==
+               NULL) {
         refuse_unknown(call);
     } else if (call->timeout_ns == 0) {
         refuse(call, "200", GRPC_STATUS_DEADLINE_EXCEEDED, "deadline exceeded");
@@ -359,7 +387,7 @@ static void on_headers_end(struct http2_stream *stream, bool end_stream)
 static void on_data(struct http2_stream *stream, const uint8_t *bytes, size_t len)
 {
     struct grpc_call *call = of(stream);
-    struct grpc_server *server = call->server;
+    struct server_calls *calls = call->calls;
     cleanup_error struct error *err = NULL;
     size_t cap = call->reader.cap;
     int rc;
@@ -368,10 +396,10 @@ static void on_data(struct http2_stream *stream, const uint8_t *bytes, size_t le
         return; /* refused already */
     call->data_len += len;
     rc = framing_reader_feed(&call->reader, bytes, len, &err);
-    server->buffered_bytes += call->reader.cap - cap;
+    calls->buffered_bytes += call->reader.cap - cap;
     if (rc < 0)
         refuse_with(call, err);
-    else if (server->buffered_bytes > BUFFERED_BYTES_MAX)
+    else if (calls->buffered_bytes > BUFFERED_BYTES_MAX)
         refuse(call, "200", GRPC_STATUS_RESOURCE_EXHAUSTED, "too many requests are arriving at once");
 }
 
@@ -390,7 +418,7 @@ static void on_ended(struct http2_stream *stream)
     } else {
         call->phase = CALL_READY;
         set_timeout(call); /* no stall any more: only the deadline */
-        list_insert_before(&call->server->ready, &call->ready_link);
+        list_insert_before(&call->calls->ready, &call->ready_link);
     }
 }
 
@@ -423,11 +451,11 @@ const struct http2_events server_call_events = {
 
 static void run(struct grpc_call *call)
 {
-    struct grpc_server *server = call->server;
+    struct server_calls *calls = call->calls;
     const struct grpc_method *method = call->route->method;
     cleanup_error struct error *err = NULL;
 
-    if (server->n_running >= server->config.max_calls) {
+    if (calls->n_running >= calls->config->max_calls) {
         refuse(call, "200", GRPC_STATUS_RESOURCE_EXHAUSTED, "too many calls are running");
         return;
     }
@@ -438,21 +466,21 @@ static void run(struct grpc_call *call)
     }
     drop_bytes(call);
     call->phase = CALL_RUNNING;
-    server->n_running++;
+    calls->n_running++;
     method->handler(call, call->request, call->route->service->arg);
 }
 
-void server_call_dispatch(struct grpc_server *server)
+void server_calls_dispatch(struct server_calls *calls)
 {
-    while (!list_empty(&server->ready)) {
-        struct grpc_call *call = container_of(server->ready.next, struct grpc_call, ready_link);
+    while (!list_empty(&calls->ready)) {
+        struct grpc_call *call = container_of(calls->ready.next, struct grpc_call, ready_link);
 
         list_remove(&call->ready_link);
         run(call);
     }
 }
 
-/* --- what handlers call --- */
+/* --- for handlers --- */
 
 static void reply(struct grpc_call *call, uint8_t *message, size_t len)
 {
@@ -471,7 +499,7 @@ void grpc_call_reply(struct grpc_call *call, const ProtobufCMessage *response)
     size_t len;
 
     assert(call->phase == CALL_RUNNING);
-    if (call->answered) { /* nobody can receive it */
+    if (call->answered) { /* the client cannot receive it any more */
         end(call, GRPC_STATUS_OK);
         release(call);
         return;
@@ -506,7 +534,7 @@ void grpc_call_on_cancel(struct grpc_call *call, void (*cancelled)(struct grpc_c
     if (cancelled == NULL)
         timeout_clear(&call->notice);
     else if (call->cancel_reason != GRPC_STATUS_OK)
-        timeout_set(&call->server->io.timeouts, &call->notice, 0, on_notice);
+        timeout_set(call->calls->timeouts, &call->notice, 0, on_notice);
 }
 
 enum grpc_status grpc_call_cancel_reason(const struct grpc_call *call)
@@ -516,7 +544,7 @@ enum grpc_status grpc_call_cancel_reason(const struct grpc_call *call)
 
 uint64_t grpc_call_time_left_ms(const struct grpc_call *call)
 {
-    uint64_t now = timeouts_now(&call->server->io.timeouts);
+    uint64_t now = timeouts_now(call->calls->timeouts);
 
     if (call->deadline_ms == UINT64_MAX)
         return UINT64_MAX;

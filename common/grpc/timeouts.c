@@ -3,19 +3,17 @@
  */
 #include "common/grpc/timeouts.h"
 
-#include <assert.h>
-
 static void arm_timer(struct timeouts *timeouts);
 
-static void on_timer(uv_timer_t *timer)
+static void on_timer(void *arg)
 {
-    struct timeouts *timeouts = container_of(timer, struct timeouts, timer);
+    struct timeouts *timeouts = arg;
     uint64_t now = timeouts_now(timeouts);
     struct list due;
     struct list *link = timeouts->pending.next;
+    const struct loop_timer *timer = timeouts->timer;
 
-    /* What is due is taken out first: a callback that arms a timeout of 0 ms must not keep us here for
-     * ever. */
+    /* The due ones are taken out first: a callback that arms a timeout of 0 ms must not prolong this loop. */
     list_init(&due);
     while (link != &timeouts->pending && container_of(link, struct timeout, link)->due_ms <= now) {
         struct list *next = link->next;
@@ -28,45 +26,46 @@ static void on_timer(uv_timer_t *timer)
         struct timeout *timeout = container_of(due.next, struct timeout, link);
 
         list_remove(&timeout->link); /* a callback may clear (and free) any other member of `due` */
-        timeout->expired(timeout);
+        if (!loop_timer_is_destroyed(timer))
+            timeout->expired(timeout);
     }
-    arm_timer(timeouts);
+    if (!loop_timer_is_destroyed(timer)) /* otherwise `timeouts` may be gone */
+        arm_timer(timeouts);
 }
 
 static void arm_timer(struct timeouts *timeouts)
 {
-    uint64_t now;
+    uint64_t now = timeouts_now(timeouts);
     uint64_t due;
 
-    if (uv_is_closing((uv_handle_t *)&timeouts->timer))
-        return;
     if (list_empty(&timeouts->pending)) {
-        (void)uv_timer_stop(&timeouts->timer); /* never fails */
+        loop_timer_stop(timeouts->timer);
         return;
     }
-    now = timeouts_now(timeouts);
     due = container_of(timeouts->pending.next, struct timeout, link)->due_ms;
-    (void)uv_timer_start(&timeouts->timer, on_timer, due > now ? due - now : 0,
-                         0); /* fails only without callback */
+    loop_timer_start(timeouts->timer, due > now ? due - now : 0);
 }
 
-void timeouts_init(struct timeouts *timeouts, uv_loop_t *loop)
+int timeouts_init(struct timeouts *timeouts, uv_loop_t *loop, struct error **err)
 {
-    (void)uv_timer_init(loop, &timeouts->timer); /* never fails */
+    *timeouts = (struct timeouts){.loop = loop, .timer = loop_timer_create(loop, on_timer, timeouts, err)};
     list_init(&timeouts->pending);
+    return timeouts->timer != NULL ? 0 : -1;
 }
 
-void timeouts_close(struct timeouts *timeouts, uv_close_cb closed)
+void timeouts_finish(struct timeouts *timeouts)
 {
+    if (timeouts->timer == NULL)
+        return;
     while (!list_empty(&timeouts->pending))
         list_remove(timeouts->pending.next);
-    assert(!uv_is_closing((uv_handle_t *)&timeouts->timer));
-    uv_close((uv_handle_t *)&timeouts->timer, closed);
+    loop_timer_destroy(timeouts->timer);
+    timeouts->timer = NULL;
 }
 
 uint64_t timeouts_now(const struct timeouts *timeouts)
 {
-    return uv_now(timeouts->timer.loop);
+    return uv_now(timeouts->loop);
 }
 
 void timeout_init(struct timeout *timeout)
@@ -81,7 +80,7 @@ void timeout_set(struct timeouts *timeouts, struct timeout *timeout, uint64_t de
     uint64_t now = timeouts_now(timeouts);
     struct list *after;
 
-    if (uv_is_closing((uv_handle_t *)&timeouts->timer))
+    if (timeouts->timer == NULL)
         return;
     list_remove(&timeout->link);
     timeout->due_ms = delay_ms > UINT64_MAX - now ? UINT64_MAX : now + delay_ms;

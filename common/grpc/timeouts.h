@@ -1,9 +1,8 @@
 /*
  * timeouts.h - many timeouts on one libuv timer.
  *
- * A uv_timer_t per call would tie the life of every call to a close callback. A `struct timeout` is only a
- * link: it can be cleared and its memory reused at once. A timeout of 0 ms is the way to run something "from
- * the loop, not now".
+ * A `struct timeout` is only a link: it costs nothing until it is set, can be cleared, and its memory reused at
+ * once. A timeout of 0 ms is the way to run something "from the loop, not now".
  *
  * Kept as a list sorted by time; the usual timeouts are equal and long, so a new one goes to the end in one
  * step.
@@ -16,9 +15,11 @@
 #include <uv.h>
 
 #include "common/base/list.h"
+#include "common/process/loop_timer.h"
 
 struct timeouts {
-    uv_timer_t timer; /* `data` is free for the owner */
+    uv_loop_t *loop;
+    struct loop_timer *timer; /* NULL: finished */
     struct list pending;
 };
 
@@ -31,15 +32,17 @@ struct timeout {
     timeout_callback *expired;
 };
 
-/* Starts using the loop: timeouts_close() must follow. */
-void timeouts_init(struct timeouts *timeouts, uv_loop_t *loop);
+/* -1 with err set (RESOURCE_EXHAUSTED) on lack of memory. */
+int timeouts_init(struct timeouts *timeouts, uv_loop_t *loop, struct error **err);
 
-/* Forgets all timeouts and closes the timer; its memory must stay until `closed` has run. */
-void timeouts_close(struct timeouts *timeouts, uv_close_cb closed);
+/* Clears all timeouts; the memory may be reused at once, also inside `expired`. A timeout that is freed then must
+ * have been cleared by its owner. Safe to call twice, and on a struct that is all zero. */
+void timeouts_finish(struct timeouts *timeouts);
 
 /* Milliseconds on the clock of the timeouts (uv_now()). */
 uint64_t timeouts_now(const struct timeouts *timeouts);
 
+/* Prepares a timeout that is not armed. */
 void timeout_init(struct timeout *timeout);
 
 /* Arms (again): `expired` runs once, from the loop, after `delay_ms`; in the next turn at the earliest. */

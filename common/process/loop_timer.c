@@ -64,6 +64,11 @@ bool loop_timer_is_running(const struct loop_timer *timer)
     return uv_is_active((const uv_handle_t *)&timer->handle);
 }
 
+bool loop_timer_is_destroyed(const struct loop_timer *timer)
+{
+    return uv_is_closing((const uv_handle_t *)&timer->handle);
+}
+
 void loop_timer_destroy(struct loop_timer *timer)
 {
     if (timer == NULL)

@@ -37,6 +37,10 @@ void loop_timer_unref(struct loop_timer *timer);
 
 bool loop_timer_is_running(const struct loop_timer *timer);
 
+/* Inside the timer's own callback: true when the callback has destroyed the timer. The memory is there until the
+ * callback returns. */
+bool loop_timer_is_destroyed(const struct loop_timer *timer);
+
 /* The callback does not run any more; the memory goes once libuv has released it. Accepts NULL. */
 void loop_timer_destroy(struct loop_timer *timer);
 

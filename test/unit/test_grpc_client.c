@@ -478,7 +478,7 @@ static void a_peer_that_accepts_but_is_silent_is_reported(void **state)
     (void)ask(f, 60000, on_outcome, &outcome);
     wait_for(f, &outcome, 1);
     assert_int_equal(outcome.code, GRPC_STATUS_UNAVAILABLE);
-    assert_non_null(strstr(outcome.text, "does not answer in HTTP/2"));
+    assert_non_null(strstr(outcome.text, "does not respond in HTTP/2"));
 }
 
 static void a_passed_deadline_resets_the_stream(void **state)

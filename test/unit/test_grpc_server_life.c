@@ -300,6 +300,7 @@ static void bad_places_for_a_socket_are_named(void **state)
     (void)close(fd);
     (void)unlink(f->path);
     grpc_server_destroy(server);
+    assert_int_equal(uv_run(&f->loop, UV_RUN_DEFAULT), 0);
 }
 
 static void a_path_of_exactly_107_bytes_works(void **state)

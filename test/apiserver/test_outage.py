@@ -10,7 +10,7 @@ from cluster.objects import spc
 from harness import mounts, rpc
 from harness.process import PATIENCE, wait_until
 from harness.rpc import CODES
-from harness.scripted_provider import answer
+from harness.scripted_provider import HeldMount
 
 
 @pytest.fixture
@@ -43,17 +43,12 @@ def test_a_restart_between_two_publishes_is_not_noticed(cluster_driver, server, 
 
 def test_a_kill_and_restart_while_the_provider_works(cluster_driver, server, ready_pod, scripted):
     """The class is read, the provider is at work, the API server dies: the mount needs nothing more from it."""
-    called, go_on = threading.Event(), threading.Event()
-
-    def mount(_request, _context):
-        called.set()
-        assert go_on.wait(120)
-        return answer({"file": b"content"})
-    scripted(mount)
+    held = HeldMount()
+    scripted(held)
     future = cluster_driver.client.future(rpc.PUBLISH, ready_pod.publish_request(), timeout=115)
-    assert called.wait(30)
+    held.wait_arrived()
     server.kill()
-    go_on.set()
+    held.release()
     future.result()
     assert mounts.contents(ready_pod.target) == {"file": b"content"}
     server.start()

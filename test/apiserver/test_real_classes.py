@@ -35,7 +35,7 @@ def test_a_class_of_another_namespace_is_not_taken(cluster_driver, admin, namesp
         code, message = cluster_driver.publish_failure(make_pod().publish_request())
     finally:
         admin.delete("secretproviderclasses", "default", "azure-kvname")
-    assert code != CODES.OK
+    assert code == CODES.NOT_FOUND
     assert f"failed to get secretproviderclass {namespace}/azure-kvname" in message
     assert message.rstrip().endswith("not found")
 
@@ -68,7 +68,7 @@ def test_a_server_without_our_definitions_is_named(cluster_driver, admin, namesp
         wait_until(lambda: admin.find("customresourcedefinitions", None, crd["metadata"]["name"]) is None, 30, "the definition to be gone",
                    pause=0.05)
         code, message = cluster_driver.publish_failure(pod.publish_request())
-        assert code != CODES.OK
+        assert code == CODES.NOT_FOUND
         assert "secretproviderclass" in message
     finally:
         manifests.establish(admin, [crd])

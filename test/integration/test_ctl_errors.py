@@ -1,5 +1,6 @@
 """secrets-store-ctl when something is wrong: bad arguments and files, failing calls, unusual responses; texts and exit statuses."""
 
+import itertools
 import json
 import os
 import threading
@@ -10,6 +11,7 @@ from proto import csi_pb2, health_pb2, provider_pb2
 from harness import rpc
 from harness.canned_server import CannedServer
 from harness.ctl import BAD_USAGE, FAILED_CALL, FAILED_HERE, ctl
+from harness.fixtures import starter
 from harness.process import free_port
 from harness.rpc import CODES
 from harness.scripted_provider import answer
@@ -29,14 +31,9 @@ PATH_MAX = 4096
 @pytest.fixture
 def canned(scratch):
     """canned(responses): a server; returns its socket."""
-    started = []
-
-    def start(responses):
-        started.append(CannedServer(scratch / f"{len(started)}.sock", responses))
-        return started[-1].path
-    yield start
-    for server in started:
-        server.__exit__()
+    numbers = itertools.count()
+    for start in starter(lambda responses: CannedServer(scratch / f"{next(numbers)}.sock", responses), end="stop"):
+        yield lambda responses: start(responses).path
 
 
 def failed_here(done, *texts):

@@ -1,6 +1,5 @@
 """Events on pods: causes that the Events of the kubelet do not name. Their texts never hold a secret."""
 
-import threading
 
 import grpc
 import pytest
@@ -9,7 +8,7 @@ from harness import mounts, rpc
 from harness.kube import spc
 from harness.process import wait_until
 from harness.programs import metric_sum
-from harness.scripted_provider import answer, check_rotation
+from harness.scripted_provider import HeldMount, answer, check_rotation
 
 ROTATE = ("--enable-secret-rotation=true", "--rotation-poll-interval=1s")
 
@@ -102,22 +101,17 @@ def test_a_first_mount_that_fails_is_left_to_the_kubelet(node, start_in_cluster,
 
 def test_a_first_mount_that_runs_out_of_time_is_reported_with_the_awaited_step(node, start_in_cluster, cluster, scripted):
     """The Event of the kubelet says only that a deadline has passed."""
-    entered, leave = threading.Event(), threading.Event()
-
-    def hang(request, context):
-        entered.set()
-        leave.wait(30)
-        return answer({"file": b"content"})
-    scripted(hang)
+    held = HeldMount()
+    scripted(held)
     driver, request = start_in_cluster(), rpc.publish_request(node.target())
     first = driver.client.future(rpc.PUBLISH, request)
-    assert entered.wait(10)
+    held.wait_arrived()
     code, _ = driver.publish_failure(request, timeout=1)
     assert code == grpc.StatusCode.DEADLINE_EXCEEDED
     [event] = wait_until(lambda: events(cluster, "MountTimedOut"), what="the event")
     assert event["source"]["component"] == "csi-secrets-store-controller"
     assert "did not wait for another call for the same volume" in event["message"]
-    leave.set()
+    held.release()
     first.result(timeout=20)
 
 

@@ -1,7 +1,6 @@
 """Trouble around the driver: an API server that is slow, gone or refuses; wrong target paths; concurrent calls."""
 
 import os
-import threading
 import time
 
 import pytest
@@ -11,7 +10,7 @@ from harness.kube import pod, spc
 from harness.process import wait_until
 from harness.programs import metric_sum
 from harness.rpc import CODES
-from harness.scripted_provider import answer
+from harness.scripted_provider import HeldMount
 
 CLASSES = "/secretproviderclasses/"
 
@@ -71,17 +70,12 @@ def test_an_api_server_in_lasting_trouble_fails_a_first_mount_cleanly(start_clus
 def test_the_api_server_becomes_unreachable_while_a_mount_waits_for_the_provider(start_clustered, node, emulator, scripted, kind):
     """The mount has everything it needs already; with nothing to write to the API it does not fail."""
     driver = start_clustered()
-    entered, go = threading.Event(), threading.Event()
-
-    def mount(request, context):
-        entered.set()
-        go.wait(20)
-        return answer({"file": b"content"})
-    scripted(mount)
+    held = HeldMount()
+    scripted(held)
     call = driver.client.future(rpc.PUBLISH, rpc.publish_request(node.target()), timeout=60)
-    assert entered.wait(20)
+    held.wait_arrived()
     emulator.add_fault(kind, service="kube", path_contains=CLASSES)
-    go.set()
+    held.release()
     call.result()
     assert mounts.contents(node.target()) == {"file": b"content"}
 
@@ -156,23 +150,18 @@ def test_a_target_whose_parents_are_missing_is_made(ready, node):
 
 @pytest.fixture
 def holding(node, start_driver, scripted):
-    """A driver whose provider responds when the test sets `go`: (driver, target, provider, entered, go)."""
+    """A driver whose provider holds its requests: (driver, target, provider, held)."""
     node.add_class()
-    entered, go = threading.Semaphore(0), threading.Event()
-
-    def mount(request, context):
-        entered.release()
-        go.wait(30)
-        return answer({"file": b"content"})
-    provider = scripted(mount)
-    yield start_driver(), node.target(), provider, entered, go
-    go.set()
+    held = HeldMount()
+    provider = scripted(held)
+    yield start_driver(), node.target(), provider, held
+    held.release()
 
 
 def test_an_unpublish_ends_a_publish_that_waits(holding):
-    driver, target, provider, entered, _ = holding
+    driver, target, provider, held = holding
     publish = driver.client.future(rpc.PUBLISH, rpc.publish_request(target), timeout=60)
-    assert entered.acquire(timeout=20)
+    held.wait_arrived()
     driver.unpublish(rpc.unpublish_request(target), timeout=20)  # does not wait for the provider
     assert publish.exception(timeout=20).code() == CODES.ABORTED
     assert provider.cancelled.wait(20)
@@ -180,10 +169,10 @@ def test_an_unpublish_ends_a_publish_that_waits(holding):
 
 
 def test_two_publishes_of_one_volume_send_the_provider_one_request(holding):
-    driver, target, provider, entered, go = holding
+    driver, target, provider, held = holding
     calls = [driver.client.future(rpc.PUBLISH, rpc.publish_request(target), timeout=60) for _ in range(2)]
-    assert entered.acquire(timeout=20)
-    go.set()
+    held.wait_arrived()
+    held.release()
     for call in calls:
         call.result(timeout=30)
     assert len(provider.requests) == 1
@@ -192,13 +181,13 @@ def test_two_publishes_of_one_volume_send_the_provider_one_request(holding):
 
 
 def test_a_publish_that_waits_does_not_keep_another_volume(holding, node):
-    driver, target, _, entered, go = holding
+    driver, target, _, held = holding
     first = driver.client.future(rpc.PUBLISH, rpc.publish_request(target), timeout=60)
-    assert entered.acquire(timeout=20)
+    held.wait_arrived()
     driver.unpublish(rpc.unpublish_request(node.target(volume="other"), volume="other"))
     second = driver.client.future(rpc.PUBLISH, rpc.publish_request(node.target(volume="third"), volume="third"), timeout=60)
-    assert entered.acquire(timeout=20)
-    go.set()
+    held.wait_arrived()
+    held.release()
     first.result(timeout=30)
     second.result(timeout=30)
     assert os.path.ismount(target) and os.path.ismount(node.target(volume="third"))

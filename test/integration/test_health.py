@@ -2,29 +2,18 @@
 
 import json
 import re
-import urllib.error
-import urllib.request
 
 import grpc
 import pytest
 from proto import pluginregistration_pb2
 
 from harness import mounts, rpc
+from harness.http_get import get
 from harness.kube import pod, spc
 from harness.process import free_port, wait_until
 from harness.programs import metric_sum
 
 PROBE = "/csi.v1.Identity/Probe"
-
-
-def get(port, path):
-    """(status, text)"""
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    try:
-        with opener.open(f"http://127.0.0.1:{port}{path}", timeout=10) as answer:
-            return answer.status, answer.read().decode()
-    except urllib.error.HTTPError as error:
-        return error.code, error.read().decode()
 
 
 @pytest.fixture

@@ -7,13 +7,12 @@ import signal
 import socket
 import stat
 import subprocess
-import urllib.error
-import urllib.request
 
 import pytest
 
 from harness import rpc, tutorial
 from harness.azure_mounts import Pods, mount_request
+from harness.http_get import get, get_with_headers
 from harness.process import BUILD, PATIENCE, ROOT, free_port, wait_until
 
 PROGRAM = BUILD / "bin/secrets-store-provider-azure"
@@ -23,16 +22,6 @@ def run(*arguments, env=None):
     """A start that has to end by itself."""
     return subprocess.run([PROGRAM, *arguments], capture_output=True, text=True, timeout=20 * PATIENCE, check=False,
                           env={"PATH": "/usr/bin:/bin", **{k: v for k, v in os.environ.items() if k.endswith("SAN_OPTIONS")}, **(env or {})})
-
-
-def get(port, path):
-    """(status, body, headers)"""
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    try:
-        with opener.open(f"http://127.0.0.1:{port}{path}", timeout=10 * PATIENCE) as answer:
-            return answer.status, answer.read().decode(), answer.headers
-    except urllib.error.HTTPError as error:
-        return error.code, error.read().decode(), error.headers
 
 
 # ---- command line ----------------------------------------------------------------------------------------------------------------
@@ -160,19 +149,19 @@ def test_a_mount_that_hangs_does_not_hold_up_the_end_for_ever(azure, emulator):
 
 
 def test_health_goes_through_the_socket(azure):
-    assert get(azure.health_port, "/healthz")[:2] == (200, "ok")
+    assert get(azure.health_port, "/healthz") == (200, "ok")
     assert get(azure.health_port, "/")[0] == 404
     azure.socket.rename(azure.socket.with_suffix(".away"))
-    status, body, _ = get(azure.health_port, "/healthz")
+    status, body = get(azure.health_port, "/healthz")
     assert status == 503 and body.endswith("\n") and "azure.sock" in body
     azure.socket.with_suffix(".away").rename(azure.socket)
-    assert get(azure.health_port, "/healthz")[:2] == (200, "ok")
+    assert get(azure.health_port, "/healthz") == (200, "ok")
 
 
 def test_health_path_and_port_are_flags_and_the_port_can_be_shared(start_azure):
     port = free_port()
     start_azure(f"--healthz-port={port}", f"--prometheus-port={port}", "--healthz-path=/alive", "--healthz-timeout=1s")
-    assert get(port, "/alive")[:2] == (200, "ok")
+    assert get(port, "/alive") == (200, "ok")
     assert "process_open_fds" in get(port, "/metrics")[1]
     assert get(port, "/healthz")[0] == 404
 
@@ -239,7 +228,7 @@ def test_nothing_but_metrics_is_on_the_metrics_port(start_azure):
     azure = start_azure("--enable-pprof=true")
     assert get(azure.metrics_port, "/debug/pprof/")[0] == 404
     assert get(azure.metrics_port, "/healthz")[0] == 404
-    status, _, headers = get(azure.metrics_port, "/metrics")
+    status, _, headers = get_with_headers(azure.metrics_port, "/metrics")
     assert status == 200 and headers["Content-Type"].startswith("text/plain; version=0.0.4")
 
 

@@ -16,7 +16,7 @@ from harness import http2, mounts, rpc
 from harness.process import PATIENCE, wait_until
 from harness.raw_provider import RawProvider
 from harness.rpc import CODES
-from harness.scripted_provider import answer
+from harness.scripted_provider import HeldMount, answer
 
 
 @pytest.fixture
@@ -78,14 +78,14 @@ def test_the_deadline_of_the_kubelet_reaches_the_provider(ready, scripted):
 
 def test_a_slow_provider_is_left_at_the_deadline_with_nothing_behind(ready, scripted):
     driver, target = ready
-    release = threading.Event()
-    provider = scripted(lambda request, context: release.wait(30) and answer({"file": b"late"}))
+    held = HeldMount(b"late")
+    provider = scripted(held)
     started = time.monotonic()
     code, message = driver.publish_failure(rpc.publish_request(target), timeout=1)
     assert code == CODES.DEADLINE_EXCEEDED
     assert time.monotonic() - started < 1 + 2 * PATIENCE
     assert provider.cancelled.wait(10 * PATIENCE), "the provider's call was not cancelled"
-    release.set()
+    held.release()
     wait_until(lambda: mounts.mounts_below(target) == [], what="the mount to be gone")
     driver.unpublish(rpc.unpublish_request(target))
     mounts.assert_no_trace(target)
@@ -94,18 +94,13 @@ def test_a_slow_provider_is_left_at_the_deadline_with_nothing_behind(ready, scri
 
 def test_a_cancelled_publish_cancels_the_provider_and_leaves_nothing(ready, scripted):
     driver, target = ready
-    release, arrived = threading.Event(), threading.Event()
-
-    def mount(request, context):
-        arrived.set()
-        release.wait(30)
-        return answer({"file": b"late"})
-    provider = scripted(mount)
+    held = HeldMount(b"late")
+    provider = scripted(held)
     call = driver.client.future(rpc.PUBLISH, rpc.publish_request(target))
-    assert arrived.wait(10)
+    held.wait_arrived()
     call.cancel()
     assert provider.cancelled.wait(10 * PATIENCE)
-    release.set()
+    held.release()
     wait_until(lambda: mounts.mounts_below(target) == [], what="the mount to be gone")
     # the volume is free again
     provider.mount = lambda request, context: answer({"file": b"content"})
@@ -115,15 +110,10 @@ def test_a_cancelled_publish_cancels_the_provider_and_leaves_nothing(ready, scri
 
 def test_a_second_publish_during_the_first_is_aborted_or_joined(ready, scripted):
     driver, target = ready
-    release, arrived = threading.Event(), threading.Event()
-
-    def mount(request, context):
-        arrived.set()
-        release.wait(30)
-        return answer({"file": b"content"})
-    scripted(mount)
+    held = HeldMount()
+    scripted(held)
     first = driver.client.future(rpc.PUBLISH, rpc.publish_request(target))
-    assert arrived.wait(10)
+    held.wait_arrived()
     second = driver.client.future(rpc.PUBLISH, rpc.publish_request(target))
     try:
         second.result(timeout=0.5)
@@ -132,8 +122,8 @@ def test_a_second_publish_during_the_first_is_aborted_or_joined(ready, scripted)
         second_code = None
     except grpc.RpcError as error:
         second_code = error.code()
-    assert second_code in (None, CODES.ABORTED), "answered before the volume was there"
-    release.set()
+    assert second_code in (None, CODES.ABORTED), "it succeeded before the volume was there"
+    held.release()
     first.result(timeout=30)
     if second_code is None:
         assert second.exception(timeout=30) is None or second.code() == CODES.ABORTED

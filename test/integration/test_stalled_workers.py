@@ -3,14 +3,12 @@
 strace stalls the worker before one system call, so that the time at which a caller hangs up is not left to chance.
 """
 
-import urllib.error
-import urllib.request
-
 import grpc
 import pytest
 from proto import csi_pb2
 
 from harness import mounts, rpc
+from harness.http_get import get
 from harness.process import free_port, wait_until
 from harness.programs import metric_sum
 from harness.rpc import CODES
@@ -88,26 +86,16 @@ def test_stats_that_are_cancelled_while_the_worker_runs_harm_nothing(mounted):
     assert mounts.contents(target) == {"file": b"content"}
 
 
-def healthz(port):
-    """(status, text)"""
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    try:
-        with opener.open(f"http://127.0.0.1:{port}/healthz", timeout=20) as response:
-            return response.status, response.read().decode()
-    except urllib.error.HTTPError as error:
-        return error.code, error.read().decode()
-
-
 def test_without_a_free_worker_the_driver_is_unhealthy_until_one_is_free(mounted, health_port):
     driver, target = mounted
-    assert healthz(health_port) == (200, "ok\n")
+    assert get(health_port, "/healthz") == (200, "ok\n")
     with StalledAt(driver, "umount2") as stall:
         call = driver.client.future(rpc.UNPUBLISH, rpc.unpublish_request(target))
         stall.wait_stalled()
-        assert healthz(health_port) == (503, NO_WORKER)
+        assert get(health_port, "/healthz") == (503, NO_WORKER)
         code, message = rpc.failure(driver.client.call, PROBE)
         assert code == CODES.FAILED_PRECONDITION and message == f"not healthy: {NO_WORKER}"
         hang_up(driver, driver.client.future(PROBE, csi_pb2.ProbeRequest()))
     call.result(20)
-    assert healthz(health_port) == (200, "ok\n")
+    assert get(health_port, "/healthz") == (200, "ok\n")
     assert driver.client.call(PROBE).ready.value is True

@@ -5,7 +5,6 @@ import signal
 import socket
 import struct
 import subprocess
-import threading
 import time
 
 import grpc
@@ -15,7 +14,7 @@ from proto import csi_pb2
 from harness import http2, rpc
 from harness.process import BUILD, PATIENCE, wait_until
 from harness.rpc import CODES
-from harness.scripted_provider import answer
+from harness.scripted_provider import HeldMount
 
 PROBE = "/csi.v1.Identity/Probe"
 
@@ -251,19 +250,14 @@ def test_a_file_that_is_no_socket_is_not_replaced(node):
 
 
 def test_sigterm_lets_a_running_call_finish(node, start_driver, scripted):
-    arrived, release = threading.Event(), threading.Event()
-
-    def mount(request, context):
-        arrived.set()
-        release.wait(20)
-        return answer({"file": b"content"})
+    held = HeldMount()
     driver = start_driver()
     node.add_class()
-    scripted(mount)
+    scripted(held)
     call = driver.client.future(rpc.PUBLISH, rpc.publish_request(node.target()))
-    assert arrived.wait(10)
+    held.wait_arrived()
     driver.popen.send_signal(signal.SIGTERM)
     wait_until(lambda: not os.path.lexists(node.csi_socket), what="the socket to go")
-    release.set()
+    held.release()
     assert isinstance(call.result(timeout=30), csi_pb2.NodePublishVolumeResponse)
     driver.assert_clean(driver.popen.wait(timeout=30))

@@ -4,7 +4,7 @@ import pytest
 from peers import NODE_PORT, GoAzure, GoDriver
 
 from harness.emulator import Emulator
-from harness.fixtures import ended
+from harness.fixtures import starter
 from harness.scratch import scratch_directory
 
 pytest_plugins = ("harness.fixtures", "cluster.fixtures")
@@ -19,13 +19,7 @@ def the_emulator():
 
 @pytest.fixture
 def start_go_azure(node, emulator):
-    started = []
-
-    def start(*flags, **keywords):
-        started.append(GoAzure(node, emulator, flags, **keywords))
-        return started[-1]
-    yield start
-    ended(started)
+    yield from starter(lambda *flags, **keywords: GoAzure(node, emulator, flags, **keywords))
 
 
 @pytest.fixture
@@ -36,11 +30,6 @@ def go_azure(start_go_azure):
 @pytest.fixture
 def start_go_driver(node, server):
     """With all rights: the roles of manifests/deploy are ours, not theirs."""
-    started = []
-
-    def start(*flags, **keywords):
-        config = server.kubeconfig(node.directory / "admin.kubeconfig", name="admin")
-        started.append(GoDriver(node, config, flags, **keywords))
-        return started[-1]
-    yield start
-    ended(started)
+    def driver(*flags, **keywords):
+        return GoDriver(node, server.kubeconfig(node.directory / "admin.kubeconfig", name="admin"), flags, **keywords)
+    yield from starter(driver)

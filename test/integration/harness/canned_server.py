@@ -29,8 +29,5 @@ class CannedServer(grpc.GenericRpcHandler):
             context.abort(*response)
         return response.SerializeToString()
 
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
+    def stop(self):
         self.server.stop(0).wait(5)

@@ -19,10 +19,16 @@ def pytest_configure(config):
     config.addinivalue_line("markers", "release_only: measures something that sanitizers change (time, memory, valgrind)")
 
 
-def ended(started):
-    """For fixtures: ends what was started, the last first, and fails when an end is not clean."""
-    for program in reversed(started):
-        program.destroy()
+def starter(program, end="destroy"):
+    """For fixtures: yields a function that makes a `program`, and ends all that were made, the last first."""
+    started = []
+
+    def start(*arguments, **keywords):
+        started.append(program(*arguments, **keywords))
+        return started[-1]
+    yield start
+    for one in reversed(started):
+        getattr(one, end)()
 
 
 @pytest.fixture
@@ -53,13 +59,7 @@ def emulator(the_emulator):
 @pytest.fixture
 def start_driver(node):
     """Starts drivers on the node (flags as arguments); each must end cleanly after the test."""
-    started = []
-
-    def start(*flags, **keywords):
-        started.append(Driver(node, flags, **keywords))
-        return started[-1]
-    yield start
-    ended(started)
+    yield from starter(lambda *flags, **keywords: Driver(node, flags, **keywords))
 
 
 @pytest.fixture
@@ -91,13 +91,7 @@ def synced(node, emulator, start_driver):
 
 @pytest.fixture
 def start_azure(node, emulator):
-    started = []
-
-    def start(*flags, **keywords):
-        started.append(Azure(node, emulator, flags, **keywords))
-        return started[-1]
-    yield start
-    ended(started)
+    yield from starter(lambda *flags, **keywords: Azure(node, emulator, flags, **keywords))
 
 
 @pytest.fixture
@@ -115,14 +109,9 @@ def client(azure):
 @pytest.fixture
 def scripted(node):
     """Starts scripted providers: scripted(mount=function, name="scripted"). Default: one file "file" with the text "content"."""
-    started = []
-
-    def start(mount=None, name="scripted"):
-        started.append(ScriptedProvider(node.provider_socket(name), mount or (lambda request, context: answer({"file": b"content"}))))
-        return started[-1]
-    yield start
-    for provider in started:
-        provider.stop()
+    def content(request, context):
+        return answer({"file": b"content"})
+    yield from starter(lambda mount=content, name="scripted": ScriptedProvider(node.provider_socket(name), mount), end="stop")
 
 
 @pytest.fixture

@@ -2,12 +2,12 @@
 
 import re
 import time
-import urllib.request
 from pathlib import Path
 
 import grpc
 
 from harness import rpc
+from harness.http_get import get
 from harness.process import BUILD, PATIENCE, Process, free_port, wait_until
 
 CLASS_YAML = """\
@@ -98,8 +98,7 @@ class Driver(Process):
         return rpc.failure(self.publish, request, timeout)
 
     def metrics(self):
-        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        return opener.open(f"http://127.0.0.1:{self.metrics_port}/metrics", timeout=10).read().decode()
+        return get(self.metrics_port, "/metrics")[1]
 
     def destroy(self):
         if self.client is not None:
@@ -134,8 +133,7 @@ class Azure(Process):
         wait_until(serves, timeout, f"the provider to serve\n{self.log[-2000:]}")
 
     def metrics(self):
-        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        return opener.open(f"http://127.0.0.1:{self.metrics_port}/metrics", timeout=10).read().decode()
+        return get(self.metrics_port, "/metrics")[1]
 
 
 def metric_sum(text, name, **labels):

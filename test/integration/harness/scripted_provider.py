@@ -80,6 +80,26 @@ class ScriptedProvider(grpc.GenericRpcHandler):
             os.unlink(self.path)
 
 
+class HeldMount:
+    """A mount function that holds every request until `release()`: 30 s at most."""
+
+    def __init__(self, content=b"content"):
+        self.response = answer({"file": content})
+        self._arrived, self._released = threading.Semaphore(0), threading.Event()
+
+    def __call__(self, request, context):
+        self._arrived.release()
+        self._released.wait(30)
+        return self.response
+
+    def wait_arrived(self):
+        """Returns when one more request is here."""
+        assert self._arrived.acquire(timeout=20), "no request has arrived"
+
+    def release(self):
+        self._released.set()
+
+
 def check_rotation(driver, provider, request):
     """Republishes until the provider has had one more request."""
     before = len(provider.requests)

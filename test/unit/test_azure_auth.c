@@ -241,6 +241,17 @@ static void rfc_3339_is_checked_as_the_kubelet_writes_it(void **state)
         assert_false(timestamp_is_rfc3339(bad[i]));
 }
 
+static void timestamps_of_imds_are_read_in_every_spelling(void **state)
+{
+    (void)state;
+    assert_int_equal(timestamp_parse("1506484173"), 1506484173);
+    assert_int_equal(timestamp_parse("2017-09-27T03:49:33Z"), 1506484173);
+    assert_int_equal(timestamp_parse("2017-09-27T05:49:33+02:00"), 1506484173);
+    assert_int_equal(timestamp_parse("09/27/2017 03:49:33 +00:00"), 1506484173);
+    assert_int_equal(timestamp_parse("2017-09-27 03:49:33"), 1506484173);
+    assert_int_equal(timestamp_parse(""), -1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -249,6 +260,7 @@ int main(void)
         cmocka_unit_test(a_trimmed_line_break_is_known_to_the_caller),
         cmocka_unit_test(a_password_of_a_certificate_is_kept),
         cmocka_unit_test(rfc_3339_is_checked_as_the_kubelet_writes_it),
+        cmocka_unit_test(timestamps_of_imds_are_read_in_every_spelling),
     };
     return cmocka_run_group_tests_name("azure_auth", tests, NULL, NULL);
 }

@@ -2,9 +2,8 @@
  * test_azure_vectors_content.c - encodings, secrets and certificates, row by row: responses of Key Vault in,
  * files out.
  *
- * Rows that live elsewhere: public keys and lone certificates (test_azure_request.c); chains and other shapes
- * of PFX (test_azure_certificate_chain.c, integration/test_conversion.py); that errors name the object
- * (test_azure_mount.c).
+ * Rows that live elsewhere: chains and other shapes of PFX (test_azure_certificate_chain.c,
+ * integration/test_conversion.py); that errors name the object (test_azure_mount.c).
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -215,6 +214,88 @@ static void responses_that_lack_a_member(void **state)
     }
 }
 
+static void keys_and_certificates_become_pem(void **state)
+{
+    static const struct {
+        enum object_type type;
+        const char *json;
+        const char *pem; /* body lines, NULL: error */
+        const char *error;
+    } cases[] = {
+        {OBJECT_KEY,
+         "{\"key\":{\"kid\":\"https://v/keys/k/1\",\"kty\":\"EC\",\"crv\":\"P-256\",\"x\":\"MSgMZZKzCaeMZNuTeGOiIdEOf7mdhtVh5IZEFIs4nOo\",\"y\":\"hvX-cUq3_8K5pHx4NNGyE3kT3W6TcMcbRit9JjblIDc\"}}",
+         "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEMSgMZZKzCaeMZNuTeGOiIdEOf7md\nhtVh5IZEFIs4nOqG9f5xSrf/wrmkfHg00bITeRPdbpNwxxtGK30mNuUgNw==\n",
+         NULL},
+        {OBJECT_KEY,
+         "{\"key\":{\"kid\":\"k\",\"kty\":\"EC-HSM\",\"crv\":\"P-256\",\"x\":\"xQ6ZtnR_dFMmd4nrSItxkk9zj0bUmUkne1YuaX_tzQ\",\"y\":\"VVc2YmlpPjx8439O2iFCbcDJajfDjHPn9SFQz5vfOsE\"}}",
+         "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEAMUOmbZ0f3RTJneJ60iLcZJPc49G\n1JlJJ3tWLml/7c1VVzZiaWk+PHzjf07aIUJtwMlqN8OMc+f1IVDPm986wQ==\n",
+         NULL},
+        {OBJECT_KEY,
+         "{\"key\":{\"kid\":\"k\",\"kty\":\"EC\",\"crv\":\"P-384\",\"x\":\"fFfmp3jFed5Q08xHOMuIEf1I0TwzyG4Sdo3V_OcZ6RMZBv4GQDxGb50QCQASe_xg\",\"y\":"
+         "\"qYXPQVXLM6kZdLtISxdvD5SRJf6POFq2fO_Iv368OrtADrgVdSSli5qHDOJZsDIh\"}}",
+         "MHYwEAYHKoZIzj0CAQYFK4EEACIDYgAEfFfmp3jFed5Q08xHOMuIEf1I0TwzyG4S\ndo3V/OcZ6RMZBv4GQDxGb50QCQASe/xgqYXPQVXLM6kZdLtISxdvD5SRJf6POFq2\nfO/Iv368OrtADrgVdSSli5qHDOJZsDIh\n",
+         NULL},
+        {OBJECT_KEY,
+         "{\"key\":{\"kid\":\"k\",\"kty\":\"EC\",\"crv\":\"P-521\",\"x\":\"AM3iQG-GgjgvEdxgtwSa6XsFUzfJRCIaWmrrQH1DGigZVGMNAL8Uuz0zlP6EDjnfagH5B5cjEeajAPZxEGXkbzaV\",\"y\":"
+         "\"AMPHWPrvYq-4wlKZbQmogXt4Q8ikrzBpx-c_I_i88SkePo5S_L1LdVkXNiJkgJ0eCPEbPIhdoRzwfZKfiOsXNVT3\"}}",
+         "MIGbMBAGByqGSM49AgEGBSuBBAAjA4GGAAQAzeJAb4aCOC8R3GC3BJrpewVTN8lE\nIhpaautAfUMaKBlUYw0AvxS7PTOU/oQOOd9qAfkHlyMR5qMA9nEQZeRvNpUAw8dY\n+u9ir7jCUpltCaiBe3hDyKSvMGnH5z8j+LzxKR4+"
+         "jlL8vUt1WRc2ImSAnR4I8Rs8\niF2hHPB9kp+I6xc1VPc=\n",
+         NULL},
+        {OBJECT_KEY,
+         "{\"key\":{\"kid\":\"k\",\"kty\":\"RSA\",\"e\":\"AQAB\",\"n\":\"mXyMDHSXmP3YCeEPxJFGwY1om2xQf5KjVx1Jo_w_6XLqtzxRGNU4UoL8aJSs9x3J3n8NP0BRuac49cRpdH9-oGGNNHFXlqW-"
+         "tt4MX0I6OhvcHqHc0llTKyrflnKFurngyHXow_CfraRpbUvAJAd9viIVm9KpX2iyTWj0w5enIwzY--AqUcklJ4ZlOrXLMPCCg_hlT0CgbZJpQIrotIQY7PG2oIjy6sWXyg8z1x5DoMfgXFAglhy8UQ8WjeX3C5ut1XAi89h0vKTz533ADEaI3-"
+         "7GkUbgECe17Qc2Owc2HvaDX1TSGac5RwmdZ4A02DuMXTFyfrDt38Q9WOKkMv-KvQ\"}}",
+         "MIIBIjANBgkqhkiG9w0BAQEFAAOCAQ8AMIIBCgKCAQEAmXyMDHSXmP3YCeEPxJFG\nwY1om2xQf5KjVx1Jo/w/6XLqtzxRGNU4UoL8aJSs9x3J3n8NP0BRuac49cRpdH9+\noGGNNHFXlqW+tt4MX0I6OhvcHqHc0llTKyrflnKFurngyHXow/"
+         "CfraRpbUvAJAd9\nviIVm9KpX2iyTWj0w5enIwzY++AqUcklJ4ZlOrXLMPCCg/hlT0CgbZJpQIrotIQY\n7PG2oIjy6sWXyg8z1x5DoMfgXFAglhy8UQ8WjeX3C5ut1XAi89h0vKTz533ADEaI\n3+"
+         "7GkUbgECe17Qc2Owc2HvaDX1TSGac5RwmdZ4A02DuMXTFyfrDt38Q9WOKkMv+K\nvQIDAQAB\n",
+         NULL},
+        {OBJECT_KEY, "{\"key\":{\"kid\":\"k\",\"kty\":\"EC\",\"crv\":\"P-256K\",\"x\":\"AA\",\"y\":\"AA\"}}",
+         NULL, "curve P-256K is not supported"},
+        {OBJECT_KEY, "{\"key\":{\"kid\":\"k\",\"kty\":\"EC\",\"crv\":\"P-256\",\"x\":\"AQ\",\"y\":\"AQ\"}}",
+         NULL, "not a point on curve"},
+        {OBJECT_KEY, "{\"key\":{\"kid\":\"k\",\"kty\":\"RSA\",\"n\":\"AAAA\",\"e\":\"AQAB\"}}", NULL,
+         "modulus or exponent is zero"},
+        {OBJECT_KEY, "{\"key\":{\"kid\":\"k\",\"kty\":\"RSA\",\"n\":\"AQAB\",\"e\":\"\"}}", NULL,
+         "modulus or exponent is zero"},
+        {OBJECT_KEY, "{\"key\":{\"kid\":\"k\",\"kty\":\"EC\",\"crv\":\"P-384\",\"x\":\"\",\"y\":\"AQ\"}}",
+         NULL, "a coordinate of the P-384 key has a bad length"},
+        {OBJECT_KEY,
+         "{\"key\":{\"kid\":\"k\",\"kty\":\"EC\",\"crv\":\"P-256\",\"x\":\"AAAA\",\"y\":\"AAAA\"}}", NULL,
+         "not a point on curve P-256"},
+        {OBJECT_KEY, "{\"key\":{\"kid\":\"k\"}}", NULL, "key type '' currently not supported"},
+        {OBJECT_KEY, "{\"key\":{\"kid\":\"k\",\"kty\":\"oct\"}}", NULL,
+         "key type 'oct' currently not supported"},
+        {OBJECT_CERT, "{\"id\":\"i\",\"cer\":\"dGVzdA==\"}", "dGVzdA==\n", NULL},
+        {OBJECT_CERT, "{\"id\":\"i\"}", NULL, "certificate value is nil"},
+        {OBJECT_CERT, "{\"cer\":\"dGVzdA==\"}", NULL, "certificate id is nil"},
+    };
+    const struct content_options options = {.order = CERTIFICATE_ORDER_CHAIN};
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        cleanup_error struct error *error = NULL;
+        struct content content = {0};
+        const struct object_item item = {.type = cases[i].type};
+        cleanup_vault_object struct vault_object object = {0};
+        int result = vault_object_parse(cases[i].type, cases[i].json, strlen(cases[i].json), &object, &error);
+        if (result == 0)
+            result = content_make(&options, &item, &object, &content, &error);
+        if (cases[i].pem == NULL) {
+            assert_int_equal(result, -1);
+            assert_non_null(strstr(error_message(error), cases[i].error));
+        } else {
+            char expected[2048];
+            const char *label = cases[i].type == OBJECT_KEY ? "PUBLIC KEY" : "CERTIFICATE";
+            (void)snprintf(expected, sizeof(expected), "-----BEGIN %s-----\n%s-----END %s-----\n", label,
+                           cases[i].pem, label);
+            assert_int_equal(result, 0);
+            assert_int_equal(content.n_parts, 1);
+            assert_int_equal(content.parts[0].len, strlen(expected));
+            assert_memory_equal(content.parts[0].bytes, expected, content.parts[0].len);
+        }
+        content_finish(&content);
+    }
+}
+
 static void versions_are_the_third_segment_of_an_id(void **state)
 {
     static const char *const rows[][2] = {
@@ -264,6 +345,7 @@ int main(void)
         cmocka_unit_test(encodings_of_a_secret),
         cmocka_unit_test(secrets_and_the_certificates_behind_them),
         cmocka_unit_test(responses_that_lack_a_member),
+        cmocka_unit_test(keys_and_certificates_become_pem),
         cmocka_unit_test(versions_are_the_third_segment_of_an_id),
         cmocka_unit_test(pem_is_split_into_certificates_and_keys),
     };

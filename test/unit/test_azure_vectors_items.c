@@ -41,6 +41,7 @@ static void vault_urls_of_every_cloud(void **state)
         {"testkv", "AZUREGERMANCLOUD", "https://testkv.vault.microsoftazure.de/"},
         {"testkv", "AZUREUSGOVERNMENTCLOUD", "https://testkv.vault.usgovcloudapi.net/"},
         {"testkv", "AzureUSGovernment", "https://testkv.vault.usgovcloudapi.net/"},
+        {"testkv", "azureusgovernment", "https://testkv.vault.usgovcloudapi.net/"},
         {"testkv", "AZUREWRONGCLOUD",
          "autorest/azure: There is no cloud environment matching the name \"AZUREWRONGCLOUD\""},
         {"testkv", "AZURESTACKCLOUD", "open : no such file or directory"},
@@ -205,18 +206,20 @@ static void scalars_keep_their_spelling(void **state)
 
 static void numbers_of_a_history(void **state)
 {
+    enum { REFUSED = INT32_MIN };
     static const struct {
         const char *text;
-        int value; /* -1: error */
+        int value;
         size_t versions;
     } rows[] = {
-        {"~", 0, 1},      {"0", 0, 1},     {"1", 1, 1},
-        {"4", 4, 5},      {"12", 12, 13},  {"5", 5, 6},
-        {"010", 8, 9},    {"0o10", 8, 9},  {"0x10", 16, 17},
-        {"1_0", 10, 11},  {"5.7", 5, 6},   {"", 0, 1},
-        {"\"5\"", -1, 0}, {"\"\"", -1, 0}, {"2147483648", -1, 0},
-        {"five", -1, 0},  {"[5]", -1, 0},  {"2147483647", 2147483647, 2147483648U},
-        {"2_", 2, 3},     {"_2", -1, 0},   {"+2", 2, 3},
+        {"~", 0, 1},           {"0", 0, 1},          {"1", 1, 1},
+        {"4", 4, 5},           {"12", 12, 13},       {"5", 5, 6},
+        {"010", 8, 9},         {"0o10", 8, 9},       {"0x10", 16, 17},
+        {"1_0", 10, 11},       {"5.7", 5, 6},        {"", 0, 1},
+        {"\"5\"", REFUSED, 0}, {"\"\"", REFUSED, 0}, {"2147483648", REFUSED, 0},
+        {"five", REFUSED, 0},  {"[5]", REFUSED, 0},  {"2147483647", 2147483647, 2147483648U},
+        {"2_", 2, 3},          {"_2", REFUSED, 0},   {"+2", 2, 3},
+        {"-3", -3, 1},         {"1e3", 1000, 1001},
     };
     (void)state;
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
@@ -226,7 +229,7 @@ static void numbers_of_a_history(void **state)
                        "array:\n - |\n  objectName: a\n  objectType: secret\n  objectVersionHistory: %s\n",
                        rows[i].text);
         cleanup_error struct error *error = parse(text, &list);
-        if (rows[i].value < 0) {
+        if (rows[i].value == REFUSED) {
             assert_non_null(strstr(error_message(error), "unmarshal failed for keyVaultObjects at index 0"));
             continue;
         }
@@ -277,6 +280,7 @@ static void fields_of_an_item(void **state)
         {"objectName: a..b, objectType: secret", "file name must not contain '..'", 0},
         {"objectName: a, objectAlias: ./a, objectType: secret", "file name must be clean", 0},
         {"objectName: a, objectAlias: a/, objectType: secret", "file name must be clean", 0},
+        {"objectName: a, objectAlias: a//b, objectType: secret", "file name must be clean", 0},
         {"objectName: a, objectAlias: ., objectType: secret", "file name must be clean", 0},
         {"objectAlias: a, objectType: secret", "objectName must not be empty", 0},
         {"objectName: .., objectAlias: a, objectType: secret", "must not be '.' or '..'", 0},
@@ -335,6 +339,32 @@ static void file_names_and_versions(void **state)
         assert_string_equal(list.items[0].path, rows[i].path);
         assert_string_equal(list.items[0].version, rows[i].version);
         object_list_finish(&list);
+    }
+}
+
+static void paths_of_different_items(void **state)
+{
+    static const struct {
+        const char *items[3];
+        const char *expected;
+    } rows[] = {
+        {{"{objectName: a, objectType: secret}", "{objectName: b, objectType: secret, objectAlias: a/b}"},
+         "lies below file name a of object a"},
+        {{"{objectName: a, objectType: secret}", "{objectName: a-b, objectType: secret}",
+          "{objectName: c, objectType: secret, objectAlias: a/c}"},
+         "lies below file name a of object a"}, /* '-' sorts before '/' */
+        {{"{objectName: a, objectType: secret}", "{objectName: b, objectType: key, objectAlias: a}"},
+         "have the same file name a"},
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        char text[512] = "array:\n";
+        struct object_list list = {0};
+        for (size_t k = 0; k < ARRAY_SIZE(rows[i].items) && rows[i].items[k] != NULL; k++)
+            (void)snprintf(text + strlen(text), sizeof(text) - strlen(text), " - '%s'\n", rows[i].items[k]);
+        cleanup_error struct error *error = parse(text, &list);
+        if (strstr(error_message(error), rows[i].expected) == NULL)
+            fail_msg("row %zu: '%s'", i, error_message(error));
     }
 }
 
@@ -471,6 +501,7 @@ int main(void)
         cmocka_unit_test(numbers_of_a_history),
         cmocka_unit_test(fields_of_an_item),
         cmocka_unit_test(file_names_and_versions),
+        cmocka_unit_test(paths_of_different_items),
         cmocka_unit_test(a_response_of_another_shape_is_attributed_to_the_vault),
         cmocka_unit_test(versions_that_a_history_takes),
         cmocka_unit_test(versions_of_equal_age_are_ordered_and_disabled_ones_skipped),

@@ -1,5 +1,5 @@
 /*
- * test_azure_vectors_parameters.c - parameters of a mount, row by row.
+ * test_azure_mount_request.c - parameters of a mount, row by row.
  *
  * Rows that live elsewhere: decoding of the RPC's JSON texts (test_provider_server.c, test_string_map.c);
  * sources of identity (test_azure_auth.c); refused service principals (test_azure_mount.c).
@@ -62,7 +62,9 @@ static void checks_come_in_the_order_users_know(void **state)
         {{{{NULL, NULL}}}, SP, "pod name is not provided"},
         {{{{POD, "pod1"}}}, SP, "pod namespace is not provided"},
         {{{{POD, " "}, {POD_NS, "ns1"}}}, SP, "pod name is not provided"},
+        {{{{POD, "pod1"}, {POD_NS, ""}}}, SP, "pod namespace is not provided"},
         {{{{POD, "pod1"}, {POD_NS, "ns1"}}}, SP, "keyvaultName is not provided"},
+        {{{{POD, "pod1"}, {POD_NS, "ns1"}, {"keyvaultName", " "}}}, SP, "keyvaultName is not provided"},
         {{{{POD, "pod1"}, {POD_NS, "ns1"}, {"usePodIdentity", "tru"}}},
          SP,
          "failed to parse usePodIdentity flag, error: strconv.ParseBool: parsing \"tru\": invalid syntax"},
@@ -75,7 +77,13 @@ static void checks_come_in_the_order_users_know(void **state)
         {{{{POD, "pod1"}, {POD_NS, "ns1"}, {"usePodIdentity", "1"}, {"useVMManagedIdentity", "T"}}},
          SP,
          "only one identity mode"},
+        {{{{POD, "pod1"}, {POD_NS, "ns1"}, {"usePodIdentity", " true "}, {"useAzureTokenProxy", "1"}}},
+         SP,
+         "only one identity mode"},
         {{{{POD, "pod1"}, {POD_NS, "ns1"}, {"keyvaultName", "testKV"}}}, SP, "tenantId is not provided"},
+        {{{{POD, "pod1"}, {POD_NS, "ns1"}, {"keyvaultName", "testKV"}, {"tenantId", ""}}},
+         SP,
+         "tenantId is not provided"},
         {{{{POD, "pod1"},
            {POD_NS, "ns1"},
            {"keyvaultName", "testKV"},
@@ -329,5 +337,5 @@ int main(void)
         cmocka_unit_test(tokens_of_the_pod_may_come_with_the_secret),
         cmocka_unit_test(the_history_switch_is_a_boolean_of_the_class),
     };
-    return cmocka_run_group_tests_name("azure vectors parameters", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("azure mount request", tests, NULL, NULL);
 }

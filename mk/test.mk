@@ -37,6 +37,11 @@ e2e-driver-suite: deps-e2e ## run the Go driver's own end-to-end suite on our im
 	test/charts/get-helm.sh > /dev/null
 	BUILD=build/release DRIVER_SUITE="$$(test/interop/get-peers.sh driver-source)" test/e2e/run.sh test/e2e/test_driver_suite.py
 
+.PHONY: reference
+reference: ## write docs/flags.md from --help of the programs
+	$(MAKE) $(jobs) VARIANT=release CC=gcc programs
+	@BUILD=build/release PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=test/integration:test $(PYTHON) -m harness.reference
+
 demo: deps-build ## install what is needed, build, show the whole path on this machine
 	$(MAKE) $(jobs) VARIANT=release CC=gcc programs emulator
 	$(call apt-install,python3)

@@ -1,19 +1,19 @@
-"""The flag reference, docs/flags.md, made from what the programs print for --help (which they make from their tables of options)."""
+"""The flag reference, docs/flags.md, generated from --help of the programs, which comes from their tables of options."""
 
 import re
 import subprocess
 
-from harness.process import BUILD
+from harness.process import BUILD, ROOT
 
 CTL_COMMANDS = ("info", "probe", "publish", "unpublish", "stats", "version", "mount", "health")
 HEAD = """\
 # Flags
 
-Made from the programs' own tables: `UPDATE_REFERENCE=1 test/integration/run.sh test/integration/test_reference.py` writes this file, and a test
-fails when it differs from `--help`.
+All flags of the programs, generated from `--help` by `make reference`. A test fails if this file differs.
 
-One or two dashes are equal, `-name=value` and `-name value` both work, booleans take a value only with `=`. Durations are written like `300ms`, `30s`, `2m`,
-`1h30m`. An unknown flag or a bad value ends the program with status 2.
+- One or two dashes are equal, and `-name=value` and `-name value` both work. A boolean takes a value only with `=`.
+- Durations look like `300ms`, `30s`, `2m`, `1h30m`.
+- A program exits with status 2 after an unknown flag or a bad value.
 """
 
 
@@ -41,7 +41,7 @@ def parse(text):
 def table(rows, ignored):
     def cell(value):
         return value.replace("|", "\\|")
-    out = ["| Flag | Default | |", "| --- | --- | --- |"]
+    out = ["| Flag | Default | Effect |", "| --- | --- | --- |"]
     for flag, value, default, words in rows:
         shown = f"`--{flag}`" + (f" *{value}*" if value else "")
         out.append(f"| {shown} | {'`' + default + '`' if default else ''} | {cell(words)} |")
@@ -59,3 +59,7 @@ def flags_document():
     for command in CTL_COMMANDS:
         text += f"\n### secrets-store-ctl {command}\n\n" + table(*parse(usage("secrets-store-ctl", command)))
     return text
+
+
+if __name__ == "__main__":
+    (ROOT / "docs/flags.md").write_text(flags_document())

@@ -1,13 +1,13 @@
 /*
  * admin_server.c - the metrics and health listener: libmicrohttpd without threads, driven by the libuv loop.
  *
- * One libmicrohttpd daemon per listening address. Its epoll descriptor is itself pollable, so one uv_poll and
- * one uv_timer drive it. A request whose handler has not replied yet is a suspended connection; libmicrohttpd
- * does not look at it until it is resumed.
+ * One libmicrohttpd daemon per listening address. Its epoll descriptor is itself pollable, so one uv_poll and one
+ * timer drive it. A request whose handler has not replied yet is a suspended connection, which libmicrohttpd leaves
+ * alone until it is resumed.
  *
- * libmicrohttpd only knows a limit for silence. A peer that drips a byte now and then could hold a connection
- * for ever, so each connection also has a time by which its request must have been read; a sweep shuts the
- * late ones down.
+ * libmicrohttpd only knows a limit for silence. A peer that sends a byte now and then could hold a connection for
+ * ever, so each connection also has a time by which its request must have been read; a sweep shuts the late ones
+ * down.
  */
 #include "common/http/admin_server.h"
 
@@ -18,14 +18,15 @@
 #include <netinet/in.h>
 #include <stdbool.h>
 #include <string.h>
-#include <sys/queue.h>
 #include <sys/socket.h>
 
 #include "common/base/cleanup.h"
+#include "common/base/list.h"
+#include "common/process/loop_timer.h"
 
 enum {
     HEADER_MAX_BYTES = 8 * 1024,
-    /* libmicrohttpd keeps request line, headers and its own answer header of a connection in one pool. */
+    /* libmicrohttpd keeps request line, headers and its own response header of a connection in one pool. */
     CONNECTION_POOL_BYTES = HEADER_MAX_BYTES + 1024,
     MAX_CONNECTIONS = 32, /* per address; Prometheus and the kubelet hold one or two */
     REQUEST_TIMEOUT_S = 10,
@@ -41,27 +42,26 @@ struct route {
     void *arg;
 };
 
-/* One TCP connection; libmicrohttpd keeps the pointer for us. */
+/* One TCP connection; libmicrohttpd keeps the pointer. */
 struct admin_connection {
-    LIST_ENTRY(admin_connection) link;
+    struct list link;
     int fd;
-    uint64_t read_by_ms; /* loop time; 0 = a request is being answered */
+    uint64_t read_by_ms; /* loop time; 0 = the request has been read */
 };
 
 struct admin_listener {
-    LIST_ENTRY(admin_listener) link;
+    struct list link;
     struct admin_server *server;
     struct MHD_Daemon *daemon;
-    LIST_HEAD(admin_connection_list, admin_connection) connections;
-    uv_poll_t poll;
-    uv_timer_t timer; /* libmicrohttpd's own timeouts */
-    uv_timer_t sweep; /* late requests; runs only while there are connections */
-    unsigned open;    /* handles not yet closed */
-    bool running;     /* MHD_run() is on the stack */
+    struct list connections;
+    uv_poll_t poll;           /* the struct is freed when it is closed */
+    struct loop_timer *timer; /* libmicrohttpd's own timeouts */
+    struct loop_timer *sweep; /* late requests; runs only while there are connections */
+    bool running;             /* MHD_run() is on the stack */
 };
 
 struct admin_request {
-    LIST_ENTRY(admin_request) link; /* on the server's list */
+    struct list link; /* on the server's list */
     struct admin_listener *listener;
     struct MHD_Connection *connection; /* NULL once dropped */
     bool started;                      /* the handler has been called */
@@ -78,17 +78,18 @@ struct admin_server {
     struct log *log;
     struct route routes[MAX_ROUTES];
     size_t n_routes;
-    LIST_HEAD(admin_listener_list, admin_listener) listeners;
-    LIST_HEAD(admin_request_list, admin_request) requests;
+    struct list listeners;
+    struct list requests;
     unsigned port;
     bool destroyed;
 };
 
 static void drive(struct admin_listener *listener);
+static void listener_free(struct admin_listener *listener);
 
 static void server_free_if_unused(struct admin_server *server)
 {
-    if (!server->destroyed || !LIST_EMPTY(&server->listeners))
+    if (!server->destroyed || !list_empty(&server->listeners))
         return;
     for (size_t i = 0; i < server->n_routes; i++)
         free(server->routes[i].path);
@@ -104,14 +105,14 @@ struct admin_server *admin_server_create(uv_loop_t *loop, struct log *log, struc
     }
     server->loop = loop;
     server->log = log;
-    LIST_INIT(&server->listeners);
-    LIST_INIT(&server->requests);
+    list_init(&server->listeners);
+    list_init(&server->requests);
     return server;
 }
 
 void admin_server_add_route(struct admin_server *server, const char *path, admin_handler *handler, void *arg)
 {
-    assert(LIST_EMPTY(&server->listeners) && server->n_routes < MAX_ROUTES);
+    assert(list_empty(&server->listeners) && server->n_routes < MAX_ROUTES);
     char *copy = strdup(path);
     if (copy == NULL)
         abort(); /* a few bytes at start */
@@ -125,7 +126,7 @@ static void request_free(struct admin_request *request)
     free(request);
 }
 
-/* Answers */
+/* --- responses --- */
 
 static enum MHD_Result queue(struct MHD_Connection *connection, int status, const char *content_type,
                              void *body, size_t len, enum MHD_ResponseMemoryMode mode)
@@ -190,14 +191,15 @@ static enum MHD_Result on_request(void *arg, struct MHD_Connection *connection, 
     struct admin_request *request = *state;
     if (request == NULL) {
         bool allowed = strcmp(method, MHD_HTTP_METHOD_GET) == 0 || strcmp(method, MHD_HTTP_METHOD_HEAD) == 0;
-        if (!allowed) /* answered before any body is read; the connection is closed then */
+        if (!allowed) /* responds before any body is read; the connection is closed then */
             return queue_text(connection, MHD_HTTP_METHOD_NOT_ALLOWED, "only GET and HEAD\n");
         request = calloc(1, sizeof(*request));
         if (request == NULL)
             return MHD_NO;
         request->listener = listener;
         request->connection = connection;
-        LIST_INSERT_HEAD(&server->requests, request, link);
+        list_init(&request->link);
+        list_insert_before(&server->requests, &request->link);
         *state = request;
         return MHD_YES;
     }
@@ -227,7 +229,7 @@ static enum MHD_Result on_request(void *arg, struct MHD_Connection *connection, 
     return MHD_YES;
 }
 
-/* libmicrohttpd is done with a request, answered or not. */
+/* libmicrohttpd is done with a request, with or without a response. */
 static void on_completed(void *arg, struct MHD_Connection *connection, void **state,
                          enum MHD_RequestTerminationCode code)
 {
@@ -240,24 +242,24 @@ static void on_completed(void *arg, struct MHD_Connection *connection, void **st
     *state = NULL;
     if (request == NULL)
         return;
-    LIST_REMOVE(request, link);
+    list_remove(&request->link);
     request->connection = NULL;
     if (!request->started || request->replied)
         request_free(request); /* else the handler still holds it and frees it by replying */
 }
 
-static void on_sweep(uv_timer_t *timer)
+static void on_sweep(void *arg)
 {
-    struct admin_listener *listener = timer->data;
+    struct admin_listener *listener = arg;
+    struct list *connections = &listener->connections;
     uint64_t now = uv_now(listener->server->loop);
-    struct admin_connection *connection = NULL;
-    LIST_FOREACH(connection, &listener->connections, link)
-    {
+    for (struct list *link = connections->next; link != connections; link = link->next) {
+        const struct admin_connection *connection = container_of(link, struct admin_connection, link);
         if (connection->read_by_ms != 0 && now >= connection->read_by_ms)
             (void)shutdown(connection->fd, SHUT_RDWR); /* libmicrohttpd sees the end and cleans up */
     }
-    if (LIST_EMPTY(&listener->connections))
-        (void)uv_timer_stop(&listener->sweep);
+    if (list_empty(connections))
+        loop_timer_stop(listener->sweep);
 }
 
 static void on_connection(void *arg, struct MHD_Connection *mhd, void **state,
@@ -268,7 +270,7 @@ static void on_connection(void *arg, struct MHD_Connection *mhd, void **state,
     if (code == MHD_CONNECTION_NOTIFY_CLOSED) {
         *state = NULL;
         if (connection != NULL)
-            LIST_REMOVE(connection, link);
+            list_remove(&connection->link);
         free(connection);
         return;
     }
@@ -281,25 +283,26 @@ static void on_connection(void *arg, struct MHD_Connection *mhd, void **state,
     connection->fd = info->connect_fd;
     connection->read_by_ms = uv_now(listener->server->loop) + REQUEST_TIMEOUT_MS;
     *state = connection;
-    if (LIST_EMPTY(&listener->connections))
-        (void)uv_timer_start(&listener->sweep, on_sweep, SWEEP_MS, SWEEP_MS);
-    LIST_INSERT_HEAD(&listener->connections, connection, link);
+    if (list_empty(&listener->connections))
+        loop_timer_repeat(listener->sweep, SWEEP_MS);
+    list_init(&connection->link);
+    list_insert_before(&listener->connections, &connection->link);
 }
 
-/* Driving libmicrohttpd */
+/* --- driving libmicrohttpd --- */
 
-static void on_timer(uv_timer_t *timer)
+static void on_timer(void *arg)
 {
-    drive(timer->data);
+    drive(arg);
 }
 
 static void arm(struct admin_listener *listener)
 {
     MHD_UNSIGNED_LONG_LONG ms = 0;
     if (MHD_get_timeout(listener->daemon, &ms) == MHD_YES)
-        (void)uv_timer_start(&listener->timer, on_timer, ms, 0);
+        loop_timer_start(listener->timer, ms);
     else
-        (void)uv_timer_stop(&listener->timer);
+        loop_timer_stop(listener->timer);
 }
 
 static void drive(struct admin_listener *listener)
@@ -322,12 +325,10 @@ static void on_poll(uv_poll_t *poll, int status, int events)
 static void on_listener_closed(uv_handle_t *handle)
 {
     struct admin_listener *listener = handle->data;
-    if (--listener->open > 0)
-        return;
     struct admin_server *server = listener->server;
-    MHD_stop_daemon(listener->daemon); /* closes the sockets and completes what is left */
-    LIST_REMOVE(listener, link);
-    free(listener);
+    MHD_stop_daemon(listener->daemon); /* closes the sockets and completes the requests */
+    list_remove(&listener->link);
+    listener_free(listener);
     server_free_if_unused(server);
 }
 
@@ -354,10 +355,10 @@ void admin_request_reply(struct admin_request *request, int status, const char *
     request->suspended = false;
     MHD_resume_connection(request->connection);
     if (!request->listener->running)
-        (void)uv_timer_start(&request->listener->timer, on_timer, 0, 0);
+        loop_timer_start(request->listener->timer, 0);
 }
 
-/* Listening */
+/* --- listening --- */
 
 /* Splits "host:port", "[v6]:port" or ":port" in place. */
 static int split_address(char *address, char **ret_host, char **ret_port)
@@ -456,14 +457,38 @@ static int watch_daemon(struct admin_listener *listener, struct error **err)
         info != NULL ? uv_poll_init(listener->server->loop, &listener->poll, info->epoll_fd) : UV_EINVAL;
     if (status != 0)
         return error_set(err, GRPC_STATUS_INTERNAL, "watch the admin server: %s", uv_strerror(status));
-    (void)uv_timer_init(listener->server->loop, &listener->timer); /* documented to succeed always */
-    (void)uv_timer_init(listener->server->loop, &listener->sweep);
-    listener->poll.data = listener->timer.data = listener->sweep.data = listener;
-    listener->open = 3;
-    LIST_INSERT_HEAD(&listener->server->listeners, listener, link);
+    listener->poll.data = listener;
+    list_insert_before(&listener->server->listeners, &listener->link);
     (void)uv_poll_start(&listener->poll, UV_READABLE, on_poll);
     arm(listener);
     return 0;
+}
+
+static void listener_free(struct admin_listener *listener)
+{
+    loop_timer_destroy(listener->timer);
+    loop_timer_destroy(listener->sweep);
+    free(listener);
+}
+
+static struct admin_listener *listener_create(struct admin_server *server, struct error **err)
+{
+    struct admin_listener *listener = calloc(1, sizeof(*listener));
+    if (listener == NULL) {
+        (void)error_no_memory(err, "the admin server");
+        return NULL;
+    }
+    listener->server = server;
+    list_init(&listener->link);
+    list_init(&listener->connections);
+    listener->timer = loop_timer_create(server->loop, on_timer, listener, err);
+    if (listener->timer != NULL)
+        listener->sweep = loop_timer_create(server->loop, on_sweep, listener, err);
+    if (listener->sweep == NULL) {
+        listener_free(listener);
+        return NULL;
+    }
+    return listener;
 }
 
 int admin_server_listen(struct admin_server *server, const char *address, struct error **err)
@@ -479,20 +504,18 @@ int admin_server_listen(struct admin_server *server, const char *address, struct
     if (fd < 0)
         return -1;
 
-    struct admin_listener *listener = calloc(1, sizeof(*listener));
+    struct admin_listener *listener = listener_create(server, err);
     if (listener == NULL)
-        return error_no_memory(err, "the admin server");
-    listener->server = server;
-    LIST_INIT(&listener->connections);
+        return -1;
     unsigned bound = port_of(fd);
     if (start_daemon(listener, fd, err) < 0) {
-        free(listener);
+        listener_free(listener);
         return -1;
     }
     (void)steal_fd(&fd); /* the daemon closes it */
     if (watch_daemon(listener, err) < 0) {
         MHD_stop_daemon(listener->daemon);
-        free(listener);
+        listener_free(listener);
         return -1;
     }
     if (server->port == 0)
@@ -512,20 +535,18 @@ void admin_server_destroy(struct admin_server *server)
     assert(!server->destroyed);
     server->destroyed = true;
     /* libmicrohttpd must not be stopped with suspended connections. Resumed ones are closed by the stop. */
-    struct admin_request *request = NULL;
-    LIST_FOREACH(request, &server->requests, link)
-    {
+    for (struct list *link = server->requests.next; link != &server->requests; link = link->next) {
+        struct admin_request *request = container_of(link, struct admin_request, link);
         if (request->suspended)
             MHD_resume_connection(request->connection);
         request->suspended = false;
     }
-    struct admin_listener *listener = NULL;
-    LIST_FOREACH(listener, &server->listeners, link)
-    {
+    for (struct list *link = server->listeners.next; link != &server->listeners; link = link->next) {
+        struct admin_listener *listener = container_of(link, struct admin_listener, link);
         (void)uv_poll_stop(&listener->poll);
         uv_close((uv_handle_t *)&listener->poll, on_listener_closed);
-        uv_close((uv_handle_t *)&listener->timer, on_listener_closed);
-        uv_close((uv_handle_t *)&listener->sweep, on_listener_closed);
+        loop_timer_stop(listener->timer);
+        loop_timer_stop(listener->sweep);
     }
     server_free_if_unused(server);
 }

@@ -9,37 +9,33 @@
 #include <stdbool.h>
 #include <string.h>
 #include <strings.h>
-#include <sys/queue.h>
 
 #include "common/base/buffer.h"
+#include "common/base/list.h"
 #include "common/http/proxy.h"
 
-TAILQ_HEAD(wait_list, resolver_wait);
-
 struct resolver_wait {
-    TAILQ_ENTRY(resolver_wait) link;
-    struct wait_list *list; /* the one it is on */
+    struct list link;
     resolver_callback *callback;
     void *arg;
 };
 
 struct host_entry {
-    LIST_ENTRY(host_entry) link;
+    struct list link;
     struct resolver *resolver;
     char *host;
     char *addresses;     /* NULL = none known */
     uint64_t fetched_ms; /* loop time */
-    struct wait_list waits;
+    struct list waits;
     uv_getaddrinfo_t request;
-    int family;     /* what `request` asks for */
+    int family;     /* of `request` */
     bool in_flight; /* the thread pool holds `request`: the entry must stay */
     bool pinned;    /* on_lookup() is calling back: the entry must stay */
 };
-LIST_HEAD(host_list, host_entry);
 
 struct resolver {
     uv_loop_t *loop;
-    struct host_list hosts; /* newest first */
+    struct list hosts; /* newest first */
     unsigned n_hosts;
     bool destroyed;
 };
@@ -50,19 +46,24 @@ struct resolver *resolver_create(uv_loop_t *loop)
     if (resolver == NULL)
         return NULL;
     resolver->loop = loop;
-    LIST_INIT(&resolver->hosts);
+    list_init(&resolver->hosts);
     return resolver;
+}
+
+static struct host_entry *entry_at(struct list *link)
+{
+    return container_of(link, struct host_entry, link);
 }
 
 static bool entry_is_unused(const struct host_entry *entry)
 {
-    return !entry->in_flight && !entry->pinned && TAILQ_EMPTY(&entry->waits);
+    return !entry->in_flight && !entry->pinned && list_empty(&entry->waits);
 }
 
 static void entry_free(struct host_entry *entry)
 {
     assert(entry_is_unused(entry));
-    LIST_REMOVE(entry, link);
+    list_remove(&entry->link);
     entry->resolver->n_hosts--;
     free(entry->host);
     free(entry->addresses);
@@ -71,30 +72,24 @@ static void entry_free(struct host_entry *entry)
 
 static struct host_entry *entry_find(const struct resolver *resolver, const char *host)
 {
-    struct host_entry *entry = NULL;
-    LIST_FOREACH(entry, &resolver->hosts, link)
-    {
-        if (strcasecmp(entry->host, host) == 0)
-            return entry;
+    for (struct list *link = resolver->hosts.next; link != &resolver->hosts; link = link->next) {
+        if (strcasecmp(entry_at(link)->host, host) == 0)
+            return entry_at(link);
     }
     return NULL;
 }
 
-/* Frees the oldest entry that nobody is using. Without one the table grows: each entry then belongs to a
- * caller. */
+/* Frees the oldest entry that is not in use. Without one the table grows: each entry then belongs to a caller. */
 static void make_room(struct resolver *resolver)
 {
     if (resolver->n_hosts < RESOLVER_MAX_HOSTS)
         return;
-    struct host_entry *entry = NULL;
-    struct host_entry *oldest = NULL;
-    LIST_FOREACH(entry, &resolver->hosts, link)
-    {
-        if (entry_is_unused(entry))
-            oldest = entry;
+    for (struct list *link = resolver->hosts.prev; link != &resolver->hosts; link = link->prev) {
+        if (entry_is_unused(entry_at(link))) {
+            entry_free(entry_at(link));
+            return;
+        }
     }
-    if (oldest != NULL)
-        entry_free(oldest);
 }
 
 static struct host_entry *entry_create(struct resolver *resolver, const char *host)
@@ -114,8 +109,9 @@ static struct host_entry *entry_create(struct resolver *resolver, const char *ho
             *c = (char)(*c - 'A' + 'a');
     }
     entry->resolver = resolver;
-    TAILQ_INIT(&entry->waits);
-    LIST_INSERT_HEAD(&resolver->hosts, entry, link);
+    list_init(&entry->link);
+    list_init(&entry->waits);
+    list_insert_before(resolver->hosts.next, &entry->link);
     resolver->n_hosts++;
     return entry;
 }
@@ -144,46 +140,41 @@ static char *addresses_from(const struct addrinfo *list)
     return n > 0 ? strdup(buffer_str(&text)) : NULL;
 }
 
-/* Frees a destroyed resolver once the last lookup has come home. */
+/* Frees a destroyed resolver once the last lookup is back. */
 static void finish_destroy(struct resolver *resolver)
 {
-    struct host_entry *entry = NULL;
-    struct host_entry *next = NULL;
-    for (entry = LIST_FIRST(&resolver->hosts); entry != NULL; entry = next) {
-        next = LIST_NEXT(entry, link);
-        if (entry_is_unused(entry))
-            entry_free(entry);
+    struct list *next;
+    for (struct list *link = resolver->hosts.next; link != &resolver->hosts; link = next) {
+        next = link->next;
+        if (entry_is_unused(entry_at(link)))
+            entry_free(entry_at(link));
     }
-    if (LIST_EMPTY(&resolver->hosts))
+    if (list_empty(&resolver->hosts))
         free(resolver);
 }
 
-/* Calls everybody who waits. Each callback may do anything: cancel others, ask again, forget the name,
- * destroy the resolver. So the list is taken away first (who asks again waits for a new lookup), the answer
- * is copied and the entry pinned. */
+/* Calls back all callers that wait. Each callback may do anything: cancel others, start a lookup of the same name,
+ * forget the name, destroy the resolver. So the list is taken away first (a new caller waits for a new lookup),
+ * the addresses are copied and the entry is pinned. */
 static void deliver(struct host_entry *entry, int status)
 {
-    char *answer = status == 0 ? strdup(entry->addresses) : NULL;
-    if (status == 0 && answer == NULL)
-        status = UV_ENOMEM;
+    cleanup_free char *addresses = status == 0 ? strdup(entry->addresses) : NULL;
+    struct list waits;
 
-    struct wait_list waits = TAILQ_HEAD_INITIALIZER(waits);
-    TAILQ_CONCAT(&waits, &entry->waits, link);
-    struct resolver_wait *wait = NULL;
-    TAILQ_FOREACH(wait, &waits, link)
-    {
-        wait->list = &waits;
-    }
+    if (status == 0 && addresses == NULL)
+        status = UV_ENOMEM;
+    list_init(&waits);
+    list_move_all(&waits, &entry->waits);
     entry->pinned = true;
-    while ((wait = TAILQ_FIRST(&waits)) != NULL) {
-        TAILQ_REMOVE(&waits, wait, link);
+    while (!list_empty(&waits)) {
+        struct resolver_wait *wait = container_of(waits.next, struct resolver_wait, link);
         resolver_callback *callback = wait->callback;
         void *arg = wait->arg;
+        list_remove(&wait->link);
         free(wait);
-        callback(answer, status, arg);
+        callback(addresses, status, arg);
     }
     entry->pinned = false;
-    free(answer);
 }
 
 static void on_lookup(uv_getaddrinfo_t *request, int status, struct addrinfo *list);
@@ -214,8 +205,8 @@ static void on_lookup(uv_getaddrinfo_t *request, int status, struct addrinfo *li
         finish_destroy(resolver);
         return;
     }
-    /* musl gives up a name when one of its two questions is not answered or is refused, as AAAA is by servers
-     * that do not know IPv6. */
+    /* musl gives up a name when one of its two queries gets no answer or is refused, as AAAA is by servers that do
+     * not know IPv6. */
     if (status == UV_EAI_AGAIN && entry->family == AF_UNSPEC && entry_lookup(entry, AF_INET) == 0)
         return;
     if (status == 0 && addresses == NULL)
@@ -244,7 +235,7 @@ const char *resolver_cached(struct resolver *resolver, const char *host)
     if (age_ms >= RESOLVER_STALE_MS)
         return NULL;
     if (age_ms >= RESOLVER_FRESH_MS && !entry->in_flight)
-        (void)entry_lookup(entry, AF_UNSPEC); /* the next caller tries again */
+        (void)entry_lookup(entry, AF_UNSPEC); /* on failure the next caller starts one */
     return entry->addresses;
 }
 
@@ -267,8 +258,9 @@ struct resolver_wait *resolver_start(struct resolver *resolver, const char *host
             goto fail;
         }
     }
-    *wait = (struct resolver_wait){.list = &entry->waits, .callback = callback, .arg = arg};
-    TAILQ_INSERT_TAIL(&entry->waits, wait, link);
+    *wait = (struct resolver_wait){.callback = callback, .arg = arg};
+    list_init(&wait->link);
+    list_insert_before(&entry->waits, &wait->link);
     return wait;
 
 fail:
@@ -280,12 +272,11 @@ fail:
 
 void resolver_cancel(struct resolver_wait **wait)
 {
-    struct resolver_wait *gone = *wait;
-    *wait = NULL;
-    if (gone == NULL)
+    struct resolver_wait *cancelled = steal_ptr(wait);
+    if (cancelled == NULL)
         return;
-    TAILQ_REMOVE(gone->list, gone, link);
-    free(gone); /* the lookup goes on and fills the cache */
+    list_remove(&cancelled->link);
+    free(cancelled); /* the lookup goes on and fills the cache */
 }
 
 void resolver_forget(struct resolver *resolver, const char *host)
@@ -304,11 +295,9 @@ void resolver_destroy(struct resolver *resolver)
     if (resolver == NULL)
         return;
     resolver->destroyed = true;
-    struct host_entry *entry = NULL;
-    LIST_FOREACH(entry, &resolver->hosts, link)
-    {
-        if (entry->in_flight)
-            (void)uv_cancel((uv_req_t *)&entry->request); /* works while it waits for a thread */
+    for (struct list *link = resolver->hosts.next; link != &resolver->hosts; link = link->next) {
+        if (entry_at(link)->in_flight)
+            (void)uv_cancel((uv_req_t *)&entry_at(link)->request); /* works while it waits for a thread */
     }
     finish_destroy(resolver);
 }

@@ -26,27 +26,25 @@ static int leave_to_curl(CURL *easy, const struct trust_source *source, struct e
 
 #include <errno.h>
 #include <inttypes.h>
-#include <mbedtls/ssl.h>
-#include <mbedtls/x509_crt.h>
 #include <string.h>
-#include <sys/queue.h>
 #include <sys/stat.h>
 
 #include "common/base/buffer.h"
 #include "common/base/file.h"
+#include "common/base/list.h"
+#include "common/crypto/ca_chain.h"
 #include "common/crypto/digest.h"
 
 struct trust {
-    TAILQ_ENTRY(trust) link;
+    struct list link;
     unsigned refs; /* the store's and the calls' */
-    char
-        *name; /* of the source as it is now: path and stamp, or digest; curl tells connections apart by it */
-    mbedtls_x509_crt chain;
+    /* Of the source in its present state: path and stamp, or digest. curl keeps connections apart by it. */
+    char *name;
+    struct ca_chain *chain;
 };
-TAILQ_HEAD(trust_list, trust);
 
 struct trust_store {
-    struct trust_list kept; /* most recently used first */
+    struct list kept; /* most recently used first */
     unsigned n_kept;
 };
 
@@ -55,7 +53,7 @@ struct trust_store *trust_store_create(void)
     struct trust_store *store = calloc(1, sizeof(*store));
 
     if (store != NULL)
-        TAILQ_INIT(&store->kept);
+        list_init(&store->kept);
     return store;
 }
 
@@ -63,14 +61,14 @@ void trust_release(struct trust *trust)
 {
     if (trust == NULL || --trust->refs > 0)
         return;
-    mbedtls_x509_crt_free(&trust->chain);
+    ca_chain_destroy(trust->chain);
     free(trust->name);
     free(trust);
 }
 
 static void forget(struct trust_store *store, struct trust *trust)
 {
-    TAILQ_REMOVE(&store->kept, trust, link);
+    list_remove(&trust->link);
     store->n_kept--;
     trust_release(trust);
 }
@@ -79,8 +77,8 @@ void trust_store_destroy(struct trust_store *store)
 {
     if (store == NULL)
         return;
-    while (!TAILQ_EMPTY(&store->kept))
-        forget(store, TAILQ_FIRST(&store->kept));
+    while (!list_empty(&store->kept))
+        forget(store, container_of(store->kept.next, struct trust, link));
     free(store);
 }
 
@@ -112,19 +110,10 @@ static int name_source(struct buffer *name, const struct trust_source *source, s
     return source->directory != NULL ? name_path(name, source->directory, err) : 0;
 }
 
-/* Certificates that can not be parsed are passed over, as everybody does: one odd root must not cut off the
- * rest. */
-static int parse_pem(struct trust *trust, const void *pem, size_t len, const char *what, struct error **err)
+static int parse_pem(struct trust *trust, const void *pem, size_t len, const char *origin, struct error **err)
 {
-    /* mbedTLS wants the NUL of a PEM text counted; buffer_str() and secret blobs have one only sometimes */
-    cleanup_buffer struct buffer text;
-
-    buffer_init(&text, TRUST_MAX_BYTES + 1);
-    if (buffer_append(&text, pem, len, err) < 0 || buffer_append(&text, "", 1, err) < 0)
-        return -1;
-    int ret = mbedtls_x509_crt_parse(&trust->chain, (const unsigned char *)buffer_str(&text), text.len);
-    if (ret < 0 || trust->chain.version == 0)
-        return error_set(err, GRPC_STATUS_UNAVAILABLE, "no certificate can be read from %s", what);
+    if (ca_chain_add_pem(trust->chain, pem, len) < 0)
+        return error_set(err, GRPC_STATUS_UNAVAILABLE, "no certificate can be read from %s", origin);
     return 0;
 }
 
@@ -135,24 +124,23 @@ static int parse(struct trust *trust, const struct trust_source *source, struct 
     if (source->file != NULL) {
         cleanup_buffer struct buffer text = {0};
 
-        if (file_read(source->file, TRUST_MAX_BYTES, &text, err) < 0 ||
+        if (file_read(source->file, CA_CHAIN_MAX_BYTES, &text, err) < 0 ||
             parse_pem(trust, buffer_str(&text), text.len, source->file, err) < 0)
             return error_wrap(err, "CA certificates");
     }
     if (source->directory != NULL)
-        (void)mbedtls_x509_crt_parse_path(&trust->chain, source->directory); /* other files may lie there */
+        ca_chain_add_directory(trust->chain, source->directory);
     return 0;
 }
 
 static struct trust *find(struct trust_store *store, const char *name)
 {
-    struct trust *trust = NULL;
+    for (struct list *link = store->kept.next; link != &store->kept; link = link->next) {
+        struct trust *trust = container_of(link, struct trust, link);
 
-    TAILQ_FOREACH(trust, &store->kept, link)
-    {
         if (strcmp(trust->name, name) == 0) {
-            TAILQ_REMOVE(&store->kept, trust, link);
-            TAILQ_INSERT_HEAD(&store->kept, trust, link);
+            list_remove(&trust->link);
+            list_insert_before(store->kept.next, &trust->link);
             return trust;
         }
     }
@@ -164,34 +152,34 @@ static struct trust *load(struct trust_store *store, const char *name, const str
 {
     struct trust *trust = calloc(1, sizeof(*trust));
 
-    if (trust != NULL)
-        trust->name = strdup(name);
-    if (trust == NULL || trust->name == NULL) {
-        free(trust);
+    if (trust == NULL) {
         (void)error_no_memory(err, "CA certificates");
         return NULL;
     }
     trust->refs = 1;
-    mbedtls_x509_crt_init(&trust->chain);
-    if (parse(trust, source, err) < 0) {
+    trust->name = strdup(name);
+    trust->chain = ca_chain_create();
+    if (trust->name == NULL || trust->chain == NULL)
+        (void)error_no_memory(err, "CA certificates");
+    if (trust->name == NULL || trust->chain == NULL || parse(trust, source, err) < 0) {
         trust_release(trust);
         return NULL;
     }
     while (store->n_kept >= TRUST_MAX_KEPT)
-        forget(store, TAILQ_LAST(&store->kept, trust_list));
-    TAILQ_INSERT_HEAD(&store->kept, trust, link);
+        forget(store, container_of(store->kept.prev, struct trust, link));
+    list_insert_before(store->kept.next, &trust->link);
     store->n_kept++;
     return trust;
 }
 
-/* curl has filled in everything else, with an empty chain. The call that makes a connection holds `arg` until
- * the handshake is over; later nothing looks at the chain. */
+/* curl has filled in everything else, with an empty chain. The call that makes a connection holds `arg` until the
+ * handshake is over; the chain is not used after that. */
 static CURLcode on_tls_config(CURL *easy, void *config, void *arg)
 {
-    struct trust *trust = arg;
+    const struct trust *trust = arg;
 
     (void)easy;
-    mbedtls_ssl_conf_ca_chain(config, &trust->chain, NULL);
+    ca_chain_configure(trust->chain, config);
     return CURLE_OK;
 }
 
@@ -211,14 +199,14 @@ int trust_apply(struct trust_store *store, CURL *easy, const struct trust_source
         trust = load(store, buffer_str(&name), source, err);
     if (trust == NULL)
         return -1;
-    /* Of the options by which curl tells connections and sessions apart this is the one that the mbedTLS back
-     * end does not use: without it a connection made under other CAs would be reused. */
+    /* Of the options by which curl keeps connections and sessions apart, the mbedTLS back end does not use
+     * ISSUERCERT: without it a connection made under other CAs would be reused. */
     if (curl_easy_setopt(easy, CURLOPT_CAINFO, NULL) != CURLE_OK ||
         curl_easy_setopt(easy, CURLOPT_CAPATH, NULL) != CURLE_OK ||
         curl_easy_setopt(easy, CURLOPT_ISSUERCERT, trust->name) != CURLE_OK ||
         curl_easy_setopt(easy, CURLOPT_SSL_CTX_FUNCTION, on_tls_config) != CURLE_OK ||
         curl_easy_setopt(easy, CURLOPT_SSL_CTX_DATA, trust) != CURLE_OK)
-        return error_set(err, GRPC_STATUS_INTERNAL, "this libcurl does not hand out its TLS configuration");
+        return error_set(err, GRPC_STATUS_INTERNAL, "this libcurl does not expose its TLS configuration");
     trust->refs++;
     *ret_trust = trust;
     return 0;

@@ -1,11 +1,10 @@
 /*
- * trust.h - tells a curl handle which CAs to trust, in the way its TLS library takes best. Private to the
- * http room.
+ * trust.h - makes a curl handle trust CAs, in the way that suits its TLS library. Private to common/http.
  *
- * curl's mbedTLS back end parses the bundle anew for every connection, on the loop: 5 ms and 1 MiB for the
+ * curl's mbedTLS back end parses the bundle again for every connection, on the loop: 5 ms and 1 MiB for the
  * usual 144 certificates. With that back end (HTTP_TLS_MBEDTLS) a bundle is parsed when it is first used and
  * again when its file has changed, and connections share the result. The OpenSSL back end keeps parsed
- * bundles itself (curl 7.87 and later) and is simply told the file.
+ * bundles itself (curl 7.87 and later) and only gets the path.
  */
 #ifndef COMMON_HTTP_TRUST_H
 #define COMMON_HTTP_TRUST_H
@@ -17,14 +16,11 @@
 #include "common/base/error.h"
 
 struct trust_store;
-struct trust; /* what one call trusts: keeps it alive while the call lives */
+struct trust; /* the CAs of one call, shared with other calls */
 
-enum {
-    TRUST_MAX_BYTES = 8 * 1024 * 1024, /* of one bundle; the usual one has 220 KiB */
-    TRUST_MAX_KEPT = 8,                /* bundles: the system's, the API server's and their successors */
-};
+enum { TRUST_MAX_KEPT = 8 }; /* bundles: the system's, the API server's and their successors */
 
-/* Where trusted certificates are: bytes before file and directory. All may be NULL: then nobody is
+/* The place of the trusted certificates: bytes before file and directory. All may be NULL: then no server is
  * trusted. */
 struct trust_source {
     const char *file; /* PEM bundle */
@@ -36,10 +32,10 @@ struct trust_source {
 /* NULL on lack of memory. */
 struct trust_store *trust_store_create(void);
 
-/* Makes `easy` trust `source` for servers. `tls_proxy`: there will be a second handshake, with a proxy that
- * is judged by other CAs; bundles are then left to curl, which does not say whose configuration it hands out.
- * Sets *ret_trust, to be released after the handle's end; it may be NULL. Errors: a bundle that can not be
- * read or holds no certificate. */
+/* Makes `easy` trust `source` for servers. `tls_proxy`: there will be a second handshake, with a proxy that has
+ * other CAs; bundles are then left to curl, which does not say for which handshake it exposes a configuration.
+ * Sets *ret_trust, to be released after the transfer's end; it may be NULL. Errors: a bundle that cannot be read
+ * or holds no certificate (UNAVAILABLE), INTERNAL when libcurl lacks an option. */
 int trust_apply(struct trust_store *store, CURL *easy, const struct trust_source *source, bool tls_proxy,
                 struct trust **ret_trust, struct error **err);
 

@@ -51,15 +51,15 @@ install: programs ## install the programs below $(DESTDIR)$(PREFIX)
 	install -d $(DESTDIR)$(PREFIX)/bin
 	install -m 0755 $(PROGRAMS) $(DESTDIR)$(PREFIX)/bin/
 
-uninstall: uninstall-sdk ## remove what install and install-sdk have put there
+uninstall: uninstall-sdk ## remove the files of install and install-sdk
 	rm -f $(addprefix $(DESTDIR)$(PREFIX)/bin/,$(notdir $(PROGRAMS)))
 
 .PHONY: clean
-clean: ## remove everything that was built
+clean: ## remove build/
 	rm -rf build
 
 .PHONY: help
 help: ## print this list
 	@awk 'BEGIN { FS = ":.*## " } \
 	     /^##@/ { printf "\n%s\n", substr($$0, 5) } \
-	     /^[a-zA-Z0-9_-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	     /^[a-zA-Z0-9_-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

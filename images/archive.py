@@ -25,7 +25,7 @@ class Archive:
         data = self.files[blob_path(descriptor["digest"])]
         named, found = (descriptor["digest"], descriptor["size"]), (digest(data), len(data))
         if named != found:
-            raise ValueError(f"a blob has digest and size {found}, its descriptor says {named}")
+            raise ValueError(f"a blob has digest and size {found}, its descriptor has {named}")
         return data
 
     def entries(self):
@@ -41,12 +41,12 @@ def blob_path(name):
 
 def write(path, files, epoch):
     """files: {path: bytes}. The same input gives the same bytes."""
-    folders = {str(folder) for name in files for folder in PurePosixPath(name).parents} - {"."}
+    directories = {str(directory) for name in files for directory in PurePosixPath(name).parents} - {"."}
     with tarfile.open(path, "w") as tar:
-        for name in sorted([*files, *folders]):
+        for name in sorted([*files, *directories]):
             entry = tarfile.TarInfo("./" + name)
             entry.mtime = epoch
-            if name in folders:
+            if name in directories:
                 entry.type, entry.mode = tarfile.DIRTYPE, 0o755
             else:
                 entry.size = len(files[name])

@@ -1,10 +1,10 @@
 #!/usr/bin/python3 -B
-"""check.py - is an image what it says it is? `make images` asks this of every one it has built.
+"""check.py - checks one built image; `make images` runs it for each.
 
    images/check.py --name secrets-store-driver --version 0.1.0 --arch arm64 --executable build/static-arm64/bin/secrets-store-driver
                    --images build/images
 
-Compares the archive with the executable and with the parts list, and both with what is expected below. Says nothing when all is well.
+Compares the archive with the executable and the parts list, and both with the expectations below. Prints nothing on success.
 """
 
 import argparse
@@ -17,7 +17,7 @@ from pathlib import Path
 from archive import Archive
 
 MACHINES = {"amd64": "Advanced Micro Devices X86-64", "arm64": "AArch64"}
-# What an image runs as, and the files in it next to the executable.
+# The user of an image, and the files in it beside the executable.
 USERS = {"secrets-store-driver": "0:0", "secrets-store-provider-azure": "65532:65532"}
 FILES = {"secrets-store-driver": [], "secrets-store-provider-azure": ["etc/ssl/certs/ca-certificates.crt"]}
 LABELS = ("title", "description", "licenses", "version", "revision", "created")
@@ -44,22 +44,22 @@ def check_files(archive, name, executable):
     entries = archive.entries()
     program = f"usr/local/bin/{name}"
     files = sorted([program, *FILES[name]])
-    folders = {str(folder) for file in files for folder in Path(file).parents} - {"."}
-    expect("the list of files", sorted(entries), sorted([*files, *folders]))
+    directories = {str(directory) for file in files for directory in Path(file).parents} - {"."}
+    expect("the list of files", sorted(entries), sorted([*files, *directories]))
     for path, (entry, _) in entries.items():
         expect(f"the owner of {path}", (entry.uid, entry.gid), (0, 0))
         expect(f"the mode of {path}", oct(entry.mode & 0o7777), oct(0o644 if path in FILES[name] else 0o755))
-        expect(f"the kind of {path}", entry.isdir(), path in folders)
+        expect(f"the kind of {path}", entry.isdir(), path in directories)
         expect(f"whether {path} is a plain file", entry.isfile(), path in files)
     expect("whether the executable is the one that was built", entries[program][1] == executable.read_bytes(), True)
 
 
 def check_executable(executable, arch):
-    told = subprocess.run(["readelf", "--wide", "--file-header", "--program-headers", "--dynamic", executable], check=True,
+    output = subprocess.run(["readelf", "--wide", "--file-header", "--program-headers", "--dynamic", executable], check=True,
                           capture_output=True, text=True, env={"LC_ALL": "C"}).stdout
-    lines = [line.split(":", 1) for line in told.splitlines() if ":" in line]
+    lines = [line.split(":", 1) for line in output.splitlines() if ":" in line]
     expect("the machine of the executable", {key.strip(): value.strip() for key, value in lines}["Machine"], MACHINES[arch])
-    expect("what the executable needs at run time", [word for word in ("INTERP", "(NEEDED)") if word in told], [])
+    expect("what the executable needs at run time", [word for word in ("INTERP", "(NEEDED)") if word in output], [])
 
 
 def check_parts(parts, name, version, arch, executable):

@@ -1,5 +1,5 @@
 #!/usr/bin/python3 -B
-"""index.py - one archive of the images of several architectures: under one name, each node gets its own.
+"""index.py - puts the images of several architectures into one archive with one name; each node pulls its own.
 
    images/index.py --name secrets-store-driver --images build/images amd64 arm64
 

@@ -4,7 +4,7 @@
    images/sbom.py --name secrets-store-driver --version 0.1.0 --revision COMMIT --executable FILE --packages STATIC_DEPS/packages
                   [--certificates FILE] > out.spdx.json
 
-The executables hold what mk/static/fetch.sh fetched and nothing else: its list is the source of this one. Time stamps come from
+The executables contain only what mk/static/fetch.sh fetched: its list is the source of this one. Time stamps come from
 SOURCE_DATE_EPOCH, so the same input gives the same bytes.
 """
 
@@ -17,7 +17,7 @@ import re
 import subprocess
 from pathlib import Path
 
-# Source package: what it is called as a component, its licence (as its debian/copyright says).
+# Source package: its name as a component, its licence (from its debian/copyright).
 LINKED = {
     "musl": ("musl", "MIT"),
     "libuv1": ("libuv", "MIT"),
@@ -37,7 +37,7 @@ def spdx_id(text):
 
 
 def distribution(version):
-    """Debian's release behind a revision: updates of stable carry its number."""
+    """Debian's release of a revision: updates of stable contain its number."""
     found = re.search(r"deb(\d+)u", version)
     return f"&distro=debian-{found.group(1)}" if found else ""
 
@@ -61,7 +61,7 @@ def components(packages_file):
         source, version, dsc_sha256 = line.split()
         if source in TESTS_ONLY:
             continue
-        name, licence = LINKED[source]  # a library without an entry here is an error: its licence has to be looked at
+        name, licence = LINKED[source]  # a library without an entry here is an error: its licence must be checked
         found.append(package(name, version, licence, supplier="Organization: Debian", externalRefs=purl(source, version, "source"),
                              sourceInfo=f"built from Debian source package {source} {version}, SHA-256 of its .dsc {dsc_sha256}"))
     return found

@@ -32,7 +32,7 @@ sbom = SOURCE_DATE_EPOCH=$(IMAGE_EPOCH) images/sbom.py --name secrets-store-$(1)
 check-image = images/check.py --name secrets-store-$(1) --version $(VERSION) --arch $(ARCH) --executable $(STATIC_B)/bin/secrets-store-$(1) \
 	--images $(IMAGES)
 
-images-multiarch: ## the images for amd64 and arm64 (one of them cross-built), each and both in one archive
+images-multiarch: ## build the images for amd64 and arm64 (one cross-built), each alone and both in one archive
 	$(MAKE) images ARCH=amd64
 	$(MAKE) images ARCH=arm64
 	@SOURCE_DATE_EPOCH=$(IMAGE_EPOCH) images/index.py --name secrets-store-driver --images $(IMAGES) amd64 arm64
@@ -43,24 +43,24 @@ static-units: static
 	$(MAKE) $(jobs) VARIANT=static ARCH=$(ARCH) units
 	@ln -sfn ../../release/bin/vault-emulator $(STATIC_B)/bin/vault-emulator
 
-static-test: deps-static deps-test ## unit tests and integration suites against the static build, the slow ones among them
+static-test: deps-static deps-test ## run unit tests and integration suites against the static build, also the slow ones
 	@$(PYTHON) test/run.py --only-static
 
 static-emulated: FOREIGN := $(if $(filter amd64,$(HOST_ARCH)),arm64,amd64)
-static-emulated: deps-test ## integration suites against the executables for the other architecture, which qemu runs
+static-emulated: deps-test ## run the integration suites against the executables of the other architecture, in qemu
 	$(call apt-install,qemu-user)
 	$(MAKE) static ARCH=$(FOREIGN)
 	$(MAKE) $(jobs) VARIANT=release CC=gcc emulator
 	@test/integration/emulated.sh build/static-$(FOREIGN) qemu-$(if $(filter arm64,$(FOREIGN)),aarch64,x86_64) build/release/bin/vault-emulator
 
-static-repro: static ## build the release again in another folder and compare the bytes (FULL=1: its libraries, too)
+static-repro: static ## build the release again in another directory and compare the bytes (FULL=1: also its libraries)
 	@FULL=$(FULL) mk/static/reproducible.sh $(STATIC_B) $(STATIC_DEPS) $(ARCH)
 
-sizes: images ## file size, resident memory, shared objects, image size of both daemons
+sizes: images ## print file size, resident memory, shared objects and image size of both daemons
 	$(MAKE) $(jobs) VARIANT=release CC=gcc programs
 	@test/bench/sizes.sh build/release $(STATIC_B) $(IMAGES)
 
-bench-static: static ## the benchmark on the static build
+bench-static: static ## run the benchmark on the static build
 	$(MAKE) $(jobs) VARIANT=release CC=gcc emulator bench-program
 	@for program in vault-emulator secrets-store-bench; do ln -sfn ../../release/bin/$$program $(STATIC_B)/bin/$$program; done
 	@BUILD=$(STATIC_B) test/bench/bench.sh

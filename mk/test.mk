@@ -3,7 +3,7 @@
 PYTHON := /usr/bin/python3
 FUZZ_SECONDS ?= 60
 DIST ?= bookworm
-# All cores, unless the caller already said -j.
+# All cores, unless the caller gave -j.
 jobs = $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(shell nproc))
 
 ##@ Test
@@ -11,13 +11,13 @@ jobs = $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(shell nproc))
 test: deps-test deps-static ## install what is needed, build, run every test, print the total
 	@$(PYTHON) test/run.py
 
-test-quick: deps-test ## the release programs only: unit tests and the suites without the slow tests, within three minutes
+test-quick: deps-test ## release build only: unit tests and the suites without slow tests, in three minutes
 	@$(PYTHON) test/run.py --quick
 
-test-full: deps-e2e deps-static deps-images deps-fuzz ## everything there is: make test, what it leaves out, fuzz, e2e, interop
+test-full: deps-e2e deps-static deps-images deps-fuzz ## everything: make test, slow tests on all builds, fuzz, e2e, interop
 	@$(PYTHON) test/run.py --full
 
-test-one: deps-test ## one test or one file: T=test_rotation.py, T=test_tls.py::test_name, T=test_volume (VARIANT=asan)
+test-one: deps-test ## run one test or one file: T=test_rotation.py, T=test_tls.py::test_name, T=test_volume (VARIANT=asan)
 	@VARIANT=$(VARIANT) test/tools/one.sh '$(T)'
 
 e2e: deps-e2e ## install what is needed, build, run the end-to-end tests on a single-node Kubernetes of their own
@@ -27,9 +27,9 @@ e2e: deps-e2e ## install what is needed, build, run the end-to-end tests on a si
 	test/charts/get-helm.sh > /dev/null
 	BUILD=build/release JUNIT=$(CURDIR)/build/e2e/junit.xml test/e2e/run.sh
 
-# Needs the Go module proxy for a suite that is not ours, hence apart.
+# Not part of another target, because it needs the Go module proxy for a suite that is not ours.
 .PHONY: e2e-driver-suite
-e2e-driver-suite: deps-e2e ## run the Go driver's own end-to-end suite on our images, as `make e2e` runs ours
+e2e-driver-suite: deps-e2e ## run the Go driver's own end-to-end suite on our images
 	$(call apt-install,bats gettext-base jq openssl)
 	$(MAKE) $(jobs) VARIANT=release CC=gcc emulator
 	$(MAKE) images
@@ -55,23 +55,23 @@ fuzz: deps-fuzz ## run every fuzz target for FUZZ_SECONDS (60)
 	$(MAKE) $(jobs) VARIANT=fuzz CC=clang fuzzers
 	@BUILD=build/fuzz-clang FUZZ_SECONDS=$(FUZZ_SECONDS) test/fuzz/run.sh
 
-# The only tests that need a package index, hence apart.
+# Not part of another target, because only these tests need a package index.
 .PHONY: sdk-test
-sdk-test: deps-build ## let Microsoft's own Key Vault clients check the emulator (installs them below build/sdk)
+sdk-test: deps-build ## run Microsoft's own Key Vault clients against the emulator (installs them below build/sdk)
 	$(call apt-install,python3-venv openssl)
 	$(MAKE) $(jobs) VARIANT=release CC=gcc emulator
 	@[ -x build/sdk/bin/python ] || $(PYTHON) -m venv build/sdk
 	@build/sdk/bin/python -m pip install --quiet --disable-pip-version-check -r test/sdk/requirements.txt
 	@BUILD=build/release PYTHONDONTWRITEBYTECODE=1 build/sdk/bin/python -m pytest -q -p no:cacheprovider test/sdk
 
-# Needs the Go module proxy and what their programs need of it, hence apart.
+# Needs the Go module proxy for the Go programs.
 .PHONY: interop
-interop: deps-test ## let the Go driver and the Go provider work with ours, and compare what they leave
+interop: deps-test ## test our programs with the Go driver and the Go provider, and compare the results
 	$(MAKE) $(jobs) VARIANT=release CC=gcc programs emulator
 	@BUILD=build/release test/interop/run.sh
 
 .PHONY: bench-compare
-bench-compare: deps-test ## measure ours (release; static when it is built) next to the Go driver and provider; a table in Markdown
+bench-compare: deps-test ## measure our programs (release, and static if it is built) and the Go ones; print a Markdown table
 	$(MAKE) $(jobs) VARIANT=release CC=gcc programs emulator bench-program
 	@test/bench/compare.sh
 

@@ -207,7 +207,7 @@ static void name_volume(const struct parameters *p, const char *target_path,
 static void log_parameters(const struct parameters *p, const struct credentials *credentials, struct log *log)
 {
     if (credentials->newline_trimmed)
-        log_debug(log, 2, "a line break at the end of the Secret's credential was taken off");
+        log_debug(log, 2, "a line break at the end of the Secret's credential was removed");
     if (*p->tenant == '\0')
         log_debug(log, 3, "tenantId is the old spelling of tenantID");
     log_debug(log, 2, "objects", LOG_STR("vault", *p->vault_url != '\0' ? p->vault_url : p->vault_name),

@@ -217,10 +217,12 @@ static int read_item(const char *text, size_t index, struct log *log, struct obj
 
     if (document == NULL)
         return -1;
-    if (yaml_is_null(root))
+    if (yaml_is_null(root)) {
         root = NULL;
-    else if (root->kind != YAML_MAPPING)
-        return yaml_field_wrong_shape(root, "a mapping of objectName, objectType, ...", err);
+    } else if (root->kind != YAML_MAPPING) {
+        (void)yaml_field_wrong_shape(root, "a mapping of objectName, objectType, ...", err);
+        return -1;
+    }
     if (read_fields(root, item, fields, err) < 0)
         return -1;
     warn_unknown_fields(root, index, log);

@@ -114,7 +114,7 @@ static void on_renewed(struct token *token, const struct error *error, void *arg
     call->token_waiter = NULL;
     if (error != NULL) {
         failure = error_copy(error);
-        error_wrap(&failure, "%s; a new token could not be had", error_message(call->refusal));
+        error_wrap(&failure, "%s; the request for a new token failed", error_message(call->refusal));
         finish(call, NULL, failure != NULL ? failure : error);
         error_free(failure);
         return;

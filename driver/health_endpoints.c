@@ -1,5 +1,5 @@
 /*
- * health_endpoints.c - what the driver tells over HTTP.
+ * health_endpoints.c - /healthz, /readyz and /metrics.
  */
 #include "driver/health_endpoints.h"
 
@@ -15,17 +15,17 @@ static void reply_text(struct admin_request *request, int status, const char *te
 }
 
 /* 1 or 0; -1 in standalone mode. */
-static int kube_reachable(const struct health_endpoints *pages)
+static int kube_reachable(const struct health_endpoints *endpoints)
 {
-    if (pages->kube == NULL)
+    if (endpoints->kube == NULL)
         return -1;
-    return kube_client_reachable(pages->kube) ? 1 : 0;
+    return kube_client_reachable(endpoints->kube) ? 1 : 0;
 }
 
 /* --- /healthz --- */
 
 struct health_request {
-    const struct health_endpoints *pages;
+    const struct health_endpoints *endpoints;
     struct admin_request *request;
 };
 
@@ -35,7 +35,7 @@ static void health_checked(const struct error *error, void *arg)
 
     if (error != NULL)
         reply_text(health->request, 503, error_message(error));
-    else if (kube_reachable(health->pages) == 0)
+    else if (kube_reachable(health->endpoints) == 0)
         reply_text(health->request, 200, "ok\ndegraded: the Kubernetes API does not respond\n");
     else
         reply_text(health->request, 200, "ok\n");
@@ -43,7 +43,7 @@ static void health_checked(const struct error *error, void *arg)
 
 void health_endpoints_healthz(struct admin_request *request, void *arg)
 {
-    const struct health_endpoints *pages = arg;
+    const struct health_endpoints *endpoints = arg;
     cleanup_free struct health_request *health = malloc(sizeof(*health));
     cleanup_error struct error *error = NULL;
 
@@ -51,8 +51,8 @@ void health_endpoints_healthz(struct admin_request *request, void *arg)
         reply_text(request, 503, "out of memory");
         return;
     }
-    *health = (struct health_request){.pages = pages, .request = request};
-    if (health_check_start(pages->loop, health_checked, health, &error) == NULL)
+    *health = (struct health_request){.endpoints = endpoints, .request = request};
+    if (health_check_start(endpoints->loop, health_checked, health, &error) == NULL)
         reply_text(request, 503, error_message(error));
     else
         (void)steal_ptr(&health);
@@ -62,11 +62,11 @@ void health_endpoints_healthz(struct admin_request *request, void *arg)
 
 void health_endpoints_readyz(struct admin_request *request, void *arg)
 {
-    const struct health_endpoints *pages = arg;
+    const struct health_endpoints *endpoints = arg;
 
-    if (pages->stopping)
+    if (endpoints->stopping)
         reply_text(request, 503, "the driver is stopping\n");
-    else if (pages->registration != NULL && !registration_is_registered(pages->registration))
+    else if (endpoints->registration != NULL && !registration_is_registered(endpoints->registration))
         reply_text(request, 503, "the kubelet has not registered the driver yet\n");
     else
         reply_text(request, 200, "ok\n");
@@ -76,8 +76,9 @@ void health_endpoints_readyz(struct admin_request *request, void *arg)
 
 void health_endpoints_metrics(struct admin_request *request, void *arg)
 {
-    const struct health_endpoints *pages = arg;
+    const struct health_endpoints *endpoints = arg;
 
-    driver_metrics_state(pages->driver_metrics, kube_reachable(pages), volume_states_count(pages->volumes));
-    metrics_page_answer(request, (void *)(uintptr_t)pages->metrics); /* only read */
+    driver_metrics_state(endpoints->driver_metrics, kube_reachable(endpoints),
+                         volume_states_count(endpoints->volumes));
+    metrics_page_answer(request, (void *)(uintptr_t)endpoints->metrics); /* only read */
 }

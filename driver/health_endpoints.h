@@ -1,13 +1,10 @@
 /*
- * health_endpoints.h - what the driver tells over HTTP: /metrics, /healthz, /readyz.
+ * health_endpoints.h - /healthz, /readyz and /metrics.
  *
- *  /healthz  liveness: 200 as long as a restart would not help (health.h), else 503. What is in trouble
- *            outside is told in the text and not punished: without the API server, mounts that need nothing
- *            from it go on.
- *                ok
- *                degraded: the Kubernetes API does not respond
- *  /readyz   200 when the sockets serve and, if the driver registers itself, the kubelet knows it; 503
- *            before, and while the driver stops.
+ *  /healthz  liveness: 200 as long as a restart would not help (health.h), else 503. A failure outside of the
+ *  driver is reported in the text only: without the API server, mounts that need nothing from it go on. ok
+ *  degraded: the Kubernetes API does not answer /readyz   200 when the sockets serve and, if the driver
+ *  registers itself, the kubelet has registered it; 503 before, and while the driver stops.
  */
 #ifndef DRIVER_HEALTH_ENDPOINTS_H
 #define DRIVER_HEALTH_ENDPOINTS_H
@@ -29,17 +26,18 @@ struct health_endpoints {
     struct driver_metrics *driver_metrics;
     const struct kube_client *kube; /* NULL in standalone mode */
     const struct volume_states *volumes;
-    const struct registration *registration; /* NULL when somebody else registers the driver */
+    const struct registration *registration; /* NULL when a sidecar registers the driver */
     bool stopping;
 };
 
 /* One row of a server. */
-struct admin_page {
+struct health_endpoint {
     const char *path;
     admin_handler *handler;
 };
 
-/* Handlers; `arg` is the struct health_endpoints. They are served once the loop runs, after all of main's start. */
+/* Handlers; `arg` is the struct health_endpoints. They are served once the loop runs, after all of main's
+ * start. */
 void health_endpoints_metrics(struct admin_request *request, void *arg);
 void health_endpoints_healthz(struct admin_request *request, void *arg);
 void health_endpoints_readyz(struct admin_request *request, void *arg);

@@ -59,7 +59,7 @@ struct program {
     struct kube_client *kube;
     struct class_source classes;
     struct class_cache *class_cache;       /* NULL without rotation */
-    struct kube_health_listener kube_back; /* for the memo */
+    struct kube_health_listener kube_back; /* for the class cache */
     struct provider_registry *providers;
     struct provider_health *provider_health; /* NULL when it is off */
     struct volume_locks *locks;
@@ -77,7 +77,7 @@ struct program {
     struct grpc_server *server;
     struct node_taint *taint;          /* NULL when it is off */
     struct registration *registration; /* NULL when it is off */
-    struct health_endpoints pages;
+    struct health_endpoints endpoints;
     struct admin_server *metrics_web; /* NULL when it is off */
     struct admin_server *health_web;  /* NULL when it is off */
 };
@@ -90,17 +90,18 @@ static bool is_off(const char *address)
 }
 
 static struct admin_server *serve_web(struct program *program, const char *address,
-                                      const struct admin_page *pages, size_t n_pages, struct error **err)
+                                      const struct health_endpoint *endpoints, size_t n_endpoints,
+                                      struct error **err)
 {
     struct admin_server *server = admin_server_create(&program->loop, program->log, err);
 
     if (server == NULL)
         return NULL;
-    for (size_t i = 0; i < n_pages; i++)
-        admin_server_add_route(server, pages[i].path, pages[i].handler, &program->pages);
+    for (size_t i = 0; i < n_endpoints; i++)
+        admin_server_add_route(server, endpoints[i].path, endpoints[i].handler, &program->endpoints);
     if (admin_server_listen(server, address, err) < 0) {
         admin_server_destroy(server);
-        (void)error_wrap(err, "serve %s", pages[0].path);
+        (void)error_wrap(err, "serve %s", endpoints[0].path);
         return NULL;
     }
     return server;
@@ -108,16 +109,16 @@ static struct admin_server *serve_web(struct program *program, const char *addre
 
 static int start_web(struct program *program, struct error **err)
 {
-    static const struct admin_page metrics[] = {{"/metrics", health_endpoints_metrics}};
-    static const struct admin_page health[] = {{"/healthz", health_endpoints_healthz},
-                                               {"/readyz", health_endpoints_readyz}};
+    static const struct health_endpoint metrics[] = {{"/metrics", health_endpoints_metrics}};
+    static const struct health_endpoint health[] = {{"/healthz", health_endpoints_healthz},
+                                                    {"/readyz", health_endpoints_readyz}};
     const struct settings *settings = &program->settings;
 
-    program->pages = (struct health_endpoints){.loop = &program->loop,
-                                               .metrics = program->metrics,
-                                               .driver_metrics = program->driver_metrics,
-                                               .kube = program->kube,
-                                               .volumes = program->volumes};
+    program->endpoints = (struct health_endpoints){.loop = &program->loop,
+                                                   .metrics = program->metrics,
+                                                   .driver_metrics = program->driver_metrics,
+                                                   .kube = program->kube,
+                                                   .volumes = program->volumes};
     if (!is_off(settings->metrics_address)) {
         program->metrics_web =
             serve_web(program, settings->metrics_address, metrics, ARRAY_SIZE(metrics), err);
@@ -246,7 +247,7 @@ static int start_registration(struct program *program, struct error **err)
     if (*settings->registration_dir == '\0')
         return 0;
     program->registration = registration_create(&program->loop, &config, err);
-    program->pages.registration = program->registration;
+    program->endpoints.registration = program->registration;
     return program->registration != NULL ? 0 : -1;
 }
 
@@ -402,7 +403,7 @@ static int start(struct program *program, struct error **err)
     program->metrics = metrics_create();
     metrics_add_process(program->metrics);
     program->driver_metrics = driver_metrics_create(program->metrics);
-    /* The CSI socket late and the registration last: who sees a socket may call at once. */
+    /* The CSI socket late and the registration last: a caller that sees a socket may use it at once. */
     if (start_classes(program, err) < 0 || start_observers(program, err) < 0 ||
         start_publisher(program, err) < 0 || start_web(program, err) < 0 || start_csi(program, err) < 0)
         return -1;
@@ -455,8 +456,8 @@ static void on_stop(void *arg)
     struct program *program = arg;
 
     log_info(program->log, "terminating");
-    program->pages.stopping = true;
-    program->pages.registration = NULL;
+    program->endpoints.stopping = true;
+    program->endpoints.registration = NULL;
     registration_destroy(steal_ptr(&program->registration));
     node_taint_destroy(steal_ptr(&program->taint));
     grpc_server_stop(program->server, DRAIN_MS, on_server_stopped, program);

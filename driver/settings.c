@@ -1,5 +1,5 @@
 /*
- * settings.c - the command line as one table. The first flags are those of the driver we replace, with the
+ * settings.c - the command line as one table. The first flags are those of the Go driver, with the
  * same defaults; ours follow; flags of its logging library and of its old releases are accepted and ignored,
  * so that old manifests still start.
  */

@@ -6,7 +6,7 @@
 
 #include "common/process/options.h"
 
-/* Where classes are looked for when there is neither --class-dir nor a Kubernetes configuration. */
+/* --class-dir when neither it nor a Kubernetes configuration is set. */
 #define SETTINGS_CLASS_DIR "/etc/secrets-store/classes"
 
 struct settings {

@@ -197,7 +197,7 @@ void driver_metrics_unpublish(struct driver_metrics *metrics, enum grpc_status s
                    (const char *const[]){OS_TYPE}, 1);
 }
 
-void driver_metrics_rotation_ok(struct driver_metrics *metrics, const char *provider, int rotated,
+void driver_metrics_rotation_ok(struct driver_metrics *metrics, const char *provider, bool rotated,
                                 double seconds)
 {
     if (metrics == NULL)

@@ -1,7 +1,7 @@
 /*
  * driver_metrics.h - the driver's metrics, by the names that dashboards already use.
  *
- * All functions accept NULL (nothing is counted). Label values are what the systems we replace use; os_type
+ * All functions accept NULL (nothing is counted). Label values are those of the Go driver; os_type
  * is always "linux".
  */
 #ifndef DRIVER_BASE_DRIVER_METRICS_H
@@ -31,15 +31,16 @@ void driver_metrics_destroy(struct driver_metrics *metrics);
 /* node_publish_total: a publish that was answered OK and did not fail inside, skipped ones included. */
 void driver_metrics_publish_ok(struct driver_metrics *metrics, const char *provider);
 
-/* node_publish_error_total: a publish that failed, also one whose failure was kept from the kubelet. */
+/* node_publish_error_total: a publish that failed, also a rotation check, for which the kubelet gets OK. */
 void driver_metrics_publish_error(struct driver_metrics *metrics, const char *provider,
                                   const char *error_type);
 
+/* node_unpublish_total, node_unpublish_error_total. */
 void driver_metrics_unpublish(struct driver_metrics *metrics, enum grpc_status status);
 
-/* rotation_reconcile_*, rotation_last_success_timestamp_seconds: a look at the provider for a volume that is
- * already there. `rotated`: were files written? (The systems we replace always say true.) */
-void driver_metrics_rotation_ok(struct driver_metrics *metrics, const char *provider, int rotated,
+/* rotation_reconcile_*, rotation_last_success_timestamp_seconds: a rotation check. `rotated`: were files
+ * written? (The Go driver always has true.) */
+void driver_metrics_rotation_ok(struct driver_metrics *metrics, const char *provider, bool rotated,
                                 double seconds);
 void driver_metrics_rotation_error(struct driver_metrics *metrics, const char *provider,
                                    const char *error_type);
@@ -69,7 +70,7 @@ void driver_metrics_provider_up(struct driver_metrics *metrics, const char *prov
 void driver_metrics_kube_request(struct driver_metrics *metrics, const char *method, const char *resource,
                                  int status);
 
-/* Numbers that are read when somebody looks: kube_api_up (negative: there is no API server) and
+/* Numbers that are read when /metrics is served: kube_api_up (negative: there is no API server) and
  * volumes_published. */
 void driver_metrics_state(struct driver_metrics *metrics, int kube_reachable, size_t volumes);
 

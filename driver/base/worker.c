@@ -27,7 +27,7 @@ static void done_on_loop(uv_work_t *work, int status)
     worker_done *done = worker->done;
     void *job = worker->job;
 
-    (void)status; /* UV_ECANCELED only, and nobody cancels */
+    (void)status; /* UV_ECANCELED only, and it is never cancelled */
     free(worker);
     done(job);
 }

@@ -1,9 +1,9 @@
 /*
  * worker.h - one piece of blocking work on libuv's thread pool.
  *
- * The work sees nothing but the plain struct it is given: no loop, no logger, no shared object. It can not be
- * cancelled, because a mount that is half done must be brought to an end: who started it waits for `done`,
- * even when nobody is interested in the result any more.
+ * The work sees nothing but the plain struct it is given: no loop, no logger, no shared object. It cannot be
+ * cancelled, because a mount that is half done must be brought to an end: its owner waits for `done`, even
+ * when the result is not needed any more.
  */
 #ifndef DRIVER_BASE_WORKER_H
 #define DRIVER_BASE_WORKER_H

@@ -2,10 +2,10 @@
  * class.h - a SecretProviderClass: which provider, with which parameters, and which Kubernetes Secrets to
  * fill from the files.
  *
- * API group secrets-store.csi.x-k8s.io, versions v1 and v1alpha1 (equal but for a status nobody writes).
+ * API group secrets-store.csi.x-k8s.io, versions v1 and v1alpha1 (equal but for a status that is not used).
  *
  * One decoder serves both notations. It reads a neutral tree (struct class_tree below), which class_yaml.c
- * and class_json.c lay over what their libraries parsed.
+ * and class_json.c put over the output of their libraries.
  */
 #ifndef DRIVER_CLASS_CLASS_H
 #define DRIVER_CLASS_CLASS_H
@@ -21,7 +21,7 @@
 #define CLASS_RESOURCE  "secretproviderclasses"
 
 enum {
-    CLASS_TEXT_MAX = 4 << 20, /* bytes of one file or API answer; etcd refuses objects above 1.5 MiB, a file
+    CLASS_TEXT_MAX = 4 << 20, /* bytes of one file or API response; etcd refuses objects above 1.5 MiB, a file
                                  may hold several */
     CLASS_NAME_MAX = 253,     /* RFC 1123 subdomain, as Kubernetes limits names */
     CLASS_SECRET_OBJECTS_MAX = 1000, /* Secrets of one class, and keys of one Secret; far above use */
@@ -55,7 +55,7 @@ struct secret_provider_class {
     char *resource_version;  /* "" likewise; opaque */
     char *rotation_interval; /* the two annotations as written, "" when absent (NULL counts as that) */
     char *refresh;
-    char *provider; /* "" when absent: whether that is an error decides who uses it */
+    char *provider; /* "" when absent: its user decides whether that is an error */
     struct string_map parameters;
     struct secret_object *secret_objects;
     size_t n_secret_objects;
@@ -114,7 +114,7 @@ enum class_decode_result class_decode(const struct class_tree *tree, const void 
 
 /* --- notations --- */
 
-/* Told each class of a text. Takes it over. Returns -1 to stop. */
+/* Called for each class of a text; takes it over. Returns -1 to stop. */
 typedef int class_found(struct secret_provider_class *class, void *arg, struct error **err);
 
 /* Every SecretProviderClass of a YAML stream ("---"), in order; objects of other kinds are passed over.
@@ -126,7 +126,7 @@ int class_yaml_each(const char *text, size_t len, const char *default_namespace,
 int class_json_each(const char *text, size_t len, const char *default_namespace, class_found *found,
                     void *arg, struct error **err);
 
-/* One class from a parsed API answer. NULL with err set when it is something else. */
+/* One class from a parsed API response. NULL with err set when it is something else. */
 struct cJSON;
 struct secret_provider_class *class_from_json(const struct cJSON *json, const char *default_namespace,
                                               struct error **err);

@@ -1,5 +1,5 @@
 /*
- * class_cache.c - what the classes of the volumes on this node said a moment ago.
+ * class_cache.c - the classes of the volumes on this node, as they were read last.
  */
 #include "driver/class/class_cache.h"
 
@@ -15,22 +15,22 @@ struct class_cache {
     const struct class_source *source;
     struct log *log;
     uint64_t max_age_ms;
-    struct list entries; /* the one asked about last is at the end */
+    struct list entries; /* the most recently used one is at the end */
     size_t n;
 };
 
 struct entry {
     struct list link;
-    struct class_cache *memo;
+    struct class_cache *cache;
     char *ns;
     char *name;
-    struct secret_provider_class *class; /* the last answer; NULL before the first, and after a failure */
-    struct error *failure;               /* of the last request, or NULL */
-    uint64_t answered_ms;                /* uv_now() */
-    uint64_t asked_ms;
+    struct secret_provider_class *class; /* of the last lookup; NULL before the first, and after a failure */
+    struct error *failure;               /* of the last lookup, or NULL */
+    uint64_t fetched_ms;                 /* uv_now() */
+    uint64_t used_ms;
     char *reported_annotation; /* the annotation that was logged as invalid, or NULL */
     struct class_lookup *flight;
-    struct list waiting; /* calls */
+    struct list waiting; /* class_cache_call */
 };
 
 struct class_cache_call {
@@ -42,31 +42,31 @@ struct class_cache_call {
 struct class_cache *class_cache_create(uv_loop_t *loop, const struct class_source *source,
                                        int64_t poll_interval_s, struct log *log, struct error **err)
 {
-    struct class_cache *memo = calloc(1, sizeof(*memo));
+    struct class_cache *cache = calloc(1, sizeof(*cache));
 
-    if (memo == NULL) {
+    if (cache == NULL) {
         (void)error_no_memory(err, NULL);
         return NULL;
     }
-    memo->loop = loop;
-    memo->source = source;
-    memo->log = log;
-    memo->max_age_ms = CLASS_CACHE_AGE_MS;
+    cache->loop = loop;
+    cache->source = source;
+    cache->log = log;
+    cache->max_age_ms = CLASS_CACHE_AGE_MS;
     if (source->local)
-        memo->max_age_ms = 0;
+        cache->max_age_ms = 0;
     else if (poll_interval_s < 2 * CLASS_CACHE_AGE_MS / 1000)
-        memo->max_age_ms = poll_interval_s > 0 ? (uint64_t)poll_interval_s * 1000 / 2 : 0;
-    list_init(&memo->entries);
-    return memo;
+        cache->max_age_ms = poll_interval_s > 0 ? (uint64_t)poll_interval_s * 1000 / 2 : 0;
+    list_init(&cache->entries);
+    return cache;
 }
 
 static void entry_free(struct entry *entry)
 {
     assert(list_empty(&entry->waiting));
     if (entry->flight != NULL)
-        class_source_cancel(entry->memo->source, &entry->flight);
+        class_source_cancel(entry->cache->source, &entry->flight);
     list_remove(&entry->link);
-    entry->memo->n--;
+    entry->cache->n--;
     secret_provider_class_free(entry->class);
     error_free(entry->failure);
     free(entry->ns);
@@ -75,20 +75,20 @@ static void entry_free(struct entry *entry)
     free(entry);
 }
 
-void class_cache_destroy(struct class_cache *memo)
+void class_cache_destroy(struct class_cache *cache)
 {
-    if (memo == NULL)
+    if (cache == NULL)
         return;
-    while (!list_empty(&memo->entries))
-        entry_free(container_of(memo->entries.next, struct entry, link));
-    free(memo);
+    while (!list_empty(&cache->entries))
+        entry_free(container_of(cache->entries.next, struct entry, link));
+    free(cache);
 }
 
 /* --- entries --- */
 
-static struct entry *entry_find(const struct class_cache *memo, const char *ns, const char *name)
+static struct entry *entry_find(const struct class_cache *cache, const char *ns, const char *name)
 {
-    for (struct list *link = memo->entries.prev; link != &memo->entries; link = link->prev) {
+    for (struct list *link = cache->entries.prev; link != &cache->entries; link = link->prev) {
         struct entry *entry = container_of(link, struct entry, link);
 
         if (strcmp(entry->name, name) == 0 && strcmp(entry->ns, ns) == 0)
@@ -97,16 +97,16 @@ static struct entry *entry_find(const struct class_cache *memo, const char *ns, 
     return NULL;
 }
 
-/* From the one asked about longest ago, up to the first that is still wanted. */
-static void forget_old_ones(struct class_cache *memo)
+/* The least recently used ones, up to the first that stays. */
+static void evict(struct class_cache *cache)
 {
-    uint64_t now = uv_now(memo->loop);
+    uint64_t now = uv_now(cache->loop);
 
-    for (struct list *link = memo->entries.next; link != &memo->entries;) {
+    for (struct list *link = cache->entries.next; link != &cache->entries;) {
         struct entry *entry = container_of(link, struct entry, link);
 
         link = link->next;
-        if (now - entry->asked_ms < CLASS_CACHE_EXPIRY_MS && memo->n <= CLASS_CACHE_MAX)
+        if (now - entry->used_ms < CLASS_CACHE_EXPIRY_MS && cache->n <= CLASS_CACHE_MAX)
             return;
         if (list_empty(&entry->waiting) && entry->flight == NULL)
             entry_free(entry);
@@ -116,25 +116,26 @@ static void forget_old_ones(struct class_cache *memo)
 static void touch(struct entry *entry)
 {
     list_remove(&entry->link);
-    list_insert_before(&entry->memo->entries, &entry->link);
-    entry->asked_ms = uv_now(entry->memo->loop);
+    list_insert_before(&entry->cache->entries, &entry->link);
+    entry->used_ms = uv_now(entry->cache->loop);
 }
 
-static struct entry *entry_get(struct class_cache *memo, const char *ns, const char *name, struct error **err)
+static struct entry *entry_get(struct class_cache *cache, const char *ns, const char *name,
+                               struct error **err)
 {
-    struct entry *entry = entry_find(memo, ns, name);
+    struct entry *entry = entry_find(cache, ns, name);
 
     if (entry == NULL) {
-        forget_old_ones(memo);
+        evict(cache);
         entry = calloc(1, sizeof(*entry));
         if (entry == NULL) {
             (void)error_no_memory(err, NULL);
             return NULL;
         }
-        entry->memo = memo;
+        entry->cache = cache;
         list_init(&entry->link);
         list_init(&entry->waiting);
-        memo->n++;
+        cache->n++;
         entry->ns = strdup(ns);
         entry->name = strdup(name);
         if (entry->ns == NULL || entry->name == NULL) {
@@ -147,7 +148,7 @@ static struct entry *entry_get(struct class_cache *memo, const char *ns, const c
     return entry;
 }
 
-/* --- answers --- */
+/* --- lookups --- */
 
 static void report_annotation(struct entry *entry)
 {
@@ -163,30 +164,30 @@ static void report_annotation(struct entry *entry)
         return;
     free(entry->reported_annotation);
     entry->reported_annotation = strdup(entry->class->rotation_interval);
-    log_warning(entry->memo->log, "an annotation is ignored, the driver's own interval applies",
+    log_warning(entry->cache->log, "an annotation is ignored, the driver's own interval applies",
                 LOG_STR("spc", entry->class->name), LOG_STR("namespace", entry->class->ns), LOG_ERR(error));
 }
 
-static void take_answer(struct entry *entry, struct secret_provider_class *class, const struct error *failure)
+static void take_result(struct entry *entry, struct secret_provider_class *class, const struct error *failure)
 {
     secret_provider_class_free(entry->class);
     error_free(entry->failure);
     entry->class = class;
     entry->failure = error_copy(failure);
-    entry->answered_ms = uv_now(entry->memo->loop);
+    entry->fetched_ms = uv_now(entry->cache->loop);
     if (class != NULL)
         report_annotation(entry);
 }
 
-static void answered(struct secret_provider_class *class, const struct error *error, void *arg)
+static void lookup_done(struct secret_provider_class *class, const struct error *error, void *arg)
 {
     struct entry *entry = arg;
     struct list waiting;
 
     entry->flight = NULL;
-    take_answer(entry, class, error);
-    /* Who joins from inside a callback waits for the next answer; `class` is kept for the ones of this
-     * one. */
+    take_result(entry, class, error);
+    /* A call that joins from inside a callback waits for the next lookup; `class` is kept for the calls of
+     * this one. */
     list_init(&waiting);
     list_move_all(&waiting, &entry->waiting);
     if (class != NULL)
@@ -205,9 +206,9 @@ static void answered(struct secret_provider_class *class, const struct error *er
 
 static int send_request(struct entry *entry, struct error **err);
 
-/* Did the last request get no answer at all, and is a new one on its way? Nobody waits for it: the next call
- * may be as long in coming as this one was. */
-static bool is_asked_in_vain(struct entry *entry, uint64_t age_ms)
+/* Did the last request get no response at all, and is a new one in flight? No call waits for it: it may
+ * take as long as the last one. */
+static bool is_silent(struct entry *entry, uint64_t age_ms)
 {
     enum grpc_status code = error_code(entry->failure);
 
@@ -217,38 +218,38 @@ static bool is_asked_in_vain(struct entry *entry, uint64_t age_ms)
     return entry->flight != NULL || send_request(entry, /* err= */ NULL) == 0;
 }
 
-struct secret_provider_class *class_cache_get(struct class_cache *memo, const char *ns, const char *name,
+struct secret_provider_class *class_cache_get(struct class_cache *cache, const char *ns, const char *name,
                                               const struct error **ret_failure)
 {
-    struct entry *entry = entry_find(memo, ns, name);
+    struct entry *entry = entry_find(cache, ns, name);
     uint64_t age;
 
     *ret_failure = NULL;
     if (entry == NULL)
         return NULL;
     touch(entry);
-    age = uv_now(memo->loop) - entry->answered_ms;
+    age = uv_now(cache->loop) - entry->fetched_ms;
     if (entry->failure != NULL &&
-        ((age < CLASS_CACHE_FAILURE_AGE_MS && age < memo->max_age_ms) || is_asked_in_vain(entry, age)))
+        ((age < CLASS_CACHE_FAILURE_AGE_MS && age < cache->max_age_ms) || is_silent(entry, age)))
         *ret_failure = entry->failure;
-    return entry->class != NULL && age < memo->max_age_ms ? entry->class : NULL;
+    return entry->class != NULL && age < cache->max_age_ms ? entry->class : NULL;
 }
 
 static int send_request(struct entry *entry, struct error **err)
 {
-    const struct class_source *source = entry->memo->source;
+    const struct class_source *source = entry->cache->source;
 
     if (entry->class != NULL && source->start_not_older != NULL)
         entry->flight =
             source->start_not_older(source->state, entry->ns, entry->name, entry->class->resource_version,
-                                    CLASS_CACHE_TIMEOUT_MS, answered, entry, err);
+                                    CLASS_CACHE_TIMEOUT_MS, lookup_done, entry, err);
     else
-        entry->flight =
-            class_source_start(source, entry->ns, entry->name, CLASS_CACHE_TIMEOUT_MS, answered, entry, err);
+        entry->flight = class_source_start(source, entry->ns, entry->name, CLASS_CACHE_TIMEOUT_MS,
+                                           lookup_done, entry, err);
     return entry->flight == NULL ? -1 : 0;
 }
 
-struct class_cache_call *class_cache_start(struct class_cache *memo, const char *ns, const char *name,
+struct class_cache_call *class_cache_start(struct class_cache *cache, const char *ns, const char *name,
                                            class_lookup_callback *callback, void *arg, struct error **err)
 {
     cleanup_free struct class_cache_call *call = calloc(1, sizeof(*call));
@@ -258,7 +259,7 @@ struct class_cache_call *class_cache_start(struct class_cache *memo, const char 
         (void)error_no_memory(err, NULL);
         return NULL;
     }
-    entry = entry_get(memo, ns, name, err);
+    entry = entry_get(cache, ns, name, err);
     if (entry == NULL || (entry->flight == NULL && send_request(entry, err) < 0))
         return NULL;
     call->callback = callback;
@@ -275,16 +276,16 @@ void class_cache_cancel(struct class_cache_call **call)
     *call = NULL;
 }
 
-void class_cache_put(struct class_cache *memo, struct secret_provider_class *class)
+void class_cache_put(struct class_cache *cache, struct secret_provider_class *class)
 {
-    struct entry *entry = entry_get(memo, class->ns, class->name, /* err= */ NULL);
+    struct entry *entry = entry_get(cache, class->ns, class->name, /* err= */ NULL);
 
     if (entry != NULL)
-        take_answer(entry, secret_provider_class_ref(class), /* failure= */ NULL);
+        take_result(entry, secret_provider_class_ref(class), /* failure= */ NULL);
 }
 
-void class_cache_forget_failures(struct class_cache *memo)
+void class_cache_forget_failures(struct class_cache *cache)
 {
-    for (struct list *link = memo->entries.next; link != &memo->entries; link = link->next)
+    for (struct list *link = cache->entries.next; link != &cache->entries; link = link->next)
         error_free(steal_ptr(&container_of(link, struct entry, link)->failure));
 }

@@ -7,8 +7,8 @@
  * names wins.
  *
  * The directory is read at each lookup, by a worker: an edit is seen at once and nothing has to be watched. A
- * file that can not be read or parsed disturbs no other; it is logged once per content of the complaint, and
- * named in the answer when a class is not found.
+ * file that cannot be read or parsed does not affect the others. Its problem is logged once per text, and is
+ * part of the error when a class is not found.
  */
 #ifndef DRIVER_CLASS_CLASS_FILES_H
 #define DRIVER_CLASS_CLASS_FILES_H
@@ -22,16 +22,16 @@
 #define CLASS_FILES_NAMESPACE "default"
 
 enum {
-    CLASS_FILES_MAX = 1000,          /* files looked at; more is somebody's mistake in the path */
-    CLASS_FILES_PROBLEMS_MAX = 1024, /* bytes of complaints kept */
+    CLASS_FILES_MAX = 1000,          /* files that are read; more means a wrong path */
+    CLASS_FILES_PROBLEMS_MAX = 1024, /* bytes of their text that are kept */
 };
 
 /* `directory` is copied; it need not exist yet. NULL log is allowed. */
 int class_files_create(uv_loop_t *loop, const char *directory, struct log *log,
                        struct class_source *ret_source, struct error **err);
 
-/* The blocking part: finds one class. *ret_problems (owned by the caller, NULL when there are none) lists
- * what is wrong with files that could not be used; it is set on success and on failure. */
+/* The blocking part: finds one class. *ret_problems (owned by the caller, NULL when there are none) names
+ * the files that could not be used, with their problems; it is set on success and on failure. */
 struct secret_provider_class *class_files_find(const char *directory, const char *ns, const char *name,
                                                char **ret_problems, struct error **err);
 

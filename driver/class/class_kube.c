@@ -22,7 +22,7 @@ struct class_lookup {
     char *name;
     char *not_older; /* a resourceVersion, or NULL */
     uint64_t timeout_ms;
-    bool fallback; /* v1 is not served, v1alpha1 is asked */
+    bool fallback; /* v1 is not served, v1alpha1 is requested */
 };
 
 static void lookup_free(struct class_lookup *lookup)
@@ -43,9 +43,9 @@ static void lookup_finish(struct class_lookup *lookup, struct secret_provider_cl
     callback(class, error, arg);
 }
 
-static void lookup_answered(struct kube_response *response, const struct error *error, void *arg);
+static void lookup_done(struct kube_response *response, const struct error *error, void *arg);
 
-/* Versions are opaque, but they are the API server's: what does not look like one is not sent back. */
+/* Versions are opaque, but they go into a URL: only digits are sent back. */
 static bool version_usable(const char *version)
 {
     size_t len = version == NULL ? 0 : strnlen(version, RESOURCE_VERSION_MAX + 1);
@@ -70,7 +70,7 @@ static int lookup_send(struct class_lookup *lookup, struct error **err)
                                    &(struct kube_request){.method = "GET",
                                                           .path = with_version != NULL ? with_version : path,
                                                           .timeout_ms = lookup->timeout_ms},
-                                   lookup_answered, lookup, err);
+                                   lookup_done, lookup, err);
     return lookup->call == NULL ? -1 : 0;
 }
 
@@ -104,7 +104,7 @@ static void lookup_unknown_path(struct class_lookup *lookup)
     lookup_finish(lookup, NULL, error);
 }
 
-static void lookup_answered(struct kube_response *response, const struct error *error, void *arg)
+static void lookup_done(struct kube_response *response, const struct error *error, void *arg)
 {
     struct class_lookup *lookup = arg;
     cleanup_error struct error *failure = NULL;

@@ -1,8 +1,8 @@
 /*
  * class_kube.h - SecretProviderClasses from the Kubernetes API, one GET per lookup.
  *
- * No list and no watch: a node needs the classes of its own pods only, at the moment they are mounted, and an
- * edit is seen at the next publish. Version v1 is asked first; when the server does not serve it, v1alpha1.
+ * No list and no watch: a node needs the classes of its own pods only, when they are mounted, and an edit is
+ * seen at the next publish. Version v1 is requested first; when the server does not serve it, v1alpha1.
  */
 #ifndef DRIVER_CLASS_CLASS_KUBE_H
 #define DRIVER_CLASS_CLASS_KUBE_H

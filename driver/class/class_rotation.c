@@ -20,13 +20,13 @@ static const char *or_empty(const char *text)
 /* The input of the digest as one JSON text: names and values cannot run into each other. */
 static char *hash_input(const struct secret_provider_class *class)
 {
-    cleanup_string_map struct string_map asked = {0};
+    cleanup_string_map struct string_map input = {0};
 
-    if (string_map_merge(&asked, &class->parameters, /* err= */ NULL) < 0 ||
-        string_map_set(&asked, "\nprovider", class->provider, /* err= */ NULL) < 0 ||
-        string_map_set(&asked, "\n" CLASS_ANNOTATION_REFRESH, or_empty(class->refresh), /* err= */ NULL) < 0)
+    if (string_map_merge(&input, &class->parameters, /* err= */ NULL) < 0 ||
+        string_map_set(&input, "\nprovider", class->provider, /* err= */ NULL) < 0 ||
+        string_map_set(&input, "\n" CLASS_ANNOTATION_REFRESH, or_empty(class->refresh), /* err= */ NULL) < 0)
         return NULL;
-    return string_map_to_json(&asked, /* err= */ NULL);
+    return string_map_to_json(&input, /* err= */ NULL);
 }
 
 /* "" when it cannot be computed (no memory, parameters that are not UTF-8). */

@@ -1,5 +1,5 @@
 /*
- * class_rotation.h - what a SecretProviderClass says about the rotation of its volumes. Pure functions.
+ * class_rotation.h - the rotation spec of a SecretProviderClass. Pure functions.
  */
 #ifndef DRIVER_CLASS_CLASS_ROTATION_H
 #define DRIVER_CLASS_CLASS_ROTATION_H
@@ -16,9 +16,9 @@ enum {
 
 struct rotation_spec {
     int64_t interval_s; /* between two rotation checks, seconds */
-    /* A digest of spec.provider, spec.parameters and the annotation CLASS_ANNOTATION_REFRESH. A volume whose
-     * last successful check had another digest is due at once. "" when it cannot be computed: nothing is due
-     * because of it. */
+    /* A digest of spec.provider, spec.parameters and the annotation CLASS_ANNOTATION_REFRESH. A volume is
+     * due at once when its last successful rotation check had another digest. "" when it cannot be
+     * computed: nothing is due because of it. */
     char hash[ROTATION_SPEC_HASH_LEN + 1];
 };
 

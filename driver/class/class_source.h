@@ -13,7 +13,7 @@
 #include "common/base/error.h"
 #include "driver/class/class.h"
 
-struct class_lookup; /* one running lookup; what it is inside is the source's business */
+struct class_lookup; /* one running lookup; its content is the source's own */
 
 /* `class` belongs to the callee. On failure it is NULL and `error` is borrowed: NOT_FOUND (the text ends in
  * "not found"), PERMISSION_DENIED, UNAVAILABLE, DEADLINE_EXCEEDED, INVALID_ARGUMENT (the object is there but
@@ -23,11 +23,11 @@ typedef void class_lookup_callback(struct secret_provider_class *class, const st
 struct class_source {
     const char *name;              /* "kubernetes", "files": for logs */
     const char *default_namespace; /* for callers that name none; NULL = they must */
-    bool local; /* a lookup asks nobody: there is no need to remember answers (class_cache.h) */
+    bool local;                    /* a lookup needs no request, so caching is of no use (class_cache.h) */
     struct class_lookup *(*start)(void *state, const char *ns, const char *name, uint64_t timeout_ms,
                                   class_lookup_callback *callback, void *arg, struct error **err);
-    /* As start, content with a class that is not older than `resource_version` (of an earlier answer): the
-     * API server can take it from its memory then. NULL: the source has no use for that. */
+    /* As start, for a class that is not older than `resource_version` (of an earlier lookup): the API server
+     * can take it from its cache then. NULL: the source has no use for that. */
     struct class_lookup *(*start_not_older)(void *state, const char *ns, const char *name,
                                             const char *resource_version, uint64_t timeout_ms,
                                             class_lookup_callback *callback, void *arg, struct error **err);

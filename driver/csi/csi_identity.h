@@ -1,5 +1,5 @@
 /*
- * csi_identity.h - csi.v1.Identity: who the plugin is and whether it works.
+ * csi_identity.h - csi.v1.Identity: name, capabilities and health of the plugin.
  *
  * GetPluginCapabilities is empty: this is a node plugin without a controller. Probe is answered by health.h.
  */

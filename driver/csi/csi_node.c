@@ -210,7 +210,7 @@ static void stats_cancelled(struct grpc_call *call, void *arg)
     job->call = NULL; /* the worker's end frees it */
 }
 
-/* Takes no volume lock: looking at a volume that goes away meanwhile is NOT_FOUND, and it must not wait for a
+/* Takes no volume lock: a volume that is removed meanwhile is NOT_FOUND, and the call must not wait for a
  * slow publish. */
 static void node_get_volume_stats(struct grpc_call *call, const ProtobufCMessage *message, void *arg)
 {

@@ -1,8 +1,8 @@
 /*
  * csi_node.h - csi.v1.Node: the edge between RPCs and operations.
  *
- * Here arguments are checked and answers are made; what happens in between is publish.h and unpublish.h. Not
- * implemented, hence answered UNIMPLEMENTED by the server itself: NodeStageVolume, NodeUnstageVolume (inline
+ * This module checks arguments and makes responses; publish.h and unpublish.h do the work in between. Not
+ * implemented, so that the server itself returns UNIMPLEMENTED: NodeStageVolume, NodeUnstageVolume (inline
  * volumes are never staged), NodeExpandVolume.
  *
  * Advertised: GET_VOLUME_STATS, and VOLUME_MOUNT_GROUP, the only way in which the kubelet hands a pod's

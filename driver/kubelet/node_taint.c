@@ -1,5 +1,5 @@
 /*
- * node_taint.c - takes the start-up taint from the node when the driver can serve it.
+ * node_taint.c - removes the start-up taint from the node when the driver can serve it.
  */
 #include "driver/kubelet/node_taint.h"
 
@@ -74,7 +74,7 @@ static cJSON *build(enum kube_upsert_step step, const cJSON *current, void *arg,
     return NULL; /* nothing to do */
 }
 
-/* --- doing it --- */
+/* --- writing it --- */
 
 static void retry_later(struct node_taint *taint, const struct error *error);
 

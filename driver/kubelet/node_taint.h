@@ -1,10 +1,10 @@
 /*
- * node_taint.h - takes the start-up taint from the node when the driver can serve it.
+ * node_taint.h - removes the start-up taint from the node when the driver can serve it.
  *
  * A new node may be created with the taint NODE_TAINT_KEY, so that no pod lands on it before its secrets can
- * be mounted. When the kubelet has registered the driver the taint goes: one GET, and one PATCH if it is
- * there (a merge patch that names the resourceVersion read, so taints that others set meanwhile are not
- * lost). Trouble is logged and tried again with growing pauses: until then the node takes no pods.
+ * be mounted. When the kubelet has registered the driver the taint is removed: one GET, and one PATCH if
+ * it is there (a merge patch that names the resourceVersion read, so taints that others set meanwhile are not
+ * lost). A failure is logged and retried after growing pauses: until then the node takes no pods.
  *
  * Needs get and patch on nodes (manifests/optional/).
  */
@@ -25,11 +25,11 @@ struct node_taint;
 struct node_taint *node_taint_create(struct kube_client *client, const char *node, uint64_t retry_first_ms,
                                      struct log *log, struct error **err);
 
-/* The driver serves and is registered: look, and take the taint away. Called again while that runs, it does
- * nothing more. */
+/* The driver serves and is registered: removes the taint if it is there. While that runs, a further call does
+ * nothing. */
 void node_taint_remove(struct node_taint *taint);
 
-/* Cancels; memory is released once the timer is closed. Accepts NULL. */
+/* Cancels. Accepts NULL. */
 void node_taint_destroy(struct node_taint *taint);
 
 #endif

@@ -1,10 +1,10 @@
 /*
- * registration.h - announcing the driver to the kubelet, without a side-car.
+ * registration.h - announcing the driver to the kubelet, without a sidecar.
  *
  * The kubelet watches <kubelet root>/plugins_registry. When a socket appears there it calls GetInfo (1 s
- * deadline), then NodeGetInfo on the CSI socket named in the answer, and tells the outcome by
- * NotifyRegistrationStatus. If that is a refusal it does not try again until the socket is created anew: that
- * is done here, with a growing pause. Removing the socket deregisters the driver.
+ * deadline), then NodeGetInfo on the CSI socket named in the response, and reports the outcome by
+ * NotifyRegistrationStatus. After a refusal it does not retry until the socket is created again: this module
+ * does that, after growing pauses. Removing the socket deregisters the driver.
  *
  * Create it only when the CSI socket is served.
  */
@@ -26,7 +26,7 @@ typedef void registration_callback(void *arg);
 
 struct registration_config {
     struct log *log;         /* borrowed, may be NULL */
-    const char *directory;   /* plugins_registry as we see it; copied */
+    const char *directory;   /* plugins_registry as the driver sees it; copied */
     const char *driver_name; /* copied */
     const char *csi_path;    /* the CSI socket as the kubelet sees it, without a scheme; copied */
     uint64_t retry_first_ms; /* 0 = REGISTRATION_RETRY_FIRST_MS; doubled up to REGISTRATION_RETRY_CAP_MS */
@@ -34,15 +34,15 @@ struct registration_config {
     void *arg;
 };
 
-/* Listens on <directory>/<driver name>-reg.sock, mode 0700. A directory that can not be used now is an error;
+/* Listens on <directory>/<driver name>-reg.sock, mode 0700. A directory that cannot be used now is an error;
  * later trouble is retried. */
 struct registration *registration_create(uv_loop_t *loop, const struct registration_config *config,
                                          struct error **err);
 
-/* Has the kubelet said so, and not taken it back since? */
+/* Is the last outcome that the kubelet has reported a success? */
 bool registration_is_registered(const struct registration *registration);
 
-/* Removes the socket and closes; memory is released once the handles are closed. Accepts NULL. */
+/* Removes the socket; memory is released once the server has stopped. Accepts NULL. */
 void registration_destroy(struct registration *registration);
 
 #endif

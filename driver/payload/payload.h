@@ -16,7 +16,7 @@
  * All functions block (tmpfs only) and are meant for worker threads; none touches the loop or shared state.
  *
  * Files: payload.c (the list), payload_path.c (the rules for paths), payload_write.c (publishing into a
- * directory), payload_read.c (looking at what is published), payload_tree.c (safe steps below a descriptor).
+ * directory), payload_read.c (reading the published files), payload_tree.c (safe steps below a descriptor).
  */
 #ifndef DRIVER_PAYLOAD_PAYLOAD_H
 #define DRIVER_PAYLOAD_PAYLOAD_H
@@ -33,7 +33,7 @@ enum {
     PAYLOAD_PATH_MAX = 4096,     /* bytes of a whole path */
     PAYLOAD_COMPONENT_MAX = 255, /* bytes of one component */
     PAYLOAD_DEPTH_MAX = 64,      /* components of a path; bounds the descriptors a walk holds open at once */
-    PAYLOAD_FILES_MAX = 10000,   /* payload_add() calls; far above what a 4 MiB answer holds */
+    PAYLOAD_FILES_MAX = 10000,   /* payload_add() calls; far above the files of a 4 MiB response */
 };
 
 struct payload_file {
@@ -68,7 +68,7 @@ int payload_seal(struct payload *payload, struct error **err);
 /* Sum of the contents' sizes. */
 size_t payload_size(const struct payload *payload);
 
-/* What the files occupy in a tmpfs: contents in whole pages, and one inode per file, directory and link. */
+/* The space of the files in a tmpfs: contents in whole pages, and one inode per file, directory and link. */
 struct payload_footprint {
     size_t bytes, inodes;
 };
@@ -83,17 +83,16 @@ struct payload_write_options {
 };
 
 /* Makes the directory behind `root_fd` (may be O_PATH) show exactly `payload` (sealed). Nothing is written
- * when contents, modes, group and links already match (*ret_changed = false). Every path is resolved beneath
- * root_fd without following links. Leftovers of an interrupted earlier write (`..data_tmp`, timestamped
- * directories that
- * `..data` does not point to, plain files where a link belongs) are removed, and so is everything else that
- * does not belong to the payload.
+ * when contents, modes, group and links already match (*ret_changed = false). Every path is resolved
+ * beneath root_fd without following links. Leftovers of an interrupted earlier write (`..data_tmp`,
+ * timestamped directories that `..data` does not point to, plain files where a link belongs) are removed,
+ * and so is everything else that does not belong to the payload.
  *
  * Everything that needs space (the new directory, its files, new links) is made before the switch; after it
  * come only renames and removals. So after a failure the old content is still served and nothing new is left
- * behind, and a reader never meets a link whose target is not there yet.
+ * behind, and a reader never meets a link without its target.
  *
- * Old files are removed but not overwritten: the kernel zeroes a page before it gives it to somebody else,
+ * Old files are removed but not overwritten: the kernel zeroes a page before it uses it again,
  * and a tmpfs page is on no disk (without swap).
  *
  * RESOURCE_EXHAUSTED (with the sizes) when the file system is full, INTERNAL otherwise. */

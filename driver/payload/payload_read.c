@@ -1,5 +1,5 @@
 /*
- * payload_read.c - looking at what is published in a directory.
+ * payload_read.c - the published files of a directory.
  */
 #include <errno.h>
 #include <fcntl.h>

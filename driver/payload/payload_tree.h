@@ -51,8 +51,8 @@ int payload_tree_remove(int dir_fd, const char *name);
 /* Removes every entry of dir_fd; goes on after a failure and returns the first one. */
 int payload_tree_empty(int dir_fd);
 
-/* True when fd is the root of a mount; decided by statx() where the kernel tells (5.8), else by comparing
- * with the mount id of parent_fd (/proc/self/fdinfo). */
+/* True when fd is the root of a mount; decided by statx() where the kernel has the attribute (5.8), else
+ * by comparing with the mount id of parent_fd (/proc/self/fdinfo). */
 bool payload_tree_is_mount(int fd, int parent_fd);
 
 #endif

@@ -39,7 +39,7 @@ size_t payload_version_first_component(const char *path, char ret_name[NAME_MAX 
 {
     size_t len = strcspn(path, "/");
     if (len > NAME_MAX)
-        len = NAME_MAX; /* can not be: payload_check_path() */
+        len = NAME_MAX; /* cannot be: payload_check_path() */
     memcpy(ret_name, path, len);
     ret_name[len] = '\0';
     return len;

@@ -14,7 +14,7 @@
 #include "driver/payload/payload.h"
 
 #define PAYLOAD_DATA_LINK "..data"
-/* The next `..data`, renamed over it. Same name as the Go driver's, whose leftover blocks its every later
+/* The next `..data`, renamed over it. Same name as the Go driver's: its leftover blocks every later
  * write. */
 #define PAYLOAD_DATA_NEXT "..data_tmp"
 /* New links of first components wait here until the switch. */
@@ -42,7 +42,7 @@ bool payload_version_link_is_right(int root_fd, const char *name);
 mode_t payload_version_file_mode(const struct payload_file *file, gid_t gid);
 
 /* True when the directory holds exactly the files of the sealed payload, with their bytes, modes and group.
- * What can not be read does not match: it is then written anew. */
+ * A tree that cannot be read does not match: it is written again. */
 bool payload_version_matches(int version_fd, const struct payload *payload, gid_t gid);
 
 #endif

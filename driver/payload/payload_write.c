@@ -2,9 +2,9 @@
  * payload_write.c - publishing a payload into a directory, atomically.
  *
  * Order of a write: sweep leftovers, build a new version directory, prepare the links it needs, switch
- * `..data`, move the prepared links in place, sweep the old version and the links nobody needs any more. A
- * crash at any point leaves the old or the new content, and leftovers that the next write's first sweep
- * removes.
+ * `..data`, move the prepared links in place, sweep the old version and the links that are not needed any
+ * more. A crash at any point leaves the old or the new content, and leftovers that the next write's first
+ * sweep removes.
  */
 #include <errno.h>
 #include <fcntl.h>

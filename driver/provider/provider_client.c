@@ -39,11 +39,11 @@ struct provider_call {
     struct string_map versions;
 };
 
-void provider_answer_finish(struct provider_answer *answer)
+void provider_response_finish(struct provider_response *response)
 {
-    payload_finish(&answer->payload);
-    string_map_finish(&answer->versions);
-    *answer = (struct provider_answer){0};
+    payload_finish(&response->payload);
+    string_map_finish(&response->versions);
+    *response = (struct provider_response){0};
 }
 
 static void call_free(struct provider_call *call)
@@ -58,7 +58,7 @@ static void call_free(struct provider_call *call)
     free(call);
 }
 
-/* --- the answer --- */
+/* --- the response --- */
 
 static int take_versions(const V1alpha1__MountResponse *response, struct string_map *versions,
                          struct error **err)
@@ -91,9 +91,9 @@ static int take_files(const V1alpha1__MountResponse *response, struct payload *p
     return payload_seal(payload, err);
 }
 
-/* Gives -1 with err and *ret_type set when the answer is a failure or breaks the protocol. */
-static int take_answer(const V1alpha1__MountResponse *response, struct provider_answer *answer,
-                       const char **ret_type, struct error **err)
+/* Returns -1 with err and *ret_type set when the response is a failure or breaks the protocol. */
+static int take_response(const V1alpha1__MountResponse *response, struct provider_response *ret,
+                         const char **ret_type, struct error **err)
 {
     *ret_type = TYPE_PROVIDER;
     if (response->error != NULL && response->error->code[0] != '\0') {
@@ -103,11 +103,11 @@ static int take_answer(const V1alpha1__MountResponse *response, struct provider_
     }
     if (response->n_object_version == 0)
         return error_set(err, GRPC_STATUS_INTERNAL, "missing object versions in the response");
-    if (take_versions(response, &answer->versions, err) < 0)
+    if (take_versions(response, &ret->versions, err) < 0)
         return -1;
-    answer->no_files = response->n_files == 0;
+    ret->no_files = response->n_files == 0;
     *ret_type = TYPE_FILES;
-    return take_files(response, &answer->payload, err);
+    return take_files(response, &ret->payload, err);
 }
 
 /* The limit is a flag of the driver, so the message says which. "on current machine": grpc's other limit,
@@ -124,7 +124,7 @@ static int describe_failure(const struct provider_call *call, const struct error
     enum grpc_status code = error_code(cause);
     const char *message = error_message(cause);
 
-    /* The client's own failures name the socket; what the provider says does not. */
+    /* The client's own failures name the socket, those of the provider do not. */
     if (code == GRPC_STATUS_UNAVAILABLE && strstr(message, provider_ref_path(call->ref)) != NULL)
         return error_set(err, code, "provider \"%s\" is not answering: %s", call->provider, message);
     if (code == GRPC_STATUS_DEADLINE_EXCEEDED)
@@ -178,7 +178,7 @@ static int keep_request(struct provider_call *call, const char *provider,
     call->attributes = string_map_to_json(request->attributes, err);
     if (call->attributes == NULL)
         return -1;
-    /* No secrets are told as null, not as an empty object. */
+    /* No secrets are sent as null, not as an empty object. */
     call->secrets =
         request->secrets->n > 0 ? string_map_to_json(request->secrets, err) : secret_strdup("null");
     if (call->secrets == NULL && request->secrets->n > 0)
@@ -192,7 +192,7 @@ static int keep_request(struct provider_call *call, const char *provider,
                : string_map_merge(&call->versions, request->current_versions, err);
 }
 
-static void call_answered(ProtobufCMessage *response, const struct error *error, void *arg);
+static void mount_done(ProtobufCMessage *response, const struct error *error, void *arg);
 
 static uint64_t time_left(const struct provider_call *call)
 {
@@ -201,7 +201,7 @@ static uint64_t time_left(const struct provider_call *call)
     return now < call->deadline_ms ? call->deadline_ms - now : 0;
 }
 
-/* One try. The provider is looked up each time: it may have moved. */
+/* One try. The provider is found again each time: it may have moved. */
 static int send_request(struct provider_call *call, struct error **err)
 {
     CLEANUP(versions_message_finish) struct versions_message versions = {0};
@@ -223,9 +223,9 @@ static int send_request(struct provider_call *call, struct error **err)
     message.target_path = call->target_path;
     message.permission = permission;
     call->tries++;
-    call->call = grpc_client_call_start(provider_ref_channel(call->ref), MOUNT_METHOD, &message.base,
-                                        &v1alpha1__mount_response__descriptor, time_left(call), call_answered,
-                                        call, err);
+    call->call =
+        grpc_client_call_start(provider_ref_channel(call->ref), MOUNT_METHOD, &message.base,
+                               &v1alpha1__mount_response__descriptor, time_left(call), mount_done, call, err);
     return call->call == NULL ? -1 : 0;
 }
 
@@ -242,7 +242,7 @@ static void retry_now(void *arg)
     call_free(call);
 }
 
-/* False: it is over, the failure counts. */
+/* False: the failure is final. */
 static bool retry_later(struct provider_call *call, const struct error *error)
 {
     uint64_t pause = PROVIDER_REFUSED_PAUSE_MS;
@@ -252,7 +252,7 @@ static bool retry_later(struct provider_call *call, const struct error *error)
     if (strcmp(error_type(error), GRPC_CLIENT_LOST) == 0)
         pause = PROVIDER_LOST_PAUSE_MS;
     else if (strstr(error_message(error), provider_ref_path(call->ref)) != NULL)
-        return false; /* nobody is there, and that was waited for */
+        return false; /* nothing listens, and the channel has waited for that */
     pause = backoff_spread(pause, 100, 125, backoff_random());
     if (time_left(call) <= pause)
         return false;
@@ -260,10 +260,10 @@ static bool retry_later(struct provider_call *call, const struct error *error)
     return true;
 }
 
-static void call_answered(ProtobufCMessage *response, const struct error *error, void *arg)
+static void mount_done(ProtobufCMessage *response, const struct error *error, void *arg)
 {
     struct provider_call *call = arg;
-    struct provider_answer answer = {0};
+    struct provider_response taken = {0};
     cleanup_error struct error *failure = NULL;
     const char *type = TYPE_PROVIDER;
 
@@ -272,15 +272,15 @@ static void call_answered(ProtobufCMessage *response, const struct error *error,
         if (retry_later(call, error))
             return;
         call_failed(call, error, TYPE_PROVIDER);
-    } else if (take_answer((const V1alpha1__MountResponse *)response, &answer, &type, &failure) < 0) {
+    } else if (take_response((const V1alpha1__MountResponse *)response, &taken, &type, &failure) < 0) {
         call_failed(call, failure, type);
     } else {
         /* The message is of no use any more: its copies of the secrets go before the files are written. */
         protobuf_c_message_free_unpacked(response, secret_protobuf_allocator());
         response = NULL;
-        call->callback(&answer, NULL, "", call->arg);
+        call->callback(&taken, NULL, "", call->arg);
     }
-    provider_answer_finish(&answer);
+    provider_response_finish(&taken);
     if (response != NULL)
         protobuf_c_message_free_unpacked(response, secret_protobuf_allocator());
     call_free(call);

@@ -19,45 +19,45 @@
 
 struct provider_call;
 
-/* What is asked for; borrowed during provider_call_start(). */
+/* Borrowed during provider_call_start(). */
 struct provider_mount_request {
     const struct string_map *attributes; /* see publish_request_attributes() */
     const struct string_map *secrets;    /* nodePublishSecretRef and maybe tokens; empty is sent as null */
     const char *target_path;             /* informative */
-    const struct string_map *current_versions; /* what is mounted now; NULL or empty on a first mount */
+    const struct string_map *current_versions; /* mounted now; NULL or empty on a first mount */
     uint64_t timeout_ms;
 };
 
-/* What came back. Belongs to the callee: provider_answer_finish(). */
-struct provider_answer {
+/* Belongs to the callee: provider_response_finish(). */
+struct provider_response {
     struct payload payload;     /* sealed */
     struct string_map versions; /* object id -> version, at least one */
-    bool no_files;              /* the provider returned none: what is in the volume stays as it is */
+    bool no_files;              /* the provider returned none: the content of the volume stays */
 };
 
-void provider_answer_finish(struct provider_answer *answer);
+void provider_response_finish(struct provider_response *response);
 
-/* On failure `answer` is NULL, `error` says why, and `error_type` is its metrics label ("GRPCProviderError",
- * "FileWriteError", or the code that the provider put into its answer). All are borrowed except the content
- * of `answer`, which the callee may move out. */
-typedef void provider_callback(struct provider_answer *answer, const struct error *error,
+/* On failure `response` is NULL, `error` is the cause, and `error_type` is its metrics label
+ * ("GRPCProviderError", "FileWriteError", or the code in the provider's response). All are borrowed except
+ * the content of `response`, which the callee may move out. */
+typedef void provider_callback(struct provider_response *response, const struct error *error,
                                const char *error_type, void *arg);
 
 enum {
     PROVIDER_TRIES_MAX = 3,          /* of one Mount */
-    PROVIDER_VERSIONS_MAX = 10000,   /* object versions of one answer; as PAYLOAD_FILES_MAX */
+    PROVIDER_VERSIONS_MAX = 10000,   /* object versions of one response; as PAYLOAD_FILES_MAX */
     PROVIDER_LOST_PAUSE_MS = 50,     /* before the next try when the connection ended under the call */
     PROVIDER_REFUSED_PAUSE_MS = 1000 /* ... when the provider itself said UNAVAILABLE; up to a quarter more */
 };
 
-/* Fetching is repeatable. So a call that ends with UNAVAILABLE, because the provider went away under it or
- * because the provider says so, is made again, PROVIDER_TRIES_MAX times in all and within the time: a
- * provider that is restarted or replaced loses no mount. The provider is looked up anew each time. (A
- * provider that can not be reached at all has been waited for: provider_registry.h.)
+/* A Mount can be repeated. A call that ends with UNAVAILABLE, because its connection was lost or because
+ * the provider says so, is retried, PROVIDER_TRIES_MAX tries in all and within the time: a restart or
+ * replacement of the provider fails no mount. The provider is found again for each try. (Connecting has a
+ * retry of its own: provider_registry.h.)
  *
- * Failures delivered, each naming the provider: the provider's own code and text; UNAVAILABLE (nobody
- * listens); DEADLINE_EXCEEDED; RESOURCE_EXHAUSTED (the answer is too large; --max-call-recv-msg-size);
- * INTERNAL (an answer that breaks the protocol); INVALID_ARGUMENT (a file path that breaks the rules). Fails
+ * Failures delivered, each naming the provider: the provider's own code and text; UNAVAILABLE (nothing
+ * listens); DEADLINE_EXCEEDED; RESOURCE_EXHAUSTED (the response is too large; --max-call-recv-msg-size);
+ * INTERNAL (a response that breaks the protocol); INVALID_ARGUMENT (a file path that breaks the rules). Fails
  * at once like provider_registry_find(). */
 struct provider_call *provider_call_start(struct provider_registry *registry, const char *provider,
                                           const struct provider_mount_request *request,
@@ -70,8 +70,8 @@ void provider_call_cancel(struct provider_call **call);
 
 struct provider_health;
 
-/* Asks every provider in use for its Version at each interval, with a deadline of 5 s, logs the outcome at
- * verbosity 4 and its changes at 0, and counts it (driver_metrics.h; may be NULL). All are borrowed. */
+/* Calls Version of every provider in use at each interval, with a deadline of 5 s. Logs the outcome at
+ * verbosity 4 and its changes at 0, and sets provider_up (`metrics` may be NULL). All are borrowed. */
 struct provider_health *provider_health_create(uv_loop_t *loop, struct provider_registry *registry,
                                                struct driver_metrics *metrics, struct log *log,
                                                uint64_t interval_ms, struct error **err);

@@ -48,7 +48,7 @@ static bool was_down(const struct provider_health *health, const char *name)
     return last != NULL && strcmp(last, "down") == 0;
 }
 
-/* What has not changed is for those who look closely. */
+/* An outcome that has not changed is logged for debugging only. */
 static void note_failure(struct provider_health *health, const char *name, const struct error *error)
 {
     driver_metrics_provider_up(health->metrics, name, false);
@@ -73,7 +73,7 @@ static void note_success(struct provider_health *health, const char *name,
               LOG_STR("runtimeVersion", version->runtime_version));
 }
 
-static void check_answered(ProtobufCMessage *response, const struct error *error, void *arg)
+static void version_done(ProtobufCMessage *response, const struct error *error, void *arg)
 {
     struct check *check = arg;
 
@@ -100,7 +100,7 @@ static int check_start(struct check *check, const char *name, struct error **err
     request.version = version;
     check->call = grpc_client_call_start(provider_ref_channel(check->provider), VERSION_METHOD, &request.base,
                                          &v1alpha1__version_response__descriptor, CHECK_TIMEOUT_MS,
-                                         check_answered, check, err);
+                                         version_done, check, err);
     return check->call == NULL ? -1 : 0;
 }
 

@@ -35,7 +35,7 @@ struct connection {
     char *name;
     char *path;
     struct socket_identity identity;
-    unsigned users; /* links */
+    unsigned users; /* references */
     bool retired;
 };
 
@@ -133,7 +133,7 @@ static bool name_valid(const char *name)
            strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-") == len;
 }
 
-/* A provider must not be impersonated by another user who got hold of the path. */
+/* Another user that can write to the path must not pass for the provider. */
 static int check_peer(uid_t peer_uid, pid_t peer_pid, uid_t socket_owner, void *arg, struct error **err)
 {
     (void)arg;
@@ -303,7 +303,7 @@ void provider_registry_each(struct provider_registry *registry, void (*each)(con
         char name[PROVIDER_NAME_MAX + 1];
 
         next = link->next;
-        /* A copy: `each` may look the provider up, which may replace this connection. */
+        /* A copy: `each` may find the provider, which may replace this connection. */
         (void)snprintf(name, sizeof(name), "%s", container_of(link, struct connection, link)->name);
         each(name, arg);
     }

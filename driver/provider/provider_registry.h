@@ -2,14 +2,14 @@
  * provider_registry.h - finding providers by the name of their socket, and keeping one connection to each.
  *
  * A provider is <dir>/<name>.sock. The directories of --additional-provider-volume-paths come first, in
- * order, then --provider-volume; the first that has the socket wins. The path is looked up again at every
+ * order, then --provider-volume; the first that has the socket wins. The path is checked again at every
  * use, and the connection is bound to the file found (device, inode, time of change): a provider that moves
  * to another directory, or is replaced by another process on the same path, is noticed by the next call.
  *
- * A provider that restarts has no socket for a moment. If it was known before, its old path is tried for
+ * A provider that restarts has no socket for a short time. If it was known before, its old path is tried for
  * PROVIDER_RETRY_MS; a provider that never was there fails at once.
  *
- * The directories are writable by root only. To be sure that the peer is the one who made the socket, its
+ * The directories are writable by root only. To be sure that the peer is the one that made the socket, its
  * user must be root or the owner of the file.
  */
 #ifndef DRIVER_PROVIDER_PROVIDER_REGISTRY_H
@@ -43,7 +43,7 @@ struct provider_registry_config {
 struct provider_registry *
 provider_registry_create(uv_loop_t *loop, const struct provider_registry_config *config, struct error **err);
 
-/* All links must have been released. Accepts NULL. */
+/* All references must have been released. Accepts NULL. */
 void provider_registry_destroy(struct provider_registry *registry);
 
 uv_loop_t *provider_registry_loop(const struct provider_registry *registry);

@@ -192,7 +192,7 @@ static int check_class_name(struct publish *publish, struct error **err)
     return 0;
 }
 
-/* The annotation that `error` is about, or NULL: an Event tells the pod once per text. */
+/* `error`: the annotation of the class is invalid, or NULL. One Event on the pod per text. */
 static void report_annotation(const struct publish *publish, const struct secret_provider_class *class,
                               struct volume_state *volume, const struct error *error)
 {
@@ -329,7 +329,7 @@ static void provider_failed(struct publish *publish, const struct error *cause, 
     publish_fail(publish, error, type);
 }
 
-static void provider_done(struct provider_answer *answer, const struct error *error, const char *type,
+static void provider_done(struct provider_response *response, const struct error *error, const char *type,
                           void *arg)
 {
     struct publish *publish = arg;
@@ -340,8 +340,8 @@ static void provider_done(struct provider_answer *answer, const struct error *er
         provider_failed(publish, error, type);
         return;
     }
-    publish->answer = *answer;
-    *answer = (struct provider_answer){0};
+    publish->response = *response;
+    *response = (struct provider_response){0};
     enter_write(publish);
 }
 
@@ -443,9 +443,9 @@ static void enter_write(struct publish *publish)
     publish->state = PUBLISH_WRITE;
     /* Without metadata (no memory) the volume only knows less about itself. */
     publish->metadata = volume_metadata_print(publish->class->provider, publish->spec.hash,
-                                              &publish->answer.versions, /* err= */ NULL);
+                                              &publish->response.versions, /* err= */ NULL);
     publish->job.payload =
-        publish->answer.no_files && publish->mode->is_republish ? NULL : &publish->answer.payload;
+        publish->response.no_files && publish->mode->is_republish ? NULL : &publish->response.payload;
     publish->job.options = (struct volume_options){.gid = publish->request.gid,
                                                    .last_checked_unix = (uint64_t)clock_unix_s(),
                                                    .metadata = publish->metadata};

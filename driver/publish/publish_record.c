@@ -32,8 +32,8 @@ static struct volume_event event_of_success(const struct publish *publish)
 {
     struct volume_event event = event_of(publish, publish->mode->event);
 
-    event.versions = &publish->answer.versions;
-    event.files = publish->answer.no_files ? NULL : &publish->answer.payload;
+    event.versions = &publish->response.versions;
+    event.files = publish->response.no_files ? NULL : &publish->response.payload;
     event.checked_unix = (int64_t)publish->job.options.last_checked_unix;
     return event;
 }
@@ -148,7 +148,7 @@ static void record_done(const struct error *error, void *arg)
     }
     succeed(publish);
     volume_states_succeeded(publish->publisher->volumes, publish->request.target_path,
-                            publish->class->provider, &publish->spec, &publish->answer.versions,
+                            publish->class->provider, &publish->spec, &publish->response.versions,
                             clock_unix_s());
     publish_dispose(publish);
 }

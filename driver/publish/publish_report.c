@@ -62,9 +62,9 @@ static void report_written(const struct publish *publish, const char *message)
     log_info(publish->publisher->log, message, pod_field(publish), LOG_STR("spc", publish->class->name),
              LOG_STR("provider", publish->class->provider),
              LOG_STR("targetPath", publish->request.target_path),
-             LOG_UINT("files", publish->answer.payload.n));
+             LOG_UINT("files", publish->response.payload.n));
     driver_metrics_files_written(publish->publisher->metrics, publish->class->provider,
-                                 payload_size(&publish->answer.payload));
+                                 payload_size(&publish->response.payload));
 }
 
 void publish_report_mounted(const struct publish *publish)

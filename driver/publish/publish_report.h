@@ -31,7 +31,7 @@ void publish_report_failed_check(const struct publish *publish, const struct err
 
 /* --- neither --- */
 
-/* The class has an invalid annotation: an Event on the pod. (The log has it once per class: class_cache.h.) */
+/* The class has an invalid annotation: an Event on the pod. The log has it once per class (class_cache.h). */
 void publish_report_annotation(const struct publish *publish, const struct error *error);
 
 /* The time of a Mount of the provider that has ended with `code`. */

@@ -1,11 +1,11 @@
 /*
  * publish_request.h - a NodePublishVolume request, checked and owned.
  *
- * volume_context mixes two authors: the kubelet (keys "csi.storage.k8s.io/...") and whoever wrote the pod
- * (everything else). The kubelet's keys overwrite the pod's only if the CSIDriver object asks for them, so
- * they are cross-checked with what a pod can not choose: its UID occurs in the target path. Where the path is
- * the kubelet's, the UID has to be there and the same; a pod's author, who does not know it in advance, can
- * so not supply name and namespace in the place of a kubelet that adds no keys. "ephemeral" must not be other
+ * volume_context has two authors: the kubelet (keys "csi.storage.k8s.io/...") and the pod's author (all
+ * others). The kubelet's keys overwrite the pod's only if the CSIDriver object asks for them. So they are
+ * cross-checked with a value that a pod cannot choose: its UID is part of the target path. Where the path is
+ * the kubelet's, the UID must be there and the same. A pod's author does not know the UID in advance, and so
+ * cannot supply name and namespace in the place of a kubelet that adds no keys. "ephemeral" must not be other
  * than "true". The volume id, a hash of UID and volume name, is not compared: it comes from the kubelet as
  * the path does, so it adds nothing, and other callers choose their own ids.
  */
@@ -19,9 +19,8 @@
 #include "common/base/string_map.h"
 #include "proto/csi.pb-c.h"
 
-#define CONTEXT_CLASS "secretProviderClass"
-#define CONTEXT_PROVIDER                                                                                     \
-    "providerName" /* from before classes existed; a metrics label until the class is known */
+#define CONTEXT_CLASS           "secretProviderClass"
+#define CONTEXT_PROVIDER        "providerName" /* older than classes; a metrics label until one is read */
 #define CONTEXT_KUBELET_PREFIX  "csi.storage.k8s.io/"
 #define CONTEXT_POD_NAME        CONTEXT_KUBELET_PREFIX "pod.name"
 #define CONTEXT_POD_NAMESPACE   CONTEXT_KUBELET_PREFIX "pod.namespace"
@@ -45,21 +44,21 @@ struct publish_request {
     const char *pod_uid;
 };
 
-/* Copies and checks, in this order (CSI conformance tests look at it): volume_capability, volume_id,
+/* Copies and checks, in this order (CSI conformance tests check it): volume_capability, volume_id,
  * target_path, volume_context present; then the values: a mount capability, a clean absolute path, the
- * kubelet's keys. All failures are INVALID_ARGUMENT (RESOURCE_EXHAUSTED: memory). `readonly` and the class
- * name are left to the publish operation, whose answer to a volume that is already there comes first. */
+ * kubelet's keys. All failures are INVALID_ARGUMENT (RESOURCE_EXHAUSTED: memory). The publish operation
+ * checks `readonly` and the class name: a volume that is already there is answered before that. */
 int publish_request_decode(const Csi__V1__NodePublishVolumeRequest *message, struct publish_request *ret,
                            struct error **err);
 
 void publish_request_finish(struct publish_request *request);
 
-/* What the provider is told: the class's parameters and the volume context, as one map.
- *  - keys of the kubelet's name space come from the kubelet only: a class can not forge a pod's identity;
- *  - the service account tokens come from `secrets` (Kubernetes 1.35 and later) if they are there, else from
- * the context;
- *  - for other keys that both define, the class wins unless `pod_overrides`: a pod's author must not redirect
- * a class to another vault. */
+/* The attributes for the provider: the class's parameters and the volume context, as one map.
+ *  - Keys of the kubelet's name space come from the kubelet only: a class cannot forge a pod's identity.
+ *  - The service account tokens come from `secrets` (Kubernetes 1.35 and later) if they are there, else
+ *    from the context.
+ *  - For other keys that both define, the class wins unless `pod_overrides`: a pod's author must not
+ *    redirect a class to another vault. */
 int publish_request_attributes(const struct publish_request *request, const struct string_map *parameters,
                                bool pod_overrides, struct string_map *ret_attributes, struct error **err);
 

@@ -10,7 +10,7 @@
 void publish_dispose(struct publish *publish)
 {
     secret_provider_class_free(publish->class);
-    provider_answer_finish(&publish->answer);
+    provider_response_finish(&publish->response);
     error_free(publish->rollback_cause);
     error_free(publish->failure);
     error_free(publish->job.error);

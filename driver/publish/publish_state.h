@@ -1,9 +1,9 @@
 /*
- * publish_state.h - one publish from the inside: what it holds, who waits for it, and its end.
+ * publish_state.h - one publish from the inside: its parts, its caller and its end.
  *
- * The files of a publish stand one above the other: publish_state (this one), publish_report (log, metrics and
- * Events), publish_record (the states after WRITE, and failures), publish (the states up to WRITE). A file
- * calls only files in front of it.
+ * The files of a publish stand one above the other: publish_state (this one), publish_report (log, metrics
+ * and Events), publish_record (the states after WRITE, and failures), publish (the states up to WRITE). A
+ * file calls only files in front of it.
  */
 #ifndef DRIVER_PUBLISH_PUBLISH_STATE_H
 #define DRIVER_PUBLISH_PUBLISH_STATE_H
@@ -13,7 +13,7 @@
 #include "driver/publish/publisher.h"
 #include "driver/volume/volume.h"
 
-/* Kept from the caller's deadline, so that the answer reaches it before it gives up: a tenth, at most this. */
+/* Kept from the caller's deadline so that the answer reaches it before it gives up: a tenth, at most this. */
 enum { PUBLISH_ANSWER_MARGIN_MS = 2000 };
 
 /* In the order of the drawing in publish.h. */
@@ -91,7 +91,7 @@ struct publish {
 
     struct secret_provider_class *class; /* one of its owners */
     struct rotation_spec spec;
-    struct provider_answer answer;
+    struct provider_response response;
     char *metadata;               /* for the volume; secret_free() */
     struct error *failure;        /* RECORD_FAILURE: for the observers */
     struct error *rollback_cause; /* ROLLBACK: for the caller; NULL when it is gone */

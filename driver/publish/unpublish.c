@@ -34,7 +34,7 @@ static void unpublish_conclude(struct unpublish *unpublish, const struct error *
 
     driver_metrics_unpublish(publisher->metrics, error_code(error));
     if (error != NULL) {
-        /* These words are what existing log checks look for. */
+        /* Existing log checks search for these words. */
         log_error(publisher->log, "failed to clean and unmount target path",
                   LOG_STR("targetPath", unpublish->target_path), LOG_ERR(error));
     } else {

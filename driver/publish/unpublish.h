@@ -1,9 +1,9 @@
 /*
- * unpublish.h - one NodeUnpublishVolume: the operation that takes a volume away.
+ * unpublish.h - one NodeUnpublishVolume: the operation that removes a volume.
  *
  * Interrupts a publish of the same target, waits until its worker (if one runs) is back, then removes mount
- * and directory on a worker. Idempotent: what is not there is success, because any error makes the kubelet
- * repeat the call for ever and keeps the pod's directory. Once the worker runs it is not stopped: a caller
+ * and directory on a worker. Idempotent: a volume that is not there is success, because any error makes the
+ * kubelet repeat the call for ever and keeps the pod's directory. A running worker is not stopped: a caller
  * that gave up repeats the call and finds it done.
  */
 #ifndef DRIVER_PUBLISH_UNPUBLISH_H
@@ -18,7 +18,7 @@ struct unpublish;
 struct unpublish *unpublish_start(const struct publisher *publisher, const char *target_path,
                                   publish_callback *callback, void *arg, struct error **err);
 
-/* Nobody waits any more. Sets *unpublish to NULL. */
+/* The caller does not wait any more. Sets *unpublish to NULL. */
 void unpublish_cancel(struct unpublish **unpublish);
 
 #endif

@@ -92,7 +92,7 @@ void volume_locks_interrupt(struct volume_locks *locks, const char *path)
 
     if (holder == NULL)
         return;
-    /* From the end of the line to its head, so that nobody who is interrupted gets a turn first. One in line
+    /* From the end of the line to its head, so that no interrupted lock is granted first. One in line
      * leaves at once. */
     for (link = holder->waiting.prev; link != &holder->waiting; link = ahead) {
         struct volume_lock *lock = container_of(link, struct volume_lock, link);

@@ -3,8 +3,8 @@
  *
  * The kubelet serialises its calls per volume, but it may send a second one while the first, given up at its
  * deadline, still unwinds here. Such a call waits behind the first instead of being refused with ABORTED:
- * usually it then finds the work done. An unpublish does not wait for a publish to fetch secrets that nobody
- * wants any more: it interrupts whatever is ahead of it.
+ * usually it then finds the work done. An unpublish makes the operations ahead of it pointless, so it
+ * interrupts them.
  *
  * A lock is a link embedded in the operation that takes it. Loop thread only.
  */
@@ -23,8 +23,7 @@ struct volume_lock;
 /* The lock is held from now on. Never called inside volume_lock_take(). */
 typedef void volume_lock_granted(struct volume_lock *lock);
 
-/* Somebody else wants the volume for a stronger reason: tell your caller, stop, and release (now or after the
- * running step). */
+/* An unpublish wants the path: answer your caller, stop, and release (now or after the running step). */
 typedef void volume_lock_interrupted(struct volume_lock *lock);
 
 struct volume_lock {
@@ -39,7 +38,7 @@ struct volume_lock {
 
 struct volume_locks *volume_locks_create(struct error **err);
 
-/* Nobody may hold or wait. Accepts NULL. */
+/* No lock may be held or waited for. Accepts NULL. */
 void volume_locks_destroy(struct volume_locks *locks);
 
 /* Takes the lock of `path` or queues for it. True: held already, `granted` will not be called. */
@@ -50,10 +49,10 @@ bool volume_lock_take(struct volume_locks *locks, struct volume_lock *lock, cons
  * comes last. Harmless for a lock that is not in use. */
 void volume_lock_release(struct volume_lock *lock);
 
-/* Calls `interrupted` of the holder of `path` and of everybody in line. */
+/* Calls `interrupted` of the holder of `path` and of all locks in line. */
 void volume_locks_interrupt(struct volume_locks *locks, const char *path);
 
-/* Calls `idle` once, as soon as nobody holds or waits; inside this call when that is so already. */
+/* Calls `idle` once, as soon as no lock is held or waited for; inside this call when that is so already. */
 void volume_locks_on_idle(struct volume_locks *locks, void (*idle)(void *arg), void *arg);
 
 #endif

@@ -1,5 +1,5 @@
 /*
- * rotation.c - when a published volume is due for a new look at the provider.
+ * rotation.c - when a rotation check of a mounted volume is due.
  */
 #include "driver/rotation/rotation.h"
 
@@ -14,7 +14,7 @@ enum {
     BACKOFF_CAP_MIN_S = 60,
     SPREAD_PART = 8,      /* an eighth of the interval */
     KUBELET_ROUND_S = 90, /* the longest time between its calls for a volume */
-    MET_LATE_SPREAD_S = 60,
+    FOUND_SPREAD_S = 60,
 };
 
 /* --- due or not --- */
@@ -35,9 +35,9 @@ static int64_t delay_of(const struct rotation_facts *facts, int64_t interval_s)
     return (int64_t)(facts->seed % (uint64_t)(interval_s / SPREAD_PART + 1));
 }
 
-/* When this process met the volume, its look was overdue by more than the kubelet's calls are apart: its
- * looks had been failing. */
-static bool was_met_late(const struct rotation_facts *facts, int64_t interval_s)
+/* When this process found the volume, its rotation check was overdue by more than the kubelet's calls are
+ * apart: its rotation checks had been failing. */
+static bool was_overdue_when_found(const struct rotation_facts *facts, int64_t interval_s)
 {
     if (facts->last_checked_unix == 0 || facts->last_checked_unix >= (uint64_t)facts->first_seen_unix)
         return false;
@@ -46,15 +46,15 @@ static bool was_met_late(const struct rotation_facts *facts, int64_t interval_s)
            interval_s;
 }
 
-/* Its looks had been failing, or may have been. Which pauses were agreed upon is not known any more, and all
- * of its kind are met at one moment; each waits for a moment of its own. */
-static bool waits_since_it_was_met(const struct rotation_facts *facts, int64_t interval_s, int64_t now)
+/* Its rotation checks had been failing, or may have been. Their pauses are not known any more, and the
+ * kubelet calls for all such volumes at about the same time: each waits for a delay of its own. */
+static bool waits_since_found(const struct rotation_facts *facts, int64_t interval_s, int64_t now)
 {
-    int64_t spread = interval_s < MET_LATE_SPREAD_S ? interval_s : MET_LATE_SPREAD_S;
+    int64_t spread = interval_s < FOUND_SPREAD_S ? interval_s : FOUND_SPREAD_S;
 
     if (interval_s <= 0 || facts->first_seen_unix <= 0)
         return false;
-    return (facts->spec_changed_when_found || was_met_late(facts, interval_s)) &&
+    return (facts->spec_changed_when_found || was_overdue_when_found(facts, interval_s)) &&
            !has_passed(now, facts->first_seen_unix, (int64_t)(facts->seed % (uint64_t)spread));
 }
 
@@ -76,7 +76,7 @@ bool rotation_due(const struct rotation_facts *facts, const struct rotation_spec
 {
     bool spec_changed = rotation_spec_changed(facts->spec_hash, spec);
 
-    if (waits_since_it_was_met(facts, spec->interval_s, now_unix))
+    if (waits_since_found(facts, spec->interval_s, now_unix))
         return false;
     if (spec_changed && strcmp(facts->failed_spec_hash, spec->hash) != 0)
         return true;

@@ -1,5 +1,5 @@
 /*
- * volume_metadata.c - what a volume remembers of its last look, as JSON.
+ * volume_metadata.c - what a volume remembers of its last rotation check, as JSON.
  */
 #include "driver/rotation/volume_metadata.h"
 

@@ -1,14 +1,14 @@
 /*
- * volume_metadata.h - what a volume remembers of its last look, beside the time: the driver may restart at any
- * moment and then knows again what it told the provider and what it got.
+ * volume_metadata.h - what a volume remembers of its last rotation check, beside the time: after a restart
+ * the driver knows again what it has sent to the provider and received from it.
  *
- * The metadata is a JSON object in the attribute VOLUME_METADATA_ATTRIBUTE of the volume's root (volume.h), so it
- * lives and dies with the volume:
+ * The metadata is a JSON object in the attribute VOLUME_METADATA_ATTRIBUTE of the volume's root (volume.h),
+ * so it lives and dies with the volume:
  *
- *     {"provider":"azure","class":"<class_rotation.h, the hash of the rotation spec>","versions":{"secret/a":"1"}}
+ *     {"provider":"azure","class":"<class_rotation.h, the hash>","versions":{"secret/a":"1"}}
  *
- * It holds names and versions, never contents. A volume without one (of another driver), or with one that can
- * not be read, is an ordinary volume of which nothing is known. Pure functions.
+ * It holds names and versions, never contents. A volume without it (of another driver), or with one that
+ * cannot be read, is an ordinary volume of which nothing is known. Pure functions.
  */
 #ifndef DRIVER_ROTATION_VOLUME_METADATA_H
 #define DRIVER_ROTATION_VOLUME_METADATA_H

@@ -75,7 +75,7 @@ struct volume_state *volume_states_restore(struct volume_states *volumes, const 
     if (volume == NULL)
         return NULL;
     volume->first_seen_unix = now_unix;
-    /* A metadata that can not be read is as good as none. */
+    /* Metadata that cannot be read is as good as none. */
     if (metadata == NULL || volume_metadata_parse(metadata, strlen(metadata), &known, /* err= */ NULL) < 0)
         return volume;
     volume->provider = steal_ptr(&known.provider);

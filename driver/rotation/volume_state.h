@@ -1,10 +1,9 @@
 /*
- * volume_state.h - what the driver remembers of the volumes it has published, beyond what the volumes themselves
- * tell.
+ * volume_state.h - what the driver remembers of the volumes it has published, beyond the volumes' own
+ * metadata.
  *
  * Nothing here is needed for correctness: after a restart the table is empty, volumes are found again by
- * looking at their mounts, and entries come back from the volumes' own records (volume_metadata.h). Loop thread
- * only.
+ * their mounts, and entries come back from the volumes' metadata (volume_metadata.h). Loop thread only.
  */
 #ifndef DRIVER_ROTATION_VOLUME_STATE_H
 #define DRIVER_ROTATION_VOLUME_STATE_H
@@ -22,20 +21,22 @@ struct volume_states;
 
 struct volume_state {
     struct volume_entry entry;
-    struct string_map versions; /* object id -> version mounted now; told to the provider when the volume is
-                                   looked at again */
-    char *provider; /* owned, may be NULL; the metrics label for calls that end before the class is read */
-    char spec_hash[ROTATION_SPEC_HASH_LEN + 1]; /* spec of the class at the last good look; "" = not known */
-    char
-        failed_spec_hash[ROTATION_SPEC_HASH_LEN + 1]; /* the same at the last failure since then; "" = none */
-    int64_t interval_s;                /* that the class asked for when it was last read; 0 = not known */
-    uint32_t reported_annotation_hash; /* seed of the annotation that the pod was told of; 0 = none */
-    int64_t first_seen_unix;           /* when this process met it */
-    bool class_seen;                   /* its class has been seen since then, */
-    bool spec_changed_when_found;      /* and at the first time there was a spec already */
-    unsigned failures;                 /* failed looks since the last good one */
-    int64_t retry_unix;                /* not before; 0 = no failure to wait for */
-    bool class_unread;                 /* the last failure: the class could not be read */
+    char *provider;                    /* owned, may be NULL; the metrics label until the class is read */
+    struct string_map versions;        /* object id -> version mounted now */
+    int64_t first_seen_unix;           /* when this process found or made it */
+    int64_t interval_s;                /* of the class when it was last read; 0 = not known */
+    uint32_t reported_annotation_hash; /* of the invalid annotation that an Event was made for; 0 = none */
+
+    /* the rotation spec, see rotation.h */
+    char spec_hash[ROTATION_SPEC_HASH_LEN + 1];        /* at the last successful check; "" = not known */
+    char failed_spec_hash[ROTATION_SPEC_HASH_LEN + 1]; /* at the last failure since then; "" = none */
+    bool class_seen;                                   /* the class has been read since first_seen_unix, */
+    bool spec_changed_when_found;                      /* and then the rotation spec had changed */
+
+    /* failed rotation checks since the last successful one */
+    unsigned failures;
+    int64_t retry_unix; /* not before; 0 = no failure to wait for */
+    bool class_unread;  /* the last one: the class could not be read */
 };
 
 struct volume_states *volume_states_create(struct error **err);
@@ -48,25 +49,25 @@ struct volume_state *volume_states_find(struct volume_states *volumes, const cha
 struct volume_state *volume_states_get(struct volume_states *volumes, const char *target_path,
                                        struct error **err);
 
-/* A volume that was found and is not in the table: its entry, from `metadata`, the text of its metadata, or NULL.
+/* A volume that was found and is not in the table: its entry, from the text of its metadata (NULL: none).
  * NULL on lack of memory. */
 struct volume_state *volume_states_restore(struct volume_states *volumes, const char *target_path,
                                            const char *metadata, int64_t now_unix);
 
-/* A good contact: failures are forgotten. Moves *versions in. Lack of memory only means that less is
- * known. */
+/* A successful mount or rotation check: failures are forgotten. Moves *versions in. Lack of memory only means
+ * that less is known. */
 void volume_states_succeeded(struct volume_states *volumes, const char *target_path, const char *provider,
                              const struct rotation_spec *spec, struct string_map *versions, int64_t now_unix);
 
-/* A failed look: the next one waits. `random`: see rotation_backoff_s(). A spec without a hash is that of a
- * class which could not be read. */
+/* A failed rotation check: the next one waits. `random`: see rotation_backoff_s(). A spec without a hash
+ * is that of a class that could not be read. */
 void volume_states_failed(struct volume_states *volumes, const char *target_path,
                           const struct rotation_spec *spec, uint32_t random, int64_t now_unix);
 
-/* Classes can be read again: looks that failed for the lack of one do not wait any longer. */
+/* Classes can be read again: rotation checks that failed for the lack of one do not wait any longer. */
 void volume_states_retry_class_errors(struct volume_states *volumes);
 
-/* Is a look at this volume due? (rotation.h) `last_checked_unix`: as the volume itself says. */
+/* Is a rotation check of this volume due? (rotation.h) `last_checked_unix`: from the volume itself. */
 bool volume_state_due(struct volume_state *volume, const struct rotation_spec *spec,
                       uint64_t last_checked_unix, int64_t now_unix);
 

@@ -1,7 +1,7 @@
 /*
- * target_path.h - what a CSI target path says about the pod.
+ * target_path.h - the pod in a CSI target path.
  *
- * The kubelet's paths look like <root>/pods/<pod uid>/volumes/kubernetes.io~csi/<volume name>/mount. Other
+ * The kubelet's paths are <root>/pods/<pod uid>/volumes/kubernetes.io~csi/<volume name>/mount. Other
  * callers (csi-sanity, the command-line client, standalone use) choose paths of their own.
  */
 #ifndef DRIVER_VOLUME_TARGET_PATH_H

@@ -1,5 +1,5 @@
 /*
- * volume.c - publishing, updating and taking away the tmpfs behind one CSI target path.
+ * volume.c - publishing, updating and removing the tmpfs behind one CSI target path.
  */
 #include "driver/volume/volume.h"
 
@@ -18,7 +18,7 @@
 
 enum {
     TARGET_MODE = 0750,
-    STACKED_MAX = 64,       /* mounts on one target that unpublish takes away before it gives up */
+    STACKED_MAX = 64,       /* mounts on one target that unpublish removes before it gives up */
     MIN_INODES = 1024,      /* of a tmpfs; a bound against runaway use, not a budget */
     SIZE_GRANULE = 1 << 16, /* sizes are rounded up to this, so that page sizes do not matter */
 };
@@ -41,8 +41,8 @@ static struct volume_mount_spec make_spec(const struct payload *payload, const s
     return spec;
 }
 
-/* Makes room for old and new side by side. A failure is not told: if the room really lacks, the write says
- * so, with the numbers, and if the content has not changed none is needed. */
+/* Makes space for old and new side by side. A failure is ignored: if the space is really needed, the write
+ * fails with the numbers. */
 static void grow(int fd, enum mount_method method, const struct payload *payload,
                  const struct volume_options *options)
 {
@@ -73,7 +73,7 @@ static void grow(int fd, enum mount_method method, const struct payload *payload
 /* Returns 0 or the error number. */
 static int write_attributes(int fd, const struct volume_options *options)
 {
-    cleanup_close int root = payload_tree_open_dir(fd, "."); /* attributes can not be set through O_PATH */
+    cleanup_close int root = payload_tree_open_dir(fd, "."); /* attributes cannot be set through O_PATH */
     if (root < 0)
         return errno;
     /* The metadata first: when the time is there, what belongs to it is there as well. */
@@ -103,7 +103,7 @@ static uint64_t read_last_checked(int fd)
     return errno == 0 && *end == '\0' && text[0] >= '0' && text[0] <= '9' ? value : 0;
 }
 
-/* NULL when there is none, or when it can not be read. */
+/* NULL when there is none, or when it cannot be read. */
 static char *read_metadata(int fd)
 {
     cleanup_close int root = payload_tree_open_dir(fd, ".");
@@ -116,13 +116,6 @@ static char *read_metadata(int fd)
         return NULL;
     text[have] = '\0';
     return steal_ptr(&text);
-}
-
-/* Without the marks nothing is known of the last look, which only makes the next one due soon: no reason to
- * fail. */
-static void remember_check(int fd, const struct volume_options *options)
-{
-    (void)write_attributes(fd, options);
 }
 
 /* --- inspecting --- */
@@ -143,12 +136,12 @@ static enum volume_condition condition_of(const struct volume_target *target)
     }
 }
 
-int volume_inspect(const char *target_path, enum volume_condition *ret_state, struct error **err)
+int volume_inspect(const char *target_path, enum volume_condition *ret_condition, struct error **err)
 {
     cleanup_volume_target struct volume_target target = VOLUME_TARGET_INIT;
     if (volume_target_open(target_path, VOLUME_TARGET_EXISTING, &target, err) < 0)
         return -1;
-    *ret_state = condition_of(&target);
+    *ret_condition = condition_of(&target);
     return 0;
 }
 
@@ -203,7 +196,7 @@ static int refuse_foreign(const struct volume_target *target, struct error **err
                      target->path);
 }
 
-/* Takes away cut-short and corrupt mounts; then the target is ABSENT or a plain DIRECTORY. */
+/* Unmounts incomplete and corrupt volumes; then the target is ABSENT or a plain DIRECTORY. */
 static int clear_target(struct volume_target *target, struct error **err)
 {
     for (int i = 0; i < STACKED_MAX; i++) {
@@ -231,7 +224,7 @@ static int make_target(struct volume_target *target, bool *ret_made, struct erro
             return error_set_errno(err, GRPC_STATUS_INTERNAL, errno, "make directory '%s'", target->path);
         *ret_made = true;
     }
-    if (volume_target_look(target, err) < 0)
+    if (volume_target_inspect(target, err) < 0)
         return -1;
     return target->kind == VOLUME_TARGET_DIRECTORY ? 0 : refuse_foreign(target, err);
 }
@@ -247,11 +240,11 @@ static int build_and_attach(enum mount_method method, struct volume_target *targ
     if (volume_mount_prepare(&mount, method, &spec, target, err) < 0 ||
         payload_write(mount.fd, payload, &write_options, &changed, err) < 0)
         return -1;
-    remember_check(mount.fd, options);
+    (void)write_attributes(mount.fd, options); /* without them the next rotation check is only due sooner */
     return volume_mount_attach(&mount, target, err);
 }
 
-/* A volume whose update was cut short between its two last steps: running containers may use it, so its mount
+/* An update was cut short between its two last steps: running containers may use the volume, so its mount
  * must stay. */
 static bool is_repairable(const struct volume_target *target)
 {
@@ -334,7 +327,7 @@ int volume_update_with(struct mount_methods methods, const char *target_path, co
     bool changed = false;
     if (payload_write(writable.fd, payload, &write_options, &changed, err) < 0)
         return error_wrap(err, "update volume on '%s'", target_path);
-    remember_check(writable.fd, options);
+    (void)write_attributes(writable.fd, options); /* as above */
     *ret_changed = changed;
     return 0;
 }
@@ -378,14 +371,13 @@ int volume_write_metadata(const char *target_path, const struct volume_options *
     return 0;
 }
 
-/* --- taking away --- */
+/* --- removing --- */
 
-/* Removes what was published, so that a mount which leaked into another namespace shows nothing any more.
- * Only where the layout is the one of this driver or its predecessor: a tmpfs that merely lies at the path is
- * unmounted untouched.
- * Through a private clone, as an update: the visible mount never becomes writable, not even when this is cut
- * short. `..data` goes first: what is left of an interruption then counts as incomplete. Failures do not keep
- * the unmount. */
+/* Removes the published files, so that a mount which leaked into another namespace shows nothing any more.
+ * Only where the layout is the one of this driver or the Go driver: any other tmpfs is unmounted
+ * untouched. As an update does, this writes through a private clone: the visible mount never becomes
+ * writable, not even when this is cut short. `..data` goes first: after an interruption the volume counts
+ * as incomplete. A failure does not prevent the unmount. */
 static void empty_volume(const struct volume_target *target)
 {
     cleanup_volume_writable struct volume_writable writable = VOLUME_WRITABLE_INIT;

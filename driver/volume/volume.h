@@ -5,18 +5,16 @@
  * through its own descriptor, made read-only and only then moved onto the target path. A crash before the
  * move leaves nothing. Rotation writes through a private clone (open_tree) on which read-only is cleared, so
  * the visible mount never becomes writable. Kernels without the new mount API get mount(2) on a private
- * staging directory and MS_MOVE, or in the last resort a mount on the target itself. (mount_setattr(2),
- * fsopen(2), open_tree(2), move_mount(2).)
+ * staging directory and MS_MOVE, or in the last resort a mount on the target itself (mount_method.h).
  *
- * Whose mount is it: any tmpfs directly at the target path counts as ours. It must, because a cluster
- * switches drivers below running pods and the Go driver's tmpfs carries no mark (source "tmpfs", writable, no
- * flags); such a volume is read, updated and taken away like one of ours. Nobody else mounts a tmpfs at a CSI
- * target path, which belongs to this driver by contract. Everything else mounted there (a bind mount, a disk,
- * NFS...) is foreign and left alone. Our own mounts name VOLUME_SOURCE as their source, for the eyes of an
- * administrator (findmnt).
+ * Any tmpfs directly at the target path counts as this driver's. It must, because a cluster switches drivers
+ * below running pods, and the Go driver's tmpfs cannot be recognised (source "tmpfs", writable, no flags);
+ * such a volume is read, updated and removed like one of ours. A CSI target path belongs to this driver by
+ * contract, and no other program mounts a tmpfs there. Any other mount (a bind mount, a disk, NFS...) is
+ * foreign and left alone.
  *
  * The target path must be absolute and without "." and ".." components (INVALID_ARGUMENT from every
- * function). Links in its parent directories are followed (a kubelet root may be one; pods can not write
+ * function). Links in its parent directories are followed (a kubelet root may be one; pods cannot write
  * there), its last component never.
  *
  * All functions block and are meant for worker threads; the caller serialises calls for one target path.
@@ -43,77 +41,36 @@ enum volume_condition {
     VOLUME_INCOMPLETE, /* our kind of tmpfs, but no complete payload: an earlier publish was cut short */
     VOLUME_PUBLISHED,  /* our kind of tmpfs with a complete payload */
     VOLUME_FOREIGN,    /* something else is mounted there, or the path is a symlink or not a directory */
-    VOLUME_CORRUPT,    /* a mount that can not be read (ENOTCONN, ESTALE, EIO...) */
+    VOLUME_CORRUPT,    /* a mount that cannot be read (ENOTCONN, ESTALE, EIO...) */
 };
 
 struct volume_options {
-    /* Bytes the tmpfs may hold. 0 = twice the payload rounded up, at least VOLUME_MIN_SIZE, so that a
-     * rotation (old and new side by side) fits; volume_update() then grows it as needed. Otherwise a ceiling
-     * that is never passed. */
+    /* Bytes the tmpfs may hold, a ceiling that is never passed. 0 = twice the payload rounded up, at least
+     * VOLUME_MIN_SIZE, so that a rotation (old and new side by side) fits; volume_update() then grows it as
+     * needed. */
     uint64_t size_limit;
     gid_t gid; /* fsGroup of the pod, (gid_t)-1 without: see payload.h, "Group" */
-    /* Remembered in the volume, unless 0 and NULL; see volume_last_checked(), volume_read_metadata(). */
+
+    /* Remembered in the volume unless 0 and NULL: volume_last_checked(), volume_read_metadata(). */
     uint64_t last_checked_unix;
     const char *metadata; /* borrowed; at most VOLUME_METADATA_MAX bytes (volume_metadata.h) */
 };
 
 enum { VOLUME_MIN_SIZE = 1 << 20 };
 
-/* What is at the target path. Fails only when that can not be found out (PERMISSION_DENIED, INTERNAL).
- * Symbolic links in the last component are not followed. Asks for cached attributes first, so that a dead
- * network file system is not waited for when it need not be. */
-int volume_inspect(const char *target_path, enum volume_condition *ret_state, struct error **err);
+/* --- inspecting --- */
 
-/* Publishes `payload` on a target that is ABSENT, UNMOUNTED, INCOMPLETE or CORRUPT (then the old mount is
- * taken away first; but an INCOMPLETE one that already shows some version, the trace of an update cut short,
- * is completed in place, because running containers may use it). Creates the target directory (0750) and
- * missing parents. On failure nothing is mounted by this call and the target directory is left as it was
- * found. ALREADY_EXISTS for PUBLISHED (use volume_update()), FAILED_PRECONDITION for FOREIGN,
- * RESOURCE_EXHAUSTED when the payload does not fit, PERMISSION_DENIED, INTERNAL. */
-int volume_publish(const char *target_path, const struct payload *payload,
-                   const struct volume_options *options, struct error **err);
+/* What is at the target path. Fails only when that cannot be found out (PERMISSION_DENIED, INTERNAL).
+ * Symbolic links in the last component are not followed. Uses cached attributes where it can, so that it
+ * does not wait for a dead network file system. */
+int volume_inspect(const char *target_path, enum volume_condition *ret_condition, struct error **err);
 
-/* Is the volume INCOMPLETE and would volume_publish() complete it in place? Then containers may use it, and
- * it must not be taken back when something else fails. True also when that can not be found out. */
+/* Is the volume INCOMPLETE and would volume_publish() complete it in place? Then containers may use it,
+ * and it must not be rolled back when something else fails. True also when that cannot be found out. */
 bool volume_may_be_in_use(const char *target_path);
-
-/* Makes a PUBLISHED (or, to complete it, INCOMPLETE) volume show `payload`; *ret_changed tells whether
- * anything was written. The mount itself is never replaced (running containers would keep the old one). Grows
- * the size limit when needed. FAILED_PRECONDITION when there is no volume of ours, RESOURCE_EXHAUSTED,
- * PERMISSION_DENIED, INTERNAL; the old content is still served then. */
-int volume_update(const char *target_path, const struct payload *payload,
-                  const struct volume_options *options, bool *ret_changed, struct error **err);
-
-/* When the content was last checked with the provider (Unix seconds), 0 when unknown (never recorded, or the
- * kernel's tmpfs has no extended attributes). Survives a restart of the driver. Kept in the attribute
- * VOLUME_CHECKED_ATTRIBUTE of the root directory; trusted.* is invisible without CAP_SYS_ADMIN. NOT_FOUND
- * when there is no volume of ours; INTERNAL. */
-#define VOLUME_CHECKED_ATTRIBUTE "trusted.secrets-store.last-checked"
-int volume_last_checked(const char *target_path, uint64_t *ret_unix, struct error **err);
-
-/* The metadata (volume_metadata.h) as text, which the caller frees; NULL when there is none. Kept in
- * VOLUME_METADATA_ATTRIBUTE likewise. Errors as above. */
-#define VOLUME_METADATA_ATTRIBUTE "trusted.secrets-store.record"
-int volume_read_metadata(const char *target_path, char **ret_text, struct error **err);
-
-/* Remembers `last_checked_unix` and `metadata` of the options without looking at the content; volume_publish()
- * and volume_update() do it, too. Where a tmpfs has no attributes nothing is remembered, which is no failure.
- * NOT_FOUND when there is no volume of ours; INTERNAL. */
-int volume_write_metadata(const char *target_path, const struct volume_options *options, struct error **err);
 
 /* The files of a PUBLISHED volume, contents included: see payload_read(). NOT_FOUND when there is none. */
 int volume_read(const char *target_path, size_t max_bytes, struct payload *ret_payload, struct error **err);
-
-/* Takes the volume away: removes the published files (so that a mount which leaked into another namespace
- * shows nothing any more), unmounts everything of ours that is stacked there (lazily if busy), removes the
- * directory. Idempotent: an absent or unmounted target is success. Corrupt mounts are taken away too.
- *
- * What lies in the directory when nothing is mounted on it is removed as well, without following links or
- * entering mounts: this driver writes only into tmpfs, but very early drivers and providers wrote plain files
- * there, the Go driver removes them likewise, and a pod must not hang in Terminating over them.
- *
- * FAILED_PRECONDITION for FOREIGN (left alone), INTERNAL when the kernel refuses. */
-int volume_unpublish(const char *target_path, struct error **err);
 
 struct volume_stats {
     uint64_t total_bytes, used_bytes, available_bytes;
@@ -123,10 +80,60 @@ struct volume_stats {
 /* statvfs of a PUBLISHED volume; NOT_FOUND otherwise. */
 int volume_stats(const char *target_path, struct volume_stats *ret_stats, struct error **err);
 
-/* volume_publish() and volume_update() by the given methods; those take MOUNT_METHODS_ALL. */
+/* --- publishing, updating --- */
+
+/* Publishes `payload` on a target that is ABSENT, UNMOUNTED, INCOMPLETE or CORRUPT. The old mount is
+ * removed first; but an INCOMPLETE one that already shows some version, because an update was cut short,
+ * is completed in place, because running containers may use it. Creates the target directory (0750) and
+ * missing parents. On failure nothing is mounted by this call and the target directory is left as it was
+ * found. ALREADY_EXISTS for PUBLISHED (use volume_update()), FAILED_PRECONDITION for FOREIGN,
+ * RESOURCE_EXHAUSTED when the payload does not fit, PERMISSION_DENIED, INTERNAL. */
+int volume_publish(const char *target_path, const struct payload *payload,
+                   const struct volume_options *options, struct error **err);
+
+/* Makes a PUBLISHED (or, to complete it, INCOMPLETE) volume show `payload`; *ret_changed: was anything
+ * written? The mount itself is never replaced (running containers would keep the old one). Grows the size
+ * limit when needed. FAILED_PRECONDITION when there is no volume of ours, RESOURCE_EXHAUSTED,
+ * PERMISSION_DENIED, INTERNAL; the old content stays then. */
+int volume_update(const char *target_path, const struct payload *payload,
+                  const struct volume_options *options, bool *ret_changed, struct error **err);
+
+/* The same by the given methods; the two above take MOUNT_METHODS_ALL. */
 int volume_publish_with(struct mount_methods methods, const char *target_path, const struct payload *payload,
                         const struct volume_options *options, struct error **err);
 int volume_update_with(struct mount_methods methods, const char *target_path, const struct payload *payload,
                        const struct volume_options *options, bool *ret_changed, struct error **err);
+
+/* --- what a volume remembers ---
+ *
+ * Extended attributes of the root directory survive a restart of the driver. trusted.* is invisible without
+ * CAP_SYS_ADMIN. */
+
+/* The time of the last successful rotation check (Unix seconds), 0 when unknown (never recorded, or the
+ * kernel's tmpfs has no extended attributes). NOT_FOUND when there is no volume of ours; INTERNAL. */
+#define VOLUME_CHECKED_ATTRIBUTE "trusted.secrets-store.last-checked"
+int volume_last_checked(const char *target_path, uint64_t *ret_unix, struct error **err);
+
+/* The metadata (volume_metadata.h) as text, freed by the caller; NULL when there is none. Errors as above. */
+#define VOLUME_METADATA_ATTRIBUTE "trusted.secrets-store.record"
+int volume_read_metadata(const char *target_path, char **ret_text, struct error **err);
+
+/* Writes `last_checked_unix` and `metadata` of the options, as volume_publish() and volume_update() do,
+ * and leaves the content alone. A tmpfs without attributes remembers nothing, which is no failure. Errors
+ * as above. */
+int volume_write_metadata(const char *target_path, const struct volume_options *options, struct error **err);
+
+/* --- removing --- */
+
+/* Removes the published files (so that a mount which leaked into another namespace shows nothing any
+ * more), unmounts everything of ours that is stacked there (lazily if busy), removes the directory.
+ * Idempotent: an absent or unmounted target is success. Corrupt mounts are removed too.
+ *
+ * Files in the directory when nothing is mounted on it are removed as well, without following links or
+ * entering mounts: this driver writes only into tmpfs, but very early drivers and providers wrote plain
+ * files there, the Go driver removes them likewise, and a pod must not hang in Terminating over them.
+ *
+ * FAILED_PRECONDITION for FOREIGN (left alone), INTERNAL when the kernel refuses. */
+int volume_unpublish(const char *target_path, struct error **err);
 
 #endif

@@ -1,5 +1,5 @@
 /*
- * volume_mount.c - the mount calls behind volume.h: making a tmpfs, showing it, writing to one that is shown.
+ * volume_mount.c - the mount calls behind volume.h: making a tmpfs, attaching it, writing to an attached one.
  */
 #include "driver/volume/volume_mount.h"
 
@@ -32,7 +32,7 @@ static struct fd_path fd_path(int fd)
 }
 
 /* ENOSYS: an older kernel. EPERM at the first call: a seccomp filter that does not know it (the classic calls
- * then tell whether it is a matter of privilege). */
+ * then show whether it is a matter of privilege). */
 static bool means_unsupported(int errnum)
 {
     return errnum == ENOSYS || errnum == EPERM || errnum == EOPNOTSUPP;
@@ -78,8 +78,8 @@ static int configure(int fs_fd, const struct volume_mount_spec *spec)
 static int prepare_detached(struct volume_mount *mount, const struct volume_mount_spec *spec,
                             struct error **err)
 {
-    /* The last call of this method that a kernel may lack, asked first: a tmpfs that can not be made read-only
-     * before it is shown is not worth building. */
+    /* The last call of this method that a kernel may lack comes first: a tmpfs that cannot be made read-only
+     * before it is attached is not worth building. */
     struct mount_attr nothing = {0};
     if (mount_setattr(-1, "", AT_EMPTY_PATH, &nothing, sizeof(nothing)) < 0 && means_unsupported(errno))
         return unsupported(errno, "mount_setattr", err);
@@ -174,7 +174,7 @@ static int prepare_direct(struct volume_mount *mount, const struct volume_mount_
     if (mount_tmpfs(fd_path(target->fd).text, spec) < 0)
         return fail(errno, "mount tmpfs", err);
     mount->on_target = target;
-    if (volume_target_look(target, err) < 0)
+    if (volume_target_inspect(target, err) < 0)
         return -1;
     if (target->kind != VOLUME_TARGET_TMPFS)
         return error_set(err, GRPC_STATUS_INTERNAL, "a tmpfs was mounted but is not visible on the target");
@@ -232,16 +232,16 @@ static void leave_staging(char staging[VOLUME_STAGING_MAX])
 void volume_mount_finish(struct volume_mount *mount)
 {
     if (mount->fd >= 0)
-        (void)close(steal_fd(&mount->fd)); /* a detached mount that was not shown ends here */
+        (void)close(steal_fd(&mount->fd)); /* a detached mount that was not attached ends here */
     leave_staging(mount->staging);
     if (mount->on_target != NULL) {
         (void)volume_target_unmount(mount->on_target,
-                                    /* err= */ NULL); /* the failure before it is the one to tell */
+                                    /* err= */ NULL); /* the caller has the failure before it */
         mount->on_target = NULL;
     }
 }
 
-/* --- write access to what is shown --- */
+/* --- write access to an attached tmpfs --- */
 
 static int open_clone(struct volume_writable *writable, int fd, struct error **err)
 {
@@ -318,8 +318,7 @@ void volume_writable_finish(struct volume_writable *writable)
     if (writable->fd < 0)
         return;
     if (writable->in_place)
-        (void)remount_bind(writable->fd,
-                           MS_RDONLY); /* refused only while somebody has a file open for writing */
+        (void)remount_bind(writable->fd, MS_RDONLY); /* refused only while a file is open for writing */
     (void)close(steal_fd(&writable->fd));
     writable->in_place = false;
 }
@@ -349,7 +348,7 @@ static int remount(int fd, uint64_t bytes, uint64_t inodes, bool noswap)
 
 static int resize(int fd, enum mount_method method, uint64_t bytes, uint64_t inodes)
 {
-    /* A tmpfs made with noswap must be told so again, one made without it must not: try both. */
+    /* A tmpfs made with noswap needs the option again, one made without it refuses it: try both. */
     int (*set)(int, uint64_t, uint64_t, bool) = method == MOUNT_METHOD_DETACHED ? reconfigure : remount;
     return set(fd, bytes, inodes, /* noswap= */ true) == 0 ? 0 : set(fd, bytes, inodes, /* noswap= */ false);
 }

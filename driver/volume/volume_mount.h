@@ -37,14 +37,14 @@ struct volume_mount {
 #define VOLUME_MOUNT_INIT ((struct volume_mount){.fd = -1})
 
 /* Makes an empty writable tmpfs. UNIMPLEMENTED when this method does not work here (try the next),
- * RESOURCE_EXHAUSTED, PERMISSION_DENIED, INTERNAL. `target` is a DIRECTORY; the DIRECT method mounts on it and
- * inspects it again. */
+ * RESOURCE_EXHAUSTED, PERMISSION_DENIED, INTERNAL. `target` is a DIRECTORY; the DIRECT method mounts on it
+ * and inspects it again. */
 int volume_mount_prepare(struct volume_mount *mount, enum mount_method method,
                          const struct volume_mount_spec *spec, struct volume_target *target,
                          struct error **err);
 
-/* Makes the tmpfs read-only and attaches it to the target. Errors as above. Descriptors open for writing in the
- * tmpfs must be closed before. */
+/* Makes the tmpfs read-only and attaches it to the target. Errors as above. Descriptors open for writing
+ * in the tmpfs must be closed before. */
 int volume_mount_attach(struct volume_mount *mount, struct volume_target *target, struct error **err);
 
 /* Lets go; a tmpfs that was not attached is gone afterwards. */

@@ -1,5 +1,5 @@
 /*
- * volume_table.c - what is known of each volume, by target path.
+ * volume_table.c - a table of volumes, by target path.
  */
 #include "driver/volume/volume_table.h"
 

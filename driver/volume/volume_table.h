@@ -1,7 +1,7 @@
 /*
- * volume_table.h - what a part of the driver knows of each volume, found by its target path.
+ * volume_table.h - a table of volumes, by target path.
  *
- * Entries are embedded in the structs that hold the knowledge; they are found in constant time up to some
+ * Entries are embedded in the structs of the table's user. They are found in constant time up to some
  * thousand volumes, and walked in the order in which they were added:
  *
  *     for (struct list *at = table.entries.next; at != &table.entries; at = at->next)
@@ -31,7 +31,7 @@ struct volume_table {
     struct volume_entry *buckets[VOLUME_TABLE_BUCKETS];
 };
 
-/* An empty table. It owns nothing but its entries' paths: who empties it has finished it. */
+/* An empty table. It owns nothing but its entries' paths: an empty table needs no finish. */
 void volume_table_init(struct volume_table *table);
 
 /* The entry, or NULL. Valid until it is removed. */

@@ -87,22 +87,22 @@ int volume_target_open(const char *path, enum volume_target_flags flags, struct 
     target.parent_fd = open_parent(parent, flags);
     if (target.parent_fd < 0 && (errno != ENOENT || (flags & VOLUME_TARGET_MAKE_PARENTS) != 0))
         return fail(&target, errno, "open the directory that holds", err);
-    if (volume_target_look(&target, err) < 0)
+    if (volume_target_inspect(&target, err) < 0)
         return -1;
     *ret = target;
     target = VOLUME_TARGET_INIT;
     return 0;
 }
 
-/* What stat answers for a mount whose server or FUSE process is gone. */
+/* The error of stat() on a mount without its server or FUSE process. */
 static bool means_corrupt(int errnum)
 {
     return errnum == ENOTCONN || errnum == ESTALE || errnum == EIO || errnum == EACCES ||
            errnum == EHOSTDOWN || errnum == ETIMEDOUT;
 }
 
-static int look_at(const struct volume_target *target, int fd, enum volume_target_kind *ret_kind,
-                   struct error **err)
+static int classify(const struct volume_target *target, int fd, enum volume_target_kind *ret_kind,
+                    struct error **err)
 {
     struct statx info;
     if (statx(fd, "", AT_EMPTY_PATH | AT_NO_AUTOMOUNT | AT_STATX_DONT_SYNC, STATX_TYPE, &info) < 0) {
@@ -129,7 +129,7 @@ static int look_at(const struct volume_target *target, int fd, enum volume_targe
     return 0;
 }
 
-int volume_target_look(struct volume_target *target, struct error **err)
+int volume_target_inspect(struct volume_target *target, struct error **err)
 {
     if (target->fd >= 0)
         (void)close(steal_fd(&target->fd));
@@ -145,7 +145,7 @@ int volume_target_look(struct volume_target *target, struct error **err)
         target->kind = VOLUME_TARGET_CORRUPT;
         return 0;
     }
-    if (look_at(target, fd, &target->kind, err) < 0)
+    if (classify(target, fd, &target->kind, err) < 0)
         return -1;
     if (target->kind == VOLUME_TARGET_DIRECTORY || target->kind == VOLUME_TARGET_TMPFS)
         target->fd = steal_fd(&fd);
@@ -158,13 +158,13 @@ int volume_target_unmount(struct volume_target *target, struct error **err)
     (void)snprintf(path, sizeof(path), "/proc/self/fd/%d/%s", target->parent_fd, target->name);
     bool lazy = target->kind == VOLUME_TARGET_CORRUPT; /* a clean unmount might wait for the lost server */
     if (target->fd >= 0)
-        (void)close(steal_fd(&target->fd)); /* or the mount is busy because of us */
+        (void)close(steal_fd(&target->fd)); /* which would keep the mount busy */
     int done = umount2(path, UMOUNT_NOFOLLOW | (lazy ? MNT_DETACH : 0));
     if (done < 0 && errno == EBUSY)
         done = umount2(path, UMOUNT_NOFOLLOW | MNT_DETACH);
     if (done < 0 && errno != EINVAL && errno != ENOENT) /* EINVAL: not a mount point (any more) */
         return fail(target, errno, "unmount", err);
-    return volume_target_look(target, err);
+    return volume_target_inspect(target, err);
 }
 
 void volume_target_finish(struct volume_target *target)

@@ -2,7 +2,8 @@
  * volume_target.h - what is at a CSI target path.
  *
  * Internal to the volume module. The parent directory is opened once; everything afterwards is relative to
- * its descriptor and never follows a link in the last component, so nobody can redirect a mount or a removal.
+ * its descriptor and never follows a link in the last component, so a mount or a removal cannot be
+ * redirected.
  */
 #ifndef DRIVER_VOLUME_VOLUME_TARGET_H
 #define DRIVER_VOLUME_VOLUME_TARGET_H
@@ -17,7 +18,7 @@ enum volume_target_kind {
     VOLUME_TARGET_DIRECTORY, /* nothing mounted on it */
     VOLUME_TARGET_TMPFS,     /* the root of a tmpfs */
     VOLUME_TARGET_FOREIGN,   /* another mount, a link, or no directory */
-    VOLUME_TARGET_CORRUPT,   /* can not be looked at */
+    VOLUME_TARGET_CORRUPT,   /* cannot be inspected */
 };
 
 struct volume_target {
@@ -35,14 +36,14 @@ enum volume_target_flags {
     VOLUME_TARGET_MAKE_PARENTS = 1 << 0, /* missing parents are made, 0750 */
 };
 
-/* Checks the path, opens the parent and looks. INVALID_ARGUMENT, PERMISSION_DENIED, INTERNAL. */
+/* Checks the path, opens the parent, inspects the target. INVALID_ARGUMENT, PERMISSION_DENIED, INTERNAL. */
 int volume_target_open(const char *path, enum volume_target_flags flags, struct volume_target *ret,
                        struct error **err);
 
-/* Looks again (after mounting or unmounting); fd and kind are renewed. */
-int volume_target_look(struct volume_target *target, struct error **err);
+/* Inspects it again, after mounting or unmounting; fd and kind are renewed. */
+int volume_target_inspect(struct volume_target *target, struct error **err);
 
-/* Unmounts the topmost mount, lazily if it is busy or corrupt, and looks again. */
+/* Unmounts the topmost mount, lazily if it is busy or corrupt, and inspects the target again. */
 int volume_target_unmount(struct volume_target *target, struct error **err);
 
 /* Closes the descriptors; harmless on VOLUME_TARGET_INIT and when repeated. */

@@ -24,7 +24,7 @@ struct class_lookup {
 struct world {
     uv_loop_t loop;
     struct class_source source;
-    struct class_cache *memo;
+    struct class_cache *cache;
     struct class_lookup lookup; /* the last one */
     unsigned requests, cancels;
     bool refuse;
@@ -113,7 +113,7 @@ static void answered(struct secret_provider_class *class, const struct error *er
 
 static struct class_cache_call *ask(struct world *world, const char *name)
 {
-    struct class_cache_call *call = class_cache_start(world->memo, "shop", name, answered, world, NULL);
+    struct class_cache_call *call = class_cache_start(world->cache, "shop", name, answered, world, NULL);
 
     assert_non_null(call);
     return call;
@@ -122,7 +122,7 @@ static struct class_cache_call *ask(struct world *world, const char *name)
 static const char *known(struct world *world, const char *name)
 {
     const struct error *failure = NULL;
-    const struct secret_provider_class *class = class_cache_get(world->memo, "shop", name, &failure);
+    const struct secret_provider_class *class = class_cache_get(world->cache, "shop", name, &failure);
 
     assert_true(class == NULL || failure == NULL);
     return class != NULL ? class->refresh : failure != NULL ? "failed" : NULL;
@@ -145,7 +145,7 @@ static int set_up(void **state)
                                           .start_not_older = fake_start_not_older,
                                           .cancel = fake_cancel,
                                           .state = world};
-    world->memo = class_cache_create(&world->loop, &world->source, INTERVAL_S, NULL, NULL);
+    world->cache = class_cache_create(&world->loop, &world->source, INTERVAL_S, NULL, NULL);
     *state = world;
     return 0;
 }
@@ -154,7 +154,7 @@ static int tear_down(void **state)
 {
     struct world *world = *state;
 
-    class_cache_destroy(world->memo);
+    class_cache_destroy(world->cache);
     assert_int_equal(uv_loop_close(&world->loop), 0);
     free(world);
     return 0;
@@ -238,11 +238,11 @@ static void at_the_return_of_the_api_server_its_failures_are_forgotten(void **st
     (void)ask(world, "web");
     answer_failure(world, GRPC_STATUS_UNAVAILABLE);
     assert_string_equal(known(world, "web"), "failed");
-    class_cache_forget_failures(world->memo);
+    class_cache_forget_failures(world->cache);
     assert_null(known(world, "web"));
     (void)ask(world, "web");
     answer(world, "5", "monday");
-    class_cache_forget_failures(world->memo);
+    class_cache_forget_failures(world->cache);
     assert_string_equal(known(world, "web"), "monday");
 }
 
@@ -308,7 +308,7 @@ static void a_callback_may_cancel_and_ask(void **state)
 {
     struct world *world = *state;
 
-    assert_non_null(class_cache_start(world->memo, "shop", "web", cancel_the_other, world, NULL));
+    assert_non_null(class_cache_start(world->cache, "shop", "web", cancel_the_other, world, NULL));
     world->other = ask(world, "web");
     answer(world, "1", "x");
     assert_int_equal(world->answers, 0);
@@ -324,7 +324,7 @@ static void a_request_that_can_not_start_is_an_error_and_nothing_waits(void **st
     cleanup_error struct error *error = NULL;
 
     world->refuse = true;
-    assert_null(class_cache_start(world->memo, "shop", "web", answered, world, &error));
+    assert_null(class_cache_start(world->cache, "shop", "web", answered, world, &error));
     assert_int_equal(error_code(error), GRPC_STATUS_RESOURCE_EXHAUSTED);
     world->refuse = false;
     (void)ask(world, "web");
@@ -337,8 +337,8 @@ static void what_was_read_elsewhere_counts(void **state)
     struct world *world = *state;
     struct secret_provider_class *class = make_class("web", "9", "noted", "");
 
-    class_cache_put(world->memo, class);
-    secret_provider_class_free(class); /* the memo has its own share */
+    class_cache_put(world->cache, class);
+    secret_provider_class_free(class); /* the cache has its own share */
     assert_string_equal(known(world, "web"), "noted");
     assert_int_equal(world->requests, 0);
 }
@@ -374,16 +374,16 @@ static void short_intervals_shorten_the_memory(void **state)
 {
     struct world *world = *state;
 
-    class_cache_destroy(world->memo);
-    world->memo = class_cache_create(&world->loop, &world->source, 2, NULL, NULL);
+    class_cache_destroy(world->cache);
+    world->cache = class_cache_create(&world->loop, &world->source, 2, NULL, NULL);
     (void)ask(world, "web");
     answer(world, "1", "x");
     let_pass(world, 999);
     assert_string_equal(known(world, "web"), "x");
     let_pass(world, 1);
     assert_null(known(world, "web"));
-    class_cache_destroy(world->memo);
-    world->memo = class_cache_create(&world->loop, &world->source, 0, NULL, NULL);
+    class_cache_destroy(world->cache);
+    world->cache = class_cache_create(&world->loop, &world->source, 0, NULL, NULL);
     (void)ask(world, "web");
     answer(world, "1", "x");
     assert_null(known(world, "web"));
@@ -393,9 +393,9 @@ static void a_local_source_is_asked_each_time(void **state)
 {
     struct world *world = *state;
 
-    class_cache_destroy(world->memo);
+    class_cache_destroy(world->cache);
     world->source.local = true;
-    world->memo = class_cache_create(&world->loop, &world->source, INTERVAL_S, NULL, NULL);
+    world->cache = class_cache_create(&world->loop, &world->source, INTERVAL_S, NULL, NULL);
     (void)ask(world, "web");
     (void)ask(world, "web");
     assert_int_equal(world->requests, 1);
@@ -410,8 +410,8 @@ static void a_request_that_runs_at_the_end_is_cancelled(void **state)
     struct class_cache_call *call = ask(world, "web");
 
     class_cache_cancel(&call);
-    class_cache_destroy(world->memo);
-    world->memo = NULL;
+    class_cache_destroy(world->cache);
+    world->cache = NULL;
     assert_int_equal(world->cancels, 1);
 }
 

@@ -188,7 +188,7 @@ static int tear_down(void **state)
     return 0;
 }
 
-static void mounted(struct provider_answer *answer, const struct error *error, const char *type, void *arg)
+static void mounted(struct provider_response *answer, const struct error *error, const char *type, void *arg)
 {
     struct world *world = arg;
     const char *version = answer == NULL ? NULL : string_map_get(&answer->versions, "secret/a");

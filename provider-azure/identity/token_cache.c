@@ -4,50 +4,35 @@
 #include "provider-azure/identity/token_cache.h"
 
 #include <assert.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/queue.h>
 
-/* A token that ends sooner than this is not handed out: it must survive the requests it is for. */
+#include "provider-azure/identity/token_fetch.h"
+
+/* A token that expires sooner than this is not served: it must outlive the requests that it is for. */
 enum { TOKEN_MIN_LIFE_S = 10 };
-/* Background refresh: its own limit, and the pause after a failed one. */
+/* A background refresh: its own deadline, and the pause after a failed one. */
 enum { REFRESH_LIMIT_MS = 60 * 1000, REFRESH_PAUSE_MS = 30 * 1000 };
 
 struct entry;
 TAILQ_HEAD(waiter_list, token_waiter);
 TAILQ_HEAD(entry_list, entry);
 
-/* A question that is being made in another thread. It has all that the thread touches, and outlives an
- * acquisition that is given up. */
-struct request_build {
-    struct token_fetch *fetch; /* NULL: nobody waits any more */
-    struct identity *identity; /* a reference; the thread only reads it */
-    struct token_request_context context;
-    struct token_request request;
-    struct error *error;
-    int result;
-};
-
-/* One request to the token service, and who waits for it. */
-struct token_fetch {
+/* A fetch and its waiters. */
+struct flight {
     struct token_cache *cache;
-    struct entry *entry;                        /* NULL once the answer is being delivered */
-    struct identity *identity;                  /* a reference */
-    struct token_proxy_waiter *endpoint_waiter; /* ENDPOINT: finding the way to the token proxy */
-    struct request_build *build;                /* BUILD, in a thread */
-    struct http_retry *http;                    /* REQUEST */
-    bool new_assertion_sent;                    /* with another assertion than the first */
-    uint64_t deadline_ms;
-    uint64_t since_ms;
-    struct waiter_list waiters; /* may be empty: background refresh */
+    struct entry *entry;        /* NULL while the outcome is delivered */
+    struct token_fetch *fetch;  /* NULL while the outcome is delivered */
+    const char *mode;           /* literal */
+    struct waiter_list waiters; /* empty: a background refresh */
 };
 
 struct entry {
     TAILQ_ENTRY(entry) link;
     uint8_t key[DIGEST_SHA256_LEN];
-    struct token *token;       /* a reference, or NULL */
-    struct token_fetch *fetch; /* or NULL */
+    struct token *token;   /* a reference, or NULL */
+    struct flight *flight; /* or NULL */
     uint64_t refresh_not_before_ms;
 };
 
@@ -55,15 +40,15 @@ struct token_cache {
     const struct network *network;
     struct entry_list entries; /* least recently used first */
     size_t n;
-    struct transport_timer *sweep; /* when the next token ends */
+    struct transport_timer *sweep; /* runs when the next token expires */
 };
 
 struct token_waiter {
-    TAILQ_ENTRY(token_waiter) link; /* in fetch->waiters, when that is set */
+    TAILQ_ENTRY(token_waiter) link; /* in flight->waiters, when that is set */
     struct token_cache *cache;
-    struct token_fetch *fetch; /* NULL: the answer is known and comes with the timer */
+    struct flight *flight; /* NULL: the token is at hand and comes with the timer */
     struct transport_timer *timer;
-    struct token *token; /* the known answer, a reference */
+    struct token *token; /* at hand, a reference */
     token_callback *callback;
     void *arg;
 };
@@ -80,24 +65,26 @@ struct token_cache *token_cache_create(const struct network *network, struct err
     return cache;
 }
 
-static void fetch_free(struct token_fetch *fetch)
+static void flight_free(struct flight *flight)
 {
-    token_proxy_waiter_cancel(&fetch->endpoint_waiter);
-    if (fetch->build != NULL)
-        fetch->build->fetch = NULL;
-    http_retry_cancel(&fetch->http);
-    identity_unref(fetch->identity);
-    free(fetch);
+    token_fetch_cancel(&flight->fetch);
+    free(flight);
 }
 
 static void entry_remove(struct token_cache *cache, struct entry *entry)
 {
     TAILQ_REMOVE(&cache->entries, entry, link);
     cache->n--;
-    if (entry->fetch != NULL)
-        fetch_free(entry->fetch);
+    if (entry->flight != NULL)
+        flight_free(entry->flight);
     token_unref(entry->token);
     free(entry);
+}
+
+static void entry_set_token(struct entry *entry, struct token *token)
+{
+    token_unref(entry->token);
+    entry->token = token;
 }
 
 static bool usable(const struct token *token, int64_t now_unix)
@@ -105,14 +92,15 @@ static bool usable(const struct token *token, int64_t now_unix)
     return token != NULL && token->expires_unix >= now_unix + TOKEN_MIN_LIFE_S;
 }
 
-/* --- what has ended is wiped --- */
+/* --- expired tokens are wiped --- */
 
-/* The timer looks at least this often: the wall clock may be set, and it must not spin. */
+/* The timer runs at least this often, because the wall clock may be set, and at most so often that it does not
+ * spin. */
 enum { SWEEP_MIN_S = 1, SWEEP_MAX_S = 600 };
 
 static void on_sweep(void *arg);
 
-/* Sets the timer to the moment when the next token ends. Without memory for it, later calls try again. */
+/* Sets the timer to the time at which the next token expires. Without memory for it, later calls try it again. */
 static void plan_sweep(struct token_cache *cache)
 {
     const struct transport *transport = cache->network->transport;
@@ -146,12 +134,10 @@ static void on_sweep(void *arg)
         next = TAILQ_NEXT(entry, link);
         if (usable(entry->token, now))
             continue;
-        if (entry->fetch == NULL) {
+        if (entry->flight == NULL)
             entry_remove(cache, entry);
-        } else {
-            token_unref(entry->token);
-            entry->token = NULL;
-        }
+        else
+            entry_set_token(entry, NULL);
     }
     plan_sweep(cache);
 }
@@ -169,15 +155,15 @@ static struct entry *find(struct token_cache *cache, const uint8_t key[DIGEST_SH
     return NULL;
 }
 
-/* A new, empty entry at the end of the list. When the cache is full, the entries unused for longest that
- * nobody waits for go. */
+/* A new, empty entry at the end of the list. A full cache drops its least recently used entries without a
+ * flight. */
 static struct entry *add(struct token_cache *cache, const uint8_t key[DIGEST_SHA256_LEN], struct error **err)
 {
     struct entry *next = NULL;
     for (struct entry *entry = TAILQ_FIRST(&cache->entries); cache->n >= TOKEN_CACHE_MAX && entry != NULL;
          entry = next) {
         next = TAILQ_NEXT(entry, link);
-        if (entry->fetch == NULL)
+        if (entry->flight == NULL)
             entry_remove(cache, entry);
     }
     if (cache->n >= TOKEN_CACHE_IN_FLIGHT_MAX) {
@@ -196,239 +182,72 @@ static struct entry *add(struct token_cache *cache, const uint8_t key[DIGEST_SHA
     return entry;
 }
 
-/* Hands the outcome to everybody who waits. The waits may cancel each other or ask again while this runs. */
-static void deliver(struct token_fetch *fetch, struct token *token, const struct error *error)
+/* --- flights --- */
+
+/* Delivers the outcome to all waiters. A callback may cancel other waiters or get a token again. */
+static void deliver(struct flight *flight, struct token *token, const struct error *error)
 {
     struct token_waiter *waiter = NULL;
-    while ((waiter = TAILQ_FIRST(&fetch->waiters)) != NULL) {
+    while ((waiter = TAILQ_FIRST(&flight->waiters)) != NULL) {
         token_callback *callback = waiter->callback;
         void *arg = waiter->arg;
-        TAILQ_REMOVE(&fetch->waiters, waiter, link);
+        TAILQ_REMOVE(&flight->waiters, waiter, link);
         free(waiter);
         callback(token != NULL ? token_ref(token) : NULL, error, arg);
     }
 }
 
-/* What came of it: exactly one of `token` and `failure`, both taken over. */
-static void finish_fetch(struct token_fetch *fetch, struct token *token, struct error *failure)
+static void on_fetched(struct token *token, struct error *failure, void *arg)
 {
-    struct token_cache *cache = fetch->cache;
+    struct flight *flight = arg;
+    struct token_cache *cache = flight->cache;
     const struct network *network = cache->network;
-    struct entry *entry = fetch->entry;
-    const char *mode = identity_mode_name(fetch->identity->ops->mode);
-    int64_t now = transport_unix_s(network->transport);
+    struct entry *entry = flight->entry;
     uint64_t now_ms = transport_now_ms(network->transport);
 
-    if (token == NULL)
-        error_wrap(&failure, "token for the %s", mode);
-    azure_metrics_token(network->metrics, mode, token != NULL ? GRPC_STATUS_OK : error_code(failure),
-                        (double)(now_ms - fetch->since_ms) / 1000.0);
-
-    entry->fetch = NULL;
-    fetch->entry = NULL;
-    if (token != NULL && usable(token, now)) {
-        token_unref(entry->token);
-        entry->token = token_ref(token);
-        /* A service may hand out the same token again until it ends: that is no reason to ask each time. */
+    entry->flight = NULL;
+    flight->entry = NULL;
+    flight->fetch = NULL;
+    if (token != NULL && usable(token, transport_unix_s(network->transport))) {
+        entry_set_token(entry, token_ref(token));
+        /* A service may return the same token until it expires: no reason to fetch it with each call. */
         entry->refresh_not_before_ms = now_ms + REFRESH_PAUSE_MS;
         plan_sweep(cache);
     } else if (entry->token != NULL && token == NULL) {
-        log_warning(network->log, "background refresh of a token failed, the old one is used until it expires",
-                    LOG_STR("mode", mode), LOG_ERR(failure));
+        log_warning(network->log,
+                    "background refresh of a token failed, the old one is used until it expires",
+                    LOG_STR("mode", flight->mode), LOG_ERR(failure));
         entry->refresh_not_before_ms = now_ms + REFRESH_PAUSE_MS;
     } else {
         entry_remove(cache, entry);
     }
-    deliver(fetch, token, failure);
+    deliver(flight, token, failure);
     token_unref(token);
     error_free(failure);
-    fetch_free(fetch);
+    flight_free(flight);
 }
 
-static int request_token(struct token_fetch *fetch, const struct token_proxy_endpoint *endpoint,
-                         struct error **err);
-
-/* A try whose answer was lost may have reached the service, which takes an assertion only once: what it
- * refuses then is asked again with a new one. True when that is under way. */
-static bool retry_with_new_assertion(struct token_fetch *fetch, const struct error *failure, unsigned tries)
+static int start_flight(struct token_cache *cache, struct entry *entry, struct identity *identity,
+                        uint64_t deadline_ms, struct error **err)
 {
-    struct error *ignored = NULL; /* the refusal is told */
-
-    if (tries < 2 || fetch->new_assertion_sent || !fetch->identity->ops->build_in_thread ||
-        error_code(failure) != GRPC_STATUS_UNAUTHENTICATED)
-        return false;
-    fetch->new_assertion_sent = true;
-    int result = request_token(fetch, /* endpoint= */ NULL, &ignored);
-    error_free(ignored);
-    return result == 0;
-}
-
-static void on_reply(struct http_reply *reply, const struct error *error, unsigned tries, void *arg)
-{
-    struct token_fetch *fetch = arg;
-    const struct identity *identity = fetch->identity;
-    int64_t now = transport_unix_s(fetch->cache->network->transport);
-    struct error *failure = NULL;
-    struct token *token = NULL;
-
-    fetch->http = NULL;
-    if (reply != NULL) {
-        token = identity->ops->parse_response(identity, reply, now, &failure);
-        if (token == NULL && retry_with_new_assertion(fetch, failure, tries)) {
-            error_free(failure);
-            return;
-        }
-        if (token == NULL && tries > 1)
-            error_wrap(&failure, "after %u tries", tries);
-    } else {
-        enum grpc_status code = error_code(error);
-        failure = error_copy(error);
-        if (identity->ops->no_response != NULL &&
-            (code == GRPC_STATUS_UNAVAILABLE || code == GRPC_STATUS_DEADLINE_EXCEEDED))
-            error_wrap(&failure, "%s", identity->ops->no_response);
-        if (identity->token_proxy != NULL)
-            token_proxy_invalidate(identity->token_proxy);
-    }
-    finish_fetch(fetch, token, failure);
-}
-
-static int send_request(struct token_fetch *fetch, const struct token_request *request, struct error **err)
-{
-    const struct network *network = fetch->cache->network;
-    const struct identity *identity = fetch->identity;
-    /* Entra throttles applications, not everybody: one that is throttled must not stop the others. IMDS
-     * throttles the node. */
-    cleanup_free char *scope = NULL;
-
-    if (*identity->authority != '\0' &&
-        asprintf(&scope, "%s/%s", identity->tenant, identity->client_id) < 0) {
-        scope = NULL;
+    struct flight *flight = calloc(1, sizeof(*flight));
+    if (flight == NULL)
         return error_no_memory(err, NULL);
-    }
-    struct http_retry_request http = {
-        .service = request->service,
-        .host = request->host,
-        .throttle_scope = scope,
-        .method = request->method,
-        .url = request->url,
-        .body = request->body.data,
-        .body_len = request->body.len,
-        .max_response_bytes = (size_t)256 * 1024,
-        .proxy = request->proxy,
-        .egress = identity->egress,
-        .connect_to = request->connect_to,
-        .ca_pem = request->ca_pem,
-        .ca_pem_len = request->ca_pem_len,
-        .policy = request->policy,
-        .deadline_ms = fetch->deadline_ms,
-    };
-    for (size_t i = 0; i < HTTP_RETRY_MAX_HEADERS; i++)
-        http.headers[i] = request->headers[i];
-    fetch->http = http_retry_start(network, &http, on_reply, fetch, err);
-    return fetch->http == NULL ? -1 : 0;
-}
-
-static void build_in_thread(void *arg)
-{
-    struct request_build *build = arg;
-    const struct identity *identity = build->identity;
-    build->result = identity->ops->build_request(identity, &build->context, &build->request, &build->error);
-}
-
-static void on_built(void *arg)
-{
-    struct request_build *build = arg;
-    struct token_fetch *fetch = build->fetch;
-    struct error *failure = steal_ptr(&build->error);
-
-    if (fetch != NULL) {
-        fetch->build = NULL;
-        if (build->result == 0 && send_request(fetch, &build->request, &failure) == 0)
-            fetch = NULL; /* under way */
-    }
-    token_request_finish(&build->request);
-    identity_unref(build->identity);
-    free(build);
-    if (fetch != NULL)
-        finish_fetch(fetch, NULL, failure);
-    else
-        error_free(failure);
-}
-
-/* Makes the question and sends it. `route` is that of an identity with a token proxy. */
-static int request_token(struct token_fetch *fetch, const struct token_proxy_endpoint *endpoint,
-                         struct error **err)
-{
-    const struct transport *transport = fetch->cache->network->transport;
-    const struct identity *identity = fetch->identity;
-    const struct token_request_context context = {.now_unix = transport_unix_s(transport),
-                                                  .endpoint = endpoint};
-
-    if (!identity->ops->build_in_thread) {
-        struct token_request request = {0};
-        int result = identity->ops->build_request(identity, &context, &request, err);
-        if (result == 0)
-            result = send_request(fetch, &request, err);
-        token_request_finish(&request);
-        return result;
-    }
-    struct request_build *build = calloc(1, sizeof(*build));
-    if (build == NULL)
-        return error_no_memory(err, NULL);
-    *build =
-        (struct request_build){.fetch = fetch, .identity = identity_ref(fetch->identity), .context = context};
-    if (transport_work(transport, build_in_thread, on_built, build, err) < 0) {
-        identity_unref(build->identity);
-        free(build);
+    *flight =
+        (struct flight){.cache = cache, .entry = entry, .mode = identity_mode_name(identity->ops->mode)};
+    TAILQ_INIT(&flight->waiters);
+    flight->fetch = token_fetch_start(cache->network, identity, deadline_ms, on_fetched, flight, err);
+    if (flight->fetch == NULL) {
+        free(flight);
         return -1;
     }
-    fetch->build = build;
+    entry->flight = flight;
     return 0;
 }
 
-static void on_endpoint(const struct token_proxy_endpoint *endpoint, const struct error *error, void *arg)
-{
-    struct token_fetch *fetch = arg;
-    struct error *failure = NULL;
+/* --- getting a token --- */
 
-    fetch->endpoint_waiter = NULL;
-    if (endpoint == NULL)
-        finish_fetch(fetch, NULL, error_copy(error));
-    else if (request_token(fetch, endpoint, &failure) < 0)
-        finish_fetch(fetch, NULL, failure);
-}
-
-static int start_fetch(struct token_cache *cache, struct entry *entry, struct identity *identity,
-                       uint64_t deadline_ms, struct error **err)
-{
-    struct token_fetch *fetch = calloc(1, sizeof(*fetch));
-    if (fetch == NULL)
-        return error_no_memory(err, NULL);
-    *fetch = (struct token_fetch){
-        .cache = cache,
-        .entry = entry,
-        .identity = identity_ref(identity),
-        .deadline_ms = deadline_ms,
-        .since_ms = transport_now_ms(cache->network->transport),
-    };
-    TAILQ_INIT(&fetch->waiters);
-    int started = 0;
-    if (identity->token_proxy != NULL) {
-        fetch->endpoint_waiter =
-            token_proxy_resolve(identity->token_proxy, deadline_ms, on_endpoint, fetch, err);
-        started = fetch->endpoint_waiter != NULL ? 0 : -1;
-    } else {
-        started = request_token(fetch, /* endpoint= */ NULL, err);
-    }
-    if (started < 0) {
-        fetch_free(fetch);
-        return error_wrap(err, "token for the %s", identity_mode_name(identity->ops->mode));
-    }
-    entry->fetch = fetch;
-    return 0;
-}
-
-static void on_known(void *arg)
+static void on_served(void *arg)
 {
     struct token_waiter *waiter = arg;
     token_callback *callback = waiter->callback;
@@ -445,15 +264,15 @@ static int serve(struct token_cache *cache, struct entry *entry, struct identity
     const struct transport *transport = cache->network->transport;
     uint64_t now_ms = transport_now_ms(transport);
 
-    waiter->timer = transport_after(transport, 0, on_known, waiter, err);
+    waiter->timer = transport_after(transport, 0, on_served, waiter, err);
     if (waiter->timer == NULL)
         return -1;
     waiter->token = token_ref(entry->token);
     azure_metrics_token_lookup(cache->network->metrics, "hit");
-    if (transport_unix_s(transport) >= entry->token->refresh_unix && entry->fetch == NULL &&
+    if (transport_unix_s(transport) >= entry->token->refresh_unix && entry->flight == NULL &&
         now_ms >= entry->refresh_not_before_ms) {
-        struct error *ignored = NULL; /* the old token still serves; the next get tries again */
-        if (start_fetch(cache, entry, identity, now_ms + REFRESH_LIMIT_MS, &ignored) < 0)
+        struct error *ignored = NULL; /* the old token still serves; a later call retries */
+        if (start_flight(cache, entry, identity, now_ms + REFRESH_LIMIT_MS, &ignored) < 0)
             entry->refresh_not_before_ms = now_ms + REFRESH_PAUSE_MS;
         error_free(ignored);
     }
@@ -463,20 +282,16 @@ static int serve(struct token_cache *cache, struct entry *entry, struct identity
 static int join(struct token_cache *cache, struct entry *entry, struct identity *identity,
                 uint64_t deadline_ms, struct token_waiter *waiter, struct error **err)
 {
-    if (entry->fetch != NULL) {
-        struct token_fetch *fetch = entry->fetch;
-        if (deadline_ms > fetch->deadline_ms)
-            fetch->deadline_ms = deadline_ms;
-        if (fetch->http != NULL)
-            http_retry_extend(fetch->http, deadline_ms);
+    if (entry->flight != NULL) {
+        token_fetch_extend(entry->flight->fetch, deadline_ms);
         azure_metrics_token_lookup(cache->network->metrics, "joined");
     } else {
-        if (start_fetch(cache, entry, identity, deadline_ms, err) < 0)
+        if (start_flight(cache, entry, identity, deadline_ms, err) < 0)
             return -1;
         azure_metrics_token_lookup(cache->network->metrics, "miss");
     }
-    waiter->fetch = entry->fetch;
-    TAILQ_INSERT_TAIL(&entry->fetch->waiters, waiter, link);
+    waiter->flight = entry->flight;
+    TAILQ_INSERT_TAIL(&entry->flight->waiters, waiter, link);
     return 0;
 }
 
@@ -500,16 +315,13 @@ struct token_waiter *token_cache_get(struct token_cache *cache, struct identity 
     }
     TAILQ_REMOVE(&cache->entries, entry, link);
     TAILQ_INSERT_TAIL(&cache->entries, entry, link);
-    if (entry->token != NULL &&
-        (entry->token == rejected || !usable(entry->token, transport_unix_s(cache->network->transport)))) {
-        token_unref(entry->token);
-        entry->token = NULL;
-    }
+    if (entry->token == rejected || !usable(entry->token, transport_unix_s(cache->network->transport)))
+        entry_set_token(entry, NULL);
 
     int result = entry->token != NULL ? serve(cache, entry, identity, waiter, err)
                                       : join(cache, entry, identity, deadline_ms, waiter, err);
     if (result < 0) {
-        if (entry->token == NULL && entry->fetch == NULL)
+        if (entry->token == NULL && entry->flight == NULL)
             entry_remove(cache, entry);
         free(waiter);
         return NULL;
@@ -519,11 +331,9 @@ struct token_waiter *token_cache_get(struct token_cache *cache, struct identity 
 
 int token_waiter_pending_error(const struct token_waiter *waiter, struct error **err)
 {
-    const struct token_fetch *fetch = waiter->fetch;
-    if (fetch == NULL || fetch->http == NULL)
+    if (waiter->flight == NULL || waiter->flight->fetch == NULL)
         return error_set(err, GRPC_STATUS_DEADLINE_EXCEEDED, "no token before the caller's deadline");
-    (void)http_retry_pending_error(fetch->http, err);
-    return error_wrap(err, "token for the %s", identity_mode_name(fetch->identity->ops->mode));
+    return token_fetch_pending_error(waiter->flight->fetch, err);
 }
 
 void token_waiter_cancel(struct token_waiter **waiter)
@@ -532,21 +342,16 @@ void token_waiter_cancel(struct token_waiter **waiter)
     *waiter = NULL;
     if (gone == NULL)
         return;
-    struct token_fetch *fetch = gone->fetch;
-    if (fetch != NULL) {
-        TAILQ_REMOVE(&fetch->waiters, gone, link);
-        /* Nobody is interested any more, and there is no old token it would refresh. */
-        if (TAILQ_EMPTY(&fetch->waiters) && fetch->entry != NULL && fetch->entry->token == NULL)
-            entry_remove(gone->cache, fetch->entry);
+    struct flight *flight = gone->flight;
+    if (flight != NULL) {
+        TAILQ_REMOVE(&flight->waiters, gone, link);
+        /* The last waiter is gone, and there is no old token that the flight would refresh. */
+        if (TAILQ_EMPTY(&flight->waiters) && flight->entry != NULL && flight->entry->token == NULL)
+            entry_remove(gone->cache, flight->entry);
     }
     transport_stop(gone->cache->network->transport, &gone->timer);
     token_unref(gone->token);
     free(gone);
-}
-
-size_t token_cache_count(const struct token_cache *cache)
-{
-    return cache->n;
 }
 
 void token_cache_destroy(struct token_cache *cache)
@@ -555,7 +360,7 @@ void token_cache_destroy(struct token_cache *cache)
         return;
     struct entry *entry = NULL;
     while ((entry = TAILQ_FIRST(&cache->entries)) != NULL) {
-        assert(entry->fetch == NULL || TAILQ_EMPTY(&entry->fetch->waiters));
+        assert(entry->flight == NULL || TAILQ_EMPTY(&entry->flight->waiters));
         entry_remove(cache, entry);
     }
     transport_stop(cache->network->transport, &cache->sweep);

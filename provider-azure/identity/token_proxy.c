@@ -345,7 +345,8 @@ static void on_timer(void *arg)
         return;
     }
     (void)error_set(&late, GRPC_STATUS_DEADLINE_EXCEEDED,
-                    NOT_AVAILABLE ": the API server's certificate was not received before the caller's deadline");
+                    NOT_AVAILABLE
+                    ": the API server's certificate was not received before the caller's deadline");
     deliver(waiter, NULL, late);
 }
 

@@ -2,7 +2,7 @@
  * test_azure_mount_request.c - parameters of a mount, row by row.
  *
  * Rows that live elsewhere: decoding of the RPC's JSON texts (test_provider_server.c, test_string_map.c);
- * sources of identity (test_azure_auth.c); refused service principals (test_azure_mount.c).
+ * sources of identity (test_azure_credentials.c); refused service principals (test_azure_mount.c).
  */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,9 +1,9 @@
 /*
- * azure_tokens_world.h - for tests: a token cache whose outside is fake: time, the services that give tokens,
+ * azure_tokens_fixture.h - for tests: a token cache whose outside is fake: time, the services that give tokens,
  * and looks at the API server's certificate.
  */
-#ifndef TEST_UNIT_AZURE_TOKENS_WORLD_H
-#define TEST_UNIT_AZURE_TOKENS_WORLD_H
+#ifndef TEST_UNIT_AZURE_TOKENS_FIXTURE_H
+#define TEST_UNIT_AZURE_TOKENS_FIXTURE_H
 
 #include <stdio.h>
 

@@ -1,5 +1,5 @@
 /*
- * test_azure_auth.c - which identity a mount asks for and with what credential: tables of inputs and texts.
+ * test_azure_credentials.c - the identity mode of a mount and its credential: tables of inputs and texts.
  */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -96,8 +96,8 @@ def test_rotation_checks_without_a_change_write_nothing(admin, server, namespace
         return len(provider.requests) >= wanted
     wait_until(checked, 20, "three rotation checks", pause=0.2)
     assert secret()["metadata"]["resourceVersion"] == version
-    asked = [event["verb"] for event in server.requests_of(manifests.DRIVER_USER, since) if event["objectRef"]["resource"] == "secrets"]
-    assert asked == []
+    sent = [event["verb"] for event in server.requests_of(manifests.DRIVER_USER, since) if event["objectRef"]["resource"] == "secrets"]
+    assert sent == []
 
 
 def test_a_rotation_is_one_patch(admin, namespace, make_pod, replica_set, start_cluster_driver, provider, secret):

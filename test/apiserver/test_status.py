@@ -123,7 +123,7 @@ def test_a_definition_that_prunes_our_fields_does_no_harm(start_cluster_driver, 
 
 
 def test_the_object_goes_with_the_pod_and_a_recreated_pod_has_its_own(cluster_driver, admin, namespace, pod, make_pod, scripted):
-    """What a StatefulSet does, as fast as it can: the collector may come before, during or after the new pod's mount."""
+    """A StatefulSet recreates its pod as fast as it can: the collector may come before, during or after the new pod's mount."""
     scripted()
     for _ in range(3):
         cluster_driver.publish(pod.publish_request())

@@ -1,4 +1,4 @@
-"""What a node in Azure has and the provider asks: its metadata service (IMDS), and aad-pod-identity with its node component (NMI).
+"""The services of a node in Azure that the provider uses: its metadata service (IMDS), and aad-pod-identity with its node component (NMI).
 
 The emulator answers for both; here they get the addresses at which the provider expects them.
 """
@@ -16,14 +16,14 @@ IMDS = ("169.254.169.254", 80)
 NMI = ("127.0.0.1", 2579)  # of the node: pods reach it in the node's network only
 
 
-def asked(request):
-    """What a request of the emulator's record asks for: {parameter: value}."""
+def query_of(request):
+    """The query of a request in the emulator's log: {parameter: value}."""
     return {name: value for name, (value,) in parse_qs(urlsplit(request["path"]).query, strict_parsing=True).items()}
 
 
 @contextmanager
 def pods_kept_from_imds():
-    """As a network policy does that answers: what pods send to IMDS does not get there, what the node sends does."""
+    """As a network policy that rejects: requests of pods do not reach IMDS, those of the node do."""
     def ip(*words):
         subprocess.run(["ip", "rule", *words], check=True)
     local_later, unreachable = ("pref", "2", "lookup", "local"), ("pref", "1", "from", POD_RANGE, "to", IMDS[0], "unreachable")
@@ -71,7 +71,7 @@ class PodIdentity:
         self._nmi = None
 
     def assign(self, namespace, pod):
-        """Does what its controller does for a pod (an object): NMI gets the identity of the binding that selects the pod by its label."""
+        """Acts as its controller for a pod (an object): NMI gets the identity of the binding that selects the pod by its label."""
         label = pod["metadata"].get("labels", {}).get("aadpodidbinding")
         for binding in self._admin.list("azureidentitybindings", namespace):
             if binding["spec"]["selector"] == label:

@@ -80,7 +80,7 @@ class Installation:
             self.tags[name] = tag
 
     def put_cloud(self):
-        """Where the emulator is, for the provider: what an operator of a cloud of one's own has to give it."""
+        """The place of the emulator, for the provider: the settings of an operator with a cloud of one's own."""
         data = {name: (self.emulator.directory / name).read_text() for name in ("cloud.json", "ca.pem")}
         self.admin.apply({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "cloud", "namespace": SYSTEM}, "data": data})
 

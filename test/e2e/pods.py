@@ -92,7 +92,7 @@ class UserPod:
         return [event for event in self.events("FailedMount") if "rpc error: " in event["message"]]
 
     def wait_failed_mount(self, timeout=60):
-        """What the first failed mount says in `kubectl describe pod`: one line, not cut short."""
+        """The text of the first failed mount in `kubectl describe pod`: one line, not cut short."""
         wait_until(self.failed_mounts, timeout, "the event", pause=0.2)
         line = next(line for line in self.describe().splitlines() if "FailedMount" in line and "rpc error: " in line)
         message = line.split("kubelet", 1)[1]

@@ -123,4 +123,4 @@ def test_the_suite_of_the_driver_in_go_passes(kubernetes, kubectl, helm, suite_p
     assert done.returncode == 0, done.stdout + done.stderr
     assert len(lines) == int(plan[3:]) > 20
     assert [line for line in lines if line.startswith("not ok") or "# skip" in line] == []
-    assert suite_provider.audience == AUDIENCE, "the suite has not asked for tokens"
+    assert suite_provider.audience == AUDIENCE, "the suite has not requested tokens"

@@ -3,7 +3,7 @@
 import ipaddress
 
 import pytest
-from azure_node import IMDS, asked, pods_kept_from_imds
+from azure_node import IMDS, pods_kept_from_imds, query_of
 from node import POD_RANGE
 from pods import volume
 
@@ -20,11 +20,11 @@ def allow(emulator, client_id):
 
 
 def assert_one_request(emulator, imds, client_id, parameters=None):
-    """IMDS was asked once, exactly as its documentation says, from a pod's address; and the vault by who was asked for."""
+    """IMDS got one request, exactly as documented, from a pod's address; and the vault one of the requested identity."""
     (request,) = emulator.requests("imds")
     assert (request["method"], request["host"], request["status"], request["client_id"]) == ("GET", IMDS[0], 200, client_id)
     assert request["path"].startswith("/metadata/identity/oauth2/token?")
-    assert asked(request) == {"api-version": "2018-02-01", "resource": emulator.vault_resource, **(parameters or {})}
+    assert query_of(request) == {"api-version": "2018-02-01", "resource": emulator.vault_resource, **(parameters or {})}
     assert request["headers"] == {"Metadata": "true"}
     assert all(ipaddress.ip_address(peer) in ipaddress.ip_network(POD_RANGE) for peer in imds.peers), "the provider is in the pods' network"
     assert {request["client_id"] for request in emulator.requests("vault") if request["status"] == 200} == {client_id}

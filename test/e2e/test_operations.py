@@ -1,4 +1,4 @@
-"""What operators do while pods come, run and go: kubelet, driver and provider are restarted, upgraded and removed."""
+"""Work of operators while pods come, run and go: kubelet, driver and provider are restarted, upgraded and removed."""
 
 import pytest
 from installation import DRIVER, PROVIDER

@@ -1,7 +1,7 @@
 """Pod identity (aad-pod-identity): its node component listens on the node's loopback, so the provider runs in the node's network."""
 
 import pytest
-from azure_node import NMI, asked
+from azure_node import NMI, query_of
 from examples import Example
 from pods import volume
 
@@ -34,11 +34,11 @@ def bind(kubectl, namespace, pod_identity, emulator):
 
 
 def assert_one_request(emulator, namespace, name):
-    """NMI was asked once, for this pod; and the vault by the identity that is bound to it."""
+    """NMI got one request, for this pod; and the vault one of the identity that is bound to it."""
     (request,) = emulator.requests("nmi")
     assert (request["method"], request["host"], request["status"], request["client_id"]) == ("GET", NMI[0], 200, IDENTITY)
     assert request["path"].startswith("/host/token/?")
-    assert asked(request) == {"resource": emulator.vault_resource}
+    assert query_of(request) == {"resource": emulator.vault_resource}
     assert request["headers"] == {"podname": name, "podns": namespace}
     assert {request["client_id"] for request in emulator.requests("vault") if request["status"] == 200} == {IDENTITY}
     assert emulator.requests("imds") == []

@@ -1,4 +1,4 @@
-"""What users' pods see on a real node: files, rights, rotation, errors, and a clean node afterwards."""
+"""The view of users' pods on a real node: files, rights, rotation, errors, and a clean node afterwards."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""What the driver leaves in the API while it works: status objects, Events, metrics, the kubelet's statistics."""
+"""The driver's objects in the API while it works: status objects, Events, metrics, the kubelet's statistics."""
 
 import pytest
 from installation import DRIVER, SYSTEM

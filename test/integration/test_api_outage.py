@@ -239,8 +239,8 @@ def test_a_requested_pause_is_kept_by_all_requests(start, node, emulator, script
     outcomes = publish_all(pods)
     assert [error.details() for _, error in outcomes if error is not None] == []
     requests = emulator.requests("kube")
-    asked = next(request for request in requests if request["status"] == status)
-    end = asked["time"] + asked["duration_ms"] / 1000
+    refused = next(request for request in requests if request["status"] == status)
+    end = refused["time"] + refused["duration_ms"] / 1000
     under_way_s = 1  # those that had gone before, on connections that had yet to be made
     assert [request for request in requests if end + under_way_s < request["time"] < end + pause_s - 0.05] == []
     assert len([request for request in requests if request["time"] <= end + under_way_s]) <= 2 * IN_FLIGHT

@@ -144,6 +144,6 @@ def test_json_lines_have_the_keys_that_readers_expect(node, start_driver):
     failed = [line for line in lines if line["level"] == "error"]
     assert len(failed) == 1, "one failure is one error line"
     assert "not found" in failed[0]["err"]
-    asked = [line for line in lines if line["message"] == "publish"]
-    assert [line["pod"] for line in asked] == ["default/web"]
+    published = [line for line in lines if line["message"] == "publish"]
+    assert [line["pod"] for line in published] == ["default/web"]
     assert failed[0]["pod"] == "default/web" and failed[0]["spc"] == "nowhere"

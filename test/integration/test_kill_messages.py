@@ -35,7 +35,7 @@ def statuses(emulator):
 
 
 def collect_garbage(emulator):
-    """Does the garbage collection of the API server after the pod's end: its status object and the Secret go."""
+    """The garbage collection after the pod's end: its status object and the Secret go."""
     for plural in ("secretproviderclasspodstatuses", "secrets"):
         for item in emulator.control("GET", f"/kube/{plural}"):
             emulator.control("DELETE", f"/kube/{plural}/default/{item['metadata']['name']}")

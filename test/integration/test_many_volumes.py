@@ -102,12 +102,12 @@ def test_a_restart_with_two_hundred_failing_volumes_is_no_storm(node, start_driv
     interval_s, pause_s = 20, 15
     for number in range(CLASSES):
         emulator.put_object("secretproviderclasses", spc(name=f"class-{number}"))
-    asked = {}
+    fetched = {}
     failing = threading.Event()
 
     def mount(request, context):
         if failing.is_set():
-            asked.setdefault(request.target_path, []).append(time.monotonic())
+            fetched.setdefault(request.target_path, []).append(time.monotonic())
             context.abort(grpc.StatusCode.UNAVAILABLE, "the vault is away")
         return answer({"file": b"content"})
     scripted(mount)
@@ -123,15 +123,15 @@ def test_a_restart_with_two_hundred_failing_volumes_is_no_storm(node, start_driv
     driver = start_driver(*flags, standalone=False, name="next")
     pods.client = rpc.Client(node.csi_socket)
     started = time.monotonic()
-    while len(asked) < VOLUMES or time.monotonic() - started < interval_s:  # no volume is forgotten
-        assert time.monotonic() - started < 3 * interval_s, len(asked)
+    while len(fetched) < VOLUMES or time.monotonic() - started < interval_s:  # no volume is forgotten
+        assert time.monotonic() - started < 3 * interval_s, len(fetched)
         pods.publish_all()
-    first = sorted(times[0] - started for times in asked.values())
-    print(f"volumes that had asked after 1 s, 2 s, ...: {[sum(at < second for at in first) for second in range(1, int(first[-1]) + 2)]}")
+    first = sorted(times[0] - started for times in fetched.values())
+    print(f"volumes fetched after 1 s, 2 s, ...: {[sum(at < second for at in first) for second in range(1, int(first[-1]) + 2)]}")
     # spread over the interval, whose seconds are whole ones; a machine that is slow only makes it later
     assert all(number + 1 <= 1.5 * VOLUMES * (at + 2) / interval_s for number, at in enumerate(first)), first
     # a call that the provider answers with UNAVAILABLE is made three times in all, and then there is a pause
-    for times in asked.values():
+    for times in fetched.values():
         calls = [at for number, at in enumerate(times) if number == 0 or at - times[number - 1] > pause_s / 2]
         assert all(after - before >= pause_s - 1 for before, after in zip(calls, calls[1:]))
     pods.unpublish_all()

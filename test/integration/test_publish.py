@@ -117,7 +117,7 @@ def test_a_complete_volume_publishes_again_while_the_provider_is_gone(stack, azu
 
 
 def test_a_leftover_empty_tmpfs_is_not_mistaken_for_a_volume(stack):
-    """What the Go driver leaves when it is killed between mounting and writing."""
+    """The Go driver leaves one when it is killed between mounting and writing."""
     driver, target = stack
     target.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "tmpfs", target], check=True)

@@ -199,8 +199,8 @@ def test_a_hundred_identities_stay_apart(azure, emulator):
         stolen = pods.call_all([request((i + 1) % n, i, versions_of(mounted[i])) for i in range(n)])
         assert all(isinstance(answer, RpcError) and answer.code() == CODES.PERMISSION_DENIED for answer in stolen)
         assert emulator.vault_requests == n
-        asked = {(entry["host"], entry["client_id"]) for entry in emulator.requests("vault")}
-        assert asked == {(f"vault-{i}.vault.localhost", f"app-{(i + 1) % n}") for i in range(n)}
+        sent = {(entry["host"], entry["client_id"]) for entry in emulator.requests("vault")}
+        assert sent == {(f"vault-{i}.vault.localhost", f"app-{(i + 1) % n}") for i in range(n)}
 
 
 def test_a_wrong_credential_gets_nothing_from_the_caches(azure, emulator):

@@ -143,8 +143,8 @@ def test_a_silent_service_holds_no_mount_longer_than_the_deadline(azure, emulato
     emulator.clear_faults()
     fds_after, _ = settled(azure, emulator)
     # joined: at most one request per half a second and object, whatever the number of waiting mounts
-    asked = sum(1 for entry in emulator.requests(service) if entry["fault"])
-    assert asked <= (10 if service == "vault" else 1) * 12, f"{asked} requests for {len(outcomes)} mounts"
+    sent = sum(1 for entry in emulator.requests(service) if entry["fault"])
+    assert sent <= (10 if service == "vault" else 1) * 12, f"{sent} requests for {len(outcomes)} mounts"
     recovers(azure)
     assert fds_after <= fds + 48
 

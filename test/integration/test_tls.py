@@ -39,7 +39,7 @@ def replace(path, text):
 
 
 def test_a_server_without_tls_1_3_that_signs_with_rsa_pss(start_cloud, start_azure):
-    """What a client of TLS 1.3 offers holds for TLS 1.2 as well (RFC 8446, 4.2.3)."""
+    """The signature algorithms that a client of TLS 1.3 offers hold for TLS 1.2 as well (RFC 8446, 4.2.3)."""
     cloud = start_cloud("--tls12")
     seen = subprocess.run(["openssl", "s_client", "-connect", f"127.0.0.1:{cloud.tls_port}", "-CAfile", cloud.directory / "ca.pem", "-sigalgs",
                            "rsa_pss_rsae_sha256:rsa_pkcs1_sha256"], capture_output=True, stdin=subprocess.DEVNULL, text=True, check=False).stdout

@@ -1,4 +1,4 @@
-"""What a driver left on the node and in the API, without what differs from one volume to the next."""
+"""The traces of a driver on the node and in the API, without the parts that differ from one volume to the next."""
 
 import base64
 import os

@@ -118,7 +118,7 @@ def test_some_written_classes_are_mounted(pair, vault):
 
 
 def test_the_table_is_not_empty(pair, vault):
-    """What the table compares is there at all: a chain in its order, a history, a key."""
+    """The compared objects exist: a chain in its order, a history, a key."""
     ours, theirs = outcomes(pair, Case("", [item("chain"), item("history", objectVersionHistory=2), item("p521", "key")]), vault)
     for one in (ours, theirs):
         assert [path for path, _, _ in one.files] == ["chain", "history/0", "history/1", "history/2", "p521"]

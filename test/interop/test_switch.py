@@ -126,10 +126,10 @@ def test_the_provider_is_exchanged(pod, cluster_driver, start_cluster_driver, st
     provider.destroy()
     provider.socket.unlink(missing_ok=True)
     starts[second]()
-    asked = emulator.vault_requests
+    requests_before = emulator.vault_requests
 
     def checked():
         driver.publish(pod.publish_request(secrets=SECRETS))
-        return emulator.vault_requests > asked
+        return emulator.vault_requests > requests_before
     wait_until(checked, 20, "a request to the second provider", pause=0.1)
     assert (mounts.read_volume(pod.target), mount_at(pod.target).source) == before

@@ -1,1 +1,1 @@
-"""What the integration tests stand on: real programs, an independent gRPC, scripted peers."""
+"""The base of the integration tests: real programs, an independent gRPC, scripted peers."""

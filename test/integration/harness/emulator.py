@@ -34,12 +34,12 @@ class Emulator(Process):
         return json.loads(text) if text else None
 
     def provider_environment(self):
-        """What makes the Azure provider take this emulator for its cloud."""
+        """The environment in which this emulator is the cloud of the Azure provider."""
         return {"AZURE_ENVIRONMENT_FILEPATH": str(self.directory / "cloud.json"), "SSL_CERT_FILE": str(self.directory / "ca.pem")}
 
     @property
     def vault_resource(self):
-        """What a token for the vaults of this cloud is for: the cloud file's keyVaultEndpoint, without the slash at its end."""
+        """The resource of tokens for the vaults of this cloud: the cloud file's keyVaultEndpoint, without the slash at its end."""
         return json.loads((self.directory / "cloud.json").read_text())["keyVaultEndpoint"].rstrip("/")
 
     def reset(self):

@@ -76,7 +76,7 @@ class Certificate:
                             .not_valid_after(now + datetime.timedelta(days=2)).sign(self.key, hashes.SHA256()))
 
     def assertion(self, client_id, audience, algorithm="PS256", begin=0, lifetime=300, **claims):
-        """What an application signs to prove itself."""
+        """The client assertion of an application (RFC 7523)."""
         now = int(time.time()) + begin
         sha256 = algorithm == "PS256"
         thumbprint = self.certificate.fingerprint(hashes.SHA256() if sha256 else hashes.SHA1())

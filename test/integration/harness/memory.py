@@ -36,7 +36,7 @@ def writable_memory(pid):
 
 
 def memory_contains(pid, needles):
-    """What of `needles` lies in the writable memory of a process."""
+    """The `needles` that lie in the writable memory of a process."""
     found = set()
     for block in writable_memory(pid):
         found |= {needle for needle in needles if needle in block}

@@ -84,7 +84,7 @@ def volume_id(pod_uid, volume):
 
 def publish_request(target, class_name="azure-kvname", namespace="default", pod="web", pod_uid=POD_UID, volume="secrets",
                     readonly=True, secrets=None, attributes=None):
-    """What a kubelet sends for an inline volume."""
+    """The request of a kubelet for an inline volume."""
     request = csi_pb2.NodePublishVolumeRequest(volume_id=volume_id(pod_uid, volume), target_path=str(target), readonly=readonly)
     request.volume_capability.mount.SetInParent()
     request.volume_capability.access_mode.mode = csi_pb2.VolumeCapability.AccessMode.SINGLE_NODE_WRITER

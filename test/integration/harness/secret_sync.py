@@ -90,7 +90,7 @@ class SyncedCluster(kube.Cluster):
         return [event for event in self.all("events") if event["reason"] == reason]
 
     def logged_sync_errors(self):
-        """What the driver's log says about Secrets that could not be synced."""
+        """The errors in the driver's log about Secrets that could not be synced."""
         return [json.loads('"' + text + '"') for text in
                 re.findall(r'"a Kubernetes Secret could not be synced".* err="((?:[^"\\]|\\.)*)"', self.driver.log)]
 

@@ -37,10 +37,10 @@
 enum { TIMEOUT_MS = 20 * 1000 };
 
 /* How a fake answers. */
-enum manner { AT_ONCE, AT_ONCE_BADLY, NEVER, NOT_STARTED };
+enum fake_behavior { AT_ONCE, AT_ONCE_BADLY, NEVER, NOT_STARTED };
 
 /* Everything a test has; one per test. */
-struct world {
+struct fixture {
     uv_loop_t loop;
     struct volume_locks *locks;
     struct volume_states *volumes;
@@ -52,7 +52,7 @@ struct world {
     struct publisher publisher;
 
     /* the fakes */
-    enum manner class_manner, provider_manner, status_manner;
+    enum fake_behavior class_behavior, provider_behavior, status_behavior;
     const char *provider_text; /* content of the one file */
     const char *class_provider;
     const char *refresh, *rotation_interval; /* annotations of the class */
@@ -86,78 +86,79 @@ static bool may_mount;
 
 static inline void deliver_class(uv_timer_t *timer)
 {
-    struct world *world = timer->data;
-    class_lookup_callback *callback = world->class_callback;
+    struct fixture *fixture = timer->data;
+    class_lookup_callback *callback = fixture->class_callback;
     struct secret_provider_class *class = NULL;
     cleanup_error struct error *error = NULL;
 
-    world->class_callback = NULL;
-    if (world->class_manner == AT_ONCE) {
+    fixture->class_callback = NULL;
+    if (fixture->class_behavior == AT_ONCE) {
         class = calloc(1, sizeof(*class));
         assert_non_null(class);
         class->name = strdup("web");
         class->ns = strdup("shop");
         class->uid = strdup("");
-        class->provider = strdup(world->class_provider);
-        class->refresh = world->refresh != NULL ? strdup(world->refresh) : NULL;
-        class->rotation_interval = world->rotation_interval != NULL ? strdup(world->rotation_interval) : NULL;
-        if (!world->no_parameters)
+        class->provider = strdup(fixture->class_provider);
+        class->refresh = fixture->refresh != NULL ? strdup(fixture->refresh) : NULL;
+        class->rotation_interval =
+            fixture->rotation_interval != NULL ? strdup(fixture->rotation_interval) : NULL;
+        if (!fixture->no_parameters)
             assert_int_equal(string_map_set(&class->parameters, "key", "from the class", NULL), 0);
     } else {
         (void)error_set(&error, GRPC_STATUS_NOT_FOUND, "\"web\" not found");
     }
-    callback(class, error, world->callback_arg);
+    callback(class, error, fixture->callback_arg);
 }
 
 static inline struct class_lookup *fake_class_start(void *state, const char *ns, const char *name,
                                                     uint64_t timeout_ms, class_lookup_callback *callback,
                                                     void *arg, struct error **err)
 {
-    struct world *world = state;
+    struct fixture *fixture = state;
 
     assert_string_equal(ns, "shop");
     assert_string_equal(name, "web");
     assert_in_range(timeout_ms, 1, TIMEOUT_MS);
-    world->class_starts++;
-    if (world->class_manner == NOT_STARTED) {
+    fixture->class_starts++;
+    if (fixture->class_behavior == NOT_STARTED) {
         (void)error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "no memory for a lookup");
         return NULL;
     }
-    world->class_callback = callback;
-    world->callback_arg = arg;
-    if (world->class_manner != NEVER)
-        assert_int_equal(uv_timer_start(&world->timer, deliver_class, 0, 0), 0);
-    return (struct class_lookup *)(void *)world;
+    fixture->class_callback = callback;
+    fixture->callback_arg = arg;
+    if (fixture->class_behavior != NEVER)
+        assert_int_equal(uv_timer_start(&fixture->timer, deliver_class, 0, 0), 0);
+    return (struct class_lookup *)(void *)fixture;
 }
 
 static inline void fake_class_cancel(struct class_lookup *lookup)
 {
-    struct world *world = (struct world *)(void *)lookup;
+    struct fixture *fixture = (struct fixture *)(void *)lookup;
 
-    (void)uv_timer_stop(&world->timer);
-    world->class_callback = NULL;
-    world->class_cancels++;
+    (void)uv_timer_stop(&fixture->timer);
+    fixture->class_callback = NULL;
+    fixture->class_cancels++;
 }
 
 /* --- the fake observer --- */
 
 static inline void deliver_status(uv_timer_t *timer)
 {
-    struct world *world = timer->data;
-    observer_callback *callback = world->observer_callback;
+    struct fixture *fixture = timer->data;
+    observer_callback *callback = fixture->observer_callback;
     cleanup_error struct error *error = NULL;
 
-    world->observer_callback = NULL;
-    if (world->status_manner == AT_ONCE_BADLY)
+    fixture->observer_callback = NULL;
+    if (fixture->status_behavior == AT_ONCE_BADLY)
         (void)error_set(&error, GRPC_STATUS_PERMISSION_DENIED, "the record is forbidden");
-    callback(error, world->status_arg);
+    callback(error, fixture->status_arg);
 }
 
 static inline struct observer_call *fake_status_start(void *state, const struct volume_event *event,
                                                       uint64_t timeout_ms, observer_callback *callback,
                                                       void *arg, struct error **err)
 {
-    struct world *world = state;
+    struct fixture *fixture = state;
     const char *version = event->versions == NULL ? "?" : string_map_get(event->versions, "secret/password");
 
     assert_string_equal(event->target_path, TARGET);
@@ -166,76 +167,76 @@ static inline struct observer_call *fake_status_start(void *state, const struct 
     if (event->class != NULL)
         assert_string_equal(event->class->name, "web");
     assert_int_equal(event->type == VOLUME_EVENT_FAILED, event->failure != NULL);
-    world->recorded_event = event->type;
-    (void)snprintf(world->recorded_failure, sizeof(world->recorded_failure), "%s",
+    fixture->recorded_event = event->type;
+    (void)snprintf(fixture->recorded_failure, sizeof(fixture->recorded_failure), "%s",
                    error_message(event->failure));
     assert_in_range(timeout_ms, 1, TIMEOUT_MS);
     assert_int_equal(access(SECRET, R_OK), 0); /* the volume is complete before it is recorded */
-    (void)snprintf(world->recorded_version, sizeof(world->recorded_version), "%s", version);
-    world->status_starts++;
-    if (world->status_manner == NOT_STARTED) {
+    (void)snprintf(fixture->recorded_version, sizeof(fixture->recorded_version), "%s", version);
+    fixture->status_starts++;
+    if (fixture->status_behavior == NOT_STARTED) {
         (void)error_set(err, GRPC_STATUS_UNAVAILABLE, "no observer");
         return NULL;
     }
-    world->observer_callback = callback;
-    world->status_arg = arg;
-    if (world->status_manner != NEVER)
-        assert_int_equal(uv_timer_start(&world->status_timer, deliver_status, 0, 0), 0);
-    return (struct observer_call *)(void *)world;
+    fixture->observer_callback = callback;
+    fixture->status_arg = arg;
+    if (fixture->status_behavior != NEVER)
+        assert_int_equal(uv_timer_start(&fixture->status_timer, deliver_status, 0, 0), 0);
+    return (struct observer_call *)(void *)fixture;
 }
 
 static inline void fake_status_cancel(void *state, struct observer_call *call)
 {
-    struct world *world = state;
+    struct fixture *fixture = state;
 
-    assert_ptr_equal(call, world);
-    (void)uv_timer_stop(&world->status_timer);
-    world->observer_callback = NULL;
-    world->status_cancels++;
+    assert_ptr_equal(call, fixture);
+    (void)uv_timer_stop(&fixture->status_timer);
+    fixture->observer_callback = NULL;
+    fixture->status_cancels++;
 }
 
 static inline bool fake_status_is_required(void *state, const struct volume_event *event)
 {
-    const struct world *world = state;
+    const struct fixture *fixture = state;
 
     assert_int_equal(event->type, VOLUME_EVENT_MOUNTED);
-    return world->needed;
+    return fixture->needed;
 }
 
 static inline void fake_status_on_removed(void *state, const char *target_path)
 {
-    struct world *world = state;
+    struct fixture *fixture = state;
 
     assert_string_equal(target_path, TARGET);
-    world->forgotten++;
+    fixture->forgotten++;
 }
 
 /* --- the provider --- */
 
 static inline void hung_up(struct provider_mount *mount, void *arg)
 {
-    struct world *world = arg;
+    struct fixture *fixture = arg;
     cleanup_error struct error *error = NULL;
 
-    world->provider_cancels++;
-    world->held_mount = NULL;
+    fixture->provider_cancels++;
+    fixture->held_mount = NULL;
     (void)error_set(&error, GRPC_STATUS_CANCELLED, "cancelled");
     provider_mount_fail(mount, error);
 }
 
 static inline void provide(struct provider_mount *mount, void *arg)
 {
-    struct world *world = arg;
-    const char *text = world->provider_text;
+    struct fixture *fixture = arg;
+    const char *text = fixture->provider_text;
     cleanup_error struct error *error = NULL;
 
-    world->provider_calls++;
-    world->versions_sent = provider_mount_current_count(mount);
+    fixture->provider_calls++;
+    fixture->versions_sent = provider_mount_current_count(mount);
     assert_string_equal(string_map_get(provider_mount_attributes(mount), "key"), "from the class");
-    switch (world->provider_manner) {
+    switch (fixture->provider_behavior) {
     case NEVER:
-        world->held_mount = mount;
-        provider_mount_on_cancel(mount, hung_up, world);
+        fixture->held_mount = mount;
+        provider_mount_on_cancel(mount, hung_up, fixture);
         break;
     case AT_ONCE:
         assert_int_equal(provider_mount_add_file(mount, "password", 0644, text, strlen(text), NULL), 0);
@@ -250,15 +251,15 @@ static inline void provide(struct provider_mount *mount, void *arg)
     }
 }
 
-static inline const struct provider *provider_of(struct world *world)
+static inline const struct provider *provider_of(struct fixture *fixture)
 {
     static struct provider provider; /* borrowed by the server for the length of a test */
 
-    provider = (struct provider){.name = "fake", .version = "1.0.0", .mount = provide, .arg = world};
+    provider = (struct provider){.name = "fake", .version = "1.0.0", .mount = provide, .arg = fixture};
     return &provider;
 }
 
-/* --- the world --- */
+/* --- the fixture --- */
 
 static inline int group_set_up(void **state)
 {
@@ -271,63 +272,63 @@ static inline int group_set_up(void **state)
     return 0;
 }
 
-static inline void serve_provider(struct world *world)
+static inline void serve_provider(struct fixture *fixture)
 {
     char address[] = PROVIDER "/fake.sock";
     cleanup_error struct error *error = NULL;
 
-    world->provider_server = provider_server_create(
-        &world->loop, provider_of(world),
+    fixture->provider_server = provider_server_create(
+        &fixture->loop, provider_of(fixture),
         &(struct provider_server_config){.endpoint = {.kind = ENDPOINT_UNIX, .address = address}}, &error);
-    if (world->provider_server == NULL)
+    if (fixture->provider_server == NULL)
         fail_msg("%s", error_message(error));
 }
 
 static inline int set_up(void **state)
 {
-    struct world *world = calloc(1, sizeof(*world));
+    struct fixture *fixture = calloc(1, sizeof(*fixture));
 
-    *state = world;
+    *state = fixture;
     if (!may_mount)
         return 0;
     if (mount("test", "/mnt", "tmpfs", 0, "mode=0755") < 0 || mkdir(PROVIDER, 0755) < 0)
         return -1;
-    assert_int_equal(uv_loop_init(&world->loop), 0);
-    assert_int_equal(uv_timer_init(&world->loop, &world->timer), 0);
-    world->timer.data = world;
-    assert_int_equal(uv_timer_init(&world->loop, &world->status_timer), 0);
-    world->status_timer.data = world;
-    world->provider_text = "v1";
-    world->class_provider = "fake";
-    world->class_name = "web";
-    world->pod_namespace = "shop";
-    world->locks = volume_locks_create(NULL);
-    world->volumes = volume_states_create(NULL);
-    world->providers = provider_registry_create(
-        &world->loop,
+    assert_int_equal(uv_loop_init(&fixture->loop), 0);
+    assert_int_equal(uv_timer_init(&fixture->loop, &fixture->timer), 0);
+    fixture->timer.data = fixture;
+    assert_int_equal(uv_timer_init(&fixture->loop, &fixture->status_timer), 0);
+    fixture->status_timer.data = fixture;
+    fixture->provider_text = "v1";
+    fixture->class_provider = "fake";
+    fixture->class_name = "web";
+    fixture->pod_namespace = "shop";
+    fixture->locks = volume_locks_create(NULL);
+    fixture->volumes = volume_states_create(NULL);
+    fixture->providers = provider_registry_create(
+        &fixture->loop,
         &(struct provider_registry_config){
             .additional_directories = "", .directory = PROVIDER, .max_response_bytes = 4 << 20},
         NULL);
-    serve_provider(world);
-    world->classes = (struct class_source){
-        .name = "fake", .start = fake_class_start, .cancel = fake_class_cancel, .state = world};
-    world->class_cache = class_cache_create(&world->loop, &world->classes, 0, NULL, NULL);
-    world->observers = (struct volume_observers){.list = {{.name = "fake",
-                                                           .action = "record the volume's status",
-                                                           .is_required = fake_status_is_required,
-                                                           .start = fake_status_start,
-                                                           .cancel = fake_status_cancel,
-                                                           .on_removed = fake_status_on_removed,
-                                                           .state = world}},
-                                                 .n = 1};
-    world->needed = true;
-    world->publisher = (struct publisher){.loop = &world->loop,
-                                          .locks = world->locks,
-                                          .volumes = world->volumes,
-                                          .classes = &world->classes,
-                                          .class_cache = world->class_cache,
-                                          .providers = world->providers,
-                                          .observers = &world->observers};
+    serve_provider(fixture);
+    fixture->classes = (struct class_source){
+        .name = "fake", .start = fake_class_start, .cancel = fake_class_cancel, .state = fixture};
+    fixture->class_cache = class_cache_create(&fixture->loop, &fixture->classes, 0, NULL, NULL);
+    fixture->observers = (struct volume_observers){.list = {{.name = "fake",
+                                                             .action = "record the volume's status",
+                                                             .is_required = fake_status_is_required,
+                                                             .start = fake_status_start,
+                                                             .cancel = fake_status_cancel,
+                                                             .on_removed = fake_status_on_removed,
+                                                             .state = fixture}},
+                                                   .n = 1};
+    fixture->needed = true;
+    fixture->publisher = (struct publisher){.loop = &fixture->loop,
+                                            .locks = fixture->locks,
+                                            .volumes = fixture->volumes,
+                                            .classes = &fixture->classes,
+                                            .class_cache = fixture->class_cache,
+                                            .providers = fixture->providers,
+                                            .observers = &fixture->observers};
     return 0;
 }
 
@@ -338,23 +339,23 @@ static inline void destroy_server(void *arg)
 
 static inline int tear_down(void **state)
 {
-    struct world *world = *state;
+    struct fixture *fixture = *state;
 
     if (may_mount) {
-        assert_null(world->held_mount);
-        class_cache_destroy(world->class_cache);
-        provider_registry_destroy(world->providers);
-        if (world->provider_server != NULL)
-            provider_server_stop(world->provider_server, 0, destroy_server, world->provider_server);
-        uv_close((uv_handle_t *)&world->timer, NULL);
-        uv_close((uv_handle_t *)&world->status_timer, NULL);
-        assert_int_equal(uv_run(&world->loop, UV_RUN_DEFAULT), 0);
-        assert_int_equal(uv_loop_close(&world->loop), 0);
-        volume_locks_destroy(world->locks);
-        volume_states_destroy(world->volumes);
+        assert_null(fixture->held_mount);
+        class_cache_destroy(fixture->class_cache);
+        provider_registry_destroy(fixture->providers);
+        if (fixture->provider_server != NULL)
+            provider_server_stop(fixture->provider_server, 0, destroy_server, fixture->provider_server);
+        uv_close((uv_handle_t *)&fixture->timer, NULL);
+        uv_close((uv_handle_t *)&fixture->status_timer, NULL);
+        assert_int_equal(uv_run(&fixture->loop, UV_RUN_DEFAULT), 0);
+        assert_int_equal(uv_loop_close(&fixture->loop), 0);
+        volume_locks_destroy(fixture->locks);
+        volume_states_destroy(fixture->volumes);
         assert_int_equal(umount2("/mnt", MNT_DETACH), 0);
     }
-    free(world);
+    free(fixture);
     return 0;
 }
 
@@ -362,20 +363,20 @@ static inline int tear_down(void **state)
 
 static inline void answered(const struct error *error, void *arg)
 {
-    struct world *world = arg;
+    struct fixture *fixture = arg;
 
-    world->publish = NULL;
-    world->answers++;
-    world->code = error_code(error);
-    (void)snprintf(world->message, sizeof(world->message), "%s", error_message(error));
+    fixture->publish = NULL;
+    fixture->answers++;
+    fixture->code = error_code(error);
+    (void)snprintf(fixture->message, sizeof(fixture->message), "%s", error_message(error));
 }
 
-static inline void start_publish(struct world *world)
+static inline void start_publish(struct fixture *fixture)
 {
-    struct publish_request request = {.gid = (gid_t)-1, .readonly = !world->writable};
-    const char *const context[][2] = {{CONTEXT_CLASS, world->class_name},
+    struct publish_request request = {.gid = (gid_t)-1, .readonly = !fixture->writable};
+    const char *const context[][2] = {{CONTEXT_CLASS, fixture->class_name},
                                       {CONTEXT_POD_NAME, "web-0"},
-                                      {CONTEXT_POD_NAMESPACE, world->pod_namespace},
+                                      {CONTEXT_POD_NAMESPACE, fixture->pod_namespace},
                                       {CONTEXT_POD_UID, "uid"},
                                       {"key", "from the pod"}};
 
@@ -388,19 +389,19 @@ static inline void start_publish(struct world *world)
     request.pod_namespace = string_map_get(&request.context, CONTEXT_POD_NAMESPACE);
     request.pod_uid = string_map_get(&request.context, CONTEXT_POD_UID);
     request.provider_hint = "";
-    world->publish = publish_start(&world->publisher, &request, TIMEOUT_MS, answered, world, NULL);
-    assert_non_null(world->publish);
+    fixture->publish = publish_start(&fixture->publisher, &request, TIMEOUT_MS, answered, fixture, NULL);
+    assert_non_null(fixture->publish);
     assert_null(request.target_path); /* moved */
 }
 
 /* Runs the loop until `reached` counts one more, or the publish is over. */
-static inline void run_until(struct world *world, const unsigned *reached)
+static inline void run_until(struct fixture *fixture, const unsigned *reached)
 {
     unsigned before = *reached;
-    unsigned answers = world->answers;
+    unsigned answers = fixture->answers;
 
-    while (*reached == before && world->answers == answers)
-        assert_int_not_equal(uv_run(&world->loop, UV_RUN_ONCE), 0);
+    while (*reached == before && fixture->answers == answers)
+        assert_int_not_equal(uv_run(&fixture->loop, UV_RUN_ONCE), 0);
     assert_int_not_equal(*reached, before);
 }
 
@@ -411,38 +412,38 @@ static inline void locks_are_idle(void *arg)
     *idle = true;
 }
 
-static inline void run_until_idle(struct world *world)
+static inline void run_until_idle(struct fixture *fixture)
 {
     bool idle = false;
 
-    volume_locks_on_idle(world->locks, locks_are_idle, &idle);
-    while (!idle || world->held_mount != NULL)
-        assert_int_not_equal(uv_run(&world->loop, UV_RUN_ONCE), 0);
+    volume_locks_on_idle(fixture->locks, locks_are_idle, &idle);
+    while (!idle || fixture->held_mount != NULL)
+        assert_int_not_equal(uv_run(&fixture->loop, UV_RUN_ONCE), 0);
 }
 
-static inline void publish(struct world *world)
+static inline void publish(struct fixture *fixture)
 {
-    unsigned answers = world->answers;
+    unsigned answers = fixture->answers;
 
-    start_publish(world);
-    run_until(world, &world->answers);
-    assert_int_equal(world->answers, answers + 1);
-    run_until_idle(world);
-    assert_int_equal(world->answers, answers + 1);
+    start_publish(fixture);
+    run_until(fixture, &fixture->answers);
+    assert_int_equal(fixture->answers, answers + 1);
+    run_until_idle(fixture);
+    assert_int_equal(fixture->answers, answers + 1);
 }
 
-static inline void must_publish(struct world *world)
+static inline void must_publish(struct fixture *fixture)
 {
-    publish(world);
-    if (world->code != GRPC_STATUS_OK)
-        fail_msg("%d: %s", (int)world->code, world->message);
+    publish(fixture);
+    if (fixture->code != GRPC_STATUS_OK)
+        fail_msg("%d: %s", (int)fixture->code, fixture->message);
 }
 
-static inline void assert_failed(const struct world *world, enum grpc_status code, const char *text)
+static inline void assert_failed(const struct fixture *fixture, enum grpc_status code, const char *text)
 {
-    assert_int_equal(world->code, code);
-    if (strstr(world->message, text) == NULL)
-        fail_msg("'%s' is not in '%s'", text, world->message);
+    assert_int_equal(fixture->code, code);
+    if (strstr(fixture->message, text) == NULL)
+        fail_msg("'%s' is not in '%s'", text, fixture->message);
 }
 
 static inline enum volume_condition state_of_target(void)
@@ -472,29 +473,29 @@ static inline void unpublished(const struct error *error, void *arg)
 enum stage { INSPECTING, LOOKING_UP, ASKING, RECORDING, STAGES };
 
 /* A look has answered its caller by then. */
-static inline void run_until_recording(struct world *world)
+static inline void run_until_recording(struct fixture *fixture)
 {
-    assert_int_equal(world->status_manner, NEVER);
-    while (world->observer_callback == NULL)
-        assert_int_not_equal(uv_run(&world->loop, UV_RUN_ONCE), 0);
+    assert_int_equal(fixture->status_behavior, NEVER);
+    while (fixture->observer_callback == NULL)
+        assert_int_not_equal(uv_run(&fixture->loop, UV_RUN_ONCE), 0);
 }
 
-static inline void start_and_stop_at(struct world *world, enum stage stage)
+static inline void start_and_stop_at(struct fixture *fixture, enum stage stage)
 {
-    world->class_manner = stage == LOOKING_UP ? NEVER : AT_ONCE;
-    world->provider_manner = stage == ASKING ? NEVER : AT_ONCE;
-    world->status_manner = stage == RECORDING ? NEVER : AT_ONCE;
-    start_publish(world);
+    fixture->class_behavior = stage == LOOKING_UP ? NEVER : AT_ONCE;
+    fixture->provider_behavior = stage == ASKING ? NEVER : AT_ONCE;
+    fixture->status_behavior = stage == RECORDING ? NEVER : AT_ONCE;
+    start_publish(fixture);
     if (stage == LOOKING_UP)
-        run_until(world, &world->class_starts);
+        run_until(fixture, &fixture->class_starts);
     else if (stage == ASKING)
-        run_until(world, &world->provider_calls);
+        run_until(fixture, &fixture->provider_calls);
     else if (stage == RECORDING)
-        run_until_recording(world);
+        run_until_recording(fixture);
 }
 
-#define WORLD()                                                                                              \
-    struct world *world = *state;                                                                            \
+#define FIXTURE()                                                                                            \
+    struct fixture *fixture = *state;                                                                        \
     if (!may_mount)                                                                                          \
     skip()
 

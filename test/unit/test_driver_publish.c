@@ -1,6 +1,6 @@
 /*
  * test_driver_publish.c - one publish through all of its states: first mounts, looks, and failures in each
- * state. The world around it: publish_fixture.h.
+ * state. The fixture around it: publish_fixture.h.
  */
 #include "test/unit/publish_fixture.h"
 
@@ -8,169 +8,169 @@
 
 static void a_volume_appears_and_is_recorded(void **state)
 {
-    WORLD();
-    must_publish(world);
+    FIXTURE();
+    must_publish(fixture);
     assert_content("v1");
-    assert_int_equal(world->class_starts, 1);
-    assert_int_equal(world->provider_calls, 1);
-    assert_int_equal(world->versions_sent, 0);
-    assert_int_equal(world->status_starts, 1);
-    assert_string_equal(world->recorded_version, "v1");
+    assert_int_equal(fixture->class_starts, 1);
+    assert_int_equal(fixture->provider_calls, 1);
+    assert_int_equal(fixture->versions_sent, 0);
+    assert_int_equal(fixture->status_starts, 1);
+    assert_string_equal(fixture->recorded_version, "v1");
     assert_string_equal(
-        string_map_get(&volume_states_find(world->volumes, TARGET)->versions, "secret/password"), "v1");
+        string_map_get(&volume_states_find(fixture->volumes, TARGET)->versions, "secret/password"), "v1");
 }
 
 static void without_an_observer_nothing_is_recorded(void **state)
 {
-    WORLD();
-    world->publisher.observers = NULL;
-    must_publish(world);
+    FIXTURE();
+    fixture->publisher.observers = NULL;
+    must_publish(fixture);
     assert_content("v1");
-    assert_int_equal(world->status_starts, 0);
+    assert_int_equal(fixture->status_starts, 0);
 }
 
 static void a_second_publish_asks_nobody(void **state)
 {
-    WORLD();
-    must_publish(world);
-    world->class_manner = world->provider_manner = world->status_manner = AT_ONCE_BADLY;
-    must_publish(world);
-    assert_int_equal(world->class_starts, 1);
-    assert_int_equal(world->provider_calls, 1);
+    FIXTURE();
+    must_publish(fixture);
+    fixture->class_behavior = fixture->provider_behavior = fixture->status_behavior = AT_ONCE_BADLY;
+    must_publish(fixture);
+    assert_int_equal(fixture->class_starts, 1);
+    assert_int_equal(fixture->provider_calls, 1);
     assert_content("v1");
 }
 
 static void a_look_that_is_due_updates_the_files_and_the_record(void **state)
 {
-    WORLD();
-    world->publisher.rotation = true;
-    must_publish(world);
-    world->provider_text = "v2";
-    must_publish(world);
+    FIXTURE();
+    fixture->publisher.rotation = true;
+    must_publish(fixture);
+    fixture->provider_text = "v2";
+    must_publish(fixture);
     assert_content("v2");
-    assert_int_equal(world->versions_sent, 1); /* what is mounted now is told */
-    assert_int_equal(world->status_starts, 2);
-    assert_string_equal(world->recorded_version, "v2");
+    assert_int_equal(fixture->versions_sent, 1); /* what is mounted now is told */
+    assert_int_equal(fixture->status_starts, 2);
+    assert_string_equal(fixture->recorded_version, "v2");
 }
 
 static void a_look_before_the_interval_is_over_asks_nobody(void **state)
 {
-    WORLD();
-    world->publisher.rotation = true;
-    world->publisher.rotation_interval_s = 3600;
-    must_publish(world);
-    must_publish(world);
-    assert_int_equal(world->provider_calls, 1);
+    FIXTURE();
+    fixture->publisher.rotation = true;
+    fixture->publisher.rotation_interval_s = 3600;
+    must_publish(fixture);
+    must_publish(fixture);
+    assert_int_equal(fixture->provider_calls, 1);
 }
 
 /* As after a restart: nothing is in memory, the volume tells. */
-static void forget_everything(struct world *world)
+static void forget_everything(struct fixture *fixture)
 {
-    volume_states_destroy(world->volumes);
-    world->volumes = volume_states_create(NULL);
-    world->publisher.volumes = world->volumes;
+    volume_states_destroy(fixture->volumes);
+    fixture->volumes = volume_states_create(NULL);
+    fixture->publisher.volumes = fixture->volumes;
 }
 
 static void a_restarted_driver_knows_the_interval_the_provider_and_the_versions(void **state)
 {
     const struct volume_state *volume;
-    WORLD();
+    FIXTURE();
 
-    world->publisher.rotation = true;
-    world->publisher.rotation_interval_s = 3600;
-    must_publish(world);
-    forget_everything(world);
-    must_publish(world);
-    assert_int_equal(world->provider_calls, 1);
-    volume = volume_states_find(world->volumes, TARGET);
+    fixture->publisher.rotation = true;
+    fixture->publisher.rotation_interval_s = 3600;
+    must_publish(fixture);
+    forget_everything(fixture);
+    must_publish(fixture);
+    assert_int_equal(fixture->provider_calls, 1);
+    volume = volume_states_find(fixture->volumes, TARGET);
     assert_non_null(volume);
     assert_string_equal(volume->provider, "fake");
     assert_string_equal(string_map_get(&volume->versions, "secret/password"), "v1");
-    world->publisher.rotation_interval_s = 0;
-    forget_everything(world);
-    must_publish(world);
-    assert_int_equal(world->provider_calls, 2);
-    assert_int_equal(world->versions_sent, 1);
+    fixture->publisher.rotation_interval_s = 0;
+    forget_everything(fixture);
+    must_publish(fixture);
+    assert_int_equal(fixture->provider_calls, 2);
+    assert_int_equal(fixture->versions_sent, 1);
 }
 
 static void without_rotation_a_restarted_driver_knows_the_provider(void **state)
 {
-    WORLD();
-    must_publish(world);
-    forget_everything(world);
-    must_publish(world);
-    assert_int_equal(world->class_starts, 1);
-    assert_int_equal(world->provider_calls, 1);
-    assert_string_equal(volume_states_find(world->volumes, TARGET)->provider, "fake");
+    FIXTURE();
+    must_publish(fixture);
+    forget_everything(fixture);
+    must_publish(fixture);
+    assert_int_equal(fixture->class_starts, 1);
+    assert_int_equal(fixture->provider_calls, 1);
+    assert_string_equal(volume_states_find(fixture->volumes, TARGET)->provider, "fake");
 }
 
 static void the_class_can_ask_for_a_look_before_the_interval_is_over(void **state)
 {
-    WORLD();
-    world->publisher.rotation = true;
-    world->publisher.rotation_interval_s = 3600;
-    world->refresh = "monday";
-    must_publish(world);
-    must_publish(world);
-    assert_int_equal(world->provider_calls, 1);
-    world->provider_text = "v2";
-    world->refresh = "tuesday";
-    must_publish(world);
-    assert_int_equal(world->provider_calls, 2);
+    FIXTURE();
+    fixture->publisher.rotation = true;
+    fixture->publisher.rotation_interval_s = 3600;
+    fixture->refresh = "monday";
+    must_publish(fixture);
+    must_publish(fixture);
+    assert_int_equal(fixture->provider_calls, 1);
+    fixture->provider_text = "v2";
+    fixture->refresh = "tuesday";
+    must_publish(fixture);
+    assert_int_equal(fixture->provider_calls, 2);
     assert_content("v2");
-    forget_everything(world); /* the wish that was granted is remembered by the volume */
-    must_publish(world);
-    assert_int_equal(world->provider_calls, 2);
+    forget_everything(fixture); /* the wish that was granted is remembered by the volume */
+    must_publish(fixture);
+    assert_int_equal(fixture->provider_calls, 2);
 }
 
 /* A wish is tried at once, and its failure waits like any other. */
 static void a_wish_that_fails_does_not_become_a_loop(void **state)
 {
-    WORLD();
-    world->publisher.rotation = true;
-    world->publisher.rotation_interval_s = 3600;
-    must_publish(world);
-    world->provider_manner = AT_ONCE_BADLY;
-    world->refresh = "now";
-    must_publish(world);
-    must_publish(world);
-    assert_int_equal(world->provider_calls, 2);
-    world->provider_manner = AT_ONCE;
-    world->refresh = "now, please"; /* another wish does not wait */
-    must_publish(world);
-    assert_int_equal(world->provider_calls, 3);
-    assert_int_equal(volume_states_find(world->volumes, TARGET)->failures, 0);
+    FIXTURE();
+    fixture->publisher.rotation = true;
+    fixture->publisher.rotation_interval_s = 3600;
+    must_publish(fixture);
+    fixture->provider_behavior = AT_ONCE_BADLY;
+    fixture->refresh = "now";
+    must_publish(fixture);
+    must_publish(fixture);
+    assert_int_equal(fixture->provider_calls, 2);
+    fixture->provider_behavior = AT_ONCE;
+    fixture->refresh = "now, please"; /* another wish does not wait */
+    must_publish(fixture);
+    assert_int_equal(fixture->provider_calls, 3);
+    assert_int_equal(volume_states_find(fixture->volumes, TARGET)->failures, 0);
 }
 
 static void a_class_can_have_an_interval_of_its_own(void **state)
 {
-    WORLD();
-    world->publisher.rotation = true;
-    world->publisher.rotation_interval_s = 0;
-    world->rotation_interval = "1h";
-    must_publish(world);
-    must_publish(world);
-    assert_int_equal(world->provider_calls, 1);
-    world->rotation_interval = "often"; /* not understood: the driver's own applies */
-    must_publish(world);
-    assert_int_equal(world->provider_calls, 2);
+    FIXTURE();
+    fixture->publisher.rotation = true;
+    fixture->publisher.rotation_interval_s = 0;
+    fixture->rotation_interval = "1h";
+    must_publish(fixture);
+    must_publish(fixture);
+    assert_int_equal(fixture->provider_calls, 1);
+    fixture->rotation_interval = "often"; /* not understood: the driver's own applies */
+    must_publish(fixture);
+    assert_int_equal(fixture->provider_calls, 2);
 }
 
 /* What the API server does not say any more holds as it was said last. */
 static void a_class_that_can_not_be_read_is_no_reason_to_look(void **state)
 {
-    WORLD();
-    world->publisher.rotation = true;
-    world->publisher.rotation_interval_s = 0;
-    world->rotation_interval = "1h";
-    must_publish(world);
-    world->class_manner = AT_ONCE_BADLY;
-    must_publish(world);
-    assert_int_equal(volume_states_find(world->volumes, TARGET)->failures, 0);
-    world->class_manner = NOT_STARTED;
-    must_publish(world);
-    assert_int_equal(volume_states_find(world->volumes, TARGET)->failures, 0);
-    assert_int_equal(world->provider_calls, 1);
+    FIXTURE();
+    fixture->publisher.rotation = true;
+    fixture->publisher.rotation_interval_s = 0;
+    fixture->rotation_interval = "1h";
+    must_publish(fixture);
+    fixture->class_behavior = AT_ONCE_BADLY;
+    must_publish(fixture);
+    assert_int_equal(volume_states_find(fixture->volumes, TARGET)->failures, 0);
+    fixture->class_behavior = NOT_STARTED;
+    must_publish(fixture);
+    assert_int_equal(volume_states_find(fixture->volumes, TARGET)->failures, 0);
+    assert_int_equal(fixture->provider_calls, 1);
 }
 
 /* --- failures --- */
@@ -178,7 +178,7 @@ static void a_class_that_can_not_be_read_is_no_reason_to_look(void **state)
 static void a_first_publish_that_fails_leaves_nothing(void **state)
 {
     static const struct {
-        enum manner class_manner, provider_manner, status_manner;
+        enum fake_behavior class_behavior, provider_behavior, status_behavior;
         enum grpc_status code;
         const char *text;
     } table[] = {
@@ -191,19 +191,19 @@ static void a_first_publish_that_fails_leaves_nothing(void **state)
          "record the volume's status: the record is forbidden"},
         {AT_ONCE, AT_ONCE, NOT_STARTED, GRPC_STATUS_UNAVAILABLE, "no observer"},
     };
-    WORLD();
+    FIXTURE();
 
     for (size_t i = 0; i < ARRAY_SIZE(table); i++) {
-        world->class_manner = table[i].class_manner;
-        world->provider_manner = table[i].provider_manner;
-        world->status_manner = table[i].status_manner;
-        publish(world);
-        assert_failed(world, table[i].code, table[i].text);
+        fixture->class_behavior = table[i].class_behavior;
+        fixture->provider_behavior = table[i].provider_behavior;
+        fixture->status_behavior = table[i].status_behavior;
+        publish(fixture);
+        assert_failed(fixture, table[i].code, table[i].text);
         assert_int_equal(state_of_target(), VOLUME_ABSENT);
-        assert_null(volume_states_find(world->volumes, TARGET));
+        assert_null(volume_states_find(fixture->volumes, TARGET));
     }
-    world->class_manner = world->provider_manner = world->status_manner = AT_ONCE;
-    must_publish(world);
+    fixture->class_behavior = fixture->provider_behavior = fixture->status_behavior = AT_ONCE;
+    must_publish(fixture);
     assert_content("v1");
 }
 
@@ -229,74 +229,74 @@ static void a_request_that_can_not_be_served_is_refused(void **state)
          "provider not found: provider \"other\""},
         {"web", "shop", "a/b", false, false, GRPC_STATUS_INVALID_ARGUMENT, "invalid provider"},
     };
-    WORLD();
+    FIXTURE();
 
     for (size_t i = 0; i < ARRAY_SIZE(table); i++) {
-        world->class_name = table[i].class_name;
-        world->pod_namespace = table[i].pod_namespace;
-        world->class_provider = table[i].class_provider;
-        world->no_parameters = table[i].no_parameters;
-        world->writable = table[i].writable;
-        publish(world);
-        assert_failed(world, table[i].code, table[i].text);
+        fixture->class_name = table[i].class_name;
+        fixture->pod_namespace = table[i].pod_namespace;
+        fixture->class_provider = table[i].class_provider;
+        fixture->no_parameters = table[i].no_parameters;
+        fixture->writable = table[i].writable;
+        publish(fixture);
+        assert_failed(fixture, table[i].code, table[i].text);
         assert_int_equal(state_of_target(), VOLUME_ABSENT);
     }
-    assert_int_equal(world->provider_calls, 0);
+    assert_int_equal(fixture->provider_calls, 0);
 }
 
 /* A container restarts: its complete volume is there, whatever the request looks like by now. */
 static void a_complete_volume_comes_before_any_judgement(void **state)
 {
-    WORLD();
-    must_publish(world);
-    world->class_name = "";
-    world->pod_namespace = "";
-    world->writable = true;
-    must_publish(world);
+    FIXTURE();
+    must_publish(fixture);
+    fixture->class_name = "";
+    fixture->pod_namespace = "";
+    fixture->writable = true;
+    must_publish(fixture);
     assert_content("v1");
 }
 
 static void the_source_may_have_a_default_namespace(void **state)
 {
-    WORLD();
-    world->pod_namespace = "";
-    world->classes.default_namespace = "shop";
-    must_publish(world);
+    FIXTURE();
+    fixture->pod_namespace = "";
+    fixture->classes.default_namespace = "shop";
+    must_publish(fixture);
     assert_content("v1");
 }
 
 static void a_look_that_fails_is_answered_ok_and_changes_nothing(void **state)
 {
     static const struct {
-        enum manner class_manner, provider_manner;
+        enum fake_behavior class_behavior, provider_behavior;
         const char *failure;
     } table[] = {
         {AT_ONCE_BADLY, AT_ONCE, "failed to get secretproviderclass shop/web: \"web\" not found"},
         {NOT_STARTED, AT_ONCE, "no memory for a lookup"},
         {AT_ONCE, AT_ONCE_BADLY, "the vault said no"},
     };
-    WORLD();
+    FIXTURE();
 
-    world->publisher.rotation = true;
-    must_publish(world);
-    world->provider_text = "v2";
+    fixture->publisher.rotation = true;
+    must_publish(fixture);
+    fixture->provider_text = "v2";
     for (size_t i = 0; i < ARRAY_SIZE(table); i++) {
-        struct volume_state *volume = volume_states_find(world->volumes, TARGET);
+        struct volume_state *volume = volume_states_find(fixture->volumes, TARGET);
 
-        world->class_manner = table[i].class_manner;
-        world->provider_manner = table[i].provider_manner;
-        world->observers.list[0].wants_failures = i > 0;
-        must_publish(world);
+        fixture->class_behavior = table[i].class_behavior;
+        fixture->provider_behavior = table[i].provider_behavior;
+        fixture->observers.list[0].wants_failures = i > 0;
+        must_publish(fixture);
         assert_content("v1");
-        assert_int_equal(world->status_starts, i + 1); /* only an observer that wants failures is called */
+        assert_int_equal(fixture->status_starts, i + 1); /* only an observer that wants failures is called */
         if (i > 0) {
-            assert_int_equal(world->recorded_event, VOLUME_EVENT_FAILED);
-            assert_non_null(strstr(world->recorded_failure, table[i].failure));
-            assert_string_equal(world->recorded_version, "v1"); /* still mounted */
+            assert_int_equal(fixture->recorded_event, VOLUME_EVENT_FAILED);
+            assert_non_null(strstr(fixture->recorded_failure, table[i].failure));
+            assert_string_equal(fixture->recorded_version, "v1"); /* still mounted */
         }
         assert_int_equal(volume->failures, i + 1);
         assert_true(volume->retry_unix > clock_unix_s());
-        must_publish(world); /* too early for another try */
+        must_publish(fixture); /* too early for another try */
         assert_int_equal(volume->failures, i + 1);
         volume->retry_unix = 0;
     }
@@ -305,42 +305,42 @@ static void a_look_that_fails_is_answered_ok_and_changes_nothing(void **state)
 /* The failure of one observer does not touch the others. */
 static void a_look_that_can_not_be_recorded_is_a_look_all_the_same(void **state)
 {
-    WORLD();
-    world->publisher.rotation = true;
-    must_publish(world);
-    for (enum manner manner = AT_ONCE_BADLY; manner <= NOT_STARTED; manner++) {
-        unsigned answers = world->answers;
+    FIXTURE();
+    fixture->publisher.rotation = true;
+    must_publish(fixture);
+    for (enum fake_behavior behavior = AT_ONCE_BADLY; behavior <= NOT_STARTED; behavior++) {
+        unsigned answers = fixture->answers;
 
-        world->provider_text = "v2";
-        world->status_manner = manner;
-        start_publish(world);
-        run_until(world, &world->answers);
-        assert_int_equal(world->code, GRPC_STATUS_OK);
+        fixture->provider_text = "v2";
+        fixture->status_behavior = behavior;
+        start_publish(fixture);
+        run_until(fixture, &fixture->answers);
+        assert_int_equal(fixture->code, GRPC_STATUS_OK);
         assert_content("v2");
-        if (manner == NEVER) {
-            run_until_recording(world); /* after the answer: the kubelet does not wait for it */
-            assert_int_equal(world->answers, answers + 1);
-            deliver_status(&world->status_timer);
+        if (behavior == NEVER) {
+            run_until_recording(fixture); /* after the answer: the kubelet does not wait for it */
+            assert_int_equal(fixture->answers, answers + 1);
+            deliver_status(&fixture->status_timer);
         }
-        run_until_idle(world);
-        assert_int_equal(world->recorded_event, VOLUME_EVENT_CHECKED);
-        assert_int_equal(volume_states_find(world->volumes, TARGET)->failures, 0);
+        run_until_idle(fixture);
+        assert_int_equal(fixture->recorded_event, VOLUME_EVENT_CHECKED);
+        assert_int_equal(volume_states_find(fixture->volumes, TARGET)->failures, 0);
     }
 }
 
 static void a_first_mount_that_needs_no_record_stands_without_one(void **state)
 {
-    WORLD();
-    world->needed = false;
-    for (enum manner manner = AT_ONCE_BADLY; manner <= NOT_STARTED; manner++) {
-        if (manner == NEVER)
+    FIXTURE();
+    fixture->needed = false;
+    for (enum fake_behavior behavior = AT_ONCE_BADLY; behavior <= NOT_STARTED; behavior++) {
+        if (behavior == NEVER)
             continue;
-        world->status_manner = manner;
-        must_publish(world);
+        fixture->status_behavior = behavior;
+        must_publish(fixture);
         assert_content("v1");
         assert_int_equal(volume_unpublish(TARGET, NULL), 0);
     }
-    assert_int_equal(world->forgotten, 0);
+    assert_int_equal(fixture->forgotten, 0);
 }
 
 /* What an update that was cut short has left: a version is shown, but a link in the volume is missing. */
@@ -353,34 +353,34 @@ static void cut_the_volume_short(void)
 
 static void a_volume_that_may_be_in_use_is_completed_and_never_taken_back(void **state)
 {
-    WORLD();
-    must_publish(world);
-    for (enum manner manner = AT_ONCE_BADLY; manner <= NOT_STARTED; manner++) {
-        if (manner == NEVER)
+    FIXTURE();
+    must_publish(fixture);
+    for (enum fake_behavior behavior = AT_ONCE_BADLY; behavior <= NOT_STARTED; behavior++) {
+        if (behavior == NEVER)
             continue;
         cut_the_volume_short();
-        world->status_manner = manner;
-        must_publish(world);
+        fixture->status_behavior = behavior;
+        must_publish(fixture);
         assert_content("v1");
     }
     cut_the_volume_short();
-    start_and_stop_at(world, RECORDING);
-    publish_cancel(&world->publish, GRPC_STATUS_DEADLINE_EXCEEDED);
-    assert_int_equal(world->status_cancels, 0); /* it is recorded although nobody waits */
-    deliver_status(&world->status_timer);
-    run_until_idle(world);
+    start_and_stop_at(fixture, RECORDING);
+    publish_cancel(&fixture->publish, GRPC_STATUS_DEADLINE_EXCEEDED);
+    assert_int_equal(fixture->status_cancels, 0); /* it is recorded although nobody waits */
+    deliver_status(&fixture->status_timer);
+    run_until_idle(fixture);
     assert_content("v1");
 }
 
 static void what_somebody_else_mounted_is_left_alone(void **state)
 {
-    WORLD();
-    must_publish(world);
+    FIXTURE();
+    must_publish(fixture);
     assert_int_equal(volume_unpublish(TARGET, NULL), 0);
     assert_int_equal(mkdir(TARGET, 0755), 0);
     assert_int_equal(mount("/proc", TARGET, NULL, MS_BIND, NULL), 0);
-    publish(world);
-    assert_failed(world, GRPC_STATUS_FAILED_PRECONDITION, "is taken: it is a mount of another kind");
+    publish(fixture);
+    assert_failed(fixture, GRPC_STATUS_FAILED_PRECONDITION, "is taken: it is a mount of another kind");
     assert_int_equal(umount2(TARGET, 0), 0);
 }
 

@@ -1,48 +1,48 @@
 /*
  * test_driver_publish_ends.c - one publish ended before its end: cancelled or interrupted in each state,
- * taken back when its record can not be written, waiting for another one. The world: publish_fixture.h.
+ * taken back when its record can not be written, waiting for another one. The fixture: publish_fixture.h.
  */
 #include "test/unit/publish_fixture.h"
 
 /* --- ends before the end --- */
 
-static void assert_children_ended(const struct world *world, enum stage stage)
+static void assert_children_ended(const struct fixture *fixture, enum stage stage)
 {
-    assert_int_equal(world->class_cancels, stage >= LOOKING_UP ? 1 : 0);
-    assert_int_equal(world->provider_cancels, stage >= ASKING ? 1 : 0);
-    assert_int_equal(world->status_cancels, stage >= RECORDING ? 1 : 0);
+    assert_int_equal(fixture->class_cancels, stage >= LOOKING_UP ? 1 : 0);
+    assert_int_equal(fixture->provider_cancels, stage >= ASKING ? 1 : 0);
+    assert_int_equal(fixture->status_cancels, stage >= RECORDING ? 1 : 0);
 }
 
 static void a_publish_can_be_cancelled_in_every_state_and_leaves_nothing(void **state)
 {
-    WORLD();
+    FIXTURE();
     for (enum stage stage = INSPECTING; stage < STAGES; stage++) {
-        start_and_stop_at(world, stage);
-        publish_cancel(&world->publish, GRPC_STATUS_DEADLINE_EXCEEDED);
-        assert_null(world->publish);
-        run_until_idle(world);
-        assert_int_equal(world->answers, 0); /* nobody is told: the caller knows */
-        assert_children_ended(world, stage);
+        start_and_stop_at(fixture, stage);
+        publish_cancel(&fixture->publish, GRPC_STATUS_DEADLINE_EXCEEDED);
+        assert_null(fixture->publish);
+        run_until_idle(fixture);
+        assert_int_equal(fixture->answers, 0); /* nobody is told: the caller knows */
+        assert_children_ended(fixture, stage);
         assert_int_equal(state_of_target(), VOLUME_ABSENT);
     }
-    world->status_manner = AT_ONCE;
-    must_publish(world);
+    fixture->status_behavior = AT_ONCE;
+    must_publish(fixture);
     assert_content("v1");
 }
 
 static void an_unpublish_interrupts_a_publish_in_every_state(void **state)
 {
     unsigned done = 0;
-    WORLD();
+    FIXTURE();
 
     for (enum stage stage = INSPECTING; stage < STAGES; stage++) {
-        start_and_stop_at(world, stage);
-        assert_non_null(unpublish_start(&world->publisher, TARGET, unpublished, &done, NULL));
-        assert_int_equal(world->answers, (unsigned)stage + 1); /* at once */
-        assert_failed(world, GRPC_STATUS_ABORTED, "the volume is being unpublished");
-        run_until_idle(world);
+        start_and_stop_at(fixture, stage);
+        assert_non_null(unpublish_start(&fixture->publisher, TARGET, unpublished, &done, NULL));
+        assert_int_equal(fixture->answers, (unsigned)stage + 1); /* at once */
+        assert_failed(fixture, GRPC_STATUS_ABORTED, "the volume is being unpublished");
+        run_until_idle(fixture);
         assert_int_equal(done, (unsigned)stage + 1);
-        assert_children_ended(world, stage);
+        assert_children_ended(fixture, stage);
         assert_int_equal(state_of_target(), VOLUME_ABSENT);
     }
 }
@@ -52,95 +52,95 @@ static void an_unpublish_interrupts_a_publish_in_every_state(void **state)
  * has answered. */
 static void a_publish_cancelled_while_it_writes_is_taken_back(void **state)
 {
-    WORLD();
-    world->provider_manner = AT_ONCE;
-    start_publish(world);
-    run_until(world, &world->provider_calls);
+    FIXTURE();
+    fixture->provider_behavior = AT_ONCE;
+    start_publish(fixture);
+    run_until(fixture, &fixture->provider_calls);
     /* The answer is on its way; go on turn by turn until the volume appears, or the record is asked for. */
-    while (state_of_target() != VOLUME_PUBLISHED && world->status_starts == 0)
-        assert_int_not_equal(uv_run(&world->loop, UV_RUN_NOWAIT), 0);
-    publish_cancel(&world->publish, GRPC_STATUS_CANCELLED);
-    run_until_idle(world);
-    assert_int_equal(world->answers, 0);
+    while (state_of_target() != VOLUME_PUBLISHED && fixture->status_starts == 0)
+        assert_int_not_equal(uv_run(&fixture->loop, UV_RUN_NOWAIT), 0);
+    publish_cancel(&fixture->publish, GRPC_STATUS_CANCELLED);
+    run_until_idle(fixture);
+    assert_int_equal(fixture->answers, 0);
     assert_int_equal(state_of_target(), VOLUME_ABSENT);
 }
 
 static void a_look_that_is_cancelled_keeps_the_volume(void **state)
 {
-    WORLD();
-    world->publisher.rotation = true;
-    must_publish(world);
-    world->observers.list[0].wants_failures = true;
+    FIXTURE();
+    fixture->publisher.rotation = true;
+    must_publish(fixture);
+    fixture->observers.list[0].wants_failures = true;
     for (enum stage stage = LOOKING_UP; stage < RECORDING; stage++) {
-        struct volume_state *volume = volume_states_find(world->volumes, TARGET);
+        struct volume_state *volume = volume_states_find(fixture->volumes, TARGET);
 
         volume->retry_unix = 0;
-        start_and_stop_at(world, stage);
-        publish_cancel(&world->publish, GRPC_STATUS_UNAVAILABLE);
-        run_until_idle(world);
+        start_and_stop_at(fixture, stage);
+        publish_cancel(&fixture->publish, GRPC_STATUS_UNAVAILABLE);
+        run_until_idle(fixture);
         if (stage == LOOKING_UP) { /* the request goes on, for the next who asks */
-            assert_int_equal(world->class_cancels, 0);
-            world->class_manner = AT_ONCE;
-            assert_int_equal(uv_timer_start(&world->timer, deliver_class, 0, 0), 0);
-            while (world->class_callback != NULL)
-                (void)uv_run(&world->loop, UV_RUN_NOWAIT);
+            assert_int_equal(fixture->class_cancels, 0);
+            fixture->class_behavior = AT_ONCE;
+            assert_int_equal(uv_timer_start(&fixture->timer, deliver_class, 0, 0), 0);
+            while (fixture->class_callback != NULL)
+                (void)uv_run(&fixture->loop, UV_RUN_NOWAIT);
         }
         assert_content("v1");
         assert_int_equal(volume->failures, (unsigned)stage);
-        assert_int_equal(world->recorded_event, VOLUME_EVENT_FAILED);
-        assert_non_null(strstr(world->recorded_failure, "the caller did not wait"));
+        assert_int_equal(fixture->recorded_event, VOLUME_EVENT_FAILED);
+        assert_non_null(strstr(fixture->recorded_failure, "the caller did not wait"));
     }
-    assert_int_equal(world->answers, 1);
+    assert_int_equal(fixture->answers, 1);
 }
 
 /* The caller of a look has its answer; whoever unpublishes need not wait for the record. */
 static void an_unpublish_does_not_wait_for_a_look_to_be_recorded(void **state)
 {
     unsigned done = 0;
-    WORLD();
+    FIXTURE();
 
-    world->publisher.rotation = true;
-    must_publish(world);
-    start_and_stop_at(world, RECORDING);
-    assert_int_equal(world->answers, 2);
-    assert_int_equal(world->code, GRPC_STATUS_OK);
-    assert_non_null(unpublish_start(&world->publisher, TARGET, unpublished, &done, NULL));
-    run_until_idle(world);
+    fixture->publisher.rotation = true;
+    must_publish(fixture);
+    start_and_stop_at(fixture, RECORDING);
+    assert_int_equal(fixture->answers, 2);
+    assert_int_equal(fixture->code, GRPC_STATUS_OK);
+    assert_non_null(unpublish_start(&fixture->publisher, TARGET, unpublished, &done, NULL));
+    run_until_idle(fixture);
     assert_int_equal(done, 1);
-    assert_int_equal(world->status_cancels, 1);
-    assert_int_equal(world->forgotten, 1);
+    assert_int_equal(fixture->status_cancels, 1);
+    assert_int_equal(fixture->forgotten, 1);
     assert_int_equal(state_of_target(), VOLUME_ABSENT);
-    assert_int_equal(world->answers, 2);
+    assert_int_equal(fixture->answers, 2);
 }
 
 /* While a volume is taken back, an unpublish comes: the caller is told ABORTED, and both removals agree. */
 static void an_unpublish_may_come_during_the_rollback(void **state)
 {
     unsigned done = 0;
-    WORLD();
+    FIXTURE();
 
-    world->status_manner = NOT_STARTED; /* ROLLBACK starts inside the callback of the write */
-    start_publish(world);
-    run_until(world, &world->status_starts);
-    assert_int_equal(world->answers, 0);
-    assert_non_null(unpublish_start(&world->publisher, TARGET, unpublished, &done, NULL));
-    assert_int_equal(world->answers, 1);
-    assert_failed(world, GRPC_STATUS_ABORTED, "the volume is being unpublished");
-    run_until_idle(world);
-    assert_int_equal(world->answers, 1);
+    fixture->status_behavior = NOT_STARTED; /* ROLLBACK starts inside the callback of the write */
+    start_publish(fixture);
+    run_until(fixture, &fixture->status_starts);
+    assert_int_equal(fixture->answers, 0);
+    assert_non_null(unpublish_start(&fixture->publisher, TARGET, unpublished, &done, NULL));
+    assert_int_equal(fixture->answers, 1);
+    assert_failed(fixture, GRPC_STATUS_ABORTED, "the volume is being unpublished");
+    run_until_idle(fixture);
+    assert_int_equal(fixture->answers, 1);
     assert_int_equal(done, 1);
     assert_int_equal(state_of_target(), VOLUME_ABSENT);
 }
 
 static void a_publish_can_be_cancelled_during_the_rollback(void **state)
 {
-    WORLD();
-    world->status_manner = NOT_STARTED;
-    start_publish(world);
-    run_until(world, &world->status_starts);
-    publish_cancel(&world->publish, GRPC_STATUS_DEADLINE_EXCEEDED);
-    run_until_idle(world);
-    assert_int_equal(world->answers, 0);
+    FIXTURE();
+    fixture->status_behavior = NOT_STARTED;
+    start_publish(fixture);
+    run_until(fixture, &fixture->status_starts);
+    publish_cancel(&fixture->publish, GRPC_STATUS_DEADLINE_EXCEEDED);
+    run_until_idle(fixture);
+    assert_int_equal(fixture->answers, 0);
     assert_int_equal(state_of_target(), VOLUME_ABSENT);
 }
 
@@ -148,31 +148,31 @@ static void a_publish_can_be_cancelled_during_the_rollback(void **state)
 static void a_second_publish_waits_for_the_first(void **state)
 {
     struct publish *first;
-    WORLD();
+    FIXTURE();
 
-    start_publish(world);
-    first = world->publish;
-    start_publish(world);
-    assert_ptr_not_equal(world->publish, first);
-    run_until(world, &world->answers);
-    run_until(world, &world->answers);
-    run_until_idle(world);
-    assert_int_equal(world->answers, 2);
-    assert_int_equal(world->code, GRPC_STATUS_OK);
-    assert_int_equal(world->provider_calls, 1);
+    start_publish(fixture);
+    first = fixture->publish;
+    start_publish(fixture);
+    assert_ptr_not_equal(fixture->publish, first);
+    run_until(fixture, &fixture->answers);
+    run_until(fixture, &fixture->answers);
+    run_until_idle(fixture);
+    assert_int_equal(fixture->answers, 2);
+    assert_int_equal(fixture->code, GRPC_STATUS_OK);
+    assert_int_equal(fixture->provider_calls, 1);
     assert_content("v1");
 }
 
 static void who_is_cancelled_in_the_queue_leaves_the_first_alone(void **state)
 {
-    WORLD();
-    start_publish(world);
-    start_publish(world);
-    publish_cancel(&world->publish, GRPC_STATUS_CANCELLED);
-    run_until(world, &world->answers);
-    run_until_idle(world);
-    assert_int_equal(world->answers, 1);
-    assert_int_equal(world->code, GRPC_STATUS_OK);
+    FIXTURE();
+    start_publish(fixture);
+    start_publish(fixture);
+    publish_cancel(&fixture->publish, GRPC_STATUS_CANCELLED);
+    run_until(fixture, &fixture->answers);
+    run_until_idle(fixture);
+    assert_int_equal(fixture->answers, 1);
+    assert_int_equal(fixture->code, GRPC_STATUS_OK);
     assert_content("v1");
 }
 

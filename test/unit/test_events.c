@@ -11,10 +11,10 @@
 #include <cmocka.h>
 
 #include "driver/status/events.h"
-#include "test/unit/kube_world.h"
+#include "test/unit/kube_fixture.h"
 
-struct world {
-    struct kube_world base;
+struct fixture {
+    struct kube_fixture base;
     struct metrics *metrics;
     struct driver_metrics *driver_metrics;
     struct events *events;
@@ -23,56 +23,56 @@ struct world {
 
 static int set_up(void **state)
 {
-    struct world *world = calloc(1, sizeof(*world));
+    struct fixture *fixture = calloc(1, sizeof(*fixture));
 
-    *state = world;
-    kube_world_open(&world->base);
-    world->metrics = metrics_create();
-    world->driver_metrics = driver_metrics_create(world->metrics);
-    world->events = events_create(&(struct events_config){.loop = &world->base.loop,
-                                                          .kube = world->base.kube,
-                                                          .metrics = world->driver_metrics,
-                                                          .node = "node-1",
-                                                          .retry_ms = 1},
-                                  NULL);
-    assert_non_null(world->events);
-    world->pod = "web-0";
-    world->uid = "uid-1";
+    *state = fixture;
+    kube_fixture_open(&fixture->base);
+    fixture->metrics = metrics_create();
+    fixture->driver_metrics = driver_metrics_create(fixture->metrics);
+    fixture->events = events_create(&(struct events_config){.loop = &fixture->base.loop,
+                                                            .kube = fixture->base.kube,
+                                                            .metrics = fixture->driver_metrics,
+                                                            .node = "node-1",
+                                                            .retry_ms = 1},
+                                    NULL);
+    assert_non_null(fixture->events);
+    fixture->pod = "web-0";
+    fixture->uid = "uid-1";
     return 0;
 }
 
 static int tear_down(void **state)
 {
-    struct world *world = *state;
+    struct fixture *fixture = *state;
 
-    events_destroy(world->events);
-    kube_world_close(&world->base);
-    driver_metrics_destroy(world->driver_metrics);
-    metrics_destroy(world->metrics);
-    free(world);
+    events_destroy(fixture->events);
+    kube_fixture_close(&fixture->base);
+    driver_metrics_destroy(fixture->driver_metrics);
+    metrics_destroy(fixture->metrics);
+    free(fixture);
     return 0;
 }
 
-static void emit(struct world *world, const char *message)
+static void emit(struct fixture *fixture, const char *message)
 {
-    events_emit(world->events, &(struct event){.type = EVENT_WARNING,
-                                               .component = EVENT_ROTATION,
-                                               .reason = EVENT_ROTATE_FAILED,
-                                               .pod_name = world->pod,
-                                               .pod_namespace = "shop",
-                                               .pod_uid = world->uid,
-                                               .message = message});
+    events_emit(fixture->events, &(struct event){.type = EVENT_WARNING,
+                                                 .component = EVENT_ROTATION,
+                                                 .reason = EVENT_ROTATE_FAILED,
+                                                 .pod_name = fixture->pod,
+                                                 .pod_namespace = "shop",
+                                                 .pod_uid = fixture->uid,
+                                                 .message = message});
 }
 
 /* Occurrences by result. */
-static double counted(struct world *world, const char *result)
+static double counted(struct fixture *fixture, const char *result)
 {
     cleanup_buffer struct buffer text = {0};
     char needle[128];
     const char *at;
 
     buffer_init(&text, 1 << 20);
-    assert_int_equal(metrics_render(world->metrics, &text, NULL), 0);
+    assert_int_equal(metrics_render(fixture->metrics, &text, NULL), 0);
     (void)snprintf(needle, sizeof(needle), "kube_events_total{reason=\"MountRotationFailed\",result=\"%s\"} ",
                    result);
     at = strstr(buffer_str(&text), needle);
@@ -80,12 +80,12 @@ static double counted(struct world *world, const char *result)
 }
 
 /* Until so many occurrences have been sent or dropped; one request more than scripted fails the test. */
-static void run_until_counted(struct world *world, double sent, double dropped)
+static void run_until_counted(struct fixture *fixture, double sent, double dropped)
 {
-    while (counted(world, "sent") < sent || counted(world, "dropped") < dropped)
-        assert_int_not_equal(uv_run(&world->base.loop, UV_RUN_ONCE), 0);
-    assert_true(counted(world, "sent") == sent);
-    assert_true(counted(world, "dropped") == dropped);
+    while (counted(fixture, "sent") < sent || counted(fixture, "dropped") < dropped)
+        assert_int_not_equal(uv_run(&fixture->base.loop, UV_RUN_ONCE), 0);
+    assert_true(counted(fixture, "sent") == sent);
+    assert_true(counted(fixture, "dropped") == dropped);
 }
 
 #define CREATED   ANSWER(201, "", OBJECT)
@@ -95,115 +95,115 @@ static void run_until_counted(struct world *world, double sent, double dropped)
 
 static void an_event_is_as_the_core_api_wants_it(void **state)
 {
-    struct world *world = *state;
+    struct fixture *fixture = *state;
 
-    SCRIPT(&world->base.api, CREATED);
-    emit(world, "100% of \"it\" failed: %s%n");
-    run_until_counted(world, 1, 0);
-    assert_sent(&world->base.api, 0, POST_LINE);
-    assert_sent(&world->base.api, 0,
+    SCRIPT(&fixture->base.api, CREATED);
+    emit(fixture, "100% of \"it\" failed: %s%n");
+    run_until_counted(fixture, 1, 0);
+    assert_sent(&fixture->base.api, 0, POST_LINE);
+    assert_sent(&fixture->base.api, 0,
                 "\"apiVersion\":\"v1\",\"kind\":\"Event\",\"metadata\":{\"name\":\"web-0.");
-    assert_sent(&world->base.api, 0, "\"namespace\":\"shop\"},");
+    assert_sent(&fixture->base.api, 0, "\"namespace\":\"shop\"},");
     assert_sent(
-        &world->base.api, 0,
+        &fixture->base.api, 0,
         "\"involvedObject\":{\"apiVersion\":\"v1\",\"kind\":\"Pod\",\"namespace\":\"shop\",\"name\":\"web-0\",\"uid\":\"uid-1\"}");
-    assert_sent(&world->base.api, 0,
+    assert_sent(&fixture->base.api, 0,
                 "\"source\":{\"component\":\"csi-secrets-store-rotation\",\"host\":\"node-1\"}");
-    assert_sent(&world->base.api, 0, "\"type\":\"Warning\",\"reason\":\"MountRotationFailed\"");
-    assert_sent(&world->base.api, 0, "\"message\":\"100% of \\\"it\\\" failed: %s%n\""); /* no format */
-    assert_sent(&world->base.api, 0, "\"count\":1}");
-    assert_null(strstr(world->base.api.requests[0], "eventTime"));
+    assert_sent(&fixture->base.api, 0, "\"type\":\"Warning\",\"reason\":\"MountRotationFailed\"");
+    assert_sent(&fixture->base.api, 0, "\"message\":\"100% of \\\"it\\\" failed: %s%n\""); /* no format */
+    assert_sent(&fixture->base.api, 0, "\"count\":1}");
+    assert_null(strstr(fixture->base.api.requests[0], "eventTime"));
 }
 
 static void the_same_again_counts_the_event_up(void **state)
 {
-    struct world *world = *state;
+    struct fixture *fixture = *state;
 
-    SCRIPT(&world->base.api, CREATED, PATCHED, PATCHED);
-    emit(world, "no");
-    run_until_counted(world, 1, 0);
-    emit(world, "no");
-    run_until_counted(world, 2, 0);
-    emit(world, "no");
-    run_until_counted(world, 3, 0);
-    assert_sent(&world->base.api, 1, PATCH);
-    assert_sent(&world->base.api, 1, "Content-Type: application/merge-patch+json\r\n");
-    assert_sent(&world->base.api, 1, "\"count\":2");
-    assert_sent(&world->base.api, 2, "\"count\":3");
+    SCRIPT(&fixture->base.api, CREATED, PATCHED, PATCHED);
+    emit(fixture, "no");
+    run_until_counted(fixture, 1, 0);
+    emit(fixture, "no");
+    run_until_counted(fixture, 2, 0);
+    emit(fixture, "no");
+    run_until_counted(fixture, 3, 0);
+    assert_sent(&fixture->base.api, 1, PATCH);
+    assert_sent(&fixture->base.api, 1, "Content-Type: application/merge-patch+json\r\n");
+    assert_sent(&fixture->base.api, 1, "\"count\":2");
+    assert_sent(&fixture->base.api, 2, "\"count\":3");
 }
 
 static void occurrences_during_a_request_go_along_with_the_next_one(void **state)
 {
-    struct world *world = *state;
+    struct fixture *fixture = *state;
 
-    SCRIPT(&world->base.api, CREATED, PATCHED);
+    SCRIPT(&fixture->base.api, CREATED, PATCHED);
     for (unsigned i = 0; i < 7; i++)
-        emit(world, "no");
-    run_until_counted(world, 7, 0);
-    assert_sent(&world->base.api, 0, "\"count\":1");
-    assert_sent(&world->base.api, 1, "\"count\":7");
+        emit(fixture, "no");
+    run_until_counted(fixture, 7, 0);
+    assert_sent(&fixture->base.api, 0, "\"count\":1");
+    assert_sent(&fixture->base.api, 1, "\"count\":7");
 }
 
 static void another_message_is_another_event(void **state)
 {
-    struct world *world = *state;
+    struct fixture *fixture = *state;
 
-    SCRIPT(&world->base.api, CREATED, CREATED, CREATED);
-    emit(world, "no");
-    run_until_counted(world, 1, 0);
-    emit(world, "still no");
-    run_until_counted(world, 2, 0);
-    world->uid = "uid-2"; /* another pod */
-    emit(world, "no");
-    run_until_counted(world, 3, 0);
-    assert_sent(&world->base.api, 1, "\"message\":\"still no\"");
-    assert_sent(&world->base.api, 1, "\"count\":1");
-    assert_sent(&world->base.api, 2, "\"uid\":\"uid-2\"");
+    SCRIPT(&fixture->base.api, CREATED, CREATED, CREATED);
+    emit(fixture, "no");
+    run_until_counted(fixture, 1, 0);
+    emit(fixture, "still no");
+    run_until_counted(fixture, 2, 0);
+    fixture->uid = "uid-2"; /* another pod */
+    emit(fixture, "no");
+    run_until_counted(fixture, 3, 0);
+    assert_sent(&fixture->base.api, 1, "\"message\":\"still no\"");
+    assert_sent(&fixture->base.api, 1, "\"count\":1");
+    assert_sent(&fixture->base.api, 2, "\"uid\":\"uid-2\"");
 }
 
 static void a_pod_that_never_stops_is_limited_and_counted(void **state)
 {
-    struct world *world = *state;
+    struct fixture *fixture = *state;
     char message[32];
 
-    SCRIPT(&world->base.api, CREATED, CREATED, CREATED, CREATED, CREATED, CREATED, CREATED, CREATED, CREATED,
-           CREATED);
-    assert_int_equal(world->base.api.n_script, EVENTS_BURST);
+    SCRIPT(&fixture->base.api, CREATED, CREATED, CREATED, CREATED, CREATED, CREATED, CREATED, CREATED,
+           CREATED, CREATED);
+    assert_int_equal(fixture->base.api.n_script, EVENTS_BURST);
     for (unsigned i = 0; i < EVENTS_BURST; i++) {
         (void)snprintf(message, sizeof(message), "request %u failed", i);
-        emit(world, message);
-        run_until_counted(world, i + 1, 0);
+        emit(fixture, message);
+        run_until_counted(fixture, i + 1, 0);
     }
     for (unsigned i = 0; i < 100; i++) {
-        emit(world, "and again");
-        (void)uv_run(&world->base.loop, UV_RUN_NOWAIT);
+        emit(fixture, "and again");
+        (void)uv_run(&fixture->base.loop, UV_RUN_NOWAIT);
     }
-    run_until_counted(world, EVENTS_BURST, 0);
-    events_destroy(world->events); /* what waits is dropped */
-    world->events = NULL;
-    run_until_counted(world, EVENTS_BURST, 100);
+    run_until_counted(fixture, EVENTS_BURST, 0);
+    events_destroy(fixture->events); /* what waits is dropped */
+    fixture->events = NULL;
+    run_until_counted(fixture, EVENTS_BURST, 100);
 }
 
 static void an_event_that_the_server_has_dropped_is_created_again(void **state)
 {
-    struct world *world = *state;
+    struct fixture *fixture = *state;
 
-    SCRIPT(&world->base.api, CREATED, ANSWER(404, "", STATUS("NotFound", "not found")), CREATED);
-    emit(world, "no");
-    run_until_counted(world, 1, 0);
-    emit(world, "no");
-    run_until_counted(world, 2, 0);
-    assert_sent(&world->base.api, 2, POST_LINE);
+    SCRIPT(&fixture->base.api, CREATED, ANSWER(404, "", STATUS("NotFound", "not found")), CREATED);
+    emit(fixture, "no");
+    run_until_counted(fixture, 1, 0);
+    emit(fixture, "no");
+    run_until_counted(fixture, 2, 0);
+    assert_sent(&fixture->base.api, 2, POST_LINE);
 }
 
 static void a_request_without_a_response_is_retried(void **state)
 {
-    struct world *world = *state;
+    struct fixture *fixture = *state;
 
-    SCRIPT(&world->base.api, ANSWER(0, "", ""), ANSWER(503, "", ""), CREATED);
-    emit(world, "no");
-    run_until_counted(world, 1, 0);
-    assert_sent(&world->base.api, 2, "\"count\":1}");
+    SCRIPT(&fixture->base.api, ANSWER(0, "", ""), ANSWER(503, "", ""), CREATED);
+    emit(fixture, "no");
+    run_until_counted(fixture, 1, 0);
+    assert_sent(&fixture->base.api, 2, "\"count\":1}");
 }
 
 /* The name behind "POST": the event's own. */
@@ -218,118 +218,119 @@ static void name_of_event(const struct scripted_api *api, size_t i, char name[80
 /* The response was lost, not the request: there must not be two events for it. */
 static void an_event_that_had_arrived_is_not_made_twice(void **state)
 {
-    struct world *world = *state;
+    struct fixture *fixture = *state;
     char first[80], second[80], line[200];
 
-    SCRIPT(&world->base.api, ANSWER(0, "", ""), ANSWER(409, "", STATUS("AlreadyExists", "exists")), PATCHED,
+    SCRIPT(&fixture->base.api, ANSWER(0, "", ""), ANSWER(409, "", STATUS("AlreadyExists", "exists")), PATCHED,
            PATCHED);
-    emit(world, "no");
-    emit(world, "no");
-    run_until_counted(world, 2, 0);
-    name_of_event(&world->base.api, 0, first);
-    name_of_event(&world->base.api, 1, second);
+    emit(fixture, "no");
+    emit(fixture, "no");
+    run_until_counted(fixture, 2, 0);
+    name_of_event(&fixture->base.api, 0, first);
+    name_of_event(&fixture->base.api, 1, second);
     assert_string_equal(first, second);
     (void)snprintf(line, sizeof(line), "PATCH /api/v1/namespaces/shop/events/%s HTTP/1.1\r\n", first);
-    assert_sent(&world->base.api, 2, line);
-    assert_sent(&world->base.api, 2, "\"count\":2");
-    emit(world, "no");
-    run_until_counted(world, 3, 0);
-    assert_sent(&world->base.api, 3, line);
-    assert_sent(&world->base.api, 3, "\"count\":3");
+    assert_sent(&fixture->base.api, 2, line);
+    assert_sent(&fixture->base.api, 2, "\"count\":2");
+    emit(fixture, "no");
+    run_until_counted(fixture, 3, 0);
+    assert_sent(&fixture->base.api, 3, line);
+    assert_sent(&fixture->base.api, 3, "\"count\":3");
 }
 
 static void it_is_not_retried_for_ever(void **state)
 {
-    struct world *world = *state;
+    struct fixture *fixture = *state;
 
-    SCRIPT(&world->base.api, ANSWER(0, "", ""), ANSWER(0, "", ""), ANSWER(0, "", ""), ANSWER(0, "", ""),
+    SCRIPT(&fixture->base.api, ANSWER(0, "", ""), ANSWER(0, "", ""), ANSWER(0, "", ""), ANSWER(0, "", ""),
            ANSWER(0, "", ""));
-    assert_int_equal(world->base.api.n_script, EVENTS_TRIES_MAX);
-    emit(world, "no");
-    run_until_counted(world, 0, 1);
+    assert_int_equal(fixture->base.api.n_script, EVENTS_TRIES_MAX);
+    emit(fixture, "no");
+    run_until_counted(fixture, 0, 1);
 }
 
 static void what_is_refused_is_dropped(void **state)
 {
-    struct world *world = *state;
+    struct fixture *fixture = *state;
 
-    SCRIPT(&world->base.api, ANSWER(403, "", STATUS("Forbidden", "namespace is being terminated")), CREATED);
-    emit(world, "no");
-    run_until_counted(world, 0, 1);
-    emit(world, "no");
-    run_until_counted(world, 1, 1);
-    assert_sent(&world->base.api, 1, POST_LINE);
+    SCRIPT(&fixture->base.api, ANSWER(403, "", STATUS("Forbidden", "namespace is being terminated")),
+           CREATED);
+    emit(fixture, "no");
+    run_until_counted(fixture, 0, 1);
+    emit(fixture, "no");
+    run_until_counted(fixture, 1, 1);
+    assert_sent(&fixture->base.api, 1, POST_LINE);
 }
 
 static void a_long_message_is_cut_and_made_text(void **state)
 {
-    struct world *world = *state;
+    struct fixture *fixture = *state;
     char message[2000];
 
-    SCRIPT(&world->base.api, CREATED);
+    SCRIPT(&fixture->base.api, CREATED);
     memset(message, 'm', sizeof(message) - 1);
     message[sizeof(message) - 1] = '\0';
     message[0] = '\xff';
-    emit(world, message);
-    run_until_counted(world, 1, 0);
+    emit(fixture, message);
+    run_until_counted(fixture, 1, 0);
     message[EVENTS_MESSAGE_MAX] = '\0';
     message[0] = '?';
-    assert_sent(&world->base.api, 0, message);
-    assert_null(strstr(world->base.api.requests[0] +
-                           (strstr(world->base.api.requests[0], message) - world->base.api.requests[0]) +
+    assert_sent(&fixture->base.api, 0, message);
+    assert_null(strstr(fixture->base.api.requests[0] +
+                           (strstr(fixture->base.api.requests[0], message) - fixture->base.api.requests[0]) +
                            EVENTS_MESSAGE_MAX,
                        "mm"));
 }
 
 static void long_pod_names_leave_room_for_the_event(void **state)
 {
-    struct world *world = *state;
+    struct fixture *fixture = *state;
     char name[254];
     char expected[300];
 
-    SCRIPT(&world->base.api, CREATED);
+    SCRIPT(&fixture->base.api, CREATED);
     memset(name, 'p', sizeof(name));
     name[235] = '-';
     name[253] = '\0';
-    world->pod = name;
-    emit(world, "no");
-    run_until_counted(world, 1, 0);
+    fixture->pod = name;
+    emit(fixture, "no");
+    run_until_counted(fixture, 1, 0);
     (void)snprintf(expected, sizeof(expected), "\"metadata\":{\"name\":\"%.235s.", name);
-    assert_sent(&world->base.api, 0, expected);
+    assert_sent(&fixture->base.api, 0, expected);
 }
 
 static void a_thousand_pods_do_not_fill_memory_or_the_queue(void **state)
 {
-    struct world *world = *state;
+    struct fixture *fixture = *state;
     static const struct scripted_answer silent[EVENTS_IN_FLIGHT_MAX] = {
         {-1, "", ""}, {-1, "", ""}, {-1, "", ""}, {-1, "", ""}};
     char uid[32];
 
-    world->base.api.script = silent;
-    world->base.api.n_script = EVENTS_IN_FLIGHT_MAX;
-    world->uid = uid;
+    fixture->base.api.script = silent;
+    fixture->base.api.n_script = EVENTS_IN_FLIGHT_MAX;
+    fixture->uid = uid;
     for (unsigned i = 0; i < 1000; i++) {
         (void)snprintf(uid, sizeof(uid), "uid-%u", i);
-        emit(world, "no");
+        emit(fixture, "no");
     }
-    while (world->base.api.n_requests < EVENTS_IN_FLIGHT_MAX)
-        assert_int_not_equal(uv_run(&world->base.loop, UV_RUN_ONCE), 0);
+    while (fixture->base.api.n_requests < EVENTS_IN_FLIGHT_MAX)
+        assert_int_not_equal(uv_run(&fixture->base.loop, UV_RUN_ONCE), 0);
     for (unsigned i = 0; i < 20; i++)
-        (void)uv_run(&world->base.loop, UV_RUN_ONCE); /* one request more would be one too many */
-    run_until_counted(world, 0, 1000 - EVENTS_ENTRIES_MAX);
+        (void)uv_run(&fixture->base.loop, UV_RUN_ONCE); /* one request more would be one too many */
+    run_until_counted(fixture, 0, 1000 - EVENTS_ENTRIES_MAX);
 }
 
 static void without_events_or_a_pods_name_nothing_is_sent(void **state)
 {
-    struct world *world = *state;
+    struct fixture *fixture = *state;
 
-    SCRIPT(&world->base.api, CREATED);
+    SCRIPT(&fixture->base.api, CREATED);
     events_emit(NULL, &(struct event){.pod_name = "web-0"});
-    world->pod = "";
-    emit(world, "no");
-    world->pod = "web-0";
-    emit(world, "no");
-    run_until_counted(world, 1, 0);
+    fixture->pod = "";
+    emit(fixture, "no");
+    fixture->pod = "web-0";
+    emit(fixture, "no");
+    run_until_counted(fixture, 1, 0);
     events_destroy(NULL);
 }
 

@@ -1,8 +1,8 @@
 /*
- * test_grpc_server.c - what the gRPC server answers: to good requests, to bad ones, to bad HTTP/2. The world:
- * grpc_server_world.h.
+ * test_grpc_server.c - what the gRPC server answers: to good requests, to bad ones, to bad HTTP/2. The fixture:
+ * grpc_server_fixture.h.
  */
-#include "test/unit/grpc_server_world.h"
+#include "test/unit/grpc_server_fixture.h"
 
 static void settings_are_sent_at_accept_without_waiting_for_the_client(void **state)
 {

@@ -1,8 +1,8 @@
 /*
  * test_grpc_server_life.c - how calls, connections, the gRPC server and its socket begin and end: deadlines,
- * cancellation, limits, slow peers, draining. The world: grpc_server_world.h.
+ * cancellation, limits, slow peers, draining. The fixture: grpc_server_fixture.h.
  */
-#include "test/unit/grpc_server_world.h"
+#include "test/unit/grpc_server_fixture.h"
 
 #include <fcntl.h>
 #include <poll.h>

@@ -1,8 +1,8 @@
 /*
  * test_http_client.c - calls of the HTTP client over plain HTTP/1.1: what is sent, what comes back, what
- * misbehaving servers do to it, how it ends early. The world: http_client_world.h.
+ * misbehaving servers do to it, how it ends early. The fixture: http_client_fixture.h.
  */
-#include "test/unit/http_client_world.h"
+#include "test/unit/http_client_fixture.h"
 
 static void any_status_is_a_response_with_headers(void **state)
 {

@@ -1,10 +1,10 @@
 /*
  * test_http_client_reach.c - whom the HTTP client reaches and trusts: names, TLS, HTTP/2, tunnels of a proxy.
- * Against nghttpd with a certificate made by openssl, and the server of http_client_world.h as the proxy.
+ * Against nghttpd with a certificate made by openssl, and the server of http_client_fixture.h as the proxy.
  *
  * getaddrinfo() is replaced in this program, so that names can hang, fail and be counted.
  */
-#include "test/unit/http_client_world.h"
+#include "test/unit/http_client_fixture.h"
 
 #include <arpa/inet.h>
 #include <netdb.h>

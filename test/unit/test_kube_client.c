@@ -19,7 +19,7 @@
 #include "test/unit/scratch.h"
 #include "test/unit/scripted_api.h"
 
-struct world {
+struct fixture {
     struct scratch scratch;
     uv_loop_t loop;
     struct scripted_api api;
@@ -39,14 +39,14 @@ struct world {
     char name[64]; /* metadata.name of what came back */
 };
 
-/* --- the world --- */
+/* --- the fixture --- */
 
-static void write_token(const struct world *world, const char *token)
+static void write_token(const struct fixture *fixture, const char *token)
 {
     char path[128];
     FILE *file;
 
-    (void)snprintf(path, sizeof(path), "%s/token", world->scratch.dir);
+    (void)snprintf(path, sizeof(path), "%s/token", fixture->scratch.dir);
     file = fopen(path, "w");
     assert_non_null(file);
     assert_true(fputs(token, file) >= 0);
@@ -55,112 +55,114 @@ static void write_token(const struct world *world, const char *token)
 
 static int set_up(void **state)
 {
-    struct world *world = calloc(1, sizeof(*world));
+    struct fixture *fixture = calloc(1, sizeof(*fixture));
     struct kube_rest_config config = {0};
 
     (void)signal(SIGPIPE, SIG_IGN);
-    *state = world;
-    if (scratch_make(&world->scratch) < 0)
+    *state = fixture;
+    if (scratch_make(&fixture->scratch) < 0)
         return -1;
-    write_token(world, " first\n");
-    assert_int_equal(uv_loop_init(&world->loop), 0);
-    world->api.arg = world;
-    scripted_api_start(&world->api, &world->loop);
-    world->http = http_client_create(&world->loop, &(struct http_client_config){.user_agent = "test"}, NULL);
-    assert_non_null(world->http);
-    assert_true(asprintf(&config.server, "http://127.0.0.1:%d/prefix", world->api.port) > 0);
-    assert_true(asprintf(&config.token_file, "%s/token", world->scratch.dir) > 0);
+    write_token(fixture, " first\n");
+    assert_int_equal(uv_loop_init(&fixture->loop), 0);
+    fixture->api.arg = fixture;
+    scripted_api_start(&fixture->api, &fixture->loop);
+    fixture->http =
+        http_client_create(&fixture->loop, &(struct http_client_config){.user_agent = "test"}, NULL);
+    assert_non_null(fixture->http);
+    assert_true(asprintf(&config.server, "http://127.0.0.1:%d/prefix", fixture->api.port) > 0);
+    assert_true(asprintf(&config.token_file, "%s/token", fixture->scratch.dir) > 0);
     config.ns = strdup("");
-    world->client = kube_client_create(&world->loop, world->http, &config, NULL, NULL);
-    assert_non_null(world->client);
+    fixture->client = kube_client_create(&fixture->loop, fixture->http, &config, NULL, NULL);
+    assert_non_null(fixture->client);
     assert_null(config.server); /* taken over */
-    assert_int_equal(class_kube_create(world->client, &world->classes, NULL), 0);
+    assert_int_equal(class_kube_create(fixture->client, &fixture->classes, NULL), 0);
     return 0;
 }
 
 static int tear_down(void **state)
 {
-    struct world *world = *state;
+    struct fixture *fixture = *state;
 
-    class_source_destroy(&world->classes);
-    kube_client_destroy(world->client);
-    http_client_destroy(world->http);
-    scripted_api_stop(&world->api);
-    assert_int_equal(uv_run(&world->loop, UV_RUN_DEFAULT), 0);
-    assert_int_equal(uv_loop_close(&world->loop), 0);
-    assert_int_equal(world->api.n_requests, world->api.n_script);
-    assert_int_equal(scratch_remove(&world->scratch), 0);
-    free(world);
+    class_source_destroy(&fixture->classes);
+    kube_client_destroy(fixture->client);
+    http_client_destroy(fixture->http);
+    scripted_api_stop(&fixture->api);
+    assert_int_equal(uv_run(&fixture->loop, UV_RUN_DEFAULT), 0);
+    assert_int_equal(uv_loop_close(&fixture->loop), 0);
+    assert_int_equal(fixture->api.n_requests, fixture->api.n_script);
+    assert_int_equal(scratch_remove(&fixture->scratch), 0);
+    free(fixture);
     return 0;
 }
 
-static void note(struct world *world, const struct error *error)
+static void note(struct fixture *fixture, const struct error *error)
 {
-    world->callbacks++;
-    world->code = error_code(error);
-    (void)snprintf(world->message, sizeof(world->message), "%s", error_message(error));
+    fixture->callbacks++;
+    fixture->code = error_code(error);
+    (void)snprintf(fixture->message, sizeof(fixture->message), "%s", error_message(error));
 }
 
 static void answered(struct kube_response *response, const struct error *error, void *arg)
 {
-    struct world *world = arg;
+    struct fixture *fixture = arg;
     const cJSON *metadata = cJSON_GetObjectItemCaseSensitive(response->json, "metadata");
     const cJSON *name = cJSON_GetObjectItemCaseSensitive(metadata, "name");
 
-    note(world, error);
-    world->status = response->status;
-    world->rejected = response->rejected;
-    (void)snprintf(world->name, sizeof(world->name), "%s", cJSON_IsString(name) ? name->valuestring : "");
+    note(fixture, error);
+    fixture->status = response->status;
+    fixture->rejected = response->rejected;
+    (void)snprintf(fixture->name, sizeof(fixture->name), "%s", cJSON_IsString(name) ? name->valuestring : "");
 }
 
-static void run_until_answered(struct world *world)
+static void run_until_answered(struct fixture *fixture)
 {
-    unsigned before = world->callbacks;
+    unsigned before = fixture->callbacks;
 
     assert_int_equal(before, 0);
-    while (world->callbacks == before)
-        assert_int_not_equal(uv_run(&world->loop, UV_RUN_ONCE), 0);
-    assert_int_equal(world->callbacks, 1);
-    world->callbacks = 0;
+    while (fixture->callbacks == before)
+        assert_int_not_equal(uv_run(&fixture->loop, UV_RUN_ONCE), 0);
+    assert_int_equal(fixture->callbacks, 1);
+    fixture->callbacks = 0;
 }
 
 static struct scripted_answer silence[KUBE_IN_FLIGHT_MAX + 1];
 
-static void call(struct world *world, const char *method, const cJSON *body, uint64_t timeout_ms)
+static void call(struct fixture *fixture, const char *method, const cJSON *body, uint64_t timeout_ms)
 {
     const struct kube_request request = {
         .method = method, .path = "/api/v1/x", .body = body, .timeout_ms = timeout_ms};
 
-    assert_non_null(kube_call_start(world->client, &request, answered, world, NULL));
-    run_until_answered(world);
+    assert_non_null(kube_call_start(fixture->client, &request, answered, fixture, NULL));
+    run_until_answered(fixture);
 }
 
 /* --- requests and answers --- */
 
 static void a_request_carries_token_path_and_accept(void **state)
 {
-    struct world *world = *state;
+    struct fixture *fixture = *state;
 
-    SCRIPT(&world->api, ANSWER(200, "", OBJECT));
-    call(world, "GET", NULL, 0);
-    assert_int_equal(world->code, GRPC_STATUS_OK);
-    assert_int_equal(world->status, 200);
-    assert_string_equal(world->name, "a");
-    assert_sent(&world->api, 0, "GET /prefix/api/v1/x HTTP/1.1\r\n");
-    assert_sent(&world->api, 0, "Authorization: Bearer first\r\n"); /* without the white space of the file */
-    assert_sent(&world->api, 0, "Accept: application/json\r\n");
+    SCRIPT(&fixture->api, ANSWER(200, "", OBJECT));
+    call(fixture, "GET", NULL, 0);
+    assert_int_equal(fixture->code, GRPC_STATUS_OK);
+    assert_int_equal(fixture->status, 200);
+    assert_string_equal(fixture->name, "a");
+    assert_sent(&fixture->api, 0, "GET /prefix/api/v1/x HTTP/1.1\r\n");
+    assert_sent(&fixture->api, 0,
+                "Authorization: Bearer first\r\n"); /* without the white space of the file */
+    assert_sent(&fixture->api, 0, "Accept: application/json\r\n");
 }
 
 static void a_body_is_sent_as_json(void **state)
 {
-    struct world *world = *state;
+    struct fixture *fixture = *state;
     cleanup_json cJSON *body = cJSON_Parse(OBJECT);
 
-    SCRIPT(&world->api, ANSWER(201, "", OBJECT));
-    call(world, "POST", body, 0);
-    assert_int_equal(world->code, GRPC_STATUS_OK);
-    assert_sent(&world->api, 0, "Content-Type: application/json\r\n");
-    assert_sent(&world->api, 0, "\r\n\r\n" OBJECT);
+    SCRIPT(&fixture->api, ANSWER(201, "", OBJECT));
+    call(fixture, "POST", body, 0);
+    assert_int_equal(fixture->code, GRPC_STATUS_OK);
+    assert_sent(&fixture->api, 0, "Content-Type: application/json\r\n");
+    assert_sent(&fixture->api, 0, "\r\n\r\n" OBJECT);
 }
 
 static void failures_carry_the_servers_message(void **state)
@@ -199,112 +201,112 @@ static void failures_carry_the_servers_message(void **state)
 
 static void a_response_that_is_no_json_is_an_error(void **state)
 {
-    struct world *world = *state;
+    struct fixture *fixture = *state;
 
-    SCRIPT(&world->api, ANSWER(200, "", "<html>"));
-    call(world, "GET", NULL, 0);
-    assert_int_equal(world->code, GRPC_STATUS_INTERNAL);
-    assert_non_null(strstr(world->message, "the Kubernetes API server's response"));
+    SCRIPT(&fixture->api, ANSWER(200, "", "<html>"));
+    call(fixture, "GET", NULL, 0);
+    assert_int_equal(fixture->code, GRPC_STATUS_INTERNAL);
+    assert_non_null(strstr(fixture->message, "the Kubernetes API server's response"));
 }
 
 /* --- tries --- */
 
 static void a_token_that_rotated_is_read_again_after_401(void **state)
 {
-    struct world *world = *state;
+    struct fixture *fixture = *state;
 
-    SCRIPT(&world->api, ANSWER(401, "", STATUS("Unauthorized", "who")), ANSWER(200, "", OBJECT));
-    write_token(world, "second");
-    call(world, "GET", NULL, 0);
-    assert_int_equal(world->code, GRPC_STATUS_OK);
-    assert_sent(&world->api, 0, "Bearer first\r\n");
-    assert_sent(&world->api, 1, "Bearer second\r\n");
+    SCRIPT(&fixture->api, ANSWER(401, "", STATUS("Unauthorized", "who")), ANSWER(200, "", OBJECT));
+    write_token(fixture, "second");
+    call(fixture, "GET", NULL, 0);
+    assert_int_equal(fixture->code, GRPC_STATUS_OK);
+    assert_sent(&fixture->api, 0, "Bearer first\r\n");
+    assert_sent(&fixture->api, 1, "Bearer second\r\n");
 }
 
 static void a_second_401_is_the_answer(void **state)
 {
-    struct world *world = *state;
+    struct fixture *fixture = *state;
 
-    SCRIPT(&world->api, ANSWER(401, "", ""), ANSWER(401, "", STATUS("Unauthorized", "who are you")));
-    call(world, "GET", NULL, 0);
-    assert_int_equal(world->code, GRPC_STATUS_UNAUTHENTICATED);
-    assert_string_equal(world->message, "who are you");
+    SCRIPT(&fixture->api, ANSWER(401, "", ""), ANSWER(401, "", STATUS("Unauthorized", "who are you")));
+    call(fixture, "GET", NULL, 0);
+    assert_int_equal(fixture->code, GRPC_STATUS_UNAUTHENTICATED);
+    assert_string_equal(fixture->message, "who are you");
 }
 
 static void a_token_file_that_went_away_leaves_the_old_token_in_use(void **state)
 {
-    struct world *world = *state;
+    struct fixture *fixture = *state;
 
-    SCRIPT(&world->api, ANSWER(401, "", ""), ANSWER(200, "", OBJECT));
-    assert_int_equal(scratch_run(&world->scratch, "rm token"), 0);
-    call(world, "GET", NULL, 0);
-    assert_int_equal(world->code, GRPC_STATUS_OK);
-    assert_sent(&world->api, 1, "Bearer first\r\n");
+    SCRIPT(&fixture->api, ANSWER(401, "", ""), ANSWER(200, "", OBJECT));
+    assert_int_equal(scratch_run(&fixture->scratch, "rm token"), 0);
+    call(fixture, "GET", NULL, 0);
+    assert_int_equal(fixture->code, GRPC_STATUS_OK);
+    assert_sent(&fixture->api, 1, "Bearer first\r\n");
 }
 
 static void reads_are_repeated_when_the_server_is_in_trouble(void **state)
 {
-    struct world *world = *state;
+    struct fixture *fixture = *state;
 
-    SCRIPT(&world->api, ANSWER(429, "Retry-After: 0\r\n", ""), ANSWER(503, "Retry-After: 0\r\n", ""),
+    SCRIPT(&fixture->api, ANSWER(429, "Retry-After: 0\r\n", ""), ANSWER(503, "Retry-After: 0\r\n", ""),
            ANSWER(500, "", ""), ANSWER(200, "", OBJECT));
-    call(world, "GET", NULL, 0);
-    assert_int_equal(world->code, GRPC_STATUS_OK);
+    call(fixture, "GET", NULL, 0);
+    assert_int_equal(fixture->code, GRPC_STATUS_OK);
 }
 
 static void a_read_is_given_up_after_so_many_tries(void **state)
 {
-    struct world *world = *state;
+    struct fixture *fixture = *state;
 #define BUSY ANSWER(503, "Retry-After: 0\r\n", STATUS("ServiceUnavailable", "busy"))
 
-    SCRIPT(&world->api, BUSY, BUSY, BUSY, BUSY, BUSY, BUSY, BUSY, BUSY, BUSY, BUSY);
-    assert_int_equal(world->api.n_script, KUBE_TRIES_MAX);
-    call(world, "GET", NULL, 0);
-    assert_int_equal(world->code, GRPC_STATUS_UNAVAILABLE);
-    assert_string_equal(world->message, "busy");
+    SCRIPT(&fixture->api, BUSY, BUSY, BUSY, BUSY, BUSY, BUSY, BUSY, BUSY, BUSY, BUSY);
+    assert_int_equal(fixture->api.n_script, KUBE_TRIES_MAX);
+    call(fixture, "GET", NULL, 0);
+    assert_int_equal(fixture->code, GRPC_STATUS_UNAVAILABLE);
+    assert_string_equal(fixture->message, "busy");
 }
 
 static void a_pause_beyond_the_deadline_is_not_waited_for(void **state)
 {
-    struct world *world = *state;
+    struct fixture *fixture = *state;
 
-    SCRIPT(&world->api, ANSWER(429, "Retry-After: 60\r\n", STATUS("TooManyRequests", "later")));
-    call(world, "GET", NULL, 5000);
-    assert_int_equal(world->code, GRPC_STATUS_UNAVAILABLE);
-    assert_string_equal(world->message, "later");
+    SCRIPT(&fixture->api, ANSWER(429, "Retry-After: 60\r\n", STATUS("TooManyRequests", "later")));
+    call(fixture, "GET", NULL, 5000);
+    assert_int_equal(fixture->code, GRPC_STATUS_UNAVAILABLE);
+    assert_string_equal(fixture->message, "later");
 }
 
 static void a_write_is_repeated_only_when_the_server_asks_for_it(void **state)
 {
-    struct world *world = *state;
+    struct fixture *fixture = *state;
     cleanup_json cJSON *body = cJSON_Parse(OBJECT);
 
-    SCRIPT(&world->api, ANSWER(500, "", STATUS("InternalError", "who knows")));
-    call(world, "POST", body, 0);
-    assert_int_equal(world->code, GRPC_STATUS_UNAVAILABLE);
-    SCRIPT(&world->api, ANSWER(429, "Retry-After: 0\r\n", ""), ANSWER(201, "", OBJECT));
-    call(world, "POST", body, 0);
-    assert_int_equal(world->code, GRPC_STATUS_OK);
-    assert_sent(&world->api, 1, "\r\n\r\n" OBJECT);
+    SCRIPT(&fixture->api, ANSWER(500, "", STATUS("InternalError", "who knows")));
+    call(fixture, "POST", body, 0);
+    assert_int_equal(fixture->code, GRPC_STATUS_UNAVAILABLE);
+    SCRIPT(&fixture->api, ANSWER(429, "Retry-After: 0\r\n", ""), ANSWER(201, "", OBJECT));
+    call(fixture, "POST", body, 0);
+    assert_int_equal(fixture->code, GRPC_STATUS_OK);
+    assert_sent(&fixture->api, 1, "\r\n\r\n" OBJECT);
 }
 
 static void a_read_that_was_hung_up_on_is_repeated(void **state)
 {
-    struct world *world = *state;
+    struct fixture *fixture = *state;
 
-    SCRIPT(&world->api, ANSWER(0, "", ""), ANSWER(200, "", OBJECT));
-    call(world, "GET", NULL, 0);
-    assert_int_equal(world->code, GRPC_STATUS_OK);
+    SCRIPT(&fixture->api, ANSWER(0, "", ""), ANSWER(200, "", OBJECT));
+    call(fixture, "GET", NULL, 0);
+    assert_int_equal(fixture->code, GRPC_STATUS_OK);
 }
 
 static void a_server_that_is_silent_runs_into_the_deadline(void **state)
 {
-    struct world *world = *state;
+    struct fixture *fixture = *state;
 
-    SCRIPT(&world->api, ANSWER(-1, "", ""));
-    call(world, "GET", NULL, 100);
-    assert_int_equal(world->code, GRPC_STATUS_DEADLINE_EXCEEDED);
-    assert_int_equal(world->status, 0);
+    SCRIPT(&fixture->api, ANSWER(-1, "", ""));
+    call(fixture, "GET", NULL, 100);
+    assert_int_equal(fixture->code, GRPC_STATUS_DEADLINE_EXCEEDED);
+    assert_int_equal(fixture->status, 0);
 }
 
 static struct kube_call *call_to_cancel;
@@ -317,32 +319,32 @@ static void cancel_it(void *arg)
 
 static void a_cancelled_call_does_not_call_back(void **state)
 {
-    struct world *world = *state;
+    struct fixture *fixture = *state;
     const struct kube_request request = {.method = "GET", .path = "/api"};
 
-    SCRIPT(&world->api, ANSWER(-1, "", ""));
-    call_to_cancel = kube_call_start(world->client, &request, answered, world, NULL);
+    SCRIPT(&fixture->api, ANSWER(-1, "", ""));
+    call_to_cancel = kube_call_start(fixture->client, &request, answered, fixture, NULL);
     kube_call_cancel(&call_to_cancel); /* before anything was sent */
     assert_null(call_to_cancel);
-    world->api.on_request = cancel_it; /* while the server thinks */
-    call_to_cancel = kube_call_start(world->client, &request, answered, world, NULL);
+    fixture->api.on_request = cancel_it; /* while the server thinks */
+    call_to_cancel = kube_call_start(fixture->client, &request, answered, fixture, NULL);
     while (call_to_cancel != NULL)
-        assert_int_not_equal(uv_run(&world->loop, UV_RUN_ONCE), 0);
-    assert_int_equal(world->callbacks, 0);
+        assert_int_not_equal(uv_run(&fixture->loop, UV_RUN_ONCE), 0);
+    assert_int_equal(fixture->callbacks, 0);
 }
 
 static void a_client_without_a_readable_token_is_not_made(void **state)
 {
-    struct world *world = *state;
+    struct fixture *fixture = *state;
     struct kube_rest_config config = {.server = strdup("http://x"),
                                       .token_file = strdup("/nonexistent/token")};
     cleanup_error struct error *error = NULL;
 
-    SCRIPT(&world->api, ANSWER(200, "", OBJECT));
-    assert_null(kube_client_create(&world->loop, world->http, &config, NULL, &error));
+    SCRIPT(&fixture->api, ANSWER(200, "", OBJECT));
+    assert_null(kube_client_create(&fixture->loop, fixture->http, &config, NULL, &error));
     assert_non_null(strstr(error_message(error), "Kubernetes credentials"));
     assert_null(config.server);
-    call(world, "GET", NULL, 0);
+    call(fixture, "GET", NULL, 0);
 }
 
 static void paths_are_built_and_escaped(void **state)
@@ -391,110 +393,110 @@ static void the_resource_is_found_in_a_path(void **state)
 
 static void count_answer(const char *method, const char *resource, int status, double seconds, void *arg)
 {
-    struct world *world = arg;
+    struct fixture *fixture = arg;
 
     assert_string_equal(method, "GET");
     assert_true(seconds >= 0);
-    world->observed++;
-    world->observed_status = status;
-    (void)snprintf(world->observed_resource, sizeof(world->observed_resource), "%s", resource);
+    fixture->observed++;
+    fixture->observed_status = status;
+    (void)snprintf(fixture->observed_resource, sizeof(fixture->observed_resource), "%s", resource);
 }
 
 static void every_try_is_observed(void **state)
 {
-    struct world *world = *state;
+    struct fixture *fixture = *state;
 
-    kube_client_observe(world->client, count_answer, world);
-    SCRIPT(&world->api, ANSWER(429, "Retry-After: 0\r\n", ""), ANSWER(200, "", OBJECT));
-    call(world, "GET", NULL, 0);
-    assert_int_equal(world->observed, 2);
-    assert_int_equal(world->observed_status, 200);
-    assert_string_equal(world->observed_resource, "x");
+    kube_client_observe(fixture->client, count_answer, fixture);
+    SCRIPT(&fixture->api, ANSWER(429, "Retry-After: 0\r\n", ""), ANSWER(200, "", OBJECT));
+    call(fixture, "GET", NULL, 0);
+    assert_int_equal(fixture->observed, 2);
+    assert_int_equal(fixture->observed_status, 200);
+    assert_string_equal(fixture->observed_resource, "x");
 }
 
 static void it_is_known_whether_the_server_answers(void **state)
 {
-    struct world *world = *state;
+    struct fixture *fixture = *state;
 
-    assert_true(kube_client_reachable(world->client));
-    SCRIPT(&world->api, ANSWER(-1, "", ""));
-    call(world, "GET", NULL, 100);
-    assert_false(kube_client_reachable(world->client));
-    SCRIPT(&world->api, ANSWER(500, "Retry-After: 60\r\n", "")); /* an answer it is */
-    call(world, "GET", NULL, 0);
-    assert_true(kube_client_reachable(world->client));
+    assert_true(kube_client_reachable(fixture->client));
+    SCRIPT(&fixture->api, ANSWER(-1, "", ""));
+    call(fixture, "GET", NULL, 100);
+    assert_false(kube_client_reachable(fixture->client));
+    SCRIPT(&fixture->api, ANSWER(500, "Retry-After: 60\r\n", "")); /* an answer it is */
+    call(fixture, "GET", NULL, 0);
+    assert_true(kube_client_reachable(fixture->client));
 }
 
 static void a_server_that_went_away_is_probed_and_all_requests_are_rejected(void **state)
 {
-    struct world *world = *state;
+    struct fixture *fixture = *state;
     cleanup_json cJSON *body = cJSON_Parse(OBJECT);
     size_t probes;
 
-    kube_client_observe(world->client, count_answer, world);
-    world->api.probe_status = -1;
-    SCRIPT(&world->api, ANSWER(0, "", ""));
-    call(world, "GET", NULL, 0);
-    assert_int_equal(world->code, GRPC_STATUS_UNAVAILABLE);
-    assert_true(world->rejected);
-    assert_non_null(strstr(world->message, "Kubernetes API: the API server has not responded for "));
-    call(world, "POST", body, 0);
-    assert_true(world->rejected);
-    assert_int_equal(world->api.n_requests, 1);
-    assert_int_equal(world->observed, 2); /* the request and one probe */
-    assert_string_equal(world->observed_resource, "readyz");
-    world->api.probe_status = 0;
-    probes = world->api.n_probes;
-    while (!kube_client_reachable(world->client))
-        assert_int_not_equal(uv_run(&world->loop, UV_RUN_ONCE), 0);
-    assert_int_equal(world->api.n_probes, probes + 1);
-    SCRIPT(&world->api, ANSWER(200, "", OBJECT));
-    call(world, "GET", NULL, 0);
-    assert_int_equal(world->code, GRPC_STATUS_OK);
+    kube_client_observe(fixture->client, count_answer, fixture);
+    fixture->api.probe_status = -1;
+    SCRIPT(&fixture->api, ANSWER(0, "", ""));
+    call(fixture, "GET", NULL, 0);
+    assert_int_equal(fixture->code, GRPC_STATUS_UNAVAILABLE);
+    assert_true(fixture->rejected);
+    assert_non_null(strstr(fixture->message, "Kubernetes API: the API server has not responded for "));
+    call(fixture, "POST", body, 0);
+    assert_true(fixture->rejected);
+    assert_int_equal(fixture->api.n_requests, 1);
+    assert_int_equal(fixture->observed, 2); /* the request and one probe */
+    assert_string_equal(fixture->observed_resource, "readyz");
+    fixture->api.probe_status = 0;
+    probes = fixture->api.n_probes;
+    while (!kube_client_reachable(fixture->client))
+        assert_int_not_equal(uv_run(&fixture->loop, UV_RUN_ONCE), 0);
+    assert_int_equal(fixture->api.n_probes, probes + 1);
+    SCRIPT(&fixture->api, ANSWER(200, "", OBJECT));
+    call(fixture, "GET", NULL, 0);
+    assert_int_equal(fixture->code, GRPC_STATUS_OK);
 }
 
 static void a_probe_carries_the_token_and_any_status_is_a_response(void **state)
 {
-    struct world *world = *state;
+    struct fixture *fixture = *state;
 
-    world->api.probe_status = 403;
-    SCRIPT(&world->api, ANSWER(0, "", ""), ANSWER(200, "", OBJECT));
-    call(world, "GET", NULL, 0);
-    assert_int_equal(world->code, GRPC_STATUS_OK);
-    assert_int_equal(world->api.n_probes, 1);
-    assert_non_null(strstr(world->api.probe, "GET /prefix/readyz HTTP/1.1\r\n"));
-    assert_non_null(strstr(world->api.probe, "Authorization: Bearer first\r\n"));
+    fixture->api.probe_status = 403;
+    SCRIPT(&fixture->api, ANSWER(0, "", ""), ANSWER(200, "", OBJECT));
+    call(fixture, "GET", NULL, 0);
+    assert_int_equal(fixture->code, GRPC_STATUS_OK);
+    assert_int_equal(fixture->api.n_probes, 1);
+    assert_non_null(strstr(fixture->api.probe, "GET /prefix/readyz HTTP/1.1\r\n"));
+    assert_non_null(strstr(fixture->api.probe, "Authorization: Bearer first\r\n"));
 }
 
 static void a_silent_server_that_responds_to_probes_is_waited_for(void **state)
 {
-    struct world *world = *state;
+    struct fixture *fixture = *state;
 
-    SCRIPT(&world->api, ANSWER(-1, "", ""));
-    call(world, "GET", NULL, KUBE_SILENCE_MS + KUBE_PROBE_TIMEOUT_MS);
-    assert_int_equal(world->code, GRPC_STATUS_DEADLINE_EXCEEDED);
-    assert_false(world->rejected);
-    assert_int_equal(world->api.n_probes, 1);
+    SCRIPT(&fixture->api, ANSWER(-1, "", ""));
+    call(fixture, "GET", NULL, KUBE_SILENCE_MS + KUBE_PROBE_TIMEOUT_MS);
+    assert_int_equal(fixture->code, GRPC_STATUS_DEADLINE_EXCEEDED);
+    assert_false(fixture->rejected);
+    assert_int_equal(fixture->api.n_probes, 1);
 }
 
 static void a_retry_after_to_one_request_binds_the_next_one(void **state)
 {
-    struct world *world = *state;
+    struct fixture *fixture = *state;
 
-    SCRIPT(&world->api, ANSWER(429, "Retry-After: 20\r\n", STATUS("TooManyRequests", "later")));
-    call(world, "GET", NULL, 5000);
-    assert_string_equal(world->message, "later");
-    call(world, "GET", NULL, 5000);
-    assert_int_equal(world->code, GRPC_STATUS_UNAVAILABLE);
-    assert_true(world->rejected);
-    assert_non_null(strstr(world->message, "Kubernetes API: the API server asks for a pause of 2"));
-    assert_int_equal(world->api.n_requests, 1);
-    assert_true(kube_client_reachable(world->client));
+    SCRIPT(&fixture->api, ANSWER(429, "Retry-After: 20\r\n", STATUS("TooManyRequests", "later")));
+    call(fixture, "GET", NULL, 5000);
+    assert_string_equal(fixture->message, "later");
+    call(fixture, "GET", NULL, 5000);
+    assert_int_equal(fixture->code, GRPC_STATUS_UNAVAILABLE);
+    assert_true(fixture->rejected);
+    assert_non_null(strstr(fixture->message, "Kubernetes API: the API server asks for a pause of 2"));
+    assert_int_equal(fixture->api.n_requests, 1);
+    assert_true(kube_client_reachable(fixture->client));
 }
 
 static void a_limited_number_is_in_flight_and_the_others_are_queued(void **state)
 {
-    struct world *world = *state;
+    struct fixture *fixture = *state;
     const struct kube_request request = {.method = "GET", .path = "/api/v1/x"};
     struct kube_call *calls[KUBE_IN_FLIGHT_MAX];
     const struct kube_request second = {.method = "GET", .path = "/api/v1/second"};
@@ -503,22 +505,22 @@ static void a_limited_number_is_in_flight_and_the_others_are_queued(void **state
     for (size_t i = 0; i < ARRAY_SIZE(silence); i++)
         silence[i] = (struct scripted_answer){-1, "", ""};
     silence[KUBE_IN_FLIGHT_MAX] = (struct scripted_answer){200, "", OBJECT};
-    world->api.script = silence;
-    world->api.n_script = KUBE_IN_FLIGHT_MAX;
+    fixture->api.script = silence;
+    fixture->api.n_script = KUBE_IN_FLIGHT_MAX;
     for (size_t i = 0; i < KUBE_IN_FLIGHT_MAX; i++)
-        calls[i] = kube_call_start(world->client, &request, answered, world, NULL);
-    dropped = kube_call_start(world->client, &request, answered, world, NULL);
-    assert_non_null(kube_call_start(world->client, &second, answered, world, NULL));
-    while (world->api.n_requests < KUBE_IN_FLIGHT_MAX)
-        assert_int_not_equal(uv_run(&world->loop, UV_RUN_ONCE), 0);
+        calls[i] = kube_call_start(fixture->client, &request, answered, fixture, NULL);
+    dropped = kube_call_start(fixture->client, &request, answered, fixture, NULL);
+    assert_non_null(kube_call_start(fixture->client, &second, answered, fixture, NULL));
+    while (fixture->api.n_requests < KUBE_IN_FLIGHT_MAX)
+        assert_int_not_equal(uv_run(&fixture->loop, UV_RUN_ONCE), 0);
     for (unsigned i = 0; i < 20; i++) /* one more would be one too many for the script */
-        (void)uv_run(&world->loop, UV_RUN_NOWAIT);
+        (void)uv_run(&fixture->loop, UV_RUN_NOWAIT);
     kube_call_cancel(&dropped); /* out of the line */
-    world->api.n_script++;
+    fixture->api.n_script++;
     kube_call_cancel(&calls[3]);
-    run_until_answered(world);
-    assert_int_equal(world->code, GRPC_STATUS_OK);
-    assert_sent(&world->api, KUBE_IN_FLIGHT_MAX, "GET /prefix/api/v1/second ");
+    run_until_answered(fixture);
+    assert_int_equal(fixture->code, GRPC_STATUS_OK);
+    assert_sent(&fixture->api, KUBE_IN_FLIGHT_MAX, "GET /prefix/api/v1/second ");
     for (size_t i = 0; i < KUBE_IN_FLIGHT_MAX; i++)
         if (calls[i] != NULL)
             kube_call_cancel(&calls[i]);
@@ -526,21 +528,21 @@ static void a_limited_number_is_in_flight_and_the_others_are_queued(void **state
 
 static void waiting_in_line_counts_against_the_deadline(void **state)
 {
-    struct world *world = *state;
+    struct fixture *fixture = *state;
     const struct kube_request request = {.method = "GET", .path = "/api/v1/x"};
     struct kube_call *calls[KUBE_IN_FLIGHT_MAX];
 
     for (size_t i = 0; i < ARRAY_SIZE(silence); i++)
         silence[i] = (struct scripted_answer){-1, "", ""};
-    world->api.script = silence;
-    world->api.n_script = KUBE_IN_FLIGHT_MAX;
+    fixture->api.script = silence;
+    fixture->api.n_script = KUBE_IN_FLIGHT_MAX;
     for (size_t i = 0; i < KUBE_IN_FLIGHT_MAX; i++)
-        calls[i] = kube_call_start(world->client, &request, answered, world, NULL);
-    while (world->api.n_requests < KUBE_IN_FLIGHT_MAX)
-        assert_int_not_equal(uv_run(&world->loop, UV_RUN_ONCE), 0);
-    call(world, "GET", NULL, 50);
-    assert_int_equal(world->code, GRPC_STATUS_DEADLINE_EXCEEDED);
-    assert_non_null(strstr(world->message, "other requests"));
+        calls[i] = kube_call_start(fixture->client, &request, answered, fixture, NULL);
+    while (fixture->api.n_requests < KUBE_IN_FLIGHT_MAX)
+        assert_int_not_equal(uv_run(&fixture->loop, UV_RUN_ONCE), 0);
+    call(fixture, "GET", NULL, 50);
+    assert_int_equal(fixture->code, GRPC_STATUS_DEADLINE_EXCEEDED);
+    assert_non_null(strstr(fixture->message, "other requests"));
     for (size_t i = 0; i < KUBE_IN_FLIGHT_MAX; i++)
         kube_call_cancel(&calls[i]);
 }
@@ -554,27 +556,27 @@ static void waiting_in_line_counts_against_the_deadline(void **state)
 
 static void looked_up(struct secret_provider_class *class, const struct error *error, void *arg)
 {
-    struct world *world = arg;
+    struct fixture *fixture = arg;
 
-    note(world, error);
-    (void)snprintf(world->name, sizeof(world->name), "%s", class != NULL ? class->provider : "");
+    note(fixture, error);
+    (void)snprintf(fixture->name, sizeof(fixture->name), "%s", class != NULL ? class->provider : "");
     secret_provider_class_free(class);
 }
 
-static void look_up(struct world *world)
+static void look_up(struct fixture *fixture)
 {
-    assert_non_null(class_source_start(&world->classes, "shop", "web", 10000, looked_up, world, NULL));
-    run_until_answered(world);
+    assert_non_null(class_source_start(&fixture->classes, "shop", "web", 10000, looked_up, fixture, NULL));
+    run_until_answered(fixture);
 }
 
 static void a_class_is_one_get(void **state)
 {
-    struct world *world = *state;
+    struct fixture *fixture = *state;
 
-    SCRIPT(&world->api, ANSWER(200, "", CLASS("v1")));
-    look_up(world);
-    assert_string_equal(world->name, "azure");
-    assert_sent(&world->api, 0,
+    SCRIPT(&fixture->api, ANSWER(200, "", CLASS("v1")));
+    look_up(fixture);
+    assert_string_equal(fixture->name, "azure");
+    assert_sent(&fixture->api, 0,
                 "GET /prefix/apis/secrets-store.csi.x-k8s.io/v1/namespaces/shop/secretproviderclasses/web ");
 }
 
@@ -589,69 +591,69 @@ static void a_version_that_is_known_goes_with_the_request(void **state)
         {"1&watch=1", "secretproviderclasses/web "}, /* not what an API server calls a version */
         {"111111111111111111111", "secretproviderclasses/web "},
     };
-    struct world *world = *state;
+    struct fixture *fixture = *state;
 
     for (size_t i = 0; i < ARRAY_SIZE(table); i++) {
-        SCRIPT(&world->api, ANSWER(200, "", CLASS("v1")));
-        assert_non_null(world->classes.start_not_older(world->classes.state, "shop", "web", table[i].version,
-                                                       10000, looked_up, world, NULL));
-        run_until_answered(world);
-        assert_string_equal(world->name, "azure");
-        assert_sent(&world->api, 0, table[i].expected);
+        SCRIPT(&fixture->api, ANSWER(200, "", CLASS("v1")));
+        assert_non_null(fixture->classes.start_not_older(fixture->classes.state, "shop", "web",
+                                                         table[i].version, 10000, looked_up, fixture, NULL));
+        run_until_answered(fixture);
+        assert_string_equal(fixture->name, "azure");
+        assert_sent(&fixture->api, 0, table[i].expected);
     }
 }
 
 static void an_old_server_is_asked_for_v1alpha1(void **state)
 {
-    struct world *world = *state;
+    struct fixture *fixture = *state;
 
-    SCRIPT(&world->api, ANSWER(404, "", "404 page not found\n"), ANSWER(200, "", CLASS("v1alpha1")));
-    look_up(world);
-    assert_string_equal(world->name, "azure");
-    assert_sent(&world->api, 1, "/v1alpha1/namespaces/shop/");
+    SCRIPT(&fixture->api, ANSWER(404, "", "404 page not found\n"), ANSWER(200, "", CLASS("v1alpha1")));
+    look_up(fixture);
+    assert_string_equal(fixture->name, "azure");
+    assert_sent(&fixture->api, 1, "/v1alpha1/namespaces/shop/");
 }
 
 static void a_server_that_serves_no_classes_is_told_from_a_missing_class(void **state)
 {
-    struct world *world = *state;
+    struct fixture *fixture = *state;
 
-    SCRIPT(&world->api, ANSWER(404, "", "404 page not found"), ANSWER(404, "", "404 page not found"));
-    look_up(world);
-    assert_int_equal(world->code, GRPC_STATUS_NOT_FOUND);
-    assert_non_null(strstr(world->message, "custom resource definitions"));
+    SCRIPT(&fixture->api, ANSWER(404, "", "404 page not found"), ANSWER(404, "", "404 page not found"));
+    look_up(fixture);
+    assert_int_equal(fixture->code, GRPC_STATUS_NOT_FOUND);
+    assert_non_null(strstr(fixture->message, "custom resource definitions"));
     SCRIPT(
-        &world->api,
+        &fixture->api,
         ANSWER(
             404, "",
             "{\"message\":\"\\\"web\\\" not found\",\"reason\":\"NotFound\",\"details\":{\"name\":\"web\",\"kind\":\"secretproviderclasses\"}}"));
-    look_up(world);
-    assert_int_equal(world->code, GRPC_STATUS_NOT_FOUND);
-    assert_string_equal(world->message, "\"web\" not found");
+    look_up(fixture);
+    assert_int_equal(fixture->code, GRPC_STATUS_NOT_FOUND);
+    assert_string_equal(fixture->message, "\"web\" not found");
 }
 
 static void a_class_that_may_not_be_read_or_is_malformed_is_an_error(void **state)
 {
-    struct world *world = *state;
+    struct fixture *fixture = *state;
 
-    SCRIPT(&world->api, ANSWER(403, "", STATUS("Forbidden", "no")));
-    look_up(world);
-    assert_int_equal(world->code, GRPC_STATUS_PERMISSION_DENIED);
-    SCRIPT(&world->api, ANSWER(200, "", OBJECT));
-    look_up(world);
-    assert_int_equal(world->code, GRPC_STATUS_INVALID_ARGUMENT);
+    SCRIPT(&fixture->api, ANSWER(403, "", STATUS("Forbidden", "no")));
+    look_up(fixture);
+    assert_int_equal(fixture->code, GRPC_STATUS_PERMISSION_DENIED);
+    SCRIPT(&fixture->api, ANSWER(200, "", OBJECT));
+    look_up(fixture);
+    assert_int_equal(fixture->code, GRPC_STATUS_INVALID_ARGUMENT);
 }
 
 static void a_cancelled_lookup_does_not_call_back(void **state)
 {
-    struct world *world = *state;
+    struct fixture *fixture = *state;
     struct class_lookup *lookup =
-        class_source_start(&world->classes, "shop", "web", 10000, looked_up, world, NULL);
+        class_source_start(&fixture->classes, "shop", "web", 10000, looked_up, fixture, NULL);
 
     assert_non_null(lookup);
-    class_source_cancel(&world->classes, &lookup);
-    SCRIPT(&world->api, ANSWER(200, "", CLASS("v1")));
-    look_up(world);
-    assert_string_equal(world->name, "azure");
+    class_source_cancel(&fixture->classes, &lookup);
+    SCRIPT(&fixture->api, ANSWER(200, "", CLASS("v1")));
+    look_up(fixture);
+    assert_string_equal(fixture->name, "azure");
 }
 
 int main(void)

@@ -15,7 +15,7 @@
 #include "driver/kube/kube_upsert.h"
 #include "test/unit/scripted_api.h"
 
-struct world {
+struct fixture {
     uv_loop_t loop;
     struct scripted_api api;
     struct http_client *http;
@@ -37,53 +37,54 @@ struct world {
 
 static int set_up(void **state)
 {
-    struct world *world = calloc(1, sizeof(*world));
+    struct fixture *fixture = calloc(1, sizeof(*fixture));
     struct kube_rest_config config = {0};
 
     (void)signal(SIGPIPE, SIG_IGN);
-    *state = world;
-    assert_int_equal(uv_loop_init(&world->loop), 0);
-    scripted_api_start(&world->api, &world->loop);
-    world->http = http_client_create(&world->loop, &(struct http_client_config){.user_agent = "test"}, NULL);
-    assert_non_null(world->http);
-    assert_true(asprintf(&config.server, "http://127.0.0.1:%d", world->api.port) > 0);
+    *state = fixture;
+    assert_int_equal(uv_loop_init(&fixture->loop), 0);
+    scripted_api_start(&fixture->api, &fixture->loop);
+    fixture->http =
+        http_client_create(&fixture->loop, &(struct http_client_config){.user_agent = "test"}, NULL);
+    assert_non_null(fixture->http);
+    assert_true(asprintf(&config.server, "http://127.0.0.1:%d", fixture->api.port) > 0);
     config.ns = strdup("");
-    world->client = kube_client_create(&world->loop, world->http, &config, NULL, NULL);
-    assert_non_null(world->client);
+    fixture->client = kube_client_create(&fixture->loop, fixture->http, &config, NULL, NULL);
+    assert_non_null(fixture->client);
     return 0;
 }
 
 static int tear_down(void **state)
 {
-    struct world *world = *state;
+    struct fixture *fixture = *state;
 
-    kube_client_destroy(world->client);
-    http_client_destroy(world->http);
-    scripted_api_stop(&world->api);
-    assert_int_equal(uv_run(&world->loop, UV_RUN_DEFAULT), 0);
-    assert_int_equal(uv_loop_close(&world->loop), 0);
-    assert_int_equal(world->api.n_requests, world->api.n_script);
-    free(world);
+    kube_client_destroy(fixture->client);
+    http_client_destroy(fixture->http);
+    scripted_api_stop(&fixture->api);
+    assert_int_equal(uv_run(&fixture->loop, UV_RUN_DEFAULT), 0);
+    assert_int_equal(uv_loop_close(&fixture->loop), 0);
+    assert_int_equal(fixture->api.n_requests, fixture->api.n_script);
+    free(fixture);
     return 0;
 }
 
 /* An object has a colour; it is to be green. */
 static cJSON *build(enum kube_upsert_step step, const cJSON *current, void *arg, struct error **err)
 {
-    struct world *world = arg;
+    struct fixture *fixture = arg;
     const cJSON *colour = cJSON_GetObjectItemCaseSensitive(current, "colour");
     cJSON *result;
 
-    world->builds++;
+    fixture->builds++;
     assert_true(step == KUBE_UPSERT_CREATE || step == KUBE_UPSERT_PATCH);
     assert_true(step == KUBE_UPSERT_PATCH || current == NULL);
-    (void)snprintf(world->seen_colour, sizeof(world->seen_colour), "%s",
+    (void)snprintf(fixture->seen_colour, sizeof(fixture->seen_colour), "%s",
                    cJSON_IsString(colour) ? colour->valuestring : "none");
-    if (world->refuse) {
+    if (fixture->refuse) {
         (void)error_set(err, GRPC_STATUS_FAILED_PRECONDITION, "not like this");
         return NULL;
     }
-    if (world->content || strcmp(world->seen_colour, "green") == 0)
+    if (fixture->content || strcmp(fixture->seen_colour, "green") == 0)
         return NULL;
     result = cJSON_CreateObject();
     if (step == KUBE_UPSERT_CREATE)
@@ -94,17 +95,17 @@ static cJSON *build(enum kube_upsert_step step, const cJSON *current, void *arg,
 
 static void done(struct kube_upsert_result *result, const struct error *error, void *arg)
 {
-    struct world *world = arg;
+    struct fixture *fixture = arg;
 
-    world->callbacks++;
-    world->wrote = result->wrote;
-    world->code = error_code(error);
-    (void)snprintf(world->message, sizeof(world->message), "%s", error_message(error));
-    (void)snprintf(world->version, sizeof(world->version), "%s",
+    fixture->callbacks++;
+    fixture->wrote = result->wrote;
+    fixture->code = error_code(error);
+    (void)snprintf(fixture->message, sizeof(fixture->message), "%s", error_message(error));
+    (void)snprintf(fixture->version, sizeof(fixture->version), "%s",
                    kube_metadata_string(result->object, "resourceVersion"));
 }
 
-static struct kube_upsert *start(struct world *world, enum kube_upsert_step first, uint64_t timeout_ms,
+static struct kube_upsert *start(struct fixture *fixture, enum kube_upsert_step first, uint64_t timeout_ms,
                                  struct error **err)
 {
     const struct kube_upsert_request request = {.group = "g.io",
@@ -116,20 +117,20 @@ static struct kube_upsert *start(struct world *world, enum kube_upsert_step firs
                                                 .resource_version = "7",
                                                 .timeout_ms = timeout_ms,
                                                 .build = build};
-    struct kube_upsert *upsert = kube_upsert_start(world->client, &request, done, world, err);
+    struct kube_upsert *upsert = kube_upsert_start(fixture->client, &request, done, fixture, err);
 
-    assert_int_equal(world->callbacks, 0);
+    assert_int_equal(fixture->callbacks, 0);
     return upsert;
 }
 
-static void upsert(struct world *world, enum kube_upsert_step first, uint64_t timeout_ms)
+static void upsert(struct fixture *fixture, enum kube_upsert_step first, uint64_t timeout_ms)
 {
-    world->builds = 0;
-    assert_non_null(start(world, first, timeout_ms, NULL));
-    while (world->callbacks == 0)
-        assert_int_not_equal(uv_run(&world->loop, UV_RUN_ONCE), 0);
-    assert_int_equal(world->callbacks, 1);
-    world->callbacks = 0;
+    fixture->builds = 0;
+    assert_non_null(start(fixture, first, timeout_ms, NULL));
+    while (fixture->callbacks == 0)
+        assert_int_not_equal(uv_run(&fixture->loop, UV_RUN_ONCE), 0);
+    assert_int_equal(fixture->callbacks, 1);
+    fixture->callbacks = 0;
 }
 
 #define THING(version, colour)                                                                               \
@@ -144,232 +145,232 @@ static void upsert(struct world *world, enum kube_upsert_step first, uint64_t ti
 
 static void a_new_object_is_one_post(void **state)
 {
-    struct world *world = *state;
+    struct fixture *fixture = *state;
 
-    SCRIPT(&world->api, ANSWER(201, "", THING("1", "green")));
-    upsert(world, KUBE_UPSERT_CREATE, 0);
-    assert_int_equal(world->code, GRPC_STATUS_OK);
-    assert_true(world->wrote);
-    assert_string_equal(world->version, "1");
-    assert_sent(&world->api, 0, POST_LINE);
-    assert_sent(&world->api, 0, "Content-Type: application/json\r\n");
-    assert_sent(&world->api, 0, "\r\n\r\n{\"metadata\":{\"name\":\"a\"},\"colour\":\"green\"}");
+    SCRIPT(&fixture->api, ANSWER(201, "", THING("1", "green")));
+    upsert(fixture, KUBE_UPSERT_CREATE, 0);
+    assert_int_equal(fixture->code, GRPC_STATUS_OK);
+    assert_true(fixture->wrote);
+    assert_string_equal(fixture->version, "1");
+    assert_sent(&fixture->api, 0, POST_LINE);
+    assert_sent(&fixture->api, 0, "Content-Type: application/json\r\n");
+    assert_sent(&fixture->api, 0, "\r\n\r\n{\"metadata\":{\"name\":\"a\"},\"colour\":\"green\"}");
 }
 
 static void an_object_that_exists_is_read_and_patched_for_what_was_read(void **state)
 {
-    struct world *world = *state;
+    struct fixture *fixture = *state;
 
-    SCRIPT(&world->api, EXISTS, ANSWER(200, "", THING("5", "red")), ANSWER(200, "", THING("6", "green")));
-    upsert(world, KUBE_UPSERT_CREATE, 0);
-    assert_int_equal(world->code, GRPC_STATUS_OK);
-    assert_true(world->wrote);
-    assert_string_equal(world->version, "6");
-    assert_sent(&world->api, 1, GET_LINE);
-    assert_sent(&world->api, 2, PATCH_LINE);
-    assert_sent(&world->api, 2, "Content-Type: application/merge-patch+json\r\n");
-    assert_sent(&world->api, 2, "\r\n\r\n{\"colour\":\"green\",\"metadata\":{\"resourceVersion\":\"5\"}}");
+    SCRIPT(&fixture->api, EXISTS, ANSWER(200, "", THING("5", "red")), ANSWER(200, "", THING("6", "green")));
+    upsert(fixture, KUBE_UPSERT_CREATE, 0);
+    assert_int_equal(fixture->code, GRPC_STATUS_OK);
+    assert_true(fixture->wrote);
+    assert_string_equal(fixture->version, "6");
+    assert_sent(&fixture->api, 1, GET_LINE);
+    assert_sent(&fixture->api, 2, PATCH_LINE);
+    assert_sent(&fixture->api, 2, "Content-Type: application/merge-patch+json\r\n");
+    assert_sent(&fixture->api, 2, "\r\n\r\n{\"colour\":\"green\",\"metadata\":{\"resourceVersion\":\"5\"}}");
 }
 
 static void what_the_gate_refuses_is_not_tried_again(void **state)
 {
-    struct world *world = *state;
-    uint64_t started = uv_now(&world->loop);
+    struct fixture *fixture = *state;
+    uint64_t started = uv_now(&fixture->loop);
 
-    SCRIPT(&world->api, ANSWER(503, "Retry-After: 20\r\n", STATUS("ServiceUnavailable", "busy")));
-    upsert(world, KUBE_UPSERT_CREATE, 10 * 1000); /* reads what has become of it, which is refused */
-    assert_int_equal(world->code, GRPC_STATUS_UNAVAILABLE);
-    assert_int_equal(world->api.n_requests, 1);
-    upsert(world, KUBE_UPSERT_CREATE, 10 * 1000);
-    assert_int_equal(world->code, GRPC_STATUS_UNAVAILABLE);
-    assert_int_equal(world->api.n_requests, 1);
-    assert_true(uv_now(&world->loop) - started < 5 * 1000);
+    SCRIPT(&fixture->api, ANSWER(503, "Retry-After: 20\r\n", STATUS("ServiceUnavailable", "busy")));
+    upsert(fixture, KUBE_UPSERT_CREATE, 10 * 1000); /* reads what has become of it, which is refused */
+    assert_int_equal(fixture->code, GRPC_STATUS_UNAVAILABLE);
+    assert_int_equal(fixture->api.n_requests, 1);
+    upsert(fixture, KUBE_UPSERT_CREATE, 10 * 1000);
+    assert_int_equal(fixture->code, GRPC_STATUS_UNAVAILABLE);
+    assert_int_equal(fixture->api.n_requests, 1);
+    assert_true(uv_now(&fixture->loop) - started < 5 * 1000);
 }
 
 static void an_object_that_is_as_wanted_is_not_written(void **state)
 {
-    struct world *world = *state;
+    struct fixture *fixture = *state;
 
-    SCRIPT(&world->api, ANSWER(200, "", THING("5", "green")));
-    upsert(world, KUBE_UPSERT_READ, 0);
-    assert_int_equal(world->code, GRPC_STATUS_OK);
-    assert_false(world->wrote);
-    assert_string_equal(world->version, "5"); /* known from now on */
+    SCRIPT(&fixture->api, ANSWER(200, "", THING("5", "green")));
+    upsert(fixture, KUBE_UPSERT_READ, 0);
+    assert_int_equal(fixture->code, GRPC_STATUS_OK);
+    assert_false(fixture->wrote);
+    assert_string_equal(fixture->version, "5"); /* known from now on */
 }
 
 static void an_object_that_is_not_there_is_created_after_reading(void **state)
 {
-    struct world *world = *state;
+    struct fixture *fixture = *state;
 
-    SCRIPT(&world->api, NOT_FOUND, ANSWER(201, "", THING("1", "green")));
-    upsert(world, KUBE_UPSERT_READ, 0);
-    assert_int_equal(world->code, GRPC_STATUS_OK);
-    assert_sent(&world->api, 0, GET_LINE);
-    assert_sent(&world->api, 1, POST_LINE);
+    SCRIPT(&fixture->api, NOT_FOUND, ANSWER(201, "", THING("1", "green")));
+    upsert(fixture, KUBE_UPSERT_READ, 0);
+    assert_int_equal(fixture->code, GRPC_STATUS_OK);
+    assert_sent(&fixture->api, 0, GET_LINE);
+    assert_sent(&fixture->api, 1, POST_LINE);
 }
 
 static void what_was_written_before_is_one_patch(void **state)
 {
-    struct world *world = *state;
+    struct fixture *fixture = *state;
 
-    SCRIPT(&world->api, ANSWER(200, "", THING("8", "green")));
-    upsert(world, KUBE_UPSERT_PATCH, 0);
-    assert_int_equal(world->code, GRPC_STATUS_OK);
-    assert_sent(&world->api, 0, PATCH_LINE);
-    assert_sent(&world->api, 0, "\"resourceVersion\":\"7\"");
-    assert_string_equal(world->seen_colour, "none");
+    SCRIPT(&fixture->api, ANSWER(200, "", THING("8", "green")));
+    upsert(fixture, KUBE_UPSERT_PATCH, 0);
+    assert_int_equal(fixture->code, GRPC_STATUS_OK);
+    assert_sent(&fixture->api, 0, PATCH_LINE);
+    assert_sent(&fixture->api, 0, "\"resourceVersion\":\"7\"");
+    assert_string_equal(fixture->seen_colour, "none");
 }
 
 static void a_remembered_version_that_is_old_is_read_again(void **state)
 {
-    struct world *world = *state;
+    struct fixture *fixture = *state;
 
-    SCRIPT(&world->api, CONFLICT, ANSWER(200, "", THING("9", "red")), CONFLICT,
+    SCRIPT(&fixture->api, CONFLICT, ANSWER(200, "", THING("9", "red")), CONFLICT,
            ANSWER(200, "", THING("10", "blue")), ANSWER(200, "", THING("11", "green")));
-    upsert(world, KUBE_UPSERT_PATCH, 0);
-    assert_int_equal(world->code, GRPC_STATUS_OK);
-    assert_sent(&world->api, 2, "\"resourceVersion\":\"9\"");
-    assert_sent(&world->api, 4, "\"resourceVersion\":\"10\"");
-    assert_string_equal(world->seen_colour, "blue");
+    upsert(fixture, KUBE_UPSERT_PATCH, 0);
+    assert_int_equal(fixture->code, GRPC_STATUS_OK);
+    assert_sent(&fixture->api, 2, "\"resourceVersion\":\"9\"");
+    assert_sent(&fixture->api, 4, "\"resourceVersion\":\"10\"");
+    assert_string_equal(fixture->seen_colour, "blue");
 }
 
 static void a_conflict_after_which_nothing_is_left_to_do_ends_there(void **state)
 {
-    struct world *world = *state;
+    struct fixture *fixture = *state;
 
-    SCRIPT(&world->api, CONFLICT, ANSWER(200, "", THING("9", "green")));
-    upsert(world, KUBE_UPSERT_PATCH, 0);
-    assert_int_equal(world->code, GRPC_STATUS_OK);
-    assert_false(world->wrote);
-    assert_string_equal(world->version, "9");
+    SCRIPT(&fixture->api, CONFLICT, ANSWER(200, "", THING("9", "green")));
+    upsert(fixture, KUBE_UPSERT_PATCH, 0);
+    assert_int_equal(fixture->code, GRPC_STATUS_OK);
+    assert_false(fixture->wrote);
+    assert_string_equal(fixture->version, "9");
 }
 
 static void a_remembered_object_that_was_deleted_is_created(void **state)
 {
-    struct world *world = *state;
+    struct fixture *fixture = *state;
 
-    SCRIPT(&world->api, NOT_FOUND, ANSWER(201, "", THING("1", "green")));
-    upsert(world, KUBE_UPSERT_PATCH, 0);
-    assert_int_equal(world->code, GRPC_STATUS_OK);
-    assert_sent(&world->api, 1, POST_LINE);
+    SCRIPT(&fixture->api, NOT_FOUND, ANSWER(201, "", THING("1", "green")));
+    upsert(fixture, KUBE_UPSERT_PATCH, 0);
+    assert_int_equal(fixture->code, GRPC_STATUS_OK);
+    assert_sent(&fixture->api, 1, POST_LINE);
 }
 
 static void gone_is_a_reason_to_read_again(void **state)
 {
-    struct world *world = *state;
+    struct fixture *fixture = *state;
 
-    SCRIPT(&world->api, ANSWER(410, "", STATUS("Expired", "too old")), ANSWER(200, "", THING("9", "red")),
+    SCRIPT(&fixture->api, ANSWER(410, "", STATUS("Expired", "too old")), ANSWER(200, "", THING("9", "red")),
            ANSWER(200, "", THING("10", "green")));
-    upsert(world, KUBE_UPSERT_PATCH, 0);
-    assert_int_equal(world->code, GRPC_STATUS_OK);
+    upsert(fixture, KUBE_UPSERT_PATCH, 0);
+    assert_int_equal(fixture->code, GRPC_STATUS_OK);
 }
 
 /* The write may have been done before the connection broke. */
 static void a_write_whose_answer_was_lost_is_looked_for(void **state)
 {
-    struct world *world = *state;
+    struct fixture *fixture = *state;
 
-    SCRIPT(&world->api, ANSWER(0, "", ""), ANSWER(200, "", THING("1", "green")));
-    upsert(world, KUBE_UPSERT_CREATE, 0);
-    assert_int_equal(world->code, GRPC_STATUS_OK);
-    assert_false(world->wrote);
-    SCRIPT(&world->api, ANSWER(504, "", STATUS("Timeout", "who knows")), ANSWER(200, "", THING("1", "red")),
+    SCRIPT(&fixture->api, ANSWER(0, "", ""), ANSWER(200, "", THING("1", "green")));
+    upsert(fixture, KUBE_UPSERT_CREATE, 0);
+    assert_int_equal(fixture->code, GRPC_STATUS_OK);
+    assert_false(fixture->wrote);
+    SCRIPT(&fixture->api, ANSWER(504, "", STATUS("Timeout", "who knows")), ANSWER(200, "", THING("1", "red")),
            ANSWER(200, "", THING("2", "green")));
-    upsert(world, KUBE_UPSERT_CREATE, 0);
-    assert_int_equal(world->code, GRPC_STATUS_OK);
-    assert_true(world->wrote);
-    SCRIPT(&world->api, ANSWER(500, "", STATUS("InternalError", "oops")), NOT_FOUND,
+    upsert(fixture, KUBE_UPSERT_CREATE, 0);
+    assert_int_equal(fixture->code, GRPC_STATUS_OK);
+    assert_true(fixture->wrote);
+    SCRIPT(&fixture->api, ANSWER(500, "", STATUS("InternalError", "oops")), NOT_FOUND,
            ANSWER(201, "", THING("1", "green")));
-    upsert(world, KUBE_UPSERT_CREATE, 0);
-    assert_int_equal(world->code, GRPC_STATUS_OK);
+    upsert(fixture, KUBE_UPSERT_CREATE, 0);
+    assert_int_equal(fixture->code, GRPC_STATUS_OK);
 }
 
 static void too_many_requests_are_repeated_when_the_server_says(void **state)
 {
-    struct world *world = *state;
+    struct fixture *fixture = *state;
 
-    SCRIPT(&world->api, ANSWER(429, "Retry-After: 0\r\n", STATUS("TooManyRequests", "later")),
+    SCRIPT(&fixture->api, ANSWER(429, "Retry-After: 0\r\n", STATUS("TooManyRequests", "later")),
            ANSWER(201, "", THING("1", "green")));
-    upsert(world, KUBE_UPSERT_CREATE, 0);
-    assert_int_equal(world->code, GRPC_STATUS_OK);
-    assert_sent(&world->api, 1, POST_LINE);
+    upsert(fixture, KUBE_UPSERT_CREATE, 0);
+    assert_int_equal(fixture->code, GRPC_STATUS_OK);
+    assert_sent(&fixture->api, 1, POST_LINE);
 }
 
 static void what_reading_again_can_not_cure_is_told_at_once(void **state)
 {
-    struct world *world = *state;
+    struct fixture *fixture = *state;
 
-    SCRIPT(&world->api, ANSWER(403, "", STATUS("Forbidden", "no")));
-    upsert(world, KUBE_UPSERT_CREATE, 0);
-    assert_int_equal(world->code, GRPC_STATUS_PERMISSION_DENIED);
-    assert_string_equal(world->message, "no");
-    SCRIPT(&world->api, NOT_FOUND); /* the namespace, or the kind */
-    upsert(world, KUBE_UPSERT_CREATE, 0);
-    assert_int_equal(world->code, GRPC_STATUS_NOT_FOUND);
-    SCRIPT(&world->api, ANSWER(422, "", STATUS("Invalid", "wrong")));
-    upsert(world, KUBE_UPSERT_PATCH, 0);
-    assert_int_equal(world->code, GRPC_STATUS_INVALID_ARGUMENT);
-    SCRIPT(&world->api, ANSWER(200, "", "{\"colour\":\"red\"}"));
-    upsert(world, KUBE_UPSERT_READ, 0);
-    assert_int_equal(world->code, GRPC_STATUS_INTERNAL);
-    assert_string_equal(world->message, "the object has no resourceVersion");
+    SCRIPT(&fixture->api, ANSWER(403, "", STATUS("Forbidden", "no")));
+    upsert(fixture, KUBE_UPSERT_CREATE, 0);
+    assert_int_equal(fixture->code, GRPC_STATUS_PERMISSION_DENIED);
+    assert_string_equal(fixture->message, "no");
+    SCRIPT(&fixture->api, NOT_FOUND); /* the namespace, or the kind */
+    upsert(fixture, KUBE_UPSERT_CREATE, 0);
+    assert_int_equal(fixture->code, GRPC_STATUS_NOT_FOUND);
+    SCRIPT(&fixture->api, ANSWER(422, "", STATUS("Invalid", "wrong")));
+    upsert(fixture, KUBE_UPSERT_PATCH, 0);
+    assert_int_equal(fixture->code, GRPC_STATUS_INVALID_ARGUMENT);
+    SCRIPT(&fixture->api, ANSWER(200, "", "{\"colour\":\"red\"}"));
+    upsert(fixture, KUBE_UPSERT_READ, 0);
+    assert_int_equal(fixture->code, GRPC_STATUS_INTERNAL);
+    assert_string_equal(fixture->message, "the object has no resourceVersion");
 }
 
 static void an_endless_conflict_is_given_up(void **state)
 {
-    struct world *world = *state;
+    struct fixture *fixture = *state;
 #define ROUND ANSWER(200, "", THING("9", "red")), CONFLICT
 
-    SCRIPT(&world->api, ROUND, ROUND, ROUND, ROUND, ROUND, ROUND);
-    assert_int_equal(world->api.n_script, KUBE_UPSERT_TRIES_MAX);
-    upsert(world, KUBE_UPSERT_READ, 0);
-    assert_int_equal(world->code, GRPC_STATUS_ABORTED);
-    assert_string_equal(world->message, "changed meanwhile");
+    SCRIPT(&fixture->api, ROUND, ROUND, ROUND, ROUND, ROUND, ROUND);
+    assert_int_equal(fixture->api.n_script, KUBE_UPSERT_TRIES_MAX);
+    upsert(fixture, KUBE_UPSERT_READ, 0);
+    assert_int_equal(fixture->code, GRPC_STATUS_ABORTED);
+    assert_string_equal(fixture->message, "changed meanwhile");
 }
 
 static void a_silent_server_runs_into_the_deadline(void **state)
 {
-    struct world *world = *state;
+    struct fixture *fixture = *state;
 
-    SCRIPT(&world->api, ANSWER(-1, "", ""));
-    upsert(world, KUBE_UPSERT_CREATE, 100);
-    assert_int_equal(world->code, GRPC_STATUS_DEADLINE_EXCEEDED);
+    SCRIPT(&fixture->api, ANSWER(-1, "", ""));
+    upsert(fixture, KUBE_UPSERT_CREATE, 100);
+    assert_int_equal(fixture->code, GRPC_STATUS_DEADLINE_EXCEEDED);
 }
 
 static void the_builder_may_be_content_or_refuse(void **state)
 {
-    struct world *world = *state;
+    struct fixture *fixture = *state;
     cleanup_error struct error *error = NULL;
 
-    SCRIPT(&world->api, ANSWER(200, "", THING("5", "red")));
-    world->content = true;
-    upsert(world, KUBE_UPSERT_CREATE, 0); /* without any request, and not from inside start */
-    assert_int_equal(world->code, GRPC_STATUS_OK);
-    assert_false(world->wrote);
-    world->content = false;
-    world->refuse = true;
-    assert_null(start(world, KUBE_UPSERT_CREATE, 0, &error));
+    SCRIPT(&fixture->api, ANSWER(200, "", THING("5", "red")));
+    fixture->content = true;
+    upsert(fixture, KUBE_UPSERT_CREATE, 0); /* without any request, and not from inside start */
+    assert_int_equal(fixture->code, GRPC_STATUS_OK);
+    assert_false(fixture->wrote);
+    fixture->content = false;
+    fixture->refuse = true;
+    assert_null(start(fixture, KUBE_UPSERT_CREATE, 0, &error));
     assert_string_equal(error_message(error), "not like this");
-    upsert(world, KUBE_UPSERT_READ, 0);
-    assert_int_equal(world->code, GRPC_STATUS_FAILED_PRECONDITION);
-    assert_string_equal(world->seen_colour, "red");
+    upsert(fixture, KUBE_UPSERT_READ, 0);
+    assert_int_equal(fixture->code, GRPC_STATUS_FAILED_PRECONDITION);
+    assert_string_equal(fixture->seen_colour, "red");
 }
 
 static void a_cancelled_upsert_says_nothing(void **state)
 {
-    struct world *world = *state;
+    struct fixture *fixture = *state;
     struct kube_upsert *running;
 
-    SCRIPT(&world->api, CONFLICT);
-    running = start(world, KUBE_UPSERT_PATCH, 0, NULL);
-    while (world->api.n_requests < 1)
-        assert_int_not_equal(uv_run(&world->loop, UV_RUN_ONCE), 0);
+    SCRIPT(&fixture->api, CONFLICT);
+    running = start(fixture, KUBE_UPSERT_PATCH, 0, NULL);
+    while (fixture->api.n_requests < 1)
+        assert_int_not_equal(uv_run(&fixture->loop, UV_RUN_ONCE), 0);
     kube_upsert_cancel(&running);
     assert_null(running);
-    running = start(world, KUBE_UPSERT_CREATE, 0, NULL);
+    running = start(fixture, KUBE_UPSERT_CREATE, 0, NULL);
     kube_upsert_cancel(&running);
-    assert_int_equal(uv_run(&world->loop, UV_RUN_NOWAIT) == 0, 0);
-    assert_int_equal(world->callbacks, 0);
+    assert_int_equal(uv_run(&fixture->loop, UV_RUN_NOWAIT) == 0, 0);
+    assert_int_equal(fixture->callbacks, 0);
 }
 
 int main(void)

@@ -12,12 +12,12 @@
 #include <cmocka.h>
 
 #include "driver/kubelet/node_taint.h"
-#include "test/unit/kube_world.h"
+#include "test/unit/kube_fixture.h"
 
 enum { NEVER_MS = 3600 * 1000 };
 
-struct world {
-    struct kube_world base;
+struct fixture {
+    struct kube_fixture base;
     struct node_taint *taint;
     struct kube_call *other; /* somebody else's request */
     bool other_refused;
@@ -25,60 +25,60 @@ struct world {
 
 static int set_up(void **state)
 {
-    struct world *world = calloc(1, sizeof(*world));
+    struct fixture *fixture = calloc(1, sizeof(*fixture));
 
-    *state = world;
-    kube_world_open(&world->base);
+    *state = fixture;
+    kube_fixture_open(&fixture->base);
     return 0;
 }
 
 static int tear_down(void **state)
 {
-    struct world *world = *state;
+    struct fixture *fixture = *state;
 
-    node_taint_destroy(world->taint);
-    kube_world_close(&world->base);
-    free(world);
+    node_taint_destroy(fixture->taint);
+    kube_fixture_close(&fixture->base);
+    free(fixture);
     return 0;
 }
 
 static void other_done(struct kube_response *response, const struct error *error, void *arg)
 {
-    struct world *world = arg;
+    struct fixture *fixture = arg;
 
     assert_non_null(error);
-    world->other = NULL;
-    world->other_refused = response->rejected;
+    fixture->other = NULL;
+    fixture->other_refused = response->rejected;
 }
 
 /* The taint is to go, and the API server hangs up and does not answer probes, until it is given up. */
-static void go_through_an_outage(struct world *world, uint64_t retry_first_ms)
+static void go_through_an_outage(struct fixture *fixture, uint64_t retry_first_ms)
 {
-    SCRIPT(&world->base.api, ANSWER(0, "", ""), ANSWER(0, "", ""));
-    world->base.api.probe_status = -1;
-    world->taint = node_taint_create(world->base.kube, "node-1", retry_first_ms, NULL, NULL);
-    assert_non_null(world->taint);
-    node_taint_remove(world->taint);
-    world->other =
-        kube_call_start(world->base.kube, &(struct kube_request){.method = "GET", .path = "/api/v1/pods"},
-                        other_done, world, NULL);
-    assert_non_null(world->other);
-    while (world->other != NULL)
-        assert_int_not_equal(uv_run(&world->base.loop, UV_RUN_ONCE), 0);
-    assert_true(world->other_refused);
-    world->base.api.probe_status = 0;
+    SCRIPT(&fixture->base.api, ANSWER(0, "", ""), ANSWER(0, "", ""));
+    fixture->base.api.probe_status = -1;
+    fixture->taint = node_taint_create(fixture->base.kube, "node-1", retry_first_ms, NULL, NULL);
+    assert_non_null(fixture->taint);
+    node_taint_remove(fixture->taint);
+    fixture->other =
+        kube_call_start(fixture->base.kube, &(struct kube_request){.method = "GET", .path = "/api/v1/pods"},
+                        other_done, fixture, NULL);
+    assert_non_null(fixture->other);
+    while (fixture->other != NULL)
+        assert_int_not_equal(uv_run(&fixture->base.loop, UV_RUN_ONCE), 0);
+    assert_true(fixture->other_refused);
+    fixture->base.api.probe_status = 0;
 }
 
 /* How long it takes until all of the script has been asked for. */
-static uint64_t run_script(struct world *world)
+static uint64_t run_script(struct fixture *fixture)
 {
-    uint64_t start_ms = uv_now(&world->base.loop);
+    uint64_t start_ms = uv_now(&fixture->base.loop);
 
-    while (world->base.api.n_requests < world->base.api.n_script &&
-           uv_now(&world->base.loop) - start_ms < 60 * 1000)
-        assert_int_not_equal(uv_run(&world->base.loop, UV_RUN_ONCE), 0);
-    assert_int_equal(world->base.api.n_requests, world->base.api.n_script);
-    return uv_now(&world->base.loop) - start_ms;
+    while (fixture->base.api.n_requests < fixture->base.api.n_script &&
+           uv_now(&fixture->base.loop) - start_ms < 60 * 1000)
+        assert_int_not_equal(uv_run(&fixture->base.loop, UV_RUN_ONCE), 0);
+    assert_int_equal(fixture->base.api.n_requests, fixture->base.api.n_script);
+    return uv_now(&fixture->base.loop) - start_ms;
 }
 
 #define NODE                                                                                                 \
@@ -87,26 +87,26 @@ static uint64_t run_script(struct world *world)
 
 static void the_return_of_the_api_server_is_not_slept_through(void **state)
 {
-    struct world *world = *state;
+    struct fixture *fixture = *state;
 
-    go_through_an_outage(world, NEVER_MS);
-    SCRIPT(&world->base.api, ANSWER(200, "", NODE), ANSWER(200, "", NODE));
-    assert_true(run_script(world) < NEVER_MS);
-    assert_sent(&world->base.api, 0, "GET /api/v1/nodes/node-1 HTTP/1.1\r\n");
-    assert_sent(&world->base.api, 1, "PATCH /api/v1/nodes/node-1 HTTP/1.1\r\n");
-    assert_sent(&world->base.api, 1, "\"taints\":[{\"key\":\"a\"}]");
+    go_through_an_outage(fixture, NEVER_MS);
+    SCRIPT(&fixture->base.api, ANSWER(200, "", NODE), ANSWER(200, "", NODE));
+    assert_true(run_script(fixture) < NEVER_MS);
+    assert_sent(&fixture->base.api, 0, "GET /api/v1/nodes/node-1 HTTP/1.1\r\n");
+    assert_sent(&fixture->base.api, 1, "PATCH /api/v1/nodes/node-1 HTTP/1.1\r\n");
+    assert_sent(&fixture->base.api, 1, "\"taints\":[{\"key\":\"a\"}]");
 }
 
 /* One that has just started may answer that nobody has rights yet. */
 static void trouble_after_the_return_does_not_bring_back_the_long_pauses(void **state)
 {
     enum { FIRST_MS = 4000 };
-    struct world *world = *state;
+    struct fixture *fixture = *state;
 
-    go_through_an_outage(world, FIRST_MS); /* the pause after the next failure would be twice that */
-    SCRIPT(&world->base.api, ANSWER(403, "", STATUS("Forbidden", "not yet")), ANSWER(200, "", NODE),
+    go_through_an_outage(fixture, FIRST_MS); /* the pause after the next failure would be twice that */
+    SCRIPT(&fixture->base.api, ANSWER(403, "", STATUS("Forbidden", "not yet")), ANSWER(200, "", NODE),
            ANSWER(200, "", NODE));
-    assert_in_range(run_script(world), FIRST_MS, 2 * FIRST_MS);
+    assert_in_range(run_script(fixture), FIRST_MS, 2 * FIRST_MS);
 }
 
 int main(void)

@@ -1,9 +1,9 @@
 /*
- * grpc_server_world.h - for tests: the gRPC server with one method, whose handler does what the request says,
+ * grpc_server_fixture.h - for tests: the gRPC server with one method, whose handler does what the request says,
  * and requests to it by hand-made HTTP/2 (grpc_wire.h).
  */
-#ifndef TEST_UNIT_GRPC_SERVER_WORLD_H
-#define TEST_UNIT_GRPC_SERVER_WORLD_H
+#ifndef TEST_UNIT_GRPC_SERVER_FIXTURE_H
+#define TEST_UNIT_GRPC_SERVER_FIXTURE_H
 
 #include <setjmp.h>
 #include <stdarg.h>

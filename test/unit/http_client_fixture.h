@@ -1,9 +1,9 @@
 /*
- * http_client_world.h - for tests: the HTTP client on a loop of its own, and an HTTP/1.1 server and proxy
+ * http_client_fixture.h - for tests: the HTTP client on a loop of its own, and an HTTP/1.1 server and proxy
  * that misbehaves on demand (http_server.py).
  */
-#ifndef TEST_UNIT_HTTP_CLIENT_WORLD_H
-#define TEST_UNIT_HTTP_CLIENT_WORLD_H
+#ifndef TEST_UNIT_HTTP_CLIENT_FIXTURE_H
+#define TEST_UNIT_HTTP_CLIENT_FIXTURE_H
 
 #include <setjmp.h>
 #include <stdarg.h>

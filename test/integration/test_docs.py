@@ -83,6 +83,18 @@ def test_files_that_are_named_exist(document):
     assert missing == []
 
 
+def test_the_picture_of_the_directories_is_the_order_of_includes():
+    """README.md shows mk/include_order.txt, the highest directory first."""
+    listed = re.findall(r"^[\w/-]+$", (ROOT / "mk/include_order.txt").read_text(), re.MULTILINE)
+    blocks = re.findall(r"^```\n(.*?)^```$", (ROOT / "README.md").read_text(), re.DOTALL | re.MULTILINE)
+    (picture,) = [block for block in blocks if "provider_server" in block]
+    upper, lower = picture.replace("(provider_server)", "").split("─", 1)
+    rows = [(line[:30], line[30:50]) for line in upper.splitlines()[1:]] + [("", "", line) for line in lower.splitlines()[2:]]
+    for column, program in enumerate(("driver", "provider-azure", "common")):
+        shown = [name for row in rows if len(row) > column for name in row[column].split()]
+        assert [name.split("/")[1] for name in reversed(listed) if name.startswith(f"{program}/")] == shown, program
+
+
 # Flags of other people's programs that our documents speak of.
 FOREIGN_FLAGS = {"--from-file", "--help", "--key-permissions", "--certificate-permissions", "--set"}
 OPERATORS = sorted([*(ROOT / "docs").glob("*.md"), ROOT / "README.md", ROOT / "manifests/README.md", ROOT / "provider-azure/README.md",

@@ -1,5 +1,6 @@
 """The documents against the tree: texts of errors, names of files, headings behind links."""
 
+import fnmatch
 import re
 
 import pytest
@@ -93,6 +94,20 @@ def test_the_picture_of_the_directories_is_the_order_of_includes():
     for column, program in enumerate(("driver", "provider-azure", "common")):
         shown = [name for row in rows if len(row) > column for name in row[column].split()]
         assert [name.split("/")[1] for name in reversed(listed) if name.startswith(f"{program}/")] == shown, program
+
+
+@pytest.mark.parametrize("program", ["common", "driver", "provider-azure"])
+def test_the_readme_of_a_program_lists_its_files(program):
+    """Tables with a column of files name every module, and no other; `x_*` stands for several."""
+    files = {path.stem for path in (ROOT / program).rglob("*.[ch]")}
+    patterns, column = set(), None
+    for line in (ROOT / program / "README.md").read_text().splitlines():
+        cells = [cell.strip() for cell in line.strip("|").split("|")] if line.startswith("|") else []
+        column = next((at for at, cell in enumerate(cells) if cell in ("File", "Files")), column) if cells else None
+        if column is not None and len(cells) > column:
+            patterns |= {name.removesuffix(".h") for name in re.findall(r"`([\w.*]+)`", cells[column])}
+    assert sorted(file for file in files if not any(fnmatch.fnmatchcase(file, pattern) for pattern in patterns)) == []
+    assert sorted(pattern for pattern in patterns if not fnmatch.filter(files, pattern)) == []
 
 
 # Flags of other people's programs that our documents speak of.

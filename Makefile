@@ -1,6 +1,6 @@
 # secrets-store-csi in C. `make help` lists the targets; CONTRIBUTING.md has the rules.
 #
-#   make [all] [VARIANT=release|debug|asan|fuzz] [CC=gcc|clang] [V=1]
+#   make [all] [VARIANT=release|debug|asan|coverage|fuzz] [CC=gcc|clang] [V=1]
 #   make static [ARCH=amd64|arm64]
 #
 # Objects go to build/<variant>[-clang]/, so variants live side by side and a second `make` does nothing.

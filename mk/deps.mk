@@ -13,12 +13,12 @@ DEPS_CHECK := clang clang-tidy clang-format cppcheck
 # The runtime must belong to the clang in use, which need not be the newest one of the archive.
 DEPS_FUZZ = clang $(shell apt-cache depends clang 2>/dev/null | awk '/Depends: clang-[0-9]+$$/ { sub(/clang-/, "", $$2); print "libclang-rt-" $$2 "-dev" }')
 
-# Installs only what is missing; needs root only then.
+# Installs only what is missing; needs root only then. One at a time, because make may run several.
 define apt-install
 	@missing=$$(for p in $(1); do dpkg-query -W -f '$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || echo $$p; done); \
 	if [ -n "$$missing" ]; then \
 	  echo "installing packages:" $$missing; \
-	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing; \
+	  flock mk/deps.mk sh -ec "apt-get update -qq; DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing"; \
 	fi
 endef
 

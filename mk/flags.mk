@@ -11,7 +11,7 @@ endif
 WERROR ?= -Werror
 
 # 1 if the compiler accepts the flag.
-cc-option = $(shell printf 'int main(void){return 0;}' | $(CC) -Werror $(1) -x c - -o /dev/null >/dev/null 2>&1 && echo '$(1)')
+cc-option = $(shell printf 'int main(void){return 0;}' | $(CC) -Werror $(1) -x c -S - -o /dev/null >/dev/null 2>&1 && echo '$(1)')
 
 HARDEN := -fstack-protector-strong -fPIE $(call cc-option,-fstack-clash-protection) $(call cc-option,-fcf-protection) \
 	$(call cc-option,-ftrivial-auto-var-init=zero)
@@ -19,15 +19,17 @@ HARDEN_LD := -pie -Wl,-z,relro,-z,now,-z,noexecstack -Wl,--as-needed
 
 OPT_release := -O2 -g -DNDEBUG -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=$(if $(call cc-option,-O2 -D_FORTIFY_SOURCE=3),3,2)
 OPT_debug   := -Og -g3
-OPT_static  := -O2 -g -DNDEBUG -ffunction-sections -fdata-sections -ffile-prefix-map=$(CURDIR)=/src -ffile-prefix-map=$(abspath $(STATIC_DEPS))=/deps
+OPT_static   = -O2 -g -DNDEBUG -ffunction-sections -fdata-sections -ffile-prefix-map=$(CURDIR)=/src -ffile-prefix-map=$(abspath $(STATIC_DEPS))=/deps
 OPT_asan    := -O1 -g3 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
+OPT_coverage := -O0 -g --coverage -fprofile-update=atomic
 OPT_fuzz    := -O1 -g3 -fno-omit-frame-pointer -fsanitize=address,undefined,fuzzer-no-link -fno-sanitize-recover=all
 LD_asan     := -fsanitize=address,undefined
+LD_coverage := --coverage
 LD_fuzz     := -fsanitize=address,undefined
 LD_static   := -Wl,--gc-sections
 
 ifeq ($(OPT_$(VARIANT)),)
-$(error VARIANT must be release, debug, asan, fuzz or static, not '$(VARIANT)')
+$(error VARIANT must be release, debug, asan, coverage, fuzz or static, not '$(VARIANT)')
 endif
 
 PKGS := libuv libnghttp2 libprotobuf-c libcurl libcjson yaml-0.1 libmicrohttpd

@@ -13,8 +13,8 @@ static-deps: deps-static
 IMAGE_PREFIX ?= localhost
 IMAGE_TAG ?= $(VERSION)
 IMAGES := build/images
-IMAGE_EPOCH := $(shell echo $${SOURCE_DATE_EPOCH:-$$(git log -1 --format=%ct 2>/dev/null || echo 0)})
-REVISION := $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
+IMAGE_EPOCH = $(shell echo $${SOURCE_DATE_EPOCH:-$$(git log -1 --format=%ct 2>/dev/null || echo 0)})
+REVISION = $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
 
 .PHONY: images images-multiarch
 images: static deps-images ## build both container images, with their parts lists, into build/images (no container daemon needed)

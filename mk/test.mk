@@ -17,6 +17,10 @@ test-quick: deps-test ## release build only: unit tests and the suites without s
 test-full: deps-e2e deps-static deps-images deps-fuzz ## everything: make test, slow tests on all builds, fuzz, e2e, interop
 	@$(PYTHON) test/run.py --full
 
+coverage: deps-test ## lines and branches of each directory that the unit tests and suites run (gcov)
+	$(call apt-install,gcovr)
+	@$(PYTHON) test/run.py --coverage
+
 test-one: deps-test ## run one test or one file: T=test_rotation.py, T=test_tls.py::test_name, T=test_volume (VARIANT=asan)
 	@VARIANT=$(VARIANT) test/tools/one.sh '$(T)'
 

@@ -235,9 +235,12 @@ class Run:
         for target, result in results or [("fuzz", "no target ran")]:
             self.totals.add(f"fuzz {target}", None if result == "ok" else f"{result}, see {log_path.relative_to(ROOT)}")
 
+    def join(self):
+        while self.background:
+            self.background.pop().join()
+
     def finish(self):
-        for thread in self.background:
-            thread.join()
+        self.join()
         self.totals.print()
         return 1 if self.totals.failed or self.totals.passed == 0 else 0
 
@@ -276,6 +279,7 @@ def main():
     parser = argparse.ArgumentParser(description="Builds and runs the tests.")
     parser.add_argument("--quick", action="store_true", help="release programs only, without the slow tests")
     parser.add_argument("--full", action="store_true", help="everything there is")
+    parser.add_argument("--coverage", action="store_true", help="programs that count what runs; prints the share of each directory")
     parser.add_argument("--only-static", action="store_true", help="the static build and nothing else, the slow tests among them")
     options = parser.parse_args()
 
@@ -287,6 +291,8 @@ def main():
         quick(run)
     elif options.only_static:
         only_static(run)
+    elif options.coverage:
+        coverage(run)
     else:
         everything(run, options.full)
     return run.finish()
@@ -296,7 +302,7 @@ def main():
 TOOLS = ("bash", "-ec", "test/charts/get-helm.sh; test/sanity/get-csi-sanity.sh")
 KUBERNETES = ("test/cluster/get-kubernetes.sh", "kube-apiserver", "kube-controller-manager")
 FULL_KUBERNETES = (*KUBERNETES, "kube-scheduler", "kubelet", "kubectl")
-RELEASE, ASAN, STATIC, FUZZ = (ROOT / "build" / name for name in ("release", "asan", "static", "fuzz-clang"))
+RELEASE, ASAN, STATIC, COVERAGE, FUZZ = (ROOT / "build" / name for name in ("release", "asan", "static", "coverage", "fuzz-clang"))
 
 
 def quick(run):
@@ -320,6 +326,20 @@ def only_static(run):
         run.pytest(STATIC, "static", [*INTEGRATION, "-m", "not once"])
 
 
+def coverage(run):
+    for counters in COVERAGE.rglob("*.gcda"):
+        counters.unlink()
+    builder = Builder(run)
+    builder.make("coverage", "programs", "emulator", "units")
+    builder.add("tools", *TOOLS)
+    builder.start()
+    if builder.wait("coverage") and builder.wait("tools"):
+        run.start_units(COVERAGE, "coverage")
+        run.pytest(COVERAGE, "coverage", [*INTEGRATION, "-m", "not release_only and not once"])
+        run.join()
+        subprocess.run([sys.executable, ROOT / "test/tools/coverage.py", COVERAGE], cwd=ROOT, check=True)
+
+
 def everything(run, full):
     builder = Builder(run)
     builder.make("release", "programs", "emulator", "units")
@@ -340,7 +360,7 @@ def everything(run, full):
     if builder.wait("asan"):
         run.start_units(ASAN, "asan")
         run.start_replays(ASAN, "asan")
-        run.pytest(ASAN, "asan", [*INTEGRATION, *(apiserver if full else []), "-m", "not slow and not release_only and not once"])
+        run.pytest(ASAN, "asan", [*INTEGRATION, *apiserver, "-m", "not slow and not release_only and not once"])
     if builder.wait("static"):
         run.start_units(STATIC, "static")
         run.pytest(STATIC, "static", [*INTEGRATION, "-m", "not once" if full else "not slow and not once"])

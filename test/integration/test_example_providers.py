@@ -10,6 +10,7 @@ from harness import rpc
 from harness.process import ROOT, SANITIZED, Process, wait_until
 from harness.rpc import CODES
 
+pytestmark = pytest.mark.xdist_group("make")  # two at a time in one directory would be in each other's way
 CLASS = """\
 apiVersion: secrets-store.csi.x-k8s.io/v1
 kind: SecretProviderClass

@@ -8,6 +8,7 @@
 PROGRESS names a file for "tests done, failed, all": the controlling process keeps it up to date.
 """
 
+import functools
 import json
 import os
 import sys
@@ -65,7 +66,7 @@ def pytest_collection_modifyitems(items):
         slow = item.get_closest_marker("slow") is not None
         if item.get_closest_marker("timeout") is None:
             item.add_marker(pytest.mark.timeout(SLOW_TIME_LIMIT_S if slow else TIME_LIMIT_S))
-        for name, workers in _groups_of(item):
+        for name, workers in [] if item.get_closest_marker("xdist_group") else _groups_of(item):
             known = modules[name]
             if item.path not in known:
                 known.append(item.path)
@@ -85,6 +86,16 @@ def _read_durations():
         return json.loads(DURATIONS.read_text())
     except (OSError, ValueError):
         return {}
+
+
+def _exists(test):
+    file, _, name = test.partition("::")
+    return Path(file).exists() and f"def {name.partition('[')[0]}(" in _text(file)
+
+
+@functools.cache
+def _text(file):
+    return Path(file).read_text()
 
 
 def pytest_xdist_make_scheduler(config, log):
@@ -137,7 +148,7 @@ class _Record:
             Path(self.progress).write_text(f"{self.done} {self.failed} {len(self.scheduler.collection or ())}")
 
     def pytest_sessionfinish(self):
-        known = {test: seconds for test, seconds in _read_durations().items() if Path(test.partition("::")[0]).exists()}
+        known = {test: seconds for test, seconds in _read_durations().items() if _exists(test)}
         known.update((test, round(seconds, 2)) for test, seconds in self.seconds.items())
         DURATIONS.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile("w", dir=DURATIONS.parent, delete=False) as file:

@@ -87,14 +87,15 @@ static uint64_t now_us(void)
     return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
 }
 
-/* Spreads the kills; the last round is let through, so that a busy machine does not make the test
- * meaningless. */
+/* Spreads the kills; the first round is killed before it begins and the last is let through, so that a busy
+ * machine does not make the test meaningless. */
 static uint64_t delay(int round, uint64_t range)
 {
     return round < ROUNDS - 1 ? range * (uint64_t)round / ROUNDS : UINT64_MAX;
 }
 
-/* Runs `work` in a child and kills it after `us` (UINT64_MAX: never); true when it had ended before. */
+/* Runs `work` in a child and kills it after `us` (0: before it begins, UINT64_MAX: never); true when it had
+ * ended before. */
 static bool run_and_kill(task *work, enum mount_method method, uint64_t us)
 {
     int pipe_fds[2];
@@ -103,6 +104,8 @@ static bool run_and_kill(task *work, enum mount_method method, uint64_t us)
     assert_true(child >= 0);
     if (child == 0) {
         (void)!write(pipe_fds[1], "", 1); /* the clock starts now */
+        if (us == 0)
+            (void)pause();
         work(method);
         _exit(0);
     }

@@ -469,10 +469,10 @@ static inline void unpublished(const struct error *error, void *arg)
     (*(unsigned *)arg)++;
 }
 
-/* Where a publish stands, by what the fakes were asked. */
+/* Where a publish stands, by the fake that was called last. */
 enum stage { INSPECTING, LOOKING_UP, ASKING, RECORDING, STAGES };
 
-/* A look has answered its caller by then. */
+/* A rotation check has answered its caller by then. */
 static inline void run_until_recording(struct fixture *fixture)
 {
     assert_int_equal(fixture->status_behavior, NEVER);

@@ -241,7 +241,7 @@ static void a_stream_and_a_list_give_their_classes_in_order(void **state)
     found_finish(&found);
 }
 
-static void the_reader_stops_when_it_is_told_to(void **state)
+static void the_reader_stops_when_its_callback_says_so(void **state)
 {
     static const char yaml[] = HEAD "metadata: {name: a}\n---\n" HEAD "metadata: {name: b}\n";
     static const char json[] = "{\"items\":[" ITEM("v1", "a") "," ITEM("v1", "b") "]}";
@@ -263,7 +263,7 @@ static void the_reader_stops_when_it_is_told_to(void **state)
     }
 }
 
-static void what_is_malformed_is_refused_by_field_and_line(void **state)
+static void malformed_objects_are_refused_with_field_and_line(void **state)
 {
     static const struct {
         const char *yaml, *expected;
@@ -375,7 +375,7 @@ static void too_many_secret_objects_are_refused(void **state)
     assert_refused(class_yaml_each, text, "spec.secretObjects has more than 1000 entries");
 }
 
-static void an_api_answer_of_another_kind_is_an_error(void **state)
+static void an_api_response_of_another_kind_is_an_error(void **state)
 {
     static const char *const texts[] = {"{\"kind\":\"Status\",\"apiVersion\":\"v1\"}", "null", "[]"};
 
@@ -421,12 +421,12 @@ int main(void)
         cmocka_unit_test(a_class_without_namespace_is_in_the_default_one_and_needs_no_spec),
         cmocka_unit_test(other_kinds_are_passed_over),
         cmocka_unit_test(a_stream_and_a_list_give_their_classes_in_order),
-        cmocka_unit_test(the_reader_stops_when_it_is_told_to),
-        cmocka_unit_test(what_is_malformed_is_refused_by_field_and_line),
+        cmocka_unit_test(the_reader_stops_when_its_callback_says_so),
+        cmocka_unit_test(malformed_objects_are_refused_with_field_and_line),
         cmocka_unit_test(json_scalars_of_another_type_are_refused),
         cmocka_unit_test(plain_scalars_are_typed_as_the_api_server_types_them),
         cmocka_unit_test(too_many_secret_objects_are_refused),
-        cmocka_unit_test(an_api_answer_of_another_kind_is_an_error),
+        cmocka_unit_test(an_api_response_of_another_kind_is_an_error),
         cmocka_unit_test(names_are_those_kubernetes_accepts),
     };
 

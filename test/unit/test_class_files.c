@@ -1,5 +1,5 @@
 /*
- * test_class_files.c - SecretProviderClasses from a directory: which files count, who wins, what is told
+ * test_class_files.c - SecretProviderClasses from a directory: which files count, precedence, reported problems
  * about bad ones.
  */
 #include <setjmp.h>
@@ -126,7 +126,7 @@ static void a_mounted_config_map_is_read_through_its_links(void **state)
     assert_provider("default", "web", "linked");
 }
 
-static void a_bad_file_disturbs_no_other_and_is_told(void **state)
+static void a_bad_file_affects_no_other_and_is_reported(void **state)
 {
     cleanup_free char *problems = NULL;
     cleanup_error struct error *error = NULL;
@@ -150,7 +150,7 @@ static void a_bad_file_disturbs_no_other_and_is_told(void **state)
     assert_non_null(strstr(problems, "4.yaml: "));
 }
 
-static void complaints_are_bounded(void **state)
+static void problem_texts_are_bounded(void **state)
 {
     cleanup_free char *problems = NULL;
 
@@ -194,7 +194,7 @@ static void looked_up(struct secret_provider_class *class, const struct error *e
     secret_provider_class_free(class);
 }
 
-static void lookups_answer_once_and_never_when_cancelled(void **state)
+static void lookups_call_back_once_and_never_when_cancelled(void **state)
 {
     uv_loop_t loop;
     struct class_source source = {0};
@@ -251,10 +251,10 @@ int main(void)
         TEST(the_first_file_by_name_wins),
         TEST(an_edit_is_seen_by_the_next_lookup),
         TEST(a_mounted_config_map_is_read_through_its_links),
-        TEST(a_bad_file_disturbs_no_other_and_is_told),
-        TEST(complaints_are_bounded),
+        TEST(a_bad_file_affects_no_other_and_is_reported),
+        TEST(problem_texts_are_bounded),
         TEST(a_missing_directory_is_not_found),
-        TEST(lookups_answer_once_and_never_when_cancelled),
+        TEST(lookups_call_back_once_and_never_when_cancelled),
         TEST(a_source_may_go_before_its_cancelled_lookups),
     };
 

@@ -86,7 +86,7 @@ static void a_free_path_is_held_at_once_and_others_do_not_wait_for_it(void **sta
     assert_string_equal(history, "z!");
 }
 
-static void those_who_wait_are_served_in_their_order(void **state)
+static void waiting_locks_are_granted_in_their_order(void **state)
 {
     struct volume_locks *locks = *state;
     struct operation op[4] = {0};
@@ -101,7 +101,7 @@ static void those_who_wait_are_served_in_their_order(void **state)
     assert_string_equal(history, "g2 g3 g4 z!");
 }
 
-static void who_leaves_the_line_is_passed_over(void **state)
+static void a_lock_that_left_the_line_is_passed_over(void **state)
 {
     struct volume_locks *locks = *state;
     struct operation op[4] = {0};
@@ -117,7 +117,7 @@ static void who_leaves_the_line_is_passed_over(void **state)
     assert_string_equal(history, "g3");
 }
 
-static void releasing_what_is_not_in_use_is_harmless(void **state)
+static void releasing_an_unused_lock_is_harmless(void **state)
 {
     struct volume_locks *locks = *state;
     struct operation a = {0}, b = {0};
@@ -161,12 +161,12 @@ static void an_interruption_reaches_all_of_the_path_and_none_gets_a_turn(void **
     volume_locks_on_idle(locks, became_idle, &(char){'!'});
     volume_locks_interrupt(locks, "/a");
     assert_string_equal(history, "i3 i2 i1");
-    volume_locks_interrupt(locks, "/a"); /* nobody there */
+    volume_locks_interrupt(locks, "/a"); /* not held */
     volume_lock_release(&other.lock);
     assert_string_equal(history, "i3 i2 i1 z!");
 }
 
-/* An unpublish: the holder's worker still runs, so the holder keeps the lock a while; who stood in line
+/* An unpublish: the holder's worker still runs, so the holder keeps the lock a while; a lock in line
  * leaves at once. */
 static void a_holder_may_keep_the_lock_for_a_while_after_an_interruption(void **state)
 {
@@ -184,7 +184,7 @@ static void a_holder_may_keep_the_lock_for_a_while_after_an_interruption(void **
     volume_lock_release(&unpublish.lock);
 }
 
-static void who_can_not_be_interrupted_is_not(void **state)
+static void a_lock_without_interrupted_callback_is_not_interrupted(void **state)
 {
     struct volume_locks *locks = *state;
     struct operation unpublish = {.name = 'u'}, publish = {.release_when_interrupted = true};
@@ -198,13 +198,13 @@ static void who_can_not_be_interrupted_is_not(void **state)
     assert_string_equal(history, "i1 z!");
 }
 
-static void idleness_is_told_once(void **state)
+static void idleness_is_reported_once(void **state)
 {
     struct volume_locks *locks = *state;
     struct operation a = {0};
 
     volume_locks_on_idle(locks, became_idle, &(char){'1'});
-    assert_string_equal(history, "z1"); /* at once: nobody holds */
+    assert_string_equal(history, "z1"); /* at once: no lock is held */
     (void)take(locks, &a, 'a', "/a");
     volume_locks_on_idle(locks, became_idle, &(char){'2'});
     assert_string_equal(history, "z1");
@@ -220,14 +220,14 @@ int main(void)
     const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
         TEST(a_free_path_is_held_at_once_and_others_do_not_wait_for_it),
-        TEST(those_who_wait_are_served_in_their_order),
-        TEST(who_leaves_the_line_is_passed_over),
-        TEST(releasing_what_is_not_in_use_is_harmless),
+        TEST(waiting_locks_are_granted_in_their_order),
+        TEST(a_lock_that_left_the_line_is_passed_over),
+        TEST(releasing_an_unused_lock_is_harmless),
         TEST(a_lock_may_be_given_back_inside_granted),
         TEST(an_interruption_reaches_all_of_the_path_and_none_gets_a_turn),
         TEST(a_holder_may_keep_the_lock_for_a_while_after_an_interruption),
-        TEST(who_can_not_be_interrupted_is_not),
-        TEST(idleness_is_told_once),
+        TEST(a_lock_without_interrupted_callback_is_not_interrupted),
+        TEST(idleness_is_reported_once),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

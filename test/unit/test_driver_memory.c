@@ -33,7 +33,7 @@ static struct {
     struct error *failure;
     struct desired_pod_status *wish;
     cJSON *secret, *status; /* as the API server has them */
-} world;
+} fixture;
 
 static const char CLASS_YAML[] =
     "apiVersion: secrets-store.csi.x-k8s.io/v1\n"
@@ -96,10 +96,10 @@ static int read_json_class(struct error **err)
 
 static int reduce_a_class(struct error **err)
 {
-    cleanup_class struct secret_provider_class *class = sync_input_class(world.class, err);
+    cleanup_class struct secret_provider_class *class = sync_input_class(fixture.class, err);
     cleanup_payload struct payload files = {0};
 
-    if (class == NULL || sync_input_files(class, &world.files, &files, err) < 0)
+    if (class == NULL || sync_input_files(class, &fixture.files, &files, err) < 0)
         return -1;
     assert_int_equal(class->n_secret_objects, 2);
     assert_int_equal(class->secret_objects[0].labels.n, 1);
@@ -200,7 +200,7 @@ static int read_a_publish_request(struct error **err)
     message.n_secrets = ARRAY_SIZE(secrets);
     if (publish_request_decode(&message, &request, err) < 0)
         return -1;
-    rc = publish_request_attributes(&request, &world.class->parameters, false, &attributes, err);
+    rc = publish_request_attributes(&request, &fixture.class->parameters, false, &attributes, err);
     if (rc == 0) {
         assert_string_equal(request.pod_name, "web-0");
         assert_string_equal(string_map_get(&request.secrets, "clientid"), "me");
@@ -271,7 +271,7 @@ static int collect_files(struct error **err)
 
 static int keep_a_record(struct error **err)
 {
-    cleanup_secret_free char *text = volume_metadata_print("azure", "", &world.versions, err);
+    cleanup_secret_free char *text = volume_metadata_print("azure", "", &fixture.versions, err);
     cleanup_volume_metadata struct volume_metadata metadata = {0};
 
     if (text == NULL || volume_metadata_parse(text, strlen(text), &metadata, err) < 0)
@@ -281,7 +281,7 @@ static int keep_a_record(struct error **err)
     return 0;
 }
 
-static void files_and_records(void **state)
+static void files_and_metadata(void **state)
 {
     (void)state;
     fail_each_allocation(collect_files, 0);
@@ -294,11 +294,11 @@ static int fill_a_secret(struct error **err)
 {
     cleanup_secret_content struct secret_content content = {0};
 
-    if (secret_content_build(world.class, 0, &world.files, &content, err) < 0)
+    if (secret_content_build(fixture.class, 0, &fixture.files, &content, err) < 0)
         return -1;
     assert_int_equal(content.n_values, 2);
     assert_int_equal(content.labels.n, 2);
-    assert_memory_equal(content.digest, world.content.digest, sizeof(content.digest));
+    assert_memory_equal(content.digest, fixture.content.digest, sizeof(content.digest));
     return 0;
 }
 
@@ -306,7 +306,7 @@ static int fill_a_tls_secret(struct error **err)
 {
     cleanup_secret_content struct secret_content content = {0};
 
-    if (secret_content_build(world.class, 1, &world.files, &content, err) < 0)
+    if (secret_content_build(fixture.class, 1, &fixture.files, &content, err) < 0)
         return -1;
     assert_int_equal(content.n_values, 2);
     assert_true(secret_len(content.values[0].bytes) > 0 && secret_len(content.values[1].bytes) > 0);
@@ -316,9 +316,9 @@ static int fill_a_tls_secret(struct error **err)
 static int split_a_pkcs12_file(struct error **err)
 {
     cleanup_secret struct secret *certificates =
-        tls_split_certificates(buffer_str(&world.pfx), world.pfx.len, err);
+        tls_split_certificates(buffer_str(&fixture.pfx), fixture.pfx.len, err);
     cleanup_secret struct secret *key =
-        certificates != NULL ? tls_split_private_key(buffer_str(&world.pfx), world.pfx.len, err) : NULL;
+        certificates != NULL ? tls_split_private_key(buffer_str(&fixture.pfx), fixture.pfx.len, err) : NULL;
 
     return key != NULL ? 0 : -1;
 }
@@ -326,8 +326,8 @@ static int split_a_pkcs12_file(struct error **err)
 static struct secret_wish secret_wish(void)
 {
     return (struct secret_wish){.class_name = "web",
-                                .content = &world.content,
-                                .owners = &world.owners,
+                                .content = &fixture.content,
+                                .owners = &fixture.owners,
                                 .authority = SECRET_AUTHORITY_FULL};
 }
 
@@ -349,7 +349,7 @@ static int patch_a_secret(struct error **err)
     struct secret_wish wish = secret_wish();
     cleanup_secret_patch struct secret_patch patch = {0};
 
-    if (secret_object_patch(&wish, world.secret, &patch, err) < 0)
+    if (secret_object_patch(&wish, fixture.secret, &patch, err) < 0)
         return -1;
     assert_null(patch.refused);
     assert_always_the_same(patch.patch, &first);
@@ -361,7 +361,7 @@ static int read_owners(struct error **err)
     cleanup_owners struct owners owners = {0};
     cleanup_json cJSON *reference = NULL;
 
-    if (owners_from_object(world.secret, &owners, err) < 0)
+    if (owners_from_object(fixture.secret, &owners, err) < 0)
         return -1;
     assert_true(owners_have(&owners, "u1"));
     reference = owner_to_json(&owners.items[0]);
@@ -389,10 +389,10 @@ static struct desired_pod_status *make_wish(struct error **err)
                                        .pod_uid = "uid-1",
                                        .target_path = "/v",
                                        .class_name = "web",
-                                       .versions = &world.versions,
+                                       .versions = &fixture.versions,
                                        .changed = true,
                                        .checked_unix = 1767323045,
-                                       .failure = world.failure};
+                                       .failure = fixture.failure};
 
     return desired_pod_status_create(&event, "node-1", 1767323046, err);
 }
@@ -403,7 +403,7 @@ static int wish_for_a_status(struct error **err)
 
     if (wish == NULL)
         return -1;
-    assert_string_equal(wish->digest, world.wish->digest);
+    assert_string_equal(wish->digest, fixture.wish->digest);
     assert_int_equal(cJSON_GetArraySize(wish->objects), 2);
     assert_non_null(wish->error);
     desired_pod_status_destroy(wish);
@@ -423,7 +423,7 @@ static int name_a_status(struct error **err)
 static int create_a_status(struct error **err)
 {
     static char *first;
-    cleanup_json cJSON *object = pod_status_object(world.wish, "web-0-shop-web", err);
+    cleanup_json cJSON *object = pod_status_object(fixture.wish, "web-0-shop-web", err);
 
     if (object == NULL)
         return -1;
@@ -436,7 +436,7 @@ static int patch_a_status(struct error **err)
     static char *first;
     bool other_path = false;
     cleanup_json cJSON *patch =
-        pod_status_patch(world.status, world.wish, POD_STATUS_PATCH_ERROR_TEXT, &other_path, err);
+        pod_status_patch(fixture.status, fixture.wish, POD_STATUS_PATCH_ERROR_TEXT, &other_path, err);
 
     if (patch == NULL)
         return -1;
@@ -489,56 +489,57 @@ static int set_up(void **state)
     cleanup_buffer struct buffer pem = {0};
 
     secret_install_json_hooks();
-    assert_int_equal(class_yaml_each(CLASS_YAML, strlen(CLASS_YAML), "", keep_class, &world.class, NULL), 0);
+    assert_int_equal(class_yaml_each(CLASS_YAML, strlen(CLASS_YAML), "", keep_class, &fixture.class, NULL), 0);
     assert_int_equal(scratch_make(&scratch), 0);
     assert_int_equal(
         scratch_run(
             &scratch,
             "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=a -keyout key -out crt && cat key crt >pem && openssl pkcs12 -export -inkey key -in crt -passout pass: -iter 1 -out pfx"),
         0);
-    assert_int_equal(scratch_read(&scratch, "pfx", &world.pfx), 0);
+    assert_int_equal(scratch_read(&scratch, "pfx", &fixture.pfx), 0);
     assert_int_equal(scratch_read(&scratch, "pem", &pem), 0);
     assert_int_equal(scratch_remove(&scratch), 0);
-    assert_int_equal(payload_add(&world.files, "tls", 0644, secret_from_bytes(pem.data, pem.len), NULL), 0);
-    assert_int_equal(payload_add(&world.files, "user", 0644, secret_from_bytes("admin", 5), NULL), 0);
-    assert_int_equal(payload_seal(&world.files, NULL), 0);
-    assert_int_equal(secret_content_build(world.class, 0, &world.files, &world.content, NULL), 0);
-    assert_int_equal(owners_add(&world.owners, "apps/v1", "ReplicaSet", "web-1", "u1", NULL), 0);
-    assert_int_equal(string_map_set(&world.versions, "secret/a", "1", NULL), 0);
-    assert_int_equal(string_map_set(&world.versions, "secret/b", "2", NULL), 0);
-    (void)error_set(&world.failure, GRPC_STATUS_UNAVAILABLE, "the vault is away");
-    world.wish = make_wish(&error);
-    assert_non_null(world.wish);
-    world.secret = cJSON_Parse(
+    assert_int_equal(payload_add(&fixture.files, "tls", 0644, secret_from_bytes(pem.data, pem.len), NULL), 0);
+    assert_int_equal(payload_add(&fixture.files, "user", 0644, secret_from_bytes("admin", 5), NULL), 0);
+    assert_int_equal(payload_seal(&fixture.files, NULL), 0);
+    assert_int_equal(secret_content_build(fixture.class, 0, &fixture.files, &fixture.content, NULL), 0);
+    assert_int_equal(owners_add(&fixture.owners, "apps/v1", "ReplicaSet", "web-1", "u1", NULL), 0);
+    assert_int_equal(string_map_set(&fixture.versions, "secret/a", "1", NULL), 0);
+    assert_int_equal(string_map_set(&fixture.versions, "secret/b", "2", NULL), 0);
+    (void)error_set(&fixture.failure, GRPC_STATUS_UNAVAILABLE, "the vault is away");
+    fixture.wish = make_wish(&error);
+    assert_non_null(fixture.wish);
+    fixture.secret = cJSON_Parse(
         "{\"kind\":\"Secret\",\"metadata\":{\"name\":\"s\",\"labels\":{\"" SECRET_MANAGED_LABEL
         "\":\"true\"},\"ownerReferences\":[{\"apiVersion\":\"v1\",\"kind\":\"Pod\",\"name\":\"a\",\"uid\":\"u1\"},{\"apiVersion\":\"v1\",\"kind\":\"Pod\","
         "\"name\":\"b\",\"uid\":\"u9\"}]},\"type\":\"Opaque\",\"data\":{\"old\":\"MQ==\"}}");
-    world.status = cJSON_Parse("{\"status\":{\"podName\":\"web-0\",\"lastError\":\"another\"}}");
-    assert_true(world.secret != NULL && world.status != NULL);
+    fixture.status = cJSON_Parse("{\"status\":{\"podName\":\"web-0\",\"lastError\":\"another\"}}");
+    assert_true(fixture.secret != NULL && fixture.status != NULL);
     return 0;
 }
 
 static int tear_down(void **state)
 {
     (void)state;
-    secret_provider_class_free(world.class);
-    payload_finish(&world.files);
-    buffer_finish(&world.pfx);
-    secret_content_finish(&world.content);
-    owners_finish(&world.owners);
-    string_map_finish(&world.versions);
-    desired_pod_status_destroy(world.wish);
-    error_free(world.failure);
-    cJSON_Delete(world.secret);
-    cJSON_Delete(world.status);
+    secret_provider_class_free(fixture.class);
+    payload_finish(&fixture.files);
+    buffer_finish(&fixture.pfx);
+    secret_content_finish(&fixture.content);
+    owners_finish(&fixture.owners);
+    string_map_finish(&fixture.versions);
+    desired_pod_status_destroy(fixture.wish);
+    error_free(fixture.failure);
+    cJSON_Delete(fixture.secret);
+    cJSON_Delete(fixture.status);
     return 0;
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(classes),           cmocka_unit_test(json),    cmocka_unit_test(messages),
-        cmocka_unit_test(files_and_records), cmocka_unit_test(secrets), cmocka_unit_test(status_objects),
+        cmocka_unit_test(classes),           cmocka_unit_test(json),
+        cmocka_unit_test(messages),          cmocka_unit_test(files_and_metadata),
+        cmocka_unit_test(secrets),           cmocka_unit_test(status_objects),
         cmocka_unit_test(the_configuration),
     };
 

@@ -34,7 +34,7 @@ struct fake {
     mode_t permission;
 };
 
-struct world {
+struct fixture {
     struct scratch scratch;
     uv_loop_t loop;
     char first[160], second[160]; /* directories, searched in this order */
@@ -121,7 +121,7 @@ static void provide(struct provider_mount *mount, void *arg)
         provider_mount_on_cancel(mount, hung_up, fake);
 }
 
-static void serve(struct world *world, struct fake *fake, const char *directory)
+static void serve(struct fixture *fixture, struct fake *fake, const char *directory)
 {
     char address[256];
     cleanup_error struct error *error = NULL;
@@ -129,7 +129,7 @@ static void serve(struct world *world, struct fake *fake, const char *directory)
     (void)snprintf(address, sizeof(address), "%s/fake.sock", directory);
     fake->provider = (struct provider){.name = "fake", .version = "1.0.0", .mount = provide, .arg = fake};
     fake->server = provider_server_create(
-        &world->loop, &fake->provider,
+        &fixture->loop, &fake->provider,
         &(struct provider_server_config){.endpoint = {.kind = ENDPOINT_UNIX, .address = address}}, &error);
     if (fake->server == NULL)
         fail_msg("%s", error_message(error));
@@ -150,58 +150,58 @@ static void stop(struct fake *fake)
 
 static int set_up(void **state)
 {
-    struct world *world = calloc(1, sizeof(*world));
+    struct fixture *fixture = calloc(1, sizeof(*fixture));
     char additional[200];
 
     (void)signal(SIGPIPE, SIG_IGN);
-    *state = world;
-    if (scratch_make(&world->scratch) < 0 || scratch_run(&world->scratch, "mkdir one two") != 0)
+    *state = fixture;
+    if (scratch_make(&fixture->scratch) < 0 || scratch_run(&fixture->scratch, "mkdir one two") != 0)
         return -1;
-    (void)snprintf(world->first, sizeof(world->first), "%s/one", world->scratch.dir);
-    (void)snprintf(world->second, sizeof(world->second), "%s/two", world->scratch.dir);
-    (void)snprintf(additional, sizeof(additional), ", %s\t,,", world->first);
-    assert_int_equal(uv_loop_init(&world->loop), 0);
-    world->registry =
-        provider_registry_create(&world->loop,
+    (void)snprintf(fixture->first, sizeof(fixture->first), "%s/one", fixture->scratch.dir);
+    (void)snprintf(fixture->second, sizeof(fixture->second), "%s/two", fixture->scratch.dir);
+    (void)snprintf(additional, sizeof(additional), ", %s\t,,", fixture->first);
+    assert_int_equal(uv_loop_init(&fixture->loop), 0);
+    fixture->registry =
+        provider_registry_create(&fixture->loop,
                                  &(struct provider_registry_config){.additional_directories = additional,
-                                                                    .directory = world->second,
+                                                                    .directory = fixture->second,
                                                                     .max_response_bytes = MAX_RESPONSE},
                                  NULL);
-    assert_non_null(world->registry);
-    for (size_t i = 0; i < ARRAY_SIZE(world->fakes); i++)
-        world->fakes[i].answer = answer_with_a_file;
+    assert_non_null(fixture->registry);
+    for (size_t i = 0; i < ARRAY_SIZE(fixture->fakes); i++)
+        fixture->fakes[i].answer = answer_with_a_file;
     return 0;
 }
 
 static int tear_down(void **state)
 {
-    struct world *world = *state;
+    struct fixture *fixture = *state;
 
-    provider_registry_destroy(world->registry);
-    for (size_t i = 0; i < ARRAY_SIZE(world->fakes); i++)
-        if (world->fakes[i].server != NULL)
-            stop(&world->fakes[i]);
-    assert_int_equal(uv_run(&world->loop, UV_RUN_DEFAULT), 0);
-    assert_int_equal(uv_loop_close(&world->loop), 0);
-    assert_int_equal(scratch_remove(&world->scratch), 0);
-    free(world);
+    provider_registry_destroy(fixture->registry);
+    for (size_t i = 0; i < ARRAY_SIZE(fixture->fakes); i++)
+        if (fixture->fakes[i].server != NULL)
+            stop(&fixture->fakes[i]);
+    assert_int_equal(uv_run(&fixture->loop, UV_RUN_DEFAULT), 0);
+    assert_int_equal(uv_loop_close(&fixture->loop), 0);
+    assert_int_equal(scratch_remove(&fixture->scratch), 0);
+    free(fixture);
     return 0;
 }
 
 static void mounted(struct provider_response *answer, const struct error *error, const char *type, void *arg)
 {
-    struct world *world = arg;
+    struct fixture *fixture = arg;
     const char *version = answer == NULL ? NULL : string_map_get(&answer->versions, "secret/a");
 
     assert_true((answer == NULL) == (error != NULL));
-    world->callbacks++;
-    world->code = error_code(error);
-    (void)snprintf(world->message, sizeof(world->message), "%s", error_message(error));
-    (void)snprintf(world->type, sizeof(world->type), "%s", type);
-    (void)snprintf(world->version, sizeof(world->version), "%s", version != NULL ? version : "");
-    world->n_files = answer == NULL ? 0 : answer->payload.n;
-    world->no_files = answer != NULL && answer->no_files;
-    if (world->n_files == 2) {
+    fixture->callbacks++;
+    fixture->code = error_code(error);
+    (void)snprintf(fixture->message, sizeof(fixture->message), "%s", error_message(error));
+    (void)snprintf(fixture->type, sizeof(fixture->type), "%s", type);
+    (void)snprintf(fixture->version, sizeof(fixture->version), "%s", version != NULL ? version : "");
+    fixture->n_files = answer == NULL ? 0 : answer->payload.n;
+    fixture->no_files = answer != NULL && answer->no_files;
+    if (fixture->n_files == 2) {
         assert_string_equal(answer->payload.files[0].path, "a"); /* sealed: sorted */
         assert_string_equal(answer->payload.files[1].path, "b/file");
         assert_int_equal(answer->payload.files[1].mode, 0640); /* no type bits */
@@ -209,7 +209,7 @@ static void mounted(struct provider_response *answer, const struct error *error,
     }
 }
 
-static struct provider_call *start_mount(struct world *world, const struct string_map *secrets,
+static struct provider_call *start_mount(struct fixture *fixture, const struct string_map *secrets,
                                          const struct string_map *versions, uint64_t timeout_ms)
 {
     cleanup_string_map struct string_map attributes = {0};
@@ -217,59 +217,59 @@ static struct provider_call *start_mount(struct world *world, const struct strin
     cleanup_error struct error *error = NULL;
 
     assert_int_equal(string_map_set(&attributes, "key", "value", NULL), 0);
-    call = provider_call_start(world->registry, "fake",
+    call = provider_call_start(fixture->registry, "fake",
                                &(struct provider_mount_request){.attributes = &attributes,
                                                                 .secrets = secrets,
                                                                 .target_path = "/t",
                                                                 .current_versions = versions,
                                                                 .timeout_ms = timeout_ms},
-                               mounted, world, &error);
+                               mounted, fixture, &error);
     if (call == NULL)
         fail_msg("%s", error_message(error));
     return call;
 }
 
-static void run_until(struct world *world, const unsigned *counter, unsigned value)
+static void run_until(struct fixture *fixture, const unsigned *counter, unsigned value)
 {
     while (*counter < value)
-        assert_int_not_equal(uv_run(&world->loop, UV_RUN_ONCE), 0);
+        assert_int_not_equal(uv_run(&fixture->loop, UV_RUN_ONCE), 0);
 }
 
-static void call_provider(struct world *world)
+static void call_provider(struct fixture *fixture)
 {
     const struct string_map none = {0};
 
-    (void)start_mount(world, &none, NULL, TIMEOUT_MS);
-    run_until(world, &world->callbacks, world->callbacks + 1);
+    (void)start_mount(fixture, &none, NULL, TIMEOUT_MS);
+    run_until(fixture, &fixture->callbacks, fixture->callbacks + 1);
 }
 
 /* --- Mount --- */
 
 static void a_mount_sends_what_it_is_given_and_takes_files_and_versions(void **state)
 {
-    struct world *world = *state;
-    struct fake *fake = &world->fakes[0];
+    struct fixture *fixture = *state;
+    struct fake *fake = &fixture->fakes[0];
     cleanup_string_map struct string_map secrets = {0}, versions = {0};
 
-    serve(world, fake, world->second);
-    call_provider(world);
-    assert_int_equal(world->code, GRPC_STATUS_OK);
-    assert_int_equal(world->n_files, 2);
-    assert_false(world->no_files);
-    assert_string_equal(world->version, "7");
+    serve(fixture, fake, fixture->second);
+    call_provider(fixture);
+    assert_int_equal(fixture->code, GRPC_STATUS_OK);
+    assert_int_equal(fixture->n_files, 2);
+    assert_false(fixture->no_files);
+    assert_string_equal(fixture->version, "7");
     assert_string_equal(fake->attribute, "value");
     assert_string_equal(fake->current, "none");
     assert_false(fake->has_secrets);
     assert_int_equal(fake->permission, 0644);
     assert_int_equal(string_map_set(&secrets, "clientid", "me", NULL), 0);
     assert_int_equal(string_map_set(&versions, "secret/a", "6", NULL), 0);
-    (void)start_mount(world, &secrets, &versions, TIMEOUT_MS);
-    run_until(world, &world->callbacks, 2);
+    (void)start_mount(fixture, &secrets, &versions, TIMEOUT_MS);
+    run_until(fixture, &fixture->callbacks, 2);
     assert_true(fake->has_secrets);
     assert_string_equal(fake->current, "6");
 }
 
-static void answers_that_break_the_rules_are_failures(void **state)
+static void responses_that_break_the_rules_are_failures(void **state)
 {
     static const struct {
         void (*answer)(struct provider_mount *mount);
@@ -283,43 +283,43 @@ static void answers_that_break_the_rules_are_failures(void **state)
         {answer_with_too_much, GRPC_STATUS_RESOURCE_EXHAUSTED, "raise --max-call-recv-msg-size",
          "GRPCProviderError"},
     };
-    struct world *world = *state;
+    struct fixture *fixture = *state;
 
-    serve(world, &world->fakes[0], world->second);
+    serve(fixture, &fixture->fakes[0], fixture->second);
     for (size_t i = 0; i < ARRAY_SIZE(table); i++) {
-        world->fakes[0].answer = table[i].answer;
-        call_provider(world);
-        assert_int_equal(world->code, table[i].code);
-        if (strstr(world->message, table[i].text) == NULL)
-            fail_msg("'%s' is not in '%s'", table[i].text, world->message);
-        assert_string_equal(world->type, table[i].type);
+        fixture->fakes[0].answer = table[i].answer;
+        call_provider(fixture);
+        assert_int_equal(fixture->code, table[i].code);
+        if (strstr(fixture->message, table[i].text) == NULL)
+            fail_msg("'%s' is not in '%s'", table[i].text, fixture->message);
+        assert_string_equal(fixture->type, table[i].type);
     }
 }
 
-static void an_answer_without_files_leaves_the_volume_as_it_is(void **state)
+static void a_response_without_files_leaves_the_volume_as_it_is(void **state)
 {
-    struct world *world = *state;
+    struct fixture *fixture = *state;
 
-    serve(world, &world->fakes[0], world->second);
-    world->fakes[0].answer = answer_without_files;
-    call_provider(world);
-    assert_int_equal(world->code, GRPC_STATUS_OK);
-    assert_true(world->no_files);
-    assert_string_equal(world->version, "7");
+    serve(fixture, &fixture->fakes[0], fixture->second);
+    fixture->fakes[0].answer = answer_without_files;
+    call_provider(fixture);
+    assert_int_equal(fixture->code, GRPC_STATUS_OK);
+    assert_true(fixture->no_files);
+    assert_string_equal(fixture->version, "7");
 }
 
 static void a_silent_provider_runs_into_the_deadline(void **state)
 {
-    struct world *world = *state;
+    struct fixture *fixture = *state;
     const struct string_map none = {0};
 
-    serve(world, &world->fakes[0], world->second);
-    world->fakes[0].answer = NULL;
-    (void)start_mount(world, &none, NULL, 200);
-    run_until(world, &world->callbacks, 1);
-    assert_int_equal(world->code, GRPC_STATUS_DEADLINE_EXCEEDED);
-    assert_non_null(strstr(world->message, "provider \"fake\" did not answer within 0.2 s"));
-    run_until(world, &world->fakes[0].cancels, 1);
+    serve(fixture, &fixture->fakes[0], fixture->second);
+    fixture->fakes[0].answer = NULL;
+    (void)start_mount(fixture, &none, NULL, 200);
+    run_until(fixture, &fixture->callbacks, 1);
+    assert_int_equal(fixture->code, GRPC_STATUS_DEADLINE_EXCEEDED);
+    assert_non_null(strstr(fixture->message, "provider \"fake\" did not answer within 0.2 s"));
+    run_until(fixture, &fixture->fakes[0].cancels, 1);
 }
 
 static void answer_unavailable(struct provider_mount *mount)
@@ -338,79 +338,79 @@ static void answer_unavailable_once(struct provider_mount *mount)
     answer_unavailable(mount);
 }
 
-static void a_provider_that_is_unavailable_is_asked_three_times_in_all(void **state)
+static void a_provider_that_is_unavailable_is_called_three_times_in_all(void **state)
 {
-    struct world *world = *state;
+    struct fixture *fixture = *state;
     uint64_t start;
 
-    recovering = &world->fakes[0];
-    serve(world, recovering, world->first);
+    recovering = &fixture->fakes[0];
+    serve(fixture, recovering, fixture->first);
     recovering->answer = answer_unavailable_once;
-    start = uv_now(&world->loop);
-    call_provider(world);
-    assert_int_equal(world->code, GRPC_STATUS_OK);
+    start = uv_now(&fixture->loop);
+    call_provider(fixture);
+    assert_int_equal(fixture->code, GRPC_STATUS_OK);
     assert_string_equal(recovering->attribute, "value"); /* the whole request comes again */
     assert_int_equal(recovering->calls, 2);
-    assert_true(uv_now(&world->loop) - start >= PROVIDER_REFUSED_PAUSE_MS);
+    assert_true(uv_now(&fixture->loop) - start >= PROVIDER_REFUSED_PAUSE_MS);
     recovering->answer = answer_unavailable;
-    call_provider(world);
-    assert_int_equal(world->code, GRPC_STATUS_UNAVAILABLE);
-    assert_string_equal(world->message, "provider \"fake\": the vault is away");
+    call_provider(fixture);
+    assert_int_equal(fixture->code, GRPC_STATUS_UNAVAILABLE);
+    assert_string_equal(fixture->message, "provider \"fake\": the vault is away");
     assert_int_equal(recovering->calls, 2 + PROVIDER_TRIES_MAX);
     recovering->answer = answer_with_a_failure;
-    call_provider(world);
+    call_provider(fixture);
     assert_int_equal(recovering->calls, 2 + PROVIDER_TRIES_MAX + 1); /* other codes are final */
 }
 
-static void without_the_time_for_a_pause_nothing_is_tried_again(void **state)
+static void without_time_for_a_pause_there_is_no_retry(void **state)
 {
-    struct world *world = *state;
+    struct fixture *fixture = *state;
     const struct string_map none = {0};
 
-    serve(world, &world->fakes[0], world->first);
-    world->fakes[0].answer = answer_unavailable;
-    (void)start_mount(world, &none, NULL, PROVIDER_REFUSED_PAUSE_MS / 2);
-    run_until(world, &world->callbacks, 1);
-    assert_int_equal(world->code, GRPC_STATUS_UNAVAILABLE);
-    assert_int_equal(world->fakes[0].calls, 1);
+    serve(fixture, &fixture->fakes[0], fixture->first);
+    fixture->fakes[0].answer = answer_unavailable;
+    (void)start_mount(fixture, &none, NULL, PROVIDER_REFUSED_PAUSE_MS / 2);
+    run_until(fixture, &fixture->callbacks, 1);
+    assert_int_equal(fixture->code, GRPC_STATUS_UNAVAILABLE);
+    assert_int_equal(fixture->fakes[0].calls, 1);
 }
 
 static void a_mount_can_be_cancelled_between_two_tries(void **state)
 {
-    struct world *world = *state;
+    struct fixture *fixture = *state;
     const struct string_map none = {0};
     struct provider_call *call;
 
-    serve(world, &world->fakes[0], world->first);
-    world->fakes[0].answer = answer_unavailable;
-    call = start_mount(world, &none, NULL, TIMEOUT_MS);
-    run_until(world, &world->fakes[0].calls, 1);
+    serve(fixture, &fixture->fakes[0], fixture->first);
+    fixture->fakes[0].answer = answer_unavailable;
+    call = start_mount(fixture, &none, NULL, TIMEOUT_MS);
+    run_until(fixture, &fixture->fakes[0].calls, 1);
     for (unsigned turn = 0; turn < 20; turn++) /* the answer arrives, the pause begins */
-        (void)uv_run(&world->loop, UV_RUN_NOWAIT);
+        (void)uv_run(&fixture->loop, UV_RUN_NOWAIT);
     provider_call_cancel(&call);
     assert_null(call);
-    assert_int_equal(world->callbacks, 0);
+    assert_int_equal(fixture->callbacks, 0);
 }
 
 static void a_cancelled_mount_reaches_the_provider_and_does_not_call_back(void **state)
 {
-    struct world *world = *state;
+    struct fixture *fixture = *state;
     const struct string_map none = {0};
     struct provider_call *call;
 
-    serve(world, &world->fakes[0], world->second);
-    world->fakes[0].answer = NULL;
-    call = start_mount(world, &none, NULL, TIMEOUT_MS);
-    run_until(world, &world->fakes[0].calls, 1);
+    serve(fixture, &fixture->fakes[0], fixture->second);
+    fixture->fakes[0].answer = NULL;
+    call = start_mount(fixture, &none, NULL, TIMEOUT_MS);
+    run_until(fixture, &fixture->fakes[0].calls, 1);
     provider_call_cancel(&call);
     assert_null(call);
-    run_until(world, &world->fakes[0].cancels, 1);
-    assert_int_equal(world->callbacks, 0);
+    run_until(fixture, &fixture->fakes[0].cancels, 1);
+    assert_int_equal(fixture->callbacks, 0);
 }
 
 /* --- the registry --- */
 
-static void a_provider_without_socket_is_told_with_the_places_searched(void **state)
+static void the_error_of_a_missing_socket_names_the_directories(void **state)
 {
     static const struct {
         const char *name;
@@ -427,66 +427,66 @@ static void a_provider_without_socket_is_told_with_the_places_searched(void **st
         {"abcdefghijklmnopqrstuvwxyz_-123", GRPC_STATUS_INVALID_ARGUMENT, "invalid provider"},
         {"abcdefghijklmnopqrstuvwxyz_-12", GRPC_STATUS_FAILED_PRECONDITION, "not found"},
     };
-    struct world *world = *state;
+    struct fixture *fixture = *state;
 
-    assert_int_equal(scratch_run(&world->scratch, "touch one/file.sock"), 0); /* not a socket */
+    assert_int_equal(scratch_run(&fixture->scratch, "touch one/file.sock"), 0); /* not a socket */
     for (size_t i = 0; i < ARRAY_SIZE(table); i++) {
         cleanup_error struct error *error = NULL;
 
-        assert_null(provider_registry_find(world->registry, table[i].name, &error));
+        assert_null(provider_registry_find(fixture->registry, table[i].name, &error));
         assert_int_equal(error_code(error), table[i].code);
         if (strstr(error_message(error), table[i].text) == NULL)
             fail_msg("'%s' is not in '%s'", table[i].text, error_message(error));
         if (table[i].code == GRPC_STATUS_FAILED_PRECONDITION) {
-            assert_non_null(strstr(error_message(error), world->first));
-            assert_non_null(strstr(error_message(error), world->second));
+            assert_non_null(strstr(error_message(error), fixture->first));
+            assert_non_null(strstr(error_message(error), fixture->second));
         }
     }
 }
 
 static void additional_directories_come_first_and_a_move_is_noticed(void **state)
 {
-    struct world *world = *state;
+    struct fixture *fixture = *state;
 
-    serve(world, &world->fakes[1], world->second);
-    call_provider(world);
-    assert_int_equal(world->fakes[1].calls, 1);
-    serve(world, &world->fakes[0], world->first);
-    call_provider(world);
-    assert_int_equal(world->code, GRPC_STATUS_OK);
-    assert_int_equal(world->fakes[0].calls, 1);
-    assert_int_equal(world->fakes[1].calls, 1);
+    serve(fixture, &fixture->fakes[1], fixture->second);
+    call_provider(fixture);
+    assert_int_equal(fixture->fakes[1].calls, 1);
+    serve(fixture, &fixture->fakes[0], fixture->first);
+    call_provider(fixture);
+    assert_int_equal(fixture->code, GRPC_STATUS_OK);
+    assert_int_equal(fixture->fakes[0].calls, 1);
+    assert_int_equal(fixture->fakes[1].calls, 1);
 }
 
 /* The old connection serves its calls to their end; new calls go to the new process. */
 static void a_provider_that_is_replaced_during_a_call_is_noticed(void **state)
 {
-    struct world *world = *state;
+    struct fixture *fixture = *state;
     const struct string_map none = {0};
     struct provider_call *old;
 
-    serve(world, &world->fakes[0], world->second);
-    world->fakes[0].answer = NULL;
-    old = start_mount(world, &none, NULL, TIMEOUT_MS);
-    run_until(world, &world->fakes[0].calls, 1);
-    assert_int_equal(scratch_run(&world->scratch, "rm two/fake.sock"), 0);
-    serve(world, &world->fakes[1], world->second);
-    call_provider(world);
-    assert_int_equal(world->code, GRPC_STATUS_OK);
-    assert_int_equal(world->fakes[1].calls, 1);
+    serve(fixture, &fixture->fakes[0], fixture->second);
+    fixture->fakes[0].answer = NULL;
+    old = start_mount(fixture, &none, NULL, TIMEOUT_MS);
+    run_until(fixture, &fixture->fakes[0].calls, 1);
+    assert_int_equal(scratch_run(&fixture->scratch, "rm two/fake.sock"), 0);
+    serve(fixture, &fixture->fakes[1], fixture->second);
+    call_provider(fixture);
+    assert_int_equal(fixture->code, GRPC_STATUS_OK);
+    assert_int_equal(fixture->fakes[1].calls, 1);
     provider_call_cancel(&old); /* the last user of the retired connection */
-    run_until(world, &world->fakes[0].cancels, 1);
-    assert_int_equal(world->callbacks, 1);
+    run_until(fixture, &fixture->fakes[0].cancels, 1);
+    assert_int_equal(fixture->callbacks, 1);
 }
 
 static void connections_are_shared_and_counted(void **state)
 {
-    struct world *world = *state;
+    struct fixture *fixture = *state;
     struct provider_ref *a, *b;
 
-    serve(world, &world->fakes[0], world->second);
-    a = provider_registry_find(world->registry, "fake", NULL);
-    b = provider_registry_find(world->registry, "fake", NULL);
+    serve(fixture, &fixture->fakes[0], fixture->second);
+    a = provider_registry_find(fixture->registry, "fake", NULL);
+    b = provider_registry_find(fixture->registry, "fake", NULL);
     assert_non_null(a);
     assert_non_null(b);
     assert_ptr_equal(provider_ref_channel(a), provider_ref_channel(b));
@@ -496,51 +496,51 @@ static void connections_are_shared_and_counted(void **state)
     provider_ref_release(NULL);
 }
 
-/* The socket is away for a moment: a provider that was known is waited for. */
+/* The socket is away for a short time: a provider that was known is waited for. */
 static void come_back(uv_timer_t *timer)
 {
-    struct world *world = timer->data;
+    struct fixture *fixture = timer->data;
 
-    serve(world, &world->fakes[1], world->second);
+    serve(fixture, &fixture->fakes[1], fixture->second);
     uv_close((uv_handle_t *)timer, NULL);
 }
 
 static void a_known_provider_that_restarts_is_waited_for(void **state)
 {
-    struct world *world = *state;
+    struct fixture *fixture = *state;
     const struct string_map none = {0};
     uv_timer_t timer;
 
-    serve(world, &world->fakes[0], world->second);
-    call_provider(world);
-    stop(&world->fakes[0]);
-    while (world->fakes[0].server != NULL)
-        (void)uv_run(&world->loop, UV_RUN_ONCE); /* 0 when that was the last handle */
-    assert_int_equal(scratch_run(&world->scratch, "test ! -e two/fake.sock"), 0);
-    assert_int_equal(uv_timer_init(&world->loop, &timer), 0);
-    timer.data = world;
+    serve(fixture, &fixture->fakes[0], fixture->second);
+    call_provider(fixture);
+    stop(&fixture->fakes[0]);
+    while (fixture->fakes[0].server != NULL)
+        (void)uv_run(&fixture->loop, UV_RUN_ONCE); /* 0 when that was the last handle */
+    assert_int_equal(scratch_run(&fixture->scratch, "test ! -e two/fake.sock"), 0);
+    assert_int_equal(uv_timer_init(&fixture->loop, &timer), 0);
+    timer.data = fixture;
     assert_int_equal(uv_timer_start(&timer, come_back, 300, 0), 0);
-    (void)start_mount(world, &none, NULL, TIMEOUT_MS);
-    run_until(world, &world->callbacks, 2);
-    assert_int_equal(world->code, GRPC_STATUS_OK);
-    assert_int_equal(world->fakes[1].calls, 1);
+    (void)start_mount(fixture, &none, NULL, TIMEOUT_MS);
+    run_until(fixture, &fixture->callbacks, 2);
+    assert_int_equal(fixture->code, GRPC_STATUS_OK);
+    assert_int_equal(fixture->fakes[1].calls, 1);
 }
 
-static void a_socket_that_nobody_serves_is_told_as_not_answering(void **state)
+static void the_error_of_a_socket_without_listener_says_not_answering(void **state)
 {
-    struct world *world = *state;
+    struct fixture *fixture = *state;
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     const struct string_map none = {0};
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
-    (void)snprintf(address.sun_path, sizeof(address.sun_path), "%s/two/fake.sock", world->scratch.dir);
+    (void)snprintf(address.sun_path, sizeof(address.sun_path), "%s/two/fake.sock", fixture->scratch.dir);
     assert_true(fd >= 0);
     assert_int_equal(bind(fd, (const struct sockaddr *)&address, sizeof(address)), 0);
     assert_int_equal(close(fd), 0);
-    (void)start_mount(world, &none, NULL, 400); /* shorter than the time a restart may take */
-    run_until(world, &world->callbacks, 1);
-    assert_true(world->code == GRPC_STATUS_DEADLINE_EXCEEDED || world->code == GRPC_STATUS_UNAVAILABLE);
-    assert_non_null(strstr(world->message, "provider \"fake\" "));
+    (void)start_mount(fixture, &none, NULL, 400); /* shorter than the time a restart may take */
+    run_until(fixture, &fixture->callbacks, 1);
+    assert_true(fixture->code == GRPC_STATUS_DEADLINE_EXCEEDED || fixture->code == GRPC_STATUS_UNAVAILABLE);
+    assert_non_null(strstr(fixture->message, "provider \"fake\" "));
 }
 
 static void collect(const char *name, void *arg)
@@ -552,24 +552,24 @@ static void collect(const char *name, void *arg)
 
 static void only_providers_in_use_are_visited(void **state)
 {
-    struct world *world = *state;
+    struct fixture *fixture = *state;
     char names[64] = "";
 
-    provider_registry_each(world->registry, collect, names);
+    provider_registry_each(fixture->registry, collect, names);
     assert_string_equal(names, "");
-    serve(world, &world->fakes[0], world->second);
-    call_provider(world);
-    provider_registry_each(world->registry, collect, names);
+    serve(fixture, &fixture->fakes[0], fixture->second);
+    call_provider(fixture);
+    provider_registry_each(fixture->registry, collect, names);
     assert_string_equal(names, "fake;");
 }
 
 static void too_many_directories_are_refused(void **state)
 {
-    struct world *world = *state;
+    struct fixture *fixture = *state;
     cleanup_error struct error *error = NULL;
 
     assert_null(provider_registry_create(
-        &world->loop,
+        &fixture->loop,
         &(struct provider_registry_config){.additional_directories = "a,b,c,d,e,f,g,h,i,j,k,l,m,n,o,p",
                                            .directory = "q"},
         &error));
@@ -582,19 +582,19 @@ int main(void)
     const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
         TEST(a_mount_sends_what_it_is_given_and_takes_files_and_versions),
-        TEST(answers_that_break_the_rules_are_failures),
-        TEST(an_answer_without_files_leaves_the_volume_as_it_is),
+        TEST(responses_that_break_the_rules_are_failures),
+        TEST(a_response_without_files_leaves_the_volume_as_it_is),
         TEST(a_silent_provider_runs_into_the_deadline),
-        TEST(a_provider_that_is_unavailable_is_asked_three_times_in_all),
-        TEST(without_the_time_for_a_pause_nothing_is_tried_again),
+        TEST(a_provider_that_is_unavailable_is_called_three_times_in_all),
+        TEST(without_time_for_a_pause_there_is_no_retry),
         TEST(a_mount_can_be_cancelled_between_two_tries),
         TEST(a_cancelled_mount_reaches_the_provider_and_does_not_call_back),
-        TEST(a_provider_without_socket_is_told_with_the_places_searched),
+        TEST(the_error_of_a_missing_socket_names_the_directories),
         TEST(additional_directories_come_first_and_a_move_is_noticed),
         TEST(a_provider_that_is_replaced_during_a_call_is_noticed),
         TEST(connections_are_shared_and_counted),
         TEST(a_known_provider_that_restarts_is_waited_for),
-        TEST(a_socket_that_nobody_serves_is_told_as_not_answering),
+        TEST(the_error_of_a_socket_without_listener_says_not_answering),
         TEST(only_providers_in_use_are_visited),
         TEST(too_many_directories_are_refused),
     };

@@ -1,5 +1,5 @@
 /*
- * test_driver_publish.c - one publish through all of its states: first mounts, looks, and failures in each
+ * test_driver_publish.c - one publish through all of its states: first mounts, rotation checks, and failures in each
  * state. The fixture around it: publish_fixture.h.
  */
 #include "test/unit/publish_fixture.h"
@@ -29,7 +29,7 @@ static void without_an_observer_nothing_is_recorded(void **state)
     assert_int_equal(fixture->status_starts, 0);
 }
 
-static void a_second_publish_asks_nobody(void **state)
+static void a_second_publish_needs_neither_class_nor_provider(void **state)
 {
     FIXTURE();
     must_publish(fixture);
@@ -40,7 +40,7 @@ static void a_second_publish_asks_nobody(void **state)
     assert_content("v1");
 }
 
-static void a_look_that_is_due_updates_the_files_and_the_record(void **state)
+static void a_rotation_check_that_is_due_updates_files_and_status(void **state)
 {
     FIXTURE();
     fixture->publisher.rotation = true;
@@ -48,12 +48,12 @@ static void a_look_that_is_due_updates_the_files_and_the_record(void **state)
     fixture->provider_text = "v2";
     must_publish(fixture);
     assert_content("v2");
-    assert_int_equal(fixture->versions_sent, 1); /* what is mounted now is told */
+    assert_int_equal(fixture->versions_sent, 1); /* of the mounted files */
     assert_int_equal(fixture->status_starts, 2);
     assert_string_equal(fixture->recorded_version, "v2");
 }
 
-static void a_look_before_the_interval_is_over_asks_nobody(void **state)
+static void before_the_interval_is_over_nothing_is_requested(void **state)
 {
     FIXTURE();
     fixture->publisher.rotation = true;
@@ -63,7 +63,7 @@ static void a_look_before_the_interval_is_over_asks_nobody(void **state)
     assert_int_equal(fixture->provider_calls, 1);
 }
 
-/* As after a restart: nothing is in memory, the volume tells. */
+/* As after a restart: nothing is in memory, the volume remembers. */
 static void forget_everything(struct fixture *fixture)
 {
     volume_states_destroy(fixture->volumes);
@@ -104,7 +104,7 @@ static void without_rotation_a_restarted_driver_knows_the_provider(void **state)
     assert_string_equal(volume_states_find(fixture->volumes, TARGET)->provider, "fake");
 }
 
-static void the_class_can_ask_for_a_look_before_the_interval_is_over(void **state)
+static void a_changed_rotation_spec_is_due_before_the_interval_is_over(void **state)
 {
     FIXTURE();
     fixture->publisher.rotation = true;
@@ -118,13 +118,13 @@ static void the_class_can_ask_for_a_look_before_the_interval_is_over(void **stat
     must_publish(fixture);
     assert_int_equal(fixture->provider_calls, 2);
     assert_content("v2");
-    forget_everything(fixture); /* the wish that was granted is remembered by the volume */
+    forget_everything(fixture); /* the volume remembers the spec of its last check */
     must_publish(fixture);
     assert_int_equal(fixture->provider_calls, 2);
 }
 
-/* A wish is tried at once, and its failure waits like any other. */
-static void a_wish_that_fails_does_not_become_a_loop(void **state)
+/* A changed spec is due at once, and its failure delays the next check like any other. */
+static void a_changed_rotation_spec_that_fails_is_not_retried_at_once(void **state)
 {
     FIXTURE();
     fixture->publisher.rotation = true;
@@ -136,7 +136,7 @@ static void a_wish_that_fails_does_not_become_a_loop(void **state)
     must_publish(fixture);
     assert_int_equal(fixture->provider_calls, 2);
     fixture->provider_behavior = AT_ONCE;
-    fixture->refresh = "now, please"; /* another wish does not wait */
+    fixture->refresh = "now, please"; /* another change does not wait */
     must_publish(fixture);
     assert_int_equal(fixture->provider_calls, 3);
     assert_int_equal(volume_states_find(fixture->volumes, TARGET)->failures, 0);
@@ -151,13 +151,13 @@ static void a_class_can_have_an_interval_of_its_own(void **state)
     must_publish(fixture);
     must_publish(fixture);
     assert_int_equal(fixture->provider_calls, 1);
-    fixture->rotation_interval = "often"; /* not understood: the driver's own applies */
+    fixture->rotation_interval = "often"; /* invalid: the driver's own applies */
     must_publish(fixture);
     assert_int_equal(fixture->provider_calls, 2);
 }
 
-/* What the API server does not say any more holds as it was said last. */
-static void a_class_that_can_not_be_read_is_no_reason_to_look(void **state)
+/* When the class cannot be read, its last interval applies. */
+static void a_class_that_cannot_be_read_makes_no_rotation_check_due(void **state)
 {
     FIXTURE();
     fixture->publisher.rotation = true;
@@ -207,7 +207,7 @@ static void a_first_publish_that_fails_leaves_nothing(void **state)
     assert_content("v1");
 }
 
-static void a_request_that_can_not_be_served_is_refused(void **state)
+static void a_request_that_cannot_be_served_is_refused(void **state)
 {
     static const struct {
         const char *class_name, *pod_namespace, *class_provider;
@@ -244,8 +244,8 @@ static void a_request_that_can_not_be_served_is_refused(void **state)
     assert_int_equal(fixture->provider_calls, 0);
 }
 
-/* A container restarts: its complete volume is there, whatever the request looks like by now. */
-static void a_complete_volume_comes_before_any_judgement(void **state)
+/* A container restarts: its complete volume is there, whatever the request is by now. */
+static void a_complete_volume_comes_before_any_check_of_the_request(void **state)
 {
     FIXTURE();
     must_publish(fixture);
@@ -265,7 +265,7 @@ static void the_source_may_have_a_default_namespace(void **state)
     assert_content("v1");
 }
 
-static void a_look_that_fails_is_answered_ok_and_changes_nothing(void **state)
+static void a_rotation_check_that_fails_is_answered_ok_and_changes_nothing(void **state)
 {
     static const struct {
         enum fake_behavior class_behavior, provider_behavior;
@@ -296,14 +296,14 @@ static void a_look_that_fails_is_answered_ok_and_changes_nothing(void **state)
         }
         assert_int_equal(volume->failures, i + 1);
         assert_true(volume->retry_unix > clock_unix_s());
-        must_publish(fixture); /* too early for another try */
+        must_publish(fixture); /* too early for a retry */
         assert_int_equal(volume->failures, i + 1);
         volume->retry_unix = 0;
     }
 }
 
 /* The failure of one observer does not touch the others. */
-static void a_look_that_can_not_be_recorded_is_a_look_all_the_same(void **state)
+static void a_rotation_check_whose_observer_fails_succeeds(void **state)
 {
     FIXTURE();
     fixture->publisher.rotation = true;
@@ -318,7 +318,7 @@ static void a_look_that_can_not_be_recorded_is_a_look_all_the_same(void **state)
         assert_int_equal(fixture->code, GRPC_STATUS_OK);
         assert_content("v2");
         if (behavior == NEVER) {
-            run_until_recording(fixture); /* after the answer: the kubelet does not wait for it */
+            run_until_recording(fixture); /* after the response: the kubelet does not wait for it */
             assert_int_equal(fixture->answers, answers + 1);
             deliver_status(&fixture->status_timer);
         }
@@ -328,7 +328,7 @@ static void a_look_that_can_not_be_recorded_is_a_look_all_the_same(void **state)
     }
 }
 
-static void a_first_mount_that_needs_no_record_stands_without_one(void **state)
+static void a_first_mount_without_required_observer_stands_when_one_fails(void **state)
 {
     FIXTURE();
     fixture->needed = false;
@@ -351,7 +351,7 @@ static void cut_the_volume_short(void)
     assert_int_equal(state_of_target(), VOLUME_INCOMPLETE);
 }
 
-static void a_volume_that_may_be_in_use_is_completed_and_never_taken_back(void **state)
+static void a_volume_that_may_be_in_use_is_completed_and_never_rolled_back(void **state)
 {
     FIXTURE();
     must_publish(fixture);
@@ -366,13 +366,13 @@ static void a_volume_that_may_be_in_use_is_completed_and_never_taken_back(void *
     cut_the_volume_short();
     start_and_stop_at(fixture, RECORDING);
     publish_cancel(&fixture->publish, GRPC_STATUS_DEADLINE_EXCEEDED);
-    assert_int_equal(fixture->status_cancels, 0); /* it is recorded although nobody waits */
+    assert_int_equal(fixture->status_cancels, 0); /* it is recorded without its caller */
     deliver_status(&fixture->status_timer);
     run_until_idle(fixture);
     assert_content("v1");
 }
 
-static void what_somebody_else_mounted_is_left_alone(void **state)
+static void a_foreign_mount_is_left_alone(void **state)
 {
     FIXTURE();
     must_publish(fixture);
@@ -390,24 +390,24 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
         TEST(a_volume_appears_and_is_recorded),
         TEST(without_an_observer_nothing_is_recorded),
-        TEST(a_second_publish_asks_nobody),
-        TEST(a_look_that_is_due_updates_the_files_and_the_record),
-        TEST(a_look_before_the_interval_is_over_asks_nobody),
+        TEST(a_second_publish_needs_neither_class_nor_provider),
+        TEST(a_rotation_check_that_is_due_updates_files_and_status),
+        TEST(before_the_interval_is_over_nothing_is_requested),
         TEST(a_restarted_driver_knows_the_interval_the_provider_and_the_versions),
         TEST(without_rotation_a_restarted_driver_knows_the_provider),
-        TEST(the_class_can_ask_for_a_look_before_the_interval_is_over),
-        TEST(a_wish_that_fails_does_not_become_a_loop),
+        TEST(a_changed_rotation_spec_is_due_before_the_interval_is_over),
+        TEST(a_changed_rotation_spec_that_fails_is_not_retried_at_once),
         TEST(a_class_can_have_an_interval_of_its_own),
-        TEST(a_class_that_can_not_be_read_is_no_reason_to_look),
+        TEST(a_class_that_cannot_be_read_makes_no_rotation_check_due),
         TEST(a_first_publish_that_fails_leaves_nothing),
-        TEST(a_request_that_can_not_be_served_is_refused),
-        TEST(a_complete_volume_comes_before_any_judgement),
+        TEST(a_request_that_cannot_be_served_is_refused),
+        TEST(a_complete_volume_comes_before_any_check_of_the_request),
         TEST(the_source_may_have_a_default_namespace),
-        TEST(a_look_that_fails_is_answered_ok_and_changes_nothing),
-        TEST(a_look_that_can_not_be_recorded_is_a_look_all_the_same),
-        TEST(a_first_mount_that_needs_no_record_stands_without_one),
-        TEST(a_volume_that_may_be_in_use_is_completed_and_never_taken_back),
-        TEST(what_somebody_else_mounted_is_left_alone),
+        TEST(a_rotation_check_that_fails_is_answered_ok_and_changes_nothing),
+        TEST(a_rotation_check_whose_observer_fails_succeeds),
+        TEST(a_first_mount_without_required_observer_stands_when_one_fails),
+        TEST(a_volume_that_may_be_in_use_is_completed_and_never_rolled_back),
+        TEST(a_foreign_mount_is_left_alone),
     };
 
     return cmocka_run_group_tests(tests, group_set_up, NULL);

@@ -1,6 +1,6 @@
 /*
  * test_driver_publish_ends.c - one publish ended before its end: cancelled or interrupted in each state,
- * taken back when its record can not be written, waiting for another one. The fixture: publish_fixture.h.
+ * rolled back when a required observer fails, waiting for another one. The fixture: publish_fixture.h.
  */
 #include "test/unit/publish_fixture.h"
 
@@ -21,7 +21,7 @@ static void a_publish_can_be_cancelled_in_every_state_and_leaves_nothing(void **
         publish_cancel(&fixture->publish, GRPC_STATUS_DEADLINE_EXCEEDED);
         assert_null(fixture->publish);
         run_until_idle(fixture);
-        assert_int_equal(fixture->answers, 0); /* nobody is told: the caller knows */
+        assert_int_equal(fixture->answers, 0); /* no callback after a cancel */
         assert_children_ended(fixture, stage);
         assert_int_equal(state_of_target(), VOLUME_ABSENT);
     }
@@ -47,16 +47,16 @@ static void an_unpublish_interrupts_a_publish_in_every_state(void **state)
     }
 }
 
-/* The worker writes; what it has completed is not recorded, so it goes again. Cancelled as soon as the
+/* The worker writes; what it has completed is not recorded, so it is rolled back. Cancelled as soon as the
  * provider
  * has answered. */
-static void a_publish_cancelled_while_it_writes_is_taken_back(void **state)
+static void a_publish_cancelled_while_it_writes_is_rolled_back(void **state)
 {
     FIXTURE();
     fixture->provider_behavior = AT_ONCE;
     start_publish(fixture);
     run_until(fixture, &fixture->provider_calls);
-    /* The answer is on its way; go on turn by turn until the volume appears, or the record is asked for. */
+    /* The answer is on its way; go on turn by turn until the volume appears, or the observer runs. */
     while (state_of_target() != VOLUME_PUBLISHED && fixture->status_starts == 0)
         assert_int_not_equal(uv_run(&fixture->loop, UV_RUN_NOWAIT), 0);
     publish_cancel(&fixture->publish, GRPC_STATUS_CANCELLED);
@@ -65,7 +65,7 @@ static void a_publish_cancelled_while_it_writes_is_taken_back(void **state)
     assert_int_equal(state_of_target(), VOLUME_ABSENT);
 }
 
-static void a_look_that_is_cancelled_keeps_the_volume(void **state)
+static void a_rotation_check_that_is_cancelled_keeps_the_volume(void **state)
 {
     FIXTURE();
     fixture->publisher.rotation = true;
@@ -78,7 +78,7 @@ static void a_look_that_is_cancelled_keeps_the_volume(void **state)
         start_and_stop_at(fixture, stage);
         publish_cancel(&fixture->publish, GRPC_STATUS_UNAVAILABLE);
         run_until_idle(fixture);
-        if (stage == LOOKING_UP) { /* the request goes on, for the next who asks */
+        if (stage == LOOKING_UP) { /* the request goes on, for the next call */
             assert_int_equal(fixture->class_cancels, 0);
             fixture->class_behavior = AT_ONCE;
             assert_int_equal(uv_timer_start(&fixture->timer, deliver_class, 0, 0), 0);
@@ -93,8 +93,8 @@ static void a_look_that_is_cancelled_keeps_the_volume(void **state)
     assert_int_equal(fixture->answers, 1);
 }
 
-/* The caller of a look has its answer; whoever unpublishes need not wait for the record. */
-static void an_unpublish_does_not_wait_for_a_look_to_be_recorded(void **state)
+/* The caller of a rotation check has its answer; an unpublish need not wait for the observers. */
+static void an_unpublish_does_not_wait_for_the_observers_of_a_rotation_check(void **state)
 {
     unsigned done = 0;
     FIXTURE();
@@ -113,7 +113,7 @@ static void an_unpublish_does_not_wait_for_a_look_to_be_recorded(void **state)
     assert_int_equal(fixture->answers, 2);
 }
 
-/* While a volume is taken back, an unpublish comes: the caller is told ABORTED, and both removals agree. */
+/* While a volume is rolled back, an unpublish comes: the caller gets ABORTED, and both removals agree. */
 static void an_unpublish_may_come_during_the_rollback(void **state)
 {
     unsigned done = 0;
@@ -163,7 +163,7 @@ static void a_second_publish_waits_for_the_first(void **state)
     assert_content("v1");
 }
 
-static void who_is_cancelled_in_the_queue_leaves_the_first_alone(void **state)
+static void a_publish_cancelled_in_the_queue_leaves_the_first_alone(void **state)
 {
     FIXTURE();
     start_publish(fixture);
@@ -182,13 +182,13 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
         TEST(a_publish_can_be_cancelled_in_every_state_and_leaves_nothing),
         TEST(an_unpublish_interrupts_a_publish_in_every_state),
-        TEST(a_publish_cancelled_while_it_writes_is_taken_back),
-        TEST(a_look_that_is_cancelled_keeps_the_volume),
-        TEST(an_unpublish_does_not_wait_for_a_look_to_be_recorded),
+        TEST(a_publish_cancelled_while_it_writes_is_rolled_back),
+        TEST(a_rotation_check_that_is_cancelled_keeps_the_volume),
+        TEST(an_unpublish_does_not_wait_for_the_observers_of_a_rotation_check),
         TEST(an_unpublish_may_come_during_the_rollback),
         TEST(a_publish_can_be_cancelled_during_the_rollback),
         TEST(a_second_publish_waits_for_the_first),
-        TEST(who_is_cancelled_in_the_queue_leaves_the_first_alone),
+        TEST(a_publish_cancelled_in_the_queue_leaves_the_first_alone),
     };
 
     return cmocka_run_group_tests(tests, group_set_up, NULL);

@@ -1,5 +1,5 @@
 /*
- * test_driver_request.c - decoding a NodePublishVolume request, target paths, and what the provider is told.
+ * test_driver_request.c - decoding a NodePublishVolume request, target paths, and the attributes for the provider.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -129,7 +129,7 @@ static void a_whole_request_is_copied(void **state)
     assert_null(request.target_path);
 }
 
-static void absent_keys_are_empty_and_left_to_the_operation_to_judge(void **state)
+static void absent_keys_are_empty_and_left_to_the_operation_to_check(void **state)
 {
     struct message message;
     struct publish_request request;
@@ -171,7 +171,7 @@ static void missing_parts_are_named_in_the_order_that_conformance_tests_expect(v
     assert_refused(&message, "target_path 'relative' is not an absolute path");
 }
 
-static void a_pod_can_not_claim_to_be_another_one(void **state)
+static void a_pod_cannot_pass_for_another_one(void **state)
 {
     struct message message;
 
@@ -183,7 +183,7 @@ static void a_pod_can_not_claim_to_be_another_one(void **state)
     assert_refused(&message, "podInfoOnMount");
 }
 
-static void a_pod_can_not_keep_its_uid_to_itself(void **state)
+static void a_pod_cannot_hide_its_uid(void **state)
 {
     struct message message;
 
@@ -287,7 +287,7 @@ static void block_volumes_are_refused_and_no_access_type_is_a_mount(void **state
 
 /* --- target paths --- */
 
-static void target_paths_of_the_kubelets_shape_tell_the_pod(void **state)
+static void target_paths_of_the_kubelets_shape_name_the_pod(void **state)
 {
     static const struct {
         const char *path, *uid, *volume; /* NULL: another shape */
@@ -360,7 +360,7 @@ static void target_paths_are_absolute_clean_and_bounded(void **state)
     assert_int_equal(target_path_check("volume_path", long_path, NULL), 0);
 }
 
-/* --- what the provider is told --- */
+/* --- the attributes for the provider --- */
 
 struct pair {
     const char *key, *value;
@@ -486,15 +486,15 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_whole_request_is_copied),
-        cmocka_unit_test(absent_keys_are_empty_and_left_to_the_operation_to_judge),
+        cmocka_unit_test(absent_keys_are_empty_and_left_to_the_operation_to_check),
         cmocka_unit_test(missing_parts_are_named_in_the_order_that_conformance_tests_expect),
-        cmocka_unit_test(a_pod_can_not_claim_to_be_another_one),
-        cmocka_unit_test(a_pod_can_not_keep_its_uid_to_itself),
+        cmocka_unit_test(a_pod_cannot_pass_for_another_one),
+        cmocka_unit_test(a_pod_cannot_hide_its_uid),
         cmocka_unit_test(any_uid_is_taken_with_a_path_that_is_not_the_kubelets),
         cmocka_unit_test(persistent_volumes_are_refused),
         cmocka_unit_test(the_mount_group_is_a_decimal_group_id),
         cmocka_unit_test(block_volumes_are_refused_and_no_access_type_is_a_mount),
-        cmocka_unit_test(target_paths_of_the_kubelets_shape_tell_the_pod),
+        cmocka_unit_test(target_paths_of_the_kubelets_shape_name_the_pod),
         cmocka_unit_test(target_paths_are_absolute_clean_and_bounded),
         cmocka_unit_test(the_class_wins_over_the_pod),
         cmocka_unit_test(the_class_wins_even_with_an_empty_value),

@@ -43,11 +43,11 @@ static void a_volume_is_due_when_the_interval_is_over(void **state)
         {1000, 993, 7, 12345, true}, /* short intervals have none */
         {1000, 900, 100, UINT32_MAX, false},
     };
-    const struct rotation_spec no_wish = {0};
+    const struct rotation_spec no_spec = {0};
 
     (void)state;
     for (size_t i = 0; i < ARRAY_SIZE(table); i++) {
-        struct rotation_spec spec = no_wish;
+        struct rotation_spec spec = no_spec;
         const struct rotation_facts facts = {.last_checked_unix = table[i].last,
                                              .seed = table[i].seed,
                                              .spec_hash = "",
@@ -60,7 +60,7 @@ static void a_volume_is_due_when_the_interval_is_over(void **state)
 }
 
 /* Nothing is known of a volume that another driver published, or whose spec hash is nonsense. */
-static void volumes_without_a_record_become_due_within_one_interval_one_after_the_other(void **state)
+static void volumes_without_metadata_become_due_within_one_interval_one_after_the_other(void **state)
 {
     static const uint64_t unknown[] = {0, UINT64_MAX, (uint64_t)INT64_MAX + 1};
     const struct rotation_spec spec = {.interval_s = 120};
@@ -88,29 +88,29 @@ static void volumes_without_a_record_become_due_within_one_interval_one_after_th
     }
 }
 
-/* Their looks have been failing for an hour, the driver is restarted, and the kubelet, too: it calls for all
+/* Their rotation checks have been failing for an hour, the driver is restarted, and the kubelet, too: it calls for all
  * of them every second. */
-static void volumes_whose_looks_had_been_failing_do_not_come_all_at_once_after_a_restart(void **state)
+static void volumes_with_failing_rotation_checks_do_not_come_all_at_once_after_a_restart(void **state)
 {
     enum { N = 200, MET = 100000 };
     static const struct {
         int64_t interval;
-        int64_t age;    /* of the last contact when the driver met the volume */
+        int64_t age;    /* of the last success when the driver found the volume */
         int64_t within; /* so many seconds all are due */
         unsigned most;  /* that become due in one second */
     } table[] = {
         {120, 3600, 60, 12},       {3600, 3 * 3600, 60, 12},
-        {20, 3600, 20, 25},        {1, 3600, 1, N}, /* who has such an interval wants it */
-        {120, 120 + 90 - 1, 1, N}, /* the driver was away, no look has failed: there is nothing to spread */
+        {20, 3600, 20, 25},        {1, 3600, 1, N}, /* the interval is meant */
+        {120, 120 + 90 - 1, 1, N}, /* the driver was away, no rotation check has failed: there is nothing to spread */
     };
     char path[64];
 
     (void)state;
     for (size_t i = 0; i < ARRAY_SIZE(table); i++) {
-        const struct rotation_spec wishes[] = {{.interval_s = table[i].interval},
-                                               {.interval_s = table[i].interval, .hash = OTHER}};
+        const struct rotation_spec specs[] = {{.interval_s = table[i].interval},
+                                              {.interval_s = table[i].interval, .hash = OTHER}};
 
-        for (size_t w = 0; w < ARRAY_SIZE(wishes); w++) {
+        for (size_t w = 0; w < ARRAY_SIZE(specs); w++) {
             unsigned before = 0;
 
             for (int64_t now = MET; now <= MET + table[i].within; now++) {
@@ -124,7 +124,7 @@ static void volumes_whose_looks_had_been_failing_do_not_come_all_at_once_after_a
                                                         .seed = rotation_seed(path),
                                                         .spec_hash = SPEC_HASH,
                                                         .failed_spec_hash = ""},
-                               &wishes[w], now)
+                               &specs[w], now)
                                ? 1
                                : 0;
                 }
@@ -137,14 +137,14 @@ static void volumes_whose_looks_had_been_failing_do_not_come_all_at_once_after_a
     }
 }
 
-/* 200 pods that started at one moment, a kubelet that calls every 75 seconds: round by round they move apart,
+/* 200 pods that started at one time, a kubelet that calls every 75 seconds: round by round they move apart,
  * and every gap is between the interval and a kubelet's round more. */
 static void volumes_that_were_published_together_do_not_stay_together(void **state)
 {
     enum { N = 200, INTERVAL = 600, ROUNDS = 12, END = 60 * INTERVAL };
     const struct rotation_spec spec = {.interval_s = INTERVAL};
     uint64_t last[N];
-    unsigned looks[N] = {0};
+    unsigned checks[N] = {0};
     unsigned in_minute[END / 60] = {0};
     unsigned most_at_first = 0, most_later = 0;
     char path[64];
@@ -163,7 +163,7 @@ static void volumes_that_were_published_together_do_not_stay_together(void **sta
                 continue;
             assert_in_range(1000000 + t - (int64_t)last[i], INTERVAL, INTERVAL + INTERVAL / 8);
             last[i] = (uint64_t)(1000000 + t);
-            looks[i]++;
+            checks[i]++;
             in_minute[t / 60]++;
         }
     }
@@ -176,10 +176,10 @@ static void volumes_that_were_published_together_do_not_stay_together(void **sta
     assert_in_range(most_at_first, N / 2, N); /* at first they come in one wave */
     assert_in_range(most_later, 1, N / 3);    /* ten times twenty a minute would be perfect */
     for (unsigned i = 0; i < N; i++)
-        assert_in_range(looks[i], END / (INTERVAL + INTERVAL / 8) - 1, END / INTERVAL);
+        assert_in_range(checks[i], END / (INTERVAL + INTERVAL / 8) - 1, END / INTERVAL);
 }
 
-static void a_wish_of_the_class_is_granted_once(void **state)
+static void a_changed_rotation_spec_is_due_once(void **state)
 {
     static const struct {
         const char *spec_hash, *failed_spec_hash, *spec;
@@ -188,11 +188,11 @@ static void a_wish_of_the_class_is_granted_once(void **state)
     } table[] = {
         {SPEC_HASH, "", SPEC_HASH, 0, false},
         {SPEC_HASH, "", OTHER, 0, true},
-        {SPEC_HASH, "", OTHER, 2000, true}, /* nobody has tried this one yet */
+        {SPEC_HASH, "", OTHER, 2000, true}, /* not tried yet */
         {SPEC_HASH, SPEC_HASH, OTHER, 2000, true},
         {SPEC_HASH, OTHER, OTHER, 2000, false}, /* tried, and it failed lately */
         {SPEC_HASH, OTHER, OTHER, 1000, true},
-        {"", "", OTHER, 0, false}, /* what was asked for last time is not known */
+        {"", "", OTHER, 0, false}, /* the last spec is not known */
         {SPEC_HASH, "", "", 0, false},
     };
 
@@ -210,7 +210,7 @@ static void a_wish_of_the_class_is_granted_once(void **state)
     }
 }
 
-static void a_failure_makes_the_next_look_wait(void **state)
+static void a_failure_delays_the_next_rotation_check(void **state)
 {
     const struct rotation_spec spec = {.interval_s = 60};
     struct rotation_facts facts = {
@@ -239,7 +239,7 @@ static struct secret_provider_class *make_class(const char *provider, const char
     return class;
 }
 
-static struct rotation_spec wish_of(const char *provider, const char *key, const char *value,
+static struct rotation_spec spec_of(const char *provider, const char *key, const char *value,
                                     const char *refresh, const char *interval)
 {
     cleanup_class struct secret_provider_class *class = make_class(provider, key, value, refresh, interval);
@@ -250,16 +250,16 @@ static struct rotation_spec wish_of(const char *provider, const char *key, const
     return spec;
 }
 
-static void the_mark_tells_what_the_provider_is_asked_for(void **state)
+static void the_hash_covers_provider_parameters_and_refresh(void **state)
 {
-    const struct rotation_spec spec = wish_of("p", "a", "b", NULL, NULL);
+    const struct rotation_spec spec = spec_of("p", "a", "b", NULL, NULL);
 
     (void)state;
-    assert_string_equal(wish_of("p", "a", "b", "", "1h").hash, spec.hash);
-    assert_string_not_equal(wish_of("q", "a", "b", NULL, NULL).hash, spec.hash);
-    assert_string_not_equal(wish_of("p", "ab", "", NULL, NULL).hash, spec.hash);
-    assert_string_not_equal(wish_of("p", "a", "c", NULL, NULL).hash, spec.hash);
-    assert_string_not_equal(wish_of("p", "a", "b", "1", NULL).hash, spec.hash);
+    assert_string_equal(spec_of("p", "a", "b", "", "1h").hash, spec.hash);
+    assert_string_not_equal(spec_of("q", "a", "b", NULL, NULL).hash, spec.hash);
+    assert_string_not_equal(spec_of("p", "ab", "", NULL, NULL).hash, spec.hash);
+    assert_string_not_equal(spec_of("p", "a", "c", NULL, NULL).hash, spec.hash);
+    assert_string_not_equal(spec_of("p", "a", "b", "1", NULL).hash, spec.hash);
 }
 
 static void a_class_sets_its_interval_as_a_duration(void **state)
@@ -400,8 +400,8 @@ static void many_volumes_do_not_get_in_each_others_way(void **state)
     volume_states_destroy(NULL);
 }
 
-/* A class is edited, and the driver is restarted: the edit may be what makes all looks fail. */
-static void a_wish_that_is_there_when_volumes_are_met_is_spread_and_a_later_one_is_not(void **state)
+/* A class is edited, and the driver is restarted: the edit may make all rotation checks fail. */
+static void a_spec_that_had_changed_when_volumes_are_found_is_spread_and_a_later_one_is_not(void **state)
 {
     enum { N = 200, MET = 100000, INTERVAL = 3600, WITHIN = 60, MOST = 12 };
     static const struct rotation_spec old = {.interval_s = INTERVAL, .hash = SPEC_HASH};
@@ -409,38 +409,38 @@ static void a_wish_that_is_there_when_volumes_are_met_is_spread_and_a_later_one_
     struct volume_states *volumes = volume_states_create(NULL);
     cleanup_string_map struct string_map versions = {0};
     cleanup_secret_free char *metadata = volume_metadata_print("azure", SPEC_HASH, &versions, NULL);
-    struct volume_state *met[N];
+    struct volume_state *found[N];
     unsigned before = 0;
     char path[64];
 
     (void)state;
     for (unsigned v = 0; v < N; v++) {
         (void)snprintf(path, sizeof(path), "/var/lib/kubelet/pods/%u/volumes/x/mount", v * 7919);
-        met[v] = volume_states_restore(volumes, path, metadata, MET);
-        assert_non_null(met[v]);
+        found[v] = volume_states_restore(volumes, path, metadata, MET);
+        assert_non_null(found[v]);
     }
     for (int64_t now = MET; now <= MET + WITHIN; now++) {
         unsigned due = 0;
 
         for (unsigned v = 0; v < N; v++)
-            due += volume_state_due(met[v], &edited, MET - 60, now) ? 1 : 0;
+            due += volume_state_due(found[v], &edited, MET - 60, now) ? 1 : 0;
         if (due - before > MOST)
             fail_msg("%u at once", due - before);
         before = due;
     }
     assert_int_equal(before, N);
 
-    for (unsigned v = 0; v < N; v++) { /* met again, with the class as it was; then comes the edit */
+    for (unsigned v = 0; v < N; v++) { /* found again, with the class as it was; then comes the edit */
         (void)snprintf(path, sizeof(path), "/var/lib/kubelet/pods/%u/volumes/x/mount", v * 7919);
         volume_states_remove(volumes, path);
-        met[v] = volume_states_restore(volumes, path, metadata, MET);
-        assert_false(volume_state_due(met[v], &old, MET - 60, MET));
-        assert_true(volume_state_due(met[v], &edited, MET - 60, MET));
+        found[v] = volume_states_restore(volumes, path, metadata, MET);
+        assert_false(volume_state_due(found[v], &old, MET - 60, MET));
+        assert_true(volume_state_due(found[v], &edited, MET - 60, MET));
     }
     volume_states_destroy(volumes);
 }
 
-static void looks_that_failed_for_want_of_a_class_go_on_when_classes_can_be_read(void **state)
+static void rotation_checks_that_failed_for_lack_of_a_class_go_on_when_classes_can_be_read(void **state)
 {
     enum { NOW = 100000, INTERVAL = 60 };
     static const struct rotation_spec no_class = {.interval_s = INTERVAL};
@@ -462,7 +462,7 @@ static void looks_that_failed_for_want_of_a_class_go_on_when_classes_can_be_read
     assert_false(
         volume_state_due(refused, &known, NOW - 10 * INTERVAL, NOW + INTERVAL - 1)); /* by its provider */
 
-    /* the pauses begin anew, and what went well in the meantime is not looked at again */
+    /* the pauses start from the shortest, and a success in the meantime is not checked again */
     volume_states_failed(volumes, "/unread", &no_class, 0, NOW);
     assert_int_equal(unread->retry_unix, NOW + rotation_backoff_s(1, INTERVAL, 0));
     volume_states_succeeded(volumes, "/unread", "azure", &known, &versions, NOW);
@@ -473,7 +473,7 @@ static void looks_that_failed_for_want_of_a_class_go_on_when_classes_can_be_read
 
 /* --- volume_metadata.h --- */
 
-static void a_record_comes_back_as_it_was(void **state)
+static void metadata_comes_back_as_it_was(void **state)
 {
     cleanup_string_map struct string_map versions = {0};
     cleanup_volume_metadata struct volume_metadata metadata = {0};
@@ -513,7 +513,7 @@ static void versions_that_do_not_fit_are_left_out(void **state)
     assert_int_equal(metadata.versions.n, 0);
 }
 
-static void a_damaged_record_is_refused_and_a_foreign_mark_is_unknown(void **state)
+static void damaged_metadata_is_refused_and_a_foreign_hash_is_unknown(void **state)
 {
     static const char *const bad[] = {"",
                                       "x",
@@ -542,7 +542,7 @@ static void a_damaged_record_is_refused_and_a_foreign_mark_is_unknown(void **sta
     }
 }
 
-static void a_found_volume_is_known_by_its_record(void **state)
+static void a_found_volume_is_restored_from_its_metadata(void **state)
 {
     static const char text[] =
         "{\"provider\":\"azure\",\"class\":\"" SPEC_HASH "\",\"versions\":{\"a\":\"1\"}}";
@@ -566,24 +566,24 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_volume_is_due_when_the_interval_is_over),
-        cmocka_unit_test(volumes_without_a_record_become_due_within_one_interval_one_after_the_other),
-        cmocka_unit_test(volumes_whose_looks_had_been_failing_do_not_come_all_at_once_after_a_restart),
+        cmocka_unit_test(volumes_without_metadata_become_due_within_one_interval_one_after_the_other),
+        cmocka_unit_test(volumes_with_failing_rotation_checks_do_not_come_all_at_once_after_a_restart),
         cmocka_unit_test(volumes_that_were_published_together_do_not_stay_together),
-        cmocka_unit_test(a_wish_of_the_class_is_granted_once),
-        cmocka_unit_test(a_failure_makes_the_next_look_wait),
-        cmocka_unit_test(the_mark_tells_what_the_provider_is_asked_for),
+        cmocka_unit_test(a_changed_rotation_spec_is_due_once),
+        cmocka_unit_test(a_failure_delays_the_next_rotation_check),
+        cmocka_unit_test(the_hash_covers_provider_parameters_and_refresh),
         cmocka_unit_test(a_class_sets_its_interval_as_a_duration),
-        cmocka_unit_test(a_record_comes_back_as_it_was),
+        cmocka_unit_test(metadata_comes_back_as_it_was),
         cmocka_unit_test(versions_that_do_not_fit_are_left_out),
-        cmocka_unit_test(a_damaged_record_is_refused_and_a_foreign_mark_is_unknown),
-        cmocka_unit_test(a_found_volume_is_known_by_its_record),
+        cmocka_unit_test(damaged_metadata_is_refused_and_a_foreign_hash_is_unknown),
+        cmocka_unit_test(a_found_volume_is_restored_from_its_metadata),
         cmocka_unit_test(failures_are_retried_after_growing_pauses_up_to_the_interval),
         cmocka_unit_test(up_to_a_quarter_is_added_by_chance),
         cmocka_unit_test(an_absurd_interval_does_not_overflow),
         cmocka_unit_test(a_volume_is_remembered_until_it_is_removed),
         cmocka_unit_test(many_volumes_do_not_get_in_each_others_way),
-        cmocka_unit_test(a_wish_that_is_there_when_volumes_are_met_is_spread_and_a_later_one_is_not),
-        cmocka_unit_test(looks_that_failed_for_want_of_a_class_go_on_when_classes_can_be_read),
+        cmocka_unit_test(a_spec_that_had_changed_when_volumes_are_found_is_spread_and_a_later_one_is_not),
+        cmocka_unit_test(rotation_checks_that_failed_for_lack_of_a_class_go_on_when_classes_can_be_read),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -19,7 +19,7 @@ enum { NEVER_MS = 3600 * 1000 };
 struct fixture {
     struct kube_fixture base;
     struct node_taint *taint;
-    struct kube_call *other; /* somebody else's request */
+    struct kube_call *other; /* another request */
     bool other_refused;
 };
 
@@ -85,7 +85,7 @@ static uint64_t run_script(struct fixture *fixture)
     "{\"metadata\":{\"name\":\"node-1\",\"resourceVersion\":\"7\"},\"spec\":{\"taints\":[{\"key\":\"a\"},"   \
     "{\"key\":\"" NODE_TAINT_KEY "\"}]}}"
 
-static void the_return_of_the_api_server_is_not_slept_through(void **state)
+static void the_return_of_the_api_server_ends_the_pause(void **state)
 {
     struct fixture *fixture = *state;
 
@@ -97,8 +97,8 @@ static void the_return_of_the_api_server_is_not_slept_through(void **state)
     assert_sent(&fixture->base.api, 1, "\"taints\":[{\"key\":\"a\"}]");
 }
 
-/* One that has just started may answer that nobody has rights yet. */
-static void trouble_after_the_return_does_not_bring_back_the_long_pauses(void **state)
+/* One that has just started may respond that no account has rights yet. */
+static void failures_after_the_return_do_not_bring_back_the_long_pauses(void **state)
 {
     enum { FIRST_MS = 4000 };
     struct fixture *fixture = *state;
@@ -113,8 +113,8 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
-        TEST(the_return_of_the_api_server_is_not_slept_through),
-        TEST(trouble_after_the_return_does_not_bring_back_the_long_pauses),
+        TEST(the_return_of_the_api_server_ends_the_pause),
+        TEST(failures_after_the_return_do_not_bring_back_the_long_pauses),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

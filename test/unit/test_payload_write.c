@@ -92,7 +92,7 @@ static void assert_text(int fd, const char *path, const char *text)
     char buffer[256];
     cleanup_close int file = openat(fd, path, O_RDONLY | O_CLOEXEC);
     if (file < 0)
-        fail_msg("can not open %s", path);
+        fail_msg("cannot open %s", path);
     ssize_t n = read(file, buffer, sizeof(buffer));
     assert_int_equal(n, strlen(text));
     assert_memory_equal(buffer, text, strlen(text));
@@ -338,7 +338,7 @@ static void a_group_gets_files_and_may_read_what_the_owner_may_read(void **state
     assert_true(publish_gid(f->fd, entries, 4712));
 }
 
-static void what_was_written_is_read_back(void **state)
+static void written_files_are_read_back(void **state)
 {
     const struct fixture *f = *state;
     static const struct entry entries[] = {{"a", 0644, "1"}, {"d/b", 0600, "22"}, {"d/e/c", 0600, ""}, {0}};
@@ -460,7 +460,7 @@ int main(void)
         TEST(links_that_lead_outside_are_replaced_not_followed),
         TEST(a_volume_of_the_go_driver_is_taken_over),
         TEST(a_group_gets_files_and_may_read_what_the_owner_may_read),
-        TEST(what_was_written_is_read_back),
+        TEST(written_files_are_read_back),
         TEST(reading_an_empty_directory_finds_nothing),
         TEST(many_large_files_survive_rewriting),
         TEST(a_full_file_system_keeps_the_old_content),

@@ -1,5 +1,5 @@
 /*
- * test_volume.c - real mounts: publish, update, inspect, unpublish, by every method this kernel knows.
+ * test_volume.c - real mounts: publish, update, inspect, unpublish, by every method of this kernel.
  *
  * Everything happens in a mount namespace of its own, below a tmpfs on /mnt: nothing is left behind, even by
  * a crash. /run, where volumes are staged, is another one, so that what is counted there is our own and not
@@ -129,7 +129,7 @@ static void assert_text(const char *path, const char *text)
     char buffer[64] = "";
     cleanup_close int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
-        fail_msg("can not open %s", path);
+        fail_msg("cannot open %s", path);
     assert_int_equal(read(fd, buffer, sizeof(buffer)), strlen(text));
     assert_memory_equal(buffer, text, strlen(text));
 }
@@ -173,7 +173,7 @@ static int open_fds(void)
     return n;
 }
 
-static void the_life_of_a_volume_by_every_way(void **state)
+static void the_life_of_a_volume_by_every_method(void **state)
 {
     (void)state;
     NEED_ROOT();
@@ -211,7 +211,7 @@ static void the_life_of_a_volume_by_every_way(void **state)
     }
 }
 
-static void every_way_can_take_over_from_every_other(void **state)
+static void every_method_can_take_over_from_every_other(void **state)
 {
     (void)state;
     NEED_ROOT();
@@ -289,7 +289,7 @@ static void a_volume_whose_update_was_cut_short_keeps_its_mount(void **state)
     assert_int_equal(mounts_at(TARGET, "tmpfs"), 1);
 }
 
-static void unpublish_takes_away_all_stacked_volumes(void **state)
+static void unpublish_removes_all_stacked_volumes(void **state)
 {
     (void)state;
     NEED_ROOT();
@@ -590,7 +590,7 @@ static void below_a_shared_mount_the_volume_reaches_the_peer_read_only(void **st
     }
 }
 
-static void where_staging_is_shared_the_classic_way_falls_back_to_the_target(void **state)
+static void where_staging_is_shared_the_direct_method_is_used(void **state)
 {
     (void)state;
     NEED_ROOT();
@@ -641,13 +641,13 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
-        TEST(the_life_of_a_volume_by_every_way),
-        TEST(every_way_can_take_over_from_every_other),
+        TEST(the_life_of_a_volume_by_every_method),
+        TEST(every_method_can_take_over_from_every_other),
         TEST(a_published_volume_is_not_published_over),
         TEST(an_update_does_not_replace_the_mount_or_disturb_open_files),
         TEST(an_empty_tmpfs_is_incomplete_and_replaced),
         TEST(a_volume_whose_update_was_cut_short_keeps_its_mount),
-        TEST(unpublish_takes_away_all_stacked_volumes),
+        TEST(unpublish_removes_all_stacked_volumes),
         TEST(a_volume_of_the_go_driver_is_ours),
         TEST(other_mounts_links_and_files_are_foreign_and_left_alone),
         TEST(a_directory_bound_from_the_same_file_system_is_foreign_when_that_is_no_tmpfs),
@@ -663,7 +663,7 @@ int main(void)
         TEST(leftovers_in_an_unmounted_directory_do_not_keep_it),
         TEST(a_mount_inside_an_unmounted_directory_is_not_entered),
         TEST(below_a_shared_mount_the_volume_reaches_the_peer_read_only),
-        TEST(where_staging_is_shared_the_classic_way_falls_back_to_the_target),
+        TEST(where_staging_is_shared_the_direct_method_is_used),
         TEST(parents_may_be_links_and_are_made_when_missing),
         TEST(the_kernel_offers_what_it_says),
     };

@@ -1,5 +1,5 @@
 /*
- * test_volume_crash.c - the driver killed at any moment: what the next driver finds and does with it.
+ * test_volume_crash.c - the driver killed at any time, and the next driver on its leftovers.
  *
  * A child does the work and is killed by SIGKILL after a random number of microseconds. Each round then does
  * what a restarted driver does (inspect, publish or update again, unpublish) and checks the outcome.

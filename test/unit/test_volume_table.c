@@ -94,7 +94,7 @@ static void entries_are_walked_as_they_came(void **state)
     assert_int_equal(n, MANY);
 }
 
-static void what_is_taken_out_is_found_no_more(void **state)
+static void a_removed_entry_is_found_no_more(void **state)
 {
     struct volume_table *table = *state;
 
@@ -139,7 +139,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(every_path_finds_its_own_entry, fill, empty),
         cmocka_unit_test_setup_teardown(other_paths_find_nothing, fill, empty),
         cmocka_unit_test_setup_teardown(entries_are_walked_as_they_came, fill, empty),
-        cmocka_unit_test_setup_teardown(what_is_taken_out_is_found_no_more, fill, empty),
+        cmocka_unit_test_setup_teardown(a_removed_entry_is_found_no_more, fill, empty),
         cmocka_unit_test_setup_teardown(an_entry_goes_in_again_under_another_path, fill, empty),
         cmocka_unit_test_setup_teardown(an_entry_that_is_nowhere_may_be_removed, fill, empty),
     };

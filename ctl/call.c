@@ -48,9 +48,9 @@ static int parse_endpoint(const char *text, struct endpoint *ret_endpoint, struc
     return 0;
 }
 
-int call_send(const struct ctl_options *options, const char *method, const ProtobufCMessage *request,
-              const ProtobufCMessageDescriptor *response_type, ProtobufCMessage **ret_response,
-              bool *ret_failed, struct error **err)
+static int run_call(const struct ctl_options *options, const char *method, const ProtobufCMessage *request,
+                    const ProtobufCMessageDescriptor *response_type, ProtobufCMessage **ret_response,
+                    struct error **err)
 {
     CLEANUP(endpoint_finish) struct endpoint endpoint = {0};
     struct outcome outcome = {0};
@@ -80,10 +80,19 @@ int call_send(const struct ctl_options *options, const char *method, const Proto
     if (call == NULL)
         return -1;
     if (outcome.error != NULL) {
-        *ret_failed = true;
+        (void)error_set_type(&outcome.error, CALL_FAILED);
         return error_move(err, &outcome.error);
     }
     *ret_response = outcome.response;
+    return 0;
+}
+
+int call_send(const struct ctl_options *options, const char *method, const ProtobufCMessage *request,
+              const ProtobufCMessageDescriptor *response_type, ProtobufCMessage **ret_response,
+              struct error **err)
+{
+    if (run_call(options, method, request, response_type, ret_response, err) < 0)
+        return error_wrap(err, "%s", strrchr(method, '/') + 1);
     return 0;
 }
 

@@ -12,7 +12,7 @@
 #include "common/process/options.h"
 #include "ctl/arguments.h"
 
-/* Exit statuses. A failed call exits with EXIT_RPC + its gRPC status number, for example 105 for NOT_FOUND. */
+/* Exit statuses. A failed call exits with EXIT_RPC + its gRPC status number, for example 105: NOT_FOUND. */
 enum { EXIT_OK = 0, EXIT_LOCAL = 1, EXIT_USAGE = 2, EXIT_RPC = 100 };
 
 /* The flags of all commands; each command's table fills those it has. */
@@ -45,14 +45,14 @@ struct ctl_options {
     struct word_list token_files;
 };
 
-/* One command. `run` returns 0, or -1 with err set. It sets *ret_rpc_failed if the error is that of a call,
- * and then the exit status contains its code. */
+/* One command. `run` returns 0, or -1 with err set. If the error has the type CALL_FAILED (call.h), the exit
+ * status contains its code. */
 struct ctl_command {
     const char *name;
     const char *summary;
     const struct option_row *rows;
     size_t n_rows;
-    int (*run)(const struct ctl_options *options, bool *ret_rpc_failed, struct error **err);
+    int (*run)(const struct ctl_options *options, struct error **err);
 };
 
 /* Flags of every command. */

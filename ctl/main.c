@@ -8,6 +8,7 @@
 #include "common/base/cleanup.h"
 #include "common/base/secret.h"
 #include "common/process/lifecycle.h"
+#include "ctl/call.h"
 #include "ctl/command.h"
 #include "ctl/output.h"
 
@@ -94,14 +95,14 @@ static int run_command(const struct ctl_command *command, int argc, char **argv)
 {
     struct ctl_options options = {.endpoint = ""};
     cleanup_error struct error *error = NULL;
-    bool rpc_failed = false;
     int status = parse_flags(command, argc, argv, &options);
 
     if (status < 0) {
         status = EXIT_OK;
-        if (command->run(&options, &rpc_failed, &error) < 0) {
+        if (command->run(&options, &error) < 0) {
             output_error(error, options.json);
-            status = rpc_failed ? EXIT_RPC + (int)error_code(error) : EXIT_LOCAL;
+            status =
+                strcmp(error_type(error), CALL_FAILED) == 0 ? EXIT_RPC + (int)error_code(error) : EXIT_LOCAL;
         }
     }
     free(options.attributes.words);

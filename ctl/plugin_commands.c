@@ -7,15 +7,14 @@
 #include "ctl/output.h"
 #include "proto/csi.pb-c.h"
 
-static int add_plugin_info(const struct ctl_options *options, cJSON *result, bool *ret_rpc_failed,
-                           struct error **err)
+static int add_plugin_info(const struct ctl_options *options, cJSON *result, struct error **err)
 {
     Csi__V1__GetPluginInfoRequest request = CSI__V1__GET_PLUGIN_INFO_REQUEST__INIT;
     cleanup_response ProtobufCMessage *message = NULL;
 
     if (call_send(options, "/csi.v1.Identity/GetPluginInfo", &request.base,
-                  &csi__v1__get_plugin_info_response__descriptor, &message, ret_rpc_failed, err) < 0)
-        return error_wrap(err, "GetPluginInfo");
+                  &csi__v1__get_plugin_info_response__descriptor, &message, err) < 0)
+        return -1;
 
     const Csi__V1__GetPluginInfoResponse *info = (const Csi__V1__GetPluginInfoResponse *)message;
     if (cJSON_AddStringToObject(result, "name", info->name) == NULL ||
@@ -24,15 +23,14 @@ static int add_plugin_info(const struct ctl_options *options, cJSON *result, boo
     return 0;
 }
 
-static int add_node_info(const struct ctl_options *options, cJSON *result, bool *ret_rpc_failed,
-                         struct error **err)
+static int add_node_info(const struct ctl_options *options, cJSON *result, struct error **err)
 {
     Csi__V1__NodeGetInfoRequest request = CSI__V1__NODE_GET_INFO_REQUEST__INIT;
     cleanup_response ProtobufCMessage *message = NULL;
 
     if (call_send(options, "/csi.v1.Node/NodeGetInfo", &request.base,
-                  &csi__v1__node_get_info_response__descriptor, &message, ret_rpc_failed, err) < 0)
-        return error_wrap(err, "NodeGetInfo");
+                  &csi__v1__node_get_info_response__descriptor, &message, err) < 0)
+        return -1;
 
     const Csi__V1__NodeGetInfoResponse *info = (const Csi__V1__NodeGetInfoResponse *)message;
     return cJSON_AddStringToObject(result, "node", info->node_id) != NULL ? 0 : error_no_memory(err, NULL);
@@ -50,8 +48,7 @@ static int add_enum(cJSON *array, const ProtobufCEnumDescriptor *type, int value
     return 0;
 }
 
-static int add_plugin_capabilities(const struct ctl_options *options, cJSON *result, bool *ret_rpc_failed,
-                                   struct error **err)
+static int add_plugin_capabilities(const struct ctl_options *options, cJSON *result, struct error **err)
 {
     Csi__V1__GetPluginCapabilitiesRequest request = CSI__V1__GET_PLUGIN_CAPABILITIES_REQUEST__INIT;
     cleanup_response ProtobufCMessage *message = NULL;
@@ -60,8 +57,8 @@ static int add_plugin_capabilities(const struct ctl_options *options, cJSON *res
     if (array == NULL)
         return error_no_memory(err, NULL);
     if (call_send(options, "/csi.v1.Identity/GetPluginCapabilities", &request.base,
-                  &csi__v1__get_plugin_capabilities_response__descriptor, &message, ret_rpc_failed, err) < 0)
-        return error_wrap(err, "GetPluginCapabilities");
+                  &csi__v1__get_plugin_capabilities_response__descriptor, &message, err) < 0)
+        return -1;
 
     const Csi__V1__GetPluginCapabilitiesResponse *response =
         (const Csi__V1__GetPluginCapabilitiesResponse *)message;
@@ -76,8 +73,7 @@ static int add_plugin_capabilities(const struct ctl_options *options, cJSON *res
     return 0;
 }
 
-static int add_node_capabilities(const struct ctl_options *options, cJSON *result, bool *ret_rpc_failed,
-                                 struct error **err)
+static int add_node_capabilities(const struct ctl_options *options, cJSON *result, struct error **err)
 {
     Csi__V1__NodeGetCapabilitiesRequest request = CSI__V1__NODE_GET_CAPABILITIES_REQUEST__INIT;
     cleanup_response ProtobufCMessage *message = NULL;
@@ -86,8 +82,8 @@ static int add_node_capabilities(const struct ctl_options *options, cJSON *resul
     if (array == NULL)
         return error_no_memory(err, NULL);
     if (call_send(options, "/csi.v1.Node/NodeGetCapabilities", &request.base,
-                  &csi__v1__node_get_capabilities_response__descriptor, &message, ret_rpc_failed, err) < 0)
-        return error_wrap(err, "NodeGetCapabilities");
+                  &csi__v1__node_get_capabilities_response__descriptor, &message, err) < 0)
+        return -1;
 
     const Csi__V1__NodeGetCapabilitiesResponse *response =
         (const Csi__V1__NodeGetCapabilitiesResponse *)message;
@@ -102,21 +98,19 @@ static int add_node_capabilities(const struct ctl_options *options, cJSON *resul
     return 0;
 }
 
-static int run_info(const struct ctl_options *options, bool *ret_rpc_failed, struct error **err)
+static int run_info(const struct ctl_options *options, struct error **err)
 {
     cleanup_json cJSON *result = cJSON_CreateObject();
 
     if (result == NULL)
         return error_no_memory(err, NULL);
-    if (add_plugin_info(options, result, ret_rpc_failed, err) < 0 ||
-        add_node_info(options, result, ret_rpc_failed, err) < 0 ||
-        add_plugin_capabilities(options, result, ret_rpc_failed, err) < 0 ||
-        add_node_capabilities(options, result, ret_rpc_failed, err) < 0)
+    if (add_plugin_info(options, result, err) < 0 || add_node_info(options, result, err) < 0 ||
+        add_plugin_capabilities(options, result, err) < 0 || add_node_capabilities(options, result, err) < 0)
         return -1;
     return output_result(result, options->json, err);
 }
 
-static int run_probe(const struct ctl_options *options, bool *ret_rpc_failed, struct error **err)
+static int run_probe(const struct ctl_options *options, struct error **err)
 {
     Csi__V1__ProbeRequest request = CSI__V1__PROBE_REQUEST__INIT;
     cleanup_response ProtobufCMessage *message = NULL;
@@ -125,8 +119,8 @@ static int run_probe(const struct ctl_options *options, bool *ret_rpc_failed, st
     if (result == NULL)
         return error_no_memory(err, NULL);
     if (call_send(options, "/csi.v1.Identity/Probe", &request.base, &csi__v1__probe_response__descriptor,
-                  &message, ret_rpc_failed, err) < 0)
-        return error_wrap(err, "Probe");
+                  &message, err) < 0)
+        return -1;
 
     /* an absent `ready` means ready (CSI specification, Probe) */
     const Csi__V1__ProbeResponse *response = (const Csi__V1__ProbeResponse *)message;

@@ -18,7 +18,7 @@
 #include "proto/health.pb-c.h"
 #include "proto/provider.pb-c.h"
 
-static int run_version(const struct ctl_options *options, bool *ret_rpc_failed, struct error **err)
+static int run_version(const struct ctl_options *options, struct error **err)
 {
     V1alpha1__VersionRequest request;
     cleanup_response ProtobufCMessage *message = NULL;
@@ -27,8 +27,8 @@ static int run_version(const struct ctl_options *options, bool *ret_rpc_failed, 
     v1alpha1__version_request__init(&request);
     request.version = call_text("v1alpha1");
     if (call_send(options, "/v1alpha1.CSIDriverProvider/Version", &request.base,
-                  &v1alpha1__version_response__descriptor, &message, ret_rpc_failed, err) < 0)
-        return error_wrap(err, "Version");
+                  &v1alpha1__version_response__descriptor, &message, err) < 0)
+        return -1;
 
     const V1alpha1__VersionResponse *response = (const V1alpha1__VersionResponse *)message;
     if (cJSON_AddStringToObject(result, "name", response->runtime_name) == NULL ||
@@ -38,7 +38,7 @@ static int run_version(const struct ctl_options *options, bool *ret_rpc_failed, 
     return output_result(result, options->json, err);
 }
 
-static int run_health(const struct ctl_options *options, bool *ret_rpc_failed, struct error **err)
+static int run_health(const struct ctl_options *options, struct error **err)
 {
     Grpc__Health__V1__HealthCheckRequest request;
     cleanup_response ProtobufCMessage *message = NULL;
@@ -47,8 +47,8 @@ static int run_health(const struct ctl_options *options, bool *ret_rpc_failed, s
     grpc__health__v1__health_check_request__init(&request);
     request.service = call_text(options->service);
     if (call_send(options, "/grpc.health.v1.Health/Check", &request.base,
-                  &grpc__health__v1__health_check_response__descriptor, &message, ret_rpc_failed, err) < 0)
-        return error_wrap(err, "Check");
+                  &grpc__health__v1__health_check_response__descriptor, &message, err) < 0)
+        return -1;
 
     const Grpc__Health__V1__HealthCheckResponse *response =
         (const Grpc__Health__V1__HealthCheckResponse *)message;
@@ -171,7 +171,7 @@ static int print_mount(const struct ctl_options *options, const V1alpha1__MountR
     return output_result(result, options->json, err);
 }
 
-static int run_mount(const struct ctl_options *options, bool *ret_rpc_failed, struct error **err)
+static int run_mount(const struct ctl_options *options, struct error **err)
 {
     V1alpha1__MountRequest request;
     cleanup_response ProtobufCMessage *message = NULL;
@@ -201,14 +201,14 @@ static int run_mount(const struct ctl_options *options, bool *ret_rpc_failed, st
     request.target_path = call_text(options->target);
     request.permission = permission;
     if (call_send(options, "/v1alpha1.CSIDriverProvider/Mount", &request.base,
-                  &v1alpha1__mount_response__descriptor, &message, ret_rpc_failed, err) < 0)
-        return error_wrap(err, "Mount");
+                  &v1alpha1__mount_response__descriptor, &message, err) < 0)
+        return -1;
 
     const V1alpha1__MountResponse *response = (const V1alpha1__MountResponse *)message;
     if (response->error != NULL && *response->error->code != '\0') {
-        *ret_rpc_failed = true;
-        return error_set(err, GRPC_STATUS_UNKNOWN, "the provider returned error code '%s'",
-                         response->error->code);
+        (void)error_set(err, GRPC_STATUS_UNKNOWN, "the provider returned error code '%s'",
+                        response->error->code);
+        return error_set_type(err, CALL_FAILED);
     }
     if (*options->out != '\0' && response_files_write(options->out, response, err) < 0)
         return -1;

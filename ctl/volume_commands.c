@@ -44,8 +44,8 @@ static int build_context(const struct ctl_options *options, char *tokens, struct
     return 0;
 }
 
-/* Fills a protobuf map of borrowed strings; `entries` and `pointers` have space for map->n. The two entry types
- * have the same layout but are different types, hence two functions. */
+/* Fills a protobuf map of borrowed strings; `entries` and `pointers` have space for map->n. The two entry
+ * types have the same layout but are different types, hence two functions. */
 static void fill_context(const struct string_map *map,
                          Csi__V1__NodePublishVolumeRequest__VolumeContextEntry *entries,
                          Csi__V1__NodePublishVolumeRequest__VolumeContextEntry **pointers)
@@ -72,7 +72,7 @@ static void fill_secrets(const struct string_map *map,
 
 static int send_publish(const struct ctl_options *options, const struct volume_ref *volume,
                         const struct string_map *context, const struct string_map *secrets,
-                        bool *ret_rpc_failed, struct error **err)
+                        struct error **err)
 {
     Csi__V1__VolumeCapability__MountVolume mount;
     Csi__V1__VolumeCapability__AccessMode mode = CSI__V1__VOLUME_CAPABILITY__ACCESS_MODE__INIT;
@@ -110,7 +110,7 @@ static int send_publish(const struct ctl_options *options, const struct volume_r
     request.secrets = secret_pointers;
     request.n_secrets = secrets->n;
     return call_send(options, "/csi.v1.Node/NodePublishVolume", &request.base,
-                     &csi__v1__node_publish_volume_response__descriptor, &message, ret_rpc_failed, err);
+                     &csi__v1__node_publish_volume_response__descriptor, &message, err);
 }
 
 static int print_volume(const struct ctl_options *options, const struct volume_ref *volume, const char *verb,
@@ -124,7 +124,7 @@ static int print_volume(const struct ctl_options *options, const struct volume_r
     return output_result(result, options->json, err);
 }
 
-static int run_publish(const struct ctl_options *options, bool *ret_rpc_failed, struct error **err)
+static int run_publish(const struct ctl_options *options, struct error **err)
 {
     cleanup_string_map struct string_map context = {0};
     cleanup_string_map struct string_map secrets = {0};
@@ -142,12 +142,12 @@ static int run_publish(const struct ctl_options *options, bool *ret_rpc_failed, 
         return -1;
     if (volume_ref_make_parents(&volume, options, err) < 0)
         return -1;
-    if (send_publish(options, &volume, &context, &secrets, ret_rpc_failed, err) < 0)
-        return error_wrap(err, "NodePublishVolume");
+    if (send_publish(options, &volume, &context, &secrets, err) < 0)
+        return -1;
     return print_volume(options, &volume, "published", err);
 }
 
-static int run_unpublish(const struct ctl_options *options, bool *ret_rpc_failed, struct error **err)
+static int run_unpublish(const struct ctl_options *options, struct error **err)
 {
     Csi__V1__NodeUnpublishVolumeRequest request;
     cleanup_response ProtobufCMessage *message = NULL;
@@ -159,8 +159,8 @@ static int run_unpublish(const struct ctl_options *options, bool *ret_rpc_failed
     request.volume_id = volume.id;
     request.target_path = volume.target;
     if (call_send(options, "/csi.v1.Node/NodeUnpublishVolume", &request.base,
-                  &csi__v1__node_unpublish_volume_response__descriptor, &message, ret_rpc_failed, err) < 0)
-        return error_wrap(err, "NodeUnpublishVolume");
+                  &csi__v1__node_unpublish_volume_response__descriptor, &message, err) < 0)
+        return -1;
     volume_ref_remove_parents(&volume, options);
     return print_volume(options, &volume, "unpublished", err);
 }
@@ -182,7 +182,7 @@ static int add_usage(cJSON *array, const Csi__V1__VolumeUsage *usage, struct err
     return 0;
 }
 
-static int run_stats(const struct ctl_options *options, bool *ret_rpc_failed, struct error **err)
+static int run_stats(const struct ctl_options *options, struct error **err)
 {
     Csi__V1__NodeGetVolumeStatsRequest request;
     cleanup_response ProtobufCMessage *message = NULL;
@@ -198,8 +198,8 @@ static int run_stats(const struct ctl_options *options, bool *ret_rpc_failed, st
     request.volume_id = volume.id;
     request.volume_path = volume.target;
     if (call_send(options, "/csi.v1.Node/NodeGetVolumeStats", &request.base,
-                  &csi__v1__node_get_volume_stats_response__descriptor, &message, ret_rpc_failed, err) < 0)
-        return error_wrap(err, "NodeGetVolumeStats");
+                  &csi__v1__node_get_volume_stats_response__descriptor, &message, err) < 0)
+        return -1;
 
     const Csi__V1__NodeGetVolumeStatsResponse *response =
         (const Csi__V1__NodeGetVolumeStatsResponse *)message;

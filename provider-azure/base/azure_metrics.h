@@ -39,8 +39,8 @@ void azure_metrics_token_lookup(struct azure_metrics *metrics, const char *outco
 /* One lookup of a vault object: "fetched", "joined", "republished". */
 void azure_metrics_object_lookup(struct azure_metrics *metrics, const char *outcome);
 
-/* One HTTP request to `service` ("vault", "entra", "token-proxy", "imds", "nmi") and the status of its response (0 =
- * no response). */
+/* One HTTP request to `service` ("vault", "entra", "token-proxy", "imds", "nmi") and the status of its
+ * response (0 = no response). */
 void azure_metrics_http(struct azure_metrics *metrics, const char *service, int status);
 
 /* One HTTP request that is a retry. */

@@ -1,5 +1,6 @@
 /*
- * cloud.h - where Entra, Key Vault and Managed HSM are: the table of Azure clouds and the custom cloud file.
+ * cloud.h - the endpoints of Entra, Key Vault and Managed HSM: the table of Azure clouds and the custom cloud
+ * file.
  */
 #ifndef PROVIDER_AZURE_CLOUD_CLOUD_H
 #define PROVIDER_AZURE_CLOUD_CLOUD_H
@@ -19,16 +20,16 @@ struct cloud {
     char *hsm_suffix;
 };
 
-/* The word that selects the custom file. */
+/* The name that selects the custom file. */
 #define CLOUD_CUSTOM_NAME "AzureStackCloud"
 
-/* Looks `name` up (case does not matter). For CLOUD_CUSTOM_NAME the file at `custom_path` is read; the path
- * comes with the mount and is never stored anywhere. Errors are INVALID_ARGUMENT in the words users know:
+/* Finds the cloud `name` in any case. For CLOUD_CUSTOM_NAME the file at `custom_path` is read; the path
+ * comes with the mount and is never stored anywhere. Errors are INVALID_ARGUMENT with the known texts:
  * "autorest/azure: There is no cloud environment matching the name ...", "open <path>: no such file or
  * directory". The read is of a small local file (a ConfigMap or hostPath) and synchronous. */
 int cloud_resolve(const char *name, const char *custom_path, struct cloud *ret_cloud, struct error **err);
 
-/* The parser behind it: keys without regard to case, unknown ones ignored; activeDirectoryEndpoint,
+/* Reads a custom cloud file: keys without regard to case, unknown ones ignored; activeDirectoryEndpoint,
  * keyVaultEndpoint (https URLs) and keyVaultDNSSuffix required; managedHSMEndpoint and managedHSMDNSSuffix
  * only together ("N/A", as the tools write it, means none). */
 int cloud_parse(const char *json, size_t len, struct cloud *ret_cloud, struct error **err);
@@ -37,12 +38,15 @@ int cloud_parse(const char *json, size_t len, struct cloud *ret_cloud, struct er
  * trailing slash is kept: it is part of the audience. NULL on lack of memory. */
 char *cloud_scope(const char *resource);
 
+/* Copies all texts; `ret_cloud` is ended with cloud_finish(). */
 int cloud_copy(const struct cloud *from, struct cloud *ret_cloud, struct error **err);
+
+/* Frees all texts. Accepts one that is all zero. */
 void cloud_finish(struct cloud *cloud);
 #define cleanup_cloud CLEANUP(cloud_finish)
 
 /* The lower-case host of an http(s) URL, without user info and port; the caller frees. NULL with err set
- * (INVALID_ARGUMENT) when there is none. `ret_path` (may be NULL) points to what follows the authority. */
+ * (INVALID_ARGUMENT) when there is none. `ret_path` (may be NULL) points behind the authority. */
 char *url_host(const char *url, const char **ret_path, struct error **err);
 
 /* Whether two https URLs lead to the same host and port (":443" may be left out). */

@@ -10,6 +10,7 @@
 #include <mbedtls/x509_crt.h>
 #include <stdlib.h>
 
+#include "common/crypto/digest.h"
 #include "common/crypto/kernel_random.h"
 #include "common/crypto/mbedtls_compat.h"
 
@@ -71,10 +72,10 @@ bool signing_key_matches(const struct signing_key *key, const uint8_t *certifica
 int signing_key_sign(struct signing_key *key, enum signature_scheme scheme, const void *text, size_t len,
                      uint8_t ret_signature[SIGNATURE_MAX], size_t *ret_len, struct error **err)
 {
-    uint8_t hash[THUMBPRINT_SHA256_LEN];
+    uint8_t hash[DIGEST_SHA256_LEN];
     mbedtls_rsa_context *rsa = mbedtls_pk_rsa(key->pk);
     errno = 0;
-    int result = thumbprint_sha256(text, len, hash);
+    int result = digest_sha256(text, len, hash);
 
     if (result == 0 && scheme == SIGNATURE_PS256) {
         (void)mbedtls_rsa_set_padding(rsa, MBEDTLS_RSA_PKCS_V21, MBEDTLS_MD_SHA256);
@@ -98,9 +99,4 @@ int signing_key_sign(struct signing_key *key, enum signature_scheme scheme, cons
 int thumbprint_sha1(const void *bytes, size_t len, uint8_t ret[THUMBPRINT_SHA1_LEN])
 {
     return mbedtls_md(mbedtls_md_info_from_type(MBEDTLS_MD_SHA1), bytes, len, ret);
-}
-
-int thumbprint_sha256(const void *bytes, size_t len, uint8_t ret[THUMBPRINT_SHA256_LEN])
-{
-    return mbedtls_md(mbedtls_md_info_from_type(MBEDTLS_MD_SHA256), bytes, len, ret);
 }

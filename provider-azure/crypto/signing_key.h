@@ -21,22 +21,22 @@ enum signature_scheme {
 
 struct signing_key;
 
-/* Reads a PrivateKeyInfo (PKCS#8) or RSAPrivateKey (PKCS#1) in DER. FAILED_PRECONDITION for what is no
- * RSA key of an accepted size. */
+/* Reads a PrivateKeyInfo (PKCS#8) or RSAPrivateKey (PKCS#1) in DER. NULL with err set: FAILED_PRECONDITION
+ * for anything but an RSA key of an accepted size. */
 struct signing_key *signing_key_read(const uint8_t *der, size_t len, struct error **err);
+
+/* Wipes and frees the key. Accepts NULL. */
+void signing_key_destroy(struct signing_key *key);
 
 /* Whether the X.509 certificate (DER) is for this key. False also for bytes that are no certificate. */
 bool signing_key_matches(const struct signing_key *key, const uint8_t *certificate, size_t len);
 
-/* Signs `len` bytes of text. */
+/* Signs `len` bytes of text. FAILED_PRECONDITION when mbedTLS cannot sign with the key. */
 int signing_key_sign(struct signing_key *key, enum signature_scheme scheme, const void *text, size_t len,
                      uint8_t ret_signature[SIGNATURE_MAX], size_t *ret_len, struct error **err);
 
-void signing_key_destroy(struct signing_key *key); /* accepts NULL */
-
-/* SHA-1 and SHA-256 of a certificate: what "x5t" and "x5t#S256" are made of (RFC 7515, 4.1.7 and 4.1.8). */
-enum { THUMBPRINT_SHA1_LEN = 20, THUMBPRINT_SHA256_LEN = 32 };
+/* SHA-1 of a certificate, for "x5t" (RFC 7515, 4.1.7). Returns 0, or mbedTLS's error. */
+enum { THUMBPRINT_SHA1_LEN = 20 };
 int thumbprint_sha1(const void *bytes, size_t len, uint8_t ret[THUMBPRINT_SHA1_LEN]);
-int thumbprint_sha256(const void *bytes, size_t len, uint8_t ret[THUMBPRINT_SHA256_LEN]);
 
 #endif

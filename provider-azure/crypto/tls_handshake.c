@@ -56,8 +56,8 @@ static int set_trust(struct tls_handshake *handshake, const char *server_name, c
         result = mbedtls_x509_crt_parse_file(&handshake->ca, trust->ca_file != NULL ? trust->ca_file : "");
     }
     if (result < 0 || handshake->ca.raw.len == 0)
-        return error_set(err, GRPC_STATUS_FAILED_PRECONDITION,
-                         "no readable CA certificate to verify %s with", server_name);
+        return error_set(err, GRPC_STATUS_FAILED_PRECONDITION, "no readable CA certificate to verify %s with",
+                         server_name);
     return 0; /* some unreadable ones among many do no harm */
 }
 

@@ -1,9 +1,9 @@
 /*
  * tls_handshake.h - a TLS client's handshake on mbedTLS: bytes in, bytes out, the server's names at the end.
  *
- * It knows no socket. Its owner passes received bytes to tls_handshake_receive(), calls tls_handshake_step(), and
- * sends what tls_handshake_output() holds, after every step, also after a failed one (an alert).
- * TLS 1.2 with mbedTLS 2.28, 1.2 and 1.3 with 3.x.
+ * It knows no socket. Its owner passes received bytes to tls_handshake_receive(), calls tls_handshake_step(),
+ * and sends what tls_handshake_output() holds, after every step, also after a failed one (an alert). TLS 1.2
+ * with mbedTLS 2.28, 1.2 and 1.3 with 3.x.
  */
 #ifndef PROVIDER_AZURE_CRYPTO_TLS_HANDSHAKE_H
 #define PROVIDER_AZURE_CRYPTO_TLS_HANDSHAKE_H
@@ -29,8 +29,8 @@ enum tls_handshake_state {
     TLS_HANDSHAKE_FAILED,
 };
 
-/* `server_name` is sent (SNI), and the certificate must be for it. NULL with err set: FAILED_PRECONDITION without a
- * readable CA certificate, RESOURCE_EXHAUSTED. */
+/* `server_name` is sent (SNI), and the certificate must be for it. NULL with err set: FAILED_PRECONDITION
+ * without a readable CA certificate, RESOURCE_EXHAUSTED. */
 struct tls_handshake *tls_handshake_create(const char *server_name, const struct tls_trust *trust,
                                            struct error **err);
 
@@ -55,8 +55,9 @@ struct buffer *tls_handshake_output(struct tls_handshake *handshake);
 /* The reason of TLS_HANDSHAKE_FAILED, cut to size - 1 bytes. */
 void tls_handshake_reason(const struct tls_handshake *handshake, char *ret, size_t size);
 
-/* After TLS_HANDSHAKE_DONE: at most `max` DNS names among the alternative names of the server's certificate (RFC
- * 5280, 4.2.1.6), without those that contain a NUL. Returns their number; the caller frees each with free(). */
+/* After TLS_HANDSHAKE_DONE: at most `max` DNS names among the alternative names of the server's certificate
+ * (RFC 5280, 4.2.1.6), without those that contain a NUL. Returns their number; the caller frees each with
+ * free(). */
 size_t tls_handshake_names(const struct tls_handshake *handshake, char **ret_names, size_t max);
 
 #endif

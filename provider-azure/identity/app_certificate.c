@@ -21,7 +21,7 @@ struct password {
     size_t len;
 };
 
-/* What was found: one key, and the certificates among which its own is looked for. */
+/* The content of the Secret: one key, and the certificates, its own among them. */
 struct found {
     struct secret *key; /* DER */
     struct secret *certificates[APP_CERTIFICATE_MAX_BLOCKS];
@@ -72,7 +72,7 @@ static int add_block(struct found *found, const struct pem_block *block, struct 
     bool key = encrypted || labelled(block, "PRIVATE KEY") || labelled(block, "RSA PRIVATE KEY") ||
                labelled(block, "EC PRIVATE KEY");
     if (!certificate && !key)
-        return 0; /* parameters, requests and the like do no harm */
+        return 0; /* parameters, requests and the like are ignored */
     cleanup_secret struct secret *der = base64_decode(block->body, block->body_len, /* err= */ NULL);
     if (der == NULL && memmem(block->body, block->body_len, "Proc-Type", strlen("Proc-Type")) != NULL)
         return bad(

@@ -8,6 +8,7 @@
 #include <sys/random.h>
 
 #include "common/base/json.h"
+#include "common/crypto/digest.h"
 #include "common/crypto/encoding.h"
 
 enum { GUID_LEN = 36 };
@@ -39,15 +40,14 @@ static int append_header(const struct app_certificate *certificate, const struct
     bool pss = input->scheme == SIGNATURE_PS256;
     const uint8_t *der = secret_bytes(certificate->certificate);
     size_t der_len = secret_len(certificate->certificate);
-    uint8_t thumbprint[THUMBPRINT_SHA256_LEN];
+    uint8_t thumbprint[DIGEST_SHA256_LEN];
     cleanup_buffer struct buffer encoded;
     buffer_init(&encoded, 64);
 
-    int failed =
-        pss ? thumbprint_sha256(der, der_len, thumbprint) : thumbprint_sha1(der, der_len, thumbprint);
+    int failed = pss ? digest_sha256(der, der_len, thumbprint) : thumbprint_sha1(der, der_len, thumbprint);
     if (failed != 0)
         return error_set(err, GRPC_STATUS_INTERNAL, "the certificate's thumbprint cannot be computed");
-    if (base64url_append(&encoded, thumbprint, pss ? THUMBPRINT_SHA256_LEN : THUMBPRINT_SHA1_LEN, err) < 0)
+    if (base64url_append(&encoded, thumbprint, pss ? DIGEST_SHA256_LEN : THUMBPRINT_SHA1_LEN, err) < 0)
         return -1;
     cleanup_json cJSON *json = cJSON_CreateObject();
     if (cJSON_AddStringToObject(json, "alg", pss ? "PS256" : "RS256") == NULL ||

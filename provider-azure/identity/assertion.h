@@ -1,6 +1,6 @@
 /*
- * assertion.h - the JSON web token by which an application proves that it has its private key (RFC 7523, 2.2;
- * Microsoft's "certificate credentials").
+ * assertion.h - the JSON web token that proves an application's private key (RFC 7523, 2.2; Microsoft's
+ * "certificate credentials").
  */
 #ifndef PROVIDER_AZURE_IDENTITY_ASSERTION_H
 #define PROVIDER_AZURE_IDENTITY_ASSERTION_H
@@ -11,8 +11,8 @@
 /* RFC 7523's type of a client assertion, for the form. */
 #define ASSERTION_TYPE "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
-/* How long an assertion is good for, and how far before now it begins: a node's clock may be ahead. Entra
- * wants at most 10 minutes. */
+/* The life of an assertion, and how far before now it begins: a node's clock may be ahead. Entra accepts at
+ * most 10 minutes. */
 enum { ASSERTION_LIFE_S = 480, ASSERTION_BACKDATED_S = 60 };
 
 enum { ASSERTION_MAX_BYTES = 8 * 1024 };

@@ -46,8 +46,8 @@ struct credentials {
     bool newline_trimmed;      /* a line break at the end of a Secret's value was not taken as part of it */
 };
 
-/* Picks the mode and takes the credential that it needs. INVALID_ARGUMENT: "failed to build auth config for mode
- * <None|PodIdentity|VMManagedIdentity|AzureTokenProxy>: ...". They never quote a value. */
+/* Picks the mode and takes the credential that it needs. INVALID_ARGUMENT: "failed to build auth config for
+ * mode <None|PodIdentity|VMManagedIdentity|AzureTokenProxy>: ...". They never quote a value. */
 int credentials_parse(const struct credential_parameters *parameters, struct credentials *ret_credentials,
                       struct error **err);
 void credentials_finish(struct credentials *credentials);

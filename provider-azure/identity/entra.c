@@ -1,5 +1,5 @@
 /*
- * entra.c - token requests to Entra ID and what it answers.
+ * entra.c - token requests to Entra ID and its responses.
  */
 #include "provider-azure/identity/entra.h"
 
@@ -13,9 +13,9 @@
 #include "provider-azure/identity/assertion.h"
 
 /* Tokens have 1 to 4 KiB; error texts less. */
-enum { ENTRA_ANSWER_MAX = 256 * 1024, ENTRA_FORM_MAX = 64 * 1024 };
-/* How much of an error_description is quoted: the AADSTS text, without trace ids and time stamps behind it.
- */
+enum { ENTRA_RESPONSE_MAX = 256 * 1024, ENTRA_FORM_MAX = 64 * 1024 };
+/* The quoted part of an error_description: the AADSTS text, without the trace ids and timestamps behind
+ * it. */
 enum { DESCRIPTION_MAX = 400 };
 
 static int append_text(struct buffer *form, const char *name, const char *value, struct error **err)
@@ -56,7 +56,8 @@ int entra_add_assertion(struct token_request *request, const void *assertion, si
     return http_form_append(&request->body, "client_assertion", assertion, len, err);
 }
 
-const char *entra_hint(int64_t code)
+/* The hint for an AADSTS number, or NULL. */
+static const char *hint_for(int64_t code)
 {
     static const struct {
         int64_t code;
@@ -151,7 +152,7 @@ static void refuse(const struct identity *identity, const struct http_reply *rep
     int64_t number = first_error_code(root);
     if (number == 0)
         number = described_code(description);
-    const char *hint = entra_hint(number);
+    const char *hint = hint_for(number);
 
     error_set(err, code_of(reply->status), "Entra refused the %s (HTTP %d %s): %s%s%s%s%s%s%s",
               identity_mode_name(identity->ops->mode), reply->status, name_text, text,
@@ -164,7 +165,7 @@ struct token *entra_parse_response(const struct identity *identity, const struct
                                    int64_t now_unix, struct error **err)
 {
     cleanup_json cJSON *root =
-        json_parse((const char *)reply->body.data, reply->body.len, ENTRA_ANSWER_MAX, NULL);
+        json_parse((const char *)reply->body.data, reply->body.len, ENTRA_RESPONSE_MAX, NULL);
     const char *text = NULL;
     int64_t expires_in = 0;
     int64_t refresh_in = 0;

@@ -1,5 +1,5 @@
 /*
- * entra.h - the OAuth 2.0 client credentials exchange with Microsoft Entra ID (RFC 6749 4.4, RFC 7523 2.2),
+ * entra.h - the OAuth 2.0 client credentials grant of Microsoft Entra ID (RFC 6749 4.4, RFC 7523 2.2),
  * shared by all modes that use it.
  */
 #ifndef PROVIDER_AZURE_IDENTITY_ENTRA_H
@@ -16,11 +16,8 @@ int entra_build_request(const struct identity *identity, const char *authority, 
 /* Appends `client_assertion` and its type. */
 int entra_add_assertion(struct token_request *request, const void *assertion, size_t len, struct error **err);
 
-/* Reads the token answer or the error, with a hint for the AADSTS codes users meet. */
+/* Reads the token or the error, with a hint for the common AADSTS codes. */
 struct token *entra_parse_response(const struct identity *identity, const struct http_reply *reply,
                                    int64_t now_unix, struct error **err);
-
-/* The hint for an AADSTS number, or NULL. */
-const char *entra_hint(int64_t code);
 
 #endif

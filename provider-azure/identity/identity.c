@@ -1,5 +1,5 @@
 /*
- * identity.c - making identities, and what all modes share.
+ * identity.c - creating identities, and their keys.
  */
 #include "provider-azure/identity/identity.h"
 
@@ -17,7 +17,7 @@ static char *copy(const char *text, bool *ok)
     return made;
 }
 
-/* The cache key covers every input that decides what the token service is asked, each with its length. */
+/* The cache key covers every input of the token request, each with its length. */
 static void compute_keys(struct identity *identity, enum credential_kind credential_kind)
 {
     uint8_t kind = (uint8_t)credential_kind;
@@ -30,7 +30,7 @@ static void compute_keys(struct identity *identity, enum credential_kind credent
     fields[n++] = (struct digest_field){&mode, sizeof(mode)};
     for (size_t i = 0; i < ARRAY_SIZE(texts); i++)
         fields[n++] = (struct digest_field){texts[i], strlen(texts[i])};
-    if (identity->egress != NULL) /* what came by one way is not for those who come by another */
+    if (identity->egress != NULL) /* classes with different egress share nothing */
         fields[n++] = (struct digest_field){identity->egress->digest, DIGEST_SHA256_LEN};
     digest_fields(fields, n, identity->principal);
     fields[n++] = (struct digest_field){identity->pod_uid, strlen(identity->pod_uid)};

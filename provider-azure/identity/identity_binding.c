@@ -1,6 +1,5 @@
 /*
- * binding.c - identity binding: as workload identity, with a token for another audience, and by way of AKS'
- * token proxy.
+ * identity_binding.c - as workload identity, with a token for another audience and through AKS' token proxy.
  */
 #include <string.h>
 

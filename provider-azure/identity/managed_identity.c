@@ -1,5 +1,6 @@
 /*
- * vm.c - the managed identity of the node's virtual machine, from its instance metadata service (IMDS).
+ * managed_identity.c - the managed identity of the node's virtual machine, from its instance metadata service
+ * (IMDS).
  *
  * Never through a proxy: the address is link-local, and a proxy would hand out its own host's identity.
  */
@@ -12,7 +13,7 @@
 #include "provider-azure/identity/identity.h"
 #include "provider-azure/identity/timestamp.h"
 
-enum { IMDS_ANSWER_MAX = 256 * 1024, IMDS_TEXT_MAX = 300 };
+enum { IMDS_RESPONSE_MAX = 256 * 1024, IMDS_TEXT_MAX = 300 };
 
 static int build_request(const struct identity *identity, const struct token_request_context *context,
                          struct token_request *request, struct error **err)
@@ -42,14 +43,14 @@ static void refuse(const struct identity *identity, const struct http_reply *rep
 {
     const char *name = NULL;
     const char *description = NULL;
-    char said[IMDS_TEXT_MAX + 1];
+    char quoted[IMDS_TEXT_MAX + 1];
     char text[IMDS_TEXT_MAX + 1];
 
     (void)json_opt_string(root, "error", &name, NULL);
     (void)json_opt_string(root, "error_description", &description, NULL);
-    (void)snprintf(said, sizeof(said), "%s%s%s", name != NULL ? name : "no JSON error in the response",
+    (void)snprintf(quoted, sizeof(quoted), "%s%s%s", name != NULL ? name : "no JSON error in the response",
                    description != NULL ? ": " : "", description != NULL ? description : "");
-    utf8_quote(text, sizeof(text), said);
+    utf8_quote(text, sizeof(text), quoted);
     if (reply->status == 400 && *identity->client_id != '\0')
         error_set(
             err, GRPC_STATUS_UNAUTHENTICATED,
@@ -72,7 +73,7 @@ static struct token *parse_response(const struct identity *identity, const struc
                                     int64_t now_unix, struct error **err)
 {
     cleanup_json cJSON *root =
-        json_parse((const char *)reply->body.data, reply->body.len, IMDS_ANSWER_MAX, NULL);
+        json_parse((const char *)reply->body.data, reply->body.len, IMDS_RESPONSE_MAX, NULL);
     const char *text = NULL;
     int64_t expires = -1;
     int64_t expires_in = 0;

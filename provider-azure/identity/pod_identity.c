@@ -1,5 +1,5 @@
 /*
- * pod.c - aad-pod-identity: the node's NMI hands out the token of the identity bound to the pod.
+ * pod_identity.c - aad-pod-identity: the node's NMI hands out the token of the identity bound to the pod.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,7 +10,7 @@
 #include "provider-azure/identity/identity.h"
 #include "provider-azure/identity/timestamp.h"
 
-enum { NMI_ANSWER_MAX = 256 * 1024, NMI_TEXT_MAX = 300 };
+enum { NMI_RESPONSE_MAX = 256 * 1024, NMI_TEXT_MAX = 300 };
 
 static int build_request(const struct identity *identity, const struct token_request_context *context,
                          struct token_request *request, struct error **err)
@@ -62,7 +62,7 @@ static struct token *parse_response(const struct identity *identity, const struc
         return NULL;
     }
     cleanup_json cJSON *root =
-        json_parse((const char *)reply->body.data, reply->body.len, NMI_ANSWER_MAX, NULL);
+        json_parse((const char *)reply->body.data, reply->body.len, NMI_RESPONSE_MAX, NULL);
     if (!cJSON_IsObject(root) || json_get_object(root, "token", &inner, NULL) < 0 ||
         json_get_string(inner, "access_token", &text, NULL) < 0 ||
         json_get_string(root, "clientid", &client, NULL) < 0 || *text == '\0' || *client == '\0') {

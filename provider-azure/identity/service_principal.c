@@ -1,6 +1,6 @@
 /*
- * service_principal.c - an application that proves itself with what the Secret named by nodePublishSecretRef
- * holds: a client secret, or a certificate with its key.
+ * service_principal.c - an application with a client secret, or with a certificate and its key, from the
+ * Secret of nodePublishSecretRef.
  */
 #include <strings.h>
 
@@ -21,9 +21,9 @@ const struct identity_ops client_secret_ops = {.mode = IDENTITY_SERVICE_PRINCIPA
                                                .build_request = build_with_secret,
                                                .parse_response = entra_parse_response};
 
-/* Reading the certificate waits until a token is needed, and is done aside: opening a PKCS#12 file costs
- * some milliseconds, and a second if somebody asked for many rounds of key derivation. Mounts that find
- * a token pay nothing of it. */
+/* The certificate is read when a token is needed, in a thread: opening a PKCS#12 file costs some
+ * milliseconds, and a second with many rounds of key derivation. A mount that finds a token in the cache does
+ * not pay for it. */
 static int build_with_certificate(const struct identity *identity,
                                   const struct token_request_context *context, struct token_request *request,
                                   struct error **err)

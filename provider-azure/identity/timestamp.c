@@ -1,5 +1,5 @@
 /*
- * moment.c - reading points in time.
+ * timestamp.c - reading timestamps.
  */
 #include "provider-azure/identity/timestamp.h"
 
@@ -11,10 +11,10 @@
 
 #include "common/base/cleanup.h"
 
-/* Beyond this a number is no time in seconds (the year 33658): a mistake, or milliseconds. */
+/* A larger number (the year 33658) is no time in seconds: a mistake, or milliseconds. */
 #define SECONDS_MAX INT64_C(1000000000000)
 
-int64_t timestamp_parse(const char *text)
+static int64_t parse(const char *text)
 {
     static const char *const formats[] = {"%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S", "%m/%d/%Y %H:%M:%S"};
     char *end = NULL;
@@ -36,7 +36,7 @@ int64_t timestamp_parse(const char *text)
         int hours = 0;
         int minutes = 0;
         char sign = 0;
-        /* NOLINTNEXTLINE(cert-err34-c): two digits can not overflow */
+        /* NOLINTNEXTLINE(cert-err34-c): two digits cannot overflow */
         if (sscanf(rest, "%c%2d:%2d", &sign, &hours, &minutes) == 3 && (sign == '+' || sign == '-'))
             offset = (sign == '-' ? -1 : 1) * (hours * 3600LL + minutes * 60LL);
         return (int64_t)timegm(&parts) - offset;
@@ -47,7 +47,7 @@ int64_t timestamp_parse(const char *text)
 int64_t timestamp_from_json(const cJSON *value)
 {
     if (cJSON_IsString(value))
-        return timestamp_parse(value->valuestring);
+        return parse(value->valuestring);
     if (cJSON_IsNumber(value) && value->valuedouble > 0 && value->valuedouble < (double)SECONDS_MAX)
         return (int64_t)value->valuedouble;
     return -1;

@@ -17,7 +17,7 @@ int64_t token_life(int64_t seconds)
     return seconds < TOKEN_LIFE_MAX_S ? seconds : TOKEN_LIFE_MAX_S;
 }
 
-/* Whether the text can stand in a header (RFC 6750, 2.1, and what services may add to it). */
+/* Whether the text fits into a header (RFC 6750, 2.1, and the characters that services add to it). */
 static bool fits_header(const char *text)
 {
     size_t len = strnlen(text, TOKEN_TEXT_MAX + 1);

@@ -10,7 +10,7 @@
 #include "common/base/secret.h"
 #include "common/crypto/digest.h"
 
-/* The limits of what a service may grant: Entra's tokens live a day at most, and have some KiB. */
+/* The limits of a service's token: Entra's tokens live a day at most, and have some KiB. */
 enum { TOKEN_LIFE_MAX_S = 7 * 24 * 3600, TOKEN_TEXT_MAX = 48 * 1024 };
 
 struct token {
@@ -18,14 +18,14 @@ struct token {
     struct secret *value;
     int64_t expires_unix;
     int64_t refresh_unix; /* from then on a new one is fetched in the background */
-    /* Who the service takes the bearer for: mounts whose tokens have the same principal may share what was
-     * read with one of them. Each of them holds a token, so each has proved to be that principal. */
+    /* The bearer as the service sees it: mounts whose tokens have the same principal may share a response.
+     * Each of them has a token, so each has proved to be that principal. */
     uint8_t principal[DIGEST_SHA256_LEN];
 };
 
 /* A token for `text` that expires at `expires_unix`, TOKEN_LIFE_MAX_S from now at the latest. `refresh_in` is
- * in seconds, 0 = unknown. The token has one reference, the caller's. NULL with err set: UNAVAILABLE for a text
- * that cannot be sent in a header, RESOURCE_EXHAUSTED. */
+ * in seconds, 0 = unknown. The token has one reference, the caller's. NULL with err set: UNAVAILABLE for a
+ * text that cannot be sent in a header, RESOURCE_EXHAUSTED. */
 struct token *token_create(const uint8_t principal[DIGEST_SHA256_LEN], const char *text, int64_t expires_unix,
                            int64_t refresh_in, int64_t now_unix, struct error **err);
 

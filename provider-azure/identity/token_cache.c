@@ -94,13 +94,14 @@ static bool usable(const struct token *token, int64_t now_unix)
 
 /* --- expired tokens are wiped --- */
 
-/* The timer runs at least this often, because the wall clock may be set, and at most so often that it does not
- * spin. */
+/* The timer runs at least this often, because the wall clock may be set, and at most so often that it does
+ * not spin. */
 enum { SWEEP_MIN_S = 1, SWEEP_MAX_S = 600 };
 
 static void on_sweep(void *arg);
 
-/* Sets the timer to the time at which the next token expires. Without memory for it, later calls try it again. */
+/* Sets the timer to the time at which the next token expires. Without memory for it, later calls try it
+ * again. */
 static void plan_sweep(struct token_cache *cache)
 {
     const struct transport *transport = cache->network->transport;

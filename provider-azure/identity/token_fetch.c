@@ -67,8 +67,8 @@ static void finish(struct token_fetch *fetch, struct token *token, struct error 
 static int request_token(struct token_fetch *fetch, const struct token_proxy_endpoint *endpoint,
                          struct error **err);
 
-/* A try without a response may have reached the service, which takes an assertion only once: after a refusal of
- * the next try a new assertion is sent. True when that is in flight. */
+/* A try without a response may have reached the service, which takes an assertion only once: after a refusal
+ * of the next try a new assertion is sent. True when that is in flight. */
 static bool retry_with_new_assertion(struct token_fetch *fetch, const struct error *failure, unsigned tries)
 {
     struct error *ignored = NULL; /* the refusal is reported */
@@ -120,7 +120,8 @@ static void on_reply(struct http_reply *reply, const struct error *error, unsign
 static int send_request(struct token_fetch *fetch, const struct token_request *request, struct error **err)
 {
     const struct identity *identity = fetch->identity;
-    /* Entra throttles an application: one that is throttled must not stop the others. IMDS throttles the node. */
+    /* Entra throttles an application: one that is throttled must not stop the others. IMDS throttles the
+     * node. */
     cleanup_free char *scope = NULL;
 
     if (*identity->authority != '\0' &&

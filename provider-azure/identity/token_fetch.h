@@ -23,8 +23,8 @@ struct token_fetch;
 /* Exactly one of `token`, a reference, and `failure`. Both belong to the callee. */
 typedef void token_fetch_callback(struct token *token, struct error *failure, void *arg);
 
-/* `network` is borrowed until the callback or token_fetch_cancel(); a reference to `identity` is taken. NULL with
- * err set: lack of memory, or the request cannot be built. */
+/* `network` is borrowed until the callback or token_fetch_cancel(); a reference to `identity` is taken. NULL
+ * with err set: lack of memory, or the request cannot be built. */
 struct token_fetch *token_fetch_start(const struct network *network, struct identity *identity,
                                       uint64_t deadline_ms, token_fetch_callback *callback, void *arg,
                                       struct error **err);

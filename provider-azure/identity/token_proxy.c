@@ -1,5 +1,5 @@
 /*
- * token_proxy.c - the way to AKS' token proxy.
+ * token_proxy.c - the endpoint of AKS' token proxy.
  */
 #include "provider-azure/identity/token_proxy.h"
 
@@ -12,24 +12,22 @@
 #include <sys/queue.h>
 
 #include "common/base/file.h"
-#include "common/crypto/digest.h"
+#include "provider-azure/identity/cluster_sni.h"
 
-/* A handshake takes milliseconds; the API server may be on its way up. */
+/* A handshake takes milliseconds; the API server may be starting. */
 enum { PROBE_LIMIT_MS = 10 * 1000 };
-/* A cluster's id does not change while a node lives; looking once an hour costs nothing. */
+/* A cluster's id does not change while a node lives; reading its certificate once an hour costs nothing. */
 enum { SNI_FRESH_MS = 3600 * 1000 };
 enum { CA_MAX_BYTES = 1024 * 1024 };
-/* A cluster's id has 24 characters; a label of DNS has at most 63. */
-enum { CLUSTER_ID_MAX = 63 };
 
 #define NOT_AVAILABLE "proxy transport not available"
 
 struct token_proxy_waiter {
     TAILQ_ENTRY(token_proxy_waiter) link;
     struct token_proxy *proxy;
-    struct transport_timer *timer; /* the deadline, or the next turn when the answer is known */
-    bool known;                    /* answered from the timer */
-    bool due;                      /* belongs to the outcome being handed out */
+    struct transport_timer *timer; /* the deadline, or the next turn when the name is known */
+    bool known;                    /* the timer delivers the known name */
+    bool due;                      /* gets the outcome that is being delivered */
     token_proxy_callback *callback;
     void *arg;
 };
@@ -44,7 +42,7 @@ struct token_proxy {
     char *ca_file;
     char *api_server;
     struct buffer ca; /* empty: none */
-    char *sni;        /* what was computed, or NULL */
+    char *sni;        /* computed, or NULL */
     uint64_t sni_until_ms;
     struct transport_probe *probe;
     TAILQ_HEAD(token_proxy_waiters, token_proxy_waiter) waiters;
@@ -161,51 +159,7 @@ const struct error *token_proxy_config_error(const struct token_proxy *proxy)
     return proxy->config_error;
 }
 
-/* --- the server name --- */
-
-char *token_proxy_sni_name(const char *cluster_id)
-{
-    static const char alphabet[] = "0123456789abcdefghijklmnopqrstuv"; /* base32hex, RFC 4648 7 */
-    static const char label[] = "identity-binding";
-    uint8_t digest[DIGEST_SHA256_LEN];
-    char text[(DIGEST_SHA256_LEN * 8 + 4) / 5 + 1];
-    unsigned pending = 0;
-    unsigned bits = 0;
-    size_t n = 0;
-    char *made = NULL;
-    cleanup_free char *input = NULL;
-
-    if (asprintf(&input, "%s%s", label, cluster_id) < 0) {
-        input = NULL;
-        return NULL;
-    }
-    if (digest_sha256(input, strlen(input), digest) < 0)
-        return NULL;
-    for (size_t i = 0; i < DIGEST_SHA256_LEN; i++) {
-        pending = (pending << 8 | digest[i]) & 0xffff;
-        for (bits += 8; bits >= 5; bits -= 5)
-            text[n++] = alphabet[pending >> (bits - 5) & 31];
-    }
-    if (bits > 0)
-        text[n++] = alphabet[pending << (5 - bits) & 31];
-    text[n] = '\0';
-    return asprintf(&made, "a%s.ests.aks", text) < 0 ? NULL : made;
-}
-
-/* The cluster's id in a name "hcp-kubernetes.<ID>.svc.cluster.local"; the caller frees. NULL if it is another
- * name. */
-static char *cluster_id_of(const char *name)
-{
-    static const char head[] = "hcp-kubernetes.", tail[] = ".svc.cluster.local";
-    size_t len = strlen(name);
-    size_t around = sizeof(head) - 1 + sizeof(tail) - 1;
-    if (len <= around || len > around + CLUSTER_ID_MAX || strncmp(name, head, sizeof(head) - 1) != 0 ||
-        strcmp(name + len - (sizeof(tail) - 1), tail) != 0)
-        return NULL;
-    return strndup(name + sizeof(head) - 1, len - around);
-}
-
-/* --- finding the route --- */
+/* --- the endpoint --- */
 
 /* Reads the CA file. One that is empty, as while it is being replaced, leaves the last content. */
 static int read_ca(struct token_proxy *proxy, struct error **err)
@@ -273,7 +227,7 @@ static void deliver(struct token_proxy_waiter *waiter, const char *sni, const st
     callback(&endpoint, NULL, arg);
 }
 
-/* Hands an outcome to all who waited for it. Those who come while this runs wait for the next. */
+/* Delivers an outcome to all waiters. Waiters that are added meanwhile wait for the next outcome. */
 static void deliver_all(struct token_proxy *proxy, const char *sni, const struct error *error)
 {
     struct token_proxy_waiter *waiter = NULL;
@@ -300,9 +254,9 @@ static void on_probe(const char *const *names, const struct error *error, void *
 
     proxy->probe = NULL;
     for (size_t i = 0; names != NULL && names[i] != NULL && id == NULL; i++)
-        id = cluster_id_of(names[i]);
+        id = cluster_id_from_name(names[i]);
     if (id != NULL)
-        sni = token_proxy_sni_name(id);
+        sni = cluster_sni_name(id);
     if (names == NULL) {
         (void)error_set(&failure, GRPC_STATUS_UNAVAILABLE, NOT_AVAILABLE ": %s", error_message(error));
     } else if (id == NULL) {
@@ -339,7 +293,7 @@ static void on_timer(void *arg)
     cleanup_error struct error *late = NULL;
     waiter->timer = NULL;
     if (waiter->known) {
-        /* What was known may have been doubted since; it is still the best guess there is. */
+        /* The name may have been invalidated since; there is no better one yet. */
         const char *sni = waiter->proxy->fixed_sni != NULL ? waiter->proxy->fixed_sni : waiter->proxy->sni;
         deliver(waiter, sni, NULL);
         return;
@@ -382,7 +336,7 @@ void token_proxy_waiter_cancel(struct token_proxy_waiter **waiter)
     struct token_proxy_waiter *gone = *waiter;
     *waiter = NULL;
     if (gone != NULL)
-        waiter_free(gone); /* a probe under way goes on: what it finds is wanted next time */
+        waiter_free(gone); /* a running probe goes on: its result serves the next request */
 }
 
 void token_proxy_invalidate(struct token_proxy *proxy)

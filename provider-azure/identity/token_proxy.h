@@ -1,13 +1,13 @@
 /*
- * token_proxy.h - the way to AKS' token proxy, which identity bindings go through.
+ * token_proxy.h - the endpoint of AKS' token proxy, for identity bindings.
  *
- * The proxy listens where the API server does and is told apart by its TLS server name (SNI), which is
- * computed from the cluster's id in the API server's certificate, unless --sni-name gives it. So the first
- * mount that needs it looks at that certificate: in the background, within its deadline, together with all
- * others that wait. What was found is kept for SNI_FRESH_MS; a failure is told to those who waited and is
- * not kept.
+ * The proxy has the API server's address and a TLS server name (SNI) of its own, which is computed from the
+ * cluster's id in the API server's certificate, unless --sni-name sets it. The first mount that needs the
+ * proxy starts a probe of that certificate, in the background and within the mount's deadline; other mounts
+ * wait for the same probe. The name is kept for SNI_FRESH_MS; a failure goes to the waiting mounts and is not
+ * kept.
  *
- * The trusted CA is read anew for each request, as Kubernetes may change it at any time.
+ * The trusted CA file is read for each request, as Kubernetes may replace it at any time.
  */
 #ifndef PROVIDER_AZURE_IDENTITY_TOKEN_PROXY_H
 #define PROVIDER_AZURE_IDENTITY_TOKEN_PROXY_H
@@ -25,26 +25,26 @@ struct token_proxy_config {
     const char *url;        /* --token-proxy-url; "" = https://kubernetes.default.svc.cluster.local */
     const char *sni_name;   /* --sni-name; "" = computed */
     const char *ca_file;    /* in a pod /var/run/secrets/kubernetes.io/serviceaccount/ca.crt */
-    const char *api_server; /* "host:port" whose certificate is looked at; "" = TOKEN_PROXY_API_SERVER, port
+    const char *api_server; /* "host:port" of the certificate; "" = TOKEN_PROXY_API_SERVER, port
                                $KUBERNETES_SERVICE_PORT or 443 */
 };
 
 struct token_proxy;
 struct token_proxy_waiter;
 
-/* Copies what it needs; `transport` is borrowed. A URL that breaks the rules (https; no user, query or
- * fragment) is not an error here: it is told by each mount that needs the proxy. NULL with err set on
- * lack of memory. */
+/* Copies the configuration; `transport` is borrowed. An invalid URL (https; no user, query or fragment) is
+ * not an error here: each mount that needs the proxy reports it. NULL with err set on lack of memory. */
 struct token_proxy *token_proxy_create(const struct transport *transport,
                                        const struct token_proxy_config *config, struct error **err);
-/* No wait may be left. Accepts NULL. */
+
+/* No waiter may be left. Accepts NULL. */
 void token_proxy_destroy(struct token_proxy *proxy);
 
-/* Why the proxy can never be used as it is configured, or NULL. */
+/* The reason why the proxy cannot be used with this configuration, or NULL. */
 const struct error *token_proxy_config_error(const struct token_proxy *proxy);
 
-/* Where a request goes: the URL's host is the TLS server name, the connection goes to `connect_to`, the
- * Host header names the proxy. All borrowed for the time of the callback. */
+/* The target of a request: the URL's host is the TLS server name, the connection goes to `connect_to`, the
+ * Host header names the proxy. All borrowed during the callback. */
 struct token_proxy_endpoint {
     const char *base; /* "https://<server name><path of the proxy URL>", ends with a slash */
     const char *connect_to;
@@ -53,19 +53,18 @@ struct token_proxy_endpoint {
     size_t ca_pem_len;
 };
 
-/* Either `route` or `error` (UNAVAILABLE "proxy transport not available: <cause>"). */
+/* Either `endpoint` or `error` (UNAVAILABLE "proxy transport not available: <cause>"). */
 typedef void token_proxy_callback(const struct token_proxy_endpoint *endpoint, const struct error *error,
                                   void *arg);
 
-/* Contract: common/grpc/client.h. */
+/* Finds the endpoint. Contract: common/grpc/client.h. */
 struct token_proxy_waiter *token_proxy_resolve(struct token_proxy *proxy, uint64_t deadline_ms,
                                                token_proxy_callback *callback, void *arg, struct error **err);
+
+/* The callback does not run any more. Sets *waiter to NULL; accepts a pointer to NULL. */
 void token_proxy_waiter_cancel(struct token_proxy_waiter **waiter);
 
-/* The route did not lead anywhere: the certificate is looked at again next time. */
+/* There was no response from the endpoint: the next token_proxy_resolve() probes the certificate again. */
 void token_proxy_invalidate(struct token_proxy *proxy);
-
-/* The server name for a cluster id; the caller frees. */
-char *token_proxy_sni_name(const char *cluster_id);
 
 #endif

@@ -8,8 +8,8 @@
 #include "common/base/error.h"
 #include "provider-azure/network/http_retry.h"
 
-/* All zero is an empty request. Its owner ends it with token_request_finish(). All texts that it points to are
- * owned and come from the wiping allocator, but for the literals. */
+/* All zero is an empty request. Its owner ends it with token_request_finish(). All texts that it points to
+ * are owned and come from the wiping allocator, but for the literals. */
 struct token_request {
     const char *service; /* literal, see struct http_retry_request */
     const char *method;  /* literal */

@@ -1,5 +1,6 @@
 /*
- * workload.c - workload identity: the pod's service account token is the client assertion (RFC 7523).
+ * workload_identity.c - workload identity: the pod's service account token is the client assertion (RFC
+ * 7523).
  */
 #include "provider-azure/identity/entra.h"
 

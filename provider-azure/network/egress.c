@@ -1,5 +1,5 @@
 /*
- * route.c - parameters of the way to the services.
+ * egress.c - proxy and CA file of a class.
  */
 #include "provider-azure/network/egress.h"
 
@@ -61,7 +61,7 @@ static void compute_digest(struct egress *egress)
     const char *texts[] = {egress->proxy, egress->no_proxy, egress->ca_file};
     struct digest_field fields[2 * ARRAY_SIZE(texts)];
     static const char present = 1;
-    for (size_t i = 0; i < ARRAY_SIZE(texts); i++) { /* absent and empty are different things */
+    for (size_t i = 0; i < ARRAY_SIZE(texts); i++) { /* absent and empty differ */
         fields[2 * i] = (struct digest_field){&present, texts[i] != NULL ? 1 : 0};
         fields[2 * i + 1] = (struct digest_field){texts[i], texts[i] != NULL ? strlen(texts[i]) : 0};
     }

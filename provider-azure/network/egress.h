@@ -1,19 +1,19 @@
 /*
- * route.h - the way of one class to Entra ID and Key Vault: proxy and trusted certificates.
+ * egress.h - proxy and trusted certificates of one class, towards Entra ID and Key Vault.
  *
- * Parameters httpsProxy, noProxy and caBundleFile; each replaces or adds to what the process has from its
- * environment, for the mounts of this class alone. Why this shape:
- * - One pair of variables per node does not do where teams have proxies of their own, or where only some
+ * Parameters httpsProxy, noProxy and caBundleFile; each replaces a setting of the process's environment, or
+ * adds to it, for the mounts of this class alone. The reasons:
+ * - One pair of variables per node is too little where teams have proxies of their own, or where only some
  *   vaults are behind one.
- * - A proxy sees the names of the hosts and nothing else, because the servers still have to prove who they
- *   are. So a class may name any proxy ("none": none).
- * - Whoever may say which certificates are trusted, may read tokens; and the tokens of a node's managed
- *   identity are not the class author's. So a class only chooses among the files that the operator put
- *   into --class-ca-dir, by a plain name.
- * - Nothing that came by one route is given to a mount with another: the route is part of what names a
- *   token, a vault read and a back-off (the identity's key and principal), and libcurl shares no
- *   connection between different proxies or certificate files.
- * - IMDS and NMI are on the node: never by a route.
+ * - A proxy sees only the names of the hosts, because the servers prove their identity through it. So a class
+ *   may name any proxy ("none": none).
+ * - The author of a trusted certificate can read tokens, and the tokens of a node's managed identity are not
+ *   the class author's. So a class only chooses among the files that the operator put into --class-ca-dir, by
+ *   a plain name.
+ * - Mounts with different egress share nothing: the egress is part of the key of a token, a vault read and a
+ *   back-off (the identity's key and principal), and libcurl shares no connection between different proxies
+ *   or certificate files.
+ * - IMDS and NMI are on the node: requests to them never use an egress.
  */
 #ifndef PROVIDER_AZURE_NETWORK_EGRESS_H
 #define PROVIDER_AZURE_NETWORK_EGRESS_H
@@ -22,7 +22,7 @@
 #include "common/crypto/digest.h"
 #include "common/http/client.h"
 
-/* Immutable; shared by whoever sends requests. */
+/* Immutable; shared by the requests of a class. */
 struct egress {
     unsigned refs;
     char *proxy;    /* NULL: the environment's; "": none */
@@ -38,22 +38,26 @@ struct egress_parameters {
     const char *ca_bundle_file;
 };
 
-/* Sets *ret_egress, NULL when the class says nothing about it. `ca_dir` is --class-ca-dir, NULL or "" = none.
- * INVALID_ARGUMENT names the parameter. */
+/* Sets *ret_egress: one reference, or NULL when no parameter is given. `ca_dir` is --class-ca-dir, NULL or ""
+ * = none. INVALID_ARGUMENT names the parameter. */
 int egress_create(const struct egress_parameters *parameters, const char *ca_dir, struct egress **ret_egress,
                   struct error **err);
 
-/* Both accept NULL. */
+/* Takes a reference and returns `egress`. Accepts NULL. */
 struct egress *egress_ref(struct egress *egress);
+
+/* Drops a reference. Accepts NULL. */
 void egress_unref(struct egress *egress);
 
+/* For cleanup_egress only. */
 static inline void cleanup_egress_func(struct egress **egress)
 {
     egress_unref(*egress);
 }
 #define cleanup_egress CLEANUP(cleanup_egress_func)
 
-/* Fills the request's policy for proxies and certificates. `route` may be NULL: the environment's. */
+/* Sets the proxy and the certificates of a request, which borrows them. `egress` may be NULL: the
+ * environment's. */
 void egress_apply(const struct egress *egress, struct http_request *request);
 
 #endif

@@ -123,8 +123,8 @@ static int send_try(struct http_retry *retry, struct error **err)
     return 0;
 }
 
-/* Spreads the requests that return after a pause, on this node and on others, over a quarter of it, a second at
- * most; not beyond the deadline. */
+/* Spreads the requests that return after a pause, on this node and on others, over a quarter of it, a second
+ * at most; not beyond the deadline. */
 static uint64_t jitter(const struct http_retry *retry, uint64_t pause_ms)
 {
     uint64_t left = time_left(retry);
@@ -133,8 +133,8 @@ static uint64_t jitter(const struct http_retry *retry, uint64_t pause_ms)
     return transport_random(retry->network->transport) % ((spread < slack ? spread : slack) + 1);
 }
 
-/* Sends, unless the scope is paused or all its permits are in use. An error goes through a timer: the callback
- * never runs inside http_retry_start(). */
+/* Sends, unless the scope is paused or all its permits are in use. An error goes through a timer: the
+ * callback never runs inside http_retry_start(). */
 static int send_when_permitted(struct http_retry *retry, struct error **err)
 {
     const struct network *network = retry->network;

@@ -3,8 +3,8 @@
  */
 #include "provider-azure/network/retry_policy.h"
 
-/* The delays of the Azure SDK: (2^n - 1) x `first`, n = 1 for the first retry, times a random factor from 0.8 to
- * 1.3; `cap` bounds the product. */
+/* The delays of the Azure SDK: (2^n - 1) x `first`, n = 1 for the first retry, times a random factor from 0.8
+ * to 1.3; `cap` bounds the product. */
 #define AZURE_BACKOFF(first_ms, cap_ms)                                                                      \
     {                                                                                                        \
         .first = (first_ms), .step = (first_ms), .growth_percent = 200, .cap = (cap_ms),                     \

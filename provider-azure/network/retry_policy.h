@@ -29,13 +29,13 @@ extern const struct retry_policy retry_service; /* Key Vault and Entra */
 extern const struct retry_policy retry_imds;
 extern const struct retry_policy retry_never; /* NMI waits by itself for up to a minute and more */
 
-/* Whether a response with this HTTP status is retried: 408, 429, 500, 502, 503, 504 and, for IMDS, 404, 410 and all
- * 5xx. */
+/* Whether a response with this HTTP status is retried: 408, 429, 500, 502, 503, 504 and, for IMDS, 404, 410
+ * and all 5xx. */
 bool retry_policy_allows_status(const struct retry_policy *policy, int status);
 
-/* Whether a failure without a response is retried. `tries` counts the tries made, this one included. A name that
- * does not resolve gets one retry only (it usually is a wrong vault name, and the user waits), and so does a
- * service of the node without a connection; a TLS failure gets none. */
+/* Whether a failure without a response is retried. `tries` counts the tries made, this one included. A name
+ * that does not resolve gets one retry only (it usually is a wrong vault name, and the user waits), and so
+ * does a service of the node without a connection; a TLS failure gets none. */
 bool retry_policy_allows_failure(const struct retry_policy *policy, const struct error *error,
                                  enum http_hop hop, unsigned tries);
 

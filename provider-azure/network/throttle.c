@@ -16,7 +16,8 @@ static struct throttle_scope *find(const struct throttle_table *table, const uin
     return NULL;
 }
 
-/* Wakes as many as may be in flight. A woken request calls throttle_acquire() again, and may be queued again. */
+/* Wakes as many as may be in flight. A woken request calls throttle_acquire() again, and may be queued
+ * again. */
 static void wake_waiters(struct throttle_scope *scope)
 {
     unsigned available = scope->limit > scope->in_flight ? scope->limit - scope->in_flight : 0;

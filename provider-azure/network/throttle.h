@@ -1,17 +1,19 @@
 /*
- * throttle.h - back-off shared by all requests to one service after a 429 (slow start). Pure decisions, no I/O.
+ * throttle.h - back-off shared by all requests to one service after a 429 (slow start). Pure decisions, no
+ * I/O.
  *
  *            429                 the pause ends             responses      above THROTTLE_MAX_IN_FLIGHT
  *     OPEN ───────▶ PAUSED ────────────────────▶ RAMP_UP 1 ──────────▶ 2 ▶ 4 ... ─────────▶ OPEN
  *                     ▲                             │
  *                     └─────────── 429 ─────────────┘
  *
- * While a scope is PAUSED no request is sent. After the pause one request goes first; each response doubles the
- * number of requests that may be in flight, another 429 starts a new, longer pause. So a thousand waiting mounts
- * cost a vault in trouble one request per pause, and return to it step by step. OPEN scopes cost nothing.
+ * While a scope is PAUSED no request is sent. After the pause one request goes first; each response doubles
+ * the number of requests that may be in flight, another 429 starts a new, longer pause. So a thousand waiting
+ * mounts cost a vault in trouble one request per pause, and return to it step by step. OPEN scopes cost
+ * nothing.
  *
- * The caller names a scope by a key: a vault (host and egress), or for tokens one application at one authority,
- * so that one throttled application does not stop the others.
+ * The caller names a scope by a key: a vault (host and egress), or for tokens one application at one
+ * authority, so that one throttled application does not stop the others.
  */
 #ifndef PROVIDER_AZURE_NETWORK_THROTTLE_H
 #define PROVIDER_AZURE_NETWORK_THROTTLE_H
@@ -35,8 +37,8 @@ struct throttle_permit {
     TAILQ_ENTRY(throttle_permit) link;
     struct throttle_scope *scope; /* NULL: neither queued nor counted */
     enum { PERMIT_NONE, PERMIT_QUEUED, PERMIT_HELD } state;
-    /* The owner may call throttle_acquire() again. Runs inside throttle_release() of another permit: it may only
-     * set a flag or a timer. */
+    /* The owner may call throttle_acquire() again. Runs inside throttle_release() of another permit: it may
+     * only set a flag or a timer. */
     void (*wake)(void *arg);
     void *arg;
 };
@@ -69,8 +71,8 @@ enum throttle_outcome {
 /* Ends a permit; harmless for one in state PERMIT_NONE. Wakes queued permits. */
 void throttle_release(struct throttle_permit *permit, enum throttle_outcome outcome);
 
-/* The service returned 429: no request of the scope is sent before `until_ms`. A pause is never shortened. Call it
- * before throttle_release(). */
+/* The service returned 429: no request of the scope is sent before `until_ms`. A pause is never shortened.
+ * Call it before throttle_release(). */
 void throttle_pause(struct throttle_table *table, const uint8_t key[DIGEST_SHA256_LEN], uint64_t now_ms,
                     uint64_t until_ms);
 

@@ -1,5 +1,6 @@
 /*
- * tls_probe.h - the names in a TLS server's certificate: one verified handshake, then the connection is closed.
+ * tls_probe.h - the names in a TLS server's certificate: one verified handshake, then the connection is
+ * closed.
  *
  * libcurl reports a server's certificate with some TLS libraries only, so this is mbedTLS's own handshake
  * (tls_handshake.h), driven by the loop: nothing blocks, and cancelling is immediate.

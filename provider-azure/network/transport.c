@@ -255,7 +255,7 @@ static void on_work_done(uv_work_t *request, int status)
     struct work *work = request->data;
     transport_fired *done = work->done;
     void *arg = work->arg;
-    (void)status; /* nobody cancels */
+    (void)status; /* it is never cancelled */
     free(work);
     done(arg);
 }

@@ -1,9 +1,10 @@
 /*
- * transport.h - everything this program asks of the outside world: HTTP calls, certificates, threads, timers,
- * clocks, chance.
+ * transport.h - the outside world as one table: HTTP requests, certificates, threads, timers, clocks, random
+ * numbers.
  *
- * All rooms below mount.c reach the outside only through this table, so that the unit tests drive them with a
- * fake that needs no network, no event loop and no sleeping. transport.c is the real one (libcurl on libuv).
+ * All modules below mount.c reach the outside only through this table, so that the unit tests drive them with
+ * a fake that needs no network, no event loop and no sleeping. transport.c is the real one (libcurl on
+ * libuv).
  *
  * Calls and timers follow the contract of common/grpc/client.h: start returns NULL with err set and never
  * calls back, or the callback runs exactly once, later; cancel sets the caller's pointer to NULL and the
@@ -20,15 +21,15 @@
 #include "common/http/client.h"
 #include "provider-azure/network/tls_probe.h"
 
-/* An HTTP answer, reduced to what the protocols here look at. Strings live during the callback, NULL =
- * absent. */
+/* An HTTP response, reduced to the parts that the protocols here use. Strings live during the callback, NULL
+ * = absent. */
 struct http_reply {
     int status;
     struct buffer body;     /* the callee may move it out (assign, then buffer_init()) */
-    int64_t retry_after_ms; /* -1 = the server did not say */
+    int64_t retry_after_ms; /* -1 = no Retry-After */
     const char *challenge;  /* WWW-Authenticate */
     const char *request_id; /* x-ms-request-id */
-    uint64_t sent_ms;       /* when the request went out; set by exchange.h */
+    uint64_t sent_ms;       /* the time of sending; set by http_retry.c */
 };
 
 struct transport_call;
@@ -51,13 +52,13 @@ struct transport_ops {
     uint64_t (*now_ms)(void *state); /* monotonic */
     int64_t (*unix_s)(void *state);  /* wall clock */
     uint32_t (*random)(void *state); /* for jitter only, not for cryptography */
-    /* The names in a TLS server's certificate: tls_probe.h. `ca_file` of the request is not looked at;
-     * without ca_pem the system's trust store is taken. */
+    /* The names in a TLS server's certificate: tls_probe.h. `ca_file` of the request is ignored;
+     * without ca_pem the system's trust store applies. */
     struct transport_probe *(*probe)(void *state, const struct tls_probe_request *request,
                                      tls_probe_callback *callback, void *arg, struct error **err);
     void (*probe_cancel)(void *state, struct transport_probe **probe);
-    /* Computes aside: `run` in another thread, then `done` here, in a later turn, in any case. Both get
-     * `arg`; what `run` touches is nobody else's until `done`. */
+    /* Runs `run` in another thread, then `done` here, in a later turn, in any case. Both get `arg`; until
+     * `done` only `run` uses the memory that it reaches. */
     int (*work)(void *state, transport_fired *run, transport_fired *done, void *arg, struct error **err);
 };
 
@@ -66,13 +67,20 @@ struct transport {
     void *state;
 };
 
+/* --- the operations, as functions of `transport` --- */
+
 struct transport_call *transport_send(const struct transport *transport, const struct http_request *request,
                                       transport_callback *callback, void *arg, struct error **err);
-/* Accept a pointer to NULL. */
+
+/* Accepts a pointer to NULL. */
 void transport_cancel(const struct transport *transport, struct transport_call **call);
+
 struct transport_timer *transport_after(const struct transport *transport, uint64_t delay_ms,
                                         transport_fired *fired, void *arg, struct error **err);
+
+/* Accepts a pointer to NULL. */
 void transport_stop(const struct transport *transport, struct transport_timer **timer);
+
 uint64_t transport_now_ms(const struct transport *transport);
 int64_t transport_unix_s(const struct transport *transport);
 uint32_t transport_random(const struct transport *transport);
@@ -80,6 +88,7 @@ uint32_t transport_random(const struct transport *transport);
 struct transport_probe *transport_probe(const struct transport *transport,
                                         const struct tls_probe_request *request, tls_probe_callback *callback,
                                         void *arg, struct error **err);
+
 /* Accepts a pointer to NULL. */
 void transport_probe_cancel(const struct transport *transport, struct transport_probe **probe);
 

@@ -27,7 +27,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         if ((result == 0) != (error == NULL) || (result == 0 && secret_len(credentials.credential) == 0))
             abort();
     }
-    (void)timestamp_parse(text);
+    (void)timestamp_from_json(&(cJSON){.type = cJSON_String, .valuestring = text});
     (void)timestamp_is_rfc3339(text);
     free(text);
     return 0;

@@ -244,12 +244,13 @@ static void rfc_3339_is_checked_as_the_kubelet_writes_it(void **state)
 static void timestamps_of_imds_are_read_in_every_spelling(void **state)
 {
     (void)state;
-    assert_int_equal(timestamp_parse("1506484173"), 1506484173);
-    assert_int_equal(timestamp_parse("2017-09-27T03:49:33Z"), 1506484173);
-    assert_int_equal(timestamp_parse("2017-09-27T05:49:33+02:00"), 1506484173);
-    assert_int_equal(timestamp_parse("09/27/2017 03:49:33 +00:00"), 1506484173);
-    assert_int_equal(timestamp_parse("2017-09-27 03:49:33"), 1506484173);
-    assert_int_equal(timestamp_parse(""), -1);
+    char texts[][32] = {"1506484173", "2017-09-27T03:49:33Z", "2017-09-27T05:49:33+02:00",
+                        "09/27/2017 03:49:33 +00:00", "2017-09-27 03:49:33"};
+    for (size_t i = 0; i < ARRAY_SIZE(texts); i++)
+        assert_int_equal(timestamp_from_json(&(cJSON){.type = cJSON_String, .valuestring = texts[i]}),
+                         1506484173);
+    char empty[] = "";
+    assert_int_equal(timestamp_from_json(&(cJSON){.type = cJSON_String, .valuestring = empty}), -1);
 }
 
 int main(void)

@@ -204,20 +204,20 @@ static void what_can_be_no_tenant_is_refused(void **state)
     }
 }
 
-/* --- answers --- */
+/* --- responses --- */
 
-struct answer_row {
+struct response_row {
     enum identity_mode mode;
     const char *client_id;
     int status;
     const char *body;
     /* expected */
     enum grpc_status code; /* OK: a token "T" */
-    int64_t expires;       /* relative to now; -1: not looked at */
+    int64_t expires;       /* relative to now; -1: not checked */
     const char *text;      /* in the error */
 };
 
-static void assert_answer(const struct answer_row *row, size_t number)
+static void assert_response(const struct response_row *row, size_t number)
 {
     const struct recipe recipe = {row->mode, CREDENTIAL_CLIENT_SECRET, .client_id = row->client_id,
                                   .credential = row->mode <= IDENTITY_WORKLOAD ? "c" : NULL};
@@ -243,11 +243,11 @@ static void assert_answer(const struct answer_row *row, size_t number)
     buffer_finish(&reply.body);
 }
 
-static void answers_of_entra_are_read(void **state)
+static void responses_of_entra_are_read(void **state)
 {
     (void)state;
 #define SP IDENTITY_SERVICE_PRINCIPAL, "app"
-    static const struct answer_row rows[] = {
+    static const struct response_row rows[] = {
         {SP, 200, "{\"access_token\":\"T\",\"expires_in\":3599}", GRPC_STATUS_OK, 3599, NULL},
         {SP, 200, "{\"access_token\":\"T\",\"expires_in\":\"3599\",\"x\":[1]}", GRPC_STATUS_OK, 3599, NULL},
         {SP, 200, "{\"access_token\":\"\",\"expires_in\":1}", GRPC_STATUS_UNAVAILABLE, 0,
@@ -280,7 +280,7 @@ static void answers_of_entra_are_read(void **state)
         {SP, 503, "busy", GRPC_STATUS_UNAVAILABLE, 0, "HTTP 503"},
     };
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
-        assert_answer(&rows[i], i);
+        assert_response(&rows[i], i);
 }
 
 static void answers_of_imds_are_read_in_all_their_forms(void **state)
@@ -288,7 +288,7 @@ static void answers_of_imds_are_read_in_all_their_forms(void **state)
     (void)state;
 #define VM IDENTITY_MANAGED, ""
 #define UA IDENTITY_MANAGED, "uid"
-    static const struct answer_row rows[] = {
+    static const struct response_row rows[] = {
         {VM, 200, "{\"access_token\":\"T\",\"expires_in\":\"3599\",\"expires_on\":\"1700003599\"}",
          GRPC_STATUS_OK, 3599, NULL},
         {VM, 200, "{\"access_token\":\"T\",\"expires_on\":1700003599}", GRPC_STATUS_OK, 3599, NULL},
@@ -323,14 +323,14 @@ static void answers_of_imds_are_read_in_all_their_forms(void **state)
         {VM, 410, "", GRPC_STATUS_UNAVAILABLE, 0, "HTTP 410"},
     };
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
-        assert_answer(&rows[i], i);
+        assert_response(&rows[i], i);
 }
 
 static void answers_of_nmi_are_read_and_its_refusals_quoted(void **state)
 {
     (void)state;
 #define POD IDENTITY_POD, ""
-    static const struct answer_row rows[] = {
+    static const struct response_row rows[] = {
         {POD, 200, "{\"token\":{\"access_token\":\"T\",\"expires_on\":\"1700003599\"},\"clientid\":\"c\"}",
          GRPC_STATUS_OK, 3599, NULL},
         {POD, 200,
@@ -350,7 +350,7 @@ static void answers_of_nmi_are_read_and_its_refusals_quoted(void **state)
         {POD, 503, "x\r\ny", GRPC_STATUS_UNAVAILABLE, 0, "status code: 503, response body: x"},
     };
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
-        assert_answer(&rows[i], i);
+        assert_response(&rows[i], i);
 }
 
 static void pods_bound_to_one_identity_are_one_principal(void **state)
@@ -383,12 +383,19 @@ static void pods_bound_to_one_identity_are_one_principal(void **state)
 static void every_number_of_the_list_has_a_hint(void **state)
 {
     (void)state;
-    static const int64_t numbers[] = {7000215, 7000222, 700016, 90002,  900023, 70021,  700211,
-                                      700212,  700213,  700024, 700027, 700030, 500011, 50196};
-    for (size_t i = 0; i < ARRAY_SIZE(numbers); i++)
-        assert_non_null(entra_hint(numbers[i]));
-    assert_null(entra_hint(0));
-    assert_null(entra_hint(12345));
+    static const int numbers[] = {7000215, 7000222, 700016, 90002,  900023, 70021, 700211, 700212,
+                                  700213,  700024,  700027, 700030, 500011, 50196, 0,      12345};
+    enum { HINTS = ARRAY_SIZE(numbers) - 2 };
+
+    for (size_t i = 0; i < ARRAY_SIZE(numbers); i++) {
+        char body[128];
+        (void)snprintf(body, sizeof(body), "{\"error\":\"e\",\"error_description\":\"AADSTS%d: x\"}",
+                       numbers[i]);
+        const struct response_row row = {
+            IDENTITY_SERVICE_PRINCIPAL,       "app", 400, body, GRPC_STATUS_UNAUTHENTICATED, 0,
+            i < HINTS ? ": x [hint: " : ": x"};
+        assert_response(&row, i);
+    }
 }
 
 static void a_token_is_renewed_before_its_end_and_a_long_lived_one_at_half_of_its_life(void **state)
@@ -415,7 +422,7 @@ int main(void)
         cmocka_unit_test(no_two_identities_that_differ_have_the_same_key),
         cmocka_unit_test(credentials_of_one_application_are_one_principal),
         cmocka_unit_test(what_can_be_no_tenant_is_refused),
-        cmocka_unit_test(answers_of_entra_are_read),
+        cmocka_unit_test(responses_of_entra_are_read),
         cmocka_unit_test(answers_of_imds_are_read_in_all_their_forms),
         cmocka_unit_test(answers_of_nmi_are_read_and_its_refusals_quoted),
         cmocka_unit_test(pods_bound_to_one_identity_are_one_principal),

@@ -8,6 +8,7 @@
 
 #include <cmocka.h> /* needs the four above */
 
+#include "provider-azure/identity/cluster_sni.h"
 #include "test/unit/azure_tokens_fixture.h"
 
 /* Ends the probe under way with names, or with an error. */
@@ -48,7 +49,7 @@ static void the_server_name_is_computed_from_the_clusters_id(void **state)
         {"abc123def456", "avimke6u6l2eeq8qc1cneuaq4sl2e1av9t4clqgun97le32hub670.ests.aks"},
     };
     for (size_t i = 0; i < ARRAY_SIZE(vectors); i++) {
-        cleanup_free char *name = token_proxy_sni_name(vectors[i][0]);
+        cleanup_free char *name = cluster_sni_name(vectors[i][0]);
         assert_string_equal(name, vectors[i][1]);
     }
 }

@@ -17,7 +17,7 @@ fi
 unset http_proxy https_proxy HTTP_PROXY HTTPS_PROXY ALL_PROXY all_proxy
 
 work=$(mktemp -d /tmp/ssb.XXXXXX)
-# Memory: on ext4 each new directory searches past all that were deleted within the last five seconds, thousands here and few on a node.
+# In memory, because on ext4 a new directory searches past all that were deleted within the last five seconds: thousands here, few on a node.
 mount -t tmpfs -o mode=0755 bench "$work"
 pids=()
 cleanup() {
@@ -34,7 +34,7 @@ now_us() { echo "${EPOCHREALTIME/[.,]/}"; }
 rss_mib() { awk '/^VmRSS/ { printf "%.1f", $2 / 1024 }' "/proc/$1/status"; }
 fds() { find "/proc/$1/fd" -mindepth 1 | wc -l; }
 wait_for() { local i; for ((i = 0; i < 10000; i++)); do [ ! -e "$1" ] || return 0; sleep 0.001; done; return 1; }
-control() { # METHOD PATH [BODY]; prints the body of the answer
+control() { # METHOD PATH [BODY]; prints the body of the response
     local body=${3:-}
     exec 3<> "/dev/tcp/127.0.0.1/$control_port"
     printf '%s %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%s' "$1" "$2" "${#body}" "$body" >&3
@@ -156,8 +156,8 @@ value=$(rss_mib "$provider")
 row "provider: resident memory after that, MiB" "$value" "<= 12" "$(rating "$value" '<=' 12)"
 bench --class=c10 --volumes=1000 --concurrency=8 --only-unpublish --prefix=keep > /dev/null
 
-# One rotation interval of 100 pods. The provider answers republishes from its cache for an interval too, so both get the same one, and it
-# has to be over for both before the round that is counted. A round that reaches no vault has measured nothing.
+# One rotation interval of 100 pods. The provider also serves republishes from its cache for an interval, so both get the same
+# interval, and both intervals must be over before the measured round. A round without vault requests measures nothing.
 kill "$driver" "$provider"; wait "$driver" "$provider" 2>/dev/null || true
 start_provider --republish-cache-ttl=5s; pids+=("$provider")
 start_driver --rotation-poll-interval=5s; pids+=("$driver")

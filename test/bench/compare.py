@@ -98,7 +98,7 @@ class Stack:
 
 
     def unpublish(self, class_name, volumes, prefix):
-        """An unmount fails while another process reads the volume, and is retried: as a kubelet does."""
+        """Retries an unmount that fails because another process reads the volume, as a kubelet does."""
         for attempt in range(5):
             try:
                 return self.bench(class_name, volumes, prefix, "--only-unpublish", concurrency=CONCURRENCY)
@@ -173,7 +173,7 @@ def sizes_and_starts(table):
         for which in ("driver", "provider"):
             table.put(f"{which}: start to serving, ms", stack, stack.start_times(which))
         stack.start()
-        time.sleep(2)  # what they do at their start shall be over
+        time.sleep(2)  # their start-up work must be over
         for which, process in (("driver", stack.driver), ("provider", stack.provider)):
             table.put(f"{which}: resident memory, idle, MiB", stack, resident(process))
         stack.stop()
@@ -221,7 +221,7 @@ def rotation(table):
         prefix = f"{stack.name.lower()}-rotation"
         stack.start("5s")
         stack.bench("c10", PODS, prefix, "--keep", concurrency=CONCURRENCY)
-        time.sleep(6)  # the interval has to be over for both halves
+        time.sleep(6)  # the interval must be over for both programs
         emulator.reset_counters()
         stack.bench("c10", PODS, prefix, "--keep", concurrency=CONCURRENCY)
         vault, token, other = counted()

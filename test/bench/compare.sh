@@ -3,8 +3,8 @@
 #
 #   make bench-compare
 #
-# Needs root, etcd, and the Go module proxy for what is not built yet (test/interop/README.md). build/static is measured, too, when it is there.
-# ROUNDS  how often each latency is measured (3); the table has medians
+# Needs root, etcd, and the Go module proxy for programs that are not built yet (test/interop/README.md). Also measures build/static if it exists.
+# ROUNDS  measurements per latency (3); the table has medians
 set -euo pipefail
 
 root=$(cd "$(dirname "$0")/../.." && pwd)

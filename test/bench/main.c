@@ -1,8 +1,8 @@
 /*
- * main.c - secrets-store-bench: publishes and unpublishes volumes as fast as it is told, and measures.
+ * main.c - secrets-store-bench: publishes and unpublishes volumes and measures the calls.
  *
- * It speaks to a CSI node plugin as a kubelet would, on one connection, with a number of volumes in flight.
- * The result is one line of name=value words for bench.sh. Times are those of the whole call, kubelet's side.
+ * It calls a CSI node plugin as a kubelet does, on one connection, with a number of volumes in flight.
+ * The result is one line of name=value words for bench.sh. Times are those of whole calls at the caller.
  */
 #include <errno.h>
 #include <limits.h>
@@ -214,7 +214,7 @@ static void publish(struct volume *volume)
     error_free(error);
 }
 
-/* One more volume, unless all are started. */
+/* Starts one more volume, unless all are started. */
 static void start_next(struct bench *bench)
 {
     char text[256];
@@ -241,7 +241,7 @@ static void start_next(struct bench *bench)
     }
     if (make_parents(bench->options.kubelet_dir, volume->target) < 0) {
         cleanup_error struct error *error = NULL;
-        (void)error_set_errno(&error, GRPC_STATUS_INTERNAL, errno, "can not create '%s'", volume->target);
+        (void)error_set_errno(&error, GRPC_STATUS_INTERNAL, errno, "cannot create '%s'", volume->target);
         volume_ended(volume, error);
         return;
     }
@@ -271,7 +271,7 @@ static int run(struct bench *bench, struct error **err)
     const struct grpc_channel_config config = {.unix_path = bench->options.endpoint};
 
     if (uv_loop_init(&loop) != 0)
-        return error_set(err, GRPC_STATUS_INTERNAL, "can not create an event loop");
+        return error_set(err, GRPC_STATUS_INTERNAL, "cannot create an event loop");
     bench->channel = grpc_channel_create(&loop, &config, err);
     if (bench->channel == NULL)
         return -1;

@@ -1,5 +1,5 @@
 #!/bin/bash
-# sizes.sh - what both daemons weigh: file, shared objects, resident memory after the start, image.
+# sizes.sh - prints the sizes of both daemons: file, shared objects, resident memory after the start, image.
 #
 #   test/bench/sizes.sh BUILD STATIC_BUILD IMAGES
 set -euo pipefail

@@ -1,7 +1,7 @@
 #!/bin/bash
-# demo.sh - the whole path on one machine, in numbered steps: an embedded vault, the Azure provider, the driver, a pod's volume.
+# demo.sh - shows the whole path on one machine, in numbered steps: an embedded vault, the Azure provider, the driver, a pod's volume.
 #
-# Needs root (it mounts). Runs in a mount namespace and a directory of its own; at the end, or when it is interrupted, everything is gone.
+# Needs root (it mounts). Runs in a mount namespace and a directory of its own; at the end, or when interrupted, it removes everything.
 set -euo pipefail
 
 root=$(cd "$(dirname "$0")/../.." && pwd)
@@ -86,12 +86,12 @@ control() { # METHOD PATH BODY
     printf '%s %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%s' "$1" "$2" "${#3}" "$3" >&3
     read -r reply <&3
     exec 3>&-
-    case $reply in *' 200 '*) ;; *) echo "    the emulator answered: $reply" >&2; return 1 ;; esac
+    case $reply in *' 200 '*) ;; *) echo "    the emulator responded: $reply" >&2; return 1 ;; esac
 }
 
 echo "${bold}Secrets from a vault, mounted as files. Nothing here touches your system: it all lives in $work (\$DEMO).$plain"
 
-step "A vault to talk to: Key Vault and Entra ID, emulated on this machine"
+step "The cloud: Key Vault and Entra ID, emulated on this machine"
 "$bin/vault-emulator" --dir "$work/vault" > "$work/vault.log" 2>&1 &
 pids+=($!)
 wait_for "$work/vault/ready"
@@ -149,7 +149,7 @@ pod=(--endpoint="$work/csi.sock" --kubelet-dir="$work/kubelet" --pod-uid="$uid")
 publish=("$bin/secrets-store-ctl" publish "${pod[@]}" --class=azure-kvname --secrets-dir="$work/secrets-store-creds")
 target=$work/kubelet/pods/$uid/volumes/kubernetes.io~csi/secrets-store/mount
 
-step "A pod starts: publish its volume, as the kubelet would"
+step "A pod starts: publish its volume, as the kubelet does"
 timed run "${publish[@]}"
 
 step "What the pod sees"
@@ -177,25 +177,25 @@ show cat "$target/secret1"
 note "$(cat "$target/secret1")"
 [ "$(cat "$target/secret1")" = "a new value" ]
 
-step "A class with a mistake: the error says which object, and nothing is mounted"
+step "A class with a mistake: the error names the object, and nothing is mounted"
 sed 's/azure-kvname/mistake/; s/objectName: secret2/objectName: secret3/' "$work/classes/azure-kvname.yaml" > "$work/mistake.yaml"
 mv "$work/mistake.yaml" "$work/classes/"
 expect_failure "$bin/secrets-store-ctl" publish "${pod[@]}" --volume=other --class=mistake --secrets-dir="$work/secrets-store-creds"
 
-step "The provider is stopped: a running pod keeps its files, a new one gets a quick and clear answer"
+step "The provider is stopped: a running pod keeps its files, a new one gets a quick and clear error"
 kill "$provider_pid"
 wait "$provider_pid" 2>/dev/null || true
 "${publish[@]}" > /dev/null
-note "the running pod: published again, secret1 still says '$(cat "$target/secret1")'"
+note "the running pod: published again, secret1 is still '$(cat "$target/secret1")'"
 start=$(now_us)
 expect_failure "$bin/secrets-store-ctl" publish "${pod[@]}" --volume=other --class=azure-kvname --secrets-dir="$work/secrets-store-creds"
-note "answered after $((($(now_us) - start) / 1000)) ms"
+note "error after $((($(now_us) - start) / 1000)) ms"
 
-step "It comes back, and the next try works"
+step "The provider is back, and the retry works"
 start_provider
 "$bin/secrets-store-ctl" publish "${pod[@]}" --volume=other --class=azure-kvname --secrets-dir="$work/secrets-store-creds" | indent
 
-step "The pods end: unpublish, and nothing is left"
+step "The pods are deleted: unpublish leaves nothing behind"
 run "$bin/secrets-store-ctl" unpublish "${pod[@]}" --volume=other
 run "$bin/secrets-store-ctl" unpublish "${pod[@]}"
 if findmnt -n "$target" > /dev/null || [ -n "$(ls -A "$work/kubelet/pods")" ]; then

@@ -29,7 +29,7 @@ struct mount_response {
 static void files_free(struct file *files, size_t n)
 {
     for (size_t i = 0; files != NULL && i < n; i++) {
-        for (size_t k = 0; files[i].part_paths != NULL && k < files[i].content.n_parts; k++)
+        for (size_t k = 0; files[i].part_paths != NULL && k < files[i].content.parts.n; k++)
             free(files[i].part_paths[k]);
         free(files[i].part_paths);
         free(files[i].path);
@@ -49,9 +49,9 @@ static char *join_index(const char *text, int index)
 static int name_parts(struct file *file, struct error **err)
 {
     const struct content *content = &file->content;
-    file->part_paths = calloc(content->n_parts + 1, sizeof(*file->part_paths));
-    for (size_t i = 0; file->part_paths != NULL && i < content->n_parts; i++) {
-        if (asprintf(&file->part_paths[i], "%s%s", file->path, content->parts[i].suffix) < 0) {
+    file->part_paths = calloc(content->parts.n + 1, sizeof(*file->part_paths));
+    for (size_t i = 0; file->part_paths != NULL && i < content->parts.n; i++) {
+        if (asprintf(&file->part_paths[i], "%s%s", file->path, content->parts.at[i].suffix) < 0) {
             file->part_paths[i] = NULL;
             return error_no_memory(err, NULL);
         }
@@ -110,7 +110,7 @@ static int check_paths(const struct mount_response *response, struct error **err
     size_t n = response->n;
     size_t n_paths = 0;
     for (size_t i = 0; i < n; i++)
-        n_paths += files[i].content.n_parts;
+        n_paths += files[i].content.parts.n;
     if (n_paths > FETCH_MAX_FILES)
         return error_set(err, GRPC_STATUS_INVALID_ARGUMENT, "more than %d files in one volume",
                          FETCH_MAX_FILES);
@@ -119,7 +119,7 @@ static int check_paths(const struct mount_response *response, struct error **err
         return error_no_memory(err, NULL);
     n_paths = 0;
     for (size_t i = 0; i < n; i++) {
-        for (size_t k = 0; k < files[i].content.n_parts; k++) {
+        for (size_t k = 0; k < files[i].content.parts.n; k++) {
             const char *path = files[i].part_paths[k];
             if (object_path_check(path, err) < 0)
                 return error_wrap(err, "file %.300s of object %s", path, response->outputs[i].item->name);
@@ -148,8 +148,8 @@ static int emit(const struct mount_response *response, const struct response_wri
     for (size_t i = 0; i < response->n; i++) {
         const struct fetch_output *output = &response->outputs[i];
         const struct file *file = &response->files[i];
-        for (size_t k = 0; k < file->content.n_parts; k++) {
-            const struct content_part *part = &file->content.parts[k];
+        for (size_t k = 0; k < file->content.parts.n; k++) {
+            const struct content_part *part = &file->content.parts.at[k];
             if (writer->add_file(arg, file->part_paths[k], output->item->mode, part->bytes, part->len, err) <
                 0)
                 return -1;

@@ -1,37 +1,17 @@
 /*
- * content.c - encodings, public keys and certificates.
+ * content.c - the files of an object, by its type and the item's fields.
  */
 #include "provider-azure/content/content.h"
 
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "common/crypto/encoding.h"
 #include "common/crypto/pem.h"
+#include "provider-azure/content/json_split.h"
 #include "provider-azure/crypto/spki.h"
-#include "provider-azure/objects/object_path.h"
-#include "provider-azure/vault/vault_json.h"
 
 /* A PEM file of a key or a certificate. */
 enum { PEM_MAX = 1024 * 1024 };
-
-static int add_part(struct content *content, const char *suffix, const void *bytes, size_t len,
-                    struct error **err)
-{
-    struct content_part *grown = reallocarray(content->parts, content->n_parts + 1, sizeof(*grown));
-    if (grown == NULL)
-        return error_no_memory(err, NULL);
-    content->parts = grown;
-    content->parts[content->n_parts] =
-        (struct content_part){.suffix = strdup(suffix), .bytes = bytes, .len = len};
-    return content->parts[content->n_parts++].suffix == NULL ? error_no_memory(err, NULL) : 0;
-}
-
-static int add_text(struct content *content, struct error **err)
-{
-    return add_part(content, "", content->text.data, content->text.len, err);
-}
 
 /* PKCS#12 to PEM in content->text. */
 static int convert_pfx(const struct content_options *options, const struct object_item *item,
@@ -59,9 +39,10 @@ static int add_separate(const char *pem, size_t len, struct content *content, st
     buffer_init(&content->certificates, PEM_MAX);
     buffer_init(&content->keys, PEM_MAX);
     if (certificate_split_pem(pem, len, &content->certificates, &content->keys, err) < 0 ||
-        add_part(content, ".crt", content->certificates.data, content->certificates.len, err) < 0)
+        content_parts_add(&content->parts, ".crt", content->certificates.data, content->certificates.len,
+                          err) < 0)
         return -1;
-    return add_part(content, ".key", content->keys.data, content->keys.len, err);
+    return content_parts_add(&content->parts, ".key", content->keys.data, content->keys.len, err);
 }
 
 /* Decodes the text by the item's encoding; the parts are made of the result. */
@@ -106,63 +87,7 @@ static int make_certificate_secret(const struct content_options *options, const 
     bool is_pem = !is_pfx || item->format == OBJECT_PEM;
     if (options->separate_files && is_pem && add_separate(text, len, content, err) < 0)
         return -1;
-    return add_part(content, "", text, len, err);
-}
-
-/* --- JSON to files --- */
-
-/* A member's name becomes part of a path; that is checked again with all paths of the mount. */
-static int check_member(const char *name, size_t index, struct error **err)
-{
-    for (const char *c = name; *c != '\0'; c++) {
-        if ((unsigned char)*c < 0x20 || *c == 0x7f)
-            return error_set(err, GRPC_STATUS_FAILED_PRECONDITION,
-                             "objectSplit: json: the name of member %zu has a control character", index);
-    }
-    if (object_path_check(name, err) < 0) {
-        error_recode(err, GRPC_STATUS_FAILED_PRECONDITION);
-        return error_wrap(err, "objectSplit: json: member \"%.128s\"", name);
-    }
-    return 0;
-}
-
-static int split_json(const char *text, size_t len, struct content *content, struct error **err)
-{
-    content->json = json_parse(text, len, VAULT_RESPONSE_MAX, err);
-    if (content->json == NULL) {
-        error_recode(err, GRPC_STATUS_FAILED_PRECONDITION);
-        error_wrap(err, "objectSplit: json");
-        return error_check_memory(err, "objectSplit: json");
-    }
-    if (!cJSON_IsObject(content->json))
-        return error_set(err, GRPC_STATUS_FAILED_PRECONDITION,
-                         "objectSplit: json: the secret is not a JSON object");
-    size_t n = (size_t)cJSON_GetArraySize(content->json);
-    if (n > CONTENT_SPLIT_MAX)
-        return error_set(err, GRPC_STATUS_FAILED_PRECONDITION,
-                         "objectSplit: json: %zu members, at most %d are allowed", n, CONTENT_SPLIT_MAX);
-    cleanup_free struct json_text *values = calloc(n + 1, sizeof(*values));
-    if (values == NULL)
-        return error_no_memory(err, NULL);
-    json_member_texts(text, len, values, n);
-
-    const cJSON *member = content->json->child;
-    for (size_t i = 0; i < n; i++, member = member->next) {
-        cleanup_free char *suffix = NULL;
-        if (check_member(member->string, i, err) < 0)
-            return -1;
-        if (asprintf(&suffix, "/%s", member->string) < 0) {
-            suffix = NULL;
-            return error_no_memory(err, NULL);
-        }
-        /* A string is the text it stands for; anything else is written as it stands in the secret. */
-        int added = cJSON_IsString(member)
-                        ? add_part(content, suffix, member->valuestring, strlen(member->valuestring), err)
-                        : add_part(content, suffix, values[i].at, values[i].len, err);
-        if (added < 0)
-            return -1;
-    }
-    return 0;
+    return content_parts_add(&content->parts, "", text, len, err);
 }
 
 /* A secret that backs a certificate is converted by its content type; any other is passed on as it is. */
@@ -177,8 +102,8 @@ static int make_secret(const struct content_options *options, const struct objec
     if (decode(item, &text, &len, content, err) < 0)
         return -1;
     if (item->split == OBJECT_SPLIT_JSON)
-        return split_json(text, len, content, err);
-    return add_part(content, "", text, len, err);
+        return json_split(text, len, &content->json, &content->parts, err);
+    return content_parts_add(&content->parts, "", text, len, err);
 }
 
 static int make_key(const struct vault_object *object, struct content *content, struct error **err)
@@ -200,7 +125,7 @@ static int make_key(const struct vault_object *object, struct content *content, 
                          "failed to get key. key type '%.64s' currently not supported", kty);
     if (result < 0 || pem_append(&content->text, "PUBLIC KEY", der.data, der.len, err) < 0)
         return -1;
-    return add_text(content, err);
+    return content_parts_add(&content->parts, "", content->text.data, content->text.len, err);
 }
 
 /* The DER is only armoured, not parsed: any bytes pass. */
@@ -211,7 +136,7 @@ static int make_cert(const struct vault_object *object, struct content *content,
     buffer_init(&content->text, PEM_MAX);
     if (der == NULL || pem_append(&content->text, "CERTIFICATE", secret_bytes(der), secret_len(der), err) < 0)
         return -1;
-    return add_text(content, err);
+    return content_parts_add(&content->parts, "", content->text.data, content->text.len, err);
 }
 
 int content_make(const struct content_options *options, const struct object_item *item,
@@ -231,9 +156,7 @@ int content_make(const struct content_options *options, const struct object_item
 
 void content_finish(struct content *content)
 {
-    for (size_t i = 0; i < content->n_parts; i++)
-        free(content->parts[i].suffix);
-    free(content->parts);
+    content_parts_finish(&content->parts);
     buffer_finish(&content->text);
     buffer_finish(&content->certificates);
     buffer_finish(&content->keys);

@@ -14,11 +14,9 @@
 #include "common/base/log.h"
 #include "common/base/secret.h"
 #include "provider-azure/content/certificate.h"
+#include "provider-azure/content/content_parts.h"
 #include "provider-azure/objects/object_item.h"
 #include "provider-azure/vault/vault_object.h"
-
-/* Files one secret may be split into: Key Vault's secrets end at 25 KiB. */
-enum { CONTENT_SPLIT_MAX = 1000 };
 
 /* How certificates are written (command line). */
 struct content_options {
@@ -27,17 +25,9 @@ struct content_options {
     struct log *log;              /* may be NULL */
 };
 
-/* One file. */
-struct content_part {
-    char *suffix; /* what follows the item's path: "", ".crt", ".key", "/<member>" */
-    const uint8_t *bytes;
-    size_t len;
-};
-
 struct content {
-    struct content_part *parts; /* in the order of the response */
-    size_t n_parts;
-    /* what the parts point into, if not into the object: */
+    struct content_parts parts;
+    /* the parts point into these, or into the object: */
     struct buffer text, certificates, keys;
     struct secret *decoded;
     cJSON *json;

@@ -174,9 +174,9 @@ static int make_files(size_t i, const struct vault_object *object, size_t n_part
 
     if (content_make(&options, &fixture.objects.items[i], object, &content, err) < 0)
         return -1;
-    assert_int_equal(content.n_parts, n_parts);
-    for (size_t part = 0; part < content.n_parts; part++)
-        assert_true(content.parts[part].len > 0);
+    assert_int_equal(content.parts.n, n_parts);
+    for (size_t part = 0; part < content.parts.n; part++)
+        assert_true(content.parts.at[part].len > 0);
     content_finish(&content);
     return 0;
 }

@@ -169,9 +169,9 @@ static const char *split(const char *json, enum object_encoding encoding)
         (void)snprintf(result, sizeof(result), "%s", error_message(error));
         assert_int_equal(error_code(error), GRPC_STATUS_FAILED_PRECONDITION);
     }
-    for (size_t i = 0; i < content.n_parts; i++)
-        used += (size_t)snprintf(result + used, sizeof(result) - used, "%s=%.*s;", content.parts[i].suffix,
-                                 (int)content.parts[i].len, (const char *)content.parts[i].bytes);
+    for (size_t i = 0; i < content.parts.n; i++)
+        used += (size_t)snprintf(result + used, sizeof(result) - used, "%s=%.*s;", content.parts.at[i].suffix,
+                                 (int)content.parts.at[i].len, (const char *)content.parts.at[i].bytes);
     content_finish(&content);
     secret_destroy(object.value);
     return result;

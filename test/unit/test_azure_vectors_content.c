@@ -71,8 +71,8 @@ static char *files_of(const struct object_item *item, const struct content_optio
         assert_int_equal(error_code(error), GRPC_STATUS_FAILED_PRECONDITION);
         (void)buffer_append_str(&out, error_message(error), NULL);
     }
-    for (size_t i = 0; i < content.n_parts; i++) {
-        const struct content_part *part = &content.parts[i];
+    for (size_t i = 0; i < content.parts.n; i++) {
+        const struct content_part *part = &content.parts.at[i];
         const char *same = NULL;
         for (size_t k = 0; k < ARRAY_SIZE(names) && same == NULL; k++) {
             cleanup_buffer struct buffer text = {0};
@@ -288,9 +288,9 @@ static void keys_and_certificates_become_pem(void **state)
             (void)snprintf(expected, sizeof(expected), "-----BEGIN %s-----\n%s-----END %s-----\n", label,
                            cases[i].pem, label);
             assert_int_equal(result, 0);
-            assert_int_equal(content.n_parts, 1);
-            assert_int_equal(content.parts[0].len, strlen(expected));
-            assert_memory_equal(content.parts[0].bytes, expected, content.parts[0].len);
+            assert_int_equal(content.parts.n, 1);
+            assert_int_equal(content.parts.at[0].len, strlen(expected));
+            assert_memory_equal(content.parts.at[0].bytes, expected, content.parts.at[0].len);
         }
         content_finish(&content);
     }

@@ -1,0 +1,68 @@
+/*
+ * json_split.c - members of a JSON object as files.
+ */
+#include "provider-azure/content/json_split.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "provider-azure/objects/object_path.h"
+#include "provider-azure/vault/vault_json.h"
+
+/* A member's name becomes part of a path; that is checked again with all paths of the mount. */
+static int check_member(const char *name, size_t index, struct error **err)
+{
+    for (const char *c = name; *c != '\0'; c++) {
+        if ((unsigned char)*c < 0x20 || *c == 0x7f)
+            return error_set(err, GRPC_STATUS_FAILED_PRECONDITION,
+                             "objectSplit: json: the name of member %zu has a control character", index);
+    }
+    if (object_path_check(name, err) < 0) {
+        error_recode(err, GRPC_STATUS_FAILED_PRECONDITION);
+        return error_wrap(err, "objectSplit: json: member \"%.128s\"", name);
+    }
+    return 0;
+}
+
+/* `value` is the member's value as it stands in the secret. */
+static int add_member(const cJSON *member, const struct json_text *value, struct content_parts *parts,
+                      struct error **err)
+{
+    cleanup_free char *suffix = NULL;
+    if (asprintf(&suffix, "/%s", member->string) < 0) {
+        suffix = NULL;
+        return error_no_memory(err, NULL);
+    }
+    return cJSON_IsString(member)
+               ? content_parts_add(parts, suffix, member->valuestring, strlen(member->valuestring), err)
+               : content_parts_add(parts, suffix, value->at, value->len, err);
+}
+
+int json_split(const char *text, size_t len, cJSON **ret_json, struct content_parts *parts,
+               struct error **err)
+{
+    const cJSON *json = *ret_json = json_parse(text, len, VAULT_RESPONSE_MAX, err);
+    if (json == NULL) {
+        error_recode(err, GRPC_STATUS_FAILED_PRECONDITION);
+        error_wrap(err, "objectSplit: json");
+        return error_check_memory(err, "objectSplit: json");
+    }
+    if (!cJSON_IsObject(json))
+        return error_set(err, GRPC_STATUS_FAILED_PRECONDITION,
+                         "objectSplit: json: the secret is not a JSON object");
+    size_t n = (size_t)cJSON_GetArraySize(json);
+    if (n > JSON_SPLIT_MAX)
+        return error_set(err, GRPC_STATUS_FAILED_PRECONDITION,
+                         "objectSplit: json: %zu members, at most %d are allowed", n, JSON_SPLIT_MAX);
+    cleanup_free struct json_text *values = calloc(n + 1, sizeof(*values));
+    if (values == NULL)
+        return error_no_memory(err, NULL);
+    json_member_texts(text, len, values, n);
+    const cJSON *member = json->child;
+    for (size_t i = 0; i < n; i++, member = member->next) {
+        if (check_member(member->string, i, err) < 0 || add_member(member, &values[i], parts, err) < 0)
+            return -1;
+    }
+    return 0;
+}

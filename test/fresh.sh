@@ -24,7 +24,7 @@ if [ -z "${FRESH_INSIDE:-}" ]; then
 fi
 command -v debootstrap > /dev/null || { apt-get update -qq && apt-get install -y -qq --no-install-recommends debootstrap; }
 
-# "deb" lines as an installed Debian has them, with updates and security fixes, from the archives this machine's apt asks
+# "deb" lines as an installed Debian has them, with updates and security fixes, from the archives of this machine's apt
 host=$(. /etc/os-release && echo "$VERSION_CODENAME")
 sources=$(apt-get indextargets --format '$(REPO_URI) $(RELEASE)' 'Created-By: Packages' | sort -u |
     awk -v host="$host" -v dist="$dist" 'sub("^" host, dist, $2) && $2 ~ "^" dist "(-updates|-security)?$" { print "deb", $1, $2, "main" }')

@@ -11,7 +11,7 @@ from harness.process import ROOT
 
 pytestmark = pytest.mark.once
 OPERATOR = {"PodMonitor", "PrometheusRule"}  # kinds of the Prometheus operator, which is not there
-FILES = sorted(path for folder in ("deploy", "optional", "examples") for path in (ROOT / "manifests" / folder).glob("*.yaml"))
+FILES = sorted(path for directory in ("deploy", "optional", "examples") for path in (ROOT / "manifests" / directory).glob("*.yaml"))
 
 
 def try_to_create(admin, items, namespace):

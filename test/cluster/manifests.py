@@ -9,12 +9,12 @@ DRIVER_ACCOUNT = ("kube-system", "secrets-store-csi-driver")
 DRIVER_USER = "system:serviceaccount:" + ":".join(DRIVER_ACCOUNT)
 
 
-def load(folder, kinds=None):
-    """All objects of the YAML files in manifests/<folder>, or those of some kinds."""
+def load(directory, kinds=None):
+    """All objects of the YAML files in manifests/<directory>, or those of some kinds."""
     objects = []
-    for path in sorted((ROOT / "manifests" / folder).glob("*.yaml")):
+    for path in sorted((ROOT / "manifests" / directory).glob("*.yaml")):
         objects += [item for item in yaml.safe_load_all(path.read_text()) if item is not None]
-    assert objects, f"nothing in manifests/{folder}"
+    assert objects, f"nothing in manifests/{directory}"
     return [item for item in objects if kinds is None or item["kind"] in kinds]
 
 

@@ -21,7 +21,7 @@ AUDIT_POLICY = {
 
 
 def kubernetes_programs(*names):
-    """The folder of these programs; builds them when they are not there yet. AssertionError when that is not possible."""
+    """The directory of these programs; builds them when they are not there yet. AssertionError when that is not possible."""
     done = subprocess.run(["bash", ROOT / "test/cluster/get-kubernetes.sh", *names], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                           text=True, check=False)
     assert done.returncode == 0, ("kube-apiserver could not be built from its Go module (test/cluster/get-kubernetes.sh); "

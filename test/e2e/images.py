@@ -23,12 +23,12 @@ def archive(path, reference, files, config):
     """Writes an image with one layer: files = {path in the image: file, or (mode, bytes), or Link}."""
     layer = io.BytesIO()
     with tarfile.open(fileobj=layer, mode="w") as tar:
-        folders = set()
+        directories = set()
         for name, source in sorted(files.items()):
-            for folder in reversed(Path(name).parents[:-1]):
-                if str(folder) not in folders:
-                    folders.add(str(folder))
-                    entry = tarfile.TarInfo(str(folder))
+            for directory in reversed(Path(name).parents[:-1]):
+                if str(directory) not in directories:
+                    directories.add(str(directory))
+                    entry = tarfile.TarInfo(str(directory))
                     entry.type, entry.mode = tarfile.DIRTYPE, 0o755
                     tar.addfile(entry)
             entry = tarfile.TarInfo(name)
@@ -85,8 +85,8 @@ def app_image(directory):
 
 def daemon_archives():
     """The release's images of the driver and the provider, made by `make images`: {repository name: archive}."""
-    folder = Path(os.environ.get("IMAGES", ROOT / "build/images"))
-    archives = {name: folder / f"{name}-{architecture()}.tar" for name in ("secrets-store-driver", "secrets-store-provider-azure")}
+    directory = Path(os.environ.get("IMAGES", ROOT / "build/images"))
+    archives = {name: directory / f"{name}-{architecture()}.tar" for name in ("secrets-store-driver", "secrets-store-provider-azure")}
     for path in archives.values():
         assert path.exists(), f"there is no {path}; `make images` makes it"
     return archives

@@ -77,8 +77,8 @@ class UserPod:
     def exec(self, *words):
         return self.cluster.kubectl("-n", self.namespace, "exec", self.name, "--", *words)
 
-    def read(self, file, folder=MOUNT):
-        return self.exec("cat", f"{folder}/{file}")
+    def read(self, file, directory=MOUNT):
+        return self.exec("cat", f"{directory}/{file}")
 
     def target(self, name="secrets"):
         return KUBELET_ROOT / "pods" / self.uid / "volumes/kubernetes.io~csi" / name / "mount"
@@ -114,7 +114,7 @@ class UserPod:
             raise AssertionError(f"{self.name} does not go\n{self.describe()}") from None
 
     def assert_node_is_clean(self, timeout=30):
-        """Nothing of this pod is left on the node: no mount, no folder."""
-        folder = Path(KUBELET_ROOT / "pods" / self.uid)
-        wait_until(lambda: not folder.exists(), timeout, f"{folder} to be removed", pause=0.1)
-        assert mounts.mounts_below(folder) == []
+        """Nothing of this pod is left on the node: no mount, no directory."""
+        directory = Path(KUBELET_ROOT / "pods" / self.uid)
+        wait_until(lambda: not directory.exists(), timeout, f"{directory} to be removed", pause=0.1)
+        assert mounts.mounts_below(directory) == []

@@ -16,10 +16,10 @@ POD = "nginx-secrets-store-inline"
 
 
 class Typist:
-    def __init__(self, kubectl, namespace, folder):
-        self.kubectl, self.folder = kubectl, folder
-        (self.folder / "kubectl").write_text(f'#!/bin/sh\nexec {kubectl.program} --kubeconfig={kubectl.config} -n {namespace} "$@"\n')
-        (self.folder / "kubectl").chmod(0o755)
+    def __init__(self, kubectl, namespace, directory):
+        self.kubectl, self.directory = kubectl, directory
+        (self.directory / "kubectl").write_text(f'#!/bin/sh\nexec {kubectl.program} --kubeconfig={kubectl.config} -n {namespace} "$@"\n')
+        (self.directory / "kubectl").chmod(0o755)
 
     def type(self, section, only=slice(None), **variables):
         """Types a section's blocks; returns what was shown."""
@@ -28,7 +28,7 @@ class Typist:
         variables = {"VAULT": tutorial.VAULT, "TENANT": tutorial.TENANT, **variables}
         script = "\n".join(blocks).replace("image: nginx", "image: localhost/app:e2e")
         done = subprocess.run(["bash", "-euc", script], capture_output=True, text=True, timeout=300, check=False,
-                              env={"PATH": f"{self.folder}:{os.environ['PATH']}", "HOME": str(self.kubectl.directory), **variables})
+                              env={"PATH": f"{self.directory}:{os.environ['PATH']}", "HOME": str(self.kubectl.directory), **variables})
         assert done.returncode == 0, f"{script}\n{done.stdout}{done.stderr}"
         return done.stdout
 

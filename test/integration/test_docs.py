@@ -23,7 +23,7 @@ NOT_EXPLAINED = {
 DOCUMENTS = sorted(path for path in ROOT.rglob("*.md") if not {"build", "node_modules", ".git"} & set(path.relative_to(ROOT).parts))
 
 
-@pytest.mark.parametrize("find", [messages.spoken, messages.spoken_through_helpers])
+@pytest.mark.parametrize("find", [messages.reported, messages.reported_through_helpers])
 def test_every_error_and_warning_is_explained(find):
     texts = find(*SPEAKERS)
     assert len(texts) > 50, "the search is broken"
@@ -33,7 +33,7 @@ def test_every_error_and_warning_is_explained(find):
 
 
 def test_every_quoted_text_occurs_in_the_programs():
-    said = messages.everything_said("driver", "provider-azure", "common")
+    said = messages.all_literals("driver", "provider-azure", "common")
     assert [quote for quote in QUOTES if not any(messages.occurs(quote, text) for text in said)] == []
 
 

@@ -26,7 +26,7 @@ def load(name):
 archive = load("archive")
 
 
-def make_image(folder, arch, reference=REFERENCE):
+def make_image(directory, arch, reference=REFERENCE):
     """An image as buildah writes it, but of nothing."""
     blobs = {}
 
@@ -38,12 +38,12 @@ def make_image(folder, arch, reference=REFERENCE):
     config = blob("application/vnd.oci.image.config.v1+json", {"architecture": arch, "os": "linux", "config": {}})
     image = blob(MANIFEST, {"schemaVersion": 2, "config": config, "layers": []})
     index = json.dumps({"schemaVersion": 2, "manifests": [{**image, "annotations": {NAME: reference}}]}).encode()
-    archive.write(folder / f"some-program-{arch}.tar", {"oci-layout": b'{"imageLayoutVersion": "1.0.0"}', "index.json": index, **blobs}, 1)
+    archive.write(directory / f"some-program-{arch}.tar", {"oci-layout": b'{"imageLayoutVersion": "1.0.0"}', "index.json": index, **blobs}, 1)
     return image["digest"]
 
 
-def make_index(folder, *architectures):
-    return subprocess.run([ROOT / "images/index.py", "--name", "some-program", "--images", folder, *architectures], capture_output=True, text=True,
+def make_index(directory, *architectures):
+    return subprocess.run([ROOT / "images/index.py", "--name", "some-program", "--images", directory, *architectures], capture_output=True, text=True,
                           check=False, env={"SOURCE_DATE_EPOCH": "1", "PATH": "/usr/bin:/bin"})
 
 

@@ -81,8 +81,8 @@ def start_in_chroot(scratch, emulator):
 
     def start(hosts, resolv):
         root = scratch / "root"
-        for folder in ("etc", "run", "dev"):
-            (root / folder).mkdir(parents=True)
+        for name in ("etc", "run", "dev"):
+            (root / name).mkdir(parents=True)
         for name, text in (("etc/hosts", hosts), ("etc/resolv.conf", resolv)):
             (root / name).write_text(text)
         (root / "ca.pem").write_bytes((emulator.directory / "ca.pem").read_bytes())

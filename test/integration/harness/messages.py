@@ -4,7 +4,7 @@ import re
 
 from harness.process import ROOT
 
-SPOKEN = ("error_set", "error_set_errno", "error_wrap", "log_warning", "log_error")
+REPORTING = ("error_set", "error_set_errno", "error_wrap", "log_warning", "log_error")
 TOKEN = re.compile(r'"(?:\\.|[^"\\])*"|//[^\n]*|/\*.*?\*/|\'(?:\\.|[^\'\\])+\'|[A-Za-z_]\w*|\s+|.', re.DOTALL)
 CONVERSION = re.compile(r"%%|%[-+ #0]*(?:\*|\d+)?(?:\.(?:\*|\d+))?(?:hh|h|ll|l|z|j|t)?[a-zA-Z]")
 HOLE = "\u2026"  # what is different each time
@@ -56,26 +56,26 @@ def arguments(code, start):
     return "".join(kept)
 
 
-def sources(*folders):
-    return [path for folder in folders for path in sorted((ROOT / folder).rglob("*.[ch]"))]
+def sources(*directories):
+    return [path for directory in directories for path in sorted((ROOT / directory).rglob("*.[ch]"))]
 
 
-def spoken(*folders):
+def reported(*directories):
     """{text: a place where it is given to an error or a warning}"""
     texts = {}
-    for path in sources(*folders):
+    for path in sources(*directories):
         code = path.read_text()
-        for call in re.finditer(rf"\b(?:{'|'.join(SPOKEN)})\s*\(", code):
+        for call in re.finditer(rf"\b(?:{'|'.join(REPORTING)})\s*\(", code):
             for text in literals(arguments(code, call.end())):
                 if len(re.sub(r"[^A-Za-z]", "", text)) >= 3:
                     texts.setdefault(text, f"{path.relative_to(ROOT)}:{code.count(chr(10), 0, call.start()) + 1}")
     return texts
 
 
-def spoken_through_helpers(*folders):
+def reported_through_helpers(*directories):
     """The same for texts of three words and more that go through a function of the file, which gives a parameter of its own to an error."""
     texts = {}
-    for path in sources(*folders):
+    for path in sources(*directories):
         code = path.read_text()
         helpers = set()
         for name, parameters, body in re.findall(r"^static [\w *]*?\b(\w+)\(([^;{]*)\)\n\{(.*?)^\}", code, re.DOTALL | re.MULTILINE):
@@ -89,8 +89,8 @@ def spoken_through_helpers(*folders):
     return texts
 
 
-def everything_said(*folders):
-    return {text for path in sources(*folders) for text in literals(path.read_text())}
+def all_literals(*directories):
+    return {text for path in sources(*directories) for text in literals(path.read_text())}
 
 
 def pieces(quote):

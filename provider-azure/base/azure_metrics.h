@@ -1,5 +1,5 @@
 /*
- * azure_metrics.h - the metrics of this program, by what happened.
+ * azure_metrics.h - the metrics of this program, one function per event.
  *
  * keyvault_request and grpc_request keep the names and buckets of the provider this one replaces. Their
  * labels are bounded: `error` and `grpc_message` hold a short class instead of whole texts, and there is

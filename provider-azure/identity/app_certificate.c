@@ -131,8 +131,7 @@ static int read_any(const uint8_t *bytes, size_t len, struct password password, 
     /* A SEQUENCE of more than 127 bytes; base64 of one begins with 'M'. */
     if (len > 1 && bytes[0] == 0x30 && bytes[1] >= 0x80) {
         if (len >= 4 && memcmp(bytes + 1, "\xef\xbf\xbd", 3) == 0)
-            return bad(err,
-                       "binary PKCS#12 does not survive the way through the kubelet: store its base64 text");
+            return bad(err, "the kubelet damages binary PKCS#12: store its base64 text");
         return read_pfx(bytes, len, password, found, err);
     }
     if (memmem(bytes, len, begin, sizeof(begin) - 1) != NULL)

@@ -106,8 +106,8 @@ static int parse_workload(const char *tokens, struct credentials *credentials, s
     return 0;
 }
 
-/* The value of a Secret key, whose case does not matter. Two keys that differ only in case are refused: which
- * one counts would be chance. */
+/* The value of a Secret key in any case. Two keys that differ only in case are refused: the choice between
+ * them would be arbitrary. */
 static int secret_value(const struct string_map *secrets, const char *key, const char **ret,
                         struct error **err)
 {

@@ -1,7 +1,7 @@
 /*
- * auth.h - which identity a mount asks for, and the credential it brings along.
+ * credentials.h - the identity mode of a mount, and its credential.
  *
- * Only decides and collects; identity.h turns the result into something that can obtain tokens.
+ * It only decides and collects; identity.h turns the result into an identity that can obtain tokens.
  */
 #ifndef PROVIDER_AZURE_IDENTITY_CREDENTIALS_H
 #define PROVIDER_AZURE_IDENTITY_CREDENTIALS_H
@@ -19,7 +19,7 @@ enum identity_mode {
     IDENTITY_BINDING,
 };
 
-/* What the mount says about its identity. Borrowed; texts that are NULL or "" were not given. */
+/* The parameters of a mount's identity. Borrowed; NULL or "" = not given. */
 struct credential_parameters {
     bool use_pod_identity; /* at most one of the three; the other two modes follow from client_id */
     bool use_vm_identity;
@@ -33,7 +33,7 @@ struct credential_parameters {
 enum credential_kind {
     CREDENTIAL_NONE,
     CREDENTIAL_CLIENT_SECRET, /* a client secret */
-    CREDENTIAL_CERTIFICATE,   /* key and certificate as they stand in the Secret: app_certificate.h */
+    CREDENTIAL_CERTIFICATE,   /* key and certificate, unparsed: app_certificate.h */
     CREDENTIAL_ASSERTION,     /* a service account token */
 };
 
@@ -43,13 +43,15 @@ struct credentials {
     enum credential_kind kind;
     struct secret *credential; /* NULL for modes without */
     struct secret *password;   /* of a certificate; may be NULL */
-    bool newline_trimmed;      /* a line break at the end of a Secret's value was not taken as part of it */
+    bool newline_trimmed;      /* a line break at the end of a Secret's value was removed */
 };
 
 /* Picks the mode and takes the credential that it needs. INVALID_ARGUMENT: "failed to build auth config for
  * mode <None|PodIdentity|VMManagedIdentity|AzureTokenProxy>: ...". They never quote a value. */
 int credentials_parse(const struct credential_parameters *parameters, struct credentials *ret_credentials,
                       struct error **err);
+
+/* Wipes the credential and frees everything. Accepts one that is all zero. */
 void credentials_finish(struct credentials *credentials);
 #define cleanup_credentials CLEANUP(credentials_finish)
 

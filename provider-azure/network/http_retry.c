@@ -207,9 +207,9 @@ static uint64_t choose_delay(const struct http_retry *retry, const struct http_r
     const struct network *network = retry->network;
     unsigned n = retry->tries;
     if (reply != NULL && reply->retry_after_ms >= 0) {
-        uint64_t asked = (uint64_t)reply->retry_after_ms;
+        uint64_t retry_after = (uint64_t)reply->retry_after_ms;
         uint64_t floor = reply->status >= 500 ? retry->policy->min_5xx_ms : 0;
-        return asked > floor ? asked : floor;
+        return retry_after > floor ? retry_after : floor;
     }
     if (reply != NULL && reply->status == 429) {
         unsigned n_429 = throttle_consecutive_429(network->throttles, retry->scope) + 1;

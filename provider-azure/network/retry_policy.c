@@ -14,8 +14,8 @@
 const struct retry_policy retry_service = {
     .max_retries = 3, .backoff_ms = AZURE_BACKOFF(800, 60000), .try_timeout_ms = 15000};
 /* Microsoft's guidance for IMDS, and the pauses of its SDK: about 2, 6, 14, 25, 25, 25 s, together more
- * than the 70 s that a 410 may last. IMDS answers within a second or two: waiting longer than 20 s for
- * it brings nothing. */
+ * than the 70 s that a 410 may last. IMDS responds within a second or two: waiting longer than 20 s
+ * brings nothing. */
 const struct retry_policy retry_imds = {.max_retries = 6,
                                         .backoff_ms = AZURE_BACKOFF(2000, 25000),
                                         .try_timeout_ms = 20000,

@@ -79,10 +79,10 @@ static void deliver(struct tls_probe *probe, const char *const *names, struct er
     error_free(error);
 }
 
-static void fail(struct tls_probe *probe, const char *what, const char *why)
+static void fail(struct tls_probe *probe, const char *stage, const char *reason)
 {
     struct error *error = NULL;
-    (void)error_set(&error, GRPC_STATUS_UNAVAILABLE, "%s %s: %s", what, probe->address, why);
+    (void)error_set(&error, GRPC_STATUS_UNAVAILABLE, "%s %s: %s", stage, probe->address, reason);
     deliver(probe, NULL, error);
 }
 
@@ -116,7 +116,7 @@ static void on_sent(uv_write_t *write, int status)
     free(write->data);
 }
 
-/* Sends what the handshake has made. Returns 0 or libuv's error. */
+/* Sends the handshake's output. Returns 0 or libuv's error. */
 static int send_output(struct tls_probe *probe)
 {
     struct buffer *output = tls_handshake_output(probe->handshake);

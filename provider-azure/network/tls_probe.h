@@ -17,7 +17,7 @@
 
 struct tls_probe_request {
     const char *address;     /* "host:port"; the host may be a name or an address, [v6] in brackets */
-    const char *server_name; /* sent (SNI), and what the certificate must be for */
+    const char *server_name; /* sent (SNI); the certificate must be for it */
     const void *ca_pem;      /* trusted certificates; NULL = those of `ca_file` */
     size_t ca_pem_len;
     const char *ca_file; /* used without ca_pem */

@@ -1,5 +1,5 @@
 /*
- * fuzz_azure_identity.c - answers of Entra, IMDS and NMI, of any status.
+ * fuzz_azure_identity.c - responses of Entra, IMDS and NMI, of any status.
  */
 #include <stddef.h>
 #include <stdint.h>
@@ -26,7 +26,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct cloud cloud = {0};
     if (cloud_resolve("AzurePublicCloud", NULL, &cloud, NULL) < 0)
         abort();
-    for (size_t i = 0; i < ARRAY_SIZE(modes); i++) { /* the token proxy is not asked: any pointer does */
+    for (size_t i = 0; i < ARRAY_SIZE(modes); i++) { /* no request to the token proxy: any pointer does */
         char client[] = "client";
         struct credentials credentials = {.mode = modes[i].mode, .client_id = client};
         if (modes[i].credential != NULL)

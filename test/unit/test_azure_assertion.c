@@ -104,7 +104,7 @@ static void what_can_not_be_used_is_told_by_its_cause(void **state)
         {"cat ec.key ec.pem >out", "",
          "the private key is not an RSA key; Entra ID takes certificates with RSA keys only"},
         {"cat weak.key weak.pem >out", "", "the RSA key has 1024 bits, 2048 to 4096 are accepted"},
-        {"echo hello, world >out", "", "it is neither PEM nor PKCS#12 in base64"},
+        {"echo hello, fixture >out", "", "it is neither PEM nor PKCS#12 in base64"},
         {"echo aGVsbG8K >out", "", "pkcs12: damaged file, or not a PKCS#12 file in DER"},
         {"{ openssl pkcs8 -topk8 -in app.key -passout pass:geheim; cat app.pem; } >out", "",
          "the private key is encrypted and there is no clientcertificatepassword"},
@@ -116,7 +116,7 @@ static void what_can_not_be_used_is_told_by_its_cause(void **state)
          "the private key is encrypted in OpenSSL's old format; convert it with `openssl pkcs8 -topk8`"},
         {"sed '2s/^/*/' app.key >out; cat app.pem >>out", "", "a PEM block is not base64"},
         {"printf '0\\357\\277\\275\\357\\277\\275' >out", "",
-         "binary PKCS#12 does not survive the way through the kubelet: store its base64 text"},
+         "the kubelet damages binary PKCS#12: store its base64 text"},
         {"head -c 70000 /dev/zero >out", "", "it has 70000 bytes, at most 65536 are accepted"},
         {"for i in $(seq 40); do cat app.pem; done >out", "", "there are more than 32 certificates"},
     };

@@ -106,7 +106,7 @@ static void every_mode_takes_the_credential_that_is_its_own(void **state)
         /* identity binding */
         {PROXY, "app", NULL, "{" WORKLOAD_TOKEN "," BINDING_TOKEN "}", NULL, NULL, IDENTITY_BINDING,
          CREDENTIAL_ASSERTION, "app", "ib-token"},
-        /* the modes without a credential look neither at tokens nor at the Secret */
+        /* the modes without a credential read neither tokens nor the Secret */
         {VM, "app", NULL, "not json", NULL, NULL, IDENTITY_MANAGED, CREDENTIAL_NONE, "", NULL},
         {VM, NULL, " uid ", NULL, NULL, NULL, IDENTITY_MANAGED, CREDENTIAL_NONE, "uid", NULL},
         {POD, "app", "uid", "not json", NULL, NULL, IDENTITY_POD, CREDENTIAL_NONE, "app", NULL},

@@ -1,6 +1,6 @@
 /*
- * test_azure_fake.h - a transport without network, loop or waiting: responses come from a function of the test,
- * time moves when the test says so.
+ * test_azure_fake.h - a transport without network, loop or waiting: responses come from a function of the
+ * test, time moves when the test says so.
  */
 #ifndef TEST_UNIT_TEST_AZURE_FAKE_H
 #define TEST_UNIT_TEST_AZURE_FAKE_H
@@ -157,7 +157,7 @@ static inline void fake_work_fired(void *arg)
     work.done(work.arg);
 }
 
-/* What is to be done aside is done in the next turn. */
+/* Work of a thread runs in the next turn. */
 static inline int fake_work(void *state, transport_fired *run, transport_fired *done, void *arg,
                             struct error **err)
 {

@@ -1,6 +1,5 @@
 /*
- * test_azure_identity.c - what each identity mode asks, how it reads every answer, and whose cache key is
- * whose.
+ * test_azure_identity.c - the request of each identity mode, its responses, and the keys of the cache.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -15,7 +14,7 @@
 
 enum { NOW = 1700000000 };
 
-/* A proxy that is never asked: identities only hold the pointer. */
+/* A proxy without requests: identities only hold the pointer. */
 static const struct token_proxy_endpoint endpoint = {.base = "https://abc.ests.aks/",
                                                      .connect_to = "proxy.example:443",
                                                      .host = "proxy.example",
@@ -283,7 +282,7 @@ static void responses_of_entra_are_read(void **state)
         assert_response(&rows[i], i);
 }
 
-static void answers_of_imds_are_read_in_all_their_forms(void **state)
+static void responses_of_imds_are_read_in_all_their_forms(void **state)
 {
     (void)state;
 #define VM IDENTITY_MANAGED, ""
@@ -326,7 +325,7 @@ static void answers_of_imds_are_read_in_all_their_forms(void **state)
         assert_response(&rows[i], i);
 }
 
-static void answers_of_nmi_are_read_and_its_refusals_quoted(void **state)
+static void responses_of_nmi_are_read_and_its_refusals_quoted(void **state)
 {
     (void)state;
 #define POD IDENTITY_POD, ""
@@ -423,8 +422,8 @@ int main(void)
         cmocka_unit_test(credentials_of_one_application_are_one_principal),
         cmocka_unit_test(what_can_be_no_tenant_is_refused),
         cmocka_unit_test(responses_of_entra_are_read),
-        cmocka_unit_test(answers_of_imds_are_read_in_all_their_forms),
-        cmocka_unit_test(answers_of_nmi_are_read_and_its_refusals_quoted),
+        cmocka_unit_test(responses_of_imds_are_read_in_all_their_forms),
+        cmocka_unit_test(responses_of_nmi_are_read_and_its_refusals_quoted),
         cmocka_unit_test(pods_bound_to_one_identity_are_one_principal),
         cmocka_unit_test(every_number_of_the_list_has_a_hint),
         cmocka_unit_test(a_token_is_renewed_before_its_end_and_a_long_lived_one_at_half_of_its_life),

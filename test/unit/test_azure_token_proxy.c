@@ -12,12 +12,12 @@
 #include "test/unit/azure_tokens_fixture.h"
 
 /* Ends the probe under way with names, or with an error. */
-static void end_probe(struct world *world, const char *const *names)
+static void end_probe(struct fixture *fixture, const char *const *names)
 {
-    struct transport_probe *probe = world->probe;
+    struct transport_probe *probe = fixture->probe;
     struct error *error = NULL;
     assert_non_null(probe);
-    world->probe = NULL;
+    fixture->probe = NULL;
     if (names == NULL)
         error_set(&error, GRPC_STATUS_UNAVAILABLE, "connect to api: refused");
     probe->callback(names, error, probe->arg);
@@ -32,13 +32,13 @@ static const char *const other_names[] = {"kubernetes", "hcp-kubernetes..svc.clu
                                           "hcp-kubernetes.abc.svc.cluster.locals", NULL};
 #define SNI "aeaf29ip1hi5q38ebc3u4daum81u0unk52t5bg50j25234fmuj78g.ests.aks"
 
-static void set_up_proxy(struct world *world, const char *url, const char *sni)
+static void set_up_proxy(struct fixture *fixture, const char *url, const char *sni)
 {
     const struct token_proxy_config config = {
         .url = url, .sni_name = sni, .ca_file = "/nonexistent/ca.crt", .api_server = "api:443"};
-    set_up(world);
-    world->proxy = token_proxy_create(&world->fake.base, &config, NULL);
-    assert_non_null(world->proxy);
+    set_up(fixture);
+    fixture->proxy = token_proxy_create(&fixture->fake.base, &config, NULL);
+    assert_non_null(fixture->proxy);
 }
 
 static void the_server_name_is_computed_from_the_clusters_id(void **state)
@@ -54,126 +54,126 @@ static void the_server_name_is_computed_from_the_clusters_id(void **state)
     }
 }
 
-static void the_certificate_is_looked_at_once_for_all_who_wait(void **state)
+static void the_certificate_is_probed_once_for_all_waiters(void **state)
 {
-    struct world world;
+    struct fixture fixture;
     (void)state;
-    set_up_proxy(&world, "https://proxy.example/p", "");
-    cleanup_identity struct identity *a = make(&world, IDENTITY_BINDING, "jwt-a");
-    cleanup_identity struct identity *b = make(&world, IDENTITY_BINDING, "jwt-b");
-    assert_int_equal(world.probes, 0); /* not before it is needed */
-    assert_non_null(get(&world, a));
-    assert_non_null(get(&world, b));
-    assert_non_null(get(&world, b));
-    run_for(&world, 0);
-    assert_int_equal(world.requests, 0);
-    end_probe(&world, aks_names);
-    run_for(&world, 0);
-    assert_int_equal(world.probes, 1);
-    assert_int_equal(world.requests, 2);
-    assert_int_equal(world.tokens, 3);
-    assert_string_equal(world.url, "https://" SNI "/p/t/oauth2/v2.0/token");
-    cleanup_identity struct identity *c = make(&world, IDENTITY_BINDING, "jwt-c");
-    assert_non_null(get(&world, c));
-    run_for(&world, 0);
-    assert_int_equal(world.probes, 1);
-    assert_int_equal(world.tokens, 4);
-    tear_down(&world);
+    set_up_proxy(&fixture, "https://proxy.example/p", "");
+    cleanup_identity struct identity *a = make(&fixture, IDENTITY_BINDING, "jwt-a");
+    cleanup_identity struct identity *b = make(&fixture, IDENTITY_BINDING, "jwt-b");
+    assert_int_equal(fixture.probes, 0); /* not before it is needed */
+    assert_non_null(get(&fixture, a));
+    assert_non_null(get(&fixture, b));
+    assert_non_null(get(&fixture, b));
+    run_for(&fixture, 0);
+    assert_int_equal(fixture.requests, 0);
+    end_probe(&fixture, aks_names);
+    run_for(&fixture, 0);
+    assert_int_equal(fixture.probes, 1);
+    assert_int_equal(fixture.requests, 2);
+    assert_int_equal(fixture.tokens, 3);
+    assert_string_equal(fixture.url, "https://" SNI "/p/t/oauth2/v2.0/token");
+    cleanup_identity struct identity *c = make(&fixture, IDENTITY_BINDING, "jwt-c");
+    assert_non_null(get(&fixture, c));
+    run_for(&fixture, 0);
+    assert_int_equal(fixture.probes, 1);
+    assert_int_equal(fixture.tokens, 4);
+    tear_down(&fixture);
 }
 
 static void a_failure_is_told_and_forgotten(void **state)
 {
-    struct world world;
+    struct fixture fixture;
     (void)state;
-    set_up_proxy(&world, "", "");
-    cleanup_identity struct identity *identity = make(&world, IDENTITY_BINDING, "jwt");
-    assert_non_null(get(&world, identity));
-    end_probe(&world, NULL);
-    assert_int_equal(world.errors, 1);
+    set_up_proxy(&fixture, "", "");
+    cleanup_identity struct identity *identity = make(&fixture, IDENTITY_BINDING, "jwt");
+    assert_non_null(get(&fixture, identity));
+    end_probe(&fixture, NULL);
+    assert_int_equal(fixture.errors, 1);
     assert_string_equal(
-        world.last_error,
+        fixture.last_error,
         "token for the identity binding: proxy transport not available: connect to api: refused");
 
-    assert_non_null(get(&world, identity));
-    end_probe(&world, other_names);
+    assert_non_null(get(&fixture, identity));
+    end_probe(&fixture, other_names);
     assert_string_equal(
-        world.last_error,
+        fixture.last_error,
         "token for the identity binding: proxy transport not available: cluster ID SAN not found in API server certificate (use --sni-name flag to provide SNI name explicitly)");
 
-    assert_non_null(get(&world, identity));
-    end_probe(&world, aks_names);
-    run_for(&world, 0);
-    assert_int_equal(world.tokens, 1);
-    assert_int_equal(world.probes, 3);
-    tear_down(&world);
+    assert_non_null(get(&fixture, identity));
+    end_probe(&fixture, aks_names);
+    run_for(&fixture, 0);
+    assert_int_equal(fixture.tokens, 1);
+    assert_int_equal(fixture.probes, 3);
+    tear_down(&fixture);
 }
 
 static void a_wait_ends_at_its_own_deadline_and_the_look_goes_on(void **state)
 {
-    struct world world;
+    struct fixture fixture;
     (void)state;
-    set_up_proxy(&world, "", "");
-    cleanup_identity struct identity *identity = make(&world, IDENTITY_BINDING, "jwt");
+    set_up_proxy(&fixture, "", "");
+    cleanup_identity struct identity *identity = make(&fixture, IDENTITY_BINDING, "jwt");
     assert_non_null(
-        token_cache_get(world.cache, identity, NULL, world.fake.now_ms + 1000, on_token, &world, NULL));
-    pass(&world, 999);
-    assert_int_equal(world.errors, 0);
-    pass(&world, 1);
-    assert_int_equal(world.errors, 1);
-    assert_non_null(strstr(world.last_error, "the API server's certificate was not received before"));
-    end_probe(&world, aks_names);
-    assert_non_null(get(&world, identity));
-    run_for(&world, 0);
-    assert_int_equal(world.tokens, 1);
-    assert_int_equal(world.probes, 1);
-    tear_down(&world);
+        token_cache_get(fixture.cache, identity, NULL, fixture.fake.now_ms + 1000, on_token, &fixture, NULL));
+    pass(&fixture, 999);
+    assert_int_equal(fixture.errors, 0);
+    pass(&fixture, 1);
+    assert_int_equal(fixture.errors, 1);
+    assert_non_null(strstr(fixture.last_error, "the API server's certificate was not received before"));
+    end_probe(&fixture, aks_names);
+    assert_non_null(get(&fixture, identity));
+    run_for(&fixture, 0);
+    assert_int_equal(fixture.tokens, 1);
+    assert_int_equal(fixture.probes, 1);
+    tear_down(&fixture);
 }
 
 static void what_was_found_is_looked_at_again_after_an_hour_or_when_in_doubt(void **state)
 {
-    struct world world;
+    struct fixture fixture;
     (void)state;
-    set_up_proxy(&world, "", "");
-    cleanup_identity struct identity *identity = make(&world, IDENTITY_BINDING, "jwt");
-    cleanup_identity struct identity *later = make(&world, IDENTITY_BINDING, "jwt-2");
-    assert_non_null(get(&world, identity));
-    end_probe(&world, aks_names);
-    run_for(&world, 0);
-    token_proxy_invalidate(world.proxy);
-    assert_non_null(get(&world, later));
-    assert_int_equal(world.probes, 2);
-    end_probe(&world, aks_names);
-    pass(&world, 3601 * 1000);
-    assert_non_null(get(&world, identity));
-    assert_int_equal(world.probes, 3);
-    end_probe(&world, aks_names);
-    run_for(&world, 0);
-    tear_down(&world);
+    set_up_proxy(&fixture, "", "");
+    cleanup_identity struct identity *identity = make(&fixture, IDENTITY_BINDING, "jwt");
+    cleanup_identity struct identity *later = make(&fixture, IDENTITY_BINDING, "jwt-2");
+    assert_non_null(get(&fixture, identity));
+    end_probe(&fixture, aks_names);
+    run_for(&fixture, 0);
+    token_proxy_invalidate(fixture.proxy);
+    assert_non_null(get(&fixture, later));
+    assert_int_equal(fixture.probes, 2);
+    end_probe(&fixture, aks_names);
+    pass(&fixture, 3601 * 1000);
+    assert_non_null(get(&fixture, identity));
+    assert_int_equal(fixture.probes, 3);
+    end_probe(&fixture, aks_names);
+    run_for(&fixture, 0);
+    tear_down(&fixture);
 }
 
 static void a_given_server_name_is_taken_as_it_is(void **state)
 {
-    struct world world;
+    struct fixture fixture;
     (void)state;
-    set_up_proxy(&world, "https://proxy.example:8443/", "given.example");
-    cleanup_identity struct identity *identity = make(&world, IDENTITY_BINDING, "jwt");
-    assert_non_null(get(&world, identity));
-    run_for(&world, 0);
-    assert_int_equal(world.probes, 0);
-    assert_string_equal(world.url, "https://given.example/t/oauth2/v2.0/token");
-    tear_down(&world);
+    set_up_proxy(&fixture, "https://proxy.example:8443/", "given.example");
+    cleanup_identity struct identity *identity = make(&fixture, IDENTITY_BINDING, "jwt");
+    assert_non_null(get(&fixture, identity));
+    run_for(&fixture, 0);
+    assert_int_equal(fixture.probes, 0);
+    assert_string_equal(fixture.url, "https://given.example/t/oauth2/v2.0/token");
+    tear_down(&fixture);
 }
 
-static void cancelled_waits_leave_nothing_behind(void **state)
+static void cancelled_waiters_leave_nothing_behind(void **state)
 {
-    struct world world;
+    struct fixture fixture;
     (void)state;
-    set_up_proxy(&world, "", "");
-    cleanup_identity struct identity *identity = make(&world, IDENTITY_BINDING, "jwt");
-    struct token_waiter *wait = get(&world, identity);
-    token_waiter_cancel(&wait);
-    assert_null(world.fake.timers);
-    tear_down(&world); /* also ends the probe */
+    set_up_proxy(&fixture, "", "");
+    cleanup_identity struct identity *identity = make(&fixture, IDENTITY_BINDING, "jwt");
+    struct token_waiter *waiter = get(&fixture, identity);
+    token_waiter_cancel(&waiter);
+    assert_null(fixture.fake.timers);
+    tear_down(&fixture); /* also ends the probe */
 }
 
 static void urls_against_the_rules_are_told_by_each_mount(void **state)
@@ -192,21 +192,21 @@ static void urls_against_the_rules_are_told_by_each_mount(void **state)
                                        "https://[::1]:8443",
                                        "https://[::1]"};
     for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
-        struct world world;
-        set_up_proxy(&world, bad[i], "x");
-        cleanup_identity struct identity *identity = make(&world, IDENTITY_BINDING, "jwt");
-        assert_null(get(&world, identity));
-        if (strstr(world.last_error, "proxy transport not available: --token-proxy-url ") == NULL)
-            fail_msg("%s: %s", bad[i], world.last_error);
-        assert_non_null(token_proxy_config_error(world.proxy));
-        tear_down(&world);
+        struct fixture fixture;
+        set_up_proxy(&fixture, bad[i], "x");
+        cleanup_identity struct identity *identity = make(&fixture, IDENTITY_BINDING, "jwt");
+        assert_null(get(&fixture, identity));
+        if (strstr(fixture.last_error, "proxy transport not available: --token-proxy-url ") == NULL)
+            fail_msg("%s: %s", bad[i], fixture.last_error);
+        assert_non_null(token_proxy_config_error(fixture.proxy));
+        tear_down(&fixture);
     }
     for (size_t i = 0; i < ARRAY_SIZE(good); i++) {
-        struct world world;
-        set_up_proxy(&world, good[i], "x");
-        if (token_proxy_config_error(world.proxy) != NULL)
-            fail_msg("%s: %s", good[i], error_message(token_proxy_config_error(world.proxy)));
-        tear_down(&world);
+        struct fixture fixture;
+        set_up_proxy(&fixture, good[i], "x");
+        if (token_proxy_config_error(fixture.proxy) != NULL)
+            fail_msg("%s: %s", good[i], error_message(token_proxy_config_error(fixture.proxy)));
+        tear_down(&fixture);
     }
 }
 
@@ -214,12 +214,12 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_server_name_is_computed_from_the_clusters_id),
-        cmocka_unit_test(the_certificate_is_looked_at_once_for_all_who_wait),
+        cmocka_unit_test(the_certificate_is_probed_once_for_all_waiters),
         cmocka_unit_test(a_failure_is_told_and_forgotten),
         cmocka_unit_test(a_wait_ends_at_its_own_deadline_and_the_look_goes_on),
         cmocka_unit_test(what_was_found_is_looked_at_again_after_an_hour_or_when_in_doubt),
         cmocka_unit_test(a_given_server_name_is_taken_as_it_is),
-        cmocka_unit_test(cancelled_waits_leave_nothing_behind),
+        cmocka_unit_test(cancelled_waiters_leave_nothing_behind),
         cmocka_unit_test(urls_against_the_rules_are_told_by_each_mount),
     };
     return cmocka_run_group_tests_name("azure_token_proxy", tests, NULL, NULL);

@@ -2,9 +2,12 @@
  * health_endpoints.h - /healthz, /readyz and /metrics.
  *
  *  /healthz  liveness: 200 as long as a restart would not help (health.h), else 503. A failure outside of the
- *  driver is reported in the text only: without the API server, mounts that need nothing from it go on. ok
- *  degraded: the Kubernetes API does not answer /readyz   200 when the sockets serve and, if the driver
- *  registers itself, the kubelet has registered it; 503 before, and while the driver stops.
+ *            driver is only reported in the text: without the API server, mounts that need nothing from it go
+ *            on.
+ *                ok
+ *                degraded: the Kubernetes API does not respond
+ *  /readyz   200 when the sockets serve and, if the driver registers itself, the kubelet has registered it;
+ *            503 before, and while the driver stops.
  */
 #ifndef DRIVER_HEALTH_ENDPOINTS_H
 #define DRIVER_HEALTH_ENDPOINTS_H

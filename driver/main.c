@@ -37,7 +37,7 @@
 enum {
     /* Publishes that are on their way when SIGTERM comes get this long to finish. */
     DRAIN_MS = 20 * 1000,
-    /* Then what is being written to the Kubernetes API gets so long. */
+    /* Then writes to the Kubernetes API that are on their way get so long. */
     DRAIN_RECORDS_MS = 2 * 1000,
     /* Only root may speak to the driver: it mounts. */
     SOCKET_MODE = 0700,
@@ -135,7 +135,7 @@ static int start_web(struct program *program, struct error **err)
 
 /* --- where classes come from --- */
 
-static void on_kube_answer(const char *method, const char *resource, int status, double seconds, void *arg)
+static void on_kube_response(const char *method, const char *resource, int status, double seconds, void *arg)
 {
     const struct program *program = arg;
 
@@ -156,7 +156,7 @@ static int start_kube(struct program *program, struct kube_rest_config *config, 
     program->kube = kube_client_create(&program->loop, program->http, config, program->log, err);
     if (program->kube == NULL)
         return -1;
-    kube_client_observe(program->kube, on_kube_answer, program);
+    kube_client_observe(program->kube, on_kube_response, program);
     return class_kube_create(program->kube, &program->classes, err);
 }
 
@@ -411,7 +411,7 @@ static int start(struct program *program, struct error **err)
     return program->lifecycle != NULL ? start_registration(program, err) : -1;
 }
 
-/* --- stop: registration, then calls, then what they used --- */
+/* --- stop: registration, then calls, then their objects --- */
 
 static void on_drained(void *arg)
 {
@@ -432,7 +432,7 @@ static void on_drained(void *arg)
     lifecycle_destroy(steal_ptr(&program->lifecycle));
 }
 
-/* No operation is left, but what was done may still be on its way to the API server. */
+/* No operation is left, but its status may still be on its way to the API server. */
 static void on_idle(void *arg)
 {
     struct program *program = arg;

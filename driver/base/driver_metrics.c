@@ -126,20 +126,20 @@ static const struct metric_desc volumes_desc = {
     .name = "volumes_published",
     .help = "Volumes that are published, as far as this process has published or met them",
     .type = METRIC_GAUGE};
-static const struct metric_desc provider_up_desc = {.name = "provider_up",
-                                                    .help =
-                                                        "Whether the provider answered the last health check",
-                                                    .type = METRIC_GAUGE,
-                                                    .labels = {"provider"}};
+static const struct metric_desc provider_up_desc = {
+    .name = "provider_up",
+    .help = "Whether the provider responded to the last health check",
+    .type = METRIC_GAUGE,
+    .labels = {"provider"}};
 static const struct metric_desc kube_requests_desc = {
     .name = "kube_api_requests_total",
     .help = "Requests to the Kubernetes API by outcome, repetitions included",
     .type = METRIC_COUNTER,
     .labels = {"method", "resource", "code"}};
-static const struct metric_desc kube_up_desc = {.name = "kube_api_up",
-                                                .help =
-                                                    "Whether the Kubernetes API answered the last request",
-                                                .type = METRIC_GAUGE};
+static const struct metric_desc kube_up_desc = {
+    .name = "kube_api_up",
+    .help = "Whether the Kubernetes API responded to the last request",
+    .type = METRIC_GAUGE};
 
 struct driver_metrics *driver_metrics_create(struct metrics *registry)
 {

@@ -28,7 +28,7 @@ struct driver_metrics;
 struct driver_metrics *driver_metrics_create(struct metrics *registry);
 void driver_metrics_destroy(struct driver_metrics *metrics);
 
-/* node_publish_total: a publish that was answered OK and did not fail inside, skipped ones included. */
+/* node_publish_total: a publish that succeeded, also one that found nothing to do. */
 void driver_metrics_publish_ok(struct driver_metrics *metrics, const char *provider);
 
 /* node_publish_error_total: a publish that failed, also a rotation check, for which the kubelet gets OK. */
@@ -52,8 +52,8 @@ void driver_metrics_provider_call(struct driver_metrics *metrics, const char *pr
 /* sync_k8s_secret_total: Kubernetes Secrets created or changed. */
 void driver_metrics_secret_written(struct driver_metrics *metrics, const char *provider);
 
-/* sync_k8s_secret_error_total: Secrets that could not be made what the class says, by the code of the
- * error. */
+/* sync_k8s_secret_error_total: Secrets that could not be brought to their desired state, by the code of
+ * the error. */
 void driver_metrics_secret_error(struct driver_metrics *metrics, const char *provider,
                                  enum grpc_status status);
 
@@ -66,7 +66,7 @@ void driver_metrics_files_written(struct driver_metrics *metrics, const char *pr
 /* provider_up: the outcome of a health check (--provider-health-check). */
 void driver_metrics_provider_up(struct driver_metrics *metrics, const char *provider, bool up);
 
-/* kube_api_requests_total: every answer of the Kubernetes API, and every request without one (status 0). */
+/* kube_api_requests_total: every response of the Kubernetes API, and every request without one (status 0). */
 void driver_metrics_kube_request(struct driver_metrics *metrics, const char *method, const char *resource,
                                  int status);
 

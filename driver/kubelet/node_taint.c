@@ -118,8 +118,8 @@ static void retry_now(void *arg)
     node_taint_remove(arg);
 }
 
-/* The API server answers again. One that has just started may answer with failures at first: the pauses start
- * from the shortest. */
+/* The API server is reachable again. One that has just started may respond with failures at first: the
+ * pauses start from the shortest. */
 static void kube_is_back(void *arg)
 {
     struct node_taint *taint = arg;

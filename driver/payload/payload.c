@@ -7,8 +7,7 @@
 #include <sys/stat.h>
 
 enum {
-    PAGE_BYTES =
-        4096, /* of a tmpfs; with larger ones the estimate is too small, and the write gets ENOSPC */
+    PAGE_BYTES = 4096, /* of a tmpfs; with larger ones the estimate is too small, and the write gets ENOSPC */
     INITIAL_CAPACITY = 8,
     FIXED_INODES = 8, /* root, version directory, ..data, ..data_tmp, ..links_tmp and some air */
 };

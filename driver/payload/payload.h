@@ -4,7 +4,7 @@
  * Layout (the one Kubernetes uses for its own volumes; consumers watch `..data`):
  *
  *     <root>/..2026_04_29_10_11_12.1234567890/   real directory, 0755
- *                name1, sub/name2                 files with exactly the mode the provider asked for
+ *                name1, sub/name2                 files with exactly the mode of the provider's response
  *     <root>/..data -> ..2026_04_29_...           switched by rename, atomically
  *     <root>/name1  -> ..data/name1               one link per first path component
  *     <root>/sub    -> ..data/sub

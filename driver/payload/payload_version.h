@@ -1,8 +1,8 @@
 /*
  * payload_version.h - the version directory that `..data` points to.
  *
- * Internal to the payload module: names of the layout drawn in payload.h, and questions about what is
- * published.
+ * Internal to the payload module: names of the layout drawn in payload.h, and reading the current
+ * version.
  */
 #ifndef DRIVER_PAYLOAD_PAYLOAD_VERSION_H
 #define DRIVER_PAYLOAD_PAYLOAD_VERSION_H
@@ -38,7 +38,7 @@ size_t payload_version_first_component(const char *path, char ret_name[NAME_MAX 
 /* True when `name` in root_fd is the link `..data/<name>`. */
 bool payload_version_link_is_right(int root_fd, const char *name);
 
-/* The mode that a file gets on disk: with a gid, what the owner may read the group may read. */
+/* The mode that a file gets on disk: with a gid, the group may read the files that the owner may read. */
 mode_t payload_version_file_mode(const struct payload_file *file, gid_t gid);
 
 /* True when the directory holds exactly the files of the sealed payload, with their bytes, modes and group.

@@ -126,9 +126,9 @@ static int describe_failure(const struct provider_call *call, const struct error
 
     /* The client's own failures name the socket, those of the provider do not. */
     if (code == GRPC_STATUS_UNAVAILABLE && strstr(message, provider_ref_path(call->ref)) != NULL)
-        return error_set(err, code, "provider \"%s\" is not answering: %s", call->provider, message);
+        return error_set(err, code, "provider \"%s\" is not responding: %s", call->provider, message);
     if (code == GRPC_STATUS_DEADLINE_EXCEEDED)
-        return error_set(err, code, "provider \"%s\" did not answer within %.1f s: %s", call->provider,
+        return error_set(err, code, "provider \"%s\" did not respond within %.1f s: %s", call->provider,
                          (double)call->timeout_ms / 1000, message);
     return error_set(err, code, "provider \"%s\": %s%s", call->provider, message,
                      is_too_large(cause) ? " (raise --max-call-recv-msg-size of the driver)" : "");

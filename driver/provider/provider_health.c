@@ -111,7 +111,7 @@ static void check_provider(const char *name, void *arg)
     struct check *check = calloc(1, sizeof(*check));
 
     if (check == NULL)
-        return; /* the next round will try again */
+        return; /* the next round retries */
     check->health = health;
     list_init(&check->link);
     list_insert_before(&health->checks, &check->link);

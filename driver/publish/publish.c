@@ -103,7 +103,7 @@ static void run_inspect(void *job)
         (void)volume_read_metadata(inspect->target_path, &inspect->metadata, /* err= */ NULL);
 }
 
-/* What is at the target path decides on the mode. */
+/* The condition of the volume decides on the mode. */
 static void inspected(struct publish *publish)
 {
     cleanup_error struct error *error = NULL;
@@ -345,7 +345,7 @@ static void provider_done(struct provider_response *response, const struct error
     enter_write(publish);
 }
 
-/* The versions that the volume shows, for a rotation check: the provider may then answer from its cache. Not
+/* The versions that the volume shows, for a rotation check: the provider may then respond from its cache. Not
  * when the class has changed: its author expects the contents of now. NULL makes the provider fetch. */
 static const struct string_map *current_versions(const struct publish *publish)
 {

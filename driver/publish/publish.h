@@ -28,18 +28,18 @@
  *             OK
  *
  * A *rotation check* is a publish that finds a complete volume. With rotation off, or before the interval is
- * over, it is answered OK at once: the provider may be down, and containers can still be restarted. A
- * rotation check that fails is answered OK as well, because older kubelets remove the volume's directory
- * after a failed republish. The failure is logged, counted and recorded (RECORD_FAILURE), the old content
- * stays, and the next rotation check waits (rotation.h). A rotation check never unmounts, and its caller is
- * answered before anything is recorded.
+ * over, it returns OK at once: the provider may be down, and containers can still be restarted. A rotation
+ * check that fails returns OK as well, because older kubelets remove the volume's directory after a failed
+ * republish. The failure is logged, counted and recorded (RECORD_FAILURE), the old content stays, and the
+ * next rotation check waits (rotation.h). A rotation check never unmounts, and its caller gets the response
+ * before anything is recorded.
  *
  * A publish may end early in two ways. Deadline, client gone, shutdown: publish_cancel(). An unpublish of the
- * same target: the operation is interrupted and answers ABORTED. In both cases a running child is cancelled.
+ * same target: the operation is interrupted and returns ABORTED. In both cases a running child is cancelled.
  * A running worker is awaited, and only then the lock is given back. A volume that a worker has just
- * completed stays (CSI has no undo: the caller retries, finds it and is done, or unpublishes) and is recorded,
- * unless a required observer is still missing: then it is rolled back. A volume that was found incomplete but
- * showing something is never rolled back: containers may use it.
+ * completed stays (CSI has no undo: the caller retries, finds it and is done, or unpublishes) and is
+ * recorded, unless a required observer is still missing: then it is rolled back. A volume that was found
+ * incomplete but showing something is never rolled back: containers may use it.
  *
  * Codes. The kubelet keeps calling unpublish only after non-final codes (CANCELLED, DEADLINE_EXCEEDED,
  * RESOURCE_EXHAUSTED, ABORTED, UNAVAILABLE). Any other may be returned because a failed first publish leaves

@@ -58,7 +58,7 @@ void publish_enter_unchanged(struct publish *publish)
 
     observer_chain_on_unchanged(publish->publisher->observers, &event);
     publish_report_unchanged(publish);
-    publish_answer(publish, /* error= */ NULL);
+    publish_respond(publish, /* error= */ NULL);
     publish_dispose(publish);
 }
 
@@ -82,7 +82,7 @@ static void rollback_done(void *job)
         if (publish->rollback_cause != NULL)
             (void)error_recode(&publish->rollback_cause, GRPC_STATUS_ABORTED);
     }
-    publish_answer(publish, publish->rollback_cause);
+    publish_respond(publish, publish->rollback_cause);
     publish_dispose(publish);
 }
 
@@ -131,7 +131,7 @@ static void succeed(struct publish *publish)
 {
     if (publish->caller == PUBLISH_CALLER_WAITS)
         publish_report_success(publish);
-    publish_answer(publish, /* error= */ NULL);
+    publish_respond(publish, /* error= */ NULL);
 }
 
 static void record_done(const struct error *error, void *arg)
@@ -211,6 +211,6 @@ void publish_end_failed(struct publish *publish)
 void publish_fail(struct publish *publish, const struct error *error, const char *type)
 {
     publish_note_failure(publish, error, type);
-    publish_answer(publish, publish->mode->is_republish ? NULL : error);
+    publish_respond(publish, publish->mode->is_republish ? NULL : error);
     publish_end_failed(publish);
 }

@@ -17,7 +17,7 @@ void publish_enter_record(struct publish *publish);
 /* Does a volume of this publish have to be rolled back unless it can be recorded? */
 bool publish_requires_record(const struct publish *publish);
 
-/* ROLLBACK: the volume is there and must not stay. Takes over *cause, the answer for a caller that waits. */
+/* ROLLBACK: the volume is there and must not stay. Takes over *cause, the error for a caller that waits. */
 void publish_enter_rollback(struct publish *publish, struct error **cause);
 
 /* Ends the operation with an error when no child and no worker runs and nothing has to be undone. `type`

@@ -8,7 +8,7 @@
 
 #include "common/process/lifecycle.h"
 
-/* With so little left the caller gives up before the answer reaches it. */
+/* With so little left the caller gives up before the response reaches it. */
 enum { OUT_OF_TIME_MS = 100 };
 
 static double seconds_since(uint64_t start_ns)
@@ -16,7 +16,7 @@ static double seconds_since(uint64_t start_ns)
     return (double)(clock_monotonic_ns() - start_ns) / 1e9;
 }
 
-/* The class's provider; before the class is known the one of the last publish, or what the pod says. */
+/* The class's provider; before the class is known that of the last publish, or of the pod. */
 static const char *provider_label(const struct publish *publish)
 {
     const struct volume_state *volume;

@@ -47,7 +47,7 @@ struct publish_request {
 /* Copies and checks, in this order (CSI conformance tests check it): volume_capability, volume_id,
  * target_path, volume_context present; then the values: a mount capability, a clean absolute path, the
  * kubelet's keys. All failures are INVALID_ARGUMENT (RESOURCE_EXHAUSTED: memory). The publish operation
- * checks `readonly` and the class name: a volume that is already there is answered before that. */
+ * checks `readonly` and the class name: a volume that is already there comes before that. */
 int publish_request_decode(const Csi__V1__NodePublishVolumeRequest *message, struct publish_request *ret,
                            struct error **err);
 

@@ -33,11 +33,11 @@ void publish_cancel_children(struct publish *publish)
         observer_chain_cancel(&publish->observers);
 }
 
-void publish_answer(struct publish *publish, const struct error *error)
+void publish_respond(struct publish *publish, const struct error *error)
 {
     if (publish->caller != PUBLISH_CALLER_WAITS)
         return;
-    publish->caller = PUBLISH_CALLER_ANSWERED;
+    publish->caller = PUBLISH_CALLER_SERVED;
     publish->callback(error, publish->arg);
 }
 
@@ -50,5 +50,5 @@ uint64_t publish_time_left(const struct publish *publish)
 
 uint64_t publish_child_timeout(uint64_t left)
 {
-    return left - (left / 10 < PUBLISH_ANSWER_MARGIN_MS ? left / 10 : PUBLISH_ANSWER_MARGIN_MS);
+    return left - (left / 10 < PUBLISH_RESPONSE_MARGIN_MS ? left / 10 : PUBLISH_RESPONSE_MARGIN_MS);
 }

@@ -13,8 +13,8 @@
 #include "driver/publish/publisher.h"
 #include "driver/volume/volume.h"
 
-/* Kept from the caller's deadline so that the answer reaches it before it gives up: a tenth, at most this. */
-enum { PUBLISH_ANSWER_MARGIN_MS = 2000 };
+/* Kept from the caller's deadline so that the response reaches it in time: a tenth, at most this. */
+enum { PUBLISH_RESPONSE_MARGIN_MS = 2000 };
 
 /* In the order of the drawing in publish.h. */
 enum publish_state {
@@ -31,9 +31,9 @@ enum publish_state {
 
 enum publish_caller {
     PUBLISH_CALLER_WAITS,
-    PUBLISH_CALLER_ANSWERED,    /* the operation goes on without it */
+    PUBLISH_CALLER_SERVED,      /* the operation goes on without it */
     PUBLISH_CALLER_GONE,        /* publish_cancel() */
-    PUBLISH_CALLER_INTERRUPTED, /* answered by now; an unpublish waits for the lock */
+    PUBLISH_CALLER_INTERRUPTED, /* does not wait either; an unpublish waits for the lock */
 };
 
 /* In and out of the workers. The loop does not touch it while one runs. */
@@ -105,12 +105,12 @@ void publish_dispose(struct publish *publish);
 void publish_cancel_children(struct publish *publish);
 
 /* Calls the caller back if it waits. The operation may go on. */
-void publish_answer(struct publish *publish, const struct error *error);
+void publish_respond(struct publish *publish, const struct error *error);
 
 /* Until the caller's deadline, in milliseconds. */
 uint64_t publish_time_left(const struct publish *publish);
 
-/* The same for a child: a part is kept, so that an answer reaches the caller before it gives up. */
+/* The same for a child: a part is kept, so that the response reaches the caller in time. */
 uint64_t publish_child_timeout(uint64_t left);
 
 #endif

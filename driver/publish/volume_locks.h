@@ -23,7 +23,7 @@ struct volume_lock;
 /* The lock is held from now on. Never called inside volume_lock_take(). */
 typedef void volume_lock_granted(struct volume_lock *lock);
 
-/* An unpublish wants the path: answer your caller, stop, and release (now or after the running step). */
+/* An unpublish wants the path: call your caller back, stop, and release (now or after the running step). */
 typedef void volume_lock_interrupted(struct volume_lock *lock);
 
 struct volume_lock {

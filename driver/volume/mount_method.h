@@ -1,17 +1,14 @@
 /*
  * mount_method.h - the ways to put a filled, read-only tmpfs on a target path.
  *
- *     DETACHED  fsopen(2) and fsmount(2): the mount is nowhere until move_mount(2) attaches it. Needs Linux
- *     5.12
- *               (mount_setattr).
+ *     DETACHED  fsopen(2) and fsmount(2): the mount is nowhere until move_mount(2) attaches it. Needs
+ *               Linux 5.12 (mount_setattr).
  *     STAGED    mount(2) in a new private directory, MS_MOVE to the target. Not possible where the staging
  *               directory lies below a shared mount (a host with systemd; in a container it does not). A
- *               crash
- *               leaves a staging directory in /run or /tmp, which only root can enter and which ends with the
- *               container.
+ *               crash leaves a staging directory in /run or /tmp, which only root can enter and which ends
+ *               with the container.
  *     DIRECT    mount(2) on the target, filled there, then made read-only. payload_is_complete() finds a
- *     crash
- *               in between. The copies of the mount in other namespaces stay writable.
+ *               crash in between. The copies of the mount in other namespaces stay writable.
  */
 #ifndef DRIVER_VOLUME_MOUNT_METHOD_H
 #define DRIVER_VOLUME_MOUNT_METHOD_H

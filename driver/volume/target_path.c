@@ -1,5 +1,5 @@
 /*
- * target_path.c - what a CSI target path says about the pod.
+ * target_path.c - the pod in a CSI target path.
  */
 #include "driver/volume/target_path.h"
 

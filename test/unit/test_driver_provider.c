@@ -318,7 +318,7 @@ static void a_silent_provider_runs_into_the_deadline(void **state)
     (void)start_mount(fixture, &none, NULL, 200);
     run_until(fixture, &fixture->callbacks, 1);
     assert_int_equal(fixture->code, GRPC_STATUS_DEADLINE_EXCEEDED);
-    assert_non_null(strstr(fixture->message, "provider \"fake\" did not answer within 0.2 s"));
+    assert_non_null(strstr(fixture->message, "provider \"fake\" did not respond within 0.2 s"));
     run_until(fixture, &fixture->fakes[0].cancels, 1);
 }
 

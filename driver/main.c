@@ -306,7 +306,7 @@ static int start_observers(struct program *program, struct error **err)
                                      .classes = &program->classes,
                                      .check_interval_ms =
                                          (uint64_t)(settings->secret_sync_check_ns / 1000000),
-                                     .owner_missing = on_owner_missing,
+                                     .on_owner_missing = on_owner_missing,
                                      .owner_missing_arg = program},
         err);
     if (program->secret_sync == NULL)

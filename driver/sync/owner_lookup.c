@@ -1,5 +1,5 @@
 /*
- * owner_lookup.c - who owns the Secrets of a pod.
+ * owner_lookup.c - finds the owners of a pod's Secrets.
  */
 #include "driver/sync/owner_lookup.h"
 
@@ -13,14 +13,14 @@
 
 struct owner_lookup {
     struct kube_client *client;
-    const struct sync_pod *pod;
+    const struct sync_target *target;
     struct kube_call *call; /* owned; never NULL while the operation runs */
-    unsigned name_flags;    /* of the status object that is looked at */
+    unsigned name_flags;    /* of the status object that is read */
     owner_lookup_callback *callback;
     void *arg;
 };
 
-static void finish(struct owner_lookup *lookup, struct owners *owners, const struct error *error)
+static void finish(struct owner_lookup *lookup, struct owner_references *owners, const struct error *error)
 {
     owner_lookup_callback *callback = lookup->callback;
     void *arg = lookup->arg;
@@ -29,11 +29,11 @@ static void finish(struct owner_lookup *lookup, struct owners *owners, const str
     callback(error == NULL ? owners : NULL, error, arg);
 }
 
-static void fail(struct owner_lookup *lookup, const struct error *cause, const char *what)
+static void fail(struct owner_lookup *lookup, const struct error *cause, const char *action)
 {
     cleanup_error struct error *error = NULL;
 
-    (void)error_set(&error, error_code(cause), "%s: %s%s", what, error_message(cause),
+    (void)error_set(&error, error_code(cause), "%s: %s%s", action, error_message(cause),
                     error_code(cause) == GRPC_STATUS_PERMISSION_DENIED
                         ? " (is the ClusterRole secretproviderclasses-role up to date?)"
                         : "");
@@ -45,7 +45,7 @@ static void fail(struct owner_lookup *lookup, const struct error *cause, const c
 static int get(struct owner_lookup *lookup, const char *group, const char *version, const char *resource,
                const char *name, kube_callback *callback, struct error **err)
 {
-    cleanup_free char *path = kube_path(group, version, lookup->pod->ns, resource, name, err);
+    cleanup_free char *path = kube_path(group, version, lookup->target->ns, resource, name, err);
 
     if (path == NULL)
         return -1;
@@ -57,25 +57,26 @@ static int get(struct owner_lookup *lookup, const char *group, const char *versi
 
 static int get_status(struct owner_lookup *lookup, struct error **err);
 
-/* 1: it is about another pod. */
-static int owner_from_status(const struct owner_lookup *lookup, const cJSON *status, struct owners *owners,
-                             struct error **err)
+/* 1: it belongs to another pod. */
+static int owner_from_status(const struct owner_lookup *lookup, const cJSON *status,
+                             struct owner_references *owners, struct error **err)
 {
-    cleanup_owners struct owners theirs = {0};
+    cleanup_owner_references struct owner_references pods = {0};
 
-    if (owners_from_object(status, &theirs, err) < 0)
+    if (owner_references_from_object(status, &pods, err) < 0)
         return -1;
-    /* Its name is made of names, which come back; its owner says which pod it is about. */
-    if (!owners_have(&theirs, lookup->pod->uid))
+    /* Its name is made of names, which come back; its owner identifies the pod. */
+    if (!owner_references_contain(&pods, lookup->target->pod_uid))
         return 1;
-    return owners_add(owners, CLASS_API_GROUP "/v1", POD_STATUS_KIND, kube_metadata_string(status, "name"),
-                      kube_metadata_string(status, "uid"), err);
+    return owner_references_add(owners, CLASS_API_GROUP "/v1", POD_STATUS_KIND,
+                                kube_metadata_string(status, "name"), kube_metadata_string(status, "uid"),
+                                err);
 }
 
 static void status_read(struct kube_response *response, const struct error *error, void *arg)
 {
     struct owner_lookup *lookup = arg;
-    cleanup_owners struct owners owners = {0};
+    cleanup_owner_references struct owner_references owners = {0};
     cleanup_error struct error *failure = NULL;
     int other = 0;
 
@@ -92,37 +93,38 @@ static void status_read(struct kube_response *response, const struct error *erro
     if (other > 0 || error_code(error) == GRPC_STATUS_NOT_FOUND) {
         error_free(failure);
         failure = NULL;
-        (void)error_set(&failure, GRPC_STATUS_UNAVAILABLE, "it is not there yet");
+        (void)error_set(&failure, GRPC_STATUS_UNAVAILABLE, "it does not exist yet");
         (void)error_set_type(&failure, OWNER_LOOKUP_NO_STATUS);
         error = failure;
     }
     if (error != NULL)
-        fail(lookup, error, "the status object of the volume, which is to own its Secrets");
+        fail(lookup, error, "read the status object as the owner of the Secrets");
     else
         finish(lookup, &owners, NULL);
 }
 
 static int get_status(struct owner_lookup *lookup, struct error **err)
 {
-    const struct sync_pod *pod = lookup->pod;
-    cleanup_free char *name = pod_status_name(pod->name, pod->ns, pod->class_name, lookup->name_flags, err);
+    const struct sync_target *target = lookup->target;
+    cleanup_free char *name =
+        pod_status_name(target->pod_name, target->ns, target->class_name, lookup->name_flags, err);
 
     return name != NULL ? get(lookup, CLASS_API_GROUP, "v1", POD_STATUS_RESOURCE, name, status_read, err)
                         : -1;
 }
 
-static int owners_of_pod(const struct owner_lookup *lookup, const cJSON *pod, struct owners *owners,
+static int owners_of_pod(const struct owner_lookup *lookup, const cJSON *pod, struct owner_references *owners,
                          struct error **err)
 {
-    if (strcmp(kube_metadata_string(pod, "uid"), lookup->pod->uid) != 0)
+    if (strcmp(kube_metadata_string(pod, "uid"), lookup->target->pod_uid) != 0)
         return error_set(err, GRPC_STATUS_NOT_FOUND, "another pod has its name now");
-    return owners_from_object(pod, owners, err);
+    return owner_references_from_object(pod, owners, err);
 }
 
 static void pod_read(struct kube_response *response, const struct error *error, void *arg)
 {
     struct owner_lookup *lookup = arg;
-    cleanup_owners struct owners owners = {0};
+    cleanup_owner_references struct owner_references owners = {0};
     cleanup_error struct error *failure = NULL;
 
     lookup->call = NULL;
@@ -133,22 +135,22 @@ static void pod_read(struct kube_response *response, const struct error *error, 
     if (error == NULL)
         error = failure;
     if (error != NULL)
-        fail(lookup, error, "the pod, whose owners are to own its Secrets");
+        fail(lookup, error, "read the pod for the owners of its Secrets");
     else
         finish(lookup, &owners, NULL);
 }
 
-struct owner_lookup *owner_lookup_start(struct kube_client *client, const struct sync_pod *pod,
+struct owner_lookup *owner_lookup_start(struct kube_client *client, const struct sync_target *target,
                                         owner_lookup_callback *callback, void *arg, struct error **err)
 {
     struct owner_lookup *lookup = calloc(1, sizeof(*lookup));
 
     if (lookup == NULL) {
-        (void)error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
+        (void)error_no_memory(err, NULL);
         return NULL;
     }
-    *lookup = (struct owner_lookup){.client = client, .pod = pod, .callback = callback, .arg = arg};
-    if (get(lookup, "", "v1", "pods", pod->name, pod_read, err) < 0) {
+    *lookup = (struct owner_lookup){.client = client, .target = target, .callback = callback, .arg = arg};
+    if (get(lookup, "", "v1", "pods", target->pod_name, pod_read, err) < 0) {
         free(lookup);
         return NULL;
     }

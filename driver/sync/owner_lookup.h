@@ -1,6 +1,6 @@
 /*
- * owner_lookup.h - finds out who owns the Secrets of a pod: whoever owns the pod (a ReplicaSet, a Job, ...),
- * and for a pod that nobody owns the SecretProviderClassPodStatus of its volume, which goes with the pod.
+ * owner_lookup.h - finds the owners of a pod's Secrets: the owners of the pod (a ReplicaSet, a Job, ...), and for a
+ * pod without owners the SecretProviderClassPodStatus of its volume, which goes with the pod.
  *
  *     start ─▶ GET pod ─┬─ has owners ─────────────────▶ done
  *                       └─ none ─▶ GET its status object ─▶ done
@@ -12,20 +12,20 @@
 
 #include "driver/kube/kube_client.h"
 #include "driver/sync/owner_references.h"
-#include "driver/sync/sync_target_pod.h"
+#include "driver/sync/sync_target.h"
 
 struct owner_lookup;
 
 /* Type of the error (UNAVAILABLE) when the pod is there and its status object is not. */
 #define OWNER_LOOKUP_NO_STATUS "StatusObjectMissing"
 
-/* On success `owners` has at least one; the callee may take them (leaving {0}). On failure it is NULL and
- * `error` is borrowed: NOT_FOUND when the pod is gone or another pod has its name now, PERMISSION_DENIED
- * with a hint, others as in kube_client.h. */
-typedef void owner_lookup_callback(struct owners *owners, const struct error *error, void *arg);
+/* On success `owners` has at least one; the callee may take them (leaving {0}). On failure it is NULL and `error`
+ * is borrowed: NOT_FOUND when the pod is gone or another pod has its name now, PERMISSION_DENIED with a hint,
+ * others as in kube_client.h. */
+typedef void owner_lookup_callback(struct owner_references *owners, const struct error *error, void *arg);
 
-/* `pod` is borrowed until the end. */
-struct owner_lookup *owner_lookup_start(struct kube_client *client, const struct sync_pod *pod,
+/* `target` is borrowed until the end. */
+struct owner_lookup *owner_lookup_start(struct kube_client *client, const struct sync_target *target,
                                         owner_lookup_callback *callback, void *arg, struct error **err);
 
 /* Sets *lookup to NULL; the callback will not run. */

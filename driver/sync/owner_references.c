@@ -1,5 +1,5 @@
 /*
- * owners.c - owner references.
+ * owner_references.c - the owners of a synced Secret.
  */
 #include "driver/sync/owner_references.h"
 
@@ -9,7 +9,7 @@
 #include "common/base/cleanup.h"
 #include "common/base/json.h"
 
-static void owner_free(struct owner *owner)
+static void owner_free(struct owner_reference *owner)
 {
     free(owner->api_version);
     free(owner->kind);
@@ -17,15 +17,15 @@ static void owner_free(struct owner *owner)
     free(owner->uid);
 }
 
-void owners_finish(struct owners *owners)
+void owner_references_finish(struct owner_references *owners)
 {
     for (size_t i = 0; i < owners->n; i++)
         owner_free(&owners->items[i]);
     free(owners->items);
-    *owners = (struct owners){0};
+    *owners = (struct owner_references){0};
 }
 
-bool owners_have(const struct owners *owners, const char *uid)
+bool owner_references_contain(const struct owner_references *owners, const char *uid)
 {
     for (size_t i = 0; i < owners->n; i++) {
         if (strcmp(owners->items[i].uid, uid) == 0)
@@ -34,47 +34,48 @@ bool owners_have(const struct owners *owners, const char *uid)
     return false;
 }
 
-bool owners_have_all(const struct owners *owners, const struct owners *some)
+bool owner_references_contain_all(const struct owner_references *owners, const struct owner_references *some)
 {
     for (size_t i = 0; i < some->n; i++) {
-        if (!owners_have(owners, some->items[i].uid))
+        if (!owner_references_contain(owners, some->items[i].uid))
             return false;
     }
     return true;
 }
 
-static int append(struct owners *owners, const char *api_version, const char *kind, const char *name,
-                  const char *uid, struct error **err)
+static int append(struct owner_references *owners, const char *api_version, const char *kind,
+                  const char *name, const char *uid, struct error **err)
 {
-    struct owner *grown = reallocarray(owners->items, owners->n + 1, sizeof(*grown));
-    struct owner owner = {0};
+    struct owner_reference *grown = reallocarray(owners->items, owners->n + 1, sizeof(*grown));
+    struct owner_reference owner = {0};
 
     if (grown != NULL) {
         owners->items = grown;
-        owner = (struct owner){.api_version = strdup(api_version),
-                               .kind = strdup(kind),
-                               .name = strdup(name),
-                               .uid = strdup(uid)};
+        owner = (struct owner_reference){.api_version = strdup(api_version),
+                                         .kind = strdup(kind),
+                                         .name = strdup(name),
+                                         .uid = strdup(uid)};
     }
     if (owner.api_version == NULL || owner.kind == NULL || owner.name == NULL || owner.uid == NULL) {
         owner_free(&owner);
-        return error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
+        return error_no_memory(err, NULL);
     }
     owners->items[owners->n++] = owner;
     return 0;
 }
 
-int owners_add(struct owners *owners, const char *api_version, const char *kind, const char *name,
-               const char *uid, struct error **err)
+int owner_references_add(struct owner_references *owners, const char *api_version, const char *kind,
+                         const char *name, const char *uid, struct error **err)
 {
-    if (owners_have(owners, uid))
+    if (owner_references_contain(owners, uid))
         return 0;
-    if (owners->n == OWNERS_MAX)
-        return error_set(err, GRPC_STATUS_INVALID_ARGUMENT, "more than %d owner references", OWNERS_MAX);
+    if (owners->n == OWNER_REFERENCES_MAX)
+        return error_set(err, GRPC_STATUS_INVALID_ARGUMENT, "more than %d owner references",
+                         OWNER_REFERENCES_MAX);
     return append(owners, api_version, kind, name, uid, err);
 }
 
-static int add_reference(struct owners *owners, const cJSON *item, struct error **err)
+static int add_reference(struct owner_references *owners, const cJSON *item, struct error **err)
 {
     const char *api_version = NULL, *kind = NULL, *name = NULL, *uid = NULL;
 
@@ -82,12 +83,12 @@ static int add_reference(struct owners *owners, const cJSON *item, struct error 
         json_get_string(item, "kind", &kind, err) < 0 || json_get_string(item, "name", &name, err) < 0 ||
         json_get_string(item, "uid", &uid, err) < 0)
         return -1;
-    return owners_add(owners, api_version, kind, name, uid, err);
+    return owner_references_add(owners, api_version, kind, name, uid, err);
 }
 
-int owners_from_object(const cJSON *object, struct owners *ret, struct error **err)
+int owner_references_from_object(const cJSON *object, struct owner_references *ret, struct error **err)
 {
-    cleanup_owners struct owners owners = {0};
+    cleanup_owner_references struct owner_references owners = {0};
     const cJSON *metadata = NULL, *references = NULL, *item = NULL;
 
     if (json_get_object(object, "metadata", &metadata, err) < 0 ||
@@ -99,11 +100,11 @@ int owners_from_object(const cJSON *object, struct owners *ret, struct error **e
             return error_wrap(err, "ownerReferences");
     }
     *ret = owners;
-    owners = (struct owners){0};
+    owners = (struct owner_references){0};
     return 0;
 }
 
-cJSON *owner_to_json(const struct owner *owner)
+cJSON *owner_reference_to_json(const struct owner_reference *owner)
 {
     cleanup_json cJSON *json = cJSON_CreateObject();
 

@@ -7,60 +7,8 @@
 #include <string.h>
 
 #include "common/base/buffer.h"
+#include "driver/sync/secret_field_owners.h"
 #include "driver/sync/tls_split.h"
-
-#define WHITE_SPACE " \t\n\v\f\r"
-
-static int out_of_memory(struct error **err)
-{
-    return error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
-}
-
-static char *trimmed(const char *text)
-{
-    size_t len;
-
-    text += strspn(text, WHITE_SPACE);
-    len = strlen(text);
-    while (len > 0 && strchr(WHITE_SPACE, text[len - 1]) != NULL)
-        len--;
-    return strndup(text, len);
-}
-
-char *secret_content_name(const struct secret_object *object)
-{
-    return trimmed(object->secret_name);
-}
-
-static bool names_key(const struct secret_object *object, const char *key)
-{
-    for (size_t i = 0; i < object->n_data; i++) {
-        cleanup_free char *its_key = trimmed(object->data[i].key);
-
-        if (its_key == NULL || strcmp(its_key, key) == 0)
-            return true;
-    }
-    return false;
-}
-
-bool secret_content_names(const struct secret_provider_class *class, const char *secret,
-                          enum secret_part part, const char *key)
-{
-    for (size_t i = 0; i < class->n_secret_objects; i++) {
-        const struct secret_object *object = &class->secret_objects[i];
-        cleanup_free char *name = secret_content_name(object);
-
-        if (name == NULL)
-            return true;
-        if (strcmp(name, secret) != 0)
-            continue;
-        if ((part == SECRET_DATA && names_key(object, key)) ||
-            (part == SECRET_LABELS && string_map_get(&object->labels, key) != NULL) ||
-            (part == SECRET_ANNOTATIONS && string_map_get(&object->annotations, key) != NULL))
-            return true;
-    }
-    return false;
-}
 
 void secret_content_finish(struct secret_content *content)
 {
@@ -117,7 +65,7 @@ static int put_value(struct secret_content *content, char *key, struct secret *b
     if (grown == NULL) {
         free(key);
         secret_destroy(bytes);
-        return out_of_memory(err);
+        return error_no_memory(err, NULL);
     }
     content->values = grown;
     memmove(&grown[at + 1], &grown[at], (content->n_values - at) * sizeof(*grown));
@@ -150,7 +98,7 @@ static int add_value(struct secret_content *content, const char *path, const cha
     owned_key = strdup(key);
     if (bytes == NULL || owned_key == NULL) {
         free(owned_key);
-        return out_of_memory(err);
+        return error_no_memory(err, NULL);
     }
     return put_value(content, owned_key, steal_ptr(&bytes), err);
 }
@@ -172,11 +120,11 @@ static int add_values(struct secret_content *content, const struct secret_object
                       const struct payload *files, struct error **err)
 {
     for (size_t i = 0; i < object->n_data; i++) {
-        cleanup_free char *path = trimmed(object->data[i].object_name);
-        cleanup_free char *key = trimmed(object->data[i].key);
+        cleanup_free char *path = secret_field_trim(object->data[i].object_name);
+        cleanup_free char *key = secret_field_trim(object->data[i].key);
 
         if (path == NULL || key == NULL)
-            return out_of_memory(err);
+            return error_no_memory(err, NULL);
         if (add_value(content, path, key, files, err) < 0)
             return error_wrap(err, "data[%zu] (key '%.253s', file '%.300s')", i, key, path);
         if (check_total(content, err) < 0) /* at once: a small class must not fill the memory */
@@ -185,7 +133,7 @@ static int add_values(struct secret_content *content, const struct secret_object
     return 0;
 }
 
-/* --- everything else --- */
+/* --- names, labels, annotations --- */
 
 static int check_object(const struct secret_object *object, struct error **err)
 {
@@ -195,22 +143,22 @@ static int check_object(const struct secret_object *object, struct error **err)
         return error_set(err, GRPC_STATUS_INVALID_ARGUMENT, "type is empty");
     if (object->n_data == 0)
         return error_set(err, GRPC_STATUS_INVALID_ARGUMENT, "data is empty");
-    if (string_map_get(&object->annotations, SECRET_CLAIMS_ANNOTATION) != NULL)
+    if (string_map_get(&object->annotations, SECRET_FIELD_OWNERS_ANNOTATION) != NULL)
         return error_set(err, GRPC_STATUS_INVALID_ARGUMENT,
-                         "the annotation " SECRET_CLAIMS_ANNOTATION " is written by this driver alone");
+                         "the annotation " SECRET_FIELD_OWNERS_ANNOTATION " is written by this driver alone");
     return 0;
 }
 
 static int fill_names(struct secret_content *content, const struct secret_object *object, struct error **err)
 {
-    content->name = secret_content_name(object);
-    content->type = trimmed(object->type);
+    content->name = secret_field_trim(object->secret_name);
+    content->type = secret_field_trim(object->type);
     if (content->type != NULL && content->type[0] == '\0') {
         free(content->type);
         content->type = strdup(SECRET_TYPE_OPAQUE);
     }
     if (content->name == NULL || content->type == NULL)
-        return out_of_memory(err);
+        return error_no_memory(err, NULL);
     if (!class_name_valid(content->name))
         return error_set(err, GRPC_STATUS_INVALID_ARGUMENT,
                          "secretName '%.300s' is not a Kubernetes object name", content->name);
@@ -221,16 +169,18 @@ static int check_later_entries(const struct secret_provider_class *class, size_t
                                struct error **err)
 {
     for (size_t i = index + 1; i < class->n_secret_objects; i++) {
-        cleanup_free char *other = secret_content_name(&class->secret_objects[i]);
+        cleanup_free char *other = secret_field_trim(class->secret_objects[i].secret_name);
 
         if (other == NULL)
-            return out_of_memory(err);
+            return error_no_memory(err, NULL);
         if (strcmp(other, name) == 0)
             return error_set(err, GRPC_STATUS_INVALID_ARGUMENT,
                              "secretObjects[%zu] names the same Secret, and the last entry counts", i);
     }
     return 0;
 }
+
+/* --- digest --- */
 
 static int add_field(struct buffer *all, const void *bytes, size_t len, struct error **err)
 {
@@ -255,7 +205,7 @@ static int add_map(struct buffer *all, const struct string_map *map, struct erro
     return 0;
 }
 
-/* Every field is preceded by its length, so that different contents never look alike. */
+/* Every field is preceded by its length, so that different contents have different bytes. */
 static int fill_digest(struct secret_content *content, struct error **err)
 {
     cleanup_buffer struct buffer all = {0};
@@ -275,6 +225,8 @@ static int fill_digest(struct secret_content *content, struct error **err)
         return error_set(err, GRPC_STATUS_INTERNAL, "SHA-256 failed");
     return 0;
 }
+
+/* --- all of it --- */
 
 static int build(const struct secret_provider_class *class, size_t index, const struct payload *files,
                  struct secret_content *content, struct error **err)

@@ -1,29 +1,21 @@
 /*
- * secret_claims.c - which class keeps which part of a Kubernetes Secret.
+ * secret_field_owners.c - which class owns which field of a Kubernetes Secret.
  */
 #include "driver/sync/secret_field_owners.h"
 
 #include <string.h>
 
 #include "common/base/json.h"
-#include "driver/sync/secret_content.h"
-
-const char *secret_part_name(enum secret_part part)
-{
-    static const char *const names[SECRET_PARTS] = {"data", "labels", "annotations"};
-
-    return names[part];
-}
 
 /* --- reading --- */
 
-static bool is_claim(const cJSON *claim)
+static bool is_owner(const cJSON *owner)
 {
     const cJSON *list = NULL, *key = NULL;
 
-    if (!class_name_valid(claim->string) || !cJSON_IsObject(claim))
+    if (!class_name_valid(owner->string) || !cJSON_IsObject(owner))
         return false;
-    cJSON_ArrayForEach(list, claim)
+    cJSON_ArrayForEach(list, owner)
     {
         if (!cJSON_IsArray(list))
             return false;
@@ -36,41 +28,41 @@ static bool is_claim(const cJSON *claim)
     return true;
 }
 
-static bool are_claims(const cJSON *json)
+static bool are_field_owners(const cJSON *json)
 {
-    const cJSON *claim = NULL;
+    const cJSON *owner = NULL;
 
-    if (!cJSON_IsObject(json) || cJSON_GetArraySize(json) > SECRET_CLAIMS_CLASSES_MAX)
+    if (!cJSON_IsObject(json) || cJSON_GetArraySize(json) > SECRET_FIELD_OWNERS_CLASSES_MAX)
         return false;
-    cJSON_ArrayForEach(claim, json)
+    cJSON_ArrayForEach(owner, json)
     {
-        if (!is_claim(claim))
+        if (!is_owner(owner))
             return false;
     }
     return true;
 }
 
-cJSON *secret_claims_read(const cJSON *object)
+cJSON *secret_field_owners_read(const cJSON *object)
 {
     const cJSON *metadata = cJSON_GetObjectItemCaseSensitive(object, "metadata");
     const cJSON *annotations = cJSON_GetObjectItemCaseSensitive(metadata, "annotations");
     const char *text =
-        cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(annotations, SECRET_CLAIMS_ANNOTATION));
+        cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(annotations, SECRET_FIELD_OWNERS_ANNOTATION));
     cleanup_error struct error *error = NULL;
     cleanup_json cJSON *json = NULL;
 
     if (text != NULL)
-        json = json_parse(text, strlen(text), SECRET_CLAIMS_TEXT_MAX, &error);
+        json = json_parse(text, strlen(text), SECRET_FIELD_OWNERS_TEXT_MAX, &error);
     if (error_code(error) == GRPC_STATUS_RESOURCE_EXHAUSTED)
-        return NULL; /* others' claims are there, and must not be written over */
-    return are_claims(json) ? steal_ptr(&json) : cJSON_CreateObject();
+        return NULL; /* the owners exist, and must not be overwritten */
+    return are_field_owners(json) ? steal_ptr(&json) : cJSON_CreateObject();
 }
 
-static bool has(const cJSON *claim, enum secret_part part, const char *key)
+static bool has(const cJSON *owner, enum secret_part part, const char *key)
 {
     const cJSON *item = NULL;
 
-    cJSON_ArrayForEach(item, cJSON_GetObjectItemCaseSensitive(claim, secret_part_name(part)))
+    cJSON_ArrayForEach(item, cJSON_GetObjectItemCaseSensitive(owner, secret_part_name(part)))
     {
         if (strcmp(item->valuestring, key) == 0)
             return true;
@@ -78,52 +70,52 @@ static bool has(const cJSON *claim, enum secret_part part, const char *key)
     return false;
 }
 
-bool secret_claims_have(const cJSON *claims, const char *class, enum secret_part part, const char *key)
+bool secret_field_owners_has(const cJSON *owners, const char *class, enum secret_part part, const char *key)
 {
-    return has(cJSON_GetObjectItemCaseSensitive(claims, class), part, key);
+    return has(cJSON_GetObjectItemCaseSensitive(owners, class), part, key);
 }
 
-const cJSON *secret_claims_of(const cJSON *claims, const char *class, enum secret_part part)
+const cJSON *secret_field_owners_keys(const cJSON *owners, const char *class, enum secret_part part)
 {
-    return cJSON_GetObjectItemCaseSensitive(cJSON_GetObjectItemCaseSensitive(claims, class),
+    return cJSON_GetObjectItemCaseSensitive(cJSON_GetObjectItemCaseSensitive(owners, class),
                                             secret_part_name(part));
 }
 
-bool secret_claims_shared(const cJSON *claims, const char *class)
+bool secret_field_owners_shared(const cJSON *owners, const char *class)
 {
-    int own = cJSON_HasObjectItem(claims, class) ? 1 : 0;
+    int own = cJSON_HasObjectItem(owners, class) ? 1 : 0;
 
-    return cJSON_GetArraySize(claims) > own;
+    return cJSON_GetArraySize(owners) > own;
 }
 
-const char *secret_claims_other(const cJSON *claims, const char *class, enum secret_part part,
-                                const char *key)
+const char *secret_field_owners_other(const cJSON *owners, const char *class, enum secret_part part,
+                                      const char *key)
 {
-    const cJSON *claim = NULL;
+    const cJSON *owner = NULL;
 
-    cJSON_ArrayForEach(claim, claims)
+    cJSON_ArrayForEach(owner, owners)
     {
-        if ((class == NULL || strcmp(claim->string, class) != 0) && has(claim, part, key))
-            return claim->string;
+        if ((class == NULL || strcmp(owner->string, class) != 0) && has(owner, part, key))
+            return owner->string;
     }
     return NULL;
 }
 
 /* --- changing --- */
 
-int secret_claims_add(cJSON *claims, const char *class, enum secret_part part, const char *key)
+int secret_field_owners_add(cJSON *owners, const char *class, enum secret_part part, const char *key)
 {
     const char *name = secret_part_name(part);
-    cJSON *claim = cJSON_GetObjectItemCaseSensitive(claims, class);
+    cJSON *owner = cJSON_GetObjectItemCaseSensitive(owners, class);
     cJSON *list, *item;
 
-    if (has(claim, part, key))
+    if (has(owner, part, key))
         return 0;
-    if (claim == NULL)
-        claim = cJSON_AddObjectToObject(claims, class);
-    list = cJSON_GetObjectItemCaseSensitive(claim, name);
+    if (owner == NULL)
+        owner = cJSON_AddObjectToObject(owners, class);
+    list = cJSON_GetObjectItemCaseSensitive(owner, name);
     if (list == NULL)
-        list = cJSON_AddArrayToObject(claim, name);
+        list = cJSON_AddArrayToObject(owner, name);
     item = cJSON_CreateString(key);
     if (list == NULL || item == NULL) {
         cJSON_Delete(item);
@@ -133,22 +125,23 @@ int secret_claims_add(cJSON *claims, const char *class, enum secret_part part, c
     return 0;
 }
 
-/* Removes the list of a part, or a claim, that has nothing in it any more. */
+/* Removes the list of a part, or an owner, that is empty. */
 static void drop_empty(cJSON *parent, cJSON *child)
 {
     if (child->child == NULL)
         cJSON_Delete(cJSON_DetachItemViaPointer(parent, child));
 }
 
-/* Removes those items of one claim that `keep` does not want. Returns how many. */
+/* Should this field of an owner stay? */
 typedef bool keep_function(enum secret_part part, const char *key, const void *arg);
 
-static size_t filter(cJSON *claims, cJSON *claim, keep_function *keep, const void *arg)
+/* Removes the fields of one owner that shall not stay. Returns how many. */
+static size_t filter(cJSON *owners, cJSON *owner, keep_function *keep, const void *arg)
 {
     size_t removed = 0;
 
     for (int part = 0; part < SECRET_PARTS; part++) {
-        cJSON *list = cJSON_GetObjectItemCaseSensitive(claim, secret_part_name((enum secret_part)part));
+        cJSON *list = cJSON_GetObjectItemCaseSensitive(owner, secret_part_name((enum secret_part)part));
         cJSON *next = NULL;
 
         for (cJSON *item = list != NULL ? list->child : NULL; item != NULL; item = next) {
@@ -159,9 +152,9 @@ static size_t filter(cJSON *claims, cJSON *claim, keep_function *keep, const voi
             removed++;
         }
         if (list != NULL)
-            drop_empty(claim, list);
+            drop_empty(owner, list);
     }
-    drop_empty(claims, claim);
+    drop_empty(owners, owner);
     return removed;
 }
 
@@ -177,12 +170,12 @@ static bool is_other_field(enum secret_part part, const char *key, const void *a
     return part != field->part || strcmp(key, field->key) != 0;
 }
 
-void secret_claims_drop(cJSON *claims, const char *class, enum secret_part part, const char *key)
+void secret_field_owners_remove(cJSON *owners, const char *class, enum secret_part part, const char *key)
 {
-    cJSON *claim = cJSON_GetObjectItemCaseSensitive(claims, class);
+    cJSON *owner = cJSON_GetObjectItemCaseSensitive(owners, class);
 
-    if (claim != NULL)
-        (void)filter(claims, claim, is_other_field, &(struct field){.part = part, .key = key});
+    if (owner != NULL)
+        (void)filter(owners, owner, is_other_field, &(struct field){.part = part, .key = key});
 }
 
 struct named {
@@ -194,19 +187,19 @@ static bool is_named(enum secret_part part, const char *key, const void *arg)
 {
     const struct named *named = arg;
 
-    return named->class != NULL && secret_content_names(named->class, named->secret, part, key);
+    return named->class != NULL && secret_field_named(named->class, named->secret, part, key);
 }
 
-bool secret_claims_prune(cJSON *claims, const char *class_name, const struct secret_provider_class *class,
-                         const char *secret)
+bool secret_field_owners_prune(cJSON *owners, const char *class_name,
+                               const struct secret_provider_class *class, const char *secret)
 {
-    cJSON *claim = cJSON_GetObjectItemCaseSensitive(claims, class_name);
+    cJSON *owner = cJSON_GetObjectItemCaseSensitive(owners, class_name);
 
-    return claim != NULL &&
-           filter(claims, claim, is_named, &(struct named){.class = class, .secret = secret}) > 0;
+    return owner != NULL &&
+           filter(owners, owner, is_named, &(struct named){.class = class, .secret = secret}) > 0;
 }
 
-char *secret_claims_text(const cJSON *claims)
+char *secret_field_owners_text(const cJSON *owners)
 {
-    return json_print(claims, /* err= */ NULL);
+    return json_print(owners, /* err= */ NULL);
 }

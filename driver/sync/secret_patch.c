@@ -1,5 +1,5 @@
 /*
- * secret_object.c - a synced Secret as JSON.
+ * secret_patch.c - a synced Secret as JSON: a new object, or the patch of an existing one.
  */
 #include "driver/sync/secret_patch.h"
 
@@ -10,11 +10,6 @@
 #include "common/crypto/encoding.h"
 #include "driver/kube/kube_upsert.h"
 #include "driver/sync/secret_field_owners.h"
-
-static int out_of_memory(struct error **err)
-{
-    return error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
-}
 
 static const char *string_of(const cJSON *object, const char *key)
 {
@@ -28,15 +23,15 @@ static const cJSON *member(const cJSON *object, const char *key)
     return cJSON_GetObjectItemCaseSensitive(object, key);
 }
 
-/* The label is every class's, and what the driver itself writes is nobody's. */
-static bool is_claimable(const char *key)
+/* The managed label belongs to all classes, and the annotation of the owners to none. */
+static bool is_ownable(const char *key)
 {
-    return strcmp(key, SECRET_MANAGED_LABEL) != 0 && strcmp(key, SECRET_CLAIMS_ANNOTATION) != 0;
+    return strcmp(key, SECRET_MANAGED_LABEL) != 0 && strcmp(key, SECRET_FIELD_OWNERS_ANNOTATION) != 0;
 }
 
 /* --- create --- */
 
-static int add_map(cJSON *metadata, enum secret_part part, const struct string_map *map, cJSON *claims,
+static int add_map(cJSON *metadata, enum secret_part part, const struct string_map *map, cJSON *field_owners,
                    const char *class)
 {
     cJSON *json = cJSON_AddObjectToObject(metadata, secret_part_name(part));
@@ -45,24 +40,25 @@ static int add_map(cJSON *metadata, enum secret_part part, const struct string_m
         const struct string_map_entry *entry = &map->entries[i];
 
         if (cJSON_AddStringToObject(json, entry->key, entry->value) == NULL ||
-            (is_claimable(entry->key) && secret_claims_add(claims, class, part, entry->key) < 0))
+            (is_ownable(entry->key) && secret_field_owners_add(field_owners, class, part, entry->key) < 0))
             return -1;
     }
     return json != NULL ? 0 : -1;
 }
 
-static int add_claims(cJSON *annotations, const cJSON *claims)
+static int add_field_owners(cJSON *annotations, const cJSON *field_owners)
 {
-    cleanup_secret_free char *text = secret_claims_text(claims);
+    cleanup_secret_free char *text = secret_field_owners_text(field_owners);
 
-    return text != NULL && cJSON_AddStringToObject(annotations, SECRET_CLAIMS_ANNOTATION, text) != NULL ? 0
-                                                                                                        : -1;
+    return text != NULL && cJSON_AddStringToObject(annotations, SECRET_FIELD_OWNERS_ANNOTATION, text) != NULL
+               ? 0
+               : -1;
 }
 
-static int add_owners(cJSON *references, const struct owners *owners)
+static int add_owners(cJSON *references, const struct owner_references *owners)
 {
     for (size_t i = 0; i < owners->n; i++) {
-        cJSON *json = owner_to_json(&owners->items[i]);
+        cJSON *json = owner_reference_to_json(&owners->items[i]);
 
         if (json == NULL)
             return -1;
@@ -78,39 +74,40 @@ static int add_data(cJSON *data, const struct secret_value *value)
     return text != NULL && cJSON_AddStringToObject(data, value->key, text) != NULL ? 0 : -1;
 }
 
-static int fill_metadata(cJSON *object, const char *ns, const struct secret_wish *wish)
+static int fill_metadata(cJSON *object, const char *ns, const struct desired_secret *desired)
 {
-    const struct secret_content *content = wish->content;
-    cleanup_json cJSON *claims = cJSON_CreateObject();
+    const struct secret_content *content = desired->content;
+    cleanup_json cJSON *field_owners = cJSON_CreateObject();
     cJSON *metadata = cJSON_AddObjectToObject(object, "metadata");
     cJSON *references;
 
-    if (claims == NULL || metadata == NULL ||
+    if (field_owners == NULL || metadata == NULL ||
         cJSON_AddStringToObject(metadata, "name", content->name) == NULL ||
         cJSON_AddStringToObject(metadata, "namespace", ns) == NULL ||
-        add_map(metadata, SECRET_LABELS, &content->labels, claims, wish->class_name) < 0 ||
-        add_map(metadata, SECRET_ANNOTATIONS, &content->annotations, claims, wish->class_name) < 0)
+        add_map(metadata, SECRET_LABELS, &content->labels, field_owners, desired->class_name) < 0 ||
+        add_map(metadata, SECRET_ANNOTATIONS, &content->annotations, field_owners, desired->class_name) < 0)
         return -1;
     for (size_t i = 0; i < content->n_values; i++) {
-        if (secret_claims_add(claims, wish->class_name, SECRET_DATA, content->values[i].key) < 0)
+        if (secret_field_owners_add(field_owners, desired->class_name, SECRET_DATA, content->values[i].key) <
+            0)
             return -1;
     }
-    if (add_claims(cJSON_GetObjectItemCaseSensitive(metadata, "annotations"), claims) < 0)
+    if (add_field_owners(cJSON_GetObjectItemCaseSensitive(metadata, "annotations"), field_owners) < 0)
         return -1;
-    if (wish->owners->n == 0)
+    if (desired->owners->n == 0)
         return 0;
     references = cJSON_AddArrayToObject(metadata, "ownerReferences");
-    return references != NULL ? add_owners(references, wish->owners) : -1;
+    return references != NULL ? add_owners(references, desired->owners) : -1;
 }
 
-cJSON *secret_object_create(const char *ns, const struct secret_wish *wish, struct error **err)
+cJSON *secret_patch_new_object(const char *ns, const struct desired_secret *desired, struct error **err)
 {
-    const struct secret_content *content = wish->content;
+    const struct secret_content *content = desired->content;
     cleanup_json cJSON *object = cJSON_CreateObject();
     cJSON *data;
 
     if (object == NULL || cJSON_AddStringToObject(object, "apiVersion", "v1") == NULL ||
-        cJSON_AddStringToObject(object, "kind", "Secret") == NULL || fill_metadata(object, ns, wish) < 0 ||
+        cJSON_AddStringToObject(object, "kind", "Secret") == NULL || fill_metadata(object, ns, desired) < 0 ||
         cJSON_AddStringToObject(object, "type", content->type) == NULL)
         goto fail;
     data = cJSON_AddObjectToObject(object, "data");
@@ -122,7 +119,7 @@ cJSON *secret_object_create(const char *ns, const struct secret_wish *wish, stru
     }
     return steal_ptr(&object);
 fail:
-    (void)out_of_memory(err);
+    (void)error_no_memory(err, NULL);
     return NULL;
 }
 
@@ -136,17 +133,19 @@ static cJSON *part_of(cJSON *parent, const char *name)
     return json != NULL ? json : cJSON_AddObjectToObject(parent, name);
 }
 
-/* One patch in the making. */
-struct patching {
-    const struct secret_wish *wish;
+/* One patch while it is built. */
+struct patch_build {
+    const struct desired_secret *desired;
     const cJSON *current;
-    const cJSON *recorded; /* the claims that the Secret carries */
-    cJSON *claims;         /* those that it is to carry */
+    const cJSON *written_owners; /* the field owners in the Secret */
+    cJSON *field_owners;         /* the new ones */
     cJSON *patch;
-    const char *first_refused; /* a field that stays as another class has written it, */
+
+    /* fields that keep the value of another class: the first one, and how many there are */
+    const char *first_key;
     enum secret_part first_part;
-    const char *first_owner; /* that class (in `claims`), */
-    size_t n_refused;        /* and how many there are */
+    const char *first_owner; /* in `field_owners` */
+    size_t n_conflicts;
 };
 
 /* Where the fields of a part are. */
@@ -163,50 +162,51 @@ static cJSON *changes_of(cJSON *patch, enum secret_part part)
     return part_of(parent, secret_part_name(part));
 }
 
-static void refuse(struct patching *patching, enum secret_part part, const char *key, const char *owner)
+static void note_conflict(struct patch_build *build, enum secret_part part, const char *key,
+                          const char *owner)
 {
-    if (patching->n_refused++ > 0)
+    if (build->n_conflicts++ > 0)
         return;
-    patching->first_refused = key;
-    patching->first_part = part;
-    patching->first_owner = owner;
+    build->first_key = key;
+    build->first_part = part;
+    build->first_owner = owner;
 }
 
-/* A field that is claimed by this class may be written, by whomever else it is claimed: contents rotate, and
- * one of them is the first to know. The others claim it again when they see the same. */
-static bool may_write(const struct patching *patching, enum secret_part part, const char *key)
+/* A class may write a field that it owns together with others: contents rotate, and one of them is the first to
+ * know. The others become owners again when they have the same value. */
+static bool may_write(const struct patch_build *build, enum secret_part part, const char *key)
 {
-    const char *class = patching->wish->class_name;
+    const char *class = build->desired->class_name;
 
-    return patching->wish->mount || secret_claims_have(patching->claims, class, part, key) ||
-           secret_claims_other(patching->claims, class, part, key) == NULL;
+    return build->desired->force || secret_field_owners_has(build->field_owners, class, part, key) ||
+           secret_field_owners_other(build->field_owners, class, part, key) == NULL;
 }
 
-static void take_over(struct patching *patching, enum secret_part part, const char *key)
+static void force_ownership(struct patch_build *build, enum secret_part part, const char *key)
 {
-    const char *class = patching->wish->class_name;
+    const char *class = build->desired->class_name;
     const char *other;
 
-    while ((other = secret_claims_other(patching->claims, class, part, key)) != NULL)
-        secret_claims_drop(patching->claims, other, part, key);
+    while ((other = secret_field_owners_other(build->field_owners, class, part, key)) != NULL)
+        secret_field_owners_remove(build->field_owners, other, part, key);
 }
 
-/* Brings one wanted field about. */
-static int patch_field(struct patching *patching, enum secret_part part, const char *key, const char *value)
+/* Sets one desired field. */
+static int patch_field(struct patch_build *build, enum secret_part part, const char *key, const char *value)
 {
-    const char *class = patching->wish->class_name;
-    const char *found = cJSON_GetStringValue(member(fields_of(patching->current, part), key));
+    const char *class = build->desired->class_name;
+    const char *found = cJSON_GetStringValue(member(fields_of(build->current, part), key));
 
     if (found == NULL || strcmp(found, value) != 0) {
-        if (found != NULL && !may_write(patching, part, key)) {
-            refuse(patching, part, key, secret_claims_other(patching->claims, class, part, key));
+        if (found != NULL && !may_write(build, part, key)) {
+            note_conflict(build, part, key, secret_field_owners_other(build->field_owners, class, part, key));
             return 0;
         }
-        take_over(patching, part, key);
-        if (cJSON_AddStringToObject(changes_of(patching->patch, part), key, value) == NULL)
+        force_ownership(build, part, key);
+        if (cJSON_AddStringToObject(changes_of(build->patch, part), key, value) == NULL)
             return -1;
     }
-    return is_claimable(key) ? secret_claims_add(patching->claims, class, part, key) : 0;
+    return is_ownable(key) ? secret_field_owners_add(build->field_owners, class, part, key) : 0;
 }
 
 static bool has_reference(const cJSON *references, const char *uid)
@@ -222,7 +222,7 @@ static bool has_reference(const cJSON *references, const char *uid)
 }
 
 /* A merge patch replaces lists as a whole: the references of others go back in as they are. */
-static int patch_owners(cJSON *patch, const struct owners *owners, const cJSON *current)
+static int patch_owners(cJSON *patch, const struct owner_references *owners, const cJSON *current)
 {
     const cJSON *references = member(member(current, "metadata"), "ownerReferences");
     cleanup_json cJSON *all = NULL;
@@ -239,7 +239,7 @@ static int patch_owners(cJSON *patch, const struct owners *owners, const cJSON *
 
         if (has_reference(references, owners->items[i].uid))
             continue;
-        json = owner_to_json(&owners->items[i]);
+        json = owner_reference_to_json(&owners->items[i]);
         if (json == NULL)
             return -1;
         (void)cJSON_AddItemToArray(all, json);
@@ -251,7 +251,7 @@ static int patch_owners(cJSON *patch, const struct owners *owners, const cJSON *
     return 0;
 }
 
-static bool is_wanted(const struct secret_content *content, enum secret_part part, const char *key)
+static bool is_desired(const struct secret_content *content, enum secret_part part, const char *key)
 {
     if (part != SECRET_DATA)
         return string_map_get(part == SECRET_LABELS ? &content->labels : &content->annotations, key) != NULL;
@@ -262,127 +262,127 @@ static bool is_wanted(const struct secret_content *content, enum secret_part par
     return false;
 }
 
-/* The claims to what the class does not want any more end. */
-static void give_up(struct patching *patching, enum secret_part part)
+/* The class does not own any more what it does not name any more. */
+static void release_unnamed(struct patch_build *build, enum secret_part part)
 {
-    const char *class = patching->wish->class_name;
+    const char *class = build->desired->class_name;
     const cJSON *key = NULL;
 
-    cJSON_ArrayForEach(key, secret_claims_of(patching->recorded, class, part))
+    cJSON_ArrayForEach(key, secret_field_owners_keys(build->written_owners, class, part))
     {
-        if (!is_wanted(patching->wish->content, part, key->valuestring))
-            secret_claims_drop(patching->claims, class, part, key->valuestring);
+        if (!is_desired(build->desired->content, part, key->valuestring))
+            secret_field_owners_remove(build->field_owners, class, part, key->valuestring);
     }
 }
 
-/* Removes a field, if it is there and nobody's any more. */
-static int remove_unclaimed(struct patching *patching, enum secret_part part, const char *key)
+/* Removes a field, if it is there and has no owner any more. */
+static int remove_unowned(struct patch_build *build, enum secret_part part, const char *key)
 {
     cJSON *changes;
 
-    if (!is_claimable(key) || is_wanted(patching->wish->content, part, key) ||
-        member(fields_of(patching->current, part), key) == NULL ||
-        secret_claims_other(patching->claims, /* class= */ NULL, part, key) != NULL)
+    if (!is_ownable(key) || is_desired(build->desired->content, part, key) ||
+        member(fields_of(build->current, part), key) == NULL ||
+        secret_field_owners_other(build->field_owners, /* class= */ NULL, part, key) != NULL)
         return 0;
-    changes = changes_of(patching->patch, part);
-    if (member(changes, key) != NULL) /* it has been claimed twice */
+    changes = changes_of(build->patch, part);
+    if (member(changes, key) != NULL) /* it had two owners */
         return 0;
     return cJSON_AddNullToObject(changes, key) != NULL ? 0 : -1;
 }
 
-/* Labels and annotations that were claimed and are not any more. Those that never were belong to others. */
-static int remove_given_up(struct patching *patching, enum secret_part part)
+/* Labels and annotations that have lost their last owner. Those that never had one belong to others. */
+static int remove_released(struct patch_build *build, enum secret_part part)
 {
-    const cJSON *claim = NULL, *key = NULL;
+    const cJSON *owner = NULL, *key = NULL;
 
-    cJSON_ArrayForEach(claim, patching->recorded)
+    cJSON_ArrayForEach(owner, build->written_owners)
     {
-        cJSON_ArrayForEach(key, member(claim, secret_part_name(part)))
+        cJSON_ArrayForEach(key, member(owner, secret_part_name(part)))
         {
-            if (remove_unclaimed(patching, part, key->valuestring) < 0)
+            if (remove_unowned(build, part, key->valuestring) < 0)
                 return -1;
         }
     }
     return 0;
 }
 
-static int patch_map(struct patching *patching, enum secret_part part, const struct string_map *wanted)
+static int patch_map(struct patch_build *build, enum secret_part part, const struct string_map *desired)
 {
-    give_up(patching, part);
-    for (size_t i = 0; i < wanted->n; i++) {
-        if (patch_field(patching, part, wanted->entries[i].key, wanted->entries[i].value) < 0)
+    release_unnamed(build, part);
+    for (size_t i = 0; i < desired->n; i++) {
+        if (patch_field(build, part, desired->entries[i].key, desired->entries[i].value) < 0)
             return -1;
     }
-    return remove_given_up(patching, part);
+    return remove_released(build, part);
 }
 
-static int patch_value(struct patching *patching, const struct secret_value *value)
+static int patch_value(struct patch_build *build, const struct secret_value *value)
 {
     cleanup_secret_free char *text = base64_encode(secret_bytes(value->bytes), secret_len(value->bytes));
 
-    return text != NULL ? patch_field(patching, SECRET_DATA, value->key, text) : -1;
+    return text != NULL ? patch_field(build, SECRET_DATA, value->key, text) : -1;
 }
 
-static int patch_data(struct patching *patching)
+static int patch_data(struct patch_build *build)
 {
-    const struct secret_content *content = patching->wish->content;
+    const struct secret_content *content = build->desired->content;
     const cJSON *item = NULL;
 
-    give_up(patching, SECRET_DATA);
+    release_unnamed(build, SECRET_DATA);
     for (size_t i = 0; i < content->n_values; i++) {
-        if (patch_value(patching, &content->values[i]) < 0)
+        if (patch_value(build, &content->values[i]) < 0)
             return -1;
     }
-    if (patching->recorded->child == NULL)
-        return 0; /* whose the rest is will be known when all of its classes have looked */
-    cJSON_ArrayForEach(item, fields_of(patching->current, SECRET_DATA))
+    if (build->written_owners->child == NULL)
+        return 0; /* the owners of the rest are known when all classes have been synced */
+    cJSON_ArrayForEach(item, fields_of(build->current, SECRET_DATA))
     {
-        if (remove_unclaimed(patching, SECRET_DATA, item->string) < 0)
+        if (remove_unowned(build, SECRET_DATA, item->string) < 0)
             return -1;
     }
     return 0;
 }
 
-/* Data is left alone; whose it is gets written down when that is lost. */
-static int claim_data(struct patching *patching)
+/* Data stays as it is; its owner is restored when it is lost. */
+static int own_data(struct patch_build *build)
 {
-    const struct secret_content *content = patching->wish->content;
-    const char *class = patching->wish->class_name;
+    const struct secret_content *content = build->desired->content;
+    const char *class = build->desired->class_name;
 
-    if (member(patching->recorded, class) != NULL)
+    if (member(build->written_owners, class) != NULL)
         return 0;
     for (size_t i = 0; i < content->n_values; i++) {
         const char *key = content->values[i].key;
 
-        if (secret_claims_other(patching->claims, class, SECRET_DATA, key) == NULL &&
-            secret_claims_add(patching->claims, class, SECRET_DATA, key) < 0)
+        if (secret_field_owners_other(build->field_owners, class, SECRET_DATA, key) == NULL &&
+            secret_field_owners_add(build->field_owners, class, SECRET_DATA, key) < 0)
             return -1;
     }
     return 0;
 }
 
-static int patch_claims(struct patching *patching)
+static int patch_field_owners(struct patch_build *build)
 {
-    if (cJSON_Compare(patching->claims, patching->recorded, /* case_sensitive= */ 1))
+    if (cJSON_Compare(build->field_owners, build->written_owners, /* case_sensitive= */ 1))
         return 0;
-    return add_claims(changes_of(patching->patch, SECRET_ANNOTATIONS), patching->claims);
+    return add_field_owners(changes_of(build->patch, SECRET_ANNOTATIONS), build->field_owners);
 }
 
-static bool is_ours(const struct secret_wish *wish, const cJSON *current)
+static bool is_ours(const struct desired_secret *desired, const cJSON *current)
 {
     const cJSON *metadata = member(current, "metadata");
     const cJSON *references = member(metadata, "ownerReferences");
 
     if (strcmp(string_of(member(metadata, "labels"), SECRET_MANAGED_LABEL), "true") == 0)
         return true;
-    for (size_t i = 0; i < wish->owners->n; i++) {
-        if (has_reference(references, wish->owners->items[i].uid))
+    for (size_t i = 0; i < desired->owners->n; i++) {
+        if (has_reference(references, desired->owners->items[i].uid))
             return true;
     }
     return false;
 }
 
-/* Of a Secret that is none, nothing may be taken for granted. */
+/* Any JSON may come back. */
 static int check_shape(const cJSON *current, struct error **err)
 {
     const cJSON *metadata = NULL, *field = NULL;
@@ -393,97 +393,99 @@ static int check_shape(const cJSON *current, struct error **err)
         json_opt_array(metadata, "ownerReferences", &field, err) < 0 ||
         json_opt_object(current, "data", &field, err) < 0) {
         (void)error_recode(err, GRPC_STATUS_INTERNAL);
-        return error_wrap(err, "the API server's answer is no Secret");
+        return error_wrap(err, "the API server's response is no Secret");
     }
     return 0;
 }
 
-static int check_current(const struct secret_wish *wish, const cJSON *current, struct error **err)
+static int check_current(const struct desired_secret *desired, const cJSON *current, struct error **err)
 {
     const char *type = string_of(current, "type");
 
     if (check_shape(current, err) < 0)
         return -1;
-    if (!is_ours(wish, current))
+    if (!is_ours(desired, current))
         return error_set(
             err, GRPC_STATUS_FAILED_PRECONDITION,
             "the Secret exists and was made by somebody else: delete it, or give it the label " SECRET_MANAGED_LABEL
             "=true to let this driver overwrite it");
-    if (strcmp(type, wish->content->type) != 0)
+    if (strcmp(type, desired->content->type) != 0)
         return error_set(
             err, GRPC_STATUS_FAILED_PRECONDITION,
-            "the Secret exists with type '%.253s', the class says '%.253s', and the type of a Secret can not be changed: delete the Secret or correct the class",
-            type, wish->content->type);
+            "the Secret exists with type '%.253s', the class says '%.253s', and the type of a Secret cannot be changed: delete the Secret or correct the class",
+            type, desired->content->type);
     return 0;
 }
 
-static int patch_all(struct patching *patching)
+static int patch_all(struct patch_build *build)
 {
-    const struct secret_wish *wish = patching->wish;
+    const struct desired_secret *desired = build->desired;
 
-    if (patch_map(patching, SECRET_LABELS, &wish->content->labels) < 0 ||
-        patch_map(patching, SECRET_ANNOTATIONS, &wish->content->annotations) < 0 ||
-        patch_owners(patching->patch, wish->owners, patching->current) < 0 ||
-        (wish->authority == SECRET_AUTHORITY_FULL ? patch_data(patching) : claim_data(patching)) < 0)
+    if (patch_map(build, SECRET_LABELS, &desired->content->labels) < 0 ||
+        patch_map(build, SECRET_ANNOTATIONS, &desired->content->annotations) < 0 ||
+        patch_owners(build->patch, desired->owners, build->current) < 0 ||
+        (desired->mode == SECRET_APPLY ? patch_data(build) : own_data(build)) < 0)
         return -1;
-    return patch_claims(patching);
+    return patch_field_owners(build);
 }
 
-/* Says what stays as it is. */
-static struct error *refusal(const struct patching *patching)
+static struct error *conflict_error(const struct patch_build *build)
 {
     static const char *const nouns[SECRET_PARTS] = {"key", "label", "annotation"};
     struct error *error = NULL;
     char more[40] = "";
 
-    if (patching->n_refused > 1)
-        (void)snprintf(more, sizeof(more), " (and %zu more)", patching->n_refused - 1);
+    if (build->n_conflicts > 1)
+        (void)snprintf(more, sizeof(more), " (and %zu more)", build->n_conflicts - 1);
     (void)error_set(
         &error, GRPC_STATUS_FAILED_PRECONDITION,
-        "%s '%.253s'%s is left as secretproviderclass '%.253s' has written it: two classes want different contents there, and the one that was mounted last has it; let one of them name another Secret or another key",
-        nouns[patching->first_part], patching->first_refused, more, patching->first_owner);
+        "%s '%.253s'%s keeps the value of secretproviderclass '%.253s': two classes set different values, and the class that was mounted last owns the field; let one of them name another Secret or another key",
+        nouns[build->first_part], build->first_key, more, build->first_owner);
     return error;
 }
 
 void secret_patch_finish(struct secret_patch *patch)
 {
-    cJSON_Delete(patch->patch);
-    error_free(patch->refused);
+    cJSON_Delete(patch->json);
+    error_free(patch->conflict);
     *patch = (struct secret_patch){0};
 }
 
-/* What is known to be outdated counts for the very object that it was found out about. */
-static cJSON *claims_to_begin_with(const struct secret_wish *wish, const cJSON *current,
-                                   const cJSON *recorded)
+/* Outdated owners are known for one version of the Secret only. */
+static cJSON *initial_field_owners(const struct desired_secret *desired, const cJSON *current,
+                                   const cJSON *written_owners)
 {
-    bool pruned = wish->pruned != NULL &&
-                  strcmp(kube_metadata_string(current, "resourceVersion"), wish->pruned_version) == 0;
+    bool pruned = desired->field_owners != NULL && strcmp(kube_metadata_string(current, "resourceVersion"),
+                                                          desired->field_owners_version) == 0;
 
-    return cJSON_Duplicate(pruned ? wish->pruned : recorded, /* recurse= */ 1);
+    return cJSON_Duplicate(pruned ? desired->field_owners : written_owners, /* recurse= */ 1);
 }
 
-int secret_object_patch(const struct secret_wish *wish, const cJSON *current, struct secret_patch *ret,
-                        struct error **err)
+int secret_patch_build(const struct desired_secret *desired, const cJSON *current, struct secret_patch *ret,
+                       struct error **err)
 {
-    cleanup_json cJSON *recorded = NULL;
-    cleanup_json cJSON *claims = NULL;
+    cleanup_json cJSON *written_owners = NULL;
+    cleanup_json cJSON *field_owners = NULL;
     cleanup_json cJSON *patch = cJSON_CreateObject();
-    struct patching patching;
+    struct patch_build build;
 
-    if (check_current(wish, current, err) < 0)
+    if (check_current(desired, current, err) < 0)
         return -1;
-    recorded = secret_claims_read(current);
-    claims = claims_to_begin_with(wish, current, recorded);
-    if (recorded == NULL || claims == NULL || patch == NULL)
-        return out_of_memory(err);
-    patching = (struct patching){
-        .wish = wish, .current = current, .recorded = recorded, .claims = claims, .patch = patch};
-    if (patch_all(&patching) < 0)
-        return out_of_memory(err);
+    written_owners = secret_field_owners_read(current);
+    field_owners = initial_field_owners(desired, current, written_owners);
+    if (written_owners == NULL || field_owners == NULL || patch == NULL)
+        return error_no_memory(err, NULL);
+    build = (struct patch_build){.desired = desired,
+                                 .current = current,
+                                 .written_owners = written_owners,
+                                 .field_owners = field_owners,
+                                 .patch = patch};
+    if (patch_all(&build) < 0)
+        return error_no_memory(err, NULL);
     if (member(patch, "data") != NULL && cJSON_IsTrue(member(current, "immutable")))
         return error_set(err, GRPC_STATUS_FAILED_PRECONDITION,
-                         "the Secret is marked immutable and its data can not be changed: delete it");
-    *ret = (struct secret_patch){.patch = patch->child != NULL ? steal_ptr(&patch) : NULL,
-                                 .refused = patching.n_refused > 0 ? refusal(&patching) : NULL};
+                         "the Secret is immutable and its data cannot be changed: delete it");
+    *ret = (struct secret_patch){.json = patch->child != NULL ? steal_ptr(&patch) : NULL,
+                                 .conflict = build.n_conflicts > 0 ? conflict_error(&build) : NULL};
     return 0;
 }

@@ -1,28 +1,27 @@
 /*
- * sync_run.h - brings all Secrets of one volume up to date, once.
+ * secret_reconcile.h - brings all Secrets of one volume up to date, once.
  *
  *     start
  *       │ without a class
- *       ├──────────▶ CLASS   look the SecretProviderClass up
+ *       ├──────────▶ CLASS   fetch the SecretProviderClass
  *       ▼              │
- *     BUILD ◀──────────┘     worker: read the files if they are not given; what should each Secret hold?
+ *     BUILD ◀──────────┘     worker: read the files unless they are given, build the content of each Secret
  *       ▼
- *     OWNERS                 whose are they? (once per volume)
+ *     OWNERS                 fetch the owners (once per volume)
  *       ▼
- *     APPLY                  one Secret after the other: read it, write what differs; when other classes
- *       │                    have a part in it, look whether they still do (claim_lookup.h)
+ *     WRITE                  one Secret after the other: read it, write what differs; if other classes own fields of
+ *       │                    it, check that they still do (field_owner_lookup.h)
  *       ▼
- *     done                   what failed, and what did not
+ *     done                   the failures, and what was written
  *
- * An entry that fails does not touch the next one. Contents are wiped as soon as their Secret is done. A
- * Secret of which the node knows that it is as it should be costs nothing (secret_record.h); when that is
- * true of all of them, no request is made at all.
+ * An entry that fails does not touch the next one. Contents are wiped as soon as their Secret is done. A Secret that
+ * the node knows to be up to date costs nothing (secret_state.h); when all of them are, no request is made at all.
  *
- * Contract of the operation: common/grpc/client.h. A run that is cancelled while its worker runs lingers
+ * Contract of the operation: common/grpc/client.h. A reconciliation that is cancelled while its worker runs lingers
  * until the worker is back.
  */
-#ifndef DRIVER_SECRET_RECONCILE_H
-#define DRIVER_SECRET_RECONCILE_H
+#ifndef DRIVER_SYNC_SECRET_RECONCILE_H
+#define DRIVER_SYNC_SECRET_RECONCILE_H
 
 #include <stdbool.h>
 #include <uv.h>
@@ -32,64 +31,65 @@
 #include "driver/class/class_source.h"
 #include "driver/kube/kube_client.h"
 #include "driver/sync/secret_state.h"
-#include "driver/sync/sync_target_pod.h"
+#include "driver/sync/sync_target.h"
 
 enum {
-    SYNC_FILES_MAX = 16 << 20, /* bytes of files that are read back; a provider's answer is smaller */
-    SYNC_FAILURES_MAX = 10,    /* failures of one run that are told one by one */
+    SECRET_FILES_MAX = 16 << 20, /* bytes of files that are read back; a provider's response is smaller */
+    SECRET_FAILURES_MAX = 10,    /* failures of one reconciliation that are reported one by one */
 };
 
-struct sync_run;
+struct secret_reconcile;
 
-/* What runs share. Everything is borrowed. */
-struct sync_run_config {
+/* Shared by all. Everything is borrowed. */
+struct secret_reconcile_config {
     uv_loop_t *loop;
     struct log *log;                /* may be NULL */
     struct driver_metrics *metrics; /* may be NULL */
     struct kube_client *client;
     const struct class_source *classes;
-    struct secret_records *records;
-    uint64_t trust_ms; /* a record that is older does not count */
+    struct secret_states *states;
+    uint64_t max_age_ms; /* an older state does not count */
 };
 
-struct sync_run_request {
-    const struct sync_pod *pod;          /* copied */
-    struct secret_provider_class *class; /* taken over, also on failure; NULL = it is looked up */
+struct secret_reconcile_request {
+    const struct sync_target *target;    /* copied */
+    struct secret_provider_class *class; /* taken over, also on failure; NULL = it is fetched */
     struct payload *files;               /* content taken over, also on failure; NULL = they are read back */
-    struct owners *owners;               /* content taken over, also on failure; empty = they are looked up */
-    enum secret_authority authority;
-    bool mount; /* a pod is about to need the Secrets: each is looked at, whatever is remembered, and is given
-                   this class's contents, whatever other classes have put there */
+    struct owner_references *owners;     /* content taken over, also on failure; empty = they are fetched */
+    enum secret_mode mode;
+    bool
+        force; /* a pod is about to need the Secrets: each is read, whatever its known state, and fields of other
+                   classes are taken over */
 };
 
-struct sync_failure {
+struct secret_failure {
     char *secret; /* its name; "" when it is not about one Secret */
     struct error *error;
 };
 
 /* Content that the callee may take, leaving {0} behind. */
-struct sync_result {
-    struct sync_failure failures[SYNC_FAILURES_MAX];
-    size_t n_failures; /* may be more than SYNC_FAILURES_MAX */
+struct reconcile_result {
+    struct secret_failure failures[SECRET_FAILURES_MAX];
+    size_t n_failures; /* may be more than SECRET_FAILURES_MAX */
     bool retry;        /* some failure may go away by itself */
-    bool gone;         /* the pod, the class or the volume is not there any more: nothing to do, no failure */
-    bool no_status;    /* the status object that is to own the Secrets is not there */
+    bool gone;         /* the pod, the class or the volume does not exist any more: no failure */
+    bool no_status;    /* the status object that should own the Secrets does not exist */
     size_t n_objects;  /* Secrets of the class */
     size_t n_written;  /* of these, created or changed */
-    char *provider;    /* NULL when the class could not be read */
-    char *class_name;
-    struct owners owners;
-    struct secret_uses uses;
+    struct owner_references owners;
+    struct secret_state_refs states;
 };
-void sync_result_finish(struct sync_result *result);
+void reconcile_result_finish(struct reconcile_result *result);
 
-typedef void sync_run_callback(struct sync_result *result, void *arg);
+typedef void secret_reconcile_callback(struct reconcile_result *result, void *arg);
 
-/* `config` is borrowed until the callback or sync_run_cancel(). */
-struct sync_run *sync_run_start(const struct sync_run_config *config, const struct sync_run_request *request,
-                                sync_run_callback *callback, void *arg, struct error **err);
+/* `config` is borrowed until the callback or secret_reconcile_cancel(). */
+struct secret_reconcile *secret_reconcile_start(const struct secret_reconcile_config *config,
+                                                const struct secret_reconcile_request *request,
+                                                secret_reconcile_callback *callback, void *arg,
+                                                struct error **err);
 
-/* Sets *run to NULL; the callback will not run. */
-void sync_run_cancel(struct sync_run **run);
+/* Sets *reconcile to NULL; the callback will not run. */
+void secret_reconcile_cancel(struct secret_reconcile **reconcile);
 
 #endif

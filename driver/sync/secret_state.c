@@ -1,104 +1,122 @@
 /*
- * secret_record.c - what this node remembers of the Secrets it keeps.
+ * secret_state.c - what this node knows of the Secrets it keeps.
  */
 #include "driver/sync/secret_state.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-void secret_records_init(struct secret_records *records)
+void secret_states_init(struct secret_states *states)
 {
-    list_init(&records->all);
+    list_init(&states->all);
 }
 
-static void record_free(struct secret_record *record)
+/* --- one state --- */
+
+static void state_free(struct secret_state *state)
 {
-    if (record == NULL)
+    if (state == NULL)
         return;
-    free(record->ns);
-    free(record->class_name);
-    free(record->name);
-    owners_finish(&record->owners);
-    free(record);
+    free(state->ns);
+    free(state->class_name);
+    free(state->name);
+    owner_references_finish(&state->owners);
+    free(state);
 }
 
-struct secret_record *secret_records_use(struct secret_records *records, const char *ns,
-                                         const char *class_name, const char *name, struct error **err)
+static struct secret_state *state_create(struct secret_states *states, const char *ns, const char *class_name,
+                                         const char *name, struct error **err)
 {
-    struct secret_record *record;
+    struct secret_state *state = calloc(1, sizeof(*state));
 
-    for (struct list *link = records->all.next; link != &records->all; link = link->next) {
-        record = container_of(link, struct secret_record, link);
-        if (strcmp(record->ns, ns) == 0 && strcmp(record->class_name, class_name) == 0 &&
-            strcmp(record->name, name) == 0) {
-            record->users++;
-            return record;
-        }
-    }
-    record = calloc(1, sizeof(*record));
-    if (record != NULL)
-        *record = (struct secret_record){
-            .ns = strdup(ns), .class_name = strdup(class_name), .name = strdup(name), .users = 1};
-    if (record == NULL || record->ns == NULL || record->class_name == NULL || record->name == NULL) {
-        record_free(record);
-        (void)error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
+    if (state != NULL)
+        *state =
+            (struct secret_state){.ns = strdup(ns), .class_name = strdup(class_name), .name = strdup(name)};
+    if (state == NULL || state->ns == NULL || state->class_name == NULL || state->name == NULL) {
+        state_free(state);
+        (void)error_no_memory(err, NULL);
         return NULL;
     }
-    list_init(&record->link);
-    list_insert_before(&records->all, &record->link);
-    return record;
+    list_init(&state->link);
+    list_insert_before(&states->all, &state->link);
+    return state;
 }
 
-void secret_record_release(struct secret_record *record)
+static struct secret_state *state_find(const struct secret_states *states, const char *ns,
+                                       const char *class_name, const char *name)
 {
-    if (--record->users > 0)
+    for (struct list *link = states->all.next; link != &states->all; link = link->next) {
+        struct secret_state *state = container_of(link, struct secret_state, link);
+
+        if (strcmp(state->ns, ns) == 0 && strcmp(state->class_name, class_name) == 0 &&
+            strcmp(state->name, name) == 0)
+            return state;
+    }
+    return NULL;
+}
+
+/* The last user takes the state along. */
+static void state_release(struct secret_state *state)
+{
+    if (--state->users > 0)
         return;
-    list_remove(&record->link);
-    record_free(record);
+    list_remove(&state->link);
+    state_free(state);
 }
 
-bool secret_record_fulfils(const struct secret_record *record, const struct secret_wish *wish,
-                           uint64_t now_ms, uint64_t max_age_ms)
+bool secret_state_matches(const struct secret_state *state, const struct desired_secret *desired,
+                          uint64_t now_ms, uint64_t max_age_ms)
 {
-    return record->known && now_ms - record->seen_ms <= max_age_ms &&
-           (record->authority == SECRET_AUTHORITY_FULL || wish->authority == SECRET_AUTHORITY_REPAIR) &&
-           memcmp(record->digest, wish->content->digest, DIGEST_SHA256_LEN) == 0 &&
-           owners_have_all(&record->owners, wish->owners);
+    return state->known && now_ms - state->seen_ms <= max_age_ms &&
+           (state->mode == SECRET_APPLY || desired->mode == SECRET_RESTORE) &&
+           memcmp(state->digest, desired->content->digest, DIGEST_SHA256_LEN) == 0 &&
+           owner_references_contain_all(&state->owners, desired->owners);
 }
 
-void secret_record_update(struct secret_record *record, const struct secret_wish *wish, const cJSON *object,
-                          uint64_t now_ms)
+void secret_state_update(struct secret_state *state, const struct desired_secret *desired,
+                         const cJSON *object, uint64_t now_ms)
 {
-    struct owners owners = {0};
+    struct owner_references owners = {0};
 
-    record->known = false;
-    owners_finish(&record->owners);
-    if (owners_from_object(object, &owners, /* err= */ NULL) < 0)
-        return; /* it is asked for again next time */
-    record->owners = owners;
-    record->authority = wish->authority;
-    memcpy(record->digest, wish->content->digest, DIGEST_SHA256_LEN);
-    record->seen_ms = now_ms;
-    record->known = true;
+    state->known = false;
+    owner_references_finish(&state->owners);
+    if (owner_references_from_object(object, &owners, /* err= */ NULL) < 0)
+        return; /* the Secret is read again next time */
+    state->owners = owners;
+    state->mode = desired->mode;
+    memcpy(state->digest, desired->content->digest, DIGEST_SHA256_LEN);
+    state->seen_ms = now_ms;
+    state->known = true;
 }
 
-int secret_uses_add(struct secret_uses *uses, struct secret_record *record, struct error **err)
+/* --- references --- */
+
+struct secret_state *secret_state_refs_add(struct secret_state_refs *refs, struct secret_states *states,
+                                           const char *ns, const char *class_name, const char *name,
+                                           struct error **err)
 {
-    struct secret_record **grown = reallocarray(uses->items, uses->n + 1, sizeof(struct secret_record *));
+    struct secret_state **grown = reallocarray(refs->items, refs->n + 1, sizeof(struct secret_state *));
+    struct secret_state *state;
 
     if (grown == NULL) {
-        secret_record_release(record);
-        return error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
+        (void)error_no_memory(err, NULL);
+        return NULL;
     }
-    uses->items = grown;
-    uses->items[uses->n++] = record;
-    return 0;
+    refs->items = grown;
+    state = state_find(states, ns, class_name, name);
+    if (state == NULL)
+        state = state_create(states, ns, class_name, name, err);
+    if (state == NULL)
+        return NULL;
+    state->users++;
+    refs->items[refs->n++] = state;
+    return state;
 }
 
-void secret_uses_finish(struct secret_uses *uses)
+void secret_state_refs_finish(struct secret_state_refs *refs)
 {
-    for (size_t i = 0; i < uses->n; i++)
-        secret_record_release(uses->items[i]);
-    free(uses->items);
-    *uses = (struct secret_uses){0};
+    for (size_t i = 0; i < refs->n; i++)
+        state_release(refs->items[i]);
+    free(refs->items);
+    *refs = (struct secret_state_refs){0};
 }

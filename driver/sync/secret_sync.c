@@ -1,57 +1,58 @@
 /*
- * sync.c - keeps Kubernetes Secrets equal to mounted files: which volume is worked on when.
+ * secret_sync.c - keeps Kubernetes Secrets equal to mounted files: which volume is reconciled when.
  */
 #include "driver/sync/secret_sync.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 
-#include "common/base/hash.h"
+#include "common/base/backoff.h"
+#include "common/process/loop_timer.h"
 #include "driver/status/observer_call.h"
 #include "driver/status/pod_status_object.h"
-#include "driver/sync/sync_target.h"
+#include "driver/sync/secret_report.h"
+#include "driver/sync/secret_source.h"
 #include "driver/volume/volume_table.h"
 
 #define NEVER UINT64_MAX
 
-/* A volume: idle, in line, or running. */
+/* A volume: idle, queued, or running. */
 struct sync_volume {
     struct secret_sync *sync;
     struct volume_entry entry; /* in sync->volumes */
-    struct list line;          /* in sync->line while it waits for its turn, in sync->active while it runs */
-    struct sync_pod *pod;      /* owned */
-    struct sync_run *run;      /* NULL unless running */
-    bool again;                /* while running: it has to run once more */
+    struct list link;          /* in sync->queued or sync->running; in neither when it is idle */
+    struct sync_target *target;
+    struct secret_reconcile *reconcile; /* NULL unless running */
+    bool rerun;                         /* while running: it has to run once more */
 
     /* of the next run; a class and files that come from a publish are kept until it starts */
     struct secret_provider_class *class;
     struct payload files;
     bool have_files;
-    enum secret_authority authority;
-    bool mount;  /* the pod is being mounted */
-    bool looked; /* the last record was that of a look: what is written now are new contents */
+    enum secret_mode mode;
+    bool mounting; /* the pod is being mounted */
+    bool rotating; /* the last event was a rotation check: what is written now are new contents */
 
-    struct owners owners; /* once known */
-    struct secret_uses uses;
-    uint64_t due_ms; /* when it goes into the line by itself, on uv_now()'s clock */
+    struct owner_references owners; /* once known */
+    struct secret_state_refs states;
+    uint64_t due_ms; /* when it is queued by itself, on uv_now()'s clock */
     unsigned retries;
-    uint64_t reported_ms;
-    uint32_t reported;             /* a hash of what was told then; 0 = nothing */
-    struct observer_call *waiting; /* a publish that waits for the next end of a run */
+    struct secret_report report;
+    struct observer_call *waiter; /* a publish that waits for the next end of a run */
 };
 
 struct secret_sync {
     struct secret_sync_config config;
-    struct sync_run_config run_config;
-    struct secret_records records;
+    struct secret_reconcile_config reconcile_config;
+    struct secret_reporter reporter;
+    struct backoff retry_pauses;
+    struct secret_states states;
     struct volume_table volumes; /* struct sync_volume */
-    struct list line;
-    struct list active; /* those that run */
-    unsigned running;
-    struct kube_health_listener kube_back;
-    uv_timer_t timer; /* the earliest due_ms; the struct lives until it is closed */
+    struct list queued;
+    struct list running;
+    unsigned n_running;
+    struct kube_health_listener kube_listener;
+    struct loop_timer *timer; /* the earliest due_ms */
 };
 
 static struct sync_volume *volume_at(struct list *link)
@@ -59,54 +60,45 @@ static struct sync_volume *volume_at(struct list *link)
     return container_of(volume_entry_at(link), struct sync_volume, entry);
 }
 
-static uint64_t random_below(uint64_t n)
+/* After `ms` less up to a fifth, by chance: volumes that were published together move apart. */
+static void plan_check(struct sync_volume *volume, uint64_t ms)
 {
-    uint64_t random = 0;
-
-    if (getrandom(&random, sizeof(random), GRND_NONBLOCK) != (ssize_t)sizeof(random))
-        return 0; /* only the spreading is lost */
-    return random % n;
+    volume->due_ms = uv_now(volume->sync->config.loop) + backoff_spread(ms, 80, 100, backoff_random());
 }
 
-/* `ms` less up to its nth part, by chance. */
-static uint64_t less_a_part(uint64_t ms, uint64_t n)
-{
-    return ms - random_below(ms / n + 1);
-}
-
-/* --- the line --- */
+/* --- the queue --- */
 
 static void start_next(struct secret_sync *sync);
 
 static void set_timer(struct secret_sync *sync);
 
-static void line_up(struct sync_volume *volume, bool first)
+static void enqueue(struct sync_volume *volume, bool first)
 {
     struct secret_sync *sync = volume->sync;
 
     volume->due_ms = NEVER;
-    if (volume->run != NULL) {
-        volume->again = true;
+    if (volume->reconcile != NULL) {
+        volume->rerun = true;
         return;
     }
-    if (!list_empty(&volume->line)) {
+    if (!list_empty(&volume->link)) {
         if (!first)
             return;
-        list_remove(&volume->line);
+        list_remove(&volume->link);
     }
-    list_insert_before(first ? sync->line.next : &sync->line, &volume->line);
+    list_insert_before(first ? sync->queued.next : &sync->queued, &volume->link);
 }
 
-static void timer_fired(uv_timer_t *timer)
+static void timer_fired(void *arg)
 {
-    struct secret_sync *sync = timer->data;
+    struct secret_sync *sync = arg;
     uint64_t now = uv_now(sync->config.loop);
 
     for (struct list *link = sync->volumes.entries.next; link != &sync->volumes.entries; link = link->next) {
         struct sync_volume *volume = volume_at(link);
 
         if (volume->due_ms <= now)
-            line_up(volume, /* first= */ false);
+            enqueue(volume, /* first= */ false);
     }
     start_next(sync);
     set_timer(sync);
@@ -124,21 +116,21 @@ static void set_timer(struct secret_sync *sync)
             earliest = volume->due_ms;
     }
     if (earliest == NEVER)
-        (void)uv_timer_stop(&sync->timer);
+        loop_timer_stop(sync->timer);
     else
-        (void)uv_timer_start(&sync->timer, timer_fired, earliest > now ? earliest - now : 0, 0);
+        loop_timer_start(sync->timer, earliest > now ? earliest - now : 0);
 }
 
-/* The API server answers again: who waits for his next try need not wait any longer. And should it answer
- * with trouble at first, as one that has just started does, the pauses begin anew. */
-static void kube_is_back(void *arg)
+/* Retries need not wait any longer. Should the API server have trouble at first, as one that has just started
+ * does, the pauses begin anew. */
+static void kube_recovered(void *arg)
 {
     struct secret_sync *sync = arg;
     uint64_t now = uv_now(sync->config.loop);
 
     for (struct list *link = sync->volumes.entries.next; link != &sync->volumes.entries; link = link->next) {
         struct sync_volume *volume = volume_at(link);
-        uint64_t soon = now + random_below(SYNC_RETURN_MS);
+        uint64_t soon = now + backoff_spread(SECRET_SYNC_RECOVERY_MS, 0, 100, backoff_random());
 
         volume->retries = volume->retries > 0 ? 1 : 0;
         if (volume->retries > 0 && volume->due_ms != NEVER && volume->due_ms > soon)
@@ -149,201 +141,130 @@ static void kube_is_back(void *arg)
 
 /* --- after a run --- */
 
-/* The publish that waits for this volume goes on from the next turn, whatever has become of the sync. */
-static void stop_waiting(struct sync_volume *volume)
+/* The publish that waits for this volume goes on from the next turn, whatever the outcome of the sync. */
+static void release_waiter(struct sync_volume *volume)
 {
-    if (volume->waiting != NULL)
-        observer_call_finish_later(volume->waiting, NULL);
-}
-
-static uint32_t hash_of(const struct sync_result *result)
-{
-    uint32_t hash = HASH_START;
-
-    for (size_t i = 0; i < result->n_failures && i < SYNC_FAILURES_MAX; i++)
-        hash = hash_text(hash, error_message(result->failures[i].error));
-    return hash | 1;
-}
-
-static void tell(const struct sync_volume *volume, enum event_type type, const char *component,
-                 const char *reason, const char *message)
-{
-    events_emit(volume->sync->config.events, &(struct event){.type = type,
-                                                             .component = component,
-                                                             .reason = reason,
-                                                             .pod_name = volume->pod->name,
-                                                             .pod_namespace = volume->pod->ns,
-                                                             .pod_uid = volume->pod->uid,
-                                                             .message = message});
-}
-
-static void report_one(const struct sync_volume *volume, const struct sync_failure *failure)
-{
-    const struct secret_sync_config *config = &volume->sync->config;
-
-    log_error(config->log, "a Kubernetes Secret could not be synced",
-              LOG_OBJECT("pod", volume->pod->ns, volume->pod->name), LOG_STR("spc", volume->pod->class_name),
-              LOG_STR("secret", failure->secret), LOG_ERR(failure->error));
-    tell(volume, EVENT_WARNING, EVENT_CONTROLLER, EVENT_SECRET_FAILED, error_message(failure->error));
-}
-
-static void report(struct sync_volume *volume, const struct sync_result *result)
-{
-    uint64_t now = uv_now(volume->sync->config.loop);
-    uint32_t hash = hash_of(result);
-
-    if (volume->reported == hash && now - volume->reported_ms < SYNC_REPEAT_MS)
-        return;
-    volume->reported = hash;
-    volume->reported_ms = now;
-    for (size_t i = 0; i < result->n_failures && i < SYNC_FAILURES_MAX; i++)
-        report_one(volume, &result->failures[i]);
-    if (result->n_failures > SYNC_FAILURES_MAX)
-        log_error(volume->sync->config.log, "more Kubernetes Secrets of this volume could not be synced",
-                  LOG_OBJECT("pod", volume->pod->ns, volume->pod->name),
-                  LOG_UINT("more", result->n_failures - SYNC_FAILURES_MAX));
-}
-
-static void report_rotation(const struct sync_volume *volume)
-{
-    char message[600];
-
-    (void)snprintf(message, sizeof(message),
-                   "the Kubernetes Secrets of secretproviderclass %s/%s hold the new contents",
-                   volume->pod->ns, volume->pod->class_name);
-    tell(volume, EVENT_NORMAL, EVENT_ROTATION, EVENT_SECRET_ROTATED, message);
-}
-
-static uint64_t pause_before_retry(struct sync_volume *volume)
-{
-    uint64_t pause = (uint64_t)SYNC_RETRY_FIRST_MS << (volume->retries < 20 ? volume->retries : 20);
-
-    volume->retries++;
-    if (pause > volume->sync->config.check_interval_ms)
-        pause = volume->sync->config.check_interval_ms;
-    return less_a_part(pause, 4);
+    if (volume->waiter != NULL)
+        observer_call_finish_later(volume->waiter, NULL);
 }
 
 /* There is nothing to keep up to date, until the class is edited. */
-static void check_when_idle(struct sync_volume *volume)
+static void plan_idle_check(struct sync_volume *volume)
 {
-    const struct secret_sync_config *config = &volume->sync->config;
-
-    volume->due_ms = uv_now(config->loop) + less_a_part(SYNC_IDLE_CHECKS * config->check_interval_ms, 5);
+    plan_check(volume, SECRET_SYNC_IDLE_CHECKS * volume->sync->config.check_interval_ms);
 }
 
 /* What comes next for a volume whose run has ended. */
-static void plan(struct sync_volume *volume, const struct sync_result *result)
+static void plan(struct sync_volume *volume, const struct reconcile_result *result)
 {
-    uint64_t now = uv_now(volume->sync->config.loop);
+    struct secret_sync *sync = volume->sync;
 
-    if (result->retry) {
-        volume->due_ms = now + pause_before_retry(volume); /* with the authority that this run had */
+    if (result->retry) { /* in the mode of this run */
+        volume->due_ms = uv_now(sync->config.loop) +
+                         backoff_pause(&sync->retry_pauses, ++volume->retries, backoff_random());
         return;
     }
     volume->retries = 0;
-    volume->authority = SECRET_AUTHORITY_REPAIR;
-    volume->mount = false;
-    volume->looked = false;
+    volume->mode = SECRET_RESTORE;
+    volume->mounting = false;
+    volume->rotating = false;
     if (result->gone || (result->n_objects == 0 && result->n_failures == 0))
-        check_when_idle(volume);
+        plan_idle_check(volume);
     else
-        volume->due_ms = now + less_a_part(volume->sync->config.check_interval_ms, 5);
+        plan_check(volume, sync->config.check_interval_ms);
 }
 
-static void keep(struct sync_volume *volume, struct sync_result *result)
+static void keep_result(struct sync_volume *volume, struct reconcile_result *result)
 {
-    secret_uses_finish(&volume->uses);
-    volume->uses = result->uses;
-    result->uses = (struct secret_uses){0};
-    owners_finish(&volume->owners);
+    secret_state_refs_finish(&volume->states);
+    volume->states = result->states;
+    result->states = (struct secret_state_refs){0};
+    owner_references_finish(&volume->owners);
     volume->owners = result->owners;
-    result->owners = (struct owners){0};
+    result->owners = (struct owner_references){0};
 }
 
-static void run_ended(struct sync_result *result, void *arg)
+static void reconcile_done(struct reconcile_result *result, void *arg)
 {
     struct sync_volume *volume = arg;
     struct secret_sync *sync = volume->sync;
 
-    volume->run = NULL;
-    list_remove(&volume->line);
-    sync->running--;
-    keep(volume, result);
-    if (result->no_status && sync->config.owner_missing != NULL)
-        sync->config.owner_missing(volume->pod->target_path, sync->config.owner_missing_arg);
-    if (result->n_failures > 0)
-        report(volume, result);
-    else
-        volume->reported = 0;
-    if (volume->looked && result->n_written > 0)
-        report_rotation(volume);
-    if (volume->again) {
-        volume->again = false;
-        line_up(volume, /* first= */ true);
+    volume->reconcile = NULL;
+    list_remove(&volume->link);
+    sync->n_running--;
+    keep_result(volume, result);
+    if (result->no_status && sync->config.on_owner_missing != NULL)
+        sync->config.on_owner_missing(volume->target->target_path, sync->config.owner_missing_arg);
+    secret_report_result(&sync->reporter, &volume->report, volume->target, result, uv_now(sync->config.loop));
+    if (volume->rotating && result->n_written > 0)
+        secret_report_rotation(&sync->reporter, volume->target);
+    if (volume->rerun) {
+        volume->rerun = false;
+        enqueue(volume, /* first= */ true);
     } else {
         plan(volume, result);
-        stop_waiting(volume);
+        release_waiter(volume);
     }
     start_next(sync);
     set_timer(sync);
 }
 
-/* The status object of a bare pod may have been made anew since; what owns other pods does not change. */
-static void forget_doubtful_owners(struct sync_volume *volume)
+/* The status object of a bare pod may have been created again; the owners of other pods do not change. */
+static void forget_uncertain_owners(struct sync_volume *volume)
 {
     if (volume->class == NULL && volume->owners.n > 0 &&
         strcmp(volume->owners.items[0].kind, POD_STATUS_KIND) == 0)
-        owners_finish(&volume->owners);
+        owner_references_finish(&volume->owners);
 }
 
-static void start_run(struct sync_volume *volume)
+static void start_reconcile(struct sync_volume *volume)
 {
     struct secret_sync *sync = volume->sync;
     cleanup_error struct error *error = NULL;
     struct secret_provider_class *class = steal_ptr(&volume->class);
-    struct sync_run_request request = {.pod = volume->pod,
-                                       .class = class,
-                                       .files = volume->have_files ? &volume->files : NULL,
-                                       .owners = &volume->owners,
-                                       .authority = volume->authority,
-                                       .mount = volume->mount};
+    struct secret_reconcile_request request = {.target = volume->target,
+                                               .class = class,
+                                               .files = volume->have_files ? &volume->files : NULL,
+                                               .owners = &volume->owners,
+                                               .mode = volume->mode,
+                                               .force = volume->mounting};
 
     volume->have_files = false;
-    sync->running++;
-    volume->run = sync_run_start(&sync->run_config, &request, run_ended, volume, &error);
-    if (volume->run == NULL) {
-        struct sync_result result = {.retry = true, .n_failures = 1};
+    sync->n_running++;
+    volume->reconcile =
+        secret_reconcile_start(&sync->reconcile_config, &request, reconcile_done, volume, &error);
+    if (volume->reconcile == NULL) {
+        struct reconcile_result result = {.retry = true, .n_failures = 1};
 
-        result.failures[0] = (struct sync_failure){.secret = strdup(""), .error = steal_ptr(&error)};
-        run_ended(&result, volume);
-        sync_result_finish(&result);
+        result.failures[0] = (struct secret_failure){.secret = strdup(""), .error = steal_ptr(&error)};
+        reconcile_done(&result, volume);
+        reconcile_result_finish(&result);
     }
 }
 
-/* Is the Secret of this volume being brought up to date for another pod of its class? */
+/* Are the Secrets of this volume being updated for another pod of its class? */
 static bool class_is_busy(const struct sync_volume *volume)
 {
     const struct secret_sync *sync = volume->sync;
 
-    for (struct list *link = sync->active.next; link != &sync->active; link = link->next) {
-        const struct sync_pod *other = container_of(link, struct sync_volume, line)->pod;
+    for (struct list *link = sync->running.next; link != &sync->running; link = link->next) {
+        const struct sync_target *other = container_of(link, struct sync_volume, link)->target;
 
-        if (strcmp(other->class_name, volume->pod->class_name) == 0 &&
-            strcmp(other->ns, volume->pod->ns) == 0)
+        if (strcmp(other->class_name, volume->target->class_name) == 0 &&
+            strcmp(other->ns, volume->target->ns) == 0)
             return true;
     }
     return false;
 }
 
-/* NULL when nobody may start. Pods that share a Secret take turns, so that one writes and the others find it
- * written, instead of all writing and all but one being refused. A mount does not wait for that. */
-static struct sync_volume *next_in_line(struct secret_sync *sync)
+/* NULL when none may start. Pods that share a Secret take turns, so that one writes and the others find it
+ * written, instead of all writing and all but one having a conflict. A mount does not wait for that. */
+static struct sync_volume *next_queued(struct secret_sync *sync)
 {
-    for (struct list *link = sync->line.next; link != &sync->line; link = link->next) {
-        struct sync_volume *volume = container_of(link, struct sync_volume, line);
+    for (struct list *link = sync->queued.next; link != &sync->queued; link = link->next) {
+        struct sync_volume *volume = container_of(link, struct sync_volume, link);
 
-        if (volume->waiting != NULL || !class_is_busy(volume))
+        if (volume->waiter != NULL || !class_is_busy(volume))
             return volume;
     }
     return NULL;
@@ -353,11 +274,11 @@ static void start_next(struct secret_sync *sync)
 {
     struct sync_volume *volume;
 
-    while (sync->running < SYNC_RUNS_MAX && (volume = next_in_line(sync)) != NULL) {
-        list_remove(&volume->line);
-        list_insert_before(&sync->active, &volume->line);
-        forget_doubtful_owners(volume);
-        start_run(volume);
+    while (sync->n_running < SECRET_SYNC_RUNNING_MAX && (volume = next_queued(sync)) != NULL) {
+        list_remove(&volume->link);
+        list_insert_before(&sync->running, &volume->link);
+        forget_uncertain_owners(volume);
+        start_reconcile(volume);
     }
 }
 
@@ -373,82 +294,82 @@ static struct sync_volume *find(const struct secret_sync *sync, const char *targ
 static struct sync_volume *find_or_add(struct secret_sync *sync, const struct volume_event *event,
                                        struct error **err)
 {
-    const struct sync_pod pod = {.target_path = event->target_path,
-                                 .ns = event->pod_namespace,
-                                 .name = event->pod_name,
-                                 .uid = event->pod_uid,
-                                 .class_name = event->class_name};
+    const struct sync_target target = {.target_path = event->target_path,
+                                       .ns = event->pod_namespace,
+                                       .pod_name = event->pod_name,
+                                       .pod_uid = event->pod_uid,
+                                       .class_name = event->class_name};
     struct sync_volume *volume = find(sync, event->target_path);
 
     if (volume != NULL)
         return volume;
     volume = calloc(1, sizeof(*volume));
     if (volume != NULL)
-        volume->pod = sync_pod_copy(&pod);
-    if (volume == NULL || volume->pod == NULL ||
+        volume->target = sync_target_copy(&target);
+    if (volume == NULL || volume->target == NULL ||
         volume_table_add(&sync->volumes, &volume->entry, event->target_path) < 0) {
-        free(volume != NULL ? volume->pod : NULL);
+        free(volume != NULL ? volume->target : NULL);
         free(volume);
-        (void)error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
+        (void)error_no_memory(err, NULL);
         return NULL;
     }
     volume->sync = sync;
     volume->due_ms = NEVER;
-    volume->authority = SECRET_AUTHORITY_REPAIR;
-    list_init(&volume->line);
+    volume->mode = SECRET_RESTORE;
+    list_init(&volume->link);
     return volume;
 }
 
-static void drop_input(struct sync_volume *volume)
+static void drop_source(struct sync_volume *volume)
 {
     secret_provider_class_free(steal_ptr(&volume->class));
     payload_finish(&volume->files);
     volume->have_files = false;
 }
 
-/* Nothing is to be done for it any more, what runs ends. */
-static void settle(struct sync_volume *volume)
+/* Ends what runs; nothing is planned for it any more. */
+static void stop(struct sync_volume *volume)
 {
-    if (volume->run != NULL) {
-        sync_run_cancel(&volume->run);
-        volume->sync->running--;
+    if (volume->reconcile != NULL) {
+        secret_reconcile_cancel(&volume->reconcile);
+        volume->sync->n_running--;
     }
-    list_remove(&volume->line);
-    volume->again = false;
+    list_remove(&volume->link);
+    volume->rerun = false;
     volume->due_ms = NEVER;
-    drop_input(volume);
-    secret_uses_finish(&volume->uses);
-    stop_waiting(volume);
+    drop_source(volume);
+    secret_state_refs_finish(&volume->states);
+    release_waiter(volume);
 }
 
 static void volume_free(struct sync_volume *volume)
 {
-    settle(volume);
+    stop(volume);
     volume_table_remove(&volume->sync->volumes, &volume->entry);
-    owners_finish(&volume->owners);
-    free(volume->pod);
+    owner_references_finish(&volume->owners);
+    free(volume->target);
     free(volume);
 }
 
 /* --- the observer --- */
 
 /* Copies what the next run needs out of the publish. */
-static int take_input(struct sync_volume *volume, const struct volume_event *event, struct error **err)
+static int take_source(struct sync_volume *volume, const struct volume_event *event, struct error **err)
 {
-    drop_input(volume);
-    volume->class = sync_input_class(event->class, err);
+    drop_source(volume);
+    volume->class = secret_source_class(event->class, err);
     if (volume->class == NULL)
         return -1;
-    if (event->files != NULL && sync_input_files(event->class, event->files, &volume->files, err) < 0)
+    if (event->files != NULL && secret_source_files(event->class, event->files, &volume->files, err) < 0)
         return -1;
     volume->have_files = event->files != NULL;
-    volume->authority = SECRET_AUTHORITY_FULL;
+    volume->mode = SECRET_APPLY;
     return 0;
 }
 
-/* Lets the sync of a volume begin. *ret_volume is set when the publish should wait for it. */
-static int note_volume(struct secret_sync *sync, const struct volume_event *event,
-                       struct sync_volume **ret_volume, struct error **err)
+/* Begins the sync of a volume. *ret_volume is set when the publish should wait for it. */
+static int sync_volume_event(struct secret_sync *sync, const struct volume_event *event,
+                             struct sync_volume **ret_volume, struct error **err)
 {
     bool mounted = event->type == VOLUME_EVENT_MOUNTED;
     struct sync_volume *volume;
@@ -461,16 +382,16 @@ static int note_volume(struct secret_sync *sync, const struct volume_event *even
     if (volume == NULL)
         return -1;
     if (event->class->n_secret_objects == 0) {
-        settle(volume);
-        check_when_idle(volume);
+        stop(volume);
+        plan_idle_check(volume);
         set_timer(sync);
         return 0;
     }
-    if (take_input(volume, event, err) < 0)
+    if (take_source(volume, event, err) < 0)
         return -1;
-    volume->mount = volume->mount || mounted;
-    volume->looked = !mounted;
-    line_up(volume, /* first= */ mounted);
+    volume->mounting = volume->mounting || mounted;
+    volume->rotating = !mounted;
+    enqueue(volume, /* first= */ mounted);
     if (mounted)
         *ret_volume = volume;
     return 0;
@@ -485,14 +406,14 @@ static struct observer_call *sync_start(void *state, const struct volume_event *
 
     if (call == NULL)
         return NULL;
-    if (note_volume(sync, event, &volume, err) < 0) {
+    if (sync_volume_event(sync, event, &volume, err) < 0) {
         observer_call_cancel(NULL, call);
         return NULL;
     }
     if (volume != NULL) {
-        stop_waiting(volume);
-        observer_call_wait(call, &volume->waiting, timeout_ms < SYNC_WAIT_MS ? timeout_ms : SYNC_WAIT_MS,
-                           NULL);
+        release_waiter(volume);
+        observer_call_wait(call, &volume->waiter,
+                           timeout_ms < SECRET_SYNC_WAIT_MS ? timeout_ms : SECRET_SYNC_WAIT_MS, NULL);
     } else {
         observer_call_finish_later(call, NULL);
     }
@@ -503,8 +424,8 @@ static struct observer_call *sync_start(void *state, const struct volume_event *
 static void sync_on_unchanged(void *state, const struct volume_event *event)
 {
     struct secret_sync *sync = state;
-    uint64_t within =
-        sync->config.check_interval_ms < SYNC_SEEN_MS ? sync->config.check_interval_ms : SYNC_SEEN_MS;
+    uint64_t within = sync->config.check_interval_ms < SECRET_SYNC_ADOPT_MS ? sync->config.check_interval_ms
+                                                                            : SECRET_SYNC_ADOPT_MS;
     struct sync_volume *volume;
 
     if (event->pod_name[0] == '\0' || event->pod_uid[0] == '\0' || event->class_name[0] == '\0' ||
@@ -512,8 +433,8 @@ static void sync_on_unchanged(void *state, const struct volume_event *event)
         return;
     volume = find_or_add(sync, event, /* err= */ NULL);
     if (volume == NULL)
-        return; /* there will be another call */
-    volume->due_ms = uv_now(sync->config.loop) + random_below(within);
+        return; /* the kubelet calls again */
+    volume->due_ms = uv_now(sync->config.loop) + backoff_spread(within, 0, 100, backoff_random());
     set_timer(sync);
 }
 
@@ -547,39 +468,44 @@ struct secret_sync *secret_sync_create(const struct secret_sync_config *config, 
     struct secret_sync *sync = calloc(1, sizeof(*sync));
 
     if (sync == NULL) {
-        (void)error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
+        (void)error_no_memory(err, NULL);
         return NULL;
     }
-    sync->config = *config;
-    sync->run_config = (struct sync_run_config){.loop = config->loop,
-                                                .log = config->log,
-                                                .metrics = config->metrics,
-                                                .client = config->client,
-                                                .classes = config->classes,
-                                                .records = &sync->records,
-                                                .trust_ms = config->check_interval_ms / 5 * 4};
-    secret_records_init(&sync->records);
+    *sync = (struct secret_sync){.config = *config,
+                                 .reconcile_config = {.loop = config->loop,
+                                                      .log = config->log,
+                                                      .metrics = config->metrics,
+                                                      .client = config->client,
+                                                      .classes = config->classes,
+                                                      .states = &sync->states,
+                                                      .max_age_ms = config->check_interval_ms / 5 * 4},
+                                 .reporter = {.log = config->log, .events = config->events},
+                                 .retry_pauses = {.first = SECRET_SYNC_RETRY_FIRST_MS,
+                                                  .growth_percent = 200,
+                                                  .cap = config->check_interval_ms,
+                                                  .jitter_min_percent = 75,
+                                                  .jitter_max_percent = 100},
+                                 .kube_listener = {.on_recovered = kube_recovered, .arg = sync}};
+    sync->timer = loop_timer_create(config->loop, timer_fired, sync, err);
+    if (sync->timer == NULL) {
+        free(sync);
+        return NULL;
+    }
+    secret_states_init(&sync->states);
     volume_table_init(&sync->volumes);
-    list_init(&sync->line);
-    list_init(&sync->active);
-    sync->kube_back = (struct kube_health_listener){.on_recovered = kube_is_back, .arg = sync};
-    kube_client_listen(config->client, &sync->kube_back);
-    (void)uv_timer_init(config->loop, &sync->timer); /* can not fail */
-    sync->timer.data = sync;
+    list_init(&sync->queued);
+    list_init(&sync->running);
+    kube_client_listen(config->client, &sync->kube_listener);
     return sync;
-}
-
-static void sync_closed(uv_handle_t *handle)
-{
-    free(handle->data);
 }
 
 void secret_sync_destroy(struct secret_sync *sync)
 {
     if (sync == NULL)
         return;
-    kube_health_unlisten(&sync->kube_back);
+    kube_health_unlisten(&sync->kube_listener);
     while (!list_empty(&sync->volumes.entries))
         volume_free(volume_at(sync->volumes.entries.next));
-    uv_close((uv_handle_t *)&sync->timer, sync_closed);
+    loop_timer_destroy(sync->timer);
+    free(sync);
 }

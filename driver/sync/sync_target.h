@@ -1,19 +1,22 @@
 /*
- * sync_input.h - what a sync needs of a class and of a volume's files, copied out of a publish: a sync may
- * outlive the publish that started it. Files that no secretObjects entry names are not copied.
+ * sync_target.h - the volume of a pod whose Secrets are synced. All of it comes from the publish request of that
+ * very volume, nothing from an object in the API: what is read, and for which pod, cannot be forged there.
  */
-#ifndef DRIVER_SYNC_TARGET_H
-#define DRIVER_SYNC_TARGET_H
+#ifndef DRIVER_SYNC_SYNC_TARGET_H
+#define DRIVER_SYNC_SYNC_TARGET_H
 
-#include "driver/class/class.h"
-#include "driver/payload/payload.h"
+#include "common/base/cleanup.h"
+#include "common/base/error.h"
 
-/* Name, namespace, provider and secretObjects of a class, without its parameters. The caller frees with
- * secret_provider_class_free(). NULL with err set on lack of memory. */
-struct secret_provider_class *sync_input_class(const struct secret_provider_class *class, struct error **err);
+struct sync_target {
+    const char *target_path;
+    const char *ns;
+    const char *pod_name;
+    const char *pod_uid;
+    const char *class_name;
+};
 
-/* The files that the class's secretObjects name; *ret is sealed. */
-int sync_input_files(const struct secret_provider_class *class, const struct payload *files,
-                     struct payload *ret, struct error **err);
+/* A copy whose strings belong to it, in one allocation; free() it. NULL on lack of memory. */
+struct sync_target *sync_target_copy(const struct sync_target *target);
 
 #endif

@@ -141,7 +141,7 @@ def test_an_immutable_secret_is_reported(admin, namespace, make_pod, replica_set
                   "immutable": True, "data": {"key": "b2xk"}}, namespace)
     admin.create(spc(secretObjects=[secret_object()]), namespace)
     cluster_driver.publish(make_pod(owners=[reference(replica_set("web"))]).publish_request())
-    wait_until(lambda: "marked immutable" in cluster_driver.log, 20, "the failure to be reported", pause=0.1)
+    wait_until(lambda: "the Secret is immutable" in cluster_driver.log, 20, "the failure to be reported", pause=0.1)
     assert data_of(secret()) == {"key": b"old"}
 
 

@@ -91,8 +91,8 @@ def test_of_two_contents_for_one_key_the_last_mount_counts_and_the_conflict_is_r
     pods.mount("a")
     pods.mount("b")
     assert synced.data() == {"key": b"2", "own": b"1"}
-    wanted = ("secretproviderclass default/a, Secret 'synced': key 'key' is left as secretproviderclass 'b' has written it: two classes "
-              "want different contents there, and the one that was mounted last has it")
+    wanted = ("secretproviderclass default/a, Secret 'synced': key 'key' keeps the value of secretproviderclass 'b': two classes "
+              "set different values, and the class that was mounted last owns the field")
     pods.until(lambda: any(text.startswith(wanted) for text in synced.logged_sync_errors()), "the log of the class that lost its key")
     wait_until(lambda: [e for e in synced.events() if e["message"].startswith(wanted)], what="the Event")
     synced.emulator.reset_counters()
@@ -102,7 +102,7 @@ def test_of_two_contents_for_one_key_the_last_mount_counts_and_the_conflict_is_r
     pods.until(lambda: synced.data() == {"key": b"2", "own": b"11"}, "what is the class's alone follows its files")
     pods.mount("a")
     assert synced.data() == {"key": b"11", "own": b"11"}
-    assert not [e for e in synced.events() if "class 'a' has written it" in e["message"] and "default/a" in e["message"]]
+    assert not [e for e in synced.events() if "the value of secretproviderclass 'a'" in e["message"] and "default/a" in e["message"]]
 
 
 def test_keys_of_a_deleted_class_are_removed_and_a_contested_key_comes_back(synced, pods):

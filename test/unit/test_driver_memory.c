@@ -16,7 +16,7 @@
 #include "driver/status/pod_status_object.h"
 #include "driver/sync/secret_content.h"
 #include "driver/sync/secret_patch.h"
-#include "driver/sync/sync_target.h"
+#include "driver/sync/secret_source.h"
 #include "driver/sync/tls_split.h"
 #include "proto/csi.pb-c.h"
 #include "proto/provider.pb-c.h"
@@ -28,10 +28,10 @@ static struct {
     struct payload files; /* "user", "tls" */
     struct buffer pfx;
     struct secret_content content;
-    struct owners owners;
+    struct owner_references owners;
     struct string_map versions;
     struct error *failure;
-    struct desired_pod_status *wish;
+    struct desired_pod_status *desired;
     cJSON *secret, *status; /* as the API server has them */
 } fixture;
 
@@ -96,10 +96,10 @@ static int read_json_class(struct error **err)
 
 static int reduce_a_class(struct error **err)
 {
-    cleanup_class struct secret_provider_class *class = sync_input_class(fixture.class, err);
+    cleanup_class struct secret_provider_class *class = secret_source_class(fixture.class, err);
     cleanup_payload struct payload files = {0};
 
-    if (class == NULL || sync_input_files(class, &fixture.files, &files, err) < 0)
+    if (class == NULL || secret_source_files(class, &fixture.files, &files, err) < 0)
         return -1;
     assert_int_equal(class->n_secret_objects, 2);
     assert_int_equal(class->secret_objects[0].labels.n, 1);
@@ -323,19 +323,17 @@ static int split_a_pkcs12_file(struct error **err)
     return key != NULL ? 0 : -1;
 }
 
-static struct secret_wish secret_wish(void)
+static struct desired_secret desired_secret(void)
 {
-    return (struct secret_wish){.class_name = "web",
-                                .content = &fixture.content,
-                                .owners = &fixture.owners,
-                                .authority = SECRET_AUTHORITY_FULL};
+    return (struct desired_secret){
+        .class_name = "web", .content = &fixture.content, .owners = &fixture.owners, .mode = SECRET_APPLY};
 }
 
 static int create_a_secret(struct error **err)
 {
     static char *first;
-    struct secret_wish wish = secret_wish();
-    cleanup_json cJSON *object = secret_object_create("shop", &wish, err);
+    struct desired_secret desired = desired_secret();
+    cleanup_json cJSON *object = secret_patch_new_object("shop", &desired, err);
 
     if (object == NULL)
         return -1;
@@ -346,26 +344,27 @@ static int create_a_secret(struct error **err)
 static int patch_a_secret(struct error **err)
 {
     static char *first;
-    struct secret_wish wish = secret_wish();
+    struct desired_secret desired = desired_secret();
     cleanup_secret_patch struct secret_patch patch = {0};
 
-    if (secret_object_patch(&wish, fixture.secret, &patch, err) < 0)
+    if (secret_patch_build(&desired, fixture.secret, &patch, err) < 0)
         return -1;
-    assert_null(patch.refused);
-    assert_always_the_same(patch.patch, &first);
+    assert_null(patch.conflict);
+    assert_always_the_same(patch.json, &first);
     return 0;
 }
 
 static int read_owners(struct error **err)
 {
-    cleanup_owners struct owners owners = {0};
+    cleanup_owner_references struct owner_references owners = {0};
     cleanup_json cJSON *reference = NULL;
 
-    if (owners_from_object(fixture.secret, &owners, err) < 0)
+    if (owner_references_from_object(fixture.secret, &owners, err) < 0)
         return -1;
-    assert_true(owners_have(&owners, "u1"));
-    reference = owner_to_json(&owners.items[0]);
-    return reference != NULL ? 0 : error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "owner_to_json()");
+    assert_true(owner_references_contain(&owners, "u1"));
+    reference = owner_reference_to_json(&owners.items[0]);
+    return reference != NULL ? 0
+                             : error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "owner_reference_to_json()");
 }
 
 static void secrets(void **state)
@@ -381,7 +380,7 @@ static void secrets(void **state)
 
 /* --- status objects --- */
 
-static struct desired_pod_status *make_wish(struct error **err)
+static struct desired_pod_status *make_desired(struct error **err)
 {
     const struct volume_event event = {.type = VOLUME_EVENT_MOUNTED,
                                        .pod_name = "web-0",
@@ -397,16 +396,16 @@ static struct desired_pod_status *make_wish(struct error **err)
     return desired_pod_status_create(&event, "node-1", 1767323046, err);
 }
 
-static int wish_for_a_status(struct error **err)
+static int desire_a_status(struct error **err)
 {
-    struct desired_pod_status *wish = make_wish(err);
+    struct desired_pod_status *desired = make_desired(err);
 
-    if (wish == NULL)
+    if (desired == NULL)
         return -1;
-    assert_string_equal(wish->digest, fixture.wish->digest);
-    assert_int_equal(cJSON_GetArraySize(wish->objects), 2);
-    assert_non_null(wish->error);
-    desired_pod_status_destroy(wish);
+    assert_string_equal(desired->digest, fixture.desired->digest);
+    assert_int_equal(cJSON_GetArraySize(desired->objects), 2);
+    assert_non_null(desired->error);
+    desired_pod_status_destroy(desired);
     return 0;
 }
 
@@ -423,7 +422,7 @@ static int name_a_status(struct error **err)
 static int create_a_status(struct error **err)
 {
     static char *first;
-    cleanup_json cJSON *object = pod_status_object(fixture.wish, "web-0-shop-web", err);
+    cleanup_json cJSON *object = pod_status_object(fixture.desired, "web-0-shop-web", err);
 
     if (object == NULL)
         return -1;
@@ -436,7 +435,7 @@ static int patch_a_status(struct error **err)
     static char *first;
     bool other_path = false;
     cleanup_json cJSON *patch =
-        pod_status_patch(fixture.status, fixture.wish, POD_STATUS_PATCH_ERROR_TEXT, &other_path, err);
+        pod_status_patch(fixture.status, fixture.desired, POD_STATUS_PATCH_ERROR_TEXT, &other_path, err);
 
     if (patch == NULL)
         return -1;
@@ -447,7 +446,7 @@ static int patch_a_status(struct error **err)
 static void status_objects(void **state)
 {
     (void)state;
-    fail_each_allocation(wish_for_a_status, 0);
+    fail_each_allocation(desire_a_status, 0);
     fail_each_allocation(name_a_status, MAY_DO_WITHOUT);
     fail_each_allocation(create_a_status, 0);
     fail_each_allocation(patch_a_status, 0);
@@ -489,7 +488,8 @@ static int set_up(void **state)
     cleanup_buffer struct buffer pem = {0};
 
     secret_install_json_hooks();
-    assert_int_equal(class_yaml_each(CLASS_YAML, strlen(CLASS_YAML), "", keep_class, &fixture.class, NULL), 0);
+    assert_int_equal(class_yaml_each(CLASS_YAML, strlen(CLASS_YAML), "", keep_class, &fixture.class, NULL),
+                     0);
     assert_int_equal(scratch_make(&scratch), 0);
     assert_int_equal(
         scratch_run(
@@ -503,12 +503,12 @@ static int set_up(void **state)
     assert_int_equal(payload_add(&fixture.files, "user", 0644, secret_from_bytes("admin", 5), NULL), 0);
     assert_int_equal(payload_seal(&fixture.files, NULL), 0);
     assert_int_equal(secret_content_build(fixture.class, 0, &fixture.files, &fixture.content, NULL), 0);
-    assert_int_equal(owners_add(&fixture.owners, "apps/v1", "ReplicaSet", "web-1", "u1", NULL), 0);
+    assert_int_equal(owner_references_add(&fixture.owners, "apps/v1", "ReplicaSet", "web-1", "u1", NULL), 0);
     assert_int_equal(string_map_set(&fixture.versions, "secret/a", "1", NULL), 0);
     assert_int_equal(string_map_set(&fixture.versions, "secret/b", "2", NULL), 0);
     (void)error_set(&fixture.failure, GRPC_STATUS_UNAVAILABLE, "the vault is away");
-    fixture.wish = make_wish(&error);
-    assert_non_null(fixture.wish);
+    fixture.desired = make_desired(&error);
+    assert_non_null(fixture.desired);
     fixture.secret = cJSON_Parse(
         "{\"kind\":\"Secret\",\"metadata\":{\"name\":\"s\",\"labels\":{\"" SECRET_MANAGED_LABEL
         "\":\"true\"},\"ownerReferences\":[{\"apiVersion\":\"v1\",\"kind\":\"Pod\",\"name\":\"a\",\"uid\":\"u1\"},{\"apiVersion\":\"v1\",\"kind\":\"Pod\","
@@ -525,9 +525,9 @@ static int tear_down(void **state)
     payload_finish(&fixture.files);
     buffer_finish(&fixture.pfx);
     secret_content_finish(&fixture.content);
-    owners_finish(&fixture.owners);
+    owner_references_finish(&fixture.owners);
     string_map_finish(&fixture.versions);
-    desired_pod_status_destroy(fixture.wish);
+    desired_pod_status_destroy(fixture.desired);
     error_free(fixture.failure);
     cJSON_Delete(fixture.secret);
     cJSON_Delete(fixture.status);

@@ -1,5 +1,5 @@
 /*
- * test_secret_object.c - what is sent for a Secret: the object to create, and the patch for one that exists.
+ * test_secret_patch.c - what is sent for a Secret: the object to create, and the patch for one that exists.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -14,34 +14,34 @@
 #include "driver/sync/secret_patch.h"
 
 /* Two keys ("a": "1", "b": "two"), two labels, one annotation; owned by the ReplicaSet with uid u1. */
-struct wished {
+struct example {
     struct secret_content content;
     struct secret_value values[2];
-    struct owners owners;
+    struct owner_references owners;
 };
 
-static void wished_make(struct wished *wished)
+static void example_make(struct example *example)
 {
-    *wished = (struct wished){.content = {.name = strdup("s"), .type = strdup("Opaque"), .n_values = 2}};
-    wished->values[0] = (struct secret_value){.key = strdup("a"), .bytes = secret_from_bytes("1", 1)};
-    wished->values[1] = (struct secret_value){.key = strdup("b"), .bytes = secret_from_bytes("two", 3)};
-    wished->content.values = wished->values;
-    assert_int_equal(string_map_set(&wished->content.labels, "env", "prod", NULL), 0);
-    assert_int_equal(string_map_set(&wished->content.labels, SECRET_MANAGED_LABEL, "true", NULL), 0);
-    assert_int_equal(string_map_set(&wished->content.annotations, "note", "x", NULL), 0);
-    assert_int_equal(owners_add(&wished->owners, "apps/v1", "ReplicaSet", "web-1", "u1", NULL), 0);
+    *example = (struct example){.content = {.name = strdup("s"), .type = strdup("Opaque"), .n_values = 2}};
+    example->values[0] = (struct secret_value){.key = strdup("a"), .bytes = secret_from_bytes("1", 1)};
+    example->values[1] = (struct secret_value){.key = strdup("b"), .bytes = secret_from_bytes("two", 3)};
+    example->content.values = example->values;
+    assert_int_equal(string_map_set(&example->content.labels, "env", "prod", NULL), 0);
+    assert_int_equal(string_map_set(&example->content.labels, SECRET_MANAGED_LABEL, "true", NULL), 0);
+    assert_int_equal(string_map_set(&example->content.annotations, "note", "x", NULL), 0);
+    assert_int_equal(owner_references_add(&example->owners, "apps/v1", "ReplicaSet", "web-1", "u1", NULL), 0);
 }
 
-static void wished_finish(struct wished *wished)
+static void example_finish(struct example *example)
 {
-    for (size_t i = 0; i < ARRAY_SIZE(wished->values); i++) {
-        free(wished->values[i].key);
-        secret_destroy(wished->values[i].bytes);
+    for (size_t i = 0; i < ARRAY_SIZE(example->values); i++) {
+        free(example->values[i].key);
+        secret_destroy(example->values[i].bytes);
     }
-    wished->content.values = NULL;
-    wished->content.n_values = 0;
-    secret_content_finish(&wished->content);
-    owners_finish(&wished->owners);
+    example->content.values = NULL;
+    example->content.n_values = 0;
+    secret_content_finish(&example->content);
+    owner_references_finish(&example->owners);
 }
 
 static cJSON *parse(const char *text)
@@ -64,7 +64,7 @@ static void assert_json(const cJSON *found, const char *wanted)
 }
 
 #define OWNER_1 "{\"apiVersion\":\"apps/v1\",\"kind\":\"ReplicaSet\",\"name\":\"web-1\",\"uid\":\"u1\"}"
-/* What is wished, as the API server would have it, with places for more. */
+/* The example, as the API server would have it, with places for more. */
 #define CURRENT(labels, annotations, owners, type, data)                                                     \
     "{\"apiVersion\":\"v1\",\"kind\":\"Secret\",\"metadata\":{\"name\":\"s\",\"resourceVersion\":\"7\","     \
     "\"labels\":{" labels "},\"annotations\":{" annotations "},\"ownerReferences\":[" owners                 \
@@ -79,19 +79,19 @@ static void assert_json(const cJSON *found, const char *wanted)
 
 static void a_new_secret_has_data_labels_and_owners_in_one_write(void **state)
 {
-    struct wished wished;
+    struct example example;
     (void)state;
-    wished_make(&wished);
-    const struct secret_wish wish = {
-        .class_name = "web", .content = &wished.content, .owners = &wished.owners};
-    cleanup_json cJSON *object = secret_object_create("shop", &wish, NULL);
+    example_make(&example);
+    const struct desired_secret desired = {
+        .class_name = "web", .content = &example.content, .owners = &example.owners};
+    cleanup_json cJSON *object = secret_patch_new_object("shop", &desired, NULL);
 
     assert_json(
         object,
         "{\"apiVersion\":\"v1\",\"kind\":\"Secret\",\"metadata\":{\"name\":\"s\",\"namespace\":\"shop\",\"labels\":{" LABELS
         "},\"annotations\":{" NOTE "},\"ownerReferences\":[" OWNER_1 "]},\"type\":\"Opaque\",\"data\":{" DATA
         "}}");
-    wished_finish(&wished);
+    example_finish(&example);
 }
 
 static const struct {
@@ -148,48 +148,48 @@ static const struct {
      "{\"metadata\":{\"annotations\":{" NOTE "},\"ownerReferences\":[" OWNER_1 "]},\"data\":{" DATA "}}"},
 };
 
-static struct secret_wish wish_of(const struct wished *wished, enum secret_authority authority)
+static struct desired_secret desired_of(const struct example *example, enum secret_mode mode)
 {
-    return (struct secret_wish){
-        .class_name = "web", .content = &wished->content, .owners = &wished->owners, .authority = authority};
+    return (struct desired_secret){
+        .class_name = "web", .content = &example->content, .owners = &example->owners, .mode = mode};
 }
 
 static void only_what_differs_is_written(void **state)
 {
-    struct wished wished;
+    struct example example;
     (void)state;
-    wished_make(&wished);
+    example_make(&example);
     for (size_t i = 0; i < ARRAY_SIZE(patches); i++) {
         cleanup_json cJSON *current = parse(patches[i].current);
         cleanup_secret_patch struct secret_patch patch = {0};
         cleanup_error struct error *error = NULL;
-        const struct secret_wish wish = wish_of(&wished, SECRET_AUTHORITY_FULL);
+        const struct desired_secret desired = desired_of(&example, SECRET_APPLY);
 
-        if (secret_object_patch(&wish, current, &patch, &error) < 0)
+        if (secret_patch_build(&desired, current, &patch, &error) < 0)
             fail_msg("%s: %s", patches[i].what, error_message(error));
-        assert_null(patch.refused);
-        if (patches[i].patch == NULL && patch.patch != NULL)
+        assert_null(patch.conflict);
+        if (patches[i].patch == NULL && patch.json != NULL)
             fail_msg("%s: written without need", patches[i].what);
         if (patches[i].patch != NULL)
-            assert_json(patch.patch, patches[i].patch);
+            assert_json(patch.json, patches[i].patch);
     }
-    wished_finish(&wished);
+    example_finish(&example);
 }
 
-static void a_repair_leaves_data_alone_and_restores_the_rest(void **state)
+static void a_restore_leaves_data_alone(void **state)
 {
-    struct wished wished;
+    struct example example;
     cleanup_json cJSON *current =
         parse(CURRENT("\"secrets-store.csi.k8s.io/managed\":\"true\"", "\"note\":\"x\"", "", "Opaque",
                       "\"a\":\"bmV3ZXI=\",\"c\":\"MQ==\""));
     cleanup_secret_patch struct secret_patch patch = {0};
     (void)state;
-    wished_make(&wished);
-    const struct secret_wish wish = wish_of(&wished, SECRET_AUTHORITY_REPAIR);
-    assert_int_equal(secret_object_patch(&wish, current, &patch, NULL), 0);
-    assert_json(patch.patch, "{\"metadata\":{\"labels\":{\"env\":\"prod\"},\"annotations\":{" CLAIMED
-                             "},\"ownerReferences\":[" OWNER_1 "]}}");
-    wished_finish(&wished);
+    example_make(&example);
+    const struct desired_secret desired = desired_of(&example, SECRET_RESTORE);
+    assert_int_equal(secret_patch_build(&desired, current, &patch, NULL), 0);
+    assert_json(patch.json, "{\"metadata\":{\"labels\":{\"env\":\"prod\"},\"annotations\":{" CLAIMED
+                            "},\"ownerReferences\":[" OWNER_1 "]}}");
+    example_finish(&example);
 }
 
 static void secrets_that_may_not_be_changed_are_refused(void **state)
@@ -205,46 +205,46 @@ static void secrets_that_may_not_be_changed_are_refused(void **state)
         {CURRENT(LABELS, NOTE, OWNER_1, "kubernetes.io/tls", DATA),
          "exists with type 'kubernetes.io/tls', the class says 'Opaque'"},
         {"{\"metadata\":{\"labels\":{" LABELS "}},\"type\":\"Opaque\",\"immutable\":true}",
-         "marked immutable"},
+         "the Secret is immutable"},
     };
-    struct wished wished;
+    struct example example;
     (void)state;
-    wished_make(&wished);
+    example_make(&example);
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
         cleanup_json cJSON *current = parse(cases[i].current);
         cleanup_error struct error *error = NULL;
         struct secret_patch patch = {0};
-        const struct secret_wish wish = wish_of(&wished, SECRET_AUTHORITY_FULL);
+        const struct desired_secret desired = desired_of(&example, SECRET_APPLY);
 
-        assert_int_equal(secret_object_patch(&wish, current, &patch, &error), -1);
+        assert_int_equal(secret_patch_build(&desired, current, &patch, &error), -1);
         assert_int_equal(error_code(error), GRPC_STATUS_FAILED_PRECONDITION);
         if (strstr(error_message(error), cases[i].message) == NULL)
             fail_msg("'%s' does not say '%s'", error_message(error), cases[i].message);
     }
-    wished_finish(&wished);
+    example_finish(&example);
 }
 
-static void owners_are_told_apart_by_uid_and_reduced(void **state)
+static void owners_are_identified_by_uid_and_reduced(void **state)
 {
     cleanup_json cJSON *pod = parse(
         "{\"metadata\":{\"ownerReferences\":[{\"apiVersion\":\"apps/v1\",\"kind\":\"ReplicaSet\",\"name\":\"web-1\",\"uid\":\"u1\",\"controller\":true,\"blockOwnerDeletion\":true},{\"apiVersion\":\"v1\","
         "\"kind\":\"X\",\"name\":\"web-1\",\"uid\":\"u2\"},{\"apiVersion\":\"v1\",\"kind\":\"X\",\"name\":\"again\",\"uid\":\"u2\"}]}}");
     cleanup_json cJSON *bare = parse("{\"metadata\":{\"name\":\"p\"}}");
     cleanup_json cJSON *bad = parse("{\"metadata\":{\"ownerReferences\":[{\"kind\":\"X\"}]}}");
-    cleanup_owners struct owners owners = {0}, none = {0};
+    cleanup_owner_references struct owner_references owners = {0}, none = {0};
     cleanup_error struct error *error = NULL;
     (void)state;
-    assert_int_equal(owners_from_object(pod, &owners, NULL), 0);
+    assert_int_equal(owner_references_from_object(pod, &owners, NULL), 0);
     assert_int_equal(owners.n, 2);
-    cleanup_json cJSON *first = owner_to_json(&owners.items[0]);
+    cleanup_json cJSON *first = owner_reference_to_json(&owners.items[0]);
     assert_json(first, OWNER_1);
-    assert_true(owners_have(&owners, "u2"));
-    assert_false(owners_have(&owners, "web-1"));
-    assert_int_equal(owners_from_object(bare, &none, NULL), 0);
+    assert_true(owner_references_contain(&owners, "u2"));
+    assert_false(owner_references_contain(&owners, "web-1"));
+    assert_int_equal(owner_references_from_object(bare, &none, NULL), 0);
     assert_int_equal(none.n, 0);
-    assert_true(owners_have_all(&owners, &none));
-    assert_false(owners_have_all(&none, &owners));
-    assert_int_equal(owners_from_object(bad, &none, &error), -1);
+    assert_true(owner_references_contain_all(&owners, &none));
+    assert_false(owner_references_contain_all(&none, &owners));
+    assert_int_equal(owner_references_from_object(bad, &none, &error), -1);
     assert_non_null(strstr(error_message(error), "ownerReferences"));
 }
 
@@ -253,9 +253,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_new_secret_has_data_labels_and_owners_in_one_write),
         cmocka_unit_test(only_what_differs_is_written),
-        cmocka_unit_test(a_repair_leaves_data_alone_and_restores_the_rest),
+        cmocka_unit_test(a_restore_leaves_data_alone),
         cmocka_unit_test(secrets_that_may_not_be_changed_are_refused),
-        cmocka_unit_test(owners_are_told_apart_by_uid_and_reduced),
+        cmocka_unit_test(owners_are_identified_by_uid_and_reduced),
     };
     secret_install_json_hooks();
     return cmocka_run_group_tests_name("secret_object", tests, NULL, NULL);

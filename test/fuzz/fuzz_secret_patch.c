@@ -1,6 +1,6 @@
 /*
- * fuzz_secret_object.c - a Secret as the API server may send it, whatever it says: the patches that are made
- * for it, once applied (RFC 7396), soon leave nothing to patch.
+ * fuzz_secret_patch.c - any Secret of an API server: the patches for it, once applied (RFC 7396), soon leave nothing
+ * to patch.
  */
 #include <stdbool.h>
 #include <stddef.h>
@@ -15,13 +15,13 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 /* Returns true when there was nothing to change. */
-static bool settle(const struct secret_wish *wish, cJSON *current)
+static bool settle(const struct desired_secret *desired, cJSON *current)
 {
     cleanup_secret_patch struct secret_patch patch = {0};
 
-    if (secret_object_patch(wish, current, &patch, /* err= */ NULL) < 0 || patch.patch == NULL)
+    if (secret_patch_build(desired, current, &patch, /* err= */ NULL) < 0 || patch.json == NULL)
         return true;
-    merge_patch(current, patch.patch);
+    merge_patch(current, patch.json);
     return false;
 }
 
@@ -31,21 +31,20 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                                     {.key = (char[]){"b"}, .bytes = secret_from_bytes("two", 3)}};
     struct secret_content content = {
         .name = (char[]){"s"}, .type = (char[]){SECRET_TYPE_OPAQUE}, .values = values, .n_values = 2};
-    cleanup_owners struct owners owners = {0};
+    cleanup_owner_references struct owner_references owners = {0};
     cleanup_json cJSON *current = json_parse((const char *)data, size, 1 << 20, /* err= */ NULL);
 
     if (cJSON_IsObject(current) && string_map_set(&content.labels, SECRET_MANAGED_LABEL, "true", NULL) == 0 &&
-        owners_from_object(current, &owners, NULL) <= 0 &&
-        owners_add(&owners, "apps/v1", "ReplicaSet", "web-1", "u1", NULL) <= 0) {
-        const struct secret_wish wish = {.class_name = "web",
-                                         .content = &content,
-                                         .owners = &owners,
-                                         .authority =
-                                             size % 2 == 0 ? SECRET_AUTHORITY_FULL : SECRET_AUTHORITY_REPAIR,
-                                         .mount = size % 4 < 2};
+        owner_references_from_object(current, &owners, NULL) <= 0 &&
+        owner_references_add(&owners, "apps/v1", "ReplicaSet", "web-1", "u1", NULL) <= 0) {
+        const struct desired_secret desired = {.class_name = "web",
+                                               .content = &content,
+                                               .owners = &owners,
+                                               .mode = size % 2 == 0 ? SECRET_APPLY : SECRET_RESTORE,
+                                               .force = size % 4 < 2};
 
-        /* the first patch may only say whose the fields are, the second removes what is nobody's */
-        if (!settle(&wish, current) && !settle(&wish, current) && !settle(&wish, current))
+        /* the first patch may only add the field owners, the second removes fields without one */
+        if (!settle(&desired, current) && !settle(&desired, current) && !settle(&desired, current))
             abort();
     }
     string_map_finish(&content.labels);

@@ -1,0 +1,45 @@
+/*
+ * secret_write.h - brings one Secret to its desired state.
+ *
+ *     start ─▶ read, write what differs ─┬─ no other class owns fields of it ─────▶ done
+ *                                        └▶ check them (field_owner_lookup.h)
+ *                                             ├─ none is outdated ────────────────▶ done
+ *                                             └▶ read, write what differs ────────▶ done
+ *
+ * Contract of the operation: common/grpc/client.h.
+ */
+#ifndef DRIVER_SYNC_SECRET_WRITE_H
+#define DRIVER_SYNC_SECRET_WRITE_H
+
+#include "driver/class/class_source.h"
+#include "driver/kube/kube_client.h"
+#include "driver/sync/secret_state.h"
+
+struct secret_write;
+
+/* All borrowed until the end, with what `desired` points to; its field owners are found here. */
+struct secret_write_request {
+    struct kube_client *client;
+    const struct class_source *classes;
+    const char *ns;
+    struct desired_secret desired;
+    struct secret_state *state; /* of this Secret: is updated */
+};
+
+/* Borrowed. */
+struct secret_write_result {
+    unsigned n_written;        /* requests that have created or changed the Secret */
+    const struct error *error; /* NULL on success */
+    const struct error
+        *conflict; /* fields that keep the value of another class (secret_patch.h); NULL = none */
+};
+
+typedef void secret_write_callback(const struct secret_write_result *result, void *arg);
+
+struct secret_write *secret_write_start(const struct secret_write_request *request,
+                                        secret_write_callback *callback, void *arg, struct error **err);
+
+/* Sets *write to NULL; the callback will not run. */
+void secret_write_cancel(struct secret_write **write);
+
+#endif

@@ -181,6 +181,27 @@ static inline void call(struct wire *wire, unsigned id, const char *attributes, 
     wire_frame(wire, WIRE_DATA, WIRE_END_STREAM, id, message, len);
 }
 
+/* Starts a server with one connection to it. */
+static inline struct wire *start_and_dial(struct fixture *f, struct grpc_server_config config)
+{
+    struct wire *wire;
+
+    start(f, config);
+    wire = dial(f);
+    wire_hello(wire);
+    return wire;
+}
+
+/* Sends a call that its handler keeps, as f->held. */
+static inline void hold(struct fixture *f, struct wire *wire, unsigned id)
+{
+    unsigned held = f->n_held + 1;
+
+    call(wire, id, "hold", NULL);
+    while (f->n_held < held)
+        (void)uv_run(&f->loop, UV_RUN_NOWAIT);
+}
+
 static inline void pump(struct fixture *f)
 {
     for (int i = 0; i < 20; i++)

@@ -21,9 +21,7 @@ static void an_ok_answer_is_headers_then_a_message_then_trailers(void **state)
     struct fixture *f = *state;
     struct wire *wire;
 
-    start(f, (struct grpc_server_config){0});
-    wire = dial(f);
-    wire_hello(wire);
+    wire = start_and_dial(f, (struct grpc_server_config){0});
     call(wire, 1, "0", NULL);
     assert_true(wire_wait(wire, "HEADERS 1 :status=200 content-type=application/grpc\nDATA 1 len=7\n"
                                 "HEADERS 1 END grpc-status=0\n"));
@@ -41,9 +39,7 @@ static void any_authority_and_none_is_accepted(void **state)
     struct fixture *f = *state;
     struct wire *wire;
 
-    start(f, (struct grpc_server_config){0});
-    wire = dial(f);
-    wire_hello(wire);
+    wire = start_and_dial(f, (struct grpc_server_config){0});
     for (unsigned i = 0; i < ARRAY_SIZE(authorities); i++) {
         unsigned id = 2 * i + 1;
         const char *fields[] = {":method", "POST",       ":scheme",      "http",         ":path",
@@ -112,9 +108,7 @@ static void malformed_requests_are_reset_as_protocol_errors(void **state)
     struct fixture *f = *state;
     struct wire *wire;
 
-    start(f, (struct grpc_server_config){0});
-    wire = dial(f);
-    wire_hello(wire);
+    wire = start_and_dial(f, (struct grpc_server_config){0});
     for (unsigned i = 0; i < ARRAY_SIZE(cases); i++) {
         char expected[64];
 
@@ -148,9 +142,7 @@ static void defects_of_the_message_are_answered(void **state)
     struct fixture *f = *state;
     struct wire *wire;
 
-    start(f, (struct grpc_server_config){0});
-    wire = dial(f);
-    wire_hello(wire);
+    wire = start_and_dial(f, (struct grpc_server_config){0});
     for (unsigned i = 0; i < ARRAY_SIZE(cases); i++) {
         request(wire, 2 * i + 1, 0, MOUNT, NULL);
         wire_frame(wire, WIRE_DATA, WIRE_END_STREAM, 2 * i + 1, cases[i].bytes, cases[i].len);
@@ -165,9 +157,7 @@ static void an_oversized_message_is_refused_as_soon_as_its_prefix_is_read(void *
     struct fixture *f = *state;
     struct wire *wire;
 
-    start(f, (struct grpc_server_config){.max_request_bytes = 1000});
-    wire = dial(f);
-    wire_hello(wire);
+    wire = start_and_dial(f, (struct grpc_server_config){.max_request_bytes = 1000});
     request(wire, 1, 0, MOUNT, NULL);
     wire_frame(wire, WIRE_DATA, 0, 1, "\0\0\0", 3); /* a split prefix */
     wire_frame(wire, WIRE_DATA, 0, 1, "\3\xe9", 2);
@@ -190,9 +180,7 @@ static void too_many_header_bytes_are_refused(void **state)
         fields[i] = "x-large";
         fields[i + 1] = value;
     }
-    start(f, (struct grpc_server_config){0});
-    wire = dial(f);
-    wire_hello(wire);
+    wire = start_and_dial(f, (struct grpc_server_config){0});
     wire_headers(wire, 1, 0, fields); /* 28 * 159 + ... < 16 KiB: fine */
     wire_frame(wire, WIRE_DATA, WIRE_END_STREAM, 1, "\0\0\0\0\0", 5);
     assert_true(wire_wait(wire, "HEADERS 1 END grpc-status=0\n"));
@@ -218,9 +206,7 @@ static void pings_are_acknowledged_and_many_of_them_are_no_abuse(void **state)
     struct fixture *f = *state;
     struct wire *wire;
 
-    start(f, (struct grpc_server_config){0});
-    wire = dial(f);
-    wire_hello(wire);
+    wire = start_and_dial(f, (struct grpc_server_config){0});
     for (unsigned i = 0; i < 1500; i++) {
         wire_frame(wire, WIRE_PING, 0, 0, "\2\4\x10\x10\t\x0e\7\7", 8);
         if (i % 100 == 0)

@@ -14,9 +14,7 @@ static void a_passed_deadline_answers_the_client_and_tells_the_handler(void **st
     struct fixture *f = *state;
     struct wire *wire;
 
-    start(f, (struct grpc_server_config){0});
-    wire = dial(f);
-    wire_hello(wire);
+    wire = start_and_dial(f, (struct grpc_server_config){0});
     call(wire, 1, "hold", timeout);
     assert_true(wire_wait(wire, "grpc-status=4"));
     pump(f);
@@ -35,20 +33,14 @@ static void a_reset_stream_and_a_lost_connection_cancel(void **state)
     struct grpc_call *first;
     struct wire *wire;
 
-    start(f, (struct grpc_server_config){0});
-    wire = dial(f);
-    wire_hello(wire);
-    call(wire, 1, "hold", NULL);
-    while (f->n_held < 1)
-        (void)uv_run(&f->loop, UV_RUN_NOWAIT);
+    wire = start_and_dial(f, (struct grpc_server_config){0});
+    hold(f, wire, 1);
     first = f->held;
     wire_frame(wire, WIRE_RST, 0, 1, "\0\0\0\x08", 4);
     while (f->n_cancelled < 1)
         (void)uv_run(&f->loop, UV_RUN_NOWAIT);
     assert_int_equal(f->reason, GRPC_STATUS_CANCELLED);
-    call(wire, 3, "hold", NULL);
-    while (f->n_held < 2)
-        (void)uv_run(&f->loop, UV_RUN_NOWAIT);
+    hold(f, wire, 3);
     wire_close(wire);
     while (f->n_cancelled < 2)
         (void)uv_run(&f->loop, UV_RUN_NOWAIT);
@@ -62,12 +54,8 @@ static void a_cancel_callback_set_too_late_still_runs_from_the_loop(void **state
     struct fixture *f = *state;
     struct wire *wire;
 
-    start(f, (struct grpc_server_config){0});
-    wire = dial(f);
-    wire_hello(wire);
-    call(wire, 1, "hold", NULL);
-    while (f->n_held < 1)
-        (void)uv_run(&f->loop, UV_RUN_NOWAIT);
+    wire = start_and_dial(f, (struct grpc_server_config){0});
+    hold(f, wire, 1);
     grpc_call_on_cancel(f->held, NULL, NULL);
     wire_close(wire);
     while (grpc_call_cancel_reason(f->held) == GRPC_STATUS_OK)
@@ -86,13 +74,9 @@ static void handlers_count_until_they_end_even_if_their_stream_is_reset(void **s
     struct grpc_call *held[2];
     struct wire *wire;
 
-    start(f, (struct grpc_server_config){.max_calls = 2});
-    wire = dial(f);
-    wire_hello(wire);
+    wire = start_and_dial(f, (struct grpc_server_config){.max_calls = 2});
     for (unsigned i = 0; i < 2; i++) {
-        call(wire, 2 * i + 1, "hold", NULL);
-        while (f->n_held < i + 1)
-            (void)uv_run(&f->loop, UV_RUN_NOWAIT);
+        hold(f, wire, 2 * i + 1);
         held[i] = f->held;
         wire_frame(wire, WIRE_RST, 0, 2 * i + 1, "\0\0\0\x08", 4);
     }
@@ -132,9 +116,7 @@ static void a_client_that_never_reads_is_dropped(void **state)
     struct fixture *f = *state;
     struct wire *wire;
 
-    start(f, (struct grpc_server_config){.write_timeout_ms = 30});
-    wire = dial(f);
-    wire_hello(wire);
+    wire = start_and_dial(f, (struct grpc_server_config){.write_timeout_ms = 30});
     wire_frame(wire, WIRE_SETTINGS, 0, 0, "\0\4\x7f\xff\xff\xff", 6); /* window of 2 GiB */
     wire_frame(wire, WIRE_WINDOW, 0, 0, "\x7f\0\0\0", 4);
     call(wire, 1, "3000000", NULL);
@@ -154,9 +136,7 @@ static void an_answer_that_gets_no_window_is_given_up(void **state)
     struct fixture *f = *state;
     struct wire *wire;
 
-    start(f, (struct grpc_server_config){.write_timeout_ms = 30});
-    wire = dial(f);
-    wire_hello(wire);
+    wire = start_and_dial(f, (struct grpc_server_config){.write_timeout_ms = 30});
     wire_frame(wire, WIRE_SETTINGS, 0, 0, "\0\4\0\0\0\0", 6);
     call(wire, 1, "10", NULL);
     assert_true(wire_wait(wire, "RST_STREAM 1 code=8\n"));
@@ -169,9 +149,7 @@ static void a_stream_above_the_limit_is_refused(void **state)
     struct fixture *f = *state;
     struct wire *wire;
 
-    start(f, (struct grpc_server_config){.max_streams = 2});
-    wire = dial(f);
-    wire_hello(wire);
+    wire = start_and_dial(f, (struct grpc_server_config){.max_streams = 2});
     request(wire, 1, 0, MOUNT, NULL);
     request(wire, 3, 0, MOUNT, NULL);
     request(wire, 5, 0, MOUNT, NULL);
@@ -185,9 +163,7 @@ static void an_idle_connection_is_closed_gracefully(void **state)
     struct fixture *f = *state;
     struct wire *wire;
 
-    start(f, (struct grpc_server_config){.idle_timeout_ms = 20});
-    wire = dial(f);
-    wire_hello(wire);
+    wire = start_and_dial(f, (struct grpc_server_config){.idle_timeout_ms = 20});
     assert_true(wire_wait(wire, "GOAWAY last=2147483647 code=0\n"));
     assert_true(wire_wait(wire, "PING\n"));
     wire_frame(wire, WIRE_PING, WIRE_ACK, 0, "\0\0\0\0\0\0\0\0", 8);
@@ -203,12 +179,8 @@ static void stop_drains_a_running_call_and_then_cancels_it(void **state)
     struct wire *wire;
     struct stat st;
 
-    start(f, (struct grpc_server_config){0});
-    wire = dial(f);
-    wire_hello(wire);
-    call(wire, 1, "hold", NULL);
-    while (f->n_held < 1)
-        (void)uv_run(&f->loop, UV_RUN_NOWAIT);
+    wire = start_and_dial(f, (struct grpc_server_config){0});
+    hold(f, wire, 1);
     grpc_server_stop(f->server, 50, on_stopped, f);
     assert_int_equal(lstat(f->path, &st), -1);
     assert_int_equal(f->n_cancelled, 0);
@@ -231,12 +203,8 @@ static void stop_lets_a_call_finish_within_the_drain_time(void **state)
     struct fixture *f = *state;
     struct wire *wire;
 
-    start(f, (struct grpc_server_config){0});
-    wire = dial(f);
-    wire_hello(wire);
-    call(wire, 1, "hold", NULL);
-    while (f->n_held < 1)
-        (void)uv_run(&f->loop, UV_RUN_NOWAIT);
+    wire = start_and_dial(f, (struct grpc_server_config){0});
+    hold(f, wire, 1);
     grpc_server_stop(f->server, 60000, on_stopped, f);
     assert_true(wire_wait(wire, "PING\n"));
     wire_frame(wire, WIRE_PING, WIRE_ACK, 0, "\0\0\0\0\0\0\0\0", 8);

@@ -173,9 +173,9 @@ static void no_response(struct kube_call *call, enum http_hop hop, const struct 
         error_code(error) == GRPC_STATUS_UNAVAILABLE || error_code(error) == GRPC_STATUS_DEADLINE_EXCEEDED;
 
     if (unreachable)
-        kube_queue_unanswered(call->entry, error);
+        kube_queue_no_response(call->entry, error);
     else
-        kube_queue_answered(call->entry); /* with something that is of no use */
+        kube_queue_responded(call->entry); /* with something that is of no use */
     if (hop == HTTP_HOP_TLS && retry_reloaded(call))
         return;
     if (error_code(error) == GRPC_STATUS_UNAVAILABLE && strcmp(call->method, "GET") == 0 &&
@@ -219,7 +219,7 @@ static void call_ended(struct http_response *http, enum http_hop hop, const stru
         no_response(call, hop, error);
         return;
     }
-    kube_queue_answered(call->entry);
+    kube_queue_responded(call->entry);
     heed_retry_after(call, http);
     if (http->status == 401 && retry_reloaded(call))
         return;

@@ -108,7 +108,7 @@ int kube_config_load(const struct kube_environment *environment, struct kube_res
     if (given(environment->kubeconfig)) {
         if (load_file(environment->kubeconfig, ret, err) < 0) {
             (void)error_recode(
-                err, GRPC_STATUS_FAILED_PRECONDITION); /* it was asked for, so "none there" is no answer */
+                err, GRPC_STATUS_FAILED_PRECONDITION); /* "none there" is no option for a named file */
             return error_wrap(err, "--kubeconfig");
         }
         return 0;

@@ -183,13 +183,13 @@ void kube_health_sent(struct kube_health *health)
     set_timer(health);
 }
 
-void kube_health_answered(struct kube_health *health)
+void kube_health_responded(struct kube_health *health)
 {
     health->in_flight--;
     become_reachable(health);
 }
 
-void kube_health_unanswered(struct kube_health *health, const struct error *error)
+void kube_health_no_response(struct kube_health *health, const struct error *error)
 {
     uint64_t now = now_of(health);
     /* A request that timed out has been silent from the beginning; one whose connection broke has not. */

@@ -70,8 +70,8 @@ int kube_health_error(const struct kube_health *health, struct error **err);
 
 /* A request is sent. It ends with exactly one of the next three. */
 void kube_health_sent(struct kube_health *health);
-void kube_health_answered(struct kube_health *health);
-void kube_health_unanswered(struct kube_health *health, const struct error *error);
+void kube_health_responded(struct kube_health *health);
+void kube_health_no_response(struct kube_health *health, const struct error *error);
 void kube_health_abandoned(struct kube_health *health);
 
 /* A probe has ended. `error` NULL: with a response. */

@@ -99,7 +99,7 @@ static void pause_over(void *arg)
     admit_queued(arg);
 }
 
-/* The request is not in flight any more, and nobody knows what has become of it. */
+/* The request is not in flight any more; its outcome is unknown. */
 static void abandon(struct kube_queue_entry *entry, enum entry_state state)
 {
     bool had_slot = has_slot(entry);
@@ -250,17 +250,17 @@ void kube_queue_enter(struct kube_queue_entry *entry, uint64_t delay_ms)
     loop_timer_start(entry->timer, delay_ms);
 }
 
-void kube_queue_answered(struct kube_queue_entry *entry)
+void kube_queue_responded(struct kube_queue_entry *entry)
 {
     move_to(entry, NULL, IDLE);
-    kube_health_answered(entry->queue->health);
+    kube_health_responded(entry->queue->health);
     admit_queued(entry->queue);
 }
 
-void kube_queue_unanswered(struct kube_queue_entry *entry, const struct error *error)
+void kube_queue_no_response(struct kube_queue_entry *entry, const struct error *error)
 {
     move_to(entry, NULL, IDLE);
-    kube_health_unanswered(entry->queue->health, error);
+    kube_health_no_response(entry->queue->health, error);
 }
 
 /* --- the queue --- */

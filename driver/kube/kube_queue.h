@@ -5,8 +5,8 @@
  * of volumes at once, and all nodes of a cluster share one API server.
  *
  *     kube_queue_enter()
- *          │ delay           a free slot          next turn            kube_queue_answered(),
- *          ▼                                                           kube_queue_unanswered()
+ *          │ delay           a free slot          next turn            kube_queue_responded(),
+ *          ▼                                                           kube_queue_no_response()
  *       DELAYED ──▶ QUEUED ──────────────▶ ADMITTED ──────▶ IN_FLIGHT ──────────────────────────▶ IDLE
  *          │           │                      │                 │
  *          └───────────┴──────────────────────┴─────────────────┴──▶ REJECTED ── next turn ──▶ IDLE
@@ -51,7 +51,7 @@ void kube_queue_pause(struct kube_queue *queue, uint64_t ms);
 struct kube_queue_entry;
 
 struct kube_queue_callbacks {
-    /* The request may be sent; it is in flight until kube_queue_answered() or kube_queue_unanswered(). */
+    /* The request may be sent; it is in flight until kube_queue_responded() or kube_queue_no_response(). */
     void (*on_admitted)(void *arg);
     /* It may not be sent, or has to be given up while in flight. UNAVAILABLE, or DEADLINE_EXCEEDED when no slot
      * became free in time; borrowed. */
@@ -72,7 +72,7 @@ void kube_queue_entry_destroy(struct kube_queue_entry *entry);
 void kube_queue_enter(struct kube_queue_entry *entry, uint64_t delay_ms);
 
 /* The request in flight has got a response, or has ended without one because of `error`; its slot is free. */
-void kube_queue_answered(struct kube_queue_entry *entry);
-void kube_queue_unanswered(struct kube_queue_entry *entry, const struct error *error);
+void kube_queue_responded(struct kube_queue_entry *entry);
+void kube_queue_no_response(struct kube_queue_entry *entry, const struct error *error);
 
 #endif

@@ -193,7 +193,7 @@ static void step_failed(struct kube_upsert *upsert, const struct error *error)
         else
             fail(upsert, error);
         break;
-    case GRPC_STATUS_ABORTED:      /* 409 Conflict: somebody else has written the object */
+    case GRPC_STATUS_ABORTED:      /* 409 Conflict: the object has another writer */
     case GRPC_STATUS_OUT_OF_RANGE: /* 410 */
         step_after(upsert, KUBE_UPSERT_READ, conflict_pause(upsert), error);
         break;
@@ -278,7 +278,7 @@ struct kube_upsert *kube_upsert_start(struct kube_client *client, const struct k
         case STEP_SENT:
             return upsert;
         case STEP_NOTHING_TO_DO:
-            /* build is asked once more from there; it says the same */
+            /* build runs once more from there, with the same result */
             loop_timer_start(upsert->timer, 0);
             return upsert;
         case STEP_FAILED:

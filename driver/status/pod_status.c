@@ -320,7 +320,7 @@ static void write_failed(struct pod_volume *volume, const struct error *error)
 }
 
 /* Retries need not wait any longer. Should the API server have trouble at first, as one that has just started
- * does, the pauses begin anew. */
+ * does, the pauses grow from the beginning. */
 static void kube_recovered(void *arg)
 {
     struct pod_status *status = arg;

@@ -78,7 +78,7 @@ cJSON *pod_status_object(const struct desired_pod_status *desired, const char *n
 
 /* Whose is an existing object? */
 enum pod_status_relation {
-    POD_STATUS_OURS,       /* of this pod, or of nobody */
+    POD_STATUS_OURS,       /* of this pod, or without an owner */
     POD_STATUS_OTHER_POD,  /* of a pod of this name with another uid: it was created again (StatefulSet) */
     POD_STATUS_OTHER_NAME, /* of a pod or class of another name: two names that make one */
 };

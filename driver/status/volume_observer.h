@@ -1,5 +1,5 @@
 /*
- * volume_observer.h - the interface of those who follow what is mounted.
+ * volume_observer.h - the interface of components that follow mounted volumes.
  *
  * An observer is a vtable with one state: pod status objects in the Kubernetes API, status files of the
  * standalone mode, Kubernetes Secrets kept equal to mounted files. A publish passes the event of its volume to
@@ -60,7 +60,7 @@ struct volume_observer {
                                    observer_callback *callback, void *arg, struct error **err);
     void (*cancel)(void *state, struct observer_call *call);
 
-    /* The kubelet has asked again for a mounted volume, and no rotation check is due. `event` names the volume
+    /* The kubelet has published a mounted volume again, and no rotation check is due. `event` names the volume
      * and has what the volume itself remembers (versions and checked_unix, if it does). NULL: not wanted. */
     void (*on_unchanged)(void *state, const struct volume_event *event);
 

@@ -407,7 +407,7 @@ static int check_current(const struct desired_secret *desired, const cJSON *curr
     if (!is_ours(desired, current))
         return error_set(
             err, GRPC_STATUS_FAILED_PRECONDITION,
-            "the Secret exists and was made by somebody else: delete it, or give it the label " SECRET_MANAGED_LABEL
+            "the Secret exists and was not created by this driver: delete it, or give it the label " SECRET_MANAGED_LABEL
             "=true to let this driver overwrite it");
     if (strcmp(type, desired->content->type) != 0)
         return error_set(

@@ -122,7 +122,7 @@ static void set_timer(struct secret_sync *sync)
 }
 
 /* Retries need not wait any longer. Should the API server have trouble at first, as one that has just started
- * does, the pauses begin anew. */
+ * does, the pauses grow from the beginning. */
 static void kube_recovered(void *arg)
 {
     struct secret_sync *sync = arg;

@@ -17,7 +17,7 @@ enum {
     TLS_FILE_MAX = 1 << 20, /* bytes of a file; no Secret can hold more */
 };
 
-/* Every block of type CERTIFICATE in file order, written anew (64 columns, without header lines and without
+/* Every block of type CERTIFICATE in file order, written again (64 columns, without header lines and without
  * what is between the blocks). */
 struct secret *tls_split_certificates(const void *file, size_t len, struct error **err);
 

@@ -318,7 +318,7 @@ def test_a_foreign_secret_is_left_alone_until_it_is_handed_over(synced, provider
     synced.start("--secret-sync-check-interval=1s")
     synced.publish()
     wait_until(synced.logged_sync_errors, what="the failure to be reported")
-    assert "made by somebody else" in synced.logged_sync_errors()[0]
+    assert "not created by this driver" in synced.logged_sync_errors()[0]
     assert synced.data() == {"password": b"theirs"} and synced.owners() == []
     synced.put_secret(type="Opaque", data=theirs, labels={MANAGED: "true"})
     wait_until(lambda: synced.owners() == [uid(900)], timeout=15, what="the Secret to be taken over")

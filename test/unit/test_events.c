@@ -216,7 +216,7 @@ static void name_of_event(const struct scripted_api *api, size_t i, char name[80
 }
 
 /* The response was lost, not the request: there must not be two events for it. */
-static void an_event_that_had_arrived_is_not_made_twice(void **state)
+static void an_event_that_had_arrived_is_not_created_twice(void **state)
 {
     struct fixture *fixture = *state;
     char first[80], second[80], line[200];
@@ -249,7 +249,7 @@ static void it_is_not_retried_for_ever(void **state)
     run_until_counted(fixture, 0, 1);
 }
 
-static void what_is_refused_is_dropped(void **state)
+static void a_refused_event_is_dropped(void **state)
 {
     struct fixture *fixture = *state;
 
@@ -262,7 +262,7 @@ static void what_is_refused_is_dropped(void **state)
     assert_sent(&fixture->base.api, 1, POST_LINE);
 }
 
-static void a_long_message_is_cut_and_made_text(void **state)
+static void a_long_message_is_cut_to_valid_text(void **state)
 {
     struct fixture *fixture = *state;
     char message[2000];
@@ -345,10 +345,10 @@ int main(void)
         TEST(a_pod_that_never_stops_is_limited_and_counted),
         TEST(an_event_that_the_server_has_dropped_is_created_again),
         TEST(a_request_without_a_response_is_retried),
-        TEST(an_event_that_had_arrived_is_not_made_twice),
+        TEST(an_event_that_had_arrived_is_not_created_twice),
         TEST(it_is_not_retried_for_ever),
-        TEST(what_is_refused_is_dropped),
-        TEST(a_long_message_is_cut_and_made_text),
+        TEST(a_refused_event_is_dropped),
+        TEST(a_long_message_is_cut_to_valid_text),
         TEST(long_pod_names_leave_room_for_the_event),
         TEST(a_thousand_pods_do_not_fill_memory_or_the_queue),
         TEST(without_events_or_a_pods_name_nothing_is_sent),

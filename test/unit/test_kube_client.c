@@ -102,7 +102,7 @@ static void note(struct fixture *fixture, const struct error *error)
     (void)snprintf(fixture->message, sizeof(fixture->message), "%s", error_message(error));
 }
 
-static void answered(struct kube_response *response, const struct error *error, void *arg)
+static void call_done(struct kube_response *response, const struct error *error, void *arg)
 {
     struct fixture *fixture = arg;
     const cJSON *metadata = cJSON_GetObjectItemCaseSensitive(response->json, "metadata");
@@ -132,7 +132,7 @@ static void call(struct fixture *fixture, const char *method, const cJSON *body,
     const struct kube_request request = {
         .method = method, .path = "/api/v1/x", .body = body, .timeout_ms = timeout_ms};
 
-    assert_non_null(kube_call_start(fixture->client, &request, answered, fixture, NULL));
+    assert_non_null(kube_call_start(fixture->client, &request, call_done, fixture, NULL));
     run_until_answered(fixture);
 }
 
@@ -223,7 +223,7 @@ static void a_token_that_rotated_is_read_again_after_401(void **state)
     assert_sent(&fixture->api, 1, "Bearer second\r\n");
 }
 
-static void a_second_401_is_the_answer(void **state)
+static void a_second_401_is_returned(void **state)
 {
     struct fixture *fixture = *state;
 
@@ -276,7 +276,7 @@ static void a_pause_beyond_the_deadline_is_not_waited_for(void **state)
     assert_string_equal(fixture->message, "later");
 }
 
-static void a_write_is_repeated_only_when_the_server_asks_for_it(void **state)
+static void a_write_is_retried_only_after_a_retry_after(void **state)
 {
     struct fixture *fixture = *state;
     cleanup_json cJSON *body = cJSON_Parse(OBJECT);
@@ -323,11 +323,11 @@ static void a_cancelled_call_does_not_call_back(void **state)
     const struct kube_request request = {.method = "GET", .path = "/api"};
 
     SCRIPT(&fixture->api, ANSWER(-1, "", ""));
-    call_to_cancel = kube_call_start(fixture->client, &request, answered, fixture, NULL);
+    call_to_cancel = kube_call_start(fixture->client, &request, call_done, fixture, NULL);
     kube_call_cancel(&call_to_cancel); /* before anything was sent */
     assert_null(call_to_cancel);
     fixture->api.on_request = cancel_it; /* while the server thinks */
-    call_to_cancel = kube_call_start(fixture->client, &request, answered, fixture, NULL);
+    call_to_cancel = kube_call_start(fixture->client, &request, call_done, fixture, NULL);
     while (call_to_cancel != NULL)
         assert_int_not_equal(uv_run(&fixture->loop, UV_RUN_ONCE), 0);
     assert_int_equal(fixture->callbacks, 0);
@@ -414,7 +414,7 @@ static void every_try_is_observed(void **state)
     assert_string_equal(fixture->observed_resource, "x");
 }
 
-static void it_is_known_whether_the_server_answers(void **state)
+static void it_is_known_whether_the_server_responds(void **state)
 {
     struct fixture *fixture = *state;
 
@@ -508,9 +508,9 @@ static void a_limited_number_is_in_flight_and_the_others_are_queued(void **state
     fixture->api.script = silence;
     fixture->api.n_script = KUBE_IN_FLIGHT_MAX;
     for (size_t i = 0; i < KUBE_IN_FLIGHT_MAX; i++)
-        calls[i] = kube_call_start(fixture->client, &request, answered, fixture, NULL);
-    dropped = kube_call_start(fixture->client, &request, answered, fixture, NULL);
-    assert_non_null(kube_call_start(fixture->client, &second, answered, fixture, NULL));
+        calls[i] = kube_call_start(fixture->client, &request, call_done, fixture, NULL);
+    dropped = kube_call_start(fixture->client, &request, call_done, fixture, NULL);
+    assert_non_null(kube_call_start(fixture->client, &second, call_done, fixture, NULL));
     while (fixture->api.n_requests < KUBE_IN_FLIGHT_MAX)
         assert_int_not_equal(uv_run(&fixture->loop, UV_RUN_ONCE), 0);
     for (unsigned i = 0; i < 20; i++) /* one more would be one too many for the script */
@@ -526,7 +526,7 @@ static void a_limited_number_is_in_flight_and_the_others_are_queued(void **state
             kube_call_cancel(&calls[i]);
 }
 
-static void waiting_in_line_counts_against_the_deadline(void **state)
+static void waiting_in_the_queue_counts_against_the_deadline(void **state)
 {
     struct fixture *fixture = *state;
     const struct kube_request request = {.method = "GET", .path = "/api/v1/x"};
@@ -537,7 +537,7 @@ static void waiting_in_line_counts_against_the_deadline(void **state)
     fixture->api.script = silence;
     fixture->api.n_script = KUBE_IN_FLIGHT_MAX;
     for (size_t i = 0; i < KUBE_IN_FLIGHT_MAX; i++)
-        calls[i] = kube_call_start(fixture->client, &request, answered, fixture, NULL);
+        calls[i] = kube_call_start(fixture->client, &request, call_done, fixture, NULL);
     while (fixture->api.n_requests < KUBE_IN_FLIGHT_MAX)
         assert_int_not_equal(uv_run(&fixture->loop, UV_RUN_ONCE), 0);
     call(fixture, "GET", NULL, 50);
@@ -613,7 +613,7 @@ static void an_old_server_is_asked_for_v1alpha1(void **state)
     assert_sent(&fixture->api, 1, "/v1alpha1/namespaces/shop/");
 }
 
-static void a_server_that_serves_no_classes_is_told_from_a_missing_class(void **state)
+static void a_server_without_classes_differs_from_a_missing_class(void **state)
 {
     struct fixture *fixture = *state;
 
@@ -665,12 +665,12 @@ int main(void)
         TEST(failures_carry_the_servers_message),
         TEST(a_response_that_is_no_json_is_an_error),
         TEST(a_token_that_rotated_is_read_again_after_401),
-        TEST(a_second_401_is_the_answer),
+        TEST(a_second_401_is_returned),
         TEST(a_token_file_that_went_away_leaves_the_old_token_in_use),
         TEST(reads_are_repeated_when_the_server_is_in_trouble),
         TEST(a_read_is_given_up_after_so_many_tries),
         TEST(a_pause_beyond_the_deadline_is_not_waited_for),
-        TEST(a_write_is_repeated_only_when_the_server_asks_for_it),
+        TEST(a_write_is_retried_only_after_a_retry_after),
         TEST(a_read_that_was_hung_up_on_is_repeated),
         TEST(a_server_that_is_silent_runs_into_the_deadline),
         TEST(a_cancelled_call_does_not_call_back),
@@ -678,17 +678,17 @@ int main(void)
         TEST(paths_are_built_and_escaped),
         TEST(the_resource_is_found_in_a_path),
         TEST(every_try_is_observed),
-        TEST(it_is_known_whether_the_server_answers),
+        TEST(it_is_known_whether_the_server_responds),
         TEST(a_server_that_went_away_is_probed_and_all_requests_are_rejected),
         TEST(a_probe_carries_the_token_and_any_status_is_a_response),
         TEST(a_silent_server_that_responds_to_probes_is_waited_for),
         TEST(a_retry_after_to_one_request_binds_the_next_one),
         TEST(a_limited_number_is_in_flight_and_the_others_are_queued),
-        TEST(waiting_in_line_counts_against_the_deadline),
+        TEST(waiting_in_the_queue_counts_against_the_deadline),
         TEST(a_class_is_one_get),
         TEST(a_version_that_is_known_goes_with_the_request),
         TEST(an_old_server_is_asked_for_v1alpha1),
-        TEST(a_server_that_serves_no_classes_is_told_from_a_missing_class),
+        TEST(a_server_without_classes_differs_from_a_missing_class),
         TEST(a_class_that_may_not_be_read_or_is_malformed_is_an_error),
         TEST(a_cancelled_lookup_does_not_call_back),
     };

@@ -133,7 +133,7 @@ static void material_inside_wins_and_files_are_relative_to_the_config(void **sta
     assert_string_equal(config.token_file, in_scratch("tokens/t")); /* read later: it rotates */
 }
 
-static void switches_and_proxies_are_taken_over(void **state)
+static void switches_and_proxies_are_copied(void **state)
 {
     cleanup_kube_rest_config struct kube_rest_config config =
         must_parse(CONFIG(SERVER ", insecure-skip-tls-verify: true, proxy-url: 'http://proxy:3128'", ""));
@@ -173,7 +173,7 @@ static void a_tls_server_name_replaces_the_host_but_not_the_connection(void **st
     }
 }
 
-static void what_is_not_supported_or_wrong_is_refused_by_name(void **state)
+static void unsupported_or_wrong_members_are_refused_by_name(void **state)
 {
     static const struct {
         const char *text, *expected;
@@ -266,7 +266,7 @@ static void load_expecting(const struct kube_environment *environment, const cha
     assert_string_equal(config.server, server);
 }
 
-static void sources_are_taken_in_their_order(void **state)
+static void sources_are_tried_in_their_order(void **state)
 {
     struct kube_environment environment = {.service_host = "10.0.0.1", .service_port = "443"};
     char list[600];
@@ -381,12 +381,12 @@ int main(void)
         TEST(a_context_selects_cluster_user_and_namespace),
         TEST(a_context_without_user_is_anonymous),
         TEST(material_inside_wins_and_files_are_relative_to_the_config),
-        TEST(switches_and_proxies_are_taken_over),
+        TEST(switches_and_proxies_are_copied),
         TEST(a_tls_server_name_replaces_the_host_but_not_the_connection),
-        TEST(what_is_not_supported_or_wrong_is_refused_by_name),
+        TEST(unsupported_or_wrong_members_are_refused_by_name),
         TEST(a_secret_in_a_kubeconfig_is_not_quoted_in_errors),
         TEST(the_first_file_that_defines_a_name_wins),
-        TEST(sources_are_taken_in_their_order),
+        TEST(sources_are_tried_in_their_order),
         TEST(only_the_absence_of_every_source_is_not_found),
         TEST(a_list_of_too_many_files_is_refused),
         TEST(in_a_pod_the_name_is_fixed_and_the_address_is_connected_to),

@@ -1,6 +1,6 @@
 /*
  * test_kube_queue.c - when requests may go to the Kubernetes API (kube_queue), and whether it responds
- * (kube_health). Requests are entries of the queue that count their callbacks; probes are counted and answered by
+ * (kube_health). Requests are entries of the queue that count their callbacks; probes are counted and finished by
  * hand. The times of kube_health are SPEEDUP times shorter.
  */
 #include <setjmp.h>
@@ -62,7 +62,7 @@ static void rejected(const struct error *error, void *arg)
     (void)snprintf(request->message, sizeof(request->message), "%s", error_message(error));
 }
 
-/* Makes the request's entry anew. */
+/* Gives the request a new entry. */
 static void set_deadline(struct fixture *fixture, size_t i, uint64_t ms)
 {
     static const struct kube_queue_callbacks callbacks = {.on_admitted = admitted, .on_rejected = rejected};
@@ -170,12 +170,12 @@ static unsigned sum(const struct fixture *fixture, bool rejections)
     return n;
 }
 
-static void unanswered(struct request *request, enum grpc_status code)
+static void no_response(struct request *request, enum grpc_status code)
 {
     cleanup_error struct error *error = NULL;
 
     (void)error_set(&error, code, "connection reset");
-    kube_queue_unanswered(request->entry, error);
+    kube_queue_no_response(request->entry, error);
 }
 
 static void probe_fails(struct fixture *fixture)
@@ -191,7 +191,7 @@ static void make_unreachable(struct fixture *fixture)
 {
     fixture->all_fail = true;
     enter(fixture, 0, 1);
-    unanswered(&fixture->requests[0], GRPC_STATUS_UNAVAILABLE);
+    no_response(&fixture->requests[0], GRPC_STATUS_UNAVAILABLE);
     let_pass(fixture, 2 * KUBE_SUSPECT_MS / SPEEDUP);
     assert_int_not_equal(kube_health_state(fixture->health), KUBE_REACHABLE);
     fixture->all_fail = false;
@@ -207,7 +207,7 @@ static void a_limited_number_is_in_flight_and_the_others_follow_in_order(void **
 
     enter(fixture, 0, REQUESTS);
     assert_int_equal(sum(fixture, false), KUBE_IN_FLIGHT_MAX);
-    kube_queue_answered(fixture->requests[3].entry);
+    kube_queue_responded(fixture->requests[3].entry);
     run_loop(fixture);
     assert_int_equal(fixture->requests[KUBE_IN_FLIGHT_MAX].admissions, 1);
     set_deadline(fixture, KUBE_IN_FLIGHT_MAX + 1, LONG_MS); /* leaves the queue */
@@ -237,7 +237,7 @@ static void a_delayed_request_has_no_slot(void **state)
     kube_queue_enter(fixture->requests[0].entry, 20);
     run_loop(fixture);
     assert_int_equal(fixture->requests[KUBE_IN_FLIGHT_MAX].admissions, 1);
-    kube_queue_answered(fixture->requests[1].entry);
+    kube_queue_responded(fixture->requests[1].entry);
     let_pass(fixture, 40);
     assert_int_equal(fixture->requests[0].admissions, 2);
 }
@@ -263,8 +263,8 @@ static void a_failure_is_probed_at_once_and_the_queue_waits_for_the_outcome(void
     struct fixture *fixture = *state;
 
     enter(fixture, 0, 2);
-    unanswered(&fixture->requests[0], GRPC_STATUS_UNAVAILABLE);
-    unanswered(&fixture->requests[1], GRPC_STATUS_UNAVAILABLE);
+    no_response(&fixture->requests[0], GRPC_STATUS_UNAVAILABLE);
+    no_response(&fixture->requests[1], GRPC_STATUS_UNAVAILABLE);
     assert_int_equal(fixture->probes, 1);
     assert_int_not_equal(kube_health_state(fixture->health), KUBE_REACHABLE);
     enter(fixture, 2, 4);
@@ -281,8 +281,8 @@ static void a_response_to_a_request_counts_as_well(void **state)
     struct fixture *fixture = *state;
 
     enter(fixture, 0, 2);
-    unanswered(&fixture->requests[0], GRPC_STATUS_UNAVAILABLE);
-    kube_queue_answered(fixture->requests[1].entry);
+    no_response(&fixture->requests[0], GRPC_STATUS_UNAVAILABLE);
+    kube_queue_responded(fixture->requests[1].entry);
     assert_int_equal(kube_health_state(fixture->health), KUBE_REACHABLE);
     probe_fails(fixture); /* the one before */
     assert_int_equal(kube_health_state(fixture->health), KUBE_REACHABLE);
@@ -304,7 +304,7 @@ static void a_silence_is_probed_and_a_slow_server_stays_reachable(void **state)
     assert_int_equal(fixture->probes, 2); /* it is still silent */
     kube_health_probed(fixture->health, NULL);
     assert_int_equal(sum(fixture, true), 0);
-    kube_queue_answered(fixture->requests[0].entry);
+    kube_queue_responded(fixture->requests[0].entry);
     let_pass(fixture, 2 * KUBE_SILENCE_MS / SPEEDUP);
     assert_int_equal(fixture->probes, 2); /* no request is in flight */
 }
@@ -327,7 +327,7 @@ static void timeouts_shorter_than_a_silence_are_noticed(void **state)
 
     enter(fixture, 0, 1);
     let_pass(fixture, KUBE_SUSPECT_MS / SPEEDUP);
-    unanswered(&fixture->requests[0], GRPC_STATUS_DEADLINE_EXCEEDED);
+    no_response(&fixture->requests[0], GRPC_STATUS_DEADLINE_EXCEEDED);
     assert_int_equal(fixture->probes, 1);
     probe_fails(fixture); /* the silence has been long enough */
     enter(fixture, 1, 2);
@@ -344,7 +344,7 @@ static void an_unreachable_server_rejects_all_requests_at_once(void **state)
     fixture->all_fail = true;
     enter(fixture, 0, REQUESTS - 1);
     kube_queue_enter(pausing->entry, LONG_MS / 2);
-    unanswered(&fixture->requests[0], GRPC_STATUS_UNAVAILABLE);
+    no_response(&fixture->requests[0], GRPC_STATUS_UNAVAILABLE);
     enter(fixture, 0, 1); /* its next try */
     assert_int_equal(sum(fixture, true), 0);
     let_pass(fixture, 2 * KUBE_SUSPECT_MS / SPEEDUP);
@@ -371,7 +371,7 @@ static void probes_go_on_with_growing_pauses(void **state)
 
     fixture->all_fail = true;
     enter(fixture, 0, 1);
-    unanswered(&fixture->requests[0], GRPC_STATUS_UNAVAILABLE);
+    no_response(&fixture->requests[0], GRPC_STATUS_UNAVAILABLE);
     while (fixture->probes < 8)
         (void)uv_run(&fixture->loop, UV_RUN_ONCE);
     for (size_t i = 1; i < 8; i++) {
@@ -386,8 +386,8 @@ static void one_probe_at_a_time(void **state)
     struct fixture *fixture = *state;
 
     enter(fixture, 0, 2);
-    unanswered(&fixture->requests[0], GRPC_STATUS_UNAVAILABLE);
-    unanswered(&fixture->requests[1], GRPC_STATUS_UNAVAILABLE);
+    no_response(&fixture->requests[0], GRPC_STATUS_UNAVAILABLE);
+    no_response(&fixture->requests[1], GRPC_STATUS_UNAVAILABLE);
     let_pass(fixture, 2 * KUBE_PROBE_CAP_MS / SPEEDUP);
     assert_int_equal(fixture->probes, 1);
 }
@@ -417,8 +417,8 @@ static void a_retry_after_is_kept_by_all(void **state)
     uint64_t begun = uv_now(&fixture->loop);
 
     enter(fixture, 0, 2);
-    kube_queue_answered(fixture->requests[0].entry);
-    kube_queue_answered(fixture->requests[1].entry);
+    kube_queue_responded(fixture->requests[0].entry);
+    kube_queue_responded(fixture->requests[1].entry);
     kube_queue_pause(fixture->queue, 1000);
     kube_queue_enter(fixture->requests[0].entry, 1000); /* the one that got it */
     enter(fixture, 2, 6);

@@ -172,7 +172,7 @@ static void an_object_that_exists_is_read_and_patched_for_what_was_read(void **s
     assert_sent(&fixture->api, 2, "\r\n\r\n{\"colour\":\"green\",\"metadata\":{\"resourceVersion\":\"5\"}}");
 }
 
-static void what_the_gate_refuses_is_not_tried_again(void **state)
+static void a_rejected_request_is_not_retried(void **state)
 {
     struct fixture *fixture = *state;
     uint64_t started = uv_now(&fixture->loop);
@@ -209,7 +209,7 @@ static void an_object_that_is_not_there_is_created_after_reading(void **state)
     assert_sent(&fixture->api, 1, POST_LINE);
 }
 
-static void what_was_written_before_is_one_patch(void **state)
+static void an_object_written_before_is_one_patch(void **state)
 {
     struct fixture *fixture = *state;
 
@@ -255,7 +255,7 @@ static void a_remembered_object_that_was_deleted_is_created(void **state)
     assert_sent(&fixture->api, 1, POST_LINE);
 }
 
-static void gone_is_a_reason_to_read_again(void **state)
+static void after_gone_the_object_is_read_again(void **state)
 {
     struct fixture *fixture = *state;
 
@@ -266,7 +266,7 @@ static void gone_is_a_reason_to_read_again(void **state)
 }
 
 /* The write may have been done before the connection broke. */
-static void a_write_whose_answer_was_lost_is_looked_for(void **state)
+static void a_write_without_a_response_is_followed_by_a_read(void **state)
 {
     struct fixture *fixture = *state;
 
@@ -296,7 +296,7 @@ static void too_many_requests_are_repeated_when_the_server_says(void **state)
     assert_sent(&fixture->api, 1, POST_LINE);
 }
 
-static void what_reading_again_can_not_cure_is_told_at_once(void **state)
+static void an_error_that_no_read_can_cure_is_returned_at_once(void **state)
 {
     struct fixture *fixture = *state;
 
@@ -379,17 +379,17 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
         TEST(a_new_object_is_one_post),
         TEST(an_object_that_exists_is_read_and_patched_for_what_was_read),
-        TEST(what_the_gate_refuses_is_not_tried_again),
+        TEST(a_rejected_request_is_not_retried),
         TEST(an_object_that_is_as_wanted_is_not_written),
         TEST(an_object_that_is_not_there_is_created_after_reading),
-        TEST(what_was_written_before_is_one_patch),
+        TEST(an_object_written_before_is_one_patch),
         TEST(a_remembered_version_that_is_old_is_read_again),
         TEST(a_conflict_after_which_nothing_is_left_to_do_ends_there),
         TEST(a_remembered_object_that_was_deleted_is_created),
-        TEST(gone_is_a_reason_to_read_again),
-        TEST(a_write_whose_answer_was_lost_is_looked_for),
+        TEST(after_gone_the_object_is_read_again),
+        TEST(a_write_without_a_response_is_followed_by_a_read),
         TEST(too_many_requests_are_repeated_when_the_server_says),
-        TEST(what_reading_again_can_not_cure_is_told_at_once),
+        TEST(an_error_that_no_read_can_cure_is_returned_at_once),
         TEST(an_endless_conflict_is_given_up),
         TEST(a_silent_server_runs_into_the_deadline),
         TEST(the_builder_may_be_content_or_refuse),

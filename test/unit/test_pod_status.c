@@ -440,7 +440,7 @@ static void a_silent_server_delays_a_mount_no_longer_than_its_timeout(void **sta
         assert_int_not_equal(uv_run(&fixture->base.loop, UV_RUN_ONCE), 0);
 }
 
-static void what_changes_during_a_write_is_written_after_it(void **state)
+static void changes_during_a_write_are_written_after_it(void **state)
 {
     struct fixture *fixture = *state;
 
@@ -552,7 +552,7 @@ int main(void)
         TEST(two_volumes_of_one_pod_come_to_rest),
         TEST(a_failed_write_is_reported_and_retried),
         TEST(a_silent_server_delays_a_mount_no_longer_than_its_timeout),
-        TEST(what_changes_during_a_write_is_written_after_it),
+        TEST(changes_during_a_write_are_written_after_it),
         TEST(a_removed_volume_is_not_written_any_more),
         TEST(a_cancelled_call_does_not_return_but_the_status_is_written),
         TEST(draining_ends_with_its_time),

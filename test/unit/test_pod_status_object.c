@@ -131,7 +131,7 @@ static void a_difference_is_patched_and_nothing_else(void **state)
     desired_pod_status_destroy(desired);
 }
 
-static void what_is_equal_is_left_alone(void **state)
+static void an_equal_object_is_left_alone(void **state)
 {
     static const char *const table[] = {
         OBJECT(""),
@@ -398,7 +398,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_object_is_as_specified),
         cmocka_unit_test(a_difference_is_patched_and_nothing_else),
-        cmocka_unit_test(what_is_equal_is_left_alone),
+        cmocka_unit_test(an_equal_object_is_left_alone),
         cmocka_unit_test(changed_content_is_a_change_even_with_the_same_versions),
         cmocka_unit_test(an_error_begins_and_ends_once),
         cmocka_unit_test(a_new_pod_has_not_rotated_yet),

@@ -126,7 +126,7 @@ static void any_type_is_passed_on(void **state)
     }
 }
 
-static void labels_and_annotations_are_taken_and_the_managed_label_is_ours(void **state)
+static void labels_and_annotations_are_copied_and_the_managed_label_is_ours(void **state)
 {
     (void)state;
     cleanup_secret_content struct secret_content content = build(
@@ -149,7 +149,7 @@ static void of_a_repeated_key_the_last_one_counts(void **state)
     assert_value(&content, 0, "k", "b\n");
 }
 
-static void what_an_author_got_wrong_is_named(void **state)
+static void mistakes_in_a_class_are_named(void **state)
 {
     static const struct {
         const char *objects;
@@ -206,7 +206,7 @@ static void a_bad_entry_does_not_touch_the_one_behind_it(void **state)
 }
 
 /* One MiB fits, one byte more does not. */
-static void the_limit_of_a_secret_is_told(void **state)
+static void too_much_data_is_an_error(void **state)
 {
     cleanup_class struct secret_provider_class *class = class_of(
         "  - {secretName: s, type: Opaque, data: [{objectName: a, key: a}, {objectName: b, key: b}]}\n");
@@ -259,11 +259,11 @@ int main(void)
         cmocka_unit_test(files_become_values_as_they_are),
         cmocka_unit_test(white_space_around_names_does_not_count),
         cmocka_unit_test(any_type_is_passed_on),
-        cmocka_unit_test(labels_and_annotations_are_taken_and_the_managed_label_is_ours),
+        cmocka_unit_test(labels_and_annotations_are_copied_and_the_managed_label_is_ours),
         cmocka_unit_test(of_a_repeated_key_the_last_one_counts),
-        cmocka_unit_test(what_an_author_got_wrong_is_named),
+        cmocka_unit_test(mistakes_in_a_class_are_named),
         cmocka_unit_test(a_bad_entry_does_not_touch_the_one_behind_it),
-        cmocka_unit_test(the_limit_of_a_secret_is_told),
+        cmocka_unit_test(too_much_data_is_an_error),
         cmocka_unit_test(the_digest_changes_with_everything_that_counts),
     };
     return cmocka_run_group_tests_name("secret_content", tests, NULL, NULL);

@@ -128,7 +128,7 @@ static const struct {
     {"a Secret that an earlier driver has made: nothing is removed yet, whose it is is written down",
      CURRENT(LABELS, "\"note\":\"x\"", OWNER_1, "Opaque", DATA ",\"c\":\"MQ==\""),
      "{\"metadata\":{\"annotations\":{" CLAIMED "}}}"},
-    {"claims that no driver has written are none",
+    {"field owners that no driver has written are none",
      CURRENT(LABELS, "\"note\":\"x\",\"secrets-store.csi.k8s.io/written-by\":\"me\"", OWNER_1, "Opaque",
              DATA),
      "{\"metadata\":{\"annotations\":{" CLAIMED "}}}"},
@@ -154,7 +154,7 @@ static struct desired_secret desired_of(const struct example *example, enum secr
         .class_name = "web", .content = &example->content, .owners = &example->owners, .mode = mode};
 }
 
-static void only_what_differs_is_written(void **state)
+static void only_differences_are_written(void **state)
 {
     struct example example;
     (void)state;
@@ -198,10 +198,10 @@ static void secrets_that_may_not_be_changed_are_refused(void **state)
         const char *current;
         const char *message;
     } cases[] = {
-        {CURRENT("\"env\":\"prod\"", NOTE, "", "Opaque", DATA), "was made by somebody else"},
+        {CURRENT("\"env\":\"prod\"", NOTE, "", "Opaque", DATA), "was not created by this driver"},
         {CURRENT("\"secrets-store.csi.k8s.io/managed\":\"false\"", NOTE, "", "Opaque", DATA),
          "secrets-store.csi.k8s.io/managed=true"},
-        {"{\"metadata\":{},\"type\":\"Opaque\"}", "was made by somebody else"},
+        {"{\"metadata\":{},\"type\":\"Opaque\"}", "was not created by this driver"},
         {CURRENT(LABELS, NOTE, OWNER_1, "kubernetes.io/tls", DATA),
          "exists with type 'kubernetes.io/tls', the class says 'Opaque'"},
         {"{\"metadata\":{\"labels\":{" LABELS "}},\"type\":\"Opaque\",\"immutable\":true}",
@@ -252,7 +252,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_new_secret_has_data_labels_and_owners_in_one_write),
-        cmocka_unit_test(only_what_differs_is_written),
+        cmocka_unit_test(only_differences_are_written),
         cmocka_unit_test(a_restore_leaves_data_alone),
         cmocka_unit_test(secrets_that_may_not_be_changed_are_refused),
         cmocka_unit_test(owners_are_identified_by_uid_and_reduced),

@@ -16,7 +16,7 @@
 
 enum { NOW = 1000000, AGE = 1000 };
 
-struct world {
+struct fixture {
     struct secret_states states;
     struct secret_content content;
     struct owner_references owners;
@@ -26,53 +26,53 @@ struct world {
 
 static int make(void **state)
 {
-    struct world *world = calloc(1, sizeof(*world));
+    struct fixture *fixture = calloc(1, sizeof(*fixture));
 
-    assert_non_null(world);
-    secret_states_init(&world->states);
-    world->content.digest[0] = 7;
-    assert_int_equal(string_map_set(&world->content.labels, "a", "b", NULL), 0);
-    assert_int_equal(owner_references_add(&world->owners, "apps/v1", "ReplicaSet", "web-1", "u1", NULL), 0);
-    world->state = secret_state_refs_add(&world->refs, &world->states, "shop", "web", "s", NULL);
-    assert_non_null(world->state);
-    *state = world;
+    assert_non_null(fixture);
+    secret_states_init(&fixture->states);
+    fixture->content.digest[0] = 7;
+    assert_int_equal(string_map_set(&fixture->content.labels, "a", "b", NULL), 0);
+    assert_int_equal(owner_references_add(&fixture->owners, "apps/v1", "ReplicaSet", "web-1", "u1", NULL), 0);
+    fixture->state = secret_state_refs_add(&fixture->refs, &fixture->states, "shop", "web", "s", NULL);
+    assert_non_null(fixture->state);
+    *state = fixture;
     return 0;
 }
 
 static int unmake(void **state)
 {
-    struct world *world = *state;
+    struct fixture *fixture = *state;
 
-    secret_state_refs_finish(&world->refs);
-    assert_true(list_empty(&world->states.all));
-    secret_content_finish(&world->content);
-    owner_references_finish(&world->owners);
-    free(world);
+    secret_state_refs_finish(&fixture->refs);
+    assert_true(list_empty(&fixture->states.all));
+    secret_content_finish(&fixture->content);
+    owner_references_finish(&fixture->owners);
+    free(fixture);
     return 0;
 }
 
-static struct desired_secret desired_of(const struct world *world, enum secret_mode mode)
+static struct desired_secret desired_of(const struct fixture *fixture, enum secret_mode mode)
 {
-    return (struct desired_secret){.content = &world->content, .owners = &world->owners, .mode = mode};
+    return (struct desired_secret){.content = &fixture->content, .owners = &fixture->owners, .mode = mode};
 }
 
-static void update(struct world *world, enum secret_mode mode, const char *object)
+static void update(struct fixture *fixture, enum secret_mode mode, const char *object)
 {
     cleanup_json cJSON *json = json_parse(object, strlen(object), 4096, NULL);
-    const struct desired_secret desired = desired_of(world, mode);
+    const struct desired_secret desired = desired_of(fixture, mode);
 
-    secret_state_update(world->state, &desired, json, NOW);
+    secret_state_update(fixture->state, &desired, json, NOW);
 }
 
 #define OWNED_BY_U1                                                                                          \
     "{\"metadata\":{\"ownerReferences\":[{\"apiVersion\":\"apps/v1\",\"kind\":\"ReplicaSet\",\"name\":"      \
     "\"web-1\",\"uid\":\"u1\"}]}}"
 
-static bool matches(struct world *world, enum secret_mode mode, uint64_t now)
+static bool matches(struct fixture *fixture, enum secret_mode mode, uint64_t now)
 {
-    const struct desired_secret desired = desired_of(world, mode);
+    const struct desired_secret desired = desired_of(fixture, mode);
 
-    return secret_state_matches(world->state, &desired, now, AGE);
+    return secret_state_matches(fixture->state, &desired, now, AGE);
 }
 
 static void nothing_is_known_at_first(void **state)
@@ -90,15 +90,15 @@ static void a_state_counts_until_it_is_old(void **state)
 
 static void other_content_or_another_owner_does_not_match(void **state)
 {
-    struct world *world = *state;
+    struct fixture *fixture = *state;
 
-    update(world, SECRET_APPLY, OWNED_BY_U1);
-    world->content.digest[31] = 1;
-    assert_false(matches(world, SECRET_APPLY, NOW));
-    world->content.digest[31] = 0;
-    assert_true(matches(world, SECRET_APPLY, NOW));
-    assert_int_equal(owner_references_add(&world->owners, "apps/v1", "ReplicaSet", "web-1", "u2", NULL), 0);
-    assert_false(matches(world, SECRET_APPLY, NOW));
+    update(fixture, SECRET_APPLY, OWNED_BY_U1);
+    fixture->content.digest[31] = 1;
+    assert_false(matches(fixture, SECRET_APPLY, NOW));
+    fixture->content.digest[31] = 0;
+    assert_true(matches(fixture, SECRET_APPLY, NOW));
+    assert_int_equal(owner_references_add(&fixture->owners, "apps/v1", "ReplicaSet", "web-1", "u2", NULL), 0);
+    assert_false(matches(fixture, SECRET_APPLY, NOW));
 }
 
 /* It left the data alone, so it says nothing about the data. */
@@ -119,19 +119,19 @@ static void the_owners_in_the_servers_response_count(void **state)
 
 static void a_state_lives_as_long_as_its_users(void **state)
 {
-    struct world *world = *state;
+    struct fixture *fixture = *state;
     struct secret_state_refs refs = {0};
-    struct secret_state *same = secret_state_refs_add(&refs, &world->states, "shop", "web", "s", NULL);
-    struct secret_state *other = secret_state_refs_add(&refs, &world->states, "shop2", "web", "s", NULL);
-    struct secret_state *another = secret_state_refs_add(&refs, &world->states, "shop", "api", "s", NULL);
+    struct secret_state *same = secret_state_refs_add(&refs, &fixture->states, "shop", "web", "s", NULL);
+    struct secret_state *other = secret_state_refs_add(&refs, &fixture->states, "shop2", "web", "s", NULL);
+    struct secret_state *another = secret_state_refs_add(&refs, &fixture->states, "shop", "api", "s", NULL);
 
-    assert_ptr_equal(same, world->state);
-    assert_ptr_not_equal(other, world->state);
-    assert_ptr_not_equal(another, world->state);
+    assert_ptr_equal(same, fixture->state);
+    assert_ptr_not_equal(other, fixture->state);
+    assert_ptr_not_equal(another, fixture->state);
     secret_state_refs_finish(&refs);
-    assert_int_equal(world->state->users, 1);
-    assert_ptr_equal(world->states.all.next, &world->state->link);
-    assert_ptr_equal(world->states.all.prev, &world->state->link);
+    assert_int_equal(fixture->state->users, 1);
+    assert_ptr_equal(fixture->states.all.next, &fixture->state->link);
+    assert_ptr_equal(fixture->states.all.prev, &fixture->state->link);
 }
 
 static int keep(struct secret_provider_class *class, void *arg, struct error **err)

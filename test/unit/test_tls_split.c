@@ -174,7 +174,7 @@ static void a_public_part_that_is_missing_or_compressed_is_computed(void **state
     assert_gives(tls_split_private_key, "in", "p521.wanted");
 }
 
-static void keys_that_can_not_be_used_are_errors(void **state)
+static void keys_that_cannot_be_used_are_errors(void **state)
 {
     (void)state;
     run("openssl genpkey -algorithm ed25519 -out in");
@@ -233,7 +233,7 @@ int main(void)
         cmocka_unit_test(only_certificates_are_kept_in_order_and_without_what_is_between),
         cmocka_unit_test(blocks_that_are_no_private_keys_do_not_hide_the_key),
         cmocka_unit_test(a_public_part_that_is_missing_or_compressed_is_computed),
-        cmocka_unit_test(keys_that_can_not_be_used_are_errors),
+        cmocka_unit_test(keys_that_cannot_be_used_are_errors),
         cmocka_unit_test(a_key_whose_parts_do_not_belong_together_is_an_error),
         cmocka_unit_test(a_file_without_certificates_is_an_error),
     };

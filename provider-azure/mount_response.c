@@ -10,33 +10,14 @@
 #include "provider-azure/objects/aggregate_error.h"
 #include "provider-azure/objects/object_path.h"
 
-/* The files of one output: none (an optional object that is not there), one, or several. */
-struct file {
-    char *path;
-    struct content content;
-    char **part_paths; /* of each part of the content */
-};
-
 struct mount_response {
     const struct content_options *options;
     struct fetch_output *outputs;
-    struct file *files; /* one for each output */
+    struct content *contents; /* of each output; without files for an optional object that is not there */
     size_t n;
     size_t next; /* to convert */
     struct aggregate_error failures;
 };
-
-static void files_free(struct file *files, size_t n)
-{
-    for (size_t i = 0; files != NULL && i < n; i++) {
-        for (size_t k = 0; files[i].part_paths != NULL && k < files[i].content.parts.n; k++)
-            free(files[i].part_paths[k]);
-        free(files[i].part_paths);
-        free(files[i].path);
-        content_finish(&files[i].content);
-    }
-    free(files);
-}
 
 static char *join_index(const char *text, int index)
 {
@@ -46,19 +27,6 @@ static char *join_index(const char *text, int index)
     return asprintf(&joined, "%s/%d", text, index) < 0 ? NULL : joined;
 }
 
-static int name_parts(struct file *file, struct error **err)
-{
-    const struct content *content = &file->content;
-    file->part_paths = calloc(content->parts.n + 1, sizeof(*file->part_paths));
-    for (size_t i = 0; file->part_paths != NULL && i < content->parts.n; i++) {
-        if (asprintf(&file->part_paths[i], "%s%s", file->path, content->parts.at[i].suffix) < 0) {
-            file->part_paths[i] = NULL;
-            return error_no_memory(err, NULL);
-        }
-    }
-    return file->part_paths == NULL ? error_no_memory(err, NULL) : 0;
-}
-
 /* Whether converting takes so long that other mounts should run in between. */
 static bool is_costly(const struct fetch_output *output)
 {
@@ -66,7 +34,7 @@ static bool is_costly(const struct fetch_output *output)
 }
 
 static int convert(const struct mount_response *response, const struct fetch_output *output,
-                   struct file *file, struct error **err)
+                   struct content *ret_content, struct error **err)
 {
     if (output->error != NULL) {
         if (err != NULL)
@@ -76,12 +44,10 @@ static int convert(const struct mount_response *response, const struct fetch_out
     if (output->object == NULL)
         return error_set(err, GRPC_STATUS_DEADLINE_EXCEEDED,
                          "no response from the vault before the caller's deadline");
-    file->path = join_index(output->item->path, output->index);
-    if (file->path == NULL)
+    cleanup_free char *path = join_index(output->item->path, output->index);
+    if (path == NULL)
         return error_no_memory(err, NULL);
-    if (content_make(response->options, output->item, output->object, &file->content, err) < 0)
-        return -1;
-    return name_parts(file, err);
+    return content_make(response->options, output->item, path, output->object, ret_content, err);
 }
 
 bool mount_response_convert(struct mount_response *response)
@@ -95,7 +61,7 @@ bool mount_response_convert(struct mount_response *response)
                      LOG_STR("object", output->item->name), LOG_STR("reason", error_message(output->error)));
             continue;
         }
-        if (convert(response, output, &response->files[i], &error) < 0)
+        if (convert(response, output, &response->contents[i], &error) < 0)
             aggregate_error_add(&response->failures, output->item, error);
         error_free(error);
         if (is_costly(output))
@@ -106,11 +72,9 @@ bool mount_response_convert(struct mount_response *response)
 
 static int check_paths(const struct mount_response *response, struct error **err)
 {
-    const struct file *files = response->files;
-    size_t n = response->n;
     size_t n_paths = 0;
-    for (size_t i = 0; i < n; i++)
-        n_paths += files[i].content.parts.n;
+    for (size_t i = 0; i < response->n; i++)
+        n_paths += response->contents[i].files.n;
     if (n_paths > FETCH_MAX_FILES)
         return error_set(err, GRPC_STATUS_INVALID_ARGUMENT, "more than %d files in one volume",
                          FETCH_MAX_FILES);
@@ -118,12 +82,13 @@ static int check_paths(const struct mount_response *response, struct error **err
     if (paths == NULL)
         return error_no_memory(err, NULL);
     n_paths = 0;
-    for (size_t i = 0; i < n; i++) {
-        for (size_t k = 0; k < files[i].content.parts.n; k++) {
-            const char *path = files[i].part_paths[k];
+    for (size_t i = 0; i < response->n; i++) {
+        const char *object = response->outputs[i].item->name;
+        for (size_t k = 0; k < response->contents[i].files.n; k++) {
+            const char *path = response->contents[i].files.at[k].path;
             if (object_path_check(path, err) < 0)
-                return error_wrap(err, "file %.300s of object %s", path, response->outputs[i].item->name);
-            paths[n_paths++] = (struct object_path){.path = path, .object = response->outputs[i].item->name};
+                return error_wrap(err, "file %.300s of object %s", path, object);
+            paths[n_paths++] = (struct object_path){.path = path, .object = object};
         }
     }
     return object_paths_check(paths, n_paths, err);
@@ -147,11 +112,10 @@ static int emit(const struct mount_response *response, const struct response_wri
 {
     for (size_t i = 0; i < response->n; i++) {
         const struct fetch_output *output = &response->outputs[i];
-        const struct file *file = &response->files[i];
-        for (size_t k = 0; k < file->content.parts.n; k++) {
-            const struct content_part *part = &file->content.parts.at[k];
-            if (writer->add_file(arg, file->part_paths[k], output->item->mode, part->bytes, part->len, err) <
-                0)
+        const struct content_files *files = &response->contents[i].files;
+        for (size_t k = 0; k < files->n; k++) {
+            const struct content_file *file = &files->at[k];
+            if (writer->add_file(arg, file->path, output->item->mode, file->bytes, file->len, err) < 0)
                 return -1;
         }
         if (emit_version(output, writer, arg, err) < 0)
@@ -174,7 +138,7 @@ static void fail_rest(struct mount_response *response)
             continue;
         }
         struct error *failure = NULL;
-        (void)convert(response, output, &response->files[response->next], &failure);
+        (void)convert(response, output, &response->contents[response->next], &failure);
         aggregate_error_add(&response->failures, output->item, failure);
         error_free(failure);
     }
@@ -199,9 +163,9 @@ struct mount_response *mount_response_create(const struct fetch *fetch, const st
         response->options = options;
         aggregate_error_init(&response->failures);
         response->outputs = fetch_outputs(fetch, &response->n);
-        response->files = calloc(response->n + 1, sizeof(*response->files));
+        response->contents = calloc(response->n + 1, sizeof(*response->contents));
     }
-    if (response == NULL || response->outputs == NULL || response->files == NULL) {
+    if (response == NULL || response->outputs == NULL || response->contents == NULL) {
         (void)error_no_memory(err, NULL);
         mount_response_destroy(response);
         return NULL;
@@ -213,7 +177,9 @@ void mount_response_destroy(struct mount_response *response)
 {
     if (response == NULL)
         return;
-    files_free(response->files, response->n);
+    for (size_t i = 0; response->contents != NULL && i < response->n; i++)
+        content_finish(&response->contents[i]);
+    free(response->contents);
     free(response->outputs);
     error_free(aggregate_error_finish(&response->failures));
     free(response);

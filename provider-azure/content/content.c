@@ -39,13 +39,14 @@ static int add_separate(const char *pem, size_t len, struct content *content, st
     buffer_init(&content->certificates, PEM_MAX);
     buffer_init(&content->keys, PEM_MAX);
     if (certificate_split_pem(pem, len, &content->certificates, &content->keys, err) < 0 ||
-        content_parts_add(&content->parts, ".crt", content->certificates.data, content->certificates.len,
-                          err) < 0)
+        content_files_add(&content->files, content->path, ".crt", content->certificates.data,
+                          content->certificates.len, err) < 0)
         return -1;
-    return content_parts_add(&content->parts, ".key", content->keys.data, content->keys.len, err);
+    return content_files_add(&content->files, content->path, ".key", content->keys.data, content->keys.len,
+                             err);
 }
 
-/* Decodes the text by the item's encoding; the parts are made of the result. */
+/* Decodes the text by the item's encoding; the files are made of the result. */
 static int decode(const struct object_item *item, const char **text, size_t *len, struct content *content,
                   struct error **err)
 {
@@ -87,7 +88,7 @@ static int make_certificate_secret(const struct content_options *options, const 
     bool is_pem = !is_pfx || item->format == OBJECT_PEM;
     if (options->separate_files && is_pem && add_separate(text, len, content, err) < 0)
         return -1;
-    return content_parts_add(&content->parts, "", text, len, err);
+    return content_files_add(&content->files, content->path, "", text, len, err);
 }
 
 /* A secret that backs a certificate is converted by its content type; any other is passed on as it is. */
@@ -102,8 +103,8 @@ static int make_secret(const struct content_options *options, const struct objec
     if (decode(item, &text, &len, content, err) < 0)
         return -1;
     if (item->split == OBJECT_SPLIT_JSON)
-        return json_split(text, len, &content->json, &content->parts, err);
-    return content_parts_add(&content->parts, "", text, len, err);
+        return json_split(content->path, text, len, &content->json, &content->files, err);
+    return content_files_add(&content->files, content->path, "", text, len, err);
 }
 
 static int make_key(const struct vault_object *object, struct content *content, struct error **err)
@@ -125,7 +126,7 @@ static int make_key(const struct vault_object *object, struct content *content, 
                          "failed to get key. key type '%.64s' currently not supported", kty);
     if (result < 0 || pem_append(&content->text, "PUBLIC KEY", der.data, der.len, err) < 0)
         return -1;
-    return content_parts_add(&content->parts, "", content->text.data, content->text.len, err);
+    return content_files_add(&content->files, content->path, "", content->text.data, content->text.len, err);
 }
 
 /* The DER is only armoured, not parsed: any bytes pass. */
@@ -136,13 +137,13 @@ static int make_cert(const struct vault_object *object, struct content *content,
     buffer_init(&content->text, PEM_MAX);
     if (der == NULL || pem_append(&content->text, "CERTIFICATE", secret_bytes(der), secret_len(der), err) < 0)
         return -1;
-    return content_parts_add(&content->parts, "", content->text.data, content->text.len, err);
+    return content_files_add(&content->files, content->path, "", content->text.data, content->text.len, err);
 }
 
-int content_make(const struct content_options *options, const struct object_item *item,
+int content_make(const struct content_options *options, const struct object_item *item, const char *path,
                  const struct vault_object *object, struct content *ret_content, struct error **err)
 {
-    struct content content = {0};
+    struct content content = {.path = path};
     int result = item->type == OBJECT_SECRET ? make_secret(options, item, object, &content, err)
                  : item->type == OBJECT_KEY  ? make_key(object, &content, err)
                                              : make_cert(object, &content, err);
@@ -156,7 +157,7 @@ int content_make(const struct content_options *options, const struct object_item
 
 void content_finish(struct content *content)
 {
-    content_parts_finish(&content->parts);
+    content_files_finish(&content->files);
     buffer_finish(&content->text);
     buffer_finish(&content->certificates);
     buffer_finish(&content->keys);

@@ -14,7 +14,7 @@
 #include "common/base/log.h"
 #include "common/base/secret.h"
 #include "provider-azure/content/certificate.h"
-#include "provider-azure/content/content_parts.h"
+#include "provider-azure/content/content_files.h"
 #include "provider-azure/objects/object_item.h"
 #include "provider-azure/vault/vault_object.h"
 
@@ -26,17 +26,18 @@ struct content_options {
 };
 
 struct content {
-    struct content_parts parts;
-    /* the parts point into these, or into the object: */
+    struct content_files files;
+    const char *path; /* borrowed while the files are made */
+    /* the files' bytes are in these, or in the object: */
     struct buffer text, certificates, keys;
     struct secret *decoded;
     cJSON *json;
 };
 
-/* Makes the files of an item: a secret's value decoded, a key's public part or a certificate as PEM. The
- * content may borrow from `object`. FAILED_PRECONDITION when it cannot be converted; no text quotes
- * content. */
-int content_make(const struct content_options *options, const struct object_item *item,
+/* Makes the files of an item below `path`: a secret's value decoded, a key's public part or a certificate
+ * as PEM. The content may borrow from `object`. FAILED_PRECONDITION when it cannot be converted; no text
+ * quotes content. */
+int content_make(const struct content_options *options, const struct object_item *item, const char *path,
                  const struct vault_object *object, struct content *ret_content, struct error **err);
 
 /* Wipes and frees the files. */

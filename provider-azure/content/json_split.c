@@ -25,21 +25,21 @@ static int check_member(const char *name, size_t index, struct error **err)
     return 0;
 }
 
-/* `value` is the member's value as it stands in the secret. */
-static int add_member(const cJSON *member, const struct json_text *value, struct content_parts *parts,
-                      struct error **err)
+/* A file with the member's value; `source` is the value as it stands in the secret. */
+static int add_member(const char *path, const cJSON *member, const struct json_text *source,
+                      struct content_files *files, struct error **err)
 {
-    cleanup_free char *suffix = NULL;
-    if (asprintf(&suffix, "/%s", member->string) < 0) {
-        suffix = NULL;
+    cleanup_free char *directory = NULL;
+    if (asprintf(&directory, "%s/", path) < 0) {
+        directory = NULL;
         return error_no_memory(err, NULL);
     }
-    return cJSON_IsString(member)
-               ? content_parts_add(parts, suffix, member->valuestring, strlen(member->valuestring), err)
-               : content_parts_add(parts, suffix, value->at, value->len, err);
+    const char *text = cJSON_IsString(member) ? member->valuestring : source->at;
+    size_t len = cJSON_IsString(member) ? strlen(member->valuestring) : source->len;
+    return content_files_add(files, directory, member->string, text, len, err);
 }
 
-int json_split(const char *text, size_t len, cJSON **ret_json, struct content_parts *parts,
+int json_split(const char *path, const char *text, size_t len, cJSON **ret_json, struct content_files *files,
                struct error **err)
 {
     const cJSON *json = *ret_json = json_parse(text, len, VAULT_RESPONSE_MAX, err);
@@ -61,7 +61,7 @@ int json_split(const char *text, size_t len, cJSON **ret_json, struct content_pa
     json_member_texts(text, len, values, n);
     const cJSON *member = json->child;
     for (size_t i = 0; i < n; i++, member = member->next) {
-        if (check_member(member->string, i, err) < 0 || add_member(member, &values[i], parts, err) < 0)
+        if (check_member(member->string, i, err) < 0 || add_member(path, member, &values[i], files, err) < 0)
             return -1;
     }
     return 0;

@@ -28,7 +28,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         struct content content = {0};
         struct vault_object object;
         if (vault_object_parse(item.type, text, size - 1, &object, NULL) == 0 &&
-            content_make(&content_options, &item, &object, &content, NULL) == 0)
+            content_make(&content_options, &item, "file", &object, &content, NULL) == 0)
             content_finish(&content);
         vault_object_finish(&object);
     }

@@ -172,11 +172,11 @@ static int make_files(size_t i, const struct vault_object *object, size_t n_part
     const struct content_options options = {.order = CERTIFICATE_ORDER_CHAIN, .separate_files = i == 0};
     struct content content = {0};
 
-    if (content_make(&options, &fixture.objects.items[i], object, &content, err) < 0)
+    if (content_make(&options, &fixture.objects.items[i], "", object, &content, err) < 0)
         return -1;
-    assert_int_equal(content.parts.n, n_parts);
-    for (size_t part = 0; part < content.parts.n; part++)
-        assert_true(content.parts.at[part].len > 0);
+    assert_int_equal(content.files.n, n_parts);
+    for (size_t part = 0; part < content.files.n; part++)
+        assert_true(content.files.at[part].len > 0);
     content_finish(&content);
     return 0;
 }

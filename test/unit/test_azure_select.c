@@ -165,13 +165,13 @@ static const char *split(const char *json, enum object_encoding encoding)
     object.value = secret_from_bytes(json, strlen(json));
     size_t used = 0;
     result[0] = '\0';
-    if (content_make(&options, &item, &object, &content, &error) < 0) {
+    if (content_make(&options, &item, "", &object, &content, &error) < 0) {
         (void)snprintf(result, sizeof(result), "%s", error_message(error));
         assert_int_equal(error_code(error), GRPC_STATUS_FAILED_PRECONDITION);
     }
-    for (size_t i = 0; i < content.parts.n; i++)
-        used += (size_t)snprintf(result + used, sizeof(result) - used, "%s=%.*s;", content.parts.at[i].suffix,
-                                 (int)content.parts.at[i].len, (const char *)content.parts.at[i].bytes);
+    for (size_t i = 0; i < content.files.n; i++)
+        used += (size_t)snprintf(result + used, sizeof(result) - used, "%s=%.*s;", content.files.at[i].path,
+                                 (int)content.files.at[i].len, (const char *)content.files.at[i].bytes);
     content_finish(&content);
     secret_destroy(object.value);
     return result;

@@ -67,12 +67,12 @@ static char *files_of(const struct object_item *item, const struct content_optio
     cleanup_vault_object struct vault_object object = {0};
 
     if (vault_object_parse(item->type, json, strlen(json), &object, &error) < 0 ||
-        content_make(options, item, &object, &content, &error) < 0) {
+        content_make(options, item, "", &object, &content, &error) < 0) {
         assert_int_equal(error_code(error), GRPC_STATUS_FAILED_PRECONDITION);
         (void)buffer_append_str(&out, error_message(error), NULL);
     }
-    for (size_t i = 0; i < content.parts.n; i++) {
-        const struct content_part *part = &content.parts.at[i];
+    for (size_t i = 0; i < content.files.n; i++) {
+        const struct content_file *part = &content.files.at[i];
         const char *same = NULL;
         for (size_t k = 0; k < ARRAY_SIZE(names) && same == NULL; k++) {
             cleanup_buffer struct buffer text = {0};
@@ -80,7 +80,7 @@ static char *files_of(const struct object_item *item, const struct content_optio
             if (text.len == part->len && memcmp(text.data, part->bytes, text.len) == 0)
                 same = names[k];
         }
-        (void)buffer_printf(&out, NULL, "%s=", part->suffix);
+        (void)buffer_printf(&out, NULL, "%s=", part->path);
         if (same != NULL)
             (void)buffer_printf(&out, NULL, "<%s>", same);
         else
@@ -278,7 +278,7 @@ static void keys_and_certificates_become_pem(void **state)
         cleanup_vault_object struct vault_object object = {0};
         int result = vault_object_parse(cases[i].type, cases[i].json, strlen(cases[i].json), &object, &error);
         if (result == 0)
-            result = content_make(&options, &item, &object, &content, &error);
+            result = content_make(&options, &item, "", &object, &content, &error);
         if (cases[i].pem == NULL) {
             assert_int_equal(result, -1);
             assert_non_null(strstr(error_message(error), cases[i].error));
@@ -288,9 +288,9 @@ static void keys_and_certificates_become_pem(void **state)
             (void)snprintf(expected, sizeof(expected), "-----BEGIN %s-----\n%s-----END %s-----\n", label,
                            cases[i].pem, label);
             assert_int_equal(result, 0);
-            assert_int_equal(content.parts.n, 1);
-            assert_int_equal(content.parts.at[0].len, strlen(expected));
-            assert_memory_equal(content.parts.at[0].bytes, expected, content.parts.at[0].len);
+            assert_int_equal(content.files.n, 1);
+            assert_int_equal(content.files.at[0].len, strlen(expected));
+            assert_memory_equal(content.files.at[0].bytes, expected, content.files.at[0].len);
         }
         content_finish(&content);
     }

@@ -1,0 +1,32 @@
+/*
+ * content_files.c - a list of files.
+ */
+#include "provider-azure/content/content_files.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+int content_files_add(struct content_files *files, const char *path, const char *suffix, const void *bytes,
+                      size_t len, struct error **err)
+{
+    struct content_file *grown = reallocarray(files->at, files->n + 1, sizeof(*grown));
+    if (grown == NULL)
+        return error_no_memory(err, NULL);
+    files->at = grown;
+    size_t path_len = strlen(path), suffix_len = strlen(suffix);
+    char *joined = calloc(path_len + suffix_len + 1, 1);
+    if (joined == NULL)
+        return error_no_memory(err, NULL);
+    memcpy(joined, path, path_len);
+    memcpy(joined + path_len, suffix, suffix_len);
+    files->at[files->n++] = (struct content_file){.path = joined, .bytes = bytes, .len = len};
+    return 0;
+}
+
+void content_files_finish(struct content_files *files)
+{
+    for (size_t i = 0; i < files->n; i++)
+        free(files->at[i].path);
+    free(files->at);
+    *files = (struct content_files){0};
+}

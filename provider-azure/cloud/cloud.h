@@ -5,7 +5,6 @@
 #ifndef PROVIDER_AZURE_CLOUD_CLOUD_H
 #define PROVIDER_AZURE_CLOUD_CLOUD_H
 
-#include <stdbool.h>
 #include <stddef.h>
 
 #include "common/base/cleanup.h"
@@ -44,12 +43,5 @@ int cloud_copy(const struct cloud *from, struct cloud *ret_cloud, struct error *
 /* Frees all texts. Accepts one that is all zero. */
 void cloud_finish(struct cloud *cloud);
 #define cleanup_cloud CLEANUP(cloud_finish)
-
-/* The lower-case host of an http(s) URL, without user info and port; the caller frees. NULL with err set
- * (INVALID_ARGUMENT) when there is none. `ret_path` (may be NULL) points behind the authority. */
-char *url_host(const char *url, const char **ret_path, struct error **err);
-
-/* Whether two https URLs lead to the same host and port (":443" may be left out). */
-bool url_same_origin(const char *left, const char *right);
 
 #endif

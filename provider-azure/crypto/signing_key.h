@@ -35,8 +35,9 @@ bool signing_key_matches(const struct signing_key *key, const uint8_t *certifica
 int signing_key_sign(struct signing_key *key, enum signature_scheme scheme, const void *text, size_t len,
                      uint8_t ret_signature[SIGNATURE_MAX], size_t *ret_len, struct error **err);
 
-/* SHA-1 of a certificate, for "x5t" (RFC 7515, 4.1.7). Returns 0, or mbedTLS's error. */
 enum { THUMBPRINT_SHA1_LEN = 20 };
+
+/* SHA-1 of a certificate, for "x5t" (RFC 7515, 4.1.7). Returns 0, or mbedTLS's error. */
 int thumbprint_sha1(const void *bytes, size_t len, uint8_t ret[THUMBPRINT_SHA1_LEN]);
 
 #endif

@@ -8,7 +8,7 @@
 
 #include "common/base/cleanup.h"
 #include "common/base/secret.h"
-#include "provider-azure/cloud/cloud.h"
+#include "provider-azure/base/url.h"
 
 void token_request_finish(struct token_request *request)
 {

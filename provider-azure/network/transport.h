@@ -67,31 +67,40 @@ struct transport {
     void *state;
 };
 
-/* --- the operations, as functions of `transport` --- */
+/* --- the operations; see the fields of transport_ops --- */
 
+/* Sends a request, which is borrowed during this call. */
 struct transport_call *transport_send(const struct transport *transport, const struct http_request *request,
                                       transport_callback *callback, void *arg, struct error **err);
 
-/* Accepts a pointer to NULL. */
+/* Ends a request without its callback. Accepts a pointer to NULL. */
 void transport_cancel(const struct transport *transport, struct transport_call **call);
 
+/* Starts a timer that runs once. */
 struct transport_timer *transport_after(const struct transport *transport, uint64_t delay_ms,
                                         transport_fired *fired, void *arg, struct error **err);
 
-/* Accepts a pointer to NULL. */
+/* Ends a timer that has not run. Accepts a pointer to NULL. */
 void transport_stop(const struct transport *transport, struct transport_timer **timer);
 
+/* Monotonic time. */
 uint64_t transport_now_ms(const struct transport *transport);
+
+/* The wall clock. */
 int64_t transport_unix_s(const struct transport *transport);
+
+/* A number for jitter, not for cryptography. */
 uint32_t transport_random(const struct transport *transport);
 
+/* Starts a probe of a TLS server's certificate; `request` is borrowed during this call. */
 struct transport_probe *transport_probe(const struct transport *transport,
                                         const struct tls_probe_request *request, tls_probe_callback *callback,
                                         void *arg, struct error **err);
 
-/* Accepts a pointer to NULL. */
+/* Ends a probe without its callback. Accepts a pointer to NULL. */
 void transport_probe_cancel(const struct transport *transport, struct transport_probe **probe);
 
+/* Runs `run` in another thread, then `done` here. Returns -1 with err set only on lack of memory. */
 int transport_work(const struct transport *transport, transport_fired *run, transport_fired *done, void *arg,
                    struct error **err);
 

@@ -8,6 +8,8 @@
 #include <string.h>
 #include <strings.h>
 
+#include "provider-azure/base/url.h"
+
 enum { VAULT_NAME_MIN = 3, VAULT_NAME_MAX = 24 };
 
 static int check_name(const char *name, size_t len, struct error **err)

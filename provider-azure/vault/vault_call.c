@@ -9,6 +9,7 @@
 #include <strings.h>
 
 #include "common/http/challenge.h"
+#include "provider-azure/base/url.h"
 #include "provider-azure/vault/vault.h"
 #include "provider-azure/vault/vault_error.h"
 #include "provider-azure/vault/vault_json.h"

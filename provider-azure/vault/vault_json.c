@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "provider-azure/cloud/cloud.h"
+#include "provider-azure/base/url.h"
 
 cJSON *vault_json_parse(const char *json, size_t len, struct error **err)
 {

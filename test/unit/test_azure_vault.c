@@ -12,6 +12,7 @@
 
 #include "common/base/buffer.h"
 #include "common/base/cleanup.h"
+#include "provider-azure/base/url.h"
 #include "provider-azure/vault/vault.h"
 #include "provider-azure/vault/vault_call.h"
 

@@ -348,11 +348,6 @@ int json_opt_object(const cJSON *object, const char *key, const cJSON **ret, str
     return opt_member(object, key, cJSON_IsObject, "object", ret, err);
 }
 
-int json_get_array(const cJSON *object, const char *key, const cJSON **ret, struct error **err)
-{
-    return get_member(object, key, cJSON_IsArray, "array", ret, err);
-}
-
 int json_opt_array(const cJSON *object, const char *key, const cJSON **ret, struct error **err)
 {
     return opt_member(object, key, cJSON_IsArray, "array", ret, err);

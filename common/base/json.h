@@ -41,7 +41,6 @@ int json_get_string(const cJSON *object, const char *key, const char **ret, stru
 int json_opt_string(const cJSON *object, const char *key, const char **ret, struct error **err);
 int json_get_object(const cJSON *object, const char *key, const cJSON **ret, struct error **err);
 int json_opt_object(const cJSON *object, const char *key, const cJSON **ret, struct error **err);
-int json_get_array(const cJSON *object, const char *key, const cJSON **ret, struct error **err);
 int json_opt_array(const cJSON *object, const char *key, const cJSON **ret, struct error **err);
 int json_opt_bool(const cJSON *object, const char *key, bool default_value, bool *ret, struct error **err);
 /* A whole number, also as a decimal string ("3599": Entra and IMDS write both). */

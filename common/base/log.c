@@ -1,10 +1,10 @@
 /*
  * log.c - structured log lines, one per event.
  *
- * A line is put together in a buffer on the stack and leaves in one write(2): no lock, no allocation, safe
- * from any thread. Both formats are written by the same few functions; they differ in the header, in the
- * separators and in how a byte that is no UTF-8 is shown. What is too long is cut at a character and marked
- * with "...", so that a JSON line stays valid JSON whatever the values were.
+ * A line is put together in a buffer on the stack and leaves in one write(2): no lock, no allocation, safe from any
+ * thread. Both formats are written by the same few functions; they differ in the header, in the separators and in
+ * the escape for a byte that is no UTF-8. A long value is cut at a character and ends in "...", so that a JSON line
+ * is valid JSON with every value.
  */
 #include "common/base/log.h"
 
@@ -24,14 +24,11 @@ enum {
 };
 
 struct log {
-    const struct log *parent; /* borrowed; NULL for a root */
-    int fd;                   /* of errors; -1 drops every line */
-    int other_fd;             /* of all other lines */
+    int fd;       /* of errors */
+    int other_fd; /* of all other lines */
     enum log_format format;
     int verbosity;
-    long pid;    /* asked once: a fork never logs here */
-    char *key;   /* owned; NULL for a root */
-    char *value; /* owned */
+    long pid; /* read once: a fork never logs here */
 };
 
 struct line {
@@ -48,8 +45,7 @@ static size_t room(const struct line *line)
     return line->len < usable ? usable - line->len : 0;
 }
 
-/* Appends bytes without looking at LINE_TAIL_LEN: for the tail itself and for what was checked against
- * room(). */
+/* Appends bytes without regard to LINE_TAIL_LEN: for the tail itself and for bytes that were checked against room(). */
 static void put(struct line *line, const char *bytes, size_t len)
 {
     if (len > sizeof(line->text) - line->len)
@@ -204,23 +200,13 @@ static void put_field(struct line *line, const struct log_field *field)
     }
 }
 
-/* The root's child first, the logger itself last. Depth is what the program nests (three or four), not a
- * peer's choice. */
-static void put_inherited_fields(struct line *line, const struct log *log)
-{
-    if (log->parent != NULL)
-        put_inherited_fields(line, log->parent);
-    if (log->key != NULL)
-        put_string_field(line, log->key, log->value);
-}
-
 static const char *base_name(const char *path)
 {
     const char *slash = strrchr(path, '/');
     return slash != NULL ? slash + 1 : path;
 }
 
-/* UTC: one clock on all nodes of a cluster, and no time zone file to look for. */
+/* UTC: one clock on all nodes of a cluster, and no time zone file to read. */
 static void put_header(struct line *line, const struct log *log, enum log_level level, const char *file,
                        int at, const char *message)
 {
@@ -255,7 +241,7 @@ static void put_header(struct line *line, const struct log *log, enum log_level 
 void log_write(const struct log *log, enum log_level level, int verbosity, const char *file, int line_number,
                const char *message, const struct log_field *fields)
 {
-    if (log == NULL || log->fd < 0 || verbosity > log->verbosity)
+    if (!log_enabled(log, verbosity))
         return;
     int saved_errno = errno;
 
@@ -265,7 +251,6 @@ void log_write(const struct log *log, enum log_level level, int verbosity, const
     put_header(&line, log, level, file, line_number, message);
     if (log->format != LOG_FORMAT_TEXT && level == LOG_LEVEL_INFO)
         put_format(&line, ",\"v\":%d", verbosity);
-    put_inherited_fields(&line, log);
     for (; fields->key != NULL; fields++)
         put_field(&line, fields);
     put_str(&line, log->format == LOG_FORMAT_TEXT ? "\n" : "}\n");
@@ -283,7 +268,7 @@ struct log *log_create(int fd, enum log_format format, int verbosity)
     struct log *log = malloc(sizeof(*log));
     if (log == NULL)
         abort(); /* at start, a few dozen bytes */
-    /* Who reads the other end of a pipe may have gone before the first line. */
+    /* The reader of a pipe may have gone before the first line. */
     (void)signal(SIGPIPE, SIG_IGN);
     *log = (struct log){
         .fd = fd, .other_fd = fd, .format = format, .verbosity = verbosity, .pid = (long)getpid()};
@@ -295,39 +280,12 @@ void log_split(struct log *log, int other_fd)
     log->other_fd = other_fd;
 }
 
-struct log *log_create_null(void)
-{
-    return log_create(-1, LOG_FORMAT_TEXT, 0);
-}
-
-struct log *log_child(struct log *parent, const char *key, const char *value)
-{
-    struct log *log = malloc(sizeof(*log));
-    if (log == NULL)
-        return NULL;
-    *log = (struct log){.fd = -1, .other_fd = -1};
-    if (parent != NULL)
-        *log = *parent;
-    log->parent = parent;
-    log->key = strdup(key);
-    log->value = strdup(value != NULL ? value : "");
-    if (log->key == NULL || log->value == NULL) {
-        log_destroy(log);
-        return NULL;
-    }
-    return log;
-}
-
 void log_destroy(struct log *log)
 {
-    if (log == NULL)
-        return;
-    free(log->key);
-    free(log->value);
     free(log);
 }
 
 bool log_enabled(const struct log *log, int verbosity)
 {
-    return log != NULL && log->fd >= 0 && verbosity <= log->verbosity;
+    return log != NULL && verbosity <= log->verbosity;
 }

@@ -18,10 +18,8 @@
  * error: a `struct secret` or its `uint8_t *` bytes do not compile. Code that handles secrets in `char *`
  * (provider attributes, tokens) must not log them; the canary tests watch over that.
  *
- * Levels: error = someone must act; warning = we coped; info = life events; debug with a verbosity
- * (2: requests, 4: decisions, 5: every RPC, 10: loops), shown when `-v` is at least that.
- *
- * Loggers form a tree: a child inherits the sink and prepends its parent's fields. No global state.
+ * Levels: error = an operator must act; warning = the program goes on by itself; info = life events; debug with a
+ * verbosity (2: requests, 4: decisions, 5: every RPC, 10: loops), shown when `-v` is at least that.
  */
 #ifndef COMMON_BASE_LOG_H
 #define COMMON_BASE_LOG_H
@@ -32,7 +30,7 @@
 
 #include "common/base/error.h"
 
-struct log; /* a logger: root or child */
+struct log;
 
 enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARNING, LOG_LEVEL_INFO };
 enum log_format {
@@ -74,20 +72,13 @@ struct log_field {
 #define LOG_OBJECT(k, n, v)                                                                                  \
     ((struct log_field){.key = (k), .kind = LOG_FIELD_OBJECT, .value.object = {.ns = (n), .name = (v)}})
 
-/* A root logger writing to `fd` (borrowed). Verbosity is klog's -v. From now on the process ignores
- * SIGPIPE: `fd` may be a pipe that nobody reads. Aborts on lack of memory. */
+/* A logger that writes to `fd` (borrowed). Verbosity is klog's -v. From now on the process ignores SIGPIPE: `fd` may
+ * be a pipe whose reader is gone. Aborts on lack of memory. */
 struct log *log_create(int fd, enum log_format format, int verbosity);
 
-/* From now on a root logger without children writes what is no error to `other_fd` (borrowed): readers who
- * take every line on stderr for an error. */
+/* From now on only errors go to the first descriptor, all other lines to `other_fd` (borrowed): for readers that take
+ * every line on stderr for an error. */
 void log_split(struct log *log, int other_fd);
-
-/* A logger that drops everything; for tests. */
-struct log *log_create_null(void);
-
-/* A child of `parent` (borrowed: must outlive the child) that adds one string field (copied). Returns NULL
- * only on lack of memory. */
-struct log *log_child(struct log *parent, const char *key, const char *value);
 
 /* Accepts NULL. */
 void log_destroy(struct log *log);
@@ -102,7 +93,7 @@ static inline void cleanup_log_func(struct log **log)
 bool log_enabled(const struct log *log, int verbosity);
 
 /* The function behind the macros. `fields` ends with LOG_END. `log` may be NULL (nothing is printed). Never
- * fails: a line that can not be written is lost. Safe to call from worker threads (one write(2) per line). */
+ * fails: a line that cannot be written is lost. Safe to call from worker threads (one write(2) per line). */
 void log_write(const struct log *log, enum log_level level, int verbosity, const char *file, int line,
                const char *message, const struct log_field *fields);
 

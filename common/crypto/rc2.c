@@ -71,7 +71,7 @@ static void reverse_mash(uint16_t r[4], const uint16_t words[64])
         r[i] = (uint16_t)(r[i] - words[r[(i + 3) % 4] & 63U]);
 }
 
-void rc2_decrypt_block(const struct rc2_key *key, const uint8_t in[RC2_BLOCK], uint8_t out[RC2_BLOCK])
+static void decrypt_block(const struct rc2_key *key, const uint8_t in[RC2_BLOCK], uint8_t out[RC2_BLOCK])
 {
     uint16_t r[4];
     for (size_t i = 0; i < 4; i++)
@@ -96,7 +96,7 @@ void rc2_decrypt_cbc(const struct rc2_key *key, const uint8_t iv[RC2_BLOCK], con
     assert(len % RC2_BLOCK == 0);
     const uint8_t *previous = iv;
     for (size_t at = 0; at < len; at += RC2_BLOCK) {
-        rc2_decrypt_block(key, in + at, out + at);
+        decrypt_block(key, in + at, out + at);
         for (size_t i = 0; i < RC2_BLOCK; i++)
             out[at + i] ^= previous[i];
         previous = in + at;

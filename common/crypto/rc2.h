@@ -21,10 +21,7 @@ struct rc2_key {
  * RFC 2268, section 2. */
 void rc2_expand(struct rc2_key *key, const uint8_t *bytes, size_t len, unsigned effective_bits);
 
-/* Decrypts one block. RFC 2268, section 4. `in` and `out` may be the same. */
-void rc2_decrypt_block(const struct rc2_key *key, const uint8_t in[RC2_BLOCK], uint8_t out[RC2_BLOCK]);
-
-/* Decrypts `len` bytes (a multiple of RC2_BLOCK) in CBC mode. `out` has `len` bytes and does not overlap
+/* Decrypts `len` bytes (a multiple of RC2_BLOCK) in CBC mode. RFC 2268, section 4. `out` has `len` bytes and does not overlap
  * `in`. */
 void rc2_decrypt_cbc(const struct rc2_key *key, const uint8_t iv[RC2_BLOCK], const uint8_t *in, size_t len,
                      uint8_t *out);

@@ -18,11 +18,6 @@ struct grpc_connection *grpc_connection_of(struct http2_session *session)
     return container_of(session, struct grpc_connection, session);
 }
 
-bool grpc_connection_is_open(const struct grpc_connection *connection)
-{
-    return connection->state != CONNECTION_CLOSED;
-}
-
 /* --- failing and closing --- */
 
 static void on_wake(struct timeout *timeout)

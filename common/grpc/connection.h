@@ -102,8 +102,6 @@ void grpc_connection_drain(struct grpc_connection *connection);
  * closed one. `uv` must have been initialised. */
 void grpc_connection_close(struct grpc_connection *connection);
 
-bool grpc_connection_is_open(const struct grpc_connection *connection);
-
 /* The connection that `session` belongs to. */
 struct grpc_connection *grpc_connection_of(struct http2_session *session);
 

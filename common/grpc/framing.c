@@ -84,11 +84,6 @@ int framing_reader_end(const struct framing_reader *reader, struct error **err)
     return 0;
 }
 
-bool framing_reader_empty(const struct framing_reader *reader)
-{
-    return reader->prefix_len == 0;
-}
-
 void framing_reader_finish(struct framing_reader *reader)
 {
     secret_free(reader->data);

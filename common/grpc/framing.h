@@ -39,9 +39,6 @@ int framing_reader_feed(struct framing_reader *reader, const uint8_t *bytes, siz
 /* Called when the stream has ended: INTERNAL unless exactly one whole message has arrived. */
 int framing_reader_end(const struct framing_reader *reader, struct error **err);
 
-/* True before the first byte has arrived. */
-bool framing_reader_empty(const struct framing_reader *reader);
-
 /* Wipes and frees; the reader is empty afterwards and keeps its limit. */
 void framing_reader_finish(struct framing_reader *reader);
 

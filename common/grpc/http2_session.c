@@ -19,6 +19,12 @@ enum { GLITCHES_MAX = 1000 };
  * this sends and does not read. */
 enum { OUTBOUND_QUEUE_MAX = 4096 };
 
+/* Makes the running (or next) receive or output fail. */
+static void abort_session(struct http2_session *session)
+{
+    session->aborted = true;
+}
+
 static struct http2_stream *find_stream(struct http2_session *session, int32_t id)
 {
     return nghttp2_session_get_stream_user_data(session->nghttp2, id);
@@ -408,21 +414,16 @@ bool http2_session_over(struct http2_session *session)
            nghttp2_session_want_write(session->nghttp2) == 0;
 }
 
-void http2_session_abort(struct http2_session *session)
-{
-    session->aborted = true;
-}
-
 void http2_session_glitch(struct http2_session *session)
 {
     if (++session->glitches > GLITCHES_MAX)
-        http2_session_abort(session);
+        abort_session(session);
 }
 
 void http2_session_shutdown_notice(struct http2_session *session)
 {
     if (nghttp2_submit_shutdown_notice(session->nghttp2) != 0)
-        http2_session_abort(session);
+        abort_session(session);
 }
 
 void http2_session_goaway(struct http2_session *session)
@@ -430,14 +431,14 @@ void http2_session_goaway(struct http2_session *session)
     int32_t last = nghttp2_session_get_last_proc_stream_id(session->nghttp2);
 
     if (nghttp2_submit_goaway(session->nghttp2, NGHTTP2_FLAG_NONE, last, NGHTTP2_NO_ERROR, NULL, 0) != 0)
-        http2_session_abort(session);
+        abort_session(session);
 }
 
 void http2_session_ping(struct http2_session *session)
 {
     session->ping_acked = false;
     if (nghttp2_submit_ping(session->nghttp2, NGHTTP2_FLAG_NONE, NULL) != 0)
-        http2_session_abort(session);
+        abort_session(session);
 }
 
 /* --- streams --- */
@@ -505,7 +506,7 @@ void http2_stream_respond(struct http2_stream *stream, const struct http2_header
     take_message(stream, message, len);
     if (http2_submit_response(session->nghttp2, stream->id, fields, make_fields(fields, headers, n_headers),
                               message != NULL ? &provider : NULL) != 0)
-        http2_session_abort(session);
+        abort_session(session);
 }
 
 void http2_stream_reset(struct http2_stream *stream, enum http2_code code)
@@ -519,7 +520,7 @@ void http2_stream_reset(struct http2_stream *stream, enum http2_code code)
      * there. */
     if (nghttp2_session_set_stream_user_data(session->nghttp2, stream->id, NULL) != 0 ||
         nghttp2_submit_rst_stream(session->nghttp2, NGHTTP2_FLAG_NONE, stream->id, code) != 0)
-        http2_session_abort(session);
+        abort_session(session);
 }
 
 bool http2_stream_was_sent(const struct http2_stream *stream, const struct http2_session *session)

@@ -6,8 +6,8 @@
  * wiped memory and leave without another copy in nghttp2's own buffers.
  *
  * Events run inside http2_session_receive() or http2_session_output(). In an event the owner may start,
- * respond to and reset streams, but must not call the two functions again, nor http2_session_finish():
- * http2_session_abort() is for that.
+ * respond to and reset streams, but must not call the two functions again, nor
+ * http2_session_finish().
  */
 #ifndef COMMON_GRPC_HTTP2_SESSION_H
 #define COMMON_GRPC_HTTP2_SESSION_H
@@ -126,9 +126,6 @@ ptrdiff_t http2_session_output(struct http2_session *session, uint8_t *out, size
 
 /* True when neither side can send anything any more. */
 bool http2_session_over(struct http2_session *session);
-
-/* Makes the running (or next) receive or output fail. */
-void http2_session_abort(struct http2_session *session);
 
 /* Graceful end of a server: first the notice (a GOAWAY that allows streams on their way), then http2_session_ping(),
  * and after its ACK the real GOAWAY. */

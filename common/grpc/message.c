@@ -121,8 +121,8 @@ static int walk_message(struct walk *walk, const ProtobufCMessageDescriptor *typ
     return 0;
 }
 
-int message_check(const ProtobufCMessageDescriptor *type, const uint8_t *bytes, size_t len,
-                  struct error **err)
+/* Bytes that are no protobuf at all are left for protobuf-c to refuse. */
+static int check(const ProtobufCMessageDescriptor *type, const uint8_t *bytes, size_t len, struct error **err)
 {
     struct walk walk = {.fields_left = MESSAGE_FIELDS_MAX, .err = err};
 
@@ -136,7 +136,7 @@ ProtobufCMessage *message_unpack(const ProtobufCMessageDescriptor *type, const u
 {
     ProtobufCMessage *message;
 
-    if (message_check(type, bytes, len, err) < 0)
+    if (check(type, bytes, len, err) < 0)
         return NULL;
     errno = 0;
     message = protobuf_c_message_unpack(type, secret_protobuf_allocator(), len, bytes);

@@ -125,7 +125,4 @@ enum grpc_status grpc_call_cancel_reason(const struct grpc_call *call);
 /* Milliseconds until the client's deadline (0 when it has passed), or UINT64_MAX without one. */
 uint64_t grpc_call_time_left_ms(const struct grpc_call *call);
 
-/* "/csi.v1.Node/NodePublishVolume". Valid while the call lives. */
-const char *grpc_call_method(const struct grpc_call *call);
-
 #endif

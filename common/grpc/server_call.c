@@ -550,8 +550,3 @@ uint64_t grpc_call_time_left_ms(const struct grpc_call *call)
         return UINT64_MAX;
     return call->deadline_ms > now ? call->deadline_ms - now : 0;
 }
-
-const char *grpc_call_method(const struct grpc_call *call)
-{
-    return call->route->path;
-}

@@ -12,9 +12,9 @@
 #include "proto/provider.pb-c.h"
 
 enum { SOCKET_MODE = 0700, PERMISSION_MAX = 0777 };
-/* Contents and names of one answer. The driver refuses far smaller ones; this only keeps a provider from
- * eating the node. */
-enum { ANSWER_BYTES_MAX = 64 * 1024 * 1024 };
+/* Contents and names of one response. The driver refuses far smaller ones; this only protects the node's
+ * memory from a provider. */
+enum { RESPONSE_BYTES_MAX = 64 * 1024 * 1024 };
 
 struct provider_server {
     const struct provider *provider;
@@ -30,18 +30,18 @@ struct provider_mount {
     struct string_map secrets;
     int no_secrets; /* JSON null, or nothing */
     mode_t permission;
-    V1alpha1__File **files; /* owned, with what they hold, from the wiping allocator; so are the versions */
+    V1alpha1__File **files; /* owned, with their content, from the wiping allocator; so are the versions */
     size_t n_files;
     size_t files_cap;
     V1alpha1__ObjectVersion **versions;
     size_t n_versions;
     size_t versions_cap;
-    size_t answer_bytes;
+    size_t response_bytes;
     void (*cancelled)(struct provider_mount *mount, void *arg);
     void *cancelled_arg;
 };
 
-/* --- the answer --- */
+/* --- the response --- */
 
 static void file_free(V1alpha1__File *file)
 {
@@ -61,7 +61,7 @@ static void version_free(V1alpha1__ObjectVersion *version)
     secret_free(version);
 }
 
-/* Makes room for one more pointer in an array from the wiping allocator. */
+/* Reserves one more pointer in an array from the wiping allocator. */
 static int reserve(void **array, size_t n, size_t *cap, struct error **err)
 {
     size_t wanted = *cap == 0 ? 16 : *cap * 2;
@@ -79,10 +79,10 @@ static int reserve(void **array, size_t n, size_t *cap, struct error **err)
 
 static int account(struct provider_mount *mount, size_t bytes, struct error **err)
 {
-    if (bytes > ANSWER_BYTES_MAX - mount->answer_bytes)
-        return error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "the answer to the mount would exceed %d bytes",
-                         ANSWER_BYTES_MAX);
-    mount->answer_bytes += bytes;
+    if (bytes > RESPONSE_BYTES_MAX - mount->response_bytes)
+        return error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED,
+                         "the response to the mount would exceed %d bytes", RESPONSE_BYTES_MAX);
+    mount->response_bytes += bytes;
     return 0;
 }
 
@@ -350,7 +350,7 @@ struct provider_server *provider_server_create(uv_loop_t *loop, const struct pro
     struct provider_server *server = calloc(1, sizeof(*server));
 
     if (server == NULL) {
-        (void)error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "no memory for a provider server");
+        (void)error_no_memory(err, "a provider server");
         return NULL;
     }
     server->provider = provider;

@@ -1,10 +1,10 @@
 /*
  * provider_server.h - everything needed to write a provider in C.
  *
- * A provider is a process that listens on <providers dir>/<name>.sock and answers two RPCs
- * (proto/provider.proto): Version, which this module answers by itself, and Mount, which is yours. Fill a
- * `struct provider`, call provider_server_create(), run the loop. The reference provider, provider-azure/,
- * stands on this header alone.
+ * A provider is a process that listens on <providers dir>/<name>.sock and serves two RPCs
+ * (proto/provider.proto): Version, which this module serves, and Mount, which the provider implements. Fill a
+ * `struct provider`, call provider_server_create(), run the loop. provider-azure/ is built on this header,
+ * examples/provider-c/ is a small one.
  *
  *     static void mount(struct provider_mount *mount, void *arg)
  *     {
@@ -49,37 +49,57 @@ struct provider_server_config {
     void *observer_arg;
 };
 
-/* Listens at once. `provider` is borrowed. Health (any service: SERVING) is included. */
+/* Listens at once. `provider` is borrowed. Health (any service: SERVING) is included. NULL with err set: see
+ * grpc_server_listen_unix() and grpc_server_listen_tcp(). */
 struct provider_server *provider_server_create(uv_loop_t *loop, const struct provider *provider,
                                                const struct provider_server_config *config,
                                                struct error **err);
+
+/* See grpc_server_stop(). */
 void provider_server_stop(struct provider_server *server, uint64_t drain_ms, void (*done)(void *arg),
                           void *arg);
+
+/* Frees a stopped server. Accepts NULL. */
 void provider_server_destroy(struct provider_server *server);
 
-/* What the driver sent, decoded. Valid until the mount is ended. */
-const struct string_map *provider_mount_attributes(const struct provider_mount *mount);
-const struct string_map *provider_mount_secrets(
-    const struct provider_mount *mount); /* NULL when it was JSON null or nothing: no nodePublishSecretRef */
-const char *provider_mount_target_path(const struct provider_mount *mount); /* "" when there is none */
-mode_t provider_mount_permission(const struct provider_mount *mount);       /* default file mode */
-const char *provider_mount_current_version(const struct provider_mount *mount,
-                                           const char *id);               /* version mounted now, or NULL */
-size_t provider_mount_current_count(const struct provider_mount *mount);  /* 0 on a first mount */
-uint64_t provider_mount_time_left_ms(const struct provider_mount *mount); /* until the caller's deadline */
+/* --- the request of a mount, decoded; valid until the mount is ended --- */
 
-/* Notice that nobody waits any more; the mount must still be ended. */
+/* The parameters of the class and the volume context. */
+const struct string_map *provider_mount_attributes(const struct provider_mount *mount);
+
+/* The data of nodePublishSecretRef. NULL when the driver sent none (JSON null, or nothing). */
+const struct string_map *provider_mount_secrets(const struct provider_mount *mount);
+
+/* The path of the volume, "" when the driver sent none. */
+const char *provider_mount_target_path(const struct provider_mount *mount);
+
+/* The default mode of files. */
+mode_t provider_mount_permission(const struct provider_mount *mount);
+
+/* The version of an object that is mounted now, or NULL. */
+const char *provider_mount_current_version(const struct provider_mount *mount, const char *id);
+
+/* The number of objects that are mounted now: 0 on a first mount. */
+size_t provider_mount_current_count(const struct provider_mount *mount);
+
+/* Milliseconds until the caller's deadline, UINT64_MAX without one. */
+uint64_t provider_mount_time_left_ms(const struct provider_mount *mount);
+
+/* --- the response --- */
+
+/* `cancelled` runs when the caller does not wait any more; the mount must still be ended. */
 void provider_mount_on_cancel(struct provider_mount *mount,
                               void (*cancelled)(struct provider_mount *mount, void *arg), void *arg);
 
-/* Builds the answer. Bytes are copied into wiped memory. -1 with err set on lack of memory or when the answer
- * would pass 64 MiB. */
+/* Adds a file, or the version of an object (the same id twice: the last one wins). Bytes are copied into
+ * wiped memory. -1 with err set (RESOURCE_EXHAUSTED) on lack of memory or when the response would exceed 64
+ * MiB. */
 int provider_mount_add_file(struct provider_mount *mount, const char *path, mode_t mode, const void *contents,
                             size_t len, struct error **err);
 int provider_mount_add_version(struct provider_mount *mount, const char *id, const char *version,
-                               struct error **err); /* the same id twice: last wins */
+                               struct error **err);
 
-/* End the mount; it must not be used afterwards. */
+/* End the mount with the response, or with the error's code and message; it must not be used afterwards. */
 void provider_mount_done(struct provider_mount *mount);
 void provider_mount_fail(struct provider_mount *mount, const struct error *error);
 

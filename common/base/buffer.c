@@ -61,8 +61,8 @@ int buffer_printf(struct buffer *buffer, struct error **err, const char *format,
     va_list args, again;
     va_start(args, format);
     va_copy(again, args);
-    /* Most texts fit into what is there; to measure one first costs glibc as much as to write it. What does
-     * not fit is written again, over its beginning. */
+    /* Most texts fit into what is there; to measure one first costs glibc as much as to write it. A text
+     * that does not fit is written again, over its beginning. */
     size_t room = buffer->cap - buffer->len;
     int len = vsnprintf(room > 0 ? (char *)buffer->data + buffer->len : NULL, room, format, args);
     va_end(args);

@@ -31,7 +31,7 @@ int buffer_append_str(struct buffer *buffer, const char *text, struct error **er
 int buffer_printf(struct buffer *buffer, struct error **err, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* Makes room for `len` more bytes without changing the content (one allocation instead of several). */
+/* Reserves `len` more bytes without changing the content (one allocation instead of several). */
 int buffer_reserve(struct buffer *buffer, size_t len, struct error **err);
 
 /* Removes the first `len` bytes (at most buffer->len). */

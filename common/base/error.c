@@ -21,18 +21,18 @@ static const char *const no_memory_message = "out of memory";
 /* Cuts an over-long message in the middle: the intent stands in front, the cause at the end. */
 static void shorten(char *message)
 {
-    static const char mark[] = " [...] ";
+    static const char gap[] = " [...] ";
     size_t len = strlen(message);
     if (len <= ERROR_MESSAGE_MAX)
         return;
 
-    size_t keep = (ERROR_MESSAGE_MAX - (sizeof(mark) - 1)) / 2;
+    size_t keep = (ERROR_MESSAGE_MAX - (sizeof(gap) - 1)) / 2;
     size_t head = utf8_floor(message, keep);
     size_t tail = len - keep;
     while (tail < len && ((unsigned char)message[tail] & 0xC0U) == 0x80U)
         tail++;
-    memcpy(message + head, mark, sizeof(mark) - 1);
-    memmove(message + head + sizeof(mark) - 1, message + tail, len - tail + 1);
+    memcpy(message + head, gap, sizeof(gap) - 1);
+    memmove(message + head + sizeof(gap) - 1, message + tail, len - tail + 1);
 }
 
 __attribute__((format(printf, 1, 0))) static char *format_message(const char *format, va_list args)

@@ -38,7 +38,7 @@ int error_set_errno(struct error **err, enum grpc_status code, int errnum, const
 /* Puts "<formatted>: " in front of the message of *err and keeps its code. Returns -1. */
 int error_wrap(struct error **err, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/* Replaces the code of *err (for a layer that knows better what the failure means). Returns -1. */
+/* Replaces the code of *err (for a layer that knows the meaning of the failure). Returns -1. */
 int error_recode(struct error **err, enum grpc_status code);
 
 /* RESOURCE_EXHAUSTED, "out of memory for <what>"; "out of memory" when `what` is NULL. Returns -1. */
@@ -55,7 +55,7 @@ int error_set_type(struct error **err, const char *type);
 /* Moves *from into *to (to == NULL drops it); *from becomes NULL. Returns -1. */
 int error_move(struct error **to, struct error **from);
 
-/* `make check` only: analyzers look at one file at a time and would follow paths on which these return 0. */
+/* `make check` only: analyzers read one file at a time and would follow paths on which these return 0. */
 #if defined(STATIC_ANALYSIS) && !defined(ERROR_C)
 #define error_set(...)          (error_set(__VA_ARGS__), -1)
 #define error_set_errno(...)    (error_set_errno(__VA_ARGS__), -1)

@@ -7,7 +7,7 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
-enum { READ_CHUNK = 16 * 1024 }; /* for files whose size is not known before, such as those in /proc */
+enum { READ_CHUNK = 16 * 1024 }; /* for files of unknown size, such as those in /proc */
 
 static enum grpc_status status_of_errno(int errnum)
 {
@@ -23,10 +23,10 @@ static enum grpc_status status_of_errno(int errnum)
     }
 }
 
-static int refuse_errno(const char *path, const char *what, struct error **err)
+static int fail_errno(const char *path, const char *operation, struct error **err)
 {
     int errnum = errno;
-    return error_set_errno(err, status_of_errno(errnum), errnum, "%s %s", what, path);
+    return error_set_errno(err, status_of_errno(errnum), errnum, "%s %s", operation, path);
 }
 
 /* read(2) that does not stop at signals. */
@@ -51,7 +51,7 @@ static int read_all(int fd, const char *path, size_t size_hint, struct buffer *o
         ssize_t n = left > 0 ? read_some(fd, out->data + out->len, chunk < left ? chunk : left)
                              : read_some(fd, &beyond, 1);
         if (n == -1)
-            return refuse_errno(path, "read", err);
+            return fail_errno(path, "read", err);
         if (n == 0)
             return 0;
         if (left == 0)
@@ -71,10 +71,10 @@ int file_read_at(int dir_fd, const char *path, size_t max_len, struct buffer *ou
     /* O_NONBLOCK: a FIFO in the place of the file must not stop the loop; regular files ignore it. */
     cleanup_close int fd = openat(dir_fd, path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
     if (fd == -1)
-        return refuse_errno(path, "open", err);
+        return fail_errno(path, "open", err);
     struct stat st;
     if (fstat(fd, &st) == -1)
-        return refuse_errno(path, "stat", err);
+        return fail_errno(path, "stat", err);
     if (!S_ISREG(st.st_mode))
         return error_set(err, GRPC_STATUS_INTERNAL, "read %s: not a regular file", path);
     if (st.st_size > 0 && (uintmax_t)st.st_size > max_len)

@@ -11,8 +11,8 @@
 
 /* Reads the whole of `path` (followed through symlinks, as projected volumes need) into `out`, an initialised
  * buffer whose old content is dropped and whose ceiling is set to `max_len`. NOT_FOUND when it does not
- * exist, PERMISSION_DENIED, RESOURCE_EXHAUSTED when it is larger, INTERNAL otherwise (also for what is no
- * regular file); the message names the path, and `out` is empty then. */
+ * exist, PERMISSION_DENIED, RESOURCE_EXHAUSTED when it is larger, INTERNAL otherwise (also when it is
+ * not a regular file); the message names the path, and `out` is empty then. */
 int file_read(const char *path, size_t max_len, struct buffer *out, struct error **err);
 
 /* As file_read(), relative to a directory descriptor. */

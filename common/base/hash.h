@@ -1,6 +1,6 @@
 /*
- * hash.h - a quick hash of texts, for tables and for telling texts apart (FNV-1a). Whoever chooses the texts
- * can make collisions: where that matters, see digest.h.
+ * hash.h - a quick hash of texts, for tables and for detecting changes (FNV-1a). The author of the texts can
+ * make collisions: where that matters, see digest.h.
  */
 #ifndef COMMON_BASE_HASH_H
 #define COMMON_BASE_HASH_H

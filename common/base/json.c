@@ -3,9 +3,8 @@
  *
  * cJSON (1.7.15 to 1.7.18) is generous and recursive: it takes control characters as white space and inside
  * strings, numbers such as "01", turns a bad \u escape into a NUL, keeps duplicate keys, and nests up to 1000
- * deep. So a linear scan looks at every token first and cJSON gets only what RFC 8259 allows at that level;
- * cJSON then checks how the tokens follow each other and builds the tree, and a walk over the tree looks for
- * duplicate keys.
+ * deep. So a linear scan checks every token first and cJSON gets only tokens that RFC 8259 allows; cJSON then
+ * checks their order and builds the tree, and a walk over the tree finds duplicate keys.
  */
 #include "common/base/json.h"
 
@@ -26,13 +25,12 @@ struct scan {
 
 /* --- the scan before cJSON --- */
 
-static int refuse(const struct scan *scan, const char *what, struct error **err)
+static int refuse(const struct scan *scan, const char *problem, struct error **err)
 {
-    return error_set(err, GRPC_STATUS_INVALID_ARGUMENT, "invalid JSON: %s at byte %zu", what, scan->at);
+    return error_set(err, GRPC_STATUS_INVALID_ARGUMENT, "invalid JSON: %s at byte %zu", problem, scan->at);
 }
 
-/* The byte `ahead` of the cursor; NUL behind the end (a NUL in the text is refused wherever it is looked
- * at). */
+/* The byte `ahead` of the cursor; NUL behind the end (a NUL in the text is refused everywhere). */
 static char peek(const struct scan *scan, size_t ahead)
 {
     if (scan->len - scan->at <= ahead)
@@ -287,7 +285,7 @@ static int wrong_type(const char *key, const cJSON *json, const char *wanted, st
                      type_name(json), wanted);
 }
 
-/* NULL when the member is missing or null, and for what is no object. */
+/* NULL when the member is missing or null, and when `object` is not an object. */
 static const cJSON *find(const cJSON *object, const char *key)
 {
     if (!cJSON_IsObject(object))
@@ -362,8 +360,7 @@ int json_opt_bool(const cJSON *object, const char *key, bool default_value, bool
     return 0;
 }
 
-/* cJSON keeps numbers as doubles: from 2^53 on neighbours can not be told apart, so only smaller ones are
- * exact. */
+/* cJSON keeps numbers as doubles: from 2^53 on neighbours are equal, so only smaller ones are exact. */
 static bool exact_integer(double number, int64_t *ret)
 {
     static const double limit = 9007199254740992.0; /* 2^53 */
@@ -422,13 +419,13 @@ static void skip_white_space(struct scan *scan)
         scan->at++;
 }
 
-/* One value, whatever is nested in it. */
+/* One value, with all that is nested in it. */
 static void skip_value(struct scan *scan)
 {
     unsigned outside = scan->depth;
     do {
         if (scan_token(scan, NULL) < 0)
-            return; /* can not be: the text was scanned before */
+            return; /* cannot happen: the text was scanned before */
     } while (scan->depth > outside && scan->at < scan->len);
 }
 

@@ -2,7 +2,7 @@
  * json.h - strict reading and careful writing of JSON on top of cJSON (RFC 8259).
  *
  * Strict: one value, nothing but white space behind it, no NUL escapes in strings (they would cut a C
- * string), nesting at most JSON_MAX_DEPTH, size at most what the caller says, no duplicate keys in objects,
+ * string), nesting at most JSON_MAX_DEPTH, size at most the caller's limit, no duplicate keys in objects,
  * valid UTF-8. Nodes live in wiped memory (secret_install_json_hooks()). Names are compared with case.
  * Errors are INVALID_ARGUMENT (RESOURCE_EXHAUSTED on lack of memory), name the place (byte offset or key),
  * never the content. errno is 0 or, when memory ran out, ENOMEM: see error_check_memory().
@@ -23,8 +23,8 @@ enum { JSON_MAX_DEPTH = 64 };
 /* Parses exactly `len` bytes (no NUL behind them needed). The caller frees with cJSON_Delete(). */
 cJSON *json_parse(const char *text, size_t len, size_t max_len, struct error **err);
 
-/* As json_parse(), with one rule relaxed for formats that say what a duplicate means: all members are kept in
- * order. */
+/* As json_parse(), with one rule relaxed for formats that define a meaning of duplicates: all members are
+ * kept in order. */
 enum json_flags { JSON_ALLOW_DUPLICATES = 1 };
 cJSON *json_parse_with(const char *text, size_t len, size_t max_len, unsigned flags, struct error **err);
 

@@ -15,7 +15,7 @@ struct list {
     struct list *next;
 };
 
-/* The struct of `type` whose member `member` is `*link`. */
+/* The struct of `type` that has `*link` as its `member`. */
 #define container_of(link, type, member) ((type *)(void *)((char *)(link)-offsetof(type, member)))
 
 static inline void list_init(struct list *list)
@@ -38,7 +38,7 @@ static inline void list_insert_before(struct list *before, struct list *link)
     before->prev = link;
 }
 
-/* Takes `link` out of whatever list it is in. */
+/* Takes `link` out of its list. Harmless when it is in none. */
 static inline void list_remove(struct list *link)
 {
     link->prev->next = link->next;

@@ -1,10 +1,10 @@
 /*
  * log.c - structured log lines, one per event.
  *
- * A line is put together in a buffer on the stack and leaves in one write(2): no lock, no allocation, safe from any
- * thread. Both formats are written by the same few functions; they differ in the header, in the separators and in
- * the escape for a byte that is no UTF-8. A long value is cut at a character and ends in "...", so that a JSON line
- * is valid JSON with every value.
+ * A line is put together in a buffer on the stack and leaves in one write(2): no lock, no allocation, safe
+ * from any thread. Both formats are written by the same few functions; they differ in the header, in the
+ * separators and in the escape for a byte that is no UTF-8. A long value is cut at a character and ends in
+ * "...", so that a JSON line is valid JSON with every value.
  */
 #include "common/base/log.h"
 
@@ -45,7 +45,8 @@ static size_t room(const struct line *line)
     return line->len < usable ? usable - line->len : 0;
 }
 
-/* Appends bytes without regard to LINE_TAIL_LEN: for the tail itself and for bytes that were checked against room(). */
+/* Appends bytes without regard to LINE_TAIL_LEN: for the tail itself and for bytes that were checked against
+ * room(). */
 static void put(struct line *line, const char *bytes, size_t len)
 {
     if (len > sizeof(line->text) - line->len)
@@ -105,7 +106,7 @@ static size_t show_character(enum log_format format, const char *text, char ret_
     if (shown != NULL)
         len = snprintf(ret_shown, 8, "%s", shown);
     else if (consumed == 0 && format != LOG_FORMAT_TEXT)
-        len = snprintf(ret_shown, 8, "\\ufffd"); /* JSON has no way to write a byte that is no character */
+        len = snprintf(ret_shown, 8, "\\ufffd"); /* JSON cannot carry a byte that is no character */
     else if (consumed == 0)
         len = snprintf(ret_shown, 8, "\\x%02x", first);
     else if (first < 0x20 || first == 0x7F)

@@ -18,8 +18,8 @@
  * error: a `struct secret` or its `uint8_t *` bytes do not compile. Code that handles secrets in `char *`
  * (provider attributes, tokens) must not log them; the canary tests watch over that.
  *
- * Levels: error = an operator must act; warning = the program goes on by itself; info = life events; debug with a
- * verbosity (2: requests, 4: decisions, 5: every RPC, 10: loops), shown when `-v` is at least that.
+ * Levels: error = an operator must act; warning = the program goes on by itself; info = life events; debug
+ * with a verbosity (2: requests, 4: decisions, 5: every RPC, 10: loops), shown when `-v` is at least that.
  */
 #ifndef COMMON_BASE_LOG_H
 #define COMMON_BASE_LOG_H
@@ -36,7 +36,7 @@ enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARNING, LOG_LEVEL_INFO };
 enum log_format {
     LOG_FORMAT_TEXT,
     LOG_FORMAT_JSON,      /* time and message are "ts" and "msg" */
-    LOG_FORMAT_JSON_LONG, /* ... "timestamp" and "message": what readers of the driver's log expect */
+    LOG_FORMAT_JSON_LONG, /* ... "timestamp" and "message", as in the logs of the driver in Go */
 };
 
 struct log_field {
@@ -72,12 +72,12 @@ struct log_field {
 #define LOG_OBJECT(k, n, v)                                                                                  \
     ((struct log_field){.key = (k), .kind = LOG_FIELD_OBJECT, .value.object = {.ns = (n), .name = (v)}})
 
-/* A logger that writes to `fd` (borrowed). Verbosity is klog's -v. From now on the process ignores SIGPIPE: `fd` may
- * be a pipe whose reader is gone. Aborts on lack of memory. */
+/* A logger that writes to `fd` (borrowed). Verbosity is klog's -v. From now on the process ignores SIGPIPE:
+ * `fd` may be a pipe whose reader is gone. Aborts on lack of memory. */
 struct log *log_create(int fd, enum log_format format, int verbosity);
 
-/* From now on only errors go to the first descriptor, all other lines to `other_fd` (borrowed): for readers that take
- * every line on stderr for an error. */
+/* From now on only errors go to the first descriptor, all other lines to `other_fd` (borrowed): for readers
+ * that take every line on stderr for an error. */
 void log_split(struct log *log, int other_fd);
 
 /* Accepts NULL. */

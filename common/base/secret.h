@@ -1,7 +1,7 @@
 /*
  * secret.h - bytes that must not outlive their use.
  *
- * `struct secret` owns a block of secret bytes. It can not be printed (no conversion to char *, and the
+ * `struct secret` owns a block of secret bytes. It cannot be printed (no conversion to char *, and the
  * log module takes no secret), it is not copied by assignment of its handle, and it is zeroed before its
  * memory is returned. Bytes are exposed as `const uint8_t *`, never as a C string.
  *

@@ -29,8 +29,8 @@ enum grpc_status {
  * "UNKNOWN". A string literal. */
 const char *grpc_status_name(enum grpc_status status);
 
-/* The name as grpc-go prints it ("InvalidArgument", "OK", "Canceled"), used as a metrics label by the
- * systems we replace. A string literal. */
+/* The name as grpc-go prints it ("InvalidArgument", "OK", "Canceled"), the label of metrics in the Go
+ * software. A string literal. */
 const char *grpc_status_go_name(enum grpc_status status);
 
 #endif

@@ -1,7 +1,7 @@
 /*
  * string_map.h - a small map from string to string, sorted by key (bytewise). Values live in wiped memory.
  *
- * It carries what the provider protocol calls attributes and secrets: SecretProviderClass parameters, volume
+ * It carries the attributes and secrets of the provider protocol: SecretProviderClass parameters, volume
  * context, nodePublishSecretRef data.
  */
 #ifndef COMMON_BASE_STRING_MAP_H
@@ -12,16 +12,15 @@
 #include "common/base/cleanup.h"
 #include "common/base/error.h"
 
-enum {
-    STRING_MAP_MAX_ENTRIES = 10000
-}; /* what string_map_from_json() takes: some times what etcd could hold */
+/* Limit of string_map_from_json(): several times as many as an object in etcd could have. */
+enum { STRING_MAP_MAX_ENTRIES = 10000 };
 
-/* {0} is an empty map. */
 struct string_map_entry {
     char *key;   /* owned */
     char *value; /* owned, wiped */
 };
 
+/* {0} is an empty map. */
 struct string_map {
     struct string_map_entry *entries; /* sorted by key */
     size_t n;
@@ -38,7 +37,7 @@ int string_map_merge(struct string_map *into, const struct string_map *from, str
 
 /* Parses a JSON object of strings (null values count as ""); literal `null` gives an empty map and *ret_null
  * = 1 (else 0; ret_null may be NULL). INVALID_ARGUMENT for anything else. Duplicate keys: the last one wins.
- * What the map held before is released on success and kept on failure. */
+ * The former content of the map is released on success and kept on failure. */
 int string_map_from_json(struct string_map *map, const char *json, size_t len, int *ret_null,
                          struct error **err);
 

@@ -2,9 +2,9 @@
  * yaml.c - YAML text to a small tree, on libyaml's event API.
  *
  * A recursive descent over the events, never deeper than YAML_MAX_DEPTH. Every node made counts against
- * YAML_MAX_NODES, and an alias counts as much as all it stands for: whoever walks the tree naively, visiting
- * shared nodes again and again, visits at most that many. Merge keys ("<<") stay in the tree: yaml_get()
- * follows them, and visits no more nodes than that.
+ * YAML_MAX_NODES, and an alias counts as all the nodes that it stands for: a naive walk over the tree, which
+ * visits shared nodes again and again, visits at most that many. Merge keys ("<<") stay in the tree:
+ * yaml_get() follows them, and visits no more nodes than that.
  */
 #include "common/base/yaml.h"
 
@@ -13,7 +13,7 @@
 
 #include "common/base/secret.h"
 
-enum { MAX_ANCHORS = 1000 }; /* looked up one by one; nobody writes a hundred */
+enum { MAX_ANCHORS = 1000 }; /* searched one by one; real documents have fewer than a hundred */
 
 struct node {
     struct yaml_node public;
@@ -35,7 +35,7 @@ struct reader {
     struct yaml_document *document;
     struct anchor *anchors; /* in order of appearance; the last one of a name counts */
     size_t n_anchors;
-    size_t weight; /* nodes so far, aliases counted as what they stand for */
+    size_t weight; /* nodes so far; an alias counts as the nodes that it stands for */
 };
 
 static struct yaml_node *read_node(struct reader *reader, const yaml_event_t *event, unsigned depth,
@@ -48,14 +48,14 @@ static unsigned line_of(const yaml_event_t *event)
     return (unsigned)event->start_mark.line + 1;
 }
 
-static int refuse(unsigned line, const char *what, struct error **err)
+static int refuse(unsigned line, const char *problem, struct error **err)
 {
-    return error_set(err, GRPC_STATUS_INVALID_ARGUMENT, "yaml: line %u: %s", line, what);
+    return error_set(err, GRPC_STATUS_INVALID_ARGUMENT, "yaml: line %u: %s", line, problem);
 }
 
-static int too_much(unsigned line, const char *what, struct error **err)
+static int too_much(unsigned line, const char *limit, struct error **err)
 {
-    return error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "yaml: line %u: %s", line, what);
+    return error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "yaml: line %u: %s", line, limit);
 }
 
 /* libyaml's own texts are constant strings: they show nothing of the content. */
@@ -177,14 +177,14 @@ static int fill_scalar(struct yaml_node *node, const yaml_event_t *event, struct
     node->text = secret_strdup(value);
     if (node->text == NULL)
         return error_no_memory(err, "YAML");
-    /* A tag says what the value is, in the place of its looks: `!!str 1` and `! 1` are strings. */
+    /* A tag sets the type, in place of the spelling: `!!str 1` and `! 1` are strings. */
     const char *tag = (const char *)event->data.scalar.tag;
     bool string_tag = tag != NULL && (strcmp(tag, YAML_STR_TAG) == 0 || strcmp(tag, "!") == 0);
     node->plain = event->data.scalar.style == YAML_PLAIN_SCALAR_STYLE && !string_tag;
     return 0;
 }
 
-/* Makes room for one more child: the arrays grow whenever n is a power of two. */
+/* Reserves one more child: the arrays grow whenever n is a power of two. */
 static int grow(struct yaml_node *node, struct error **err)
 {
     if ((node->n & (node->n - 1)) != 0)
@@ -426,7 +426,7 @@ void yaml_document_free(struct yaml_document *document)
     free(document);
 }
 
-/* --- looking at a tree --- */
+/* --- reading a tree --- */
 
 const struct yaml_node *yaml_get(const struct yaml_node *node, const char *key)
 {

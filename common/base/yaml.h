@@ -4,8 +4,8 @@
  * Bounded: text size, nesting (YAML_MAX_DEPTH), number of nodes (YAML_MAX_NODES; an alias counts as all the
  * nodes it stands for, so that walking the tree is bounded, too). Anchors and aliases work (an alias shares
  * its node; recursive ones are refused). Keys must be scalars; duplicate ones are refused with the key and
- * both lines. A merge key ("<<") is a key of the tree as any other; yaml_get() looks through it. Scalars
- * keep their source text; whether they were quoted is kept, so that callers decide what `~` or `0755` means.
+ * both lines. A merge key ("<<") is a key of the tree as any other; yaml_get() follows it. Scalars keep their
+ * source text; `plain` says whether they were quoted, so that callers decide the meaning of `~` or `0755`.
  * Only the first document is read. Texts of scalars live in wiped memory, libyaml's working buffers do not.
  */
 #ifndef COMMON_BASE_YAML_H
@@ -46,7 +46,7 @@ int yaml_parse_all(const char *text, size_t len, size_t max_len,
                    struct error **err);
 
 /* The value of a key in a mapping, or NULL (also when `node` is NULL or no mapping). A key that the mapping
- * has not is looked for in what it merges: the mapping behind a plain "<<", or the first of a sequence of
+ * itself lacks is searched in the merged ones: the mapping behind a plain "<<", or the first of a sequence of
  * them that has the key. */
 const struct yaml_node *yaml_get(const struct yaml_node *node, const char *key);
 

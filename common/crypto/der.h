@@ -1,5 +1,5 @@
 /*
- * der.h - stepping through DER (ITU-T X.690) with a cursor, on mbedTLS' ASN.1 reader.
+ * der.h - stepping through DER (ITU-T X.690) with a cursor, on mbedTLS's ASN.1 reader.
  *
  * A cursor is a span of bytes that shrinks from the front. Every function checks lengths and fails without
  * moving past the end.
@@ -43,7 +43,7 @@ bool der_is(struct der der, int tag);
  * damaged (the cursor stays). */
 int der_take(struct der *der, int tag, struct der *ret_content);
 
-/* Takes the next element whatever it is; *ret_whole spans its header and content. */
+/* Takes the next element of any tag; *ret_whole spans its header and content. */
 int der_take_any(struct der *der, struct der *ret_whole);
 
 /* Takes a non-negative INTEGER of at most `max`. */

@@ -21,8 +21,8 @@ struct digest_field {
     size_t len;
 };
 
-/* SHA-256 over a list of fields, each preceded by its length, so that ("ab","c") and ("a","bc") differ. For keys
- * of tables: it cannot fail, the process ends if the crypto library does. */
+/* SHA-256 over a list of fields, each preceded by its length, so that ("ab","c") and ("a","bc") differ. For
+ * keys of tables: it cannot fail, the process ends if the crypto library does. */
 void digest_fields(const struct digest_field *fields, size_t n, uint8_t ret_digest[DIGEST_SHA256_LEN]);
 
 #endif

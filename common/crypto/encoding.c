@@ -121,7 +121,7 @@ char *base64_encode(const void *bytes, size_t len)
 
     if (text == NULL)
         return NULL;
-    if (mbedtls_base64_encode((unsigned char *)text, size, &size, bytes, len) != 0) { /* can not happen */
+    if (mbedtls_base64_encode((unsigned char *)text, size, &size, bytes, len) != 0) { /* cannot happen */
         secret_free(text);
         return NULL;
     }
@@ -194,7 +194,8 @@ struct secret *hex_decode(const char *text, size_t len, struct error **err)
     for (size_t i = 0; i < len; i++) {
         unsigned value = hex_digit(text[i]);
         if (value == HEX_NO_DIGIT) {
-            /* Go prints the byte itself; here it may be part of a secret, so only its place is told. */
+            /* Go prints the byte itself; here it may be part of a secret, so the error has only its
+             * offset. */
             error_set(err, GRPC_STATUS_FAILED_PRECONDITION, "encoding/hex: invalid byte at offset %zu", i);
             return NULL;
         }

@@ -1,6 +1,6 @@
 /*
- * encoding.h - base64, base64url and hex, with the strictness and the messages users know from the provider
- * this one replaces (those of Go's encoding packages). Outputs may be secret: they go to wiped memory.
+ * encoding.h - base64, base64url and hex, with the strictness and the error texts of Go's encoding packages,
+ * which users know from the provider in Go. Outputs may be secret: they go to wiped memory.
  */
 #ifndef COMMON_CRYPTO_ENCODING_H
 #define COMMON_CRYPTO_ENCODING_H

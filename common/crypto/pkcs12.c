@@ -20,9 +20,9 @@ struct reader {
     size_t n_items; /* content items and bags so far */
 };
 
-static int damaged(const char *what, struct error **err)
+static int damaged(const char *part, struct error **err)
 {
-    return error_set(err, GRPC_STATUS_FAILED_PRECONDITION, "pkcs12: damaged %s", what);
+    return error_set(err, GRPC_STATUS_FAILED_PRECONDITION, "pkcs12: damaged %s", part);
 }
 
 static int count_item(struct reader *reader, struct error **err)
@@ -33,8 +33,7 @@ static int count_item(struct reader *reader, struct error **err)
     return 0;
 }
 
-/* --- what comes out
- * ------------------------------------------------------------------------------------------------ */
+/* --- results --- */
 
 static int add_certificate(struct reader *reader, struct der der, struct error **err)
 {
@@ -87,8 +86,7 @@ static int add_key(struct reader *reader, struct der der, struct error **err)
     return 0;
 }
 
-/* --- bags (section 4.2)
- * ---------------------------------------------------------------------------------------------- */
+/* --- bags (section 4.2) --- */
 
 static int read_shrouded_key(struct reader *reader, struct der value, struct error **err)
 {
@@ -170,8 +168,7 @@ static int read_safe_contents(struct reader *reader, struct der der, unsigned de
     return 0;
 }
 
-/* --- content items (section 4.1)
- * --------------------------------------------------------------------------------------- */
+/* --- content items (section 4.1) --- */
 
 static bool is_data(struct der type)
 {
@@ -227,11 +224,10 @@ static int read_authenticated_safe(struct reader *reader, struct der safe, struc
     return 0;
 }
 
-/* --- the file (section 4)
- * ---------------------------------------------------------------------------------------------- */
+/* --- the file (section 4) --- */
 
-/* Verifies the MAC; of an empty password, it tells which kind was meant. MacData: DigestInfo, salt,
- * iterations (default 1). */
+/* Verifies the MAC, which also decides between the two empty passwords. MacData: DigestInfo, salt, iterations
+ * (default 1). */
 static int check_mac(struct reader *reader, struct der mac, struct der safe, struct error **err)
 {
     struct der digest_info, algorithm, digest, expected, salt;

@@ -1,15 +1,15 @@
 /*
- * pkcs12.h - reading a PFX (PKCS#12, RFC 7292): with an empty password, as Key Vault hands certificates out,
+ * pkcs12.h - reading a PFX (PKCS#12, RFC 7292): with an empty password, as in the certificates of Key Vault,
  * or with a given one.
  *
  * Understood: password integrity mode with an HMAC over SHA-1 or SHA-2; any number of content items, plain or
  * password-encrypted; key bags, shrouded key bags, X.509 certificate bags, nested safe contents; the PKCS#12
  * ciphers (RC2-40, RC2-128, 2- and 3-key 3DES, all with SHA-1) and PBES2 (PBKDF2 with AES-CBC or 3DES). The
- * MAC is verified before anything is decrypted, and it decides which of the two empty passwords was meant: a
+ * MAC is verified before anything is decrypted, and it decides which of the two empty passwords it is: a
  * lone BMP terminator, or none at all.
  *
  * Numbers that the file controls are bounded: PKCS12_SIZE_MAX bytes, PKCS12_ITERATIONS_MAX rounds per
- * derivation and PKCS12_ITEMS_MAX items over all, so that a hostile file can not keep the process busy.
+ * derivation and PKCS12_ITEMS_MAX items over all, so that a hostile file cannot keep the process busy.
  */
 #ifndef COMMON_CRYPTO_PKCS12_H
 #define COMMON_CRYPTO_PKCS12_H
@@ -37,9 +37,9 @@ struct pkcs12 {
 };
 
 /* Reads `len` bytes of DER. On failure *ret is left empty; the error is RESOURCE_EXHAUSTED for lack of
- * memory, else FAILED_PRECONDITION and starts with "pkcs12: ". The texts people know from the Go reader are
- * kept: "pkcs12: no MAC in data", "pkcs12: decryption password incorrect", "pkcs12: unknown digest algorithm:
- * <oid>", "pkcs12: algorithm <oid> is not supported". */
+ * memory, else FAILED_PRECONDITION and starts with "pkcs12: ". The texts of the Go reader are kept: "pkcs12:
+ * no MAC in data", "pkcs12: decryption password incorrect", "pkcs12: unknown digest algorithm: <oid>",
+ * "pkcs12: algorithm <oid> is not supported". */
 int pkcs12_read(const uint8_t *der, size_t len, struct pkcs12 *ret, struct error **err);
 
 /* The same with a password in UTF-8, borrowed; an empty one is as none at all. */

@@ -16,7 +16,7 @@
 
 enum { KEY_MAX = 64, IV_MAX = 16 };
 
-/* What a derived block is for (RFC 7292, appendix B.3). */
+/* The purpose of a derived block (RFC 7292, appendix B.3). */
 enum { PURPOSE_KEY = 1, PURPOSE_IV = 2, PURPOSE_MAC = 3 };
 
 static int unsupported(struct der oid, struct error **err)
@@ -26,9 +26,9 @@ static int unsupported(struct der oid, struct error **err)
     return error_set(err, GRPC_STATUS_FAILED_PRECONDITION, "pkcs12: algorithm %s is not supported", text);
 }
 
-static int damaged(const char *what, struct error **err)
+static int damaged(const char *part, struct error **err)
 {
-    return error_set(err, GRPC_STATUS_FAILED_PRECONDITION, "pkcs12: damaged %s", what);
+    return error_set(err, GRPC_STATUS_FAILED_PRECONDITION, "pkcs12: damaged %s", part);
 }
 
 static int spend(struct pkcs12_work *work, unsigned iterations, struct error **err)
@@ -92,8 +92,7 @@ int pkcs12_verify_mac(struct pkcs12_work *work, struct der digest, struct der sa
     return result;
 }
 
-/* --- ciphers
- * ---------------------------------------------------------------------------------------------------- */
+/* --- ciphers --- */
 
 /* Checks and removes PKCS#7 padding. */
 static int unpad(struct secret *plain, size_t block)
@@ -194,8 +193,7 @@ static struct secret *decrypt_pkcs12(struct pkcs12_work *work, const struct pkcs
     return plain;
 }
 
-/* --- PBES2 (RFC 8018, section 6.2)
- * -------------------------------------------------------------------------------- */
+/* --- PBES2 (RFC 8018, section 6.2) --- */
 
 static mbedtls_md_type_t prf_by_oid(struct der oid)
 {

@@ -21,8 +21,8 @@ struct rc2_key {
  * RFC 2268, section 2. */
 void rc2_expand(struct rc2_key *key, const uint8_t *bytes, size_t len, unsigned effective_bits);
 
-/* Decrypts `len` bytes (a multiple of RC2_BLOCK) in CBC mode. RFC 2268, section 4. `out` has `len` bytes and does not overlap
- * `in`. */
+/* Decrypts `len` bytes (a multiple of RC2_BLOCK) in CBC mode. RFC 2268, section 4. `out` has `len` bytes and
+ * does not overlap `in`. */
 void rc2_decrypt_cbc(const struct rc2_key *key, const uint8_t iv[RC2_BLOCK], const uint8_t *in, size_t len,
                      uint8_t *out);
 

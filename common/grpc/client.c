@@ -1,5 +1,6 @@
 /*
- * client.c - a gRPC channel: the queue of its calls, connecting and reconnecting, retrying what was never sent.
+ * client.c - a gRPC channel: the queue of its calls, connecting and reconnecting, retrying calls that were
+ * never sent.
  */
 #include "common/grpc/client.h"
 
@@ -15,11 +16,11 @@
 
 enum { MAX_RESPONSE_BYTES = 4 * 1024 * 1024 }; /* grpc-go's receive limit */
 enum { CONNECT_TIMEOUT_MS = 5000 };
-/* What "no deadline" means here: nothing waits for ever. */
+/* The longest timeout of a call, also of one without a deadline: nothing waits for ever. */
 #define TIMEOUT_MAX_MS ((uint64_t)24 * 3600 * 1000)
 
-/* Pauses between attempts, in ms: short at first because a provider restarts within a fraction of a second; 1.6 is
- * the factor of gRPC's connection backoff. */
+/* Pauses between attempts, in ms: short at first because a provider restarts within a fraction of a second;
+ * 1.6 is the factor of gRPC's connection backoff. */
 static const struct backoff pauses = {.first = 20, .growth_percent = 160, .cap = 500};
 
 struct grpc_channel {
@@ -41,7 +42,7 @@ struct grpc_channel {
     unsigned n_pauses;        /* between attempts, since the peer last worked */
     struct error *last_error; /* why there is no connection */
     bool destroyed;
-    unsigned n_holders; /* the user, the connections, and whoever runs callbacks; freed at 0 */
+    unsigned n_holders; /* the user, the connections, and a delivery that runs; freed at 0 */
 };
 
 static void proceed(struct grpc_channel *channel);
@@ -215,8 +216,8 @@ static void on_received(struct client_connection *connection)
     deliver(connection->arg);
 }
 
-/* Calls that still waited for the connection count this as a failed attempt: a peer that ends every connection at
- * once must not keep the channel busy. */
+/* Calls that still waited for the connection count this as a failed attempt: a peer that ends every
+ * connection at once must not keep the channel busy. */
 static void on_retired(struct client_connection *connection, const char *reason)
 {
     struct grpc_channel *channel = connection->arg;

@@ -2,9 +2,9 @@
  * client.h - a gRPC client for unary methods over HTTP/2 cleartext on a Unix socket (or TCP), on a libuv
  * loop.
  *
- * A channel stands for one peer. It connects when the first call needs it, keeps the connection, and reconnects
- * after it was lost; calls share the connection. `:authority` is always "localhost" (providers check
- * it).
+ * A channel stands for one peer. It connects when the first call needs it, keeps the connection, and
+ * reconnects after it was lost; calls share the connection. `:authority` is always "localhost" (providers
+ * check it).
  *
  * Contract of a call (the same for every asynchronous operation in this tree):
  *   1. x_start() either returns NULL with err set and never calls back, or returns a call that calls back
@@ -52,11 +52,11 @@ struct grpc_channel_config {
     const char *user_agent; /* copied; NULL = "grpc-c-secrets-store/<version>" */
 };
 
-/* error_type() of a call that had been sent when its connection ended: the peer may have processed it, so that
- * only the caller can decide whether to send it again. */
+/* error_type() of a call that had been sent when its connection ended: the peer may have processed it, so
+ * that only the caller can decide whether to send it again. */
 #define GRPC_CLIENT_LOST "ConnectionLost"
 
-/* The outcome of a call. On success `error` is NULL and `response` belongs to the callee, who frees it with
+/* The outcome of a call. On success `error` is NULL and `response` belongs to the callee, which frees it with
  * protobuf_c_message_free_unpacked(response, secret_protobuf_allocator()). On failure `response` is NULL and
  * `error` is borrowed. A response counts as success only with HTTP 200, a gRPC content-type, grpc-status 0
  * and exactly one whole message. */

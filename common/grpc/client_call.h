@@ -5,9 +5,9 @@
  *      ▲  └── no connection in time, deadline ──────────────────▲
  *      └───────── certainly not seen by the peer, time left ────┘ (from ACTIVE)
  *
- * The owner (client.c) keeps the call in a list per state. An outcome is only recorded when it is met; the owner
- * runs the callback later, from the loop, when no connection is at work. That makes it safe to start, cancel and
- * destroy anything inside of it.
+ * The owner (client.c) keeps the call in a list per state. An outcome is only recorded when it is met; the
+ * owner runs the callback later, from the loop, when no connection is at work. That makes it safe to start,
+ * cancel and destroy anything inside of it.
  */
 #ifndef COMMON_GRPC_CLIENT_CALL_H
 #define COMMON_GRPC_CLIENT_CALL_H
@@ -30,7 +30,7 @@ struct client_call_owner {
     void (*orphaned)(struct grpc_client_call *call);
 };
 
-/* What the calls of one channel share. */
+/* Shared by the calls of one channel. */
 struct client_call_context {
     const struct client_call_owner *owner;
     struct timeouts *timeouts;
@@ -70,18 +70,18 @@ struct grpc_client_call {
     struct error *error;
 };
 
-/* What the sessions of a channel's connections report. */
+/* The events of the sessions of a channel's connections. */
 extern const struct http2_events client_call_events;
 
-/* A call with its request packed; parameters as in grpc_client_call_start(). Its deadline is not armed. NULL with
- * err set (RESOURCE_EXHAUSTED). */
+/* A call with its request packed; parameters as in grpc_client_call_start(). Its deadline is not armed. NULL
+ * with err set (RESOURCE_EXHAUSTED). */
 struct grpc_client_call *client_call_create(const struct client_call_context *context, const char *method,
                                             const ProtobufCMessage *request,
                                             const ProtobufCMessageDescriptor *response_type,
                                             uint64_t timeout_ms, struct error **err);
 
-/* Sends a call on a ready connection. -1 with err set when that is not possible (UNAVAILABLE: the session takes no
- * new calls); the call still owns its message. */
+/* Sends a call on a ready connection. -1 with err set when that is not possible (UNAVAILABLE: the session
+ * takes no new calls); the call still owns its message. */
 int client_call_send(struct grpc_client_call *call, struct http2_session *session, struct error **err);
 
 /* Records a failure (moved from *err) as the outcome: `finished` runs inside. */

@@ -79,7 +79,7 @@ void client_connection_close(struct client_connection *connection)
     grpc_connection_close(&connection->base);
 }
 
-/* --- what the HTTP/2 connection reports --- */
+/* --- events of the HTTP/2 connection --- */
 
 static void on_ready(struct grpc_connection *connection)
 {

@@ -19,8 +19,8 @@ struct client_connection_owner {
     /* The connection takes no new calls; those that the peer has accepted go on. */
     void (*retired)(struct client_connection *connection, const char *reason);
     /* The connection is over, or was never made. Once per connection, unless it was closed by
-     * client_connection_close(). Another attempt makes sense until `window_ms` after the start of a call: for a
-     * peer that is busy that is at least the time for connecting, and 0 for one that was refused. */
+     * client_connection_close(). Another attempt makes sense until `window_ms` after the start of a call: for
+     * a peer that is busy that is at least the time for connecting, and 0 for one that was refused. */
     void (*over)(struct client_connection *connection, const struct error *error, uint64_t window_ms);
     /* The memory is released after this. */
     void (*freed)(struct client_connection *connection);

@@ -140,7 +140,7 @@ static int write_block(struct grpc_connection *connection, uint8_t *bytes, size_
     if (rc == UV_EAGAIN)
         rc = 0;
     if (rc < 0) {
-        /* Nothing of this block has reached the peer: what began in it may be repeated elsewhere. */
+        /* Nothing of this block has reached the peer: calls that began in it may be sent again. */
         connection->session.lost_block = connection->session.block;
         return error_set(err, GRPC_STATUS_UNAVAILABLE, "write: %s", uv_strerror(rc));
     }

@@ -20,8 +20,8 @@
 
 /* Two full DATA frames: few system calls for large messages, little memory. */
 enum { CONNECTION_BLOCK = 2 * HTTP2_OUTPUT_MIN };
-/* Bytes per read. nghttp2 queues an ACK per PING and gives up beyond 1000; 16 KiB hold at most 963, and each read
- * is followed by a write. */
+/* Bytes per read. nghttp2 queues an ACK per PING and gives up beyond 1000; 16 KiB hold at most 963, and each
+ * read is followed by a write. */
 enum { CONNECTION_READ = 16 * 1024 };
 
 /* Shared by all connections of one server or channel: libuv reads and writes one after the other. */
@@ -41,8 +41,8 @@ struct connection_owner {
     void (*received)(struct grpc_connection *connection);
     /* Client: the peer takes no new streams, see http2_session_config. Inside the session. May be NULL. */
     void (*going_away)(struct grpc_connection *connection, uint32_t code);
-    /* The connection is over; its streams have had their `closed` event. `error` has the reason, NULL after an
-     * orderly end. */
+    /* The connection is over; its streams have had their `closed` event. `error` has the reason, NULL after
+     * an orderly end. */
     void (*lost)(struct grpc_connection *connection, const struct error *error);
     /* libuv has let go of it: the memory may be released. */
     void (*freed)(struct grpc_connection *connection);
@@ -71,7 +71,7 @@ struct grpc_connection {
     bool started; /* grpc_connection_start() has succeeded */
     bool ready;
     uv_write_t write;
-    uint8_t *unwritten; /* owned: what libuv is writing, NULL while nothing is */
+    uint8_t *unwritten; /* owned: the bytes that libuv is writing, or NULL */
     size_t unwritten_len;
     size_t stall_mark; /* bytes that were left when the stall timeout was set */
     uint64_t idle_timeout_ms;

@@ -8,7 +8,7 @@
 
 #include "common/base/secret.h"
 
-/* First allocation for a message; most requests fit. Doubled after that, so a peer pays in bytes for our
+/* First allocation for a message; most requests fit. Doubled after that, so that a peer pays in bytes for
  * memory. */
 enum { FIRST_CAPACITY = 4096 };
 

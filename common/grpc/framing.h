@@ -16,8 +16,8 @@
 
 enum { FRAMING_PREFIX_LEN = 5 };
 
-/* Collects the one message of a stream. Memory grows with what has arrived, not with what was announced, and
- * is wiped. */
+/* Collects the one message of a stream. Memory grows with the bytes that arrive, not with the announced
+ * length, and is wiped. */
 struct framing_reader {
     uint8_t prefix[FRAMING_PREFIX_LEN];
     size_t prefix_len; /* bytes of the prefix seen */
@@ -28,7 +28,7 @@ struct framing_reader {
     size_t cap;
 };
 
-/* Allocates nothing. */
+/* An empty reader of messages of at most `max` bytes. Allocates nothing. */
 void framing_reader_init(struct framing_reader *reader, size_t max);
 
 /* Takes the next bytes of the stream. Errors: RESOURCE_EXHAUSTED "grpc: received message larger than max (N

@@ -1,9 +1,9 @@
 /*
- * header_check.h - checks that a block of HTTP/2 header fields is well-formed (RFC 9113, sections 8.2 and 8.3).
- * Without I/O.
+ * header_check.h - checks that a block of HTTP/2 header fields is well-formed (RFC 9113, sections 8.2 and
+ * 8.3). Without I/O.
  *
- * nghttp2's own check cannot be used: it also rejects `:authority` values that gRPC clients on Unix sockets really
- * send (a path, an empty one, none). This one accepts any authority and keeps the rest.
+ * nghttp2's own check cannot be used: it also rejects `:authority` values that gRPC clients on Unix sockets
+ * really send (a path, an empty one, none). This one accepts any authority and keeps the rest.
  */
 #ifndef COMMON_GRPC_HEADER_CHECK_H
 #define COMMON_GRPC_HEADER_CHECK_H
@@ -13,8 +13,8 @@
 #include <stdint.h>
 
 /* Largest sum of name + value + 32 of a block (RFC 9113, section 6.5.2, SETTINGS_MAX_HEADER_LIST_SIZE); also
- * announced to the peer. Requests have some hundred bytes, and gRPC stacks commonly accept 16 KiB. Responses may
- * carry long error messages: a grpc-go server that cannot send one within the limit resets the stream. */
+ * announced to the peer. Requests have some hundred bytes, and gRPC stacks commonly accept 16 KiB. Responses
+ * may carry long error messages: a grpc-go server that cannot send one within the limit resets the stream. */
 enum { HEADER_LIST_MAX_REQUEST = 16 * 1024, HEADER_LIST_MAX_RESPONSE = 64 * 1024 };
 
 enum header_block { HEADER_BLOCK_REQUEST, HEADER_BLOCK_RESPONSE, HEADER_BLOCK_TRAILERS };
@@ -33,12 +33,13 @@ struct header_check {
 /* `max` is one of HEADER_LIST_MAX_*. */
 void header_check_init(struct header_check *check, enum header_block kind, size_t max);
 
-/* Checks the next field. Returns false when it is to be ignored: the block is malformed or too large already. */
+/* Checks the next field. Returns false when it is to be ignored: the block is malformed or too large
+ * already. */
 bool header_check_field(struct header_check *check, const char *name, size_t name_len, const char *value,
                         size_t value_len);
 
-/* After the last field: true when the required pseudo headers are there (:method and :path, or :status) and every
- * field was well-formed. */
+/* After the last field: true when the required pseudo headers are there (:method and :path, or :status) and
+ * every field was well-formed. */
 bool header_check_complete(const struct header_check *check);
 
 /* True once the block is larger than `max`. */

@@ -12,11 +12,11 @@
 
 /* Header fields in a block that is sent: at most a dozen. */
 enum { SEND_HEADERS_MAX = 16 };
-/* Misbehaviours of one peer over the life of its connection. Well-behaved clients have none; each costs a frame
- * or two. */
+/* Misbehaviours of one peer over the life of its connection. Well-behaved clients have none; each costs a
+ * frame or two. */
 enum { GLITCHES_MAX = 1000 };
-/* Frames waiting to be sent. nghttp2 bounds the ACKs (1000), the open streams bound the responses; a peer beyond
- * this sends and does not read. */
+/* Frames waiting to be sent. nghttp2 bounds the ACKs (1000), the open streams bound the responses; a peer
+ * beyond this sends and does not read. */
 enum { OUTBOUND_QUEUE_MAX = 4096 };
 
 /* Makes the running (or next) receive or output fail. */

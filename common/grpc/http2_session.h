@@ -1,9 +1,9 @@
 /*
  * http2_session.h - an HTTP/2 session (RFC 9113) for gRPC, without I/O: bytes in, bytes and events out.
  *
- * Wraps nghttp2: nothing above this file sees it. Both roles use it: a server's streams are opened by the peer and
- * end with http2_stream_respond(), a client's are opened by http2_stream_request(). Messages are given as one block of
- * wiped memory and leave without another copy in nghttp2's own buffers.
+ * Wraps nghttp2: nothing above this file sees it. Both roles use it: a server's streams are opened by the
+ * peer and end with http2_stream_respond(), a client's are opened by http2_stream_request(). Messages are
+ * given as one block of wiped memory and leave without another copy in nghttp2's own buffers.
  *
  * Events run inside http2_session_receive() or http2_session_output(). In an event the owner may start,
  * respond to and reset streams, but must not call the two functions again, nor
@@ -78,8 +78,8 @@ struct http2_session_config {
     unsigned max_streams; /* server: announced MAX_CONCURRENT_STREAMS */
     uint32_t window;      /* receive window of streams and connection; 0 = the default of 65535 */
     const struct http2_events *events; /* borrowed */
-    /* Client: the peer takes no new streams. Streams that it has not seen are closed with HTTP2_REFUSED_STREAM
-     * right after. May be NULL. An event like those above. */
+    /* Client: the peer takes no new streams. Streams that it has not seen are closed with
+     * HTTP2_REFUSED_STREAM right after. May be NULL. An event like those above. */
     void (*going_away)(struct http2_session *session, uint32_t code);
     void *arg; /* for the owner of the streams: session->arg */
 };
@@ -110,12 +110,12 @@ struct http2_session {
 int http2_session_init(struct http2_session *session, const struct http2_session_config *config,
                        struct error **err);
 
-/* Detaches all streams (each gets `closed` with HTTP2_CONNECTION_LOST) and frees what the session holds. Safe
+/* Detaches all streams (each gets `closed` with HTTP2_CONNECTION_LOST) and frees the session's memory. Safe
  * to call twice. */
 void http2_session_finish(struct http2_session *session);
 
-/* Takes bytes from the peer. -1 with err set (UNAVAILABLE): the connection must be dropped (write out what is
- * left, then close). */
+/* Takes bytes from the peer. -1 with err set (UNAVAILABLE): the connection must be dropped (write the rest
+ * of the output, then close). */
 int http2_session_receive(struct http2_session *session, const uint8_t *bytes, size_t len,
                           struct error **err);
 
@@ -127,8 +127,8 @@ ptrdiff_t http2_session_output(struct http2_session *session, uint8_t *out, size
 /* True when neither side can send anything any more. */
 bool http2_session_over(struct http2_session *session);
 
-/* Graceful end of a server: first the notice (a GOAWAY that allows streams on their way), then http2_session_ping(),
- * and after its ACK the real GOAWAY. */
+/* Graceful end of a server: first the notice (a GOAWAY that allows streams on their way), then
+ * http2_session_ping(), and after its ACK the real GOAWAY. */
 void http2_session_shutdown_notice(struct http2_session *session);
 void http2_session_goaway(struct http2_session *session);
 void http2_session_ping(struct http2_session *session);
@@ -138,6 +138,7 @@ void http2_session_glitch(struct http2_session *session);
 
 /* --- streams --- */
 
+/* A detached stream without a message. */
 void http2_stream_init(struct http2_stream *stream);
 
 /* Client: opens a stream with these request headers and one message (taken over on success only). -1 with err
@@ -146,9 +147,9 @@ int http2_stream_request(struct http2_session *session, struct http2_stream *str
                          const struct http2_header *headers, size_t n_headers, uint8_t *message, size_t len,
                          struct error **err);
 
-/* Server: sends headers, the message (taken over) and "grpc-status: 0"; without a message (NULL) the headers alone,
- * which then are trailers-only. A peer that is still sending after that gets RST_STREAM(NO_ERROR). Failures
- * (memory) abort the session. */
+/* Server: sends headers, the message (taken over) and "grpc-status: 0"; without a message (NULL) the headers
+ * alone, which then are trailers-only. A peer that is still sending after that gets RST_STREAM(NO_ERROR).
+ * Failures (memory) abort the session. */
 void http2_stream_respond(struct http2_stream *stream, const struct http2_header *headers, size_t n_headers,
                           uint8_t *message, size_t len);
 

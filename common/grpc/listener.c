@@ -19,7 +19,7 @@
  * connection of its own. */
 enum { BACKLOG = 512 };
 
-/* Is somebody listening on this socket file? */
+/* Is a process listening on this socket file? */
 static bool is_alive(const struct sockaddr_un *address)
 {
     cleanup_close int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -42,7 +42,8 @@ static int check_place(const char *path, const struct sockaddr_un *address, stru
     }
     if (!S_ISSOCK(st.st_mode))
         return error_set(err, GRPC_STATUS_FAILED_PRECONDITION, "%s exists and is not a socket", path);
-    /* During a rolling update with surge the predecessor still listens: it is replaced, as by the Go driver. */
+    /* During a rolling update with surge the predecessor still listens: it is replaced, as by the Go
+     * driver. */
     if (is_alive(address))
         log_warning(log, "taking over a socket that another process is listening on", LOG_STR("path", path));
     return 0;
@@ -127,7 +128,8 @@ static int publish(struct listener *listener, int fd, const char *temporary, mod
     return 0;
 }
 
-/* Makes a listening Unix socket for uv_pipe_open(): a path that libuv itself has bound it would also unlink. */
+/* Makes a listening Unix socket for uv_pipe_open(): a path that libuv itself has bound it would also
+ * unlink. */
 static int open_unix(struct listener *listener, const char *path, mode_t mode, struct log *log, int *ret_fd,
                      struct error **err)
 {

@@ -1,6 +1,6 @@
 /*
- * listener.h - a listening socket. On a Unix path the file appears atomically, and only a file of its own is ever
- * removed.
+ * listener.h - a listening socket. On a Unix path the file appears atomically, and only a file of its own is
+ * ever removed.
  */
 #ifndef COMMON_GRPC_LISTENER_H
 #define COMMON_GRPC_LISTENER_H
@@ -44,8 +44,8 @@ struct listener *listener_create_tcp(uv_loop_t *loop, const char *address, liste
 /* Initialises the handle of a connection for uv_accept() on this listener: the same kind of handle. */
 void listener_init_peer(const struct listener *listener, uv_loop_t *loop, uv_handle_t *peer);
 
-/* Stops, and removes the socket file if it is still the listener's own. Memory is released once libuv has closed the
- * handle. */
+/* Stops, and removes the socket file if it is still the listener's own. Memory is released once libuv has
+ * closed the handle. */
 void listener_destroy(struct listener *listener);
 
 #endif

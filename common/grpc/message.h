@@ -20,9 +20,9 @@ enum { MESSAGE_FIELDS_MAX = 100000 };
 /* Sub-messages in sub-messages; protobuf-c recurses as deep as the type allows. */
 enum { MESSAGE_DEPTH_MAX = 32 };
 
-/* Checks and unpacks. The caller frees with message_free(). NULL with err set: INVALID_ARGUMENT, naming the field, when
- * a `string` field holds a NUL or is not UTF-8, or when there are too many fields; INTERNAL (not decodable) or
- * RESOURCE_EXHAUSTED (no memory). */
+/* Checks and unpacks. The caller frees with message_free(). NULL with err set: INVALID_ARGUMENT, naming the
+ * field, when a `string` field holds a NUL or is not UTF-8, or when there are too many fields; INTERNAL (not
+ * decodable) or RESOURCE_EXHAUSTED (no memory). */
 ProtobufCMessage *message_unpack(const ProtobufCMessageDescriptor *type, const uint8_t *bytes, size_t len,
                                  struct error **err);
 

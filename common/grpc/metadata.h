@@ -31,8 +31,8 @@ bool metadata_content_type_is_grpc(const char *value, size_t len);
 /* "grpc-status": decimal digits. Returns -1 when it is none; numbers beyond the known codes give UNKNOWN. */
 int metadata_parse_status(const char *value, size_t len, enum grpc_status *ret_status);
 
-/* Percent-encodes `message` for "grpc-message": every byte outside 0x20..0x7e and '%'. What is not UTF-8
- * becomes '?' first. The text is cut (at a character) so that the encoded form has at most
+/* Percent-encodes `message` for "grpc-message": every byte outside 0x20..0x7e and '%'. Bytes that are not
+ * UTF-8 become '?' first. The text is cut (at a character) so that the encoded form has at most
  * METADATA_MESSAGE_MAX bytes, because the whole trailer block must stay below the 8 KiB that some clients
  * allow. The caller frees. NULL on lack of memory. */
 enum { METADATA_MESSAGE_MAX = 7000 };

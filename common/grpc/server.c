@@ -14,7 +14,7 @@
 enum { MAX_REQUEST_BYTES = 4 * 1024 * 1024 }; /* grpc-go's receive limit */
 enum { MAX_CALLS = 1024, MAX_CONNECTIONS = 256, MAX_STREAMS = 256 };
 enum { WRITE_TIMEOUT_MS = 60000 };
-/* A client sends its SETTINGS with the first bytes; 20 s is what grpc-go gives a server. */
+/* A client sends its SETTINGS with the first bytes; grpc-go gives a server 20 s. */
 enum { HANDSHAKE_TIMEOUT_MS = 20000 };
 /* After the last handler has ended: for the last responses to be written. */
 enum { STOP_FLUSH_MS = 1000 };

@@ -11,9 +11,9 @@
  * or the server is stopped, the call's cancel callback runs once, from the loop. It is a notice: the owner
  * still has to end the call, soon; its response is dropped if the client cannot receive it any more.
  *
- * The server itself rejects unknown methods (UNIMPLEMENTED), bad framing, compression, oversized messages, bad
- * timeouts; acknowledges PINGs; limits header bytes, streams, connections, resets, queued
- * output; drops idle half-open connections; quietly accepts any or no `:authority`.
+ * The server itself rejects unknown methods (UNIMPLEMENTED), bad framing, compression, oversized messages,
+ * bad timeouts; acknowledges PINGs; limits header bytes, streams, connections, resets, queued output; drops
+ * idle half-open connections; quietly accepts any or no `:authority`.
  *
  * All functions run on the loop's thread. The process must ignore SIGPIPE (lifecycle_create() does).
  */
@@ -36,8 +36,8 @@ struct grpc_call;
  * service's. */
 typedef void grpc_handler(struct grpc_call *call, const ProtobufCMessage *request, void *arg);
 
-/* Runs once per ended call ("unknown" stands for every path that is no registered method), for metrics and request
- * logs. `duration_ns` counts from the request headers. */
+/* Runs once per ended call ("unknown" stands for every path that is no registered method), for metrics and
+ * request logs. `duration_ns` counts from the request headers. */
 typedef void grpc_call_observer(const char *full_method, enum grpc_status status, uint64_t duration_ns,
                                 void *arg);
 
@@ -70,7 +70,7 @@ struct grpc_server_config {
     void *observer_arg;
 };
 
-/* `loop` and what `config` points to are borrowed. Returns NULL with err set on lack of memory. */
+/* `loop` and the log of `config` are borrowed. Returns NULL with err set on lack of memory. */
 struct grpc_server *grpc_server_create(uv_loop_t *loop, const struct grpc_server_config *config,
                                        struct error **err);
 
@@ -78,17 +78,18 @@ struct grpc_server *grpc_server_create(uv_loop_t *loop, const struct grpc_server
  * name twice is a programming error (assert). */
 void grpc_server_add_service(struct grpc_server *server, const struct grpc_service *service);
 
-/* Adds grpc.health.v1.Health: Check returns SERVING for "" and every added service name, NOT_FOUND otherwise (or
- * always SERVING with GRPC_HEALTH_ANY_SERVICE, as the Azure provider in Go does); List and Watch are
+/* Adds grpc.health.v1.Health: Check returns SERVING for "" and every added service name, NOT_FOUND otherwise
+ * (or always SERVING with GRPC_HEALTH_ANY_SERVICE, as the Azure provider in Go does); List and Watch are
  * UNIMPLEMENTED. */
 enum grpc_health_mode { GRPC_HEALTH_KNOWN_SERVICES, GRPC_HEALTH_ANY_SERVICE };
 void grpc_server_add_health(struct grpc_server *server, enum grpc_health_mode mode);
 
 /* Listens on a Unix socket with exactly this file mode (0600, 0700...). A socket file that is there already
- * is replaced, with a warning if somebody still listens on it (a predecessor in a rolling update with surge);
- * the new socket appears atomically (bind to a temporary name in the same directory, listen, rename), and the
- * server removes the file on stop only if it is still its own. Errors: INVALID_ARGUMENT (empty, or longer
- * than sun_path allows), FAILED_PRECONDITION (the path exists and is not a socket), INTERNAL otherwise. */
+ * is replaced, with a warning if a process still listens on it (a predecessor in a rolling update with
+ * surge); the new socket appears atomically (bind to a temporary name in the same directory, listen, rename),
+ * and the server removes the file on stop only if it is still its own. Errors: INVALID_ARGUMENT (empty, or
+ * longer than sun_path allows), FAILED_PRECONDITION (the path exists and is not a socket), INTERNAL
+ * otherwise. */
 int grpc_server_listen_unix(struct grpc_server *server, const char *path, mode_t mode, struct error **err);
 
 /* Listens on "host:port", ":port" or "[v6]:port"; numeric hosts or "localhost". */
@@ -118,8 +119,8 @@ void grpc_call_fail(struct grpc_call *call, const struct error *error);
 void grpc_call_on_cancel(struct grpc_call *call, void (*cancelled)(struct grpc_call *call, void *arg),
                          void *arg);
 
-/* The reason of the cancellation: DEADLINE_EXCEEDED, CANCELLED (reset, connection gone) or UNAVAILABLE (server
- * stopping); OK while it is not. */
+/* The reason of the cancellation: DEADLINE_EXCEEDED, CANCELLED (reset, connection gone) or UNAVAILABLE
+ * (server stopping); OK while it is not. */
 enum grpc_status grpc_call_cancel_reason(const struct grpc_call *call);
 
 /* Milliseconds until the client's deadline (0 when it has passed), or UINT64_MAX without one. */

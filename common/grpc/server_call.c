@@ -14,7 +14,7 @@
 #include "common/grpc/message.h"
 #include "common/grpc/metadata.h"
 
-/* A request whose next byte does not come for so long is given up: clients send a unary request in one go. */
+/* A request is given up when no byte comes for so long: clients send a unary request in one go. */
 enum { RECEIVE_STALL_MS = 60000 };
 /* Requests that are still arriving, over all connections: far more than 256 mounts need, far less than the
  * memory limit of a pod could be made to hold by 65,536 streams of 4 MiB. */
@@ -28,7 +28,7 @@ struct grpc_call {
     struct list link;       /* in calls->calls */
     struct list ready_link; /* in calls->ready */
     enum call_phase phase;
-    bool answered;     /* the stream has its response, or will never have one */
+    bool responded;    /* the stream has its response, or will never have one */
     bool headers_seen; /* later blocks are trailers */
     struct header_check headers;
     bool is_post;
@@ -67,7 +67,7 @@ void server_calls_init(struct server_calls *calls)
     list_init(&calls->ready);
 }
 
-/* Wipes what has arrived of the request. */
+/* Wipes the request bytes. */
 static void drop_bytes(struct grpc_call *call)
 {
     call->calls->buffered_bytes -= call->reader.cap;
@@ -142,7 +142,7 @@ static void end(struct grpc_call *call, enum grpc_status status)
 /* Bytes that have moved in the direction that the phase waits for. */
 static uint64_t progress(const struct grpc_call *call)
 {
-    return call->answered ? call->stream.output_off : call->data_len;
+    return call->responded ? call->stream.output_off : call->data_len;
 }
 
 /* Sets the timeout that the phase calls for: the deadline, and a limit on waiting for the peer. */
@@ -153,11 +153,11 @@ static void set_timeout(struct grpc_call *call)
     uint64_t left = call->deadline_ms > now ? call->deadline_ms - now : 0;
 
     call->progress = progress(call);
-    if (call->answered)
+    if (call->responded)
         left = call->calls->config->write_timeout_ms;
     else if (call->deadline_ms == UINT64_MAX)
         left = UINT64_MAX;
-    if (!call->answered && call->phase == CALL_RECEIVING && left > RECEIVE_STALL_MS)
+    if (!call->responded && call->phase == CALL_RECEIVING && left > RECEIVE_STALL_MS)
         left = RECEIVE_STALL_MS;
     if (left == UINT64_MAX)
         timeout_clear(&call->timeout);
@@ -174,7 +174,7 @@ static void reset(struct grpc_call *call, enum http2_code code)
 
     if (session == NULL)
         return;
-    call->answered = true;
+    call->responded = true;
     http2_stream_reset(&call->stream, code);
     grpc_connection_flush(grpc_connection_of(session));
 }
@@ -196,7 +196,7 @@ static void send_error(struct grpc_call *call, const char *http_status, enum grp
         headers[n++] = (struct http2_header){"grpc-accept-encoding", "identity"};
     if (encoded != NULL && encoded[0] != '\0')
         headers[n++] = (struct http2_header){"grpc-message", encoded};
-    call->answered = true;
+    call->responded = true;
     http2_stream_respond(&call->stream, headers, n, /* message= */ NULL, 0);
     set_timeout(call);
     grpc_connection_flush(grpc_connection_of(session));
@@ -267,11 +267,11 @@ static void on_timeout(struct timeout *timeout)
 
     if (call->stream.session == NULL)
         return;
-    if (!call->answered && timeouts_now(call->calls->timeouts) >= call->deadline_ms) {
+    if (!call->responded && timeouts_now(call->calls->timeouts) >= call->deadline_ms) {
         on_deadline(call);
     } else if (progress(call) != call->progress) {
         set_timeout(call);
-    } else if (call->answered) {
+    } else if (call->responded) {
         reset(call, HTTP2_CANCEL); /* the peer opens no window for the response */
         release(call);
     } else {
@@ -427,7 +427,7 @@ static void on_closed(struct http2_stream *stream, uint32_t code)
     struct grpc_call *call = of(stream);
 
     (void)code;
-    call->answered = true;
+    call->responded = true;
     timeout_clear(&call->timeout);
     http2_stream_finish(stream);
     if (call->phase == CALL_RUNNING)
@@ -486,7 +486,7 @@ static void reply(struct grpc_call *call, uint8_t *message, size_t len)
 {
     static const struct http2_header headers[] = {{":status", "200"}, {"content-type", "application/grpc"}};
 
-    call->answered = true;
+    call->responded = true;
     http2_stream_respond(&call->stream, headers, sizeof(headers) / sizeof(headers[0]), message, len);
     set_timeout(call);
     grpc_connection_flush(grpc_connection_of(call->stream.session));
@@ -499,7 +499,7 @@ void grpc_call_reply(struct grpc_call *call, const ProtobufCMessage *response)
     size_t len;
 
     assert(call->phase == CALL_RUNNING);
-    if (call->answered) { /* the client cannot receive it any more */
+    if (call->responded) { /* the client cannot receive it any more */
         end(call, GRPC_STATUS_OK);
         release(call);
         return;
@@ -518,7 +518,7 @@ void grpc_call_fail(struct grpc_call *call, const struct error *error)
     enum grpc_status status = error_code(error) == GRPC_STATUS_OK ? GRPC_STATUS_INTERNAL : error_code(error);
 
     assert(call->phase == CALL_RUNNING);
-    if (call->answered) {
+    if (call->responded) {
         end(call, status);
         release(call);
         return;

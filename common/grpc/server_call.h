@@ -5,8 +5,8 @@
  *   RECEIVING ──whole request──▶ READY ──dispatched──▶ RUNNING ──reply/fail──▶ ENDED
  *       └── refused, deadline, reset ────────────────────────────────────────────▲
  *
- * A call has two holders: its stream (until the response is out or the peer is gone) and its handler (until it
- * ends the call). It is freed when both have let go.
+ * A call has two holders: its stream (until the response is out or the peer is gone) and its handler (until
+ * it ends the call). It is freed when both have let go.
  */
 #ifndef COMMON_GRPC_SERVER_CALL_H
 #define COMMON_GRPC_SERVER_CALL_H
@@ -29,7 +29,7 @@ struct server_calls {
     size_t buffered_bytes; /* of requests not dispatched yet */
 };
 
-/* What the sessions of a server's connections report. */
+/* The events of the sessions of a server's connections. */
 extern const struct http2_events server_call_events;
 
 /* The caller fills in the borrowed members and `handler_ended`, which runs after each handler has ended its

@@ -1,8 +1,8 @@
 /*
  * timeouts.h - many timeouts on one libuv timer.
  *
- * A `struct timeout` is only a link: it costs nothing until it is set, can be cleared, and its memory reused at
- * once. A timeout of 0 ms is the way to run something "from the loop, not now".
+ * A `struct timeout` is only a link: it costs nothing until it is set, can be cleared, and its memory reused
+ * at once. A timeout of 0 ms is the way to run something "from the loop, not now".
  *
  * Kept as a list sorted by time; the usual timeouts are equal and long, so a new one goes to the end in one
  * step.
@@ -35,8 +35,8 @@ struct timeout {
 /* -1 with err set (RESOURCE_EXHAUSTED) on lack of memory. */
 int timeouts_init(struct timeouts *timeouts, uv_loop_t *loop, struct error **err);
 
-/* Clears all timeouts; the memory may be reused at once, also inside `expired`. A timeout that is freed then must
- * have been cleared by its owner. Safe to call twice, and on a struct that is all zero. */
+/* Clears all timeouts; the memory may be reused at once, also inside `expired`. A timeout that is freed then
+ * must have been cleared by its owner. Safe to call twice, and on a struct that is all zero. */
 void timeouts_finish(struct timeouts *timeouts);
 
 /* Milliseconds on the clock of the timeouts (uv_now()). */

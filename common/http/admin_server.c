@@ -1,13 +1,13 @@
 /*
  * admin_server.c - the metrics and health listener: libmicrohttpd without threads, driven by the libuv loop.
  *
- * One libmicrohttpd daemon per listening address. Its epoll descriptor is itself pollable, so one uv_poll and one
- * timer drive it. A request whose handler has not replied yet is a suspended connection, which libmicrohttpd leaves
- * alone until it is resumed.
+ * One libmicrohttpd daemon per listening address. Its epoll descriptor is itself pollable, so one uv_poll and
+ * one timer drive it. A request whose handler has not replied yet is a suspended connection, which
+ * libmicrohttpd leaves alone until it is resumed.
  *
- * libmicrohttpd only knows a limit for silence. A peer that sends a byte now and then could hold a connection for
- * ever, so each connection also has a time by which its request must have been read; a sweep shuts the late ones
- * down.
+ * libmicrohttpd only knows a limit for silence. A peer that sends a byte now and then could hold a connection
+ * for ever, so each connection also has a time by which its request must have been read; a sweep shuts the
+ * late ones down.
  */
 #include "common/http/admin_server.h"
 

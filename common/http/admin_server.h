@@ -1,8 +1,8 @@
 /*
  * admin_server.h - the small HTTP/1.1 server for GET /metrics, GET /healthz and the like.
  *
- * Routes are fixed before it listens. A route's handler replies with a status and a body, now or later (a health
- * check that makes a gRPC call). Only GET and HEAD; requests are parsed by a library (libmicrohttpd)
+ * Routes are fixed before it listens. A route's handler replies with a status and a body, now or later (a
+ * health check that makes a gRPC call). Only GET and HEAD; requests are parsed by a library (libmicrohttpd)
  * and bounded: 8 KiB of header, 32 connections, 10 s per request.
  */
 #ifndef COMMON_HTTP_ADMIN_SERVER_H
@@ -38,8 +38,8 @@ unsigned admin_server_port(const struct admin_server *server);
 void admin_request_reply(struct admin_request *request, int status, const char *content_type,
                          const void *body, size_t len);
 
-/* Closes everything; requests without a reply are dropped (their admin_request_reply() only frees them). Accepts
- * NULL. */
+/* Closes everything; requests without a reply are dropped (their admin_request_reply() only frees them).
+ * Accepts NULL. */
 void admin_server_destroy(struct admin_server *server);
 
 #endif

@@ -43,8 +43,8 @@ struct ca_bundle {
     char *dirs;                 /* "" = none */
     unsigned reads;             /* of the bundle file so far */
     struct stat seen;           /* the bundle file when it was read */
-    struct memory_file all;     /* bundle and directories; fd -1: the bundle says it all */
-    struct memory_file retired; /* the one before: a connection that is just being made may still read it */
+    struct memory_file all;     /* bundle and directories; fd -1: the directories add nothing */
+    struct memory_file retired; /* the former one: a connection that is being made may still read it */
     struct extra extras[CA_BUNDLE_MAX_EXTRA];
     unsigned next_extra;
     unsigned made; /* memory files so far */
@@ -155,8 +155,8 @@ static int memory_file_make(struct ca_bundle *bundle, const struct buffer *conte
     return 0;
 }
 
-/* Remembers a certificate; false when it is known (or memory lacks). */
-static bool note(struct seen *seen, const struct pem_block *block)
+/* Adds a certificate to `seen`; false when it is there already, or memory lacks. */
+static bool add_seen(struct seen *seen, const struct pem_block *block)
 {
     cleanup_buffer struct buffer bare;
     char hex[HEX];
@@ -199,7 +199,7 @@ static size_t add_text(const struct buffer *text, struct seen *seen, struct buff
             memcmp(block.label, "CERTIFICATE", block.label_len) != 0)
             continue;
         n++;
-        if (!note(seen, &block))
+        if (!add_seen(seen, &block))
             continue;
         if (buffer_append(out, block.whole, block.whole_len, NULL) == 0 &&
             buffer_append_str(out, "\n", NULL) == 0)
@@ -270,8 +270,8 @@ static bool same_file(const struct stat *a, const struct stat *b)
            a->st_mtim.tv_sec == b->st_mtim.tv_sec && a->st_mtim.tv_nsec == b->st_mtim.tv_nsec;
 }
 
-/* Puts what the node trusts into a memory file if it has to be one. A file without a certificate, as while it
- * is replaced, leaves what was known. */
+/* Puts the node's certificates into a memory file if it has to be one. A file without a certificate, as while
+ * it is replaced, changes nothing. */
 static void node_read(struct ca_bundle *bundle, bool again)
 {
     struct seen seen = {0};
@@ -279,7 +279,7 @@ static void node_read(struct ca_bundle *bundle, bool again)
     cleanup_buffer struct buffer all;
     buffer_init(&all, ALL_MAX);
     /* Without directories, or when they add nothing, the bundle is used as it is: until it changes. libcurl
-     * keeps what it has read under a path for a day, so that the new certificates need a new one. */
+     * caches the certificates of a path for a day, so that new certificates need a new path. */
     if ((again || *bundle->dirs != '\0') && (collect(bundle, &seen, &all) || again) && all.len > 0 &&
         memory_file_make(bundle, &all, &made) == 0) {
         memory_file_finish(&bundle->retired);
@@ -322,7 +322,7 @@ static int extra_make(struct ca_bundle *bundle, const char *name, const struct s
     struct extra made = {.name = strdup(name), .seen = *st, .reads = bundle->reads, .file = {.fd = -1}};
     if (made.name == NULL || memory_file_make(bundle, &all, &made.file) < 0) {
         free(made.name);
-        return error_set(err, GRPC_STATUS_INTERNAL, "CA file '%s' can not be used: no memory file", name);
+        return error_set(err, GRPC_STATUS_INTERNAL, "CA file '%s' cannot be used: no memory file", name);
     }
     memory_file_finish(&slot->retired);
     made.retired = slot->file;

@@ -18,8 +18,7 @@ enum {
     DEAD_PEER_MS = 20 * 1000,          /* unacknowledged bytes for so long mean the connection is dead */
 };
 
-/* Setting options: one bool collects failures, because each of them means "this libcurl can not do what we
- * need". */
+/* --- setting options: one bool collects failures, because each of them means an unsuitable libcurl --- */
 
 static void set_long(struct http_call *call, CURLoption option, long value, bool *ok)
 {
@@ -42,7 +41,7 @@ static void set_optional_ptr(struct http_call *call, CURLoption option, const vo
     (void)curl_easy_setopt(call->easy, option, value);
 }
 
-/* curl copies the bytes and wipes them on release through our allocator. */
+/* curl copies the bytes; its allocator wipes them on release. */
 static void set_blob(struct http_call *call, CURLoption option, const void *bytes, size_t len, bool *ok)
 {
     union {
@@ -122,7 +121,7 @@ static int read_target(struct http_call *call, const char *url, struct error **e
     cleanup_free char *scheme = NULL;
     if (strnlen(url, MAX_URL_BYTES + 1) > MAX_URL_BYTES)
         return error_set(err, GRPC_STATUS_INVALID_ARGUMENT, "URL is longer than %d bytes", MAX_URL_BYTES);
-    /* The text of the URL is not shown: its query may hold what logs must not. */
+    /* The error does not show the URL: its query may hold secrets. */
     if (has_control_chars(url) || split_url(url, false, &scheme, &target->host, &target->port) < 0)
         return error_set(err, GRPC_STATUS_INVALID_ARGUMENT, "malformed URL");
     target->tls = strcmp(scheme, "https") == 0;
@@ -164,7 +163,7 @@ static int set_proxy(struct http_call *call, const char *url, bool *ok, struct e
     return 0;
 }
 
-/* Decides where the socket goes. curl must never look at the environment: everything is set explicitly. */
+/* Sets the peer of the connection. curl must never read the environment: everything is set explicitly. */
 static int set_route(struct http_call *call, const struct http_request *request, bool *ok, struct error **err)
 {
     struct call_target *target = &call->target;
@@ -216,7 +215,7 @@ static int set_trust(struct http_call *call, const struct http_request *request,
     if (call->target.tls && !request->insecure_skip_verify &&
         trust_apply(client->trusts, call->easy, &source, call->target.tls_proxy, &call->trust, err) < 0)
         return -1;
-    if (call->target.proxied) /* an https proxy is judged by the node's CAs, and by the additional ones */
+    if (call->target.proxied) /* for an https proxy: the node's CAs, and the additional ones */
         set_optional_ptr(call, CURLOPT_PROXY_CAINFO,
                          request->extra_ca_file != NULL ? source.file
                                                         : ca_bundle_path(client->ca_bundle, NULL, NULL));
@@ -230,7 +229,7 @@ static int set_trust(struct http_call *call, const struct http_request *request,
         set_optional_ptr(call, CURLOPT_SSLCERTTYPE, "PEM");
     }
     if (request->client_key_pem != NULL) {
-        /* with its NUL: without one mbedTLS takes the bytes for DER; others stop at the last line */
+        /* with its NUL: without it mbedTLS takes the bytes for DER; other libraries stop at the last line */
         set_blob(call, CURLOPT_SSLKEY_BLOB, request->client_key_pem, request->client_key_pem_len + 1, ok);
         set_optional_ptr(call, CURLOPT_SSLKEYTYPE, "PEM");
     }
@@ -276,13 +275,12 @@ static int set_headers(struct http_call *call, const struct http_request *reques
             add_header(call, buffer_str(&line), err) < 0)
             return -1;
     }
-    /* Headers that curl would invent: a name without a value removes them. */
+    /* Headers that curl would add: a name without a value removes them. */
     if (add_header(call, "Expect:", err) < 0 ||
         (!has_content_type && add_header(call, "Content-Type:", err) < 0))
         return -1;
     set_ptr(call, CURLOPT_HTTPHEADER, call->header_lines, ok);
-    set_optional_long(call, CURLOPT_HEADEROPT,
-                      (long)CURLHEADER_SEPARATE); /* nothing of this goes to a proxy's CONNECT */
+    set_optional_long(call, CURLOPT_HEADEROPT, (long)CURLHEADER_SEPARATE); /* not for a proxy's CONNECT */
     return 0;
 }
 
@@ -352,7 +350,7 @@ static void set_basics(struct http_call *call, const struct http_request *reques
     set_optional_long(call, CURLOPT_TCP_KEEPALIVE, 1);
     set_optional_long(call, CURLOPT_TCP_KEEPIDLE, 30);
     set_optional_long(call, CURLOPT_TCP_KEEPINTVL, 10);
-    /* Addresses come from our resolver; should curl ever look one up itself, removal must not wait for its
+    /* Addresses come from resolver.c; should curl ever look one up itself, removal must not wait for its
      * thread. */
     set_optional_long(call, CURLOPT_QUICK_EXIT, 1);
 }

@@ -42,8 +42,8 @@ static size_t token_len(const char *p)
     return n;
 }
 
-/* Reads a token or a quoted string at *p. The text, unescaped, is returned in a new block; NULL if there is
- * none or no memory. */
+/* Reads a token or a quoted string at *p. Returns the unescaped text in a new block, NULL if there is none or
+ * memory lacks. */
 static char *read_value(const char **p)
 {
     const char *s = *p;
@@ -81,7 +81,7 @@ static char **slot_of(struct http_challenge *challenge, const char *name, size_t
         char **slot;
     } known[] = {
         {"authorization", &challenge->authorization},
-        {"authorization_uri", &challenge->authorization}, /* what Azure Resource Manager calls it */
+        {"authorization_uri", &challenge->authorization}, /* of Azure Resource Manager */
         {"resource", &challenge->resource},
         {"resource_id", &challenge->resource},
         {"scope", &challenge->scope},

@@ -1,9 +1,11 @@
 /*
  * challenge.h - the Bearer challenge of a WWW-Authenticate header (RFC 9110 11.2 and 11.6.1, RFC 6750 3).
  *
- * A header value is a list of challenges, each a scheme with parameters whose values are tokens or quoted
- * strings: Bearer authorization="https://login.example/tenant", resource="https://vault.example", Basic
- * realm="x" Vaults tell by it which authority and resource a token must be for.
+ * A header value is a list of challenges, each a scheme with parameters that are tokens or quoted strings:
+ *
+ *     Bearer authorization="https://login.example/tenant", resource="https://vault.example", Basic realm="x"
+ *
+ * A vault names in it the authority and the resource of the token that it accepts.
  */
 #ifndef COMMON_HTTP_CHALLENGE_H
 #define COMMON_HTTP_CHALLENGE_H
@@ -23,10 +25,11 @@ struct http_challenge {
 };
 
 /* Parses a header value. *ret_challenge is written on success only and then released with
- * http_challenge_finish(). NOT_FOUND when there is no Bearer challenge, INVALID_ARGUMENT when the header can
- * not be parsed or is too long. */
+ * http_challenge_finish(). NOT_FOUND when there is no Bearer challenge, INVALID_ARGUMENT when the header
+ * cannot be parsed or is too long. */
 int http_challenge_parse(const char *value, struct http_challenge *ret_challenge, struct error **err);
 
+/* Releases the values; empty and usable afterwards. */
 void http_challenge_finish(struct http_challenge *challenge);
 #define cleanup_http_challenge CLEANUP(http_challenge_finish)
 

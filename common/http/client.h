@@ -92,7 +92,8 @@ const char *http_response_header(const struct http_response *response, const cha
 
 /* The outcome of a call. Any HTTP status is a response with `error` NULL. Without a response `error` has the
  * cause ("DNS lookup of 'x' failed: ...") and `hop` the place; codes: UNAVAILABLE, DEADLINE_EXCEEDED,
- * RESOURCE_EXHAUSTED (too large), INVALID_ARGUMENT (bad URL). Both are borrowed for the time of the callback. */
+ * RESOURCE_EXHAUSTED (too large), INVALID_ARGUMENT (bad URL). Both are borrowed for the time of the
+ * callback. */
 typedef void http_callback(struct http_response *response, enum http_hop hop, const struct error *error,
                            void *arg);
 

@@ -128,7 +128,7 @@ static void drop_multi(struct curl_loop *cl)
     CURLM *multi = cl->multi;
     if (multi == NULL)
         return;
-    (void)curl_multi_cleanup(multi); /* still calls on_socket() for what it closes */
+    (void)curl_multi_cleanup(multi); /* calls on_socket() for the sockets it closes */
     cl->multi = NULL;
     loop_timer_stop(cl->timer);
 }

@@ -12,10 +12,10 @@
 /* How far a transfer came. curl's times are 0 for steps that were not reached. */
 enum stage { STAGE_CONNECT, STAGE_PROXY, STAGE_TLS, STAGE_RESPONSE };
 
-static bool passed(const struct http_call *call, CURLINFO what)
+static bool passed(const struct http_call *call, CURLINFO step)
 {
     curl_off_t us = 0;
-    return curl_easy_getinfo(call->easy, what, &us) == CURLE_OK && us > 0;
+    return curl_easy_getinfo(call->easy, step, &us) == CURLE_OK && us > 0;
 }
 
 static bool tcp_is_connected(const struct http_call *call)

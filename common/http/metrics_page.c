@@ -5,7 +5,7 @@
 
 #include "common/process/metrics.h"
 
-/* Series are bounded (metrics.h); this is far above what they can fill. */
+/* Series are bounded (metrics.h) and fill far less. */
 enum { METRICS_TEXT_MAX = 16 * 1024 * 1024 };
 
 void metrics_page_answer(struct admin_request *request, void *arg)

@@ -6,7 +6,7 @@
 
 #include "common/http/admin_server.h"
 
-/* An admin_handler; `arg` is the `struct metrics`, which must outlive the server. Answers 200 with the text
+/* An admin_handler; `arg` is the `struct metrics`, which must outlive the server. Replies 200 with the text
  * exposition (version 0.0.4), 500 when it does not fit into memory. */
 void metrics_page_answer(struct admin_request *request, void *arg);
 

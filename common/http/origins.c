@@ -5,8 +5,8 @@
  * share it: one handshake instead of dozens. To an HTTP/1.1 server each call needs a connection of its own,
  * and waiting would cost every burst the round trips of one handshake. At a server that is not known yet one
  * call goes first and the others wait until its connection stands (client.c): once per server and process,
- * two or three round trips against up to 32 handshakes on the only thread. curl can not do this waiting: it
- * takes a server for one of HTTP/1.1 only when the first answer is there, a round trip later.
+ * two or three round trips against up to 32 handshakes on the only thread. curl cannot do this waiting: it
+ * takes a server for one of HTTP/1.1 only with the first response, a round trip later.
  */
 #include <stdlib.h>
 #include <string.h>

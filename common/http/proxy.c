@@ -152,7 +152,7 @@ static bool is_excluded(const char *no_proxy, const char *host, unsigned port)
         size_t trimmed = len;
         while (trimmed > 0 && (p[trimmed - 1] == ' ' || p[trimmed - 1] == '\t'))
             trimmed--;
-        char rule[256]; /* longer than any host name; longer rules can not match */
+        char rule[256]; /* longer than any host name; longer rules cannot match */
         if (trimmed > 0 && trimmed < sizeof(rule)) {
             memcpy(rule, p, trimmed);
             rule[trimmed] = '\0';

@@ -1,8 +1,7 @@
 /*
- * proxy.h - which proxy a URL goes through: HTTPS_PROXY, HTTP_PROXY and NO_PROXY, read once. Private to the
- * http room.
+ * proxy.h - the proxy of a URL by HTTPS_PROXY, HTTP_PROXY and NO_PROXY, read once. Private to common/http.
  *
- * The rules are those of the Go programs this tree replaces, so that existing deployments keep their
+ * The rules are those of Go programs, so that existing deployments keep their
  * settings: upper-case names win over lower-case ones; there is no ALL_PROXY; localhost and loopback
  * addresses are never proxied; NO_PROXY is a list of
  *   "*"              everything
@@ -25,6 +24,8 @@ struct proxy_settings {
 
 /* Reads the environment. -1 on lack of memory. */
 int proxy_settings_init(struct proxy_settings *settings);
+
+/* Frees; empty and usable afterwards. */
 void proxy_settings_finish(struct proxy_settings *settings);
 
 /* The proxy's URL for a request, or NULL for a direct connection. `host` without brackets. Borrowed from

@@ -79,7 +79,8 @@ static struct host_entry *entry_find(const struct resolver *resolver, const char
     return NULL;
 }
 
-/* Frees the oldest entry that is not in use. Without one the table grows: each entry then belongs to a caller. */
+/* Frees the oldest entry that is not in use. Without one the table grows: each entry then belongs to a
+ * caller. */
 static void make_room(struct resolver *resolver)
 {
     if (resolver->n_hosts < RESOLVER_MAX_HOSTS)
@@ -153,9 +154,9 @@ static void finish_destroy(struct resolver *resolver)
         free(resolver);
 }
 
-/* Calls back all callers that wait. Each callback may do anything: cancel others, start a lookup of the same name,
- * forget the name, destroy the resolver. So the list is taken away first (a new caller waits for a new lookup),
- * the addresses are copied and the entry is pinned. */
+/* Calls back all callers that wait. Each callback may do anything: cancel others, start a lookup of the same
+ * name, forget the name, destroy the resolver. So the list is taken away first (a new caller waits for a new
+ * lookup), the addresses are copied and the entry is pinned. */
 static void deliver(struct host_entry *entry, int status)
 {
     cleanup_free char *addresses = status == 0 ? strdup(entry->addresses) : NULL;
@@ -205,8 +206,8 @@ static void on_lookup(uv_getaddrinfo_t *request, int status, struct addrinfo *li
         finish_destroy(resolver);
         return;
     }
-    /* musl gives up a name when one of its two queries gets no answer or is refused, as AAAA is by servers that do
-     * not know IPv6. */
+    /* musl gives up a name when one of its two queries gets no answer or is refused, as AAAA is by servers
+     * that do not know IPv6. */
     if (status == UV_EAI_AGAIN && entry->family == AF_UNSPEC && entry_lookup(entry, AF_INET) == 0)
         return;
     if (status == 0 && addresses == NULL)

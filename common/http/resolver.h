@@ -7,8 +7,8 @@
  * one name are joined, and giving one up costs nothing. libuv lets lookups occupy at most half of its
  * threads, so a dead name server does not stop file work.
  *
- * Addresses are fresh for RESOLVER_FRESH_MS. Up to RESOLVER_STALE_MS old ones are still used at once while a lookup
- * renews them: a kept connection needs no address at all, and should not wait for one.
+ * Addresses are fresh for RESOLVER_FRESH_MS. Up to RESOLVER_STALE_MS old ones are still used at once while a
+ * lookup renews them: a kept connection needs no address at all, and should not wait for one.
  */
 #ifndef COMMON_HTTP_RESOLVER_H
 #define COMMON_HTTP_RESOLVER_H
@@ -27,8 +27,8 @@ enum {
     RESOLVER_MAX_ADDRESSES = 16, /* per name */
 };
 
-/* Gets the addresses as CURLOPT_RESOLVE spells them ("192.0.2.1,[2001:db8::1]", borrowed), or NULL and the UV_EAI_*
- * code. */
+/* Gets the addresses as CURLOPT_RESOLVE spells them ("192.0.2.1,[2001:db8::1]", borrowed), or NULL and the
+ * UV_EAI_* code. */
 typedef void resolver_callback(const char *addresses, int uv_status, void *arg);
 
 /* NULL on lack of memory. */
@@ -44,7 +44,7 @@ struct resolver_wait *resolver_start(struct resolver *resolver, const char *host
 /* Sets *wait to NULL; the callback does not run any more. */
 void resolver_cancel(struct resolver_wait **wait);
 
-/* Forgets a name whose addresses turned out not to work. */
+/* Forgets the addresses of a name, after a connection to them has failed. */
 void resolver_forget(struct resolver *resolver, const char *host);
 
 /* Waiting callers must be gone. A lookup that is stuck keeps the loop alive until getaddrinfo() returns.

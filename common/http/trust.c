@@ -82,7 +82,7 @@ void trust_store_destroy(struct trust_store *store)
     free(store);
 }
 
-/* Path and what changes with the content: bundles are replaced by renaming, or rewritten. */
+/* The path, and a stamp that changes with the content: bundles are replaced by renaming, or rewritten. */
 static int name_path(struct buffer *name, const char *path, struct error **err)
 {
     struct stat status;
@@ -172,8 +172,8 @@ static struct trust *load(struct trust_store *store, const char *name, const str
     return trust;
 }
 
-/* curl has filled in everything else, with an empty chain. The call that makes a connection holds `arg` until the
- * handshake is over; the chain is not used after that. */
+/* curl has filled in everything else, with an empty chain. The call that makes a connection holds `arg` until
+ * the handshake is over; the chain is not used after that. */
 static CURLcode on_tls_config(CURL *easy, void *config, void *arg)
 {
     const struct trust *trust = arg;

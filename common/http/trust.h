@@ -32,10 +32,10 @@ struct trust_source {
 /* NULL on lack of memory. */
 struct trust_store *trust_store_create(void);
 
-/* Makes `easy` trust `source` for servers. `tls_proxy`: there will be a second handshake, with a proxy that has
- * other CAs; bundles are then left to curl, which does not say for which handshake it exposes a configuration.
- * Sets *ret_trust, to be released after the transfer's end; it may be NULL. Errors: a bundle that cannot be read
- * or holds no certificate (UNAVAILABLE), INTERNAL when libcurl lacks an option. */
+/* Makes `easy` trust `source` for servers. `tls_proxy`: there will be a second handshake, with a proxy that
+ * has other CAs; bundles are then left to curl, which does not say for which handshake it exposes a
+ * configuration. Sets *ret_trust, to be released after the transfer's end; it may be NULL. Errors: a bundle
+ * that cannot be read or holds no certificate (UNAVAILABLE), INTERNAL when libcurl lacks an option. */
 int trust_apply(struct trust_store *store, CURL *easy, const struct trust_source *source, bool tls_proxy,
                 struct trust **ret_trust, struct error **err);
 

@@ -8,7 +8,7 @@
 
 #include "common/base/cleanup.h"
 
-/* What follows `scheme`, or NULL. */
+/* The text after `scheme`, or NULL. */
 static const char *strip_scheme(const char *text, const char *scheme)
 {
     size_t len = strlen(scheme);

@@ -9,7 +9,7 @@
 
 enum {
     N_SIGNALS = 2,
-    CLOSE_TURNS = 64, /* close callbacks may close more handles; nobody nests them deeper than this */
+    CLOSE_TURNS = 64, /* close callbacks may close more handles, but never nested deeper than this */
 };
 
 struct lifecycle {

@@ -1,8 +1,9 @@
 /*
  * loop_timer.h - a timer on the loop whose owner need not outlive it.
  *
- * libuv wants the memory of a uv_timer_t until its close callback has run, so an owner that embeds one lives on
- * after its own end. This timer holds its memory itself: the owner destroys the timer and frees itself at once.
+ * libuv wants the memory of a uv_timer_t until its close callback has run, so an owner that embeds one lives
+ * on after its own end. This timer holds its memory itself: the owner destroys the timer and frees itself at
+ * once.
  */
 #ifndef COMMON_PROCESS_LOOP_TIMER_H
 #define COMMON_PROCESS_LOOP_TIMER_H
@@ -22,8 +23,8 @@ typedef void loop_timer_callback(void *arg);
 struct loop_timer *loop_timer_create(uv_loop_t *loop, loop_timer_callback *callback, void *arg,
                                      struct error **err);
 
-/* Runs the callback once, `delay_ms` after the loop's time; 0: in the loop's next turn. What the timer was
- * waiting for before is replaced. */
+/* Runs the callback once, `delay_ms` after the loop's time; 0: in the loop's next turn. It replaces an
+ * earlier start. */
 void loop_timer_start(struct loop_timer *timer, uint64_t delay_ms);
 
 /* Runs the callback every `interval_ms` (above 0), for the first time after one of them. */
@@ -37,8 +38,8 @@ void loop_timer_unref(struct loop_timer *timer);
 
 bool loop_timer_is_running(const struct loop_timer *timer);
 
-/* Inside the timer's own callback: true when the callback has destroyed the timer. The memory is there until the
- * callback returns. */
+/* Inside the timer's own callback: true when the callback has destroyed the timer. The memory is there until
+ * the callback returns. */
 bool loop_timer_is_destroyed(const struct loop_timer *timer);
 
 /* The callback does not run any more; the memory goes once libuv has released it. Accepts NULL. */

@@ -20,7 +20,7 @@
 #include "common/base/cleanup.h"
 #include "common/base/utf8.h"
 
-enum { MAX_LABEL_VALUE_BYTES = 256 }; /* label values are names and codes; whatever is longer is noise */
+enum { MAX_LABEL_VALUE_BYTES = 256 }; /* label values are names and codes; longer ones are cut */
 
 struct series {
     char *labels[METRICS_MAX_LABELS];

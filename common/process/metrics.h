@@ -32,26 +32,28 @@ struct metric_desc {
     size_t n_buckets;
 };
 
-struct metrics *metrics_create(void); /* aborts only on lack of memory at start */
+/* An empty registry. Aborts on lack of memory. */
+struct metrics *metrics_create(void);
+
+/* Frees the registry and its families. Accepts NULL. */
 void metrics_destroy(struct metrics *metrics);
 
 /* `desc` and the strings in it must outlive the registry (static const). The returned family lives as long as
  * the registry. */
 struct metric_family *metrics_register(struct metrics *metrics, const struct metric_desc *desc);
 
-/* Label values in the order of desc->labels; NULL counts as "". `family` may be NULL (nothing happens), so
- * that modules run without metrics. */
-void metric_add(struct metric_family *family, const char *const *label_values,
-                double amount); /* counters, gauges */
-void metric_set(struct metric_family *family, const char *const *label_values, double value); /* gauges */
-void metric_observe(struct metric_family *family, const char *const *label_values,
-                    double value); /* histograms */
+/* Adds to a counter or a gauge, sets a gauge, records an observation of a histogram. Label values in the
+ * order of desc->labels; NULL counts as "". `family` may be NULL (nothing happens), so that modules run
+ * without metrics. */
+void metric_add(struct metric_family *family, const char *const *label_values, double amount);
+void metric_set(struct metric_family *family, const char *const *label_values, double value);
+void metric_observe(struct metric_family *family, const char *const *label_values, double value);
 
 /* Adds the process_* family (resident memory, cpu seconds, open fds, start time), read from /proc at each
  * rendering. */
 void metrics_add_process(struct metrics *metrics);
 
-/* Appends the text exposition. */
+/* Appends the text exposition. -1 with err set (RESOURCE_EXHAUSTED) when `out` is full. */
 int metrics_render(const struct metrics *metrics, struct buffer *out, struct error **err);
 
 #endif

@@ -1,9 +1,9 @@
 /*
  * options.c - the command line of a program as one table.
  *
- * getopt_long() can not express Go's rules (long names behind one dash, booleans that take a value only
- * behind '=', the end of parsing at the first other word), hence a module of our own. Error texts are those
- * of Go's flag package, because people search for them.
+ * getopt_long() cannot express Go's rules (long names behind one dash, booleans that take a value only behind
+ * '=', the end of parsing at the first other word), hence this module. Error texts are those of Go's flag
+ * package, because people search for them.
  */
 #include "common/process/options.h"
 
@@ -47,7 +47,7 @@ static bool take_sign(const char **text)
     return negative;
 }
 
-/* NULL on success, else why not. An underscore may stand between digits and behind a prefix. */
+/* NULL on success, else the reason. An underscore may stand between digits and behind a prefix. */
 static const char *parse_int(const char *text, int64_t *ret)
 {
     bool negative = take_sign(&text);
@@ -114,8 +114,7 @@ static bool take_whole(const char **text, uint64_t *ret_value)
     return true;
 }
 
-/* Takes the digits behind the point as value / scale; digits beyond what 63 bits hold do not count, as in
- * Go. */
+/* Takes the digits behind the point as value / scale; digits beyond 63 bits do not count, as in Go. */
 static void take_fraction(const char **text, uint64_t *ret_value, double *ret_scale)
 {
     bool full = false;
@@ -276,7 +275,7 @@ static int set_value(const struct option_row *row, const char *value, void *dest
     return 0;
 }
 
-/* What a flag is when nobody gives it; as text, so that it goes the way of every value. */
+/* The value of a flag that is not given; as text, so that it is parsed like every value. */
 static const char *default_text(const struct option_row *row)
 {
     if (row->default_value != NULL)

@@ -18,11 +18,11 @@
 #include "common/base/error.h"
 
 enum option_type {
-    OPTION_BOOL,     /* bool * */
-    OPTION_INT,      /* int64_t *, checked against min..max */
-    OPTION_STRING,   /* const char ** (borrowed from argv or the default) */
-    OPTION_DURATION, /* int64_t * nanoseconds, checked against min..max (nanoseconds) */
-    OPTION_IGNORED,  /* takes any value, which is ignored (flags of the systems we replace); no destination */
+    OPTION_BOOL,         /* bool * */
+    OPTION_INT,          /* int64_t *, checked against min..max */
+    OPTION_STRING,       /* const char ** (borrowed from argv or the default) */
+    OPTION_DURATION,     /* int64_t * nanoseconds, checked against min..max (nanoseconds) */
+    OPTION_IGNORED,      /* takes any value, which is ignored (flags of the Go software); no destination */
     OPTION_IGNORED_BOOL, /* the same for a flag that was boolean */
 };
 
@@ -35,9 +35,8 @@ struct option_row {
     const char *help; /* one sentence; `backquoted` word names the value in the usage */
 };
 
-/* Rows for the flags of klog, the logging library of the systems we replace: accepted and ignored, so that
- * old
- * manifests still start. */
+/* Rows for the flags of klog, the logging library of the Go software: accepted and ignored, so that old
+ * manifests still work. */
 #define OPTIONS_IGNORED_KLOG                                                                                 \
     {"vmodule", OPTION_IGNORED, 0, NULL, 0, 0, NULL},                                                        \
         {"logtostderr", OPTION_IGNORED_BOOL, 0, NULL, 0, 0, NULL},                                           \
@@ -55,7 +54,7 @@ struct option_row {
 
 enum options_result {
     OPTIONS_RUN,   /* parsed; go on */
-    OPTIONS_HELP,  /* help was asked for; print the usage to stdout, exit 0 */
+    OPTIONS_HELP,  /* --help was given; print the usage to stdout, exit 0 */
     OPTIONS_ERROR, /* err is set; print it and the usage line to stderr, exit 2 */
 };
 

@@ -1,6 +1,6 @@
 /*
- * version.c - what was built; the values come from the Makefile, so that only this file is compiled anew when
- * they change.
+ * version.c - build information; the values come from the Makefile, so that only this file is compiled again
+ * when they change.
  */
 #include "common/process/lifecycle.h"
 

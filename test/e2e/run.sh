@@ -9,6 +9,7 @@
 #
 # Everything runs in namespaces of its own (mounts, network, processes, cgroups, host name), see sandbox.sh: nothing reaches the network, and
 # whatever happens, the end of this program is the end of every process, mount and address it made. Only its cgroups have to be removed by hand.
+# The machine's own files are read-only (test/tools/sandbox.py).
 set -euo pipefail
 
 root=$(cd "$(dirname "$0")/../.." && pwd)
@@ -65,6 +66,6 @@ status=0
 (
     enter
     exec unshare --mount --propagation private --net --pid --fork --kill-child --cgroup --uts --ipc \
-        bash "$root/test/e2e/sandbox.sh" "${arguments[@]}"
+        /usr/bin/python3 "$root/test/tools/sandbox.py" bash "$root/test/e2e/sandbox.sh" "${arguments[@]}"
 ) || status=$?
 exit $status

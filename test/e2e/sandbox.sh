@@ -6,6 +6,7 @@
 set -euo pipefail
 
 scratch=$TEST_SCRATCH
+mkdir -p "$scratch"
 mount -t tmpfs -o mode=0755 scratch "$scratch"
 mount -t proc proc /proc
 

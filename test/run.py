@@ -144,7 +144,12 @@ class Run:
         self.screen.line("\n".join("    " + line for line in lines))
 
     def build(self, name, *argv):
-        with self.screen.step(f"build of {name}"):
+        def last_line():
+            try:
+                return (OUT / f"build-{name}.log").read_text(errors="replace").rstrip().rpartition("\n")[2].strip()
+            except OSError:
+                return ""
+        with self.screen.step(f"build of {name}", last_line):
             # of a make around this one its children know nothing
             environment = {key: value for key, value in os.environ.items() if key not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL")}
             status, log_path = self.command(f"build-{name}", argv, environment)

@@ -81,9 +81,9 @@ def _without_group(nodeid):
     return nodeid[:nodeid.rfind("@")] if nodeid.rfind("@") > nodeid.rfind("]") else nodeid
 
 
-def _read_durations():
+def _read_durations(path=DURATIONS):
     try:
-        return json.loads(DURATIONS.read_text())
+        return json.loads(path.read_text())
     except (OSError, ValueError):
         return {}
 
@@ -111,7 +111,7 @@ def pytest_xdist_make_scheduler(config, log):
             self._short_next = set()
 
         def _sort(self):
-            known = _read_durations()
+            known = {**_read_durations(DURATIONS.with_name("release.json")), **_read_durations()}
             seconds = {scope: sum(known.get(_without_group(test), UNKNOWN_S) for test in unit) for scope, unit in self.workqueue.items()}
             self.workqueue = OrderedDict(sorted(self.workqueue.items(), key=lambda item: -seconds[item[0]]))
             self._sorted = True

@@ -30,7 +30,7 @@ $(B)/tidy/%.ok: % .clang-tidy | $(PROTO_HDR)
 # Leaks: cppcheck does not know cleanup attributes; the sanitizers find them.
 check-cppcheck: | $(PROTO_HDR)
 	$(call say,CPPCHECK,all directories)
-	$(Q)cppcheck --quiet --std=c11 --language=c --enable=warning,performance,portability --inline-suppr --error-exitcode=1 \
+	$(Q)cppcheck --quiet --std=c17 --language=c --enable=warning,performance,portability --inline-suppr --error-exitcode=1 \
 	  --suppress=missingIncludeSystem --suppress=unknownMacro --suppress=memleak --suppress=resourceLeak \
 	  --max-configs=4 -I. -D_GNU_SOURCE $(CHECK_SRC)
 

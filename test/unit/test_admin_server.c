@@ -118,7 +118,7 @@ static void wait_for(struct fixture *f, const int *count)
         (void)uv_run(&f->loop, UV_RUN_ONCE);
 }
 
-static void routes_answer_get_and_head_and_nothing_else(void **state)
+static void routes_serve_get_and_head_and_nothing_else(void **state)
 {
     (void)state;
     static const struct {
@@ -235,7 +235,7 @@ static int install_hooks(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(routes_answer_get_and_head_and_nothing_else),
+        cmocka_unit_test(routes_serve_get_and_head_and_nothing_else),
         cmocka_unit_test(a_reply_may_come_later),
         cmocka_unit_test(destroying_the_server_drops_open_requests),
         cmocka_unit_test(too_large_a_header_is_refused),

@@ -92,7 +92,7 @@ static void a_reset_buffer_is_empty_and_a_finished_one_usable(void **state)
     assert_string_equal(buffer_str(&buffer), "again");
 }
 
-static void room_reserved_once_is_not_allocated_again(void **state)
+static void reserved_memory_is_not_allocated_again(void **state)
 {
     (void)state;
     cleanup_buffer struct buffer buffer;
@@ -112,7 +112,7 @@ int main(void)
         cmocka_unit_test(the_ceiling_is_exact_and_nothing_changes_beyond_it),
         cmocka_unit_test(consuming_moves_the_rest_to_the_front),
         cmocka_unit_test(a_reset_buffer_is_empty_and_a_finished_one_usable),
-        cmocka_unit_test(room_reserved_once_is_not_allocated_again),
+        cmocka_unit_test(reserved_memory_is_not_allocated_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

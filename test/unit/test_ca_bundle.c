@@ -105,7 +105,7 @@ static void directories_that_add_nothing_change_nothing(void **state)
     ca_bundle_destroy(bundle);
 }
 
-static void directories_add_what_the_bundle_lacks_under_any_name_and_once(void **state)
+static void directories_add_missing_certificates_under_any_name_and_once(void **state)
 {
     (void)state;
     char dirs[1024];
@@ -225,7 +225,7 @@ int main(void)
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
         CASE(a_bundle_alone_is_used_as_it_is),
         CASE(directories_that_add_nothing_change_nothing),
-        CASE(directories_add_what_the_bundle_lacks_under_any_name_and_once),
+        CASE(directories_add_missing_certificates_under_any_name_and_once),
         CASE(the_environment_decides_when_nothing_is_given),
         CASE(an_additional_file_is_trusted_besides_and_read_again_when_it_changes),
         CASE(a_bundle_that_changes_is_read_again_under_another_path),

@@ -50,7 +50,7 @@ static void line_breaks_are_skipped(void **state)
     expect_bytes("\r\nZm\r\n9v\r\nYg=\r\n=\r\n", "foob");
 }
 
-static void what_is_no_base64_is_refused(void **state)
+static void text_that_is_no_base64_is_refused(void **state)
 {
     static const char *const table[] = {"Zm9*", "Zm9vY",    "=",     "Zg=a", "Zg",
                                         "Zg=",  "Zg==Zg==", "Z g==", "Zm9-"};
@@ -70,7 +70,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(base64_is_the_standards),
         cmocka_unit_test(line_breaks_are_skipped),
-        cmocka_unit_test(what_is_no_base64_is_refused),
+        cmocka_unit_test(text_that_is_no_base64_is_refused),
     };
     return cmocka_run_group_tests_name("encoding", tests, NULL, NULL);
 }

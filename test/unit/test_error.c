@@ -38,7 +38,7 @@ static void a_system_error_ends_in_its_text(void **state)
     assert_string_equal(error_message(err), "open /x: No such file or directory");
 }
 
-static void nobody_has_to_ask_for_the_story(void **state)
+static void every_function_accepts_no_error_pointer(void **state)
 {
     (void)state;
     assert_int_equal(error_set(NULL, GRPC_STATUS_INTERNAL, "x"), -1);
@@ -58,7 +58,7 @@ static void no_error_reads_as_ok(void **state)
     assert_null(error_copy(NULL));
 }
 
-static void lack_of_memory_names_what_it_was_for(void **state)
+static void lack_of_memory_names_its_purpose(void **state)
 {
     (void)state;
     struct error *err = NULL;
@@ -177,9 +177,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_wrapped_error_reads_from_intent_to_cause),
         cmocka_unit_test(a_system_error_ends_in_its_text),
-        cmocka_unit_test(nobody_has_to_ask_for_the_story),
+        cmocka_unit_test(every_function_accepts_no_error_pointer),
         cmocka_unit_test(no_error_reads_as_ok),
-        cmocka_unit_test(lack_of_memory_names_what_it_was_for),
+        cmocka_unit_test(lack_of_memory_names_its_purpose),
         cmocka_unit_test(lack_of_memory_takes_the_place_of_a_librarys_guess),
         cmocka_unit_test(a_moved_error_has_one_owner),
         cmocka_unit_test(a_long_message_keeps_its_two_ends_and_stays_utf8),

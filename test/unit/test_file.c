@@ -99,7 +99,7 @@ static void a_file_that_hides_its_size_is_bounded_too(void **state)
     assert_int_equal(error_code(err), GRPC_STATUS_RESOURCE_EXHAUSTED);
 }
 
-static void what_can_not_be_read_is_told_by_kind_and_path(void **state)
+static void an_unreadable_file_is_an_error_with_its_kind_and_path(void **state)
 {
     (void)state;
     write_file("file", "x", 1);
@@ -144,7 +144,7 @@ int main(void)
         cmocka_unit_test(a_file_up_to_the_limit_is_read_whole),
         cmocka_unit_test(links_are_followed_as_projected_volumes_need),
         cmocka_unit_test(a_file_that_hides_its_size_is_bounded_too),
-        cmocka_unit_test(what_can_not_be_read_is_told_by_kind_and_path),
+        cmocka_unit_test(an_unreadable_file_is_an_error_with_its_kind_and_path),
         cmocka_unit_test(a_file_that_is_not_ours_is_denied),
     };
     return cmocka_run_group_tests(tests, make_directory, remove_directory);

@@ -141,7 +141,7 @@ static void reply(struct wire *wire, unsigned id)
 
 /* --- tests --- */
 
-static void a_call_looks_as_the_protocol_says(void **state)
+static void a_call_follows_the_protocol(void **state)
 {
     struct fixture *f = *state;
     struct outcome outcome = {0};
@@ -165,7 +165,7 @@ static void a_call_looks_as_the_protocol_says(void **state)
     wire_close(wire);
 }
 
-static void answers_are_judged_strictly(void **state)
+static void responses_are_checked_strictly(void **state)
 {
     static const struct {
         const char *headers[12];
@@ -318,7 +318,7 @@ static void resets_are_mapped_to_codes(void **state)
     wire_close(wire);
 }
 
-static void informational_answers_are_skipped(void **state)
+static void informational_responses_are_skipped(void **state)
 {
     static const char *const early[] = {":status", "103", NULL};
     struct fixture *f = *state;
@@ -396,7 +396,7 @@ static void the_wait_for_a_restart_is_bounded(void **state)
     assert_non_null(strstr(deadline.text, "no such file or directory"));
 }
 
-static void a_refused_stream_is_sent_again_and_an_answered_one_never(void **state)
+static void a_refused_stream_is_sent_again_and_another_one_never(void **state)
 {
     struct fixture *f = *state;
     struct outcome outcome = {0};
@@ -520,7 +520,7 @@ static void a_cancelled_call_resets_the_stream_and_never_calls_back(void **state
     wire_close(wire);
 }
 
-static void destroying_with_calls_in_every_state_calls_nobody_back(void **state)
+static void destroying_with_calls_in_every_state_runs_no_callback(void **state)
 {
     struct fixture *f = *state;
     struct outcome outcome = {0};
@@ -657,20 +657,20 @@ static void a_thousand_calls_and_a_large_message_go_both_ways(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(a_call_looks_as_the_protocol_says),
-        TEST(answers_are_judged_strictly),
+        TEST(a_call_follows_the_protocol),
+        TEST(responses_are_checked_strictly),
         TEST(resets_are_mapped_to_codes),
-        TEST(informational_answers_are_skipped),
+        TEST(informational_responses_are_skipped),
         TEST(a_missing_and_a_refusing_socket_fail_quickly_and_are_named),
         TEST(a_call_waits_for_a_provider_that_restarts),
         TEST(the_wait_for_a_restart_is_bounded),
-        TEST(a_refused_stream_is_sent_again_and_an_answered_one_never),
+        TEST(a_refused_stream_is_sent_again_and_another_one_never),
         TEST(after_goaway_unseen_calls_move_to_a_new_connection_and_seen_ones_finish),
         TEST(a_peer_that_only_ever_says_goodbye_is_given_up),
         TEST(a_peer_that_accepts_but_is_silent_is_reported),
         TEST(a_passed_deadline_resets_the_stream),
         TEST(a_cancelled_call_resets_the_stream_and_never_calls_back),
-        TEST(destroying_with_calls_in_every_state_calls_nobody_back),
+        TEST(destroying_with_calls_in_every_state_runs_no_callback),
         TEST(a_channel_may_be_destroyed_in_a_callback),
         TEST(a_peer_can_be_refused_by_its_credentials),
         TEST(a_path_that_is_too_long_is_refused_at_creation),

@@ -184,7 +184,7 @@ static void a_long_message_is_cut_between_characters(void **state)
     free(text);
 }
 
-static void content_types_are_judged_as_grpc_go_does(void **state)
+static void content_types_are_checked_as_in_grpc_go(void **state)
 {
     static const char *const good[] = {"application/grpc", "application/grpc+proto",
                                        "application/grpc;charset=x", "Application/GRPC"};
@@ -398,7 +398,7 @@ int main(void)
         cmocka_unit_test(a_formatted_timeout_is_never_shorter_and_fits_eight_digits),
         cmocka_unit_test(messages_are_percent_encoded_and_decoded_leniently),
         cmocka_unit_test(a_long_message_is_cut_between_characters),
-        cmocka_unit_test(content_types_are_judged_as_grpc_go_does),
+        cmocka_unit_test(content_types_are_checked_as_in_grpc_go),
         cmocka_unit_test(statuses_are_decimal_numbers),
         cmocka_unit_test(blocks_of_header_fields_are_checked_as_rfc_9113_says),
         cmocka_unit_test(the_size_of_a_block_counts_32_bytes_per_field),

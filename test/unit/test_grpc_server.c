@@ -16,7 +16,7 @@ static void settings_are_sent_at_accept_without_waiting_for_the_client(void **st
     stop(f);
 }
 
-static void an_ok_answer_is_headers_then_a_message_then_trailers(void **state)
+static void an_ok_response_is_headers_then_a_message_then_trailers(void **state)
 {
     struct fixture *f = *state;
     struct wire *wire;
@@ -57,7 +57,7 @@ static void any_authority_and_none_is_accepted(void **state)
     stop(f);
 }
 
-static void bad_requests_get_the_answers_of_grpc_go_and_a_reset_without_error(void **state)
+static void bad_requests_get_the_responses_of_grpc_go_and_a_reset_without_error(void **state)
 {
     static const struct {
         const char *fields[14];
@@ -122,7 +122,7 @@ static void malformed_requests_are_reset_as_protocol_errors(void **state)
     stop(f);
 }
 
-static void defects_of_the_message_are_answered(void **state)
+static void defects_of_the_message_have_a_status(void **state)
 {
     static const struct {
         const char *bytes;
@@ -236,11 +236,11 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(settings_are_sent_at_accept_without_waiting_for_the_client),
-        TEST(an_ok_answer_is_headers_then_a_message_then_trailers),
+        TEST(an_ok_response_is_headers_then_a_message_then_trailers),
         TEST(any_authority_and_none_is_accepted),
-        TEST(bad_requests_get_the_answers_of_grpc_go_and_a_reset_without_error),
+        TEST(bad_requests_get_the_responses_of_grpc_go_and_a_reset_without_error),
         TEST(malformed_requests_are_reset_as_protocol_errors),
-        TEST(defects_of_the_message_are_answered),
+        TEST(defects_of_the_message_have_a_status),
         TEST(an_oversized_message_is_refused_as_soon_as_its_prefix_is_read),
         TEST(too_many_header_bytes_are_refused),
         TEST(pings_are_acknowledged_and_many_of_them_are_no_abuse),

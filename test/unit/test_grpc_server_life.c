@@ -8,7 +8,7 @@
 #include <poll.h>
 #include <sys/stat.h>
 
-static void a_passed_deadline_answers_the_client_and_tells_the_handler(void **state)
+static void a_passed_deadline_fails_the_call_and_notifies_the_handler(void **state)
 {
     static const char *const timeout[] = {"grpc-timeout", "20m", NULL};
     struct fixture *f = *state;
@@ -131,7 +131,7 @@ static void a_client_that_never_reads_is_dropped(void **state)
     stop(f);
 }
 
-static void an_answer_that_gets_no_window_is_given_up(void **state)
+static void a_response_that_gets_no_window_is_given_up(void **state)
 {
     struct fixture *f = *state;
     struct wire *wire;
@@ -219,7 +219,7 @@ static void stop_lets_a_call_finish_within_the_drain_time(void **state)
     wire_close(wire);
 }
 
-static void the_socket_has_exactly_the_mode_asked_for_and_leaves_no_other_file(void **state)
+static void the_socket_has_exactly_the_given_mode_and_leaves_no_other_file(void **state)
 {
     struct fixture *f = *state;
     struct stat st;
@@ -292,18 +292,18 @@ static void a_path_of_exactly_107_bytes_works(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(a_passed_deadline_answers_the_client_and_tells_the_handler),
+        TEST(a_passed_deadline_fails_the_call_and_notifies_the_handler),
         TEST(a_reset_stream_and_a_lost_connection_cancel),
         TEST(a_cancel_callback_set_too_late_still_runs_from_the_loop),
         TEST(handlers_count_until_they_end_even_if_their_stream_is_reset),
         TEST(further_connections_wait_until_one_is_closed),
         TEST(a_client_that_never_reads_is_dropped),
-        TEST(an_answer_that_gets_no_window_is_given_up),
+        TEST(a_response_that_gets_no_window_is_given_up),
         TEST(a_stream_above_the_limit_is_refused),
         TEST(an_idle_connection_is_closed_gracefully),
         TEST(stop_drains_a_running_call_and_then_cancels_it),
         TEST(stop_lets_a_call_finish_within_the_drain_time),
-        TEST(the_socket_has_exactly_the_mode_asked_for_and_leaves_no_other_file),
+        TEST(the_socket_has_exactly_the_given_mode_and_leaves_no_other_file),
         TEST(a_stale_socket_is_replaced_and_a_successors_is_not_removed),
         TEST(bad_places_for_a_socket_are_named),
         TEST(a_path_of_exactly_107_bytes_works),

@@ -38,7 +38,7 @@ static void connections_are_kept_and_closed_when_broken(void **state)
     close_client(&f);
 }
 
-static void requests_carry_what_was_asked_and_nothing_more(void **state)
+static void requests_carry_the_given_headers_and_nothing_more(void **state)
 {
     (void)state;
     struct fixture f;
@@ -175,7 +175,7 @@ static void a_callback_may_cancel_other_calls_and_destroy_the_client(void **stat
     assert_int_equal(others[0].calls + others[1].calls, 0);
 }
 
-static void a_cancelled_connect_and_a_destroyed_client_call_nobody_back(void **state)
+static void a_cancelled_connect_and_a_destroyed_client_run_no_callback(void **state)
 {
     (void)state;
     struct fixture f;
@@ -216,11 +216,11 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(any_status_is_a_response_with_headers),
         cmocka_unit_test(connections_are_kept_and_closed_when_broken),
-        cmocka_unit_test(requests_carry_what_was_asked_and_nothing_more),
+        cmocka_unit_test(requests_carry_the_given_headers_and_nothing_more),
         cmocka_unit_test(misbehaving_servers_give_named_errors),
         cmocka_unit_test(bad_requests_are_refused_at_the_start),
         cmocka_unit_test(a_callback_may_cancel_other_calls_and_destroy_the_client),
-        cmocka_unit_test(a_cancelled_connect_and_a_destroyed_client_call_nobody_back),
+        cmocka_unit_test(a_cancelled_connect_and_a_destroyed_client_run_no_callback),
         cmocka_unit_test(a_hundred_parallel_calls_use_a_bounded_number_of_connections),
     };
     return cmocka_run_group_tests(tests, start_server, stop_server);

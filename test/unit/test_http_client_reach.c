@@ -147,7 +147,7 @@ static int stop_servers(void **state)
 
 /* --- tests --- */
 
-static void an_unreachable_port_and_an_unknown_name_are_told_apart(void **state)
+static void an_unreachable_port_and_an_unknown_name_differ(void **state)
 {
     (void)state;
     struct fixture f;
@@ -198,7 +198,7 @@ static void a_hanging_lookup_delays_neither_cancel_nor_deadline_and_is_joined(vo
     assert_int_equal(o[1].calls + o[2].calls, 0);
 }
 
-static void names_are_looked_up_once_and_localhost_never(void **state)
+static void names_are_resolved_once_and_localhost_never(void **state)
 {
     (void)state;
     struct fixture f;
@@ -218,7 +218,7 @@ static void names_are_looked_up_once_and_localhost_never(void **state)
     close_client(&f);
 }
 
-static void a_name_whose_server_refuses_aaaa_is_asked_for_its_ipv4_addresses(void **state)
+static void a_name_server_that_refuses_aaaa_gives_ipv4_addresses(void **state)
 {
     (void)state;
     struct fixture f;
@@ -362,10 +362,10 @@ static void a_missing_ca_file_is_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(an_unreachable_port_and_an_unknown_name_are_told_apart),
+        cmocka_unit_test(an_unreachable_port_and_an_unknown_name_differ),
         cmocka_unit_test(a_hanging_lookup_delays_neither_cancel_nor_deadline_and_is_joined),
-        cmocka_unit_test(names_are_looked_up_once_and_localhost_never),
-        cmocka_unit_test(a_name_whose_server_refuses_aaaa_is_asked_for_its_ipv4_addresses),
+        cmocka_unit_test(names_are_resolved_once_and_localhost_never),
+        cmocka_unit_test(a_name_server_that_refuses_aaaa_gives_ipv4_addresses),
         cmocka_unit_test(http2_shares_one_connection_even_in_the_first_burst),
         cmocka_unit_test(servers_are_trusted_only_by_the_given_authority_and_name),
         cmocka_unit_test(https_goes_through_a_tunnel_of_the_proxy),

@@ -23,7 +23,7 @@ static cJSON *parse_exact(const char *text, size_t len, struct error **err)
     return json_parse(copy, len, MAX, err);
 }
 
-static void what_the_rfc_allows_is_taken(void **state)
+static void texts_that_the_rfc_allows_are_accepted(void **state)
 {
     (void)state;
     static const struct {
@@ -52,7 +52,7 @@ static void what_the_rfc_allows_is_taken(void **state)
     }
 }
 
-static void what_the_rfc_forbids_is_refused(void **state)
+static void texts_that_the_rfc_forbids_are_refused(void **state)
 {
     (void)state;
     static const struct {
@@ -298,8 +298,8 @@ static void integers_are_exact_or_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(what_the_rfc_allows_is_taken),
-        cmocka_unit_test(what_the_rfc_forbids_is_refused),
+        cmocka_unit_test(texts_that_the_rfc_allows_are_accepted),
+        cmocka_unit_test(texts_that_the_rfc_forbids_are_refused),
         cmocka_unit_test(nesting_ends_exactly_at_the_limit),
         cmocka_unit_test(a_text_longer_than_allowed_is_refused),
         cmocka_unit_test(an_error_shows_no_content),

@@ -84,7 +84,7 @@ static void the_second_signal_ends_the_process(void **state)
     assert_int_equal(WEXITSTATUS(status), 1);
 }
 
-static void a_write_to_nobody_does_not_kill(void **state)
+static void a_write_to_a_closed_pipe_does_not_kill(void **state)
 {
     (void)state;
     struct daemon daemon;
@@ -107,7 +107,7 @@ static void close_next(uv_handle_t *handle)
         uv_close((uv_handle_t *)&timers[1], close_next);
 }
 
-static void closing_the_loop_runs_what_is_pending(void **state)
+static void closing_the_loop_runs_pending_close_callbacks(void **state)
 {
     (void)state;
     uv_loop_t loop;
@@ -166,7 +166,7 @@ static void the_clocks_agree_with_those_of_the_system(void **state)
     assert_in_range(wall, earliest - 1, earliest + 2); /* time() may come from a coarser clock */
 }
 
-static void the_build_says_what_it_is(void **state)
+static void the_build_has_a_version_commit_and_date(void **state)
 {
     (void)state;
     assert_true(strlen(build_version()) > 0);
@@ -179,11 +179,11 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_first_signal_runs_stop_on_the_loop),
         cmocka_unit_test(the_second_signal_ends_the_process),
-        cmocka_unit_test(a_write_to_nobody_does_not_kill),
-        cmocka_unit_test(closing_the_loop_runs_what_is_pending),
+        cmocka_unit_test(a_write_to_a_closed_pipe_does_not_kill),
+        cmocka_unit_test(closing_the_loop_runs_pending_close_callbacks),
         cmocka_unit_test(a_leaked_handle_is_reported),
         cmocka_unit_test(the_clocks_agree_with_those_of_the_system),
-        cmocka_unit_test(the_build_says_what_it_is),
+        cmocka_unit_test(the_build_has_a_version_commit_and_date),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

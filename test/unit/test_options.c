@@ -151,7 +151,7 @@ static void errors_read_as_those_of_go(void **state)
     }
 }
 
-static void help_can_be_asked_for_in_three_ways(void **state)
+static void help_has_three_spellings(void **state)
 {
     (void)state;
     static const char *const asks[] = {"-h", "--h", "-help", "--help"};
@@ -235,7 +235,7 @@ static void durations_are_those_of_go(void **state)
     }
 }
 
-static void what_is_no_duration_is_refused_by_name(void **state)
+static void text_that_is_no_duration_is_refused_by_name(void **state)
 {
     (void)state;
     static const char *const bad[] = {"",
@@ -281,10 +281,10 @@ int main(void)
         cmocka_unit_test(without_words_the_defaults_hold),
         cmocka_unit_test(values_are_taken_as_go_takes_them),
         cmocka_unit_test(errors_read_as_those_of_go),
-        cmocka_unit_test(help_can_be_asked_for_in_three_ways),
+        cmocka_unit_test(help_has_three_spellings),
         cmocka_unit_test(the_usage_lists_the_flags_by_name),
         cmocka_unit_test(durations_are_those_of_go),
-        cmocka_unit_test(what_is_no_duration_is_refused_by_name),
+        cmocka_unit_test(text_that_is_no_duration_is_refused_by_name),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

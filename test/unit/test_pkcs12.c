@@ -83,7 +83,7 @@ static int read_pfx(struct pkcs12 *pkcs12, struct error **err)
     return pkcs12_read(pfx.data, pfx.len, pkcs12, err);
 }
 
-static void every_cipher_and_key_type_reads_back_what_openssl_wrote(void **state)
+static void every_cipher_and_key_type_of_openssl_is_read(void **state)
 {
     (void)state;
     static const char *const protections[] = {
@@ -155,7 +155,7 @@ static void assert_refused(const char *options, const char *message)
     assert_int_equal(pkcs12.n_keys + pkcs12.n_certificates, 0);
 }
 
-static void what_can_not_be_trusted_is_refused_with_the_known_texts(void **state)
+static void an_untrustworthy_file_is_refused_with_the_known_texts(void **state)
 {
     (void)state;
     assert_refused("-passout pass:secret", "pkcs12: decryption password incorrect");
@@ -167,7 +167,7 @@ static void what_can_not_be_trusted_is_refused_with_the_known_texts(void **state
 }
 
 /* Some bytes mean nothing (the NULL behind a digest's OID): then the content must be the true one. */
-static void a_changed_byte_never_changes_what_is_read(void **state)
+static void a_changed_byte_never_changes_the_result(void **state)
 {
     (void)state;
     assert_int_equal(
@@ -295,10 +295,10 @@ int main(void)
         cmocka_unit_test(a_file_with_a_password_opens_with_that_password_only),
         cmocka_unit_test(an_encrypted_private_key_opens_with_its_password),
         cmocka_unit_test(a_password_that_is_none_is_refused),
-        cmocka_unit_test(every_cipher_and_key_type_reads_back_what_openssl_wrote),
+        cmocka_unit_test(every_cipher_and_key_type_of_openssl_is_read),
         cmocka_unit_test(a_file_with_only_a_key_or_only_certificates_is_read),
-        cmocka_unit_test(what_can_not_be_trusted_is_refused_with_the_known_texts),
-        cmocka_unit_test(a_changed_byte_never_changes_what_is_read),
+        cmocka_unit_test(an_untrustworthy_file_is_refused_with_the_known_texts),
+        cmocka_unit_test(a_changed_byte_never_changes_the_result),
         cmocka_unit_test(a_truncated_file_is_refused_at_every_length),
     };
     return cmocka_run_group_tests_name("pkcs12", tests, make_chain, remove_dir);

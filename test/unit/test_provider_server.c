@@ -206,7 +206,7 @@ static void any_service_is_healthy(void **state)
     assert_int_equal(((const Grpc__Health__V1__HealthCheckResponse *)f->response)->status, 1);
 }
 
-static void a_mount_is_decoded_and_its_answer_arrives(void **state)
+static void a_mount_is_decoded_and_its_response_arrives(void **state)
 {
     struct fixture *f = *state;
     const V1alpha1__MountResponse *response;
@@ -240,7 +240,7 @@ static void no_secrets_come_as_null_or_empty(void **state)
     }
 }
 
-static void what_can_not_be_decoded_is_an_invalid_argument(void **state)
+static void an_undecodable_request_is_an_invalid_argument(void **state)
 {
     static const char *const cases[][4] = {
         {"", "null", "420", "attributes"},
@@ -276,7 +276,7 @@ static void a_failed_mount_carries_its_code_and_text(void **state)
     assert_string_equal(f->text, "the vault says no");
 }
 
-static void an_answer_beyond_64_mib_is_refused(void **state)
+static void a_response_beyond_64_mib_is_refused(void **state)
 {
     struct fixture *f = *state;
 
@@ -311,11 +311,11 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(version_names_the_protocol_and_the_provider),
         TEST(any_service_is_healthy),
-        TEST(a_mount_is_decoded_and_its_answer_arrives),
+        TEST(a_mount_is_decoded_and_its_response_arrives),
         TEST(no_secrets_come_as_null_or_empty),
-        TEST(what_can_not_be_decoded_is_an_invalid_argument),
+        TEST(an_undecodable_request_is_an_invalid_argument),
         TEST(a_failed_mount_carries_its_code_and_text),
-        TEST(an_answer_beyond_64_mib_is_refused),
+        TEST(a_response_beyond_64_mib_is_refused),
         TEST(a_caller_that_gives_up_cancels_the_mount),
         TEST(the_socket_is_private_by_default),
     };

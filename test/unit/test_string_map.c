@@ -117,7 +117,7 @@ static void the_number_of_keys_is_bounded(void **state)
     }
 }
 
-static void what_is_no_utf8_is_not_written(void **state)
+static void text_that_is_no_utf8_is_not_written(void **state)
 {
     (void)state;
     cleanup_string_map struct string_map map = {0};
@@ -149,7 +149,7 @@ int main(void)
         cmocka_unit_test(a_json_object_of_strings_becomes_a_map),
         cmocka_unit_test(anything_else_is_refused_and_the_map_kept),
         cmocka_unit_test(the_number_of_keys_is_bounded),
-        cmocka_unit_test(what_is_no_utf8_is_not_written),
+        cmocka_unit_test(text_that_is_no_utf8_is_not_written),
         cmocka_unit_test(a_finished_map_can_be_used_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

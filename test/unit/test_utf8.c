@@ -17,7 +17,7 @@
 
 #define BYTES(text) (text), sizeof(text) - 1
 
-static void well_formed_and_ill_formed_texts_are_told_apart(void **state)
+static void well_formed_and_ill_formed_texts_are_distinguished(void **state)
 {
     (void)state;
     static const struct {
@@ -89,7 +89,7 @@ static void a_cut_never_splits_a_character(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(well_formed_and_ill_formed_texts_are_told_apart),
+        cmocka_unit_test(well_formed_and_ill_formed_texts_are_distinguished),
         cmocka_unit_test(the_c_library_agrees_about_every_short_sequence),
         cmocka_unit_test(a_repaired_text_is_valid_and_as_long_as_before),
         cmocka_unit_test(a_cut_never_splits_a_character),

@@ -44,7 +44,7 @@ static void dump(const struct yaml_node *node, struct buffer *out)
     assert_int_equal(buffer_append_str(out, mapping ? "}" : "]", NULL), 0);
 }
 
-static void what_users_write_is_understood(void **state)
+static void common_documents_are_read(void **state)
 {
     (void)state;
     static const struct {
@@ -132,7 +132,7 @@ static void bad_input_is_refused_with_its_line(void **state)
     }
 }
 
-static void a_key_is_found_through_what_is_merged(void **state)
+static void a_key_is_found_in_a_merged_mapping(void **state)
 {
     static const struct {
         const char *text, *value; /* of the key "k"; NULL: there is none */
@@ -178,7 +178,7 @@ static void nodes_know_their_line_and_kind(void **state)
     assert_null(yaml_get(NULL, "a"));
 }
 
-static void null_is_what_is_plain_and_spelled_so(void **state)
+static void null_is_a_plain_scalar_of_five_spellings(void **state)
 {
     (void)state;
     static const bool expected[] = {true, true, true, true, true, false, false, false, false, false, false};
@@ -224,7 +224,7 @@ static void the_number_of_nodes_ends_exactly_at_the_limit(void **state)
 }
 
 /* Ten to the ninth leaves in a few hundred bytes. */
-static void aliases_can_not_blow_up(void **state)
+static void aliases_cannot_blow_up(void **state)
 {
     (void)state;
     cleanup_buffer struct buffer text;
@@ -303,14 +303,14 @@ static void a_stream_gives_each_document_that_is_not_empty(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(what_users_write_is_understood),
+        cmocka_unit_test(common_documents_are_read),
         cmocka_unit_test(bad_input_is_refused_with_its_line),
-        cmocka_unit_test(a_key_is_found_through_what_is_merged),
+        cmocka_unit_test(a_key_is_found_in_a_merged_mapping),
         cmocka_unit_test(nodes_know_their_line_and_kind),
-        cmocka_unit_test(null_is_what_is_plain_and_spelled_so),
+        cmocka_unit_test(null_is_a_plain_scalar_of_five_spellings),
         cmocka_unit_test(nesting_ends_exactly_at_the_limit),
         cmocka_unit_test(the_number_of_nodes_ends_exactly_at_the_limit),
-        cmocka_unit_test(aliases_can_not_blow_up),
+        cmocka_unit_test(aliases_cannot_blow_up),
         cmocka_unit_test(anchors_are_bounded),
         cmocka_unit_test(a_text_longer_than_allowed_is_refused),
         cmocka_unit_test(a_stream_gives_each_document_that_is_not_empty),

@@ -19,10 +19,10 @@ class Emulator(Process):
         self.node_port = ports["node"]
         self.control_url = f"http://127.0.0.1:{ports['control']}"
         self.kubeconfig = self.directory / "kubeconfig"
-        self._vaults = set()
-        self._bound_pods = set()
+        self._made = {"apps": set(), "issuers": set(), "vaults": set(), "pods": set()}  # by tests; reset() removes them
 
     def control(self, method, path, body=None):
+        self._note(method, path, body)
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(self.control_url + path, data=data, method=method,
                                          headers={"Content-Type": "application/json"})
@@ -32,6 +32,21 @@ class Emulator(Process):
         except urllib.error.HTTPError as error:
             raise AssertionError(f"{method} {path}: {error.code} {error.read()[:500]!r}") from None
         return json.loads(text) if text else None
+
+    def _note(self, method, path, body):
+        if (method, path) == ("POST", "/entra/apps"):
+            self._made["apps"].add((body["tenant"], body["client_id"]))
+        elif (method, path) == ("POST", "/entra/issuers"):
+            self._made["issuers"].add(body["issuer"])
+        elif method == "PUT" and path.count("/") == 2 and path.startswith("/vaults/"):
+            self._made["vaults"].add(path)
+        elif method == "PUT" and path.startswith("/nmi/pods/"):
+            self._made["pods"].add(path)
+        elif (method, path) == ("DELETE", "/entra/apps"):
+            self._made["apps"].discard((body["tenant"], body["client_id"]))
+        elif method == "DELETE":
+            self._made["pods"].discard(path)
+            self._made["vaults"].discard(path)
 
     def provider_environment(self):
         """The environment in which this emulator is the cloud of the Azure provider."""
@@ -47,11 +62,13 @@ class Emulator(Process):
         counters at zero."""
         self.clear_faults()
         self.set_imds(None)
-        for namespace, pod in list(self._bound_pods):
-            self.unbind_pod(namespace, pod)
-        for vault in self._vaults:
-            self.control("DELETE", f"/vaults/{vault}")
-        self._vaults.clear()
+        for path in [*self._made["pods"], *self._made["vaults"]]:
+            self.control("DELETE", path)
+        for tenant, client_id in list(self._made["apps"]):
+            self.control("DELETE", "/entra/apps", {"tenant": tenant, "client_id": client_id})
+        for issuer in list(self._made["issuers"]):
+            self.control("POST", "/entra/issuers", {"issuer": issuer, "keys": []})
+        self._made["issuers"].clear()
         for plural in ("secretproviderclasses", "secretproviderclasspodstatuses", "secrets", "pods", "events"):
             for item in self.control("GET", f"/kube/{plural}"):
                 metadata = item["metadata"]
@@ -68,7 +85,6 @@ class Emulator(Process):
         self.control("POST", "/entra/apps", {"tenant": tenant, "client_id": client_id, "client_secret": client_secret, **more})
 
     def add_vault(self, vault, tenant=tutorial.TENANT, client_id=tutorial.CLIENT_ID, permissions=("get", "list"), **more):
-        self._vaults.add(vault)
         self.control("PUT", f"/vaults/{vault}", {"tenant": tenant, **more})
         self.control("PUT", f"/vaults/{vault}/policies", {"client_id": client_id, "permissions": list(permissions)})
 
@@ -87,11 +103,9 @@ class Emulator(Process):
     def bind_pod(self, namespace, pod, client_id, tenant=tutorial.TENANT, **more):
         """NMI has this identity for the pod from now on."""
         self.control("PUT", f"/nmi/pods/{namespace}/{pod}", {"tenant": tenant, "client_id": client_id, **more})
-        self._bound_pods.add((namespace, pod))
 
     def unbind_pod(self, namespace, pod):
         self.control("DELETE", f"/nmi/pods/{namespace}/{pod}")
-        self._bound_pods.discard((namespace, pod))
 
     def set_key(self, name, key, vault=tutorial.VAULT, **more):
         """`key` is a JSON web key."""

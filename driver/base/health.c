@@ -5,6 +5,7 @@
 
 #include <stdlib.h>
 
+#include "common/base/alloc.h"
 #include "common/process/loop_timer.h"
 #include "driver/base/worker.h"
 
@@ -47,12 +48,10 @@ static void too_late(void *arg)
 struct health_check *health_check_start(uv_loop_t *loop, health_callback *callback, void *arg,
                                         struct error **err)
 {
-    struct health_check *check = calloc(1, sizeof(*check));
+    struct health_check *check = alloc_zeroed(sizeof(*check), err);
 
-    if (check == NULL) {
-        (void)error_no_memory(err, NULL);
+    if (check == NULL)
         return NULL;
-    }
     *check = (struct health_check){
         .timer = loop_timer_create(loop, too_late, check, err), .callback = callback, .arg = arg};
     if (check->timer == NULL || worker_start(loop, run_nothing, worker_came_back, check, err) < 0) {

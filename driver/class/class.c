@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/alloc.h"
+
 static void secret_object_finish(struct secret_object *object)
 {
     free(object->secret_name);
@@ -83,10 +85,8 @@ static int wrong_kind(const struct reader *reader, const void *node, const char 
 
 static int copy_text(const struct reader *reader, const char *text, char **ret)
 {
-    *ret = strdup(text);
-    if (*ret == NULL)
-        return error_no_memory(reader->err, NULL);
-    return 0;
+    *ret = alloc_text(text, reader->err);
+    return *ret == NULL ? -1 : 0;
 }
 
 /* A string member, "" when it is missing or null. */
@@ -291,11 +291,9 @@ enum class_decode_result class_decode(const struct class_tree *tree, const void 
     }
     if (!is_class(&reader, root))
         return CLASS_OTHER_KIND;
-    class = calloc(1, sizeof(*class));
-    if (class == NULL) {
-        (void)error_no_memory(err, NULL);
+    class = alloc_zeroed(sizeof(*class), err);
+    if (class == NULL)
         return CLASS_INVALID;
-    }
     if (read_metadata(&reader, root, default_namespace, class) < 0 || read_spec(&reader, root, class) < 0)
         return CLASS_INVALID;
     *ret = steal_ptr(&class);

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/alloc.h"
 #include "common/base/list.h"
 #include "driver/class/class_rotation.h"
 
@@ -42,12 +43,10 @@ struct class_cache_call {
 struct class_cache *class_cache_create(uv_loop_t *loop, const struct class_source *source,
                                        int64_t poll_interval_s, struct log *log, struct error **err)
 {
-    struct class_cache *cache = calloc(1, sizeof(*cache));
+    struct class_cache *cache = alloc_zeroed(sizeof(*cache), err);
 
-    if (cache == NULL) {
-        (void)error_no_memory(err, NULL);
+    if (cache == NULL)
         return NULL;
-    }
     cache->loop = loop;
     cache->source = source;
     cache->log = log;
@@ -127,11 +126,9 @@ static struct entry *entry_get(struct class_cache *cache, const char *ns, const 
 
     if (entry == NULL) {
         evict(cache);
-        entry = calloc(1, sizeof(*entry));
-        if (entry == NULL) {
-            (void)error_no_memory(err, NULL);
+        entry = alloc_zeroed(sizeof(*entry), err);
+        if (entry == NULL)
             return NULL;
-        }
         entry->cache = cache;
         list_init(&entry->link);
         list_init(&entry->waiting);
@@ -252,13 +249,11 @@ static int send_request(struct entry *entry, struct error **err)
 struct class_cache_call *class_cache_start(struct class_cache *cache, const char *ns, const char *name,
                                            class_lookup_callback *callback, void *arg, struct error **err)
 {
-    cleanup_free struct class_cache_call *call = calloc(1, sizeof(*call));
+    cleanup_free struct class_cache_call *call = alloc_zeroed(sizeof(*call), err);
     struct entry *entry;
 
-    if (call == NULL) {
-        (void)error_no_memory(err, NULL);
+    if (call == NULL)
         return NULL;
-    }
     entry = entry_get(cache, ns, name, err);
     if (entry == NULL || (entry->flight == NULL && send_request(entry, err) < 0))
         return NULL;

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "common/base/alloc.h"
 #include "common/base/buffer.h"
 #include "common/base/cleanup.h"
 #include "common/base/file.h"
@@ -191,13 +192,11 @@ static struct class_lookup *files_start(void *state, const char *ns, const char 
                                         class_lookup_callback *callback, void *arg, struct error **err)
 {
     struct class_files *files = state;
-    struct class_lookup *lookup = calloc(1, sizeof(*lookup));
+    struct class_lookup *lookup = alloc_zeroed(sizeof(*lookup), err);
 
     (void)timeout_ms; /* local files */
-    if (lookup == NULL) {
-        (void)error_no_memory(err, NULL);
+    if (lookup == NULL)
         return NULL;
-    }
     *lookup = (struct class_lookup){.directory = strdup(files->directory),
                                     .ns = strdup(ns),
                                     .name = strdup(name),
@@ -233,13 +232,12 @@ static void files_destroy(void *state)
 int class_files_create(uv_loop_t *loop, const char *directory, struct log *log,
                        struct class_source *ret_source, struct error **err)
 {
-    struct class_files *files = calloc(1, sizeof(*files));
-    char *copy = strdup(directory);
+    struct class_files *files = alloc_zeroed(sizeof(*files), err);
+    char *copy = files != NULL ? alloc_text(directory, err) : NULL;
 
-    if (files == NULL || copy == NULL) {
+    if (copy == NULL) {
         free(files);
-        free(copy);
-        return error_no_memory(err, NULL);
+        return -1;
     }
     *files = (struct class_files){.loop = loop, .log = log, .directory = copy};
     *ret_source = (struct class_source){.name = "files",

@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/alloc.h"
+
 enum { RESOURCE_VERSION_MAX = 20 }; /* digits; a 64-bit number in every API server so far */
 
 struct class_kube {
@@ -129,12 +131,10 @@ static struct class_lookup *kube_start_not_older(void *state, const char *ns, co
                                                  struct error **err)
 {
     struct class_kube *source = state;
-    struct class_lookup *lookup = calloc(1, sizeof(*lookup));
+    struct class_lookup *lookup = alloc_zeroed(sizeof(*lookup), err);
 
-    if (lookup == NULL) {
-        (void)error_no_memory(err, NULL);
+    if (lookup == NULL)
         return NULL;
-    }
     *lookup = (struct class_lookup){.client = source->client,
                                     .callback = callback,
                                     .arg = arg,
@@ -175,10 +175,10 @@ static void kube_destroy(void *state)
 
 int class_kube_create(struct kube_client *client, struct class_source *ret_source, struct error **err)
 {
-    struct class_kube *source = calloc(1, sizeof(*source));
+    struct class_kube *source = alloc_zeroed(sizeof(*source), err);
 
     if (source == NULL)
-        return error_no_memory(err, NULL);
+        return -1;
     source->client = client;
     *ret_source = (struct class_source){.name = "kubernetes",
                                         .start = kube_start,

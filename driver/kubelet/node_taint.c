@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/alloc.h"
 #include "common/base/backoff.h"
 #include "common/process/loop_timer.h"
 #include "driver/kube/kube_upsert.h"
@@ -148,25 +149,21 @@ static void retry_later(struct node_taint *taint, const struct error *error)
 struct node_taint *node_taint_create(struct kube_client *client, const char *node, uint64_t retry_first_ms,
                                      struct log *log, struct error **err)
 {
-    struct node_taint *taint = calloc(1, sizeof(*taint));
+    struct node_taint *taint = alloc_zeroed(sizeof(*taint), err);
 
-    if (taint == NULL) {
-        (void)error_no_memory(err, NULL);
+    if (taint == NULL)
         return NULL;
-    }
     *taint = (struct node_taint){
         .client = client,
         .log = log,
-        .node = strdup(node),
-        .retry = loop_timer_create(kube_client_loop(client), retry_now, taint, err),
+        .node = alloc_text(node, err),
         .law = {.first = retry_first_ms != 0 ? retry_first_ms : (uint64_t)NODE_TAINT_RETRY_FIRST_MS,
                 .growth_percent = 200,
                 .cap = NODE_TAINT_RETRY_CAP_MS},
         .kube_back = {.on_recovered = kube_is_back, .arg = taint}};
-    if (taint->retry != NULL && taint->node == NULL)
-        (void)error_no_memory(err, NULL);
-    if (taint->retry == NULL || taint->node == NULL) {
-        loop_timer_destroy(taint->retry);
+    if (taint->node != NULL)
+        taint->retry = loop_timer_create(kube_client_loop(client), retry_now, taint, err);
+    if (taint->retry == NULL) {
         free(taint->node);
         free(taint);
         return NULL;

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/alloc.h"
 #include "common/base/backoff.h"
 #include "common/base/cleanup.h"
 #include "common/grpc/server.h"
@@ -175,12 +176,10 @@ static uint64_t retry_later(struct registration *registration)
 struct registration *registration_create(uv_loop_t *loop, const struct registration_config *config,
                                          struct error **err)
 {
-    struct registration *registration = calloc(1, sizeof(*registration));
+    struct registration *registration = alloc_zeroed(sizeof(*registration), err);
 
-    if (registration == NULL) {
-        (void)error_no_memory(err, NULL);
+    if (registration == NULL)
         return NULL;
-    }
     *registration = (struct registration){.loop = loop,
                                           .retry = loop_timer_create(loop, retry_now, registration, err),
                                           .law = {.first = config->retry_first_ms != 0

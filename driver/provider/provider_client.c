@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/alloc.h"
 #include "common/base/backoff.h"
 #include "common/base/secret.h"
 #include "common/process/loop_timer.h"
@@ -290,13 +291,11 @@ struct provider_call *provider_call_start(struct provider_registry *registry, co
                                           const struct provider_mount_request *request,
                                           provider_callback *callback, void *arg, struct error **err)
 {
-    struct provider_call *call = calloc(1, sizeof(*call));
+    struct provider_call *call = alloc_zeroed(sizeof(*call), err);
     uv_loop_t *loop = provider_registry_loop(registry);
 
-    if (call == NULL) {
-        (void)error_no_memory(err, NULL);
+    if (call == NULL)
         return NULL;
-    }
     call->registry = registry;
     call->callback = callback;
     call->arg = arg;

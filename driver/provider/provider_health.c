@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/alloc.h"
 #include "common/base/list.h"
 #include "common/base/secret.h"
 #include "common/base/string_map.h"
@@ -91,9 +92,9 @@ static int check_start(struct check *check, const char *name, struct error **err
     V1alpha1__VersionRequest request = V1ALPHA1__VERSION_REQUEST__INIT;
     char version[] = "v1alpha1";
 
-    check->name = strdup(name);
+    check->name = alloc_text(name, err);
     if (check->name == NULL)
-        return error_no_memory(err, NULL);
+        return -1;
     check->provider = provider_registry_find(check->health->registry, name, err);
     if (check->provider == NULL)
         return -1;
@@ -133,12 +134,10 @@ struct provider_health *provider_health_create(uv_loop_t *loop, struct provider_
                                                struct driver_metrics *metrics, struct log *log,
                                                uint64_t interval_ms, struct error **err)
 {
-    struct provider_health *health = calloc(1, sizeof(*health));
+    struct provider_health *health = alloc_zeroed(sizeof(*health), err);
 
-    if (health == NULL) {
-        (void)error_no_memory(err, NULL);
+    if (health == NULL)
         return NULL;
-    }
     health->registry = registry;
     health->metrics = metrics;
     health->log = log;

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "common/base/alloc.h"
 #include "common/base/buffer.h"
 #include "common/base/list.h"
 
@@ -89,12 +90,10 @@ static int add_directories(struct provider_registry *registry, const char *list,
 struct provider_registry *
 provider_registry_create(uv_loop_t *loop, const struct provider_registry_config *config, struct error **err)
 {
-    struct provider_registry *registry = calloc(1, sizeof(*registry));
+    struct provider_registry *registry = alloc_zeroed(sizeof(*registry), err);
 
-    if (registry == NULL) {
-        (void)error_no_memory(err, NULL);
+    if (registry == NULL)
         return NULL;
-    }
     registry->loop = loop;
     registry->log = config->log;
     registry->max_response_bytes = config->max_response_bytes;
@@ -159,12 +158,10 @@ static struct connection *connection_create(struct provider_registry *registry, 
                                             const char *path, const struct socket_identity *identity,
                                             struct error **err)
 {
-    struct connection *connection = calloc(1, sizeof(*connection));
+    struct connection *connection = alloc_zeroed(sizeof(*connection), err);
 
-    if (connection == NULL) {
-        (void)error_no_memory(err, NULL);
+    if (connection == NULL)
         return NULL;
-    }
     list_init(&connection->link);
     connection->identity = *identity;
     connection->name = strdup(name);
@@ -264,11 +261,9 @@ struct provider_ref *provider_registry_find(struct provider_registry *registry, 
         (void)not_found(registry, name, err);
         return NULL;
     }
-    ref = malloc(sizeof(*ref));
-    if (ref == NULL) {
-        (void)error_no_memory(err, NULL);
+    ref = alloc_zeroed(sizeof(*ref), err);
+    if (ref == NULL)
         return NULL;
-    }
     ref->connection = connection;
     connection->users++;
     return ref;

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/alloc.h"
 #include "common/base/hash.h"
 #include "common/process/lifecycle.h"
 #include "driver/base/worker.h"
@@ -507,11 +508,10 @@ static void lock_interrupted(struct volume_lock *lock)
 struct publish *publish_start(const struct publisher *publisher, struct publish_request *request,
                               uint64_t timeout_ms, publish_callback *callback, void *arg, struct error **err)
 {
-    struct publish *publish = calloc(1, sizeof(*publish));
+    struct publish *publish = alloc_zeroed(sizeof(*publish), err);
 
     if (publish == NULL) {
         publish_request_finish(request);
-        (void)error_no_memory(err, NULL);
         return NULL;
     }
     if (timeout_ms > PUBLISH_TIMEOUT_MS)

@@ -32,20 +32,22 @@ static struct log_field pod_field(const struct publish *publish)
     return LOG_OBJECT("pod", publish->request.pod_namespace, publish->request.pod_name);
 }
 
-/* An Event on the pod. `template` lacks the pod, and its message the class and the error (may be NULL). */
-static void emit_event(const struct publish *publish, const struct event *template, const struct error *error)
+/* An Event on the pod; `error` may be NULL. */
+static void emit_event(const struct publish *publish, enum event_type type, const char *component,
+                       const char *reason, const char *text, const struct error *error)
 {
-    struct event event = *template;
     cleanup_free char *message = NULL;
 
-    if (asprintf(&message, "%s: SecretProviderClass %s%s%s", template->message, publish->request.class_name,
+    if (asprintf(&message, "%s: SecretProviderClass %s%s%s", text, publish->request.class_name,
                  error != NULL ? ": " : "", error_message(error)) < 0)
         message = NULL;
-    event.pod_name = publish->request.pod_name;
-    event.pod_namespace = publish->request.pod_namespace;
-    event.pod_uid = publish->request.pod_uid;
-    event.message = message != NULL ? message : template->message;
-    events_emit(publish->publisher->events, &event);
+    events_emit(publish->publisher->events, &(struct event){.type = type,
+                                                            .component = component,
+                                                            .reason = reason,
+                                                            .message = message != NULL ? message : text,
+                                                            .pod_name = publish->request.pod_name,
+                                                            .pod_namespace = publish->request.pod_namespace,
+                                                            .pod_uid = publish->request.pod_uid});
 }
 
 /* --- success --- */
@@ -78,12 +80,8 @@ void publish_report_checked(const struct publish *publish)
                                seconds_since(publish->started_ns));
     if (!publish->job.changed)
         return;
-    emit_event(publish,
-               &(struct event){.type = EVENT_NORMAL,
-                               .component = EVENT_ROTATION,
-                               .reason = EVENT_ROTATED,
-                               .message = "the contents of the volume have been updated"},
-               /* error= */ NULL);
+    emit_event(publish, EVENT_NORMAL, EVENT_ROTATION, EVENT_ROTATED,
+               "the contents of the volume have been updated", /* error= */ NULL);
     report_written(publish, "volume content updated");
 }
 
@@ -94,18 +92,6 @@ void publish_report_success(const struct publish *publish)
 }
 
 /* --- failure --- */
-
-/* The kubelet's own Event says only that a deadline has passed. */
-static void emit_timeout(const struct publish *publish, const struct error *error)
-{
-    if (publish_time_left(publish) < OUT_OF_TIME_MS && publish->caller != PUBLISH_CALLER_INTERRUPTED)
-        emit_event(publish,
-                   &(struct event){.type = EVENT_WARNING,
-                                   .component = EVENT_CONTROLLER,
-                                   .reason = EVENT_MOUNT_TIMEOUT,
-                                   .message = "the volume could not be mounted in time"},
-                   error);
-}
 
 static void log_failure(const struct publish *publish, const char *message, const struct error *error,
                         const char *provider)
@@ -119,8 +105,11 @@ void publish_report_failed_mount(const struct publish *publish, const struct err
                                  const char *provider, const char *type)
 {
     (void)type;
-    emit_timeout(publish, error);
     log_failure(publish, "volume could not be published", error, provider);
+    /* The kubelet's own Event says only that a deadline has passed. */
+    if (publish_time_left(publish) < OUT_OF_TIME_MS && publish->caller != PUBLISH_CALLER_INTERRUPTED)
+        emit_event(publish, EVENT_WARNING, EVENT_CONTROLLER, EVENT_MOUNT_TIMEOUT,
+                   "the volume could not be mounted in time", error);
 }
 
 void publish_report_failed_check(const struct publish *publish, const struct error *error,
@@ -129,12 +118,8 @@ void publish_report_failed_check(const struct publish *publish, const struct err
     driver_metrics_rotation_error(publish->publisher->metrics, provider, type);
     log_failure(publish, "rotation check failed, keeping the previous contents", error, provider);
     if (publish->caller != PUBLISH_CALLER_INTERRUPTED)
-        emit_event(publish,
-                   &(struct event){.type = EVENT_WARNING,
-                                   .component = EVENT_ROTATION,
-                                   .reason = EVENT_ROTATE_FAILED,
-                                   .message = "rotation check failed, keeping the previous contents"},
-                   error);
+        emit_event(publish, EVENT_WARNING, EVENT_ROTATION, EVENT_ROTATE_FAILED,
+                   "rotation check failed, keeping the previous contents", error);
 }
 
 void publish_report_failure(const struct publish *publish, const struct error *error, const char *type)
@@ -151,12 +136,8 @@ void publish_report_failure(const struct publish *publish, const struct error *e
 
 void publish_report_annotation(const struct publish *publish, const struct error *error)
 {
-    emit_event(publish,
-               &(struct event){.type = EVENT_WARNING,
-                               .component = EVENT_ROTATION,
-                               .reason = EVENT_ANNOTATION,
-                               .message = "an annotation is ignored, the driver's own interval applies"},
-               error);
+    emit_event(publish, EVENT_WARNING, EVENT_ROTATION, EVENT_ANNOTATION,
+               "an annotation is ignored, the driver's own interval applies", error);
 }
 
 void publish_report_provider_call(const struct publish *publish, enum grpc_status code)

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/alloc.h"
 #include "driver/volume/target_path.h"
 
 static bool is_kubelet_key(const char *key)
@@ -19,15 +20,6 @@ static const char *get_or_empty(const struct string_map *map, const char *key)
     const char *value = string_map_get(map, key);
 
     return value == NULL ? "" : value;
-}
-
-static char *copy(const char *text, struct error **err)
-{
-    char *ret = strdup(text);
-
-    if (ret == NULL)
-        (void)error_no_memory(err, NULL);
-    return ret;
 }
 
 static int check_present(const Csi__V1__NodePublishVolumeRequest *message, struct error **err)
@@ -93,10 +85,10 @@ static int check_kubelet_keys(const struct publish_request *request, struct erro
 static int fill(const Csi__V1__NodePublishVolumeRequest *message, struct publish_request *request,
                 struct error **err)
 {
-    request->volume_id = copy(message->volume_id, err);
+    request->volume_id = alloc_text(message->volume_id, err);
     if (request->volume_id == NULL)
         return -1;
-    request->target_path = copy(message->target_path, err);
+    request->target_path = alloc_text(message->target_path, err);
     if (request->target_path == NULL)
         return -1;
     for (size_t i = 0; i < message->n_volume_context; i++)

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/alloc.h"
 #include "driver/base/worker.h"
 #include "driver/volume/volume.h"
 
@@ -78,17 +79,16 @@ static void lock_granted(struct volume_lock *lock)
 struct unpublish *unpublish_start(const struct publisher *publisher, const char *target_path,
                                   publish_callback *callback, void *arg, struct error **err)
 {
-    struct unpublish *unpublish = calloc(1, sizeof(*unpublish));
+    struct unpublish *unpublish = alloc_zeroed(sizeof(*unpublish), err);
 
-    if (unpublish == NULL) {
-        (void)error_no_memory(err, NULL);
+    if (unpublish == NULL)
         return NULL;
-    }
-    *unpublish = (struct unpublish){
-        .publisher = publisher, .callback = callback, .arg = arg, .target_path = strdup(target_path)};
+    *unpublish = (struct unpublish){.publisher = publisher,
+                                    .callback = callback,
+                                    .arg = arg,
+                                    .target_path = alloc_text(target_path, err)};
     if (unpublish->target_path == NULL) {
         free(unpublish);
-        (void)error_no_memory(err, NULL);
         return NULL;
     }
     volume_locks_interrupt(publisher->locks, unpublish->target_path);

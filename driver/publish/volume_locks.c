@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/alloc.h"
+
 struct volume_locks {
     struct list held; /* the holders; a node has some hundred volumes at most, a walk is cheap */
     size_t count;
@@ -16,12 +18,10 @@ struct volume_locks {
 
 struct volume_locks *volume_locks_create(struct error **err)
 {
-    struct volume_locks *locks = calloc(1, sizeof(*locks));
+    struct volume_locks *locks = alloc_zeroed(sizeof(*locks), err);
 
-    if (locks == NULL) {
-        (void)error_no_memory(err, NULL);
+    if (locks == NULL)
         return NULL;
-    }
     list_init(&locks->held);
     return locks;
 }

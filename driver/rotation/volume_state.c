@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/alloc.h"
 #include "driver/rotation/volume_metadata.h"
 
 struct volume_states {
@@ -23,12 +24,10 @@ static void volume_free(struct volume_states *volumes, struct volume_state *volu
 
 struct volume_states *volume_states_create(struct error **err)
 {
-    struct volume_states *volumes = calloc(1, sizeof(*volumes));
+    struct volume_states *volumes = alloc_zeroed(sizeof(*volumes), err);
 
-    if (volumes == NULL) {
-        (void)error_no_memory(err, NULL);
+    if (volumes == NULL)
         return NULL;
-    }
     volume_table_init(&volumes->table);
     return volumes;
 }

@@ -321,6 +321,15 @@ static void entry_send(struct entry *entry, int64_t now_unix)
 
 /* --- responses --- */
 
+static void request_sent(struct entry *entry)
+{
+    driver_metrics_event(entry->events->config.metrics, entry->reason, "sent", entry->in_flight);
+    entry->events->refused = false;
+    entry->unconfirmed = false;
+    entry->unsent -= entry->in_flight;
+    entry->tries = 0;
+}
+
 static void request_refused(struct entry *entry, const struct error *error)
 {
     struct events *events = entry->events;
@@ -332,38 +341,43 @@ static void request_refused(struct entry *entry, const struct error *error)
     drop(entry);
 }
 
+static void retry_later(struct entry *entry)
+{
+    const struct events_config *config = &entry->events->config;
+    uint64_t pause = config->retry_ms != 0 ? config->retry_ms : EVENTS_RETRY_MS;
+
+    entry->not_before_ms = (int64_t)(uv_now(config->loop) + pause);
+    entry->unconfirmed = entry->count == 0; /* the POST */
+}
+
+static void request_failed(struct entry *entry, const struct error *error)
+{
+    enum grpc_status code = error_code(error);
+
+    entry->count -= entry->in_flight;
+    if (code == GRPC_STATUS_NOT_FOUND && entry->count > 0)
+        free(steal_ptr(&entry->name)); /* the API server has dropped it: create it again */
+    else if (code == GRPC_STATUS_ALREADY_EXISTS && entry->unconfirmed)
+        entry->unconfirmed = false; /* it exists: counted up from here */
+    else if ((code == GRPC_STATUS_UNAVAILABLE || code == GRPC_STATUS_DEADLINE_EXCEEDED) &&
+             ++entry->tries < EVENTS_TRIES_MAX)
+        retry_later(entry);
+    else
+        request_refused(entry, error);
+}
+
 static void request_ended(struct kube_response *response, const struct error *error, void *arg)
 {
     struct entry *entry = arg;
     struct events *events = entry->events;
-    enum grpc_status code = error_code(error);
 
     (void)response;
     entry->call = NULL;
     events->in_flight--;
-    if (error == NULL) {
-        driver_metrics_event(events->config.metrics, entry->reason, "sent", entry->in_flight);
-        events->refused = false;
-        entry->unconfirmed = false;
-        entry->unsent -= entry->in_flight;
-        entry->tries = 0;
-    } else {
-        entry->count -= entry->in_flight;
-        if (code == GRPC_STATUS_NOT_FOUND && entry->count > 0) {
-            free(entry->name); /* the API server has dropped it: create it again */
-            entry->name = NULL;
-        } else if (code == GRPC_STATUS_ALREADY_EXISTS && entry->unconfirmed) {
-            entry->unconfirmed = false; /* it exists: counted up from here */
-        } else if ((code == GRPC_STATUS_UNAVAILABLE || code == GRPC_STATUS_DEADLINE_EXCEEDED) &&
-                   ++entry->tries < EVENTS_TRIES_MAX) {
-            uint64_t pause = events->config.retry_ms != 0 ? events->config.retry_ms : EVENTS_RETRY_MS;
-
-            entry->not_before_ms = (int64_t)(uv_now(events->config.loop) + pause);
-            entry->unconfirmed = entry->count == 0; /* the POST */
-        } else {
-            request_refused(entry, error);
-        }
-    }
+    if (error == NULL)
+        request_sent(entry);
+    else
+        request_failed(entry, error);
     entry->in_flight = 0;
     flush(events);
 }

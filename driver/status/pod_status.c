@@ -355,44 +355,48 @@ static void remember(struct pod_volume *volume, const cJSON *object)
     }
 }
 
-static void write_done(struct kube_upsert_result *result, const struct error *error, void *arg)
+/* The object of this name is another pod's. */
+static void name_collided(struct pod_volume *volume)
 {
-    struct pod_volume *volume = arg;
-    struct pod_status *status = volume->status;
+    log_warning(volume->status->config.log,
+                "the name of a status object belongs to another pod, the driver takes a longer one",
+                LOG_STR("spcps", volume->name), LOG_STR("targetPath", volume->entry.target_path));
+    volume->unique_name = true;
+    free(steal_ptr(&volume->name));
+    free(steal_ptr(&volume->version));
+    loop_timer_start(volume->timer, 0);
+}
+
+static void write_succeeded(struct pod_volume *volume, const cJSON *object)
+{
     struct observer_call *waiter = volume->waiter;
 
-    volume->upsert = NULL;
-    write_ended(status);
-    if (error != NULL) {
-        write_failed(volume, error);
-        return;
-    }
-    if (volume->collided) {
-        log_warning(status->config.log,
-                    "the name of a status object belongs to another pod, the driver takes a longer one",
-                    LOG_STR("spcps", volume->name), LOG_STR("targetPath", volume->entry.target_path));
-        volume->unique_name = true;
-        free(volume->name);
-        volume->name = NULL;
-        free(volume->version);
-        volume->version = NULL;
-        loop_timer_start(volume->timer, 0);
-        return;
-    }
     if (volume->failures > 0)
-        log_info(status->config.log, "the status of a volume is written now", LOG_STR("spcps", volume->name));
-    remember(volume, result->object);
-    desired_pod_status_destroy(volume->desired);
-    volume->desired = NULL;
+        log_info(volume->status->config.log, "the status of a volume is written now",
+                 LOG_STR("spcps", volume->name));
+    remember(volume, object);
+    desired_pod_status_destroy(steal_ptr(&volume->desired));
     take_next(volume);
-    if (volume->desired != NULL && is_up_to_date(volume, volume->desired)) {
-        desired_pod_status_destroy(volume->desired);
-        volume->desired = NULL;
-    }
+    if (volume->desired != NULL && is_up_to_date(volume, volume->desired))
+        desired_pod_status_destroy(steal_ptr(&volume->desired));
     if (volume->desired != NULL)
         loop_timer_start(volume->timer, 0);
     if (waiter != NULL)
         observer_call_finish(waiter, NULL);
+}
+
+static void write_done(struct kube_upsert_result *result, const struct error *error, void *arg)
+{
+    struct pod_volume *volume = arg;
+
+    volume->upsert = NULL;
+    write_ended(volume->status);
+    if (error != NULL)
+        write_failed(volume, error);
+    else if (volume->collided)
+        name_collided(volume);
+    else
+        write_succeeded(volume, result->object);
 }
 
 /* --- the interface --- */

@@ -3,6 +3,7 @@
  */
 #include "provider-azure/content/content_files.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,12 +14,11 @@ int content_files_add(struct content_files *files, const char *path, const char 
     if (grown == NULL)
         return error_no_memory(err, NULL);
     files->at = grown;
-    size_t path_len = strlen(path), suffix_len = strlen(suffix);
-    char *joined = calloc(path_len + suffix_len + 1, 1);
+    size_t size = strlen(path) + strlen(suffix) + 1;
+    char *joined = malloc(size);
     if (joined == NULL)
         return error_no_memory(err, NULL);
-    memcpy(joined, path, path_len);
-    memcpy(joined + path_len, suffix, suffix_len);
+    (void)snprintf(joined, size, "%s%s", path, suffix);
     files->at[files->n++] = (struct content_file){.path = joined, .bytes = bytes, .len = len};
     return 0;
 }

@@ -9,7 +9,7 @@ from cluster import manifests
 from cluster.objects import spc
 from harness import mounts
 from harness.process import wait_until
-from harness.scripted_provider import answer
+from harness.scripted_provider import mount_response
 
 RIGHTS = sorted(manifests.rights(manifests.driver_roles()))
 SECRET_OBJECTS = [{"secretName": "synced", "type": "Opaque", "labels": {"team": "a"}, "data": [{"objectName": "file", "key": "value"}]}]
@@ -66,7 +66,7 @@ class Life:
         if self.provider_fails:
             self.failed_calls += 1
             context.abort(grpc.StatusCode.NOT_FOUND, "the vault has no such object")
-        return answer({"file": self.content}, {"file": str(self.version)})
+        return mount_response({"file": self.content}, {"file": str(self.version)})
 
     def live(self, seen=lambda: False):
         """The whole life, or as much of it as it takes until `seen()`."""

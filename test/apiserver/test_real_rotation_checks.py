@@ -4,7 +4,7 @@ from cluster.objects import spc
 from harness import mounts
 from harness.process import wait_until
 from harness.programs import metric_sum
-from harness.scripted_provider import answer
+from harness.scripted_provider import mount_response
 
 ANNOTATION = "secrets-store.csi.k8s.io/"
 
@@ -40,7 +40,7 @@ def test_the_annotations_of_a_class_work_through_the_server(start_cluster_driver
     driver.publish(pod.publish_request())
     driver.publish(pod.publish_request())
     assert len(provider.requests) == 1
-    provider.mount = lambda request, context: answer({"file": b"new"}, versions={"file": "2"})
+    provider.mount = lambda request, context: mount_response({"file": b"new"}, versions={"file": "2"})
     admin.patch("secretproviderclasses", namespace, "azure-kvname", {"metadata": {"annotations": {ANNOTATION + "refresh": "now"}}})
 
     def refreshed():
@@ -81,7 +81,7 @@ def test_a_class_that_is_deleted_leaves_running_pods_their_files(start_cluster_d
     assert missing in message and message.endswith("not found"), message
     mounts.assert_no_trace(other.target)
 
-    provider.mount = lambda request, context: answer({"file": b"new"}, versions={"file": "2"})
+    provider.mount = lambda request, context: mount_response({"file": b"new"}, versions={"file": "2"})
     admin.create(spc(), namespace)
     driver.publish(other.publish_request())  # the first mount of another pod sends a request of its own
     assert mounts.contents(other.target) == {"file": b"new"}

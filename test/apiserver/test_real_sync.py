@@ -10,7 +10,7 @@ from cluster.objects import PodVolume, spc
 from harness import mounts
 from harness.process import wait_until
 from harness.programs import Driver, Node
-from harness.scripted_provider import answer
+from harness.scripted_provider import mount_response
 
 MANAGED = "secrets-store.csi.k8s.io/managed"
 ROTATE = ("--enable-secret-rotation=true", "--rotation-poll-interval=1s")
@@ -41,7 +41,7 @@ def secret(admin, namespace):
 
 @pytest.fixture
 def provider(scripted):
-    provider = scripted(lambda request, context: answer(provider.files))
+    provider = scripted(lambda request, context: mount_response(provider.files))
     provider.files = {"file": b"content"}
     return provider
 

@@ -10,7 +10,7 @@ from cluster.objects import spc
 from harness import mounts
 from harness.kube import NODE_LABEL
 from harness.process import wait_until
-from harness.scripted_provider import answer
+from harness.scripted_provider import mount_response
 
 STATUSES = "secretproviderclasspodstatuses"
 CRD = f"{STATUSES}.secrets-store.csi.x-k8s.io"
@@ -58,7 +58,7 @@ def test_a_mount_is_recorded_and_a_rotation_patched(cluster_driver, start_cluste
     assert status["status"]["lastCheckedTime"]
     check_rotation(driver, provider, pod)
     assert status_of(admin, pod)["metadata"]["resourceVersion"] == status["metadata"]["resourceVersion"]
-    provider.mount = lambda request, context: answer({"file": b"new"}, versions={"file": "v2"})
+    provider.mount = lambda request, context: mount_response({"file": b"new"}, versions={"file": "v2"})
     check_rotation(driver, provider, pod)
     wait_until(lambda: status_of(admin, pod)["status"]["objects"] == [{"id": "file", "version": "v2"}], 10, "the new version")
     assert status_of(admin, pod)["status"]["lastRotatedTime"]
@@ -152,7 +152,7 @@ def test_names_at_the_limit_are_accepted(start_cluster_driver, admin, namespace,
 def test_a_server_that_dies_before_the_record_is_written_gets_it_later(cluster_driver, admin, server, pod, scripted):
     def mount(_request, _context):
         server.kill()
-        return answer({"file": b"content"})
+        return mount_response({"file": b"content"})
     scripted(mount)
     cluster_driver.publish(pod.publish_request(), timeout=60)
     assert mounts.contents(pod.target) == {"file": b"content"}
@@ -167,7 +167,7 @@ def test_others_may_write_at_any_time(start_cluster_driver, admin, namespace, po
 
     def mount(_request, _context):
         version[0] += 1
-        return answer({"file": str(version[0]).encode()}, versions={"file": str(version[0])})
+        return mount_response({"file": str(version[0]).encode()}, versions={"file": str(version[0])})
     provider = scripted(mount)
     driver = start_cluster_driver(*ROTATE)
     driver.publish(pod.publish_request())

@@ -23,7 +23,7 @@ from node import ADDRESS
 from charts.helm import DRIVER as CHART
 from charts.helm import program
 from harness.process import wait_until
-from harness.scripted_provider import ScriptedProvider, answer
+from harness.scripted_provider import ScriptedProvider, mount_response
 
 SUITE = os.environ.get("DRIVER_SUITE")
 PROVIDERS = Path("/var/run/secrets-store-csi-providers")
@@ -63,7 +63,7 @@ class SuiteProvider:
             context.abort(grpc.StatusCode.FAILED_PRECONDITION, f"there is no token for {self.audience}")
         known = {"foo": self.secret, "fookey": KEY}
         wanted = [yaml.safe_load(text) for text in yaml.safe_load(attributes["objects"])["array"]]
-        return answer({item["objectName"]: (json.loads(request.permission), known[item["objectName"]]) for item in wanted},
+        return mount_response({item["objectName"]: (json.loads(request.permission), known[item["objectName"]]) for item in wanted},
                       {f"secret/{item['objectName']}": "v2" if self.secret == b"rotated" else "v1" for item in wanted})
 
     def stop(self):

@@ -16,7 +16,7 @@ from harness.many_pods import ManyPods
 from harness.process import PATIENCE, wait_until
 from harness.programs import metric_sum
 from harness.rpc import CODES
-from harness.scripted_provider import answer
+from harness.scripted_provider import mount_response
 
 pytestmark = pytest.mark.release_only
 
@@ -142,7 +142,7 @@ def test_mounted_volumes_go_on_and_status_objects_are_written_at_its_return(star
         if '"late"' in request.attributes:
             entered.set()
             assert go.wait(30)
-        return answer({"file": b"content"})
+        return mount_response({"file": b"content"})
     scripted(mount)
     driver = start()
     request = rpc.publish_request(node.target())

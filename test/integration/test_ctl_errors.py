@@ -14,7 +14,7 @@ from harness.ctl import BAD_USAGE, FAILED_CALL, FAILED_HERE, ctl
 from harness.fixtures import starter
 from harness.process import free_port
 from harness.rpc import CODES
-from harness.scripted_provider import answer
+from harness.scripted_provider import mount_response
 
 IDENTITY, NODE, PROVIDER = "/csi.v1.Identity/", "/csi.v1.Node/", "/v1alpha1.CSIDriverProvider/"
 HEALTH = "/grpc.health.v1.Health/Check"
@@ -220,13 +220,14 @@ def test_stats_of_a_unit_that_is_unknown(canned):
 
 
 def test_a_mount_response_with_an_error_code(canned):
-    done = ctl("mount", endpoint=canned({rpc.MOUNT: answer(error_code="GONE")}), check=False)
+    done = ctl("mount", endpoint=canned({rpc.MOUNT: mount_response(error_code="GONE")}), check=False)
     assert (done.returncode, done.stdout) == (FAILED_CALL + CODES.UNKNOWN.value[0], "")
     assert "error code 'GONE'" in done.stderr
 
 
 def test_contents_that_are_no_text_are_shown_in_hexadecimal(canned):
-    endpoint = canned({rpc.MOUNT: answer({"text": "ä".encode(), "empty": b"", "bytes": b"\x00\xff", "latin": b"\xe4"}, versions={"id": "v1"})})
+    contents = {"text": "ä".encode(), "empty": b"", "bytes": b"\x00\xff", "latin": b"\xe4"}
+    endpoint = canned({rpc.MOUNT: mount_response(contents, versions={"id": "v1"})})
     out = json.loads(ctl("mount", "--show-contents", "--json", endpoint=endpoint).stdout)
     assert {file["path"]: file.get("contents", file.get("contents_hex")) for file in out["files"]} == {
         "text": "ä", "empty": "", "bytes": "00ff", "latin": "e4"}
@@ -251,7 +252,7 @@ def test_a_path_that_does_not_stay_below_out_is_refused(canned, scratch, path):
     foreign.mkdir()
     (out / "link").symlink_to(foreign)
     (out / "file").write_text("old")
-    done = ctl("mount", "--out", out, endpoint=canned({rpc.MOUNT: answer({path: b"x"})}), check=False)
+    done = ctl("mount", "--out", out, endpoint=canned({rpc.MOUNT: mount_response({path: b"x"})}), check=False)
     failed_here(done, f"--out '{out}': ")
     assert not (scratch / "escape").exists() and not os.path.lexists("/escape") and list(foreign.iterdir()) == []
     assert (out / "file").read_text() == "old"
@@ -262,13 +263,13 @@ def test_a_link_in_the_place_of_a_file_is_not_followed(canned, scratch):
     out.mkdir()
     foreign.write_text("old")
     (out / "a").symlink_to(foreign)
-    failed_here(ctl("mount", "--out", out, endpoint=canned({rpc.MOUNT: answer({"a": b"new"})}), check=False), f"write '{'a'}'")
+    failed_here(ctl("mount", "--out", out, endpoint=canned({rpc.MOUNT: mount_response({"a": b"new"})}), check=False), f"write '{'a'}'")
     assert foreign.read_text() == "old"
 
 
 def test_nested_files_are_written_for_their_owner_alone(canned, scratch):
     out = scratch / "out"
-    endpoint = canned({rpc.MOUNT: answer({"a/b/c": b"deep", "a/d": (0o777, b"mode"), "e": b""})})
+    endpoint = canned({rpc.MOUNT: mount_response({"a/b/c": b"deep", "a/d": (0o777, b"mode"), "e": b""})})
     for _ in range(2):  # the second time over the files of the first
         ctl("mount", "--out", out, endpoint=endpoint)
         files = {str(path.relative_to(out)): path for path in out.rglob("*") if path.is_file()}
@@ -280,7 +281,7 @@ def test_nested_files_are_written_for_their_owner_alone(canned, scratch):
 @pytest.mark.parametrize("out", ["file", "none/out"])
 def test_an_out_that_cannot_be_a_directory(canned, scratch, out):
     (scratch / "file").write_text("old")
-    failed_here(ctl("mount", "--out", scratch / out, endpoint=canned({rpc.MOUNT: answer({"a": b"x"})}), check=False), str(scratch / out))
+    failed_here(ctl("mount", "--out", scratch / out, endpoint=canned({rpc.MOUNT: mount_response({"a": b"x"})}), check=False), str(scratch / out))
     assert (scratch / "file").read_text() == "old"
 
 
@@ -306,13 +307,13 @@ def test_the_request_of_a_mount(sent, scratch):
     (scratch / "token").write_text("jwt\n\n")
     words = ["mount", "--class", scratch / "class.yaml", "--permission=0640", "--pod=p", "--pod-uid=u", "--namespace=n", "--service-account=s",
              "--target=/t", "--attribute", "c=6", "-attribute=d=e=f"]
-    request = sent(rpc.MOUNT, provider_pb2.MountRequest, answer({}), *words)
+    request = sent(rpc.MOUNT, provider_pb2.MountRequest, mount_response({}), *words)
     assert (request.permission, request.secrets, request.target_path) == ("416", "null", "/t")
     key = "csi.storage.k8s.io/"
     assert json.loads(request.attributes) == {
         "a": "text", "b": "", "c": "6", "d": "e=f", key + "pod.name": "p", key + "pod.uid": "u", key + "pod.namespace": "n",
         key + "serviceAccount.name": "s", key + "ephemeral": "true"}
-    request = sent(rpc.MOUNT, provider_pb2.MountRequest, answer({}), *words, "--token-file", f"api://x={scratch}/token",
+    request = sent(rpc.MOUNT, provider_pb2.MountRequest, mount_response({}), *words, "--token-file", f"api://x={scratch}/token",
                    "--secret-file", f"k={scratch}/token")
     assert json.loads(json.loads(request.attributes)[key + "serviceAccount.tokens"])["api://x"]["token"] == "jwt"
     assert json.loads(request.secrets) == {"k": "jwt\n\n"}

@@ -8,7 +8,7 @@ from harness import mounts, rpc
 from harness.kube import spc
 from harness.process import wait_until
 from harness.programs import metric_sum
-from harness.scripted_provider import HeldMount, answer, check_rotation
+from harness.scripted_provider import HeldMount, check_rotation, mount_response
 
 ROTATE = ("--enable-secret-rotation=true", "--rotation-poll-interval=1s")
 
@@ -53,12 +53,12 @@ def test_the_same_failure_again_is_counted_up(node, start_in_cluster, cluster, s
 
 
 def test_a_rotation_is_reported_and_an_unchanged_rotation_check_is_not(node, start_in_cluster, cluster, scripted):
-    provider = scripted(lambda request, context: answer({"file": b"canary-one"}))
+    provider = scripted(lambda request, context: mount_response({"file": b"canary-one"}))
     driver, request = start_in_cluster(*ROTATE), rpc.publish_request(node.target())
     driver.publish(request)
     check_rotation(driver, provider, request)
     assert events(cluster) == []
-    provider.mount = lambda request, context: answer({"file": b"canary-two"}, versions={"file": "v2"})
+    provider.mount = lambda request, context: mount_response({"file": b"canary-two"}, versions={"file": "v2"})
     check_rotation(driver, provider, request)
     [event] = wait_until(lambda: events(cluster), what="the event")
     assert (event["type"], event["reason"]) == ("Normal", "MountRotationComplete")
@@ -122,7 +122,7 @@ def test_events_that_cannot_be_sent_hold_nothing_up(node, start_in_cluster, clus
     cluster.emulator.add_fault(**fault, service="kube", path_contains="/events")
     request = rpc.publish_request(target)
     driver.publish(request)
-    provider.mount = lambda request, context: answer({"file": b"new"}, versions={"file": "v2"})
+    provider.mount = lambda request, context: mount_response({"file": b"new"}, versions={"file": "v2"})
     check_rotation(driver, provider, request)
     assert mounts.contents(target) == {"file": b"new"}
     driver.unpublish(rpc.unpublish_request(target), timeout=5)

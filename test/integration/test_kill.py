@@ -8,7 +8,7 @@ import pytest
 
 from harness import mounts, rpc, tutorial
 from harness.programs import Driver
-from harness.scripted_provider import answer
+from harness.scripted_provider import mount_response
 
 CONTENT = {"a": b"1" * 5000, "sub/b": b"2"}
 EXPECTED = {"a": (0o644, b"1" * 5000), "sub/b": (0o644, b"2")}
@@ -30,7 +30,7 @@ def test_killed_at_random_moments_of_a_publish(node, scripted, seeded, flags):
 
     def mount(request, context):
         generation[0] += 1
-        return answer({"a": CONTENT["a"], "sub/b": str(generation[0]).encode()}, versions={"a": str(generation[0])})
+        return mount_response({"a": CONTENT["a"], "sub/b": str(generation[0]).encode()}, versions={"a": str(generation[0])})
     scripted(mount)
     for round_number in range(25):
         driver = Driver(node, flags, name=f"driver{round_number}")
@@ -63,7 +63,7 @@ def test_killed_at_random_moments_of_a_publish(node, scripted, seeded, flags):
 def test_killed_between_publish_and_unpublish(node, scripted):
     node.add_class()
     target = node.target()
-    scripted(lambda request, context: answer(CONTENT))
+    scripted(lambda request, context: mount_response(CONTENT))
     first = Driver(node, name="first")
     first.publish(rpc.publish_request(target))
     first.kill()
@@ -81,7 +81,7 @@ def test_killed_between_publish_and_unpublish(node, scripted):
 def test_killed_at_random_moments_of_an_unpublish(node, scripted, seeded):
     node.add_class()
     target = node.target()
-    scripted(lambda request, context: answer(CONTENT))
+    scripted(lambda request, context: mount_response(CONTENT))
     for round_number in range(15):
         driver = Driver(node, name=f"driver{round_number}")
         driver.publish(rpc.publish_request(target))

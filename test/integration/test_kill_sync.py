@@ -11,7 +11,7 @@ import pytest
 
 from harness import rpc
 from harness.process import wait_until
-from harness.scripted_provider import answer
+from harness.scripted_provider import mount_response
 from harness.secret_sync import replica_set, secret_object, uid
 
 pytestmark = [pytest.mark.slow, pytest.mark.release_only]
@@ -33,7 +33,7 @@ class Stage:
         self.request = cluster.request()
 
     def mount(self, _request, _context):
-        return answer({"file": self.content}, {"file": str(self.generation)})
+        return mount_response({"file": self.content}, {"file": str(self.generation)})
 
     @property
     def content(self):

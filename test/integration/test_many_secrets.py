@@ -11,7 +11,7 @@ from harness import kube, mounts
 from harness.many_pods import ManyPods
 from harness.process import wait_until
 from harness.programs import metric_sum
-from harness.scripted_provider import answer
+from harness.scripted_provider import mount_response
 
 VOLUMES = 200
 INTERVAL_S = 4
@@ -48,7 +48,7 @@ class Stage:
                 {"secretName": f"of-{name}", "type": "Opaque", "data": [{"objectName": "file", "key": "key"}]}]))
 
     def mount(self, request, _context):
-        return answer({"file": text(json.loads(request.attributes)["name"], self.generation).encode()}, {"file": str(self.generation)})
+        return mount_response({"file": text(json.loads(request.attributes)["name"], self.generation).encode()}, {"file": str(self.generation)})
 
     def owners(self, class_name):
         """One ReplicaSet per class, if pods share classes; bare pods otherwise."""

@@ -13,7 +13,7 @@ from harness import mounts, rpc
 from harness.kube import spc
 from harness.many_pods import ManyPods
 from harness.programs import metric_sum
-from harness.scripted_provider import answer
+from harness.scripted_provider import mount_response
 
 CLASSES, PODS_PER_CLASS = 4, 50
 VOLUMES = CLASSES * PODS_PER_CLASS
@@ -38,7 +38,7 @@ def test_two_hundred_volumes_cost_little_and_always_the_same(node, start_driver,
 
     def mount(request, context):
         number = json.loads(request.attributes)["n"]
-        return answer({"file": f"content {number} {generation.get(number, 1)}".encode()}, versions={"file": str(generation.get(number, 1))})
+        return mount_response({"file": f"content {number} {generation.get(number, 1)}".encode()}, versions={"file": str(generation.get(number, 1))})
     provider = scripted(mount)
     driver = start_driver(f"--kubeconfig={emulator.kubeconfig}", "--enable-secret-rotation=true", f"--rotation-poll-interval={INTERVAL_S}s",
                           "-v=0", standalone=False)
@@ -109,7 +109,7 @@ def test_a_restart_with_two_hundred_failing_volumes_is_no_storm(node, start_driv
         if failing.is_set():
             fetched.setdefault(request.target_path, []).append(time.monotonic())
             context.abort(grpc.StatusCode.UNAVAILABLE, "the vault is away")
-        return answer({"file": b"content"})
+        return mount_response({"file": b"content"})
     scripted(mount)
     flags = (f"--kubeconfig={emulator.kubeconfig}", "--enable-secret-rotation=true", f"--rotation-poll-interval={interval_s}s", "-v=0")
     driver = start_driver(*flags, standalone=False)

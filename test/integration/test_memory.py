@@ -12,7 +12,7 @@ from harness.azure_mounts import Pods, mount_request
 from harness.identities import TOKENS, Certificate, Issuer, subject_of, tokens_json
 from harness.memory import memory_contains, traces
 from harness.process import BUILD, wait_until
-from harness.scripted_provider import answer
+from harness.scripted_provider import mount_response
 from harness.secret_sync import ROTATE, secret_object
 
 # A sanitizer keeps what libraries free.
@@ -117,7 +117,7 @@ def test_the_driver_forgets_contents_credentials_and_conversions(synced, scripte
                                             "a file that is refused")}
     bundle = Certificate("bundle")
     files = {"file": values["a secret"].encode(), "bundle.pem": bundle.pem().encode(), "bundle.pfx": base64.b64decode(bundle.pfx())}
-    provider = scripted(lambda request, context: answer(dict(files)))
+    provider = scripted(lambda request, context: mount_response(dict(files)))
     synced.add_class(secret_object(), *(secret_object(form, type_="kubernetes.io/tls", data=[
         (f"bundle.{form}", "tls.crt"), (f"bundle.{form}", "tls.key")]) for form in ("pem", "pfx")))
     synced.start("-v=10", *ROTATE)

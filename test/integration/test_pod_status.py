@@ -9,14 +9,14 @@ from harness import mounts, rpc
 from harness.kube import NODE_LABEL, STATUSES, spc
 from harness.programs import metric_sum
 from harness.rpc import CODES
-from harness.scripted_provider import answer, check_rotation
+from harness.scripted_provider import check_rotation, mount_response
 
 ROTATE = ("--enable-secret-rotation=true", "--rotation-poll-interval=1s")
 NAME = "web-default-azure-kvname"
 
 
 def test_a_mount_is_recorded_as_specified(node, start_in_cluster, cluster, scripted):
-    scripted(lambda request, context: answer({"b": b"2", "a": b"1"}, versions={"z/b": "v2", "a": "v1"}))
+    scripted(lambda request, context: mount_response({"b": b"2", "a": b"1"}, versions={"z/b": "v2", "a": "v1"}))
     target = node.target()
     start_in_cluster().publish(rpc.publish_request(target))
     status = cluster.status()
@@ -43,7 +43,7 @@ def test_a_rotation_is_one_patch(node, start_in_cluster, cluster, scripted):
     provider = scripted()
     driver, request = start_in_cluster(*ROTATE), rpc.publish_request(node.target())
     driver.publish(request)
-    provider.mount = lambda request, context: answer({"file": b"new"}, versions={"file": "v2"})
+    provider.mount = lambda request, context: mount_response({"file": b"new"}, versions={"file": "v2"})
     check_rotation(driver, provider, request)
     cluster.wait_for_requests([("POST", 201), ("PATCH", 200)])
     status = cluster.status()["status"]
@@ -183,7 +183,7 @@ def test_a_foreign_change_is_read_and_kept(node, start_in_cluster, cluster, scri
     status["metadata"]["annotations"] = {"seen": "yes"}
     del status["metadata"]["resourceVersion"]
     cluster.add(STATUSES, status)
-    provider.mount = lambda request, context: answer({"file": b"new"}, versions={"file": "v2"})
+    provider.mount = lambda request, context: mount_response({"file": b"new"}, versions={"file": "v2"})
     check_rotation(driver, provider, request)
     cluster.wait_for_requests([("POST", 201), ("PATCH", 409), ("GET", 200), ("PATCH", 200)])
     assert cluster.status()["metadata"]["annotations"] == {"seen": "yes"}
@@ -195,7 +195,7 @@ def test_a_deleted_object_comes_back_with_the_next_change(node, start_in_cluster
     driver, request = start_in_cluster(*ROTATE), rpc.publish_request(node.target())
     driver.publish(request)
     cluster.remove(STATUSES, NAME)
-    provider.mount = lambda request, context: answer({"file": b"new"}, versions={"file": "v2"})
+    provider.mount = lambda request, context: mount_response({"file": b"new"}, versions={"file": "v2"})
     check_rotation(driver, provider, request)
     cluster.wait_for_status(lambda status: status["status"]["objects"] == [{"id": "file", "version": "v2"}])
 
@@ -244,7 +244,7 @@ def test_a_silent_api_server_does_not_hold_up_a_rotation_check(node, start_in_cl
     provider = scripted()
     driver, request = start_in_cluster(*ROTATE), rpc.publish_request(node.target())
     driver.publish(request)
-    provider.mount = lambda request, context: answer({"file": b"new"}, versions={"file": "v2"})
+    provider.mount = lambda request, context: mount_response({"file": b"new"}, versions={"file": "v2"})
     cluster.emulator.add_fault("blackhole", service="kube", path_contains=STATUSES)
     started = time.monotonic()
     check_rotation(driver, provider, request)
@@ -258,7 +258,7 @@ def test_a_driver_that_stops_finishes_its_write(node, start_in_cluster, cluster,
     provider = scripted()
     driver, request = start_in_cluster(*ROTATE), rpc.publish_request(node.target())
     driver.publish(request)
-    provider.mount = lambda request, context: answer({"file": b"new"}, versions={"file": "v2"})
+    provider.mount = lambda request, context: mount_response({"file": b"new"}, versions={"file": "v2"})
     cluster.emulator.add_fault("latency", service="kube", method="PATCH", path_contains=STATUSES, latency_ms=700)
     check_rotation(driver, provider, request)
     driver.destroy()
@@ -269,7 +269,7 @@ def test_a_driver_that_stops_does_not_wait_for_a_silent_api_server(node, start_i
     provider = scripted()
     driver, request = start_in_cluster(*ROTATE), rpc.publish_request(node.target())
     driver.publish(request)
-    provider.mount = lambda request, context: answer({"file": b"new"}, versions={"file": "v2"})
+    provider.mount = lambda request, context: mount_response({"file": b"new"}, versions={"file": "v2"})
     cluster.emulator.add_fault("blackhole", service="kube", method="PATCH", path_contains=STATUSES)
     check_rotation(driver, provider, request)
     started = time.monotonic()

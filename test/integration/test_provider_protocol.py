@@ -16,7 +16,7 @@ from harness import http2, mounts, rpc
 from harness.process import PATIENCE, wait_until
 from harness.raw_provider import RawProvider
 from harness.rpc import CODES
-from harness.scripted_provider import HeldMount, answer
+from harness.scripted_provider import HeldMount, mount_response
 
 
 @pytest.fixture
@@ -103,7 +103,7 @@ def test_a_cancelled_publish_cancels_the_provider_and_leaves_nothing(ready, scri
     held.release()
     wait_until(lambda: mounts.mounts_below(target) == [], what="the mount to be gone")
     # the volume is free again
-    provider.mount = lambda request, context: answer({"file": b"content"})
+    provider.mount = lambda request, context: mount_response({"file": b"content"})
     driver.publish(rpc.publish_request(target))
     assert mounts.contents(target) == {"file": b"content"}
 
@@ -146,7 +146,7 @@ def test_an_error_of_the_provider_reaches_the_kubelet_with_code_and_pod(ready, s
 
 def test_an_error_code_in_the_answer_fails_the_mount(ready, scripted):
     driver, target = ready
-    scripted(lambda request, context: answer({"file": b"content"}, error_code="VaultSealed"))
+    scripted(lambda request, context: mount_response({"file": b"content"}, error_code="VaultSealed"))
     _, message = driver.publish_failure(rpc.publish_request(target))
     assert "VaultSealed" in message
     assert mounts.mounts_below(target) == []
@@ -154,7 +154,7 @@ def test_an_error_code_in_the_answer_fails_the_mount(ready, scripted):
 
 def test_an_answer_without_object_versions_fails_the_mount(ready, scripted):
     driver, target = ready
-    scripted(lambda request, context: answer({"file": b"content"}, versions={}))
+    scripted(lambda request, context: mount_response({"file": b"content"}, versions={}))
     _, message = driver.publish_failure(rpc.publish_request(target))
     assert "version" in message
     assert mounts.mounts_below(target) == []
@@ -166,7 +166,7 @@ BAD_PATHS = ["", "/abs", "..", "../x", "a/../b", "..data", "..x/y", ".", "./a", 
 @pytest.mark.parametrize("path", BAD_PATHS, ids=lambda path: path[:12] or "empty")
 def test_a_bad_path_fails_the_mount_before_anything_is_written(ready, scripted, path):
     driver, target = ready
-    scripted(lambda request, context: answer({"good": b"x", path: b"y"}))
+    scripted(lambda request, context: mount_response({"good": b"x", path: b"y"}))
     code, message = driver.publish_failure(rpc.publish_request(target))
     assert code == CODES.INVALID_ARGUMENT and f'provider "scripted": file path \'{path[:40]}' in message
     assert mounts.mounts_below(target) == []
@@ -175,7 +175,7 @@ def test_a_bad_path_fails_the_mount_before_anything_is_written(ready, scripted, 
 @pytest.mark.parametrize("paths", [("a", "a/b"), ("a/b", "a")], ids=["file_first", "directory_first"])
 def test_a_file_that_is_also_a_directory_fails_the_mount(ready, scripted, paths):
     driver, target = ready
-    scripted(lambda request, context: answer({path: b"x" for path in paths}))
+    scripted(lambda request, context: mount_response({path: b"x" for path in paths}))
     driver.publish_failure(rpc.publish_request(target))
     assert mounts.mounts_below(target) == []
 
@@ -184,14 +184,14 @@ def test_nested_paths_strange_names_modes_and_empty_files_are_kept(ready, script
     driver, target = ready
     files = {"plain": (0o644, b"1"), "sub/deep/file": (0o600, b"2"), "sub/..hidden": (0o400, b"3"), ".dot": (0o444, b"4"),
              "schlüssel": (0o640, b"5"), "with space": (0o644, b""), "back\\slash": (0o755, b"\0\xff\n"), "none": (0, b"6")}
-    scripted(lambda request, context: answer(files))
+    scripted(lambda request, context: mount_response(files))
     driver.publish(rpc.publish_request(target))
     assert mounts.read_volume(target) == files
 
 
 def test_an_answer_without_files_is_a_success_with_an_empty_volume(ready, scripted):
     driver, target = ready
-    scripted(lambda request, context: answer({}, versions={"secret/x": "1"}))
+    scripted(lambda request, context: mount_response({}, versions={"secret/x": "1"}))
     driver.publish(rpc.publish_request(target))
     assert mounts.contents(target) == {}
     driver.unpublish(rpc.unpublish_request(target))
@@ -201,7 +201,7 @@ def test_an_answer_without_files_is_a_success_with_an_empty_volume(ready, script
 def test_an_answer_of_three_mebibytes_is_mounted(ready, scripted):
     driver, target = ready
     big = os.urandom(3 << 20)
-    scripted(lambda request, context: answer({"big": big, "small": b"x"}))
+    scripted(lambda request, context: mount_response({"big": big, "small": b"x"}))
     driver.publish(rpc.publish_request(target))
     assert mounts.contents(target) == {"big": big, "small": b"x"}
 
@@ -210,17 +210,17 @@ def test_more_object_versions_than_any_volume_has_are_refused(driver, node, scri
     """Each has its place in a sorted map: what fits into 4 MiB would keep the driver busy for minutes."""
     node.add_class()
     target = node.target()
-    provider = scripted(lambda request, context: answer({"file": b"x"}, versions={str(i): "v" for i in range(10001)}))
+    provider = scripted(lambda request, context: mount_response({"file": b"x"}, versions={str(i): "v" for i in range(10001)}))
     code, details = driver.publish_failure(rpc.publish_request(target))
     assert code == grpc.StatusCode.RESOURCE_EXHAUSTED and "10001 object versions, more than 10000" in details
     mounts.assert_no_trace(target)
-    provider.mount = lambda request, context: answer({"file": b"x"}, versions={str(i): "v" for i in range(10000)})
+    provider.mount = lambda request, context: mount_response({"file": b"x"}, versions={str(i): "v" for i in range(10000)})
     driver.publish(rpc.publish_request(target))
 
 
 def test_a_response_above_the_limit_fails_with_the_upstream_text(ready, scripted):
     driver, target = ready
-    scripted(lambda request, context: answer({"big": bytes(5 << 20)}))
+    scripted(lambda request, context: mount_response({"big": bytes(5 << 20)}))
     code, message = driver.publish_failure(rpc.publish_request(target))
     assert code == CODES.RESOURCE_EXHAUSTED
     assert "received message larger than max" in message
@@ -230,7 +230,7 @@ def test_a_response_above_the_limit_fails_with_the_upstream_text(ready, scripted
 def test_the_limit_can_be_raised(node, start_driver, scripted):
     driver = start_driver("--max-call-recv-msg-size=8388608")
     node.add_class()
-    scripted(lambda request, context: answer({"big": bytes(5 << 20)}))
+    scripted(lambda request, context: mount_response({"big": bytes(5 << 20)}))
     driver.publish(rpc.publish_request(node.target()))
     assert len(mounts.contents(node.target())["big"]) == 5 << 20
 
@@ -238,7 +238,7 @@ def test_the_limit_can_be_raised(node, start_driver, scripted):
 def test_ten_thousand_small_files_are_mounted(ready, scripted):
     driver, target = ready
     files = {f"d{i % 10}/f{i}": b"x" for i in range(2000)}
-    scripted(lambda request, context: answer(files))
+    scripted(lambda request, context: mount_response(files))
     driver.publish(rpc.publish_request(target), timeout=60)
     assert len(mounts.contents(target)) == 2000
 
@@ -283,7 +283,7 @@ def test_a_provider_that_moved_to_the_other_directory_is_found(node, start_drive
     driver.unpublish(rpc.unpublish_request(target))
     provider.stop()
     node.providers, kept = other, node.providers
-    scripted(lambda request, context: answer({"file": b"moved"}))
+    scripted(lambda request, context: mount_response({"file": b"moved"}))
     node.providers = kept
     driver.publish(rpc.publish_request(target))
     assert mounts.contents(target) == {"file": b"moved"}
@@ -395,7 +395,7 @@ def test_a_provider_that_accepts_and_stays_silent_runs_into_the_deadline(ready, 
 
 def test_a_hundred_volumes_at_once(ready, node, scripted):
     driver, _ = ready
-    provider = scripted(lambda request, context: answer({"uid": json.loads(request.attributes)["csi.storage.k8s.io/pod.uid"].encode()}))
+    provider = scripted(lambda request, context: mount_response({"uid": json.loads(request.attributes)["csi.storage.k8s.io/pod.uid"].encode()}))
     uids = [f"00000000-0000-0000-0000-{i:012d}" for i in range(100)]
     targets = {uid: node.target(uid) for uid in uids}
     calls = {uid: driver.client.future(rpc.PUBLISH, rpc.publish_request(targets[uid], pod_uid=uid)) for uid in uids}

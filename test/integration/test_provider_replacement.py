@@ -14,7 +14,7 @@ import pytest
 from harness import mounts, rpc, tutorial
 from harness.process import wait_until
 from harness.programs import metric_sum
-from harness.scripted_provider import answer
+from harness.scripted_provider import mount_response
 
 MOUNTS = 1000
 WORKERS = 8
@@ -110,8 +110,8 @@ def test_empty_directories_are_not_the_working_directory(node, start_driver, scr
 
 def test_a_symlinked_socket_is_followed_and_a_new_target_is_noticed(ready, node, scripted):
     driver, target = ready
-    first = scripted(lambda request, context: answer({"file": b"first"}), name="real1")
-    second = scripted(lambda request, context: answer({"file": b"second"}), name="real2")
+    first = scripted(lambda request, context: mount_response({"file": b"first"}), name="real1")
+    second = scripted(lambda request, context: mount_response({"file": b"second"}), name="real2")
     link = node.provider_socket("scripted")
     link.symlink_to(node.provider_socket("real1"))
     driver.publish(rpc.publish_request(target))

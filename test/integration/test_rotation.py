@@ -11,7 +11,7 @@ import pytest
 from harness import mounts, rpc, tutorial
 from harness.process import wait_until
 from harness.programs import CLASS_YAML
-from harness.scripted_provider import answer
+from harness.scripted_provider import mount_response
 
 ROTATE = ("--enable-secret-rotation=true", "--rotation-poll-interval=1s")
 
@@ -83,7 +83,7 @@ def test_within_the_interval_nothing_is_fetched_again_even_after_a_restart(node,
 
 def test_a_restarted_driver_sends_the_provider_the_mounted_versions(node, start_driver, scripted):
     node.add_class()
-    provider = scripted(lambda request, context: answer({"file": b"content"}, versions={"secret/file": "17"}))
+    provider = scripted(lambda request, context: mount_response({"file": b"content"}, versions={"secret/file": "17"}))
     target, flags = node.target(), ("--enable-secret-rotation=true", "--rotation-poll-interval=0")
     first = start_driver(*flags)
     first.publish(rpc.publish_request(target))
@@ -141,9 +141,9 @@ def republish_until(driver, target, expected):
 
 def test_files_appear_change_and_vanish_together(rotating, scripted):
     driver, target = rotating
-    provider = scripted(lambda request, context: answer({"a": b"1", "sub/x": b"2", "gone/y": b"3"}))
+    provider = scripted(lambda request, context: mount_response({"a": b"1", "sub/x": b"2", "gone/y": b"3"}))
     driver.publish(rpc.publish_request(target))
-    provider.mount = lambda request, context: answer({"a": b"1*", "sub/z": b"4", "new": b"5"}, versions={"a": "v2"})
+    provider.mount = lambda request, context: mount_response({"a": b"1*", "sub/z": b"4", "new": b"5"}, versions={"a": "v2"})
     republish_until(driver, target, {"a": (0o644, b"1*"), "sub/z": (0o644, b"4"), "new": (0o644, b"5")})
     visible = [name for name in os.listdir(target) if not name.startswith("..")]
     assert sorted(visible) == ["a", "new", "sub"]
@@ -152,9 +152,9 @@ def test_files_appear_change_and_vanish_together(rotating, scripted):
 
 def test_a_changed_mode_is_applied(rotating, scripted):
     driver, target = rotating
-    provider = scripted(lambda request, context: answer({"a": (0o644, b"1")}))
+    provider = scripted(lambda request, context: mount_response({"a": (0o644, b"1")}))
     driver.publish(rpc.publish_request(target))
-    provider.mount = lambda request, context: answer({"a": (0o600, b"1")})
+    provider.mount = lambda request, context: mount_response({"a": (0o600, b"1")})
     republish_until(driver, target, {"a": (0o600, b"1")})
 
 
@@ -173,7 +173,7 @@ def test_a_bad_path_in_a_republish_changes_nothing(rotating, scripted):
     driver, target = rotating
     provider = scripted()
     driver.publish(rpc.publish_request(target))
-    provider.mount = lambda request, context: answer({"file": b"new", "../evil": b"x"})
+    provider.mount = lambda request, context: mount_response({"file": b"new", "../evil": b"x"})
     time.sleep(1.1)  # the interval has to pass
     driver.publish(rpc.publish_request(target))
     assert mounts.contents(target) == {"file": b"content"}
@@ -185,10 +185,10 @@ def test_a_much_larger_content_still_fits(rotating, scripted):
     provider = scripted()
     driver.publish(rpc.publish_request(target))
     big = os.urandom(3 << 20)
-    provider.mount = lambda request, context: answer({"file": big})
+    provider.mount = lambda request, context: mount_response({"file": big})
     republish_until(driver, target, {"file": (0o644, big)})
     bigger = os.urandom(3 << 20)
-    provider.mount = lambda request, context: answer({"file": bigger})
+    provider.mount = lambda request, context: mount_response({"file": bigger})
     republish_until(driver, target, {"file": (0o644, bigger)})
 
 
@@ -200,7 +200,7 @@ def test_a_reader_always_sees_a_whole_generation(rotating, scripted):
     def mount(request, context):
         generation[0] += 1
         text = str(generation[0]).encode() * 1000
-        return answer({"a": text, "b": text}, versions={"a": str(generation[0])})
+        return mount_response({"a": text, "b": text}, versions={"a": str(generation[0])})
     scripted(mount)
     driver.publish(rpc.publish_request(target))
     stop, mixed, seen = threading.Event(), [], set()
@@ -235,10 +235,10 @@ def test_a_reader_always_sees_a_whole_generation(rotating, scripted):
 
 def test_an_open_file_keeps_its_old_content(rotating, scripted):
     driver, target = rotating
-    provider = scripted(lambda request, context: answer({"a": b"old"}))
+    provider = scripted(lambda request, context: mount_response({"a": b"old"}))
     driver.publish(rpc.publish_request(target))
     with open(target / "a", "rb") as old:
-        provider.mount = lambda request, context: answer({"a": b"new"})
+        provider.mount = lambda request, context: mount_response({"a": b"new"})
         republish_until(driver, target, {"a": (0o644, b"new")})
         assert old.read() == b"old"
 
@@ -246,12 +246,12 @@ def test_an_open_file_keeps_its_old_content(rotating, scripted):
 def test_a_bind_mount_made_before_the_rotation_sees_the_new_value(rotating, scripted, node):
     """A container's own bind mount of the volume."""
     driver, target = rotating
-    provider = scripted(lambda request, context: answer({"a": b"old"}))
+    provider = scripted(lambda request, context: mount_response({"a": b"old"}))
     driver.publish(rpc.publish_request(target))
     container = node.directory / "container"
     container.mkdir()
     subprocess.run(["mount", "--bind", target, container], check=True)
-    provider.mount = lambda request, context: answer({"a": b"new"})
+    provider.mount = lambda request, context: mount_response({"a": b"new"})
     republish_until(driver, target, {"a": (0o644, b"new")})
     assert (container / "a").read_bytes() == b"new"
     # and after unpublish the leaked mount shows nothing

@@ -8,7 +8,7 @@ from harness import mounts, rpc
 from harness.process import BUILD
 from harness.programs import Azure
 from harness.rpc import CODES
-from harness.scripted_provider import ScriptedProvider, answer
+from harness.scripted_provider import ScriptedProvider, mount_response
 
 LONGEST = 107
 
@@ -67,7 +67,7 @@ def test_a_provider_whose_socket_has_a_longer_path_fails_the_mount_by_name(node,
     (scratch / "short").symlink_to(directory)
     node.add_class()
     driver = start_driver(f"--provider-volume={directory}")
-    provider = ScriptedProvider(scratch / "short/scripted.sock", lambda request, context: answer({"file": b"content"}))
+    provider = ScriptedProvider(scratch / "short/scripted.sock", lambda request, context: mount_response({"file": b"content"}))
     try:
         code, message = driver.publish_failure(rpc.publish_request(node.target()))
     finally:

@@ -8,7 +8,7 @@ import pytest
 
 from harness import rpc
 from harness.process import wait_until
-from harness.scripted_provider import answer, check_rotation
+from harness.scripted_provider import check_rotation, mount_response
 
 ROTATE = ("--enable-secret-rotation=true", "--rotation-poll-interval=1s")
 
@@ -30,7 +30,7 @@ def files(directory):
 
 
 def test_a_volume_has_a_file_that_goes_with_it(node, start, directory, scripted):
-    scripted(lambda request, context: answer({"file": b"canary"}, versions={"b": "v2", "a": "v1"}))
+    scripted(lambda request, context: mount_response({"file": b"canary"}, versions={"b": "v2", "a": "v1"}))
     driver, target = start(), node.target()
     driver.publish(rpc.publish_request(target))
     [(name, status)] = files(directory).items()
@@ -56,7 +56,7 @@ def test_a_file_is_replaced_as_a_whole_and_only_when_something_changed(node, sta
     check_rotation(driver, provider, request)
     assert (os.stat(path).st_ino, os.stat(path).st_mtime_ns) == (first.st_ino, first.st_mtime_ns)
     with open(path) as before:
-        provider.mount = lambda request, context: answer({"file": b"new"}, versions={"file": "v2"})
+        provider.mount = lambda request, context: mount_response({"file": b"new"}, versions={"file": "v2"})
         check_rotation(driver, provider, request)
         wait_until(lambda: files(directory)[path.name]["status"]["objects"] == [{"id": "file", "version": "v2"}], what="the new version")
         assert json.load(before)["status"]["objects"] != [{"id": "file", "version": "v2"}]  # the old file, whole

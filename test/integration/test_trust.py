@@ -8,7 +8,7 @@ from proto import csi_pb2
 
 from harness import mounts, rpc
 from harness.rpc import CODES
-from harness.scripted_provider import answer
+from harness.scripted_provider import mount_response
 
 TOKENS = "csi.storage.k8s.io/serviceAccount.tokens"
 
@@ -118,7 +118,7 @@ def read_as(path, uid, gid, groups=""):
 
 def test_fs_group_lets_a_non_root_process_of_the_group_read_0440_files_and_no_other(node, start_driver, scripted, container):
     node.add_class()
-    provider = scripted(lambda request, context: answer({"file": (0o440, b"content"), "sub/own": (0o400, b"x"), "none": (0, b"y")}))
+    provider = scripted(lambda request, context: mount_response({"file": (0o440, b"content"), "sub/own": (0o400, b"x"), "none": (0, b"y")}))
     driver = start_driver("--enable-secret-rotation=true", "--rotation-poll-interval=0")
     request = rpc.publish_request(node.target())
     request.volume_capability.mount.volume_mount_group = "2000"
@@ -132,7 +132,7 @@ def test_fs_group_lets_a_non_root_process_of_the_group_read_0440_files_and_no_ot
     assert read_as(path / "file", 1000, 1000, "2001")[0] != 0
     assert os.stat(path / "file").st_gid == 2000
     # a rotation keeps it so
-    provider.mount = lambda request, context: answer({"file": (0o440, b"rotated")}, versions={"file": "2"})
+    provider.mount = lambda request, context: mount_response({"file": (0o440, b"rotated")}, versions={"file": "2"})
     driver.publish(request)
     assert read_as(path / "file", 1000, 1000, "2000") == (0, "rotated")
     assert read_as(path / "file", 1000, 1000)[0] != 0
@@ -140,7 +140,7 @@ def test_fs_group_lets_a_non_root_process_of_the_group_read_0440_files_and_no_ot
 
 def test_without_fs_group_0440_files_are_for_root(node, start_driver, scripted, container):
     node.add_class()
-    scripted(lambda request, context: answer({"file": (0o440, b"content"), "open": (0o444, b"all")}))
+    scripted(lambda request, context: mount_response({"file": (0o440, b"content"), "open": (0o444, b"all")}))
     start_driver().publish(rpc.publish_request(node.target()))
     path = container(node.target())
     assert read_as(path / "file", 1000, 1000)[0] != 0
@@ -150,7 +150,7 @@ def test_without_fs_group_0440_files_are_for_root(node, start_driver, scripted, 
 
 def test_stats_are_those_of_the_file_system_and_follow_a_rotation(node, start_driver, scripted):
     node.add_class()
-    provider = scripted(lambda request, context: answer({"file": os.urandom(100_000)}))
+    provider = scripted(lambda request, context: mount_response({"file": os.urandom(100_000)}))
     driver = start_driver("--enable-secret-rotation=true", "--rotation-poll-interval=0")
     target = node.target()
 
@@ -165,7 +165,7 @@ def test_stats_are_those_of_the_file_system_and_follow_a_rotation(node, start_dr
     assert 100_000 <= used.used < 200_000
     inodes = first[csi_pb2.VolumeUsage.INODES]
     assert (inodes.total, inodes.available, inodes.used) == (seen.f_files, seen.f_favail, seen.f_files - seen.f_ffree)
-    provider.mount = lambda request, context: answer({"file": os.urandom(400_000), "more": b"1"}, versions={"file": "2"})
+    provider.mount = lambda request, context: mount_response({"file": os.urandom(400_000), "more": b"1"}, versions={"file": "2"})
     driver.publish(rpc.publish_request(target))
     second = stats()
     assert 400_000 <= second[csi_pb2.VolumeUsage.BYTES].used < 500_000  # the old version takes no space any more

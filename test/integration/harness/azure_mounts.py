@@ -62,7 +62,7 @@ class Pods:
         return self.client.call(rpc.MOUNT, request, timeout)
 
     def outcome(self, request, timeout=30):
-        """The answer, or the error (grpc.RpcError)."""
+        """The response, or the error (grpc.RpcError)."""
         try:
             return self.mount(request, timeout)
         except grpc.RpcError as error:
@@ -73,11 +73,11 @@ class Pods:
             return list(pool.map(lambda request: self.outcome(request, timeout), requests))
 
     def mount_all(self, requests, timeout=30):
-        answers = self.call_all(requests, timeout)
-        for answer in answers:
-            if isinstance(answer, grpc.RpcError):
-                raise answer
-        return answers
+        outcomes = self.call_all(requests, timeout)
+        for outcome in outcomes:
+            if isinstance(outcome, grpc.RpcError):
+                raise outcome
+        return outcomes
 
     def close(self):
         self.client.close()

@@ -10,7 +10,7 @@ from harness.emulator import Emulator
 from harness.kube import Cluster, pod, spc
 from harness.programs import Azure, Driver, Node
 from harness.scratch import scratch_directory
-from harness.scripted_provider import ScriptedProvider, answer
+from harness.scripted_provider import ScriptedProvider, mount_response
 from harness.secret_sync import SyncedCluster
 
 
@@ -110,7 +110,7 @@ def client(azure):
 def scripted(node):
     """Starts scripted providers: scripted(mount=function, name="scripted"). Default: one file "file" with the text "content"."""
     def content(request, context):
-        return answer({"file": b"content"})
+        return mount_response({"file": b"content"})
     yield from starter(lambda mount=content, name="scripted": ScriptedProvider(node.provider_socket(name), mount), end="stop")
 
 
@@ -122,4 +122,4 @@ def files():
 
 @pytest.fixture
 def provider(scripted, files):
-    return scripted(lambda request, context: answer(dict(files)))
+    return scripted(lambda request, context: mount_response(dict(files)))

@@ -1,18 +1,18 @@
 """A provider whose contents change with every request, and what a volume shows of them."""
 
 from harness import mounts
-from harness.scripted_provider import answer
+from harness.scripted_provider import mount_response
 
 
 class Generations:
-    """A provider whose every answer is a whole new generation; a volume with a mix of two of them is noticed by `shown()`."""
+    """A provider whose every response is a whole new generation; a volume with a mix of two of them is noticed by `shown()`."""
 
     def __init__(self):
         self.number = 0
 
     def __call__(self, request, context):
         self.number += 1
-        return answer({"a": self.text(self.number), "sub/b": self.text(self.number)}, versions={"a": str(self.number)})
+        return mount_response({"a": self.text(self.number), "sub/b": self.text(self.number)}, versions={"a": str(self.number)})
 
     @staticmethod
     def text(number):

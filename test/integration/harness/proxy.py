@@ -6,7 +6,7 @@ import threading
 
 
 class Proxy:
-    """`refuse`: the status to answer CONNECT with; `user`: "name:password" that it requires."""
+    """`refuse`: the status of every response to CONNECT; `user`: "name:password" that it requires."""
 
     def __init__(self, refuse=None, user=None):
         self.refuse = refuse

@@ -17,7 +17,7 @@ from harness import rpc
 from harness.process import wait_until
 
 
-def answer(files=None, versions=None, error_code=None):
+def mount_response(files=None, versions=None, error_code=None):
     """A MountResponse from {path: bytes or (mode, bytes)}."""
     response = provider_pb2.MountResponse()
     for path, value in (files or {}).items():
@@ -84,7 +84,7 @@ class HeldMount:
     """A mount function that holds every request until `release()`: 30 s at most."""
 
     def __init__(self, content=b"content"):
-        self.response = answer({"file": content})
+        self.response = mount_response({"file": content})
         self._arrived, self._released = threading.Semaphore(0), threading.Event()
 
     def __call__(self, request, context):
@@ -121,11 +121,11 @@ def _die_during(request, context):
 
 def _die_after(request, context):
     threading.Timer(0.05, os._exit, [1]).start()
-    return answer({"file": b"content"})
+    return mount_response({"file": b"content"})
 
 
 BEHAVIOURS = {"die-before": _die_before, "die-during": _die_during, "die-after": _die_after,
-              "answer": lambda request, context: answer({"file": b"content"})}
+              "answer": lambda request, context: mount_response({"file": b"content"})}
 
 if __name__ == "__main__":
     provider = ScriptedProvider(sys.argv[1], BEHAVIOURS[sys.argv[2]])

@@ -71,5 +71,5 @@ class KilledAt(SyscallFault):
 
     @property
     def killed(self):
-        """Was the call reached? Use after leaving the block, and after the peer has seen the answer or the end."""
+        """Was the call reached? Use after leaving the block, and after the peer has seen the response or the end."""
         return self.process.popen.poll() == -signal.SIGKILL

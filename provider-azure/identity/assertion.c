@@ -5,11 +5,11 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <sys/random.h>
 
 #include "common/base/json.h"
 #include "common/crypto/digest.h"
 #include "common/crypto/encoding.h"
+#include "common/crypto/kernel_random.h"
 
 enum { GUID_LEN = 36 };
 
@@ -17,7 +17,7 @@ enum { GUID_LEN = 36 };
 static int make_guid(char ret[GUID_LEN + 1], struct error **err)
 {
     uint8_t b[16];
-    if (getrandom(b, sizeof(b), 0) != (ssize_t)sizeof(b))
+    if (kernel_random(NULL, b, sizeof(b)) != 0)
         return error_set(err, GRPC_STATUS_INTERNAL, "the kernel returned no random bytes");
     b[6] = (uint8_t)((b[6] & 0x0f) | 0x40);
     b[8] = (uint8_t)((b[8] & 0x3f) | 0x80);

@@ -44,7 +44,7 @@ struct token_proxy {
     struct buffer ca; /* empty: none */
     char *sni;        /* computed, or NULL */
     uint64_t sni_until_ms;
-    struct transport_probe *probe;
+    struct tls_probe *probe;
     TAILQ_HEAD(token_proxy_waiters, token_proxy_waiter) waiters;
 };
 
@@ -140,8 +140,7 @@ void token_proxy_destroy(struct token_proxy *proxy)
     if (proxy == NULL)
         return;
     assert(TAILQ_EMPTY(&proxy->waiters));
-    if (proxy->probe != NULL)
-        transport_probe_cancel(proxy->transport, &proxy->probe);
+    transport_probe_cancel(proxy->transport, &proxy->probe);
     error_free(proxy->config_error);
     free(proxy->connect_to);
     free(proxy->host);

@@ -74,8 +74,7 @@ static void deliver(struct tls_probe *probe, const char *const *names, struct er
     tls_probe_callback *callback = probe->callback;
     void *arg = probe->arg;
     end(probe);
-    if (callback != NULL)
-        callback(names, error, arg);
+    callback(names, error, arg);
     error_free(error);
 }
 

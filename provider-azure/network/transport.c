@@ -48,14 +48,13 @@ uint32_t transport_random(const struct transport *transport)
     return transport->ops->random(transport->state);
 }
 
-struct transport_probe *transport_probe(const struct transport *transport,
-                                        const struct tls_probe_request *request, tls_probe_callback *callback,
-                                        void *arg, struct error **err)
+struct tls_probe *transport_probe(const struct transport *transport, const struct tls_probe_request *request,
+                                  tls_probe_callback *callback, void *arg, struct error **err)
 {
     return transport->ops->probe(transport->state, request, callback, arg, err);
 }
 
-void transport_probe_cancel(const struct transport *transport, struct transport_probe **probe)
+void transport_probe_cancel(const struct transport *transport, struct tls_probe **probe)
 {
     if (*probe != NULL)
         transport->ops->probe_cancel(transport->state, probe);
@@ -193,48 +192,19 @@ static uint32_t real_random(void *state)
     return backoff_random();
 }
 
-struct transport_probe {
-    struct tls_probe *tls;
-    tls_probe_callback *callback;
-    void *arg;
-};
-
-static void on_probed(const char *const *names, const struct error *error, void *arg)
-{
-    struct transport_probe *probe = arg;
-    tls_probe_callback *callback = probe->callback;
-    void *callback_arg = probe->arg;
-
-    free(probe);
-    callback(names, error, callback_arg);
-}
-
-static struct transport_probe *real_probe(void *state, const struct tls_probe_request *request,
-                                          tls_probe_callback *callback, void *arg, struct error **err)
+static struct tls_probe *real_probe(void *state, const struct tls_probe_request *request,
+                                    tls_probe_callback *callback, void *arg, struct error **err)
 {
     const struct real_transport *real = state;
-    struct transport_probe *probe = calloc(1, sizeof(*probe));
-    if (probe == NULL) {
-        (void)error_no_memory(err, NULL);
-        return NULL;
-    }
-    *probe = (struct transport_probe){.callback = callback, .arg = arg};
     struct tls_probe_request with_trust = *request;
     with_trust.ca_file = http_client_ca_file(real->client);
-    probe->tls = tls_probe_start(real->loop, &with_trust, on_probed, probe, err);
-    if (probe->tls == NULL) {
-        free(probe);
-        return NULL;
-    }
-    return probe;
+    return tls_probe_start(real->loop, &with_trust, callback, arg, err);
 }
 
-static void real_probe_cancel(void *state, struct transport_probe **probe)
+static void real_probe_cancel(void *state, struct tls_probe **probe)
 {
     (void)state;
-    tls_probe_cancel(&(*probe)->tls);
-    free(*probe);
-    *probe = NULL;
+    tls_probe_cancel(probe);
 }
 
 struct work {

@@ -34,7 +34,6 @@ struct http_reply {
 
 struct transport_call;
 struct transport_timer;
-struct transport_probe;
 
 /* Either `reply` (any HTTP status) or `error` with the `hop` that failed; both borrowed during the call. */
 typedef void transport_callback(struct http_reply *reply, enum http_hop hop, const struct error *error,
@@ -54,9 +53,9 @@ struct transport_ops {
     uint32_t (*random)(void *state); /* for jitter only, not for cryptography */
     /* The names in a TLS server's certificate: tls_probe.h. `ca_file` of the request is ignored;
      * without ca_pem the system's trust store applies. */
-    struct transport_probe *(*probe)(void *state, const struct tls_probe_request *request,
-                                     tls_probe_callback *callback, void *arg, struct error **err);
-    void (*probe_cancel)(void *state, struct transport_probe **probe);
+    struct tls_probe *(*probe)(void *state, const struct tls_probe_request *request,
+                               tls_probe_callback *callback, void *arg, struct error **err);
+    void (*probe_cancel)(void *state, struct tls_probe **probe);
     /* Runs `run` in another thread, then `done` here, in a later turn, in any case. Both get `arg`; until
      * `done` only `run` uses the memory that it reaches. */
     int (*work)(void *state, transport_fired *run, transport_fired *done, void *arg, struct error **err);
@@ -93,12 +92,11 @@ int64_t transport_unix_s(const struct transport *transport);
 uint32_t transport_random(const struct transport *transport);
 
 /* Starts a probe of a TLS server's certificate; `request` is borrowed during this call. */
-struct transport_probe *transport_probe(const struct transport *transport,
-                                        const struct tls_probe_request *request, tls_probe_callback *callback,
-                                        void *arg, struct error **err);
+struct tls_probe *transport_probe(const struct transport *transport, const struct tls_probe_request *request,
+                                  tls_probe_callback *callback, void *arg, struct error **err);
 
 /* Ends a probe without its callback. Accepts a pointer to NULL. */
-void transport_probe_cancel(const struct transport *transport, struct transport_probe **probe);
+void transport_probe_cancel(const struct transport *transport, struct tls_probe **probe);
 
 /* Runs `run` in another thread, then `done` here. Returns -1 with err set only on lack of memory. */
 int transport_work(const struct transport *transport, transport_fired *run, transport_fired *done, void *arg,

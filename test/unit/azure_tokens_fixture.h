@@ -10,7 +10,7 @@
 #include "provider-azure/identity/token_cache.h"
 #include "test/unit/test_azure_fake.h"
 
-struct transport_probe {
+struct tls_probe {
     tls_probe_callback *callback;
     void *arg;
 };
@@ -18,7 +18,7 @@ struct transport_probe {
 struct fixture {
     struct fake fake;
     struct transport_ops ops;
-    struct transport_probe *probe; /* under way */
+    struct tls_probe *probe; /* under way */
     unsigned probes;
     struct throttle_table throttles;
     struct network network;
@@ -41,21 +41,21 @@ static struct fixture *fixture_of(void *state)
     return (struct fixture *)state; /* `fake` is the first member */
 }
 
-static struct transport_probe *fake_probe(void *state, const struct tls_probe_request *request,
-                                          tls_probe_callback *callback, void *arg, struct error **err)
+static struct tls_probe *fake_probe(void *state, const struct tls_probe_request *request,
+                                    tls_probe_callback *callback, void *arg, struct error **err)
 {
     struct fixture *fixture = fixture_of(state);
-    struct transport_probe *probe = calloc(1, sizeof(*probe));
+    struct tls_probe *probe = calloc(1, sizeof(*probe));
     (void)err;
     assert_null(fixture->probe);
     assert_string_equal(request->server_name, "kubernetes.default.svc.cluster.local");
-    *probe = (struct transport_probe){callback, arg};
+    *probe = (struct tls_probe){callback, arg};
     fixture->probe = probe;
     fixture->probes++;
     return probe;
 }
 
-static void fake_probe_cancel(void *state, struct transport_probe **probe)
+static void fake_probe_cancel(void *state, struct tls_probe **probe)
 {
     fixture_of(state)->probe = NULL;
     free(*probe);

@@ -14,7 +14,7 @@
 /* Ends the probe under way with names, or with an error. */
 static void end_probe(struct fixture *fixture, const char *const *names)
 {
-    struct transport_probe *probe = fixture->probe;
+    struct tls_probe *probe = fixture->probe;
     struct error *error = NULL;
     assert_non_null(probe);
     fixture->probe = NULL;

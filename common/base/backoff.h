@@ -5,7 +5,8 @@
  * a row and starts its own timer:
  *
  *     static const struct backoff law = {
- *         .first = 100, .growth_percent = 200, .cap = 5000, .jitter_min_percent = 100, .jitter_max_percent = 125};
+ *         .first = 100, .growth_percent = 200, .cap = 5000,
+ *         .jitter_min_percent = 100, .jitter_max_percent = 125};
  *     loop_timer_start(timer, backoff_pause(&law, ++failures, backoff_random()));
  *
  * Units are the user's: all numbers of one law are milliseconds, or all are seconds.

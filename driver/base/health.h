@@ -1,8 +1,8 @@
 /*
  * health.h - is the driver able to work?
  *
- * A response shows that the loop turns. An empty piece of work that comes back from the thread pool shows that
- * mounts are not stuck in the kernel, which no restart of a peer would cure. The Kubernetes API and the
+ * A response shows that the loop turns. An empty piece of work that comes back from the thread pool shows
+ * that mounts are not stuck in the kernel, which no restart of a peer would cure. The Kubernetes API and the
  * providers do not count: restarting the driver does not help them.
  */
 #ifndef DRIVER_BASE_HEALTH_H

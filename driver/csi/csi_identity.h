@@ -1,7 +1,8 @@
 /*
  * csi_identity.h - csi.v1.Identity: name, capabilities and health of the plugin.
  *
- * GetPluginCapabilities is empty: this is a node plugin without a controller. Probe is a health check (health.h).
+ * GetPluginCapabilities is empty: this is a node plugin without a controller. Probe is a health check
+ * (health.h).
  */
 #ifndef DRIVER_CSI_CSI_IDENTITY_H
 #define DRIVER_CSI_CSI_IDENTITY_H

@@ -1,6 +1,6 @@
 /*
- * grpc_server_fixture.h - for tests: the gRPC server with one method, whose handler does what the request says,
- * and requests to it by hand-made HTTP/2 (grpc_wire.h).
+ * grpc_server_fixture.h - for tests: the gRPC server with one method, whose handler does what the request
+ * says, and requests to it by hand-made HTTP/2 (grpc_wire.h).
  */
 #ifndef TEST_UNIT_GRPC_SERVER_FIXTURE_H
 #define TEST_UNIT_GRPC_SERVER_FIXTURE_H

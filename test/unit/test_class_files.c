@@ -1,6 +1,6 @@
 /*
- * test_class_files.c - SecretProviderClasses from a directory: which files count, precedence, reported problems
- * about bad ones.
+ * test_class_files.c - SecretProviderClasses from a directory: which files count, precedence, reported
+ * problems about bad ones.
  */
 #include <setjmp.h>
 #include <stdarg.h>

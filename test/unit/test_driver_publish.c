@@ -1,6 +1,6 @@
 /*
- * test_driver_publish.c - one publish through all of its states: first mounts, rotation checks, and failures in each
- * state. The fixture around it: publish_fixture.h.
+ * test_driver_publish.c - one publish through all of its states: first mounts, rotation checks, and failures
+ * in each state. The fixture around it: publish_fixture.h.
  */
 #include "test/unit/publish_fixture.h"
 

@@ -1,5 +1,6 @@
 /*
- * test_driver_request.c - decoding a NodePublishVolume request, target paths, and the attributes for the provider.
+ * test_driver_request.c - decoding a NodePublishVolume request, target paths, and the attributes for the
+ * provider.
  */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -88,8 +88,8 @@ static void volumes_without_metadata_become_due_within_one_interval_one_after_th
     }
 }
 
-/* Their rotation checks have been failing for an hour, the driver is restarted, and the kubelet, too: it calls for all
- * of them every second. */
+/* Their rotation checks have been failing for an hour, the driver is restarted, and the kubelet, too: it
+ * calls for all of them every second. */
 static void volumes_with_failing_rotation_checks_do_not_come_all_at_once_after_a_restart(void **state)
 {
     enum { N = 200, MET = 100000 };
@@ -101,7 +101,7 @@ static void volumes_with_failing_rotation_checks_do_not_come_all_at_once_after_a
     } table[] = {
         {120, 3600, 60, 12},       {3600, 3 * 3600, 60, 12},
         {20, 3600, 20, 25},        {1, 3600, 1, N}, /* the interval is meant */
-        {120, 120 + 90 - 1, 1, N}, /* the driver was away, no rotation check has failed: there is nothing to spread */
+        {120, 120 + 90 - 1, 1, N}, /* the driver was away, no check has failed: nothing to spread */
     };
     char path[64];
 

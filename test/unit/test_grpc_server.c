@@ -1,6 +1,6 @@
 /*
- * test_grpc_server.c - what the gRPC server answers: to good requests, to bad ones, to bad HTTP/2. The fixture:
- * grpc_server_fixture.h.
+ * test_grpc_server.c - what the gRPC server answers: to good requests, to bad ones, to bad HTTP/2. The
+ * fixture: grpc_server_fixture.h.
  */
 #include "test/unit/grpc_server_fixture.h"
 

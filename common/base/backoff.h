@@ -18,11 +18,10 @@
 #include <stdint.h>
 
 struct backoff {
-    uint64_t first; /* the pause after the first failure, before jitter */
-    uint64_t step;  /* added after the growth by each further failure; mostly 0 */
-    unsigned
-        growth_percent; /* each further failure: pause * growth_percent / 100. 200 doubles; 0 is as 100 */
-    uint64_t cap;       /* the longest pause before jitter, at least `first` */
+    uint64_t first;          /* the pause after the first failure, before jitter */
+    uint64_t step;           /* added after the growth by each further failure; mostly 0 */
+    unsigned growth_percent; /* of the pause at each further failure: 200 doubles it; 0 is as 100 */
+    uint64_t cap;            /* the longest pause before jitter, at least `first` */
 
     /* The pause is spread evenly between these parts of it; both 0: no jitter. */
     unsigned jitter_min_percent;

@@ -7,7 +7,7 @@ import threading
 import pytest
 from grpc import RpcError
 
-from harness import tutorial
+from harness import rpc, tutorial
 from harness.azure_mounts import Pods, mount_request, texts
 from harness.process import free_port
 from harness.programs import metric_sum
@@ -208,7 +208,7 @@ def test_a_certificate_of_another_name_is_a_tls_failure(pods, emulator, scratch)
 ])
 def test_an_answer_that_breaks_is_named(pods, emulator, service, kind, words):
     emulator.add_fault(kind, service=service)
-    code, text = failure(pods, mount_request(), timeout=SOON)
+    code, text = rpc.until_answered(lambda: failure(pods, mount_request(), timeout=SOON))
     assert code == CODES.UNAVAILABLE and text.startswith(OBJECT)
     for word in words:
         assert word in text, word

@@ -231,8 +231,9 @@ static bool start_retry(struct http_retry *retry, const struct http_reply *reply
         return false;
     uint64_t delay = choose_delay(retry, reply);
     bool throttled = reply != NULL && reply->status == 429;
-    if (throttled)
-        throttle_pause(network->throttles, retry->scope, now, now + delay);
+    if (throttled) /* others wait for a bounded time only: then one of them is the probe */
+        throttle_pause(network->throttles, retry->scope, now,
+                       now + (delay < RETRY_AFTER_MAX_MS ? delay : RETRY_AFTER_MAX_MS));
     throttle_release(&retry->permit, THROTTLE_NO_RESPONSE);
     if (retry->tries > retry->policy->max_retries || delay > RETRY_AFTER_MAX_MS || delay >= time_left(retry))
         return false;

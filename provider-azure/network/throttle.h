@@ -71,8 +71,8 @@ enum throttle_outcome {
 /* Ends a permit; harmless for one in state PERMIT_NONE. Wakes queued permits. */
 void throttle_release(struct throttle_permit *permit, enum throttle_outcome outcome);
 
-/* The service returned 429: no request of the scope is sent before `until_ms`. A pause is never shortened.
- * Call it before throttle_release(). */
+/* The service returned 429: no request of the scope is sent before `until_ms`, which the caller bounds. A
+ * pause is never shortened. Call it before throttle_release(). */
 void throttle_pause(struct throttle_table *table, const uint8_t key[DIGEST_SHA256_LEN], uint64_t now_ms,
                     uint64_t until_ms);
 

@@ -32,7 +32,8 @@ struct fixture {
     const char *good_token; /* the vault accepts only this */
     int tokens_made;
     int64_t token_life;
-    int fail_first; /* that many vault requests get `fail_status` */
+    int token_fail_first; /* that many token requests get 429 */
+    int fail_first;       /* that many vault requests get `fail_status` */
     int fail_status;
     int64_t retry_after_ms;
     const char *challenge;
@@ -50,6 +51,11 @@ static char response_text[65536];
 static struct fake_response entra(struct fixture *fixture, const char *body)
 {
     fixture->fake.token_requests++;
+    if (fixture->token_fail_first > 0) {
+        fixture->token_fail_first--;
+        return (struct fake_response){
+            .status = 429, .retry_after_ms = fixture->retry_after_ms, .body = "{\"error\":\"throttled\"}"};
+    }
     if (strstr(body, "client_secret=bad") != NULL)
         return (struct fake_response){
             .status = 401,
@@ -394,6 +400,48 @@ static void a_pause_of_more_than_a_minute_is_reported_at_once(void **state)
     assert_int_equal(fixture->fake.now_ms, since);
 }
 
+/* One 429 that asks for days costs a new mount a minute at most: then one request is the probe. */
+static void a_long_retry_after_pauses_the_vault_for_a_minute(void **state)
+{
+    struct fixture *fixture = *state;
+    static const int64_t rows[] = {61000, 3600000, INT64_C(604800000)};
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        fixture->fail_first = 2; /* the probe gets the same response once */
+        fixture->fail_status = 429;
+        fixture->retry_after_ms = rows[i];
+        fixture->vault_requests = 0;
+        uint64_t since = fixture->fake.now_ms;
+        run(fixture, false, 110000);
+        assert_int_equal(error_code(fixture->error), GRPC_STATUS_RESOURCE_EXHAUSTED);
+        run(fixture, false, 110000);
+        assert_int_equal(error_code(fixture->error), GRPC_STATUS_RESOURCE_EXHAUSTED);
+        assert_int_equal(fixture->vault_requests, 2);
+        assert_true(fixture->fake.now_ms - since >= 60000 && fixture->fake.now_ms - since <= 61000);
+        since = fixture->fake.now_ms;
+        run(fixture, false, 110000);
+        assert_null(fixture->error);
+        assert_int_equal(fixture->vault_requests, 3);
+        assert_true(fixture->fake.now_ms - since >= 60000 && fixture->fake.now_ms - since <= 61000);
+    }
+}
+
+static void a_long_retry_after_pauses_an_application_for_a_minute(void **state)
+{
+    struct fixture *fixture = *state;
+    fixture->token_fail_first = 1;
+    fixture->retry_after_ms = INT64_C(604800000);
+    run(fixture, false, 110000);
+    assert_int_equal(error_code(fixture->error), GRPC_STATUS_RESOURCE_EXHAUSTED);
+    run(fixture, false, 5000); /* not sent */
+    assert_int_equal(error_code(fixture->error), GRPC_STATUS_RESOURCE_EXHAUSTED);
+    assert_int_equal(fixture->fake.token_requests, 1);
+    uint64_t since = fixture->fake.now_ms;
+    run(fixture, false, 110000);
+    assert_null(fixture->error);
+    assert_true(fixture->fake.now_ms - since <= 61000);
+    assert_int_equal(fixture->fake.token_requests, 2);
+}
+
 static void a_mount_that_joins_a_paused_request_reports_the_pause(void **state)
 {
     struct fixture *fixture = *state;
@@ -627,6 +675,8 @@ int main(void)
         CASE(retry_after_is_obeyed_and_shared_by_all_requests_to_the_vault),
         CASE(a_pause_beyond_the_deadline_is_reported_at_once),
         CASE(a_pause_of_more_than_a_minute_is_reported_at_once),
+        CASE(a_long_retry_after_pauses_the_vault_for_a_minute),
+        CASE(a_long_retry_after_pauses_an_application_for_a_minute),
         CASE(a_mount_that_joins_a_paused_request_reports_the_pause),
         CASE(a_request_without_a_response_is_retried_over_another_connection),
         CASE(all_failing_objects_are_reported_and_equal_causes_once),

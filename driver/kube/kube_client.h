@@ -1,14 +1,15 @@
 /*
  * kube_client.h - JSON requests to the Kubernetes API over the common HTTP client.
  *
- * Credentials stay fresh: token and CA files are read again when they are older than a minute, at once after a
- * 401 (the token) or a failed TLS verification (the CA), and the request is then repeated once. 429 and 5xx
- * responses are retried after Retry-After (or a growing pause for reads) plus jitter, while the deadline allows.
- * A write without Retry-After is not retried, since its outcome is not known (kube_upsert.h finds it out).
+ * Credentials stay fresh: token and CA files are read again when they are older than a minute, at once after
+ * a 401 (the token) or a failed TLS verification (the CA), and the request is then repeated once. 429 and 5xx
+ * responses are retried after Retry-After (or a growing pause for reads) plus jitter, while the deadline
+ * allows. A write without Retry-After is not retried, since its outcome is not known (kube_upsert.h finds it
+ * out).
  *
- * Every try goes through one queue (kube_queue.h): a limited number in flight, a pause that the API server asks
- * for is kept by all, and while it is unreachable (kube_health.h) all fail at once. Waiting counts against the
- * deadline.
+ * Every try goes through one queue (kube_queue.h): a limited number in flight, a pause that the API server
+ * asks for is kept by all, and while it is unreachable (kube_health.h) all fail at once. Waiting counts
+ * against the deadline.
  *
  * Call contract: common/grpc/client.h.
  */

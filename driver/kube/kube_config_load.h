@@ -1,6 +1,6 @@
 /*
- * kube_config_load.h - finds the configuration of the Kubernetes API: --kubeconfig, then $KUBECONFIG (a ':' list,
- * first definition wins), then the service account of the pod (KUBERNETES_SERVICE_HOST), then
+ * kube_config_load.h - finds the configuration of the Kubernetes API: --kubeconfig, then $KUBECONFIG (a ':'
+ * list, first definition wins), then the service account of the pod (KUBERNETES_SERVICE_HOST), then
  * $HOME/.kube/config.
  */
 #ifndef DRIVER_KUBE_KUBE_CONFIG_LOAD_H
@@ -18,8 +18,8 @@ struct kube_environment {
     const char *service_account_dir; /* NULL = KUBE_SERVICE_ACCOUNT_DIR */
 };
 
-/* NOT_FOUND when none of the sources exists: the caller may go on without Kubernetes. Any other error: a source is
- * there but unusable. */
+/* NOT_FOUND when none of the sources exists: the caller may go on without Kubernetes. Any other error: a
+ * source is there but unusable. */
 int kube_config_load(const struct kube_environment *environment, struct kube_rest_config *ret,
                      struct error **err);
 

@@ -1,6 +1,6 @@
 /*
- * kube_credentials.h - the configuration of the Kubernetes API with its token and CA, which rotate: the files are
- * read again when they are older than a minute, and when the API server refuses them.
+ * kube_credentials.h - the configuration of the Kubernetes API with its token and CA, which rotate: the files
+ * are read again when they are older than a minute, and when the API server refuses them.
  */
 #ifndef DRIVER_KUBE_KUBE_CREDENTIALS_H
 #define DRIVER_KUBE_KUBE_CREDENTIALS_H

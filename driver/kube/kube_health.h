@@ -1,6 +1,6 @@
 /*
- * kube_health.h - does the Kubernetes API server respond? One circuit breaker for all requests of the process:
- * hundreds of volumes must not find out one by one, each in its own time, that it is away.
+ * kube_health.h - does the Kubernetes API server respond? One circuit breaker for all requests of the
+ * process: hundreds of volumes must not find out one by one, each in its own time, that it is away.
  *
  *                  no response             no probe succeeds for KUBE_SUSPECT_MS
  *     REACHABLE ───────────────▶ SUSPECT ─────────────────────────────────────────▶ UNREACHABLE
@@ -12,10 +12,10 @@
  *                without any of them getting one. The server is probed; no further request is sent.
  *   UNREACHABLE  requests fail at once, and the probes go on.
  *
- * A probe is a small request on a connection of its own, one at a time, and every HTTP status is a response: a
- * server that is only slow, or one path that is broken, stays reachable. Pauses between probes double from
- * KUBE_PROBE_FIRST_MS to KUBE_PROBE_CAP_MS, plus up to a quarter by chance: the nodes of a cluster must not come
- * back in step.
+ * A probe is a small request on a connection of its own, one at a time, and every HTTP status is a response:
+ * a server that is only slow, or one path that is broken, stays reachable. Pauses between probes double from
+ * KUBE_PROBE_FIRST_MS to KUBE_PROBE_CAP_MS, plus up to a quarter by chance: the nodes of a cluster must not
+ * come back in step.
  *
  * Loop thread only.
  */
@@ -42,8 +42,8 @@ enum kube_health_state { KUBE_REACHABLE, KUBE_SUSPECT, KUBE_UNREACHABLE };
 
 struct kube_health;
 
-/* Starts one probe, whose outcome goes to kube_health_probed(), from a later turn of the loop. -1 with err set
- * counts as a failed probe. */
+/* Starts one probe, whose outcome goes to kube_health_probed(), from a later turn of the loop. -1 with err
+ * set counts as a failed probe. */
 typedef int kube_health_probe(void *arg, struct error **err);
 
 struct kube_health_config {
@@ -63,7 +63,8 @@ void kube_health_destroy(struct kube_health *health);
 
 enum kube_health_state kube_health_state(const struct kube_health *health);
 
-/* Sets *err to the UNAVAILABLE of a request that is not sent because the server does not respond. Returns -1. */
+/* Sets *err to the UNAVAILABLE of a request that is not sent because the server does not respond. Returns -1.
+ * */
 int kube_health_error(const struct kube_health *health, struct error **err);
 
 /* --- reports --- */

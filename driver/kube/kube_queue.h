@@ -1,8 +1,8 @@
 /*
  * kube_queue.h - when a request may go to the Kubernetes API, and how many are in flight at a time.
  *
- * One queue for all requests of the process, first come, first served. A node that restarts publishes hundreds
- * of volumes at once, and all nodes of a cluster share one API server.
+ * One queue for all requests of the process, first come, first served. A node that restarts publishes
+ * hundreds of volumes at once, and all nodes of a cluster share one API server.
  *
  *     kube_queue_enter()
  *          │ delay           a free slot          next turn            kube_queue_responded(),
@@ -14,9 +14,9 @@
  *  - At most KUBE_IN_FLIGHT_MAX requests have a slot. A request that waits for its next try has none.
  *  - While the API server is SUSPECT (kube_health.h) no request is admitted. When it becomes UNREACHABLE all
  *    are rejected, those in flight too, and so is every request that enters.
- *  - An API server that asks for a pause (429 or 503 with Retry-After) gets it from all: no request is admitted
- *    until it is over. A request whose deadline comes first is rejected at once. One response cannot stop a
- *    node for longer than KUBE_RETRY_AFTER_MAX_MS.
+ *  - An API server that asks for a pause (429 or 503 with Retry-After) gets it from all: no request is
+ *    admitted until it is over. A request whose deadline comes first is rejected at once. One response cannot
+ *    stop a node for longer than KUBE_RETRY_AFTER_MAX_MS.
  *
  * Loop thread only.
  */
@@ -53,8 +53,8 @@ struct kube_queue_entry;
 struct kube_queue_callbacks {
     /* The request may be sent; it is in flight until kube_queue_responded() or kube_queue_no_response(). */
     void (*on_admitted)(void *arg);
-    /* It may not be sent, or has to be given up while in flight. UNAVAILABLE, or DEADLINE_EXCEEDED when no slot
-     * became free in time; borrowed. */
+    /* It may not be sent, or has to be given up while in flight. UNAVAILABLE, or DEADLINE_EXCEEDED when no
+     * slot became free in time; borrowed. */
     void (*on_rejected)(const struct error *error, void *arg);
 };
 
@@ -67,8 +67,8 @@ struct kube_queue_entry *kube_queue_entry_create(struct kube_queue *queue, uint6
 /* Leaves the queue; neither callback runs any more. Accepts NULL. */
 void kube_queue_entry_destroy(struct kube_queue_entry *entry);
 
-/* Enters the queue after `delay_ms`, giving back the slot it has. One of the two callbacks runs in a later turn
- * of the loop. */
+/* Enters the queue after `delay_ms`, giving back the slot it has. One of the two callbacks runs in a later
+ * turn of the loop. */
 void kube_queue_enter(struct kube_queue_entry *entry, uint64_t delay_ms);
 
 /* The request in flight has got a response, or has ended without one because of `error`; its slot is free. */

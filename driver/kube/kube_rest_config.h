@@ -34,9 +34,9 @@ struct kube_rest_config {
 };
 
 /* The pod's service account, in `service_account_dir` (NULL = KUBE_SERVICE_ACCOUNT_DIR). The URL is
- * https://kubernetes.default.svc whatever the service's IP is, and only the connection goes to the IP: mbedTLS
- * 2.28 does not match IP addresses in certificates, and every API server's certificate has this name. No proxy is
- * ever used. */
+ * https://kubernetes.default.svc whatever the service's IP is, and only the connection goes to the IP:
+ * mbedTLS 2.28 does not match IP addresses in certificates, and every API server's certificate has this name.
+ * No proxy is ever used. */
 int kube_rest_config_in_cluster(const char *host, const char *port, const char *service_account_dir,
                                 struct kube_rest_config *ret, struct error **err);
 

@@ -9,8 +9,8 @@
 #include "common/base/backoff.h"
 #include "common/process/loop_timer.h"
 
-/* Another writer of the object is done soon. Up to as much again by chance: two that are in each other's way must
- * not stay in step. */
+/* Another writer of the object is done soon. Up to as much again by chance: two that are in each other's way
+ * must not stay in step. */
 static const struct backoff conflict_pauses = {
     .first = 20, .growth_percent = 200, .cap = 1000, .jitter_min_percent = 100, .jitter_max_percent = 200};
 static const struct backoff trouble_pauses = {.first = 500,

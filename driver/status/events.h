@@ -1,15 +1,16 @@
 /*
  * events.h - Kubernetes Events on pods about their volumes, for `kubectl describe pod`.
  *
- * Best effort: no mount waits for an event or depends on one. Events are kept apart by pod, reason and component:
+ * Best effort: no mount waits for an event or depends on one. Events are kept apart by pod, reason and
+ * component:
  *
  *  - a repeated message counts up its event (PATCH of count and lastTimestamp);
- *  - another message makes another event (POST), up to EVENTS_OBJECTS_MAX in EVENTS_WINDOW_S; after that the last
- *    one is reused, and its text says so;
- *  - requests per pod and reason, and those of the process, are limited by token buckets. The occurrences that may
- *    not be sent yet are counted and go along with the next request;
- *  - a request without a response is retried a few times, under the same name, so that an event that has arrived is
- *    not made twice; one that the API server refuses is dropped.
+ *  - another message makes another event (POST), up to EVENTS_OBJECTS_MAX in EVENTS_WINDOW_S; after that the
+ *    last one is reused, and its text says so;
+ *  - requests per pod and reason, and those of the process, are limited by token buckets. The occurrences
+ *    that may not be sent yet are counted and go along with the next request;
+ *  - a request without a response is retried a few times, under the same name, so that an event that has
+ *    arrived is not made twice; one that the API server refuses is dropped.
  *
  * Messages name causes, never contents. Loop thread only.
  */

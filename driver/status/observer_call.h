@@ -2,9 +2,9 @@
  * observer_call.h - a caller waits until an observer has handled an event: what start() of an observer
  * (volume_observer.h) returns.
  *
- * The observer creates the call. It then parks the call in a slot of its volume, to be finished when the work is
- * done, or finishes it at once. The result, the timeout or a cancel ends the call, whichever comes first; its slot
- * is NULL from then on, so that no call is finished twice. Loop thread only.
+ * The observer creates the call. It then parks the call in a slot of its volume, to be finished when the work
+ * is done, or finishes it at once. The result, the timeout or a cancel ends the call, whichever comes first;
+ * its slot is NULL from then on, so that no call is finished twice. Loop thread only.
  */
 #ifndef DRIVER_STATUS_OBSERVER_CALL_H
 #define DRIVER_STATUS_OBSERVER_CALL_H
@@ -13,7 +13,8 @@
 
 #include "driver/status/volume_observer.h"
 
-/* To be followed by one of the next two, or by observer_call_cancel(). NULL with err set on lack of memory. */
+/* To be followed by one of the next two, or by observer_call_cancel(). NULL with err set on lack of memory.
+ * */
 struct observer_call *observer_call_create(uv_loop_t *loop, observer_callback *callback, void *arg,
                                            struct error **err);
 

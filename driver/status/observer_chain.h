@@ -1,10 +1,10 @@
 /*
  * observer_chain.h - passes one event of a volume to all observers (volume_observer.h), one after the other.
  *
- * The failure of an observer is logged and counted, and the next one runs. Only when a new volume requires that
- * observer does the chain end with its error, and the caller rolls the volume back. A Secret that a pod uses as
- * an environment variable is such a requirement; a status object alone is none, so a pod that needs nothing
- * from the API server starts without it.
+ * The failure of an observer is logged and counted, and the next one runs. Only when a new volume requires
+ * that observer does the chain end with its error, and the caller rolls the volume back. A Secret that a pod
+ * uses as an environment variable is such a requirement; a status object alone is none, so a pod that needs
+ * nothing from the API server starts without it.
  *
  * Contract of the operation: common/grpc/client.h.
  */

@@ -1,31 +1,32 @@
 /*
- * pod_status.h - writes mounted volumes as SecretProviderClassPodStatus objects to the Kubernetes API: a volume
- * observer (volume_observer.h).
+ * pod_status.h - writes mounted volumes as SecretProviderClassPodStatus objects to the Kubernetes API: a
+ * volume observer (volume_observer.h).
  *
- * The last write is remembered per volume, with its resourceVersion. So an unchanged volume costs no request, a
- * change costs one PATCH, a first mount one POST. There is no list, no watch and no cache of other drivers'
+ * The last write is remembered per volume, with its resourceVersion. So an unchanged volume costs no request,
+ * a change costs one PATCH, a first mount one POST. There is no list, no watch and no cache of other drivers'
  * objects. What is remembered is checked with one GET at the next call for the volume
  *
  *  - after a restart of the driver: the process before may have ended between the mount and the write;
- *  - after POD_STATUS_RECHECK_MS, or when the sync of Secrets misses the object. A deleted object is created again.
+ *  - after POD_STATUS_RECHECK_MS, or when the sync of Secrets misses the object. A deleted object is created
+ *    again.
  *
- * A first mount waits until its status is written or its time is over; a rotation check does not wait. A status
- * that could not be written is retried in the background, after 5 s at first, then ever less often up to 5 min,
- * and soon after the API server has recovered, until it is written, replaced by a newer one, or its volume is
- * removed. At most one write per volume is in flight.
+ * A first mount waits until its status is written or its time is over; a rotation check does not wait. A
+ * status that could not be written is retried in the background, after 5 s at first, then ever less often up
+ * to 5 min, and soon after the API server has recovered, until it is written, replaced by a newer one, or its
+ * volume is removed. At most one write per volume is in flight.
  *
- * A mount whose class has secretObjects requires the status: it owns the Secrets of a pod without an owner. Other
- * pods start without it.
+ * A mount whose class has secretObjects requires the status: it owns the Secrets of a pod without an owner.
+ * Other pods start without it.
  *
  * An object that belongs to another pod:
  *
- *  - of the same name, which was created again (StatefulSet): a first mount takes the object over. A rotation check
- *    does not: the object is that of the pod's successor and stays, or that of its predecessor, which the garbage
- *    collector removes, and the write is retried until it has;
+ *  - of the same name, which was created again (StatefulSet): a first mount takes the object over. A rotation
+ *    check does not: the object is that of the pod's successor and stays, or that of its predecessor, which
+ *    the garbage collector removes, and the write is retried until it has;
  *  - whose names happen to make the same object name: another name is taken (pod_status_object.h).
  *
- * An error is written when rotation checks begin to fail, and removed when they succeed again. Its text is renewed
- * at most every POD_STATUS_ERROR_RENEWAL_S, since providers put something new into each error.
+ * An error is written when rotation checks begin to fail, and removed when they succeed again. Its text is
+ * renewed at most every POD_STATUS_ERROR_RENEWAL_S, since providers put something new into each error.
  */
 #ifndef DRIVER_STATUS_POD_STATUS_H
 #define DRIVER_STATUS_POD_STATUS_H

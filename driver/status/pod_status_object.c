@@ -1,5 +1,6 @@
 /*
- * pod_status_object.c - the content of a SecretProviderClassPodStatus, and how an existing one differs from it.
+ * pod_status_object.c - the content of a SecretProviderClassPodStatus, and how an existing one differs from
+ * it.
  */
 #include "driver/status/pod_status_object.h"
 

@@ -1,11 +1,11 @@
 /*
- * pod_status_object.h - the content of a SecretProviderClassPodStatus, and how an existing one differs from it.
- * Pure: no loop, no requests, the time comes in as an argument.
+ * pod_status_object.h - the content of a SecretProviderClassPodStatus, and how an existing one differs from
+ * it. Pure: no loop, no requests, the time comes in as an argument.
  *
  *     metadata.name              <pod>-<namespace>-<class>, see pod_status_name()
  *     metadata.labels            internal.secrets-store.csi.k8s.io/node-name: the node
- *     metadata.ownerReferences   exactly one: the pod, by uid; the garbage collector removes the object with it
- *     status.podName, secretProviderClassName, mounted (true), targetPath
+ *     metadata.ownerReferences   exactly one: the pod, by uid; the garbage collector removes the object with
+ *     it status.podName, secretProviderClassName, mounted (true), targetPath
  *     status.objects             {id, version}, by id
  *     status.lastCheckedTime     the last good contact with the provider, as of the last write
  *     status.lastRotatedTime     the last change of the volume's content
@@ -89,10 +89,11 @@ enum pod_status_patch_flags {
     POD_STATUS_PATCH_KEEP_PATH = 1 << 1,  /* `current` is NULL: targetPath is that of another volume */
 };
 
-/* The merge patch that brings `current` to the desired status, or NULL when there is no difference (or, with err
- * set, on lack of memory). NULL as `current`: all of the status. What others have written (labels, annotations,
- * finalizers, unknown fields) stays. Of two volumes of one pod with one class the object shows the smaller path,
- * whatever their order; *ret_other_path: it is not that of `desired`. Any JSON is taken for an object. */
+/* The merge patch that brings `current` to the desired status, or NULL when there is no difference (or, with
+ * err set, on lack of memory). NULL as `current`: all of the status. What others have written (labels,
+ * annotations, finalizers, unknown fields) stays. Of two volumes of one pod with one class the object shows
+ * the smaller path, whatever their order; *ret_other_path: it is not that of `desired`. Any JSON is taken for
+ * an object. */
 cJSON *pod_status_patch(const cJSON *current, const struct desired_pod_status *desired, unsigned flags,
                         bool *ret_other_path, struct error **err);
 

@@ -1,6 +1,6 @@
 /*
- * status_files.h - writes mounted volumes to JSON files in a directory, for nodes without the Kubernetes API: a
- * volume observer (volume_observer.h).
+ * status_files.h - writes mounted volumes to JSON files in a directory, for nodes without the Kubernetes API:
+ * a volume observer (volume_observer.h).
  *
  * One file per volume (status_file_name.h) has the same object as in the API (pod_status_object.h). A file is
  * replaced as a whole (rename), written when content or outcome change, and removed with its volume. Files of
@@ -22,7 +22,8 @@ enum {
 
 struct status_files;
 
-/* Makes the directory (0755) if need be, and removes stale files; blocks. `log` is borrowed and may be NULL. */
+/* Makes the directory (0755) if need be, and removes stale files; blocks. `log` is borrowed and may be NULL.
+ * */
 struct status_files *status_files_create(uv_loop_t *loop, const char *directory, const char *node,
                                          struct log *log, struct error **err);
 

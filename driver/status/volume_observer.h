@@ -2,8 +2,8 @@
  * volume_observer.h - the interface of components that follow mounted volumes.
  *
  * An observer is a vtable with one state: pod status objects in the Kubernetes API, status files of the
- * standalone mode, Kubernetes Secrets kept equal to mounted files. A publish passes the event of its volume to
- * all observers, one after the other (observer_chain.h). A failed rotation check goes to those that want
+ * standalone mode, Kubernetes Secrets kept equal to mounted files. A publish passes the event of its volume
+ * to all observers, one after the other (observer_chain.h). A failed rotation check goes to those that want
  * failures.
  *
  * Operations follow the contract of common/grpc/client.h. Loop thread only.
@@ -21,8 +21,8 @@
 
 enum volume_event_type {
     VOLUME_EVENT_MOUNTED, /* the volume has been made, or an incomplete one completed */
-    VOLUME_EVENT_CHECKED, /* rotation check: the mounted volume has been compared with the provider's response */
-    VOLUME_EVENT_FAILED, /* the rotation check failed; the old content stays */
+    VOLUME_EVENT_CHECKED, /* a rotation check compared the volume with the provider's response */
+    VOLUME_EVENT_FAILED,  /* the rotation check failed; the old content stays */
 };
 
 /* Borrowed, with all it points to, until the operation calls back or is cancelled. */
@@ -60,8 +60,9 @@ struct volume_observer {
                                    observer_callback *callback, void *arg, struct error **err);
     void (*cancel)(void *state, struct observer_call *call);
 
-    /* The kubelet has published a mounted volume again, and no rotation check is due. `event` names the volume
-     * and has what the volume itself remembers (versions and checked_unix, if it does). NULL: not wanted. */
+    /* The kubelet has published a mounted volume again, and no rotation check is due. `event` names the
+     * volume and has what the volume itself remembers (versions and checked_unix, if it does). NULL: not
+     * wanted. */
     void (*on_unchanged)(void *state, const struct volume_event *event);
 
     /* The volume is being removed. NULL: the observer remembers nothing of volumes. */

@@ -1,11 +1,11 @@
 /*
- * field_owner_lookup.h - finds the field owners of a Secret (secret_field_owners.h) that are outdated: classes that
- * do not exist any more, or that name other fields by now.
+ * field_owner_lookup.h - finds the field owners of a Secret (secret_field_owners.h) that are outdated:
+ * classes that do not exist any more, or that name other fields by now.
  *
  *     start ─▶ GET class ─▶ GET the next one ─▶ ... ─▶ done
  *
- * The classes are read after the Secret was, and not from a cache: an entry that a newer version of its class has
- * made never counts as outdated. A class that cannot be read keeps its fields.
+ * The classes are read after the Secret was, and not from a cache: an entry that a newer version of its class
+ * has made never counts as outdated. A class that cannot be read keeps its fields.
  *
  * Contract of the operation: common/grpc/client.h.
  */
@@ -23,8 +23,8 @@ struct field_owner_lookup;
  * `outdated`: there were any. There are no failures. */
 typedef void field_owner_lookup_callback(cJSON **field_owners, bool outdated, void *arg);
 
-/* All borrowed until the end but `field_owners`, which is taken over, also on failure. `class_name` is the class
- * that is synced: its own fields are not checked. There must be other owners. */
+/* All borrowed until the end but `field_owners`, which is taken over, also on failure. `class_name` is the
+ * class that is synced: its own fields are not checked. There must be other owners. */
 struct field_owner_lookup *field_owner_lookup_start(const struct class_source *classes, const char *ns,
                                                     const char *class_name, const char *secret,
                                                     cJSON *field_owners,

@@ -1,6 +1,6 @@
 /*
- * owner_lookup.h - finds the owners of a pod's Secrets: the owners of the pod (a ReplicaSet, a Job, ...), and for a
- * pod without owners the SecretProviderClassPodStatus of its volume, which goes with the pod.
+ * owner_lookup.h - finds the owners of a pod's Secrets: the owners of the pod (a ReplicaSet, a Job, ...), and
+ * for a pod without owners the SecretProviderClassPodStatus of its volume, which goes with the pod.
  *
  *     start ─▶ GET pod ─┬─ has owners ─────────────────▶ done
  *                       └─ none ─▶ GET its status object ─▶ done
@@ -19,9 +19,9 @@ struct owner_lookup;
 /* Type of the error (UNAVAILABLE) when the pod is there and its status object is not. */
 #define OWNER_LOOKUP_NO_STATUS "StatusObjectMissing"
 
-/* On success `owners` has at least one; the callee may take them (leaving {0}). On failure it is NULL and `error`
- * is borrowed: NOT_FOUND when the pod is gone or another pod has its name now, PERMISSION_DENIED with a hint,
- * others as in kube_client.h. */
+/* On success `owners` has at least one; the callee may take them (leaving {0}). On failure it is NULL and
+ * `error` is borrowed: NOT_FOUND when the pod is gone or another pod has its name now, PERMISSION_DENIED with
+ * a hint, others as in kube_client.h. */
 typedef void owner_lookup_callback(struct owner_references *owners, const struct error *error, void *arg);
 
 /* `target` is borrowed until the end. */

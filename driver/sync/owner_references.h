@@ -1,8 +1,8 @@
 /*
  * owner_references.h - the owners of a synced Secret (metav1.OwnerReference).
  *
- * The garbage collector deletes a Secret when its last owner is gone. Owners are identified by uid alone: a name
- * comes back when a StatefulSet is created again, a uid does not.
+ * The garbage collector deletes a Secret when its last owner is gone. Owners are identified by uid alone: a
+ * name comes back when a StatefulSet is created again, a uid does not.
  */
 #ifndef DRIVER_SYNC_OWNER_REFERENCES_H
 #define DRIVER_SYNC_OWNER_REFERENCES_H
@@ -17,8 +17,8 @@ enum {
     OWNER_REFERENCES_MAX = 32, /* of one pod; a pod has one, or none */
 };
 
-/* As in the API, reduced to what identifies: no `controller`, no `blockOwnerDeletion` (which would need rights on
- * the owner). Strings are owned. */
+/* As in the API, reduced to what identifies: no `controller`, no `blockOwnerDeletion` (which would need
+ * rights on the owner). Strings are owned. */
 struct owner_reference {
     char *api_version;
     char *kind;
@@ -36,7 +36,8 @@ struct owner_references { /* {0} is an empty list */
 int owner_references_add(struct owner_references *owners, const char *api_version, const char *kind,
                          const char *name, const char *uid, struct error **err);
 
-/* The metadata.ownerReferences of `object`; none is an empty list. INVALID_ARGUMENT when they are malformed. */
+/* The metadata.ownerReferences of `object`; none is an empty list. INVALID_ARGUMENT when they are malformed.
+ * */
 int owner_references_from_object(const cJSON *object, struct owner_references *ret, struct error **err);
 
 bool owner_references_contain(const struct owner_references *owners, const char *uid);

@@ -1,6 +1,6 @@
 /*
- * secret_content.h - the desired content of a Kubernetes Secret: one entry of a class's secretObjects applied to
- * the files of a volume. Pure, and safe on a worker thread (keys of a PKCS#12 file cost time to derive).
+ * secret_content.h - the desired content of a Kubernetes Secret: one entry of a class's secretObjects applied
+ * to the files of a volume. Pure, and safe on a worker thread (keys of a PKCS#12 file cost time to derive).
  */
 #ifndef DRIVER_SYNC_SECRET_CONTENT_H
 #define DRIVER_SYNC_SECRET_CONTENT_H

@@ -1,6 +1,6 @@
 /*
- * secret_fields.h - the named fields of a Kubernetes Secret, and which of them a class names in its secretObjects.
- * Pure.
+ * secret_fields.h - the named fields of a Kubernetes Secret, and which of them a class names in its
+ * secretObjects. Pure.
  */
 #ifndef DRIVER_SYNC_SECRET_FIELDS_H
 #define DRIVER_SYNC_SECRET_FIELDS_H
@@ -15,7 +15,8 @@ enum secret_part { SECRET_DATA, SECRET_LABELS, SECRET_ANNOTATIONS, SECRET_PARTS 
 /* Their names in the API: "data", "labels", "annotations". */
 const char *secret_part_name(enum secret_part part);
 
-/* A name in secretObjects as it counts, without white space around it. The caller frees; NULL without memory. */
+/* A name in secretObjects as it counts, without white space around it. The caller frees; NULL without memory.
+ * */
 char *secret_field_trim(const char *text);
 
 /* Does `class` name this field in the Secret `secret`? Lack of memory counts as yes. */

@@ -172,8 +172,8 @@ static void note_conflict(struct patch_build *build, enum secret_part part, cons
     build->first_owner = owner;
 }
 
-/* A class may write a field that it owns together with others: contents rotate, and one of them is the first to
- * know. The others become owners again when they have the same value. */
+/* A class may write a field that it owns together with others: contents rotate, and one of them is the first
+ * to know. The others become owners again when they have the same value. */
 static bool may_write(const struct patch_build *build, enum secret_part part, const char *key)
 {
     const char *class = build->desired->class_name;

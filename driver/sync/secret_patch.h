@@ -2,16 +2,17 @@
  * secret_patch.h - a synced Secret as JSON: the object to create, and the smallest merge patch that brings an
  * existing one to its desired state. Pure.
  *
- * Ours in an existing Secret are: all of `data`, the labels and annotations of its classes, the managed label, and
- * our owner references. All else (other labels and annotations, finalizers, other owner references) belongs to
- * others and stays as it is.
+ * Ours in an existing Secret are: all of `data`, the labels and annotations of its classes, the managed
+ * label, and our owner references. All else (other labels and annotations, finalizers, other owner
+ * references) belongs to others and stays as it is.
  *
  * Of what is ours, each class owns its fields (secret_field_owners.h):
  *
  *   a field of this class        is written and owned
  *   a field of another class     stays
  *   of both, with equal values   is owned by both
- *   of both, with other values   is owned by the class of which a pod was mounted last: a mount forces its value, a
+ *   of both, with other values   is owned by the class of which a pod was mounted last: a mount forces its
+ *   value, a
  *                                rotation check reports the conflict
  *   data without an owner        is removed, unless the Secret has no field owners yet
  *   a field that its class       is removed
@@ -42,8 +43,8 @@ struct desired_secret {
     const struct owner_references *owners;
     enum secret_mode mode;
     bool force; /* takes over fields of other classes: for a pod that is being mounted */
-    /* The Secret's field owners without the outdated ones, valid for this resourceVersion of the Secret. NULL = the
-     * outdated ones have not been looked up. */
+    /* The Secret's field owners without the outdated ones, valid for this resourceVersion of the Secret. NULL
+     * = the outdated ones have not been looked up. */
     const cJSON *field_owners;
     const char *field_owners_version;
 };
@@ -62,11 +63,11 @@ void secret_patch_finish(struct secret_patch *patch);
 /* The whole object, for POST. NULL with err set on lack of memory. */
 cJSON *secret_patch_new_object(const char *ns, const struct desired_secret *desired, struct error **err);
 
-/* Builds the patch for `current`. FAILED_PRECONDITION when the Secret may not be changed at all: its type is another
- * one (types are immutable), it is immutable, or it is not ours. Ours is a Secret with the managed label or
- * with one of the desired owners. Any other is refused, because a user that may create classes could otherwise overwrite
- * Secrets that it may not read; the label hands an existing Secret over. INTERNAL for what is no Secret. `ret`
- * is set on success only. */
+/* Builds the patch for `current`. FAILED_PRECONDITION when the Secret may not be changed at all: its type is
+ * another one (types are immutable), it is immutable, or it is not ours. Ours is a Secret with the managed
+ * label or with one of the desired owners. Any other is refused, because a user that may create classes could
+ * otherwise overwrite Secrets that it may not read; the label hands an existing Secret over. INTERNAL for
+ * what is no Secret. `ret` is set on success only. */
 int secret_patch_build(const struct desired_secret *desired, const cJSON *current, struct secret_patch *ret,
                        struct error **err);
 

@@ -9,16 +9,18 @@
  *       ▼
  *     OWNERS                 fetch the owners (once per volume)
  *       ▼
- *     WRITE                  one Secret after the other: read it, write what differs; if other classes own fields of
+ *     WRITE                  one Secret after the other: read it, write what differs; if other classes own
+ *     fields of
  *       │                    it, check that they still do (field_owner_lookup.h)
  *       ▼
  *     done                   the failures, and what was written
  *
- * An entry that fails does not touch the next one. Contents are wiped as soon as their Secret is done. A Secret that
- * the node knows to be up to date costs nothing (secret_state.h); when all of them are, no request is made at all.
+ * An entry that fails does not touch the next one. Contents are wiped as soon as their Secret is done. A
+ * Secret that the node knows to be up to date costs nothing (secret_state.h); when all of them are, no
+ * request is made at all.
  *
- * Contract of the operation: common/grpc/client.h. A reconciliation that is cancelled while its worker runs lingers
- * until the worker is back.
+ * Contract of the operation: common/grpc/client.h. A reconciliation that is cancelled while its worker runs
+ * lingers until the worker is back.
  */
 #ifndef DRIVER_SYNC_SECRET_RECONCILE_H
 #define DRIVER_SYNC_SECRET_RECONCILE_H
@@ -57,9 +59,9 @@ struct secret_reconcile_request {
     struct payload *files;               /* content taken over, also on failure; NULL = they are read back */
     struct owner_references *owners;     /* content taken over, also on failure; empty = they are fetched */
     enum secret_mode mode;
-    bool
-        force; /* a pod is about to need the Secrets: each is read, whatever its known state, and fields of other
-                   classes are taken over */
+    /* A pod is about to need the Secrets: each is read, whatever its known state, and fields of other classes
+     * are taken over. */
+    bool force;
 };
 
 struct secret_failure {

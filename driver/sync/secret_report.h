@@ -24,7 +24,8 @@ struct secret_report {
     uint64_t reported_ms;
 };
 
-/* Reports the result's failures unless the last report has the same ones. Without failures the report is reset. */
+/* Reports the result's failures unless the last report has the same ones. Without failures the report is
+ * reset. */
 void secret_report_result(const struct secret_reporter *reporter, struct secret_report *report,
                           const struct sync_target *target, const struct reconcile_result *result,
                           uint64_t now_ms);

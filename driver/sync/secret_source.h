@@ -1,6 +1,6 @@
 /*
- * secret_source.h - what Secrets are made of, copied out of a publish: a sync may outlive the publish that started
- * it. Files that no secretObjects entry names are not copied.
+ * secret_source.h - what Secrets are made of, copied out of a publish: a sync may outlive the publish that
+ * started it. Files that no secretObjects entry names are not copied.
  */
 #ifndef DRIVER_SYNC_SECRET_SOURCE_H
 #define DRIVER_SYNC_SECRET_SOURCE_H

@@ -1,7 +1,7 @@
 /*
- * secret_state.h - what this node knows of the Secrets it keeps: how each was last written or found, and when. No
- * content, only a digest. A steady state costs no request: while the state of a Secret is fresh, the Secret counts
- * as unchanged. Dropping a state is harmless.
+ * secret_state.h - what this node knows of the Secrets it keeps: how each was last written or found, and
+ * when. No content, only a digest. A steady state costs no request: while the state of a Secret is fresh, the
+ * Secret counts as unchanged. Dropping a state is harmless.
  */
 #ifndef DRIVER_SYNC_SECRET_STATE_H
 #define DRIVER_SYNC_SECRET_STATE_H
@@ -45,8 +45,8 @@ struct secret_state_refs {
     size_t n;
 };
 
-/* The state of what a class has in a Secret, created if need be, and one more of `refs`. NULL with err set on lack
- * of memory. */
+/* The state of what a class has in a Secret, created if need be, and one more of `refs`. NULL with err set on
+ * lack of memory. */
 struct secret_state *secret_state_refs_add(struct secret_state_refs *refs, struct secret_states *states,
                                            const char *ns, const char *class_name, const char *name,
                                            struct error **err);

@@ -1,6 +1,7 @@
 /*
- * sync_target.h - the volume of a pod whose Secrets are synced. All of it comes from the publish request of that
- * very volume, nothing from an object in the API: what is read, and for which pod, cannot be forged there.
+ * sync_target.h - the volume of a pod whose Secrets are synced. All of it comes from the publish request of
+ * that very volume, nothing from an object in the API: what is read, and for which pod, cannot be forged
+ * there.
  */
 #ifndef DRIVER_SYNC_SYNC_TARGET_H
 #define DRIVER_SYNC_SYNC_TARGET_H

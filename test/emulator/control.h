@@ -1,6 +1,6 @@
 /*
- * control.h - control calls: calls by which tests set up and read the state. The same calls serve the HTTP control port and
- * fixture files.
+ * control.h - control calls: calls by which tests set up and read the state. The same calls serve the HTTP
+ * control port and fixture files.
  */
 #ifndef EMULATOR_CONTROL_H
 #define EMULATOR_CONTROL_H

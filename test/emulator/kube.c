@@ -1,6 +1,6 @@
 /*
- * kube.c - the part of the Kubernetes API that is used here: the paths, reading objects, errors. Writing them:
- * kube_write.c.
+ * kube.c - the part of the Kubernetes API that is used here: the paths, reading objects, errors. Writing
+ * them: kube_write.c.
  *
  * Differences from a real server that matter to a client are listed in README.md.
  */

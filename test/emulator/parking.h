@@ -2,8 +2,8 @@
  * parking.h - HTTP connections that wait without holding a thread.
  *
  * A parked connection is suspended in libmicrohttpd. One waiter thread resumes it when its time has come or
- * its client hangs up; any thread may resume it earlier. After that libmicrohttpd calls the access handler (or
- * the content reader) that parked it once more.
+ * its client hangs up; any thread may resume it earlier. After that libmicrohttpd calls the access handler
+ * (or the content reader) that parked it once more.
  *
  * Lock order: the emulator's lock, then the one in here, then libmicrohttpd's.
  */

@@ -1,6 +1,6 @@
 /*
- * fuzz_secret_patch.c - any Secret of an API server: the patches for it, once applied (RFC 7396), soon leave nothing
- * to patch.
+ * fuzz_secret_patch.c - any Secret of an API server: the patches for it, once applied (RFC 7396), soon leave
+ * nothing to patch.
  */
 #include <stdbool.h>
 #include <stddef.h>

@@ -47,7 +47,8 @@ static void a_pause_grows_up_to_its_cap(void **state)
         {&azure, 1, 0, 1600},
         {&azure, 2, 0, 4800},
         {&azure, 3, 0, 11200},
-        {&azure, 4, 0, 24000}, /* 30 s less a fifth: below the cap, although 30 s are above it */
+        /* 30 s less a fifth: below the cap, although 30 s are above it */
+        {&azure, 4, 0, 24000},
         {&azure, 5, 0, 25000},
         {&azure, 1, 1000, 2600},
         {&azure, 1, 1001, 1600},

@@ -1,7 +1,7 @@
 /*
  * test_kube_queue.c - when requests may go to the Kubernetes API (kube_queue), and whether it responds
- * (kube_health). Requests are entries of the queue that count their callbacks; probes are counted and finished by
- * hand. The times of kube_health are SPEEDUP times shorter.
+ * (kube_health). Requests are entries of the queue that count their callbacks; probes are counted and
+ * finished by hand. The times of kube_health are SPEEDUP times shorter.
  */
 #include <setjmp.h>
 #include <stdarg.h>

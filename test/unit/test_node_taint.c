@@ -1,6 +1,7 @@
 /*
  * test_node_taint.c - the start-up taint when the API server goes and comes back, against one that answers by
- * script. What is read and written is in test/integration/test_taint.py. The times are those of kube_health.h.
+ * script. What is read and written is in test/integration/test_taint.py. The times are those of
+ * kube_health.h.
  */
 #include <setjmp.h>
 #include <stdarg.h>

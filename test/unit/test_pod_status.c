@@ -1,6 +1,6 @@
 /*
- * test_pod_status.c - the observer that writes status objects, against an API server that responds by script: which
- * requests are sent and when none is, and which calls wait.
+ * test_pod_status.c - the observer that writes status objects, against an API server that responds by script:
+ * which requests are sent and when none is, and which calls wait.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -210,7 +210,8 @@ static void after_a_restart_a_check_is_one_get(void **state)
     assert_sent(&fixture->base.api, 0, "\"resourceVersion\":\"7\"");
 }
 
-/* The kubelet asks again for a volume of an earlier process, and no check is due: its object is read, once. */
+/* The kubelet asks again for a volume of an earlier process, and no check is due: its object is read, once.
+ * */
 static void an_object_that_is_missing_after_a_restart_is_created(void **state)
 {
     struct fixture *fixture = *state;

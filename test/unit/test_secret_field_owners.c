@@ -1,6 +1,6 @@
 /*
- * test_secret_field_owners.c - several classes that own fields of one Secret: what each of them writes, and what it
- * leaves alone. The Secret is kept as an API server would keep it: patches are applied to it.
+ * test_secret_field_owners.c - several classes that own fields of one Secret: what each of them writes, and
+ * what it leaves alone. The Secret is kept as an API server would keep it: patches are applied to it.
  */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -3,9 +3,9 @@
 #
 #   mk/static/fetch.sh DIRECTORY      writes DIRECTORY/src/<package>/ and DIRECTORY/packages (name, version, SHA-256 of the .dsc)
 #
-# Whatever Debian release builds, the sources are the same: an apt of its own below DIRECTORY asks the mirrors that this machine's apt asks,
-# but for the releases named in mk/static/sources. Release files are checked against the keys of debian-archive-keyring, everything else
-# against them. One apt per archive, because an index can be ahead of its mirror and the other archive have the file.
+# The sources are the same whatever Debian release builds. An apt of its own below DIRECTORY uses the mirrors of this machine's apt, for the
+# releases named in mk/static/sources. It checks release files with the keys of debian-archive-keyring, and everything else with the release
+# files. There is one apt per archive, because an index can be newer than its mirror while the other archive has the file.
 set -euo pipefail
 
 root=$(cd "$(dirname "$0")/../.." && pwd)

@@ -1,5 +1,5 @@
 #!/bin/bash
-# reproducible.sh - builds the release's own code a second time in another folder and compares: the same commit has to give the same bytes.
+# reproducible.sh - builds the release's own code again in another directory and compares: the same commit must give the same bytes.
 #
 #   mk/static/reproducible.sh STATIC_BUILD STATIC_DEPS ARCH
 #

@@ -1,8 +1,8 @@
-# Architectures, and for VARIANT=static the compiler and the folder.
+# Architectures, and for VARIANT=static the compiler and the build directory.
 
 HOST_ARCH := $(if $(filter aarch64,$(shell uname -m)),arm64,amd64)
 ARCH ?= $(HOST_ARCH)
-# The release's libraries, in the cache directory: one directory for each list of sources, way of building and compiler.
+# The directory of the release's libraries in the cache, one for each content of the recipe and each compiler.
 ifeq ($(origin STATIC_DEPS),undefined)
 STATIC_DEPS = $(eval STATIC_DEPS := $$(CACHE_DIR)/static-$$(shell { cat $(STATIC_RECIPE); gcc --version; } | sha256sum | cut -c1-12))$(STATIC_DEPS)
 endif

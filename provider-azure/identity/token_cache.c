@@ -6,8 +6,8 @@
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/queue.h>
 
+#include "common/base/list.h"
 #include "provider-azure/identity/token_fetch.h"
 
 /* A token that expires sooner than this is not served: it must outlive the requests that it is for. */
@@ -16,20 +16,18 @@ enum { TOKEN_MIN_LIFE_S = 10 };
 enum { REFRESH_LIMIT_MS = 60 * 1000, REFRESH_PAUSE_MS = 30 * 1000 };
 
 struct entry;
-TAILQ_HEAD(waiter_list, token_waiter);
-TAILQ_HEAD(entry_list, entry);
 
 /* A fetch and its waiters. */
 struct flight {
     struct token_cache *cache;
-    struct entry *entry;        /* NULL while the outcome is delivered */
-    struct token_fetch *fetch;  /* NULL while the outcome is delivered */
-    const char *mode;           /* literal */
-    struct waiter_list waiters; /* empty: a background refresh */
+    struct entry *entry;       /* NULL while the outcome is delivered */
+    struct token_fetch *fetch; /* NULL while the outcome is delivered */
+    const char *mode;          /* literal */
+    struct list waiters;       /* struct token_waiter; empty: a background refresh */
 };
 
 struct entry {
-    TAILQ_ENTRY(entry) link;
+    struct list link;
     uint8_t key[DIGEST_SHA256_LEN];
     struct token *token;   /* a reference, or NULL */
     struct flight *flight; /* or NULL */
@@ -38,13 +36,13 @@ struct entry {
 
 struct token_cache {
     const struct network *network;
-    struct entry_list entries; /* least recently used first */
+    struct list entries; /* struct entry, least recently used first */
     size_t n;
     struct transport_timer *sweep; /* runs when the next token expires */
 };
 
 struct token_waiter {
-    TAILQ_ENTRY(token_waiter) link; /* in flight->waiters, when that is set */
+    struct list link; /* in flight->waiters, when that is set */
     struct token_cache *cache;
     struct flight *flight; /* NULL: the token is at hand and comes with the timer */
     struct transport_timer *timer;
@@ -61,8 +59,13 @@ struct token_cache *token_cache_create(const struct network *network, struct err
         return NULL;
     }
     cache->network = network;
-    TAILQ_INIT(&cache->entries);
+    list_init(&cache->entries);
     return cache;
+}
+
+static struct entry *entry_of(struct list *link)
+{
+    return container_of(link, struct entry, link);
 }
 
 static void flight_free(struct flight *flight)
@@ -73,7 +76,7 @@ static void flight_free(struct flight *flight)
 
 static void entry_remove(struct token_cache *cache, struct entry *entry)
 {
-    TAILQ_REMOVE(&cache->entries, entry, link);
+    list_remove(&entry->link);
     cache->n--;
     if (entry->flight != NULL)
         flight_free(entry->flight);
@@ -108,9 +111,8 @@ static void plan_sweep(struct token_cache *cache)
     int64_t now = transport_unix_s(transport);
     int64_t delay_s = SWEEP_MAX_S;
     bool any = false;
-    const struct entry *entry = NULL;
-    TAILQ_FOREACH(entry, &cache->entries, link)
-    {
+    for (struct list *link = cache->entries.next; link != &cache->entries; link = link->next) {
+        const struct entry *entry = entry_of(link);
         if (entry->token == NULL)
             continue;
         any = true;
@@ -128,11 +130,12 @@ static void on_sweep(void *arg)
 {
     struct token_cache *cache = arg;
     int64_t now = transport_unix_s(cache->network->transport);
-    struct entry *next = NULL;
+    struct list *next = NULL;
 
     cache->sweep = NULL;
-    for (struct entry *entry = TAILQ_FIRST(&cache->entries); entry != NULL; entry = next) {
-        next = TAILQ_NEXT(entry, link);
+    for (struct list *link = cache->entries.next; link != &cache->entries; link = next) {
+        struct entry *entry = entry_of(link);
+        next = link->next;
         if (usable(entry->token, now))
             continue;
         if (entry->flight == NULL)
@@ -147,9 +150,8 @@ static void on_sweep(void *arg)
 
 static struct entry *find(struct token_cache *cache, const uint8_t key[DIGEST_SHA256_LEN])
 {
-    struct entry *entry = NULL;
-    TAILQ_FOREACH(entry, &cache->entries, link)
-    {
+    for (struct list *link = cache->entries.next; link != &cache->entries; link = link->next) {
+        struct entry *entry = entry_of(link);
         if (memcmp(entry->key, key, DIGEST_SHA256_LEN) == 0)
             return entry;
     }
@@ -160,10 +162,11 @@ static struct entry *find(struct token_cache *cache, const uint8_t key[DIGEST_SH
  * flight. */
 static struct entry *add(struct token_cache *cache, const uint8_t key[DIGEST_SHA256_LEN], struct error **err)
 {
-    struct entry *next = NULL;
-    for (struct entry *entry = TAILQ_FIRST(&cache->entries); cache->n >= TOKEN_CACHE_MAX && entry != NULL;
-         entry = next) {
-        next = TAILQ_NEXT(entry, link);
+    struct list *next = NULL;
+    for (struct list *link = cache->entries.next; cache->n >= TOKEN_CACHE_MAX && link != &cache->entries;
+         link = next) {
+        struct entry *entry = entry_of(link);
+        next = link->next;
         if (entry->flight == NULL)
             entry_remove(cache, entry);
     }
@@ -178,7 +181,7 @@ static struct entry *add(struct token_cache *cache, const uint8_t key[DIGEST_SHA
         return NULL;
     }
     memcpy(entry->key, key, DIGEST_SHA256_LEN);
-    TAILQ_INSERT_TAIL(&cache->entries, entry, link);
+    list_insert_before(&cache->entries, &entry->link);
     cache->n++;
     return entry;
 }
@@ -188,11 +191,11 @@ static struct entry *add(struct token_cache *cache, const uint8_t key[DIGEST_SHA
 /* Delivers the outcome to all waiters. A callback may cancel other waiters or get a token again. */
 static void deliver(struct flight *flight, struct token *token, const struct error *error)
 {
-    struct token_waiter *waiter = NULL;
-    while ((waiter = TAILQ_FIRST(&flight->waiters)) != NULL) {
+    while (!list_empty(&flight->waiters)) {
+        struct token_waiter *waiter = container_of(flight->waiters.next, struct token_waiter, link);
         token_callback *callback = waiter->callback;
         void *arg = waiter->arg;
-        TAILQ_REMOVE(&flight->waiters, waiter, link);
+        list_remove(&waiter->link);
         free(waiter);
         callback(token != NULL ? token_ref(token) : NULL, error, arg);
     }
@@ -236,7 +239,7 @@ static int start_flight(struct token_cache *cache, struct entry *entry, struct i
         return error_no_memory(err, NULL);
     *flight =
         (struct flight){.cache = cache, .entry = entry, .mode = identity_mode_name(identity->ops->mode)};
-    TAILQ_INIT(&flight->waiters);
+    list_init(&flight->waiters);
     flight->fetch = token_fetch_start(cache->network, identity, deadline_ms, on_fetched, flight, err);
     if (flight->fetch == NULL) {
         free(flight);
@@ -292,7 +295,7 @@ static int join(struct token_cache *cache, struct entry *entry, struct identity 
         azure_metrics_token_lookup(cache->network->metrics, "miss");
     }
     waiter->flight = entry->flight;
-    TAILQ_INSERT_TAIL(&entry->flight->waiters, waiter, link);
+    list_insert_before(&entry->flight->waiters, &waiter->link);
     return 0;
 }
 
@@ -314,8 +317,8 @@ struct token_waiter *token_cache_get(struct token_cache *cache, struct identity 
         free(waiter);
         return NULL;
     }
-    TAILQ_REMOVE(&cache->entries, entry, link);
-    TAILQ_INSERT_TAIL(&cache->entries, entry, link);
+    list_remove(&entry->link);
+    list_insert_before(&cache->entries, &entry->link);
     if (entry->token == rejected || !usable(entry->token, transport_unix_s(cache->network->transport)))
         entry_set_token(entry, NULL);
 
@@ -345,9 +348,9 @@ void token_waiter_cancel(struct token_waiter **waiter)
         return;
     struct flight *flight = gone->flight;
     if (flight != NULL) {
-        TAILQ_REMOVE(&flight->waiters, gone, link);
+        list_remove(&gone->link);
         /* The last waiter is gone, and there is no old token that the flight would refresh. */
-        if (TAILQ_EMPTY(&flight->waiters) && flight->entry != NULL && flight->entry->token == NULL)
+        if (list_empty(&flight->waiters) && flight->entry != NULL && flight->entry->token == NULL)
             entry_remove(gone->cache, flight->entry);
     }
     transport_stop(gone->cache->network->transport, &gone->timer);
@@ -359,9 +362,9 @@ void token_cache_destroy(struct token_cache *cache)
 {
     if (cache == NULL)
         return;
-    struct entry *entry = NULL;
-    while ((entry = TAILQ_FIRST(&cache->entries)) != NULL) {
-        assert(entry->flight == NULL || TAILQ_EMPTY(&entry->flight->waiters));
+    while (!list_empty(&cache->entries)) {
+        struct entry *entry = entry_of(cache->entries.next);
+        assert(entry->flight == NULL || list_empty(&entry->flight->waiters));
         entry_remove(cache, entry);
     }
     transport_stop(cache->network->transport, &cache->sweep);

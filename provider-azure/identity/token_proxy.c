@@ -9,9 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <sys/queue.h>
 
 #include "common/base/file.h"
+#include "common/base/list.h"
 #include "provider-azure/identity/cluster_sni.h"
 
 /* A handshake takes milliseconds; the API server may be starting. */
@@ -23,7 +23,7 @@ enum { CA_MAX_BYTES = 1024 * 1024 };
 #define NOT_AVAILABLE "proxy transport not available"
 
 struct token_proxy_waiter {
-    TAILQ_ENTRY(token_proxy_waiter) link;
+    struct list link;
     struct token_proxy *proxy;
     struct transport_timer *timer; /* the deadline, or the next turn when the name is known */
     bool known;                    /* the timer delivers the known name */
@@ -45,7 +45,7 @@ struct token_proxy {
     char *sni;        /* computed, or NULL */
     uint64_t sni_until_ms;
     struct tls_probe *probe;
-    TAILQ_HEAD(token_proxy_waiters, token_proxy_waiter) waiters;
+    struct list waiters; /* struct token_proxy_waiter */
 };
 
 /* --- configuration --- */
@@ -119,7 +119,7 @@ struct token_proxy *token_proxy_create(const struct transport *transport,
         return NULL;
     }
     proxy->transport = transport;
-    TAILQ_INIT(&proxy->waiters);
+    list_init(&proxy->waiters);
     buffer_init(&proxy->ca, CA_MAX_BYTES);
     proxy->ca_file = strdup(config->ca_file);
     proxy->api_server = *config->api_server != '\0' ? strdup(config->api_server) : default_api_server();
@@ -139,7 +139,7 @@ void token_proxy_destroy(struct token_proxy *proxy)
 {
     if (proxy == NULL)
         return;
-    assert(TAILQ_EMPTY(&proxy->waiters));
+    assert(list_empty(&proxy->waiters));
     transport_probe_cancel(proxy->transport, &proxy->probe);
     error_free(proxy->config_error);
     free(proxy->connect_to);
@@ -191,7 +191,7 @@ static const char *known_sni(const struct token_proxy *proxy)
 
 static void waiter_free(struct token_proxy_waiter *waiter)
 {
-    TAILQ_REMOVE(&waiter->proxy->waiters, waiter, link);
+    list_remove(&waiter->link);
     transport_stop(waiter->proxy->transport, &waiter->timer);
     free(waiter);
 }
@@ -226,22 +226,29 @@ static void deliver(struct token_proxy_waiter *waiter, const char *sni, const st
     callback(&endpoint, NULL, arg);
 }
 
+static struct token_proxy_waiter *waiter_of(struct list *link)
+{
+    return container_of(link, struct token_proxy_waiter, link);
+}
+
+static struct token_proxy_waiter *first_due(struct token_proxy *proxy)
+{
+    for (struct list *link = proxy->waiters.next; link != &proxy->waiters; link = link->next) {
+        if (waiter_of(link)->due)
+            return waiter_of(link);
+    }
+    return NULL;
+}
+
 /* Delivers an outcome to all waiters. Waiters that are added meanwhile wait for the next outcome. */
 static void deliver_all(struct token_proxy *proxy, const char *sni, const struct error *error)
 {
     struct token_proxy_waiter *waiter = NULL;
-    TAILQ_FOREACH(waiter, &proxy->waiters, link)
-    waiter->due = !waiter->known;
-    for (;;) { /* a callback may cancel any other wait */
-        TAILQ_FOREACH(waiter, &proxy->waiters, link)
-        {
-            if (waiter->due)
-                break;
-        }
-        if (waiter == NULL)
-            return;
+
+    for (struct list *link = proxy->waiters.next; link != &proxy->waiters; link = link->next)
+        waiter_of(link)->due = !waiter_of(link)->known;
+    while ((waiter = first_due(proxy)) != NULL) /* a callback may cancel any other wait */
         deliver(waiter, sni, error);
-    }
 }
 
 static void on_probe(const char *const *names, const struct error *error, void *arg)
@@ -320,7 +327,7 @@ struct token_proxy_waiter *token_proxy_resolve(struct token_proxy *proxy, uint64
     }
     *waiter = (struct token_proxy_waiter){
         .proxy = proxy, .known = known_sni(proxy) != NULL, .callback = callback, .arg = arg};
-    TAILQ_INSERT_TAIL(&proxy->waiters, waiter, link);
+    list_insert_before(&proxy->waiters, &waiter->link);
     uint64_t left = deadline_ms > now ? deadline_ms - now : 0;
     waiter->timer = transport_after(proxy->transport, waiter->known ? 0 : left, on_timer, waiter, err);
     if (waiter->timer == NULL || (!waiter->known && proxy->probe == NULL && start_probe(proxy, err) < 0)) {

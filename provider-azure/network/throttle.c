@@ -21,10 +21,10 @@ static struct throttle_scope *find(const struct throttle_table *table, const uin
 static void wake_waiters(struct throttle_scope *scope)
 {
     unsigned available = scope->limit > scope->in_flight ? scope->limit - scope->in_flight : 0;
-    struct throttle_permit *permit = NULL;
 
-    while (available > 0 && (permit = TAILQ_FIRST(&scope->queue)) != NULL) {
-        TAILQ_REMOVE(&scope->queue, permit, link);
+    while (available > 0 && !list_empty(&scope->queue)) {
+        struct throttle_permit *permit = container_of(scope->queue.next, struct throttle_permit, link);
+        list_remove(&permit->link);
         permit->state = PERMIT_NONE;
         permit->scope = NULL;
         available--;
@@ -44,7 +44,7 @@ uint64_t throttle_acquire(struct throttle_table *table, const uint8_t key[DIGEST
     permit->scope = scope;
     if (scope->in_flight >= scope->limit) {
         permit->state = PERMIT_QUEUED;
-        TAILQ_INSERT_TAIL(&scope->queue, permit, link);
+        list_insert_before(&scope->queue, &permit->link);
         return THROTTLE_QUEUED;
     }
     permit->state = PERMIT_HELD;
@@ -60,7 +60,7 @@ void throttle_release(struct throttle_permit *permit, enum throttle_outcome outc
         return;
     permit->scope = NULL;
     if (permit->state == PERMIT_QUEUED) {
-        TAILQ_REMOVE(&scope->queue, permit, link);
+        list_remove(&permit->link);
     } else {
         scope->in_flight--;
         if (outcome == THROTTLE_RESPONSE) {
@@ -86,7 +86,7 @@ static struct throttle_scope *free_slot(struct throttle_table *table)
         struct throttle_scope *scope = &table->scopes[i];
         if (scope->limit == 0)
             return scope;
-        if (scope->in_flight == 0 && TAILQ_EMPTY(&scope->queue) &&
+        if (scope->in_flight == 0 && list_empty(&scope->queue) &&
             (first == NULL || scope->until_ms < first->until_ms))
             first = scope;
     }
@@ -104,7 +104,7 @@ void throttle_pause(struct throttle_table *table, const uint8_t key[DIGEST_SHA25
             return;
         *scope = (struct throttle_scope){.until_ms = 0};
         memcpy(scope->key, key, DIGEST_SHA256_LEN);
-        TAILQ_INIT(&scope->queue);
+        list_init(&scope->queue);
     }
     scope->limit = 1;
     if (scope->until_ms <= now_ms) /* several 429 to requests that were in flight together count as one */

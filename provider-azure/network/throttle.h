@@ -20,8 +20,8 @@
 
 #include <stddef.h>
 #include <stdint.h>
-#include <sys/queue.h>
 
+#include "common/base/list.h"
 #include "common/crypto/digest.h"
 
 /* Scopes that are throttled at the same time. One too many takes the slot of the scope without requests whose
@@ -34,7 +34,7 @@ struct throttle_scope;
 
 /* One request of a scope. Embedded in its owner; all zero but `wake` and `arg` at first. */
 struct throttle_permit {
-    TAILQ_ENTRY(throttle_permit) link;
+    struct list link;
     struct throttle_scope *scope; /* NULL: neither queued nor counted */
     enum { PERMIT_NONE, PERMIT_QUEUED, PERMIT_HELD } state;
     /* The owner may call throttle_acquire() again. Runs inside throttle_release() of another permit: it may
@@ -42,7 +42,6 @@ struct throttle_permit {
     void (*wake)(void *arg);
     void *arg;
 };
-TAILQ_HEAD(throttle_queue, throttle_permit);
 
 /* All zero is an empty table. */
 struct throttle_table {
@@ -52,7 +51,7 @@ struct throttle_table {
         unsigned in_flight;
         unsigned consecutive_429; /* pauses without a response between them */
         uint64_t until_ms;        /* end of the pause */
-        struct throttle_queue queue;
+        struct list queue;        /* struct throttle_permit */
     } scopes[THROTTLE_MAX_SCOPES];
 };
 

@@ -6,24 +6,23 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/queue.h>
+
+#include "common/base/list.h"
 
 enum { BUCKETS = 256 };
 
 struct entry {
-    LIST_ENTRY(entry) in_bucket;
-    TAILQ_ENTRY(entry) in_order;
+    struct list in_bucket;
+    struct list in_order;
     uint8_t volume[DIGEST_SHA256_LEN];
     uint64_t served_ms;
 };
-LIST_HEAD(bucket, entry);
-TAILQ_HEAD(entry_list, entry);
 
 struct served_volumes {
     uint64_t ttl_ms;
     uint64_t evicted_ms; /* the latest time of those that were evicted early; 0 = none was */
-    struct bucket buckets[BUCKETS];
-    struct entry_list order; /* oldest first */
+    struct list buckets[BUCKETS];
+    struct list order; /* oldest first */
     size_t n;
 };
 
@@ -35,31 +34,32 @@ struct served_volumes *served_volumes_create(uint64_t ttl_ms, struct error **err
         return NULL;
     }
     volumes->ttl_ms = ttl_ms;
-    TAILQ_INIT(&volumes->order);
+    list_init(&volumes->order);
+    for (size_t i = 0; i < BUCKETS; i++)
+        list_init(&volumes->buckets[i]);
     return volumes;
 }
 
 static void entry_free(struct served_volumes *volumes, struct entry *entry)
 {
-    LIST_REMOVE(entry, in_bucket);
-    TAILQ_REMOVE(&volumes->order, entry, in_order);
+    list_remove(&entry->in_bucket);
+    list_remove(&entry->in_order);
     volumes->n--;
     free(entry);
 }
 
 void served_volumes_destroy(struct served_volumes *volumes)
 {
-    struct entry *entry = NULL;
-    while (volumes != NULL && (entry = TAILQ_FIRST(&volumes->order)) != NULL)
-        entry_free(volumes, entry);
+    while (volumes != NULL && !list_empty(&volumes->order))
+        entry_free(volumes, container_of(volumes->order.next, struct entry, in_order));
     free(volumes);
 }
 
 static struct entry *find(const struct served_volumes *volumes, const uint8_t volume[DIGEST_SHA256_LEN])
 {
-    struct entry *entry = NULL;
-    LIST_FOREACH(entry, &volumes->buckets[volume[0] % BUCKETS], in_bucket)
-    {
+    const struct list *bucket = &volumes->buckets[volume[0] % BUCKETS];
+    for (struct list *link = bucket->next; link != bucket; link = link->next) {
+        struct entry *entry = container_of(link, struct entry, in_bucket);
         if (memcmp(entry->volume, volume, DIGEST_SHA256_LEN) == 0)
             return entry;
     }
@@ -69,8 +69,8 @@ static struct entry *find(const struct served_volumes *volumes, const uint8_t vo
 /* Drops what no longer matters, and the oldest when there are too many. */
 static void evict(struct served_volumes *volumes, uint64_t now_ms)
 {
-    struct entry *oldest = NULL;
-    while ((oldest = TAILQ_FIRST(&volumes->order)) != NULL) {
+    while (!list_empty(&volumes->order)) {
+        struct entry *oldest = container_of(volumes->order.next, struct entry, in_order);
         bool ended = oldest->served_ms + volumes->ttl_ms < now_ms;
         if (!ended && volumes->n < SERVED_VOLUMES_MAX)
             return;
@@ -96,8 +96,8 @@ void served_volumes_put(struct served_volumes *volumes, const uint8_t volume[DIG
     }
     entry->served_ms = now_ms;
     memcpy(entry->volume, volume, DIGEST_SHA256_LEN);
-    LIST_INSERT_HEAD(&volumes->buckets[volume[0] % BUCKETS], entry, in_bucket);
-    TAILQ_INSERT_TAIL(&volumes->order, entry, in_order);
+    list_insert_before(&volumes->buckets[volume[0] % BUCKETS], &entry->in_bucket);
+    list_insert_before(&volumes->order, &entry->in_order);
     volumes->n++;
 }
 

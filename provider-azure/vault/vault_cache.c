@@ -9,63 +9,58 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <sys/queue.h>
+
+#include "common/base/list.h"
 
 /* Objects are found through a small hash table: a node's mounts may hold thousands. */
 enum { BUCKETS = 512 };
 
 struct reader;
 struct flight;
-TAILQ_HEAD(waiter_list, vault_waiter);
-TAILQ_HEAD(reader_queue, reader);
-LIST_HEAD(reader_list, reader);
-LIST_HEAD(flight_list, flight);
 
 struct object {
-    LIST_ENTRY(object) in_bucket;
+    struct list in_bucket;
     uint8_t key[DIGEST_SHA256_LEN];
-    struct reader_list readers;                         /* the object goes with its last reader */
+    struct list readers;                                /* the object goes with its last reader */
     bool served;                                        /* the next two are set */
     uint64_t last_served_ms;                            /* when a response about it was served last */
     uint8_t last_served_fingerprint[DIGEST_SHA256_LEN]; /* and which: vault_response_fingerprint() */
 };
-LIST_HEAD(bucket, object);
 
 /* Lives while it has a response or a flight. */
 struct reader {
-    LIST_ENTRY(reader) in_object;
-    TAILQ_ENTRY(reader) in_cached; /* in cache->cached, while there is a response */
+    struct list in_object;
+    struct list in_cached; /* in cache->cached, while there is a response */
     struct vault_cache *cache;
     struct object *object;
     uint8_t principal[DIGEST_SHA256_LEN];
-    struct flight_list flights; /* newest first */
+    struct list flights; /* newest first */
     struct vault_response *response;
     uint8_t fingerprint[DIGEST_SHA256_LEN]; /* the response's */
     uint64_t expires_ms;
 };
 
 struct flight {
-    LIST_ENTRY(flight) in_reader;
+    struct list in_reader;
     struct reader *reader;
     struct vault_call *call;
-    struct waiter_list waiters;
+    struct list waiters; /* struct vault_waiter */
 };
 
 struct vault_cache {
     const struct network *network;
     struct token_cache *tokens;
     uint64_t ttl_ms;
-    struct bucket buckets[BUCKETS];
-    struct reader_queue cached; /* oldest first */
+    struct list buckets[BUCKETS]; /* struct object */
+    struct list cached;           /* struct reader, oldest first */
     size_t n_cached;
     size_t bytes;
     struct transport_timer *sweep; /* runs while something is cached */
 };
 
 struct vault_waiter {
-    TAILQ_ENTRY(vault_waiter) link;
-    struct waiter_list *list; /* the list it is in; NULL: the response comes with the timer */
-    struct flight *flight;    /* the request it waits for; NULL while its waiters are called back */
+    struct list link;      /* in no list while the response comes with the timer */
+    struct flight *flight; /* the request it waits for; NULL while its waiters are called back */
     struct vault_cache *cache;
     struct transport_timer *timer;
     struct vault_response *response;
@@ -75,7 +70,7 @@ struct vault_waiter {
 
 /* --- objects and readers --- */
 
-static struct bucket *bucket_of(struct vault_cache *cache, const uint8_t key[DIGEST_SHA256_LEN])
+static struct list *bucket_of(struct vault_cache *cache, const uint8_t key[DIGEST_SHA256_LEN])
 {
     return &cache->buckets[(key[0] | (unsigned)key[1] << 8) % BUCKETS];
 }
@@ -94,10 +89,10 @@ static void compute_key(const struct vault_query *query, uint8_t ret_key[DIGEST_
 
 static struct object *object_get(struct vault_cache *cache, const uint8_t key[DIGEST_SHA256_LEN])
 {
-    struct bucket *bucket = bucket_of(cache, key);
+    struct list *bucket = bucket_of(cache, key);
     struct object *object = NULL;
-    LIST_FOREACH(object, bucket, in_bucket)
-    {
+    for (struct list *link = bucket->next; link != bucket; link = link->next) {
+        object = container_of(link, struct object, in_bucket);
         if (memcmp(object->key, key, DIGEST_SHA256_LEN) == 0)
             return object;
     }
@@ -105,16 +100,16 @@ static struct object *object_get(struct vault_cache *cache, const uint8_t key[DI
     if (object == NULL)
         return NULL;
     memcpy(object->key, key, DIGEST_SHA256_LEN);
-    LIST_INIT(&object->readers);
-    LIST_INSERT_HEAD(bucket, object, in_bucket);
+    list_init(&object->readers);
+    list_insert_before(bucket, &object->in_bucket);
     return object;
 }
 
 static void object_release(struct object *object)
 {
-    if (!LIST_EMPTY(&object->readers))
+    if (!list_empty(&object->readers))
         return;
-    LIST_REMOVE(object, in_bucket);
+    list_remove(&object->in_bucket);
     free(object);
 }
 
@@ -127,8 +122,8 @@ static struct reader *reader_get(struct vault_cache *cache, const uint8_t key[DI
 
     if (object == NULL)
         return NULL;
-    LIST_FOREACH(reader, &object->readers, in_object)
-    {
+    for (struct list *link = object->readers.next; link != &object->readers; link = link->next) {
+        reader = container_of(link, struct reader, in_object);
         if (memcmp(reader->principal, principal, DIGEST_SHA256_LEN) == 0)
             return reader;
     }
@@ -140,17 +135,17 @@ static struct reader *reader_get(struct vault_cache *cache, const uint8_t key[DI
     reader->cache = cache;
     reader->object = object;
     memcpy(reader->principal, principal, DIGEST_SHA256_LEN);
-    LIST_INIT(&reader->flights);
-    LIST_INSERT_HEAD(&object->readers, reader, in_object);
+    list_init(&reader->flights);
+    list_insert_before(&object->readers, &reader->in_object);
     return reader;
 }
 
 static void reader_release(struct reader *reader)
 {
     struct object *object = reader->object;
-    if (reader->response != NULL || !LIST_EMPTY(&reader->flights))
+    if (reader->response != NULL || !list_empty(&reader->flights))
         return;
-    LIST_REMOVE(reader, in_object);
+    list_remove(&reader->in_object);
     free(reader);
     object_release(object);
 }
@@ -162,15 +157,21 @@ static void evict(struct reader *reader)
     struct vault_cache *cache = reader->cache;
     if (reader->response == NULL)
         return;
-    TAILQ_REMOVE(&cache->cached, reader, in_cached);
+    list_remove(&reader->in_cached);
     cache->n_cached--;
     cache->bytes -= vault_response_size(reader->response);
     vault_response_unref(steal_ptr(&reader->response));
 }
 
+/* NULL when nothing is cached. */
+static struct reader *oldest_cached(const struct vault_cache *cache)
+{
+    return list_empty(&cache->cached) ? NULL : container_of(cache->cached.next, struct reader, in_cached);
+}
+
 static void evict_oldest(struct vault_cache *cache)
 {
-    struct reader *oldest = TAILQ_FIRST(&cache->cached);
+    struct reader *oldest = oldest_cached(cache);
     evict(oldest);
     reader_release(oldest);
 }
@@ -181,7 +182,7 @@ static void on_sweep(void *arg);
 static void arm_sweep(struct vault_cache *cache)
 {
     const struct transport *transport = cache->network->transport;
-    const struct reader *oldest = TAILQ_FIRST(&cache->cached);
+    const struct reader *oldest = oldest_cached(cache);
     struct error *failure = NULL;
 
     if (oldest == NULL || cache->sweep != NULL)
@@ -203,7 +204,7 @@ static void on_sweep(void *arg)
     const struct reader *oldest = NULL;
 
     cache->sweep = NULL;
-    while ((oldest = TAILQ_FIRST(&cache->cached)) != NULL && oldest->expires_ms <= now)
+    while ((oldest = oldest_cached(cache)) != NULL && oldest->expires_ms <= now)
         evict_oldest(cache);
     arm_sweep(cache);
 }
@@ -224,7 +225,7 @@ static void put(struct reader *reader, struct vault_response *response,
     reader->response = vault_response_ref(response);
     memcpy(reader->fingerprint, fingerprint, DIGEST_SHA256_LEN);
     reader->expires_ms = response->read_ms + cache->ttl_ms;
-    TAILQ_INSERT_TAIL(&cache->cached, reader, in_cached);
+    list_insert_before(&cache->cached, &reader->in_cached);
     cache->n_cached++;
     cache->bytes += size;
     arm_sweep(cache);
@@ -247,11 +248,16 @@ static bool may_serve(const struct reader *reader, const struct vault_freshness 
 
 /* --- flights --- */
 
+static struct vault_waiter *waiter_of(struct list *link)
+{
+    return container_of(link, struct vault_waiter, link);
+}
+
 /* The flight's reader may go with it. */
 static void flight_free(struct flight *flight)
 {
     struct reader *reader = flight->reader;
-    LIST_REMOVE(flight, in_reader);
+    list_remove(&flight->in_reader);
     vault_call_cancel(&flight->call);
     free(flight);
     reader_release(reader);
@@ -284,24 +290,22 @@ static void update_cache(struct reader *reader, struct vault_response *response,
 static void on_response(struct vault_response *response, const struct error *error, void *arg)
 {
     struct flight *flight = arg;
-    struct waiter_list waiters = TAILQ_HEAD_INITIALIZER(waiters);
-    struct vault_waiter *waiter = NULL;
+    struct list waiters;
 
     flight->call = NULL;
     /* The waiters move to a list of their own: the flight goes away, and callbacks may cancel other waiters,
      * meanwhile. */
-    TAILQ_CONCAT(&waiters, &flight->waiters, link);
-    TAILQ_FOREACH(waiter, &waiters, link)
-    {
-        waiter->list = &waiters;
-        waiter->flight = NULL;
-    }
+    list_init(&waiters);
+    list_move_all(&waiters, &flight->waiters);
+    for (struct list *link = waiters.next; link != &waiters; link = link->next)
+        waiter_of(link)->flight = NULL;
     update_cache(flight->reader, response, error);
     flight_free(flight);
-    while ((waiter = TAILQ_FIRST(&waiters)) != NULL) {
+    while (!list_empty(&waiters)) {
+        struct vault_waiter *waiter = waiter_of(waiters.next);
         vault_callback *callback = waiter->callback;
         void *callback_arg = waiter->arg;
-        TAILQ_REMOVE(&waiters, waiter, link);
+        list_remove(&waiter->link);
         free(waiter);
         callback(response != NULL ? vault_response_ref(response) : NULL, error, callback_arg);
     }
@@ -314,12 +318,11 @@ static struct flight *find_flight(const struct reader *reader, const struct vaul
 {
     const struct object *object = reader->object;
     uint64_t window = VAULT_CACHE_JOIN_MS;
-    struct flight *flight = NULL;
 
     if (freshness->republish && reader->cache->ttl_ms > window)
         window = reader->cache->ttl_ms;
-    LIST_FOREACH(flight, &reader->flights, in_reader)
-    {
+    for (struct list *link = reader->flights.next; link != &reader->flights; link = link->next) {
+        struct flight *flight = container_of(link, struct flight, in_reader);
         uint64_t sent = vault_call_sent_ms(flight->call);
         if (sent == VAULT_CALL_NOT_SENT ||
             ((!object->served || sent >= object->last_served_ms) && now_ms - sent <= window))
@@ -339,14 +342,14 @@ static struct flight *start_flight(struct reader *reader, const struct vault_que
         return NULL;
     }
     flight->reader = reader;
-    TAILQ_INIT(&flight->waiters);
+    list_init(&flight->waiters);
     flight->call = vault_call_start(cache->network, cache->tokens, query, identity, token, deadline_ms,
                                     on_response, flight, err);
     if (flight->call == NULL) {
         free(flight);
         return NULL;
     }
-    LIST_INSERT_HEAD(&reader->flights, flight, in_reader);
+    list_insert_before(reader->flights.next, &flight->in_reader);
     return flight;
 }
 
@@ -391,6 +394,7 @@ struct vault_waiter *vault_cache_get(struct vault_cache *cache, const struct vau
         return NULL;
     }
     *waiter = (struct vault_waiter){.cache = cache, .callback = callback, .arg = arg};
+    list_init(&waiter->link);
     if (may_serve(reader, freshness, now)) {
         if (serve_cached(reader, waiter, err) == 0)
             return waiter;
@@ -411,8 +415,7 @@ struct vault_waiter *vault_cache_get(struct vault_cache *cache, const struct vau
         azure_metrics_object_lookup(metrics, "fetched");
     }
     waiter->flight = flight;
-    waiter->list = &flight->waiters;
-    TAILQ_INSERT_TAIL(&flight->waiters, waiter, link);
+    list_insert_before(&flight->waiters, &waiter->link);
     return waiter;
 }
 
@@ -429,9 +432,8 @@ void vault_waiter_cancel(struct vault_waiter **waiter)
     *waiter = NULL;
     if (gone == NULL)
         return;
-    if (gone->list != NULL)
-        TAILQ_REMOVE(gone->list, gone, link);
-    if (gone->flight != NULL && TAILQ_EMPTY(&gone->flight->waiters))
+    list_remove(&gone->link);
+    if (gone->flight != NULL && list_empty(&gone->flight->waiters))
         flight_free(gone->flight); /* it was the last waiter */
     transport_stop(gone->cache->network->transport, &gone->timer);
     vault_response_unref(gone->response);
@@ -449,9 +451,9 @@ struct vault_cache *vault_cache_create(const struct network *network, struct tok
     cache->network = network;
     cache->tokens = tokens;
     cache->ttl_ms = ttl_ms;
-    TAILQ_INIT(&cache->cached);
+    list_init(&cache->cached);
     for (size_t i = 0; i < BUCKETS; i++)
-        LIST_INIT(&cache->buckets[i]);
+        list_init(&cache->buckets[i]);
     return cache;
 }
 

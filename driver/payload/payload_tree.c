@@ -181,8 +181,7 @@ int payload_tree_empty(int dir_fd)
     return remove_entries(dir_fd, 0);
 }
 
-/* The kernel's id of the mount that fd was opened on; -1 when unknown. */
-static int64_t mount_id(int fd)
+int64_t payload_tree_mount_id(int fd)
 {
     static const char key[] = "mnt_id:";
     char path[64], line[128];
@@ -205,7 +204,7 @@ bool payload_tree_is_mount(int fd, int parent_fd)
         (info.stx_attributes_mask & STATX_ATTR_MOUNT_ROOT) != 0)
         return (info.stx_attributes & STATX_ATTR_MOUNT_ROOT) != 0;
 #endif
-    int64_t own = mount_id(fd), parents = mount_id(parent_fd);
+    int64_t own = payload_tree_mount_id(fd), parents = payload_tree_mount_id(parent_fd);
     if (own >= 0 && parents >= 0)
         return own != parents;
     struct stat own_stat, parent_stat; /* no /proc: misses only a bind mount within one file system */

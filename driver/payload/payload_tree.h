@@ -13,6 +13,7 @@
 
 #include <dirent.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 enum {
@@ -54,5 +55,9 @@ int payload_tree_empty(int dir_fd);
 /* True when fd is the root of a mount; decided by statx() where the kernel has the attribute (5.8), else
  * by comparing with the mount id of parent_fd (/proc/self/fdinfo). */
 bool payload_tree_is_mount(int fd, int parent_fd);
+
+/* The kernel's id of the mount that fd (may be O_PATH) was opened on, as in /proc/self/mountinfo; -1 when it
+ * is unknown. */
+int64_t payload_tree_mount_id(int fd);
 
 #endif

@@ -104,6 +104,26 @@ static void run_inspect(void *job)
         (void)volume_read_metadata(inspect->target_path, &inspect->metadata, /* err= */ NULL);
 }
 
+/* Containers use the volume below, and see nothing of the mount above it: nothing to fail for. */
+static void covered(struct publish *publish)
+{
+    const struct publisher *publisher = publish->publisher;
+    const struct volume_state *volume = volume_states_find(publisher->volumes, publish->request.target_path);
+    cleanup_error struct error *error = NULL;
+
+    publish->mode = &rotation_check;
+    publish->spec = (struct rotation_spec){.interval_s = publisher->rotation_interval_s};
+    if (volume != NULL && volume->retry_unix > clock_unix_s()) { /* it has been reported */
+        publish_enter_unchanged(publish);
+        return;
+    }
+    (void)error_set(
+        &error, GRPC_STATUS_FAILED_PRECONDITION,
+        "another mount covers the volume on target path %s: containers that start now see that one, and the volume below cannot be rotated",
+        publish->request.target_path);
+    publish_fail(publish, error, ERROR_TYPE_INSPECT);
+}
+
 /* The condition of the volume decides on the mode. */
 static void inspected(struct publish *publish)
 {
@@ -124,6 +144,9 @@ static void inspected(struct publish *publish)
                         "target path %s is taken: it is a mount of another kind, or not a directory",
                         publish->request.target_path);
         publish_fail(publish, error, ERROR_TYPE_INSPECT);
+        return;
+    case VOLUME_COVERED:
+        covered(publish);
         return;
     case VOLUME_CORRUPT:
         (void)error_set(&error, GRPC_STATUS_INTERNAL,

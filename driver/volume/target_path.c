@@ -24,6 +24,11 @@ static bool is(const char *component, size_t len, const char *expected)
     return len == strlen(expected) && memcmp(component, expected, len) == 0;
 }
 
+static bool is_name(const char *component, size_t len)
+{
+    return len > 0 && !is(component, len, ".") && !is(component, len, "..");
+}
+
 bool target_path_parse(const char *path, struct target_path *ret)
 {
     const char *at = path + strlen(path);
@@ -36,6 +41,8 @@ bool target_path_parse(const char *path, struct target_path *ret)
     at = component_before(path, at, &len);
     parsed.volume_name = at;
     parsed.volume_name_len = len;
+    if (!is_name(at, len))
+        return false;
     at = component_before(path, at, &len);
     if (!is(at, len, "kubernetes.io~csi"))
         return false;
@@ -45,9 +52,12 @@ bool target_path_parse(const char *path, struct target_path *ret)
     at = component_before(path, at, &len);
     parsed.pod_uid = at;
     parsed.pod_uid_len = len;
+    if (!is_name(at, len))
+        return false;
     at = component_before(path, at, &len);
     if (!is(at, len, "pods"))
         return false;
+    parsed.pods_len = (size_t)(at - path) + len;
     *ret = parsed;
     return true;
 }

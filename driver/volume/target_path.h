@@ -16,6 +16,7 @@ enum { TARGET_PATH_MAX = 4095 }; /* PATH_MAX without the NUL */
 
 /* Spans into the path that was parsed. */
 struct target_path {
+    size_t pods_len; /* of the part up to and with "pods", the kubelet's directory of pods */
     const char *pod_uid;
     size_t pod_uid_len;
     const char *volume_name;

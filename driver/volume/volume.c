@@ -14,6 +14,7 @@
 #include "driver/payload/payload_tree.h"
 #include "driver/payload/payload_version.h"
 #include "driver/volume/volume_mount.h"
+#include "driver/volume/volume_owner.h"
 #include "driver/volume/volume_target.h"
 
 enum {
@@ -130,7 +131,9 @@ static enum volume_condition condition_of(const struct volume_target *target)
     case VOLUME_TARGET_TMPFS:
         return payload_is_complete(target->fd) ? VOLUME_PUBLISHED : VOLUME_INCOMPLETE;
     case VOLUME_TARGET_CORRUPT:
-        return VOLUME_CORRUPT;
+        return target->of_kubelet ? VOLUME_CORRUPT : VOLUME_FOREIGN; /* no tmpfs ever is */
+    case VOLUME_TARGET_COVERED:
+        return VOLUME_COVERED;
     default:
         return VOLUME_FOREIGN;
     }
@@ -205,6 +208,7 @@ static int clear_target(struct volume_target *target, struct error **err)
         case VOLUME_UNMOUNTED:
             return 0;
         case VOLUME_FOREIGN:
+        case VOLUME_COVERED:
             return refuse_foreign(target, err);
         case VOLUME_PUBLISHED:
             return error_set(err, GRPC_STATUS_ALREADY_EXISTS, "a volume is published on '%s'", target->path);
@@ -214,6 +218,20 @@ static int clear_target(struct volume_target *target, struct error **err)
         }
     }
     return error_set(err, GRPC_STATUS_INTERNAL, "more than %d mounts on '%s'", STACKED_MAX, target->path);
+}
+
+static bool is_empty(const struct volume_target *target)
+{
+    cleanup_dir DIR *dir = payload_tree_list(target->fd);
+    return dir != NULL && payload_tree_next(dir) == NULL;
+}
+
+static int refuse_files(const struct volume_target *target, struct error **err)
+{
+    return error_set(
+        err, GRPC_STATUS_FAILED_PRECONDITION,
+        "directory '%s' is not empty, and is no target path of a kubelet: its files are left alone",
+        target->path);
 }
 
 static int make_target(struct volume_target *target, bool *ret_made, struct error **err)
@@ -226,7 +244,9 @@ static int make_target(struct volume_target *target, bool *ret_made, struct erro
     }
     if (volume_target_inspect(target, err) < 0)
         return -1;
-    return target->kind == VOLUME_TARGET_DIRECTORY ? 0 : refuse_foreign(target, err);
+    if (target->kind != VOLUME_TARGET_DIRECTORY)
+        return refuse_foreign(target, err);
+    return target->of_kubelet || is_empty(target) ? 0 : refuse_files(target, err);
 }
 
 static int build_and_attach(enum mount_method method, struct volume_target *target,
@@ -237,8 +257,10 @@ static int build_and_attach(enum mount_method method, struct volume_target *targ
     struct volume_mount_spec spec = make_spec(payload, options);
     struct payload_write_options write_options = {.gid = options->gid};
     bool changed = false;
-    if (volume_mount_prepare(&mount, method, &spec, target, err) < 0 ||
-        payload_write(mount.fd, payload, &write_options, &changed, err) < 0)
+    if (volume_mount_prepare(&mount, method, &spec, target, err) < 0)
+        return -1;
+    volume_owner_mark(mount.fd, target->path);
+    if (payload_write(mount.fd, payload, &write_options, &changed, err) < 0)
         return -1;
     (void)write_attributes(mount.fd, options); /* without them the next rotation check is only due sooner */
     return volume_mount_attach(&mount, target, err);
@@ -398,11 +420,14 @@ static int unmount_all(struct volume_target *target, struct error **err)
         case VOLUME_TARGET_DIRECTORY:
             return 0;
         case VOLUME_TARGET_FOREIGN:
+        case VOLUME_TARGET_COVERED:
             return refuse_foreign(target, err);
         case VOLUME_TARGET_TMPFS:
             empty_volume(target);
             break;
-        default:
+        case VOLUME_TARGET_CORRUPT:
+            if (!target->of_kubelet)
+                return refuse_foreign(target, err);
             break;
         }
         if (volume_target_unmount(target, err) < 0)
@@ -416,6 +441,8 @@ static int remove_directory(const struct volume_target *target, struct error **e
     if (unlinkat(target->parent_fd, target->name, AT_REMOVEDIR) == 0 || errno == ENOENT)
         return 0;
     int errnum = errno;
+    if ((errnum == ENOTEMPTY || errnum == EEXIST) && !target->of_kubelet)
+        return refuse_files(target, err);
     if ((errnum == ENOTEMPTY || errnum == EEXIST) && payload_tree_empty(target->fd) < 0)
         return error_set_errno(err, GRPC_STATUS_INTERNAL, errno, "remove the files in '%s'", target->path);
     if (unlinkat(target->parent_fd, target->name, AT_REMOVEDIR) == 0 || errno == ENOENT)

@@ -7,22 +7,26 @@
  * the visible mount never becomes writable. Kernels without the new mount API get mount(2) on a private
  * staging directory and MS_MOVE, or in the last resort a mount on the target itself (mount_method.h).
  *
- * Any tmpfs directly at the target path counts as this driver's. It must, because a cluster switches drivers
- * below running pods, and the Go driver's tmpfs cannot be recognised (source "tmpfs", writable, no flags);
- * such a volume is read, updated and removed like one of ours. A CSI target path belongs to this driver by
- * contract, and no other program mounts a tmpfs there. Any other mount (a bind mount, a disk, NFS...) is
- * foreign and left alone.
+ * A tmpfs that bears this driver's marks is ours, wherever it is. On a path of the kubelet's shape
+ * (target_path.h) one that the Go driver has made is ours as well: a cluster switches drivers below running pods;
+ * such a volume is read, updated and removed like one of ours (volume_owner.h). Any other mount (another
+ * tmpfs, a bind mount, a disk, NFS...) is foreign and left alone, also when it covers a volume of ours.
+ *
+ * A path of the kubelet's shape belongs to this driver by contract, with the files that are found in the
+ * directory. At any other path (standalone use, csi-sanity, a typing error) only an empty directory is used
+ * and removed.
  *
  * The target path must be absolute and without "." and ".." components (INVALID_ARGUMENT from every
- * function). Links in its parent directories are followed (a kubelet root may be one; pods cannot write
- * there), its last component never.
+ * function). Links are followed up to the kubelet's directory of pods, which may be below one, and not from
+ * there on (FAILED_PRECONDITION from every function). At a path of another shape links in parent directories
+ * are followed, the last component never.
  *
  * All functions block and are meant for worker threads; the caller serialises calls for one target path.
  * /proc must be mounted (descriptors are given to mount(2) and umount2(2) as /proc/self/fd/N). Every error
  * message names the target.
  *
- * Files: volume.c (publish, update, unpublish), volume_target.c (what is at a path), volume_mount.c (the
- * mount calls).
+ * Files: volume.c (publish, update, unpublish), volume_target.c (what is at a path), volume_owner.c (whose
+ * it is), volume_mount.c (the mount calls).
  */
 #ifndef DRIVER_VOLUME_VOLUME_H
 #define DRIVER_VOLUME_VOLUME_H
@@ -41,7 +45,8 @@ enum volume_condition {
     VOLUME_INCOMPLETE, /* our kind of tmpfs, but no complete payload: an earlier publish was cut short */
     VOLUME_PUBLISHED,  /* our kind of tmpfs with a complete payload */
     VOLUME_FOREIGN,    /* something else is mounted there, or the path is a symlink or not a directory */
-    VOLUME_CORRUPT,    /* a mount that cannot be read (ENOTCONN, ESTALE, EIO...) */
+    VOLUME_COVERED,    /* something else is mounted over a volume of ours */
+    VOLUME_CORRUPT,    /* a mount that cannot be read (ENOTCONN, ESTALE, EIO...), on a path of the kubelet */
 };
 
 struct volume_options {
@@ -86,8 +91,8 @@ int volume_stats(const char *target_path, struct volume_stats *ret_stats, struct
  * removed first; but an INCOMPLETE one that already shows some version, because an update was cut short,
  * is completed in place, because running containers may use it. Creates the target directory (0750) and
  * missing parents. On failure nothing is mounted by this call and the target directory is left as it was
- * found. ALREADY_EXISTS for PUBLISHED (use volume_update()), FAILED_PRECONDITION for FOREIGN,
- * RESOURCE_EXHAUSTED when the payload does not fit, PERMISSION_DENIED, INTERNAL. */
+ * found. ALREADY_EXISTS for PUBLISHED (use volume_update()), FAILED_PRECONDITION for FOREIGN, COVERED and a
+ * directory with files that is not on a path of the kubelet's shape, RESOURCE_EXHAUSTED when the payload does not fit, PERMISSION_DENIED, INTERNAL. */
 int volume_publish(const char *target_path, const struct payload *payload,
                    const struct volume_options *options, struct error **err);
 
@@ -127,13 +132,15 @@ int volume_write_metadata(const char *target_path, const struct volume_options *
 
 /* Removes the published files (so that a mount which leaked into another namespace shows nothing any
  * more), unmounts everything of ours that is stacked there (lazily if busy), removes the directory.
- * Idempotent: an absent or unmounted target is success. Corrupt mounts are removed too.
+ * Idempotent: an absent or unmounted target is success.
  *
- * Files in the directory when nothing is mounted on it are removed as well, without following links or
- * entering mounts: this driver writes only into tmpfs, but very early drivers and providers wrote plain
- * files there, the Go driver removes them likewise, and a pod must not hang in Terminating over them.
+ * On a path of the kubelet's shape corrupt mounts are removed too, and so are files in the directory when
+ * nothing is mounted on it, without following links or entering mounts: this driver writes only into tmpfs, but
+ * very early drivers and providers wrote plain files there, the Go driver removes them likewise, and a pod
+ * must not hang in Terminating over them.
  *
- * FAILED_PRECONDITION for FOREIGN (left alone), INTERNAL when the kernel refuses. */
+ * FAILED_PRECONDITION for FOREIGN and COVERED, and on paths of another shape for CORRUPT and for a
+ * directory with files: all are left alone. INTERNAL when the kernel refuses. */
 int volume_unpublish(const char *target_path, struct error **err);
 
 #endif

@@ -6,13 +6,18 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/magic.h>
+#include <linux/openat2.h>
 #include <stdbool.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/vfs.h>
+#include <unistd.h>
 
 #include "driver/payload/payload_tree.h"
+#include "driver/volume/target_path.h"
+#include "driver/volume/volume_owner.h"
 
 enum { PARENT_MODE = 0750 };
 
@@ -66,7 +71,7 @@ static int make_directories(char *path)
     }
 }
 
-static int open_parent(char *parent, enum volume_target_flags flags)
+static int open_following_links(char *parent, enum volume_target_flags flags)
 {
     int fd = open(parent, O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (fd >= 0 || errno != ENOENT || (flags & VOLUME_TARGET_MAKE_PARENTS) == 0)
@@ -76,15 +81,68 @@ static int open_parent(char *parent, enum volume_target_flags flags)
     return open(parent, O_PATH | O_DIRECTORY | O_CLOEXEC);
 }
 
+/* Where the kernel lacks openat2(), or directories have to be made: one component at a time. */
+static int walk_without_links(int dir_fd, char *path, enum volume_target_flags flags)
+{
+    cleanup_close int at = fcntl(dir_fd, F_DUPFD_CLOEXEC, 0);
+    char *rest = NULL;
+    for (const char *name = strtok_r(path, "/", &rest); name != NULL && at >= 0;
+         name = strtok_r(NULL, "/", &rest)) {
+        if ((flags & VOLUME_TARGET_MAKE_PARENTS) != 0 && mkdirat(at, name, PARENT_MODE) < 0 &&
+            errno != EEXIST)
+            return -1;
+        int next = openat(at, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        (void)close(at);
+        at = next;
+    }
+    return steal_fd(&at);
+}
+
+/* Links below dir_fd are refused with ELOOP or ENOTDIR. `path` is changed. */
+static int open_without_links(int dir_fd, char *path, enum volume_target_flags flags)
+{
+    struct open_how how = {.flags = O_PATH | O_DIRECTORY | O_CLOEXEC,
+                           .resolve = RESOLVE_NO_SYMLINKS | RESOLVE_BENEATH};
+    int fd = (int)syscall(SYS_openat2, dir_fd, path, &how, sizeof(how));
+    bool missing = fd < 0 && errno == ENOENT && (flags & VOLUME_TARGET_MAKE_PARENTS) != 0;
+    bool unsupported = fd < 0 && (errno == ENOSYS || errno == EPERM); /* EPERM: a seccomp filter */
+    return missing || unsupported ? walk_without_links(dir_fd, path, flags) : fd;
+}
+
+/* `parent` is changed; `pods_len`: 0 = the path is not of the kubelet's shape. */
+static int open_parent(char *parent, size_t pods_len, enum volume_target_flags flags)
+{
+    if (pods_len == 0)
+        return open_following_links(parent, flags);
+    char *below = parent + pods_len;
+    below[0] = '\0';
+    cleanup_close int pods = open_following_links(parent, flags);
+    if (pods < 0)
+        return -1;
+    for (below++; *below == '/';)
+        below++;
+    return open_without_links(pods, below, flags);
+}
+
+static int refuse_parent(const struct volume_target *target, struct error **err)
+{
+    return error_set(err, GRPC_STATUS_FAILED_PRECONDITION,
+                     "'%s' leads through a link, or through something that is no directory", target->path);
+}
+
 int volume_target_open(const char *path, enum volume_target_flags flags, struct volume_target *ret,
                        struct error **err)
 {
     char parent[PATH_MAX];
+    struct target_path kubelet_path;
     cleanup_volume_target struct volume_target target = VOLUME_TARGET_INIT;
     target.path = path;
     if (split_path(&target, parent, err) < 0)
         return -1;
-    target.parent_fd = open_parent(parent, flags);
+    target.of_kubelet = target_path_parse(path, &kubelet_path);
+    target.parent_fd = open_parent(parent, target.of_kubelet ? kubelet_path.pods_len : 0, flags);
+    if (target.parent_fd < 0 && target.of_kubelet && (errno == ELOOP || errno == ENOTDIR))
+        return refuse_parent(&target, err);
     if (target.parent_fd < 0 && (errno != ENOENT || (flags & VOLUME_TARGET_MAKE_PARENTS) != 0))
         return fail(&target, errno, "open the directory that holds", err);
     if (volume_target_inspect(&target, err) < 0)
@@ -99,6 +157,26 @@ static bool means_corrupt(int errnum)
 {
     return errnum == ENOTCONN || errnum == ESTALE || errnum == EIO || errnum == EACCES ||
            errnum == EHOSTDOWN || errnum == ETIMEDOUT;
+}
+
+static int classify_mount(const struct volume_target *target, int fd, enum volume_target_kind *ret_kind,
+                          struct error **err)
+{
+    static const enum volume_target_kind kinds[] = {[VOLUME_OWNER_DRIVER] = VOLUME_TARGET_TMPFS,
+                                                    [VOLUME_OWNER_OTHER] = VOLUME_TARGET_FOREIGN,
+                                                    [VOLUME_OWNER_COVERING] = VOLUME_TARGET_COVERED};
+    struct statfs fs;
+    enum volume_owner owner = VOLUME_OWNER_OTHER;
+    if (fstatfs(fd, &fs) < 0) {
+        if (!means_corrupt(errno))
+            return fail(target, errno, "inspect", err);
+        *ret_kind = VOLUME_TARGET_CORRUPT;
+        return 0;
+    }
+    if (volume_owner_find(fd, target->path, fs.f_type == TMPFS_MAGIC, &owner, err) < 0)
+        return error_wrap(err, "inspect '%s'", target->path);
+    *ret_kind = kinds[owner];
+    return 0;
 }
 
 static int classify(const struct volume_target *target, int fd, enum volume_target_kind *ret_kind,
@@ -119,14 +197,7 @@ static int classify(const struct volume_target *target, int fd, enum volume_targ
         *ret_kind = VOLUME_TARGET_DIRECTORY;
         return 0;
     }
-    struct statfs fs;
-    if (fstatfs(fd, &fs) == 0)
-        *ret_kind = fs.f_type == TMPFS_MAGIC ? VOLUME_TARGET_TMPFS : VOLUME_TARGET_FOREIGN;
-    else if (means_corrupt(errno))
-        *ret_kind = VOLUME_TARGET_CORRUPT;
-    else
-        return fail(target, errno, "inspect", err);
-    return 0;
+    return classify_mount(target, fd, ret_kind, err);
 }
 
 int volume_target_inspect(struct volume_target *target, struct error **err)

@@ -3,12 +3,15 @@
  *
  * Internal to the volume module. The parent directory is opened once; everything afterwards is relative to
  * its descriptor and never follows a link in the last component, so a mount or a removal cannot be
- * redirected.
+ * redirected. On a path of the kubelet's shape no component below the directory of the pods may be a link
+ * either (openat2(2) with RESOLVE_NO_SYMLINKS); the path up to it may lead through links, because a kubelet's
+ * root directory may be one.
  */
 #ifndef DRIVER_VOLUME_VOLUME_TARGET_H
 #define DRIVER_VOLUME_VOLUME_TARGET_H
 
 #include <limits.h>
+#include <stdbool.h>
 
 #include "common/base/cleanup.h"
 #include "common/base/error.h"
@@ -16,16 +19,18 @@
 enum volume_target_kind {
     VOLUME_TARGET_ABSENT,
     VOLUME_TARGET_DIRECTORY, /* nothing mounted on it */
-    VOLUME_TARGET_TMPFS,     /* the root of a tmpfs */
+    VOLUME_TARGET_TMPFS,     /* the root of a tmpfs of ours (volume_owner.h) */
     VOLUME_TARGET_FOREIGN,   /* another mount, a link, or no directory */
+    VOLUME_TARGET_COVERED,   /* another mount, on top of a tmpfs of ours */
     VOLUME_TARGET_CORRUPT,   /* cannot be inspected */
 };
 
 struct volume_target {
     const char *path; /* borrowed from the caller, for messages */
     int parent_fd;    /* O_PATH; -1 when a parent is missing */
-    int fd;           /* O_PATH of what is there, on top of all mounts; -1 for ABSENT, CORRUPT, FOREIGN */
+    int fd;           /* O_PATH of a DIRECTORY or TMPFS, on top of all mounts; otherwise -1 */
     enum volume_target_kind kind;
+    bool of_kubelet;         /* the path has the kubelet's shape (target_path.h) */
     char name[NAME_MAX + 1]; /* last component */
 };
 
@@ -36,7 +41,8 @@ enum volume_target_flags {
     VOLUME_TARGET_MAKE_PARENTS = 1 << 0, /* missing parents are made, 0750 */
 };
 
-/* Checks the path, opens the parent, inspects the target. INVALID_ARGUMENT, PERMISSION_DENIED, INTERNAL. */
+/* Checks the path, opens the parent, inspects the target. INVALID_ARGUMENT, FAILED_PRECONDITION (a link or a
+ * file below the kubelet's directory of pods), PERMISSION_DENIED, INTERNAL. */
 int volume_target_open(const char *path, enum volume_target_flags flags, struct volume_target *ret,
                        struct error **err);
 

@@ -24,6 +24,9 @@
 
 #include "driver/volume/volume.h"
 #include "driver/volume/volume_mount.h"
+#include "driver/volume/volume_owner.h"
+
+#define OTHER_TARGET "/mnt/pods/other/volumes/kubernetes.io~csi/web/mount"
 
 #define NO_GID  ((gid_t)-1)
 #define TARGET  "/mnt/pods/uid/volumes/kubernetes.io~csi/web/mount"
@@ -132,6 +135,47 @@ static void assert_text(const char *path, const char *text)
         fail_msg("cannot open %s", path);
     assert_int_equal(read(fd, buffer, sizeof(buffer)), strlen(text));
     assert_memory_equal(buffer, text, strlen(text));
+}
+
+static void write_text(const char *path, const char *text)
+{
+    cleanup_close int fd = open(path, O_CREAT | O_WRONLY | O_TRUNC | O_CLOEXEC, 0644);
+    if (fd < 0)
+        fail_msg("cannot write %s", path);
+    assert_int_equal(write(fd, text, strlen(text)), strlen(text));
+}
+
+static void make_directories(const char *path)
+{
+    char copy[256];
+    (void)snprintf(copy, sizeof(copy), "%s", path);
+    for (char *slash = strchr(copy + 1, '/'); slash != NULL; slash = strchr(slash + 1, '/')) {
+        *slash = '\0';
+        assert_true(mkdir(copy, 0755) == 0 || errno == EEXIST);
+        *slash = '/';
+    }
+    assert_true(mkdir(copy, 0750) == 0 || errno == EEXIST);
+}
+
+static void make_target(void)
+{
+    make_directories(TARGET);
+}
+
+/* With its file "f" that contains "one". */
+static void mount_of_the_go_driver(const char *target)
+{
+    char path[256];
+    make_directories(target);
+    assert_int_equal(mount("tmpfs", target, "tmpfs", 0, NULL), 0);
+    (void)snprintf(path, sizeof(path), "%s/..2026_04_29_10_11_12.1234567890", target);
+    assert_int_equal(mkdir(path, 0755), 0);
+    (void)snprintf(path, sizeof(path), "%s/..data", target);
+    assert_int_equal(symlink("..2026_04_29_10_11_12.1234567890", path), 0);
+    (void)snprintf(path, sizeof(path), "%s/..data/f", target);
+    write_text(path, "one");
+    (void)snprintf(path, sizeof(path), "%s/f", target);
+    assert_int_equal(symlink("..data/f", path), 0);
 }
 
 static bool exists(const char *path)
@@ -262,14 +306,14 @@ static void an_empty_tmpfs_is_incomplete_and_replaced(void **state)
     (void)state;
     NEED_ROOT();
     for (int i = 0; i < 3; i++) { /* several stacked: races of an earlier life */
-        assert_true(i > 0 || mkdir("/mnt/target", 0750) == 0);
-        assert_int_equal(mount("tmpfs", "/mnt/target", "tmpfs", 0, NULL), 0);
+        make_target();
+        assert_int_equal(mount("tmpfs", TARGET, "tmpfs", 0, NULL), 0);
     }
-    assert_int_equal(state_at("/mnt/target"), VOLUME_INCOMPLETE);
-    publish(MOUNT_METHOD_DETACHED, "/mnt/target", "f", "one");
-    assert_int_equal(state_at("/mnt/target"), VOLUME_PUBLISHED);
-    assert_int_equal(mounts_at("/mnt/target", "tmpfs"), 1);
-    MUST(volume_unpublish("/mnt/target", &err));
+    assert_int_equal(state_at(TARGET), VOLUME_INCOMPLETE);
+    publish(MOUNT_METHOD_DETACHED, TARGET, "f", "one");
+    assert_int_equal(state_at(TARGET), VOLUME_PUBLISHED);
+    assert_int_equal(mounts_at(TARGET, "tmpfs"), 1);
+    MUST(volume_unpublish(TARGET, &err));
 }
 
 static void a_volume_whose_update_was_cut_short_keeps_its_mount(void **state)
@@ -293,35 +337,233 @@ static void unpublish_removes_all_stacked_volumes(void **state)
 {
     (void)state;
     NEED_ROOT();
-    publish(MOUNT_METHOD_DETACHED, "/mnt/target", "f", "one");
-    assert_int_equal(mount("tmpfs", "/mnt/target", "tmpfs", 0, NULL), 0);
-    assert_int_equal(mount("tmpfs", "/mnt/target", "tmpfs", 0, NULL), 0);
-    MUST(volume_unpublish("/mnt/target", &err));
-    assert_false(exists("/mnt/target"));
-    assert_int_equal(mounts_at("/mnt/target", ""), 0);
+    make_target();
+    for (int i = 0; i < 3; i++) /* of the Go driver, when it was called twice at once */
+        assert_int_equal(mount("tmpfs", TARGET, "tmpfs", 0, NULL), 0);
+    assert_int_equal(mount(VOLUME_SOURCE, TARGET, "tmpfs", 0, NULL), 0);
+    MUST(volume_unpublish(TARGET, &err));
+    assert_false(exists(TARGET));
+    assert_int_equal(mounts_at(TARGET, ""), 0);
 }
 
 static void a_volume_of_the_go_driver_is_ours(void **state)
 {
     (void)state;
     NEED_ROOT();
-    assert_int_equal(mkdir("/mnt/target", 0750), 0);
-    assert_int_equal(mount("tmpfs", "/mnt/target", "tmpfs", 0, NULL), 0);
-    assert_int_equal(mkdir("/mnt/target/..2026_04_29_10_11_12.1234567890", 0755), 0);
-    assert_int_equal(symlink("..2026_04_29_10_11_12.1234567890", "/mnt/target/..data"), 0);
-    cleanup_close int file = open("/mnt/target/..data/f", O_CREAT | O_WRONLY | O_CLOEXEC, 0644);
-    assert_int_equal(write(file, "one", 3), 3);
-    (void)close(steal_fd(&file));
-    assert_int_equal(symlink("..data/f", "/mnt/target/f"), 0);
-    assert_int_equal(state_at("/mnt/target"), VOLUME_PUBLISHED);
+    mount_of_the_go_driver(TARGET);
+    assert_int_equal(state_at(TARGET), VOLUME_PUBLISHED);
     uint64_t checked = 1;
-    MUST(volume_last_checked("/mnt/target", &checked, &err));
+    MUST(volume_last_checked(TARGET, &checked, &err));
     assert_int_equal(checked, 0);
-    assert_false(update("/mnt/target", "f", "one"));
-    assert_true(update("/mnt/target", "f", "two"));
-    assert_text("/mnt/target/f", "two");
-    MUST(volume_unpublish("/mnt/target", &err));
-    assert_false(exists("/mnt/target"));
+    assert_false(update(TARGET, "f", "one"));
+    assert_true(update(TARGET, "f", "two"));
+    assert_text(TARGET "/f", "two");
+    MUST(volume_unpublish(TARGET, &err));
+    assert_false(exists(TARGET));
+}
+
+/* Other programs' mounts, as mount(2) makes them at a target. */
+static const struct {
+    const char *name, *source, *type;
+    unsigned long flags;
+    const char *options;
+} others[] = {
+    {"a tmpfs with a name", "scratch", "tmpfs", 0, NULL},
+    {"a small tmpfs", "tmpfs", "tmpfs", 0, "size=1m"},
+    {"a tmpfs with a mode", "tmpfs", "tmpfs", 0, "mode=0700"},
+    {"a tmpfs with flags", "tmpfs", "tmpfs", MS_NOSUID | MS_NODEV, NULL},
+    {"a directory of another tmpfs", "/mnt/other/sub", NULL, MS_BIND, NULL},
+    {"another tmpfs as a whole", "/mnt/other", NULL, MS_BIND, NULL},
+    {"another pod's volume", OTHER_TARGET, NULL, MS_BIND, NULL},
+    {"the host's files", "/usr", NULL, MS_BIND, NULL},
+    {"proc", "proc", "proc", 0, NULL},
+};
+
+static void mount_other(size_t i)
+{
+    assert_int_equal(mount(others[i].source, TARGET, others[i].type, others[i].flags, others[i].options), 0);
+    if (others[i].flags != MS_BIND && strcmp(others[i].type, "tmpfs") == 0)
+        write_text(TARGET "/keep", "theirs");
+}
+
+static void set_up_others(void)
+{
+    assert_int_equal(mkdir("/mnt/other", 0755), 0);
+    assert_int_equal(mount("tmpfs", "/mnt/other", "tmpfs", 0, NULL), 0);
+    assert_int_equal(mkdir("/mnt/other/sub", 0755), 0);
+    write_text("/mnt/other/keep", "theirs");
+    write_text("/mnt/other/sub/keep", "theirs");
+    publish(MOUNT_METHOD_DETACHED, OTHER_TARGET, "keep", "theirs");
+}
+
+static void assert_others_are_whole(size_t i)
+{
+    assert_text("/mnt/other/keep", "theirs");
+    assert_text("/mnt/other/sub/keep", "theirs");
+    assert_text(OTHER_TARGET "/keep", "theirs");
+    if (others[i].type == NULL ? strcmp(others[i].source, "/usr") != 0 : strcmp(others[i].type, "tmpfs") == 0)
+        assert_text(TARGET "/keep", "theirs");
+}
+
+static void mounts_of_others_are_left_alone(void **state)
+{
+    (void)state;
+    NEED_ROOT();
+    cleanup_payload struct payload payload = one_file("f", "x");
+    struct volume_options options = OPTIONS;
+    bool changed = false;
+    set_up_others();
+    make_target();
+    for (size_t i = 0; i < ARRAY_SIZE(others); i++) {
+        mount_other(i);
+        if (state_at(TARGET) != VOLUME_FOREIGN)
+            fail_msg("%s counts as a volume", others[i].name);
+        MUST_FAIL(volume_publish(TARGET, &payload, &options, &err), GRPC_STATUS_FAILED_PRECONDITION);
+        MUST_FAIL(volume_update(TARGET, &payload, &options, &changed, &err), GRPC_STATUS_FAILED_PRECONDITION);
+        MUST_FAIL(volume_unpublish(TARGET, &err), GRPC_STATUS_FAILED_PRECONDITION);
+        assert_int_equal(mounts_at(TARGET, ""), 1);
+        assert_others_are_whole(i);
+        assert_int_equal(umount2(TARGET, 0), 0);
+    }
+    MUST(volume_unpublish(OTHER_TARGET, &err));
+}
+
+static void mounts_of_others_over_a_volume_are_left_alone_with_it(void **state)
+{
+    (void)state;
+    NEED_ROOT();
+    cleanup_payload struct payload payload = one_file("f", "x");
+    struct volume_options options = OPTIONS;
+    bool changed = false;
+    set_up_others();
+    for (int of_go = 0; of_go < 2; of_go++) {
+        if (of_go)
+            mount_of_the_go_driver(TARGET);
+        else
+            publish(MOUNT_METHOD_DETACHED, TARGET, "f", "one");
+        for (size_t i = 0; i < ARRAY_SIZE(others); i++) {
+            mount_other(i);
+            if (state_at(TARGET) != VOLUME_COVERED)
+                fail_msg("%s over a volume: %d", others[i].name, state_at(TARGET));
+            MUST_FAIL(volume_publish(TARGET, &payload, &options, &err), GRPC_STATUS_FAILED_PRECONDITION);
+            MUST_FAIL(volume_update(TARGET, &payload, &options, &changed, &err),
+                      GRPC_STATUS_FAILED_PRECONDITION);
+            MUST_FAIL(volume_unpublish(TARGET, &err), GRPC_STATUS_FAILED_PRECONDITION);
+            assert_int_equal(mounts_at(TARGET, ""), 2);
+            assert_others_are_whole(i);
+            assert_int_equal(umount2(TARGET, 0), 0);
+            assert_int_equal(state_at(TARGET), VOLUME_PUBLISHED);
+            assert_text(TARGET "/f", "one");
+        }
+        MUST(volume_unpublish(TARGET, &err));
+    }
+    MUST(volume_unpublish(OTHER_TARGET, &err));
+}
+
+static void a_plain_tmpfs_over_a_marked_volume_is_not_the_go_drivers(void **state)
+{
+    (void)state;
+    NEED_ROOT();
+    publish(MOUNT_METHOD_DETACHED, TARGET, "f", "one");
+    assert_int_equal(mount("tmpfs", TARGET, "tmpfs", 0, NULL), 0);
+    assert_int_equal(state_at(TARGET), VOLUME_COVERED);
+    MUST_FAIL(volume_unpublish(TARGET, &err), GRPC_STATUS_FAILED_PRECONDITION);
+    assert_int_equal(mounts_at(TARGET, "tmpfs"), 2);
+    assert_int_equal(umount2(TARGET, 0), 0);
+    assert_text(TARGET "/f", "one");
+}
+
+static void a_volume_without_the_newest_mark_is_ours(void **state)
+{
+    (void)state;
+    NEED_ROOT();
+    static const char *const attributes[] = {VOLUME_TARGET_ATTRIBUTE, VOLUME_CHECKED_ATTRIBUTE};
+    publish(MOUNT_METHOD_DETACHED, TARGET, "f", "one");
+    assert_int_equal(mount(NULL, TARGET, NULL, MS_REMOUNT | MS_BIND, NULL), 0);
+    for (size_t i = 0; i < ARRAY_SIZE(attributes); i++) {
+        assert_int_equal(removexattr(TARGET, attributes[i]), 0);
+        assert_int_equal(state_at(TARGET), VOLUME_PUBLISHED);
+    }
+    MUST(volume_unpublish(TARGET, &err));
+}
+
+static void at_other_paths_only_marks_count(void **state)
+{
+    (void)state;
+    NEED_ROOT();
+    static const char *const paths[] = {"/mnt/target", "/mnt/pods/uid/volumes/kubernetes.io~csi/web/mounts",
+                                        "/mnt/pods/uid/volumes/kubernetes.io~secret/web/mount"};
+    cleanup_payload struct payload payload = one_file("f", "x");
+    struct volume_options options = OPTIONS;
+    make_target();
+    assert_int_equal(mkdir("/mnt/pods/uid/volumes/kubernetes.io~secret", 0755), 0);
+    assert_int_equal(mkdir("/mnt/pods/uid/volumes/kubernetes.io~secret/web", 0755), 0);
+    for (size_t i = 0; i < ARRAY_SIZE(paths); i++) {
+        char kept[256];
+        (void)snprintf(kept, sizeof(kept), "%s/f", paths[i]);
+        mount_of_the_go_driver(paths[i]);
+        assert_int_equal(state_at(paths[i]), VOLUME_FOREIGN);
+        MUST_FAIL(volume_publish(paths[i], &payload, &options, &err), GRPC_STATUS_FAILED_PRECONDITION);
+        MUST_FAIL(volume_unpublish(paths[i], &err), GRPC_STATUS_FAILED_PRECONDITION);
+        assert_text(kept, "one");
+        assert_int_equal(umount2(paths[i], 0), 0);
+        publish(MOUNT_METHOD_DETACHED, paths[i], "f", "two");
+        MUST(volume_unpublish(paths[i], &err));
+        assert_false(exists(paths[i]));
+        assert_int_equal(mkdir(paths[i], 0700), 0);
+        MUST(volume_unpublish(paths[i], &err));
+        assert_false(exists(paths[i]));
+    }
+}
+
+static void at_other_paths_files_are_left_alone(void **state)
+{
+    (void)state;
+    NEED_ROOT();
+    cleanup_payload struct payload payload = one_file("f", "x");
+    struct volume_options options = OPTIONS;
+    assert_int_equal(mkdir("/mnt/home", 0755), 0);
+    assert_int_equal(mkdir("/mnt/home/sub", 0755), 0);
+    write_text("/mnt/home/sub/.precious", "kept");
+    static const char *const paths[] = {"/mnt/home", "/mnt/home/sub"};
+    for (size_t i = 0; i < ARRAY_SIZE(paths); i++) {
+        MUST_FAIL(volume_unpublish(paths[i], &err), GRPC_STATUS_FAILED_PRECONDITION);
+        MUST_FAIL(volume_publish(paths[i], &payload, &options, &err), GRPC_STATUS_FAILED_PRECONDITION);
+        assert_text("/mnt/home/sub/.precious", "kept");
+        assert_int_equal(mounts_at(paths[i], ""), 0);
+    }
+}
+
+static void no_link_below_the_directory_of_the_pods_is_followed(void **state)
+{
+    (void)state;
+    NEED_ROOT();
+    static const char *const links[] = {"/mnt/pods/uid", "/mnt/pods/uid/volumes",
+                                        "/mnt/pods/uid/volumes/kubernetes.io~csi",
+                                        "/mnt/pods/uid/volumes/kubernetes.io~csi/web"};
+    cleanup_payload struct payload payload = one_file("f", "x");
+    struct volume_options options = OPTIONS;
+    enum volume_condition found = VOLUME_ABSENT;
+    make_target();
+    write_text(TARGET "/keep", "kept");
+    for (size_t i = 0; i < ARRAY_SIZE(links); i++) {
+        assert_int_equal(rename(links[i], "/mnt/aside"), 0);
+        assert_int_equal(symlink("/mnt/aside", links[i]), 0);
+        assert_text(TARGET "/keep", "kept");
+        MUST_FAIL(volume_inspect(TARGET, &found, &err), GRPC_STATUS_FAILED_PRECONDITION);
+        MUST_FAIL(volume_publish(TARGET, &payload, &options, &err), GRPC_STATUS_FAILED_PRECONDITION);
+        MUST_FAIL(volume_unpublish(TARGET, &err), GRPC_STATUS_FAILED_PRECONDITION);
+        assert_text(TARGET "/keep", "kept");
+        assert_int_equal(unlink(links[i]), 0);
+        assert_int_equal(rename("/mnt/aside", links[i]), 0);
+    }
+    assert_int_equal(rename("/mnt/pods", "/mnt/aside"), 0);
+    assert_int_equal(symlink("aside", "/mnt/pods"), 0);
+    MUST(volume_unpublish(TARGET, &err));
+    assert_false(exists(TARGET));
+    publish(MOUNT_METHOD_DETACHED, TARGET, "f", "one");
+    assert_text("/mnt/aside/uid/volumes/kubernetes.io~csi/web/mount/f", "one");
+    MUST(volume_unpublish(TARGET, &err));
 }
 
 static void other_mounts_links_and_files_are_foreign_and_left_alone(void **state)
@@ -484,12 +726,12 @@ static void a_damaged_time_of_the_last_check_is_unknown(void **state)
     (void)state;
     NEED_ROOT();
     static const char *const texts[] = {"", "-1", "12x", " 12", "99999999999999999999999", "x"};
-    assert_int_equal(mkdir("/mnt/target", 0755), 0);
-    assert_int_equal(mount("tmpfs", "/mnt/target", "tmpfs", 0, NULL), 0);
+    make_target();
+    assert_int_equal(mount("tmpfs", TARGET, "tmpfs", 0, NULL), 0);
     for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
         uint64_t checked = 1;
-        assert_int_equal(setxattr("/mnt/target", VOLUME_CHECKED_ATTRIBUTE, texts[i], strlen(texts[i]), 0), 0);
-        MUST(volume_last_checked("/mnt/target", &checked, &err));
+        assert_int_equal(setxattr(TARGET, VOLUME_CHECKED_ATTRIBUTE, texts[i], strlen(texts[i]), 0), 0);
+        MUST(volume_last_checked(TARGET, &checked, &err));
         assert_int_equal(checked, 0);
     }
 }
@@ -525,31 +767,18 @@ static void a_busy_volume_is_unpublished_and_its_files_are_gone(void **state)
     assert_int_equal(faccessat(held, "..data", F_OK, AT_SYMLINK_NOFOLLOW), -1);
 }
 
-static void a_tmpfs_without_our_layout_is_unmounted_but_not_emptied(void **state)
-{
-    (void)state;
-    NEED_ROOT();
-    assert_int_equal(mkdir("/mnt/data", 0755), 0);
-    assert_int_equal(close(open("/mnt/data/keep", O_CREAT | O_WRONLY | O_CLOEXEC, 0600)), 0);
-    assert_int_equal(mkdir("/mnt/target", 0755), 0);
-    assert_int_equal(mount("/mnt/data", "/mnt/target", NULL, MS_BIND, NULL), 0);
-    MUST(volume_unpublish("/mnt/target", &err));
-    assert_false(exists("/mnt/target"));
-    assert_true(exists("/mnt/data/keep"));
-}
-
 static void leftovers_in_an_unmounted_directory_do_not_keep_it(void **state)
 {
     (void)state;
     NEED_ROOT();
     assert_int_equal(mkdir("/mnt/outside", 0755), 0);
     assert_int_equal(close(open("/mnt/outside/keep", O_CREAT | O_WRONLY | O_CLOEXEC, 0600)), 0);
-    assert_int_equal(mkdir("/mnt/target", 0755), 0);
-    assert_int_equal(mkdir("/mnt/target/sub", 0755), 0);
-    assert_int_equal(close(open("/mnt/target/sub/.old", O_CREAT | O_WRONLY | O_CLOEXEC, 0600)), 0);
-    assert_int_equal(symlink("/mnt/outside", "/mnt/target/link"), 0);
-    MUST(volume_unpublish("/mnt/target", &err));
-    assert_false(exists("/mnt/target"));
+    make_target();
+    assert_int_equal(mkdir(TARGET "/sub", 0755), 0);
+    write_text(TARGET "/sub/.old", "old");
+    assert_int_equal(symlink("/mnt/outside", TARGET "/link"), 0);
+    MUST(volume_unpublish(TARGET, &err));
+    assert_false(exists(TARGET));
     assert_true(exists("/mnt/outside/keep"));
 }
 
@@ -559,10 +788,10 @@ static void a_mount_inside_an_unmounted_directory_is_not_entered(void **state)
     NEED_ROOT();
     assert_int_equal(mkdir("/mnt/outside", 0755), 0);
     assert_int_equal(close(open("/mnt/outside/keep", O_CREAT | O_WRONLY | O_CLOEXEC, 0600)), 0);
-    assert_int_equal(mkdir("/mnt/target", 0755), 0);
-    assert_int_equal(mkdir("/mnt/target/sub", 0755), 0);
-    assert_int_equal(mount("/mnt/outside", "/mnt/target/sub", NULL, MS_BIND, NULL), 0);
-    MUST_FAIL(volume_unpublish("/mnt/target", &err), GRPC_STATUS_INTERNAL);
+    make_target();
+    assert_int_equal(mkdir(TARGET "/sub", 0755), 0);
+    assert_int_equal(mount("/mnt/outside", TARGET "/sub", NULL, MS_BIND, NULL), 0);
+    MUST_FAIL(volume_unpublish(TARGET, &err), GRPC_STATUS_INTERNAL);
     assert_true(exists("/mnt/outside/keep"));
 }
 
@@ -649,6 +878,13 @@ int main(void)
         TEST(a_volume_whose_update_was_cut_short_keeps_its_mount),
         TEST(unpublish_removes_all_stacked_volumes),
         TEST(a_volume_of_the_go_driver_is_ours),
+        TEST(mounts_of_others_are_left_alone),
+        TEST(mounts_of_others_over_a_volume_are_left_alone_with_it),
+        TEST(a_plain_tmpfs_over_a_marked_volume_is_not_the_go_drivers),
+        TEST(a_volume_without_the_newest_mark_is_ours),
+        TEST(at_other_paths_only_marks_count),
+        TEST(at_other_paths_files_are_left_alone),
+        TEST(no_link_below_the_directory_of_the_pods_is_followed),
         TEST(other_mounts_links_and_files_are_foreign_and_left_alone),
         TEST(a_directory_bound_from_the_same_file_system_is_foreign_when_that_is_no_tmpfs),
         TEST(bad_target_paths_are_refused),
@@ -659,7 +895,6 @@ int main(void)
         TEST(a_damaged_time_of_the_last_check_is_unknown),
         TEST(the_group_of_the_pod_owns_the_root_directory),
         TEST(a_busy_volume_is_unpublished_and_its_files_are_gone),
-        TEST(a_tmpfs_without_our_layout_is_unmounted_but_not_emptied),
         TEST(leftovers_in_an_unmounted_directory_do_not_keep_it),
         TEST(a_mount_inside_an_unmounted_directory_is_not_entered),
         TEST(below_a_shared_mount_the_volume_reaches_the_peer_read_only),

@@ -35,7 +35,7 @@ const struct option_row settings_rows[] = {
     {"prometheus-port", OPTION_INT, AT(prometheus_port), "8898", 0, PORT_MAX,
      "`port` of /metrics, all interfaces; 0 switches it off; may be the health check's"},
     {"construct-pem-chain", OPTION_BOOL, AT(construct_pem_chain), "true", 0, 0,
-     "Order certificates leaf, intermediates, root when a PKCS#12 certificate becomes PEM"},
+     "Order the certificates of a Key Vault certificate: leaf (the private key's), intermediates, root"},
     {"write-cert-and-key-in-separate-files", OPTION_BOOL, AT(separate_files), "false", 0, 0,
      "Add <file>.crt and <file>.key beside the combined file"},
     {"cloud-name", OPTION_STRING, AT(cloud_name), "AzurePublicCloud", 0, 0,

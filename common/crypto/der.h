@@ -22,6 +22,7 @@ enum {
     DER_OCTET_STRING = 0x04,
     DER_OID = 0x06,
     DER_SEQUENCE = 0x30,
+    DER_SET = 0x31,
     DER_CONTEXT_0 = 0x80,             /* [0], primitive */
     DER_CONTEXT_0_CONSTRUCTED = 0xa0, /* [0], constructed */
 };

@@ -17,7 +17,8 @@ enum { NESTING_MAX = 4, DER_HEADER_MAX = 1 + 1 + sizeof(size_t) };
 struct reader {
     struct pkcs12 *out;
     struct pkcs12_work work;
-    size_t n_items; /* content items and bags so far */
+    size_t n_items;              /* content items and bags so far */
+    struct pkcs12_key_id key_id; /* of the bag that is read */
 };
 
 static int damaged(const char *part, struct error **err)
@@ -40,6 +41,7 @@ static int add_certificate(struct reader *reader, struct der der, struct error *
     struct secret *copy = secret_from_bytes(der.at, der_len(der));
     if (copy == NULL)
         return error_no_memory(err, "PKCS#12");
+    reader->out->certificate_ids[reader->out->n_certificates] = reader->key_id;
     reader->out->certificates[reader->out->n_certificates++] = copy; /* n_items bounds it */
     return 0;
 }
@@ -82,11 +84,31 @@ static int add_key(struct reader *reader, struct der der, struct error **err)
         return error_no_memory(err, "PKCS#12");
     memcpy(secret_data(key), header, header_len);
     memcpy(secret_data(key) + header_len, info.at, len);
+    reader->out->key_ids[reader->out->n_keys] = reader->key_id;
     reader->out->keys[reader->out->n_keys++] = key;
     return 0;
 }
 
 /* --- bags (section 4.2) --- */
+
+/* The localKeyId among a bag's attributes; none when they cannot be read: it only helps. */
+static struct pkcs12_key_id find_key_id(struct der bag)
+{
+    struct pkcs12_key_id id = {0};
+    struct der attributes, attribute, type, values, value;
+    if (der_take(&bag, DER_SET, &attributes) < 0)
+        return id;
+    while (der_take(&attributes, DER_SEQUENCE, &attribute) == 0) {
+        if (der_take(&attribute, DER_OID, &type) < 0 || der_take(&attribute, DER_SET, &values) < 0 ||
+            !DER_OID_IS(type, "\x2a\x86\x48\x86\xf7\x0d\x01\x09\x15"))
+            continue;
+        if (der_take(&values, DER_OCTET_STRING, &value) < 0 || der_len(value) > sizeof(id.bytes))
+            continue;
+        id.len = (uint8_t)der_len(value);
+        memcpy(id.bytes, value.at, der_len(value));
+    }
+    return id;
+}
 
 static int read_shrouded_key(struct reader *reader, struct der value, struct error **err)
 {
@@ -134,6 +156,7 @@ static int read_bag(struct reader *reader, struct der bag, unsigned depth, struc
         return -1;
     if (der_take(&bag, DER_OID, &type) < 0 || der_take(&bag, DER_CONTEXT_0_CONSTRUCTED, &value) < 0)
         return damaged("safe bag", err);
+    reader->key_id = find_key_id(bag);
     int kind =
         der_len(type) == prefix_len + 1 && memcmp(type.at, prefix, prefix_len) == 0 ? type.at[prefix_len] : 0;
     switch (kind) {

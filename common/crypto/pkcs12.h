@@ -28,12 +28,22 @@ enum {
     PKCS12_ITEMS_MAX = 64,          /* content items, and bags in all of them */
 };
 
+/* The localKeyId of a bag (RFC 2985, section 5.5.2), which ties a certificate to its key: a digest or a small
+ * number. A longer one is as none. */
+enum { PKCS12_KEY_ID_MAX = 39 };
+struct pkcs12_key_id {
+    uint8_t len; /* 0: none */
+    uint8_t bytes[PKCS12_KEY_ID_MAX];
+};
+
 struct pkcs12 {
     struct secret *keys[PKCS12_ITEMS_MAX]; /* PrivateKeyInfo (RFC 5208) in DER without attributes, in file
                                               order; owned */
     size_t n_keys;
     struct secret *certificates[PKCS12_ITEMS_MAX]; /* X.509 in DER, in file order; owned */
     size_t n_certificates;
+    struct pkcs12_key_id key_ids[PKCS12_ITEMS_MAX];         /* of the keys */
+    struct pkcs12_key_id certificate_ids[PKCS12_ITEMS_MAX]; /* of the certificates */
 };
 
 /* Reads `len` bytes of DER. On failure *ret is left empty; the error is RESOURCE_EXHAUSTED for lack of

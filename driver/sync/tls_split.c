@@ -4,9 +4,11 @@
 #include "driver/sync/tls_split.h"
 
 #include <stdbool.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "common/base/buffer.h"
+#include "common/crypto/certificate_chain.h"
 #include "common/crypto/encoding.h"
 #include "common/crypto/pem.h"
 #include "common/crypto/pkcs12.h"
@@ -71,6 +73,30 @@ static struct secret *secret_of(const struct buffer *text, struct error **err)
     return secret;
 }
 
+/* No label: there is none. */
+static struct pem_block last_private_key(const char *file, size_t len)
+{
+    const char *at = file;
+    struct pem_block block, last = {0};
+
+    while (len > 0 && pem_next(&at, file + len, &block)) {
+        if (is_private_key(&block))
+            last = block;
+    }
+    return last;
+}
+
+static bool has_certificate(const char *file, size_t len)
+{
+    const char *at = file;
+    struct pem_block block;
+    bool found = false;
+
+    while (!found && len > 0 && pem_next(&at, file + len, &block))
+        found = is_certificate(&block);
+    return found;
+}
+
 static int check_size(size_t len, struct error **err)
 {
     if (len > TLS_FILE_MAX)
@@ -88,19 +114,78 @@ static int read_pfx(const void *file, size_t len, struct pkcs12 *ret, struct err
 
 /* --- certificates --- */
 
-static int append_pem_certificates(const char *at, const char *end, struct buffer *out, struct error **err)
+/* The certificates of a PEM file; those beyond CERTIFICATE_CHAIN_MAX are not ordered. */
+struct certificates {
+    struct secret **ders;
+    size_t n;
+};
+
+static void certificates_finish(struct certificates *certificates)
+{
+    for (size_t i = 0; i < certificates->n; i++)
+        secret_destroy(certificates->ders[i]);
+    free(certificates->ders);
+}
+
+static int read_certificates(const char *at, const char *end, struct certificates *ret, struct error **err)
 {
     struct pem_block block;
-    unsigned number = 0;
 
     while (pem_next(&at, end, &block)) {
         if (!is_certificate(&block))
             continue;
-        number++;
-        cleanup_secret struct secret *der = block_der(&block, err);
+        struct secret **grown = reallocarray(ret->ders, ret->n + 1, sizeof(*grown));
+        if (grown == NULL)
+            return error_no_memory(err, NULL);
+        ret->ders = grown;
+        struct secret *der = block_der(&block, err);
         if (der == NULL)
-            return error_wrap(err, "certificate %u", number);
-        if (pem_append(out, CERTIFICATE, secret_bytes(der), secret_len(der), err) < 0)
+            return error_wrap(err, "certificate %zu", ret->n + 1);
+        ret->ders[ret->n++] = der;
+    }
+    return 0;
+}
+
+static struct chain_part part_of(const struct secret *der)
+{
+    return (struct chain_part){.der = der_span(secret_bytes(der), secret_len(der)),
+                               .local_key_id = der_span((const uint8_t *)"", 0)};
+}
+
+/* Orders the certificates by the private key of the file: a server takes the first for that of the key.
+ * Nothing changes when there is no key, or none of them belongs to it. */
+static void order_certificates(const char *file, size_t len, struct certificates *certificates)
+{
+    struct chain_part parts[CERTIFICATE_CHAIN_MAX];
+    struct secret *ordered[CERTIFICATE_CHAIN_MAX];
+    size_t order[CERTIFICATE_CHAIN_MAX];
+    const struct pem_block last = last_private_key(file, len);
+
+    if (last.label == NULL || certificates->n < 2 || certificates->n > CERTIFICATE_CHAIN_MAX)
+        return;
+    cleanup_secret struct secret *key_der = block_der(&last, /* err= */ NULL);
+    if (key_der == NULL)
+        return;
+    const struct chain_part key = part_of(key_der);
+    for (size_t i = 0; i < certificates->n; i++)
+        parts[i] = part_of(certificates->ders[i]);
+    if (certificate_chain_order(parts, certificates->n, &key, order) == CERTIFICATE_CHAIN_OTHER_KEY)
+        return;
+    for (size_t i = 0; i < certificates->n; i++)
+        ordered[i] = certificates->ders[order[i]];
+    memcpy(certificates->ders, ordered, certificates->n * sizeof(ordered[0]));
+}
+
+static int append_pem_certificates(const char *file, size_t len, struct buffer *out, struct error **err)
+{
+    CLEANUP(certificates_finish) struct certificates certificates = {0};
+
+    if (read_certificates(file, file + len, &certificates, err) < 0)
+        return -1;
+    order_certificates(file, len, &certificates);
+    for (size_t i = 0; i < certificates.n; i++) {
+        if (pem_append(out, CERTIFICATE, secret_bytes(certificates.ders[i]), secret_len(certificates.ders[i]),
+                       err) < 0)
             return -1;
     }
     return 0;
@@ -115,6 +200,7 @@ static int append_pfx_certificates(const void *file, size_t len, struct buffer *
     if (pfx.n_certificates == 0)
         return error_set(err, GRPC_STATUS_FAILED_PRECONDITION,
                          "no certificate: the PKCS#12 file contains none");
+    (void)certificate_chain_order_pfx(&pfx);
     for (size_t i = 0; i < pfx.n_certificates; i++) {
         if (pem_append(out, CERTIFICATE, secret_bytes(pfx.certificates[i]), secret_len(pfx.certificates[i]),
                        err) < 0)
@@ -128,8 +214,7 @@ struct secret *tls_split_certificates(const void *file, size_t len, struct error
     cleanup_buffer struct buffer text = {0};
 
     buffer_init(&text, 2 * (size_t)TLS_FILE_MAX); /* base64 and armour of a PKCS#12 file */
-    if (check_size(len, err) < 0 ||
-        (len > 0 && append_pem_certificates(file, (const char *)file + len, &text, err) < 0))
+    if (check_size(len, err) < 0 || (len > 0 && append_pem_certificates(file, len, &text, err) < 0))
         return NULL;
     if (text.len == 0 && append_pfx_certificates(file, len, &text, err) < 0)
         return NULL;
@@ -151,22 +236,16 @@ static struct secret *pfx_key_der(const void *file, size_t len, struct error **e
                         "no private key: the PKCS#12 file contains none");
         return NULL;
     }
-    return steal_ptr(&pfx.keys[pfx.n_keys - 1]);
+    (void)certificate_chain_order_pfx(&pfx); /* the key of the first certificate becomes the first */
+    return steal_ptr(&pfx.keys[0]);
 }
 
 static struct secret *key_der(const void *file, size_t len, struct error **err)
 {
-    const char *at = file, *end = at + len;
-    struct pem_block block, last = {0};
-    bool certificates = false;
+    const struct pem_block last = last_private_key(file, len);
     struct secret *der;
 
-    while (len > 0 && pem_next(&at, end, &block)) {
-        certificates = certificates || is_certificate(&block);
-        if (is_private_key(&block))
-            last = block;
-    }
-    if (last.label == NULL && certificates) {
+    if (last.label == NULL && has_certificate(file, len)) {
         (void)error_set(err, GRPC_STATUS_FAILED_PRECONDITION,
                         "no private key: the file contains certificates only");
         return NULL;

@@ -21,7 +21,9 @@ static int convert_pfx(const struct content_options *options, const struct objec
         [CERTIFICATE_CHAIN_INCOMPLETE] =
             "certificate chain is not complete due to missing intermediate/root certificates in the cert from key vault",
         [CERTIFICATE_CHAIN_UNREADABLE] =
-            "certificates cannot be ordered, they are written as they were stored",
+            "a certificate cannot be read, it is written behind those that can be ordered",
+        [CERTIFICATE_CHAIN_OTHER_KEY] =
+            "no certificate in the cert from key vault belongs to its private key",
     };
     enum certificate_chain chain = CERTIFICATE_CHAIN_ORDERED;
 
@@ -78,6 +80,12 @@ static int make_certificate_secret(const struct content_options *options, const 
                          "objectSplit: json, but the secret belongs to a certificate");
     if (is_pfx && item->format == OBJECT_PEM) {
         if (convert_pfx(options, item, object->value, content, err) < 0)
+            return -1;
+        text = buffer_str(&content->text);
+        len = content->text.len;
+    } else if (!is_pfx && options->order == CERTIFICATE_ORDER_CHAIN) {
+        buffer_init(&content->text, PEM_MAX);
+        if (certificate_order_pem(text, len, &content->text, err) < 0)
             return -1;
         text = buffer_str(&content->text);
         len = content->text.len;

@@ -9,7 +9,6 @@
 
 #include "common/crypto/encoding.h"
 #include "common/crypto/pem.h"
-#include "common/crypto/pkcs12.h"
 #include "provider-azure/content/certificate.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -27,19 +26,43 @@ static size_t count_blocks(const char *text, size_t len)
     return n;
 }
 
+/* No certificate is lost by the order, whatever key is there. */
 static void order(const char *text, size_t len)
 {
-    struct secret *certificates[PKCS12_ITEMS_MAX];
+    struct buffer out = {.ceiling = 2 << 20};
+    if (certificate_order_pem(text, len, &out, NULL) < 0 || out.len != len ||
+        count_blocks(buffer_str(&out), out.len) != count_blocks(text, len))
+        abort();
+    buffer_finish(&out);
+}
+
+/* As a PKCS#12 file has them: the first block is the key, unless it is a certificate. */
+static void order_ders(const char *text, size_t len)
+{
+    struct secret *ders[CERTIFICATE_CHAIN_MAX + 1];
+    struct chain_part parts[CERTIFICATE_CHAIN_MAX + 1];
+    size_t order[CERTIFICATE_CHAIN_MAX];
     const char *at = text, *end = text + len;
     struct pem_block block;
+    uint64_t seen = 0;
     size_t n = 0;
-    while (n < PKCS12_ITEMS_MAX && pem_next(&at, end, &block)) {
-        certificates[n] = base64_decode(block.body, block.body_len, NULL);
-        n += certificates[n] != NULL ? 1 : 0;
+    while (n <= CERTIFICATE_CHAIN_MAX && pem_next(&at, end, &block)) {
+        ders[n] = base64_decode(block.body, block.body_len, NULL);
+        if (ders[n] == NULL)
+            continue;
+        parts[n] = (struct chain_part){.der = der_span(secret_bytes(ders[n]), secret_len(ders[n])),
+                                       .local_key_id = der_span(secret_bytes(ders[n]), 0)};
+        n++;
     }
-    (void)certificate_chain_order(certificates, &n);
+    if (n > 1) {
+        (void)certificate_chain_order(parts + 1, n - 1, &parts[0], order);
+        for (size_t i = 0; i < n - 1; i++)
+            seen |= UINT64_C(1) << order[i];
+        if (seen + 1 != (n - 1 == 64 ? 0 : UINT64_C(1) << (n - 1)))
+            abort(); /* not a permutation */
+    }
     for (size_t i = 0; i < n; i++)
-        secret_destroy(certificates[i]);
+        secret_destroy(ders[i]);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -53,6 +76,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             n)
         abort(); /* a block was lost, or made */
     order(text, size);
+    order_ders(text, size);
     buffer_finish(&certificates);
     buffer_finish(&keys);
     return 0;

@@ -90,6 +90,8 @@ def certificates(emulator, directory):
     put("certpem", "leaf", ((directory / "leaf.key").read_bytes() + pem["leaf"] + pem["int"]).decode(), PEM)
     put("chain", "leaf", pfx("leaf", ("root", "int")))
     put("broken", "leaf", pfx("leaf", ("root",)))
+    key = (directory / "leaf.key").read_text()
+    put("pemrootfirst", "leaf", key + pem["root"].decode() + pem["int"].decode() + pem["leaf"].decode(), PEM)
     put("stranger", "leaf", pfx("leaf", ("other", "root", "int")))
     put("modernpfx", "leaf", pfx("leaf", options=""))
     put("certalone", "leaf", pfx("leaf", options="-legacy -nokeys"))

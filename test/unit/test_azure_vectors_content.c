@@ -2,7 +2,7 @@
  * test_azure_vectors_content.c - encodings, secrets and certificates, row by row: responses of Key Vault in,
  * files out.
  *
- * Rows that live elsewhere: chains and other shapes of PFX (test_azure_certificate_chain.c,
+ * Rows that live elsewhere: chains and other shapes of PFX (test_certificate_chain.c,
  * integration/test_conversion.py); that errors name the object (test_azure_mount.c).
  */
 #include <setjmp.h>

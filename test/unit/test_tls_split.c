@@ -153,6 +153,20 @@ static void only_certificates_are_kept_in_order_and_without_what_is_between(void
     assert_gives(tls_split_certificates, "in", "ca.pem");
 }
 
+static void the_certificate_of_the_key_is_the_first(void **state)
+{
+    (void)state;
+    run("cat ca.pem p256.pem p256.key > in");
+    assert_gives(tls_split_certificates, "in", "p256.chain");
+    run("cat rsa2048.pem ca.pem p384.pem rsa2048.key p384.key > in"); /* the last key counts */
+    run("cat p384.pem ca.pem rsa2048.pem > wanted");
+    assert_gives(tls_split_certificates, "in", "wanted");
+    run("cat rsa2048.pem ca.pem p384.pem p521.key > in && cat rsa2048.pem ca.pem p384.pem > wanted");
+    assert_gives(tls_split_certificates, "in", "wanted"); /* no certificate of the key */
+    run("cat ca.pem p256.pem > others && openssl pkcs12 -export -passout pass: -nokeys -in others -out in");
+    assert_gives(tls_split_certificates, "in", "p256.chain");
+}
+
 static void blocks_that_are_no_private_keys_do_not_hide_the_key(void **state)
 {
     (void)state;
@@ -231,6 +245,7 @@ int main(void)
         cmocka_unit_test(every_form_of_a_key_becomes_the_traditional_one),
         cmocka_unit_test(a_pfx_gives_its_key_and_all_its_certificates),
         cmocka_unit_test(only_certificates_are_kept_in_order_and_without_what_is_between),
+        cmocka_unit_test(the_certificate_of_the_key_is_the_first),
         cmocka_unit_test(blocks_that_are_no_private_keys_do_not_hide_the_key),
         cmocka_unit_test(a_public_part_that_is_missing_or_compressed_is_computed),
         cmocka_unit_test(keys_that_cannot_be_used_are_errors),

@@ -46,17 +46,23 @@ def mac_key(digest, password, salt, iterations):
     return value
 
 
-def friendly_name(name):
-    return wrap(SET, wrap(SEQUENCE, oid("1.2.840.113549.1.9.20"), wrap(SET, wrap(0x1e, name.encode("utf-16-be")))))
+def attributes(name, key_id):
+    """friendlyName and localKeyId."""
+    both = []
+    if name:
+        both.append(wrap(SEQUENCE, oid("1.2.840.113549.1.9.20"), wrap(SET, wrap(0x1e, name.encode("utf-16-be")))))
+    if key_id:
+        both.append(wrap(SEQUENCE, oid("1.2.840.113549.1.9.21"), wrap(SET, wrap(OCTETS, key_id))))
+    return wrap(SET, *both) if both else b""
 
 
-def key_bag(pkcs8, name=None):
-    return wrap(SEQUENCE, oid("1.2.840.113549.1.12.10.1.1"), wrap(CONTEXT_0, pkcs8), friendly_name(name) if name else b"")
+def key_bag(pkcs8, name=None, key_id=None):
+    return wrap(SEQUENCE, oid("1.2.840.113549.1.12.10.1.1"), wrap(CONTEXT_0, pkcs8), attributes(name, key_id))
 
 
-def certificate_bag(der, name=None):
+def certificate_bag(der, name=None, key_id=None):
     value = wrap(SEQUENCE, oid("1.2.840.113549.1.9.22.1"), wrap(CONTEXT_0, wrap(OCTETS, der)))
-    return wrap(SEQUENCE, oid("1.2.840.113549.1.12.10.1.3"), wrap(CONTEXT_0, value), friendly_name(name) if name else b"")
+    return wrap(SEQUENCE, oid("1.2.840.113549.1.12.10.1.3"), wrap(CONTEXT_0, value), attributes(name, key_id))
 
 
 def build(items, digest="sha256", iterations=2000, absent_password=False):

@@ -27,8 +27,10 @@ case $base in
 *.py)
     mapfile -t found < <(compgen -G "$file" || compgen -G "test/$file" || compgen -G "test/*/$base")
     [ ${#found[@]} = 1 ] || { echo "one.sh: ${#found[@]} files are called $file" >&2; exit 2; }
-    case $variant in static) build static-units ;; *) build programs ;; esac
-    VARIANT=release make -s -j"$(nproc)" emulator
+    case $variant in
+    static) make -s -j"$(nproc)" VARIANT=release emulator && build static-units ;; # which takes the release's emulator
+    *) build programs emulator ;;
+    esac
     runner=test/integration/run.sh
     case ${found[0]} in test/e2e/*) runner=test/e2e/run.sh ;; test/interop/*) runner=test/interop/run.sh ;; esac
     BUILD=build/$variant exec bash "$runner" "${found[0]}${name:+::$name}"

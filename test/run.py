@@ -19,7 +19,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 OUT = ROOT / "build" / "test"
-UNIT_TIMEOUT_S = 300
+UNIT_TIMEOUT_S = 600
 WORKERS = os.environ.get("WORKERS", "8")
 SLOWEST = 10
 INTEGRATION = ["test/integration", "test/sanity"]

@@ -185,7 +185,7 @@ def test_secrets_are_synced_soon_after_the_return(start, node, emulator, scripte
     emulator.put_object("pods", kube.pod())
     scripted()
     driver = start()
-    emulator.add_fault("latency", service="kube", path_contains="/pods/", latency_ms=60_000)
+    emulator.add_fault("blackhole", service="kube", path_contains="/pods/")
     call = driver.client.future(rpc.PUBLISH, rpc.publish_request(node.target()), timeout=60)
     wait_until(lambda: emulator.control("GET", "/faults")[0]["fired"] == 1, what="the request for the pod")
     api_proxy.set(REFUSING)

@@ -465,13 +465,13 @@ static void a_shorter_pause_does_not_end_a_longer_one(void **state)
 {
     struct fixture *fixture = *state;
 
-    kube_queue_pause(fixture->queue, 60);
-    kube_queue_pause(fixture->queue, 1);
+    kube_queue_pause(fixture->queue, 1000);
+    kube_queue_pause(fixture->queue, 10);
     kube_queue_pause(fixture->queue, 0);
     enter(fixture, 0, 1);
-    let_pass(fixture, 30);
+    let_pass(fixture, 50);
     assert_int_equal(fixture->requests[0].admissions, 0);
-    let_pass(fixture, 60);
+    let_pass(fixture, 1250); /* jitter: up to a quarter longer */
     assert_int_equal(fixture->requests[0].admissions, 1);
 }
 

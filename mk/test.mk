@@ -42,9 +42,10 @@ e2e-driver-suite: deps-e2e ## run the Go driver's own end-to-end suite on our im
 	BUILD=build/release DRIVER_SUITE="$$(test/interop/get-peers.sh driver-source)" test/e2e/run.sh test/e2e/test_driver_suite.py
 
 .PHONY: reference
-reference: ## write docs/flags.md from --help of the programs
+reference: ## write docs/flags.md from --help of the programs, README.md and schema of the charts from their values
 	$(MAKE) $(jobs) VARIANT=release CC=gcc programs
 	@BUILD=build/release PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=test/integration:test $(PYTHON) -m harness.reference
+	@PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=test $(PYTHON) -m charts.reference
 
 demo: deps-build ## install what is needed, build, show the whole path on this machine
 	$(MAKE) $(jobs) VARIANT=release CC=gcc programs emulator

@@ -1,5 +1,6 @@
 """Helm on this repository's charts: lint and rendering."""
 
+import shutil
 import subprocess
 import tempfile
 from functools import cache
@@ -39,15 +40,47 @@ class Strict(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-def render(chart, values=None, name="csi", namespace="kube-system", kube_version=KUBE_VERSION):
+def template(chart, values=None, *flags, name="csi", namespace="kube-system", kube_version=KUBE_VERSION):
+    return helm("template", name, chart, "--namespace", namespace, "--kube-version", kube_version, *flags, values=values)
+
+
+def render(chart, values=None, *flags, **where):
     """The objects of a release."""
-    status, output, errors = helm("template", name, chart, "--namespace", namespace, "--kube-version", kube_version, values=values)
+    status, output, errors = template(chart, values, *flags, **where)
     assert status == 0, errors
     return [item for item in yaml.load_all(output, Strict) if item]
 
 
+def refusal(chart, values=None, **where):
+    """The sentence with which the chart stops."""
+    status, _, errors = template(chart, values, **where)
+    assert status != 0, "it renders"
+    (line,) = [line for line in errors.splitlines() if line.startswith("Error: ")]
+    return line.split("): ", 1)[-1]
+
+
+def with_values_of(chart, values, directory):
+    """A copy of the chart as `helm upgrade --reuse-values` renders it: the values of the former release, and none of its own values.yaml.
+    Those of a chart inside it stay, as they do in Helm."""
+    copy = Path(directory) / chart.name
+    shutil.copytree(chart, copy)
+    (copy / "values.yaml").write_text(values if isinstance(values, str) else yaml.safe_dump(values))
+    return copy
+
+
+def notes(chart, values=None, *flags, **where):
+    """NOTES.txt as an installation prints it. `helm template` does not; a template of the same text does."""
+    with tempfile.TemporaryDirectory() as directory:
+        copy = Path(directory) / chart.name
+        shutil.copytree(chart, copy)
+        text = (copy / "templates/NOTES.txt").read_text()
+        (copy / "templates/notes.yaml").write_text(
+            '{{- define "test.notes" }}' + text + '{{ end }}\nkind: Notes\ntext: |\n  {{- include "test.notes" . | nindent 2 }}\n')
+        return one(render(copy, values, *flags, **where), "Notes")["text"]
+
+
 def one(items, kind, name=None):
-    found = [item for item in items if item["kind"] == kind and (name is None or item["metadata"]["name"] == name)]
+    found = [item for item in items if item["kind"] == kind and name in (None, item.get("metadata", {}).get("name"))]
     assert len(found) == 1, f"{len(found)} {kind} {name or ''}"
     return found[0]
 
@@ -61,6 +94,7 @@ EVERYTHING_DRIVER = {
               "daemonsetAnnotations": {"e": "f"}, "nodeSelector": {"g": "h"}, "env": [{"name": "X", "value": "some text"}], "extraArgs": ["--debug"],
               "volumes": [{"name": "v", "emptyDir": {}}], "volumeMounts": [{"name": "v", "mountPath": "/v"}],
               "image": {"digest": "sha256:" + "0" * 64}},
+    "preventPodSchedulingIfMissing": True,
 }
 EVERYTHING_PROVIDER = {
     "podMonitor": {"enabled": True}, "prometheusRule": {"enabled": True}, "networkPolicy": {"enabled": True}, "logFormatJSON": True,

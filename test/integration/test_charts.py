@@ -15,7 +15,7 @@ pytestmark = pytest.mark.once
 UPSTREAM_DRIVER = yaml.safe_load("""
 linux:
   image: {repository: registry.example/driver, tag: v9, pullPolicy: Always}
-  crds: {enabled: true, image: {repository: registry.example/driver-crds, tag: v9}, resources: {}, annotations: {}}
+  crds: {enabled: true, image: {repository: registry.example/driver-crds, tag: v8}, resources: {}, annotations: {}}
   driver: {resources: {limits: {cpu: 1, memory: 1Gi}, requests: {cpu: 5m, memory: 20Mi}}}
   registrarImage: {repository: registry.example/registrar, tag: v2, pullPolicy: Always}
   registrar: {resources: {}, logVerbosity: 5}

@@ -3,6 +3,7 @@
 #
 #   test/interop/get-peers.sh [driver] [azure]        default: both
 #   test/interop/get-peers.sh driver-source           builds nothing, prints the directory of the driver's module
+#   test/interop/get-peers.sh charts                  builds nothing, prints NAME<tab>DIRECTORY of the Helm charts in both modules
 #
 # PEERS_DIR  where the programs go, or are already (peers-HASH in the cache directory, see test/tools/cache.sh)
 #
@@ -53,11 +54,21 @@ mkdir -p "$out"
 cache_lock peers
 work=$(mktemp -d "$out/new.XXXXXX")
 trap 'rm -rf "$work"' EXIT
-if [ "$1" = driver-source ]; then
+case $1 in
+driver-source | charts)
     printf 'module interop/source\n\ngo 1.25.0\n' > "$work/go.mod"
-    fetch "$driver_module@$driver_version" "$work"
+    driver=$(fetch "$driver_module@$driver_version" "$work")
+    ;;&
+driver-source)
+    echo "$driver"
     exit
-fi
+    ;;
+charts)
+    azure=$(fetch "$azure_module@$azure_version" "$work")
+    printf 'driver\t%s\nazure\t%s\n' "$driver/charts/secrets-store-csi-driver" "$azure/charts/csi-secrets-store-provider-azure"
+    exit
+    ;;
+esac
 for peer in "$@"; do
     case $peer in
     driver) build driver "$driver_module" "$driver_version" "$driver_module/cmd/secrets-store-csi-driver" "$driver_module/pkg/version.BuildVersion" ;;

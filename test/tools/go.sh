@@ -9,8 +9,8 @@
 # newer one by name. GO names the go to start from; without it the usual places are searched.
 set -euo pipefail
 
-need_minor=24                 # go.mod of Kubernetes 1.34; csi-sanity needs 23
-toolchain=go1.24.7            # fetched when nothing new enough is installed
+need_minor=26                 # go.mod of Kubernetes 1.37; the peers of test/interop need 25
+toolchain=go1.26.8            # fetched when nothing new enough is installed
 . "$(dirname "$0")/cache.sh"
 tools=$cache/go
 
@@ -53,11 +53,11 @@ if [ -z "$go" ]; then
     exit 1
 fi
 if [ "$(minor_of "$go")" -lt "$need_minor" ]; then
-    new=$(cat "$tools/go-command" 2>/dev/null || true)
+    new=$(cat "$tools/command-$toolchain" 2>/dev/null || true)
     if [ ! -x "$new" ]; then
         new=$(fetch_toolchain "$go")
-        echo "$new" > "$tools/go-command.$$"
-        mv "$tools/go-command.$$" "$tools/go-command"
+        echo "$new" > "$tools/command-$toolchain.$$"
+        mv "$tools/command-$toolchain.$$" "$tools/command-$toolchain"
     fi
     go=$new
 fi

@@ -36,12 +36,14 @@ struct program {
     struct metrics *metrics;
     struct azure_metrics *azure_metrics;
     struct http_client *http;
+    struct work_pool *work;
     struct transport *transport;
     struct throttle_table throttles;
     struct network network;
     struct token_proxy *token_proxy;
     struct token_cache *tokens;
     struct vault_cache *cache;
+    struct pem_cache *pems;
     struct served_volumes *volumes;
     struct request_defaults defaults;
     struct content_options content;
@@ -68,10 +70,12 @@ static void on_server_stopped(void *arg)
     admin_server_destroy(steal_ptr(&program->health_server));
     admin_server_destroy(steal_ptr(&program->metrics_server));
     lifecycle_destroy(steal_ptr(&program->lifecycle));
+    pem_cache_destroy(steal_ptr(&program->pems));
     vault_cache_destroy(steal_ptr(&program->cache));
     served_volumes_destroy(steal_ptr(&program->volumes));
     token_cache_destroy(steal_ptr(&program->tokens));
     token_proxy_destroy(steal_ptr(&program->token_proxy));
+    work_pool_destroy(steal_ptr(&program->work));
     http_client_destroy(steal_ptr(&program->http));
 }
 
@@ -130,7 +134,10 @@ static int start_network(struct program *program, struct error **err)
     program->http = http_client_create(&program->loop, &config, err);
     if (program->http == NULL)
         return -1;
-    program->transport = transport_create(&program->loop, program->http, err);
+    program->work = work_pool_create(&program->loop, err);
+    if (program->work == NULL)
+        return -1;
+    program->transport = transport_create(&program->loop, program->http, program->work, err);
     if (program->transport == NULL)
         return -1;
     program->network = (struct network){
@@ -179,6 +186,11 @@ static int start_service(struct program *program, struct error **err)
         .separate_files = program->settings.separate_files,
         .log = program->log,
     };
+    program->pems =
+        pem_cache_create(program->transport, (uint64_t)(program->settings.republish_cache_ttl_ns / 1000000),
+                         PEM_CACHE_MOUNT_BUDGET_MS, program->content.order, err);
+    if (program->pems == NULL)
+        return -1;
     program->shared = (struct mount_shared){
         .network = &program->network,
         .tokens = program->tokens,
@@ -186,6 +198,7 @@ static int start_service(struct program *program, struct error **err)
         .volumes = program->volumes,
         .defaults = &program->defaults,
         .content = &program->content,
+        .pems = program->pems,
     };
     program->service = (struct service){.shared = &program->shared, .log = program->log};
     program->provider = (struct provider){

@@ -22,7 +22,6 @@ struct mount {
     uint64_t deadline_ms;
     struct transport_timer *guard;
     struct transport_timer *empty;     /* no objects: done in the next turn of the loop */
-    struct transport_timer *convert;   /* CONVERT, between two steps */
     struct token_waiter *token_waiter; /* TOKEN */
     struct token *token;
     struct fetch *fetch;             /* FETCH */
@@ -37,7 +36,6 @@ static void mount_free(struct mount *mount)
     const struct transport *transport = mount->shared->network->transport;
     transport_stop(transport, &mount->guard);
     transport_stop(transport, &mount->empty);
-    transport_stop(transport, &mount->convert);
     token_waiter_cancel(&mount->token_waiter);
     mount_response_destroy(mount->response);
     fetch_destroy(mount->fetch);
@@ -72,31 +70,32 @@ static void conclude(struct mount *mount)
     finish(mount, error);
 }
 
-/* Converts one costly object at a time: other mounts run in between. */
-static void on_convert(void *arg)
+static void on_converted(void *arg)
 {
-    struct mount *mount = arg;
-    struct error *error = NULL;
+    conclude(arg);
+}
 
-    mount->convert = NULL;
-    if (mount_response_convert(mount->response)) {
-        conclude(mount);
-        return;
-    }
-    mount->convert = transport_after(mount->shared->network->transport, 0, on_convert, mount, &error);
-    if (mount->convert == NULL)
-        finish(mount, error);
+/* With what was read. */
+static int create_response(struct mount *mount, struct error **err)
+{
+    const struct response_input input = {
+        .fetch = mount->fetch,
+        .options = mount->shared->content,
+        .pems = mount->shared->pems,
+        .token = mount->token,
+    };
+    mount->response = mount_response_create(&input, err);
+    return mount->response == NULL ? -1 : 0;
 }
 
 static void on_fetched(void *arg)
 {
     struct mount *mount = arg;
     struct error *error = NULL;
-    mount->response = mount_response_create(mount->fetch, mount->shared->content, &error);
-    if (mount->response == NULL)
+    if (create_response(mount, &error) < 0)
         finish(mount, error);
     else
-        on_convert(mount);
+        mount_response_convert(mount->response, on_converted, mount);
 }
 
 /* The same failure for all objects. */
@@ -141,9 +140,9 @@ static void on_guard(void *arg)
     struct mount *mount = arg;
     struct error *error = NULL;
     mount->guard = NULL;
-    if (mount->fetch != NULL && mount->response == NULL) { /* with what was read */
+    if (mount->fetch != NULL && mount->response == NULL) {
         fetch_give_up(mount->fetch);
-        mount->response = mount_response_create(mount->fetch, mount->shared->content, &error);
+        (void)create_response(mount, &error);
     }
     if (mount->response != NULL) {
         conclude(mount);

@@ -1,7 +1,7 @@
 /*
  * mount.h - one mount, from its parameters to its files.
  *
- *     start (parameters checked) ─▶ TOKEN ─▶ FETCH ─▶ CONVERT, in steps ─▶ emit all ─▶ done
+ *     start (parameters checked) ─▶ TOKEN ─▶ FETCH ─▶ CONVERT ─▶ emit all ─▶ done
  *                                     └────────┴────────┴──▶ guard: the deadline is near ─▶ done(error)
  *
  * Knows neither gRPC nor libuv: files go to a writer, the outside is a transport. Contract:
@@ -29,6 +29,7 @@ struct mount_shared {
     struct served_volumes *volumes;
     const struct request_defaults *defaults;
     const struct content_options *content;
+    struct pem_cache *pems;
 };
 
 /* `error` is borrowed; NULL: success. All messages begin with "failed to mount objects, error: ". */

@@ -12,10 +12,16 @@
 
 struct mount_response {
     const struct content_options *options;
+    struct pem_cache *pems;
+    const struct token *token;
     struct fetch_output *outputs;
     struct content *contents; /* of each output; without files for an optional object that is not there */
     size_t n;
-    size_t next; /* to convert */
+    size_t next;               /* to convert */
+    struct pem_waiter *waiter; /* for the PEM of `next` */
+    struct pem_budget budget;
+    response_callback *callback;
+    void *arg;
     struct aggregate_error failures;
 };
 
@@ -27,14 +33,8 @@ static char *join_index(const char *text, int index)
     return asprintf(&joined, "%s/%d", text, index) < 0 ? NULL : joined;
 }
 
-/* Whether converting takes so long that other mounts should run in between. */
-static bool is_costly(const struct fetch_output *output)
-{
-    return output->object != NULL && output->object->certificate && output->item->format == OBJECT_PEM;
-}
-
 static int convert(const struct mount_response *response, const struct fetch_output *output,
-                   struct content *ret_content, struct error **err)
+                   struct pem_conversion *pem, struct content *ret_content, struct error **err)
 {
     if (output->error != NULL) {
         if (err != NULL)
@@ -47,27 +47,75 @@ static int convert(const struct mount_response *response, const struct fetch_out
     cleanup_free char *path = join_index(output->item->path, output->index);
     if (path == NULL)
         return error_no_memory(err, NULL);
-    return content_make(response->options, output->item, path, output->object, ret_content, err);
+    return content_make(response->options, output->item, path, output->object, pem, ret_content, err);
 }
 
-bool mount_response_convert(struct mount_response *response)
+/* Adds the failure of the next object, if there is one, and goes on to the one behind it. */
+static void advance(struct mount_response *response, struct error *failure)
 {
-    while (response->next < response->n) {
-        size_t i = response->next++;
-        const struct fetch_output *output = &response->outputs[i];
-        struct error *error = NULL;
+    if (failure != NULL)
+        aggregate_error_add(&response->failures, response->outputs[response->next].item, failure);
+    error_free(failure);
+    response->next++;
+}
+
+static void convert_next(struct mount_response *response, struct pem_conversion *pem)
+{
+    struct error *failure = NULL;
+    (void)convert(response, &response->outputs[response->next], pem, &response->contents[response->next],
+                  &failure);
+    advance(response, failure);
+}
+
+static void convert_rest(struct mount_response *response);
+
+static void on_pem(struct pem_conversion *pem, const struct error *error, void *arg)
+{
+    struct mount_response *response = arg;
+
+    response->waiter = NULL;
+    if (pem != NULL)
+        convert_next(response, pem);
+    else
+        advance(response, error_copy(error));
+    pem_conversion_unref(pem);
+    convert_rest(response);
+}
+
+/* Starts the conversion of the next object's value. */
+static void start_pem(struct mount_response *response)
+{
+    struct error *failure = NULL;
+    response->waiter = pem_cache_get(response->pems, response->token->principal,
+                                     response->outputs[response->next].object->value, &response->budget,
+                                     on_pem, response, &failure);
+    if (response->waiter == NULL)
+        advance(response, failure);
+}
+
+static void convert_rest(struct mount_response *response)
+{
+    while (response->next < response->n && response->waiter == NULL) {
+        const struct fetch_output *output = &response->outputs[response->next];
         if (output->not_found && output->item->optional) {
             log_info(response->options->log, "optional object left out",
                      LOG_STR("object", output->item->name), LOG_STR("reason", error_message(output->error)));
-            continue;
+            response->next++;
+        } else if (output->object != NULL && content_needs_pem(output->item, output->object)) {
+            start_pem(response);
+        } else {
+            convert_next(response, /* pem= */ NULL);
         }
-        if (convert(response, output, &response->contents[i], &error) < 0)
-            aggregate_error_add(&response->failures, output->item, error);
-        error_free(error);
-        if (is_costly(output))
-            break;
     }
-    return response->next == response->n;
+    if (response->waiter == NULL)
+        response->callback(response->arg);
+}
+
+void mount_response_convert(struct mount_response *response, response_callback *callback, void *arg)
+{
+    response->callback = callback;
+    response->arg = arg;
+    convert_rest(response);
 }
 
 static int check_paths(const struct mount_response *response, struct error **err)
@@ -138,7 +186,7 @@ static void fail_rest(struct mount_response *response)
             continue;
         }
         struct error *failure = NULL;
-        (void)convert(response, output, &response->contents[response->next], &failure);
+        (void)convert(response, output, /* pem= */ NULL, &response->contents[response->next], &failure);
         aggregate_error_add(&response->failures, output->item, failure);
         error_free(failure);
     }
@@ -148,6 +196,7 @@ static void fail_rest(struct mount_response *response)
 int mount_response_emit(struct mount_response *response, const struct response_writer *writer, void *arg,
                         struct error **err)
 {
+    pem_waiter_cancel(&response->waiter);
     fail_rest(response);
     struct error *failures = aggregate_error_finish(&response->failures);
     if (failures != NULL)
@@ -155,14 +204,15 @@ int mount_response_emit(struct mount_response *response, const struct response_w
     return check_paths(response, err) < 0 ? -1 : emit(response, writer, arg, err);
 }
 
-struct mount_response *mount_response_create(const struct fetch *fetch, const struct content_options *options,
-                                             struct error **err)
+struct mount_response *mount_response_create(const struct response_input *input, struct error **err)
 {
     struct mount_response *response = calloc(1, sizeof(*response));
     if (response != NULL) {
-        response->options = options;
+        response->options = input->options;
+        response->pems = input->pems;
+        response->token = input->token;
         aggregate_error_init(&response->failures);
-        response->outputs = fetch_outputs(fetch, &response->n);
+        response->outputs = fetch_outputs(input->fetch, &response->n);
         response->contents = calloc(response->n + 1, sizeof(*response->contents));
     }
     if (response == NULL || response->outputs == NULL || response->contents == NULL) {
@@ -177,6 +227,7 @@ void mount_response_destroy(struct mount_response *response)
 {
     if (response == NULL)
         return;
+    pem_waiter_cancel(&response->waiter);
     for (size_t i = 0; response->contents != NULL && i < response->n; i++)
         content_finish(&response->contents[i]);
     free(response->contents);

@@ -2,13 +2,14 @@
  * mount_response.h - from the objects that were read to the response of a mount: converts them one by one,
  * checks all paths together, then emits files and versions, or reports all that failed.
  *
- * Some conversions take milliseconds (the key derivations of a PFX). So the work is done in steps, between
- * which the loop serves others.
+ * A PFX is opened in another thread, one at a time for each mount (pem_cache.h): that may take a second and
+ * more.
  */
 #ifndef PROVIDER_AZURE_MOUNT_RESPONSE_H
 #define PROVIDER_AZURE_MOUNT_RESPONSE_H
 
 #include "provider-azure/content/content.h"
+#include "provider-azure/content/pem_cache.h"
 #include "provider-azure/vault/fetch.h"
 
 /* Receives the response. Files come in item order. */
@@ -21,20 +22,29 @@ struct response_writer {
 
 struct mount_response;
 
-/* Takes the fetch's outputs as they are now: what has not been read yet counts as failed. `fetch` and
- * `options` are borrowed until the end. NULL with err set on lack of memory. */
-struct mount_response *mount_response_create(const struct fetch *fetch, const struct content_options *options,
-                                             struct error **err);
+struct response_input {
+    const struct fetch *fetch;
+    const struct content_options *options;
+    struct pem_cache *pems;
+    const struct token *token; /* that the fetch used */
+};
 
-/* Converts up to and including the next costly object. True when nothing is left to convert. */
-bool mount_response_convert(struct mount_response *response);
+/* Takes the fetch's outputs as they are now: what has not been read yet counts as failed. All of `input` is
+ * borrowed until the end. NULL with err set on lack of memory. */
+struct mount_response *mount_response_create(const struct response_input *input, struct error **err);
+
+/* Everything is converted. */
+typedef void response_callback(void *arg);
+
+/* Converts all objects, then calls back, perhaps before this returns. */
+void mount_response_convert(struct mount_response *response, response_callback *callback, void *arg);
 
 /* Converts nothing more. If everything was converted and no object failed, all is written and the result is
  * 0; otherwise nothing is, and *err reports all failures. */
 int mount_response_emit(struct mount_response *response, const struct response_writer *writer, void *arg,
                         struct error **err);
 
-/* Frees files and outputs. Accepts NULL. */
+/* Ends a conversion without a callback, frees files and outputs. Accepts NULL. */
 void mount_response_destroy(struct mount_response *response);
 
 #endif

@@ -3,6 +3,7 @@
  */
 #include "provider-azure/content/content.h"
 
+#include <assert.h>
 #include <string.h>
 
 #include "common/crypto/encoding.h"
@@ -13,9 +14,20 @@
 /* A PEM file of a key or a certificate. */
 enum { PEM_MAX = 1024 * 1024 };
 
-/* PKCS#12 to PEM in content->text. */
-static int convert_pfx(const struct content_options *options, const struct object_item *item,
-                       const struct secret *pfx, struct content *content, struct error **err)
+static bool is_pfx(const struct vault_object *object)
+{
+    return strcmp(object->content_type, "application/x-pkcs12") == 0;
+}
+
+bool content_needs_pem(const struct object_item *item, const struct vault_object *object)
+{
+    return item->type == OBJECT_SECRET && object->certificate && is_pfx(object) &&
+           item->format == OBJECT_PEM && item->split == OBJECT_WHOLE;
+}
+
+/* Takes the PEM of the object's value. */
+static int use_pem(const struct content_options *options, const struct object_item *item,
+                   struct pem_conversion *pem, struct content *content, struct error **err)
 {
     static const char *const warnings[] = {
         [CERTIFICATE_CHAIN_INCOMPLETE] =
@@ -25,14 +37,15 @@ static int convert_pfx(const struct content_options *options, const struct objec
         [CERTIFICATE_CHAIN_OTHER_KEY] =
             "no certificate in the cert from key vault belongs to its private key",
     };
-    enum certificate_chain chain = CERTIFICATE_CHAIN_ORDERED;
 
-    buffer_init(&content->text, PEM_MAX);
-    if (certificate_pem_from_pfx((const char *)secret_bytes(pfx), secret_len(pfx), options->order,
-                                 &content->text, &chain, err) < 0)
+    if (pem->error != NULL) {
+        if (err != NULL)
+            *err = error_copy(pem->error);
         return -1;
-    if (chain != CERTIFICATE_CHAIN_ORDERED)
-        log_warning(options->log, warnings[chain], LOG_STR("object", item->name));
+    }
+    content->pem = pem_conversion_ref(pem);
+    if (pem->chain != CERTIFICATE_CHAIN_ORDERED)
+        log_warning(options->log, warnings[pem->chain], LOG_STR("object", item->name));
     return 0;
 }
 
@@ -65,25 +78,24 @@ static int decode(const struct object_item *item, const char **text, size_t *len
 
 /* The secret behind a certificate, by its content type. */
 static int make_certificate_secret(const struct content_options *options, const struct object_item *item,
-                                   const struct vault_object *object, struct content *content,
-                                   struct error **err)
+                                   const struct vault_object *object, struct pem_conversion *pem,
+                                   struct content *content, struct error **err)
 {
-    bool is_pfx = strcmp(object->content_type, "application/x-pkcs12") == 0;
     const char *text = (const char *)secret_bytes(object->value);
     size_t len = secret_len(object->value);
 
-    if (!is_pfx && strcmp(object->content_type, "application/x-pem-file") != 0)
+    if (!is_pfx(object) && strcmp(object->content_type, "application/x-pem-file") != 0)
         return error_set(err, GRPC_STATUS_FAILED_PRECONDITION,
                          "failed to get certificate. unknown content type '%.64s'", object->content_type);
     if (item->split != OBJECT_WHOLE)
         return error_set(err, GRPC_STATUS_FAILED_PRECONDITION,
                          "objectSplit: json, but the secret belongs to a certificate");
-    if (is_pfx && item->format == OBJECT_PEM) {
-        if (convert_pfx(options, item, object->value, content, err) < 0)
+    if (pem != NULL) {
+        if (use_pem(options, item, pem, content, err) < 0)
             return -1;
-        text = buffer_str(&content->text);
-        len = content->text.len;
-    } else if (!is_pfx && options->order == CERTIFICATE_ORDER_CHAIN) {
+        text = buffer_str(&content->pem->text);
+        len = content->pem->text.len;
+    } else if (!is_pfx(object) && options->order == CERTIFICATE_ORDER_CHAIN) {
         buffer_init(&content->text, PEM_MAX);
         if (certificate_order_pem(text, len, &content->text, err) < 0)
             return -1;
@@ -93,7 +105,7 @@ static int make_certificate_secret(const struct content_options *options, const 
     /* PEM is neither base64 nor hex: with such an encoding this fails, with or without separate files. */
     if (decode(item, &text, &len, content, err) < 0)
         return -1;
-    bool is_pem = !is_pfx || item->format == OBJECT_PEM;
+    bool is_pem = !is_pfx(object) || pem != NULL;
     if (options->separate_files && is_pem && add_separate(text, len, content, err) < 0)
         return -1;
     return content_files_add(&content->files, content->path, "", text, len, err);
@@ -101,13 +113,14 @@ static int make_certificate_secret(const struct content_options *options, const 
 
 /* A secret that backs a certificate is converted by its content type; any other is passed on as it is. */
 static int make_secret(const struct content_options *options, const struct object_item *item,
-                       const struct vault_object *object, struct content *content, struct error **err)
+                       const struct vault_object *object, struct pem_conversion *pem, struct content *content,
+                       struct error **err)
 {
     const char *text = (const char *)secret_bytes(object->value);
     size_t len = secret_len(object->value);
 
     if (object->certificate)
-        return make_certificate_secret(options, item, object, content, err);
+        return make_certificate_secret(options, item, object, pem, content, err);
     if (decode(item, &text, &len, content, err) < 0)
         return -1;
     if (item->split == OBJECT_SPLIT_JSON)
@@ -149,10 +162,12 @@ static int make_cert(const struct vault_object *object, struct content *content,
 }
 
 int content_make(const struct content_options *options, const struct object_item *item, const char *path,
-                 const struct vault_object *object, struct content *ret_content, struct error **err)
+                 const struct vault_object *object, struct pem_conversion *pem, struct content *ret_content,
+                 struct error **err)
 {
     struct content content = {.path = path};
-    int result = item->type == OBJECT_SECRET ? make_secret(options, item, object, &content, err)
+    assert(pem != NULL || !content_needs_pem(item, object));
+    int result = item->type == OBJECT_SECRET ? make_secret(options, item, object, pem, &content, err)
                  : item->type == OBJECT_KEY  ? make_key(object, &content, err)
                                              : make_cert(object, &content, err);
     if (result < 0) {
@@ -171,5 +186,6 @@ void content_finish(struct content *content)
     buffer_finish(&content->keys);
     secret_destroy(content->decoded);
     cJSON_Delete(content->json);
+    pem_conversion_unref(content->pem);
     *content = (struct content){0};
 }

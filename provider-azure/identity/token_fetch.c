@@ -25,6 +25,7 @@ struct token_fetch {
     struct identity *identity;                  /* a reference */
     struct token_proxy_waiter *endpoint_waiter; /* ENDPOINT */
     struct request_build *build;                /* BUILD, in a thread */
+    struct work_job *job;                       /* BUILD */
     struct http_retry *http;                    /* REQUEST */
     bool new_assertion_sent;
     uint64_t deadline_ms;
@@ -43,6 +44,7 @@ static void fetch_free(struct token_fetch *fetch)
     token_proxy_waiter_cancel(&fetch->endpoint_waiter);
     if (fetch->build != NULL)
         fetch->build->fetch = NULL;
+    transport_work_cancel(fetch->network->transport, &fetch->job);
     http_retry_cancel(&fetch->http);
     identity_unref(fetch->identity);
     free(fetch);
@@ -169,6 +171,7 @@ static void on_built(void *arg)
 
     if (fetch != NULL) {
         fetch->build = NULL;
+        fetch->job = NULL;
         if (build->result == 0 && send_request(fetch, &build->request, &failure) == 0)
             fetch = NULL; /* in flight */
     }
@@ -189,7 +192,9 @@ static int start_build(struct token_fetch *fetch, const struct token_request_con
         return error_no_memory(err, NULL);
     *build = (struct request_build){
         .fetch = fetch, .identity = identity_ref(fetch->identity), .context = *context};
-    if (transport_work(fetch->network->transport, build_in_thread, on_built, build, err) < 0) {
+    const struct work work = {.run = build_in_thread, .done = on_built, .arg = build};
+    fetch->job = transport_work(fetch->network->transport, &work, err);
+    if (fetch->job == NULL) {
         identity_unref(build->identity);
         free(build);
         return -1;

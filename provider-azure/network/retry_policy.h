@@ -13,8 +13,8 @@
 #include "common/base/error.h"
 #include "common/http/client.h"
 
-/* A longer Retry-After is not waited for: no retry, the caller's own retry comes later. It is also the longest
- * pause that a 429 makes for all requests of a scope (throttle.h), whatever its Retry-After says. */
+/* A longer Retry-After is not waited for: no retry, the caller's own retry comes later. It is also the
+ * longest pause that a 429 makes for all requests of a scope (throttle.h), whatever its Retry-After says. */
 enum { RETRY_AFTER_MAX_MS = 60 * 1000 };
 
 struct retry_policy {

@@ -60,16 +60,23 @@ void transport_probe_cancel(const struct transport *transport, struct tls_probe 
         transport->ops->probe_cancel(transport->state, probe);
 }
 
-int transport_work(const struct transport *transport, transport_fired *run, transport_fired *done, void *arg,
-                   struct error **err)
+struct work_job *transport_work(const struct transport *transport, const struct work *work,
+                                struct error **err)
 {
-    return transport->ops->work(transport->state, run, done, arg, err);
+    return transport->ops->work(transport->state, work, err);
+}
+
+void transport_work_cancel(const struct transport *transport, struct work_job **job)
+{
+    if (*job != NULL)
+        transport->ops->work_cancel(transport->state, job);
 }
 
 struct real_transport {
     struct transport base;
     uv_loop_t *loop;
     struct http_client *client;
+    struct work_pool *pool;
 };
 
 struct transport_call {
@@ -207,39 +214,16 @@ static void real_probe_cancel(void *state, struct tls_probe **probe)
     tls_probe_cancel(probe);
 }
 
-struct work {
-    uv_work_t request;
-    transport_fired *run;
-    transport_fired *done;
-    void *arg;
-};
-
-static void on_work(uv_work_t *request)
-{
-    const struct work *work = request->data;
-    work->run(work->arg);
-}
-
-static void on_work_done(uv_work_t *request, int status)
-{
-    struct work *work = request->data;
-    transport_fired *done = work->done;
-    void *arg = work->arg;
-    (void)status; /* it is never cancelled */
-    free(work);
-    done(arg);
-}
-
-static int real_work(void *state, transport_fired *run, transport_fired *done, void *arg, struct error **err)
+static struct work_job *real_work(void *state, const struct work *work, struct error **err)
 {
     const struct real_transport *real = state;
-    struct work *work = calloc(1, sizeof(*work));
-    if (work == NULL)
-        return error_no_memory(err, NULL);
-    *work = (struct work){.run = run, .done = done, .arg = arg};
-    work->request.data = work;
-    (void)uv_queue_work(real->loop, &work->request, on_work, on_work_done); /* fails only without `on_work` */
-    return 0;
+    return work_pool_add(real->pool, work, err);
+}
+
+static void real_work_cancel(void *state, struct work_job **job)
+{
+    (void)state;
+    work_job_cancel(job);
 }
 
 static const struct transport_ops real_ops = {
@@ -253,17 +237,19 @@ static const struct transport_ops real_ops = {
     .probe = real_probe,
     .probe_cancel = real_probe_cancel,
     .work = real_work,
+    .work_cancel = real_work_cancel,
 };
 
-struct transport *transport_create(uv_loop_t *loop, struct http_client *client, struct error **err)
+struct transport *transport_create(uv_loop_t *loop, struct http_client *client, struct work_pool *pool,
+                                   struct error **err)
 {
     struct real_transport *real = calloc(1, sizeof(*real));
     if (real == NULL) {
         (void)error_no_memory(err, NULL);
         return NULL;
     }
-    *real =
-        (struct real_transport){.base = {.ops = &real_ops, .state = real}, .loop = loop, .client = client};
+    *real = (struct real_transport){
+        .base = {.ops = &real_ops, .state = real}, .loop = loop, .client = client, .pool = pool};
     return &real->base;
 }
 

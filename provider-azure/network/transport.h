@@ -20,6 +20,7 @@
 #include "common/base/error.h"
 #include "common/http/client.h"
 #include "provider-azure/network/tls_probe.h"
+#include "provider-azure/network/work_pool.h"
 
 /* An HTTP response, reduced to the parts that the protocols here use. Strings live during the callback, NULL
  * = absent. */
@@ -56,9 +57,9 @@ struct transport_ops {
     struct tls_probe *(*probe)(void *state, const struct tls_probe_request *request,
                                tls_probe_callback *callback, void *arg, struct error **err);
     void (*probe_cancel)(void *state, struct tls_probe **probe);
-    /* Runs `run` in another thread, then `done` here, in a later turn, in any case. Both get `arg`; until
-     * `done` only `run` uses the memory that it reaches. */
-    int (*work)(void *state, transport_fired *run, transport_fired *done, void *arg, struct error **err);
+    /* Work in another thread: work_pool.h. */
+    struct work_job *(*work)(void *state, const struct work *work, struct error **err);
+    void (*work_cancel)(void *state, struct work_job **job);
 };
 
 struct transport {
@@ -98,12 +99,16 @@ struct tls_probe *transport_probe(const struct transport *transport, const struc
 /* Ends a probe without its callback. Accepts a pointer to NULL. */
 void transport_probe_cancel(const struct transport *transport, struct tls_probe **probe);
 
-/* Runs `run` in another thread, then `done` here. Returns -1 with err set only on lack of memory. */
-int transport_work(const struct transport *transport, transport_fired *run, transport_fired *done, void *arg,
-                   struct error **err);
+/* Starts work in another thread. NULL with err set on lack of memory. */
+struct work_job *transport_work(const struct transport *transport, const struct work *work,
+                                struct error **err);
 
-/* The real one. `loop` and `client` are borrowed and must outlive it. NULL with err set on lack of memory. */
-struct transport *transport_create(uv_loop_t *loop, struct http_client *client, struct error **err);
+/* Nobody waits for the work any more: see work_job_cancel(). Accepts a pointer to NULL. */
+void transport_work_cancel(const struct transport *transport, struct work_job **job);
+
+/* The real one. `loop`, `client` and `pool` are borrowed. NULL with err set on lack of memory. */
+struct transport *transport_create(uv_loop_t *loop, struct http_client *client, struct work_pool *pool,
+                                   struct error **err);
 
 /* No call or timer may be left. Accepts NULL. */
 void transport_destroy(struct transport *transport);

@@ -10,6 +10,7 @@
 #include "provider-azure/content/content.h"
 #include "provider-azure/vault/vault_error.h"
 #include "provider-azure/vault/vault_list.h"
+#include "test/unit/content_converter.h"
 
 static const struct content_options content_options = {.order = CERTIFICATE_ORDER_CHAIN};
 
@@ -28,7 +29,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         struct content content = {0};
         struct vault_object object;
         if (vault_object_parse(item.type, text, size - 1, &object, NULL) == 0 &&
-            content_make(&content_options, &item, "file", &object, &content, NULL) == 0)
+            convert_content(&content_options, &item, "file", &object, &content, NULL) == 0)
             content_finish(&content);
         vault_object_finish(&object);
     }

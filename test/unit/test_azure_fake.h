@@ -48,6 +48,9 @@ struct fake {
     unsigned sent;
     unsigned token_requests;
     unsigned fresh; /* requests over a new connection */
+    unsigned jobs;  /* of threads: all, and those that ran */
+    unsigned jobs_run;
+    uint64_t job_ms; /* how long each takes */
     fake_responder *respond;
     void *arg;
 };
@@ -143,28 +146,38 @@ static inline uint32_t fake_random(void *state)
     return 200;
 }
 
-struct fake_work {
-    transport_fired *run;
-    transport_fired *done;
-    void *arg;
+struct work_job {
+    struct fake *fake;
+    struct work work;
+    bool cancelled;
 };
 
 static inline void fake_work_fired(void *arg)
 {
-    struct fake_work work = *(struct fake_work *)arg;
+    struct work_job job = *(struct work_job *)arg;
     free(arg);
-    work.run(work.arg);
-    work.done(work.arg);
+    if (!job.cancelled) {
+        job.fake->jobs_run++;
+        job.work.run(job.work.arg);
+    }
+    job.work.done(job.work.arg);
 }
 
-/* Work of a thread runs in the next turn. */
-static inline int fake_work(void *state, transport_fired *run, transport_fired *done, void *arg,
-                            struct error **err)
+/* Work of a thread runs when its time is over. */
+static inline struct work_job *fake_work(void *state, const struct work *work, struct error **err)
 {
-    struct fake_work *work = calloc(1, sizeof(*work));
-    *work = (struct fake_work){run, done, arg};
-    (void)fake_after(state, 0, fake_work_fired, work, err);
-    return 0;
+    struct work_job *job = calloc(1, sizeof(*job));
+    *job = (struct work_job){.fake = state, .work = *work};
+    job->fake->jobs++;
+    (void)fake_after(state, job->fake->job_ms, fake_work_fired, job, err);
+    return job;
+}
+
+static inline void fake_work_cancel(void *state, struct work_job **job)
+{
+    (void)state;
+    (*job)->cancelled = true;
+    *job = NULL;
 }
 
 static const struct transport_ops fake_ops = {.send = fake_send,
@@ -174,7 +187,8 @@ static const struct transport_ops fake_ops = {.send = fake_send,
                                               .now_ms = fake_now,
                                               .unix_s = fake_unix,
                                               .random = fake_random,
-                                              .work = fake_work};
+                                              .work = fake_work,
+                                              .work_cancel = fake_work_cancel};
 
 static inline void fake_init(struct fake *fake, fake_responder *respond, void *arg)
 {

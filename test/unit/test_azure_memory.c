@@ -1,6 +1,7 @@
 /*
  * test_azure_memory.c - parsers and builders of the provider, with each allocation failing in turn.
  */
+#include "test/unit/content_converter.h"
 #include "test/unit/failing_memory.h"
 
 #include "common/base/secret.h"
@@ -172,7 +173,7 @@ static int make_files(size_t i, const struct vault_object *object, size_t n_part
     const struct content_options options = {.order = CERTIFICATE_ORDER_CHAIN, .separate_files = i == 0};
     struct content content = {0};
 
-    if (content_make(&options, &fixture.objects.items[i], "", object, &content, err) < 0)
+    if (convert_content(&options, &fixture.objects.items[i], "", object, &content, err) < 0)
         return -1;
     assert_int_equal(content.files.n, n_parts);
     for (size_t part = 0; part < content.files.n; part++)

@@ -22,6 +22,7 @@ struct fixture {
     struct network network;
     struct token_cache *tokens;
     struct vault_cache *cache;
+    struct pem_cache *pems;
     struct served_volumes *volumes;
     struct cloud cloud;
     struct request_defaults defaults;
@@ -171,6 +172,8 @@ static int setup(void **state)
     fixture->network = (struct network){.transport = &fixture->fake.base, .throttles = &fixture->throttles};
     fixture->tokens = token_cache_create(&fixture->network, NULL);
     fixture->cache = vault_cache_create(&fixture->network, fixture->tokens, 60000, NULL);
+    fixture->pems =
+        pem_cache_create(&fixture->fake.base, 60000, PEM_CACHE_MOUNT_BUDGET_MS, content_options.order, NULL);
     fixture->volumes = served_volumes_create(60000, NULL);
     assert_int_equal(cloud_resolve("AzurePublicCloud", NULL, &fixture->cloud, NULL), 0);
     fixture->defaults = (struct request_defaults){
@@ -181,7 +184,8 @@ static int setup(void **state)
                                             .cache = fixture->cache,
                                             .volumes = fixture->volumes,
                                             .defaults = &fixture->defaults,
-                                            .content = &content_options};
+                                            .content = &content_options,
+                                            .pems = fixture->pems};
     set(fixture, "csi.storage.k8s.io/pod.name", "pod1");
     set(fixture, "csi.storage.k8s.io/pod.namespace", "ns1");
     set(fixture, "keyvaultName", "kv1");
@@ -196,6 +200,7 @@ static int setup(void **state)
 static int teardown(void **state)
 {
     struct fixture *fixture = *state;
+    pem_cache_destroy(fixture->pems);
     vault_cache_destroy(fixture->cache);
     served_volumes_destroy(fixture->volumes);
     token_cache_destroy(fixture->tokens);
@@ -532,45 +537,81 @@ static void an_optional_object_that_is_missing_is_left_out_and_read_again(void *
     assert_int_equal(fixture->vault_requests, 4);
 }
 
-/* Fires the next timer, whatever its time. */
-static void fire_one(struct fixture *fixture)
-{
-    struct transport_timer *timer = fixture->fake.timers;
-    fixture->fake.timers = timer->next;
-    timer->fired(timer->arg);
-    free(timer);
-}
+#define PFX_OBJECT(value)                                                                                    \
+    "{\"value\":\"" value                                                                                    \
+    "\",\"id\":\"https://kv1.vault.azure.net/secrets/a/v1\",\"kid\":\"k\",\"contentType\":\"application/x-pkcs12\"}"
 
-static void other_mounts_run_between_the_conversions_of_certificates(void **state)
+static void a_pfx_is_opened_once_in_a_thread(void **state)
 {
     struct fixture *fixture = *state;
-    fixture->vault_body =
-        "{\"value\":\"pem\",\"id\":\"https://kv1.vault.azure.net/secrets/a/v1\",\"kid\":\"k\",\"contentType\":\"application/x-pem-file\"}";
+    fixture->vault_body = PFX_OBJECT("AAAA"); /* which is none */
     set(fixture, "objects",
-        "array:\n - '{objectName: a, objectType: secret}'\n - '{objectName: b, objectType: secret}'\n"
-        " - '{objectName: c, objectType: secret}'\n");
-    for (int cancelled = 1; cancelled >= 0; cancelled--) {
-        struct mount *mount = begin(fixture, false, 10000);
-        int reads = fixture->vault_requests + 3;
-        while (fixture->vault_requests < reads || fixture->fake.calls != NULL) {
-            if (fixture->fake.calls != NULL)
-                fake_deliver(&fixture->fake);
-            else
-                fire_one(fixture);
-        }
-        assert_false(fixture->done); /* the first one is converted, two are left */
-        fire_one(fixture);
-        assert_false(fixture->done);
-        if (cancelled) {
-            mount_cancel(&mount);
-            continue;
-        }
-        fire_one(fixture);
-        assert_true(fixture->done);
-        assert_null(fixture->error);
-        assert_string_equal(fixture->result,
-                            "a:644=pem;[secret/a@v1]b:644=pem;[secret/b@v1]c:644=pem;[secret/c@v1]");
+        "array:\n - '{objectName: a, objectType: secret, objectAlias: a1}'\n"
+        " - '{objectName: a, objectType: secret, objectAlias: a2}'\n"
+        " - '{objectName: b, objectType: secret}'\n");
+    for (int i = 0; i < 3; i++) { /* the first mount opens it, the others find the result */
+        run(fixture, i == 2, 10000);
+        assert_int_equal(error_code(fixture->error), GRPC_STATUS_FAILED_PRECONDITION);
+        assert_int_equal(fixture->fake.jobs, 1);
+        assert_int_equal(fixture->fake.jobs_run, 1);
     }
+    fixture->vault_body = PFX_OBJECT("AAAB");
+    run(fixture, false, 10000);
+    assert_int_equal(fixture->fake.jobs_run, 2);
+    fixture->vault_body = PFX_OBJECT("AAAA");
+    fake_run(&fixture->fake, fixture->fake.now_ms + 61000); /* forgotten, as the vault's response is */
+    run(fixture, false, 10000);
+    assert_int_equal(fixture->fake.jobs_run, 3);
+}
+
+static void the_work_of_a_cancelled_mount_is_dropped(void **state)
+{
+    struct fixture *fixture = *state;
+    fixture->vault_body = PFX_OBJECT("AAAA");
+    fixture->fake.job_ms = 1000;
+    struct mount *mount = begin(fixture, false, 10000);
+    fake_run(&fixture->fake, fixture->fake.now_ms);
+    struct mount *other = begin(fixture, false, 10000); /* joins the conversion */
+    fake_run(&fixture->fake, fixture->fake.now_ms);
+    mount_cancel(&mount);
+    mount_cancel(&other);
+    fake_run(&fixture->fake, fixture->fake.now_ms + 1000);
+    assert_false(fixture->done);
+    assert_int_equal(fixture->fake.jobs, 1);
+    assert_int_equal(fixture->fake.jobs_run, 0);
+}
+
+static void two_mounts_share_one_conversion(void **state)
+{
+    struct fixture *fixture = *state;
+    fixture->vault_body = PFX_OBJECT("AAAA");
+    fixture->fake.job_ms = 1000;
+    struct mount *mount = begin(fixture, false, 10000);
+    fake_run(&fixture->fake, fixture->fake.now_ms);
+    assert_non_null(begin(fixture, false, 10000));
+    fake_run(&fixture->fake, fixture->fake.now_ms);
+    mount_cancel(&mount); /* the one that started it */
+    assert_false(fixture->done);
+    fake_run(&fixture->fake, fixture->fake.now_ms + 1000);
+    assert_true(fixture->done);
+    assert_int_equal(error_code(fixture->error), GRPC_STATUS_FAILED_PRECONDITION);
+    assert_int_equal(fixture->fake.jobs, 1);
+    assert_int_equal(fixture->fake.jobs_run, 1);
+}
+
+static void a_mount_has_a_budget_for_its_conversions(void **state)
+{
+    struct fixture *fixture = *state;
+    fixture->vault_body = PFX_OBJECT("AAAA");
+    pem_cache_destroy(fixture->pems);
+    fixture->pems =
+        pem_cache_create(&fixture->fake.base, 60000, /* mount_budget_ms= */ 0, content_options.order, NULL);
+    fixture->shared.pems = fixture->pems;
+    run(fixture, false, 10000);
+    assert_int_equal(error_code(fixture->error), GRPC_STATUS_RESOURCE_EXHAUSTED);
+    assert_non_null(strstr(error_message(fixture->error), "objectName:a"));
+    assert_non_null(strstr(error_message(fixture->error), "the PKCS#12 files of this mount cost more than"));
+    assert_int_equal(fixture->fake.jobs, 0);
 }
 
 static void a_next_link_to_another_host_is_refused(void **state)
@@ -682,7 +723,10 @@ int main(void)
         CASE(all_failing_objects_are_reported_and_equal_causes_once),
         CASE(a_history_takes_enabled_versions_newest_first_and_one_more_than_it_says),
         CASE(an_optional_object_that_is_missing_is_left_out_and_read_again),
-        CASE(other_mounts_run_between_the_conversions_of_certificates),
+        CASE(a_pfx_is_opened_once_in_a_thread),
+        CASE(the_work_of_a_cancelled_mount_is_dropped),
+        CASE(two_mounts_share_one_conversion),
+        CASE(a_mount_has_a_budget_for_its_conversions),
         CASE(a_next_link_to_another_host_is_refused),
         CASE(equal_objects_are_read_once),
         CASE(a_name_that_does_not_resolve_is_tried_twice),

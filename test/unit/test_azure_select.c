@@ -13,6 +13,7 @@
 
 #include "provider-azure/content/content.h"
 #include "provider-azure/objects/objects.h"
+#include "test/unit/content_converter.h"
 
 static void patterns_are_globs_without_case(void **state)
 {
@@ -165,7 +166,7 @@ static const char *split(const char *json, enum object_encoding encoding)
     object.value = secret_from_bytes(json, strlen(json));
     size_t used = 0;
     result[0] = '\0';
-    if (content_make(&options, &item, "", &object, &content, &error) < 0) {
+    if (convert_content(&options, &item, "", &object, &content, &error) < 0) {
         (void)snprintf(result, sizeof(result), "%s", error_message(error));
         assert_int_equal(error_code(error), GRPC_STATUS_FAILED_PRECONDITION);
     }

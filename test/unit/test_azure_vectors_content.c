@@ -18,6 +18,7 @@
 
 #include "common/base/cleanup.h"
 #include "provider-azure/content/content.h"
+#include "test/unit/content_converter.h"
 #include "test/unit/scratch.h"
 
 #define ID  "\"id\":\"https://v/secrets/secret1/v1\""
@@ -67,7 +68,7 @@ static char *files_of(const struct object_item *item, const struct content_optio
     cleanup_vault_object struct vault_object object = {0};
 
     if (vault_object_parse(item->type, json, strlen(json), &object, &error) < 0 ||
-        content_make(options, item, "", &object, &content, &error) < 0) {
+        convert_content(options, item, "", &object, &content, &error) < 0) {
         assert_int_equal(error_code(error), GRPC_STATUS_FAILED_PRECONDITION);
         (void)buffer_append_str(&out, error_message(error), NULL);
     }
@@ -278,7 +279,7 @@ static void keys_and_certificates_become_pem(void **state)
         cleanup_vault_object struct vault_object object = {0};
         int result = vault_object_parse(cases[i].type, cases[i].json, strlen(cases[i].json), &object, &error);
         if (result == 0)
-            result = content_make(&options, &item, "", &object, &content, &error);
+            result = convert_content(&options, &item, "", &object, &content, &error);
         if (cases[i].pem == NULL) {
             assert_int_equal(result, -1);
             assert_non_null(strstr(error_message(error), cases[i].error));

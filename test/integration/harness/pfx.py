@@ -3,6 +3,8 @@
 import hashlib
 import hmac
 
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+
 
 def wrap(tag, *parts):
     content = b"".join(parts)
@@ -74,3 +76,28 @@ def build(items, digest="sha256", iterations=2000, absent_password=False):
     info = wrap(SEQUENCE, wrap(SEQUENCE, oid(DIGESTS[digest]), wrap(0x05)), wrap(OCTETS, mac))
     mac_data = wrap(SEQUENCE, info, wrap(OCTETS, salt), b"" if iterations == 1 else integer(iterations))
     return wrap(SEQUENCE, integer(3), wrap(SEQUENCE, DATA, wrap(CONTEXT_0, wrap(OCTETS, safe))), mac_data)
+
+
+PRFS = {"sha1": "1.2.840.113549.2.7", "sha256": "1.2.840.113549.2.9", "sha512": "1.2.840.113549.2.11"}
+
+
+def encrypted(plain, iterations, digest="sha512"):
+    """A content item under the empty password: PBES2 with PBKDF2 and AES-256-CBC."""
+    salt, iv, padding = b"saltsalt", bytes(16), 16 - len(plain) % 16
+    encryptor = Cipher(algorithms.AES(hashlib.pbkdf2_hmac(digest, b"", salt, iterations, 32)), modes.CBC(iv)).encryptor()
+    text = encryptor.update(plain + bytes([padding]) * padding) + encryptor.finalize()
+    kdf = wrap(SEQUENCE, oid("1.2.840.113549.1.5.12"),
+               wrap(SEQUENCE, wrap(OCTETS, salt), integer(iterations), wrap(SEQUENCE, oid(PRFS[digest]), wrap(0x05))))
+    cipher = wrap(SEQUENCE, oid("2.16.840.1.101.3.4.1.42"), wrap(OCTETS, iv))
+    algorithm = wrap(SEQUENCE, oid("1.2.840.113549.1.5.13"), wrap(SEQUENCE, kdf, cipher))
+    return wrap(SEQUENCE, oid("1.2.840.113549.1.7.6"),
+                wrap(CONTEXT_0, wrap(SEQUENCE, integer(0), wrap(SEQUENCE, DATA, algorithm, wrap(0x80, text)))))
+
+
+def costly(iterations=200_000, items=2, salt=b"12345678"):
+    """Some hundred bytes that hold nothing and cost as many derivation rounds as a reader accepts."""
+    safe = wrap(SEQUENCE, *[encrypted(wrap(SEQUENCE), iterations)] * items)
+    mac = hmac.new(mac_key("sha512", b"\0\0", salt, iterations), safe, "sha512").digest()
+    info = wrap(SEQUENCE, wrap(SEQUENCE, oid(DIGESTS["sha512"]), wrap(0x05)), wrap(OCTETS, mac))
+    return wrap(SEQUENCE, integer(3), wrap(SEQUENCE, DATA, wrap(CONTEXT_0, wrap(OCTETS, safe))),
+                wrap(SEQUENCE, info, wrap(OCTETS, salt), integer(iterations)))

@@ -1,0 +1,36 @@
+/*
+ * pem_conversion.h - a PFX as PEM, or why it cannot be: the result that the files of several items, mounts
+ * and republishes share.
+ */
+#ifndef PROVIDER_AZURE_CONTENT_PEM_CONVERSION_H
+#define PROVIDER_AZURE_CONTENT_PEM_CONVERSION_H
+
+#include <stdint.h>
+
+#include "common/base/buffer.h"
+#include "common/base/cleanup.h"
+#include "common/base/error.h"
+#include "common/base/secret.h"
+#include "provider-azure/content/certificate.h"
+
+/* The PEM of one PFX. */
+enum { PEM_CONVERSION_MAX_BYTES = 1024 * 1024 };
+
+/* Immutable once it is made. */
+struct pem_conversion {
+    unsigned refs;
+    struct buffer text;
+    enum certificate_chain chain;
+    struct error *error; /* NULL: `text` is the PEM */
+    uint64_t cost_us;    /* time that a processor spent on it */
+};
+
+/* Converts the base64 text of a PFX: see certificate_pem_from_pfx(). May take a second and more. Returns a
+ * result with one reference, also for a PFX that cannot be read; NULL on lack of memory. Needs no loop. */
+struct pem_conversion *pem_convert(const struct secret *pfx, enum certificate_order order);
+
+/* Counts one holder more, and one fewer (accepts NULL): the last one wipes the text. On the loop only. */
+struct pem_conversion *pem_conversion_ref(struct pem_conversion *conversion);
+void pem_conversion_unref(struct pem_conversion *conversion);
+
+#endif

@@ -1,0 +1,110 @@
+"""PKCS#12 files that cost seconds of key derivation, as credentials and as vault certificates: other mounts, health checks and the shutdown
+do not wait for them."""
+
+import base64
+import time
+from statistics import median
+
+import grpc
+import pytest
+
+from harness import pfx, rpc, tutorial
+from harness.azure_mounts import item, mount, mount_request, objects_of
+from harness.http_get import get
+from harness.process import PATIENCE, wait_until
+
+HOSTILE = 16
+MORE_MS, HEALTH_MS = 50 * PATIENCE, 20 * PATIENCE
+
+
+@pytest.fixture(scope="module")
+def files():
+    """Different files, so that none shares the work of another."""
+    return [base64.b64encode(pfx.costly(salt=f"salt{number:04}".encode())).decode() for number in range(HOSTILE)]
+
+
+def credentials_of(files):
+    return [mount_request(pod=f"costly{number}", credentials={"clientid": f"app{number}", "clientcertificate": file})
+            for number, file in enumerate(files)]
+
+
+def certificates_of(emulator, files):
+    for number, file in enumerate(files):
+        emulator.set_secret(f"costly{number}", file, contentType="application/x-pkcs12", managed=True, kid="https://vault/keys/k/1")
+    return [mount_request(pod=f"costly{number}", objects=objects_of(item(f"costly{number}"))) for number in range(len(files))]
+
+
+def milliseconds(function, *arguments, **keywords):
+    started = time.monotonic()
+    function(*arguments, **keywords)
+    return (time.monotonic() - started) * 1000
+
+
+def mount_with_new_token(client, emulator, number):
+    """A mount of another application, which has no token yet."""
+    app = f"other-app-{number}"
+    emulator.add_app(tutorial.TENANT, app, "second")
+    emulator.set_policy(client_id=app, permissions=["get"])
+    return milliseconds(mount, client, credentials={"clientid": app, "clientsecret": "second"}, pod=f"good{number}")
+
+
+@pytest.mark.parametrize("where", ["credentials", "certificates"])
+def test_others_do_not_wait(azure, emulator, files, where):
+    requests = credentials_of(files) if where == "credentials" else certificates_of(emulator, files)
+    with rpc.Client(azure.socket) as client, rpc.Client(azure.socket) as other:
+        mount(client)
+        alone = median(mount_with_new_token(other, emulator, number) for number in range(5))
+        running = [client.future(rpc.MOUNT, request, 120) for request in requests]
+        wait_until(lambda: not all(call.done() for call in running) and azure.cpu_seconds() > 0.3, what="the work to begin")
+        beside = [mount_with_new_token(other, emulator, number) for number in range(5, 10)]
+        health = [milliseconds(get, azure.health_port, "/healthz") for _ in range(9)]
+        assert not all(call.done() for call in running), "the work was over too early to show anything"
+        print(f"alone {alone:.0f} ms, beside {sorted(map(round, beside))} ms, healthz {sorted(map(round, health))} ms")
+        assert median(beside) < alone + MORE_MS
+        assert median(health) < HEALTH_MS
+        for call in running:
+            call.cancel()
+
+
+def test_the_work_of_callers_that_hang_up_is_dropped(azure, emulator, files):
+    with rpc.Client(azure.socket) as client:
+        running = [client.future(rpc.MOUNT, request, 120) for request in certificates_of(emulator, files)]
+        wait_until(lambda: azure.cpu_seconds() > 0.3, what="the work to begin")
+        for call in running:
+            call.cancel()
+        started = time.monotonic()
+        # a new mount's file is not behind the queue of those that are gone
+        mount(client, objects=objects_of(item("costly0")), timeout=60)
+        assert time.monotonic() - started < 4 * PATIENCE
+
+
+def test_equal_bytes_are_opened_once(azure, emulator, files):
+    """Twenty aliases and a second pod: the price of one."""
+    certificates_of(emulator, files[:1])
+    aliases = objects_of(*(item("costly0", objectAlias=f"alias{number}") for number in range(20)))
+    with rpc.Client(azure.socket) as client:
+        mount(client)
+        before = azure.cpu_seconds()
+        mount(client, objects=objects_of(item("costly0")))
+        once = azure.cpu_seconds() - before
+        mount(client, objects=aliases, pod="second")
+        assert azure.cpu_seconds() - before < 2 * once
+
+
+def test_a_mount_ends_in_time(azure, emulator, files):
+    """Work that lasts longer than the caller waits: the error comes in time and names the object."""
+    certificates_of(emulator, files)
+    objects = objects_of(*(item(f"costly{number}") for number in range(HOSTILE)))
+    with rpc.Client(azure.socket) as client:
+        with pytest.raises(grpc.RpcError) as failure:
+            mount(client, objects=objects, timeout=1)
+    assert "not converted before the caller's deadline" in failure.value.details()
+
+
+def test_the_program_ends_beside_the_work(azure, emulator, files):
+    with rpc.Client(azure.socket) as client:
+        running = [client.future(rpc.MOUNT, request, 120) for request in credentials_of(files)]
+        wait_until(lambda: azure.cpu_seconds() > 0.3, what="the work to begin")
+        for call in running:
+            call.cancel()
+        assert azure.stop() == 0

@@ -20,7 +20,7 @@
 /* Between the tries of a read. The nodes of a cluster that restarts must not come back in step. */
 static const struct backoff read_pauses = {.first = 500,
                                            .growth_percent = 200,
-                                           .cap = 5 * 1000,
+                                           .cap = 5000,
                                            .jitter_min_percent = 100,
                                            .jitter_max_percent = 125};
 

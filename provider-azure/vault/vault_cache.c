@@ -169,9 +169,10 @@ static struct reader *oldest_cached(const struct vault_cache *cache)
     return list_empty(&cache->cached) ? NULL : container_of(cache->cached.next, struct reader, in_cached);
 }
 
+/* Something must be cached. */
 static void evict_oldest(struct vault_cache *cache)
 {
-    struct reader *oldest = oldest_cached(cache);
+    struct reader *oldest = container_of(cache->cached.next, struct reader, in_cached);
     evict(oldest);
     reader_release(oldest);
 }

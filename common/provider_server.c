@@ -346,6 +346,8 @@ struct provider_server *provider_server_create(uv_loop_t *loop, const struct pro
         .max_calls = config->max_calls,
         .observer = config->observer,
         .observer_arg = config->observer_arg,
+        .socket_observer = config->socket_observer,
+        .socket_observer_arg = config->socket_observer_arg,
     };
     struct provider_server *server = calloc(1, sizeof(*server));
 
@@ -370,6 +372,11 @@ fail:
     grpc_server_destroy(server->grpc);
     free(server);
     return NULL;
+}
+
+int provider_server_check_socket(struct provider_server *server, struct error **err)
+{
+    return grpc_server_check_sockets(server->grpc, err);
 }
 
 void provider_server_stop(struct provider_server *server, uint64_t drain_ms, void (*done)(void *arg),

@@ -47,13 +47,20 @@ struct provider_server_config {
     unsigned max_calls;           /* see grpc_server_config */
     grpc_call_observer *observer; /* may be NULL */
     void *observer_arg;
+    grpc_socket_observer *socket_observer; /* may be NULL */
+    void *socket_observer_arg;
 };
 
-/* Listens at once. `provider` is borrowed. Health (any service: SERVING) is included. NULL with err set: see
- * grpc_server_listen_unix() and grpc_server_listen_tcp(). */
+/* Listens at once. `provider` is borrowed. Health (any service: SERVING) is included. A socket file that another
+ * process removes is created again within a second. NULL with err set: see grpc_server_listen_unix() and
+ * grpc_server_listen_tcp(). */
 struct provider_server *provider_server_create(uv_loop_t *loop, const struct provider *provider,
                                                const struct provider_server_config *config,
                                                struct error **err);
+
+/* Does the path of the socket lead to this server? For the health endpoint of a provider; see
+ * grpc_server_check_sockets(). */
+int provider_server_check_socket(struct provider_server *server, struct error **err);
 
 /* See grpc_server_stop(). */
 void provider_server_stop(struct provider_server *server, uint64_t drain_ms, void (*done)(void *arg),

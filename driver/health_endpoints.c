@@ -8,6 +8,7 @@
 
 #include "common/http/metrics_page.h"
 #include "driver/base/health.h"
+#include "driver/csi/csi_probe.h"
 
 static void reply_text(struct admin_request *request, int status, const char *text)
 {
@@ -41,6 +42,25 @@ static void health_checked(const struct error *error, void *arg)
         reply_text(health->request, 200, "ok\n");
 }
 
+/* Do the paths of all sockets lead to this process? */
+static int check_sockets(const struct health_endpoints *endpoints, struct error **err)
+{
+    if (endpoints->csi != NULL && grpc_server_check_sockets(endpoints->csi, err) < 0)
+        return -1;
+    return endpoints->registration != NULL ? registration_check_socket(endpoints->registration, err) : 0;
+}
+
+/* A driver that stops has no socket any more, but its calls may need workers. */
+static int start_check(const struct health_endpoints *endpoints, struct health_request *health,
+                       struct error **err)
+{
+    if (endpoints->stopping)
+        return health_check_start(endpoints->loop, health_checked, health, err) == NULL ? -1 : 0;
+    if (check_sockets(endpoints, err) < 0)
+        return -1;
+    return csi_probe_start(endpoints->loop, endpoints->endpoint, health_checked, health, err);
+}
+
 void health_endpoints_healthz(struct admin_request *request, void *arg)
 {
     const struct health_endpoints *endpoints = arg;
@@ -52,7 +72,7 @@ void health_endpoints_healthz(struct admin_request *request, void *arg)
         return;
     }
     *health = (struct health_request){.endpoints = endpoints, .request = request};
-    if (health_check_start(endpoints->loop, health_checked, health, &error) == NULL)
+    if (start_check(endpoints, health, &error) < 0)
         reply_text(request, 503, error_message(error));
     else
         (void)steal_ptr(&health);
@@ -63,9 +83,12 @@ void health_endpoints_healthz(struct admin_request *request, void *arg)
 void health_endpoints_readyz(struct admin_request *request, void *arg)
 {
     const struct health_endpoints *endpoints = arg;
+    cleanup_error struct error *error = NULL;
 
     if (endpoints->stopping)
         reply_text(request, 503, "the driver is stopping\n");
+    else if (check_sockets(endpoints, &error) < 0)
+        reply_text(request, 503, error_message(error));
     else if (endpoints->registration != NULL && !registration_is_registered(endpoints->registration))
         reply_text(request, 503, "the kubelet has not registered the driver yet\n");
     else

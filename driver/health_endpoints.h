@@ -1,13 +1,13 @@
 /*
  * health_endpoints.h - /healthz, /readyz and /metrics.
  *
- *  /healthz  liveness: 200 as long as a restart would not help (health.h), else 503. A failure outside of the
- *            driver is only reported in the text: without the API server, mounts that need nothing from it go
- *            on.
+ *  /healthz  liveness: 200 when Probe succeeds on the CSI endpoint, by a connection of its own (csi_probe.h),
+ *            and the paths of the sockets lead to this process, else 503. A failure outside of the driver is
+ *            only reported in the text: without the API server, mounts that need nothing from it go on.
  *                ok
  *                degraded: the Kubernetes API does not respond
- *  /readyz   200 when the sockets serve and, if the driver registers itself, the kubelet has registered it;
- *            503 before, and while the driver stops.
+ *  /readyz   200 when the sockets serve and, if the driver registers itself, the kubelet has registered it
+ *            since the registration socket was created; 503 before, and while the driver stops.
  */
 #ifndef DRIVER_HEALTH_ENDPOINTS_H
 #define DRIVER_HEALTH_ENDPOINTS_H
@@ -15,7 +15,9 @@
 #include <stdbool.h>
 #include <uv.h>
 
+#include "common/grpc/server.h"
 #include "common/http/admin_server.h"
+#include "common/process/endpoint.h"
 #include "common/process/metrics.h"
 #include "driver/base/driver_metrics.h"
 #include "driver/kube/kube_client.h"
@@ -29,7 +31,9 @@ struct health_endpoints {
     struct driver_metrics *driver_metrics;
     const struct kube_client *kube; /* NULL in standalone mode */
     const struct volume_states *volumes;
-    const struct registration *registration; /* NULL when a sidecar registers the driver */
+    const struct endpoint *endpoint;   /* of the CSI server */
+    struct grpc_server *csi;           /* NULL before it listens */
+    struct registration *registration; /* NULL when a sidecar registers the driver */
     bool stopping;
 };
 

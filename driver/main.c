@@ -118,7 +118,8 @@ static int start_web(struct program *program, struct error **err)
                                                    .metrics = program->metrics,
                                                    .driver_metrics = program->driver_metrics,
                                                    .kube = program->kube,
-                                                   .volumes = program->volumes};
+                                                   .volumes = program->volumes,
+                                                   .endpoint = &program->endpoint};
     if (!is_off(settings->metrics_address)) {
         program->metrics_web =
             serve_web(program, settings->metrics_address, metrics, ARRAY_SIZE(metrics), err);
@@ -196,22 +197,58 @@ static void on_call_served(const char *method, enum grpc_status status, uint64_t
     driver_metrics_csi_call(program->driver_metrics, method, status, (double)duration_ns / 1e9);
 }
 
+static void count_socket(const struct program *program, const char *socket, enum grpc_socket_event event)
+{
+    driver_metrics_socket_reachable(program->driver_metrics, socket, event == GRPC_SOCKET_CREATED_AGAIN);
+    if (event == GRPC_SOCKET_CREATED_AGAIN)
+        driver_metrics_socket_created_again(program->driver_metrics, socket);
+}
+
+/* The kubelet may have failed to reach the driver while its socket was gone. */
+static void on_csi_socket(enum grpc_socket_event event, void *arg)
+{
+    const struct program *program = arg;
+
+    count_socket(program, "csi", event);
+    if (event == GRPC_SOCKET_CREATED_AGAIN && program->registration != NULL)
+        registration_renew(program->registration);
+}
+
+static void on_registration_socket(enum grpc_socket_event event, void *arg)
+{
+    count_socket(arg, "registration", event);
+}
+
+static int listen_csi(struct program *program, struct error **err)
+{
+    const struct endpoint *endpoint = &program->endpoint;
+
+    if (endpoint->kind != ENDPOINT_UNIX)
+        return grpc_server_listen_tcp(program->server, endpoint->address, err);
+    if (grpc_server_listen_unix(program->server, endpoint->address, SOCKET_MODE, err) < 0)
+        return -1;
+    driver_metrics_socket_reachable(program->driver_metrics, "csi", /* reachable= */ true);
+    return 0;
+}
+
 static int start_csi(struct program *program, struct error **err)
 {
-    const struct grpc_server_config config = {
-        .log = program->log, .observer = on_call_served, .observer_arg = program};
+    const struct grpc_server_config config = {.log = program->log,
+                                              .observer = on_call_served,
+                                              .observer_arg = program,
+                                              .socket_observer = on_csi_socket,
+                                              .socket_observer_arg = program};
 
     program->server = grpc_server_create(&program->loop, &config, err);
     if (program->server == NULL)
         return -1;
+    program->endpoints.csi = program->server;
     program->identity =
         (struct csi_identity){.loop = &program->loop, .driver_name = program->settings.driver_name};
     program->node = (struct csi_node){.node_id = program->settings.node_id, .publisher = &program->publisher};
     csi_identity_add(program->server, &program->identity, &program->identity_service);
     csi_node_add(program->server, &program->node, &program->node_service);
-    if (program->endpoint.kind == ENDPOINT_UNIX)
-        return grpc_server_listen_unix(program->server, program->endpoint.address, SOCKET_MODE, err);
-    return grpc_server_listen_tcp(program->server, program->endpoint.address, err);
+    return listen_csi(program, err);
 }
 
 static void on_registered(void *arg)
@@ -232,6 +269,7 @@ static int start_registration(struct program *program, struct error **err)
             *settings->registration_path != '\0' ? settings->registration_path : program->endpoint.address,
         .log = program->log,
         .registered = on_registered,
+        .socket_observer = on_registration_socket,
         .arg = program,
     };
 
@@ -248,7 +286,10 @@ static int start_registration(struct program *program, struct error **err)
         return 0;
     program->registration = registration_create(&program->loop, &config, err);
     program->endpoints.registration = program->registration;
-    return program->registration != NULL ? 0 : -1;
+    if (program->registration == NULL)
+        return -1;
+    driver_metrics_socket_reachable(program->driver_metrics, "registration", /* reachable= */ true);
+    return 0;
 }
 
 /* --- start --- */

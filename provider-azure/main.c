@@ -64,6 +64,13 @@ static void on_call_served(const char *method, enum grpc_status status, uint64_t
     azure_metrics_grpc(program->azure_metrics, method, status, (double)duration_ns / 1e9);
 }
 
+static void on_socket(enum grpc_socket_event event, void *arg)
+{
+    const struct program *program = arg;
+
+    azure_metrics_socket(program->azure_metrics, event == GRPC_SOCKET_CREATED_AGAIN);
+}
+
 static void on_server_stopped(void *arg)
 {
     struct program *program = arg;
@@ -83,6 +90,7 @@ static void on_stop(void *arg)
 {
     struct program *program = arg;
     log_info(program->log, "terminating");
+    program->health.server = NULL;
     provider_server_stop(program->server, DRAIN_MS, on_server_stopped, program);
 }
 
@@ -209,8 +217,11 @@ static int start_service(struct program *program, struct error **err)
         .socket_mode = 0700,
         .observer = on_call_served,
         .observer_arg = program,
+        .socket_observer = on_socket,
+        .socket_observer_arg = program,
     };
     program->server = provider_server_create(&program->loop, &program->provider, &config, err);
+    program->health.server = program->server;
     return program->server == NULL ? error_wrap(err, "--endpoint %s", program->settings.endpoint) : 0;
 }
 

@@ -10,6 +10,7 @@
 #include "common/grpc/health.h"
 #include "common/grpc/listener.h"
 #include "common/grpc/server_call.h"
+#include "common/grpc/socket_watch.h"
 
 enum { MAX_REQUEST_BYTES = 4 * 1024 * 1024 }; /* grpc-go's receive limit */
 enum { MAX_CALLS = 1024, MAX_CONNECTIONS = 256, MAX_STREAMS = 256 };
@@ -27,6 +28,7 @@ struct grpc_server {
     struct health_service health; /* in `services` when it was added */
     struct server_calls calls;
     struct list listeners;
+    struct list watches; /* of the Unix sockets; they own their listeners */
     struct list connections;
     unsigned n_connections;
     enum { SERVER_SERVING, SERVER_DRAINING, SERVER_CANCELLING, SERVER_STOPPED } state;
@@ -92,6 +94,7 @@ struct grpc_server *grpc_server_create(uv_loop_t *loop, const struct grpc_server
                                           .handler_ended = on_handler_ended};
     server_calls_init(&server->calls);
     list_init(&server->listeners);
+    list_init(&server->watches);
     list_init(&server->connections);
     timeout_init(&server->stop_step);
     return server;
@@ -198,25 +201,56 @@ static void accept_waiting(struct grpc_server *server)
     }
 }
 
-static int add_listener(struct grpc_server *server, struct listener *listener)
+static struct listener_config listener_config(struct grpc_server *server)
 {
-    if (listener == NULL)
-        return -1;
-    list_insert_before(&server->listeners, &listener->link);
-    return 0;
+    return (struct listener_config){
+        .loop = server->loop, .siblings = &server->listeners, .incoming = on_incoming, .arg = server};
 }
 
 int grpc_server_listen_unix(struct grpc_server *server, const char *path, mode_t mode, struct error **err)
 {
+    const struct socket_watch_config config = {
+        .listener = listener_config(server),
+        .log = server->config.log,
+        .path = path,
+        .mode = mode,
+        .observer = server->config.socket_observer,
+        .observer_arg = server->config.socket_observer_arg,
+    };
+    struct socket_watch *watch;
+
     assert(server->state == SERVER_SERVING);
-    return add_listener(
-        server, listener_create_unix(server->loop, path, mode, server->config.log, on_incoming, server, err));
+    watch = socket_watch_create(&config, err);
+    if (watch == NULL)
+        return -1;
+    list_insert_before(&server->watches, socket_watch_link(watch));
+    return 0;
+}
+
+int grpc_server_check_sockets(struct grpc_server *server, struct error **err)
+{
+    for (struct list *at = server->watches.next; at != &server->watches; at = at->next) {
+        if (socket_watch_check(socket_watch_of(at), err) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+int grpc_server_renew_sockets(struct grpc_server *server, struct error **err)
+{
+    for (struct list *at = server->watches.next; at != &server->watches; at = at->next) {
+        if (socket_watch_renew(socket_watch_of(at), err) < 0)
+            return -1;
+    }
+    return 0;
 }
 
 int grpc_server_listen_tcp(struct grpc_server *server, const char *address, struct error **err)
 {
+    const struct listener_config config = listener_config(server);
+
     assert(server->state == SERVER_SERVING);
-    return add_listener(server, listener_create_tcp(server->loop, address, on_incoming, server, err));
+    return listener_create_tcp(&config, address, err) == NULL ? -1 : 0;
 }
 
 /* --- stop --- */
@@ -280,12 +314,10 @@ void grpc_server_stop(struct grpc_server *server, uint64_t drain_ms, void (*done
     server->state = SERVER_DRAINING;
     server->stop_done = done;
     server->stop_arg = arg;
-    while (!list_empty(&server->listeners)) {
-        struct listener *listener = container_of(server->listeners.next, struct listener, link);
-
-        list_remove(&listener->link);
-        listener_destroy(listener);
-    }
+    while (!list_empty(&server->watches))
+        socket_watch_destroy(socket_watch_of(server->watches.next));
+    while (!list_empty(&server->listeners))
+        listener_destroy(container_of(server->listeners.next, struct listener, link));
     for_each_connection(server, grpc_connection_drain);
     if (server->n_connections == 0 && server->calls.n_running == 0)
         drain_ms = 0;

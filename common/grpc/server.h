@@ -41,6 +41,15 @@ typedef void grpc_handler(struct grpc_call *call, const ProtobufCMessage *reques
 typedef void grpc_call_observer(const char *full_method, enum grpc_status status, uint64_t duration_ns,
                                 void *arg);
 
+/* What happens to a Unix socket of a server at its path (socket_watch.h). */
+enum grpc_socket_event {
+    GRPC_SOCKET_LOST,          /* removed, or the path leads to another process */
+    GRPC_SOCKET_CREATED_AGAIN, /* clients reach the server by the path again */
+};
+
+/* Runs from the loop. It may not stop the server. */
+typedef void grpc_socket_observer(enum grpc_socket_event event, void *arg);
+
 struct grpc_method {
     const char *name; /* "NodePublishVolume" */
     const ProtobufCMessageDescriptor *request;
@@ -68,6 +77,8 @@ struct grpc_server_config {
                                   60 s */
     grpc_call_observer *observer; /* may be NULL */
     void *observer_arg;
+    grpc_socket_observer *socket_observer; /* may be NULL */
+    void *socket_observer_arg;
 };
 
 /* `loop` and the log of `config` are borrowed. Returns NULL with err set on lack of memory. */
@@ -87,10 +98,19 @@ void grpc_server_add_health(struct grpc_server *server, enum grpc_health_mode mo
 /* Listens on a Unix socket with exactly this file mode (0600, 0700...). A socket file that is there already
  * is replaced, with a warning if a process still listens on it (a predecessor in a rolling update with
  * surge); the new socket appears atomically (bind to a temporary name in the same directory, listen, rename),
- * and the server removes the file on stop only if it is still its own. Errors: INVALID_ARGUMENT (empty, or
+ * and the server removes the file on stop only if it is still its own. Until then it keeps the socket reachable:
+ * a file that another process removes is created again within a second. Errors: INVALID_ARGUMENT (empty, or
  * longer than sun_path allows), FAILED_PRECONDITION (the path exists and is not a socket), INTERNAL
  * otherwise. */
 int grpc_server_listen_unix(struct grpc_server *server, const char *path, mode_t mode, struct error **err);
+
+/* Examines the paths of the Unix sockets now, and creates a socket again that was removed. UNAVAILABLE: a path
+ * leads to another process, which is named, or the socket cannot be created again. */
+int grpc_server_check_sockets(struct grpc_server *server, struct error **err);
+
+/* Replaces each Unix socket by a new one, atomically, for a peer that waits for a new file. Connections stay.
+ * FAILED_PRECONDITION: another process listens at the path. */
+int grpc_server_renew_sockets(struct grpc_server *server, struct error **err);
 
 /* Listens on "host:port", ":port" or "[v6]:port"; numeric hosts or "localhost". */
 int grpc_server_listen_tcp(struct grpc_server *server, const char *address, struct error **err);

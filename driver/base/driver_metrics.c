@@ -33,6 +33,8 @@ struct driver_metrics {
     struct metric_family *provider_up;
     struct metric_family *kube_requests;
     struct metric_family *kube_up;
+    struct metric_family *socket_created;
+    struct metric_family *socket_reachable;
 };
 
 /* The eleven bounds from 0.1 to 2 are a geometric progression that existing dashboards know; those below and
@@ -140,6 +142,16 @@ static const struct metric_desc kube_up_desc = {
     .name = "kube_api_up",
     .help = "Whether the Kubernetes API responded to the last request",
     .type = METRIC_GAUGE};
+static const struct metric_desc socket_created_desc = {
+    .name = "socket_created_again_total",
+    .help = "Total number of times a socket was created again because another process had removed it",
+    .type = METRIC_COUNTER,
+    .labels = {"socket"}};
+static const struct metric_desc socket_reachable_desc = {
+    .name = "socket_reachable",
+    .help = "Whether the path of the socket leads to this process",
+    .type = METRIC_GAUGE,
+    .labels = {"socket"}};
 
 struct driver_metrics *driver_metrics_create(struct metrics *registry)
 {
@@ -168,6 +180,8 @@ struct driver_metrics *driver_metrics_create(struct metrics *registry)
         .provider_up = metrics_register(registry, &provider_up_desc),
         .kube_requests = metrics_register(registry, &kube_requests_desc),
         .kube_up = metrics_register(registry, &kube_up_desc),
+        .socket_created = metrics_register(registry, &socket_created_desc),
+        .socket_reachable = metrics_register(registry, &socket_reachable_desc),
     };
     return metrics;
 }
@@ -282,6 +296,20 @@ void driver_metrics_csi_call(struct driver_metrics *metrics, const char *method,
         (const char *const[]){status == GRPC_STATUS_UNIMPLEMENTED || slash == NULL ? "other" : slash + 1,
                               grpc_status_go_name(status)},
         seconds);
+}
+
+void driver_metrics_socket_reachable(struct driver_metrics *metrics, const char *socket, bool reachable)
+{
+    if (metrics == NULL)
+        return;
+    metric_set(metrics->socket_reachable, (const char *const[]){socket}, reachable ? 1 : 0);
+    metric_add(metrics->socket_created, (const char *const[]){socket}, 0); /* a series from the start */
+}
+
+void driver_metrics_socket_created_again(struct driver_metrics *metrics, const char *socket)
+{
+    if (metrics != NULL)
+        metric_add(metrics->socket_created, (const char *const[]){socket}, 1);
 }
 
 void driver_metrics_secret_written(struct driver_metrics *metrics, const char *provider)

@@ -80,6 +80,12 @@ void driver_metrics_event(struct driver_metrics *metrics, const char *reason, co
 /* record_error_total: volumes whose observer (volume_observer.h) failed. */
 void driver_metrics_record_error(struct driver_metrics *metrics, const char *recorder);
 
+/* socket_reachable: does the path of the socket ("csi", "registration") lead to this process? */
+void driver_metrics_socket_reachable(struct driver_metrics *metrics, const char *socket, bool reachable);
+
+/* socket_created_again_total: another process had removed the socket. */
+void driver_metrics_socket_created_again(struct driver_metrics *metrics, const char *socket);
+
 /* csi_call_duration_sec: every RPC on the CSI socket by method and status. */
 void driver_metrics_csi_call(struct driver_metrics *metrics, const char *method, enum grpc_status status,
                              double seconds);

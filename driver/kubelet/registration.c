@@ -25,12 +25,12 @@ struct registration { /* lives until its server has stopped */
     char *path;
     char *driver_name;
     char *csi_path;
-    struct grpc_server *server; /* owned; NULL when it could not be created */
+    struct grpc_server *server; /* owned; NULL only in a half-built object */
     struct grpc_service service;
     registration_callback *registered;
+    grpc_socket_observer *socket_observer;
     void *arg;
     bool is_registered;
-    bool stopping; /* the server is on its way out */
 };
 
 static uint64_t retry_later(struct registration *registration);
@@ -103,10 +103,23 @@ static const struct grpc_method methods[] = {
 
 /* --- the socket --- */
 
+/* The kubelet follows the file: it has deregistered the driver, or is about to register it. */
+static void on_socket(enum grpc_socket_event event, void *arg)
+{
+    struct registration *registration = arg;
+
+    registration->is_registered = false;
+    if (registration->socket_observer != NULL)
+        registration->socket_observer(event, registration->arg);
+}
+
 static int listen_on_socket(struct registration *registration, struct error **err)
 {
-    struct grpc_server *server =
-        grpc_server_create(registration->loop, &(struct grpc_server_config){.log = registration->log}, err);
+    struct grpc_server *server = grpc_server_create(
+        registration->loop,
+        &(struct grpc_server_config){
+            .log = registration->log, .socket_observer = on_socket, .socket_observer_arg = registration},
+        err);
 
     if (server == NULL)
         return -1;
@@ -119,48 +132,28 @@ static int listen_on_socket(struct registration *registration, struct error **er
     return 0;
 }
 
-static void listen_again(struct registration *registration)
+void registration_renew(struct registration *registration)
 {
     cleanup_error struct error *error = NULL;
     uint64_t pause_ms;
 
-    if (listen_on_socket(registration, &error) == 0)
+    registration->is_registered = false;
+    if (grpc_server_renew_sockets(registration->server, &error) == 0)
         return;
     pause_ms = retry_later(registration);
     log_error(registration->log, "the registration socket cannot be created, retrying", LOG_ERR(error),
               LOG_UINT("after_ms", pause_ms));
 }
 
-static void server_stopped(void *arg)
+int registration_check_socket(struct registration *registration, struct error **err)
 {
-    struct registration *registration = arg;
-
-    grpc_server_destroy(registration->server);
-    registration->server = NULL;
-    registration->stopping = false;
-    if (registration->retry == NULL)
-        release(registration);
-    else
-        listen_again(registration);
-}
-
-static void stop_server(struct registration *registration)
-{
-    if (registration->stopping)
-        return;
-    registration->stopping = true;
-    grpc_server_stop(registration->server, DRAIN_MS, server_stopped, registration);
+    return grpc_server_check_sockets(registration->server, err);
 }
 
 /* The kubelet registers a driver again when its socket is created again. */
 static void retry_now(void *arg)
 {
-    struct registration *registration = arg;
-
-    if (registration->server != NULL)
-        stop_server(registration);
-    else
-        listen_again(registration);
+    registration_renew(arg);
 }
 
 /* Returns the pause, in milliseconds. */
@@ -189,6 +182,7 @@ struct registration *registration_create(uv_loop_t *loop, const struct registrat
                                                   .cap = REGISTRATION_RETRY_CAP_MS},
                                           .log = config->log,
                                           .registered = config->registered,
+                                          .socket_observer = config->socket_observer,
                                           .arg = config->arg};
     registration->service = (struct grpc_service){.name = "pluginregistration.Registration",
                                                   .methods = methods,
@@ -210,13 +204,21 @@ struct registration *registration_create(uv_loop_t *loop, const struct registrat
     return NULL;
 }
 
+static void server_stopped(void *arg)
+{
+    struct registration *registration = arg;
+
+    grpc_server_destroy(registration->server);
+    release(registration);
+}
+
 void registration_destroy(struct registration *registration)
 {
     if (registration == NULL)
         return;
     loop_timer_destroy(steal_ptr(&registration->retry));
     if (registration->server != NULL)
-        stop_server(registration);
+        grpc_server_stop(registration->server, DRAIN_MS, server_stopped, registration);
     else
         release(registration);
 }

@@ -70,6 +70,16 @@ static const struct metric_desc throttled_seconds = {
     .type = METRIC_COUNTER,
     .labels = {"service"},
 };
+static const struct metric_desc socket_created = {
+    .name = "azure_socket_created_again_total",
+    .help = "Times that the provider's socket was created again because another process had removed it",
+    .type = METRIC_COUNTER,
+};
+static const struct metric_desc socket_reachable = {
+    .name = "azure_socket_reachable",
+    .help = "Whether the path of the provider's socket leads to this process",
+    .type = METRIC_GAUGE,
+};
 
 struct azure_metrics {
     struct metric_family *keyvault_request;
@@ -80,7 +90,11 @@ struct azure_metrics {
     struct metric_family *http_requests;
     struct metric_family *http_retries;
     struct metric_family *throttled_seconds;
+    struct metric_family *socket_created;
+    struct metric_family *socket_reachable;
 };
+
+static const char *const no_labels[] = {NULL};
 
 /* rate() and alerts need a counter from the start, not from its first event. */
 static void add_zeros(struct azure_metrics *metrics)
@@ -97,6 +111,8 @@ static void add_zeros(struct azure_metrics *metrics)
         metric_add(metrics->http_retries, &services[i], 0);
         metric_add(metrics->throttled_seconds, &services[i], 0);
     }
+    metric_add(metrics->socket_created, no_labels, 0);
+    metric_set(metrics->socket_reachable, no_labels, 1); /* created last: without it the program ends */
 }
 
 struct azure_metrics *azure_metrics_create(struct metrics *registry)
@@ -113,6 +129,8 @@ struct azure_metrics *azure_metrics_create(struct metrics *registry)
         .http_requests = metrics_register(registry, &http_requests),
         .http_retries = metrics_register(registry, &http_retries),
         .throttled_seconds = metrics_register(registry, &throttled_seconds),
+        .socket_created = metrics_register(registry, &socket_created),
+        .socket_reachable = metrics_register(registry, &socket_reachable),
     };
     add_zeros(metrics);
     return metrics;
@@ -207,4 +225,13 @@ void azure_metrics_throttled(struct azure_metrics *metrics, const char *service,
 {
     if (metrics != NULL)
         metric_add(metrics->throttled_seconds, (const char *[]){service}, seconds);
+}
+
+void azure_metrics_socket(struct azure_metrics *metrics, bool reachable)
+{
+    if (metrics == NULL)
+        return;
+    metric_set(metrics->socket_reachable, no_labels, reachable ? 1 : 0);
+    if (reachable)
+        metric_add(metrics->socket_created, no_labels, 1);
 }

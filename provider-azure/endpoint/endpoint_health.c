@@ -54,6 +54,11 @@ void endpoint_health_respond(struct admin_request *request, void *arg)
     char loopback[64];
     struct error *error = NULL;
 
+    if (health->server != NULL && provider_server_check_socket(health->server, &error) < 0) {
+        unavailable(request, error_message(error));
+        error_free(error);
+        return;
+    }
     if (endpoint->kind == ENDPOINT_TCP && address[0] == ':') {
         (void)snprintf(loopback, sizeof(loopback), "127.0.0.1%s", address);
         address = loopback;

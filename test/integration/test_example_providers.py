@@ -68,6 +68,17 @@ def example(request, sdk, node, driver):
     provider.destroy()
 
 
+def test_the_socket_of_a_provider_in_c_comes_back_when_it_is_removed(request, example):
+    _, driver, node, _ = example
+    if "[python]" in request.node.name:
+        pytest.skip("the Python example has a server of its own")
+    node.add_class(text=CLASS.format(objects="api-key"))
+    node.provider_socket("directory").unlink()
+    wait_until(node.provider_socket("directory").exists, timeout=2, what="the socket to be there again")
+    driver.publish(rpc.publish_request(node.target()))
+    assert (node.target() / "api-key").read_bytes() == b"k1"
+
+
 def test_an_example_provider_mounts_the_files_of_the_pods_namespace(example):
     _, driver, node, _ = example
     node.add_class(text=CLASS.format(objects="db-password, api-key"))

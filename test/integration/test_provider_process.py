@@ -14,6 +14,7 @@ from harness import rpc, tutorial
 from harness.azure_mounts import Pods, mount_request
 from harness.http_get import get, get_with_headers
 from harness.process import BUILD, PATIENCE, ROOT, free_port, wait_until
+from harness.socket_rival import Rival
 
 PROGRAM = BUILD / "bin/secrets-store-provider-azure"
 
@@ -151,10 +152,9 @@ def test_a_mount_that_hangs_does_not_hold_up_the_end_for_ever(azure, emulator):
 def test_health_goes_through_the_socket(azure):
     assert get(azure.health_port, "/healthz") == (200, "ok")
     assert get(azure.health_port, "/")[0] == 404
-    azure.socket.rename(azure.socket.with_suffix(".away"))
-    status, body = get(azure.health_port, "/healthz")
-    assert status == 503 and body.endswith("\n") and "azure.sock" in body
-    azure.socket.with_suffix(".away").rename(azure.socket)
+    with Rival(azure.socket):
+        status, body = get(azure.health_port, "/healthz")
+        assert status == 503 and body.endswith("\n") and "azure.sock" in body
     assert get(azure.health_port, "/healthz") == (200, "ok")
 
 

@@ -92,7 +92,7 @@ def test_without_a_free_worker_the_driver_is_unhealthy_until_one_is_free(mounted
     with StalledAt(driver, "umount2") as stall:
         call = driver.client.future(rpc.UNPUBLISH, rpc.unpublish_request(target))
         stall.wait_stalled()
-        assert get(health_port, "/healthz") == (503, NO_WORKER)
+        assert get(health_port, "/healthz") == (503, f"not healthy: {NO_WORKER}")
         code, message = rpc.failure(driver.client.call, PROBE)
         assert code == CODES.FAILED_PRECONDITION and message == f"not healthy: {NO_WORKER}"
         hang_up(driver, driver.client.future(PROBE, csi_pb2.ProbeRequest()))

@@ -61,6 +61,8 @@ class ApiServer:
             f"--service-account-issuer={ISSUER}", f"--service-account-key-file={pki.path('sa.pub')}",
             f"--service-account-signing-key-file={pki.path('sa.key')}", f"--service-cluster-ip-range={SERVICE_RANGE}",
             "--endpoint-reconciler-type=none", f"--cert-dir={self.directory}", "--profiling=false", "--allow-privileged=true",
+            # on in OpenShift: a change of ownerReferences needs the right to delete the object
+            "--enable-admission-plugins=OwnerReferencesPermissionEnforcement",
             f"--audit-policy-file={policy}", f"--audit-log-path={self.audit_path}", "--audit-log-mode=blocking", *flags]
         self.process = None
         self.admin = self.client_as("admin", "/O=system:masters/CN=admin")

@@ -44,8 +44,8 @@ struct chain_part {
 enum certificate_chain certificate_chain_order(const struct chain_part *certificates, size_t n,
                                                const struct chain_part *key, size_t *ret_order);
 
-/* Drops repeated certificates of a PKCS#12 file (identical DER, the first stays), then orders the rest in place
- * by the first key that has a certificate; this key becomes the first. */
+/* Drops repeated certificates of a PKCS#12 file (identical DER, the first stays), then orders the rest in
+ * place by the first key that has a certificate; this key becomes the first. */
 enum certificate_chain certificate_chain_order_pfx(struct pkcs12 *pfx);
 
 #endif

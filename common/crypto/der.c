@@ -51,6 +51,19 @@ int der_take_uint(struct der *der, unsigned max, unsigned *ret)
     return 0;
 }
 
+int der_take_uint64(struct der *der, uint64_t *ret)
+{
+    struct der rest = *der, digits;
+    uint64_t value = 0;
+    if (der_take(&rest, DER_INTEGER, &digits) < 0 || der_len(digits) == 0 || (*digits.at & 0x80U) != 0)
+        return -1;
+    for (; digits.at < digits.end; digits.at++)
+        value = value > UINT64_MAX >> 8 ? UINT64_MAX : value << 8 | *digits.at;
+    *der = rest;
+    *ret = value;
+    return 0;
+}
+
 bool der_oid_equal(struct der oid, const char *bytes, size_t len)
 {
     return der_len(oid) == len && memcmp(oid.at, bytes, len) == 0;

@@ -50,6 +50,9 @@ int der_take_any(struct der *der, struct der *ret_whole);
 /* Takes a non-negative INTEGER of at most `max`. */
 int der_take_uint(struct der *der, unsigned max, unsigned *ret);
 
+/* Takes a non-negative INTEGER of any size; UINT64_MAX for one that does not fit. */
+int der_take_uint64(struct der *der, uint64_t *ret);
+
 /* True when an OID's content equals the bytes of `oid` (a string literal of DER content). */
 bool der_oid_equal(struct der oid, const char *bytes, size_t len);
 #define DER_OID_IS(oid, literal) der_oid_equal((oid), (literal), sizeof(literal) - 1)

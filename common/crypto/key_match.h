@@ -28,8 +28,8 @@ struct key_public {
     size_t point_len; /* EC: the public point; of other keys the bytes of the public key */
 };
 
-/* Reads a private key: PKCS#8, PKCS#1 or SEC 1 in DER, borrowed as long as *ret is in use. A key that cannot be
- * read gives one that matches nothing. */
+/* Reads a private key: PKCS#8, PKCS#1 or SEC 1 in DER, borrowed as long as *ret is in use. A key that cannot
+ * be read gives one that matches nothing. */
 void key_public_read(struct der private_key, struct key_public *ret);
 
 /* Compares with the content of a SubjectPublicKeyInfo (RFC 5280, section 4.1.2.7). */

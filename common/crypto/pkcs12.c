@@ -8,7 +8,9 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include "common/crypto/ber.h"
 #include "common/crypto/der.h"
+#include "common/crypto/pkcs12_cost.h"
 #include "common/crypto/pkcs12_crypt.h"
 #include "common/crypto/pkcs12_kdf.h"
 
@@ -31,6 +33,15 @@ static int count_item(struct reader *reader, struct error **err)
     if (++reader->n_items > PKCS12_ITEMS_MAX)
         return error_set(err, GRPC_STATUS_FAILED_PRECONDITION, "pkcs12: more than %d items",
                          PKCS12_ITEMS_MAX);
+    return 0;
+}
+
+/* The text in DER: itself, or what *ret_made holds. */
+static int as_der(struct der ber, struct der *ret_der, struct secret **ret_made, struct error **err)
+{
+    if (ber_to_der(ber, ret_made, err) < 0)
+        return -1;
+    *ret_der = *ret_made != NULL ? der_span(secret_bytes(*ret_made), secret_len(*ret_made)) : ber;
     return 0;
 }
 
@@ -193,6 +204,15 @@ static int read_safe_contents(struct reader *reader, struct der der, unsigned de
 
 /* --- content items (section 4.1) --- */
 
+static int read_contents(struct reader *reader, struct der ber, struct error **err)
+{
+    cleanup_secret struct secret *made = NULL;
+    struct der contents;
+    if (as_der(ber, &contents, &made, err) < 0)
+        return -1;
+    return read_safe_contents(reader, contents, 0, err);
+}
+
 static bool is_data(struct der type)
 {
     return DER_OID_IS(type, "\x2a\x86\x48\x86\xf7\x0d\x01\x07\x01");
@@ -205,12 +225,21 @@ static int read_encrypted(struct reader *reader, struct der value, struct error 
     unsigned version = 0;
     if (der_take(&value, DER_SEQUENCE, &data) < 0 || der_take_uint(&data, 2, &version) < 0 ||
         der_take(&data, DER_SEQUENCE, &info) < 0 || der_take(&info, DER_OID, &type) < 0 || !is_data(type) ||
-        der_take(&info, DER_SEQUENCE, &algorithm) < 0 || der_take(&info, DER_CONTEXT_0, &content) < 0)
+        der_take(&info, DER_SEQUENCE, &algorithm) < 0)
         return damaged("encrypted data", err);
+    cleanup_secret struct secret *joined = NULL;
+    if (der_take(&info, DER_CONTEXT_0_CONSTRUCTED, &content) == 0) { /* in segments */
+        joined = ber_join_octets(content, err);
+        if (joined == NULL)
+            return -1;
+        content = der_span(secret_bytes(joined), secret_len(joined));
+    } else if (der_take(&info, DER_CONTEXT_0, &content) < 0) {
+        return damaged("encrypted data", err);
+    }
     cleanup_secret struct secret *plain = pkcs12_decrypt(&reader->work, algorithm, content, err);
     if (plain == NULL)
         return -1;
-    return read_safe_contents(reader, der_span(secret_bytes(plain), secret_len(plain)), 0, err);
+    return read_contents(reader, der_span(secret_bytes(plain), secret_len(plain)), err);
 }
 
 static int read_content_item(struct reader *reader, struct der item, struct error **err)
@@ -223,7 +252,7 @@ static int read_content_item(struct reader *reader, struct der item, struct erro
     if (is_data(type)) {
         if (der_take(&value, DER_OCTET_STRING, &octets) < 0)
             return damaged("content item", err);
-        return read_safe_contents(reader, octets, 0, err);
+        return read_contents(reader, octets, err);
     }
     if (DER_OID_IS(type, "\x2a\x86\x48\x86\xf7\x0d\x01\x07\x06"))
         return read_encrypted(reader, value, err);
@@ -233,9 +262,12 @@ static int read_content_item(struct reader *reader, struct der item, struct erro
                      "pkcs12: only password-protected content is supported, not %s", text);
 }
 
-static int read_authenticated_safe(struct reader *reader, struct der safe, struct error **err)
+static int read_authenticated_safe(struct reader *reader, struct der ber, struct error **err)
 {
-    struct der items, item;
+    cleanup_secret struct secret *made = NULL;
+    struct der safe, items, item;
+    if (as_der(ber, &safe, &made, err) < 0)
+        return -1;
     if (der_take(&safe, DER_SEQUENCE, &items) < 0)
         return damaged("authenticated safe", err);
     while (der_len(items) > 0) {
@@ -249,52 +281,81 @@ static int read_authenticated_safe(struct reader *reader, struct der safe, struc
 
 /* --- the file (section 4) --- */
 
+/* The other empty password: no bytes at all. */
+static void take_no_password(struct pkcs12_work *work)
+{
+    work->bmp = NULL;
+    work->bmp_len = 0;
+}
+
 /* Verifies the MAC, which also decides between the two empty passwords. MacData: DigestInfo, salt, iterations
  * (default 1). */
-static int check_mac(struct reader *reader, struct der mac, struct der safe, struct error **err)
+static int check_mac(struct reader *reader, struct der data, struct der safe, struct error **err)
 {
-    struct der digest_info, algorithm, digest, expected, salt;
-    unsigned iterations = 1;
-    if (der_take(&mac, DER_SEQUENCE, &digest_info) < 0 ||
-        der_take(&digest_info, DER_SEQUENCE, &algorithm) < 0 || der_take(&algorithm, DER_OID, &digest) < 0 ||
-        der_take(&digest_info, DER_OCTET_STRING, &expected) < 0 ||
-        der_take(&mac, DER_OCTET_STRING, &salt) < 0 ||
-        (der_len(mac) > 0 && der_take_uint(&mac, PKCS12_ITERATIONS_MAX, &iterations) < 0))
+    struct der digest_info;
+    struct pkcs12_mac mac = {.iterations = 1};
+    if (der_take(&data, DER_SEQUENCE, &digest_info) < 0 ||
+        der_take(&digest_info, DER_SEQUENCE, &mac.algorithm) < 0 ||
+        der_take(&digest_info, DER_OCTET_STRING, &mac.expected) < 0 ||
+        der_take(&data, DER_OCTET_STRING, &mac.salt) < 0 ||
+        (der_len(data) > 0 && der_take_uint64(&data, &mac.iterations) < 0))
         return damaged("MAC", err);
 
-    int right = pkcs12_verify_mac(&reader->work, digest, salt, iterations, safe, expected, err);
+    int right = pkcs12_verify_mac(&reader->work, &mac, safe, err);
     if (right == 0 && reader->work.utf8_len == 0) {
-        reader->work.bmp = NULL;
-        reader->work.bmp_len = 0;
-        right = pkcs12_verify_mac(&reader->work, digest, salt, iterations, safe, expected, err);
+        take_no_password(&reader->work);
+        right = pkcs12_verify_mac(&reader->work, &mac, safe, err);
     }
     if (right != 0)
         return right < 0 ? -1 : 0;
     return error_set(err, GRPC_STATUS_FAILED_PRECONDITION, "pkcs12: decryption password incorrect");
 }
 
-static int read_file(struct reader *reader, struct der file, struct error **err)
+/* What decrypts well decides between the two empty passwords. */
+static int read_without_mac(struct reader *reader, struct der safe, struct error **err)
+{
+    cleanup_error struct error *first = NULL;
+    if (read_authenticated_safe(reader, safe, &first) == 0)
+        return 0;
+    if (reader->work.utf8_len > 0 || error_code(first) == GRPC_STATUS_RESOURCE_EXHAUSTED)
+        return error_move(err, &first);
+    pkcs12_finish(reader->out);
+    reader->n_items = 0;
+    take_no_password(&reader->work);
+    return read_authenticated_safe(reader, safe, /* err= */ NULL) == 0 ? 0 : error_move(err, &first);
+}
+
+static int read_pfx(struct reader *reader, struct der file, struct error **err)
 {
     struct der pfx, content_info, type, value, safe, mac;
     unsigned version = 0;
     if (der_take(&file, DER_SEQUENCE, &pfx) < 0 || der_take_uint(&pfx, 3, &version) < 0 || version != 3 ||
         der_take(&pfx, DER_SEQUENCE, &content_info) < 0 || der_take(&content_info, DER_OID, &type) < 0)
-        return damaged("file, or not a PKCS#12 file in DER", err);
+        return damaged("file, or not a PKCS#12 file", err);
     if (der_len(file) != 0)
         return error_set(err, GRPC_STATUS_FAILED_PRECONDITION, "pkcs12: trailing data behind the file");
     if (!is_data(type))
         return error_set(err, GRPC_STATUS_FAILED_PRECONDITION,
                          "pkcs12: only password-protected PFX is supported");
-    if (der_take(&content_info, DER_CONTEXT_0_CONSTRUCTED, &value) < 0 ||
+    if (der_take(&content_info, DER_CONTEXT_0_CONSTRUCTED, &value) < 0 || der_len(content_info) != 0 ||
         der_take(&value, DER_OCTET_STRING, &safe) < 0)
         return damaged("authenticated safe", err);
     if (der_len(pfx) == 0)
-        return error_set(err, GRPC_STATUS_FAILED_PRECONDITION, "pkcs12: no MAC in data");
+        return read_without_mac(reader, safe, err);
     if (der_take(&pfx, DER_SEQUENCE, &mac) < 0)
         return damaged("MAC", err);
     if (check_mac(reader, mac, safe, err) < 0)
         return -1;
     return read_authenticated_safe(reader, safe, err);
+}
+
+static int read_file(struct reader *reader, struct der ber, struct error **err)
+{
+    cleanup_secret struct secret *made = NULL;
+    struct der file;
+    if (as_der(ber, &file, &made, err) < 0)
+        return -1;
+    return read_pfx(reader, file, err);
 }
 
 static int check_size(size_t len, struct error **err)
@@ -312,7 +373,7 @@ static struct pkcs12_work work_with(const struct secret *bmp, const char *passwo
         .bmp_len = secret_len(bmp),
         .utf8 = password,
         .utf8_len = len,
-        .rounds_left = PKCS12_ROUNDS_MAX,
+        .cost_left = PKCS12_COST_MAX,
     };
 }
 
@@ -327,11 +388,13 @@ int pkcs12_read_with_password(const uint8_t *der, size_t len, const char *passwo
         return -1;
     struct reader reader = {.out = ret, .work = work_with(bmp, password, password_len)};
     errno = 0;
-    if (read_file(&reader, der_span(der, len), err) < 0) {
+    int result = read_file(&reader, der_span(der, len), err);
+    if (result < 0) {
         pkcs12_finish(ret);
-        return error_check_memory(err, "a PKCS#12 file");
+        result = error_check_memory(err, "a PKCS#12 file");
     }
-    return 0;
+    ret->cost = PKCS12_COST_MAX - reader.work.cost_left;
+    return result;
 }
 
 int pkcs12_read(const uint8_t *der, size_t len, struct pkcs12 *ret, struct error **err)

@@ -2,14 +2,18 @@
  * pkcs12.h - reading a PFX (PKCS#12, RFC 7292): with an empty password, as in the certificates of Key Vault,
  * or with a given one.
  *
- * Understood: password integrity mode with an HMAC over SHA-1 or SHA-2; any number of content items, plain or
+ * Understood: DER, and BER as NSS, macOS and Bouncy Castle write it (ber.h); password integrity mode with an
+ * HMAC over SHA-1 or SHA-2, or PBMAC1 (RFC 9579); any number of content items, plain or
  * password-encrypted; key bags, shrouded key bags, X.509 certificate bags, nested safe contents; the PKCS#12
  * ciphers (RC2-40, RC2-128, 2- and 3-key 3DES, all with SHA-1) and PBES2 (PBKDF2 with AES-CBC or 3DES). The
  * MAC is verified before anything is decrypted, and it decides which of the two empty passwords it is: a
  * lone BMP terminator, or none at all.
  *
- * Numbers that the file controls are bounded: PKCS12_SIZE_MAX bytes, PKCS12_ITERATIONS_MAX rounds per
- * derivation and PKCS12_ITEMS_MAX items over all, so that a hostile file cannot keep the process busy.
+ * A file without a MAC is read, too: it is trusted as PEM is, by the place where it was found. Both
+ * empty passwords are tried then.
+ *
+ * Numbers that the file controls are bounded: PKCS12_SIZE_MAX bytes, PKCS12_ITEMS_MAX items over all and
+ * PKCS12_COST_MAX (pkcs12_cost.h) for all derivations, so that a hostile file cannot keep the process busy.
  */
 #ifndef COMMON_CRYPTO_PKCS12_H
 #define COMMON_CRYPTO_PKCS12_H
@@ -22,10 +26,8 @@
 #include "common/base/secret.h"
 
 enum {
-    PKCS12_SIZE_MAX = 1 << 20,      /* Key Vault's secrets end at 25 KiB */
-    PKCS12_ITERATIONS_MAX = 200000, /* of one key derivation; common tools use 1 to 100,000 */
-    PKCS12_ROUNDS_MAX = 600000,     /* of all derivations of a file together: a fraction of a second */
-    PKCS12_ITEMS_MAX = 64,          /* content items, and bags in all of them */
+    PKCS12_SIZE_MAX = 1 << 20, /* Key Vault's secrets end at 25 KiB */
+    PKCS12_ITEMS_MAX = 64,     /* content items, and bags in all of them */
 };
 
 /* The localKeyId of a bag (RFC 2985, section 5.5.2), which ties a certificate to its key: a digest or a small
@@ -44,12 +46,13 @@ struct pkcs12 {
     size_t n_certificates;
     struct pkcs12_key_id key_ids[PKCS12_ITEMS_MAX];         /* of the keys */
     struct pkcs12_key_id certificate_ids[PKCS12_ITEMS_MAX]; /* of the certificates */
+    uint64_t cost;                                          /* of all derivations; see pkcs12_cost.h */
 };
 
-/* Reads `len` bytes of DER. On failure *ret is left empty; the error is RESOURCE_EXHAUSTED for lack of
- * memory, else FAILED_PRECONDITION and starts with "pkcs12: ". The texts of the Go reader are kept: "pkcs12:
- * no MAC in data", "pkcs12: decryption password incorrect", "pkcs12: unknown digest algorithm: <oid>",
- * "pkcs12: algorithm <oid> is not supported". */
+/* Reads `len` bytes of DER or BER. On failure *ret is left empty but for the cost; the error is
+ * RESOURCE_EXHAUSTED for lack of memory, else FAILED_PRECONDITION and starts with "pkcs12: ". The texts of
+ * the Go reader are kept: "pkcs12: decryption password incorrect", "pkcs12: unknown digest algorithm:
+ * <oid>", "pkcs12: algorithm <oid> is not supported". */
 int pkcs12_read(const uint8_t *der, size_t len, struct pkcs12 *ret, struct error **err);
 
 /* The same with a password in UTF-8, borrowed; an empty one is as none at all. */

@@ -4,13 +4,13 @@
 #include "common/crypto/pkcs12_crypt.h"
 
 #include <assert.h>
+#include <inttypes.h>
 #include <mbedtls/cipher.h>
 #include <mbedtls/md.h>
-#include <mbedtls/pkcs5.h>
-#include <mbedtls/version.h>
 #include <string.h>
 
 #include "common/crypto/pkcs12.h"
+#include "common/crypto/pkcs12_cost.h"
 #include "common/crypto/pkcs12_kdf.h"
 #include "common/crypto/rc2.h"
 
@@ -31,24 +31,29 @@ static int damaged(const char *part, struct error **err)
     return error_set(err, GRPC_STATUS_FAILED_PRECONDITION, "pkcs12: damaged %s", part);
 }
 
-static int spend(struct pkcs12_work *work, unsigned iterations, struct error **err)
+static int spend(struct pkcs12_work *work, uint64_t iterations, uint64_t cost, struct error **err)
 {
-    if (iterations == 0 || iterations > PKCS12_ITERATIONS_MAX || iterations > work->rounds_left)
-        return error_set(err, GRPC_STATUS_FAILED_PRECONDITION, "pkcs12: %u iterations are not accepted",
-                         iterations);
-    work->rounds_left -= iterations;
+    if (iterations == 0 || cost > work->cost_left)
+        return error_set(err, GRPC_STATUS_FAILED_PRECONDITION,
+                         "pkcs12: %" PRIu64 " iterations are not accepted", iterations);
+    work->cost_left -= cost;
     return 0;
 }
 
-static int derive(struct pkcs12_work *work, mbedtls_md_type_t md, struct der salt, unsigned iterations,
+static size_t hash_len(mbedtls_md_type_t md)
+{
+    return mbedtls_md_get_size(mbedtls_md_info_from_type(md));
+}
+
+static int derive(struct pkcs12_work *work, mbedtls_md_type_t md, struct der salt, uint64_t iterations,
                   uint8_t purpose, uint8_t *out, size_t len, struct error **err)
 {
     if (der_len(salt) > PKCS12_SALT_MAX)
         return damaged("salt", err);
-    if (spend(work, iterations, err) < 0)
+    if (spend(work, iterations, pkcs12_cost_of_kdf(iterations, len, hash_len(md)), err) < 0)
         return -1;
-    if (pkcs12_derive(md, work->bmp, work->bmp_len, salt.at, der_len(salt), iterations, purpose, out, len) <
-        0)
+    if (pkcs12_derive(md, work->bmp, work->bmp_len, salt.at, der_len(salt), (unsigned)iterations, purpose,
+                      out, len) < 0)
         return error_set(err, GRPC_STATUS_FAILED_PRECONDITION, "pkcs12: key derivation failed");
     return 0;
 }
@@ -68,27 +73,127 @@ static mbedtls_md_type_t digest_by_oid(struct der oid)
     return MBEDTLS_MD_NONE;
 }
 
-int pkcs12_verify_mac(struct pkcs12_work *work, struct der digest, struct der salt, unsigned iterations,
-                      struct der content, struct der expected, struct error **err)
+/* --- PBKDF2 (RFC 8018, appendix A.2) --- */
+
+static mbedtls_md_type_t prf_by_oid(struct der oid)
 {
-    const mbedtls_md_info_t *md = mbedtls_md_info_from_type(digest_by_oid(digest));
-    if (md == NULL) {
+    static const mbedtls_md_type_t types[] = {MBEDTLS_MD_SHA1, MBEDTLS_MD_SHA224, MBEDTLS_MD_SHA256,
+                                              MBEDTLS_MD_SHA384, MBEDTLS_MD_SHA512};
+    static const char prefix[] = "\x2a\x86\x48\x86\xf7\x0d\x02"; /* 1.2.840.113549.2.x, x from 7 */
+    size_t len = sizeof(prefix) - 1;
+    if (der_len(oid) != len + 1 || memcmp(oid.at, prefix, len) != 0 || oid.at[len] < 7 ||
+        oid.at[len] - 7U >= ARRAY_SIZE(types))
+        return MBEDTLS_MD_NONE;
+    return types[oid.at[len] - 7U];
+}
+
+struct pbkdf2 {
+    struct der salt;
+    uint64_t iterations;
+    unsigned key_len; /* 0: as long as the cipher's */
+    mbedtls_md_type_t prf;
+};
+
+/* `kdf`: content of the AlgorithmIdentifier. */
+static int read_pbkdf2(struct der kdf, struct pbkdf2 *ret, struct error **err)
+{
+    struct der oid, parameters, prf, prf_oid;
+    if (der_take(&kdf, DER_OID, &oid) < 0)
+        return damaged("key derivation", err);
+    if (!DER_OID_IS(oid, "\x2a\x86\x48\x86\xf7\x0d\x01\x05\x0c"))
+        return unsupported(oid, err);
+    if (der_take(&kdf, DER_SEQUENCE, &parameters) < 0 ||
+        der_take(&parameters, DER_OCTET_STRING, &ret->salt) < 0 || der_len(ret->salt) > PKCS12_SALT_MAX ||
+        der_take_uint64(&parameters, &ret->iterations) < 0)
+        return damaged("key derivation", err);
+    if (der_is(parameters, DER_INTEGER) && der_take_uint(&parameters, KEY_MAX, &ret->key_len) < 0)
+        return damaged("key derivation", err);
+    ret->prf = MBEDTLS_MD_SHA1;
+    if (der_len(parameters) > 0) {
+        if (der_take(&parameters, DER_SEQUENCE, &prf) < 0 || der_take(&prf, DER_OID, &prf_oid) < 0)
+            return damaged("key derivation", err);
+        ret->prf = prf_by_oid(prf_oid);
+        if (ret->prf == MBEDTLS_MD_NONE)
+            return unsupported(prf_oid, err);
+    }
+    return 0;
+}
+
+static int derive_pbkdf2(struct pkcs12_work *work, const struct pbkdf2 *kdf, uint8_t *key, size_t len,
+                         struct error **err)
+{
+    if (spend(work, kdf->iterations, pkcs12_cost_of_pbkdf2(kdf->iterations, len, hash_len(kdf->prf)), err) <
+        0)
+        return -1;
+    if (pkcs12_pbkdf2(kdf->prf, work->utf8, work->utf8_len, kdf->salt.at, der_len(kdf->salt),
+                      (unsigned)kdf->iterations, key, len) < 0)
+        return error_set(err, GRPC_STATUS_FAILED_PRECONDITION, "pkcs12: key derivation failed");
+    return 0;
+}
+
+/* --- the MAC --- */
+
+/* A key that is ready: 1 if the MAC is right, 0 if not. */
+static int compare_mac(mbedtls_md_type_t type, const uint8_t *key, size_t key_len, struct der content,
+                       struct der expected, struct error **err)
+{
+    const mbedtls_md_info_t *md = mbedtls_md_info_from_type(type);
+    uint8_t mac[MBEDTLS_MD_MAX_SIZE];
+    size_t len = mbedtls_md_get_size(md);
+    if (mbedtls_md_hmac(md, key, key_len, content.at, der_len(content), mac) != 0)
+        return error_set(err, GRPC_STATUS_FAILED_PRECONDITION, "pkcs12: MAC computation failed");
+    int right = der_len(expected) == len && memcmp(mac, expected.at, len) == 0;
+    secret_wipe(mac, sizeof(mac));
+    return right;
+}
+
+/* RFC 9579, section 4: key derivation and HMAC, each an AlgorithmIdentifier; the key's length is given. */
+static int verify_pbmac1(struct pkcs12_work *work, struct der parameters, struct der content,
+                         struct der expected, struct error **err)
+{
+    struct der sequence, kdf_algorithm, scheme, oid;
+    struct pbkdf2 kdf = {0};
+    if (der_take(&parameters, DER_SEQUENCE, &sequence) < 0 ||
+        der_take(&sequence, DER_SEQUENCE, &kdf_algorithm) < 0 ||
+        der_take(&sequence, DER_SEQUENCE, &scheme) < 0 || der_take(&scheme, DER_OID, &oid) < 0)
+        return damaged("MAC", err);
+    if (read_pbkdf2(kdf_algorithm, &kdf, err) < 0)
+        return -1;
+    mbedtls_md_type_t hmac = prf_by_oid(oid);
+    if (hmac == MBEDTLS_MD_NONE)
+        return unsupported(oid, err);
+    if (kdf.key_len == 0)
+        return damaged("MAC", err);
+
+    uint8_t key[KEY_MAX];
+    int result = derive_pbkdf2(work, &kdf, key, kdf.key_len, err);
+    if (result == 0)
+        result = compare_mac(hmac, key, kdf.key_len, content, expected, err);
+    secret_wipe(key, sizeof(key));
+    return result;
+}
+
+int pkcs12_verify_mac(struct pkcs12_work *work, const struct pkcs12_mac *mac, struct der content,
+                      struct error **err)
+{
+    struct der parameters = mac->algorithm, oid;
+    if (der_take(&parameters, DER_OID, &oid) < 0)
+        return damaged("MAC", err);
+    if (DER_OID_IS(oid, "\x2a\x86\x48\x86\xf7\x0d\x01\x05\x0e"))
+        return verify_pbmac1(work, parameters, content, mac->expected, err);
+    mbedtls_md_type_t md = digest_by_oid(oid);
+    if (md == MBEDTLS_MD_NONE) {
         char text[96];
-        der_oid_text(digest, text, sizeof(text));
+        der_oid_text(oid, text, sizeof(text));
         return error_set(err, GRPC_STATUS_FAILED_PRECONDITION, "pkcs12: unknown digest algorithm: %s", text);
     }
-    size_t len = mbedtls_md_get_size(md);
-    uint8_t key[MBEDTLS_MD_MAX_SIZE], mac[MBEDTLS_MD_MAX_SIZE];
-    int result = -1;
 
-    if (derive(work, mbedtls_md_get_type(md), salt, iterations, PURPOSE_MAC, key, len, err) == 0) {
-        if (mbedtls_md_hmac(md, key, len, content.at, der_len(content), mac) != 0)
-            (void)error_set(err, GRPC_STATUS_FAILED_PRECONDITION, "pkcs12: MAC computation failed");
-        else
-            result = der_len(expected) == len && memcmp(mac, expected.at, len) == 0;
-    }
+    uint8_t key[MBEDTLS_MD_MAX_SIZE];
+    size_t len = hash_len(md);
+    int result = derive(work, md, mac->salt, mac->iterations, PURPOSE_MAC, key, len, err);
+    if (result == 0)
+        result = compare_mac(md, key, len, content, mac->expected, err);
     secret_wipe(key, sizeof(key));
-    secret_wipe(mac, sizeof(mac));
     return result;
 }
 
@@ -174,10 +279,9 @@ static struct secret *decrypt_pkcs12(struct pkcs12_work *work, const struct pkcs
                                      struct der parameters, struct der content, struct error **err)
 {
     struct der sequence, salt;
-    unsigned iterations = 0;
+    uint64_t iterations = 0;
     if (der_take(&parameters, DER_SEQUENCE, &sequence) < 0 ||
-        der_take(&sequence, DER_OCTET_STRING, &salt) < 0 ||
-        der_take_uint(&sequence, PKCS12_ITERATIONS_MAX, &iterations) < 0) {
+        der_take(&sequence, DER_OCTET_STRING, &salt) < 0 || der_take_uint64(&sequence, &iterations) < 0) {
         (void)damaged("cipher parameters", err);
         return NULL;
     }
@@ -195,70 +299,12 @@ static struct secret *decrypt_pkcs12(struct pkcs12_work *work, const struct pkcs
 
 /* --- PBES2 (RFC 8018, section 6.2) --- */
 
-static mbedtls_md_type_t prf_by_oid(struct der oid)
-{
-    static const mbedtls_md_type_t types[] = {MBEDTLS_MD_SHA1, MBEDTLS_MD_SHA224, MBEDTLS_MD_SHA256,
-                                              MBEDTLS_MD_SHA384, MBEDTLS_MD_SHA512};
-    static const char prefix[] = "\x2a\x86\x48\x86\xf7\x0d\x02"; /* 1.2.840.113549.2.x, x from 7 */
-    size_t len = sizeof(prefix) - 1;
-    if (der_len(oid) != len + 1 || memcmp(oid.at, prefix, len) != 0 || oid.at[len] < 7 ||
-        oid.at[len] - 7U >= ARRAY_SIZE(types))
-        return MBEDTLS_MD_NONE;
-    return types[oid.at[len] - 7U];
-}
-
-static int pbkdf2(const struct pkcs12_work *work, mbedtls_md_type_t prf, struct der salt, unsigned iterations,
-                  uint8_t *key, size_t len)
-{
-    const unsigned char *password = (const unsigned char *)(work->utf8 != NULL ? work->utf8 : "");
-#if MBEDTLS_VERSION_NUMBER >= 0x03030000
-    return mbedtls_pkcs5_pbkdf2_hmac_ext(prf, password, work->utf8_len, salt.at, der_len(salt), iterations,
-                                         (uint32_t)len, key);
-#else
-    mbedtls_md_context_t md;
-    mbedtls_md_init(&md);
-    int result = mbedtls_md_setup(&md, mbedtls_md_info_from_type(prf), 1);
-    if (result == 0)
-        result = mbedtls_pkcs5_pbkdf2_hmac(&md, password, work->utf8_len, salt.at, der_len(salt), iterations,
-                                           (uint32_t)len, key);
-    mbedtls_md_free(&md);
-    return result;
-#endif
-}
-
 struct pbes2 {
-    struct der salt;
-    unsigned iterations;
-    mbedtls_md_type_t prf;
+    struct pbkdf2 kdf;
     mbedtls_cipher_type_t cipher;
     size_t key_len;
     struct der iv;
 };
-
-static int read_pbkdf2(struct der kdf, struct pbes2 *ret, struct error **err)
-{
-    struct der oid, parameters, prf, prf_oid;
-    unsigned key_len = 0;
-    if (der_take(&kdf, DER_OID, &oid) < 0)
-        return damaged("key derivation", err);
-    if (!DER_OID_IS(oid, "\x2a\x86\x48\x86\xf7\x0d\x01\x05\x0c"))
-        return unsupported(oid, err);
-    if (der_take(&kdf, DER_SEQUENCE, &parameters) < 0 ||
-        der_take(&parameters, DER_OCTET_STRING, &ret->salt) < 0 || der_len(ret->salt) > PKCS12_SALT_MAX ||
-        der_take_uint(&parameters, PKCS12_ITERATIONS_MAX, &ret->iterations) < 0)
-        return damaged("key derivation", err);
-    if (der_is(parameters, DER_INTEGER) && der_take_uint(&parameters, KEY_MAX, &key_len) < 0)
-        return damaged("key derivation", err);
-    ret->prf = MBEDTLS_MD_SHA1;
-    if (der_len(parameters) > 0) {
-        if (der_take(&parameters, DER_SEQUENCE, &prf) < 0 || der_take(&prf, DER_OID, &prf_oid) < 0)
-            return damaged("key derivation", err);
-        ret->prf = prf_by_oid(prf_oid);
-        if (ret->prf == MBEDTLS_MD_NONE)
-            return unsupported(prf_oid, err);
-    }
-    return 0;
-}
 
 static int read_encryption(struct der scheme, struct pbes2 *ret, struct error **err)
 {
@@ -299,15 +345,12 @@ static struct secret *decrypt_pbes2(struct pkcs12_work *work, struct der paramet
         (void)damaged("cipher parameters", err);
         return NULL;
     }
-    if (read_pbkdf2(kdf, &pbes2, err) < 0 || read_encryption(scheme, &pbes2, err) < 0 ||
-        spend(work, pbes2.iterations, err) < 0)
+    if (read_pbkdf2(kdf, &pbes2.kdf, err) < 0 || read_encryption(scheme, &pbes2, err) < 0)
         return NULL;
 
     uint8_t key[KEY_MAX];
     struct secret *plain = NULL;
-    if (pbkdf2(work, pbes2.prf, pbes2.salt, pbes2.iterations, key, pbes2.key_len) != 0)
-        (void)error_set(err, GRPC_STATUS_FAILED_PRECONDITION, "pkcs12: key derivation failed");
-    else
+    if (derive_pbkdf2(work, &pbes2.kdf, key, pbes2.key_len, err) == 0)
         plain = decrypt_mbedtls(pbes2.cipher, key, pbes2.key_len, pbes2.iv.at, content, err);
     secret_wipe(key, sizeof(key));
     return plain;

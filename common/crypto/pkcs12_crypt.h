@@ -20,13 +20,21 @@ struct pkcs12_work {
     size_t bmp_len;
     const char *utf8; /* "" when empty or none */
     size_t utf8_len;
-    unsigned rounds_left; /* derivation rounds that the file may still cost */
+    uint64_t cost_left; /* what derivations may still cost; see pkcs12_cost.h */
 };
 
-/* Verifies the MAC (RFC 7292, section 5.1). `digest` is the OID of its hash. Returns 1 if it is right, 0 if
- * not, -1 with err set. */
-int pkcs12_verify_mac(struct pkcs12_work *work, struct der digest, struct der salt, unsigned iterations,
-                      struct der content, struct der expected, struct error **err);
+/* A file's MAC (MacData). */
+struct pkcs12_mac {
+    struct der algorithm; /* content of its AlgorithmIdentifier: a hash, or PBMAC1 */
+    struct der expected;
+    struct der salt; /* of no meaning with PBMAC1, as the next */
+    uint64_t iterations;
+};
+
+/* Verifies the MAC of `content`: with a key by PKCS#12's own derivation (RFC 7292, section 5.1), or PBMAC1
+ * (RFC 9579). Returns 1 if it is right, 0 if not, -1 with err set. */
+int pkcs12_verify_mac(struct pkcs12_work *work, const struct pkcs12_mac *mac, struct der content,
+                      struct error **err);
 
 /* Decrypts `content` as an AlgorithmIdentifier's content (`algorithm`) says. Returns NULL with err set. */
 struct secret *pkcs12_decrypt(struct pkcs12_work *work, struct der algorithm, struct der content,

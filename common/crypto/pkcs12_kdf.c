@@ -133,3 +133,101 @@ int pkcs12_derive(mbedtls_md_type_t hash, const uint8_t *password, size_t passwo
     secret_wipe(b, sizeof(b));
     return result;
 }
+
+/* --- PBKDF2 --- */
+
+/* HMAC (RFC 2104) with a key that is hashed once: copies of `inner` and `outer` begin every computation. */
+struct hmac {
+    mbedtls_md_context_t inner, outer, work;
+    size_t len;
+};
+
+static int start_with(mbedtls_md_context_t *context, const uint8_t *block, size_t v, uint8_t pad)
+{
+    uint8_t padded[BLOCK_MAX];
+    for (size_t i = 0; i < v; i++)
+        padded[i] = block[i] ^ pad;
+    int result = mbedtls_md_starts(context) != 0 || mbedtls_md_update(context, padded, v) != 0 ? -1 : 0;
+    secret_wipe(padded, sizeof(padded));
+    return result;
+}
+
+static int hmac_init(struct hmac *hmac, mbedtls_md_type_t hash, const void *key, size_t key_len)
+{
+    const mbedtls_md_info_t *md = mbedtls_md_info_from_type(hash);
+    uint8_t block[BLOCK_MAX] = {0};
+    size_t v = block_len(hash);
+
+    mbedtls_md_init(&hmac->inner);
+    mbedtls_md_init(&hmac->outer);
+    mbedtls_md_init(&hmac->work);
+    if (md == NULL)
+        return -1;
+    hmac->len = mbedtls_md_get_size(md);
+    int result = 0;
+    if (key_len > v)
+        result = mbedtls_md(md, key, key_len, block);
+    else if (key_len > 0)
+        memcpy(block, key, key_len);
+    if (result != 0 || mbedtls_md_setup(&hmac->inner, md, 0) != 0 ||
+        mbedtls_md_setup(&hmac->outer, md, 0) != 0 || mbedtls_md_setup(&hmac->work, md, 0) != 0 ||
+        start_with(&hmac->inner, block, v, 0x36) < 0 || start_with(&hmac->outer, block, v, 0x5c) < 0)
+        result = -1;
+    secret_wipe(block, sizeof(block));
+    return result;
+}
+
+static void hmac_finish(struct hmac *hmac)
+{
+    mbedtls_md_free(&hmac->inner);
+    mbedtls_md_free(&hmac->outer);
+    mbedtls_md_free(&hmac->work);
+}
+
+/* The HMAC of two texts, of which either may be empty; `out` may be one of them. */
+static int hmac_compute(struct hmac *hmac, const uint8_t *a, size_t a_len, const uint8_t *b, size_t b_len,
+                        uint8_t out[HASH_MAX])
+{
+    mbedtls_md_context_t *work = &hmac->work;
+    return mbedtls_md_clone(work, &hmac->inner) != 0 || mbedtls_md_update(work, a, a_len) != 0 ||
+                   mbedtls_md_update(work, b, b_len) != 0 || mbedtls_md_finish(work, out) != 0 ||
+                   mbedtls_md_clone(work, &hmac->outer) != 0 ||
+                   mbedtls_md_update(work, out, hmac->len) != 0 || mbedtls_md_finish(work, out) != 0
+               ? -1
+               : 0;
+}
+
+/* Block number `index` of the output: U_1 xor U_2 xor ... */
+static int pbkdf2_block(struct hmac *hmac, const uint8_t *salt, size_t salt_len, unsigned iterations,
+                        size_t index, uint8_t out[HASH_MAX])
+{
+    const uint8_t number[4] = {0, 0, 0, (uint8_t)index}; /* PKCS12_DERIVED_MAX bounds it */
+    uint8_t u[HASH_MAX];
+    int result = hmac_compute(hmac, salt, salt_len, number, sizeof(number), u);
+    memcpy(out, u, hmac->len);
+    for (unsigned round = 1; result == 0 && round < iterations; round++) {
+        result = hmac_compute(hmac, u, hmac->len, NULL, 0, u);
+        for (size_t i = 0; i < hmac->len; i++)
+            out[i] ^= u[i];
+    }
+    secret_wipe(u, sizeof(u));
+    return result;
+}
+
+int pkcs12_pbkdf2(mbedtls_md_type_t hash, const void *password, size_t password_len, const uint8_t *salt,
+                  size_t salt_len, unsigned iterations, uint8_t *out, size_t out_len)
+{
+    struct hmac hmac = {.len = 0};
+    uint8_t block[HASH_MAX];
+    int result = out_len > PKCS12_DERIVED_MAX ? -1 : 0;
+
+    if (hmac_init(&hmac, hash, password, password_len) < 0)
+        result = -1;
+    for (size_t done = 0, index = 1; result == 0 && done < out_len; done += hmac.len, index++) {
+        result = pbkdf2_block(&hmac, salt, salt_len, iterations, index, block);
+        memcpy(out + done, block, out_len - done < hmac.len ? out_len - done : hmac.len);
+    }
+    hmac_finish(&hmac);
+    secret_wipe(block, sizeof(block));
+    return result;
+}

@@ -31,4 +31,10 @@ struct secret *pkcs12_bmp_password(const char *password, size_t len, struct erro
 int pkcs12_derive(mbedtls_md_type_t hash, const uint8_t *password, size_t password_len, const uint8_t *salt,
                   size_t salt_len, unsigned iterations, uint8_t purpose, uint8_t *out, size_t out_len);
 
+/* PBKDF2 (RFC 8018, section 5.2) with HMAC over a hash. It does half of the work of mbedTLS's own function,
+ * which prepares the key in every round again: with 600,000 rounds that counts. -1 when the hash is not
+ * available. */
+int pkcs12_pbkdf2(mbedtls_md_type_t hash, const void *password, size_t password_len, const uint8_t *salt,
+                  size_t salt_len, unsigned iterations, uint8_t *out, size_t out_len);
+
 #endif

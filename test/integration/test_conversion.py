@@ -307,15 +307,50 @@ def test_several_keys_repeated_roots_cycles_and_forks(client, emulator, pool, ch
     compare(client, wanted)
 
 
+def test_files_as_other_tools_write_them(client, emulator, pool, chains):
+    """Indefinite lengths (NSS, macOS, Bouncy Castle), PBMAC1 (RFC 9579), no MAC, 600,000 rounds (GnuTLS)."""
+    chain = next(chain for chain in chains if len(chain.ders) == 3)
+    (pool / "tools.key").write_bytes(chain.key)
+    (pool / "tools.pem").write_bytes(b"".join(chain.pems))
+    items = [[pfx.certificate_bag(der, "friendly") for der in chain.ders], [pfx.key_bag(crypto.der_of(chain.key))]]
+    made = {}
+    for mac in ("pkcs12", "pbmac1", "none"):
+        made[f"{mac}-der"] = pfx.build(items, mac=mac)
+        for segment in (1, 100, 4096):
+            made[f"{mac}-ber-{segment}"] = pfx.build(items, mac=mac, form=lambda data, size=segment: pfx.ber(data, size))
+    made["ber-absent"] = pfx.build(items, absent_password=True, form=pfx.ber)
+    made["pbmac1-sha512"] = pfx.build(items, "sha512", mac="pbmac1")
+    made["pbmac1-600k"] = pfx.build(items, "sha256", 600000, mac="pbmac1")
+    for name, options in (("nomac", "-nomac"), ("nomac-legacy", "-nomac -legacy"), ("600k", "-iter 600000"),
+                          ("600k-sha1", "-iter 600000 -macalg sha1 -legacy -certpbe PBE-SHA1-RC2-40 -keypbe PBE-SHA1-3DES")):
+        openssl(pool, f"pkcs12 -export {options} -passout pass: -inkey tools.key -in tools.pem -out tools.pfx")
+        made[name] = (pool / "tools.pfx").read_bytes()
+        made[f"{name}-outer-ber"] = pfx.ber(made[name])  # what is encrypted, and the content of the MAC, stay as they are
+    for name, data in made.items():
+        put(emulator, name, data)
+    compare(client, {name: (chain.key + b"".join(chain.pems), name) for name in made})
+
+
+def test_more_rounds_than_the_budget_are_refused_at_once(client, emulator, chains):
+    """The number is read as wide as it is written; nothing is derived."""
+    for number in (8_400_001, 2**31, 2**32 + 1, 2**63, 2**80):
+        data = pfx.build([[]], mac="none")
+        start = data[2:] if data[1] < 128 else data[2 + (data[1] & 0x7f):]
+        info = pfx.wrap(pfx.SEQUENCE, pfx.wrap(pfx.SEQUENCE, pfx.oid(pfx.DIGESTS["sha256"])), pfx.wrap(pfx.OCTETS, bytes(32)))
+        put(emulator, "rounds", pfx.wrap(pfx.SEQUENCE, start, pfx.wrap(pfx.SEQUENCE, info, pfx.wrap(pfx.OCTETS, b"saltsalt"), pfx.integer(number))))
+        code, message = mount_failure(client, "rounds", pod=f"rounds{number}")
+        assert code == CODES.FAILED_PRECONDITION and f"pkcs12: {min(number, 2**64 - 1)} iterations are not accepted" in message, message
+
+
 def test_odd_files_are_errors_that_name_the_object(client, emulator, pool, chains):
     chain = chains[3]
     good = pfx.build([[pfx.key_bag(crypto.der_of(chain.key))], [pfx.certificate_bag(der) for der in chain.ders]])
-    for name, more in (("nomac", "-nomac -passout pass:"), ("password", "-passout pass:secret")):
+    for name, more in (("nomac-password", "-nomac -passout pass:secret"), ("password", "-passout pass:secret")):
         (pool / "odd.pem").write_bytes(chain.pems[0])
         (pool / "odd.key").write_bytes(chain.key)
         openssl(pool, f"pkcs12 -export {more} -inkey odd.key -in odd.pem -out {name}.pfx")
     odd = {
-        "nomac": ((pool / "nomac.pfx").read_bytes(), "pkcs12: no MAC in data"),
+        "nomac-password": ((pool / "nomac-password.pfx").read_bytes(), "pkcs12: damaged encrypted content"),
         "password": ((pool / "password.pfx").read_bytes(), "pkcs12: decryption password incorrect"),
         "flipped": (good[:200] + bytes([good[200] ^ 1]) + good[201:], "pkcs12:"),
         "cut": (good[:-20], "pkcs12:"),

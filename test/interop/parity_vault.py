@@ -98,6 +98,7 @@ def certificates(emulator, directory):
     put("keyalone", "leaf", pfx("leaf", options="-legacy -nocerts"))
     put("plainkey", "leaf", pfx("leaf", options="-legacy -keypbe NONE"))
     put("nomac", "leaf", pfx("leaf", options="-legacy -nomac"))
+    put("pfx600k", "leaf", pfx("leaf", options="-iter 600000"))
     put("certlines", "leaf", "\n".join(textwrap.wrap(pfx("leaf"), 64)) + "\n")
     put("certcrlf", "leaf", ((directory / "leaf.key").read_bytes() + pem["leaf"]).decode().replace("\n", "\r\n"), PEM)
     put("locked", "leaf", pfx("leaf", password="secret"))

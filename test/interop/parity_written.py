@@ -105,7 +105,7 @@ VALUES = [
            objectAlias="alias"),
     *items("version", "objectVersion", ("", "LATEST", "newest", "0", "@versioned:0", "a/b", "a?b", "a b"), name="versioned"),
     *(written(f"object {name} as {kind}", [item(name, kind)]) for kind in ("secret", "key", "cert") for name in (
-        "certrsa", "certec", "certpem", "kcurve", "octkey", "rsahsm", "echsm", "nocert", "oddtype", "badpfx", "locked", "nomac", "disabled", "deleted", "empty")),
+        "certrsa", "certec", "certpem", "kcurve", "octkey", "rsahsm", "echsm", "nocert", "oddtype", "badpfx", "locked", "disabled", "deleted", "empty")),
     *(written(f"permission {value} of the request", [item("secret1")], permission=value) for value in
       ("0", "420", "511", "4294967296", "-1", "4.5", '"420"', "null", "", "true", "0644", "420 x", "[]")),
 ]

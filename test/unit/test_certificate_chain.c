@@ -73,8 +73,8 @@ static struct secret *load(const char *name, const char *form)
     return secret_from_bytes(der.data, der.len);
 }
 
-/* Orders the certificates named in `input` and compares with `wanted` (both end with NULL). `key`: the name of
- * a private key; NULL for none. */
+/* Orders the certificates named in `input` and compares with `wanted` (both end with NULL). `key`: the name
+ * of a private key; NULL for none. */
 static void check(enum certificate_chain outcome, const char *key, const char *const *input,
                   const char *const *wanted)
 {

@@ -14,7 +14,11 @@
 #include <string.h>
 
 #include "common/base/cleanup.h"
+#include "common/crypto/ber.h"
+#include "common/crypto/encoding.h"
 #include "common/crypto/pkcs12.h"
+#include "common/crypto/pkcs12_cost.h"
+#include "common/crypto/pkcs12_kdf.h"
 #include "test/unit/scratch.h"
 
 static struct scratch scratch;
@@ -159,7 +163,6 @@ static void an_untrustworthy_file_is_refused_with_the_known_texts(void **state)
 {
     (void)state;
     assert_refused("-passout pass:secret", "pkcs12: decryption password incorrect");
-    assert_refused("-passout pass: -nomac", "pkcs12: no MAC in data");
     assert_refused("-passout pass: -certpbe NONE -keypbe CAMELLIA-128-CBC",
                    "pkcs12: algorithm 1.2.392.200011.61.1.1.1.2 is not supported");
     assert_refused("-passout pass: -macalg md5 -certpbe NONE -keypbe NONE",
@@ -289,6 +292,285 @@ static void a_password_that_is_none_is_refused(void **state)
     }
 }
 
+/* GnuTLS' default, and what is recommended for PBKDF2. */
+static void as_many_rounds_as_are_recommended_are_read(void **state)
+{
+    (void)state;
+    static const char *const protections[] = {"", "-certpbe PBE-SHA1-3DES -keypbe PBE-SHA1-3DES -macalg sha1",
+                                              "-certpbe AES-128-CBC -keypbe AES-128-CBC -macalg sha512"};
+    for (size_t i = 0; i < ARRAY_SIZE(protections); i++) {
+        cleanup_pkcs12 struct pkcs12 pkcs12 = {0};
+        cleanup_error struct error *error = NULL;
+        assert_int_equal(
+            scratch_run(
+                &scratch,
+                "openssl pkcs12 -export -passout pass: -iter 600000 -inkey p256.key -in p256.pem -certfile ca.pem %s -out out.pfx",
+                protections[i]),
+            0);
+        if (read_pfx(&pkcs12, &error) < 0)
+            fail_msg("'%s': %s", protections[i], error_message(error));
+        assert_equals_file(pkcs12.keys[0], "p256.key.der");
+        assert_equals_file(pkcs12.certificates[0], "p256.crt.der");
+        assert_true(pkcs12.cost >= 3 * 600000);
+    }
+    cleanup_buffer struct buffer file = {0};
+    assert_int_equal(
+        scratch_run(
+            &scratch,
+            "openssl pkcs8 -topk8 -in rsa2048.key -outform DER -out out.p8 -passout pass:x -iter 600000 -v2prf hmacWithSHA1"),
+        0);
+    read_into("out.p8", &file);
+    cleanup_secret struct secret *key = pkcs8_decrypt(file.data, file.len, "x", 1, NULL);
+    assert_non_null(key);
+    assert_equals_file(key, "rsa2048.key.der");
+}
+
+/* The iterations of a PFX are the last INTEGER of the file. */
+static void more_rounds_than_the_budget_are_refused_with_their_number(void **state)
+{
+    (void)state;
+    static const struct {
+        uint8_t bytes[9];
+        size_t len;
+        const char *message;
+    } numbers[] = {
+        {{0}, 1, "pkcs12: 0 iterations are not accepted"},
+        {{0x00, 0x80, 0x2c, 0x81}, 4, "pkcs12: 8400001 iterations are not accepted"},
+        {{0x7f, 0xff, 0xff, 0xff}, 4, "pkcs12: 2147483647 iterations are not accepted"},
+        {{0x01, 0, 0, 0, 0}, 5, "pkcs12: 4294967296 iterations are not accepted"},
+        {{0x01, 0, 0, 0, 1}, 5, "pkcs12: 4294967297 iterations are not accepted"},
+        {{0x7f, 0, 0, 0, 0, 0, 0, 0, 0}, 9, "pkcs12: 18446744073709551615 iterations are not accepted"},
+        {{0x80, 0}, 2, "pkcs12: damaged MAC"},
+    };
+    cleanup_buffer struct buffer pfx = {0};
+    assert_int_equal(
+        scratch_run(
+            &scratch,
+            "openssl pkcs12 -export -passout pass: -macalg sha256 -inkey p256.key -in p256.pem -out out.pfx"),
+        0);
+    read_into("out.pfx", &pfx);
+    /* 30 82 LL LL ... 30 41 (DigestInfo 31) (salt 04 08) 02 02 08 00 */
+    assert_memory_equal(pfx.data + pfx.len - 4, "\x02\x02\x08\x00", 4);
+    for (size_t i = 0; i < ARRAY_SIZE(numbers); i++) {
+        uint8_t file[16 * 1024];
+        cleanup_pkcs12 struct pkcs12 pkcs12 = {0};
+        cleanup_error struct error *error = NULL;
+        size_t head = pfx.len - 4, more = numbers[i].len - 2, mac = pfx.len - 4 - 10 - 51 - 2;
+        memcpy(file, pfx.data, head);
+        file[head] = 0x02;
+        file[head + 1] = (uint8_t)numbers[i].len;
+        memcpy(file + head + 2, numbers[i].bytes, numbers[i].len);
+        size_t whole = ((size_t)file[2] << 8 | file[3]) + more;
+        file[2] = (uint8_t)(whole >> 8);
+        file[3] = (uint8_t)whole;
+        assert_int_equal(file[mac], 0x30);
+        file[mac + 1] = (uint8_t)(file[mac + 1] + more);
+        assert_int_equal(pkcs12_read(file, pfx.len + more, &pkcs12, &error), -1);
+        assert_string_equal(error_message(error), numbers[i].message);
+        assert_int_equal(pkcs12.cost, 0);
+    }
+}
+
+static void the_cost_is_rounds_times_blocks_times_computations(void **state)
+{
+    (void)state;
+    static const struct {
+        uint64_t rounds;
+        size_t out_len, hash_len;
+        uint64_t kdf, pbkdf2;
+    } rows[] = {
+        {1, 20, 20, 1, 2},
+        {1000, 20, 20, 1000, 2000},
+        {1000, 24, 20, 2000, 4000}, /* 3DES with SHA-1 */
+        {600000, 32, 20, 1200000, 2400000},
+        {600000, 32, 32, 600000, 1200000},
+        {600000, 64, 64, 600000, 1200000},
+        {UINT64_MAX, 1, 20, UINT64_MAX, UINT64_MAX},
+        {UINT64_MAX / 2 + 1, 32, 20, UINT64_MAX, UINT64_MAX},
+        {0, 32, 20, 0, 0},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        assert_true(pkcs12_cost_of_kdf(rows[i].rounds, rows[i].out_len, rows[i].hash_len) == rows[i].kdf);
+        assert_true(pkcs12_cost_of_pbkdf2(rows[i].rounds, rows[i].out_len, rows[i].hash_len) ==
+                    rows[i].pbkdf2);
+    }
+    /* MAC of both empty passwords, and three parts with SHA-1; or six with SHA-256 */
+    assert_true(2 * pkcs12_cost_of_kdf(600000, 20, 20) + 3 * pkcs12_cost_of_pbkdf2(600000, 32, 20) <=
+                PKCS12_COST_MAX);
+    assert_true(2 * pkcs12_cost_of_kdf(600000, 32, 32) + 6 * pkcs12_cost_of_pbkdf2(600000, 32, 32) <=
+                PKCS12_COST_MAX);
+}
+
+/* RFC 6070 (the first two), RFC 7914, section 11; the others are of Python's hashlib. */
+static void pbkdf2_gives_the_known_vectors(void **state)
+{
+    (void)state;
+    static const struct {
+        mbedtls_md_type_t hash;
+        const char *password, *salt;
+        unsigned iterations;
+        const char *hex;
+    } rows[] = {
+        {MBEDTLS_MD_SHA1, "password", "salt", 2, "ea6c014dc72d6f8ccd1ed92ace1d41f0d8de8957"},
+        {MBEDTLS_MD_SHA1, "passwordPASSWORDpassword", "saltSALTsaltSALTsaltSALTsaltSALTsalt", 4096,
+         "3d2eec4fe41c849b80c8d83662c0e44a8b291a964cf2f07038"},
+        {MBEDTLS_MD_SHA256, "passwd", "salt", 1,
+         "55ac046e56e3089fec1691c22544b605f94185216dde0465e68b9d57c20dacbc49ca9cccf179b645991664b39d77ef317c71b845b1e30bd509112041d3a19783"},
+        {MBEDTLS_MD_SHA512,
+         "01234567890123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789",
+         "salt", 3,
+         "1c769e8b10406bfabfdeaddaa014cb76bb74887cd27c73d1933ae9172b6ae1c4e3ba6be47970f16fbcfa67965ac070e780a978a7757ece1a48d3bb0d1680c8be"},
+        {MBEDTLS_MD_SHA224, "", "", 2,
+         "91565d346d1c1fe2036dd195f5e601d254b96f6f9c7b61e35e7f562f09f97922f69163b1c7a8198cc125a4a173e5fcc7"},
+        {MBEDTLS_MD_SHA384,
+         "01234567012345670123456701234567012345670123456701234567012345670123456701234567012345670123456701234567012345670123456701234567",
+         "s", 2,
+         "11f7d98b8b0e9ee551c7a1244e18d4b8204bcc738b205a99d1a6ccf4168d6c47bc9240afaa9aab3a3dab0f152c109ad3dd72b915127a4d8b62cfdfcbe13caf2e"},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        uint8_t out[PKCS12_DERIVED_MAX];
+        cleanup_secret struct secret *wanted = hex_decode(rows[i].hex, strlen(rows[i].hex), NULL);
+        assert_int_equal(pkcs12_pbkdf2(rows[i].hash, rows[i].password, strlen(rows[i].password),
+                                       (const uint8_t *)rows[i].salt, strlen(rows[i].salt),
+                                       rows[i].iterations, out, secret_len(wanted)),
+                         0);
+        assert_memory_equal(out, secret_bytes(wanted), secret_len(wanted));
+    }
+}
+
+static void a_file_without_a_mac_is_read_with_its_password(void **state)
+{
+    (void)state;
+    static const char *const protections[] = {"", "-legacy", "-certpbe PBE-SHA1-3DES -keypbe PBE-SHA1-3DES",
+                                              "-keypbe NONE -certpbe NONE"};
+    for (size_t i = 0; i < 2 * ARRAY_SIZE(protections); i++) {
+        const char *password = i % 2 == 0 ? "" : "secret", *protection = protections[i / 2];
+        cleanup_pkcs12 struct pkcs12 pkcs12 = {0}, wrong = {0};
+        cleanup_error struct error *error = NULL;
+        cleanup_buffer struct buffer pfx = {0};
+        assert_int_equal(
+            scratch_run(
+                &scratch,
+                "openssl pkcs12 -export -passout pass:%s -nomac -inkey p256.key -in p256.pem -certfile ca.pem %s -out out.pfx",
+                password, protection),
+            0);
+        read_into("out.pfx", &pfx);
+        if (pkcs12_read_with_password(pfx.data, pfx.len, password, strlen(password), &pkcs12, &error) < 0)
+            fail_msg("'%s' '%s': %s", protection, password, error_message(error));
+        assert_int_equal(pkcs12.n_certificates, 2);
+        assert_equals_file(pkcs12.keys[0], "p256.key.der");
+        bool encrypted = strstr(protection, "NONE") == NULL;
+        assert_int_equal(pkcs12_read_with_password(pfx.data, pfx.len, "wrong", 5, &wrong, NULL),
+                         encrypted ? -1 : 0);
+    }
+}
+
+static void ber_becomes_der(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *ber, *der; /* NULL: nothing to rewrite, or no BER */
+    } rows[] = {
+        {"3080020103"
+         "0000",
+         "3003020103"},
+        {"308024800401aa0402bbcc00000000", "30050403aabbcc"},
+        {"2480"
+         "2480"
+         "0401aa"
+         "0000"
+         "0401bb"
+         "0000",
+         "0402aabb"},
+        {"24030401aa", "0401aa"},
+        {"240a2480"
+         "0401aa"
+         "0401bb"
+         "0000",
+         "0402aabb"},
+        {"3080a080"
+         "300000000000",
+         "3004a0023000"},
+        {"30800000ff", "3000ff"}, /* what is behind stays */
+        {"240b2480"
+         "0401aa"
+         "0401bb"
+         "0000",
+         NULL}, /* cut off */
+        {"3003020103", NULL},
+        {"300302010300", NULL},
+        {"3080020103", NULL},   /* no end */
+        {"308002010300", NULL}, /* half an end */
+        {"3080020103"
+         "0001",
+         NULL},
+        {"24800201030000", NULL}, /* a segment that is none */
+        {"0480"
+         "0401aa"
+         "0000",
+         NULL},
+        {"", NULL},
+        {"30", NULL},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        cleanup_secret struct secret *ber = hex_decode(rows[i].ber, strlen(rows[i].ber), NULL), *made = NULL;
+        assert_int_equal(ber_to_der(der_span(secret_bytes(ber), secret_len(ber)), &made, NULL), 0);
+        if (rows[i].der == NULL) {
+            if (made != NULL)
+                fail_msg("row %zu", i);
+            continue;
+        }
+        cleanup_secret struct secret *der = hex_decode(rows[i].der, strlen(rows[i].der), NULL);
+        if (made == NULL || !secret_equal(made, der))
+            fail_msg("row %zu", i);
+    }
+}
+
+static void ber_that_is_nested_too_deep_is_left_alone(void **state)
+{
+    (void)state;
+    uint8_t deep[4 * (BER_DEPTH_MAX + 1)];
+    for (unsigned depth = BER_DEPTH_MAX; depth <= BER_DEPTH_MAX + 1; depth++) {
+        cleanup_secret struct secret *made = NULL;
+        for (size_t i = 0; i < depth; i++)
+            memcpy(deep + 2 * i, "\x30\x80", 2);
+        memset(deep + 2 * depth, 0, 2 * depth);
+        assert_int_equal(ber_to_der(der_span(deep, 4 * depth), &made, NULL), 0);
+        assert_int_equal(made != NULL, depth == BER_DEPTH_MAX);
+    }
+}
+
+/* Lengths around the places where their form changes. */
+static void ber_of_every_length_becomes_der(void **state)
+{
+    (void)state;
+    static const size_t lens[] = {0,   1,   122, 123,   124,   127,   128,    250,
+                                  251, 255, 256, 65520, 65535, 65536, 1000000};
+    for (size_t i = 0; i < ARRAY_SIZE(lens); i++) {
+        cleanup_buffer struct buffer ber = {.ceiling = 1 << 21};
+        cleanup_secret struct secret *made = NULL;
+        uint8_t header[] = {0x30,
+                            0x80,
+                            0x24,
+                            0x80,
+                            0x04,
+                            0x83,
+                            (uint8_t)(lens[i] >> 16),
+                            (uint8_t)(lens[i] >> 8),
+                            (uint8_t)lens[i]};
+        assert_int_equal(buffer_append(&ber, header, sizeof(header), NULL), 0);
+        for (size_t n = 0; n < lens[i]; n++)
+            assert_int_equal(buffer_append(&ber, "x", 1, NULL), 0);
+        assert_int_equal(buffer_append(&ber, "\0\0\0\0", 4, NULL), 0);
+        assert_int_equal(ber_to_der(der_span(ber.data, ber.len), &made, NULL), 0);
+        struct der whole = der_span(secret_bytes(made), secret_len(made)), sequence, octets;
+        assert_int_equal(der_take(&whole, DER_SEQUENCE, &sequence), 0);
+        assert_int_equal(der_take(&sequence, DER_OCTET_STRING, &octets), 0);
+        assert_int_equal(der_len(octets), lens[i]);
+        assert_int_equal(der_len(whole) + der_len(sequence), 0);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -298,6 +580,14 @@ int main(void)
         cmocka_unit_test(every_cipher_and_key_type_of_openssl_is_read),
         cmocka_unit_test(a_file_with_only_a_key_or_only_certificates_is_read),
         cmocka_unit_test(an_untrustworthy_file_is_refused_with_the_known_texts),
+        cmocka_unit_test(as_many_rounds_as_are_recommended_are_read),
+        cmocka_unit_test(more_rounds_than_the_budget_are_refused_with_their_number),
+        cmocka_unit_test(the_cost_is_rounds_times_blocks_times_computations),
+        cmocka_unit_test(pbkdf2_gives_the_known_vectors),
+        cmocka_unit_test(a_file_without_a_mac_is_read_with_its_password),
+        cmocka_unit_test(ber_becomes_der),
+        cmocka_unit_test(ber_that_is_nested_too_deep_is_left_alone),
+        cmocka_unit_test(ber_of_every_length_becomes_der),
         cmocka_unit_test(a_changed_byte_never_changes_the_result),
         cmocka_unit_test(a_truncated_file_is_refused_at_every_length),
     };

@@ -34,6 +34,7 @@ def integer(value):
 SEQUENCE, SET, OCTETS, CONTEXT_0 = 0x30, 0x31, 0x04, 0xa0
 DATA = oid("1.2.840.113549.1.7.1")
 DIGESTS = {"sha1": "1.3.14.3.2.26", "sha256": "2.16.840.1.101.3.4.2.1", "sha512": "2.16.840.1.101.3.4.2.3"}
+PRFS = {"sha1": "1.2.840.113549.2.7", "sha256": "1.2.840.113549.2.9", "sha512": "1.2.840.113549.2.11"}
 
 
 def mac_key(digest, password, salt, iterations):
@@ -67,18 +68,55 @@ def certificate_bag(der, name=None, key_id=None):
     return wrap(SEQUENCE, oid("1.2.840.113549.1.12.10.1.3"), wrap(CONTEXT_0, value), attributes(name, key_id))
 
 
-def build(items, digest="sha256", iterations=2000, absent_password=False):
-    """`items`: lists of bags, one content item each."""
-    contents = [wrap(SEQUENCE, DATA, wrap(CONTEXT_0, wrap(OCTETS, wrap(SEQUENCE, *bags)))) for bags in items]
-    safe = wrap(SEQUENCE, *contents)
+def elements(data):
+    """The DER elements in `data` as (tag, content)."""
+    at = 0
+    while at < len(data):
+        tag, length, at = data[at], data[at + 1], at + 2
+        if length & 0x80:
+            size = length & 0x7f
+            length, at = int.from_bytes(data[at:at + size], "big"), at + size
+        yield tag, data[at:at + length]
+        at += length
+
+
+def ber(data, segment=100):
+    """DER as NSS and Bouncy Castle write it: indefinite lengths, OCTET STRINGs and encrypted content in segments."""
+    out = b""
+    for tag, content in elements(data):
+        if tag in (OCTETS, 0x80) and len(content) > segment:
+            parts = [wrap(OCTETS, content[at:at + segment]) for at in range(0, len(content), segment)]
+            out += bytes([tag | 0x20, 0x80]) + b"".join(parts) + b"\0\0"
+        elif tag & 0x20:
+            out += bytes([tag, 0x80]) + ber(content, segment) + b"\0\0"
+        else:
+            out += wrap(tag, content)
+    return out
+
+
+def pbmac1(safe, digest, iterations):
+    """RFC 9579: the DigestInfo of a MAC whose key comes from PBKDF2; the empty password."""
+    prf = wrap(SEQUENCE, oid(PRFS[digest]), wrap(0x05))
+    size = hashlib.new(digest).digest_size
+    kdf = wrap(SEQUENCE, oid("1.2.840.113549.1.5.12"), wrap(SEQUENCE, wrap(OCTETS, b"saltsalt"), integer(iterations), integer(size), prf))
+    mac = hmac.new(hashlib.pbkdf2_hmac(digest, b"", b"saltsalt", iterations, size), safe, digest).digest()
+    return wrap(SEQUENCE, wrap(SEQUENCE, oid("1.2.840.113549.1.5.14"), wrap(SEQUENCE, kdf, prf)), wrap(OCTETS, mac))
+
+
+def build(items, digest="sha256", iterations=2000, absent_password=False, mac="pkcs12", form=lambda data: data):
+    """`items`: lists of bags, one content item each. `mac`: "pkcs12", "pbmac1" or "none"; `form`: for example `ber`, of all that is not a MAC."""
+    contents = [wrap(SEQUENCE, DATA, wrap(CONTEXT_0, wrap(OCTETS, form(wrap(SEQUENCE, *bags))))) for bags in items]
+    safe = form(wrap(SEQUENCE, *contents))
+    start = integer(3) + wrap(SEQUENCE, DATA, wrap(CONTEXT_0, wrap(OCTETS, safe)))
+    if mac == "none":
+        return form(wrap(SEQUENCE, start))
+    if mac == "pbmac1":
+        return form(wrap(SEQUENCE, start, wrap(SEQUENCE, pbmac1(safe, digest, iterations), wrap(OCTETS, b""))))
     salt = hashlib.sha256(safe).digest()[:8]
-    mac = hmac.new(mac_key(digest, b"" if absent_password else b"\0\0", salt, iterations), safe, digest).digest()
-    info = wrap(SEQUENCE, wrap(SEQUENCE, oid(DIGESTS[digest]), wrap(0x05)), wrap(OCTETS, mac))
+    value = hmac.new(mac_key(digest, b"" if absent_password else b"\0\0", salt, iterations), safe, digest).digest()
+    info = wrap(SEQUENCE, wrap(SEQUENCE, oid(DIGESTS[digest]), wrap(0x05)), wrap(OCTETS, value))
     mac_data = wrap(SEQUENCE, info, wrap(OCTETS, salt), b"" if iterations == 1 else integer(iterations))
-    return wrap(SEQUENCE, integer(3), wrap(SEQUENCE, DATA, wrap(CONTEXT_0, wrap(OCTETS, safe))), mac_data)
-
-
-PRFS = {"sha1": "1.2.840.113549.2.7", "sha256": "1.2.840.113549.2.9", "sha512": "1.2.840.113549.2.11"}
+    return form(wrap(SEQUENCE, start, mac_data))
 
 
 def encrypted(plain, iterations, digest="sha512"):
@@ -95,7 +133,7 @@ def encrypted(plain, iterations, digest="sha512"):
 
 
 def costly(iterations=200_000, items=2, salt=b"12345678"):
-    """Some hundred bytes that hold nothing and cost as many derivation rounds as a reader accepts."""
+    """Some hundred bytes that hold nothing and cost a second of derivation."""
     safe = wrap(SEQUENCE, *[encrypted(wrap(SEQUENCE), iterations)] * items)
     mac = hmac.new(mac_key("sha512", b"\0\0", salt, iterations), safe, "sha512").digest()
     info = wrap(SEQUENCE, wrap(SEQUENCE, oid(DIGESTS["sha512"]), wrap(0x05)), wrap(OCTETS, mac))

@@ -9,6 +9,7 @@
 #include "common/base/backoff.h"
 #include "common/process/lifecycle.h"
 #include "common/process/loop_timer.h"
+#include "driver/kube/kube_refusal.h"
 #include "driver/kube/kube_upsert.h"
 #include "driver/status/observer_call.h"
 #include "driver/status/pod_status_object.h"
@@ -355,12 +356,13 @@ static void remember(struct pod_volume *volume, const cJSON *object)
     }
 }
 
-/* The object of this name is another pod's. */
-static void name_collided(struct pod_volume *volume)
+/* The object of this name is another pod's, and the driver may not change that (`error`; NULL: must not). */
+static void name_collided(struct pod_volume *volume, const struct error *error)
 {
     log_warning(volume->status->config.log,
                 "the name of a status object belongs to another pod, the driver takes a longer one",
-                LOG_STR("spcps", volume->name), LOG_STR("targetPath", volume->entry.target_path));
+                LOG_STR("spcps", volume->name), LOG_STR("targetPath", volume->entry.target_path),
+                LOG_ERR(error));
     volume->unique_name = true;
     free(steal_ptr(&volume->name));
     free(steal_ptr(&volume->version));
@@ -385,16 +387,22 @@ static void write_succeeded(struct pod_volume *volume, const cJSON *object)
         observer_call_finish(waiter, NULL);
 }
 
+/* The object is an earlier pod's, and the driver may not make it this pod's. It may create another one. */
+static bool owner_is_refused(const struct pod_volume *volume, const struct error *error)
+{
+    return !volume->unique_name && kube_refusal_of(error) == KUBE_REFUSAL_OWNERS;
+}
+
 static void write_done(struct kube_upsert_result *result, const struct error *error, void *arg)
 {
     struct pod_volume *volume = arg;
 
     volume->upsert = NULL;
     write_ended(volume->status);
-    if (error != NULL)
+    if (error != NULL && !owner_is_refused(volume, error))
         write_failed(volume, error);
-    else if (volume->collided)
-        name_collided(volume);
+    else if (error != NULL || volume->collided)
+        name_collided(volume, error);
     else
         write_succeeded(volume, result->object);
 }

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "driver/class/class.h"
+#include "driver/kube/kube_refusal.h"
 #include "driver/kube/kube_upsert.h"
 #include "driver/status/pod_status_object.h"
 
@@ -34,9 +35,8 @@ static void fail(struct owner_lookup *lookup, const struct error *cause, const c
     cleanup_error struct error *error = NULL;
 
     (void)error_set(&error, error_code(cause), "%s: %s%s", action, error_message(cause),
-                    error_code(cause) == GRPC_STATUS_PERMISSION_DENIED
-                        ? " (is the ClusterRole secretproviderclasses-role up to date?)"
-                        : "");
+                    kube_refusal_hint(kube_refusal_of(cause),
+                                      " (is the ClusterRole secretproviderclasses-role up to date?)"));
     if (error != NULL)
         (void)error_set_type(&error, error_type(cause));
     finish(lookup, NULL, error != NULL ? error : cause);
@@ -78,21 +78,19 @@ static void status_read(struct kube_response *response, const struct error *erro
     struct owner_lookup *lookup = arg;
     cleanup_owner_references struct owner_references owners = {0};
     cleanup_error struct error *failure = NULL;
-    int other = 0;
+    bool missing = error_code(error) == GRPC_STATUS_NOT_FOUND;
 
     lookup->call = NULL;
     if (error == NULL) {
-        other = owner_from_status(lookup, response->json, &owners, &failure);
-        if (other > 0 && (lookup->name_flags & POD_STATUS_NAME_UNIQUE) == 0) {
-            lookup->name_flags |= POD_STATUS_NAME_UNIQUE; /* as pod_status.c does then */
-            if (get_status(lookup, &failure) == 0)
-                return;
-        }
+        missing = owner_from_status(lookup, response->json, &owners, &failure) > 0;
         error = failure;
     }
-    if (other > 0 || error_code(error) == GRPC_STATUS_NOT_FOUND) {
-        error_free(failure);
-        failure = NULL;
+    if (missing && (lookup->name_flags & POD_STATUS_NAME_UNIQUE) == 0) {
+        lookup->name_flags |= POD_STATUS_NAME_UNIQUE; /* pod_status.c may have had to take that one */
+        if (get_status(lookup, &failure) == 0)
+            return;
+        error = failure;
+    } else if (missing) {
         (void)error_set(&failure, GRPC_STATUS_UNAVAILABLE, "it does not exist yet");
         (void)error_set_type(&failure, OWNER_LOOKUP_NO_STATUS);
         error = failure;

@@ -29,16 +29,34 @@ static bool is_ownable(const char *key)
     return strcmp(key, SECRET_MANAGED_LABEL) != 0 && strcmp(key, SECRET_FIELD_OWNERS_ANNOTATION) != 0;
 }
 
+static bool is_omitted(const struct desired_secret *desired, enum secret_part part)
+{
+    static const unsigned flags[SECRET_PARTS] = {SECRET_OMIT_DATA, SECRET_OMIT_LABELS,
+                                                 SECRET_OMIT_ANNOTATIONS};
+
+    return (desired->omit & flags[part]) != 0;
+}
+
+/* Does the API server keep this field from its desired value? `value` NULL: from being removed. */
+static bool is_refused(const struct desired_secret *desired, const char *part, const char *key,
+                       const char *value)
+{
+    return desired->refused != NULL && refused_fields_has(desired->refused, part, key, value);
+}
+
 /* --- create --- */
 
-static int add_map(cJSON *metadata, enum secret_part part, const struct string_map *map, cJSON *field_owners,
-                   const char *class)
+static int add_map(cJSON *metadata, const struct desired_secret *desired, enum secret_part part,
+                   const struct string_map *map, cJSON *field_owners)
 {
+    const char *class = desired->class_name;
     cJSON *json = cJSON_AddObjectToObject(metadata, secret_part_name(part));
 
     for (size_t i = 0; i < map->n && json != NULL; i++) {
         const struct string_map_entry *entry = &map->entries[i];
 
+        if (is_omitted(desired, part) && strcmp(entry->key, SECRET_MANAGED_LABEL) != 0)
+            continue;
         if (cJSON_AddStringToObject(json, entry->key, entry->value) == NULL ||
             (is_ownable(entry->key) && secret_field_owners_add(field_owners, class, part, entry->key) < 0))
             return -1;
@@ -84,17 +102,18 @@ static int fill_metadata(cJSON *object, const char *ns, const struct desired_sec
     if (field_owners == NULL || metadata == NULL ||
         cJSON_AddStringToObject(metadata, "name", content->name) == NULL ||
         cJSON_AddStringToObject(metadata, "namespace", ns) == NULL ||
-        add_map(metadata, SECRET_LABELS, &content->labels, field_owners, desired->class_name) < 0 ||
-        add_map(metadata, SECRET_ANNOTATIONS, &content->annotations, field_owners, desired->class_name) < 0)
+        add_map(metadata, desired, SECRET_LABELS, &content->labels, field_owners) < 0 ||
+        add_map(metadata, desired, SECRET_ANNOTATIONS, &content->annotations, field_owners) < 0)
         return -1;
     for (size_t i = 0; i < content->n_values; i++) {
         if (secret_field_owners_add(field_owners, desired->class_name, SECRET_DATA, content->values[i].key) <
             0)
             return -1;
     }
-    if (add_field_owners(cJSON_GetObjectItemCaseSensitive(metadata, "annotations"), field_owners) < 0)
+    if (!is_omitted(desired, SECRET_ANNOTATIONS) &&
+        add_field_owners(cJSON_GetObjectItemCaseSensitive(metadata, "annotations"), field_owners) < 0)
         return -1;
-    if (desired->owners->n == 0)
+    if (desired->owners->n == 0 || (desired->omit & SECRET_OMIT_OWNERS) != 0)
         return 0;
     references = cJSON_AddArrayToObject(metadata, "ownerReferences");
     return references != NULL ? add_owners(references, desired->owners) : -1;
@@ -198,6 +217,8 @@ static int patch_field(struct patch_build *build, enum secret_part part, const c
     const char *found = cJSON_GetStringValue(member(fields_of(build->current, part), key));
 
     if (found == NULL || strcmp(found, value) != 0) {
+        if (is_refused(build->desired, secret_part_name(part), key, value))
+            return 0;
         if (found != NULL && !may_write(build, part, key)) {
             note_conflict(build, part, key, secret_field_owners_other(build->field_owners, class, part, key));
             return 0;
@@ -221,23 +242,30 @@ static bool has_reference(const cJSON *references, const char *uid)
     return false;
 }
 
-/* A merge patch replaces lists as a whole: the references of others go back in as they are. */
-static int patch_owners(cJSON *patch, const struct owner_references *owners, const cJSON *current)
+/* Is this owner to be added? */
+static bool is_missing(const struct desired_secret *desired, const cJSON *references, const char *uid)
 {
+    return !has_reference(references, uid) && !is_refused(desired, REFUSED_OWNERS, uid, "");
+}
+
+/* A merge patch replaces lists as a whole: the references of others go back in as they are. */
+static int patch_owners(cJSON *patch, const struct desired_secret *desired, const cJSON *current)
+{
+    const struct owner_references *owners = desired->owners;
     const cJSON *references = member(member(current, "metadata"), "ownerReferences");
     cleanup_json cJSON *all = NULL;
     cJSON *metadata;
     bool missing = false;
 
     for (size_t i = 0; i < owners->n; i++)
-        missing = missing || !has_reference(references, owners->items[i].uid);
+        missing = missing || is_missing(desired, references, owners->items[i].uid);
     if (!missing)
         return 0;
     all = references != NULL ? cJSON_Duplicate(references, /* recurse= */ 1) : cJSON_CreateArray();
     for (size_t i = 0; i < owners->n && all != NULL; i++) {
         cJSON *json;
 
-        if (has_reference(references, owners->items[i].uid))
+        if (!is_missing(desired, references, owners->items[i].uid))
             continue;
         json = owner_reference_to_json(&owners->items[i]);
         if (json == NULL)
@@ -283,6 +311,8 @@ static int remove_unowned(struct patch_build *build, enum secret_part part, cons
     if (!is_ownable(key) || is_desired(build->desired->content, part, key) ||
         member(fields_of(build->current, part), key) == NULL ||
         secret_field_owners_other(build->field_owners, /* class= */ NULL, part, key) != NULL)
+        return 0;
+    if (is_refused(build->desired, secret_part_name(part), key, NULL))
         return 0;
     changes = changes_of(build->patch, part);
     if (member(changes, key) != NULL) /* it had two owners */
@@ -363,9 +393,20 @@ static int own_data(struct patch_build *build)
 
 static int patch_field_owners(struct patch_build *build)
 {
+    cleanup_secret_free char *text = NULL;
+
     if (cJSON_Compare(build->field_owners, build->written_owners, /* case_sensitive= */ 1))
         return 0;
-    return add_field_owners(changes_of(build->patch, SECRET_ANNOTATIONS), build->field_owners);
+    text = secret_field_owners_text(build->field_owners);
+    if (text == NULL)
+        return -1;
+    if (is_refused(build->desired, secret_part_name(SECRET_ANNOTATIONS), SECRET_FIELD_OWNERS_ANNOTATION,
+                   text))
+        return 0;
+    return cJSON_AddStringToObject(changes_of(build->patch, SECRET_ANNOTATIONS),
+                                   SECRET_FIELD_OWNERS_ANNOTATION, text) != NULL
+               ? 0
+               : -1;
 }
 
 static bool is_ours(const struct desired_secret *desired, const cJSON *current)
@@ -417,16 +458,31 @@ static int check_current(const struct desired_secret *desired, const cJSON *curr
     return 0;
 }
 
+static int patch_metadata(struct patch_build *build)
+{
+    const struct desired_secret *desired = build->desired;
+    const struct secret_content *content = desired->content;
+
+    if (!is_omitted(desired, SECRET_LABELS) && patch_map(build, SECRET_LABELS, &content->labels) < 0)
+        return -1;
+    if (!is_omitted(desired, SECRET_ANNOTATIONS) &&
+        patch_map(build, SECRET_ANNOTATIONS, &content->annotations) < 0)
+        return -1;
+    return (desired->omit & SECRET_OMIT_OWNERS) != 0 ? 0
+                                                     : patch_owners(build->patch, desired, build->current);
+}
+
+/* Data that is left out is compared all the same: the annotation of the field owners shows it. */
 static int patch_all(struct patch_build *build)
 {
     const struct desired_secret *desired = build->desired;
 
-    if (patch_map(build, SECRET_LABELS, &desired->content->labels) < 0 ||
-        patch_map(build, SECRET_ANNOTATIONS, &desired->content->annotations) < 0 ||
-        patch_owners(build->patch, desired->owners, build->current) < 0 ||
+    if (patch_metadata(build) < 0 ||
         (desired->mode == SECRET_APPLY ? patch_data(build) : own_data(build)) < 0)
         return -1;
-    return patch_field_owners(build);
+    if (is_omitted(desired, SECRET_DATA))
+        cJSON_DeleteItemFromObjectCaseSensitive(build->patch, secret_part_name(SECRET_DATA));
+    return is_omitted(desired, SECRET_ANNOTATIONS) ? 0 : patch_field_owners(build);
 }
 
 static struct error *conflict_error(const struct patch_build *build)

@@ -26,6 +26,7 @@
 
 #include "common/base/error.h"
 #include "driver/sync/owner_references.h"
+#include "driver/sync/refused_fields.h"
 #include "driver/sync/secret_content.h"
 
 enum secret_mode {
@@ -34,6 +35,15 @@ enum secret_mode {
     /* They have not, and another node may know newer contents: data that is there stays. What is missing as a
      * whole (the Secret, the managed label, labels and annotations, owners) is restored. */
     SECRET_RESTORE,
+};
+
+/* What a request can leave out, when the API server does not take it. */
+enum secret_omit {
+    SECRET_OMIT_OWNERS = 1 << 0,
+    SECRET_OMIT_LABELS = 1 << 1,      /* but for the managed label of a new object */
+    SECRET_OMIT_ANNOTATIONS = 1 << 2, /* that of the field owners among them */
+    SECRET_OMIT_DATA = 1 << 3,
+    SECRET_OMIT_METADATA = SECRET_OMIT_OWNERS | SECRET_OMIT_LABELS | SECRET_OMIT_ANNOTATIONS,
 };
 
 /* All borrowed. */
@@ -47,6 +57,8 @@ struct desired_secret {
      * = the outdated ones have not been looked up. */
     const cJSON *field_owners;
     const char *field_owners_version;
+    unsigned omit;                        /* enum secret_omit */
+    const struct refused_fields *refused; /* are left alone in an existing Secret; NULL = none */
 };
 
 /* The change of an existing Secret; {0} is none. */

@@ -8,6 +8,7 @@
 
 #include "common/process/lifecycle.h"
 #include "driver/base/worker.h"
+#include "driver/kube/kube_refusal.h"
 #include "driver/sync/owner_lookup.h"
 #include "driver/sync/secret_write.h"
 #include "driver/volume/volume.h"
@@ -156,9 +157,9 @@ static void write_failed(struct secret_reconcile *reconcile, const struct error 
     (void)error_set(
         &error, error_code(cause), "secretproviderclass %s/%s, Secret '%s': %s%s", reconcile->target->ns,
         reconcile->target->class_name, name, error_message(cause),
-        error_code(cause) == GRPC_STATUS_PERMISSION_DENIED
-            ? " (is the ClusterRole secretprovidersyncing-role installed? In the Helm chart: syncSecret.enabled=true)"
-            : "");
+        kube_refusal_hint(
+            kube_refusal_of(cause),
+            " (is the ClusterRole secretprovidersyncing-role installed? In the Helm chart: syncSecret.enabled=true)"));
     note_failure(reconcile, name, &error);
 }
 
@@ -174,6 +175,9 @@ static void write_done(const struct secret_write_result *result, void *arg)
         write_failed(reconcile, result->error);
     if (result->conflict != NULL)
         write_failed(reconcile, result->conflict);
+    if (result->refused != NULL)
+        write_failed(reconcile, result->refused);
+    reconcile->result.data_written = reconcile->result.data_written || result->data_written;
     secret_content_finish(content);
     reconcile->at++;
     write_next(reconcile);

@@ -78,6 +78,7 @@ struct reconcile_result {
     bool no_status;    /* the status object that should own the Secrets does not exist */
     size_t n_objects;  /* Secrets of the class */
     size_t n_written;  /* of these, created or changed */
+    bool data_written; /* data of some Secret among it */
     struct owner_references owners;
     struct secret_state_refs states;
 };

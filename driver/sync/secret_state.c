@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "driver/kube/kube_meta.h"
+
 void secret_states_init(struct secret_states *states)
 {
     list_init(&states->all);
@@ -21,6 +23,8 @@ static void state_free(struct secret_state *state)
     free(state->class_name);
     free(state->name);
     owner_references_finish(&state->owners);
+    refused_fields_finish(&state->refused);
+    free(state->written_version);
     free(state);
 }
 
@@ -73,6 +77,19 @@ bool secret_state_matches(const struct secret_state *state, const struct desired
            owner_references_contain_all(&state->owners, desired->owners);
 }
 
+/* Owners that the API server refuses are not waited for. Without memory the Secret is read again next time. */
+static void add_refused_owners(struct secret_state *state, const struct owner_references *desired)
+{
+    for (size_t i = 0; i < desired->n; i++) {
+        const struct owner_reference *owner = &desired->items[i];
+
+        if (refused_fields_has(&state->refused, REFUSED_OWNERS, owner->uid, ""))
+            (void)owner_references_add(&state->owners, owner->api_version, owner->kind, owner->name,
+                                       owner->uid,
+                                       /* err= */ NULL);
+    }
+}
+
 void secret_state_update(struct secret_state *state, const struct desired_secret *desired,
                          const cJSON *object, uint64_t now_ms)
 {
@@ -83,10 +100,37 @@ void secret_state_update(struct secret_state *state, const struct desired_secret
     if (owner_references_from_object(object, &owners, /* err= */ NULL) < 0)
         return; /* the Secret is read again next time */
     state->owners = owners;
+    add_refused_owners(state, desired->owners);
     state->mode = desired->mode;
     memcpy(state->digest, desired->content->digest, DIGEST_SHA256_LEN);
     state->seen_ms = now_ms;
     state->known = true;
+}
+
+void secret_state_written(struct secret_state *state, const struct desired_secret *desired,
+                          const cJSON *object)
+{
+    if (memcmp(state->written_digest, desired->content->digest, DIGEST_SHA256_LEN) != 0)
+        state->data_changed = false;
+    free(state->written_version);
+    state->written_version = object != NULL ? strdup(kube_metadata_string(object, "resourceVersion")) : NULL;
+    memcpy(state->written_digest, desired->content->digest, DIGEST_SHA256_LEN);
+}
+
+bool secret_state_is_last_write(const struct secret_state *state, const struct desired_secret *desired,
+                                const cJSON *current)
+{
+    return state->written_version != NULL &&
+           strcmp(state->written_version, kube_metadata_string(current, "resourceVersion")) == 0 &&
+           memcmp(state->written_digest, desired->content->digest, DIGEST_SHA256_LEN) == 0;
+}
+
+void secret_state_set_refused(struct secret_state *state, struct refused_fields *fields, uint64_t until_ms)
+{
+    refused_fields_finish(&state->refused);
+    state->refused = *fields;
+    *fields = (struct refused_fields){0};
+    state->refused_until_ms = until_ms;
 }
 
 /* --- references --- */

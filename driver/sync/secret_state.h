@@ -21,8 +21,14 @@ struct secret_state {
     bool known;            /* the rest is set */
     enum secret_mode mode; /* of the last comparison */
     uint8_t digest[DIGEST_SHA256_LEN];
-    uint64_t seen_ms; /* on uv_now()'s clock */
-    struct owner_references owners;
+    uint64_t seen_ms;               /* on uv_now()'s clock */
+    struct owner_references owners; /* those that the API server refuses among them */
+
+    struct refused_fields refused;
+    uint64_t refused_until_ms; /* then they are tried again */
+    char *written_version;     /* the resourceVersion after this node's last write; NULL = none */
+    uint8_t written_digest[DIGEST_SHA256_LEN]; /* of the content that it wrote */
+    bool data_changed;                         /* the API server has changed that data on the way */
 };
 
 struct secret_states {
@@ -38,6 +44,18 @@ bool secret_state_matches(const struct secret_state *state, const struct desired
 /* After the desired state has been reached. `object` is the Secret as the API server has it; borrowed. */
 void secret_state_update(struct secret_state *state, const struct desired_secret *desired,
                          const cJSON *object, uint64_t now_ms);
+
+/* After a write that has left the desired data. `object` is the Secret as the API server has it now, borrowed; NULL
+ * when some of the data is not as desired. */
+void secret_state_written(struct secret_state *state, const struct desired_secret *desired,
+                          const cJSON *object);
+
+/* Is `current` as this node's last write of this content has left it? */
+bool secret_state_is_last_write(const struct secret_state *state, const struct desired_secret *desired,
+                                const cJSON *current);
+
+/* Replaces the refused fields by `fields`, which is taken over; they count until `until_ms`. */
+void secret_state_set_refused(struct secret_state *state, struct refused_fields *fields, uint64_t until_ms);
 
 /* The states that one volume uses. {0} is none. A state lives as long as it is in use. */
 struct secret_state_refs {

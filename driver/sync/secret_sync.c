@@ -196,7 +196,7 @@ static void reconcile_done(struct reconcile_result *result, void *arg)
     if (result->no_status && sync->config.on_owner_missing != NULL)
         sync->config.on_owner_missing(volume->target->target_path, sync->config.owner_missing_arg);
     secret_report_result(&sync->reporter, &volume->report, volume->target, result, uv_now(sync->config.loop));
-    if (volume->rotating && result->n_written > 0)
+    if (volume->rotating && result->data_written)
         secret_report_rotation(&sync->reporter, volume->target);
     if (volume->rerun) {
         volume->rerun = false;

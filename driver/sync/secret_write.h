@@ -2,9 +2,16 @@
  * secret_write.h - brings one Secret to its desired state.
  *
  *     start ─▶ read, write what differs ─┬─ no other class owns fields of it ─────▶ done
- *                                        └▶ check them (field_owner_lookup.h)
- *                                             ├─ none is outdated ────────────────▶ done
- *                                             └▶ read, write what differs ────────▶ done
+ *               ▲                         └▶ check them (field_owner_lookup.h)
+ *               │ less metadata                ├─ none is outdated ────────────────▶ done
+ *               │                              └▶ read, write what differs ────────▶ done
+ *               └─ refused because of metadata
+ *
+ * Refused metadata does not hold back data. When an admission plugin, a policy or a webhook refuses owner references,
+ * labels or annotations, the write is repeated without them. If the refusal does not name the part, the data is written
+ * alone and each part is tried by itself after it. A new Secret keeps its owners as long as it can be created with them,
+ * because nothing removes a Secret without owners. Metadata that is not as it was sent in the end (refused, or changed
+ * by a webhook) is left alone from then on (refused_fields.h). So is data that a webhook changes.
  *
  * Contract of the operation: common/grpc/client.h.
  */
@@ -29,9 +36,13 @@ struct secret_write_request {
 /* Borrowed. */
 struct secret_write_result {
     unsigned n_written;        /* requests that have created or changed the Secret */
+    bool data_written;         /* the data, or a new Secret, is among it */
     const struct error *error; /* NULL on success */
     const struct error
         *conflict; /* fields that keep the value of another class (secret_patch.h); NULL = none */
+    const struct error
+        *refused; /* FAILED_PRECONDITION: fields that the API server refuses or changes, which this node
+                                    did not know; NULL = none */
 };
 
 typedef void secret_write_callback(const struct secret_write_result *result, void *arg);

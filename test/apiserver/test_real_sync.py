@@ -1,57 +1,15 @@
 """Kubernetes Secrets kept equal to mounted files, with the real API server's rules and the real garbage collector."""
 
-import base64
 from concurrent.futures import ThreadPoolExecutor
-
-import pytest
 
 from cluster import manifests
 from cluster.objects import PodVolume, spc
+from cluster.secrets import MANAGED, data_of, reference, reported_errors, secret_object
 from harness import mounts
 from harness.process import wait_until
 from harness.programs import Driver, Node
-from harness.scripted_provider import mount_response
 
-MANAGED = "secrets-store.csi.k8s.io/managed"
 ROTATE = ("--enable-secret-rotation=true", "--rotation-poll-interval=1s")
-
-
-def secret_object(name="synced", type_="Opaque", data=(("file", "key"),), **more):
-    return {"secretName": name, "type": type_, "data": [{"objectName": path, "key": key} for path, key in data], **more}
-
-
-def reference(item):
-    return {"apiVersion": item["apiVersion"], "kind": item["kind"], "name": item["metadata"]["name"], "uid": item["metadata"]["uid"]}
-
-
-@pytest.fixture
-def replica_set(admin, namespace):
-    def make(name):
-        labels = {"app": name}
-        return admin.create({"apiVersion": "apps/v1", "kind": "ReplicaSet", "metadata": {"name": name}, "spec": {
-            "replicas": 0, "selector": {"matchLabels": labels},
-            "template": {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "app", "image": "app"}]}}}}, namespace)
-    return make
-
-
-@pytest.fixture
-def secret(admin, namespace):
-    return lambda name="synced": admin.find("secrets", namespace, name)
-
-
-@pytest.fixture
-def provider(scripted):
-    provider = scripted(lambda request, context: mount_response(provider.files))
-    provider.files = {"file": b"content"}
-    return provider
-
-
-def data_of(item):
-    return {key: base64.b64decode(value) for key, value in (item.get("data") or {}).items()}
-
-
-def reported_errors(driver):
-    return driver.log.count("a Kubernetes Secret could not be synced")
 
 
 def test_two_deployments_share_a_secret_that_goes_with_the_last(admin, namespace, make_pod, replica_set, cluster_driver, provider, secret):

@@ -68,7 +68,7 @@ void kube_error_body(struct emulator *emulator, unsigned status, struct response
     } known[] = {
         {400, "BadRequest", "the server rejected the request"},
         {401, "Unauthorized", "Unauthorized"},
-        {403, "Forbidden", "forbidden: the request is not allowed for this user"},
+        {403, "Forbidden", "the resource is forbidden: User \"driver\" cannot do this"},
         {404, "NotFound", "the server could not find the requested resource"},
         {409, "Conflict", "Operation cannot be fulfilled: the object has been modified"},
         {410, "Expired", "The provided continue parameter is too old"},

@@ -8,6 +8,7 @@
 #include "common/base/json.h"
 #include "driver/class/class.h"
 #include "driver/kube/kube_client.h"
+#include "driver/kube/kube_refusal.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -40,6 +41,7 @@ static void as_failure(const cJSON *json)
         (void)kube_status_error(statuses[i], json, &error);
         assert(error_code(error) != GRPC_STATUS_OK);
         assert(error_message(error)[0] != '\0');
+        assert(kube_refusal_hint(kube_refusal_of(error), "") != NULL);
     }
 }
 

@@ -219,7 +219,10 @@ static bool only_white_space(const char *text, size_t len)
 
 cJSON *json_parse_with(const char *text, size_t len, size_t max_len, unsigned flags, struct error **err)
 {
-    struct scan scan = {.text = text, .len = len};
+    size_t mark = utf8_mark_len(text, len);
+    struct scan scan = {.text = text + mark, .len = len - mark};
+    text += mark;
+    len -= mark;
     errno = 0;
     if (len > max_len) {
         (void)error_set(err, GRPC_STATUS_INVALID_ARGUMENT, "invalid JSON: %zu bytes, at most %zu are allowed",

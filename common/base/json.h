@@ -3,7 +3,7 @@
  *
  * Strict: one value, nothing but white space behind it, no NUL escapes in strings (they would cut a C
  * string), nesting at most JSON_MAX_DEPTH, size at most the caller's limit, no duplicate keys in objects,
- * valid UTF-8. Nodes live in wiped memory (secret_install_json_hooks()). Names are compared with case.
+ * valid UTF-8. A byte order mark in front is taken off. Nodes live in wiped memory (secret_install_json_hooks()). Names are compared with case.
  * Errors are INVALID_ARGUMENT (RESOURCE_EXHAUSTED on lack of memory), name the place (byte offset or key),
  * never the content. errno is 0 or, when memory ran out, ENOMEM: see error_check_memory().
  */

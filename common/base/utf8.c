@@ -55,6 +55,12 @@ bool utf8_valid(const char *text, size_t len)
     return true;
 }
 
+size_t utf8_mark_len(const char *text, size_t len)
+{
+    static const char mark[] = "\xef\xbb\xbf"; /* U+FEFF */
+    return len >= sizeof(mark) - 1 && memcmp(text, mark, sizeof(mark) - 1) == 0 ? sizeof(mark) - 1 : 0;
+}
+
 void utf8_sanitize(char *text)
 {
     size_t len = strlen(text);

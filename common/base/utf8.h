@@ -11,6 +11,10 @@
  * bytes are well-formed. */
 bool utf8_valid(const char *text, size_t len);
 
+/* The length of a byte order mark at the beginning of a text, which Windows' editors write; 0 when there is
+ * none. It is no part of the text. */
+size_t utf8_mark_len(const char *text, size_t len);
+
 /* Replaces every byte of a C string that is not part of well-formed UTF-8 by '?', in place (the length
  * stays). */
 void utf8_sanitize(char *text);

@@ -12,6 +12,7 @@
 #include <yaml.h>
 
 #include "common/base/secret.h"
+#include "common/base/utf8.h"
 
 enum { MAX_ANCHORS = 1000 }; /* searched one by one; real documents have fewer than a hundred */
 
@@ -32,6 +33,7 @@ struct anchor {
 
 struct reader {
     yaml_parser_t parser;
+    struct secret *without_marks; /* NULL: the text has none */
     struct yaml_document *document;
     struct anchor *anchors; /* in order of appearance; the last one of a name counts */
     size_t n_anchors;
@@ -317,6 +319,31 @@ static struct yaml_node *read_node(struct reader *reader, const yaml_event_t *ev
 
 /* --- documents --- */
 
+/* A byte order mark stands at the beginning of a text, and of each document that was a file of its own.
+ * libyaml counts it as a column: keys behind it are indented then, and what follows them is not theirs. So
+ * marks at the beginning of lines are taken off. */
+static int take_marks_off(struct reader *reader, const char **text, size_t *len, struct error **err)
+{
+    static const char mark[] = "\xef\xbb\xbf";
+    size_t kept = 0;
+    if (*len == 0 || memmem(*text, *len, mark, sizeof(mark) - 1) == NULL)
+        return 0;
+    reader->without_marks = secret_create(*len);
+    if (reader->without_marks == NULL)
+        return error_no_memory(err, "YAML");
+    char *out = (char *)secret_data(reader->without_marks);
+    for (size_t i = 0; i < *len; i++) {
+        bool line_start = i == 0 || (*text)[i - 1] == '\n';
+        size_t skip = line_start ? utf8_mark_len(*text + i, *len - i) : 0;
+        i += skip;
+        if (i < *len)
+            out[kept++] = (*text)[i];
+    }
+    *text = out;
+    *len = kept;
+    return 0;
+}
+
 static int reader_init(struct reader *reader, const char *text, size_t len, size_t max_len,
                        struct error **err)
 {
@@ -324,6 +351,8 @@ static int reader_init(struct reader *reader, const char *text, size_t len, size
     if (len > max_len)
         return error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "yaml: %zu bytes, at most %zu are allowed", len,
                          max_len);
+    if (take_marks_off(reader, &text, &len, err) < 0)
+        return -1;
     if (yaml_parser_initialize(&reader->parser) == 0)
         return error_no_memory(err, "YAML");
     yaml_parser_set_input_string(&reader->parser, (const unsigned char *)text, len);
@@ -337,6 +366,7 @@ static void reader_finish(struct reader *reader)
 {
     forget_anchors(reader);
     yaml_parser_delete(&reader->parser);
+    secret_destroy(reader->without_marks);
 }
 
 /* Reads the next document into a new object. *ret_root is NULL for an empty one. Returns 0 at the end of the

@@ -4,9 +4,10 @@
  * Bounded: text size, nesting (YAML_MAX_DEPTH), number of nodes (YAML_MAX_NODES; an alias counts as all the
  * nodes it stands for, so that walking the tree is bounded, too). Anchors and aliases work (an alias shares
  * its node; recursive ones are refused). Keys must be scalars; duplicate ones are refused with the key and
- * both lines. A merge key ("<<") is a key of the tree as any other; yaml_get() follows it. Scalars keep their
- * source text; `plain` says whether they were quoted, so that callers decide the meaning of `~` or `0755`.
- * Only the first document is read. Texts of scalars live in wiped memory, libyaml's working buffers do not.
+ * both lines. A merge key ("<<") is a key of the tree as any other; yaml_get() follows it. Scalars keep
+ * their source text; `plain` says whether they were quoted, so that callers decide the meaning of `~` or
+ * `0755`. Byte order marks at the beginning of the text and of its documents are taken off. Only the first
+ * document is read. Texts of scalars live in wiped memory, libyaml's working buffers do not.
  */
 #ifndef COMMON_BASE_YAML_H
 #define COMMON_BASE_YAML_H

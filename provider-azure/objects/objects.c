@@ -4,6 +4,7 @@
 #include "provider-azure/objects/objects.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -87,6 +88,40 @@ static int find_array(const struct yaml_node *root, const struct yaml_node **ret
     return 0;
 }
 
+static bool has_items(const struct yaml_node *array)
+{
+    for (size_t i = 0; array != NULL && i < array->n; i++) {
+        if (!yaml_is_null(array->values[i]))
+            return true;
+    }
+    return false;
+}
+
+static int count_document(const struct yaml_node *root, void *arg, struct error **err)
+{
+    size_t *n = arg;
+    (void)root;
+    (void)err;
+    (*n)++;
+    return 0;
+}
+
+/* An empty list is meant where the array is empty and all that there is. Otherwise the items were lost, for
+ * example by their indentation: a document ends where its text does not fit. */
+static int check_empty(const char *text, const struct yaml_node *root, struct error **err)
+{
+    const struct yaml_node *array = yaml_get(root, "array");
+    bool meant = root->n == 1 && (array->kind != YAML_SEQUENCE || array->n == 0);
+    size_t documents = 0;
+    if (yaml_parse_all(text, strlen(text), OBJECTS_MAX_BYTES, count_document, &documents, err) < 0)
+        return -1;
+    if (!meant || documents > 1)
+        return invalid(
+            err,
+            "yaml: there are no items in array, but more than comments in the text (is it indented well?)");
+    return 0;
+}
+
 /* Adds the items of the array to the list, which has space for them. */
 static int parse_items(const struct yaml_node *array, size_t n, const struct object_defaults *defaults,
                        struct object_list *list, struct error **err)
@@ -110,7 +145,8 @@ int objects_parse(const char *text, const struct object_defaults *defaults, stru
     cleanup_yaml struct yaml_document *document =
         yaml_parse(text, strlen(text), OBJECTS_MAX_BYTES, &root, err);
 
-    if (document == NULL || find_array(root, &array, err) < 0) {
+    if (document == NULL || find_array(root, &array, err) < 0 ||
+        (!has_items(array) && check_empty(text, root, err) < 0)) {
         error_recode(err, GRPC_STATUS_INVALID_ARGUMENT);
         error_wrap(err, "failed to yaml unmarshal objects, error");
         return error_check_memory(err, "objects");

@@ -86,6 +86,8 @@ static void a_cloud_file_needs_its_endpoints(void **state)
          NULL},
         {"{\"NAME\":\"n\",\"ActiveDirectoryEndpoint\":\"https://login.example\",\"KEYVAULTENDPOINT\":\"https://vault.example\",\"keyvaultdnssuffix\":\"vault.example\",\"resourceIdentifiers\":{}}",
          NULL},
+        {"\xef\xbb\xbf{\"name\":\"n\",\"activeDirectoryEndpoint\":\"https://login.example/\",\"keyVaultEndpoint\":\"https://vault.example/\",\"keyVaultDNSSuffix\":\"vault.example\"}",
+         NULL},
         {"{\"activeDirectoryEndpoint\":\"http://login.example/\",\"keyVaultEndpoint\":\"https://vault.example/\",\"keyVaultDNSSuffix\":\"vault.example\"}",
          "activeDirectoryEndpoint is not an https URL"},
         {"{\"activeDirectoryEndpoint\":\"https://login.example/\",\"keyVaultEndpoint\":\"https://vault.example/\",\"keyVaultDNSSuffix\":\".vault.example\"}",
@@ -140,6 +142,28 @@ static void shapes_of_the_list(void **state)
          1, NULL},
         {"other: 1\narray:\n - '{objectName: a, objectType: key}'\n---\narray: 5\n", 1, NULL},
         {"array:\n - |\n  objectName: a\n  objectType: key\n  ---\n  objectName: b\n", 1, NULL},
+        {"\xef\xbb\xbf"
+         "array:\n- |\n  objectName: a\n  objectType: secret\n",
+         1, NULL},
+        {"\xef\xbb\xbf"
+         "array:\n  - |\n    objectName: a\n    objectType: secret\n  - |\n    objectName: b\n    objectType: secret\n",
+         2, NULL},
+        {"# a comment\n---\n\xef\xbb\xbf"
+         "array:\n- |\n  objectName: a\n  objectType: secret\n",
+         1, NULL},
+        {"array:\n  - |\n    \xef\xbb\xbf"
+         "objectName: a\n    objectType: secret\n    objectAlias: b\n",
+         1, NULL},
+        {"\xef\xbb\xbf{\"array\":[\"{\\\"objectName\\\":\\\"a\\\",\\\"objectType\\\":\\\"secret\\\"}\"]}", 1,
+         NULL},
+        /* nothing that is written gets lost without an error */
+        {" array:\n- |\n  objectName: a\n", -1, "yaml: "},
+        {"array:\n---\n- |\n  objectName: a\n", -1, "there are no items in array"},
+        {"array: []\n---\narray:\n- |\n  objectName: a\n", -1, "there are no items in array"},
+        {"array:\nother:\n- |\n  objectName: a\n", -1, "there are no items in array"},
+        {"array:\n...\n- |\n  objectName: a\n", -1, "yaml: line"},
+        {"array:\n- ~\n-\n", -1, "there are no items in array"},
+        {"---\narray:\n# - |\n#   objectName: a\n...\n---\n# nothing\n", 0, NULL},
         {"{}", -1, "the key array is missing"},
         {"Array:\n - x", -1, "the key array is missing"},
         {"just text", -1, "failed to yaml unmarshal objects, error: yaml: unmarshal errors"},

@@ -96,6 +96,16 @@ static void files_of_both_notations_are_read_and_others_are_not(void **state)
     assert_not_found("default", "z");
 }
 
+static void a_byte_order_mark_is_no_part_of_a_class(void **state)
+{
+    (void)state;
+    write_file("marked.yaml", "\xef\xbb\xbf" CLASS("m1", "pm") "---\n\xef\xbb\xbf" CLASS("m2", "pm"));
+    write_file("marked.json", "\xef\xbb\xbf" CLASS_JSON("m3", "pm"));
+    assert_provider("default", "m1", "pm");
+    assert_provider("default", "m2", "pm");
+    assert_provider("shop", "m3", "pm");
+}
+
 static void the_first_file_by_name_wins(void **state)
 {
     (void)state;
@@ -248,6 +258,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
         TEST(files_of_both_notations_are_read_and_others_are_not),
+        TEST(a_byte_order_mark_is_no_part_of_a_class),
         TEST(the_first_file_by_name_wins),
         TEST(an_edit_is_seen_by_the_next_lookup),
         TEST(a_mounted_config_map_is_read_through_its_links),

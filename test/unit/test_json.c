@@ -41,6 +41,7 @@ static void texts_that_the_rfc_allows_are_accepted(void **state)
         {"\"\\\"\\\\\\/\\b\\f\\n\\r\\t\\u0041\"", "\"\\\"\\\\/\\b\\f\\n\\r\\tA\""},
         {"\"\\ud83d\\ude00\"", "\"\xf0\x9f\x98\x80\""},
         {"[true,false,null]", "[true,false,null]"},
+        {"\xef\xbb\xbf {}", "{}"}, /* a byte order mark */
     };
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
         cleanup_error struct error *err = NULL;
@@ -104,7 +105,9 @@ static void texts_that_the_rfc_forbids_are_refused(void **state)
         {BYTES("1e+"), NULL},
         {BYTES("0x10"), NULL},
         {BYTES("[1e999]"), "number out of range"},
-        {BYTES("\xef\xbb\xbf{}"), NULL}, /* byte order mark */
+        {BYTES("\xef\xbb\xbf\xef\xbb\xbf{}"), NULL}, /* one byte order mark, not two */
+        {BYTES("\xef\xbb\xbf"), NULL},
+        {BYTES("{\xef\xbb\xbf}"), NULL},
         {BYTES("\"\xff\""), "not UTF-8"},
         {BYTES("\f1"), NULL},
         {BYTES("/**/1"), NULL},

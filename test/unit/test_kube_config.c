@@ -254,6 +254,14 @@ static void the_first_file_that_defines_a_name_wins(void **state)
     assert_string_equal(config.token_file, "/two/t");
 }
 
+static void a_byte_order_mark_is_no_part_of_a_kubeconfig(void **state)
+{
+    cleanup_kube_rest_config struct kube_rest_config config = {0};
+    (void)state;
+    assert_int_equal(parse("\xef\xbb\xbf" CONFIG(SERVER, "tokenFile: t"), &config, NULL), 0);
+    assert_string_equal(config.server, "https://api:6443");
+}
+
 /* --- which source applies --- */
 
 static void load_expecting(const struct kube_environment *environment, const char *server)
@@ -385,6 +393,7 @@ int main(void)
         TEST(a_tls_server_name_replaces_the_host_but_not_the_connection),
         TEST(unsupported_or_wrong_members_are_refused_by_name),
         TEST(a_secret_in_a_kubeconfig_is_not_quoted_in_errors),
+        TEST(a_byte_order_mark_is_no_part_of_a_kubeconfig),
         TEST(the_first_file_that_defines_a_name_wins),
         TEST(sources_are_tried_in_their_order),
         TEST(only_the_absence_of_every_source_is_not_found),

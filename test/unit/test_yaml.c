@@ -44,6 +44,36 @@ static void dump(const struct yaml_node *node, struct buffer *out)
     assert_int_equal(buffer_append_str(out, mapping ? "}" : "]", NULL), 0);
 }
 
+/* Of files that were put together, each has one. In the middle of a line it is text. */
+static void byte_order_marks_are_taken_off(void **state)
+{
+    (void)state;
+#define MARK "\xef\xbb\xbf"
+    static const struct {
+        const char *text, *tree;
+    } rows[] = {
+        {MARK, "nothing"},
+        {MARK "a: 1\nb:\n- x\n", "{a:1,b:[x]}"},
+        {MARK "b:\n- x\na: 1\n", "{b:[x],a:1}"},
+        {MARK "# comment\n" MARK "a: |\n  text\n", "{a:'text\n'}"},
+        {"---\n" MARK "a:\n- x\n", "{a:[x]}"},
+        {"# comment\n" MARK "---\na:\n- x\n", "{a:[x]}"},
+        {MARK "a: 1\r\nb:\r\n- x\r\n", "{a:1,b:[x]}"},
+        {"a: x" MARK "y\n", "{a:x" MARK "y}"},
+        {"a: |\n  " MARK "x\n", "{a:'" MARK "x\n'}"},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        const struct yaml_node *root = NULL;
+        cleanup_error struct error *error = NULL;
+        cleanup_buffer struct buffer tree = {.ceiling = 1000};
+        cleanup_yaml struct yaml_document *document = parse(rows[i].text, &root, &error);
+        if (document == NULL)
+            fail_msg("row %zu: %s", i, error_message(error));
+        dump(root, &tree);
+        assert_string_equal(buffer_str(&tree), rows[i].tree);
+    }
+}
+
 static void common_documents_are_read(void **state)
 {
     (void)state;
@@ -303,6 +333,7 @@ static void a_stream_gives_each_document_that_is_not_empty(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(byte_order_marks_are_taken_off),
         cmocka_unit_test(common_documents_are_read),
         cmocka_unit_test(bad_input_is_refused_with_its_line),
         cmocka_unit_test(a_key_is_found_in_a_merged_mapping),

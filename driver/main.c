@@ -41,6 +41,8 @@ enum {
     DRAIN_RECORDS_MS = 2 * 1000,
     /* Only root may speak to the driver: it mounts. */
     SOCKET_MODE = 0700,
+    /* The last line of a start that fails gets so long to be read. */
+    LOG_FLUSH_MS = 1000,
 };
 
 /* libuv's pool does mounts, class files and name lookups. A mount spends its time waiting for the kernel, so
@@ -443,6 +445,7 @@ static int start(struct program *program, struct error **err)
         return -1;
     program->metrics = metrics_create();
     metrics_add_process(program->metrics);
+    metrics_add_log(program->metrics, program->log);
     program->driver_metrics = driver_metrics_create(program->metrics);
     /* The CSI socket late and the registration last: a caller that sees a socket may use it at once. */
     if (start_classes(program, err) < 0 || start_observers(program, err) < 0 ||
@@ -549,6 +552,7 @@ static int run(struct program *program, const char *word)
     }
     if (start(program, &error) < 0) {
         log_error(program->log, "start failed", LOG_ERR(error));
+        log_flush(program->log, LOG_FLUSH_MS);
         return 1; /* the process ends: nothing half-built is taken down piece by piece */
     }
     log_start(program);

@@ -25,6 +25,8 @@
 
 /* Mounts in progress when SIGTERM comes get this long to finish. */
 enum { DRAIN_MS = 10 * 1000 };
+/* The last line of a start that fails gets so long to be read. */
+enum { LOG_FLUSH_MS = 1000 };
 
 struct program {
     struct settings settings;
@@ -252,6 +254,7 @@ static int start(struct program *program, struct error **err)
         return -1;
     program->metrics = metrics_create();
     metrics_add_process(program->metrics);
+    metrics_add_log(program->metrics, program->log);
     program->azure_metrics = azure_metrics_create(program->metrics);
     /* The socket last: a driver that sees it may call at once, and a start that fails leaves none behind. */
     if (start_network(program, err) < 0 || start_admin_servers(program, err) < 0 ||
@@ -350,6 +353,7 @@ int main(int argc, char **argv)
         status = 0;
     } else {
         log_error(program.log, "start failed", LOG_ERR(error));
+        log_flush(program.log, LOG_FLUSH_MS);
         error_free(error);
         return status; /* the process ends: nothing half-built is taken down piece by piece */
     }

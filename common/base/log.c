@@ -1,8 +1,8 @@
 /*
  * log.c - structured log lines, one per event.
  *
- * A line is put together in a buffer on the stack and leaves in one write(2): no lock, no allocation, safe
- * from any thread. Both formats are written by the same few functions; they differ in the header, in the
+ * A line is put together in a buffer on the stack and leaves in one piece through log_sink.h: safe from any
+ * thread. Both formats are written by the same few functions; they differ in the header, in the
  * separators and in the escape for a byte that is no UTF-8. A long value is cut at a character and ends in
  * "...", so that a JSON line is valid JSON with every value.
  */
@@ -15,17 +15,19 @@
 #include <string.h>
 #include <time.h>
 
+#include "common/base/log_sink.h"
 #include "common/base/utf8.h"
 
 enum {
     LINE_MAX_LEN = 16 * 1024, /* the whole line; far above PIPE_BUF, far below any thread's stack */
     VALUE_MAX_LEN = 4 * 1024, /* one value as printed: a long one must not push the others off the line */
-    LINE_TAIL_LEN = 8,        /* kept free for `..."`, `}` and the newline */
+    DESTROY_FLUSH_MS = 1000,
+    LINE_TAIL_LEN = 8, /* kept free for `..."`, `}` and the newline */
 };
 
 struct log {
-    int fd;       /* of errors */
-    int other_fd; /* of all other lines */
+    struct log_sink *sink;       /* of errors; owned */
+    struct log_sink *other_sink; /* of all other lines; owned; may be the same */
     enum log_format format;
     int verbosity;
     long pid; /* read once: a fork never logs here */
@@ -239,6 +241,37 @@ static void put_header(struct line *line, const struct log *log, enum log_level 
     put_quoted(line, message);
 }
 
+static void begin_line(struct line *line, const struct log *log, enum log_level level, int verbosity,
+                       const char *file, int line_number, const char *message)
+{
+    line->format = log->format;
+    line->len = 0;
+    put_header(line, log, level, file, line_number, message);
+    if (log->format != LOG_FORMAT_TEXT && level == LOG_LEVEL_INFO)
+        put_format(line, ",\"v\":%d", verbosity);
+}
+
+static void end_line(struct line *line)
+{
+    put_str(line, line->format == LOG_FORMAT_TEXT ? "\n" : "}\n");
+}
+
+/* A log_sink_note. */
+static size_t note_dropped(uint64_t dropped, char text[LOG_SINK_NOTE_MAX], void *arg)
+{
+    const struct log_field field = LOG_UINT("lines", dropped);
+    struct line line;
+
+    begin_line(&line, arg, LOG_LEVEL_WARNING, 0, __FILE__, __LINE__,
+               "lines of this log were dropped, because they were not read");
+    put_field(&line, &field);
+    end_line(&line);
+    if (line.len > LOG_SINK_NOTE_MAX) /* it is far shorter */
+        return 0;
+    memcpy(text, line.text, line.len);
+    return line.len;
+}
+
 void log_write(const struct log *log, enum log_level level, int verbosity, const char *file, int line_number,
                const char *message, const struct log_field *fields)
 {
@@ -247,18 +280,12 @@ void log_write(const struct log *log, enum log_level level, int verbosity, const
     int saved_errno = errno;
 
     struct line line;
-    line.format = log->format;
-    line.len = 0;
-    put_header(&line, log, level, file, line_number, message);
-    if (log->format != LOG_FORMAT_TEXT && level == LOG_LEVEL_INFO)
-        put_format(&line, ",\"v\":%d", verbosity);
+    begin_line(&line, log, level, verbosity, file, line_number, message);
     for (; fields->key != NULL; fields++)
         put_field(&line, fields);
-    put_str(&line, log->format == LOG_FORMAT_TEXT ? "\n" : "}\n");
-
-    int fd = level == LOG_LEVEL_ERROR ? log->fd : log->other_fd;
-    while (write(fd, line.text, line.len) == -1 && errno == EINTR) {
-    }
+    end_line(&line);
+    log_sink_write(level == LOG_LEVEL_ERROR ? log->sink : log->other_sink, line.text, line.len,
+                   /* important= */ level != LOG_LEVEL_INFO);
     errno = saved_errno;
 }
 
@@ -271,18 +298,41 @@ struct log *log_create(int fd, enum log_format format, int verbosity)
         abort(); /* at start, a few dozen bytes */
     /* The reader of a pipe may have gone before the first line. */
     (void)signal(SIGPIPE, SIG_IGN);
-    *log = (struct log){
-        .fd = fd, .other_fd = fd, .format = format, .verbosity = verbosity, .pid = (long)getpid()};
+    *log = (struct log){.format = format, .verbosity = verbosity, .pid = (long)getpid()};
+    log->sink = log_sink_create(fd, note_dropped, log);
+    log->other_sink = log->sink;
     return log;
 }
 
 void log_split(struct log *log, int other_fd)
 {
-    log->other_fd = other_fd;
+    log->other_sink = log_sink_create(other_fd, note_dropped, log);
+}
+
+void log_flush(const struct log *log, unsigned timeout_ms)
+{
+    if (log == NULL)
+        return;
+    log_sink_flush(log->sink, timeout_ms);
+    if (log->other_sink != log->sink)
+        log_sink_flush(log->other_sink, timeout_ms);
+}
+
+uint64_t log_dropped(const struct log *log)
+{
+    uint64_t dropped = log_sink_dropped(log->sink);
+
+    return log->other_sink == log->sink ? dropped : dropped + log_sink_dropped(log->other_sink);
 }
 
 void log_destroy(struct log *log)
 {
+    if (log == NULL)
+        return;
+    log_flush(log, DESTROY_FLUSH_MS);
+    if (log->other_sink != log->sink)
+        log_sink_destroy(log->other_sink);
+    log_sink_destroy(log->sink);
     free(log);
 }
 

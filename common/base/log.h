@@ -73,14 +73,22 @@ struct log_field {
     ((struct log_field){.key = (k), .kind = LOG_FIELD_OBJECT, .value.object = {.ns = (n), .name = (v)}})
 
 /* A logger that writes to `fd` (borrowed). Verbosity is klog's -v. From now on the process ignores SIGPIPE:
- * `fd` may be a pipe whose reader is gone. Aborts on lack of memory. */
+ * `fd` may be a pipe whose reader is gone. No line waits for a reader: what the descriptor does not take goes
+ * into a buffer, and is dropped and counted when that is full (log_sink.h). Aborts on lack of memory. */
 struct log *log_create(int fd, enum log_format format, int verbosity);
 
 /* From now on only errors go to the first descriptor, all other lines to `other_fd` (borrowed): for readers
  * that take every line on stderr for an error. */
 void log_split(struct log *log, int other_fd);
 
-/* Accepts NULL. */
+/* Waits until all lines are written, `timeout_ms` at most for each descriptor. For the last line before the
+ * process ends without log_destroy(). `log` may be NULL. */
+void log_flush(const struct log *log, unsigned timeout_ms);
+
+/* Lines that were lost since the start: dropped, or refused by the descriptor. From any thread. */
+uint64_t log_dropped(const struct log *log);
+
+/* Flushes for a second at most. No other thread may log any more. Accepts NULL. */
 void log_destroy(struct log *log);
 
 static inline void cleanup_log_func(struct log **log)
@@ -93,7 +101,7 @@ static inline void cleanup_log_func(struct log **log)
 bool log_enabled(const struct log *log, int verbosity);
 
 /* The function behind the macros. `fields` ends with LOG_END. `log` may be NULL (nothing is printed). Never
- * fails: a line that cannot be written is lost. Safe to call from worker threads (one write(2) per line). */
+ * fails and never waits: a line that cannot be written is lost. Safe to call from worker threads. */
 void log_write(const struct log *log, enum log_level level, int verbosity, const char *file, int line,
                const char *message, const struct log_field *fields);
 

@@ -9,7 +9,8 @@
 
 enum {
     N_SIGNALS = 2,
-    CLOSE_TURNS = 64, /* close callbacks may close more handles, but never nested deeper than this */
+    LAST_FLUSH_MS = 100, /* the process is wanted to end at once */
+    CLOSE_TURNS = 64,    /* close callbacks may close more handles, but never nested deeper than this */
 };
 
 struct lifecycle {
@@ -33,6 +34,7 @@ static void on_signal(uv_signal_t *handle, int number)
     struct lifecycle *lifecycle = handle->data;
     if (lifecycle->stopping) {
         log_warning(lifecycle->log, "second signal, leaving at once", LOG_STR("signal", signal_name(number)));
+        log_flush(lifecycle->log, LAST_FLUSH_MS);
         _exit(1);
     }
     lifecycle->stopping = true;

@@ -42,6 +42,7 @@ struct metrics {
     struct metric_family *first;
     struct metric_family **last; /* families are printed in the order of registration */
     bool with_process;
+    const struct log *log; /* NULL = its lines are not counted */
 };
 
 static void *or_abort(void *memory)
@@ -228,6 +229,11 @@ void metric_observe(struct metric_family *family, const char *const *label_value
 void metrics_add_process(struct metrics *metrics)
 {
     metrics->with_process = true;
+}
+
+void metrics_add_log(struct metrics *metrics, const struct log *log)
+{
+    metrics->log = log;
 }
 
 /* Numbers are printed with as few digits as give back the same double: 0.1, not 0.10000000000000001. */
@@ -443,5 +449,11 @@ int metrics_render(const struct metrics *metrics, struct buffer *out, struct err
         if (render_family(out, family, err) < 0)
             return -1;
     }
+    if (metrics->log != NULL &&
+        render_gauge(
+            out, "log_lines_dropped_total",
+            "Log lines that were lost, because nobody read them in time or the log could not be written.",
+            METRIC_COUNTER, (double)log_dropped(metrics->log), err) < 0)
+        return -1;
     return metrics->with_process ? render_process(out, err) : 0;
 }

@@ -15,6 +15,7 @@
 
 #include "common/base/buffer.h"
 #include "common/base/error.h"
+#include "common/base/log.h"
 
 enum { METRICS_MAX_LABELS = 8, METRICS_MAX_SERIES = 1000 };
 
@@ -52,6 +53,9 @@ void metric_observe(struct metric_family *family, const char *const *label_value
 /* Adds the process_* family (resident memory, cpu seconds, open fds, start time), read from /proc at each
  * rendering. */
 void metrics_add_process(struct metrics *metrics);
+
+/* Adds log_lines_dropped_total (log_dropped()), read at each rendering. `log` is borrowed. */
+void metrics_add_log(struct metrics *metrics, const struct log *log);
 
 /* Appends the text exposition. -1 with err set (RESOURCE_EXHAUSTED) when `out` is full. */
 int metrics_render(const struct metrics *metrics, struct buffer *out, struct error **err);

@@ -193,6 +193,7 @@ int main(int argc, char **argv)
         return 1;
     if (run(&program, &provider, &error) < 0) {
         log_error(program.log, "start failed", LOG_ERR(error));
+        log_destroy(program.log);
         return 1;
     }
     lifecycle_close_loop(&program.loop, program.log);

@@ -30,7 +30,7 @@ def documented():
 
 
 def declared():
-    """The same as the sources declare it (static const struct metric_desc)."""
+    """The same as the sources of the driver declare it (static const struct metric_desc); common/process/metrics.c has the rest."""
     found = {}
     for source in sorted((ROOT / "driver").rglob("*.c")):
         for body in re.findall(r"struct metric_desc \w+ = \{(.*?)\};", source.read_text(), re.DOTALL):
@@ -42,7 +42,7 @@ def declared():
 
 
 def test_every_metric_of_the_driver_is_documented_with_its_labels():
-    assert declared() == {name: entry for name, entry in documented().items() if not name.startswith("process_")}
+    assert declared() == {name: entry for name, entry in documented().items() if not name.startswith(("process_", "log_"))}
 
 
 @pytest.fixture

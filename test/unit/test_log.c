@@ -12,7 +12,10 @@
 #include <cjson/cJSON.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <regex.h>
+#include <stdio.h>
+#include <sys/socket.h>
 #include <time.h>
 
 #include "common/base/log.h"
@@ -277,6 +280,175 @@ static void a_line_that_cannot_be_written_does_no_harm(void **state)
     assert_int_equal(errno, ENOTDIR);
 }
 
+/* --- nobody reads --- */
+
+/* Lines so long that a few fill a pipe, each with its number first. */
+static void write_numbered(struct log *log, enum log_level level, unsigned first, unsigned n)
+{
+    char text[1000] = {0};
+
+    memset(text, '-', sizeof(text) - 1);
+    for (unsigned i = first; i < first + n; i++) {
+        if (level == LOG_LEVEL_ERROR)
+            log_error(log, "numbered", LOG_UINT("i", i), LOG_STR("text", text));
+        else
+            log_info(log, "numbered", LOG_UINT("i", i), LOG_STR("text", text));
+    }
+}
+
+/* What a reader has got. */
+struct reading {
+    unsigned numbered, errors, notes;
+    unsigned long noted;      /* the sum of the notes */
+    unsigned last;            /* number */
+    bool in_order, all_whole; /* every line ends where the next one begins */
+};
+
+static void read_line(struct reading *reading, const char *line)
+{
+    const char *number = strstr(line, "\"numbered\" i=");
+    const char *note = strstr(line, "because they were not read\" lines=");
+
+    if (number != NULL) {
+        unsigned i = (unsigned)strtoul(number + strlen("\"numbered\" i="), NULL, 10);
+
+        reading->in_order = reading->in_order && (reading->numbered == 0 || i > reading->last);
+        reading->last = i;
+        reading->numbered++;
+        reading->errors += line[0] == 'E';
+    } else if (note != NULL) {
+        reading->notes++;
+        reading->noted += strtoul(note + strlen("because they were not read\" lines="), NULL, 10);
+    } else {
+        reading->all_whole = false;
+    }
+}
+
+/* Reads until there is a line with `end`. */
+static struct reading read_until(const char *end)
+{
+    struct reading reading = {.in_order = true, .all_whole = true};
+    FILE *stream = fdopen(dup(sink.read_fd), "r");
+    char *line = NULL;
+    size_t size = 0;
+
+    (void)fcntl(sink.read_fd, F_SETFL, 0);
+    while (getline(&line, &size, stream) > 0 && strstr(line, end) == NULL)
+        read_line(&reading, line);
+    free(line);
+    (void)fclose(stream);
+    return reading;
+}
+
+static void without_a_reader_the_newest_lines_are_dropped_and_counted(void **state)
+{
+    (void)state;
+    cleanup_log struct log *log = log_create(sink.write_fd, LOG_FORMAT_TEXT, 0);
+
+    write_numbered(log, LOG_LEVEL_INFO, 0,
+                   1000); /* about 1 MB; the pipe takes an eighth, the buffer a quarter */
+    uint64_t dropped = log_dropped(log);
+    assert_in_range(dropped, 600, 750);
+    log_error(log, "end");
+    struct reading reading = read_until("\"end\"");
+    assert_true(reading.in_order && reading.all_whole);
+    assert_int_equal(reading.last, reading.numbered - 1); /* the oldest are there, without a gap */
+    assert_int_equal(reading.noted, dropped);
+    assert_int_equal(reading.notes, 1);
+    assert_int_equal(reading.numbered + dropped, 1000);
+    assert_int_equal(log_dropped(log), dropped);
+}
+
+static void the_last_quarter_of_the_buffer_is_for_errors_and_warnings(void **state)
+{
+    (void)state;
+    cleanup_log struct log *log = log_create(sink.write_fd, LOG_FORMAT_TEXT, 0);
+
+    write_numbered(log, LOG_LEVEL_INFO, 0, 1000);
+    uint64_t before = log_dropped(log);
+    write_numbered(log, LOG_LEVEL_ERROR, 1000, 40); /* 40 KB of 64 */
+    assert_int_equal(log_dropped(log), before);
+    struct reading reading = read_until("\"numbered\" i=1039 ");
+    assert_int_equal(reading.errors, 39);
+    assert_int_equal(reading.noted, before); /* before the lines that follow the gap */
+    assert_true(reading.in_order && reading.all_whole);
+}
+
+static void a_descriptor_that_is_shared_keeps_its_flags(void **state)
+{
+    (void)state;
+    cleanup_log struct log *log = log_create(sink.write_fd, LOG_FORMAT_TEXT, 0);
+
+    write_numbered(log, LOG_LEVEL_INFO, 0, 1000);
+    assert_int_equal(fcntl(sink.write_fd, F_GETFL) & O_NONBLOCK, 0);
+}
+
+static void the_end_of_a_log_without_a_reader_is_bounded(void **state)
+{
+    (void)state;
+    struct timespec start, end;
+    struct log *log = log_create(sink.write_fd, LOG_FORMAT_TEXT, 0);
+
+    write_numbered(log, LOG_LEVEL_INFO, 0, 1000);
+    (void)clock_gettime(CLOCK_MONOTONIC, &start);
+    log_destroy(log);
+    (void)clock_gettime(CLOCK_MONOTONIC, &end);
+    assert_in_range(end.tv_sec - start.tv_sec, 0, 3);
+}
+
+static void the_end_of_a_log_waits_for_a_slow_reader(void **state)
+{
+    (void)state;
+    cleanup_log struct log *log = log_create(sink.write_fd, LOG_FORMAT_TEXT, 0);
+
+    write_numbered(log, LOG_LEVEL_INFO, 0, 200);
+    struct reading reading = read_until("\"numbered\" i=199 ");
+    assert_int_equal(reading.numbered, 199);
+}
+
+static void a_socket_without_a_reader_does_not_wait_either(void **state)
+{
+    (void)state;
+    int fds[2];
+
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
+    struct log *log = log_create(fds[1], LOG_FORMAT_TEXT, 0);
+    write_numbered(log, LOG_LEVEL_INFO, 0, 1000);
+    assert_in_range(log_dropped(log), 300, 900);
+    (void)close(fds[0]); /* now each write fails: the buffer is lost, and counted */
+    log_flush(log, 5000);
+    assert_int_equal(fcntl(fds[1], F_GETFL) & O_NONBLOCK, 0);
+    uint64_t before = log_dropped(log);
+    log_info(log, "refused");
+    assert_int_equal(log_dropped(log), before + 1);
+    log_destroy(log);
+    (void)close(fds[1]);
+}
+
+static void *log_from_a_thread(void *log)
+{
+    write_numbered(log, LOG_LEVEL_INFO, 0, 300);
+    return NULL;
+}
+
+static void lines_of_threads_stay_whole_when_they_have_to_wait(void **state)
+{
+    (void)state;
+    enum { N_THREADS = 4 };
+    pthread_t threads[N_THREADS];
+    cleanup_log struct log *log = log_create(sink.write_fd, LOG_FORMAT_TEXT, 0);
+
+    for (unsigned i = 0; i < N_THREADS; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, log_from_a_thread, log), 0);
+    for (unsigned i = 0; i < N_THREADS; i++)
+        assert_int_equal(pthread_join(threads[i], NULL), 0);
+    log_error(log, "end");
+    struct reading reading = read_until("\"end\"");
+    assert_true(reading.all_whole);
+    assert_int_equal(reading.numbered + log_dropped(log), N_THREADS * 300);
+    assert_int_equal(reading.noted, log_dropped(log));
+}
+
 #define WITH_SINK(test) cmocka_unit_test_setup_teardown(test, open_sink, close_sink)
 
 int main(void)
@@ -292,6 +464,13 @@ int main(void)
         WITH_SINK(debug_lines_appear_only_at_their_verbosity),
         WITH_SINK(no_logger_is_silent),
         WITH_SINK(a_line_that_cannot_be_written_does_no_harm),
+        WITH_SINK(without_a_reader_the_newest_lines_are_dropped_and_counted),
+        WITH_SINK(the_last_quarter_of_the_buffer_is_for_errors_and_warnings),
+        WITH_SINK(a_descriptor_that_is_shared_keeps_its_flags),
+        WITH_SINK(the_end_of_a_log_without_a_reader_is_bounded),
+        WITH_SINK(the_end_of_a_log_waits_for_a_slow_reader),
+        WITH_SINK(a_socket_without_a_reader_does_not_wait_either),
+        WITH_SINK(lines_of_threads_stay_whole_when_they_have_to_wait),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

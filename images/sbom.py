@@ -28,6 +28,7 @@ LINKED = {
     "mbedtls": ("mbedTLS", "Apache-2.0 OR GPL-2.0-or-later"),
     "libmicrohttpd": ("libmicrohttpd", "LGPL-2.1-or-later"),
     "curl": ("curl", "curl"),
+    "c-ares": ("c-ares", "MIT"),
 }
 TESTS_ONLY = {"cmocka"}
 

@@ -375,7 +375,7 @@ int http_call_setup(struct http_call *call, const struct http_request *request, 
 int http_call_set_addresses(struct http_call *call, const char *addresses, struct error **err)
 {
     cleanup_buffer struct buffer rule;
-    buffer_init(&rule, (size_t)8 * 1024); /* a name and RESOLVER_MAX_ADDRESSES addresses */
+    buffer_init(&rule, (size_t)8 * 1024); /* a name and twice DNS_MAX_ADDRESSES addresses */
     /* '+': the entry ages like one of curl's own, instead of staying for ever. */
     if (buffer_printf(&rule, err, "+%s:%u:%s", call->target.peer_host, call->target.peer_port, addresses) < 0)
         return -1;

@@ -22,7 +22,7 @@ enum {
     HEADER_BYTES_MAX = 64 * 1024, /* of all lines together */
 };
 
-static void on_lookup(const char *addresses, int uv_status, void *arg);
+static void on_lookup(const char *addresses, const char *reason, void *arg);
 static int call_go(struct http_call *call, struct error **err);
 
 static bool same_server(const struct http_call *a, const struct http_call *b)
@@ -163,14 +163,14 @@ static int call_go(struct http_call *call, struct error **err)
     return 0;
 }
 
-static void on_lookup(const char *addresses, int uv_status, void *arg)
+static void on_lookup(const char *addresses, const char *reason, void *arg)
 {
     struct http_call *call = arg;
     call->lookup = NULL;
     cleanup_error struct error *error = NULL;
     if (addresses == NULL) {
         (void)error_set(&error, GRPC_STATUS_UNAVAILABLE, "DNS lookup of '%s' failed: %s",
-                        call->target.peer_host, uv_strerror(uv_status));
+                        call->target.peer_host, reason);
         call_deliver(call, HTTP_HOP_DNS, error);
         return;
     }
@@ -333,7 +333,7 @@ static void deliver_finished(struct http_call *call)
     cleanup_error struct error *error = NULL;
     enum http_hop hop = http_call_failure(call, &error);
     if (hop == HTTP_HOP_CONNECT && !call->target.peer_is_address)
-        resolver_forget(call->client->resolver, call->target.peer_host); /* perhaps it has moved */
+        resolver_doubt(call->client->resolver, call->target.peer_host);
     call_deliver(call, hop, error);
 }
 
@@ -402,7 +402,7 @@ struct http_client *http_client_create(uv_loop_t *loop, const struct http_client
     client->user_agent = strdup(agent);
     client->ca_bundle = ca_bundle_create(config->ca_file, config->ca_dir);
     client->origins = origin_book_create();
-    client->resolver = resolver_create(loop);
+    client->resolver = resolver_create(loop, config->log);
     client->share = curl_share_init();
     client->trusts = trust_store_create();
     ok = ok && client->trusts != NULL && client->ca_bundle != NULL && client->user_agent != NULL &&

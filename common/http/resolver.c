@@ -3,16 +3,17 @@
  */
 #include "common/http/resolver.h"
 
-#include <arpa/inet.h>
 #include <assert.h>
-#include <netdb.h>
 #include <stdbool.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
-#include "common/base/buffer.h"
+#include "common/base/cleanup.h"
 #include "common/base/list.h"
+#include "common/http/dns_lookup.h"
 #include "common/http/proxy.h"
+#include "common/process/loop_timer.h"
 
 struct resolver_wait {
     struct list link;
@@ -24,28 +25,32 @@ struct host_entry {
     struct list link;
     struct resolver *resolver;
     char *host;
-    char *addresses;     /* NULL = none known */
-    uint64_t fetched_ms; /* loop time */
+    char *addresses; /* NULL = none known */
+    uint64_t fetched_ms, fresh_until_ms, stale_until_ms;
+    bool doubted;              /* no connection to the addresses could be made */
+    uint64_t no_lookup_ms;     /* the last lookup brought nothing: none before this time */
+    const char *failure;       /* what it brought; a literal */
+    struct dns_lookup *lookup; /* NULL = none in flight */
+    struct loop_timer *timer;  /* with waiters: the end of their patience, or at once */
     struct list waits;
-    uv_getaddrinfo_t request;
-    int family;     /* of `request` */
-    bool in_flight; /* the thread pool holds `request`: the entry must stay */
-    bool pinned;    /* on_lookup() is calling back: the entry must stay */
+    bool pinned; /* deliver() is calling back: the entry must stay */
 };
 
 struct resolver {
     uv_loop_t *loop;
+    struct log *log;
     struct list hosts; /* newest first */
     unsigned n_hosts;
     bool destroyed;
 };
 
-struct resolver *resolver_create(uv_loop_t *loop)
+struct resolver *resolver_create(uv_loop_t *loop, struct log *log)
 {
     struct resolver *resolver = calloc(1, sizeof(*resolver));
     if (resolver == NULL)
         return NULL;
     resolver->loop = loop;
+    resolver->log = log;
     list_init(&resolver->hosts);
     return resolver;
 }
@@ -57,12 +62,14 @@ static struct host_entry *entry_at(struct list *link)
 
 static bool entry_is_unused(const struct host_entry *entry)
 {
-    return !entry->in_flight && !entry->pinned && list_empty(&entry->waits);
+    return entry->lookup == NULL && !entry->pinned && list_empty(&entry->waits);
 }
 
 static void entry_free(struct host_entry *entry)
 {
-    assert(entry_is_unused(entry));
+    assert(!entry->pinned && list_empty(&entry->waits));
+    dns_lookup_cancel(&entry->lookup);
+    loop_timer_destroy(entry->timer);
     list_remove(&entry->link);
     entry->resolver->n_hosts--;
     free(entry->host);
@@ -93,79 +100,50 @@ static void make_room(struct resolver *resolver)
     }
 }
 
+static void on_entry_timer(void *arg);
+
 static struct host_entry *entry_create(struct resolver *resolver, const char *host)
 {
     make_room(resolver);
     struct host_entry *entry = calloc(1, sizeof(*entry));
     if (entry == NULL)
         return NULL;
+    list_init(&entry->link);
+    list_init(&entry->waits);
+    entry->resolver = resolver;
     entry->host = strdup(host);
-    if (entry->host == NULL) {
+    entry->timer = loop_timer_create(resolver->loop, on_entry_timer, entry, /* err= */ NULL);
+    if (entry->host == NULL || entry->timer == NULL) {
+        loop_timer_destroy(entry->timer);
+        free(entry->host);
         free(entry);
         return NULL;
     }
-    /* Names have no case, but musl compares those of /etc/hosts byte by byte, and people write them small. */
-    for (char *c = entry->host; *c != '\0'; c++) {
-        if (*c >= 'A' && *c <= 'Z')
-            *c = (char)(*c - 'A' + 'a');
-    }
-    entry->resolver = resolver;
-    list_init(&entry->link);
-    list_init(&entry->waits);
     list_insert_before(resolver->hosts.next, &entry->link);
     resolver->n_hosts++;
     return entry;
 }
 
-/* "192.0.2.1,[2001:db8::1]"; NULL when there is no usable address or no memory. */
-static char *addresses_from(const struct addrinfo *list)
+static void entry_forget(struct host_entry *entry)
 {
-    cleanup_buffer struct buffer text;
-    buffer_init(&text, (size_t)RESOLVER_MAX_ADDRESSES * (INET6_ADDRSTRLEN + 3));
-    int n = 0;
-    for (const struct addrinfo *ai = list; ai != NULL && n < RESOLVER_MAX_ADDRESSES; ai = ai->ai_next) {
-        char address[INET6_ADDRSTRLEN] = "";
-        bool v6 = ai->ai_family == AF_INET6;
-        const void *bytes = NULL;
-        if (v6)
-            bytes = &((const struct sockaddr_in6 *)(const void *)ai->ai_addr)->sin6_addr;
-        else if (ai->ai_family == AF_INET)
-            bytes = &((const struct sockaddr_in *)(const void *)ai->ai_addr)->sin_addr;
-        if (bytes == NULL || inet_ntop(ai->ai_family, bytes, address, sizeof(address)) == NULL)
-            continue;
-        if (buffer_printf(&text, NULL, "%s%s%s%s", n > 0 ? "," : "", v6 ? "[" : "", address, v6 ? "]" : "") <
-            0)
-            return NULL;
-        n++;
-    }
-    return n > 0 ? strdup(buffer_str(&text)) : NULL;
+    free(entry->addresses);
+    entry->addresses = NULL;
 }
 
-/* Frees a destroyed resolver once the last lookup is back. */
-static void finish_destroy(struct resolver *resolver)
+/* Calls back all callers that wait, with `reason` or, if that is NULL, the addresses. Each callback may do
+ * anything: cancel others, start a lookup of the same name, destroy the resolver. So the list is taken away
+ * first (a new caller waits for a new lookup), the addresses are copied and the entry is pinned. */
+static void deliver(struct host_entry *entry, const char *reason)
 {
-    struct list *next;
-    for (struct list *link = resolver->hosts.next; link != &resolver->hosts; link = next) {
-        next = link->next;
-        if (entry_is_unused(entry_at(link)))
-            entry_free(entry_at(link));
-    }
-    if (list_empty(&resolver->hosts))
-        free(resolver);
-}
-
-/* Calls back all callers that wait. Each callback may do anything: cancel others, start a lookup of the same
- * name, forget the name, destroy the resolver. So the list is taken away first (a new caller waits for a new
- * lookup), the addresses are copied and the entry is pinned. */
-static void deliver(struct host_entry *entry, int status)
-{
-    cleanup_free char *addresses = status == 0 ? strdup(entry->addresses) : NULL;
+    struct resolver *resolver = entry->resolver;
+    cleanup_free char *addresses = reason == NULL ? strdup(entry->addresses) : NULL;
     struct list waits;
 
-    if (status == 0 && addresses == NULL)
-        status = UV_ENOMEM;
+    if (reason == NULL && addresses == NULL)
+        reason = "out of memory";
     list_init(&waits);
     list_move_all(&waits, &entry->waits);
+    loop_timer_stop(entry->timer);
     entry->pinned = true;
     while (!list_empty(&waits)) {
         struct resolver_wait *wait = container_of(waits.next, struct resolver_wait, link);
@@ -173,56 +151,81 @@ static void deliver(struct host_entry *entry, int status)
         void *arg = wait->arg;
         list_remove(&wait->link);
         free(wait);
-        callback(addresses, status, arg);
+        callback(addresses, reason, arg);
     }
     entry->pinned = false;
-}
-
-static void on_lookup(uv_getaddrinfo_t *request, int status, struct addrinfo *list);
-
-static int entry_lookup(struct host_entry *entry, int family)
-{
-    /* AI_ADDRCONFIG: no AAAA queries from a node without IPv6. */
-    const struct addrinfo hints = {
-        .ai_family = family, .ai_socktype = SOCK_STREAM, .ai_flags = AI_ADDRCONFIG};
-    entry->request.data = entry;
-    entry->family = family;
-    int status = uv_getaddrinfo(entry->resolver->loop, &entry->request, on_lookup, entry->host, NULL, &hints);
-    entry->in_flight = status == 0;
-    return status;
-}
-
-static void on_lookup(uv_getaddrinfo_t *request, int status, struct addrinfo *list)
-{
-    struct host_entry *entry = request->data;
-    struct resolver *resolver = entry->resolver;
-    entry->in_flight = false;
-
-    char *addresses = status == 0 ? addresses_from(list) : NULL;
-    if (list != NULL)
-        uv_freeaddrinfo(list);
     if (resolver->destroyed) {
-        free(addresses);
-        finish_destroy(resolver);
-        return;
+        entry_free(entry);
+        free(resolver);
     }
-    /* musl gives up a name when one of its two queries gets no answer or is refused, as AAAA is by servers
-     * that do not know IPv6. */
-    if (status == UV_EAI_AGAIN && entry->family == AF_UNSPEC && entry_lookup(entry, AF_INET) == 0)
-        return;
-    if (status == 0 && addresses == NULL)
-        status = UV_EAI_NODATA;
-    if (addresses != NULL) {
-        free(entry->addresses); /* a failed renewal leaves the old ones until they are too old */
-        entry->addresses = addresses;
-        entry->fetched_ms = uv_now(resolver->loop);
-    }
+}
 
-    deliver(entry, status);
-    if (resolver->destroyed)
-        finish_destroy(resolver);
-    else if (entry->addresses == NULL && entry_is_unused(entry))
-        entry_free(entry); /* failures are not remembered */
+static void use_addresses(struct host_entry *entry, const struct dns_answer *answer)
+{
+    char *addresses = strdup(answer->addresses);
+    uint64_t ttl_ms = (uint64_t)answer->ttl_s * 1000;
+
+    if (addresses == NULL) /* the old ones stay until they are too old */
+        return;
+    ttl_ms = ttl_ms > RESOLVER_TTL_MIN_MS ? ttl_ms : RESOLVER_TTL_MIN_MS;
+    ttl_ms = ttl_ms < RESOLVER_TTL_MAX_MS ? ttl_ms : RESOLVER_TTL_MAX_MS;
+    entry_forget(entry);
+    entry->addresses = addresses;
+    entry->fetched_ms = uv_now(entry->resolver->loop);
+    entry->fresh_until_ms = entry->fetched_ms + ttl_ms;
+    entry->stale_until_ms = entry->fetched_ms + RESOLVER_STALE_MS;
+    entry->doubted = false;
+    entry->failure = NULL;
+}
+
+/* The lookup brought nothing: old addresses go on, unless there is no such name any more. */
+static void use_failure(struct host_entry *entry, const struct dns_answer *answer)
+{
+    uint64_t now = uv_now(entry->resolver->loop);
+
+    if (answer->outcome == DNS_NOT_FOUND || now >= entry->stale_until_ms)
+        entry_forget(entry);
+    entry->failure = answer->reason;
+    if (entry->addresses != NULL) {
+        entry->no_lookup_ms = now + RESOLVER_RECHECK_MS;
+        log_warning(entry->resolver->log, "DNS lookup failed, using the previous addresses",
+                    LOG_STR("host", entry->host), LOG_STR("reason", answer->reason),
+                    LOG_UINT("age_s", (now - entry->fetched_ms) / 1000));
+    } else {
+        entry->no_lookup_ms = answer->outcome == DNS_NOT_FOUND ? now + RESOLVER_NEGATIVE_MS : 0;
+    }
+}
+
+static void on_answer(const struct dns_answer *answer, void *arg)
+{
+    struct host_entry *entry = arg;
+
+    entry->lookup = NULL;
+    if (answer->outcome == DNS_FOUND)
+        use_addresses(entry, answer);
+    else
+        use_failure(entry, answer);
+    deliver(entry, entry->addresses != NULL ? NULL
+                   : answer->reason != NULL ? answer->reason
+                                            : "out of memory");
+}
+
+/* Waiters have been patient with a lookup, or wait for what is known already. */
+static void on_entry_timer(void *arg)
+{
+    struct host_entry *entry = arg;
+    deliver(entry, entry->addresses != NULL ? NULL : entry->failure);
+}
+
+static int entry_lookup(struct host_entry *entry, struct error **err)
+{
+    entry->lookup = dns_lookup_start(entry->resolver->loop, entry->host, on_answer, entry, err);
+    return entry->lookup == NULL ? -1 : 0;
+}
+
+static bool lookup_is_pointless(const struct host_entry *entry)
+{
+    return entry->failure != NULL && uv_now(entry->resolver->loop) < entry->no_lookup_ms;
 }
 
 const char *resolver_cached(struct resolver *resolver, const char *host)
@@ -232,12 +235,29 @@ const char *resolver_cached(struct resolver *resolver, const char *host)
     struct host_entry *entry = entry_find(resolver, host);
     if (entry == NULL || entry->addresses == NULL)
         return NULL;
-    uint64_t age_ms = uv_now(resolver->loop) - entry->fetched_ms;
-    if (age_ms >= RESOLVER_STALE_MS)
+    uint64_t now = uv_now(resolver->loop);
+    if (now < entry->stale_until_ms && lookup_is_pointless(entry))
+        return entry->addresses;
+    if (entry->doubted || now >= entry->fresh_until_ms + RESOLVER_RENEW_MS)
         return NULL;
-    if (age_ms >= RESOLVER_FRESH_MS && !entry->in_flight)
-        (void)entry_lookup(entry, AF_UNSPEC); /* on failure the next caller starts one */
+    struct error *ignored = NULL; /* the next caller starts one */
+    if (now >= entry->fresh_until_ms && entry->lookup == NULL)
+        (void)entry_lookup(entry, &ignored);
+    error_free(ignored);
     return entry->addresses;
+}
+
+/* Starts or joins a lookup, or finds that its outcome is known. */
+static int entry_wait(struct host_entry *entry, struct error **err)
+{
+    bool known = lookup_is_pointless(entry);
+    if (!known && entry->lookup == NULL && entry_lookup(entry, err) < 0)
+        return -1;
+    if (known)
+        loop_timer_start(entry->timer, 0);
+    else if (entry->addresses != NULL && !loop_timer_is_running(entry->timer))
+        loop_timer_start(entry->timer, RESOLVER_PATIENCE_MS);
+    return 0;
 }
 
 struct resolver_wait *resolver_start(struct resolver *resolver, const char *host, resolver_callback *callback,
@@ -251,14 +271,8 @@ struct resolver_wait *resolver_start(struct resolver *resolver, const char *host
         (void)error_no_memory(err, "a DNS lookup");
         goto fail;
     }
-    if (!entry->in_flight) {
-        int status = entry_lookup(entry, AF_UNSPEC);
-        if (status != 0) {
-            (void)error_set(err, GRPC_STATUS_UNAVAILABLE, "DNS lookup of '%s' failed: %s", host,
-                            uv_strerror(status));
-            goto fail;
-        }
-    }
+    if (entry_wait(entry, err) < 0)
+        goto fail;
     *wait = (struct resolver_wait){.callback = callback, .arg = arg};
     list_init(&wait->link);
     list_insert_before(&entry->waits, &wait->link);
@@ -280,25 +294,28 @@ void resolver_cancel(struct resolver_wait **wait)
     free(cancelled); /* the lookup goes on and fills the cache */
 }
 
-void resolver_forget(struct resolver *resolver, const char *host)
+void resolver_doubt(struct resolver *resolver, const char *host)
 {
     struct host_entry *entry = entry_find(resolver, host);
-    if (entry == NULL)
-        return;
-    free(entry->addresses);
-    entry->addresses = NULL;
-    if (entry_is_unused(entry))
-        entry_free(entry);
+    if (entry != NULL && uv_now(resolver->loop) >= entry->fetched_ms + RESOLVER_TTL_MIN_MS)
+        entry->doubted = true;
 }
 
 void resolver_destroy(struct resolver *resolver)
 {
+    struct list *next = NULL;
+
     if (resolver == NULL)
         return;
+    bool pinned = false;
     resolver->destroyed = true;
-    for (struct list *link = resolver->hosts.next; link != &resolver->hosts; link = link->next) {
-        if (entry_at(link)->in_flight)
-            (void)uv_cancel((uv_req_t *)&entry_at(link)->request); /* works while it waits for a thread */
+    for (struct list *link = resolver->hosts.next; link != &resolver->hosts; link = next) {
+        next = link->next;
+        if (entry_at(link)->pinned)
+            pinned = true; /* deliver() frees it, and the resolver */
+        else
+            entry_free(entry_at(link));
     }
-    finish_destroy(resolver);
+    if (!pinned)
+        free(resolver);
 }

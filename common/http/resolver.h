@@ -1,14 +1,15 @@
 /*
- * resolver.h - host names to addresses, on libuv's thread pool, with a small cache. Private to
- * common/http.
+ * resolver.h - host names to addresses, with a small cache. Private to common/http.
  *
- * libcurl is given addresses instead of names (CURLOPT_RESOLVE): its own threaded resolver starts one thread
- * per transfer, and removing a transfer can wait for a thread that is stuck in getaddrinfo(). Here lookups of
- * one name are joined, and giving one up costs nothing. libuv lets lookups occupy at most half of its
- * threads, so a dead name server does not stop file work.
+ * libcurl is given addresses instead of names (CURLOPT_RESOLVE), so that lookups of one name are joined,
+ * cached and given up at no cost, without threads.
  *
- * Addresses are fresh for RESOLVER_FRESH_MS. Up to RESOLVER_STALE_MS old ones are still used at once while a
- * lookup renews them: a kept connection needs no address at all, and should not wait for one.
+ * Addresses are fresh for their TTL, within RESOLVER_TTL_MIN_MS and RESOLVER_TTL_MAX_MS. For
+ * RESOLVER_RENEW_MS more they are still used at once while a lookup renews them: a kept connection needs no
+ * address at all, and should not wait for one. Older ones are kept for the time when DNS is down (RFC 8767):
+ * they are used when the lookup fails or takes longer than RESOLVER_PATIENCE_MS, and from then on without
+ * waiting for RESOLVER_RECHECK_MS. That the name servers do not know a name is no failure; it ends the use of
+ * its addresses, and is remembered for RESOLVER_NEGATIVE_MS, so that a retry costs no queries.
  */
 #ifndef COMMON_HTTP_RESOLVER_H
 #define COMMON_HTTP_RESOLVER_H
@@ -16,23 +17,28 @@
 #include <uv.h>
 
 #include "common/base/error.h"
+#include "common/base/log.h"
 
 struct resolver;
 struct resolver_wait; /* one caller waiting for a lookup */
 
 enum {
-    RESOLVER_FRESH_MS = 60 * 1000, /* getaddrinfo() returns no TTL; curl's own cache holds 60 s too */
-    RESOLVER_STALE_MS = 10 * 60 * 1000,
-    RESOLVER_MAX_HOSTS = 64,     /* cached names; the oldest goes first */
-    RESOLVER_MAX_ADDRESSES = 16, /* per name */
+    RESOLVER_TTL_MIN_MS = 10 * 1000, /* services that move say 10 s and more; and every request asks */
+    RESOLVER_TTL_MAX_MS = 5 * 60 * 1000,
+    RESOLVER_RENEW_MS = 60 * 1000,
+    RESOLVER_STALE_MS = 24 * 60 * 60 * 1000,
+    RESOLVER_PATIENCE_MS = 1800,
+    RESOLVER_RECHECK_MS = 30 * 1000,
+    RESOLVER_NEGATIVE_MS = 3 * 1000,
+    RESOLVER_MAX_HOSTS = 64, /* cached names; the oldest goes first */
 };
 
 /* Gets the addresses as CURLOPT_RESOLVE spells them ("192.0.2.1,[2001:db8::1]", borrowed), or NULL and the
- * UV_EAI_* code. */
-typedef void resolver_callback(const char *addresses, int uv_status, void *arg);
+ * reason. */
+typedef void resolver_callback(const char *addresses, const char *reason, void *arg);
 
-/* NULL on lack of memory. */
-struct resolver *resolver_create(uv_loop_t *loop);
+/* `log` may be NULL. NULL on lack of memory. */
+struct resolver *resolver_create(uv_loop_t *loop, struct log *log);
 
 /* The cached addresses of a name or the fixed ones of "localhost" and names below it (RFC 6761 6.3); NULL
  * when a lookup is needed. May start a renewal. Valid until control returns to the loop. */
@@ -44,11 +50,11 @@ struct resolver_wait *resolver_start(struct resolver *resolver, const char *host
 /* Sets *wait to NULL; the callback does not run any more. */
 void resolver_cancel(struct resolver_wait **wait);
 
-/* Forgets the addresses of a name, after a connection to them has failed. */
-void resolver_forget(struct resolver *resolver, const char *host);
+/* No connection to the addresses of a name could be made: perhaps it has moved. The next use looks it up,
+ * unless that has just been done (RESOLVER_TTL_MIN_MS). */
+void resolver_doubt(struct resolver *resolver, const char *host);
 
-/* Waiting callers must be gone. A lookup that is stuck keeps the loop alive until getaddrinfo() returns.
- * Accepts NULL. */
+/* Waiting callers must be gone. Accepts NULL. */
 void resolver_destroy(struct resolver *resolver);
 
 #endif

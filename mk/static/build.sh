@@ -3,9 +3,9 @@
 #
 #   mk/static/build.sh DIRECTORY ARCH     DIRECTORY has src/; writes DIRECTORY/ARCH/{include,lib,bin/cc}; ARCH is amd64 or arm64
 #
-# The C library is musl: its resolver reads /etc/resolv.conf and /etc/hosts and nothing else, where a static glibc loads shared objects at run
-# time; and it is small. DIRECTORY/ARCH/bin/cc is the compiler for everything that stands on it: it makes static position-independent
-# executables. A finished library leaves a stamp; a changed source, compiler or script removes them all.
+# The C library is musl: it is small, and needs nothing at run time, where a static glibc loads shared objects. DIRECTORY/ARCH/bin/cc is the
+# compiler for everything that stands on it: it makes static position-independent executables. A finished library leaves a stamp; a changed
+# source, compiler or script removes them all.
 set -euo pipefail
 
 # what our own make was called with is not meant for theirs
@@ -111,6 +111,8 @@ one_file() { # SOURCE LIBRARY: an archive of a single source file
 
 build_libuv() { with_cmake "$src/libuv1" -DLIBUV_BUILD_SHARED=OFF -DLIBUV_BUILD_TESTS=OFF -DLIBUV_BUILD_BENCH=OFF; }
 build_nghttp2() { with_cmake "$src/nghttp2" -DENABLE_LIB_ONLY=ON -DBUILD_STATIC_LIBS=ON -DENABLE_DOC=OFF; }
+# No threads of its own: our loop drives it.
+build_c_ares() { with_cmake "$src/c-ares" -DCARES_STATIC=ON -DCARES_SHARED=OFF -DCARES_BUILD_TOOLS=OFF -DCARES_BUILD_TESTS=OFF -DCARES_THREADS=OFF; }
 build_libyaml() {
     # A parser starts with buffers of 64 KiB, and every item of `objects` has a parser of its own: with musl that is a mapping made, touched and
     # given back each time, a tenth of what a mount costs the provider. Longer texts are read in pieces.
@@ -180,6 +182,7 @@ once musl build_musl
 [ -x "$prefix/bin/cc" ] || write_cc
 once libuv build_libuv
 once nghttp2 build_nghttp2
+once c-ares build_c_ares
 once libyaml build_libyaml
 once cjson build_cjson
 once protobuf-c build_protobuf_c

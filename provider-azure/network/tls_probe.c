@@ -6,7 +6,7 @@
  *        │        └───┘ the next address, after a failure or its share of the time
  *        └──────────┴────────────┴──▶ timer, failure: callback(error)
  *
- * The struct is freed when the lookup has returned and the connection is closed.
+ * The struct is freed when the connection is closed.
  */
 #include "provider-azure/network/tls_probe.h"
 
@@ -17,50 +17,56 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/http/dns_lookup.h"
 #include "common/process/loop_timer.h"
 #include "provider-azure/crypto/tls_handshake.h"
 
-enum { READ_BYTES = 16 * 1024 };
+enum { READ_BYTES = 16 * 1024, MAX_ADDRESSES = 2 * DNS_MAX_ADDRESSES };
+
+union peer {
+    struct sockaddr any;
+    struct sockaddr_in v4;
+    struct sockaddr_in6 v6;
+};
 
 struct tls_probe {
-    uv_getaddrinfo_t lookup;
+    struct dns_lookup *lookup; /* LOOKUP */
     uv_tcp_t tcp;
     uv_connect_t connect;
     struct loop_timer *timer;
-    unsigned open; /* the connection and the lookup, while they are not over */
     bool ended;
     char *address;
+    int port;
     uint64_t timeout_ms;
-    uint64_t deadline_ms;        /* loop time */
-    struct addrinfo *addresses;  /* of the name */
-    const struct addrinfo *next; /* the one to try after this */
-    const char *stage;           /* literal, for the error when time is over */
+    uint64_t deadline_ms;            /* loop time */
+    union peer peers[MAX_ADDRESSES]; /* the addresses that are left, the next one first */
+    size_t n_peers;
+    size_t next_peer;
+    const char *stage; /* literal, for the error when time is over */
     struct tls_handshake *handshake;
     char block[READ_BYTES];
     tls_probe_callback *callback;
     void *arg;
 };
 
-static void release(struct tls_probe *probe)
+static void probe_free(struct tls_probe *probe)
 {
-    if (--probe->open > 0)
-        return;
+    loop_timer_destroy(probe->timer);
     tls_handshake_destroy(probe->handshake);
-    uv_freeaddrinfo(probe->addresses);
     free(probe->address);
     free(probe);
 }
 
 static void on_closed(uv_handle_t *handle)
 {
-    release(handle->data);
+    probe_free(handle->data);
 }
 
 static void end(struct tls_probe *probe)
 {
     assert(!probe->ended);
     probe->ended = true;
-    (void)uv_cancel((uv_req_t *)&probe->lookup); /* it calls back in any case */
+    dns_lookup_cancel(&probe->lookup);
     if (!uv_is_closing(
             (uv_handle_t *)&probe->tcp)) /* else it is between two addresses: see on_tcp_closed() */
         uv_close((uv_handle_t *)&probe->tcp, on_closed);
@@ -87,13 +93,19 @@ static void fail(struct tls_probe *probe, const char *stage, const char *reason)
 
 static void try_next_address(struct tls_probe *probe);
 
+/* Whether there are addresses that were not tried. */
+static bool has_more(const struct tls_probe *probe)
+{
+    return probe->next_peer < probe->n_peers;
+}
+
 /* The time of the probe, or of one address, is over. */
 static void on_timer(void *arg)
 {
     struct tls_probe *probe = arg;
     struct error *error = NULL;
 
-    if (probe->next != NULL && uv_now(probe->tcp.loop) < probe->deadline_ms) {
+    if (has_more(probe) && uv_now(probe->tcp.loop) < probe->deadline_ms) {
         try_next_address(probe);
         return;
     }
@@ -186,10 +198,7 @@ static void start_timer(struct tls_probe *probe)
 {
     uint64_t now = uv_now(probe->tcp.loop);
     uint64_t left = probe->deadline_ms > now ? probe->deadline_ms - now : 0;
-    uint64_t shares = 1;
-    for (const struct addrinfo *address = probe->next; address != NULL; address = address->ai_next)
-        shares++;
-    loop_timer_start(probe->timer, left / shares);
+    loop_timer_start(probe->timer, left / (1 + probe->n_peers - probe->next_peer));
 }
 
 static void on_connected(uv_connect_t *request, int status)
@@ -197,7 +206,7 @@ static void on_connected(uv_connect_t *request, int status)
     struct tls_probe *probe = request->data;
     if (uv_is_closing((uv_handle_t *)&probe->tcp))
         return; /* that is why */
-    if (status < 0 && probe->next != NULL) {
+    if (status < 0 && has_more(probe)) {
         try_next_address(probe);
         return;
     }
@@ -206,7 +215,7 @@ static void on_connected(uv_connect_t *request, int status)
         return;
     }
     probe->stage = "TLS handshake with";
-    probe->next = NULL; /* this address is the server */
+    probe->n_peers = probe->next_peer = 0; /* this address is the server */
     start_timer(probe);
     if (uv_read_start((uv_stream_t *)&probe->tcp, on_alloc, on_read) != 0) {
         fail(probe, "connect to", "the connection cannot be read");
@@ -220,12 +229,11 @@ static void on_connected(uv_connect_t *request, int status)
 /* Takes the next address; the handle is new. */
 static void connect_to_next(struct tls_probe *probe)
 {
-    const struct addrinfo *address = probe->next;
-    probe->next = address->ai_next;
+    const union peer *peer = &probe->peers[probe->next_peer++];
     probe->connect.data = probe;
     start_timer(probe);
-    int started = uv_tcp_connect(&probe->connect, &probe->tcp, address->ai_addr, on_connected);
-    if (started != 0 && probe->next != NULL)
+    int started = uv_tcp_connect(&probe->connect, &probe->tcp, &peer->any, on_connected);
+    if (started != 0 && has_more(probe))
         try_next_address(probe);
     else if (started != 0)
         fail(probe, "connect to", uv_strerror(started));
@@ -235,7 +243,7 @@ static void on_tcp_closed(uv_handle_t *handle)
 {
     struct tls_probe *probe = handle->data;
     if (probe->ended) {
-        release(probe);
+        probe_free(probe);
         return;
     }
     (void)uv_tcp_init(probe->tcp.loop, &probe->tcp); /* only sets fields */
@@ -250,39 +258,68 @@ static void try_next_address(struct tls_probe *probe)
     uv_close((uv_handle_t *)&probe->tcp, on_tcp_closed);
 }
 
-static void on_lookup(uv_getaddrinfo_t *request, int status, struct addrinfo *addresses)
+/* Takes addresses as dns_lookup.h spells them. */
+static void read_addresses(struct tls_probe *probe, const char *text)
 {
-    struct tls_probe *probe = request->data;
-    probe->addresses = addresses;
-    if (!probe->ended && status < 0) {
-        fail(probe, "DNS lookup for", uv_strerror(status));
-    } else if (!probe->ended) {
-        probe->stage = "connect to";
-        probe->next = addresses;
-        connect_to_next(probe);
+    char address[DNS_MAX_ADDRESS_TEXT];
+    for (const char *at = text; *at != '\0' && probe->n_peers < MAX_ADDRESSES;) {
+        bool v6 = *at == '[';
+        at += v6;
+        size_t len = strcspn(at, v6 ? "]" : ",");
+        (void)snprintf(address, sizeof(address), "%.*s", (int)len, at);
+        at += len;
+        at += strspn(at, "],");
+        union peer *peer = &probe->peers[probe->n_peers];
+        if ((v6 ? uv_ip6_addr(address, probe->port, &peer->v6)
+                : uv_ip4_addr(address, probe->port, &peer->v4)) == 0)
+            probe->n_peers++;
     }
-    release(probe);
+}
+
+static void on_answer(const struct dns_answer *answer, void *arg)
+{
+    struct tls_probe *probe = arg;
+    probe->lookup = NULL;
+    if (answer->outcome == DNS_FOUND)
+        read_addresses(probe, answer->addresses);
+    if (!has_more(probe)) {
+        fail(probe, "DNS lookup for", answer->reason != NULL ? answer->reason : "no usable address");
+        return;
+    }
+    probe->stage = "connect to";
+    connect_to_next(probe);
+}
+
+/* Takes "host:port" apart, the host without the brackets of an IPv6 address. */
+static int split_address(char *address, char **ret_host, int *ret_port)
+{
+    char *port = strrchr(address, ':');
+    if (port == NULL || port == address)
+        return -1;
+    *port++ = '\0';
+    size_t digits = strspn(port, "0123456789");
+    long number = digits > 0 && digits < 6 && port[digits] == '\0' ? strtol(port, NULL, 10) : 0;
+    if (number < 1 || number > UINT16_MAX)
+        return -1;
+    size_t len = strlen(address);
+    bool v6 = address[0] == '[' && address[len - 1] == ']';
+    if (v6)
+        address[len - 1] = '\0';
+    *ret_host = address + v6;
+    *ret_port = (int)number;
+    return 0;
 }
 
 static int start_lookup(struct tls_probe *probe, uv_loop_t *loop, struct error **err)
 {
-    const struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
-    cleanup_free char *host = strdup(probe->address);
-    char *port = host != NULL ? strrchr(host, ':') : NULL;
-    if (port == NULL || port == host)
+    cleanup_free char *copy = strdup(probe->address);
+    char *host = NULL;
+    if (copy == NULL)
+        return error_no_memory(err, NULL);
+    if (split_address(copy, &host, &probe->port) < 0)
         return error_set(err, GRPC_STATUS_INVALID_ARGUMENT, "'%s' is not host:port", probe->address);
-    *port++ = '\0';
-    char *name = host;
-    size_t len = strlen(host);
-    if (host[0] == '[' && host[len - 1] == ']') {
-        host[len - 1] = '\0';
-        name = host + 1;
-    }
-    int started = uv_getaddrinfo(loop, &probe->lookup, on_lookup, name, port, &hints);
-    if (started != 0)
-        return error_set(err, GRPC_STATUS_UNAVAILABLE, "DNS lookup for %s: %s", probe->address,
-                         uv_strerror(started));
-    return 0;
+    probe->lookup = dns_lookup_start(loop, host, on_answer, probe, err);
+    return probe->lookup == NULL ? -1 : 0;
 }
 
 static int set_up(struct tls_probe *probe, uv_loop_t *loop, const struct tls_probe_request *request,
@@ -313,20 +350,12 @@ struct tls_probe *tls_probe_start(uv_loop_t *loop, const struct tls_probe_reques
     probe->stage = "DNS lookup for";
     probe->callback = callback;
     probe->arg = arg;
-    probe->open = 1; /* this function, later the lookup */
-    if (set_up(probe, loop, request, err) < 0) {
-        release(probe);
+    if (set_up(probe, loop, request, err) < 0 || start_lookup(probe, loop, err) < 0) {
+        probe_free(probe);
         return NULL;
     }
     (void)uv_tcp_init(loop, &probe->tcp); /* only sets fields */
-    probe->open++;
     probe->tcp.data = probe;
-    probe->lookup.data = probe;
-    if (start_lookup(probe, loop, err) < 0) {
-        end(probe);
-        release(probe);
-        return NULL;
-    }
     probe->deadline_ms = uv_now(loop) + probe->timeout_ms;
     start_timer(probe);
     return probe;

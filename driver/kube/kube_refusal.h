@@ -1,6 +1,6 @@
 /*
- * kube_refusal.h - why the API server has refused a write. Its status codes do not tell a missing right from a policy
- * or a quota (all of them are 403 Forbidden), the texts of its messages do. Pure.
+ * kube_refusal.h - why the API server has refused a write. Its status codes do not tell a missing right from
+ * a policy or a quota (all of them are 403 Forbidden), the texts of its messages do. Pure.
  */
 #ifndef DRIVER_KUBE_KUBE_REFUSAL_H
 #define DRIVER_KUBE_KUBE_REFUSAL_H
@@ -22,8 +22,8 @@ enum kube_refusal {
 /* The reason of an error that kube_status_error() has made from the response to a write. */
 enum kube_refusal kube_refusal_of(const struct error *error);
 
-/* What helps, to be appended to the message: " (...)"; "" when the message says it all. A literal. `rbac` is the hint
- * for KUBE_REFUSAL_RBAC, because it depends on the resource. */
+/* What helps, to be appended to the message: " (...)"; "" when the message says it all. A literal. `rbac` is
+ * the hint for KUBE_REFUSAL_RBAC, because it depends on the resource. */
 const char *kube_refusal_hint(enum kube_refusal refusal, const char *rbac);
 
 #endif

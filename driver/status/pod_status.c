@@ -39,8 +39,10 @@ struct pod_volume {
     struct kube_upsert *upsert;         /* owned; NULL when no write is in flight */
     struct desired_pod_status *desired; /* owned; being written or to be written; NULL = nothing to do */
     struct desired_pod_status *next;    /* owned; came while `desired` was being written */
-    struct observer_call *waiter;       /* the call that waits for `desired`; NULL = none */
-    unsigned failures;                  /* in a row */
+    struct desired_pod_status
+        *last; /* owned; what its object should say, when nothing is to be written; or NULL */
+    struct observer_call *waiter; /* the call that waits for `desired`; NULL = none */
+    unsigned failures;            /* in a row */
 
     char *name;          /* of the object; NULL = not chosen yet */
     bool unique_name;    /* the plain one is another pod's */
@@ -121,6 +123,7 @@ static void volume_dispose(struct pod_volume *volume)
     }
     desired_pod_status_destroy(volume->desired);
     desired_pod_status_destroy(volume->next);
+    desired_pod_status_destroy(volume->last);
     volume_table_remove(&volume->status->volumes, &volume->entry);
     write_ended(volume->status);
     volume_free(volume);
@@ -184,8 +187,15 @@ void pod_status_recheck(struct pod_status *status, const char *target_path)
 {
     struct pod_volume *volume = volume_find(status, target_path);
 
-    if (volume != NULL)
-        volume->recheck_ms = 0;
+    if (volume == NULL)
+        return;
+    volume->recheck_ms = 0;
+    if (volume->last == NULL || !forget_if_stale(volume))
+        return;
+    volume->desired = steal_ptr(&volume->last);
+    volume->desired->event_type = VOLUME_EVENT_CHECKED; /* it does not take over the object of a later pod */
+    volume->desired->changed = false;
+    loop_timer_start(volume->timer, 0);
 }
 
 /* --- writing --- */
@@ -377,7 +387,8 @@ static void write_succeeded(struct pod_volume *volume, const cJSON *object)
         log_info(volume->status->config.log, "the status of a volume is written now",
                  LOG_STR("spcps", volume->name));
     remember(volume, object);
-    desired_pod_status_destroy(steal_ptr(&volume->desired));
+    desired_pod_status_destroy(volume->last);
+    volume->last = steal_ptr(&volume->desired);
     take_next(volume);
     if (volume->desired != NULL && is_up_to_date(volume, volume->desired))
         desired_pod_status_destroy(steal_ptr(&volume->desired));

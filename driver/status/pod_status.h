@@ -63,8 +63,8 @@ struct pod_status *pod_status_create(const struct pod_status_config *config, str
 /* The interface; `status` must outlive its use. */
 struct volume_observer pod_status_observer(struct pod_status *status);
 
-/* The next call for this volume reads its object. Has no effect on a volume that is not known or is being
- * written. */
+/* Reads the object of this volume and restores it: at once, or at the next call if this process has not
+ * written it. Has no effect on a volume that is not known or is being written. */
 void pod_status_recheck(struct pod_status *status, const char *target_path);
 
 /* For shutting down: calls `idle` once, when no write is in flight any more or after `timeout_ms`. Never from

@@ -17,6 +17,7 @@ struct owner_lookup {
     const struct sync_target *target;
     struct kube_call *call; /* owned; never NULL while the operation runs */
     unsigned name_flags;    /* of the status object that is read */
+    bool bare;              /* the pod has not been read, because it is known to have no owners */
     owner_lookup_callback *callback;
     void *arg;
 };
@@ -55,6 +56,7 @@ static int get(struct owner_lookup *lookup, const char *group, const char *versi
     return lookup->call != NULL ? 0 : -1;
 }
 
+static int get_pod(struct owner_lookup *lookup, struct error **err);
 static int get_status(struct owner_lookup *lookup, struct error **err);
 
 /* 1: it belongs to another pod. */
@@ -88,6 +90,12 @@ static void status_read(struct kube_response *response, const struct error *erro
     if (missing && (lookup->name_flags & POD_STATUS_NAME_UNIQUE) == 0) {
         lookup->name_flags |= POD_STATUS_NAME_UNIQUE; /* pod_status.c may have had to take that one */
         if (get_status(lookup, &failure) == 0)
+            return;
+        error = failure;
+    } else if (missing && lookup->bare) { /* with its pod? */
+        lookup->bare = false;
+        lookup->name_flags = 0;
+        if (get_pod(lookup, &failure) == 0)
             return;
         error = failure;
     } else if (missing) {
@@ -138,8 +146,14 @@ static void pod_read(struct kube_response *response, const struct error *error, 
         finish(lookup, &owners, NULL);
 }
 
+static int get_pod(struct owner_lookup *lookup, struct error **err)
+{
+    return get(lookup, "", "v1", "pods", lookup->target->pod_name, pod_read, err);
+}
+
 struct owner_lookup *owner_lookup_start(struct kube_client *client, const struct sync_target *target,
-                                        owner_lookup_callback *callback, void *arg, struct error **err)
+                                        bool bare, owner_lookup_callback *callback, void *arg,
+                                        struct error **err)
 {
     struct owner_lookup *lookup = calloc(1, sizeof(*lookup));
 
@@ -147,8 +161,9 @@ struct owner_lookup *owner_lookup_start(struct kube_client *client, const struct
         (void)error_no_memory(err, NULL);
         return NULL;
     }
-    *lookup = (struct owner_lookup){.client = client, .target = target, .callback = callback, .arg = arg};
-    if (get(lookup, "", "v1", "pods", target->pod_name, pod_read, err) < 0) {
+    *lookup = (struct owner_lookup){
+        .client = client, .target = target, .bare = bare, .callback = callback, .arg = arg};
+    if ((bare ? get_status(lookup, err) : get_pod(lookup, err)) < 0) {
         free(lookup);
         return NULL;
     }

@@ -11,6 +11,8 @@
 #ifndef DRIVER_SYNC_OWNER_LOOKUP_H
 #define DRIVER_SYNC_OWNER_LOOKUP_H
 
+#include <stdbool.h>
+
 #include "driver/kube/kube_client.h"
 #include "driver/sync/owner_references.h"
 #include "driver/sync/sync_target.h"
@@ -25,9 +27,11 @@ struct owner_lookup;
  * a hint, others as in kube_client.h. */
 typedef void owner_lookup_callback(struct owner_references *owners, const struct error *error, void *arg);
 
-/* `target` is borrowed until the end. */
+/* `target` is borrowed until the end. `bare`: the pod is known to have no owners; it is read only when its
+ * status object is missing. */
 struct owner_lookup *owner_lookup_start(struct kube_client *client, const struct sync_target *target,
-                                        owner_lookup_callback *callback, void *arg, struct error **err);
+                                        bool bare, owner_lookup_callback *callback, void *arg,
+                                        struct error **err);
 
 /* Sets *lookup to NULL; the callback will not run. */
 void owner_lookup_cancel(struct owner_lookup **lookup);

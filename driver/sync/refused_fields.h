@@ -1,7 +1,7 @@
 /*
- * refused_fields.h - the fields of a Secret that the API server keeps from their desired value: an admission plugin, a
- * policy or a webhook refuses them, or changes them on the way. The driver reports such a field once and then leaves
- * it alone, until another value is desired or REFUSED_FIELDS_RETRY_MS have passed. Pure.
+ * refused_fields.h - the fields of a Secret that the API server keeps from their desired value: an admission
+ * plugin, a policy or a webhook refuses them, or changes them on the way. The driver reports such a field
+ * once and then leaves it alone, until another value is desired or REFUSED_FIELDS_RETRY_MS have passed. Pure.
  */
 #ifndef DRIVER_SYNC_REFUSED_FIELDS_H
 #define DRIVER_SYNC_REFUSED_FIELDS_H
@@ -38,8 +38,8 @@ bool refused_fields_has(const struct refused_fields *fields, const char *part, c
 /* Adds the field, or gives it another value. -1 only on lack of memory. */
 int refused_fields_add(struct refused_fields *fields, const char *part, const char *key, const char *value);
 
-/* Adds what was `sent` (a merge patch of metadata: labels, annotations, ownerReferences) and is not so in the `metadata`
- * that the API server has in the end. -1 only on lack of memory. */
+/* Adds what was `sent` (a merge patch of metadata: labels, annotations, ownerReferences) and is not so in the
+ * `metadata` that the API server has in the end. -1 only on lack of memory. */
 int refused_fields_compare(struct refused_fields *fields, const cJSON *sent, const cJSON *metadata);
 
 /* Adds all of `from`. -1 only on lack of memory. */

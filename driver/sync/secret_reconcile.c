@@ -36,6 +36,8 @@ struct secret_reconcile {
 
     struct secret_provider_class *class;
     struct owner_references owners;
+    bool bare;          /* the owner is a status object */
+    bool owners_cached; /* it has not been read in this run */
     struct reconcile_result result;
 
     size_t at; /* the entry that is being written */
@@ -163,12 +165,18 @@ static void write_failed(struct secret_reconcile *reconcile, const struct error 
     note_failure(reconcile, name, &error);
 }
 
+static void fetch_owners(struct secret_reconcile *reconcile);
+
 static void write_done(const struct secret_write_result *result, void *arg)
 {
     struct secret_reconcile *reconcile = arg;
     struct secret_content *content = &reconcile->job.built[reconcile->at].content;
 
     reconcile->write = NULL;
+    if (result->owners_uncertain) {
+        fetch_owners(reconcile); /* and this Secret again */
+        return;
+    }
     for (unsigned i = 0; i < result->n_written; i++)
         note_written(reconcile, content->name);
     if (result->error != NULL)
@@ -200,12 +208,14 @@ static int write_one(struct secret_reconcile *reconcile, struct error **err)
         return -1;
     if (!reconcile->force && secret_state_matches(state, &desired, uv_now(config->loop), config->max_age_ms))
         return 1;
-    reconcile->write = secret_write_start(&(struct secret_write_request){.client = config->client,
-                                                                         .classes = config->classes,
-                                                                         .ns = reconcile->target->ns,
-                                                                         .desired = desired,
-                                                                         .state = state},
-                                          write_done, reconcile, err);
+    reconcile->write =
+        secret_write_start(&(struct secret_write_request){.client = config->client,
+                                                          .classes = config->classes,
+                                                          .ns = reconcile->target->ns,
+                                                          .desired = desired,
+                                                          .state = state,
+                                                          .owners_cached = reconcile->owners_cached},
+                           write_done, reconcile, err);
     return reconcile->write != NULL ? 0 : -1;
 }
 
@@ -247,18 +257,24 @@ static void owners_found(struct owner_references *owners, const struct error *er
     }
 }
 
-static void enter_owners(struct secret_reconcile *reconcile)
+static void fetch_owners(struct secret_reconcile *reconcile)
 {
     cleanup_error struct error *error = NULL;
 
-    if (reconcile->owners.n > 0) {
-        write_next(reconcile);
-        return;
-    }
-    reconcile->owner_lookup =
-        owner_lookup_start(reconcile->config->client, reconcile->target, owners_found, reconcile, &error);
+    owner_references_finish(&reconcile->owners);
+    reconcile->owners_cached = false;
+    reconcile->owner_lookup = owner_lookup_start(reconcile->config->client, reconcile->target,
+                                                 reconcile->bare, owners_found, reconcile, &error);
     if (reconcile->owner_lookup == NULL)
         fail_all(reconcile, error);
+}
+
+static void enter_owners(struct secret_reconcile *reconcile)
+{
+    if (reconcile->owners.n > 0)
+        write_next(reconcile);
+    else
+        fetch_owners(reconcile);
 }
 
 /* --- BUILD --- */
@@ -377,7 +393,9 @@ struct secret_reconcile *secret_reconcile_start(const struct secret_reconcile_co
                                            .force = request->force,
                                            .started_ns = clock_monotonic_ns(),
                                            .class = request->class,
-                                           .owners = *request->owners};
+                                           .owners = *request->owners,
+                                           .bare = request->bare,
+                                           .owners_cached = request->bare && request->owners->n > 0};
     *request->owners = (struct owner_references){0};
     if (request->files != NULL) {
         reconcile->job.files = *request->files;

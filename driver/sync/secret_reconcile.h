@@ -58,6 +58,7 @@ struct secret_reconcile_request {
     struct secret_provider_class *class; /* taken over, also on failure; NULL = it is fetched */
     struct payload *files;               /* content taken over, also on failure; NULL = they are read back */
     struct owner_references *owners;     /* content taken over, also on failure; empty = they are fetched */
+    bool bare; /* the pod is known to have no owners: its status object is one, and may be gone */
     enum secret_mode mode;
     /* A pod is about to need the Secrets: each is read, whatever its known state, and fields of other classes
      * are taken over. */

@@ -45,8 +45,8 @@ bool secret_state_matches(const struct secret_state *state, const struct desired
 void secret_state_update(struct secret_state *state, const struct desired_secret *desired,
                          const cJSON *object, uint64_t now_ms);
 
-/* After a write that has left the desired data. `object` is the Secret as the API server has it now, borrowed; NULL
- * when some of the data is not as desired. */
+/* After a write that has left the desired data. `object` is the Secret as the API server has it now,
+ * borrowed; NULL when some of the data is not as desired. */
 void secret_state_written(struct secret_state *state, const struct desired_secret *desired,
                           const cJSON *object);
 

@@ -34,8 +34,10 @@ struct sync_volume {
     bool rotating; /* the last event was a rotation check: what is written now are new contents */
 
     struct owner_references owners; /* once known */
+    bool bare;                      /* the owner is the status object, which may be created again */
     struct secret_state_refs states;
-    uint64_t due_ms; /* when it is queued by itself, on uv_now()'s clock */
+    uint64_t due_ms;   /* when it is queued by itself, on uv_now()'s clock */
+    uint64_t check_ms; /* when the next check is due; rotation checks do not put it off */
     unsigned retries;
     struct secret_report report;
     struct observer_call *waiter; /* a publish that waits for the next end of a run */
@@ -60,10 +62,22 @@ static struct sync_volume *volume_at(struct list *link)
     return container_of(volume_entry_at(link), struct sync_volume, entry);
 }
 
-/* After `ms` less up to a fifth, by chance: volumes that were published together move apart. */
+/* After `ms` less a tenth to a quarter, by chance: volumes that were published together move apart, and what
+ * is missing is back within `ms`. */
 static void plan_check(struct sync_volume *volume, uint64_t ms)
 {
-    volume->due_ms = uv_now(volume->sync->config.loop) + backoff_spread(ms, 80, 100, backoff_random());
+    volume->check_ms = uv_now(volume->sync->config.loop) + backoff_spread(ms, 75, 90, backoff_random());
+    volume->due_ms = volume->check_ms;
+}
+
+/* Is a run now as good as the next check? A rotation check saves the check that follows soon, and replaces
+ * one that is not planned within the interval. */
+static bool check_is_near(const struct sync_volume *volume)
+{
+    uint64_t now = uv_now(volume->sync->config.loop);
+    uint64_t interval = volume->sync->config.check_interval_ms;
+
+    return volume->check_ms <= now + interval / 100 * 55 || volume->check_ms > now + interval;
 }
 
 /* --- the queue --- */
@@ -170,8 +184,10 @@ static void plan(struct sync_volume *volume, const struct reconcile_result *resu
     volume->rotating = false;
     if (result->gone || (result->n_objects == 0 && result->n_failures == 0))
         plan_idle_check(volume);
-    else
+    else if (volume->check_ms <= uv_now(sync->config.loop))
         plan_check(volume, sync->config.check_interval_ms);
+    else
+        volume->due_ms = volume->check_ms;
 }
 
 static void keep_result(struct sync_volume *volume, struct reconcile_result *result)
@@ -182,6 +198,8 @@ static void keep_result(struct sync_volume *volume, struct reconcile_result *res
     owner_references_finish(&volume->owners);
     volume->owners = result->owners;
     result->owners = (struct owner_references){0};
+    if (volume->owners.n > 0)
+        volume->bare = strcmp(volume->owners.items[0].kind, POD_STATUS_KIND) == 0;
 }
 
 static void reconcile_done(struct reconcile_result *result, void *arg)
@@ -209,11 +227,14 @@ static void reconcile_done(struct reconcile_result *result, void *arg)
     set_timer(sync);
 }
 
-/* The status object of a bare pod may have been created again; the owners of other pods do not change. */
-static void forget_uncertain_owners(struct sync_volume *volume)
+/* A run in which the check is due reads the status object of a bare pod, which may have been created again;
+ * the owners of other pods do not change. */
+static void begin_check(struct sync_volume *volume)
 {
-    if (volume->class == NULL && volume->owners.n > 0 &&
-        strcmp(volume->owners.items[0].kind, POD_STATUS_KIND) == 0)
+    if (volume->class != NULL && !check_is_near(volume))
+        return;
+    volume->check_ms = 0; /* done by this run */
+    if (volume->bare)
         owner_references_finish(&volume->owners);
 }
 
@@ -226,6 +247,7 @@ static void start_reconcile(struct sync_volume *volume)
                                                .class = class,
                                                .files = volume->have_files ? &volume->files : NULL,
                                                .owners = &volume->owners,
+                                               .bare = volume->bare,
                                                .mode = volume->mode,
                                                .force = volume->mounting};
 
@@ -277,7 +299,7 @@ static void start_next(struct secret_sync *sync)
     while (sync->n_running < SECRET_SYNC_RUNNING_MAX && (volume = next_queued(sync)) != NULL) {
         list_remove(&volume->link);
         list_insert_before(&sync->running, &volume->link);
-        forget_uncertain_owners(volume);
+        begin_check(volume);
         start_reconcile(volume);
     }
 }
@@ -478,7 +500,7 @@ struct secret_sync *secret_sync_create(const struct secret_sync_config *config, 
                                                       .client = config->client,
                                                       .classes = config->classes,
                                                       .states = &sync->states,
-                                                      .max_age_ms = config->check_interval_ms / 5 * 4},
+                                                      .max_age_ms = config->check_interval_ms / 5 * 3},
                                  .reporter = {.log = config->log, .events = config->events},
                                  .retry_pauses = {.first = SECRET_SYNC_RETRY_FIRST_MS,
                                                   .growth_percent = 200,

@@ -23,6 +23,7 @@ struct secret_write {
     struct error *conflict;
     unsigned n_written;
     bool data_written;
+    bool owners_uncertain; /* the last request was not sent for that reason */
     secret_write_callback *callback;
     void *arg;
 
@@ -98,7 +99,8 @@ static void note_changed_data(struct secret_write *write, struct error **error)
     write->request.state->data_changed = true;
 }
 
-/* Finds out which of the metadata was refused or changed. Returns what is to be reported: what was not known before. */
+/* Finds out which of the metadata was refused or changed. Returns what is to be reported: what was not known
+ * before. */
 static struct error *take_refused(struct secret_write *write)
 {
     struct secret_state *state = write->request.state;
@@ -149,6 +151,7 @@ static void conclude(struct secret_write *write, const struct error *cause)
     cleanup_error struct error *refused = steal_ptr(&write->refused);
     const struct secret_write_result result = {.n_written = write->n_written,
                                                .data_written = write->data_written,
+                                               .owners_uncertain = write->owners_uncertain,
                                                .error = error,
                                                .conflict = conflict,
                                                .refused = refused};
@@ -159,8 +162,8 @@ static void conclude(struct secret_write *write, const struct error *cause)
 
 static int start_upsert(struct secret_write *write, struct error **err);
 
-/* Success. After a refusal that is new, the rest is written: the annotation of the field owners leaves out what was
- * refused, and parts of which only one field was. */
+/* Success. After a refusal that is new, the rest is written: the annotation of the field owners leaves out
+ * what was refused, and parts of which only one field was. */
 static void finish(struct secret_write *write)
 {
     cleanup_error struct error *error = NULL;
@@ -324,8 +327,12 @@ static cJSON *build(enum kube_upsert_step step, const cJSON *current, void *arg,
         leave_changed_data(write, current, &patch.json);
     }
     write->conflict = steal_ptr(&patch.conflict);
-    if (patch.json != NULL)
-        keep_sent(write, patch.json);
+    if (patch.json == NULL)
+        return NULL;
+    keep_sent(write, patch.json);
+    write->owners_uncertain = write->request.owners_cached && (write->sent_parts & SECRET_OMIT_OWNERS) != 0;
+    if (write->owners_uncertain)
+        return NULL;
     return steal_ptr(&patch.json);
 }
 
@@ -439,7 +446,9 @@ static void upsert_done(struct kube_upsert_result *result, const struct error *e
     struct secret_write *write = arg;
 
     write->upsert = NULL;
-    if (error == NULL)
+    if (write->owners_uncertain)
+        conclude(write, NULL);
+    else if (error == NULL)
         write_succeeded(write, result->object, result->wrote);
     else
         write_refused(write, error);

@@ -7,11 +7,12 @@
  *               │                              └▶ read, write what differs ────────▶ done
  *               └─ refused because of metadata
  *
- * Refused metadata does not hold back data. When an admission plugin, a policy or a webhook refuses owner references,
- * labels or annotations, the write is repeated without them. If the refusal does not name the part, the data is written
- * alone and each part is tried by itself after it. A new Secret keeps its owners as long as it can be created with them,
- * because nothing removes a Secret without owners. Metadata that is not as it was sent in the end (refused, or changed
- * by a webhook) is left alone from then on (refused_fields.h). So is data that a webhook changes.
+ * Refused metadata does not hold back data. When an admission plugin, a policy or a webhook refuses owner
+ * references, labels or annotations, the write is repeated without them. If the refusal does not name the
+ * part, the data is written alone and each part is tried by itself after it. A new Secret keeps its owners as
+ * long as it can be created with them, because nothing removes a Secret without owners. Metadata that is not
+ * as it was sent in the end (refused, or changed by a webhook) is left alone from then on (refused_fields.h).
+ * So is data that a webhook changes.
  *
  * Contract of the operation: common/grpc/client.h.
  */
@@ -31,12 +32,17 @@ struct secret_write_request {
     const char *ns;
     struct desired_secret desired;
     struct secret_state *state; /* of this Secret: is updated */
+    bool
+        owners_cached; /* the desired owners were read in an earlier run. They are not put into a Secret that lacks them:
+                           the garbage collector would delete the Secret, if they are gone */
 };
 
 /* Borrowed. */
 struct secret_write_result {
-    unsigned n_written;        /* requests that have created or changed the Secret */
-    bool data_written;         /* the data, or a new Secret, is among it */
+    unsigned n_written; /* requests that have created or changed the Secret */
+    bool data_written;  /* the data, or a new Secret, is among it */
+    bool
+        owners_uncertain; /* nothing was written: the Secret needs an owner that may be gone (`owners_cached`) */
     const struct error *error; /* NULL on success */
     const struct error
         *conflict; /* fields that keep the value of another class (secret_patch.h); NULL = none */

@@ -17,9 +17,9 @@ enum {
     TLS_FILE_MAX = 1 << 20, /* bytes of a file; no Secret can hold more */
 };
 
-/* Every block of type CERTIFICATE, written again (64 columns, without header lines and without what is between
- * the blocks). The order is that of certificate_chain_order() by the file's private key, or that of the file
- * when it has no key or no certificate of it. */
+/* Every block of type CERTIFICATE, written again (64 columns, without header lines and without what is
+ * between the blocks). The order is that of certificate_chain_order() by the file's private key, or that of
+ * the file when it has no key or no certificate of it. */
 struct secret *tls_split_certificates(const void *file, size_t len, struct error **err);
 
 /* The last block that is a private key (its type ends in "PRIVATE KEY"), as tls_key.h writes it. Blocks of

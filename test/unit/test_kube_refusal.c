@@ -1,5 +1,6 @@
 /*
- * test_kube_refusal.c - why the API server has refused a write, by the messages that it and common policy engines send.
+ * test_kube_refusal.c - why the API server has refused a write, by the messages that it and common policy
+ * engines send.
  */
 #include <setjmp.h>
 #include <stdarg.h>

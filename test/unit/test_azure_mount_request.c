@@ -301,7 +301,7 @@ static void tokens_of_the_pod_may_come_with_the_secret(void **state)
     (void)state;
     assert_int_equal(parse(&given, secret, &request, NULL), 0);
     assert_int_equal(request.identity->ops->mode, IDENTITY_WORKLOAD);
-    assert_string_equal(secret_bytes(request.identity->credential), "from-secret");
+    assert_string_equal((const char *)secret_bytes(request.identity->credential), "from-secret");
     mount_request_finish(&request);
 }
 

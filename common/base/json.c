@@ -13,157 +13,10 @@
 #include <math.h>
 #include <string.h>
 
+#include "common/base/json_reduce.h"
+#include "common/base/json_scan.h"
 #include "common/base/secret.h"
 #include "common/base/utf8.h"
-
-struct scan {
-    const char *text;
-    size_t len;
-    size_t at;
-    unsigned depth;
-};
-
-/* --- the scan before cJSON --- */
-
-static int refuse(const struct scan *scan, const char *problem, struct error **err)
-{
-    return error_set(err, GRPC_STATUS_INVALID_ARGUMENT, "invalid JSON: %s at byte %zu", problem, scan->at);
-}
-
-/* The byte `ahead` of the cursor; NUL behind the end (a NUL in the text is refused everywhere). */
-static char peek(const struct scan *scan, size_t ahead)
-{
-    if (scan->len - scan->at <= ahead)
-        return '\0';
-    return scan->text[scan->at + ahead];
-}
-
-static bool is_digit(char c)
-{
-    return c >= '0' && c <= '9';
-}
-
-static bool is_hex(char c)
-{
-    return is_digit(c) || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
-}
-
-/* At a backslash. cJSON checks the surrogate pairs. */
-static int scan_escape(struct scan *scan, struct error **err)
-{
-    char kind = peek(scan, 1);
-    if (kind != '\0' && strchr("\"\\/bfnrt", kind) != NULL) {
-        scan->at += 2;
-        return 0;
-    }
-    if (kind != 'u')
-        return refuse(scan, "bad escape", err);
-    bool zero = true;
-    for (size_t i = 2; i < 6; i++) {
-        if (!is_hex(peek(scan, i)))
-            return refuse(scan, "bad escape", err);
-        zero = zero && peek(scan, i) == '0';
-    }
-    if (zero)
-        return refuse(scan, "NUL in a string", err);
-    scan->at += 6;
-    return 0;
-}
-
-static int scan_string(struct scan *scan, struct error **err)
-{
-    scan->at++;
-    while (scan->at < scan->len) {
-        unsigned char byte = (unsigned char)scan->text[scan->at];
-        if (byte == '"') {
-            scan->at++;
-            return 0;
-        }
-        if (byte < 0x20)
-            return refuse(scan, "control character in a string", err);
-        if (byte != '\\')
-            scan->at++;
-        else if (scan_escape(scan, err) < 0)
-            return -1;
-    }
-    return refuse(scan, "string without end", err);
-}
-
-static void skip_digits(struct scan *scan)
-{
-    while (is_digit(peek(scan, 0)))
-        scan->at++;
-}
-
-/* RFC 8259 section 6: [-] int [frac] [exp] */
-static int scan_number(struct scan *scan, struct error **err)
-{
-    if (peek(scan, 0) == '-')
-        scan->at++;
-    if (!is_digit(peek(scan, 0)) || (peek(scan, 0) == '0' && is_digit(peek(scan, 1))))
-        return refuse(scan, "bad number", err);
-    skip_digits(scan);
-    if (peek(scan, 0) == '.') {
-        scan->at++;
-        if (!is_digit(peek(scan, 0)))
-            return refuse(scan, "bad number", err);
-        skip_digits(scan);
-    }
-    if (peek(scan, 0) == 'e' || peek(scan, 0) == 'E') {
-        scan->at++;
-        if (peek(scan, 0) == '+' || peek(scan, 0) == '-')
-            scan->at++;
-        if (!is_digit(peek(scan, 0)))
-            return refuse(scan, "bad number", err);
-        skip_digits(scan);
-    }
-    return 0;
-}
-
-static int scan_word(struct scan *scan, struct error **err)
-{
-    static const char *const words[] = {"true", "false", "null"};
-    for (size_t i = 0; i < ARRAY_SIZE(words); i++) {
-        size_t len = strlen(words[i]);
-        if (scan->len - scan->at >= len && memcmp(scan->text + scan->at, words[i], len) == 0) {
-            scan->at += len;
-            return 0;
-        }
-    }
-    return refuse(scan, "unexpected character", err);
-}
-
-static int scan_token(struct scan *scan, struct error **err)
-{
-    char c = scan->text[scan->at];
-    switch (c) {
-    case '{':
-    case '[':
-        if (++scan->depth > JSON_MAX_DEPTH)
-            return refuse(scan, "nested too deep", err);
-        scan->at++;
-        return 0;
-    case '}':
-    case ']':
-        if (scan->depth == 0)
-            return refuse(scan, "unexpected character", err);
-        scan->depth--;
-        scan->at++;
-        return 0;
-    case ' ':
-    case '\t':
-    case '\n':
-    case '\r':
-    case ',':
-    case ':':
-        scan->at++;
-        return 0;
-    case '"':
-        return scan_string(scan, err);
-    default:
-        return c == '-' || is_digit(c) ? scan_number(scan, err) : scan_word(scan, err);
-    }
-}
 
 /* --- the walk after cJSON --- */
 
@@ -217,47 +70,83 @@ static bool only_white_space(const char *text, size_t len)
     return true;
 }
 
-cJSON *json_parse_with(const char *text, size_t len, size_t max_len, unsigned flags, struct error **err)
+/* cJSON on text whose tokens are good. */
+static cJSON *build(const char *text, size_t len, unsigned flags, struct error **err)
 {
-    size_t mark = utf8_mark_len(text, len);
-    struct scan scan = {.text = text + mark, .len = len - mark};
-    text += mark;
-    len -= mark;
-    errno = 0;
-    if (len > max_len) {
-        (void)error_set(err, GRPC_STATUS_INVALID_ARGUMENT, "invalid JSON: %zu bytes, at most %zu are allowed",
-                        len, max_len);
-        return NULL;
-    }
-    if (len == 0) { /* cJSON 1.7.15 reads the byte in front of an empty text */
-        (void)refuse(&scan, "unexpected end", err);
-        return NULL;
-    }
-    if (!utf8_valid(text, len)) {
-        (void)error_set(err, GRPC_STATUS_INVALID_ARGUMENT, "invalid JSON: not UTF-8");
-        return NULL;
-    }
-    while (scan.at < len) {
-        if (scan_token(&scan, err) < 0)
-            return NULL;
-    }
-
+    struct json_scan scan = {.text = text, .len = len};
     const char *end = NULL;
     cleanup_json cJSON *json = cJSON_ParseWithLengthOpts(text, len, &end, /* require_null_terminated= */ 0);
     /* `end` points into the text in both cases; on failure it is where cJSON gave up. */
     scan.at = end != NULL ? (size_t)(end - text) : 0;
     if (json == NULL || end == NULL) {
-        (void)refuse(&scan, "unexpected character or end", err);
+        (void)json_scan_refuse(&scan, "unexpected character or end", err);
         (void)error_check_memory(err, "JSON");
         return NULL;
     }
     if (!only_white_space(end, len - scan.at)) {
-        (void)refuse(&scan, "something behind the value", err);
+        (void)json_scan_refuse(&scan, "something behind the value", err);
         return NULL;
     }
     if (check_tree(json, flags, err) < 0)
         return NULL;
     return steal_ptr(&json);
+}
+
+static int check_values(size_t values, const struct json_options *options, struct error **err)
+{
+    if (options->max_values > 0 && values > options->max_values)
+        return error_set(err, GRPC_STATUS_INVALID_ARGUMENT, "invalid JSON: more than %zu values",
+                         options->max_values);
+    return 0;
+}
+
+/* Builds the tree of a text that was scanned. */
+static cJSON *build_scanned(const struct json_scan *scan, const struct json_options *options,
+                            struct error **err)
+{
+    bool large = options->max_values > 0 && scan->values > options->max_values;
+    if (!json_scan_is_whole(scan) || (!large && !scan->rewrite))
+        return check_values(scan->values, options, err) < 0
+                   ? NULL
+                   : build(scan->text, scan->len, options->flags, err);
+    size_t values = 0;
+    cleanup_secret struct secret *reduced =
+        json_reduce(scan->text, scan->len, large ? options : &(struct json_options){0}, &values, err);
+    if (reduced == NULL || check_values(values, options, err) < 0)
+        return NULL;
+    return build((const char *)secret_bytes(reduced), secret_len(reduced), options->flags, err);
+}
+
+cJSON *json_parse_options(const char *text, size_t len, const struct json_options *options,
+                          struct error **err)
+{
+    size_t mark = utf8_mark_len(text, len);
+    struct json_scan scan = {
+        .text = text + mark, .len = len - mark, .allow_nul = (options->flags & JSON_KEEP_NUL) != 0};
+    errno = 0;
+    if (scan.len > options->max_len) {
+        (void)error_set(err, GRPC_STATUS_INVALID_ARGUMENT, "invalid JSON: %zu bytes, at most %zu are allowed",
+                        scan.len, options->max_len);
+        return NULL;
+    }
+    if (scan.len == 0) { /* cJSON 1.7.15 reads the byte in front of an empty text */
+        (void)json_scan_refuse(&scan, "unexpected end", err);
+        return NULL;
+    }
+    if (!utf8_valid(scan.text, scan.len)) {
+        (void)error_set(err, GRPC_STATUS_INVALID_ARGUMENT, "invalid JSON: not UTF-8");
+        return NULL;
+    }
+    while (scan.at < scan.len) {
+        if (json_scan_token(&scan, err) < 0)
+            return NULL;
+    }
+    return build_scanned(&scan, options, err);
+}
+
+cJSON *json_parse_with(const char *text, size_t len, size_t max_len, unsigned flags, struct error **err)
+{
+    return json_parse_options(text, len, &(struct json_options){.max_len = max_len, .flags = flags}, err);
 }
 
 cJSON *json_parse(const char *text, size_t len, size_t max_len, struct error **err)
@@ -321,10 +210,23 @@ static int get_member(const cJSON *object, const char *key, cJSON_bool is_wanted
     return 0;
 }
 
+bool json_has_nul(const char *text)
+{
+    return strstr(text, JSON_NUL) != NULL;
+}
+
+static int check_nul(const char *key, const cJSON *member, struct error **err)
+{
+    if (json_has_nul(member->valuestring))
+        return error_set(err, GRPC_STATUS_INVALID_ARGUMENT, "JSON member '%s' contains a NUL character", key);
+    return 0;
+}
+
 int json_get_string(const cJSON *object, const char *key, const char **ret, struct error **err)
 {
     const cJSON *member = NULL;
-    if (get_member(object, key, cJSON_IsString, "string", &member, err) < 0)
+    if (get_member(object, key, cJSON_IsString, "string", &member, err) < 0 ||
+        check_nul(key, member, err) < 0)
         return -1;
     *ret = member->valuestring;
     return 0;
@@ -333,9 +235,37 @@ int json_get_string(const cJSON *object, const char *key, const char **ret, stru
 int json_opt_string(const cJSON *object, const char *key, const char **ret, struct error **err)
 {
     const cJSON *member = NULL;
+    if (opt_member(object, key, cJSON_IsString, "string", &member, err) < 0 ||
+        (member != NULL && check_nul(key, member, err) < 0))
+        return -1;
+    *ret = member != NULL ? member->valuestring : NULL;
+    return 0;
+}
+
+size_t json_restore_nul(char *text)
+{
+    const char *in = text;
+    char *out = text, *found;
+    while ((found = strstr(in, JSON_NUL)) != NULL) {
+        size_t len = (size_t)(found - in);
+        memmove(out, in, len);
+        out += len;
+        *out++ = '\0';
+        in = found + strlen(JSON_NUL);
+    }
+    size_t rest = strlen(in);
+    memmove(out, in, rest + 1);
+    return (size_t)(out - text) + rest;
+}
+
+int json_opt_bytes(const cJSON *object, const char *key, const char **ret, size_t *ret_len,
+                   struct error **err)
+{
+    const cJSON *member = NULL;
     if (opt_member(object, key, cJSON_IsString, "string", &member, err) < 0)
         return -1;
     *ret = member != NULL ? member->valuestring : NULL;
+    *ret_len = member != NULL ? json_restore_nul(member->valuestring) : 0;
     return 0;
 }
 
@@ -376,6 +306,11 @@ static bool exact_integer(double number, int64_t *ret)
     return true;
 }
 
+static bool is_digit(char c)
+{
+    return c >= '0' && c <= '9';
+}
+
 static bool decimal_integer(const char *text, int64_t *ret)
 {
     const char *digits = text[0] == '-' ? text + 1 : text;
@@ -410,36 +345,36 @@ int json_opt_int(const cJSON *object, const char *key, int64_t default_value, in
 
 /* --- source texts --- */
 
-static void skip_to(struct scan *scan, const char *wanted)
+static void skip_to(struct json_scan *scan, const char *wanted)
 {
     while (scan->at < scan->len && strchr(wanted, scan->text[scan->at]) == NULL)
         scan->at++;
 }
 
-static void skip_white_space(struct scan *scan)
+static void skip_white_space(struct json_scan *scan)
 {
     while (scan->at < scan->len && strchr(" \t\r\n", scan->text[scan->at]) != NULL)
         scan->at++;
 }
 
 /* One value, with all that is nested in it. */
-static void skip_value(struct scan *scan)
+static void skip_value(struct json_scan *scan)
 {
     unsigned outside = scan->depth;
     do {
-        if (scan_token(scan, NULL) < 0)
+        if (json_scan_token(scan, NULL) < 0)
             return; /* cannot happen: the text was scanned before */
     } while (scan->depth > outside && scan->at < scan->len);
 }
 
 void json_member_texts(const char *text, size_t len, struct json_text *ret, size_t n)
 {
-    struct scan scan = {.text = text, .len = len};
+    struct json_scan scan = {.text = text, .len = len, .allow_nul = true};
 
     skip_to(&scan, "{");
     for (size_t i = 0; i < n; i++) {
         skip_to(&scan, "\"");
-        if (scan_string(&scan, NULL) < 0)
+        if (json_scan_string(&scan, NULL) < 0)
             scan.at = len;
         skip_to(&scan, ":");
         scan.at += scan.at < len ? 1 : 0;

@@ -77,6 +77,11 @@ static int set_from_member(struct string_map *map, const cJSON *member, struct e
     if (!cJSON_IsString(member) && !cJSON_IsNull(member))
         return error_set(err, GRPC_STATUS_INVALID_ARGUMENT, "value of \"%s\" is not a string",
                          member->string);
+    if (json_has_nul(member->string))
+        return error_set(err, GRPC_STATUS_INVALID_ARGUMENT, "a key contains a NUL character");
+    if (cJSON_IsString(member) && json_has_nul(member->valuestring))
+        return error_set(err, GRPC_STATUS_INVALID_ARGUMENT, "value of \"%s\" contains a NUL character",
+                         member->string);
     if (map->n >= STRING_MAP_MAX_ENTRIES && string_map_get(map, member->string) == NULL)
         return error_set(err, GRPC_STATUS_INVALID_ARGUMENT, "more than %d keys", STRING_MAP_MAX_ENTRIES);
     return string_map_set(map, member->string, cJSON_IsString(member) ? member->valuestring : "", err);
@@ -85,7 +90,7 @@ static int set_from_member(struct string_map *map, const cJSON *member, struct e
 int string_map_from_json(struct string_map *map, const char *json, size_t len, int *ret_null,
                          struct error **err)
 {
-    cleanup_json cJSON *root = json_parse_with(json, len, len, JSON_ALLOW_DUPLICATES, err);
+    cleanup_json cJSON *root = json_parse_with(json, len, len, JSON_ALLOW_DUPLICATES | JSON_KEEP_NUL, err);
     if (root == NULL)
         return -1;
     if (!cJSON_IsObject(root) && !cJSON_IsNull(root))

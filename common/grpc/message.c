@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "common/base/secret.h"
@@ -13,6 +14,8 @@
 
 /* https://protobuf.dev/programming-guides/encoding/ */
 enum wire_type { WIRE_VARINT = 0, WIRE_64BIT = 1, WIRE_BYTES = 2, WIRE_32BIT = 5 };
+
+enum { KEY_MAX = 128 }; /* of a map's key in an error; Kubernetes' keys end at 253 characters */
 
 struct cursor {
     const uint8_t *at;
@@ -51,18 +54,37 @@ static bool skip(struct cursor *cursor, uint64_t len)
     return true;
 }
 
-static int check_string(const ProtobufCMessageDescriptor *type, const ProtobufCFieldDescriptor *field,
-                        struct cursor text, struct error **err)
+static bool has_nul(struct cursor text)
 {
-    size_t len = (size_t)(text.end - text.at);
+    return text.at < text.end && memchr(text.at, 0, (size_t)(text.end - text.at)) != NULL;
+}
 
-    if (len > 0 && memchr(text.at, 0, len) != NULL)
-        return error_set(err, GRPC_STATUS_INVALID_ARGUMENT, "grpc: field %s of %s contains a NUL character",
-                         field->name, type->short_name);
-    if (!utf8_valid((const char *)text.at, len))
-        return error_set(err, GRPC_STATUS_INVALID_ARGUMENT, "grpc: field %s of %s is not valid UTF-8",
-                         field->name, type->short_name);
-    return 0;
+/* `key`: that of the map's entry whose value this is; empty elsewhere. */
+static int check_string(const ProtobufCMessageDescriptor *type, const ProtobufCFieldDescriptor *field,
+                        struct cursor text, struct cursor key, struct error **err)
+{
+    bool nul = has_nul(text);
+    char name[KEY_MAX + 1], of_key[KEY_MAX + 16] = "";
+
+    if (!nul && utf8_valid((const char *)text.at, (size_t)(text.end - text.at)))
+        return 0;
+    if (key.at < key.end) {
+        size_t len = (size_t)(key.end - key.at);
+        (void)snprintf(of_key, sizeof(of_key), "%.*s", (int)(len < KEY_MAX ? len : KEY_MAX),
+                       (const char *)key.at);
+        utf8_quote(name, sizeof(name), of_key);
+        (void)snprintf(of_key, sizeof(of_key), " (key \"%s\")", name);
+    }
+    return error_set(err, GRPC_STATUS_INVALID_ARGUMENT,
+                     nul ? "grpc: field %s of %s contains a NUL character%s"
+                         : "grpc: field %s of %s is not valid UTF-8%s",
+                     field->name, type->short_name, of_key);
+}
+
+/* The key of an entry of a map, whose text comes before its value. */
+static bool is_entry_key(const ProtobufCMessageDescriptor *type, const ProtobufCFieldDescriptor *field)
+{
+    return type->n_fields == 2 && strcmp(field->name, "key") == 0;
 }
 
 /* Returns -1 with err set for a bad string; ends quietly where the bytes are no protobuf. */
@@ -70,6 +92,8 @@ static int walk_message(struct walk *walk, const ProtobufCMessageDescriptor *typ
                         struct cursor cursor, // NOLINT(misc-no-recursion)
                         unsigned depth)
 {
+    struct cursor key = {.at = NULL, .end = NULL};
+
     if (depth > MESSAGE_DEPTH_MAX)
         return error_set(walk->err, GRPC_STATUS_INVALID_ARGUMENT, "grpc: message nested deeper than %d",
                          MESSAGE_DEPTH_MAX);
@@ -112,8 +136,10 @@ static int walk_message(struct walk *walk, const ProtobufCMessageDescriptor *typ
         field = protobuf_c_message_descriptor_get_field(type, (unsigned)(tag >> 3));
         if (field == NULL)
             continue;
-        if (field->type == PROTOBUF_C_TYPE_STRING && check_string(type, field, content, walk->err) < 0)
+        if (field->type == PROTOBUF_C_TYPE_STRING && check_string(type, field, content, key, walk->err) < 0)
             return -1;
+        if (field->type == PROTOBUF_C_TYPE_STRING && is_entry_key(type, field))
+            key = content;
         if (field->type == PROTOBUF_C_TYPE_MESSAGE &&
             walk_message(walk, field->descriptor, content, depth + 1) < 0)
             return -1;

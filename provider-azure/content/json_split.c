@@ -10,14 +10,21 @@
 #include "provider-azure/objects/object_path.h"
 #include "provider-azure/vault/vault_json.h"
 
+static int bad_name(size_t index, struct error **err)
+{
+    return error_set(err, GRPC_STATUS_FAILED_PRECONDITION,
+                     "objectSplit: json: the name of member %zu has a control character", index);
+}
+
 /* A member's name becomes part of a path; that is checked again with all paths of the mount. */
 static int check_member(const char *name, size_t index, struct error **err)
 {
     for (const char *c = name; *c != '\0'; c++) {
         if ((unsigned char)*c < 0x20 || *c == 0x7f)
-            return error_set(err, GRPC_STATUS_FAILED_PRECONDITION,
-                             "objectSplit: json: the name of member %zu has a control character", index);
+            return bad_name(index, err);
     }
+    if (json_has_nul(name))
+        return bad_name(index, err);
     if (object_path_check(name, err) < 0) {
         error_recode(err, GRPC_STATUS_FAILED_PRECONDITION);
         return error_wrap(err, "objectSplit: json: member \"%.128s\"", name);
@@ -35,14 +42,16 @@ static int add_member(const char *path, const cJSON *member, const struct json_t
         return error_no_memory(err, NULL);
     }
     const char *text = cJSON_IsString(member) ? member->valuestring : source->at;
-    size_t len = cJSON_IsString(member) ? strlen(member->valuestring) : source->len;
+    size_t len = cJSON_IsString(member) ? json_restore_nul(member->valuestring) : source->len;
     return content_files_add(files, directory, member->string, text, len, err);
 }
 
 int json_split(const char *path, const char *text, size_t len, cJSON **ret_json, struct content_files *files,
                struct error **err)
 {
-    const cJSON *json = *ret_json = json_parse(text, len, VAULT_RESPONSE_MAX, err);
+    const struct json_options options = {
+        .max_len = VAULT_RESPONSE_MAX, .max_values = VAULT_VALUES_MAX, .flags = JSON_KEEP_NUL | JSON_SHALLOW};
+    const cJSON *json = *ret_json = json_parse_options(text, len, &options, err);
     if (json == NULL) {
         error_recode(err, GRPC_STATUS_FAILED_PRECONDITION);
         error_wrap(err, "objectSplit: json");

@@ -32,7 +32,11 @@ static const char *opt_text(const cJSON *object, const char *key)
 /* Never fails: a body that is no such JSON says nothing. The caller frees `root`. */
 static struct vault_error_body read_body(const struct http_reply *reply)
 {
-    cJSON *root = json_parse((const char *)reply->body.data, reply->body.len, VAULT_RESPONSE_MAX, NULL);
+    static const char *const members[] = {"error", NULL};
+    const struct json_options options = {
+        .max_len = VAULT_RESPONSE_MAX, .max_values = VAULT_VALUES_MAX, .members = members};
+    cJSON *root =
+        json_parse_options((const char *)reply->body.data, reply->body.len, &options, /* err= */ NULL);
     const cJSON *error = NULL;
     const cJSON *inner = NULL;
 
@@ -91,7 +95,8 @@ static enum grpc_status grpc_status_of(int status)
 int vault_error(const struct http_reply *reply, const char *host, unsigned tries, struct error **err)
 {
     const struct vault_error_body body = read_body(reply);
-    cleanup_json cJSON *root = body.root;
+    cleanup_json cJSON *root = body.root; /* what `body` borrows from */
+    (void)root;
     const char *hint = hint_for(reply->status, &body);
     char message[MESSAGE_MAX + 1];
     char code[CODE_MAX + 1];

@@ -8,16 +8,18 @@
 
 #include "provider-azure/base/url.h"
 
-cJSON *vault_json_parse(const char *json, size_t len, struct error **err)
+cJSON *vault_json_parse(const char *json, size_t len, const char *const *members, unsigned flags,
+                        struct error **err)
 {
-    cleanup_json cJSON *root = json_parse(json, len, VAULT_RESPONSE_MAX, err);
+    const struct json_options options = {
+        .max_len = VAULT_RESPONSE_MAX, .max_values = VAULT_VALUES_MAX, .flags = flags, .members = members};
+    cleanup_json cJSON *root = json_parse_options(json, len, &options, err);
     if (root == NULL) {
-        error_recode(err, GRPC_STATUS_UNAVAILABLE);
-        /* JSON of the vault's own that cannot be taken, for example for a NUL in a value, is no web page. */
-        if (len > 0 && json[0] == '{')
-            error_wrap(err, "the vault's response cannot be read");
-        else
-            error_wrap(err, "the vault's response is not JSON (a proxy in between?)");
+        /* JSON of the vault's own that cannot be taken is no web page, and stays as it is. */
+        bool own = len > 0 && json[0] == '{';
+        error_recode(err, own ? GRPC_STATUS_FAILED_PRECONDITION : GRPC_STATUS_UNAVAILABLE);
+        error_wrap(err, own ? "the vault's response cannot be read"
+                            : "the vault's response is not JSON (a proxy in between?)");
         error_check_memory(err, "the vault's response");
         return NULL;
     }

@@ -9,9 +9,15 @@
 /* A secret has at most 25 KiB, a certificate some more; a page of 25 versions about 10 KiB. */
 enum { VAULT_RESPONSE_MAX = 1024 * 1024 };
 
-/* Parses a response's body, which must be a JSON object. The caller frees with cJSON_Delete(). UNAVAILABLE:
- * the body does not come from a vault. RESOURCE_EXHAUSTED: lack of memory. */
-cJSON *vault_json_parse(const char *json, size_t len, struct error **err);
+/* Values of a response that are read: a page of 25 objects with all tags has some thousand. The memory of a
+ * tree with so many stays below 4 MiB. */
+enum { VAULT_VALUES_MAX = 20000 };
+
+/* Parses a response's body, which must be a JSON object, of which `members` are needed (ends with NULL).
+ * `flags`: json_flags. The caller frees with cJSON_Delete(). UNAVAILABLE: the body does not come from a
+ * vault. FAILED_PRECONDITION: it does, but cannot be used. RESOURCE_EXHAUSTED: lack of memory. */
+cJSON *vault_json_parse(const char *json, size_t len, const char *const *members, unsigned flags,
+                        struct error **err);
 
 /* Attributes an error about the shape of the JSON (INVALID_ARGUMENT) to the vault: FAILED_PRECONDITION, "the
  * vault's response: ...". Leaves all others as they are. Returns -1. */

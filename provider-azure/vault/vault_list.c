@@ -83,7 +83,8 @@ static int add_entries(struct vault_list *list, const cJSON *values, struct erro
 int vault_list_add_page(struct vault_list *list, const char *json, size_t len, char **ret_next,
                         struct error **err)
 {
-    cleanup_json cJSON *root = vault_json_parse(json, len, err);
+    static const char *const members[] = {"value", "nextLink", NULL};
+    cleanup_json cJSON *root = vault_json_parse(json, len, members, 0, err);
     const cJSON *values = NULL;
     const char *next = NULL;
 

@@ -21,9 +21,9 @@ static int take_version(struct vault_object *object, const char *id, struct erro
     return object->version == NULL ? -1 : 0;
 }
 
-static int take_value(struct vault_object *object, const char *text, struct error **err)
+static int take_value(struct vault_object *object, const char *text, size_t len, struct error **err)
 {
-    object->value = secret_from_bytes(text, strlen(text));
+    object->value = secret_from_bytes(text, len);
     return object->value == NULL ? error_no_memory(err, NULL) : 0;
 }
 
@@ -41,8 +41,9 @@ static int parse_secret(const cJSON *root, struct vault_object *object, struct e
     const char *value = NULL;
     const char *id = NULL;
     const char *kid = NULL;
+    size_t len = 0;
 
-    if (json_opt_string(root, "value", &value, err) < 0 || json_opt_string(root, "id", &id, err) < 0 ||
+    if (json_opt_bytes(root, "value", &value, &len, err) < 0 || json_opt_string(root, "id", &id, err) < 0 ||
         json_opt_string(root, "kid", &kid, err) < 0 ||
         opt_copy(root, "contentType", &object->content_type, err) < 0)
         return -1;
@@ -51,7 +52,7 @@ static int parse_secret(const cJSON *root, struct vault_object *object, struct e
     if (id == NULL)
         return missing(err, "secret id is nil");
     object->certificate = kid != NULL && *kid != '\0';
-    return take_value(object, value, err) < 0 || take_version(object, id, err) < 0 ? -1 : 0;
+    return take_value(object, value, len, err) < 0 || take_version(object, id, err) < 0 ? -1 : 0;
 }
 
 static int key_number(const cJSON *key, const char *name, struct secret **ret, struct error **err)
@@ -97,13 +98,18 @@ static int parse_cert(const cJSON *root, struct vault_object *object, struct err
         return missing(err, "certificate value is nil");
     if (id == NULL)
         return missing(err, "certificate id is nil");
-    return take_value(object, cer, err) < 0 || take_version(object, id, err) < 0 ? -1 : 0;
+    return take_value(object, cer, strlen(cer), err) < 0 || take_version(object, id, err) < 0 ? -1 : 0;
 }
 
 int vault_object_parse(enum object_type type, const char *json, size_t len, struct vault_object *ret_object,
                        struct error **err)
 {
-    cleanup_json cJSON *root = vault_json_parse(json, len, err);
+    static const char *const members[][5] = {
+        [OBJECT_SECRET] = {"value", "id", "kid", "contentType"},
+        [OBJECT_KEY] = {"key"},
+        [OBJECT_CERT] = {"cer", "id"},
+    };
+    cleanup_json cJSON *root = vault_json_parse(json, len, members[type], JSON_KEEP_NUL, err);
 
     *ret_object = (struct vault_object){0};
     if (root == NULL)

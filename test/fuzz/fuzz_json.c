@@ -38,8 +38,34 @@ static void read_members(const cJSON *object)
     (void)json_opt_int(object, "a", 1, &number, /* err= */ NULL);
 }
 
+/* A text that is read in part is one that is read as a whole (but for duplicates in what is left out), and
+ * what is there is the same. */
+static void read_in_part(const char *text, size_t len)
+{
+    static const char *const members[] = {"a", "value", NULL};
+    const struct json_options all = {.max_len = 64 * 1024, .flags = JSON_KEEP_NUL | JSON_ALLOW_DUPLICATES};
+    struct json_options part = {
+        .max_len = 64 * 1024, .max_values = 3, .flags = all.flags, .members = members};
+    cleanup_error struct error *err = NULL, *part_err = NULL;
+    cleanup_json cJSON *whole = json_parse_options(text, len, &all, &err);
+    cleanup_json cJSON *some = json_parse_options(text, len, &part, &part_err);
+    part.flags |= JSON_SHALLOW;
+    cleanup_json cJSON *shallow = json_parse_options(text, len, &part, NULL);
+    assert(some == NULL || (whole != NULL && shallow != NULL));
+    assert(some != NULL || whole == NULL || strstr(error_message(part_err), "more than 3 values") != NULL);
+    if (!cJSON_IsObject(some))
+        return;
+    const cJSON *value = cJSON_GetObjectItemCaseSensitive(whole, "value");
+    assert(cJSON_Compare(value, cJSON_GetObjectItemCaseSensitive(some, "value"), 1) || value == NULL);
+    for (const cJSON *member = some->child; member != NULL; member = member->next) {
+        if (cJSON_IsString(member))
+            (void)json_restore_nul(member->valuestring);
+    }
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
+    read_in_part((const char *)data, size);
     cleanup_error struct error *err = NULL;
     cleanup_json cJSON *json = json_parse((const char *)data, size, 64 * 1024, &err);
     assert((json == NULL) == (err != NULL));

@@ -104,6 +104,7 @@ TEXTS = [
     Case("folded block", "array:\n  - >\n    {objectName: secret1,\n    objectType: secret}\n"),
     Case("anchors", yaml_item("objectName: &name secret1", "objectAlias: *name", "objectType: secret")),
     Case("null item", "array:\n  - ~\n  - |\n    objectName: secret1\n    objectType: secret\n"),
+    Case("a value with a NUL character", [item("nul")]),
     Case("a byte order mark", "\ufeffarray:\n- |\n  objectName: secret1\n  objectType: secret\n"),
     Case("a byte order mark in an item", "array:\n  - |\n    \ufeffobjectName: secret1\n    objectType: secret\n    objectAlias: a\n"),
     Case("second document", "array:\n  - |\n    objectName: secret1\n    objectType: secret\n---\narray: []\n"),

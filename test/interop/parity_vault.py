@@ -8,7 +8,7 @@ from harness.crypto import openssl
 
 PKCS12, PEM = "application/x-pkcs12", "application/x-pem-file"
 VALUES = {"lines": "one\ntwo\n", "unicode": "ünïcödé ✓ 😀", "quotes": "\"quotes\" \\ backslash \u2028", "spaces": " spaces ", "empty": "",
-          "html": "<html>&amp;</html>", "large": "x" * 25000, "base64": "aGVsbG8AAQL/",
+          "html": "<html>&amp;</html>", "large": "x" * 25000, "base64": "aGVsbG8AAQL/", "nul": "a\0b",
           "base64lines": "aGVs\r\nbG8=\n", "hex": "00ff10", "hexupper": "00FF1A",
           "oddhex": "abc", "123": "a number", "yes": "a word"}
 

@@ -687,7 +687,9 @@ static void bad_responses_are_errors_that_name_the_object(void **state)
         {"{\"value\":\"x\",\"id\":\"i\",\"kid\":\"k\",\"contentType\":\"application/x-pkcs12\"}",
          "illegal base64 data"},
         {"<html>", "not JSON"},
-        {"{\"value\":\"a\\u0000b\"}", "the vault's response cannot be read: invalid JSON: NUL in a string"},
+        {"{\"value\":\"x\",\"id\":\"a\\u0000b\"}",
+         "the vault's response: JSON member 'id' contains a NUL character"},
+        {"{\"value\":\"x\"", "the vault's response cannot be read: invalid JSON"},
         {"[]", "not a JSON object"},
     };
     struct fixture *fixture = *state;

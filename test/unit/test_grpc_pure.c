@@ -320,6 +320,13 @@ static void strings_with_nul_or_bad_utf8_are_refused_by_name(void **state)
         {"\x0a\x03i\0d", 5, "field volume_id of NodePublishVolumeRequest contains a NUL"},
         {"\x0a\x01\xff", 3, "field volume_id of NodePublishVolumeRequest is not valid UTF-8"},
         {"\x42\x08\x0a\x01k\x12\x03v\0v", 10, "field value of VolumeContextEntry contains a NUL"},
+        {"\x42\x08\x0a\x01k\x12\x03v\0v", 10,
+         "field value of VolumeContextEntry contains a NUL character (key \"k\")"},
+        {"\x3a\x13\x0a\x0c"
+         "clientsecret\x12\x03"
+         "a\0b",
+         21, "field value of SecretsEntry contains a NUL character (key \"clientsecret\")"},
+        {"\x3a\x07\x0a\x01k\x12\x02v\xff", 9, "field value of SecretsEntry is not valid UTF-8 (key \"k\")"},
         {"\x2a\x05\x12\x03\x0a\x01\xc0", 7, "field fs_type of MountVolume is not valid UTF-8"},
         {"\xfa\x01\x03\0\xff\0", 6, NULL}, /* unknown field 31: bytes for all we know */
     };

@@ -40,6 +40,13 @@ static void texts_that_the_rfc_allows_are_accepted(void **state)
         {"{\"a\":1,\"A\":2}", "{\"a\":1,\"A\":2}"},
         {"\"\\\"\\\\\\/\\b\\f\\n\\r\\t\\u0041\"", "\"\\\"\\\\/\\b\\f\\n\\r\\tA\""},
         {"\"\\ud83d\\ude00\"", "\"\xf0\x9f\x98\x80\""},
+        /* half a pair, as Go reads it */
+        {"\"\\ud83d\"", "\"\xef\xbf\xbd\""},
+        {"\"a\\uDE00b\"", "\"a\xef\xbf\xbd"
+                          "b\""},
+        {"\"\\ud83d\\ud83d\\ude00\\ude00\"", "\"\xef\xbf\xbd\xf0\x9f\x98\x80\xef\xbf\xbd\""},
+        {"{\"\\ud800\":[\"\\udfff\\n\",\"\\\\ud800\"]}",
+         "{\"\xef\xbf\xbd\":[\"\xef\xbf\xbd\\n\",\"\\\\ud800\"]}"},
         {"[true,false,null]", "[true,false,null]"},
         {"\xef\xbb\xbf {}", "{}"}, /* a byte order mark */
     };
@@ -91,8 +98,7 @@ static void texts_that_the_rfc_forbids_are_refused(void **state)
         {BYTES("\"\\u00"), "bad escape at byte 1"},
         {BYTES("\"\\x\""), "bad escape at byte 1"},
         {BYTES("\"\\"), "bad escape at byte 1"},
-        {BYTES("\"\\ud83d\""), NULL},
-        {BYTES("\"\\ude00\""), NULL},
+        {BYTES("\"\\ud83\""), NULL},
         {BYTES("\"abc"), "string without end at byte 4"},
         {BYTES("01"), "bad number at byte 0"},
         {BYTES("-01"), "bad number at byte 1"},
@@ -124,6 +130,71 @@ static void texts_that_the_rfc_forbids_are_refused(void **state)
         assert_non_null(strstr(error_message(err), "invalid JSON: "));
         if (rows[i].message != NULL)
             assert_string_equal(error_message(err) + strlen("invalid JSON: "), rows[i].message);
+    }
+}
+
+static void a_string_with_nul_is_kept_where_it_is_allowed(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *bytes;
+        size_t len;
+    } rows[] = {
+        {"{\"v\":\"a\\u0000b\",\"n\":1}", BYTES("a\0b")},         {"{\"v\":\"\\u0000\"}", BYTES("\0")},
+        {"{\"v\":\"\\u0000\\u0000x\\u0000\"}", BYTES("\0\0x\0")}, {"{\"v\":\"\"}", BYTES("")},
+        {"{\"v\":\"\\u0001\\\\u0000\"}", BYTES("\1\\u0000")},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        cleanup_json cJSON *json =
+            json_parse_with(rows[i].text, strlen(rows[i].text), 1000, JSON_KEEP_NUL, NULL);
+        cleanup_error struct error *error = NULL;
+        const char *text = NULL;
+        size_t len = 0;
+        assert_non_null(json);
+        bool has_nul = memchr(rows[i].bytes, 0, rows[i].len) != NULL;
+        assert_int_equal(json_opt_string(json, "v", &text, &error), has_nul ? -1 : 0);
+        if (has_nul)
+            assert_string_equal(error_message(error), "JSON member 'v' contains a NUL character");
+        assert_int_equal(json_opt_bytes(json, "v", &text, &len, NULL), 0);
+        assert_int_equal(len, rows[i].len);
+        assert_memory_equal(text, rows[i].bytes, len);
+    }
+}
+
+/* A text with more values than allowed is read without what is not needed. */
+static void only_what_is_needed_is_read_of_a_large_text(void **state)
+{
+    (void)state;
+    static const char *const members[] = {"value", "id", NULL};
+    static const struct {
+        const char *text;
+        unsigned flags;
+        const char *printed; /* or the error */
+    } rows[] = {
+        {"{\"a\":[1,2,3,{\"b\":[]}],\"value\":\"x\\u00e9\",\"c\":{\"id\":5,\"d\":[0,0]},\"id\":\"i\"}", 0,
+         "{\"value\":\"x\xc3\xa9\",\"id\":\"i\"}"},
+        {" { \"id\" : \"i\" , \"a\" : [ 1 , 2 , 3 , 4 , 5 ] , \"value\" : [ \"}\" ] } ", 0,
+         "{\"id\":\"i\",\"value\":[\"}\"]}"},
+        {"{\"a\":1,\"b\":2,\"c\":3,\"d\":4,\"e\":5}", 0, "{}"},
+        {"{\"\\u0076alue\":1,\"b\":2,\"c\":3,\"d\":4,\"e\":5}", 0, "{\"value\":1}"},
+        {"{\"value\":[1,2,3,4],\"b\":[]}", 0, "invalid JSON: more than 5 values"},
+        {"[1,2,3,4,5]", 0, "invalid JSON: more than 5 values"},
+        {"{\"a\":[1,2,3,,4],\"value\":\"x\"}", 0, "invalid JSON: more than 5 values"},
+        {"{\"a\":[1,2,3,4,\"value\":\"x\"}", 0, "invalid JSON: more than 5 values"},
+        {"{\"value\":[1,2,[3,4],5],\"id\":{\"a\":7}}", JSON_SHALLOW, "{\"value\":[],\"id\":{}}"},
+        {"{\"value\":1,\"value\":[1,2,3,4]}", JSON_SHALLOW, "invalid JSON: key \"value\" is there twice"},
+        /* one that is not large is read as it is */
+        {"{\"a\":1,\"value\":2,\"b\":[]}", 0, "{\"a\":1,\"value\":2,\"b\":[]}"},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        const struct json_options options = {
+            .max_len = 1000, .max_values = 5, .flags = rows[i].flags, .members = members};
+        cleanup_error struct error *error = NULL;
+        cleanup_json cJSON *json = json_parse_options(rows[i].text, strlen(rows[i].text), &options, &error);
+        cleanup_secret_free char *printed = json != NULL ? json_print(json, NULL) : NULL;
+        const char *got = json != NULL ? printed : error_message(error);
+        if (strcmp(got, rows[i].printed) != 0)
+            fail_msg("row %zu: %s", i, got);
     }
 }
 
@@ -303,6 +374,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(texts_that_the_rfc_allows_are_accepted),
         cmocka_unit_test(texts_that_the_rfc_forbids_are_refused),
+        cmocka_unit_test(a_string_with_nul_is_kept_where_it_is_allowed),
+        cmocka_unit_test(only_what_is_needed_is_read_of_a_large_text),
         cmocka_unit_test(nesting_ends_exactly_at_the_limit),
         cmocka_unit_test(a_text_longer_than_allowed_is_refused),
         cmocka_unit_test(an_error_shows_no_content),

@@ -85,6 +85,8 @@ static void anything_else_is_refused_and_the_map_kept(void **state)
                                       "{\"a\":{}}",
                                       "{\"a\":\"1\"} x",
                                       "{\"a\":true}",
+                                      "{\"a\":\"x\\u0000y\"}",
+                                      "{\"a\\u0000\":\"x\"}",
                                       "{"};
     cleanup_string_map struct string_map map = {0};
     assert_int_equal(string_map_set(&map, "old", "value", NULL), 0);

@@ -29,6 +29,9 @@ e2e: deps-e2e ## install what is needed, build, run the end-to-end tests on a si
 	$(MAKE) images
 	test/cluster/get-kubernetes.sh kube-apiserver kube-controller-manager kube-scheduler kubelet kubectl > /dev/null
 	test/charts/get-helm.sh > /dev/null
+	test/interop/get-peers.sh charts > /dev/null
+	test/interop/get-peers.sh driver azure > /dev/null
+	test/e2e/get-sidecars.sh > /dev/null
 	BUILD=build/release JUNIT=$(CURDIR)/build/e2e/junit.xml test/e2e/run.sh
 
 # Not part of another target, because it needs the Go module proxy for a suite that is not ours.

@@ -214,10 +214,10 @@ class Run:
     def start_replays(self, build, variant):
         self._start("fuzz corpus replays", build / "fuzz", "fuzz_*", self._replay, variant)
 
-    def pytest(self, build, variant, arguments, script="test/integration/run.sh", suite="integration", workers=WORKERS):
-        name = f"{suite}-{variant}"
+    def pytest(self, build, variant, arguments, script="test/integration/run.sh", suite="integration", workers=WORKERS, kubernetes="oldest"):
+        name = f"{suite}-{variant}" if kubernetes == "oldest" else f"{suite}-{variant}-kubernetes-{kubernetes}"
         junit, progress = OUT / f"{name}.xml", OUT / f"{name}.progress"
-        environment = dict(os.environ, BUILD=str(build), JUNIT=str(junit), WORKERS=workers, PROGRESS=str(progress), **ASAN_ENV)
+        environment = dict(os.environ, BUILD=str(build), JUNIT=str(junit), WORKERS=workers, PROGRESS=str(progress), KUBERNETES=kubernetes, **ASAN_ENV)
 
         def state():
             try:
@@ -304,7 +304,8 @@ def main():
 
 
 # what needs the network, once per machine
-TOOLS = ("bash", "-ec", "test/charts/get-helm.sh; test/sanity/get-csi-sanity.sh")
+TOOLS = ("bash", "-ec", "test/charts/get-helm.sh; test/interop/get-peers.sh charts; test/sanity/get-csi-sanity.sh")
+UPSTREAM = ("bash", "-ec", "test/interop/get-peers.sh driver azure; test/e2e/get-sidecars.sh")
 KUBERNETES = ("test/cluster/get-kubernetes.sh", "kube-apiserver", "kube-controller-manager")
 FULL_KUBERNETES = (*KUBERNETES, "kube-scheduler", "kubelet", "kubectl")
 RELEASE, ASAN, STATIC, COVERAGE, FUZZ = (ROOT / "build" / name for name in ("release", "asan", "static", "coverage", "fuzz-clang"))
@@ -354,6 +355,8 @@ def everything(run, full):
     builder.make("static", "static-units", compiler=())
     if full:
         builder.add("images", "make", "--no-print-directory", "images")
+        builder.add("upstream", *UPSTREAM)
+        builder.add("newest kubernetes", "env", "KUBERNETES=newest", *FULL_KUBERNETES)
         builder.make("fuzz", "fuzzers", compiler=("CC=clang",))
     builder.start()
 
@@ -371,8 +374,13 @@ def everything(run, full):
         run.pytest(STATIC, "static", [*INTEGRATION, "-m", "not once" if full else "not slow and not once"])
     if full:
         run.pytest(RELEASE, "release", ["test/interop"], "test/interop/run.sh", "interop", workers="1")
-        if builder.wait("images"):
+        end_to_end = builder.wait("images") and builder.wait("upstream")
+        if end_to_end:
             run.pytest(RELEASE, "release", ["test/e2e"], "test/e2e/run.sh", "e2e", workers="1")
+        if builder.wait("newest kubernetes"):
+            run.pytest(RELEASE, "release", ["test/apiserver"], suite="apiserver", kubernetes="newest")
+            if end_to_end:
+                run.pytest(RELEASE, "release", ["test/e2e"], "test/e2e/run.sh", "e2e", workers="1", kubernetes="newest")
         if builder.wait("fuzz"):
             run.fuzz(FUZZ)
 

@@ -21,6 +21,14 @@ def program():
     return done.stdout.strip()
 
 
+@cache
+def upstream_charts():
+    """The directory of the upstream charts: driver/ and azure/."""
+    done = subprocess.run(["bash", ROOT / "test/interop/get-peers.sh", "charts"], capture_output=True, text=True, check=False, timeout=600)
+    assert done.returncode == 0, done.stderr
+    return Path(done.stdout.strip())
+
+
 def helm(*arguments, values=None):
     """(exit status, standard output, standard error); `values` is what a values file would hold."""
     with tempfile.NamedTemporaryFile("w", suffix=".yaml") as file:

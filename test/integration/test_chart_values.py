@@ -1,13 +1,12 @@
 """Values of the charts: what upstream releases bring along, what stops an installation, what NOTES.txt says, README.md and the schema."""
 
 import json
-import subprocess
 
 import pytest
 import yaml
 
 from charts import reference
-from charts.helm import DRIVER, EVERYTHING_DRIVER, EVERYTHING_PROVIDER, PROVIDER, notes, one, refusal, render, template, with_values_of
+from charts.helm import DRIVER, EVERYTHING_DRIVER, EVERYTHING_PROVIDER, PROVIDER, notes, one, refusal, render, template, upstream_charts, with_values_of
 from cluster.manifests import rights
 from harness.process import ROOT
 
@@ -28,19 +27,14 @@ def merged(*values):
 
 @pytest.fixture(scope="module")
 def charts():
-    """The directories of the upstream charts, in their Go modules: {"driver": ..., "azure": ...}."""
-    done = subprocess.run(["bash", ROOT / "test/interop/get-peers.sh", "charts"], capture_output=True, text=True, check=False, timeout=600)
-    assert done.returncode == 0, done.stderr
-    return dict(line.split("\t") for line in done.stdout.splitlines())
+    """The directories of the upstream charts, from their Go modules: {"driver": ..., "azure": ...}."""
+    return {name: upstream_charts() / name for name in ("driver", "azure")}
 
 
 @pytest.fixture(scope="module")
 def upstream(charts):
     """upstream("driver" or "azure"): the values of the upstream chart."""
-    def values(name, file="values.yaml"):
-        with open(f"{charts[name]}/{file}", encoding="utf-8") as text:
-            return yaml.safe_load(text)
-    return values
+    return lambda name, file="values.yaml": yaml.safe_load((charts[name] / file).read_text())
 
 
 def all_switches(values):

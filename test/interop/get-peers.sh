@@ -3,7 +3,7 @@
 #
 #   test/interop/get-peers.sh [driver] [azure]        default: both
 #   test/interop/get-peers.sh driver-source           builds nothing, prints the directory of the driver's module
-#   test/interop/get-peers.sh charts                  builds nothing, prints NAME<tab>DIRECTORY of the Helm charts in both modules
+#   test/interop/get-peers.sh charts                  builds nothing, prints the directory of both modules' Helm charts: driver/ and azure/
 #
 # PEERS_DIR  where the programs go, or are already (peers-HASH in the cache directory, see test/tools/cache.sh)
 #
@@ -48,27 +48,33 @@ build() { # NAME MODULE VERSION PACKAGE VERSION-VARIABLE
     mv "$work/$name" "$out/$name"
 }
 
+if [ "${1:-}" = charts ]; then
+    charts=$cache/charts-$(cache_key "$driver_version" "$azure_version")
+    if [ ! -d "$charts" ]; then
+        cache_lock charts
+        work=$(mktemp -d "$charts.XXXXXX")
+        trap 'rm -rf "$work"' EXIT
+        printf 'module interop/source\n\ngo 1.25.0\n' > "$work/go.mod"
+        mkdir "$work/new"
+        cp -r "$(fetch "$driver_module@$driver_version" "$work")/charts/secrets-store-csi-driver" "$work/new/driver"
+        cp -r "$(fetch "$azure_module@$azure_version" "$work")/charts/csi-secrets-store-provider-azure" "$work/new/azure"
+        chmod -R u+w "$work/new"
+        [ -d "$charts" ] || mv "$work/new" "$charts"
+    fi
+    echo "$charts"
+    exit
+fi
 [ $# -gt 0 ] || set -- driver azure
 out=${PEERS_DIR:-$cache/peers-$(cache_key "$driver_version" "$azure_version" "$(declare -f stand_in build)" "$(cat "$here"/mlog/*)")}
 mkdir -p "$out"
 cache_lock peers
 work=$(mktemp -d "$out/new.XXXXXX")
 trap 'rm -rf "$work"' EXIT
-case $1 in
-driver-source | charts)
+if [ "$1" = driver-source ]; then
     printf 'module interop/source\n\ngo 1.25.0\n' > "$work/go.mod"
-    driver=$(fetch "$driver_module@$driver_version" "$work")
-    ;;&
-driver-source)
-    echo "$driver"
+    fetch "$driver_module@$driver_version" "$work"
     exit
-    ;;
-charts)
-    azure=$(fetch "$azure_module@$azure_version" "$work")
-    printf 'driver\t%s\nazure\t%s\n' "$driver/charts/secrets-store-csi-driver" "$azure/charts/csi-secrets-store-provider-azure"
-    exit
-    ;;
-esac
+fi
 for peer in "$@"; do
     case $peer in
     driver) build driver "$driver_module" "$driver_version" "$driver_module/cmd/secrets-store-csi-driver" "$driver_module/pkg/version.BuildVersion" ;;

@@ -25,21 +25,35 @@ static int kube_reachable(const struct health_endpoints *endpoints)
 
 /* --- /healthz --- */
 
+/* Requests that come while a check runs share it: a crowd of them costs one. */
 struct health_request {
-    const struct health_endpoints *endpoints;
+    struct health_request *next;
     struct admin_request *request;
 };
 
+static void reply_health(const struct health_endpoints *endpoints, struct admin_request *request,
+                         const struct error *error)
+{
+    if (error != NULL)
+        reply_text(request, 503, error_message(error));
+    else if (kube_reachable(endpoints) == 0)
+        reply_text(request, 200, "ok\ndegraded: the Kubernetes API does not respond\n");
+    else
+        reply_text(request, 200, "ok\n");
+}
+
 static void health_checked(const struct error *error, void *arg)
 {
-    cleanup_free struct health_request *health = arg;
+    struct health_endpoints *endpoints = arg;
+    struct health_request *waiting = steal_ptr(&endpoints->waiting);
 
-    if (error != NULL)
-        reply_text(health->request, 503, error_message(error));
-    else if (kube_reachable(health->endpoints) == 0)
-        reply_text(health->request, 200, "ok\ndegraded: the Kubernetes API does not respond\n");
-    else
-        reply_text(health->request, 200, "ok\n");
+    while (waiting != NULL) {
+        struct health_request *next = waiting->next;
+
+        reply_health(endpoints, waiting->request, error);
+        free(waiting);
+        waiting = next;
+    }
 }
 
 /* Do the paths of all sockets lead to this process? */
@@ -51,31 +65,34 @@ static int check_sockets(const struct health_endpoints *endpoints, struct error 
 }
 
 /* A driver that stops has no socket any more, but its calls may need workers. */
-static int start_check(const struct health_endpoints *endpoints, struct health_request *health,
-                       struct error **err)
+static int start_check(struct health_endpoints *endpoints, struct error **err)
 {
-    if (endpoints->stopping)
-        return health_check_start(endpoints->loop, health_checked, health, err) == NULL ? -1 : 0;
-    if (check_sockets(endpoints, err) < 0)
+    if (!endpoints->stopping && check_sockets(endpoints, err) < 0)
         return -1;
-    return csi_probe_start(endpoints->loop, endpoints->endpoint, health_checked, health, err);
+    if (endpoints->waiting != NULL)
+        return 0; /* a check runs */
+    if (endpoints->stopping)
+        return health_check_start(endpoints->loop, health_checked, endpoints, err) == NULL ? -1 : 0;
+    return csi_probe_start(endpoints->loop, endpoints->endpoint, health_checked, endpoints, err);
 }
 
 void health_endpoints_healthz(struct admin_request *request, void *arg)
 {
-    const struct health_endpoints *endpoints = arg;
-    cleanup_free struct health_request *health = malloc(sizeof(*health));
+    struct health_endpoints *endpoints = arg;
+    struct health_request *health = malloc(sizeof(*health));
     cleanup_error struct error *error = NULL;
 
     if (health == NULL) {
         reply_text(request, 503, "out of memory");
         return;
     }
-    *health = (struct health_request){.endpoints = endpoints, .request = request};
-    if (start_check(endpoints, health, &error) < 0)
+    if (start_check(endpoints, &error) < 0) {
+        free(health);
         reply_text(request, 503, error_message(error));
-    else
-        (void)steal_ptr(&health);
+        return;
+    }
+    *health = (struct health_request){.next = endpoints->waiting, .request = request};
+    endpoints->waiting = health;
 }
 
 /* --- /readyz --- */

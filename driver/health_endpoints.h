@@ -24,6 +24,8 @@
 #include "driver/kubelet/registration.h"
 #include "driver/rotation/volume_state.h"
 
+struct health_request;
+
 /* Everything is borrowed and outlives the servers. */
 struct health_endpoints {
     uv_loop_t *loop;
@@ -35,6 +37,7 @@ struct health_endpoints {
     struct grpc_server *csi;           /* NULL before it listens */
     struct registration *registration; /* NULL when a sidecar registers the driver */
     bool stopping;
+    struct health_request *waiting; /* for the check that runs; internal */
 };
 
 /* One row of a server. */

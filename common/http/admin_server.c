@@ -8,6 +8,10 @@
  * libmicrohttpd only knows a limit for silence. A peer that sends a byte now and then could hold a connection
  * for ever, so each connection also has a time by which its request must have been read; a sweep shuts the
  * late ones down.
+ *
+ * Strangers may open connections and leave them: above MAX_CONNECTIONS one is shed for each new one, so that a
+ * probe is always served: one of the address that has the most, an idle one if it has any, the oldest first. libmicrohttpd's own limit is higher: at it libmicrohttpd stops to accept, and needs another MHD_run()
+ * after a connection has ended to begin again.
  */
 #include "common/http/admin_server.h"
 
@@ -28,10 +32,12 @@ enum {
     HEADER_MAX_BYTES = 8 * 1024,
     /* libmicrohttpd keeps request line, headers and its own response header of a connection in one pool. */
     CONNECTION_POOL_BYTES = HEADER_MAX_BYTES + 1024,
-    MAX_CONNECTIONS = 32, /* per address; Prometheus and the kubelet hold one or two */
+    MAX_CONNECTIONS = 32, /* per listening address; Prometheus and the kubelet hold one or two */
+    /* With those that are shed but not closed yet, all that the backlog can bring in one turn. */
+    HARD_MAX_CONNECTIONS = 128,
     REQUEST_TIMEOUT_S = 10,
     REQUEST_TIMEOUT_MS = REQUEST_TIMEOUT_S * 1000,
-    LISTEN_BACKLOG = 16,
+    LISTEN_BACKLOG = 512, /* a full one costs a probe the second until the next SYN */
     MAX_ROUTES = 16,
     SWEEP_MS = 1000,
 };
@@ -46,14 +52,18 @@ struct route {
 struct admin_connection {
     struct list link;
     int fd;
-    uint64_t read_by_ms; /* loop time; 0 = the request has been read */
+    struct in6_addr peer; /* IPv4 as ::ffff:0:0/96 */
+    bool shed;            /* shut down, libmicrohttpd is about to close it */
+    uint64_t read_by_ms;  /* loop time; 0 = the request has been read */
 };
 
 struct admin_listener {
     struct list link;
     struct admin_server *server;
     struct MHD_Daemon *daemon;
-    struct list connections;
+    struct list connections;  /* the oldest first */
+    unsigned n_connections;   /* without those that are shed */
+    bool has_closed;          /* a connection has ended since the last MHD_run() began */
     uv_poll_t poll;           /* the struct is freed when it is closed */
     struct loop_timer *timer; /* libmicrohttpd's own timeouts */
     struct loop_timer *sweep; /* late requests; runs only while there are connections */
@@ -262,6 +272,65 @@ static void on_sweep(void *arg)
         loop_timer_stop(listener->sweep);
 }
 
+/* --- shedding --- */
+
+static struct in6_addr address_of(struct MHD_Connection *mhd)
+{
+    const union MHD_ConnectionInfo *info = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+    struct in6_addr address = IN6ADDR_ANY_INIT;
+
+    if (info == NULL || info->client_addr == NULL)
+        return address;
+    if (info->client_addr->sa_family == AF_INET6) {
+        address = ((const struct sockaddr_in6 *)info->client_addr)->sin6_addr;
+    } else if (info->client_addr->sa_family == AF_INET) {
+        address.s6_addr[10] = address.s6_addr[11] = 0xFF;
+        memcpy(address.s6_addr + 12, &((const struct sockaddr_in *)info->client_addr)->sin_addr, 4);
+    }
+    return address;
+}
+
+static unsigned count_of_peer(const struct admin_listener *listener, const struct in6_addr *peer)
+{
+    unsigned n = 0;
+
+    for (struct list *link = listener->connections.next; link != &listener->connections; link = link->next) {
+        const struct admin_connection *connection = container_of(link, struct admin_connection, link);
+
+        n += !connection->shed && memcmp(&connection->peer, peer, sizeof(*peer)) == 0;
+    }
+    return n;
+}
+
+/* How much sooner than others is this connection to be shed? */
+static unsigned shed_weight(const struct admin_listener *listener, const struct admin_connection *connection)
+{
+    return 2 * count_of_peer(listener, &connection->peer) + (connection->read_by_ms != 0 ? 1 : 0);
+}
+
+/* The newest connection stays: it is the one that wants to be served. */
+static void shed_one(struct admin_listener *listener)
+{
+    struct admin_connection *victim = NULL;
+    unsigned most = 0;
+
+    for (struct list *link = listener->connections.next; link != listener->connections.prev;
+         link = link->next) {
+        struct admin_connection *connection = container_of(link, struct admin_connection, link);
+        unsigned weight = connection->shed ? 0 : shed_weight(listener, connection);
+
+        if (weight > most) {
+            victim = connection;
+            most = weight;
+        }
+    }
+    if (victim == NULL)
+        return;
+    victim->shed = true;
+    listener->n_connections--;
+    (void)shutdown(victim->fd, SHUT_RDWR); /* libmicrohttpd sees the end and cleans up */
+}
+
 static void on_connection(void *arg, struct MHD_Connection *mhd, void **state,
                           enum MHD_ConnectionNotificationCode code)
 {
@@ -269,8 +338,11 @@ static void on_connection(void *arg, struct MHD_Connection *mhd, void **state,
     struct admin_connection *connection = *state;
     if (code == MHD_CONNECTION_NOTIFY_CLOSED) {
         *state = NULL;
-        if (connection != NULL)
-            list_remove(&connection->link);
+        listener->has_closed = true;
+        if (connection == NULL)
+            return;
+        list_remove(&connection->link);
+        listener->n_connections -= !connection->shed;
         free(connection);
         return;
     }
@@ -281,12 +353,15 @@ static void on_connection(void *arg, struct MHD_Connection *mhd, void **state,
         return; /* served without the extra limit */
     }
     connection->fd = info->connect_fd;
+    connection->peer = address_of(mhd);
     connection->read_by_ms = uv_now(listener->server->loop) + REQUEST_TIMEOUT_MS;
     *state = connection;
     if (list_empty(&listener->connections))
         loop_timer_repeat(listener->sweep, SWEEP_MS);
     list_init(&connection->link);
     list_insert_before(&listener->connections, &connection->link);
+    if (++listener->n_connections > MAX_CONNECTIONS)
+        shed_one(listener);
 }
 
 /* --- driving libmicrohttpd --- */
@@ -299,7 +374,9 @@ static void on_timer(void *arg)
 static void arm(struct admin_listener *listener)
 {
     MHD_UNSIGNED_LONG_LONG ms = 0;
-    if (MHD_get_timeout(listener->daemon, &ms) == MHD_YES)
+    if (listener->has_closed)
+        loop_timer_start(listener->timer, 0); /* libmicrohttpd may have to listen again */
+    else if (MHD_get_timeout(listener->daemon, &ms) == MHD_YES)
         loop_timer_start(listener->timer, ms);
     else
         loop_timer_stop(listener->timer);
@@ -308,6 +385,7 @@ static void arm(struct admin_listener *listener)
 static void drive(struct admin_listener *listener)
 {
     listener->running = true;
+    listener->has_closed = false;
     (void)MHD_run(listener->daemon);
     listener->running = false;
     if (listener->server->destroyed) /* by a handler */
@@ -441,7 +519,7 @@ static int start_daemon(struct admin_listener *listener, int fd, struct error **
 {
     listener->daemon = MHD_start_daemon(
         MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, on_request, listener,
-        MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_CONNECTION_LIMIT, (unsigned)MAX_CONNECTIONS,
+        MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_CONNECTION_LIMIT, (unsigned)HARD_MAX_CONNECTIONS,
         MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)REQUEST_TIMEOUT_S, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
         (size_t)CONNECTION_POOL_BYTES, MHD_OPTION_NOTIFY_COMPLETED, on_completed, listener,
         MHD_OPTION_NOTIFY_CONNECTION, on_connection, listener, MHD_OPTION_END);

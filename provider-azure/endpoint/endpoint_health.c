@@ -5,60 +5,67 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
+#include "common/base/alloc.h"
+#include "common/base/cleanup.h"
 #include "common/base/secret.h"
 #include "common/grpc/client.h"
 #include "proto/health.pb-c.h"
 
-struct check {
+struct endpoint_health_request {
+    struct endpoint_health_request *next;
     struct admin_request *request;
+};
+
+struct check {
+    struct endpoint_health *health;
     struct grpc_channel *channel;
 };
 
-static void respond(struct admin_request *request, int status, const char *text)
+/* `failure`: NULL = healthy. */
+static void respond(struct admin_request *request, const char *failure)
 {
-    admin_request_reply(request, status, "text/plain; charset=utf-8", text, strlen(text));
+    char text[ERROR_MESSAGE_MAX + 2] = "ok";
+    int len = 2;
+
+    if (failure != NULL)
+        len = snprintf(text, sizeof(text), "%s\n", failure);
+    admin_request_reply(request, failure == NULL ? 200 : 503, "text/plain; charset=utf-8", text, (size_t)len);
 }
 
-static void unavailable(struct admin_request *request, const char *reason)
+static const char *failure_of(const ProtobufCMessage *response, const struct error *error)
 {
-    char text[ERROR_MESSAGE_MAX + 2];
-    (void)snprintf(text, sizeof(text), "%s\n", reason);
-    respond(request, 503, text);
+    if (response == NULL)
+        return error_message(error);
+    if (((const Grpc__Health__V1__HealthCheckResponse *)response)->status !=
+        GRPC__HEALTH__V1__HEALTH_CHECK_RESPONSE__SERVING_STATUS__SERVING)
+        return "expected health check response serving";
+    return NULL;
 }
 
 static void on_checked(ProtobufCMessage *response, const struct error *error, void *arg)
 {
-    struct check *check = arg;
-    struct admin_request *request = check->request;
+    cleanup_free struct check *check = arg;
+    struct endpoint_health_request *waiting = steal_ptr(&check->health->waiting);
 
-    if (response == NULL)
-        unavailable(request, error_message(error));
-    else if (((Grpc__Health__V1__HealthCheckResponse *)response)->status !=
-             GRPC__HEALTH__V1__HEALTH_CHECK_RESPONSE__SERVING_STATUS__SERVING)
-        unavailable(request, "expected health check response serving");
-    else
-        respond(request, 200, "ok");
+    while (waiting != NULL) {
+        struct endpoint_health_request *next = waiting->next;
+
+        respond(waiting->request, failure_of(response, error));
+        free(waiting);
+        waiting = next;
+    }
     if (response != NULL)
         protobuf_c_message_free_unpacked(response, secret_protobuf_allocator());
     grpc_channel_destroy(check->channel);
-    free(check);
 }
 
-void endpoint_health_respond(struct admin_request *request, void *arg)
+static struct grpc_channel *open_channel(const struct endpoint_health *health, struct error **err)
 {
-    const struct endpoint_health *health = arg;
     const struct endpoint *endpoint = health->endpoint;
     const char *address = endpoint->address;
     char loopback[64];
-    struct error *error = NULL;
 
-    if (health->server != NULL && provider_server_check_socket(health->server, &error) < 0) {
-        unavailable(request, error_message(error));
-        error_free(error);
-        return;
-    }
     if (endpoint->kind == ENDPOINT_TCP && address[0] == ':') {
         (void)snprintf(loopback, sizeof(loopback), "127.0.0.1%s", address);
         address = loopback;
@@ -68,22 +75,51 @@ void endpoint_health_respond(struct admin_request *request, void *arg)
         .tcp_address = endpoint->kind == ENDPOINT_TCP ? address : NULL,
         .connect_timeout_ms = health->timeout_ms,
     };
-    struct check *check = calloc(1, sizeof(*check));
-    if (check == NULL) {
-        unavailable(request, "out of memory");
+    return grpc_channel_create(health->loop, &config, err);
+}
+
+static int start_call(struct endpoint_health *health, struct error **err)
+{
+    Grpc__Health__V1__HealthCheckRequest message = GRPC__HEALTH__V1__HEALTH_CHECK_REQUEST__INIT;
+    cleanup_free struct check *check = alloc_zeroed(sizeof(*check), err);
+
+    if (check == NULL)
+        return -1;
+    *check = (struct check){.health = health, .channel = open_channel(health, err)};
+    if (check->channel == NULL)
+        return -1;
+    if (grpc_client_call_start(check->channel, "/grpc.health.v1.Health/Check", &message.base,
+                               &grpc__health__v1__health_check_response__descriptor, health->timeout_ms,
+                               on_checked, check, err) == NULL) {
+        grpc_channel_destroy(check->channel);
+        return -1;
+    }
+    (void)steal_ptr(&check);
+    return 0;
+}
+
+static int start_check(struct endpoint_health *health, struct error **err)
+{
+    if (health->server != NULL && provider_server_check_socket(health->server, err) < 0)
+        return -1;
+    return health->waiting != NULL ? 0 /* a check runs */ : start_call(health, err);
+}
+
+void endpoint_health_respond(struct admin_request *request, void *arg)
+{
+    struct endpoint_health *health = arg;
+    struct endpoint_health_request *waiter = malloc(sizeof(*waiter));
+    cleanup_error struct error *error = NULL;
+
+    if (waiter == NULL) {
+        respond(request, "out of memory");
         return;
     }
-    check->request = request;
-    check->channel = grpc_channel_create(health->loop, &config, &error);
-    Grpc__Health__V1__HealthCheckRequest message;
-    grpc__health__v1__health_check_request__init(&message);
-    if (check->channel == NULL ||
-        grpc_client_call_start(check->channel, "/grpc.health.v1.Health/Check", &message.base,
-                               &grpc__health__v1__health_check_response__descriptor, health->timeout_ms,
-                               on_checked, check, &error) == NULL) {
-        unavailable(request, error_message(error));
-        error_free(error);
-        grpc_channel_destroy(check->channel);
-        free(check);
+    if (start_check(health, &error) < 0) {
+        free(waiter);
+        respond(request, error_message(error));
+        return;
     }
+    *waiter = (struct endpoint_health_request){.next = health->waiting, .request = request};
+    health->waiting = waiter;
 }

@@ -12,7 +12,7 @@ struct phrase {
 };
 
 /* The first phrase that occurs counts. The message of a policy may contain anything, so policies come first.
- * */
+ */
 static const struct phrase phrases[] = {
     {"denied the request", KUBE_REFUSAL_POLICY}, /* admission webhook "..." denied the request: */
     {"denied request",

@@ -4,7 +4,7 @@
  *
  *     start ─▶ GET pod ─┬─ has owners ─────────────────▶ done
  *                       └─ none ─▶ GET its status object ─▶ done
- *                                  (by its plain name, and if that is missing or another pod's, by the longer one)
+ *                                  (by its plain name; if that is missing or another pod's, by the longer)
  *
  * Contract of the operation: common/grpc/client.h.
  */

@@ -37,7 +37,7 @@ int owner_references_add(struct owner_references *owners, const char *api_versio
                          const char *name, const char *uid, struct error **err);
 
 /* The metadata.ownerReferences of `object`; none is an empty list. INVALID_ARGUMENT when they are malformed.
- * */
+ */
 int owner_references_from_object(const cJSON *object, struct owner_references *ret, struct error **err);
 
 bool owner_references_contain(const struct owner_references *owners, const char *uid);

@@ -3,12 +3,17 @@
  */
 #include "driver/sync/secret_content.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/base/buffer.h"
 #include "driver/sync/secret_field_owners.h"
 #include "driver/sync/tls_split.h"
+
+enum {
+    FILE_LIST_SIZE = 320, /* bytes of the names of files in an error */
+};
 
 void secret_content_finish(struct secret_content *content)
 {
@@ -17,6 +22,11 @@ void secret_content_finish(struct secret_content *content)
         secret_destroy(content->values[i].bytes);
     }
     free(content->values);
+    for (size_t i = 0; i < content->n_kept; i++)
+        free(content->kept[i]);
+    free(content->kept);
+    for (size_t i = 0; i < content->n_failures; i++)
+        error_free(content->failures[i]);
     free(content->name);
     free(content->type);
     string_map_finish(&content->labels);
@@ -35,15 +45,43 @@ static const struct payload_file *find_file(const struct payload *files, const c
     return NULL;
 }
 
+/* The names of the files that are there, as many as fit: "a, b and 3 more". */
+static void list_files(const struct payload *files, char list[FILE_LIST_SIZE])
+{
+    const size_t end = FILE_LIST_SIZE - sizeof(" and 10000 more");
+    size_t len = 0, n = 0;
+
+    (void)snprintf(list, FILE_LIST_SIZE, "%s", files->n == 0 ? "none" : "");
+    for (; n < files->n && len + strlen(files->files[n].path) + 2 < end; n++)
+        len += (size_t)snprintf(list + len, end - len, "%s%s", n == 0 ? "" : ", ", files->files[n].path);
+    if (n < files->n)
+        (void)snprintf(list + len, FILE_LIST_SIZE - len, "%s%zu more", n == 0 ? "" : " and ", files->n - n);
+}
+
+static int file_missing(const struct payload *files, struct error **err)
+{
+    char list[FILE_LIST_SIZE];
+
+    list_files(files, list);
+    return error_set(err, GRPC_STATUS_INVALID_ARGUMENT, "the volume has no such file (has: %s)", list);
+}
+
+static struct secret *file_value(const struct secret *file, struct error **err)
+{
+    struct secret *bytes = secret_from_bytes(secret_bytes(file), secret_len(file));
+
+    if (bytes == NULL)
+        (void)error_no_memory(err, NULL);
+    return bytes;
+}
+
 static struct secret *tls_value(const char *key, const struct secret *file, struct error **err)
 {
     if (strcmp(key, "tls.crt") == 0)
         return tls_split_certificates(secret_bytes(file), secret_len(file), err);
     if (strcmp(key, "tls.key") == 0)
         return tls_split_private_key(secret_bytes(file), secret_len(file), err);
-    (void)error_set(err, GRPC_STATUS_INVALID_ARGUMENT,
-                    "a Secret of type " SECRET_TYPE_TLS " has the keys tls.crt and tls.key only");
-    return NULL;
+    return file_value(file, err); /* ca.crt and the like */
 }
 
 /* Adds a value, or replaces that of the same key. Takes over both, also on failure. */
@@ -74,33 +112,46 @@ static int put_value(struct secret_content *content, char *key, struct secret *b
     return 0;
 }
 
+/* As the API server checks it, which would refuse the whole Secret. */
+static int check_key(const char *key, struct error **err)
+{
+    static const char valid[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.";
+
+    if (*key == '\0')
+        return error_set(err, GRPC_STATUS_INVALID_ARGUMENT, "key is empty");
+    if (strlen(key) > SECRET_KEY_MAX || key[strspn(key, valid)] != '\0' || strcmp(key, ".") == 0 ||
+        strncmp(key, "..", 2) == 0)
+        return error_set(
+            err, GRPC_STATUS_INVALID_ARGUMENT,
+            "a key of a Secret consists of letters, digits, '-', '_' and '.', does not begin with '..', and has %d characters at most",
+            SECRET_KEY_MAX);
+    return 0;
+}
+
 static int add_value(struct secret_content *content, const char *path, const char *key,
                      const struct payload *files, struct error **err)
 {
     const struct payload_file *file;
-    cleanup_secret struct secret *bytes = NULL;
+    struct secret *bytes;
     char *owned_key;
 
-    if (*key == '\0')
-        return error_set(err, GRPC_STATUS_INVALID_ARGUMENT, "key is empty");
+    if (check_key(key, err) < 0)
+        return -1;
     if (*path == '\0')
         return error_set(err, GRPC_STATUS_INVALID_ARGUMENT, "objectName is empty");
     file = find_file(files, path);
     if (file == NULL)
-        return error_set(err, GRPC_STATUS_INVALID_ARGUMENT, "the volume has no such file");
-    if (strcmp(content->type, SECRET_TYPE_TLS) == 0) {
-        bytes = tls_value(key, file->contents, err);
-        if (bytes == NULL)
-            return -1;
-    } else {
-        bytes = secret_from_bytes(secret_bytes(file->contents), secret_len(file->contents));
-    }
+        return file_missing(files, err);
+    bytes = strcmp(content->type, SECRET_TYPE_TLS) == 0 ? tls_value(key, file->contents, err)
+                                                        : file_value(file->contents, err);
+    if (bytes == NULL)
+        return -1;
     owned_key = strdup(key);
-    if (bytes == NULL || owned_key == NULL) {
-        free(owned_key);
+    if (owned_key == NULL) {
+        secret_destroy(bytes);
         return error_no_memory(err, NULL);
     }
-    return put_value(content, owned_key, steal_ptr(&bytes), err);
+    return put_value(content, owned_key, bytes, err);
 }
 
 static int check_total(const struct secret_content *content, struct error **err)
@@ -116,27 +167,126 @@ static int check_total(const struct secret_content *content, struct error **err)
     return 0;
 }
 
+/* --- entries that fail --- */
+
+static struct secret_value *find_value(const struct secret_content *content, const char *key)
+{
+    for (size_t i = 0; i < content->n_values; i++) {
+        if (strcmp(content->values[i].key, key) == 0)
+            return &content->values[i];
+    }
+    return NULL;
+}
+
+bool secret_content_names(const struct secret_content *content, const char *key)
+{
+    for (size_t i = 0; i < content->n_kept; i++) {
+        if (strcmp(content->kept[i], key) == 0)
+            return true;
+    }
+    return find_value(content, key) != NULL;
+}
+
+/* The last entry of a key counts, so an earlier one does not stand in for it. */
+static void remove_value(struct secret_content *content, const char *key)
+{
+    struct secret_value *value = find_value(content, key);
+    struct secret_value *end = content->values + content->n_values;
+
+    if (value == NULL)
+        return;
+    free(value->key);
+    secret_destroy(value->bytes);
+    memmove(value, value + 1, (size_t)(end - value - 1) * sizeof(*value));
+    content->n_values--;
+}
+
+static int keep_key(struct secret_content *content, const char *key, struct error **err)
+{
+    char **grown = reallocarray(content->kept, content->n_kept + 1, sizeof(*grown));
+
+    if (grown != NULL) {
+        content->kept = grown;
+        grown[content->n_kept] = strdup(key);
+    }
+    if (grown == NULL || grown[content->n_kept] == NULL)
+        return error_no_memory(err, NULL);
+    content->n_kept++;
+    remove_value(content, key);
+    return 0;
+}
+
+/* A later entry of the key has a value. */
+static void forget_kept(struct secret_content *content, const char *key)
+{
+    for (size_t i = content->n_kept; i-- > 0;) {
+        if (strcmp(content->kept[i], key) != 0)
+            continue;
+        free(content->kept[i]);
+        content->kept[i] = content->kept[--content->n_kept];
+    }
+}
+
+/* Takes over *failure. Without memory it counts for the whole Secret. */
+static int entry_failed(struct secret_content *content, const char *key, struct error **failure,
+                        struct error **err)
+{
+    bool fatal = error_code(*failure) == GRPC_STATUS_RESOURCE_EXHAUSTED;
+
+    if (fatal)
+        return error_move(err, failure);
+    if (content->n_failures < SECRET_CONTENT_FAILURES_MAX)
+        content->failures[content->n_failures++] = steal_ptr(failure);
+    error_free(steal_ptr(failure));
+    return key[0] == '\0' ? 0 : keep_key(content, key, err);
+}
+
+static int add_entry(struct secret_content *content, const struct secret_object *object, size_t at,
+                     const struct payload *files, struct error **err)
+{
+    cleanup_free char *path = secret_field_trim(object->data[at].object_name);
+    cleanup_free char *key = secret_field_trim(object->data[at].key);
+    struct error *failure = NULL;
+
+    if (path == NULL || key == NULL)
+        return error_no_memory(err, NULL);
+    if (add_value(content, path, key, files, &failure) < 0) {
+        (void)error_wrap(&failure, "data[%zu] (key '%.253s', file '%.300s')", at, key, path);
+        return entry_failed(content, key, &failure, err);
+    }
+    forget_kept(content, key);
+    return check_total(content, err); /* at once: a small class must not fill the memory */
+}
+
+/* Are the values of use, without those of the entries that have failed? If not, *err is the first failure. */
+static int check_values(struct secret_content *content, struct error **err)
+{
+    if (content->n_failures == 0 || (content->n_values > 0 && strcmp(content->type, SECRET_TYPE_OPAQUE) == 0))
+        return 0;
+    (void)error_move(err, &content->failures[0]);
+    content->n_failures--;
+    memmove(&content->failures[0], &content->failures[1], content->n_failures * sizeof(struct error *));
+    return -1;
+}
+
 static int add_values(struct secret_content *content, const struct secret_object *object,
                       const struct payload *files, struct error **err)
 {
     for (size_t i = 0; i < object->n_data; i++) {
-        cleanup_free char *path = secret_field_trim(object->data[i].object_name);
-        cleanup_free char *key = secret_field_trim(object->data[i].key);
-
-        if (path == NULL || key == NULL)
-            return error_no_memory(err, NULL);
-        if (add_value(content, path, key, files, err) < 0)
-            return error_wrap(err, "data[%zu] (key '%.253s', file '%.300s')", i, key, path);
-        if (check_total(content, err) < 0) /* at once: a small class must not fill the memory */
+        if (add_entry(content, object, i, files, err) < 0)
             return -1;
     }
-    return 0;
+    return check_values(content, err);
 }
 
 /* --- names, labels, annotations --- */
 
 static int check_object(const struct secret_object *object, struct error **err)
 {
+    if (object->secret_name[0] == '\0' && object->type[0] == '\0' && object->n_data > 0)
+        return error_set(
+            err, GRPC_STATUS_INVALID_ARGUMENT,
+            "secretName and type are missing: if they are indented like the entries of data, move them to the level of data");
     if (object->secret_name[0] == '\0')
         return error_set(err, GRPC_STATUS_INVALID_ARGUMENT, "secretName is empty");
     if (object->type[0] == '\0')
@@ -221,6 +371,10 @@ static int fill_digest(struct secret_content *content, struct error **err)
             add_field(&all, secret_bytes(value->bytes), secret_len(value->bytes), err) < 0)
             return -1;
     }
+    for (size_t i = 0; i < content->n_kept; i++) {
+        if (add_field(&all, content->kept[i], strlen(content->kept[i]), err) < 0)
+            return -1;
+    }
     if (digest_sha256(all.data, all.len, content->digest) < 0)
         return error_set(err, GRPC_STATUS_INTERNAL, "SHA-256 failed");
     return 0;
@@ -243,15 +397,38 @@ static int build(const struct secret_provider_class *class, size_t index, const 
     return fill_digest(content, err);
 }
 
+/* Where a failure is. */
+static void wrap(const struct secret_provider_class *class, size_t index, struct error **error)
+{
+    if (*error != NULL)
+        (void)error_wrap(error, "secretproviderclass %s/%s, secretObjects[%zu], Secret '%.253s'", class->ns,
+                         class->name, index, class->secret_objects[index].secret_name);
+}
+
+/* Leaves nothing but the failures of entries. */
+static struct secret_content failures_of(struct secret_content *content)
+{
+    struct secret_content failures = {.n_failures = content->n_failures};
+
+    memcpy(failures.failures, content->failures, sizeof(failures.failures));
+    content->n_failures = 0;
+    return failures;
+}
+
 int secret_content_build(const struct secret_provider_class *class, size_t index, const struct payload *files,
                          struct secret_content *ret, struct error **err)
 {
     cleanup_secret_content struct secret_content content = {0};
+    struct error *error = NULL;
 
-    if (build(class, index, files, &content, err) < 0)
-        return error_wrap(err, "secretproviderclass %s/%s, secretObjects[%zu], Secret '%.253s'", class->ns,
-                          class->name, index, class->secret_objects[index].secret_name);
-    *ret = content;
-    content = (struct secret_content){0};
-    return 0;
+    if (build(class, index, files, &content, &error) < 0) {
+        wrap(class, index, &error);
+        *ret = failures_of(&content);
+    } else {
+        *ret = content;
+        content = (struct secret_content){0};
+    }
+    for (size_t i = 0; i < ret->n_failures; i++)
+        wrap(class, index, &ret->failures[i]);
+    return error == NULL ? 0 : error_move(err, &error);
 }

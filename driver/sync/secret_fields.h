@@ -16,7 +16,7 @@ enum secret_part { SECRET_DATA, SECRET_LABELS, SECRET_ANNOTATIONS, SECRET_PARTS 
 const char *secret_part_name(enum secret_part part);
 
 /* A name in secretObjects as it counts, without white space around it. The caller frees; NULL without memory.
- * */
+ */
 char *secret_field_trim(const char *text);
 
 /* Does `class` name this field in the Secret `secret`? Lack of memory counts as yes. */

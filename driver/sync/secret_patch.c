@@ -283,11 +283,7 @@ static bool is_desired(const struct secret_content *content, enum secret_part pa
 {
     if (part != SECRET_DATA)
         return string_map_get(part == SECRET_LABELS ? &content->labels : &content->annotations, key) != NULL;
-    for (size_t i = 0; i < content->n_values; i++) {
-        if (strcmp(content->values[i].key, key) == 0)
-            return true;
-    }
-    return false;
+    return secret_content_names(content, key);
 }
 
 /* The class does not own any more what it does not name any more. */

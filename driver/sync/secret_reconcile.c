@@ -311,6 +311,10 @@ static void build_done(void *arg)
 
         if (built->error != NULL)
             note_failure(reconcile, reconcile->class->secret_objects[i].secret_name, &built->error);
+        for (size_t k = 0; k < built->content.n_failures; k++)
+            note_failure(reconcile, reconcile->class->secret_objects[i].secret_name,
+                         &built->content.failures[k]);
+        built->content.n_failures = 0;
         any = any || built->content.name != NULL;
     }
     if (any)

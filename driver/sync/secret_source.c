@@ -88,13 +88,13 @@ int secret_source_files(const struct secret_provider_class *class, const struct 
 
     for (size_t i = 0; i < files->n; i++) {
         const struct payload_file *file = &files->files[i];
-        struct secret *contents;
+        struct secret *contents = NULL;
 
-        if (!is_named(class, file->path))
-            continue;
-        contents = secret_from_bytes(secret_bytes(file->contents), secret_len(file->contents));
-        if (contents == NULL)
-            return error_no_memory(err, NULL);
+        if (is_named(class, file->path)) {
+            contents = secret_from_bytes(secret_bytes(file->contents), secret_len(file->contents));
+            if (contents == NULL)
+                return error_no_memory(err, NULL);
+        }
         if (payload_add(&copy, file->path, file->mode, contents, err) < 0)
             return -1;
     }

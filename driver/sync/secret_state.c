@@ -78,7 +78,7 @@ bool secret_state_matches(const struct secret_state *state, const struct desired
 }
 
 /* Owners that the API server refuses are not waited for. Without memory the Secret is read again next time.
- * */
+ */
 static void add_refused_owners(struct secret_state *state, const struct owner_references *desired)
 {
     for (size_t i = 0; i < desired->n; i++) {

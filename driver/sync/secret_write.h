@@ -32,23 +32,22 @@ struct secret_write_request {
     const char *ns;
     struct desired_secret desired;
     struct secret_state *state; /* of this Secret: is updated */
-    bool
-        owners_cached; /* the desired owners were read in an earlier run. They are not put into a Secret that lacks them:
-                           the garbage collector would delete the Secret, if they are gone */
+    /* The desired owners were read in an earlier run. They are not put into a Secret that lacks them: if they
+     * are gone, the garbage collector would delete it. */
+    bool owners_cached;
 };
 
 /* Borrowed. */
 struct secret_write_result {
-    unsigned n_written; /* requests that have created or changed the Secret */
-    bool data_written;  /* the data, or a new Secret, is among it */
-    bool
-        owners_uncertain; /* nothing was written: the Secret needs an owner that may be gone (`owners_cached`) */
+    unsigned n_written;        /* requests that have created or changed the Secret */
+    bool data_written;         /* the data, or a new Secret, is among it */
+    bool owners_uncertain;     /* nothing was written: the Secret needs an owner that may be gone */
     const struct error *error; /* NULL on success */
-    const struct error
-        *conflict; /* fields that keep the value of another class (secret_patch.h); NULL = none */
-    const struct error
-        *refused; /* FAILED_PRECONDITION: fields that the API server refuses or changes, which this node
-                                    did not know; NULL = none */
+    /* Fields that keep the value of another class (secret_patch.h); NULL = none. */
+    const struct error *conflict;
+    /* Fields that the API server refuses or changes and this node did not know (FAILED_PRECONDITION); NULL =
+     * none. */
+    const struct error *refused;
 };
 
 typedef void secret_write_callback(const struct secret_write_result *result, void *arg);

@@ -347,7 +347,7 @@ def test_a_bad_entry_is_reported_and_the_others_are_synced(synced, provider, fil
     wait_until(lambda: len(synced.logged_sync_errors()) >= 2, what="two failures to be reported")
     messages = "\n".join(synced.logged_sync_errors())
     assert "secretproviderclass default/azure-kvname, secretObjects[0], Secret 'first'" in messages
-    assert "(key 'key', file 'missing'): the volume has no such file" in messages
+    assert "(key 'key', file 'missing'): the volume has no such file (has: 100%s, file)" in messages
     assert "file '100%s'): no private key" in messages  # no format string
     events = wait_until(lambda: len(synced.events()) >= 2 and synced.events(), what="two events")
     assert sorted(event["message"] for event in events) == sorted(synced.logged_sync_errors())
@@ -358,6 +358,63 @@ def test_a_bad_entry_is_reported_and_the_others_are_synced(synced, provider, fil
     assert metric_sum(metrics, "sync_k8s_secret_error_total", provider="scripted") == 2
     assert metric_sum(metrics, "sync_k8s_secret_total", provider="scripted", os_type="linux") == 2
     assert metric_sum(metrics, "k8s_secret_duration_sec_count", os_type="linux") == 1
+
+
+def test_a_bad_data_entry_keeps_its_key_and_the_others_follow_the_files(synced, provider, files):
+    """The file of one key vanishes while another one rotates; then it comes back."""
+    files["two"] = b"2"
+    synced.add_class(secret_object(data=[("file", "key"), ("two", "two"), ("never", "never"), ("file", "bad key")]))
+    synced.start(*ROTATE)
+    request = synced.publish()
+    assert synced.data() == {"key": b"content", "two": b"2"}
+    wait_until(lambda: len(synced.events()) >= 2, what="two events")
+    messages = [event["message"] for event in synced.events()]
+    assert any("data[2] (key 'never', file 'never'): the volume has no such file (has: file, two)" in message for message in messages)
+    assert any("data[3] (key 'bad key', file 'file'): a key of a Secret consists of" in message for message in messages)
+    del files["two"]
+    files["file"] = b"rotated"
+    synced.check_rotation(request, provider, 2)
+    wait_until(lambda: synced.data() == {"key": b"rotated", "two": b"2"}, what="the rotated key beside the kept one")
+    files["two"] = b"3"
+    synced.check_rotation(request, provider, 2)
+    wait_until(lambda: synced.data() == {"key": b"rotated", "two": b"3"}, what="the key whose file is back")
+    synced.emulator.reset_counters()
+    synced.check_rotation(request, provider, 4)
+    assert synced.secret_requests() == []
+
+
+@pytest.mark.parametrize("type_, first", [("example.org/x", {"key": b"content", "two": b"2"}), ("kubernetes.io/basic-auth", None)])
+def test_a_typed_secret_is_written_whole_or_not_at_all(synced, provider, files, type_, first):
+    if first is not None:
+        files["two"] = b"2"
+    synced.add_class(secret_object(type_=type_, data=[("file", "key"), ("two", "two")]))
+    synced.start(*ROTATE)
+    request = synced.publish()
+    assert synced.data() == first
+    files.pop("two", None)
+    files["file"] = b"rotated"
+    synced.check_rotation(request, provider, 2)
+    wait_until(synced.events, what="an event")
+    assert synced.data() == first
+
+
+def test_a_tls_secret_takes_a_ca(synced, provider, files, scratch):
+    openssl(scratch, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", "key", "-out", "crt", "-subj", "/CN=x")
+    files.update({"bundle": (scratch / "key").read_bytes() + (scratch / "crt").read_bytes(), "ca": b"the CA as it is"})
+    synced.add_class(secret_object(type_="kubernetes.io/tls", data=[("bundle", "tls.crt"), ("bundle", "tls.key"), ("ca", "ca.crt")]))
+    synced.start()
+    synced.publish()
+    assert sorted(synced.data()) == ["ca.crt", "tls.crt", "tls.key"]
+    assert synced.data()["ca.crt"] == b"the CA as it is"
+
+
+def test_secret_name_and_type_that_are_indented_too_far_are_recognized(synced, provider):
+    """The API server prunes what does not belong to an entry of `data`, so neither is there."""
+    synced.add_class({"data": [{"key": "key", "objectName": "file"}]})
+    synced.start()
+    synced.publish()
+    wait_until(synced.events, what="an event")
+    assert "if they are indented like the entries of data, move them to the level of data" in synced.events()[0]["message"]
 
 
 def test_a_failure_that_stays_the_same_is_reported_once(synced, provider):

@@ -167,9 +167,13 @@ static void mistakes_in_a_class_are_named(void **state)
         {"  - {secretName: s, type: Opaque, data: [{objectName: name}]}\n",
          "data[0] (key '', file 'name'): key is empty"},
         {"  - {secretName: s, type: Opaque, data: [{objectName: nested, key: k}]}\n",
-         "data[0] (key 'k', file 'nested'): the volume has no such file"},
-        {"  - {secretName: s, type: kubernetes.io/tls, data: [{objectName: name, key: ca.crt}]}\n",
-         "has the keys tls.crt and tls.key only"},
+         "data[0] (key 'k', file 'nested'): the volume has no such file (has: bytes, empty, name, nested/bar)"},
+        {"  - {secretName: s, type: Opaque, data: [{objectName: name, key: my key}]}\n",
+         "data[0] (key 'my key', file 'name'): a key of a Secret consists of letters"},
+        {"  - {secretName: s, type: Opaque, data: [{objectName: name, key: ..x}]}\n",
+         "does not begin with '..'"},
+        {"  - {secretName: s, type: Other, data: [{objectName: name, key: k}, {objectName: nope, key: l}]}\n",
+         "data[1] (key 'l', file 'nope'): the volume has no such file"},
         {"  - {secretName: s, type: kubernetes.io/tls, data: [{objectName: name, key: tls.crt}]}\n",
          "no certificate: neither PEM nor PKCS#12"},
         {"  - {secretName: s, type: kubernetes.io/tls, data: [{objectName: name, key: tls.key}]}\n",
@@ -191,6 +195,73 @@ static void mistakes_in_a_class_are_named(void **state)
         assert_null(strstr(error_message(error), "admin")); /* no content */
         assert_null(content.name);
     }
+}
+
+static void an_entry_that_fails_keeps_its_key_and_the_others_have_values(void **state)
+{
+    (void)state;
+    cleanup_secret_content struct secret_content content = build(
+        "  - {secretName: s, type: Opaque, data: [{objectName: nope, key: a}, {objectName: name, key: b}, "
+        "{objectName: name, key: c}, {objectName: gone, key: c}, {objectName: none, key: d}, "
+        "{objectName: name, key: d}]}\n");
+
+    assert_int_equal(content.n_values, 2);
+    assert_value(&content, 0, "b", "admin");
+    assert_value(&content, 1, "d", "admin");
+    assert_int_equal(content.n_kept, 2);
+    assert_true(secret_content_names(&content, "a") && secret_content_names(&content, "c"));
+    assert_false(secret_content_names(&content, "e"));
+    assert_int_equal(content.n_failures, 3);
+    assert_non_null(
+        strstr(error_message(content.failures[1]),
+               "secretObjects[0], Secret 's': data[3] (key 'c', file 'gone'): the volume has no"));
+}
+
+static void a_secret_of_another_type_is_built_whole_or_not_and_all_failures_are_known(void **state)
+{
+    struct secret_content content = {0};
+    cleanup_error struct error *error = NULL;
+    (void)state;
+    assert_int_equal(
+        build_nth("  - {secretName: s, type: Other, data: [{objectName: nope, key: a}, {objectName: "
+                  "name, key: b}, {objectName: none, key: c}]}\n",
+                  0, &content, &error),
+        -1);
+    assert_non_null(strstr(error_message(error), "data[0] (key 'a'"));
+    assert_int_equal(content.n_failures, 1);
+    assert_non_null(strstr(error_message(content.failures[0]), "data[2] (key 'c'"));
+    assert_null(content.name);
+    secret_content_finish(&content);
+}
+
+static void further_keys_of_a_tls_secret_are_files_as_they_are(void **state)
+{
+    (void)state;
+    cleanup_secret_content struct secret_content content = build(
+        "  - {secretName: s, type: kubernetes.io/tls, data: [{objectName: nested/bar, key: ca.crt}]}\n");
+
+    assert_value(&content, 0, "ca.crt", "b\n");
+}
+
+static void many_files_are_cut_in_the_report(void **state)
+{
+    cleanup_class struct secret_provider_class *class =
+        class_of("  - {secretName: s, type: Opaque, data: [{objectName: nope, key: a}]}\n");
+    cleanup_payload struct payload files = {0};
+    struct secret_content content = {0};
+    cleanup_error struct error *error = NULL;
+    (void)state;
+    for (unsigned i = 0; i < 2000; i++) {
+        char path[PAYLOAD_COMPONENT_MAX];
+
+        (void)snprintf(path, sizeof(path), "file-%04u", i);
+        add_file(&files, path, "");
+    }
+    assert_int_equal(payload_seal(&files, NULL), 0);
+    assert_int_equal(secret_content_build(class, 0, &files, &content, &error), -1);
+    assert_non_null(strstr(error_message(error), "(has: file-0000, file-0001, "));
+    assert_non_null(strstr(error_message(error), " more)"));
+    assert_true(strlen(error_message(error)) < 500);
 }
 
 static void a_bad_entry_does_not_touch_the_one_behind_it(void **state)
@@ -262,6 +333,10 @@ int main(void)
         cmocka_unit_test(labels_and_annotations_are_copied_and_the_managed_label_is_ours),
         cmocka_unit_test(of_a_repeated_key_the_last_one_counts),
         cmocka_unit_test(mistakes_in_a_class_are_named),
+        cmocka_unit_test(an_entry_that_fails_keeps_its_key_and_the_others_have_values),
+        cmocka_unit_test(a_secret_of_another_type_is_built_whole_or_not_and_all_failures_are_known),
+        cmocka_unit_test(further_keys_of_a_tls_secret_are_files_as_they_are),
+        cmocka_unit_test(many_files_are_cut_in_the_report),
         cmocka_unit_test(a_bad_entry_does_not_touch_the_one_behind_it),
         cmocka_unit_test(too_much_data_is_an_error),
         cmocka_unit_test(the_digest_changes_with_everything_that_counts),

@@ -13,16 +13,21 @@
  * owner may read becomes readable for the group too; no other permission is widened. Directories stay 0755,
  * so that every container user can list the volume.
  *
+ * A provider that writes its files itself leaves *plain* files in the root instead, without `..data`: every entry
+ * whose name does not start with "..".
+ *
  * All functions block (tmpfs only) and are meant for worker threads; none touches the loop or shared state.
  *
  * Files: payload.c (the list), payload_path.c (the rules for paths), payload_write.c (publishing into a
- * directory), payload_read.c (reading the published files), payload_tree.c (safe steps below a descriptor).
+ * directory), payload_read.c (reading the published files), payload_plain.c (plain files), payload_tree.c
+ * (safe steps below a descriptor).
  */
 #ifndef DRIVER_PAYLOAD_PAYLOAD_H
 #define DRIVER_PAYLOAD_PAYLOAD_H
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 #include "common/base/cleanup.h"
@@ -107,5 +112,22 @@ bool payload_is_complete(int root_fd);
  * return; the caller calls payload_finish(). NOT_FOUND when nothing complete is published, RESOURCE_EXHAUSTED
  * above `max_bytes` of contents, INVALID_ARGUMENT for a name that payload_check_path() refuses, INTERNAL. */
 int payload_read(int root_fd, size_t max_bytes, struct payload *ret_payload, struct error **err);
+
+/* --- plain files --- */
+
+/* Is there any plain file or directory? */
+bool payload_has_plain_files(int root_fd);
+
+/* As payload_read(), of the plain files, which may be none. */
+int payload_read_plain(int root_fd, size_t max_bytes, struct payload *ret_payload, struct error **err);
+
+struct payload_plain {
+    size_t files;
+    uint64_t bytes;
+};
+
+/* Counts the plain files. Gives them and their directories to `gid` unless it is (gid_t)-1, as in a payload
+ * ("Group" above); root_fd must be writable then. INTERNAL. */
+int payload_count_plain(int root_fd, gid_t gid, struct payload_plain *ret, struct error **err);
 
 #endif

@@ -28,6 +28,7 @@ bool payload_is_complete(int root_fd)
 
 struct reader {
     struct payload *payload;
+    bool plain; /* names that start with ".." in the first directory are not read */
     size_t bytes_left;
     char path[PAYLOAD_PATH_MAX + 1]; /* of the directory being read, relative to the version directory */
     size_t path_len;
@@ -92,6 +93,8 @@ static int read_directory(struct reader *reader, int dir_fd, unsigned depth, str
     size_t base = reader->path_len;
     const char *name = NULL;
     while ((name = payload_tree_next(dir)) != NULL) {
+        if (reader->plain && depth == 0 && payload_version_is_internal(name))
+            continue;
         int n = snprintf(reader->path + base, sizeof(reader->path) - base, "%s%s", base > 0 ? "/" : "", name);
         if (n < 0 || (size_t)n >= sizeof(reader->path) - base)
             return error_set(err, GRPC_STATUS_INTERNAL, "a path is longer than %d bytes", PAYLOAD_PATH_MAX);
@@ -104,18 +107,29 @@ static int read_directory(struct reader *reader, int dir_fd, unsigned depth, str
     return 0;
 }
 
-int payload_read(int root_fd, size_t max_bytes, struct payload *ret_payload, struct error **err)
+static int read_tree(int dir_fd, bool plain, size_t max_bytes, struct payload *ret_payload,
+                     struct error **err)
 {
-    cleanup_close int version_fd = payload_version_open_current(root_fd);
-    if (version_fd < 0)
-        return error_set(err, GRPC_STATUS_NOT_FOUND, "no files are published in the volume");
     cleanup_payload struct payload payload = {0};
-    struct reader reader = {.payload = &payload, .bytes_left = max_bytes};
-    if (read_directory(&reader, version_fd, 0, err) < 0)
+    struct reader reader = {.payload = &payload, .plain = plain, .bytes_left = max_bytes};
+    if (read_directory(&reader, dir_fd, 0, err) < 0)
         return error_wrap(err, "read the published files");
     if (payload_seal(&payload, err) < 0)
         return -1;
     *ret_payload = payload;
     payload = (struct payload){0};
     return 0;
+}
+
+int payload_read(int root_fd, size_t max_bytes, struct payload *ret_payload, struct error **err)
+{
+    cleanup_close int version_fd = payload_version_open_current(root_fd);
+    if (version_fd < 0)
+        return error_set(err, GRPC_STATUS_NOT_FOUND, "no files are published in the volume");
+    return read_tree(version_fd, /* plain= */ false, max_bytes, ret_payload, err);
+}
+
+int payload_read_plain(int root_fd, size_t max_bytes, struct payload *ret_payload, struct error **err)
+{
+    return read_tree(root_fd, /* plain= */ true, max_bytes, ret_payload, err);
 }

@@ -35,6 +35,11 @@ int payload_version_open_current(int root_fd)
     return name.text[0] != '\0' ? payload_tree_open_dir(root_fd, name.text) : -1;
 }
 
+bool payload_version_is_internal(const char *name)
+{
+    return strncmp(name, "..", 2) == 0;
+}
+
 size_t payload_version_first_component(const char *path, char ret_name[NAME_MAX + 1])
 {
     size_t len = strcspn(path, "/");

@@ -32,6 +32,9 @@ struct payload_version_name payload_version_current(int root_fd);
 /* Opens the current version directory; -1 when there is none. */
 int payload_version_open_current(int root_fd);
 
+/* Is it a name in the root that plain files do not have: it starts with ".."? */
+bool payload_version_is_internal(const char *name);
+
 /* Length of the first component of a path. */
 size_t payload_version_first_component(const char *path, char ret_name[NAME_MAX + 1]);
 

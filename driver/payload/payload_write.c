@@ -232,7 +232,7 @@ static void sweep(const struct write *write, const char *keep, enum sweep what)
     cleanup_dir DIR *dir = payload_tree_list(write->root_fd);
     const char *name = NULL;
     while (dir != NULL && (name = payload_tree_next(dir)) != NULL) {
-        bool internal = strncmp(name, "..", 2) == 0;
+        bool internal = payload_version_is_internal(name);
         if (internal ? strcmp(name, PAYLOAD_DATA_LINK) == 0 || strcmp(name, keep) == 0
                      : what == SWEEP_INTERNAL || is_first_component(write->payload, name))
             continue;

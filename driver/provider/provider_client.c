@@ -31,6 +31,7 @@ struct provider_call {
     uint64_t timeout_ms;
     uint64_t deadline_ms; /* on uv_now()'s clock */
     unsigned tries;
+    bool may_write;
 
     /* the request, kept for another try */
     char *provider;
@@ -92,6 +93,15 @@ static int take_files(const V1alpha1__MountResponse *response, struct payload *p
     return payload_seal(payload, err);
 }
 
+/* The version of an object that may be missing, and is. */
+static bool all_versions_are_empty(const struct string_map *versions)
+{
+    for (size_t i = 0; i < versions->n; i++)
+        if (versions->entries[i].value[0] != '\0')
+            return false;
+    return true;
+}
+
 /* Returns -1 with err and *ret_type set when the response is a failure or breaks the protocol. */
 static int take_response(const V1alpha1__MountResponse *response, struct provider_response *ret,
                          const char **ret_type, struct error **err)
@@ -107,6 +117,7 @@ static int take_response(const V1alpha1__MountResponse *response, struct provide
     if (take_versions(response, &ret->versions, err) < 0)
         return -1;
     ret->no_files = response->n_files == 0;
+    ret->may_be_empty = all_versions_are_empty(&ret->versions);
     *ret_type = TYPE_FILES;
     return take_files(response, &ret->payload, err);
 }
@@ -213,6 +224,11 @@ static int send_request(struct provider_call *call, struct error **err)
     call->ref = provider_registry_find(call->registry, call->provider, err);
     if (call->ref == NULL)
         return -1;
+    if (!call->may_write && !provider_ref_returns_files(call->ref)) {
+        (void)error_set(err, GRPC_STATUS_UNAVAILABLE, "provider \"%s\" was replaced during the call",
+                        call->provider);
+        return error_set_type(err, PROVIDER_MAY_WRITE);
+    }
     if (call->versions.n > 0) {
         if (fill_versions(&call->versions, &versions, err) < 0)
             return -1;
@@ -239,7 +255,10 @@ static void retry_now(void *arg)
 
     if (send_request(call, &error) == 0)
         return;
-    call_failed(call, error, TYPE_PROVIDER);
+    if (strcmp(error_type(error), PROVIDER_MAY_WRITE) == 0)
+        call->callback(NULL, error, PROVIDER_MAY_WRITE, call->arg);
+    else
+        call_failed(call, error, TYPE_PROVIDER);
     call_free(call);
 }
 
@@ -279,6 +298,8 @@ static void mount_done(ProtobufCMessage *response, const struct error *error, vo
         /* The message is of no use any more: its copies of the secrets go before the files are written. */
         protobuf_c_message_free_unpacked(response, secret_protobuf_allocator());
         response = NULL;
+        if (!taken.no_files || !taken.may_be_empty)
+            provider_ref_set_returns_files(call->ref, !taken.no_files);
         call->callback(&taken, NULL, "", call->arg);
     }
     provider_response_finish(&taken);
@@ -299,6 +320,7 @@ struct provider_call *provider_call_start(struct provider_registry *registry, co
     call->registry = registry;
     call->callback = callback;
     call->arg = arg;
+    call->may_write = request->may_write;
     call->timeout_ms = request->timeout_ms;
     call->deadline_ms = uv_now(loop) + request->timeout_ms;
     call->retry = loop_timer_create(loop, retry_now, call, err);
@@ -308,6 +330,18 @@ struct provider_call *provider_call_start(struct provider_registry *registry, co
         return NULL;
     }
     return call;
+}
+
+int provider_returns_files(struct provider_registry *registry, const char *provider, bool *ret,
+                           struct error **err)
+{
+    struct provider_ref *ref = provider_registry_find(registry, provider, err);
+
+    if (ref == NULL)
+        return -1;
+    *ret = provider_ref_returns_files(ref);
+    provider_ref_release(ref);
+    return 0;
 }
 
 void provider_call_cancel(struct provider_call **call)

@@ -1,8 +1,8 @@
 /*
  * provider_client.h - calling a provider: Mount (the content of one volume) and Version (is it there?).
  *
- * Protocol: proto/provider.proto. The provider returns files, it never writes them. Call contract:
- * common/grpc/client.h.
+ * Protocol: proto/provider.proto. A provider returns files, or writes them below the target path and returns
+ * none. Call contract: common/grpc/client.h.
  */
 #ifndef DRIVER_PROVIDER_PROVIDER_CLIENT_H
 #define DRIVER_PROVIDER_PROVIDER_CLIENT_H
@@ -23,7 +23,9 @@ struct provider_call;
 struct provider_mount_request {
     const struct string_map *attributes; /* see publish_request_attributes() */
     const struct string_map *secrets;    /* nodePublishSecretRef and maybe tokens; empty is sent as null */
-    const char *target_path;             /* informative */
+    const char *target_path;             /* some providers write there */
+    bool may_write; /* a tmpfs is mounted there. Otherwise only a provider that is known to return files is
+                       called: what another one writes would be on the node's disk */
     const struct string_map *current_versions; /* mounted now; NULL or empty on a first mount */
     uint64_t timeout_ms;
 };
@@ -32,8 +34,17 @@ struct provider_mount_request {
 struct provider_response {
     struct payload payload;     /* sealed */
     struct string_map versions; /* object id -> version, at least one */
-    bool no_files;              /* the provider returned none: the content of the volume stays */
+    bool no_files;              /* the provider returned none: it wrote them, or the content stays */
+    bool may_be_empty;          /* all versions are empty: that of objects that may be missing, and are */
 };
+
+/* Does the provider return files, as far as is known? Fails like provider_registry_find(). */
+int provider_returns_files(struct provider_registry *registry, const char *provider, bool *ret,
+                           struct error **err);
+
+/* The error type of a call that was not sent, because the provider is not known to return files (any more): see
+ * may_write. */
+#define PROVIDER_MAY_WRITE "ProviderMayWrite"
 
 void provider_response_finish(struct provider_response *response);
 

@@ -38,6 +38,7 @@ struct connection {
     struct socket_identity identity;
     unsigned users; /* references */
     bool retired;
+    bool returns_files; /* one of its responses had files */
 };
 
 struct provider_ref {
@@ -277,6 +278,16 @@ struct grpc_channel *provider_ref_channel(const struct provider_ref *ref)
 const char *provider_ref_path(const struct provider_ref *ref)
 {
     return ref->connection->path;
+}
+
+bool provider_ref_returns_files(const struct provider_ref *ref)
+{
+    return ref->connection->returns_files;
+}
+
+void provider_ref_set_returns_files(struct provider_ref *ref, bool returns_files)
+{
+    ref->connection->returns_files = returns_files;
 }
 
 void provider_ref_release(struct provider_ref *ref)

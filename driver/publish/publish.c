@@ -1,6 +1,6 @@
 /*
- * publish.c - one NodePublishVolume, as a state machine: the states up to WRITE, start and cancel. See the
- * drawing in the header; publish_record.c has the states after WRITE.
+ * publish.c - one NodePublishVolume, as a state machine: the states up to CLASS, start and cancel. See the
+ * drawing in the header; publish_fetch.c and publish_record.c have the other states.
  */
 #include "driver/publish/publish.h"
 
@@ -11,6 +11,7 @@
 #include "common/base/hash.h"
 #include "common/process/lifecycle.h"
 #include "driver/base/worker.h"
+#include "driver/publish/publish_fetch.h"
 #include "driver/publish/publish_record.h"
 #include "driver/publish/publish_report.h"
 #include "driver/publish/publish_state.h"
@@ -20,28 +21,13 @@
 static int enter_inspect(struct publish *publish, struct error **err);
 static void enter_due(struct publish *publish);
 static void enter_class(struct publish *publish);
-static void enter_provider(struct publish *publish, struct secret_provider_class *class);
-static void enter_write(struct publish *publish);
 
 /* --- modes --- */
-
-static void write_new(struct publish_job *job)
-{
-    (void)volume_publish(job->target_path, job->payload, &job->options, &job->error);
-}
-
-static void write_again(struct publish_job *job)
-{
-    if (job->payload == NULL)
-        (void)volume_write_metadata(job->target_path, &job->options, &job->error);
-    else
-        (void)volume_update(job->target_path, job->payload, &job->options, &job->changed, &job->error);
-}
 
 static const struct publish_mode first_mount = {
     .event = VOLUME_EVENT_MOUNTED,
     .rolls_back = true,
-    .write = write_new,
+    .write = publish_write_new,
     .report_success = publish_report_mounted,
     .report_failure = publish_report_failed_mount,
 };
@@ -49,7 +35,7 @@ static const struct publish_mode first_mount = {
 /* Of an incomplete volume that containers may use: it cannot be rolled back, so no observer is required. */
 static const struct publish_mode completion = {
     .event = VOLUME_EVENT_CHECKED,
-    .write = write_new,
+    .write = publish_write_new,
     .report_success = publish_report_mounted,
     .report_failure = publish_report_failed_mount,
 };
@@ -57,7 +43,7 @@ static const struct publish_mode completion = {
 static const struct publish_mode rotation_check = {
     .event = VOLUME_EVENT_CHECKED,
     .is_republish = true,
-    .write = write_again,
+    .write = publish_write_again,
     .report_success = publish_report_checked,
     .report_failure = publish_report_failed_check,
 };
@@ -94,7 +80,7 @@ static void run_inspect(void *job)
     }
     inspect->may_be_in_use =
         inspect->volume == VOLUME_INCOMPLETE && volume_may_be_in_use(inspect->target_path);
-    if (inspect->volume != VOLUME_PUBLISHED)
+    if (inspect->volume != VOLUME_PUBLISHED && inspect->volume != VOLUME_WRITTEN)
         return;
     /* On failure they are unknown, as on a volume that has none. */
     if ((inspect->read_checked) &&
@@ -104,19 +90,35 @@ static void run_inspect(void *job)
         (void)volume_read_metadata(inspect->target_path, &inspect->metadata, /* err= */ NULL);
 }
 
+/* A check that is due unless the last one has failed a short time ago. False: the publish has ended. */
+static bool enter_check(struct publish *publish)
+{
+    const struct volume_state *volume =
+        volume_states_find(publish->publisher->volumes, publish->request.target_path);
+
+    publish->mode = &rotation_check;
+    publish->spec = (struct rotation_spec){.interval_s = publish->publisher->rotation_interval_s};
+    if (volume == NULL || volume->retry_unix <= clock_unix_s())
+        return true;
+    publish_enter_unchanged(publish);
+    return false;
+}
+
+/* Containers may use it: its provider's next files take the place of those that are there, and a failure
+ * harms nothing. */
+static void adopt(struct publish *publish)
+{
+    if (enter_check(publish))
+        enter_class(publish);
+}
+
 /* Containers use the volume below, and see nothing of the mount above it: nothing to fail for. */
 static void covered(struct publish *publish)
 {
-    const struct publisher *publisher = publish->publisher;
-    const struct volume_state *volume = volume_states_find(publisher->volumes, publish->request.target_path);
     cleanup_error struct error *error = NULL;
 
-    publish->mode = &rotation_check;
-    publish->spec = (struct rotation_spec){.interval_s = publisher->rotation_interval_s};
-    if (volume != NULL && volume->retry_unix > clock_unix_s()) { /* it has been reported */
-        publish_enter_unchanged(publish);
+    if (!enter_check(publish))
         return;
-    }
     (void)error_set(
         &error, GRPC_STATUS_FAILED_PRECONDITION,
         "another mount covers the volume on target path %s: containers that start now see that one, and the volume below cannot be rotated",
@@ -131,6 +133,7 @@ static void inspected(struct publish *publish)
 
     switch (publish->job.volume) {
     case VOLUME_PUBLISHED:
+    case VOLUME_WRITTEN:
         if (publish->job.read_metadata)
             (void)volume_states_restore(publish->publisher->volumes, publish->request.target_path,
                                         publish->job.metadata, clock_unix_s());
@@ -147,6 +150,9 @@ static void inspected(struct publish *publish)
         return;
     case VOLUME_COVERED:
         covered(publish);
+        return;
+    case VOLUME_ADOPTABLE:
+        adopt(publish);
         return;
     case VOLUME_CORRUPT:
         (void)error_set(&error, GRPC_STATUS_INTERNAL,
@@ -258,7 +264,7 @@ static void decide_due(struct publish *publish, struct secret_provider_class *cl
         }
     }
     if (class != NULL)
-        enter_provider(publish, secret_provider_class_ref(class));
+        publish_enter_fetch(publish, secret_provider_class_ref(class));
     else
         class_failed(publish, failure);
 }
@@ -307,7 +313,7 @@ static void class_done(struct secret_provider_class *class, const struct error *
     }
     if (publish->publisher->class_cache != NULL)
         class_cache_put(publish->publisher->class_cache, class);
-    enter_provider(publish, class);
+    publish_enter_fetch(publish, class);
 }
 
 static void enter_class(struct publish *publish)
@@ -326,157 +332,6 @@ static void enter_class(struct publish *publish)
         publish_fail(publish, error, ERROR_TYPE_CLASS);
 }
 
-/* --- PROVIDER --- */
-
-static int check_class(const struct publish *publish, struct error **err)
-{
-    const struct secret_provider_class *class = publish->class;
-
-    if (class->provider[0] == '\0')
-        return error_set(err, GRPC_STATUS_INVALID_ARGUMENT,
-                         "provider is not set in secretproviderclass %s/%s", class->ns, class->name);
-    if (class->parameters.n == 0)
-        return error_set(err, GRPC_STATUS_INVALID_ARGUMENT,
-                         "parameters are not set in secretproviderclass %s/%s", class->ns, class->name);
-    if (!publish->request.readonly)
-        return error_set(err, GRPC_STATUS_INVALID_ARGUMENT,
-                         "readOnly is not true in the volume: secrets can only be mounted read-only");
-    return 0;
-}
-
-static void provider_failed(struct publish *publish, const struct error *cause, const char *type)
-{
-    cleanup_error struct error *error = error_copy(cause);
-
-    (void)error_wrap(&error, "failed to mount secrets store objects for pod %s/%s",
-                     publish->request.pod_namespace, publish->request.pod_name);
-    publish_fail(publish, error, type);
-}
-
-static void provider_done(struct provider_response *response, const struct error *error, const char *type,
-                          void *arg)
-{
-    struct publish *publish = arg;
-
-    publish->provider = NULL;
-    publish_report_provider_call(publish, error_code(error));
-    if (error != NULL) {
-        provider_failed(publish, error, type);
-        return;
-    }
-    publish->response = *response;
-    *response = (struct provider_response){0};
-    enter_write(publish);
-}
-
-/* The versions that the volume shows, for a rotation check: the provider may then respond from its cache. Not
- * when the class has changed: its author expects the contents of now. NULL makes the provider fetch. */
-static const struct string_map *current_versions(const struct publish *publish)
-{
-    const struct volume_state *volume =
-        volume_states_find(publish->publisher->volumes, publish->request.target_path);
-
-    if (!publish->mode->is_republish || volume == NULL ||
-        rotation_spec_changed(volume->spec_hash, &publish->spec))
-        return NULL;
-    return &volume->versions;
-}
-
-static void call_provider(struct publish *publish)
-{
-    const struct publisher *publisher = publish->publisher;
-    cleanup_string_map struct string_map attributes = {0};
-    cleanup_error struct error *error = NULL;
-
-    if (publish_request_attributes(&publish->request, &publish->class->parameters,
-                                   publisher->pod_overrides_class, &attributes, &error) < 0) {
-        publish_fail(publish, error, /* type= */ NULL);
-        return;
-    }
-    publish->provider_started_ns = clock_monotonic_ns();
-    publish->provider = provider_call_start(
-        publisher->providers, publish->class->provider,
-        &(struct provider_mount_request){.attributes = &attributes,
-                                         .secrets = &publish->request.secrets,
-                                         .target_path = publish->request.target_path,
-                                         .current_versions = current_versions(publish),
-                                         .timeout_ms = publish_child_timeout(publish_time_left(publish))},
-        provider_done, publish, &error);
-    if (publish->provider == NULL)
-        provider_failed(publish, error, ERROR_TYPE_NO_PROVIDER);
-}
-
-/* Takes the class over. */
-static void enter_provider(struct publish *publish, struct secret_provider_class *class)
-{
-    cleanup_error struct error *error = NULL;
-
-    publish->state = PUBLISH_PROVIDER;
-    publish->class = class;
-    /* A bad annotation is reported elsewhere: at the next call for the volume, and by the class cache. */
-    (void)class_rotation_spec(class, publish->publisher->rotation_interval_s, &publish->spec,
-                              /* err= */ NULL);
-    if (check_class(publish, &error) < 0)
-        publish_fail(publish, error, /* type= */ NULL);
-    else
-        call_provider(publish);
-}
-
-/* --- WRITE --- */
-
-static void run_write(void *job)
-{
-    struct publish *publish = job;
-
-    publish->mode->write(&publish->job);
-}
-
-/* A volume that has been written stays and is recorded, unless the pod needs the record before it may
- * start. */
-static void written_for_nobody(struct publish *publish, bool written)
-{
-    struct error *no_cause = NULL;
-
-    if (!written)
-        publish_end_failed(publish);
-    else if (publish_requires_record(publish))
-        publish_enter_rollback(publish, &no_cause);
-    else
-        publish_enter_record(publish);
-}
-
-static void write_done(void *job)
-{
-    struct publish *publish = job;
-    cleanup_error struct error *error = steal_ptr(&publish->job.error);
-
-    if (publish->caller == PUBLISH_CALLER_INTERRUPTED) /* the unpublish removes it, whatever it is now */
-        publish_dispose(publish);
-    else if (publish->caller == PUBLISH_CALLER_GONE)
-        written_for_nobody(publish, error == NULL);
-    else if (error != NULL)
-        publish_fail(publish, error, ERROR_TYPE_FILES);
-    else
-        publish_enter_record(publish);
-}
-
-static void enter_write(struct publish *publish)
-{
-    cleanup_error struct error *error = NULL;
-
-    publish->state = PUBLISH_WRITE;
-    /* Without metadata (no memory) the volume only knows less about itself. */
-    publish->metadata = volume_metadata_print(publish->class->provider, publish->spec.hash,
-                                              &publish->response.versions, /* err= */ NULL);
-    publish->job.payload =
-        publish->response.no_files && publish->mode->is_republish ? NULL : &publish->response.payload;
-    publish->job.options = (struct volume_options){.gid = publish->request.gid,
-                                                   .last_checked_unix = (uint64_t)clock_unix_s(),
-                                                   .metadata = publish->metadata};
-    if (worker_start(publish->publisher->loop, run_write, write_done, publish, &error) < 0)
-        publish_fail(publish, error, /* type= */ NULL);
-}
-
 /* --- start, interrupt, cancel --- */
 
 /* The one way out before the end. The caller is gone or interrupted. */
@@ -486,8 +341,10 @@ static void publish_abandon(struct publish *publish)
 
     switch (publish->state) {
     case PUBLISH_INSPECT:
+    case PUBLISH_PREPARE:
     case PUBLISH_WRITE:
     case PUBLISH_ROLLBACK:
+    case PUBLISH_CLOSE:
         return; /* the worker is awaited */
     case PUBLISH_RECORD:
     case PUBLISH_RECORD_FAILURE:
@@ -565,11 +422,13 @@ void publish_cancel(struct publish **publish, enum grpc_status reason)
         [PUBLISH_INSPECT] = "the inspection of the target path",
         [PUBLISH_DUE] = "the SecretProviderClass",
         [PUBLISH_CLASS] = "the SecretProviderClass",
+        [PUBLISH_PREPARE] = "the volume to be prepared",
         [PUBLISH_PROVIDER] = "the provider",
         [PUBLISH_WRITE] = "the files to be written",
         [PUBLISH_RECORD] = "the status to be recorded",
         [PUBLISH_RECORD_FAILURE] = "the status to be recorded",
         [PUBLISH_ROLLBACK] = "the rollback of the volume",
+        [PUBLISH_CLOSE] = "the volume to be closed",
     };
     cleanup_error struct error *error = NULL;
 

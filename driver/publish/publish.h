@@ -15,11 +15,14 @@
  *         │  CLASS  │              │
  *         └────┬────┘              │ CLASS: the source returns the SecretProviderClass
  *              ├───────────────────┘
- *         ┌────▼─────┐ Mount: the provider returns the files
+ *         ┌────▼────┐ worker: volume_prepare(), only for a provider that may write its files itself
+ *         │ PREPARE │ ── from here on a failure leads to ROLLBACK, in a rotation check to CLOSE
+ *         └────┬────┘ (volume_close())
+ *         ┌────▼─────┐ Mount: the provider returns the files, or writes them
  *         │ PROVIDER │
  *         └────┬─────┘
- *         ┌────▼────┐ worker: volume_publish(), or volume_update() when the volume is there already
- *         │  WRITE  │
+ *         ┌────▼────┐ worker: volume_publish(), or volume_update() when the volume is there already, or
+ *         │  WRITE  │ volume_take() of what the provider wrote
  *         └────┬────┘
  *         ┌────▼────┐ only with observers (observer_chain.h)
  *         │  RECORD │ ── a first mount: a required observer fails ─▶ ROLLBACK (volume_unpublish()) ─▶ error

@@ -200,9 +200,36 @@ void publish_note_failure(struct publish *publish, const struct error *error, co
     publish->failure = error_copy(error);
 }
 
+static void run_close(void *job)
+{
+    struct publish *publish = job;
+
+    volume_close(publish->job.target_path);
+}
+
+static void close_done(void *job)
+{
+    publish_end_failed(job);
+}
+
+/* The volume was there before, and is writable since PREPARE. */
+static void enter_close(struct publish *publish)
+{
+    publish->state = PUBLISH_CLOSE;
+    publish->job.prepared = VOLUME_PREPARED_NOT;
+    if (worker_start(publish->publisher->loop, run_close, close_done, publish, /* err= */ NULL) < 0)
+        publish_end_failed(publish);
+}
+
 void publish_end_failed(struct publish *publish)
 {
-    if (publish->mode->is_republish)
+    struct error *no_cause = NULL;
+
+    if (publish->job.prepared == VOLUME_PREPARED_NEW)
+        publish_enter_rollback(publish, &no_cause);
+    else if (publish->job.prepared == VOLUME_PREPARED_AGAIN)
+        enter_close(publish);
+    else if (publish->mode->is_republish)
         enter_record_failure(publish);
     else
         publish_dispose(publish);
@@ -210,7 +237,14 @@ void publish_end_failed(struct publish *publish)
 
 void publish_fail(struct publish *publish, const struct error *error, const char *type)
 {
+    struct error *cause = NULL;
+
     publish_note_failure(publish, error, type);
+    if (publish->job.prepared == VOLUME_PREPARED_NEW && !publish->mode->is_republish) {
+        cause = error_copy(error);
+        publish_enter_rollback(publish, &cause); /* which has the caller's response */
+        return;
+    }
     publish_respond(publish, publish->mode->is_republish ? NULL : error);
     publish_end_failed(publish);
 }

@@ -61,12 +61,15 @@ void publish_report_unchanged(const struct publish *publish)
 
 static void report_written(const struct publish *publish, const char *message)
 {
+    const struct publish_job *job = &publish->job;
+
     log_info(publish->publisher->log, message, pod_field(publish), LOG_STR("spc", publish->class->name),
              LOG_STR("provider", publish->class->provider),
              LOG_STR("targetPath", publish->request.target_path),
-             LOG_UINT("files", publish->response.payload.n));
+             LOG_UINT("files", job->taken ? job->plain.files : publish->response.payload.n),
+             LOG_STR("writtenBy", job->taken ? "provider" : "driver"));
     driver_metrics_files_written(publish->publisher->metrics, publish->class->provider,
-                                 payload_size(&publish->response.payload));
+                                 job->taken ? job->plain.bytes : payload_size(&publish->response.payload));
 }
 
 void publish_report_mounted(const struct publish *publish)

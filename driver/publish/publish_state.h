@@ -2,8 +2,8 @@
  * publish_state.h - one publish from the inside: its parts, its caller and its end.
  *
  * The files of a publish stand one above the other: publish_state (this one), publish_report (log, metrics
- * and Events), publish_record (the states after WRITE, and failures), publish (the states up to WRITE). A
- * file calls only files in front of it.
+ * and Events), publish_record (the states after WRITE, and failures), publish_fetch (PREPARE, PROVIDER, WRITE),
+ * publish (the states up to CLASS). A file calls only files in front of it.
  */
 #ifndef DRIVER_PUBLISH_PUBLISH_STATE_H
 #define DRIVER_PUBLISH_PUBLISH_STATE_H
@@ -22,11 +22,13 @@ enum publish_state {
     PUBLISH_INSPECT, /* worker */
     PUBLISH_DUE,
     PUBLISH_CLASS,
+    PUBLISH_PREPARE, /* worker */
     PUBLISH_PROVIDER,
     PUBLISH_WRITE, /* worker */
     PUBLISH_RECORD,
     PUBLISH_RECORD_FAILURE,
     PUBLISH_ROLLBACK, /* worker */
+    PUBLISH_CLOSE,    /* worker */
 };
 
 enum publish_caller {
@@ -49,9 +51,15 @@ struct publish_job {
     uint64_t last_checked;
     char *metadata;
 
+    /* PREPARE: for a provider that may write files itself */
+    enum volume_prepared prepared;
+
     /* WRITE */
     const struct payload *payload; /* NULL: the provider returned versions only */
     struct volume_options options;
+    bool may_be_empty; /* without a payload and files: the provider's response means that */
+    bool taken;        /* the content is what the provider wrote: */
+    struct payload_plain plain;
     bool changed;
 };
 

@@ -5,16 +5,16 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
-#include <sys/xattr.h>
 
 #include "driver/payload/payload_tree.h"
 #include "driver/payload/payload_version.h"
+#include "driver/volume/volume_attributes.h"
 #include "driver/volume/volume_mount.h"
 #include "driver/volume/volume_owner.h"
+#include "driver/volume/volume_steps.h"
 #include "driver/volume/volume_target.h"
 
 enum {
@@ -69,59 +69,27 @@ static void grow(int fd, enum mount_method method, const struct payload *payload
     (void)volume_mount_resize(fd, method, spec.bytes, spec.inodes);
 }
 
-/* --- what a volume remembers --- */
-
-/* Returns 0 or the error number. */
-static int write_attributes(int fd, const struct volume_options *options)
-{
-    cleanup_close int root = payload_tree_open_dir(fd, "."); /* attributes cannot be set through O_PATH */
-    if (root < 0)
-        return errno;
-    /* The metadata first: when the time is there, what belongs to it is there as well. */
-    if (options->metadata != NULL &&
-        fsetxattr(root, VOLUME_METADATA_ATTRIBUTE, options->metadata, strlen(options->metadata), 0) < 0)
-        return errno;
-    if (options->last_checked_unix != 0) {
-        char text[24];
-        int len = snprintf(text, sizeof(text), "%" PRIu64, options->last_checked_unix);
-        if (fsetxattr(root, VOLUME_CHECKED_ATTRIBUTE, text, (size_t)len, 0) < 0)
-            return errno;
-    }
-    return 0;
-}
-
-static uint64_t read_last_checked(int fd)
-{
-    char text[24];
-    cleanup_close int root = payload_tree_open_dir(fd, ".");
-    ssize_t len = root < 0 ? -1 : fgetxattr(root, VOLUME_CHECKED_ATTRIBUTE, text, sizeof(text) - 1);
-    if (len <= 0)
-        return 0;
-    text[len] = '\0';
-    char *end = NULL;
-    errno = 0;
-    uint64_t value = strtoull(text, &end, 10);
-    return errno == 0 && *end == '\0' && text[0] >= '0' && text[0] <= '9' ? value : 0;
-}
-
-/* NULL when there is none, or when it cannot be read. */
-static char *read_metadata(int fd)
-{
-    cleanup_close int root = payload_tree_open_dir(fd, ".");
-    ssize_t len = root < 0 ? -1 : fgetxattr(root, VOLUME_METADATA_ATTRIBUTE, NULL, 0);
-    if (len <= 0)
-        return NULL;
-    cleanup_free char *text = malloc((size_t)len + 1);
-    ssize_t have = text == NULL ? -1 : fgetxattr(root, VOLUME_METADATA_ATTRIBUTE, text, (size_t)len);
-    if (have < 0)
-        return NULL;
-    text[have] = '\0';
-    return steal_ptr(&text);
-}
-
 /* --- inspecting --- */
 
-static enum volume_condition condition_of(const struct volume_target *target)
+static bool has_version(const struct volume_target *target)
+{
+    cleanup_close int version_fd = payload_version_open_current(target->fd);
+    return version_fd >= 0;
+}
+
+static enum volume_condition condition_of_tmpfs(const struct volume_target *target)
+{
+    if (payload_is_complete(target->fd))
+        return VOLUME_PUBLISHED;
+    if (has_version(target))
+        return VOLUME_INCOMPLETE;
+    if (volume_attributes_written(target->fd))
+        return VOLUME_WRITTEN;
+    return target->of_predecessor && payload_has_plain_files(target->fd) ? VOLUME_ADOPTABLE
+                                                                         : VOLUME_INCOMPLETE;
+}
+
+enum volume_condition volume_condition_of(const struct volume_target *target)
 {
     switch (target->kind) {
     case VOLUME_TARGET_ABSENT:
@@ -129,7 +97,7 @@ static enum volume_condition condition_of(const struct volume_target *target)
     case VOLUME_TARGET_DIRECTORY:
         return VOLUME_UNMOUNTED;
     case VOLUME_TARGET_TMPFS:
-        return payload_is_complete(target->fd) ? VOLUME_PUBLISHED : VOLUME_INCOMPLETE;
+        return condition_of_tmpfs(target);
     case VOLUME_TARGET_CORRUPT:
         return target->of_kubelet ? VOLUME_CORRUPT : VOLUME_FOREIGN; /* no tmpfs ever is */
     case VOLUME_TARGET_COVERED:
@@ -144,7 +112,7 @@ int volume_inspect(const char *target_path, enum volume_condition *ret_condition
     cleanup_volume_target struct volume_target target = VOLUME_TARGET_INIT;
     if (volume_target_open(target_path, VOLUME_TARGET_EXISTING, &target, err) < 0)
         return -1;
-    *ret_condition = condition_of(&target);
+    *ret_condition = volume_condition_of(&target);
     return 0;
 }
 
@@ -164,7 +132,8 @@ int volume_read(const char *target_path, size_t max_bytes, struct payload *ret_p
     cleanup_volume_target struct volume_target target = VOLUME_TARGET_INIT;
     if (open_volume(target_path, GRPC_STATUS_NOT_FOUND, &target, err) < 0)
         return -1;
-    if (payload_read(target.fd, max_bytes, ret_payload, err) < 0)
+    bool plain = volume_condition_of(&target) == VOLUME_WRITTEN;
+    if ((plain ? payload_read_plain : payload_read)(target.fd, max_bytes, ret_payload, err) < 0)
         return error_wrap(err, "volume '%s'", target_path);
     return 0;
 }
@@ -175,7 +144,8 @@ int volume_stats(const char *target_path, struct volume_stats *ret_stats, struct
     if (open_volume(target_path, GRPC_STATUS_NOT_FOUND, &target, err) < 0)
         return -1;
     struct statvfs fs;
-    if (condition_of(&target) != VOLUME_PUBLISHED)
+    enum volume_condition condition = volume_condition_of(&target);
+    if (condition != VOLUME_PUBLISHED && condition != VOLUME_WRITTEN)
         return error_set(err, GRPC_STATUS_NOT_FOUND, "the volume on '%s' is not published", target_path);
     if (fstatvfs(target.fd, &fs) < 0)
         return error_set_errno(err, GRPC_STATUS_INTERNAL, errno, "statvfs of '%s'", target_path);
@@ -192,7 +162,7 @@ int volume_stats(const char *target_path, struct volume_stats *ret_stats, struct
 
 /* --- publishing --- */
 
-static int refuse_foreign(const struct volume_target *target, struct error **err)
+int volume_refuse_foreign(const struct volume_target *target, struct error **err)
 {
     return error_set(err, GRPC_STATUS_FAILED_PRECONDITION,
                      "'%s' is a link, no directory, or has a mount on it that is not this driver's",
@@ -203,14 +173,15 @@ static int refuse_foreign(const struct volume_target *target, struct error **err
 static int clear_target(struct volume_target *target, struct error **err)
 {
     for (int i = 0; i < STACKED_MAX; i++) {
-        switch (condition_of(target)) {
+        switch (volume_condition_of(target)) {
         case VOLUME_ABSENT:
         case VOLUME_UNMOUNTED:
             return 0;
         case VOLUME_FOREIGN:
         case VOLUME_COVERED:
-            return refuse_foreign(target, err);
+            return volume_refuse_foreign(target, err);
         case VOLUME_PUBLISHED:
+        case VOLUME_WRITTEN:
             return error_set(err, GRPC_STATUS_ALREADY_EXISTS, "a volume is published on '%s'", target->path);
         default:
             if (volume_target_unmount(target, err) < 0)
@@ -234,7 +205,7 @@ static int refuse_files(const struct volume_target *target, struct error **err)
         target->path);
 }
 
-static int make_target(struct volume_target *target, bool *ret_made, struct error **err)
+int volume_make_target(struct volume_target *target, bool *ret_made, struct error **err)
 {
     *ret_made = false;
     if (target->kind == VOLUME_TARGET_ABSENT) {
@@ -245,7 +216,7 @@ static int make_target(struct volume_target *target, bool *ret_made, struct erro
     if (volume_target_inspect(target, err) < 0)
         return -1;
     if (target->kind != VOLUME_TARGET_DIRECTORY)
-        return refuse_foreign(target, err);
+        return volume_refuse_foreign(target, err);
     return target->of_kubelet || is_empty(target) ? 0 : refuse_files(target, err);
 }
 
@@ -259,21 +230,26 @@ static int build_and_attach(enum mount_method method, struct volume_target *targ
     bool changed = false;
     if (volume_mount_prepare(&mount, method, &spec, target, err) < 0)
         return -1;
-    volume_owner_mark(mount.fd, target->path);
+    (void)volume_owner_mark(mount.fd, target->path);
     if (payload_write(mount.fd, payload, &write_options, &changed, err) < 0)
         return -1;
-    (void)write_attributes(mount.fd, options); /* without them the next rotation check is only due sooner */
+    (void)volume_attributes_write(mount.fd,
+                                  options); /* without them the next rotation check is only due sooner */
     return volume_mount_attach(&mount, target, err);
 }
 
-/* An update was cut short between its two last steps: running containers may use the volume, so its mount
- * must stay. */
+/* An update was cut short between its two last steps, or a provider has written: running containers may use
+ * the volume, so its mount must stay. */
 static bool is_repairable(const struct volume_target *target)
 {
-    if (condition_of(target) != VOLUME_INCOMPLETE)
+    switch (volume_condition_of(target)) {
+    case VOLUME_INCOMPLETE:
+        return has_version(target) || payload_has_plain_files(target->fd);
+    case VOLUME_ADOPTABLE:
+        return true;
+    default:
         return false;
-    cleanup_close int version_fd = payload_version_open_current(target->fd);
-    return version_fd >= 0;
+    }
 }
 
 bool volume_may_be_in_use(const char *target_path)
@@ -294,7 +270,7 @@ int volume_publish_with(struct mount_methods methods, const char *target_path, c
         return volume_update_with(methods, target_path, payload, options, &(bool){false}, err);
     if (clear_target(&target, err) < 0)
         return -1;
-    if (make_target(&target, &made, err) == 0) {
+    if (volume_make_target(&target, &made, err) == 0) {
         cleanup_error struct error *failure = NULL;
         for (enum mount_method method = methods.first; method <= methods.last; method++) {
             error_free(steal_ptr(&failure));
@@ -318,7 +294,7 @@ int volume_publish(const char *target_path, const struct payload *payload,
 
 /* --- changing what is published --- */
 
-static int open_writable(struct mount_methods methods, const struct volume_target *target,
+int volume_open_writable(struct mount_methods methods, const struct volume_target *target,
                          struct volume_writable *ret, enum mount_method *ret_method, struct error **err)
 {
     cleanup_error struct error *failure = NULL;
@@ -342,14 +318,14 @@ int volume_update_with(struct mount_methods methods, const char *target_path, co
     cleanup_volume_writable struct volume_writable writable = VOLUME_WRITABLE_INIT;
     enum mount_method method = methods.first;
     if (open_volume(target_path, GRPC_STATUS_FAILED_PRECONDITION, &target, err) < 0 ||
-        open_writable(methods, &target, &writable, &method, err) < 0)
+        volume_open_writable(methods, &target, &writable, &method, err) < 0)
         return -1;
     grow(target.fd, method, payload, options);
     struct payload_write_options write_options = {.gid = options->gid};
     bool changed = false;
     if (payload_write(writable.fd, payload, &write_options, &changed, err) < 0)
         return error_wrap(err, "update volume on '%s'", target_path);
-    (void)write_attributes(writable.fd, options); /* as above */
+    (void)volume_attributes_write(writable.fd, options); /* as above */
     *ret_changed = changed;
     return 0;
 }
@@ -365,7 +341,7 @@ int volume_last_checked(const char *target_path, uint64_t *ret_unix, struct erro
     cleanup_volume_target struct volume_target target = VOLUME_TARGET_INIT;
     if (open_volume(target_path, GRPC_STATUS_NOT_FOUND, &target, err) < 0)
         return -1;
-    *ret_unix = read_last_checked(target.fd);
+    *ret_unix = volume_attributes_last_checked(target.fd);
     return 0;
 }
 
@@ -374,7 +350,7 @@ int volume_read_metadata(const char *target_path, char **ret_text, struct error 
     cleanup_volume_target struct volume_target target = VOLUME_TARGET_INIT;
     if (open_volume(target_path, GRPC_STATUS_NOT_FOUND, &target, err) < 0)
         return -1;
-    *ret_text = read_metadata(target.fd);
+    *ret_text = volume_attributes_metadata(target.fd);
     return 0;
 }
 
@@ -384,9 +360,9 @@ int volume_write_metadata(const char *target_path, const struct volume_options *
     cleanup_volume_writable struct volume_writable writable = VOLUME_WRITABLE_INIT;
     enum mount_method method = MOUNT_METHOD_DETACHED;
     if (open_volume(target_path, GRPC_STATUS_NOT_FOUND, &target, err) < 0 ||
-        open_writable(MOUNT_METHODS_ALL, &target, &writable, &method, err) < 0)
+        volume_open_writable(MOUNT_METHODS_ALL, &target, &writable, &method, err) < 0)
         return -1;
-    int errnum = write_attributes(writable.fd, options);
+    int errnum = volume_attributes_write(writable.fd, options);
     if (errnum != 0 && errnum != EOPNOTSUPP) /* a tmpfs without attributes */
         return error_set_errno(err, GRPC_STATUS_INTERNAL, errnum, "record the last check of '%s'",
                                target_path);
@@ -395,19 +371,18 @@ int volume_write_metadata(const char *target_path, const struct volume_options *
 
 /* --- removing --- */
 
-/* Removes the published files, so that a mount which leaked into another namespace shows nothing any more.
- * Only where the layout is the one of this driver or the Go driver: any other tmpfs is unmounted
- * untouched. As an update does, this writes through a private clone: the visible mount never becomes
- * writable, not even when this is cut short. `..data` goes first: after an interruption the volume counts
- * as incomplete. A failure does not prevent the unmount. */
+/* Removes the files, so that a mount which leaked into another namespace shows nothing any more. As an
+ * update does, this writes through a private clone: the visible mount never becomes writable, not even when
+ * this is cut short. The marks of a complete volume go first: after an interruption it counts as incomplete. A
+ * failure does not prevent the unmount. */
 static void empty_volume(const struct volume_target *target)
 {
     cleanup_volume_writable struct volume_writable writable = VOLUME_WRITABLE_INIT;
     enum mount_method method = MOUNT_METHOD_DETACHED;
-    if (payload_version_current(target->fd).text[0] == '\0' ||
-        open_writable(MOUNT_METHODS_ALL, target, &writable, &method,
-                      /* err= */ NULL) < 0)
+    if (is_empty(target) || volume_open_writable(MOUNT_METHODS_ALL, target, &writable, &method,
+                                                 /* err= */ NULL) < 0)
         return;
+    volume_attributes_clear_written(writable.fd);
     (void)payload_tree_remove(writable.fd, PAYLOAD_DATA_LINK);
     (void)payload_tree_empty(writable.fd);
 }
@@ -421,13 +396,13 @@ static int unmount_all(struct volume_target *target, struct error **err)
             return 0;
         case VOLUME_TARGET_FOREIGN:
         case VOLUME_TARGET_COVERED:
-            return refuse_foreign(target, err);
+            return volume_refuse_foreign(target, err);
         case VOLUME_TARGET_TMPFS:
             empty_volume(target);
             break;
         case VOLUME_TARGET_CORRUPT:
             if (!target->of_kubelet)
-                return refuse_foreign(target, err);
+                return volume_refuse_foreign(target, err);
             break;
         }
         if (volume_target_unmount(target, err) < 0)

@@ -25,7 +25,7 @@
  * /proc must be mounted (descriptors are given to mount(2) and umount2(2) as /proc/self/fd/N). Every error
  * message names the target.
  *
- * Files: volume.c (publish, update, unpublish), volume_target.c (what is at a path), volume_owner.c (whose
+ * Files: volume.c (publish, update, unpublish), volume_written.c (files of the provider), volume_target.c (what is at a path), volume_owner.c (whose
  * it is), volume_mount.c (the mount calls).
  */
 #ifndef DRIVER_VOLUME_VOLUME_H
@@ -44,6 +44,8 @@ enum volume_condition {
     VOLUME_UNMOUNTED,  /* a directory, nothing mounted on it */
     VOLUME_INCOMPLETE, /* our kind of tmpfs, but no complete payload: an earlier publish was cut short */
     VOLUME_PUBLISHED,  /* our kind of tmpfs with a complete payload */
+    VOLUME_WRITTEN,    /* the same, with the files that the provider itself has written */
+    VOLUME_ADOPTABLE,  /* a tmpfs of the Go driver with a provider's own files: containers may use it */
     VOLUME_FOREIGN,    /* something else is mounted there, or the path is a symlink or not a directory */
     VOLUME_COVERED,    /* something else is mounted over a volume of ours */
     VOLUME_CORRUPT,    /* a mount that cannot be read (ENOTCONN, ESTALE, EIO...), on a path of the kubelet */
@@ -74,7 +76,7 @@ int volume_inspect(const char *target_path, enum volume_condition *ret_condition
  * and it must not be rolled back when something else fails. True also when that cannot be found out. */
 bool volume_may_be_in_use(const char *target_path);
 
-/* The files of a PUBLISHED volume, contents included: see payload_read(). NOT_FOUND when there is none. */
+/* The files of a PUBLISHED or WRITTEN volume, contents included: see payload_read(). NOT_FOUND when there is none. */
 int volume_read(const char *target_path, size_t max_bytes, struct payload *ret_payload, struct error **err);
 
 struct volume_stats {
@@ -82,14 +84,14 @@ struct volume_stats {
     uint64_t total_inodes, used_inodes, available_inodes;
 };
 
-/* statvfs of a PUBLISHED volume; NOT_FOUND otherwise. */
+/* statvfs of a PUBLISHED or WRITTEN volume; NOT_FOUND otherwise. */
 int volume_stats(const char *target_path, struct volume_stats *ret_stats, struct error **err);
 
 /* --- publishing, updating --- */
 
 /* Publishes `payload` on a target that is ABSENT, UNMOUNTED, INCOMPLETE or CORRUPT. The old mount is
- * removed first; but an INCOMPLETE one that already shows some version, because an update was cut short,
- * is completed in place, because running containers may use it. Creates the target directory (0750) and
+ * removed first; but an INCOMPLETE one that already shows some version or other files is completed in place:
+ * running containers may use it, and no files are replaced by an empty volume. Creates the target directory (0750) and
  * missing parents. On failure nothing is mounted by this call and the target directory is left as it was
  * found. ALREADY_EXISTS for PUBLISHED (use volume_update()), FAILED_PRECONDITION for FOREIGN, COVERED and a
  * directory with files that is not on a path of the kubelet's shape, RESOURCE_EXHAUSTED when the payload does not fit, PERMISSION_DENIED, INTERNAL. */
@@ -108,6 +110,41 @@ int volume_publish_with(struct mount_methods methods, const char *target_path, c
                         const struct volume_options *options, struct error **err);
 int volume_update_with(struct mount_methods methods, const char *target_path, const struct payload *payload,
                        const struct volume_options *options, bool *ret_changed, struct error **err);
+
+/* --- volumes whose provider writes the files ---
+ *
+ * Some providers write below the target path and return versions only, as they could with the Go driver, which
+ * mounts its tmpfs before it calls the provider. For such a call the tmpfs is there, visible and writable. The
+ * files stay as the provider writes them, without `..data`: it renames its next ones over them. */
+
+enum volume_prepared {
+    VOLUME_PREPARED_NOT,   /* the volume shows files of the driver: no provider writes there */
+    VOLUME_PREPARED_NEW,   /* an empty tmpfs was mounted, the directory made if need be */
+    VOLUME_PREPARED_AGAIN, /* a tmpfs was there, and is writable now */
+};
+
+enum {
+    /* A provider's own files have no size that is known before. Pages count only when they are written. */
+    VOLUME_WRITTEN_SIZE = 64 << 20,
+    VOLUME_WRITTEN_INODES = 4 * PAYLOAD_FILES_MAX,
+};
+
+/* Lets a provider write at the target path: mounts an empty tmpfs of ours (ABSENT, UNMOUNTED), or makes the one
+ * that is there writable (INCOMPLETE without a version, WRITTEN, ADOPTABLE). Its root has mode 1777 until it is
+ * taken: a provider need not be root. Of `options` it takes size_limit and gid. On failure nothing is
+ * mounted by this call. FAILED_PRECONDITION for FOREIGN and COVERED, RESOURCE_EXHAUSTED, PERMISSION_DENIED,
+ * INTERNAL. */
+int volume_prepare(const char *target_path, const struct volume_options *options,
+                   enum volume_prepared *ret_prepared, struct error **err);
+
+/* Takes the plain files in the volume as its content, which is WRITTEN then: read-only, with the group and
+ * the attributes of `options`. *ret_plain: what is there. INTERNAL, also when there are no files, unless
+ * `may_be_empty`; FAILED_PRECONDITION when there is no volume of ours. */
+int volume_take(const char *target_path, const struct volume_options *options, bool may_be_empty,
+                struct payload_plain *ret_plain, struct error **err);
+
+/* Makes a volume that volume_prepare() found read-only again, as far as possible: the call has failed. */
+void volume_close(const char *target_path);
 
 /* --- what a volume remembers ---
  *

@@ -97,7 +97,8 @@ static int attach_detached(const struct volume_mount *mount, const struct volume
                            struct error **err)
 {
     struct mount_attr read_only = {.attr_set = MOUNT_ATTR_RDONLY};
-    if (mount_setattr(mount->fd, "", AT_EMPTY_PATH, &read_only, sizeof(read_only)) < 0)
+    if (!mount->stays_writable &&
+        mount_setattr(mount->fd, "", AT_EMPTY_PATH, &read_only, sizeof(read_only)) < 0)
         return fail(errno, "make tmpfs read-only", err);
     if (move_mount(mount->fd, "", target->fd, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) < 0)
         return fail(errno, "move tmpfs to the target", err);
@@ -158,7 +159,7 @@ static int prepare_staged(struct volume_mount *mount, const struct volume_mount_
 
 static int attach_staged(struct volume_mount *mount, const struct volume_target *target, struct error **err)
 {
-    if (remount_bind(mount->fd, MS_RDONLY) < 0)
+    if (!mount->stays_writable && remount_bind(mount->fd, MS_RDONLY) < 0)
         return fail(errno, "make tmpfs read-only", err);
     if (mount_move(mount->fd, target->fd) < 0)
         return errno == EINVAL ? unsupported(errno, "move a mount from below a shared mount", err)
@@ -184,7 +185,7 @@ static int prepare_direct(struct volume_mount *mount, const struct volume_mount_
 
 static int attach_direct(struct volume_mount *mount, struct error **err)
 {
-    if (remount_bind(mount->fd, MS_RDONLY) < 0)
+    if (!mount->stays_writable && remount_bind(mount->fd, MS_RDONLY) < 0)
         return fail(errno, "make tmpfs read-only", err);
     mount->on_target = NULL;
     return 0;
@@ -196,7 +197,6 @@ int volume_mount_prepare(struct volume_mount *mount, enum mount_method method,
                          const struct volume_mount_spec *spec, struct volume_target *target,
                          struct error **err)
 {
-    *mount = VOLUME_MOUNT_INIT;
     mount->method = method;
     switch (method) {
     case MOUNT_METHOD_DETACHED:
@@ -321,6 +321,11 @@ void volume_writable_finish(struct volume_writable *writable)
         (void)remount_bind(writable->fd, MS_RDONLY); /* refused only while a file is open for writing */
     (void)close(steal_fd(&writable->fd));
     writable->in_place = false;
+}
+
+int volume_mount_set_writable(int fd, bool writable)
+{
+    return remount_bind(fd, writable ? 0 : MS_RDONLY);
 }
 
 /* --- limits --- */

@@ -32,18 +32,19 @@ struct volume_mount {
     int fd;                           /* its root, writable below; O_PATH */
     char staging[VOLUME_STAGING_MAX]; /* STAGED: the directory, "" when there is none */
     struct volume_target *on_target;  /* DIRECT: mounted here (borrowed), NULL when not or when attached */
+    bool stays_writable;              /* it is attached as it is, not read-only */
 };
 
 #define VOLUME_MOUNT_INIT ((struct volume_mount){.fd = -1})
 
-/* Makes an empty writable tmpfs. UNIMPLEMENTED when this method does not work here (try the next),
+/* Makes an empty writable tmpfs; *mount is VOLUME_MOUNT_INIT. UNIMPLEMENTED when this method does not work here (try the next),
  * RESOURCE_EXHAUSTED, PERMISSION_DENIED, INTERNAL. `target` is a DIRECTORY; the DIRECT method mounts on it
  * and inspects it again. */
 int volume_mount_prepare(struct volume_mount *mount, enum mount_method method,
                          const struct volume_mount_spec *spec, struct volume_target *target,
                          struct error **err);
 
-/* Makes the tmpfs read-only and attaches it to the target. Errors as above. Descriptors open for writing
+/* Makes the tmpfs read-only, unless it stays writable, and attaches it to the target. Errors as above. Descriptors open for writing
  * in the tmpfs must be closed before. */
 int volume_mount_attach(struct volume_mount *mount, struct volume_target *target, struct error **err);
 
@@ -65,6 +66,11 @@ struct volume_writable {
 int volume_writable_open(struct volume_writable *writable, enum mount_method method, int fd,
                          struct error **err);
 void volume_writable_finish(struct volume_writable *writable);
+
+/* Makes the attached mount behind `fd` itself writable, or read-only again, in this mount namespace (its copies
+ * in others keep their flags). Read-only fails with EBUSY while a file is open for writing. Returns 0 or -1 with
+ * errno. */
+int volume_mount_set_writable(int fd, bool writable);
 #define cleanup_volume_writable CLEANUP(volume_writable_finish)
 
 /* --- limits --- */

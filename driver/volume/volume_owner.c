@@ -69,12 +69,12 @@ static enum marked read_mark(int fd, const char *path)
     return MARKED_NOT;
 }
 
-void volume_owner_mark(int fd, const char *path)
+bool volume_owner_mark(int fd, const char *path)
 {
     struct mark mark = mark_of(path);
     char link[64];
     attributes_path(fd, link);
-    (void)setxattr(link, VOLUME_TARGET_ATTRIBUTE, mark.text, strlen(mark.text), 0);
+    return setxattr(link, VOLUME_TARGET_ATTRIBUTE, mark.text, strlen(mark.text), 0) == 0;
 }
 
 /* --- without marks: how it was mounted --- */
@@ -119,13 +119,15 @@ static bool pod_component(const struct mount_info *mount, char ret[NAME_MAX + 3]
     return true;
 }
 
-static bool is_mounted_elsewhere(const struct mount_table *table, const struct mount_info *mount)
+/* The kernel lists mounts in the order in which they were made: the one that a bind mount was made from comes
+ * first. Those that come later are containers' and others' bind mounts of the volume. */
+static bool is_bound_from_elsewhere(const struct mount_table *table, const struct mount_info *mount)
 {
     char pod[NAME_MAX + 3];
     if (!pod_component(mount, pod))
         return true;
-    for (size_t i = 0; i < table->n; i++)
-        if (strcmp(table->list[i].device, mount->device) == 0 && strstr(table->list[i].point, pod) == NULL)
+    for (const struct mount_info *other = table->list; other < mount; other++)
+        if (strcmp(other->device, mount->device) == 0 && strstr(other->point, pod) == NULL)
             return true;
     return false;
 }
@@ -142,7 +144,7 @@ static bool is_predecessors(const struct mount_table *table, const struct mount_
     static const char *const limits[] = {"mode", "uid", "gid"};
     return is_whole_tmpfs_of(mount, "tmpfs") && !has_any_option(mount->options, flags, ARRAY_SIZE(flags)) &&
            !has_any_option(mount->super_options, limits, ARRAY_SIZE(limits)) && !has_small_size(mount) &&
-           !is_mounted_elsewhere(table, mount);
+           !is_bound_from_elsewhere(table, mount);
 }
 
 /* A mount of this driver below `mount`; below the Go driver's nothing but another one of its own is
@@ -174,8 +176,8 @@ int volume_owner_find(int fd, const char *path, bool is_tmpfs, enum volume_owner
     if (marked == MARKED_NOT && is_whole_tmpfs_of(mount, VOLUME_SOURCE))
         *ret = VOLUME_OWNER_DRIVER;
     else if (marked == MARKED_NOT && of_kubelet && is_predecessors(&table, mount))
-        *ret =
-            covers(&table, mount, /* or_predecessors= */ false) ? VOLUME_OWNER_COVERING : VOLUME_OWNER_DRIVER;
+        *ret = covers(&table, mount, /* or_predecessors= */ false) ? VOLUME_OWNER_COVERING
+                                                                   : VOLUME_OWNER_PREDECESSOR;
     else if (covers(&table, mount, of_kubelet))
         *ret = VOLUME_OWNER_COVERING;
     return 0;

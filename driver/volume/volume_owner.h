@@ -11,8 +11,8 @@
  * The Go driver mounts without marks: "mount -t tmpfs tmpfs <target>". A tmpfs made so counts as a volume on a
  * path of the kubelet's shape, because clusters switch drivers below running pods. It has the source
  * "tmpfs", all of the file system is mounted, with none of the options that an administrator or another
- * program adds (nosuid, nodev, noexec, mode, uid, gid, a small size), and it is mounted in no place that is
- * not the same pod's.
+ * program adds (nosuid, nodev, noexec, mode, uid, gid, a small size), and it is no bind mount of a tmpfs that was
+ * mounted in another place before.
  *
  * Internal to the volume module.
  */
@@ -26,9 +26,10 @@
 #define VOLUME_TARGET_ATTRIBUTE "trusted.secrets-store.target"
 
 enum volume_owner {
-    VOLUME_OWNER_DRIVER,   /* this driver, or the Go driver before it */
-    VOLUME_OWNER_OTHER,    /* somebody else */
-    VOLUME_OWNER_COVERING, /* somebody else, and a volume of the driver lies below it */
+    VOLUME_OWNER_DRIVER,
+    VOLUME_OWNER_PREDECESSOR, /* the Go driver */
+    VOLUME_OWNER_OTHER,       /* somebody else */
+    VOLUME_OWNER_COVERING,    /* somebody else, and a volume of the driver or its predecessor lies below it */
 };
 
 /* Whose is the mount behind `fd` (the root of a mount at `path`; may be O_PATH)? `is_tmpfs`: its type, which
@@ -36,7 +37,7 @@ enum volume_owner {
 int volume_owner_find(int fd, const char *path, bool is_tmpfs, enum volume_owner *ret, struct error **err);
 
 /* Marks the new tmpfs behind `fd` (may be O_PATH, writable) as the volume of `path`. A tmpfs without
- * attributes is known by its source. */
-void volume_owner_mark(int fd, const char *path);
+ * attributes is known by its source: false. */
+bool volume_owner_mark(int fd, const char *path);
 
 #endif

@@ -159,10 +159,10 @@ static bool means_corrupt(int errnum)
            errnum == EHOSTDOWN || errnum == ETIMEDOUT;
 }
 
-static int classify_mount(const struct volume_target *target, int fd, enum volume_target_kind *ret_kind,
-                          struct error **err)
+static int classify_mount(struct volume_target *target, int fd, struct error **err)
 {
     static const enum volume_target_kind kinds[] = {[VOLUME_OWNER_DRIVER] = VOLUME_TARGET_TMPFS,
+                                                    [VOLUME_OWNER_PREDECESSOR] = VOLUME_TARGET_TMPFS,
                                                     [VOLUME_OWNER_OTHER] = VOLUME_TARGET_FOREIGN,
                                                     [VOLUME_OWNER_COVERING] = VOLUME_TARGET_COVERED};
     struct statfs fs;
@@ -170,34 +170,34 @@ static int classify_mount(const struct volume_target *target, int fd, enum volum
     if (fstatfs(fd, &fs) < 0) {
         if (!means_corrupt(errno))
             return fail(target, errno, "inspect", err);
-        *ret_kind = VOLUME_TARGET_CORRUPT;
+        target->kind = VOLUME_TARGET_CORRUPT;
         return 0;
     }
     if (volume_owner_find(fd, target->path, fs.f_type == TMPFS_MAGIC, &owner, err) < 0)
         return error_wrap(err, "inspect '%s'", target->path);
-    *ret_kind = kinds[owner];
+    target->kind = kinds[owner];
+    target->of_predecessor = owner == VOLUME_OWNER_PREDECESSOR;
     return 0;
 }
 
-static int classify(const struct volume_target *target, int fd, enum volume_target_kind *ret_kind,
-                    struct error **err)
+static int classify(struct volume_target *target, int fd, struct error **err)
 {
     struct statx info;
     if (statx(fd, "", AT_EMPTY_PATH | AT_NO_AUTOMOUNT | AT_STATX_DONT_SYNC, STATX_TYPE, &info) < 0) {
         if (!means_corrupt(errno))
             return fail(target, errno, "inspect", err);
-        *ret_kind = VOLUME_TARGET_CORRUPT;
+        target->kind = VOLUME_TARGET_CORRUPT;
         return 0;
     }
     if (!S_ISDIR(info.stx_mode)) {
-        *ret_kind = VOLUME_TARGET_FOREIGN;
+        target->kind = VOLUME_TARGET_FOREIGN;
         return 0;
     }
     if (!payload_tree_is_mount(fd, target->parent_fd)) {
-        *ret_kind = VOLUME_TARGET_DIRECTORY;
+        target->kind = VOLUME_TARGET_DIRECTORY;
         return 0;
     }
-    return classify_mount(target, fd, ret_kind, err);
+    return classify_mount(target, fd, err);
 }
 
 int volume_target_inspect(struct volume_target *target, struct error **err)
@@ -205,6 +205,7 @@ int volume_target_inspect(struct volume_target *target, struct error **err)
     if (target->fd >= 0)
         (void)close(steal_fd(&target->fd));
     target->kind = VOLUME_TARGET_ABSENT;
+    target->of_predecessor = false;
     if (target->parent_fd < 0)
         return 0;
     cleanup_close int fd = openat(target->parent_fd, target->name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
@@ -216,7 +217,7 @@ int volume_target_inspect(struct volume_target *target, struct error **err)
         target->kind = VOLUME_TARGET_CORRUPT;
         return 0;
     }
-    if (classify(target, fd, &target->kind, err) < 0)
+    if (classify(target, fd, err) < 0)
         return -1;
     if (target->kind == VOLUME_TARGET_DIRECTORY || target->kind == VOLUME_TARGET_TMPFS)
         target->fd = steal_fd(&fd);

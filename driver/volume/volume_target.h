@@ -31,6 +31,7 @@ struct volume_target {
     int fd;           /* O_PATH of a DIRECTORY or TMPFS, on top of all mounts; otherwise -1 */
     enum volume_target_kind kind;
     bool of_kubelet;         /* the path has the kubelet's shape (target_path.h) */
+    bool of_predecessor;     /* a TMPFS that the Go driver has mounted */
     char name[NAME_MAX + 1]; /* last component */
 };
 

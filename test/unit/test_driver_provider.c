@@ -47,6 +47,8 @@ struct fixture {
     char type[64];
     size_t n_files;
     bool no_files;
+    bool may_be_empty;
+    bool must_return_files; /* of the next call */
     char version[64];
 };
 
@@ -201,6 +203,7 @@ static void mounted(struct provider_response *answer, const struct error *error,
     (void)snprintf(fixture->version, sizeof(fixture->version), "%s", version != NULL ? version : "");
     fixture->n_files = answer == NULL ? 0 : answer->payload.n;
     fixture->no_files = answer != NULL && answer->no_files;
+    fixture->may_be_empty = answer != NULL && answer->may_be_empty;
     if (fixture->n_files == 2) {
         assert_string_equal(answer->payload.files[0].path, "a"); /* sealed: sorted */
         assert_string_equal(answer->payload.files[1].path, "b/file");
@@ -221,6 +224,7 @@ static struct provider_call *start_mount(struct fixture *fixture, const struct s
                                &(struct provider_mount_request){.attributes = &attributes,
                                                                 .secrets = secrets,
                                                                 .target_path = "/t",
+                                                                .may_write = !fixture->must_return_files,
                                                                 .current_versions = versions,
                                                                 .timeout_ms = timeout_ms},
                                mounted, fixture, &error);
@@ -308,6 +312,43 @@ static void a_response_without_files_leaves_the_volume_as_it_is(void **state)
     assert_string_equal(fixture->version, "7");
 }
 
+static void answer_that_nothing_is_there(struct provider_mount *mount)
+{
+    assert_int_equal(provider_mount_add_version(mount, "secret/a", "", NULL), 0);
+    provider_mount_done(mount);
+}
+
+static bool returns_files(struct fixture *fixture)
+{
+    bool known = false;
+
+    assert_int_equal(provider_returns_files(fixture->registry, "fake", &known, NULL), 0);
+    return known;
+}
+
+static void a_provider_is_known_to_return_files_by_its_last_response(void **state)
+{
+    static const struct {
+        void (*answer)(struct provider_mount *mount);
+        bool may_be_empty, known;
+    } table[] = {
+        {answer_with_a_failure, false, false}, {answer_that_nothing_is_there, true, false},
+        {answer_without_files, false, false},  {answer_with_a_file, false, true},
+        {answer_with_a_failure, false, true},  {answer_that_nothing_is_there, true, true},
+        {answer_without_files, false, false},
+    };
+    struct fixture *fixture = *state;
+
+    serve(fixture, &fixture->fakes[0], fixture->second);
+    assert_false(returns_files(fixture));
+    for (size_t i = 0; i < ARRAY_SIZE(table); i++) {
+        fixture->fakes[0].answer = table[i].answer;
+        call_provider(fixture);
+        assert_int_equal(fixture->may_be_empty, table[i].may_be_empty);
+        assert_int_equal(returns_files(fixture), table[i].known);
+    }
+}
+
 static void a_silent_provider_runs_into_the_deadline(void **state)
 {
     struct fixture *fixture = *state;
@@ -328,6 +369,36 @@ static void answer_unavailable(struct provider_mount *mount)
 
     (void)error_set(&error, GRPC_STATUS_UNAVAILABLE, "the vault is away");
     provider_mount_fail(mount, error);
+}
+
+static void without_a_tmpfs_only_a_provider_that_returns_files_is_called(void **state)
+{
+    const struct string_map none = {0};
+    struct fixture *fixture = *state;
+    cleanup_error struct error *error = NULL;
+
+    serve(fixture, &fixture->fakes[0], fixture->second);
+    assert_null(provider_call_start(
+        fixture->registry, "fake",
+        &(struct provider_mount_request){
+            .attributes = &none, .secrets = &none, .target_path = "/t", .timeout_ms = TIMEOUT_MS},
+        mounted, fixture, &error));
+    assert_int_equal(error_code(error), GRPC_STATUS_UNAVAILABLE);
+    assert_string_equal(error_type(error), PROVIDER_MAY_WRITE);
+    call_provider(fixture);
+    fixture->must_return_files = true;
+    call_provider(fixture);
+    assert_int_equal(fixture->code, GRPC_STATUS_OK);
+    /* Replaced while the call waits for its next try. */
+    fixture->fakes[0].answer = answer_unavailable;
+    (void)start_mount(fixture, &none, NULL, TIMEOUT_MS);
+    run_until(fixture, &fixture->fakes[0].calls, 3);
+    assert_int_equal(scratch_run(&fixture->scratch, "rm two/fake.sock"), 0);
+    serve(fixture, &fixture->fakes[1], fixture->second);
+    run_until(fixture, &fixture->callbacks, 3);
+    assert_int_equal(fixture->code, GRPC_STATUS_UNAVAILABLE);
+    assert_string_equal(fixture->type, PROVIDER_MAY_WRITE);
+    assert_int_equal(fixture->fakes[1].calls, 0);
 }
 
 static struct fake *recovering;
@@ -584,6 +655,8 @@ int main(void)
         TEST(a_mount_sends_what_it_is_given_and_takes_files_and_versions),
         TEST(responses_that_break_the_rules_are_failures),
         TEST(a_response_without_files_leaves_the_volume_as_it_is),
+        TEST(a_provider_is_known_to_return_files_by_its_last_response),
+        TEST(without_a_tmpfs_only_a_provider_that_returns_files_is_called),
         TEST(a_silent_provider_runs_into_the_deadline),
         TEST(a_provider_that_is_unavailable_is_called_three_times_in_all),
         TEST(without_time_for_a_pause_there_is_no_retry),

@@ -24,6 +24,8 @@ def shown(target):
     if not mounts.mounts_below(target):
         return None
     contents = mounts.contents(target)
+    if contents == {}:  # prepared for a provider that might write its files itself
+        return None
     assert set(contents) == {"a", "sub/b"}
     assert contents["a"] == contents["sub/b"]
     assert "ro" in mounts.mount_at(target).options

@@ -1,0 +1,20 @@
+/*
+ * publish_fetch.h - the middle of a publish: the provider's files, and the volume that shows them.
+ *
+ * A provider may write its files itself, below the target path. PREPARE mounts a tmpfs there before the
+ * call, so that no secret is ever on a disk, whatever ends when. It is left out for a provider that is known
+ * to return files: such a volume is invisible until it is whole.
+ */
+#ifndef DRIVER_PUBLISH_PUBLISH_FETCH_H
+#define DRIVER_PUBLISH_PUBLISH_FETCH_H
+
+#include "driver/publish/publish_state.h"
+
+/* PREPARE or PROVIDER. Takes the class over; the operation may be freed on return. */
+void publish_enter_fetch(struct publish *publish, struct secret_provider_class *class);
+
+/* The `write` of modes: a volume that is new or incomplete, and one that is complete. */
+void publish_write_new(struct publish_job *job);
+void publish_write_again(struct publish_job *job);
+
+#endif

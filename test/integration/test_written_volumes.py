@@ -1,0 +1,462 @@
+"""Providers that write their files below the target path themselves and return versions only, as the AWS provider does by default.
+
+The Go driver mounts its tmpfs before it calls the provider. Here the same is done for a provider that is not known to return files.
+"""
+
+import os
+import stat
+import subprocess
+import tempfile
+import threading
+
+import grpc
+import pytest
+
+from harness import mounts, rpc
+from harness.process import wait_until
+from harness.programs import Driver, metric_sum
+from harness.rpc import CODES
+from harness.scripted_provider import HeldMount, check_rotation, mount_response
+from harness.secret_sync import ROTATE, secret_object
+from harness.syscall_faults import FILE_CALLS, KILLS_MAX, ONE_WORKER, KilledAt
+
+ROTATION = ("--enable-secret-rotation=true", "--rotation-poll-interval=0s")
+
+
+class Writer:
+    """A mount function: a temporary file below target_path, renamed; versions only. `disk`: every place where it has written to a disk."""
+
+    def __init__(self, **files):
+        self.files = {name: value.encode() for name, value in files.items()}
+        self.versions = None
+        self.on_disk = []
+        self.failure = None
+
+    def __call__(self, request, context):
+        for name, value in self.files.items():
+            try:
+                self._write(request.target_path, name, value)
+            except OSError as error:
+                context.abort(grpc.StatusCode.UNKNOWN, f"write {name}: {error}")
+        if self.failure:
+            context.abort(grpc.StatusCode.PERMISSION_DENIED, self.failure)
+        return mount_response({}, versions=self.versions or {name: value.decode() for name, value in self.files.items()})
+
+    def _write(self, directory, name, value):
+        handle, temporary = tempfile.mkstemp(dir=directory, prefix=name)
+        if os.fstatvfs(handle).f_blocks and not is_tmpfs(handle):
+            self.on_disk.append(temporary)
+        os.fchmod(handle, 0o644)
+        os.write(handle, value)
+        os.close(handle)
+        os.rename(temporary, os.path.join(directory, name))
+
+
+def is_tmpfs(handle):
+    """By the device: a volume's is none of the node's directories'."""
+    return os.fstat(handle).st_dev != is_tmpfs.node
+
+
+@pytest.fixture(autouse=True)
+def disk(node):
+    is_tmpfs.node = os.stat(node.kubelet).st_dev
+
+
+@pytest.fixture
+def writer(scripted, node):
+    writer = Writer(plain="one")
+    writer.provider = scripted(writer)
+    node.add_class()
+    return writer
+
+
+def below(target):
+    """What lies in the directory below the mount, and in all directories of the pods: [] unless something is on the disk."""
+    pods = next(parent for parent in target.parents if parent.name == "pods")
+    aside = pods.parent / "aside"
+    aside.mkdir()
+    subprocess.run(["mount", "--bind", pods, aside], check=True)
+    try:
+        return [path for path in aside.rglob("*") if not path.is_dir()]
+    finally:
+        subprocess.run(["umount", aside], check=True)
+        aside.rmdir()
+
+
+def contents(target):
+    return {str(path.relative_to(target)): path.read_bytes() for path in target.rglob("*") if path.is_file()}
+
+
+def root_mode(target):
+    return stat.S_IMODE(os.stat(target).st_mode)
+
+
+def assert_volume(target, writer, **files):
+    assert contents(target) == {name: value.encode() for name, value in files.items()}
+    assert {"ro", "nosuid", "nodev", "noexec"} <= mounts.mount_at(target).options
+    assert root_mode(target) == 0o755
+    assert below(target) == [] and writer.on_disk == []
+
+
+@pytest.fixture
+def container(node):
+    """container(target): a bind mount of the volume, as a running container has it."""
+    made = []
+
+    def start(target):
+        inside = node.directory / f"container{len(made)}"
+        inside.mkdir()
+        subprocess.run(["mount", "--bind", "-o", "ro", target, inside], check=True)
+        made.append(inside)
+        return inside
+    yield start
+    for inside in made:
+        subprocess.run(["umount", inside], check=True)
+
+
+# ---- mount and unmount ---------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("existing", [False, True], ids=["new", "after-a-reboot"])
+def test_a_pod_gets_the_files_that_its_provider_writes(node, driver, writer, existing):
+    target = node.target()
+    if existing:
+        target.mkdir()
+    driver.publish(rpc.publish_request(target))
+    assert_volume(target, writer, plain="one")
+    driver.publish(rpc.publish_request(target))
+    assert len(writer.provider.requests) == 1
+    driver.unpublish(rpc.unpublish_request(target))
+    mounts.assert_no_trace(target)
+    assert 'writtenBy="provider"' in driver.log
+
+
+def test_a_provider_that_is_not_root_can_write(node, driver, scripted):
+    seen = []
+
+    def mount(request, context):
+        seen.append((root_mode(request.target_path), mounts.mount_at(request.target_path).options))
+        with open(os.path.join(request.target_path, "file"), "w", encoding="utf-8") as file:
+            file.write("x")
+        return mount_response({}, versions={"file": "1"})
+    scripted(mount)
+    node.add_class()
+    target = node.target()
+    driver.publish(rpc.publish_request(target))
+    (mode, options), = seen
+    assert mode == 0o1777 and {"rw", "nosuid", "nodev", "noexec"} <= options
+    assert root_mode(target) == 0o755
+    driver.unpublish(rpc.unpublish_request(target))
+
+
+def test_the_pods_group_may_read_the_files(node, driver, writer):
+    target = node.target()
+    request = rpc.publish_request(target)
+    request.volume_capability.mount.volume_mount_group = "4711"
+    driver.publish(request)
+    info = os.stat(target / "plain")
+    assert info.st_gid == 4711 and info.st_mode & stat.S_IRGRP and os.stat(target).st_gid == 4711
+    driver.unpublish(rpc.unpublish_request(target))
+
+
+@pytest.mark.parametrize("versions, fails", [({"plain": "1"}, True), ({"a": "", "b": "2"}, True), ({"a": "", "b": ""}, False)])
+def test_an_empty_volume_is_a_success_only_if_the_versions_say_so(node, start_driver, writer, versions, fails):
+    driver = start_driver(*ROTATION)
+    writer.files, writer.versions = {}, versions
+    target = node.target()
+    if fails:
+        code, text = driver.publish_failure(rpc.publish_request(target))
+        assert code == CODES.INTERNAL and "neither returned nor wrote files" in text
+        mounts.assert_no_trace(target)
+        return
+    driver.publish(rpc.publish_request(target))
+    assert_volume(target, writer)
+    writer.files, writer.versions = {"plain": b"here"}, {"a": "", "b": "1"}
+    check_rotation(driver, writer.provider, rpc.publish_request(target))
+    assert_volume(target, writer, plain="here")
+    driver.unpublish(rpc.unpublish_request(target))
+    mounts.assert_no_trace(target)
+
+
+@pytest.mark.parametrize("existing", [False, True])
+def test_a_provider_that_returned_files_and_then_returns_none_fails_a_first_mount(node, driver, scripted, existing):
+    responses = [mount_response({"file": b"x"}), mount_response({}, versions={"file": "1"}), mount_response({"file": b"x"})]
+    scripted(lambda request, context: responses.pop(0))
+    node.add_class()
+    target, other = node.target(), node.target(volume="other")
+    driver.publish(rpc.publish_request(target))
+    if existing:
+        other.mkdir()
+    code, text = driver.publish_failure(rpc.publish_request(other, volume="other"))
+    assert code == CODES.INTERNAL and "neither returned nor wrote files" in text
+    assert mounts.mounts_below(other) == []
+    driver.publish(rpc.publish_request(other, volume="other"))
+    assert mounts.contents(other) == {"file": b"x"}
+
+
+@pytest.mark.parametrize("how", ["fails", "is-cancelled"])
+def test_a_first_mount_that_ends_early_leaves_nothing(node, driver, scripted, writer, how):
+    target = node.target()
+    if how == "fails":
+        writer.failure = "no"
+        code, _ = driver.publish_failure(rpc.publish_request(target))
+        assert code == CODES.PERMISSION_DENIED
+    else:
+        writer.provider.stop()
+        held = HeldMount()
+        scripted(lambda request, context: (writer(request, context), held(request, context))[1])
+        call = driver.client.future(rpc.PUBLISH, rpc.publish_request(target))
+        held.wait_arrived()
+        assert is_tmpfs(os.open(target, os.O_RDONLY))
+        call.cancel()
+        wait_until(lambda: not os.path.lexists(target), what="the roll-back")
+        held.release()
+    mounts.assert_no_trace(target)
+    assert writer.on_disk == []
+
+
+def test_an_unpublish_during_the_call_leaves_nothing(node, driver, scripted):
+    node.add_class()
+    target = node.target()
+    held, late = HeldMount(), []
+
+    def mount(request, context):
+        held(request, context)
+        try:
+            with open(os.path.join(request.target_path, "late"), "w", encoding="utf-8") as file:
+                file.write("secret")
+        except OSError as error:
+            late.append(error)
+        return mount_response({}, versions={"file": "1"})
+    scripted(mount)
+    call = driver.client.future(rpc.PUBLISH, rpc.publish_request(target))
+    held.wait_arrived()
+    driver.unpublish(rpc.unpublish_request(target))
+    assert call.exception().code() == CODES.ABORTED
+    mounts.assert_no_trace(target)
+    held.release()
+    wait_until(lambda: late, what="the provider's late write")
+    mounts.assert_no_trace(target)
+
+
+# ---- which providers are prepared for ------------------------------------------------------------------------------------------------
+
+
+def test_the_volume_of_a_provider_that_returned_files_is_invisible_until_it_is_whole(node, driver, scripted):
+    seen = []
+
+    def mount(request, context):
+        seen.append(os.path.lexists(request.target_path))
+        return mount_response({"file": b"x"})
+    provider = scripted(mount)
+    node.add_class()
+    targets = [node.target(volume=name) for name in ("a", "b", "c")]
+    for target in targets[:2]:
+        driver.publish(rpc.publish_request(target))
+    assert seen == [True, False]
+    provider.stop()
+    scripted(mount)  # another socket: it may be another program
+    driver.publish(rpc.publish_request(targets[2]))
+    assert seen == [True, False, True]
+    for target in targets:
+        assert mounts.contents(target) == {"file": b"x"} and "ro" in mounts.mount_at(target).options
+        driver.unpublish(rpc.unpublish_request(target))
+
+
+@pytest.mark.parametrize("existing", [False, True])
+def test_a_provider_that_is_replaced_during_the_call_by_one_that_writes(node, driver, scripted, existing):
+    """The first is known to return files. It ends with the call in flight; the next one writes, and finds a tmpfs."""
+    calls, writer = [], Writer(plain="two")
+
+    def mount(request, context):
+        calls.append(1)
+        if len(calls) == 1:
+            return mount_response({"file": b"x"})
+        threading.Thread(target=replace).start()
+        replaced.wait(20)
+        return context.abort(grpc.StatusCode.UNAVAILABLE, "the provider ends")
+
+    def replace():
+        os.unlink(first.path)
+        first.path = "/nonexistent"  # stopped at the end of the test
+        scripted(writer)
+        replaced.set()
+    replaced = threading.Event()
+    first = scripted(mount)
+    node.add_class()
+    target, other = node.target(), node.target(volume="other")
+    driver.publish(rpc.publish_request(target))
+    if existing:
+        other.mkdir()
+    driver.publish(rpc.publish_request(other, volume="other"))
+    assert_volume(other, writer, plain="two")
+    for one in (target, other):
+        driver.unpublish(rpc.unpublish_request(one))
+
+
+# ---- rotation, restarts --------------------------------------------------------------------------------------------------------------
+
+
+def test_containers_follow_the_rotations_of_a_provider_that_writes(node, start_driver, writer, container):
+    driver = start_driver(*ROTATION)
+    target = node.target()
+    driver.publish(rpc.publish_request(target))
+    inside = container(target)
+    for number in ("two", "three"):
+        writer.files["plain"] = number.encode()
+        check_rotation(driver, writer.provider, rpc.publish_request(target))
+        assert_volume(target, writer, plain=number)
+        assert contents(inside) == {"plain": number.encode()}
+    assert writer.provider.requests[-1].current_object_version[0].version == "two"
+    driver.publish(rpc.publish_request(target))
+    metrics = driver.metrics()
+    assert metric_sum(metrics, "rotation_reconcile_total", rotated="true") == 2
+    assert metric_sum(metrics, "rotation_reconcile_error_total") == 0
+    writer.failure = "no"
+    check_rotation(driver, writer.provider, rpc.publish_request(target))
+    wait_until(lambda: "ro" in mounts.mount_at(target).options, what="the volume to be closed again")
+    assert_volume(target, writer, plain="three")
+
+
+@pytest.mark.parametrize("rotation", [(), ROTATION], ids=["once", "rotating"])
+def test_a_restarted_driver_keeps_such_a_volume(node, start_driver, writer, container, rotation):
+    first = start_driver(*rotation)
+    target = node.target()
+    first.publish(rpc.publish_request(target))
+    inside = container(target)
+    first.destroy()
+    second = start_driver(*rotation, name="driver2")
+    second.publish(rpc.publish_request(target))
+    assert_volume(target, writer, plain="one")
+    if rotation:
+        writer.files["plain"] = b"two"
+        check_rotation(second, writer.provider, rpc.publish_request(target))
+        assert_volume(target, writer, plain="two")
+        assert writer.provider.requests[-1].current_object_version[0].version == "one"
+    else:
+        assert len(writer.provider.requests) == 1
+        writer.provider.stop()
+        second.publish(rpc.publish_request(target))
+    assert contents(inside) == contents(target)
+    second.unpublish(rpc.unpublish_request(target))
+    mounts.assert_no_trace(target)
+
+
+def go_volume(target, **files):
+    target.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "tmpfs", target], check=True)
+    for name, text in files.items():
+        (target / name).write_text(text)
+
+
+@pytest.mark.parametrize("rotation", [(), ROTATION], ids=["once", "rotating"])
+def test_a_living_volume_of_the_go_driver_is_taken_over(node, start_driver, writer, container, rotation):
+    target = node.target()
+    go_volume(target, plain="old", other="kept")
+    inside = container(target)
+    driver = start_driver(*rotation)
+    writer.failure = "not now"
+    writer.files = {}
+    driver.publish(rpc.publish_request(target))
+    assert contents(inside) == contents(target) == {"plain": b"old", "other": b"kept"}
+    writer.failure, writer.files = None, {"plain": b"two"}
+
+    def taken():
+        driver.publish(rpc.publish_request(target))
+        return contents(target)["plain"] == b"two"
+    wait_until(taken, timeout=60, what="the next call of the provider")
+    assert_volume(target, writer, plain="two", other="kept")
+    assert contents(inside) == contents(target)
+    driver.destroy()
+    again = start_driver(*rotation, name="driver2")
+    again.publish(rpc.publish_request(target))
+    assert_volume(target, writer, plain="two", other="kept")
+    again.unpublish(rpc.unpublish_request(target))
+    mounts.assert_no_trace(target)
+
+
+def test_a_living_volume_follows_a_provider_that_returns_files_now(node, start_driver, scripted, container):
+    """The AWS provider with its other setting, after an upgrade: in a volume of the Go driver, and in one of this driver."""
+    driver = start_driver(*ROTATION)
+    node.add_class()
+    writer = Writer(plain="one", gone="one")
+    first = scripted(writer)
+    ours, theirs = node.target(volume="ours"), node.target(volume="theirs")
+    driver.publish(rpc.publish_request(ours, volume="ours"))
+    go_volume(theirs, plain="one", gone="one")
+    inside = [container(target) for target in (ours, theirs)]
+    first.stop()
+    provider = scripted(lambda request, context: mount_response({"plain": b"two", "new": b"two"}, versions={"plain": "2"}))
+    for target, view in zip((ours, theirs), inside):
+        check_rotation(driver, provider, rpc.publish_request(target, volume=target.parent.name))
+        assert mounts.contents(target) == mounts.contents(view) == {"plain": b"two", "new": b"two"}
+        driver.unpublish(rpc.unpublish_request(target, volume=target.parent.name))
+
+
+def test_status_file_and_metrics_tell_of_such_a_volume(node, start_driver, writer):
+    status = node.directory / "status"
+    status.mkdir()
+    driver = start_driver(*ROTATION, f"--status-dir={status}")
+    target = node.target()
+    driver.publish(rpc.publish_request(target))
+    wait_until(lambda: list(status.iterdir()), what="the status file")
+    file, = status.iterdir()
+    assert '"version":"one"' in file.read_text().replace(" ", "")
+    assert metric_sum(driver.metrics(), "node_publish_total") == 1
+    assert driver.client.call(rpc.STATS, rpc.csi_pb2.NodeGetVolumeStatsRequest(volume_id="x", volume_path=str(target))).usage[0].used > 0
+    driver.unpublish(rpc.unpublish_request(target))
+
+
+def test_the_files_are_synced_to_secrets(synced, writer):
+    synced.add_class(secret_object(data=[("plain", "password")]))
+    synced.start(*ROTATE)
+    request = synced.publish()
+    wait_until(lambda: synced.data() == {"password": b"one"}, what="the Secret")
+    writer.files["plain"] = b"two"
+
+    def synced_again():
+        synced.driver.publish(request)
+        return synced.data() == {"password": b"two"}
+    wait_until(synced_again, timeout=60, what="the Secret with the next contents")
+    synced.unpublish(request)
+
+
+# ---- the driver dies -----------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+@pytest.mark.release_only
+@pytest.mark.parametrize("method", [rpc.PUBLISH, rpc.UNPUBLISH])
+def test_killed_at_every_step_no_file_reaches_the_disk(node, writer, method):
+    target = node.target()
+    kills = 0
+    for call in FILE_CALLS:
+        for number in range(1, KILLS_MAX):
+            driver = Driver(node, name=f"{call}{number}", env=ONE_WORKER)
+            driver.unpublish(rpc.unpublish_request(target))
+            mounts.assert_no_trace(target)
+            request = rpc.publish_request(target)
+            if method == rpc.UNPUBLISH:
+                driver.publish(request)
+                request = rpc.unpublish_request(target)
+            with KilledAt(driver, call, number) as kill:
+                error = driver.client.future(method, request).exception(timeout=20)
+            assert below(target) == [] and writer.on_disk == []
+            if method == rpc.PUBLISH:
+                assert error is not None or contents(target) == {"plain": b"one"}
+            if not kill.killed:
+                driver.destroy()
+                break
+            driver.client.close()
+            kills += 1
+            again = Driver(node, name=f"{call}{number}again")
+            if method == rpc.PUBLISH:
+                again.publish(rpc.publish_request(target))
+                assert_volume(target, writer, plain="one")
+            again.destroy()
+    assert kills >= 5
+    driver = Driver(node, name="last")
+    driver.unpublish(rpc.unpublish_request(target))
+    driver.destroy()
+    mounts.assert_no_trace(target)
+    assert mounts.mounts_below(node.kubelet) == []

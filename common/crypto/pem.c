@@ -6,7 +6,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#include "common/base/secret.h"
+#include "common/crypto/encoding.h"
 
 int pem_append(struct buffer *out, const char *label, const void *der, size_t len, struct error **err)
 {
@@ -78,4 +78,45 @@ bool pem_next(const char **at, const char *end, struct pem_block *ret)
         return true;
     }
     return false;
+}
+
+/* The length of white space at `text`, also of an escape that stands for it. */
+static size_t white_space(const char *text, size_t len)
+{
+    if (memchr(" \t\r\n\v\f", *text, 6) != NULL)
+        return 1;
+    return len > 1 && *text == '\\' && memchr("nrt", text[1], 3) != NULL ? 2 : 0;
+}
+
+struct secret *pem_decode(const char *body, size_t len, struct error **err)
+{
+    cleanup_secret struct secret *squeezed = secret_create(len);
+    size_t kept = 0;
+    if (squeezed == NULL) {
+        (void)error_no_memory(err, "PEM");
+        return NULL;
+    }
+    char *out = (char *)secret_data(squeezed);
+    for (size_t i = 0; i < len;) {
+        size_t skip = white_space(body + i, len - i);
+        if (skip == 0)
+            out[kept++] = body[i++];
+        i += skip;
+    }
+    return base64_decode(out, kept, err);
+}
+
+/* True when nothing but blanks comes before the end of the line. */
+static bool ends_line(const char *at, const char *end)
+{
+    while (at < end && (*at == ' ' || *at == '\t'))
+        at++;
+    return at < end && (*at == '\n' || (*at == '\r' && end - at > 1 && at[1] == '\n'));
+}
+
+bool pem_lines_lost(const struct pem_block *block)
+{
+    const char *end = block->body + block->body_len;
+    return block->body_len == 0 || !ends_line(block->body, end) || end[-1] != '\n' ||
+           memchr(block->body, '\\', block->body_len) != NULL;
 }

@@ -331,7 +331,7 @@ static int read_pfx(struct reader *reader, struct der file, struct error **err)
     unsigned version = 0;
     if (der_take(&file, DER_SEQUENCE, &pfx) < 0 || der_take_uint(&pfx, 3, &version) < 0 || version != 3 ||
         der_take(&pfx, DER_SEQUENCE, &content_info) < 0 || der_take(&content_info, DER_OID, &type) < 0)
-        return damaged("file, or not a PKCS#12 file", err);
+        return damaged("file, or not a PKCS#12 file in DER", err);
     if (der_len(file) != 0)
         return error_set(err, GRPC_STATUS_FAILED_PRECONDITION, "pkcs12: trailing data behind the file");
     if (!is_data(type))

@@ -9,7 +9,6 @@
 
 #include "common/base/buffer.h"
 #include "common/crypto/certificate_chain.h"
-#include "common/crypto/encoding.h"
 #include "common/crypto/pem.h"
 #include "common/crypto/pkcs12.h"
 #include "driver/crypto/tls_key.h"
@@ -60,7 +59,7 @@ static struct secret *block_der(const struct pem_block *block, struct error **er
 {
     const char *base64 = behind_headers(block);
 
-    return base64_decode(base64, (size_t)(block->body + block->body_len - base64), err);
+    return pem_decode(base64, (size_t)(block->body + block->body_len - base64), err);
 }
 
 /* A secret with the buffer's content. */

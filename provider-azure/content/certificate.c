@@ -78,7 +78,7 @@ static bool find_certificates(const char *pem, size_t len, struct pem_certificat
         if (!has_label(&block, "CERTIFICATE"))
             continue;
         struct secret *der =
-            ret->n < CERTIFICATE_CHAIN_MAX ? base64_decode(block.body, block.body_len, NULL) : NULL;
+            ret->n < CERTIFICATE_CHAIN_MAX ? pem_decode(block.body, block.body_len, NULL) : NULL;
         if (der == NULL)
             return false;
         ret->ders[ret->n] = der;
@@ -98,7 +98,7 @@ static bool find_order(const char *pem, size_t len, const struct pem_certificate
         if (!is_key(&block))
             continue;
         keys++;
-        cleanup_secret struct secret *der = base64_decode(block.body, block.body_len, NULL);
+        cleanup_secret struct secret *der = pem_decode(block.body, block.body_len, NULL);
         if (der == NULL)
             continue;
         struct chain_part key = part_of(der);
@@ -133,7 +133,7 @@ static int append_block(struct buffer *out, const struct pem_block *block, struc
 {
     char label[64];
     cleanup_error struct error *error = NULL;
-    cleanup_secret struct secret *der = base64_decode(block->body, block->body_len, &error);
+    cleanup_secret struct secret *der = pem_decode(block->body, block->body_len, &error);
     if (error_code(error) == GRPC_STATUS_RESOURCE_EXHAUSTED)
         return error_move(err, &error);
     if (der == NULL || block->label_len >= sizeof(label)) {
@@ -144,6 +144,34 @@ static int append_block(struct buffer *out, const struct pem_block *block, struc
     memcpy(label, block->label, block->label_len);
     label[block->label_len] = '\0';
     return pem_append(out, label, secret_bytes(der), secret_len(der), err);
+}
+
+/* True when a block is not on lines of its own, and all of them can be written again. */
+static bool needs_repair(const char *pem, size_t len)
+{
+    const char *at = pem;
+    struct pem_block block;
+    bool lost = false;
+    while (pem_next(&at, pem + len, &block)) {
+        cleanup_secret struct secret *der = pem_decode(block.body, block.body_len, NULL);
+        if (der == NULL)
+            return false;
+        lost = lost || pem_lines_lost(&block);
+    }
+    return lost;
+}
+
+int certificate_repair_pem(const char *pem, size_t len, struct buffer *out, struct error **err)
+{
+    const char *at = pem;
+    struct pem_block block;
+    if (!needs_repair(pem, len))
+        return buffer_append(out, pem, len, err);
+    while (pem_next(&at, pem + len, &block)) {
+        if (append_block(out, &block, err) < 0)
+            return -1;
+    }
+    return 0;
 }
 
 int certificate_split_pem(const char *pem, size_t len, struct buffer *certificates, struct buffer *keys,

@@ -24,6 +24,10 @@ int certificate_pem_from_pfx(const char *base64, size_t len, enum certificate_or
  * without such a key, when a certificate cannot be read, and with more than CERTIFICATE_CHAIN_MAX. */
 int certificate_order_pem(const char *pem, size_t len, struct buffer *out, struct error **err);
 
+/* Appends PEM text. Where its line breaks are lost (pem_lines_lost()), all its blocks are written again in 64
+ * columns, without what is between them; otherwise it stays as it is. */
+int certificate_repair_pem(const char *pem, size_t len, struct buffer *out, struct error **err);
+
 /* Splits PEM text (RFC 7468): every CERTIFICATE block is appended to `certificates`, every other block to
  * `keys`, in order and re-encoded in 64 columns; text outside of blocks is dropped. A block that is cut off
  * is dropped too. */

@@ -76,6 +76,20 @@ static int decode(const struct object_item *item, const char **text, size_t *len
     return 0;
 }
 
+/* PEM as the vault has it, on lines and in order. */
+static int arrange_pem(const struct content_options *options, const struct secret *pem, struct buffer *out,
+                       struct error **err)
+{
+    cleanup_buffer struct buffer repaired = {.ceiling = PEM_MAX};
+
+    buffer_init(out, PEM_MAX);
+    if (options->order != CERTIFICATE_ORDER_CHAIN)
+        return certificate_repair_pem((const char *)secret_bytes(pem), secret_len(pem), out, err);
+    if (certificate_repair_pem((const char *)secret_bytes(pem), secret_len(pem), &repaired, err) < 0)
+        return -1;
+    return certificate_order_pem(buffer_str(&repaired), repaired.len, out, err);
+}
+
 /* The secret behind a certificate, by its content type. */
 static int make_certificate_secret(const struct content_options *options, const struct object_item *item,
                                    const struct vault_object *object, struct pem_conversion *pem,
@@ -95,9 +109,8 @@ static int make_certificate_secret(const struct content_options *options, const 
             return -1;
         text = buffer_str(&content->pem->text);
         len = content->pem->text.len;
-    } else if (!is_pfx(object) && options->order == CERTIFICATE_ORDER_CHAIN) {
-        buffer_init(&content->text, PEM_MAX);
-        if (certificate_order_pem(text, len, &content->text, err) < 0)
+    } else if (!is_pfx(object)) {
+        if (arrange_pem(options, object->value, &content->text, err) < 0)
             return -1;
         text = buffer_str(&content->text);
         len = content->text.len;

@@ -15,9 +15,9 @@
 int spki_from_rsa(const void *modulus, size_t modulus_len, const void *exponent, size_t exponent_len,
                   struct buffer *out, struct error **err);
 
-/* Appends an EC key to `out`. `curve` is JWK's name (P-256, P-384, P-521); others: FAILED_PRECONDITION "curve
- * <crv> is not supported". Coordinates may be shorter than the field (padded) but not longer; a point that is
- * not on the curve is FAILED_PRECONDITION. */
+/* Appends an EC key to `out`. `curve` is JWK's name (P-256, P-256K, P-384, P-521); others:
+ * FAILED_PRECONDITION "curve <crv> is not supported". Coordinates may be shorter than the field (padded) but
+ * not longer; a point that is not on the curve is FAILED_PRECONDITION. */
 int spki_from_ec(const char *curve, const void *x, size_t x_len, const void *y, size_t y_len,
                  struct buffer *out, struct error **err);
 

@@ -73,7 +73,11 @@ static int add_block(struct found *found, const struct pem_block *block, struct 
                labelled(block, "EC PRIVATE KEY");
     if (!certificate && !key)
         return 0; /* parameters, requests and the like are ignored */
-    cleanup_secret struct secret *der = base64_decode(block->body, block->body_len, /* err= */ NULL);
+    if (pem_lines_lost(block) && memchr(block->body, '\n', block->body_len) == NULL &&
+        (memchr(block->body, ' ', block->body_len) != NULL ||
+         memchr(block->body, '\\', block->body_len) != NULL))
+        return bad(err, "a PEM block is not base64: its line breaks are lost");
+    cleanup_secret struct secret *der = pem_decode(block->body, block->body_len, /* err= */ NULL);
     if (der == NULL && memmem(block->body, block->body_len, "Proc-Type", strlen("Proc-Type")) != NULL)
         return bad(
             err,

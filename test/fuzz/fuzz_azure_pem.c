@@ -26,6 +26,18 @@ static size_t count_blocks(const char *text, size_t len)
     return n;
 }
 
+/* What was repaired needs no repair any more. */
+static void repair(const char *text, size_t len)
+{
+    struct buffer once = {.ceiling = 4 << 20}, twice = {.ceiling = 4 << 20};
+    if (certificate_repair_pem(text, len, &once, NULL) < 0 ||
+        certificate_repair_pem(buffer_str(&once), once.len, &twice, NULL) < 0 || once.len != twice.len ||
+        count_blocks(buffer_str(&once), once.len) != count_blocks(text, len))
+        abort();
+    buffer_finish(&once);
+    buffer_finish(&twice);
+}
+
 /* No certificate is lost by the order, whatever key is there. */
 static void order(const char *text, size_t len)
 {
@@ -75,6 +87,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                 count_blocks(buffer_str(&keys), keys.len) !=
             n)
         abort(); /* a block was lost, or made */
+    repair(text, size);
     order(text, size);
     order_ders(text, size);
     buffer_finish(&certificates);

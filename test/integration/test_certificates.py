@@ -66,6 +66,29 @@ def test_a_pem_certificate_is_passed_on_as_it_is(azure, emulator, chain):
         assert files(mount(client, "tlscert")) == {"tlscert": text}
 
 
+LOST = {"blanks": lambda text: text.replace(b"\n", b" "), "two-characters": lambda text: text.replace(b"\n", b"\\n"),
+        "quoted": lambda text: b'"' + text.replace(b"\n", b"\\r\\n") + b'"', "nothing": lambda text: text.replace(b"\n", b""),
+        "carriage-returns": lambda text: text.replace(b"\n", b"\r")}
+ODD = {"trailing": lambda text: text.replace(b"\n", b"  \t\n"), "indented": lambda text: text.replace(b"\n", b"\n  "),
+       "crlf": lambda text: text.replace(b"\n", b"\r\n")}
+
+
+@pytest.mark.parametrize("how", LOST)
+def test_pem_without_its_line_breaks_is_repaired(azure, emulator, chain, how):
+    certificate(emulator, LOST[how](chain["leaf.key"] + chain["leaf.pem"] + chain["int.pem"]), "application/x-pem-file")
+    with rpc.Client(azure.socket) as client:
+        assert files(mount(client, "tlscert")) == {"tlscert": chain["leaf.key"] + chain["leaf.pem"] + chain["int.pem"]}
+
+
+@pytest.mark.parametrize("how", [*LOST, *ODD])
+def test_separate_files_of_odd_pem_are_written_again(start_azure, emulator, chain, how):
+    odd = (LOST | ODD)[how](chain["leaf.key"] + chain["int.pem"] + chain["leaf.pem"])
+    certificate(emulator, odd, "application/x-pem-file")
+    with rpc.Client(start_azure("--write-cert-and-key-in-separate-files").socket) as client:
+        got = files(mount(client, "tlscert"))
+    assert (got["tlscert.crt"], got["tlscert.key"]) == (chain["leaf.pem"] + chain["int.pem"], chain["leaf.key"])
+
+
 def test_content_that_is_no_certificate_is_an_error_that_names_the_object(azure, emulator):
     certificate(emulator, b"aW52YWxpZA==", "application/x-pkcs12")
     with rpc.Client(azure.socket) as client:

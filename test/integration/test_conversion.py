@@ -97,6 +97,17 @@ def test_ec_keys(client, emulator, pool):
     compare(client, wanted, "key")
 
 
+def test_keys_on_the_koblitz_curve(client, emulator, pool):
+    """Key Vault calls it P-256K, and SECP256K1 before."""
+    wanted = {}
+    for number, name in enumerate(("P-256K", "SECP256K1") * 3):
+        crypto.new_key(pool, f"koblitz{number}", "ec:secp256k1")
+        public = crypto.public_of(pool, f"koblitz{number}")
+        emulator.set_key(f"koblitz{number}", {**crypto.jwk_of(public, ("", "-HSM")[number % 2], strip=True), "crv": name})
+        wanted[f"koblitz{number}"] = (public, name)
+    compare(client, wanted, "key")
+
+
 def test_rsa_keys(client, emulator, pool):
     wanted = {}
     rsa = [number for number, kind in enumerate(POOL) if kind.startswith("rsa")]

@@ -239,6 +239,8 @@ DIFFERENT = [
     Case("history from a version that is not there", [item("history", objectVersionHistory=2, objectVersion="0" * 32)],
          (FAILS, MOUNTS, "nothing found is an error")),
     Case("a chain and a stranger", [item("stranger")], (MOUNTS, MOUNTS, "the chain is ordered, the stranger stands behind it")),
+    Case("a PEM certificate on one line", [item("pemoneline")], (MOUNTS, MOUNTS, "its line breaks are put back: no server reads it without them")),
+    Case("a key on the Koblitz curve", [item("koblitz", "key")], (MOUNTS, FAILS, "Key Vault makes such keys")),
     Case("a PEM chain from root to leaf", [item("pemrootfirst")], (MOUNTS, MOUNTS, "servers take the first certificate for that of the key")),
     Case("a pfx without a MAC", [item("nomac")], (MOUNTS, FAILS, "trusted as PEM is")),
     Case("a pfx with 600,000 iterations", [item("pfx600k")], (MOUNTS, FAILS, "AES and SHA-256 are read, too")),

@@ -56,6 +56,8 @@ def keys(emulator, directory, versions):
     emulator.set_key("rsahsm", {**jwk["rsa2048"], "kty": "RSA-HSM"})
     emulator.set_key("echsm", {**jwk["p384"], "kty": "EC-HSM"})
     emulator.set_key("kcurve", {"kty": "EC", "crv": "P-256K", "x": "AQ", "y": "AQ"})
+    crypto.new_key(directory, "koblitz", "ec:secp256k1")
+    emulator.set_key("koblitz", crypto.jwk_of(crypto.public_of(directory, "koblitz")))
     emulator.set_key("octkey", {"kty": "oct-HSM"})
     found = []
     for point in ec_points.multiples(ec_points.P256):
@@ -91,6 +93,7 @@ def certificates(emulator, directory):
     put("chain", "leaf", pfx("leaf", ("root", "int")))
     put("broken", "leaf", pfx("leaf", ("root",)))
     key = (directory / "leaf.key").read_text()
+    put("pemoneline", "leaf", (key + pem["leaf"].decode()).replace("\n", " "), PEM)
     put("pemrootfirst", "leaf", key + pem["root"].decode() + pem["int"].decode() + pem["leaf"].decode(), PEM)
     put("stranger", "leaf", pfx("leaf", ("other", "root", "int")))
     put("modernpfx", "leaf", pfx("leaf", options=""))

@@ -90,6 +90,16 @@ static void odd_pem_text_is_split_without_surprises(void **state)
          "-----BEGIN CERTIFICATE-----\ndGVzdA==\n-----END CERTIFICATE-----\n", ""},
         {"-----BEGIN A-----\n-----BEGIN CERTIFICATE-----\ndGVzdA==\n-----END CERTIFICATE-----",
          "-----BEGIN CERTIFICATE-----\ndGVzdA==\n-----END CERTIFICATE-----\n", ""},
+        /* trailing and inner blanks, tabs, lost line breaks, "\\n" as two characters */
+        {"-----BEGIN CERTIFICATE----- \t\n dGVz dA==\t \n  -----END CERTIFICATE-----  \n",
+         "-----BEGIN CERTIFICATE-----\ndGVzdA==\n-----END CERTIFICATE-----\n", ""},
+        {"-----BEGIN CERTIFICATE-----dGVzdA==-----END CERTIFICATE----------BEGIN KEY-----dGVz-----END KEY-----",
+         "-----BEGIN CERTIFICATE-----\ndGVzdA==\n-----END CERTIFICATE-----\n",
+         "-----BEGIN KEY-----\ndGVz\n-----END KEY-----\n"},
+        {"-----BEGIN CERTIFICATE-----\\ndGV\\r\\nzdA==\\n-----END CERTIFICATE-----\\n",
+         "-----BEGIN CERTIFICATE-----\ndGVzdA==\n-----END CERTIFICATE-----\n", ""},
+        {"-----BEGIN CERTIFICATE-----\ndG\\xVzdA==\n-----END CERTIFICATE-----\n",
+         "-----BEGIN CERTIFICATE-----\ndG\\xVzdA==\n-----END CERTIFICATE-----\n", ""},
         {"-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\n\ndGVzdA==\n-----END RSA PRIVATE KEY-----\n",
          "",
          "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\n\ndGVzdA==\n-----END RSA PRIVATE KEY-----\n"},
@@ -103,6 +113,39 @@ static void odd_pem_text_is_split_without_surprises(void **state)
     }
 }
 
+static void only_pem_without_its_line_breaks_is_written_again(void **state)
+{
+    (void)state;
+#define BLOCK "-----BEGIN CERTIFICATE-----\ndGVzdA==\n-----END CERTIFICATE-----\n"
+    static const struct {
+        const char *pem, *repaired; /* NULL: as it is */
+    } cases[] = {
+        {"", NULL},
+        {"text", NULL},
+        {BLOCK, NULL},
+        {"note\n" BLOCK "note\n" BLOCK, NULL},
+        {"-----BEGIN CERTIFICATE-----\r\ndGVzdA==\r\n-----END CERTIFICATE-----\r\n", NULL},
+        {"-----BEGIN CERTIFICATE----- \ndGVzdA== \n-----END CERTIFICATE-----", NULL}, /* OpenSSL reads it */
+        {"-----BEGIN CERTIFICATE-----dGVzdA==-----END CERTIFICATE-----", BLOCK},
+        {"-----BEGIN CERTIFICATE----- dGVz dA== -----END CERTIFICATE-----", BLOCK},
+        {"-----BEGIN CERTIFICATE-----\\ndGVzdA==\\n-----END CERTIFICATE-----\\n", BLOCK},
+        {"\"-----BEGIN CERTIFICATE-----\\r\\ndGVzdA==\\r\\n-----END CERTIFICATE-----\\r\\n\"", BLOCK},
+        {"-----BEGIN CERTIFICATE-----\rdGVzdA==\r-----END CERTIFICATE-----\r", BLOCK},
+        {"-----BEGIN CERTIFICATE-----\ndGVzdA==-----END CERTIFICATE-----\n", BLOCK},
+        {BLOCK "-----BEGIN CERTIFICATE----- dGVzdA== -----END CERTIFICATE-----", BLOCK BLOCK},
+        /* what cannot be read is left alone */
+        {"-----BEGIN CERTIFICATE----- dGVzd* -----END CERTIFICATE-----", NULL},
+        {BLOCK "-----BEGIN KEY----- Proc-Type: 4,ENCRYPTED dGVz -----END KEY-----", NULL},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        cleanup_buffer struct buffer out = {.ceiling = 1 << 20};
+        assert_int_equal(certificate_repair_pem(cases[i].pem, strlen(cases[i].pem), &out, NULL), 0);
+        const char *wanted = cases[i].repaired != NULL ? cases[i].repaired : cases[i].pem;
+        if (strcmp(buffer_str(&out), wanted) != 0)
+            fail_msg("row %zu: %s", i, buffer_str(&out));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -110,6 +153,7 @@ int main(void)
         cmocka_unit_test(a_pfx_that_is_no_base64_or_no_pfx_is_an_error),
         cmocka_unit_test(pem_is_split_into_certificates_and_the_rest),
         cmocka_unit_test(odd_pem_text_is_split_without_surprises),
+        cmocka_unit_test(only_pem_without_its_line_breaks_is_written_again),
     };
     return cmocka_run_group_tests_name("azure_certificate", tests, make_files, remove_files);
 }

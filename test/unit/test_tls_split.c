@@ -148,6 +148,11 @@ static void only_certificates_are_kept_in_order_and_without_what_is_between(void
     (void)state;
     run("{ echo 'Bag Attributes'; cat p256.key p256.pem; echo text; openssl ec -in p256.key -pubout; cat ca.pem; cat p256.csr; } > in");
     assert_gives(tls_split_certificates, "in", "p256.chain");
+    run("cat p256.pem ca.pem | sed 's/$/ \t/;s/^M/  M/' > in"); /* blanks and tabs */
+    assert_gives(tls_split_certificates, "in", "p256.chain");
+    run("cat p256.pem ca.pem p256.key | tr '\n' ' ' > in"); /* lost line breaks */
+    assert_gives(tls_split_certificates, "in", "p256.chain");
+    assert_gives(tls_split_private_key, "in", "p256.wanted");
     /* base64 of another width is written with 64 columns */
     run("openssl x509 -in ca.pem -outform DER | base64 -w 20 > body && { echo -----BEGIN CERTIFICATE-----; cat body; echo -----END CERTIFICATE-----; } > in");
     assert_gives(tls_split_certificates, "in", "ca.pem");

@@ -128,7 +128,9 @@ int http_form_append(struct buffer *form, const char *name, const void *value, s
                      struct error **err);
 
 /* Retry-After in its three spellings (retry-after-ms, x-ms-retry-after-ms, Retry-After in seconds or as
- * HTTP-date; RFC 9110 10.2.3). `now_unix` in seconds. Returns milliseconds, or -1 when absent or unusable. */
+ * HTTP-date; RFC 9110 10.2.3). A date counts from the response's own Date, so that a clock of this
+ * node that is off does no harm; without one from `now_unix` (seconds). Returns milliseconds, or -1 when absent
+ * or unusable. */
 int64_t http_retry_after_ms(const struct http_response *response, int64_t now_unix);
 
 #endif

@@ -51,6 +51,14 @@ int64_t retry_after_value_ms(const char *value, int64_t now_unix)
     return seconds > RETRY_AFTER_MAX_MS / 1000 ? RETRY_AFTER_MAX_MS : seconds * 1000;
 }
 
+/* When the server says that it has sent the response; `now_unix` when it does not. */
+static int64_t sent_unix(const struct http_response *response, int64_t now_unix)
+{
+    const char *value = http_response_header(response, "date");
+    time_t date = value != NULL ? curl_getdate(value, NULL) : -1;
+    return date != -1 ? date : now_unix;
+}
+
 int64_t http_retry_after_ms(const struct http_response *response, int64_t now_unix)
 {
     static const char *const millisecond_names[] = {"retry-after-ms", "x-ms-retry-after-ms"};
@@ -61,5 +69,5 @@ int64_t http_retry_after_ms(const struct http_response *response, int64_t now_un
             return ms;
     }
     const char *value = http_response_header(response, "retry-after");
-    return value != NULL ? retry_after_value_ms(value, now_unix) : -1;
+    return value != NULL ? retry_after_value_ms(value, sent_unix(response, now_unix)) : -1;
 }

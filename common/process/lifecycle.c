@@ -123,6 +123,11 @@ uint64_t clock_monotonic_ns(void)
     return (uint64_t)now.tv_sec * 1000000000U + (uint64_t)now.tv_nsec;
 }
 
+int64_t clock_steady_s(void)
+{
+    return (int64_t)(clock_monotonic_ns() / 1000000000U);
+}
+
 int64_t clock_unix_s(void)
 {
     struct timespec now = {0};

@@ -28,8 +28,9 @@ void lifecycle_destroy(struct lifecycle *lifecycle);
  * (assert in debug builds, a log line otherwise). */
 void lifecycle_close_loop(uv_loop_t *loop, struct log *log);
 
-/* A monotonic clock (CLOCK_BOOTTIME) in nanoseconds, and the wall clock in seconds. */
+/* A monotonic clock (CLOCK_BOOTTIME) in nanoseconds and in seconds, and the wall clock in seconds. */
 uint64_t clock_monotonic_ns(void);
+int64_t clock_steady_s(void);
 int64_t clock_unix_s(void);
 
 #endif

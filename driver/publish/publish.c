@@ -98,7 +98,7 @@ static bool enter_check(struct publish *publish)
 
     publish->mode = &rotation_check;
     publish->spec = (struct rotation_spec){.interval_s = publish->publisher->rotation_interval_s};
-    if (volume == NULL || volume->retry_unix <= clock_unix_s())
+    if (volume == NULL || !volume_state_waits(volume, clock_steady_s()))
         return true;
     publish_enter_unchanged(publish);
     return false;
@@ -258,7 +258,8 @@ static void decide_due(struct publish *publish, struct secret_provider_class *cl
         report_annotation(publish, class, volume, annotation);
     if (volume != NULL) {
         volume->interval_s = publish->spec.interval_s;
-        if (!volume_state_due(volume, &publish->spec, publish->job.last_checked, clock_unix_s())) {
+        if (!volume_state_due(volume, &publish->spec, publish->job.last_checked, clock_unix_s(),
+                              clock_steady_s())) {
             publish_enter_unchanged(publish);
             return;
         }

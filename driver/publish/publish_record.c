@@ -187,7 +187,7 @@ static void enter_record_failure(struct publish *publish)
 static void delay_next_check(struct publish *publish)
 {
     volume_states_failed(publish->publisher->volumes, publish->request.target_path, &publish->spec,
-                         backoff_random(), clock_unix_s());
+                         backoff_random(), clock_steady_s());
 }
 
 void publish_note_failure(struct publish *publish, const struct error *error, const char *type)

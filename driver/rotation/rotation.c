@@ -80,7 +80,7 @@ bool rotation_due(const struct rotation_facts *facts, const struct rotation_spec
         return false;
     if (spec_changed && strcmp(facts->failed_spec_hash, spec->hash) != 0)
         return true;
-    if (facts->retry_unix > now_unix)
+    if (facts->waits_after_failure)
         return false;
     return spec_changed || interval_is_over(facts, spec->interval_s, now_unix);
 }

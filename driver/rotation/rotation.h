@@ -38,7 +38,7 @@ struct rotation_facts {
     uint32_t seed;                /* rotation_seed() of the target path */
     const char *spec_hash;        /* at the last successful rotation check; "" = not known */
     const char *failed_spec_hash; /* at the last failure since then; "" = none */
-    int64_t retry_unix;           /* not before, because of failures; 0 = none */
+    bool waits_after_failure;     /* the pause after its last failure is not over */
 };
 
 /* Does the class have another rotation spec than at a rotation check with this hash? False when either is not

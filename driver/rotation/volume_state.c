@@ -94,7 +94,7 @@ void volume_states_succeeded(struct volume_states *volumes, const char *target_p
     if (volume->first_seen_unix == 0)
         volume->first_seen_unix = now_unix;
     volume->failures = 0;
-    volume->retry_unix = 0;
+    volume->retry_steady_s = 0;
     volume->class_unread = false;
     volume->class_seen = true;
     volume->spec_changed_when_found = false;
@@ -109,14 +109,14 @@ void volume_states_succeeded(struct volume_states *volumes, const char *target_p
 }
 
 void volume_states_failed(struct volume_states *volumes, const char *target_path,
-                          const struct rotation_spec *spec, uint32_t random, int64_t now_unix)
+                          const struct rotation_spec *spec, uint32_t random, int64_t steady_s)
 {
     struct volume_state *volume = volume_states_get(volumes, target_path, /* err= */ NULL);
 
     if (volume == NULL)
         return;
     volume->failures++;
-    volume->retry_unix = now_unix + rotation_backoff_s(volume->failures, spec->interval_s, random);
+    volume->retry_steady_s = steady_s + rotation_backoff_s(volume->failures, spec->interval_s, random);
     volume->class_unread = spec->hash[0] == '\0';
     if (!volume->class_unread)
         memcpy(volume->failed_spec_hash, spec->hash, sizeof(volume->failed_spec_hash));
@@ -132,12 +132,17 @@ void volume_states_retry_class_errors(struct volume_states *volumes)
         if (!volume->class_unread)
             continue;
         volume->failures = 0;
-        volume->retry_unix = 0;
+        volume->retry_steady_s = 0;
     }
 }
 
+bool volume_state_waits(const struct volume_state *volume, int64_t steady_s)
+{
+    return volume->retry_steady_s > steady_s;
+}
+
 bool volume_state_due(struct volume_state *volume, const struct rotation_spec *spec,
-                      uint64_t last_checked_unix, int64_t now_unix)
+                      uint64_t last_checked_unix, int64_t now_unix, int64_t steady_s)
 {
     if (!volume->class_seen && spec->hash[0] != '\0') {
         volume->class_seen = true;
@@ -149,7 +154,7 @@ bool volume_state_due(struct volume_state *volume, const struct rotation_spec *s
                                                  .seed = rotation_seed(volume->entry.target_path),
                                                  .spec_hash = volume->spec_hash,
                                                  .failed_spec_hash = volume->failed_spec_hash,
-                                                 .retry_unix = volume->retry_unix},
+                                                 .waits_after_failure = volume_state_waits(volume, steady_s)},
                         spec, now_unix);
 }
 

@@ -35,8 +35,8 @@ struct volume_state {
 
     /* failed rotation checks since the last successful one */
     unsigned failures;
-    int64_t retry_unix; /* not before; 0 = no failure to wait for */
-    bool class_unread;  /* the last one: the class could not be read */
+    int64_t retry_steady_s; /* not before, by clock_steady_s(); 0 = no failure to wait for */
+    bool class_unread;      /* the last one: the class could not be read */
 };
 
 struct volume_states *volume_states_create(struct error **err);
@@ -60,16 +60,21 @@ void volume_states_succeeded(struct volume_states *volumes, const char *target_p
                              const struct rotation_spec *spec, struct string_map *versions, int64_t now_unix);
 
 /* A failed rotation check: the next one waits. `random`: see rotation_backoff_s(). A spec without a hash
- * is that of a class that could not be read. */
+ * is that of a class that could not be read. `steady_s`: clock_steady_s(), since a pause must not depend on a
+ * clock that is set. */
 void volume_states_failed(struct volume_states *volumes, const char *target_path,
-                          const struct rotation_spec *spec, uint32_t random, int64_t now_unix);
+                          const struct rotation_spec *spec, uint32_t random, int64_t steady_s);
 
 /* Classes can be read again: rotation checks that failed for the lack of one do not wait any longer. */
 void volume_states_retry_class_errors(struct volume_states *volumes);
 
-/* Is a rotation check of this volume due? (rotation.h) `last_checked_unix`: from the volume itself. */
+/* Is the pause after the last failure not over? */
+bool volume_state_waits(const struct volume_state *volume, int64_t steady_s);
+
+/* Is a rotation check of this volume due? (rotation.h) `last_checked_unix`: from the volume itself; `steady_s`:
+ * clock_steady_s(). */
 bool volume_state_due(struct volume_state *volume, const struct rotation_spec *spec,
-                      uint64_t last_checked_unix, int64_t now_unix);
+                      uint64_t last_checked_unix, int64_t now_unix, int64_t steady_s);
 
 /* Forgets a volume. Harmless when it is not known. */
 void volume_states_remove(struct volume_states *volumes, const char *target_path);

@@ -88,9 +88,11 @@ static struct token *parse_response(const struct identity *identity, const struc
         error_check_memory(err, "IMDS's response");
         return NULL;
     }
-    expires = timestamp_from_json(cJSON_GetObjectItemCaseSensitive(root, "expires_on"));
-    if (expires < 0 && json_opt_int(root, "expires_in", 0, &expires_in, NULL) == 0 && expires_in > 0)
+    /* A duration first: a node whose clock is ahead of IMDS's would take each token for an expired one. */
+    if (json_opt_int(root, "expires_in", 0, &expires_in, NULL) == 0 && expires_in > 0)
         expires = now_unix + token_life(expires_in);
+    else
+        expires = timestamp_from_json(cJSON_GetObjectItemCaseSensitive(root, "expires_on"));
     if (expires < 0)
         expires = now_unix; /* usable once, not kept */
     (void)json_opt_int(root, "refresh_in", 0, &refresh_in, NULL);

@@ -42,6 +42,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.answer(b"gone", 410, [("X-Why", "first"), ("x-why", "test"), ("Retry-After", "3")])
         elif path == "/busy":
             self.answer(b"", 429, [("Retry-After", "3"), ("x-ms-retry-after-ms", "250"), ("Retry-After-Ms", "soon")])
+        elif path == "/later":
+            self.answer(b"", 503, [("Date", "Sun, 06 Nov 1994 08:49:37 GMT"), ("Retry-After", "Sun, 06 Nov 1994 08:50:07 GMT")])
         elif path == "/redirect":
             self.answer(b"", 302, [("Location", "/hello")])
         elif path == "/slow":

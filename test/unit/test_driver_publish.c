@@ -295,10 +295,10 @@ static void a_rotation_check_that_fails_is_answered_ok_and_changes_nothing(void 
             assert_string_equal(fixture->recorded_version, "v1"); /* still mounted */
         }
         assert_int_equal(volume->failures, i + 1);
-        assert_true(volume->retry_unix > clock_unix_s());
+        assert_true(volume_state_waits(volume, clock_steady_s()));
         must_publish(fixture); /* too early for a retry */
         assert_int_equal(volume->failures, i + 1);
-        volume->retry_unix = 0;
+        volume->retry_steady_s = 0;
     }
 }
 

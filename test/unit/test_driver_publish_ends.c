@@ -74,7 +74,7 @@ static void a_rotation_check_that_is_cancelled_keeps_the_volume(void **state)
     for (enum stage stage = LOOKING_UP; stage < RECORDING; stage++) {
         struct volume_state *volume = volume_states_find(fixture->volumes, TARGET);
 
-        volume->retry_unix = 0;
+        volume->retry_steady_s = 0;
         start_and_stop_at(fixture, stage);
         publish_cancel(&fixture->publish, GRPC_STATUS_UNAVAILABLE);
         run_until_idle(fixture);

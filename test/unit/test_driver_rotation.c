@@ -183,17 +183,17 @@ static void a_changed_rotation_spec_is_due_once(void **state)
 {
     static const struct {
         const char *spec_hash, *failed_spec_hash, *spec;
-        int64_t retry;
+        bool waits;
         bool due;
     } table[] = {
-        {SPEC_HASH, "", SPEC_HASH, 0, false},
-        {SPEC_HASH, "", OTHER, 0, true},
-        {SPEC_HASH, "", OTHER, 2000, true}, /* not tried yet */
-        {SPEC_HASH, SPEC_HASH, OTHER, 2000, true},
-        {SPEC_HASH, OTHER, OTHER, 2000, false}, /* tried, and it failed lately */
-        {SPEC_HASH, OTHER, OTHER, 1000, true},
-        {"", "", OTHER, 0, false}, /* the last spec is not known */
-        {SPEC_HASH, "", "", 0, false},
+        {SPEC_HASH, "", SPEC_HASH, false, false},
+        {SPEC_HASH, "", OTHER, false, true},
+        {SPEC_HASH, "", OTHER, true, true}, /* not tried yet */
+        {SPEC_HASH, SPEC_HASH, OTHER, true, true},
+        {SPEC_HASH, OTHER, OTHER, true, false}, /* tried, and it failed lately */
+        {SPEC_HASH, OTHER, OTHER, false, true},
+        {"", "", OTHER, false, false}, /* the last spec is not known */
+        {SPEC_HASH, "", "", false, false},
     };
 
     (void)state;
@@ -202,7 +202,7 @@ static void a_changed_rotation_spec_is_due_once(void **state)
         const struct rotation_facts facts = {.last_checked_unix = 999,
                                              .spec_hash = table[i].spec_hash,
                                              .failed_spec_hash = table[i].failed_spec_hash,
-                                             .retry_unix = table[i].retry};
+                                             .waits_after_failure = table[i].waits};
 
         memcpy(spec.hash, table[i].spec, strlen(table[i].spec) + 1);
         if (rotation_due(&facts, &spec, 1000) != table[i].due)
@@ -214,11 +214,11 @@ static void a_failure_delays_the_next_rotation_check(void **state)
 {
     const struct rotation_spec spec = {.interval_s = 60};
     struct rotation_facts facts = {
-        .last_checked_unix = 1, .spec_hash = "", .failed_spec_hash = "", .retry_unix = 1001};
+        .last_checked_unix = 1, .spec_hash = "", .failed_spec_hash = "", .waits_after_failure = true};
 
     (void)state;
     assert_false(rotation_due(&facts, &spec, 1000));
-    facts.retry_unix = 1000;
+    facts.waits_after_failure = false;
     assert_true(rotation_due(&facts, &spec, 1000));
 }
 
@@ -423,7 +423,7 @@ static void a_spec_that_had_changed_when_volumes_are_found_is_spread_and_a_later
         unsigned due = 0;
 
         for (unsigned v = 0; v < N; v++)
-            due += volume_state_due(found[v], &edited, MET - 60, now) ? 1 : 0;
+            due += volume_state_due(found[v], &edited, MET - 60, now, 0) ? 1 : 0;
         if (due - before > MOST)
             fail_msg("%u at once", due - before);
         before = due;
@@ -434,15 +434,15 @@ static void a_spec_that_had_changed_when_volumes_are_found_is_spread_and_a_later
         (void)snprintf(path, sizeof(path), "/var/lib/kubelet/pods/%u/volumes/x/mount", v * 7919);
         volume_states_remove(volumes, path);
         found[v] = volume_states_restore(volumes, path, metadata, MET);
-        assert_false(volume_state_due(found[v], &old, MET - 60, MET));
-        assert_true(volume_state_due(found[v], &edited, MET - 60, MET));
+        assert_false(volume_state_due(found[v], &old, MET - 60, MET, 0));
+        assert_true(volume_state_due(found[v], &edited, MET - 60, MET, 0));
     }
     volume_states_destroy(volumes);
 }
 
 static void rotation_checks_that_failed_for_lack_of_a_class_go_on_when_classes_can_be_read(void **state)
 {
-    enum { NOW = 100000, INTERVAL = 60 };
+    enum { NOW = 100000, STEADY = 500, INTERVAL = 60 };
     static const struct rotation_spec no_class = {.interval_s = INTERVAL};
     static const struct rotation_spec known = {.interval_s = INTERVAL, .hash = SPEC_HASH};
     struct volume_states *volumes = volume_states_create(NULL);
@@ -451,23 +451,44 @@ static void rotation_checks_that_failed_for_lack_of_a_class_go_on_when_classes_c
 
     (void)state;
     for (unsigned i = 0; i < 5; i++) {
-        volume_states_failed(volumes, "/unread", i == 0 ? &known : &no_class, 0, NOW);
-        volume_states_failed(volumes, "/refused", i == 0 ? &no_class : &known, 0, NOW);
+        volume_states_failed(volumes, "/unread", i == 0 ? &known : &no_class, 0, STEADY);
+        volume_states_failed(volumes, "/refused", i == 0 ? &no_class : &known, 0, STEADY);
     }
     unread = volume_states_find(volumes, "/unread");
     refused = volume_states_find(volumes, "/refused");
-    assert_false(volume_state_due(unread, &known, NOW - 10 * INTERVAL, NOW + INTERVAL - 1));
+    assert_false(volume_state_due(unread, &known, NOW - 10 * INTERVAL, NOW, STEADY + INTERVAL - 1));
     volume_states_retry_class_errors(volumes);
-    assert_true(volume_state_due(unread, &known, NOW - 10 * INTERVAL, NOW));
-    assert_false(
-        volume_state_due(refused, &known, NOW - 10 * INTERVAL, NOW + INTERVAL - 1)); /* by its provider */
+    assert_true(volume_state_due(unread, &known, NOW - 10 * INTERVAL, NOW, STEADY));
+    assert_false(volume_state_due(refused, &known, NOW - 10 * INTERVAL, NOW,
+                                  STEADY + INTERVAL - 1)); /* by its provider */
 
     /* the pauses start from the shortest, and a success in the meantime is not checked again */
-    volume_states_failed(volumes, "/unread", &no_class, 0, NOW);
-    assert_int_equal(unread->retry_unix, NOW + rotation_backoff_s(1, INTERVAL, 0));
+    volume_states_failed(volumes, "/unread", &no_class, 0, STEADY);
+    assert_int_equal(unread->retry_steady_s, STEADY + rotation_backoff_s(1, INTERVAL, 0));
     volume_states_succeeded(volumes, "/unread", "azure", &known, &versions, NOW);
     volume_states_retry_class_errors(volumes);
-    assert_false(volume_state_due(unread, &known, NOW, NOW + INTERVAL - 1));
+    assert_false(volume_state_due(unread, &known, NOW, NOW + INTERVAL - 1, STEADY + INTERVAL - 1));
+    volume_states_destroy(volumes);
+}
+
+/* The pause after a failure is a duration: a wall clock that is set, by a minute or by years, neither ends nor
+ * prolongs it. */
+static void a_clock_that_is_set_does_not_change_the_pause_after_a_failure(void **state)
+{
+    enum { NOW = 1000000000, STEADY = 500, INTERVAL = 60, YEAR = 365 * 86400 };
+    static const int64_t set_by[] = {-YEAR, -3600, -1, 0, 1, 3600, YEAR};
+    static const struct rotation_spec spec = {.interval_s = INTERVAL, .hash = SPEC_HASH};
+    struct volume_states *volumes = volume_states_create(NULL);
+    int64_t pause = rotation_backoff_s(1, INTERVAL, 0);
+    struct volume_state *volume;
+
+    (void)state;
+    volume_states_failed(volumes, "/v", &spec, 0, STEADY);
+    volume = volume_states_find(volumes, "/v");
+    for (size_t i = 0; i < ARRAY_SIZE(set_by); i++) {
+        assert_false(volume_state_due(volume, &spec, 1, NOW + set_by[i], STEADY + pause - 1));
+        assert_true(volume_state_due(volume, &spec, 1, NOW + set_by[i], STEADY + pause));
+    }
     volume_states_destroy(volumes);
 }
 
@@ -584,6 +605,7 @@ int main(void)
         cmocka_unit_test(many_volumes_do_not_get_in_each_others_way),
         cmocka_unit_test(a_spec_that_had_changed_when_volumes_are_found_is_spread_and_a_later_one_is_not),
         cmocka_unit_test(rotation_checks_that_failed_for_lack_of_a_class_go_on_when_classes_can_be_read),
+        cmocka_unit_test(a_clock_that_is_set_does_not_change_the_pause_after_a_failure),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

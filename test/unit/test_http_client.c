@@ -21,6 +21,8 @@ static void any_status_is_a_response_with_headers(void **state)
     assert_int_equal(o.status, 429);
     assert_string_equal(o.why, "");
     assert_int_equal(o.retry_after_ms, 250); /* the more precise header that can be read */
+    o = get_path(&f, "/later");              /* a date counts from the server's clock; this one is at 1970 */
+    assert_int_equal(o.retry_after_ms, 30000);
     o = get_path(&f, "/redirect");
     assert_int_equal(o.status, 302); /* not followed */
     close_client(&f);

@@ -19,9 +19,16 @@ static bool is_pfx(const struct vault_object *object)
     return strcmp(object->content_type, "application/x-pkcs12") == 0;
 }
 
+/* Key Vault names the key of a certificate's secret. A certificate that somebody stored as a secret, as App
+ * Service does, is one when the class says so. */
+static bool is_certificate(const struct object_item *item, const struct vault_object *object)
+{
+    return object->certificate || item->certificate;
+}
+
 bool content_needs_pem(const struct object_item *item, const struct vault_object *object)
 {
-    return item->type == OBJECT_SECRET && object->certificate && is_pfx(object) &&
+    return item->type == OBJECT_SECRET && is_certificate(item, object) && is_pfx(object) &&
            item->format == OBJECT_PEM && item->split == OBJECT_WHOLE;
 }
 
@@ -132,7 +139,7 @@ static int make_secret(const struct content_options *options, const struct objec
     const char *text = (const char *)secret_bytes(object->value);
     size_t len = secret_len(object->value);
 
-    if (object->certificate)
+    if (is_certificate(item, object))
         return make_certificate_secret(options, item, object, pem, content, err);
     if (decode(item, &text, &len, content, err) < 0)
         return -1;

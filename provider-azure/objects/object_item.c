@@ -113,6 +113,16 @@ static int check_split(const char *text, const struct object_item *item, enum ob
     return 0;
 }
 
+static int check_certificate(const char *text, const struct object_item *item, bool *ret, struct error **err)
+{
+    if (!parameter_text_parse_bool(text, ret))
+        return error_set(err, GRPC_STATUS_INVALID_ARGUMENT,
+                         "invalid objectCertificate: %s, should be true or false", text);
+    if (*ret && (item->type != OBJECT_SECRET || item->split != OBJECT_WHOLE))
+        return invalid(err, "objectCertificate only supported for objectType: secret, without objectSplit");
+    return 0;
+}
+
 /* In a URL these mean another place, also when they are percent-encoded. */
 static bool is_dots(const char *segment)
 {
@@ -150,7 +160,7 @@ static int check_name(struct object_item *item, const char *alias, const char *p
 
 /* Fields that are checked as texts. */
 struct fields {
-    char *alias, *format, *encoding, *permission, *pattern, *tags, *optional, *split;
+    char *alias, *format, *encoding, *permission, *pattern, *tags, *optional, *split, *certificate;
 };
 
 static void fields_finish(struct fields *fields)
@@ -163,6 +173,7 @@ static void fields_finish(struct fields *fields)
     free(fields->tags);
     free(fields->optional);
     free(fields->split);
+    free(fields->certificate);
 }
 #define cleanup_fields CLEANUP(fields_finish)
 
@@ -184,6 +195,7 @@ static int read_fields(const struct yaml_node *root, struct object_item *item, s
         {"objectTags", &fields->tags},
         {"objectOptional", &fields->optional},
         {"objectSplit", &fields->split},
+        {"objectCertificate", &fields->certificate},
     };
     for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
         if (yaml_field_text(root, texts[i].name, texts[i].into, err) < 0)
@@ -194,10 +206,10 @@ static int read_fields(const struct yaml_node *root, struct object_item *item, s
 
 static void warn_unknown_fields(const struct yaml_node *item, size_t index, struct log *log)
 {
-    static const char *const known[] = {"objectName",     "objectType",           "objectAlias",
-                                        "objectVersion",  "objectFormat",         "objectEncoding",
-                                        "filePermission", "objectVersionHistory", "objectNamePattern",
-                                        "objectTags",     "objectOptional",       "objectSplit"};
+    static const char *const known[] = {
+        "objectName",     "objectType",     "objectAlias",          "objectVersion",     "objectFormat",
+        "objectEncoding", "filePermission", "objectVersionHistory", "objectNamePattern", "objectTags",
+        "objectOptional", "objectSplit",    "objectCertificate"};
     for (size_t i = 0; item != NULL && i < item->n; i++) {
         bool found = yaml_is_merge(item->keys[i]);
         for (size_t k = 0; k < ARRAY_SIZE(known); k++)
@@ -249,7 +261,9 @@ static int check_item(const struct fields *fields, const struct object_defaults 
         check_permission(fields->permission, defaults->mode, &item->mode, err) < 0 ||
         check_optional(fields->optional, &item->optional, err) < 0)
         return -1;
-    return check_split(fields->split, item, &item->split, err);
+    if (check_split(fields->split, item, &item->split, err) < 0)
+        return -1;
+    return check_certificate(fields->certificate, item, &item->certificate, err);
 }
 
 int object_item_parse(const char *text, size_t index, const struct object_defaults *defaults,

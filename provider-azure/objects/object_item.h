@@ -34,7 +34,8 @@ struct object_item {
     enum object_format format;
     enum object_encoding encoding;
     enum object_split split;
-    bool optional; /* that it is not there, or disabled, is no error */
+    bool certificate; /* the secret is that of a certificate, although Key Vault does not say so */
+    bool optional;    /* that it is not there, or disabled, is no error */
     mode_t mode;
     struct object_select *select; /* stands for all objects this chooses; NULL: for the one called `name` */
 };

@@ -6,7 +6,7 @@ import subprocess
 import pytest
 
 from harness import rpc
-from harness.azure_mounts import files, mount, mount_failure
+from harness.azure_mounts import files, item, mount, mount_failure, objects_of
 
 
 def openssl(directory, command):
@@ -95,3 +95,42 @@ def test_content_that_is_no_certificate_is_an_error_that_names_the_object(azure,
         code, message = mount_failure(client, "tlscert")
     assert code.name == "FAILED_PRECONDITION"
     assert "objectName:tlscert" in message and "pkcs12:" in message
+
+
+def plain(emulator, name, value, content_type, **more):
+    """A secret that no certificate of Key Vault is behind: there is no kid."""
+    emulator.set_secret(name, value.decode(), contentType=content_type, **more)
+
+
+def test_a_plain_secret_is_converted_when_the_class_says_that_it_is_a_certificate(azure, emulator, chain):
+    plain(emulator, "appservice", chain["pfx"], "application/x-pkcs12")
+    plain(emulator, "pem", chain["leaf.key"] + chain["root.pem"] + chain["leaf.pem"], "application/x-pem-file")
+    whole = chain["leaf.key"] + chain["leaf.pem"] + chain["int.pem"] + chain["root.pem"]
+    with rpc.Client(azure.socket) as client:
+        got = files(mount(client, objects=objects_of(
+            item("appservice", objectCertificate="true"), item("appservice", objectAlias="as-stored"),
+            item("appservice", objectAlias="no", objectCertificate=False, objectFormat="pem"),
+            item("appservice", objectAlias="pfx", objectCertificate=True, objectFormat="pfx", objectEncoding="base64"),
+            item("pem", objectCertificate=True), item("appservice", objectAlias="h", objectCertificate="1", objectVersionHistory=2),
+            {"objectType": "secret", "objectNamePattern": "app*", "objectAlias": "all", "objectCertificate": "true"})))
+    assert got == {"appservice": whole, "as-stored": chain["pfx"], "no": chain["pfx"], "pfx": base64.b64decode(chain["pfx"]),
+                   "pem": chain["leaf.key"] + chain["leaf.pem"] + chain["root.pem"], "h/0": whole, "all/appservice": whole}
+
+
+def test_a_plain_secret_in_separate_files(start_azure, emulator, chain):
+    plain(emulator, "appservice", chain["pfx"], "application/x-pkcs12")
+    with rpc.Client(start_azure("--write-cert-and-key-in-separate-files").socket) as client:
+        got = files(mount(client, objects=objects_of(item("appservice", objectCertificate="true"))))
+    assert got["appservice.key"] == chain["leaf.key"] and got["appservice.crt"].startswith(chain["leaf.pem"])
+
+
+@pytest.mark.parametrize("fields,text", [
+    ({"objectCertificate": "maybe"}, "invalid objectCertificate: maybe, should be true or false"),
+    ({"objectCertificate": "true", "objectType": "key"}, "objectCertificate only supported for objectType: secret"),
+    ({"objectCertificate": "true", "objectSplit": "json"}, "objectCertificate only supported for objectType: secret, without objectSplit"),
+    ({"objectCertificate": "true"}, "failed to get certificate. unknown content type 'text/plain'")])
+def test_what_is_no_certificate_is_an_error(azure, emulator, fields, text):
+    plain(emulator, "note", b"a note", "text/plain")
+    with rpc.Client(azure.socket) as client:
+        _, message = mount_failure(client, objects=objects_of({"objectName": "note", "objectType": "secret", **fields}))
+    assert text in message and "objectName:note" in message

@@ -93,6 +93,7 @@ def certificates(emulator, directory):
     put("chain", "leaf", pfx("leaf", ("root", "int")))
     put("broken", "leaf", pfx("leaf", ("root",)))
     key = (directory / "leaf.key").read_text()
+    emulator.set_secret("plainpfx", pfx("leaf"), contentType=PKCS12)
     put("pemoneline", "leaf", (key + pem["leaf"].decode()).replace("\n", " "), PEM)
     put("pemrootfirst", "leaf", key + pem["root"].decode() + pem["int"].decode() + pem["leaf"].decode(), PEM)
     put("stranger", "leaf", pfx("leaf", ("other", "root", "int")))

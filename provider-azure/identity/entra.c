@@ -10,6 +10,7 @@
 
 #include "common/base/json.h"
 #include "common/base/utf8.h"
+#include "provider-azure/base/redact.h"
 #include "provider-azure/identity/assertion.h"
 
 /* Tokens have 1 to 4 KiB; error texts less. */
@@ -49,11 +50,21 @@ int entra_build_request(const struct identity *identity, const char *authority, 
     return 0;
 }
 
+int entra_add_credential(struct token_request *request, const char *name, const void *value, size_t len,
+                         struct error **err)
+{
+    if (http_form_append(&request->body, name, value, len, err) < 0)
+        return -1;
+    const char *equals = strrchr(buffer_str(&request->body), '='); /* in a value it is escaped */
+    request->credential_at = (size_t)(equals + 1 - buffer_str(&request->body));
+    return 0;
+}
+
 int entra_add_assertion(struct token_request *request, const void *assertion, size_t len, struct error **err)
 {
     if (append_text(&request->body, "client_assertion_type", ASSERTION_TYPE, err) < 0)
         return -1;
-    return http_form_append(&request->body, "client_assertion", assertion, len, err);
+    return entra_add_credential(request, "client_assertion", assertion, len, err);
 }
 
 /* The hint for an AADSTS number, or NULL. */
@@ -108,13 +119,30 @@ static int64_t described_code(const char *description)
     return found != NULL ? strtoll(found + strlen("AADSTS"), NULL, 10) : 0;
 }
 
-static void cut_description(char text[DESCRIPTION_MAX + 1], const char *description)
+/* The start of a text of the service, without what it quotes of the credential. */
+static void leave_credential_out(char line[DESCRIPTION_MAX + 1], const char *text,
+                                 const struct identity *identity, const struct secret *sent)
+{
+    const struct secret *const secrets[] = {sent, identity->credential};
+    redact(line, DESCRIPTION_MAX + 1, text, secrets, ARRAY_SIZE(secrets));
+}
+
+static void quote(char *ret, size_t size, const char *text, const struct identity *identity,
+                  const struct secret *sent)
+{
+    char line[DESCRIPTION_MAX + 1];
+    leave_credential_out(line, text, identity, sent);
+    utf8_quote(ret, size, line);
+}
+
+static void quote_description(char text[DESCRIPTION_MAX + 1], const char *description,
+                              const struct identity *identity, const struct secret *sent)
 {
     char line[DESCRIPTION_MAX + 1];
     /* Trace id, correlation id and time stamp follow, mostly on lines of their own. */
     static const char *const tails[] = {" Trace ID:", " Correlation ID:"};
 
-    (void)snprintf(line, sizeof(line), "%s", description != NULL ? description : "");
+    leave_credential_out(line, description, identity, sent);
     line[strcspn(line, "\r\n")] = '\0';
     utf8_quote(text, DESCRIPTION_MAX + 1, line);
     for (size_t i = 0; i < ARRAY_SIZE(tails); i++) {
@@ -134,7 +162,7 @@ static enum grpc_status code_of(int status)
 }
 
 static void refuse(const struct identity *identity, const struct http_reply *reply, const cJSON *root,
-                   struct error **err)
+                   const struct secret *sent, struct error **err)
 {
     const char *name = NULL;
     const char *description = NULL;
@@ -146,9 +174,9 @@ static void refuse(const struct identity *identity, const struct http_reply *rep
     (void)json_opt_string(root, "error", &name, NULL);
     (void)json_opt_string(root, "error_description", &description, NULL);
     (void)json_opt_string(root, "correlation_id", &correlation, NULL);
-    cut_description(text, description);
-    utf8_quote(name_text, sizeof(name_text), name);
-    utf8_quote(correlation_text, sizeof(correlation_text), correlation);
+    quote_description(text, description, identity, sent);
+    quote(name_text, sizeof(name_text), name, identity, sent);
+    quote(correlation_text, sizeof(correlation_text), correlation, identity, sent);
     int64_t number = first_error_code(root);
     if (number == 0)
         number = described_code(description);
@@ -162,7 +190,7 @@ static void refuse(const struct identity *identity, const struct http_reply *rep
 }
 
 struct token *entra_parse_response(const struct identity *identity, const struct http_reply *reply,
-                                   int64_t now_unix, struct error **err)
+                                   const struct secret *sent, int64_t now_unix, struct error **err)
 {
     cleanup_json cJSON *root =
         json_parse((const char *)reply->body.data, reply->body.len, ENTRA_RESPONSE_MAX, NULL);
@@ -177,7 +205,7 @@ struct token *entra_parse_response(const struct identity *identity, const struct
         return NULL;
     }
     if (reply->status != 200) {
-        refuse(identity, reply, root, err);
+        refuse(identity, reply, root, sent, err);
         return NULL;
     }
     struct error *bad = NULL;

@@ -13,11 +13,16 @@
 int entra_build_request(const struct identity *identity, const char *authority, struct token_request *request,
                         struct error **err);
 
+/* Appends the credential as the last field of the form, and notes where it is. */
+int entra_add_credential(struct token_request *request, const char *name, const void *value, size_t len,
+                         struct error **err);
+
 /* Appends `client_assertion` and its type. */
 int entra_add_assertion(struct token_request *request, const void *assertion, size_t len, struct error **err);
 
-/* Reads the token or the error, with a hint for the common AADSTS codes. */
+/* Reads the token or the error, with a hint for the common AADSTS codes. What the service quotes of `sent` or
+ * of the identity's credential is left out of the error. */
 struct token *entra_parse_response(const struct identity *identity, const struct http_reply *reply,
-                                   int64_t now_unix, struct error **err);
+                                   const struct secret *sent, int64_t now_unix, struct error **err);
 
 #endif

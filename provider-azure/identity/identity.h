@@ -40,11 +40,11 @@ struct identity_ops {
      * INVALID_ARGUMENT, FAILED_PRECONDITION for an unusable credential. */
     int (*build_request)(const struct identity *identity, const struct token_request_context *context,
                          struct token_request *ret_request, struct error **err);
-    /* Reads a response of any status. Returns a token with one reference, or NULL with err set:
-     * UNAUTHENTICATED, RESOURCE_EXHAUSTED (429), UNAVAILABLE. The texts name the hop and never quote a
-     * token. */
+    /* Reads a response of any status. `sent` is the credential as the request had it, NULL if there was none.
+     * Returns a token with one reference, or NULL with err set: UNAUTHENTICATED, RESOURCE_EXHAUSTED (429),
+     * UNAVAILABLE. The texts name the hop and quote neither a token nor what was sent. */
     struct token *(*parse_response)(const struct identity *identity, const struct http_reply *reply,
-                                    int64_t now_unix, struct error **err);
+                                    const struct secret *sent, int64_t now_unix, struct error **err);
 };
 
 /* The addresses of the node's token services; the defaults are fixed by the platform. */

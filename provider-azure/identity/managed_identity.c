@@ -70,8 +70,9 @@ static void refuse(const struct identity *identity, const struct http_reply *rep
 }
 
 static struct token *parse_response(const struct identity *identity, const struct http_reply *reply,
-                                    int64_t now_unix, struct error **err)
+                                    const struct secret *sent, int64_t now_unix, struct error **err)
 {
+    (void)sent; /* no credential is sent */
     cleanup_json cJSON *root =
         json_parse((const char *)reply->body.data, reply->body.len, IMDS_RESPONSE_MAX, NULL);
     const char *text = NULL;

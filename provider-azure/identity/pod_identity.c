@@ -50,8 +50,9 @@ static void refuse(const struct http_reply *reply, struct error **err)
 }
 
 static struct token *parse_response(const struct identity *identity, const struct http_reply *reply,
-                                    int64_t now_unix, struct error **err)
+                                    const struct secret *sent, int64_t now_unix, struct error **err)
 {
+    (void)sent; /* no credential is sent */
     const cJSON *inner = NULL;
     const char *text = NULL;
     const char *client = NULL;

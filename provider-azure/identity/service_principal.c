@@ -13,8 +13,8 @@ static int build_with_secret(const struct identity *identity, const struct token
     (void)context;
     if (entra_build_request(identity, identity->authority, request, err) < 0)
         return -1;
-    return http_form_append(&request->body, "client_secret", secret_bytes(identity->credential),
-                            secret_len(identity->credential), err);
+    return entra_add_credential(request, "client_secret", secret_bytes(identity->credential),
+                                secret_len(identity->credential), err);
 }
 
 const struct identity_ops client_secret_ops = {.mode = IDENTITY_SERVICE_PRINCIPAL,

@@ -27,6 +27,7 @@ struct token_fetch {
     struct request_build *build;                /* BUILD, in a thread */
     struct work_job *job;                       /* BUILD */
     struct http_retry *http;                    /* REQUEST */
+    struct secret *sent;                        /* the credential as the last request had it; NULL: none */
     bool new_assertion_sent;
     uint64_t deadline_ms;
     uint64_t since_ms;
@@ -47,6 +48,7 @@ static void fetch_free(struct token_fetch *fetch)
     transport_work_cancel(fetch->network->transport, &fetch->job);
     http_retry_cancel(&fetch->http);
     identity_unref(fetch->identity);
+    secret_destroy(fetch->sent);
     free(fetch);
 }
 
@@ -109,7 +111,7 @@ static void on_reply(struct http_reply *reply, const struct error *error, unsign
         finish(fetch, NULL, no_response(identity, error));
         return;
     }
-    struct token *token = identity->ops->parse_response(identity, reply, now, &failure);
+    struct token *token = identity->ops->parse_response(identity, reply, fetch->sent, now, &failure);
     if (token == NULL && retry_with_new_assertion(fetch, failure, tries)) {
         error_free(failure);
         return;
@@ -119,6 +121,17 @@ static void on_reply(struct http_reply *reply, const struct error *error, unsign
     finish(fetch, token, failure);
 }
 
+/* Keeps the credential as it is sent, to recognize it in the response. */
+static int keep_sent(struct token_fetch *fetch, const struct token_request *request, struct error **err)
+{
+    if (request->credential_at == 0)
+        return 0;
+    secret_destroy(fetch->sent);
+    fetch->sent = secret_from_bytes(request->body.data + request->credential_at,
+                                    request->body.len - request->credential_at);
+    return fetch->sent == NULL ? error_no_memory(err, NULL) : 0;
+}
+
 static int send_request(struct token_fetch *fetch, const struct token_request *request, struct error **err)
 {
     const struct identity *identity = fetch->identity;
@@ -126,6 +139,8 @@ static int send_request(struct token_fetch *fetch, const struct token_request *r
      * node. */
     cleanup_free char *scope = NULL;
 
+    if (keep_sent(fetch, request, err) < 0)
+        return -1;
     if (*identity->authority != '\0' &&
         asprintf(&scope, "%s/%s", identity->tenant, identity->client_id) < 0) {
         scope = NULL;

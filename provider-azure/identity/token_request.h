@@ -17,6 +17,8 @@ struct token_request {
     char *url;
     char *headers[HTTP_RETRY_MAX_HEADERS + 1];
     struct buffer body;
+    size_t
+        credential_at; /* where in the body the credential begins, up to the body's end; 0: there is none */
     enum http_proxy_policy proxy;
     const struct retry_policy *policy;
     char *connect_to; /* NULL: where the URL says */

@@ -43,10 +43,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         struct identity *identity = identity_create(&input, NULL);
         struct http_reply reply = {.status = statuses[data[0] % ARRAY_SIZE(statuses)]};
         struct error *error = NULL;
+        static const char echoed[] = "AADSTS7000215: invalid";
+        struct secret *sent = secret_from_bytes(echoed, strlen(echoed));
         buffer_init(&reply.body, size);
         (void)buffer_append(&reply.body, data + 1, size - 1, NULL);
         if (identity != NULL)
-            token_unref(identity->ops->parse_response(identity, &reply, 1700000000, &error));
+            token_unref(identity->ops->parse_response(identity, &reply, sent, 1700000000, &error));
+        secret_destroy(sent);
         error_free(error);
         buffer_finish(&reply.body);
         identity_unref(identity);

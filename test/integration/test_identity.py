@@ -520,3 +520,13 @@ def test_no_credential_and_no_token_is_ever_logged(node, start_azure, emulator, 
     for text in (*key_lines, "wonderful-password", "wrong-password", certificate.pfx()[40:80], "eyJ"):
         assert text not in seen
     assert base64.b64encode(b"wonderful-password").decode() not in seen
+
+
+@pytest.mark.parametrize("quoted", ["{}", "{:.10}...", "...{0}!{0}"])
+def test_a_client_secret_that_entra_quotes_is_in_no_error_and_no_log(client, emulator, quoted):
+    secret = tutorial.CREDENTIALS["clientsecret"]
+    body = {"error": "invalid_client", "error_description": f"AADSTS7000215: Invalid secret '{quoted.format(secret)}' sent."}
+    emulator.add_fault("status", service="entra", status=401, body=json.dumps(body))
+    code, message = failure(client, tutorial.CREDENTIALS)
+    assert code == CODES.UNAUTHENTICATED and "AADSTS7000215" in message and "[redacted]" in message
+    assert secret[:10] not in message and secret[:10] not in client.azure.log

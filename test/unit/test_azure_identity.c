@@ -10,6 +10,7 @@
 
 #include <string.h>
 
+#include "provider-azure/base/redact.h"
 #include "provider-azure/identity/entra.h"
 
 enum { NOW = 1700000000 };
@@ -225,7 +226,7 @@ static void assert_response(const struct response_row *row, size_t number)
     struct http_reply reply = {.status = row->status};
     buffer_init(&reply.body, 1 << 16);
     assert_int_equal(buffer_append_str(&reply.body, row->body, NULL), 0);
-    struct token *token = identity->ops->parse_response(identity, &reply, NOW, &error);
+    struct token *token = identity->ops->parse_response(identity, &reply, /* sent= */ NULL, NOW, &error);
     if ((token != NULL) != (row->code == GRPC_STATUS_OK))
         fail_msg("row %zu: %s", number, error != NULL ? error_message(error) : "a token");
     if (token != NULL) {
@@ -363,6 +364,115 @@ static void responses_of_nmi_are_read_and_its_refusals_quoted(void **state)
         assert_response(&rows[i], i);
 }
 
+/* --- what a token endpoint quotes --- */
+
+#define SECRET "s3cr~t+/=Value-of_40.bytes&\"x\\y%41end"
+
+static void pieces_of_a_credential_are_left_out_of_a_text(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *expected;
+    } rows[] = {
+        {"secret '0123456789abcdef' is wrong", "secret '[redacted]' is wrong"},
+        {"begins with 01234567...", "begins with [redacted]..."},
+        {"ends with ...89abcdef", "ends with ...[redacted]"},
+        {"in the middle 3456789abc!", "in the middle [redacted]!"},
+        {"0123456789abcdef0123456789abcdef", "[redacted][redacted]"},
+        {"0123456 is too short, 789abcd as well", "0123456 is too short, 789abcd as well"},
+        {"short: pass1, not pas", "short: [redacted], not pas"},
+        {"abc", "abc"}, /* a secret of three bytes is none */
+        {"", ""},
+        {"a text that is longer than the buffer for it is, 0123456789abcdef",
+         "a text that is longer than the buffer for it is, [redac"},
+    };
+    struct secret *const secrets[] = {secret_from_bytes("0123456789abcdef", 16), NULL,
+                                      secret_from_bytes("pass1", 5), secret_from_bytes("abc", 3)};
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        char text[56];
+        redact(text, sizeof(text), rows[i].text, (const struct secret *const *)secrets, ARRAY_SIZE(secrets));
+        assert_string_equal(text, rows[i].expected);
+    }
+    for (size_t i = 0; i < ARRAY_SIZE(secrets); i++)
+        secret_destroy(secrets[i]);
+}
+
+/* The error after a refusal whose `member` quotes `quoted`, a text that is JSON already. */
+static void refusal(const struct identity *identity, const struct secret *sent, const char *member,
+                    const char *quoted, char ret[ERROR_MESSAGE_MAX])
+{
+    cleanup_error struct error *error = NULL;
+    struct http_reply reply = {.status = 401};
+    buffer_init(&reply.body, 1 << 16);
+    assert_int_equal(buffer_printf(&reply.body, NULL, "{\"%s\":\"it was '%s' indeed\"}", member, quoted), 0);
+    assert_null(identity->ops->parse_response(identity, &reply, sent, NOW, &error));
+    (void)snprintf(ret, ERROR_MESSAGE_MAX, "%s", error_message(error));
+    buffer_finish(&reply.body);
+}
+
+static void a_credential_that_the_token_endpoint_quotes_is_in_no_error(void **state)
+{
+    (void)state;
+    static const struct recipe recipes[] = {
+        {IDENTITY_SERVICE_PRINCIPAL, CREDENTIAL_CLIENT_SECRET, .client_id = "app", .credential = SECRET},
+        {IDENTITY_WORKLOAD, CREDENTIAL_ASSERTION, .client_id = "app",
+         .credential = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJ4In0.c2lnbmF0dXJl"},
+        {IDENTITY_BINDING, CREDENTIAL_ASSERTION, .client_id = "app",
+         .credential = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJ5In0.c2lnbmF0dXJl"},
+    };
+    /* As it is, as JSON may write it, as the form had it, and pieces. */
+    static const char *const quotes[][5] = {
+        {"s3cr~t+/=Value-of_40.bytes&\\\"x\\\\y%41end",
+         "s3cr~t\\u002b\\/=Value-of_40.bytes&\\u0022x\\\\y%41end",
+         "s3cr~t%2B%2F%3DValue-of_40.bytes%26%22x%5Cy%2541end", "s3cr~t+/=V...", "...&\\\"x\\\\y%41end"},
+        {"eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJ4In0.c2lnbmF0dXJl", "\\u0065yJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJ4In0",
+         "eyJzdWIiOiJ4In0", "eyJhbGciOi...", "c2lnbmF0dXJl"},
+        {"eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJ5In0.c2lnbmF0dXJl", "\\u0065yJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJ5In0",
+         "eyJzdWIiOiJ5In0", "eyJhbGciOi...", "c2lnbmF0dXJl"},
+    };
+    static const char *const members[] = {"error", "error_description", "correlation_id"};
+    static const char *const pieces[] = {"s3cr", "Value", "bytes", "end'", "eyJ", "c2ln"};
+    const struct token_request_context context = {.now_unix = NOW, .endpoint = &endpoint};
+
+    for (size_t i = 0; i < ARRAY_SIZE(recipes); i++) {
+        cleanup_identity struct identity *identity = make(&recipes[i], NULL);
+        struct token_request request = {0};
+        assert_int_equal(identity->ops->build_request(identity, &context, &request, NULL), 0);
+        cleanup_secret struct secret *sent = secret_from_bytes(request.body.data + request.credential_at,
+                                                               request.body.len - request.credential_at);
+        for (size_t k = 0; k < ARRAY_SIZE(quotes[i]) * ARRAY_SIZE(members); k++) {
+            char text[ERROR_MESSAGE_MAX];
+            refusal(identity, sent, members[k % ARRAY_SIZE(members)], quotes[i][k / ARRAY_SIZE(members)],
+                    text);
+            assert_non_null(strstr(text, "it was '"));
+            assert_non_null(strstr(text, REDACTED));
+            for (size_t p = 0; p < ARRAY_SIZE(pieces); p++) {
+                if (strstr(text, pieces[p]) != NULL)
+                    fail_msg("%s", text);
+            }
+        }
+        token_request_finish(&request);
+    }
+}
+
+static void an_assertion_of_a_certificate_is_known_by_what_was_sent(void **state)
+{
+    (void)state;
+    cleanup_identity struct identity *identity =
+        make(&(struct recipe){IDENTITY_SERVICE_PRINCIPAL, CREDENTIAL_CERTIFICATE, .client_id = "app",
+                              .credential = "c"},
+             NULL);
+    struct token_request request = {0};
+    buffer_init(&request.body, 1024);
+    assert_int_equal(entra_add_assertion(&request, "aaaa.bbbb.cccc", 14, NULL), 0);
+    assert_string_equal(buffer_str(&request.body) + request.credential_at, "aaaa.bbbb.cccc");
+    cleanup_secret struct secret *sent = secret_from_bytes("aaaa.bbbb.cccc", 14);
+    char text[ERROR_MESSAGE_MAX];
+    refusal(identity, sent, "error_description", "aaaa.bbbb.cccc", text);
+    assert_non_null(strstr(text, "it was '" REDACTED "' indeed"));
+    token_request_finish(&request);
+}
+
 static void pods_bound_to_one_identity_are_one_principal(void **state)
 {
     (void)state;
@@ -380,7 +490,7 @@ static void pods_bound_to_one_identity_are_one_principal(void **state)
                 "{\"token\":{\"access_token\":\"T\",\"expires_on\":\"1700003599\"},\"clientid\":\"%s\"}",
                 clients[i]),
             0);
-        struct token *token = identity->ops->parse_response(identity, &reply, NOW, NULL);
+        struct token *token = identity->ops->parse_response(identity, &reply, /* sent= */ NULL, NOW, NULL);
         assert_non_null(token);
         memcpy(principals[i], token->principal, DIGEST_SHA256_LEN);
         token_unref(token);
@@ -435,6 +545,9 @@ int main(void)
         cmocka_unit_test(responses_of_entra_are_read),
         cmocka_unit_test(responses_of_imds_are_read_in_all_their_forms),
         cmocka_unit_test(responses_of_nmi_are_read_and_its_refusals_quoted),
+        cmocka_unit_test(pieces_of_a_credential_are_left_out_of_a_text),
+        cmocka_unit_test(a_credential_that_the_token_endpoint_quotes_is_in_no_error),
+        cmocka_unit_test(an_assertion_of_a_certificate_is_known_by_what_was_sent),
         cmocka_unit_test(pods_bound_to_one_identity_are_one_principal),
         cmocka_unit_test(every_number_of_the_list_has_a_hint),
         cmocka_unit_test(a_token_is_renewed_before_its_end_and_a_long_lived_one_at_half_of_its_life),

@@ -268,7 +268,8 @@ static int take_a_token(struct error **err)
 
     buffer_init(&reply.body, sizeof(text));
     if (buffer_append(&reply.body, text, strlen(text), err) == 0)
-        token = fixture.identity->ops->parse_response(fixture.identity, &reply, 1700000000, err);
+        token = fixture.identity->ops->parse_response(fixture.identity, &reply, /* sent= */ NULL, 1700000000,
+                                                      err);
     buffer_finish(&reply.body);
     if (token == NULL)
         return -1;

@@ -198,7 +198,7 @@ static int start_service(struct program *program, struct error **err)
     };
     program->pems =
         pem_cache_create(program->transport, (uint64_t)(program->settings.republish_cache_ttl_ns / 1000000),
-                         PEM_CACHE_MOUNT_BUDGET_MS, program->content.order, err);
+                         PEM_CACHE_MOUNT_BUDGET, program->content.order, err);
     if (program->pems == NULL)
         return -1;
     program->shared = (struct mount_shared){

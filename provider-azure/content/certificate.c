@@ -11,13 +11,16 @@
 #include "common/crypto/pkcs12.h"
 
 int certificate_pem_from_pfx(const char *base64, size_t len, enum certificate_order order, struct buffer *out,
-                             enum certificate_chain *ret_chain, struct error **err)
+                             enum certificate_chain *ret_chain, uint64_t *ret_cost, struct error **err)
 {
+    *ret_cost = 0;
     cleanup_secret struct secret *der = base64_decode(base64, len, err);
     if (der == NULL)
         return -1;
     cleanup_pkcs12 struct pkcs12 pfx = {0};
-    if (pkcs12_read(secret_bytes(der), secret_len(der), &pfx, err) < 0)
+    int result = pkcs12_read(secret_bytes(der), secret_len(der), &pfx, err);
+    *ret_cost = pfx.cost;
+    if (result < 0)
         return -1;
 
     *ret_chain = CERTIFICATE_CHAIN_ORDERED;

@@ -5,6 +5,7 @@
 #define PROVIDER_AZURE_CONTENT_CERTIFICATE_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 #include "common/base/buffer.h"
 #include "common/base/error.h"
@@ -15,9 +16,10 @@ enum certificate_order { CERTIFICATE_ORDER_CHAIN, CERTIFICATE_ORDER_AS_STORED };
 /* Appends the PEM form of a PFX given as standard base64 text: every key as PKCS#8 "PRIVATE KEY", then every
  * "CERTIFICATE", without attributes. With CERTIFICATE_ORDER_CHAIN they are ordered by
  * certificate_chain_order_pfx(), whose outcome is *ret_chain (ORDERED with CERTIFICATE_ORDER_AS_STORED).
- * FAILED_PRECONDITION with the texts of base64_decode() and pkcs12_read(). */
+ * FAILED_PRECONDITION with the texts of base64_decode() and pkcs12_read(). *ret_cost is what the file's key
+ * derivations have cost (pkcs12_cost.h), also after a failure. */
 int certificate_pem_from_pfx(const char *base64, size_t len, enum certificate_order order, struct buffer *out,
-                             enum certificate_chain *ret_chain, struct error **err);
+                             enum certificate_chain *ret_chain, uint64_t *ret_cost, struct error **err);
 
 /* Appends PEM text with its certificates ordered by the first private key in it that has a certificate
  * (certificate_chain_order()): blocks change their places, everything else stays as it is. Nothing changes

@@ -43,7 +43,7 @@ struct pem_waiter {
 struct pem_cache {
     const struct transport *transport;
     uint64_t ttl_ms;
-    uint64_t budget_us;
+    uint64_t budget;
     enum certificate_order order;
     struct list entries;
     size_t n_results;
@@ -173,7 +173,7 @@ static void deliver(struct list *waiters, struct pem_conversion *result)
         void *arg = waiter->arg;
         list_remove(&waiter->link);
         if (waiter->budget != NULL && result != NULL)
-            waiter->budget->used_us += result->cost_us;
+            waiter->budget->used += result->cost;
         free(waiter);
         callback(result != NULL ? pem_conversion_ref(result) : NULL, no_memory, arg);
     }
@@ -217,7 +217,7 @@ static int start_job(struct pem_entry *entry, const struct secret *pfx, const st
     }
     memcpy(secret_data(build->pfx), secret_bytes(pfx), secret_len(pfx));
     const struct work work = {
-        .run = run_conversion, .done = on_converted, .arg = build, .used_us = budget->used_us};
+        .run = run_conversion, .done = on_converted, .arg = build, .used = budget->used};
     entry->job = transport_work(cache->transport, &work, err);
     if (entry->job == NULL) {
         job_free(build);
@@ -231,11 +231,12 @@ static struct pem_entry *entry_start(struct pem_cache *cache, const uint8_t key[
                                      const struct secret *pfx, const struct pem_budget *budget,
                                      struct error **err)
 {
-    if (budget->used_us >= cache->budget_us) {
-        (void)error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED,
-                        "the PKCS#12 files of this mount cost more than %llu ms of processor time; "
-                        "this one was not opened",
-                        (unsigned long long)cache->budget_us / 1000);
+    if (budget->used >= cache->budget) {
+        (void)error_set(
+            err, GRPC_STATUS_RESOURCE_EXHAUSTED,
+            "the PKCS#12 files of this mount need more than %llu computations of hashes together; "
+            "this one was not opened",
+            (unsigned long long)cache->budget);
         return NULL;
     }
     struct pem_entry *entry = calloc(1, sizeof(*entry));
@@ -335,16 +336,16 @@ void pem_waiter_cancel(struct pem_waiter **waiter)
     free(gone);
 }
 
-struct pem_cache *pem_cache_create(const struct transport *transport, uint64_t ttl_ms,
-                                   uint64_t mount_budget_ms, enum certificate_order order, struct error **err)
+struct pem_cache *pem_cache_create(const struct transport *transport, uint64_t ttl_ms, uint64_t mount_budget,
+                                   enum certificate_order order, struct error **err)
 {
     struct pem_cache *cache = calloc(1, sizeof(*cache));
     if (cache == NULL) {
         (void)error_no_memory(err, NULL);
         return NULL;
     }
-    *cache = (struct pem_cache){
-        .transport = transport, .ttl_ms = ttl_ms, .budget_us = mount_budget_ms * 1000, .order = order};
+    *cache =
+        (struct pem_cache){.transport = transport, .ttl_ms = ttl_ms, .budget = mount_budget, .order = order};
     list_init(&cache->entries);
     return cache;
 }

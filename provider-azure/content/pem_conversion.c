@@ -4,27 +4,17 @@
 #include "provider-azure/content/pem_conversion.h"
 
 #include <stdlib.h>
-#include <time.h>
-
-static uint64_t processor_us(void)
-{
-    struct timespec used = {0};
-    (void)clock_gettime(CLOCK_THREAD_CPUTIME_ID, &used);
-    return (uint64_t)used.tv_sec * 1000000 + (uint64_t)used.tv_nsec / 1000;
-}
 
 struct pem_conversion *pem_convert(const struct secret *pfx, enum certificate_order order)
 {
     struct pem_conversion *made = calloc(1, sizeof(*made));
     if (made == NULL)
         return NULL;
-    uint64_t since_us = processor_us();
     made->refs = 1;
     made->chain = CERTIFICATE_CHAIN_ORDERED;
     buffer_init(&made->text, PEM_CONVERSION_MAX_BYTES);
     (void)certificate_pem_from_pfx((const char *)secret_bytes(pfx), secret_len(pfx), order, &made->text,
-                                   &made->chain, &made->error);
-    made->cost_us = processor_us() - since_us;
+                                   &made->chain, &made->cost, &made->error);
     return made;
 }
 

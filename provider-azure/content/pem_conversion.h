@@ -22,7 +22,7 @@ struct pem_conversion {
     struct buffer text;
     enum certificate_chain chain;
     struct error *error; /* NULL: `text` is the PEM */
-    uint64_t cost_us;    /* time that a processor spent on it */
+    uint64_t cost;       /* of its key derivations: pkcs12_cost.h */
 };
 
 /* Converts the base64 text of a PFX: see certificate_pem_from_pfx(). May take a second and more. Returns a

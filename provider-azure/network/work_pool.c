@@ -173,7 +173,7 @@ struct work_job *work_pool_add(struct work_pool *pool, const struct work *work, 
     list_init(&job->link);
     uv_mutex_lock(&pool->mutex);
     struct list *before = &pool->queue;
-    while (before->prev != &pool->queue && job_at(before->prev)->work.used_us > work->used_us)
+    while (before->prev != &pool->queue && job_at(before->prev)->work.used > work->used)
         before = before->prev;
     list_insert_before(before, &job->link);
     uv_cond_signal(&pool->changed);

@@ -3,7 +3,7 @@
  *
  * They are not libuv's, which name lookups and files use, and they run at a lower priority than the loop: a
  * file that costs seconds delays neither a lookup nor the mounts of others. A mount has one job at a time;
- * of the jobs that wait, the one goes first whose mount has used the least time so far, then the oldest one.
+ * of the jobs that wait, the one goes first whose mount has used the least so far, then the oldest one.
  */
 #ifndef PROVIDER_AZURE_NETWORK_WORK_POOL_H
 #define PROVIDER_AZURE_NETWORK_WORK_POOL_H
@@ -24,7 +24,7 @@ struct work {
     work_function *run;  /* in a thread; until `done` only it uses the memory that `arg` reaches */
     work_function *done; /* on the loop, in a later turn, in any case; the job is gone then */
     void *arg;
-    uint64_t used_us; /* time that earlier jobs of the same mount took */
+    uint64_t used; /* what earlier jobs of the same mount have cost; 0 for its first one */
 };
 
 /* Starts the threads. `loop` is borrowed. NULL with err set. */

@@ -173,7 +173,7 @@ static int setup(void **state)
     fixture->tokens = token_cache_create(&fixture->network, NULL);
     fixture->cache = vault_cache_create(&fixture->network, fixture->tokens, 60000, NULL);
     fixture->pems =
-        pem_cache_create(&fixture->fake.base, 60000, PEM_CACHE_MOUNT_BUDGET_MS, content_options.order, NULL);
+        pem_cache_create(&fixture->fake.base, 60000, PEM_CACHE_MOUNT_BUDGET, content_options.order, NULL);
     fixture->volumes = served_volumes_create(60000, NULL);
     assert_int_equal(cloud_resolve("AzurePublicCloud", NULL, &fixture->cloud, NULL), 0);
     fixture->defaults = (struct request_defaults){
@@ -599,19 +599,41 @@ static void two_mounts_share_one_conversion(void **state)
     assert_int_equal(fixture->fake.jobs_run, 1);
 }
 
+/* Empty files whose MAC has 10 rounds. */
+#define PFX_1                                                                                                \
+    "MHgCAQMwEQYJKoZIhvcNAQcBoAQEAjAAMGAwUTANBglghkgBZQMEAgMFAARA8EN17locM6o2X5lJRzsDn9plul6MlgJnt4loguM74mt2UZA1MYbpo4Z7cwN96RGbJeYPwVsBeNUUmjTEyApEcAQIc2FsdDAwMDECAQo="
+#define PFX_2                                                                                                \
+    "MHgCAQMwEQYJKoZIhvcNAQcBoAQEAjAAMGAwUTANBglghkgBZQMEAgMFAARAHvW49iFyneYIf97a7ePK+yDy0KnD6Q+XX5en65DjF3tqx2abq42QpLko0IMsmE1GPFFDGq26yukLAmhQmPU38wQIc2FsdDAwMDICAQo="
+
+static struct fake_response respond_with_two_files(struct fake *fake, const char *url, const char *bearer,
+                                                   const char *body)
+{
+    static const char one[] = PFX_OBJECT(PFX_1), two[] = PFX_OBJECT(PFX_2);
+    if (strstr(url, "/secrets/") == NULL)
+        return respond(fake, url, bearer, body);
+    return (struct fake_response){.status = 200, .body = strstr(url, "/secrets/a") != NULL ? one : two};
+}
+
 static void a_mount_has_a_budget_for_its_conversions(void **state)
 {
     struct fixture *fixture = *state;
-    fixture->vault_body = PFX_OBJECT("AAAA");
+    fixture->fake.respond = respond_with_two_files;
+    set(fixture, "objects",
+        "array:\n - '{objectName: a, objectType: secret}'\n - '{objectName: b, objectType: secret}'\n");
     pem_cache_destroy(fixture->pems);
     fixture->pems =
-        pem_cache_create(&fixture->fake.base, 60000, /* mount_budget_ms= */ 0, content_options.order, NULL);
+        pem_cache_create(&fixture->fake.base, 60000, /* mount_budget= */ 10, content_options.order, NULL);
     fixture->shared.pems = fixture->pems;
     run(fixture, false, 10000);
     assert_int_equal(error_code(fixture->error), GRPC_STATUS_RESOURCE_EXHAUSTED);
-    assert_non_null(strstr(error_message(fixture->error), "objectName:a"));
-    assert_non_null(strstr(error_message(fixture->error), "the PKCS#12 files of this mount cost more than"));
-    assert_int_equal(fixture->fake.jobs, 0);
+    assert_null(strstr(error_message(fixture->error), "objectName:a"));
+    assert_non_null(strstr(error_message(fixture->error), "objectName:b"));
+    assert_non_null(strstr(error_message(fixture->error),
+                           "the PKCS#12 files of this mount need more than 10 computations of hashes"));
+    assert_int_equal(fixture->fake.jobs_run, 1);
+    run(fixture, false, 10000); /* the first file is there already */
+    assert_null(fixture->error);
+    assert_int_equal(fixture->fake.jobs_run, 2);
 }
 
 static void a_next_link_to_another_host_is_refused(void **state)

@@ -82,9 +82,9 @@ static void on_done(void *arg)
     job->fixture->n_done++;
 }
 
-static struct work_job *add(struct fixture *fixture, work_function *run, struct job *job, uint64_t used_us)
+static struct work_job *add(struct fixture *fixture, work_function *run, struct job *job, uint64_t used)
 {
-    const struct work work = {.run = run, .done = on_done, .arg = job, .used_us = used_us};
+    const struct work work = {.run = run, .done = on_done, .arg = job, .used = used};
     job->fixture = fixture;
     struct work_job *added = work_pool_add(fixture->pool, &work, NULL);
     assert_non_null(added);
@@ -130,7 +130,7 @@ static void the_mount_that_used_least_goes_first_and_equals_in_order(void **stat
     struct fixture *fixture = *state;
     static const struct {
         int number;
-        uint64_t used_us;
+        uint64_t used;
     } rows[] = {{4, 900}, {5, 900}, {1, 0}, {3, 500}, {2, 0}, {6, 901}};
     enum { ROWS = sizeof(rows) / sizeof(*rows) };
     struct job blockers[WORK_POOL_THREADS] = {{.number = 0}}, jobs[ROWS] = {{.number = 0}};
@@ -138,7 +138,7 @@ static void the_mount_that_used_least_goes_first_and_equals_in_order(void **stat
     occupy(fixture, blockers, 0);
     for (size_t i = 0; i < ROWS; i++) {
         jobs[i].number = rows[i].number;
-        (void)add(fixture, note, &jobs[i], rows[i].used_us);
+        (void)add(fixture, note, &jobs[i], rows[i].used);
     }
     open_gate(fixture, 1); /* one thread does all of them */
     run_until_done(fixture, ROWS + 1);

@@ -7,7 +7,8 @@
  *                ok
  *                degraded: the Kubernetes API does not respond
  *  /readyz   200 when the sockets serve and, if the driver registers itself, the kubelet has registered it
- *            since the registration socket was created; 503 before, and while the driver stops.
+ *            since the registration socket was created; 503 before, while the driver stops, and while its
+ *            mounts do not reach the pods (pods_mounts.h).
  */
 #ifndef DRIVER_HEALTH_ENDPOINTS_H
 #define DRIVER_HEALTH_ENDPOINTS_H
@@ -21,6 +22,7 @@
 #include "common/process/metrics.h"
 #include "driver/base/driver_metrics.h"
 #include "driver/kube/kube_client.h"
+#include "driver/kubelet/pods_mounts.h"
 #include "driver/kubelet/registration.h"
 #include "driver/rotation/volume_state.h"
 
@@ -36,6 +38,7 @@ struct health_endpoints {
     const struct endpoint *endpoint;   /* of the CSI server */
     struct grpc_server *csi;           /* NULL before it listens */
     struct registration *registration; /* NULL when a sidecar registers the driver */
+    const struct pods_mounts *pods;    /* NULL when it is off */
     bool stopping;
     struct health_request *waiting; /* for the check that runs; internal */
 };

@@ -23,6 +23,7 @@
 #include "driver/kube/kube_client.h"
 #include "driver/kube/kube_config_load.h"
 #include "driver/kubelet/node_taint.h"
+#include "driver/kubelet/pods_mounts.h"
 #include "driver/kubelet/registration.h"
 #include "driver/provider/provider_client.h"
 #include "driver/settings.h"
@@ -77,6 +78,7 @@ struct program {
     struct csi_node node;
     struct grpc_service node_service;
     struct grpc_server *server;
+    struct pods_mounts *pods;          /* NULL when it is off */
     struct node_taint *taint;          /* NULL when it is off */
     struct registration *registration; /* NULL when it is off */
     struct health_endpoints endpoints;
@@ -259,6 +261,23 @@ static void on_registered(void *arg)
 
     if (program->taint != NULL)
         node_taint_remove(program->taint);
+}
+
+static int start_pods_mounts(struct program *program, struct error **err)
+{
+    const struct settings *settings = &program->settings;
+    const struct pods_mounts_config config = {
+        .loop = &program->loop,
+        .log = program->log,
+        .registration_path =
+            *settings->registration_path != '\0' ? settings->registration_path : program->endpoint.address,
+    };
+
+    if (pods_mounts_create(&config, &program->pods, err) < 0)
+        return -1;
+    program->node.pods = program->pods;
+    program->endpoints.pods = program->pods;
+    return 0;
 }
 
 static int start_registration(struct program *program, struct error **err)
@@ -452,7 +471,9 @@ static int start(struct program *program, struct error **err)
         start_publisher(program, err) < 0 || start_web(program, err) < 0 || start_csi(program, err) < 0)
         return -1;
     program->lifecycle = lifecycle_create(&program->loop, program->log, on_stop, program, err);
-    return program->lifecycle != NULL ? start_registration(program, err) : -1;
+    return program->lifecycle != NULL && start_pods_mounts(program, err) == 0
+               ? start_registration(program, err)
+               : -1;
 }
 
 /* --- stop: registration, then calls, then their objects --- */
@@ -502,6 +523,9 @@ static void on_stop(void *arg)
     log_info(program->log, "terminating");
     program->endpoints.stopping = true;
     program->endpoints.registration = NULL;
+    program->endpoints.pods = NULL;
+    program->node.pods = NULL;
+    pods_mounts_destroy(steal_ptr(&program->pods));
     registration_destroy(steal_ptr(&program->registration));
     node_taint_destroy(steal_ptr(&program->taint));
     grpc_server_stop(program->server, DRAIN_MS, on_server_stopped, program);

@@ -80,6 +80,7 @@ static void node_publish_volume(struct grpc_call *call, const ProtobufCMessage *
     log_debug(publisher->log, 2, "publish", LOG_STR("volumeId", request.volume_id),
               LOG_STR("targetPath", request.target_path),
               LOG_OBJECT("pod", request.pod_namespace, request.pod_name), LOG_STR("spc", request.class_name));
+    pods_mounts_seen(node->pods, request.target_path);
     node_call->call = call;
     node_call->publish =
         publish_start(publisher, &request, grpc_call_time_left_ms(call), publish_done, node_call, &error);

@@ -12,11 +12,13 @@
 #define DRIVER_CSI_CSI_NODE_H
 
 #include "common/grpc/server.h"
+#include "driver/kubelet/pods_mounts.h"
 #include "driver/publish/publisher.h"
 
 struct csi_node {
     const char *node_id; /* borrowed */
     const struct publisher *publisher;
+    struct pods_mounts *pods; /* borrowed; NULL: nothing watches the propagation of mounts */
 };
 
 /* Adds the service; `node` and `storage` are borrowed for the server's life. */

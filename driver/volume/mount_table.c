@@ -169,6 +169,25 @@ const struct mount_info *mount_table_covered(const struct mount_table *table, co
     return below != NULL && below != mount && strcmp(below->point, mount->point) == 0 ? below : NULL;
 }
 
+static bool contains(const char *point, const char *path)
+{
+    size_t len = strlen(point);
+    if (len > 0 && point[len - 1] == '/') /* only the root does */
+        len--;
+    return strncmp(point, path, len) == 0 && (path[len] == '/' || path[len] == '\0');
+}
+
+const struct mount_info *mount_table_containing(const struct mount_table *table, const char *path)
+{
+    const struct mount_info *best = NULL;
+    for (size_t i = 0; i < table->n; i++)
+        /* Of mounts that are stacked the last one is on top. */
+        if (contains(table->list[i].point, path) &&
+            (best == NULL || strlen(table->list[i].point) >= strlen(best->point)))
+            best = &table->list[i];
+    return best;
+}
+
 void mount_table_finish(struct mount_table *table)
 {
     for (size_t i = 0; i < table->n; i++)

@@ -50,6 +50,9 @@ const struct mount_info *mount_table_find(const struct mount_table *table, int64
 /* The mount that `mount` covers: the one below it at the same point. NULL when there is none. */
 const struct mount_info *mount_table_covered(const struct mount_table *table, const struct mount_info *mount);
 
+/* The mount that `path`, absolute and without links, lies on. NULL when the table lacks it. */
+const struct mount_info *mount_table_containing(const struct mount_table *table, const char *path);
+
 /* Frees the lines; harmless on a zeroed table. */
 void mount_table_finish(struct mount_table *table);
 #define cleanup_mount_table CLEANUP(mount_table_finish)

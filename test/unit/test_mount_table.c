@@ -137,6 +137,25 @@ static void the_table_knows_what_covers_what(void **state)
     assert_null(mount_table_covered(&table, &list[4]));
 }
 
+static void a_path_lies_on_the_topmost_mount_with_the_longest_point(void **state)
+{
+    char texts[][64] = {"1 0 0:1 / / rw - ext4 a rw", "2 1 0:2 / /x rw shared:1 - tmpfs b rw",
+                        "3 2 0:3 / /x rw - tmpfs c rw", "4 3 0:4 / /x/y rw - tmpfs d rw"};
+    static const struct {
+        const char *path;
+        int64_t id;
+    } table[] = {{"/", 1}, {"/xy", 1}, {"/x", 3}, {"/x/z", 3}, {"/x/y", 4}, {"/x/y/z", 4}, {"/x/yz", 3}};
+    struct mount_info list[ARRAY_SIZE(texts)];
+    const struct mount_table mounts = {.list = list, .n = ARRAY_SIZE(texts)}, none = {0};
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(texts); i++)
+        list[i] = parse(texts[i]);
+    for (size_t i = 0; i < ARRAY_SIZE(table); i++)
+        assert_int_equal(mount_table_containing(&mounts, table[i].path)->id, table[i].id);
+    assert_null(mount_table_containing(&none, "/x"));
+}
+
 static void this_process_has_a_root(void **state)
 {
     cleanup_mount_table struct mount_table table = {0};
@@ -158,6 +177,7 @@ int main(void)
         cmocka_unit_test(what_is_no_line_is_refused),
         cmocka_unit_test(options_are_found_by_their_whole_name),
         cmocka_unit_test(the_table_knows_what_covers_what),
+        cmocka_unit_test(a_path_lies_on_the_topmost_mount_with_the_longest_point),
         cmocka_unit_test(this_process_has_a_root),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

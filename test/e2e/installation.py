@@ -66,11 +66,12 @@ class Installation:
             plural = self.admin.plural_of(item["apiVersion"], item["kind"])
             self.admin.delete(plural, item["metadata"].get("namespace"), item["metadata"]["name"])
 
-    @staticmethod
-    def csidriver():
+    def csidriver(self):
         item = manifests.load("deploy", ["CSIDriver"])[0]
         # for workload identity, as the manifest says
         item["spec"]["tokenRequests"] = [{"audience": AUDIENCE}]
+        if int(self.admin.request("GET", "/version")["minor"]) >= 35:
+            item["spec"]["serviceAccountTokenInSecrets"] = True
         return item
 
     def load_images(self, tag):

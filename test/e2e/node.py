@@ -83,6 +83,7 @@ class Kubelet:
         config = {
             "apiVersion": "kubelet.config.k8s.io/v1beta1", "kind": "KubeletConfiguration",
             "containerRuntimeEndpoint": f"unix://{CONTAINERD_SOCKET}", "cgroupDriver": "cgroupfs", "failSwapOn": False,
+            "failCgroupV1": False,  # from 1.35 on it would not start on a machine that still has version 1
             "authentication": {"anonymous": {"enabled": False}, "x509": {"clientCAFile": str(server.pki.path("ca.crt"))}},
             "authorization": {"mode": "Webhook"}, "clusterDomain": "cluster.local", "clusterDNS": [NAME_SERVER], "resolvConf": "",
             "readOnlyPort": 0, "address": ADDRESS, "healthzBindAddress": "127.0.0.1", "healthzPort": 10248,

@@ -217,11 +217,13 @@ def test_privileged_reaches_both_containers_of_the_provider():
 
 
 @pytest.mark.parametrize("version, expected", [("1.36.9", None), ("1.37.0", True), ("1.37.2-gke.1", True)])
-def test_the_scheduler_waits_for_the_driver_where_kubernetes_can(version, expected):
+def test_the_scheduler_is_asked_to_wait_for_the_driver_where_kubernetes_can(version, expected):
     values = {"preventPodSchedulingIfMissing": True}
     assert one(render(DRIVER, values, kube_version=version), "CSIDriver")["spec"].get("preventPodSchedulingIfMissing") is expected
     assert "preventPodSchedulingIfMissing" not in one(render(DRIVER, kube_version=version), "CSIDriver")["spec"]
-    assert ("preventPodSchedulingIfMissing has no effect" in notes(DRIVER, values, kube_version=version)) == (expected is None)
+    text = notes(DRIVER, values, kube_version=version)
+    assert ("preventPodSchedulingIfMissing has no effect" in text) == (expected is None)
+    assert ("applies it to volumes with a claim only" in text) == (expected is True)
 
 
 def test_the_csidriver_object_admits_its_volumes_on_openshift():

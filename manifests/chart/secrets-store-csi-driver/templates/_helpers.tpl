@@ -181,8 +181,12 @@ WARNING: {{ $at }}syncSecret.enabled gives a role to the ServiceAccount secrets-
 {{- if and (not .Values.automountServiceAccountToken) (not (contains "--kubeconfig" $arguments)) }}
 WARNING: {{ $at }}automountServiceAccountToken=false: without a token the driver cannot read classes from the API server, unless {{ $at }}linux.volumes mounts one.
 {{- end }}
-{{- if and .Values.preventPodSchedulingIfMissing (not (semverCompare ">=1.37.0-0" .Capabilities.KubeVersion.Version)) }}
+{{- if .Values.preventPodSchedulingIfMissing }}
+{{- if semverCompare ">=1.37.0-0" .Capabilities.KubeVersion.Version }}
+WARNING: {{ $at }}preventPodSchedulingIfMissing: the scheduler of Kubernetes 1.37 applies it to volumes with a claim only, and these have none; {{ $at }}linux.removeStartupTaint keeps pods off new nodes.
+{{- else }}
 WARNING: {{ $at }}preventPodSchedulingIfMissing has no effect before Kubernetes 1.37; this is {{ .Capabilities.KubeVersion.Version }}.
+{{- end }}
 {{- end }}
 {{- if .Values.rbac.upstreamDriver }}
 WARNING: {{ $at }}rbac.upstreamDriver grants more than this driver needs; set it to false once every node runs this driver.

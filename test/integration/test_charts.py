@@ -114,7 +114,7 @@ def test_no_right_on_secrets_without_sync_and_none_at_all_without_rbac():
     names = {item["metadata"]["name"] for item in render(DRIVER)}
     assert "secretproviderclasses-role" in names and "secretprovidersyncing-role" not in names
     kinds = {item["kind"] for item in render(DRIVER, {"rbac": {"install": False}})}
-    assert kinds == {"DaemonSet", "CSIDriver"}
+    assert kinds == {"DaemonSet", "CSIDriver", "NetworkPolicy"}
 
 
 def test_values_of_the_upstream_driver_chart():
@@ -168,7 +168,34 @@ def test_a_directory_of_providers_that_is_named_twice_is_mounted_once():
 def test_without_metrics_no_port_is_opened_for_them():
     items = render(DRIVER, {"linux": {"metricsAddr": ""}, "networkPolicy": {"enabled": True}})
     assert [port["name"] for port in container(one(items, "DaemonSet"))["ports"]] == ["healthz"]
-    assert one(items, "NetworkPolicy")["spec"]["ingress"] == [{"ports": [{"protocol": "TCP", "port": 9808}]}]
+    spec = one(items, "NetworkPolicy")["spec"]
+    assert spec["policyTypes"] == ["Ingress"] and "ingress" not in spec  # nobody but the node
+
+
+@pytest.mark.parametrize("chart, name, health", [(DRIVER, "csi-secrets-store", "9808"), (PROVIDER, "csi-secrets-store-provider-azure", "8989")])
+def test_by_default_nobody_but_the_node_reaches_a_health_port(plain, chart, name, health):
+    items = [item for item in render(chart) if "driver" not in item["metadata"]["name"] or chart == DRIVER]
+    ours, theirs = one(items, "NetworkPolicy")["spec"], one(plain, "NetworkPolicy", name)["spec"]
+    assert {**ours, "podSelector": ""} == {**theirs, "podSelector": ""}
+    (rule,) = ours["ingress"]
+    assert len(rule["ports"]) == 1 and health not in str(rule)
+    selector = ours["podSelector"]["matchLabels"]
+    assert selector == one(items, "DaemonSet")["spec"]["selector"]["matchLabels"]
+    assert one(plain, "DaemonSet", name)["spec"]["selector"]["matchLabels"] == theirs["podSelector"]["matchLabels"]
+    policies = [item for item in render(chart, {"networkPolicy": {"enabled": False}}) if item["kind"] == "NetworkPolicy"]
+    assert len(policies) == (0 if chart == DRIVER else 1)  # the driver's, which has its own value
+
+
+@pytest.mark.parametrize("chart, name, ports", [(DRIVER, "csi-secrets-store-csi-driver", [443, 6443]),
+                                                (PROVIDER, "csi-csi-secrets-store-provider-azure", [443, 80])])
+def test_egress_is_limited_on_demand_to_any_ports(chart, name, ports):
+    def allowed(values):
+        spec = one(render(chart, {"networkPolicy": values}), "NetworkPolicy", name)["spec"]
+        assert spec["policyTypes"] == ["Ingress", "Egress"]
+        return [(port["protocol"], port["port"]) for port in spec["egress"][0]["ports"]]
+    dns = [("UDP", 53), ("TCP", 53)]
+    assert allowed({"egress": True}) == [("TCP", port) for port in ports] + dns
+    assert allowed({"egress": True, "egressPorts": [16443, 7443]}) == [("TCP", 16443), ("TCP", 7443)] + dns
 
 
 @pytest.mark.parametrize("chart", [DRIVER, PROVIDER])
@@ -214,7 +241,7 @@ def test_the_driver_comes_with_the_provider_unless_disabled():
     spec = one(render(PROVIDER), "CSIDriver")["spec"]
     assert spec["tokenRequests"] == [{"audience": "api://AzureADTokenExchange"}, {"audience": "api://AKSIdentityBinding"}]
     items = render(PROVIDER, {"secrets-store-csi-driver": {"install": False}})
-    assert {item["kind"] for item in items} == {"ServiceAccount", "DaemonSet"}
+    assert {item["kind"] for item in items} == {"ServiceAccount", "DaemonSet", "NetworkPolicy"}
 
 
 @pytest.mark.parametrize("chart, values", [(DRIVER, EVERYTHING_DRIVER), (DRIVER, UPSTREAM_DRIVER), (PROVIDER, EVERYTHING_PROVIDER)])

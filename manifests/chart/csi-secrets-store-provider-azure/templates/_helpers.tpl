@@ -20,7 +20,7 @@ constructPEMChain: true
 metricsAddr: "8898"
 podMonitor: { interval: 30s }
 prometheusRule: {}
-networkPolicy: {}
+networkPolicy: { enabled: true, egressPorts: [443, 80] }
 {{- end -}}
 
 {{- /* Sets what is missing in the map "values" to what the map "defaults" has, at every depth. */ -}}

@@ -25,7 +25,7 @@ automountServiceAccountToken: true
 podMonitor: { interval: 30s }
 prometheusRule: {}
 grafanaDashboard: { labels: { grafana_dashboard: "1" } }
-networkPolicy: {}
+networkPolicy: { enabled: true, egressPorts: [443, 6443] }
 {{- end -}}
 
 {{- /* Sets what is missing in the map "values" to what the map "defaults" has, at every depth. */ -}}

@@ -106,6 +106,11 @@ const char *kube_metadata_string(const cJSON *object, const char *key)
     return string_member(cJSON_GetObjectItemCaseSensitive(object, "metadata"), key);
 }
 
+bool kube_is_being_deleted(const cJSON *object)
+{
+    return kube_metadata_string(object, "deletionTimestamp")[0] != '\0';
+}
+
 void kube_time(int64_t unix_s, char out[KUBE_TIME_SIZE])
 {
     time_t seconds = (time_t)unix_s;

@@ -4,6 +4,7 @@
 #ifndef DRIVER_KUBE_KUBE_META_H
 #define DRIVER_KUBE_KUBE_META_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -19,9 +20,13 @@ char *kube_path(const char *group, const char *version, const char *ns, const ch
 /* The plural in such a path, copied to `out` (cut to `size`); "" when there is none. */
 void kube_path_resource(const char *path, char *out, size_t size);
 
-/* A string of metadata ("resourceVersion", "uid", "name"), "" when it is missing. Lives as long as `object`, which
- * may be NULL. */
+/* A string of metadata ("resourceVersion", "uid", "name"), "" when it is missing. Lives as long as `object`,
+ * which may be NULL. */
 const char *kube_metadata_string(const cJSON *object, const char *key);
+
+/* Is the object being deleted (metadata.deletionTimestamp)? It stays as long as it has finalizers, and then
+ * it is gone, whatever is written into it. `object` may be NULL. */
+bool kube_is_being_deleted(const cJSON *object);
 
 /* Seconds since 1970 as the API writes times (RFC 3339, UTC). "" for years it does not know. */
 #define KUBE_TIME_SIZE 24

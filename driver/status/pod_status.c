@@ -57,6 +57,7 @@ struct pod_volume {
     /* found out by the last build() */
     bool collided;
     bool superseded;
+    bool being_deleted;
 };
 
 static struct pod_volume *volume_at(struct list *link)
@@ -216,15 +217,28 @@ static bool is_up_to_date(const struct pod_volume *volume, const struct desired_
            (volume->error != NULL && strcmp(volume->error, desired->error) == 0);
 }
 
+/* An object that is being deleted does not count as being there: it is not written, and created again when it
+ * is gone. */
+static int check_deletion(struct pod_volume *volume, const cJSON *object, struct error **err)
+{
+    volume->being_deleted = kube_is_being_deleted(object);
+    if (!volume->being_deleted)
+        return 0;
+    return error_set(err, GRPC_STATUS_UNAVAILABLE,
+                     "the status object is being deleted, the driver creates it again when it is gone");
+}
+
 static cJSON *build(enum kube_upsert_step step, const cJSON *current, void *arg, struct error **err)
 {
     struct pod_volume *volume = arg;
     const struct desired_pod_status *desired = volume->desired;
     unsigned flags = 0;
 
-    volume->collided = volume->superseded = false;
+    volume->collided = volume->superseded = volume->being_deleted = false;
     if (step == KUBE_UPSERT_CREATE)
         return pod_status_object(desired, volume->name, err);
+    if (current != NULL && check_deletion(volume, current, err) < 0)
+        return NULL;
     if (current != NULL) {
         enum pod_status_relation relation = pod_status_relation(current, desired);
 
@@ -316,18 +330,20 @@ static void write_failed(struct pod_volume *volume, const struct error *error)
     struct pod_status *status = volume->status;
     struct observer_call *waiter = volume->waiter;
 
-    if (waiter == NULL) {
+    if (waiter == NULL || volume->being_deleted) {
         driver_metrics_record_error(status->config.metrics, "status");
         if (volume->failures == 0)
             log_warning(status->config.log, "the status of a volume cannot be written, the driver retries",
                         LOG_STR("spcps", volume->name), LOG_STR("targetPath", volume->entry.target_path),
                         LOG_ERR(error));
     }
+    if (volume->being_deleted)
+        free(steal_ptr(&volume->version)); /* the next try reads the object */
     volume->failures++;
     take_next(volume);
     loop_timer_start(volume->timer, backoff_pause(&status->write_pauses, volume->failures, backoff_random()));
-    if (waiter != NULL)
-        observer_call_finish(waiter, error);
+    if (waiter != NULL) /* a finalizer of an earlier object may last, and the pod starts */
+        observer_call_finish(waiter, volume->being_deleted ? NULL : error);
 }
 
 /* Retries need not wait any longer. Should the API server have trouble at first, as one that has just started
@@ -407,9 +423,12 @@ static bool owner_is_refused(const struct pod_volume *volume, const struct error
 static void write_done(struct kube_upsert_result *result, const struct error *error, void *arg)
 {
     struct pod_volume *volume = arg;
+    cleanup_error struct error *deletion = NULL;
 
     volume->upsert = NULL;
     write_ended(volume->status);
+    if (error == NULL && check_deletion(volume, result->object, &deletion) < 0)
+        error = deletion; /* of a patch for a version that was remembered */
     if (error != NULL && !owner_is_refused(volume, error))
         write_failed(volume, error);
     else if (error != NULL || volume->collided)

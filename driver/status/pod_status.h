@@ -25,6 +25,9 @@
  *    the garbage collector removes, and the write is retried until it has;
  *  - whose names happen to make the same object name: another name is taken (pod_status_object.h).
  *
+ * An object that is being deleted (a finalizer holds it) is left alone, and created again when it is gone:
+ * the write is retried as above. A mount does not wait for that.
+ *
  * An error is written when rotation checks begin to fail, and removed when they succeed again. Its text is
  * renewed at most every POD_STATUS_ERROR_RENEWAL_S, since providers put something new into each error.
  */

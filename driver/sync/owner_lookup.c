@@ -59,7 +59,7 @@ static int get(struct owner_lookup *lookup, const char *group, const char *versi
 static int get_pod(struct owner_lookup *lookup, struct error **err);
 static int get_status(struct owner_lookup *lookup, struct error **err);
 
-/* 1: it belongs to another pod. */
+/* 1: it belongs to another pod, or is being deleted. */
 static int owner_from_status(const struct owner_lookup *lookup, const cJSON *status,
                              struct owner_references *owners, struct error **err)
 {
@@ -68,7 +68,7 @@ static int owner_from_status(const struct owner_lookup *lookup, const cJSON *sta
     if (owner_references_from_object(status, &pods, err) < 0)
         return -1;
     /* Its name is made of names, which come back; its owner identifies the pod. */
-    if (!owner_references_contain(&pods, lookup->target->pod_uid))
+    if (!owner_references_contain(&pods, lookup->target->pod_uid) || kube_is_being_deleted(status))
         return 1;
     return owner_references_add(owners, CLASS_API_GROUP "/v1", POD_STATUS_KIND,
                                 kube_metadata_string(status, "name"), kube_metadata_string(status, "uid"),

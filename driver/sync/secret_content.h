@@ -47,17 +47,15 @@ struct secret_content {
     uint8_t digest[DIGEST_SHA256_LEN]; /* over all of the above */
 };
 
-/* Applies class->secret_objects[index] to `files` (sealed). White space around secretName, type, objectName and
- * key does not count; a blank type is Opaque; of a key that occurs twice the last one counts; of entries that
- * name the same Secret the last one counts and the others are errors. Values are the files' bytes; tls.crt and
- * tls.key of a kubernetes.io/tls Secret are split out of them (tls_split.h).
- *
- * An entry of `data` that fails is one of ret->failures. An Opaque Secret does without it: its key is kept. A
- * Secret of another type, whose keys belong together, and one without any value are not built.
- *
- * On failure `ret` has nothing but further failures, besides *err. INVALID_ARGUMENT when the class is wrong,
- * FAILED_PRECONDITION when a file does not suit its key, RESOURCE_EXHAUSTED for too much data; texts name
- * class, Secret, key and file. Finish `ret` in any case. */
+/* Applies class->secret_objects[index] to `files` (sealed). White space around secretName, type, objectName
+ * and key does not count; a blank type is Opaque; of a key that occurs twice the last one counts; of entries
+ * that name the same Secret the last one counts and the others are errors. Values are the files' bytes;
+ * tls.crt and tls.key of a kubernetes.io/tls Secret are split out of them (tls_split.h).  An entry of `data`
+ * that fails is one of ret->failures. An Opaque Secret does without it: its key is kept. A Secret of another
+ * type, whose keys belong together, and one without any value are not built.  On failure `ret` has nothing
+ * but further failures, besides *err. INVALID_ARGUMENT when the class is wrong, FAILED_PRECONDITION when a
+ * file does not suit its key, RESOURCE_EXHAUSTED for too much data; texts name class, Secret, key and file.
+ * Finish `ret` in any case. */
 int secret_content_build(const struct secret_provider_class *class, size_t index, const struct payload *files,
                          struct secret_content *ret, struct error **err);
 

@@ -441,6 +441,9 @@ static int check_current(const struct desired_secret *desired, const cJSON *curr
 
     if (check_shape(current, err) < 0)
         return -1;
+    if (kube_is_being_deleted(current))
+        return error_set(err, GRPC_STATUS_UNAVAILABLE,
+                         "the Secret is being deleted, the driver creates it again when it is gone");
     if (!is_ours(desired, current))
         return error_set(
             err, GRPC_STATUS_FAILED_PRECONDITION,

@@ -75,11 +75,11 @@ void secret_patch_finish(struct secret_patch *patch);
 /* The whole object, for POST. NULL with err set on lack of memory. */
 cJSON *secret_patch_new_object(const char *ns, const struct desired_secret *desired, struct error **err);
 
-/* Builds the patch for `current`. FAILED_PRECONDITION when the Secret may not be changed at all: its type is
- * another one (types are immutable), it is immutable, or it is not ours. Ours is a Secret with the managed
- * label or with one of the desired owners. Any other is refused, because a user that may create classes could
- * otherwise overwrite Secrets that it may not read; the label hands an existing Secret over. INTERNAL for
- * what is no Secret. `ret` is set on success only. */
+/* Builds the patch for `current`. UNAVAILABLE when it is being deleted. FAILED_PRECONDITION when the Secret
+ * may not be changed at all: its type is another one (types are immutable), it is immutable, or it is not
+ * ours. Ours is a Secret with the managed label or with one of the desired owners. Any other is refused,
+ * because a user that may create classes could otherwise overwrite Secrets that it may not read; the label
+ * hands an existing Secret over. INTERNAL for what is no Secret. `ret` is set on success only. */
 int secret_patch_build(const struct desired_secret *desired, const cJSON *current, struct secret_patch *ret,
                        struct error **err);
 

@@ -50,6 +50,29 @@ static struct vault_error_body read_body(const struct http_reply *reply)
     };
 }
 
+/* Whether the code is that of an object, "SecretNotFound" with the ending "NotFound". Gateways have codes with
+ * the same endings ("ResourceNotFound", "PublicNetworkAccessDisabled"), which say nothing about the object. */
+static bool is_code_of_object(const char *code, const char *ending)
+{
+    static const char *const kinds[] = {"Secret", "Key", "Certificate"};
+    for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
+        size_t len = strlen(kinds[i]);
+        if (strncmp(code, kinds[i], len) == 0 && strcmp(code + len, ending) == 0)
+            return true;
+    }
+    return false;
+}
+
+static bool is_missing(int status, const struct vault_error_body *body)
+{
+    return status == 404 && is_code_of_object(body->code, "NotFound");
+}
+
+static bool is_disabled(int status, const struct vault_error_body *body)
+{
+    return status == 403 && is_code_of_object(body->inner_code, "Disabled");
+}
+
 /* A cause that the body suggests, NULL when it suggests none. */
 static const char *hint_for(int status, const struct vault_error_body *body)
 {
@@ -59,7 +82,7 @@ static const char *hint_for(int status, const struct vault_error_body *body)
         (strcmp(inner, "ForbiddenByFirewall") == 0 || strcmp(inner, "ForbiddenByConnection") == 0 ||
          strstr(message, "Client address is not authorized") != NULL))
         return "the vault's firewall does not let this node in";
-    if (status == 403 && (strstr(inner, "Disabled") != NULL || strstr(message, "disabled") != NULL))
+    if (is_disabled(status, body))
         return "this version is disabled";
     if (status == 403 && strcmp(inner, "ForbiddenByRbac") == 0)
         return "the identity lacks a role on the vault, or it was assigned minutes ago";
@@ -69,8 +92,10 @@ static const char *hint_for(int status, const struct vault_error_body *body)
         return "tenantID is not the vault's tenant";
     if (status == 401 && strstr(message, "AKV10022") != NULL)
         return "the token is for another audience: check cloudName";
-    if (status == 404 && strstr(body->code, "NotFound") != NULL)
+    if (is_missing(status, body))
         return "check name, version, type and vault; it may be deleted";
+    if (status == 404)
+        return "no vault reports a missing object like this: check keyvaultURL and proxies";
     return NULL;
 }
 
@@ -116,17 +141,12 @@ int vault_error(const struct http_reply *reply, const char *host, unsigned tries
         reply->request_id != NULL ? reply->request_id : "", reply->request_id != NULL ? ")" : "");
 }
 
-static bool ends_with(const char *text, const char *ending)
-{
-    size_t len = strlen(text), ending_len = strlen(ending);
-    return len >= ending_len && strcmp(text + (len - ending_len), ending) == 0;
-}
-
 bool vault_error_is_not_found(const struct http_reply *reply)
 {
     if (reply->status != 404 && reply->status != 403)
         return false;
     const struct vault_error_body body = read_body(reply);
     cleanup_json cJSON *root = body.root;
-    return reply->status == 404 ? ends_with(body.code, "NotFound") : ends_with(body.inner_code, "Disabled");
+    (void)root;
+    return is_missing(reply->status, &body) || is_disabled(reply->status, &body);
 }

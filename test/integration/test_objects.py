@@ -260,6 +260,25 @@ def test_optional_does_not_hide_other_failures(client, emulator):
     assert code == CODES.NOT_FOUND, "only the vault can say that it does not have the object"
 
 
+@pytest.mark.parametrize("status,code,inner,optional", [
+    (404, "SecretNotFound", None, True), (404, "KeyNotFound", None, True), (404, "CertificateNotFound", None, True),
+    (403, "Forbidden", "SecretDisabled", True), (403, "Forbidden", "KeyDisabled", True),
+    (404, "NotFound", None, False), (404, "ResourceNotFound", None, False), (404, "KeyVaultNotFound", None, False), (404, "", None, False),
+    (404, "Forbidden", "SecretNotFound", False), (403, "SecretNotFound", None, False), (403, "Forbidden", "PublicNetworkAccessDisabled", False),
+    (403, "Forbidden", None, False),
+])
+def test_only_codes_of_an_object_make_an_optional_one_missing(client, emulator, status, code, inner, optional):
+    error = {"code": code, "message": "it is disabled, or not there", **({"innererror": {"code": inner}} if inner else {})}
+    emulator.add_fault("status", service="vault", status=status, body=json.dumps({"error": error}), path_contains="secret1")
+    wanted = objects_of(item("secret1", objectOptional="true"), item("secret2"))
+    if optional:
+        assert set(files(mount(client, objects=wanted))) == {"secret2"}
+        return
+    _, message = mount_failure(client, objects=wanted, timeout=5)
+    assert f"HTTP {status}" in message and "this version is disabled" not in message and "it may be deleted" not in message
+    assert ("no vault reports a missing object like this" in message) == (status == 404)
+
+
 def test_an_optional_object_is_removed_when_it_is_deleted(start_azure, emulator):
     wanted = objects_of(item("secret1"), item("secret2", objectOptional="true"))
     with rpc.Client(start_azure().socket) as client:

@@ -14,6 +14,7 @@
 #include "driver/volume/volume_attributes.h"
 #include "driver/volume/volume_mount.h"
 #include "driver/volume/volume_owner.h"
+#include "driver/volume/volume_remove.h"
 #include "driver/volume/volume_steps.h"
 #include "driver/volume/volume_target.h"
 
@@ -425,11 +426,23 @@ static int remove_directory(const struct volume_target *target, struct error **e
     return error_set_errno(err, GRPC_STATUS_INTERNAL, errno, "remove directory '%s'", target->path);
 }
 
+/* Its provider may write the files itself, and may still do so. */
+static bool may_be_written(const struct volume_target *target)
+{
+    return target->kind == VOLUME_TARGET_TMPFS && payload_version_current(target->fd).text[0] == '\0';
+}
+
 int volume_unpublish(const char *target_path, struct error **err)
 {
     cleanup_volume_target struct volume_target target = VOLUME_TARGET_INIT;
-    if (volume_target_open(target_path, VOLUME_TARGET_EXISTING, &target, err) < 0 ||
-        unmount_all(&target, err) < 0)
+    if (volume_target_open(target_path, VOLUME_TARGET_EXISTING, &target, err) < 0)
+        return error_wrap(err, "unpublish volume");
+    if (may_be_written(&target)) {
+        empty_volume(&target);
+        if (volume_remove_mounted(&target) == 0)
+            return 0;
+    }
+    if (unmount_all(&target, err) < 0)
         return error_wrap(err, "unpublish volume");
     if (target.kind == VOLUME_TARGET_ABSENT)
         return 0;

@@ -6,13 +6,15 @@ The Go driver mounts its tmpfs before it calls the provider. Here the same is do
 import os
 import stat
 import subprocess
+import sys
 import tempfile
 import threading
+from pathlib import Path
 
 import grpc
 import pytest
 
-from harness import mounts, rpc
+from harness import mounts, rpc, scripted_provider
 from harness.process import wait_until
 from harness.programs import Driver, metric_sum
 from harness.rpc import CODES
@@ -421,7 +423,80 @@ def test_the_files_are_synced_to_secrets(synced, writer):
     synced.unpublish(request)
 
 
+def test_a_provider_in_a_container_writes_through_its_own_view_of_the_mount(node, start_driver):
+    """Mounts reach it by propagation from the node, as with mountPropagation: HostToContainer; flags that change later do not."""
+    subprocess.run(["mount", "--bind", node.kubelet, node.kubelet], check=True)
+    for propagation in ("--make-private", "--make-shared"):  # a peer group of its own
+        subprocess.run(["mount", propagation, node.kubelet], check=True)
+    node.add_class()
+    target = node.target()
+    harness = Path(scripted_provider.__file__)
+    argv = ["unshare", "--mount", "--propagation", "slave", sys.executable, harness, node.provider_socket(), "write"]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}) as provider:
+        try:
+            assert provider.stdout.readline() == b"ready\n"
+            driver = start_driver(*ROTATION)
+            driver.publish(rpc.publish_request(target))
+            assert contents(target) == {"file": b"1"} and "ro" in mounts.mount_at(target).options and below(target) == []
+            driver.destroy()
+            driver = start_driver(*ROTATION, name="driver2")
+
+            def rotated():
+                driver.publish(rpc.publish_request(target))
+                return contents(target)["file"] != b"1"
+            wait_until(rotated, what="the next contents")
+            assert "ro" in mounts.mount_at(target).options and below(target) == []
+            driver.unpublish(rpc.unpublish_request(target))
+            mounts.assert_no_trace(target)
+            assert mounts.mounts_below(target, pid=provider.pid) == []
+            driver.destroy()
+        finally:
+            provider.kill()
+    subprocess.run(["umount", node.kubelet], check=True)
+
+
 # ---- the driver dies -----------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+@pytest.mark.release_only
+def test_killed_at_every_step_of_an_unpublish_while_the_provider_goes_on(node, scripted):
+    """It writes as soon as the driver is dead: into the tmpfs that is still there, or nowhere."""
+    node.add_class()
+    target = node.target()
+    writer, held = Writer(plain="secret"), [None]
+
+    def mount(request, context):
+        held[0].acquire(timeout=20)
+        try:
+            return writer(request, context)
+        finally:
+            done.release()
+    scripted(mount)
+    done, kills = threading.Semaphore(0), 0
+    for call in FILE_CALLS:
+        for number in range(1, KILLS_MAX):
+            held[0] = threading.Semaphore(0)
+            driver = Driver(node, name=f"{call}{number}", env=ONE_WORKER)
+            publish = driver.client.future(rpc.PUBLISH, rpc.publish_request(target))
+            wait_until(lambda: mounts.mounts_below(target), what="the tmpfs")
+            with KilledAt(driver, call, number) as kill:
+                driver.client.future(rpc.UNPUBLISH, rpc.unpublish_request(target)).exception(timeout=20)
+                publish.exception(timeout=20)
+            held[0].release()
+            assert done.acquire(timeout=20)
+            assert below(target) == [] and writer.on_disk == []
+            if not kill.killed:
+                driver.destroy()
+                break
+            driver.client.close()
+            kills += 1
+            again = Driver(node, name=f"{call}{number}again")
+            again.unpublish(rpc.unpublish_request(target))
+            again.destroy()
+            mounts.assert_no_trace(target)
+    assert kills >= 3
+    assert mounts.mounts_below(node.kubelet) == []
 
 
 @pytest.mark.slow

@@ -3,6 +3,7 @@
 As a program: scripted_provider.py SOCKET BEHAVIOUR, see BEHAVIOURS.
 """
 
+import itertools
 import json
 import os
 import sys
@@ -124,7 +125,19 @@ def _die_after(request, context):
     return mount_response({"file": b"content"})
 
 
-BEHAVIOURS = {"die-before": _die_before, "die-during": _die_during, "die-after": _die_after,
+_writes = itertools.count(1)
+
+
+def _write(request, context):
+    """Writes the file itself: its content is the number of the call."""
+    number = str(next(_writes))
+    with open(os.path.join(request.target_path, "temporary"), "w", encoding="utf-8") as file:
+        file.write(number)
+    os.rename(file.name, os.path.join(request.target_path, "file"))
+    return mount_response({}, versions={"file": number})
+
+
+BEHAVIOURS = {"write": _write, "die-before": _die_before, "die-during": _die_during, "die-after": _die_after,
               "answer": lambda request, context: mount_response({"file": b"content"})}
 
 if __name__ == "__main__":

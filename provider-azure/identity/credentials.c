@@ -7,6 +7,7 @@
 #include <strings.h>
 
 #include "common/base/json.h"
+#include "common/base/utf8.h"
 #include "provider-azure/base/parameter_text.h"
 #include "provider-azure/identity/timestamp.h"
 
@@ -122,11 +123,13 @@ static int secret_value(const struct string_map *secrets, const char *key, const
     return 0;
 }
 
-/* A copy of a Secret's value. `kubectl create secret --from-file` keeps the line break of the file: one
- * is taken off, because Entra would refuse the value without saying why. */
+/* A copy of a Secret's value. `kubectl create secret --from-file` keeps the line break and the byte order mark of
+ * the file: they are taken off, because Entra would refuse the value without saying why. */
 static struct secret *copy_value(struct credentials *credentials, const char *value, struct error **err)
 {
-    size_t len = strlen(value);
+    size_t len = strlen(value), mark = utf8_mark_len(value, len);
+    value += mark;
+    len -= mark;
     if (len > 0 && value[len - 1] == '\n') {
         len--;
         credentials->newline_trimmed = true;
@@ -159,7 +162,7 @@ static int parse_service_principal(const struct string_map *secrets, struct cred
         return invalid(err, "could not find clientsecret in secrets"); /* the text people know */
 
     free(steal_ptr(&credentials->client_id));
-    if (set_client_id(credentials, id, err) < 0)
+    if (set_client_id(credentials, id + utf8_mark_len(id, strlen(id)), err) < 0)
         return -1;
     credentials->kind = given(certificate) ? CREDENTIAL_CERTIFICATE : CREDENTIAL_CLIENT_SECRET;
     credentials->credential = copy_value(credentials, given(certificate) ? certificate : client_secret, err);

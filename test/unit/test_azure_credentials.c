@@ -85,6 +85,11 @@ static void every_mode_takes_the_credential_that_is_its_own(void **state)
          IDENTITY_SERVICE_PRINCIPAL, CREDENTIAL_CLIENT_SECRET, "a", "b"},
         {NONE, NULL, NULL, NULL, "{\"clientid\":\"a\",\"clientsecret\":\" b \\n\\n\"}", NULL,
          IDENTITY_SERVICE_PRINCIPAL, CREDENTIAL_CLIENT_SECRET, "a", " b \n"},
+        {NONE, NULL, NULL, NULL,
+         "{\"clientid\":\"\xef\xbb\xbf"
+         "a\\r\\n\",\"clientsecret\":\"\xef\xbb\xbf"
+         "b\\r\\n\"}",
+         NULL, IDENTITY_SERVICE_PRINCIPAL, CREDENTIAL_CLIENT_SECRET, "a", "b"},
         /* service principal with a certificate */
         {NONE, NULL, NULL, NULL, "{\"clientid\":\"a\",\"clientcertificate\":\"c\\n\"}", NULL,
          IDENTITY_SERVICE_PRINCIPAL, CREDENTIAL_CERTIFICATE, "a", "c"},

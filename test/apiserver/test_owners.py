@@ -1,17 +1,15 @@
 """Owners where the admission plugin OwnerReferencesPermissionEnforcement is on, as in OpenShift: with the roles of manifests/deploy all owners are right."""
 
-import base64
-
 import pytest
-from test_rbac import STATUSES, reference, replica_set
 
 from cluster.objects import spc
+from cluster.secrets import STATUSES, data_of, reference, secret_object
 from harness.process import wait_until
 from harness.scripted_provider import mount_response
 
 
 def synced(*keys):
-    return [{"secretName": "synced", "type": "Opaque", "data": [{"objectName": key, "key": key} for key in keys]}]
+    return [secret_object(data=[(key, key) for key in keys])]
 
 
 @pytest.fixture
@@ -21,36 +19,31 @@ def files(scripted):
     return content
 
 
-@pytest.fixture
-def secret(admin, namespace):
-    def state():
-        item = admin.get("secrets", namespace, "synced")
-        return ({owner["uid"] for owner in item["metadata"].get("ownerReferences", [])},
-                {key: base64.b64decode(value) for key, value in item["data"].items()})
-    return state
+def state(item):
+    return {owner["uid"] for owner in item["metadata"].get("ownerReferences", [])}, data_of(item)
 
 
-def test_a_second_workload_becomes_an_owner(admin, namespace, make_pod, cluster_driver, files, secret):
+def test_a_second_workload_becomes_an_owner(admin, namespace, make_pod, replica_set, cluster_driver, files, secret):
     admin.create(spc(secretObjects=synced("file")), namespace)
-    owners = [admin.create(replica_set(name), namespace) for name in ("web", "api")]
+    owners = [replica_set(name) for name in ("web", "api")]
     for owner in owners:
         cluster_driver.publish(make_pod(owner["metadata"]["name"], owners=[reference(owner)]).publish_request())
-    assert secret() == ({owner["metadata"]["uid"] for owner in owners}, files)
+    assert state(secret()) == ({owner["metadata"]["uid"] for owner in owners}, files)
     admin.delete("replicasets", namespace, "web")
     wait_until(lambda: admin.find("replicasets", namespace, "web") is None, 20, "the first workload to be gone", pause=0.1)
-    assert secret()[1] == files, "the second workload keeps the Secret"
+    assert data_of(secret()) == files, "the second workload keeps the Secret"
 
 
-def test_a_rollout_brings_its_owner_its_contents_and_its_keys(admin, namespace, make_pod, cluster_driver, files, secret):
+def test_a_rollout_brings_its_owner_its_contents_and_its_keys(admin, namespace, make_pod, replica_set, cluster_driver, files, secret):
     admin.create(spc(secretObjects=synced("file")), namespace)
-    old, new = (admin.create(replica_set(name), namespace) for name in ("web-1", "web-2"))
+    old, new = (replica_set(name) for name in ("web-1", "web-2"))
     cluster_driver.publish(make_pod("web-1", owners=[reference(old)]).publish_request())
     files.update({"file": b"two", "more": b"m"})
     current = admin.get("secretproviderclasses", namespace, "azure-kvname")
     current["spec"]["secretObjects"] = synced("file", "more")
     admin.update(current)
     cluster_driver.publish(make_pod("web-2", owners=[reference(new)]).publish_request())
-    assert secret() == ({old["metadata"]["uid"], new["metadata"]["uid"]}, {"file": b"two", "more": b"m"})
+    assert state(secret()) == ({old["metadata"]["uid"], new["metadata"]["uid"]}, {"file": b"two", "more": b"m"})
 
 
 def test_a_pod_that_comes_again_owns_the_status_object_of_its_name(admin, namespace, make_pod, cluster_driver, files, secret):
@@ -59,14 +52,14 @@ def test_a_pod_that_comes_again_owns_the_status_object_of_its_name(admin, namesp
     former = make_pod("db-0")
     cluster_driver.publish(former.publish_request())
     name = f"db-0-{namespace}-azure-kvname"
-    admin.patch(STATUSES[1], namespace, name, {"metadata": {"finalizers": ["example.org/hold"]}})
+    admin.patch(STATUSES, namespace, name, {"metadata": {"finalizers": ["example.org/hold"]}})
     cluster_driver.unpublish(former.unpublish_request())
     former.delete()
     pod = make_pod("db-0")
     try:
         cluster_driver.publish(pod.publish_request())
-        status = admin.get(STATUSES[1], namespace, name)
+        status = admin.get(STATUSES, namespace, name)
         assert [owner["uid"] for owner in status["metadata"]["ownerReferences"]] == [pod.uid]
-        assert secret()[1] == files
+        assert data_of(secret()) == files
     finally:
-        admin.patch(STATUSES[1], namespace, name, {"metadata": {"finalizers": None}})
+        admin.patch(STATUSES, namespace, name, {"metadata": {"finalizers": None}})

@@ -89,6 +89,14 @@ def test_a_certificate_proves_a_service_principal(client, emulator, certificate,
     assert mount(client, {"clientid": APP, **values[form]}) == SECRET1
 
 
+def test_an_encrypted_key_of_as_many_rounds_as_are_recommended(client, emulator, certificate):
+    key = subprocess.run(["openssl", "pkcs8", "-topk8", "-iter", "600000", "-passout", "pass:geheim"], input=certificate.key_pem().encode(),
+                         check=True, capture_output=True).stdout.decode()
+    register(emulator, certificate)
+    odd = certificate.certificate_pem.replace("\n", " \t\n")
+    assert mount(client, {"clientid": APP, "clientcertificate": key + odd, "clientcertificatepassword": "geheim"}) == SECRET1
+
+
 def test_each_token_request_carries_an_assertion_of_its_own(client, emulator, certificate):
     """The emulator refuses an assertion that it has seen; the second pod has the credential in another form."""
     register(emulator, certificate)
@@ -130,7 +138,7 @@ def test_a_certificate_that_is_not_registered_is_reported(client, emulator, cert
     ("foreign", "clientcertificate: no certificate in it belongs to the private key"),
     ("elliptic", "clientcertificate: the private key is not an RSA key"),
     ("nonsense", "clientcertificate: it is neither PEM nor PKCS#12 in base64"),
-    ("wrong password", "pkcs12: decryption password incorrect"),
+    ("wrong password", "pkcs12: decryption password incorrect"), ("lost lines", "a PEM block is not base64: its line breaks are lost"),
     ("twice", "more than one key named clientcertificate in secrets"),
 ])
 def test_a_certificate_that_cannot_be_used_is_reported_without_a_request(client, emulator, certificate, what, expected):
@@ -141,6 +149,7 @@ def test_a_certificate_that_cannot_be_used_is_reported_without_a_request(client,
               "foreign": {"clientcertificate": certificate.key_pem() + Certificate("other").certificate_pem},
               "elliptic": {"clientcertificate": elliptic.pem()},
               "nonsense": {"clientcertificate": "hello"},
+              "lost lines": {"clientcertificate": certificate.pem().replace("\n", "\\n")},
               "wrong password": {"clientcertificate": certificate.pfx("geheim"), "clientcertificatepassword": "falsch"},
               "twice": {"clientcertificate": certificate.pem(), "clientCertificate": certificate.pem()}}
     code, message = failure(client, {"clientid": APP, **values[what]})
@@ -150,10 +159,10 @@ def test_a_certificate_that_cannot_be_used_is_reported_without_a_request(client,
 
 
 def test_a_file_that_is_slow_to_open_holds_up_no_other_mount(client, emulator, certificate, scratch):
-    """As many rounds of key derivation as are accepted: about a second of computing."""
+    """As many rounds of key derivation as GnuTLS asks for: about a second of computing."""
     (scratch / "app.pem").write_text(certificate.pem())
     subprocess.run(["openssl", "pkcs12", "-export", "-in", scratch / "app.pem", "-out", scratch / "app.pfx", "-passout", "pass:geheim",
-                    "-iter", "199000", "-maciter"], check=True)
+                    "-iter", "600000", "-maciter"], check=True)
     register(emulator, certificate)
     slow = {"clientid": APP, "clientcertificate": base64.b64encode((scratch / "app.pfx").read_bytes()).decode(),
             "clientcertificatepassword": "geheim"}

@@ -148,12 +148,39 @@ static int set_connect_to(struct http_call *call, const char *connect_to, bool *
     return 0;
 }
 
-static int set_proxy(struct http_call *call, const char *url, bool *ok, struct error **err)
+/* Takes scheme, host and port out of a proxy's URL. The error does not show it: it may have a password. */
+static int split_proxy(const char *url, char **ret_scheme, char **ret_host, unsigned *ret_port,
+                       struct error **err)
 {
+    if (!has_control_chars(url) && split_url(url, true, ret_scheme, ret_host, ret_port) == 0)
+        return 0;
+    return error_set(
+        err, GRPC_STATUS_INVALID_ARGUMENT,
+        "malformed proxy URL; in its user and password the characters / ? # and blanks must be percent-encoded");
+}
+
+int http_check_proxy(const char *url, struct error **err)
+{
+    cleanup_secret_free char *escaped = proxy_escape_user(url);
+    cleanup_free char *scheme = NULL;
+    cleanup_free char *host = NULL;
+    unsigned port = 0;
+    if (escaped == NULL)
+        return error_no_memory(err, NULL);
+    return split_proxy(escaped, &scheme, &host, &port, err);
+}
+
+static int set_proxy(struct http_call *call, const char *given, bool *ok, struct error **err)
+{
+    cleanup_secret_free char *url = proxy_escape_user(given);
     cleanup_free char *scheme = NULL;
     struct call_target *target = &call->target;
-    if (has_control_chars(url) || split_url(url, true, &scheme, &target->peer_host, &target->peer_port) < 0)
-        return error_set(err, GRPC_STATUS_INVALID_ARGUMENT, "malformed proxy URL");
+    if (url == NULL)
+        return error_no_memory(err, NULL);
+    if (split_proxy(url, &scheme, &target->peer_host, &target->peer_port, err) < 0) {
+        const char *variable = proxy_variable(&call->client->proxies, given);
+        return variable != NULL ? error_wrap(err, "%s", variable) : -1;
+    }
     target->proxied = true;
     target->tls_proxy = strcmp(scheme, "https") == 0;
     set_ptr(call, CURLOPT_PROXY, url, ok);

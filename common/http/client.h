@@ -118,6 +118,10 @@ void http_call_cancel(struct http_call **call);
 /* Cancels the calls in flight (no callbacks) and closes the connections. Accepts NULL. */
 void http_client_destroy(struct http_client *client);
 
+/* Whether a proxy's URL can be used as proxy_url: INVALID_ARGUMENT with a text that does not show it. A '@' in
+ * its password may stand as it is. */
+int http_check_proxy(const char *url, struct error **err);
+
 /* Percent-encodes one path segment or query value (RFC 3986 unreserved kept). Caller frees. NULL on lack of
  * memory. */
 char *http_escape(const char *text);

@@ -10,6 +10,10 @@
 #include <strings.h>
 
 #include "common/base/cleanup.h"
+#include "common/base/secret.h"
+
+/* Between the rules of NO_PROXY. Line breaks are there where a YAML block scalar is the value. */
+#define RULE_SEPARATORS ", \t\r\n\v\f"
 
 /* An address as 16 bytes; IPv4 is mapped to ::ffff:a.b.c.d so that both families compare alike. */
 struct address {
@@ -144,24 +148,16 @@ static bool is_excluded(const char *no_proxy, const char *host, unsigned port)
 {
     const char *p = no_proxy;
     while (*p != '\0') {
-        size_t len = strcspn(p, ",");
-        while (len > 0 && (*p == ' ' || *p == '\t')) {
-            p++;
-            len--;
-        }
-        size_t trimmed = len;
-        while (trimmed > 0 && (p[trimmed - 1] == ' ' || p[trimmed - 1] == '\t'))
-            trimmed--;
+        p += strspn(p, RULE_SEPARATORS);
+        size_t len = strcspn(p, RULE_SEPARATORS);
         char rule[256]; /* longer than any host name; longer rules cannot match */
-        if (trimmed > 0 && trimmed < sizeof(rule)) {
-            memcpy(rule, p, trimmed);
-            rule[trimmed] = '\0';
+        if (len > 0 && len < sizeof(rule)) {
+            memcpy(rule, p, len);
+            rule[len] = '\0';
             if (rule_matches(rule, host, port))
                 return true;
         }
         p += len;
-        if (*p == ',')
-            p++;
     }
     return false;
 }
@@ -176,24 +172,65 @@ const char *proxy_for(const struct proxy_settings *settings, bool https, const c
     return proxy;
 }
 
-/* A copy of the first variable that is set and not empty. */
-static int copy_env(const char *upper, const char *lower, char **ret_value)
+const char *proxy_variable(const struct proxy_settings *settings, const char *proxy)
 {
-    const char *value = getenv(upper);
-    if (value == NULL || *value == '\0')
-        value = getenv(lower);
-    if (value == NULL || *value == '\0')
-        return 0;
-    *ret_value = strdup(value);
-    return *ret_value == NULL ? -1 : 0;
+    if (proxy == settings->https_proxy)
+        return settings->https_variable;
+    return proxy == settings->http_proxy ? settings->http_variable : NULL;
+}
+
+char *proxy_escape_user(const char *url)
+{
+    const char *scheme_end = strstr(url, "://");
+    const char *user = scheme_end != NULL ? scheme_end + 3 : url;
+    const char *end = memrchr(user, '@', strcspn(user, "/?#"));
+    size_t n = 0;
+    for (const char *p = user; end != NULL && p < end; p++)
+        n += *p == '@';
+
+    char *escaped = secret_malloc(strlen(url) + 2 * n + 1);
+    char *to = escaped;
+    if (escaped == NULL)
+        return NULL;
+    for (const char *p = url; *p != '\0'; p++) {
+        if (*p == '@' && p >= user && p < end)
+            to = stpcpy(to, "%40");
+        else
+            *to++ = *p;
+    }
+    *to = '\0';
+    return escaped;
+}
+
+/* A copy of the first variable that is set and not empty, without blanks and line breaks at its ends. */
+static int copy_env(const char *upper, const char *lower, char **ret_value, const char **ret_name)
+{
+    static const char blanks[] = " \t\r\n";
+    const char *names[] = {upper, lower};
+    for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+        const char *value = getenv(names[i]);
+        if (value == NULL)
+            continue;
+        value += strspn(value, blanks);
+        size_t len = strlen(value);
+        while (len > 0 && strchr(blanks, value[len - 1]) != NULL)
+            len--;
+        if (len == 0)
+            continue;
+        *ret_value = strndup(value, len);
+        *ret_name = names[i];
+        return *ret_value == NULL ? -1 : 0;
+    }
+    return 0;
 }
 
 int proxy_settings_init(struct proxy_settings *settings)
 {
     *settings = (struct proxy_settings){0};
-    if (copy_env("HTTP_PROXY", "http_proxy", &settings->http_proxy) < 0 ||
-        copy_env("HTTPS_PROXY", "https_proxy", &settings->https_proxy) < 0 ||
-        copy_env("NO_PROXY", "no_proxy", &settings->no_proxy) < 0) {
+    const char *no_proxy_variable = NULL;
+    if (copy_env("HTTP_PROXY", "http_proxy", &settings->http_proxy, &settings->http_variable) < 0 ||
+        copy_env("HTTPS_PROXY", "https_proxy", &settings->https_proxy, &settings->https_variable) < 0 ||
+        copy_env("NO_PROXY", "no_proxy", &settings->no_proxy, &no_proxy_variable) < 0) {
         proxy_settings_finish(settings);
         return -1;
     }

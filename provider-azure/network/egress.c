@@ -12,15 +12,16 @@
 
 enum { PROXY_MAX = 1024, NO_PROXY_MAX = 4096, NAME_MAX_BYTES = 128 };
 
-/* A copy of a parameter; NULL when it is not given. */
-static int copy_parameter(const char *name, const char *text, size_t max, char **ret, struct error **err)
+/* A copy of a parameter; NULL when it is not given. `blanks`: the control characters that may be in it. */
+static int copy_parameter(const char *name, const char *text, size_t max, const char *blanks, char **ret,
+                          struct error **err)
 {
     if (text == NULL || *text == '\0')
         return 0;
     if (strnlen(text, max + 1) > max)
         return error_set(err, GRPC_STATUS_INVALID_ARGUMENT, "%s is longer than %zu bytes", name, max);
     for (const char *p = text; *p != '\0'; p++) {
-        if ((unsigned char)*p <= 0x20 && *p != ' ')
+        if ((unsigned char)*p < 0x20 && strchr(blanks, *p) == NULL)
             return error_set(err, GRPC_STATUS_INVALID_ARGUMENT, "%s contains a control character", name);
     }
     *ret = strdup(text);
@@ -38,7 +39,7 @@ static int check_proxy(char *proxy, struct error **err)
     if (!known || *host == '\0' || *host == '/' || strchr(proxy, ' ') != NULL)
         return error_set(err, GRPC_STATUS_INVALID_ARGUMENT,
                          "httpsProxy is not a URL that begins with http:// or https://, and not \"none\"");
-    return 0;
+    return http_check_proxy(proxy, err) < 0 ? error_wrap(err, "httpsProxy") : 0;
 }
 
 static int find_ca(const char *name, const char *dir, char **ret, struct error **err)
@@ -76,9 +77,9 @@ int egress_create(const struct egress_parameters *parameters, const char *ca_dir
     if (egress == NULL)
         return error_no_memory(err, NULL);
     egress->refs = 1;
-    if (copy_parameter("httpsProxy", parameters->https_proxy, PROXY_MAX, &egress->proxy, err) < 0 ||
-        copy_parameter("noProxy", parameters->no_proxy, NO_PROXY_MAX, &egress->no_proxy, err) < 0 ||
-        copy_parameter("caBundleFile", parameters->ca_bundle_file, NAME_MAX_BYTES, &ca_name, err) < 0 ||
+    if (copy_parameter("httpsProxy", parameters->https_proxy, PROXY_MAX, "", &egress->proxy, err) < 0 ||
+        copy_parameter("noProxy", parameters->no_proxy, NO_PROXY_MAX, "\t\r\n", &egress->no_proxy, err) < 0 ||
+        copy_parameter("caBundleFile", parameters->ca_bundle_file, NAME_MAX_BYTES, "", &ca_name, err) < 0 ||
         (egress->proxy != NULL && check_proxy(egress->proxy, err) < 0) ||
         (ca_name != NULL && find_ca(ca_name, ca_dir, &egress->ca_file, err) < 0)) {
         egress_unref(egress);

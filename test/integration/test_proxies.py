@@ -89,6 +89,39 @@ def test_a_proxy_with_a_password(proxy, start_remote):
     assert "name:pass" not in azure.log
 
 
+def test_a_proxy_password_may_contain_an_at_sign(proxy, start_remote):
+    one = proxy(user="name@corp:p@ss@word")
+    url = one.url.replace("//", "//name@corp:p@ss@word@")
+    azure = start_remote(env={"HTTPS_PROXY": url + "\r\n"})
+    with Pods(azure.socket) as pods:
+        assert texts(pods.mount(mount_request())) == VALUE
+        assert texts(pods.mount(mount_request(httpsProxy=url))) == VALUE
+    assert "ss@word" not in azure.log
+
+
+@pytest.mark.parametrize("variable", ["HTTPS_PROXY", "https_proxy"])
+def test_a_variable_that_is_no_proxy_is_named(start_remote, variable):
+    azure = start_remote(env={variable: "http://name:s3cr#et@proxy:3128"})
+    with Pods(azure.socket) as pods:
+        answer = pods.outcome(mount_request(), timeout=20)
+    assert f"{variable}: malformed proxy URL" in answer.details() and "s3cr" not in answer.details() + azure.log
+
+
+LISTS = ["other.example\n.emulator.test\n", "other.example\r\nemulator.test\r\n", "\n  other.example,\n  emulator.test,\n", "a.example emulator.test"]
+
+
+@pytest.mark.parametrize("rules", LISTS)
+def test_line_breaks_separate_the_entries_of_no_proxy(proxy, start_remote, rules):
+    one = proxy()
+    with Pods(start_remote(env={"HTTPS_PROXY": one.url, "NO_PROXY": rules}).socket) as pods:
+        answer = pods.outcome(mount_request(), timeout=20)
+    assert isinstance(answer, RpcError) and "DNS" in answer.details()
+    with Pods(start_remote(env={"HTTPS_PROXY": one.url}).socket) as pods:
+        answer = pods.outcome(mount_request(noProxy=rules), timeout=20)
+    assert isinstance(answer, RpcError) and "DNS" in answer.details()
+    assert one.requests == []
+
+
 @pytest.mark.parametrize("broken,text", [
     ({"refuse": 403}, "refused a tunnel to login.emulator.test"), ({"refuse": 502}, "HTTP status 502"),
     ({"user": "name:pass"}, "HTTP status 407"), (None, "connect to proxy"),
@@ -143,7 +176,9 @@ def test_reads_in_flight_and_kept_answers_do_not_cross_routes(proxy, start_remot
 
 @pytest.mark.parametrize("parameters,text", [
     ({"httpsProxy": "proxy.example:3128"}, "httpsProxy is not a URL"), ({"httpsProxy": "socks5://x"}, "httpsProxy is not a URL"),
-    ({"httpsProxy": "http://"}, "httpsProxy is not a URL"), ({"httpsProxy": "http://a\nb"}, "control character"),
+    ({"httpsProxy": "http://"}, "httpsProxy is not a URL"), ({"httpsProxy": "http://u:p#x@proxy:1"}, "httpsProxy: malformed proxy URL"),
+    ({"httpsProxy": "http://proxy:port"}, "httpsProxy: malformed proxy URL"), ({"noProxy": "a\x01b"}, "noProxy contains a control character"),
+    ({"httpsProxy": "http://a\nb"}, "control character"),
     ({"caBundleFile": "../ca.pem"}, "plain name"), ({"caBundleFile": "/etc/passwd"}, "plain name"), ({"caBundleFile": ".hidden"}, "plain name"),
 ])
 def test_a_wrong_parameter_is_named(start_azure, emulator, scratch, parameters, text):

@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "common/base/secret.h"
 #include "common/http/challenge.h"
 #include "common/http/client.h"
 #include "common/http/proxy.h"
@@ -152,6 +153,15 @@ static void no_proxy_follows_the_rules_of_go(void **state)
         {"[2001:db8::1]:80", "2001:db8::1", 443, 1},
         {"2001:db8::1", "2001:db8::1", 443, 0},
         {",, ,", "vault.example", 443, 1},
+        {"a.example\nvault.example\n", "vault.example", 443, 0},
+        {"a.example\r\nvault.example\r\nb.example", "vault.example", 443, 0},
+        {"\r\n  vault.example:443,\r\n\tb.example\r\n", "vault.example", 443, 0},
+        {"a.example,\n.example,\n", "vault.example", 443, 0},
+        {"a.example vault.example", "vault.example", 443, 0},
+        {"10.0.0.0/8\n192.0.2.0/24\n", "192.0.2.7", 443, 0},
+        {"*\n", "vault.example", 443, 0},
+        {"\r\n", "vault.example", 443, 1},
+        {"vault\n.example2", "vault.example", 443, 1},
         {"10.0.0.0/99", "10.0.0.1", 443, 1},
     };
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
@@ -179,6 +189,67 @@ static void upper_case_proxy_variables_win(void **state)
     (void)unsetenv("HTTPS_PROXY");
 }
 
+static void line_breaks_around_a_proxy_variable_do_not_count(void **state)
+{
+    (void)state;
+    assert_int_equal(setenv("HTTPS_PROXY", "\r\n", 1), 0);
+    assert_int_equal(setenv("https_proxy", " http://lower:1\r\n", 1), 0);
+    assert_int_equal(setenv("HTTP_PROXY", "http://upper:2\n", 1), 0);
+    struct proxy_settings settings;
+    assert_int_equal(proxy_settings_init(&settings), 0);
+    const char *https = proxy_for(&settings, true, "vault.example", 443);
+    const char *http = proxy_for(&settings, false, "vault.example", 80);
+    assert_string_equal(https, "http://lower:1");
+    assert_string_equal(http, "http://upper:2");
+    assert_string_equal(proxy_variable(&settings, https), "https_proxy");
+    assert_string_equal(proxy_variable(&settings, http), "HTTP_PROXY");
+    assert_null(proxy_variable(&settings, "http://lower:1 of a class"));
+    proxy_settings_finish(&settings);
+    (void)unsetenv("https_proxy");
+    (void)unsetenv("HTTPS_PROXY");
+    (void)unsetenv("HTTP_PROXY");
+}
+
+static void the_last_at_sign_ends_the_password_of_a_proxy(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *url, *expected;
+    } cases[] = {
+        {"http://proxy:3128", "http://proxy:3128"},
+        {"http://user:pass@proxy:3128/", "http://user:pass@proxy:3128/"},
+        {"http://user:p@ss@proxy:3128", "http://user:p%40ss@proxy:3128"},
+        {"https://u@corp.example:p@@ss@[2001:db8::1]:3128",
+         "https://u%40corp.example:p%40%40ss@[2001:db8::1]:3128"},
+        {"user:p%40s@s@proxy:3128", "user:p%40s%40s@proxy:3128"},
+        {"http://user:@@proxy", "http://user:%40@proxy"},
+        {"http://proxy:3128/a@b@c", "http://proxy:3128/a@b@c"},
+        {"@", "@"},
+        {"", ""},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        cleanup_secret_free char *escaped = proxy_escape_user(cases[i].url);
+        assert_string_equal(escaped, cases[i].expected);
+    }
+}
+
+static void what_is_no_url_of_a_proxy_is_refused_without_showing_it(void **state)
+{
+    (void)state;
+    static const char *const good[] = {"http://u:p@ss@proxy:3128", "proxy:3128", "http://u:100%@proxy",
+                                       "http://u:p%zz@proxy", "socks5://proxy"};
+    static const char *const bad[] = {"http://u:s3cret/@proxy:3128", "http://u:s3cret#@proxy:3128",
+                                      "http://u:s3cret@proxy:port", "http://u:s3cret\n@proxy", "http://"};
+    for (size_t i = 0; i < ARRAY_SIZE(good); i++)
+        assert_int_equal(http_check_proxy(good[i], NULL), 0);
+    for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+        cleanup_error struct error *error = NULL;
+        assert_int_equal(http_check_proxy(bad[i], &error), -1);
+        assert_non_null(strstr(error_message(error), "malformed proxy URL"));
+        assert_null(strstr(error_message(error), "s3cret"));
+    }
+}
+
 static void text_is_escaped_for_urls_and_forms(void **state)
 {
     (void)state;
@@ -199,6 +270,9 @@ int main(void)
         cmocka_unit_test(a_response_without_header_fields_has_no_retry_after),
         cmocka_unit_test(bearer_challenges_are_found),
         cmocka_unit_test(broken_or_foreign_challenges_are_refused),
+        cmocka_unit_test(line_breaks_around_a_proxy_variable_do_not_count),
+        cmocka_unit_test(the_last_at_sign_ends_the_password_of_a_proxy),
+        cmocka_unit_test(what_is_no_url_of_a_proxy_is_refused_without_showing_it),
         cmocka_unit_test(no_proxy_follows_the_rules_of_go),
         cmocka_unit_test(upper_case_proxy_variables_win),
         cmocka_unit_test(text_is_escaped_for_urls_and_forms),

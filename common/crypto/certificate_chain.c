@@ -303,7 +303,7 @@ enum certificate_chain certificate_chain_order_pfx(struct pkcs12 *pfx)
 {
     struct chain_part certificates[CERTIFICATE_CHAIN_MAX];
     struct chain_part key = {.der = der_span((const uint8_t *)"", 0)};
-    size_t order[CERTIFICATE_CHAIN_MAX];
+    size_t order[CERTIFICATE_CHAIN_MAX] = {0};
 
     drop_repeated(pfx);
     size_t n = pfx->n_certificates;

@@ -104,9 +104,7 @@ void health_endpoints_readyz(struct admin_request *request, void *arg)
 
     if (endpoints->stopping)
         reply_text(request, 503, "the driver is stopping\n");
-    else if (check_sockets(endpoints, &error) < 0)
-        reply_text(request, 503, error_message(error));
-    else if (pods_mounts_check(endpoints->pods, &error) < 0)
+    else if (check_sockets(endpoints, &error) < 0 || pods_mounts_check(endpoints->pods, &error) < 0)
         reply_text(request, 503, error_message(error));
     else if (endpoints->registration != NULL && !registration_is_registered(endpoints->registration))
         reply_text(request, 503, "the kubelet has not registered the driver yet\n");

@@ -98,7 +98,7 @@ static enum socket_file_state inspect_socket(const char *path, uid_t owner, stru
 
 enum socket_file_state socket_file_inspect(const struct socket_file *file, struct socket_holder *ret_holder)
 {
-    struct socket_holder ignored;
+    struct socket_holder ignored = {{0}};
     struct socket_holder *holder = ret_holder != NULL ? ret_holder : &ignored;
     struct stat st;
 

@@ -18,11 +18,8 @@
 #include "driver/kube/kube_queue.h"
 
 /* Between the tries of a read. The nodes of a cluster that restarts must not come back in step. */
-static const struct backoff read_pauses = {.first = 500,
-                                           .growth_percent = 200,
-                                           .cap = 5000,
-                                           .jitter_min_percent = 100,
-                                           .jitter_max_percent = 125};
+static const struct backoff read_pauses = {
+    .first = 500, .growth_percent = 200, .cap = 5000, .jitter_min_percent = 100, .jitter_max_percent = 125};
 
 /* Anybody may read it, the API server responds even when it is so busy that it queues others, and it costs
  * nothing. */

@@ -13,11 +13,8 @@
  * must not stay in step. */
 static const struct backoff conflict_pauses = {
     .first = 20, .growth_percent = 200, .cap = 1000, .jitter_min_percent = 100, .jitter_max_percent = 200};
-static const struct backoff trouble_pauses = {.first = 500,
-                                              .growth_percent = 200,
-                                              .cap = 5000,
-                                              .jitter_min_percent = 100,
-                                              .jitter_max_percent = 200};
+static const struct backoff trouble_pauses = {
+    .first = 500, .growth_percent = 200, .cap = 5000, .jitter_min_percent = 100, .jitter_max_percent = 200};
 
 struct kube_upsert {
     struct kube_client *client;

@@ -51,9 +51,9 @@ struct provider_server_config {
     void *socket_observer_arg;
 };
 
-/* Listens at once. `provider` is borrowed. Health (any service: SERVING) is included. A socket file that another
- * process removes is created again within a second. NULL with err set: see grpc_server_listen_unix() and
- * grpc_server_listen_tcp(). */
+/* Listens at once. `provider` is borrowed. Health (any service: SERVING) is included. A socket file that
+ * another process removes is created again within a second. NULL with err set: see grpc_server_listen_unix()
+ * and grpc_server_listen_tcp(). */
 struct provider_server *provider_server_create(uv_loop_t *loop, const struct provider *provider,
                                                const struct provider_server_config *config,
                                                struct error **err);

@@ -1,11 +1,11 @@
 /*
  * log_sink.h - lines to a descriptor, without ever waiting for whoever reads it.
  *
- * A line is written at once when the descriptor takes it. When it does not (a full pipe), the line goes into a
- * buffer, and a thread that is started for it writes the buffer when the reader is back; until then all lines
- * go through the buffer, in order. Ordinary lines are dropped when three quarters of the buffer are full,
- * important ones when all of it is: the newest line goes, because the oldest show how the trouble began.
- * Dropped lines are counted, and reported in a line of their own.
+ * A line is written at once when the descriptor takes it. When it does not (a full pipe), the line goes into
+ * a buffer, and a thread that is started for it writes the buffer when the reader is back; until then all
+ * lines go through the buffer, in order. Ordinary lines are dropped when three quarters of the buffer are
+ * full, important ones when all of it is: the newest line goes, because the oldest show how the trouble
+ * began. Dropped lines are counted, and reported in a line of their own.
  *
  * O_NONBLOCK is a property of the open file, which other processes share (a shell's pipeline, the other
  * containers of a terminal): it is never changed. A pipe or terminal is opened a second time instead, by

@@ -98,14 +98,14 @@ void grpc_server_add_health(struct grpc_server *server, enum grpc_health_mode mo
 /* Listens on a Unix socket with exactly this file mode (0600, 0700...). A socket file that is there already
  * is replaced, with a warning if a process still listens on it (a predecessor in a rolling update with
  * surge); the new socket appears atomically (bind to a temporary name in the same directory, listen, rename),
- * and the server removes the file on stop only if it is still its own. Until then it keeps the socket reachable:
- * a file that another process removes is created again within a second. Errors: INVALID_ARGUMENT (empty, or
- * longer than sun_path allows), FAILED_PRECONDITION (the path exists and is not a socket), INTERNAL
- * otherwise. */
+ * and the server removes the file on stop only if it is still its own. Until then it keeps the socket
+ * reachable: a file that another process removes is created again within a second. Errors: INVALID_ARGUMENT
+ * (empty, or longer than sun_path allows), FAILED_PRECONDITION (the path exists and is not a socket),
+ * INTERNAL otherwise. */
 int grpc_server_listen_unix(struct grpc_server *server, const char *path, mode_t mode, struct error **err);
 
-/* Examines the paths of the Unix sockets now, and creates a socket again that was removed. UNAVAILABLE: a path
- * leads to another process, which is named, or the socket cannot be created again. */
+/* Examines the paths of the Unix sockets now, and creates a socket again that was removed. UNAVAILABLE: a
+ * path leads to another process, which is named, or the socket cannot be created again. */
 int grpc_server_check_sockets(struct grpc_server *server, struct error **err);
 
 /* Replaces each Unix socket by a new one, atomically, for a peer that waits for a new file. Connections stay.

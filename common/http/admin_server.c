@@ -9,9 +9,10 @@
  * for ever, so each connection also has a time by which its request must have been read; a sweep shuts the
  * late ones down.
  *
- * Strangers may open connections and leave them: above MAX_CONNECTIONS one is shed for each new one, so that a
- * probe is always served: one of the address that has the most, an idle one if it has any, the oldest first. libmicrohttpd's own limit is higher: at it libmicrohttpd stops to accept, and needs another MHD_run()
- * after a connection has ended to begin again.
+ * Strangers may open connections and leave them: above MAX_CONNECTIONS one is shed for each new one, so that
+ * a probe is always served: one of the address that has the most, an idle one if it has any, the oldest
+ * first. libmicrohttpd's own limit is higher: at it libmicrohttpd stops to accept, and needs another
+ * MHD_run() after a connection has ended to begin again.
  */
 #include "common/http/admin_server.h"
 

@@ -3,8 +3,8 @@
  *
  * Routes are fixed before it listens. A route's handler replies with a status and a body, now or later (a
  * health check that makes a gRPC call). Only GET and HEAD; requests are parsed by a library (libmicrohttpd)
- * and bounded: 8 KiB of header, 32 connections, 10 s per request. A connection above that takes the place of an
- * idle one, so that idle or slow strangers keep nobody out.
+ * and bounded: 8 KiB of header, 32 connections, 10 s per request. A connection above that takes the place of
+ * an idle one, so that idle or slow strangers keep nobody out.
  */
 #ifndef COMMON_HTTP_ADMIN_SERVER_H
 #define COMMON_HTTP_ADMIN_SERVER_H

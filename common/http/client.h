@@ -118,8 +118,8 @@ void http_call_cancel(struct http_call **call);
 /* Cancels the calls in flight (no callbacks) and closes the connections. Accepts NULL. */
 void http_client_destroy(struct http_client *client);
 
-/* Whether a proxy's URL can be used as proxy_url: INVALID_ARGUMENT with a text that does not show it. A '@' in
- * its password may stand as it is. */
+/* Whether a proxy's URL can be used as proxy_url: INVALID_ARGUMENT with a text that does not show it. A '@'
+ * in its password may stand as it is. */
 int http_check_proxy(const char *url, struct error **err);
 
 /* Percent-encodes one path segment or query value (RFC 3986 unreserved kept). Caller frees. NULL on lack of
@@ -132,9 +132,9 @@ int http_form_append(struct buffer *form, const char *name, const void *value, s
                      struct error **err);
 
 /* Retry-After in its three spellings (retry-after-ms, x-ms-retry-after-ms, Retry-After in seconds or as
- * HTTP-date; RFC 9110 10.2.3). A date counts from the response's own Date, so that a clock of this
- * node that is off does no harm; without one from `now_unix` (seconds). Returns milliseconds, or -1 when absent
- * or unusable. */
+ * HTTP-date; RFC 9110 10.2.3). A date counts from the response's own Date, so that a clock of this node that
+ * is off does no harm; without one from `now_unix` (seconds). Returns milliseconds, or -1 when absent or
+ * unusable. */
 int64_t http_retry_after_ms(const struct http_response *response, int64_t now_unix);
 
 #endif

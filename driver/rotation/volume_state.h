@@ -71,8 +71,8 @@ void volume_states_retry_class_errors(struct volume_states *volumes);
 /* Is the pause after the last failure not over? */
 bool volume_state_waits(const struct volume_state *volume, int64_t steady_s);
 
-/* Is a rotation check of this volume due? (rotation.h) `last_checked_unix`: from the volume itself; `steady_s`:
- * clock_steady_s(). */
+/* Is a rotation check of this volume due? (rotation.h) `last_checked_unix`: from the volume itself;
+ * `steady_s`: clock_steady_s(). */
 bool volume_state_due(struct volume_state *volume, const struct rotation_spec *spec,
                       uint64_t last_checked_unix, int64_t now_unix, int64_t steady_s);
 

@@ -51,8 +51,8 @@ void azure_metrics_retry(struct azure_metrics *metrics, const char *service);
 /* Time that a request waited because the service returned 429. */
 void azure_metrics_throttled(struct azure_metrics *metrics, const char *service, double seconds);
 
-/* The path of the provider's socket leads to this process again (the socket was created again), or does not any
- * more. */
+/* The path of the provider's socket leads to this process again (the socket was created again), or does not
+ * any more. */
 void azure_metrics_socket(struct azure_metrics *metrics, bool reachable);
 
 #endif

@@ -471,8 +471,8 @@ static void rotation_checks_that_failed_for_lack_of_a_class_go_on_when_classes_c
     volume_states_destroy(volumes);
 }
 
-/* The pause after a failure is a duration: a wall clock that is set, by a minute or by years, neither ends nor
- * prolongs it. */
+/* The pause after a failure is a duration: a wall clock that is set, by a minute or by years, neither ends
+ * nor prolongs it. */
 static void a_clock_that_is_set_does_not_change_the_pause_after_a_failure(void **state)
 {
     enum { NOW = 1000000000, STEADY = 500, INTERVAL = 60, YEAR = 365 * 86400 };

@@ -41,12 +41,13 @@ enum {
 #define EVENT_ROTATION   "csi-secrets-store-rotation"
 
 /* Reasons. */
-#define EVENT_ROTATED        "MountRotationComplete"   /* Normal, rotation: contents have changed */
-#define EVENT_ROTATE_FAILED  "MountRotationFailed"     /* Warning, rotation: the rotation check failed */
-#define EVENT_ANNOTATION     "RotationIntervalIgnored" /* Warning, rotation: the annotation is no duration */
-#define EVENT_SECRET_FAILED  "FailedToCreateSecret"    /* Warning, controller */
-#define EVENT_SECRET_ROTATED "SecretRotationComplete"  /* Normal, rotation */
-#define EVENT_MOUNT_TIMEOUT  "MountTimedOut" /* Warning, controller: the step that exceeded the deadline */
+#define EVENT_ROTATED         "MountRotationComplete"   /* Normal, rotation: contents have changed */
+#define EVENT_ROTATE_FAILED   "MountRotationFailed"     /* Warning, rotation: the rotation check failed */
+#define EVENT_ANNOTATION      "RotationIntervalIgnored" /* Warning, rotation: the annotation is no duration */
+#define EVENT_SECRET_FAILED   "FailedToCreateSecret"    /* Warning, controller */
+#define EVENT_SECRET_ROTATED  "SecretRotationComplete"  /* Normal, rotation */
+#define EVENT_SECRET_RELEASED "SecretNotKeptAnyMore"    /* Normal, controller */
+#define EVENT_MOUNT_TIMEOUT   "MountTimedOut" /* Warning, controller: the step that exceeded the deadline */
 
 enum event_type { EVENT_NORMAL, EVENT_WARNING };
 

@@ -10,6 +10,8 @@
 #include "driver/base/worker.h"
 #include "driver/kube/kube_refusal.h"
 #include "driver/sync/owner_lookup.h"
+#include "driver/sync/secret_fields.h"
+#include "driver/sync/secret_release.h"
 #include "driver/sync/secret_write.h"
 #include "driver/volume/volume.h"
 
@@ -32,6 +34,7 @@ struct secret_reconcile {
     struct class_lookup *lookup;
     struct owner_lookup *owner_lookup;
     struct secret_write *write;
+    struct secret_release *release;
     bool working;
 
     struct secret_provider_class *class;
@@ -41,6 +44,10 @@ struct secret_reconcile {
     struct reconcile_result result;
 
     size_t at; /* the entry that is being written */
+
+    char **previous; /* names of the Secrets of the last run; those that were handled are NULL */
+    size_t n_previous;
+    size_t releasing; /* the one that is being released */
 
     /* in and out of the worker; class is read by it, too */
     struct {
@@ -62,6 +69,9 @@ void reconcile_result_finish(struct reconcile_result *result)
     }
     owner_references_finish(&result->owners);
     secret_state_refs_finish(&result->states);
+    for (size_t i = 0; i < result->n_released; i++)
+        free(result->released[i]);
+    free(result->released);
     *result = (struct reconcile_result){0};
 }
 
@@ -72,6 +82,9 @@ static void reconcile_free(struct secret_reconcile *reconcile)
         error_free(reconcile->job.built[i].error);
     }
     free(reconcile->job.built);
+    for (size_t i = 0; i < reconcile->n_previous; i++)
+        free(reconcile->previous[i]);
+    free(reconcile->previous);
     payload_finish(&reconcile->job.files);
     error_free(reconcile->job.error);
     secret_provider_class_free(reconcile->class);
@@ -134,6 +147,90 @@ static void fail_all(struct secret_reconcile *reconcile, const struct error *cau
                          reconcile->target->class_name);
     note_failure(reconcile, "", &error);
     conclude(reconcile);
+}
+
+/* --- RELEASE --- */
+
+static void release_next(struct secret_reconcile *reconcile);
+
+static bool is_named(const struct secret_provider_class *class, const char *secret)
+{
+    for (size_t i = 0; i < class->n_secret_objects; i++) {
+        cleanup_free char *name = secret_field_trim(class->secret_objects[i].secret_name);
+
+        if (name == NULL || strcmp(name, secret) == 0)
+            return true;
+    }
+    return false;
+}
+
+static void note_released(struct reconcile_result *result, const char *name)
+{
+    char **grown = reallocarray(result->released, result->n_released + 1, sizeof(*grown));
+
+    if (grown == NULL)
+        return; /* it is not reported */
+    result->released = grown;
+    grown[result->n_released] = strdup(name);
+    if (grown[result->n_released] != NULL)
+        result->n_released++;
+}
+
+static void release_done(bool released, const struct error *error, void *arg)
+{
+    struct secret_reconcile *reconcile = arg;
+    const char *name = reconcile->previous[reconcile->releasing];
+    struct error *failure = NULL;
+
+    reconcile->release = NULL;
+    if (released)
+        note_released(&reconcile->result, name);
+    if (error != NULL) {
+        (void)error_set(&failure, error_code(error),
+                        "secretproviderclass %s/%s does not name the Secret '%s' any more: %s",
+                        reconcile->target->ns, reconcile->target->class_name, name, error_message(error));
+        note_failure(reconcile, name, &failure);
+    }
+    reconcile->releasing++;
+    release_next(reconcile);
+}
+
+static int release_one(struct secret_reconcile *reconcile, const char *name)
+{
+    reconcile->release =
+        secret_release_start(&(struct secret_release_request){.client = reconcile->config->client,
+                                                              .ns = reconcile->target->ns,
+                                                              .name = name,
+                                                              .class_name = reconcile->target->class_name,
+                                                              .owners = &reconcile->owners},
+                             release_done, reconcile, /* err= */ NULL);
+    return reconcile->release != NULL ? 0 : -1;
+}
+
+static void release_next(struct secret_reconcile *reconcile)
+{
+    for (; reconcile->releasing < reconcile->n_previous; reconcile->releasing++) {
+        const char *name = reconcile->previous[reconcile->releasing];
+
+        if (!is_named(reconcile->class, name) && release_one(reconcile, name) == 0)
+            return;
+    }
+    conclude(reconcile);
+}
+
+static int copy_previous(struct secret_reconcile *reconcile, const struct secret_state_refs *previous,
+                         struct error **err)
+{
+    if (previous == NULL || previous->n == 0)
+        return 0;
+    reconcile->previous = calloc(previous->n, sizeof(*reconcile->previous));
+    for (size_t i = 0; i < previous->n && reconcile->previous != NULL; i++) {
+        reconcile->previous[i] = strdup(previous->items[i]->name);
+        if (reconcile->previous[i] == NULL)
+            return error_no_memory(err, NULL);
+        reconcile->n_previous++;
+    }
+    return reconcile->previous != NULL ? 0 : error_no_memory(err, NULL);
 }
 
 /* --- WRITE --- */
@@ -234,7 +331,7 @@ static void write_next(struct secret_reconcile *reconcile)
             write_failed(reconcile, error);
         secret_content_finish(&reconcile->job.built[reconcile->at].content);
     }
-    conclude(reconcile);
+    release_next(reconcile);
 }
 
 /* --- OWNERS --- */
@@ -320,7 +417,7 @@ static void build_done(void *arg)
     if (any)
         enter_owners(reconcile);
     else
-        conclude(reconcile);
+        release_next(reconcile);
 }
 
 static int enter_build(struct secret_reconcile *reconcile, struct error **err)
@@ -355,7 +452,7 @@ static void class_fetched(struct secret_provider_class *class, const struct erro
     if (class == NULL)
         fail_all(reconcile, error);
     else if (class->n_secret_objects == 0)
-        conclude(reconcile);
+        release_next(reconcile);
     else if (enter_build(reconcile, &failure) < 0)
         fail_all(reconcile, failure);
 }
@@ -406,7 +503,7 @@ struct secret_reconcile *secret_reconcile_start(const struct secret_reconcile_co
         reconcile->job.have_files = true;
         *request->files = (struct payload){0};
     }
-    if (begin(reconcile, err) < 0) {
+    if (copy_previous(reconcile, request->previous, err) < 0 || begin(reconcile, err) < 0) {
         reconcile_free(reconcile);
         return NULL;
     }
@@ -424,6 +521,8 @@ void secret_reconcile_cancel(struct secret_reconcile **reconcile)
         owner_lookup_cancel(&cancelled->owner_lookup);
     if (cancelled->write != NULL)
         secret_write_cancel(&cancelled->write);
+    if (cancelled->release != NULL)
+        secret_release_cancel(&cancelled->release);
     secret_state_refs_finish(&cancelled->result.states); /* states may not outlive their list */
     cancelled->config = NULL;
     if (!cancelled->working)

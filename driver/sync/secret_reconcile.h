@@ -13,6 +13,8 @@
  *     fields of
  *       │                    it, check that they still do (field_owner_lookup.h)
  *       ▼
+ *     RELEASE                the Secrets that the class does not name any more (secret_release.h)
+ *       ▼
  *     done                   the failures, and what was written
  *
  * An entry that fails does not touch the next one. Contents are wiped as soon as their Secret is done. A
@@ -59,6 +61,9 @@ struct secret_reconcile_request {
     struct payload *files;               /* content taken over, also on failure; NULL = they are read back */
     struct owner_references *owners;     /* content taken over, also on failure; empty = they are fetched */
     bool bare; /* the pod is known to have no owners: its status object is one, and may be gone */
+    /* The Secrets of the last reconciliation, borrowed during start. Those that the class does not name any
+     * more are released (secret_release.h). */
+    const struct secret_state_refs *previous;
     enum secret_mode mode;
     /* A pod is about to need the Secrets: each is read, whatever its known state, and fields of other classes
      * are taken over. */
@@ -82,6 +87,8 @@ struct reconcile_result {
     bool data_written; /* data of some Secret among it */
     struct owner_references owners;
     struct secret_state_refs states;
+    char **released; /* names of Secrets that the class does not name any more */
+    size_t n_released;
 };
 void reconcile_result_finish(struct reconcile_result *result);
 

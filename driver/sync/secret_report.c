@@ -59,6 +59,21 @@ void secret_report_result(const struct secret_reporter *reporter, struct secret_
                   LOG_UINT("more", result->n_failures - SECRET_FAILURES_MAX));
 }
 
+void secret_report_released(const struct secret_reporter *reporter, const struct sync_target *target,
+                            const char *secret)
+{
+    char message[1200];
+
+    (void)snprintf(
+        message, sizeof(message),
+        "secretproviderclass %s/%s does not name the Secret '%s' any more: it stays with its data until its other owners are gone; to remove it: kubectl delete secret %s -n %s",
+        target->ns, target->class_name, secret, secret, target->ns);
+    log_info(reporter->log, "a Kubernetes Secret is not kept any more",
+             LOG_OBJECT("secret", target->ns, secret), LOG_STR("spc", target->class_name),
+             LOG_OBJECT("pod", target->ns, target->pod_name));
+    emit(reporter, target, EVENT_NORMAL, EVENT_CONTROLLER, EVENT_SECRET_RELEASED, message);
+}
+
 void secret_report_rotation(const struct secret_reporter *reporter, const struct sync_target *target)
 {
     char message[600];

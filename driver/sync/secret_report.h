@@ -30,6 +30,10 @@ void secret_report_result(const struct secret_reporter *reporter, struct secret_
                           const struct sync_target *target, const struct reconcile_result *result,
                           uint64_t now_ms);
 
+/* Reports that the class does not name the Secret any more, and what becomes of it. */
+void secret_report_released(const struct secret_reporter *reporter, const struct sync_target *target,
+                            const char *secret);
+
 /* Reports that the Secrets have the new contents after a rotation. */
 void secret_report_rotation(const struct secret_reporter *reporter, const struct sync_target *target);
 

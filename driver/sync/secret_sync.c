@@ -214,6 +214,8 @@ static void reconcile_done(struct reconcile_result *result, void *arg)
     if (result->no_status && sync->config.on_owner_missing != NULL)
         sync->config.on_owner_missing(volume->target->target_path, sync->config.owner_missing_arg);
     secret_report_result(&sync->reporter, &volume->report, volume->target, result, uv_now(sync->config.loop));
+    for (size_t i = 0; i < result->n_released; i++)
+        secret_report_released(&sync->reporter, volume->target, result->released[i]);
     if (volume->rotating && result->data_written)
         secret_report_rotation(&sync->reporter, volume->target);
     if (volume->rerun) {
@@ -248,6 +250,7 @@ static void start_reconcile(struct sync_volume *volume)
                                                .files = volume->have_files ? &volume->files : NULL,
                                                .owners = &volume->owners,
                                                .bare = volume->bare,
+                                               .previous = &volume->states,
                                                .mode = volume->mode,
                                                .force = volume->mounting};
 
@@ -403,7 +406,7 @@ static int sync_volume_event(struct secret_sync *sync, const struct volume_event
     volume = find_or_add(sync, event, err);
     if (volume == NULL)
         return -1;
-    if (event->class->n_secret_objects == 0) {
+    if (event->class->n_secret_objects == 0 && volume->states.n == 0) {
         stop(volume);
         plan_idle_check(volume);
         set_timer(sync);

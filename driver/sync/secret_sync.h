@@ -12,9 +12,9 @@
  *                  state of each Secret is fresh, no request is made.
  *   in between     after check_interval_ms at most, the Secrets of a volume are reconciled again, so that a
  *                  deleted one comes back, and the status object that owns it. Rotation checks do not put
- *                  this off; one that comes shortly before includes it. Data that differs stays: this node may
- *                  not know the newest contents, and must not put old ones back over those of another node.
- *                  The next rotation check, which has just asked the provider, may.
+ *                  this off; one that comes shortly before includes it. Data that differs stays: this node
+ *                  may not know the newest contents, and must not put old ones back over those of another
+ *                  node. The next rotation check, which has just asked the provider, may.
  *   no Secrets     a class that names Secrets by now (it was edited, or deleted and created again) is noticed
  *                  by the next rotation check; without rotation after SECRET_SYNC_IDLE_CHECKS times
  *                  check_interval_ms.

@@ -10,6 +10,7 @@
 
 #include "common/base/json.h"
 #include "driver/sync/secret_patch.h"
+#include "driver/sync/secret_release.h"
 #include "test/unit/merge_patch.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -23,6 +24,21 @@ static bool settle(const struct desired_secret *desired, cJSON *current)
         return true;
     merge_patch(current, patch.json);
     return false;
+}
+
+/* After its release nothing of it is left to release. */
+static void release(const struct owner_references *owners, cJSON *current)
+{
+    const struct secret_release_request request = {.name = "s", .class_name = "web", .owners = owners};
+    cleanup_json cJSON *patch = secret_release_patch(&request, current, /* err= */ NULL);
+    cJSON *again;
+
+    if (patch == NULL)
+        return;
+    merge_patch(current, patch);
+    again = secret_release_patch(&request, current, /* err= */ NULL);
+    if (again != NULL)
+        abort();
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -46,6 +62,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         /* the first patch may only add the field owners, the second removes fields without one */
         if (!settle(&desired, current) && !settle(&desired, current) && !settle(&desired, current))
             abort();
+        release(&owners, current);
     }
     string_map_finish(&content.labels);
     for (size_t i = 0; i < ARRAY_SIZE(values); i++)

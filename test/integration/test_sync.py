@@ -125,6 +125,52 @@ def test_a_rotation_reaches_the_secret_and_sends_only_what_changed(synced, provi
     wait_until(lambda: synced.events("SecretRotationComplete"), what="the event")
 
 
+def managed(secret):
+    return MANAGED in secret["metadata"].get("labels", {}) or WRITTEN_BY in secret["metadata"].get("annotations", {})
+
+
+@pytest.mark.parametrize("after", [["new"], []], ids=["renamed", "removed"])
+def test_a_secret_that_the_class_does_not_name_any_more_stays_and_is_released(synced, provider, files, after):
+    foreign = {"apiVersion": "v1", "kind": "ConfigMap", "name": "m", "uid": uid(7)}
+    synced.add_class(secret_object("old", labels={"team": "a"}))
+    synced.start(*ROTATE)
+    request = synced.publish()
+    secret = synced.secret("old")
+    secret["metadata"]["ownerReferences"].append(foreign)
+    synced.emulator.put_object("secrets", secret)
+    synced.add_class(*[secret_object(name) for name in after])
+    synced.check_rotation(request, provider, 2)
+    wait_until(lambda: not managed(synced.secret("old")), what="the Secret to be released")
+    metadata = synced.secret("old")["metadata"]
+    assert metadata["ownerReferences"] == [foreign] and metadata["labels"] == {"team": "a"}
+    wait_until(lambda: synced.events("SecretNotKeptAnyMore"), what="an Event")
+    [event] = synced.events("SecretNotKeptAnyMore")
+    assert "does not name the Secret 'old' any more" in event["message"] and "kubectl delete secret old -n default" in event["message"]
+    files["file"] = b"rotated"
+    synced.check_rotation(request, provider, 2)
+    assert synced.data("old") == {"key": b"content"}
+    for name in after:
+        wait_until(lambda name=name: synced.data(name) == {"key": b"rotated"}, what="the new Secret")
+    synced.emulator.reset_counters()
+    synced.check_rotation(request, provider, 3)
+    assert synced.secret_requests() == [] and len(synced.events("SecretNotKeptAnyMore")) == 1
+
+
+def test_a_secret_that_another_class_names_is_kept_for_it(synced, provider, files):
+    files["other"] = b"o"
+    synced.add_class(secret_object("shared"))
+    synced.add_class(secret_object("shared", data=[("other", "other")]), name="second")
+    synced.add_pod("api", 2)
+    synced.start(*ROTATE)
+    request = synced.publish()
+    synced.publish(name="api", number=2, class_name="second")
+    assert synced.data("shared") == {"key": b"content", "other": b"o"}
+    synced.add_class(secret_object("own"))
+    synced.check_rotation(request, provider, 2)
+    wait_until(lambda: "azure-kvname" not in json.loads(synced.secret("shared")["metadata"]["annotations"][WRITTEN_BY]), what="the release")
+    assert managed(synced.secret("shared")) and synced.data("shared")["other"] == b"o"
+
+
 def test_an_edit_of_the_class_reaches_the_secret(synced, provider, files):
     files["second"] = b"2"
     synced.add_class(secret_object(labels={"old": "1", "kept": "x"}))

@@ -31,7 +31,7 @@ struct address {
     } bytes;
 };
 
-/* One question about the current name. */
+/* One of the two questions. */
 struct dns_query {
     struct dns_lookup *lookup;
     bool pending;
@@ -51,13 +51,12 @@ struct dns_lookup {
     ares_channel channel;
     struct list watches;
     struct loop_timer *timer; /* the next of: a timeout of the channel, the end of the grace, at once */
-    char *names[DNS_MAX_SEARCH + 1];
-    size_t n_names;
-    size_t next_name; /* behind the current one */
+    char *name;
+    bool may_search; /* the name may be one of a domain of the search list */
+    bool searching;  /* it is asked with that list */
     struct dns_query a;
     struct dns_query aaaa;
-    bool all_servers;  /* of the current name: the first server failed, now all are asked */
-    bool failed;       /* a name before the current one could not be looked up */
+    bool all_servers;  /* the first answer was a failure or did not come: now all servers are asked */
     bool ending;       /* the channel is being closed: its callbacks mean nothing */
     uint64_t grace_ms; /* the end of the grace, loop time; 0 = not begun */
     struct address found[2 * DNS_MAX_ADDRESSES];
@@ -270,7 +269,7 @@ static int channel_open(struct dns_lookup *lookup)
     struct ares_options options = {
         .flags = lookup->all_servers ? 0 : ARES_FLAG_NOCHECKRESP,
         .timeout = DNS_TRY_MS,
-        .tries = DNS_TRIES,
+        .tries = lookup->all_servers ? DNS_TRIES : 1,
         .sock_state_cb = on_socket,
         .sock_state_cb_data = lookup,
     };
@@ -282,8 +281,7 @@ static void lookup_free(struct dns_lookup *lookup)
 {
     channel_close(lookup);
     loop_timer_destroy(lookup->timer);
-    for (size_t i = 0; i < lookup->n_names; i++)
-        free(lookup->names[i]);
+    free(lookup->name);
     free(lookup);
 }
 
@@ -304,15 +302,22 @@ static void deliver(struct dns_lookup *lookup, struct dns_answer answer)
     callback(&answer, arg);
 }
 
-/* Sends both questions about the current name. Answers may be there when it returns. */
+static void ask_for(struct dns_lookup *lookup, int type, struct dns_query *query)
+{
+    if (lookup->searching)
+        ares_search(lookup->channel, lookup->name, DNS_CLASS_IN, type, on_answer, query);
+    else
+        ares_query(lookup->channel, lookup->name, DNS_CLASS_IN, type, on_answer, query);
+}
+
+/* Sends both questions. Answers may be there when it returns. */
 static void ask(struct dns_lookup *lookup)
 {
-    const char *name = lookup->names[lookup->next_name - 1];
     lookup->grace_ms = 0;
     lookup->a = (struct dns_query){.lookup = lookup, .pending = true};
     lookup->aaaa = (struct dns_query){.lookup = lookup, .pending = true};
-    ares_query(lookup->channel, name, DNS_CLASS_IN, DNS_TYPE_A, on_answer, &lookup->a);
-    ares_query(lookup->channel, name, DNS_CLASS_IN, DNS_TYPE_AAAA, on_answer, &lookup->aaaa);
+    ask_for(lookup, DNS_TYPE_A, &lookup->a);
+    ask_for(lookup, DNS_TYPE_AAAA, &lookup->aaaa);
 }
 
 static bool grace_is_over(const struct dns_lookup *lookup)
@@ -320,7 +325,7 @@ static bool grace_is_over(const struct dns_lookup *lookup)
     return lookup->grace_ms != 0 && uv_now(lookup->loop) >= lookup->grace_ms;
 }
 
-/* The current name has its answers, or those that are worth waiting for. */
+/* The answers are there, or those that are worth waiting for. */
 static bool is_settled(const struct dns_lookup *lookup)
 {
     return (!lookup->a.pending && !lookup->aaaa.pending) || grace_is_over(lookup);
@@ -362,16 +367,13 @@ static void arm(struct dns_lookup *lookup)
     loop_timer_start(lookup->timer, wait);
 }
 
-/* Asks again, all name servers or about the next name. False when there is nothing left to ask. */
+/* Asks again, all name servers or with the search list. False when there is nothing left to ask. */
 static bool ask_more(struct dns_lookup *lookup, int status)
 {
-    if (server_failed(status) && !lookup->all_servers) {
+    if ((server_failed(status) || status == ARES_ETIMEOUT) && !lookup->all_servers) {
         lookup->all_servers = true;
-    } else if (nothing_there(status) || lookup->next_name > 1) {
-        lookup->failed = lookup->failed || !nothing_there(status);
-        if (lookup->next_name == lookup->n_names || status == ARES_ETIMEOUT)
-            return false;
-        lookup->next_name++;
+    } else if (nothing_there(status) && lookup->may_search && !lookup->searching) {
+        lookup->searching = true;
         lookup->all_servers = false;
     } else {
         return false;
@@ -398,8 +400,7 @@ static void go_on(struct dns_lookup *lookup)
         arm(lookup);
         return;
     }
-    bool not_found = nothing_there(status) && !lookup->failed;
-    deliver(lookup, (struct dns_answer){.outcome = not_found ? DNS_NOT_FOUND : DNS_FAILED,
+    deliver(lookup, (struct dns_answer){.outcome = nothing_there(status) ? DNS_NOT_FOUND : DNS_FAILED,
                                         .reason = ares_strerror(status)});
 }
 
@@ -411,64 +412,7 @@ static void on_timer(void *arg)
     go_on(lookup);
 }
 
-/* --- names to ask --- */
-
-/* Takes "name" or "name.domain". -1 only on lack of memory. */
-static int add_name(struct dns_lookup *lookup, const char *name, const char *domain)
-{
-    cleanup_buffer struct buffer text;
-    buffer_init(&text, 4096);
-    if (domain != NULL && (*domain == '\0' || strcmp(domain, ".") == 0))
-        return 0; /* the root: the name as it is */
-    if (lookup->n_names == ARRAY_SIZE(lookup->names))
-        return 0;
-    if (buffer_printf(&text, NULL, "%s%s%s", name, domain != NULL ? "." : "", domain != NULL ? domain : "") <
-        0)
-        return -1;
-    char *made = strdup(buffer_str(&text));
-    if (made == NULL)
-        return -1;
-    lookup->names[lookup->n_names++] = made;
-    return 0;
-}
-
-static int count_dots(const char *name)
-{
-    int n = 0;
-    for (const char *c = name; *c != '\0'; c++)
-        n += *c == '.';
-    return n;
-}
-
-static int add_search_list(struct dns_lookup *lookup, const char *name, const struct ares_options *options)
-{
-    for (int i = 0; i < options->ndomains && i < DNS_MAX_SEARCH; i++) {
-        if (add_name(lookup, name, options->domains[i]) < 0)
-            return -1;
-    }
-    return 0;
-}
-
-static int list_names(struct dns_lookup *lookup, const char *name)
-{
-    struct ares_options options = {.ndots = 1};
-    int mask = 0;
-    int dots = count_dots(name);
-    size_t len = strlen(name);
-    bool absolute = len > 0 && name[len - 1] == '.';
-    int result = 0;
-
-    if (ares_save_options(lookup->channel, &options, &mask) != ARES_SUCCESS)
-        return -1;
-    if (dots > 0)
-        result = add_name(lookup, name, NULL);
-    if (result == 0 && !absolute && (dots == 0 || dots < options.ndots))
-        result = add_search_list(lookup, name, &options);
-    if (result == 0 && dots == 0 && lookup->n_names < ARRAY_SIZE(lookup->names))
-        result = add_name(lookup, name, NULL);
-    ares_destroy_options(&options);
-    return result;
-}
+/* --- the start --- */
 
 static void read_hosts(struct dns_lookup *lookup, const char *name, int family)
 {
@@ -508,17 +452,20 @@ static void read_local(struct dns_lookup *lookup, const char *name)
 
 static int begin(struct dns_lookup *lookup, const char *name, struct error **err)
 {
+    size_t len = strlen(name);
+    lookup->searching = strchr(name, '.') == NULL;
+    lookup->may_search = len > 0 && name[len - 1] != '.';
     lookup->timer = loop_timer_create(lookup->loop, on_timer, lookup, err);
     if (lookup->timer == NULL)
         return -1;
-    int status = channel_open(lookup);
-    if (status == ARES_ENOMEM || (status == ARES_SUCCESS && list_names(lookup, name) < 0))
+    lookup->name = strdup(name);
+    int status = lookup->name != NULL ? channel_open(lookup) : ARES_ENOMEM;
+    if (status == ARES_ENOMEM)
         return error_no_memory(err, "a DNS lookup");
     if (status != ARES_SUCCESS)
         return error_set(err, GRPC_STATUS_UNAVAILABLE, "DNS lookup of '%s' failed: %s", name,
                          ares_strerror(status));
     read_local(lookup, name);
-    lookup->next_name = 1;
     if (lookup->n_found == 0)
         ask(lookup);
     arm(lookup);

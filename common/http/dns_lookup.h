@@ -3,8 +3,7 @@
  * /etc/resolv.conf (c-ares), on the loop and without threads. Both files are read for each lookup.
  *
  * - A name with a dot is asked as it is first, whatever `ndots` says; the search list follows only when the
- *   name servers do not know it and it has fewer than `ndots` dots. A name without a dot is asked with the
- *   search list first.
+ *   name servers do not know it. A name without a dot is asked with the search list.
  * - A and AAAA are asked together. When one of them has brought addresses, or A has failed, the other one
  *   gets DNS_GRACE_MS more (RFC 8305, section 3): name servers that refuse, drop or break AAAA cost no more
  *   than that.
@@ -23,9 +22,8 @@
 enum {
     DNS_GRACE_MS = 50,
     DNS_TRY_MS = 1500,         /* for the first answer of a name server; doubled with each round */
-    DNS_TRIES = 3,             /* rounds over all name servers */
+    DNS_TRIES = 2,             /* rounds over all name servers, after a first one */
     DNS_MAX_ADDRESSES = 16,    /* of each family */
-    DNS_MAX_SEARCH = 8,        /* domains of the search list */
     DNS_MAX_ADDRESS_TEXT = 48, /* "[" INET6_ADDRSTRLEN "]," */
 };
 
@@ -48,7 +46,7 @@ struct dns_answer {
 typedef void dns_callback(const struct dns_answer *answer, void *arg);
 
 /* Looks a name up; addresses and "localhost" are answered, too. Contract: common/grpc/client.h. It ends after
- * about DNS_TRY_MS * (2 ^ DNS_TRIES - 1) for each name server when none answers. */
+ * about DNS_TRY_MS * 2 ^ DNS_TRIES for each name server when none answers. */
 struct dns_lookup *dns_lookup_start(uv_loop_t *loop, const char *name, dns_callback *callback, void *arg,
                                     struct error **err);
 

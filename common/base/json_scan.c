@@ -3,6 +3,7 @@
  */
 #include "common/base/json_scan.h"
 
+#include <assert.h>
 #include <string.h>
 
 #include "common/base/cleanup.h"
@@ -203,6 +204,7 @@ static bool value_fits(struct json_scan *scan)
 static bool open_fits(struct json_scan *scan, bool object)
 {
     bool fits = value_fits(scan);
+    assert(scan->depth > 0);
     uint64_t bit = UINT64_C(1) << (scan->depth - 1); /* the depth after it; at most JSON_MAX_DEPTH */
     scan->objects = object ? scan->objects | bit : scan->objects & ~bit;
     scan->next = object ? JSON_NEXT_KEY_OR_END : JSON_NEXT_ITEM_OR_END;

@@ -21,8 +21,8 @@ static bool same(struct der a, struct der b)
 /* RSAPrivateKey (RFC 8017, appendix A.1.2) behind its version: modulus, exponent, ... */
 static void read_rsa(struct der numbers, struct key_public *ret)
 {
-    struct der rest = numbers, number;
-    if (der_take(&rest, DER_INTEGER, &number) < 0 || der_take(&rest, DER_INTEGER, &number) < 0)
+    struct der rest = numbers, modulus, exponent;
+    if (der_take(&rest, DER_INTEGER, &modulus) < 0 || der_take(&rest, DER_INTEGER, &exponent) < 0)
         return;
     ret->numbers = der_span(numbers.at, (size_t)(rest.at - numbers.at));
 }

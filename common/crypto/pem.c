@@ -83,9 +83,9 @@ bool pem_next(const char **at, const char *end, struct pem_block *ret)
 /* The length of white space at `text`, also of an escape that stands for it. */
 static size_t white_space(const char *text, size_t len)
 {
-    if (memchr(" \t\r\n\v\f", *text, 6) != NULL)
+    if (*text == ' ' || (*text >= '\t' && *text <= '\r'))
         return 1;
-    return len > 1 && *text == '\\' && memchr("nrt", text[1], 3) != NULL ? 2 : 0;
+    return len > 1 && *text == '\\' && (text[1] == 'n' || text[1] == 'r' || text[1] == 't') ? 2 : 0;
 }
 
 struct secret *pem_decode(const char *body, size_t len, struct error **err)

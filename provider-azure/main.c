@@ -48,6 +48,7 @@ struct program {
     struct pem_cache *pems;
     struct served_volumes *volumes;
     struct request_defaults defaults;
+    struct class_reports reports;
     struct content_options content;
     struct mount_shared shared;
     struct service service;
@@ -189,6 +190,7 @@ static int start_service(struct program *program, struct error **err)
                       .nmi = program->settings.nmi_endpoint,
                       .token_proxy = program->token_proxy},
         .log = program->log,
+        .reports = &program->reports,
     };
     program->content = (struct content_options){
         .order =

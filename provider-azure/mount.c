@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "provider-azure/objects/aggregate_error.h"
+#include "provider-azure/unknown_parameters.h"
 
 /* Kept back from the caller's time: the response arrives before the caller gives up, so that it gets the
  * reason. */
@@ -53,6 +54,7 @@ static void finish(struct mount *mount, struct error *error)
     if (error == NULL)
         served_volumes_put(shared->volumes, mount->request.volume,
                            transport_now_ms(shared->network->transport));
+    (void)unknown_parameters_append(&error, mount->request.hint);
     mount_free(mount);
     if (error != NULL)
         error_wrap(&error, PREFIX);

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "provider-azure/base/parameter_text.h"
+#include "provider-azure/unknown_parameters.h"
 
 #define ATTRIBUTE_TOKENS "csi.storage.k8s.io/serviceAccount.tokens"
 
@@ -214,6 +215,29 @@ static void log_parameters(const struct parameters *p, const struct credentials 
               LOG_STR("objects", p->objects));
 }
 
+/* Old classes have these; they never did anything. */
+static const char *const ignored_parameters[] = {"resourceGroup", "subscriptionId"};
+
+static int check_names(const struct mount_input *input, const struct parameters *p,
+                       const struct request_defaults *defaults, char **ret_hint, struct error **err)
+{
+    const char *known[ARRAY_SIZE(parameter_table) + ARRAY_SIZE(ignored_parameters)];
+    for (size_t i = 0; i < ARRAY_SIZE(parameter_table); i++)
+        known[i] = parameter_table[i].attribute;
+    for (size_t i = 0; i < ARRAY_SIZE(ignored_parameters); i++)
+        known[ARRAY_SIZE(parameter_table) + i] = ignored_parameters[i];
+    const struct unknown_parameters_input unknown = {
+        .attributes = input->attributes,
+        .known = known,
+        .n_known = ARRAY_SIZE(known),
+        .class_name = p->class_name,
+        .namespace = p->pod_namespace,
+        .reports = defaults->reports,
+        .log = defaults->log,
+    };
+    return unknown_parameters_check(&unknown, ret_hint, err);
+}
+
 static int build(const struct mount_input *input, const struct request_defaults *defaults,
                  struct mount_request *request, struct error **err)
 {
@@ -223,7 +247,8 @@ static int build(const struct mount_input *input, const struct request_defaults 
     cleanup_egress struct egress *egress = NULL;
     struct object_defaults for_objects = {.mode = input->permission, .log = defaults->log};
 
-    if (parameters_read(input->attributes, &p, err) < 0)
+    if (parameters_read(input->attributes, &p, err) < 0 ||
+        check_names(input, &p, defaults, &request->hint, err) < 0)
         return -1;
     struct credential_parameters for_credentials = {
         .client_id = p.client_id,
@@ -257,10 +282,12 @@ int mount_request_parse(const struct mount_input *input, const struct request_de
     struct mount_request request = {0};
     int result = build(input, defaults, &request, err);
 
-    if (result < 0)
+    if (result < 0) {
+        (void)unknown_parameters_append(err, request.hint);
         mount_request_finish(&request);
-    else
+    } else {
         *ret_request = request;
+    }
     return result;
 }
 
@@ -269,5 +296,6 @@ void mount_request_finish(struct mount_request *request)
     vault_finish(&request->vault);
     object_list_finish(&request->objects);
     identity_unref(request->identity);
+    free(request->hint);
     *request = (struct mount_request){0};
 }

@@ -10,6 +10,7 @@
 #include "common/base/log.h"
 #include "common/base/string_map.h"
 #include "common/crypto/digest.h"
+#include "provider-azure/base/parameter_names.h"
 #include "provider-azure/cloud/cloud.h"
 #include "provider-azure/identity/identity.h"
 #include "provider-azure/objects/objects.h"
@@ -34,8 +35,9 @@ struct request_defaults {
     const struct cloud *cloud;     /* for a mount without cloudName */
     const char *custom_cloud_path; /* $AZURE_ENVIRONMENT_FILEPATH as it was at start, or NULL */
     struct identity_endpoints endpoints;
-    const char *ca_dir; /* --class-ca-dir; NULL or "" = none */
-    struct log *log;    /* may be NULL */
+    const char *ca_dir;            /* --class-ca-dir; NULL or "" = none */
+    struct log *log;               /* may be NULL */
+    struct class_reports *reports; /* classes with unknown parameters; NULL: they are not reported */
 };
 
 struct mount_request {
@@ -43,6 +45,7 @@ struct mount_request {
     struct vault vault;                /* empty when there are no objects */
     struct object_list objects;
     struct identity *identity; /* NULL when there are no objects */
+    char *hint;                /* for errors: a parameter that is probably misspelled; may be NULL */
 };
 
 /* Reads the attributes and checks them in the order, and with the messages, that users know (specification

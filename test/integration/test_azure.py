@@ -300,3 +300,34 @@ def test_sensitive_requests_never_follow_a_foreign_host(client, emulator):
     code, message = mount_failure(client, keyvaultName="no-such-vault", timeout=10)
     assert code == CODES.UNAVAILABLE
     assert "no-such-vault.vault.localhost" in message
+
+
+# ---- parameters that are not known ------------------------------------------------------------------------------------------------
+
+
+def unknown_lines(azure):
+    return [line for line in azure.log.splitlines() if "parameters that are not known" in line]
+
+
+def test_unknown_parameters_are_logged_once_for_each_content_of_a_class(client, azure):
+    for _ in range(3):
+        mount(client, "secret1", secretObjects="x", cloudname="AzureCloud")
+    lines = unknown_lines(azure)
+    assert len(lines) == 1 and "cloudname, secretObjects" in lines[0]
+    mount(client, "secret1", secretObjects="y", cloudname="AzureCloud")
+    assert len(unknown_lines(azure)) == 2
+    mount(client, "secret1", secretObjects="x", cloudname="AzureCloud")
+    assert len(unknown_lines(azure)) == 2
+    mount(client, "secret1", resourceGroup="r", subscriptionId="s")
+    assert len(unknown_lines(azure)) == 2, "old classes have these"
+
+
+@pytest.mark.parametrize("overrides,word", [
+    ({"keyvaultName": None, "keyVaultName": "v"}, "parameter keyVaultName is not known, keyvaultName is"),
+    ({"tenantId": None, "tenantid": "t"}, "parameter tenantid is not known, tenantID is"),
+    ({"clientId": "c", "tenantId": "no-such"}, "parameter clientId is not known, clientID is"),
+    ({"usePodIdentiy": "true", "keyvaultName": "a"}, "parameter usePodIdentiy is not known, usePodIdentity is"),
+])
+def test_an_error_names_a_misspelled_parameter(client, overrides, word):
+    _, message = mount_failure(client, **overrides)
+    assert f"[hint: {word}]" in message

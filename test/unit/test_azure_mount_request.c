@@ -51,6 +51,60 @@ static int parse(const struct pairs *pairs, const char *secrets_json, struct mou
     return mount_request_parse(&input, &defaults, ret_request, err);
 }
 
+static void names_that_are_nearly_right_are_recognized(void **state)
+{
+    static const char *const known[] = {
+        "keyvaultName",   "keyvaultURL",          "tenantID", "tenantId", "clientID",
+        "usePodIdentity", "useVMManagedIdentity", "objects",  "cloudName"};
+    static const struct {
+        const char *name, *similar;
+    } rows[] = {
+        {"tenantid", "tenantID"},
+        {"TenantId", "tenantID"},
+        {"keyVaultName", "keyvaultName"},
+        {"keyvaultname", "keyvaultName"},
+        {"KeyvaultNames", "keyvaultName"},
+        {"keyvault_name", "keyvaultName"},
+        {"keyvaultUrl", "keyvaultURL"},
+        {"clientId", "clientID"},
+        {"usePodIdentiy", "usePodIdentity"},
+        {"usePodIdenttiy", "usePodIdentity"},
+        {"usePodIdnetiyt", "usePodIdentity"},
+        {"useVmManagedIdentity", "useVMManagedIdentity"},
+        {"object", "objects"},
+        {"cloud-name", "cloudName"},
+        {"usePodIdy", NULL},
+        {"vault", NULL},
+        {"", NULL},
+        {"secretObjects", NULL},
+        {"keyvaultNameXYZ", NULL},
+        {"k\xc3\xbcyvaultName", "keyvaultName"},
+        {"keyvaultNamekeyvaultNamekeyvaultNamekeyvaultNamekeyvaultNamekeyvaultName", NULL},
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        const char *similar = parameter_name_similar(rows[i].name, known, ARRAY_SIZE(known));
+        if ((similar == NULL) != (rows[i].similar == NULL) ||
+            (similar != NULL && strcmp(similar, rows[i].similar) != 0))
+            fail_msg("%s: %s", rows[i].name, similar != NULL ? similar : "nothing");
+    }
+}
+
+static void a_content_of_a_class_is_reported_once_until_many_others_were(void **state)
+{
+    struct class_reports reports = {0};
+    uint8_t digest[DIGEST_SHA256_LEN] = {0};
+    (void)state;
+    for (unsigned i = 0; i <= CLASS_REPORTS_MAX; i++) {
+        digest[0] = (uint8_t)i;
+        digest[1] = (uint8_t)(i >> 8);
+        assert_true(class_reports_add(&reports, digest));
+        assert_false(class_reports_add(&reports, digest));
+    }
+    memset(digest, 0, sizeof(digest)); /* the oldest made room for the last */
+    assert_true(class_reports_add(&reports, digest));
+}
+
 /* The last row of a step fails in the next step: the checks have an order. */
 static void checks_come_in_the_order_users_know(void **state)
 {
@@ -80,6 +134,27 @@ static void checks_come_in_the_order_users_know(void **state)
         {{{{POD, "pod1"}, {POD_NS, "ns1"}, {"usePodIdentity", " true "}, {"useAzureTokenProxy", "1"}}},
          SP,
          "only one identity mode"},
+        {{{{POD, "pod1"}, {POD_NS, "ns1"}, {"keyVaultName", "testKV"}}},
+         SP,
+         "keyvaultName is not provided [hint: parameter keyVaultName is not known, keyvaultName is]"},
+        {{{{POD, "pod1"}, {POD_NS, "ns1"}, {"keyvaultName", "testKV"}, {"tenantid", "t"}}},
+         SP,
+         "tenantId is not provided [hint: parameter tenantid is not known, tenantID is]"},
+        {{{{POD, "pod1"},
+           {POD_NS, "ns1"},
+           {"keyvaultName", "testKV"},
+           {"tenantId", "t"},
+           {"usePodIdentiy", "true"}}},
+         NULL,
+         "[hint: parameter usePodIdentiy is not known, usePodIdentity is]"},
+        {{{{POD, "pod1"},
+           {POD_NS, "ns1"},
+           {"keyvaultName", "testKV"},
+           {"tenantId", "t"},
+           {"Objects", "x"},
+           {"clientId", "c"}}},
+         SP,
+         "objects is not set [hint: parameter Objects is not known, objects is; parameter clientId is not known, clientID is]"},
         {{{{POD, "pod1"}, {POD_NS, "ns1"}, {"keyvaultName", "testKV"}}}, SP, "tenantId is not provided"},
         {{{{POD, "pod1"}, {POD_NS, "ns1"}, {"keyvaultName", "testKV"}, {"tenantId", ""}}},
          SP,
@@ -330,6 +405,8 @@ static void the_history_switch_is_a_boolean_of_the_class(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(names_that_are_nearly_right_are_recognized),
+        cmocka_unit_test(a_content_of_a_class_is_reported_once_until_many_others_were),
         cmocka_unit_test(checks_come_in_the_order_users_know),
         cmocka_unit_test(booleans_are_those_of_go),
         cmocka_unit_test(either_spelling_of_the_tenant_will_do),

@@ -1,0 +1,83 @@
+/*
+ * parameter_names.c - names that are nearly right.
+ */
+#include "provider-azure/base/parameter_names.h"
+
+#include <string.h>
+#include <strings.h>
+
+enum { DISTANCE_MAX = 2 };
+
+static char lower(char c)
+{
+    return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
+}
+
+static size_t min(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
+/* Fills row i of the table: the distances of the first i letters of `a` to each start of `b`. */
+static void fill_row(const char *a, const char *b, size_t b_len, size_t i,
+                     size_t rows[3][PARAMETER_NAME_MAX + 1])
+{
+    size_t *row = rows[i % 3];
+    const size_t *above = rows[(i + 2) % 3];
+    const size_t *two_above = rows[(i + 1) % 3];
+
+    row[0] = i;
+    for (size_t k = 1; k <= b_len; k++) {
+        bool same = lower(a[i - 1]) == lower(b[k - 1]);
+        row[k] = min(min(above[k], row[k - 1]) + 1, above[k - 1] + (same ? 0 : 1));
+        if (i > 1 && k > 1 && lower(a[i - 1]) == lower(b[k - 2]) && lower(a[i - 2]) == lower(b[k - 1]))
+            row[k] = min(row[k], two_above[k - 2] + 1);
+    }
+}
+
+/* The letters to add, leave out, replace or swap between two names; the case does not count. */
+static size_t distance(const char *a, const char *b)
+{
+    size_t rows[3][PARAMETER_NAME_MAX + 1];
+    size_t a_len = strlen(a), b_len = strlen(b);
+
+    for (size_t k = 0; k <= b_len; k++)
+        rows[0][k] = k;
+    for (size_t i = 1; i <= a_len; i++)
+        fill_row(a, b, b_len, i, rows);
+    return rows[a_len % 3][b_len];
+}
+
+const char *parameter_name_similar(const char *name, const char *const *known, size_t n)
+{
+    const char *best = NULL;
+    size_t best_distance = DISTANCE_MAX + 1;
+
+    if (strnlen(name, PARAMETER_NAME_MAX + 1) > PARAMETER_NAME_MAX)
+        return NULL;
+    for (size_t i = 0; i < n; i++) {
+        size_t len = strnlen(known[i], PARAMETER_NAME_MAX + 1);
+        if (len > PARAMETER_NAME_MAX ||
+            len < 2 * (DISTANCE_MAX + 1)) /* two letters are half of a short name */
+            continue;
+        size_t d = distance(name, known[i]);
+        if (d < best_distance) {
+            best = known[i];
+            best_distance = d;
+        }
+    }
+    return best;
+}
+
+bool class_reports_add(struct class_reports *reports, const uint8_t digest[DIGEST_SHA256_LEN])
+{
+    for (size_t i = 0; i < reports->n; i++) {
+        if (memcmp(reports->digests[i], digest, DIGEST_SHA256_LEN) == 0)
+            return false;
+    }
+    memcpy(reports->digests[reports->next], digest, DIGEST_SHA256_LEN);
+    reports->next = (reports->next + 1) % CLASS_REPORTS_MAX;
+    if (reports->n < CLASS_REPORTS_MAX)
+        reports->n++;
+    return true;
+}

@@ -103,23 +103,27 @@ bool mount_option_find(const char *options, const char *name, const char **ret_v
 
 /* --- all of them --- */
 
-static int make_space(struct mount_table *table, size_t *capacity, struct error **err)
+/* Returns the place of the next mount, NULL on failure. */
+static struct mount_info *make_space(struct mount_table *table, size_t *capacity, struct error **err)
 {
-    if (table->n < *capacity)
-        return 0;
-    if (table->n >= MOUNT_TABLE_MAX)
-        return error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "more than %d mounts", MOUNT_TABLE_MAX);
+    if (table->n < *capacity && table->list != NULL)
+        return &table->list[table->n];
+    if (table->n >= MOUNT_TABLE_MAX) {
+        (void)error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "more than %d mounts", MOUNT_TABLE_MAX);
+        return NULL;
+    }
     size_t more = *capacity == 0 ? 64 : 2 * *capacity;
     struct mount_info *list = reallocarray(table->list, more, sizeof(*list));
-    if (list == NULL)
-        return error_no_memory(err, NULL);
-    table->list = list;
-    char **lines = reallocarray(table->lines, more, sizeof(*lines));
-    if (lines == NULL)
-        return error_no_memory(err, NULL);
+    char **lines = list == NULL ? NULL : reallocarray(table->lines, more, sizeof(*lines));
+    if (list != NULL)
+        table->list = list;
+    if (lines == NULL) {
+        (void)error_no_memory(err, NULL);
+        return NULL;
+    }
     table->lines = lines;
     *capacity = more;
-    return 0;
+    return &list[table->n];
 }
 
 static int read_lines(FILE *file, struct mount_table *table, struct error **err)
@@ -133,9 +137,10 @@ static int read_lines(FILE *file, struct mount_table *table, struct error **err)
             break;
         if (len > 0 && line[len - 1] == '\n')
             line[len - 1] = '\0';
-        if (make_space(table, &capacity, err) < 0)
+        struct mount_info *next = make_space(table, &capacity, err);
+        if (next == NULL)
             return -1;
-        if (mount_info_parse(line, &table->list[table->n]))
+        if (mount_info_parse(line, next))
             table->lines[table->n++] = steal_ptr(&line);
     }
     return ferror(file) == 0 ? 0
@@ -190,7 +195,7 @@ const struct mount_info *mount_table_containing(const struct mount_table *table,
 
 void mount_table_finish(struct mount_table *table)
 {
-    for (size_t i = 0; i < table->n; i++)
+    for (size_t i = 0; table->lines != NULL && i < table->n; i++)
         free(table->lines[i]);
     free(table->lines);
     free(table->list);

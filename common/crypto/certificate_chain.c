@@ -280,13 +280,12 @@ static void apply_order(struct pkcs12 *pfx, const size_t *order)
 {
     struct secret *certificates[CERTIFICATE_CHAIN_MAX];
     struct pkcs12_key_id ids[CERTIFICATE_CHAIN_MAX];
-    size_t n = pfx->n_certificates;
-    for (size_t i = 0; i < n; i++) {
-        certificates[i] = pfx->certificates[order[i]];
-        ids[i] = pfx->certificate_ids[order[i]];
+    memcpy(certificates, pfx->certificates, sizeof(certificates));
+    memcpy(ids, pfx->certificate_ids, sizeof(ids));
+    for (size_t i = 0; i < pfx->n_certificates; i++) {
+        pfx->certificates[i] = certificates[order[i]];
+        pfx->certificate_ids[i] = ids[order[i]];
     }
-    memcpy(pfx->certificates, certificates, n * sizeof(certificates[0]));
-    memcpy(pfx->certificate_ids, ids, n * sizeof(ids[0]));
 }
 
 static void key_to_front(struct pkcs12 *pfx, size_t i)

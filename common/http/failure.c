@@ -111,6 +111,31 @@ static enum http_hop proxy_failed(const struct http_call *call, struct error **e
     return HTTP_HOP_PROXY;
 }
 
+/* The URL was checked before: these are about the response's status line. */
+static bool is_not_http(CURLcode result)
+{
+    return result == CURLE_URL_MALFORMAT || result == CURLE_UNSUPPORTED_PROTOCOL ||
+           result == CURLE_WEIRD_SERVER_REPLY;
+}
+
+static const char *exchange_text(const struct http_call *call)
+{
+    return is_not_http(call->result) ? "the response is not HTTP" : curl_easy_strerror(call->result);
+}
+
+/* curl reports a header field that is too long for it as lack of memory. */
+static enum http_hop memory_failed(const struct http_call *call, struct error **err)
+{
+    if (stage_of(call) != STAGE_RESPONSE) {
+        (void)error_no_memory(err, "an HTTP call");
+        return HTTP_HOP_NONE;
+    }
+    (void)error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED,
+                    "response from %s has too large a header, or there is no memory for it",
+                    call->target.host);
+    return HTTP_HOP_RECEIVE;
+}
+
 /* The exchange of bytes broke off: before or after the proxy's tunnel stood, or in the response. */
 static enum http_hop exchange_failed(const struct http_call *call, struct error **err)
 {
@@ -129,10 +154,10 @@ static enum http_hop exchange_failed(const struct http_call *call, struct error 
     }
     if (call->response.status != 0)
         (void)error_set(err, GRPC_STATUS_UNAVAILABLE, "response from %s broke off: %s", t->host,
-                        curl_easy_strerror(call->result));
+                        exchange_text(call));
     else
         (void)error_set(err, GRPC_STATUS_UNAVAILABLE, "no response from %s: %s", t->host,
-                        curl_easy_strerror(call->result));
+                        exchange_text(call));
     return HTTP_HOP_RECEIVE;
 }
 
@@ -150,16 +175,8 @@ enum http_hop http_call_failure(const struct http_call *call, struct error **err
         return HTTP_HOP_RECEIVE;
     }
     switch (call->result) {
-    case CURLE_URL_MALFORMAT:
-    case CURLE_UNSUPPORTED_PROTOCOL:
-        if (call->response.status == 0 && !passed(call, CURLINFO_CONNECT_TIME_T)) {
-            (void)error_set(err, GRPC_STATUS_INVALID_ARGUMENT, "malformed URL");
-            return HTTP_HOP_NONE;
-        }
-        return exchange_failed(call, err); /* a response that is not HTTP */
     case CURLE_OUT_OF_MEMORY:
-        (void)error_no_memory(err, "an HTTP call");
-        return HTTP_HOP_NONE;
+        return memory_failed(call, err);
     case CURLE_COULDNT_RESOLVE_HOST:
     case CURLE_COULDNT_RESOLVE_PROXY:
         (void)error_set(err, GRPC_STATUS_UNAVAILABLE, "DNS lookup of '%s' failed", t->peer_host);

@@ -192,8 +192,10 @@ int cloud_resolve(const char *name, const char *custom_path, struct cloud *ret_c
         if (*c >= 'a' && *c <= 'z')
             *c = (char)(*c - 'a' + 'A');
     }
-    return error_set(err, GRPC_STATUS_INVALID_ARGUMENT,
-                     "autorest/azure: There is no cloud environment matching the name \"%s\"", upper);
+    return error_set(
+        err, GRPC_STATUS_INVALID_ARGUMENT,
+        "autorest/azure: There is no cloud environment matching the name \"%s\" [hint: the names are AzurePublicCloud, AzureUSGovernmentCloud, AzureChinaCloud, AzureGermanCloud, AzureStackCloud]",
+        upper);
 }
 
 char *cloud_scope(const char *resource)

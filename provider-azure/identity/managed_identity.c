@@ -56,6 +56,11 @@ static void refuse(const struct identity *identity, const struct http_reply *rep
             err, GRPC_STATUS_UNAUTHENTICATED,
             "IMDS refused (HTTP 400): the requested identity isn't assigned to this resource: %s [hint: userAssignedIdentityID must be the client id of an identity assigned to the node]",
             text);
+    else if (reply->status == 400 && description != NULL && strstr(description, "Identity not found") != NULL)
+        error_set(
+            err, GRPC_STATUS_UNAUTHENTICATED,
+            "IMDS refused (HTTP 400): failed to authenticate a system assigned identity: %s [hint: no identity is assigned to this node's virtual machine or scale set]",
+            text);
     else if (reply->status == 400)
         error_set(
             err, GRPC_STATUS_UNAUTHENTICATED,

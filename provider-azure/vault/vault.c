@@ -16,13 +16,17 @@ static int check_name(const char *name, size_t len, struct error **err)
 {
     static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-";
     int shown = len > 256 ? 256 : (int)len;
+    const char *hint =
+        strpbrk(name, ".:/") != NULL
+            ? " [hint: keyvaultName is the first part of the vault's host name; a URL belongs into keyvaultURL]"
+            : "";
 
     if (len < VAULT_NAME_MIN || len > VAULT_NAME_MAX)
         return error_set(err, GRPC_STATUS_INVALID_ARGUMENT,
-                         "Invalid vault name: \"%.*s\", must be between 3 and 24 chars", shown, name);
+                         "Invalid vault name: \"%.*s\", must be between 3 and 24 chars%s", shown, name, hint);
     if (strspn(name, allowed) < len)
         return error_set(err, GRPC_STATUS_INVALID_ARGUMENT,
-                         "Invalid vault name: \"%.*s\", must match [-a-zA-Z0-9]{3,24}", shown, name);
+                         "Invalid vault name: \"%.*s\", must match [-a-zA-Z0-9]{3,24}%s", shown, name, hint);
     return 0;
 }
 

@@ -73,11 +73,21 @@ static bool is_disabled(int status, const struct vault_error_body *body)
     return status == 403 && is_code_of_object(body->inner_code, "Disabled");
 }
 
+/* Whether the reply is a web page or a redirect: Key Vault sends neither. */
+static bool is_page(const struct http_reply *reply)
+{
+    const char *text = buffer_str(&reply->body);
+    return (reply->status >= 300 && reply->status < 400) || text[strspn(text, " \t\r\n")] == '<';
+}
+
 /* A cause that the body suggests, NULL when it suggests none. */
 static const char *hint_for(int status, const struct vault_error_body *body)
 {
     const char *inner = body->inner_code, *message = body->message;
 
+    if (status == 403 && strcmp(inner, "ForbiddenByConnection") == 0 &&
+        strcasestr(message, "private link") != NULL)
+        return "the vault takes connections from its private endpoints only: its name must resolve to their address on this node (private DNS)";
     if (status == 403 &&
         (strcmp(inner, "ForbiddenByFirewall") == 0 || strcmp(inner, "ForbiddenByConnection") == 0 ||
          strstr(message, "Client address is not authorized") != NULL))
@@ -122,7 +132,8 @@ int vault_error(const struct http_reply *reply, const char *host, unsigned tries
     const struct vault_error_body body = read_body(reply);
     cleanup_json cJSON *root = body.root; /* what `body` borrows from */
     (void)root;
-    const char *hint = hint_for(reply->status, &body);
+    const char *hint =
+        is_page(reply) ? "no vault sends this response: a proxy in between?" : hint_for(reply->status, &body);
     char message[MESSAGE_MAX + 1];
     char code[CODE_MAX + 1];
     char inner_code[CODE_MAX + 1];

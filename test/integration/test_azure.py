@@ -302,6 +302,19 @@ def test_sensitive_requests_never_follow_a_foreign_host(client, emulator):
     assert "no-such-vault.vault.localhost" in message
 
 
+@pytest.mark.parametrize("status,body,word", [
+    (302, "", "a proxy in between?"), (307, "<html>moved</html>", "a proxy in between?"), (403, "\n <!DOCTYPE html>", "a proxy in between?"),
+    (502, "<html>bad gateway</html>", "a proxy in between?"), (404, "<html>", "a proxy in between?"),
+    (403, '{"error": {"code": "Forbidden", "message": "Public network access is disabled and request is not from a trusted service nor via an '
+          'approved private link.", "innererror": {"code": "ForbiddenByConnection"}}}', "private DNS"),
+    (403, '{"error": {"code": "Forbidden", "message": "Client address is not authorized", "innererror": {"code": "ForbiddenByFirewall"}}}', "firewall"),
+])
+def test_an_error_of_the_vault_suggests_its_cause(client, emulator, status, body, word):
+    emulator.add_fault("status", service="vault", status=status, body=body)
+    _, message = mount_failure(client, timeout=5)
+    assert f"HTTP {status}" in message and word in message
+
+
 # ---- parameters that are not known ------------------------------------------------------------------------------------------------
 
 

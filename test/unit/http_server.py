@@ -71,6 +71,16 @@ class Handler(http.server.BaseHTTPRequestHandler):
         elif path == "/garbage":
             self.close_connection = True
             self.wfile.write(b"\x00\x01garbage\r\n\r\n")
+        elif path.startswith("/line-"):
+            self.close_connection = True
+            self.wfile.write({"/line-version": b"HTTP/9.9 200 OK", "/line-status": b"HTTP/1.1 abc OK", "/line-short": b"HTTP/1.1 20 OK",
+                              "/line-name": b"HTPT/1.1 200 OK"}[path] + b"\r\nContent-Length: 0\r\n\r\n")
+        elif path == "/hugeheader":
+            self.close_connection = True
+            try:
+                self.wfile.write(b"HTTP/1.1 200 OK\r\nX-Huge: " + b"x" * 3000000 + b"\r\nContent-Length: 0\r\n\r\n")
+            except OSError:
+                pass
         elif path == "/manyheaders":
             self.answer(b"", 200, [("X-%d" % i, "v") for i in range(99)] * 2)
         elif path == "/stall":

@@ -326,7 +326,11 @@ static void responses_of_imds_are_read_in_all_their_forms(void **state)
         {VM, 200, "{}", GRPC_STATUS_UNAVAILABLE, 0, "no access_token"},
         {VM, 400, "{\"error\":\"invalid_request\",\"error_description\":\"Identity not found\"}",
          GRPC_STATUS_UNAUTHENTICATED, 0,
-         "failed to authenticate a system assigned identity: invalid_request: Identity not found"},
+         "failed to authenticate a system assigned identity: invalid_request: Identity not found [hint: no identity is assigned"},
+        {VM, 400,
+         "{\"error\":\"invalid_request\",\"error_description\":\"Multiple user assigned identities exist\"}",
+         GRPC_STATUS_UNAUTHENTICATED, 0,
+         "[hint: with several user-assigned identities set userAssignedIdentityID]"},
         {UA, 400, "{\"error\":\"invalid_request\",\"error_description\":\"Identity not found\"}",
          GRPC_STATUS_UNAUTHENTICATED, 0, "the requested identity isn't assigned to this resource"},
         {VM, 403, "<html>", GRPC_STATUS_UNAUTHENTICATED, 0, "blocked or behind a proxy"},
@@ -503,8 +507,9 @@ static void pods_bound_to_one_identity_are_one_principal(void **state)
 static void every_number_of_the_list_has_a_hint(void **state)
 {
     (void)state;
-    static const int numbers[] = {7000215, 7000222, 700016, 90002,  900023, 70021, 700211, 700212,
-                                  700213,  700024,  700027, 700030, 500011, 50196, 0,      12345};
+    static const int numbers[] = {7000215, 7000222, 70025,  7000229, 7000112, 53003,  700016,
+                                  90002,   900023,  70021,  700211,  700212,  700213, 700024,
+                                  700027,  700030,  500011, 50196,   0,       12345};
     enum { HINTS = ARRAY_SIZE(numbers) - 2 };
 
     for (size_t i = 0; i < ARRAY_SIZE(numbers); i++) {

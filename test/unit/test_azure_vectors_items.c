@@ -32,6 +32,8 @@ static void vault_urls_of_every_cloud(void **state)
          "Invalid vault name: \"longkeyvaultnamewhichisnotvalid\", must be between 3 and 24 chars"},
         {"kv", "AzurePublicCloud", "Invalid vault name: \"kv\", must be between 3 and 24 chars"},
         {"kv_test", "AzurePublicCloud", "Invalid vault name: \"kv_test\", must match [-a-zA-Z0-9]{3,24}"},
+        {"https://kv.vault.azure.net/", "AzurePublicCloud", "a URL belongs into keyvaultURL]"},
+        {"kv.vault.azure.net", "AzurePublicCloud", "a URL belongs into keyvaultURL]"},
         {"k\xc3\xbc", "AzurePublicCloud", "must match"}, /* three bytes are long enough */
         {"testkv", "AZUREPUBLICCLOUD", "https://testkv.vault.azure.net/"},
         {"testkv", "AzureCloud", "https://testkv.vault.azure.net/"},
@@ -44,6 +46,8 @@ static void vault_urls_of_every_cloud(void **state)
         {"testkv", "azureusgovernment", "https://testkv.vault.usgovcloudapi.net/"},
         {"testkv", "AZUREWRONGCLOUD",
          "autorest/azure: There is no cloud environment matching the name \"AZUREWRONGCLOUD\""},
+        {"testkv", "moon",
+         "\"MOON\" [hint: the names are AzurePublicCloud, AzureUSGovernmentCloud, AzureChinaCloud, AzureGermanCloud, AzureStackCloud]"},
         {"testkv", "AZURESTACKCLOUD", "open : no such file or directory"},
     };
     (void)state;

@@ -87,6 +87,12 @@ static void misbehaving_servers_give_named_errors(void **state)
          "response from 127.0.0.1 broke off"},
         {"/reset?q=canary", GRPC_STATUS_UNAVAILABLE, HTTP_HOP_RECEIVE, "no response from 127.0.0.1"},
         {"/garbage?q=canary", GRPC_STATUS_UNAVAILABLE, HTTP_HOP_RECEIVE, "no response from 127.0.0.1"},
+        {"/line-version?q=canary", GRPC_STATUS_UNAVAILABLE, HTTP_HOP_RECEIVE,
+         "no response from 127.0.0.1: the response is not HTTP"},
+        {"/line-status?q=canary", GRPC_STATUS_UNAVAILABLE, HTTP_HOP_RECEIVE, "no response from 127.0.0.1"},
+        {"/line-short?q=canary", GRPC_STATUS_UNAVAILABLE, HTTP_HOP_RECEIVE, "no response from 127.0.0.1"},
+        {"/line-name?q=canary", GRPC_STATUS_UNAVAILABLE, HTTP_HOP_RECEIVE, "no response from 127.0.0.1"},
+        {"/hugeheader?q=canary", GRPC_STATUS_RESOURCE_EXHAUSTED, HTTP_HOP_RECEIVE, "too large a header"},
         {"/manyheaders?q=canary", GRPC_STATUS_RESOURCE_EXHAUSTED, HTTP_HOP_RECEIVE, "too large a header"},
         {"/big?q=canary", GRPC_STATUS_RESOURCE_EXHAUSTED, HTTP_HOP_RECEIVE, "is larger than 1000 bytes"},
         {"/bigchunks?q=canary", GRPC_STATUS_RESOURCE_EXHAUSTED, HTTP_HOP_RECEIVE,
@@ -99,10 +105,11 @@ static void misbehaving_servers_give_named_errors(void **state)
     open_client(&f, &PLAIN);
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
         char text[256];
-        struct outcome o = fetch(&f, (struct http_request){.url = url(text, sizeof(text), "http", "127.0.0.1",
-                                                                      server.port, cases[i].path),
-                                                           .max_response_bytes = 1000,
-                                                           .timeout_ms = i < 6 ? 20000 : 300});
+        struct outcome o =
+            fetch(&f, (struct http_request){
+                          .url = url(text, sizeof(text), "http", "127.0.0.1", server.port, cases[i].path),
+                          .max_response_bytes = 1000,
+                          .timeout_ms = cases[i].hop == HTTP_HOP_TIMEOUT ? 300 : 20000});
         assert_non_null(strstr(o.message, cases[i].message));
         assert_null(strstr(o.message, "canary"));
         assert_int_equal(o.code, cases[i].code);

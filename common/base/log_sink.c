@@ -294,7 +294,7 @@ void log_sink_flush(struct log_sink *sink, unsigned timeout_ms)
     (void)pthread_mutex_unlock(&sink->mutex);
 }
 
-/* A second open file of the same pipe or terminal; -1 when there is none, also for a pipe without a reader. */
+/* A second open file of the same pipe or terminal; -1 when there is none, as for a pipe without a reader. */
 static int reopen(int fd)
 {
     char path[32];

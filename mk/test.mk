@@ -63,6 +63,13 @@ fuzz: deps-fuzz ## run every fuzz target for FUZZ_SECONDS (60)
 	$(MAKE) $(jobs) VARIANT=fuzz CC=clang fuzzers
 	@BUILD=build/fuzz-clang FUZZ_SECONDS=$(FUZZ_SECONDS) test/fuzz/run.sh
 
+RANDOM_RUNS ?= 100
+RANDOM_STEPS ?= 100
+.PHONY: random-sync
+random-sync: deps-test ## run random sequences of edits, mounts, kills, deletions and faults (RANDOM_RUNS, RANDOM_STEPS, RANDOM_SEED)
+	$(MAKE) $(jobs) VARIANT=release CC=gcc programs emulator
+	@BUILD=build/release WORKERS=4 RANDOM_RUNS=$(RANDOM_RUNS) RANDOM_STEPS=$(RANDOM_STEPS) test/integration/run.sh test/integration/test_random_sync.py -q
+
 # Not part of another target, because only these tests need a package index.
 .PHONY: sdk-test
 sdk-test: deps-build ## run Microsoft's own Key Vault clients against the emulator (installs them below build/sdk)

@@ -91,6 +91,12 @@ static int required_string(const cJSON *object, const char *key, const char **re
     return 0;
 }
 
+/* As a tool writes that a cloud does not have it. */
+static bool is_absent(const char *value)
+{
+    return value == NULL || *value == '\0' || strcasecmp(value, "N/A") == 0;
+}
+
 static int check_https(const char *key, const char *url, struct error **err)
 {
     cleanup_free char *host = NULL;
@@ -108,6 +114,22 @@ static int check_suffix(const char *key, const char *suffix, struct error **err)
     return 0;
 }
 
+/* The audience of vault tokens: keyVaultEndpoint, or without it the domain of all vaults.
+ * *ret_made is what was allocated for it. */
+static int read_vault(const cJSON *root, struct known_cloud *cloud, char **ret_made, struct error **err)
+{
+    if (any_case_string(root, "keyVaultEndpoint", &cloud->vault, err) < 0)
+        return -1;
+    if (!is_absent(cloud->vault))
+        return check_https("keyVaultEndpoint", cloud->vault, err);
+    if (asprintf(ret_made, "https://%s", cloud->vault_suffix) < 0) {
+        *ret_made = NULL;
+        return error_no_memory(err, NULL);
+    }
+    cloud->vault = *ret_made;
+    return 0;
+}
+
 /* Both or none. */
 static int read_hsm(const cJSON *root, struct known_cloud *cloud, struct error **err)
 {
@@ -115,9 +137,9 @@ static int read_hsm(const cJSON *root, struct known_cloud *cloud, struct error *
     if (any_case_string(root, endpoint, &cloud->hsm, err) < 0 ||
         any_case_string(root, suffix, &cloud->hsm_suffix, err) < 0)
         return -1;
-    if (cloud->hsm == NULL || strcasecmp(cloud->hsm, "N/A") == 0)
+    if (is_absent(cloud->hsm))
         cloud->hsm = "";
-    if (cloud->hsm_suffix == NULL || strcasecmp(cloud->hsm_suffix, "N/A") == 0)
+    if (is_absent(cloud->hsm_suffix))
         cloud->hsm_suffix = "";
     if (*cloud->hsm == '\0' || *cloud->hsm_suffix == '\0') {
         cloud->hsm = cloud->hsm_suffix = "";
@@ -129,6 +151,7 @@ static int read_hsm(const cJSON *root, struct known_cloud *cloud, struct error *
 int cloud_parse(const char *json, size_t len, struct cloud *ret_cloud, struct error **err)
 {
     cleanup_json cJSON *root = json_parse(json, len, CLOUD_FILE_MAX, err);
+    cleanup_free char *audience = NULL;
     struct known_cloud cloud = {0};
 
     if (root == NULL)
@@ -137,11 +160,10 @@ int cloud_parse(const char *json, size_t len, struct cloud *ret_cloud, struct er
         return error_set(err, GRPC_STATUS_INVALID_ARGUMENT, "the cloud file is not a JSON object");
     if (any_case_string(root, "name", &cloud.name, err) < 0 ||
         required_string(root, "activeDirectoryEndpoint", &cloud.authority, err) < 0 ||
-        required_string(root, "keyVaultEndpoint", &cloud.vault, err) < 0 ||
         required_string(root, "keyVaultDNSSuffix", &cloud.vault_suffix, err) < 0 ||
         check_https("activeDirectoryEndpoint", cloud.authority, err) < 0 ||
-        check_https("keyVaultEndpoint", cloud.vault, err) < 0 ||
-        check_suffix("keyVaultDNSSuffix", cloud.vault_suffix, err) < 0 || read_hsm(root, &cloud, err) < 0)
+        check_suffix("keyVaultDNSSuffix", cloud.vault_suffix, err) < 0 ||
+        read_vault(root, &cloud, &audience, err) < 0 || read_hsm(root, &cloud, err) < 0)
         return -1;
     if (cloud.name == NULL)
         cloud.name = CLOUD_CUSTOM_NAME;

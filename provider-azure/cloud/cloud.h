@@ -28,9 +28,9 @@ struct cloud {
  * directory". The read is of a small local file (a ConfigMap or hostPath) and synchronous. */
 int cloud_resolve(const char *name, const char *custom_path, struct cloud *ret_cloud, struct error **err);
 
-/* Reads a custom cloud file: keys without regard to case, unknown ones ignored; activeDirectoryEndpoint,
- * keyVaultEndpoint (https URLs) and keyVaultDNSSuffix required; managedHSMEndpoint and managedHSMDNSSuffix
- * only together ("N/A", as the tools write it, means none). */
+/* Reads a custom cloud file: keys without regard to case, unknown ones ignored; activeDirectoryEndpoint (an
+ * https URL) and keyVaultDNSSuffix required; keyVaultEndpoint (an https URL) is "https://<keyVaultDNSSuffix>" unless it is given; managedHSMEndpoint and managedHSMDNSSuffix only together. "" and "N/A", as
+ * the tools write it, mean none. */
 int cloud_parse(const char *json, size_t len, struct cloud *ret_cloud, struct error **err);
 
 /* "<resource>/.default" unless it ends so already; the caller frees. The double slash of a resource with a

@@ -1,5 +1,6 @@
 """The Azure provider driven directly over its socket, against the emulated cloud."""
 
+import json
 import time
 
 import pytest
@@ -313,6 +314,18 @@ def test_an_error_of_the_vault_suggests_its_cause(client, emulator, status, body
     emulator.add_fault("status", service="vault", status=status, body=body)
     _, message = mount_failure(client, timeout=5)
     assert f"HTTP {status}" in message and word in message
+
+
+@pytest.mark.parametrize("endpoint", [None, "", "N/A"])
+def test_a_cloud_file_may_lack_the_endpoint_of_vaults(start_azure, emulator, scratch, endpoint):
+    cloud = json.loads((emulator.directory / "cloud.json").read_text())
+    assert cloud.pop("keyVaultEndpoint").rstrip("/") == f"https://{cloud['keyVaultDNSSuffix']}", "the emulator's vaults want the usual audience"
+    if endpoint is not None:
+        cloud["keyVaultEndpoint"] = endpoint
+    path = scratch / "cloud.json"
+    path.write_text(json.dumps(cloud))
+    with rpc.Client(start_azure(env={"AZURE_ENVIRONMENT_FILEPATH": str(path)}).socket) as client:
+        assert mount(client, "secret1").files
 
 
 # ---- parameters that are not known ------------------------------------------------------------------------------------------------

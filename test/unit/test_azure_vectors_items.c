@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/buffer.h"
 #include "common/base/cleanup.h"
 #include "provider-azure/objects/objects.h"
 #include "provider-azure/vault/vault.h"
@@ -99,6 +100,8 @@ static void a_cloud_file_needs_its_endpoints(void **state)
         {"{\"activeDirectoryEndpoint\":\"https://login.example/\",\"keyVaultEndpoint\":\"https://vault.example/\"}",
          "keyVaultDNSSuffix is missing"},
         {"{\"activeDirectoryEndpoint\":1}", "the value of activeDirectoryEndpoint is not a string"},
+        {"{\"activeDirectoryEndpoint\":\"https://l\",\"keyVaultEndpoint\":\"http://v\",\"keyVaultDNSSuffix\":\"v\"}",
+         "keyVaultEndpoint is not an https URL"},
         {"[]", "the cloud file is not a JSON object"},
         {"", "invalid JSON"},
     };
@@ -114,6 +117,31 @@ static void a_cloud_file_needs_its_endpoints(void **state)
             assert_string_equal(cloud.authority, "https://login.example/");
             assert_string_equal(cloud.vault, "https://vault.example");
         }
+    }
+}
+
+static void a_cloud_file_without_an_endpoint_of_vaults_has_the_one_of_their_domain(void **state)
+{
+    static const char *const rows[][2] = {
+        {"\"keyVaultDNSSuffix\":\"vault.example\"", "https://vault.example"},
+        {"\"keyVaultEndpoint\":null,\"keyVaultDNSSuffix\":\"vault.example\"", "https://vault.example"},
+        {"\"keyVaultEndpoint\":\"\",\"keyVaultDNSSuffix\":\"vault.example:8443\"",
+         "https://vault.example:8443"},
+        {"\"keyVaultEndpoint\":\"N/A\",\"keyVaultDNSSuffix\":\"vault.example\"", "https://vault.example"},
+        {"\"KeyVaultEndpoint\":\"n/a\",\"KeyVaultDNSSuffix\":\"a.vault.example\"", "https://a.vault.example"},
+        {"\"keyVaultEndpoint\":\"https://vault.hub.example/1111-2222\",\"keyVaultDNSSuffix\":\"v.example\"",
+         "https://vault.hub.example/1111-2222"},
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        cleanup_buffer struct buffer text = {.ceiling = 1000};
+        cleanup_cloud struct cloud cloud = {0};
+        assert_int_equal(buffer_printf(&text, NULL,
+                                       "{\"activeDirectoryEndpoint\":\"https://login.example/\",%s}",
+                                       rows[i][0]),
+                         0);
+        assert_int_equal(cloud_parse(buffer_str(&text), text.len, &cloud, NULL), 0);
+        assert_string_equal(cloud.vault, rows[i][1]);
     }
 }
 
@@ -532,6 +560,7 @@ int main(void)
         cmocka_unit_test(vault_urls_of_every_cloud),
         cmocka_unit_test(audiences_keep_their_slash),
         cmocka_unit_test(a_cloud_file_needs_its_endpoints),
+        cmocka_unit_test(a_cloud_file_without_an_endpoint_of_vaults_has_the_one_of_their_domain),
         cmocka_unit_test(shapes_of_the_list),
         cmocka_unit_test(scalars_keep_their_spelling),
         cmocka_unit_test(numbers_of_a_history),

@@ -58,7 +58,7 @@ const char *parameter_name_similar(const char *name, const char *const *known, s
     for (size_t i = 0; i < n; i++) {
         size_t len = strnlen(known[i], PARAMETER_NAME_MAX + 1);
         if (len > PARAMETER_NAME_MAX ||
-            len < 2 * (DISTANCE_MAX + 1)) /* two letters are half of a short name */
+            len < (size_t)2 * (DISTANCE_MAX + 1)) /* two letters are half of a short name */
             continue;
         size_t d = distance(name, known[i]);
         if (d < best_distance) {

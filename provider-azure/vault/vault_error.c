@@ -87,7 +87,7 @@ static const char *hint_for(int status, const struct vault_error_body *body)
 
     if (status == 403 && strcmp(inner, "ForbiddenByConnection") == 0 &&
         strcasestr(message, "private link") != NULL)
-        return "the vault takes connections from its private endpoints only: its name must resolve to their address on this node (private DNS)";
+        return "the vault's firewall takes connections through private endpoints only: its name must resolve to their address on this node (private DNS)";
     if (status == 403 &&
         (strcmp(inner, "ForbiddenByFirewall") == 0 || strcmp(inner, "ForbiddenByConnection") == 0 ||
          strstr(message, "Client address is not authorized") != NULL))

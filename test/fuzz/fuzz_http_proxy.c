@@ -1,6 +1,6 @@
 /*
- * fuzz_http_proxy.c - NO_PROXY and the URLs of proxies: no crash, no leak; an escaped URL has at most one '@' in
- * front of the host, and escaping it again changes nothing.
+ * fuzz_http_proxy.c - NO_PROXY and the URLs of proxies: no crash, no leak; an escaped URL has at most one '@'
+ * in front of the host, and escaping it again changes nothing.
  */
 #include <stdint.h>
 #include <stdlib.h>

@@ -1,7 +1,9 @@
 /*
- * fuzz_mount_table.c - one line of /proc/self/mountinfo: mount points and sources are texts of other programs.
+ * fuzz_mount_table.c - one line of /proc/self/mountinfo: mount points and sources are texts of other
+ * programs.
  *
- * The fields of an accepted line lie within it, in order, and hold no field separator but one that was escaped.
+ * The fields of an accepted line lie within it, in order, and hold no field separator but one that was
+ * escaped.
  */
 #include <stdint.h>
 #include <stdlib.h>

@@ -1,5 +1,6 @@
 /*
- * test_mount_table.c - lines of /proc/self/mountinfo, as proc_pid_mountinfo(5) describes and kernels print them.
+ * test_mount_table.c - lines of /proc/self/mountinfo, as proc_pid_mountinfo(5) describes and kernels print
+ * them.
  */
 #include <setjmp.h>
 #include <stdarg.h>

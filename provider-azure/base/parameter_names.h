@@ -13,8 +13,8 @@
 enum { PARAMETER_NAME_MAX = 64, CLASS_REPORTS_MAX = 256 };
 
 /* The one of the `n` names in `known` that `name` differs from only in letter case, or else the one it comes
- * closest to by at most two letters added, left out, replaced or swapped with the next one. NULL when there is
- * none. The first of equals. */
+ * closest to by at most two letters added, left out, replaced or swapped with the next one. NULL when there
+ * is none. The first of equals. */
 const char *parameter_name_similar(const char *name, const char *const *known, size_t n);
 
 /* The contents of classes that have been reported, the oldest given up for a new one. {0} is empty. */

@@ -123,8 +123,8 @@ static int secret_value(const struct string_map *secrets, const char *key, const
     return 0;
 }
 
-/* A copy of a Secret's value. `kubectl create secret --from-file` keeps the line break and the byte order mark of
- * the file: they are taken off, because Entra would refuse the value without saying why. */
+/* A copy of a Secret's value. `kubectl create secret --from-file` keeps the line break and the byte order
+ * mark of the file: they are taken off, because Entra would refuse the value without saying why. */
 static struct secret *copy_value(struct credentials *credentials, const char *value, struct error **err)
 {
     size_t len = strlen(value), mark = utf8_mark_len(value, len);

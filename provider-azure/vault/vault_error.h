@@ -15,8 +15,9 @@
 int vault_error(const struct http_reply *reply, const char *host, unsigned tries, struct error **err);
 
 /* Whether the reply says that the vault has no such object, or that the object is disabled: 404 with the
- * code SecretNotFound, KeyNotFound or CertificateNotFound; 403 with the inner code SecretDisabled, KeyDisabled
- * or CertificateDisabled. All other responses with these statuses are failures: a gateway sends them as well. */
+ * code SecretNotFound, KeyNotFound or CertificateNotFound; 403 with the inner code SecretDisabled,
+ * KeyDisabled or CertificateDisabled. All other responses with these statuses are failures: a gateway sends
+ * them as well. */
 bool vault_error_is_not_found(const struct http_reply *reply);
 
 #endif

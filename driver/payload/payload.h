@@ -13,8 +13,8 @@
  * owner may read becomes readable for the group too; no other permission is widened. Directories stay 0755,
  * so that every container user can list the volume.
  *
- * A provider that writes its files itself leaves *plain* files in the root instead, without `..data`: every entry
- * whose name does not start with "..".
+ * A provider that writes its files itself leaves *plain* files in the root instead, without `..data`: every
+ * entry whose name does not start with "..".
  *
  * All functions block (tmpfs only) and are meant for worker threads; none touches the loop or shared state.
  *

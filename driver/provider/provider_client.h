@@ -42,8 +42,8 @@ struct provider_response {
 int provider_returns_files(struct provider_registry *registry, const char *provider, bool *ret,
                            struct error **err);
 
-/* The error type of a call that was not sent, because the provider is not known to return files (any more): see
- * may_write. */
+/* The error type of a call that was not sent, because the provider is not known to return files (any more):
+ * see may_write. */
 #define PROVIDER_MAY_WRITE "ProviderMayWrite"
 
 void provider_response_finish(struct provider_response *response);

@@ -58,8 +58,8 @@ struct provider_ref *provider_registry_find(struct provider_registry *registry, 
 struct grpc_channel *provider_ref_channel(const struct provider_ref *ref);
 const char *provider_ref_path(const struct provider_ref *ref);
 
-/* Has this provider (the process behind this socket file) returned files? It does not write them itself, then. Not
- * known of a provider that is new or was replaced. */
+/* Has this provider (the process behind this socket file) returned files? It does not write them itself,
+ * then. Not known of a provider that is new or was replaced. */
 bool provider_ref_returns_files(const struct provider_ref *ref);
 void provider_ref_set_returns_files(struct provider_ref *ref, bool returns_files);
 

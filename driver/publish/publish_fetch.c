@@ -64,8 +64,8 @@ static int needs_prepare(const struct publish *publish, bool *ret, struct error 
     if (provider_returns_files(publish->publisher->providers, publish->class->provider, &returns_files, err) <
         0)
         return -1;
-    /* In a directory without a mount a provider could write to the disk: one that is known to return files, too,
-     * if it changes its ways. It makes no directory. */
+    /* In a directory without a mount a provider could write to the disk: one that is known to return files,
+     * too, if it changes its ways. It makes no directory. */
     *ret = !returns_files || publish->job.volume == VOLUME_WRITTEN || publish->job.volume == VOLUME_UNMOUNTED;
     return 0;
 }
@@ -240,7 +240,8 @@ static void write_done(void *job)
         publish_enter_record(publish);
 }
 
-/* A first mount without files and without a tmpfs for the provider to write to: it is known to return files. */
+/* A first mount without files and without a tmpfs for the provider to write to: it is known to return files.
+ * */
 static int check_files(const struct publish *publish, struct error **err)
 {
     if (!publish->response.no_files || publish->response.may_be_empty || publish->mode->is_republish ||

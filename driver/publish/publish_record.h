@@ -20,8 +20,8 @@ bool publish_requires_record(const struct publish *publish);
 /* ROLLBACK: the volume is there and must not stay. Takes over *cause, the error for a caller that waits. */
 void publish_enter_rollback(struct publish *publish, struct error **cause);
 
-/* Ends the operation with an error when no child and no worker runs. What PREPARE has made is rolled back, what it
- * has opened is closed. `type` NULL: from the error. */
+/* Ends the operation with an error when no child and no worker runs. What PREPARE has made is rolled back,
+ * what it has opened is closed. `type` NULL: from the error. */
 void publish_fail(struct publish *publish, const struct error *error, const char *type);
 
 /* The first half of it: reports the failure; a republish keeps it as well. The operation goes on. */

@@ -2,8 +2,8 @@
  * publish_state.h - one publish from the inside: its parts, its caller and its end.
  *
  * The files of a publish stand one above the other: publish_state (this one), publish_report (log, metrics
- * and Events), publish_record (the states after WRITE, and failures), publish_fetch (PREPARE, PROVIDER, WRITE),
- * publish (the states up to CLASS). A file calls only files in front of it.
+ * and Events), publish_record (the states after WRITE, and failures), publish_fetch (PREPARE, PROVIDER,
+ * WRITE), publish (the states up to CLASS). A file calls only files in front of it.
  */
 #ifndef DRIVER_PUBLISH_PUBLISH_STATE_H
 #define DRIVER_PUBLISH_PUBLISH_STATE_H

@@ -41,7 +41,8 @@ struct mount_table {
     size_t n;
 };
 
-/* Reads all mounts, in the order in which they were made; lines that cannot be parsed are left out. INTERNAL, RESOURCE_EXHAUSTED. */
+/* Reads all mounts, in the order in which they were made; lines that cannot be parsed are left out. INTERNAL,
+ * RESOURCE_EXHAUSTED. */
 int mount_table_read(struct mount_table *ret, struct error **err);
 
 /* The mount with this id, NULL when there is none (any more). */

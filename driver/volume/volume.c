@@ -374,8 +374,8 @@ int volume_write_metadata(const char *target_path, const struct volume_options *
 
 /* Removes the files, so that a mount which leaked into another namespace shows nothing any more. As an
  * update does, this writes through a private clone: the visible mount never becomes writable, not even when
- * this is cut short. The marks of a complete volume go first: after an interruption it counts as incomplete. A
- * failure does not prevent the unmount. */
+ * this is cut short. The marks of a complete volume go first: after an interruption it counts as incomplete.
+ * A failure does not prevent the unmount. */
 static void empty_volume(const struct volume_target *target)
 {
     cleanup_volume_writable struct volume_writable writable = VOLUME_WRITABLE_INIT;

@@ -8,9 +8,10 @@
  * staging directory and MS_MOVE, or in the last resort a mount on the target itself (mount_method.h).
  *
  * A tmpfs that bears this driver's marks is ours, wherever it is. On a path of the kubelet's shape
- * (target_path.h) one that the Go driver has made is ours as well: a cluster switches drivers below running pods;
- * such a volume is read, updated and removed like one of ours (volume_owner.h). Any other mount (another
- * tmpfs, a bind mount, a disk, NFS...) is foreign and left alone, also when it covers a volume of ours.
+ * (target_path.h) one that the Go driver has made is ours as well: a cluster switches drivers below running
+ * pods; such a volume is read, updated and removed like one of ours (volume_owner.h). Any other mount
+ * (another tmpfs, a bind mount, a disk, NFS...) is foreign and left alone, also when it covers a volume of
+ * ours.
  *
  * A path of the kubelet's shape belongs to this driver by contract, with the files that are found in the
  * directory. At any other path (standalone use, csi-sanity, a typing error) only an empty directory is used
@@ -25,8 +26,8 @@
  * /proc must be mounted (descriptors are given to mount(2) and umount2(2) as /proc/self/fd/N). Every error
  * message names the target.
  *
- * Files: volume.c (publish, update, unpublish), volume_written.c (files of the provider), volume_target.c (what is at a path), volume_owner.c (whose
- * it is), volume_mount.c (the mount calls).
+ * Files: volume.c (publish, update, unpublish), volume_written.c (files of the provider), volume_target.c
+ * (what is at a path), volume_owner.c (whose it is), volume_mount.c (the mount calls).
  */
 #ifndef DRIVER_VOLUME_VOLUME_H
 #define DRIVER_VOLUME_VOLUME_H
@@ -76,7 +77,8 @@ int volume_inspect(const char *target_path, enum volume_condition *ret_condition
  * and it must not be rolled back when something else fails. True also when that cannot be found out. */
 bool volume_may_be_in_use(const char *target_path);
 
-/* The files of a PUBLISHED or WRITTEN volume, contents included: see payload_read(). NOT_FOUND when there is none. */
+/* The files of a PUBLISHED or WRITTEN volume, contents included: see payload_read(). NOT_FOUND when there is
+ * none. */
 int volume_read(const char *target_path, size_t max_bytes, struct payload *ret_payload, struct error **err);
 
 struct volume_stats {
@@ -91,10 +93,11 @@ int volume_stats(const char *target_path, struct volume_stats *ret_stats, struct
 
 /* Publishes `payload` on a target that is ABSENT, UNMOUNTED, INCOMPLETE or CORRUPT. The old mount is
  * removed first; but an INCOMPLETE one that already shows some version or other files is completed in place:
- * running containers may use it, and no files are replaced by an empty volume. Creates the target directory (0750) and
- * missing parents. On failure nothing is mounted by this call and the target directory is left as it was
- * found. ALREADY_EXISTS for PUBLISHED (use volume_update()), FAILED_PRECONDITION for FOREIGN, COVERED and a
- * directory with files that is not on a path of the kubelet's shape, RESOURCE_EXHAUSTED when the payload does not fit, PERMISSION_DENIED, INTERNAL. */
+ * running containers may use it, and no files are replaced by an empty volume. Creates the target directory
+ * (0750) and missing parents. On failure nothing is mounted by this call and the target directory is left as
+ * it was found. ALREADY_EXISTS for PUBLISHED (use volume_update()), FAILED_PRECONDITION for FOREIGN, COVERED
+ * and a directory with files that is not on a path of the kubelet's shape, RESOURCE_EXHAUSTED when the
+ * payload does not fit, PERMISSION_DENIED, INTERNAL. */
 int volume_publish(const char *target_path, const struct payload *payload,
                    const struct volume_options *options, struct error **err);
 
@@ -113,9 +116,10 @@ int volume_update_with(struct mount_methods methods, const char *target_path, co
 
 /* --- volumes whose provider writes the files ---
  *
- * Some providers write below the target path and return versions only, as they could with the Go driver, which
- * mounts its tmpfs before it calls the provider. For such a call the tmpfs is there, visible and writable. The
- * files stay as the provider writes them, without `..data`: it renames its next ones over them. */
+ * Some providers write below the target path and return versions only, as they could with the Go driver,
+ * which mounts its tmpfs before it calls the provider. For such a call the tmpfs is there, visible and
+ * writable. The files stay as the provider writes them, without `..data`: it renames its next ones over them.
+ * */
 
 enum volume_prepared {
     VOLUME_PREPARED_NOT,   /* the volume shows files of the driver: no provider writes there */
@@ -129,9 +133,9 @@ enum {
     VOLUME_WRITTEN_INODES = 4 * PAYLOAD_FILES_MAX,
 };
 
-/* Lets a provider write at the target path: mounts an empty tmpfs of ours (ABSENT, UNMOUNTED), or makes the one
- * that is there writable (INCOMPLETE without a version, WRITTEN, ADOPTABLE). Its root has mode 1777 until it is
- * taken: a provider need not be root. Of `options` it takes size_limit and gid. On failure nothing is
+/* Lets a provider write at the target path: mounts an empty tmpfs of ours (ABSENT, UNMOUNTED), or makes the
+ * one that is there writable (INCOMPLETE without a version, WRITTEN, ADOPTABLE). Its root has mode 1777 until
+ * it is taken: a provider need not be root. Of `options` it takes size_limit and gid. On failure nothing is
  * mounted by this call. FAILED_PRECONDITION for FOREIGN and COVERED, RESOURCE_EXHAUSTED, PERMISSION_DENIED,
  * INTERNAL. */
 int volume_prepare(const char *target_path, const struct volume_options *options,
@@ -172,9 +176,9 @@ int volume_write_metadata(const char *target_path, const struct volume_options *
  * Idempotent: an absent or unmounted target is success.
  *
  * On a path of the kubelet's shape corrupt mounts are removed too, and so are files in the directory when
- * nothing is mounted on it, without following links or entering mounts: this driver writes only into tmpfs, but
- * very early drivers and providers wrote plain files there, the Go driver removes them likewise, and a pod
- * must not hang in Terminating over them.
+ * nothing is mounted on it, without following links or entering mounts: this driver writes only into tmpfs,
+ * but very early drivers and providers wrote plain files there, the Go driver removes them likewise, and a
+ * pod must not hang in Terminating over them.
  *
  * FAILED_PRECONDITION for FOREIGN and COVERED, and on paths of another shape for CORRUPT and for a
  * directory with files: all are left alone. INTERNAL when the kernel refuses. */

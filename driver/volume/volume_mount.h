@@ -37,15 +37,15 @@ struct volume_mount {
 
 #define VOLUME_MOUNT_INIT ((struct volume_mount){.fd = -1})
 
-/* Makes an empty writable tmpfs; *mount is VOLUME_MOUNT_INIT. UNIMPLEMENTED when this method does not work here (try the next),
- * RESOURCE_EXHAUSTED, PERMISSION_DENIED, INTERNAL. `target` is a DIRECTORY; the DIRECT method mounts on it
- * and inspects it again. */
+/* Makes an empty writable tmpfs; *mount is VOLUME_MOUNT_INIT. UNIMPLEMENTED when this method does not work
+ * here (try the next), RESOURCE_EXHAUSTED, PERMISSION_DENIED, INTERNAL. `target` is a DIRECTORY; the DIRECT
+ * method mounts on it and inspects it again. */
 int volume_mount_prepare(struct volume_mount *mount, enum mount_method method,
                          const struct volume_mount_spec *spec, struct volume_target *target,
                          struct error **err);
 
-/* Makes the tmpfs read-only, unless it stays writable, and attaches it to the target. Errors as above. Descriptors open for writing
- * in the tmpfs must be closed before. */
+/* Makes the tmpfs read-only, unless it stays writable, and attaches it to the target. Errors as above.
+ * Descriptors open for writing in the tmpfs must be closed before. */
 int volume_mount_attach(struct volume_mount *mount, struct volume_target *target, struct error **err);
 
 /* Lets go; a tmpfs that was not attached is gone afterwards. */
@@ -67,9 +67,9 @@ int volume_writable_open(struct volume_writable *writable, enum mount_method met
                          struct error **err);
 void volume_writable_finish(struct volume_writable *writable);
 
-/* Makes the attached mount behind `fd` itself writable, or read-only again, in this mount namespace (its copies
- * in others keep their flags). Read-only fails with EBUSY while a file is open for writing. Returns 0 or -1 with
- * errno. */
+/* Makes the attached mount behind `fd` itself writable, or read-only again, in this mount namespace (its
+ * copies in others keep their flags). Read-only fails with EBUSY while a file is open for writing. Returns 0
+ * or -1 with errno. */
 int volume_mount_set_writable(int fd, bool writable);
 #define cleanup_volume_writable CLEANUP(volume_writable_finish)
 

@@ -3,16 +3,16 @@
  *
  * A tmpfs is this driver's when it bears its marks:
  *  - an attribute of its root names the target path (VOLUME_TARGET_ATTRIBUTE), or, written by earlier
- *    versions, another attribute of this driver is there. The name is the pod's UID and the volume, because the
- *    kubelet's root directory may be reached by several paths. A bind mount of one volume at another target
- *    so is not taken for a volume;
+ *    versions, another attribute of this driver is there. The name is the pod's UID and the volume, because
+ *    the kubelet's root directory may be reached by several paths. A bind mount of one volume at another
+ *    target so is not taken for a volume;
  *  - without attributes (a kernel whose tmpfs has none, a publish that was cut short): the mount's source.
  *
  * The Go driver mounts without marks: "mount -t tmpfs tmpfs <target>". A tmpfs made so counts as a volume on a
  * path of the kubelet's shape, because clusters switch drivers below running pods. It has the source
  * "tmpfs", all of the file system is mounted, with none of the options that an administrator or another
- * program adds (nosuid, nodev, noexec, mode, uid, gid, a small size), and it is no bind mount of a tmpfs that was
- * mounted in another place before.
+ * program adds (nosuid, nodev, noexec, mode, uid, gid, a small size), and it is no bind mount of a tmpfs that
+ * was mounted in another place before.
  *
  * Internal to the volume module.
  */

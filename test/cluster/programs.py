@@ -139,6 +139,13 @@ class ControllerManager(Process):
             f"--root-ca-file={server.pki.path('ca.crt')}", f"--service-account-private-key-file={server.pki.path('sa.key')}",
             "--use-service-account-credentials=true", "--leader-elect=false", "--secure-port=0", f"--cert-dir={directory}"], directory)
 
+    def pause(self):
+        """No controller acts until resume()."""
+        self.popen.send_signal(signal.SIGSTOP)
+
+    def resume(self):
+        self.popen.send_signal(signal.SIGCONT)
+
 
 class ControlPlane:
     """All of them, started. `server` is the ApiServer, `admin` its all-powerful client."""

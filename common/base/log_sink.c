@@ -1,5 +1,5 @@
 /*
- * log_sink.c - lines to a descriptor, without ever waiting for whoever reads it.
+ * log_sink.c - lines to a descriptor, without ever waiting for the reader.
  */
 #include "common/base/log_sink.h"
 

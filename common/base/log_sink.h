@@ -1,5 +1,5 @@
 /*
- * log_sink.h - lines to a descriptor, without ever waiting for whoever reads it.
+ * log_sink.h - lines to a descriptor, without ever waiting for the reader.
  *
  * A line is written at once when the descriptor takes it. When it does not (a full pipe), the line goes into
  * a buffer, and a thread that is started for it writes the buffer when the reader is back; until then all

@@ -206,7 +206,7 @@ static int rename_to(const char *temporary, const char *path, enum socket_file_r
             return error_set(err, GRPC_STATUS_ALREADY_EXISTS, "%s exists", path);
         if (errno != EINVAL && errno != ENOSYS)
             return error_set_errno(err, GRPC_STATUS_INTERNAL, errno, "rename %s to %s", temporary, path);
-        /* A file system without it: the caller has looked a moment ago. */
+        /* A file system without it: the caller has just checked that the name is free. */
     }
     if (rename(temporary, path) == -1)
         return error_set_errno(err, GRPC_STATUS_INTERNAL, errno, "rename %s to %s", temporary, path);

@@ -13,7 +13,7 @@
 
 enum {
     REDACT_RUN_MIN = 8,   /* so many bytes in a row of a credential are no coincidence */
-    REDACT_VALUE_MIN = 4, /* a shorter credential cannot be told from the text around it */
+    REDACT_VALUE_MIN = 4, /* a shorter credential cannot be distinguished from the text around it */
 };
 
 /* Copies `text` up to its end or to size - 1 bytes, with REDACTED in place of every run of REDACT_RUN_MIN

@@ -28,7 +28,7 @@ static int replay_file(const char *path)
     size_t size = (size_t)st.st_size;
     cleanup_free uint8_t *data = malloc(size > 0 ? size : 1);
     if (data == NULL || fread(data, 1, size, file) != size) {
-        fprintf(stderr, "%s: can not be read\n", path);
+        fprintf(stderr, "%s: cannot be read\n", path);
         return -1;
     }
     (void)LLVMFuzzerTestOneInput(data, size);

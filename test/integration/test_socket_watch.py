@@ -1,4 +1,4 @@
-"""The programs stay reachable by their sockets: whoever removes the files, whoever else listens at the paths."""
+"""The programs stay reachable by their sockets: when another process removes the files, and when it listens at the paths."""
 
 import os
 import shutil

@@ -98,7 +98,7 @@ char *strdup(const char *text)
     return strndup(text, strlen(text));
 }
 
-/* A piece of code: returns 0, having looked at its result and freed it; or -1 with err set. */
+/* A piece of code: returns 0, having checked and freed its result; or -1 with err set. */
 typedef int scenario(struct error **err);
 
 enum scenario_flags {

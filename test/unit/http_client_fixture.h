@@ -134,7 +134,7 @@ static inline const char *url(char *out, size_t size, const char *scheme, const 
     return out;
 }
 
-/* Runs until every outcome has been told. */
+/* Runs until every outcome has been delivered. */
 static inline void wait_for(struct fixture *f, const struct outcome *outcomes, size_t n)
 {
     for (size_t i = 0; i < n; i++) {

@@ -178,7 +178,7 @@ static void scripted_api_stop(struct scripted_api *api)
     uv_close((uv_handle_t *)&api->listener, NULL);
 }
 
-/* The answers to the next requests, ANSWER(...) each; starts counting anew. */
+/* The answers to the next requests, ANSWER(...) each; starts counting from zero. */
 #define SCRIPT(api, ...)                                                                                     \
     do {                                                                                                     \
         static const struct scripted_answer script[] = {__VA_ARGS__};                                        \

@@ -17,7 +17,7 @@
 #include "common/base/file.h"
 #include "common/http/ca_bundle.h"
 
-/* What is between the lines does not matter here: nothing is parsed, only told apart. */
+/* What is between the lines does not matter here: nothing is parsed, only distinguished. */
 #define CERTIFICATE(body) "-----BEGIN CERTIFICATE-----\n" body "\n-----END CERTIFICATE-----\n"
 
 static char root[] = "/tmp/test_ca_bundle.XXXXXX";

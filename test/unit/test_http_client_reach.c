@@ -117,7 +117,7 @@ static void start_nghttpd(void)
         -1);
     int fd = -1;
     for (int i = 0; i < 500 && (fd = connect_loopback(tls.port)) < 0; i++)
-        (void)usleep(10000); /* nghttpd tells nobody when it is ready */
+        (void)usleep(10000); /* nghttpd does not report when it is ready */
     assert_true(fd >= 0);
     (void)close(fd);
 }

@@ -343,7 +343,7 @@ static void integers_are_exact_or_refused(void **state)
         {"9007199254740991", true, 9007199254740991},
         {"-9007199254740991", true, -9007199254740991},
         {"9007199254740992", false, 0},
-        {"9007199254740993", false, 0}, /* a double can not tell it from the one above */
+        {"9007199254740993", false, 0}, /* a double cannot be distinguished from the one above */
         {"\"9223372036854775807\"", true, INT64_MAX},
         {"\"-9223372036854775808\"", true, INT64_MIN},
         {"\"9223372036854775808\"", false, 0},

@@ -219,7 +219,7 @@ static void the_protobuf_allocator_wipes(void **state)
     assert_int_equal(found, 0);
 }
 
-/* In a child: a process that can not be traced can not be searched for leaks either. */
+/* In a child: a process that cannot be traced cannot be searched for leaks either. */
 static void a_process_that_forbids_core_dumps_makes_none(void **state)
 {
     (void)state;

@@ -1,7 +1,7 @@
 """Another process at the path of a socket. It treats the file as Go's net.Listen and node-driver-registrar do: by its name.
 
 As a program: socket_rival.py SOCKET... removes what is there, listens, says "ready", and closes each connection at once. SIGTERM removes the
-names, whoever's files they are by then; SIGKILL leaves the files of a dead process.
+names, even if the files belong to another process by then; SIGKILL leaves the files of a dead process.
 """
 
 import os

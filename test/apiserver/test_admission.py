@@ -93,7 +93,11 @@ def test_the_secret_comes_back_when_its_only_owner_goes(admin, guarded, namespac
         driver.publish(pod.publish_request())
     admin.delete("replicasets", namespace, "web")
     driver.unpublish(pods[0].unpublish_request())
-    wait_until(lambda: secret() is not None and owners_of(secret()) == ["api"], 40, "the Secret with the other owner", pause=0.1)
+
+    def back():
+        current = secret()
+        return current is not None and owners_of(current) == ["api"]
+    wait_until(back, 40, "the Secret with the other owner", pause=0.1)
     assert data_of(secret()) == {"key": b"content"}
 
 

@@ -123,7 +123,14 @@ static const char *exchange_text(const struct http_call *call)
     return is_not_http(call->result) ? "the response is not HTTP" : curl_easy_strerror(call->result);
 }
 
-/* curl reports a header field that is too long for it as lack of memory. */
+static enum http_hop header_too_large(const struct http_call *call, struct error **err)
+{
+    (void)error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "response from %s has too large a header",
+                    call->target.host);
+    return HTTP_HOP_RECEIVE;
+}
+
+/* Before 8.6 curl reports a header field that is too long for it as lack of memory. */
 static enum http_hop memory_failed(const struct http_call *call, struct error **err)
 {
     if (stage_of(call) != STAGE_RESPONSE) {
@@ -169,12 +176,13 @@ enum http_hop http_call_failure(const struct http_call *call, struct error **err
                         t->host, call->response.body.ceiling);
         return HTTP_HOP_RECEIVE;
     }
-    if (call->stop == CALL_STOP_HEADERS) {
-        (void)error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "response from %s has too large a header",
-                        t->host);
-        return HTTP_HOP_RECEIVE;
-    }
+    if (call->stop == CALL_STOP_HEADERS)
+        return header_too_large(call, err);
     switch (call->result) {
+#if LIBCURL_VERSION_NUM >= 0x080600
+    case CURLE_TOO_LARGE:
+        return header_too_large(call, err);
+#endif
     case CURLE_OUT_OF_MEMORY:
         return memory_failed(call, err);
     case CURLE_COULDNT_RESOLVE_HOST:

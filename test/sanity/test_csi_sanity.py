@@ -1,6 +1,7 @@
 """csi-sanity 5.4.0 against the real driver, the real Azure provider and the emulated vault. README.md lists what is skipped and why."""
 
 import os
+import shutil
 import subprocess
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
@@ -35,6 +36,20 @@ EXPECTED = [
 ]
 
 
+def run_specs(binary, scratch):
+    """{spec name: (status, text)} of one run."""
+    junit = scratch / "junit.xml"
+    done = subprocess.run([binary, f"--csi.endpoint=unix:{scratch}/node.sock", f"--csi.controllerendpoint=unix:{scratch}/ctrl.sock",
+                           f"--csi.mountdir={scratch}/mnt", f"--csi.stagingdir={scratch}/stg", f"--ginkgo.junit-report={junit}",
+                           "--ginkgo.no-color"], cwd=scratch, capture_output=True, text=True, timeout=300, check=False)
+    print(done.stdout[-6000:])
+    cases = {}
+    for case in ElementTree.parse(junit).getroot().iter("testcase"):
+        failure = case.find("failure")
+        cases[case.get("name")] = (case.get("status"), failure.text or "" if failure is not None else "")
+    return cases
+
+
 @pytest.fixture(scope="module")
 def results(tmp_path_factory):
     """{spec name: (status, text)} of one run."""
@@ -55,17 +70,15 @@ def results(tmp_path_factory):
     controller = Controller(context)
     shims = [Shim(scratch / "node.sock", Forwarder(node.csi_socket, tutorial.CREDENTIALS, advertise_controller=True)),
              Shim(scratch / "ctrl.sock", Forwarder(node.csi_socket, tutorial.CREDENTIALS, controller, advertise_controller=True))]
-    junit = scratch / "junit.xml"
     try:
-        done = subprocess.run([binary, f"--csi.endpoint=unix:{scratch}/node.sock", f"--csi.controllerendpoint=unix:{scratch}/ctrl.sock",
-                               f"--csi.mountdir={scratch}/mnt", f"--csi.stagingdir={scratch}/stg", f"--ginkgo.junit-report={junit}",
-                               "--ginkgo.no-color"], cwd=scratch, capture_output=True, text=True, timeout=300, check=False)
-        print(done.stdout[-6000:])
-        cases = {}
-        for case in ElementTree.parse(junit).getroot().iter("testcase"):
-            status = case.get("status")
-            failure = case.find("failure")
-            cases[case.get("name")] = (status, failure.text if failure is not None else "")
+        # Its clients wait for a change of the connection's state. A connection that is ready before the wait begins never changes, and the
+        # client gives up after a minute, whatever is behind the socket: such a run says nothing and is repeated.
+        for _ in range(3):
+            shutil.rmtree(scratch / "mnt", ignore_errors=True)
+            shutil.rmtree(scratch / "stg", ignore_errors=True)
+            cases = run_specs(binary, scratch)
+            if not any("Connection timed out" in text for _status, text in cases.values()):
+                break
         yield cases
     finally:
         for shim in shims:

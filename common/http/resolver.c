@@ -136,7 +136,8 @@ static void entry_forget(struct host_entry *entry)
 static void deliver(struct host_entry *entry, const char *reason)
 {
     struct resolver *resolver = entry->resolver;
-    cleanup_free char *addresses = reason == NULL ? strdup(entry->addresses) : NULL;
+    bool have = reason == NULL && entry->addresses != NULL;
+    cleanup_free char *addresses = have ? strdup(entry->addresses) : NULL;
     struct list waits;
 
     if (reason == NULL && addresses == NULL)

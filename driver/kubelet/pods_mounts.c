@@ -164,7 +164,7 @@ int pods_mounts_check(const struct pods_mounts *pods, struct error **err)
 
 /* --- start --- */
 
-/* A service of the node mounts where the kubelet looks. /proc/1 is this process in most containers. */
+/* What a service of the node mounts is visible to the kubelet. /proc/1 is this process in most containers. */
 static bool is_in_namespace_of_node(void)
 {
     struct stat own, first;

@@ -5,7 +5,7 @@
  * it reaches the node only if that mount is shared with the node's (mountPropagation: Bidirectional, and a
  * shared mount on the node). Otherwise every publish succeeds and every pod sees an empty directory.
  *
- * A watch looks at these directories at the start and every PODS_MOUNTS_INTERVAL_MS, so a remount is noticed;
+ * A watch checks these directories at the start and every PODS_MOUNTS_INTERVAL_MS, so a remount is noticed;
  * it logs an error when one is not shared, with what to change, and a message when it is again. Publishes do
  * not fail for it: propagation does not prove who sees a mount, and a false alarm would stop every new pod of
  * the node. The pod of a driver that is not ready is seen in the DaemonSet's status, and stops a rolling

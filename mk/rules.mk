@@ -28,8 +28,8 @@ $(B)/obj/gen/%.o: $(GEN)/%.c $(BUILD_FLAGS)
 	$(Q)$(CC) $(PROJECT_CPPFLAGS) $(filter-out $(WARNINGS) $(WERROR),$(PROJECT_CFLAGS)) -w -MD -MP -c -o $@ $<
 
 VERSION_DEFS := -DBUILD_VERSION='"$(VERSION)"' -DBUILD_COMMIT='"$(COMMIT)"' -DBUILD_DATE='"$(BUILD_DATE)"'
-$(B)/obj/common/version.o: EXTRA_DEFS := $(VERSION_DEFS)
-$(B)/obj/common/version.o: $(B)/.version
+$(B)/obj/common/process/version.o: EXTRA_DEFS := $(VERSION_DEFS)
+$(B)/obj/common/process/version.o: $(B)/.version
 .PHONY: version-check
 version-check:
 	@mkdir -p $(B)

@@ -3,11 +3,12 @@
 import json
 import os
 import subprocess
+from datetime import datetime
 
 import pytest
 
 from harness import mounts, rpc
-from harness.process import BUILD, PATIENCE
+from harness.process import BUILD, PATIENCE, ROOT
 
 PROGRAM = BUILD / "bin/secrets-store-driver"
 # Every flag of its command line reference that this driver has no use for, and those of releases up to 1.0.
@@ -27,7 +28,9 @@ def run(scratch, *arguments):
 def test_version_is_one_json_line_with_the_known_keys(scratch, flag):
     result = run(scratch, flag)
     assert result.returncode == 0 and result.stdout.count("\n") == 1 and result.stderr == ""
-    assert list(json.loads(result.stdout)) == ["BuildVersion", "GitCommit", "BuildDate"]
+    version = json.loads(result.stdout)
+    assert list(version) == ["BuildVersion", "GitCommit", "BuildDate"]
+    assert version["BuildVersion"] == (ROOT / "VERSION").read_text().strip() and datetime.fromisoformat(version["BuildDate"])
 
 
 @pytest.mark.parametrize("flag", ["-h", "--help"])

@@ -3,6 +3,7 @@
  */
 #include "driver/payload/payload.h"
 
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -12,10 +13,18 @@ enum {
     FIXED_INODES = 8, /* root, version directory, ..data, ..data_tmp, ..links_tmp and some air */
 };
 
-/* The capacity is not stored: it is the next power of two, at least INITIAL_CAPACITY. */
-static bool payload_is_full(const struct payload *payload)
+/* Makes space for one more file. */
+static int reserve(struct payload *payload)
 {
-    return payload->n == 0 || (payload->n >= INITIAL_CAPACITY && (payload->n & (payload->n - 1)) == 0);
+    if (payload->n < payload->capacity)
+        return 0;
+    size_t capacity = payload->capacity == 0 ? INITIAL_CAPACITY : payload->capacity * 2;
+    struct payload_file *grown = reallocarray(payload->files, capacity, sizeof(*grown));
+    if (grown == NULL)
+        return -1;
+    payload->files = grown;
+    payload->capacity = capacity;
+    return 0;
 }
 
 int payload_add(struct payload *payload, const char *path, mode_t mode, struct secret *contents,
@@ -30,15 +39,8 @@ int payload_add(struct payload *payload, const char *path, mode_t mode, struct s
     if (taken == NULL)
         taken = secret_create(0);
     cleanup_free char *copy = strdup(path);
-    if (copy == NULL || taken == NULL)
+    if (copy == NULL || taken == NULL || reserve(payload) < 0)
         return error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "no memory for file '%s'", path);
-    if (payload_is_full(payload)) {
-        size_t capacity = payload->n == 0 ? INITIAL_CAPACITY : payload->n * 2;
-        struct payload_file *grown = realloc(payload->files, capacity * sizeof(*grown));
-        if (grown == NULL)
-            return error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "no memory for file '%s'", path);
-        payload->files = grown;
-    }
     payload->files[payload->n++] = (struct payload_file){
         .path = steal_ptr(&copy),
         .mode = mode & (S_IRWXU | S_IRWXG | S_IRWXO),
@@ -103,6 +105,7 @@ int payload_seal(struct payload *payload, struct error **err)
     }
     free(payload->files);
     payload->files = steal_ptr(&sorted);
+    payload->capacity = payload->n;
     payload->n = n;
 
     for (size_t i = 1; i < n; i++) {

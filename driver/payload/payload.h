@@ -51,6 +51,7 @@ struct payload_file {
 struct payload {
     struct payload_file *files;
     size_t n;
+    size_t capacity; /* of `files`; private to payload.c */
 };
 
 /* Checks one path: not empty, relative, within the limits, lexically clean (no "//", "./", trailing "/"), not
@@ -66,8 +67,8 @@ int payload_add(struct payload *payload, const char *path, mode_t mode, struct s
                 struct error **err);
 
 /* Sorts by path (component by component, so that a directory's files stay together), drops repeated paths but
- * the last, and refuses a file whose path is a directory prefix of another's; both are named. Call once after
- * the last payload_add(). */
+ * the last, and refuses a file whose path is a directory prefix of another's; both are named. Call it after
+ * the last payload_add(), again if more files are added later. */
 int payload_seal(struct payload *payload, struct error **err);
 
 /* Sum of the contents' sizes. */

@@ -1,10 +1,12 @@
 /*
  * test_payload.c - the list of files and the rules for paths.
  */
+#include <malloc.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -123,6 +125,32 @@ static void sealing_keeps_the_files_of_a_directory_together(void **state)
     }
 }
 
+static void files_are_added_after_sealing(void **state)
+{
+    (void)state;
+    for (size_t n = 1; n < 40; n++) {
+        cleanup_payload struct payload payload = {0};
+        char name[24];
+        for (size_t i = 0; i < 2 * n; i++) {
+            (void)snprintf(name, sizeof(name), "f%02zu", 2 * n - i);
+            add(&payload, name, 0644, name);
+            if (i + 1 == n)
+                assert_int_equal(payload_seal(&payload, NULL), 0);
+            assert_true(malloc_usable_size(payload.files) >= payload.n * sizeof(*payload.files));
+        }
+        add(&payload, "f01", 0600, "new");
+        assert_int_equal(payload_seal(&payload, NULL), 0);
+        assert_int_equal(payload.n, 2 * n);
+        assert_string_equal(payload.files[0].path, "f01");
+        assert_contents(&payload.files[0], "new");
+        for (size_t i = 1; i < 2 * n; i++) {
+            (void)snprintf(name, sizeof(name), "f%02zu", i + 1);
+            assert_string_equal(payload.files[i].path, name);
+            assert_contents(&payload.files[i], name);
+        }
+    }
+}
+
 static void the_last_of_repeated_paths_wins(void **state)
 {
     (void)state;
@@ -217,6 +245,7 @@ int main(void)
         cmocka_unit_test(bad_paths_are_refused_with_the_rule_they_break),
         cmocka_unit_test(a_refused_path_is_shown_shortened_and_without_control_characters),
         cmocka_unit_test(sealing_keeps_the_files_of_a_directory_together),
+        cmocka_unit_test(files_are_added_after_sealing),
         cmocka_unit_test(the_last_of_repeated_paths_wins),
         cmocka_unit_test(a_file_that_is_also_a_directory_is_refused_and_both_are_named),
         cmocka_unit_test(only_permission_bits_of_a_mode_are_kept_and_zero_is_literal),

@@ -120,5 +120,5 @@ void health_endpoints_metrics(struct admin_request *request, void *arg)
 
     driver_metrics_state(endpoints->driver_metrics, kube_reachable(endpoints),
                          volume_states_count(endpoints->volumes));
-    metrics_page_answer(request, (void *)(uintptr_t)endpoints->metrics); /* only read */
+    metrics_page_respond(request, (void *)(uintptr_t)endpoints->metrics); /* only read */
 }

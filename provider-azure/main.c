@@ -121,7 +121,8 @@ static int start_admin_servers(struct program *program, struct error **err)
         admin_server_add_route(program->health_server, settings->healthz_path, endpoint_health_respond,
                                &program->health);
         if (shared)
-            admin_server_add_route(program->health_server, "/metrics", metrics_page_answer, program->metrics);
+            admin_server_add_route(program->health_server, "/metrics", metrics_page_respond,
+                                   program->metrics);
         if (listen_on(program->health_server, settings->healthz_port, err) < 0)
             return error_wrap(err, "health server");
     }
@@ -129,7 +130,7 @@ static int start_admin_servers(struct program *program, struct error **err)
         program->metrics_server = admin_server_create(&program->loop, program->log, err);
         if (program->metrics_server == NULL)
             return -1;
-        admin_server_add_route(program->metrics_server, "/metrics", metrics_page_answer, program->metrics);
+        admin_server_add_route(program->metrics_server, "/metrics", metrics_page_respond, program->metrics);
         if (listen_on(program->metrics_server, settings->prometheus_port, err) < 0)
             return error_wrap(err, "metrics server");
     }

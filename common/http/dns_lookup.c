@@ -1,5 +1,5 @@
 /*
- * dns_lookup.c - one lookup: a channel of c-ares, its sockets on the loop, and what becomes of the answers.
+ * dns_lookup.c - one lookup: a channel of c-ares, its sockets on the loop, and what becomes of the responses.
  */
 #include "common/http/dns_lookup.h"
 
@@ -56,7 +56,7 @@ struct dns_lookup {
     bool searching;  /* it is asked with that list */
     struct dns_query a;
     struct dns_query aaaa;
-    bool all_servers;  /* the first answer was a failure or did not come: now all servers are asked */
+    bool all_servers;  /* the first response was a failure or did not come: now all servers are asked */
     bool ending;       /* the channel is being closed: its callbacks mean nothing */
     uint64_t grace_ms; /* the end of the grace, loop time; 0 = not begun */
     struct address found[2 * DNS_MAX_ADDRESSES];
@@ -119,7 +119,7 @@ static struct socket_watch *watch_create(struct dns_lookup *lookup, ares_socket_
 }
 
 /* c-ares says what it waits for; neither: it is about to close the socket. A socket that cannot be watched is
- * one whose server does not answer. */
+ * one whose server does not respond. */
 static void on_socket(void *arg, ares_socket_t fd, int readable, int writable)
 {
     struct dns_lookup *lookup = arg;
@@ -137,7 +137,7 @@ static void on_socket(void *arg, ares_socket_t fd, int readable, int writable)
                             on_poll);
 }
 
-/* --- answers --- */
+/* --- responses --- */
 
 static void add_address(struct dns_lookup *lookup, int family, const void *bytes, uint32_t ttl_s)
 {
@@ -175,7 +175,7 @@ static int add_aaaa(struct dns_lookup *lookup, const unsigned char *bytes, int l
     return status == ARES_SUCCESS && n == 0 ? ARES_ENODATA : status;
 }
 
-static void on_answer(void *arg, int status, int timeouts, unsigned char *bytes, int len)
+static void on_response(void *arg, int status, int timeouts, unsigned char *bytes, int len)
 {
     struct dns_query *query = arg;
     struct dns_lookup *lookup = query->lookup;
@@ -263,7 +263,7 @@ static void channel_close(struct dns_lookup *lookup)
     lookup->ending = false;
 }
 
-/* Reads the configuration. With ARES_FLAG_NOCHECKRESP the first answer counts, also one of failure. */
+/* Reads the configuration. With ARES_FLAG_NOCHECKRESP the first response counts, also one of failure. */
 static int channel_open(struct dns_lookup *lookup)
 {
     struct ares_options options = {
@@ -285,32 +285,32 @@ static void lookup_free(struct dns_lookup *lookup)
     free(lookup);
 }
 
-static void deliver(struct dns_lookup *lookup, struct dns_answer answer)
+static void deliver(struct dns_lookup *lookup, struct dns_result result)
 {
     dns_callback *callback = lookup->callback;
     void *arg = lookup->arg;
     cleanup_buffer struct buffer text;
 
     buffer_init(&text, ARRAY_SIZE(lookup->found) * DNS_MAX_ADDRESS_TEXT);
-    if (answer.outcome == DNS_FOUND) {
+    if (result.outcome == DNS_FOUND) {
         if (append_addresses(lookup, &text) < 0)
-            answer = (struct dns_answer){.outcome = DNS_FAILED, .reason = ares_strerror(ARES_ENOMEM)};
+            result = (struct dns_result){.outcome = DNS_FAILED, .reason = ares_strerror(ARES_ENOMEM)};
         else
-            answer.addresses = buffer_str(&text);
+            result.addresses = buffer_str(&text);
     }
     lookup_free(lookup);
-    callback(&answer, arg);
+    callback(&result, arg);
 }
 
 static void ask_for(struct dns_lookup *lookup, int type, struct dns_query *query)
 {
     if (lookup->searching)
-        ares_search(lookup->channel, lookup->name, DNS_CLASS_IN, type, on_answer, query);
+        ares_search(lookup->channel, lookup->name, DNS_CLASS_IN, type, on_response, query);
     else
-        ares_query(lookup->channel, lookup->name, DNS_CLASS_IN, type, on_answer, query);
+        ares_query(lookup->channel, lookup->name, DNS_CLASS_IN, type, on_response, query);
 }
 
-/* Sends both questions. Answers may be there when it returns. */
+/* Sends both questions. Responses may be there when it returns. */
 static void ask(struct dns_lookup *lookup)
 {
     lookup->grace_ms = 0;
@@ -325,7 +325,7 @@ static bool grace_is_over(const struct dns_lookup *lookup)
     return lookup->grace_ms != 0 && uv_now(lookup->loop) >= lookup->grace_ms;
 }
 
-/* The answers are there, or those that are worth waiting for. */
+/* The responses are there, or those that are worth waiting for. */
 static bool is_settled(const struct dns_lookup *lookup)
 {
     return (!lookup->a.pending && !lookup->aaaa.pending) || grace_is_over(lookup);
@@ -392,7 +392,7 @@ static void go_on(struct dns_lookup *lookup)
         return;
     }
     if (lookup->n_found > 0) {
-        deliver(lookup, (struct dns_answer){.outcome = DNS_FOUND, .ttl_s = lookup->ttl_s});
+        deliver(lookup, (struct dns_result){.outcome = DNS_FOUND, .ttl_s = lookup->ttl_s});
         return;
     }
     int status = status_of(lookup);
@@ -400,7 +400,7 @@ static void go_on(struct dns_lookup *lookup)
         arm(lookup);
         return;
     }
-    deliver(lookup, (struct dns_answer){.outcome = nothing_there(status) ? DNS_NOT_FOUND : DNS_FAILED,
+    deliver(lookup, (struct dns_result){.outcome = nothing_there(status) ? DNS_NOT_FOUND : DNS_FAILED,
                                         .reason = ares_strerror(status)});
 }
 

@@ -8,7 +8,7 @@
 /* Series are bounded (metrics.h) and fill far less. */
 enum { METRICS_TEXT_MAX = 16 * 1024 * 1024 };
 
-void metrics_page_answer(struct admin_request *request, void *arg)
+void metrics_page_respond(struct admin_request *request, void *arg)
 {
     const struct metrics *metrics = arg;
     cleanup_buffer struct buffer text = {0};

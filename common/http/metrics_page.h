@@ -8,6 +8,6 @@
 
 /* An admin_handler; `arg` is the `struct metrics`, which must outlive the server. Replies 200 with the text
  * exposition (version 0.0.4), 500 when it does not fit into memory. */
-void metrics_page_answer(struct admin_request *request, void *arg);
+void metrics_page_respond(struct admin_request *request, void *arg);
 
 #endif

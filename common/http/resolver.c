@@ -161,10 +161,10 @@ static void deliver(struct host_entry *entry, const char *reason)
     }
 }
 
-static void use_addresses(struct host_entry *entry, const struct dns_answer *answer)
+static void use_addresses(struct host_entry *entry, const struct dns_result *result)
 {
-    char *addresses = strdup(answer->addresses);
-    uint64_t ttl_ms = (uint64_t)answer->ttl_s * 1000;
+    char *addresses = strdup(result->addresses);
+    uint64_t ttl_ms = (uint64_t)result->ttl_s * 1000;
 
     if (addresses == NULL) /* the old ones stay until they are too old */
         return;
@@ -180,34 +180,34 @@ static void use_addresses(struct host_entry *entry, const struct dns_answer *ans
 }
 
 /* The lookup brought nothing: old addresses go on, unless there is no such name any more. */
-static void use_failure(struct host_entry *entry, const struct dns_answer *answer)
+static void use_failure(struct host_entry *entry, const struct dns_result *result)
 {
     uint64_t now = uv_now(entry->resolver->loop);
 
-    if (answer->outcome == DNS_NOT_FOUND || now >= entry->stale_until_ms)
+    if (result->outcome == DNS_NOT_FOUND || now >= entry->stale_until_ms)
         entry_forget(entry);
-    entry->failure = answer->reason;
+    entry->failure = result->reason;
     if (entry->addresses != NULL) {
         entry->no_lookup_ms = now + RESOLVER_RECHECK_MS;
         log_warning(entry->resolver->log, "DNS lookup failed, using the previous addresses",
-                    LOG_STR("host", entry->host), LOG_STR("reason", answer->reason),
+                    LOG_STR("host", entry->host), LOG_STR("reason", result->reason),
                     LOG_UINT("age_s", (now - entry->fetched_ms) / 1000));
     } else {
-        entry->no_lookup_ms = answer->outcome == DNS_NOT_FOUND ? now + RESOLVER_NEGATIVE_MS : 0;
+        entry->no_lookup_ms = result->outcome == DNS_NOT_FOUND ? now + RESOLVER_NEGATIVE_MS : 0;
     }
 }
 
-static void on_answer(const struct dns_answer *answer, void *arg)
+static void on_lookup_end(const struct dns_result *result, void *arg)
 {
     struct host_entry *entry = arg;
 
     entry->lookup = NULL;
-    if (answer->outcome == DNS_FOUND)
-        use_addresses(entry, answer);
+    if (result->outcome == DNS_FOUND)
+        use_addresses(entry, result);
     else
-        use_failure(entry, answer);
+        use_failure(entry, result);
     deliver(entry, entry->addresses != NULL ? NULL
-                   : answer->reason != NULL ? answer->reason
+                   : result->reason != NULL ? result->reason
                                             : "out of memory");
 }
 
@@ -220,7 +220,7 @@ static void on_entry_timer(void *arg)
 
 static int entry_lookup(struct host_entry *entry, struct error **err)
 {
-    entry->lookup = dns_lookup_start(entry->resolver->loop, entry->host, on_answer, entry, err);
+    entry->lookup = dns_lookup_start(entry->resolver->loop, entry->host, on_lookup_end, entry, err);
     return entry->lookup == NULL ? -1 : 0;
 }
 

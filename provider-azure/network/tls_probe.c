@@ -276,14 +276,14 @@ static void read_addresses(struct tls_probe *probe, const char *text)
     }
 }
 
-static void on_answer(const struct dns_answer *answer, void *arg)
+static void on_lookup_end(const struct dns_result *result, void *arg)
 {
     struct tls_probe *probe = arg;
     probe->lookup = NULL;
-    if (answer->outcome == DNS_FOUND)
-        read_addresses(probe, answer->addresses);
+    if (result->outcome == DNS_FOUND)
+        read_addresses(probe, result->addresses);
     if (!has_more(probe)) {
-        fail(probe, "DNS lookup for", answer->reason != NULL ? answer->reason : "no usable address");
+        fail(probe, "DNS lookup for", result->reason != NULL ? result->reason : "no usable address");
         return;
     }
     probe->stage = "connect to";
@@ -318,7 +318,7 @@ static int start_lookup(struct tls_probe *probe, uv_loop_t *loop, struct error *
         return error_no_memory(err, NULL);
     if (split_address(copy, &host, &probe->port) < 0)
         return error_set(err, GRPC_STATUS_INVALID_ARGUMENT, "'%s' is not host:port", probe->address);
-    probe->lookup = dns_lookup_start(loop, host, on_answer, probe, err);
+    probe->lookup = dns_lookup_start(loop, host, on_lookup_end, probe, err);
     return probe->lookup == NULL ? -1 : 0;
 }
 

@@ -15,7 +15,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def log_message(self, *_):
         pass
 
-    def answer(self, body, status=200, headers=()):
+    def respond(self, body, status=200, headers=()):
         self.send_response(status)
         for name, value in headers:
             self.send_header(name, value)
@@ -35,21 +35,21 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         path = self.path.split("?")[0]
         if path == "/hello":
-            self.answer(b"hello")
+            self.respond(b"hello")
         elif path == "/headers":
-            self.answer(str(self.headers).encode())
+            self.respond(str(self.headers).encode())
         elif path == "/status":
-            self.answer(b"gone", 410, [("X-Why", "first"), ("x-why", "test"), ("Retry-After", "3")])
+            self.respond(b"gone", 410, [("X-Why", "first"), ("x-why", "test"), ("Retry-After", "3")])
         elif path == "/busy":
-            self.answer(b"", 429, [("Retry-After", "3"), ("x-ms-retry-after-ms", "250"), ("Retry-After-Ms", "soon")])
+            self.respond(b"", 429, [("Retry-After", "3"), ("x-ms-retry-after-ms", "250"), ("Retry-After-Ms", "soon")])
         elif path == "/later":
-            self.answer(b"", 503, [("Date", "Sun, 06 Nov 1994 08:49:37 GMT"), ("Retry-After", "Sun, 06 Nov 1994 08:50:07 GMT")])
+            self.respond(b"", 503, [("Date", "Sun, 06 Nov 1994 08:49:37 GMT"), ("Retry-After", "Sun, 06 Nov 1994 08:50:07 GMT")])
         elif path == "/redirect":
-            self.answer(b"", 302, [("Location", "/hello")])
+            self.respond(b"", 302, [("Location", "/hello")])
         elif path == "/slow":
             time.sleep(LONGER_THAN_ANY_TEST_S)
         elif path == "/big":
-            self.answer(b"x" * 100000)
+            self.respond(b"x" * 100000)
         elif path == "/bigchunks":
             self.close_connection = True
             self.start_chunks()
@@ -82,18 +82,18 @@ class Handler(http.server.BaseHTTPRequestHandler):
             except OSError:
                 pass
         elif path == "/manyheaders":
-            self.answer(b"", 200, [("X-%d" % i, "v") for i in range(99)] * 2)
+            self.respond(b"", 200, [("X-%d" % i, "v") for i in range(99)] * 2)
         elif path == "/stall":
             self.start_chunks()
             self.chunk(b"half")
             time.sleep(LONGER_THAN_ANY_TEST_S)
         else:
-            self.answer(b"nothing here", 404)
+            self.respond(b"nothing here", 404)
 
     def do_POST(self):
         """Answers with the method, the content type and the body of the request."""
         body = self.rfile.read(int(self.headers.get("Content-Length", "0")))
-        self.answer(b"%s %s %s" % (self.command.encode(), str(self.headers.get("Content-Type")).encode(), body))
+        self.respond(b"%s %s %s" % (self.command.encode(), str(self.headers.get("Content-Type")).encode(), body))
 
     do_PUT = do_PATCH = do_POST
 
@@ -101,7 +101,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         """Every host is on the loopback interface, but for those that are called refuse."""
         self.close_connection = True
         if "refuse" in self.path:
-            self.answer(b"no", 407)
+            self.respond(b"no", 407)
             return
         upstream = socket.create_connection(("127.0.0.1", int(self.path.rsplit(":", 1)[1])))
         self.connection.sendall(b"HTTP/1.1 200 ok\r\nX-Proxy: yes\r\n\r\n")

@@ -1,5 +1,5 @@
 /*
- * kube_fixture.h - for tests: a loop with a client of the Kubernetes API, whose server answers by script.
+ * kube_fixture.h - for tests: a loop with a client of the Kubernetes API, whose server responds by script.
  *
  * Nothing sleeps for long: a heartbeat turns the loop each millisecond, so that a test which runs it once
  * comes back although a timer far away may be all that happens.

@@ -36,7 +36,7 @@
 
 enum { TIMEOUT_MS = 20 * 1000 };
 
-/* How a fake answers. */
+/* How a fake responds. */
 enum fake_behavior { AT_ONCE, AT_ONCE_BADLY, NEVER, NOT_STARTED };
 
 /* Everything a test has; one per test. */
@@ -58,7 +58,7 @@ struct fixture {
     const char *refresh, *rotation_interval; /* annotations of the class */
     bool no_parameters, writable;
     const char *class_name, *pod_namespace; /* of the request */
-    uv_timer_t timer;                       /* delivers the answer of the fake that was started last */
+    uv_timer_t timer;                       /* delivers the response of the fake that was started last */
     class_lookup_callback *class_callback;
     observer_callback *observer_callback;
     void *callback_arg;
@@ -74,7 +74,7 @@ struct fixture {
     char recorded_version[32];
 
     /* the outcome of the last publish */
-    unsigned answers;
+    unsigned responses;
     enum grpc_status code;
     char message[2048];
     struct publish *publish;
@@ -361,12 +361,12 @@ static inline int tear_down(void **state)
 
 /* --- steps --- */
 
-static inline void answered(const struct error *error, void *arg)
+static inline void on_response(const struct error *error, void *arg)
 {
     struct fixture *fixture = arg;
 
     fixture->publish = NULL;
-    fixture->answers++;
+    fixture->responses++;
     fixture->code = error_code(error);
     (void)snprintf(fixture->message, sizeof(fixture->message), "%s", error_message(error));
 }
@@ -389,7 +389,7 @@ static inline void start_publish(struct fixture *fixture)
     request.pod_namespace = string_map_get(&request.context, CONTEXT_POD_NAMESPACE);
     request.pod_uid = string_map_get(&request.context, CONTEXT_POD_UID);
     request.provider_hint = "";
-    fixture->publish = publish_start(&fixture->publisher, &request, TIMEOUT_MS, answered, fixture, NULL);
+    fixture->publish = publish_start(&fixture->publisher, &request, TIMEOUT_MS, on_response, fixture, NULL);
     assert_non_null(fixture->publish);
     assert_null(request.target_path); /* moved */
 }
@@ -398,9 +398,9 @@ static inline void start_publish(struct fixture *fixture)
 static inline void run_until(struct fixture *fixture, const unsigned *reached)
 {
     unsigned before = *reached;
-    unsigned answers = fixture->answers;
+    unsigned responses = fixture->responses;
 
-    while (*reached == before && fixture->answers == answers)
+    while (*reached == before && fixture->responses == responses)
         assert_int_not_equal(uv_run(&fixture->loop, UV_RUN_ONCE), 0);
     assert_int_not_equal(*reached, before);
 }
@@ -423,13 +423,13 @@ static inline void run_until_idle(struct fixture *fixture)
 
 static inline void publish(struct fixture *fixture)
 {
-    unsigned answers = fixture->answers;
+    unsigned responses = fixture->responses;
 
     start_publish(fixture);
-    run_until(fixture, &fixture->answers);
-    assert_int_equal(fixture->answers, answers + 1);
+    run_until(fixture, &fixture->responses);
+    assert_int_equal(fixture->responses, responses + 1);
     run_until_idle(fixture);
-    assert_int_equal(fixture->answers, answers + 1);
+    assert_int_equal(fixture->responses, responses + 1);
 }
 
 static inline void must_publish(struct fixture *fixture)
@@ -472,7 +472,7 @@ static inline void unpublished(const struct error *error, void *arg)
 /* Where a publish stands, by the fake that was called last. */
 enum stage { INSPECTING, LOOKING_UP, ASKING, RECORDING, STAGES };
 
-/* A rotation check has answered its caller by then. */
+/* A rotation check has responded to its caller by then. */
 static inline void run_until_recording(struct fixture *fixture)
 {
     assert_int_equal(fixture->status_behavior, NEVER);

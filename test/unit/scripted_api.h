@@ -1,8 +1,8 @@
 /*
- * scripted_api.h - for tests: an HTTP server on the loop that answers by script, one request per connection.
+ * scripted_api.h - for tests: an HTTP server on the loop that responds by script, one request per connection.
  *
  * The test and the server share the loop, so nothing happens behind the test's back. Requests are kept as
- * they came. Probes of the client (kube_health.h) do not count: they get an answer of their own.
+ * they came. Probes of the client (kube_health.h) do not count: they get a response of their own.
  */
 #ifndef TEST_UNIT_SCRIPTED_API_H
 #define TEST_UNIT_SCRIPTED_API_H
@@ -18,13 +18,13 @@
 
 enum { SCRIPT_MAX = 32, REQUEST_MAX = 4096 };
 
-#define ANSWER(status, headers, body)                                                                        \
+#define RESPONSE(status, headers, body)                                                                      \
     {                                                                                                        \
         status, headers, body                                                                                \
     }
 
-/* One scripted answer; status 0 = hang up, -1 = never answer. */
-struct scripted_answer {
+/* One scripted response; status 0 = hang up, -1 = no response. */
+struct scripted_response {
     int status;
     const char *headers; /* each with its line end */
     const char *body;
@@ -34,11 +34,11 @@ struct scripted_api {
     uv_loop_t *loop;
     uv_tcp_t listener;
     int port;
-    const struct scripted_answer *script;
+    const struct scripted_response *script;
     size_t n_script;
     size_t n_requests;
     char requests[SCRIPT_MAX][REQUEST_MAX]; /* as received */
-    int probe_status;                       /* the answer to probes as in a script, but 0 = 200 */
+    int probe_status;                       /* the response to probes as in a script, but 0 = 200 */
     size_t n_probes;
     char probe[REQUEST_MAX];       /* the last one */
     void (*on_request)(void *arg); /* may be NULL */
@@ -84,35 +84,35 @@ static bool scripted_is_whole(const char *input)
     return end != NULL && (length == NULL || strlen(end + 4) >= strtoul(length + 16, NULL, 10));
 }
 
-static const struct scripted_answer *scripted_probe(struct scripted_api *api, const char *input)
+static const struct scripted_response *scripted_probe(struct scripted_api *api, const char *input)
 {
-    static struct scripted_answer answer;
+    static struct scripted_response response;
 
     api->n_probes++;
     (void)snprintf(api->probe, REQUEST_MAX, "%s", input);
-    answer = (struct scripted_answer)ANSWER(api->probe_status != 0 ? api->probe_status : 200, "", "ok");
-    return &answer;
+    response = (struct scripted_response)RESPONSE(api->probe_status != 0 ? api->probe_status : 200, "", "ok");
+    return &response;
 }
 
-static const struct scripted_answer *scripted_next(struct scripted_api *api, const char *input)
+static const struct scripted_response *scripted_next(struct scripted_api *api, const char *input)
 {
-    const struct scripted_answer *answer;
+    const struct scripted_response *response;
 
     assert_true(api->n_requests < SCRIPT_MAX);
     (void)snprintf(api->requests[api->n_requests], REQUEST_MAX, "%s", input);
     if (api->n_requests >= api->n_script)
         fail_msg("one request too many:\n%s", input);
-    answer = &api->script[api->n_requests++];
+    response = &api->script[api->n_requests++];
     if (api->on_request != NULL)
         api->on_request(api->arg);
-    return answer;
+    return response;
 }
 
 static void scripted_received(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
 {
     struct scripted_connection *connection = container_of(stream, struct scripted_connection, tcp);
     struct scripted_api *api = connection->api;
-    const struct scripted_answer *answer;
+    const struct scripted_response *response;
     uv_buf_t out;
 
     (void)buf;
@@ -124,20 +124,20 @@ static void scripted_received(uv_stream_t *stream, ssize_t n, const uv_buf_t *bu
     connection->input[connection->len] = '\0';
     if (!scripted_is_whole(connection->input))
         return;
-    answer = strstr(connection->input, "/readyz HTTP/1.1\r\n") != NULL
-                 ? scripted_probe(api, connection->input)
-                 : scripted_next(api, connection->input);
+    response = strstr(connection->input, "/readyz HTTP/1.1\r\n") != NULL
+                   ? scripted_probe(api, connection->input)
+                   : scripted_next(api, connection->input);
     connection->len = 0;
-    if (answer->status < 0)
+    if (response->status < 0)
         return;
     (void)uv_read_stop(stream);
-    if (answer->status == 0) {
+    if (response->status == 0) {
         uv_close((uv_handle_t *)stream, scripted_closed);
         return;
     }
     (void)snprintf(connection->output, sizeof(connection->output),
                    "HTTP/1.1 %d Scripted\r\n%sConnection: close\r\nContent-Length: %zu\r\n\r\n%s",
-                   answer->status, answer->headers, strlen(answer->body), answer->body);
+                   response->status, response->headers, strlen(response->body), response->body);
     out = uv_buf_init(connection->output, (unsigned)strlen(connection->output));
     assert_int_equal(uv_write(&connection->write, stream, &out, 1, scripted_written), 0);
 }
@@ -178,10 +178,10 @@ static void scripted_api_stop(struct scripted_api *api)
     uv_close((uv_handle_t *)&api->listener, NULL);
 }
 
-/* The answers to the next requests, ANSWER(...) each; starts counting from zero. */
+/* The responses to the next requests, RESPONSE(...) each; starts counting from zero. */
 #define SCRIPT(api, ...)                                                                                     \
     do {                                                                                                     \
-        static const struct scripted_answer script[] = {__VA_ARGS__};                                        \
+        static const struct scripted_response script[] = {__VA_ARGS__};                                      \
         (api)->script = script;                                                                              \
         (api)->n_script = ARRAY_SIZE(script);                                                                \
         (api)->n_requests = 0;                                                                               \

@@ -225,8 +225,8 @@ struct trouble {
     unsigned sent;
 };
 
-static struct fake_response ill_answer(struct fake *fake, const char *url, const char *bearer,
-                                       const char *body)
+static struct fake_response failing_service(struct fake *fake, const char *url, const char *bearer,
+                                            const char *body)
 {
     struct fixture *fixture = fixture_of(fake);
     struct trouble *trouble = fake->arg;
@@ -259,7 +259,7 @@ static void imds_is_asked_again_until_it_is_well(void **state)
                                   .retry_after_ms = rows[i].retry_after_ms,
                                   .healthy_ms = 1000 + rows[i].healthy_ms};
         set_up(&fixture);
-        fixture.fake.respond = ill_answer;
+        fixture.fake.respond = failing_service;
         fixture.fake.arg = &trouble;
         cleanup_identity struct identity *identity = make(&fixture, IDENTITY_MANAGED, NULL);
         assert_non_null(token_cache_get(fixture.cache, identity, NULL, fixture.fake.now_ms + 110000, on_token,
@@ -282,7 +282,7 @@ static void what_imds_means_is_not_asked_again(void **state)
         struct fixture fixture;
         struct trouble trouble = {.status = statuses[i], .healthy_ms = UINT64_MAX};
         set_up(&fixture);
-        fixture.fake.respond = ill_answer;
+        fixture.fake.respond = failing_service;
         fixture.fake.arg = &trouble;
         cleanup_identity struct identity *identity = make(&fixture, IDENTITY_MANAGED, NULL);
         assert_non_null(get(&fixture, identity));
@@ -305,7 +305,7 @@ static struct fake_response no_service_responds(struct fake *fake, const char *u
     return *failure;
 }
 
-static void a_service_of_the_node_that_does_not_answer_is_named_with_a_hint(void **state)
+static void a_service_of_the_node_that_does_not_respond_is_named_with_a_hint(void **state)
 {
     (void)state;
     static const struct fake_response unconnected = {.failure = GRPC_STATUS_UNAVAILABLE,
@@ -363,7 +363,7 @@ int main(void)
         cmocka_unit_test(a_certificate_is_read_in_a_thread_and_a_cancelled_one_leaves_nothing),
         cmocka_unit_test(imds_is_asked_again_until_it_is_well),
         cmocka_unit_test(what_imds_means_is_not_asked_again),
-        cmocka_unit_test(a_service_of_the_node_that_does_not_answer_is_named_with_a_hint),
+        cmocka_unit_test(a_service_of_the_node_that_does_not_respond_is_named_with_a_hint),
     };
     return cmocka_run_group_tests_name("azure_tokens", tests, NULL, NULL);
 }

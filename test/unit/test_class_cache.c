@@ -31,8 +31,8 @@ struct fixture {
     char not_older[32]; /* of the last request */
     char name[64];
 
-    unsigned answers, failures;
-    const char *refresh; /* of the last answer */
+    unsigned responses, failures;
+    const char *refresh; /* of the last response */
     struct class_cache_call *other;
 };
 
@@ -84,12 +84,12 @@ static struct secret_provider_class *make_class(const char *name, const char *ve
     return class;
 }
 
-static void answer(struct fixture *fixture, const char *version, const char *refresh)
+static void complete_lookup(struct fixture *fixture, const char *version, const char *refresh)
 {
     fixture->lookup.callback(make_class(fixture->name, version, refresh, ""), NULL, fixture->lookup.arg);
 }
 
-static void answer_failure(struct fixture *fixture, enum grpc_status code)
+static void fail_lookup(struct fixture *fixture, enum grpc_status code)
 {
     cleanup_error struct error *error = NULL;
 
@@ -97,11 +97,11 @@ static void answer_failure(struct fixture *fixture, enum grpc_status code)
     fixture->lookup.callback(NULL, error, fixture->lookup.arg);
 }
 
-static void answered(struct secret_provider_class *class, const struct error *error, void *arg)
+static void on_class(struct secret_provider_class *class, const struct error *error, void *arg)
 {
     struct fixture *fixture = arg;
 
-    fixture->answers++;
+    fixture->responses++;
     if (class == NULL) {
         fixture->failures++;
         assert_non_null(error);
@@ -113,7 +113,7 @@ static void answered(struct secret_provider_class *class, const struct error *er
 
 static struct class_cache_call *ask(struct fixture *fixture, const char *name)
 {
-    struct class_cache_call *call = class_cache_start(fixture->cache, "shop", name, answered, fixture, NULL);
+    struct class_cache_call *call = class_cache_start(fixture->cache, "shop", name, on_class, fixture, NULL);
 
     assert_non_null(call);
     return call;
@@ -168,9 +168,9 @@ static void two_hundred_calls_at_once_share_one_request(void **state)
     for (unsigned i = 0; i < 200; i++)
         (void)ask(fixture, "web");
     assert_int_equal(fixture->requests, 1);
-    assert_int_equal(fixture->answers, 0);
-    answer(fixture, "5", "monday");
-    assert_int_equal(fixture->answers, 200);
+    assert_int_equal(fixture->responses, 0);
+    complete_lookup(fixture, "5", "monday");
+    assert_int_equal(fixture->responses, 200);
     assert_string_equal(known(fixture, "web"), "monday");
     assert_int_equal(fixture->requests, 1);
 }
@@ -181,14 +181,14 @@ static void a_class_is_cached_for_a_while_and_the_next_request_names_its_version
 
     (void)ask(fixture, "web");
     assert_string_equal(fixture->not_older, "");
-    answer(fixture, "5", "monday");
+    complete_lookup(fixture, "5", "monday");
     let_pass(fixture, CLASS_CACHE_AGE_MS - 1);
     assert_string_equal(known(fixture, "web"), "monday");
     let_pass(fixture, 1);
     assert_null(known(fixture, "web"));
     (void)ask(fixture, "web");
     assert_string_equal(fixture->not_older, "5");
-    answer(fixture, "6", "tuesday");
+    complete_lookup(fixture, "6", "tuesday");
     assert_string_equal(known(fixture, "web"), "tuesday");
     assert_int_equal(fixture->requests, 2);
 }
@@ -198,9 +198,9 @@ static void classes_do_not_get_in_each_others_way(void **state)
     struct fixture *fixture = *state;
 
     (void)ask(fixture, "web");
-    answer(fixture, "1", "w");
+    complete_lookup(fixture, "1", "w");
     (void)ask(fixture, "shop");
-    answer(fixture, "2", "s");
+    complete_lookup(fixture, "2", "s");
     assert_string_equal(known(fixture, "web"), "w");
     assert_string_equal(known(fixture, "shop"), "s");
     assert_null(known(fixture, "we"));
@@ -213,11 +213,11 @@ static void a_failure_is_shared_for_a_short_while(void **state)
     struct fixture *fixture = *state;
 
     (void)ask(fixture, "web");
-    answer(fixture, "5", "monday");
+    complete_lookup(fixture, "5", "monday");
     let_pass(fixture, CLASS_CACHE_AGE_MS);
     (void)ask(fixture, "web");
     (void)ask(fixture, "web");
-    answer_failure(fixture, GRPC_STATUS_PERMISSION_DENIED);
+    fail_lookup(fixture, GRPC_STATUS_PERMISSION_DENIED);
     assert_int_equal(fixture->failures, 2);
     assert_string_equal(known(fixture, "web"), "failed");
     let_pass(fixture, CLASS_CACHE_FAILURE_AGE_MS - 1);
@@ -226,7 +226,7 @@ static void a_failure_is_shared_for_a_short_while(void **state)
     assert_null(known(fixture, "web"));
     (void)ask(fixture, "web");
     assert_string_equal(fixture->not_older, "");
-    answer(fixture, "2", "restored");
+    complete_lookup(fixture, "2", "restored");
     assert_string_equal(known(fixture, "web"), "restored");
 }
 
@@ -236,12 +236,12 @@ static void at_the_return_of_the_api_server_its_failures_are_forgotten(void **st
     struct fixture *fixture = *state;
 
     (void)ask(fixture, "web");
-    answer_failure(fixture, GRPC_STATUS_UNAVAILABLE);
+    fail_lookup(fixture, GRPC_STATUS_UNAVAILABLE);
     assert_string_equal(known(fixture, "web"), "failed");
     class_cache_forget_failures(fixture->cache);
     assert_null(known(fixture, "web"));
     (void)ask(fixture, "web");
-    answer(fixture, "5", "monday");
+    complete_lookup(fixture, "5", "monday");
     class_cache_forget_failures(fixture->cache);
     assert_string_equal(known(fixture, "web"), "monday");
 }
@@ -251,7 +251,7 @@ static void an_api_server_that_is_silent_is_not_waited_for_again(void **state)
     struct fixture *fixture = *state;
 
     (void)ask(fixture, "web");
-    answer_failure(fixture, GRPC_STATUS_DEADLINE_EXCEEDED);
+    fail_lookup(fixture, GRPC_STATUS_DEADLINE_EXCEEDED);
     let_pass(fixture, CLASS_CACHE_FAILURE_AGE_MS - 1);
     assert_string_equal(known(fixture, "web"), "failed");
     assert_int_equal(fixture->requests, 1);
@@ -259,13 +259,13 @@ static void an_api_server_that_is_silent_is_not_waited_for_again(void **state)
     assert_string_equal(known(fixture, "web"), "failed");
     assert_string_equal(known(fixture, "web"), "failed");
     assert_int_equal(fixture->requests, 2);
-    answer_failure(fixture, GRPC_STATUS_UNAVAILABLE);
+    fail_lookup(fixture, GRPC_STATUS_UNAVAILABLE);
     let_pass(fixture, 60 * 1000);
     assert_string_equal(known(fixture, "web"), "failed");
-    answer(fixture, "2", "back");
+    complete_lookup(fixture, "2", "back");
     assert_string_equal(known(fixture, "web"), "back");
     assert_int_equal(fixture->requests, 3);
-    assert_int_equal(fixture->answers, 1);
+    assert_int_equal(fixture->responses, 1);
 }
 
 static void a_silence_of_long_ago_does_not_count(void **state)
@@ -273,7 +273,7 @@ static void a_silence_of_long_ago_does_not_count(void **state)
     struct fixture *fixture = *state;
 
     (void)ask(fixture, "web");
-    answer_failure(fixture, GRPC_STATUS_UNAVAILABLE);
+    fail_lookup(fixture, GRPC_STATUS_UNAVAILABLE);
     let_pass(fixture, CLASS_CACHE_SILENCE_MS);
     assert_null(known(fixture, "web"));
     assert_int_equal(fixture->requests, 1);
@@ -289,8 +289,8 @@ static void a_cancelled_call_is_not_called_back_and_the_others_are(void **state)
     class_cache_cancel(&second);
     class_cache_cancel(&first);
     assert_null(first);
-    answer(fixture, "1", "x");
-    assert_int_equal(fixture->answers, 1);
+    complete_lookup(fixture, "1", "x");
+    assert_int_equal(fixture->responses, 1);
     assert_int_equal(fixture->cancels, 0);
 }
 
@@ -301,7 +301,7 @@ static void cancel_the_other(struct secret_provider_class *class, const struct e
     (void)class;
     (void)error;
     class_cache_cancel(&fixture->other);
-    (void)ask(fixture, "web"); /* joins the next answer, not this one */
+    (void)ask(fixture, "web"); /* joins the next response, not this one */
 }
 
 static void a_callback_may_cancel_and_start_a_call(void **state)
@@ -310,11 +310,11 @@ static void a_callback_may_cancel_and_start_a_call(void **state)
 
     assert_non_null(class_cache_start(fixture->cache, "shop", "web", cancel_the_other, fixture, NULL));
     fixture->other = ask(fixture, "web");
-    answer(fixture, "1", "x");
-    assert_int_equal(fixture->answers, 0);
+    complete_lookup(fixture, "1", "x");
+    assert_int_equal(fixture->responses, 0);
     assert_int_equal(fixture->requests, 2);
-    answer(fixture, "2", "y");
-    assert_int_equal(fixture->answers, 1);
+    complete_lookup(fixture, "2", "y");
+    assert_int_equal(fixture->responses, 1);
     assert_string_equal(fixture->refresh, "y");
 }
 
@@ -324,12 +324,12 @@ static void a_request_that_cannot_start_is_an_error_and_nothing_waits(void **sta
     cleanup_error struct error *error = NULL;
 
     fixture->refuse = true;
-    assert_null(class_cache_start(fixture->cache, "shop", "web", answered, fixture, &error));
+    assert_null(class_cache_start(fixture->cache, "shop", "web", on_class, fixture, &error));
     assert_int_equal(error_code(error), GRPC_STATUS_RESOURCE_EXHAUSTED);
     fixture->refuse = false;
     (void)ask(fixture, "web");
-    answer(fixture, "1", "x");
-    assert_int_equal(fixture->answers, 1);
+    complete_lookup(fixture, "1", "x");
+    assert_int_equal(fixture->responses, 1);
 }
 
 static void a_class_that_was_read_elsewhere_is_cached(void **state)
@@ -347,7 +347,7 @@ static void a_class_that_was_read_elsewhere_is_cached(void **state)
 static const char *version_in_request(struct fixture *fixture, const char *name)
 {
     (void)ask(fixture, name);
-    answer(fixture, "1", "x");
+    complete_lookup(fixture, "1", "x");
     return fixture->not_older;
 }
 
@@ -359,14 +359,14 @@ static void unused_classes_are_evicted(void **state)
     for (unsigned i = 0; i < CLASS_CACHE_MAX + 10; i++) {
         (void)snprintf(name, sizeof(name), "c%u", i);
         (void)ask(fixture, name);
-        answer(fixture, "1", "x");
+        complete_lookup(fixture, "1", "x");
     }
     assert_null(known(fixture, "c0"));
     assert_string_equal(version_in_request(fixture, "c0"), "");
     assert_string_equal(version_in_request(fixture, name), "1");
     let_pass(fixture, CLASS_CACHE_EXPIRY_MS);
     (void)ask(fixture, "new");
-    answer(fixture, "1", "x");
+    complete_lookup(fixture, "1", "x");
     assert_string_equal(version_in_request(fixture, name), "");
 }
 
@@ -377,7 +377,7 @@ static void short_intervals_shorten_the_cache_time(void **state)
     class_cache_destroy(fixture->cache);
     fixture->cache = class_cache_create(&fixture->loop, &fixture->source, 2, NULL, NULL);
     (void)ask(fixture, "web");
-    answer(fixture, "1", "x");
+    complete_lookup(fixture, "1", "x");
     let_pass(fixture, 999);
     assert_string_equal(known(fixture, "web"), "x");
     let_pass(fixture, 1);
@@ -385,7 +385,7 @@ static void short_intervals_shorten_the_cache_time(void **state)
     class_cache_destroy(fixture->cache);
     fixture->cache = class_cache_create(&fixture->loop, &fixture->source, 0, NULL, NULL);
     (void)ask(fixture, "web");
-    answer(fixture, "1", "x");
+    complete_lookup(fixture, "1", "x");
     assert_null(known(fixture, "web"));
 }
 
@@ -399,8 +399,8 @@ static void a_local_source_is_read_each_time(void **state)
     (void)ask(fixture, "web");
     (void)ask(fixture, "web");
     assert_int_equal(fixture->requests, 1);
-    answer(fixture, "1", "x");
-    assert_int_equal(fixture->answers, 2);
+    complete_lookup(fixture, "1", "x");
+    assert_int_equal(fixture->responses, 2);
     assert_null(known(fixture, "web"));
 }
 

@@ -211,7 +211,7 @@ static int read_a_publish_request(struct error **err)
     return rc;
 }
 
-static int pack_and_unpack_an_answer(struct error **err)
+static int pack_and_unpack_a_response(struct error **err)
 {
     V1alpha1__File file = V1ALPHA1__FILE__INIT;
     V1alpha1__File *files[] = {&file};
@@ -245,7 +245,7 @@ static void messages(void **state)
 {
     (void)state;
     fail_each_allocation(read_a_publish_request, 0);
-    fail_each_allocation(pack_and_unpack_an_answer, 0);
+    fail_each_allocation(pack_and_unpack_a_response, 0);
 }
 
 /* --- files --- */

@@ -26,7 +26,7 @@ enum { TIMEOUT_MS = 10 * 1000, MAX_RESPONSE = 64 * 1024 };
 struct fake {
     struct provider provider;
     struct provider_server *server;
-    void (*answer)(struct provider_mount *mount); /* ends the mount; NULL: held until the driver hangs up */
+    void (*respond)(struct provider_mount *mount); /* ends the mount; NULL: held until the driver hangs up */
     unsigned calls, cancels;
     char attribute[64];
     bool has_secrets;
@@ -52,7 +52,7 @@ struct fixture {
     char version[64];
 };
 
-static void answer_with_a_file(struct provider_mount *mount)
+static void respond_with_a_file(struct provider_mount *mount)
 {
     assert_int_equal(provider_mount_add_file(mount, "b/file", 0100640, "text", 4, NULL), 0);
     assert_int_equal(provider_mount_add_file(mount, "a", 0600, "", 0, NULL), 0);
@@ -60,26 +60,26 @@ static void answer_with_a_file(struct provider_mount *mount)
     provider_mount_done(mount);
 }
 
-static void answer_without_versions(struct provider_mount *mount)
+static void respond_without_versions(struct provider_mount *mount)
 {
     assert_int_equal(provider_mount_add_file(mount, "a", 0600, "", 0, NULL), 0);
     provider_mount_done(mount);
 }
 
-static void answer_without_files(struct provider_mount *mount)
+static void respond_without_files(struct provider_mount *mount)
 {
     assert_int_equal(provider_mount_add_version(mount, "secret/a", "7", NULL), 0);
     provider_mount_done(mount);
 }
 
-static void answer_with_an_evil_path(struct provider_mount *mount)
+static void respond_with_an_evil_path(struct provider_mount *mount)
 {
     assert_int_equal(provider_mount_add_file(mount, "../../etc/passwd", 0600, "", 0, NULL), 0);
     assert_int_equal(provider_mount_add_version(mount, "secret/a", "7", NULL), 0);
     provider_mount_done(mount);
 }
 
-static void answer_with_too_much(struct provider_mount *mount)
+static void respond_with_too_much(struct provider_mount *mount)
 {
     static char bytes[2 * MAX_RESPONSE];
 
@@ -88,7 +88,7 @@ static void answer_with_too_much(struct provider_mount *mount)
     provider_mount_done(mount);
 }
 
-static void answer_with_a_failure(struct provider_mount *mount)
+static void respond_with_a_failure(struct provider_mount *mount)
 {
     cleanup_error struct error *error = NULL;
 
@@ -117,8 +117,8 @@ static void provide(struct provider_mount *mount, void *arg)
     (void)snprintf(fake->current, sizeof(fake->current), "%s", current != NULL ? current : "none");
     fake->has_secrets = provider_mount_secrets(mount) != NULL;
     fake->permission = provider_mount_permission(mount);
-    if (fake->answer != NULL)
-        fake->answer(mount);
+    if (fake->respond != NULL)
+        fake->respond(mount);
     else
         provider_mount_on_cancel(mount, hung_up, fake);
 }
@@ -171,7 +171,7 @@ static int set_up(void **state)
                                  NULL);
     assert_non_null(fixture->registry);
     for (size_t i = 0; i < ARRAY_SIZE(fixture->fakes); i++)
-        fixture->fakes[i].answer = answer_with_a_file;
+        fixture->fakes[i].respond = respond_with_a_file;
     return 0;
 }
 
@@ -190,25 +190,26 @@ static int tear_down(void **state)
     return 0;
 }
 
-static void mounted(struct provider_response *answer, const struct error *error, const char *type, void *arg)
+static void mounted(struct provider_response *response, const struct error *error, const char *type,
+                    void *arg)
 {
     struct fixture *fixture = arg;
-    const char *version = answer == NULL ? NULL : string_map_get(&answer->versions, "secret/a");
+    const char *version = response == NULL ? NULL : string_map_get(&response->versions, "secret/a");
 
-    assert_true((answer == NULL) == (error != NULL));
+    assert_true((response == NULL) == (error != NULL));
     fixture->callbacks++;
     fixture->code = error_code(error);
     (void)snprintf(fixture->message, sizeof(fixture->message), "%s", error_message(error));
     (void)snprintf(fixture->type, sizeof(fixture->type), "%s", type);
     (void)snprintf(fixture->version, sizeof(fixture->version), "%s", version != NULL ? version : "");
-    fixture->n_files = answer == NULL ? 0 : answer->payload.n;
-    fixture->no_files = answer != NULL && answer->no_files;
-    fixture->may_be_empty = answer != NULL && answer->may_be_empty;
+    fixture->n_files = response == NULL ? 0 : response->payload.n;
+    fixture->no_files = response != NULL && response->no_files;
+    fixture->may_be_empty = response != NULL && response->may_be_empty;
     if (fixture->n_files == 2) {
-        assert_string_equal(answer->payload.files[0].path, "a"); /* sealed: sorted */
-        assert_string_equal(answer->payload.files[1].path, "b/file");
-        assert_int_equal(answer->payload.files[1].mode, 0640); /* no type bits */
-        assert_memory_equal(secret_bytes(answer->payload.files[1].contents), "text", 4);
+        assert_string_equal(response->payload.files[0].path, "a"); /* sealed: sorted */
+        assert_string_equal(response->payload.files[1].path, "b/file");
+        assert_int_equal(response->payload.files[1].mode, 0640); /* no type bits */
+        assert_memory_equal(secret_bytes(response->payload.files[1].contents), "text", 4);
     }
 }
 
@@ -276,22 +277,22 @@ static void a_mount_sends_what_it_is_given_and_takes_files_and_versions(void **s
 static void responses_that_break_the_rules_are_failures(void **state)
 {
     static const struct {
-        void (*answer)(struct provider_mount *mount);
+        void (*respond)(struct provider_mount *mount);
         enum grpc_status code;
         const char *text, *type;
     } table[] = {
-        {answer_with_a_failure, GRPC_STATUS_NOT_FOUND, "provider \"fake\": no such secret",
+        {respond_with_a_failure, GRPC_STATUS_NOT_FOUND, "provider \"fake\": no such secret",
          "GRPCProviderError"},
-        {answer_without_versions, GRPC_STATUS_INTERNAL, "missing object versions", "GRPCProviderError"},
-        {answer_with_an_evil_path, GRPC_STATUS_INVALID_ARGUMENT, "passwd", "FileWriteError"},
-        {answer_with_too_much, GRPC_STATUS_RESOURCE_EXHAUSTED, "raise --max-call-recv-msg-size",
+        {respond_without_versions, GRPC_STATUS_INTERNAL, "missing object versions", "GRPCProviderError"},
+        {respond_with_an_evil_path, GRPC_STATUS_INVALID_ARGUMENT, "passwd", "FileWriteError"},
+        {respond_with_too_much, GRPC_STATUS_RESOURCE_EXHAUSTED, "raise --max-call-recv-msg-size",
          "GRPCProviderError"},
     };
     struct fixture *fixture = *state;
 
     serve(fixture, &fixture->fakes[0], fixture->second);
     for (size_t i = 0; i < ARRAY_SIZE(table); i++) {
-        fixture->fakes[0].answer = table[i].answer;
+        fixture->fakes[0].respond = table[i].respond;
         call_provider(fixture);
         assert_int_equal(fixture->code, table[i].code);
         if (strstr(fixture->message, table[i].text) == NULL)
@@ -305,14 +306,14 @@ static void a_response_without_files_leaves_the_volume_as_it_is(void **state)
     struct fixture *fixture = *state;
 
     serve(fixture, &fixture->fakes[0], fixture->second);
-    fixture->fakes[0].answer = answer_without_files;
+    fixture->fakes[0].respond = respond_without_files;
     call_provider(fixture);
     assert_int_equal(fixture->code, GRPC_STATUS_OK);
     assert_true(fixture->no_files);
     assert_string_equal(fixture->version, "7");
 }
 
-static void answer_that_nothing_is_there(struct provider_mount *mount)
+static void respond_that_nothing_is_there(struct provider_mount *mount)
 {
     assert_int_equal(provider_mount_add_version(mount, "secret/a", "", NULL), 0);
     provider_mount_done(mount);
@@ -329,20 +330,20 @@ static bool returns_files(struct fixture *fixture)
 static void a_provider_is_known_to_return_files_by_its_last_response(void **state)
 {
     static const struct {
-        void (*answer)(struct provider_mount *mount);
+        void (*respond)(struct provider_mount *mount);
         bool may_be_empty, known;
     } table[] = {
-        {answer_with_a_failure, false, false}, {answer_that_nothing_is_there, true, false},
-        {answer_without_files, false, false},  {answer_with_a_file, false, true},
-        {answer_with_a_failure, false, true},  {answer_that_nothing_is_there, true, true},
-        {answer_without_files, false, false},
+        {respond_with_a_failure, false, false}, {respond_that_nothing_is_there, true, false},
+        {respond_without_files, false, false},  {respond_with_a_file, false, true},
+        {respond_with_a_failure, false, true},  {respond_that_nothing_is_there, true, true},
+        {respond_without_files, false, false},
     };
     struct fixture *fixture = *state;
 
     serve(fixture, &fixture->fakes[0], fixture->second);
     assert_false(returns_files(fixture));
     for (size_t i = 0; i < ARRAY_SIZE(table); i++) {
-        fixture->fakes[0].answer = table[i].answer;
+        fixture->fakes[0].respond = table[i].respond;
         call_provider(fixture);
         assert_int_equal(fixture->may_be_empty, table[i].may_be_empty);
         assert_int_equal(returns_files(fixture), table[i].known);
@@ -355,7 +356,7 @@ static void a_silent_provider_runs_into_the_deadline(void **state)
     const struct string_map none = {0};
 
     serve(fixture, &fixture->fakes[0], fixture->second);
-    fixture->fakes[0].answer = NULL;
+    fixture->fakes[0].respond = NULL;
     (void)start_mount(fixture, &none, NULL, 200);
     run_until(fixture, &fixture->callbacks, 1);
     assert_int_equal(fixture->code, GRPC_STATUS_DEADLINE_EXCEEDED);
@@ -363,7 +364,7 @@ static void a_silent_provider_runs_into_the_deadline(void **state)
     run_until(fixture, &fixture->fakes[0].cancels, 1);
 }
 
-static void answer_unavailable(struct provider_mount *mount)
+static void respond_unavailable(struct provider_mount *mount)
 {
     cleanup_error struct error *error = NULL;
 
@@ -390,7 +391,7 @@ static void without_a_tmpfs_only_a_provider_that_returns_files_is_called(void **
     call_provider(fixture);
     assert_int_equal(fixture->code, GRPC_STATUS_OK);
     /* Replaced while the call waits for its next try. */
-    fixture->fakes[0].answer = answer_unavailable;
+    fixture->fakes[0].respond = respond_unavailable;
     (void)start_mount(fixture, &none, NULL, TIMEOUT_MS);
     run_until(fixture, &fixture->fakes[0].calls, 3);
     assert_int_equal(scratch_run(&fixture->scratch, "rm two/fake.sock"), 0);
@@ -403,10 +404,10 @@ static void without_a_tmpfs_only_a_provider_that_returns_files_is_called(void **
 
 static struct fake *recovering;
 
-static void answer_unavailable_once(struct provider_mount *mount)
+static void respond_unavailable_once(struct provider_mount *mount)
 {
-    recovering->answer = answer_with_a_file;
-    answer_unavailable(mount);
+    recovering->respond = respond_with_a_file;
+    respond_unavailable(mount);
 }
 
 static void a_provider_that_is_unavailable_is_called_three_times_in_all(void **state)
@@ -416,19 +417,19 @@ static void a_provider_that_is_unavailable_is_called_three_times_in_all(void **s
 
     recovering = &fixture->fakes[0];
     serve(fixture, recovering, fixture->first);
-    recovering->answer = answer_unavailable_once;
+    recovering->respond = respond_unavailable_once;
     start = uv_now(&fixture->loop);
     call_provider(fixture);
     assert_int_equal(fixture->code, GRPC_STATUS_OK);
     assert_string_equal(recovering->attribute, "value"); /* the whole request comes again */
     assert_int_equal(recovering->calls, 2);
     assert_true(uv_now(&fixture->loop) - start >= PROVIDER_REFUSED_PAUSE_MS);
-    recovering->answer = answer_unavailable;
+    recovering->respond = respond_unavailable;
     call_provider(fixture);
     assert_int_equal(fixture->code, GRPC_STATUS_UNAVAILABLE);
     assert_string_equal(fixture->message, "provider \"fake\": the vault is away");
     assert_int_equal(recovering->calls, 2 + PROVIDER_TRIES_MAX);
-    recovering->answer = answer_with_a_failure;
+    recovering->respond = respond_with_a_failure;
     call_provider(fixture);
     assert_int_equal(recovering->calls, 2 + PROVIDER_TRIES_MAX + 1); /* other codes are final */
 }
@@ -439,7 +440,7 @@ static void without_time_for_a_pause_there_is_no_retry(void **state)
     const struct string_map none = {0};
 
     serve(fixture, &fixture->fakes[0], fixture->first);
-    fixture->fakes[0].answer = answer_unavailable;
+    fixture->fakes[0].respond = respond_unavailable;
     (void)start_mount(fixture, &none, NULL, PROVIDER_REFUSED_PAUSE_MS / 2);
     run_until(fixture, &fixture->callbacks, 1);
     assert_int_equal(fixture->code, GRPC_STATUS_UNAVAILABLE);
@@ -453,10 +454,10 @@ static void a_mount_can_be_cancelled_between_two_tries(void **state)
     struct provider_call *call;
 
     serve(fixture, &fixture->fakes[0], fixture->first);
-    fixture->fakes[0].answer = answer_unavailable;
+    fixture->fakes[0].respond = respond_unavailable;
     call = start_mount(fixture, &none, NULL, TIMEOUT_MS);
     run_until(fixture, &fixture->fakes[0].calls, 1);
-    for (unsigned turn = 0; turn < 20; turn++) /* the answer arrives, the pause begins */
+    for (unsigned turn = 0; turn < 20; turn++) /* the response arrives, the pause begins */
         (void)uv_run(&fixture->loop, UV_RUN_NOWAIT);
     provider_call_cancel(&call);
     assert_null(call);
@@ -470,7 +471,7 @@ static void a_cancelled_mount_reaches_the_provider_and_does_not_call_back(void *
     struct provider_call *call;
 
     serve(fixture, &fixture->fakes[0], fixture->second);
-    fixture->fakes[0].answer = NULL;
+    fixture->fakes[0].respond = NULL;
     call = start_mount(fixture, &none, NULL, TIMEOUT_MS);
     run_until(fixture, &fixture->fakes[0].calls, 1);
     provider_call_cancel(&call);
@@ -537,7 +538,7 @@ static void a_provider_that_is_replaced_during_a_call_is_noticed(void **state)
     struct provider_call *old;
 
     serve(fixture, &fixture->fakes[0], fixture->second);
-    fixture->fakes[0].answer = NULL;
+    fixture->fakes[0].respond = NULL;
     old = start_mount(fixture, &none, NULL, TIMEOUT_MS);
     run_until(fixture, &fixture->fakes[0].calls, 1);
     assert_int_equal(scratch_run(&fixture->scratch, "rm two/fake.sock"), 0);
@@ -597,7 +598,7 @@ static void a_known_provider_that_restarts_is_waited_for(void **state)
     assert_int_equal(fixture->fakes[1].calls, 1);
 }
 
-static void the_error_of_a_socket_without_listener_says_not_answering(void **state)
+static void the_error_of_a_socket_without_listener_names_the_provider(void **state)
 {
     struct fixture *fixture = *state;
     struct sockaddr_un address = {.sun_family = AF_UNIX};
@@ -667,7 +668,7 @@ int main(void)
         TEST(a_provider_that_is_replaced_during_a_call_is_noticed),
         TEST(connections_are_shared_and_counted),
         TEST(a_known_provider_that_restarts_is_waited_for),
-        TEST(the_error_of_a_socket_without_listener_says_not_answering),
+        TEST(the_error_of_a_socket_without_listener_names_the_provider),
         TEST(only_providers_in_use_are_visited),
         TEST(too_many_directories_are_refused),
     };

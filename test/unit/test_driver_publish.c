@@ -265,7 +265,7 @@ static void the_source_may_have_a_default_namespace(void **state)
     assert_content("v1");
 }
 
-static void a_rotation_check_that_fails_is_answered_ok_and_changes_nothing(void **state)
+static void a_failed_rotation_check_returns_ok_and_changes_nothing(void **state)
 {
     static const struct {
         enum fake_behavior class_behavior, provider_behavior;
@@ -309,17 +309,17 @@ static void a_rotation_check_whose_observer_fails_succeeds(void **state)
     fixture->publisher.rotation = true;
     must_publish(fixture);
     for (enum fake_behavior behavior = AT_ONCE_BADLY; behavior <= NOT_STARTED; behavior++) {
-        unsigned answers = fixture->answers;
+        unsigned responses = fixture->responses;
 
         fixture->provider_text = "v2";
         fixture->status_behavior = behavior;
         start_publish(fixture);
-        run_until(fixture, &fixture->answers);
+        run_until(fixture, &fixture->responses);
         assert_int_equal(fixture->code, GRPC_STATUS_OK);
         assert_content("v2");
         if (behavior == NEVER) {
             run_until_recording(fixture); /* after the response: the kubelet does not wait for it */
-            assert_int_equal(fixture->answers, answers + 1);
+            assert_int_equal(fixture->responses, responses + 1);
             deliver_status(&fixture->status_timer);
         }
         run_until_idle(fixture);
@@ -403,7 +403,7 @@ int main(void)
         TEST(a_request_that_cannot_be_served_is_refused),
         TEST(a_complete_volume_comes_before_any_check_of_the_request),
         TEST(the_source_may_have_a_default_namespace),
-        TEST(a_rotation_check_that_fails_is_answered_ok_and_changes_nothing),
+        TEST(a_failed_rotation_check_returns_ok_and_changes_nothing),
         TEST(a_rotation_check_whose_observer_fails_succeeds),
         TEST(a_first_mount_without_required_observer_stands_when_one_fails),
         TEST(a_volume_that_may_be_in_use_is_completed_and_never_rolled_back),

@@ -21,7 +21,7 @@ static void a_publish_can_be_cancelled_in_every_state_and_leaves_nothing(void **
         publish_cancel(&fixture->publish, GRPC_STATUS_DEADLINE_EXCEEDED);
         assert_null(fixture->publish);
         run_until_idle(fixture);
-        assert_int_equal(fixture->answers, 0); /* no callback after a cancel */
+        assert_int_equal(fixture->responses, 0); /* no callback after a cancel */
         assert_children_ended(fixture, stage);
         assert_int_equal(state_of_target(), VOLUME_ABSENT);
     }
@@ -38,7 +38,7 @@ static void an_unpublish_interrupts_a_publish_in_every_state(void **state)
     for (enum stage stage = INSPECTING; stage < STAGES; stage++) {
         start_and_stop_at(fixture, stage);
         assert_non_null(unpublish_start(&fixture->publisher, TARGET, unpublished, &done, NULL));
-        assert_int_equal(fixture->answers, (unsigned)stage + 1); /* at once */
+        assert_int_equal(fixture->responses, (unsigned)stage + 1); /* at once */
         assert_failed(fixture, GRPC_STATUS_ABORTED, "the volume is being unpublished");
         run_until_idle(fixture);
         assert_int_equal(done, (unsigned)stage + 1);
@@ -49,19 +49,19 @@ static void an_unpublish_interrupts_a_publish_in_every_state(void **state)
 
 /* The worker writes; what it has completed is not recorded, so it is rolled back. Cancelled as soon as the
  * provider
- * has answered. */
+ * has responded. */
 static void a_publish_cancelled_while_it_writes_is_rolled_back(void **state)
 {
     FIXTURE();
     fixture->provider_behavior = AT_ONCE;
     start_publish(fixture);
     run_until(fixture, &fixture->provider_calls);
-    /* The answer is on its way; go on turn by turn until the volume appears, or the observer runs. */
+    /* The response is on its way; go on turn by turn until the volume appears, or the observer runs. */
     while (state_of_target() != VOLUME_PUBLISHED && fixture->status_starts == 0)
         assert_int_not_equal(uv_run(&fixture->loop, UV_RUN_NOWAIT), 0);
     publish_cancel(&fixture->publish, GRPC_STATUS_CANCELLED);
     run_until_idle(fixture);
-    assert_int_equal(fixture->answers, 0);
+    assert_int_equal(fixture->responses, 0);
     assert_int_equal(state_of_target(), VOLUME_ABSENT);
 }
 
@@ -90,10 +90,10 @@ static void a_rotation_check_that_is_cancelled_keeps_the_volume(void **state)
         assert_int_equal(fixture->recorded_event, VOLUME_EVENT_FAILED);
         assert_non_null(strstr(fixture->recorded_failure, "the caller did not wait"));
     }
-    assert_int_equal(fixture->answers, 1);
+    assert_int_equal(fixture->responses, 1);
 }
 
-/* The caller of a rotation check has its answer; an unpublish need not wait for the observers. */
+/* The caller of a rotation check has its response; an unpublish need not wait for the observers. */
 static void an_unpublish_does_not_wait_for_the_observers_of_a_rotation_check(void **state)
 {
     unsigned done = 0;
@@ -102,7 +102,7 @@ static void an_unpublish_does_not_wait_for_the_observers_of_a_rotation_check(voi
     fixture->publisher.rotation = true;
     must_publish(fixture);
     start_and_stop_at(fixture, RECORDING);
-    assert_int_equal(fixture->answers, 2);
+    assert_int_equal(fixture->responses, 2);
     assert_int_equal(fixture->code, GRPC_STATUS_OK);
     assert_non_null(unpublish_start(&fixture->publisher, TARGET, unpublished, &done, NULL));
     run_until_idle(fixture);
@@ -110,7 +110,7 @@ static void an_unpublish_does_not_wait_for_the_observers_of_a_rotation_check(voi
     assert_int_equal(fixture->status_cancels, 1);
     assert_int_equal(fixture->forgotten, 1);
     assert_int_equal(state_of_target(), VOLUME_ABSENT);
-    assert_int_equal(fixture->answers, 2);
+    assert_int_equal(fixture->responses, 2);
 }
 
 /* While a volume is rolled back, an unpublish comes: the caller gets ABORTED, and both removals agree. */
@@ -122,12 +122,12 @@ static void an_unpublish_may_come_during_the_rollback(void **state)
     fixture->status_behavior = NOT_STARTED; /* ROLLBACK starts inside the callback of the write */
     start_publish(fixture);
     run_until(fixture, &fixture->status_starts);
-    assert_int_equal(fixture->answers, 0);
+    assert_int_equal(fixture->responses, 0);
     assert_non_null(unpublish_start(&fixture->publisher, TARGET, unpublished, &done, NULL));
-    assert_int_equal(fixture->answers, 1);
+    assert_int_equal(fixture->responses, 1);
     assert_failed(fixture, GRPC_STATUS_ABORTED, "the volume is being unpublished");
     run_until_idle(fixture);
-    assert_int_equal(fixture->answers, 1);
+    assert_int_equal(fixture->responses, 1);
     assert_int_equal(done, 1);
     assert_int_equal(state_of_target(), VOLUME_ABSENT);
 }
@@ -140,7 +140,7 @@ static void a_publish_can_be_cancelled_during_the_rollback(void **state)
     run_until(fixture, &fixture->status_starts);
     publish_cancel(&fixture->publish, GRPC_STATUS_DEADLINE_EXCEEDED);
     run_until_idle(fixture);
-    assert_int_equal(fixture->answers, 0);
+    assert_int_equal(fixture->responses, 0);
     assert_int_equal(state_of_target(), VOLUME_ABSENT);
 }
 
@@ -154,10 +154,10 @@ static void a_second_publish_waits_for_the_first(void **state)
     first = fixture->publish;
     start_publish(fixture);
     assert_ptr_not_equal(fixture->publish, first);
-    run_until(fixture, &fixture->answers);
-    run_until(fixture, &fixture->answers);
+    run_until(fixture, &fixture->responses);
+    run_until(fixture, &fixture->responses);
     run_until_idle(fixture);
-    assert_int_equal(fixture->answers, 2);
+    assert_int_equal(fixture->responses, 2);
     assert_int_equal(fixture->code, GRPC_STATUS_OK);
     assert_int_equal(fixture->provider_calls, 1);
     assert_content("v1");
@@ -169,9 +169,9 @@ static void a_publish_cancelled_in_the_queue_leaves_the_first_alone(void **state
     start_publish(fixture);
     start_publish(fixture);
     publish_cancel(&fixture->publish, GRPC_STATUS_CANCELLED);
-    run_until(fixture, &fixture->answers);
+    run_until(fixture, &fixture->responses);
     run_until_idle(fixture);
-    assert_int_equal(fixture->answers, 1);
+    assert_int_equal(fixture->responses, 1);
     assert_int_equal(fixture->code, GRPC_STATUS_OK);
     assert_content("v1");
 }

@@ -88,8 +88,8 @@ static void run_until_counted(struct fixture *fixture, double sent, double dropp
     assert_true(counted(fixture, "dropped") == dropped);
 }
 
-#define CREATED   ANSWER(201, "", OBJECT)
-#define PATCHED   ANSWER(200, "", OBJECT)
+#define CREATED   RESPONSE(201, "", OBJECT)
+#define PATCHED   RESPONSE(200, "", OBJECT)
 #define POST_LINE "POST /api/v1/namespaces/shop/events HTTP/1.1\r\n"
 #define PATCH     "PATCH /api/v1/namespaces/shop/events/web-0."
 
@@ -188,7 +188,7 @@ static void an_event_that_the_server_has_dropped_is_created_again(void **state)
 {
     struct fixture *fixture = *state;
 
-    SCRIPT(&fixture->base.api, CREATED, ANSWER(404, "", STATUS("NotFound", "not found")), CREATED);
+    SCRIPT(&fixture->base.api, CREATED, RESPONSE(404, "", STATUS("NotFound", "not found")), CREATED);
     emit(fixture, "no");
     run_until_counted(fixture, 1, 0);
     emit(fixture, "no");
@@ -200,7 +200,7 @@ static void a_request_without_a_response_is_retried(void **state)
 {
     struct fixture *fixture = *state;
 
-    SCRIPT(&fixture->base.api, ANSWER(0, "", ""), ANSWER(503, "", ""), CREATED);
+    SCRIPT(&fixture->base.api, RESPONSE(0, "", ""), RESPONSE(503, "", ""), CREATED);
     emit(fixture, "no");
     run_until_counted(fixture, 1, 0);
     assert_sent(&fixture->base.api, 2, "\"count\":1}");
@@ -221,8 +221,8 @@ static void an_event_that_had_arrived_is_not_created_twice(void **state)
     struct fixture *fixture = *state;
     char first[80], second[80], line[200];
 
-    SCRIPT(&fixture->base.api, ANSWER(0, "", ""), ANSWER(409, "", STATUS("AlreadyExists", "exists")), PATCHED,
-           PATCHED);
+    SCRIPT(&fixture->base.api, RESPONSE(0, "", ""), RESPONSE(409, "", STATUS("AlreadyExists", "exists")),
+           PATCHED, PATCHED);
     emit(fixture, "no");
     emit(fixture, "no");
     run_until_counted(fixture, 2, 0);
@@ -242,8 +242,8 @@ static void it_is_not_retried_for_ever(void **state)
 {
     struct fixture *fixture = *state;
 
-    SCRIPT(&fixture->base.api, ANSWER(0, "", ""), ANSWER(0, "", ""), ANSWER(0, "", ""), ANSWER(0, "", ""),
-           ANSWER(0, "", ""));
+    SCRIPT(&fixture->base.api, RESPONSE(0, "", ""), RESPONSE(0, "", ""), RESPONSE(0, "", ""),
+           RESPONSE(0, "", ""), RESPONSE(0, "", ""));
     assert_int_equal(fixture->base.api.n_script, EVENTS_TRIES_MAX);
     emit(fixture, "no");
     run_until_counted(fixture, 0, 1);
@@ -253,7 +253,7 @@ static void a_refused_event_is_dropped(void **state)
 {
     struct fixture *fixture = *state;
 
-    SCRIPT(&fixture->base.api, ANSWER(403, "", STATUS("Forbidden", "namespace is being terminated")),
+    SCRIPT(&fixture->base.api, RESPONSE(403, "", STATUS("Forbidden", "namespace is being terminated")),
            CREATED);
     emit(fixture, "no");
     run_until_counted(fixture, 0, 1);
@@ -302,7 +302,7 @@ static void long_pod_names_leave_room_for_the_event(void **state)
 static void a_thousand_pods_do_not_fill_memory_or_the_queue(void **state)
 {
     struct fixture *fixture = *state;
-    static const struct scripted_answer silent[EVENTS_IN_FLIGHT_MAX] = {
+    static const struct scripted_response silent[EVENTS_IN_FLIGHT_MAX] = {
         {-1, "", ""}, {-1, "", ""}, {-1, "", ""}, {-1, "", ""}};
     char uid[32];
 

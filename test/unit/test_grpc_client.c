@@ -129,13 +129,13 @@ static void wait_for(struct fixture *f, const struct outcome *outcome, unsigned 
 
 static const char *const ok_headers[] = {":status", "200", "content-type", "application/grpc", NULL};
 static const char *const ok_trailers[] = {"grpc-status", "0", NULL};
-static const uint8_t answer[] = "\0\0\0\0\x04\x0a\x02v1"; /* VersionResponse { version: "v1" } */
-enum { ANSWER_LEN = sizeof(answer) - 1 };
+static const uint8_t version_response[] = "\0\0\0\0\x04\x0a\x02v1"; /* VersionResponse { version: "v1" } */
+enum { RESPONSE_LEN = sizeof(version_response) - 1 };
 
 static void reply(struct wire *wire, unsigned id)
 {
     wire_headers(wire, id, 0, ok_headers);
-    wire_frame(wire, WIRE_DATA, 0, id, answer, ANSWER_LEN);
+    wire_frame(wire, WIRE_DATA, 0, id, version_response, RESPONSE_LEN);
     wire_headers(wire, id, WIRE_END_STREAM, ok_trailers);
 }
 

@@ -1,5 +1,5 @@
 /*
- * test_grpc_server.c - what the gRPC server answers: to good requests, to bad ones, to bad HTTP/2. The
+ * test_grpc_server.c - how the gRPC server responds to good requests, to bad ones, to bad HTTP/2. The
  * fixture: grpc_server_fixture.h.
  */
 #include "test/unit/grpc_server_fixture.h"

@@ -37,13 +37,13 @@ static void on_lookup_over(void *arg)
 {
     struct dns_lookup *lookup = arg;
     struct dns_lookup over = *lookup;
-    struct dns_answer answer = {.outcome = DNS_FOUND, .addresses = "127.0.0.1", .ttl_s = 60};
+    struct dns_result result = {.outcome = DNS_FOUND, .addresses = "127.0.0.1", .ttl_s = 60};
     if (strcmp(over.name, "mute.test") == 0)
-        answer = (struct dns_answer){.outcome = DNS_FAILED, .reason = "silence"};
+        result = (struct dns_result){.outcome = DNS_FAILED, .reason = "silence"};
     else if (strcmp(over.name, "loop.test") != 0)
-        answer = (struct dns_answer){.outcome = DNS_NOT_FOUND, .reason = "no such name"};
+        result = (struct dns_result){.outcome = DNS_NOT_FOUND, .reason = "no such name"};
     dns_lookup_cancel(&lookup);
-    over.callback(&answer, over.arg);
+    over.callback(&result, over.arg);
 }
 
 struct dns_lookup *dns_lookup_start(uv_loop_t *loop, const char *name, dns_callback *callback, void *arg,

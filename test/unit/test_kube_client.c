@@ -1,5 +1,5 @@
 /*
- * test_kube_client.c - requests to a Kubernetes API server that answers by script: credentials that rotate,
+ * test_kube_client.c - requests to a Kubernetes API server that responds by script: credentials that rotate,
  * retries, errors, and class lookups on top.
  */
 #include <setjmp.h>
@@ -114,7 +114,7 @@ static void call_done(struct kube_response *response, const struct error *error,
     (void)snprintf(fixture->name, sizeof(fixture->name), "%s", cJSON_IsString(name) ? name->valuestring : "");
 }
 
-static void run_until_answered(struct fixture *fixture)
+static void run_until_response(struct fixture *fixture)
 {
     unsigned before = fixture->callbacks;
 
@@ -125,7 +125,7 @@ static void run_until_answered(struct fixture *fixture)
     fixture->callbacks = 0;
 }
 
-static struct scripted_answer silence[KUBE_IN_FLIGHT_MAX + 1];
+static struct scripted_response silence[KUBE_IN_FLIGHT_MAX + 1];
 
 static void call(struct fixture *fixture, const char *method, const cJSON *body, uint64_t timeout_ms)
 {
@@ -133,16 +133,16 @@ static void call(struct fixture *fixture, const char *method, const cJSON *body,
         .method = method, .path = "/api/v1/x", .body = body, .timeout_ms = timeout_ms};
 
     assert_non_null(kube_call_start(fixture->client, &request, call_done, fixture, NULL));
-    run_until_answered(fixture);
+    run_until_response(fixture);
 }
 
-/* --- requests and answers --- */
+/* --- requests and responses --- */
 
 static void a_request_carries_token_path_and_accept(void **state)
 {
     struct fixture *fixture = *state;
 
-    SCRIPT(&fixture->api, ANSWER(200, "", OBJECT));
+    SCRIPT(&fixture->api, RESPONSE(200, "", OBJECT));
     call(fixture, "GET", NULL, 0);
     assert_int_equal(fixture->code, GRPC_STATUS_OK);
     assert_int_equal(fixture->status, 200);
@@ -158,7 +158,7 @@ static void a_body_is_sent_as_json(void **state)
     struct fixture *fixture = *state;
     cleanup_json cJSON *body = cJSON_Parse(OBJECT);
 
-    SCRIPT(&fixture->api, ANSWER(201, "", OBJECT));
+    SCRIPT(&fixture->api, RESPONSE(201, "", OBJECT));
     call(fixture, "POST", body, 0);
     assert_int_equal(fixture->code, GRPC_STATUS_OK);
     assert_sent(&fixture->api, 0, "Content-Type: application/json\r\n");
@@ -203,7 +203,7 @@ static void a_response_that_is_no_json_is_an_error(void **state)
 {
     struct fixture *fixture = *state;
 
-    SCRIPT(&fixture->api, ANSWER(200, "", "<html>"));
+    SCRIPT(&fixture->api, RESPONSE(200, "", "<html>"));
     call(fixture, "GET", NULL, 0);
     assert_int_equal(fixture->code, GRPC_STATUS_INTERNAL);
     assert_non_null(strstr(fixture->message, "the Kubernetes API server's response"));
@@ -215,7 +215,7 @@ static void a_token_that_rotated_is_read_again_after_401(void **state)
 {
     struct fixture *fixture = *state;
 
-    SCRIPT(&fixture->api, ANSWER(401, "", STATUS("Unauthorized", "who")), ANSWER(200, "", OBJECT));
+    SCRIPT(&fixture->api, RESPONSE(401, "", STATUS("Unauthorized", "who")), RESPONSE(200, "", OBJECT));
     write_token(fixture, "second");
     call(fixture, "GET", NULL, 0);
     assert_int_equal(fixture->code, GRPC_STATUS_OK);
@@ -227,7 +227,7 @@ static void a_second_401_is_returned(void **state)
 {
     struct fixture *fixture = *state;
 
-    SCRIPT(&fixture->api, ANSWER(401, "", ""), ANSWER(401, "", STATUS("Unauthorized", "who are you")));
+    SCRIPT(&fixture->api, RESPONSE(401, "", ""), RESPONSE(401, "", STATUS("Unauthorized", "who are you")));
     call(fixture, "GET", NULL, 0);
     assert_int_equal(fixture->code, GRPC_STATUS_UNAUTHENTICATED);
     assert_string_equal(fixture->message, "who are you");
@@ -237,7 +237,7 @@ static void a_token_file_that_went_away_leaves_the_old_token_in_use(void **state
 {
     struct fixture *fixture = *state;
 
-    SCRIPT(&fixture->api, ANSWER(401, "", ""), ANSWER(200, "", OBJECT));
+    SCRIPT(&fixture->api, RESPONSE(401, "", ""), RESPONSE(200, "", OBJECT));
     assert_int_equal(scratch_run(&fixture->scratch, "rm token"), 0);
     call(fixture, "GET", NULL, 0);
     assert_int_equal(fixture->code, GRPC_STATUS_OK);
@@ -248,8 +248,8 @@ static void reads_are_repeated_when_the_server_is_in_trouble(void **state)
 {
     struct fixture *fixture = *state;
 
-    SCRIPT(&fixture->api, ANSWER(429, "Retry-After: 0\r\n", ""), ANSWER(503, "Retry-After: 0\r\n", ""),
-           ANSWER(500, "", ""), ANSWER(200, "", OBJECT));
+    SCRIPT(&fixture->api, RESPONSE(429, "Retry-After: 0\r\n", ""), RESPONSE(503, "Retry-After: 0\r\n", ""),
+           RESPONSE(500, "", ""), RESPONSE(200, "", OBJECT));
     call(fixture, "GET", NULL, 0);
     assert_int_equal(fixture->code, GRPC_STATUS_OK);
 }
@@ -257,7 +257,7 @@ static void reads_are_repeated_when_the_server_is_in_trouble(void **state)
 static void a_read_is_given_up_after_so_many_tries(void **state)
 {
     struct fixture *fixture = *state;
-#define BUSY ANSWER(503, "Retry-After: 0\r\n", STATUS("ServiceUnavailable", "busy"))
+#define BUSY RESPONSE(503, "Retry-After: 0\r\n", STATUS("ServiceUnavailable", "busy"))
 
     SCRIPT(&fixture->api, BUSY, BUSY, BUSY, BUSY, BUSY, BUSY, BUSY, BUSY, BUSY, BUSY);
     assert_int_equal(fixture->api.n_script, KUBE_TRIES_MAX);
@@ -270,7 +270,7 @@ static void a_pause_beyond_the_deadline_is_not_waited_for(void **state)
 {
     struct fixture *fixture = *state;
 
-    SCRIPT(&fixture->api, ANSWER(429, "Retry-After: 60\r\n", STATUS("TooManyRequests", "later")));
+    SCRIPT(&fixture->api, RESPONSE(429, "Retry-After: 60\r\n", STATUS("TooManyRequests", "later")));
     call(fixture, "GET", NULL, 5000);
     assert_int_equal(fixture->code, GRPC_STATUS_UNAVAILABLE);
     assert_string_equal(fixture->message, "later");
@@ -281,10 +281,10 @@ static void a_write_is_retried_only_after_a_retry_after(void **state)
     struct fixture *fixture = *state;
     cleanup_json cJSON *body = cJSON_Parse(OBJECT);
 
-    SCRIPT(&fixture->api, ANSWER(500, "", STATUS("InternalError", "who knows")));
+    SCRIPT(&fixture->api, RESPONSE(500, "", STATUS("InternalError", "who knows")));
     call(fixture, "POST", body, 0);
     assert_int_equal(fixture->code, GRPC_STATUS_UNAVAILABLE);
-    SCRIPT(&fixture->api, ANSWER(429, "Retry-After: 0\r\n", ""), ANSWER(201, "", OBJECT));
+    SCRIPT(&fixture->api, RESPONSE(429, "Retry-After: 0\r\n", ""), RESPONSE(201, "", OBJECT));
     call(fixture, "POST", body, 0);
     assert_int_equal(fixture->code, GRPC_STATUS_OK);
     assert_sent(&fixture->api, 1, "\r\n\r\n" OBJECT);
@@ -294,7 +294,7 @@ static void a_read_that_was_hung_up_on_is_repeated(void **state)
 {
     struct fixture *fixture = *state;
 
-    SCRIPT(&fixture->api, ANSWER(0, "", ""), ANSWER(200, "", OBJECT));
+    SCRIPT(&fixture->api, RESPONSE(0, "", ""), RESPONSE(200, "", OBJECT));
     call(fixture, "GET", NULL, 0);
     assert_int_equal(fixture->code, GRPC_STATUS_OK);
 }
@@ -303,7 +303,7 @@ static void a_server_that_is_silent_runs_into_the_deadline(void **state)
 {
     struct fixture *fixture = *state;
 
-    SCRIPT(&fixture->api, ANSWER(-1, "", ""));
+    SCRIPT(&fixture->api, RESPONSE(-1, "", ""));
     call(fixture, "GET", NULL, 100);
     assert_int_equal(fixture->code, GRPC_STATUS_DEADLINE_EXCEEDED);
     assert_int_equal(fixture->status, 0);
@@ -322,7 +322,7 @@ static void a_cancelled_call_does_not_call_back(void **state)
     struct fixture *fixture = *state;
     const struct kube_request request = {.method = "GET", .path = "/api"};
 
-    SCRIPT(&fixture->api, ANSWER(-1, "", ""));
+    SCRIPT(&fixture->api, RESPONSE(-1, "", ""));
     call_to_cancel = kube_call_start(fixture->client, &request, call_done, fixture, NULL);
     kube_call_cancel(&call_to_cancel); /* before anything was sent */
     assert_null(call_to_cancel);
@@ -340,7 +340,7 @@ static void a_client_without_a_readable_token_is_not_made(void **state)
                                       .token_file = strdup("/nonexistent/token")};
     cleanup_error struct error *error = NULL;
 
-    SCRIPT(&fixture->api, ANSWER(200, "", OBJECT));
+    SCRIPT(&fixture->api, RESPONSE(200, "", OBJECT));
     assert_null(kube_client_create(&fixture->loop, fixture->http, &config, NULL, &error));
     assert_non_null(strstr(error_message(error), "Kubernetes credentials"));
     assert_null(config.server);
@@ -389,9 +389,9 @@ static void the_resource_is_found_in_a_path(void **state)
     assert_string_equal(resource, "aVe");
 }
 
-/* --- many requests, no answers --- */
+/* --- many requests, no responses --- */
 
-static void count_answer(const char *method, const char *resource, int status, double seconds, void *arg)
+static void count_response(const char *method, const char *resource, int status, double seconds, void *arg)
 {
     struct fixture *fixture = arg;
 
@@ -406,8 +406,8 @@ static void every_try_is_observed(void **state)
 {
     struct fixture *fixture = *state;
 
-    kube_client_observe(fixture->client, count_answer, fixture);
-    SCRIPT(&fixture->api, ANSWER(429, "Retry-After: 0\r\n", ""), ANSWER(200, "", OBJECT));
+    kube_client_observe(fixture->client, count_response, fixture);
+    SCRIPT(&fixture->api, RESPONSE(429, "Retry-After: 0\r\n", ""), RESPONSE(200, "", OBJECT));
     call(fixture, "GET", NULL, 0);
     assert_int_equal(fixture->observed, 2);
     assert_int_equal(fixture->observed_status, 200);
@@ -419,10 +419,10 @@ static void it_is_known_whether_the_server_responds(void **state)
     struct fixture *fixture = *state;
 
     assert_true(kube_client_reachable(fixture->client));
-    SCRIPT(&fixture->api, ANSWER(-1, "", ""));
+    SCRIPT(&fixture->api, RESPONSE(-1, "", ""));
     call(fixture, "GET", NULL, 100);
     assert_false(kube_client_reachable(fixture->client));
-    SCRIPT(&fixture->api, ANSWER(500, "Retry-After: 60\r\n", "")); /* an answer it is */
+    SCRIPT(&fixture->api, RESPONSE(500, "Retry-After: 60\r\n", "")); /* it is a response */
     call(fixture, "GET", NULL, 0);
     assert_true(kube_client_reachable(fixture->client));
 }
@@ -433,9 +433,9 @@ static void a_server_that_went_away_is_probed_and_all_requests_are_rejected(void
     cleanup_json cJSON *body = cJSON_Parse(OBJECT);
     size_t probes;
 
-    kube_client_observe(fixture->client, count_answer, fixture);
+    kube_client_observe(fixture->client, count_response, fixture);
     fixture->api.probe_status = -1;
-    SCRIPT(&fixture->api, ANSWER(0, "", ""));
+    SCRIPT(&fixture->api, RESPONSE(0, "", ""));
     call(fixture, "GET", NULL, 0);
     assert_int_equal(fixture->code, GRPC_STATUS_UNAVAILABLE);
     assert_true(fixture->rejected);
@@ -450,7 +450,7 @@ static void a_server_that_went_away_is_probed_and_all_requests_are_rejected(void
     while (!kube_client_reachable(fixture->client))
         assert_int_not_equal(uv_run(&fixture->loop, UV_RUN_ONCE), 0);
     assert_int_equal(fixture->api.n_probes, probes + 1);
-    SCRIPT(&fixture->api, ANSWER(200, "", OBJECT));
+    SCRIPT(&fixture->api, RESPONSE(200, "", OBJECT));
     call(fixture, "GET", NULL, 0);
     assert_int_equal(fixture->code, GRPC_STATUS_OK);
 }
@@ -460,7 +460,7 @@ static void a_probe_carries_the_token_and_any_status_is_a_response(void **state)
     struct fixture *fixture = *state;
 
     fixture->api.probe_status = 403;
-    SCRIPT(&fixture->api, ANSWER(0, "", ""), ANSWER(200, "", OBJECT));
+    SCRIPT(&fixture->api, RESPONSE(0, "", ""), RESPONSE(200, "", OBJECT));
     call(fixture, "GET", NULL, 0);
     assert_int_equal(fixture->code, GRPC_STATUS_OK);
     assert_int_equal(fixture->api.n_probes, 1);
@@ -472,7 +472,7 @@ static void a_silent_server_that_responds_to_probes_is_waited_for(void **state)
 {
     struct fixture *fixture = *state;
 
-    SCRIPT(&fixture->api, ANSWER(-1, "", ""));
+    SCRIPT(&fixture->api, RESPONSE(-1, "", ""));
     call(fixture, "GET", NULL, KUBE_SILENCE_MS + KUBE_PROBE_TIMEOUT_MS);
     assert_int_equal(fixture->code, GRPC_STATUS_DEADLINE_EXCEEDED);
     assert_false(fixture->rejected);
@@ -483,7 +483,7 @@ static void a_retry_after_to_one_request_binds_the_next_one(void **state)
 {
     struct fixture *fixture = *state;
 
-    SCRIPT(&fixture->api, ANSWER(429, "Retry-After: 20\r\n", STATUS("TooManyRequests", "later")));
+    SCRIPT(&fixture->api, RESPONSE(429, "Retry-After: 20\r\n", STATUS("TooManyRequests", "later")));
     call(fixture, "GET", NULL, 5000);
     assert_string_equal(fixture->message, "later");
     call(fixture, "GET", NULL, 5000);
@@ -503,8 +503,8 @@ static void a_limited_number_is_in_flight_and_the_others_are_queued(void **state
     struct kube_call *dropped;
 
     for (size_t i = 0; i < ARRAY_SIZE(silence); i++)
-        silence[i] = (struct scripted_answer){-1, "", ""};
-    silence[KUBE_IN_FLIGHT_MAX] = (struct scripted_answer){200, "", OBJECT};
+        silence[i] = (struct scripted_response){-1, "", ""};
+    silence[KUBE_IN_FLIGHT_MAX] = (struct scripted_response){200, "", OBJECT};
     fixture->api.script = silence;
     fixture->api.n_script = KUBE_IN_FLIGHT_MAX;
     for (size_t i = 0; i < KUBE_IN_FLIGHT_MAX; i++)
@@ -518,7 +518,7 @@ static void a_limited_number_is_in_flight_and_the_others_are_queued(void **state
     kube_call_cancel(&dropped); /* out of the line */
     fixture->api.n_script++;
     kube_call_cancel(&calls[3]);
-    run_until_answered(fixture);
+    run_until_response(fixture);
     assert_int_equal(fixture->code, GRPC_STATUS_OK);
     assert_sent(&fixture->api, KUBE_IN_FLIGHT_MAX, "GET /prefix/api/v1/second ");
     for (size_t i = 0; i < KUBE_IN_FLIGHT_MAX; i++)
@@ -533,7 +533,7 @@ static void waiting_in_the_queue_counts_against_the_deadline(void **state)
     struct kube_call *calls[KUBE_IN_FLIGHT_MAX];
 
     for (size_t i = 0; i < ARRAY_SIZE(silence); i++)
-        silence[i] = (struct scripted_answer){-1, "", ""};
+        silence[i] = (struct scripted_response){-1, "", ""};
     fixture->api.script = silence;
     fixture->api.n_script = KUBE_IN_FLIGHT_MAX;
     for (size_t i = 0; i < KUBE_IN_FLIGHT_MAX; i++)
@@ -566,14 +566,14 @@ static void looked_up(struct secret_provider_class *class, const struct error *e
 static void look_up(struct fixture *fixture)
 {
     assert_non_null(class_source_start(&fixture->classes, "shop", "web", 10000, looked_up, fixture, NULL));
-    run_until_answered(fixture);
+    run_until_response(fixture);
 }
 
 static void a_class_is_one_get(void **state)
 {
     struct fixture *fixture = *state;
 
-    SCRIPT(&fixture->api, ANSWER(200, "", CLASS("v1")));
+    SCRIPT(&fixture->api, RESPONSE(200, "", CLASS("v1")));
     look_up(fixture);
     assert_string_equal(fixture->name, "azure");
     assert_sent(&fixture->api, 0,
@@ -594,10 +594,10 @@ static void a_version_that_is_known_goes_with_the_request(void **state)
     struct fixture *fixture = *state;
 
     for (size_t i = 0; i < ARRAY_SIZE(table); i++) {
-        SCRIPT(&fixture->api, ANSWER(200, "", CLASS("v1")));
+        SCRIPT(&fixture->api, RESPONSE(200, "", CLASS("v1")));
         assert_non_null(fixture->classes.start_not_older(fixture->classes.state, "shop", "web",
                                                          table[i].version, 10000, looked_up, fixture, NULL));
-        run_until_answered(fixture);
+        run_until_response(fixture);
         assert_string_equal(fixture->name, "azure");
         assert_sent(&fixture->api, 0, table[i].expected);
     }
@@ -607,7 +607,7 @@ static void an_old_server_is_asked_for_v1alpha1(void **state)
 {
     struct fixture *fixture = *state;
 
-    SCRIPT(&fixture->api, ANSWER(404, "", "404 page not found\n"), ANSWER(200, "", CLASS("v1alpha1")));
+    SCRIPT(&fixture->api, RESPONSE(404, "", "404 page not found\n"), RESPONSE(200, "", CLASS("v1alpha1")));
     look_up(fixture);
     assert_string_equal(fixture->name, "azure");
     assert_sent(&fixture->api, 1, "/v1alpha1/namespaces/shop/");
@@ -617,13 +617,13 @@ static void a_server_without_classes_differs_from_a_missing_class(void **state)
 {
     struct fixture *fixture = *state;
 
-    SCRIPT(&fixture->api, ANSWER(404, "", "404 page not found"), ANSWER(404, "", "404 page not found"));
+    SCRIPT(&fixture->api, RESPONSE(404, "", "404 page not found"), RESPONSE(404, "", "404 page not found"));
     look_up(fixture);
     assert_int_equal(fixture->code, GRPC_STATUS_NOT_FOUND);
     assert_non_null(strstr(fixture->message, "custom resource definitions"));
     SCRIPT(
         &fixture->api,
-        ANSWER(
+        RESPONSE(
             404, "",
             "{\"message\":\"\\\"web\\\" not found\",\"reason\":\"NotFound\",\"details\":{\"name\":\"web\",\"kind\":\"secretproviderclasses\"}}"));
     look_up(fixture);
@@ -635,10 +635,10 @@ static void a_class_that_may_not_be_read_or_is_malformed_is_an_error(void **stat
 {
     struct fixture *fixture = *state;
 
-    SCRIPT(&fixture->api, ANSWER(403, "", STATUS("Forbidden", "no")));
+    SCRIPT(&fixture->api, RESPONSE(403, "", STATUS("Forbidden", "no")));
     look_up(fixture);
     assert_int_equal(fixture->code, GRPC_STATUS_PERMISSION_DENIED);
-    SCRIPT(&fixture->api, ANSWER(200, "", OBJECT));
+    SCRIPT(&fixture->api, RESPONSE(200, "", OBJECT));
     look_up(fixture);
     assert_int_equal(fixture->code, GRPC_STATUS_INVALID_ARGUMENT);
 }
@@ -651,7 +651,7 @@ static void a_cancelled_lookup_does_not_call_back(void **state)
 
     assert_non_null(lookup);
     class_source_cancel(&fixture->classes, &lookup);
-    SCRIPT(&fixture->api, ANSWER(200, "", CLASS("v1")));
+    SCRIPT(&fixture->api, RESPONSE(200, "", CLASS("v1")));
     look_up(fixture);
     assert_string_equal(fixture->name, "azure");
 }

@@ -1,5 +1,5 @@
 /*
- * test_kube_upsert.c - one object made as it is wanted, against an API server that answers by script.
+ * test_kube_upsert.c - one object made as it is wanted, against an API server that responds by script.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -135,9 +135,9 @@ static void upsert(struct fixture *fixture, enum kube_upsert_step first, uint64_
 
 #define THING(version, colour)                                                                               \
     "{\"metadata\":{\"name\":\"a\",\"resourceVersion\":\"" version "\"},\"colour\":\"" colour "\"}"
-#define EXISTS    ANSWER(409, "", STATUS("AlreadyExists", "exists"))
-#define CONFLICT  ANSWER(409, "", STATUS("Conflict", "changed meanwhile"))
-#define NOT_FOUND ANSWER(404, "", STATUS("NotFound", "not found"))
+#define EXISTS    RESPONSE(409, "", STATUS("AlreadyExists", "exists"))
+#define CONFLICT  RESPONSE(409, "", STATUS("Conflict", "changed meanwhile"))
+#define NOT_FOUND RESPONSE(404, "", STATUS("NotFound", "not found"))
 
 #define POST_LINE  "POST /apis/g.io/v1/namespaces/shop/things HTTP/1.1\r\n"
 #define GET_LINE   "GET /apis/g.io/v1/namespaces/shop/things/a HTTP/1.1\r\n"
@@ -147,7 +147,7 @@ static void a_new_object_is_one_post(void **state)
 {
     struct fixture *fixture = *state;
 
-    SCRIPT(&fixture->api, ANSWER(201, "", THING("1", "green")));
+    SCRIPT(&fixture->api, RESPONSE(201, "", THING("1", "green")));
     upsert(fixture, KUBE_UPSERT_CREATE, 0);
     assert_int_equal(fixture->code, GRPC_STATUS_OK);
     assert_true(fixture->wrote);
@@ -161,7 +161,8 @@ static void an_object_that_exists_is_read_and_patched_for_what_was_read(void **s
 {
     struct fixture *fixture = *state;
 
-    SCRIPT(&fixture->api, EXISTS, ANSWER(200, "", THING("5", "red")), ANSWER(200, "", THING("6", "green")));
+    SCRIPT(&fixture->api, EXISTS, RESPONSE(200, "", THING("5", "red")),
+           RESPONSE(200, "", THING("6", "green")));
     upsert(fixture, KUBE_UPSERT_CREATE, 0);
     assert_int_equal(fixture->code, GRPC_STATUS_OK);
     assert_true(fixture->wrote);
@@ -177,7 +178,7 @@ static void a_rejected_request_is_not_retried(void **state)
     struct fixture *fixture = *state;
     uint64_t started = uv_now(&fixture->loop);
 
-    SCRIPT(&fixture->api, ANSWER(503, "Retry-After: 20\r\n", STATUS("ServiceUnavailable", "busy")));
+    SCRIPT(&fixture->api, RESPONSE(503, "Retry-After: 20\r\n", STATUS("ServiceUnavailable", "busy")));
     upsert(fixture, KUBE_UPSERT_CREATE, 10 * 1000); /* reads what has become of it, which is refused */
     assert_int_equal(fixture->code, GRPC_STATUS_UNAVAILABLE);
     assert_int_equal(fixture->api.n_requests, 1);
@@ -191,7 +192,7 @@ static void an_object_that_is_as_wanted_is_not_written(void **state)
 {
     struct fixture *fixture = *state;
 
-    SCRIPT(&fixture->api, ANSWER(200, "", THING("5", "green")));
+    SCRIPT(&fixture->api, RESPONSE(200, "", THING("5", "green")));
     upsert(fixture, KUBE_UPSERT_READ, 0);
     assert_int_equal(fixture->code, GRPC_STATUS_OK);
     assert_false(fixture->wrote);
@@ -202,7 +203,7 @@ static void an_object_that_is_not_there_is_created_after_reading(void **state)
 {
     struct fixture *fixture = *state;
 
-    SCRIPT(&fixture->api, NOT_FOUND, ANSWER(201, "", THING("1", "green")));
+    SCRIPT(&fixture->api, NOT_FOUND, RESPONSE(201, "", THING("1", "green")));
     upsert(fixture, KUBE_UPSERT_READ, 0);
     assert_int_equal(fixture->code, GRPC_STATUS_OK);
     assert_sent(&fixture->api, 0, GET_LINE);
@@ -213,7 +214,7 @@ static void an_object_written_before_is_one_patch(void **state)
 {
     struct fixture *fixture = *state;
 
-    SCRIPT(&fixture->api, ANSWER(200, "", THING("8", "green")));
+    SCRIPT(&fixture->api, RESPONSE(200, "", THING("8", "green")));
     upsert(fixture, KUBE_UPSERT_PATCH, 0);
     assert_int_equal(fixture->code, GRPC_STATUS_OK);
     assert_sent(&fixture->api, 0, PATCH_LINE);
@@ -225,8 +226,8 @@ static void a_remembered_version_that_is_old_is_read_again(void **state)
 {
     struct fixture *fixture = *state;
 
-    SCRIPT(&fixture->api, CONFLICT, ANSWER(200, "", THING("9", "red")), CONFLICT,
-           ANSWER(200, "", THING("10", "blue")), ANSWER(200, "", THING("11", "green")));
+    SCRIPT(&fixture->api, CONFLICT, RESPONSE(200, "", THING("9", "red")), CONFLICT,
+           RESPONSE(200, "", THING("10", "blue")), RESPONSE(200, "", THING("11", "green")));
     upsert(fixture, KUBE_UPSERT_PATCH, 0);
     assert_int_equal(fixture->code, GRPC_STATUS_OK);
     assert_sent(&fixture->api, 2, "\"resourceVersion\":\"9\"");
@@ -238,7 +239,7 @@ static void a_conflict_after_which_nothing_is_left_to_do_ends_there(void **state
 {
     struct fixture *fixture = *state;
 
-    SCRIPT(&fixture->api, CONFLICT, ANSWER(200, "", THING("9", "green")));
+    SCRIPT(&fixture->api, CONFLICT, RESPONSE(200, "", THING("9", "green")));
     upsert(fixture, KUBE_UPSERT_PATCH, 0);
     assert_int_equal(fixture->code, GRPC_STATUS_OK);
     assert_false(fixture->wrote);
@@ -249,7 +250,7 @@ static void a_remembered_object_that_was_deleted_is_created(void **state)
 {
     struct fixture *fixture = *state;
 
-    SCRIPT(&fixture->api, NOT_FOUND, ANSWER(201, "", THING("1", "green")));
+    SCRIPT(&fixture->api, NOT_FOUND, RESPONSE(201, "", THING("1", "green")));
     upsert(fixture, KUBE_UPSERT_PATCH, 0);
     assert_int_equal(fixture->code, GRPC_STATUS_OK);
     assert_sent(&fixture->api, 1, POST_LINE);
@@ -259,8 +260,8 @@ static void after_gone_the_object_is_read_again(void **state)
 {
     struct fixture *fixture = *state;
 
-    SCRIPT(&fixture->api, ANSWER(410, "", STATUS("Expired", "too old")), ANSWER(200, "", THING("9", "red")),
-           ANSWER(200, "", THING("10", "green")));
+    SCRIPT(&fixture->api, RESPONSE(410, "", STATUS("Expired", "too old")),
+           RESPONSE(200, "", THING("9", "red")), RESPONSE(200, "", THING("10", "green")));
     upsert(fixture, KUBE_UPSERT_PATCH, 0);
     assert_int_equal(fixture->code, GRPC_STATUS_OK);
 }
@@ -270,17 +271,17 @@ static void a_write_without_a_response_is_followed_by_a_read(void **state)
 {
     struct fixture *fixture = *state;
 
-    SCRIPT(&fixture->api, ANSWER(0, "", ""), ANSWER(200, "", THING("1", "green")));
+    SCRIPT(&fixture->api, RESPONSE(0, "", ""), RESPONSE(200, "", THING("1", "green")));
     upsert(fixture, KUBE_UPSERT_CREATE, 0);
     assert_int_equal(fixture->code, GRPC_STATUS_OK);
     assert_false(fixture->wrote);
-    SCRIPT(&fixture->api, ANSWER(504, "", STATUS("Timeout", "who knows")), ANSWER(200, "", THING("1", "red")),
-           ANSWER(200, "", THING("2", "green")));
+    SCRIPT(&fixture->api, RESPONSE(504, "", STATUS("Timeout", "who knows")),
+           RESPONSE(200, "", THING("1", "red")), RESPONSE(200, "", THING("2", "green")));
     upsert(fixture, KUBE_UPSERT_CREATE, 0);
     assert_int_equal(fixture->code, GRPC_STATUS_OK);
     assert_true(fixture->wrote);
-    SCRIPT(&fixture->api, ANSWER(500, "", STATUS("InternalError", "oops")), NOT_FOUND,
-           ANSWER(201, "", THING("1", "green")));
+    SCRIPT(&fixture->api, RESPONSE(500, "", STATUS("InternalError", "oops")), NOT_FOUND,
+           RESPONSE(201, "", THING("1", "green")));
     upsert(fixture, KUBE_UPSERT_CREATE, 0);
     assert_int_equal(fixture->code, GRPC_STATUS_OK);
 }
@@ -289,8 +290,8 @@ static void too_many_requests_are_repeated_when_the_server_says(void **state)
 {
     struct fixture *fixture = *state;
 
-    SCRIPT(&fixture->api, ANSWER(429, "Retry-After: 0\r\n", STATUS("TooManyRequests", "later")),
-           ANSWER(201, "", THING("1", "green")));
+    SCRIPT(&fixture->api, RESPONSE(429, "Retry-After: 0\r\n", STATUS("TooManyRequests", "later")),
+           RESPONSE(201, "", THING("1", "green")));
     upsert(fixture, KUBE_UPSERT_CREATE, 0);
     assert_int_equal(fixture->code, GRPC_STATUS_OK);
     assert_sent(&fixture->api, 1, POST_LINE);
@@ -300,17 +301,17 @@ static void an_error_that_no_read_can_cure_is_returned_at_once(void **state)
 {
     struct fixture *fixture = *state;
 
-    SCRIPT(&fixture->api, ANSWER(403, "", STATUS("Forbidden", "no")));
+    SCRIPT(&fixture->api, RESPONSE(403, "", STATUS("Forbidden", "no")));
     upsert(fixture, KUBE_UPSERT_CREATE, 0);
     assert_int_equal(fixture->code, GRPC_STATUS_PERMISSION_DENIED);
     assert_string_equal(fixture->message, "no");
     SCRIPT(&fixture->api, NOT_FOUND); /* the namespace, or the kind */
     upsert(fixture, KUBE_UPSERT_CREATE, 0);
     assert_int_equal(fixture->code, GRPC_STATUS_NOT_FOUND);
-    SCRIPT(&fixture->api, ANSWER(422, "", STATUS("Invalid", "wrong")));
+    SCRIPT(&fixture->api, RESPONSE(422, "", STATUS("Invalid", "wrong")));
     upsert(fixture, KUBE_UPSERT_PATCH, 0);
     assert_int_equal(fixture->code, GRPC_STATUS_INVALID_ARGUMENT);
-    SCRIPT(&fixture->api, ANSWER(200, "", "{\"colour\":\"red\"}"));
+    SCRIPT(&fixture->api, RESPONSE(200, "", "{\"colour\":\"red\"}"));
     upsert(fixture, KUBE_UPSERT_READ, 0);
     assert_int_equal(fixture->code, GRPC_STATUS_INTERNAL);
     assert_string_equal(fixture->message, "the object has no resourceVersion");
@@ -319,7 +320,7 @@ static void an_error_that_no_read_can_cure_is_returned_at_once(void **state)
 static void an_endless_conflict_is_given_up(void **state)
 {
     struct fixture *fixture = *state;
-#define ROUND ANSWER(200, "", THING("9", "red")), CONFLICT
+#define ROUND RESPONSE(200, "", THING("9", "red")), CONFLICT
 
     SCRIPT(&fixture->api, ROUND, ROUND, ROUND, ROUND, ROUND, ROUND);
     assert_int_equal(fixture->api.n_script, KUBE_UPSERT_TRIES_MAX);
@@ -332,7 +333,7 @@ static void a_silent_server_runs_into_the_deadline(void **state)
 {
     struct fixture *fixture = *state;
 
-    SCRIPT(&fixture->api, ANSWER(-1, "", ""));
+    SCRIPT(&fixture->api, RESPONSE(-1, "", ""));
     upsert(fixture, KUBE_UPSERT_CREATE, 100);
     assert_int_equal(fixture->code, GRPC_STATUS_DEADLINE_EXCEEDED);
 }
@@ -342,7 +343,7 @@ static void the_builder_may_be_content_or_refuse(void **state)
     struct fixture *fixture = *state;
     cleanup_error struct error *error = NULL;
 
-    SCRIPT(&fixture->api, ANSWER(200, "", THING("5", "red")));
+    SCRIPT(&fixture->api, RESPONSE(200, "", THING("5", "red")));
     fixture->content = true;
     upsert(fixture, KUBE_UPSERT_CREATE, 0); /* without any request, and not from inside start */
     assert_int_equal(fixture->code, GRPC_STATUS_OK);

@@ -1,6 +1,6 @@
 /*
- * test_node_taint.c - the start-up taint when the API server goes and comes back, against one that answers by
- * script. What is read and written is in test/integration/test_taint.py. The times are those of
+ * test_node_taint.c - the start-up taint when the API server goes and comes back, against one that responds
+ * by script. What is read and written is in test/integration/test_taint.py. The times are those of
  * kube_health.h.
  */
 #include <setjmp.h>
@@ -52,10 +52,10 @@ static void other_done(struct kube_response *response, const struct error *error
     fixture->other_refused = response->rejected;
 }
 
-/* The taint is to go, and the API server hangs up and does not answer probes, until it is given up. */
+/* The taint is to go, and the API server hangs up and does not respond to probes, until it is given up. */
 static void go_through_an_outage(struct fixture *fixture, uint64_t retry_first_ms)
 {
-    SCRIPT(&fixture->base.api, ANSWER(0, "", ""), ANSWER(0, "", ""));
+    SCRIPT(&fixture->base.api, RESPONSE(0, "", ""), RESPONSE(0, "", ""));
     fixture->base.api.probe_status = -1;
     fixture->taint = node_taint_create(fixture->base.kube, "node-1", retry_first_ms, NULL, NULL);
     assert_non_null(fixture->taint);
@@ -91,7 +91,7 @@ static void the_return_of_the_api_server_ends_the_pause(void **state)
     struct fixture *fixture = *state;
 
     go_through_an_outage(fixture, NEVER_MS);
-    SCRIPT(&fixture->base.api, ANSWER(200, "", NODE), ANSWER(200, "", NODE));
+    SCRIPT(&fixture->base.api, RESPONSE(200, "", NODE), RESPONSE(200, "", NODE));
     assert_true(run_script(fixture) < NEVER_MS);
     assert_sent(&fixture->base.api, 0, "GET /api/v1/nodes/node-1 HTTP/1.1\r\n");
     assert_sent(&fixture->base.api, 1, "PATCH /api/v1/nodes/node-1 HTTP/1.1\r\n");
@@ -105,8 +105,8 @@ static void failures_after_the_return_do_not_bring_back_the_long_pauses(void **s
     struct fixture *fixture = *state;
 
     go_through_an_outage(fixture, FIRST_MS); /* the pause after the next failure would be twice that */
-    SCRIPT(&fixture->base.api, ANSWER(403, "", STATUS("Forbidden", "not yet")), ANSWER(200, "", NODE),
-           ANSWER(200, "", NODE));
+    SCRIPT(&fixture->base.api, RESPONSE(403, "", STATUS("Forbidden", "not yet")), RESPONSE(200, "", NODE),
+           RESPONSE(200, "", NODE));
     assert_in_range(run_script(fixture), FIRST_MS, 2 * FIRST_MS);
 }
 

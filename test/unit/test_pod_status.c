@@ -142,8 +142,8 @@ static void observe(struct fixture *fixture, enum volume_event_type type)
     "\"podName\":\"" pod "\",\"secretProviderClassName\":\"db\",\"mounted\":true,\"targetPath\":\"" TARGET   \
     "\",\"objects\":[{\"id\":\"secret\",\"version\":\"v1\"}]" more "}}"
 #define THING(rv)  OWNED(rv, "web-0", "uid-1", "")
-#define EXISTS     ANSWER(409, "", STATUS("AlreadyExists", "exists"))
-#define CONFLICT   ANSWER(409, "", STATUS("Conflict", "changed meanwhile"))
+#define EXISTS     RESPONSE(409, "", STATUS("AlreadyExists", "exists"))
+#define CONFLICT   RESPONSE(409, "", STATUS("Conflict", "changed meanwhile"))
 #define COLLECTION "/apis/secrets-store.csi.x-k8s.io/v1/namespaces/shop/secretproviderclasspodstatuses"
 #define POST_LINE  "POST " COLLECTION " HTTP/1.1\r\n"
 #define LINE(verb) verb " " COLLECTION "/web-0-shop-db HTTP/1.1\r\n"
@@ -154,7 +154,7 @@ static void a_first_mount_waits_for_one_post(void **state)
 {
     struct fixture *fixture = *state;
 
-    SCRIPT(&fixture->base.api, ANSWER(201, "", THING("1")));
+    SCRIPT(&fixture->base.api, RESPONSE(201, "", THING("1")));
     (void)start(fixture, VOLUME_EVENT_MOUNTED, 10000);
     run_until_done(fixture);
     assert_int_equal(fixture->code, GRPC_STATUS_OK);
@@ -168,7 +168,7 @@ static void a_check_without_a_change_sends_nothing(void **state)
 {
     struct fixture *fixture = *state;
 
-    SCRIPT(&fixture->base.api, ANSWER(201, "", THING("1")));
+    SCRIPT(&fixture->base.api, RESPONSE(201, "", THING("1")));
     observe(fixture, VOLUME_EVENT_MOUNTED);
     for (unsigned i = 0; i < 100; i++)
         observe(fixture, VOLUME_EVENT_CHECKED);
@@ -178,8 +178,8 @@ static void a_change_is_one_patch_for_the_version_that_is_remembered(void **stat
 {
     struct fixture *fixture = *state;
 
-    SCRIPT(&fixture->base.api, ANSWER(201, "", THING("1")), ANSWER(200, "", THING("2")),
-           ANSWER(200, "", THING("3")));
+    SCRIPT(&fixture->base.api, RESPONSE(201, "", THING("1")), RESPONSE(200, "", THING("2")),
+           RESPONSE(200, "", THING("3")));
     (void)start(fixture, VOLUME_EVENT_MOUNTED, 10000);
     run_until_done(fixture);
     fixture->version = "v2";
@@ -200,11 +200,11 @@ static void after_a_restart_a_check_is_one_get(void **state)
 {
     struct fixture *fixture = *state;
 
-    SCRIPT(&fixture->base.api, ANSWER(200, "", THING("7")));
+    SCRIPT(&fixture->base.api, RESPONSE(200, "", THING("7")));
     observe(fixture, VOLUME_EVENT_CHECKED);
     observe(fixture, VOLUME_EVENT_CHECKED);
     assert_sent(&fixture->base.api, 0, LINE("GET"));
-    SCRIPT(&fixture->base.api, ANSWER(200, "", THING("8")));
+    SCRIPT(&fixture->base.api, RESPONSE(200, "", THING("8")));
     fixture->version = "v2";
     observe(fixture, VOLUME_EVENT_CHECKED);
     assert_sent(&fixture->base.api, 0, "\"resourceVersion\":\"7\"");
@@ -224,7 +224,8 @@ static void an_object_that_is_missing_after_a_restart_is_created(void **state)
                                        .class_name = "db",
                                        .versions = &versions};
 
-    SCRIPT(&fixture->base.api, ANSWER(404, "", STATUS("NotFound", "not found")), ANSWER(201, "", THING("1")));
+    SCRIPT(&fixture->base.api, RESPONSE(404, "", STATUS("NotFound", "not found")),
+           RESPONSE(201, "", THING("1")));
     assert_int_equal(string_map_set(&versions, "secret", "v1", NULL), 0);
     fixture->observer.on_unchanged(fixture->observer.state, &event);
     run_script(fixture);
@@ -234,24 +235,24 @@ static void an_object_that_is_missing_after_a_restart_is_created(void **state)
     observe(fixture, VOLUME_EVENT_CHECKED);
 }
 
-#define GONE ANSWER(404, "", STATUS("NotFound", "not found"))
+#define GONE RESPONSE(404, "", STATUS("NotFound", "not found"))
 
 /* Somebody has found it missing. The version that is remembered is that of an object that is gone. */
 static void an_object_to_recheck_is_read_at_once(void **state)
 {
     struct fixture *fixture = *state;
 
-    SCRIPT(&fixture->base.api, ANSWER(201, "", THING("1")));
+    SCRIPT(&fixture->base.api, RESPONSE(201, "", THING("1")));
     observe(fixture, VOLUME_EVENT_MOUNTED);
     pod_status_recheck(fixture->status, "/pods/another");
     observe(fixture, VOLUME_EVENT_CHECKED);
-    SCRIPT(&fixture->base.api, GONE, ANSWER(201, "", THING("8")));
+    SCRIPT(&fixture->base.api, GONE, RESPONSE(201, "", THING("8")));
     pod_status_recheck(fixture->status, TARGET);
     run_script(fixture);
     assert_sent(&fixture->base.api, 0, LINE("GET"));
     assert_sent(&fixture->base.api, 1, POST_LINE);
     observe(fixture, VOLUME_EVENT_CHECKED);
-    SCRIPT(&fixture->base.api, ANSWER(200, "", THING("8"))); /* a false alarm */
+    SCRIPT(&fixture->base.api, RESPONSE(200, "", THING("8"))); /* a false alarm */
     pod_status_recheck(fixture->status, TARGET);
     run_script(fixture);
     observe(fixture, VOLUME_EVENT_CHECKED);
@@ -275,12 +276,12 @@ static void what_is_remembered_is_checked_after_a_while(void **state)
     pod_status_destroy(fixture->status);
     make_status(fixture, /* recheck_ms= */ 1);
     assert_int_equal(string_map_set(&versions, "secret", "v1", NULL), 0);
-    SCRIPT(&fixture->base.api, ANSWER(201, "", THING("1")));
+    SCRIPT(&fixture->base.api, RESPONSE(201, "", THING("1")));
     observe(fixture, VOLUME_EVENT_MOUNTED);
     then = uv_now(&fixture->base.loop);
     while (uv_now(&fixture->base.loop) <= then)
         assert_int_not_equal(uv_run(&fixture->base.loop, UV_RUN_ONCE), 0);
-    SCRIPT(&fixture->base.api, GONE, ANSWER(201, "", THING("8")));
+    SCRIPT(&fixture->base.api, GONE, RESPONSE(201, "", THING("8")));
     fixture->observer.on_unchanged(fixture->observer.state, &event);
     fixture->observer.on_unchanged(fixture->observer.state, &event); /* is being read */
     run_script(fixture);
@@ -292,17 +293,17 @@ static void a_failure_is_written_when_it_begins_and_when_it_ends(void **state)
 {
     struct fixture *fixture = *state;
 
-    SCRIPT(&fixture->base.api, ANSWER(201, "", THING("1")));
+    SCRIPT(&fixture->base.api, RESPONSE(201, "", THING("1")));
     observe(fixture, VOLUME_EVENT_MOUNTED);
     SCRIPT(&fixture->base.api,
-           ANSWER(200, "", OWNED("2", "web-0", "uid-1", ",\"lastError\":\"the vault is gone\"")));
+           RESPONSE(200, "", OWNED("2", "web-0", "uid-1", ",\"lastError\":\"the vault is gone\"")));
     fixture->failure = "the vault is gone";
     observe(fixture, VOLUME_EVENT_FAILED);
     assert_sent(&fixture->base.api, 0, "\"lastError\":\"the vault is gone\"");
     observe(fixture, VOLUME_EVENT_FAILED);
     fixture->failure = "the vault is gone, request 123"; /* a new text is not worth a write yet */
     observe(fixture, VOLUME_EVENT_FAILED);
-    SCRIPT(&fixture->base.api, ANSWER(200, "", THING("3")));
+    SCRIPT(&fixture->base.api, RESPONSE(200, "", THING("3")));
     observe(fixture, VOLUME_EVENT_CHECKED);
     assert_sent(&fixture->base.api, 0, "\"lastError\":null");
     assert_sent(&fixture->base.api, 0, "\"resourceVersion\":\"2\"");
@@ -313,8 +314,8 @@ static void fields_that_are_dropped_are_not_written_again(void **state)
 {
     struct fixture *fixture = *state;
 
-    SCRIPT(&fixture->base.api, ANSWER(201, "", THING("1")), ANSWER(200, "", THING("1")),
-           ANSWER(200, "", THING("1")));
+    SCRIPT(&fixture->base.api, RESPONSE(201, "", THING("1")), RESPONSE(200, "", THING("1")),
+           RESPONSE(200, "", THING("1")));
     (void)start(fixture, VOLUME_EVENT_MOUNTED, 10000);
     run_until_done(fixture);
     fixture->failure = "the vault is gone";
@@ -333,8 +334,8 @@ static void a_recreated_pod_takes_over_its_predecessors_object(void **state)
 {
     struct fixture *fixture = *state;
 
-    SCRIPT(&fixture->base.api, EXISTS, ANSWER(200, "", OWNED("5", "web-0", "uid-0", "")),
-           ANSWER(200, "", THING("6")));
+    SCRIPT(&fixture->base.api, EXISTS, RESPONSE(200, "", OWNED("5", "web-0", "uid-0", "")),
+           RESPONSE(200, "", THING("6")));
     observe(fixture, VOLUME_EVENT_MOUNTED);
     assert_sent(&fixture->base.api, 1, LINE("GET"));
     assert_sent(&fixture->base.api, 2, "\"uid\":\"uid-1\"");
@@ -345,13 +346,13 @@ static void an_object_that_was_taken_over_is_not_taken_back(void **state)
 {
     struct fixture *fixture = *state;
 
-    SCRIPT(&fixture->base.api, ANSWER(201, "", THING("1")));
+    SCRIPT(&fixture->base.api, RESPONSE(201, "", THING("1")));
     observe(fixture, VOLUME_EVENT_MOUNTED);
-    SCRIPT(&fixture->base.api, CONFLICT, ANSWER(200, "", OWNED("9", "web-0", "uid-2", "")));
+    SCRIPT(&fixture->base.api, CONFLICT, RESPONSE(200, "", OWNED("9", "web-0", "uid-2", "")));
     fixture->version = "v2";
     observe(fixture, VOLUME_EVENT_CHECKED);
     observe(fixture, VOLUME_EVENT_CHECKED);
-    SCRIPT(&fixture->base.api, ANSWER(200, "", OWNED("9", "web-0", "uid-2", "")));
+    SCRIPT(&fixture->base.api, RESPONSE(200, "", OWNED("9", "web-0", "uid-2", "")));
     fixture->version = "v3";
     observe(fixture, VOLUME_EVENT_CHECKED);
     observe(fixture, VOLUME_EVENT_CHECKED);
@@ -361,8 +362,8 @@ static void after_a_restart_a_check_waits_until_the_predecessors_object_is_gone(
 {
     struct fixture *fixture = *state;
 
-    SCRIPT(&fixture->base.api, ANSWER(200, "", OWNED("5", "web-0", "uid-0", "")),
-           ANSWER(404, "", STATUS("NotFound", "not found")), ANSWER(201, "", THING("6")));
+    SCRIPT(&fixture->base.api, RESPONSE(200, "", OWNED("5", "web-0", "uid-0", "")),
+           RESPONSE(404, "", STATUS("NotFound", "not found")), RESPONSE(201, "", THING("6")));
     observe(fixture, VOLUME_EVENT_CHECKED);
     assert_sent(&fixture->base.api, 2, POST_LINE);
 }
@@ -373,8 +374,8 @@ static void a_name_of_another_pod_is_left_to_it(void **state)
     cleanup_free char *unique = pod_status_name("web-0", "shop", "db", POD_STATUS_NAME_UNIQUE, NULL);
     char line[300];
 
-    SCRIPT(&fixture->base.api, EXISTS, ANSWER(200, "", OWNED("5", "web", "uid-9", "")),
-           ANSWER(201, "", THING("6")), ANSWER(200, "", THING("7")));
+    SCRIPT(&fixture->base.api, EXISTS, RESPONSE(200, "", OWNED("5", "web", "uid-9", "")),
+           RESPONSE(201, "", THING("6")), RESPONSE(200, "", THING("7")));
     (void)start(fixture, VOLUME_EVENT_MOUNTED, 10000);
     run_until_done(fixture);
     assert_int_equal(fixture->code, GRPC_STATUS_OK);
@@ -391,7 +392,7 @@ static void two_volumes_of_one_pod_come_to_rest(void **state)
     struct fixture *fixture = *state;
 
     /* the first, by path, has written; then the second: it finds nothing to do */
-    SCRIPT(&fixture->base.api, ANSWER(201, "", THING("1")), EXISTS, ANSWER(200, "", THING("1")));
+    SCRIPT(&fixture->base.api, RESPONSE(201, "", THING("1")), EXISTS, RESPONSE(200, "", THING("1")));
     (void)start(fixture, VOLUME_EVENT_MOUNTED, 10000);
     run_until_done(fixture);
     fixture->target = "/pods/uid-1/volumes/kubernetes.io~csi/w/mount";
@@ -400,7 +401,7 @@ static void two_volumes_of_one_pod_come_to_rest(void **state)
         fixture->target = i % 2 == 0 ? TARGET : "/pods/uid-1/volumes/kubernetes.io~csi/w/mount";
         observe(fixture, VOLUME_EVENT_CHECKED);
     }
-    SCRIPT(&fixture->base.api, ANSWER(200, "", THING("2")));
+    SCRIPT(&fixture->base.api, RESPONSE(200, "", THING("2")));
     fixture->version = "v2";
     fixture->target = "/pods/uid-1/volumes/kubernetes.io~csi/w/mount";
     observe(fixture, VOLUME_EVENT_CHECKED);
@@ -413,8 +414,8 @@ static void a_failed_write_is_reported_and_retried(void **state)
 {
     struct fixture *fixture = *state;
 
-    SCRIPT(&fixture->base.api, ANSWER(403, "", STATUS("Forbidden", "not allowed")),
-           ANSWER(403, "", STATUS("Forbidden", "not allowed")), ANSWER(201, "", THING("1")));
+    SCRIPT(&fixture->base.api, RESPONSE(403, "", STATUS("Forbidden", "not allowed")),
+           RESPONSE(403, "", STATUS("Forbidden", "not allowed")), RESPONSE(201, "", THING("1")));
     (void)start(fixture, VOLUME_EVENT_MOUNTED, 10000);
     run_until_done(fixture);
     assert_int_equal(fixture->code, GRPC_STATUS_PERMISSION_DENIED);
@@ -427,7 +428,7 @@ static void a_silent_server_delays_a_mount_no_longer_than_its_timeout(void **sta
 {
     struct fixture *fixture = *state;
 
-    SCRIPT(&fixture->base.api, ANSWER(-1, "", ""));
+    SCRIPT(&fixture->base.api, RESPONSE(-1, "", ""));
     (void)start(fixture, VOLUME_EVENT_MOUNTED, 50);
     run_until_done(fixture);
     assert_int_equal(fixture->code, GRPC_STATUS_DEADLINE_EXCEEDED);
@@ -445,7 +446,7 @@ static void changes_during_a_write_are_written_after_it(void **state)
 {
     struct fixture *fixture = *state;
 
-    SCRIPT(&fixture->base.api, ANSWER(201, "", THING("1")), ANSWER(200, "", THING("2")));
+    SCRIPT(&fixture->base.api, RESPONSE(201, "", THING("1")), RESPONSE(200, "", THING("2")));
     (void)start(fixture, VOLUME_EVENT_MOUNTED, 10000);
     while (fixture->base.api.n_requests < 1)
         assert_int_not_equal(uv_run(&fixture->base.loop, UV_RUN_ONCE), 0);
@@ -462,7 +463,7 @@ static void a_removed_volume_is_not_written_any_more(void **state)
 {
     struct fixture *fixture = *state;
 
-    SCRIPT(&fixture->base.api, ANSWER(-1, "", ""));
+    SCRIPT(&fixture->base.api, RESPONSE(-1, "", ""));
     (void)start(fixture, VOLUME_EVENT_MOUNTED, 10000);
     while (fixture->base.api.n_requests < 1)
         assert_int_not_equal(uv_run(&fixture->base.loop, UV_RUN_ONCE), 0);
@@ -477,7 +478,7 @@ static void a_cancelled_call_does_not_return_but_the_status_is_written(void **st
     struct fixture *fixture = *state;
     struct observer_call *call;
 
-    SCRIPT(&fixture->base.api, ANSWER(201, "", THING("1")));
+    SCRIPT(&fixture->base.api, RESPONSE(201, "", THING("1")));
     call = start(fixture, VOLUME_EVENT_MOUNTED, 10000);
     fixture->observer.cancel(fixture->observer.state, call);
     run_script(fixture);
@@ -491,7 +492,7 @@ static void draining_ends_with_its_time(void **state)
 {
     struct fixture *fixture = *state;
 
-    SCRIPT(&fixture->base.api, ANSWER(-1, "", ""));
+    SCRIPT(&fixture->base.api, RESPONSE(-1, "", ""));
     (void)start(fixture, VOLUME_EVENT_CHECKED, 10000);
     run_until_done(fixture);
     while (fixture->base.api.n_requests < 1)
@@ -524,7 +525,7 @@ static void a_status_is_required_for_secret_objects_only(void **state)
     struct secret_provider_class class = {.n_secret_objects = 0};
     struct volume_event event = {.type = VOLUME_EVENT_MOUNTED, .class = &class};
 
-    SCRIPT(&fixture->base.api, ANSWER(201, "", THING("1")));
+    SCRIPT(&fixture->base.api, RESPONSE(201, "", THING("1")));
     assert_false(fixture->observer.is_required(fixture->observer.state, &event));
     class.n_secret_objects = 1;
     assert_true(fixture->observer.is_required(fixture->observer.state, &event));

@@ -1,5 +1,5 @@
 /*
- * test_provider_server - what a provider sees of a mount, and what the driver sees of its answer.
+ * test_provider_server - what a provider sees of a mount, and what the driver sees of its response.
  */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -61,7 +61,7 @@ void dns_lookup_cancel(struct dns_lookup **lookup)
     *lookup = NULL;
 }
 
-static void answer(struct dns_answer given)
+static void complete(struct dns_result given)
 {
     assert_non_null(in_flight);
     struct dns_lookup over = *in_flight;
@@ -70,9 +70,9 @@ static void answer(struct dns_answer given)
     over.callback(&given, over.arg);
 }
 
-#define FOUND(text, ttl) ((struct dns_answer){.outcome = DNS_FOUND, .addresses = (text), .ttl_s = (ttl)})
-#define UNKNOWN          ((struct dns_answer){.outcome = DNS_NOT_FOUND, .reason = "unknown"})
-#define DOWN             ((struct dns_answer){.outcome = DNS_FAILED, .reason = "down"})
+#define FOUND(text, ttl) ((struct dns_result){.outcome = DNS_FOUND, .addresses = (text), .ttl_s = (ttl)})
+#define UNKNOWN          ((struct dns_result){.outcome = DNS_NOT_FOUND, .reason = "unknown"})
+#define DOWN             ((struct dns_result){.outcome = DNS_FAILED, .reason = "down"})
 
 /* --- one host --- */
 
@@ -123,10 +123,10 @@ static struct resolver_wait *ask(struct fixture *fixture)
     return wait;
 }
 
-static void look_up(struct fixture *fixture, struct dns_answer given)
+static void look_up(struct fixture *fixture, struct dns_result given)
 {
     (void)ask(fixture);
-    answer(given);
+    complete(given);
     assert_int_equal(fixture->called, 1);
 }
 
@@ -166,7 +166,7 @@ static void addresses_are_fresh_for_a_bounded_ttl_and_renewed_after_it(void **st
         assert_cached(fixture, "192.0.2.1"); /* used at once while it is renewed */
         assert_cached(fixture, "192.0.2.1");
         assert_int_equal(lookups, 2);
-        answer(FOUND("192.0.2.2", 60));
+        complete(FOUND("192.0.2.2", 60));
         assert_cached(fixture, "192.0.2.2");
         now_ms += RESOLVER_TTL_MAX_MS + RESOLVER_RENEW_MS;
         assert_cached(fixture, NULL); /* too old to be used without a lookup */
@@ -180,7 +180,7 @@ static void callers_share_one_lookup(void **state)
     (void)ask(fixture);
     (void)ask(fixture);
     resolver_cancel(&gone);
-    answer(FOUND("192.0.2.1", 60));
+    complete(FOUND("192.0.2.1", 60));
     assert_int_equal(fixture->called, 2);
     assert_int_equal(lookups, 1);
 }
@@ -216,7 +216,7 @@ static void patience_with_a_silent_name_server_is_short(void **state)
     assert_string_equal(fixture->got, "192.0.2.1");
     assert_non_null(in_flight); /* it goes on */
     fixture->called = 0;
-    answer(FOUND("192.0.2.2", 60));
+    complete(FOUND("192.0.2.2", 60));
     assert_int_equal(fixture->called, 0);
     assert_cached(fixture, "192.0.2.2");
 }
@@ -226,7 +226,7 @@ static void an_unknown_name_is_remembered_for_a_moment(void **state)
     struct fixture *fixture = *state;
     look_up(fixture, FOUND("192.0.2.1", 60));
     now_ms += 3600 * 1000;
-    look_up(fixture, UNKNOWN); /* an answer: the old addresses are gone */
+    look_up(fixture, UNKNOWN); /* a response: the old addresses are gone */
     assert_string_equal(fixture->got, "!unknown");
     assert_cached(fixture, NULL);
     (void)ask(fixture);
@@ -291,7 +291,7 @@ static void a_callback_may_end_it(void **state)
     int called = 0;
     doomed = fixture->resolver;
     assert_non_null(resolver_start(fixture->resolver, HOST, destroy_it, &called, NULL));
-    answer(FOUND("192.0.2.1", 60));
+    complete(FOUND("192.0.2.1", 60));
     assert_int_equal(called, 1);
     fixture->resolver = NULL;
 }

@@ -27,6 +27,11 @@ def rbac():
     return load("deploy", RBAC_KINDS)
 
 
+def class_validation():
+    """The policy that checks classes when they are written, and its binding."""
+    return load("deploy", ("ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"))
+
+
 def driver_roles():
     """The ClusterRoles that a binding gives to the driver's service account."""
     objects = rbac()

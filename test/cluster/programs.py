@@ -131,7 +131,8 @@ class ControllerManager(Process):
     """kube-controller-manager with the controllers that the tests need."""
 
     def __init__(self, directory, server, programs, controllers=("garbage-collector-controller", "namespace-controller",
-                                                                 "serviceaccount-controller", "root-ca-certificate-publisher-controller")):
+                                                                 "serviceaccount-controller", "root-ca-certificate-publisher-controller",
+                                                                 "validatingadmissionpolicy-status-controller")):
         server.pki.issue("controller-manager", "/CN=system:kube-controller-manager")
         config = server.kubeconfig(Path(directory) / "controller-manager.kubeconfig", name="controller-manager")
         super().__init__("kube-controller-manager", [

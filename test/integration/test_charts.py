@@ -114,7 +114,28 @@ def test_no_right_on_secrets_without_sync_and_none_at_all_without_rbac():
     names = {item["metadata"]["name"] for item in render(DRIVER)}
     assert "secretproviderclasses-role" in names and "secretprovidersyncing-role" not in names
     kinds = {item["kind"] for item in render(DRIVER, {"rbac": {"install": False}})}
-    assert kinds == {"DaemonSet", "CSIDriver", "NetworkPolicy"}
+    assert kinds == {"DaemonSet", "CSIDriver", "NetworkPolicy", *VALIDATION}
+
+
+VALIDATION = {"ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"}
+
+
+def validation_of(items):
+    return {item["kind"]: item["spec"] for item in items if item["kind"] in VALIDATION}
+
+
+def test_classes_are_validated_as_the_plain_manifests_do_it(plain):
+    expected = validation_of(plain)
+    assert set(expected) == VALIDATION and expected["ValidatingAdmissionPolicyBinding"]["validationActions"] == ["Warn"]
+    assert validation_of(render(DRIVER)) == validation_of(render(PROVIDER)) == expected
+    denied = validation_of(render(DRIVER, {"classValidation": {"action": "Deny"}}))
+    assert denied.pop("ValidatingAdmissionPolicyBinding")["validationActions"] == ["Deny"]
+    assert denied.items() <= expected.items()
+
+
+@pytest.mark.parametrize("values, where", [({"classValidation": {"enabled": False}}, {}), ({}, {"kube_version": "1.29.9"})], ids=["off", "1.29"])
+def test_classes_are_not_validated_without_the_api_or_the_will(values, where):
+    assert validation_of(render(DRIVER, values, **where)) == {}
 
 
 def test_values_of_the_upstream_driver_chart():

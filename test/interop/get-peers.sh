@@ -2,7 +2,7 @@
 # get-peers.sh - builds the programs that ours are tested against from their Go modules, each once per machine, and prints the directory they are in.
 #
 #   test/interop/get-peers.sh [driver] [azure]        default: both
-#   test/interop/get-peers.sh driver-source           builds nothing, prints the directory of the driver's module
+#   test/interop/get-peers.sh driver-source           builds nothing, prints the directory of the driver's module; azure-source: of the provider's
 #   test/interop/get-peers.sh charts                  builds nothing, prints the directory of both modules' Helm charts: driver/ and azure/
 #
 # PEERS_DIR  where the programs go, or are already (peers-HASH in the cache directory, see test/tools/cache.sh)
@@ -70,11 +70,12 @@ mkdir -p "$out"
 cache_lock peers
 work=$(mktemp -d "$out/new.XXXXXX")
 trap 'rm -rf "$work"' EXIT
-if [ "$1" = driver-source ]; then
+case $1 in *-source)
     printf 'module interop/source\n\ngo 1.25.0\n' > "$work/go.mod"
-    fetch "$driver_module@$driver_version" "$work"
+    if [ "$1" = azure-source ]; then fetch "$azure_module@$azure_version" "$work"; else fetch "$driver_module@$driver_version" "$work"; fi
     exit
-fi
+    ;;
+esac
 for peer in "$@"; do
     case $peer in
     driver) build driver "$driver_module" "$driver_version" "$driver_module/cmd/secrets-store-csi-driver" "$driver_module/pkg/version.BuildVersion" ;;

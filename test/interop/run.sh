@@ -10,7 +10,8 @@ set -euo pipefail
 root=$(cd "$(dirname "$0")/../.." && pwd)
 PEERS_DIR=$("$root/test/interop/get-peers.sh")
 # before the network is gone
+PEERS_SOURCES=$("$root/test/interop/get-peers.sh" driver-source):$("$root/test/interop/get-peers.sh" azure-source)
 KUBERNETES_DIR=$("$root/test/cluster/get-kubernetes.sh" kube-apiserver kube-controller-manager)
-export PEERS_DIR KUBERNETES_DIR
+export PEERS_DIR PEERS_SOURCES KUBERNETES_DIR
 [ $# -gt 0 ] || set -- test/interop -q
 exec "$root/test/interop/network.sh" "$root/test/integration/run.sh" "$@"

@@ -26,6 +26,7 @@ podMonitor: { interval: 30s }
 prometheusRule: {}
 grafanaDashboard: { labels: { grafana_dashboard: "1" } }
 networkPolicy: { enabled: true, egressPorts: [443, 6443] }
+classValidation: { enabled: true, action: Warn }
 {{- end -}}
 
 {{- /* Sets what is missing in the map "values" to what the map "defaults" has, at every depth. */ -}}

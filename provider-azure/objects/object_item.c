@@ -305,5 +305,5 @@ void object_item_finish(struct object_item *item)
     free(item->type_text);
     free(item->version_text);
     free(item->path);
-    object_select_destroy(item->select);
+    object_select_unref(item->select);
 }

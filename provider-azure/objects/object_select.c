@@ -10,6 +10,7 @@
 #include "provider-azure/base/parameter_text.h"
 
 struct object_select {
+    unsigned refs;
     char *pattern;
     struct string_map tags;
 };
@@ -90,19 +91,26 @@ struct object_select *object_select_create(const char *pattern, const char *tags
         return NULL;
     }
     struct object_select *select = calloc(1, sizeof(*select));
-    if (select != NULL)
+    if (select != NULL) {
+        select->refs = 1;
         select->pattern = strdup(*pattern != '\0' ? pattern : "*");
+    }
     if (select == NULL || select->pattern == NULL)
         (void)error_no_memory(err, NULL);
     else if (parse_tags(&select->tags, tags, err) == 0)
         return select;
-    object_select_destroy(select);
+    object_select_unref(select);
     return NULL;
 }
 
 const char *object_select_text(const struct object_select *select)
 {
     return select->pattern;
+}
+
+const struct string_map *object_select_tags(const struct object_select *select)
+{
+    return &select->tags;
 }
 
 bool object_select_matches(const struct object_select *select, const char *name,
@@ -142,9 +150,15 @@ char *object_select_path(const char *alias, const char *name)
     return path;
 }
 
-void object_select_destroy(struct object_select *select)
+struct object_select *object_select_ref(struct object_select *select)
 {
-    if (select == NULL)
+    select->refs++;
+    return select;
+}
+
+void object_select_unref(struct object_select *select)
+{
+    if (select == NULL || --select->refs > 0)
         return;
     free(select->pattern);
     string_map_finish(&select->tags);

@@ -14,15 +14,18 @@
 /* A real pattern is a prefix and a star; Key Vault allows 15 tags on an object. */
 enum { OBJECT_PATTERN_MAX = 256, OBJECT_TAGS_MAX = 15 };
 
-struct object_select; /* immutable */
+struct object_select; /* immutable, shared by reference count */
 
 /* `pattern`: '*' stands for any characters, '?' for one; case does not matter, as in Key Vault's names; ""
  * for any name. `tags`: "name=value, name=value", all of which the object must have with this spelling; ""
- * for none. At least one of the two must be given. INVALID_ARGUMENT. */
+ * for none. At least one of the two must be given. INVALID_ARGUMENT. One reference. */
 struct object_select *object_select_create(const char *pattern, const char *tags, struct error **err);
 
 /* Its name in messages: the pattern. */
 const char *object_select_text(const struct object_select *select);
+
+/* The tags that an object must have. */
+const struct string_map *object_select_tags(const struct object_select *select);
 
 /* Whether an object with this name and these tags is chosen. */
 bool object_select_matches(const struct object_select *select, const char *name,
@@ -33,7 +36,8 @@ bool object_select_matches(const struct object_select *select, const char *name,
  * lack of memory. */
 char *object_select_path(const char *alias, const char *name);
 
-/* Accepts NULL. */
-void object_select_destroy(struct object_select *select);
+/* Counts one holder more, and one fewer (accepts NULL). */
+struct object_select *object_select_ref(struct object_select *select);
+void object_select_unref(struct object_select *select);
 
 #endif

@@ -13,6 +13,7 @@ struct read {
     enum vault_operation operation;
     const char *name;    /* of an item that lives as long as the fetch */
     const char *version; /* the item's, or of a version in a list that lives as long as the fetch */
+    struct vault_list_filter *filter; /* of a list: what the items need of it */
     struct vault_waiter *waiter;
     struct vault_response *response;
     struct error *error;
@@ -74,13 +75,30 @@ static struct read *need(struct fetch *fetch, enum object_type type, enum vault_
     return read;
 }
 
+/* A list, shared by the items that need entries of it. */
+static struct read *need_list(struct fetch *fetch, const struct object_item *item, struct error **err)
+{
+    struct read *read = item->select != NULL
+                            ? need(fetch, item->type, VAULT_LIST_OBJECTS, "", "", err)
+                            : need(fetch, item->type, VAULT_LIST_VERSIONS, item->name, item->version, err);
+    if (read == NULL)
+        return NULL;
+    if (read->filter == NULL)
+        read->filter = vault_list_filter_create(read->version, err);
+    if (read->filter == NULL ||
+        (item->select != NULL && vault_list_filter_add_select(read->filter, item->select, err) < 0))
+        return NULL;
+    if (item->select == NULL) /* one more than may be, so that the limit is reported */
+        vault_list_filter_add_count(read->filter,
+                                    item->versions < FETCH_MAX_FILES ? item->versions : FETCH_MAX_FILES + 1);
+    return read;
+}
+
 /* The first read of an item. */
 static struct read *need_first(struct fetch *fetch, const struct object_item *item, struct error **err)
 {
-    if (item->select != NULL)
-        return need(fetch, item->type, VAULT_LIST_OBJECTS, "", "", err);
-    if (item->history > 1)
-        return need(fetch, item->type, VAULT_LIST_VERSIONS, item->name, "", err);
+    if (item->select != NULL || item->history > 1)
+        return need_list(fetch, item, err);
     fetch->files++;
     return need(fetch, item->type, VAULT_GET_OBJECT, item->name, item->version, err);
 }
@@ -136,8 +154,7 @@ static size_t choose_objects(const struct vault_list *list, const struct object_
     size_t n = 0, kept = 0;
     for (size_t i = 0; i < list->n; i++) {
         const struct vault_entry *entry = &list->entries[i];
-        if (entry->enabled && *entry->name != '\0' &&
-            object_select_matches(item->select, entry->name, &entry->tags))
+        if (*entry->name != '\0' && object_select_matches(item->select, entry->name, &entry->tags))
             ret_chosen[n++] = entry;
     }
     qsort(ret_chosen, n, sizeof(*ret_chosen), by_name);
@@ -162,7 +179,7 @@ static int plan_objects(struct fetch *fetch, struct plan *plan, struct error **e
         return error_set(
             err, GRPC_STATUS_NOT_FOUND,
             "none of the %zu objects of the vault has this name pattern and these tags and is enabled",
-            list->n);
+            list->read);
     }
     if (n > OBJECT_SELECT_MAX)
         return error_set(err, GRPC_STATUS_INVALID_ARGUMENT,
@@ -224,6 +241,7 @@ static void pump(struct fetch *fetch)
             .operation = read->operation,
             .name = read->name,
             .version = read->version,
+            .filter = read->filter,
         };
         read->waiter = vault_cache_get(input->cache, &query, input->identity, input->token, &input->freshness,
                                        input->deadline_ms, on_response, read, &read->error);
@@ -346,6 +364,7 @@ void fetch_destroy(struct fetch *fetch)
         vault_waiter_cancel(&fetch->reads[i]->waiter);
         vault_response_unref(fetch->reads[i]->response);
         error_free(fetch->reads[i]->error);
+        vault_list_filter_unref(fetch->reads[i]->filter);
         free(fetch->reads[i]);
     }
     free(fetch->reads);

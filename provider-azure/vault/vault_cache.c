@@ -55,6 +55,7 @@ struct vault_cache {
     struct list cached;           /* struct reader, oldest first */
     size_t n_cached;
     size_t bytes;
+    struct vault_lists lists;      /* of all mounts */
     struct transport_timer *sweep; /* runs while something is cached */
 };
 
@@ -78,11 +79,14 @@ static struct list *bucket_of(struct vault_cache *cache, const uint8_t key[DIGES
 static void compute_key(const struct vault_query *query, uint8_t ret_key[DIGEST_SHA256_LEN])
 {
     const uint8_t kind[] = {(uint8_t)query->type, (uint8_t)query->operation};
+    uint8_t filter[DIGEST_SHA256_LEN];
+    vault_list_filter_digest(query->filter, filter);
     const struct digest_field fields[] = {
         {kind, sizeof(kind)},
         {query->vault_url, strlen(query->vault_url)},
         {query->name, strlen(query->name)},
         {query->version, strlen(query->version)},
+        {filter, sizeof(filter)},
     };
     digest_fields(fields, ARRAY_SIZE(fields), ret_key);
 }
@@ -344,7 +348,9 @@ static struct flight *start_flight(struct reader *reader, const struct vault_que
     }
     flight->reader = reader;
     list_init(&flight->waiters);
-    flight->call = vault_call_start(cache->network, cache->tokens, query, identity, token, deadline_ms,
+    struct vault_query counted = *query;
+    counted.lists = &cache->lists;
+    flight->call = vault_call_start(cache->network, cache->tokens, &counted, identity, token, deadline_ms,
                                     on_response, flight, err);
     if (flight->call == NULL) {
         free(flight);

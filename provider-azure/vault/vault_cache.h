@@ -3,8 +3,8 @@
  * republishes.
  *
  * A read is shared only between holders of a token with the same principal (struct token), for the same
- * vault, type, name and version. Failures, and that there is no such object, are never cached. What is cached
- * is bounded in number, bytes and time, and wiped when it goes.
+ * vault, type, name and version, a list only for the same filter. Failures, and that there is no such object,
+ * are never cached. What is cached is bounded in number, bytes and time, and wiped when it goes.
  *
  * Freshness, counted from the time a request was sent, which is never later than the vault's own reading:
  * - A first mount is never served from the cache. It joins a request of others that is still to be sent, or

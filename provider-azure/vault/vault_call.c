@@ -29,7 +29,9 @@ struct vault_call {
     uint64_t read_ms;                  /* list: when the first page was requested; 0 = not read yet */
     struct http_retry *http;           /* REQUEST */
     struct token_waiter *token_waiter; /* RENEW */
-    struct vault_response *list;       /* what the pages gave so far */
+    struct vault_list_filter *filter;  /* of a list */
+    struct vault_lists *lists;
+    struct vault_response *list; /* what the pages gave so far */
     unsigned pages;
     struct error *refusal; /* RENEW: what the vault said, in case no other token can be had */
     vault_callback *callback;
@@ -65,6 +67,7 @@ static void call_free(struct vault_call *call)
     free(call->url);
     identity_unref(call->identity);
     token_unref(call->token);
+    vault_list_filter_unref(call->filter);
     vault_response_unref(call->list);
     error_free(call->refusal);
     free(call);
@@ -218,14 +221,24 @@ static int follow(struct vault_call *call, char **next, struct error **err)
     return 0;
 }
 
+static int begin_list(struct vault_call *call, struct error **err)
+{
+    call->list = vault_response_create(err);
+    if (call->list == NULL)
+        return -1;
+    call->list->list.filter = vault_list_filter_ref(call->filter);
+    call->list->list.all = call->lists;
+    return 0;
+}
+
 /* 1: another page is on its way; 0: complete; -1 with err set. */
 static int add_page(struct vault_call *call, const struct http_reply *reply, struct error **err)
 {
     cleanup_free char *next = NULL;
-    if (call->list == NULL)
-        call->list = vault_response_create(err);
-    if (call->list == NULL || vault_list_add_page(&call->list->list, (const char *)reply->body.data,
-                                                  reply->body.len, &next, err) < 0)
+    if (call->list == NULL && begin_list(call, err) < 0)
+        return -1;
+    if (vault_list_add_page(&call->list->list, (const char *)reply->body.data, reply->body.len, &next, err) <
+        0)
         return -1;
     if (next == NULL)
         return 0;
@@ -308,6 +321,8 @@ struct vault_call *vault_call_start(const struct network *network, struct token_
         .cache = cache,
         .type = query->type,
         .operation = query->operation,
+        .filter = vault_list_filter_ref(query->filter),
+        .lists = query->lists,
         .host = strdup(query->vault_host),
         .url = query_url(query),
         .identity = identity_ref(identity),

@@ -33,7 +33,9 @@ struct vault_query {
     const char *vault_host; /* lower case, no port */
     enum object_type type;
     const char *name;    /* "" for VAULT_LIST_OBJECTS */
-    const char *version; /* "" = latest; "" for lists */
+    const char *version; /* "" = latest; of VAULT_LIST_VERSIONS the start of the filter; "" for all objects */
+    struct vault_list_filter *filter; /* of lists: what is kept */
+    struct vault_lists *lists;        /* borrowed until the end; may be NULL */
 };
 
 /* On success `response` is a reference that belongs to the callee; on failure `error` is borrowed. That there

@@ -44,9 +44,8 @@ static void chain_entry(uint8_t fingerprint[DIGEST_SHA256_LEN], const struct vau
 {
     const struct digest_field fields[] = {
         {fingerprint, DIGEST_SHA256_LEN},
-        {entry->name, strlen(entry->name)},
-        {entry->version, strlen(entry->version)},
-        {&entry->enabled, sizeof(entry->enabled)},
+        {entry->name, entry->name != NULL ? strlen(entry->name) : 0},
+        {entry->version, entry->version != NULL ? strlen(entry->version) : 0},
     };
     chain(fingerprint, fields, ARRAY_SIZE(fields));
     for (size_t i = 0; i < entry->tags.n; i++) {
@@ -76,9 +75,6 @@ void vault_response_fingerprint(const struct vault_response *response,
 size_t vault_response_size(const struct vault_response *response)
 {
     const struct vault_list *list = &response->list;
-    size_t tags = 0;
-    for (size_t i = 0; i < list->n; i++)
-        tags += list->entries[i].tags.n;
     return sizeof(*response) + 256 + secret_len(response->object.value) + secret_len(response->object.n) +
-           list->n * (sizeof(*list->entries) + 128) + tags * 128;
+           list->bytes + list->n * 64;
 }

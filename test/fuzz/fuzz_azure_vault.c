@@ -14,6 +14,44 @@
 
 static const struct content_options content_options = {.order = CERTIFICATE_ORDER_CHAIN};
 
+/* What is kept is what was asked for. */
+static void check_list(const struct vault_list *list)
+{
+    const struct vault_list_filter *filter = list->filter;
+    if (list->bytes > VAULT_LIST_MAX_BYTES || list->n > list->enabled || list->enabled > list->read)
+        abort();
+    for (size_t i = 0; i < list->n; i++) {
+        const struct vault_entry *entry = &list->entries[i];
+        if (filter->n_selects > 0 && !object_select_matches(filter->selects[0], entry->name, &entry->tags))
+            abort();
+    }
+    if (filter->n_selects == 0 && *filter->start == '\0' && list->n > filter->count)
+        abort();
+}
+
+/* The same page twice, as a list of versions or of objects. */
+static void read_list(uint8_t options, const char *text, size_t len)
+{
+    struct vault_list list = {.filter = vault_list_filter_create((options & 2) != 0 ? "v1" : "", NULL)};
+    struct object_select *select =
+        (options & 4) != 0 ? object_select_create("*", (options & 8) != 0 ? "env=prod" : "", NULL) : NULL;
+    if (list.filter == NULL ||
+        (select != NULL && vault_list_filter_add_select(list.filter, select, NULL) < 0))
+        abort();
+    vault_list_filter_add_count(list.filter, 4);
+    for (int page = 0; page < 2; page++) {
+        char *next = NULL;
+        if (vault_list_add_page(&list, text, len, &next, NULL) == 0)
+            check_list(&list);
+        free(next);
+    }
+    const struct vault_entry *chosen[4];
+    if (select == NULL)
+        (void)vault_list_select(&list, list.filter->start, 4, chosen, NULL);
+    object_select_unref(select);
+    vault_list_finish(&list);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -33,14 +71,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             content_finish(&content);
         vault_object_finish(&object);
     }
-    struct vault_list list = {0};
-    char *next = NULL;
-    if (vault_list_add_page(&list, text, size - 1, &next, NULL) == 0) {
-        const struct vault_entry *chosen[4];
-        (void)vault_list_select(&list, "", 4, chosen, NULL);
-    }
-    free(next);
-    vault_list_finish(&list);
+    read_list(data[0], text, size - 1);
     struct http_reply reply = {.status = 400 + data[0] % 104};
     struct error *error = NULL;
     buffer_init(&reply.body, size);

@@ -138,22 +138,54 @@ static int read_a_certificate(struct error **err)
     return 0;
 }
 
-static int read_a_list(struct error **err)
-{
-    static const char text[] =
-        "{\"value\":[{\"id\":\"https://v/secrets/a/1\",\"attributes\":{\"enabled\":true,\"created\":1,\"updated\":2},\"tags\":{\"env\":\"prod\"}},{\"id\":\"https://v/secrets/a/"
-        "2\",\"attributes\":{\"enabled\":true}}],\"nextLink\":\"https://v/secrets/a/versions?skip=2\"}";
-    struct vault_list list = {0};
-    cleanup_free char *next = NULL;
-    int rc = vault_list_add_page(&list, text, strlen(text), &next, err);
+static const char LIST_JSON[] =
+    "{\"value\":[{\"id\":\"https://v/secrets/a/1\",\"attributes\":{\"enabled\":true,\"created\":1,\"updated\":2},\"tags\":{\"env\":\"prod\"}},{\"id\":\"https://v/secrets/a/"
+    "2\",\"attributes\":{\"enabled\":true}}],\"nextLink\":\"https://v/secrets/a/versions?skip=2\"}";
 
-    if (rc == 0) {
-        assert_int_equal(list.n, 2);
-        assert_string_equal(string_map_get(&list.entries[0].tags, "env"), "prod");
-        assert_non_null(next);
+/* Adds the page to a list with this filter, which must keep `n` entries of it. */
+static int read_a_list(struct vault_list_filter *filter, struct vault_list *list, size_t n,
+                       struct error **err)
+{
+    cleanup_free char *next = NULL;
+
+    list->filter = filter;
+    if (vault_list_add_page(list, LIST_JSON, strlen(LIST_JSON), &next, err) < 0)
+        return -1;
+    assert_int_equal(list->n, n);
+    assert_non_null(next);
+    return 0;
+}
+
+static int read_versions(struct error **err)
+{
+    cleanup_vault_list struct vault_list list = {0};
+    struct vault_list_filter *filter = vault_list_filter_create("", err);
+
+    if (filter == NULL)
+        return -1;
+    vault_list_filter_add_count(filter, 5);
+    if (read_a_list(filter, &list, 2, err) < 0)
+        return -1;
+    assert_string_equal(list.entries[0].version, "1");
+    return 0;
+}
+
+static int read_selected_objects(struct error **err)
+{
+    cleanup_vault_list struct vault_list list = {0};
+    struct object_select *select = object_select_create("*", "env=prod", err);
+    struct vault_list_filter *filter = select != NULL ? vault_list_filter_create("", err) : NULL;
+    int rc = filter != NULL ? vault_list_filter_add_select(filter, select, err) : -1;
+
+    object_select_unref(select);
+    if (rc < 0) {
+        vault_list_filter_unref(filter);
+        return -1;
     }
-    vault_list_finish(&list);
-    return rc;
+    if (read_a_list(filter, &list, 1, err) < 0)
+        return -1;
+    assert_string_equal(string_map_get(&list.entries[0].tags, "env"), "prod");
+    return 0;
 }
 
 static void responses(void **state)
@@ -162,7 +194,8 @@ static void responses(void **state)
     fail_each_allocation(read_a_secret, 0);
     fail_each_allocation(read_a_key, 0);
     fail_each_allocation(read_a_certificate, 0);
-    fail_each_allocation(read_a_list, 0);
+    fail_each_allocation(read_versions, 0);
+    fail_each_allocation(read_selected_objects, 0);
 }
 
 /* --- files --- */

@@ -35,7 +35,7 @@ static void patterns_are_globs_without_case(void **state)
         assert_non_null(select);
         if (object_select_matches(select, cases[i].name, &no_tags) != cases[i].matches)
             fail_msg("'%s' and '%s'", cases[i].pattern, cases[i].name);
-        object_select_destroy(select);
+        object_select_unref(select);
     }
 }
 
@@ -53,7 +53,7 @@ static void a_hostile_pattern_takes_no_time(void **state)
     struct object_select *select = object_select_create(pattern, "", NULL);
     for (int i = 0; i < 10000; i++) /* an exponential matcher would not end before the stars go out */
         assert_false(object_select_matches(select, name, &no_tags));
-    object_select_destroy(select);
+    object_select_unref(select);
 }
 
 static void all_tags_must_be_there_as_they_are_spelled(void **state)
@@ -80,7 +80,7 @@ static void all_tags_must_be_there_as_they_are_spelled(void **state)
         assert_non_null(select);
         if (object_select_matches(select, "name", &tags) != cases[i].matches)
             fail_msg("'%s'", cases[i].wanted);
-        object_select_destroy(select);
+        object_select_unref(select);
     }
     string_map_finish(&tags);
     static const char *const bad[] = {"env", "=x", "a=1,a=2", "a=1,,b=2",

@@ -426,10 +426,19 @@ static void paths_of_different_items(void **state)
 
 /* --- histories --- */
 
-/* A list of versions v0 (newest), v1, ... one hour apart, in the order in which `order` names them. */
-static struct vault_list versions(const char *order)
+/* An empty list that keeps at most `count` versions from `start` on. */
+static struct vault_list history(const char *start, size_t count)
 {
-    struct vault_list list = {0};
+    struct vault_list list = {.filter = vault_list_filter_create(start, NULL)};
+    assert_non_null(list.filter);
+    vault_list_filter_add_count(list.filter, count);
+    return list;
+}
+
+/* A list of versions v0 (newest), v1, ... one hour apart, in the order in which `order` names them. */
+static struct vault_list versions(const char *order, const char *start, size_t count)
+{
+    struct vault_list list = history(start, count);
     char page[4096] = "{\"value\":[";
     size_t used = strlen(page);
     for (const char *c = order; *c != '\0'; c++)
@@ -479,7 +488,8 @@ static void versions_that_a_history_takes(void **state)
                           &(struct object_defaults){.history = exact ? HISTORY_EXACT : HISTORY_ONE_MORE},
                           &list, NULL),
             0);
-        cleanup_vault_list struct vault_list available = versions(rows[i / 2].available);
+        cleanup_vault_list struct vault_list available =
+            versions(rows[i / 2].available, list.items[0].version, list.items[0].versions);
         const struct vault_entry *chosen[300];
         cleanup_error struct error *error = NULL;
         int n = vault_list_select(&available, list.items[0].version, list.items[0].versions, chosen, &error);
@@ -502,12 +512,82 @@ static void versions_of_equal_age_are_ordered_and_disabled_ones_skipped(void **s
     const struct vault_entry *chosen[10];
     char *next = NULL;
     (void)state;
-    cleanup_vault_list struct vault_list list = {0};
+    cleanup_vault_list struct vault_list list = history("", 10);
     assert_int_equal(vault_list_add_page(&list, page, sizeof(page) - 1, &next, NULL), 0);
     assert_int_equal(vault_list_select(&list, "", 10, chosen, NULL), ARRAY_SIZE(expected));
     for (size_t i = 0; i < ARRAY_SIZE(expected); i++)
         assert_string_equal(chosen[i]->version, expected[i]);
     assert_int_equal(vault_list_select(&list, "off", 10, chosen, NULL), -1);
+}
+
+/* A page with so many versions; free(). */
+static char *long_page(size_t n)
+{
+    size_t cap = n * 128 + 64, used = 0;
+    char *page = malloc(cap);
+    assert_non_null(page);
+    used += (size_t)snprintf(page, cap, "{\"value\":[");
+    for (size_t i = 0; i < n; i++)
+        used +=
+            (size_t)snprintf(page + used, cap - used,
+                             "%s{\"id\":\"https://v/secrets/s/%032zu\",\"attributes\":{\"enabled\":true}}",
+                             i > 0 ? "," : "", i);
+    (void)snprintf(page + used, cap - used, "]}");
+    return page;
+}
+
+static int add_page(struct vault_list *list, const char *page, struct error **err)
+{
+    char *next = NULL;
+    int rc = vault_list_add_page(list, page, strlen(page), &next, err);
+    assert_null(next);
+    return rc;
+}
+
+static void long_lists_are_bounded_together_and_leave_space_for_short_ones(void **state)
+{
+    enum { LONG = 1000, SHORT = 100, LISTS_MAX = 200 };
+    struct vault_lists all = {0};
+    struct vault_list lists[LISTS_MAX];
+    cleanup_free char *page = long_page(LONG);
+    cleanup_free char *short_page = long_page(SHORT);
+    cleanup_error struct error *error = NULL;
+    size_t n = 0, entries = 0;
+    int rc = 0;
+    (void)state;
+    while (rc == 0) {
+        assert_true(n < LISTS_MAX);
+        lists[n] = history("nosuch", 1);
+        lists[n].all = &all;
+        rc = add_page(&lists[n++], page, &error);
+        entries += rc == 0 ? LONG : 0;
+    }
+    assert_int_equal(error_code(error), GRPC_STATUS_RESOURCE_EXHAUSTED);
+    assert_true(entries * 64 < VAULT_LISTS_MAX_BYTES + n * VAULT_LIST_SMALL);
+    assert_true(all.bytes <= VAULT_LISTS_MAX_BYTES);
+    cleanup_vault_list struct vault_list other = history("nosuch", 1);
+    other.all = &all;
+    assert_int_equal(add_page(&other, short_page, NULL), 0);
+    assert_int_equal(other.n, SHORT);
+    for (size_t i = 0; i < n; i++)
+        vault_list_finish(&lists[i]);
+    assert_int_equal(all.bytes, 0);
+}
+
+static void a_history_keeps_what_it_asks_for_and_no_more(void **state)
+{
+    cleanup_free char *page = long_page(1000);
+    cleanup_vault_list struct vault_list newest = history("", 3);
+    cleanup_vault_list struct vault_list from = history("00000000000000000000000000000500", 3);
+    (void)state;
+    for (int i = 0; i < 5; i++) {
+        assert_int_equal(add_page(&newest, page, NULL), 0);
+        assert_int_equal(add_page(&from, page, NULL), 0);
+    }
+    assert_true(newest.n == 3 && from.n == 3 && newest.bytes < 1024 && from.bytes < 1024);
+    assert_int_equal(newest.read, 5000);
+    assert_string_equal(newest.entries[0].version, "00000000000000000000000000000000");
+    assert_string_equal(from.entries[0].version, "00000000000000000000000000000500");
 }
 
 static void a_response_of_another_shape_is_attributed_to_the_vault(void **state)
@@ -540,7 +620,7 @@ static void a_response_of_another_shape_is_attributed_to_the_vault(void **state)
     (void)state;
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
         cleanup_error struct error *error = NULL;
-        cleanup_vault_list struct vault_list list = {0};
+        cleanup_vault_list struct vault_list list = history("", 10);
         cleanup_vault_object struct vault_object object = {0};
         char *next = NULL;
         const char *json = rows[i].json;
@@ -568,6 +648,8 @@ int main(void)
         cmocka_unit_test(file_names_and_versions),
         cmocka_unit_test(paths_of_different_items),
         cmocka_unit_test(a_response_of_another_shape_is_attributed_to_the_vault),
+        cmocka_unit_test(long_lists_are_bounded_together_and_leave_space_for_short_ones),
+        cmocka_unit_test(a_history_keeps_what_it_asks_for_and_no_more),
         cmocka_unit_test(versions_that_a_history_takes),
         cmocka_unit_test(versions_of_equal_age_are_ordered_and_disabled_ones_skipped),
     };

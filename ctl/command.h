@@ -39,10 +39,16 @@ struct ctl_options {
     bool tokens_in_secrets;
     bool show_contents;
 
+    const char *copy_to;
+    const char *prefix;
+    bool convert_names;
+    char **program; /* the words after "--", ends with NULL; borrowed from argv */
+
     const char *repeated; /* destination of the flags below in the tables; never read */
     struct word_list attributes;
     struct word_list secret_files;
     struct word_list token_files;
+    struct word_list env_from;
 };
 
 /* One command. `run` returns 0, or -1 with err set. If the error has the type CALL_FAILED (call.h), the exit
@@ -95,5 +101,11 @@ extern const struct ctl_command ctl_command_stats;
 extern const struct ctl_command ctl_command_version;
 extern const struct ctl_command ctl_command_mount;
 extern const struct ctl_command ctl_command_health;
+
+/* Becomes the program whose words follow "--": exec_command.c. */
+extern const struct ctl_command ctl_command_exec;
+
+/* Copies this program: copy_command.c. */
+extern const struct ctl_command ctl_command_copy;
 
 #endif

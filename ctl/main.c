@@ -1,9 +1,12 @@
 /*
  * main.c - secrets-store-ctl: calls a CSI node plugin as the kubelet does, and a provider as the driver does.
  */
+#include <errno.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 
 #include "common/base/cleanup.h"
 #include "common/base/secret.h"
@@ -22,6 +25,7 @@ static const struct ctl_command *const provider_commands[] = {
     &ctl_command_mount,
     &ctl_command_health,
 };
+static const struct ctl_command *const local_commands[] = {&ctl_command_exec, &ctl_command_copy};
 static const struct {
     const char *title;
     const struct ctl_command *const *commands;
@@ -29,11 +33,12 @@ static const struct {
 } groups[] = {
     {"To a CSI node plugin, as the kubelet:", csi_commands, ARRAY_SIZE(csi_commands)},
     {"To a provider, as the driver:", provider_commands, ARRAY_SIZE(provider_commands)},
+    {"In a container of a pod:", local_commands, ARRAY_SIZE(local_commands)},
 };
 
 static void usage(FILE *out)
 {
-    (void)fprintf(out, "usage: %s COMMAND --endpoint ADDRESS [flags]\n", PROGRAM);
+    (void)fprintf(out, "usage: %s COMMAND [flags]\n", PROGRAM);
     for (size_t g = 0; g < ARRAY_SIZE(groups); g++) {
         (void)fprintf(out, "\n%s\n", groups[g].title);
         for (size_t i = 0; i < groups[g].n; i++)
@@ -62,6 +67,11 @@ static int usage_error(const struct error *error, const char *command)
     return EXIT_USAGE;
 }
 
+static bool starts_program(const struct ctl_command *command)
+{
+    return command == &ctl_command_exec;
+}
+
 /* Parses the flags after the command word. Returns an exit status, or -1 to continue. */
 static int parse_flags(const struct ctl_command *command, int argc, char **argv, struct ctl_options *options)
 {
@@ -70,7 +80,8 @@ static int parse_flags(const struct ctl_command *command, int argc, char **argv,
 
     if (arguments_take_repeated(&argc, argv, "attribute", &options->attributes, &error) < 0 ||
         arguments_take_repeated(&argc, argv, "secret-file", &options->secret_files, &error) < 0 ||
-        arguments_take_repeated(&argc, argv, "token-file", &options->token_files, &error) < 0)
+        arguments_take_repeated(&argc, argv, "token-file", &options->token_files, &error) < 0 ||
+        arguments_take_repeated(&argc, argv, "env-from", &options->env_from, &error) < 0)
         return usage_error(error, command->name);
 
     /* the parser writes only the members of its rows, so the lists above stay */
@@ -84,7 +95,10 @@ static int parse_flags(const struct ctl_command *command, int argc, char **argv,
     case OPTIONS_RUN:
         break;
     }
-    if (rest < argc) {
+    /* words of a program without "--" in front of them might have been taken for flags */
+    bool separated = strcmp(argv[rest - 1], "--") == 0;
+    options->program = separated ? argv + rest : argv + argc;
+    if (rest < argc && !(separated && starts_program(command))) {
         (void)error_set(&error, GRPC_STATUS_INVALID_ARGUMENT, "unexpected word '%s'", argv[rest]);
         return usage_error(error, command->name);
     }
@@ -108,7 +122,18 @@ static int run_command(const struct ctl_command *command, int argc, char **argv)
     free(options.attributes.words);
     free(options.secret_files.words);
     free(options.token_files.words);
+    free(options.env_from.words);
     return status;
+}
+
+/* A program that is started keeps the limits that it was given: only this process must not dump. */
+static int forbid_core_dumps(const struct ctl_command *command, struct error **err)
+{
+    if (!starts_program(command))
+        return secret_forbid_core_dumps(err);
+    return prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) == 0
+               ? 0
+               : error_set_errno(err, GRPC_STATUS_INTERNAL, errno, "forbid core dumps");
 }
 
 int main(int argc, char **argv)
@@ -116,10 +141,6 @@ int main(int argc, char **argv)
     cleanup_error struct error *error = NULL;
 
     secret_install_json_hooks();
-    if (secret_forbid_core_dumps(&error) < 0) {
-        output_error(error, /* json= */ false);
-        return EXIT_LOCAL;
-    }
     if (argc < 2) {
         usage(stderr);
         return EXIT_USAGE;
@@ -141,6 +162,10 @@ int main(int argc, char **argv)
         (void)fprintf(stderr, "%s: unknown command '%s'\n\n", PROGRAM, word);
         usage(stderr);
         return EXIT_USAGE;
+    }
+    if (forbid_core_dumps(command, &error) < 0) {
+        output_error(error, /* json= */ false);
+        return EXIT_LOCAL;
     }
     return run_command(command, argc - 1, argv + 1);
 }

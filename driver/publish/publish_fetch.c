@@ -121,10 +121,22 @@ static int check_class(const struct publish *publish, struct error **err)
     return 0;
 }
 
+/* The volume has returned files and stays read-only: making it writable would show running containers a mixture
+ * of both ways, and a mount that is never writable is a promise (volume.h). */
+static bool is_refused_to_write(const struct publish *publish, const struct error *error)
+{
+    return publish->job.volume == VOLUME_PUBLISHED &&
+           strcasestr(error_message(error), "read-only file system") != NULL;
+}
+
 static void provider_failed(struct publish *publish, const struct error *cause, const char *type)
 {
     cleanup_error struct error *error = error_copy(cause);
 
+    if (is_refused_to_write(publish, cause))
+        (void)error_wrap(
+            &error,
+            "the provider writes files itself now, and the pod keeps the files that the provider returned before: replace the pod to get new ones");
     (void)error_wrap(&error, "failed to mount secrets store objects for pod %s/%s",
                      publish->request.pod_namespace, publish->request.pod_name);
     publish_fail(publish, error, type);

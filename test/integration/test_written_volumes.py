@@ -395,6 +395,53 @@ def test_a_living_volume_follows_a_provider_that_returns_files_now(node, start_d
         driver.unpublish(rpc.unpublish_request(target, volume=target.parent.name))
 
 
+def test_a_living_volume_keeps_its_returned_files_when_the_provider_writes_now(node, start_in_cluster, cluster, scripted, container):
+    """The volume stays read-only for the provider. Pods keep their files and are told to be replaced; new pods get what it writes."""
+    driver = start_in_cluster(*ROTATION)
+    first = scripted(lambda request, context: mount_response({"plain": b"one"}, versions={"plain": "one"}))
+    target, other = node.target(), node.target(volume="other")
+    driver.publish(rpc.publish_request(target))
+    inside = container(target)
+    first.stop()
+    writer = Writer(plain="two")
+    provider = scripted(writer)
+    check_rotation(driver, provider, rpc.publish_request(target))
+    assert mounts.contents(target) == mounts.contents(inside) == {"plain": b"one"}
+    assert "ro" in mounts.mount_at(target).options and below(target) == [] and writer.on_disk == []
+    hint = "the provider writes files itself now, and the pod keeps the files that the provider returned before: replace the pod to get new ones"
+    [event] = wait_until(lambda: cluster.all("events"), what="the event")
+    assert event["reason"] == "MountRotationFailed" and hint in event["message"] and "Read-only file system" in event["message"]
+    cluster.wait_for_status(lambda status: hint in status["status"].get("lastError", ""))
+    assert metric_sum(driver.metrics(), "rotation_reconcile_error_total") == 1
+    driver.publish(rpc.publish_request(other, volume="other"))
+    assert_volume(other, writer, plain="two")
+    driver.unpublish(rpc.unpublish_request(target))
+    driver.publish(rpc.publish_request(target))
+    assert_volume(target, writer, plain="two")
+
+
+def test_events_and_status_of_a_volume_whose_provider_writes(node, start_in_cluster, cluster, scripted):
+    driver = start_in_cluster(*ROTATION)
+    writer = Writer(plain="one")
+    provider, request = scripted(writer), rpc.publish_request(node.target())
+    driver.publish(request)
+    check_rotation(driver, provider, request)
+    cluster.wait_for_status(lambda status: status["status"].get("objects") == [{"id": "plain", "version": "one"}])
+    assert cluster.all("events") == []
+    writer.files["plain"] = b"two"
+    check_rotation(driver, provider, request)
+    [event] = wait_until(lambda: cluster.all("events"), what="the event")
+    assert (event["type"], event["reason"]) == ("Normal", "MountRotationComplete")
+    cluster.wait_for_status(lambda status: status["status"].get("objects") == [{"id": "plain", "version": "two"}])
+    writer.failure = "the vault said no"
+    check_rotation(driver, provider, request)
+    wait_until(lambda: len(cluster.all("events")) == 2, what="the second event")
+    [failed] = [event for event in cluster.all("events") if event["reason"] == "MountRotationFailed"]
+    assert failed["type"] == "Warning" and "the vault said no" in failed["message"]
+    cluster.wait_for_status(lambda status: "the vault said no" in status["status"].get("lastError", ""))
+    assert contents(node.target()) == {"plain": b"two"}
+
+
 def test_status_file_and_metrics_tell_of_such_a_volume(node, start_driver, writer):
     status = node.directory / "status"
     status.mkdir()

@@ -253,6 +253,22 @@ static void on_ended(struct http2_stream *stream)
         finish(call);
 }
 
+/* nghttp2 has met a field that is too long for it, and ends the connection. A server sends the status in
+ * front of the text, so that the status is known. */
+static void headers_unreadable(struct grpc_client_call *call)
+{
+    struct error *err = NULL;
+
+    if (call->has_status && !call->status_invalid && call->status != GRPC_STATUS_OK)
+        (void)error_set(&err, call->status,
+                        "grpc: a response header is larger than %d KiB, the error's text is lost",
+                        HEADER_FIELD_MAX / 1024);
+    else
+        (void)error_set(&err, GRPC_STATUS_INTERNAL,
+                        "grpc: a response header is damaged or larger than %d KiB", HEADER_FIELD_MAX / 1024);
+    client_call_fail(call, &err);
+}
+
 static void on_closed(struct http2_stream *stream, uint32_t code)
 {
     struct grpc_client_call *call = of(stream);
@@ -275,6 +291,10 @@ static void on_closed(struct http2_stream *stream, uint32_t code)
     if (code == HTTP2_REFUSED_STREAM) { /* RFC 9113, section 8.7: was not processed */
         (void)error_set(&err, GRPC_STATUS_UNAVAILABLE, "%s: the call was refused", context->address);
         context->owner->refused(call, err);
+        return;
+    }
+    if (code == HTTP2_HEADERS_UNREADABLE) {
+        headers_unreadable(call);
         return;
     }
     if (code == HTTP2_CANCEL && timeouts_now(context->timeouts) >= call->deadline_ms)

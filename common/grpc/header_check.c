@@ -116,7 +116,7 @@ bool header_check_field(struct header_check *check, const char *name, size_t nam
 {
     if (check->malformed || header_check_too_large(check))
         return false;
-    check->size += name_len + value_len + 32; /* each below 64 KiB (nghttp2) */
+    check->size += name_len + value_len + 32; /* small numbers: each is bounded by HEADER_FIELD_MAX */
     if (header_check_too_large(check))
         return false;
     if (!value_valid(value, value_len))

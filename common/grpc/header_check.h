@@ -14,8 +14,15 @@
 
 /* Largest sum of name + value + 32 of a block (RFC 9113, section 6.5.2, SETTINGS_MAX_HEADER_LIST_SIZE); also
  * announced to the peer. Requests have some hundred bytes, and gRPC stacks commonly accept 16 KiB. Responses
- * may carry long error messages: a grpc-go server that cannot send one within the limit resets the stream. */
-enum { HEADER_LIST_MAX_REQUEST = 16 * 1024, HEADER_LIST_MAX_RESPONSE = 64 * 1024 };
+ * may carry long error messages, and grpc-go accepts 16 MiB: a server of it that cannot send a message within
+ * the announced limit resets the stream, and its status is lost with the text. Fields are read one by one and
+ * not kept, so that the limit costs no memory. One field is limited by nghttp2: see HEADER_FIELD_MAX. */
+enum { HEADER_LIST_MAX_REQUEST = 16 * 1024, HEADER_LIST_MAX_RESPONSE = 16 * 1024 * 1024 };
+
+/* Longest name or value, as it is encoded (NGHTTP2_HD_MAX_NV in nghttp2's lib/nghttp2_hd.h; no option
+ * changes it). With a longer one nghttp2 ends the connection with COMPRESSION_ERROR, after the fields in
+ * front of it. */
+enum { HEADER_FIELD_MAX = 64 * 1024 };
 
 enum header_block { HEADER_BLOCK_REQUEST, HEADER_BLOCK_RESPONSE, HEADER_BLOCK_TRAILERS };
 

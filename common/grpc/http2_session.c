@@ -18,6 +18,8 @@ enum { GLITCHES_MAX = 1000 };
 /* Frames waiting to be sent. nghttp2 bounds the ACKs (1000), the open streams bound the responses; a peer
  * beyond this sends and does not read. */
 enum { OUTBOUND_QUEUE_MAX = 4096 };
+/* CONTINUATION frames of a response's block. Peers fill them (16 KiB), and may have one more per field. */
+enum { RESPONSE_CONTINUATIONS_MAX = HEADER_LIST_MAX_RESPONSE / (16 * 1024) * 2 };
 
 /* Makes the running (or next) receive or output fail. */
 static void abort_session(struct http2_session *session)
@@ -65,6 +67,7 @@ static int on_begin_headers(nghttp2_session *nghttp2, const nghttp2_frame *frame
         if (nghttp2_session_set_stream_user_data(nghttp2, frame->hd.stream_id, stream) != 0)
             session->aborted = true; /* the stream exists: it was just opened */
     }
+    session->open_block = frame->hd.stream_id;
     stream = find_stream(session, frame->hd.stream_id);
     if (stream != NULL)
         session->events->headers_begin(stream);
@@ -101,6 +104,7 @@ static int on_frame_recv(nghttp2_session *nghttp2, const nghttp2_frame *frame, v
     (void)nghttp2;
     switch (frame->hd.type) {
     case NGHTTP2_HEADERS:
+        session->open_block = 0;
         stream = find_stream(session, frame->hd.stream_id);
         if (stream != NULL)
             session->events->headers_end(stream, end_stream);
@@ -171,6 +175,8 @@ static int on_frame_send(nghttp2_session *nghttp2, const nghttp2_frame *frame, v
     struct http2_session *session = arg;
     struct http2_stream *stream;
 
+    if (frame->hd.type == NGHTTP2_GOAWAY && frame->goaway.error_code == NGHTTP2_COMPRESSION_ERROR)
+        session->undecodable = true;
     if (frame->hd.type != NGHTTP2_HEADERS)
         return 0;
     stream = find_stream(session, frame->hd.stream_id);
@@ -290,6 +296,8 @@ static int make_session(struct http2_session *session)
     nghttp2_option_set_no_closed_streams(option, 1); /* keep no memory for streams that are done */
     nghttp2_option_set_max_deflate_dynamic_table_size(option,
                                                       0); /* the few header fields are not worth a table */
+    if (session->role == HTTP2_CLIENT)
+        nghttp2_option_set_max_continuations(option, RESPONSE_CONTINUATIONS_MAX);
     if (session->role == HTTP2_SERVER)
         rc = nghttp2_session_server_new2(&session->nghttp2, callbacks, session, option);
     else
@@ -347,8 +355,10 @@ void http2_session_finish(struct http2_session *session)
     while (!list_empty(&session->streams)) {
         struct http2_stream *stream = container_of(session->streams.next, struct http2_stream, link);
 
+        bool is_cause = session->undecodable && stream->id == session->open_block;
+
         detach(stream);
-        session->events->closed(stream, HTTP2_CONNECTION_LOST);
+        session->events->closed(stream, is_cause ? HTTP2_HEADERS_UNREADABLE : HTTP2_CONNECTION_LOST);
     }
 }
 

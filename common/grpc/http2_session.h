@@ -33,6 +33,9 @@ enum http2_code {
 };
 /* Given to `closed` when the session went away under the stream. */
 #define HTTP2_CONNECTION_LOST UINT32_MAX
+/* Given to `closed` for the stream whose header fields nghttp2 could not read, for which it has ended the
+ * session. */
+#define HTTP2_HEADERS_UNREADABLE (UINT32_MAX - 1)
 
 /* Largest frame that http2_session_output() writes at once: 16 KiB of payload and the frame header. */
 enum { HTTP2_OUTPUT_MIN = 16384 + 9 };
@@ -96,6 +99,8 @@ struct http2_session {
     bool ping_acked;        /* the ACK of the last http2_session_ping() has come */
     bool aborted;
     bool busy;           /* inside receive or output */
+    int32_t open_block;  /* stream whose header fields are being read; 0 = none */
+    bool undecodable;    /* nghttp2 has ended the session because of a header field */
     unsigned glitches;   /* malformed frames and requests so far */
     uint64_t block;      /* number of the current block of output */
     uint64_t lost_block; /* this block is known not to have reached the peer; 0 = none */
@@ -110,8 +115,8 @@ struct http2_session {
 int http2_session_init(struct http2_session *session, const struct http2_session_config *config,
                        struct error **err);
 
-/* Detaches all streams (each gets `closed` with HTTP2_CONNECTION_LOST) and frees the session's memory. Safe
- * to call twice. */
+/* Detaches all streams and frees the session's memory. Each stream gets `closed` with HTTP2_CONNECTION_LOST,
+ * or with HTTP2_HEADERS_UNREADABLE if the session ended for its header fields. Safe to call twice. */
 void http2_session_finish(struct http2_session *session);
 
 /* Takes bytes from the peer. -1 with err set (UNAVAILABLE): the connection must be dropped (write the rest

@@ -121,8 +121,8 @@ static int check_class(const struct publish *publish, struct error **err)
     return 0;
 }
 
-/* The volume has returned files and stays read-only: making it writable would show running containers a mixture
- * of both ways, and a mount that is never writable is a promise (volume.h). */
+/* The volume has returned files and stays read-only: making it writable would show running containers a
+ * mixture of both ways, and a mount that is never writable is a promise (volume.h). */
 static bool is_refused_to_write(const struct publish *publish, const struct error *error)
 {
     return publish->job.volume == VOLUME_PUBLISHED &&

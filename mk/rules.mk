@@ -70,7 +70,7 @@ $(BIN)/secrets-store-provider-azure: $(call obj,provider-azure/main.c) $(PROVIDE
 	$(link)
 $(BIN)/secrets-store-ctl: $(call obj,$(CTL_SRC)) $(COMMON_LIB)
 	$(link)
-$(EMULATOR): EXTRA_LIBS = -lmicrohttpd -lcjson -lgnutls
+$(EMULATOR): EXTRA_LIBS = -lmicrohttpd -lcjson -lgnutls -lnghttp2 -luv
 $(EMULATOR): $(call obj,$(EMULATOR_SRC))
 	$(link)
 $(BENCH): $(call obj,$(BENCH_SRC)) $(COMMON_LIB)

@@ -14,6 +14,7 @@
 #include "test/emulator/kube.h"
 #include "test/emulator/memory.h"
 #include "test/emulator/nmi.h"
+#include "test/emulator/server.h"
 #include "test/emulator/tokens.h"
 #include "test/emulator/vault_store.h"
 
@@ -284,7 +285,7 @@ static void list_objects(struct control *control)
     response_take(control->response, 200, text_take(&list));
 }
 
-/* ---- faults, counters, end ---- */
+/* ---- faults ---- */
 
 static void add_fault(struct control *control)
 {
@@ -297,13 +298,85 @@ static void list_faults(struct control *control)
 }
 
 /* Requests in a black hole are let go with their rules; if other black holes remain, their requests go too.
- */
+ * Silent connections are closed. */
 static void delete_faults(struct control *control)
 {
-    faults_remove(control->emulator->faults, control->url->n > 1 ? control->url->segments[1] : NULL);
-    parking_wake_unlimited(control->emulator->parking);
+    struct emulator *emulator = control->emulator;
+    faults_remove(emulator->faults, control->url->n > 1 ? control->url->segments[1] : NULL);
+    connections_end_silence(emulator->connections);
+    if (emulator->server != NULL)
+        server_wake_held(emulator->server);
     done(control);
 }
+
+/* ---- connections ---- */
+
+static double number_or(const cJSON *json, const char *key, double otherwise)
+{
+    const cJSON *item = cJSON_GetObjectItemCaseSensitive(json, key);
+    return cJSON_IsNumber(item) ? item->valuedouble : otherwise;
+}
+
+/* Which of the two are in the array; both unchanged without an array. False: something else is in it. */
+static bool read_protocols(const cJSON *array, struct http_settings *settings)
+{
+    const cJSON *item;
+    if (array == NULL)
+        return true;
+    settings->http1 = settings->http2 = false;
+    cJSON_ArrayForEach(item, array)
+    {
+        const char *name = cJSON_IsString(item) ? item->valuestring : "";
+        if (strcmp(name, "h2") == 0)
+            settings->http2 = true;
+        else if (strcmp(name, "http/1.1") == 0)
+            settings->http1 = true;
+        else
+            return false;
+    }
+    return settings->http1 || settings->http2;
+}
+
+static void put_http(struct control *control)
+{
+    static const double max_window = 2147483647; /* RFC 9113 6.9.1; the other settings have 32 bits */
+    static const double max_frame = 16384;       /* what every client takes */
+    struct emulator *emulator = control->emulator;
+    struct http_settings settings = emulator->http_defaults;
+    double streams = number_or(control->json, "max_streams", settings.max_streams);
+    double window = number_or(control->json, "initial_window", settings.initial_window);
+    double frame = number_or(control->json, "frame_bytes", settings.frame_bytes);
+    if (!read_protocols(cJSON_GetObjectItemCaseSensitive(control->json, "protocols"), &settings)) {
+        fail(control, 400, "'protocols' must be a list of h2 and http/1.1");
+        return;
+    }
+    if (streams < 0 || streams > max_window || window < 0 || window > max_window || frame < 1 ||
+        frame > max_frame) {
+        fail(control, 400, "a number is out of range");
+        return;
+    }
+    settings.max_streams = (uint32_t)streams;
+    settings.initial_window = (uint32_t)window;
+    settings.frame_bytes = (uint32_t)frame;
+    settings.window_updates =
+        !cJSON_IsFalse(cJSON_GetObjectItemCaseSensitive(control->json, "window_updates"));
+    emulator->http = settings;
+    done(control);
+}
+
+static void get_connections(struct control *control)
+{
+    response_json_take(control->response, 200, connections_report(control->emulator->connections));
+}
+
+static void silence_connections(struct control *control)
+{
+    const char *port = params_get(&control->url->query, "port");
+    unsigned n = connections_silence(control->emulator->connections, port);
+    response_take(control->response, 200, format_text("{\"silenced\":%u}", n));
+}
+
+/* ---- counters, end ---- */
 
 static void get_counters(struct control *control)
 {
@@ -313,6 +386,7 @@ static void get_counters(struct control *control)
 static void reset_counters(struct control *control)
 {
     counters_reset(control->emulator->counters);
+    connections_reset(control->emulator->connections);
     done(control);
 }
 
@@ -360,6 +434,9 @@ static const struct {
     {"GET", {"faults"}, list_faults, false},
     {"DELETE", {"faults"}, delete_faults, false},
     {"DELETE", {"faults", "*"}, delete_faults, false},
+    {"PUT", {"http"}, put_http, true},
+    {"GET", {"connections"}, get_connections, false},
+    {"POST", {"connections", "silence"}, silence_connections, false},
     {"GET", {"counters"}, get_counters, false},
     {"POST", {"counters", "reset"}, reset_counters, false},
     {"GET", {"requests"}, get_requests, false},

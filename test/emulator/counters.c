@@ -20,6 +20,8 @@ struct log_entry {
     enum service service;
     unsigned status;
     enum fault_kind fault;
+    const char *protocol; /* static text */
+    uint64_t connection;
     char method[16];
     char host[MAX_HOST_BYTES];
     char target[LOGGED_TARGET_BYTES];
@@ -44,6 +46,8 @@ struct counters {
     uint64_t tokens_issued;
     uint64_t unknown_vault;
     uint64_t by_service[SERVICE_COUNT];
+    uint64_t http1_requests;
+    uint64_t http2_requests;
     struct map routes; /* struct route_count */
     struct log_entry *log;
     uint64_t logged; /* ever since the reset; the newest is at (logged - 1) % LOG_ENTRIES */
@@ -96,6 +100,10 @@ void counters_request_done(struct counters *counters, const struct request *requ
 {
     counters->requests++;
     counters->by_service[request->service]++;
+    if (strcmp(request->transport->protocol, "h2") == 0)
+        counters->http2_requests++;
+    else
+        counters->http1_requests++;
 
     char key[160];
     (void)snprintf(key, sizeof(key), "%d %s %s %u", (int)request->service, request->method, route, status);
@@ -116,6 +124,8 @@ void counters_request_done(struct counters *counters, const struct request *requ
     entry->service = request->service;
     entry->status = status;
     entry->fault = request->fault.kind;
+    entry->protocol = request->transport->protocol;
+    entry->connection = request->connection->id;
     memcpy(entry->method, request->method, sizeof(entry->method));
     memcpy(entry->host, request->host, sizeof(entry->host));
     memcpy(entry->client_id, request->client_id, sizeof(entry->client_id));
@@ -144,6 +154,9 @@ cJSON *counters_report(const struct counters *counters)
         if (s != SERVICE_CONTROL)
             cJSON_AddNumberToObject(by_service, service_name((enum service)s),
                                     (double)counters->by_service[s]);
+    cJSON *by_protocol = cJSON_AddObjectToObject(report, "by_protocol");
+    cJSON_AddNumberToObject(by_protocol, "http/1.1", (double)counters->http1_requests);
+    cJSON_AddNumberToObject(by_protocol, "h2", (double)counters->http2_requests);
     cJSON *routes = cJSON_AddArrayToObject(report, "routes");
     struct map_cursor cursor = {0};
     for (const struct map_entry *entry; (entry = map_next(&counters->routes, &cursor)) != NULL;) {
@@ -178,6 +191,8 @@ cJSON *counters_requests(const struct counters *counters, const char *service, s
         cJSON_AddStringToObject(item, "path", entry->target);
         cJSON_AddNumberToObject(item, "status", entry->status);
         cJSON_AddStringToObject(item, "client_id", entry->client_id);
+        cJSON_AddStringToObject(item, "protocol", entry->protocol);
+        cJSON_AddNumberToObject(item, "connection", (double)entry->connection);
         cJSON_AddBoolToObject(item, "fault", entry->fault != FAULT_NONE);
         cJSON *headers = cJSON_AddObjectToObject(item, "headers");
         for (size_t h = 0; h < ARRAY_SIZE(logged_headers); h++)
@@ -196,6 +211,8 @@ void counters_reset(struct counters *counters)
     counters->peak_in_flight = counters->in_flight;
     counters->tokens_issued = 0;
     counters->unknown_vault = 0;
+    counters->http1_requests = 0;
+    counters->http2_requests = 0;
     memset(counters->by_service, 0, sizeof(counters->by_service));
     map_finish(&counters->routes, free);
     counters->logged = 0;

@@ -1,20 +1,22 @@
 /*
  * emulator.h - the emulator as a whole, and one HTTP request on its way through it.
  *
- *   server ──> faults ──> entra | keyvault | kube | imds | nmi | control ──> response ──> faults ──> server
+ *   http1 | http2 ──> exchange ──> faults ──> entra | keyvault | kube | imds | nmi | control
+ *                                                              │
+ *   http1 | http2 <── faults <── exchange <───── response <────┘
  *
  * One lock protects all state below `struct emulator`: every service function runs with it held and never
  * blocks. A further service is one more file, one more value of enum service, and one more row in the table
- * of server.c.
+ * of exchange.c.
  */
 #ifndef EMULATOR_EMULATOR_H
 #define EMULATOR_EMULATOR_H
 
-#include <microhttpd.h>
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "test/emulator/connections.h"
 #include "test/emulator/faults.h"
 #include "test/emulator/parking.h"
 #include "test/emulator/response.h"
@@ -51,6 +53,16 @@ enum {
     MAX_HOST_BYTES = 128,
 };
 
+/* How the TLS port speaks on connections that are accepted from now on. */
+struct http_settings {
+    bool http1; /* what ALPN may choose */
+    bool http2;
+    uint32_t max_streams;    /* SETTINGS_MAX_CONCURRENT_STREAMS */
+    uint32_t initial_window; /* SETTINGS_INITIAL_WINDOW_SIZE: how much of a body a client may send at first */
+    bool window_updates;     /* false: and no more after it */
+    uint32_t frame_bytes;    /* the most that goes into one DATA frame of a response */
+};
+
 struct emulator {
     pthread_mutex_t lock;
     bool verbose;
@@ -64,6 +76,10 @@ struct emulator {
     char *hsm_resource;       /* "https://managedhsm.localhost:PORT": the audience of Managed HSMs */
     char *kube_token;         /* the only bearer token the Kubernetes API takes */
     struct parking *parking;
+    struct server *server; /* for wake-ups */
+    struct http_settings http;
+    struct http_settings http_defaults; /* of the command line */
+    struct connections *connections;
     struct faults *faults;
     struct counters *counters;
     struct entra *entra;
@@ -74,12 +90,19 @@ struct emulator {
     struct kube_store *kube;
 };
 
-enum request_state { REQUEST_HEADERS, REQUEST_BODY, REQUEST_DELAYED, REQUEST_HELD, REQUEST_DONE };
+struct request;
+
+/* What differs between HTTP/1.1 and HTTP/2 for whoever serves a request. */
+struct transport {
+    const char *protocol;                                                    /* as ALPN names it */
+    const char *(*header)(const struct request *request, const char *name);  /* or NULL */
+    bool (*server_name_is)(const struct request *request, const char *name); /* of TLS (SNI) */
+};
 
 struct request {
     struct emulator *emulator;
-    struct MHD_Connection *connection;
-    enum request_state state;
+    const struct transport *transport;
+    struct connection *connection; /* NULL: of the control port */
     enum service service;
     char method[16];
     char host[MAX_HOST_BYTES]; /* lower case, without the port */
@@ -89,7 +112,6 @@ struct request {
     bool body_too_large;
     char client_id[64]; /* the application, once known, for the request log */
     struct fault_decision fault;
-    struct parked parked;
     double started_unix;
 };
 

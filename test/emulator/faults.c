@@ -3,6 +3,7 @@
  */
 #include "test/emulator/faults.h"
 
+#include <nghttp2/nghttp2.h>
 #include <stdint.h>
 #include <strings.h>
 
@@ -10,9 +11,12 @@
 #include "test/emulator/text.h"
 
 static const char *const kind_names[FAULT_KINDS] = {
-    [FAULT_NONE] = "none",   [FAULT_LATENCY] = "latency",     [FAULT_STATUS] = "status",
-    [FAULT_RESET] = "reset", [FAULT_TRUNCATE] = "truncate",   [FAULT_GARBAGE] = "garbage",
-    [FAULT_DRIP] = "drip",   [FAULT_BLACKHOLE] = "blackhole", [FAULT_CLOSE] = "close",
+    [FAULT_NONE] = "none",         [FAULT_LATENCY] = "latency",
+    [FAULT_STATUS] = "status",     [FAULT_RESET] = "reset",
+    [FAULT_TRUNCATE] = "truncate", [FAULT_GARBAGE] = "garbage",
+    [FAULT_DRIP] = "drip",         [FAULT_BLACKHOLE] = "blackhole",
+    [FAULT_CLOSE] = "close",       [FAULT_CLOSE_AFTER] = "close-after",
+    [FAULT_GOAWAY] = "goaway",     [FAULT_STREAM_RESET] = "stream-reset",
 };
 
 static const char *const retry_keys[RETRY_SPELLINGS] = {
@@ -40,6 +44,8 @@ struct rule {
     unsigned status;
     int retry_after;
     enum retry_spelling retry_spelling;
+    bool accepted;
+    uint32_t http2_error;
 };
 
 struct faults {
@@ -97,6 +103,15 @@ static double number_of(const cJSON *json, const char *key, double otherwise)
     return cJSON_IsNumber(item) ? item->valuedouble : otherwise;
 }
 
+/* The code with that name (RFC 9113 7); 0 (NO_ERROR) for an unknown one. */
+static uint32_t http2_error_of(const char *name)
+{
+    for (uint32_t code = NGHTTP2_HTTP_1_1_REQUIRED; name != NULL && code > 0; code--)
+        if (strcmp(nghttp2_http2_strerror(code), name) == 0)
+            return code;
+    return NGHTTP2_NO_ERROR;
+}
+
 const char *faults_add(struct faults *faults, const cJSON *json)
 {
     static const double max = 1e9; /* for every number in a rule */
@@ -109,7 +124,7 @@ const char *faults_add(struct faults *faults, const cJSON *json)
         if (strcmp(kind_names[k], name) == 0)
             kind = (enum fault_kind)k;
     if (kind == FAULT_NONE)
-        return "'kind' must be latency, status, reset, truncate, garbage, drip, blackhole or close";
+        return "'kind' must be latency, status, reset, truncate, garbage, drip, blackhole, close, close-after, goaway or stream-reset";
     for (size_t i = 0; i < ARRAY_SIZE(numbers); i++)
         if (number_of(json, numbers[i], 0) < 0 || number_of(json, numbers[i], 0) > max)
             return "a number is out of range";
@@ -122,6 +137,10 @@ const char *faults_add(struct faults *faults, const cJSON *json)
     double status = number_of(json, "status", 503);
     if (status < 200 || status > 599)
         return "'status' must be 200 to 599";
+
+    uint32_t http2_error = http2_error_of(string_of(json, "error"));
+    if (kind == FAULT_STREAM_RESET && http2_error == NGHTTP2_NO_ERROR)
+        return "'error' must be the name of an HTTP/2 error, like REFUSED_STREAM";
 
     const char *id = string_of(json, "id");
     if (id != NULL)
@@ -144,6 +163,8 @@ const char *faults_add(struct faults *faults, const cJSON *json)
         .status = (unsigned)status,
         .retry_after = retry_after,
         .retry_spelling = spelling,
+        .accepted = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(json, "accepted")),
+        .http2_error = http2_error,
     };
     struct rule **end = &faults->first;
     while (*end != NULL)
@@ -166,9 +187,11 @@ cJSON *faults_list(const struct faults *faults)
     return list;
 }
 
-static bool matches(const struct rule *rule, const char *service, const char *method, const char *host,
-                    const char *target)
+static bool matches(const struct rule *rule, const char *service, bool http2, const char *method,
+                    const char *host, const char *target)
 {
+    if (!http2 && (rule->kind == FAULT_GOAWAY || rule->kind == FAULT_STREAM_RESET))
+        return false;
     return (rule->service == NULL || strcmp(rule->service, service) == 0) &&
            (rule->method == NULL || strcmp(rule->method, method) == 0) &&
            (rule->host_contains == NULL || strcasestr(host, rule->host_contains) != NULL) &&
@@ -183,12 +206,12 @@ static bool roll(struct faults *faults, double probability)
     return (double)(faults->dice >> 11) / 9007199254740992.0 < probability;
 }
 
-struct fault_decision faults_decide(struct faults *faults, const char *service, const char *method,
-                                    const char *host, const char *target)
+struct fault_decision faults_decide(struct faults *faults, const char *service, bool http2,
+                                    const char *method, const char *host, const char *target)
 {
     struct fault_decision decision = {.kind = FAULT_NONE, .retry_after = -1};
     for (struct rule *rule = faults->first; rule != NULL; rule = rule->next) {
-        if (!matches(rule, service, method, host, target))
+        if (!matches(rule, service, http2, method, host, target))
             continue;
         if (rule->kind != FAULT_LATENCY && decision.kind != FAULT_NONE)
             continue;
@@ -205,6 +228,8 @@ struct fault_decision faults_decide(struct faults *faults, const char *service, 
         decision.status = rule->status;
         decision.retry_after = rule->retry_after;
         decision.retry_spelling = rule->retry_spelling;
+        decision.accepted = rule->accepted;
+        decision.http2_error = rule->http2_error;
         decision.body = xstrdup(rule->body);
     }
     return decision;

@@ -13,14 +13,18 @@
 
 enum fault_kind {
     FAULT_NONE,
-    FAULT_LATENCY,   /* respond later; no thread waits */
-    FAULT_STATUS,    /* an error response instead of the real one */
-    FAULT_RESET,     /* TCP RST */
-    FAULT_TRUNCATE,  /* the whole Content-Length is announced, half of the body comes */
-    FAULT_GARBAGE,   /* 200 with bytes that are no JSON */
-    FAULT_DRIP,      /* the body comes byte by byte */
-    FAULT_BLACKHOLE, /* never a response, until the rule is deleted or the client hangs up */
-    FAULT_CLOSE,     /* the connection is closed instead of a response */
+    FAULT_LATENCY,     /* respond later; no thread waits */
+    FAULT_STATUS,      /* an error response instead of the real one */
+    FAULT_RESET,       /* TCP RST */
+    FAULT_TRUNCATE,    /* the whole Content-Length is announced, half of the body comes */
+    FAULT_GARBAGE,     /* 200 with bytes that are no JSON */
+    FAULT_DRIP,        /* the body comes byte by byte */
+    FAULT_BLACKHOLE,   /* never a response, until the rule is deleted or the client hangs up */
+    FAULT_CLOSE,       /* the connection is closed instead of a response */
+    FAULT_CLOSE_AFTER, /* the connection is closed after the response, which does not announce it */
+    FAULT_GOAWAY,      /* HTTP/2: the connection takes no more streams; this one is the first that it refuses,
+                          or the last one that it serves */
+    FAULT_STREAM_RESET, /* HTTP/2: RST_STREAM instead of a response */
     FAULT_KINDS
 };
 
@@ -36,7 +40,9 @@ struct fault_decision {
     unsigned status;
     int retry_after; /* seconds, or milliseconds; negative = no header */
     enum retry_spelling retry_spelling;
-    char *body; /* owned copy; may be NULL */
+    bool accepted;        /* of FAULT_GOAWAY: the request is served */
+    uint32_t http2_error; /* of FAULT_STREAM_RESET */
+    char *body;           /* owned copy; may be NULL */
 };
 
 struct faults;
@@ -51,8 +57,9 @@ void faults_remove(struct faults *faults, const char *id);
 /* The rules with how often each was used; the caller deletes it. */
 cJSON *faults_list(const struct faults *faults);
 
-/* Decides for one request and counts it. The caller frees `body` of the decision. */
-struct fault_decision faults_decide(struct faults *faults, const char *service, const char *method,
-                                    const char *host, const char *target);
+/* Decides for one request and counts it; `http2`: it came over HTTP/2. The caller frees `body` of the
+ * decision. */
+struct fault_decision faults_decide(struct faults *faults, const char *service, bool http2,
+                                    const char *method, const char *host, const char *target);
 
 #endif

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "test/emulator/base64.h"
+#include "test/emulator/connections.h"
 #include "test/emulator/control.h"
 #include "test/emulator/counters.h"
 #include "test/emulator/entra.h"
@@ -34,14 +35,23 @@ struct options {
     unsigned short port;
     unsigned short control_port;
     unsigned short node_port;
+    struct http_settings http;
     bool tls12;
     bool verbose;
     bool demo;
 };
 
+/* 100 streams, as RFC 9113 6.5.2 recommends at least; the rest are its initial values. */
+static const struct http_settings default_http = {.http1 = true,
+                                                  .http2 = true,
+                                                  .max_streams = 100,
+                                                  .initial_window = 65535,
+                                                  .window_updates = true,
+                                                  .frame_bytes = 16384};
+
 static const char usage[] =
     "usage: vault-emulator --dir DIR [--port N] [--control-port N] [--node-port N] [--address IP]\n"
-    "                      [--domain NAME] [--tls12] [--fixture FILE] [--demo] [--verbose]\n"
+    "                      [--domain NAME] [--tls12] [--protocols LIST] [--fixture FILE] [--demo] [--verbose]\n"
     "  --dir DIR         where ca.pem, cloud.json, kubeconfig, ports.json and ready are written; made if missing\n"
     "  --port N          TLS port of all services, on 127.0.0.1; 0 = any free one (default)\n"
     "  --control-port N  port of the control calls, plain HTTP on 127.0.0.1; 0 = any free one (default)\n"
@@ -49,6 +59,7 @@ static const char usage[] =
     "  --address IP      where the TLS port is instead\n"
     "  --domain NAME     be login.NAME, *.vault.NAME, *.managedhsm.NAME; localhost by default\n"
     "  --tls12           do not offer TLS 1.3\n"
+    "  --protocols LIST  what ALPN may choose on the TLS port: h2,http/1.1 (default), h2 or http/1.1\n"
     "  --fixture FILE    control calls to do at start, a JSON array of {\"method\", \"path\", \"body\"}\n"
     "  --demo            start with a tenant, an application and a vault with two secrets; writes demo.json\n"
     "  --verbose         one line a request on stderr\n";
@@ -66,6 +77,16 @@ static int parse_port(const char *name, const char *text, unsigned short *ret)
     return 0;
 }
 
+static int parse_protocols(const char *text, struct http_settings *settings)
+{
+    settings->http2 = strcmp(text, "h2") == 0 || strcmp(text, "h2,http/1.1") == 0;
+    settings->http1 = strcmp(text, "h2") != 0;
+    if (settings->http2 || strcmp(text, "http/1.1") == 0)
+        return 0;
+    (void)fprintf(stderr, "vault-emulator: --protocols: '%s' is not h2,http/1.1, h2 or http/1.1\n", text);
+    return -1;
+}
+
 /* 0 = go on, 1 = done (--help), -1 = error. */
 static int parse_options(int argc, char **argv, struct options *options)
 {
@@ -77,6 +98,7 @@ static int parse_options(int argc, char **argv, struct options *options)
         {"fixture", required_argument, NULL, 'f'},
         {"address", required_argument, NULL, 'a'},
         {"domain", required_argument, NULL, 'o'},
+        {"protocols", required_argument, NULL, 'P'},
         {"tls12", no_argument, NULL, 't'},
         {"demo", no_argument, NULL, 'D'},
         {"verbose", no_argument, NULL, 'v'},
@@ -108,6 +130,10 @@ static int parse_options(int argc, char **argv, struct options *options)
             break;
         case 'o':
             options->domain = optarg;
+            break;
+        case 'P':
+            if (parse_protocols(optarg, &options->http) != 0)
+                return -1;
             break;
         case 't':
             options->tls12 = true;
@@ -250,6 +276,7 @@ static void emulator_finish(struct emulator *emulator)
     nmi_destroy(emulator->nmi);
     counters_destroy(emulator->counters);
     faults_destroy(emulator->faults);
+    connections_destroy(emulator->connections);
     free(emulator->login_url);
     free(emulator->resource);
     free(emulator->hsm_resource);
@@ -268,6 +295,7 @@ static void emulator_init(struct emulator *emulator)
     emulator->hsm_resource = format_text("https://managedhsm.%s:%u", emulator->domain, emulator->tls_port);
     emulator->kube_token = xstrdup(token);
     emulator->faults = faults_create();
+    emulator->connections = connections_create();
     emulator->counters = counters_create();
     emulator->entra = entra_create();
     emulator->imds = imds_create();
@@ -285,6 +313,9 @@ static int serve(struct emulator *emulator, const struct options *options, const
     int status = 1;
     if (server == NULL)
         return 1;
+    (void)pthread_mutex_lock(&emulator->lock);
+    emulator->server = server;
+    (void)pthread_mutex_unlock(&emulator->lock);
     if (write_files(emulator, options, identity) == 0) {
         int signal_number;
         (void)printf("ready tls=%u control=%u\n", emulator->tls_port, emulator->control_port);
@@ -292,6 +323,9 @@ static int serve(struct emulator *emulator, const struct options *options, const
         (void)sigwait(signals, &signal_number);
         status = 0;
     }
+    (void)pthread_mutex_lock(&emulator->lock);
+    emulator->server = NULL;
+    (void)pthread_mutex_unlock(&emulator->lock);
     parking_close(emulator->parking);
     server_stop(server);
     return status;
@@ -299,7 +333,7 @@ static int serve(struct emulator *emulator, const struct options *options, const
 
 int main(int argc, char **argv)
 {
-    struct options options = {.address = "127.0.0.1", .domain = "localhost"};
+    struct options options = {.address = "127.0.0.1", .domain = "localhost", .http = default_http};
     struct emulator emulator = {0};
     struct tls_identity identity;
     sigset_t signals;
@@ -316,6 +350,7 @@ int main(int argc, char **argv)
     emulator.verbose = options.verbose;
     emulator.domain = options.domain;
     emulator.tls12 = options.tls12;
+    emulator.http = emulator.http_defaults = options.http;
 
     if (make_directory(options.dir) != 0)
         return 1;

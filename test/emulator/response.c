@@ -43,9 +43,6 @@ void response_finish(struct response *response)
     free(response->body);
     response->body = NULL;
     response->body_len = 0;
-    if (response->stream != NULL)
-        response->stream->release(response->stream);
-    response->stream = NULL;
 }
 
 void response_copy(struct response *response, unsigned status, const char *body, size_t len)

@@ -1,5 +1,5 @@
 /*
- * response.h - the response of a service: status, headers, body or stream. The server module turns it into an
+ * response.h - the response of a service: status, headers, body. http1.c and http2_stream.c turn it into an
  * HTTP response, after the faults had their way with it.
  */
 #ifndef EMULATOR_RESPONSE_H
@@ -7,26 +7,16 @@
 
 #include <stdbool.h>
 #include <stddef.h>
-#include <sys/types.h>
 
 #include <cjson/cJSON.h>
 
 enum { RESPONSE_MAX_HEADERS = 16, RESPONSE_HEADER_BYTES = 2048 };
-
-/* A body that is made while it is sent. */
-struct response_stream {
-    /* Like MHD_ContentReaderCallback: bytes written, 0 after parking the connection, or one of
-     * MHD_CONTENT_READER_END_*. */
-    ssize_t (*read)(struct response_stream *stream, char *buffer, size_t size);
-    void (*release)(struct response_stream *stream); /* called once, when nothing refers to it any more */
-};
 
 struct response {
     unsigned status;   /* 0 = hang up without a response */
     const char *route; /* the pattern that matched, for the counters; static text */
     char *body;        /* owned; may be NULL */
     size_t body_len;
-    struct response_stream *stream; /* owned; then there is no body */
     size_t n_headers;
     struct {
         const char *name;  /* static text */

@@ -183,3 +183,8 @@ bool tls_server_name_is(void *session, const char *name)
     found[len] = '\0';
     return strcmp(found, name) == 0;
 }
+
+bool tls_is_resumed(void *session)
+{
+    return gnutls_session_is_resumed(session) != 0;
+}

@@ -27,5 +27,7 @@ void tls_identity_finish(struct tls_identity *identity);
 
 /* Whether a client named that server (SNI). `session` is GnuTLS'. */
 bool tls_server_name_is(void *session, const char *name);
+/* Whether it continues an earlier session. */
+bool tls_is_resumed(void *session);
 
 #endif

@@ -61,6 +61,7 @@ class Emulator(Process):
         """The tutorial's state: its tenant, its application, its vault with two secrets; a node and pods without identities, no faults, no tokens,
         counters at zero."""
         self.clear_faults()
+        self.set_http()
         self.set_imds(None)
         for path in [*self._made["pods"], *self._made["vaults"]]:
             self.control("DELETE", path)
@@ -128,6 +129,17 @@ class Emulator(Process):
 
     def clear_faults(self):
         self.control("DELETE", "/faults")
+
+    def set_http(self, **settings):
+        """What the TLS port speaks on new connections (README.md of the emulator); without settings what the command line says."""
+        self.control("PUT", "/http", settings)
+
+    def silence(self, port=None):
+        """The connections that exist swallow everything from now on, new ones work; returns how many. clear_faults() ends it."""
+        return self.control("POST", "/connections/silence" + (f"?port={port}" if port else ""))["silenced"]
+
+    def connections(self):
+        return self.control("GET", "/connections")
 
     def counters(self):
         return self.control("GET", "/counters")

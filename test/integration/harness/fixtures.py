@@ -8,6 +8,7 @@ import pytest
 from harness import rpc
 from harness.emulator import Emulator
 from harness.kube import Cluster, pod, spc
+from harness.process import BUILD
 from harness.programs import Azure, Driver, Node
 from harness.scratch import scratch_directory
 from harness.scripted_provider import ScriptedProvider, mount_response
@@ -41,9 +42,14 @@ def node(scratch):
     return Node(scratch)
 
 
+def protocols():
+    """What the emulator offers: both versions of HTTP like the real services, and to the sanitized programs HTTP/1.1 alone."""
+    return "http/1.1" if BUILD.name.startswith("asan") else "h2,http/1.1"
+
+
 @pytest.fixture(scope="session")
 def the_emulator():
-    emulator = Emulator(scratch_directory("emulator"))
+    emulator = Emulator(scratch_directory("emulator"), arguments=["--protocols", protocols()])
     yield emulator
     emulator.destroy()
 

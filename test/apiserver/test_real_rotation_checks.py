@@ -15,7 +15,7 @@ def class_reads(server, account, since):
 
 
 def test_a_class_is_read_again_from_the_servers_memory_and_an_edit_is_seen(start_cluster_driver, server, account, admin, namespace, make_pod, scripted):
-    """A resourceVersion in a GET means "not older than that": the server may answer from its cache, and must not from an old one."""
+    """A resourceVersion in a GET means "not older than that": the server may respond from its cache, and must not from an old one."""
     admin.create(spc(), namespace)
     provider = scripted()
     driver, pod = start_cluster_driver("--enable-secret-rotation=true", "--rotation-poll-interval=0"), make_pod()

@@ -37,7 +37,7 @@ def bound_token(admin, account):
 
 
 def refusals(server, since):
-    """Requests answered with 401 are logged without a user: their path distinguishes them."""
+    """Requests that got a 401 are logged without a user: their path distinguishes them."""
     return [event for event in server.events()[since:] if event["responseStatus"]["code"] == 401]
 
 

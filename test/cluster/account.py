@@ -24,8 +24,8 @@ class Account:
             spec["boundObjectRef"] = {"apiVersion": bound_to["apiVersion"], "kind": bound_to["kind"],
                                       "name": bound_to["metadata"]["name"], "uid": bound_to["metadata"]["uid"]}
         path = self.server.admin.path("serviceaccounts/token", self.namespace, self.name, version="v1")
-        answer = self.server.admin.request("POST", path, {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": spec})
-        return answer["status"]["token"]
+        response = self.server.admin.request("POST", path, {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": spec})
+        return response["status"]["token"]
 
     def put_token(self, token):
         """Replaces the file in one step, as the kubelet does."""

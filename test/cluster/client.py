@@ -30,7 +30,7 @@ class Client:
             self.context.load_cert_chain(str(cert_file), str(key_file))
         self._resources = {}
         self._plurals = {}
-        self.warnings = []  # of the last answer
+        self.warnings = []  # of the last response
 
     # -- requests -----------------------------------------------------------------------------------------------------------
 
@@ -51,19 +51,19 @@ class Client:
             raise
 
     def request(self, method, path, body=None, content_type="application/json", timeout=30):
-        """The answer's JSON (or text). ApiError for anything but 2xx, OSError without an answer."""
-        connection, answer = self._open(method, path, body, content_type, timeout)
+        """The JSON (or text) of the response. ApiError for anything but 2xx, OSError without a response."""
+        connection, response = self._open(method, path, body, content_type, timeout)
         try:
-            text = answer.read().decode()
-            self.warnings = answer.headers.get_all("Warning") or []
+            text = response.read().decode()
+            self.warnings = response.headers.get_all("Warning") or []
         finally:
             connection.close()
         try:
             value = json.loads(text)
         except ValueError:
             value = text
-        if not 200 <= answer.status < 300:
-            raise ApiError(method, path, answer.status, value)
+        if not 200 <= response.status < 300:
+            raise ApiError(method, path, response.status, value)
         return value
 
     def ready(self):
@@ -158,11 +158,11 @@ class Client:
     def watch(self, plural, namespace=None, timeout=30, **query):
         """Yields (type, object); ends after `timeout` seconds."""
         path = self.path(plural, namespace, watch="1", timeoutSeconds=str(timeout), **query)
-        connection, answer = self._open("GET", path, timeout=timeout + 10)
+        connection, response = self._open("GET", path, timeout=timeout + 10)
         try:
-            if answer.status != 200:
-                raise ApiError("GET", path, answer.status, json.loads(answer.read() or b"{}"))
-            for line in answer:
+            if response.status != 200:
+                raise ApiError("GET", path, response.status, json.loads(response.read() or b"{}"))
+            for line in response:
                 event = json.loads(line)
                 yield event["type"], event["object"]
         finally:

@@ -117,7 +117,7 @@ class ApiServer:
         return Path(path)
 
     def events(self):
-        """The audit log so far: one event per request that was answered."""
+        """The audit log so far: one event per request that got a response."""
         if not self.audit_path.exists():
             return []
         return [json.loads(line) for line in self.audit_path.read_text().splitlines()]

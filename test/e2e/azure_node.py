@@ -1,6 +1,6 @@
 """The services of a node in Azure that the provider uses: its metadata service (IMDS), and aad-pod-identity with its node component (NMI).
 
-The emulator answers for both; here they get the addresses at which the provider expects them.
+The emulator serves both; here they get the addresses at which the provider expects them.
 """
 
 import subprocess

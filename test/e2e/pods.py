@@ -88,7 +88,7 @@ class UserPod:
         return [event for event in found if reason in (None, event["reason"])]
 
     def failed_mounts(self):
-        """Of its FailedMount events those that carry an answer of the driver, and not a delay inside the kubelet."""
+        """Of its FailedMount events those that carry a response of the driver, and not a delay inside the kubelet."""
         return [event for event in self.events("FailedMount") if "rpc error: " in event["message"]]
 
     def wait_failed_mount(self, timeout=60):

@@ -1,7 +1,7 @@
 """The end-to-end suite of the Secrets Store CSI driver in Go (test/bats/e2e-provider.bats of its module), against ours.
 
 The suite is not ours and is not changed. It wants kubectl, a cluster with the driver installed by its chart, and a provider called
-e2e-provider, whose program is not part of the module; the one below answers as the suite expects. DRIVER_SUITE names the module's directory,
+e2e-provider, whose program is not part of the module; the one below responds as the suite expects. DRIVER_SUITE names the module's directory,
 see `make e2e-driver-suite`.
 """
 

@@ -1,5 +1,5 @@
 /*
- * fuzz_kube_json.c - any text as an answer of the Kubernetes API server: a class, a list, or a Status.
+ * fuzz_kube_json.c - any text as a response of the Kubernetes API server: a class, a list, or a Status.
  */
 #include <assert.h>
 #include <stdint.h>

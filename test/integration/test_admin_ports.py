@@ -10,7 +10,7 @@ import pytest
 from harness.process import PATIENCE, free_port
 from harness.programs import Azure, Driver
 
-ANSWER_S = 1.0
+RESPONSE_S = 1.0
 CROWD = 200  # more than the server keeps open
 PORTS = ["driver /healthz", "driver /metrics", "azure /healthz", "azure /metrics"]
 
@@ -42,7 +42,7 @@ def probe(port, path):
 def assert_served(port, path):
     status, seconds = probe(port, path)
     assert status.startswith(b"HTTP/1.1 200 ")
-    assert seconds < ANSWER_S * PATIENCE
+    assert seconds < RESPONSE_S * PATIENCE
 
 
 def idle(connection, path):

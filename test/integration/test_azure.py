@@ -13,26 +13,26 @@ from harness.rpc import CODES
 
 
 def test_version_names_the_provider(client):
-    answer = client.call("/v1alpha1.CSIDriverProvider/Version", provider_pb2.VersionRequest(version="v1alpha1"))
-    assert answer.version == "v1alpha1"
-    assert answer.runtime_name == "secrets-store-csi-driver-provider-azure"
-    assert answer.runtime_version
+    response = client.call("/v1alpha1.CSIDriverProvider/Version", provider_pb2.VersionRequest(version="v1alpha1"))
+    assert response.version == "v1alpha1"
+    assert response.runtime_name == "secrets-store-csi-driver-provider-azure"
+    assert response.runtime_version
 
 
 def test_health_is_serving_for_any_service(client):
     for service in ("", "v1alpha1.CSIDriverProvider", "whatever"):
-        answer = client.call("/grpc.health.v1.Health/Check", health_pb2.HealthCheckRequest(service=service))
-        assert answer.status == health_pb2.HealthCheckResponse.SERVING
+        response = client.call("/grpc.health.v1.Health/Check", health_pb2.HealthCheckRequest(service=service))
+        assert response.status == health_pb2.HealthCheckResponse.SERVING
 
 
 def test_a_mount_returns_files_modes_and_versions(client, emulator):
     version = emulator.set_secret("secret1", "newest")
-    answer = mount(client, "secret1", "secret2")
-    assert files(answer) == {"secret1": b"newest", "secret2": tutorial.SECRETS["secret2"].encode()}
-    assert {file.mode for file in answer.files} == {0o644}
-    versions = {item.id: item.version for item in answer.object_version}
+    response = mount(client, "secret1", "secret2")
+    assert files(response) == {"secret1": b"newest", "secret2": tutorial.SECRETS["secret2"].encode()}
+    assert {file.mode for file in response.files} == {0o644}
+    versions = {item.id: item.version for item in response.object_version}
     assert versions["secret/secret1"] == version
-    assert answer.error.code == ""
+    assert response.error.code == ""
 
 
 def test_alias_version_permission_and_encoding_are_honoured(client, emulator):
@@ -45,9 +45,9 @@ def test_alias_version_permission_and_encoding_are_honoured(client, emulator):
                "  - |\n    objectName: versioned\n    objectType: secret\n    objectAlias: new\n    filePermission: \"0600\"\n"
                "  - |\n    objectName: encoded\n    objectType: secret\n    objectEncoding: base64\n"
                "  - |\n    objectName: hexed\n    objectType: secret\n    objectEncoding: hex\n")
-    answer = mount(client, objects=objects)
-    assert files(answer) == {"dir/old": b"old", "new": b"new", "encoded": b"hello", "hexed": b"\x00\xff\x10"}
-    assert {file.path: file.mode for file in answer.files}["new"] == 0o600
+    response = mount(client, objects=objects)
+    assert files(response) == {"dir/old": b"old", "new": b"new", "encoded": b"hello", "hexed": b"\x00\xff\x10"}
+    assert {file.path: file.mode for file in response.files}["new"] == 0o600
 
 
 def test_a_history_gives_one_more_version_unless_the_class_sets_it_exact(client, emulator):
@@ -55,9 +55,9 @@ def test_a_history_gives_one_more_version_unless_the_class_sets_it_exact(client,
         emulator.set_secret("history", value, created=1_700_000_000 + second)
     objects = "array:\n  - |\n    objectName: history\n    objectType: secret\n    objectVersionHistory: 2\n"
     assert files(mount(client, objects=objects)) == {"history/0": b"v4", "history/1": b"v3", "history/2": b"v2"}
-    answer = mount(client, objects=objects, objectVersionHistoryExact="true")
-    assert files(answer) == {"history/0": b"v4", "history/1": b"v3"}
-    assert [item.id for item in answer.object_version] == ["secret/history/0", "secret/history/1"]
+    response = mount(client, objects=objects, objectVersionHistoryExact="true")
+    assert files(response) == {"history/0": b"v4", "history/1": b"v3"}
+    assert [item.id for item in response.object_version] == ["secret/history/0", "secret/history/1"]
 
 
 @pytest.mark.parametrize("value", ["", "x" * 25000, "line\nline\n", "ünïcödé ✓", "\"quotes\" \\ backslash", "<html>&amp;", " spaces "],
@@ -169,8 +169,8 @@ def test_a_short_lived_token_is_renewed(client, emulator):
 
 
 def test_a_class_without_items_mounts_nothing_and_is_logged(client, azure, emulator):
-    answer = mount(client, objects="array:")
-    assert not answer.files and not answer.object_version and emulator.token_requests == 0
+    response = mount(client, objects="array:")
+    assert not response.files and not response.object_version and emulator.token_requests == 0
     assert "objects has no items" in azure.log
 
 
@@ -274,7 +274,7 @@ def test_a_lasting_fault_ends_by_the_deadline_with_an_error_that_names_the_hop(c
         failure = mount_failure(client, timeout=4)
         assert time.monotonic() - started < 4 + 2 * PATIENCE
         return failure
-    code, message = fail() if wanted == CODES.DEADLINE_EXCEEDED else rpc.until_answered(fail)
+    code, message = fail() if wanted == CODES.DEADLINE_EXCEEDED else rpc.retry_deadline_exceeded(fail)
     assert code == wanted
     assert ("token for the service principal" in message) == (service == "entra")
     assert ("vault" if service == "vault" else "login.localhost" if kind in ("close", "blackhole") else "Entra") in message

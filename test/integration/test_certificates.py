@@ -51,12 +51,12 @@ def test_without_chain_construction_the_order_of_the_file_stays(start_azure, emu
 def test_key_and_certificates_in_separate_files(start_azure, emulator, chain):
     certificate(emulator, chain["pfx"], "application/x-pkcs12")
     with rpc.Client(start_azure("--write-cert-and-key-in-separate-files").socket) as client:
-        answer = mount(client, "tlscert")
+        response = mount(client, "tlscert")
     certificates = chain["leaf.pem"] + chain["int.pem"] + chain["root.pem"]
-    assert [file.path for file in answer.files] == ["tlscert.crt", "tlscert.key", "tlscert"]
-    assert files(answer) == {"tlscert.crt": certificates, "tlscert.key": chain["leaf.key"],
+    assert [file.path for file in response.files] == ["tlscert.crt", "tlscert.key", "tlscert"]
+    assert files(response) == {"tlscert.crt": certificates, "tlscert.key": chain["leaf.key"],
                              "tlscert": chain["leaf.key"] + certificates}
-    assert len(answer.object_version) == 1
+    assert len(response.object_version) == 1
 
 
 def test_a_pem_certificate_is_passed_on_as_it_is(azure, emulator, chain):

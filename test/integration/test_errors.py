@@ -25,12 +25,12 @@ def pods(azure):
 
 
 def failure(pods, request, timeout=30):
-    answer = pods.outcome(request, timeout)
-    assert isinstance(answer, RpcError), "the mount succeeded"
-    assert "\n" not in answer.details(), "more than one line"
+    response = pods.outcome(request, timeout)
+    assert isinstance(response, RpcError), "the mount succeeded"
+    assert "\n" not in response.details(), "more than one line"
     for value in (tutorial.CLIENT_SECRET, "Bearer ey", "eyJ"):
-        assert value not in answer.details()
-    return answer.code(), answer.details()
+        assert value not in response.details()
+    return response.code(), response.details()
 
 
 def vault_body(code, message, inner=None):
@@ -206,9 +206,9 @@ def test_a_certificate_of_another_name_is_a_tls_failure(pods, emulator, scratch)
     ("vault", "reset", ["no response from|send to", "vault.localhost", " tries: "]), ("entra", "close", ["no response from login.localhost", " tries: "]),
     ("vault", "truncate", ["response from", "broke off|HTTP/2 framing"]), ("vault", "garbage", ["vault's response is not JSON"]), ("entra", "garbage", ["not JSON"]),
 ])
-def test_an_answer_that_breaks_is_named(pods, emulator, service, kind, words):
+def test_a_response_that_breaks_is_named(pods, emulator, service, kind, words):
     emulator.add_fault(kind, service=service)
-    code, text = rpc.until_answered(lambda: failure(pods, mount_request(), timeout=SOON))
+    code, text = rpc.retry_deadline_exceeded(lambda: failure(pods, mount_request(), timeout=SOON))
     assert code == CODES.UNAVAILABLE and text.startswith(OBJECT)
     for word in words:
         assert any(alternative in text for alternative in word.split("|")), word
@@ -227,10 +227,10 @@ def test_the_callers_deadline_is_reported_with_the_peer_that_did_not_respond(pod
 
 @pytest.fixture
 def metadata_service():
-    """Answers every GET with (status, body): set `.answer`."""
+    """Responds to every GET with (status, body): set `.response`."""
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self):
-            status, body = self.server.answer
+            status, body = self.server.response
             self.send_response(status)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
@@ -260,7 +260,7 @@ def node_pods(start_azure, metadata_service):
     (403, {"error": "forbidden", "error_description": "no"}, CODES.UNAUTHENTICATED, ["IMDS", "403"]),
 ])
 def test_imds(node_pods, metadata_service, status, body, grpc_code, words):
-    metadata_service.answer = (status, json.dumps(body))
+    metadata_service.response = (status, json.dumps(body))
     code, text = failure(node_pods, mount_request(credentials=None, useVMManagedIdentity="true"))
     assert code == grpc_code and "VM managed identity" in text
     for word in words:
@@ -269,7 +269,7 @@ def test_imds(node_pods, metadata_service, status, body, grpc_code, words):
 
 @pytest.mark.parametrize("status", [404, 503])
 def test_nmi(node_pods, metadata_service, status):
-    metadata_service.answer = (status, "no AzureAssignedIdentity found for pod:default/web")
+    metadata_service.response = (status, "no AzureAssignedIdentity found for pod:default/web")
     code, text = failure(node_pods, mount_request(credentials=None, usePodIdentity="true"))
     assert code == CODES.UNAVAILABLE
     assert f"nmi response failed with status code: {status}" in text and "no AzureAssignedIdentity found" in text

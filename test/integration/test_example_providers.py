@@ -93,10 +93,10 @@ def test_an_example_provider_mounts_the_files_of_the_pods_namespace(example):
 def test_an_example_provider_reports_the_digest_as_version(example):
     _, _, node, _ = example
     with rpc.Client(node.provider_socket("directory")) as client:
-        answer = client.call(rpc.MOUNT, rpc.provider_pb2.MountRequest(
+        response = client.call(rpc.MOUNT, rpc.provider_pb2.MountRequest(
             attributes='{"csi.storage.k8s.io/pod.namespace": "default", "objects": "api-key"}', secrets="null", permission="420"))
-    assert [(v.id, v.version) for v in answer.object_version] == [("api-key", hashlib.sha256(b"k1").hexdigest())]
-    assert [(f.path, f.mode) for f in answer.files] == [("api-key", 0o644)]
+    assert [(v.id, v.version) for v in response.object_version] == [("api-key", hashlib.sha256(b"k1").hexdigest())]
+    assert [(f.path, f.mode) for f in response.files] == [("api-key", 0o644)]
 
 
 @pytest.mark.parametrize("objects", ["../other/theirs", "db-password,.hidden", "missing", "/etc/hostname"])

@@ -87,7 +87,7 @@ def test_a_rotation_check_without_an_api_server_keeps_the_content_and_waits(star
     driver.publish(request)
     emulator.add_fault("close", service="kube")
     for _ in range(2):
-        driver.publish(request)  # answered OK: older kubelets remove the directory otherwise
+        driver.publish(request)  # returns OK: older kubelets remove the directory otherwise
     assert mounts.contents(node.target()) == {"file": b"content"}
     assert len(provider.requests) == 1
     text = driver.metrics()

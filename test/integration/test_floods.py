@@ -11,7 +11,7 @@ from harness.raw_provider import RawProvider
 SETTINGS = http2.frame(http2.SETTINGS, 0, 0)
 CONTINUATION = 9
 FLOODS = {
-    # each asks for an answer that the peer never reads
+    # each requests a response that the peer never reads
     "pings": http2.frame(http2.PING, 0, 0, b"12345678") * 200000,
     "settings": http2.frame(http2.SETTINGS, 0, 0, struct.pack("!HI", 4, 65535)) * 200000,
     # header blocks that never end: CVE-2024-27316

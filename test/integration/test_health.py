@@ -78,7 +78,7 @@ def test_the_driver_is_ready_when_the_kubelet_has_registered_it(node, start_driv
     assert get(port, "/readyz")[0] == 503
 
 
-def test_a_provider_that_stops_answering_health_checks_is_seen(node, start_driver, scripted):
+def test_a_provider_that_stops_responding_to_health_checks_is_seen(node, start_driver, scripted):
     node.add_class()
     driver = start_driver("--provider-health-check=true", "--provider-health-check-interval=1s", "-v=0")
     provider = scripted()

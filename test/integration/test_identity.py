@@ -336,7 +336,7 @@ def test_a_deaf_imds_costs_no_more_than_the_callers_time(client, emulator):
     emulator.add_fault("blackhole", service="imds")
     code, message = failure(client, timeout=3, **VM)
     assert code == CODES.DEADLINE_EXCEEDED
-    assert "failed to mount objects" in message, "the provider answers before the caller gives up"
+    assert "failed to mount objects" in message, "the provider responds before the caller gives up"
 
 
 # --- pod identity ---
@@ -413,13 +413,13 @@ def ask(url, headers=None, body=None, context=None):
     request = urllib.request.Request(url, headers=headers or {}, data=None if body is None else urllib.parse.urlencode(body).encode())
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context))
     try:
-        with opener.open(request, timeout=10) as answer:
-            return answer.status, answer.read().decode()
+        with opener.open(request, timeout=10) as response:
+            return response.status, response.read().decode()
     except urllib.error.HTTPError as error:
         return error.code, error.read().decode()
 
 
-def test_the_node_answers_only_requests_with_the_required_header(emulator):
+def test_the_node_serves_only_requests_with_the_required_header(emulator):
     node = f"http://127.0.0.1:{emulator.node_port}"
     resource = urllib.parse.quote(f"https://vault.localhost:{emulator.tls_port}", safe="")
     imds = f"{node}/metadata/identity/oauth2/token?api-version=2018-02-01&resource={resource}"

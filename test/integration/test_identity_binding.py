@@ -170,13 +170,13 @@ def test_another_address_of_the_api_server_is_tried(start, emulator, issuer, hos
                                         ("plain HTTP", "TLS handshake with"), ("no name", "DNS lookup for nosuch.invalid:443")])
 def test_a_server_that_is_no_api_server_is_reported(start, emulator, issuer, what, cause):
     with socket.create_server(("127.0.0.1", 0)) as server:
-        answer = {"garbage": b"\x16\x03\x03\x02\x00" + bytes(600), "plain HTTP": b"HTTP/1.1 400 Bad Request\r\n\r\n"}.get(what, b"")
+        response = {"garbage": b"\x16\x03\x03\x02\x00" + bytes(600), "plain HTTP": b"HTTP/1.1 400 Bad Request\r\n\r\n"}.get(what, b"")
 
         def serve():
             connection, _ = server.accept()
             with connection:
                 connection.recv(4096)
-                connection.sendall(answer)
+                connection.sendall(response)
         address = "nosuch.invalid:443"
         if what != "no name":
             threading.Thread(target=serve, daemon=True).start()

@@ -35,7 +35,7 @@ def test_killed_at_random_moments_of_a_publish(node, scripted, seeded, flags):
     for round_number in range(25):
         driver = Driver(node, flags, name=f"driver{round_number}")
         call = driver.client.future(rpc.PUBLISH, rpc.publish_request(target))
-        # between "before the request arrives" and "after the answer"
+        # between "before the request arrives" and "after the response"
         time.sleep(seeded.random() * 0.012)
         driver.kill()
         call.exception(timeout=10)

@@ -1,4 +1,4 @@
-"""The driver killed in the middle of a sync to Secrets, while the API server holds an answer, and started again.
+"""The driver killed in the middle of a sync to Secrets, while the API server holds a response, and started again.
 
 test_kill_messages.py kills before everything the driver sends. Here the request has been sent: the API server has it and has done nothing yet
 ("held"), or has done it and the driver does not get to know ("lost"). Either way the next driver makes right what is wrong, and writes nothing
@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.release_only]
 
 ROTATE = ("--enable-secret-rotation=true", "--rotation-poll-interval=1s", "-v=0")
 FLAGS = (*ROTATE, "--secret-sync-check-interval=1s")
-KINDS = {"held": dict(kind="blackhole"), "lost": dict(kind="drip", drip_ms=600_000)}  # lost: the first byte of the answer comes
+KINDS = {"held": dict(kind="blackhole"), "lost": dict(kind="drip", drip_ms=600_000)}  # lost: the first byte of the response comes
 SECRETS, STATUSES, PODS = "/default/secrets", "/secretproviderclasspodstatuses", "/default/pods/"
 MINE, OTHER = uid(900), uid(901)  # ReplicaSets
 

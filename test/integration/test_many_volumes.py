@@ -130,7 +130,7 @@ def test_a_restart_with_two_hundred_failing_volumes_is_no_storm(node, start_driv
     print(f"volumes fetched after 1 s, 2 s, ...: {[sum(at < second for at in first) for second in range(1, int(first[-1]) + 2)]}")
     # spread over the interval, whose seconds are whole ones; a machine that is slow only makes it later
     assert all(number + 1 <= 1.5 * VOLUMES * (at + 2) / interval_s for number, at in enumerate(first)), first
-    # a call that the provider answers with UNAVAILABLE is made three times in all, and then there is a pause
+    # a call to which the provider returns UNAVAILABLE is made three times in all, and then there is a pause
     for times in fetched.values():
         calls = [at for number, at in enumerate(times) if number == 0 or at - times[number - 1] > pause_s / 2]
         assert all(after - before >= pause_s - 1 for before, after in zip(calls, calls[1:]))

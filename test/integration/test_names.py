@@ -1,4 +1,4 @@
-"""Host names: what name servers do that answer wrongly, late or not at all, and how many queries a mount costs."""
+"""Host names: what name servers do that respond wrongly, late or not at all, and how many queries a mount costs."""
 
 import socket
 
@@ -69,14 +69,14 @@ def test_a_healthy_a_is_enough(start, aaaa):
 
 
 @pytest.mark.parametrize("a", ["chain", "truncated"])
-def test_answers_of_private_endpoints(start, a):
+def test_responses_of_private_endpoints(start, a):
     with NameServer(DOMAIN, a=a, aaaa="chain" if a == "chain" else "truncated") as server:
         assert first_mount(start(server)) < LATE_MS + 200 * PATIENCE
 
 
 @pytest.mark.parametrize("a", ["wrong id", "wrong question", "garbage", "silent", "servfail", "refused"])
 def test_another_name_server_is_asked(start, a):
-    """The first one's answers about A are of no use."""
+    """The responses of the first one about A are of no use."""
     with NameServer(DOMAIN, a=a) as bad, NameServer(DOMAIN) as good:
         took = first_mount(start(bad, good))
         print(f"A {a}: {took:.0f} ms")

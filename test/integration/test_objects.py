@@ -24,10 +24,10 @@ def select(kind="secret", **fields):
     return {"objectType": kind, **fields}
 
 
-def versions(answer):
-    ids = [entry.id for entry in answer.object_version]
+def versions(response):
+    ids = [entry.id for entry in response.object_version]
     assert len(ids) == len(set(ids)), "an id is there twice"
-    return {entry.id: entry.version for entry in answer.object_version}
+    return {entry.id: entry.version for entry in response.object_version}
 
 
 @pytest.fixture(scope="module")
@@ -60,11 +60,11 @@ def put_certificate(emulator, name, one, content_type=PKCS12, **more):
 
 
 def test_secrets_by_name_and_alias(client, emulator):  # 1
-    answer = mount(client, objects=objects_of(item("secret1"), item("secret1", objectAlias="SECRET_1"), item("secret2", filePermission="0755")))
+    response = mount(client, objects=objects_of(item("secret1"), item("secret1", objectAlias="SECRET_1"), item("secret2", filePermission="0755")))
     value = tutorial.SECRETS["secret1"].encode()
-    assert files(answer) == {"secret1": value, "SECRET_1": value, "secret2": tutorial.SECRETS["secret2"].encode()}
-    assert {file.path: file.mode for file in answer.files}["secret2"] == 0o755  # 4
-    assert set(versions(answer)) == {"secret/secret1", "secret/secret2"}
+    assert files(response) == {"secret1": value, "SECRET_1": value, "secret2": tutorial.SECRETS["secret2"].encode()}
+    assert {file.path: file.mode for file in response.files}["secret2"] == 0o755  # 4
+    assert set(versions(response)) == {"secret/secret1", "secret/secret2"}
 
 
 def test_keys_of_every_kind_become_public_keys(client, emulator, made):  # 2
@@ -72,10 +72,10 @@ def test_keys_of_every_kind_become_public_keys(client, emulator, made):  # 2
     version = emulator.set_key("rsakey", rsa.jwk)
     emulator.set_key("rsahsm", {**rsa.jwk, "kty": "RSA-HSM"})
     emulator.set_key("echsm", {**ec.jwk, "kty": "EC-HSM"})
-    answer = mount(client, objects=objects_of(item("rsakey", "key"), item("rsakey", "key", objectAlias="RSA", objectVersion=version),
+    response = mount(client, objects=objects_of(item("rsakey", "key"), item("rsakey", "key", objectAlias="RSA", objectVersion=version),
                                            item("rsahsm", "key"), item("echsm", "key")))
-    assert files(answer) == {"rsakey": rsa.public, "RSA": rsa.public, "rsahsm": rsa.public, "echsm": ec.public}
-    assert versions(answer)["key/rsakey"] == version
+    assert files(response) == {"rsakey": rsa.public, "RSA": rsa.public, "rsahsm": rsa.public, "echsm": ec.public}
+    assert versions(response)["key/rsakey"] == version
 
 
 def test_keys_without_a_text_form_are_named_and_nothing_is_mounted(client, emulator, made):
@@ -102,11 +102,11 @@ def test_keys_without_a_text_form_are_named_and_nothing_is_mounted(client, emula
 def test_a_certificate_as_cert_key_and_secret(client, emulator, made, which, content_type):  # 3
     one = getattr(made, which)
     version = put_certificate(emulator, "cert1", one, content_type)
-    answer = mount(client, objects=objects_of(item("cert1", "cert", objectAlias="c"), item("cert1", "key", objectAlias="k"),
+    response = mount(client, objects=objects_of(item("cert1", "cert", objectAlias="c"), item("cert1", "key", objectAlias="k"),
                                            item("cert1", "secret", objectAlias="s")))
-    assert files(answer) == {"c": one.pem, "k": one.public, "s": one.key + one.chain}
-    assert versions(answer) == {"cert/cert1": version, "key/cert1": version, "secret/cert1": version}
-    assert b"DNS:test.domain.com" in openssl(made.directory, "x509 -noout -ext subjectAltName", files(answer)["c"])
+    assert files(response) == {"c": one.pem, "k": one.public, "s": one.key + one.chain}
+    assert versions(response) == {"cert/cert1": version, "key/cert1": version, "secret/cert1": version}
+    assert b"DNS:test.domain.com" in openssl(made.directory, "x509 -noout -ext subjectAltName", files(response)["c"])
 
 
 def test_a_pfx_as_text_and_as_bytes(client, emulator, made):  # 3
@@ -120,12 +120,12 @@ def test_a_pfx_as_text_and_as_bytes(client, emulator, made):  # 3
 def test_separate_files_for_pem_and_none_for_pfx(start_azure, emulator, made):  # 3
     put_certificate(emulator, "cert1", made.rsa)
     with rpc.Client(start_azure("--write-cert-and-key-in-separate-files").socket) as client:
-        answer = mount(client, objects=objects_of(item("cert1", objectVersionHistory=2, objectAlias="d"), item("cert1", objectFormat="pfx"),
+        response = mount(client, objects=objects_of(item("cert1", objectVersionHistory=2, objectAlias="d"), item("cert1", objectFormat="pfx"),
                                                item("secret1")))
-    got = files(answer)
+    got = files(response)
     assert list(got) == ["d/0.crt", "d/0.key", "d/0", "cert1", "secret1"]
     assert got["d/0.crt"] == made.rsa.chain and got["d/0.key"] == made.rsa.key
-    assert set(versions(answer)) == {"secret/cert1/0", "secret/cert1", "secret/secret1"}
+    assert set(versions(response)) == {"secret/cert1/0", "secret/cert1", "secret/secret1"}
 
 
 @pytest.mark.parametrize("content_type,word", [("text/plain", "unknown content type 'text/plain'"), (None, "unknown content type ''")])
@@ -147,9 +147,9 @@ def test_a_history_of_each_kind(client, emulator, made):  # 5
     old, new = (emulator.set_key("k", key, created=created) for created, key in ((1, made.rsa.jwk), (2, made.ec.jwk)))
     for created, one in ((1, made.rsa), (2, made.ec)):
         emulator.set_certificate("c", one.cer, created=created)
-    answer = mount(client, objects=objects_of(item("k", "key", objectVersionHistory=5), item("c", "cert", objectVersionHistory=5, objectAlias="C")))
-    assert files(answer) == {"k/0": made.ec.public, "k/1": made.rsa.public, "C/0": made.ec.pem, "C/1": made.rsa.pem}
-    assert versions(answer)["key/k/0"] == new and versions(answer)["key/k/1"] == old
+    response = mount(client, objects=objects_of(item("k", "key", objectVersionHistory=5), item("c", "cert", objectVersionHistory=5, objectAlias="C")))
+    assert files(response) == {"k/0": made.ec.public, "k/1": made.rsa.public, "C/0": made.ec.pem, "C/1": made.rsa.pem}
+    assert versions(response)["key/k/0"] == new and versions(response)["key/k/1"] == old
 
 
 def test_more_versions_than_a_page_holds_come_in_order(client, emulator):
@@ -175,10 +175,10 @@ def test_a_pattern_selects_enabled_objects_and_each_is_read_once(client, emulato
     emulator.set_secret("app1-off", "x")
     emulator.disable("secrets", "app1-off")
     emulator.reset_counters()
-    answer = mount(client, objects=objects_of(select(objectNamePattern="APP1-*", objectAlias="app1", filePermission="0440")))
-    assert files(answer) == {f"app1/{name}": f"value of {name}".encode() for name in names}
-    assert {file.mode for file in answer.files} == {0o440}
-    assert set(versions(answer)) == {f"secret/{name}" for name in names}
+    response = mount(client, objects=objects_of(select(objectNamePattern="APP1-*", objectAlias="app1", filePermission="0440")))
+    assert files(response) == {f"app1/{name}": f"value of {name}".encode() for name in names}
+    assert {file.mode for file in response.files} == {0o440}
+    assert set(versions(response)) == {f"secret/{name}" for name in names}
     assert emulator.vault_requests == 2 + len(names), "two pages of the list and one read for each object"
 
 
@@ -231,11 +231,11 @@ def test_optional_objects_may_be_missing_or_disabled(client, azure, emulator, ma
     emulator.set_key("offkey", made.rsa.jwk)
     emulator.disable("keys", "offkey")
     maybe = {"objectOptional": "true"}
-    answer = mount(client, objects=objects_of(
+    response = mount(client, objects=objects_of(
         item("secret1"), item("no-such", **maybe), item("off", **maybe), item("offkey", "key", **maybe), item("no-such", "cert", objectAlias="c", **maybe),
         item("no-such", objectVersionHistory=2, objectAlias="h", **maybe), item("secret2", **maybe)))
-    assert set(files(answer)) == {"secret1", "secret2"}
-    found = versions(answer)
+    assert set(files(response)) == {"secret1", "secret2"}
+    found = versions(response)
     assert {name for name, version in found.items() if version} == {"secret/secret1", "secret/secret2"}
     assert {name for name, version in found.items() if not version} == {"secret/no-such", "secret/off", "key/offkey", "cert/no-such"}
     assert azure.log.count("optional object left out") == 5
@@ -303,12 +303,12 @@ def test_a_volume_of_optional_objects_only_mounts(start_azure, start_driver, nod
 def test_a_json_secret_becomes_files(client, emulator):
     version = emulator.set_secret("db", '{"user": "me", "password": "p\\u00e4ss\\n", "port": 5432, "big": 12345678901234567890123, '
                                         '"tls": {"ca": null, "list": [1, 2.50]}, "dir/deep": "x"}')
-    answer = mount(client, objects=objects_of(item("db", objectSplit="json", filePermission="0400"), item("db", objectAlias="whole")))
-    got = files(answer)
+    response = mount(client, objects=objects_of(item("db", objectSplit="json", filePermission="0400"), item("db", objectAlias="whole")))
+    got = files(response)
     assert json.loads(got.pop("whole"))["port"] == 5432
     assert got == {"db/user": b"me", "db/password": "päss\n".encode(), "db/port": b"5432", "db/big": b"12345678901234567890123",
                    "db/tls": b'{"ca": null, "list": [1, 2.50]}', "db/dir/deep": b"x"}
-    assert versions(answer) == {"secret/db": version}
+    assert versions(response) == {"secret/db": version}
 
 
 @pytest.mark.parametrize("value,word", [("hunter2", "invalid JSON"), ('["hunter2"]', "not a JSON object"), ('{"a":"hunter2","a":1}', "twice"),
@@ -363,9 +363,9 @@ def test_keys_of_a_managed_hsm(client, emulator, made):  # 2
     url = f"https://hsm1.managedhsm.localhost:{emulator.tls_port}/"
     version = emulator.set_key("rsahsm", {**made.rsa.jwk, "kty": "RSA-HSM"}, vault="hsm1")
     emulator.set_key("echsm", {**made.ec.jwk, "kty": "EC-HSM"}, vault="hsm1")
-    answer = mount(client, keyvaultName=None, keyvaultURL=url, objects=objects_of(item("rsahsm", "key"), item("echsm", "key")))
-    assert files(answer) == {"rsahsm": made.rsa.public, "echsm": made.ec.public}
-    assert versions(answer)["key/rsahsm"] == version
+    response = mount(client, keyvaultName=None, keyvaultURL=url, objects=objects_of(item("rsahsm", "key"), item("echsm", "key")))
+    assert files(response) == {"rsahsm": made.rsa.public, "echsm": made.ec.public}
+    assert versions(response)["key/rsahsm"] == version
     # the same identity reads a vault with a token of its own
     assert files(mount(client))
     assert emulator.counters()["tokens_issued"] == 2

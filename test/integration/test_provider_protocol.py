@@ -144,7 +144,7 @@ def test_an_error_of_the_provider_reaches_the_kubelet_with_code_and_pod(ready, s
     assert mounts.mounts_below(target) == []
 
 
-def test_an_error_code_in_the_answer_fails_the_mount(ready, scripted):
+def test_an_error_code_in_the_response_fails_the_mount(ready, scripted):
     driver, target = ready
     scripted(lambda request, context: mount_response({"file": b"content"}, error_code="VaultSealed"))
     _, message = driver.publish_failure(rpc.publish_request(target))
@@ -152,7 +152,7 @@ def test_an_error_code_in_the_answer_fails_the_mount(ready, scripted):
     assert mounts.mounts_below(target) == []
 
 
-def test_an_answer_without_object_versions_fails_the_mount(ready, scripted):
+def test_a_response_without_object_versions_fails_the_mount(ready, scripted):
     driver, target = ready
     scripted(lambda request, context: mount_response({"file": b"content"}, versions={}))
     _, message = driver.publish_failure(rpc.publish_request(target))
@@ -189,7 +189,7 @@ def test_nested_paths_strange_names_modes_and_empty_files_are_kept(ready, script
     assert mounts.read_volume(target) == files
 
 
-def test_an_answer_without_files_for_objects_that_may_be_missing_is_an_empty_volume(ready, scripted):
+def test_a_response_without_files_for_objects_that_may_be_missing_is_an_empty_volume(ready, scripted):
     driver, target = ready
     scripted(lambda request, context: mount_response({}, versions={"secret/x": ""}))
     driver.publish(rpc.publish_request(target))
@@ -198,7 +198,7 @@ def test_an_answer_without_files_for_objects_that_may_be_missing_is_an_empty_vol
     mounts.assert_no_trace(target)
 
 
-def test_an_answer_of_three_mebibytes_is_mounted(ready, scripted):
+def test_a_response_of_three_mebibytes_is_mounted(ready, scripted):
     driver, target = ready
     big = os.urandom(3 << 20)
     scripted(lambda request, context: mount_response({"big": big, "small": b"x"}))
@@ -319,12 +319,12 @@ def test_a_provider_that_dies_during_the_call_fails_it_cleanly(ready, dying, beh
     assert message
     assert mounts.mounts_below(target) == []
     # and the next one, with a new provider, works
-    dying("answer")
+    dying("respond")
     driver.publish(rpc.publish_request(target))
     assert mounts.contents(target) == {"file": b"content"}
 
 
-def test_a_provider_that_dies_after_answering_does_no_harm(ready, dying):
+def test_a_provider_that_dies_after_its_response_does_no_harm(ready, dying):
     driver, target = ready
     process = dying("die-after")
     driver.publish(rpc.publish_request(target))

@@ -54,8 +54,8 @@ def test_no_proxy_of_the_environment_is_honoured(proxy, start_remote, emulator):
     one = proxy()
     azure = start_remote(env={"HTTPS_PROXY": one.url, "NO_PROXY": "other.example,.emulator.test"})
     with Pods(azure.socket) as pods:
-        answer = pods.outcome(mount_request(), timeout=20)
-    assert isinstance(answer, RpcError) and "login.emulator.test" in answer.details() and "DNS" in answer.details()
+        response = pods.outcome(mount_request(), timeout=20)
+    assert isinstance(response, RpcError) and "login.emulator.test" in response.details() and "DNS" in response.details()
     assert one.requests == []
 
 
@@ -76,8 +76,8 @@ def test_the_services_of_the_node_are_never_proxied(proxy, start_remote, mode):
                          env={name: one.url for name in ("HTTPS_PROXY", "HTTP_PROXY", "https_proxy", "http_proxy")})
     with Pods(azure.socket) as pods:
         for more in ({}, {"httpsProxy": one.url}):
-            answer = pods.outcome(mount_request(credentials=None, **mode, **more), timeout=3)
-            assert isinstance(answer, RpcError) and "DNS" in answer.details() and "node.emulator.test" in answer.details()
+            response = pods.outcome(mount_request(credentials=None, **mode, **more), timeout=3)
+            assert isinstance(response, RpcError) and "DNS" in response.details() and "node.emulator.test" in response.details()
     assert one.requests == []
 
 
@@ -103,8 +103,8 @@ def test_a_proxy_password_may_contain_an_at_sign(proxy, start_remote):
 def test_a_variable_that_is_no_proxy_is_named(start_remote, variable):
     azure = start_remote(env={variable: "http://name:s3cr#et@proxy:3128"})
     with Pods(azure.socket) as pods:
-        answer = pods.outcome(mount_request(), timeout=20)
-    assert f"{variable}: malformed proxy URL" in answer.details() and "s3cr" not in answer.details() + azure.log
+        response = pods.outcome(mount_request(), timeout=20)
+    assert f"{variable}: malformed proxy URL" in response.details() and "s3cr" not in response.details() + azure.log
 
 
 LISTS = ["other.example\n.emulator.test\n", "other.example\r\nemulator.test\r\n", "\n  other.example,\n  emulator.test,\n", "a.example emulator.test"]
@@ -114,11 +114,11 @@ LISTS = ["other.example\n.emulator.test\n", "other.example\r\nemulator.test\r\n"
 def test_line_breaks_separate_the_entries_of_no_proxy(proxy, start_remote, rules):
     one = proxy()
     with Pods(start_remote(env={"HTTPS_PROXY": one.url, "NO_PROXY": rules}).socket) as pods:
-        answer = pods.outcome(mount_request(), timeout=20)
-    assert isinstance(answer, RpcError) and "DNS" in answer.details()
+        response = pods.outcome(mount_request(), timeout=20)
+    assert isinstance(response, RpcError) and "DNS" in response.details()
     with Pods(start_remote(env={"HTTPS_PROXY": one.url}).socket) as pods:
-        answer = pods.outcome(mount_request(noProxy=rules), timeout=20)
-    assert isinstance(answer, RpcError) and "DNS" in answer.details()
+        response = pods.outcome(mount_request(noProxy=rules), timeout=20)
+    assert isinstance(response, RpcError) and "DNS" in response.details()
     assert one.requests == []
 
 
@@ -130,9 +130,9 @@ def test_a_proxy_that_fails_is_named(proxy, start_remote, broken, text):
     url = proxy(**broken).url if broken is not None else f"http://127.0.0.1:{free_port()}"
     azure = start_remote(env={"HTTPS_PROXY": url})
     with Pods(azure.socket) as pods:
-        answer = pods.outcome(mount_request(), timeout=3)
-    assert answer.code() in (CODES.UNAVAILABLE, CODES.DEADLINE_EXCEEDED)
-    assert text in answer.details() and url.removeprefix("http://") in answer.details()
+        response = pods.outcome(mount_request(), timeout=3)
+    assert response.code() in (CODES.UNAVAILABLE, CODES.DEADLINE_EXCEEDED)
+    assert text in response.details() and url.removeprefix("http://") in response.details()
 
 
 # ---- one class --------------------------------------------------------------------------------------------------------------------
@@ -145,7 +145,7 @@ def test_a_class_has_a_proxy_of_its_own(proxy, start_remote, emulator):
         assert texts(pods.mount(mount_request(httpsProxy=mine.url))) == VALUE
         assert set(mine.tunnels) == remote_names(emulator) and yours.tunnels == []
         assert texts(pods.mount(mount_request())) == VALUE
-        assert set(yours.tunnels) == remote_names(emulator), "connections or answers of another route were used"
+        assert set(yours.tunnels) == remote_names(emulator), "connections or responses of another route were used"
     assert emulator.token_requests == 2, "a token went from one route to another"
 
 
@@ -154,12 +154,12 @@ def test_a_class_can_do_without_the_proxy_of_the_environment(proxy, start_remote
     azure = start_remote(env={"HTTPS_PROXY": one.url})
     with Pods(azure.socket) as pods:
         for parameters in ({"httpsProxy": "none"}, {"noProxy": "emulator.test"}):
-            answer = pods.outcome(mount_request(**parameters), timeout=20)
-            assert isinstance(answer, RpcError) and "DNS" in answer.details()
+            response = pods.outcome(mount_request(**parameters), timeout=20)
+            assert isinstance(response, RpcError) and "DNS" in response.details()
     assert one.requests == []
 
 
-def test_reads_in_flight_and_kept_answers_do_not_cross_routes(proxy, start_remote, emulator):
+def test_reads_in_flight_and_cached_responses_do_not_cross_routes(proxy, start_remote, emulator):
     one, other = proxy(), proxy()
     azure = start_remote()
     with Pods(azure.socket, in_flight=2) as pods:
@@ -184,8 +184,8 @@ def test_reads_in_flight_and_kept_answers_do_not_cross_routes(proxy, start_remot
 def test_a_wrong_parameter_is_named(start_azure, emulator, scratch, parameters, text):
     azure = start_azure(f"--class-ca-dir={scratch}")
     with Pods(azure.socket) as pods:
-        answer = pods.outcome(mount_request(**parameters))
-    assert answer.code() == CODES.INVALID_ARGUMENT and text in answer.details()
+        response = pods.outcome(mount_request(**parameters))
+    assert response.code() == CODES.INVALID_ARGUMENT and text in response.details()
     assert emulator.counters()["requests"] == 0
 
 
@@ -210,14 +210,14 @@ def test_a_class_chooses_a_ca_of_the_operators(start_azure, emulator, scratch):
         again = pods.outcome(mount_request(), timeout=10)  # over no connection of the other class
         assert again.code() == CODES.UNAVAILABLE and "TLS handshake" in again.details()
         for name, text in (("missing.crt", "No such file"), ("not-a-certificate.crt", "holds no certificate")):
-            answer = pods.outcome(mount_request(caBundleFile=name))
-            assert isinstance(answer, RpcError) and text in answer.details() and name in answer.details()
+            response = pods.outcome(mount_request(caBundleFile=name))
+            assert isinstance(response, RpcError) and text in response.details() and name in response.details()
 
 
 def test_without_a_directory_a_class_cannot_choose_a_ca(azure):
     with Pods(azure.socket) as pods:
-        answer = pods.outcome(mount_request(caBundleFile="corporate.crt"))
-    assert answer.code() == CODES.INVALID_ARGUMENT and "--class-ca-dir" in answer.details()
+        response = pods.outcome(mount_request(caBundleFile="corporate.crt"))
+    assert response.code() == CODES.INVALID_ARGUMENT and "--class-ca-dir" in response.details()
 
 
 def test_a_replaced_ca_file_is_read_again(start_azure, emulator, scratch):
@@ -263,7 +263,7 @@ def test_file_and_directory_add_up(start_azure, emulator, scratch):
 def test_a_server_without_a_trusted_issuer_is_refused_and_named(start_azure, scratch):
     azure = start_azure(env={"SSL_CERT_FILE": str(make_ca(scratch, "other"))})
     with Pods(azure.socket) as pods:
-        answer = pods.outcome(mount_request(), timeout=10)
-    assert answer.code() == CODES.UNAVAILABLE
-    assert "TLS handshake with login.localhost" in answer.details() and "certificate" in answer.details()
+        response = pods.outcome(mount_request(), timeout=10)
+    assert response.code() == CODES.UNAVAILABLE
+    assert "TLS handshake with login.localhost" in response.details() and "certificate" in response.details()
     assert json.dumps(tutorial.CLIENT_SECRET) not in azure.log

@@ -83,10 +83,10 @@ def test_after_a_crash_the_stale_socket_is_replaced(node, start_driver):
     assert path.exists()
     start_driver(*flags, name="driver2")
 
-    def answers():
+    def responds():
         try:
             with rpc.Client(path) as client:
                 return client.call(rpc.GET_INFO, timeout=2).type == "CSIPlugin"
         except grpc.RpcError:
             return False
-    wait_until(answers, what="the new registration socket")
+    wait_until(responds, what="the new registration socket")

@@ -105,10 +105,10 @@ def test_a_rotation_pass_of_a_hundred_pods_costs_one_read_for_each_object(start_
     azure = start_azure()
     emulator.reset_counters()
     with Pods(azure.socket) as pods:
-        answers = pods.mount_all([mount_request(TEN, pod=f"pod-{i}", versions=versions_of(mounted[i])) for i in range(100)])
+        responses = pods.mount_all([mount_request(TEN, pod=f"pod-{i}", versions=versions_of(mounted[i])) for i in range(100)])
     assert emulator.vault_requests == 10
     assert emulator.token_requests == 1
-    assert {texts(answer)["s0"] for answer in answers} == {"rotated"}
+    assert {texts(response)["s0"] for response in responses} == {"rotated"}
     metrics = azure.metrics()
     assert metric_sum(metrics, "azure_object_lookups_total", outcome="fetched") == 10
     assert metric_sum(metrics, "azure_object_lookups_total", outcome="republished") + \
@@ -146,7 +146,7 @@ def test_a_first_mount_reads_while_republishes_are_served_from_memory(azure, emu
         assert texts(pods.mount(mount_request(pod="old", versions=versions_of(served)))) == {"secret1": "new"}
 
 
-def test_a_driver_that_sends_no_versions_is_never_answered_from_memory(azure, emulator):
+def test_a_driver_that_sends_no_versions_is_never_served_from_memory(azure, emulator):
     with Pods(azure.socket) as pods:
         for value in ("one", "two", "three"):
             emulator.set_secret("secret1", value)
@@ -154,7 +154,7 @@ def test_a_driver_that_sends_no_versions_is_never_answered_from_memory(azure, em
                 assert texts(pods.mount(mount_request(pod=pod))) == {"secret1": value}
 
 
-def test_values_never_go_back_while_a_slow_answer_is_on_its_way(azure, emulator):
+def test_values_never_go_back_while_a_slow_response_is_on_its_way(azure, emulator):
     """A read that hangs for seconds must not overwrite the value of a later one."""
     with Pods(azure.socket, in_flight=2) as pods:
         first = pods.mount(mount_request(pod="one"))
@@ -164,10 +164,10 @@ def test_values_never_go_back_while_a_slow_answer_is_on_its_way(azure, emulator)
         emulator.set_secret("secret1", "new")
 
         def reads_for_itself():  # within half a second it joins the slow read, and gives up
-            answer = pods.outcome(mount_request(pod="three"), timeout=0.7 * PATIENCE)
-            return not isinstance(answer, RpcError) and texts(answer) == {"secret1": "new"}
+            response = pods.outcome(mount_request(pod="three"), timeout=0.7 * PATIENCE)
+            return not isinstance(response, RpcError) and texts(response) == {"secret1": "new"}
         wait_until(reads_for_itself, what="a read of its own")
-        assert not slow.done(), "the slow answer was faster than the test"
+        assert not slow.done(), "the slow response was faster than the test"
         assert texts(slow.result(timeout=30)) == texts(first)
         for pod in ("three", "one"):
             assert texts(pods.mount(mount_request(pod=pod, versions=versions_of(first)))) == {"secret1": "new"}
@@ -188,16 +188,16 @@ def test_a_hundred_identities_stay_apart(azure, emulator):
 
     with Pods(azure.socket, in_flight=16) as pods:
         mounted = pods.mount_all([request(i, i) for i in range(n)] * 2)
-        assert [texts(answer)["shared-name"] for answer in mounted[:n]] == [f"only for {i}" for i in range(n)]
+        assert [texts(response)["shared-name"] for response in mounted[:n]] == [f"only for {i}" for i in range(n)]
         assert emulator.counters()["tokens_issued"] == n
         assert emulator.token_requests == n
         republished = pods.mount_all([request(i, i, versions_of(mounted[i])) for i in range(n)])
-        assert [texts(answer)["shared-name"] for answer in republished] == [f"only for {i}" for i in range(n)]
+        assert [texts(response)["shared-name"] for response in republished] == [f"only for {i}" for i in range(n)]
 
         # the neighbour's vault, with the versions that the neighbour's pod has: the vault itself gets a request, and refuses
         emulator.reset_counters()
         stolen = pods.call_all([request((i + 1) % n, i, versions_of(mounted[i])) for i in range(n)])
-        assert all(isinstance(answer, RpcError) and answer.code() == CODES.PERMISSION_DENIED for answer in stolen)
+        assert all(isinstance(response, RpcError) and response.code() == CODES.PERMISSION_DENIED for response in stolen)
         assert emulator.vault_requests == n
         sent = {(entry["host"], entry["client_id"]) for entry in emulator.requests("vault")}
         assert sent == {(f"vault-{i}.vault.localhost", f"app-{(i + 1) % n}") for i in range(n)}
@@ -208,19 +208,19 @@ def test_a_wrong_credential_gets_nothing_from_the_caches(azure, emulator):
         mounted = pods.mount(mount_request())
         wrong = {**tutorial.CREDENTIALS, "clientsecret": "guessed"}
         for versions in ((), versions_of(mounted)):
-            answer = pods.outcome(mount_request(credentials=wrong, versions=versions))
-            assert isinstance(answer, RpcError) and answer.code() == CODES.UNAUTHENTICATED
-            assert "AADSTS7000215" in answer.details()
+            response = pods.outcome(mount_request(credentials=wrong, versions=versions))
+            assert isinstance(response, RpcError) and response.code() == CODES.UNAUTHENTICATED
+            assert "AADSTS7000215" in response.details()
 
 
-def test_a_permission_taken_away_ends_the_answers_from_memory(azure, emulator):
+def test_a_revoked_permission_ends_the_responses_from_memory(azure, emulator):
     with Pods(azure.socket) as pods:
         mounted = pods.mount(mount_request(pod="one"))
         emulator.add_vault(tutorial.VAULT, permissions=())
         assert texts(pods.mount(mount_request(pod="one", versions=versions_of(mounted)))) == texts(mounted)
         assert pods.outcome(mount_request(pod="two")).code() == CODES.PERMISSION_DENIED
-        answer = pods.outcome(mount_request(pod="one", versions=versions_of(mounted)))
-        assert isinstance(answer, RpcError) and answer.code() == CODES.PERMISSION_DENIED
+        response = pods.outcome(mount_request(pod="one", versions=versions_of(mounted)))
+        assert isinstance(response, RpcError) and response.code() == CODES.PERMISSION_DENIED
 
 
 def test_the_challenge_is_honoured_once_and_by_one_request(azure, emulator):
@@ -239,8 +239,8 @@ def test_the_challenge_is_honoured_once_and_by_one_request(azure, emulator):
 def test_the_tenant_of_the_challenge_is_reported(azure, emulator):
     emulator.add_app("another-tenant", tutorial.CLIENT_ID, tutorial.CLIENT_SECRET)
     with Pods(azure.socket) as pods:
-        answer = pods.outcome(mount_request(tenantId="another-tenant"))
-    assert answer.code() == CODES.UNAUTHENTICATED
-    assert f"the vault belongs to tenant {tutorial.TENANT}, not to tenantID another-tenant" in answer.details()
-    assert "AKV10032" in answer.details()
+        response = pods.outcome(mount_request(tenantId="another-tenant"))
+    assert response.code() == CODES.UNAUTHENTICATED
+    assert f"the vault belongs to tenant {tutorial.TENANT}, not to tenantID another-tenant" in response.details()
+    assert "AKV10032" in response.details()
     assert emulator.token_requests == 2, "one renewal, and no more"

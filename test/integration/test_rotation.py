@@ -106,7 +106,7 @@ def test_an_edit_of_the_class_does_not_wait_for_the_interval(node, start_driver,
     assert [provider.attributes(index)["colour"] for index in range(len(provider.requests))] == ["blue", "green"]
 
 
-def test_a_failed_republish_keeps_the_content_and_answers_ok(rotating, scripted):
+def test_a_failed_republish_keeps_the_content_and_returns_ok(rotating, scripted):
     driver, target = rotating
     provider = scripted()
     driver.publish(rpc.publish_request(target))
@@ -158,7 +158,7 @@ def test_a_changed_mode_is_applied(rotating, scripted):
     republish_until(driver, target, {"a": (0o600, b"1")})
 
 
-def test_an_unchanged_answer_touches_nothing(rotating, scripted):
+def test_an_unchanged_response_touches_nothing(rotating, scripted):
     driver, target = rotating
     provider = scripted()
     driver.publish(rpc.publish_request(target))

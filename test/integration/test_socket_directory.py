@@ -28,7 +28,7 @@ def unprivileged(path):
                             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=SANITIZER)
 
 
-def answers(path):
+def responds(path):
     with socket.socket(socket.AF_UNIX) as client:
         client.settimeout(10)
         client.connect(str(path))
@@ -65,7 +65,7 @@ def test_the_directory_is_the_groups_and_the_socket_the_users_alone(directory):
     process = unprivileged(path)
     wait_until(path.exists, what="its socket")
     assert (path.stat().st_uid, stat.S_IMODE(path.stat().st_mode)) == (USER, 0o700)
-    assert answers(path)
+    assert responds(path)
     end(process)
     assert not path.exists()
 
@@ -81,7 +81,7 @@ def test_it_takes_over_from_a_provider_of_root(directory):
         inode = path.stat().st_ino
         process = unprivileged(path)
         wait_until(lambda: path.stat().st_ino != inode, what="the new socket")
-        assert answers(path)
+        assert responds(path)
         end(process)
 
 
@@ -96,7 +96,7 @@ def test_two_instances_overlap_without_a_gap(directory):
     new = unprivileged(path)
     wait_until(lambda: path.stat().st_ino != inode, what="the new socket")
     end(old)
-    assert answers(path)
+    assert responds(path)
     end(new)
 
 

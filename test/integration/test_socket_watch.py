@@ -44,7 +44,7 @@ class Subject:
     def reachable(self):
         return self._metric(self.reachable_name)
 
-    def answers(self):
+    def responds(self):
         try:
             with rpc.Client(self.path) as client:
                 client.call(self.method, timeout=2)
@@ -112,7 +112,7 @@ def test_a_socket_that_is_gone_is_there_again_within_a_second(subject, remove):
         established.call(subject.method)
         remove(subject.path)
         start = time.monotonic()
-        wait_until(subject.answers, what="the socket to be there again")
+        wait_until(subject.responds, what="the socket to be there again")
         assert time.monotonic() - start < NOTICED_S * PATIENCE
         established.call(subject.method)  # on the connection that it had
     assert (subject.created, subject.reachable) == (1, 1)
@@ -125,7 +125,7 @@ def test_a_socket_that_is_gone_is_there_again_within_a_second(subject, remove):
 def test_a_socket_is_created_again_as_often_as_it_is_removed(subject):
     for n in range(1, 4):
         subject.path.unlink()
-        wait_until(subject.answers, what="the socket to be there again")
+        wait_until(subject.responds, what="the socket to be there again")
         assert subject.created == n
     assert not [name for name in os.listdir(subject.path.parent) if name.startswith(".")], "no temporary name stays"
 
@@ -147,7 +147,7 @@ def test_a_living_rival_keeps_the_path_and_is_named_until_it_ends(subject):
         assert len(lines) == 1 and lines[0].startswith("E") and f"process {rival.pid} (" in lines[0]
         established.close()
         rival.kill()
-        wait_until(subject.answers, what="the dead rival to be replaced")
+        wait_until(subject.responds, what="the dead rival to be replaced")
     assert (subject.created, subject.reachable) == (1, 1)
     assert subject.healthz()[0] == 200
 
@@ -170,7 +170,7 @@ def test_what_is_no_socket_stays_and_is_reported(subject, put):
         subject.path.rmdir()
     else:
         subject.path.unlink()
-    wait_until(subject.answers, what="the socket to be there again")
+    wait_until(subject.responds, what="the socket to be there again")
 
 
 def test_a_directory_that_cannot_take_the_socket_is_reported_once(node, subject):
@@ -181,7 +181,7 @@ def test_a_directory_that_cannot_take_the_socket_is_reported_once(node, subject)
     status, text = subject.healthz()
     assert status == 503 and "the file was removed" in text
     moved.rename(subject.path.parent)
-    wait_until(subject.answers, what="the socket to be there again")
+    wait_until(subject.responds, what="the socket to be there again")
     assert subject.healthz()[0] == 200
     lines = [line for line in subject.process.log.splitlines() if "cannot be created again, retrying" in line]
     assert len([line for line in lines if f'path="{subject.path}"' in line]) == 1
@@ -198,7 +198,7 @@ def test_a_full_queue_of_a_rival_is_a_rival(subject):
         inode = subject.path.stat().st_ino
         assert subject.healthz()[0] == 503
         assert subject.path.stat().st_ino == inode
-    wait_until(subject.answers, what="the dead rival to be replaced")
+    wait_until(subject.responds, what="the dead rival to be replaced")
 
 
 # --- the kubelet's registration ---

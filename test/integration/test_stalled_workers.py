@@ -36,7 +36,7 @@ def mounted(node, start_driver, scripted, health_port):
 
 
 def hang_up(driver, call):
-    """The caller cancels, and the driver has taken note: the next call on the connection is answered."""
+    """The caller cancels, and the driver has taken note: the next call on the connection gets a response."""
     call.cancel()
     with pytest.raises(grpc.FutureCancelledError):
         call.result(10)

@@ -16,7 +16,7 @@ from harness.rpc import CODES
 
 TEN = [f"s{i}" for i in range(10)]
 VALUES = {name: f"value of {name}" for name in TEN}
-GRACE = 0.8 * PATIENCE  # of the test's own threads; the provider answers 150 ms before the caller's deadline
+GRACE = 0.8 * PATIENCE  # of the test's own threads; the provider responds 150 ms before the caller's deadline
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def ten_secrets(emulator):
 
 
 class Load:
-    """Pods that mount again and again, as a kubelet does; every outcome is kept as (seconds, answer or error)."""
+    """Pods that mount again and again, as a kubelet does; every outcome is kept as (seconds, response or error)."""
 
     def __init__(self, socket, threads, deadline, request):
         self.outcomes = []
@@ -41,8 +41,8 @@ class Load:
         turn = 0
         while not self._stop.is_set():
             started = time.monotonic()
-            answer = self._pods.outcome(self._request(number, turn), timeout=self._deadline)
-            self.outcomes.append((time.monotonic() - started, answer))
+            response = self._pods.outcome(self._request(number, turn), timeout=self._deadline)
+            self.outcomes.append((time.monotonic() - started, response))
             turn += 1
             self._stop.wait(0.05)  # a kubelet waits at least half a second
 
@@ -68,8 +68,8 @@ def assert_in_time(outcomes, deadline):
 def recovers(azure, timeout=6):
     with Pods(azure.socket) as pods:
         def works():
-            answer = pods.outcome(mount_request(TEN, pod="afterwards"), timeout=5 * PATIENCE)
-            return not isinstance(answer, RpcError) and texts(answer) == VALUES
+            response = pods.outcome(mount_request(TEN, pod="afterwards"), timeout=5 * PATIENCE)
+            return not isinstance(response, RpcError) and texts(response) == VALUES
         wait_until(works, timeout, "the provider to recover")
 
 
@@ -89,8 +89,8 @@ def test_a_storm_of_429_costs_about_one_request_per_pause(azure, emulator, ten_s
     outcomes = load.end()
     assert_in_time(outcomes, 2.5)
     assert len(outcomes) >= 24
-    assert {answer.code() for _, answer in outcomes} <= {CODES.RESOURCE_EXHAUSTED, CODES.DEADLINE_EXCEEDED}
-    assert all("429" in answer.details() for _, answer in outcomes if answer.code() == CODES.RESOURCE_EXHAUSTED)
+    assert {response.code() for _, response in outcomes} <= {CODES.RESOURCE_EXHAUSTED, CODES.DEADLINE_EXCEEDED}
+    assert all("429" in response.details() for _, response in outcomes if response.code() == CODES.RESOURCE_EXHAUSTED)
     # the first wave went out before the first 429: at most the parallel reads of the mounts of that time, joined
     first = [entry for entry in requests if entry["time"] - requests[0]["time"] < 0.5]
     later = [entry for entry in requests if entry["time"] - requests[0]["time"] >= 0.5]
@@ -120,8 +120,8 @@ def test_one_throttled_application_does_not_hold_up_another(azure, emulator):
     emulator.set_secret("secret1", "others", vault="others")
     emulator.add_fault("status", service="entra", status=429, retry_after=3600, count=1)
     with Pods(azure.socket) as pods:
-        answer = pods.outcome(mount_request(), timeout=3)
-        assert answer.code() == CODES.RESOURCE_EXHAUSTED and "token" in answer.details()
+        response = pods.outcome(mount_request(), timeout=3)
+        assert response.code() == CODES.RESOURCE_EXHAUSTED and "token" in response.details()
         other = mount_request(credentials={"clientid": "other", "clientsecret": "other-secret"}, keyvaultName="others")
         assert texts(pods.mount(other, timeout=5 * PATIENCE)) == {"secret1": "others"}
         emulator.reset_counters()
@@ -139,7 +139,7 @@ def test_a_silent_service_holds_no_mount_longer_than_the_deadline(azure, emulato
     wait_until(lambda: time.monotonic() - started >= 4, timeout=10, what="the silence to last")
     outcomes = load.end()
     assert_in_time(outcomes, 1.2)
-    assert len(outcomes) >= 24 and {answer.code() for _, answer in outcomes} == {CODES.DEADLINE_EXCEEDED}
+    assert len(outcomes) >= 24 and {response.code() for _, response in outcomes} == {CODES.DEADLINE_EXCEEDED}
     emulator.clear_faults()
     fds_after, _ = settled(azure, emulator)
     # joined: at most one request per half a second and object, whatever the number of waiting mounts
@@ -160,9 +160,9 @@ def test_a_service_that_misbehaves_in_every_way(azure, emulator, ten_secrets):
     wait_until(lambda: len(load.outcomes) >= 60, timeout=30, what="enough mounts")
     outcomes = load.end()
     assert_in_time(outcomes, 4)
-    succeeded = [answer for _, answer in outcomes if not isinstance(answer, RpcError)]
+    succeeded = [response for _, response in outcomes if not isinstance(response, RpcError)]
     assert succeeded, "nothing got through"
-    assert all(texts(answer) == VALUES for answer in succeeded)
+    assert all(texts(response) == VALUES for response in succeeded)
     emulator.clear_faults()
     recovers(azure)
     settled(azure, emulator)
@@ -175,8 +175,8 @@ def test_while_the_directory_is_down_known_identities_go_on(azure, emulator):
         for i in range(5):
             assert pods.mount(mount_request(pod=f"pod-{i}")).files
         unknown = {**tutorial.CREDENTIALS, "clientsecret": "another"}
-        answer = pods.outcome(mount_request(credentials=unknown), timeout=3)
-        assert answer.code() == CODES.UNAVAILABLE and "HTTP 503" in answer.details()
+        response = pods.outcome(mount_request(credentials=unknown), timeout=3)
+        assert response.code() == CODES.UNAVAILABLE and "HTTP 503" in response.details()
         emulator.clear_faults()
         assert pods.outcome(mount_request(credentials=unknown), timeout=5).code() == CODES.UNAUTHENTICATED
 

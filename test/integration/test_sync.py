@@ -20,7 +20,7 @@ from harness.secret_sync import MANAGED, ROTATE, WRITTEN_BY, SyncedCluster, repl
     ("Opaque", ["key"]), ("kubernetes.io/basic-auth", ["username", "password"]), ("bootstrap.kubernetes.io/token", ["token-id"]),
     ("kubernetes.io/dockerconfigjson", [".dockerconfigjson"]), ("kubernetes.io/dockercfg", [".dockercfg"]),
     ("kubernetes.io/ssh-auth", ["ssh-privatekey"]), ("kubernetes.io/service-account-token", ["extra"]), ("example.org/own", ["key"])])
-def test_a_secret_of_any_type_is_there_when_the_publish_answers(synced, provider, files, type_, keys):
+def test_a_secret_of_any_type_is_there_when_the_publish_returns(synced, provider, files, type_, keys):
     """So that a pod which takes its environment from it starts without a retry of the kubelet."""
     files.update({"nested/bar": b"\x00\xff binary", "file": b"{}"})
     synced.add_class(secret_object(type_=type_, data=[("nested/bar" if i else "file", key) for i, key in enumerate(keys)]))
@@ -497,7 +497,7 @@ def test_an_api_server_that_is_away_delays_the_mount_little_and_the_secret_follo
     assert mounts.contents(request.target_path) == {"file": b"content"}
     assert synced.secret() is None
     synced.emulator.clear_faults()
-    wait_until(lambda: synced.data() == {"key": b"content"}, timeout=30, what="the Secret, once the API server answers")
+    wait_until(lambda: synced.data() == {"key": b"content"}, timeout=30, what="the Secret, once the API server responds")
 
 
 def test_conflicts_are_resolved_by_reading_again(synced, provider, files):

@@ -155,8 +155,8 @@ def test_stats_are_those_of_the_file_system_and_follow_a_rotation(node, start_dr
     target = node.target()
 
     def stats():
-        answered = driver.client.call(rpc.STATS, csi_pb2.NodeGetVolumeStatsRequest(volume_id="v", volume_path=str(target)))
-        return {usage.unit: usage for usage in answered.usage}
+        stats = driver.client.call(rpc.STATS, csi_pb2.NodeGetVolumeStatsRequest(volume_id="v", volume_path=str(target)))
+        return {usage.unit: usage for usage in stats.usage}
     driver.publish(rpc.publish_request(target))
     first, seen = stats(), os.statvfs(target)
     used = first[csi_pb2.VolumeUsage.BYTES]

@@ -16,7 +16,7 @@ from harness import tutorial
 pytestmark = pytest.mark.once
 
 IDENTITIES = ("Service principal", "Workload identity", "Managed identity of the node", "Pod identity")
-# az answers with the query itself: a value in a later command names the query that it came from.
+# az prints the query itself: a value in a later command names the query that it came from.
 STAND_IN = """\
 #!{python}
 import json, os, sys

@@ -13,8 +13,8 @@ from harness.rpc import CODES
 ID = "https://contosokeyvault5.vault.azure.net/secrets/secret1/0123456789abcdef0123456789abcdef"
 
 
-def answer(emulator, body):
-    """What the vault answers to every read."""
+def respond(emulator, body):
+    """The response of the vault to every read."""
     emulator.add_fault("status", service="vault", status=200, body=body)
 
 
@@ -26,7 +26,7 @@ def peak_kib(azure):
     (r"a\u0000b", b"a\0b"), (r"\u0000", b"\0"), (r"\u0000\u0000\n", b"\0\0\n"), (r"\ud83d\ude00\u0000", "😀\0".encode()),
     (r"x\ud800", "x\ufffd".encode()), (r"\udc00\ud83d\ude00", "\ufffd😀".encode()), (r"\ud800\ud800\\u0000", "\ufffd\ufffd\\u0000".encode())])
 def test_a_value_is_mounted_with_all_its_bytes(client, emulator, text, wanted):
-    answer(emulator, f'{{"value":"{text}","id":"{ID}"}}')
+    respond(emulator, f'{{"value":"{text}","id":"{ID}"}}')
     assert files(mount(client)) == {"secret1": wanted}
 
 
@@ -37,15 +37,15 @@ def test_a_member_of_a_split_value_is_mounted_with_all_its_bytes(client, emulato
 
 
 @pytest.mark.parametrize("body", ['{"value":"x"', '{"value":"x",}', '{"value":"x","id":"\\u0000"}', '{"value":"\\x"}', '{"value":[' + "1," * 30000 + "1]}"])
-def test_an_answer_that_cannot_be_used_names_the_object(client, emulator, body):
-    answer(emulator, body)
+def test_a_response_that_cannot_be_used_names_the_object(client, emulator, body):
+    respond(emulator, body)
     code, message = mount_failure(client)
     assert code == CODES.FAILED_PRECONDITION and "objectName:secret1" in message, message
 
 
 @pytest.mark.release_only  # the sanitizer keeps what is freed
 @pytest.mark.parametrize("where", ["unneeded", "value", "members", "nested", "error"])
-def test_the_memory_of_a_large_answer_is_bounded(azure, emulator, where):
+def test_the_memory_of_a_large_response_is_bounded(azure, emulator, where):
     numbers = "[" + "1," * 499_000 + "1]"
     body = {"unneeded": f'{{"x":{numbers},"value":"v","id":"{ID}"}}', "value": f'{{"value":{numbers},"id":"{ID}"}}',
             "members": "{" + ",".join(f'"{number:05}":1' for number in range(95_000)) + f',"value":"v","id":"{ID}"}}',

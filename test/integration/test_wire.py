@@ -56,7 +56,7 @@ def test_settings_come_before_any_request(server):
     assert (kind, flags & http2.ACK) == (http2.SETTINGS, 0)
 
 
-def test_an_ok_answer_has_headers_data_and_trailers(server):
+def test_an_ok_response_has_headers_data_and_trailers(server):
     _, path, method = server
     with http2.Connection(path).start() as connection:
         connection.call(1, method)
@@ -118,7 +118,7 @@ def test_compression_that_was_never_offered_is_refused(server):
     {"method": "GET"}, {"content_type": "text/plain"}, {"content_type": "application/grpc-web"},
     {"extra": [("grpc-timeout", "abc")]}, {"extra": [("grpc-timeout", "123456789S")]}, {"extra": [("grpc-timeout", "5x")]},
 ], ids=["get", "text_plain", "grpc_web", "timeout_abc", "timeout_nine_digits", "timeout_unit"])
-def test_a_request_that_is_no_grpc_is_answered_and_harmless(server, headers):
+def test_a_request_that_is_no_grpc_gets_a_response_and_is_harmless(server, headers):
     _, path, method = server
     with http2.Connection(path).start() as connection:
         connection.call(1, method, **headers)

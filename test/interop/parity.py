@@ -19,10 +19,10 @@ class Outcome:
         self.files = self.versions = self.message = self.code = None
         with rpc.Client(socket) as client:
             try:
-                answer = client.call(rpc.MOUNT, request, timeout=60)
+                response = client.call(rpc.MOUNT, request, timeout=60)
                 self.kind = MOUNTS
-                self.files = [(file.path, file.mode, bytes(file.contents)) for file in answer.files]
-                self.versions = {entry.id: entry.version for entry in answer.object_version}
+                self.files = [(file.path, file.mode, bytes(file.contents)) for file in response.files]
+                self.versions = {entry.id: entry.version for entry in response.object_version}
             except grpc.RpcError as error:
                 self.kind, self.code, self.message = FAILS, error.code(), error.details()
 

@@ -1,4 +1,4 @@
-"""Microsoft's SDK clients against the emulator: they parse its answers, follow its pages, obey its challenges and read its errors."""
+"""Microsoft's SDK clients against the emulator: they parse its responses, follow its pages, obey its challenges and read its errors."""
 
 import base64
 import itertools

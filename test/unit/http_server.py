@@ -91,7 +91,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.respond(b"nothing here", 404)
 
     def do_POST(self):
-        """Answers with the method, the content type and the body of the request."""
+        """Responds with the method, the content type and the body of the request."""
         body = self.rfile.read(int(self.headers.get("Content-Length", "0")))
         self.respond(b"%s %s %s" % (self.command.encode(), str(self.headers.get("Content-Type")).encode(), body))
 

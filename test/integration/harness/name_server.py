@@ -35,11 +35,11 @@ class NameServer:
 
     ok          the address (AAAA: none, which is said correctly)
     servfail, refused, notimp, formerr, nxdomain    that status
-    silent      no answer
-    late        the answer after a second
-    garbage     bytes that are no answer
-    wrong id, wrong question        such an answer
-    truncated   over UDP an empty answer that says so; the real one over TCP
+    silent      no response
+    late        the response after a second
+    garbage     bytes that are no response
+    wrong id, wrong question        such a response
+    truncated   over UDP an empty response that says so; the real one over TCP
     chain       through two CNAMEs, as private endpoints have them
     """
 
@@ -75,12 +75,12 @@ class NameServer:
             if query is None or self._udp.fileno() < 0:
                 return
             if len(query) > 12:
-                self._respond(query, lambda answer, delay, to=peer: self._send(answer, delay, to), tcp=False)
+                self._respond(query, lambda response, delay, to=peer: self._send(response, delay, to), tcp=False)
 
-    def _send(self, answer, delay, peer):
+    def _send(self, response, delay, peer):
         def send():
             try:
-                self._udp.sendto(answer, peer)
+                self._udp.sendto(response, peer)
             except OSError:
                 pass  # closed meanwhile
         if delay:
@@ -99,7 +99,7 @@ class NameServer:
                 try:
                     while size := connection.recv(2):
                         query = connection.recv(struct.unpack(">H", size)[0])
-                        self._respond(query, lambda answer, delay, to=connection: to.sendall(struct.pack(">H", len(answer)) + answer), tcp=True)
+                        self._respond(query, lambda response, delay, to=connection: to.sendall(struct.pack(">H", len(response)) + response), tcp=True)
                 except OSError:
                     pass  # the client has gone
 
@@ -136,8 +136,8 @@ class NameServer:
             identity = bytes([identity[0] ^ 0xff, identity[1]])
         if behavior == "wrong question":
             question = encoded("elsewhere.example") + question[-4:]
-        answer = identity + struct.pack(">HHHHH", flags | status, 1, len(records), 0, 0) + question + b"".join(records)
-        send(answer, 1.0 if behavior == "late" else 0)
+        response = identity + struct.pack(">HHHHH", flags | status, 1, len(records), 0, 0) + question + b"".join(records)
+        send(response, 1.0 if behavior == "late" else 0)
 
 
 def milliseconds_of(function):

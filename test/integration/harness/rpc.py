@@ -78,7 +78,7 @@ def failure(call, *arguments, **keywords):
     raise AssertionError("the call succeeded")
 
 
-def until_answered(fail, tries=4):
+def retry_deadline_exceeded(fail, tries=4):
     """The failure of fail(): once more when it is only the deadline, before which a busy machine may not finish the last try."""
     for _ in range(tries):
         code, message = fail()

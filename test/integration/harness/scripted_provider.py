@@ -138,7 +138,7 @@ def _write(request, context):
 
 
 BEHAVIOURS = {"write": _write, "die-before": _die_before, "die-during": _die_during, "die-after": _die_after,
-              "answer": lambda request, context: mount_response({"file": b"content"})}
+              "respond": lambda request, context: mount_response({"file": b"content"})}
 
 if __name__ == "__main__":
     provider = ScriptedProvider(sys.argv[1], BEHAVIOURS[sys.argv[2]])

@@ -65,7 +65,7 @@ def unary(channel, method, request=b"", timeout=10.0):
 
 
 class Handler(grpc.GenericRpcHandler):
-    """Answers every method with `behaviour(method, request, context) -> bytes`."""
+    """Responds to every method with `behaviour(method, request, context) -> bytes`."""
 
     def __init__(self, behaviour):
         self.behaviour = behaviour

@@ -92,12 +92,12 @@ func register() {
 
 func probe() {
 	driver := identity()
-	http.HandleFunc("/healthz", func(answer http.ResponseWriter, _ *http.Request) {
+	http.HandleFunc("/healthz", func(response http.ResponseWriter, _ *http.Request) {
 		if err := within(3*time.Second, func(ctx context.Context) error {
 			_, err := driver.Probe(ctx, &csi.ProbeRequest{})
 			return err
 		}); err != nil {
-			http.Error(answer, err.Error(), http.StatusInternalServerError)
+			http.Error(response, err.Error(), http.StatusInternalServerError)
 		}
 	})
 	panic(http.ListenAndServe(*httpEndpoint, nil))

@@ -18,8 +18,8 @@ from archive import Archive
 
 MACHINES = {"amd64": "Advanced Micro Devices X86-64", "arm64": "AArch64"}
 # The user of an image, and the files in it beside the executable.
-USERS = {"secrets-store-driver": "0:0", "secrets-store-provider-azure": "65532:65532"}
-FILES = {"secrets-store-driver": [], "secrets-store-provider-azure": ["etc/ssl/certs/ca-certificates.crt"]}
+USERS = {"secrets-store-driver": "0:0", "secrets-store-provider-azure": "65532:65532", "secrets-store-ctl": "0:0"}
+FILES = {"secrets-store-provider-azure": ["etc/ssl/certs/ca-certificates.crt"]}
 LABELS = ("title", "description", "licenses", "version", "revision", "created")
 
 
@@ -42,13 +42,13 @@ def check_config(config, name, version, arch):
 
 def check_files(archive, name, executable):
     entries = archive.entries()
-    program = f"usr/local/bin/{name}"
-    files = sorted([program, *FILES[name]])
+    program, certificates = f"usr/local/bin/{name}", FILES.get(name, [])
+    files = sorted([program, *certificates])
     directories = {str(directory) for file in files for directory in Path(file).parents} - {"."}
     expect("the list of files", sorted(entries), sorted([*files, *directories]))
     for path, (entry, _) in entries.items():
         expect(f"the owner of {path}", (entry.uid, entry.gid), (0, 0))
-        expect(f"the mode of {path}", oct(entry.mode & 0o7777), oct(0o644 if path in FILES[name] else 0o755))
+        expect(f"the mode of {path}", oct(entry.mode & 0o7777), oct(0o644 if path in certificates else 0o755))
         expect(f"the kind of {path}", entry.isdir(), path in directories)
         expect(f"whether {path} is a plain file", entry.isfile(), path in files)
     expect("whether the executable is the one that was built", entries[program][1] == executable.read_bytes(), True)

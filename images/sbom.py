@@ -1,8 +1,8 @@
 #!/usr/bin/python3
-"""sbom.py - the parts list of an image, as SPDX 2.3 JSON.
+"""sbom.py - the parts list of an image, as SPDX 2.3 or CycloneDX 1.6 JSON.
 
    images/sbom.py --name secrets-store-driver --version 0.1.0 --revision COMMIT --executable FILE --packages STATIC_DEPS/packages
-                  [--certificates FILE] > out.spdx.json
+                  [--certificates] [--format cyclonedx] > out.spdx.json
 
 The executables contain only what mk/static/fetch.sh fetched: its list is the source of this one. Time stamps come from
 SOURCE_DATE_EPOCH, so the same input gives the same bytes.
@@ -15,6 +15,7 @@ import json
 import os
 import re
 import subprocess
+import uuid
 from pathlib import Path
 
 # Source package: its name as a component, its licence (from its debian/copyright).
@@ -85,8 +86,50 @@ def support_library(arch):
     return output_of("dpkg-query", "-W", "-f", "${source:Package} ${source:Version}", owner).split()
 
 
+def created():
+    seconds = int(os.environ.get("SOURCE_DATE_EPOCH", "0"))
+    return datetime.datetime.fromtimestamp(seconds, datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def spdx(subject, parts, name, digest):
+    relations = [{"spdxElementId": "SPDXRef-DOCUMENT", "relationshipType": "DESCRIBES", "relatedSpdxElement": subject["SPDXID"]}]
+    for part in parts:
+        kind = "CONTAINS" if part["name"] == "ca-certificates" else "STATIC_LINK"
+        relations.append({"spdxElementId": subject["SPDXID"], "relationshipType": kind, "relatedSpdxElement": part["SPDXID"]})
+    return {
+        "spdxVersion": "SPDX-2.3", "dataLicense": "CC0-1.0", "SPDXID": "SPDXRef-DOCUMENT", "name": name,
+        "documentNamespace": f"urn:sha256:{digest}:{name}",
+        "creationInfo": {"created": created(), "creators": ["Tool: images-sbom.py"]},
+        "packages": [subject, *parts], "relationships": relations,
+    }
+
+
+def component(item, kind):
+    found = {"type": kind, "bom-ref": item["SPDXID"], "name": item["name"], "version": item["versionInfo"],
+             "licenses": [{"expression": item["licenseDeclared"]}]}
+    for reference in item.get("externalRefs", []):
+        found["purl"] = reference["referenceLocator"]
+    for checksum in item.get("checksums", []):
+        found["hashes"] = [{"alg": "SHA-256", "content": checksum["checksumValue"]}]
+    return found
+
+
+def cyclonedx(subject, parts, name, digest):
+    return {
+        "bomFormat": "CycloneDX", "specVersion": "1.6", "version": 1,
+        "serialNumber": f"urn:uuid:{uuid.uuid5(uuid.NAMESPACE_URL, f'urn:sha256:{digest}:{name}')}",
+        "metadata": {"timestamp": created(), "component": component(subject, "application")},
+        "components": [component(part, "data" if part["name"] == "ca-certificates" else "library") for part in parts],
+        "dependencies": [{"ref": subject["SPDXID"], "dependsOn": [part["SPDXID"] for part in parts]}],
+    }
+
+
+FORMATS = {"spdx": spdx, "cyclonedx": cyclonedx}
+
+
 def main():
     parser = argparse.ArgumentParser()
+    parser.add_argument("--format", choices=FORMATS, default="spdx")
     parser.add_argument("--name", required=True)
     parser.add_argument("--version", required=True)
     parser.add_argument("--revision", default="unknown")
@@ -108,18 +151,8 @@ def main():
     if options.certificates:
         version = installed("ca-certificates")
         parts.append(package("ca-certificates", version, "MPL-2.0", externalRefs=purl("ca-certificates", version, "all")))
-    created = datetime.datetime.fromtimestamp(int(os.environ.get("SOURCE_DATE_EPOCH", "0")), datetime.timezone.utc)
-    relations = [{"spdxElementId": "SPDXRef-DOCUMENT", "relationshipType": "DESCRIBES", "relatedSpdxElement": main_package["SPDXID"]}]
-    for part in parts:
-        kind = "CONTAINS" if part["name"] == "ca-certificates" else "STATIC_LINK"
-        relations.append({"spdxElementId": main_package["SPDXID"], "relationshipType": kind, "relatedSpdxElement": part["SPDXID"]})
-    print(json.dumps({
-        "spdxVersion": "SPDX-2.3", "dataLicense": "CC0-1.0", "SPDXID": "SPDXRef-DOCUMENT",
-        "name": f"{options.name}-{options.version}-{options.arch}",
-        "documentNamespace": f"urn:sha256:{digest}:{options.name}:{options.arch}",
-        "creationInfo": {"created": created.strftime("%Y-%m-%dT%H:%M:%SZ"), "creators": ["Tool: images-sbom.py"]},
-        "packages": [main_package, *parts], "relationships": relations,
-    }, indent=1))
+    document = FORMATS[options.format](main_package, parts, f"{options.name}-{options.version}-{options.arch}", digest)
+    print(json.dumps(document, indent=1))
 
 
 if __name__ == "__main__":

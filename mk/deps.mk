@@ -9,6 +9,7 @@ DEPS_STATIC := cmake dpkg-dev xz-utils bzip2 patch debian-archive-keyring \
 DEPS_E2E := containerd containernetworking-plugins runc busybox-static dnsmasq-base iproute2
 # Debian 13: the CNI plugins above satisfy what buildah depends on, but it insists on netavark, even with nothing to run.
 DEPS_IMAGES := buildah netavark ca-certificates python3
+DEPS_RELEASE := gettext-base golang-go minisign skopeo
 DEPS_CHECK := clang clang-tidy clang-format cppcheck
 # The runtime must belong to the clang in use, which need not be the newest one of the archive.
 DEPS_FUZZ = clang $(shell apt-cache depends clang 2>/dev/null | awk '/Depends: clang-[0-9]+$$/ { sub(/clang-/, "", $$2); print "libclang-rt-" $$2 "-dev" }')
@@ -23,7 +24,7 @@ define apt-install
 endef
 
 ##@ Set-up
-.PHONY: deps deps-build deps-test deps-e2e deps-check deps-fuzz deps-static deps-images
+.PHONY: deps deps-build deps-test deps-e2e deps-check deps-fuzz deps-static deps-images deps-release
 deps: deps-build deps-test deps-e2e deps-check deps-fuzz ## install everything (build, test, e2e, check, fuzz) by package name
 deps-build: ## install what building and the demo need
 	$(call apt-install,$(DEPS_BUILD))
@@ -35,6 +36,8 @@ deps-e2e: deps-test
 	$(call apt-install,$(DEPS_E2E))
 deps-images: deps-static
 	$(call apt-install,$(DEPS_IMAGES))
+deps-release: deps-images
+	$(call apt-install,$(DEPS_RELEASE))
 deps-check:
 	$(call apt-install,$(DEPS_CHECK))
 deps-fuzz:

@@ -12,22 +12,21 @@ static-deps: deps-static
 
 IMAGE_PREFIX ?= localhost
 IMAGE_TAG ?= $(VERSION)
+IMAGE_PROGRAMS := driver provider-azure ctl
 IMAGES := build/images
 IMAGE_EPOCH = $(shell echo $${SOURCE_DATE_EPOCH:-$$(git log -1 --format=%ct 2>/dev/null || echo 0)})
 REVISION = $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
 
 .PHONY: images images-multiarch
-images: static deps-images ## build both container images, with their parts lists, into build/images (no container daemon needed)
-	@IMAGE_PREFIX=$(IMAGE_PREFIX) IMAGE_TAG=$(IMAGE_TAG) REVISION=$(REVISION) SOURCE_DATE_EPOCH=$(IMAGE_EPOCH) \
+images: static deps-images ## build the container images, with their parts lists, into build/images (no container daemon needed)
+	@VERSION=$(VERSION) IMAGE_PREFIX=$(IMAGE_PREFIX) IMAGE_TAG=$(IMAGE_TAG) REVISION=$(REVISION) SOURCE_DATE_EPOCH=$(IMAGE_EPOCH) \
 	  images/build.sh $(STATIC_B) $(ARCH) $(IMAGES)
-	@$(call sbom,driver,)
-	@$(call sbom,provider-azure,--certificates)
-	@$(call check-image,driver)
-	@$(call check-image,provider-azure)
+	@$(foreach program,$(IMAGE_PROGRAMS),$(call sbom,$(program),spdx,spdx) && $(call sbom,$(program),cyclonedx,cdx) && $(call check-image,$(program)) &&) true
 
-sbom = SOURCE_DATE_EPOCH=$(IMAGE_EPOCH) images/sbom.py --name secrets-store-$(1) --version $(VERSION) --revision $(REVISION) \
-	--arch $(ARCH) --executable $(STATIC_B)/bin/secrets-store-$(1) --packages $(STATIC_DEPS)/packages $(2) \
-	> $(IMAGES)/secrets-store-$(1)-$(ARCH).spdx.json
+# program, format, its name in file names
+sbom = SOURCE_DATE_EPOCH=$(IMAGE_EPOCH) images/sbom.py --format $(2) --name secrets-store-$(1) --version $(VERSION) --revision $(REVISION) \
+	--arch $(ARCH) --executable $(STATIC_B)/bin/secrets-store-$(1) --packages $(STATIC_DEPS)/packages $(if $(filter provider-azure,$(1)),--certificates) \
+	> $(IMAGES)/secrets-store-$(1)-$(ARCH).$(3).json
 
 check-image = images/check.py --name secrets-store-$(1) --version $(VERSION) --arch $(ARCH) --executable $(STATIC_B)/bin/secrets-store-$(1) \
 	--images $(IMAGES)
@@ -35,8 +34,30 @@ check-image = images/check.py --name secrets-store-$(1) --version $(VERSION) --a
 images-multiarch: ## build the images for amd64 and arm64 (one cross-built), each alone and both in one archive
 	$(MAKE) images ARCH=amd64
 	$(MAKE) images ARCH=arm64
-	@SOURCE_DATE_EPOCH=$(IMAGE_EPOCH) images/index.py --name secrets-store-driver --images $(IMAGES) amd64 arm64
-	@SOURCE_DATE_EPOCH=$(IMAGE_EPOCH) images/index.py --name secrets-store-provider-azure --images $(IMAGES) amd64 arm64
+	@$(foreach program,$(IMAGE_PROGRAMS),SOURCE_DATE_EPOCH=$(IMAGE_EPOCH) images/index.py --name secrets-store-$(program) --images $(IMAGES) amd64 arm64 &&) true
+
+# Where the images of a release will be; its charts name them there.
+REGISTRY ?= 127.0.0.1:5000/secrets-store-csi
+RELEASE := build/release-$(VERSION)
+
+.PHONY: release release-publish release-test print-static-packages
+release: deps-release ## build everything that is published into build/release-VERSION (REGISTRY, RELEASE_KEY; docs/release.md)
+	$(MAKE) images-multiarch
+	$(MAKE) $(jobs) VARIANT=release CC=gcc programs
+	@SOURCE_DATE_EPOCH=$(IMAGE_EPOCH) REVISION=$(REVISION) REGISTRY=$(REGISTRY) RELEASE_KEY=$(RELEASE_KEY) release/build.sh $(VERSION) $(RELEASE)
+
+release-publish: deps-release ## put images and charts of build/release-VERSION into REGISTRY (INSECURE=1: one without TLS)
+	@release/publish.sh $(VERSION) $(RELEASE) $(REGISTRY)
+
+RELEASE_TEST_KEY := build/release-test.key
+release-test: deps-release deps-test ## build a release, signed with a key made for it, and test it as its users would
+	$(call apt-install,busybox-static man-db)
+	@[ -e $(RELEASE_TEST_KEY) ] || minisign -G -W -p $(RELEASE_TEST_KEY).pub -s $(RELEASE_TEST_KEY) > /dev/null
+	$(MAKE) release RELEASE_KEY=$(RELEASE_TEST_KEY)
+	@RELEASE_PUBLIC_KEY=$(abspath $(RELEASE_TEST_KEY).pub) test/release/run.sh $(RELEASE) $(VERSION)
+
+print-static-packages:
+	@echo $(STATIC_DEPS)/packages
 
 .PHONY: static-units static-test static-emulated static-repro sizes bench-static
 static-units: static
@@ -64,3 +85,17 @@ bench-static: static ## run the benchmark on the static build
 	$(MAKE) $(jobs) VARIANT=release CC=gcc emulator bench-program
 	@for program in vault-emulator secrets-store-bench; do ln -sfn ../../release/bin/$$program $(STATIC_B)/bin/$$program; done
 	@BUILD=$(STATIC_B) test/bench/bench.sh
+
+SITE_VENV := build/site-venv
+.PHONY: site site-test
+site: deps-build ## build the documents as a site into build/site (SOURCE_REPOSITORY: where links to sources lead)
+	$(call apt-install,python3 python3-venv)
+	@[ -e $(SITE_VENV)/requirements.txt ] && cmp -s site/requirements.txt $(SITE_VENV)/requirements.txt || { \
+	  $(PYTHON) -m venv $(SITE_VENV) && $(SITE_VENV)/bin/pip install --quiet --disable-pip-version-check -r site/requirements.txt && \
+	  cp site/requirements.txt $(SITE_VENV)/; }
+	@NO_MKDOCS_2_WARNING=1 $(SITE_VENV)/bin/mkdocs build --quiet --strict --clean --config-file site/mkdocs.yml
+	@echo "  SITE     build/site/index.html"
+
+site-test: site deps-test ## look at every page of the site in a browser, desktop and phone; screenshots in build/site-screenshots
+	$(call apt-install,chromium chromium-driver python3-selenium)
+	@test/integration/run.sh test/site -q

@@ -1,0 +1,3 @@
+"""The fixtures of the integration tests serve here, too."""
+
+pytest_plugins = ("harness.fixtures",)

@@ -1,7 +1,7 @@
 # Packages that a bare Debian 12 or 13 needs. `make demo` and `make test` install them.
 
 DEPS_BUILD := gcc libc6-dev make git pkg-config protobuf-c-compiler protobuf-compiler libprotobuf-c-dev libuv1-dev libnghttp2-dev \
-	libcurl4-openssl-dev libc-ares-dev libcjson-dev libyaml-dev libmbedtls-dev libmicrohttpd-dev libgnutls28-dev ca-certificates
+	libcurl4-openssl-dev libssl-dev libc-ares-dev libcjson-dev libyaml-dev libmbedtls-dev libmicrohttpd-dev libgnutls28-dev ca-certificates
 DEPS_TEST := libcmocka-dev libprotobuf-dev python3 python3-pytest python3-pytest-xdist python3-pytest-timeout python3-grpcio python3-protobuf python3-yaml python3-cryptography valgrind \
 	golang-go openssl etcd-server nghttp2-server procps strace util-linux
 DEPS_STATIC := cmake dpkg-dev xz-utils bzip2 patch debian-archive-keyring \

@@ -32,7 +32,8 @@ ifeq ($(OPT_$(VARIANT)),)
 $(error VARIANT must be release, debug, asan, coverage, fuzz or static, not '$(VARIANT)')
 endif
 
-PKGS := libuv libnghttp2 libprotobuf-c libcurl libcares libcjson yaml-0.1 libmicrohttpd
+# libssl, libcrypto: the TLS library of Debian's libcurl, for what its callbacks hand out.
+PKGS := libuv libnghttp2 libprotobuf-c libcurl libssl libcrypto libcares libcjson yaml-0.1 libmicrohttpd
 # Debian 12's mbedTLS ships no .pc files.
 MBEDTLS_LIBS := -lmbedtls -lmbedx509 -lmbedcrypto
 PKG_CFLAGS = $(shell pkg-config --cflags $(PKGS) 2>/dev/null)

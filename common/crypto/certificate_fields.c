@@ -40,6 +40,12 @@ static int read_constraints(struct der value, struct certificate_fields *ret)
     return 0;
 }
 
+/* Which of two would count? (section 4.2: there must not be two) */
+static int read_once(struct der value, struct der *ret)
+{
+    return der_len(*ret) > 0 ? -1 : der_take(&value, DER_SEQUENCE, ret);
+}
+
 static int read_extension(struct der extension, struct certificate_fields *ret)
 {
     struct der oid, critical, value;
@@ -55,6 +61,10 @@ static int read_extension(struct der extension, struct certificate_fields *ret)
         return read_authority(value, ret);
     if (DER_OID_IS(oid, "\x55\x1d\x13"))
         return read_constraints(value, ret);
+    if (DER_OID_IS(oid, "\x55\x1d\x11"))
+        return read_once(value, &ret->alternative_names);
+    if (DER_OID_IS(oid, "\x55\x1d\x1e"))
+        return read_once(value, &ret->name_constraints);
     return 0;
 }
 
@@ -107,6 +117,8 @@ int certificate_fields_read(struct der certificate, struct certificate_fields *r
         .authority_key_id = der_span(nothing, 0),
         .authority_serial = der_span(nothing, 0),
         .subject_key_id = der_span(nothing, 0),
+        .alternative_names = der_span(nothing, 0),
+        .name_constraints = der_span(nothing, 0),
     };
     if (der_take(&certificate, DER_SEQUENCE, &whole) < 0 || der_take(&whole, DER_SEQUENCE, &tbs) < 0)
         return -1;

@@ -14,6 +14,8 @@
 #endif
 
 #if MBEDTLS_VERSION_NUMBER < 0x03000000
+#define COMPAT_PRIVATE(member) member
+
 /* Keys without a password, and a source of randomness where one is wanted. */
 #define compat_pk_parse_key(pk, der, len, rng) mbedtls_pk_parse_key((pk), (der), (len), NULL, 0)
 #define compat_pk_check_pair(public, key, rng) mbedtls_pk_check_pair((public), (key))
@@ -24,6 +26,8 @@
 #define compat_tls_1_2_and_newer(config)                                                                     \
     mbedtls_ssl_conf_min_version((config), MBEDTLS_SSL_MAJOR_VERSION_3, MBEDTLS_SSL_MINOR_VERSION_3)
 #else
+#define COMPAT_PRIVATE(member) MBEDTLS_PRIVATE(member)
+
 #define compat_pk_parse_key(pk, der, len, rng) mbedtls_pk_parse_key((pk), (der), (len), NULL, 0, (rng), NULL)
 #define compat_pk_check_pair(public, key, rng) mbedtls_pk_check_pair((public), (key), (rng), NULL)
 #define compat_rsa_pkcs1_sign(rsa, rng, md, hash_len, hash, out)                                             \

@@ -87,12 +87,35 @@ static enum http_hop connect_timed_out(const struct http_call *call, struct erro
     return t->proxied ? HTTP_HOP_PROXY : HTTP_HOP_CONNECT;
 }
 
+/* What mbedTLS does not say of servers that OpenSSL connects to; it ends its texts with its number in
+ * braces. */
+static const char *tls_hint(const char *text)
+{
+    static const struct {
+        const char *number, *hint;
+    } hints[] = {
+        {"(-0x7780)", " [hint: the server accepts nothing of what this TLS library offers; "
+                      "a certificate with an Ed25519 or Ed448 key is not supported]"},
+        {"(-0x7A00)", " [hint: the certificate is not one for servers: extendedKeyUsage]"},
+        {"(-0x2562)", " [hint: a certificate has a critical extension that is not known, or a damaged one]"},
+        {"(-0x262E)", " [hint: a certificate with an Ed25519 or Ed448 signature is not supported]"},
+        {"(-0x7100)", " [hint: certificates of more than 16 KiB together are not supported]"},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(hints); i++) {
+        if (strstr(text, hints[i].number) != NULL)
+            return hints[i].hint;
+    }
+    return "";
+}
+
 static enum http_hop tls_failed(const struct http_call *call, struct error **err)
 {
     const struct call_target *t = &call->target;
     bool with_proxy = t->proxied && stage_of(call) == STAGE_PROXY;
-    (void)error_set(err, GRPC_STATUS_UNAVAILABLE, "TLS handshake with %s%s: %s", with_proxy ? "proxy " : "",
-                    with_proxy ? t->peer_host : t->host, curl_text(call));
+    const char *refusal = trust_refusal(call->trust);
+    const char *text = refusal != NULL ? refusal : curl_text(call);
+    (void)error_set(err, GRPC_STATUS_UNAVAILABLE, "TLS handshake with %s%s: %s%s", with_proxy ? "proxy " : "",
+                    with_proxy ? t->peer_host : t->host, text, tls_hint(text));
     return HTTP_HOP_TLS;
 }
 

@@ -5,6 +5,20 @@
 
 #include <stdlib.h>
 
+#include "common/crypto/server_certificate.h"
+
+struct bundle;
+
+struct trust {
+    struct bundle *bundle; /* NULL: left to curl */
+    struct server_certificate_check check;
+};
+
+const char *trust_refusal(const struct trust *trust)
+{
+    return trust != NULL && *trust->check.reason != '\0' ? trust->check.reason : NULL;
+}
+
 static int leave_to_curl(CURL *easy, const struct trust_source *source, struct error **err)
 {
     union {
@@ -35,9 +49,9 @@ static int leave_to_curl(CURL *easy, const struct trust_source *source, struct e
 #include "common/crypto/ca_chain.h"
 #include "common/crypto/digest.h"
 
-struct trust {
+struct bundle {
     struct list link;
-    unsigned refs; /* the store's and the calls' */
+    unsigned refs; /* the store's, and one for each struct trust */
     /* Of the source in its present state: path and stamp, or digest. curl keeps connections apart by it. */
     char *name;
     struct ca_chain *chain;
@@ -57,20 +71,20 @@ struct trust_store *trust_store_create(void)
     return store;
 }
 
-void trust_release(struct trust *trust)
+static void bundle_release(struct bundle *bundle)
 {
-    if (trust == NULL || --trust->refs > 0)
+    if (bundle == NULL || --bundle->refs > 0)
         return;
-    ca_chain_destroy(trust->chain);
-    free(trust->name);
-    free(trust);
+    ca_chain_destroy(bundle->chain);
+    free(bundle->name);
+    free(bundle);
 }
 
-static void forget(struct trust_store *store, struct trust *trust)
+static void forget(struct trust_store *store, struct bundle *bundle)
 {
-    list_remove(&trust->link);
+    list_remove(&bundle->link);
     store->n_kept--;
-    trust_release(trust);
+    bundle_release(bundle);
 }
 
 void trust_store_destroy(struct trust_store *store)
@@ -78,7 +92,7 @@ void trust_store_destroy(struct trust_store *store)
     if (store == NULL)
         return;
     while (!list_empty(&store->kept))
-        forget(store, container_of(store->kept.next, struct trust, link));
+        forget(store, container_of(store->kept.next, struct bundle, link));
     free(store);
 }
 
@@ -110,109 +124,109 @@ static int name_source(struct buffer *name, const struct trust_source *source, s
     return source->directory != NULL ? name_path(name, source->directory, err) : 0;
 }
 
-static int parse_pem(struct trust *trust, const void *pem, size_t len, const char *origin, struct error **err)
+static int parse_pem(struct bundle *bundle, const void *pem, size_t len, const char *origin,
+                     struct error **err)
 {
-    if (ca_chain_add_pem(trust->chain, pem, len) < 0)
+    if (ca_chain_add_pem(bundle->chain, pem, len) < 0)
         return error_set(err, GRPC_STATUS_UNAVAILABLE, "no certificate can be read from %s", origin);
     return 0;
 }
 
-static int parse(struct trust *trust, const struct trust_source *source, struct error **err)
+static int parse(struct bundle *bundle, const struct trust_source *source, struct error **err)
 {
     if (source->blob != NULL)
-        return parse_pem(trust, source->blob, source->blob_len, "the CA certificates", err);
+        return parse_pem(bundle, source->blob, source->blob_len, "the CA certificates", err);
     if (source->file != NULL) {
         cleanup_buffer struct buffer text = {0};
 
         if (file_read(source->file, CA_CHAIN_MAX_BYTES, &text, err) < 0 ||
-            parse_pem(trust, buffer_str(&text), text.len, source->file, err) < 0)
+            parse_pem(bundle, buffer_str(&text), text.len, source->file, err) < 0)
             return error_wrap(err, "CA certificates");
     }
     if (source->directory != NULL)
-        ca_chain_add_directory(trust->chain, source->directory);
+        ca_chain_add_directory(bundle->chain, source->directory);
     return 0;
 }
 
-static struct trust *find(struct trust_store *store, const char *name)
+static struct bundle *find(struct trust_store *store, const char *name)
 {
     for (struct list *link = store->kept.next; link != &store->kept; link = link->next) {
-        struct trust *trust = container_of(link, struct trust, link);
+        struct bundle *bundle = container_of(link, struct bundle, link);
 
-        if (strcmp(trust->name, name) == 0) {
-            list_remove(&trust->link);
-            list_insert_before(store->kept.next, &trust->link);
-            return trust;
+        if (strcmp(bundle->name, name) == 0) {
+            list_remove(&bundle->link);
+            list_insert_before(store->kept.next, &bundle->link);
+            return bundle;
         }
     }
     return NULL;
 }
 
-static struct trust *load(struct trust_store *store, const char *name, const struct trust_source *source,
-                          struct error **err)
+static struct bundle *load(struct trust_store *store, const char *name, const struct trust_source *source,
+                           struct error **err)
 {
-    struct trust *trust = calloc(1, sizeof(*trust));
+    struct bundle *bundle = calloc(1, sizeof(*bundle));
 
-    if (trust == NULL) {
+    if (bundle == NULL) {
         (void)error_no_memory(err, "CA certificates");
         return NULL;
     }
-    trust->refs = 1;
-    trust->name = strdup(name);
-    trust->chain = ca_chain_create();
-    if (trust->name == NULL || trust->chain == NULL)
+    bundle->refs = 1;
+    bundle->name = strdup(name);
+    bundle->chain = ca_chain_create();
+    if (bundle->name == NULL || bundle->chain == NULL)
         (void)error_no_memory(err, "CA certificates");
-    if (trust->name == NULL || trust->chain == NULL || parse(trust, source, err) < 0) {
-        trust_release(trust);
+    if (bundle->name == NULL || bundle->chain == NULL || parse(bundle, source, err) < 0) {
+        bundle_release(bundle);
         return NULL;
     }
     while (store->n_kept >= TRUST_MAX_KEPT)
-        forget(store, container_of(store->kept.prev, struct trust, link));
-    list_insert_before(store->kept.next, &trust->link);
+        forget(store, container_of(store->kept.prev, struct bundle, link));
+    list_insert_before(store->kept.next, &bundle->link);
     store->n_kept++;
-    return trust;
+    return bundle;
 }
 
 /* curl has filled in everything else, with an empty chain. The call that makes a connection holds `arg` until
- * the handshake is over; the chain is not used after that. */
+ * the handshake is over; neither chain nor check is used after that. */
 static CURLcode on_tls_config(CURL *easy, void *config, void *arg)
 {
-    const struct trust *trust = arg;
+    struct trust *trust = arg;
 
     (void)easy;
-    ca_chain_configure(trust->chain, config);
+    if (trust->bundle != NULL)
+        ca_chain_configure(trust->bundle->chain, config);
+    server_certificate_configure(&trust->check, config);
     return CURLE_OK;
 }
 
-int trust_apply(struct trust_store *store, CURL *easy, const struct trust_source *source, bool tls_proxy,
-                struct trust **ret_trust, struct error **err)
+static int use_bundle(struct trust_store *store, CURL *easy, const struct trust_source *source,
+                      struct trust *trust, struct error **err)
 {
     cleanup_buffer struct buffer name;
 
-    *ret_trust = NULL;
-    if (tls_proxy)
-        return leave_to_curl(easy, source, err);
     buffer_init(&name, (size_t)16 * 1024);
     if (name_source(&name, source, err) < 0)
         return -1;
-    struct trust *trust = find(store, buffer_str(&name));
-    if (trust == NULL)
-        trust = load(store, buffer_str(&name), source, err);
-    if (trust == NULL)
+    struct bundle *bundle = find(store, buffer_str(&name));
+    if (bundle == NULL)
+        bundle = load(store, buffer_str(&name), source, err);
+    if (bundle == NULL)
         return -1;
+    bundle->refs++;
+    trust->bundle = bundle;
     /* Of the options by which curl keeps connections and sessions apart, the mbedTLS back end does not use
      * ISSUERCERT: without it a connection made under other CAs would be reused. */
     if (curl_easy_setopt(easy, CURLOPT_CAINFO, NULL) != CURLE_OK ||
         curl_easy_setopt(easy, CURLOPT_CAPATH, NULL) != CURLE_OK ||
-        curl_easy_setopt(easy, CURLOPT_ISSUERCERT, trust->name) != CURLE_OK ||
-        curl_easy_setopt(easy, CURLOPT_SSL_CTX_FUNCTION, on_tls_config) != CURLE_OK ||
-        curl_easy_setopt(easy, CURLOPT_SSL_CTX_DATA, trust) != CURLE_OK)
-        return error_set(err, GRPC_STATUS_INTERNAL, "this libcurl does not expose its TLS configuration");
-    trust->refs++;
-    *ret_trust = trust;
+        curl_easy_setopt(easy, CURLOPT_ISSUERCERT, bundle->name) != CURLE_OK)
+        return error_set(err, GRPC_STATUS_INTERNAL, "this libcurl lacks an option, or memory");
     return 0;
 }
 
 #else
+
+#include <openssl/ssl.h>
 
 struct trust_store {
     char unused;
@@ -228,18 +242,74 @@ void trust_store_destroy(struct trust_store *store)
     free(store);
 }
 
+static void bundle_release(struct bundle *bundle)
+{
+    (void)bundle;
+}
+
+static int use_bundle(struct trust_store *store, CURL *easy, const struct trust_source *source,
+                      struct trust *trust, struct error **err)
+{
+    (void)store;
+    (void)trust;
+    return leave_to_curl(easy, source, err);
+}
+
+/* OpenSSL has verified the chain, with its name constraints. */
+static int check_server(struct trust *trust, X509 *certificate)
+{
+    unsigned char *der = NULL;
+    int len = i2d_X509(certificate, &der);
+    if (len < 0)
+        return -1;
+    int result = server_certificate_check(&trust->check, der_span(der, (size_t)len), /* depth= */ 0);
+    OPENSSL_free(der);
+    return result;
+}
+
+static int on_verify(X509_STORE_CTX *chain, void *arg)
+{
+    struct trust *trust = arg;
+    X509 *certificate = X509_STORE_CTX_get0_cert(chain);
+
+    trust->check = (struct server_certificate_check){0};
+    int verified = X509_verify_cert(chain);
+    if (verified <= 0 || (certificate != NULL && check_server(trust, certificate) == 0))
+        return verified;
+    X509_STORE_CTX_set_error(chain, X509_V_ERR_APPLICATION_VERIFICATION);
+    return 0;
+}
+
+/* The call that makes a connection holds `arg` until the handshake is over. */
+static CURLcode on_tls_config(CURL *easy, void *context, void *arg)
+{
+    (void)easy;
+    SSL_CTX_set_cert_verify_callback(context, on_verify, arg);
+    return CURLE_OK;
+}
+
+#endif
+
 void trust_release(struct trust *trust)
 {
-    (void)trust;
+    if (trust == NULL)
+        return;
+    bundle_release(trust->bundle);
+    free(trust);
 }
 
 int trust_apply(struct trust_store *store, CURL *easy, const struct trust_source *source, bool tls_proxy,
                 struct trust **ret_trust, struct error **err)
 {
-    (void)store;
-    (void)tls_proxy;
-    *ret_trust = NULL;
-    return leave_to_curl(easy, source, err);
-}
+    struct trust *trust = calloc(1, sizeof(*trust));
 
-#endif
+    *ret_trust = trust;
+    if (trust == NULL)
+        return error_no_memory(err, "CA certificates");
+    if ((tls_proxy ? leave_to_curl(easy, source, err) : use_bundle(store, easy, source, trust, err)) < 0)
+        return -1;
+    if (curl_easy_setopt(easy, CURLOPT_SSL_CTX_FUNCTION, on_tls_config) != CURLE_OK ||
+        curl_easy_setopt(easy, CURLOPT_SSL_CTX_DATA, trust) != CURLE_OK)
+        return error_set(err, GRPC_STATUS_INTERNAL, "this libcurl does not expose its TLS configuration");
+    return 0;
+}

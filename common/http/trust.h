@@ -5,6 +5,8 @@
  * usual 144 certificates. With that back end (HTTP_TLS_MBEDTLS) a bundle is parsed when it is first used and
  * again when its file has changed, and connections share the result. The OpenSSL back end keeps parsed
  * bundles itself (curl 7.87 and later) and only gets the path.
+ *
+ * With both, server_certificate.h has a word in the handshake, before anything is sent to the server.
  */
 #ifndef COMMON_HTTP_TRUST_H
 #define COMMON_HTTP_TRUST_H
@@ -16,7 +18,7 @@
 #include "common/base/error.h"
 
 struct trust_store;
-struct trust; /* the CAs of one call, shared with other calls */
+struct trust; /* the CAs of one call and the check of its server's certificate */
 
 enum { TRUST_MAX_KEPT = 8 }; /* bundles: the system's, the API server's and their successors */
 
@@ -32,12 +34,16 @@ struct trust_source {
 /* NULL on lack of memory. */
 struct trust_store *trust_store_create(void);
 
-/* Makes `easy` trust `source` for servers. `tls_proxy`: there will be a second handshake, with a proxy that
- * has other CAs; bundles are then left to curl, which does not say for which handshake it exposes a
- * configuration. Sets *ret_trust, to be released after the transfer's end; it may be NULL. Errors: a bundle
- * that cannot be read or holds no certificate (UNAVAILABLE), INTERNAL when libcurl lacks an option. */
+/* Makes `easy` trust `source` for servers. `tls_proxy`: there will be a second handshake, with a proxy
+ * that has other CAs; bundles are then left to curl, which does not say for which handshake it exposes a
+ * configuration. Sets *ret_trust, to be released after the transfer's end. Errors: a bundle that cannot be
+ * read or holds no certificate (UNAVAILABLE), INTERNAL when libcurl lacks an option. */
 int trust_apply(struct trust_store *store, CURL *easy, const struct trust_source *source, bool tls_proxy,
                 struct trust **ret_trust, struct error **err);
+
+/* What server_certificate.h found wrong with the certificate of the last handshake; NULL: nothing, or
+ * `trust` is NULL. Borrowed. */
+const char *trust_refusal(const struct trust *trust);
 
 /* Accepts NULL. */
 void trust_release(struct trust *trust);

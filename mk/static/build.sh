@@ -36,7 +36,7 @@ else
     queue=/usr/$triple/include/sys/queue.h
 fi
 
-state=$({ cat "$deps/packages" "$root"/mk/static/{build.sh,mbedtls_config.h,mbedtls-curve25519.patch}; "$gcc" --version; } | sha256sum)
+state=$({ cat "$deps/packages" "$root"/mk/static/{build.sh,mbedtls_config.h,mbedtls-curve25519.patch,mbedtls-certificates.patch}; "$gcc" --version; } | sha256sum)
 if [ "$(cat "$prefix/.state" 2>/dev/null)" != "$state" ]; then
     rm -rf "$prefix"
     mkdir -p "$prefix/bin" "$prefix/include" "$prefix/lib" "$obj"
@@ -147,6 +147,8 @@ build_mbedtls() {
         "$src/mbedtls/library/ssl_tls12_client.c"
     # The arithmetic of Curve25519, most of what a handshake costs: 2.2 ms before, 1 ms with it.
     grep -q ecp_mul_curve25519 "$src/mbedtls/library/ecp.c" || patch -d "$src/mbedtls" -p1 < "$root/mk/static/mbedtls-curve25519.patch"
+    # Name constraints and RSA-PSS keys.
+    grep -q 'MBEDTLS_X509_EXT_NAME_CONSTRAINTS) != 0' "$src/mbedtls/library/x509_crt.c" || patch -d "$src/mbedtls" -p1 < "$root/mk/static/mbedtls-certificates.patch"
     cp "$root/mk/static/mbedtls_config.h" "$prefix/include/mbedtls_release_config.h"
     cflags="$cflags -DMBEDTLS_USER_CONFIG_FILE='<mbedtls_release_config.h>'" \
         with_cmake "$src/mbedtls" -DENABLE_PROGRAMS=OFF -DENABLE_TESTING=OFF -DGEN_FILES=OFF -DUSE_STATIC_MBEDTLS_LIBRARY=ON

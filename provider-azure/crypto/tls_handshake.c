@@ -11,6 +11,7 @@
 
 #include "common/crypto/kernel_random.h"
 #include "common/crypto/mbedtls_compat.h"
+#include "common/crypto/server_certificate.h"
 
 /* A flight has some KiB in either direction; one that is longer is cut off. */
 enum { INPUT_MAX = 256 * 1024, OUTPUT_MAX = 256 * 1024 };
@@ -23,6 +24,7 @@ struct tls_handshake {
     mbedtls_ssl_context ssl;
     mbedtls_ssl_config config;
     mbedtls_x509_crt ca;
+    struct server_certificate_check check;
 };
 
 static int on_receive(void *arg, unsigned char *out, size_t len)
@@ -77,6 +79,7 @@ static int set_up(struct tls_handshake *handshake, const char *server_name, cons
     mbedtls_ssl_conf_authmode(config, MBEDTLS_SSL_VERIFY_REQUIRED);
     mbedtls_ssl_conf_ca_chain(config, &handshake->ca, NULL);
     mbedtls_ssl_conf_rng(config, kernel_random, NULL);
+    server_certificate_configure(&handshake->check, config);
     if (mbedtls_ssl_setup(&handshake->ssl, config) != 0 ||
         mbedtls_ssl_set_hostname(&handshake->ssl, server_name) != 0)
         return error_no_memory(err, NULL);
@@ -149,7 +152,10 @@ void tls_handshake_reason(const struct tls_handshake *handshake, char *ret, size
 {
     uint32_t flags = mbedtls_ssl_get_verify_result(&handshake->ssl);
     ret[0] = '\0';
-    if (handshake->result == MBEDTLS_ERR_X509_CERT_VERIFY_FAILED && flags != 0 && flags != UINT32_MAX) {
+    if (*handshake->check.reason != '\0') {
+        (void)snprintf(ret, size, "%s", handshake->check.reason);
+    } else if (handshake->result == MBEDTLS_ERR_X509_CERT_VERIFY_FAILED && flags != 0 &&
+               flags != UINT32_MAX) {
         (void)mbedtls_x509_crt_verify_info(ret, size, "", flags);
         for (char *at = ret; *at != '\0'; at++)
             *at = *at == '\n' ? (at[1] == '\0' ? '\0' : ' ') : *at;

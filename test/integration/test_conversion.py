@@ -52,7 +52,7 @@ def compare(client, wanted, kind="secret", **fields):
     """Mounts all objects of `wanted` (name -> (bytes, recipe)) and compares."""
     names = iter(wanted)
     while batch := list(islice(names, BATCH)):
-        got = files(mount(client, objects=objects_of(*(item(name, kind, **fields) for name in batch)), timeout=60))
+        got = files(mount(client, objects=objects_of(*(item(name, kind, **fields) for name in batch)), timeout=150))
         for name in batch:
             assert got[name] == wanted[name][0], f"{name}: {wanted[name][1]}: {subjects(got[name])} instead of {subjects(wanted[name][0])}"
 

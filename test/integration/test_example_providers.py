@@ -1,6 +1,7 @@
 """The two example providers, built and started as their texts say, behind the real driver."""
 
 import hashlib
+import socket
 import subprocess
 import sys
 
@@ -52,6 +53,11 @@ def start_python(sdk, node, root):
                    node.directory, env={"PYTHONPATH": str(modules), "PYTHONDONTWRITEBYTECODE": "1"})
 
 
+def listens(path):
+    with socket.socket(socket.AF_UNIX) as client:
+        return client.connect_ex(str(path)) == 0
+
+
 @pytest.fixture(params=[start_c, start_python], ids=["c", "python"])
 def example(request, sdk, node, driver):
     if SANITIZED:
@@ -63,7 +69,7 @@ def example(request, sdk, node, driver):
     (root / "default/api-key").write_bytes(b"k1")
     (root / "other/theirs").write_bytes(b"not yours")
     provider = request.param(sdk, node, root)
-    wait_until(node.provider_socket("directory").exists, what="the example to listen")
+    wait_until(lambda: listens(node.provider_socket("directory")), what="the example to listen")
     yield provider, driver, node, root
     provider.destroy()
 

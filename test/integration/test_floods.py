@@ -70,7 +70,7 @@ def test_a_flood_from_a_provider_fails_its_mount_only(driver, node, scripted, na
         driver.publish(rpc.publish_request(other, class_name="good", volume="other"), timeout=5 * PATIENCE)
         assert call.exception(timeout=10 * PATIENCE) is not None
         assert driver.rss_kib() < before + 8192 * PATIENCE
-    assert mounts.mounts_below(target) == []
+    wait_until(lambda: mounts.mounts_below(target) == [], what="the mount to be rolled back")  # the caller may have given up before
     assert mounts.contents(other) == {"file": b"content"}
     scripted()
     driver.publish(rpc.publish_request(target, volume="flooded"))
@@ -87,5 +87,5 @@ def test_a_provider_that_takes_no_request_runs_into_the_deadline(driver, node, w
         send_all(sock, http2.frame(http2.SETTINGS, 0, 0, struct.pack("!HI", 4, window)))
     with RawProvider(node.provider_socket(), act):
         assert driver.publish_failure(rpc.publish_request(target), timeout=1)[0] == rpc.CODES.DEADLINE_EXCEEDED
-    assert mounts.mounts_below(target) == []
+    wait_until(lambda: mounts.mounts_below(target) == [], what="the mount to be rolled back")  # the caller may have given up before
     assert driver.alive

@@ -94,7 +94,7 @@ def test_an_encrypted_key_of_as_many_rounds_as_are_recommended(client, emulator,
                          check=True, capture_output=True).stdout.decode()
     register(emulator, certificate)
     odd = certificate.certificate_pem.replace("\n", " \t\n")
-    assert mount(client, {"clientid": APP, "clientcertificate": key + odd, "clientcertificatepassword": "geheim"}) == SECRET1
+    assert mount(client, {"clientid": APP, "clientcertificate": key + odd, "clientcertificatepassword": "geheim"}, timeout=150) == SECRET1
 
 
 def test_each_token_request_carries_an_assertion_of_its_own(client, emulator, certificate):
@@ -168,7 +168,7 @@ def test_a_file_that_is_slow_to_open_holds_up_no_other_mount(client, emulator, c
             "clientcertificatepassword": "geheim"}
     mount(client, tutorial.CREDENTIALS)
     results = []
-    thread = threading.Thread(target=lambda: results.append(mount(client, slow, timeout=60)))
+    thread = threading.Thread(target=lambda: results.append(mount(client, slow, timeout=150)))
     thread.start()
     others = 0
     while thread.is_alive():

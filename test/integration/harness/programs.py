@@ -71,7 +71,7 @@ class Driver(Process):
         flags = ["-v=5", "--health-addr=0", "--registration-dir="]
         return [*flags, f"--class-dir={node.classes}"] if standalone else flags
 
-    def wait_ready(self, timeout=20):
+    def wait_ready(self, timeout=60):
         deadline = time.monotonic() + timeout * PATIENCE
         while True:
             if not self.alive:
@@ -120,7 +120,7 @@ class Azure(Process):
         super().__init__(name, argv, node.directory, env={key: value for key, value in environment.items() if value is not None})
         self.wait_ready(120 if wrapper else 20)  # valgrind and the like take their time
 
-    def wait_ready(self, timeout=20):
+    def wait_ready(self, timeout=60):
         def serves():
             assert self.alive, f"the provider ended with status {self.popen.returncode}\n{self.log[-4000:]}"
             if not self.socket.exists():

@@ -49,8 +49,9 @@ def warnings(admin, namespace):
 
 
 BAD = {
-    "provider": (spc(provider=""), "spec.provider is empty"),
-    "no spec": ({"apiVersion": "secrets-store.csi.x-k8s.io/v1", "kind": "SecretProviderClass", "metadata": {"name": "x"}}, "spec.provider is empty"),
+    "provider": (spc(provider=""), "spec.provider or spec.parameters is empty"),
+    "parameters": (dict(spc(), spec={"provider": "azure"}), "spec.provider or spec.parameters is empty"),
+    "no spec": ({"apiVersion": "secrets-store.csi.x-k8s.io/v1", "kind": "SecretProviderClass", "metadata": {"name": "x"}}, "spec.provider or spec.parameters is empty"),
     "indented": (synced({"data": [{"objectName": "a", "key": "b", "secretName": "synced", "type": "Opaque"}]}),
                  "neither secretName nor type. If they are indented like the entries of data, move them"),
     "no name": (synced(without(secret_object(), "secretName")), "has no secretName"),

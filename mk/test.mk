@@ -68,7 +68,7 @@ RANDOM_STEPS ?= 100
 .PHONY: random-sync
 random-sync: deps-test ## run random sequences of edits, mounts, kills, deletions and faults (RANDOM_RUNS, RANDOM_STEPS, RANDOM_SEED)
 	$(MAKE) $(jobs) VARIANT=release CC=gcc programs emulator
-	@BUILD=build/release WORKERS=4 RANDOM_RUNS=$(RANDOM_RUNS) RANDOM_STEPS=$(RANDOM_STEPS) test/integration/run.sh test/integration/test_random_sync.py -q
+	@BUILD=build/release WORKERS=4 RANDOM_RUNS=$(RANDOM_RUNS) RANDOM_STEPS=$(RANDOM_STEPS) test/integration/run.sh test/integration/test_random_sync.py test/apiserver/test_random_nodes.py -q
 
 # Not part of another target, because only these tests need a package index.
 .PHONY: sdk-test

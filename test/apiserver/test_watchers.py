@@ -5,6 +5,7 @@ import json
 import threading
 
 import grpc
+import pytest
 from cluster import manifests
 from cluster.objects import spc
 from cluster.secrets import STATUSES, reference, requests_for, secret_object
@@ -16,11 +17,11 @@ FAST = ("--enable-secret-rotation=true", "--rotation-poll-interval=1s", "--secre
 
 
 class Watcher:
-    """Counts the events of the namespace's status objects, and the restarts that a controller would make which compares the hash of
-    their objects, as Stakater Reloader does."""
+    """Counts the events of the namespace's status objects, and the restarts of a workload that a controller makes which works as Stakater Reloader:
+    an object whose pairs change gives their hash to the workload, which restarts if it has another one."""
 
     def __init__(self, admin, namespace):
-        self.events, self.restarts, self._hashes = [], 0, {}
+        self.events, self.restarts, self._hashes, self._workload = [], 0, {}, None
         version = admin.request("GET", admin.path(STATUSES, namespace))["metadata"]["resourceVersion"]
         self._thread = threading.Thread(target=self._run, args=(admin, namespace, version), daemon=True)
         self._thread.start()
@@ -29,33 +30,45 @@ class Watcher:
         for type_, item in admin.watch(STATUSES, namespace, timeout=170, resourceVersion=version):
             self.events.append(type_)
             status = item.get("status", {})
-            pairs = sorted(f"{pair['id']}={pair['version']}" for pair in status.get("objects", []))
-            digest = hashlib.sha256(json.dumps(pairs).encode()).hexdigest()
-            key = status.get("secretProviderClassName")
-            if key in self._hashes and self._hashes[key] != digest:
+            pairs = [*sorted(f"{pair['id']}={pair['version']}" for pair in status.get("objects", [])), status["secretProviderClassName"]]
+            digest, name = hashlib.sha256(json.dumps(pairs).encode()).hexdigest(), item["metadata"]["name"]
+            changed = type_ == "MODIFIED" and self._hashes.get(name) != digest
+            self._hashes[name] = digest
+            if changed and self._workload != digest:
+                self._workload = digest
                 self.restarts += 1
-            self._hashes[key] = digest
 
 
-def rotate(driver, provider, pod, n):
-    wanted = len(provider.requests) + n
+def rotate(driver, provider, pods, n):
+    wanted = len(provider.requests) + n * len(pods)
 
     def checked():
-        driver.publish(pod.publish_request())
+        for pod in pods:
+            driver.publish(pod.publish_request())
         return len(provider.requests) >= wanted
     wait_until(checked, 30 + 2 * n, f"{n} rotation checks", pause=0.1)
 
 
-def test_a_status_object_changes_once_per_rotation_and_never_else(admin, server, namespace, make_pod, replica_set, start_cluster_driver, scripted):
-    """20 rotation checks without a change, then 3 rotations with checks between them, a failing provider, an edited class, a restart."""
-    files = {"file": b"0", "other": b"o"}
-    fails = []
+@pytest.fixture
+def files(scripted):
+    """The contents that the provider returns, each with its digest as its version. files.fails: whether it fails instead."""
+    return Files(scripted)
 
-    def mount(_request, context):
-        if fails:
+
+class Files(dict):
+    def __init__(self, scripted):
+        super().__init__(file=b"0", other=b"o")
+        self.fails = False
+        self.provider = scripted(self._mount)
+
+    def _mount(self, _request, context):
+        if self.fails:
             context.abort(grpc.StatusCode.UNAVAILABLE, "the vault does not respond")
-        return mount_response(dict(files), {name: hashlib.sha256(content).hexdigest()[:8] for name, content in files.items()})
-    provider = scripted(mount)
+        return mount_response(dict(self), {name: hashlib.sha256(content).hexdigest()[:8] for name, content in self.items()})
+
+
+def test_a_status_object_changes_once_per_rotation_and_never_else(admin, server, namespace, make_pod, replica_set, start_cluster_driver, files):
+    """20 rotation checks without a change, then 3 rotations with checks between them, a failing provider, an edited class, a restart."""
     admin.create(spc(secretObjects=[secret_object()]), namespace)
     driver = start_cluster_driver(*FAST)
     pod = make_pod(owners=[reference(replica_set("web"))])
@@ -63,25 +76,41 @@ def test_a_status_object_changes_once_per_rotation_and_never_else(admin, server,
     driver.publish(pod.publish_request())
     wait_until(lambda: watcher.events == ["ADDED"], 10, "the status object")
     since = len(server.events())
-    rotate(driver, provider, pod, 20)
+    rotate(driver, files.provider, [pod], 20)
     assert watcher.events == ["ADDED"] and watcher.restarts == 0
     assert requests_for(server, manifests.DRIVER_USER, STATUSES, since) == []
     for number in range(1, 4):
         files["file"] = b"%d" % number
-        rotate(driver, provider, pod, 3)
+        rotate(driver, files.provider, [pod], 3)
         wait_until(lambda number=number: watcher.restarts == number, 10, "the restart")
         assert watcher.events == ["ADDED"] + ["MODIFIED"] * number
     current = admin.get("secretproviderclasses", namespace, "azure-kvname")
     current["metadata"]["annotations"] = {"note": "no content"}
     admin.update(current)
-    rotate(driver, provider, pod, 2)
+    rotate(driver, files.provider, [pod], 2)
     driver.stop()
     again = start_cluster_driver(*FAST, name="again")
-    rotate(again, provider, pod, 3)
+    rotate(again, files.provider, [pod], 3)
     assert watcher.events == ["ADDED"] + ["MODIFIED"] * 3 and watcher.restarts == 3
-    fails.append(True)
-    rotate(again, provider, pod, 1)
+    files.fails = True
+    rotate(again, files.provider, [pod], 1)
     wait_until(lambda: len(watcher.events) == 5, 10, "the error in the status object", pause=0.1)
-    fails.clear()
-    rotate(again, provider, pod, 2)
+    files.fails = False
+    rotate(again, files.provider, [pod], 2)
     assert watcher.restarts == 3
+
+
+def test_a_workload_of_several_pods_restarts_once_per_rotation(admin, namespace, make_pod, replica_set, start_cluster_driver, files):
+    """Each pod rotates at its own time. The first brings the restart, the others have nothing new."""
+    admin.create(spc(secretObjects=[secret_object()]), namespace)
+    driver, owner, watcher = start_cluster_driver(*FAST), reference(replica_set("web")), Watcher(admin, namespace)
+    pods = [make_pod(f"web-{number}", owners=[owner]) for number in range(3)]
+    for pod in pods:
+        driver.publish(pod.publish_request())
+    rotate(driver, files.provider, pods, 5)
+    assert watcher.events == ["ADDED"] * 3 and watcher.restarts == 0
+    for number in range(1, 4):
+        files["file"] = b"%d" % number
+        rotate(driver, files.provider, pods, 3)
+        wait_until(lambda number=number: len(watcher.events) == 3 + 3 * number, 10, "an event of each pod")
+        assert watcher.restarts == number

@@ -191,10 +191,11 @@ bool secret_content_names(const struct secret_content *content, const char *key)
 static void remove_value(struct secret_content *content, const char *key)
 {
     struct secret_value *value = find_value(content, key);
-    struct secret_value *end = content->values + content->n_values;
+    const struct secret_value *end;
 
     if (value == NULL)
         return;
+    end = content->values + content->n_values;
     free(value->key);
     secret_destroy(value->bytes);
     memmove(value, value + 1, (size_t)(end - value - 1) * sizeof(*value));

@@ -63,6 +63,15 @@ fuzz: deps-fuzz ## run every fuzz target for FUZZ_SECONDS (60)
 	$(MAKE) $(jobs) VARIANT=fuzz CC=clang fuzzers
 	@BUILD=build/fuzz-clang FUZZ_SECONDS=$(FUZZ_SECONDS) test/fuzz/run.sh
 
+.PHONY: fuzz-coverage fuzz-merge
+fuzz-coverage: deps-test ## lines and branches of each parser that the committed fuzz corpora run; fails below 90 % of the lines
+	$(MAKE) $(jobs) VARIANT=coverage CC=gcc fuzzers
+	@$(PYTHON) test/fuzz/coverage.py build/coverage
+
+fuzz-merge: deps-fuzz ## add what `make fuzz` has found to the committed corpora, as few files as reach as much
+	$(MAKE) $(jobs) VARIANT=fuzz CC=clang fuzzers
+	@BUILD=build/fuzz-clang test/fuzz/merge.sh
+
 RANDOM_RUNS ?= 100
 RANDOM_STEPS ?= 100
 .PHONY: random-sync

@@ -241,6 +241,12 @@ class Run:
         for target, result in results or [("fuzz", "no target ran")]:
             self.totals.add(f"fuzz {target}", None if result == "ok" else f"{result}, see {log_path.relative_to(ROOT)}")
 
+    def fuzz_coverage(self, build):
+        """What the committed corpora run of each parser."""
+        with self.screen.step("fuzz coverage"):
+            status, log_path = self.command("fuzz-coverage", [sys.executable, ROOT / "test/fuzz/coverage.py", str(build)], os.environ)
+        self.totals.add("fuzz coverage", None if status == 0 else f"see {log_path.relative_to(ROOT)}")
+
     def join(self):
         while self.background:
             self.background.pop().join()
@@ -359,6 +365,7 @@ def everything(run, full):
         builder.add("upstream", *UPSTREAM)
         builder.add("newest kubernetes", "env", "KUBERNETES=newest", *FULL_KUBERNETES)
         builder.make("fuzz", "fuzzers", compiler=("CC=clang",))
+        builder.make("coverage", "fuzzers")
     builder.start()
 
     apiserver = []
@@ -384,6 +391,8 @@ def everything(run, full):
                 run.pytest(RELEASE, "release", ["test/e2e"], "test/e2e/run.sh", "e2e", workers="1", kubernetes="newest")
         if builder.wait("fuzz"):
             run.fuzz(FUZZ)
+        if builder.wait("coverage"):
+            run.fuzz_coverage(COVERAGE)
 
 
 if __name__ == "__main__":

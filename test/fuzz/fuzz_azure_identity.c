@@ -1,5 +1,8 @@
 /*
- * fuzz_azure_identity.c - responses of Entra, IMDS and NMI, of any status.
+ * fuzz_azure_identity.c - the token requests of each identity, and responses of Entra, IMDS and NMI, of any
+ * status.
+ *
+ * A request goes to the identity's own service; a response of another status than 200 has no token.
  */
 #include <stddef.h>
 #include <stdint.h>
@@ -9,6 +12,19 @@
 #include "provider-azure/identity/identity.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void build_request(const struct identity *identity)
+{
+    const struct token_proxy_endpoint endpoint = {
+        .base = "https://sni/", .connect_to = "proxy:443", .host = "proxy", .ca_pem = "x", .ca_pem_len = 1};
+    const struct token_request_context context = {.now_unix = 1700000000, .endpoint = &endpoint};
+    struct token_request request = {0};
+
+    if (identity->ops->build_request(identity, &context, &request, NULL) == 0 &&
+        (request.host == NULL || strstr(request.url, request.host) == NULL))
+        abort();
+    token_request_finish(&request);
+}
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -47,8 +63,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         struct secret *sent = secret_from_bytes(echoed, strlen(echoed));
         buffer_init(&reply.body, size);
         (void)buffer_append(&reply.body, data + 1, size - 1, NULL);
-        if (identity != NULL)
-            token_unref(identity->ops->parse_response(identity, &reply, sent, 1700000000, &error));
+        if (identity != NULL) {
+            build_request(identity);
+            struct token *token = identity->ops->parse_response(identity, &reply, sent, 1700000000, &error);
+            if ((token == NULL) == (error == NULL) || (token != NULL && reply.status != 200))
+                abort();
+            token_unref(token);
+        }
         secret_destroy(sent);
         error_free(error);
         buffer_finish(&reply.body);

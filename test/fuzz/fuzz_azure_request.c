@@ -1,5 +1,6 @@
 /*
- * fuzz_azure_request.c - attributes as JSON: all parameters of a mount.
+ * fuzz_azure_request.c - attributes as JSON: all parameters of a mount. Those that begin with
+ * "secret." are of the Secret instead.
  */
 #include <stddef.h>
 #include <stdint.h>
@@ -18,16 +19,26 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct cloud cloud = {0};
     if (cloud_resolve("AzurePublicCloud", NULL, &cloud, NULL) < 0)
         abort();
-    const struct request_defaults defaults = {
-        .cloud = &cloud, .ca_dir = "/nonexistent", .endpoints = {.imds = "http://imds", .nmi = "http://nmi"}};
+    static struct class_reports reports;
+    const struct request_defaults defaults = {.cloud = &cloud,
+                                              .ca_dir = "/nonexistent",
+                                              .reports = &reports,
+                                              .endpoints = {.imds = "http://imds", .nmi = "http://nmi"}};
+    cleanup_error struct error *error = NULL;
     const struct mount_input input = {.attributes = &attributes, .secrets = &secrets, .permission = 0644};
     (void)string_map_set(&secrets, "clientid", "a", NULL);
     (void)string_map_set(&secrets, "clientsecret", "b", NULL);
     if (string_map_from_json(&attributes, (const char *)data, size, NULL, NULL) == 0) {
         /* A fuzzer must not read files of its choice. */
         (void)string_map_set(&attributes, "cloudEnvFileName", "/nonexistent", NULL);
-        if (mount_request_parse(&input, &defaults, &request, NULL) == 0)
+        for (size_t i = 0; i < attributes.n; i++)
+            if (strncmp(attributes.entries[i].key, "secret.", 7) == 0)
+                (void)string_map_set(&secrets, attributes.entries[i].key + 7, attributes.entries[i].value,
+                                     NULL);
+        if (mount_request_parse(&input, &defaults, &request, &error) == 0)
             mount_request_finish(&request);
+        else if (error == NULL)
+            abort();
     }
     string_map_finish(&attributes);
     string_map_finish(&secrets);

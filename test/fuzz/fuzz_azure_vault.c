@@ -12,8 +12,6 @@
 #include "provider-azure/vault/vault_list.h"
 #include "test/unit/content_converter.h"
 
-static const struct content_options content_options = {.order = CERTIFICATE_ORDER_CHAIN};
-
 /* What is kept is what was asked for. */
 static void check_list(const struct vault_list *list)
 {
@@ -59,6 +57,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     const char *text = (const char *)data + 1;
     if (size < 1)
         return 0;
+    const struct content_options content_options = {.order = (data[0] & 16) != 0 ? CERTIFICATE_ORDER_AS_STORED
+                                                                                 : CERTIFICATE_ORDER_CHAIN,
+                                                    .separate_files = (data[0] & 8) != 0};
     for (int type = OBJECT_SECRET; type <= OBJECT_CERT; type++) {
         const struct object_item item = {.type = (enum object_type)type,
                                          .format = (data[0] & 1) != 0 ? OBJECT_PFX : OBJECT_PEM,

@@ -1,8 +1,8 @@
 /*
  * fuzz_json.c - the strict JSON reader on any bytes.
  *
- * What is accepted must survive a round trip: printed and parsed again it is the same tree, and nothing in it
- * may break what the header promises (no duplicate keys, bounded depth).
+ * What is accepted must survive a round trip: printed and parsed again it is the same tree, and
+ * nothing in it may break what the header promises (no duplicate keys, bounded depth).
  */
 #undef NDEBUG /* the assertions are the test */
 #include <assert.h>
@@ -36,6 +36,38 @@ static void read_members(const cJSON *object)
     (void)json_opt_object(object, "a", &member, /* err= */ NULL);
     (void)json_opt_bool(object, "a", true, &truth, /* err= */ NULL);
     (void)json_opt_int(object, "a", 1, &number, /* err= */ NULL);
+    (void)json_get_object(object, "a", &member, /* err= */ NULL);
+}
+
+/* The text of each member of an object is that of its value. */
+static void read_texts(const char *text, size_t len)
+{
+    enum { MEMBERS_MAX = 64 };
+    const struct json_options options = {.max_len = 64 * 1024, .flags = JSON_SHALLOW};
+    cleanup_json cJSON *json = json_parse_options(text, len, &options, NULL);
+    cleanup_json cJSON *whole = json_parse(text, len, 64 * 1024, NULL);
+    struct json_text texts[MEMBERS_MAX];
+    size_t n = cJSON_IsObject(json) ? (size_t)cJSON_GetArraySize(json) : 0;
+    if (n == 0 || n > MEMBERS_MAX)
+        return;
+    json_member_texts(text, len, texts, n);
+    const cJSON *member = whole != NULL ? whole->child : NULL;
+    for (size_t i = 0; i < n; i++, member = member != NULL ? member->next : NULL) {
+        assert(texts[i].at >= text && texts[i].len > 0 && texts[i].at + texts[i].len <= text + len);
+        cleanup_json cJSON *value = json_parse(texts[i].at, texts[i].len, 64 * 1024, NULL);
+        assert(member == NULL || cJSON_Compare(member, value, /* case_sensitive= */ 1));
+    }
+}
+
+/* Whatever the bytes were, they are UTF-8 then, and may be cut where utf8_floor() says. */
+static void sanitize(const char *text, size_t len)
+{
+    char *copy = strndup(text, len);
+    assert(copy != NULL);
+    utf8_sanitize(copy);
+    size_t all = strlen(copy), cut = utf8_floor(copy, all / 2);
+    assert(utf8_valid(copy, all) && cut <= all / 2 && utf8_valid(copy, cut));
+    free(copy);
 }
 
 /* A text that is read in part is one that is read as a whole (but for duplicates and numbers out of range in
@@ -67,6 +99,8 @@ static void read_in_part(const char *text, size_t len)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     read_in_part((const char *)data, size);
+    read_texts((const char *)data, size);
+    sanitize(size > 0 ? (const char *)data : "", size);
     cleanup_error struct error *err = NULL;
     cleanup_json cJSON *json = json_parse((const char *)data, size, 64 * 1024, &err);
     assert((json == NULL) == (err != NULL));

@@ -1,6 +1,7 @@
 /*
  * fuzz_kube_json.c - any text as a response of the Kubernetes API server: a class, a list, or a Status.
  */
+#undef NDEBUG /* the assertions are the test */
 #include <assert.h>
 #include <stdint.h>
 #include <string.h>
@@ -42,6 +43,7 @@ static void as_failure(const cJSON *json)
         assert(error_code(error) != GRPC_STATUS_OK);
         assert(error_message(error)[0] != '\0');
         assert(kube_refusal_hint(kube_refusal_of(error), "") != NULL);
+        assert(kube_is_being_deleted(json) == (kube_metadata_string(json, "deletionTimestamp")[0] != '\0'));
     }
 }
 

@@ -3,6 +3,7 @@
  * are
  * resolved in a directory that does not exist; an absolute one may be opened, but only read.
  */
+#undef NDEBUG /* the assertions are the test */
 #include <assert.h>
 #include <stdint.h>
 #include <string.h>

@@ -1,6 +1,8 @@
 /*
- * fuzz_pod_status.c - any text as a status object: as the API server returns it, and as a file that is swept.
+ * fuzz_pod_status.c - any text as a status object: as the API server returns it, and as a file that is
+ * swept.
  */
+#undef NDEBUG /* the assertions are the test */
 #include <assert.h>
 #include <stdint.h>
 #include <string.h>
@@ -70,6 +72,24 @@ static void patch_to_desired(const cJSON *json, const struct desired_pod_status 
     assert(pod_status_patch(current, desired, POD_STATUS_PATCH_ERROR_TEXT, &other_path, &error) == NULL);
 }
 
+/* A new object is as desired, and has a name that the API server accepts, whatever the pod's is. */
+static void create(const char *text, size_t len, const struct desired_pod_status *desired)
+{
+    cleanup_free char *pod = strndup(len > 0 ? text : "", len);
+    cleanup_error struct error *error = NULL;
+    bool other_path = false;
+
+    for (unsigned flags = 0; pod != NULL && flags <= POD_STATUS_NAME_UNIQUE; flags++) {
+        cleanup_free char *name = pod_status_name(pod, "shop", "db", flags, /* err= */ NULL);
+        assert(name == NULL || strlen(name) <= 253);
+    }
+    cleanup_free char *label = pod != NULL ? pod_status_node_label(pod, /* err= */ NULL) : NULL;
+    assert(label == NULL || strlen(label) <= 63);
+    cleanup_json cJSON *object = pod_status_object(desired, "name", &error);
+    assert(object != NULL && pod_status_relation(object, desired) == POD_STATUS_OURS);
+    assert(pod_status_patch(object, desired, POD_STATUS_PATCH_ERROR_TEXT, &other_path, &error) == NULL);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     cleanup_json cJSON *json = json_parse((const char *)data, size, 1 << 20, /* err= */ NULL);
@@ -84,6 +104,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         struct desired_pod_status *desired = desired_of(type, type == VOLUME_EVENT_FAILED ? failure : NULL);
 
         patch_to_desired(json, desired);
+        create((const char *)data, size, desired);
         desired_pod_status_destroy(desired);
     }
     return 0;

@@ -9,11 +9,29 @@
 #include <string.h>
 
 #include "common/base/json.h"
+#include "driver/sync/refused_fields.h"
 #include "driver/sync/secret_patch.h"
 #include "driver/sync/secret_release.h"
 #include "test/unit/merge_patch.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+/* What was sent and is there is not refused; what is not there is, and then nothing more is. */
+static void refuse(const cJSON *sent, const cJSON *object)
+{
+    cleanup_refused_fields struct refused_fields fields = {0}, again = {0};
+    const cJSON *patch = cJSON_GetObjectItemCaseSensitive(sent, "metadata");
+    const cJSON *metadata = cJSON_GetObjectItemCaseSensitive(object, "metadata");
+    size_t n = 0;
+
+    if (refused_fields_compare(&fields, patch, patch) < 0 || fields.n != 0)
+        abort();
+    if (refused_fields_compare(&fields, patch, metadata) < 0 || refused_fields_merge(&again, &fields) < 0 ||
+        refused_fields_compare(&again, patch, metadata) < 0 || again.n != fields.n)
+        abort();
+    if (refused_fields_new(&again, &fields, &n) != NULL || n != 0)
+        abort();
+}
 
 /* Returns true when there was nothing to change. */
 static bool settle(const struct desired_secret *desired, cJSON *current)
@@ -22,8 +40,18 @@ static bool settle(const struct desired_secret *desired, cJSON *current)
 
     if (secret_patch_build(desired, current, &patch, /* err= */ NULL) < 0 || patch.json == NULL)
         return true;
+    refuse(patch.json, current);
     merge_patch(current, patch.json);
     return false;
+}
+
+/* A new Secret is as desired. */
+static void create(const struct desired_secret *desired)
+{
+    cleanup_json cJSON *object = secret_patch_new_object("shop", desired, /* err= */ NULL);
+
+    if (object == NULL || (!settle(desired, object) && !settle(desired, object)))
+        abort();
 }
 
 /* After its release nothing of it is left to release. */
@@ -63,6 +91,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         if (!settle(&desired, current) && !settle(&desired, current) && !settle(&desired, current))
             abort();
         release(&owners, current);
+        create(&desired);
     }
     string_map_finish(&content.labels);
     for (size_t i = 0; i < ARRAY_SIZE(values); i++)

@@ -15,7 +15,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    cleanup_string_map struct string_map map = {0}, again = {0};
+    cleanup_string_map struct string_map map = {0}, again = {0}, merged = {0};
     cleanup_error struct error *err = NULL;
     int is_null = 0;
     if (string_map_from_json(&map, (const char *)data, size, &is_null, &err) < 0) {
@@ -36,5 +36,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         assert(strcmp(map.entries[i].key, again.entries[i].key) == 0);
         assert(strcmp(map.entries[i].value, again.entries[i].value) == 0);
     }
+    assert(string_map_merge(&merged, &map, &err) == 0 && string_map_merge(&merged, &again, &err) == 0);
+    assert(merged.n == map.n);
     return 0;
 }

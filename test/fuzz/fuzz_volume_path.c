@@ -1,10 +1,11 @@
 /*
- * fuzz_volume_path.c - paths a provider names: what the check accepts must be harmless below a directory.
+ * fuzz_volume_path.c - paths a provider names: what the check accepts must be harmless below a
+ * directory.
  *
- * The input is a list of paths separated by NUL bytes. An independent statement of the rule (no component is
- * "", "." or
- * "..", nothing absolute, nothing reserved) must agree with the check; a payload of the accepted ones is
- * sealed, and if it seals, it is sorted, has no doubles, and no file is a directory of another.
+ * The input is a list of paths separated by NUL bytes. An independent statement of the rule (no
+ * component is "", "." or "..", nothing absolute, nothing reserved) must agree with the check; a
+ * payload of the accepted ones is sealed, and if it seals, it is sorted, has no doubles, and no file
+ * is a directory of another.
  */
 #include <stdint.h>
 #include <string.h>
@@ -69,8 +70,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     size_t added = payload.n;
     if (payload_seal(&payload, NULL) == 0) {
-        EXPECT(payload.n <= added);
+        EXPECT(payload.n <= added && payload_size(&payload) == 0);
+        EXPECT(payload_footprint(&payload).inodes >= payload.n);
         check_sealed(&payload);
+        /* more can be added, and sealed again */
+        for (int i = 0; i < 3; i++)
+            EXPECT(payload_add(&payload, i < 2 ? "late" : "later", 0644, NULL, NULL) == 0);
+        if (payload_seal(&payload, NULL) == 0)
+            check_sealed(&payload);
     }
     return 0;
 }

@@ -120,5 +120,8 @@ void health_endpoints_metrics(struct admin_request *request, void *arg)
 
     driver_metrics_state(endpoints->driver_metrics, kube_reachable(endpoints),
                          volume_states_count(endpoints->volumes));
+    if (endpoints->registration != NULL)
+        driver_metrics_registered(endpoints->driver_metrics,
+                                  registration_is_registered(endpoints->registration));
     metrics_page_respond(request, (void *)(uintptr_t)endpoints->metrics); /* only read */
 }

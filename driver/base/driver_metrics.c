@@ -34,6 +34,7 @@ struct driver_metrics {
     struct metric_family *kube_requests;
     struct metric_family *kube_up;
     struct metric_family *socket_created;
+    struct metric_family *registered;
     struct metric_family *socket_reachable;
 };
 
@@ -142,6 +143,9 @@ static const struct metric_desc kube_up_desc = {
     .name = "kube_api_up",
     .help = "Whether the Kubernetes API responded to the last request",
     .type = METRIC_GAUGE};
+static const struct metric_desc registered_desc = {.name = "kubelet_registered",
+                                                   .help = "Whether the kubelet has registered the driver",
+                                                   .type = METRIC_GAUGE};
 static const struct metric_desc socket_created_desc = {
     .name = "socket_created_again_total",
     .help = "Total number of times a socket was created again because another process had removed it",
@@ -181,6 +185,7 @@ struct driver_metrics *driver_metrics_create(struct metrics *registry)
         .kube_requests = metrics_register(registry, &kube_requests_desc),
         .kube_up = metrics_register(registry, &kube_up_desc),
         .socket_created = metrics_register(registry, &socket_created_desc),
+        .registered = metrics_register(registry, &registered_desc),
         .socket_reachable = metrics_register(registry, &socket_reachable_desc),
     };
     return metrics;
@@ -296,6 +301,12 @@ void driver_metrics_csi_call(struct driver_metrics *metrics, const char *method,
         (const char *const[]){status == GRPC_STATUS_UNIMPLEMENTED || slash == NULL ? "other" : slash + 1,
                               grpc_status_go_name(status)},
         seconds);
+}
+
+void driver_metrics_registered(struct driver_metrics *metrics, bool registered)
+{
+    if (metrics != NULL)
+        metric_set(metrics->registered, (const char *const[]){NULL}, registered ? 1 : 0);
 }
 
 void driver_metrics_socket_reachable(struct driver_metrics *metrics, const char *socket, bool reachable)

@@ -80,6 +80,9 @@ void driver_metrics_event(struct driver_metrics *metrics, const char *reason, co
 /* record_error_total: volumes whose observer (volume_observer.h) failed. */
 void driver_metrics_record_error(struct driver_metrics *metrics, const char *recorder);
 
+/* kubelet_registered; never called by a driver that does not register. */
+void driver_metrics_registered(struct driver_metrics *metrics, bool registered);
+
 /* socket_reachable: does the path of the socket ("csi", "registration") lead to this process? */
 void driver_metrics_socket_reachable(struct driver_metrics *metrics, const char *socket, bool reachable);
 

@@ -66,14 +66,16 @@ def test_without_the_api_server_the_driver_is_degraded_and_serves_mounted_volume
 
 def test_the_driver_is_ready_when_the_kubelet_has_registered_it(node, start_driver):
     port = free_port()
-    start_driver(f"--registration-dir={node.registry}", f"--health-addr=127.0.0.1:{port}")
+    driver = start_driver(f"--registration-dir={node.registry}", f"--health-addr=127.0.0.1:{port}")
     assert get(port, "/readyz") == (503, "the kubelet has not registered the driver yet\n")
+    assert metric_sum(driver.metrics(), "kubelet_registered") == 0
     assert get(port, "/healthz") == (200, "ok\n")
     socket = node.registry / "secrets-store.csi.k8s.io-reg.sock"
     wait_until(socket.exists, what="the registration socket")
     with rpc.Client(socket) as client:
         client.call(rpc.NOTIFY, pluginregistration_pb2.RegistrationStatus(plugin_registered=True))
         assert get(port, "/readyz") == (200, "ok\n")
+        assert metric_sum(driver.metrics(), "kubelet_registered") == 1
         client.call(rpc.NOTIFY, pluginregistration_pb2.RegistrationStatus(plugin_registered=False, error="no"))
     assert get(port, "/readyz")[0] == 503
 

@@ -6,7 +6,7 @@ DEPS_TEST := libcmocka-dev libprotobuf-dev python3 python3-pytest python3-pytest
 	golang-go openssl etcd-server nghttp2-server procps strace util-linux
 DEPS_STATIC := cmake dpkg-dev xz-utils bzip2 patch debian-archive-keyring \
 	$(if $(filter $(HOST_ARCH),$(ARCH)),,$(if $(filter arm64,$(ARCH)),gcc-aarch64-linux-gnu libc6-dev-arm64-cross,gcc-x86-64-linux-gnu libc6-dev-amd64-cross))
-DEPS_E2E := containerd containernetworking-plugins runc busybox-static dnsmasq-base iproute2
+DEPS_E2E := containerd containernetworking-plugins runc busybox-static dnsmasq-base iproute2 skopeo
 # Debian 13: the CNI plugins above satisfy what buildah depends on, but it insists on netavark, even with nothing to run.
 DEPS_IMAGES := buildah netavark ca-certificates python3
 DEPS_RELEASE := gettext-base golang-go minisign skopeo

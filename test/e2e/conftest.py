@@ -97,6 +97,11 @@ def trust(emulator, kubernetes):
 
 
 @pytest.fixture
+def scratch():
+    return scratch_directory()
+
+
+@pytest.fixture
 def admin(kubernetes):
     return kubernetes.admin
 

@@ -83,13 +83,16 @@ def app_image(directory):
         "Env": ["PATH=/bin"], "Cmd": ["/bin/sh", "-c", "trap 'exit 0' TERM; while :; do sleep 3600 & wait $!; done"]})
 
 
+def image_archive(name):
+    """The release's image of a program, made by `make images`."""
+    path = Path(os.environ.get("IMAGES", ROOT / "build/images")) / f"{name}-{architecture()}.tar"
+    assert path.exists(), f"there is no {path}; `make images` makes it"
+    return path
+
+
 def daemon_archives():
-    """The release's images of the driver and the provider, made by `make images`: {repository name: archive}."""
-    directory = Path(os.environ.get("IMAGES", ROOT / "build/images"))
-    archives = {name: directory / f"{name}-{architecture()}.tar" for name in ("secrets-store-driver", "secrets-store-provider-azure")}
-    for path in archives.values():
-        assert path.exists(), f"there is no {path}; `make images` makes it"
-    return archives
+    """Those of the driver and the provider: {repository name: archive}."""
+    return {name: image_archive(name) for name in ("secrets-store-driver", "secrets-store-provider-azure")}
 
 
 def reference_of(path):

@@ -1,10 +1,12 @@
 """Installed as the tutorial says, by `helm install` of one chart; upgraded and removed by helm, too."""
 
+import os
 import shlex
 import subprocess
 
 import pytest
 import yaml
+from images import daemon_archives
 from installation import ROTATION_INTERVAL, SYSTEM
 from traffic import Traffic
 
@@ -12,6 +14,7 @@ from charts.helm import PROVIDER as CHART
 from charts.helm import program
 from harness import tutorial
 from harness.process import ROOT, wait_until
+from harness.registry import Registry
 
 SECRET_OBJECTS = [{"secretName": "synced", "type": "Opaque", "data": [{"objectName": "secret1", "key": "username"}]}]
 ENVIRONMENT = {"env": [{"name": "SECRET_USERNAME", "valueFrom": {"secretKeyRef": {"name": "synced", "key": "username"}}}]}
@@ -80,6 +83,36 @@ def test_the_chart_installs_upgrades_and_leaves(helm, installation, kubernetes, 
     wait_until(lambda: not admin.list("daemonsets", SYSTEM), 60, "the DaemonSets to go", pause=0.2)
     assert admin.find("csidrivers", None, "secrets-store.csi.k8s.io") is None
     assert admin.find("secretproviderclasses", namespace, "azure-kvname"), "definitions and classes stay"
+
+
+@pytest.fixture
+def registry(scratch):
+    running = Registry(scratch)
+    yield running
+    running.stop()
+
+
+def test_a_chart_in_a_registry_brings_its_own_images(helm, registry, scratch, installation, admin, make_class, make_pod):
+    """As after `make release` and `make release-publish`: nothing is imported on the node, and the chart names the images by digest."""
+    images = {name: registry.push_image(archive, f"{name}:0.0.9") for name, archive in daemon_archives().items()}
+    subprocess.run([ROOT / "release/charts.sh", "0.0.9", images["secrets-store-driver"], images["secrets-store-provider-azure"], scratch],
+                   check=True, timeout=300, env={**os.environ, "SOURCE_DATE_EPOCH": "0"})
+    helm("push", "--plain-http", str(scratch / "csi-secrets-store-provider-azure-0.0.9.tgz"), f"oci://{registry.address}/charts")
+
+    chosen = values(installation.tags)
+    del chosen["linux"]["image"], chosen["secrets-store-csi-driver"]["linux"]
+    file = scratch / "values.yaml"
+    file.write_text(yaml.safe_dump(chosen))
+    helm("install", "csi", f"oci://{registry.address}/charts/csi-secrets-store-provider-azure", "--plain-http", "--version", "0.0.9",
+         "--values", str(file), "--wait", "--timeout", "120s")
+    wait_until(installation.registered, 60, "the driver to be registered", pause=0.2)
+    assert {container["image"] for item in admin.list("pods", SYSTEM) for container in item["spec"]["containers"]} == set(images.values())
+    make_class()
+    pod = make_pod().wait_running()
+    assert pod.read("secret1") == tutorial.SECRETS["secret1"]
+    pod.delete()
+    pod.assert_node_is_clean()
+    helm("uninstall", "csi", "--wait")
 
 
 def test_the_provider_moves_into_the_nodes_network_for_pod_identity(helm, installation, apply_example, pod_identity, emulator, namespace):

@@ -9,6 +9,6 @@ RELEASE=$(cd "$1" && pwd)
 export RELEASE VERSION=$2
 shift 2
 HELM=$("$root/test/charts/get-helm.sh")
-DISTRIBUTION=$("$root/test/tools/go-install.sh" registry v3.0.0 github.com/distribution/distribution/v3/cmd/registry)
-export HELM DISTRIBUTION
+export HELM
+"$root/test/release/get-registry.sh" > /dev/null
 exec "$root/test/integration/run.sh" "$root/test/release" -q "$@"

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from harness.process import ROOT, free_port, wait_until
+from harness.process import ROOT
+from harness.registry import Registry
 from harness.scratch import scratch_directory
 
 VERSION = os.environ["VERSION"]
@@ -244,17 +245,9 @@ def test_the_bundle_is_the_plain_manifests_with_the_images_of_the_release(regist
 
 @pytest.fixture(scope="module")
 def registry():
-    directory = scratch_directory()
-    port = free_port()
-    config = directory / "registry.yml"
-    config.write_text(yaml.safe_dump({"version": 0.1, "log": {"level": "error"}, "http": {"addr": f"127.0.0.1:{port}"},
-                                      "storage": {"filesystem": {"rootdirectory": str(directory / "storage")}}}))
-    with subprocess.Popen([os.environ["DISTRIBUTION"], "serve", config], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-        address = f"127.0.0.1:{port}"
-        wait_until(lambda: subprocess.run(["skopeo", "list-tags", "--tls-verify=false", f"docker://{address}/none"], capture_output=True,
-                                          text=True, check=False).stderr.count("refused") == 0, 30, "the registry")
-        yield address
-        process.terminate()
+    running = Registry(scratch_directory())
+    yield running.address
+    running.stop()
 
 
 def test_the_registry_serves_what_was_pushed(registry, scratch):

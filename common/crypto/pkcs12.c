@@ -130,6 +130,8 @@ static int read_shrouded_key(struct reader *reader, struct der value, struct err
     cleanup_secret struct secret *plain = pkcs12_decrypt(&reader->work, algorithm, content, err);
     if (plain == NULL)
         return -1;
+    if (reader->work.later)
+        return 0;
     return add_key(reader, der_span(secret_bytes(plain), secret_len(plain)), err);
 }
 
@@ -239,6 +241,8 @@ static int read_encrypted(struct reader *reader, struct der value, struct error 
     cleanup_secret struct secret *plain = pkcs12_decrypt(&reader->work, algorithm, content, err);
     if (plain == NULL)
         return -1;
+    if (reader->work.later)
+        return 0;
     return read_contents(reader, der_span(secret_bytes(plain), secret_len(plain)), err);
 }
 
@@ -302,6 +306,8 @@ static int check_mac(struct reader *reader, struct der data, struct der safe, st
         return damaged("MAC", err);
 
     int right = pkcs12_verify_mac(&reader->work, &mac, safe, err);
+    if (right >= 0 && reader->work.later)
+        return 0;
     if (right == 0 && reader->work.utf8_len == 0) {
         take_no_password(&reader->work);
         right = pkcs12_verify_mac(&reader->work, &mac, safe, err);
@@ -366,7 +372,8 @@ static int check_size(size_t len, struct error **err)
     return 0;
 }
 
-static struct pkcs12_work work_with(const struct secret *bmp, const char *password, size_t len)
+static struct pkcs12_work work_with(const struct secret *bmp, const char *password, size_t len,
+                                    const struct pkcs12_run *run)
 {
     return (struct pkcs12_work){
         .bmp = secret_bytes(bmp),
@@ -374,11 +381,23 @@ static struct pkcs12_work work_with(const struct secret *bmp, const char *passwo
         .utf8 = password,
         .utf8_len = len,
         .cost_left = PKCS12_COST_MAX,
+        .now_left = run != NULL ? run->cost_now : UINT64_MAX,
+        .stop = run != NULL ? run->stop : NULL,
     };
 }
 
+/* A file that is good as far as it was read, but was not read to its end, is for another run. */
+static int end_run(const struct reader *reader, struct pkcs12_run *run, int result, struct error **err)
+{
+    if (result < 0 || !reader->work.later)
+        return result;
+    run->later = true; /* there is one: else there was no limit */
+    run->cost = PKCS12_COST_MAX - reader->work.cost_left;
+    return error_set(err, GRPC_STATUS_ABORTED, "pkcs12: left for another run");
+}
+
 int pkcs12_read_with_password(const uint8_t *der, size_t len, const char *password, size_t password_len,
-                              struct pkcs12 *ret, struct error **err)
+                              struct pkcs12_run *run, struct pkcs12 *ret, struct error **err)
 {
     *ret = (struct pkcs12){0};
     if (check_size(len, err) < 0)
@@ -386,9 +405,9 @@ int pkcs12_read_with_password(const uint8_t *der, size_t len, const char *passwo
     cleanup_secret struct secret *bmp = pkcs12_bmp_password(password, password_len, err);
     if (bmp == NULL)
         return -1;
-    struct reader reader = {.out = ret, .work = work_with(bmp, password, password_len)};
+    struct reader reader = {.out = ret, .work = work_with(bmp, password, password_len, run)};
     errno = 0;
-    int result = read_file(&reader, der_span(der, len), err);
+    int result = end_run(&reader, run, read_file(&reader, der_span(der, len), err), err);
     if (result < 0) {
         pkcs12_finish(ret);
         result = error_check_memory(err, "a PKCS#12 file");
@@ -399,11 +418,11 @@ int pkcs12_read_with_password(const uint8_t *der, size_t len, const char *passwo
 
 int pkcs12_read(const uint8_t *der, size_t len, struct pkcs12 *ret, struct error **err)
 {
-    return pkcs12_read_with_password(der, len, "", 0, ret, err);
+    return pkcs12_read_with_password(der, len, "", 0, /* run= */ NULL, ret, err);
 }
 
 struct secret *pkcs8_decrypt(const uint8_t *der, size_t len, const char *password, size_t password_len,
-                             struct error **err)
+                             struct pkcs12_run *run, struct error **err)
 {
     if (check_size(len, err) < 0)
         return NULL;
@@ -411,9 +430,9 @@ struct secret *pkcs8_decrypt(const uint8_t *der, size_t len, const char *passwor
     if (bmp == NULL)
         return NULL;
     cleanup_pkcs12 struct pkcs12 found = {0};
-    struct reader reader = {.out = &found, .work = work_with(bmp, password, password_len)};
+    struct reader reader = {.out = &found, .work = work_with(bmp, password, password_len, run)};
     errno = 0;
-    if (read_shrouded_key(&reader, der_span(der, len), err) < 0) {
+    if (end_run(&reader, run, read_shrouded_key(&reader, der_span(der, len), err), err) < 0) {
         (void)error_check_memory(err, "a private key");
         return NULL;
     }

@@ -24,6 +24,7 @@
 #include "common/base/cleanup.h"
 #include "common/base/error.h"
 #include "common/base/secret.h"
+#include "common/crypto/pkcs12_cost.h"
 
 enum {
     PKCS12_SIZE_MAX = 1 << 20, /* Key Vault's secrets end at 25 KiB */
@@ -55,15 +56,16 @@ struct pkcs12 {
  * <oid>", "pkcs12: algorithm <oid> is not supported". */
 int pkcs12_read(const uint8_t *der, size_t len, struct pkcs12 *ret, struct error **err);
 
-/* The same with a password in UTF-8, borrowed; an empty one is as none at all. */
+/* The same with a password in UTF-8, borrowed; an empty one is as none at all. `run` may be NULL: no
+ * limits but the file's. */
 int pkcs12_read_with_password(const uint8_t *der, size_t len, const char *password, size_t password_len,
-                              struct pkcs12 *ret, struct error **err);
+                              struct pkcs12_run *run, struct pkcs12 *ret, struct error **err);
 
 /* Decrypts an EncryptedPrivateKeyInfo (RFC 5958, section 3), the content of a PEM block "ENCRYPTED PRIVATE
  * KEY", with the ciphers and limits of above. Returns a PrivateKeyInfo without attributes, or NULL with err
  * set; there is no MAC, so a wrong password shows as damaged content. */
 struct secret *pkcs8_decrypt(const uint8_t *der, size_t len, const char *password, size_t password_len,
-                             struct error **err);
+                             struct pkcs12_run *run, struct error **err);
 
 /* Wipes and frees; empty and usable afterwards. */
 void pkcs12_finish(struct pkcs12 *pkcs12);

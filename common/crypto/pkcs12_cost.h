@@ -7,6 +7,8 @@
 #ifndef COMMON_CRYPTO_PKCS12_COST_H
 #define COMMON_CRYPTO_PKCS12_COST_H
 
+#include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -18,6 +20,14 @@ enum { PKCS12_COST_MAX = 14 * 600000 };
 #else
 enum { PKCS12_COST_MAX = 20000 }; /* a fuzzer would only repeat hashes */
 #endif
+
+/* One try of a thread to read a file. */
+struct pkcs12_run {
+    uint64_t cost_now;       /* what derivations may cost in it; what is beyond is only counted */
+    const atomic_bool *stop; /* set: nobody waits for the result; the run fails within a millisecond */
+    bool later;              /* out: it failed because of `cost_now` alone, and its error means nothing */
+    uint64_t cost;           /* out, with `later`: of all derivations that the file shows so far */
+};
 
 /* PKCS#12's own derivation (RFC 7292, appendix B.2) of `out_len` bytes with a hash of `hash_len` bytes: one
  * computation a round. UINT64_MAX for more than that. */

@@ -37,6 +37,8 @@ static int spend(struct pkcs12_work *work, uint64_t iterations, uint64_t cost, s
         return error_set(err, GRPC_STATUS_FAILED_PRECONDITION,
                          "pkcs12: %" PRIu64 " iterations are not accepted", iterations);
     work->cost_left -= cost;
+    work->later = work->later || cost > work->now_left;
+    work->now_left -= work->later ? 0 : cost;
     return 0;
 }
 
@@ -52,8 +54,8 @@ static int derive(struct pkcs12_work *work, mbedtls_md_type_t md, struct der sal
         return damaged("salt", err);
     if (spend(work, iterations, pkcs12_cost_of_kdf(iterations, len, hash_len(md)), err) < 0)
         return -1;
-    if (pkcs12_derive(md, work->bmp, work->bmp_len, salt.at, der_len(salt), (unsigned)iterations, purpose,
-                      out, len) < 0)
+    if (!work->later && pkcs12_derive(md, work->bmp, work->bmp_len, salt.at, der_len(salt),
+                                      (unsigned)iterations, purpose, work->stop, out, len) < 0)
         return error_set(err, GRPC_STATUS_FAILED_PRECONDITION, "pkcs12: key derivation failed");
     return 0;
 }
@@ -125,8 +127,8 @@ static int derive_pbkdf2(struct pkcs12_work *work, const struct pbkdf2 *kdf, uin
     if (spend(work, kdf->iterations, pkcs12_cost_of_pbkdf2(kdf->iterations, len, hash_len(kdf->prf)), err) <
         0)
         return -1;
-    if (pkcs12_pbkdf2(kdf->prf, work->utf8, work->utf8_len, kdf->salt.at, der_len(kdf->salt),
-                      (unsigned)kdf->iterations, key, len) < 0)
+    if (!work->later && pkcs12_pbkdf2(kdf->prf, work->utf8, work->utf8_len, kdf->salt.at, der_len(kdf->salt),
+                                      (unsigned)kdf->iterations, work->stop, key, len) < 0)
         return error_set(err, GRPC_STATUS_FAILED_PRECONDITION, "pkcs12: key derivation failed");
     return 0;
 }
@@ -165,7 +167,7 @@ static int verify_pbmac1(struct pkcs12_work *work, struct der parameters, struct
     if (kdf.key_len == 0)
         return damaged("MAC", err);
 
-    uint8_t key[KEY_MAX];
+    uint8_t key[KEY_MAX] = {0};
     int result = derive_pbkdf2(work, &kdf, key, kdf.key_len, err);
     if (result == 0)
         result = compare_mac(hmac, key, kdf.key_len, content, expected, err);
@@ -188,7 +190,7 @@ int pkcs12_verify_mac(struct pkcs12_work *work, const struct pkcs12_mac *mac, st
         return error_set(err, GRPC_STATUS_FAILED_PRECONDITION, "pkcs12: unknown digest algorithm: %s", text);
     }
 
-    uint8_t key[MBEDTLS_MD_MAX_SIZE];
+    uint8_t key[MBEDTLS_MD_MAX_SIZE] = {0};
     size_t len = hash_len(md);
     int result = derive(work, md, mac->salt, mac->iterations, PURPOSE_MAC, key, len, err);
     if (result == 0)
@@ -290,7 +292,8 @@ static struct secret *decrypt_pkcs12(struct pkcs12_work *work, const struct pkcs
     struct secret *plain = NULL;
     if (derive(work, MBEDTLS_MD_SHA1, salt, iterations, PURPOSE_KEY, key, cipher->key_len, err) == 0 &&
         derive(work, MBEDTLS_MD_SHA1, salt, iterations, PURPOSE_IV, iv, RC2_BLOCK, err) == 0)
-        plain = cipher->type == MBEDTLS_CIPHER_NONE
+        plain = work->later ? secret_create(0)
+                : cipher->type == MBEDTLS_CIPHER_NONE
                     ? decrypt_rc2(key, cipher->key_len, iv, content, err)
                     : decrypt_mbedtls(cipher->type, key, cipher->key_len, iv, content, err);
     secret_wipe(key, sizeof(key));
@@ -351,7 +354,8 @@ static struct secret *decrypt_pbes2(struct pkcs12_work *work, struct der paramet
     uint8_t key[KEY_MAX];
     struct secret *plain = NULL;
     if (derive_pbkdf2(work, &pbes2.kdf, key, pbes2.key_len, err) == 0)
-        plain = decrypt_mbedtls(pbes2.cipher, key, pbes2.key_len, pbes2.iv.at, content, err);
+        plain = work->later ? secret_create(0)
+                            : decrypt_mbedtls(pbes2.cipher, key, pbes2.key_len, pbes2.iv.at, content, err);
     secret_wipe(key, sizeof(key));
     return plain;
 }

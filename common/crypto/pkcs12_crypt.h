@@ -6,6 +6,8 @@
 #ifndef COMMON_CRYPTO_PKCS12_CRYPT_H
 #define COMMON_CRYPTO_PKCS12_CRYPT_H
 
+#include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -20,7 +22,10 @@ struct pkcs12_work {
     size_t bmp_len;
     const char *utf8; /* "" when empty or none */
     size_t utf8_len;
-    uint64_t cost_left; /* what derivations may still cost; see pkcs12_cost.h */
+    uint64_t cost_left;      /* what derivations may still cost; see pkcs12_cost.h */
+    uint64_t now_left;       /* and in this run */
+    bool later;              /* that did not suffice: derivations are counted only, and give no key */
+    const atomic_bool *stop; /* may be NULL */
 };
 
 /* A file's MAC (MacData). */
@@ -32,11 +37,12 @@ struct pkcs12_mac {
 };
 
 /* Verifies the MAC of `content`: with a key by PKCS#12's own derivation (RFC 7292, section 5.1), or PBMAC1
- * (RFC 9579). Returns 1 if it is right, 0 if not, -1 with err set. */
+ * (RFC 9579). Returns 1 if it is right, 0 if not (of no meaning with work->later), -1 with err set. */
 int pkcs12_verify_mac(struct pkcs12_work *work, const struct pkcs12_mac *mac, struct der content,
                       struct error **err);
 
-/* Decrypts `content` as an AlgorithmIdentifier's content (`algorithm`) says. Returns NULL with err set. */
+/* Decrypts `content` as an AlgorithmIdentifier's content (`algorithm`) says. Returns NULL with err set; with
+ * work->later an empty secret. */
 struct secret *pkcs12_decrypt(struct pkcs12_work *work, struct der algorithm, struct der content,
                               struct error **err);
 

@@ -11,7 +11,13 @@ enum {
     HASH_MAX = 64,                         /* u, in bytes: SHA-512 */
     BLOCK_MAX = 128,                       /* v: SHA-384 and SHA-512 */
     BMP_MAX = 2 * PKCS12_PASSWORD_MAX + 2, /* ASCII doubles; everything else grows less */
+    STOP_EVERY = 1024,                     /* rounds: less than a millisecond */
 };
+
+static bool stopped(const atomic_bool *stop, unsigned round)
+{
+    return stop != NULL && round % STOP_EVERY == 0 && atomic_load_explicit(stop, memory_order_relaxed);
+}
 
 /* Takes one character of valid UTF-8. */
 static uint32_t next_character(const uint8_t **at)
@@ -83,7 +89,7 @@ static void add_block(uint8_t *block, const uint8_t *b, size_t v)
 
 /* A = H^r(D || I) */
 static int hash_rounds(const mbedtls_md_info_t *md, const uint8_t *d, size_t v, const uint8_t *i,
-                       size_t i_len, unsigned iterations, uint8_t a[HASH_MAX])
+                       size_t i_len, unsigned iterations, const atomic_bool *stop, uint8_t a[HASH_MAX])
 {
     size_t u = mbedtls_md_get_size(md);
     mbedtls_md_context_t context;
@@ -92,7 +98,7 @@ static int hash_rounds(const mbedtls_md_info_t *md, const uint8_t *d, size_t v, 
                  mbedtls_md_update(&context, d, v) != 0 || mbedtls_md_update(&context, i, i_len) != 0 ||
                  mbedtls_md_finish(&context, a) != 0;
     for (unsigned round = 1; !failed && round < iterations; round++)
-        failed = mbedtls_md(md, a, u, a) != 0;
+        failed = stopped(stop, round) || mbedtls_md(md, a, u, a) != 0;
     mbedtls_md_free(&context);
     return failed ? -1 : 0;
 }
@@ -104,7 +110,8 @@ static size_t block_len(mbedtls_md_type_t hash)
 }
 
 int pkcs12_derive(mbedtls_md_type_t hash, const uint8_t *password, size_t password_len, const uint8_t *salt,
-                  size_t salt_len, unsigned iterations, uint8_t purpose, uint8_t *out, size_t out_len)
+                  size_t salt_len, unsigned iterations, uint8_t purpose, const atomic_bool *stop,
+                  uint8_t *out, size_t out_len)
 {
     const mbedtls_md_info_t *md = mbedtls_md_info_from_type(hash);
     size_t v = block_len(hash);
@@ -120,7 +127,7 @@ int pkcs12_derive(mbedtls_md_type_t hash, const uint8_t *password, size_t passwo
 
     int result = 0;
     for (size_t done = 0; result == 0 && done < out_len; done += u) {
-        result = hash_rounds(md, d, v, i, i_len, iterations, a);
+        result = hash_rounds(md, d, v, i, i_len, iterations, stop, a);
         if (result < 0)
             break;
         memcpy(out + done, a, out_len - done < u ? out_len - done : u);
@@ -199,14 +206,14 @@ static int hmac_compute(struct hmac *hmac, const uint8_t *a, size_t a_len, const
 
 /* Block number `index` of the output: U_1 xor U_2 xor ... */
 static int pbkdf2_block(struct hmac *hmac, const uint8_t *salt, size_t salt_len, unsigned iterations,
-                        size_t index, uint8_t out[HASH_MAX])
+                        const atomic_bool *stop, size_t index, uint8_t out[HASH_MAX])
 {
     const uint8_t number[4] = {0, 0, 0, (uint8_t)index}; /* PKCS12_DERIVED_MAX bounds it */
     uint8_t u[HASH_MAX];
     int result = hmac_compute(hmac, salt, salt_len, number, sizeof(number), u);
     memcpy(out, u, hmac->len);
     for (unsigned round = 1; result == 0 && round < iterations; round++) {
-        result = hmac_compute(hmac, u, hmac->len, NULL, 0, u);
+        result = stopped(stop, round) ? -1 : hmac_compute(hmac, u, hmac->len, NULL, 0, u);
         for (size_t i = 0; i < hmac->len; i++)
             out[i] ^= u[i];
     }
@@ -215,7 +222,7 @@ static int pbkdf2_block(struct hmac *hmac, const uint8_t *salt, size_t salt_len,
 }
 
 int pkcs12_pbkdf2(mbedtls_md_type_t hash, const void *password, size_t password_len, const uint8_t *salt,
-                  size_t salt_len, unsigned iterations, uint8_t *out, size_t out_len)
+                  size_t salt_len, unsigned iterations, const atomic_bool *stop, uint8_t *out, size_t out_len)
 {
     struct hmac hmac = {.len = 0};
     uint8_t block[HASH_MAX];
@@ -224,7 +231,7 @@ int pkcs12_pbkdf2(mbedtls_md_type_t hash, const void *password, size_t password_
     if (hmac_init(&hmac, hash, password, password_len) < 0)
         result = -1;
     for (size_t done = 0, index = 1; result == 0 && done < out_len; done += hmac.len, index++) {
-        result = pbkdf2_block(&hmac, salt, salt_len, iterations, index, block);
+        result = pbkdf2_block(&hmac, salt, salt_len, iterations, stop, index, block);
         memcpy(out + done, block, out_len - done < hmac.len ? out_len - done : hmac.len);
     }
     hmac_finish(&hmac);

@@ -8,6 +8,8 @@
 #define COMMON_CRYPTO_PKCS12_KDF_H
 
 #include <mbedtls/md.h>
+#include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -27,14 +29,16 @@ struct secret *pkcs12_bmp_password(const char *password, size_t len, struct erro
 
 /* Appendix B.2: derives `out_len` bytes (at most PKCS12_DERIVED_MAX) for a purpose (1 = key, 2 = IV, 3 = MAC
  * key) from `password` (BMPString with terminator, or no bytes at all) and salt. -1 when a length is out of
- * bounds or the hash is not available; then nothing is derived. */
+ * bounds, the hash is not available, or `stop` (may be NULL) was set. */
 int pkcs12_derive(mbedtls_md_type_t hash, const uint8_t *password, size_t password_len, const uint8_t *salt,
-                  size_t salt_len, unsigned iterations, uint8_t purpose, uint8_t *out, size_t out_len);
+                  size_t salt_len, unsigned iterations, uint8_t purpose, const atomic_bool *stop,
+                  uint8_t *out, size_t out_len);
 
 /* PBKDF2 (RFC 8018, section 5.2) with HMAC over a hash. It does half of the work of mbedTLS's own function,
  * which prepares the key in every round again: with 600,000 rounds that counts. -1 when the hash is not
- * available. */
+ * available, or `stop` (may be NULL) was set. */
 int pkcs12_pbkdf2(mbedtls_md_type_t hash, const void *password, size_t password_len, const uint8_t *salt,
-                  size_t salt_len, unsigned iterations, uint8_t *out, size_t out_len);
+                  size_t salt_len, unsigned iterations, const atomic_bool *stop, uint8_t *out,
+                  size_t out_len);
 
 #endif

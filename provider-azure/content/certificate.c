@@ -10,15 +10,16 @@
 #include "common/crypto/pem.h"
 #include "common/crypto/pkcs12.h"
 
-int certificate_pem_from_pfx(const char *base64, size_t len, enum certificate_order order, struct buffer *out,
-                             enum certificate_chain *ret_chain, uint64_t *ret_cost, struct error **err)
+int certificate_pem_from_pfx(const char *base64, size_t len, enum certificate_order order,
+                             struct pkcs12_run *run, struct buffer *out, enum certificate_chain *ret_chain,
+                             uint64_t *ret_cost, struct error **err)
 {
     *ret_cost = 0;
     cleanup_secret struct secret *der = base64_decode(base64, len, err);
     if (der == NULL)
         return -1;
     cleanup_pkcs12 struct pkcs12 pfx = {0};
-    int result = pkcs12_read(secret_bytes(der), secret_len(der), &pfx, err);
+    int result = pkcs12_read_with_password(secret_bytes(der), secret_len(der), "", 0, run, &pfx, err);
     *ret_cost = pfx.cost;
     if (result < 0)
         return -1;

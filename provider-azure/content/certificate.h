@@ -10,6 +10,7 @@
 #include "common/base/buffer.h"
 #include "common/base/error.h"
 #include "common/crypto/certificate_chain.h"
+#include "common/crypto/pkcs12_cost.h"
 
 enum certificate_order { CERTIFICATE_ORDER_CHAIN, CERTIFICATE_ORDER_AS_STORED };
 
@@ -17,9 +18,10 @@ enum certificate_order { CERTIFICATE_ORDER_CHAIN, CERTIFICATE_ORDER_AS_STORED };
  * "CERTIFICATE", without attributes. With CERTIFICATE_ORDER_CHAIN they are ordered by
  * certificate_chain_order_pfx(), whose outcome is *ret_chain (ORDERED with CERTIFICATE_ORDER_AS_STORED).
  * FAILED_PRECONDITION with the texts of base64_decode() and pkcs12_read(). *ret_cost is what the file's key
- * derivations have cost (pkcs12_cost.h), also after a failure. */
-int certificate_pem_from_pfx(const char *base64, size_t len, enum certificate_order order, struct buffer *out,
-                             enum certificate_chain *ret_chain, uint64_t *ret_cost, struct error **err);
+ * derivations have cost (pkcs12_cost.h), also after a failure. `run`: of pkcs12_read_with_password(). */
+int certificate_pem_from_pfx(const char *base64, size_t len, enum certificate_order order,
+                             struct pkcs12_run *run, struct buffer *out, enum certificate_chain *ret_chain,
+                             uint64_t *ret_cost, struct error **err);
 
 /* Appends PEM text with its certificates ordered by the first private key in it that has a certificate
  * (certificate_chain_order()): blocks change their places, everything else stays as it is. Nothing changes

@@ -154,10 +154,14 @@ static void keep(struct pem_entry *entry, struct pem_conversion *result)
 
 /* --- conversions --- */
 
-static void run_conversion(void *arg)
+static void run_conversion(void *arg, struct pkcs12_run *run)
 {
     struct conversion_job *build = arg;
-    build->result = pem_convert(build->pfx, build->order);
+    build->result = pem_convert(build->pfx, build->order, run);
+    if (run->later) {
+        pem_conversion_unref(build->result);
+        build->result = NULL;
+    }
 }
 
 /* `result` NULL: lack of memory. */

@@ -4,7 +4,7 @@
  * Equal bytes that were read by one principal are converted once: all who ask while the conversion runs share
  * it, and its result is kept as long as the vault's response may be (--republish-cache-ttl). So an object
  * with twenty aliases, a republish and a hundred pods of one class cost one conversion. A conversion that
- * nobody waits for any more is dropped, unless a thread has begun it.
+ * nobody waits for any more is dropped, or ends within a millisecond.
  *
  * A mount has a budget for the key derivations that it causes. What is shared or kept costs it nothing, so a
  * mount that ran out of it comes further the next time.

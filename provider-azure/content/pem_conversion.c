@@ -5,7 +5,8 @@
 
 #include <stdlib.h>
 
-struct pem_conversion *pem_convert(const struct secret *pfx, enum certificate_order order)
+struct pem_conversion *pem_convert(const struct secret *pfx, enum certificate_order order,
+                                   struct pkcs12_run *run)
 {
     struct pem_conversion *made = calloc(1, sizeof(*made));
     if (made == NULL)
@@ -13,7 +14,7 @@ struct pem_conversion *pem_convert(const struct secret *pfx, enum certificate_or
     made->refs = 1;
     made->chain = CERTIFICATE_CHAIN_ORDERED;
     buffer_init(&made->text, PEM_CONVERSION_MAX_BYTES);
-    (void)certificate_pem_from_pfx((const char *)secret_bytes(pfx), secret_len(pfx), order, &made->text,
+    (void)certificate_pem_from_pfx((const char *)secret_bytes(pfx), secret_len(pfx), order, run, &made->text,
                                    &made->chain, &made->cost, &made->error);
     return made;
 }

@@ -26,8 +26,10 @@ struct pem_conversion {
 };
 
 /* Converts the base64 text of a PFX: see certificate_pem_from_pfx(). May take a second and more. Returns a
- * result with one reference, also for a PFX that cannot be read; NULL on lack of memory. Needs no loop. */
-struct pem_conversion *pem_convert(const struct secret *pfx, enum certificate_order order);
+ * result with one reference, also for a PFX that cannot be read; NULL on lack of memory. Needs no loop.
+ * `run` (may be NULL): with run->later the result means nothing. */
+struct pem_conversion *pem_convert(const struct secret *pfx, enum certificate_order order,
+                                   struct pkcs12_run *run);
 
 /* Counts one holder more, and one fewer (accepts NULL): the last one wipes the text. On the loop only. */
 struct pem_conversion *pem_conversion_ref(struct pem_conversion *conversion);

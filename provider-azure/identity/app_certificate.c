@@ -16,9 +16,11 @@ static int bad(struct error **err, const char *text)
     return error_set(err, GRPC_STATUS_FAILED_PRECONDITION, "%s", text);
 }
 
+/* The password, and how far derivations from it may go (NULL: to the end). */
 struct password {
     const char *text;
     size_t len;
+    struct pkcs12_run *run;
 };
 
 /* The content of the Secret: one key, and the certificates, its own among them. */
@@ -91,7 +93,7 @@ static int add_block(struct found *found, const struct pem_block *block, struct 
     if (password.len == 0)
         return bad(err, "the private key is encrypted and there is no clientcertificatepassword");
     struct secret *plain =
-        pkcs8_decrypt(secret_bytes(der), secret_len(der), password.text, password.len, err);
+        pkcs8_decrypt(secret_bytes(der), secret_len(der), password.text, password.len, password.run, err);
     if (plain == NULL)
         return error_wrap(err, "the encrypted private key (is clientcertificatepassword right?)");
     return set_key(found, plain, err);
@@ -115,7 +117,7 @@ static int read_pfx(const uint8_t *der, size_t len, struct password password, st
                     struct error **err)
 {
     cleanup_pkcs12 struct pkcs12 pfx = {0};
-    if (pkcs12_read_with_password(der, len, password.text, password.len, &pfx, err) < 0)
+    if (pkcs12_read_with_password(der, len, password.text, password.len, password.run, &pfx, err) < 0)
         return -1;
     for (size_t i = 0; i < pfx.n_keys; i++) {
         if (set_key(found, steal_ptr(&pfx.keys[i]), err) < 0)
@@ -146,8 +148,8 @@ static int read_any(const uint8_t *bytes, size_t len, struct password password, 
     return read_pfx(secret_bytes(der), secret_len(der), password, found, err);
 }
 
-static int read_all(const void *bytes, size_t len, const char *password, size_t password_len,
-                    struct app_certificate *ret, struct error **err)
+static int read_all(const void *bytes, size_t len, struct password password, struct app_certificate *ret,
+                    struct error **err)
 {
     cleanup_found struct found found = {0};
     cleanup_app_certificate struct app_certificate made = {0};
@@ -155,7 +157,7 @@ static int read_all(const void *bytes, size_t len, const char *password, size_t 
     if (len > APP_CERTIFICATE_MAX_BYTES)
         return error_set(err, GRPC_STATUS_FAILED_PRECONDITION, "it has %zu bytes, at most %d are accepted",
                          len, APP_CERTIFICATE_MAX_BYTES);
-    if (read_any(bytes, len, (struct password){password, password_len}, &found, err) < 0)
+    if (read_any(bytes, len, password, &found, err) < 0)
         return -1;
     if (found.key == NULL)
         return bad(err, "there is no private key in it");
@@ -177,10 +179,10 @@ static int read_all(const void *bytes, size_t len, const char *password, size_t 
 }
 
 int app_certificate_read(const void *bytes, size_t len, const char *password, size_t password_len,
-                         struct app_certificate *ret, struct error **err)
+                         struct pkcs12_run *run, struct app_certificate *ret, struct error **err)
 {
     errno = 0;
-    if (read_all(bytes, len, password, password_len, ret, err) < 0)
+    if (read_all(bytes, len, (struct password){password, password_len, run}, ret, err) < 0)
         return error_check_memory(err, "the certificate");
     return 0;
 }

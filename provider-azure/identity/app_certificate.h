@@ -6,6 +6,7 @@
 
 #include "common/base/cleanup.h"
 #include "common/base/secret.h"
+#include "common/crypto/pkcs12_cost.h"
 #include "provider-azure/crypto/signing_key.h"
 
 /* A key and a chain in PEM have some KiB. */
@@ -18,9 +19,9 @@ struct app_certificate {
 
 /* Reads one of: PEM with a key (PKCS#1, PKCS#8, PKCS#8 encrypted) and certificates in any order; PKCS#12 in
  * base64; PKCS#12 in binary. `password` opens an encrypted key or file ("" = none). FAILED_PRECONDITION names
- * the mistake and quotes nothing. */
+ * the mistake and quotes nothing. `run`: of pkcs12_read_with_password(), or NULL. */
 int app_certificate_read(const void *bytes, size_t len, const char *password, size_t password_len,
-                         struct app_certificate *ret, struct error **err);
+                         struct pkcs12_run *run, struct app_certificate *ret, struct error **err);
 
 /* Wipes and frees both. Accepts one that is half filled. */
 void app_certificate_finish(struct app_certificate *certificate);

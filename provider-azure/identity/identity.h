@@ -15,6 +15,7 @@
 #include "common/base/cleanup.h"
 #include "common/base/error.h"
 #include "common/crypto/digest.h"
+#include "common/crypto/pkcs12_cost.h"
 #include "provider-azure/cloud/cloud.h"
 #include "provider-azure/identity/credentials.h"
 #include "provider-azure/identity/token.h"
@@ -28,6 +29,7 @@ struct identity;
 struct token_request_context {
     int64_t now_unix;
     const struct token_proxy_endpoint *endpoint; /* of an identity that has a token_proxy, else NULL */
+    struct pkcs12_run *run; /* with build_in_thread; with run->later the request is built again */
 };
 
 struct identity_ops {

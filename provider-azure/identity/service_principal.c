@@ -36,8 +36,8 @@ static int build_with_certificate(const struct identity *identity,
         return -1;
     const char *password = (const char *)secret_bytes(identity->password);
     if (app_certificate_read(secret_bytes(identity->credential), secret_len(identity->credential),
-                             password != NULL ? password : "", secret_len(identity->password), &certificate,
-                             err) < 0)
+                             password != NULL ? password : "", secret_len(identity->password), context->run,
+                             &certificate, err) < 0)
         return error_wrap(err, "clientcertificate");
     /* AD FS knows the older signature and the older thumbprint only. */
     const struct assertion_input input = {

@@ -14,6 +14,9 @@
 enum { TOKEN_MIN_LIFE_S = 10 };
 /* A background refresh: its own deadline, and the pause after a failed one. */
 enum { REFRESH_LIMIT_MS = 60 * 1000, REFRESH_PAUSE_MS = 30 * 1000 };
+/* A credential that cannot be used, such as a PKCS#12 file with another password, is not opened again with
+ * each retry of the kubelet: that may cost seconds. The key is its digest, so a mended one counts at once. */
+enum { UNUSABLE_KEEP_MS = 10 * 60 * 1000 };
 
 struct entry;
 
@@ -32,6 +35,8 @@ struct entry {
     struct token *token;   /* a reference, or NULL */
     struct flight *flight; /* or NULL */
     uint64_t refresh_not_before_ms;
+    struct error *unusable; /* why the credential cannot be used; NULL: it is not known to be so */
+    uint64_t unusable_until_ms;
 };
 
 struct token_cache {
@@ -47,6 +52,7 @@ struct token_waiter {
     struct flight *flight; /* NULL: the token is at hand and comes with the timer */
     struct transport_timer *timer;
     struct token *token; /* at hand, a reference */
+    struct error *error; /* or this */
     token_callback *callback;
     void *arg;
 };
@@ -81,6 +87,7 @@ static void entry_remove(struct token_cache *cache, struct entry *entry)
     if (entry->flight != NULL)
         flight_free(entry->flight);
     token_unref(entry->token);
+    error_free(entry->unusable);
     free(entry);
 }
 
@@ -136,7 +143,7 @@ static void on_sweep(void *arg)
     for (struct list *link = cache->entries.next; link != &cache->entries; link = next) {
         struct entry *entry = entry_of(link);
         next = link->next;
-        if (usable(entry->token, now))
+        if (usable(entry->token, now) || entry->unusable != NULL)
             continue;
         if (entry->flight == NULL)
             entry_remove(cache, entry);
@@ -201,7 +208,7 @@ static void deliver(struct flight *flight, struct token *token, const struct err
     }
 }
 
-static void on_fetched(struct token *token, struct error *failure, void *arg)
+static void on_fetched(struct token *token, struct error *failure, bool unusable, void *arg)
 {
     struct flight *flight = arg;
     struct token_cache *cache = flight->cache;
@@ -222,6 +229,9 @@ static void on_fetched(struct token *token, struct error *failure, void *arg)
                     "background refresh of a token failed, the old one is used until it expires",
                     LOG_STR("mode", flight->mode), LOG_ERR(failure));
         entry->refresh_not_before_ms = now_ms + REFRESH_PAUSE_MS;
+    } else if (unusable) {
+        entry->unusable = error_copy(failure);
+        entry->unusable_until_ms = now_ms + UNUSABLE_KEEP_MS;
     } else {
         entry_remove(cache, entry);
     }
@@ -257,8 +267,22 @@ static void on_served(void *arg)
     token_callback *callback = waiter->callback;
     void *callback_arg = waiter->arg;
     struct token *token = waiter->token;
+    struct error *error = waiter->error;
     free(waiter);
-    callback(token, NULL, callback_arg);
+    callback(token, error, callback_arg);
+    error_free(error);
+}
+
+/* The credential is known to be unusable: that is delivered from the next turn. */
+static int serve_error(struct token_cache *cache, const struct entry *entry, struct token_waiter *waiter,
+                       struct error **err)
+{
+    waiter->timer = transport_after(cache->network->transport, 0, on_served, waiter, err);
+    if (waiter->timer == NULL)
+        return -1;
+    waiter->error = error_copy(entry->unusable);
+    azure_metrics_token_lookup(cache->network->metrics, "hit");
+    return 0;
 }
 
 /* The token is at hand: it is delivered from the next turn. */
@@ -322,10 +346,14 @@ struct token_waiter *token_cache_get(struct token_cache *cache, struct identity 
     if (entry->token == rejected || !usable(entry->token, transport_unix_s(cache->network->transport)))
         entry_set_token(entry, NULL);
 
-    int result = entry->token != NULL ? serve(cache, entry, identity, waiter, err)
-                                      : join(cache, entry, identity, deadline_ms, waiter, err);
+    if (entry->unusable != NULL && entry->unusable_until_ms <= transport_now_ms(cache->network->transport))
+        error_free(steal_ptr(&entry->unusable));
+
+    int result = entry->token != NULL      ? serve(cache, entry, identity, waiter, err)
+                 : entry->unusable != NULL ? serve_error(cache, entry, waiter, err)
+                                           : join(cache, entry, identity, deadline_ms, waiter, err);
     if (result < 0) {
-        if (entry->token == NULL && entry->flight == NULL)
+        if (entry->token == NULL && entry->flight == NULL && entry->unusable == NULL)
             entry_remove(cache, entry);
         free(waiter);
         return NULL;
@@ -355,6 +383,7 @@ void token_waiter_cancel(struct token_waiter **waiter)
     }
     transport_stop(gone->cache->network->transport, &gone->timer);
     token_unref(gone->token);
+    error_free(gone->error);
     free(gone);
 }
 

@@ -5,7 +5,7 @@
  * client, scope, pod and the credential itself): a mount without the same credential cannot name the entry.
  * Five minutes before a token expires the cache fetches a new one in the background while the old one is
  * still served. At most TOKEN_CACHE_MAX entries; the least recently used goes first. A timer wipes an expired
- * token.
+ * token. That a credential cannot be used at all is kept for ten minutes.
  *
  * Workload identities: the key holds the assertion, so each pod's own service account token costs one
  * request, also for a thousand pods of one service account. Sharing by the claims in it would give one pod's

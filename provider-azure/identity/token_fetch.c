@@ -29,6 +29,7 @@ struct token_fetch {
     struct http_retry *http;                    /* REQUEST */
     struct secret *sent;                        /* the credential as the last request had it; NULL: none */
     bool new_assertion_sent;
+    bool unusable; /* the credential, as a thread has found */
     uint64_t deadline_ms;
     uint64_t since_ms;
     token_fetch_callback *callback;
@@ -58,6 +59,7 @@ static void finish(struct token_fetch *fetch, struct token *token, struct error 
     const struct network *network = fetch->network;
     token_fetch_callback *callback = fetch->callback;
     void *arg = fetch->arg;
+    bool unusable = fetch->unusable;
     double seconds = (double)(transport_now_ms(network->transport) - fetch->since_ms) / 1000.0;
 
     if (token == NULL)
@@ -65,7 +67,7 @@ static void finish(struct token_fetch *fetch, struct token *token, struct error 
     azure_metrics_token(network->metrics, mode_name(fetch),
                         token != NULL ? GRPC_STATUS_OK : error_code(failure), seconds);
     fetch_free(fetch);
-    callback(token, failure, arg);
+    callback(token, failure, unusable, arg);
 }
 
 static int request_token(struct token_fetch *fetch, const struct token_proxy_endpoint *endpoint,
@@ -171,11 +173,16 @@ static int send_request(struct token_fetch *fetch, const struct token_request *r
 
 /* --- a request that is costly to build --- */
 
-static void build_in_thread(void *arg)
+static void build_in_thread(void *arg, struct pkcs12_run *run)
 {
     struct request_build *build = arg;
     const struct identity *identity = build->identity;
+    build->context.run = run;
     build->result = identity->ops->build_request(identity, &build->context, &build->request, &build->error);
+    if (run->later) {
+        token_request_finish(&build->request);
+        error_free(steal_ptr(&build->error));
+    }
 }
 
 static void on_built(void *arg)
@@ -187,6 +194,7 @@ static void on_built(void *arg)
     if (fetch != NULL) {
         fetch->build = NULL;
         fetch->job = NULL;
+        fetch->unusable = build->result < 0 && error_code(failure) == GRPC_STATUS_FAILED_PRECONDITION;
         if (build->result == 0 && send_request(fetch, &build->request, &failure) == 0)
             fetch = NULL; /* in flight */
     }

@@ -20,8 +20,9 @@
 
 struct token_fetch;
 
-/* Exactly one of `token`, a reference, and `failure`. Both belong to the callee. */
-typedef void token_fetch_callback(struct token *token, struct error *failure, void *arg);
+/* Exactly one of `token`, a reference, and `failure`. Both belong to the callee. `unusable`: no request
+ * was sent, for the credential itself is bad, and will be. */
+typedef void token_fetch_callback(struct token *token, struct error *failure, bool unusable, void *arg);
 
 /* `network` is borrowed until the callback or token_fetch_cancel(); a reference to `identity` is taken. NULL
  * with err set: lack of memory, or the request cannot be built. */

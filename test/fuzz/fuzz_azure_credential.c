@@ -13,7 +13,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 static void try_password(const uint8_t *data, size_t size, const char *password, size_t password_len)
 {
     cleanup_app_certificate struct app_certificate certificate = {0};
-    if (app_certificate_read(data, size, password, password_len, &certificate, NULL) < 0)
+    if (app_certificate_read(data, size, password, password_len, NULL, &certificate, NULL) < 0)
         return;
     if (certificate.key == NULL || certificate.certificate == NULL)
         abort();

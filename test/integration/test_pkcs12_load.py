@@ -8,7 +8,7 @@ import grpc
 import pytest
 
 from harness import pfx, rpc, tutorial
-from harness.azure_mounts import item, mount, mount_request, objects_of
+from harness.azure_mounts import item, mount, mount_failure, mount_request, objects_of
 from harness.http_get import get
 from harness.process import PATIENCE, wait_until
 
@@ -83,6 +83,61 @@ def test_the_work_of_callers_that_hang_up_is_dropped(azure, emulator, files):
         before = azure.cpu_seconds()
         client.call(rpc.MOUNT, last, LIMIT_S)
         assert azure.cpu_seconds() - before < 5 * once
+
+
+def test_the_work_of_a_caller_that_hangs_up_ends_at_once(azure, emulator):
+    """One that has begun, too. Counted in processor time: it would take seconds."""
+    file = base64.b64encode(pfx.costly(iterations=1_300_000, items=2)).decode()
+    emulator.set_secret("costly", file, contentType="application/x-pkcs12", managed=True, kid="https://vault/keys/k/1")
+    with rpc.Client(azure.socket) as client:
+        mount(client)
+        idle = azure.cpu_seconds()
+        running = client.future(rpc.MOUNT, mount_request(objects=objects_of(item("costly"))), 60)
+        wait_until(lambda: azure.cpu_seconds() > idle + 0.1, what="the work to begin")
+        running.cancel()
+        before = azure.cpu_seconds()
+        mount(client)
+        wait_until(lambda: idle_for(azure), what="the work to end", timeout=30)
+        assert azure.cpu_seconds() - before < 0.3
+
+
+def idle_for(azure, seconds=0.3):
+    """Whether the program does nothing for so long."""
+    before = azure.cpu_seconds()
+    time.sleep(seconds)
+    return azure.cpu_seconds() - before < 0.02
+
+
+def test_a_file_as_key_vault_makes_them_waits_for_none_that_costs_seconds(azure, emulator, files):
+    """2,000 rounds. Both kinds in one pool; the mounts before it have a second of work each."""
+    certificates_of(emulator, files)
+    usual = base64.b64encode(pfx.costly(iterations=2000)).decode()
+    emulator.set_secret("usual", usual, contentType="application/x-pkcs12", managed=True, kid="https://vault/keys/k/1")
+    with rpc.Client(azure.socket) as client, rpc.Client(azure.socket) as other:
+        mount(client)
+        running = [client.future(rpc.MOUNT, mount_request(pod=f"costly{number}", objects=objects_of(item(f"costly{number}"))), 120)
+                   for number in range(HOSTILE)]
+        wait_until(lambda: azure.cpu_seconds() > 0.5, what="the work to begin")
+        mount(other, objects=objects_of(item("usual")), pod="usual")
+        done = sum(call.done() for call in running)
+        assert done < HOSTILE / 2, "it waited for the others"
+        for call in running:
+            call.cancel()
+
+
+def test_a_credential_that_does_not_open_is_not_tried_again(azure, files):
+    """Each retry of the kubelet would cost a second."""
+    credentials = {"clientid": "app", "clientcertificate": files[0], "clientcertificatepassword": "wrong"}
+    with rpc.Client(azure.socket) as client:
+        mount(client)
+        before = azure.cpu_seconds()
+        first = mount_failure(client, credentials=credentials, pod="first")
+        once = azure.cpu_seconds() - before
+        assert "decryption password incorrect" in first[1]
+        before = azure.cpu_seconds()
+        for number in range(5):
+            assert mount_failure(client, credentials=credentials, pod=f"retry{number}") == first
+        assert azure.cpu_seconds() - before < max(once, 0.05)
 
 
 def test_equal_bytes_are_opened_once(azure, emulator, files):

@@ -13,7 +13,7 @@ static inline int convert_content(const struct content_options *options, const s
 {
     struct pem_conversion *pem = NULL;
     if (content_needs_pem(item, object)) {
-        pem = pem_convert(object->value, options->order);
+        pem = pem_convert(object->value, options->order, /* run= */ NULL);
         if (pem == NULL)
             return error_no_memory(err, NULL);
     }

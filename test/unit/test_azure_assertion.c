@@ -42,7 +42,7 @@ static int read_file(const char *name, const char *password, struct app_certific
 {
     cleanup_buffer struct buffer file = {0};
     assert_int_equal(scratch_read(&scratch, name, &file), 0);
-    return app_certificate_read(file.data, file.len, password, strlen(password), ret, err);
+    return app_certificate_read(file.data, file.len, password, strlen(password), NULL, ret, err);
 }
 
 static void assert_file_equals(const struct secret *der, const char *name)

@@ -42,7 +42,7 @@ static void a_pfx_becomes_the_key_and_the_chain_that_went_in(void **state)
 
     assert_int_equal(scratch_read(&scratch, "pfx", &pfx), 0);
     assert_int_equal(scratch_read(&scratch, "chain.pem", &wanted), 0);
-    assert_int_equal(certificate_pem_from_pfx(buffer_str(&pfx), pfx.len, CERTIFICATE_ORDER_CHAIN, &pem,
+    assert_int_equal(certificate_pem_from_pfx(buffer_str(&pfx), pfx.len, CERTIFICATE_ORDER_CHAIN, NULL, &pem,
                                               &chain, &cost, &error),
                      0);
     assert_int_equal(chain, CERTIFICATE_CHAIN_ORDERED);
@@ -58,8 +58,8 @@ static void a_pfx_that_is_no_base64_or_no_pfx_is_an_error(void **state)
         cleanup_buffer struct buffer pem = {.ceiling = 1 << 20};
         enum certificate_chain chain;
         uint64_t cost = 1;
-        assert_int_equal(certificate_pem_from_pfx(inputs[i], strlen(inputs[i]), CERTIFICATE_ORDER_CHAIN, &pem,
-                                                  &chain, &cost, NULL),
+        assert_int_equal(certificate_pem_from_pfx(inputs[i], strlen(inputs[i]), CERTIFICATE_ORDER_CHAIN, NULL,
+                                                  &pem, &chain, &cost, NULL),
                          -1);
     }
 }

@@ -214,6 +214,52 @@ static void a_certificate_is_read_in_a_thread_and_a_cancelled_one_leaves_nothing
     tear_down(&fixture);
 }
 
+static struct identity *make_certificate(struct fixture *fixture, const char *certificate)
+{
+    char client_id[] = "app";
+    struct credentials credentials = {.mode = IDENTITY_SERVICE_PRINCIPAL,
+                                      .kind = CREDENTIAL_CERTIFICATE,
+                                      .client_id = client_id,
+                                      .credential = secret_from_bytes(certificate, strlen(certificate))};
+    const struct identity_input input = {
+        .credentials = &credentials, .cloud = &fixture->cloud, .tenant = "t"};
+    struct identity *identity = identity_create(&input, NULL);
+    secret_destroy(credentials.credential);
+    assert_non_null(identity);
+    return identity;
+}
+
+/* Opening one may take seconds: a retry of the kubelet does not open it again, another content does. */
+static void a_certificate_that_cannot_be_used_is_opened_once(void **state)
+{
+    struct fixture fixture;
+    (void)state;
+    set_up(&fixture);
+    struct identity *bad = make_certificate(&fixture, "AAAA"), *other = make_certificate(&fixture, "BBBB");
+    for (unsigned i = 1; i <= 3; i++) {
+        assert_non_null(get(&fixture, bad));
+        pass(&fixture, 1000);
+        assert_int_equal(fixture.errors, i);
+        assert_non_null(strstr(fixture.last_error,
+                               "token for the service principal: clientcertificate: pkcs12: damaged"));
+        assert_int_equal(fixture.fake.jobs_run, 1);
+    }
+    assert_non_null(get(&fixture, other));
+    fake_run(&fixture.fake, fixture.fake.now_ms);
+    assert_int_equal(fixture.fake.jobs_run, 2);
+    struct token_waiter *cancelled = get(&fixture, bad);
+    token_waiter_cancel(&cancelled);
+    pass(&fixture, 10 * 60 * 1000); /* it is forgotten at last */
+    assert_int_equal(fixture.errors, 4);
+    assert_non_null(get(&fixture, bad));
+    fake_run(&fixture.fake, fixture.fake.now_ms);
+    assert_int_equal(fixture.fake.jobs_run, 3);
+    assert_int_equal(fixture.requests, 0);
+    identity_unref(bad);
+    identity_unref(other);
+    tear_down(&fixture);
+}
+
 /* --- a node's token service in trouble --- */
 
 /* Until `healthy_ms` IMDS returns `status` (0: no response). */
@@ -361,6 +407,7 @@ int main(void)
         cmocka_unit_test(the_cache_is_bounded_and_so_are_requests_in_flight),
         cmocka_unit_test(the_last_cancelled_waiter_cancels_the_request),
         cmocka_unit_test(a_certificate_is_read_in_a_thread_and_a_cancelled_one_leaves_nothing),
+        cmocka_unit_test(a_certificate_that_cannot_be_used_is_opened_once),
         cmocka_unit_test(imds_is_asked_again_until_it_is_well),
         cmocka_unit_test(what_imds_means_is_not_asked_again),
         cmocka_unit_test(a_service_of_the_node_that_does_not_respond_is_named_with_a_hint),

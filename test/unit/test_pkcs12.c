@@ -12,6 +12,7 @@
 #include <cmocka.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "common/base/cleanup.h"
 #include "common/crypto/ber.h"
@@ -238,12 +239,14 @@ static void a_file_with_a_password_opens_with_that_password_only(void **state)
                 password, protection),
             0);
         read_into("out.pfx", &pfx);
-        if (pkcs12_read_with_password(pfx.data, pfx.len, password, strlen(password), &pkcs12, &error) < 0)
+        if (pkcs12_read_with_password(pfx.data, pfx.len, password, strlen(password), NULL, &pkcs12, &error) <
+            0)
             fail_msg("'%s' '%s': %s", password, protection, error_message(error));
         assert_int_equal(pkcs12.n_keys, 1);
         assert_equals_file(pkcs12.keys[0], "rsa2048.key.der");
         assert_equals_file(pkcs12.certificates[0], "rsa2048.crt.der");
-        assert_int_equal(pkcs12_read_with_password(pfx.data, pfx.len, "wrong", 5, &wrong, &wrong_error), -1);
+        assert_int_equal(pkcs12_read_with_password(pfx.data, pfx.len, "wrong", 5, NULL, &wrong, &wrong_error),
+                         -1);
         assert_string_equal(error_message(wrong_error), "pkcs12: decryption password incorrect");
         assert_int_equal(pkcs12_read(pfx.data, pfx.len, &none, NULL), -1);
     }
@@ -265,12 +268,12 @@ static void an_encrypted_private_key_opens_with_its_password(void **state)
             0);
         read_into("out.p8", &file);
         cleanup_secret struct secret *key =
-            pkcs8_decrypt(file.data, file.len, password, strlen(password), &error);
+            pkcs8_decrypt(file.data, file.len, password, strlen(password), NULL, &error);
         if (key == NULL)
             fail_msg("%s: %s", options[i], error_message(error));
         assert_equals_file(key, "rsa2048.key.der");
         /* No MAC: with a wrong password what comes out is damaged, whatever it is. */
-        assert_null(pkcs8_decrypt(file.data, file.len, "wrong", 5, NULL));
+        assert_null(pkcs8_decrypt(file.data, file.len, "wrong", 5, NULL, NULL));
     }
 }
 
@@ -287,7 +290,8 @@ static void a_password_that_is_none_is_refused(void **state)
         cleanup_pkcs12 struct pkcs12 pkcs12 = {0};
         cleanup_error struct error *error = NULL;
         assert_int_equal(
-            pkcs12_read_with_password(pfx.data, pfx.len, bad[i].bytes, bad[i].len, &pkcs12, &error), -1);
+            pkcs12_read_with_password(pfx.data, pfx.len, bad[i].bytes, bad[i].len, NULL, &pkcs12, &error),
+            -1);
         assert_string_equal(error_message(error), "pkcs12: the password is not UTF-8 of at most 512 bytes");
     }
 }
@@ -320,7 +324,7 @@ static void as_many_rounds_as_are_recommended_are_read(void **state)
             "openssl pkcs8 -topk8 -in rsa2048.key -outform DER -out out.p8 -passout pass:x -iter 600000 -v2prf hmacWithSHA1"),
         0);
     read_into("out.p8", &file);
-    cleanup_secret struct secret *key = pkcs8_decrypt(file.data, file.len, "x", 1, NULL);
+    cleanup_secret struct secret *key = pkcs8_decrypt(file.data, file.len, "x", 1, NULL, NULL);
     assert_non_null(key);
     assert_equals_file(key, "rsa2048.key.der");
 }
@@ -432,7 +436,7 @@ static void pbkdf2_gives_the_known_vectors(void **state)
         cleanup_secret struct secret *wanted = hex_decode(rows[i].hex, strlen(rows[i].hex), NULL);
         assert_int_equal(pkcs12_pbkdf2(rows[i].hash, rows[i].password, strlen(rows[i].password),
                                        (const uint8_t *)rows[i].salt, strlen(rows[i].salt),
-                                       rows[i].iterations, out, secret_len(wanted)),
+                                       rows[i].iterations, NULL, out, secret_len(wanted)),
                          0);
         assert_memory_equal(out, secret_bytes(wanted), secret_len(wanted));
     }
@@ -455,14 +459,77 @@ static void a_file_without_a_mac_is_read_with_its_password(void **state)
                 password, protection),
             0);
         read_into("out.pfx", &pfx);
-        if (pkcs12_read_with_password(pfx.data, pfx.len, password, strlen(password), &pkcs12, &error) < 0)
+        if (pkcs12_read_with_password(pfx.data, pfx.len, password, strlen(password), NULL, &pkcs12, &error) <
+            0)
             fail_msg("'%s' '%s': %s", protection, password, error_message(error));
         assert_int_equal(pkcs12.n_certificates, 2);
         assert_equals_file(pkcs12.keys[0], "p256.key.der");
         bool encrypted = strstr(protection, "NONE") == NULL;
-        assert_int_equal(pkcs12_read_with_password(pfx.data, pfx.len, "wrong", 5, &wrong, NULL),
+        assert_int_equal(pkcs12_read_with_password(pfx.data, pfx.len, "wrong", 5, NULL, &wrong, NULL),
                          encrypted ? -1 : 0);
     }
+}
+
+/* Two parts and a MAC of 100,000 rounds: the MAC's 100,000 computations, twice for two empty passwords,
+ * and for either part 200,000 (an HMAC a round) for a key of 32 bytes. */
+static void a_run_that_may_not_cost_so_much_says_what_the_file_costs(void **state)
+{
+    (void)state;
+    static const struct {
+        uint64_t now;
+        bool later;
+    } rows[] = {{0, true},      {99999, true},   {100000, true},
+                {499999, true}, {500000, false}, {UINT64_MAX, false}};
+    cleanup_buffer struct buffer pfx = {0};
+    assert_int_equal(
+        scratch_run(
+            &scratch,
+            "openssl pkcs12 -export -passout pass:secret -iter 100000 -maciter -macalg sha256 -keypbe AES-256-CBC "
+            "-certpbe AES-256-CBC -inkey p256.key -in p256.pem -out out.pfx"),
+        0);
+    read_into("out.pfx", &pfx);
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        cleanup_pkcs12 struct pkcs12 pkcs12 = {0};
+        struct pkcs12_run run = {.cost_now = rows[i].now};
+        int result = pkcs12_read_with_password(pfx.data, pfx.len, "secret", 6, &run, &pkcs12, NULL);
+        assert_int_equal(run.later, rows[i].later);
+        assert_int_equal(result, rows[i].later ? -1 : 0);
+        assert_int_equal(pkcs12.n_keys, rows[i].later ? 0 : 1);
+        if (run.later)
+            assert_int_equal(run.cost, 500000);
+    }
+}
+
+static void a_run_says_what_is_wrong_with_a_file_at_once(void **state)
+{
+    (void)state;
+    static const uint8_t junk[] = {0x30, 0x03, 0x02, 0x01, 0x03};
+    cleanup_pkcs12 struct pkcs12 pkcs12 = {0};
+    cleanup_error struct error *error = NULL;
+    struct pkcs12_run run = {.cost_now = 0};
+    assert_int_equal(pkcs12_read_with_password(junk, sizeof(junk), "", 0, &run, &pkcs12, &error), -1);
+    assert_false(run.later);
+    assert_string_equal(error_message(error), "pkcs12: damaged file, or not a PKCS#12 file in DER");
+}
+
+/* In processor time: 600,000 rounds take some tenths of a second. */
+static void a_run_that_is_stopped_ends_within_a_millisecond(void **state)
+{
+    (void)state;
+    atomic_bool stop = true;
+    uint8_t out[32];
+    clock_t began = clock();
+    assert_int_equal(pkcs12_pbkdf2(MBEDTLS_MD_SHA256, "x", 1, out, 8, 100000000, &stop, out, sizeof(out)),
+                     -1);
+    assert_int_equal(pkcs12_derive(MBEDTLS_MD_SHA256, out, 2, out, 8, 100000000, 1, &stop, out, sizeof(out)),
+                     -1);
+    assert_true(clock() - began < CLOCKS_PER_SEC / 10);
+    cleanup_pkcs12 struct pkcs12 pkcs12 = {0};
+    cleanup_buffer struct buffer pfx = {0};
+    struct pkcs12_run run = {.cost_now = UINT64_MAX, .stop = &stop};
+    read_into("out.pfx", &pfx); /* of the test above */
+    assert_int_equal(pkcs12_read_with_password(pfx.data, pfx.len, "secret", 6, &run, &pkcs12, NULL), -1);
+    assert_false(run.later);
 }
 
 static void ber_becomes_der(void **state)
@@ -585,6 +652,9 @@ int main(void)
         cmocka_unit_test(the_cost_is_rounds_times_blocks_times_computations),
         cmocka_unit_test(pbkdf2_gives_the_known_vectors),
         cmocka_unit_test(a_file_without_a_mac_is_read_with_its_password),
+        cmocka_unit_test(a_run_that_may_not_cost_so_much_says_what_the_file_costs),
+        cmocka_unit_test(a_run_says_what_is_wrong_with_a_file_at_once),
+        cmocka_unit_test(a_run_that_is_stopped_ends_within_a_millisecond),
         cmocka_unit_test(ber_becomes_der),
         cmocka_unit_test(ber_that_is_nested_too_deep_is_left_alone),
         cmocka_unit_test(ber_of_every_length_becomes_der),

@@ -34,6 +34,7 @@ struct job {
     int niceness;
     uv_thread_t thread;
     bool done;
+    uint64_t cost; /* of a job that does not begin in the quick lane */
 };
 
 static int setup(void **state)
@@ -58,20 +59,49 @@ static int teardown(void **state)
     return 0;
 }
 
-static void block(void *arg)
+static void block(void *arg, struct pkcs12_run *run)
 {
     struct job *job = arg;
+    (void)run;
     atomic_fetch_add(&job->fixture->blocked, 1);
     uv_sem_wait(&job->fixture->gate);
 }
 
-static void note(void *arg)
+static void note(void *arg, struct pkcs12_run *run)
 {
     struct job *job = arg;
+    (void)run;
     job->ran = true;
     job->thread = uv_thread_self();
     job->niceness = getpriority(PRIO_PROCESS, 0);
     job->fixture->started[atomic_fetch_add(&job->fixture->n_started, 1)] = job->number;
+}
+
+/* Needs the slow lane, and waits for the gate there. */
+static void block_slow(void *arg, struct pkcs12_run *run)
+{
+    struct job *job = arg;
+    run->later = run->cost_now < job->cost;
+    run->cost = job->cost;
+    if (!run->later)
+        block(arg, run);
+}
+
+static void note_slow(void *arg, struct pkcs12_run *run)
+{
+    struct job *job = arg;
+    run->later = run->cost_now < job->cost;
+    run->cost = job->cost;
+    if (!run->later)
+        note(arg, run);
+}
+
+static void run_until_stopped(void *arg, struct pkcs12_run *run)
+{
+    struct job *job = arg;
+    atomic_fetch_add(&job->fixture->blocked, 1);
+    while (!atomic_load(run->stop))
+        (void)usleep(100);
 }
 
 static void on_done(void *arg)
@@ -169,6 +199,79 @@ static void a_cancelled_job_does_not_begin_and_ends_nevertheless(void **state)
     assert_true(jobs[1].ran);
 }
 
+/* What costs a second takes the other threads only. */
+static void quick_jobs_run_beside_any_number_of_slow_ones(void **state)
+{
+    enum { SLOW = 16, SLOW_THREADS = WORK_POOL_THREADS - WORK_POOL_QUICK_THREADS };
+    struct fixture *fixture = *state;
+    struct job slow[SLOW], quick = {.number = 1};
+    for (int i = 0; i < SLOW; i++) {
+        slow[i] = (struct job){.cost = WORK_POOL_QUICK_COST + 1};
+        (void)add(fixture, block_slow, &slow[i], 0);
+    }
+    while (atomic_load(&fixture->blocked) < SLOW_THREADS)
+        (void)usleep(100);
+    (void)add(fixture, note, &quick, 1000000); /* also one whose mount has used more */
+    run_until_done(fixture, 1);
+    assert_true(quick.done);
+    assert_int_equal(atomic_load(&fixture->blocked), SLOW_THREADS);
+    open_gate(fixture, SLOW);
+    run_until_done(fixture, 1 + SLOW);
+}
+
+static void of_the_slow_jobs_the_mount_that_used_least_then_the_cheapest_goes_first(void **state)
+{
+    enum { BASE = WORK_POOL_QUICK_COST, SLOW_THREADS = WORK_POOL_THREADS - WORK_POOL_QUICK_THREADS };
+    static const struct {
+        int number;
+        uint64_t used, cost;
+    } rows[] = {{5, 9, BASE + 1}, {3, 0, BASE + 900}, {1, 0, BASE + 5}, {4, 0, BASE + 900}, {2, 0, BASE + 6}};
+    enum { ROWS = sizeof(rows) / sizeof(*rows) };
+    struct fixture *fixture = *state;
+    struct job blockers[SLOW_THREADS], jobs[ROWS], last = {.number = 0};
+    for (int i = 0; i < SLOW_THREADS; i++) {
+        blockers[i] = (struct job){.cost = BASE + 1};
+        (void)add(fixture, block_slow, &blockers[i], 0);
+    }
+    while (atomic_load(&fixture->blocked) < SLOW_THREADS)
+        (void)usleep(100);
+    for (size_t i = 0; i < ROWS; i++) {
+        jobs[i] = (struct job){.number = rows[i].number, .cost = rows[i].cost};
+        (void)add(fixture, note_slow, &jobs[i], rows[i].used);
+    }
+    (void)add(fixture, note, &last, UINT64_MAX); /* the quick lane is empty when it is done */
+    run_until_done(fixture, 1);
+    open_gate(fixture, 1); /* one thread does all of them */
+    run_until_done(fixture, 2 + ROWS);
+    open_gate(fixture, SLOW_THREADS - 1);
+    run_until_done(fixture, 1 + ROWS + SLOW_THREADS);
+    for (int i = 0; i < ROWS; i++)
+        assert_int_equal(fixture->started[1 + i], i + 1);
+}
+
+static void a_job_that_runs_is_told_when_nobody_waits_any_more(void **state)
+{
+    struct fixture *fixture = *state;
+    struct job job = {.number = 1};
+    struct work_job *running = add(fixture, run_until_stopped, &job, 0);
+    while (atomic_load(&fixture->blocked) == 0)
+        (void)usleep(100);
+    work_job_cancel(&running);
+    run_until_done(fixture, 1);
+}
+
+static void the_end_of_the_pool_stops_what_runs(void **state)
+{
+    struct fixture *fixture = *state;
+    struct job job = {.number = 1};
+    (void)add(fixture, run_until_stopped, &job, 0);
+    while (atomic_load(&fixture->blocked) == 0)
+        (void)usleep(100);
+    work_pool_destroy(fixture->pool);
+    fixture->pool = NULL;
+    assert_true(job.done);
+}
+
 static void the_end_of_the_pool_ends_all_jobs(void **state)
 {
     struct fixture *fixture = *state;
@@ -190,6 +293,10 @@ int main(void)
         CASE(a_job_runs_in_a_thread_of_lower_priority_and_ends_on_the_loop),
         CASE(the_mount_that_used_least_goes_first_and_equals_in_order),
         CASE(a_cancelled_job_does_not_begin_and_ends_nevertheless),
+        CASE(quick_jobs_run_beside_any_number_of_slow_ones),
+        CASE(of_the_slow_jobs_the_mount_that_used_least_then_the_cheapest_goes_first),
+        CASE(a_job_that_runs_is_told_when_nobody_waits_any_more),
+        CASE(the_end_of_the_pool_stops_what_runs),
         CASE(the_end_of_the_pool_ends_all_jobs),
     };
     return cmocka_run_group_tests_name("work pool", tests, NULL, NULL);

@@ -105,6 +105,11 @@ struct payload_write_options {
 int payload_write(int root_fd, const struct payload *payload, const struct payload_write_options *options,
                   bool *ret_changed, struct error **err);
 
+/* The same for an empty directory that nobody else sees yet, with fewer system calls: nothing is there to be
+ * compared or replaced. After a failure the directory holds leftovers. */
+int payload_write_new(int root_fd, const struct payload *payload, const struct payload_write_options *options,
+                      struct error **err);
+
 /* True when the directory behind root_fd holds a complete published payload: `..data` names a version
  * directory that exists, and each of its entries has its link. */
 bool payload_is_complete(int root_fd);

@@ -13,6 +13,10 @@
 #include "common/base/cleanup.h"
 #include "driver/payload/payload.h"
 
+#ifndef STATX_ATTR_MOUNT_ROOT
+#define STATX_ATTR_MOUNT_ROOT 0x00002000 /* <linux/stat.h>, from Linux 5.8; musl 1.2.5 does not have it */
+#endif
+
 int payload_tree_open_dir(int dir_fd, const char *name)
 {
     return openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
@@ -198,12 +202,10 @@ int64_t payload_tree_mount_id(int fd)
 
 bool payload_tree_is_mount(int fd, int parent_fd)
 {
-#ifdef STATX_ATTR_MOUNT_ROOT
     struct statx info;
     if (statx(fd, "", AT_EMPTY_PATH | AT_NO_AUTOMOUNT | AT_STATX_DONT_SYNC, 0, &info) == 0 &&
         (info.stx_attributes_mask & STATX_ATTR_MOUNT_ROOT) != 0)
         return (info.stx_attributes & STATX_ATTR_MOUNT_ROOT) != 0;
-#endif
     int64_t own = payload_tree_mount_id(fd), parents = payload_tree_mount_id(parent_fd);
     if (own >= 0 && parents >= 0)
         return own != parents;

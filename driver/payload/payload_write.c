@@ -123,12 +123,15 @@ static int write_all(int fd, const uint8_t *bytes, size_t len)
 static int write_file(const struct write *write, int version_fd, const struct payload_file *file,
                       struct error **err)
 {
-    const char *name = NULL;
-    cleanup_close int parent = payload_tree_make_parent(version_fd, file->path, write->gid, &name);
-    if (parent < 0)
-        return fail(write, errno, "make directories for", file->path, err);
-    cleanup_close int fd =
-        openat(parent, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, S_IRUSR | S_IWUSR);
+    const char *name = file->path;
+    cleanup_close int below = -1;
+    if (strchr(file->path, '/') != NULL) {
+        below = payload_tree_make_parent(version_fd, file->path, write->gid, &name);
+        if (below < 0)
+            return fail(write, errno, "make directories for", file->path, err);
+    }
+    cleanup_close int fd = openat(below < 0 ? version_fd : below, name,
+                                  O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, S_IRUSR | S_IWUSR);
     if (fd < 0)
         return fail(write, errno, "create", file->path, err);
     if (write_all(fd, secret_bytes(file->contents), secret_len(file->contents)) < 0)
@@ -151,6 +154,13 @@ static int fill_version(const struct write *write, int version_fd, struct error 
 
 /* --- links of first components --- */
 
+static int make_link(struct write *write, int dir_fd, const char *name, struct error **err)
+{
+    char target[sizeof(PAYLOAD_DATA_LINK "/") + NAME_MAX];
+    (void)snprintf(target, sizeof(target), PAYLOAD_DATA_LINK "/%s", name);
+    return symlinkat(target, dir_fd, name) == 0 ? 0 : fail(write, errno, "make link", name, err);
+}
+
 static int prepare_link(struct write *write, const char *name, void *links_fd, struct error **err)
 {
     int *fd = links_fd;
@@ -160,11 +170,13 @@ static int prepare_link(struct write *write, const char *name, void *links_fd, s
         *fd = payload_tree_make_dir(write->root_fd, PAYLOAD_LINKS_NEXT, write->gid);
     if (*fd < 0)
         return fail(write, errno, "make directory", PAYLOAD_LINKS_NEXT, err);
-    char target[sizeof(PAYLOAD_DATA_LINK "/") + NAME_MAX];
-    (void)snprintf(target, sizeof(target), PAYLOAD_DATA_LINK "/%s", name);
-    if (symlinkat(target, *fd, name) < 0)
-        return fail(write, errno, "make link", name, err);
-    return 0;
+    return make_link(write, *fd, name, err);
+}
+
+static int make_first_link(struct write *write, const char *name, void *arg, struct error **err)
+{
+    (void)arg;
+    return make_link(write, write->root_fd, name, err);
 }
 
 /* Renames over what is there: a wrong link or a plain file at once, a directory after emptying it. Needs no
@@ -282,4 +294,16 @@ int payload_write(int root_fd, const struct payload *payload, const struct paylo
     sweep(&write, write.new.text, SWEEP_ALL);
     *ret_changed = true;
     return 0;
+}
+
+int payload_write_new(int root_fd, const struct payload *payload, const struct payload_write_options *options,
+                      struct error **err)
+{
+    struct write write = {.root_fd = root_fd, .payload = payload, .gid = options->gid};
+    cleanup_close int version_fd = make_version(&write, err);
+    if (version_fd < 0 || fill_version(&write, version_fd, err) < 0)
+        return -1;
+    if (symlinkat(write.new.text, root_fd, PAYLOAD_DATA_LINK) < 0)
+        return fail(&write, errno, "make link", PAYLOAD_DATA_LINK, err);
+    return for_each_component(&write, make_first_link, /* arg= */ NULL, err);
 }

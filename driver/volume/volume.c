@@ -221,6 +221,17 @@ int volume_make_target(struct volume_target *target, bool *ret_made, struct erro
     return target->of_kubelet || is_empty(target) ? 0 : refuse_files(target, err);
 }
 
+/* A mount that is on the target already can be seen before it is complete: its files appear in the order of
+ * an update. */
+static int fill(const struct volume_mount *mount, const struct payload *payload,
+                const struct payload_write_options *options, struct error **err)
+{
+    bool changed = false;
+    if (mount->on_target != NULL)
+        return payload_write(mount->fd, payload, options, &changed, err);
+    return payload_write_new(mount->fd, payload, options, err);
+}
+
 static int build_and_attach(enum mount_method method, struct volume_target *target,
                             const struct payload *payload, const struct volume_options *options,
                             struct error **err)
@@ -228,11 +239,10 @@ static int build_and_attach(enum mount_method method, struct volume_target *targ
     cleanup_volume_mount struct volume_mount mount = VOLUME_MOUNT_INIT;
     struct volume_mount_spec spec = make_spec(payload, options);
     struct payload_write_options write_options = {.gid = options->gid};
-    bool changed = false;
     if (volume_mount_prepare(&mount, method, &spec, target, err) < 0)
         return -1;
     (void)volume_owner_mark(mount.fd, target->path);
-    if (payload_write(mount.fd, payload, &write_options, &changed, err) < 0)
+    if (fill(&mount, payload, &write_options, err) < 0)
         return -1;
     (void)volume_attributes_write(mount.fd,
                                   options); /* without them the next rotation check is only due sooner */

@@ -444,6 +444,59 @@ static void a_full_file_system_keeps_the_old_content(void **state)
     assert_true(successes > 10);
 }
 
+/* An update that compares everything finds nothing to do. */
+static void a_new_directory_is_filled_as_an_update_fills_it(void **state)
+{
+    const struct fixture *f = *state;
+    static const struct entry entries[] = {
+        {"a", 0644, "one"}, {"b", 0400, ""}, {"dir/x", 0600, "two"}, {"dir/sub/y", 0640, "three"}, {0}};
+    const gid_t gid = getegid();
+    cleanup_payload struct payload payload = make_payload(entries);
+    const struct payload_write_options options = {.gid = gid};
+    assert_int_equal(payload_write_new(f->fd, &payload, &options, NULL), 0);
+    assert_true(payload_is_complete(f->fd));
+    assert_text(f->fd, "a", "one");
+    assert_text(f->fd, "dir/sub/y", "three");
+    assert_link(f->fd, "dir", "..data/dir");
+    assert_int_equal(count_entries(f->fd), 5); /* three links, ..data, the version */
+    assert_false(publish_gid(f->fd, entries, gid));
+    static const struct entry next[] = {{"a", 0644, "newer"}, {0}};
+    assert_true(publish_gid(f->fd, next, gid));
+    assert_int_equal(count_entries(f->fd), 3);
+}
+
+/* On every possible number of free inodes and of free pages. */
+static void a_full_file_system_fails_a_first_write_with_the_sizes(void **state)
+{
+    (void)state;
+    if (geteuid() != 0 || unshare(CLONE_NEWNS) < 0)
+        skip();
+    assert_int_equal(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL), 0);
+    static const struct entry entries[] = {{"b", 0644, "bbb"}, {"c/d", 0644, "ddd"}, {"e", 0644, "eee"}, {0}};
+    unsigned failures = 0, successes = 0;
+    for (int limit = 1; limit < 24; limit++) {
+        for (int inodes = 0; inodes < 2; inodes++) {
+            char options[64];
+            (void)snprintf(options, sizeof(options), inodes ? "nr_inodes=%d" : "size=%dk",
+                           inodes ? limit : 4 * limit);
+            assert_int_equal(mount("t", "/mnt", "tmpfs", 0, options), 0);
+            cleanup_close int fd = open("/mnt", O_PATH | O_CLOEXEC);
+            cleanup_payload struct payload payload = make_payload(entries);
+            struct payload_write_options write_options = {.gid = NO_GID};
+            cleanup_error struct error *err = NULL;
+            bool ok = payload_write_new(fd, &payload, &write_options, &err) == 0;
+            assert_int_equal(ok, payload_is_complete(fd) && exists(fd, "e"));
+            assert_true(ok || error_code(err) == GRPC_STATUS_RESOURCE_EXHAUSTED);
+            successes += ok;
+            failures += !ok;
+            (void)close(steal_fd(&fd));
+            assert_int_equal(umount("/mnt"), 0);
+        }
+    }
+    assert_true(failures > 10);
+    assert_true(successes > 10);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -464,6 +517,8 @@ int main(void)
         TEST(reading_an_empty_directory_finds_nothing),
         TEST(many_large_files_survive_rewriting),
         TEST(a_full_file_system_keeps_the_old_content),
+        TEST(a_new_directory_is_filled_as_an_update_fills_it),
+        TEST(a_full_file_system_fails_a_first_write_with_the_sizes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -81,10 +81,11 @@ sizes: images ## print file size, resident memory, shared objects and image size
 	$(MAKE) $(jobs) VARIANT=release CC=gcc programs
 	@test/bench/sizes.sh build/release $(STATIC_B) $(IMAGES)
 
-bench-static: static ## run the benchmark on the static build
-	$(MAKE) $(jobs) VARIANT=release CC=gcc emulator bench-program
-	@for program in vault-emulator secrets-store-bench; do ln -sfn ../../release/bin/$$program $(STATIC_B)/bin/$$program; done
-	@BUILD=$(STATIC_B) test/bench/bench.sh
+bench-static: static ## run the benchmark on the static build alone (SECTIONS="floors cpu": a part of it)
+	$(MAKE) $(jobs) VARIANT=static ARCH=$(ARCH) bench-program
+	$(MAKE) $(jobs) VARIANT=release CC=gcc emulator
+	@ln -sfn ../../release/bin/vault-emulator $(STATIC_B)/bin/vault-emulator
+	@BUILD=$(STATIC_B) test/bench/bench.sh $(SECTIONS)
 
 SITE_VENV := build/site-venv
 .PHONY: site site-test

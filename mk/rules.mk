@@ -3,7 +3,7 @@
 .PHONY: programs emulator bench-program units fuzzers
 programs: $(PROGRAMS)
 emulator: $(EMULATOR)
-bench-program: $(BENCH)
+bench-program: $(BENCH) $(FLOORS)
 units: $(UNITS)
 fuzzers: $(FUZZERS)
 
@@ -74,6 +74,8 @@ $(EMULATOR): EXTRA_LIBS = -lmicrohttpd -lcjson -lgnutls -lnghttp2 -luv
 $(EMULATOR): $(call obj,$(EMULATOR_SRC))
 	$(link)
 $(BENCH): $(call obj,$(BENCH_SRC)) $(COMMON_LIB)
+	$(link)
+$(FLOORS): $(BIN)/floor-%: $(B)/obj/test/bench/floor_%.o
 	$(link)
 $(B)/unit/%: EXTRA_LIBS = -lcmocka
 $(B)/unit/%: $(B)/obj/test/unit/%.o $(DRIVER_LIB) $(PROVIDER_LIB) $(COMMON_LIB)

@@ -11,7 +11,8 @@ ifeq ($(VARIANT),static)
 UNIT_SRC := $(filter-out test/unit/test_secret.c test/unit/test_%_memory.c test/unit/test_resolver.c,$(UNIT_SRC))
 endif
 FUZZ_SRC     := $(sort $(wildcard test/fuzz/fuzz_*.c))
-BENCH_SRC    := $(sort $(wildcard test/bench/*.c))
+BENCH_SRC    := test/bench/main.c
+FLOOR_SRC    := $(sort $(wildcard test/bench/floor_*.c))
 PROTOS       := $(sort $(wildcard proto/*.proto))
 
 PROTO_GEN := $(PROTOS:%.proto=$(GEN)/%.pb-c.c)
@@ -25,5 +26,6 @@ PROVIDER_LIB := $(B)/libprovider.a
 PROGRAMS := $(BIN)/secrets-store-driver $(BIN)/secrets-store-provider-azure $(BIN)/secrets-store-ctl
 EMULATOR := $(BIN)/vault-emulator
 BENCH    := $(BIN)/secrets-store-bench
+FLOORS   := $(patsubst test/bench/floor_%.c,$(BIN)/floor-%,$(FLOOR_SRC))
 UNITS    := $(UNIT_SRC:test/unit/%.c=$(B)/unit/%)
 FUZZERS  := $(FUZZ_SRC:test/fuzz/%.c=$(B)/fuzz/%)

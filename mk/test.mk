@@ -56,7 +56,7 @@ demo: deps-build ## install what is needed, build, show the whole path on this m
 	$(call apt-install,python3)
 	@BUILD=build/release test/tools/sandbox.py test/demo/demo.sh
 
-bench: ## measure start, memory, latency, throughput; compare with the targets
+bench: bench-static ## measure the static build, then the one with the system's libraries: CPU, latency, memory, beside floors and targets
 	$(MAKE) $(jobs) VARIANT=release CC=gcc programs emulator bench-program
 	@BUILD=build/release test/bench/bench.sh
 

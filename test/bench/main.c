@@ -29,6 +29,7 @@ struct options {
     const char *prefix;
     int64_t volumes;
     int64_t concurrency;
+    bool class_per_volume;
     bool keep;
     bool only_unpublish;
 };
@@ -42,6 +43,8 @@ static const struct option_row rows[] = {
     ROW("endpoint", OPTION_STRING, endpoint, NULL, "`path` of the CSI socket"),
     ROW("kubelet-dir", OPTION_STRING, kubelet_dir, NULL, "`directory` below which the volumes are"),
     ROW("class", OPTION_STRING, class_name, NULL, "`name` of the SecretProviderClass"),
+    ROW("class-per-volume", OPTION_BOOL, class_per_volume, NULL,
+        "add - and the volume's number to the class"),
     ROW("clientid-file", OPTION_STRING, clientid_file, NULL, "`file` with the client id"),
     ROW("clientsecret-file", OPTION_STRING, clientsecret_file, NULL, "`file` with the client secret"),
     ROW("prefix", OPTION_STRING, prefix, "pod", "start of the pods' `uid`"),
@@ -70,6 +73,7 @@ struct volume {
     char uid[128];
     char id[4 + DIGEST_SHA256_HEX_LEN + 1];
     char target[PATH_MAX];
+    char class_name[128];
     uint64_t started_ns;
 };
 
@@ -159,7 +163,7 @@ static void publish(struct volume *volume)
 {
     const struct bench *bench = volume->bench;
     const char *context[CONTEXT_ENTRIES][2] = {
-        {"secretProviderClass", bench->options.class_name},    {"csi.storage.k8s.io/pod.name", volume->uid},
+        {"secretProviderClass", volume->class_name},           {"csi.storage.k8s.io/pod.name", volume->uid},
         {"csi.storage.k8s.io/pod.namespace", "default"},       {"csi.storage.k8s.io/pod.uid", volume->uid},
         {"csi.storage.k8s.io/serviceAccount.name", "default"}, {"csi.storage.k8s.io/ephemeral", "true"},
     };
@@ -226,6 +230,9 @@ static void start_next(struct bench *bench)
     if (volume == NULL)
         abort();
     volume->bench = bench;
+    (void)snprintf(volume->class_name, sizeof(volume->class_name),
+                   bench->options.class_per_volume ? "%.64s-%lld" : "%.64s", bench->options.class_name,
+                   (long long)bench->next);
     (void)snprintf(volume->uid, sizeof(volume->uid), "%.64s-%08lld", bench->options.prefix,
                    (long long)bench->next++);
     (void)snprintf(volume->target, sizeof(volume->target),

@@ -325,6 +325,11 @@ void provider_mount_on_cancel(struct provider_mount *mount,
     grpc_call_on_cancel(mount->call, cancelled == NULL ? NULL : on_cancelled, mount);
 }
 
+void provider_mount_on_released(struct provider_mount *mount, void (*released)(void *arg), void *arg)
+{
+    grpc_call_on_released(mount->call, released, arg);
+}
+
 /* --- the server --- */
 
 static int listen_at(struct provider_server *server, const struct provider_server_config *config,

@@ -98,6 +98,10 @@ uint64_t provider_mount_time_left_ms(const struct provider_mount *mount);
 void provider_mount_on_cancel(struct provider_mount *mount,
                               void (*cancelled)(struct provider_mount *mount, void *arg), void *arg);
 
+/* `released` runs once, when the memory of the response is gone: after the mount was ended, and after the
+ * driver has taken the response. It may not use the mount any more. */
+void provider_mount_on_released(struct provider_mount *mount, void (*released)(void *arg), void *arg);
+
 /* Adds a file, or the version of an object (the same id twice: the last one wins). Bytes are copied into
  * wiped memory. -1 with err set (RESOURCE_EXHAUSTED) on lack of memory or when the response would exceed 64
  * MiB. */

@@ -63,6 +63,7 @@ struct program {
     struct class_source classes;
     struct class_cache *class_cache;       /* NULL without rotation */
     struct kube_health_listener kube_back; /* for the class cache */
+    struct byte_budget *budget;
     struct provider_registry *providers;
     struct provider_health *provider_health; /* NULL when it is off */
     struct volume_locks *locks;
@@ -395,6 +396,11 @@ static int start_publisher(struct program *program, struct error **err)
         .max_response_bytes = (size_t)settings->max_call_recv_bytes,
     };
 
+    program->budget = byte_budget_create(&program->loop, (uint64_t)settings->max_bytes_in_flight,
+                                         BYTE_BUDGET_PATIENCE_MS, err);
+    if (program->budget == NULL)
+        return -1;
+    metrics_add_byte_budget(program->metrics, program->budget);
     program->providers = provider_registry_create(&program->loop, &config, err);
     program->locks = program->providers != NULL ? volume_locks_create(err) : NULL;
     program->volumes = program->locks != NULL ? volume_states_create(err) : NULL;
@@ -419,6 +425,7 @@ static int start_publisher(struct program *program, struct error **err)
         .classes = &program->classes,
         .class_cache = program->class_cache,
         .providers = program->providers,
+        .budget = program->budget,
         .events = program->events,
         .rotation = settings->rotation,
         .rotation_interval_s = rotation_interval_s(settings),
@@ -488,6 +495,8 @@ static void on_drained(void *arg)
     status_files_destroy(steal_ptr(&program->status_files));
     provider_health_destroy(steal_ptr(&program->provider_health));
     provider_registry_destroy(steal_ptr(&program->providers));
+    metrics_add_byte_budget(program->metrics, NULL);
+    byte_budget_destroy(steal_ptr(&program->budget));
     class_cache_destroy(steal_ptr(&program->class_cache));
     class_source_destroy(&program->classes);
     kube_client_destroy(steal_ptr(&program->kube));

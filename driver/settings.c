@@ -8,6 +8,7 @@
 #include <stddef.h>
 
 #include "common/base/cleanup.h"
+#include "common/process/byte_budget.h"
 
 #define AT(field) offsetof(struct settings, field)
 #define SECOND    INT64_C(1000000000)
@@ -60,6 +61,9 @@ const struct option_row settings_rows[] = {
     {"allow-attribute-override", OPTION_BOOL, AT(allow_attribute_override), "false", 0, 0,
      "Let a pod's volumeAttributes override parameters of its SecretProviderClass"},
 
+    {"max-bytes-in-flight", OPTION_INT, AT(max_bytes_in_flight), BYTE_BUDGET_DEFAULT, BYTE_BUDGET_MIN,
+     INT64_MAX,
+     "Memory for the responses of providers in `bytes`. A mount whose response does not fit waits until its deadline, the smallest first"},
     {"remove-startup-taint", OPTION_BOOL, AT(remove_startup_taint), "false", 0, 0,
      "Remove the taint secrets-store.csi.k8s.io/agent-not-ready from the node once the kubelet has registered the driver; needs --registration-dir, the Kubernetes API, and get and patch on nodes"},
     {"secret-sync-check-interval", OPTION_DURATION, AT(secret_sync_check_ns), "5m", SECOND,

@@ -27,6 +27,7 @@ struct settings {
     bool rotation;
     int64_t rotation_interval_ns;
     int64_t max_call_recv_bytes;
+    int64_t max_bytes_in_flight;
     bool provider_health_check;
     int64_t provider_health_interval_ns;
     bool allow_attribute_override;

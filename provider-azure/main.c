@@ -47,6 +47,7 @@ struct program {
     struct vault_cache *cache;
     struct pem_cache *pems;
     struct served_volumes *volumes;
+    struct byte_budget *budget;
     struct request_defaults defaults;
     struct class_reports reports;
     struct content_options content;
@@ -83,6 +84,8 @@ static void on_server_stopped(void *arg)
     pem_cache_destroy(steal_ptr(&program->pems));
     vault_cache_destroy(steal_ptr(&program->cache));
     served_volumes_destroy(steal_ptr(&program->volumes));
+    metrics_add_byte_budget(program->metrics, NULL);
+    byte_budget_destroy(steal_ptr(&program->budget));
     token_cache_destroy(steal_ptr(&program->tokens));
     token_proxy_destroy(steal_ptr(&program->token_proxy));
     work_pool_destroy(steal_ptr(&program->work));
@@ -204,6 +207,11 @@ static int start_service(struct program *program, struct error **err)
                          PEM_CACHE_MOUNT_BUDGET, program->content.order, err);
     if (program->pems == NULL)
         return -1;
+    program->budget = byte_budget_create(&program->loop, (uint64_t)program->settings.max_bytes_in_flight,
+                                         BYTE_BUDGET_PATIENCE_MS, err);
+    if (program->budget == NULL)
+        return -1;
+    metrics_add_byte_budget(program->metrics, program->budget);
     program->shared = (struct mount_shared){
         .network = &program->network,
         .tokens = program->tokens,
@@ -212,6 +220,7 @@ static int start_service(struct program *program, struct error **err)
         .defaults = &program->defaults,
         .content = &program->content,
         .pems = program->pems,
+        .budget = program->budget,
     };
     program->service = (struct service){.shared = &program->shared, .log = program->log};
     program->provider = (struct provider){

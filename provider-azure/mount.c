@@ -25,6 +25,7 @@ struct mount {
     struct transport_timer *empty;     /* no objects: done in the next turn of the loop */
     struct token_waiter *token_waiter; /* TOKEN */
     struct token *token;
+    struct byte_reservation *bytes;  /* BYTES; borrowed, may be NULL */
     struct fetch *fetch;             /* FETCH */
     struct mount_response *response; /* CONVERT; borrows from the fetch */
     const struct response_writer *writer;
@@ -45,6 +46,13 @@ static void mount_free(struct mount *mount)
     free(mount);
 }
 
+/* A mount that fails holds nothing any more. */
+static void release_bytes(const struct mount *mount)
+{
+    if (mount->bytes != NULL)
+        byte_reservation_release(mount->bytes);
+}
+
 /* Ends the mount; takes over `error`. */
 static void finish(struct mount *mount, struct error *error)
 {
@@ -54,6 +62,8 @@ static void finish(struct mount *mount, struct error *error)
     if (error == NULL)
         served_volumes_put(shared->volumes, mount->request.volume,
                            transport_now_ms(shared->network->transport));
+    else
+        release_bytes(mount);
     (void)unknown_parameters_append(&error, mount->request.hint);
     mount_free(mount);
     if (error != NULL)
@@ -90,6 +100,8 @@ static int create_response(struct mount *mount, struct error **err)
     return mount->response == NULL ? -1 : 0;
 }
 
+static void start_fetch(struct mount *mount);
+
 static void on_fetched(void *arg)
 {
     struct mount *mount = arg;
@@ -110,6 +122,11 @@ static void fail_all(struct mount *mount, const struct error *cause)
     finish(mount, aggregate_error_finish(&aggregate));
 }
 
+static void on_bytes(void *arg)
+{
+    start_fetch(arg);
+}
+
 static void on_token(struct token *token, const struct error *error, void *arg)
 {
     struct mount *mount = arg;
@@ -121,15 +138,25 @@ static void on_token(struct token *token, const struct error *error, void *arg)
         return;
     }
     mount->token = token;
+    if (shared->budget == NULL || mount->bytes == NULL ||
+        byte_reservation_request(mount->bytes, shared->budget, fetch_expected_bytes(&mount->request.objects),
+                                 on_bytes, mount))
+        start_fetch(mount);
+}
+
+static void start_fetch(struct mount *mount)
+{
+    const struct mount_shared *shared = mount->shared;
     const struct fetch_input input = {
         .transport = shared->network->transport,
         .cache = shared->cache,
         .vault = &mount->request.vault,
         .objects = &mount->request.objects,
         .identity = mount->request.identity,
-        .token = token,
+        .token = mount->token,
         .freshness = mount->freshness,
         .deadline_ms = mount->deadline_ms,
+        .bytes = mount->bytes,
     };
     struct error *failure = NULL;
     mount->fetch = fetch_start(&input, on_fetched, mount, &failure);
@@ -156,6 +183,10 @@ static void on_guard(void *arg)
     }
     if (mount->token_waiter != NULL)
         (void)token_waiter_pending_error(mount->token_waiter, &error);
+    else if (mount->token != NULL)
+        error_set(
+            &error, GRPC_STATUS_DEADLINE_EXCEEDED,
+            "waited for memory up to the caller's deadline: other mounts had all of --max-bytes-in-flight");
     else
         error_set(&error, GRPC_STATUS_DEADLINE_EXCEEDED, "no token before the caller's deadline");
     fail_all(mount, error);
@@ -205,6 +236,7 @@ struct mount *mount_start(const struct mount_shared *shared, const struct mount_
     *mount = (struct mount){
         .shared = shared,
         .freshness = {.republish = input->republish},
+        .bytes = input->bytes,
         .writer = writer,
         .callback = callback,
         .arg = arg,
@@ -222,6 +254,8 @@ void mount_cancel(struct mount **mount)
 {
     struct mount *gone = *mount;
     *mount = NULL;
-    if (gone != NULL)
-        mount_free(gone);
+    if (gone == NULL)
+        return;
+    release_bytes(gone);
+    mount_free(gone);
 }

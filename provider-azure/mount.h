@@ -1,8 +1,10 @@
 /*
  * mount.h - one mount, from its parameters to its files.
  *
- *     start (parameters checked) ─▶ TOKEN ─▶ FETCH ─▶ CONVERT ─▶ emit all ─▶ done
- *                                     └────────┴────────┴──▶ guard: the deadline is near ─▶ done(error)
+ *     start (parameters checked) ─▶ TOKEN ─▶ BYTES ─▶ FETCH ─▶ CONVERT ─▶ emit all ─▶ done
+ *                                     └────────┴────────┴────────┴──▶ guard: deadline near ─▶ done(error)
+ *
+ * BYTES waits until the budget has space for what the mount will read (common/process/byte_budget.h).
  *
  * Knows neither gRPC nor libuv: files go to a writer, the outside is a transport. Contract:
  * common/grpc/client.h.
@@ -30,6 +32,7 @@ struct mount_shared {
     const struct request_defaults *defaults;
     const struct content_options *content;
     struct pem_cache *pems;
+    struct byte_budget *budget; /* NULL: unlimited */
 };
 
 /* `error` is borrowed; NULL: success. All messages begin with "failed to mount objects, error: ". */

@@ -10,6 +10,7 @@
 #include "common/base/log.h"
 #include "common/base/string_map.h"
 #include "common/crypto/digest.h"
+#include "common/process/byte_budget.h"
 #include "provider-azure/base/parameter_names.h"
 #include "provider-azure/cloud/cloud.h"
 #include "provider-azure/identity/identity.h"
@@ -28,6 +29,9 @@ struct mount_input {
     const char *target_path; /* part of what names the volume; may be NULL */
     bool republish;          /* the volume has content already */
     uint64_t time_left_ms;   /* UINT64_MAX: no deadline */
+    /* For what the mount reads; holds nothing yet. Borrowed until the end of the mount, which leaves its
+     * bytes reserved when it succeeds. NULL: nothing is reserved. */
+    struct byte_reservation *bytes;
 };
 
 /* Given by the command line and the environment, for all mounts. Borrowed. */

@@ -155,17 +155,19 @@ static int emit_version(const struct fetch_output *output, const struct response
     return writer->add_version(arg, id, output->object != NULL ? output->object->version : "", err);
 }
 
-static int emit(const struct mount_response *response, const struct response_writer *writer, void *arg,
+/* Frees the contents of each object when they are written: of one object at a time there are two copies. */
+static int emit(struct mount_response *response, const struct response_writer *writer, void *arg,
                 struct error **err)
 {
     for (size_t i = 0; i < response->n; i++) {
         const struct fetch_output *output = &response->outputs[i];
-        const struct content_files *files = &response->contents[i].files;
-        for (size_t k = 0; k < files->n; k++) {
-            const struct content_file *file = &files->at[k];
+        struct content *content = &response->contents[i];
+        for (size_t k = 0; k < content->files.n; k++) {
+            const struct content_file *file = &content->files.at[k];
             if (writer->add_file(arg, file->path, output->item->mode, file->bytes, file->len, err) < 0)
                 return -1;
         }
+        content_finish(content);
         if (emit_version(output, writer, arg, err) < 0)
             return -1;
     }

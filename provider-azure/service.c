@@ -7,19 +7,22 @@
 
 #include "common/process/lifecycle.h"
 
-/* One call and its mount; ends with the call. */
+/* One call and its mount; lives until the driver has its response. */
 struct service_call {
     const struct service *service;
     struct provider_mount *rpc;
     struct mount *mount;
     uint64_t since_ns;
+    struct byte_reservation bytes; /* of what the mount reads, then of its response */
+    uint64_t response_bytes;
 };
 
 static int add_file(void *arg, const char *path, mode_t mode, const void *bytes, size_t len,
                     struct error **err)
 {
-    const struct service_call *call = arg;
+    struct service_call *call = arg;
     log_debug(call->service->log, 5, "file added", LOG_STR("path", path));
+    call->response_bytes += len;
     return provider_mount_add_file(call->rpc, path, mode, bytes, len, err);
 }
 
@@ -31,6 +34,14 @@ static int add_version(void *arg, const char *id, const char *version, struct er
 
 static const struct response_writer writer = {.add_file = add_file, .add_version = add_version};
 
+static void on_released(void *arg)
+{
+    struct service_call *call = arg;
+    byte_reservation_release(&call->bytes);
+    free(call);
+}
+
+/* The call may be gone then. */
 static void fail(struct service_call *call, const struct error *error)
 {
     const struct string_map *attributes = provider_mount_attributes(call->rpc);
@@ -38,7 +49,6 @@ static void fail(struct service_call *call, const struct error *error)
               LOG_STR("pod", string_map_get(attributes, ATTRIBUTE_POD_NAME)),
               LOG_STR("namespace", string_map_get(attributes, ATTRIBUTE_POD_NAMESPACE)), LOG_ERR(error));
     provider_mount_fail(call->rpc, error);
-    free(call);
 }
 
 static void on_done(const struct error *error, void *arg)
@@ -51,8 +61,8 @@ static void on_done(const struct error *error, void *arg)
     }
     log_debug(call->service->log, 2, "mounted",
               LOG_UINT("duration_us", (clock_monotonic_ns() - call->since_ns) / 1000));
+    byte_reservation_resize(&call->bytes, call->response_bytes);
     provider_mount_done(call->rpc);
-    free(call);
 }
 
 static void on_cancelled(struct provider_mount *rpc, void *arg)
@@ -65,7 +75,6 @@ static void on_cancelled(struct provider_mount *rpc, void *arg)
     log_debug(call->service->log, 2, "mount cancelled");
     provider_mount_fail(call->rpc, error);
     error_free(error);
-    free(call);
 }
 
 void service_mount(struct provider_mount *rpc, void *arg)
@@ -81,6 +90,8 @@ void service_mount(struct provider_mount *rpc, void *arg)
         return;
     }
     *call = (struct service_call){.service = service, .rpc = rpc, .since_ns = clock_monotonic_ns()};
+    byte_reservation_init(&call->bytes);
+    provider_mount_on_released(rpc, on_released, call);
     const struct mount_input input = {
         .attributes = provider_mount_attributes(rpc),
         .secrets = provider_mount_secrets(rpc),
@@ -88,6 +99,7 @@ void service_mount(struct provider_mount *rpc, void *arg)
         .target_path = provider_mount_target_path(rpc),
         .republish = provider_mount_current_count(rpc) > 0,
         .time_left_ms = provider_mount_time_left_ms(rpc),
+        .bytes = &call->bytes,
     };
     call->mount = mount_start(service->shared, &input, &writer, on_done, call, &error);
     if (call->mount == NULL) {

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "common/base/cleanup.h"
+#include "common/process/byte_budget.h"
 
 #define AT(field) offsetof(struct settings, field)
 
@@ -46,6 +47,9 @@ const struct option_row settings_rows[] = {
      "`text` appended to the user agent"},
     {"republish-cache-ttl", OPTION_DURATION, AT(republish_cache_ttl_ns), "2m", 0, 86400 * SECOND,
      "Maximum age of a cached read that serves a republish (rotation check). The same identity must have read it after the volume was served before; 0 caches nothing. A first mount always reads the vault"},
+    {"max-bytes-in-flight", OPTION_INT, AT(max_bytes_in_flight), BYTE_BUDGET_DEFAULT, BYTE_BUDGET_MIN,
+     INT64_MAX,
+     "Memory for what mounts read and return in `bytes`. A mount that does not fit waits until its deadline, the smallest first"},
     {"imds-endpoint", OPTION_STRING, AT(imds_endpoint), "http://169.254.169.254", 0, 0,
      "`URL` of the instance metadata service"},
     {"nmi-endpoint", OPTION_STRING, AT(nmi_endpoint), "http://127.0.0.1:2579", 0, 0,

@@ -88,7 +88,7 @@ static void deliver(struct grpc_channel *channel)
         struct grpc_client_call *call = first_of(&channel->delivering);
         grpc_client_callback *callback = call->callback;
         void *arg = call->arg;
-        ProtobufCMessage *response = steal_ptr(&call->response);
+        ProtobufCMessage *response = client_call_take_response(call);
         cleanup_error struct error *error = steal_ptr(&call->error);
 
         client_call_destroy(call);
@@ -417,7 +417,13 @@ static void on_call_deadline(struct timeout *timeout)
     const struct grpc_channel *channel = channel_of(call);
     struct error *err = NULL;
 
-    if (call->stream.session == NULL && channel->last_error != NULL)
+    if (client_call_is_waiting(call)) {
+        (void)error_set(
+            &err, GRPC_STATUS_DEADLINE_EXCEEDED,
+            "deadline exceeded while a response of %zu bytes waited for memory: other mounts had all of --max-bytes-in-flight",
+            call->reader.length);
+        (void)error_set_type(&err, GRPC_CLIENT_WAITED);
+    } else if (call->stream.session == NULL && channel->last_error != NULL)
         (void)error_set(&err, GRPC_STATUS_DEADLINE_EXCEEDED, "deadline exceeded while connecting: %s",
                         error_message(channel->last_error));
     else
@@ -444,6 +450,13 @@ struct grpc_client_call *grpc_client_call_start(struct grpc_channel *channel, co
     timeout_set(&channel->io.timeouts, &call->deadline, timeout_ms, on_call_deadline);
     proceed(channel);
     return call;
+}
+
+void grpc_client_call_reserve(struct grpc_client_call *call, struct byte_budget *budget,
+                              struct byte_reservation *reservation)
+{
+    call->budget = budget;
+    call->reservation = reservation;
 }
 
 void grpc_client_call_cancel(struct grpc_client_call **call)

@@ -27,6 +27,7 @@
 
 #include "common/base/error.h"
 #include "common/base/log.h"
+#include "common/process/byte_budget.h"
 
 struct grpc_channel;
 struct grpc_client_call;
@@ -56,6 +57,10 @@ struct grpc_channel_config {
  * that only the caller can decide whether to send it again. */
 #define GRPC_CLIENT_LOST "ConnectionLost"
 
+/* error_type() of a call whose response did not get its bytes before the deadline: see
+ * grpc_client_call_reserve(). */
+#define GRPC_CLIENT_WAITED "WaitedForMemory"
+
 /* The outcome of a call. On success `error` is NULL and `response` belongs to the callee, which frees it with
  * protobuf_c_message_free_unpacked(response, secret_protobuf_allocator()). On failure `response` is NULL and
  * `error` is borrowed. A response counts as success only with HTTP 200, a gRPC content-type, grpc-status 0
@@ -76,6 +81,13 @@ struct grpc_client_call *grpc_client_call_start(struct grpc_channel *channel, co
                                                 const ProtobufCMessageDescriptor *response_type,
                                                 uint64_t timeout_ms, grpc_client_callback *callback,
                                                 void *arg, struct error **err);
+
+/* Right after grpc_client_call_start(): the response is received only once `reservation`, which holds nothing
+ * yet, has got its bytes from the budget; until then the peer can send 64 KiB of it. Both are borrowed until
+ * the end of the call. After a success the reservation is the caller's to release, when it has freed what it
+ * took from the response; after a failure or a cancellation it holds nothing. */
+void grpc_client_call_reserve(struct grpc_client_call *call, struct byte_budget *budget,
+                              struct byte_reservation *reservation);
 
 /* Cancels: the server sees RST_STREAM(CANCEL). Sets *call to NULL. */
 void grpc_client_call_cancel(struct grpc_client_call **call);

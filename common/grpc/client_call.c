@@ -13,12 +13,20 @@
 #include "common/grpc/message.h"
 #include "common/grpc/metadata.h"
 
+static void on_granted(void *arg);
+
 static struct grpc_client_call *of(struct http2_stream *stream)
 {
     return container_of(stream, struct grpc_client_call, stream);
 }
 
 /* --- outcome --- */
+
+static void release_bytes(struct grpc_client_call *call)
+{
+    if (call->reservation != NULL)
+        byte_reservation_release(call->reservation);
+}
 
 static void finish(struct grpc_client_call *call)
 {
@@ -32,6 +40,8 @@ static void finish(struct grpc_client_call *call)
         grpc_connection_flush(grpc_connection_of(session));
     }
     framing_reader_finish(&call->reader);
+    if (call->response == NULL)
+        release_bytes(call);
     call->context->owner->finished(call);
 }
 
@@ -89,12 +99,25 @@ void client_call_destroy(struct grpc_client_call *call)
     timeout_clear(&call->deadline);
     http2_stream_finish(&call->stream);
     framing_reader_finish(&call->reader);
+    release_bytes(call);
     message_free(call->response);
     error_free(call->error);
     secret_free(call->message);
     free(call->status_message);
     free(call->method);
     free(call);
+}
+
+bool client_call_is_waiting(const struct grpc_client_call *call)
+{
+    return call->sized && call->reservation != NULL && !byte_reservation_is_granted(call->reservation);
+}
+
+ProtobufCMessage *client_call_take_response(struct grpc_client_call *call)
+{
+    if (call->response != NULL)
+        call->reservation = NULL;
+    return steal_ptr(&call->response);
 }
 
 /* --- sending --- */
@@ -107,6 +130,9 @@ static void reset_response(struct grpc_client_call *call)
     call->has_status = false;
     call->status_invalid = false;
     call->complete = false;
+    call->ended = false;
+    call->sized = false;
+    release_bytes(call);
     free(call->status_message);
     call->status_message = NULL;
     framing_reader_finish(&call->reader);
@@ -192,6 +218,35 @@ static void on_headers_end(struct http2_stream *stream, bool end_stream)
         call->has_status = false;
 }
 
+static void widen(struct grpc_client_call *call)
+{
+    if (call->stream.held || call->reader.length > CLIENT_FIRST_WINDOW)
+        http2_stream_resume(&call->stream, CLIENT_RECEIVE_WINDOW);
+}
+
+/* The response has its bytes: it may come as fast as it can. */
+static int receive(struct grpc_client_call *call, struct error **err)
+{
+    if (framing_reader_reserve(&call->reader, err) < 0)
+        return -1;
+    widen(call);
+    return 0;
+}
+
+/* The size of the response has become known. While it waits it has the first window and no more. */
+static int ask(struct grpc_client_call *call, struct error **err)
+{
+    call->sized = true;
+    if (call->reservation == NULL) {
+        widen(call);
+        return 0;
+    }
+    if (byte_reservation_request(call->reservation, call->budget, call->reader.length, on_granted, call))
+        return receive(call, err);
+    http2_stream_hold(&call->stream);
+    return 0;
+}
+
 static void on_data(struct http2_stream *stream, const uint8_t *bytes, size_t len)
 {
     struct grpc_client_call *call = of(stream);
@@ -199,7 +254,8 @@ static void on_data(struct http2_stream *stream, const uint8_t *bytes, size_t le
 
     if (call->complete || !call->is_grpc || call->http_status != 200)
         return; /* the body of an HTTP error is of no interest */
-    if (framing_reader_feed(&call->reader, bytes, len, &err) < 0)
+    if (framing_reader_feed(&call->reader, bytes, len, &err) < 0 ||
+        (!call->sized && call->reader.prefix_len == FRAMING_PREFIX_LEN && ask(call, &err) < 0))
         client_call_fail(call, &err);
 }
 
@@ -238,6 +294,24 @@ static int conclude(struct grpc_client_call *call, struct error **err)
     return error_set(err, GRPC_STATUS_INTERNAL, "grpc: server closed the stream without sending trailers");
 }
 
+static void on_granted(void *arg)
+{
+    struct grpc_client_call *call = arg;
+    struct http2_session *session = call->stream.session;
+    struct error *err = NULL;
+
+    if (call->ended) {
+        (void)conclude(call, &call->error);
+        call->complete = true;
+        finish(call);
+        return;
+    }
+    if (receive(call, &err) < 0)
+        client_call_fail(call, &err);
+    else if (session != NULL)
+        grpc_connection_flush(grpc_connection_of(session));
+}
+
 static void on_ended(struct http2_stream *stream)
 {
     struct grpc_client_call *call = of(stream);
@@ -245,6 +319,10 @@ static void on_ended(struct http2_stream *stream)
     if (call->complete)
         return;
     call->context->owner->responded(call);
+    if (client_call_is_waiting(call)) {
+        call->ended = true;
+        return;
+    }
     (void)conclude(call, &call->error);
     call->complete = true;
     /* A response before the end of the request: nothing else will close the stream. Otherwise `closed` comes
@@ -279,6 +357,8 @@ static void on_closed(struct http2_stream *stream, uint32_t code)
         finish(call);
         return;
     }
+    if (call->ended)
+        return;                   /* on_granted() */
     if (stream->output != NULL) { /* for another attempt */
         call->message = stream->output;
         call->message_len = stream->output_len;

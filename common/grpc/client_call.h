@@ -18,6 +18,11 @@
 #include "common/grpc/header_check.h"
 #include "common/grpc/http2_session.h"
 #include "common/grpc/timeouts.h"
+#include "common/process/byte_budget.h"
+
+/* Receive window of the connection, and of a call whose response is larger than the default window: 1 MiB
+ * needs no extra round trip. */
+enum { CLIENT_RECEIVE_WINDOW = 1024 * 1024, CLIENT_FIRST_WINDOW = 65535 };
 
 struct client_call_owner {
     /* The peer has sent a whole response: it works. */
@@ -65,6 +70,11 @@ struct grpc_client_call {
     enum grpc_status status;
     char *status_message; /* owned */
     struct framing_reader reader;
+    /* the bytes of the response; NULL: it is received without asking */
+    struct byte_budget *budget;
+    struct byte_reservation *reservation; /* borrowed */
+    bool sized;                           /* the size of the response was seen, and is asked for */
+    bool ended;                           /* the whole response is there and waits for its bytes */
     /* the outcome */
     ProtobufCMessage *response;
     struct error *error;
@@ -86,6 +96,12 @@ int client_call_send(struct grpc_client_call *call, struct http2_session *sessio
 
 /* Records a failure (moved from *err) as the outcome: `finished` runs inside. */
 void client_call_fail(struct grpc_client_call *call, struct error **err);
+
+/* The response waits for its bytes. */
+bool client_call_is_waiting(const struct grpc_client_call *call);
+
+/* Takes over the response, and the bytes that are reserved for it stay reserved. */
+ProtobufCMessage *client_call_take_response(struct grpc_client_call *call);
 
 /* Resets the stream, if there is one, and frees the call. */
 void client_call_destroy(struct grpc_client_call *call);

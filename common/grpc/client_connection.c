@@ -12,8 +12,6 @@
 #include "common/grpc/client_call.h"
 
 enum { WRITE_TIMEOUT_MS = 60000 };
-/* Receive window of a stream and of the connection: a 1 MiB response needs no extra round trip. */
-enum { RECEIVE_WINDOW = 1024 * 1024 };
 
 static struct client_connection *of(struct grpc_connection *connection)
 {
@@ -131,7 +129,7 @@ static struct grpc_connection_config base_config(const struct client_connection 
     return (struct grpc_connection_config){
         .io = io,
         .owner = &connection_owner,
-        .session = {.role = HTTP2_CLIENT, .window = RECEIVE_WINDOW, .events = &client_call_events},
+        .session = {.role = HTTP2_CLIENT, .window = CLIENT_RECEIVE_WINDOW, .events = &client_call_events},
         .handshake_timeout_ms = connection->config->connect_timeout_ms,
         .write_timeout_ms = WRITE_TIMEOUT_MS,
     };

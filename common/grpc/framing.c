@@ -34,17 +34,12 @@ static int read_prefix(struct framing_reader *reader, struct error **err)
     return 0;
 }
 
-static int grow(struct framing_reader *reader, size_t needed, struct error **err)
+static int resize(struct framing_reader *reader, size_t cap, struct error **err)
 {
-    size_t cap = reader->cap == 0 ? FIRST_CAPACITY : reader->cap;
     uint8_t *data;
 
-    if (needed <= reader->cap)
+    if (cap <= reader->cap)
         return 0;
-    while (cap < needed)
-        cap *= 2; /* bounded by 2 * max, and max fits 32 bits */
-    if (cap > reader->length)
-        cap = reader->length;
     data = secret_malloc(cap);
     if (data == NULL)
         return error_no_memory(err, "a message");
@@ -54,6 +49,17 @@ static int grow(struct framing_reader *reader, size_t needed, struct error **err
     reader->data = data;
     reader->cap = cap;
     return 0;
+}
+
+static int grow(struct framing_reader *reader, size_t needed, struct error **err)
+{
+    size_t cap = reader->cap == 0 ? FIRST_CAPACITY : reader->cap;
+
+    if (needed <= reader->cap)
+        return 0;
+    while (cap < needed)
+        cap *= 2; /* bounded by 2 * max, and max fits 32 bits */
+    return resize(reader, cap < reader->length ? cap : reader->length, err);
 }
 
 int framing_reader_feed(struct framing_reader *reader, const uint8_t *bytes, size_t len, struct error **err)
@@ -73,6 +79,11 @@ int framing_reader_feed(struct framing_reader *reader, const uint8_t *bytes, siz
     memcpy(reader->data + reader->len, bytes, len);
     reader->len += len;
     return 0;
+}
+
+int framing_reader_reserve(struct framing_reader *reader, struct error **err)
+{
+    return resize(reader, reader->length, err);
 }
 
 int framing_reader_end(const struct framing_reader *reader, struct error **err)

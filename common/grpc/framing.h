@@ -36,6 +36,9 @@ void framing_reader_init(struct framing_reader *reader, size_t max);
  * flag or a second message. After an error the reader must not be fed any more. */
 int framing_reader_feed(struct framing_reader *reader, const uint8_t *bytes, size_t len, struct error **err);
 
+/* Makes space for the whole message, whose prefix must have arrived. -1 with err set for lack of memory. */
+int framing_reader_reserve(struct framing_reader *reader, struct error **err);
+
 /* Called when the stream has ended: INTERNAL unless exactly one whole message has arrived. */
 int framing_reader_end(const struct framing_reader *reader, struct error **err);
 

@@ -133,6 +133,20 @@ static int on_frame_recv(nghttp2_session *nghttp2, const nghttp2_frame *frame, v
     return result(session);
 }
 
+/* The peer may send as much again: on the connection always, so that a stream that is held stops no other. A
+ * server's streams are never held, and nghttp2 does this for them. */
+static void open_window(struct http2_session *session, int32_t id, size_t len)
+{
+    struct http2_stream *stream = find_stream(session, id); /* again: the event may have reset it */
+
+    if (nghttp2_session_consume_connection(session->nghttp2, len) != 0)
+        abort_session(session);
+    if (stream != NULL && stream->held)
+        stream->held_len += len;
+    else if (nghttp2_session_consume_stream(session->nghttp2, id, len) != 0)
+        abort_session(session);
+}
+
 static int on_data_chunk(nghttp2_session *nghttp2, uint8_t flags, int32_t id, const uint8_t *bytes,
                          size_t len, void *arg)
 {
@@ -143,6 +157,8 @@ static int on_data_chunk(nghttp2_session *nghttp2, uint8_t flags, int32_t id, co
     (void)flags;
     if (stream != NULL)
         session->events->data(stream, bytes, len);
+    if (session->role == HTTP2_CLIENT)
+        open_window(session, id, len);
     return result(session);
 }
 
@@ -296,8 +312,10 @@ static int make_session(struct http2_session *session)
     nghttp2_option_set_no_closed_streams(option, 1); /* keep no memory for streams that are done */
     nghttp2_option_set_max_deflate_dynamic_table_size(option,
                                                       0); /* the few header fields are not worth a table */
-    if (session->role == HTTP2_CLIENT)
+    if (session->role == HTTP2_CLIENT) {
         nghttp2_option_set_max_continuations(option, RESPONSE_CONTINUATIONS_MAX);
+        nghttp2_option_set_no_auto_window_update(option, 1); /* open_window() does it */
+    }
     if (session->role == HTTP2_SERVER)
         rc = nghttp2_session_server_new2(&session->nghttp2, callbacks, session, option);
     else
@@ -323,8 +341,6 @@ static int submit_settings(struct http2_session *session, const struct http2_ses
         entries[n++] = (nghttp2_settings_entry){NGHTTP2_SETTINGS_ENABLE_PUSH, 0};
         entries[n++] = (nghttp2_settings_entry){NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, 0};
     }
-    if (config->window != 0)
-        entries[n++] = (nghttp2_settings_entry){NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, config->window};
     if (nghttp2_submit_settings(session->nghttp2, NGHTTP2_FLAG_NONE, entries, n) != 0)
         return -1;
     if (config->window != 0 && nghttp2_session_set_local_window_size(session->nghttp2, NGHTTP2_FLAG_NONE, 0,
@@ -530,6 +546,26 @@ void http2_stream_reset(struct http2_stream *stream, enum http2_code code)
      * there. */
     if (nghttp2_session_set_stream_user_data(session->nghttp2, stream->id, NULL) != 0 ||
         nghttp2_submit_rst_stream(session->nghttp2, NGHTTP2_FLAG_NONE, stream->id, code) != 0)
+        abort_session(session);
+}
+
+void http2_stream_hold(struct http2_stream *stream)
+{
+    stream->held = true;
+}
+
+void http2_stream_resume(struct http2_stream *stream, uint32_t window)
+{
+    struct http2_session *session = stream->session;
+    size_t len = stream->held_len;
+
+    stream->held = false;
+    stream->held_len = 0;
+    if (session == NULL)
+        return;
+    if (nghttp2_session_consume_stream(session->nghttp2, stream->id, len) != 0 ||
+        nghttp2_session_set_local_window_size(session->nghttp2, NGHTTP2_FLAG_NONE, stream->id,
+                                              (int32_t)window) != 0)
         abort_session(session);
 }
 

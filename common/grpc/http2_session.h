@@ -48,6 +48,8 @@ struct http2_stream {
     bool headers_sent;     /* HEADERS have left through http2_session_output() */
     uint64_t sent_block;   /* ...in this block of output */
     bool rest_is_trailers; /* server: "grpc-status: 0" follows the message */
+    bool held;             /* client: the peer gets no new window for what it sends */
+    size_t held_len;       /* bytes that came meanwhile */
     bool keep_output;      /* client: do not free the message once it is out, it may have to be sent again */
     uint8_t *output;       /* owned: the message being sent */
     size_t output_len;
@@ -79,7 +81,8 @@ enum http2_role { HTTP2_SERVER, HTTP2_CLIENT };
 struct http2_session_config {
     enum http2_role role;
     unsigned max_streams; /* server: announced MAX_CONCURRENT_STREAMS */
-    uint32_t window;      /* receive window of streams and connection; 0 = the default of 65535 */
+    uint32_t window; /* receive window of the connection; 0 = the default of 65535. That of a stream is the
+                             default until http2_stream_resume() */
     const struct http2_events *events; /* borrowed */
     /* Client: the peer takes no new streams. Streams that it has not seen are closed with
      * HTTP2_REFUSED_STREAM right after. May be NULL. An event like those above. */
@@ -161,6 +164,11 @@ void http2_stream_respond(struct http2_stream *stream, const struct http2_header
 /* Sends RST_STREAM and detaches: no event comes any more and the memory of the stream may be reused. Harmless
  * when detached. */
 void http2_stream_reset(struct http2_stream *stream, enum http2_code code);
+
+/* Client: the peer may send no more than the window that it has, until http2_stream_resume(), which gives it
+ * this one. Both are harmless when detached. */
+void http2_stream_hold(struct http2_stream *stream);
+void http2_stream_resume(struct http2_stream *stream, uint32_t window);
 
 /* True unless it is certain that the peer has seen nothing of the stream. Meaningful in `closed` too. */
 bool http2_stream_was_sent(const struct http2_stream *stream, const struct http2_session *session);

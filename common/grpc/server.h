@@ -134,6 +134,10 @@ void grpc_call_reply(struct grpc_call *call, const ProtobufCMessage *response);
  * borrowed; an error with code OK is sent as INTERNAL. */
 void grpc_call_fail(struct grpc_call *call, const struct error *error);
 
+/* `released` runs once, when the memory of the call is gone: after its end, and after its response has left.
+ * It may not use the call any more. */
+void grpc_call_on_released(struct grpc_call *call, void (*released)(void *arg), void *arg);
+
 /* Sets the cancel callback (see above); NULL removes it. If the call is already cancelled, `cancelled` runs
  * from the next loop turn. */
 void grpc_call_on_cancel(struct grpc_call *call, void (*cancelled)(struct grpc_call *call, void *arg),

@@ -50,6 +50,8 @@ struct grpc_call {
     enum grpc_status cancel_reason;
     void (*cancelled)(struct grpc_call *call, void *arg);
     void *cancelled_arg;
+    void (*released)(void *arg);
+    void *released_arg;
 };
 
 static void on_timeout(struct timeout *timeout);
@@ -85,6 +87,8 @@ static void release(struct grpc_call *call)
     list_remove(&call->ready_link);
     drop_bytes(call);
     http2_stream_finish(&call->stream);
+    if (call->released != NULL)
+        call->released(call->released_arg);
     free(call);
 }
 
@@ -535,6 +539,12 @@ void grpc_call_on_cancel(struct grpc_call *call, void (*cancelled)(struct grpc_c
         timeout_clear(&call->notice);
     else if (call->cancel_reason != GRPC_STATUS_OK)
         timeout_set(call->calls->timeouts, &call->notice, 0, on_notice);
+}
+
+void grpc_call_on_released(struct grpc_call *call, void (*released)(void *arg), void *arg)
+{
+    call->released = released;
+    call->released_arg = arg;
 }
 
 enum grpc_status grpc_call_cancel_reason(const struct grpc_call *call)

@@ -42,7 +42,8 @@ struct metrics {
     struct metric_family *first;
     struct metric_family **last; /* families are printed in the order of registration */
     bool with_process;
-    const struct log *log; /* NULL = its lines are not counted */
+    const struct log *log;            /* NULL = its lines are not counted */
+    const struct byte_budget *budget; /* NULL = none */
 };
 
 static void *or_abort(void *memory)
@@ -234,6 +235,11 @@ void metrics_add_process(struct metrics *metrics)
 void metrics_add_log(struct metrics *metrics, const struct log *log)
 {
     metrics->log = log;
+}
+
+void metrics_add_byte_budget(struct metrics *metrics, const struct byte_budget *budget)
+{
+    metrics->budget = budget;
 }
 
 /* Numbers are printed with as few digits as give back the same double: 0.1, not 0.10000000000000001. */
@@ -443,6 +449,20 @@ static int render_process(struct buffer *out, struct error **err)
                         "Start time of the process since unix epoch in seconds.", METRIC_GAUGE, start, err);
 }
 
+static int render_budget(struct buffer *out, const struct byte_budget *budget, struct error **err)
+{
+    struct byte_budget_state state = byte_budget_state(budget);
+    if (render_gauge(out, "mount_bytes_in_flight", "Bytes of mounts in the memory of the process.",
+                     METRIC_GAUGE, (double)state.bytes, err) < 0 ||
+        render_gauge(out, "mounts_waiting_for_memory",
+                     "Mounts that wait until others have given their memory back.", METRIC_GAUGE,
+                     (double)state.waiting, err) < 0)
+        return -1;
+    return render_gauge(out, "mount_memory_wait_seconds_total",
+                        "Seconds that mounts have waited for memory, summed over all mounts.", METRIC_COUNTER,
+                        state.waited_seconds, err);
+}
+
 int metrics_render(const struct metrics *metrics, struct buffer *out, struct error **err)
 {
     for (const struct metric_family *family = metrics->first; family != NULL; family = family->next) {
@@ -454,6 +474,8 @@ int metrics_render(const struct metrics *metrics, struct buffer *out, struct err
             out, "log_lines_dropped_total",
             "Log lines that were lost, because nobody read them in time or the log could not be written.",
             METRIC_COUNTER, (double)log_dropped(metrics->log), err) < 0)
+        return -1;
+    if (metrics->budget != NULL && render_budget(out, metrics->budget, err) < 0)
         return -1;
     return metrics->with_process ? render_process(out, err) : 0;
 }

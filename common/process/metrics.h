@@ -16,6 +16,7 @@
 #include "common/base/buffer.h"
 #include "common/base/error.h"
 #include "common/base/log.h"
+#include "common/process/byte_budget.h"
 
 enum { METRICS_MAX_LABELS = 8, METRICS_MAX_SERIES = 1000 };
 
@@ -56,6 +57,10 @@ void metrics_add_process(struct metrics *metrics);
 
 /* Adds log_lines_dropped_total (log_dropped()), read at each rendering. `log` is borrowed. */
 void metrics_add_log(struct metrics *metrics, const struct log *log);
+
+/* Adds mount_bytes_in_flight, mounts_waiting_for_memory and mount_memory_wait_seconds_total, read at each
+ * rendering. `budget` is borrowed. */
+void metrics_add_byte_budget(struct metrics *metrics, const struct byte_budget *budget);
 
 /* Appends the text exposition. -1 with err set (RESOURCE_EXHAUSTED) when `out` is full. */
 int metrics_render(const struct metrics *metrics, struct buffer *out, struct error **err);

@@ -32,6 +32,8 @@ struct provider_call {
     uint64_t deadline_ms; /* on uv_now()'s clock */
     unsigned tries;
     bool may_write;
+    struct byte_budget *budget; /* borrowed, as the next one; NULL: nothing is reserved */
+    struct byte_reservation *bytes;
 
     /* the request, kept for another try */
     char *provider;
@@ -81,11 +83,14 @@ static int take_files(const V1alpha1__MountResponse *response, struct payload *p
         return error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "%zu files, more than %d", response->n_files,
                          PAYLOAD_FILES_MAX);
     for (size_t i = 0; i < response->n_files; i++) {
-        const V1alpha1__File *file = response->files[i];
+        V1alpha1__File *file = response->files[i];
         cleanup_secret struct secret *contents = secret_from_bytes(file->contents.data, file->contents.len);
 
         if (contents == NULL)
             return error_no_memory(err, NULL);
+        /* One file at a time is there twice, not all of them. */
+        secret_free(file->contents.data);
+        file->contents = (ProtobufCBinaryData){0};
         if (payload_add(payload, file->path, (mode_t)((uint32_t)file->mode & 0777U), steal_ptr(&contents),
                         err) < 0)
             return -1;
@@ -139,7 +144,7 @@ static int describe_failure(const struct provider_call *call, const struct error
     /* The client's own failures name the socket, those of the provider do not. */
     if (code == GRPC_STATUS_UNAVAILABLE && strstr(message, provider_ref_path(call->ref)) != NULL)
         return error_set(err, code, "provider \"%s\" is not responding: %s", call->provider, message);
-    if (code == GRPC_STATUS_DEADLINE_EXCEEDED)
+    if (code == GRPC_STATUS_DEADLINE_EXCEEDED && strcmp(error_type(cause), GRPC_CLIENT_WAITED) != 0)
         return error_set(err, code, "provider \"%s\" did not respond within %.1f s: %s", call->provider,
                          (double)call->timeout_ms / 1000, message);
     return error_set(err, code, "provider \"%s\": %s%s", call->provider, message,
@@ -243,6 +248,8 @@ static int send_request(struct provider_call *call, struct error **err)
     call->call =
         grpc_client_call_start(provider_ref_channel(call->ref), MOUNT_METHOD, &message.base,
                                &v1alpha1__mount_response__descriptor, time_left(call), mount_done, call, err);
+    if (call->call != NULL && call->budget != NULL)
+        grpc_client_call_reserve(call->call, call->budget, call->bytes);
     return call->call == NULL ? -1 : 0;
 }
 
@@ -321,6 +328,8 @@ struct provider_call *provider_call_start(struct provider_registry *registry, co
     call->callback = callback;
     call->arg = arg;
     call->may_write = request->may_write;
+    call->budget = request->budget;
+    call->bytes = request->bytes;
     call->timeout_ms = request->timeout_ms;
     call->deadline_ms = uv_now(loop) + request->timeout_ms;
     call->retry = loop_timer_create(loop, retry_now, call, err);

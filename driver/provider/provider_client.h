@@ -13,6 +13,7 @@
 #include "common/base/error.h"
 #include "common/base/log.h"
 #include "common/base/string_map.h"
+#include "common/process/byte_budget.h"
 #include "driver/base/driver_metrics.h"
 #include "driver/payload/payload.h"
 #include "driver/provider/provider_registry.h"
@@ -28,6 +29,10 @@ struct provider_mount_request {
                        called: what another one writes would be on the node's disk */
     const struct string_map *current_versions; /* mounted now; NULL or empty on a first mount */
     uint64_t timeout_ms;
+    /* The response waits for its bytes, which stay reserved after a success (grpc_client_call_reserve()).
+     * Both NULL: it does not. Borrowed until the end of the call. */
+    struct byte_budget *budget;
+    struct byte_reservation *bytes;
 };
 
 /* Belongs to the callee: provider_response_finish(). */

@@ -406,6 +406,7 @@ struct publish *publish_start(const struct publisher *publisher, struct publish_
                                 .request = *request,
                                 .started_ns = clock_monotonic_ns(),
                                 .deadline_ms = uv_now(publisher->loop) + timeout_ms};
+    byte_reservation_init(&publish->bytes);
     *request = (struct publish_request){.gid = (gid_t)-1};
     if (volume_lock_take(publisher->locks, &publish->lock, publish->request.target_path, lock_granted,
                          lock_interrupted) &&

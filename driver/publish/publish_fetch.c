@@ -202,7 +202,9 @@ static void call_provider(struct publish *publish)
                                          .target_path = publish->request.target_path,
                                          .may_write = is_mounted(publish),
                                          .current_versions = current_versions(publish),
-                                         .timeout_ms = publish_child_timeout(publish_time_left(publish))},
+                                         .timeout_ms = publish_child_timeout(publish_time_left(publish)),
+                                         .budget = publisher->budget,
+                                         .bytes = &publish->bytes},
         provider_done, publish, &error);
     if (publish->provider != NULL)
         return;

@@ -11,6 +11,7 @@ void publish_dispose(struct publish *publish)
 {
     secret_provider_class_free(publish->class);
     provider_response_finish(&publish->response);
+    byte_reservation_release(&publish->bytes);
     error_free(publish->rollback_cause);
     error_free(publish->failure);
     error_free(publish->job.error);

@@ -10,6 +10,7 @@
 
 #include "common/base/error.h"
 #include "common/base/log.h"
+#include "common/process/byte_budget.h"
 #include "driver/base/driver_metrics.h"
 #include "driver/class/class_cache.h"
 #include "driver/class/class_source.h"
@@ -29,6 +30,7 @@ struct publisher {
     const struct class_source *classes;
     struct class_cache *class_cache; /* NULL only without rotation */
     struct provider_registry *providers;
+    struct byte_budget *budget;               /* of the responses of providers; NULL: unlimited */
     const struct volume_observers *observers; /* NULL: none */
     struct events *events;                    /* NULL: none */
     bool rotation;                            /* --enable-secret-rotation */

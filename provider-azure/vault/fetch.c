@@ -44,6 +44,9 @@ struct fetch {
     size_t running;
     size_t files;
     struct transport_timer *timer; /* the start, in the next turn of the loop */
+    struct transport_timer *lapse; /* nothing more is expected then */
+    uint64_t expected;             /* bytes, before they arrive */
+    uint64_t arrived;
     fetch_callback *callback;
     void *arg;
 };
@@ -211,6 +214,37 @@ static void plan_list(struct fetch *fetch, const struct read *list)
     }
 }
 
+/* --- bytes --- */
+
+uint64_t fetch_expected_bytes(const struct object_list *objects)
+{
+    uint64_t reads = 0;
+    for (size_t i = 0; i < objects->n; i++)
+        reads += objects->items[i].history > 1 ? 1 + objects->items[i].versions : 1;
+    return reads < FETCH_EXPECTED_MAX / FETCH_READ_EXPECTED ? reads * FETCH_READ_EXPECTED
+                                                            : FETCH_EXPECTED_MAX;
+}
+
+static void count_bytes(const struct fetch *fetch)
+{
+    if (fetch->input.bytes != NULL)
+        byte_reservation_resize(fetch->input.bytes,
+                                fetch->arrived > fetch->expected ? fetch->arrived : fetch->expected);
+}
+
+static void expect_nothing(struct fetch *fetch)
+{
+    fetch->expected = 0;
+    count_bytes(fetch);
+}
+
+static void on_lapse(void *arg)
+{
+    struct fetch *fetch = arg;
+    fetch->lapse = NULL;
+    expect_nothing(fetch);
+}
+
 static void pump(struct fetch *fetch);
 
 static void on_response(struct vault_response *response, const struct error *error, void *arg)
@@ -222,6 +256,8 @@ static void on_response(struct vault_response *response, const struct error *err
     read->response = response;
     read->error = error_copy(error);
     fetch->running--;
+    fetch->arrived += response != NULL ? vault_response_size(response) : 0;
+    count_bytes(fetch);
     if (read->operation != VAULT_GET_OBJECT && response != NULL && response->not_found == NULL)
         plan_list(fetch, read);
     pump(fetch);
@@ -248,8 +284,11 @@ static void pump(struct fetch *fetch)
         if (read->waiter != NULL)
             fetch->running++;
     }
-    if (fetch->running == 0 && fetch->started == fetch->n_reads)
-        fetch->callback(fetch->arg);
+    if (fetch->running > 0 || fetch->started < fetch->n_reads)
+        return;
+    transport_stop(input->transport, &fetch->lapse);
+    expect_nothing(fetch);
+    fetch->callback(fetch->arg);
 }
 
 static void on_first_turn(void *arg)
@@ -283,7 +322,11 @@ struct fetch *fetch_start(const struct fetch_input *input, fetch_callback *callb
         }
     }
     fetch->timer = transport_after(input->transport, 0, on_first_turn, fetch, err);
-    if (fetch->timer == NULL) {
+    if (input->bytes != NULL && fetch->timer != NULL) {
+        fetch->expected = fetch_expected_bytes(input->objects);
+        fetch->lapse = transport_after(input->transport, FETCH_EXPECTED_MS, on_lapse, fetch, err);
+    }
+    if (fetch->timer == NULL || (input->bytes != NULL && fetch->lapse == NULL)) {
         fetch_destroy(fetch);
         return NULL;
     }
@@ -352,6 +395,7 @@ void fetch_destroy(struct fetch *fetch)
     if (fetch == NULL)
         return;
     transport_stop(fetch->input.transport, &fetch->timer);
+    transport_stop(fetch->input.transport, &fetch->lapse);
     for (size_t i = 0; fetch->plans != NULL && i < fetch->input.objects->n; i++) {
         struct plan *plan = &fetch->plans[i];
         for (size_t k = 0; k < plan->n_targets; k++)

@@ -8,6 +8,7 @@
 #ifndef PROVIDER_AZURE_VAULT_FETCH_H
 #define PROVIDER_AZURE_VAULT_FETCH_H
 
+#include "common/process/byte_budget.h"
 #include "provider-azure/objects/objects.h"
 #include "provider-azure/vault/vault.h"
 #include "provider-azure/vault/vault_cache.h"
@@ -17,6 +18,12 @@
 enum { FETCH_PARALLEL = 32 };
 /* Files of one mount, histories counted. */
 enum { FETCH_MAX_FILES = 4000 };
+/* What a read is expected to bring: Key Vault's largest secret. All reads of a mount together: the largest
+ * response that drivers accept by default. */
+enum { FETCH_READ_EXPECTED = 25 * 1024, FETCH_EXPECTED_MAX = 4 * 1024 * 1024 };
+/* A vault that is silent for so long does not fill memory soon: only what has arrived is reserved then, so
+ * that others need not wait for it. */
+enum { FETCH_EXPECTED_MS = 2000 };
 
 struct fetch;
 
@@ -29,6 +36,7 @@ struct fetch_input {
     struct token *token;
     struct vault_freshness freshness;
     uint64_t deadline_ms;
+    struct byte_reservation *bytes; /* holds fetch_expected_bytes(); NULL: nothing is reserved */
 };
 
 /* One object that was read, in item order (those of a selection by name); pointers are the fetch's. Exactly
@@ -43,6 +51,9 @@ struct fetch_output {
 
 /* All reads have ended. The callee destroys the fetch when it has used the outputs. */
 typedef void fetch_callback(void *arg);
+
+/* The bytes to reserve before the start. */
+uint64_t fetch_expected_bytes(const struct object_list *objects);
 
 /* Starts the first reads. NULL with err set on lack of memory. */
 struct fetch *fetch_start(const struct fetch_input *input, fetch_callback *callback, void *arg,

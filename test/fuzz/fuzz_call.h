@@ -50,6 +50,15 @@ void grpc_call_on_cancel(struct grpc_call *call, void (*cancelled)(struct grpc_c
     call->arg = arg;
 }
 
+/* No target asks for it. */
+void grpc_call_on_released(struct grpc_call *call, void (*released)(void *arg), void *arg)
+{
+    (void)call;
+    (void)released;
+    (void)arg;
+    EXPECT(false);
+}
+
 enum grpc_status grpc_call_cancel_reason(const struct grpc_call *call)
 {
     (void)call;

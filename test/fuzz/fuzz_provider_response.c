@@ -136,6 +136,14 @@ struct grpc_client_call *grpc_client_call_start(struct grpc_channel *channel, co
     return (struct grpc_client_call *)(void *)&sent;
 }
 
+void grpc_client_call_reserve(struct grpc_client_call *call, struct byte_budget *budget,
+                              struct byte_reservation *reservation)
+{
+    (void)call;
+    (void)budget;
+    (void)reservation;
+}
+
 void grpc_client_call_cancel(struct grpc_client_call **call)
 {
     *call = NULL;

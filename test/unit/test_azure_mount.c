@@ -29,6 +29,7 @@ struct fixture {
     struct mount_shared shared;
     struct string_map attributes;
     struct string_map secrets;
+    struct byte_reservation *bytes; /* of the next mount; NULL: nothing is reserved */
     /* behavior of the fake services */
     const char *good_token; /* the vault accepts only this */
     int tokens_made;
@@ -220,7 +221,8 @@ static struct mount *begin(struct fixture *fixture, bool republish, uint64_t lef
                                       .secrets = &fixture->secrets,
                                       .permission = 0644,
                                       .republish = republish,
-                                      .time_left_ms = left_ms};
+                                      .time_left_ms = left_ms,
+                                      .bytes = fixture->bytes};
     fixture->done = false;
     fixture->result[0] = '\0';
     error_free(fixture->error);
@@ -516,6 +518,120 @@ static void a_history_takes_enabled_versions_newest_first_and_one_more_than_it_s
     assert_int_equal(error_code(fixture->error), GRPC_STATUS_NOT_FOUND);
 }
 
+/* --- memory --- */
+
+enum { BUDGET = 1024 * 1024 };
+
+/* A budget of which another mount has everything. */
+struct full_budget {
+    uv_loop_t loop;
+    struct byte_budget *budget;
+    struct byte_reservation other, bytes;
+};
+
+static void full_budget_begin(struct full_budget *full, struct fixture *fixture)
+{
+    assert_int_equal(uv_loop_init(&full->loop), 0);
+    full->budget = byte_budget_create(&full->loop, BUDGET, BYTE_BUDGET_PATIENCE_MS, NULL);
+    byte_reservation_init(&full->other);
+    byte_reservation_init(&full->bytes);
+    assert_true(byte_reservation_request(&full->other, full->budget, BUDGET, NULL, NULL));
+    fixture->shared.budget = full->budget;
+    fixture->bytes = &full->bytes;
+}
+
+static void full_budget_end(struct full_budget *full)
+{
+    byte_reservation_release(&full->other);
+    byte_reservation_release(&full->bytes);
+    assert_int_equal(byte_budget_state(full->budget).bytes, 0);
+    byte_budget_destroy(full->budget);
+    (void)uv_run(&full->loop, UV_RUN_DEFAULT);
+    assert_int_equal(uv_loop_close(&full->loop), 0);
+}
+
+static void a_mount_reads_nothing_until_it_has_its_bytes(void **state)
+{
+    struct fixture *fixture = *state;
+    struct full_budget full;
+
+    full_budget_begin(&full, fixture);
+    set(fixture, "objects",
+        "array:\n - '{objectName: a, objectType: secret}'\n - '{objectName: b, objectType: secret}'\n");
+    assert_non_null(begin(fixture, false, 10000));
+    fake_run(&fixture->fake, fixture->fake.now_ms + 100);
+    assert_int_equal(fixture->fake.token_requests, 1); /* holds no bytes of the mount */
+    assert_int_equal(fixture->vault_requests, 0);
+    assert_int_equal(byte_budget_state(full.budget).waiting, 1);
+    byte_reservation_release(&full.other);
+    (void)uv_run(&full.loop, UV_RUN_DEFAULT);
+    assert_int_equal(byte_budget_state(full.budget).bytes, 2 * FETCH_READ_EXPECTED);
+    fake_run(&fixture->fake, fixture->fake.now_ms + 100);
+    assert_true(fixture->done);
+    assert_null(fixture->error);
+    assert_in_range(byte_budget_state(full.budget).bytes, 1, 4096); /* what has arrived */
+    full_budget_end(&full);
+}
+
+static void a_mount_without_bytes_fails_at_its_deadline_and_names_the_flag(void **state)
+{
+    struct fixture *fixture = *state;
+    struct full_budget full;
+
+    full_budget_begin(&full, fixture);
+    run(fixture, false, 10000);
+    assert_int_equal(error_code(fixture->error), GRPC_STATUS_DEADLINE_EXCEEDED);
+    assert_non_null(strstr(error_message(fixture->error), "--max-bytes-in-flight"));
+    assert_int_equal(byte_budget_state(full.budget).waiting, 0);
+    full_budget_end(&full);
+}
+
+static void a_mount_that_fails_or_is_cancelled_gives_its_bytes_back(void **state)
+{
+    struct fixture *fixture = *state;
+    struct full_budget full;
+    struct mount *mount;
+
+    full_budget_begin(&full, fixture);
+    mount = begin(fixture, false, 10000); /* waits */
+    fake_run(&fixture->fake, fixture->fake.now_ms + 100);
+    mount_cancel(&mount);
+    assert_int_equal(byte_budget_state(full.budget).waiting, 0);
+    byte_reservation_release(&full.other);
+    mount = begin(fixture, false, 10000); /* reads */
+    fixture->fake.now_ms += 1;
+    mount_cancel(&mount);
+    assert_int_equal(byte_budget_state(full.budget).bytes, 0);
+    set(fixture, "objects", "array:\n - '{objectName: missing, objectType: secret}'\n");
+    run(fixture, false, 10000);
+    assert_int_equal(error_code(fixture->error), GRPC_STATUS_NOT_FOUND);
+    assert_int_equal(byte_budget_state(full.budget).bytes, 0);
+    full_budget_end(&full);
+}
+
+/* Others need not wait for what does not come. */
+static void a_silent_vault_does_not_hold_the_bytes_that_it_was_expected_to_send(void **state)
+{
+    struct fixture *fixture = *state;
+    struct full_budget full;
+    struct mount *mount;
+
+    full_budget_begin(&full, fixture);
+    byte_reservation_release(&full.other);
+    fixture->fail_first = 1000; /* each try is throttled, the next one comes later */
+    fixture->fail_status = 429;
+    fixture->retry_after_ms = 5000;
+    uint64_t start_ms = fixture->fake.now_ms;
+    mount = begin(fixture, false, 60000);
+    fake_run(&fixture->fake, start_ms + FETCH_EXPECTED_MS - 100);
+    assert_int_equal(byte_budget_state(full.budget).bytes, FETCH_READ_EXPECTED);
+    fake_run(&fixture->fake, start_ms + FETCH_EXPECTED_MS + 100);
+    assert_int_equal(byte_budget_state(full.budget).bytes, 0);
+    assert_false(fixture->done);
+    mount_cancel(&mount);
+    full_budget_end(&full);
+}
+
 static void an_optional_object_that_is_missing_is_left_out_and_read_again(void **state)
 {
     struct fixture *fixture = *state;
@@ -745,6 +861,10 @@ int main(void)
         CASE(a_mount_that_joins_a_paused_request_reports_the_pause),
         CASE(a_request_without_a_response_is_retried_over_another_connection),
         CASE(all_failing_objects_are_reported_and_equal_causes_once),
+        CASE(a_mount_reads_nothing_until_it_has_its_bytes),
+        CASE(a_mount_without_bytes_fails_at_its_deadline_and_names_the_flag),
+        CASE(a_mount_that_fails_or_is_cancelled_gives_its_bytes_back),
+        CASE(a_silent_vault_does_not_hold_the_bytes_that_it_was_expected_to_send),
         CASE(a_history_takes_enabled_versions_newest_first_and_one_more_than_it_says),
         CASE(an_optional_object_that_is_missing_is_left_out_and_read_again),
         CASE(a_pfx_is_opened_once_in_a_thread),

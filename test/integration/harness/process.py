@@ -11,6 +11,7 @@ from pathlib import Path
 BUILD = Path(os.environ.get("BUILD", "build/release")).resolve()
 ROOT = Path(__file__).resolve().parents[3]
 SANITIZED = "asan" in BUILD.name
+STATIC = "static" in BUILD.name
 # Sanitizers make programs several times slower; waiting limits (never measured durations) are stretched by this.
 PATIENCE = 5.0 if SANITIZED else 1.0
 

@@ -156,7 +156,9 @@ static int start_kube(struct program *program, struct kube_rest_config *config, 
     if (asprintf(&agent, PROGRAM "/%s (linux) %s", build_version(), build_commit()) < 0)
         agent = NULL;
     program->http = http_client_create(
-        &program->loop, &(struct http_client_config){.log = program->log, .user_agent = agent}, err);
+        &program->loop,
+        &(struct http_client_config){.log = program->log, .user_agent = agent, .metrics = program->metrics},
+        err);
     if (program->http == NULL)
         return -1;
     program->kube = kube_client_create(&program->loop, program->http, config, program->log, err);

@@ -144,7 +144,8 @@ static int start_network(struct program *program, struct error **err)
 {
     cleanup_free char *agent = settings_user_agent(build_version(), build_commit(), build_date(),
                                                    program->settings.custom_user_agent);
-    const struct http_client_config config = {.log = program->log, .user_agent = agent};
+    const struct http_client_config config = {
+        .log = program->log, .user_agent = agent, .metrics = program->metrics};
 
     program->http = http_client_create(&program->loop, &config, err);
     if (program->http == NULL)

@@ -3,14 +3,15 @@
  *
  * Life of a call:
  *
- *   start --> LOOKUP --addresses--> WAIT --first connection--> TRANSFER --curl is done--> callback --> freed
- *               |                    |                            |
- *               +--------------------+----------------------------+--deadline, failure--> callback --> freed
- *               |                    |                            |
- *               +--------------------+----------------------------+--cancel--> freed
+ *   start ──▶ LOOKUP ── addresses ──▶ QUEUED ── its turn ──▶ TRANSFER ── curl is done ──▶ callback ──▶ freed
+ *               │                       │ ▲                    │
+ *               │                       │ └── connection silent ┤
+ *               ├───────────────────────┴──────────────────────┴── deadline, failure ──▶ callback ──▶ freed
+ *               └────────────────────────────────────────────────── cancel ──▶ freed
  *
- * LOOKUP is skipped when the addresses are known. A call is in WAIT only while another call makes the first
- * connection to the same server, see origins.c. No user code runs inside curl's callbacks.
+ * LOOKUP is skipped when the addresses are known. QUEUED ends at once while the host's limit allows (host.h).
+ * FAILED is the state of a call whose end is delivered from its timer, because it was found out where no
+ * callback may run. No user code runs inside curl's callbacks.
  */
 #ifndef COMMON_HTTP_CALL_H
 #define COMMON_HTTP_CALL_H
@@ -21,14 +22,15 @@
 #include "common/http/ca_bundle.h"
 #include "common/http/client.h"
 #include "common/http/curl_loop.h"
+#include "common/http/host.h"
 #include "common/http/proxy.h"
 #include "common/http/resolver.h"
 #include "common/http/trust.h"
 #include "common/process/loop_timer.h"
 
-struct origin_book;
+enum { HTTP_DEAD_PEER_MS = 20 * 1000 }; /* unacknowledged bytes for so long mean the connection is dead */
 
-enum call_state { CALL_LOOKUP, CALL_WAIT, CALL_TRANSFER };
+enum call_state { CALL_LOOKUP, CALL_QUEUED, CALL_TRANSFER, CALL_FAILED };
 
 /* The limit for which the client itself stopped a transfer, from inside a curl callback. */
 enum call_stop { CALL_STOP_NONE, CALL_STOP_TOO_LARGE, CALL_STOP_HEADERS };
@@ -50,6 +52,9 @@ struct http_call {
     struct http_client *client;
     enum call_state state;
     enum call_stop stop;
+    bool repeatable; /* see struct http_request */
+    bool slow;
+    bool restarted; /* once is enough */
 
     struct call_target target;
     struct resolver_wait *lookup;
@@ -61,23 +66,37 @@ struct http_call {
     uint8_t *body; /* wiped memory */
     char curl_text[CURL_ERROR_SIZE];
 
-    struct loop_timer *timer; /* the next of: lookup too slow, waited enough, deadline */
+    struct http_host *host;             /* NULL before the end of setup */
+    struct queue_entry entry;           /* QUEUED */
+    struct http_connection *connection; /* TRANSFER: from the time when the request is sent */
+    struct list on_connection;
+    bool judged;      /* by host_late_ms(): the connection was kept when the request was sent on it */
+    uint64_t sent_ms; /* loop time */
+
+    struct loop_timer *timer; /* the next of: lookup too slow, no connection, response late, deadline */
     uint64_t start_ns;        /* uv_hrtime() */
-    uint64_t start_ms;        /* loop time */
+    uint64_t connect_from_ms; /* loop time: connect_ms counts from here; waiting for others does not count */
+    uint64_t queued_ms;       /* loop time */
     uint64_t timeout_ms;      /* as requested */
     uint64_t deadline_ms;     /* loop time */
-    uint64_t connect_ms;      /* time for lookup and connecting */
+    uint64_t connect_ms;      /* time for lookup and connecting, the queue not counted */
+    struct error *failure;    /* FAILED */
+    enum http_hop failure_hop;
 
     struct http_response response;
     unsigned n_header_fields;
     size_t header_bytes;
     CURLcode result;
     bool tcp_connected; /* of this call's connection, kept or new: set by curl_loop */
-    bool opens;         /* makes the first connection to its server; others WAIT for it */
-    bool waited;        /* once is enough */
 
     http_callback *callback;
     void *arg;
+};
+
+struct http_client_metrics { /* NULL: not counted */
+    struct metric_family *silent;
+    struct metric_family *restarted;
+    struct metric_family *waiting;
 };
 
 struct http_client {
@@ -91,8 +110,11 @@ struct http_client {
     char *user_agent;
     struct ca_bundle *ca_bundle; /* where the node's CAs are */
     uint64_t connect_ms;
-    struct origin_book *origins;
+    unsigned connections_max; /* per host */
+    struct host_table hosts;
     struct list calls;
+    struct http_client_metrics metrics;
+    bool pump;       /* curl has run, and more requests may be sent than before */
     bool delivering; /* callbacks run from a loop that goes on with the client */
     bool destroyed;
 };
@@ -105,6 +127,8 @@ int http_call_setup(struct http_call *call, const struct http_request *request, 
 int http_call_set_addresses(struct http_call *call, const char *addresses, struct error **err);
 /* Sets the time left for connecting and whether to wait for a connection that is just being made. */
 void http_call_set_connecting(struct http_call *call, uint64_t connect_ms, bool wait_for_multiplex);
+/* Makes a call that was taken back from curl ready for another start. `fresh`: on a connection of its own. */
+void http_call_reset(struct http_call *call, bool fresh);
 /* Frees curl's side and the request data; the body of the response stays. */
 void http_call_release(struct http_call *call);
 
@@ -115,19 +139,38 @@ enum http_hop http_call_failure(const struct http_call *call, struct error **err
 /* The same for a call whose deadline has passed. */
 enum http_hop http_call_timed_out(const struct http_call *call, struct error **err);
 
+/* --- dispatch.c: when a call is handed to curl, and when it is taken back --- */
+
+/* Puts a call that knows its addresses into the queue of its host, and sends what may be sent. Not inside
+ * curl. */
+void http_call_dispatch(struct http_call *call);
+/* Sends what may be sent to this host. Not inside curl. */
+void http_host_pump(struct http_client *client, struct http_host *host);
+/* The same for all hosts, if client->pump is set. */
+void http_client_pump(struct http_client *client);
+/* Takes a call away from queue, curl and host; what it leaves free goes to others. Not inside curl. */
+void http_call_withdraw(struct http_call *call);
+/* When the call has to be looked at next; loop time. */
+uint64_t http_call_wake_ms(const struct http_call *call);
+/* Whether the connection of a call has fallen silent (host_late_ms()). */
+bool http_call_is_late(const struct http_call *call);
+/* Drops the connection of a late call, and those of its host that may be as dead: their calls start again, or
+ * become FAILED. */
+void http_call_drop_connection(struct http_call *call);
+/* The loop time at which the lookup and the TCP and TLS handshakes must be done. */
+uint64_t http_call_connect_deadline(const struct http_call *call);
+/* Starts the call's timer. */
+void http_call_arm_timer(struct http_call *call);
+
+/* curl's callbacks about sockets, installed by call_setup.c and curl_loop.c. */
+int http_socket_made(void *call, curl_socket_t fd, curlsocktype purpose);
+int http_socket_close(void *client, curl_socket_t fd);
+void http_socket_heard(void *client, curl_socket_t fd);
+int http_call_on_connection(void *arg, char *peer, char *local, int peer_port, int local_port);
+
 /* --- client.c: curl's callbacks, installed by call_setup.c --- */
 
-int http_call_on_connection(void *arg, char *peer, char *local, int peer_port, int local_port);
 size_t http_call_on_header(char *line, size_t size, size_t count, void *arg);
 size_t http_call_on_body(char *bytes, size_t size, size_t count, void *arg);
-
-/* --- origins.c: which HTTP version a server was seen to speak --- */
-
-/* Bounded; the oldest server is forgotten. NULL on lack of memory. */
-struct origin_book *origin_book_create(void);
-void origin_book_destroy(struct origin_book *book);
-void origin_book_learn(struct origin_book *book, const char *host, unsigned port, bool multiplexes);
-/* 1 = multiplexes (HTTP/2), 0 = does not, -1 = not known. */
-int origin_book_lookup(const struct origin_book *book, const char *host, unsigned port);
 
 #endif

@@ -2,8 +2,6 @@
  * call_setup.c - turns a request into a configured curl handle.
  */
 #include <arpa/inet.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -15,7 +13,6 @@ enum {
     MAX_HEADER_LINE_BYTES = 64 * 1024, /* managed identity tokens carry group claims of many KiB */
     IDLE_MAX_S = 90,                   /* see CURL_LOOP_IDLE_MS */
     LIFETIME_MAX_S = 10 * 60,          /* so that moved services are found again */
-    DEAD_PEER_MS = 20 * 1000,          /* unacknowledged bytes for so long mean the connection is dead */
 };
 
 /* --- setting options: one bool collects failures, because each of them means an unsuitable libcurl --- */
@@ -50,17 +47,6 @@ static void set_blob(struct http_call *call, CURLoption option, const void *byte
     } data = {.in = bytes}; /* curl's struct is not const-correct */
     struct curl_blob blob = {.data = data.out, .len = len, .flags = CURL_BLOB_COPY};
     *ok = curl_easy_setopt(call->easy, option, &blob) == CURLE_OK && *ok;
-}
-
-/* A connection whose peer fell silent (lost node, dropped NAT entry) would otherwise swallow requests until
- * TCP gives up after 15 minutes: an HTTP/2 connection is used by every call to the host. */
-static int on_socket_made(void *arg, curl_socket_t fd, curlsocktype purpose)
-{
-    (void)arg;
-    (void)purpose;
-    unsigned ms = DEAD_PEER_MS;
-    (void)setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &ms, sizeof(ms)); /* best effort */
-    return CURL_SOCKOPT_OK;
 }
 
 static bool is_address(const char *host)
@@ -362,7 +348,10 @@ static void set_basics(struct http_call *call, const struct http_request *reques
     set_ptr(call, CURLOPT_USERAGENT, call->client->user_agent, ok);
     *ok = curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, http_call_on_header) == CURLE_OK && *ok;
     *ok = curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, http_call_on_body) == CURLE_OK && *ok;
-    *ok = curl_easy_setopt(easy, CURLOPT_SOCKOPTFUNCTION, on_socket_made) == CURLE_OK && *ok;
+    *ok = curl_easy_setopt(easy, CURLOPT_SOCKOPTFUNCTION, http_socket_made) == CURLE_OK && *ok;
+    set_ptr(call, CURLOPT_SOCKOPTDATA, call, ok);
+    *ok = curl_easy_setopt(easy, CURLOPT_CLOSESOCKETFUNCTION, http_socket_close) == CURLE_OK && *ok;
+    set_ptr(call, CURLOPT_CLOSESOCKETDATA, call->client, ok); /* connections outlive calls */
     *ok = curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, http_call_on_connection) == CURLE_OK && *ok;
     set_ptr(call, CURLOPT_PREREQDATA, call, ok);
     set_ptr(call, CURLOPT_HEADERDATA, call, ok);
@@ -417,6 +406,21 @@ void http_call_set_connecting(struct http_call *call, uint64_t connect_ms, bool 
     long ms = connect_ms > INT32_MAX ? INT32_MAX : (long)connect_ms;
     (void)curl_easy_setopt(call->easy, CURLOPT_CONNECTTIMEOUT_MS, ms);
     (void)curl_easy_setopt(call->easy, CURLOPT_PIPEWAIT, wait_for_multiplex ? 1L : 0L);
+}
+
+void http_call_reset(struct http_call *call, bool fresh)
+{
+    call->response.status = 0;
+    buffer_reset(&call->response.body);
+    call->n_header_fields = 0;
+    call->header_bytes = 0;
+    call->curl_text[0] = '\0';
+    call->tcp_connected = false;
+    /* curl forgets addresses that it has used once */
+    if (call->resolve != NULL)
+        (void)curl_easy_setopt(call->easy, CURLOPT_RESOLVE, call->resolve);
+    if (fresh)
+        set_optional_long(call, CURLOPT_FRESH_CONNECT, 1);
 }
 
 void http_call_release(struct http_call *call)

@@ -23,41 +23,6 @@ enum {
 };
 
 static void on_lookup(const char *addresses, const char *reason, void *arg);
-static int call_go(struct http_call *call, struct error **err);
-
-static bool same_server(const struct http_call *a, const struct http_call *b)
-{
-    return a->target.port == b->target.port && strcasecmp(a->target.host, b->target.host) == 0;
-}
-
-/* Whether the call has to wait for another one that is just making the first connection to its server. If
- * there is none, the call itself is that one. */
-static bool has_to_wait(struct http_call *call)
-{
-    struct http_client *client = call->client;
-    if (!call->target.tls || call->opens || call->waited ||
-        origin_book_lookup(client->origins, call->target.host, call->target.port) != -1)
-        return false;
-    for (struct list *link = client->calls.next; link != &client->calls; link = link->next) {
-        const struct http_call *other = container_of(link, struct http_call, link);
-        if (other->opens && same_server(other, call))
-            return true;
-    }
-    call->opens = true;
-    return false;
-}
-
-/* The first connection stands, or will not be made: lets those go on that wait for it. */
-static void release_waiting(struct http_call *call)
-{
-    struct list *calls = &call->client->calls;
-    call->opens = false;
-    for (struct list *link = calls->next; link != calls; link = link->next) {
-        const struct http_call *other = container_of(link, struct http_call, link);
-        if (other->state == CALL_WAIT && same_server(other, call))
-            loop_timer_start(other->timer, 0);
-    }
-}
 
 /* Parts a call from its client, which may be destroyed from here on. Not inside curl. */
 static void call_detach(struct http_call *call)
@@ -65,11 +30,8 @@ static void call_detach(struct http_call *call)
     assert(!curl_loop_inside(call->client->curl));
     resolver_cancel(&call->lookup);
     loop_timer_destroy(call->timer);
-    if (call->state == CALL_TRANSFER)
-        curl_loop_remove(call->client->curl, call->easy);
-    if (call->opens)
-        release_waiting(call);
     list_remove(&call->link);
+    http_call_withdraw(call);
     if (call->easy != NULL)
         (void)curl_easy_setopt(call->easy, CURLOPT_SHARE, NULL);
     trust_release(call->trust);
@@ -80,6 +42,7 @@ static void call_free(struct http_call *call)
 {
     http_call_release(call);
     buffer_finish(&call->response.body);
+    error_free(call->failure);
     free(call);
 }
 
@@ -97,24 +60,12 @@ static uint64_t add_ms(uint64_t time, uint64_t ms)
     return __builtin_add_overflow(time, ms, &sum) ? UINT64_MAX : sum;
 }
 
-static uint64_t min_ms(uint64_t a, uint64_t b)
+static void lookup_timed_out(const struct http_call *call, struct error **err)
 {
-    return a < b ? a : b;
-}
-
-/* The loop time at which the lookup and the TCP and TLS handshakes must be done. */
-static uint64_t connect_deadline(const struct http_call *call)
-{
-    return add_ms(call->start_ms, call->connect_ms);
-}
-
-static void arm_timer(struct http_call *call)
-{
-    uint64_t wake = call->deadline_ms;
-    uint64_t now = uv_now(call->client->loop);
-    if (call->state != CALL_TRANSFER)
-        wake = min_ms(wake, connect_deadline(call));
-    loop_timer_start(call->timer, wake > now ? wake - now : 0);
+    bool deadline = call->deadline_ms <= http_call_connect_deadline(call);
+    (void)error_set(err, deadline ? GRPC_STATUS_DEADLINE_EXCEEDED : GRPC_STATUS_UNAVAILABLE,
+                    "DNS lookup of '%s' failed: no response within %" PRIu64 " ms", call->target.peer_host,
+                    deadline ? call->timeout_ms : call->connect_ms);
 }
 
 static void on_call_timer(void *arg)
@@ -122,45 +73,26 @@ static void on_call_timer(void *arg)
     struct http_call *call = arg;
     uint64_t now = uv_now(call->client->loop);
     cleanup_error struct error *error = NULL;
-    enum http_hop hop = HTTP_HOP_TIMEOUT;
-    if (call->state == CALL_LOOKUP && now >= min_ms(call->deadline_ms, connect_deadline(call))) {
-        bool deadline = call->deadline_ms <= connect_deadline(call);
-        (void)error_set(&error, deadline ? GRPC_STATUS_DEADLINE_EXCEEDED : GRPC_STATUS_UNAVAILABLE,
-                        "DNS lookup of '%s' failed: no response within %" PRIu64 " ms",
-                        call->target.peer_host, deadline ? call->timeout_ms : call->connect_ms);
-        hop = HTTP_HOP_DNS;
-    } else if (now >= call->deadline_ms) {
-        hop = http_call_timed_out(call, &error);
-    } else if (call->state == CALL_WAIT) {
-        call->waited = true;
-        if (call_go(call, &error) == 0)
-            return;
-        hop = HTTP_HOP_NONE;
-    } else {
-        arm_timer(call);
+    enum http_hop hop = HTTP_HOP_DNS;
+    if (now < http_call_wake_ms(call)) {
+        http_call_arm_timer(call);
         return;
     }
-    call_deliver(call, hop, error);
-}
-
-/* The peer's address is known: hands the call to curl, or leaves it in WAIT. */
-static int call_go(struct http_call *call, struct error **err)
-{
-    struct http_client *client = call->client;
-    if (has_to_wait(call)) {
-        call->state = CALL_WAIT;
-        arm_timer(call);
-        return 0;
+    if (call->state == CALL_FAILED) {
+        error = steal_ptr(&call->failure);
+        hop = call->failure_hop;
+    } else if (call->state == CALL_LOOKUP) {
+        lookup_timed_out(call, &error);
+    } else if (call->state == CALL_TRANSFER && now < call->deadline_ms) {
+        if (http_call_is_late(call))
+            http_call_drop_connection(call);
+        else
+            loop_timer_start(call->timer, 10); /* bytes are there, for the loop to read */
+        return;
+    } else {
+        hop = http_call_timed_out(call, &error);
     }
-    uint64_t now = uv_now(client->loop);
-    uint64_t end = connect_deadline(call);
-    bool multiplexes = origin_book_lookup(client->origins, call->target.host, call->target.port) == 1;
-    http_call_set_connecting(call, end > now ? end - now : 1, call->target.tls && multiplexes);
-    if (curl_loop_add(client->curl, call->easy, err) < 0)
-        return -1;
-    call->state = CALL_TRANSFER;
-    arm_timer(call);
-    return 0;
+    call_deliver(call, hop, error);
 }
 
 static void on_lookup(const char *addresses, const char *reason, void *arg)
@@ -174,24 +106,52 @@ static void on_lookup(const char *addresses, const char *reason, void *arg)
         call_deliver(call, HTTP_HOP_DNS, error);
         return;
     }
-    if (http_call_set_addresses(call, addresses, &error) < 0 || call_go(call, &error) < 0)
+    if (http_call_set_addresses(call, addresses, &error) < 0)
         call_deliver(call, HTTP_HOP_NONE, error);
+    else
+        http_call_dispatch(call);
 }
 
 static int call_begin(struct http_call *call, struct error **err)
 {
     struct http_client *client = call->client;
-    if (call->target.peer_is_address)
-        return call_go(call, err);
-    const char *addresses = resolver_cached(client->resolver, call->target.peer_host);
-    if (addresses != NULL)
-        return http_call_set_addresses(call, addresses, err) < 0 ? -1 : call_go(call, err);
-    call->state = CALL_LOOKUP;
+    const char *addresses = NULL;
+    if (!call->target.peer_is_address)
+        addresses = resolver_cached(client->resolver, call->target.peer_host);
+    if (addresses != NULL && http_call_set_addresses(call, addresses, err) < 0)
+        return -1;
+    if (call->target.peer_is_address || addresses != NULL) {
+        http_call_dispatch(call);
+        return 0;
+    }
     call->lookup = resolver_start(client->resolver, call->target.peer_host, on_lookup, call, err);
     if (call->lookup == NULL)
         return -1;
-    arm_timer(call);
+    http_call_arm_timer(call);
     return 0;
+}
+
+/* After setup, which finds out the peer. */
+static int find_host(struct http_call *call, struct error **err)
+{
+    struct http_client *client = call->client;
+    const struct host_key key = {
+        .name = call->target.host,
+        .port = call->target.port,
+        .tls = call->target.tls,
+        .peer = call->target.peer_host,
+        .peer_port = call->target.peer_port,
+    };
+    call->host = host_table_get(&client->hosts, &key, client->connections_max);
+    if (call->host == NULL)
+        return error_no_memory(err, "an HTTP call");
+    call->host->users++;
+    return 0;
+}
+
+static bool is_read(const char *method)
+{
+    return strcmp(method, "GET") == 0 || strcmp(method, "HEAD") == 0;
 }
 
 struct http_call *http_call_start(struct http_client *client, const struct http_request *request,
@@ -209,17 +169,22 @@ struct http_call *http_call_start(struct http_client *client, const struct http_
         .callback = callback,
         .arg = arg,
         .start_ns = uv_hrtime(),
-        .start_ms = uv_now(client->loop),
+        .connect_from_ms = uv_now(client->loop),
         .timeout_ms = request->timeout_ms,
         .deadline_ms = add_ms(uv_now(client->loop), request->timeout_ms),
         .connect_ms = client->connect_ms,
+        .repeatable = request->repeatable || is_read(request->method),
+        .slow = request->slow,
     };
+    list_init(&call->on_connection);
+    queue_entry_init(&call->entry, request->flow);
     buffer_init(&call->response.body,
                 request->max_response_bytes != 0 ? request->max_response_bytes : DEFAULT_RESPONSE_BYTES);
     list_init(&call->link);
     list_insert_before(&client->calls, &call->link);
     call->timer = loop_timer_create(client->loop, on_call_timer, call, err);
-    if (call->timer == NULL || http_call_setup(call, request, err) < 0 || call_begin(call, err) < 0) {
+    if (call->timer == NULL || http_call_setup(call, request, err) < 0 || find_host(call, err) < 0 ||
+        call_begin(call, err) < 0) {
         call_detach(call);
         call_free(call);
         return NULL;
@@ -238,32 +203,26 @@ void http_call_cancel(struct http_call **call)
 
 /* --- curl's callbacks --- */
 
-/* The connection stands, kept or new, and the request is about to be sent. curl knows now whether calls can
- * share it. */
-int http_call_on_connection(void *arg, char *peer, // NOLINT(readability-non-const-parameter): curl's type
-                            char *local,           // NOLINT(readability-non-const-parameter)
-                            int peer_port, int local_port)
+/* The first line of a response, also of one after a 1xx response. */
+static void response_begins(struct http_call *call)
 {
-    struct http_call *call = arg;
-    (void)peer;
-    (void)local;
-    (void)peer_port;
-    (void)local_port;
-    if (call->opens)
-        release_waiting(call);
-    return CURL_PREREQFUNC_OK;
+    long status = 0;
+    (void)curl_easy_getinfo(call->easy, CURLINFO_RESPONSE_CODE, &status);
+    if (call->response.status == 0 && call->connection != NULL) {
+        call->connection->kept = true;
+        host_took(call->host, uv_now(call->client->loop) - call->sent_ms);
+    }
+    call->response.status = (int)status;
+    call->n_header_fields = 0;
+    call->header_bytes = 0;
 }
 
 size_t http_call_on_header(char *line, size_t size, size_t count, void *arg)
 {
     struct http_call *call = arg;
     size_t len = size * count;
-    if (len > 5 && memcmp(line, "HTTP/", 5) == 0) { /* also after a 1xx response */
-        long status = 0;
-        (void)curl_easy_getinfo(call->easy, CURLINFO_RESPONSE_CODE, &status);
-        call->response.status = (int)status;
-        call->n_header_fields = 0;
-        call->header_bytes = 0;
+    if (len > 5 && memcmp(line, "HTTP/", 5) == 0) {
+        response_begins(call);
         return len;
     }
     call->n_header_fields++;
@@ -310,7 +269,6 @@ static void put_on_one_line(char *text)
 /* curl is done with a call. */
 static void call_finished(struct http_call *call, CURLcode result)
 {
-    struct http_client *client = call->client;
     call->result = result;
     put_on_one_line(call->curl_text);
     long made = 0;
@@ -320,8 +278,7 @@ static void call_finished(struct http_call *call, CURLcode result)
     long version = 0;
     if (result == CURLE_OK && call->target.tls &&
         curl_easy_getinfo(call->easy, CURLINFO_HTTP_VERSION, &version) == CURLE_OK)
-        origin_book_learn(client->origins, call->target.host, call->target.port,
-                          version >= CURL_HTTP_VERSION_2_0);
+        host_responded(call->host, version >= CURL_HTTP_VERSION_2_0 ? HOST_HTTP2 : HOST_HTTP1);
 }
 
 static void deliver_finished(struct http_call *call)
@@ -343,14 +300,14 @@ static void client_free(struct http_client *client)
         struct http_call *call = container_of(client->calls.next, struct http_call, link);
         http_call_cancel(&call);
     }
-    curl_loop_destroy(client->curl);
+    curl_loop_destroy(client->curl); /* closes the connections */
+    host_table_finish(&client->hosts);
     resolver_destroy(client->resolver);
     if (client->share != NULL)
         (void)curl_share_cleanup(client->share); /* after every handle and connection that used it */
     free(client->user_agent);
     ca_bundle_destroy(client->ca_bundle);
     proxy_settings_finish(&client->proxies);
-    origin_book_destroy(client->origins);
     trust_store_destroy(client->trusts);
     free(client);
 }
@@ -371,6 +328,8 @@ static void client_after_curl(void *arg)
     client->delivering = false;
     if (client->destroyed)
         client_free(client);
+    else
+        http_client_pump(client);
 }
 
 int http_library_init(struct error **err)
@@ -380,6 +339,34 @@ int http_library_init(struct error **err)
     if (code != CURLE_OK)
         return error_set(err, GRPC_STATUS_INTERNAL, "initialise libcurl: %s", curl_easy_strerror(code));
     return 0;
+}
+
+static void register_metrics(struct http_client *client, struct metrics *metrics)
+{
+    static const struct metric_desc silent = {
+        .name = "http_connections_silent_total",
+        .help = "Kept connections that fell silent and were dropped",
+        .type = METRIC_COUNTER,
+    };
+    static const struct metric_desc restarted = {
+        .name = "http_requests_restarted_total",
+        .help = "HTTP requests that were started again because their connection fell silent",
+        .type = METRIC_COUNTER,
+    };
+    static const struct metric_desc waiting = {
+        .name = "http_requests_waiting",
+        .help = "HTTP requests that wait for their turn at their host",
+        .type = METRIC_GAUGE,
+    };
+    static const char *const no_labels[] = {NULL};
+    client->metrics = (struct http_client_metrics){
+        .silent = metrics_register(metrics, &silent),
+        .restarted = metrics_register(metrics, &restarted),
+        .waiting = metrics_register(metrics, &waiting),
+    };
+    metric_add(client->metrics.silent, no_labels, 0);
+    metric_add(client->metrics.restarted, no_labels, 0);
+    metric_set(client->metrics.waiting, no_labels, 0);
 }
 
 struct http_client *http_client_create(uv_loop_t *loop, const struct http_client_config *config,
@@ -395,27 +382,29 @@ struct http_client *http_client_create(uv_loop_t *loop, const struct http_client
     client->loop = loop;
     client->log = config->log;
     client->connect_ms = config->connect_timeout_ms != 0 ? config->connect_timeout_ms : DEFAULT_CONNECT_MS;
+    client->connections_max = config->max_connections_per_host != 0 ? config->max_connections_per_host
+                                                                    : DEFAULT_CONNECTIONS_PER_HOST;
     list_init(&client->calls);
+    host_table_init(&client->hosts);
+    if (config->metrics != NULL)
+        register_metrics(client, config->metrics);
 
     bool ok = true;
     const char *agent = config->user_agent != NULL ? config->user_agent : "secrets-store-csi";
     client->user_agent = strdup(agent);
     client->ca_bundle = ca_bundle_create(config->ca_file, config->ca_dir);
-    client->origins = origin_book_create();
     client->resolver = resolver_create(loop, config->log);
     client->share = curl_share_init();
     client->trusts = trust_store_create();
     ok = ok && client->trusts != NULL && client->ca_bundle != NULL && client->user_agent != NULL &&
-         client->origins != NULL && client->resolver != NULL && client->share != NULL &&
-         proxy_settings_init(&client->proxies) == 0;
+         client->resolver != NULL && client->share != NULL && proxy_settings_init(&client->proxies) == 0;
     /* One thread uses it: no lock functions needed. A curl without TLS refuses, and needs none. */
     if (ok)
         (void)curl_share_setopt(client->share, CURLSHOPT_SHARE, CURL_LOCK_DATA_SSL_SESSION);
     const struct curl_loop_config loop_config = {
-        .max_connections_per_host = config->max_connections_per_host != 0 ? config->max_connections_per_host
-                                                                          : DEFAULT_CONNECTIONS_PER_HOST,
         .max_connections = config->max_connections != 0 ? config->max_connections : DEFAULT_CONNECTIONS,
         .after = client_after_curl,
+        .heard = http_socket_heard,
         .arg = client,
     };
     if (!ok)

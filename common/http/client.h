@@ -4,6 +4,25 @@
  * Connections are kept and reused, HTTP/2 is used where the server offers it, proxies follow the request's
  * policy. DNS never blocks the loop and a cancelled call never waits. Redirects are not followed (no API used
  * here needs them, and credentials must not travel). Call contract: common/grpc/client.h.
+ *
+ * Each host has a queue in front of curl, with a limit on the requests in flight (host.h). Flows take turns
+ * in it (request_queue.h). Waiting counts against the timeout.
+ *
+ * Silent connections. Load balancers and NAT drop kept connections without a word, and servers fail over. A
+ * request on a kept connection that hears nothing for longer than its host usually takes, and at most about
+ * two seconds (host_late_ms()), is started again: the connection is dropped with every other one of the host
+ * that is idle or has been as silent, so that the new one is fresh and nobody else meets the old ones. Any
+ * byte on the connection is a sign of life, also one for another request. What it costs is that time, once.
+ *  - Requests are started again when the server may get them twice (`repeatable`), once each. Any other fails
+ *    with UNAVAILABLE, and the caller finds out what has become of it.
+ *  - A connection that has not brought a response yet is not judged: a host that nothing is known of may take
+ *    its time. Nor are requests that the server takes long to respond to by design (`slow`).
+ *  - A request that ends (deadline, cancel) without a byte takes its connection along, unless others use it.
+ *  - Below that, TCP gives up after 20 s of unacknowledged bytes (TCP_USER_TIMEOUT), and idle connections are
+ *    closed after 90 s.
+ * Why the sockets are shut down: curl has no call to drop one connection, finds such a socket dead when it
+ * next considers it, and this holds for HTTP/1.1 and HTTP/2 and for every version of curl. A multi handle for
+ * each generation would also part requests that are healthy from their connections.
  */
 #ifndef COMMON_HTTP_CLIENT_H
 #define COMMON_HTTP_CLIENT_H
@@ -16,6 +35,7 @@
 #include "common/base/buffer.h"
 #include "common/base/error.h"
 #include "common/base/log.h"
+#include "common/process/metrics.h"
 
 struct http_client;
 struct http_call;
@@ -49,6 +69,7 @@ struct http_client_config {
     unsigned max_connections_per_host; /* 0 = 32 */
     unsigned max_connections;          /* total kept; 0 = 256 */
     uint64_t connect_timeout_ms;       /* DNS + TCP + TLS; 0 = 10 s */
+    struct metrics *metrics;           /* gets the families of docs/metrics.md; borrowed, may be NULL */
 };
 
 struct http_request {
@@ -74,7 +95,10 @@ struct http_request {
     const void *client_key_pem; /* followed by a NUL that the length does not count */
     size_t client_key_pem_len;
     bool insecure_skip_verify; /* only for kubeconfig's insecure-skip-tls-verify */
-    bool fresh_connection;     /* do not reuse a kept one: it has just failed to respond */
+    bool fresh_connection;     /* do not reuse a kept one: for probes */
+    bool repeatable;           /* the server may get it twice; true of GET and HEAD anyway */
+    bool slow;                 /* the server is meant to take long: a watch, a service that waits itself */
+    uint64_t flow; /* requests of one flow, a mount, take turns with those of others; 0: on its own */
 };
 
 struct http_response {

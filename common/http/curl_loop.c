@@ -48,8 +48,11 @@ static void on_poll(uv_poll_t *poll, int status, int events)
     int flags = 0;
     if (status < 0) /* libuv hides the reason; the read or write that curl then tries finds it */
         flags = CURL_CSELECT_ERR | CURL_CSELECT_IN | CURL_CSELECT_OUT;
-    if (events & UV_READABLE)
+    if (events & UV_READABLE) {
         flags |= CURL_CSELECT_IN;
+        if (watch->cl->config.heard != NULL)
+            watch->cl->config.heard(watch->cl->config.arg, watch->fd);
+    }
     if (events & UV_WRITABLE)
         flags |= CURL_CSELECT_OUT;
     run(watch->cl, watch->fd, flags);
@@ -151,8 +154,6 @@ static int make_multi(struct curl_loop *cl, struct error **err)
     ok = ok && curl_multi_setopt(multi, CURLMOPT_TIMERFUNCTION, on_timeout_change) == CURLM_OK;
     ok = ok && curl_multi_setopt(multi, CURLMOPT_TIMERDATA, cl) == CURLM_OK;
     ok = ok && curl_multi_setopt(multi, CURLMOPT_PIPELINING, (long)CURLPIPE_MULTIPLEX) == CURLM_OK;
-    ok = ok && curl_multi_setopt(multi, CURLMOPT_MAX_HOST_CONNECTIONS,
-                                 (long)cl->config.max_connections_per_host) == CURLM_OK;
     ok = ok && curl_multi_setopt(multi, CURLMOPT_MAXCONNECTS, (long)cl->config.max_connections) == CURLM_OK;
     if (!ok) {
         (void)curl_multi_cleanup(multi);

@@ -26,10 +26,10 @@ struct curl_loop;
 enum { CURL_LOOP_IDLE_MS = 90 * 1000 };
 
 struct curl_loop_config {
-    unsigned max_connections_per_host;
-    unsigned max_connections;
-    uint64_t idle_ms; /* 0 = CURL_LOOP_IDLE_MS */
+    unsigned max_connections; /* kept in all; how many are used at a time is the owner's business */
+    uint64_t idle_ms;         /* 0 = CURL_LOOP_IDLE_MS */
     void (*after)(void *arg);
+    void (*heard)(void *arg, curl_socket_t fd); /* bytes have come, and are about to be read; may be NULL */
     void *arg;
 };
 

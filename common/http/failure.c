@@ -232,13 +232,28 @@ enum http_hop http_call_failure(const struct http_call *call, struct error **err
     }
 }
 
+/* The time of a call that waits in the queue is over. */
+static enum http_hop queue_timed_out(const struct http_call *call, struct error **err)
+{
+    const struct call_target *t = &call->target;
+    if (uv_now(call->client->loop) < call->deadline_ms)
+        return connect_timed_out(call, err);
+    (void)error_set(err, GRPC_STATUS_DEADLINE_EXCEEDED,
+                    "no response from %s within %" PRIu64 " ms: not sent (requests in flight to it: %u)",
+                    t->host, call->timeout_ms, call->host->in_flight);
+    return HTTP_HOP_TIMEOUT;
+}
+
 enum http_hop http_call_timed_out(const struct http_call *call, struct error **err)
 {
     const struct call_target *t = &call->target;
     enum grpc_status code = GRPC_STATUS_DEADLINE_EXCEEDED;
-    enum stage stage = call->state == CALL_TRANSFER ? stage_of(call) : STAGE_CONNECT;
+    if (call->state == CALL_QUEUED &&
+        (host_is_connected(call->host) || uv_now(call->client->loop) < call->deadline_ms))
+        return queue_timed_out(call, err);
+    enum stage stage = stage_of(call);
     switch (stage) {
-    case STAGE_CONNECT:
+    case STAGE_CONNECT: /* also in the queue, if there is no connection to the host */
         (void)error_set(err, code, "connect to %s%s:%u: no connection within %" PRIu64 " ms", peer_word(call),
                         t->peer_host, t->peer_port, call->timeout_ms);
         return t->proxied ? HTTP_HOP_PROXY : HTTP_HOP_CONNECT;

@@ -50,6 +50,7 @@ struct kube_call {
     char *body; /* wiped; NULL without */
     const char *content_type;
     bool metadata_only;
+    bool repeatable;
     char resource[64]; /* for the observer */
     uint64_t sent_ns;  /* the try in flight */
     unsigned tries;
@@ -243,6 +244,7 @@ static int call_send(struct kube_call *call, struct error **err)
                                    .body = call->body,
                                    .body_len = call->body == NULL ? 0 : strlen(call->body),
                                    .max_response_bytes = KUBE_RESPONSE_MAX,
+                                   .repeatable = call->repeatable,
                                    .timeout_ms = time_left(call)};
     cleanup_free char *content_type = NULL;
 
@@ -323,7 +325,8 @@ struct kube_call *kube_call_start(struct kube_client *client, const struct kube_
                                .arg = arg,
                                .content_type =
                                    request->content_type != NULL ? request->content_type : "application/json",
-                               .metadata_only = request->metadata_only};
+                               .metadata_only = request->metadata_only,
+                               .repeatable = request->repeatable};
     if (call_fill(call, request, err) < 0) {
         call_free(call);
         return NULL;

@@ -5,7 +5,8 @@
  * a 401 (the token) or a failed TLS verification (the CA), and the request is then repeated once. 429 and 5xx
  * responses are retried after Retry-After (or a growing pause for reads) plus jitter, while the deadline
  * allows. A write without Retry-After is not retried, since its outcome is not known (kube_upsert.h finds it
- * out).
+ * out). A request whose kept connection falls silent is sent again within a second or two if it is repeatable
+ * (common/http/client.h); another write fails with UNAVAILABLE. There are no watches: every response is due.
  *
  * Every try goes through one queue (kube_queue.h): a limited number in flight, a pause that the API server
  * asks for is kept by all, and while it is unreachable (kube_health.h) all fail at once. Waiting counts
@@ -74,6 +75,8 @@ struct kube_request {
     const cJSON *body;        /* borrowed during start; NULL without */
     const char *content_type; /* of the body; NULL = application/json; a literal */
     bool metadata_only;       /* of the object only its metadata comes back */
+    bool repeatable;          /* the API server may get it twice: the caller copes with the conflict that the
+                                 second one meets; true of GET anyway. See common/http/client.h */
     uint64_t timeout_ms;      /* 0 or more than KUBE_TIMEOUT_MS = KUBE_TIMEOUT_MS */
 };
 

@@ -105,6 +105,7 @@ static int send_request(struct kube_upsert *upsert, const char *method, const ch
                                .body = body,
                                .content_type = upsert->step == KUBE_UPSERT_PATCH ? KUBE_MERGE_PATCH : NULL,
                                .metadata_only = upsert->metadata_only && upsert->step != KUBE_UPSERT_READ,
+                               .repeatable = true, /* 409 leads to a read */
                                .timeout_ms = time_left(upsert)},
         request_ended, upsert, err);
     return upsert->call != NULL ? 0 : -1;

@@ -29,6 +29,7 @@ struct http_retry {
     size_t ca_pem_len;
     const struct retry_policy *policy;
     uint64_t deadline_ms;
+    uint64_t flow;
 
     struct transport_call *call;      /* TRY */
     struct transport_timer *timer;    /* PAUSE; in QUEUE until the deadline */
@@ -106,8 +107,10 @@ static int send_try(struct http_retry *retry, struct error **err)
         .timeout_ms = left < limit ? left : limit,
         .max_response_bytes = retry->max_response_bytes,
         .proxy = retry->proxy,
-        /* An HTTP/2 connection that swallowed one request would swallow the next. */
-        .fresh_connection = retry->last_error != NULL,
+        .repeatable =
+            true, /* as below: a try without a response is repeated, whatever the server made of it */
+        .slow = retry->policy->service_waits,
+        .flow = retry->flow,
         .connect_to = retry->connect_to,
         .ca_blob = retry->ca_pem,
         .ca_blob_len = retry->ca_pem_len,
@@ -343,6 +346,7 @@ struct http_retry *http_retry_start(const struct network *network, const struct 
         .proxy = request->proxy,
         .policy = request->policy,
         .deadline_ms = request->deadline_ms,
+        .flow = request->flow,
         .permit = {.wake = on_permit, .arg = retry},
         .callback = callback,
         .arg = arg,

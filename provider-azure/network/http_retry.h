@@ -47,6 +47,7 @@ struct http_retry_request {
     size_t ca_pem_len;
     const struct retry_policy *policy; /* borrowed */
     uint64_t deadline_ms;              /* on the transport's clock */
+    uint64_t flow;                     /* see struct http_request */
 };
 
 struct http_retry;

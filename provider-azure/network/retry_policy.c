@@ -22,8 +22,10 @@ const struct retry_policy retry_imds = {.max_retries = 6,
                                         .retry_404_410 = true,
                                         .on_node = true,
                                         .min_5xx_ms = 1000};
-const struct retry_policy retry_never = {
-    .max_retries = 0, .backoff_ms = AZURE_BACKOFF(1000, 1000), .try_timeout_ms = 300000};
+const struct retry_policy retry_never = {.max_retries = 0,
+                                         .backoff_ms = AZURE_BACKOFF(1000, 1000),
+                                         .try_timeout_ms = 300000,
+                                         .service_waits = true};
 
 bool retry_policy_allows_status(const struct retry_policy *policy, int status)
 {

@@ -22,6 +22,7 @@ struct retry_policy {
     struct backoff backoff_ms;
     uint64_t try_timeout_ms; /* limit of one try */
     bool retry_404_410;      /* IMDS sends them while it updates itself; a 410 may last 70 s */
+    bool service_waits;      /* it responds late by design: a late response is no sign of a dead connection */
     bool on_node;            /* a service of the node: a refused connection means that it is absent */
     uint64_t min_5xx_ms;     /* the shortest delay after a 5xx, Retry-After or not */
 };

@@ -278,6 +278,7 @@ static void pump(struct fetch *fetch)
             .name = read->name,
             .version = read->version,
             .filter = read->filter,
+            .flow = (uint64_t)(uintptr_t)fetch,
         };
         read->waiter = vault_cache_get(input->cache, &query, input->identity, input->token, &input->freshness,
                                        input->deadline_ms, on_response, read, &read->error);

@@ -25,6 +25,7 @@ struct vault_call {
     struct identity *identity;
     struct token *token;
     uint64_t deadline_ms;
+    uint64_t flow;
     uint64_t since_ms;
     uint64_t read_ms;                  /* list: when the first page was requested; 0 = not read yet */
     struct http_retry *http;           /* REQUEST */
@@ -103,6 +104,7 @@ static int send_request(struct vault_call *call, struct error **err)
         .egress = call->identity->egress,
         .policy = &retry_service,
         .deadline_ms = call->deadline_ms,
+        .flow = call->flow,
     };
     call->http = http_retry_start(call->network, &request, on_reply, call, err);
     return call->http == NULL ? -1 : 0;
@@ -328,6 +330,7 @@ struct vault_call *vault_call_start(const struct network *network, struct token_
         .identity = identity_ref(identity),
         .token = token_ref(token),
         .deadline_ms = deadline_ms,
+        .flow = query->flow,
         .since_ms = transport_now_ms(network->transport),
         .callback = callback,
         .arg = arg,

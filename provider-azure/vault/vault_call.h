@@ -36,6 +36,7 @@ struct vault_query {
     const char *version; /* "" = latest; of VAULT_LIST_VERSIONS the start of the filter; "" for all objects */
     struct vault_list_filter *filter; /* of lists: what is kept */
     struct vault_lists *lists;        /* borrowed until the end; may be NULL */
+    uint64_t flow;                    /* of the mount that reads first; see struct http_request */
 };
 
 /* On success `response` is a reference that belongs to the callee; on failure `error` is borrowed. That there

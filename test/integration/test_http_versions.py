@@ -125,9 +125,6 @@ def test_keys_certificates_and_versions_of_any_size(protocol, client, emulator):
     assert files(mount(client, objects=objects)) == {"large": b"x" * 25000, "history/0": b"v29", "history/1": b"v28", "history/2": b"v27"}
 
 
-@pytest.mark.parametrize("protocol", [
-    pytest.param("h2", marks=pytest.mark.xfail(strict=True, reason="requests beyond the streams of the first connection open new ones")),
-    "http/1.1"], indirect=True)
 def test_a_burst_of_distinct_secrets_uses_few_connections(protocol, azure, emulator):
     pods = 40
     for number in range(pods):

@@ -30,9 +30,9 @@ def documented():
 
 
 def declared():
-    """The same as the sources of the driver declare it (static const struct metric_desc); common/process/metrics.c has the rest."""
+    """The same as the sources of the driver declare it (static const struct metric_desc), and the HTTP client; common/process/metrics.c has the rest."""
     found = {}
-    for source in sorted((ROOT / "driver").rglob("*.c")):
+    for source in sorted([*(ROOT / "driver").rglob("*.c"), *(ROOT / "common/http").glob("*.c")]):
         for body in re.findall(r"struct metric_desc \w+ = \{(.*?)\};", source.read_text(), re.DOTALL):
             name = re.search(r'\.name = "(\w+)"', body).group(1)
             kind = re.search(r"\.type = METRIC_(\w+)", body).group(1).lower()

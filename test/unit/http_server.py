@@ -7,6 +7,7 @@ import threading
 import time
 
 LONGER_THAN_ANY_TEST_S = 600
+late = 0
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -46,6 +47,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.respond(b"", 503, [("Date", "Sun, 06 Nov 1994 08:49:37 GMT"), ("Retry-After", "Sun, 06 Nov 1994 08:50:07 GMT")])
         elif path == "/redirect":
             self.respond(b"", 302, [("Location", "/hello")])
+        elif path == "/late":  # responds with the number of requests for it so far
+            global late
+            late += 1
+            time.sleep(2.5)
+            self.respond(b"%d" % late)
         elif path == "/slow":
             time.sleep(LONGER_THAN_ANY_TEST_S)
         elif path == "/big":

@@ -14,6 +14,7 @@ class FaultProxy:
         self._upstream = ("127.0.0.1", port)
         self._lock = threading.Lock()
         self._sockets = []
+        self._generation = 0
         self.connections = 0  # accepted, whatever became of them
         self.mode = FORWARD
         self._listener = None
@@ -37,6 +38,12 @@ class FaultProxy:
         elif before == REFUSING:
             self._listen(self.port)
 
+    def silence(self):
+        """Connections that exist fall silent for ever, without FIN or RST; new ones are forwarded. Returns how many fell silent."""
+        with self._lock:
+            self._generation += 1
+            return len(self._sockets)
+
     @staticmethod
     def _shut(each):
         try:
@@ -55,20 +62,21 @@ class FaultProxy:
                 self.connections += 1
                 self._sockets.append(client)
                 forward = self.mode == FORWARD
+                generation = self._generation
             if forward:
-                threading.Thread(target=self._copy, args=(client,), daemon=True).start()
+                threading.Thread(target=self._copy, args=(client, generation), daemon=True).start()
 
-    def _copy(self, client):
+    def _copy(self, client, generation):
         try:
             with socket.create_connection(self._upstream) as upstream:
-                while self.mode == FORWARD:
+                while self.mode == FORWARD and generation == self._generation:
                     for source in select.select([client, upstream], [], [], 0.1)[0]:
                         data = source.recv(65536)
                         if not data:
                             return
-                        if self.mode == FORWARD:
+                        if self.mode == FORWARD and generation == self._generation:
                             (upstream if source is client else client).sendall(data)
-                while self.mode == SILENT:  # still connected
+                while self.mode == SILENT or (self.mode == FORWARD and generation != self._generation):  # still connected
                     select.select([], [], [], 0.1)
         except (OSError, ValueError):
             pass

@@ -1,0 +1,246 @@
+/*
+ * host.c - hosts, their limits and their connections.
+ */
+#include "common/http/host.h"
+
+#include <assert.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/socket.h>
+
+/* --- hosts --- */
+
+void host_table_init(struct host_table *table)
+{
+    *table = (struct host_table){0};
+    list_init(&table->hosts);
+}
+
+static void host_free(struct host_table *table, struct http_host *host)
+{
+    assert(host->users == 0 && list_empty(&host->connections));
+    list_remove(&host->link);
+    table->n--;
+    free(host->name);
+    free(host->peer);
+    free(host);
+}
+
+void host_table_finish(struct host_table *table)
+{
+    while (!list_empty(&table->hosts))
+        host_free(table, container_of(table->hosts.next, struct http_host, link));
+}
+
+static bool same_name(const char *a, const char *b)
+{
+    return strcasecmp(a, b) == 0;
+}
+
+static bool has_key(const struct http_host *host, const struct host_key *key)
+{
+    return host->port == key->port && host->peer_port == key->peer_port && host->tls == key->tls &&
+           same_name(host->name, key->name) && same_name(host->peer, key->peer);
+}
+
+/* Makes room for another host: the one that was used longest ago goes. */
+static void forget_one(struct host_table *table)
+{
+    for (struct list *link = table->hosts.next; link != &table->hosts; link = link->next) {
+        struct http_host *host = container_of(link, struct http_host, link);
+        if (host->users == 0 && list_empty(&host->connections)) {
+            host_free(table, host);
+            return;
+        }
+    }
+}
+
+static struct http_host *host_create(struct host_table *table, const struct host_key *key,
+                                     unsigned connections_max)
+{
+    struct http_host *host = calloc(1, sizeof(*host));
+    char *name = strdup(key->name);
+    char *peer = strdup(key->peer);
+    if (host == NULL || name == NULL || peer == NULL) {
+        free(name);
+        free(peer);
+        free(host);
+        return NULL;
+    }
+    *host = (struct http_host){
+        .name = name,
+        .peer = peer,
+        .port = key->port,
+        .peer_port = key->peer_port,
+        .tls = key->tls,
+        .protocol = key->tls ? HOST_UNKNOWN : HOST_HTTP1,
+        .connections_max = connections_max,
+        .streams = connections_max,
+    };
+    request_queue_init(&host->queue);
+    list_init(&host->connections);
+    list_init(&host->link);
+    if (table->n >= HOSTS_MAX)
+        forget_one(table);
+    table->n++;
+    return host;
+}
+
+struct http_host *host_table_get(struct host_table *table, const struct host_key *key,
+                                 unsigned connections_max)
+{
+    struct http_host *found = NULL;
+    for (struct list *link = table->hosts.prev; found == NULL && link != &table->hosts; link = link->prev) {
+        struct http_host *host = container_of(link, struct http_host, link);
+        if (has_key(host, key))
+            found = host;
+    }
+    if (found == NULL)
+        found = host_create(table, key, connections_max);
+    if (found == NULL)
+        return NULL;
+    list_remove(&found->link);
+    list_insert_before(&table->hosts, &found->link);
+    return found;
+}
+
+/* --- limits --- */
+
+bool host_is_connected(const struct http_host *host)
+{
+    for (struct list *link = host->connections.next; link != &host->connections; link = link->next) {
+        if (container_of(link, struct http_connection, link)->ready)
+            return true;
+    }
+    return false;
+}
+
+unsigned host_limit(const struct http_host *host)
+{
+    switch (host->protocol) {
+    case HOST_HTTP2:
+        return host->streams;
+    case HOST_UNKNOWN:
+        return host_is_connected(host) ? host->connections_max : 1;
+    case HOST_HTTP1:
+        break;
+    }
+    return host->connections_max;
+}
+
+static unsigned busy_connections(const struct http_host *host)
+{
+    unsigned n = 0;
+    for (struct list *link = host->connections.next; link != &host->connections; link = link->next)
+        n += !list_empty(&container_of(link, struct http_connection, link)->calls);
+    return n;
+}
+
+void host_responded(struct http_host *host, enum host_protocol protocol)
+{
+    host->protocol = protocol;
+    if (protocol != HOST_HTTP2)
+        return;
+    unsigned busy = busy_connections(host);
+    if (busy < 2 && host->streams < HOST_STREAMS_MAX)
+        host->streams++;
+    else if (busy > 2 && host->streams > HOST_STREAMS_MIN)
+        host->streams--;
+}
+
+/* --- time --- */
+
+void host_took(struct http_host *host, uint64_t ms)
+{
+    if (ms >= host->usual_ms)
+        host->usual_ms = ms;
+    else
+        host->usual_ms -= (host->usual_ms - ms + 7) / 8;
+}
+
+uint64_t host_late_ms(const struct http_host *host)
+{
+    uint64_t late = 4 * host->usual_ms;
+    if (late < HOST_LATE_MIN_MS)
+        return HOST_LATE_MIN_MS;
+    if (late > HOST_LATE_MAX_MS)
+        late = HOST_LATE_MAX_MS;
+    return late > 2 * host->usual_ms ? late : 2 * host->usual_ms;
+}
+
+/* --- connections --- */
+
+struct http_connection *host_connection_add(struct http_host *host, curl_socket_t fd, const void *opener,
+                                            uint64_t now_ms)
+{
+    struct http_connection *connection = calloc(1, sizeof(*connection));
+    if (connection == NULL)
+        return NULL;
+    *connection = (struct http_connection){.host = host, .fd = fd, .opener = opener, .heard_ms = now_ms};
+    list_init(&connection->link);
+    list_init(&connection->calls);
+    list_insert_before(&host->connections, &connection->link);
+    return connection;
+}
+
+void host_connection_remove(struct http_connection *connection)
+{
+    assert(list_empty(&connection->calls));
+    list_remove(&connection->link);
+    free(connection);
+}
+
+void host_forget_attempts(struct http_host *host, const void *opener)
+{
+    struct list *next = NULL;
+    for (struct list *link = host->connections.next; link != &host->connections; link = next) {
+        struct http_connection *connection = container_of(link, struct http_connection, link);
+        next = link->next;
+        if (!connection->ready && connection->opener == opener)
+            host_connection_remove(connection);
+    }
+}
+
+struct http_connection *host_table_connection(const struct host_table *table, curl_socket_t fd)
+{
+    for (struct list *at = table->hosts.prev; at != &table->hosts; at = at->prev) {
+        const struct http_host *host = container_of(at, struct http_host, link);
+        for (struct list *link = host->connections.next; link != &host->connections; link = link->next) {
+            struct http_connection *connection = container_of(link, struct http_connection, link);
+            if (connection->fd == fd)
+                return connection;
+        }
+    }
+    return NULL;
+}
+
+/* 0 when the socket has none. */
+static unsigned local_port_of(curl_socket_t fd)
+{
+    union {
+        struct sockaddr any;
+        struct sockaddr_in v4;
+        struct sockaddr_in6 v6;
+        struct sockaddr_storage room;
+    } address = {0};
+    socklen_t len = sizeof(address);
+    if (getsockname(fd, &address.any, &len) != 0)
+        return 0;
+    if (address.any.sa_family == AF_INET)
+        return ntohs(address.v4.sin_port);
+    return address.any.sa_family == AF_INET6 ? ntohs(address.v6.sin6_port) : 0;
+}
+
+struct http_connection *host_connection_at(const struct http_host *host, unsigned local_port)
+{
+    for (struct list *link = host->connections.next; link != &host->connections; link = link->next) {
+        struct http_connection *connection = container_of(link, struct http_connection, link);
+        if (connection->local_port == 0)
+            connection->local_port = local_port_of(connection->fd);
+        if (local_port != 0 && connection->local_port == local_port)
+            return connection;
+    }
+    return NULL;
+}

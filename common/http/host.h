@@ -1,0 +1,130 @@
+/*
+ * host.h - what the client knows of each host that it sends requests to: its HTTP version, its connections,
+ * the requests that wait for it, how soon it usually responds. Private to common/http.
+ *
+ * curl gets only what it can send. Requests beyond that would wait inside it, and curl 8.14 tries every one
+ * of them again whenever any transfer ends: the time of a burst would grow with its square.
+ *
+ * The number of requests in flight to a host is limited to
+ *   1                        until its first connection stands: one request pays for the handshake, and
+ *                            then curl knows whether the others can share the connection;
+ *   max_connections_per_host over HTTP/1.1, a connection each;
+ *   HOST_STREAMS_MAX         over HTTP/2, approached in steps: each response allows one more while a single
+ *                            connection carries them all, and one less while there are more than two.
+ *                            So two connections do, however few streams the server allows on one.
+ *
+ * A host is known by name, port, and the peer of its connections (connect_to, a proxy). HOSTS_MAX are
+ * remembered; those in use are never forgotten.
+ */
+#ifndef COMMON_HTTP_HOST_H
+#define COMMON_HTTP_HOST_H
+
+#include <curl/curl.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/base/list.h"
+#include "common/http/request_queue.h"
+
+enum {
+    HOSTS_MAX = 64,         /* vaults and authorities that one node talks to */
+    HOST_STREAMS_MAX = 100, /* curl opens another connection beyond that, and common servers allow as many */
+    HOST_STREAMS_MIN = 8,   /* requests in flight to an HTTP/2 server, however few streams it allows */
+
+    /* see host_late_ms() */
+    HOST_LATE_MIN_MS = 1000,
+    HOST_LATE_MAX_MS = 2000,
+};
+
+enum host_protocol { HOST_UNKNOWN, HOST_HTTP1, HOST_HTTP2 };
+
+struct host_key {
+    const char *name;
+    unsigned port;
+    bool tls;
+    const char *peer;
+    unsigned peer_port;
+};
+
+struct http_host {
+    struct list link; /* in struct host_table */
+    char *name;
+    char *peer;
+    unsigned port;
+    unsigned peer_port;
+    bool tls;
+    enum host_protocol protocol;
+    unsigned users; /* calls of any state */
+    unsigned in_flight;
+    unsigned connections_max;
+    unsigned streams;
+    struct request_queue queue;
+    struct list connections;
+    uint64_t usual_ms;
+};
+
+/* One socket, from its creation on. */
+struct http_connection {
+    struct list link; /* in its host's `connections` */
+    struct http_host *host;
+    curl_socket_t fd;
+    const void *opener;  /* the call that it was made for, while not `ready`; for comparison only */
+    unsigned local_port; /* 0 = not known yet */
+    struct list calls;   /* that use it now: struct http_call.on_connection */
+    bool ready;          /* a request was sent on it */
+    bool kept;           /* it has brought a response */
+    bool dropped;        /* it fell silent */
+    uint64_t heard_ms;   /* when bytes came last; loop time */
+};
+
+struct host_table {
+    struct list hosts; /* the one used last at the end */
+    unsigned n;
+};
+
+void host_table_init(struct host_table *table);
+
+/* All calls and connections must be gone. */
+void host_table_finish(struct host_table *table);
+
+/* The host; it is made when it is not known. The caller counts itself in `users`. NULL on lack of memory. */
+struct http_host *host_table_get(struct host_table *table, const struct host_key *key,
+                                 unsigned connections_max);
+
+/* How many requests may be in flight. */
+unsigned host_limit(const struct http_host *host);
+
+/* Whether a connection stands. */
+bool host_is_connected(const struct http_host *host);
+
+/* A response has come over this HTTP version. */
+void host_responded(struct http_host *host, enum host_protocol protocol);
+
+/* The first byte of a response has come `ms` after the request was sent. */
+void host_took(struct http_host *host, uint64_t ms);
+
+/* After how many milliseconds without a byte a request on a kept connection is late: four times of what the
+ * host usually takes (the longest of late, slowly forgotten), within HOST_LATE_MIN_MS and HOST_LATE_MAX_MS. A
+ * host that usually takes more than half of the maximum is given twice its time: otherwise each of its
+ * requests would be sent twice. */
+uint64_t host_late_ms(const struct http_host *host);
+
+/* --- connections --- */
+
+/* NULL on lack of memory: the connection is not watched. */
+struct http_connection *host_connection_add(struct http_host *host, curl_socket_t fd, const void *opener,
+                                            uint64_t now_ms);
+
+/* The socket is about to be closed; no call uses it. */
+void host_connection_remove(struct http_connection *connection);
+
+/* A call has ended: forgets the sockets that were made for it and never became connections. Before 8 curl
+ * closes such a socket without a word. */
+void host_forget_attempts(struct http_host *host, const void *opener);
+
+struct http_connection *host_table_connection(const struct host_table *table, curl_socket_t fd);
+
+/* The connection with this local port; NULL when there is none. */
+struct http_connection *host_connection_at(const struct http_host *host, unsigned local_port);
+
+#endif

@@ -80,6 +80,14 @@ random-sync: deps-test ## run random sequences of edits, mounts, kills, deletion
 	$(MAKE) $(jobs) VARIANT=release CC=gcc programs emulator
 	@BUILD=build/release WORKERS=4 RANDOM_RUNS=$(RANDOM_RUNS) RANDOM_STEPS=$(RANDOM_STEPS) test/integration/run.sh test/integration/test_random_sync.py test/apiserver/test_random_nodes.py -q
 
+MINUTES ?= 30
+.PHONY: soak
+soak: deps-test deps-static ## run both programs of the static build for MINUTES (30) under the limits of the charts, with churn and faults (SOAK_SEED)
+	$(MAKE) $(jobs) VARIANT=release CC=gcc emulator
+	$(MAKE) static
+	@ln -sfn ../../release/bin/vault-emulator $(STATIC_B)/bin/vault-emulator
+	@BUILD=$(STATIC_B) SOAK_MINUTES=$(MINUTES) test/tools/limits.py test/integration/run.sh test/integration/test_soak.py -q -s
+
 # Not part of another target, because only these tests need a package index.
 .PHONY: sdk-test
 sdk-test: deps-build ## run Microsoft's own Key Vault clients against the emulator (installs them below build/sdk)

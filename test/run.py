@@ -354,6 +354,8 @@ def coverage(run):
 
 
 def everything(run, full):
+    if full:
+        os.environ.setdefault("SOAK_MINUTES", "1")
     builder = Builder(run)
     builder.make("release", "programs", "emulator", "units")
     builder.add("tools", *TOOLS)

@@ -444,5 +444,6 @@ const char *http_response_header(const struct http_response *response, const cha
         return NULL;
     if (field->amount > 1)
         (void)curl_easy_header(response->transfer, name, field->amount - 1, CURLH_HEADER, -1, &field);
-    return field->value;
+    /* Of the line of a field without a value libcurl leaves "\r" (seen with 7.88). */
+    return field->value[strspn(field->value, "\r\n")] == '\0' ? "" : field->value;
 }

@@ -191,6 +191,10 @@ class Soak:
                 "stream-reset": {"error": "REFUSED_STREAM"}, "drip": {"drip_ms": 1}}.get(kind, {})
         self.emulator.add_fault(kind, service=self.random.choice(["vault", "kube", "entra"]), count=self.random.randint(1, 5), **more)
 
+    def silence(self):
+        """What a load balancer does that forgets its connections."""
+        self.emulator.control("POST", "/connections/silence")
+
     def revoke(self):
         self.emulator.control("POST", "/entra/revoke-tokens")
 
@@ -218,7 +222,7 @@ class Soak:
     def operate(self, seconds, with_restarts):
         """In the main thread: the programs end with the thread that has started them."""
         until = time.monotonic() + seconds
-        steps = [self.rotate] * 8 + [self.edit] * 3 + [self.fault] * 3 + [self.revoke, self.api_restart]
+        steps = [self.rotate] * 8 + [self.edit] * 3 + [self.fault] * 3 + [self.silence, self.revoke, self.api_restart]
         if with_restarts:
             steps += [self.restart_provider, self.kill_provider, self.restart_driver, self.kill_driver]
         steps = [step for step in steps if step.__name__ not in WITHOUT]

@@ -92,6 +92,7 @@ static int create_response(struct mount *mount, struct error **err)
 {
     const struct response_input input = {
         .fetch = mount->fetch,
+        .objects = &mount->request.objects,
         .options = mount->shared->content,
         .pems = mount->shared->pems,
         .token = mount->token,

@@ -7,11 +7,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "provider-azure/content/compose.h"
 #include "provider-azure/objects/aggregate_error.h"
 #include "provider-azure/objects/object_path.h"
 
 struct mount_response {
     const struct content_options *options;
+    const struct object_list *objects;
+    struct buffer *composed; /* of each composed file */
     struct pem_cache *pems;
     const struct token *token;
     struct fetch_output *outputs;
@@ -120,7 +123,7 @@ void mount_response_convert(struct mount_response *response, response_callback *
 
 static int check_paths(const struct mount_response *response, struct error **err)
 {
-    size_t n_paths = 0;
+    size_t n_paths = response->objects->n_composed;
     for (size_t i = 0; i < response->n; i++)
         n_paths += response->contents[i].files.n;
     if (n_paths > FETCH_MAX_FILES)
@@ -139,6 +142,9 @@ static int check_paths(const struct mount_response *response, struct error **err
             paths[n_paths++] = (struct object_path){.path = path, .object = object};
         }
     }
+    for (size_t i = 0; i < response->objects->n_composed; i++)
+        paths[n_paths++] =
+            (struct object_path){.path = response->objects->composed[i].path, .object = "(composed)"};
     return object_paths_check(paths, n_paths, err);
 }
 
@@ -155,6 +161,18 @@ static int emit_version(const struct fetch_output *output, const struct response
     return writer->add_version(arg, id, output->object != NULL ? output->object->version : "", err);
 }
 
+static int emit_composed(const struct mount_response *response, const struct response_writer *writer,
+                         void *arg, struct error **err)
+{
+    for (size_t i = 0; i < response->objects->n_composed; i++) {
+        const struct composed_item *item = &response->objects->composed[i];
+        const struct buffer *text = &response->composed[i];
+        if (writer->add_file(arg, item->path, item->mode, text->data, text->len, err) < 0)
+            return -1;
+    }
+    return 0;
+}
+
 /* Frees the contents of each object when they are written: of one object at a time there are two copies. */
 static int emit(struct mount_response *response, const struct response_writer *writer, void *arg,
                 struct error **err)
@@ -162,13 +180,55 @@ static int emit(struct mount_response *response, const struct response_writer *w
     for (size_t i = 0; i < response->n; i++) {
         const struct fetch_output *output = &response->outputs[i];
         struct content *content = &response->contents[i];
-        for (size_t k = 0; k < content->files.n; k++) {
+        for (size_t k = 0; k < content->files.n && !output->item->hidden; k++) {
             const struct content_file *file = &content->files.at[k];
             if (writer->add_file(arg, file->path, output->item->mode, file->bytes, file->len, err) < 0)
                 return -1;
         }
         content_finish(content);
         if (emit_version(output, writer, arg, err) < 0)
+            return -1;
+    }
+    return emit_composed(response, writer, arg, err);
+}
+
+/* --- composed files --- */
+
+/* All files, also those that are hidden, and optional objects that are not there. The caller frees. */
+static struct compose_source *list_sources(const struct mount_response *response, size_t *ret_n)
+{
+    size_t most = 0;
+    for (size_t i = 0; i < response->n; i++)
+        most += response->contents[i].files.n + 1;
+    struct compose_source *sources = calloc(most + 1, sizeof(*sources));
+    *ret_n = 0;
+    for (size_t i = 0; sources != NULL && i < response->n; i++) {
+        const struct fetch_output *output = &response->outputs[i];
+        const struct content_files *files = &response->contents[i].files;
+        for (size_t k = 0; k < files->n; k++)
+            sources[(*ret_n)++] = (struct compose_source){.path = files->at[k].path,
+                                                          .bytes = files->at[k].bytes,
+                                                          .len = files->at[k].len,
+                                                          .version = output->object->version};
+        if (files->n == 0)
+            sources[(*ret_n)++] = (struct compose_source){.path = output->item->path, .absent = true};
+    }
+    return sources;
+}
+
+static int compose_files(struct mount_response *response, struct error **err)
+{
+    const struct object_list *objects = response->objects;
+    size_t n = 0;
+    if (objects->n_composed == 0)
+        return 0;
+    cleanup_free struct compose_source *sources = list_sources(response, &n);
+    response->composed = calloc(objects->n_composed, sizeof(*response->composed));
+    if (sources == NULL || response->composed == NULL)
+        return error_no_memory(err, NULL);
+    for (size_t i = 0; i < objects->n_composed; i++) {
+        buffer_init(&response->composed[i], COMPOSED_MAX);
+        if (compose(&objects->composed[i], sources, n, &response->composed[i], err) < 0)
             return -1;
     }
     return 0;
@@ -203,7 +263,9 @@ int mount_response_emit(struct mount_response *response, const struct response_w
     struct error *failures = aggregate_error_finish(&response->failures);
     if (failures != NULL)
         return error_move(err, &failures);
-    return check_paths(response, err) < 0 ? -1 : emit(response, writer, arg, err);
+    if (check_paths(response, err) < 0 || compose_files(response, err) < 0)
+        return -1;
+    return emit(response, writer, arg, err);
 }
 
 struct mount_response *mount_response_create(const struct response_input *input, struct error **err)
@@ -211,6 +273,7 @@ struct mount_response *mount_response_create(const struct response_input *input,
     struct mount_response *response = calloc(1, sizeof(*response));
     if (response != NULL) {
         response->options = input->options;
+        response->objects = input->objects;
         response->pems = input->pems;
         response->token = input->token;
         aggregate_error_init(&response->failures);
@@ -232,6 +295,9 @@ void mount_response_destroy(struct mount_response *response)
     pem_waiter_cancel(&response->waiter);
     for (size_t i = 0; response->contents != NULL && i < response->n; i++)
         content_finish(&response->contents[i]);
+    for (size_t i = 0; response->composed != NULL && i < response->objects->n_composed; i++)
+        buffer_finish(&response->composed[i]);
+    free(response->composed);
     free(response->contents);
     free(response->outputs);
     error_free(aggregate_error_finish(&response->failures));

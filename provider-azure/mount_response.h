@@ -24,6 +24,7 @@ struct mount_response;
 
 struct response_input {
     const struct fetch *fetch;
+    const struct object_list *objects; /* of the mount; its composed files are made last */
     const struct content_options *options;
     struct pem_cache *pems;
     const struct token *token; /* that the fetch used */

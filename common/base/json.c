@@ -367,22 +367,34 @@ static void skip_value(struct json_scan *scan)
     } while (scan->depth > outside && scan->at < scan->len);
 }
 
-void json_member_texts(const char *text, size_t len, struct json_text *ret, size_t n)
+/* From behind the value before it, or the bracket, to the value. */
+static void skip_to_value(struct json_scan *scan, bool named)
+{
+    if (named) {
+        skip_to(scan, "\"");
+        if (json_scan_string(scan, NULL) < 0)
+            scan->at = scan->len;
+        skip_to(scan, ":");
+        scan->at += scan->at < scan->len ? 1 : 0;
+    } else if (scan->at < scan->len && strchr("[,", scan->text[scan->at]) != NULL) {
+        scan->at++;
+    }
+    skip_white_space(scan);
+}
+
+void json_child_texts(const char *text, size_t len, struct json_text *ret, size_t n)
 {
     struct json_scan scan = {.text = text, .len = len, .allow_nul = true};
 
-    skip_to(&scan, "{");
+    skip_to(&scan, "{[");
+    bool named = scan.at < len && text[scan.at] == '{';
     for (size_t i = 0; i < n; i++) {
-        skip_to(&scan, "\"");
-        if (json_scan_string(&scan, NULL) < 0)
-            scan.at = len;
-        skip_to(&scan, ":");
-        scan.at += scan.at < len ? 1 : 0;
-        skip_white_space(&scan);
+        skip_to_value(&scan, named);
         size_t start = scan.at;
         if (scan.at < len)
             skip_value(&scan);
         ret[i] = (struct json_text){.at = text + start, .len = scan.at - start};
+        skip_white_space(&scan);
     }
 }
 

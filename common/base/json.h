@@ -75,13 +75,13 @@ bool json_has_nul(const char *text);
 size_t json_restore_nul(char *text);
 
 /* The source text of values, so that numbers too large for a double and the like can be passed on unchanged:
- * `ret` gets the first `n` members' values of the object that `text` is, in order. json_parse() must have
- * accepted `text` as an object with at least `n` members. */
+ * `ret` gets the first `n` values of the object or array that `text` is, in order. json_parse() must have
+ * accepted `text` as one with at least `n` of them. */
 struct json_text {
     const char *at;
     size_t len;
 };
-void json_member_texts(const char *text, size_t len, struct json_text *ret, size_t n);
+void json_child_texts(const char *text, size_t len, struct json_text *ret, size_t n);
 
 /* Compact text in wiped memory; the caller frees with secret_free(). NULL with err set on lack of memory. */
 char *json_print(const cJSON *json, struct error **err);

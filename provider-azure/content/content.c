@@ -10,6 +10,7 @@
 #include "common/crypto/pem.h"
 #include "provider-azure/content/json_split.h"
 #include "provider-azure/crypto/spki.h"
+#include "provider-azure/objects/value_path.h"
 
 /* A PEM file of a key or a certificate. */
 enum { PEM_MAX = 1024 * 1024 };
@@ -24,6 +25,11 @@ static bool is_pfx(const struct vault_object *object)
 static bool is_certificate(const struct object_item *item, const struct vault_object *object)
 {
     return object->certificate || item->certificate;
+}
+
+static bool has_key(const struct object_item *item)
+{
+    return item->key != NULL && *item->key != '\0';
 }
 
 bool content_needs_pem(const struct object_item *item, const struct vault_object *object)
@@ -111,6 +117,9 @@ static int make_certificate_secret(const struct content_options *options, const 
     if (item->split != OBJECT_WHOLE)
         return error_set(err, GRPC_STATUS_FAILED_PRECONDITION,
                          "objectSplit: json, but the secret belongs to a certificate");
+    if (has_key(item))
+        return error_set(err, GRPC_STATUS_FAILED_PRECONDITION,
+                         "objectKey, but the secret belongs to a certificate");
     if (pem != NULL) {
         if (use_pem(options, item, pem, content, err) < 0)
             return -1;
@@ -131,6 +140,16 @@ static int make_certificate_secret(const struct content_options *options, const 
     return content_files_add(&content->files, content->path, "", text, len, err);
 }
 
+/* The value that objectKey names. */
+static int add_value(const struct object_item *item, const char *text, size_t len, struct content *content,
+                     struct error **err)
+{
+    buffer_init(&content->text, VALUE_TEXT_MAX);
+    if (value_path_find(item->key, text, len, &content->text, err) < 0)
+        return error_wrap(err, "objectKey");
+    return content_files_add(&content->files, content->path, "", content->text.data, content->text.len, err);
+}
+
 /* A secret that backs a certificate is converted by its content type; any other is passed on as it is. */
 static int make_secret(const struct content_options *options, const struct object_item *item,
                        const struct vault_object *object, struct pem_conversion *pem, struct content *content,
@@ -143,6 +162,8 @@ static int make_secret(const struct content_options *options, const struct objec
         return make_certificate_secret(options, item, object, pem, content, err);
     if (decode(item, &text, &len, content, err) < 0)
         return -1;
+    if (has_key(item))
+        return add_value(item, text, len, content, err);
     if (item->split == OBJECT_SPLIT_JSON)
         return json_split(content->path, text, len, &content->json, &content->files, err);
     return content_files_add(&content->files, content->path, "", text, len, err);

@@ -67,7 +67,7 @@ int json_split(const char *path, const char *text, size_t len, cJSON **ret_json,
     cleanup_free struct json_text *values = calloc(n + 1, sizeof(*values));
     if (values == NULL)
         return error_no_memory(err, NULL);
-    json_member_texts(text, len, values, n);
+    json_child_texts(text, len, values, n);
     const cJSON *member = json->child;
     for (size_t i = 0; i < n; i++, member = member->next) {
         if (check_member(member->string, i, err) < 0 || add_member(path, member, &values[i], files, err) < 0)

@@ -11,6 +11,7 @@
 #include "common/base/cleanup.h"
 #include "provider-azure/base/parameter_text.h"
 #include "provider-azure/objects/object_path.h"
+#include "provider-azure/objects/value_path.h"
 #include "provider-azure/objects/yaml_field.h"
 
 static int invalid(struct error **err, const char *text)
@@ -77,7 +78,7 @@ static int check_type(const char *text, enum object_type *ret, struct error **er
     return invalid(err, "Invalid vaultObjectTypes. Should be secret, key, or cert");
 }
 
-static int check_permission(const char *text, mode_t default_mode, mode_t *ret, struct error **err)
+int object_permission_parse(const char *text, mode_t default_mode, mode_t *ret, struct error **err)
 {
     *ret = default_mode;
     size_t len = strlen(text);
@@ -111,6 +112,25 @@ static int check_split(const char *text, const struct object_item *item, enum ob
         return invalid(err, "objectSplit only supported for objectType: secret, without objectFormat: pfx");
     *ret = OBJECT_SPLIT_JSON;
     return 0;
+}
+
+static int check_hidden(const char *text, bool *ret, struct error **err)
+{
+    if (parameter_text_parse_bool(text, ret))
+        return 0;
+    return error_set(err, GRPC_STATUS_INVALID_ARGUMENT, "invalid objectHidden: %s, should be true or false",
+                     text);
+}
+
+static int check_key(struct object_item *item, struct error **err)
+{
+    if (*item->key == '\0')
+        return 0;
+    if (item->type != OBJECT_SECRET || item->format != OBJECT_PEM || item->split != OBJECT_WHOLE)
+        return invalid(
+            err,
+            "objectKey only supported for objectType: secret, without objectSplit and objectFormat: pfx");
+    return value_path_check(item->key, err) < 0 ? error_wrap(err, "objectKey") : 0;
 }
 
 static int check_certificate(const char *text, const struct object_item *item, bool *ret, struct error **err)
@@ -160,7 +180,7 @@ static int check_name(struct object_item *item, const char *alias, const char *p
 
 /* Fields that are checked as texts. */
 struct fields {
-    char *alias, *format, *encoding, *permission, *pattern, *tags, *optional, *split, *certificate;
+    char *alias, *format, *encoding, *permission, *pattern, *tags, *optional, *split, *certificate, *hidden;
 };
 
 static void fields_finish(struct fields *fields)
@@ -174,6 +194,7 @@ static void fields_finish(struct fields *fields)
     free(fields->optional);
     free(fields->split);
     free(fields->certificate);
+    free(fields->hidden);
 }
 #define cleanup_fields CLEANUP(fields_finish)
 
@@ -196,6 +217,8 @@ static int read_fields(const struct yaml_node *root, struct object_item *item, s
         {"objectOptional", &fields->optional},
         {"objectSplit", &fields->split},
         {"objectCertificate", &fields->certificate},
+        {"objectKey", &item->key},
+        {"objectHidden", &fields->hidden},
     };
     for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
         if (yaml_field_text(root, texts[i].name, texts[i].into, err) < 0)
@@ -209,7 +232,7 @@ static void warn_unknown_fields(const struct yaml_node *item, size_t index, stru
     static const char *const known[] = {
         "objectName",     "objectType",     "objectAlias",          "objectVersion",     "objectFormat",
         "objectEncoding", "filePermission", "objectVersionHistory", "objectNamePattern", "objectTags",
-        "objectOptional", "objectSplit",    "objectCertificate"};
+        "objectOptional", "objectSplit",    "objectCertificate",    "objectKey",         "objectHidden"};
     for (size_t i = 0; item != NULL && i < item->n; i++) {
         bool found = yaml_is_merge(item->keys[i]);
         for (size_t k = 0; k < ARRAY_SIZE(known); k++)
@@ -258,10 +281,11 @@ static int check_item(const struct fields *fields, const struct object_defaults 
     if (is_dots(item->name) || is_dots(item->version))
         return invalid(err, "objectName and objectVersion must not be '.' or '..'");
     if (check_type(item->type_text, &item->type, err) < 0 ||
-        check_permission(fields->permission, defaults->mode, &item->mode, err) < 0 ||
+        object_permission_parse(fields->permission, defaults->mode, &item->mode, err) < 0 ||
         check_optional(fields->optional, &item->optional, err) < 0)
         return -1;
-    if (check_split(fields->split, item, &item->split, err) < 0)
+    if (check_split(fields->split, item, &item->split, err) < 0 || check_key(item, err) < 0 ||
+        check_hidden(fields->hidden, &item->hidden, err) < 0)
         return -1;
     return check_certificate(fields->certificate, item, &item->certificate, err);
 }
@@ -287,9 +311,11 @@ int object_item_select(const struct object_item *item, const char *name, struct 
     made.type_text = strdup(item->type_text);
     made.version_text = strdup("");
     made.version = made.version_text;
+    made.key = strdup(item->key != NULL ? item->key : "");
     made.path = object_select_path(item->path, name);
     made.select = NULL;
-    int result = made.name == NULL || made.type_text == NULL || made.version_text == NULL || made.path == NULL
+    int result = made.name == NULL || made.type_text == NULL || made.version_text == NULL ||
+                         made.key == NULL || made.path == NULL
                      ? error_no_memory(err, NULL)
                      : object_path_check(made.path, err);
     if (result < 0)
@@ -305,5 +331,6 @@ void object_item_finish(struct object_item *item)
     free(item->type_text);
     free(item->version_text);
     free(item->path);
+    free(item->key);
     object_select_unref(item->select);
 }

@@ -35,6 +35,8 @@ struct object_item {
     enum object_encoding encoding;
     enum object_split split;
     bool certificate; /* the secret is that of a certificate, although Key Vault does not say so */
+    char *key;        /* path of one value in the secret's JSON or YAML; "" or NULL = all of it */
+    bool hidden;      /* only for composed files: makes no file itself */
     bool optional;    /* that it is not there, or disabled, is no error */
     mode_t mode;
     struct object_select *select; /* stands for all objects this chooses; NULL: for the one called `name` */
@@ -67,6 +69,9 @@ int object_item_select(const struct object_item *item, const char *name, struct 
 
 /* Puts "failed to get objectType:T, objectName:N, objectVersion:V" in front of *err. Returns -1. */
 int object_item_wrap_error(const struct object_item *item, struct error **err);
+
+/* The mode of "" (the default), or of one to four octal digits up to 0777. INVALID_ARGUMENT. */
+int object_permission_parse(const char *text, mode_t default_mode, mode_t *ret, struct error **err);
 
 /* Frees what the item holds. */
 void object_item_finish(struct object_item *item);

@@ -14,6 +14,8 @@
 #include "provider-azure/objects/object_path.h"
 #include "provider-azure/objects/yaml_field.h"
 
+#define COMPOSED_OBJECT "(composed)"
+
 static int invalid(struct error **err, const char *text)
 {
     return error_set(err, GRPC_STATUS_INVALID_ARGUMENT, "%s", text);
@@ -24,6 +26,9 @@ void object_list_finish(struct object_list *list)
     for (size_t i = 0; i < list->n; i++)
         object_item_finish(&list->items[i]);
     free(list->items);
+    for (size_t i = 0; i < list->n_composed; i++)
+        composed_item_finish(&list->composed[i]);
+    free(list->composed);
     *list = (struct object_list){0};
 }
 
@@ -33,7 +38,7 @@ void object_list_finish(struct object_list *list)
  * split secret gives is not known yet; the mount checks all paths again. */
 static int check_item_paths(const struct object_list *list, struct error **err)
 {
-    cleanup_free struct object_path *paths = calloc(list->n + 1, sizeof(*paths));
+    cleanup_free struct object_path *paths = calloc(list->n + list->n_composed + 1, sizeof(*paths));
     cleanup_free char **firsts = calloc(list->n + 1, sizeof(*firsts));
     size_t n = 0;
     int result = 0;
@@ -51,6 +56,8 @@ static int check_item_paths(const struct object_list *list, struct error **err)
         paths[n++] =
             (struct object_path){.path = firsts[i] != NULL ? firsts[i] : item->path, .object = item->name};
     }
+    for (size_t i = 0; i < list->n_composed; i++)
+        paths[n++] = (struct object_path){.path = list->composed[i].path, .object = COMPOSED_OBJECT};
     if (result == 0)
         result = object_paths_check(paths, n, err);
     for (size_t i = 0; i < list->n; i++)
@@ -122,6 +129,24 @@ static int check_empty(const char *text, const struct yaml_node *root, struct er
     return 0;
 }
 
+/* Adds a composed item to the list. *ret is false, and nothing is added, when the text is that of another
+ * item. */
+static int parse_composed(const char *text, size_t index, const struct object_defaults *defaults,
+                          struct object_list *list, bool *ret, struct error **err)
+{
+    *ret = false;
+    if (!composed_item_is(text))
+        return 0;
+    struct composed_item *grown = reallocarray(list->composed, list->n_composed + 1, sizeof(*list->composed));
+    if (grown == NULL)
+        return error_no_memory(err, NULL);
+    list->composed = grown;
+    struct composed_item *item = &list->composed[list->n_composed];
+    int result = composed_item_parse(text, index, defaults->mode, defaults->log, item, ret, err);
+    list->n_composed += *ret ? 1 : 0;
+    return result;
+}
+
 /* Adds the items of the array to the list, which has space for them. */
 static int parse_items(const struct yaml_node *array, size_t n, const struct object_defaults *defaults,
                        struct object_list *list, struct error **err)
@@ -129,10 +154,29 @@ static int parse_items(const struct yaml_node *array, size_t n, const struct obj
     for (size_t i = 0; i < n; i++) {
         if (yaml_is_null(array->values[i]))
             continue; /* `- ~` is dropped silently */
-        size_t index = list->n++;
-        if (object_item_parse(array->values[i]->text, index, defaults, &list->items[index], err) < 0)
+        bool composed = false;
+        size_t index = list->n + list->n_composed;
+        if (parse_composed(array->values[i]->text, index, defaults, list, &composed, err) < 0)
+            return -1;
+        if (composed)
+            continue;
+        list->n++;
+        if (object_item_parse(array->values[i]->text, index, defaults, &list->items[list->n - 1], err) < 0)
             return -1;
     }
+    return 0;
+}
+
+/* Files that nobody sees are read in vain, and a composed one needs something to be made of. */
+static int check_composed(const struct object_list *list, struct error **err)
+{
+    size_t hidden = 0;
+    for (size_t i = 0; i < list->n; i++)
+        hidden += list->items[i].hidden ? 1 : 0;
+    if (list->n == 0 && list->n_composed > 0)
+        return invalid(err, "objects has composed files, but no object of a vault to make them of");
+    if (list->n > 0 && hidden == list->n && list->n_composed == 0)
+        return invalid(err, "all objects are hidden (objectHidden), and no file is composed of them");
     return 0;
 }
 
@@ -160,7 +204,8 @@ int objects_parse(const char *text, const struct object_defaults *defaults, stru
     struct object_list list = {.items = calloc(n + 1, sizeof(*list.items))};
     if (list.items == NULL)
         return error_no_memory(err, NULL);
-    if (parse_items(array, n, defaults, &list, err) < 0 || check_item_paths(&list, err) < 0) {
+    if (parse_items(array, n, defaults, &list, err) < 0 || check_item_paths(&list, err) < 0 ||
+        check_composed(&list, err) < 0) {
         object_list_finish(&list);
         return -1;
     }

@@ -8,6 +8,7 @@
 #include <stddef.h>
 
 #include "common/base/error.h"
+#include "provider-azure/objects/composed_item.h"
 #include "provider-azure/objects/object_item.h"
 
 /* Bounds on one SecretProviderClass. etcd keeps objects below 1.5 MiB, so real ones are far smaller. */
@@ -20,6 +21,8 @@ enum {
 struct object_list {
     struct object_item *items;
     size_t n;
+    struct composed_item *composed; /* files made out of those */
+    size_t n_composed;
 };
 
 /* Parses and validates everything, items in order, each once. INVALID_ARGUMENT:

@@ -39,18 +39,18 @@ static void read_members(const cJSON *object)
     (void)json_get_object(object, "a", &member, /* err= */ NULL);
 }
 
-/* The text of each member of an object is that of its value. */
+/* The text of each member of an object, or element of an array, is that of its value. */
 static void read_texts(const char *text, size_t len)
 {
-    enum { MEMBERS_MAX = 64 };
+    enum { CHILDREN_MAX = 64 };
     const struct json_options options = {.max_len = 64 * 1024, .flags = JSON_SHALLOW};
     cleanup_json cJSON *json = json_parse_options(text, len, &options, NULL);
     cleanup_json cJSON *whole = json_parse(text, len, 64 * 1024, NULL);
-    struct json_text texts[MEMBERS_MAX];
-    size_t n = cJSON_IsObject(json) ? (size_t)cJSON_GetArraySize(json) : 0;
-    if (n == 0 || n > MEMBERS_MAX)
+    struct json_text texts[CHILDREN_MAX];
+    size_t n = cJSON_IsObject(json) || cJSON_IsArray(json) ? (size_t)cJSON_GetArraySize(json) : 0;
+    if (n == 0 || n > CHILDREN_MAX)
         return;
-    json_member_texts(text, len, texts, n);
+    json_child_texts(text, len, texts, n);
     const cJSON *member = whole != NULL ? whole->child : NULL;
     for (size_t i = 0; i < n; i++, member = member != NULL ? member->next : NULL) {
         assert(texts[i].at >= text && texts[i].len > 0 && texts[i].at + texts[i].len <= text + len);

@@ -81,6 +81,9 @@ $(B)/unit/%: EXTRA_LIBS = -lcmocka
 $(B)/unit/%: $(B)/obj/test/unit/%.o $(DRIVER_LIB) $(PROVIDER_LIB) $(COMMON_LIB)
 	$(link)
 
+# The client's readers are in no library.
+$(B)/fuzz/fuzz_ctl_response: $(call obj,ctl/response_files.c)
+
 # Fuzz targets: libFuzzer in the fuzz variant, otherwise a replayer that runs the corpus as a normal test.
 ifeq ($(VARIANT),fuzz)
 $(B)/fuzz/%: EXTRA_LIBS = -fsanitize=fuzzer

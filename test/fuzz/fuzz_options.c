@@ -1,5 +1,6 @@
 /*
- * fuzz_options.c - command lines: the input is cut into words at newlines and NULs.
+ * fuzz_options.c - command lines: the input is cut into words at newlines and NULs. The value of -s is read
+ * as a listen address, too.
  */
 #undef NDEBUG /* the assertions are the test */
 #include <assert.h>
@@ -7,6 +8,8 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "common/grpc/address.h"
+#include "common/process/endpoint.h"
 #include "common/process/options.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -26,6 +29,23 @@ static const struct option_row rows[] = {
     {"i", OPTION_IGNORED, 0, NULL, 0, 0, NULL},
     {"ib", OPTION_IGNORED_BOOL, 0, NULL, 0, 0, NULL},
 };
+
+/* A Unix socket has an absolute path, and an address that is read is one of the two families. */
+static void read_endpoint(const char *text)
+{
+    struct endpoint endpoint = {0};
+    struct sockaddr_un local;
+    struct sockaddr_storage address;
+
+    if (endpoint_parse(text, &endpoint, /* err= */ NULL) < 0)
+        return;
+    if (endpoint.kind == ENDPOINT_UNIX)
+        assert(endpoint.address[0] == '/' && (address_unix(endpoint.address, &local, NULL) < 0 ||
+                                              strcmp(local.sun_path, endpoint.address) == 0));
+    else if (address_tcp(endpoint.address, &address, NULL) == 0)
+        assert(address.ss_family == AF_INET || address.ss_family == AF_INET6);
+    endpoint_finish(&endpoint);
+}
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -54,5 +74,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     assert(settings.port >= 1 && settings.port <= 65535);
     assert(settings.duration >= 0 && settings.duration <= 3600000000000);
     assert(settings.text != NULL);
+    read_endpoint(settings.text);
     return 0;
 }

@@ -120,6 +120,8 @@ void health_endpoints_metrics(struct admin_request *request, void *arg)
 
     driver_metrics_state(endpoints->driver_metrics, kube_reachable(endpoints),
                          volume_states_count(endpoints->volumes));
+    if (memory_limit_left(endpoints->memory) != MEMORY_LIMIT_NONE)
+        driver_metrics_memory_left(endpoints->driver_metrics, memory_limit_left(endpoints->memory));
     if (endpoints->registration != NULL)
         driver_metrics_registered(endpoints->driver_metrics,
                                   registration_is_registered(endpoints->registration));

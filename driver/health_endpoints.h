@@ -21,6 +21,7 @@
 #include "common/process/endpoint.h"
 #include "common/process/metrics.h"
 #include "driver/base/driver_metrics.h"
+#include "driver/base/memory_limit.h"
 #include "driver/kube/kube_client.h"
 #include "driver/kubelet/pods_mounts.h"
 #include "driver/kubelet/registration.h"
@@ -35,6 +36,7 @@ struct health_endpoints {
     struct driver_metrics *driver_metrics;
     const struct kube_client *kube; /* NULL in standalone mode */
     const struct volume_states *volumes;
+    struct memory_limit *memory;
     const struct endpoint *endpoint;   /* of the CSI server */
     struct grpc_server *csi;           /* NULL before it listens */
     struct registration *registration; /* NULL when a sidecar registers the driver */

@@ -64,6 +64,7 @@ struct program {
     struct class_cache *class_cache;       /* NULL without rotation */
     struct kube_health_listener kube_back; /* for the class cache */
     struct byte_budget *budget;
+    struct memory_limit *memory;
     struct provider_registry *providers;
     struct provider_health *provider_health; /* NULL when it is off */
     struct volume_locks *locks;
@@ -124,6 +125,7 @@ static int start_web(struct program *program, struct error **err)
                                                    .driver_metrics = program->driver_metrics,
                                                    .kube = program->kube,
                                                    .volumes = program->volumes,
+                                                   .memory = program->memory,
                                                    .endpoint = &program->endpoint};
     if (!is_off(settings->metrics_address)) {
         program->metrics_web =
@@ -400,7 +402,8 @@ static int start_publisher(struct program *program, struct error **err)
 
     program->budget = byte_budget_create(&program->loop, (uint64_t)settings->max_bytes_in_flight,
                                          BYTE_BUDGET_PATIENCE_MS, err);
-    if (program->budget == NULL)
+    program->memory = program->budget != NULL ? memory_limit_create("/proc/self", err) : NULL;
+    if (program->memory == NULL)
         return -1;
     metrics_add_byte_budget(program->metrics, program->budget);
     program->providers = provider_registry_create(&program->loop, &config, err);
@@ -428,6 +431,8 @@ static int start_publisher(struct program *program, struct error **err)
         .class_cache = program->class_cache,
         .providers = program->providers,
         .budget = program->budget,
+        .max_bytes_in_flight = (uint64_t)settings->max_bytes_in_flight,
+        .memory = program->memory,
         .events = program->events,
         .rotation = settings->rotation,
         .rotation_interval_s = rotation_interval_s(settings),
@@ -550,6 +555,7 @@ static void finish(struct program *program)
     volume_locks_destroy(program->locks);
     driver_metrics_destroy(program->driver_metrics);
     metrics_destroy(program->metrics);
+    memory_limit_destroy(program->memory);
     endpoint_finish(&program->endpoint);
     log_destroy(program->log);
 }

@@ -108,6 +108,15 @@ struct byte_budget *byte_budget_create(uv_loop_t *loop, uint64_t max, uint64_t p
     return budget;
 }
 
+void byte_budget_set_max(struct byte_budget *budget, uint64_t max)
+{
+    bool grows = max > budget->max;
+
+    budget->max = max;
+    if (grows && budget->waiting > 0)
+        loop_timer_start(budget->grant, 0);
+}
+
 void byte_budget_destroy(struct byte_budget *budget)
 {
     if (budget == NULL)

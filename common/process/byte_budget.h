@@ -50,6 +50,9 @@ struct byte_reservation {
 struct byte_budget *byte_budget_create(uv_loop_t *loop, uint64_t max, uint64_t patience_ms,
                                        struct error **err);
 
+/* Changes the size; what is granted stays granted. */
+void byte_budget_set_max(struct byte_budget *budget, uint64_t max);
+
 /* Must hold no reservation any more, and nobody may wait. Accepts NULL. */
 void byte_budget_destroy(struct byte_budget *budget);
 

@@ -30,6 +30,7 @@ struct driver_metrics {
     struct metric_family *rotation_time;
     struct metric_family *files_bytes;
     struct metric_family *volumes;
+    struct metric_family *memory_left;
     struct metric_family *provider_up;
     struct metric_family *kube_requests;
     struct metric_family *kube_up;
@@ -129,6 +130,10 @@ static const struct metric_desc volumes_desc = {
     .name = "volumes_published",
     .help = "Volumes that are published, as far as this process has published or met them",
     .type = METRIC_GAUGE};
+static const struct metric_desc memory_left_desc = {
+    .name = "memory_limit_left_bytes",
+    .help = "Bytes until the memory limit of the container or pod, for which volumes count, too",
+    .type = METRIC_GAUGE};
 static const struct metric_desc provider_up_desc = {
     .name = "provider_up",
     .help = "Whether the provider responded to the last health check",
@@ -181,6 +186,7 @@ struct driver_metrics *driver_metrics_create(struct metrics *registry)
         .rotation_time = metrics_register(registry, &rotation_time_desc),
         .files_bytes = metrics_register(registry, &files_bytes_desc),
         .volumes = metrics_register(registry, &volumes_desc),
+        .memory_left = metrics_register(registry, &memory_left_desc),
         .provider_up = metrics_register(registry, &provider_up_desc),
         .kube_requests = metrics_register(registry, &kube_requests_desc),
         .kube_up = metrics_register(registry, &kube_up_desc),
@@ -274,6 +280,14 @@ void driver_metrics_state(struct driver_metrics *metrics, int kube_reachable, si
     metric_set(metrics->volumes, none, (double)volumes);
     if (kube_reachable >= 0)
         metric_set(metrics->kube_up, none, kube_reachable > 0 ? 1 : 0);
+}
+
+void driver_metrics_memory_left(struct driver_metrics *metrics, uint64_t bytes)
+{
+    static const char *const none[] = {NULL};
+
+    if (metrics != NULL)
+        metric_set(metrics->memory_left, none, (double)bytes);
 }
 
 void driver_metrics_event(struct driver_metrics *metrics, const char *reason, const char *result, uint64_t n)

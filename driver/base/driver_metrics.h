@@ -74,6 +74,9 @@ void driver_metrics_kube_request(struct driver_metrics *metrics, const char *met
  * volumes_published. */
 void driver_metrics_state(struct driver_metrics *metrics, int kube_reachable, size_t volumes);
 
+/* memory_limit_left_bytes: until the memory limit of the cgroup. */
+void driver_metrics_memory_left(struct driver_metrics *metrics, uint64_t bytes);
+
 /* kube_events_total: occurrences that became part of an Event ("sent"), or of none ("dropped"). */
 void driver_metrics_event(struct driver_metrics *metrics, const char *reason, const char *result, uint64_t n);
 

@@ -9,6 +9,7 @@
 
 enum {
     PAGE_BYTES = 4096, /* of a tmpfs; with larger ones the estimate is too small, and the write gets ENOSPC */
+    INODE_BYTES = 1024, /* with its entry in the directory */
     INITIAL_CAPACITY = 8,
     FIXED_INODES = 8, /* root, version directory, ..data, ..data_tmp, ..links_tmp and some air */
 };
@@ -136,6 +137,7 @@ struct payload_footprint payload_footprint(const struct payload *payload)
         for (const char *at = file->path; *at != '\0'; at++)
             footprint.inodes += *at == '/';
     }
+    footprint.memory = footprint.bytes + footprint.inodes * INODE_BYTES;
     return footprint;
 }
 

@@ -3,6 +3,7 @@
  */
 #include "driver/publish/publish_fetch.h"
 
+#include <inttypes.h>
 #include <string.h>
 
 #include "common/process/lifecycle.h"
@@ -182,6 +183,20 @@ static const struct string_map *current_versions(const struct publish *publish)
     return &volume->versions;
 }
 
+/* Near the memory limit responses share what is left: each needs it twice, as bytes and as files. */
+static void limit_responses(const struct publisher *publisher)
+{
+    uint64_t max = publisher->max_bytes_in_flight, left;
+
+    if (publisher->memory == NULL || publisher->budget == NULL)
+        return;
+    left = memory_limit_left(publisher->memory);
+    left = left > MEMORY_LIMIT_RESERVE ? left - MEMORY_LIMIT_RESERVE : 0;
+    left = byte_budget_state(publisher->budget).bytes + left / 2;
+    left = left > BYTE_BUDGET_MIN ? left : BYTE_BUDGET_MIN;
+    byte_budget_set_max(publisher->budget, left < max ? left : max);
+}
+
 static void call_provider(struct publish *publish)
 {
     const struct publisher *publisher = publish->publisher;
@@ -193,6 +208,7 @@ static void call_provider(struct publish *publish)
         publish_fail(publish, error, /* type= */ NULL);
         return;
     }
+    limit_responses(publisher);
     publish->state = PUBLISH_PROVIDER;
     publish->provider_started_ns = clock_monotonic_ns();
     publish->provider = provider_call_start(
@@ -265,6 +281,22 @@ static int check_files(const struct publish *publish, struct error **err)
                      "the provider returned versions, but neither returned nor wrote files");
 }
 
+/* A new volume must leave the driver the memory to go on, and to start again. What replaces the contents of a
+ * volume is not checked: they are rarely larger, and the old ones go. */
+static int check_memory(const struct publish *publish, struct error **err)
+{
+    struct memory_limit *memory = publish->publisher->memory;
+    size_t need = payload_footprint(&publish->response.payload).memory;
+
+    if (memory == NULL || publish->mode->is_republish || memory_limit_take(memory, need))
+        return 0;
+    return error_set(
+        err, GRPC_STATUS_RESOURCE_EXHAUSTED,
+        "no memory for the volume, which needs %zu KiB: the memory limit of the driver leaves %" PRIu64
+        " KiB, of which %d are kept for the driver itself",
+        need / 1024, memory_limit_left(memory) / 1024, MEMORY_LIMIT_RESERVE / 1024);
+}
+
 /* Files that a provider writes are not compared: their versions tell whether they have changed. */
 static bool has_known_versions(const struct publish *publish)
 {
@@ -287,7 +319,7 @@ static void enter_write(struct publish *publish)
     cleanup_error struct error *error = NULL;
 
     publish->state = PUBLISH_WRITE;
-    if (check_files(publish, &error) < 0) {
+    if (check_files(publish, &error) < 0 || check_memory(publish, &error) < 0) {
         provider_failed(publish, error, ERROR_TYPE_FILES);
         return;
     }

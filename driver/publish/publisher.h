@@ -12,6 +12,7 @@
 #include "common/base/log.h"
 #include "common/process/byte_budget.h"
 #include "driver/base/driver_metrics.h"
+#include "driver/base/memory_limit.h"
 #include "driver/class/class_cache.h"
 #include "driver/class/class_source.h"
 #include "driver/provider/provider_registry.h"
@@ -30,7 +31,9 @@ struct publisher {
     const struct class_source *classes;
     struct class_cache *class_cache; /* NULL only without rotation */
     struct provider_registry *providers;
-    struct byte_budget *budget;               /* of the responses of providers; NULL: unlimited */
+    struct byte_budget *budget; /* of the responses of providers; NULL: unlimited */
+    uint64_t max_bytes_in_flight;
+    struct memory_limit *memory;              /* what is left of it; NULL: unlimited */
     const struct volume_observers *observers; /* NULL: none */
     struct events *events;                    /* NULL: none */
     bool rotation;                            /* --enable-secret-rotation */

@@ -1,6 +1,7 @@
 """Values of the charts: what upstream releases bring along, what stops an installation, what NOTES.txt says, README.md and the schema."""
 
 import json
+import re
 
 import pytest
 import yaml
@@ -317,3 +318,44 @@ def test_the_schema_accepts_what_users_write():
         render(chart, values)
     render(DRIVER, {"linux": {"image": {"tag": 1.2}, "tolerations": None, "metricsAddr": "127.0.0.1:8095"}, "livenessProbe": {"port": "9808"},
                     "logVerbosity": "5", "rotationPollInterval": "1m30.5s", "unknown": 1, "global": {"x": 1}})
+
+
+# ---- memory ----
+
+MEMORY_PAGE = (ROOT / "docs/install.md").read_text()
+
+
+def memory_rows():
+    """(volumes, files of each, KiB of a file, volumes in MiB, limit in MiB) of the table in docs/install.md."""
+    section = re.search(r"^## Memory\n(.*?)^## ", MEMORY_PAGE, re.DOTALL | re.MULTILINE).group(1)
+    rows = re.findall(r"^\| ([\d,]+) \| (\d+) \| (\d+) (KiB|MiB)[^|]* \| (\d+) \| (\d+) \|$", section, re.MULTILINE)
+    return [(int(volumes.replace(",", "")), int(files), int(size) * (1024 if unit == "MiB" else 1), int(charge), int(limit))
+            for volumes, files, size, unit, charge, limit in rows]
+
+
+def test_the_table_of_memory_follows_the_formula():
+    base, flight = (int(number) for number in re.search(r"limit = (\d+) MiB \+ --max-bytes-in-flight \((\d+) MiB\) \+ volumes", MEMORY_PAGE).groups())
+    per_volume, per_file, per_page = (int(number) for number in re.search(
+        r"(\d+) KiB for each volume, (\d+) KiB for each file, and (\d+) KiB for each page", MEMORY_PAGE).groups())
+    assert len(memory_rows()) >= 6
+    for volumes, files, size, charge, limit in memory_rows():
+        needed = volumes * (per_volume + files * (per_file + -(-size // per_page) * per_page)) / 1024
+        assert round(needed) == charge and limit == charge + base + flight, (volumes, files, size)
+    flags = (ROOT / "docs/flags.md").read_text()
+    assert flags.count(f"| `--max-bytes-in-flight` *bytes* | `{flight * 1024 * 1024}` |") == 2  # driver and provider
+
+
+def memory_of(resources):
+    return int(re.fullmatch(r"(\d+)Mi", resources["limits"]["memory"]).group(1)), int(re.fullmatch(r"(\d+)Mi", resources["requests"]["memory"]).group(1))
+
+
+def test_the_memory_limits_of_charts_and_manifests_follow_the_table():
+    values = yaml.safe_load((ROOT / "manifests/chart/secrets-store-csi-driver/values.yaml").read_text())
+    deployed = [document for document in yaml.safe_load_all((ROOT / "manifests/deploy/driver.yaml").read_text()) if document["kind"] == "DaemonSet"]
+    resources = [values["linux"]["driver"]["resources"], deployed[0]["spec"]["template"]["spec"]["containers"][0]["resources"]]
+    limits = [limit for *_, limit in memory_rows()]
+    assert {(100, 1, 1024), (1000, 10, 4)} <= {row[:3] for row in memory_rows()[:-1]}
+    for limit, request in map(memory_of, resources):
+        assert request == 16  # what the scheduler sees is what a small node uses
+        assert f"set a limit of {limit} MiB for the driver" in MEMORY_PAGE
+        assert max(limits[:-1]) * 1.2 < limit < limits[-1]  # "enough for all but the last row, with a fifth to spare"

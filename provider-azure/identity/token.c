@@ -50,13 +50,12 @@ struct token *token_create(const uint8_t principal[DIGEST_SHA256_LEN], const cha
         token_unref(token);
         return NULL;
     }
-    int64_t life = expires_unix > now_unix ? token_life(expires_unix - now_unix) : 0;
-    token->expires_unix = now_unix + life;
-    token->refresh_unix = token->expires_unix - REFRESH_BEFORE_S;
-    if (life > LONG_LIFE_S)
-        token->refresh_unix = now_unix + life / 2;
-    if (refresh_in > 0 && now_unix + token_life(refresh_in) < token->refresh_unix)
-        token->refresh_unix = now_unix + token_life(refresh_in);
+    token->life_s = expires_unix > now_unix ? token_life(expires_unix - now_unix) : 0;
+    token->refresh_s = token->life_s > LONG_LIFE_S        ? token->life_s / 2
+                       : token->life_s > REFRESH_BEFORE_S ? token->life_s - REFRESH_BEFORE_S
+                                                          : 0;
+    if (refresh_in > 0 && token_life(refresh_in) < token->refresh_s)
+        token->refresh_s = token_life(refresh_in);
     memcpy(token->principal, principal, DIGEST_SHA256_LEN);
     return token;
 }

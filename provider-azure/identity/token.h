@@ -16,8 +16,11 @@ enum { TOKEN_LIFE_MAX_S = 7 * 24 * 3600, TOKEN_TEXT_MAX = 48 * 1024 };
 struct token {
     unsigned refs;
     struct secret *value;
-    int64_t expires_unix;
-    int64_t refresh_unix; /* from then on a new one is fetched in the background */
+    /* Seconds from its reception: until it expires, and until a new one is fetched in the background.
+     * Durations, for the wall clock of a node may be set while the token is kept. */
+    int64_t life_s;
+    int64_t refresh_s;
+    uint64_t received_ms; /* on the transport's clock; set by token_fetch.c */
     /* The bearer as the service sees it: mounts whose tokens have the same principal may share a response.
      * Each of them has a token, so each has proved to be that principal. */
     uint8_t principal[DIGEST_SHA256_LEN];
@@ -36,6 +39,17 @@ int64_t token_life(int64_t seconds);
 static inline const char *token_text(const struct token *token)
 {
     return (const char *)secret_bytes(token->value);
+}
+
+/* The times at which it expires, and from which on a new one is fetched, on the transport's clock. */
+static inline uint64_t token_expires_ms(const struct token *token)
+{
+    return token->received_ms + (uint64_t)token->life_s * 1000;
+}
+
+static inline uint64_t token_refresh_ms(const struct token *token)
+{
+    return token->received_ms + (uint64_t)token->refresh_s * 1000;
 }
 
 /* Takes a reference and returns `token`. */

@@ -11,7 +11,7 @@
 #include "provider-azure/identity/token_fetch.h"
 
 /* A token that expires sooner than this is not served: it must outlive the requests that it is for. */
-enum { TOKEN_MIN_LIFE_S = 10 };
+enum { TOKEN_MIN_LIFE_MS = 10 * 1000 };
 /* A background refresh: its own deadline, and the pause after a failed one. */
 enum { REFRESH_LIMIT_MS = 60 * 1000, REFRESH_PAUSE_MS = 30 * 1000 };
 /* A credential that cannot be used, such as a PKCS#12 file with another password, is not opened again with
@@ -97,16 +97,15 @@ static void entry_set_token(struct entry *entry, struct token *token)
     entry->token = token;
 }
 
-static bool usable(const struct token *token, int64_t now_unix)
+static bool usable(const struct token *token, uint64_t now_ms)
 {
-    return token != NULL && token->expires_unix >= now_unix + TOKEN_MIN_LIFE_S;
+    return token != NULL && token_expires_ms(token) >= now_ms + TOKEN_MIN_LIFE_MS;
 }
 
 /* --- expired tokens are wiped --- */
 
-/* The timer runs at least this often, because the wall clock may be set, and at most so often that it does
- * not spin. */
-enum { SWEEP_MIN_S = 1, SWEEP_MAX_S = 600 };
+/* The timer runs at most so often that it does not spin. */
+enum { SWEEP_MIN_MS = 1000 };
 
 static void on_sweep(void *arg);
 
@@ -115,28 +114,25 @@ static void on_sweep(void *arg);
 static void plan_sweep(struct token_cache *cache)
 {
     const struct transport *transport = cache->network->transport;
-    int64_t now = transport_unix_s(transport);
-    int64_t delay_s = SWEEP_MAX_S;
-    bool any = false;
+    uint64_t now = transport_now_ms(transport);
+    uint64_t first = UINT64_MAX;
     for (struct list *link = cache->entries.next; link != &cache->entries; link = link->next) {
         const struct entry *entry = entry_of(link);
-        if (entry->token == NULL)
-            continue;
-        any = true;
-        int64_t left = entry->token->expires_unix - TOKEN_MIN_LIFE_S + 1 - now;
-        delay_s = left < delay_s ? left : delay_s;
+        if (entry->token != NULL && token_expires_ms(entry->token) < first)
+            first = token_expires_ms(entry->token);
     }
     transport_stop(transport, &cache->sweep);
-    if (!any)
+    if (first == UINT64_MAX)
         return;
-    delay_s = delay_s > SWEEP_MIN_S ? delay_s : SWEEP_MIN_S;
-    cache->sweep = transport_after(transport, (uint64_t)delay_s * 1000, on_sweep, cache, NULL);
+    uint64_t due = first > TOKEN_MIN_LIFE_MS ? first - TOKEN_MIN_LIFE_MS + 1 : 0;
+    uint64_t delay = due > now + SWEEP_MIN_MS ? due - now : SWEEP_MIN_MS;
+    cache->sweep = transport_after(transport, delay, on_sweep, cache, NULL);
 }
 
 static void on_sweep(void *arg)
 {
     struct token_cache *cache = arg;
-    int64_t now = transport_unix_s(cache->network->transport);
+    uint64_t now = transport_now_ms(cache->network->transport);
     struct list *next = NULL;
 
     cache->sweep = NULL;
@@ -219,7 +215,7 @@ static void on_fetched(struct token *token, struct error *failure, bool unusable
     entry->flight = NULL;
     flight->entry = NULL;
     flight->fetch = NULL;
-    if (token != NULL && usable(token, transport_unix_s(network->transport))) {
+    if (token != NULL && usable(token, now_ms)) {
         entry_set_token(entry, token_ref(token));
         /* A service may return the same token until it expires: no reason to fetch it with each call. */
         entry->refresh_not_before_ms = now_ms + REFRESH_PAUSE_MS;
@@ -297,7 +293,7 @@ static int serve(struct token_cache *cache, struct entry *entry, struct identity
         return -1;
     waiter->token = token_ref(entry->token);
     azure_metrics_token_lookup(cache->network->metrics, "hit");
-    if (transport_unix_s(transport) >= entry->token->refresh_unix && entry->flight == NULL &&
+    if (now_ms >= token_refresh_ms(entry->token) && entry->flight == NULL &&
         now_ms >= entry->refresh_not_before_ms) {
         struct error *ignored = NULL; /* the old token still serves; a later call retries */
         if (start_flight(cache, entry, identity, now_ms + REFRESH_LIMIT_MS, &ignored) < 0)
@@ -343,7 +339,7 @@ struct token_waiter *token_cache_get(struct token_cache *cache, struct identity 
     }
     list_remove(&entry->link);
     list_insert_before(&cache->entries, &entry->link);
-    if (entry->token == rejected || !usable(entry->token, transport_unix_s(cache->network->transport)))
+    if (entry->token == rejected || !usable(entry->token, transport_now_ms(cache->network->transport)))
         entry_set_token(entry, NULL);
 
     if (entry->unusable != NULL && entry->unusable_until_ms <= transport_now_ms(cache->network->transport))

@@ -114,6 +114,8 @@ static void on_reply(struct http_reply *reply, const struct error *error, unsign
         return;
     }
     struct token *token = identity->ops->parse_response(identity, reply, fetch->sent, now, &failure);
+    if (token != NULL)
+        token->received_ms = transport_now_ms(fetch->network->transport);
     if (token == NULL && retry_with_new_assertion(fetch, failure, tries)) {
         error_free(failure);
         return;

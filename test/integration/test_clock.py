@@ -1,0 +1,117 @@
+"""Clocks that are set while the programs run, and pauses of a minute that pass at once: both programs under a clock of the test's own.
+
+The shim is preloaded: it works with the dynamic builds only, and not together with a sanitizer.
+"""
+
+import mmap
+import struct
+import subprocess
+
+import pytest
+
+from harness import mounts, rpc, tutorial
+from harness.azure_mounts import mount, mount_failure, texts
+from harness.process import BUILD, ROOT, SANITIZED
+from harness.rpc import CODES
+
+HOUR, YEAR = 3600, 365 * 86400
+pytestmark = pytest.mark.skipif(SANITIZED or BUILD.name.startswith("static"), reason="needs LD_PRELOAD")
+
+
+class Clock:
+    """Seconds by which the clocks of a program with `environment` are ahead."""
+
+    def __init__(self, directory):
+        shim = directory / "shim.so"
+        subprocess.run(["cc", "-shared", "-fPIC", "-O1", "-o", shim, ROOT / "test/integration/peers/clock_shim.c"], check=True)
+        path = directory / "clock"
+        path.write_bytes(bytes(16))
+        with open(path, "r+b") as file:
+            self._memory = mmap.mmap(file.fileno(), 16)
+        self.environment = {"LD_PRELOAD": str(shim), "CLOCK_SHIM": str(path)}
+        self._wall = self._monotonic = 0
+
+    def _write(self):
+        self._memory[:] = struct.pack("<qq", self._wall, self._monotonic)
+
+    def set_wall(self, seconds):
+        """Without any time passing."""
+        self._wall = self._monotonic + seconds
+        self._write()
+
+    def pass_time(self, seconds):
+        """As if so much time had passed."""
+        self._wall += seconds
+        self._monotonic += seconds
+        self._write()
+
+
+@pytest.fixture
+def clock(scratch):
+    return Clock(scratch)
+
+
+@pytest.fixture
+def azure(start_azure, clock):
+    return start_azure("--republish-cache-ttl=0", env=clock.environment)
+
+
+# --- tokens ---
+
+@pytest.mark.parametrize("seconds", [2 * HOUR, YEAR, -HOUR, -YEAR])
+def test_a_clock_that_is_set_costs_no_new_token(azure, client, emulator, clock, seconds):
+    mount(client)
+    emulator.reset_counters()
+    clock.set_wall(seconds)
+    mount(client, pod="second")
+    assert (emulator.token_requests, emulator.vault_requests) == (0, 1)
+
+
+def test_a_token_ends_although_the_clock_went_back(azure, client, emulator, clock):
+    """The vault would refuse it: one request more for each mount."""
+    emulator.control("POST", "/entra/token-lifetime", {"seconds": 600})
+    mount(client)
+    clock.set_wall(-HOUR)
+    clock.pass_time(601)
+    emulator.control("POST", "/entra/revoke-tokens")  # it lives in the emulator's time
+    emulator.reset_counters()
+    mount(client, pod="second")
+    assert (emulator.token_requests, emulator.vault_requests) == (1, 1)
+
+
+# --- one long Retry-After ---
+
+@pytest.mark.parametrize("service", ["vault", "entra"])
+def test_a_retry_after_of_a_week_costs_a_minute(azure, client, emulator, clock, service):
+    if service == "vault":
+        mount(client)  # the token is there
+    emulator.add_fault("status", service=service, status=429, retry_after=604800, count=1)
+    assert mount_failure(client, pod="first")[0] == CODES.RESOURCE_EXHAUSTED
+    emulator.clear_faults()
+    emulator.reset_counters()
+    clock.pass_time(55)
+    assert mount_failure(client, pod="early", timeout=3)[0] == CODES.RESOURCE_EXHAUSTED
+    assert emulator.counters()["by_service"][service] == 0, "the pause was not kept"
+    clock.pass_time(6)
+    assert texts(mount(client, pod="after"))["secret1"] == tutorial.SECRETS["secret1"]
+    assert emulator.counters()["by_service"][service] == 1
+
+
+# --- rotation ---
+
+def test_rotation_goes_on_whatever_the_clock_does(node, azure, start_driver, emulator, clock):
+    node.add_class(text=tutorial.class_with(["secret1"]))
+    driver = start_driver("--enable-secret-rotation=true", "--rotation-poll-interval=60s", env=clock.environment)
+    target = node.target()
+    request = rpc.publish_request(target, secrets=tutorial.CREDENTIALS)
+    driver.publish(request)
+    for number, (seconds, then) in enumerate([(HOUR, HOUR), (0, 0), (-HOUR, -HOUR), (0, 0), (YEAR, 0), (-YEAR, 0)]):
+        clock.set_wall(seconds)  # a year away the vault's certificate is not valid: what fails then is tried again
+        driver.publish(request)
+        clock.set_wall(then)
+        value = f"value {number}"
+        emulator.set_secret("secret1", value)
+        for _ in range(2):  # an interval has passed at the second one, whatever the first one made of it
+            clock.pass_time(61)
+            driver.publish(request)
+        assert mounts.contents(target)["secret1"] == value.encode(), f"after the clock was set by {seconds} s"

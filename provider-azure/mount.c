@@ -7,8 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "provider-azure/identity/entra.h"
 #include "provider-azure/objects/aggregate_error.h"
 #include "provider-azure/unknown_parameters.h"
+#include "provider-azure/vault/vault_resource.h"
 
 /* Kept back from the caller's time: the response arrives before the caller gives up, so that it gets the
  * reason. */
@@ -24,6 +26,8 @@ struct mount {
     struct transport_timer *guard;
     struct transport_timer *empty;     /* no objects: done in the next turn of the loop */
     struct token_waiter *token_waiter; /* TOKEN */
+    struct error *resource_refusal; /* what was said of the cloud's resource; then the vault's own is tried */
+    struct vault_resource *resource; /* RESOURCE */
     struct token *token;
     struct byte_reservation *bytes;  /* BYTES; borrowed, may be NULL */
     struct fetch *fetch;             /* FETCH */
@@ -39,6 +43,8 @@ static void mount_free(struct mount *mount)
     transport_stop(transport, &mount->guard);
     transport_stop(transport, &mount->empty);
     token_waiter_cancel(&mount->token_waiter);
+    vault_resource_cancel(&mount->resource);
+    error_free(mount->resource_refusal);
     mount_response_destroy(mount->response);
     fetch_destroy(mount->fetch);
     token_unref(mount->token);
@@ -128,6 +134,65 @@ static void on_bytes(void *arg)
     start_fetch(arg);
 }
 
+static void on_token(struct token *token, const struct error *error, void *arg);
+
+/* --- the vault's own resource, once the cloud's is refused --- */
+
+static int get_token(struct mount *mount, struct error **err)
+{
+    mount->token_waiter = token_cache_get(mount->shared->tokens, mount->request.identity,
+                                          /* rejected= */ NULL, mount->deadline_ms, on_token, mount, err);
+    return mount->token_waiter == NULL ? -1 : 0;
+}
+
+/* The mount becomes one of an identity for `resource`. */
+static int take_resource(struct mount *mount, const char *resource, struct error **err)
+{
+    struct identity *former = mount->request.identity;
+    struct identity *identity = identity_for_resource(former, resource, err);
+    if (identity == NULL)
+        return -1;
+    log_warning(
+        mount->shared->network->log,
+        "the token service does not know the cloud's resource of Key Vault, using the one that the vault names",
+        LOG_STR("resource", former->resource), LOG_STR("vault_resource", resource),
+        LOG_STR("vault", mount->request.vault.host));
+    mount->request.identity = identity;
+    identity_unref(former);
+    return get_token(mount, err);
+}
+
+static void on_resource(const char *resource, const struct error *error, void *arg)
+{
+    struct mount *mount = arg;
+    struct error *failure = NULL;
+
+    mount->resource = NULL;
+    if (resource != NULL && strcmp(resource, mount->request.identity->resource) != 0 &&
+        take_resource(mount, resource, &failure) == 0)
+        return;
+    if (error != NULL)
+        failure = error_copy(mount->resource_refusal);
+    if (error != NULL)
+        (void)error_wrap(&failure, "%s", error_message(error));
+    fail_all(mount, failure != NULL ? failure : mount->resource_refusal);
+    error_free(failure);
+}
+
+/* True when the vault is asked. */
+static bool ask_vault(struct mount *mount, const struct error *error)
+{
+    struct error *ignored = NULL; /* `error` is reported then */
+    if (mount->resource_refusal != NULL || !entra_refused_resource(error))
+        return false;
+    mount->resource_refusal = error_copy(error);
+    mount->resource =
+        vault_resource_start(mount->shared->network, &mount->request.vault, mount->request.identity->egress,
+                             mount->deadline_ms, on_resource, mount, &ignored);
+    error_free(ignored);
+    return mount->resource != NULL;
+}
+
 static void on_token(struct token *token, const struct error *error, void *arg)
 {
     struct mount *mount = arg;
@@ -135,7 +200,8 @@ static void on_token(struct token *token, const struct error *error, void *arg)
 
     mount->token_waiter = NULL;
     if (token == NULL) {
-        fail_all(mount, error);
+        if (!ask_vault(mount, error))
+            fail_all(mount, error);
         return;
     }
     mount->token = token;
@@ -220,9 +286,7 @@ static int begin(struct mount *mount, uint64_t time_left_ms, struct error **err)
         transport_after(transport, work + (left - work) * GUARD_MS / MARGIN_MS, on_guard, mount, err);
     if (mount->guard == NULL)
         return -1;
-    mount->token_waiter = token_cache_get(mount->shared->tokens, mount->request.identity,
-                                          /* rejected= */ NULL, mount->deadline_ms, on_token, mount, err);
-    return mount->token_waiter == NULL ? -1 : 0;
+    return get_token(mount, err);
 }
 
 struct mount *mount_start(const struct mount_shared *shared, const struct mount_input *input,

@@ -24,6 +24,12 @@ static int append_text(struct buffer *form, const char *name, const char *value,
     return http_form_append(form, name, value, strlen(value), err);
 }
 
+bool entra_refused_resource(const struct error *error)
+{
+    const char *found = strstr(error_message(error), "AADSTS500011");
+    return found != NULL && strchr("0123456789", found[strlen("AADSTS500011")]) == NULL;
+}
+
 int entra_build_request(const struct identity *identity, const char *authority, struct token_request *request,
                         struct error **err)
 {

@@ -18,9 +18,9 @@ static char *copy(const char *text, bool *ok)
 }
 
 /* The cache key covers every input of the token request, each with its length. */
-static void compute_keys(struct identity *identity, enum credential_kind credential_kind)
+static void compute_keys(struct identity *identity)
 {
-    uint8_t kind = (uint8_t)credential_kind;
+    uint8_t kind = (uint8_t)identity->kind;
     uint8_t mode = (uint8_t)identity->ops->mode;
     const char *texts[] = {identity->authority, identity->tenant,   identity->client_id,    identity->scope,
                            identity->endpoint,  identity->pod_name, identity->pod_namespace};
@@ -124,6 +124,7 @@ struct identity *identity_create(const struct identity_input *input, struct erro
         .pod_name = copy(pod ? input->pod_name : "", &ok),
         .pod_namespace = copy(pod ? input->pod_namespace : "", &ok),
         .pod_uid = copy(pod ? input->pod_uid : "", &ok),
+        .kind = input->credentials->kind,
         .credential = copy_secret(input->credentials->credential, &ok),
         .password = copy_secret(input->credentials->password, &ok),
     };
@@ -131,8 +132,43 @@ struct identity *identity_create(const struct identity_input *input, struct erro
         (void)error_no_memory(err, NULL);
         return NULL;
     }
-    compute_keys(identity, input->credentials->kind);
+    compute_keys(identity);
     return steal_ptr(&identity);
+}
+
+struct identity *identity_for_resource(const struct identity *identity, const char *resource,
+                                       struct error **err)
+{
+    cleanup_identity struct identity *other = calloc(1, sizeof(*other));
+    bool ok = true;
+    if (other == NULL) {
+        (void)error_no_memory(err, NULL);
+        return NULL;
+    }
+    *other = (struct identity){
+        .refs = 1,
+        .egress = egress_ref(identity->egress),
+        .ops = identity->ops,
+        .authority = copy(identity->authority, &ok),
+        .tenant = copy(identity->tenant, &ok),
+        .client_id = copy(identity->client_id, &ok),
+        .scope = cloud_scope(resource),
+        .resource = copy(resource, &ok),
+        .endpoint = copy(identity->endpoint, &ok),
+        .token_proxy = identity->token_proxy,
+        .pod_name = copy(identity->pod_name, &ok),
+        .pod_namespace = copy(identity->pod_namespace, &ok),
+        .pod_uid = copy(identity->pod_uid, &ok),
+        .kind = identity->kind,
+        .credential = copy_secret(identity->credential, &ok),
+        .password = copy_secret(identity->password, &ok),
+    };
+    if (!ok || other->scope == NULL) {
+        (void)error_no_memory(err, NULL);
+        return NULL;
+    }
+    compute_keys(other);
+    return steal_ptr(&other);
 }
 
 struct identity *identity_ref(struct identity *identity)

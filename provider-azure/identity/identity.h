@@ -72,6 +72,7 @@ struct identity {
     char *
         pod_uid; /* pod identity; "" = unknown. In the key only: a new pod of an old name gets its own token */
     struct egress *egress; /* of the class; NULL: the environment's */
+    enum credential_kind kind;
     struct secret *credential;
     struct secret *password;              /* of a certificate; may be NULL */
     uint8_t key[DIGEST_SHA256_LEN];       /* everything above: cache key; includes the credential */
@@ -95,6 +96,11 @@ struct identity_input {
  * INVALID_ARGUMENT for a malformed tenant or an authority without https, UNIMPLEMENTED for identity binding
  * without a token proxy. */
 struct identity *identity_create(const struct identity_input *input, struct error **err);
+
+/* The same identity for tokens of another resource (without a trailing slash), with one reference. NULL
+ * with err set on lack of memory. */
+struct identity *identity_for_resource(const struct identity *identity, const char *resource,
+                                       struct error **err);
 
 /* Takes a reference and returns `identity`. */
 struct identity *identity_ref(struct identity *identity);

@@ -7,7 +7,7 @@ import pytest
 from proto import health_pb2, provider_pb2
 
 from harness import rpc, tutorial
-from harness.azure_mounts import files, mount, mount_failure, mount_request
+from harness.azure_mounts import files, mount, mount_failure, mount_request, texts
 from harness.process import PATIENCE, wait_until
 from harness.rpc import CODES
 
@@ -227,6 +227,18 @@ def test_identical_mounts_at_the_same_time_all_succeed(client, emulator):
     for future in futures:
         assert files(future.result(timeout=60))["secret1"] == tutorial.SECRETS["secret1"].encode()
     assert emulator.counters()["tokens_issued"] == 1
+
+
+def test_a_resource_that_entra_does_not_know_is_replaced_by_the_one_of_the_vaults_challenge(start_azure, emulator, scratch):
+    cloud = json.loads((emulator.directory / "cloud.json").read_text())
+    (scratch / "cloud.json").write_text(json.dumps({**cloud, "keyVaultEndpoint": "https://vault.unknown.example/"}))
+    azure = start_azure(env={"AZURE_ENVIRONMENT_FILEPATH": str(scratch / "cloud.json")})
+    with rpc.Client(azure.socket) as client:
+        assert texts(mount(client)) == {"secret1": tutorial.SECRETS["secret1"]}
+    assert "AADSTS500011" not in azure.log
+    assert f'resource="https://vault.unknown.example" vault_resource="{emulator.vault_resource}"' in azure.log
+    assert [(request["service"], request["status"]) for request in emulator.requests()] == [
+        ("entra", 400), ("vault", 401), ("entra", 200), ("vault", 200)]
 
 
 # ---- faults of the cloud ---------------------------------------------------------------------------------------------------------

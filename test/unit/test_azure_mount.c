@@ -35,6 +35,7 @@ struct fixture {
     int tokens_made;
     int64_t token_life;
     int token_fail_first; /* that many token requests get 429 */
+    const char *unknown;  /* this scope, as a form has it, is not known to Entra */
     int fail_first;       /* that many vault requests get `fail_status` */
     int fail_status;
     int64_t retry_after_ms;
@@ -58,6 +59,11 @@ static struct fake_response entra(struct fixture *fixture, const char *body)
         return (struct fake_response){
             .status = 429, .retry_after_ms = fixture->retry_after_ms, .body = "{\"error\":\"throttled\"}"};
     }
+    if (fixture->unknown != NULL && strstr(body, fixture->unknown) != NULL)
+        return (struct fake_response){
+            .status = 400,
+            .body =
+                "{\"error\":\"invalid_resource\",\"error_description\":\"AADSTS500011: The resource principal was not found.\",\"error_codes\":[500011]}"};
     if (strstr(body, "client_secret=bad") != NULL)
         return (struct fake_response){
             .status = 401,
@@ -474,6 +480,53 @@ static void requests_may_be_started_again_and_those_of_a_mount_share_a_flow(void
     assert_true(fixture->fake.flow != 0);
 }
 
+/* AADSTS500011: the vault's challenge has the resource that Entra knows. */
+static void a_resource_that_entra_does_not_know_is_replaced_by_the_vaults_own(void **state)
+{
+    static const char *const challenges[] = {
+        "Bearer authorization=\"https://login.microsoftonline.com/tenant1\", resource=\"https://azure.net\"",
+        "Bearer authorization=\"https://login.microsoftonline.com/tenant1\", scope=\"https://azure.net/.default\""};
+    struct fixture *fixture = *state;
+    fixture->unknown = "scope=https%3A%2F%2Fvault.azure.net%2F";
+    fixture->good_token = "token-1";
+    for (int i = 0; i < 2; i++) {
+        fixture->challenge = challenges[i];
+        run(fixture, false, 10000);
+        assert_null(fixture->error);
+        assert_string_equal(fixture->result, "a:644=a-value;[secret/a@v9]");
+        assert_int_equal(fixture->tokens_made, 1); /* the second mount finds it in the cache */
+    }
+}
+
+static void a_resource_that_is_not_the_vaults_is_not_used(void **state)
+{
+    static const struct {
+        const char *challenge, *text;
+    } rows[] = {
+        {"Bearer authorization=\"https://x/t\", resource=\"https://management.azure.com\"",
+         "which is not above it"},
+        {"Bearer authorization=\"https://x/t\", resource=\"https://kv1.vault.azure.net\"",
+         "which is not above it"},
+        {"Bearer authorization=\"https://x/t\"", "which is not above it"},
+        {"Basic realm=\"x\"", "challenge of kv1.vault.azure.net"},
+        {NULL, "sends no challenge"},
+        /* the same again */
+        {"Bearer authorization=\"https://x/t\", resource=\"https://vault.azure.net\"", "AADSTS500011"},
+    };
+    struct fixture *fixture = *state;
+    fixture->unknown = "scope=https%3A%2F%2Fvault.azure.net%2F";
+    fixture->good_token = "token-1";
+    for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+        fixture->challenge = rows[i].challenge;
+        run(fixture, false, 10000);
+        assert_int_equal(error_code(fixture->error), GRPC_STATUS_UNAUTHENTICATED);
+        assert_non_null(strstr(error_message(fixture->error), rows[i].text));
+        assert_non_null(
+            strstr(error_message(fixture->error), "AADSTS500011: The resource principal was not found."));
+        assert_int_equal(fixture->tokens_made, 0);
+    }
+}
+
 static void all_failing_objects_are_reported_and_equal_causes_once(void **state)
 {
     struct fixture *fixture = *state;
@@ -864,6 +917,8 @@ int main(void)
         CASE(an_optional_object_that_is_missing_is_left_out_and_read_again),
         CASE(a_pfx_is_opened_once_in_a_thread),
         CASE(the_work_of_a_cancelled_mount_is_dropped),
+        CASE(a_resource_that_entra_does_not_know_is_replaced_by_the_vaults_own),
+        CASE(a_resource_that_is_not_the_vaults_is_not_used),
         CASE(two_mounts_share_one_conversion),
         CASE(a_mount_has_a_budget_for_its_conversions),
         CASE(a_next_link_to_another_host_is_refused),

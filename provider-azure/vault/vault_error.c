@@ -12,7 +12,7 @@
 #include "provider-azure/vault/vault_json.h"
 
 /* How much of a server's message is quoted. */
-enum { MESSAGE_MAX = 400, CODE_MAX = 64 };
+enum { MESSAGE_MAX = 400, CODE_MAX = 64, REQUEST_ID_MAX = 64 };
 
 /* {"error": {"code": ..., "message": ..., "innererror": {"code": ...}}}; "" where there is none. */
 struct vault_error_body {
@@ -137,19 +137,20 @@ int vault_error(const struct http_reply *reply, const char *host, unsigned tries
     char message[MESSAGE_MAX + 1];
     char code[CODE_MAX + 1];
     char inner_code[CODE_MAX + 1];
+    char request_id[REQUEST_ID_MAX + 1];
     char extra[64] = "";
 
     utf8_quote(message, sizeof(message), body.message);
     utf8_quote(code, sizeof(code), body.code);
     utf8_quote(inner_code, sizeof(inner_code), body.inner_code);
+    utf8_quote(request_id, sizeof(request_id), reply->request_id);
     if (tries > 1)
         (void)snprintf(extra, sizeof(extra), " after %u tries", tries);
-    return error_set(
-        err, grpc_status_of(reply->status), "%s returned HTTP %d%s%s%s%s%s%s%s%s%s%s%s%.64s%s", host,
-        reply->status, extra, *body.code != '\0' ? " " : "", code, *body.inner_code != '\0' ? "/" : "",
-        inner_code, *message != '\0' ? ": " : "", message, hint != NULL ? " [hint: " : "",
-        hint != NULL ? hint : "", hint != NULL ? "]" : "", reply->request_id != NULL ? " (request id " : "",
-        reply->request_id != NULL ? reply->request_id : "", reply->request_id != NULL ? ")" : "");
+    return error_set(err, grpc_status_of(reply->status), "%s returned HTTP %d%s%s%s%s%s%s%s%s%s%s%s%s%s",
+                     host, reply->status, extra, *body.code != '\0' ? " " : "", code,
+                     *body.inner_code != '\0' ? "/" : "", inner_code, *message != '\0' ? ": " : "", message,
+                     hint != NULL ? " [hint: " : "", hint != NULL ? hint : "", hint != NULL ? "]" : "",
+                     *request_id != '\0' ? " (request id " : "", request_id, *request_id != '\0' ? ")" : "");
 }
 
 bool vault_error_is_not_found(const struct http_reply *reply)

@@ -20,6 +20,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
             abort();                                                                                         \
     } while (0)
 
+/* A text for an error or a log: one line, without control characters. */
+static inline void fuzz_expect_printable(const char *text)
+{
+    for (; *text != '\0'; text++)
+        EXPECT((unsigned char)*text >= ' ' && *text != 0x7f);
+}
+
 struct fuzz_input {
     const uint8_t *at;
     size_t left;

@@ -10,8 +10,7 @@
 #include <string.h>
 
 #include "provider-azure/identity/identity.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+#include "test/fuzz/fuzz.h"
 
 static void build_request(const struct identity *identity)
 {
@@ -68,6 +67,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             struct token *token = identity->ops->parse_response(identity, &reply, sent, 1700000000, &error);
             if ((token == NULL) == (error == NULL) || (token != NULL && reply.status != 200))
                 abort();
+            if (error != NULL)
+                fuzz_expect_printable(error_message(error));
             token_unref(token);
         }
         secret_destroy(sent);

@@ -10,6 +10,7 @@
 #include "provider-azure/content/content.h"
 #include "provider-azure/vault/vault_error.h"
 #include "provider-azure/vault/vault_list.h"
+#include "test/fuzz/fuzz.h"
 #include "test/unit/content_converter.h"
 
 /* What is kept is what was asked for. */
@@ -50,8 +51,6 @@ static void read_list(uint8_t options, const char *text, size_t len)
     vault_list_finish(&list);
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     const char *text = (const char *)data + 1;
@@ -73,11 +72,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         vault_object_finish(&object);
     }
     read_list(data[0], text, size - 1);
-    struct http_reply reply = {.status = 400 + data[0] % 104};
+    cleanup_free char *request_id = strndup(text, size - 1);
+    struct http_reply reply = {.status = 400 + data[0] % 104, .request_id = request_id};
     struct error *error = NULL;
     buffer_init(&reply.body, size);
     (void)buffer_append(&reply.body, text, size - 1, NULL);
     (void)vault_error(&reply, "host", 1, &error);
+    fuzz_expect_printable(error_message(error));
     (void)vault_error_is_not_found(&reply);
     error_free(error);
     buffer_finish(&reply.body);

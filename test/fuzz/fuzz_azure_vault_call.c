@@ -98,6 +98,8 @@ static void on_outcome(struct vault_response *response, const struct error *erro
     (*n)++;
     EXPECT((response == NULL) == (error != NULL));
     EXPECT(error == NULL || error_message(error)[0] != '\0');
+    if (error != NULL)
+        fuzz_expect_printable(error_message(error));
     EXPECT(response == NULL || response->list.n <= VAULT_MAX_ENTRIES);
     if (response != NULL) {
         uint8_t one[DIGEST_SHA256_LEN], two[DIGEST_SHA256_LEN];

@@ -110,8 +110,8 @@ struct http_response {
     uint64_t duration_ns;
 };
 
-/* The value of the last response header field of this name (compared without case), or NULL. Valid during the
- * callback. */
+/* The value of the last response header field of this name (compared without case), or NULL. It may contain
+ * control characters, also the line breaks of a folded field. Valid during the callback. */
 const char *http_response_header(const struct http_response *response, const char *name);
 
 /* The outcome of a call. Any HTTP status is a response with `error` NULL. Without a response `error` has the

@@ -122,7 +122,7 @@ static void deliver(const char *line)
 
     sent.callback = NULL;
     if (reply.status == 0) {
-        (void)error_set(&error, GRPC_STATUS_UNAVAILABLE, "no response: %s", text);
+        (void)error_set(&error, GRPC_STATUS_UNAVAILABLE, "no response");
         callback(NULL, error, 1, sent.arg);
         return;
     }

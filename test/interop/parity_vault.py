@@ -1,6 +1,7 @@
 """The objects in the vault of the parity table."""
 
 import base64
+import json
 import textwrap
 
 from harness import crypto, ec_points, tutorial
@@ -42,7 +43,21 @@ def fill(emulator, directory):
     emulator.control("DELETE", f"/vaults/{tutorial.VAULT}/secrets/deleted")
     keys(emulator, directory, versions)
     certificates(emulator, directory)
-    return versions
+    return {**versions, **clouds(emulator, directory)}
+
+
+def clouds(emulator, directory):
+    """Custom cloud files with less than the emulator's: {"cloud:name": path}."""
+    whole = json.loads((emulator.directory / "cloud.json").read_text())
+    endpoints = {"absent": {}, "empty": {"keyVaultEndpoint": ""}, "not applicable": {"keyVaultEndpoint": "N/A"},
+                 "of another cloud": {"keyVaultEndpoint": "https://vault.unknown.example/"}}
+    paths = {}
+    for name, endpoint in endpoints.items():
+        rest = {key: value for key, value in whole.items() if key != "keyVaultEndpoint"}
+        path = directory / f"cloud-{name.replace(' ', '-')}.json"
+        path.write_text(json.dumps({**rest, **endpoint}))
+        paths[f"cloud:{name}"] = str(path)
+    return paths
 
 
 def keys(emulator, directory, versions):

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import re
 
 import pytest
 from parity import Outcome, check
@@ -14,19 +15,20 @@ from proto import provider_pb2
 from harness import tutorial
 from harness.azure_mounts import item
 from harness.programs import Azure, Node
+from harness.tls_servers import CA, LEAF, Certificates, TlsServer
 
 
 @pytest.fixture(scope="module")
 def vault(the_emulator, tmp_path_factory):
-    """The emulator with all that the cases name; versions by "name:number"."""
+    """The emulator with all that the cases name; versions by "name:number", cloud files by "cloud:name"."""
     the_emulator.reset()
     return fill(the_emulator, tmp_path_factory.mktemp("parity"))
 
 
-def both(the_emulator, directory, *flags):
+def both(the_emulator, directory, *flags, env=None):
     directory.mkdir()
     node = Node(directory)
-    return Azure(node, the_emulator, flags), GoAzure(node, the_emulator, flags, socket_name="go")
+    return Azure(node, the_emulator, flags, env=env), GoAzure(node, the_emulator, flags, socket_name="go", env=env)
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +40,8 @@ def pair(the_emulator, vault):
 
 
 def request_of(case, versions):
-    attributes = tutorial.attributes(objects=resolve(text_of(case.objects), versions), **case.parameters)
+    parameters = {key: versions[value[1:]] if value is not None and value.startswith("@") else value for key, value in case.parameters.items()}
+    attributes = tutorial.attributes(objects=resolve(text_of(case.objects), versions), **parameters)
     credentials = tutorial.CREDENTIALS if case.credentials == "default" else case.credentials
     return provider_pb2.MountRequest(attributes=json.dumps(attributes), secrets=json.dumps(credentials), permission=case.permission,
                                      target_path="/var/lib/kubelet/pods/u/volumes/kubernetes.io~csi/v/mount")
@@ -110,6 +113,41 @@ def test_the_same_files_of_certificates(pair_with, vault, case, flag):
         assert len(empty) == 2
         theirs.files = [file for file in theirs.files if file[2]]
     check(case, ours, theirs)
+
+
+def test_what_a_token_endpoint_echoes_is_in_no_error_of_ours(pair, vault, the_emulator):
+    """Both fail, in the same way; theirs repeats the response as it came."""
+    secret = tutorial.CREDENTIALS["clientsecret"]
+    body = json.dumps({"error": "invalid_client", "error_codes": [7000215], "error_description": f"AADSTS7000215: Invalid secret '{secret}' provided."})
+    case = Case("", [item("secret1")], credentials={**tutorial.CREDENTIALS, "clientid": "an-app-without-a-token"})
+    the_emulator.add_fault("status", id="echo", service="entra", status=401, body=body)
+    try:
+        ours, theirs = outcomes(pair, case, vault)
+    finally:
+        the_emulator.clear_faults()
+    assert (ours.kind, theirs.kind) == (FAILS, FAILS)
+    assert "AADSTS7000215" in ours.message and "AADSTS7000215" in theirs.message
+    assert secret not in ours.message
+
+
+@pytest.mark.parametrize("names, mounted", [("subjectAltName=DNS:*.vault.localhost", True), ("nsComment=none", False)],
+                         ids=["with a subjectAltName", "with a common name alone"])
+def test_a_server_must_have_alternative_names(the_emulator, vault, scratch, names, mounted):
+    certificates = Certificates(scratch / "certificates")
+    certificates.make("ca", extensions=CA)
+    server = TlsServer(certificates.chain(certificates.make("leaf", issuer="ca", extensions=(*LEAF, names), subject="/CN=*.vault.localhost")))
+    (scratch / "bundle.pem").write_text((the_emulator.directory / "ca.pem").read_text() + certificates.text("ca"))
+    cloud = json.loads((the_emulator.directory / "cloud.json").read_text())
+    (scratch / "cloud.json").write_text(json.dumps({**cloud, "keyVaultDNSSuffix": f"vault.localhost:{server.port}"}))
+    started = both(the_emulator, scratch / "pair", env={"SSL_CERT_FILE": str(scratch / "bundle.pem"), "AZURE_ENVIRONMENT_FILEPATH": str(scratch / "cloud.json")})
+    try:
+        for outcome in outcomes(started, Case("", [item("secret1")]), vault):
+            assert (outcome.kind == MOUNTS) == mounted, outcome
+            assert mounted or re.search("common name|Common Name", outcome.message), outcome
+    finally:
+        server.stop()
+        for one in started:
+            one.destroy()
 
 
 def test_some_written_classes_are_mounted(pair, vault):

@@ -31,6 +31,7 @@
 #include "driver/status/pod_status.h"
 #include "driver/status/status_files.h"
 #include "driver/sync/secret_sync.h"
+#include "driver/volume/inherited_volumes.h"
 #include "driver/volume/mount_method.h"
 
 #define PROGRAM "secrets-store-driver"
@@ -65,6 +66,7 @@ struct program {
     struct kube_health_listener kube_back; /* for the class cache */
     struct byte_budget *budget;
     struct memory_limit *memory;
+    struct inherited_volumes *inherited; /* NULL: none, or the pod's cgroup can be seen */
     struct provider_registry *providers;
     struct provider_health *provider_health; /* NULL when it is off */
     struct volume_locks *locks;
@@ -405,6 +407,10 @@ static int start_publisher(struct program *program, struct error **err)
     program->memory = program->budget != NULL ? memory_limit_create("/proc/self", err) : NULL;
     if (program->memory == NULL)
         return -1;
+    if (!memory_limit_sees_parent(program->memory) && memory_limit_left(program->memory) != MEMORY_LIMIT_NONE)
+        program->inherited = inherited_volumes_find();
+    if (program->inherited != NULL)
+        memory_limit_count_others(program->memory, inherited_volumes_memory, program->inherited);
     metrics_add_byte_budget(program->metrics, program->budget);
     program->providers = provider_registry_create(&program->loop, &config, err);
     program->locks = program->providers != NULL ? volume_locks_create(err) : NULL;
@@ -556,6 +562,7 @@ static void finish(struct program *program)
     driver_metrics_destroy(program->driver_metrics);
     metrics_destroy(program->metrics);
     memory_limit_destroy(program->memory);
+    inherited_volumes_destroy(program->inherited);
     endpoint_finish(&program->endpoint);
     log_destroy(program->log);
 }

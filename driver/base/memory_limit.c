@@ -41,6 +41,8 @@ struct memory_limit {
     const struct cgroup_files *files; /* NULL: there is no limit */
     char *mount;                      /* where the cgroups are mounted */
     char *path;                       /* of the own one below it: "" or "/..." */
+    memory_limit_others *others;      /* NULL: none */
+    void *others_arg;
     uint64_t left;
     uint64_t read_ns; /* when; 0 = never */
 };
@@ -221,10 +223,26 @@ struct memory_limit *memory_limit_create(const char *process, struct error **err
     return limit;
 }
 
+bool memory_limit_sees_parent(const struct memory_limit *limit)
+{
+    return limit->path != NULL && *limit->path != '\0';
+}
+
+void memory_limit_count_others(struct memory_limit *limit, memory_limit_others *others, void *arg)
+{
+    limit->others = others;
+    limit->others_arg = arg;
+    limit->read_ns = 0;
+}
+
 static void refresh(struct memory_limit *limit)
 {
     limit->read_ns = clock_monotonic_ns();
     limit->left = read_left(limit);
+    if (limit->left == MEMORY_LIMIT_NONE || limit->others == NULL)
+        return;
+    uint64_t others = limit->others(limit->others_arg);
+    limit->left -= others < limit->left ? others : limit->left;
 }
 
 uint64_t memory_limit_left(struct memory_limit *limit)

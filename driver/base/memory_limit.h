@@ -6,7 +6,8 @@
  * be killed for memory, and again at each start. So the driver asks here before it makes a volume.
  *
  * Limits of the own cgroup and of all above it count, as far as they can be seen: a container's is below that
- * of its pod, in which a restarted container finds the volumes of the one before. Both versions of cgroups.
+ * of its pod, in which a restarted container finds the volumes of the one before. Where that cannot be seen,
+ * the volumes that were there at the start count instead. Both versions of cgroups.
  */
 #ifndef DRIVER_BASE_MEMORY_LIMIT_H
 #define DRIVER_BASE_MEMORY_LIMIT_H
@@ -29,6 +30,14 @@ struct memory_limit;
 /* Finds the cgroups of the process. `process` is /proc/self. Without cgroups, or with cgroups that cannot be
  * seen, there is no limit. NULL with err set on lack of memory. */
 struct memory_limit *memory_limit_create(const char *process, struct error **err);
+
+/* Is a cgroup above the own one to be seen? Not in a container that sees its own as the root. */
+bool memory_limit_sees_parent(const struct memory_limit *limit);
+
+/* Bytes that count for a limit that cannot be seen: they are taken off what is left. Asked for whenever that
+ * is read. */
+typedef uint64_t memory_limit_others(void *arg);
+void memory_limit_count_others(struct memory_limit *limit, memory_limit_others *others, void *arg);
 
 /* Bytes until the nearest limit, where pages of files that the kernel can drop count as free;
  * MEMORY_LIMIT_NONE without a limit. */

@@ -99,6 +99,34 @@ static void a_container_sees_its_own_cgroup_as_the_root(void **state)
     memory_limit_destroy(limit);
 }
 
+static uint64_t five_mib(void *arg)
+{
+    ++*(int *)arg;
+    return 5 * MIB;
+}
+
+static void what_counts_for_a_limit_that_cannot_be_seen_is_taken_off(void **state)
+{
+    int asked = 0;
+    (void)state;
+    make_cgroup("", "64", 44, 0);
+    make_cgroup("/pod", "64", 44, 0);
+    struct memory_limit *limit = limit_of("0::/pod\\n", "/", "cgroup2", "");
+    assert_true(memory_limit_sees_parent(limit));
+    memory_limit_destroy(limit);
+    limit = limit_of("0::/\\n", "/", "cgroup2", "");
+    assert_false(memory_limit_sees_parent(limit));
+    assert_int_equal(memory_limit_left(limit), 20 * MIB);
+    memory_limit_count_others(limit, five_mib, &asked);
+    assert_int_equal(memory_limit_left(limit), 15 * MIB);
+    assert_int_equal(memory_limit_left(limit), 15 * MIB);
+    assert_int_equal(asked, 1);
+    assert_false(memory_limit_take(limit, 8 * MIB)); /* asked again before it refuses */
+    assert_int_equal(asked, 2);
+    assert_true(memory_limit_take(limit, 7 * MIB));
+    memory_limit_destroy(limit);
+}
+
 static void cgroups_of_version_1_are_read(void **state)
 {
     (void)state;
@@ -160,6 +188,7 @@ int main(void)
         TEST(the_limit_of_the_own_cgroup_counts_without_what_can_be_dropped),
         TEST(the_nearest_limit_of_all_above_counts),
         TEST(a_container_sees_its_own_cgroup_as_the_root),
+        TEST(what_counts_for_a_limit_that_cannot_be_seen_is_taken_off),
         TEST(cgroups_of_version_1_are_read),
         TEST(without_cgroups_there_is_no_limit),
         TEST(volumes_leave_a_reserve_and_what_goes_is_seen_at_once),

@@ -22,6 +22,7 @@
 #include <sys/statvfs.h>
 #include <sys/xattr.h>
 
+#include "driver/volume/inherited_volumes.h"
 #include "driver/volume/volume.h"
 #include "driver/volume/volume_mount.h"
 #include "driver/volume/volume_owner.h"
@@ -344,6 +345,26 @@ static void unpublish_removes_all_stacked_volumes(void **state)
     MUST(volume_unpublish(TARGET, &err));
     assert_false(exists(TARGET));
     assert_int_equal(mounts_at(TARGET, ""), 0);
+}
+
+static void volumes_that_were_there_count_until_they_go(void **state)
+{
+    static const char other[] = "/mnt/pods/uid2/volumes/kubernetes.io~csi/web/mount";
+    const uint64_t files = 40 * 4096, kib = 1024;
+    cleanup_payload struct payload payload = big_file("big", files, 'x');
+    struct volume_options options = OPTIONS;
+    (void)state;
+    NEED_ROOT();
+    assert_null(inherited_volumes_find());
+    MUST(volume_publish(TARGET, &payload, &options, &err));
+    struct inherited_volumes *inherited = inherited_volumes_find();
+    assert_non_null(inherited);
+    publish(MOUNT_METHOD_DETACHED, other, "later", "counts elsewhere");
+    assert_in_range(inherited_volumes_memory(inherited), files + 8 * kib, files + 20 * kib);
+    MUST(volume_unpublish(TARGET, &err));
+    assert_int_equal(inherited_volumes_memory(inherited), 0);
+    MUST(volume_unpublish(other, &err));
+    inherited_volumes_destroy(inherited);
 }
 
 static void a_volume_of_the_go_driver_is_ours(void **state)
@@ -877,6 +898,7 @@ int main(void)
         TEST(an_empty_tmpfs_is_incomplete_and_replaced),
         TEST(a_volume_whose_update_was_cut_short_keeps_its_mount),
         TEST(unpublish_removes_all_stacked_volumes),
+        TEST(volumes_that_were_there_count_until_they_go),
         TEST(a_volume_of_the_go_driver_is_ours),
         TEST(mounts_of_others_are_left_alone),
         TEST(mounts_of_others_over_a_volume_are_left_alone_with_it),

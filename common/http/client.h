@@ -20,6 +20,7 @@
  *  - A request that ends (deadline, cancel) without a byte takes its connection along, unless others use it.
  *  - Below that, TCP gives up after 20 s of unacknowledged bytes (TCP_USER_TIMEOUT), and idle connections are
  *    closed after 90 s.
+ * There is no HTTP/2 PING: curl 8.14 leaves it in its buffer until another request is sent on the connection.
  * Why the sockets are shut down: curl has no call to drop one connection, finds such a socket dead when it
  * next considers it, and this holds for HTTP/1.1 and HTTP/2 and for every version of curl. A multi handle for
  * each generation would also part requests that are healthy from their connections.

@@ -15,9 +15,12 @@ struct proxy {
 
 static unsigned read_number(FILE *out)
 {
-    unsigned number = 0;
-    assert_int_equal(fscanf(out, "%u", &number), 1);
-    return number;
+    char line[32];
+    char *end = NULL;
+    assert_non_null(fgets(line, sizeof(line), out));
+    unsigned long number = strtoul(line, &end, 10);
+    assert_true(end != line && *end == '\n');
+    return (unsigned)number;
 }
 
 static void start_proxy(struct proxy *proxy, unsigned upstream)

@@ -85,7 +85,9 @@ put_secrets() { # POD OBJECTS
     done
 }
 put_secrets 0 50
-for n in 1 10 50; do make_class "c$n" 0 "$n" > "$work/classes/c$n.yaml"; done
+# One at a time: to find a class, the driver reads the files in order.
+use_class() { rm -f "$work/classes"/*; make_class "c$1" 0 "$1" > "$work/classes/c$1.yaml"; }
+use_class 10
 
 start_provider() {
     rm -f "$work/providers/azure.sock"
@@ -196,6 +198,7 @@ cpu_row() { # PROGRAM PID TEXT COUNT FLOOR TARGET: since $before
 if wanted cpu; then
     targets=([1]='<= 5 x' [10]='<= 4 x' [50]='<= 3 x')
     for n in 1 10 50; do
+        use_class "$n"
         bench --class="c$n" --volumes=20 --prefix="cpuwarm$n" > /dev/null
         volumes=$((n == 50 ? 300 : 600))
         before=$(cpu_us "$driver")
@@ -210,11 +213,13 @@ if wanted cpu; then
         bench --class=c50 --volumes=200 --prefix="cpus-${protocol%/*}" > /dev/null
         cpu_row provider "$provider" "secret, mounts of 50 over $protocol" 10000 "${floor[cpu_us]:-1}" "<= 2 x"
     done
+    use_class 1
     control POST /faults '{"kind":"close-after","service":"vault"}' > /dev/null # each request has a connection of its own
     before=$(cpu_us "$provider")
     bench --class=c1 --volumes=300 --prefix=handshakes > /dev/null
     cpu_row provider "$provider" "mount of 1 that connects anew" 300 "${floor[handshake_cpu_us]:-1}" ""
     far_away 0
+    use_class 50
     for protocol in h2 http/1.1; do
         speak "$protocol"
         restart_provider
@@ -235,6 +240,7 @@ if wanted latency; then
         for latency in 0 20; do
             far_away "$latency"
             for n in 1 10 50; do
+                use_class "$n"
                 bench --class="c$n" --volumes=20 --prefix="warm$latency-$n-${protocol%/*}" > /dev/null
                 result=$(bench --class="c$n" --volumes=$((latency == 0 ? 300 : 60)) --prefix="lat$latency-$n-${protocol%/*}")
                 p50=$(calc "$(word "$result" publish_p50_us) / 1000")
@@ -257,6 +263,7 @@ fi
 
 if wanted rate; then
     declare -A targets=([1]=2000 [8]=4000 [32]=1000)
+    use_class 1
     for concurrency in 1 8 32; do
         result=$(bench --class=c1 --volumes=3000 --concurrency="$concurrency" --prefix="rate$concurrency")
         value=$(word "$result" rate)
@@ -266,13 +273,21 @@ if wanted rate; then
     done
 fi
 
-# ---- bursts of pods with secrets of their own: nothing can be shared ----
+# ---- bursts of pods with secrets of their own, and classes from the API: nothing can be shared ----
 
+class_json() { # NAME POD OBJECTS
+    local i objects='array:\n'
+    for ((i = 0; i < $3; i++)); do objects+="  - |\n    objectName: $(secret_name "$2" "$i")\n    objectType: secret\n"; done
+    printf '{"apiVersion":"secrets-store.csi.x-k8s.io/v1","kind":"SecretProviderClass","metadata":{"name":"%s","namespace":"default"},' "$1"
+    printf '"spec":{"provider":"azure","parameters":{"keyvaultName":"benchvault","tenantId":"bench","objects":"%s"}}}' "$objects"
+}
 if wanted burst; then
     for ((pod = 1; pod <= 200; pod++)); do
-        make_class "burst-$((pod - 1))" "$pod" 10 > "$work/classes/burst-$((pod - 1)).yaml"
+        control PUT "/kube/secretproviderclasses/default/burst-$((pod - 1))" "$(class_json "burst-$((pod - 1))" "$pod" 10)" > /dev/null
         put_secrets "$pod" 10
     done
+    kill "$driver"; wait "$driver" 2>/dev/null || true
+    start_driver --class-dir= --kubeconfig="$work/vault/kubeconfig"; pids+=("$driver")
     for protocol in h2 http/1.1; do
         for pods in 20 100 200; do
             speak "$protocol"
@@ -295,6 +310,7 @@ fi
 # ---- memory and request counts ----
 
 if wanted memory; then
+    use_class 10
     kill "$driver"; wait "$driver" 2>/dev/null || true
     make_cgroup
     start_driver; pids+=("$driver")
@@ -331,6 +347,7 @@ fi
 # One rotation interval of 100 pods. The provider also serves republishes from its cache for an interval, so both get the same
 # interval, and both intervals must be over before the measured round. A round without vault requests measures nothing.
 if wanted rotation; then
+    use_class 10
     kill "$driver"; wait "$driver" 2>/dev/null || true
     restart_provider --republish-cache-ttl=5s
     start_driver --rotation-poll-interval=5s; pids+=("$driver")

@@ -21,10 +21,17 @@ static bool ascii_space(char c)
     return c == ' ' || (c >= '\t' && c <= '\r');
 }
 
+static bool is_ascii(char c)
+{
+    return (unsigned char)c < 0x80;
+}
+
 static size_t space_at_start(const char *text, size_t len)
 {
     if (len > 0 && ascii_space(text[0]))
         return 1;
+    if (len == 0 || is_ascii(text[0]))
+        return 0;
     for (size_t i = 0; i < ARRAY_SIZE(wide_spaces); i++) {
         size_t n = strlen(wide_spaces[i]);
         if (len >= n && memcmp(text, wide_spaces[i], n) == 0)
@@ -37,6 +44,8 @@ static size_t space_at_end(const char *text, size_t len)
 {
     if (len > 0 && ascii_space(text[len - 1]))
         return 1;
+    if (len == 0 || is_ascii(text[len - 1]))
+        return 0;
     for (size_t i = 0; i < ARRAY_SIZE(wide_spaces); i++) {
         size_t n = strlen(wide_spaces[i]);
         if (len >= n && memcmp(text + len - n, wide_spaces[i], n) == 0)

@@ -11,7 +11,7 @@
 set -euo pipefail
 
 driver_module=sigs.k8s.io/secrets-store-csi-driver
-driver_version=v1.6.0
+driver_version=v1.6.1
 azure_module=github.com/Azure/secrets-store-csi-driver-provider-azure
 azure_version=v1.8.2
 here=$(cd "$(dirname "$0")" && pwd)

@@ -96,7 +96,7 @@ struct http_request {
     const void *client_key_pem; /* followed by a NUL that the length does not count */
     size_t client_key_pem_len;
     bool insecure_skip_verify; /* only for kubeconfig's insecure-skip-tls-verify */
-    bool fresh_connection;     /* do not reuse a kept one: for probes */
+    bool fresh_connection;     /* do not reuse a kept one: for probes, and after a try that heard nothing */
     bool repeatable;           /* the server may get it twice; true of GET and HEAD anyway */
     bool slow;                 /* the server is meant to take long: a watch, a service that waits itself */
     uint64_t flow; /* requests of one flow, a mount, take turns with those of others; 0: on its own */

@@ -107,8 +107,10 @@ static int send_try(struct http_retry *retry, struct error **err)
         .timeout_ms = left < limit ? left : limit,
         .max_response_bytes = retry->max_response_bytes,
         .proxy = retry->proxy,
-        .repeatable =
-            true, /* as below: a try without a response is repeated, whatever the server made of it */
+        /* The client drops kept connections that are silent; one that never responded may still be there. */
+        .fresh_connection =
+            retry->last_error != NULL && error_code(retry->last_error) == GRPC_STATUS_DEADLINE_EXCEEDED,
+        .repeatable = true, /* as every try without a response is */
         .slow = retry->policy->service_waits,
         .flow = retry->flow,
         .connect_to = retry->connect_to,

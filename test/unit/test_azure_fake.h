@@ -47,6 +47,7 @@ struct fake {
     uint64_t now_ms;
     unsigned sent;
     unsigned token_requests;
+    unsigned fresh;      /* requests over a new connection */
     unsigned repeatable; /* requests that the server may get twice */
     uint64_t flow;       /* of the last request */
     unsigned jobs;       /* of threads: all, and those that ran */
@@ -82,6 +83,7 @@ static inline struct transport_call *fake_send(void *state, const struct http_re
         end = &(*end)->next;
     *end = call;
     fake->sent++;
+    fake->fresh += request->fresh_connection;
     fake->repeatable += request->repeatable;
     fake->flow = request->flow;
     return call;

@@ -43,6 +43,7 @@ struct fixture {
     const char *vault_body; /* overrides the standard response */
     int vault_requests;
     bool dns_failure;
+    enum grpc_status first_failure; /* of the next vault request, without a response */
     /* the outcome of a mount */
     bool done;
     char result[8192]; /* "path=content;" per file, then ids */
@@ -81,6 +82,11 @@ static struct fake_response vault(struct fixture *fixture, const char *url, cons
     fixture->vault_requests++;
     if (fixture->dns_failure)
         return (struct fake_response){.failure = GRPC_STATUS_UNAVAILABLE, .hop = HTTP_HOP_DNS};
+    if (fixture->first_failure != GRPC_STATUS_OK) {
+        enum grpc_status failure = fixture->first_failure;
+        fixture->first_failure = GRPC_STATUS_OK;
+        return (struct fake_response){.failure = failure, .hop = HTTP_HOP_TIMEOUT};
+    }
     if (fixture->good_token != NULL && (bearer == NULL || strcmp(bearer, fixture->good_token) != 0))
         return (struct fake_response){.status = 401,
                                       .body =
@@ -478,6 +484,20 @@ static void requests_may_be_started_again_and_those_of_a_mount_share_a_flow(void
     assert_null(fixture->error);
     assert_int_equal(fixture->fake.repeatable, fixture->fake.sent); /* the POST of the token too */
     assert_true(fixture->fake.flow != 0);
+}
+
+static void a_try_that_got_no_response_in_time_is_repeated_over_another_connection(void **state)
+{
+    struct fixture *fixture = *state;
+    run(fixture, false, 10000);                       /* the token is there */
+    fixture->first_failure = GRPC_STATUS_UNAVAILABLE; /* that connection is gone */
+    run(fixture, false, 10000);
+    assert_null(fixture->error);
+    assert_int_equal(fixture->fake.fresh, 0);
+    fixture->first_failure = GRPC_STATUS_DEADLINE_EXCEEDED;
+    run(fixture, false, 10000);
+    assert_null(fixture->error);
+    assert_int_equal(fixture->fake.fresh, 1);
 }
 
 /* AADSTS500011: the vault's challenge has the resource that Entra knows. */
@@ -908,6 +928,7 @@ int main(void)
         CASE(a_long_retry_after_pauses_an_application_for_a_minute),
         CASE(a_mount_that_joins_a_paused_request_reports_the_pause),
         CASE(requests_may_be_started_again_and_those_of_a_mount_share_a_flow),
+        CASE(a_try_that_got_no_response_in_time_is_repeated_over_another_connection),
         CASE(all_failing_objects_are_reported_and_equal_causes_once),
         CASE(a_mount_reads_nothing_until_it_has_its_bytes),
         CASE(a_mount_without_bytes_fails_at_its_deadline_and_names_the_flag),

@@ -290,7 +290,7 @@ static void deliver_finished(struct http_call *call)
     cleanup_error struct error *error = NULL;
     enum http_hop hop = http_call_failure(call, &error);
     if (hop == HTTP_HOP_CONNECT && !call->target.peer_is_address)
-        resolver_doubt(call->client->resolver, call->target.peer_host);
+        resolver_invalidate(call->client->resolver, call->target.peer_host);
     call_deliver(call, hop, error);
 }
 

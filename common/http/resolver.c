@@ -295,7 +295,7 @@ void resolver_cancel(struct resolver_wait **wait)
     free(cancelled); /* the lookup goes on and fills the cache */
 }
 
-void resolver_doubt(struct resolver *resolver, const char *host)
+void resolver_invalidate(struct resolver *resolver, const char *host)
 {
     struct host_entry *entry = entry_find(resolver, host);
     if (entry != NULL && uv_now(resolver->loop) >= entry->fetched_ms + RESOLVER_TTL_MIN_MS)

@@ -52,7 +52,7 @@ void resolver_cancel(struct resolver_wait **wait);
 
 /* No connection to the addresses of a name could be made: perhaps it has moved. The next use looks it up,
  * unless that has just been done (RESOLVER_TTL_MIN_MS). */
-void resolver_doubt(struct resolver *resolver, const char *host);
+void resolver_invalidate(struct resolver *resolver, const char *host);
 
 /* Waiting callers must be gone. Accepts NULL. */
 void resolver_destroy(struct resolver *resolver);

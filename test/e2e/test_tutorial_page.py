@@ -64,8 +64,8 @@ def test_a_service_principal(typist, emulator):
 def test_an_expired_client_secret(typist, kubectl):
     typist.type("Service principal", slice(0, 3), AZURE_CLIENT_ID=tutorial.CLIENT_ID, AZURE_CLIENT_SECRET="old-and-reset")
     wait_until(lambda: "AADSTS7000215" in kubectl("-n", "page", "describe", f"pod/{POD}"), 60, "the event", pause=0.5)
-    made_anew = slice(3, 4)
-    typist.type("Service principal", made_anew, AZURE_CLIENT_ID=tutorial.CLIENT_ID, AZURE_CLIENT_SECRET=tutorial.CLIENT_SECRET)
+    made_again = slice(3, 4)
+    typist.type("Service principal", made_again, AZURE_CLIENT_ID=tutorial.CLIENT_ID, AZURE_CLIENT_SECRET=tutorial.CLIENT_SECRET)
     kubectl("-n", "page", "wait", "--for=condition=Ready", f"pod/{POD}", "--timeout=90s", timeout=120)
 
 

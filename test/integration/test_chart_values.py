@@ -70,6 +70,7 @@ def test_values_of_the_upstream_charts_render(upstream, way, switched, tmp_path)
         assert "null" not in json.dumps([one(items, "CSIDriver"), daemon_sets])
 
 
+@pytest.mark.timeout(600)  # ninety runs of helm
 @pytest.mark.parametrize("chart", [DRIVER, PROVIDER])
 def test_the_chart_renders_without_any_of_its_values(chart, tmp_path):
     """Each one missing by itself, and all of them, as in a release of a version that did not have them yet."""

@@ -226,7 +226,7 @@ def test_a_server_that_takes_bodies_in_small_pieces(h2, synced, scripted):
     synced.add_class({"secretName": "synced", "type": "Opaque", "data": [{"objectName": "file", "key": "key"}]})
     synced.start()
     synced.publish()
-    assert synced.data() == {"key": content}
+    wait_until(lambda: synced.data() == {"key": content}, what="the Secret")  # a first mount waits for it 2 s at most
 
 
 def test_large_responses_in_small_pieces(h2, client, emulator):

@@ -75,7 +75,7 @@ HEADERS = http2.literal(":status", "200") + http2.literal("content-type", "appli
 STATUS, LONG = http2.literal("grpc-status", "7"), http2.literal("grpc-message", "m" * 65_537)
 
 
-def answer(sock, *fields, whole=True):
+def respond(sock, *fields, whole=True):
     """A response without a message in frames of 16 KiB, once the request is here; without its end unless it is whole."""
     block = HEADERS + b"".join(fields)
     parts = [block[at:at + 16384] for at in range(0, len(block), 16384)]
@@ -99,7 +99,7 @@ def answer(sock, *fields, whole=True):
 ], ids=["longest", "longer", "status behind it", "status OK", "damaged"])
 def test_the_longest_header_and_a_longer_one(node, driver, fields, code, words):
     node.add_class()
-    with RawProvider(node.provider_socket(), lambda sock: answer(sock, *fields)):
+    with RawProvider(node.provider_socket(), lambda sock: respond(sock, *fields)):
         found, message = driver.publish_failure(rpc.publish_request(node.target()))
     assert (found, words in message) == (code, True), message[:300]
     mounts.assert_no_trace(node.target())
@@ -108,7 +108,7 @@ def test_the_longest_header_and_a_longer_one(node, driver, fields, code, words):
 def test_a_connection_that_ends_inside_of_headers_is_a_lost_one(node, driver):
     """The status in them is not taken for a whole one: the call is sent again."""
     node.add_class()
-    with RawProvider(node.provider_socket(), lambda sock: answer(sock, STATUS, http2.literal("a", "b" * 30_000), whole=False)) as provider:
+    with RawProvider(node.provider_socket(), lambda sock: respond(sock, STATUS, http2.literal("a", "b" * 30_000), whole=False)) as provider:
         code, message = driver.publish_failure(rpc.publish_request(node.target()))
         assert code == CODES.UNAVAILABLE and "scripted.sock" in message
         assert len(provider.connections) > 1

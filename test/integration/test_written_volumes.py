@@ -396,7 +396,8 @@ def test_a_living_volume_follows_a_provider_that_returns_files_now(node, start_d
 
 
 def test_a_living_volume_keeps_its_returned_files_when_the_provider_writes_now(node, start_in_cluster, cluster, scripted, container):
-    """The volume stays read-only for the provider. Pods keep their files and are told to be replaced; new pods get what it writes."""
+    """The volume stays read-only for the provider. Pods keep their files, and the driver reports that they have to be replaced; new pods get
+    what it writes."""
     driver = start_in_cluster(*ROTATION)
     first = scripted(lambda request, context: mount_response({"plain": b"one"}, versions={"plain": "one"}))
     target, other = node.target(), node.target(volume="other")

@@ -4,7 +4,7 @@
 #   test/tools/one.sh test_rotation.py                         a file of a pytest suite
 #   test/tools/one.sh test_rotation.py::test_a_republish_brings_the_new_value
 #   test/tools/one.sh test_volume                              a unit test program
-#   test/tools/one.sh test_volume.c::bad_target_paths_are_refused
+#   test/tools/one.sh test_volume_owner.c::bad_target_paths_are_refused
 #   test/tools/one.sh fuzz_json                                the replay of a corpus
 #
 # Directories may be written in front. VARIANT: release, debug, asan or static. PYTEST_ADDOPTS reaches pytest.

@@ -470,10 +470,10 @@ static inline void unpublished(const struct error *error, void *arg)
 }
 
 /* Where a publish stands, by the fake that was called last. */
-enum stage { INSPECTING, LOOKING_UP, ASKING, RECORDING, STAGES };
+enum stage { INSPECTING, LOOKING_UP, FETCHING, OBSERVING, STAGES };
 
 /* A rotation check has responded to its caller by then. */
-static inline void run_until_recording(struct fixture *fixture)
+static inline void run_until_observing(struct fixture *fixture)
 {
     assert_int_equal(fixture->status_behavior, NEVER);
     while (fixture->observer_callback == NULL)
@@ -483,15 +483,15 @@ static inline void run_until_recording(struct fixture *fixture)
 static inline void start_and_stop_at(struct fixture *fixture, enum stage stage)
 {
     fixture->class_behavior = stage == LOOKING_UP ? NEVER : AT_ONCE;
-    fixture->provider_behavior = stage == ASKING ? NEVER : AT_ONCE;
-    fixture->status_behavior = stage == RECORDING ? NEVER : AT_ONCE;
+    fixture->provider_behavior = stage == FETCHING ? NEVER : AT_ONCE;
+    fixture->status_behavior = stage == OBSERVING ? NEVER : AT_ONCE;
     start_publish(fixture);
     if (stage == LOOKING_UP)
         run_until(fixture, &fixture->class_starts);
-    else if (stage == ASKING)
+    else if (stage == FETCHING)
         run_until(fixture, &fixture->provider_calls);
-    else if (stage == RECORDING)
-        run_until_recording(fixture);
+    else if (stage == OBSERVING)
+        run_until_observing(fixture);
 }
 
 #define FIXTURE()                                                                                            \

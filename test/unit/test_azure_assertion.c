@@ -89,7 +89,7 @@ static void every_way_to_write_key_and_certificate_is_read(void **state)
     }
 }
 
-static void what_can_not_be_used_is_told_by_its_cause(void **state)
+static void an_unusable_certificate_is_refused_with_its_cause(void **state)
 {
     (void)state;
     static const struct {
@@ -270,7 +270,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_way_to_write_key_and_certificate_is_read),
-        cmocka_unit_test(what_can_not_be_used_is_told_by_its_cause),
+        cmocka_unit_test(an_unusable_certificate_is_refused_with_its_cause),
         cmocka_unit_test(an_assertion_for_entra_is_ps256_with_the_sha_256_thumbprint),
         cmocka_unit_test(an_assertion_for_ad_fs_is_rs256_with_the_sha_1_thumbprint),
         cmocka_unit_test(each_assertion_has_an_id_of_its_own),

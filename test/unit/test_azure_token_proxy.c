@@ -81,7 +81,7 @@ static void the_certificate_is_probed_once_for_all_waiters(void **state)
     tear_down(&fixture);
 }
 
-static void a_failure_is_told_and_forgotten(void **state)
+static void a_failure_is_reported_and_forgotten(void **state)
 {
     struct fixture fixture;
     (void)state;
@@ -108,7 +108,7 @@ static void a_failure_is_told_and_forgotten(void **state)
     tear_down(&fixture);
 }
 
-static void a_wait_ends_at_its_own_deadline_and_the_look_goes_on(void **state)
+static void a_wait_ends_at_its_own_deadline_and_the_handshake_goes_on(void **state)
 {
     struct fixture fixture;
     (void)state;
@@ -129,7 +129,7 @@ static void a_wait_ends_at_its_own_deadline_and_the_look_goes_on(void **state)
     tear_down(&fixture);
 }
 
-static void what_was_found_is_looked_at_again_after_an_hour_or_when_in_doubt(void **state)
+static void the_result_is_renewed_after_an_hour_or_when_it_is_invalidated(void **state)
 {
     struct fixture fixture;
     (void)state;
@@ -176,7 +176,7 @@ static void cancelled_waiters_leave_nothing_behind(void **state)
     tear_down(&fixture); /* also ends the probe */
 }
 
-static void urls_against_the_rules_are_told_by_each_mount(void **state)
+static void urls_against_the_rules_are_reported_by_each_mount(void **state)
 {
     (void)state;
     static const char *const bad[] = {
@@ -215,12 +215,12 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_server_name_is_computed_from_the_clusters_id),
         cmocka_unit_test(the_certificate_is_probed_once_for_all_waiters),
-        cmocka_unit_test(a_failure_is_told_and_forgotten),
-        cmocka_unit_test(a_wait_ends_at_its_own_deadline_and_the_look_goes_on),
-        cmocka_unit_test(what_was_found_is_looked_at_again_after_an_hour_or_when_in_doubt),
+        cmocka_unit_test(a_failure_is_reported_and_forgotten),
+        cmocka_unit_test(a_wait_ends_at_its_own_deadline_and_the_handshake_goes_on),
+        cmocka_unit_test(the_result_is_renewed_after_an_hour_or_when_it_is_invalidated),
         cmocka_unit_test(a_given_server_name_is_taken_as_it_is),
         cmocka_unit_test(cancelled_waiters_leave_nothing_behind),
-        cmocka_unit_test(urls_against_the_rules_are_told_by_each_mount),
+        cmocka_unit_test(urls_against_the_rules_are_reported_by_each_mount),
     };
     return cmocka_run_group_tests_name("azure_token_proxy", tests, NULL, NULL);
 }

@@ -318,7 +318,7 @@ static void a_rotation_check_whose_observer_fails_succeeds(void **state)
         assert_int_equal(fixture->code, GRPC_STATUS_OK);
         assert_content("v2");
         if (behavior == NEVER) {
-            run_until_recording(fixture); /* after the response: the kubelet does not wait for it */
+            run_until_observing(fixture); /* after the response: the kubelet does not wait for it */
             assert_int_equal(fixture->responses, responses + 1);
             deliver_status(&fixture->status_timer);
         }
@@ -364,7 +364,7 @@ static void a_volume_that_may_be_in_use_is_completed_and_never_rolled_back(void 
         assert_content("v1");
     }
     cut_the_volume_short();
-    start_and_stop_at(fixture, RECORDING);
+    start_and_stop_at(fixture, OBSERVING);
     publish_cancel(&fixture->publish, GRPC_STATUS_DEADLINE_EXCEEDED);
     assert_int_equal(fixture->status_cancels, 0); /* it is recorded without its caller */
     deliver_status(&fixture->status_timer);

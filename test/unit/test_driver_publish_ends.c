@@ -9,8 +9,8 @@
 static void assert_children_ended(const struct fixture *fixture, enum stage stage)
 {
     assert_int_equal(fixture->class_cancels, stage >= LOOKING_UP ? 1 : 0);
-    assert_int_equal(fixture->provider_cancels, stage >= ASKING ? 1 : 0);
-    assert_int_equal(fixture->status_cancels, stage >= RECORDING ? 1 : 0);
+    assert_int_equal(fixture->provider_cancels, stage >= FETCHING ? 1 : 0);
+    assert_int_equal(fixture->status_cancels, stage >= OBSERVING ? 1 : 0);
 }
 
 static void a_publish_can_be_cancelled_in_every_state_and_leaves_nothing(void **state)
@@ -71,7 +71,7 @@ static void a_rotation_check_that_is_cancelled_keeps_the_volume(void **state)
     fixture->publisher.rotation = true;
     must_publish(fixture);
     fixture->observers.list[0].wants_failures = true;
-    for (enum stage stage = LOOKING_UP; stage < RECORDING; stage++) {
+    for (enum stage stage = LOOKING_UP; stage < OBSERVING; stage++) {
         struct volume_state *volume = volume_states_find(fixture->volumes, TARGET);
 
         volume->retry_steady_s = 0;
@@ -101,7 +101,7 @@ static void an_unpublish_does_not_wait_for_the_observers_of_a_rotation_check(voi
 
     fixture->publisher.rotation = true;
     must_publish(fixture);
-    start_and_stop_at(fixture, RECORDING);
+    start_and_stop_at(fixture, OBSERVING);
     assert_int_equal(fixture->responses, 2);
     assert_int_equal(fixture->code, GRPC_STATUS_OK);
     assert_non_null(unpublish_start(&fixture->publisher, TARGET, unpublished, &done, NULL));

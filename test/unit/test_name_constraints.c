@@ -78,11 +78,11 @@ static bool openssl_accepts(bool with_middle)
                        with_middle ? "-untrusted middle.pem" : "") == 0;
 }
 
-enum verdict { ACCEPTED, REFUSED, STRICTER /* refused by us, not by OpenSSL */ };
+enum expected { ACCEPTED, REFUSED, STRICTER /* refused by us, not by OpenSSL */ };
 
 /* `constraints`, `names`: as OpenSSL's configuration writes them. */
 struct row {
-    enum verdict verdict;
+    enum expected expected;
     const char *constraints, *names, *subject;
 };
 
@@ -97,9 +97,9 @@ static void check_rows(const struct row *rows, size_t n)
         (void)snprintf(extensions, sizeof(extensions), "subjectAltName=%s", row->names);
         make("leaf", "root", row->subject != NULL ? row->subject : "/", extensions);
         const char *reason = judge(&check, /* with_middle= */ false);
-        if ((reason == NULL) != (row->verdict == ACCEPTED))
+        if ((reason == NULL) != (row->expected == ACCEPTED))
             fail_msg("%s, %s: %s", row->constraints, row->names, reason != NULL ? reason : "accepted");
-        if (openssl_accepts(/* with_middle= */ false) != (row->verdict != REFUSED))
+        if (openssl_accepts(/* with_middle= */ false) != (row->expected != REFUSED))
             fail_msg("%s, %s: OpenSSL does not agree", row->constraints, row->names);
     }
 }

@@ -252,11 +252,11 @@ static void a_failed_connection_causes_a_lookup_of_addresses_that_are_not_new(vo
     struct fixture *fixture = *state;
     look_up(fixture, FOUND("192.0.2.1", 300));
     now_ms += RESOLVER_TTL_MIN_MS - 1;
-    resolver_doubt(fixture->resolver, HOST);
+    resolver_invalidate(fixture->resolver, HOST);
     assert_cached(fixture, "192.0.2.1"); /* just looked up */
     now_ms += 1;
-    resolver_doubt(fixture->resolver, HOST);
-    resolver_doubt(fixture->resolver, "other.example");
+    resolver_invalidate(fixture->resolver, HOST);
+    resolver_invalidate(fixture->resolver, "other.example");
     assert_cached(fixture, NULL);
     look_up(fixture, DOWN);
     assert_string_equal(fixture->got, "192.0.2.1"); /* better than nothing */

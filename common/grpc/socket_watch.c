@@ -194,6 +194,8 @@ int socket_watch_renew(struct socket_watch *watch, struct error **err)
                          watch->holder.text);
     if (watch->state == SOCKET_FILE_OWN && watch->file.ino != before)
         return 0; /* it was removed: the check has created a new one */
+    if (watch->state == SOCKET_FILE_GONE && !may_bind(watch))
+        return 0; /* the timer is about to create a new one */
     return bind_socket(watch, SOCKET_FILE_REPLACE, err);
 }
 

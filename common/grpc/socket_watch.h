@@ -40,7 +40,8 @@ struct socket_watch *socket_watch_create(const struct socket_watch_config *confi
  * another process listens there, or the socket cannot be bound again. */
 int socket_watch_check(struct socket_watch *watch, struct error **err);
 
-/* Replaces the socket by a new one, atomically. FAILED_PRECONDITION: another process listens there. */
+/* Replaces the socket by a new one, atomically; one that is about to be created again is not replaced.
+ * FAILED_PRECONDITION: another process listens there. */
 int socket_watch_renew(struct socket_watch *watch, struct error **err);
 
 /* Stops listening, and removes the file if it is the own one. Accepts NULL. */

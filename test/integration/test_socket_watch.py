@@ -220,6 +220,23 @@ def test_readiness_follows_the_kubelet_when_a_socket_was_removed(node, start_reg
     assert driver.alive
 
 
+def test_both_sockets_are_back_when_the_csi_socket_comes_first(node, start_registering, reg_socket):
+    """A new CSI socket asks for a new registration socket, at a time when the path of that one has just become free."""
+    driver, port = start_registering()
+    wait_until(reg_socket.exists, what="the registration socket")
+    registered(reg_socket)
+    with Rival(reg_socket) as rival:
+        wait_until(lambda: metric_sum(driver.metrics(), "socket_reachable", socket="registration") == 0, what="the loss to be noticed")
+        rival.end()
+        node.csi_socket.unlink()
+    wait_until(lambda: get(port, "/healthz")[0] == 200, what="both sockets to be back")
+    for name in ("csi", "registration"):
+        assert metric_sum(driver.metrics(), "socket_reachable", socket=name) == 1, name
+        assert metric_sum(driver.metrics(), "socket_created_again_total", socket=name) == 1, name
+    registered(reg_socket)
+    assert get(port, "/readyz") == (200, "ok\n")
+
+
 def test_a_go_predecessor_and_its_registrar_that_end_later(node, start_registering, reg_socket, scripted):
     """Both unlink their paths by name when they end, after the new driver has taken the paths over."""
     scripted()

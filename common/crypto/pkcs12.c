@@ -389,9 +389,9 @@ static struct pkcs12_work work_with(const struct secret *bmp, const char *passwo
 /* A file that is good as far as it was read, but was not read to its end, is for another run. */
 static int end_run(const struct reader *reader, struct pkcs12_run *run, int result, struct error **err)
 {
-    if (result < 0 || !reader->work.later)
+    if (result < 0 || run == NULL || !reader->work.later) /* without a run there is no limit */
         return result;
-    run->later = true; /* there is one: else there was no limit */
+    run->later = true;
     run->cost = PKCS12_COST_MAX - reader->work.cost_left;
     return error_set(err, GRPC_STATUS_ABORTED, "pkcs12: left for another run");
 }

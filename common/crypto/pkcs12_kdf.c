@@ -116,7 +116,7 @@ int pkcs12_derive(mbedtls_md_type_t hash, const uint8_t *password, size_t passwo
     const mbedtls_md_info_t *md = mbedtls_md_info_from_type(hash);
     size_t v = block_len(hash);
     uint8_t d[BLOCK_MAX], a[HASH_MAX], b[BLOCK_MAX];
-    uint8_t i[PKCS12_SALT_MAX + BLOCK_MAX + BMP_MAX + BLOCK_MAX];
+    uint8_t i[PKCS12_SALT_MAX + BLOCK_MAX + BMP_MAX + BLOCK_MAX] = {0};
 
     if (md == NULL || password_len > BMP_MAX || salt_len > PKCS12_SALT_MAX || out_len > PKCS12_DERIVED_MAX)
         return -1;

@@ -102,7 +102,7 @@ EVERYTHING_DRIVER = {
               "daemonsetAnnotations": {"e": "f"}, "nodeSelector": {"g": "h"}, "env": [{"name": "X", "value": "some text"}], "extraArgs": ["--debug"],
               "volumes": [{"name": "v", "emptyDir": {}}], "volumeMounts": [{"name": "v", "mountPath": "/v"}],
               "image": {"digest": "sha256:" + "0" * 64}},
-    "preventPodSchedulingIfMissing": True,
+    "preventPodSchedulingIfMissing": True, "classValidation": {"action": "Deny"},
 }
 EVERYTHING_PROVIDER = {
     "podMonitor": {"enabled": True}, "prometheusRule": {"enabled": True}, "networkPolicy": {"enabled": True}, "logFormatJSON": True,

@@ -189,7 +189,9 @@ class Soak:
         kind = self.random.choice(["status", "latency", "reset", "close", "close-after", "truncate", "garbage", "drip", "goaway", "stream-reset"])
         more = {"status": {"status": self.random.choice([429, 500, 503]), "retry_after": 1}, "latency": {"latency_ms": 700},
                 "stream-reset": {"error": "REFUSED_STREAM"}, "drip": {"drip_ms": 1}}.get(kind, {})
-        self.emulator.add_fault(kind, service=self.random.choice(["vault", "kube", "entra"]), count=self.random.randint(1, 5), **more)
+        # one byte each millisecond makes some 20 s of a large secret: several in a row would use up the time of a call
+        count = 1 if kind == "drip" else self.random.randint(1, 5)
+        self.emulator.add_fault(kind, service=self.random.choice(["vault", "kube", "entra"]), count=count, **more)
 
     def silence(self):
         """What a load balancer does that forgets its connections."""

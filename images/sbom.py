@@ -28,6 +28,7 @@ LINKED = {
     "cjson": ("cJSON", "MIT"),
     "mbedtls": ("mbedTLS", "Apache-2.0 OR GPL-2.0-or-later"),
     "libmicrohttpd": ("libmicrohttpd", "LGPL-2.1-or-later"),
+    "libseccomp": ("libseccomp", "LGPL-2.1-only"),
     "curl": ("curl", "curl"),
     "c-ares": ("c-ares", "MIT"),
 }

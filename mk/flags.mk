@@ -33,7 +33,7 @@ $(error VARIANT must be release, debug, asan, coverage, fuzz or static, not '$(V
 endif
 
 # libssl, libcrypto: the TLS library of Debian's libcurl, for what its callbacks hand out.
-PKGS := libuv libnghttp2 libprotobuf-c libcurl libssl libcrypto libcares libcjson yaml-0.1 libmicrohttpd
+PKGS := libuv libnghttp2 libprotobuf-c libcurl libssl libcrypto libcares libcjson yaml-0.1 libmicrohttpd libseccomp
 # Debian 12's mbedTLS ships no .pc files.
 MBEDTLS_LIBS := -lmbedtls -lmbedx509 -lmbedcrypto
 PKG_CFLAGS = $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
@@ -41,7 +41,7 @@ PKG_LIBS = $(shell pkg-config --libs $(PKGS) 2>/dev/null)
 ifeq ($(VARIANT),static)
 # mk/static/build.sh built the compiler and the archives; the compiler knows where they are.
 PKG_CFLAGS := -DHTTP_TLS_MBEDTLS
-PKG_LIBS := -lcurl -lcares -lmbedtls -lnghttp2 -luv -lprotobuf-c -lcjson -lyaml -lmicrohttpd
+PKG_LIBS := -lcurl -lcares -lmbedtls -lnghttp2 -luv -lprotobuf-c -lcjson -lyaml -lmicrohttpd -lseccomp
 # Other libraries (for example a fixed one) count as other flags: everything is built again.
 LIBRARIES_NOW := $(shell cat $(STATIC_DEPS)/$(ARCH)/.state 2>/dev/null)
 HARDEN_LD := $(filter-out -pie,$(HARDEN_LD)) # the compiler says -static-pie

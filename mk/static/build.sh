@@ -44,8 +44,11 @@ if [ "$(cat "$prefix/.state" 2>/dev/null)" != "$state" ]; then
 fi
 
 # No path of this machine may reach the executables: not by __FILE__, not by debug information.
-cflags="-O2 -g0 -DNDEBUG -fPIE -ffunction-sections -fdata-sections -fstack-protector-strong -ftrivial-auto-var-init=zero"
-cflags="$cflags -ffile-prefix-map=$src=/src -ffile-prefix-map=$obj=/obj"
+maps="-ffile-prefix-map=$src=/src -ffile-prefix-map=$obj=/obj"
+# What our own code is hardened with (mk/flags.mk) holds for the libraries as well. -fcf-protection is for amd64.
+harden="-fstack-protector-strong -fstack-clash-protection"
+[ "$arch" != amd64 ] || harden="$harden -fcf-protection"
+cflags="-O2 -g0 -DNDEBUG -fPIE -ffunction-sections -fdata-sections $harden -ftrivial-auto-var-init=zero $maps"
 
 once() { # NAME FUNCTION
     [ ! -e "$prefix/.$1" ] || return 0
@@ -62,7 +65,7 @@ once() { # NAME FUNCTION
 }
 
 build_musl() {
-    CC=$gcc AR=$ar RANLIB=$ranlib CROSS_COMPILE='' CFLAGS="-fPIE -g0 -fstack-protector-strong -ffile-prefix-map=$src=/src -ffile-prefix-map=$obj=/obj" \
+    CC=$gcc AR=$ar RANLIB=$ranlib CROSS_COMPILE='' CFLAGS="-fPIE -g0 $harden $maps" \
         "$src/musl/configure" --prefix="$prefix" --host="$machine-linux-musl" --disable-shared --disable-wrapper
     make -j"$jobs" install AR="$ar" RANLIB="$ranlib"
     # the kernel's interface, and the BSD lists, which are macros only
@@ -136,6 +139,12 @@ build_libmicrohttpd() {
     make -j"$jobs" -C src/microhttpd install
     make -C src/include install
 }
+build_libseccomp() {
+    "$src/libseccomp/configure" CC="$prefix/bin/cc" AR="$ar" RANLIB="$ranlib" CFLAGS="$cflags" --host="$machine-linux-musl" \
+        --prefix="$prefix" --enable-static --disable-shared --disable-python
+    make -j"$jobs" -C include install
+    make -j"$jobs" -C src install
+}
 build_mbedtls() {
     # It asks for getrandom() only where there is glibc, and would read /dev/urandom, which a bare root does not have.
     sed -i 's/((defined(__linux__) && defined(__GLIBC__)) || defined(__midipix__))/(defined(__linux__) || defined(__midipix__))/' \
@@ -189,6 +198,7 @@ once libyaml build_libyaml
 once cjson build_cjson
 once protobuf-c build_protobuf_c
 once libmicrohttpd build_libmicrohttpd
+once libseccomp build_libseccomp
 once mbedtls build_mbedtls
 once curl build_curl
 [ "$(uname -m)" != "$machine" ] || once cmocka build_cmocka

@@ -15,6 +15,7 @@
 #include "common/process/endpoint.h"
 #include "common/process/lifecycle.h"
 #include "common/process/metrics.h"
+#include "driver/base/worker.h"
 #include "driver/class/class_files.h"
 #include "driver/class/class_kube.h"
 #include "driver/csi/csi_identity.h"
@@ -26,6 +27,7 @@
 #include "driver/kubelet/pods_mounts.h"
 #include "driver/kubelet/registration.h"
 #include "driver/provider/provider_client.h"
+#include "driver/sandbox_needs.h"
 #include "driver/settings.h"
 #include "driver/status/events.h"
 #include "driver/status/pod_status.h"
@@ -454,6 +456,17 @@ static int start_publisher(struct program *program, struct error **err)
     return 0;
 }
 
+/* Before there is another thread. */
+static int enter_sandbox(struct program *program, struct error **err)
+{
+    enum sandbox_mode mode = SANDBOX_ON;
+
+    if (sandbox_mode_parse(program->settings.sandbox, &mode, err) < 0 ||
+        sandbox_enter(&driver_sandbox_needs, mode, &program->loop, program->log, program->metrics, err) < 0)
+        return -1;
+    return worker_pool_start(&program->loop, err);
+}
+
 static int check_settings(struct program *program, struct error **err)
 {
     const struct settings *settings = &program->settings;
@@ -487,8 +500,9 @@ static int start(struct program *program, struct error **err)
     metrics_add_log(program->metrics, program->log);
     program->driver_metrics = driver_metrics_create(program->metrics);
     /* The CSI socket late and the registration last: a caller that sees a socket may use it at once. */
-    if (start_classes(program, err) < 0 || start_observers(program, err) < 0 ||
-        start_publisher(program, err) < 0 || start_web(program, err) < 0 || start_csi(program, err) < 0)
+    if (enter_sandbox(program, err) < 0 || start_classes(program, err) < 0 ||
+        start_observers(program, err) < 0 || start_publisher(program, err) < 0 ||
+        start_web(program, err) < 0 || start_csi(program, err) < 0)
         return -1;
     program->lifecycle = lifecycle_create(&program->loop, program->log, on_stop, program, err);
     return program->lifecycle != NULL && start_pods_mounts(program, err) == 0
@@ -516,6 +530,7 @@ static void on_drained(void *arg)
     http_client_destroy(steal_ptr(&program->http));
     admin_server_destroy(steal_ptr(&program->metrics_web));
     admin_server_destroy(steal_ptr(&program->health_web));
+    sandbox_stop_watching();
     lifecycle_destroy(steal_ptr(&program->lifecycle));
 }
 
@@ -609,6 +624,22 @@ static int run(struct program *program, const char *word)
     return 0;
 }
 
+static int print_version(const struct settings *settings)
+{
+    cleanup_error struct error *error = NULL;
+    enum sandbox_mode mode = SANDBOX_ON;
+    cleanup_free char *sandbox = NULL;
+
+    if (sandbox_mode_parse(settings->sandbox, &mode, &error) < 0) {
+        (void)fprintf(stderr, PROGRAM ": %s\n", error_message(error));
+        return 2;
+    }
+    sandbox = sandbox_describe(mode, /* with_landlock= */ false);
+    (void)printf("{\"BuildVersion\":\"%s\",\"GitCommit\":\"%s\",\"BuildDate\":\"%s\",\"Sandbox\":\"%s\"}\n",
+                 build_version(), build_commit(), build_date(), sandbox != NULL ? sandbox : "");
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
     static struct program program;
@@ -620,6 +651,8 @@ int main(int argc, char **argv)
         (void)fprintf(stderr, PROGRAM ": %s\n", error_message(error));
         return 1;
     }
+    /* Its requests pass no filter of system calls, and the driver has few files to wait for. */
+    (void)setenv("UV_USE_IO_URING", "0", /* overwrite= */ 1);
     /* Before the first use of the pool; an operator's own value wins. */
     (void)setenv("UV_THREADPOOL_SIZE", WORKER_THREADS, /* overwrite= */ 0);
     switch (options_parse(settings_rows, settings_n_rows, argc, argv, &program.settings, &rest, &error)) {
@@ -633,10 +666,7 @@ int main(int argc, char **argv)
     case OPTIONS_RUN:
         break;
     }
-    if (program.settings.version) {
-        (void)printf("{\"BuildVersion\":\"%s\",\"GitCommit\":\"%s\",\"BuildDate\":\"%s\"}\n", build_version(),
-                     build_commit(), build_date());
-        return 0;
-    }
+    if (program.settings.version)
+        return print_version(&program.settings);
     return run(&program, rest < argc ? argv[rest] : NULL);
 }

@@ -9,6 +9,7 @@
 
 #include "common/base/cleanup.h"
 #include "common/process/byte_budget.h"
+#include "common/process/sandbox.h"
 
 #define AT(field) offsetof(struct settings, field)
 #define SECOND    INT64_C(1000000000)
@@ -69,6 +70,7 @@ const struct option_row settings_rows[] = {
     {"secret-sync-check-interval", OPTION_DURATION, AT(secret_sync_check_ns), "5m", SECOND,
      365 * (86400 * SECOND),
      "Longest time until a synced Kubernetes Secret that was deleted or lost its owner is restored"},
+    {"sandbox", OPTION_STRING, AT(sandbox), SANDBOX_DEFAULT, 0, 0, SANDBOX_HELP},
 
     {"enable-pprof", OPTION_BOOL, AT(enable_pprof), "false", 0, 0,
      "Accepted for old manifests; does nothing"},

@@ -33,6 +33,7 @@ struct settings {
     bool allow_attribute_override;
     int64_t secret_sync_check_ns;
     bool remove_startup_taint;
+    const char *sandbox;
     bool log_format_json;
     int64_t verbosity;
     bool enable_pprof;

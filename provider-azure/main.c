@@ -17,6 +17,7 @@
 #include "common/provider_server.h"
 #include "provider-azure/endpoint/endpoint_health.h"
 #include "provider-azure/endpoint/socket_directory.h"
+#include "provider-azure/sandbox_needs.h"
 #include "provider-azure/service.h"
 #include "provider-azure/settings.h"
 
@@ -48,6 +49,7 @@ struct program {
     struct pem_cache *pems;
     struct served_volumes *volumes;
     struct byte_budget *budget;
+    struct proxy_allowlist *proxies;
     struct request_defaults defaults;
     struct class_reports reports;
     struct content_options content;
@@ -80,6 +82,7 @@ static void on_server_stopped(void *arg)
     struct program *program = arg;
     admin_server_destroy(steal_ptr(&program->health_server));
     admin_server_destroy(steal_ptr(&program->metrics_server));
+    sandbox_stop_watching();
     lifecycle_destroy(steal_ptr(&program->lifecycle));
     pem_cache_destroy(steal_ptr(&program->pems));
     vault_cache_destroy(steal_ptr(&program->cache));
@@ -189,7 +192,7 @@ static int start_service(struct program *program, struct error **err)
 {
     program->defaults = (struct request_defaults){
         .cloud = &program->cloud,
-        .ca_dir = program->settings.class_ca_dir,
+        .egress = {.ca_dir = program->settings.class_ca_dir, .proxies = program->proxies},
         .custom_cloud_path = getenv("AZURE_ENVIRONMENT_FILEPATH"),
         .endpoints = {.imds = program->settings.imds_endpoint,
                       .nmi = program->settings.nmi_endpoint,
@@ -261,17 +264,47 @@ static int check_settings(struct program *program, struct error **err)
     return endpoint_parse(settings->endpoint, &program->endpoint, err);
 }
 
+static struct proxy_allowlist *allow_proxies(const struct settings *settings, struct error **err)
+{
+    const char *const environment[] = {getenv("HTTPS_PROXY"), getenv("https_proxy"), getenv("HTTP_PROXY"),
+                                       getenv("http_proxy")};
+
+    return proxy_allowlist_create(settings->class_proxies, environment, ARRAY_SIZE(environment), err);
+}
+
+/* Before there is another thread. */
+static int enter_sandbox(struct program *program, struct error **err)
+{
+    const struct azure_sandbox_input input = {.settings = &program->settings,
+                                              .endpoint = &program->endpoint,
+                                              .cloud = &program->cloud,
+                                              .proxies = program->proxies};
+    enum sandbox_mode mode = SANDBOX_ON;
+    struct azure_sandbox sandbox;
+    int ret;
+
+    if (sandbox_mode_parse(program->settings.sandbox, &mode, err) < 0 ||
+        azure_sandbox_init(&sandbox, &input, err) < 0)
+        return -1;
+    ret = sandbox_enter(&sandbox.needs, mode, &program->loop, program->log, program->metrics, err);
+    azure_sandbox_finish(&sandbox);
+    return ret;
+}
+
 static int start(struct program *program, struct error **err)
 {
     if (check_settings(program, err) < 0)
+        return -1;
+    program->proxies = allow_proxies(&program->settings, err);
+    if (program->proxies == NULL)
         return -1;
     program->metrics = metrics_create();
     metrics_add_process(program->metrics);
     metrics_add_log(program->metrics, program->log);
     program->azure_metrics = azure_metrics_create(program->metrics);
     /* The socket last: a driver that sees it may call at once, and a start that fails leaves none behind. */
-    if (start_network(program, err) < 0 || start_admin_servers(program, err) < 0 ||
-        start_service(program, err) < 0)
+    if (enter_sandbox(program, err) < 0 || start_network(program, err) < 0 ||
+        start_admin_servers(program, err) < 0 || start_service(program, err) < 0)
         return -1;
     program->lifecycle = lifecycle_create(&program->loop, program->log, on_stop, program, err);
     return program->lifecycle == NULL ? -1 : 0;
@@ -292,6 +325,7 @@ static void finish(struct program *program)
     lifecycle_close_loop(&program->loop, program->log);
     provider_server_destroy(program->server);
     transport_destroy(program->transport);
+    proxy_allowlist_destroy(program->proxies);
     azure_metrics_destroy(program->azure_metrics);
     metrics_destroy(program->metrics);
     cloud_finish(&program->cloud);
@@ -312,12 +346,30 @@ static int prepare_socket_directory(const struct settings *settings, struct erro
     return ret;
 }
 
+static int print_version(const struct settings *settings)
+{
+    cleanup_error struct error *error = NULL;
+    enum sandbox_mode mode = SANDBOX_ON;
+    cleanup_free char *sandbox = NULL;
+
+    if (sandbox_mode_parse(settings->sandbox, &mode, &error) < 0) {
+        (void)fprintf(stderr, PROGRAM ": %s\n", error_message(error));
+        return 2;
+    }
+    sandbox = sandbox_describe(mode, /* with_landlock= */ true);
+    (void)printf("{\"version\":\"%s\",\"buildDate\":\"%s\",\"sandbox\":\"%s\"}\n", build_version(),
+                 build_date(), sandbox != NULL ? sandbox : "");
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
     static struct program program;
     struct error *error = NULL;
     int rest = 0;
 
+    /* Requests to an io_uring pass no filter of system calls. */
+    (void)setenv("UV_USE_IO_URING", "0", /* overwrite= */ 1);
     secret_install_json_hooks();
     if (secret_forbid_core_dumps(&error) < 0 || http_library_init(&error) < 0) {
         (void)fprintf(stderr, PROGRAM ": %s\n", error_message(error));
@@ -335,10 +387,8 @@ int main(int argc, char **argv)
     case OPTIONS_RUN:
         break;
     }
-    if (program.settings.version) {
-        (void)printf("{\"version\":\"%s\",\"buildDate\":\"%s\"}\n", build_version(), build_date());
-        return 0;
-    }
+    if (program.settings.version)
+        return print_version(&program.settings);
     if (*program.settings.prepare_socket_dir != '\0') {
         if (prepare_socket_directory(&program.settings, &error) == 0)
             return 0;

@@ -261,7 +261,7 @@ static int build(const struct mount_input *input, const struct request_defaults 
     if (check_parameters(&p, &for_credentials, &for_objects.history, err) < 0 ||
         find_cloud(&p, defaults, &cloud, err) < 0 ||
         credentials_parse(&for_credentials, &credentials, err) < 0 ||
-        egress_create(&for_egress, defaults->ca_dir, &egress, err) < 0)
+        egress_create(&for_egress, &defaults->egress, &egress, err) < 0)
         return -1;
     if (*p.objects == '\0')
         return invalid(err, "objects is not set");

@@ -39,7 +39,7 @@ struct request_defaults {
     const struct cloud *cloud;     /* for a mount without cloudName */
     const char *custom_cloud_path; /* $AZURE_ENVIRONMENT_FILEPATH as it was at start, or NULL */
     struct identity_endpoints endpoints;
-    const char *ca_dir;            /* --class-ca-dir; NULL or "" = none */
+    struct egress_choices egress;
     struct log *log;               /* may be NULL */
     struct class_reports *reports; /* classes with unknown parameters; NULL: they are not reported */
 };

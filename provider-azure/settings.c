@@ -10,6 +10,7 @@
 
 #include "common/base/cleanup.h"
 #include "common/process/byte_budget.h"
+#include "common/process/sandbox.h"
 
 #define AT(field) offsetof(struct settings, field)
 
@@ -43,6 +44,11 @@ const struct option_row settings_rows[] = {
      "`cloud` for a SecretProviderClass without cloudName"},
     {"class-ca-dir", OPTION_STRING, AT(class_ca_dir), "", 0, 0,
      "`directory` with the CA files that a SecretProviderClass may name in caBundleFile"},
+    {"class-proxies", OPTION_STRING, AT(class_proxies), "", 0, 0,
+     "Comma-separated `host:port` of the proxies that a SecretProviderClass may name in httpsProxy, next to those of HTTPS_PROXY and HTTP_PROXY; empty: only those"},
+    {"sandbox", OPTION_STRING, AT(sandbox), SANDBOX_DEFAULT, 0, 0, SANDBOX_HELP},
+    {"sandbox-allow", OPTION_STRING, AT(sandbox_allow), "", 0, 0,
+     "Comma-separated `paths and ports` that the sandbox allows as well: directories and files to read (for classes with cloudEnvFileName outside /etc), TCP ports to connect to"},
     {"custom-user-agent", OPTION_STRING, AT(custom_user_agent), "", 0, 0,
      "`text` appended to the user agent"},
     {"republish-cache-ttl", OPTION_DURATION, AT(republish_cache_ttl_ns), "2m", 0, 86400 * SECOND,

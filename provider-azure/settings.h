@@ -21,6 +21,9 @@ struct settings {
     bool separate_files;
     const char *cloud_name;
     const char *class_ca_dir;
+    const char *class_proxies;
+    const char *sandbox;
+    const char *sandbox_allow;
     const char *custom_user_agent;
     bool enable_pprof;
     int64_t pprof_port;

@@ -197,7 +197,8 @@ static void *run_thread(void *arg)
     return NULL;
 }
 
-/* Signals belong to the loop. */
+/* Signals belong to the loop, except for SIGSYS: the kernel ends a process that blocks the signal of a
+ * refused system call. */
 static int create_thread(struct log_sink *sink)
 {
     pthread_attr_t attributes;
@@ -208,6 +209,7 @@ static int create_thread(struct log_sink *sink)
         return -1;
     (void)pthread_attr_setstacksize(&attributes, STACK_BYTES);
     (void)sigfillset(&all);
+    (void)sigdelset(&all, SIGSYS);
     (void)pthread_sigmask(SIG_SETMASK, &all, &before);
     rc = pthread_create(&sink->thread, &attributes, run_thread, sink);
     (void)pthread_sigmask(SIG_SETMASK, &before, NULL);

@@ -145,15 +145,20 @@ static int split_proxy(const char *url, char **ret_scheme, char **ret_host, unsi
         "malformed proxy URL; in its user and password the characters / ? # and blanks must be percent-encoded");
 }
 
-int http_check_proxy(const char *url, struct error **err)
+int http_proxy_address(const char *url, char **ret_host, unsigned *ret_port, struct error **err)
 {
     cleanup_secret_free char *escaped = proxy_escape_user(url);
     cleanup_free char *scheme = NULL;
-    cleanup_free char *host = NULL;
-    unsigned port = 0;
     if (escaped == NULL)
         return error_no_memory(err, NULL);
-    return split_proxy(escaped, &scheme, &host, &port, err);
+    return split_proxy(escaped, &scheme, ret_host, ret_port, err);
+}
+
+int http_check_proxy(const char *url, struct error **err)
+{
+    cleanup_free char *host = NULL;
+    unsigned port = 0;
+    return http_proxy_address(url, &host, &port, err);
 }
 
 static int set_proxy(struct http_call *call, const char *given, bool *ok, struct error **err)

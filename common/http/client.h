@@ -147,6 +147,10 @@ void http_client_destroy(struct http_client *client);
  * in its password may stand as it is. */
 int http_check_proxy(const char *url, struct error **err);
 
+/* The same check; also where a connection to that proxy goes: the host without brackets, which the caller
+ * frees, and the port, the scheme's if the URL has none. */
+int http_proxy_address(const char *url, char **ret_host, unsigned *ret_port, struct error **err);
+
 /* Percent-encodes one path segment or query value (RFC 3986 unreserved kept). Caller frees. NULL on lack of
  * memory. */
 char *http_escape(const char *text);

@@ -22,4 +22,9 @@ typedef void worker_done(void *job);
  * nothing runs. */
 int worker_start(uv_loop_t *loop, worker_run *run, worker_done *done, void *job, struct error **err);
 
+/* Starts the threads of the pool now, before they are needed: libuv ends the process when it cannot start
+ * one. Their number is $UV_THREADPOOL_SIZE, as libuv reads it. RESOURCE_EXHAUSTED names the number and the
+ * reason. */
+int worker_pool_start(uv_loop_t *loop, struct error **err);
+
 #endif

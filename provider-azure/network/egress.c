@@ -28,7 +28,7 @@ static int copy_parameter(const char *name, const char *text, size_t max, const 
     return *ret == NULL ? error_no_memory(err, NULL) : 0;
 }
 
-static int check_proxy(char *proxy, struct error **err)
+static int check_proxy(char *proxy, const struct proxy_allowlist *allowed, struct error **err)
 {
     if (strcmp(proxy, "none") == 0) {
         *proxy = '\0';
@@ -39,7 +39,7 @@ static int check_proxy(char *proxy, struct error **err)
     if (!known || *host == '\0' || *host == '/' || strchr(proxy, ' ') != NULL)
         return error_set(err, GRPC_STATUS_INVALID_ARGUMENT,
                          "httpsProxy is not a URL that begins with http:// or https://, and not \"none\"");
-    return http_check_proxy(proxy, err) < 0 ? error_wrap(err, "httpsProxy") : 0;
+    return proxy_allowlist_check(allowed, proxy, err) < 0 ? error_wrap(err, "httpsProxy") : 0;
 }
 
 static int find_ca(const char *name, const char *dir, char **ret, struct error **err)
@@ -69,8 +69,8 @@ static void compute_digest(struct egress *egress)
     digest_fields(fields, ARRAY_SIZE(fields), egress->digest);
 }
 
-int egress_create(const struct egress_parameters *parameters, const char *ca_dir, struct egress **ret_egress,
-                  struct error **err)
+int egress_create(const struct egress_parameters *parameters, const struct egress_choices *choices,
+                  struct egress **ret_egress, struct error **err)
 {
     cleanup_free char *ca_name = NULL;
     struct egress *egress = calloc(1, sizeof(*egress));
@@ -80,8 +80,8 @@ int egress_create(const struct egress_parameters *parameters, const char *ca_dir
     if (copy_parameter("httpsProxy", parameters->https_proxy, PROXY_MAX, "", &egress->proxy, err) < 0 ||
         copy_parameter("noProxy", parameters->no_proxy, NO_PROXY_MAX, "\t\r\n", &egress->no_proxy, err) < 0 ||
         copy_parameter("caBundleFile", parameters->ca_bundle_file, NAME_MAX_BYTES, "", &ca_name, err) < 0 ||
-        (egress->proxy != NULL && check_proxy(egress->proxy, err) < 0) ||
-        (ca_name != NULL && find_ca(ca_name, ca_dir, &egress->ca_file, err) < 0)) {
+        (egress->proxy != NULL && check_proxy(egress->proxy, choices->proxies, err) < 0) ||
+        (ca_name != NULL && find_ca(ca_name, choices->ca_dir, &egress->ca_file, err) < 0)) {
         egress_unref(egress);
         return -1;
     }

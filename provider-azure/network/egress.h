@@ -5,8 +5,9 @@
  * adds to it, for the mounts of this class alone. The reasons:
  * - One pair of variables per node is too little where teams have proxies of their own, or where only some
  *   vaults are behind one.
- * - A proxy sees only the names of the hosts, because the servers prove their identity through it. So a class
- *   may name any proxy ("none": none).
+ * - A proxy sees only the names of the hosts, because the servers prove their identity through it. But a
+ *   class must not send the provider to any port of the network: it chooses among the proxies that the
+ *   operator allows (proxy_allowlist.h; "none": none).
  * - The author of a trusted certificate can read tokens, and the tokens of a node's managed identity are not
  *   the class author's. So a class only chooses among the files that the operator put into --class-ca-dir, by
  *   a plain name.
@@ -21,6 +22,7 @@
 #include "common/base/error.h"
 #include "common/crypto/digest.h"
 #include "common/http/client.h"
+#include "provider-azure/network/proxy_allowlist.h"
 
 /* Immutable; shared by the requests of a class. */
 struct egress {
@@ -38,10 +40,16 @@ struct egress_parameters {
     const char *ca_bundle_file;
 };
 
-/* Sets *ret_egress: one reference, or NULL when no parameter is given. `ca_dir` is --class-ca-dir, NULL or ""
- * = none. INVALID_ARGUMENT names the parameter. */
-int egress_create(const struct egress_parameters *parameters, const char *ca_dir, struct egress **ret_egress,
-                  struct error **err);
+/* What the operator lets classes choose from. */
+struct egress_choices {
+    const char *ca_dir;                    /* --class-ca-dir; NULL or "" = none */
+    const struct proxy_allowlist *proxies; /* NULL = none */
+};
+
+/* Sets *ret_egress: one reference, or NULL when no parameter is given. INVALID_ARGUMENT names the parameter.
+ */
+int egress_create(const struct egress_parameters *parameters, const struct egress_choices *choices,
+                  struct egress **ret_egress, struct error **err);
 
 /* Takes a reference and returns `egress`. Accepts NULL. */
 struct egress *egress_ref(struct egress *egress);

@@ -25,6 +25,7 @@ NARROWER = {
     "linux.healthzPath": {"type": ["string", "null"], "pattern": "^/"},
     "linux.healthzTimeout": {"type": ["string", "null"], "pattern": INTERVAL},
     "linux.dnsPolicy": {"enum": ["ClusterFirst", "ClusterFirstWithHostNet", "Default", "None", "", None]},
+    "linux.classProxies": {"type": ["array", "null"], "items": {"type": "string", "pattern": "^[^,]+:[0-9]+$"}},
     "linux.volumes": {"type": ["array", "null"]},
     "linux.volumeMounts": {"type": ["array", "null"]},
     "rotationPollInterval": {"type": ["string", "null"], "pattern": INTERVAL},

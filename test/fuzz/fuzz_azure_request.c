@@ -20,8 +20,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (cloud_resolve("AzurePublicCloud", NULL, &cloud, NULL) < 0)
         abort();
     static struct class_reports reports;
+    struct proxy_allowlist *proxies = proxy_allowlist_create("proxy:3128", NULL, 0, NULL);
     const struct request_defaults defaults = {.cloud = &cloud,
-                                              .ca_dir = "/nonexistent",
+                                              .egress = {.ca_dir = "/nonexistent", .proxies = proxies},
                                               .reports = &reports,
                                               .endpoints = {.imds = "http://imds", .nmi = "http://nmi"}};
     cleanup_error struct error *error = NULL;
@@ -42,6 +43,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     string_map_finish(&attributes);
     string_map_finish(&secrets);
+    proxy_allowlist_destroy(proxies);
     cloud_finish(&cloud);
     return 0;
 }

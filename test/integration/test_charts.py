@@ -186,6 +186,46 @@ def test_a_directory_of_providers_that_is_named_twice_is_mounted_once():
     assert flags_of(driver)["additional-provider-volume-paths"] == ""
 
 
+def test_the_former_directory_of_providers_is_not_searched_by_default():
+    driver = container(one(render(DRIVER), "DaemonSet"))
+    assert flags_of(driver)["additional-provider-volume-paths"] == ""
+    assert [mount["name"] for mount in driver["volumeMounts"]] == ["plugin", "registration", "pods", "providers"]
+
+
+def test_the_driver_cannot_write_to_the_directories_of_providers():
+    driver = container(one(render(DRIVER, {"linux": {"additionalProvidersDirs": ["/a"]}}), "DaemonSet"))
+    assert {mount["mountPath"] for mount in driver["volumeMounts"] if mount.get("readOnly")} == {"/var/run/secrets-store-csi-providers", "/a"}
+
+
+def own_pods(chart, values=None, **where):
+    """The pod template's spec of the chart's own program."""
+    items = render(chart, values, **where)
+    name = "csi-secrets-store-csi-driver" if chart == DRIVER else "csi-csi-secrets-store-provider-azure"
+    return one(items, "DaemonSet", name)["spec"]["template"]["spec"]
+
+
+@pytest.mark.parametrize("chart", [DRIVER, PROVIDER])
+@pytest.mark.parametrize("namespace, value, expected", [
+    ("kube-system", "", "system-node-critical"), ("secrets", "", None), ("kube-system", "none", None), ("secrets", "mine", "mine")])
+def test_pods_are_node_critical_where_every_cluster_allows_it(chart, namespace, value, expected):
+    spec = own_pods(chart, {"linux": {"priorityClassName": value}}, namespace=namespace)
+    assert spec.get("priorityClassName") == expected
+
+
+@pytest.mark.parametrize("chart", [DRIVER, PROVIDER])
+def test_the_selinux_context_is_a_value(chart):
+    spec = own_pods(chart, {"linux": {"seLinuxOptions": {"type": "spc_t"}}})
+    for each in (*spec["containers"], *spec.get("initContainers", [])):
+        assert each["securityContext"]["seLinuxOptions"] == {"type": "spc_t"}
+
+
+def test_proxies_of_classes_and_mounted_files_are_allowed_to_the_provider():
+    values = {"linux": {"classProxies": ["a.example:3128", "b.example:80"], "volumeMounts": [{"name": "c", "mountPath": "/clouds"}]}}
+    flags = flags_of(own_pods(PROVIDER, values)["containers"][0])
+    assert flags["class-proxies"] == "a.example:3128,b.example:80" and flags["sandbox-allow"] == "/clouds"
+    assert not {"class-proxies", "sandbox-allow"} & flags_of(own_pods(PROVIDER)["containers"][0]).keys()
+
+
 def test_without_metrics_no_port_is_opened_for_them():
     items = render(DRIVER, {"linux": {"metricsAddr": ""}, "networkPolicy": {"enabled": True}})
     assert [port["name"] for port in container(one(items, "DaemonSet"))["ports"]] == ["healthz"]

@@ -29,7 +29,7 @@ def test_version_is_one_json_line_with_the_known_keys(scratch, flag):
     result = run(scratch, flag)
     assert result.returncode == 0 and result.stdout.count("\n") == 1 and result.stderr == ""
     version = json.loads(result.stdout)
-    assert list(version) == ["BuildVersion", "GitCommit", "BuildDate"]
+    assert list(version) == ["BuildVersion", "GitCommit", "BuildDate", "Sandbox"]
     assert version["BuildVersion"] == (ROOT / "VERSION").read_text().strip() and datetime.fromisoformat(version["BuildDate"])
 
 

@@ -13,7 +13,7 @@ from harness import kube, mounts, rpc
 from harness.process import wait_until
 from harness.programs import metric_sum
 from harness.rpc import CODES
-from harness.syscall_faults import ONE_WORKER, SyscallFault
+from harness.syscall_faults import ONE_WORKER, WITHOUT_FILTER, SyscallFault
 
 NO_ENLARGING = ("fspick,mount", "error=EPERM")
 OLD = {"file": b"o" * 100_000, "sub/file": b"o" * 1_000}
@@ -45,8 +45,8 @@ def published(node, start_driver, emulator, provider):
     """(driver, publish request) of a volume that holds OLD."""
     emulator.put_object("pods", kube.pod())
     emulator.put_object("secretproviderclasses", kube.spc())
-    driver = start_driver(f"--kubeconfig={emulator.kubeconfig}", "--enable-secret-rotation=true", "--rotation-poll-interval=0", standalone=False,
-                          env=ONE_WORKER)
+    driver = start_driver(f"--kubeconfig={emulator.kubeconfig}", "--enable-secret-rotation=true", "--rotation-poll-interval=0", WITHOUT_FILTER,
+                          standalone=False, env=ONE_WORKER)
     request = rpc.publish_request(node.target())
     driver.publish(request)
     assert mounts.contents(node.target()) == OLD
@@ -115,7 +115,7 @@ def test_a_full_volume_keeps_its_old_contents_through_a_publish(published, node,
 def test_no_space_at_any_step_of_a_first_mount_leaves_nothing(node, start_driver, provider, call):
     """The tmpfs of a first mount is made for its contents; strace injects the error of a machine without space for it."""
     node.add_class()
-    driver, target, failures = start_driver(env=ONE_WORKER), node.target(), 0
+    driver, target, failures = start_driver(WITHOUT_FILTER, env=ONE_WORKER), node.target(), 0
     request = rpc.publish_request(target)
     while True:
         with SyscallFault(driver, call, f"error=ENOSPC:when={failures + 1}"):

@@ -32,12 +32,12 @@ def start(node, cloud, scratch):
     cloud.reset()
     started = []
 
-    def go(*servers, hosts="", options=SEARCH):
+    def go(*servers, hosts="", options=SEARCH, flags=()):
         resolv = "".join(f"nameserver {server if isinstance(server, str) else server.address}\n" for server in servers) + options
         (scratch / "resolv.conf").write_text(resolv)
         (scratch / "hosts").write_text("127.0.0.1 localhost\n" + hosts)
         script = f'mount --bind {scratch}/resolv.conf /etc/resolv.conf && mount --bind {scratch}/hosts /etc/hosts && exec "$@"'
-        azure = Azure(node, cloud, wrapper=("unshare", "--mount", "sh", "-c", script, "sh"))
+        azure = Azure(node, cloud, flags, wrapper=("unshare", "--mount", "sh", "-c", script, "sh"))
         started.append(azure)
         return azure
     yield go
@@ -122,9 +122,9 @@ def test_a_name_that_does_not_exist_costs_few_queries(start):
 def test_the_search_list_serves_short_names(start, cloud):
     """`proxy.infra` is a Service of another namespace: not there as it is, found with the search list."""
     with NameServer("proxy.infra.svc.cluster.local") as server, socket.create_server(("127.0.0.1", 0)) as proxy:
-        azure = start(server)
+        port = proxy.getsockname()[1]
+        azure = start(server, flags=[f"--class-proxies=proxy.infra:{port}"])
         with rpc.Client(azure.socket) as client:
-            port = proxy.getsockname()[1]
             call = client.future(rpc.MOUNT, mount_request(
                 httpsProxy=f"http://proxy.infra:{port}"), 20)
             proxy.settimeout(15)

@@ -32,7 +32,7 @@ def run(*arguments, env=None):
 def test_version_is_one_json_line(flag):
     result = run(flag)
     assert result.returncode == 0 and result.stdout.count("\n") == 1
-    assert set(json.loads(result.stdout)) == {"version", "buildDate"}
+    assert set(json.loads(result.stdout)) == {"version", "buildDate", "sandbox"}
 
 
 @pytest.mark.parametrize("flag", ["-h", "--help", "-help"])

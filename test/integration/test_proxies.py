@@ -1,6 +1,7 @@
 """Proxies and trusted certificates, of the process and of one class; TLS through a real CONNECT proxy."""
 
 import json
+import socket
 import subprocess
 
 import pytest
@@ -140,7 +141,7 @@ def test_a_proxy_that_fails_is_named(proxy, start_remote, broken, text):
 
 def test_a_class_has_a_proxy_of_its_own(proxy, start_remote, emulator):
     mine, yours = proxy(), proxy()
-    azure = start_remote(env={"HTTPS_PROXY": yours.url})
+    azure = start_remote(f"--class-proxies={mine.address}", env={"HTTPS_PROXY": yours.url})
     with Pods(azure.socket) as pods:
         assert texts(pods.mount(mount_request(httpsProxy=mine.url))) == VALUE
         assert set(mine.tunnels) == remote_names(emulator) and yours.tunnels == []
@@ -161,7 +162,7 @@ def test_a_class_can_do_without_the_proxy_of_the_environment(proxy, start_remote
 
 def test_reads_in_flight_and_cached_responses_do_not_cross_routes(proxy, start_remote, emulator):
     one, other = proxy(), proxy()
-    azure = start_remote()
+    azure = start_remote(f"--class-proxies=unused.example:3128, {one.address},{other.url}")
     with Pods(azure.socket, in_flight=2) as pods:
         first = pods.mount(mount_request(httpsProxy=one.url))
         versions = [(item.id, item.version) for item in first.object_version]
@@ -172,6 +173,38 @@ def test_reads_in_flight_and_cached_responses_do_not_cross_routes(proxy, start_r
         emulator.reset_counters()
         pods.mount_all([mount_request(pod=f"p{i}", httpsProxy=url) for i, url in enumerate((one.url, other.url))])
         assert emulator.vault_requests == 2
+
+
+def test_a_class_reaches_no_proxy_that_the_operator_did_not_allow(proxy, start_remote, emulator):
+    """An open port that speaks, one that is open and silent, a closed one and a name that does not exist are all the same to the class."""
+    allowed, other = proxy(), proxy()
+    azure = start_remote(f"--class-proxies={allowed.address}", env={"HTTPS_PROXY": allowed.url})
+    with Pods(azure.socket) as pods, socket.create_server(("127.0.0.1", 0)) as silent:
+        silent.settimeout(0.2)
+        hosts = (other.address, f"127.0.0.1:{silent.getsockname()[1]}", f"127.0.0.1:{free_port()}", "no-such-name.example:3128",
+                 allowed.address.replace("127.0.0.1", "127.0.0.2"))
+        answers = [pods.outcome(mount_request(httpsProxy=f"http://{host}")) for host in hosts]
+        with pytest.raises(TimeoutError):
+            silent.accept()
+        assert texts(pods.mount(mount_request(httpsProxy=allowed.url))) == VALUE
+    assert {answer.code() for answer in answers} == {CODES.INVALID_ARGUMENT}
+    assert {answer.details() for answer in answers} == {
+        "failed to mount objects, error: httpsProxy: the proxy is not one of the provider's --class-proxies"}
+    assert other.requests == []
+
+
+def test_the_proxies_of_the_environment_are_allowed(proxy, start_remote):
+    one, other = proxy(), proxy()
+    azure = start_remote(env={"HTTPS_PROXY": one.url, "HTTP_PROXY": other.url + "\r\n"})
+    with Pods(azure.socket) as pods:
+        for url in (one.url, other.url):
+            assert texts(pods.mount(mount_request(httpsProxy=url))) == VALUE
+
+
+@pytest.mark.parametrize("value", ["proxy.example", "proxy.example:", "proxy.example:http", ":3128", "a b:1"])
+def test_a_malformed_entry_of_the_allowlist_stops_the_start(start_azure, value):
+    with pytest.raises(AssertionError, match=f"--class-proxies: '{value}'"):
+        start_azure(f"--class-proxies=good.example:3128,{value}")
 
 
 @pytest.mark.parametrize("parameters,text", [

@@ -23,6 +23,13 @@ spec:
 """
 
 
+# Tests end at the first system call that the sandbox does not know. Tools that run a program inside themselves make calls of their own, and so does
+# the code that writes coverage.
+def sandbox_flag(wrapper=()):
+    inside = any(Path(str(word)).name in ("valgrind", "strace") for word in wrapper)
+    return "--sandbox=off" if inside or "coverage" in BUILD.name else "--sandbox=kill"
+
+
 class Node:
     """The directories of one node, below a short path (socket paths are limited to 107 bytes)."""
 
@@ -61,7 +68,7 @@ class Driver(Process):
         self.metrics_port = free_port()
         argv = [*wrapper, BUILD / "bin/secrets-store-driver", f"--endpoint=unix://{node.csi_socket}", "--nodeid=node-1",
                 f"--provider-volume={node.providers}", "--additional-provider-volume-paths=",
-                f"--metrics-addr=127.0.0.1:{self.metrics_port}", *self.default_flags(node, standalone), *flags]
+                f"--metrics-addr=127.0.0.1:{self.metrics_port}", sandbox_flag(wrapper), *self.default_flags(node, standalone), *flags]
         super().__init__(name, argv, node.directory, env=env)
         self.client = None
         self.wait_ready(120 if wrapper else 20)  # valgrind and the like take their time
@@ -115,7 +122,7 @@ class Azure(Process):
         self.metrics_port = free_port()
         argv = [*wrapper, BUILD / "bin/secrets-store-provider-azure", f"--endpoint=unix://{self.socket}",
                 f"--healthz-port={self.health_port}", f"--prometheus-port={self.metrics_port}",
-                "--cloud-name=AzureStackCloud", "-v=5", *flags]
+                "--cloud-name=AzureStackCloud", "-v=5", sandbox_flag(wrapper), *flags]
         environment = {**emulator.provider_environment(), **(env or {})}
         super().__init__(name, argv, node.directory, env={key: value for key, value in environment.items() if value is not None})
         self.wait_ready(120 if wrapper else 20)  # valgrind and the like take their time

@@ -16,7 +16,8 @@ class Proxy:
         self._sockets = []
         self._server = socket.create_server(("127.0.0.1", 0))
         self.port = self._server.getsockname()[1]
-        self.url = f"http://127.0.0.1:{self.port}"
+        self.address = f"127.0.0.1:{self.port}"
+        self.url = f"http://{self.address}"
         threading.Thread(target=self._accept, daemon=True).start()
 
     def _accept(self):

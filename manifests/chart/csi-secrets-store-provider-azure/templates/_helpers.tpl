@@ -64,6 +64,12 @@ networkPolicy: { enabled: true, egressPorts: [443, 80] }
 {{- toYaml (ternary $strategy (omit $strategy "rollingUpdate") (eq (default "RollingUpdate" $strategy.type) "RollingUpdate")) -}}
 {{- end -}}
 
+{{- /* Clusters may refuse system-node-critical outside kube-system: a quota, an admission plugin. */ -}}
+{{- define "sscpa.priorityClass" -}}
+{{- $name := .Values.linux.priorityClassName | default (ternary "system-node-critical" "none" (eq .Release.Namespace "kube-system")) -}}
+{{- if ne $name "none" }}{{ $name }}{{ end -}}
+{{- end -}}
+
 {{- define "sscpa.name" -}}
 {{- default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" -}}
 {{- end -}}

@@ -66,6 +66,12 @@ classValidation: { enabled: true, action: Warn }
 {{- end -}}
 {{- end -}}
 
+{{- /* Clusters may refuse system-node-critical outside kube-system: a quota, an admission plugin. */ -}}
+{{- define "sscd.priorityClass" -}}
+{{- $name := .Values.linux.priorityClassName | default (ternary "system-node-critical" "none" (eq .Release.Namespace "kube-system")) -}}
+{{- if ne $name "none" }}{{ $name }}{{ end -}}
+{{- end -}}
+
 {{- define "sscd.name" -}}
 {{- default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" -}}
 {{- end -}}

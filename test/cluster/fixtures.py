@@ -19,12 +19,12 @@ _numbers = itertools.count(1)
 
 @pytest.fixture(scope="session")
 def control_plane():
-    """etcd, kube-apiserver and kube-controller-manager with our CRDs, exactly our roles, and the policy that checks classes."""
+    """etcd, kube-apiserver and kube-controller-manager with our CRDs, exactly our roles, and our admission policies."""
     plane = ControlPlane(SCRATCH / "control-plane", kubernetes_programs("kube-apiserver", "kube-controller-manager"))
     try:
         manifests.establish(plane.admin, manifests.crds())
         wait_until(lambda: plane.admin.find("namespaces", None, "kube-system"), 30, "the namespace kube-system", pause=0.02)
-        for item in [*manifests.rbac(), *manifests.class_validation()]:
+        for item in [*manifests.rbac(), *manifests.policies()]:
             plane.admin.apply(item)
         yield plane
     finally:

@@ -29,6 +29,15 @@ def rbac():
 
 def class_validation():
     """The policy that checks classes when they are written, and its binding."""
+    return [item for item in policies() if not item["metadata"]["name"].startswith("secrets-store-csi-driver-")]
+
+
+def driver_admission():
+    """The policies that confine the driver's account, and their bindings."""
+    return [item for item in policies() if item["metadata"]["name"].startswith("secrets-store-csi-driver-")]
+
+
+def policies():
     return load("deploy", ("ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"))
 
 

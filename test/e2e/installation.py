@@ -50,7 +50,7 @@ class Installation:
     def install(self):
         """`kubectl apply -f manifests/crds/ -f manifests/deploy/`, and wait until it serves."""
         manifests.establish(self.admin, manifests.crds())
-        for item in [*manifests.rbac(), *manifests.class_validation(), self.csidriver()]:
+        for item in [*manifests.rbac(), *manifests.policies(), self.csidriver()]:
             self.admin.apply(item)
         self.apply_driver()
         self.apply_provider()
@@ -62,7 +62,7 @@ class Installation:
         """The same backwards, but for the definitions: people's classes go with them."""
         for name in (DRIVER, PROVIDER):
             self.remove(name)
-        for item in [*manifests.rbac(), *manifests.class_validation(), self.csidriver()]:
+        for item in [*manifests.rbac(), *manifests.policies(), self.csidriver()]:
             plural = self.admin.plural_of(item["apiVersion"], item["kind"])
             self.admin.delete(plural, item["metadata"].get("namespace"), item["metadata"]["name"])
 

@@ -27,6 +27,7 @@ prometheusRule: {}
 grafanaDashboard: { labels: { grafana_dashboard: "1" } }
 networkPolicy: { enabled: true, egressPorts: [443, 6443] }
 classValidation: { enabled: true, action: Warn }
+driverAdmission: { enabled: true }
 {{- end -}}
 
 {{- /* Sets what is missing in the map "values" to what the map "defaults" has, at every depth. */ -}}

@@ -14,6 +14,7 @@
 #include "common/http/client.h"
 #include "common/process/endpoint.h"
 #include "common/process/lifecycle.h"
+#include "common/process/memory_lock.h"
 #include "common/process/metrics.h"
 #include "driver/base/worker.h"
 #include "driver/class/class_files.h"
@@ -461,8 +462,11 @@ static int enter_sandbox(struct program *program, struct error **err)
 {
     enum sandbox_mode mode = SANDBOX_ON;
 
-    if (sandbox_mode_parse(program->settings.sandbox, &mode, err) < 0 ||
-        sandbox_enter(&driver_sandbox_needs, mode, &program->loop, program->log, program->metrics, err) < 0)
+    if (sandbox_mode_parse(program->settings.sandbox, &mode, err) < 0)
+        return -1;
+    (void)memory_lock_enter(mode == SANDBOX_OFF ? MEMORY_LOCK_RIGHTS_KEPT : MEMORY_LOCK_RIGHTS_DROPPED,
+                            program->log, program->metrics);
+    if (sandbox_enter(&driver_sandbox_needs, mode, &program->loop, program->log, program->metrics, err) < 0)
         return -1;
     return worker_pool_start(&program->loop, err);
 }

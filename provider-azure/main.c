@@ -13,6 +13,7 @@
 #include "common/http/client.h"
 #include "common/http/metrics_page.h"
 #include "common/process/lifecycle.h"
+#include "common/process/memory_lock.h"
 #include "common/process/metrics.h"
 #include "common/provider_server.h"
 #include "provider-azure/endpoint/endpoint_health.h"
@@ -286,6 +287,8 @@ static int enter_sandbox(struct program *program, struct error **err)
     if (sandbox_mode_parse(program->settings.sandbox, &mode, err) < 0 ||
         azure_sandbox_init(&sandbox, &input, err) < 0)
         return -1;
+    (void)memory_lock_enter(mode == SANDBOX_OFF ? MEMORY_LOCK_RIGHTS_KEPT : MEMORY_LOCK_RIGHTS_DROPPED,
+                            program->log, program->metrics);
     ret = sandbox_enter(&sandbox.needs, mode, &program->loop, program->log, program->metrics, err);
     azure_sandbox_finish(&sandbox);
     return ret;

@@ -12,9 +12,10 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 
+#include "common/base/secret_arena.h"
+
 struct secret {
     size_t len;
-    size_t cap; /* bytes to wipe: len at creation, plus the NUL */
     uint8_t data[];
 };
 
@@ -26,14 +27,13 @@ void secret_wipe(void *ptr, size_t len)
 
 struct secret *secret_create(size_t len)
 {
-    size_t cap = 0, size = 0;
-    if (__builtin_add_overflow(len, 1, &cap) || __builtin_add_overflow(sizeof(struct secret), cap, &size))
+    size_t size = 0;
+    if (__builtin_add_overflow(sizeof(struct secret) + 1, len, &size)) /* the NUL */
         return NULL;
-    struct secret *secret = calloc(1, size);
+    struct secret *secret = secret_calloc(1, size);
     if (secret == NULL)
         return NULL;
     secret->len = len;
-    secret->cap = cap;
     return secret;
 }
 
@@ -81,22 +81,29 @@ bool secret_equal(const struct secret *a, const struct secret *b)
 
 void secret_destroy(struct secret *secret)
 {
-    if (secret == NULL)
-        return;
-    secret_wipe(secret->data, secret->cap);
-    free(secret);
+    secret_free(secret);
 }
 
 /* --- the wiping allocator --- */
 
+static size_t usable_size(void *ptr)
+{
+    return secret_arena_owns(ptr) ? secret_arena_block_size(ptr) : malloc_usable_size(ptr);
+}
+
 void *secret_malloc(size_t size)
 {
-    return malloc(size);
+    void *ptr = secret_arena_alloc(size);
+
+    return ptr != NULL ? ptr : malloc(size);
 }
 
 void *secret_calloc(size_t count, size_t size)
 {
-    return calloc(count, size);
+    size_t bytes = 0;
+    void *ptr = __builtin_mul_overflow(count, size, &bytes) ? NULL : secret_arena_alloc(bytes);
+
+    return ptr != NULL ? memset(ptr, 0, bytes) : calloc(count, size);
 }
 
 void *secret_realloc(void *ptr, size_t size)
@@ -107,10 +114,10 @@ void *secret_realloc(void *ptr, size_t size)
         secret_free(ptr);
         return NULL;
     }
-    size_t old = malloc_usable_size(ptr);
+    size_t old = usable_size(ptr);
     if (size <= old && size > old / 2)
         return ptr; /* still fits well: no copy to leave behind */
-    void *moved = malloc(size);
+    void *moved = secret_malloc(size);
     if (moved == NULL)
         return NULL;
     memcpy(moved, ptr, old < size ? old : size);
@@ -131,8 +138,11 @@ void secret_free(void *ptr)
 {
     if (ptr == NULL)
         return;
-    secret_wipe(ptr, malloc_usable_size(ptr));
-    free(ptr);
+    secret_wipe(ptr, usable_size(ptr));
+    if (secret_arena_owns(ptr))
+        secret_arena_free(ptr);
+    else
+        free(ptr);
 }
 
 void secret_install_json_hooks(void)

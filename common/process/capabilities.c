@@ -61,3 +61,12 @@ int capabilities_bound(const int *keep, size_t n_keep, struct error **err)
     }
     return 0;
 }
+
+bool capabilities_have(int capability)
+{
+    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct sets[_LINUX_CAPABILITY_U32S_3] = {0};
+
+    return syscall(SYS_capget, &header, sets) == 0 &&
+           (sets[capability / 32].effective >> (capability % 32) & 1) != 0;
+}

@@ -6,6 +6,7 @@
 #ifndef COMMON_PROCESS_CAPABILITIES_H
 #define COMMON_PROCESS_CAPABILITIES_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "common/base/error.h"
@@ -19,5 +20,8 @@ int capabilities_keep(const int *keep, size_t n_keep, struct error **err);
  * CAP_SETPCAP unless there is nothing to drop: call before capabilities_keep(). -1 with err set
  * (PERMISSION_DENIED) without it. */
 int capabilities_bound(const int *keep, size_t n_keep, struct error **err);
+
+/* Whether this thread has the capability, effective. */
+bool capabilities_have(int capability);
 
 #endif

@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "common/base/cleanup.h"
+#include "common/base/secret_arena.h"
 #include "common/base/utf8.h"
 
 enum { MAX_LABEL_VALUE_BYTES = 256 }; /* label values are names and codes; longer ones are cut */
@@ -42,6 +43,7 @@ struct metrics {
     struct metric_family *first;
     struct metric_family **last; /* families are printed in the order of registration */
     bool with_process;
+    bool with_secret_memory;
     const struct log *log;            /* NULL = its lines are not counted */
     const struct byte_budget *budget; /* NULL = none */
 };
@@ -240,6 +242,11 @@ void metrics_add_log(struct metrics *metrics, const struct log *log)
 void metrics_add_byte_budget(struct metrics *metrics, const struct byte_budget *budget)
 {
     metrics->budget = budget;
+}
+
+void metrics_add_secret_memory(struct metrics *metrics)
+{
+    metrics->with_secret_memory = true;
 }
 
 /* Numbers are printed with as few digits as give back the same double: 0.1, not 0.10000000000000001. */
@@ -476,6 +483,11 @@ int metrics_render(const struct metrics *metrics, struct buffer *out, struct err
             METRIC_COUNTER, (double)log_dropped(metrics->log), err) < 0)
         return -1;
     if (metrics->budget != NULL && render_budget(out, metrics->budget, err) < 0)
+        return -1;
+    if (metrics->with_secret_memory &&
+        render_gauge(out, "secret_memory_overflows_total",
+                     "Blocks for secrets that did not fit into the locked memory and may reach the swap.",
+                     METRIC_COUNTER, (double)secret_arena_overflows(), err) < 0)
         return -1;
     return metrics->with_process ? render_process(out, err) : 0;
 }

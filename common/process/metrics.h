@@ -61,6 +61,8 @@ void metrics_add_log(struct metrics *metrics, const struct log *log);
 /* Adds mount_bytes_in_flight, mounts_waiting_for_memory and mount_memory_wait_seconds_total, read at each
  * rendering. `budget` is borrowed. */
 void metrics_add_byte_budget(struct metrics *metrics, const struct byte_budget *budget);
+/* Adds secret_memory_overflows_total (secret_arena.h), read at each rendering. */
+void metrics_add_secret_memory(struct metrics *metrics);
 
 /* Appends the text exposition. -1 with err set (RESOURCE_EXHAUSTED) when `out` is full. */
 int metrics_render(const struct metrics *metrics, struct buffer *out, struct error **err);

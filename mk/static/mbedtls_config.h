@@ -46,3 +46,6 @@
 
 /* Records of the peer may be 16 KiB; what we send goes out in smaller ones. */
 #define MBEDTLS_SSL_OUT_CONTENT_LEN 8192
+
+/* Its buffers can be in memory that never reaches swap (common/crypto/tls_memory.h). */
+#define MBEDTLS_PLATFORM_MEMORY

@@ -1,0 +1,46 @@
+/*
+ * secret_arena.h - memory for secrets that never reaches swap, for the wiping allocator (secret.h).
+ *
+ * For processes that may lock only little memory (RLIMIT_MEMLOCK): one region, locked as its pages are
+ * touched (mlock2(2), MLOCK_ONFAULT), handed out in blocks whose sizes are powers of two (a buddy allocator:
+ * D. Knuth, The Art of Computer Programming, volume 1, 2.5). What does not fit comes from malloc() and is
+ * counted. There is one arena per process, as there is one malloc(); without one the functions below know no
+ * block. From any thread.
+ */
+#ifndef COMMON_BASE_SECRET_ARENA_H
+#define COMMON_BASE_SECRET_ARENA_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/base/error.h"
+
+enum {
+    SECRET_ARENA_BLOCK_MIN = 64,
+    SECRET_ARENA_BYTES_MIN = 64 * 1024,
+    SECRET_ARENA_BYTES_MAX = 16 * 1024 * 1024,
+};
+
+/* Makes the arena, of the largest power of two up to `bytes` and SECRET_ARENA_BYTES_MAX; returns its size. 0
+ * with err set if there is one, `bytes` is too small, or the kernel refuses. It lives as long as the process.
+ */
+size_t secret_arena_create(size_t bytes, struct error **err);
+
+/* A block of at least `size` bytes with undefined content, aligned to SECRET_ARENA_BLOCK_MIN; NULL if there
+ * is no arena or no room. */
+void *secret_arena_alloc(size_t size);
+
+/* Whether `ptr` is a block of the arena. */
+bool secret_arena_owns(const void *ptr);
+
+/* The usable size of one. */
+size_t secret_arena_block_size(const void *ptr);
+
+/* Returns a block, which the caller has wiped. */
+void secret_arena_free(void *ptr);
+
+/* Blocks that did not fit, so far. */
+uint64_t secret_arena_overflows(void);
+
+#endif

@@ -176,6 +176,23 @@ build_cmocka() {
     cflags="$cflags -DHAVE_CONFIG_H -I. -I$src/cmocka/include" one_file "$src/cmocka/src/cmocka.c" libcmocka.a
 }
 build_curl() {
+    # Its printf appends each character for itself. With the token in a header that is a quarter of what a secret costs the provider: headers
+    # are not formatted, the rest is appended in place while there is room.
+    sed -i 's|  result = curlx_dyn_addf(req, "%s\\r\\n", origp);|{\
+        result = curlx_dyn_add(req, origp);\
+        if(!result)\
+          result = curlx_dyn_add(req, "\\r\\n");\
+      }|' "$src/curl/lib/http.c"
+    grep -q 'result = curlx_dyn_add(req, origp);' "$src/curl/lib/http.c"
+    grep -q 'there is room' "$src/curl/lib/mprintf.c" || sed -i '/^static int alloc_addbyter/,/^}/s|  CURLcode result = |  CURLcode result;\
+  struct dynbuf *buffer = infop->b;\
+  if(buffer->leng + 2 <= buffer->allc) { /* there is room */\
+    buffer->bufr[buffer->leng++] = (char)outc;\
+    buffer->bufr[buffer->leng] = 0;\
+    return 0;\
+  }\
+  result = |' "$src/curl/lib/mprintf.c"
+    grep -q 'there is room' "$src/curl/lib/mprintf.c"
     with_cmake "$src/curl" -DBUILD_CURL_EXE=OFF -DBUILD_STATIC_LIBS=ON -DBUILD_LIBCURL_DOCS=OFF -DBUILD_MISC_DOCS=OFF \
         -DENABLE_CURL_MANUAL=OFF -DBUILD_EXAMPLES=OFF -DHTTP_ONLY=ON -DCURL_USE_OPENSSL=OFF -DCURL_USE_MBEDTLS=ON -DUSE_NGHTTP2=ON \
         -DCURL_USE_PKGCONFIG=OFF -DCURL_USE_LIBPSL=OFF -DCURL_USE_LIBSSH2=OFF -DUSE_LIBIDN2=OFF -DCURL_ZLIB=OFF -DCURL_BROTLI=OFF \

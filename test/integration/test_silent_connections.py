@@ -46,14 +46,15 @@ def test_the_vault(azure, emulator, protocol):
         response, seconds = timed(pods.mount, mount_request(SECRETS, pod="meets-it"))
         assert texts(response) == {name: f"value of {name}" for name in SECRETS}
         assert seconds < EXTRA_S * PATIENCE, seconds
-        assert silent(azure) >= 1 and restarted(azure) == len(SECRETS)
+        started_again = restarted(azure)
+        assert silent(azure) >= 1 and (started_again == len(SECRETS) if protocol == "h2" else started_again >= 1)
         assert metric_sum(azure.metrics(), "azure_http_retries_total", service="vault") == 0  # not after the full time of a try
         made = emulator.counters()["connections"] - before
         assert made == 1 if protocol == "h2" else 1 <= made <= len(SECRETS)
         for i in range(3):
             _, seconds = timed(pods.mount, mount_request(SECRETS, pod=f"after-{i}"))
             assert seconds < SOON_S * PATIENCE, seconds
-        assert restarted(azure) == len(SECRETS)
+        assert restarted(azure) == started_again
         assert "a kept connection fell silent" in azure.log
 
 

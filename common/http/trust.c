@@ -280,10 +280,12 @@ static int on_verify(X509_STORE_CTX *chain, void *arg)
     return 0;
 }
 
-/* The call that makes a connection holds `arg` until the handshake is over. */
+/* The call that makes a connection holds `arg` until the handshake is over. OpenSSL wipes what it has
+ * decrypted only on request; mbedTLS always does. */
 static CURLcode on_tls_config(CURL *easy, void *context, void *arg)
 {
     (void)easy;
+    (void)SSL_CTX_set_options(context, SSL_OP_CLEANSE_PLAINTEXT);
     SSL_CTX_set_cert_verify_callback(context, on_verify, arg);
     return CURLE_OK;
 }

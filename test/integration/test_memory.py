@@ -3,6 +3,7 @@
 import base64
 import json
 import secrets as random_source
+from pathlib import Path
 
 import pytest
 from grpc import RpcError
@@ -11,7 +12,7 @@ from harness import tutorial
 from harness.azure_mounts import Pods, mount_request
 from harness.identities import TOKENS, Certificate, Issuer, subject_of, tokens_json
 from harness.memory import memory_contains, traces
-from harness.process import BUILD, wait_until
+from harness.process import wait_until
 from harness.scripted_provider import mount_response
 from harness.secret_sync import ROTATE, secret_object
 
@@ -38,11 +39,17 @@ array:
     objectType: secret
     objectEncoding: base64
 """
+# What passes through HTTP/2 frames. libcurl hands nghttp2 its allocator, which wipes; that of Debian 12 does not yet.
+FROM_THE_CLOUD = {"a secret", "a member of JSON", "base64 inside", "a key from the vault", "a token", "the client secret",
+                  "a wrong client secret", "the service account token"}
+SYNCED = {"a secret", "a rotated secret", "a private key"}
 
 
-# OpenSSL, with which we build for development, gives the memory of a decrypted record back as it is; mbedTLS, in what is shipped, wipes it.
-RECORDS_ARE_WIPED = BUILD.name == "static"
-FROM_THE_CLOUD = {"a secret", "a member of JSON", "base64 inside", "a key from the vault", "a token"}
+def wipes_frames(process):
+    """True for the static build and for a libcurl that uses the function with an allocator."""
+    maps = Path(f"/proc/{process.pid}/maps").read_text()
+    libraries = {line.split()[-1] for line in maps.splitlines() if "/libcurl" in line}
+    return all(b"nghttp2_session_client_new3" in Path(library).read_bytes() for library in libraries)
 
 
 def canary():
@@ -65,7 +72,7 @@ def kept(process, wanted):
     return {label for label, needles in wanted.items() if needles & found}
 
 
-@pytest.mark.slow  # connections are kept for 90 seconds, and with them the TLS library's last record
+@pytest.mark.slow  # connections are kept for 90 seconds, and with them what libcurl read last
 def test_the_provider_forgets_contents_credentials_and_tokens(start_azure, emulator):
     values = {label: canary() for label in ("a secret", "a member of JSON", "base64 inside", "the client secret", "a wrong client secret",
                                             "the password of a PKCS#12 file", "the password of a PEM file", "tokens that are no JSON")}
@@ -109,10 +116,11 @@ def test_the_provider_forgets_contents_credentials_and_tokens(start_azure, emula
               "a key from the vault": key_traces(served)}
     assert "a token" in kept(azure, wanted), "tokens are still good: the means do not work"
     wait_until(lambda: emulator.counters()["connections_open"] == 0, timeout=150, what="the idle connections to be closed", pause=1)
-    assert kept(azure, wanted) - (set() if RECORDS_ARE_WIPED else FROM_THE_CLOUD) == set()
+    assert kept(azure, wanted) - (set() if wipes_frames(azure) else FROM_THE_CLOUD) == set()
 
 
-def test_the_driver_forgets_contents_credentials_and_conversions(synced, scripted):
+@pytest.mark.slow  # as above
+def test_the_driver_forgets_contents_credentials_and_conversions(synced, scripted, emulator):
     values = {label: canary() for label in ("a secret", "a rotated secret", "the client secret", "the service account token",
                                             "a file that is refused")}
     bundle = Certificate("bundle")
@@ -135,4 +143,5 @@ def test_the_driver_forgets_contents_credentials_and_conversions(synced, scripte
 
     wanted = {**{label: traces(value) for label, value in values.items()}, "a private key": key_traces(bundle)}
     assert memory_contains(synced.driver.pid, {b"azure-kvname"}), "the means do not work"
-    assert kept(synced.driver, wanted) == set()
+    wait_until(lambda: emulator.counters()["connections_open"] == 0, timeout=150, what="the idle connections to be closed", pause=1)
+    assert kept(synced.driver, wanted) - (set() if wipes_frames(synced.driver) else SYNCED) == set()

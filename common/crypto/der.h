@@ -27,9 +27,10 @@ enum {
     DER_CONTEXT_0_CONSTRUCTED = 0xa0, /* [0], constructed */
 };
 
+/* `bytes` may be NULL without any. */
 static inline struct der der_span(const uint8_t *bytes, size_t len)
 {
-    return (struct der){.at = bytes, .end = bytes + len};
+    return (struct der){.at = bytes, .end = len > 0 ? bytes + len : bytes};
 }
 
 static inline size_t der_len(struct der der)

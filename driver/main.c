@@ -603,6 +603,15 @@ static void log_start(const struct program *program)
             "this kernel's tmpfs cannot be kept out of swap (needs Linux 6.4): encrypt swap or switch it off");
 }
 
+/* A wrong value is reported when the sandbox is entered. */
+static void prepare_sandbox(const struct settings *settings)
+{
+    enum sandbox_mode mode = SANDBOX_ON;
+
+    (void)sandbox_mode_parse(settings->sandbox, &mode, NULL);
+    sandbox_prepare(mode);
+}
+
 /* `word`: the first of the command line that is no flag; NULL = there is none. */
 static int run(struct program *program, const char *word)
 {
@@ -613,6 +622,7 @@ static int run(struct program *program, const char *word)
                    (int)program->settings.verbosity);
     if (word != NULL) /* `--flag false`: a boolean takes its value behind a '=' */
         log_warning(program->log, "not a flag: ignored with everything after it", LOG_STR("word", word));
+    prepare_sandbox(&program->settings);
     if (uv_loop_init(&program->loop) != 0) {
         log_error(program->log, "the event loop cannot be created");
         return 1;

@@ -349,6 +349,15 @@ static int prepare_socket_directory(const struct settings *settings, struct erro
     return ret;
 }
 
+/* A wrong value is reported when the sandbox is entered. */
+static void prepare_sandbox(const struct settings *settings)
+{
+    enum sandbox_mode mode = SANDBOX_ON;
+
+    (void)sandbox_mode_parse(settings->sandbox, &mode, NULL);
+    sandbox_prepare(mode);
+}
+
 static int print_version(const struct settings *settings)
 {
     cleanup_error struct error *error = NULL;
@@ -404,6 +413,7 @@ int main(int argc, char **argv)
                    (int)program.settings.verbosity);
     if (program.settings.log_format_json)
         log_split(program.log, STDOUT_FILENO);
+    prepare_sandbox(&program.settings);
     if (uv_loop_init(&program.loop) != 0) {
         log_error(program.log, "the event loop cannot be created");
         return 1;

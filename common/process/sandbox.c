@@ -41,6 +41,12 @@ static int forbid_new_privileges(struct error **err)
     return 0;
 }
 
+void sandbox_prepare(enum sandbox_mode mode)
+{
+    if (mode != SANDBOX_OFF && forbid_new_privileges(NULL) == 0)
+        (void)seccomp_forbid_io_uring(NULL);
+}
+
 static int set_part(enum part part, const struct sandbox_needs *needs, enum sandbox_mode mode,
                     struct error **err)
 {

@@ -40,6 +40,10 @@ struct sandbox_needs {
 /* The value of --sandbox. INVALID_ARGUMENT names it. */
 int sandbox_mode_parse(const char *text, enum sandbox_mode *ret_mode, struct error **err);
 
+/* Before the loop is made: keeps libuv from making a ring of io_uring for it, and sets no_new_privs. Does
+ * nothing with SANDBOX_OFF; a failure shows in sandbox_enter(). */
+void sandbox_prepare(enum sandbox_mode mode);
+
 /* Enters the sandbox and logs its state in one line; registers sandbox_active and
  * sandbox_refused_calls_total. `log` and `metrics` are borrowed until sandbox_stop_watching(). -1 with err
  * set only if the loop cannot watch for refused calls. */

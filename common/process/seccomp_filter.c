@@ -251,12 +251,9 @@ static int fill(scmp_filter_ctx filter, const struct seccomp_calls *own)
     return rc == 0 ? add_own_process(filter) : rc;
 }
 
-int seccomp_filter_load(const struct seccomp_calls *own, enum seccomp_refusal refusal, struct error **err)
+/* Takes `filter` over; `rc`: what went wrong so far, negative. */
+static int load(scmp_filter_ctx filter, int rc, struct error **err)
 {
-    uint32_t otherwise = refusal == SECCOMP_REFUSAL_KILL ? SCMP_ACT_KILL_PROCESS : SCMP_ACT_TRAP;
-    scmp_filter_ctx filter = seccomp_init(otherwise);
-    int rc = filter == NULL ? -ENOMEM : fill(filter, own);
-
     if (rc != 0) {
         seccomp_release(filter);
         return error_set_errno(err, GRPC_STATUS_INTERNAL, -rc, "make the system call filter");
@@ -268,6 +265,24 @@ int seccomp_filter_load(const struct seccomp_calls *own, enum seccomp_refusal re
     return rc == 0 ? 0
                    : error_set_errno(err, GRPC_STATUS_PERMISSION_DENIED, -rc,
                                      "load the system call filter (seccomp)");
+}
+
+int seccomp_filter_load(const struct seccomp_calls *own, enum seccomp_refusal refusal, struct error **err)
+{
+    uint32_t otherwise = refusal == SECCOMP_REFUSAL_KILL ? SCMP_ACT_KILL_PROCESS : SCMP_ACT_TRAP;
+    scmp_filter_ctx filter = seccomp_init(otherwise);
+
+    return load(filter, filter == NULL ? -ENOMEM : fill(filter, own), err);
+}
+
+int seccomp_forbid_io_uring(struct error **err)
+{
+    static const struct seccomp_call absent[] = {CALL_ABSENT(NR_IO_URING_SETUP)};
+    const struct seccomp_calls calls = {.list = absent, .n = ARRAY_SIZE(absent)};
+    scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ALLOW);
+    int rc = filter == NULL ? -ENOMEM : seccomp_attr_set(filter, SCMP_FLTATR_CTL_NNP, 0);
+
+    return load(filter, rc == 0 ? add_rules(filter, &calls) : rc, err);
 }
 
 char *seccomp_call_name(int number)

@@ -42,6 +42,10 @@ enum seccomp_refusal { SECCOMP_REFUSAL_SIGSYS, SECCOMP_REFUSAL_KILL };
  * calls. -1 with err set (PERMISSION_DENIED) if the kernel refuses, INTERNAL if the filter cannot be made. */
 int seccomp_filter_load(const struct seccomp_calls *own, enum seccomp_refusal refusal, struct error **err);
 
+/* Lets io_uring_setup() fail with ENOSYS, and nothing else. For the time before the loop is made: libuv 1.45
+ * and later make a ring for each, which no setting prevents, and whose requests no filter sees. As above. */
+int seccomp_forbid_io_uring(struct error **err);
+
 /* The name of a system call of this architecture; "?" for one that libseccomp does not know. The caller frees
  * it; NULL on lack of memory. */
 char *seccomp_call_name(int number);

@@ -1,6 +1,7 @@
 """What the daemons give up once they have started (--sandbox)."""
 
 import json
+import os
 import re
 import subprocess
 from pathlib import Path
@@ -31,6 +32,7 @@ def check_threads(pid, mask, threads):
             assert int(one[name], 16) & ~mask == 0 and (mask == 0 or int(one[name], 16) == mask), (one["Name"], name, one[name])
         assert int(one["CapInh"], 16) == 0 and int(one["CapAmb"], 16) == 0
         assert one["NoNewPrivs"] == "1" and one["Seccomp"] == "2", one["Name"]
+    assert "io_uring" not in "".join(os.readlink(fd) for fd in Path(f"/proc/{pid}/fd").iterdir()), "its requests pass no filter"
 
 
 @pytest.mark.parametrize("mode", ["on", "kill"])

@@ -56,9 +56,12 @@ def mappings_with(pid, needle):
     found = []
     with open(f"/proc/{pid}/mem", "rb", buffering=0) as memory:
         for one in written(pid):
-            memory.seek(one.start)
-            if needle in memory.read(one.end - one.start):
-                found.append(one)
+            try:
+                memory.seek(one.start)
+                if needle in memory.read(one.end - one.start):
+                    found.append(one)
+            except OSError:  # not readable: guard pages, or gone since
+                continue
     return found
 
 

@@ -73,6 +73,7 @@ static void run_in_child(void (*run)(struct child *child), int *ret_status)
     if (pid == 0) {
         struct child child = {.log_fd = memfd_create("log", MFD_CLOEXEC)};
 
+        sandbox_prepare(SANDBOX_ON); /* before the loop, as both programs do */
         CHECK(uv_loop_init(&child.loop) == 0 && uv_timer_init(&child.loop, &child.alive) == 0);
         CHECK(uv_timer_start(&child.alive, on_never, UINT32_MAX, 0) == 0);
         child.log = log_create(child.log_fd, LOG_FORMAT_TEXT, 0);
@@ -221,7 +222,8 @@ static void try_what_attackers_want(struct child *child)
     CHECK(syscall(SYS_prlimit64, 0, 0, stack, NULL) == -1 && errno == EPERM);
     if (SANITIZED)
         return;
-    CHECK(fork() == -1 && errno == EPERM);
+    /* not fork(): musl blocks all signals for it, and the kernel ends a process that blocks SIGSYS */
+    CHECK(syscall(SYS_clone, SIGCHLD, NULL, NULL, NULL, NULL) == -1 && errno == EPERM);
     CHECK(syscall(SYS_ptrace, 0, 0, 0, 0) == -1 && errno == EPERM);
     CHECK(mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == MAP_FAILED);
     CHECK(is_logged(child, "call=\"execve\""));
@@ -415,7 +417,6 @@ static void the_modes_are_on_kill_and_off(void **state)
 
 int main(void)
 {
-    (void)setenv("UV_USE_IO_URING", "0", 1); /* as both programs do */
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_refused_call_fails_and_is_logged_and_counted),
         cmocka_unit_test(threads_start_and_are_in_the_sandbox),

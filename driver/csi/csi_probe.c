@@ -3,17 +3,15 @@
  */
 #include "driver/csi/csi_probe.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "common/base/alloc.h"
 #include "common/base/cleanup.h"
 #include "common/base/secret.h"
-#include "common/grpc/client.h"
+#include "common/grpc/endpoint_call.h"
 #include "proto/csi.pb-c.h"
 
 struct csi_probe {
-    struct grpc_channel *channel;
     csi_probe_callback *callback;
     void *arg;
 };
@@ -25,24 +23,6 @@ static void on_probed(ProtobufCMessage *response, const struct error *error, voi
     probe->callback(error, probe->arg);
     if (response != NULL)
         protobuf_c_message_free_unpacked(response, secret_protobuf_allocator());
-    grpc_channel_destroy(probe->channel);
-}
-
-static struct grpc_channel *open_channel(uv_loop_t *loop, const struct endpoint *endpoint, struct error **err)
-{
-    const char *address = endpoint->address;
-    char loopback[64];
-
-    if (endpoint->kind == ENDPOINT_TCP && address[0] == ':') {
-        (void)snprintf(loopback, sizeof(loopback), "127.0.0.1%s", address);
-        address = loopback;
-    }
-    const struct grpc_channel_config config = {
-        .unix_path = endpoint->kind == ENDPOINT_UNIX ? address : NULL,
-        .tcp_address = endpoint->kind == ENDPOINT_TCP ? address : NULL,
-        .connect_timeout_ms = CSI_PROBE_TIMEOUT_MS,
-    };
-    return grpc_channel_create(loop, &config, err);
 }
 
 int csi_probe_start(uv_loop_t *loop, const struct endpoint *endpoint, csi_probe_callback *callback, void *arg,
@@ -53,16 +33,11 @@ int csi_probe_start(uv_loop_t *loop, const struct endpoint *endpoint, csi_probe_
 
     if (probe == NULL)
         return -1;
-    *probe =
-        (struct csi_probe){.channel = open_channel(loop, endpoint, err), .callback = callback, .arg = arg};
-    if (probe->channel == NULL)
+    *probe = (struct csi_probe){.callback = callback, .arg = arg};
+    if (endpoint_call_start(loop, endpoint, "/csi.v1.Identity/Probe", &request.base,
+                            &csi__v1__probe_response__descriptor, CSI_PROBE_TIMEOUT_MS, on_probed, probe,
+                            err) < 0)
         return -1;
-    if (grpc_client_call_start(probe->channel, "/csi.v1.Identity/Probe", &request.base,
-                               &csi__v1__probe_response__descriptor, CSI_PROBE_TIMEOUT_MS, on_probed, probe,
-                               err) == NULL) {
-        grpc_channel_destroy(probe->channel);
-        return -1;
-    }
     (void)steal_ptr(&probe);
     return 0;
 }

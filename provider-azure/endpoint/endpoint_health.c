@@ -6,20 +6,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "common/base/alloc.h"
 #include "common/base/cleanup.h"
 #include "common/base/secret.h"
-#include "common/grpc/client.h"
+#include "common/grpc/endpoint_call.h"
 #include "proto/health.pb-c.h"
 
 struct endpoint_health_request {
     struct endpoint_health_request *next;
     struct admin_request *request;
-};
-
-struct check {
-    struct endpoint_health *health;
-    struct grpc_channel *channel;
 };
 
 /* `failure`: NULL = healthy. */
@@ -45,8 +39,8 @@ static const char *failure_of(const ProtobufCMessage *response, const struct err
 
 static void on_checked(ProtobufCMessage *response, const struct error *error, void *arg)
 {
-    cleanup_free struct check *check = arg;
-    struct endpoint_health_request *waiting = steal_ptr(&check->health->waiting);
+    struct endpoint_health *health = arg;
+    struct endpoint_health_request *waiting = steal_ptr(&health->waiting);
 
     while (waiting != NULL) {
         struct endpoint_health_request *next = waiting->next;
@@ -57,45 +51,15 @@ static void on_checked(ProtobufCMessage *response, const struct error *error, vo
     }
     if (response != NULL)
         protobuf_c_message_free_unpacked(response, secret_protobuf_allocator());
-    grpc_channel_destroy(check->channel);
-}
-
-static struct grpc_channel *open_channel(const struct endpoint_health *health, struct error **err)
-{
-    const struct endpoint *endpoint = health->endpoint;
-    const char *address = endpoint->address;
-    char loopback[64];
-
-    if (endpoint->kind == ENDPOINT_TCP && address[0] == ':') {
-        (void)snprintf(loopback, sizeof(loopback), "127.0.0.1%s", address);
-        address = loopback;
-    }
-    const struct grpc_channel_config config = {
-        .unix_path = endpoint->kind == ENDPOINT_UNIX ? address : NULL,
-        .tcp_address = endpoint->kind == ENDPOINT_TCP ? address : NULL,
-        .connect_timeout_ms = health->timeout_ms,
-    };
-    return grpc_channel_create(health->loop, &config, err);
 }
 
 static int start_call(struct endpoint_health *health, struct error **err)
 {
     Grpc__Health__V1__HealthCheckRequest message = GRPC__HEALTH__V1__HEALTH_CHECK_REQUEST__INIT;
-    cleanup_free struct check *check = alloc_zeroed(sizeof(*check), err);
 
-    if (check == NULL)
-        return -1;
-    *check = (struct check){.health = health, .channel = open_channel(health, err)};
-    if (check->channel == NULL)
-        return -1;
-    if (grpc_client_call_start(check->channel, "/grpc.health.v1.Health/Check", &message.base,
+    return endpoint_call_start(health->loop, health->endpoint, "/grpc.health.v1.Health/Check", &message.base,
                                &grpc__health__v1__health_check_response__descriptor, health->timeout_ms,
-                               on_checked, check, err) == NULL) {
-        grpc_channel_destroy(check->channel);
-        return -1;
-    }
-    (void)steal_ptr(&check);
-    return 0;
+                               on_checked, health, err);
 }
 
 static int start_check(struct endpoint_health *health, struct error **err)

@@ -54,7 +54,7 @@ def test_fifty_objects_take_at_most_four_round_trips(azure, emulator):
 
 
 def test_fifty_objects_twenty_milliseconds_away_are_not_fetched_one_after_the_other(azure, emulator):
-    """So close that a busy machine sends some of them late: more round trips than above."""
+    """So close that a busy machine sends some of them late: more round trips than above, but at least two requests at a time on average."""
     names = [f"n{i}" for i in range(50)]
     for name in names:
         emulator.set_secret(name, name)
@@ -62,7 +62,8 @@ def test_fifty_objects_twenty_milliseconds_away_are_not_fetched_one_after_the_ot
     emulator.reset_counters()
     with Pods(azure.socket) as pods:
         assert len(pods.mount(mount_request(names)).files) == 50
-    assert longest_chain(emulator.requests()) <= 25
+    requests = emulator.requests()
+    assert longest_chain(requests) <= len(requests) // 2
 
 
 @pytest.mark.release_only  # as above

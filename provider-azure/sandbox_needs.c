@@ -16,7 +16,7 @@ enum { PORT_MAX = 65535 };
 /* --- paths --- */
 
 /* Takes `path` over; NULL is lack of memory. */
-static int add_path(struct azure_sandbox *sandbox, char *path, int use, struct error **err)
+static int add_path(struct azure_sandbox *sandbox, char *path, enum landlock_use use, struct error **err)
 {
     if (path == NULL)
         return error_no_memory(err, NULL);

@@ -14,12 +14,14 @@
 
 #include "common/base/error.h"
 
+enum landlock_use {
+    LANDLOCK_READ,    /* files below, and lists of directories */
+    LANDLOCK_SOCKETS, /* also: create, rename and remove sockets below */
+};
+
 struct landlock_path {
     const char *path; /* NULL and "" are skipped, and so is what does not exist */
-    enum {
-        LANDLOCK_READ,    /* files below, and lists of directories */
-        LANDLOCK_SOCKETS, /* also: create, rename and remove sockets below */
-    } use;
+    enum landlock_use use;
 };
 
 struct landlock_rules {

@@ -269,7 +269,9 @@ static void put_on_one_line(char *text)
 /* curl is done with a call. */
 static void call_finished(struct http_call *call, CURLcode result)
 {
-    call->result = result;
+    bool is_status = call->response.status >= 100 && call->response.status <= 599;
+    /* libcurl passes on what a status line has, also negative numbers. */
+    call->result = result == CURLE_OK && !is_status ? CURLE_WEIRD_SERVER_REPLY : result;
     put_on_one_line(call->curl_text);
     long made = 0;
     (void)curl_easy_getinfo(call->easy, CURLINFO_NUM_CONNECTS, &made);

@@ -53,7 +53,7 @@ static void on_outcome(struct http_response *response, enum http_hop hop, const 
         return;
     }
     EXPECT(hop == HTTP_HOP_NONE && response->body.len <= RESPONSE_MAX);
-    EXPECT(response->status >= 0 && response->status <= 999);
+    EXPECT(response->status >= 100 && response->status <= 599);
     EXPECT(http_retry_after_ms(response, 1700000000) >= -1);
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
         const char *value = http_response_header(response, names[i]);

@@ -20,7 +20,7 @@
 
 /* Kept free of volumes: a driver needs less than half of it to start and to serve. */
 enum { MEMORY_LIMIT_RESERVE = 8 * 1024 * 1024 };
-/* What is left is read anew after so long. */
+/* What is left is read again after so long. */
 enum { MEMORY_LIMIT_AGE_MS = 1000 };
 
 #define MEMORY_LIMIT_NONE UINT64_MAX

@@ -45,7 +45,7 @@ struct work_pool *work_pool_create(uv_loop_t *loop, struct error **err);
 /* Queues a job. NULL with err set on lack of memory; then neither function is called. */
 struct work_job *work_pool_add(struct work_pool *pool, const struct work *work, struct error **err);
 
-/* Nobody waits for the job any more. One that has not begun does not run, one that runs is told by run->stop;
+/* Nobody waits for the job any more. One that has not begun does not run, one that runs sees run->stop;
  * `done` is called all the same, so that it frees `arg`. Sets *job to NULL; accepts a pointer to NULL. */
 void work_job_cancel(struct work_job **job);
 

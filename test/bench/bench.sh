@@ -48,7 +48,7 @@ control() { # METHOD PATH [BODY]; prints the body of the response
 }
 counted() { control GET /counters | grep -o "\"$1\":[0-9]*" | head -1 | cut -d: -f2; }
 word() { tr ' ' '\n' <<< "$1" | sed -n "s/^$2=//p"; } # whole names: unpublish_p50_us ends with publish_p50_us
-row() { printf '  %-66s %15s %10s %9s  %s\n' "$1" "$2" "$3" "$4" "$5"; } # WHAT MEASURED MULTIPLE TARGET VERDICT
+row() { printf '  %-66s %15s %10s %9s  %s\n' "$1" "$2" "$3" "$4" "$5"; } # WHAT MEASURED MULTIPLE TARGET RESULT
 multiple() { awk -v value="$1" -v floor="$2" 'BEGIN { printf "%.1f x", value / floor }'; }
 calc() { awk "BEGIN { printf \"%.${2:-2}f\", $1 }"; }
 cpu_us() { awk -v hz="$(getconf CLK_TCK)" '{ sub(/.*\) /, ""); print ($12 + $13) * 1000000 / hz }' "/proc/$1/stat"; } # of all threads
@@ -217,7 +217,7 @@ if wanted cpu; then
     control POST /faults '{"kind":"close-after","service":"vault"}' > /dev/null # each request has a connection of its own
     before=$(cpu_us "$provider")
     bench --class=c1 --volumes=300 --prefix=handshakes > /dev/null
-    cpu_row provider "$provider" "mount of 1 that connects anew" 300 "${floor[handshake_cpu_us]:-1}" ""
+    cpu_row provider "$provider" "mount of 1 that makes new connections" 300 "${floor[handshake_cpu_us]:-1}" ""
     far_away 0
     use_class 50
     for protocol in h2 http/1.1; do

@@ -183,12 +183,12 @@ def test_a_class_reaches_no_proxy_that_the_operator_did_not_allow(proxy, start_r
         silent.settimeout(0.2)
         hosts = (other.address, f"127.0.0.1:{silent.getsockname()[1]}", f"127.0.0.1:{free_port()}", "no-such-name.example:3128",
                  allowed.address.replace("127.0.0.1", "127.0.0.2"))
-        answers = [pods.outcome(mount_request(httpsProxy=f"http://{host}")) for host in hosts]
+        responses = [pods.outcome(mount_request(httpsProxy=f"http://{host}")) for host in hosts]
         with pytest.raises(TimeoutError):
             silent.accept()
         assert texts(pods.mount(mount_request(httpsProxy=allowed.url))) == VALUE
-    assert {answer.code() for answer in answers} == {CODES.INVALID_ARGUMENT}
-    assert {answer.details() for answer in answers} == {
+    assert {response.code() for response in responses} == {CODES.INVALID_ARGUMENT}
+    assert {response.details() for response in responses} == {
         "failed to mount objects, error: httpsProxy: the proxy is not one of the provider's --class-proxies"}
     assert other.requests == []
 

@@ -121,7 +121,7 @@ class Watch:
         except (OSError, KeyError):
             pass  # it has just ended
 
-    def verdict(self, name):
+    def result(self, name):
         """(what it was, what is wrong) between the first and the last third."""
         samples = self.samples[name]
         third = len(samples) // 3
@@ -403,7 +403,7 @@ def test_a_soak_loses_nothing_tears_nothing_and_stays_flat(node, emulator, start
         for with_restarts in (True, False):
             soak.act(MINUTES * 30, with_restarts)
         for program in ("driver", "provider"):
-            text, wrong = soak.watch.verdict(program)
+            text, wrong = soak.watch.result(program)
             flat.append(text)
             problems += wrong
         if not soak.wrong:
@@ -418,5 +418,5 @@ def test_a_soak_loses_nothing_tears_nothing_and_stays_flat(node, emulator, start
     for kind, (n, text) in sorted(soak.failures.items()):
         print(f"repeated: {kind} {n}, for example: {text[:250]}")
     print("\n".join(flat))
-    print(f"VERDICT: {'PASSED' if not problems else 'FAILED'} (SOAK_SEED={SEED} SOAK_MINUTES={MINUTES:g})")
+    print(f"RESULT: {'PASSED' if not problems else 'FAILED'} (SOAK_SEED={SEED} SOAK_MINUTES={MINUTES:g})")
     assert not problems, "\n".join(problems)

@@ -71,8 +71,9 @@ def results(tmp_path_factory):
     shims = [Shim(scratch / "node.sock", Forwarder(node.csi_socket, tutorial.CREDENTIALS, advertise_controller=True)),
              Shim(scratch / "ctrl.sock", Forwarder(node.csi_socket, tutorial.CREDENTIALS, controller, advertise_controller=True))]
     try:
-        # Its clients wait for a change of the connection's state. A connection that is ready before the wait begins never changes, and the
-        # client gives up after a minute, whatever is behind the socket: such a run says nothing and is repeated.
+        # Connect() of its grpcutil.go reads the state of a connection twice: it goes on when the state is READY, and otherwise waits for a change
+        # of the state that it reads then. A connection that becomes READY in between never changes, and the client gives up after a minute,
+        # whatever is behind the socket: here the shims, never a listener of ours. Such a run says nothing and is repeated.
         for _ in range(3):
             shutil.rmtree(scratch / "mnt", ignore_errors=True)
             shutil.rmtree(scratch / "stg", ignore_errors=True)

@@ -136,7 +136,7 @@ static void unpublish_removes_all_stacked_volumes(void **state)
 static void volumes_that_were_there_count_until_they_go(void **state)
 {
     static const char other[] = "/mnt/pods/uid2/volumes/kubernetes.io~csi/web/mount";
-    const uint64_t files = 40 * 4096, kib = 1024;
+    const uint64_t files = UINT64_C(40) * 4096, kib = 1024;
     cleanup_payload struct payload payload = big_file("big", files, 'x');
     struct volume_options options = OPTIONS;
     (void)state;

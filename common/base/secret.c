@@ -101,8 +101,11 @@ void *secret_malloc(size_t size)
 void *secret_calloc(size_t count, size_t size)
 {
     size_t bytes = 0;
-    void *ptr = __builtin_mul_overflow(count, size, &bytes) ? NULL : secret_arena_alloc(bytes);
+    void *ptr;
 
+    if (__builtin_mul_overflow(count, size, &bytes))
+        return NULL;
+    ptr = secret_arena_alloc(bytes);
     return ptr != NULL ? memset(ptr, 0, bytes) : calloc(count, size);
 }
 

@@ -36,7 +36,7 @@ else
     queue=/usr/$triple/include/sys/queue.h
 fi
 
-state=$({ cat "$deps/packages" "$root"/mk/static/{build.sh,mbedtls_config.h,mbedtls-curve25519.patch,mbedtls-certificates.patch}; "$gcc" --version; } | sha256sum)
+state=$({ cat "$deps/packages" "$root"/mk/static/{build.sh,mbedtls_config.h,mbedtls-curve25519.patch,mbedtls-certificates.patch,nghttp2-wipe.c}; "$gcc" --version; } | sha256sum)
 if [ "$(cat "$prefix/.state" 2>/dev/null)" != "$state" ]; then
     rm -rf "$prefix"
     mkdir -p "$prefix/bin" "$prefix/include" "$prefix/lib" "$obj"
@@ -113,7 +113,15 @@ one_file() { # SOURCE LIBRARY: an archive of a single source file
 }
 
 build_libuv() { with_cmake "$src/libuv1" -DLIBUV_BUILD_SHARED=OFF -DLIBUV_BUILD_TESTS=OFF -DLIBUV_BUILD_BENCH=OFF; }
-build_nghttp2() { with_cmake "$src/nghttp2" -DENABLE_LIB_ONLY=ON -DBUILD_STATIC_LIBS=ON -DENABLE_DOC=OFF; }
+build_nghttp2() {
+    # libcurl leaves nghttp2 its own allocator, and bodies of requests (the data of Secrets) pass through its frames: what it gives back is wiped.
+    # A block never grows in place, so nothing is left behind when one moves.
+    local memory=$src/nghttp2/lib/nghttp2_mem.c
+    sed -i -e 's/^  free(ptr);$/  wipe_and_free(ptr);/' -e 's/^  return realloc(ptr, size);$/  return wipe_and_realloc(ptr, size);/' "$memory"
+    grep -q '^static void wipe_and_free' "$memory" || sed -i "/^#include \"nghttp2_mem.h\"\$/r $root/mk/static/nghttp2-wipe.c" "$memory"
+    [ "$(grep -c 'wipe_and_\(free\|realloc\)(ptr' "$memory")" -ge 2 ]
+    with_cmake "$src/nghttp2" -DENABLE_LIB_ONLY=ON -DBUILD_STATIC_LIBS=ON -DENABLE_DOC=OFF
+}
 # No threads of its own: our loop drives it.
 build_c_ares() { with_cmake "$src/c-ares" -DCARES_STATIC=ON -DCARES_SHARED=OFF -DCARES_BUILD_TOOLS=OFF -DCARES_BUILD_TESTS=OFF -DCARES_THREADS=OFF; }
 build_libyaml() {

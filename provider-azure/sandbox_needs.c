@@ -78,6 +78,9 @@ static int add_paths(struct azure_sandbox *sandbox, const struct azure_sandbox_i
         if (add_path(sandbox, strdup(always[i]), LANDLOCK_READ, err) < 0)
             return -1;
     }
+    /* When descriptors run out, libuv gives one up to refuse a connection, and gets it back by opening "/". */
+    if (add_path(sandbox, strdup("/"), LANDLOCK_LIST, err) < 0)
+        return -1;
     if (input->endpoint->kind == ENDPOINT_UNIX &&
         add_path(sandbox, directory_of(input->endpoint->address), LANDLOCK_SOCKETS, err) < 0)
         return -1;
@@ -199,6 +202,15 @@ static int add_all_allowed(struct azure_sandbox *sandbox, const char *list, stru
     return ret;
 }
 
+/* A class may name a cloud file anywhere, and with it any port: so only an operator's list bounds what is read
+ * and connected to. */
+static int add_everything(struct azure_sandbox *sandbox, struct error **err)
+{
+    sandbox->rules.connect_ports = NULL;
+    sandbox->rules.n_connect_ports = 0;
+    return add_path(sandbox, strdup("/"), LANDLOCK_READ, err);
+}
+
 int azure_sandbox_init(struct azure_sandbox *sandbox, const struct azure_sandbox_input *input,
                        struct error **err)
 {
@@ -216,6 +228,11 @@ int azure_sandbox_init(struct azure_sandbox *sandbox, const struct azure_sandbox
                                              .n_connect_ports = sandbox->n_connect,
                                              .bind_ports = sandbox->bind_ports,
                                              .n_bind_ports = sandbox->n_bind};
+    if (*input->settings->sandbox_allow == '\0' && add_everything(sandbox, err) < 0) {
+        azure_sandbox_finish(sandbox);
+        return -1;
+    }
+    sandbox->rules.n_paths = sandbox->n_paths;
     sandbox->needs = (struct sandbox_needs){.landlock = &sandbox->rules};
     return 0;
 }

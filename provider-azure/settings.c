@@ -48,7 +48,7 @@ const struct option_row settings_rows[] = {
      "Comma-separated `host:port` of the proxies that a SecretProviderClass may name in httpsProxy, next to those of HTTPS_PROXY and HTTP_PROXY; empty: only those"},
     {"sandbox", OPTION_STRING, AT(sandbox), SANDBOX_DEFAULT, 0, 0, SANDBOX_HELP},
     {"sandbox-allow", OPTION_STRING, AT(sandbox_allow), "", 0, 0,
-     "Comma-separated `paths and ports` that the sandbox allows as well: directories and files to read (for classes with cloudEnvFileName outside /etc), TCP ports to connect to"},
+     "Comma-separated `paths and ports` to which the sandbox bounds what the provider reads and which TCP ports it connects to, together with /etc and what flags, environment and its cloud file name; empty: not bounded, because a class may name a cloud file and with it any port"},
     {"custom-user-agent", OPTION_STRING, AT(custom_user_agent), "", 0, 0,
      "`text` appended to the user agent"},
     {"republish-cache-ttl", OPTION_DURATION, AT(republish_cache_ttl_ns), "2m", 0, 86400 * SECOND,

@@ -67,6 +67,8 @@ static uint64_t rights_of(const struct landlock_path *path, int fd)
 
     if (fstat(fd, &st) == -1 || !S_ISDIR(st.st_mode))
         return FS_READ_FILE;
+    if (path->use == LANDLOCK_LIST)
+        return FS_READ_DIR;
     return FS_READ_FILE | FS_READ_DIR | (path->use == LANDLOCK_SOCKETS ? FS_MAKE_SOCK | FS_REMOVE_FILE : 0);
 }
 

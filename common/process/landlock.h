@@ -15,6 +15,7 @@
 #include "common/base/error.h"
 
 enum landlock_use {
+    LANDLOCK_LIST,    /* lists of directories below, no files */
     LANDLOCK_READ,    /* files below, and lists of directories */
     LANDLOCK_SOCKETS, /* also: create, rename and remove sockets below */
 };

@@ -158,7 +158,7 @@ def test_the_expressions_fit_the_definition(admin):
 
 
 def test_with_deny_a_mistake_is_refused_and_an_older_class_can_still_be_deleted(warnings, admin, namespace):
-    binding = one(render(DRIVER, {"classValidation": {"action": "Deny"}}), "ValidatingAdmissionPolicyBinding")
+    binding = one(render(DRIVER, {"classValidation": {"action": "Deny"}}), "ValidatingAdmissionPolicyBinding", "secretproviderclass-validation")
     binding["metadata"]["name"] = f"deny-{namespace}"
     binding["spec"]["matchResources"] = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": namespace}}}
     admin.create(dict(synced(secret_object("Bad")), metadata={"name": "older", "finalizers": ["example.org/hold"]}), namespace)

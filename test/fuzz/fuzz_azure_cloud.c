@@ -8,8 +8,7 @@
 #include <string.h>
 
 #include "provider-azure/vault/vault.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+#include "test/fuzz/fuzz.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -23,7 +22,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         (void)snprintf(url, sizeof(url), "https://testhsm.%s/", cloud.hsm_suffix);
         (void)vault_init_url(&vault, url, &cloud, NULL);
     }
-    cleanup_free char *text = strndup(size > 0 ? (const char *)data : "", size);
+    struct fuzz_input input = {.at = data, .left = size};
+    cleanup_free char *text = fuzz_text(&input, size);
     if (text != NULL && vault_host_is_below("testkv.vault.azure.net", text) &&
         strstr(text, "vault") == NULL && strcasestr(text, "net") == NULL)
         abort();

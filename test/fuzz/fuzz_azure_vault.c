@@ -72,7 +72,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         vault_object_finish(&object);
     }
     read_list(data[0], text, size - 1);
-    cleanup_free char *request_id = strndup(text, size - 1);
+    struct fuzz_input id = {.at = (const uint8_t *)text, .left = size - 1};
+    cleanup_free char *request_id = fuzz_text(&id, size - 1);
     struct http_reply reply = {.status = 400 + data[0] % 104, .request_id = request_id};
     struct error *error = NULL;
     buffer_init(&reply.body, size);

@@ -11,8 +11,7 @@
 #include "common/base/json.h"
 #include "common/base/secret.h"
 #include "common/base/utf8.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+#include "test/fuzz/fuzz.h"
 
 static void check_promises(const cJSON *node, unsigned depth)
 {
@@ -62,7 +61,8 @@ static void read_texts(const char *text, size_t len)
 /* Whatever the bytes were, they are UTF-8 then, and may be cut where utf8_floor() says. */
 static void sanitize(const char *text, size_t len)
 {
-    char *copy = strndup(text, len);
+    struct fuzz_input input = {.at = (const uint8_t *)text, .left = len};
+    char *copy = fuzz_text(&input, len);
     assert(copy != NULL);
     utf8_sanitize(copy);
     size_t all = strlen(copy), cut = utf8_floor(copy, all / 2);

@@ -9,8 +9,7 @@
 
 #include "driver/status/pod_status_object.h"
 #include "driver/status/status_file_name.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+#include "test/fuzz/fuzz.h"
 
 static struct desired_pod_status *desired_of(enum volume_event_type type, const struct error *failure)
 {
@@ -75,7 +74,8 @@ static void patch_to_desired(const cJSON *json, const struct desired_pod_status 
 /* A new object is as desired, and has a name that the API server accepts, whatever the pod's is. */
 static void create(const char *text, size_t len, const struct desired_pod_status *desired)
 {
-    cleanup_free char *pod = strndup(len > 0 ? text : "", len);
+    struct fuzz_input rest = {.at = (const uint8_t *)text, .left = len};
+    cleanup_free char *pod = fuzz_text(&rest, len);
     cleanup_error struct error *error = NULL;
     bool other_path = false;
 

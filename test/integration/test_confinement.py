@@ -101,13 +101,15 @@ def test_a_pool_that_cannot_start_is_a_clear_error(start_driver):
         start_driver(wrapper=("prlimit", f"--as={2 ** 30}", "--"), env={"UV_THREADPOOL_SIZE": "1000"})
 
 
-def test_a_cloud_file_outside_etc_is_read_only_if_it_is_allowed(start_azure, emulator, scratch):
-    """A class names it (cloudEnvFileName); the operator says where such files are."""
+def test_a_list_of_the_operator_bounds_where_cloud_files_are(start_azure, emulator, scratch):
+    """A class names one (cloudEnvFileName) anywhere, unless the operator says where such files are."""
     clouds = scratch / "clouds"
     clouds.mkdir()
     (clouds / "mine.json").write_text((emulator.directory / "cloud.json").read_text())
     request = mount_request(cloudName="AzureStackCloud", cloudEnvFileName=str(clouds / "mine.json"))
-    with Pods(start_azure(name="strict").socket) as pods:
+    with Pods(start_azure().socket) as pods:
+        pods.mount(request)
+    with Pods(start_azure("--sandbox-allow=/etc", name="strict", socket_name="strict").socket) as pods:
         assert "permission denied" in pods.outcome(request).details()
     with Pods(start_azure(f"--sandbox-allow={clouds}", socket_name="other").socket) as pods:
         pods.mount(request)

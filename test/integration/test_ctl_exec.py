@@ -100,6 +100,7 @@ def test_the_process_becomes_the_program(scratch):
     assert run("--env-from", directory, "--", "echo", "--env-from", "--prefix=x", "--").stdout == b"--env-from --prefix=x --\n"
 
 
+@pytest.mark.release_only  # a sanitizer sets the limit to 0 itself
 def test_the_program_keeps_the_limits_of_its_container(scratch):
     directory = volume(scratch / "v", {})
     done = subprocess.run(["prlimit", "--core=4096:8192", CTL, "exec", f"--env-from={directory}", "--", "prlimit", "--raw", "--noheadings",

@@ -202,8 +202,8 @@ static int add_all_allowed(struct azure_sandbox *sandbox, const char *list, stru
     return ret;
 }
 
-/* A class may name a cloud file anywhere, and with it any port: so only an operator's list bounds what is read
- * and connected to. */
+/* A class may name a cloud file anywhere, and with it any port: so only an operator's list bounds what is
+ * read and connected to. */
 static int add_everything(struct azure_sandbox *sandbox, struct error **err)
 {
     sandbox->rules.connect_ports = NULL;

@@ -1,5 +1,6 @@
 """Resources of a process run out: descriptors, and the reader of its log."""
 
+import contextlib
 import os
 import time
 from pathlib import Path
@@ -52,7 +53,9 @@ def test_a_mount_without_descriptors_fails_with_a_cause_and_leaves_nothing(start
         while driver.fd_count() < 47:
             wanted = driver.fd_count() + 1
             crowd.append(http2.Connection(node.csi_socket, timeout=1))
-            wait_until(lambda n=wanted: driver.fd_count() >= n, what="the connection to be accepted")
+            with contextlib.suppress(AssertionError):  # one that the driver had open for a moment was counted: there is room for another one
+                wait_until(lambda n=wanted: driver.fd_count() >= n, 2, what="the connection to be accepted")
+            assert len(crowd) < 100
         code, message = driver.publish_failure(rpc.publish_request(target), timeout=5)
         assert code != rpc.CODES.OK and message
     finally:

@@ -157,11 +157,12 @@ def test_a_service_that_misbehaves_in_every_way(azure, emulator, ten_secrets):
                        ("status", {"status": 503, "retry_after": 0})):
         emulator.add_fault(kind, service="vault", probability=0.06, **rule)
     load = Load(azure.socket, threads=8, deadline=4, request=lambda number, turn: mount_request(TEN, pod=f"pod-{number}"))
-    wait_until(lambda: len(load.outcomes) >= 60, timeout=30, what="enough mounts")
+    # over HTTP/2 a lost connection fails many requests at once, so that whole mounts are rare
+    wait_until(lambda: len(load.outcomes) >= 60 and any(not isinstance(response, RpcError) for _, response in list(load.outcomes)), timeout=60,
+               what="enough mounts, and one that gets through")
     outcomes = load.end()
     assert_in_time(outcomes, 4)
     succeeded = [response for _, response in outcomes if not isinstance(response, RpcError)]
-    assert succeeded, "nothing got through"
     assert all(texts(response) == VALUES for response in succeeded)
     emulator.clear_faults()
     recovers(azure)

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "common/base/json.h"
+#include "common/base/utf8.h"
 #include "common/base/yaml.h"
 
 enum { NAMES_SHOWN_MAX = 300, INDEX_DIGITS_MAX = 6, VALUES_MAX = 20000 };
@@ -240,7 +241,7 @@ static int find_yaml(const char *path, const char *text, size_t len, struct buff
 
 int value_path_find(const char *path, const char *text, size_t len, struct buffer *out, struct error **err)
 {
-    size_t blanks = 0;
+    size_t blanks = utf8_mark_len(text, len);
     while (blanks < len && strchr(" \t\r\n", text[blanks]) != NULL && text[blanks] != '\0')
         blanks++;
     bool is_json = blanks < len && (text[blanks] == '{' || text[blanks] == '[');

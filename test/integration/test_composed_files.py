@@ -204,6 +204,7 @@ def test_the_file_has_its_permission_and_versions_are_those_of_the_objects(clien
     ('[[true], null, "s"]', "[0][0]", "true"), ('[[true], null, "s"]', "[2]", "s"), ('[[true], null, "s"]', "[1]", "null"),
     ('{"x.y": {"z": "dots"}}', '["x.y"].z', "dots"), ('  {"a": ""}  ', "a", ""),
     ("a:\n  b:\n    - x\n    - c: 007\n", "a.b[1].c", "007"), ("a: |\n  two\n  lines\n", "a", "two\nlines\n"), ("a: ~\n", "a", ""),
+    ('\ufeff {"a": "x\\/y"}', "a", "x/y"), ("\ufeffa: x\r\nb: y\r\n", "a", "x"), ('{"": {"ü": "deep"}, "ü": [[["v"]]]}', "ü[0][0][0]", "v"),
     ("base: &b {x: 1}\na: {<<: *b}\n", "a.x", "1"),
 ])
 def test_a_value_is_taken_out_of_a_secret(client, emulator, text, path, value):

@@ -97,6 +97,6 @@ site: deps-build ## build the documents as a site into build/site (SOURCE_REPOSI
 	@NO_MKDOCS_2_WARNING=1 $(SITE_VENV)/bin/mkdocs build --quiet --strict --clean --config-file site/mkdocs.yml
 	@echo "  SITE     build/site/index.html"
 
-site-test: site deps-test ## look at every page of the site in a browser, desktop and phone; screenshots in build/site-screenshots
+site-test: site deps-test ## open every page of the site in a browser, desktop and phone; screenshots in build/site-screenshots
 	$(call apt-install,chromium chromium-driver python3-selenium)
 	@test/integration/run.sh test/site -q

@@ -3,7 +3,7 @@
  * says under which name the rest of the input lies there (bit 0: the one that its volume has) and what
  * became of that volume.
  *
- * The target stands in for the look at the volume. A file is removed only if it is the status of a
+ * The target stands in for the inspection of the volume. A file is removed only if it is the status of a
  * volume that is gone, under the right name.
  */
 #include <stdio.h>

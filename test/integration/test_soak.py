@@ -1,8 +1,8 @@
 """A soak: both programs for a long time, under the limits of the charts, with everything that happens to a node, against a model.
 
 A kubelet starts, lives and ends pods; secrets are rotated and classes edited; vault and API server fail, fall silent and restart; in the first
-half the programs are restarted and killed, too. Each look at a volume must show it whole, as the model has or had it, never older than the last
-look; slow readers get whole files. In the second half no program is restarted: memory, descriptors and threads have to stay where they are.
+half the programs are restarted and killed, too. Each reading of a volume must find it whole, as the model has or had it, never older than the last
+reading; slow readers get whole files. In the second half no program is restarted: memory, descriptors and threads have to stay where they are.
 
 `make soak MINUTES=30` runs it on the static build. SOAK_SEED repeats the choices (not their times), SOAK_MINUTES sets the length, SOAK_WITHOUT
 leaves out steps of the operator ("revoke,fault"), to find out which of them matters."""
@@ -191,7 +191,10 @@ class Soak:
                 "stream-reset": {"error": "REFUSED_STREAM"}, "drip": {"drip_ms": 1}}.get(kind, {})
         # one byte each millisecond makes some 20 s of a large secret: several in a row would use up the time of a call
         count = 1 if kind == "drip" else self.random.randint(1, 5)
-        self.emulator.add_fault(kind, service=self.random.choice(["vault", "kube", "entra"]), count=count, **more)
+        service = self.random.choice(["vault", "kube", "entra"])
+        self.emulator.add_fault(kind, service=service, count=count, **more)
+        if service == "entra":
+            self.revoke()  # nobody asks for a token otherwise, and the faults of many minutes would come together
 
     def silence(self):
         """What a load balancer does that forgets its connections."""

@@ -14,8 +14,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
-#include <time.h>
+
+#include "test/bench/floor_clock.h"
 
 enum { RESPONSE_BYTES = 64 * 1024, REQUEST_BYTES = 16 * 1024, TOKEN_BYTES = 8 * 1024 };
 
@@ -123,21 +123,6 @@ static void get_token(CURL *curl, const char *path, const char *body, char token
         fail("the response has no token");
     value += sizeof(key) - 1;
     (void)snprintf(token, TOKEN_BYTES, "%.*s", (int)strcspn(value, "\""), value);
-}
-
-static double cpu_us(void)
-{
-    struct rusage usage;
-    (void)getrusage(RUSAGE_SELF, &usage);
-    return (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * 1e6 +
-           (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec);
-}
-
-static double wall_us(void)
-{
-    struct timespec now;
-    (void)clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec * 1e6 + (double)now.tv_nsec / 1e3;
 }
 
 int main(int argc, char **argv)

@@ -12,12 +12,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "driver/volume/mount_api.h"
+#include "test/bench/floor_clock.h"
 
 static const char version[] = "..2026_01_01_00_00_00.1";
 static const char content[32] = "thirty-two bytes of a secret ...";
@@ -74,21 +73,6 @@ static void unpublish(int directory_fd)
 {
     check(umount2("floor", UMOUNT_NOFOLLOW), "umount"); /* the working directory is `directory_fd` */
     check(unlinkat(directory_fd, "floor", AT_REMOVEDIR), "rmdir");
-}
-
-static double cpu_us(void)
-{
-    struct rusage usage;
-    (void)getrusage(RUSAGE_SELF, &usage);
-    return (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * 1e6 +
-           (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec);
-}
-
-static double wall_us(void)
-{
-    struct timespec now;
-    (void)clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec * 1e6 + (double)now.tv_nsec / 1e3;
 }
 
 int main(int argc, char **argv)

@@ -196,14 +196,14 @@ cpu_row() { # PROGRAM PID TEXT COUNT FLOOR TARGET: since $before
         "$([ -z "${floor[cpu1]:-}" ] || [ -z "$6" ] || rating "$(calc "$each / ($5)")" '<=' "${6//[!0-9.]/}")"
 }
 if wanted cpu; then
-    targets=([1]='<= 5 x' [10]='<= 4 x' [50]='<= 3 x')
+    declare -A cpu_targets=([1]='<= 5 x' [10]='<= 4 x' [50]='<= 3 x')
     for n in 1 10 50; do
         use_class "$n"
         bench --class="c$n" --volumes=20 --prefix="cpuwarm$n" > /dev/null
         volumes=$((n == 50 ? 300 : 600))
         before=$(cpu_us "$driver")
         bench --class="c$n" --volumes="$volumes" --prefix="cpu$n" > /dev/null
-        cpu_row driver "$driver" "publish + unpublish of $n" "$volumes" "${floor[cpu$n]:-1}" "${targets[$n]}"
+        cpu_row driver "$driver" "publish + unpublish of $n" "$volumes" "${floor[cpu$n]:-1}" "${cpu_targets[$n]}"
     done
     for protocol in h2 http/1.1; do
         speak "$protocol"
@@ -233,7 +233,7 @@ fi
 # ---- latency ----
 
 if wanted latency; then
-    declare -A targets=([0-1]=0.5 [0-10]=1.1 [0-50]=4 [20-10]=21.2 [20-50]=27)
+    declare -A latency_targets=([0-1]=0.5 [0-10]=1.1 [0-50]=4 [20-10]=21.2 [20-50]=27)
     for protocol in h2 http/1.1; do
         speak "$protocol"
         restart_provider
@@ -245,7 +245,7 @@ if wanted latency; then
                 result=$(bench --class="c$n" --volumes=$((latency == 0 ? 300 : 60)) --prefix="lat$latency-$n-${protocol%/*}")
                 p50=$(calc "$(word "$result" publish_p50_us) / 1000")
                 p99=$(calc "$(word "$result" publish_p99_us) / 1000")
-                target=${targets[$latency-$n]:-}
+                target=${latency_targets[$latency-$n]:-}
                 ok=$([ -z "$target" ] || rating "$p50" '<=' "$target")
                 awk -v p50="$p50" -v floor="$latency" 'BEGIN { exit p50 < floor }' || ok='NOT MEASURED'
                 floors="(${floor[wall$n]:-0} + $n * ${floor[cpu_us]:-0} + ${floor[wall_us]:-0}) / 1000 + $latency"
@@ -262,14 +262,14 @@ fi
 # ---- throughput ----
 
 if wanted rate; then
-    declare -A targets=([1]=2000 [8]=4000 [32]=1000)
+    declare -A rate_targets=([1]=2000 [8]=4000 [32]=1000)
     use_class 1
     for concurrency in 1 8 32; do
         result=$(bench --class=c1 --volumes=3000 --concurrency="$concurrency" --prefix="rate$concurrency")
         value=$(word "$result" rate)
         row "publish + unpublish of 1 secret, $concurrency in flight, per second" "$value" \
-            "$(of_floor "$(calc "1000000 / $value")" "${floor[wall1]:-1} + ${floor[wall_us]:-1}")" ">= ${targets[$concurrency]}" \
-            "$(rating "$value" '>=' "${targets[$concurrency]}")"
+            "$(of_floor "$(calc "1000000 / $value")" "${floor[wall1]:-1} + ${floor[wall_us]:-1}")" ">= ${rate_targets[$concurrency]}" \
+            "$(rating "$value" '>=' "${rate_targets[$concurrency]}")"
     done
 fi
 

@@ -149,6 +149,7 @@ static int send_when_permitted(struct http_retry *retry, struct error **err)
     if (left == 0) {
         error_set(&retry->known_error, GRPC_STATUS_DEADLINE_EXCEEDED, "no time left for a request to %s",
                   retry->host);
+        (void)error_set_type(&retry->known_error, HTTP_RETRY_NO_TIME);
         return pause_for(retry, 0, err);
     }
     uint64_t wait = throttle_acquire(network->throttles, retry->scope, &retry->permit, now);
@@ -160,6 +161,7 @@ static int send_when_permitted(struct http_retry *retry, struct error **err)
     if (wait >= left) {
         error_set(&retry->known_error, GRPC_STATUS_RESOURCE_EXHAUSTED,
                   "%s throttles requests (HTTP 429) beyond the caller's deadline; not sent", retry->host);
+        (void)error_set_type(&retry->known_error, HTTP_RETRY_THROTTLED);
         return pause_for(retry, 0, err);
     }
     return pause_for(retry, wait + jitter(retry, wait), err);
@@ -192,11 +194,13 @@ static void on_pause_over(void *arg)
                                 (double)(now - retry->pause_since) / 1000.0);
         retry->throttled_pause = false;
     }
-    if (retry->permit.state == PERMIT_QUEUED) /* the deadline: a woken permit is not queued any more */
+    if (retry->permit.state == PERMIT_QUEUED) { /* the deadline: a woken permit is not queued any more */
         error_set(
             &retry->known_error, GRPC_STATUS_RESOURCE_EXHAUSTED,
             "%s throttles requests (HTTP 429), and earlier requests went first up to the caller's deadline; not sent",
             retry->host);
+        (void)error_set_type(&retry->known_error, HTTP_RETRY_THROTTLED);
+    }
     if (retry->known_error != NULL) {
         error = steal_ptr(&retry->known_error);
         deliver(retry, NULL, error);
@@ -376,9 +380,11 @@ uint64_t http_retry_sent_ms(const struct http_retry *retry)
 int http_retry_pending_error(const struct http_retry *retry, struct error **err)
 {
     const char *host = retry->host;
-    if (retry->permit.state == PERMIT_QUEUED || (retry->call == NULL && retry->throttled_pause))
-        return error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED,
-                         "%s throttles requests (HTTP 429) beyond the caller's deadline", host);
+    if (retry->permit.state == PERMIT_QUEUED || (retry->call == NULL && retry->throttled_pause)) {
+        (void)error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED,
+                        "%s throttles requests (HTTP 429) beyond the caller's deadline", host);
+        return error_set_type(err, HTTP_RETRY_THROTTLED);
+    }
     if (retry->call != NULL)
         return error_set(
             err, GRPC_STATUS_DEADLINE_EXCEEDED, "no response from %s within %llu ms (try %u)", host,

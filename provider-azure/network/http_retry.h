@@ -52,6 +52,11 @@ struct http_retry_request {
 
 struct http_retry;
 
+/* error_type() when the host throttles beyond the deadline (RESOURCE_EXHAUSTED), and when nothing was sent
+ * because the deadline had passed (DEADLINE_EXCEEDED). */
+#define HTTP_RETRY_THROTTLED "HttpThrottled"
+#define HTTP_RETRY_NO_TIME   "HttpNoTime"
+
 /* Either `reply` (any status: a retryable one when no retry is left) or `error`: UNAVAILABLE,
  * DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED (response too large, or the host throttles beyond the deadline).
  * `tries` counts HTTP requests. */
@@ -68,8 +73,8 @@ void http_retry_extend(struct http_retry *retry, uint64_t deadline_ms);
 /* The time at which the request in flight was sent; UINT64_MAX while none is in flight. */
 uint64_t http_retry_sent_ms(const struct http_retry *retry);
 
-/* The reason why there is no response yet, for a caller whose time is over: sets *err (RESOURCE_EXHAUSTED
- * during a pause after 429, else DEADLINE_EXCEEDED). Returns -1. */
+/* The reason why there is no response yet, for a caller whose time is over: sets *err (RESOURCE_EXHAUSTED,
+ * HTTP_RETRY_THROTTLED, during a pause after 429, else DEADLINE_EXCEEDED). Returns -1. */
 int http_retry_pending_error(const struct http_retry *retry, struct error **err);
 
 /* The callback does not run any more. Sets *retry to NULL; accepts a pointer to NULL. */

@@ -12,6 +12,7 @@
 #include "provider-azure/base/url.h"
 #include "provider-azure/vault/vault.h"
 #include "provider-azure/vault/vault_error.h"
+#include "provider-azure/vault/vault_failure.h"
 #include "provider-azure/vault/vault_json.h"
 
 struct vault_call {
@@ -121,6 +122,7 @@ static void on_renewed(struct token *token, const struct error *error, void *arg
     if (error != NULL) {
         failure = error_copy(error);
         error_wrap(&failure, "%s; the request for a new token failed", error_message(call->refusal));
+        (void)vault_failure_mark(&failure, VAULT_FAILURE_REFUSED);
         finish(call, NULL, failure != NULL ? failure : error);
         error_free(failure);
         return;
@@ -196,6 +198,7 @@ static bool renew(struct vault_call *call, const struct http_reply *reply, unsig
 {
     error_free(steal_ptr(&call->refusal));
     (void)vault_error(reply, call->host, tries, &call->refusal);
+    (void)vault_failure_mark(&call->refusal, vault_failure_classify(reply, NULL));
     if (check_challenge(call, reply, &call->refusal) < 0 || call->renewed)
         return false;
     call->renewed = true;
@@ -269,6 +272,7 @@ static struct vault_response *take_refusal(const struct vault_call *call, const 
                                            unsigned tries, struct error **err)
 {
     (void)vault_error(reply, call->host, tries, err);
+    (void)vault_failure_mark(err, vault_failure_classify(reply, NULL));
     struct vault_response *response = vault_error_is_not_found(reply) ? vault_response_create(NULL) : NULL;
     if (response != NULL)
         (void)error_move(&response->not_found, err);
@@ -284,6 +288,7 @@ static void on_reply(struct http_reply *reply, const struct error *error, unsign
     call->http = NULL;
     if (reply == NULL) {
         failure = error_copy(error);
+        (void)vault_failure_mark(&failure, vault_failure_classify(NULL, error));
     } else if (reply->status == 401) {
         if (renew(call, reply, tries))
             return;
@@ -345,11 +350,17 @@ struct vault_call *vault_call_start(const struct network *network, struct token_
 
 int vault_call_pending_error(const struct vault_call *call, struct error **err)
 {
-    if (call->http != NULL)
-        return http_retry_pending_error(call->http, err);
-    if (call->refusal != NULL)
-        return error_set(err, GRPC_STATUS_DEADLINE_EXCEEDED, "%s; a new token was not there in time",
-                         error_message(call->refusal));
+    if (call->http != NULL) {
+        struct error *pending = NULL;
+        (void)http_retry_pending_error(call->http, &pending);
+        (void)vault_failure_mark(&pending, vault_failure_classify(NULL, pending));
+        return error_move(err, &pending);
+    }
+    if (call->refusal != NULL) {
+        (void)error_set(err, GRPC_STATUS_DEADLINE_EXCEEDED, "%s; a new token was not there in time",
+                        error_message(call->refusal));
+        return vault_failure_mark(err, VAULT_FAILURE_REFUSED);
+    }
     return error_set(err, GRPC_STATUS_DEADLINE_EXCEEDED, "no response from %s", call->host);
 }
 

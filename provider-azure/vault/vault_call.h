@@ -40,7 +40,7 @@ struct vault_query {
 };
 
 /* On success `response` is a reference that belongs to the callee; on failure `error` is borrowed. That there
- * is no such object is a response (not_found). */
+ * is no such object is a response (not_found). vault_failure.h says of both errors what kind they are. */
 typedef void vault_callback(struct vault_response *response, const struct error *error, void *arg);
 
 /* Sends the first request. `network` and `cache` are borrowed until the end; `query` is copied; references to
@@ -55,7 +55,7 @@ struct vault_call *vault_call_start(const struct network *network, struct token_
 #define VAULT_CALL_NOT_SENT UINT64_MAX
 uint64_t vault_call_sent_ms(const struct vault_call *call);
 
-/* As http_retry_pending_error(). */
+/* As http_retry_pending_error(), and marked (vault_failure.h). */
 int vault_call_pending_error(const struct vault_call *call, struct error **err);
 
 /* Moves the deadline out: another party waits for the same response. */

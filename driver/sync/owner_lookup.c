@@ -12,12 +12,15 @@
 #include "driver/kube/kube_upsert.h"
 #include "driver/status/pod_status_object.h"
 
+#define READ_STATUS "read the status object as the owner of the Secrets"
+
 struct owner_lookup {
     struct kube_client *client;
     const struct sync_target *target;
     struct kube_call *call; /* owned; never NULL while the operation runs */
     unsigned name_flags;    /* of the status object that is read */
     bool bare;              /* the pod has not been read, because it is known to have no owners */
+    bool missing;           /* no status object of either name was there before the pod was read */
     owner_lookup_callback *callback;
     void *arg;
 };
@@ -75,6 +78,15 @@ static int owner_from_status(const struct owner_lookup *lookup, const cJSON *sta
                                 err);
 }
 
+static void fail_without_status(struct owner_lookup *lookup)
+{
+    cleanup_error struct error *error = NULL;
+
+    (void)error_set(&error, GRPC_STATUS_UNAVAILABLE, "it does not exist yet");
+    (void)error_set_type(&error, OWNER_LOOKUP_NO_STATUS);
+    fail(lookup, error, READ_STATUS);
+}
+
 static void status_read(struct kube_response *response, const struct error *error, void *arg)
 {
     struct owner_lookup *lookup = arg;
@@ -94,17 +106,16 @@ static void status_read(struct kube_response *response, const struct error *erro
         error = failure;
     } else if (missing && lookup->bare) { /* with its pod? */
         lookup->bare = false;
-        lookup->name_flags = 0;
+        lookup->missing = true;
         if (get_pod(lookup, &failure) == 0)
             return;
         error = failure;
     } else if (missing) {
-        (void)error_set(&failure, GRPC_STATUS_UNAVAILABLE, "it does not exist yet");
-        (void)error_set_type(&failure, OWNER_LOOKUP_NO_STATUS);
-        error = failure;
+        fail_without_status(lookup);
+        return;
     }
     if (error != NULL)
-        fail(lookup, error, "read the status object as the owner of the Secrets");
+        fail(lookup, error, READ_STATUS);
     else
         finish(lookup, &owners, NULL);
 }
@@ -136,6 +147,10 @@ static void pod_read(struct kube_response *response, const struct error *error, 
     lookup->call = NULL;
     if (error == NULL && owners_of_pod(lookup, response->json, &owners, &failure) < 0)
         error = failure;
+    if (error == NULL && owners.n == 0 && lookup->missing) {
+        fail_without_status(lookup);
+        return;
+    }
     if (error == NULL && owners.n == 0 && get_status(lookup, &failure) == 0)
         return;
     if (error == NULL)

@@ -76,7 +76,8 @@ def test_all_status_objects_of_a_node_are_deleted_at_once(admin, server, namespa
     wait_until(back, 30, "all of them", pause=0.5)
     sent = collections.Counter((event["verb"], event["objectRef"]["resource"]) for event in server.requests_of(manifests.DRIVER_USER, since))
     # Each object is written once, and one of them again after a conflict with the collector. A volume's objects are read by its rotation
-    # checks, one in 2 s, by the checks of its Secret, one in 5 s, and before they are written.
+    # checks, one in 2 s, by the checks of its Secret, one in 5 s, and before they are written. A status object that is missing is read
+    # under both of its names once.
     rounds = 1 + (time.monotonic() - started) // 2
     assert sum(count for (verb, resource), count in sent.items() if verb != "get" and resource in (STATUSES, "secrets")) <= 50 * 3, sent
     for resource in (STATUSES, "secrets"):

@@ -36,6 +36,9 @@ struct provider_mount {
     V1alpha1__ObjectVersion **versions;
     size_t n_versions;
     size_t versions_cap;
+    char **warnings; /* owned, from the wiping allocator */
+    size_t n_warnings;
+    size_t warnings_cap;
     size_t response_bytes;
     void (*cancelled)(struct provider_mount *mount, void *arg);
     void *cancelled_arg;
@@ -151,14 +154,29 @@ int provider_mount_add_version(struct provider_mount *mount, const char *id, con
     return 0;
 }
 
+int provider_mount_add_warning(struct provider_mount *mount, const char *text, struct error **err)
+{
+    if (account(mount, strlen(text), err) < 0 ||
+        reserve((void **)&mount->warnings, mount->n_warnings, &mount->warnings_cap, err) < 0)
+        return -1;
+    char *copy = secret_strdup(text);
+    if (copy == NULL)
+        return error_no_memory(err, "a mount response");
+    mount->warnings[mount->n_warnings++] = copy;
+    return 0;
+}
+
 static void mount_free(struct provider_mount *mount)
 {
     for (size_t i = 0; i < mount->n_files; i++)
         file_free(mount->files[i]);
     for (size_t i = 0; i < mount->n_versions; i++)
         version_free(mount->versions[i]);
+    for (size_t i = 0; i < mount->n_warnings; i++)
+        secret_free(mount->warnings[i]);
     secret_free((void *)mount->files);
     secret_free((void *)mount->versions);
+    secret_free((void *)mount->warnings);
     string_map_finish(&mount->attributes);
     string_map_finish(&mount->secrets);
     free(mount);
@@ -172,6 +190,8 @@ void provider_mount_done(struct provider_mount *mount)
     response.files = mount->files;
     response.n_object_version = mount->n_versions;
     response.object_version = mount->versions;
+    response.n_warnings = mount->n_warnings;
+    response.warnings = mount->warnings;
     grpc_call_reply(mount->call, &response.base);
     mount_free(mount);
 }

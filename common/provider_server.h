@@ -110,6 +110,10 @@ int provider_mount_add_file(struct provider_mount *mount, const char *path, mode
 int provider_mount_add_version(struct provider_mount *mount, const char *id, const char *version,
                                struct error **err);
 
+/* Adds what the user has to know although the mount succeeds, one line of UTF-8. Our driver reports it in the
+ * log and in an Event on the pod; others ignore it. -1 with err set as above. */
+int provider_mount_add_warning(struct provider_mount *mount, const char *text, struct error **err);
+
 /* End the mount with the response, or with the error's code and message; it must not be used afterwards. */
 void provider_mount_done(struct provider_mount *mount);
 void provider_mount_fail(struct provider_mount *mount, const struct error *error);

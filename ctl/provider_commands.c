@@ -150,6 +150,20 @@ static int add_file(cJSON *files, const V1alpha1__File *file, bool contents, str
     return contents ? add_contents(row, &file->contents, err) : 0;
 }
 
+/* Only where there are any: most responses have none. */
+static int add_warnings(cJSON *result, const V1alpha1__MountResponse *response)
+{
+    cJSON *warnings = response->n_warnings > 0 ? cJSON_AddArrayToObject(result, "warnings") : NULL;
+
+    for (size_t i = 0; i < response->n_warnings; i++) {
+        cJSON *text = warnings != NULL ? cJSON_CreateString(response->warnings[i]) : NULL;
+        if (text == NULL)
+            return -1;
+        cJSON_AddItemToArray(warnings, text);
+    }
+    return 0;
+}
+
 static int print_mount(const struct ctl_options *options, const V1alpha1__MountResponse *response,
                        struct error **err)
 {
@@ -168,6 +182,8 @@ static int print_mount(const struct ctl_options *options, const V1alpha1__MountR
         if (cJSON_AddStringToObject(versions, version->id, version->version) == NULL)
             return error_no_memory(err, NULL);
     }
+    if (add_warnings(result, response) < 0)
+        return error_no_memory(err, NULL);
     return output_result(result, options->json, err);
 }
 

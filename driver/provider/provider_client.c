@@ -9,6 +9,7 @@
 #include "common/base/alloc.h"
 #include "common/base/backoff.h"
 #include "common/base/secret.h"
+#include "common/base/utf8.h"
 #include "common/process/loop_timer.h"
 #include "proto/provider.pb-c.h"
 
@@ -47,6 +48,8 @@ void provider_response_finish(struct provider_response *response)
 {
     payload_finish(&response->payload);
     string_map_finish(&response->versions);
+    for (size_t i = 0; i < response->n_warnings; i++)
+        free(response->warnings[i]);
     *response = (struct provider_response){0};
 }
 
@@ -98,6 +101,23 @@ static int take_files(const V1alpha1__MountResponse *response, struct payload *p
     return payload_seal(payload, err);
 }
 
+static int take_warnings(const V1alpha1__MountResponse *response, struct provider_response *ret,
+                         struct error **err)
+{
+    char line[PROVIDER_WARNING_BYTES_MAX + 1];
+
+    for (size_t i = 0; i < response->n_warnings && ret->n_warnings < PROVIDER_WARNINGS_MAX; i++) {
+        utf8_quote(line, sizeof(line), response->warnings[i]);
+        if (line[0] == '\0')
+            continue;
+        ret->warnings[ret->n_warnings] = strdup(line);
+        if (ret->warnings[ret->n_warnings] == NULL)
+            return error_no_memory(err, NULL);
+        ret->n_warnings++;
+    }
+    return 0;
+}
+
 /* The version of an object that may be missing, and is. */
 static bool all_versions_are_empty(const struct string_map *versions)
 {
@@ -119,7 +139,7 @@ static int take_response(const V1alpha1__MountResponse *response, struct provide
     }
     if (response->n_object_version == 0)
         return error_set(err, GRPC_STATUS_INTERNAL, "missing object versions in the response");
-    if (take_versions(response, &ret->versions, err) < 0)
+    if (take_versions(response, &ret->versions, err) < 0 || take_warnings(response, ret, err) < 0)
         return -1;
     ret->no_files = response->n_files == 0;
     ret->may_be_empty = all_versions_are_empty(&ret->versions);

@@ -18,6 +18,9 @@
 #include "driver/payload/payload.h"
 #include "driver/provider/provider_registry.h"
 
+/* Warnings of one response, and the bytes of each. An Event has room for a kilobyte. */
+enum { PROVIDER_WARNINGS_MAX = 8, PROVIDER_WARNING_BYTES_MAX = 600 };
+
 struct provider_call;
 
 /* Borrowed during provider_call_start(). */
@@ -41,6 +44,8 @@ struct provider_response {
     struct string_map versions; /* object id -> version, at least one */
     bool no_files;              /* the provider returned none: it wrote them, or the content stays */
     bool may_be_empty;          /* all versions are empty: that of objects that may be missing, and are */
+    char *warnings[PROVIDER_WARNINGS_MAX]; /* for the user: lines of UTF-8; further ones are dropped */
+    size_t n_warnings;
 };
 
 /* Does the provider return files, as far as is known? Fails like provider_registry_find(). */

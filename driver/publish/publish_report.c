@@ -32,14 +32,14 @@ static struct log_field pod_field(const struct publish *publish)
     return LOG_OBJECT("pod", publish->request.pod_namespace, publish->request.pod_name);
 }
 
-/* An Event on the pod; `error` may be NULL. */
+/* An Event on the pod; `detail` may be "". */
 static void emit_event(const struct publish *publish, enum event_type type, const char *component,
-                       const char *reason, const char *text, const struct error *error)
+                       const char *reason, const char *text, const char *detail)
 {
     cleanup_free char *message = NULL;
 
     if (asprintf(&message, "%s: SecretProviderClass %s%s%s", text, publish->request.class_name,
-                 error != NULL ? ": " : "", error_message(error)) < 0)
+                 detail[0] != '\0' ? ": " : "", detail) < 0)
         message = NULL;
     events_emit(publish->publisher->events, &(struct event){.type = type,
                                                             .component = component,
@@ -84,13 +84,27 @@ void publish_report_checked(const struct publish *publish)
     if (!publish->job.changed)
         return;
     emit_event(publish, EVENT_NORMAL, EVENT_ROTATION, EVENT_ROTATED,
-               "the contents of the volume have been updated", /* error= */ NULL);
+               "the contents of the volume have been updated", /* detail= */ "");
     report_written(publish, "volume content updated");
+}
+
+static void report_warnings(const struct publish *publish)
+{
+    const struct provider_response *response = &publish->response;
+
+    for (size_t i = 0; i < response->n_warnings; i++) {
+        log_warning(publish->publisher->log, "the provider warns", pod_field(publish),
+                    LOG_STR("spc", publish->class->name), LOG_STR("provider", publish->class->provider),
+                    LOG_STR("warning", response->warnings[i]));
+        emit_event(publish, EVENT_WARNING, publish->mode->is_republish ? EVENT_ROTATION : EVENT_CONTROLLER,
+                   EVENT_PROVIDER_WARNS, "the provider warns", response->warnings[i]);
+    }
 }
 
 void publish_report_success(const struct publish *publish)
 {
     publish->mode->report_success(publish);
+    report_warnings(publish);
     driver_metrics_publish_ok(publish->publisher->metrics, publish->class->provider);
 }
 
@@ -112,7 +126,7 @@ void publish_report_failed_mount(const struct publish *publish, const struct err
     /* The kubelet's own Event says only that a deadline has passed. */
     if (publish_time_left(publish) < OUT_OF_TIME_MS && publish->caller != PUBLISH_CALLER_INTERRUPTED)
         emit_event(publish, EVENT_WARNING, EVENT_CONTROLLER, EVENT_MOUNT_TIMEOUT,
-                   "the volume could not be mounted in time", error);
+                   "the volume could not be mounted in time", error_message(error));
 }
 
 void publish_report_failed_check(const struct publish *publish, const struct error *error,
@@ -122,7 +136,7 @@ void publish_report_failed_check(const struct publish *publish, const struct err
     log_failure(publish, "rotation check failed, keeping the previous contents", error, provider);
     if (publish->caller != PUBLISH_CALLER_INTERRUPTED)
         emit_event(publish, EVENT_WARNING, EVENT_ROTATION, EVENT_ROTATE_FAILED,
-                   "rotation check failed, keeping the previous contents", error);
+                   "rotation check failed, keeping the previous contents", error_message(error));
 }
 
 void publish_report_failure(const struct publish *publish, const struct error *error, const char *type)
@@ -140,7 +154,7 @@ void publish_report_failure(const struct publish *publish, const struct error *e
 void publish_report_annotation(const struct publish *publish, const struct error *error)
 {
     emit_event(publish, EVENT_WARNING, EVENT_ROTATION, EVENT_ANNOTATION,
-               "an annotation is ignored, the driver's own interval applies", error);
+               "an annotation is ignored, the driver's own interval applies", error_message(error));
 }
 
 void publish_report_provider_call(const struct publish *publish, enum grpc_status code)

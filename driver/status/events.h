@@ -47,6 +47,7 @@ enum {
 #define EVENT_SECRET_FAILED   "FailedToCreateSecret"    /* Warning, controller */
 #define EVENT_SECRET_ROTATED  "SecretRotationComplete"  /* Normal, rotation */
 #define EVENT_SECRET_RELEASED "SecretNotKeptAnyMore"    /* Normal, controller */
+#define EVENT_PROVIDER_WARNS  "ProviderWarning"         /* Warning: what the provider said of a mount */
 #define EVENT_MOUNT_TIMEOUT   "MountTimedOut" /* Warning, controller: the step that exceeded the deadline */
 
 enum event_type { EVENT_NORMAL, EVENT_WARNING };

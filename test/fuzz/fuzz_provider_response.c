@@ -7,6 +7,7 @@
  * one of the message's files. The request reads back as it was given.
  */
 #include "common/base/secret.h"
+#include "common/base/utf8.h"
 #include "common/grpc/client.h"
 #include "common/grpc/message.h"
 #include "common/process/loop_timer.h"
@@ -182,6 +183,13 @@ static void on_outcome(struct provider_response *response, const struct error *e
     }
     EXPECT(outcome->message != NULL && response->versions.n > 0);
     EXPECT(response->no_files == (response->payload.n == 0));
+    EXPECT(response->n_warnings <= PROVIDER_WARNINGS_MAX);
+    for (size_t i = 0; i < response->n_warnings; i++) {
+        const char *warning = response->warnings[i];
+
+        EXPECT(warning[0] != '\0' && strlen(warning) <= PROVIDER_WARNING_BYTES_MAX &&
+               strpbrk(warning, "\r\n\t\x1b") == NULL && utf8_valid(warning, strlen(warning)));
+    }
     for (size_t i = 0; i < response->payload.n; i++) {
         const struct payload_file *file = &response->payload.files[i];
 

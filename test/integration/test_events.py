@@ -66,6 +66,22 @@ def test_a_rotation_is_reported_and_an_unchanged_rotation_check_is_not(node, sta
     assert "canary" not in str(cluster.all("events")) + str(cluster.all("secretproviderclasspodstatuses"))
 
 
+def test_what_a_provider_warns_of_is_reported_at_the_first_mount_and_counted_up(node, start_in_cluster, cluster, scripted):
+    provider = scripted(lambda request, context: mount_response({"file": b"one"}, warnings=["the secret\nends today"]))
+    driver, request = start_in_cluster(*ROTATE), rpc.publish_request(node.target())
+    driver.publish(request)
+    [event] = wait_until(lambda: events(cluster), what="the event")
+    assert (event["type"], event["reason"], event["count"]) == ("Warning", "ProviderWarning", 1)
+    assert event["source"]["component"] == "csi-secrets-store-controller"
+    assert event["message"] == "the provider warns: SecretProviderClass azure-kvname: the secret ends today"
+    assert "the secret ends today" in driver.log
+    for count in (1, 2):  # of rotation checks, another component
+        check_rotation(driver, provider, request)
+        wait_until(lambda wanted=count: [event["count"] for event in events(cluster, "ProviderWarning")
+                                         if event["source"]["component"] == "csi-secrets-store-rotation"] == [wanted], what="the count")
+    assert events(cluster, "MountRotationComplete") == []
+
+
 def test_an_annotation_that_is_no_duration_is_reported_once(node, start_in_cluster, cluster, scripted):
     scripted()
     body = spc()

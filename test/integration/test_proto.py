@@ -107,7 +107,8 @@ PROVIDER = {
     "VersionResponse": {1: ("version", S, ONE, ""), 2: ("runtime_name", S, ONE, ""), 3: ("runtime_version", S, ONE, "")},
     "MountRequest": {1: ("attributes", S, ONE, ""), 2: ("secrets", S, ONE, ""), 3: ("target_path", S, ONE, ""),
                      4: ("permission", S, ONE, ""), 5: ("current_object_version", MSG, MANY, "ObjectVersion")},
-    "MountResponse": {1: ("object_version", MSG, MANY, "ObjectVersion"), 2: ("error", MSG, ONE, "Error"), 3: ("files", MSG, MANY, "File")},
+    "MountResponse": {1: ("object_version", MSG, MANY, "ObjectVersion"), 2: ("error", MSG, ONE, "Error"), 3: ("files", MSG, MANY, "File"),
+                      1001: ("warnings", S, MANY, "")},  # ours; far from the numbers that upstream may use next
     "File": {1: ("path", S, ONE, ""), 2: ("mode", I32, ONE, ""), 3: ("contents", BYTES, ONE, "")},
     "ObjectVersion": {1: ("id", S, ONE, ""), 2: ("version", S, ONE, "")},
     "Error": {1: ("code", S, ONE, "")},

@@ -50,6 +50,9 @@ struct fixture {
     bool may_be_empty;
     bool must_return_files; /* of the next call */
     char version[64];
+    size_t n_warnings;
+    char warning[PROVIDER_WARNING_BYTES_MAX + 2]; /* the first one */
+    size_t last_warning_len;
 };
 
 static void respond_with_a_file(struct provider_mount *mount)
@@ -77,6 +80,19 @@ static void respond_with_an_evil_path(struct provider_mount *mount)
     assert_int_equal(provider_mount_add_file(mount, "../../etc/passwd", 0600, "", 0, NULL), 0);
     assert_int_equal(provider_mount_add_version(mount, "secret/a", "7", NULL), 0);
     provider_mount_done(mount);
+}
+
+/* More than the driver takes; one is longer than it takes, and one is no line. */
+static void respond_with_warnings(struct provider_mount *mount)
+{
+    char text[2 * PROVIDER_WARNING_BYTES_MAX];
+    memset(text, 'x', sizeof(text));
+    text[sizeof(text) - 1] = '\0';
+    assert_int_equal(provider_mount_add_warning(mount, "one\ntwo", NULL), 0);
+    assert_int_equal(provider_mount_add_warning(mount, "", NULL), 0);
+    for (int i = 0; i < 2 * PROVIDER_WARNINGS_MAX; i++)
+        assert_int_equal(provider_mount_add_warning(mount, text, NULL), 0);
+    respond_with_a_file(mount);
 }
 
 static void respond_with_too_much(struct provider_mount *mount)
@@ -205,6 +221,11 @@ static void mounted(struct provider_response *response, const struct error *erro
     fixture->n_files = response == NULL ? 0 : response->payload.n;
     fixture->no_files = response != NULL && response->no_files;
     fixture->may_be_empty = response != NULL && response->may_be_empty;
+    fixture->n_warnings = response != NULL ? response->n_warnings : 0;
+    if (fixture->n_warnings > 0) {
+        (void)snprintf(fixture->warning, sizeof(fixture->warning), "%s", response->warnings[0]);
+        fixture->last_warning_len = strlen(response->warnings[fixture->n_warnings - 1]);
+    }
     if (fixture->n_files == 2) {
         assert_string_equal(response->payload.files[0].path, "a"); /* sealed: sorted */
         assert_string_equal(response->payload.files[1].path, "b/file");
@@ -272,6 +293,22 @@ static void a_mount_sends_what_it_is_given_and_takes_files_and_versions(void **s
     run_until(fixture, &fixture->callbacks, 2);
     assert_true(fake->has_secrets);
     assert_string_equal(fake->current, "6");
+}
+
+static void warnings_are_taken_as_short_lines_and_not_too_many(void **state)
+{
+    struct fixture *fixture = *state;
+
+    serve(fixture, &fixture->fakes[0], fixture->second);
+    call_provider(fixture);
+    assert_int_equal(fixture->n_warnings, 0);
+    fixture->fakes[0].respond = respond_with_warnings;
+    call_provider(fixture);
+    assert_int_equal(fixture->code, GRPC_STATUS_OK);
+    assert_int_equal(fixture->n_files, 2);
+    assert_int_equal(fixture->n_warnings, PROVIDER_WARNINGS_MAX);
+    assert_string_equal(fixture->warning, "one two");
+    assert_int_equal(fixture->last_warning_len, PROVIDER_WARNING_BYTES_MAX);
 }
 
 static void responses_that_break_the_rules_are_failures(void **state)
@@ -654,6 +691,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
         TEST(a_mount_sends_what_it_is_given_and_takes_files_and_versions),
+        TEST(warnings_are_taken_as_short_lines_and_not_too_many),
         TEST(responses_that_break_the_rules_are_failures),
         TEST(a_response_without_files_leaves_the_volume_as_it_is),
         TEST(a_provider_is_known_to_return_files_by_its_last_response),

@@ -89,6 +89,12 @@ static void on_mount(struct provider_mount *mount, void *arg)
         assert_int_equal(provider_mount_add_version(mount, id, "old", &err), 0);
     }
     assert_int_equal(provider_mount_add_version(mount, "id0", current == NULL ? "none" : current, &err), 0);
+    for (int i = 0; i < 20; i++) {
+        char text[16];
+
+        (void)snprintf(text, sizeof(text), "warning %d", i);
+        assert_int_equal(provider_mount_add_warning(mount, text, &err), 0);
+    }
     provider_mount_done(mount);
 }
 
@@ -223,6 +229,9 @@ static void a_mount_is_decoded_and_its_response_arrives(void **state)
     assert_int_equal(response->n_object_version, 40);
     assert_string_equal(response->object_version[0]->id, "id0");
     assert_string_equal(response->object_version[0]->version, "v7"); /* the same id twice: last wins */
+    assert_int_equal(response->n_warnings, 20);
+    assert_string_equal(response->warnings[0], "warning 0");
+    assert_string_equal(response->warnings[19], "warning 19");
     assert_null(response->error);
 }
 

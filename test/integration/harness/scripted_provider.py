@@ -18,7 +18,7 @@ from harness import rpc
 from harness.process import wait_until
 
 
-def mount_response(files=None, versions=None, error_code=None):
+def mount_response(files=None, versions=None, error_code=None, warnings=()):
     """A MountResponse from {path: bytes or (mode, bytes)}."""
     response = provider_pb2.MountResponse()
     for path, value in (files or {}).items():
@@ -28,6 +28,7 @@ def mount_response(files=None, versions=None, error_code=None):
         versions = {path: "v1" for path in (files or {})} or {"none": "v1"}
     for identifier, version in versions.items():
         response.object_version.add(id=identifier, version=version)
+    response.warnings.extend(warnings)
     if error_code is not None:
         response.error.code = error_code
     return response

@@ -27,7 +27,7 @@
 /* Scopes that are throttled at the same time. One too many takes the slot of the scope without requests whose
  * pause ends first; without such a slot it has no shared back-off. */
 enum { THROTTLE_MAX_SCOPES = 64 };
-/* RAMP_UP ends when so many requests may be in flight at once: a mount has at most 32. */
+/* RAMP_UP ends when so many requests may be in flight at once. */
 enum { THROTTLE_MAX_IN_FLIGHT = 32 };
 
 struct throttle_scope;

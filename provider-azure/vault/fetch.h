@@ -13,9 +13,9 @@
 #include "provider-azure/vault/vault.h"
 #include "provider-azure/vault/vault_cache.h"
 
-/* Reads of one mount that run at once: one HTTP/2 connection carries them, and the next mount's are not
- * starved. */
-enum { FETCH_PARALLEL = 32 };
+/* Reads of one mount that are begun at once: as many as one HTTP/2 connection carries. What a host gets of
+ * them, and in which order beside other mounts, is decided in common/http/host.h. */
+enum { FETCH_PARALLEL = 100 };
 /* Files of one mount, histories counted. */
 enum { FETCH_MAX_FILES = 4000 };
 /* What a read is expected to bring: Key Vault's largest secret. All reads of a mount together: the largest

@@ -53,6 +53,20 @@ def test_fifty_objects_take_at_most_four_round_trips(azure, emulator):
     assert longest_chain(requests) <= 4
 
 
+@pytest.mark.release_only  # the emulator speaks HTTP/2
+def test_fifty_objects_on_a_kept_connection_take_one_round_trip(azure, emulator):
+    mounts = [[f"{mount}{i}" for i in range(50)] for mount in ("first", "second")]
+    for name in mounts[0] + mounts[1]:
+        emulator.set_secret(name, name)
+    with Pods(azure.socket) as pods:
+        pods.mount(mount_request(mounts[0]))
+        emulator.add_fault("latency", latency_ms=500)
+        emulator.reset_counters()
+        assert len(pods.mount(mount_request(mounts[1])).files) == 50
+    requests = emulator.requests()
+    assert len(requests) == 50 and longest_chain(requests) == 1
+
+
 def test_fifty_objects_twenty_milliseconds_away_are_not_fetched_one_after_the_other(azure, emulator):
     """So close that a busy machine sends some of them late: more round trips than above, but at least two requests at a time on average."""
     names = [f"n{i}" for i in range(50)]

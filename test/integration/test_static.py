@@ -6,6 +6,7 @@ With another build than the static one this is skipped.
 import os
 import re
 import subprocess
+from pathlib import Path
 
 import pytest
 from grpc import RpcError
@@ -90,3 +91,32 @@ def test_a_name_comes_from_the_name_server_of_resolv_conf(start_in_chroot):
 def test_an_unknown_host_name_is_reported(start_in_chroot):
     path = start_in_chroot("127.0.0.1 localhost\n", "nameserver 127.0.0.9\noptions timeout:1 attempts:1\n")
     assert f"DNS lookup of '{HOST}' failed" in failure(path)
+
+
+# --- the libraries are hardened as our own code is ---
+
+LIBRARIES = ["curl", "nghttp2", "uv", "mbedtls", "mbedx509", "mbedcrypto", "cares", "cjson", "yaml", "microhttpd", "seccomp", "protobuf-c"]
+
+
+@pytest.mark.skipif(os.uname().machine != "x86_64", reason="as its compiler writes it")
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_each_object_of_the_libraries_marks_the_targets_of_indirect_jumps(library):
+    """-fcf-protection: the note that a linker and a kernel read (x86-64 psABI, GNU_PROPERTY_X86_FEATURE_1_AND)."""
+    compiler = Path((BUILD / ".flags").read_text().split()[0])
+    archive = compiler.parent.parent / "lib" / f"lib{library}.a"
+    objects = subprocess.run(["readelf", "--wide", "--notes", archive], capture_output=True, text=True, check=True).stdout.split("\nFile: ")[1:]
+    without = [text.split("\n")[0] for text in objects if "x86 feature: IBT, SHSTK" not in text]
+    assert objects and not without
+
+
+@pytest.mark.skipif(os.uname().machine != "x86_64", reason="as its compiler writes it")
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_no_function_leaps_over_the_guard_page_of_the_stack(name):
+    """-fstack-clash-protection: a frame grows by a page at most, and each page is touched before the next."""
+    code = subprocess.run(["objdump", "--disassemble", "--no-show-raw-insn", BUILD / "bin" / name], capture_output=True, text=True, check=True).stdout
+    lines = code.splitlines()
+    grown = [(int(match.group(1), 16), after) for line, after in zip(lines, lines[1:])
+             if (match := re.search(r"\tsub +\$0x([0-9a-f]{1,8}),%rsp$", line))]
+    assert [size for size, _ in grown if size > 0x1000] == []
+    pages = [after for size, after in grown if size == 0x1000]
+    assert pages and [after for after in pages if not re.search(r"\torq +\$0x0,(0x[0-9a-f]+)?\(%rsp\)$", after)] == []

@@ -49,6 +49,7 @@ class Model:
         self.random = chance
         self.values = {name: [] for name in SECRETS}
         self.classes = {name: [] for name in CLASSES}
+        self.there = {}  # of each class the generation that the API server has at least
 
     def rotate(self, name):
         text = f"{name} {len(self.values[name])} " + self.random.randbytes(self.random.choice(SIZES) // 2).hex()
@@ -184,6 +185,7 @@ class Soak:
         secret = CLASSES[class_name]
         objects = [secret_object(secret, data=[(name, name) for name in names])] if secret else None
         self.cluster.add("secretproviderclasses", kube.spc(class_name, provider="azure", parameters=parameters, secret_objects=objects))
+        self.model.there[class_name] = len(self.model.classes[class_name]) - 1
 
     def fault(self):
         kind = self.random.choice(["status", "latency", "reset", "close", "close-after", "truncate", "garbage", "drip", "goaway", "stream-reset"])
@@ -259,7 +261,7 @@ class Soak:
             number = next(self._numbers)
         volume = Volume(number, chance.choice(list(CLASSES)), self.node)
         self.cluster.add("pods", kube.pod(volume.name, uid=volume.uid, ownerReferences=[replica_set("set", 900)]))
-        volume.generation = len(self.model.classes[volume.class_name]) - 1  # a first mount has nothing older than now
+        volume.generation = self.model.there[volume.class_name]  # a first mount has nothing older than now
         volume.seen = {name: 0 for name in SECRETS}
         self.call(rpc.PUBLISH, volume.request)
         volume.check(self.model)

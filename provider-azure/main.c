@@ -46,6 +46,7 @@ struct program {
     struct network network;
     struct token_proxy *token_proxy;
     struct token_cache *tokens;
+    struct stale_store *stale; /* NULL: outage mode is off */
     struct vault_cache *cache;
     struct pem_cache *pems;
     struct served_volumes *volumes;
@@ -86,6 +87,7 @@ static void on_server_stopped(void *arg)
     sandbox_stop_watching();
     lifecycle_destroy(steal_ptr(&program->lifecycle));
     pem_cache_destroy(steal_ptr(&program->pems));
+    stale_store_destroy(steal_ptr(&program->stale));
     vault_cache_destroy(steal_ptr(&program->cache));
     served_volumes_destroy(steal_ptr(&program->volumes));
     metrics_add_byte_budget(program->metrics, NULL);
@@ -144,6 +146,11 @@ static int start_admin_servers(struct program *program, struct error **err)
     return 0;
 }
 
+static uint64_t stale_max_age_ms(const struct program *program)
+{
+    return (uint64_t)(program->settings.serve_stale_max_age_ns / 1000000);
+}
+
 static int start_network(struct program *program, struct error **err)
 {
     cleanup_free char *agent = settings_user_agent(build_version(), build_commit(), build_date(),
@@ -182,7 +189,12 @@ static int start_network(struct program *program, struct error **err)
     if (program->tokens == NULL)
         return -1;
     uint64_t ttl_ms = (uint64_t)(program->settings.republish_cache_ttl_ns / 1000000);
-    program->cache = vault_cache_create(&program->network, program->tokens, ttl_ms, err);
+    if (stale_max_age_ms(program) > 0) {
+        program->stale = stale_store_create(&program->network, stale_max_age_ms(program), err);
+        if (program->stale == NULL)
+            return -1;
+    }
+    program->cache = vault_cache_create(&program->network, program->tokens, ttl_ms, program->stale, err);
     if (program->cache == NULL)
         return -1;
     program->volumes = served_volumes_create(ttl_ms, err);
@@ -198,6 +210,7 @@ static int start_service(struct program *program, struct error **err)
         .endpoints = {.imds = program->settings.imds_endpoint,
                       .nmi = program->settings.nmi_endpoint,
                       .token_proxy = program->token_proxy},
+        .serve_stale_max_age_ms = stale_max_age_ms(program),
         .log = program->log,
         .reports = &program->reports,
     };

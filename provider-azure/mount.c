@@ -277,6 +277,7 @@ static int begin(struct mount *mount, uint64_t time_left_ms, struct error **err)
         mount->empty = transport_after(transport, 0, on_empty, mount, err);
         return mount->empty == NULL ? -1 : 0;
     }
+    mount->freshness.stale_max_age_ms = mount->request.stale_max_age_ms;
     mount->freshness.volume_served_ms =
         served_volumes_last_ms(mount->shared->volumes, mount->request.volume, transport_now_ms(transport));
     uint64_t left = time_left_ms < MOUNT_LIMIT_MS ? time_left_ms : MOUNT_LIMIT_MS;

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/process/options.h"
 #include "provider-azure/base/parameter_text.h"
 #include "provider-azure/unknown_parameters.h"
 
@@ -33,6 +34,7 @@ struct parameters {
     char *https_proxy;
     char *no_proxy;
     char *ca_bundle_file;
+    char *serve_stale_max_age;
 };
 
 static const struct {
@@ -59,6 +61,7 @@ static const struct {
     {"httpsProxy", offsetof(struct parameters, https_proxy)},
     {"noProxy", offsetof(struct parameters, no_proxy)},
     {"caBundleFile", offsetof(struct parameters, ca_bundle_file)},
+    {"serveStaleMaxAge", offsetof(struct parameters, serve_stale_max_age)},
 };
 
 static char **parameter_at(struct parameters *p, size_t index)
@@ -96,6 +99,24 @@ static int parse_bool(const char *name, const char *text, bool *ret, struct erro
     return error_set(err, GRPC_STATUS_INVALID_ARGUMENT,
                      "failed to parse %s flag, error: strconv.ParseBool: parsing \"%.128s\": invalid syntax",
                      name, text);
+}
+
+/* A class may ask for less than the operator allows, which it need not know. */
+static int parse_stale_age(const struct parameters *p, const struct request_defaults *defaults,
+                           uint64_t *ret_ms, struct error **err)
+{
+    int64_t ns = 0;
+
+    *ret_ms = defaults->serve_stale_max_age_ms;
+    if (*p->serve_stale_max_age == '\0')
+        return 0;
+    if (duration_parse(p->serve_stale_max_age, &ns, err) < 0)
+        return error_wrap(err, "serveStaleMaxAge");
+    if (ns < 0)
+        return error_set(err, GRPC_STATUS_INVALID_ARGUMENT, "serveStaleMaxAge is negative");
+    if ((uint64_t)ns / 1000000 < *ret_ms)
+        *ret_ms = (uint64_t)ns / 1000000;
+    return 0;
 }
 
 /* Newer clusters may pass the tokens with the Secret instead of the volume context. Borrowed: tokens stay in
@@ -265,6 +286,8 @@ static int build(const struct mount_input *input, const struct request_defaults 
         return -1;
     if (*p.objects == '\0')
         return invalid(err, "objects is not set");
+    if (parse_stale_age(&p, defaults, &request->stale_max_age_ms, err) < 0)
+        return -1;
     log_parameters(&p, &credentials, defaults->log);
     if (objects_parse(p.objects, &for_objects, &request->objects, err) < 0)
         return -1;

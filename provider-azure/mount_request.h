@@ -40,8 +40,9 @@ struct request_defaults {
     const char *custom_cloud_path; /* $AZURE_ENVIRONMENT_FILEPATH as it was at start, or NULL */
     struct identity_endpoints endpoints;
     struct egress_choices egress;
-    struct log *log;               /* may be NULL */
-    struct class_reports *reports; /* classes with unknown parameters; NULL: they are not reported */
+    uint64_t serve_stale_max_age_ms; /* 0: outage mode is off */
+    struct log *log;                 /* may be NULL */
+    struct class_reports *reports;   /* classes with unknown parameters; NULL: they are not reported */
 };
 
 struct mount_request {
@@ -49,6 +50,7 @@ struct mount_request {
     struct vault vault;                /* empty when there are no objects */
     struct object_list objects;
     struct identity *identity; /* NULL when there are no objects */
+    uint64_t stale_max_age_ms; /* see struct vault_freshness; at most the default */
     char *hint;                /* for errors: a parameter that is probably misspelled; may be NULL */
 };
 

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "provider-azure/content/compose.h"
 #include "provider-azure/objects/aggregate_error.h"
@@ -148,17 +149,76 @@ static int check_paths(const struct mount_response *response, struct error **err
     return object_paths_check(paths, n_paths, err);
 }
 
+/* "secret/name", "secret/name/1". The caller frees. NULL with err set on lack of memory. */
+static char *make_id(const struct fetch_output *output, const char *prefix, struct error **err)
+{
+    cleanup_free char *name = join_index(output->item->name, output->index);
+    char *id = NULL;
+    if (name != NULL && asprintf(&id, "%s%s/%s", prefix, object_type_name(output->item->type), name) >= 0)
+        return id;
+    (void)error_no_memory(err, NULL);
+    return NULL;
+}
+
+/* An object that was kept has a second version: when it was read. */
+static int emit_read_time(const struct fetch_output *output, const struct response_writer *writer, void *arg,
+                          struct error **err)
+{
+    cleanup_free char *id = make_id(output, "kept/", err);
+    time_t seconds = (time_t)output->stale_read_unix_s;
+    struct tm utc = {0};
+    char text[32] = "";
+
+    if (id == NULL)
+        return -1;
+    if (gmtime_r(&seconds, &utc) == NULL || strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &utc) == 0)
+        (void)snprintf(text, sizeof(text), "%lld", (long long)seconds); /* beyond the calendar */
+    return writer->add_version(arg, id, text, err);
+}
+
 static int emit_version(const struct fetch_output *output, const struct response_writer *writer, void *arg,
                         struct error **err)
 {
-    cleanup_free char *name = join_index(output->item->name, output->index);
-    cleanup_free char *id = NULL;
-    if (name == NULL || asprintf(&id, "%s/%s", object_type_name(output->item->type), name) < 0) {
-        id = NULL;
-        return error_no_memory(err, NULL);
-    }
+    cleanup_free char *id = make_id(output, "", err);
     /* An object that is not there has the empty version: drivers refuse a response without versions. */
-    return writer->add_version(arg, id, output->object != NULL ? output->object->version : "", err);
+    if (id == NULL ||
+        writer->add_version(arg, id, output->object != NULL ? output->object->version : "", err) < 0)
+        return -1;
+    return output->stale ? emit_read_time(output, writer, arg, err) : 0;
+}
+
+/* One warning about all objects that had been kept. */
+static int warn_of_stale(const struct mount_response *response, const struct response_writer *writer,
+                         void *arg, struct error **err)
+{
+    enum { NAMED_MAX = 8, WARNING_MAX = 4096 };
+    cleanup_buffer struct buffer text;
+    cleanup_buffer struct buffer names;
+    uint64_t oldest_ms = 0;
+    size_t n = 0;
+
+    buffer_init(&text, WARNING_MAX);
+    buffer_init(&names, WARNING_MAX);
+    for (size_t i = 0; i < response->n; i++) {
+        const struct fetch_output *output = &response->outputs[i];
+        if (!output->stale)
+            continue;
+        cleanup_free char *id = make_id(output, "", err);
+        if (id == NULL)
+            return -1;
+        if (n++ < NAMED_MAX && buffer_printf(&names, err, "%s%s", n > 1 ? ", " : "", id) < 0)
+            return -1;
+        oldest_ms = output->stale_age_ms > oldest_ms ? output->stale_age_ms : oldest_ms;
+    }
+    if (n == 0)
+        return 0;
+    if (n > NAMED_MAX && buffer_printf(&names, err, " and %zu more", n - NAMED_MAX) < 0)
+        return -1;
+    if (buffer_printf(&text, err,
+                      "the vault could not answer, objects are as they were read up to %llu s ago: %s",
+                      (unsigned long long)(oldest_ms / 1000), buffer_str(&names)) < 0)
+        return -1;
+    return writer->add_warning(arg, buffer_str(&text), err);
 }
 
 static int emit_composed(const struct mount_response *response, const struct response_writer *writer,
@@ -189,7 +249,7 @@ static int emit(struct mount_response *response, const struct response_writer *w
         if (emit_version(output, writer, arg, err) < 0)
             return -1;
     }
-    return emit_composed(response, writer, arg, err);
+    return emit_composed(response, writer, arg, err) < 0 ? -1 : warn_of_stale(response, writer, arg, err);
 }
 
 /* --- composed files --- */

@@ -18,6 +18,8 @@ struct response_writer {
                     struct error **err);
     /* An id that was given before gets the new version: two items may name the same object. */
     int (*add_version)(void *arg, const char *id, const char *version, struct error **err);
+    /* One line that the user has to know although the mount succeeds. */
+    int (*add_warning)(void *arg, const char *text, struct error **err);
 };
 
 struct mount_response;

@@ -32,7 +32,14 @@ static int add_version(void *arg, const char *id, const char *version, struct er
     return provider_mount_add_version(call->rpc, id, version, err);
 }
 
-static const struct response_writer writer = {.add_file = add_file, .add_version = add_version};
+static int add_warning(void *arg, const char *text, struct error **err)
+{
+    const struct service_call *call = arg;
+    return provider_mount_add_warning(call->rpc, text, err);
+}
+
+static const struct response_writer writer = {
+    .add_file = add_file, .add_version = add_version, .add_warning = add_warning};
 
 static void on_released(void *arg)
 {

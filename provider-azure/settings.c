@@ -53,6 +53,8 @@ const struct option_row settings_rows[] = {
      "`text` appended to the user agent"},
     {"republish-cache-ttl", OPTION_DURATION, AT(republish_cache_ttl_ns), "2m", 0, 86400 * SECOND,
      "Maximum age of a cached read that serves a republish (rotation check). The same identity must have read it after the volume was served before; 0 caches nothing. A first mount always reads the vault"},
+    {"serve-stale-max-age", OPTION_DURATION, AT(serve_stale_max_age_ns), "0", 0, 86400 * SECOND,
+     "Outage mode: maximum age of a value that serves a first mount when no vault of the object can answer. The same identity must have read it on this node. A 401, 403 or 404 since then ends it; a class may ask for less (serveStaleMaxAge). 0 keeps nothing: such a mount fails"},
     {"max-bytes-in-flight", OPTION_INT, AT(max_bytes_in_flight), BYTE_BUDGET_DEFAULT, BYTE_BUDGET_MIN,
      INT64_MAX,
      "Memory for what mounts read and return in `bytes`. A mount that does not fit waits until its deadline, the smallest first"},

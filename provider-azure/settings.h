@@ -33,6 +33,7 @@ struct settings {
     const char *api_server;
     bool driver_write_secrets;
     int64_t republish_cache_ttl_ns;
+    int64_t serve_stale_max_age_ns;
     int64_t max_bytes_in_flight;
     const char *imds_endpoint;
     const char *nmi_endpoint;

@@ -52,6 +52,26 @@ static const struct metric_desc object_lookups = {
     .type = METRIC_COUNTER,
     .labels = {"outcome"},
 };
+static const struct metric_desc stale_served = {
+    .name = "azure_stale_served_total",
+    .help = "Reads of first mounts that were served from kept values because their vaults could not answer",
+    .type = METRIC_COUNTER,
+};
+static const struct metric_desc stale_values = {
+    .name = "azure_stale_kept_values",
+    .help = "Values that are kept for outages (--serve-stale-max-age)",
+    .type = METRIC_GAUGE,
+};
+static const struct metric_desc stale_bytes = {
+    .name = "azure_stale_kept_bytes",
+    .help = "Memory of the values that are kept for outages",
+    .type = METRIC_GAUGE,
+};
+static const struct metric_desc stale_oldest = {
+    .name = "azure_stale_kept_oldest_timestamp_seconds",
+    .help = "When the value that was kept first was read (0: none is kept)",
+    .type = METRIC_GAUGE,
+};
 static const struct metric_desc http_requests = {
     .name = "azure_http_requests_total",
     .help = "HTTP requests sent, retries included, by service and status (0: no response)",
@@ -87,6 +107,10 @@ struct azure_metrics {
     struct metric_family *token_request;
     struct metric_family *token_lookups;
     struct metric_family *object_lookups;
+    struct metric_family *stale_served;
+    struct metric_family *stale_values;
+    struct metric_family *stale_bytes;
+    struct metric_family *stale_oldest;
     struct metric_family *http_requests;
     struct metric_family *http_retries;
     struct metric_family *throttled_seconds;
@@ -112,6 +136,8 @@ static void add_zeros(struct azure_metrics *metrics)
         metric_add(metrics->throttled_seconds, &services[i], 0);
     }
     metric_add(metrics->socket_created, no_labels, 0);
+    metric_add(metrics->stale_served, no_labels, 0);
+    azure_metrics_stale_kept(metrics, 0, 0, 0);
     metric_set(metrics->socket_reachable, no_labels, 1); /* created last: without it the program ends */
 }
 
@@ -126,6 +152,10 @@ struct azure_metrics *azure_metrics_create(struct metrics *registry)
         .token_request = metrics_register(registry, &token_request),
         .token_lookups = metrics_register(registry, &token_lookups),
         .object_lookups = metrics_register(registry, &object_lookups),
+        .stale_served = metrics_register(registry, &stale_served),
+        .stale_values = metrics_register(registry, &stale_values),
+        .stale_bytes = metrics_register(registry, &stale_bytes),
+        .stale_oldest = metrics_register(registry, &stale_oldest),
         .http_requests = metrics_register(registry, &http_requests),
         .http_retries = metrics_register(registry, &http_retries),
         .throttled_seconds = metrics_register(registry, &throttled_seconds),
@@ -204,6 +234,22 @@ void azure_metrics_object_lookup(struct azure_metrics *metrics, const char *outc
 {
     if (metrics != NULL)
         metric_add(metrics->object_lookups, (const char *[]){outcome}, 1);
+}
+
+void azure_metrics_stale_served(struct azure_metrics *metrics)
+{
+    if (metrics != NULL)
+        metric_add(metrics->stale_served, no_labels, 1);
+}
+
+void azure_metrics_stale_kept(struct azure_metrics *metrics, size_t values, size_t bytes,
+                              int64_t oldest_unix_s)
+{
+    if (metrics == NULL)
+        return;
+    metric_set(metrics->stale_values, no_labels, (double)values);
+    metric_set(metrics->stale_bytes, no_labels, (double)bytes);
+    metric_set(metrics->stale_oldest, no_labels, (double)oldest_unix_s);
 }
 
 void azure_metrics_http(struct azure_metrics *metrics, const char *service, int status)

@@ -41,6 +41,13 @@ void azure_metrics_token_lookup(struct azure_metrics *metrics, const char *outco
 /* One lookup of a vault object: "fetched", "joined", "republished". */
 void azure_metrics_object_lookup(struct azure_metrics *metrics, const char *outcome);
 
+/* A read that was served from what is kept for outages. */
+void azure_metrics_stale_served(struct azure_metrics *metrics);
+
+/* What is kept for outages: values, bytes, and when the value kept first was read (0: none is kept). */
+void azure_metrics_stale_kept(struct azure_metrics *metrics, size_t values, size_t bytes,
+                              int64_t oldest_unix_s);
+
 /* One HTTP request to `service` ("vault", "entra", "token-proxy", "imds", "nmi") and the status of its
  * response (0 = no response). */
 void azure_metrics_http(struct azure_metrics *metrics, const char *service, int status);

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "provider-azure/vault/vault_failure.h"
+
 /* One read: an object or a list. */
 struct read {
     struct fetch *fetch;
@@ -15,8 +17,11 @@ struct read {
     const char *version; /* the item's, or of a version in a list that lives as long as the fetch */
     struct vault_list_filter *filter; /* of a list: what the items need of it */
     struct vault_waiter *waiter;
+    struct transport_timer *patience; /* of a read that could be served from what is kept */
     struct vault_response *response;
     struct error *error;
+    bool stale; /* the response had been kept */
+    uint64_t stale_age_ms;
 };
 
 /* One object that a list led to. */
@@ -247,20 +252,95 @@ static void on_lapse(void *arg)
 
 static void pump(struct fetch *fetch);
 
-static void on_response(struct vault_response *response, const struct error *error, void *arg)
+static struct vault_query query_of(const struct read *read)
 {
-    struct read *read = arg;
-    struct fetch *fetch = read->fetch;
+    const struct fetch *fetch = read->fetch;
+    return (struct vault_query){
+        .vault_url = fetch->input.vault->url,
+        .vault_host = fetch->input.vault->host,
+        .type = read->type,
+        .operation = read->operation,
+        .name = read->name,
+        .version = read->version,
+        .filter = read->filter,
+        .flow = (uint64_t)(uintptr_t)fetch,
+    };
+}
 
-    read->waiter = NULL;
-    read->response = response;
-    read->error = error_copy(error);
+/* The read has a response or an error. */
+static void conclude(struct read *read)
+{
+    struct fetch *fetch = read->fetch;
+    const struct vault_response *response = read->response;
+
+    transport_stop(fetch->input.transport, &read->patience);
     fetch->running--;
     fetch->arrived += response != NULL ? vault_response_size(response) : 0;
     count_bytes(fetch);
     if (read->operation != VAULT_GET_OBJECT && response != NULL && response->not_found == NULL)
         plan_list(fetch, read);
     pump(fetch);
+}
+
+/* --- what is kept for outages --- */
+
+static bool may_be_stale(const struct read *read)
+{
+    const struct vault_freshness *freshness = &read->fetch->input.freshness;
+    return freshness->stale_max_age_ms > 0 && !freshness->republish;
+}
+
+/* Takes what is kept in the place of the error `cause`, if all vaults of the object cannot answer. */
+static bool take_stale(struct read *read, const struct error *cause)
+{
+    const struct fetch_input *input = &read->fetch->input;
+    if (!may_be_stale(read) || vault_failure_of(cause) != VAULT_FAILURE_UNAVAILABLE)
+        return false;
+    const struct vault_query query = query_of(read);
+    read->response = vault_cache_serve_stale(input->cache, &query, input->token,
+                                             input->freshness.stale_max_age_ms, cause, &read->stale_age_ms);
+    read->stale = read->response != NULL;
+    return read->stale;
+}
+
+static void on_patience(void *arg)
+{
+    struct read *read = arg;
+    cleanup_error struct error *error = NULL;
+
+    read->patience = NULL;
+    (void)vault_waiter_pending_error(read->waiter, &error);
+    if (!take_stale(read, error))
+        return; /* the vault has answered, or nothing is kept any more: the wait goes on */
+    vault_waiter_cancel(&read->waiter);
+    conclude(read);
+}
+
+/* Without memory for the timer the read waits as long as without outage mode. */
+static void limit_wait(struct read *read, const struct vault_query *query)
+{
+    const struct fetch_input *input = &read->fetch->input;
+    uint64_t now = transport_now_ms(input->transport);
+    uint64_t half = input->deadline_ms > now ? (input->deadline_ms - now) / 2 : 0;
+
+    if (may_be_stale(read) &&
+        vault_cache_has_stale(input->cache, query, input->token, input->freshness.stale_max_age_ms))
+        read->patience =
+            transport_after(input->transport, half < FETCH_STALE_WAIT_MS ? half : FETCH_STALE_WAIT_MS,
+                            on_patience, read, /* err= */ NULL);
+}
+
+/* --- reads --- */
+
+static void on_response(struct vault_response *response, const struct error *error, void *arg)
+{
+    struct read *read = arg;
+
+    read->waiter = NULL;
+    read->response = response;
+    if (response == NULL && !take_stale(read, error))
+        read->error = error_copy(error);
+    conclude(read);
 }
 
 /* Starts reads up to FETCH_PARALLEL; ends the fetch when none is left. */
@@ -270,20 +350,13 @@ static void pump(struct fetch *fetch)
 
     while (fetch->running < FETCH_PARALLEL && fetch->started < fetch->n_reads) {
         struct read *read = fetch->reads[fetch->started++];
-        const struct vault_query query = {
-            .vault_url = input->vault->url,
-            .vault_host = input->vault->host,
-            .type = read->type,
-            .operation = read->operation,
-            .name = read->name,
-            .version = read->version,
-            .filter = read->filter,
-            .flow = (uint64_t)(uintptr_t)fetch,
-        };
+        const struct vault_query query = query_of(read);
         read->waiter = vault_cache_get(input->cache, &query, input->identity, input->token, &input->freshness,
                                        input->deadline_ms, on_response, read, &read->error);
-        if (read->waiter != NULL)
-            fetch->running++;
+        if (read->waiter == NULL)
+            continue;
+        fetch->running++;
+        limit_wait(read, &query);
     }
     if (fetch->running > 0 || fetch->started < fetch->n_reads)
         return;
@@ -334,6 +407,16 @@ struct fetch *fetch_start(const struct fetch_input *input, fetch_callback *callb
     return fetch;
 }
 
+static void add_stale(const struct read *read, struct fetch_output *output)
+{
+    if (!read->stale || output->stale)
+        return;
+    output->stale = true;
+    output->stale_age_ms = read->stale_age_ms;
+    output->stale_read_unix_s =
+        transport_unix_s(read->fetch->input.transport) - (int64_t)(read->stale_age_ms / 1000);
+}
+
 /* The outcome of a read, for an item. */
 static struct fetch_output output_of(const struct object_item *item, int index, const struct read *read)
 {
@@ -345,6 +428,7 @@ static struct fetch_output output_of(const struct object_item *item, int index, 
         output.not_found = true;
     } else if (response != NULL && read->operation == VAULT_GET_OBJECT) { /* a list is no content */
         output.object = &response->object;
+        add_stale(read, &output);
     }
     return output;
 }
@@ -371,8 +455,9 @@ struct fetch_output *fetch_outputs(const struct fetch *fetch, size_t *ret_n)
         }
         for (size_t k = 0; k < plan->n_targets && plan->error == NULL; k++) {
             const struct target *target = &plan->targets[k];
-            outputs[n++] = item->select != NULL ? output_of(&target->item, -1, target->read)
-                                                : output_of(item, (int)k, target->read);
+            outputs[n] = item->select != NULL ? output_of(&target->item, -1, target->read)
+                                              : output_of(item, (int)k, target->read);
+            add_stale(plan->first, &outputs[n++]);
         }
     }
     *ret_n = n;
@@ -386,8 +471,11 @@ void fetch_give_up(struct fetch *fetch)
         struct read *read = fetch->reads[i];
         if (read->waiter == NULL)
             continue;
+        transport_stop(fetch->input.transport, &read->patience);
         (void)vault_waiter_pending_error(read->waiter, &read->error);
         vault_waiter_cancel(&read->waiter);
+        if (read->operation == VAULT_GET_OBJECT && take_stale(read, read->error))
+            error_free(steal_ptr(&read->error));
     }
 }
 
@@ -406,6 +494,7 @@ void fetch_destroy(struct fetch *fetch)
     }
     free(fetch->plans);
     for (size_t i = 0; i < fetch->n_reads; i++) {
+        transport_stop(fetch->input.transport, &fetch->reads[i]->patience);
         vault_waiter_cancel(&fetch->reads[i]->waiter);
         vault_response_unref(fetch->reads[i]->response);
         error_free(fetch->reads[i]->error);

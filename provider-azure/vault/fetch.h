@@ -25,6 +25,10 @@ enum { FETCH_READ_EXPECTED = 25 * 1024, FETCH_EXPECTED_MAX = 4 * 1024 * 1024 };
  * that others need not wait for it. */
 enum { FETCH_EXPECTED_MS = 2000 };
 
+/* A vault gets so long to answer for an object of which a value is kept (stale_store.h), retries included: as
+ * long as for a connection. Half of what is left of the mount's time, if that is less. */
+enum { FETCH_STALE_WAIT_MS = 10 * 1000 };
+
 struct fetch;
 
 struct fetch_input {
@@ -47,6 +51,9 @@ struct fetch_output {
     const struct vault_object *object;
     const struct error *error;
     bool not_found; /* the error is that the vault does not have it, or has it disabled */
+    bool stale;     /* the vault could not answer: the object, or the list that led to it, had been kept */
+    int64_t stale_read_unix_s; /* and was read at that time */
+    uint64_t stale_age_ms;
 };
 
 /* All reads have ended. The callee destroys the fetch when it has used the outputs. */

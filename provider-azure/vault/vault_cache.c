@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "common/base/list.h"
+#include "provider-azure/vault/vault_failure.h"
 
 /* Objects are found through a small hash table: a node's mounts may hold thousands. */
 enum { BUCKETS = 512 };
@@ -44,12 +45,16 @@ struct flight {
     struct list in_reader;
     struct reader *reader;
     struct vault_call *call;
-    struct list waiters; /* struct vault_waiter */
+    struct list waiters;    /* struct vault_waiter */
+    struct stale_key stale; /* with a stale store */
+    bool names_version;
+    uint64_t keep_ms; /* the longest that a waiter allows */
 };
 
 struct vault_cache {
     const struct network *network;
     struct token_cache *tokens;
+    struct stale_store *stale; /* or NULL */
     uint64_t ttl_ms;
     struct list buckets[BUCKETS]; /* struct object */
     struct list cached;           /* struct reader, oldest first */
@@ -89,6 +94,25 @@ static void compute_key(const struct vault_query *query, uint8_t ret_key[DIGEST_
         {filter, sizeof(filter)},
     };
     digest_fields(fields, ARRAY_SIZE(fields), ret_key);
+}
+
+/* The key of the same read in the stale store. */
+static struct stale_key make_stale_key(const struct vault_query *query, const uint8_t key[DIGEST_SHA256_LEN],
+                                       const uint8_t principal[DIGEST_SHA256_LEN])
+{
+    const uint8_t type = (uint8_t)query->type;
+    const struct digest_field fields[] = {
+        {query->vault_url, strlen(query->vault_url)},
+        {&type, sizeof(type)},
+        {query->name, strlen(query->name)},
+    };
+    struct stale_key made;
+
+    memcpy(made.read, key, DIGEST_SHA256_LEN);
+    memcpy(made.principal, principal, DIGEST_SHA256_LEN);
+    digest_fields(fields, ARRAY_SIZE(fields), made.object);
+    digest_fields(fields, 1, made.vault);
+    return made;
 }
 
 static struct object *object_get(struct vault_cache *cache, const uint8_t key[DIGEST_SHA256_LEN])
@@ -268,10 +292,24 @@ static void flight_free(struct flight *flight)
     reader_release(reader);
 }
 
-/* Updates the cache by a response or a failure. */
-static void update_cache(struct reader *reader, struct vault_response *response, const struct error *error)
+/* What the vault refuses ends what is kept for outages. */
+static void refuse_stale(const struct flight *flight, const struct vault_response *response,
+                         const struct error *error)
 {
+    enum stale_scope scope = response == NULL        ? STALE_SCOPE_VAULT
+                             : flight->names_version ? STALE_SCOPE_READ
+                                                     : STALE_SCOPE_OBJECT;
+    if (response != NULL || vault_failure_of(error) == VAULT_FAILURE_REFUSED)
+        stale_store_refuse(flight->reader->cache->stale, &flight->stale, scope);
+}
+
+/* Updates what is cached, and what is kept for outages, by a response or a failure. */
+static void update_cache(const struct flight *flight, struct vault_response *response,
+                         const struct error *error)
+{
+    struct reader *reader = flight->reader;
     struct object *object = reader->object;
+    struct stale_store *stale = reader->cache->stale;
     uint8_t fingerprint[DIGEST_SHA256_LEN];
 
     if (response == NULL || response->not_found != NULL) {
@@ -279,14 +317,18 @@ static void update_cache(struct reader *reader, struct vault_response *response,
         if (code == GRPC_STATUS_NOT_FOUND || code == GRPC_STATUS_PERMISSION_DENIED ||
             code == GRPC_STATUS_UNAUTHENTICATED)
             evict(reader); /* the vault does not give it any more */
+        refuse_stale(flight, response, error);
         return;
     }
     vault_response_fingerprint(response, fingerprint);
     if (!object->served || response->read_ms >= object->last_served_ms ||
-        memcmp(fingerprint, object->last_served_fingerprint, DIGEST_SHA256_LEN) == 0)
+        memcmp(fingerprint, object->last_served_fingerprint, DIGEST_SHA256_LEN) == 0) {
         put(reader, response, fingerprint);
-    else
+        stale_store_keep(stale, &flight->stale, response, flight->keep_ms);
+    } else {
         evict(reader);
+        stale_store_forget(stale, &flight->stale);
+    }
     object->served = true;
     object->last_served_ms = transport_now_ms(reader->cache->network->transport);
     memcpy(object->last_served_fingerprint, fingerprint, DIGEST_SHA256_LEN);
@@ -304,7 +346,7 @@ static void on_response(struct vault_response *response, const struct error *err
     list_move_all(&waiters, &flight->waiters);
     for (struct list *link = waiters.next; link != &waiters; link = link->next)
         waiter_of(link)->flight = NULL;
-    update_cache(flight->reader, response, error);
+    update_cache(flight, response, error);
     flight_free(flight);
     while (!list_empty(&waiters)) {
         struct vault_waiter *waiter = waiter_of(waiters.next);
@@ -348,6 +390,9 @@ static struct flight *start_flight(struct reader *reader, const struct vault_que
     }
     flight->reader = reader;
     list_init(&flight->waiters);
+    flight->names_version = query->operation == VAULT_GET_OBJECT && *query->version != '\0';
+    if (cache->stale != NULL)
+        flight->stale = make_stale_key(query, reader->object->key, reader->principal);
     struct vault_query counted = *query;
     counted.lists = &cache->lists;
     flight->call = vault_call_start(cache->network, cache->tokens, &counted, identity, token, deadline_ms,
@@ -421,6 +466,8 @@ struct vault_waiter *vault_cache_get(struct vault_cache *cache, const struct vau
         }
         azure_metrics_object_lookup(metrics, "fetched");
     }
+    if (flight->keep_ms < freshness->stale_max_age_ms)
+        flight->keep_ms = freshness->stale_max_age_ms;
     waiter->flight = flight;
     list_insert_before(&flight->waiters, &waiter->link);
     return waiter;
@@ -447,8 +494,45 @@ void vault_waiter_cancel(struct vault_waiter **waiter)
     free(gone);
 }
 
+/* Borrowed. */
+static struct vault_response *find_stale(const struct vault_cache *cache, const struct vault_query *query,
+                                         const struct token *token, uint64_t max_age_ms, uint64_t *ret_age_ms)
+{
+    uint8_t read[DIGEST_SHA256_LEN];
+
+    if (cache->stale == NULL || max_age_ms == 0)
+        return NULL;
+    compute_key(query, read);
+    const struct stale_key key = make_stale_key(query, read, token->principal);
+    return stale_store_get(cache->stale, &key, max_age_ms, ret_age_ms);
+}
+
+bool vault_cache_has_stale(const struct vault_cache *cache, const struct vault_query *query,
+                           const struct token *token, uint64_t max_age_ms)
+{
+    uint64_t age_ms = 0;
+    return find_stale(cache, query, token, max_age_ms, &age_ms) != NULL;
+}
+
+struct vault_response *vault_cache_serve_stale(const struct vault_cache *cache,
+                                               const struct vault_query *query, const struct token *token,
+                                               uint64_t max_age_ms, const struct error *cause,
+                                               uint64_t *ret_age_ms)
+{
+    struct vault_response *kept = find_stale(cache, query, token, max_age_ms, ret_age_ms);
+
+    if (kept == NULL)
+        return NULL;
+    log_warning(cache->network->log, "the vault cannot answer, serving the value that was kept",
+                LOG_STR("vault", query->vault_host), LOG_STR("type", object_type_name(query->type)),
+                LOG_STR("object", query->operation == VAULT_LIST_OBJECTS ? "(list)" : query->name),
+                LOG_STR("version", query->version), LOG_UINT("age_s", *ret_age_ms / 1000), LOG_ERR(cause));
+    azure_metrics_stale_served(cache->network->metrics);
+    return vault_response_ref(kept);
+}
+
 struct vault_cache *vault_cache_create(const struct network *network, struct token_cache *tokens,
-                                       uint64_t ttl_ms, struct error **err)
+                                       uint64_t ttl_ms, struct stale_store *stale, struct error **err)
 {
     struct vault_cache *cache = calloc(1, sizeof(*cache));
     if (cache == NULL) {
@@ -457,6 +541,7 @@ struct vault_cache *vault_cache_create(const struct network *network, struct tok
     }
     cache->network = network;
     cache->tokens = tokens;
+    cache->stale = stale;
     cache->ttl_ms = ttl_ms;
     list_init(&cache->cached);
     for (size_t i = 0; i < BUCKETS; i++)

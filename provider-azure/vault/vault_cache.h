@@ -20,6 +20,7 @@
 #ifndef PROVIDER_AZURE_VAULT_VAULT_CACHE_H
 #define PROVIDER_AZURE_VAULT_VAULT_CACHE_H
 
+#include "provider-azure/vault/stale_store.h"
 #include "provider-azure/vault/vault_call.h"
 
 /* Enough for the objects of all pods of a node; beyond it the oldest goes first. */
@@ -34,15 +35,17 @@ enum { VAULT_CACHE_GRACE_MS = 10 * 1000 };
 struct vault_freshness {
     bool republish;            /* the volume has content already */
     uint64_t volume_served_ms; /* republish: when it was served last; 0 = long ago (served_volumes.h) */
+    /* How old a response may be that is kept for outages and served to a first mount then; 0: none is. */
+    uint64_t stale_max_age_ms;
 };
 
 struct vault_cache;
 struct vault_waiter;
 
-/* An empty cache; `ttl_ms` 0 caches nothing. `network` and `tokens` are borrowed. NULL with err set on lack
- * of memory. */
+/* An empty cache; `ttl_ms` 0 caches nothing. `network`, `tokens` and `stale` are borrowed; without `stale`
+ * nothing is kept for outages. NULL with err set on lack of memory. */
 struct vault_cache *vault_cache_create(const struct network *network, struct token_cache *tokens,
-                                       uint64_t ttl_ms, struct error **err);
+                                       uint64_t ttl_ms, struct stale_store *stale, struct error **err);
 
 /* Serves a cached response, joins a read in flight, or starts one, as vault_call_start(); the callback gets a
  * reference of its own. A joined read runs as long as the latest deadline of its waiters: the caller watches
@@ -57,6 +60,18 @@ int vault_waiter_pending_error(const struct vault_waiter *waiter, struct error *
 
 /* Ends the wait without a callback; the read goes on while others wait for it. */
 void vault_waiter_cancel(struct vault_waiter **waiter);
+
+/* Whether something at most `max_age_ms` old is kept of this read for outages. The holder of `token` has
+ * proved to be its principal. */
+bool vault_cache_has_stale(const struct vault_cache *cache, const struct vault_query *query,
+                           const struct token *token, uint64_t max_age_ms);
+
+/* The same response, a reference of the caller's, and its age, for a first mount whose vault cannot answer
+ * (vault_failure.h): logged, with the `cause`, and counted. NULL: nothing is kept. */
+struct vault_response *vault_cache_serve_stale(const struct vault_cache *cache,
+                                               const struct vault_query *query, const struct token *token,
+                                               uint64_t max_age_ms, const struct error *cause,
+                                               uint64_t *ret_age_ms);
 
 /* Wipes what is cached. No waiter may be left. Accepts NULL. */
 void vault_cache_destroy(struct vault_cache *cache);

@@ -26,6 +26,7 @@ NARROWER = {
     "linux.healthzTimeout": {"type": ["string", "null"], "pattern": INTERVAL},
     "linux.dnsPolicy": {"enum": ["ClusterFirst", "ClusterFirstWithHostNet", "Default", "None", "", None]},
     "linux.classProxies": {"type": ["array", "null"], "items": {"type": "string", "pattern": "^[^,]+:[0-9]+$"}},
+    "linux.serveStaleMaxAge": {"type": ["string", "null"], "pattern": INTERVAL},
     "linux.volumes": {"type": ["array", "null"]},
     "linux.volumeMounts": {"type": ["array", "null"]},
     "rotationPollInterval": {"type": ["string", "null"], "pattern": INTERVAL},

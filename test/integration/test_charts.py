@@ -220,6 +220,11 @@ def test_the_selinux_context_is_a_value(chart):
         assert each["securityContext"]["seLinuxOptions"] == {"type": "spc_t"}
 
 
+def test_outage_mode_is_off_until_it_is_switched_on():
+    assert "serve-stale-max-age" not in flags_of(own_pods(PROVIDER)["containers"][0])
+    assert flags_of(own_pods(PROVIDER, {"linux": {"serveStaleMaxAge": "90m"}})["containers"][0])["serve-stale-max-age"] == "90m"
+
+
 def test_proxies_of_classes_are_allowed_to_the_provider():
     values = {"linux": {"classProxies": ["a.example:3128", "b.example:80"]}}
     flags = flags_of(own_pods(PROVIDER, values)["containers"][0])

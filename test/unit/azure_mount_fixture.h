@@ -24,6 +24,7 @@ struct fixture {
     struct throttle_table throttles;
     struct network network;
     struct token_cache *tokens;
+    struct stale_store *stale; /* outage mode, if not NULL */
     struct vault_cache *cache;
     struct pem_cache *pems;
     struct served_volumes *volumes;
@@ -45,7 +46,10 @@ struct fixture {
     const char *challenge;
     const char *vault_body; /* overrides the standard response */
     int vault_requests;
+    bool silent;           /* the vault does not respond */
+    const char *fail_body; /* with fail_status, instead of the standard error */
     bool dns_failure;
+    bool no_entra;                  /* it does not respond either */
     enum grpc_status first_failure; /* of the next vault request, without a response */
     /* the outcome of a mount */
     bool done;
@@ -58,6 +62,8 @@ static char response_text[65536];
 static inline struct fake_response entra(struct fixture *fixture, const char *body)
 {
     fixture->fake.token_requests++;
+    if (fixture->no_entra)
+        return (struct fake_response){.failure = GRPC_STATUS_UNAVAILABLE, .hop = HTTP_HOP_CONNECT};
     if (fixture->token_fail_first > 0) {
         fixture->token_fail_first--;
         return (struct fake_response){
@@ -83,6 +89,8 @@ static inline struct fake_response entra(struct fixture *fixture, const char *bo
 static inline struct fake_response vault(struct fixture *fixture, const char *url, const char *bearer)
 {
     fixture->vault_requests++;
+    if (fixture->silent)
+        return (struct fake_response){.silent = true};
     if (fixture->dns_failure)
         return (struct fake_response){.failure = GRPC_STATUS_UNAVAILABLE, .hop = HTTP_HOP_DNS};
     if (fixture->first_failure != GRPC_STATUS_OK) {
@@ -97,10 +105,12 @@ static inline struct fake_response vault(struct fixture *fixture, const char *ur
                                       .challenge = fixture->challenge};
     if (fixture->fail_first > 0) {
         fixture->fail_first--;
-        return (struct fake_response){.status = fixture->fail_status,
-                                      .retry_after_ms = fixture->retry_after_ms,
-                                      .body =
-                                          "{\"error\":{\"code\":\"Throttled\",\"message\":\"slow\\ndown\"}}"};
+        return (struct fake_response){
+            .status = fixture->fail_status,
+            .retry_after_ms = fixture->retry_after_ms,
+            .body = fixture->fail_body != NULL
+                        ? fixture->fail_body
+                        : "{\"error\":{\"code\":\"Throttled\",\"message\":\"slow\\ndown\"}}"};
     }
     if (fixture->vault_body != NULL)
         return (struct fake_response){.status = 200, .body = fixture->vault_body};
@@ -163,7 +173,17 @@ static inline int add_version(void *arg, const char *id, const char *version, st
     return 0;
 }
 
-static const struct response_writer writer = {.add_file = add_file, .add_version = add_version};
+static inline int add_warning(void *arg, const char *text, struct error **err)
+{
+    struct fixture *fixture = arg;
+    size_t used = strlen(fixture->result);
+    (void)err;
+    (void)snprintf(fixture->result + used, sizeof(fixture->result) - used, "{%s}", text);
+    return 0;
+}
+
+static const struct response_writer writer = {
+    .add_file = add_file, .add_version = add_version, .add_warning = add_warning};
 
 static inline void on_done(const struct error *error, void *arg)
 {
@@ -188,7 +208,7 @@ static inline int setup(void **state)
         "Bearer authorization=\"https://login.microsoftonline.com/tenant1\", resource=\"https://vault.azure.net\"";
     fixture->network = (struct network){.transport = &fixture->fake.base, .throttles = &fixture->throttles};
     fixture->tokens = token_cache_create(&fixture->network, NULL);
-    fixture->cache = vault_cache_create(&fixture->network, fixture->tokens, 60000, NULL);
+    fixture->cache = vault_cache_create(&fixture->network, fixture->tokens, 60000, fixture->stale, NULL);
     fixture->pems =
         pem_cache_create(&fixture->fake.base, 60000, PEM_CACHE_MOUNT_BUDGET, content_options.order, NULL);
     fixture->volumes = served_volumes_create(60000, NULL);
@@ -218,10 +238,12 @@ static inline int teardown(void **state)
 {
     struct fixture *fixture = *state;
     pem_cache_destroy(fixture->pems);
+    stale_store_destroy(fixture->stale);
     vault_cache_destroy(fixture->cache);
     served_volumes_destroy(fixture->volumes);
     token_cache_destroy(fixture->tokens);
     assert_null(fixture->fake.calls);
+    assert_null(fixture->fake.silent);
     assert_null(fixture->fake.timers);
     cloud_finish(&fixture->cloud);
     string_map_finish(&fixture->attributes);

@@ -12,7 +12,8 @@
 #include "provider-azure/network/transport.h"
 
 struct fake_response {
-    int status; /* 0: no response, the call fails with `failure` */
+    bool silent; /* no response ever */
+    int status;  /* 0: no response, the call fails with `failure` */
     const char *body;
     int64_t retry_after_ms; /* 0 = none */
     const char *challenge;
@@ -42,9 +43,11 @@ struct transport_timer {
 
 struct fake {
     struct transport base;
-    struct transport_call *calls; /* oldest first */
+    struct transport_call *calls;  /* oldest first */
+    struct transport_call *silent; /* nothing comes for these */
     struct transport_timer *timers;
     uint64_t now_ms;
+    int64_t slept_s; /* the wall clock ran, and the monotonic one did not */
     unsigned sent;
     unsigned token_requests;
     unsigned fresh;      /* requests over a new connection */
@@ -101,6 +104,10 @@ static inline void fake_cancel(void *state, struct transport_call **call)
 {
     struct fake *fake = state;
     struct transport_call **at = &fake->calls;
+    while (*at != NULL && *at != *call)
+        at = &(*at)->next;
+    if (*at == NULL)
+        at = &fake->silent;
     while (*at != *call)
         at = &(*at)->next;
     *at = (*call)->next;
@@ -141,7 +148,8 @@ static inline uint64_t fake_now(void *state)
 
 static inline int64_t fake_unix(void *state)
 {
-    return 1700000000 + (int64_t)(((struct fake *)state)->now_ms / 1000);
+    const struct fake *fake = state;
+    return 1700000000 + (int64_t)(fake->now_ms / 1000) + fake->slept_s;
 }
 
 static inline uint32_t fake_random(void *state)
@@ -206,6 +214,11 @@ static inline void fake_deliver(struct fake *fake)
     struct transport_call *call = fake->calls;
     fake->calls = call->next;
     struct fake_response response = fake->respond(fake, call->url, call->bearer, call->body);
+    if (response.silent) {
+        call->next = fake->silent;
+        fake->silent = call;
+        return;
+    }
     if (response.status == 0) {
         struct error *error = NULL;
         error_set(&error, response.failure, "fake failure");

@@ -21,6 +21,7 @@ struct fixture {
     struct throttle_table throttles;
     struct network network;
     struct token_cache *tokens;
+    struct stale_store *stale; /* outage mode, if not NULL */
     struct vault_cache *cache;
     struct identity *alice, *bob;
     struct token *alice_token, *bob_token;
@@ -85,7 +86,7 @@ static int setup(void **state)
     fake_init(&fixture->fake, respond, fixture);
     fixture->network = (struct network){.transport = &fixture->fake.base, .throttles = &fixture->throttles};
     fixture->tokens = token_cache_create(&fixture->network, NULL);
-    fixture->cache = vault_cache_create(&fixture->network, fixture->tokens, TTL_MS, NULL);
+    fixture->cache = vault_cache_create(&fixture->network, fixture->tokens, TTL_MS, fixture->stale, NULL);
     fixture->alice = make_identity("alice");
     fixture->bob = make_identity("bob");
     fixture->alice_token = token_create(fixture->alice->principal, "token-alice", NOW + DAY, 0, NOW, NULL);
@@ -100,6 +101,7 @@ static int teardown(void **state)
     struct fixture *fixture = *state;
     vault_response_unref(last_response);
     last_response = NULL;
+    stale_store_destroy(fixture->stale);
     vault_cache_destroy(fixture->cache);
     token_cache_destroy(fixture->tokens);
     token_unref(fixture->alice_token);

@@ -183,6 +183,7 @@ static int fill_scalar(struct yaml_node *node, const yaml_event_t *event, struct
     const char *tag = (const char *)event->data.scalar.tag;
     bool string_tag = tag != NULL && (strcmp(tag, YAML_STR_TAG) == 0 || strcmp(tag, "!") == 0);
     node->plain = event->data.scalar.style == YAML_PLAIN_SCALAR_STYLE && !string_tag;
+    node->literal = event->data.scalar.style == YAML_LITERAL_SCALAR_STYLE;
     return 0;
 }
 
@@ -305,6 +306,7 @@ static struct yaml_node *read_node(struct reader *reader, const yaml_event_t *ev
     struct yaml_node *node = new_node(reader, kind, line_of(event), err);
     if (node == NULL || open_anchor(reader, anchor_name, node->line, &anchor, err) < 0)
         return NULL;
+    node->column = (unsigned)event->start_mark.column + 1;
     int status = kind == YAML_SCALAR     ? fill_scalar(node, event, err)
                  : kind == YAML_SEQUENCE ? fill_sequence(reader, node, depth, err)
                                          : fill_mapping(reader, node, depth, err);

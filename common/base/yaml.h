@@ -28,7 +28,9 @@ struct yaml_node {
     char *text;    /* SCALAR: NUL-terminated; never contains NUL */
     bool plain;    /* SCALAR: not quoted, not a block: `~`, `null` and empty are null, true/false/numbers are
                       typed */
-    size_t n;      /* SEQUENCE: items; MAPPING: pairs */
+    bool literal;  /* SCALAR: a block (`|`), whose text has the lines behind `line` */
+    unsigned column;           /* 1-based, in characters, where it starts */
+    size_t n;                  /* SEQUENCE: items; MAPPING: pairs */
     struct yaml_node **keys;   /* MAPPING: scalars */
     struct yaml_node **values; /* SEQUENCE items or MAPPING values */
 };

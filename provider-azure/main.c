@@ -18,6 +18,7 @@
 #include "common/provider_server.h"
 #include "provider-azure/endpoint/endpoint_health.h"
 #include "provider-azure/endpoint/socket_directory.h"
+#include "provider-azure/lint.h"
 #include "provider-azure/sandbox_needs.h"
 #include "provider-azure/service.h"
 #include "provider-azure/settings.h"
@@ -387,6 +388,20 @@ static int print_version(const struct settings *settings)
     return 0;
 }
 
+/* Nothing is mounted: see lint.h. */
+static int run_lint(int argc)
+{
+    cleanup_error struct error *error = NULL;
+
+    if (argc > 2)
+        (void)error_set(&error, GRPC_STATUS_INVALID_ARGUMENT,
+                        "lint takes no words: it reads a request from standard input");
+    else if (lint_run(stdin, stdout, &error) == 0)
+        return 0;
+    (void)fprintf(stderr, PROGRAM " lint: %s\n", error_message(error));
+    return argc > 2 ? 2 : 1;
+}
+
 int main(int argc, char **argv)
 {
     static struct program program;
@@ -400,6 +415,8 @@ int main(int argc, char **argv)
         (void)fprintf(stderr, PROGRAM ": %s\n", error_message(error));
         return 1;
     }
+    if (argc > 1 && strcmp(argv[1], "lint") == 0)
+        return run_lint(argc);
     switch (options_parse(settings_rows, settings_n_rows, argc, argv, &program.settings, &rest, &error)) {
     case OPTIONS_HELP:
         options_usage(settings_rows, settings_n_rows, PROGRAM, stdout);

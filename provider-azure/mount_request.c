@@ -5,12 +5,17 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "common/process/options.h"
 #include "provider-azure/base/parameter_text.h"
+#include "provider-azure/class_report.h"
 #include "provider-azure/unknown_parameters.h"
 
 #define ATTRIBUTE_TOKENS "csi.storage.k8s.io/serviceAccount.tokens"
+
+/* A mount reports no more of them: a class may have thousands of parameters. */
+enum { MOUNT_FINDINGS_MAX = 10 };
 
 /* The attributes as texts, trimmed; "" where there is none. */
 struct parameters {
@@ -129,12 +134,23 @@ static const char *find_tokens(const struct mount_input *input)
     return tokens;
 }
 
-static int parse_identity_switches(const struct parameters *p, struct credential_parameters *ret,
-                                   struct error **err)
+/* True when the error of a check ends the reading. For lint it is a finding about `parameter`. */
+static bool refused(struct findings *findings, const char *parameter, int result, struct error **err)
 {
-    if (parse_bool("usePodIdentity", p->use_pod_identity, &ret->use_pod_identity, err) < 0 ||
-        parse_bool("useVMManagedIdentity", p->use_vm_identity, &ret->use_vm_identity, err) < 0 ||
-        parse_bool("useAzureTokenProxy", p->use_token_proxy, &ret->use_token_proxy, err) < 0)
+    if (result == 0)
+        return false;
+    findings_enter(findings, parameter, TEXT_FRAME_WHOLE);
+    return !findings_take(findings, &lint_rule_refused, err);
+}
+
+static int parse_identity_switches(const struct parameters *p, struct credential_parameters *ret,
+                                   struct findings *findings, struct error **err)
+{
+    static const char pod[] = "usePodIdentity", vm[] = "useVMManagedIdentity", proxy[] = "useAzureTokenProxy";
+
+    if (refused(findings, pod, parse_bool(pod, p->use_pod_identity, &ret->use_pod_identity, err), err) ||
+        refused(findings, vm, parse_bool(vm, p->use_vm_identity, &ret->use_vm_identity, err), err) ||
+        refused(findings, proxy, parse_bool(proxy, p->use_token_proxy, &ret->use_token_proxy, err), err))
         return -1;
     if (ret->use_pod_identity + ret->use_vm_identity + ret->use_token_proxy > 1)
         return invalid(
@@ -143,34 +159,60 @@ static int parse_identity_switches(const struct parameters *p, struct credential
     return 0;
 }
 
-/* Everything that must be checked before the cloud is. */
-static int check_parameters(const struct parameters *p, struct credential_parameters *ret_credentials,
-                            enum history_count *ret_history, struct error **err)
+static int check_pod(const struct parameters *p, struct error **err)
 {
-    bool exact = false;
-
     if (*p->pod_name == '\0')
         return invalid(err, "pod name is not provided");
-    if (*p->pod_namespace == '\0')
-        return invalid(err, "pod namespace is not provided");
-    if (parse_identity_switches(p, ret_credentials, err) < 0)
-        return -1;
-    if (*p->vault_name == '\0' && *p->vault_url == '\0')
-        return invalid(err, "keyvaultName is not provided");
-    if (*p->tenant == '\0' && *p->tenant_old_spelling == '\0')
-        return invalid(err, "tenantId is not provided");
-    if (*p->vault_name != '\0' && *p->vault_url != '\0')
-        return invalid(err, "only one of keyvaultName and keyvaultURL can be given");
-    if (parse_bool("objectVersionHistoryExact", p->history_exact, &exact, err) < 0)
+    return *p->pod_namespace == '\0' ? invalid(err, "pod namespace is not provided") : 0;
+}
+
+static int check_vault(const struct parameters *p, struct error **err)
+{
+    return *p->vault_name == '\0' && *p->vault_url == '\0' ? invalid(err, "keyvaultName is not provided") : 0;
+}
+
+static int check_one_vault(const struct parameters *p, struct error **err)
+{
+    return *p->vault_name != '\0' && *p->vault_url != '\0'
+               ? invalid(err, "only one of keyvaultName and keyvaultURL can be given")
+               : 0;
+}
+
+static int check_objects(const struct parameters *p, struct error **err)
+{
+    return *p->objects == '\0' ? invalid(err, "objects is not set") : 0;
+}
+
+static int check_tenant(const struct parameters *p, struct error **err)
+{
+    return *p->tenant == '\0' && *p->tenant_old_spelling == '\0' ? invalid(err, "tenantId is not provided")
+                                                                 : 0;
+}
+
+/* Everything that must be checked before the cloud is. */
+static int check_parameters(const struct parameters *p, struct credential_parameters *ret_credentials,
+                            enum history_count *ret_history, struct findings *findings, struct error **err)
+{
+    static const char history[] = "objectVersionHistoryExact";
+    bool exact = false;
+
+    if (refused(findings, "", check_pod(p, err), err) ||
+        refused(findings, "usePodIdentity", parse_identity_switches(p, ret_credentials, findings, err),
+                err) ||
+        refused(findings, "keyvaultName", check_vault(p, err), err) ||
+        refused(findings, "tenantID", check_tenant(p, err), err) ||
+        refused(findings, "keyvaultURL", check_one_vault(p, err), err) ||
+        refused(findings, history, parse_bool(history, p->history_exact, &exact, err), err))
         return -1;
     *ret_history = exact ? HISTORY_EXACT : HISTORY_ONE_MORE;
     return 0;
 }
 
-static int find_cloud(const struct parameters *p, const struct request_defaults *defaults,
-                      struct cloud *ret_cloud, struct error **err)
+static int find_cloud(const struct mount_input *input, const struct parameters *p,
+                      const struct request_defaults *defaults, struct cloud *ret_cloud, struct error **err)
 {
-    if (*p->cloud_name == '\0')
+    /* The file of a custom cloud is on the node. */
+    if (*p->cloud_name == '\0' || (input->lint && strcasecmp(p->cloud_name, CLOUD_CUSTOM_NAME) == 0))
         return cloud_copy(defaults->cloud, ret_cloud, err);
     const char *path = *p->cloud_file != '\0' ? p->cloud_file : defaults->custom_cloud_path;
     if (cloud_resolve(p->cloud_name, path, ret_cloud, err) < 0)
@@ -236,75 +278,166 @@ static void log_parameters(const struct parameters *p, const struct credentials 
               LOG_STR("objects", p->objects));
 }
 
+/* --- what is probably not meant --- */
+
+static const struct lint_rule pod_identity_rule = {"deprecated-pod-identity", FINDING_WARNING};
+static const struct lint_rule cloud_rule = {"deprecated-cloud", FINDING_WARNING};
+static const struct lint_rule no_effect_rule = {"parameter-without-effect", FINDING_WARNING};
+
+static void add_finding(struct findings *findings, const struct lint_rule *rule, const char *parameter,
+                        const char *message)
+{
+    findings_enter(findings, parameter, TEXT_FRAME_WHOLE);
+    findings_add(findings, rule, (struct text_place){0}, "%s", message);
+}
+
+static void add_parameter_findings(const struct parameters *p, const struct credential_parameters *identity,
+                                   struct findings *findings)
+{
+    if (identity->use_pod_identity)
+        add_finding(
+            findings, &pod_identity_rule, "usePodIdentity",
+            "usePodIdentity: pod identity (aad-pod-identity) is no longer maintained; workload identity (clientID) takes its place");
+    if (strcasecmp(p->cloud_name, "AzureGermanCloud") == 0)
+        add_finding(findings, &cloud_rule, "cloudName", "cloudName: AzureGermanCloud was closed in 2021");
+    if (*p->cloud_file != '\0' && strcasecmp(p->cloud_name, CLOUD_CUSTOM_NAME) != 0)
+        add_finding(findings, &no_effect_rule, "cloudEnvFileName",
+                    "cloudEnvFileName has an effect with cloudName: " CLOUD_CUSTOM_NAME " only");
+    if (*p->user_assigned_id != '\0' && !identity->use_vm_identity)
+        add_finding(findings, &no_effect_rule, "userAssignedIdentityID",
+                    "userAssignedIdentityID has an effect with useVMManagedIdentity: \"true\" only");
+    if (identity->use_vm_identity && *p->client_id != '\0' && *p->user_assigned_id == '\0')
+        add_finding(
+            findings, &no_effect_rule, "clientID",
+            "clientID has no effect with useVMManagedIdentity, the system-assigned identity reads the vault; userAssignedIdentityID names another one");
+    if (*p->tenant != '\0' && *p->tenant_old_spelling != '\0' &&
+        strcmp(p->tenant, p->tenant_old_spelling) != 0)
+        add_finding(findings, &no_effect_rule, "tenantId", "tenantId has no effect beside tenantID");
+}
+
+/* --- the request --- */
+
 /* Old classes have these; they never did anything. */
 static const char *const ignored_parameters[] = {"resourceGroup", "subscriptionId"};
 
-static int check_names(const struct mount_input *input, const struct parameters *p,
-                       const struct request_defaults *defaults, char **ret_hint, struct error **err)
+enum { PARAMETERS_KNOWN = ARRAY_SIZE(parameter_table) + ARRAY_SIZE(ignored_parameters) };
+
+static struct field_names known_parameters(const char *names[PARAMETERS_KNOWN])
 {
-    const char *known[ARRAY_SIZE(parameter_table) + ARRAY_SIZE(ignored_parameters)];
     for (size_t i = 0; i < ARRAY_SIZE(parameter_table); i++)
-        known[i] = parameter_table[i].attribute;
+        names[i] = parameter_table[i].attribute;
     for (size_t i = 0; i < ARRAY_SIZE(ignored_parameters); i++)
-        known[ARRAY_SIZE(parameter_table) + i] = ignored_parameters[i];
-    const struct unknown_parameters_input unknown = {
-        .attributes = input->attributes,
-        .known = known,
-        .n_known = ARRAY_SIZE(known),
-        .class_name = p->class_name,
-        .namespace = p->pod_namespace,
-        .reports = defaults->reports,
-        .log = defaults->log,
-    };
-    return unknown_parameters_check(&unknown, ret_hint, err);
+        names[ARRAY_SIZE(parameter_table) + i] = ignored_parameters[i];
+    return (struct field_names){names, PARAMETERS_KNOWN};
+}
+
+/* The text of `objects` is read without the white space in front of it. */
+static struct text_frame frame_of_objects(const struct string_map *attributes)
+{
+    const char *text = string_map_get(attributes, "objects");
+    struct text_frame frame = TEXT_FRAME_WHOLE;
+
+    for (; text != NULL && (*text == ' ' || (*text >= '\t' && *text <= '\r')); text++)
+        frame.begin.line += *text == '\n' ? 1 : 0;
+    return frame;
+}
+
+static int read_objects(const struct mount_input *input, const struct parameters *p,
+                        const struct object_defaults *defaults, struct mount_request *request,
+                        struct error **err)
+{
+    if (*p->objects == '\0') /* which is a finding already */
+        return 0;
+    findings_enter(&request->findings, "objects", frame_of_objects(input->attributes));
+    cleanup_error struct error *error = NULL;
+    if (objects_parse(p->objects, defaults, &request->objects, &error) < 0 &&
+        !findings_take(&request->findings, &lint_rule_refused, &error))
+        return error_move(err, &error);
+    return 0;
+}
+
+/* The vault, and the identity for it. */
+static int build_target(const struct mount_input *input, const struct parameters *p,
+                        const struct request_defaults *defaults, const struct cloud *cloud,
+                        const struct credentials *credentials, struct egress *egress,
+                        struct mount_request *request, struct error **err)
+{
+    struct findings *findings = &request->findings;
+
+    if (input->lint && check_vault(p, NULL) < 0) /* which is a finding already */
+        return 0;
+    if (refused(findings, *p->vault_url != '\0' ? "keyvaultURL" : "keyvaultName",
+                find_vault(p, cloud, request, err), err))
+        return -1;
+    if (input->lint &&
+        (request->vault.url == NULL || credentials->client_id == NULL || check_tenant(p, NULL) < 0))
+        return 0; /* one of these was refused */
+    return refused(findings, *p->tenant != '\0' ? "tenantID" : "tenantId",
+                   make_identity(p, defaults, cloud, credentials, egress, request, err), err)
+               ? -1
+               : 0;
 }
 
 static int build(const struct mount_input *input, const struct request_defaults *defaults,
-                 struct mount_request *request, struct error **err)
+                 const struct parameters *p, struct mount_request *request, struct error **err)
 {
-    cleanup_parameters struct parameters p = {0};
     cleanup_cloud struct cloud cloud = {0};
     cleanup_credentials struct credentials credentials = {0};
     cleanup_egress struct egress *egress = NULL;
-    struct object_defaults for_objects = {.mode = input->permission, .log = defaults->log};
-
-    if (parameters_read(input->attributes, &p, err) < 0 ||
-        check_names(input, &p, defaults, &request->hint, err) < 0)
-        return -1;
+    struct findings *findings = &request->findings;
+    const char *names[PARAMETERS_KNOWN];
+    struct object_defaults for_objects = {
+        .mode = input->permission, .findings = findings, .class_parameters = known_parameters(names)};
     struct credential_parameters for_credentials = {
-        .client_id = p.client_id,
-        .user_assigned_id = p.user_assigned_id,
+        .client_id = p->client_id,
+        .user_assigned_id = p->user_assigned_id,
         .service_account_tokens = find_tokens(input),
         .secrets = input->secrets,
     };
     const struct egress_parameters for_egress = {
-        .https_proxy = p.https_proxy, .no_proxy = p.no_proxy, .ca_bundle_file = p.ca_bundle_file};
-    if (check_parameters(&p, &for_credentials, &for_objects.history, err) < 0 ||
-        find_cloud(&p, defaults, &cloud, err) < 0 ||
-        credentials_parse(&for_credentials, &credentials, err) < 0 ||
-        egress_create(&for_egress, &defaults->egress, &egress, err) < 0)
+        .https_proxy = p->https_proxy, .no_proxy = p->no_proxy, .ca_bundle_file = p->ca_bundle_file};
+
+    findings_enter(findings, "", (struct text_frame){0});
+    if (unknown_parameters_check(input->attributes, &for_objects.class_parameters, findings, &request->hint,
+                                 err) < 0)
         return -1;
-    if (*p.objects == '\0')
-        return invalid(err, "objects is not set");
-    if (parse_stale_age(&p, defaults, &request->stale_max_age_ms, err) < 0)
+    if (check_parameters(p, &for_credentials, &for_objects.history, findings, err) < 0 ||
+        refused(findings, "cloudName", find_cloud(input, p, defaults, &cloud, err), err) ||
+        refused(findings, "clientID", credentials_parse(&for_credentials, &credentials, err), err) ||
+        refused(findings, "httpsProxy", egress_create(&for_egress, &defaults->egress, &egress, err), err))
         return -1;
-    log_parameters(&p, &credentials, defaults->log);
-    if (objects_parse(p.objects, &for_objects, &request->objects, err) < 0)
+    if (input->lint && cloud.name == NULL && cloud_copy(defaults->cloud, &cloud, err) < 0)
+        return -1; /* another one was refused */
+    add_parameter_findings(p, &for_credentials, findings);
+    if (refused(findings, "objects", check_objects(p, err), err) ||
+        refused(findings, "serveStaleMaxAge", parse_stale_age(p, defaults, &request->stale_max_age_ms, err),
+                err))
         return -1;
-    name_volume(&p, input->target_path, request->volume);
+    log_parameters(p, &credentials, defaults->log);
+    if (refused(findings, "objects", read_objects(input, p, &for_objects, request, err), err))
+        return -1;
+    name_volume(p, input->target_path, request->volume);
     if (request->objects.n == 0)
         return 0;
-    if (find_vault(&p, &cloud, request, err) < 0)
-        return -1;
-    return make_identity(&p, defaults, &cloud, &credentials, egress, request, err);
+    return build_target(input, p, defaults, &cloud, &credentials, egress, request, err);
 }
 
 int mount_request_parse(const struct mount_input *input, const struct request_defaults *defaults,
                         struct mount_request *ret_request, struct error **err)
 {
-    struct mount_request request = {0};
-    int result = build(input, defaults, &request, err);
+    cleanup_parameters struct parameters p = {0};
+    struct mount_request request = {
+        .findings = {.takes_errors = input->lint, .max = input->lint ? 0 : MOUNT_FINDINGS_MAX}};
+    int result = parameters_read(input->attributes, &p, err);
 
+    if (result == 0)
+        result = build(input, defaults, &p, &request, err);
+    if (defaults->reports != NULL)
+        class_report_log(&(struct class_report){.attributes = input->attributes,
+                                                .class_name = p.class_name,
+                                                .namespace = p.pod_namespace,
+                                                .findings = &request.findings},
+                         defaults->reports, defaults->log);
     if (result < 0) {
         (void)unknown_parameters_append(err, request.hint);
         mount_request_finish(&request);
@@ -320,5 +453,6 @@ void mount_request_finish(struct mount_request *request)
     object_list_finish(&request->objects);
     identity_unref(request->identity);
     free(request->hint);
+    findings_finish(&request->findings);
     *request = (struct mount_request){0};
 }

@@ -10,8 +10,9 @@
 #include "common/base/log.h"
 #include "common/base/string_map.h"
 #include "common/crypto/digest.h"
+#include "common/lint/class_reports.h"
+#include "common/lint/findings.h"
 #include "common/process/byte_budget.h"
-#include "provider-azure/base/parameter_names.h"
 #include "provider-azure/cloud/cloud.h"
 #include "provider-azure/identity/identity.h"
 #include "provider-azure/objects/objects.h"
@@ -29,6 +30,7 @@ struct mount_input {
     const char *target_path; /* part of what names the volume; may be NULL */
     bool republish;          /* the volume has content already */
     uint64_t time_left_ms;   /* UINT64_MAX: no deadline */
+    bool lint;               /* nothing is mounted: mistakes are findings, and reading goes on behind them */
     /* For what the mount reads; holds nothing yet. Borrowed until the end of the mount, which leaves its
      * bytes reserved when it succeeds. NULL: nothing is reserved. */
     struct byte_reservation *bytes;
@@ -42,7 +44,7 @@ struct request_defaults {
     struct egress_choices egress;
     uint64_t serve_stale_max_age_ms; /* 0: outage mode is off */
     struct log *log;                 /* may be NULL */
-    struct class_reports *reports;   /* classes with unknown parameters; NULL: they are not reported */
+    struct class_reports *reports;   /* classes whose findings were logged; NULL: none are logged */
 };
 
 struct mount_request {
@@ -52,10 +54,12 @@ struct mount_request {
     struct identity *identity; /* NULL when there are no objects */
     uint64_t stale_max_age_ms; /* see struct vault_freshness; at most the default */
     char *hint;                /* for errors: a parameter that is probably misspelled; may be NULL */
+    struct findings findings;  /* what is probably not meant */
 };
 
 /* Reads the attributes and checks them in the order, and with the messages, that users know (specification
- * 2.3), without the prefix "failed to mount objects, error: ". INVALID_ARGUMENT, UNIMPLEMENTED. */
+ * 2.3), without the prefix "failed to mount objects, error: ". INVALID_ARGUMENT, UNIMPLEMENTED. For lint these
+ * are findings, the request has the items without mistakes, and nothing but lack of memory is an error. */
 int mount_request_parse(const struct mount_input *input, const struct request_defaults *defaults,
                         struct mount_request *ret_request, struct error **err);
 

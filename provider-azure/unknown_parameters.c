@@ -1,5 +1,5 @@
 /*
- * unknown_parameters.c - warnings and hints about misspelled parameters.
+ * unknown_parameters.c - findings and hints about misspelled parameters.
  */
 #include "provider-azure/unknown_parameters.h"
 
@@ -8,94 +8,50 @@
 
 #include "common/base/buffer.h"
 #include "common/base/utf8.h"
+#include "common/lint/similar_name.h"
+#include "provider-azure/objects/object_item.h"
 
-/* Of the texts: a class may have thousands of parameters. */
+/* Of the hint: a class may have thousands of parameters. */
 enum { NAMED_MAX = 10, TEXT_MAX = 4096 };
 
-static bool is_known(const struct unknown_parameters_input *input, const char *name)
+static const struct lint_rule rule = {"unknown-parameter", FINDING_WARNING};
+
+/* Adds a name that is nearly known to the hint. */
+static int add_hint(const char *name, const struct field_names *known, struct buffer *hint,
+                    struct error **err)
 {
-    if (strchr(name, '/') != NULL)
-        return true;
-    for (size_t i = 0; i < input->n_known; i++) {
-        if (strcmp(name, input->known[i]) == 0)
-            return true;
-    }
-    return false;
-}
+    char quoted[SIMILAR_NAME_MAX + 1];
+    const char *similar = similar_name(name, known->names, known->n);
 
-/* The digest of the class: its name and all its parameters. */
-static int class_digest(const struct unknown_parameters_input *input, uint8_t ret[DIGEST_SHA256_LEN],
-                        struct error **err)
-{
-    const struct string_map *map = input->attributes;
-    cleanup_free struct digest_field *fields = calloc(2 * map->n + 2, sizeof(*fields));
-    size_t n = 0;
-
-    if (fields == NULL)
-        return error_no_memory(err, NULL);
-    fields[n++] = (struct digest_field){input->namespace, strlen(input->namespace)};
-    fields[n++] = (struct digest_field){input->class_name, strlen(input->class_name)};
-    for (size_t i = 0; i < map->n; i++) {
-        const struct string_map_entry *entry = &map->entries[i];
-        if (strchr(entry->key, '/') != NULL)
-            continue;
-        fields[n++] = (struct digest_field){entry->key, strlen(entry->key)};
-        fields[n++] = (struct digest_field){entry->value, strlen(entry->value)};
-    }
-    digest_fields(fields, n, ret);
-    return 0;
-}
-
-static int warn(const struct unknown_parameters_input *input, const char *names, struct error **err)
-{
-    uint8_t digest[DIGEST_SHA256_LEN];
-
-    if (input->reports == NULL)
-        return 0;
-    if (class_digest(input, digest, err) < 0)
-        return -1;
-    if (class_reports_add(input->reports, digest))
-        log_warning(input->log, "the class has parameters that are not known, ignoring them",
-                    LOG_STR("namespace", input->namespace), LOG_STR("class", input->class_name),
-                    LOG_STR("parameters", names));
-    return 0;
-}
-
-/* Adds a parameter that is not known to both texts. */
-static int add(const struct unknown_parameters_input *input, const char *name, struct buffer *names,
-               struct buffer *hint, struct error **err)
-{
-    char quoted[PARAMETER_NAME_MAX + 1];
-    const char *similar = parameter_name_similar(name, input->known, input->n_known);
-
-    utf8_quote(quoted, sizeof(quoted), name);
-    if (buffer_printf(names, err, "%s%s", names->len > 0 ? ", " : "", quoted) < 0)
-        return -1;
     if (similar == NULL)
         return 0;
+    utf8_quote(quoted, sizeof(quoted), name);
     return buffer_printf(hint, err, "%sparameter %s is not known, %s is", hint->len > 0 ? "; " : "", quoted,
                          similar);
 }
 
-int unknown_parameters_check(const struct unknown_parameters_input *input, char **ret_hint,
-                             struct error **err)
+int unknown_parameters_check(const struct string_map *attributes, const struct field_names *known,
+                             struct findings *findings, char **ret_hint, struct error **err)
 {
-    cleanup_buffer struct buffer names = {0};
+    const struct known_fields fields = {.where = "spec.parameters",
+                                        .here = *known,
+                                        .elsewhere = "an item of objects",
+                                        .others = object_item_fields,
+                                        .rule = &rule};
     cleanup_buffer struct buffer hint = {0};
-    const struct string_map *map = input->attributes;
+    size_t n = 0;
 
-    buffer_init(&names, TEXT_MAX);
     buffer_init(&hint, TEXT_MAX);
     *ret_hint = NULL;
-    for (size_t i = 0, n = 0; i < map->n && n < NAMED_MAX; i++) {
-        if (is_known(input, map->entries[i].key))
+    for (size_t i = 0; i < attributes->n; i++) {
+        const char *name = attributes->entries[i].key;
+        if (strchr(name, '/') != NULL || field_names_has(known, name))
             continue;
-        n++;
-        if (add(input, map->entries[i].key, &names, &hint, err) < 0)
+        findings_enter(findings, name, TEXT_FRAME_WHOLE);
+        field_names_unknown(name, &fields, (struct text_place){0}, findings);
+        if (n++ < NAMED_MAX && add_hint(name, known, &hint, err) < 0)
             return -1;
     }
-    if (names.len > 0 && warn(input, buffer_str(&names), err) < 0)
-        return -1;
     if (hint.len == 0)
         return 0;
     *ret_hint = strdup(buffer_str(&hint));

@@ -9,7 +9,6 @@
 
 #include "common/base/cleanup.h"
 #include "common/base/yaml.h"
-#include "provider-azure/objects/object_item.h"
 #include "provider-azure/objects/object_path.h"
 #include "provider-azure/objects/value_path.h"
 #include "provider-azure/objects/yaml_field.h"
@@ -98,18 +97,7 @@ bool composed_item_is(const char *text)
     return strstr(text, "format") != NULL || strstr(text, "template") != NULL;
 }
 
-static void warn_unknown_fields(const struct yaml_node *root, size_t index, struct log *log)
-{
-    static const char *const known[] = {"format", "template", "items", "objectAlias", "filePermission"};
-    for (size_t i = 0; i < root->n; i++) {
-        bool found = yaml_is_merge(root->keys[i]);
-        for (size_t k = 0; k < ARRAY_SIZE(known); k++)
-            found = found || strcmp(root->keys[i]->text, known[k]) == 0;
-        if (!found)
-            log_warning(log, "unknown field in objects, ignored", LOG_UINT("index", index),
-                        LOG_STR("field", root->keys[i]->text));
-    }
-}
+static const char *const field_names[] = {"format", "template", "items", "objectAlias", "filePermission"};
 
 static int read_entries(const struct yaml_node *items, struct composed_item *item, struct error **err)
 {
@@ -183,9 +171,13 @@ static int read_composed(const struct yaml_node *root, mode_t default_mode, stru
     return read_entries(yaml_get(root, "items"), item, err);
 }
 
-int composed_item_parse(const char *text, size_t index, mode_t default_mode, struct log *log,
+int composed_item_parse(const char *text, size_t index, const struct object_defaults *defaults,
                         struct composed_item *ret, bool *ret_composed, struct error **err)
 {
+    const struct known_fields known = {.where = "a composed item of objects",
+                                       .here = {field_names, ARRAY_SIZE(field_names)},
+                                       .elsewhere = "the items of its sources",
+                                       .others = object_item_fields};
     const struct yaml_node *root = NULL;
     *ret = (struct composed_item){0};
     *ret_composed = false;
@@ -194,8 +186,8 @@ int composed_item_parse(const char *text, size_t index, mode_t default_mode, str
     if (document == NULL || (yaml_get(root, "format") == NULL && yaml_get(root, "template") == NULL))
         return 0; /* not one of these; whoever reads it next reports what is wrong with it */
     *ret_composed = true;
-    warn_unknown_fields(root, index, log);
-    if (read_composed(root, default_mode, ret, err) == 0)
+    field_names_check(root, &known, defaults->findings);
+    if (read_composed(root, defaults->mode, ret, err) == 0)
         return 0;
     return error_wrap(err, "unmarshal failed for keyVaultObjects at index %zu, error: composed file %s",
                       index, ret->path != NULL ? ret->path : "");

@@ -21,7 +21,7 @@
 #include <sys/types.h>
 
 #include "common/base/error.h"
-#include "common/base/log.h"
+#include "provider-azure/objects/object_item.h"
 
 enum { REFERENCE_MAX = 2048, REFERENCE_FUNCTIONS_MAX = 4, COMPOSED_ENTRIES_MAX = 1000 };
 
@@ -67,9 +67,8 @@ struct composed_item {
 bool composed_item_is(const char *text);
 
 /* Reads and checks an item, number `index` of the list. *ret_composed is false when it has neither `format`
- * nor `template`, and nothing is read then. INVALID_ARGUMENT. The caller finishes *ret in any case. Unknown
- * fields are logged. */
-int composed_item_parse(const char *text, size_t index, mode_t default_mode, struct log *log,
+ * nor `template`, and nothing is read then. INVALID_ARGUMENT. The caller finishes *ret in any case. */
+int composed_item_parse(const char *text, size_t index, const struct object_defaults *defaults,
                         struct composed_item *ret, bool *ret_composed, struct error **err);
 
 /* Frees what the item holds. */

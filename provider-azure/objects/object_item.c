@@ -10,6 +10,7 @@
 
 #include "common/base/cleanup.h"
 #include "provider-azure/base/parameter_text.h"
+#include "provider-azure/objects/item_findings.h"
 #include "provider-azure/objects/object_path.h"
 #include "provider-azure/objects/value_path.h"
 #include "provider-azure/objects/yaml_field.h"
@@ -227,41 +228,43 @@ static int read_fields(const struct yaml_node *root, struct object_item *item, s
     return yaml_field_int32(root, "objectVersionHistory", &item->history, err);
 }
 
-static void warn_unknown_fields(const struct yaml_node *item, size_t index, struct log *log)
-{
-    static const char *const known[] = {
-        "objectName",     "objectType",     "objectAlias",          "objectVersion",     "objectFormat",
-        "objectEncoding", "filePermission", "objectVersionHistory", "objectNamePattern", "objectTags",
-        "objectOptional", "objectSplit",    "objectCertificate",    "objectKey",         "objectHidden"};
-    for (size_t i = 0; item != NULL && i < item->n; i++) {
-        bool found = yaml_is_merge(item->keys[i]);
-        for (size_t k = 0; k < ARRAY_SIZE(known); k++)
-            found = found || strcmp(item->keys[i]->text, known[k]) == 0;
-        if (!found)
-            log_warning(log, "unknown field in objects, ignored", LOG_UINT("index", index),
-                        LOG_STR("field", item->keys[i]->text));
-    }
-}
+static const char *const field_names[] = {
+    "objectName",     "objectType",     "objectAlias",          "objectVersion",     "objectFormat",
+    "objectEncoding", "filePermission", "objectVersionHistory", "objectNamePattern", "objectTags",
+    "objectOptional", "objectSplit",    "objectCertificate",    "objectKey",         "objectHidden"};
+const struct field_names object_item_fields = {field_names, ARRAY_SIZE(field_names)};
 
-static int read_item(const char *text, size_t index, struct log *log, struct object_item *item,
-                     struct fields *fields, struct error **err)
+/* NULL and no error: an empty item. */
+static struct yaml_document *open_item(const char *text, const struct yaml_node **ret_root,
+                                       struct error **err)
 {
-    const struct yaml_node *root = NULL;
     cleanup_yaml struct yaml_document *document =
-        yaml_parse(text, strlen(text), OBJECT_ITEM_MAX_BYTES, &root, err);
+        yaml_parse(text, strlen(text), OBJECT_ITEM_MAX_BYTES, ret_root, err);
 
     if (document == NULL)
-        return -1;
-    if (yaml_is_null(root)) {
-        root = NULL;
-    } else if (root->kind != YAML_MAPPING) {
-        (void)yaml_field_wrong_shape(root, "a mapping of objectName, objectType, ...", err);
-        return -1;
+        return NULL;
+    if (yaml_is_null(*ret_root)) {
+        *ret_root = NULL;
+    } else if ((*ret_root)->kind != YAML_MAPPING) {
+        (void)yaml_field_wrong_shape(*ret_root, "a mapping of objectName, objectType, ...", err);
+        return NULL;
     }
-    if (read_fields(root, item, fields, err) < 0)
-        return -1;
-    warn_unknown_fields(root, index, log);
-    return 0;
+    return steal_ptr(&document);
+}
+
+/* The field that an error names is where it is. */
+static void mark_field(const struct yaml_node *root, const struct error *error, struct findings *findings)
+{
+    size_t best = 0;
+
+    for (size_t i = 0; root != NULL && findings != NULL && i < root->n; i++) {
+        const struct yaml_node *key = root->keys[i];
+        size_t len = strlen(key->text);
+        if (len <= best || strstr(error_message(error), key->text) == NULL)
+            continue;
+        best = len; /* objectVersionHistory, and not objectVersion */
+        findings_mark(findings, (struct text_place){key->line, key->column});
+    }
 }
 
 static int check_item(const struct fields *fields, const struct object_defaults *defaults,
@@ -293,13 +296,27 @@ static int check_item(const struct fields *fields, const struct object_defaults 
 int object_item_parse(const char *text, size_t index, const struct object_defaults *defaults,
                       struct object_item *ret_item, struct error **err)
 {
+    const struct yaml_node *root = NULL;
     cleanup_fields struct fields fields = {0};
+    cleanup_error struct error *error = NULL;
 
     *ret_item = (struct object_item){0};
-    if (read_item(text, index, defaults->log, ret_item, &fields, err) < 0)
-        return error_wrap(err, "unmarshal failed for keyVaultObjects at index %zu, error", index);
-    if (check_item(&fields, defaults, ret_item, err) < 0)
-        return object_item_wrap_error(ret_item, err);
+    cleanup_yaml struct yaml_document *document = open_item(text, &root, &error);
+    if (document == NULL || read_fields(root, ret_item, &fields, &error) < 0) {
+        (void)error_wrap(&error, "unmarshal failed for keyVaultObjects at index %zu, error", index);
+        return error_move(err, &error);
+    }
+    const struct known_fields known = {.where = "an item of objects",
+                                       .here = object_item_fields,
+                                       .elsewhere = "spec.parameters",
+                                       .others = defaults->class_parameters};
+    field_names_check(root, &known, defaults->findings);
+    if (check_item(&fields, defaults, ret_item, &error) < 0) {
+        mark_field(root, error, defaults->findings);
+        (void)object_item_wrap_error(ret_item, &error);
+        return error_move(err, &error);
+    }
+    item_findings_add(text, root, ret_item, defaults);
     return 0;
 }
 

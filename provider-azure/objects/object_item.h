@@ -10,7 +10,7 @@
 #include <sys/types.h>
 
 #include "common/base/error.h"
-#include "common/base/log.h"
+#include "common/lint/field_names.h"
 #include "provider-azure/objects/object_select.h"
 
 /* The YAML text of an item. */
@@ -53,8 +53,12 @@ enum history_count { HISTORY_ONE_MORE, HISTORY_EXACT };
 struct object_defaults {
     mode_t mode; /* for items without filePermission */
     enum history_count history;
-    struct log *log; /* unknown fields are reported here as warnings and otherwise ignored; may be NULL */
+    struct findings *findings; /* gets what is probably not meant, and may take errors; NULL: nobody asks */
+    struct field_names class_parameters; /* which are in the wrong place in an item */
 };
+
+/* All fields of an item of an object. */
+extern const struct field_names object_item_fields;
 
 /* Reads and checks one item, number `index` of the list. INVALID_ARGUMENT: "unmarshal failed for
  * keyVaultObjects at index I, error: ...", "failed to get objectType:T, objectName:N, objectVersion:V: ...".

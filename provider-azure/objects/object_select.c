@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/glob.h"
 #include "provider-azure/base/parameter_text.h"
 
 struct object_select {
@@ -14,36 +15,6 @@ struct object_select {
     char *pattern;
     struct string_map tags;
 };
-
-static char fold(char c)
-{
-    return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
-}
-
-/* Linear in pattern times name: on a mismatch only the last star takes one more character. */
-static bool glob(const char *pattern, const char *name)
-{
-    const char *star = NULL; /* behind the last '*' */
-    const char *taken = NULL;
-
-    while (*name != '\0') {
-        if (*pattern == '*') {
-            star = ++pattern;
-            taken = name;
-        } else if (*pattern == '?' || (*pattern != '\0' && fold(*pattern) == fold(*name))) {
-            pattern++;
-            name++;
-        } else if (star != NULL) {
-            pattern = star;
-            name = ++taken;
-        } else {
-            return false;
-        }
-    }
-    while (*pattern == '*')
-        pattern++;
-    return *pattern == '\0';
-}
 
 /* One "name=value". */
 static int add_tag(struct string_map *tags, const char *text, size_t len, struct error **err)
@@ -121,7 +92,7 @@ bool object_select_matches(const struct object_select *select, const char *name,
         if (value == NULL || strcmp(value, select->tags.entries[i].value) != 0)
             return false;
     }
-    return glob(select->pattern, name);
+    return glob_match(select->pattern, name);
 }
 
 char *object_select_path(const char *alias, const char *name)

@@ -11,6 +11,7 @@
 
 #include "common/base/cleanup.h"
 #include "common/base/yaml.h"
+#include "provider-azure/objects/item_findings.h"
 #include "provider-azure/objects/object_path.h"
 #include "provider-azure/objects/yaml_field.h"
 
@@ -142,29 +143,110 @@ static int parse_composed(const char *text, size_t index, const struct object_de
         return error_no_memory(err, NULL);
     list->composed = grown;
     struct composed_item *item = &list->composed[list->n_composed];
-    int result = composed_item_parse(text, index, defaults->mode, defaults->log, item, ret, err);
+    int result = composed_item_parse(text, index, defaults, item, ret, err);
     list->n_composed += *ret ? 1 : 0;
     return result;
 }
 
-/* Adds the items of the array to the list, which has space for them. */
-static int parse_items(const struct yaml_node *array, size_t n, const struct object_defaults *defaults,
-                       struct object_list *list, struct error **err)
+/* Adds one item to the list, which has space for it. After an error there is nothing of it in the list. */
+static int parse_one(const char *text, size_t index, const struct object_defaults *defaults,
+                     struct object_list *list, struct error **err)
 {
-    for (size_t i = 0; i < n; i++) {
-        if (yaml_is_null(array->values[i]))
-            continue; /* `- ~` is dropped silently */
-        bool composed = false;
-        size_t index = list->n + list->n_composed;
-        if (parse_composed(array->values[i]->text, index, defaults, list, &composed, err) < 0)
-            return -1;
-        if (composed)
-            continue;
+    bool composed = false;
+    int result = parse_composed(text, index, defaults, list, &composed, err);
+
+    if (composed && result < 0)
+        composed_item_finish(&list->composed[--list->n_composed]);
+    if (composed || result < 0)
+        return result;
+    result = object_item_parse(text, index, defaults, &list->items[list->n], err);
+    if (result < 0)
+        object_item_finish(&list->items[list->n]);
+    else
         list->n++;
-        if (object_item_parse(array->values[i]->text, index, defaults, &list->items[list->n - 1], err) < 0)
-            return -1;
+    return result;
+}
+
+static int parse_items(const struct yaml_node *array, size_t n, const char *text,
+                       const struct object_defaults *defaults, struct object_list *list, struct error **err)
+{
+    struct findings *findings = defaults->findings;
+    const struct text_frame outer = findings != NULL ? findings->frame : TEXT_FRAME_WHOLE;
+    size_t index = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        const struct yaml_node *item = array->values[i];
+        cleanup_error struct error *error = NULL;
+
+        if (yaml_is_null(item))
+            continue;                                   /* `- ~` is dropped silently */
+        if (findings != NULL && findings->takes_errors) /* nobody else reads places */
+            findings_enter(findings, findings->parameter, text_frame_of_scalar(&outer, text, item));
+        if (parse_one(item->text, index++, defaults, list, &error) < 0 &&
+            !findings_take(findings, &lint_rule_refused, &error))
+            return error_move(err, &error);
     }
+    if (findings != NULL)
+        findings_enter(findings, findings->parameter, outer);
     return 0;
+}
+
+/* --- what is probably not meant --- */
+
+static const struct lint_rule empty_rule = {"no-objects", FINDING_ERROR};
+static const struct lint_rule hidden_rule = {"hidden-unused", FINDING_WARNING};
+
+/* Keys beside `array`. */
+static void check_keys(const struct yaml_node *root, const struct object_defaults *defaults)
+{
+    static const char *const array[] = {"array"};
+    const struct known_fields of_items = {.where = "objects",
+                                          .here = {array, 1},
+                                          .elsewhere = "an item of array",
+                                          .others = object_item_fields};
+    const struct known_fields of_class = {.where = "objects",
+                                          .here = {array, 1},
+                                          .elsewhere = "spec.parameters",
+                                          .others = defaults->class_parameters};
+
+    for (size_t i = 0; root != NULL && i < root->n; i++) {
+        const struct yaml_node *key = root->keys[i];
+        bool of_the_class = field_names_has(&of_class.others, key->text);
+        if (yaml_is_merge(key) || strcmp(key->text, array[0]) == 0)
+            continue;
+        field_names_unknown(key->text, of_the_class ? &of_class : &of_items,
+                            (struct text_place){key->line, key->column}, defaults->findings);
+    }
+}
+
+static bool is_source(const struct composed_item *composed, const char *path)
+{
+    size_t len = strlen(path);
+
+    if (composed->format == COMPOSED_TEMPLATE)
+        return strstr(composed->template, path) != NULL;
+    for (size_t i = 0; i < composed->n_entries; i++) {
+        const char *name = composed->entries[i].reference.name;
+        if (strncmp(name, path, len) == 0 && (name[len] == '\0' || name[len] == '/'))
+            return true;
+    }
+    return composed->n_entries == 0; /* all files */
+}
+
+static void check_list(const struct object_list *list, const struct object_defaults *defaults)
+{
+    if (list->n + list->n_composed == 0)
+        findings_add(defaults->findings, &empty_rule, (struct text_place){0},
+                     "objects has no items: there is nothing to mount, and drivers refuse such a response");
+    for (size_t i = 0; i < list->n; i++) {
+        const struct object_item *item = &list->items[i];
+        bool used = !item->hidden || item->select != NULL || item->split != OBJECT_WHOLE;
+        for (size_t k = 0; k < list->n_composed && !used; k++)
+            used = is_source(&list->composed[k], item->path);
+        if (!used)
+            findings_add(defaults->findings, &hidden_rule, (struct text_place){0},
+                         "%s is hidden (objectHidden), and no composed file is made of it", item->path);
+    }
 }
 
 /* Files that nobody sees are read in vain, and a composed one needs something to be made of. */
@@ -177,6 +259,20 @@ static int check_composed(const struct object_list *list, struct error **err)
         return invalid(err, "objects has composed files, but no object of a vault to make them of");
     if (list->n > 0 && hidden == list->n && list->n_composed == 0)
         return invalid(err, "all objects are hidden (objectHidden), and no file is composed of them");
+    return 0;
+}
+
+/* Reads the array, which has `n` items. */
+static int fill_list(const struct yaml_node *array, size_t n, const char *text,
+                     const struct object_defaults *defaults, struct object_list *list, struct error **err)
+{
+    cleanup_error struct error *error = NULL;
+
+    if (parse_items(array, n, text, defaults, list, err) < 0)
+        return -1;
+    if ((check_item_paths(list, &error) < 0 || check_composed(list, &error) < 0) &&
+        !findings_take(defaults->findings, &lint_rule_refused, &error))
+        return error_move(err, &error);
     return 0;
 }
 
@@ -204,11 +300,14 @@ int objects_parse(const char *text, const struct object_defaults *defaults, stru
     struct object_list list = {.items = calloc(n + 1, sizeof(*list.items))};
     if (list.items == NULL)
         return error_no_memory(err, NULL);
-    if (parse_items(array, n, defaults, &list, err) < 0 || check_item_paths(&list, err) < 0 ||
-        check_composed(&list, err) < 0) {
+    if (fill_list(array, n, text, defaults, &list, err) < 0) {
         object_list_finish(&list);
         return -1;
     }
+    check_keys(root, defaults);
+    item_findings_add_rest(text, defaults->findings);
+    if (!has_items(array) || list.n + list.n_composed > 0)
+        check_list(&list, defaults);
     *ret_list = list;
     return 0;
 }

@@ -1,15 +1,48 @@
 /*
  * fuzz_azure_request.c - attributes as JSON: all parameters of a mount. Those that begin with
- * "secret." are of the Secret instead.
+ * "secret." are of the Secret instead. Lint reads the same ones.
  */
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "provider-azure/lint.h"
 #include "provider-azure/mount_request.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+/* What a mount refuses, lint must call an error. */
+static void lint(const struct string_map *attributes, bool refused)
+{
+    cleanup_lint_response struct lint_response response = {0};
+    bool has_error = false;
+
+    if (lint_parameters(attributes, &response, NULL) < 0)
+        abort();
+    for (size_t i = 0; i < response.findings.n; i++) {
+        const struct finding *finding = &response.findings.list[i];
+        has_error = has_error || finding->level == FINDING_ERROR;
+        for (const char *at = finding->message; *at != '\0'; at++)
+            if ((unsigned char)*at < ' ')
+                abort();
+    }
+    if (refused && !has_error && response.findings.left_out == 0)
+        abort();
+}
+
+/* Refused because of the pod, its credentials or the node, which lint does not have. */
+static bool is_of_the_node(const char *message)
+{
+    static const char *const starts[] = {"pod name", "cloudName", "httpsProxy",
+                                         "failed to build auth config"};
+
+    for (size_t i = 0; i < sizeof(starts) / sizeof(starts[0]); i++)
+        if (strncmp(message, starts[i], strlen(starts[i])) == 0)
+            return true;
+    return false;
+}
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -40,6 +73,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             mount_request_finish(&request);
         else if (error == NULL)
             abort();
+        lint(&attributes, error != NULL && !is_of_the_node(error_message(error)));
     }
     string_map_finish(&attributes);
     string_map_finish(&secrets);

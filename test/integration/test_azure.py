@@ -7,7 +7,7 @@ import pytest
 from proto import health_pb2, provider_pb2
 
 from harness import rpc, tutorial
-from harness.azure_mounts import files, mount, mount_failure, mount_request, texts
+from harness.azure_mounts import files, item, mount, mount_failure, mount_request, objects_of, texts
 from harness.process import PATIENCE, wait_until
 from harness.rpc import CODES
 
@@ -347,21 +347,24 @@ def test_a_cloud_file_may_lack_the_endpoint_of_vaults(start_azure, emulator, scr
 # ---- parameters that are not known ------------------------------------------------------------------------------------------------
 
 
-def unknown_lines(azure):
-    return [line for line in azure.log.splitlines() if "parameters that are not known" in line]
+def mistake_lines(azure):
+    return [line for line in azure.log.splitlines() if "mistakes that fail no mount" in line]
 
 
-def test_unknown_parameters_are_logged_once_for_each_content_of_a_class(client, azure):
+def test_mistakes_are_logged_once_for_each_content_of_a_class(client, azure):
     for _ in range(3):
         mount(client, "secret1", secretObjects="x", cloudname="AzureCloud")
-    lines = unknown_lines(azure)
-    assert len(lines) == 1 and "cloudname, secretObjects" in lines[0]
+    lines = mistake_lines(azure)
+    assert len(lines) == 1
+    assert "unknown-parameter: cloudname is not known in spec.parameters, cloudName is; unknown-parameter: secretObjects is not known" in lines[0]
     mount(client, "secret1", secretObjects="y", cloudname="AzureCloud")
-    assert len(unknown_lines(azure)) == 2
+    assert len(mistake_lines(azure)) == 2
     mount(client, "secret1", secretObjects="x", cloudname="AzureCloud")
-    assert len(unknown_lines(azure)) == 2
+    assert len(mistake_lines(azure)) == 2
     mount(client, "secret1", resourceGroup="r", subscriptionId="s")
-    assert len(unknown_lines(azure)) == 2, "old classes have these"
+    assert len(mistake_lines(azure)) == 2, "old classes have these"
+    mount(client, objects=objects_of(item("secret1", objectColour="blue")))
+    assert len(mistake_lines(azure)) == 3 and "unknown-field: objectColour" in mistake_lines(azure)[-1]
 
 
 @pytest.mark.parametrize("overrides,word", [

@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "common/base/cleanup.h"
+#include "common/lint/similar_name.h"
 #include "provider-azure/mount_request.h"
 
 #define POD      "csi.storage.k8s.io/pod.name"
@@ -83,7 +84,7 @@ static void names_that_are_nearly_right_are_recognized(void **state)
     };
     (void)state;
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
-        const char *similar = parameter_name_similar(rows[i].name, known, ARRAY_SIZE(known));
+        const char *similar = similar_name(rows[i].name, known, ARRAY_SIZE(known));
         if ((similar == NULL) != (rows[i].similar == NULL) ||
             (similar != NULL && strcmp(similar, rows[i].similar) != 0))
             fail_msg("%s: %s", rows[i].name, similar != NULL ? similar : "nothing");

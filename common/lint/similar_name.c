@@ -1,8 +1,9 @@
 /*
- * parameter_names.c - names that are nearly right.
+ * similar_name.c - names that are nearly right.
  */
-#include "provider-azure/base/parameter_names.h"
+#include "common/lint/similar_name.h"
 
+#include <stdbool.h>
 #include <string.h>
 #include <strings.h>
 
@@ -20,7 +21,7 @@ static size_t min(size_t a, size_t b)
 
 /* Fills row i of the table: the distances of the first i letters of `a` to each start of `b`. */
 static void fill_row(const char *a, const char *b, size_t b_len, size_t i,
-                     size_t rows[3][PARAMETER_NAME_MAX + 1])
+                     size_t rows[3][SIMILAR_NAME_MAX + 1])
 {
     size_t *row = rows[i % 3];
     const size_t *above = rows[(i + 2) % 3];
@@ -38,7 +39,7 @@ static void fill_row(const char *a, const char *b, size_t b_len, size_t i,
 /* The letters to add, leave out, replace or swap between two names; the case does not count. */
 static size_t distance(const char *a, const char *b)
 {
-    size_t rows[3][PARAMETER_NAME_MAX + 1];
+    size_t rows[3][SIMILAR_NAME_MAX + 1];
     size_t a_len = strlen(a), b_len = strlen(b);
 
     for (size_t k = 0; k <= b_len; k++)
@@ -48,16 +49,16 @@ static size_t distance(const char *a, const char *b)
     return rows[a_len % 3][b_len];
 }
 
-const char *parameter_name_similar(const char *name, const char *const *known, size_t n)
+const char *similar_name(const char *name, const char *const *known, size_t n)
 {
     const char *best = NULL;
     size_t best_distance = DISTANCE_MAX + 1;
 
-    if (strnlen(name, PARAMETER_NAME_MAX + 1) > PARAMETER_NAME_MAX)
+    if (strnlen(name, SIMILAR_NAME_MAX + 1) > SIMILAR_NAME_MAX)
         return NULL;
     for (size_t i = 0; i < n; i++) {
-        size_t len = strnlen(known[i], PARAMETER_NAME_MAX + 1);
-        if (len > PARAMETER_NAME_MAX ||
+        size_t len = strnlen(known[i], SIMILAR_NAME_MAX + 1);
+        if (len > SIMILAR_NAME_MAX ||
             len < (size_t)2 * (DISTANCE_MAX + 1)) /* two letters are half of a short name */
             continue;
         size_t d = distance(name, known[i]);
@@ -67,17 +68,4 @@ const char *parameter_name_similar(const char *name, const char *const *known, s
         }
     }
     return best;
-}
-
-bool class_reports_add(struct class_reports *reports, const uint8_t digest[DIGEST_SHA256_LEN])
-{
-    for (size_t i = 0; i < reports->n; i++) {
-        if (memcmp(reports->digests[i], digest, DIGEST_SHA256_LEN) == 0)
-            return false;
-    }
-    memcpy(reports->digests[reports->next], digest, DIGEST_SHA256_LEN);
-    reports->next = (reports->next + 1) % CLASS_REPORTS_MAX;
-    if (reports->n < CLASS_REPORTS_MAX)
-        reports->n++;
-    return true;
 }

@@ -56,6 +56,7 @@ enum {
 
 struct program {
     struct settings settings;
+    enum sandbox_mode sandbox;
     struct log *log;
     uv_loop_t loop;
     struct lifecycle *lifecycle;
@@ -460,13 +461,11 @@ static int start_publisher(struct program *program, struct error **err)
 /* Before there is another thread. */
 static int enter_sandbox(struct program *program, struct error **err)
 {
-    enum sandbox_mode mode = SANDBOX_ON;
-
-    if (sandbox_mode_parse(program->settings.sandbox, &mode, err) < 0)
-        return -1;
-    (void)memory_lock_enter(mode == SANDBOX_OFF ? MEMORY_LOCK_RIGHTS_KEPT : MEMORY_LOCK_RIGHTS_DROPPED,
+    (void)memory_lock_enter(program->sandbox == SANDBOX_OFF ? MEMORY_LOCK_RIGHTS_KEPT
+                                                            : MEMORY_LOCK_RIGHTS_DROPPED,
                             program->log, program->metrics);
-    if (sandbox_enter(&driver_sandbox_needs, mode, &program->loop, program->log, program->metrics, err) < 0)
+    if (sandbox_enter(&driver_sandbox_needs, program->sandbox, &program->loop, program->log, program->metrics,
+                      err) < 0)
         return -1;
     return worker_pool_start(&program->loop, err);
 }
@@ -603,13 +602,15 @@ static void log_start(const struct program *program)
             "this kernel's tmpfs cannot be kept out of swap (needs Linux 6.4): encrypt swap or switch it off");
 }
 
-/* A wrong value is reported when the sandbox is entered. */
-static void prepare_sandbox(const struct settings *settings)
+/* The sandbox's first part comes before the loop. */
+static int create_loop(struct program *program, struct error **err)
 {
-    enum sandbox_mode mode = SANDBOX_ON;
-
-    (void)sandbox_mode_parse(settings->sandbox, &mode, NULL);
-    sandbox_prepare(mode);
+    if (sandbox_mode_parse(program->settings.sandbox, &program->sandbox, err) < 0)
+        return -1;
+    sandbox_prepare(program->sandbox);
+    if (uv_loop_init(&program->loop) != 0)
+        return error_set(err, GRPC_STATUS_INTERNAL, "create the event loop");
+    return 0;
 }
 
 /* `word`: the first of the command line that is no flag; NULL = there is none. */
@@ -622,12 +623,7 @@ static int run(struct program *program, const char *word)
                    (int)program->settings.verbosity);
     if (word != NULL) /* `--flag false`: a boolean takes its value behind a '=' */
         log_warning(program->log, "not a flag: ignored with everything after it", LOG_STR("word", word));
-    prepare_sandbox(&program->settings);
-    if (uv_loop_init(&program->loop) != 0) {
-        log_error(program->log, "the event loop cannot be created");
-        return 1;
-    }
-    if (start(program, &error) < 0) {
+    if (create_loop(program, &error) < 0 || start(program, &error) < 0) {
         log_error(program->log, "start failed", LOG_ERR(error));
         log_flush(program->log, LOG_FLUSH_MS);
         return 1; /* the process ends: nothing half-built is taken down piece by piece */
@@ -641,16 +637,14 @@ static int run(struct program *program, const char *word)
 static int print_version(const struct settings *settings)
 {
     cleanup_error struct error *error = NULL;
-    enum sandbox_mode mode = SANDBOX_ON;
-    cleanup_free char *sandbox = NULL;
+    cleanup_free char *sandbox = sandbox_describe(settings->sandbox, /* with_landlock= */ false, &error);
 
-    if (sandbox_mode_parse(settings->sandbox, &mode, &error) < 0) {
+    if (sandbox == NULL) {
         (void)fprintf(stderr, PROGRAM ": %s\n", error_message(error));
         return 2;
     }
-    sandbox = sandbox_describe(mode, /* with_landlock= */ false);
     (void)printf("{\"BuildVersion\":\"%s\",\"GitCommit\":\"%s\",\"BuildDate\":\"%s\",\"Sandbox\":\"%s\"}\n",
-                 build_version(), build_commit(), build_date(), sandbox != NULL ? sandbox : "");
+                 build_version(), build_commit(), build_date(), sandbox);
     return 0;
 }
 

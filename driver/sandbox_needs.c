@@ -9,10 +9,7 @@
 
 #include "common/base/cleanup.h"
 
-#define CALL(name)                                                                                           \
-    {                                                                                                        \
-        .number = SYS_##name, .rule = SECCOMP_ALLOW                                                          \
-    }
+#define CALL SECCOMP_CALL
 
 static const int capabilities[] = {
     CAP_SYS_ADMIN,    /* mounts */

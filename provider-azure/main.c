@@ -33,6 +33,7 @@ enum { LOG_FLUSH_MS = 1000 };
 
 struct program {
     struct settings settings;
+    enum sandbox_mode sandbox;
     struct log *log;
     uv_loop_t loop;
     struct lifecycle *lifecycle;
@@ -294,16 +295,16 @@ static int enter_sandbox(struct program *program, struct error **err)
                                               .endpoint = &program->endpoint,
                                               .cloud = &program->cloud,
                                               .proxies = program->proxies};
-    enum sandbox_mode mode = SANDBOX_ON;
     struct azure_sandbox sandbox;
     int ret;
 
-    if (sandbox_mode_parse(program->settings.sandbox, &mode, err) < 0 ||
-        azure_sandbox_init(&sandbox, &input, err) < 0)
+    if (azure_sandbox_init(&sandbox, &input, err) < 0)
         return -1;
-    (void)memory_lock_enter(mode == SANDBOX_OFF ? MEMORY_LOCK_RIGHTS_KEPT : MEMORY_LOCK_RIGHTS_DROPPED,
+    (void)memory_lock_enter(program->sandbox == SANDBOX_OFF ? MEMORY_LOCK_RIGHTS_KEPT
+                                                            : MEMORY_LOCK_RIGHTS_DROPPED,
                             program->log, program->metrics);
-    ret = sandbox_enter(&sandbox.needs, mode, &program->loop, program->log, program->metrics, err);
+    ret =
+        sandbox_enter(&sandbox.needs, program->sandbox, &program->loop, program->log, program->metrics, err);
     azure_sandbox_finish(&sandbox);
     return ret;
 }
@@ -363,28 +364,28 @@ static int prepare_socket_directory(const struct settings *settings, struct erro
     return ret;
 }
 
-/* A wrong value is reported when the sandbox is entered. */
-static void prepare_sandbox(const struct settings *settings)
+/* The sandbox's first part comes before the loop. */
+static int create_loop(struct program *program, struct error **err)
 {
-    enum sandbox_mode mode = SANDBOX_ON;
-
-    (void)sandbox_mode_parse(settings->sandbox, &mode, NULL);
-    sandbox_prepare(mode);
+    if (sandbox_mode_parse(program->settings.sandbox, &program->sandbox, err) < 0)
+        return -1;
+    sandbox_prepare(program->sandbox);
+    if (uv_loop_init(&program->loop) != 0)
+        return error_set(err, GRPC_STATUS_INTERNAL, "create the event loop");
+    return 0;
 }
 
 static int print_version(const struct settings *settings)
 {
     cleanup_error struct error *error = NULL;
-    enum sandbox_mode mode = SANDBOX_ON;
-    cleanup_free char *sandbox = NULL;
+    cleanup_free char *sandbox = sandbox_describe(settings->sandbox, /* with_landlock= */ true, &error);
 
-    if (sandbox_mode_parse(settings->sandbox, &mode, &error) < 0) {
+    if (sandbox == NULL) {
         (void)fprintf(stderr, PROGRAM ": %s\n", error_message(error));
         return 2;
     }
-    sandbox = sandbox_describe(mode, /* with_landlock= */ true);
     (void)printf("{\"version\":\"%s\",\"buildDate\":\"%s\",\"sandbox\":\"%s\"}\n", build_version(),
-                 build_date(), sandbox != NULL ? sandbox : "");
+                 build_date(), sandbox);
     return 0;
 }
 
@@ -443,26 +444,18 @@ int main(int argc, char **argv)
                    (int)program.settings.verbosity);
     if (program.settings.log_format_json)
         log_split(program.log, STDOUT_FILENO);
-    prepare_sandbox(&program.settings);
-    if (uv_loop_init(&program.loop) != 0) {
-        log_error(program.log, "the event loop cannot be created");
-        return 1;
-    }
     warn_about_old_flags(&program);
     if (rest < argc) /* `--flag false`: a boolean takes its value behind a '=' */
         log_warning(program.log, "not a flag: ignored with everything after it", LOG_STR("word", argv[rest]));
-    int status = 1;
-    if (start(&program, &error) == 0) {
-        log_info(program.log, "listening", LOG_STR("version", build_version()),
-                 LOG_STR("endpoint", program.settings.endpoint), LOG_STR("cloud", program.cloud.name));
-        (void)uv_run(&program.loop, UV_RUN_DEFAULT);
-        status = 0;
-    } else {
+    if (create_loop(&program, &error) < 0 || start(&program, &error) < 0) {
         log_error(program.log, "start failed", LOG_ERR(error));
         log_flush(program.log, LOG_FLUSH_MS);
         error_free(error);
-        return status; /* the process ends: nothing half-built is taken down piece by piece */
+        return 1; /* the process ends: nothing half-built is taken down piece by piece */
     }
+    log_info(program.log, "listening", LOG_STR("version", build_version()),
+             LOG_STR("endpoint", program.settings.endpoint), LOG_STR("cloud", program.cloud.name));
+    (void)uv_run(&program.loop, UV_RUN_DEFAULT);
     finish(&program);
-    return status;
+    return 0;
 }

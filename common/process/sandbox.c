@@ -163,20 +163,25 @@ void sandbox_stop_watching(void)
     refused_calls_stop();
 }
 
-char *sandbox_describe(enum sandbox_mode mode, bool with_landlock)
+char *sandbox_describe(const char *mode, bool with_landlock, struct error **err)
 {
+    enum sandbox_mode parsed = SANDBOX_OFF;
     uint32_t action = SECCOMP_RET_TRAP;
     bool has_seccomp = syscall(SYS_seccomp, SECCOMP_GET_ACTION_AVAIL, 0, &action) == 0;
     int landlock = with_landlock ? landlock_version() : 0;
     char number[16] = "";
     char *text = NULL;
 
-    if (mode == SANDBOX_OFF)
-        return strdup(mode_names[mode]);
+    if (sandbox_mode_parse(mode, &parsed, err) < 0)
+        return NULL;
     if (landlock > 0)
         (void)snprintf(number, sizeof(number), " %d", landlock);
-    if (asprintf(&text, "%s: capabilities, no_new_privs%s%s%s", mode_names[mode],
-                 has_seccomp ? ", seccomp" : "", landlock > 0 ? ", Landlock" : "", number) < 0)
-        return NULL;
+    if (parsed == SANDBOX_OFF)
+        text = strdup(mode);
+    else if (asprintf(&text, "%s: capabilities, no_new_privs%s%s%s", mode, has_seccomp ? ", seccomp" : "",
+                      landlock > 0 ? ", Landlock" : "", number) < 0)
+        text = NULL;
+    if (text == NULL)
+        (void)error_no_memory(err, NULL);
     return text;
 }

@@ -54,7 +54,8 @@ int sandbox_enter(const struct sandbox_needs *needs, enum sandbox_mode mode, uv_
 void sandbox_stop_watching(void);
 
 /* The mode and what this kernel offers, for --version: "on: capabilities, no_new_privs, seccomp, Landlock 7".
- * The caller frees it; NULL on lack of memory. */
-char *sandbox_describe(enum sandbox_mode mode, bool with_landlock);
+ * `mode` is the value of --sandbox. The caller frees it; NULL with err set: INVALID_ARGUMENT as
+ * sandbox_mode_parse(), or lack of memory. */
+char *sandbox_describe(const char *mode, bool with_landlock, struct error **err);
 
 #endif

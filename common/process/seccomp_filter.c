@@ -17,18 +17,7 @@
 
 #include "common/base/cleanup.h"
 
-#if defined(__SANITIZE_ADDRESS__)
-#define SANITIZED 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define SANITIZED 1
-#endif
-#endif
-
-#define CALL(name)                                                                                           \
-    {                                                                                                        \
-        .number = SYS_##name, .rule = SECCOMP_ALLOW                                                          \
-    }
+#define CALL SECCOMP_CALL
 #define CALL_IF(name, arg, bits, wanted)                                                                     \
     {                                                                                                        \
         .number = SYS_##name, .rule = SECCOMP_ALLOW_IF, .argument = (arg), .mask = (bits), .value = (wanted) \
@@ -124,13 +113,11 @@ static const struct seccomp_call common_calls[] = {
     CALL(mlock),
     CALL(mlock2),
     CALL(munlock),
-#ifndef SANITIZED
     CALL_IF(mmap, 2, PROT_EXEC, 0),
     CALL_IF(mprotect, 2, PROT_EXEC, 0),
     /* threads, and no processes */
     CALL_IF(clone, 0, CLONE_THREAD, CLONE_THREAD),
     CALL_EXACT(prctl, 0, PR_SET_NAME),
-#endif
     CALL(futex),
     CALL(set_robust_list),
     CALL(rseq),
@@ -181,23 +168,6 @@ static const struct seccomp_call common_calls[] = {
     CALL(time),
     CALL(getrlimit),
     CALL(arch_prctl),
-#endif
-#ifdef SANITIZED
-    /* The sanitizers map shadow memory and, at the end, stop all threads from a process of their own to find
-     * leaks. */
-    CALL(mmap),
-    CALL(mprotect),
-    CALL(clone),
-    CALL(prctl),
-    CALL(ptrace),
-    CALL(wait4),
-    CALL(process_vm_readv),
-    CALL(getpgrp),
-    CALL(personality),
-    CALL(capget),
-    CALL(kill),
-    CALL(setrlimit),
-    CALL(pipe),
 #endif
 };
 

@@ -29,6 +29,12 @@ struct seccomp_call {
     uint64_t value;
 };
 
+/* A row that allows a call with any arguments: SECCOMP_CALL(read). */
+#define SECCOMP_CALL(name)                                                                                   \
+    {                                                                                                        \
+        .number = SYS_##name, .rule = SECCOMP_ALLOW                                                          \
+    }
+
 /* A program's own list, with the common one added by seccomp_filter_load(). */
 struct seccomp_calls {
     const struct seccomp_call *list;

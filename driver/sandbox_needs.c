@@ -45,6 +45,8 @@ static const struct seccomp_call calls[] = {
     CALL(fstatfs),
     CALL(fsync),
     CALL(utimensat),
+    CALL(fallocate),
+    CALL(pwrite64),
 #ifdef SYS_mkdir /* x86-64 has these, too */
     CALL(mkdir),
     CALL(rmdir),

@@ -41,6 +41,7 @@ void secret_provider_class_free(struct secret_provider_class *class)
     free(class->resource_version);
     free(class->rotation_interval);
     free(class->refresh);
+    free(class->update_in_place);
     free(class->provider);
     string_map_finish(&class->parameters);
     for (size_t i = 0; i < class->n_secret_objects; i++)
@@ -56,6 +57,19 @@ bool class_name_valid(const char *name)
     if (len == 0 || len > CLASS_NAME_MAX || name[0] == '.' || name[0] == '-')
         return false;
     return strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789-.") == len && strstr(name, "..") == NULL;
+}
+
+int class_updates_in_place(const struct secret_provider_class *class, bool *ret, struct error **err)
+{
+    const char *text = class->update_in_place != NULL ? class->update_in_place : "";
+
+    *ret = strcmp(text, "true") == 0;
+    if (*ret || text[0] == '\0' || strcmp(text, "false") == 0)
+        return 0;
+    return error_set(err, GRPC_STATUS_INVALID_ARGUMENT,
+                     "annotation " CLASS_ANNOTATION_IN_PLACE
+                     " of secretproviderclass %s/%s: '%.64s' is neither 'true' nor 'false'",
+                     class->ns, class->name, text);
 }
 
 /* --- reading the tree --- */
@@ -207,8 +221,11 @@ static int read_annotations(const struct reader *reader, const void *metadata,
     if (read_string(reader, annotations, CLASS_ANNOTATION_INTERVAL, "metadata.annotations[]",
                     &class->rotation_interval) < 0)
         return -1;
-    return read_string(reader, annotations, CLASS_ANNOTATION_REFRESH, "metadata.annotations[]",
-                       &class->refresh);
+    if (read_string(reader, annotations, CLASS_ANNOTATION_REFRESH, "metadata.annotations[]",
+                    &class->refresh) < 0)
+        return -1;
+    return read_string(reader, annotations, CLASS_ANNOTATION_IN_PLACE, "metadata.annotations[]",
+                       &class->update_in_place);
 }
 
 static int read_metadata(const struct reader *reader, const void *root, const char *default_namespace,

@@ -32,9 +32,11 @@ struct secret_object_data {
     char *key;         /* key in the Secret */
 };
 
-/* Annotations of a class that its author may set (rotation.h). */
+/* Annotations of a class that its author may set: the first two are of rotation.h, the third one says how
+ * updates are written (class_updates_in_place()). */
 #define CLASS_ANNOTATION_INTERVAL "secrets-store.csi.k8s.io/rotation-poll-interval"
 #define CLASS_ANNOTATION_REFRESH  "secrets-store.csi.k8s.io/refresh"
+#define CLASS_ANNOTATION_IN_PLACE "secrets-store.csi.k8s.io/update-in-place"
 
 /* A Kubernetes Secret to keep equal to mounted files. Strings are owned, "" when absent, not trimmed. */
 struct secret_object {
@@ -53,8 +55,9 @@ struct secret_provider_class {
     char *ns;
     char *uid;               /* "" when it does not come from the API */
     char *resource_version;  /* "" likewise; opaque */
-    char *rotation_interval; /* the two annotations as written, "" when absent (NULL counts as that) */
+    char *rotation_interval; /* the annotations as written, "" when absent (NULL counts as that) */
     char *refresh;
+    char *update_in_place;
     char *provider; /* "" when absent: its user decides whether that is an error */
     struct string_map parameters;
     struct secret_object *secret_objects;
@@ -76,6 +79,10 @@ static inline void cleanup_class_func(struct secret_provider_class **class)
 /* True for a name Kubernetes would accept: lower case letters, digits, '-' and '.', at most CLASS_NAME_MAX.
  * Names go into URLs and log lines. */
 bool class_name_valid(const char *name);
+
+/* Are the volumes of the class regular files that updates rewrite (payload.h)? The annotation
+ * CLASS_ANNOTATION_IN_PLACE is "true", "false" or absent; INVALID_ARGUMENT for any other text. */
+int class_updates_in_place(const struct secret_provider_class *class, bool *ret, struct error **err);
 
 /* --- the neutral tree --- */
 

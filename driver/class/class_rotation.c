@@ -26,6 +26,10 @@ static char *hash_input(const struct secret_provider_class *class)
         string_map_set(&input, "\nprovider", class->provider, /* err= */ NULL) < 0 ||
         string_map_set(&input, "\n" CLASS_ANNOTATION_REFRESH, or_empty(class->refresh), /* err= */ NULL) < 0)
         return NULL;
+    /* Left out when it is absent, so that the hash is that of earlier versions. */
+    if (or_empty(class->update_in_place)[0] != '\0' &&
+        string_map_set(&input, "\n" CLASS_ANNOTATION_IN_PLACE, class->update_in_place, /* err= */ NULL) < 0)
+        return NULL;
     return string_map_to_json(&input, /* err= */ NULL);
 }
 

@@ -16,8 +16,8 @@ enum {
 
 struct rotation_spec {
     int64_t interval_s; /* between two rotation checks, seconds */
-    /* A digest of spec.provider, spec.parameters and the annotation CLASS_ANNOTATION_REFRESH. A volume is
-     * due at once when its last successful rotation check had another digest. "" when it cannot be
+    /* A digest of spec.provider, spec.parameters and the annotations CLASS_ANNOTATION_REFRESH and
+     * CLASS_ANNOTATION_IN_PLACE. A volume is due at once when its last successful rotation check had another digest. "" when it cannot be
      * computed: nothing is due because of it. */
     char hash[ROTATION_SPEC_HASH_LEN + 1];
 };

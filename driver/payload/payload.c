@@ -119,6 +119,36 @@ int payload_seal(struct payload *payload, struct error **err)
     return 0;
 }
 
+static int compare_file(const void *key, const void *element)
+{
+    const struct payload_file *file = element;
+    return compare_paths(key, file->path);
+}
+
+/* The files of a directory stay together, right behind its path. */
+static int compare_directory(const void *key, const void *element)
+{
+    const struct payload_file *file = element;
+    return is_directory_of(key, file->path) ? 0 : compare_paths(key, file->path);
+}
+
+static bool search(const struct payload *payload, const char *path,
+                   int (*compare)(const void *, const void *))
+{
+    return payload->n > 0 &&
+           bsearch(path, payload->files, payload->n, sizeof(*payload->files), compare) != NULL;
+}
+
+bool payload_has_file(const struct payload *payload, const char *path)
+{
+    return search(payload, path, compare_file);
+}
+
+bool payload_has_directory(const struct payload *payload, const char *path)
+{
+    return search(payload, path, compare_directory);
+}
+
 size_t payload_size(const struct payload *payload)
 {
     size_t size = 0;

@@ -9,6 +9,11 @@
  *     <root>/name1  -> ..data/name1               one link per first path component
  *     <root>/sub    -> ..data/sub
  *
+ * With `in_place` the files lie in the root itself, without `..data`, and an update rewrites them: they stay
+ * the same files, so that a bind mount of one (subPath) or of a directory shows the new content. It is not
+ * atomic: a reader may see some files old and some new, and one that is half written. Each
+ * file is written by one call with the whole content (and cut where it was longer), so that this is short.
+ *
  * Group: when a gid (the pod's fsGroup) is given, files and directories belong to it and every file that its
  * owner may read becomes readable for the group too; no other permission is widened. Directories stay 0755,
  * so that every container user can list the volume.
@@ -19,8 +24,8 @@
  * All functions block (tmpfs only) and are meant for worker threads; none touches the loop or shared state.
  *
  * Files: payload.c (the list), payload_path.c (the rules for paths), payload_write.c (publishing into a
- * directory), payload_read.c (reading the published files), payload_plain.c (plain files), payload_tree.c
- * (safe steps below a descriptor).
+ * directory), payload_in_place.c (the same in place), payload_steps.c (steps of both), payload_read.c
+ * (reading the published files), payload_plain.c (plain files), payload_tree.c (steps below a descriptor).
  */
 #ifndef DRIVER_PAYLOAD_PAYLOAD_H
 #define DRIVER_PAYLOAD_PAYLOAD_H
@@ -71,6 +76,10 @@ int payload_add(struct payload *payload, const char *path, mode_t mode, struct s
  * the last payload_add(), again if more files are added later. */
 int payload_seal(struct payload *payload, struct error **err);
 
+/* Has the sealed payload a file at `path`? Or files in a directory `path`, however deep? */
+bool payload_has_file(const struct payload *payload, const char *path);
+bool payload_has_directory(const struct payload *payload, const char *path);
+
 /* Sum of the contents' sizes. */
 size_t payload_size(const struct payload *payload);
 
@@ -87,7 +96,8 @@ void payload_finish(struct payload *payload);
 #define cleanup_payload CLEANUP(payload_finish)
 
 struct payload_write_options {
-    gid_t gid; /* group of files and directories; (gid_t)-1 = leave as created */
+    gid_t gid;     /* group of files and directories; (gid_t)-1 = leave as created */
+    bool in_place; /* the second layout */
 };
 
 /* Makes the directory behind `root_fd` (may be O_PATH) show exactly `payload` (sealed). Nothing is written
@@ -103,7 +113,15 @@ struct payload_write_options {
  * Old files are removed but not overwritten: the kernel zeroes a page before it uses it again,
  * and a tmpfs page is on no disk (without swap).
  *
- * RESOURCE_EXHAUSTED (with the sizes) when the file system is full, INTERNAL otherwise. */
+ * A directory with the other layout is converted. To files in place: they move out of their version
+ * directory, so that bind mounts of them follow from then on. Files in place become links; bind mounts of
+ * them keep the last content.
+ *
+ * In place, everything that needs space is made before the first file is changed, and a failure up to then
+ * leaves the old content. From there on the directory is not complete until all is written.
+ *
+ * RESOURCE_EXHAUSTED (with the sizes) when the file system is full; FAILED_PRECONDITION in place where the
+ * file system has no extended attributes; INTERNAL otherwise. */
 int payload_write(int root_fd, const struct payload *payload, const struct payload_write_options *options,
                   bool *ret_changed, struct error **err);
 
@@ -113,12 +131,19 @@ int payload_write_new(int root_fd, const struct payload *payload, const struct p
                       struct error **err);
 
 /* True when the directory behind root_fd holds a complete published payload: `..data` names a version
- * directory that exists, and each of its entries has its link. */
+ * directory that exists, and each of its entries has its link; or the last write in place has ended. */
 bool payload_is_complete(int root_fd);
+
+/* True when files were written in place there, completely or not. */
+bool payload_is_in_place(int root_fd);
+
+/* Removes everything in the directory, first what makes it complete. Goes on after a failure. */
+void payload_remove(int root_fd);
 
 /* Reads the published files back, contents included (for syncing them to Kubernetes Secrets). Sealed on
  * return; the caller calls payload_finish(). NOT_FOUND when nothing complete is published, RESOURCE_EXHAUSTED
- * above `max_bytes` of contents, INVALID_ARGUMENT for a name that payload_check_path() refuses, INTERNAL. */
+ * above `max_bytes` of contents, INVALID_ARGUMENT for a name that payload_check_path() refuses, UNAVAILABLE
+ * while files are rewritten in place, also when that was cut short, INTERNAL. */
 int payload_read(int root_fd, size_t max_bytes, struct payload *ret_payload, struct error **err);
 
 /* --- plain files --- */

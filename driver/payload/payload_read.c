@@ -7,14 +7,17 @@
 #include <sys/stat.h>
 
 #include "driver/payload/payload.h"
+#include "driver/payload/payload_in_place.h"
 #include "driver/payload/payload_tree.h"
 #include "driver/payload/payload_version.h"
+
+enum { READ_TRIES = 3 }; /* of files in place; each is rewritten at most once per rotation check */
 
 bool payload_is_complete(int root_fd)
 {
     cleanup_close int version_fd = payload_version_open_current(root_fd);
     if (version_fd < 0)
-        return false;
+        return payload_in_place_version(root_fd).text[0] != '\0';
     cleanup_dir DIR *dir = payload_tree_list(version_fd);
     if (dir == NULL)
         return false;
@@ -121,12 +124,35 @@ static int read_tree(int dir_fd, bool plain, size_t max_bytes, struct payload *r
     return 0;
 }
 
+/* Files that are rewritten meanwhile are read again. */
+static int read_in_place(int root_fd, size_t max_bytes, struct payload *ret_payload, struct error **err)
+{
+    for (int i = 0; i < READ_TRIES; i++) {
+        cleanup_payload struct payload payload = {0};
+        cleanup_error struct error *failure = NULL;
+        struct payload_version_name before = payload_in_place_version(root_fd);
+        if (before.text[0] == '\0')
+            break;
+        (void)read_tree(root_fd, /* plain= */ true, max_bytes, &payload, &failure);
+        if (strcmp(payload_in_place_version(root_fd).text, before.text) != 0)
+            continue;
+        if (failure != NULL)
+            return error_move(err, &failure);
+        *ret_payload = payload;
+        payload = (struct payload){0};
+        return 0;
+    }
+    return error_set(err, GRPC_STATUS_UNAVAILABLE, "the files of the volume are being rewritten");
+}
+
 int payload_read(int root_fd, size_t max_bytes, struct payload *ret_payload, struct error **err)
 {
     cleanup_close int version_fd = payload_version_open_current(root_fd);
-    if (version_fd < 0)
-        return error_set(err, GRPC_STATUS_NOT_FOUND, "no files are published in the volume");
-    return read_tree(version_fd, /* plain= */ false, max_bytes, ret_payload, err);
+    if (version_fd >= 0)
+        return read_tree(version_fd, /* plain= */ false, max_bytes, ret_payload, err);
+    if (payload_is_in_place(root_fd))
+        return read_in_place(root_fd, max_bytes, ret_payload, err);
+    return error_set(err, GRPC_STATUS_NOT_FOUND, "no files are published in the volume");
 }
 
 int payload_read_plain(int root_fd, size_t max_bytes, struct payload *ret_payload, struct error **err)

@@ -5,12 +5,37 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/stat.h>
+#include <time.h>
 
 #include "driver/payload/payload_tree.h"
 
 enum { COMPARE_CHUNK = 16 * 1024 };
+
+static uint64_t random_number(void)
+{
+    uint64_t number = 0;
+    if (getrandom(&number, sizeof(number), GRND_NONBLOCK) != (ssize_t)sizeof(number)) {
+        struct timespec now;
+        (void)clock_gettime(CLOCK_MONOTONIC, &now);
+        number = (uint64_t)now.tv_nsec; /* only uniqueness is wanted, and mkdir() checks that */
+    }
+    return number % 10000000000U;
+}
+
+struct payload_version_name payload_version_make_name(void)
+{
+    struct payload_version_name name = {0};
+    time_t now = time(NULL);
+    struct tm utc = {0};
+    (void)gmtime_r(&now, &utc);
+    size_t len = strftime(name.text, sizeof(name.text), "..%Y_%m_%d_%H_%M_%S.", &utc);
+    (void)snprintf(name.text + len, sizeof(name.text) - len, "%" PRIu64, random_number());
+    return name;
+}
 
 static bool is_version_name(const char *name)
 {
@@ -67,7 +92,7 @@ mode_t payload_version_file_mode(const struct payload_file *file, gid_t gid)
     return group_reads ? file->mode | S_IRGRP : file->mode;
 }
 
-static bool content_matches(int fd, const struct secret *contents)
+bool payload_version_content_matches(int fd, const struct secret *contents)
 {
     const uint8_t *expected = secret_bytes(contents);
     size_t left = secret_len(contents);
@@ -100,7 +125,19 @@ static bool file_matches(int version_fd, const struct payload_file *file, gid_t 
         return false;
     return S_ISREG(info.st_mode) && (info.st_mode & 07777) == payload_version_file_mode(file, gid) &&
            (gid == (gid_t)-1 || info.st_gid == gid) && (size_t)info.st_size == secret_len(file->contents) &&
-           content_matches(fd, file->contents);
+           payload_version_content_matches(fd, file->contents);
+}
+
+bool payload_version_files_match(int dir_fd, const struct payload *payload, gid_t gid)
+{
+    /* As many files as expected, and each expected one there: then there is no other. */
+    if (payload_tree_count_files(dir_fd) != (ssize_t)payload->n)
+        return false;
+    for (size_t i = 0; i < payload->n; i++) {
+        if (!file_matches(dir_fd, &payload->files[i], gid))
+            return false;
+    }
+    return true;
 }
 
 bool payload_version_matches(int version_fd, const struct payload *payload, gid_t gid)
@@ -108,12 +145,5 @@ bool payload_version_matches(int version_fd, const struct payload *payload, gid_
     struct stat info;
     if (fstat(version_fd, &info) < 0 || (gid != (gid_t)-1 && info.st_gid != gid))
         return false;
-    /* As many files as expected, and each expected one there: then there is no other. */
-    if (payload_tree_count_files(version_fd) != (ssize_t)payload->n)
-        return false;
-    for (size_t i = 0; i < payload->n; i++) {
-        if (!file_matches(version_fd, &payload->files[i], gid))
-            return false;
-    }
-    return true;
+    return payload_version_files_match(version_fd, payload, gid);
 }

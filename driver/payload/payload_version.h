@@ -1,8 +1,8 @@
 /*
  * payload_version.h - the version directory that `..data` points to.
  *
- * Internal to the payload module: names of the layout drawn in payload.h, and reading the current
- * version.
+ * Internal to the payload module: names of the layout drawn in payload.h, reading the current version, and
+ * comparing files with a payload.
  */
 #ifndef DRIVER_PAYLOAD_PAYLOAD_VERSION_H
 #define DRIVER_PAYLOAD_PAYLOAD_VERSION_H
@@ -24,6 +24,9 @@ struct payload_version_name {
     char text[NAME_MAX + 1]; /* "" = there is no version */
 };
 
+/* A new name, "..2026_04_29_10_11_12.1234567890": the time in UTC and a random number. */
+struct payload_version_name payload_version_make_name(void);
+
 /* Reads `..data`. The name is "" when it is missing, no link, or does not name a version directory in root_fd
  * itself
  * ("..something"): such a thing is not ours and is replaced by the next write. */
@@ -44,8 +47,14 @@ bool payload_version_link_is_right(int root_fd, const char *name);
 /* The mode that a file gets on disk: with a gid, the group may read the files that the owner may read. */
 mode_t payload_version_file_mode(const struct payload_file *file, gid_t gid);
 
+/* True when the open file reads as `contents`, as far as they go. The sizes are compared by the caller. */
+bool payload_version_content_matches(int fd, const struct secret *contents);
+
 /* True when the directory holds exactly the files of the sealed payload, with their bytes, modes and group.
  * A tree that cannot be read does not match: it is written again. */
+bool payload_version_files_match(int dir_fd, const struct payload *payload, gid_t gid);
+
+/* The same of a version directory, which must belong to the group as well. */
 bool payload_version_matches(int version_fd, const struct payload *payload, gid_t gid);
 
 #endif

@@ -106,7 +106,7 @@ static void enter_prepare(struct publish *publish)
 
 /* --- PROVIDER --- */
 
-static int check_class(const struct publish *publish, struct error **err)
+static int check_class(struct publish *publish, struct error **err)
 {
     const struct secret_provider_class *class = publish->class;
 
@@ -119,7 +119,7 @@ static int check_class(const struct publish *publish, struct error **err)
     if (!publish->request.readonly)
         return error_set(err, GRPC_STATUS_INVALID_ARGUMENT,
                          "readOnly is not true in the volume: secrets can only be mounted read-only");
-    return 0;
+    return class_updates_in_place(class, &publish->in_place, err);
 }
 
 /* The volume has returned files and stays read-only: making it writable would show running containers a
@@ -332,6 +332,7 @@ static void enter_write(struct publish *publish)
     publish->job.may_be_empty = publish->response.may_be_empty;
     publish->job.changed = publish->job.payload == NULL && is_prepared && !has_known_versions(publish);
     publish->job.options = (struct volume_options){.gid = publish->request.gid,
+                                                   .in_place = publish->in_place,
                                                    .last_checked_unix = (uint64_t)clock_unix_s(),
                                                    .metadata = publish->metadata};
     if (worker_start(publish->publisher->loop, run_write, write_done, publish, &error) < 0)

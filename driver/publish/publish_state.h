@@ -99,6 +99,7 @@ struct publish {
 
     struct secret_provider_class *class; /* one of its owners */
     struct rotation_spec spec;
+    bool in_place;                 /* the class wants files that updates rewrite */
     struct byte_reservation bytes; /* of the next one, as long as it is in memory */
     struct provider_response response;
     char *metadata;               /* for the volume; secret_free() */

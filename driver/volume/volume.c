@@ -72,10 +72,11 @@ static void grow(int fd, enum mount_method method, const struct payload *payload
 
 /* --- inspecting --- */
 
+/* Of the driver's own files, complete or not. */
 static bool has_version(const struct volume_target *target)
 {
     cleanup_close int version_fd = payload_version_open_current(target->fd);
-    return version_fd >= 0;
+    return version_fd >= 0 || payload_is_in_place(target->fd);
 }
 
 static enum volume_condition condition_of_tmpfs(const struct volume_target *target)
@@ -238,7 +239,7 @@ static int build_and_attach(enum mount_method method, struct volume_target *targ
 {
     cleanup_volume_mount struct volume_mount mount = VOLUME_MOUNT_INIT;
     struct volume_mount_spec spec = make_spec(payload, options);
-    struct payload_write_options write_options = {.gid = options->gid};
+    struct payload_write_options write_options = {.gid = options->gid, .in_place = options->in_place};
     if (volume_mount_prepare(&mount, method, &spec, target, err) < 0)
         return -1;
     (void)volume_owner_mark(mount.fd, target->path);
@@ -332,7 +333,7 @@ int volume_update_with(struct mount_methods methods, const char *target_path, co
         volume_open_writable(methods, &target, &writable, &method, err) < 0)
         return -1;
     grow(target.fd, method, payload, options);
-    struct payload_write_options write_options = {.gid = options->gid};
+    struct payload_write_options write_options = {.gid = options->gid, .in_place = options->in_place};
     bool changed = false;
     if (payload_write(writable.fd, payload, &write_options, &changed, err) < 0)
         return error_wrap(err, "update volume on '%s'", target_path);
@@ -394,8 +395,7 @@ static void empty_volume(const struct volume_target *target)
                                                  /* err= */ NULL) < 0)
         return;
     volume_attributes_clear_written(writable.fd);
-    (void)payload_tree_remove(writable.fd, PAYLOAD_DATA_LINK);
-    (void)payload_tree_empty(writable.fd);
+    payload_remove(writable.fd);
 }
 
 static int unmount_all(struct volume_target *target, struct error **err)
@@ -439,7 +439,8 @@ static int remove_directory(const struct volume_target *target, struct error **e
 /* Its provider may write the files itself, and may still do so. */
 static bool may_be_written(const struct volume_target *target)
 {
-    return target->kind == VOLUME_TARGET_TMPFS && payload_version_current(target->fd).text[0] == '\0';
+    return target->kind == VOLUME_TARGET_TMPFS && payload_version_current(target->fd).text[0] == '\0' &&
+           !payload_is_in_place(target->fd);
 }
 
 int volume_unpublish(const char *target_path, struct error **err)

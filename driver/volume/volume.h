@@ -44,7 +44,7 @@ enum volume_condition {
     VOLUME_ABSENT,     /* nothing at the target path */
     VOLUME_UNMOUNTED,  /* a directory, nothing mounted on it */
     VOLUME_INCOMPLETE, /* our kind of tmpfs, but no complete payload: an earlier publish was cut short */
-    VOLUME_PUBLISHED,  /* our kind of tmpfs with a complete payload */
+    VOLUME_PUBLISHED,  /* our kind of tmpfs with a complete payload, in either layout (payload.h) */
     VOLUME_WRITTEN,    /* the same, with the files that the provider itself has written */
     VOLUME_ADOPTABLE,  /* a tmpfs of the Go driver with a provider's own files: containers may use it */
     VOLUME_FOREIGN,    /* something else is mounted there, or the path is a symlink or not a directory */
@@ -57,7 +57,8 @@ struct volume_options {
      * VOLUME_MIN_SIZE, so that a rotation (old and new side by side) fits; volume_update() then grows it as
      * needed. */
     uint64_t size_limit;
-    gid_t gid; /* fsGroup of the pod, (gid_t)-1 without: see payload.h, "Group" */
+    gid_t gid;     /* fsGroup of the pod, (gid_t)-1 without: see payload.h, "Group" */
+    bool in_place; /* regular files that updates rewrite, for subPath: see payload.h */
 
     /* Remembered in the volume unless 0 and NULL: volume_last_checked(), volume_read_metadata(). */
     uint64_t last_checked_unix;
@@ -104,7 +105,8 @@ int volume_publish(const char *target_path, const struct payload *payload,
 /* Makes a PUBLISHED (or, to complete it, INCOMPLETE) volume show `payload`; *ret_changed: was anything
  * written? The mount itself is never replaced (running containers would keep the old one). Grows the size
  * limit when needed. FAILED_PRECONDITION when there is no volume of ours, RESOURCE_EXHAUSTED,
- * PERMISSION_DENIED, INTERNAL; the old content stays then. */
+ * PERMISSION_DENIED, INTERNAL; the old content stays then. (In place it stays unless the kernel refuses a
+ * write or a renaming for which there is space: then the volume is INCOMPLETE.) */
 int volume_update(const char *target_path, const struct payload *payload,
                   const struct volume_options *options, bool *ret_changed, struct error **err);
 

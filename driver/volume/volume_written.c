@@ -97,7 +97,7 @@ int volume_prepare(const char *target_path, const struct volume_options *options
     case VOLUME_INCOMPLETE:
     case VOLUME_WRITTEN:
     case VOLUME_ADOPTABLE:
-        if (payload_version_current(target.fd).text[0] != '\0')
+        if (payload_version_current(target.fd).text[0] != '\0' || payload_is_in_place(target.fd))
             break;
         *ret_prepared = VOLUME_PREPARED_AGAIN;
         result = prepare_again(&target, err);

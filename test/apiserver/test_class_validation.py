@@ -18,6 +18,7 @@ from harness.process import wait_until
 pytestmark = pytest.mark.once
 POLICY = "secretproviderclass-validation"
 INTERVAL = "secrets-store.csi.k8s.io/rotation-poll-interval"
+IN_PLACE = "secrets-store.csi.k8s.io/update-in-place"
 REFRESH = "secrets-store.csi.k8s.io/refresh"
 
 
@@ -77,6 +78,8 @@ BAD = {
     **{f"interval {value}": (annotated(INTERVAL, value), f"is not a duration between 1s and 8760h, the driver ignores it: '{value}'")
        for value in ("5", "5x", "soon", "1 m", "-5m", "0", "0s", "999ms", "8761h", "8760h1s", "525601m", "31536001s", "99999999999h", "99999999m",
                      "9999999999s", "999999999999ms", "h", ".", "1s ")},
+    **{f"in place {value}": (annotated(IN_PLACE, value), f"is neither 'true' nor 'false', no pod can mount this class: '{value}'")
+       for value in ("yes", "True", "1", " true")},
 }
 GOOD = {
     "plain": spc(),
@@ -94,6 +97,7 @@ GOOD = {
     **{f"interval {value}": annotated(INTERVAL, value) for value in
        ("1s", "30s", "1m30s", "1.5h", "0.1h", "8760h", "525600m", "31536000s", "31536000000ms", "5s1h", "+2m", "00000001h", "1000ms", "1000000µs",
         "100000000000ns", "0.123456789h", ".5h", "5.s", "")},
+    **{f"in place {value}": annotated(IN_PLACE, value) for value in ("true", "false", "")},
 }
 
 
@@ -144,6 +148,8 @@ def test_an_edit_of_other_metadata_is_not_checked_again(warnings, admin, namespa
     admin.patch("secretproviderclasses", namespace, "azure-kvname", {"metadata": {"annotations": {REFRESH: "1"}}})
     assert admin.warnings == []
     admin.patch("secretproviderclasses", namespace, "azure-kvname", {"metadata": {"annotations": {INTERVAL: "x"}}})
+    assert len(admin.warnings) == 2
+    admin.patch("secretproviderclasses", namespace, "azure-kvname", {"metadata": {"annotations": {IN_PLACE: "x", INTERVAL: None}}})
     assert len(admin.warnings) == 2
     admin.patch("secretproviderclasses", namespace, "azure-kvname", {"spec": {"parameters": {"a": "b"}}})
     assert len(admin.warnings) == 2

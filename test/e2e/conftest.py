@@ -124,10 +124,11 @@ def namespace(admin, installation, emulator):
 
 @pytest.fixture
 def make_class(admin, namespace):
-    """make_class(names=("secret1", "secret2"), name="azure-kvname", version="v1", parameters={}, **spec)"""
-    def make(names=("secret1", "secret2"), name="azure-kvname", version="v1", parameters=None, **spec):
+    """make_class(names=("secret1", "secret2"), name="azure-kvname", version="v1", parameters={}, annotations={}, **spec)"""
+    def make(names=("secret1", "secret2"), name="azure-kvname", version="v1", parameters=None, annotations=None, **spec):
         values = {"keyvaultName": tutorial.VAULT, "tenantId": tutorial.TENANT, "objects": tutorial.objects_yaml(names), **(parameters or {})}
-        return admin.create({"apiVersion": f"secrets-store.csi.x-k8s.io/{version}", "kind": "SecretProviderClass", "metadata": {"name": name},
+        return admin.create({"apiVersion": f"secrets-store.csi.x-k8s.io/{version}", "kind": "SecretProviderClass",
+                             "metadata": {"name": name, "annotations": annotations or {}},
                              "spec": {"provider": "azure", "parameters": values, **spec}}, namespace)
     return make
 

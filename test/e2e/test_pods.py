@@ -36,6 +36,32 @@ def test_a_rotated_secret_appears_in_the_running_pod(make_class, make_pod, emula
     assert pod.failed_mounts() == []
 
 
+def test_a_sub_path_follows_a_rotation_where_the_class_asks_for_it(make_class, make_pod, emulator):
+    """One file of the volume below another directory; the same pod with a class that does not ask keeps the value that the container started with."""
+    in_place, config = {"secrets-store.csi.k8s.io/update-in-place": "true"}, "/etc/app/config"
+
+    def start(name, annotations):
+        make_class(name=name, annotations=annotations)
+        by_sub_path = {"name": "secrets", "mountPath": config, "subPath": "secret1", "readOnly": True}
+        return make_pod(name, volumes=[volume(class_name=name)],
+                        container={"volumeMounts": [{"name": "secrets", "mountPath": MOUNT, "readOnly": True}, by_sub_path]})
+    pods = [start("follows", in_place), start("stays", None)]
+    follows, stays = [pod.wait_running() for pod in pods]
+    for pod in pods:
+        assert pod.exec("cat", config) == tutorial.SECRETS["secret1"]
+    before = follows.exec("stat", "-c", "%i %F", config)
+    emulator.set_secret("secret1", "a rotated value that is longer")
+    wait_until(lambda: follows.exec("cat", config) == "a rotated value that is longer", 60, "the new value below subPath", pause=0.5)
+    wait_until(lambda: stays.read("secret1") == "a rotated value that is longer", 60, "the rotation of the other pod", pause=0.5)
+    assert stays.exec("cat", config) == tutorial.SECRETS["secret1"]
+    assert follows.exec("stat", "-c", "%i %F", config) == before and before.endswith("regular file\n")
+    assert follows.read("secret2") == tutorial.SECRETS["secret2"]
+    assert follows.container["restartCount"] == 0
+    for pod in pods:
+        pod.delete()
+        pod.assert_node_is_clean()
+
+
 def test_fs_group_lets_a_non_root_pod_read_group_files(make_class, make_pod):
     objects = "array:\n  - |\n    objectName: secret1\n    objectType: secret\n    filePermission: \"0440\"\n"
     make_class(parameters={"objects": objects})

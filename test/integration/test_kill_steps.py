@@ -28,11 +28,11 @@ def stage(node, scripted):
     return node, node.target(), generations
 
 
-def kill_at_every_step(node, flags, prepare, method, request, check):
+def kill_at_every_step(node, flags, prepare, method, request, check, calls=FILE_CALLS):
     """For each kind of call: prepare(driver), then the RPC with a kill before the 1st, 2nd, ... such call, until none is left; check(succeeded)
     after each. Every time a new driver. Returns how many kills there were, by kind."""
     kills = {}
-    for call in FILE_CALLS:
+    for call in calls:
         kills[call] = 0
         while True:
             driver = Driver(node, flags, name=f"{call}{kills[call]}", env=ONE_WORKER)
@@ -102,6 +102,35 @@ def test_killed_at_every_step_of_a_rotation(stage):
         assert number == generations.number or not succeeded
     kills = kill_at_every_step(node, ROTATE, prepare, rpc.PUBLISH, rpc.publish_request(target), check)
     assert sum(kills.values()) >= 15 and kills["renameat"] >= 1, "the steps of a rotation were not seen"
+    finish(node, target)
+
+
+def test_killed_at_every_step_of_a_rotation_in_place(stage):
+    """A volume of such a class may be torn by the kill: every file has bytes of the old and the new contents only, and the next driver's first call
+    heals it, whatever the interval. The files stay the same files."""
+    node, target, generations = stage
+    node.add_class(text=(node.classes / "default-azure-kvname.yaml").read_text().replace(
+        "metadata:", 'metadata:\n  annotations: {secrets-store.csi.k8s.io/update-in-place: "true"}'))
+    before, inodes = [0], set()
+
+    def prepare(driver):
+        driver.publish(rpc.publish_request(target))
+        assert shown(target, in_place=True) == generations.number
+        assert sorted(os.listdir(target)) == ["a", "sub"], "leftovers of an interrupted rotation"
+        inodes.add((target / "a").stat().st_ino)
+        before[0] = generations.number
+
+    def check(succeeded):
+        if succeeded:
+            assert shown(target, in_place=True) == generations.number
+        old, new = generations.text(before[0]), generations.text(generations.number)
+        for content in mounts.contents(target, in_place=True).values():
+            assert len(content) in (len(old), len(new))
+            assert all(byte in (old[at:at + 1] + new[at:at + 1]) for at, byte in enumerate(content))
+    kills = kill_at_every_step(node, ROTATE, prepare, rpc.PUBLISH, rpc.publish_request(target), check,
+                               (*FILE_CALLS, "pwrite64", "ftruncate", "fallocate"))
+    assert kills["pwrite64"] == 2 and kills["fsetxattr"] >= 4, "the steps of a rotation in place were not seen"
+    assert len(inodes) == 1
     finish(node, target)
 
 

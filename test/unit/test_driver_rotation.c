@@ -262,6 +262,47 @@ static void the_hash_covers_provider_parameters_and_refresh(void **state)
     assert_string_not_equal(spec_of("p", "a", "b", "1", NULL).hash, spec.hash);
 }
 
+/* A class without the annotation has the hash that earlier versions have stored with volumes. */
+static void the_hash_covers_updates_in_place_only_where_they_are_set(void **state)
+{
+    cleanup_class struct secret_provider_class *class = make_class("p", "a", "b", NULL, NULL);
+    const struct rotation_spec without = spec_of("p", "a", "b", NULL, NULL);
+    struct rotation_spec spec;
+
+    (void)state;
+    assert_string_equal(without.hash, "3e3ba394c5c68a4de8c1752faef5985b");
+    class->update_in_place = strdup("");
+    assert_int_equal(class_rotation_spec(class, 120, &spec, NULL), 0);
+    assert_string_equal(spec.hash, without.hash);
+    free(class->update_in_place);
+    class->update_in_place = strdup("true");
+    assert_int_equal(class_rotation_spec(class, 120, &spec, NULL), 0);
+    assert_string_not_equal(spec.hash, without.hash);
+}
+
+static void a_class_asks_for_updates_in_place_in_one_way(void **state)
+{
+    static const struct {
+        const char *text;
+        int result;
+        bool in_place;
+    } table[] = {{NULL, 0, false},   {"", 0, false},      {"false", 0, false}, {"true", 0, true},
+                 {"yes", -1, false}, {"True", -1, false}, {"1", -1, false},    {" true", -1, false}};
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(table); i++) {
+        cleanup_class struct secret_provider_class *class = make_class("p", "a", "b", NULL, NULL);
+        cleanup_error struct error *error = NULL;
+        bool in_place = true;
+
+        class->update_in_place = table[i].text != NULL ? strdup(table[i].text) : NULL;
+        assert_int_equal(class_updates_in_place(class, &in_place, &error), table[i].result);
+        assert_int_equal(in_place, table[i].in_place);
+        if (table[i].result < 0)
+            assert_non_null(strstr(error_message(error), "neither 'true' nor 'false'"));
+    }
+}
+
 static void a_class_sets_its_interval_as_a_duration(void **state)
 {
     static const struct {
@@ -593,6 +634,8 @@ int main(void)
         cmocka_unit_test(a_changed_rotation_spec_is_due_once),
         cmocka_unit_test(a_failure_delays_the_next_rotation_check),
         cmocka_unit_test(the_hash_covers_provider_parameters_and_refresh),
+        cmocka_unit_test(the_hash_covers_updates_in_place_only_where_they_are_set),
+        cmocka_unit_test(a_class_asks_for_updates_in_place_in_one_way),
         cmocka_unit_test(a_class_sets_its_interval_as_a_duration),
         cmocka_unit_test(metadata_comes_back_as_it_was),
         cmocka_unit_test(versions_that_do_not_fit_are_left_out),

@@ -154,6 +154,36 @@ static void unpublish(enum mount_method method)
         _exit(1);
 }
 
+static const struct volume_options in_place = {.gid = (gid_t)-1, .in_place = true, .last_checked_unix = 1};
+
+/* Every file is changed, and the directories of the new names are new. */
+static struct payload make_payload_in_place(const char *text)
+{
+    struct payload payload = make_payload(text);
+    for (int i = 0; i < FILES; i++) {
+        char path[32];
+        (void)snprintf(path, sizeof(path), "same%d/f%d", i % 3, i);
+        assert_int_equal(payload_add(&payload, path, 0644, secret_from_bytes(text, strlen(text)), NULL), 0);
+    }
+    assert_int_equal(payload_seal(&payload, NULL), 0);
+    return payload;
+}
+
+static void publish_old_in_place(enum mount_method method)
+{
+    cleanup_payload struct payload payload = make_payload_in_place("old");
+    if (volume_publish_with(only(method), TARGET, &payload, &in_place, NULL) < 0)
+        _exit(1);
+}
+
+static void update_to_new_in_place(enum mount_method method)
+{
+    cleanup_payload struct payload payload = make_payload_in_place("newer");
+    bool changed = false;
+    if (volume_update_with(only(method), TARGET, &payload, &in_place, &changed, NULL) < 0)
+        _exit(1);
+}
+
 /* How long the work takes undisturbed, so that the kills spread over all of it. */
 static uint64_t measure(task *prepare, task *work, enum mount_method method)
 {
@@ -260,6 +290,53 @@ static void an_update_killed_at_any_time_shows_old_or_new(void **state)
     }
 }
 
+static ino_t inode_of(const char *path)
+{
+    struct stat info;
+    return stat(path, &info) == 0 ? info.st_ino : 0;
+}
+
+/* `prepare` makes the volume with its first contents, in place or with `..data`. */
+static void kill_updates_in_place(task *prepare, int *ret_killed, int *ret_between)
+{
+    uint64_t range = measure(prepare, update_to_new_in_place, MOUNT_METHOD_DETACHED);
+    for (int i = 0; i < ROUNDS; i++) {
+        prepare(MOUNT_METHOD_DETACHED);
+        ino_t before = inode_of(TARGET "/same0/f0");
+        *ret_killed += !run_and_kill(update_to_new_in_place, MOUNT_METHOD_DETACHED, delay(i, range));
+        cleanup_payload struct payload payload = make_payload_in_place("newer");
+        bool changed = false;
+        if (state_now() == VOLUME_INCOMPLETE) { /* what the driver does then */
+            ++*ret_between;
+            assert_true(volume_may_be_in_use(TARGET));
+            assert_int_equal(volume_publish(TARGET, &payload, &in_place, NULL), 0);
+        } else {
+            assert_true(shows("old") != shows("newer"));
+        }
+        assert_int_equal(volume_update(TARGET, &payload, &in_place, &changed, NULL), 0);
+        assert_int_equal(state_now(), VOLUME_PUBLISHED);
+        assert_true(shows("newer") && !shows("old"));
+        if (prepare == publish_old_in_place)
+            assert_int_equal(inode_of(TARGET "/same0/f0"), before);
+        assert_int_equal(volume_update(TARGET, &payload, &in_place, &changed, NULL), 0);
+        assert_false(changed);
+        assert_nothing_is_left();
+    }
+}
+
+static void an_update_in_place_killed_at_any_time_is_healed(void **state)
+{
+    task *const kinds[] = {publish_old_in_place, publish_old};
+    if (!*(bool *)*state)
+        skip();
+    for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
+        int killed = 0, between = 0;
+        kill_updates_in_place(kinds[i], &killed, &between);
+        (void)printf("%d of %d killed, between %d\n", killed, ROUNDS, between);
+        assert_true(killed > 0);
+    }
+}
+
 static void an_unpublish_killed_at_any_time_can_be_repeated(void **state)
 {
     if (!*(bool *)*state)
@@ -282,6 +359,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_publish_killed_at_any_time_is_whole_or_not_there),
         cmocka_unit_test(an_update_killed_at_any_time_shows_old_or_new),
+        cmocka_unit_test(an_update_in_place_killed_at_any_time_is_healed),
         cmocka_unit_test(an_unpublish_killed_at_any_time_can_be_repeated),
     };
     return cmocka_run_group_tests(tests, group_set_up, NULL);

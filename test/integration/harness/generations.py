@@ -19,11 +19,11 @@ class Generations:
         return f"generation {number} ".encode() * 500
 
 
-def shown(target):
+def shown(target, in_place=False):
     """The number of the one generation that is shown whole; None when nothing is shown."""
     if not mounts.mounts_below(target):
         return None
-    contents = mounts.contents(target)
+    contents = mounts.contents(target, in_place)
     if contents == {}:  # prepared for a provider that might write its files itself
         return None
     assert set(contents) == {"a", "sub/b"}

@@ -8,11 +8,11 @@ NODE_LABEL = "internal.secrets-store.csi.k8s.io/node-name"
 
 
 def spc(name="azure-kvname", namespace="default", provider="scripted", parameters=None, version="v1", secret_objects=None,
-        refresh=None):
+        refresh=None, annotations=None):
     spec = {"provider": provider, "parameters": parameters or {"colour": "green"}}
     if secret_objects:
         spec["secretObjects"] = secret_objects
-    metadata = {"name": name, "namespace": namespace}
+    metadata = {"name": name, "namespace": namespace, **({"annotations": annotations} if annotations else {})}
     if refresh:
         metadata["annotations"] = {"secrets-store.csi.k8s.io/refresh": refresh}  # volumes are due at once, failed ones, too
     return {"apiVersion": f"secrets-store.csi.x-k8s.io/{version}", "kind": "SecretProviderClass", "metadata": metadata, "spec": spec}

@@ -9,7 +9,7 @@
 
 #include "common/base/alloc.h"
 #include "common/base/list.h"
-#include "driver/class/class_rotation.h"
+#include "common/class/class_rotation.h"
 
 struct class_cache {
     uv_loop_t *loop;

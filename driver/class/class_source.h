@@ -11,7 +11,7 @@
 #include <stdint.h>
 
 #include "common/base/error.h"
-#include "driver/class/class.h"
+#include "common/class/class.h"
 
 struct class_lookup; /* one running lookup; its content is the source's own */
 

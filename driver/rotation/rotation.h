@@ -28,7 +28,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "driver/class/class_rotation.h"
+#include "common/class/class_rotation.h"
 
 /* The input about one volume. */
 struct rotation_facts {

@@ -16,7 +16,7 @@
 
 #include "common/base/error.h"
 #include "common/base/string_map.h"
-#include "driver/class/class.h"
+#include "common/class/class.h"
 #include "driver/payload/payload.h"
 
 enum volume_event_type {

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "driver/class/class.h"
+#include "common/class/class.h"
 #include "driver/kube/kube_refusal.h"
 #include "driver/kube/kube_upsert.h"
 #include "driver/status/pod_status_object.h"

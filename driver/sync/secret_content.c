@@ -112,22 +112,6 @@ static int put_value(struct secret_content *content, char *key, struct secret *b
     return 0;
 }
 
-/* As the API server checks it, which would refuse the whole Secret. */
-static int check_key(const char *key, struct error **err)
-{
-    static const char valid[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.";
-
-    if (*key == '\0')
-        return error_set(err, GRPC_STATUS_INVALID_ARGUMENT, "key is empty");
-    if (strlen(key) > SECRET_KEY_MAX || key[strspn(key, valid)] != '\0' || strcmp(key, ".") == 0 ||
-        strncmp(key, "..", 2) == 0)
-        return error_set(
-            err, GRPC_STATUS_INVALID_ARGUMENT,
-            "a key of a Secret consists of letters, digits, '-', '_' and '.', does not begin with '..', and has %d characters at most",
-            SECRET_KEY_MAX);
-    return 0;
-}
-
 static int add_value(struct secret_content *content, const char *path, const char *key,
                      const struct payload *files, struct error **err)
 {
@@ -135,7 +119,7 @@ static int add_value(struct secret_content *content, const char *path, const cha
     struct secret *bytes;
     char *owned_key;
 
-    if (check_key(key, err) < 0)
+    if (secret_key_check(key, err) < 0)
         return -1;
     if (*path == '\0')
         return error_set(err, GRPC_STATUS_INVALID_ARGUMENT, "objectName is empty");
@@ -282,24 +266,6 @@ static int add_values(struct secret_content *content, const struct secret_object
 
 /* --- names, labels, annotations --- */
 
-static int check_object(const struct secret_object *object, struct error **err)
-{
-    if (object->secret_name[0] == '\0' && object->type[0] == '\0' && object->n_data > 0)
-        return error_set(
-            err, GRPC_STATUS_INVALID_ARGUMENT,
-            "secretName and type are missing: if they are indented like the entries of data, move them to the level of data");
-    if (object->secret_name[0] == '\0')
-        return error_set(err, GRPC_STATUS_INVALID_ARGUMENT, "secretName is empty");
-    if (object->type[0] == '\0')
-        return error_set(err, GRPC_STATUS_INVALID_ARGUMENT, "type is empty");
-    if (object->n_data == 0)
-        return error_set(err, GRPC_STATUS_INVALID_ARGUMENT, "data is empty");
-    if (string_map_get(&object->annotations, SECRET_FIELD_OWNERS_ANNOTATION) != NULL)
-        return error_set(err, GRPC_STATUS_INVALID_ARGUMENT,
-                         "the annotation " SECRET_FIELD_OWNERS_ANNOTATION " is written by this driver alone");
-    return 0;
-}
-
 static int fill_names(struct secret_content *content, const struct secret_object *object, struct error **err)
 {
     content->name = secret_field_trim(object->secret_name);
@@ -310,24 +276,6 @@ static int fill_names(struct secret_content *content, const struct secret_object
     }
     if (content->name == NULL || content->type == NULL)
         return error_no_memory(err, NULL);
-    if (!class_name_valid(content->name))
-        return error_set(err, GRPC_STATUS_INVALID_ARGUMENT,
-                         "secretName '%.300s' is not a Kubernetes object name", content->name);
-    return 0;
-}
-
-static int check_later_entries(const struct secret_provider_class *class, size_t index, const char *name,
-                               struct error **err)
-{
-    for (size_t i = index + 1; i < class->n_secret_objects; i++) {
-        cleanup_free char *other = secret_field_trim(class->secret_objects[i].secret_name);
-
-        if (other == NULL)
-            return error_no_memory(err, NULL);
-        if (strcmp(other, name) == 0)
-            return error_set(err, GRPC_STATUS_INVALID_ARGUMENT,
-                             "secretObjects[%zu] names the same Secret, and the last entry counts", i);
-    }
     return 0;
 }
 
@@ -388,8 +336,7 @@ static int build(const struct secret_provider_class *class, size_t index, const 
 {
     const struct secret_object *object = &class->secret_objects[index];
 
-    if (check_object(object, err) < 0 || fill_names(content, object, err) < 0 ||
-        check_later_entries(class, index, content->name, err) < 0 ||
+    if (secret_object_check(class, index, err) < 0 || fill_names(content, object, err) < 0 ||
         string_map_merge(&content->labels, &object->labels, err) < 0 ||
         string_map_set(&content->labels, SECRET_MANAGED_LABEL, "true", err) < 0 ||
         string_map_merge(&content->annotations, &object->annotations, err) < 0 ||

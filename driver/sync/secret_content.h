@@ -12,8 +12,8 @@
 #include "common/base/error.h"
 #include "common/base/secret.h"
 #include "common/base/string_map.h"
+#include "common/class/secret_object.h"
 #include "common/crypto/digest.h"
-#include "driver/class/class.h"
 #include "driver/payload/payload.h"
 
 /* On every Secret that this driver, and the one it replaces, keeps. */
@@ -23,7 +23,6 @@
 #define SECRET_TYPE_TLS    "kubernetes.io/tls"
 
 enum {
-    SECRET_KEY_MAX = 253,             /* bytes of a key, a limit of the API server */
     SECRET_CONTENT_FAILURES_MAX = 10, /* failed data entries of a Secret that are reported one by one */
     SECRET_DATA_MAX = 1 << 20,        /* bytes of all values of a Secret, a limit of the API server */
 };

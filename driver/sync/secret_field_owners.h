@@ -21,10 +21,8 @@
 #include <stdbool.h>
 
 #include "common/base/error.h"
-#include "driver/class/class.h"
+#include "common/class/secret_object.h"
 #include "driver/sync/secret_fields.h"
-
-#define SECRET_FIELD_OWNERS_ANNOTATION "secrets-store.csi.k8s.io/written-by"
 
 enum {
     SECRET_FIELD_OWNERS_TEXT_MAX =

@@ -8,24 +8,11 @@
 
 #include "common/base/cleanup.h"
 
-#define WHITE_SPACE " \t\n\v\f\r"
-
 const char *secret_part_name(enum secret_part part)
 {
     static const char *const names[SECRET_PARTS] = {"data", "labels", "annotations"};
 
     return names[part];
-}
-
-char *secret_field_trim(const char *text)
-{
-    size_t len;
-
-    text += strspn(text, WHITE_SPACE);
-    len = strlen(text);
-    while (len > 0 && strchr(WHITE_SPACE, text[len - 1]) != NULL)
-        len--;
-    return strndup(text, len);
 }
 
 static bool has_key(const struct secret_object *object, const char *key)

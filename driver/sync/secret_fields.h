@@ -7,17 +7,13 @@
 
 #include <stdbool.h>
 
-#include "driver/class/class.h"
+#include "common/class/secret_object.h"
 
 /* The parts of a Secret that consist of named fields. */
 enum secret_part { SECRET_DATA, SECRET_LABELS, SECRET_ANNOTATIONS, SECRET_PARTS };
 
 /* Their names in the API: "data", "labels", "annotations". */
 const char *secret_part_name(enum secret_part part);
-
-/* A name in secretObjects as it counts, without white space around it. The caller frees; NULL without memory.
- */
-char *secret_field_trim(const char *text);
 
 /* Does `class` name this field in the Secret `secret`? Lack of memory counts as yes. */
 bool secret_field_named(const struct secret_provider_class *class, const char *secret, enum secret_part part,

@@ -5,7 +5,7 @@
 #ifndef DRIVER_SYNC_SECRET_SOURCE_H
 #define DRIVER_SYNC_SECRET_SOURCE_H
 
-#include "driver/class/class.h"
+#include "common/class/class.h"
 #include "driver/payload/payload.h"
 
 /* Name, namespace, provider and secretObjects of a class, without its parameters. The caller frees with

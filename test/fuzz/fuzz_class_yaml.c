@@ -5,7 +5,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#include "driver/class/class.h"
+#include "common/class/class.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "common/base/json.h"
-#include "driver/class/class.h"
+#include "common/class/class.h"
 #include "driver/kube/kube_client.h"
 #include "driver/kube/kube_refusal.h"
 

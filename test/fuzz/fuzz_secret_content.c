@@ -6,8 +6,8 @@
  * an Opaque value is the bytes of a file.
  */
 #include "common/base/json.h"
-#include "driver/class/class.h"
-#include "driver/class/class_rotation.h"
+#include "common/class/class.h"
+#include "common/class/class_rotation.h"
 #include "driver/sync/secret_content.h"
 #include "driver/sync/secret_fields.h"
 #include "test/fuzz/fuzz.h"

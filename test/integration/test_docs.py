@@ -12,7 +12,7 @@ from harness.process import ROOT
 pytestmark = pytest.mark.once
 TROUBLE = (ROOT / "docs/troubleshooting.md").read_text()
 QUOTES = messages.quotes(TROUBLE)
-SPEAKERS = ("driver", "provider-azure", "common/http", "common/crypto")
+SPEAKERS = ("driver", "provider-azure", "common/http", "common/crypto", "common/class")
 
 # Texts that no row explains, each with the reason.
 NOT_EXPLAINED = {

@@ -11,7 +11,7 @@
 #include <cmocka.h>
 
 #include "common/base/json.h"
-#include "driver/class/class.h"
+#include "common/class/class.h"
 
 enum { FOUND_MAX = 8 };
 

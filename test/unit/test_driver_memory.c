@@ -7,8 +7,8 @@
 
 #include "common/base/json.h"
 #include "common/base/secret.h"
+#include "common/class/class.h"
 #include "common/grpc/message.h"
-#include "driver/class/class.h"
 #include "driver/kube/kubeconfig_file.h"
 #include "driver/payload/payload.h"
 #include "driver/publish/publish_request.h"

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "common/base/json.h"
-#include "driver/class/class.h"
+#include "common/class/class.h"
 
 static enum class_node_kind json_kind(const void *node)
 {

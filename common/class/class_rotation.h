@@ -1,13 +1,13 @@
 /*
  * class_rotation.h - the rotation spec of a SecretProviderClass. Pure functions.
  */
-#ifndef DRIVER_CLASS_CLASS_ROTATION_H
-#define DRIVER_CLASS_CLASS_ROTATION_H
+#ifndef COMMON_CLASS_CLASS_ROTATION_H
+#define COMMON_CLASS_CLASS_ROTATION_H
 
 #include <stdint.h>
 
 #include "common/base/error.h"
-#include "driver/class/class.h"
+#include "common/class/class.h"
 
 enum {
     ROTATION_SPEC_HASH_LEN = 32,                  /* hexadecimal digits */

@@ -1,7 +1,7 @@
 /*
  * class.c - a SecretProviderClass, decoded from a neutral tree.
  */
-#include "driver/class/class.h"
+#include "common/class/class.h"
 
 #include <stdlib.h>
 #include <string.h>

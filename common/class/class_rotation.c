@@ -1,7 +1,7 @@
 /*
  * class_rotation.c - the rotation interval and the rotation spec of a class.
  */
-#include "driver/class/class_rotation.h"
+#include "common/class/class_rotation.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -7,8 +7,8 @@
  * One decoder serves both notations. It reads a neutral tree (struct class_tree below), which class_yaml.c
  * and class_json.c put over the output of their libraries.
  */
-#ifndef DRIVER_CLASS_CLASS_H
-#define DRIVER_CLASS_CLASS_H
+#ifndef COMMON_CLASS_CLASS_H
+#define COMMON_CLASS_CLASS_H
 
 #include <stdbool.h>
 #include <stddef.h>

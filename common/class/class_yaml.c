@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "common/base/yaml.h"
-#include "driver/class/class.h"
+#include "common/class/class.h"
 
 /* Plain scalars that YAML 1.1 as Kubernetes reads it takes for bools and numbers; these would not reach the
  * API as strings. */

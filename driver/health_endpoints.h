@@ -18,11 +18,11 @@
 
 #include "common/grpc/server.h"
 #include "common/http/admin_server.h"
+#include "common/kube/kube_client.h"
 #include "common/process/endpoint.h"
 #include "common/process/metrics.h"
 #include "driver/base/driver_metrics.h"
 #include "driver/base/memory_limit.h"
-#include "driver/kube/kube_client.h"
 #include "driver/kubelet/pods_mounts.h"
 #include "driver/kubelet/registration.h"
 #include "driver/rotation/volume_state.h"

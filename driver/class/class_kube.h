@@ -8,8 +8,8 @@
 #define DRIVER_CLASS_CLASS_KUBE_H
 
 #include "common/base/error.h"
+#include "common/kube/kube_client.h"
 #include "driver/class/class_source.h"
-#include "driver/kube/kube_client.h"
 
 /* `client` is borrowed and must outlive the source. */
 int class_kube_create(struct kube_client *client, struct class_source *ret_source, struct error **err);

@@ -24,7 +24,7 @@
 
 #include <stdbool.h>
 
-#include "driver/kube/kube_client.h"
+#include "common/kube/kube_client.h"
 
 enum {
     KUBE_UPSERT_TRIES_MAX = 12, /* requests of one upsert; a conflict costs two */

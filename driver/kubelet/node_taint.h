@@ -13,7 +13,7 @@
 
 #include "common/base/error.h"
 #include "common/base/log.h"
-#include "driver/kube/kube_client.h"
+#include "common/kube/kube_client.h"
 
 #define NODE_TAINT_KEY "secrets-store.csi.k8s.io/agent-not-ready"
 

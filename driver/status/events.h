@@ -20,8 +20,8 @@
 #include <uv.h>
 
 #include "common/base/log.h"
+#include "common/kube/kube_client.h"
 #include "driver/base/driver_metrics.h"
-#include "driver/kube/kube_client.h"
 
 enum {
     EVENTS_MESSAGE_MAX = 1000, /* bytes; the API server refuses 1024 and more */

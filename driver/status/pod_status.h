@@ -37,8 +37,8 @@
 #include <uv.h>
 
 #include "common/base/log.h"
+#include "common/kube/kube_client.h"
 #include "driver/base/driver_metrics.h"
-#include "driver/kube/kube_client.h"
 #include "driver/status/volume_observer.h"
 
 enum {

@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "common/base/utf8.h"
-#include "driver/kube/kube_client.h"
+#include "common/kube/kube_client.h"
 #include "driver/volume/target_path.h"
 
 enum { HASH_DIGITS = 16 };

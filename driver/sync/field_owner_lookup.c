@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "common/base/json.h"
-#include "driver/kube/kube_client.h"
+#include "common/kube/kube_client.h"
 #include "driver/sync/secret_field_owners.h"
 
 struct field_owner_lookup {

@@ -13,7 +13,7 @@
 
 #include <stdbool.h>
 
-#include "driver/kube/kube_client.h"
+#include "common/kube/kube_client.h"
 #include "driver/sync/owner_references.h"
 #include "driver/sync/sync_target.h"
 

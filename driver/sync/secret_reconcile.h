@@ -31,9 +31,9 @@
 #include <uv.h>
 
 #include "common/base/log.h"
+#include "common/kube/kube_client.h"
 #include "driver/base/driver_metrics.h"
 #include "driver/class/class_source.h"
-#include "driver/kube/kube_client.h"
 #include "driver/sync/secret_state.h"
 #include "driver/sync/sync_target.h"
 

@@ -11,7 +11,7 @@
 
 #include <cjson/cJSON.h>
 
-#include "driver/kube/kube_client.h"
+#include "common/kube/kube_client.h"
 #include "driver/sync/owner_references.h"
 
 struct secret_release;

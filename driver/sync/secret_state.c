@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "driver/kube/kube_meta.h"
+#include "common/kube/kube_meta.h"
 
 void secret_states_init(struct secret_states *states)
 {

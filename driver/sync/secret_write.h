@@ -19,8 +19,8 @@
 #ifndef DRIVER_SYNC_SECRET_WRITE_H
 #define DRIVER_SYNC_SECRET_WRITE_H
 
+#include "common/kube/kube_client.h"
 #include "driver/class/class_source.h"
-#include "driver/kube/kube_client.h"
 #include "driver/sync/secret_state.h"
 
 struct secret_write;

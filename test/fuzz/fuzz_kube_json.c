@@ -8,7 +8,7 @@
 
 #include "common/base/json.h"
 #include "common/class/class.h"
-#include "driver/kube/kube_client.h"
+#include "common/kube/kube_client.h"
 #include "driver/kube/kube_refusal.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

@@ -7,10 +7,10 @@
  * from its own status object; a patch names the version that it was made for; the node keeps the
  * taints of others.
  */
+#include "common/kube/kube_client.h"
+#include "common/kube/kube_meta.h"
 #include "common/process/loop_timer.h"
 #include "driver/class/class_kube.h"
-#include "driver/kube/kube_client.h"
-#include "driver/kube/kube_meta.h"
 #include "driver/kube/kube_upsert.h"
 #include "driver/kubelet/node_taint.h"
 #include "driver/sync/owner_lookup.h"

@@ -10,9 +10,9 @@
 
 #include "common/http/client.h"
 #include "common/http/retry_after.h"
-#include "driver/kube/kube_client.h"
-#include "driver/kube/kube_credentials.h"
-#include "driver/kube/kube_queue.h"
+#include "common/kube/kube_client.h"
+#include "common/kube/kube_credentials.h"
+#include "common/kube/kube_queue.h"
 #include "test/fuzz/fuzz.h"
 
 /* --- in place of the HTTP client --- */

@@ -8,7 +8,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#include "driver/kube/kubeconfig_file.h"
+#include "common/kube/kubeconfig_file.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -1,7 +1,7 @@
 """The API server refuses connections, is silent, or requests a pause, while 200 volumes need it.
 
 The result of one request holds for all: no call waits for long, hardly anything is sent, and soon after the return everything is written.
-The times are those of driver/kube/kube_health.h.
+The times are those of common/kube/kube_health.h.
 """
 
 import threading

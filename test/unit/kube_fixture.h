@@ -9,7 +9,7 @@
 
 #include <signal.h>
 
-#include "driver/kube/kube_client.h"
+#include "common/kube/kube_client.h"
 #include "test/unit/scripted_api.h"
 
 struct kube_fixture {

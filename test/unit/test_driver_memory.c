@@ -9,7 +9,7 @@
 #include "common/base/secret.h"
 #include "common/class/class.h"
 #include "common/grpc/message.h"
-#include "driver/kube/kubeconfig_file.h"
+#include "common/kube/kubeconfig_file.h"
 #include "driver/payload/payload.h"
 #include "driver/publish/publish_request.h"
 #include "driver/rotation/volume_metadata.h"

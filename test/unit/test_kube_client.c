@@ -13,9 +13,9 @@
 
 #include <signal.h>
 
+#include "common/kube/kube_client.h"
+#include "common/kube/kube_queue.h"
 #include "driver/class/class_kube.h"
-#include "driver/kube/kube_client.h"
-#include "driver/kube/kube_queue.h"
 #include "test/unit/scratch.h"
 #include "test/unit/scripted_api.h"
 

@@ -12,8 +12,8 @@
 
 #include <unistd.h>
 
-#include "driver/kube/kube_config_load.h"
-#include "driver/kube/kubeconfig_file.h"
+#include "common/kube/kube_config_load.h"
+#include "common/kube/kubeconfig_file.h"
 #include "test/unit/scratch.h"
 
 static struct scratch scratch;

@@ -14,7 +14,7 @@
 #include <cmocka.h>
 
 #include "common/base/buffer.h"
-#include "driver/kube/kube_queue.h"
+#include "common/kube/kube_queue.h"
 
 enum {
     SPEEDUP = 50,

@@ -10,7 +10,7 @@
 
 #include <cmocka.h>
 
-#include "driver/kube/kube_meta.h"
+#include "common/kube/kube_meta.h"
 #include "driver/kube/kube_refusal.h"
 
 static const struct {

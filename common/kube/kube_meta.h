@@ -1,8 +1,8 @@
 /*
  * kube_meta.h - how the Kubernetes API writes paths, times, metadata and failures. Pure functions.
  */
-#ifndef DRIVER_KUBE_KUBE_META_H
-#define DRIVER_KUBE_KUBE_META_H
+#ifndef COMMON_KUBE_KUBE_META_H
+#define COMMON_KUBE_KUBE_META_H
 
 #include <stdbool.h>
 #include <stddef.h>

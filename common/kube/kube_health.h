@@ -19,8 +19,8 @@
  *
  * Loop thread only.
  */
-#ifndef DRIVER_KUBE_KUBE_HEALTH_H
-#define DRIVER_KUBE_KUBE_HEALTH_H
+#ifndef COMMON_KUBE_KUBE_HEALTH_H
+#define COMMON_KUBE_KUBE_HEALTH_H
 
 #include <stdbool.h>
 #include <stdint.h>

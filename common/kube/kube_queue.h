@@ -20,14 +20,14 @@
  *
  * Loop thread only.
  */
-#ifndef DRIVER_KUBE_KUBE_QUEUE_H
-#define DRIVER_KUBE_KUBE_QUEUE_H
+#ifndef COMMON_KUBE_KUBE_QUEUE_H
+#define COMMON_KUBE_KUBE_QUEUE_H
 
 #include <stdint.h>
 #include <uv.h>
 
 #include "common/base/error.h"
-#include "driver/kube/kube_health.h"
+#include "common/kube/kube_health.h"
 
 enum {
     KUBE_IN_FLIGHT_MAX = 16,

@@ -1,7 +1,7 @@
 /*
  * kube_rest_config.c - how to reach the Kubernetes API; the pod's own service account.
  */
-#include "driver/kube/kube_rest_config.h"
+#include "common/kube/kube_rest_config.h"
 
 #include <errno.h>
 #include <stdio.h>

@@ -1,7 +1,7 @@
 /*
  * kube_credentials.c - configuration, token and CA of the Kubernetes API.
  */
-#include "driver/kube/kube_credentials.h"
+#include "common/kube/kube_credentials.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -14,8 +14,8 @@
  *
  * Call contract: common/grpc/client.h.
  */
-#ifndef DRIVER_KUBE_KUBE_CLIENT_H
-#define DRIVER_KUBE_KUBE_CLIENT_H
+#ifndef COMMON_KUBE_KUBE_CLIENT_H
+#define COMMON_KUBE_KUBE_CLIENT_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -26,9 +26,9 @@
 #include "common/base/json.h"
 #include "common/base/log.h"
 #include "common/http/client.h"
-#include "driver/kube/kube_health.h"
-#include "driver/kube/kube_meta.h"
-#include "driver/kube/kube_rest_config.h"
+#include "common/kube/kube_health.h"
+#include "common/kube/kube_meta.h"
+#include "common/kube/kube_rest_config.h"
 
 enum {
     KUBE_RESPONSE_MAX = 4 * 1024 * 1024, /* bytes; the API server stores at most about 1.5 MiB per object */

@@ -5,7 +5,7 @@
  *               ▲                   │ 401 / TLS: reload credentials, once
  *               └───── delay ◀──────┘ 429 / 5xx: Retry-After + jitter, within the deadline
  */
-#include "driver/kube/kube_client.h"
+#include "common/kube/kube_client.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,9 +13,9 @@
 
 #include "common/base/backoff.h"
 #include "common/base/buffer.h"
+#include "common/kube/kube_credentials.h"
+#include "common/kube/kube_queue.h"
 #include "common/process/lifecycle.h"
-#include "driver/kube/kube_credentials.h"
-#include "driver/kube/kube_queue.h"
 
 /* Between the tries of a read. The nodes of a cluster that restarts must not come back in step. */
 static const struct backoff read_pauses = {

@@ -1,8 +1,8 @@
 /*
  * kube_rest_config.h - how to reach the Kubernetes API: server, credentials, TLS and proxy.
  */
-#ifndef DRIVER_KUBE_KUBE_REST_CONFIG_H
-#define DRIVER_KUBE_KUBE_REST_CONFIG_H
+#ifndef COMMON_KUBE_KUBE_REST_CONFIG_H
+#define COMMON_KUBE_KUBE_REST_CONFIG_H
 
 #include <stdbool.h>
 

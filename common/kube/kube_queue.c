@@ -1,7 +1,7 @@
 /*
  * kube_queue.c - when a request may go to the Kubernetes API. See the drawing in the header.
  */
-#include "driver/kube/kube_queue.h"
+#include "common/kube/kube_queue.h"
 
 #include <stdlib.h>
 

@@ -1,7 +1,7 @@
 /*
  * kube_health.c - does the Kubernetes API server respond? See the drawing in the header.
  */
-#include "driver/kube/kube_health.h"
+#include "common/kube/kube_health.h"
 
 #include <stdlib.h>
 

@@ -3,10 +3,10 @@
  * list, first definition wins), then the service account of the pod (KUBERNETES_SERVICE_HOST), then
  * $HOME/.kube/config.
  */
-#ifndef DRIVER_KUBE_KUBE_CONFIG_LOAD_H
-#define DRIVER_KUBE_KUBE_CONFIG_LOAD_H
+#ifndef COMMON_KUBE_KUBE_CONFIG_LOAD_H
+#define COMMON_KUBE_KUBE_CONFIG_LOAD_H
 
-#include "driver/kube/kube_rest_config.h"
+#include "common/kube/kube_rest_config.h"
 
 /* From the environment, read once in main(). Members may be NULL. */
 struct kube_environment {

@@ -1,7 +1,7 @@
 /*
  * kubeconfig_file.c - the subset of kubeconfig files that a daemon needs.
  */
-#include "driver/kube/kubeconfig_file.h"
+#include "common/kube/kubeconfig_file.h"
 
 #include <stdio.h>
 #include <stdlib.h>

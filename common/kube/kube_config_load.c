@@ -1,7 +1,7 @@
 /*
  * kube_config_load.c - which source of configuration applies.
  */
-#include "driver/kube/kube_config_load.h"
+#include "common/kube/kube_config_load.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,7 +10,7 @@
 
 #include "common/base/buffer.h"
 #include "common/base/file.h"
-#include "driver/kube/kubeconfig_file.h"
+#include "common/kube/kubeconfig_file.h"
 
 static int join(const char *dir, const char *file, char **ret, struct error **err)
 {

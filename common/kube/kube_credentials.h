@@ -2,15 +2,15 @@
  * kube_credentials.h - the configuration of the Kubernetes API with its token and CA, which rotate: the files
  * are read again when they are older than a minute, and when the API server refuses them.
  */
-#ifndef DRIVER_KUBE_KUBE_CREDENTIALS_H
-#define DRIVER_KUBE_KUBE_CREDENTIALS_H
+#ifndef COMMON_KUBE_KUBE_CREDENTIALS_H
+#define COMMON_KUBE_KUBE_CREDENTIALS_H
 
 #include <stdbool.h>
 #include <uv.h>
 
 #include "common/base/log.h"
 #include "common/http/client.h"
-#include "driver/kube/kube_rest_config.h"
+#include "common/kube/kube_rest_config.h"
 
 struct kube_credentials;
 

@@ -9,12 +9,12 @@
  * Files are merged as kubectl does it: for each name the first file that defines it wins, and file names
  * inside are relative to the file they stand in.
  */
-#ifndef DRIVER_KUBE_KUBECONFIG_FILE_H
-#define DRIVER_KUBE_KUBECONFIG_FILE_H
+#ifndef COMMON_KUBE_KUBECONFIG_FILE_H
+#define COMMON_KUBE_KUBECONFIG_FILE_H
 
 #include <stddef.h>
 
-#include "driver/kube/kube_rest_config.h"
+#include "common/kube/kube_rest_config.h"
 
 enum {
     KUBECONFIG_MAX = 1024 * 1024, /* bytes of a kubeconfig file */

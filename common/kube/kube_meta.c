@@ -1,7 +1,7 @@
 /*
  * kube_meta.c - how the Kubernetes API writes paths, times, metadata and failures.
  */
-#include "driver/kube/kube_meta.h"
+#include "common/kube/kube_meta.h"
 
 #include <stdio.h>
 #include <stdlib.h>

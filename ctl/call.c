@@ -3,6 +3,7 @@
  */
 #include "ctl/call.h"
 
+#include <limits.h>
 #include <string.h>
 #include <uv.h>
 
@@ -10,6 +11,7 @@
 #include "common/grpc/client.h"
 #include "common/process/endpoint.h"
 #include "common/process/lifecycle.h"
+#include "ctl/node.h"
 
 enum {
     MAX_RESPONSE_BYTES =
@@ -33,13 +35,29 @@ static void on_response(ProtobufCMessage *response, const struct error *error, v
     outcome->channel = NULL;
 }
 
-/* A plain path means a Unix socket; anything with "://" is parsed. */
-static int parse_endpoint(const char *text, struct endpoint *ret_endpoint, struct error **err)
+/* Without --endpoint the socket that the node has for such calls. */
+static int find_endpoint(const struct ctl_options *options, const char *method, char ret_path[PATH_MAX],
+                         struct error **err)
 {
-    if (*text == '\0')
-        return error_set(err, GRPC_STATUS_INVALID_ARGUMENT, "--endpoint is required");
+    if (strncmp(method, "/csi.", strlen("/csi.")) == 0)
+        return node_find_driver(options, ret_path, err);
+    return node_find_provider(options, /* name= */ "", ret_path, err);
+}
+
+/* A plain path means a Unix socket; anything with "://" is parsed. */
+static int parse_endpoint(const struct ctl_options *options, const char *method,
+                          struct endpoint *ret_endpoint, struct error **err)
+{
+    const char *text = options->endpoint;
+    char found[PATH_MAX];
+
     if (strstr(text, "://") != NULL)
         return endpoint_parse(text, ret_endpoint, err);
+    if (*text == '\0') {
+        if (find_endpoint(options, method, found, err) < 0)
+            return -1;
+        text = found;
+    }
 
     char *path = strdup(text);
     if (path == NULL)
@@ -57,7 +75,7 @@ static int run_call(const struct ctl_options *options, const char *method, const
     struct grpc_client_call *call = NULL;
     uv_loop_t loop;
 
-    if (parse_endpoint(options->endpoint, &endpoint, err) < 0)
+    if (parse_endpoint(options, method, &endpoint, err) < 0)
         return -1;
 
     const struct grpc_channel_config config = {

@@ -14,7 +14,7 @@
 /* The type (error_type()) of an error that the called side, or the connection to it, caused. */
 #define CALL_FAILED "CallFailed"
 
-/* Calls `method` ("/pkg.Service/Method") at options->endpoint and waits for the response, at most
+/* Calls `method` ("/pkg.Service/Method") at options->endpoint, or at the node's socket for it (node.h), and waits for the response, at most
  * options->timeout_ns. On success the caller owns *ret_response (call_response_free()). The method's name is
  * in front of an error. If the call was sent, the error has the type CALL_FAILED and the server's code, or
  * that of the transport (common/grpc/client.h). */

@@ -13,11 +13,16 @@
 #include "ctl/arguments.h"
 
 /* Exit statuses. A failed call exits with EXIT_RPC + its gRPC status number, for example 105: NOT_FOUND. */
-enum { EXIT_OK = 0, EXIT_LOCAL = 1, EXIT_USAGE = 2, EXIT_RPC = 100 };
+enum { EXIT_OK = 0, EXIT_LOCAL = 1, EXIT_USAGE = 2, EXIT_FOUND = 3, EXIT_RPC = 100 };
+
+/* The type (error_type()) of the error of a diagnosis that found something wrong. */
+#define SOMETHING_WRONG "SomethingWrong"
 
 /* The flags of all commands; each command's table fills those it has. */
 struct ctl_options {
+    const char *operand; /* the word of the command that takes one, "" without; borrowed from argv */
     const char *endpoint;
+    const char *host_root;
     int64_t timeout_ns;
     bool json;
 
@@ -39,6 +44,11 @@ struct ctl_options {
     bool tokens_in_secrets;
     bool show_contents;
 
+    const char *kubeconfig;
+    const char *providers_dir;
+    const char *driver_name;
+    bool fetch;
+
     const char *copy_to;
     const char *prefix;
     bool convert_names;
@@ -52,7 +62,7 @@ struct ctl_options {
 };
 
 /* One command. `run` returns 0, or -1 with err set. If the error has the type CALL_FAILED (call.h), the exit
- * status contains its code. */
+ * status contains its code; if it has SOMETHING_WRONG, the status is EXIT_FOUND. */
 struct ctl_command {
     const char *name;
     const char *summary;
@@ -61,12 +71,21 @@ struct ctl_command {
     int (*run)(const struct ctl_options *options, struct error **err);
 };
 
+#define CTL_ENDPOINT_HELP                                                                                    \
+    "`address` of the socket, unix:///path or a plain path; default: the one that the node has"
+#define CTL_HOST_ROOT_HELP                                                                                   \
+    "`directory` where the node's root is mounted; in containers of kubectl debug /host"
+
 /* Flags of every command. */
 #define CTL_COMMON_ROWS                                                                                      \
     {.name = "endpoint",                                                                                     \
      .type = OPTION_STRING,                                                                                  \
      .offset = offsetof(struct ctl_options, endpoint),                                                       \
-     .help = "`address` of the socket, unix:///path or a plain path; required"},                             \
+     .help = CTL_ENDPOINT_HELP},                                                                             \
+        {.name = "host-root",                                                                                \
+         .type = OPTION_STRING,                                                                              \
+         .offset = offsetof(struct ctl_options, host_root),                                                  \
+         .help = CTL_HOST_ROOT_HELP},                                                                        \
         {.name = "timeout",                                                                                  \
          .type = OPTION_DURATION,                                                                            \
          .offset = offsetof(struct ctl_options, timeout_ns),                                                 \
@@ -101,6 +120,9 @@ extern const struct ctl_command ctl_command_stats;
 extern const struct ctl_command ctl_command_version;
 extern const struct ctl_command ctl_command_mount;
 extern const struct ctl_command ctl_command_health;
+
+/* Walks the chain between a vault and a pod: diagnose_command.c. */
+extern const struct ctl_command ctl_command_diagnose;
 
 /* Becomes the program whose words follow "--": exec_command.c. */
 extern const struct ctl_command ctl_command_exec;

@@ -136,8 +136,17 @@ int input_tokens(const struct word_list *words, char **ret_tokens, struct error 
 
 struct class_search {
     struct string_map *map; /* borrowed */
+    char **provider;        /* borrowed, may be NULL */
     bool found;
 };
+
+static int read_provider(const struct yaml_node *root, char **ret_provider, struct error **err)
+{
+    const struct yaml_node *provider = yaml_get(yaml_get(root, "spec"), "provider");
+
+    *ret_provider = strdup(provider != NULL && provider->kind == YAML_SCALAR ? provider->text : "");
+    return *ret_provider != NULL ? 0 : error_no_memory(err, NULL);
+}
 
 static int read_class(const struct yaml_node *root, void *arg, struct error **err)
 {
@@ -162,13 +171,13 @@ static int read_class(const struct yaml_node *root, void *arg, struct error **er
                            err) < 0)
             return -1;
     }
-    return 0;
+    return search->provider == NULL ? 0 : read_provider(root, search->provider, err);
 }
 
-int input_class_parameters(const char *path, struct string_map *map, struct error **err)
+int input_class(const char *path, struct string_map *map, char **ret_provider, struct error **err)
 {
     cleanup_buffer struct buffer content = {0};
-    struct class_search search = {.map = map};
+    struct class_search search = {.map = map, .provider = ret_provider};
 
     if (file_read(path, MAX_CLASS_BYTES, &content, err) < 0)
         return -1;

@@ -25,7 +25,8 @@ int input_secrets(const struct ctl_options *options, struct string_map *map, boo
  * audience=path words. *ret_tokens is in wiped memory (secret_free()), and stays NULL without words. */
 int input_tokens(const struct word_list *words, char **ret_tokens, struct error **err);
 
-/* Reads `spec.parameters` of the first SecretProviderClass in a YAML file into `map`. */
-int input_class_parameters(const char *path, struct string_map *map, struct error **err);
+/* Reads `spec.parameters` of the first SecretProviderClass in a YAML file into `map`, and `spec.provider`
+ * into *ret_provider ("" if it is not set), which the caller frees; `ret_provider` may be NULL. */
+int input_class(const char *path, struct string_map *map, char **ret_provider, struct error **err);
 
 #endif

@@ -25,6 +25,7 @@ static const struct ctl_command *const provider_commands[] = {
     &ctl_command_mount,
     &ctl_command_health,
 };
+static const struct ctl_command *const node_commands[] = {&ctl_command_diagnose};
 static const struct ctl_command *const local_commands[] = {&ctl_command_exec, &ctl_command_copy};
 static const struct {
     const char *title;
@@ -33,6 +34,7 @@ static const struct {
 } groups[] = {
     {"To a CSI node plugin, as the kubelet:", csi_commands, ARRAY_SIZE(csi_commands)},
     {"To a provider, as the driver:", provider_commands, ARRAY_SIZE(provider_commands)},
+    {"On a node:", node_commands, ARRAY_SIZE(node_commands)},
     {"In a container of a pod:", local_commands, ARRAY_SIZE(local_commands)},
 };
 
@@ -47,7 +49,7 @@ static void usage(FILE *out)
     (void)fprintf(
         out,
         "\n'%s COMMAND --help' lists the flags of a command; '%s --version' prints the version.\n"
-        "Exit status: 0 success, 1 local failure, 2 bad usage, 100 + N if the call failed with gRPC status N\n(for example 105 NOT_FOUND, 104 DEADLINE_EXCEEDED, 114 UNAVAILABLE).\n",
+        "Exit status: 0 success, 1 local failure, 2 bad usage, 3 diagnose found something wrong,\n100 + N if the call failed with gRPC status N\n(for example 105 NOT_FOUND, 104 DEADLINE_EXCEEDED, 114 UNAVAILABLE).\n",
         PROGRAM, PROGRAM);
 }
 
@@ -72,6 +74,32 @@ static bool starts_program(const struct ctl_command *command)
     return command == &ctl_command_exec;
 }
 
+/* What the word that a command takes is called in its usage; "": it takes none. */
+static const char *operand_of(const struct ctl_command *command)
+{
+    return command == &ctl_command_diagnose ? " POD" : "";
+}
+
+/* As options_parse(). The word of a command that takes one may stand before, between and after the flags: it
+ * is taken out of argv where the parser stops at it. */
+static enum options_result parse_rows(const struct ctl_command *command, int *argc, char **argv,
+                                      struct ctl_options *options, int *ret_rest, struct error **err)
+{
+    enum options_result result =
+        options_parse(command->rows, command->n_rows, *argc, argv, options, ret_rest, err);
+
+    options->operand = "";
+    if (result != OPTIONS_RUN || *ret_rest == *argc || *operand_of(command) == '\0')
+        return result;
+
+    const char *operand = argv[*ret_rest];
+    memmove(&argv[*ret_rest], &argv[*ret_rest + 1], (size_t)(*argc - *ret_rest) * sizeof(*argv));
+    (*argc)--;
+    result = options_parse(command->rows, command->n_rows, *argc, argv, options, ret_rest, err);
+    options->operand = operand;
+    return result;
+}
+
 /* Parses the flags after the command word. Returns an exit status, or -1 to continue. */
 static int parse_flags(const struct ctl_command *command, int argc, char **argv, struct ctl_options *options)
 {
@@ -85,9 +113,9 @@ static int parse_flags(const struct ctl_command *command, int argc, char **argv,
         return usage_error(error, command->name);
 
     /* the parser writes only the members of its rows, so the lists above stay */
-    switch (options_parse(command->rows, command->n_rows, argc, argv, options, &rest, &error)) {
+    switch (parse_rows(command, &argc, argv, options, &rest, &error)) {
     case OPTIONS_HELP:
-        (void)printf("%s %s: %s\n\n", PROGRAM, command->name, command->summary);
+        (void)printf("%s %s%s: %s\n\n", PROGRAM, command->name, operand_of(command), command->summary);
         options_usage(command->rows, command->n_rows, PROGRAM, stdout);
         return EXIT_OK;
     case OPTIONS_ERROR:
@@ -105,6 +133,13 @@ static int parse_flags(const struct ctl_command *command, int argc, char **argv,
     return -1;
 }
 
+static int status_of(const struct error *error)
+{
+    if (strcmp(error_type(error), CALL_FAILED) == 0)
+        return EXIT_RPC + (int)error_code(error);
+    return strcmp(error_type(error), SOMETHING_WRONG) == 0 ? EXIT_FOUND : EXIT_LOCAL;
+}
+
 static int run_command(const struct ctl_command *command, int argc, char **argv)
 {
     struct ctl_options options = {.endpoint = ""};
@@ -115,8 +150,7 @@ static int run_command(const struct ctl_command *command, int argc, char **argv)
         status = EXIT_OK;
         if (command->run(&options, &error) < 0) {
             output_error(error, options.json);
-            status =
-                strcmp(error_type(error), CALL_FAILED) == 0 ? EXIT_RPC + (int)error_code(error) : EXIT_LOCAL;
+            status = status_of(error);
         }
     }
     free(options.attributes.words);

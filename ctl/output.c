@@ -86,6 +86,11 @@ int output_result(const cJSON *result, bool json, struct error **err)
     } else {
         print_text(result);
     }
+    return output_flush(err);
+}
+
+int output_flush(struct error **err)
+{
     if (fflush(stdout) != 0 || ferror(stdout))
         return error_set(err, GRPC_STATUS_INTERNAL, "cannot write the result");
     return 0;

@@ -15,6 +15,9 @@
  * if stdout cannot be written. */
 int output_result(const cJSON *result, bool json, struct error **err);
 
+/* What was printed to stdout reaches it. Fails if it cannot be written. */
+int output_flush(struct error **err);
+
 /* Prints an error to stderr: "error: NOT_FOUND: message", or
  * {"error":{"code":"NOT_FOUND","number":5,"message":"..."}}. */
 void output_error(const struct error *error, bool json);

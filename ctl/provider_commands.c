@@ -1,9 +1,7 @@
 /*
  * provider_commands.c - the commands version, mount and health: calls to a provider.
  */
-#include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "common/base/json.h"
@@ -13,6 +11,7 @@
 #include "ctl/call.h"
 #include "ctl/command.h"
 #include "ctl/input.h"
+#include "ctl/mount_request.h"
 #include "ctl/output.h"
 #include "ctl/response_files.h"
 #include "proto/health.pb-c.h"
@@ -63,46 +62,13 @@ static int run_health(const struct ctl_options *options, struct error **err)
     return 0;
 }
 
-/* "0644" (octal, as people write it) to "420" (decimal, as the protocol wants it). */
-static int convert_permission(const char *octal, char *decimal, size_t size, struct error **err)
-{
-    char *end = NULL;
-
-    errno = 0;
-    unsigned long mode = strtoul(octal, &end, 8);
-    if (*octal == '\0' || *octal == '-' || *end != '\0' || errno != 0 || mode > 0777)
-        return error_set(err, GRPC_STATUS_INVALID_ARGUMENT,
-                         "--permission '%s' is not an octal mode up to 0777", octal);
-    (void)snprintf(decimal, size, "%lu", mode);
-    return 0;
-}
-
 static int build_attributes(const struct ctl_options *options, struct string_map *attributes,
                             struct error **err)
 {
-    cleanup_secret_free char *tokens = NULL;
-    const struct {
-        const char *key;
-        const char *value;
-    } pod_keys[] = {
-        {"csi.storage.k8s.io/pod.name", options->pod},
-        {"csi.storage.k8s.io/pod.namespace", options->pod_namespace},
-        {"csi.storage.k8s.io/pod.uid", options->pod_uid},
-        {"csi.storage.k8s.io/serviceAccount.name", options->service_account},
-        {"csi.storage.k8s.io/ephemeral", "true"},
-    };
-
-    if (*options->class_name != '\0' && input_class_parameters(options->class_name, attributes, err) < 0)
+    if (*options->class_name != '\0' &&
+        input_class(options->class_name, attributes, /* ret_provider= */ NULL, err) < 0)
         return -1;
-    for (size_t i = 0; i < ARRAY_SIZE(pod_keys); i++)
-        if (string_map_set(attributes, pod_keys[i].key, pod_keys[i].value, err) < 0)
-            return -1;
-    if (input_attributes(&options->attributes, "attribute", attributes, err) < 0 ||
-        input_tokens(&options->token_files, &tokens, err) < 0)
-        return -1;
-    if (tokens != NULL)
-        return string_map_set(attributes, "csi.storage.k8s.io/serviceAccount.tokens", tokens, err);
-    return 0;
+    return mount_request_add_pod(options, attributes, err);
 }
 
 static bool is_text(const ProtobufCBinaryData *bytes)
@@ -189,43 +155,17 @@ static int print_mount(const struct ctl_options *options, const V1alpha1__MountR
 
 static int run_mount(const struct ctl_options *options, struct error **err)
 {
-    V1alpha1__MountRequest request;
     cleanup_response ProtobufCMessage *message = NULL;
     cleanup_string_map struct string_map attributes = {0};
     cleanup_string_map struct string_map secrets = {0};
-    cleanup_secret_free char *attributes_json = NULL;
-    cleanup_secret_free char *secrets_json = NULL;
-    char permission[16];
-    bool secrets_given = false;
+    bool given = false;
 
-    v1alpha1__mount_request__init(&request);
     if (build_attributes(options, &attributes, err) < 0 ||
-        input_secrets(options, &secrets, &secrets_given, err) < 0 ||
-        convert_permission(options->permission, permission, sizeof(permission), err) < 0)
-        return -1;
-    attributes_json = string_map_to_json(&attributes, err);
-    if (attributes_json == NULL)
-        return -1;
-    if (secrets_given) {
-        secrets_json = string_map_to_json(&secrets, err);
-        if (secrets_json == NULL)
-            return -1;
-    }
-
-    request.attributes = attributes_json;
-    request.secrets = secrets_json != NULL ? secrets_json : call_text("null");
-    request.target_path = call_text(options->target);
-    request.permission = permission;
-    if (call_send(options, "/v1alpha1.CSIDriverProvider/Mount", &request.base,
-                  &v1alpha1__mount_response__descriptor, &message, err) < 0)
+        input_secrets(options, &secrets, &given, err) < 0 ||
+        mount_request_send(options, &attributes, given ? &secrets : NULL, &message, err) < 0)
         return -1;
 
     const V1alpha1__MountResponse *response = (const V1alpha1__MountResponse *)message;
-    if (response->error != NULL && *response->error->code != '\0') {
-        (void)error_set(err, GRPC_STATUS_UNKNOWN, "the provider returned error code '%s'",
-                        response->error->code);
-        return error_set_type(err, CALL_FAILED);
-    }
     if (*options->out != '\0' && response_files_write(options->out, response, err) < 0)
         return -1;
     return print_mount(options, response, err);

@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 
 #include "common/crypto/digest.h"
+#include "ctl/node.h"
 
 static int copy_text(char *to, size_t size, const char *from, const char *flag, struct error **err)
 {
@@ -66,17 +67,19 @@ int volume_ref_resolve(struct volume_ref *volume, const struct ctl_options *opti
 int volume_ref_make_parents(const struct volume_ref *volume, const struct ctl_options *options,
                             struct error **err)
 {
-    const char *target = volume->target;
     char path[PATH_MAX];
-    size_t root_len = strlen(options->kubelet_dir);
 
     if (*options->target != '\0')
         return 0;
-    for (const char *slash = strchr(target + root_len + 1, '/'); slash != NULL;
-         slash = strchr(slash + 1, '/')) {
-        (void)snprintf(path, sizeof(path), "%.*s", (int)(slash - target), target);
+    if (node_path(options, volume->target, path, err) < 0)
+        return -1;
+
+    size_t root_len = strlen(path) - strlen(volume->target) + strlen(options->kubelet_dir);
+    for (char *slash = strchr(path + root_len + 1, '/'); slash != NULL; slash = strchr(slash + 1, '/')) {
+        *slash = '\0';
         if (mkdir(path, 0750) == -1 && errno != EEXIST)
             return error_set_errno(err, GRPC_STATUS_INTERNAL, errno, "cannot create '%s'", path);
+        *slash = '/';
     }
     return 0;
 }
@@ -84,11 +87,11 @@ int volume_ref_make_parents(const struct volume_ref *volume, const struct ctl_op
 void volume_ref_remove_parents(const struct volume_ref *volume, const struct ctl_options *options)
 {
     char path[PATH_MAX];
-    size_t keep = strlen(options->kubelet_dir) + strlen("/pods");
 
-    if (*options->target != '\0')
+    if (*options->target != '\0' || node_path(options, volume->target, path, /* err= */ NULL) < 0)
         return;
-    (void)snprintf(path, sizeof(path), "%s", volume->target);
+
+    size_t keep = strlen(path) - strlen(volume->target) + strlen(options->kubelet_dir) + strlen("/pods");
     for (;;) {
         char *slash = strrchr(path, '/');
 

@@ -18,8 +18,8 @@ struct volume_ref {
  * --volume and --kubelet-dir. INVALID_ARGUMENT if a flag is missing or too long. */
 int volume_ref_resolve(struct volume_ref *volume, const struct ctl_options *options, struct error **err);
 
-/* Creates the directories above a computed target below --kubelet-dir, as a kubelet does (mode 0750). Does
- * nothing with --target. */
+/* Creates the directories above a computed target below --kubelet-dir (itself below --host-root), as a
+ * kubelet does (mode 0750). Does nothing with --target. */
 int volume_ref_make_parents(const struct volume_ref *volume, const struct ctl_options *options,
                             struct error **err);
 

@@ -83,6 +83,7 @@ $(B)/unit/%: $(B)/obj/test/unit/%.o $(DRIVER_LIB) $(PROVIDER_LIB) $(COMMON_LIB)
 
 # The client's readers are in no library.
 $(B)/fuzz/fuzz_ctl_response: $(call obj,ctl/response_files.c)
+$(B)/fuzz/fuzz_ctl_objects: $(call obj,$(addprefix ctl/,diagnose_objects.c checks.c object.c))
 
 # Fuzz targets: libFuzzer in the fuzz variant, otherwise a replayer that runs the corpus as a normal test.
 ifeq ($(VARIANT),fuzz)

@@ -25,11 +25,12 @@ The driver calls the provider over a Unix socket. The provider takes tokens from
 Key Vault or Managed HSM, and returns the files. It needs no privileges.
 """),
     "secrets-store-ctl": (1, "command-line client of the Secrets Store CSI driver and its providers", """\
-Calls any CSI node plugin as the kubelet does, and any provider as the driver does.
+Calls any CSI node plugin as the kubelet does, and any provider as the driver does. *diagnose* examines every link between a vault and a pod.
+Without **--endpoint** it uses the socket that it finds on the node.
 """),
 }
 EXIT_STATUS = {
-    "secrets-store-ctl": "0: success. 1: local failure. 2: bad usage. 100 + N: the call failed with gRPC status N, for example 105 for NOT_FOUND.\n",
+    "secrets-store-ctl": "0: success. 1: local failure. 2: bad usage. 3: diagnose found something wrong. 100 + N: the call failed with gRPC status N, for example 105 for NOT_FOUND.\n",
 }
 DAEMON_STATUS = "0: ended after SIGTERM or SIGINT. 1: failure. 2: bad usage.\n"
 
@@ -59,7 +60,7 @@ def manual(program, version):
     date = datetime.datetime.fromtimestamp(seconds, datetime.timezone.utc).strftime("%Y-%m-%d")
     commands = commands_of(program)
     text = f"{program} {section} \"{date}\" \"{version}\" \"Secrets Store CSI\"\n==========\n\n# NAME\n{program} - {title}\n\n# SYNOPSIS\n"
-    text += f"**{program}** *COMMAND* **--endpoint** *ADDRESS* [flags]\n\n" if "" not in commands else f"**{program}** [flags]\n\n"
+    text += f"**{program}** *COMMAND* [flags]\n\n" if "" not in commands else f"**{program}** [flags]\n\n"
     text += f"# DESCRIPTION\n{description}\nOne or two dashes are equal. A boolean takes a value only with \"=\". Durations look like 300ms, 30s, 2m.\n\n"
     for command, rows in commands.items():
         text += f"# {command.upper()}\n{summary(command).capitalize()}.\n\n" if command else "# OPTIONS\n"

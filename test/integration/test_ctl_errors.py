@@ -80,7 +80,9 @@ def test_the_version_is_printed(word):
 
 
 @pytest.mark.parametrize("words, text", [
-    (["probe"], "--endpoint is required"),
+    (["probe", "--host-root={scratch}"], "no socket of a CSI driver here, name it with --endpoint: {scratch}/var/lib/kubelet/plugins/"),
+    (["version", "--host-root={scratch}"], "no socket of a provider here, name it with --endpoint: {scratch}/etc/kubernetes/"),
+    (["probe", "--host-root", "/" + "r" * PATH_MAX], "is too long"),
     (["probe", "--endpoint=http://localhost"], "invalid endpoint: http://localhost"),
     (["publish"], "--volume-id, or --pod-uid and --volume, is required"),
     (["publish", "--pod-uid=u", "--volume="], "--volume-id, or --pod-uid and --volume, is required"),
@@ -124,9 +126,9 @@ def test_wrong_arguments_and_files_are_named_before_any_call(scratch, words, tex
 
 
 def test_an_error_as_json_has_code_number_and_message():
-    done = ctl("probe", "--json", check=False)
+    done = ctl("probe", "--json", "--endpoint=http://x", check=False)
     assert (done.returncode, done.stdout) == (FAILED_HERE, "")
-    assert json.loads(done.stderr) == {"error": {"code": "INVALID_ARGUMENT", "number": 3, "message": "Probe: --endpoint is required"}}
+    assert json.loads(done.stderr) == {"error": {"code": "INVALID_ARGUMENT", "number": 3, "message": "Probe: invalid endpoint: http://x"}}
 
 
 # ---- calls that fail ---------------------------------------------------------------------------------------------------------------------
@@ -169,6 +171,19 @@ def test_a_call_ends_with_its_timeout(canned):
     release.set()
     assert done.returncode == FAILED_CALL + CODES.DEADLINE_EXCEEDED.value[0]
     assert done.stderr.startswith("error: DEADLINE_EXCEEDED: Probe: ")
+
+
+@pytest.mark.parametrize("code", [code for code in CODES if code.value[0] != 0], ids=lambda code: code.name)
+def test_every_status_of_a_call_is_an_exit_status(canned, code):
+    done = ctl("probe", endpoint=canned({IDENTITY + "Probe": (code, "why")}), check=False)
+    assert (done.returncode, done.stderr) == (FAILED_CALL + code.value[0], f"error: {code.name}: Probe: why\n")
+
+
+def test_the_help_promises_each_exit_status():
+    text = " ".join(ctl("help").stdout.split())
+    assert "Exit status: 0 success, 1 local failure, 2 bad usage, 3 diagnose found something wrong, 100 + N if the call failed" in text
+    named = dict(reversed(pair.split()) for pair in text.rpartition("(for example ")[2].rstrip(").").split(", "))
+    assert {CODES[name].value[0] + FAILED_CALL: name for name in named} == {int(number): name for name, number in named.items()}
 
 
 # ---- unusual responses -------------------------------------------------------------------------------------------------------------------

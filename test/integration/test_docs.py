@@ -34,8 +34,24 @@ def test_every_error_and_warning_is_explained(find):
 
 
 def test_every_quoted_text_occurs_in_the_programs():
-    said = messages.all_literals("driver", "provider-azure", "common")
+    said = messages.all_literals("driver", "provider-azure", "common", "ctl")
     assert [quote for quote in QUOTES if not any(messages.occurs(quote, text) for text in said)] == []
+
+
+def test_the_texts_of_diagnose_are_rows_of_the_page():
+    """Each checks_wrong(checks, check, section, fix, text): the row of the text is in that section, and its fix says the same."""
+    sections = {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-"): body
+                for heading, body in re.findall(r"^## ([^\n]+)\n(.*?)(?=^## |\Z)", TROUBLE, re.DOTALL | re.MULTILINE)}
+    found = 0
+    for path in messages.sources("ctl"):
+        code = path.read_text()
+        for call in re.finditer(r"^ +(?:else )?checks_wrong\(", code, re.MULTILINE):
+            _, section, fix, text = messages.literals(messages.arguments(code, call.end()))
+            rows = [[cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]] for line in sections[section].splitlines() if line[:1] == "|"]
+            explained = [row for row in rows if any(messages.covers(quote, text) or messages.occurs(text, quote) for quote in re.findall(r"`([^`]+)`", row[0]))]
+            assert any(fix in row[2].replace("`", "") for row in explained), (path.name, text, fix, explained)
+            found += 1
+    assert found >= 15
 
 
 def test_no_text_is_explained_twice():
@@ -97,7 +113,7 @@ def test_the_picture_of_the_directories_is_the_order_of_includes():
         assert [name.split("/")[1] for name in reversed(listed) if name.startswith(f"{program}/")] == shown, program
 
 
-@pytest.mark.parametrize("program", ["common", "driver", "provider-azure"])
+@pytest.mark.parametrize("program", ["common", "driver", "provider-azure", "ctl"])
 def test_the_readme_of_a_program_lists_its_files(program):
     """Tables with a column of files name every module, and no other; `x_*` stands for several."""
     files = {path.stem for path in (ROOT / program).rglob("*.[ch]")}

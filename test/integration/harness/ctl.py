@@ -5,7 +5,7 @@ import subprocess
 from harness.process import BUILD
 
 # exit statuses; that of a failed call is FAILED_CALL plus the number of its gRPC status
-FAILED_HERE, BAD_USAGE, FAILED_CALL = 1, 2, 100
+FAILED_HERE, BAD_USAGE, FOUND, FAILED_CALL = 1, 2, 3, 100
 
 
 def ctl(*words, endpoint=None, check=True, stdout=subprocess.PIPE):

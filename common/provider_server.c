@@ -389,6 +389,8 @@ struct provider_server *provider_server_create(uv_loop_t *loop, const struct pro
     if (server->grpc == NULL)
         goto fail;
     grpc_server_add_service(server->grpc, &server->service);
+    if (config->service != NULL)
+        grpc_server_add_service(server->grpc, config->service);
     grpc_server_add_health(server->grpc, GRPC_HEALTH_ANY_SERVICE);
     if (listen_at(server, config, err) < 0)
         goto fail;

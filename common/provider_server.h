@@ -42,10 +42,11 @@ struct provider {
 
 struct provider_server_config {
     struct log *log;
-    struct endpoint endpoint;     /* borrowed during create */
-    mode_t socket_mode;           /* 0 = 0700 */
-    unsigned max_calls;           /* see grpc_server_config */
-    grpc_call_observer *observer; /* may be NULL */
+    struct endpoint endpoint;           /* borrowed during create */
+    mode_t socket_mode;                 /* 0 = 0700 */
+    unsigned max_calls;                 /* see grpc_server_config */
+    const struct grpc_service *service; /* another one of the provider's own; may be NULL */
+    grpc_call_observer *observer;       /* may be NULL */
     void *observer_arg;
     grpc_socket_observer *socket_observer; /* may be NULL */
     void *socket_observer_arg;

@@ -17,6 +17,7 @@
 #include "common/process/metrics.h"
 #include "common/provider_server.h"
 #include "provider-azure/endpoint/endpoint_health.h"
+#include "provider-azure/endpoint/handover.h"
 #include "provider-azure/endpoint/socket_directory.h"
 #include "provider-azure/lint.h"
 #include "provider-azure/sandbox_needs.h"
@@ -59,6 +60,7 @@ struct program {
     struct content_options content;
     struct mount_shared shared;
     struct service service;
+    struct handover_service handover; /* with outage mode */
     struct provider provider;
     struct provider_server *server;
     struct endpoint_health health;
@@ -81,7 +83,7 @@ static void on_socket(enum grpc_socket_event event, void *arg)
     azure_metrics_socket(program->azure_metrics, event == GRPC_SOCKET_CREATED_AGAIN);
 }
 
-static void on_server_stopped(void *arg)
+static void destroy_rest(void *arg)
 {
     struct program *program = arg;
     admin_server_destroy(steal_ptr(&program->health_server));
@@ -98,6 +100,19 @@ static void on_server_stopped(void *arg)
     token_proxy_destroy(steal_ptr(&program->token_proxy));
     work_pool_destroy(steal_ptr(&program->work));
     http_client_destroy(steal_ptr(&program->http));
+}
+
+/* No mount is in progress any more, and no read. */
+static void on_server_stopped(void *arg)
+{
+    struct program *program = arg;
+    const struct handover_config config = {.loop = &program->loop,
+                                           .endpoint = &program->endpoint,
+                                           .store = program->stale,
+                                           .network = &program->network};
+
+    if (!handover_start(&config, destroy_rest, program))
+        destroy_rest(program);
 }
 
 static void on_stop(void *arg)
@@ -245,9 +260,11 @@ static int start_service(struct program *program, struct error **err)
     program->service = (struct service){.shared = &program->shared, .log = program->log};
     program->provider = (struct provider){
         .name = RUNTIME_NAME, .version = build_version(), .mount = service_mount, .arg = &program->service};
+    handover_service_init(&program->handover, program->stale, &program->network);
     const struct provider_server_config config = {
         .log = program->log,
         .endpoint = program->endpoint,
+        .service = program->stale != NULL ? &program->handover.service : NULL,
         .socket_mode = 0700,
         .observer = on_call_served,
         .observer_arg = program,

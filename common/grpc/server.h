@@ -150,4 +150,8 @@ enum grpc_status grpc_call_cancel_reason(const struct grpc_call *call);
 /* Milliseconds until the client's deadline (0 when it has passed), or UINT64_MAX without one. */
 uint64_t grpc_call_time_left_ms(const struct grpc_call *call);
 
+/* The user of the process that has connected (SO_PEERCRED). PERMISSION_DENIED for a call that did not come
+ * over a Unix socket, or whose connection is gone. */
+int grpc_call_peer_uid(const struct grpc_call *call, uid_t *ret_uid, struct error **err);
+
 #endif

@@ -6,6 +6,7 @@
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "common/base/cleanup.h"
 #include "common/grpc/connection.h"
@@ -550,6 +551,23 @@ void grpc_call_on_released(struct grpc_call *call, void (*released)(void *arg), 
 enum grpc_status grpc_call_cancel_reason(const struct grpc_call *call)
 {
     return call->cancel_reason;
+}
+
+int grpc_call_peer_uid(const struct grpc_call *call, uid_t *ret_uid, struct error **err)
+{
+    const struct grpc_connection *connection =
+        call->stream.session != NULL ? container_of(call->stream.session, struct grpc_connection, session)
+                                     : NULL;
+    struct ucred peer = {0};
+    socklen_t len = sizeof(peer);
+    uv_os_fd_t fd;
+
+    if (connection == NULL || connection->uv.handle.type != UV_NAMED_PIPE ||
+        uv_fileno(&connection->uv.handle, &fd) < 0 ||
+        getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) == -1)
+        return error_set(err, GRPC_STATUS_PERMISSION_DENIED, "the caller has no credentials");
+    *ret_uid = peer.uid;
+    return 0;
 }
 
 uint64_t grpc_call_time_left_ms(const struct grpc_call *call)

@@ -295,6 +295,25 @@ void stale_store_keep(struct stale_store *store, const struct stale_key *key, st
     report(store);
 }
 
+bool stale_store_is_empty(const struct stale_store *store)
+{
+    return store == NULL || list_empty(&store->kept);
+}
+
+bool stale_store_take_first(struct stale_store *store, struct stale_value *ret_value)
+{
+    if (store == NULL || list_empty(&store->kept))
+        return false;
+    struct kept *first = kept_of(store->kept.next);
+    *ret_value = (struct stale_value){.key = first->key,
+                                      .response = vault_response_ref(first->response),
+                                      .age_ms = age_ms(store, first),
+                                      .keep_ms = first->keep_ms};
+    drop(store, first);
+    report(store);
+    return true;
+}
+
 struct vault_response *stale_store_get(const struct stale_store *store, const struct stale_key *key,
                                        uint64_t max_age_ms, uint64_t *ret_age_ms)
 {

@@ -39,6 +39,14 @@ struct stale_key {
     uint8_t vault[DIGEST_SHA256_LEN];
 };
 
+/* A value outside of the store. */
+struct stale_value {
+    struct stale_key key;
+    struct vault_response *response; /* a reference of the holder's */
+    uint64_t age_ms;                 /* since its request */
+    uint64_t keep_ms;                /* from its request on */
+};
+
 /* What a refusal ends. */
 enum stale_scope { STALE_SCOPE_READ, STALE_SCOPE_OBJECT, STALE_SCOPE_VAULT };
 
@@ -62,6 +70,11 @@ void stale_store_refuse(struct stale_store *store, const struct stale_key *key, 
 
 /* What was kept of the read is not known to be the latest any more. */
 void stale_store_forget(struct stale_store *store, const struct stale_key *key);
+
+bool stale_store_is_empty(const struct stale_store *store);
+
+/* Moves the value that was kept first out of the store, for another process. False: there is none. */
+bool stale_store_take_first(struct stale_store *store, struct stale_value *ret_value);
 
 /* What is kept of the read, if it is at most `max_age_ms` old: borrowed, and its age. NULL: nothing. */
 struct vault_response *stale_store_get(const struct stale_store *store, const struct stale_key *key,

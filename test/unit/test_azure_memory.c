@@ -9,6 +9,7 @@
 #include "provider-azure/content/content.h"
 #include "provider-azure/identity/entra.h"
 #include "provider-azure/mount_request.h"
+#include "provider-azure/vault/stale_message.h"
 #include "provider-azure/vault/vault_list.h"
 #include "test/unit/scratch.h"
 
@@ -188,6 +189,38 @@ static int read_selected_objects(struct error **err)
     return 0;
 }
 
+/* What is kept for outages, to the next process: as a message and back. */
+static int turn_through_a_message(struct vault_response *response, struct error **err)
+{
+    const struct stale_value value = {.response = response, .age_ms = 1, .keep_ms = 1000};
+    struct stale_value read = {0};
+    Handover__V1__Value *message = stale_message_create(&value, err);
+    int rc = message != NULL ? stale_message_read(message, 100, &read, err) : -1;
+
+    stale_message_destroy(message);
+    if (rc < 0)
+        return -1;
+    assert_int_equal(read.response->read_ms, 99);
+    assert_int_equal(read.response->list.n, response->list.n);
+    vault_response_unref(read.response);
+    return 0;
+}
+
+static int hand_over_a_key(struct error **err)
+{
+    struct vault_response response = {.object = fixture.key};
+    return turn_through_a_message(&response, err);
+}
+
+static int hand_over_a_list(struct error **err)
+{
+    char name[] = "a", key[] = "env", text[] = "prod";
+    struct string_map_entry tag = {.key = key, .value = text};
+    struct vault_entry entry = {.name = name, .tags = {.entries = &tag, .n = 1}};
+    struct vault_response response = {.list = {.entries = &entry, .n = 1}};
+    return turn_through_a_message(&response, err);
+}
+
 static void responses(void **state)
 {
     (void)state;
@@ -196,6 +229,8 @@ static void responses(void **state)
     fail_each_allocation(read_a_certificate, 0);
     fail_each_allocation(read_versions, 0);
     fail_each_allocation(read_selected_objects, 0);
+    fail_each_allocation(hand_over_a_key, 0);
+    fail_each_allocation(hand_over_a_list, 0);
 }
 
 /* --- files --- */

@@ -47,6 +47,7 @@ struct fetch {
     size_t n_reads;
     size_t started;
     size_t running;
+    size_t running_lists; /* of these */
     size_t files;
     struct transport_timer *timer; /* the start, in the next turn of the loop */
     struct transport_timer *lapse; /* nothing more is expected then */
@@ -252,6 +253,11 @@ static void on_lapse(void *arg)
 
 static void pump(struct fetch *fetch);
 
+static bool is_list(const struct read *read)
+{
+    return read->operation != VAULT_GET_OBJECT;
+}
+
 static struct vault_query query_of(const struct read *read)
 {
     const struct fetch *fetch = read->fetch;
@@ -275,9 +281,10 @@ static void conclude(struct read *read)
 
     transport_stop(fetch->input.transport, &read->patience);
     fetch->running--;
+    fetch->running_lists -= is_list(read);
     fetch->arrived += response != NULL ? vault_response_size(response) : 0;
     count_bytes(fetch);
-    if (read->operation != VAULT_GET_OBJECT && response != NULL && response->not_found == NULL)
+    if (is_list(read) && response != NULL && response->not_found == NULL)
         plan_list(fetch, read);
     pump(fetch);
 }
@@ -343,12 +350,17 @@ static void on_response(struct vault_response *response, const struct error *err
     conclude(read);
 }
 
-/* Starts reads up to FETCH_PARALLEL; ends the fetch when none is left. */
+static bool may_start(const struct fetch *fetch, const struct read *read)
+{
+    return fetch->running < FETCH_PARALLEL && (!is_list(read) || fetch->running_lists < FETCH_PARALLEL_LISTS);
+}
+
+/* Starts as many reads as may run; ends the fetch when none is left. */
 static void pump(struct fetch *fetch)
 {
     const struct fetch_input *input = &fetch->input;
 
-    while (fetch->running < FETCH_PARALLEL && fetch->started < fetch->n_reads) {
+    while (fetch->started < fetch->n_reads && may_start(fetch, fetch->reads[fetch->started])) {
         struct read *read = fetch->reads[fetch->started++];
         const struct vault_query query = query_of(read);
         read->waiter = vault_cache_get(input->cache, &query, input->identity, input->token, &input->freshness,
@@ -356,6 +368,7 @@ static void pump(struct fetch *fetch)
         if (read->waiter == NULL)
             continue;
         fetch->running++;
+        fetch->running_lists += is_list(read);
         limit_wait(read, &query);
     }
     if (fetch->running > 0 || fetch->started < fetch->n_reads)

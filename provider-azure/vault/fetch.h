@@ -16,6 +16,8 @@
 /* Reads of one mount that are begun at once: as many as one HTTP/2 connection carries. What a host gets of
  * them, and in which order beside other mounts, is decided in common/http/host.h. */
 enum { FETCH_PARALLEL = 100 };
+/* Lists among them: a page of one is much larger than an object. */
+enum { FETCH_PARALLEL_LISTS = 32 };
 /* Files of one mount, histories counted. */
 enum { FETCH_MAX_FILES = 4000 };
 /* What a read is expected to bring: Key Vault's largest secret. All reads of a mount together: the largest

@@ -36,7 +36,9 @@ def mounted(node, start_driver, scripted, health_port):
 
 
 def hang_up(driver, call):
-    """The caller cancels, and the driver has taken note: the next call on the connection gets a response."""
+    """The caller cancels, and the driver has taken note: the next call on the connection gets a response. The one before has sent `call` on its
+    way: grpcio would reset a stream that it has not opened, and end the connection by that."""
+    driver.client.call("/csi.v1.Identity/GetPluginInfo", timeout=10)
     call.cancel()
     with pytest.raises(grpc.FutureCancelledError):
         call.result(10)
@@ -66,7 +68,6 @@ def test_an_unpublish_that_waits_for_another_one_ends_with_its_caller(mounted):
         first = driver.client.future(rpc.UNPUBLISH, rpc.unpublish_request(target))
         stall.wait_stalled()
         second = driver.client.future(rpc.UNPUBLISH, rpc.unpublish_request(target))
-        driver.client.call("/csi.v1.Identity/GetPluginInfo")  # on the same connection, so the second unpublish has begun
         hang_up(driver, second)
         wait_until(lambda: unpublished(driver, CODES.CANCELLED) == 1, what="the cancelled unpublish to be counted")
         assert not first.done()

@@ -619,8 +619,10 @@ static int run(struct program *program, const char *word)
     cleanup_error struct error *error = NULL;
 
     program->log =
-        log_create(STDERR_FILENO, program->settings.log_format_json ? LOG_FORMAT_JSON_LONG : LOG_FORMAT_TEXT,
+        log_create(STDERR_FILENO, program->settings.log_format_json ? LOG_FORMAT_JSON : LOG_FORMAT_TEXT,
                    (int)program->settings.verbosity);
+    if (program->settings.log_format_json)
+        log_split(program->log, STDOUT_FILENO);
     if (word != NULL) /* `--flag false`: a boolean takes its value behind a '=' */
         log_warning(program->log, "not a flag: ignored with everything after it", LOG_STR("word", word));
     if (create_loop(program, &error) < 0 || start(program, &error) < 0) {

@@ -72,7 +72,7 @@ static void on_call_served(const char *method, enum grpc_status status, uint64_t
 {
     const struct program *program = arg;
     log_debug(program->log, 5, "call served", LOG_STR("method", method),
-              LOG_STR("code", grpc_status_go_name(status)), LOG_UINT("duration_us", duration_ns / 1000));
+              LOG_STR("code", grpc_status_go_name(status)), LOG_UINT("durationUs", duration_ns / 1000));
     azure_metrics_grpc(program->azure_metrics, method, status, (double)duration_ns / 1e9);
 }
 

@@ -155,7 +155,7 @@ static int take_resource(struct mount *mount, const char *resource, struct error
     log_warning(
         mount->shared->network->log,
         "the token service does not know the cloud's resource of Key Vault, using the one that the vault names",
-        LOG_STR("resource", former->resource), LOG_STR("vault_resource", resource),
+        LOG_STR("resource", former->resource), LOG_STR("vaultResource", resource),
         LOG_STR("vault", mount->request.vault.host));
     mount->request.identity = identity;
     identity_unref(former);

@@ -53,8 +53,9 @@ static void fail(struct service_call *call, const struct error *error)
 {
     const struct string_map *attributes = provider_mount_attributes(call->rpc);
     log_error(call->service->log, "failed to process mount request",
-              LOG_STR("pod", string_map_get(attributes, ATTRIBUTE_POD_NAME)),
-              LOG_STR("namespace", string_map_get(attributes, ATTRIBUTE_POD_NAMESPACE)), LOG_ERR(error));
+              LOG_OBJECT("pod", string_map_get(attributes, ATTRIBUTE_POD_NAMESPACE),
+                         string_map_get(attributes, ATTRIBUTE_POD_NAME)),
+              LOG_ERR(error));
     provider_mount_fail(call->rpc, error);
 }
 
@@ -67,7 +68,7 @@ static void on_done(const struct error *error, void *arg)
         return;
     }
     log_debug(call->service->log, 2, "mounted",
-              LOG_UINT("duration_us", (clock_monotonic_ns() - call->since_ns) / 1000));
+              LOG_UINT("durationUs", (clock_monotonic_ns() - call->since_ns) / 1000));
     byte_reservation_resize(&call->bytes, call->response_bytes);
     provider_mount_done(call->rpc);
 }

@@ -224,14 +224,10 @@ static void put_header(struct line *line, const struct log *log, enum log_level 
     long micros = now.tv_nsec / 1000;
 
     if (log->format != LOG_FORMAT_TEXT) {
-        if (log->format == LOG_FORMAT_JSON)
-            put_format(line, "{\"ts\":%lld%03ld.%03ld", (long long)now.tv_sec, micros / 1000, micros % 1000);
-        else
-            put_format(line, "{\"timestamp\":\"%04d-%02d-%02dT%02d:%02d:%02d.%06ldZ\"", tm.tm_year + 1900,
-                       tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec, micros);
+        put_format(line, "{\"timestamp\":\"%04d-%02d-%02dT%02d:%02d:%02d.%06ldZ\"", tm.tm_year + 1900,
+                   tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec, micros);
         put_format(line, ",\"level\":\"%s\",\"caller\":\"", names[level]);
-        put_format(line, "%.40s:%d\",\"%s\":", base_name(file), at,
-                   log->format == LOG_FORMAT_JSON ? "msg" : "message");
+        put_format(line, "%.40s:%d\",\"message\":", base_name(file), at);
     } else {
         put_format(line, "%c%02d%02d %02d:%02d:%02d.%06ld ", letters[level], tm.tm_mon + 1, tm.tm_mday,
                    tm.tm_hour, tm.tm_min, tm.tm_sec, micros);

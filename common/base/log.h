@@ -8,9 +8,9 @@
  *
  * Text format (klog's, so that `grep ^E` keeps working):
  *     E1123 23:45:50.123456   4711 publish.c:120] "mount failed" pod="default/web" err="..."
- * JSON format (klog's, too): one object per line with ts (milliseconds since 1970), level, caller, msg, v
- * (not of errors and warnings) and the fields; in the long form the first is timestamp (RFC 3339) and the
- * fourth message. The time is UTC. An error becomes two fields, err (its message) and code (its gRPC status).
+ * JSON format (that of the driver in Go): one object per line with timestamp (RFC 3339, UTC), level, caller,
+ * message, v (not of errors and warnings) and the fields, whose keys are lowerCamelCase (docs/logs.md lists
+ * them). An error becomes two fields, err (its message) and code (its gRPC status).
  * A value longer than 4 KiB is cut at a character and ends in "..."; fields beyond 16 KiB of line are left
  * out.
  *
@@ -33,11 +33,7 @@
 struct log;
 
 enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARNING, LOG_LEVEL_INFO };
-enum log_format {
-    LOG_FORMAT_TEXT,
-    LOG_FORMAT_JSON,      /* time and message are "ts" and "msg" */
-    LOG_FORMAT_JSON_LONG, /* ... "timestamp" and "message", as in the logs of the driver in Go */
-};
+enum log_format { LOG_FORMAT_TEXT, LOG_FORMAT_JSON };
 
 struct log_field {
     const char *key;

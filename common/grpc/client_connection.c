@@ -95,7 +95,7 @@ static void on_going_away(struct grpc_connection *connection, uint32_t code)
 {
     if (code != HTTP2_NO_ERROR)
         log_debug(of(connection)->config->log, 4, "grpc peer ends the connection",
-                  LOG_STR("address", address_of(of(connection))), LOG_UINT("http2_code", code));
+                  LOG_STR("address", address_of(of(connection))), LOG_UINT("http2Code", code));
     client_connection_retire(of(connection), "the peer ends the connection");
 }
 

@@ -133,7 +133,7 @@ static void end(struct grpc_call *call, enum grpc_status status)
     call->cancelled = NULL;
     timeout_clear(&call->notice);
     log_debug(config->log, 5, "grpc call", LOG_STR("method", method),
-              LOG_STR("code", grpc_status_name(status)), LOG_UINT("us", duration_ns / 1000));
+              LOG_STR("code", grpc_status_name(status)), LOG_UINT("durationUs", duration_ns / 1000));
     if (config->observer != NULL)
         config->observer(method, status, duration_ns, config->observer_arg);
     if (was_running) {

@@ -267,7 +267,7 @@ void http_call_drop_connection(struct http_call *call)
     shut_idle(host);
     metric_add(client->metrics.silent, no_labels, dropped);
     log_warning(client->log, "a kept connection fell silent, starting its requests again on a new one",
-                LOG_STR("host", host->name), LOG_UINT("port", host->port), LOG_UINT("silent_ms", silent_ms),
+                LOG_STR("host", host->name), LOG_UINT("port", host->port), LOG_UINT("silentMs", silent_ms),
                 LOG_UINT("requests", n));
     http_host_pump(client, host);
 }

@@ -191,7 +191,7 @@ static void use_failure(struct host_entry *entry, const struct dns_result *resul
         entry->no_lookup_ms = now + RESOLVER_RECHECK_MS;
         log_warning(entry->resolver->log, "DNS lookup failed, using the previous addresses",
                     LOG_STR("host", entry->host), LOG_STR("reason", result->reason),
-                    LOG_UINT("age_s", (now - entry->fetched_ms) / 1000));
+                    LOG_UINT("ageS", (now - entry->fetched_ms) / 1000));
     } else {
         entry->no_lookup_ms = result->outcome == DNS_NOT_FOUND ? now + RESOLVER_NEGATIVE_MS : 0;
     }

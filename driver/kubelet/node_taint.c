@@ -140,7 +140,7 @@ static void retry_later(struct node_taint *taint, const struct error *error)
             ? "the start-up taint cannot be removed: get and patch on nodes must be allowed, see manifests/optional"
             : "the start-up taint cannot be removed, retrying",
         LOG_STR("node", taint->node), LOG_STR("taint", NODE_TAINT_KEY), LOG_ERR(error),
-        LOG_UINT("after_ms", pause_ms));
+        LOG_UINT("afterMs", pause_ms));
     loop_timer_start(taint->retry, pause_ms);
 }
 

@@ -85,7 +85,7 @@ static void notify_registration_status(struct grpc_call *call, const ProtobufCMe
         registration->is_registered = false;
         log_error(registration->log, "the kubelet refused the registration, creating the socket again",
                   LOG_STR("driver", registration->driver_name), LOG_STR("reason", status->error),
-                  LOG_UINT("after_ms", pause_ms));
+                  LOG_UINT("afterMs", pause_ms));
     }
     grpc_call_reply(call, &response.base);
 }
@@ -142,7 +142,7 @@ void registration_renew(struct registration *registration)
         return;
     pause_ms = retry_later(registration);
     log_error(registration->log, "the registration socket cannot be created, retrying", LOG_ERR(error),
-              LOG_UINT("after_ms", pause_ms));
+              LOG_UINT("afterMs", pause_ms));
 }
 
 int registration_check_socket(struct registration *registration, struct error **err)

@@ -251,7 +251,7 @@ static bool start_retry(struct http_retry *retry, const struct http_reply *reply
         delay += jitter(retry, delay);
     log_warning(network->log, "request failed, retrying", LOG_STR("service", retry->service),
                 LOG_STR("host", retry->host), LOG_INT("status", reply != NULL ? reply->status : 0),
-                LOG_ERR(error), LOG_UINT("try", retry->tries), LOG_UINT("pause_ms", delay));
+                LOG_ERR(error), LOG_UINT("try", retry->tries), LOG_UINT("pauseMs", delay));
     retry->last_status = reply != NULL ? reply->status : 0;
     error_free(retry->last_error);
     retry->last_error = error_copy(error);

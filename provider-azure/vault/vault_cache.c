@@ -526,7 +526,7 @@ struct vault_response *vault_cache_serve_stale(const struct vault_cache *cache,
     log_warning(cache->network->log, "the vault cannot answer, serving the value that was kept",
                 LOG_STR("vault", query->vault_host), LOG_STR("type", object_type_name(query->type)),
                 LOG_STR("object", query->operation == VAULT_LIST_OBJECTS ? "(list)" : query->name),
-                LOG_STR("version", query->version), LOG_UINT("age_s", *ret_age_ms / 1000), LOG_ERR(cause));
+                LOG_STR("version", query->version), LOG_UINT("ageS", *ret_age_ms / 1000), LOG_ERR(cause));
     azure_metrics_stale_served(cache->network->metrics);
     return vault_response_ref(kept);
 }

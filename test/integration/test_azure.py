@@ -236,7 +236,7 @@ def test_a_resource_that_entra_does_not_know_is_replaced_by_the_one_of_the_vault
     with rpc.Client(azure.socket) as client:
         assert texts(mount(client)) == {"secret1": tutorial.SECRETS["secret1"]}
     assert "AADSTS500011" not in azure.log
-    assert f'resource="https://vault.unknown.example" vault_resource="{emulator.vault_resource}"' in azure.log
+    assert f'resource="https://vault.unknown.example" vaultResource="{emulator.vault_resource}"' in azure.log
     assert [(request["service"], request["status"]) for request in emulator.requests()] == [
         ("entra", 400), ("vault", 401), ("entra", 200), ("vault", 200)]
 

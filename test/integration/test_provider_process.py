@@ -241,7 +241,7 @@ def test_one_failing_mount_makes_one_error_line(azure):
     wait_until(lambda: "failed to process mount request" in azure.log, what="the log")
     errors = [line for line in azure.log.splitlines() if line.startswith("E")]
     assert len(errors) == 1
-    assert "nothing-here" in errors[0] and "nor-here" in errors[0] and 'pod="web"' in errors[0]
+    assert "nothing-here" in errors[0] and "nor-here" in errors[0] and 'pod="default/web"' in errors[0]
 
 
 def test_levels_of_the_log(start_azure):
@@ -277,6 +277,6 @@ def test_json_log_lines(start_azure):
         pods.outcome(mount_request(["nothing-here"]))
     wait_until(lambda: "failed to process mount request" in azure.log, what="the log")
     lines = [json.loads(line) for line in azure.log.splitlines()]
-    assert all({"ts", "msg", "caller"} <= set(line) for line in lines)
-    errors = [line for line in lines if "err" in line and line["msg"] == "failed to process mount request"]
+    assert all({"timestamp", "level", "caller", "message"} <= set(line) for line in lines)
+    errors = [line for line in lines if "err" in line and line["message"] == "failed to process mount request"]
     assert len(errors) == 1 and "nothing-here" in errors[0]["err"]

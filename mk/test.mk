@@ -7,7 +7,7 @@ DIST ?= bookworm
 jobs = $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(shell nproc))
 
 ##@ Test
-.PHONY: test test-quick test-full test-one coverage e2e demo bench fuzz fresh
+.PHONY: test test-quick test-full test-one coverage e2e demo demo-outage bench fuzz fresh
 test: deps-test deps-static ## install what is needed, build, run every test, print the total
 	@$(PYTHON) test/run.py
 
@@ -55,6 +55,11 @@ demo: deps-build ## install what is needed, build, show the whole path on this m
 	$(MAKE) $(jobs) VARIANT=release CC=gcc programs emulator
 	$(call apt-install,python3)
 	@BUILD=build/release test/tools/sandbox.py test/demo/demo.sh
+
+demo-outage: deps-build ## build, show on this machine how pods start while a vault is away
+	$(MAKE) $(jobs) VARIANT=release CC=gcc programs emulator
+	$(call apt-install,python3)
+	@BUILD=build/release test/tools/sandbox.py test/demo/outage.sh
 
 bench: bench-static ## measure the static build, then the one with the system's libraries: CPU, latency, memory, beside floors and targets
 	$(MAKE) $(jobs) VARIANT=release CC=gcc programs emulator bench-program

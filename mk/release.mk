@@ -40,7 +40,7 @@ images-multiarch: ## build the images for amd64 and arm64 (one cross-built), eac
 REGISTRY ?= 127.0.0.1:5000/secrets-store-csi
 RELEASE := build/release-$(VERSION)
 
-.PHONY: release release-publish release-test print-static-packages
+.PHONY: release release-publish release-test release-repro print-static-packages
 release: deps-release ## build everything that is published into build/release-VERSION (REGISTRY, RELEASE_KEY; docs/release.md)
 	$(MAKE) images-multiarch
 	$(MAKE) $(jobs) VARIANT=release CC=gcc programs
@@ -55,6 +55,9 @@ release-test: deps-release deps-test ## build a release, signed with a key made 
 	@[ -e $(RELEASE_TEST_KEY) ] || minisign -G -W -p $(RELEASE_TEST_KEY).pub -s $(RELEASE_TEST_KEY) > /dev/null
 	$(MAKE) release RELEASE_KEY=$(RELEASE_TEST_KEY)
 	@RELEASE_PUBLIC_KEY=$(abspath $(RELEASE_TEST_KEY).pub) test/release/run.sh $(RELEASE) $(VERSION)
+
+release-repro: deps-release ## make the release of HEAD twice in different folders and compare every byte (OTHER: one made on another Debian)
+	@OTHER=$(OTHER) KEEP=$(KEEP) release/reproducible.sh $(VERSION) $(REGISTRY)
 
 print-static-packages:
 	@echo $(STATIC_DEPS)/packages

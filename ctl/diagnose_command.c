@@ -5,6 +5,7 @@
  *
  * It reads and changes nothing. What the caller may not read, or is not on this node, is skipped.
  */
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

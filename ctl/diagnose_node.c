@@ -3,6 +3,7 @@
  */
 #include "ctl/diagnose_node.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>

@@ -4,6 +4,7 @@
 #ifndef CTL_DIAGNOSE_NODE_H
 #define CTL_DIAGNOSE_NODE_H
 
+#include <limits.h>
 #include <stdbool.h>
 
 #include "common/base/string_map.h"

@@ -4,6 +4,7 @@
 #include "ctl/node.h"
 
 #include <dirent.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>

@@ -63,6 +63,17 @@ const char *string_map_get(const struct string_map *map, const char *key)
     return found ? map->entries[at].value : NULL;
 }
 
+bool string_map_equal(const struct string_map *a, const struct string_map *b)
+{
+    if (a->n != b->n)
+        return false;
+    for (size_t i = 0; i < a->n; i++)
+        if (strcmp(a->entries[i].key, b->entries[i].key) != 0 ||
+            strcmp(a->entries[i].value, b->entries[i].value) != 0)
+            return false;
+    return true;
+}
+
 int string_map_merge(struct string_map *into, const struct string_map *from, struct error **err)
 {
     for (size_t i = 0; i < from->n; i++) {

@@ -7,6 +7,7 @@
 #ifndef COMMON_BASE_STRING_MAP_H
 #define COMMON_BASE_STRING_MAP_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "common/base/cleanup.h"
@@ -31,6 +32,9 @@ int string_map_set(struct string_map *map, const char *key, const char *value, s
 
 /* The value, or NULL. Valid until the map changes. */
 const char *string_map_get(const struct string_map *map, const char *key);
+
+/* Have both the same keys and values? */
+bool string_map_equal(const struct string_map *a, const struct string_map *b);
 
 /* Sets every entry of `from` in `into`. */
 int string_map_merge(struct string_map *into, const struct string_map *from, struct error **err);

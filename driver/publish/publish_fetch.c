@@ -180,7 +180,7 @@ static const struct string_map *current_versions(const struct publish *publish)
     if (!publish->mode->is_republish || volume == NULL ||
         rotation_spec_changed(volume->spec_hash, &publish->spec))
         return NULL;
-    return &volume->versions;
+    return version_set_map(volume->versions);
 }
 
 /* Near the memory limit responses share what is left: each needs it twice, as bytes and as files. */
@@ -300,17 +300,10 @@ static int check_memory(const struct publish *publish, struct error **err)
 /* Files that a provider writes are not compared: their versions tell whether they have changed. */
 static bool has_known_versions(const struct publish *publish)
 {
-    const struct string_map *versions = &publish->response.versions;
     const struct volume_state *volume =
         volume_states_find(publish->publisher->volumes, publish->request.target_path);
 
-    if (volume == NULL || volume->versions.n != versions->n)
-        return false;
-    for (size_t i = 0; i < versions->n; i++)
-        if (strcmp(volume->versions.entries[i].key, versions->entries[i].key) != 0 ||
-            strcmp(volume->versions.entries[i].value, versions->entries[i].value) != 0)
-            return false;
-    return true;
+    return volume != NULL && string_map_equal(version_set_map(volume->versions), &publish->response.versions);
 }
 
 static void enter_write(struct publish *publish)

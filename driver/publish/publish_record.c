@@ -45,7 +45,7 @@ static struct volume_event event_of_known(const struct publish *publish, enum vo
         volume_states_find(publish->publisher->volumes, publish->request.target_path);
     struct volume_event event = event_of(publish, type);
 
-    event.versions = volume != NULL && volume->versions.n > 0 ? &volume->versions : NULL;
+    event.versions = volume != NULL && volume->versions != NULL ? version_set_map(volume->versions) : NULL;
     event.checked_unix = (int64_t)publish->job.last_checked;
     return event;
 }

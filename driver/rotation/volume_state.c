@@ -11,13 +11,14 @@
 #include "driver/rotation/volume_metadata.h"
 
 struct volume_states {
-    struct volume_table table; /* struct volume_state */
+    struct volume_table table;    /* struct volume_state */
+    struct version_sets versions; /* of the volumes */
 };
 
 static void volume_free(struct volume_states *volumes, struct volume_state *volume)
 {
     volume_table_remove(&volumes->table, &volume->entry);
-    string_map_finish(&volume->versions);
+    version_set_unref(volume->versions);
     free(volume->provider);
     free(volume);
 }
@@ -29,6 +30,7 @@ struct volume_states *volume_states_create(struct error **err)
     if (volumes == NULL)
         return NULL;
     volume_table_init(&volumes->table);
+    version_sets_init(&volumes->versions);
     return volumes;
 }
 
@@ -65,6 +67,16 @@ struct volume_state *volume_states_get(struct volume_states *volumes, const char
     return volume;
 }
 
+/* Takes *versions over. */
+static void set_versions(struct volume_states *volumes, struct volume_state *volume,
+                         struct string_map *versions)
+{
+    struct version_set *set = version_sets_get(&volumes->versions, versions);
+
+    version_set_unref(volume->versions);
+    volume->versions = set;
+}
+
 struct volume_state *volume_states_restore(struct volume_states *volumes, const char *target_path,
                                            const char *metadata, int64_t now_unix)
 {
@@ -79,8 +91,7 @@ struct volume_state *volume_states_restore(struct volume_states *volumes, const 
         return volume;
     volume->provider = steal_ptr(&known.provider);
     memcpy(volume->spec_hash, known.spec_hash, sizeof(volume->spec_hash));
-    volume->versions = known.versions;
-    known.versions = (struct string_map){0};
+    set_versions(volumes, volume, &known.versions);
     return volume;
 }
 
@@ -101,9 +112,7 @@ void volume_states_succeeded(struct volume_states *volumes, const char *target_p
     volume->failed_spec_hash[0] = '\0';
     volume->interval_s = spec->interval_s;
     memcpy(volume->spec_hash, spec->hash, sizeof(volume->spec_hash));
-    string_map_finish(&volume->versions);
-    volume->versions = *versions;
-    *versions = (struct string_map){0};
+    set_versions(volumes, volume, versions);
     free(volume->provider);
     volume->provider = strdup(provider);
 }

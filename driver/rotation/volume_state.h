@@ -15,16 +15,17 @@
 #include "common/base/error.h"
 #include "common/base/string_map.h"
 #include "driver/rotation/rotation.h"
+#include "driver/rotation/version_set.h"
 #include "driver/volume/volume_table.h"
 
 struct volume_states;
 
 struct volume_state {
     struct volume_entry entry;
-    char *provider;                    /* owned, may be NULL; the metrics label until the class is read */
-    struct string_map versions;        /* object id -> version mounted now */
-    int64_t first_seen_unix;           /* when this process found or made it */
-    int64_t interval_s;                /* of the class when it was last read; 0 = not known */
+    char *provider;               /* owned, may be NULL; the metrics label until the class is read */
+    struct version_set *versions; /* a reference; object id -> version mounted now, NULL = none is known */
+    int64_t first_seen_unix;      /* when this process found or made it */
+    int64_t interval_s;           /* of the class when it was last read; 0 = not known */
     uint32_t reported_annotation_hash; /* of the invalid annotation that an Event was made for; 0 = none */
 
     /* the rotation spec, see rotation.h */

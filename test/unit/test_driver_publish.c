@@ -17,7 +17,9 @@ static void a_volume_appears_and_is_recorded(void **state)
     assert_int_equal(fixture->status_starts, 1);
     assert_string_equal(fixture->recorded_version, "v1");
     assert_string_equal(
-        string_map_get(&volume_states_find(fixture->volumes, TARGET)->versions, "secret/password"), "v1");
+        string_map_get(version_set_map(volume_states_find(fixture->volumes, TARGET)->versions),
+                       "secret/password"),
+        "v1");
 }
 
 static void without_an_observer_nothing_is_recorded(void **state)
@@ -85,7 +87,7 @@ static void a_restarted_driver_knows_the_interval_the_provider_and_the_versions(
     volume = volume_states_find(fixture->volumes, TARGET);
     assert_non_null(volume);
     assert_string_equal(volume->provider, "fake");
-    assert_string_equal(string_map_get(&volume->versions, "secret/password"), "v1");
+    assert_string_equal(string_map_get(version_set_map(volume->versions), "secret/password"), "v1");
     fixture->publisher.rotation_interval_s = 0;
     forget_everything(fixture);
     must_publish(fixture);

@@ -394,7 +394,7 @@ static void a_volume_is_remembered_until_it_is_removed(void **state)
     assert_non_null(volume);
     assert_string_equal(volume->entry.target_path, "/a");
     assert_int_equal(volume->failures, 0);
-    assert_int_equal(string_map_set(&volume->versions, "secret/x", "v1", NULL), 0);
+    assert_null(volume->versions);
     assert_ptr_equal(volume_states_get(volumes, "/a", NULL), volume);
     assert_ptr_equal(volume_states_find(volumes, "/a"), volume);
     assert_int_equal(volume_states_count(volumes), 1);
@@ -614,7 +614,7 @@ static void a_found_volume_is_restored_from_its_metadata(void **state)
     (void)state;
     assert_string_equal(volume->provider, "azure");
     assert_string_equal(volume->spec_hash, SPEC_HASH);
-    assert_string_equal(string_map_get(&volume->versions, "a"), "1");
+    assert_string_equal(string_map_get(version_set_map(volume->versions), "a"), "1");
     assert_int_equal(volume->first_seen_unix, 77);
     volume = volume_states_restore(volumes, "/b", "{", 78);
     assert_null(volume->provider);
@@ -624,9 +624,46 @@ static void a_found_volume_is_restored_from_its_metadata(void **state)
     volume_states_destroy(volumes);
 }
 
+static struct version_set *set_of(struct version_sets *sets, const char *id, const char *version)
+{
+    struct string_map versions = {0};
+    struct version_set *set;
+
+    assert_int_equal(string_map_set(&versions, id, version, NULL), 0);
+    set = version_sets_get(sets, &versions);
+    assert_int_equal(versions.n, 0); /* taken over */
+    return set;
+}
+
+static void equal_versions_are_kept_once_until_the_last_holder_ends(void **state)
+{
+    struct version_sets sets;
+    struct string_map none = {0};
+    struct version_set *first, *second, *other;
+
+    (void)state;
+    version_sets_init(&sets);
+    assert_null(version_sets_get(&sets, &none));
+    assert_int_equal(version_set_map(NULL)->n, 0);
+    first = set_of(&sets, "secret/a", "1");
+    second = set_of(&sets, "secret/a", "1");
+    other = set_of(&sets, "secret/a", "2");
+    assert_ptr_equal(first, second);
+    assert_ptr_not_equal(first, other);
+    version_set_unref(first);
+    assert_string_equal(string_map_get(version_set_map(second), "secret/a"), "1");
+    assert_string_equal(string_map_get(version_set_map(other), "secret/a"), "2");
+    version_set_unref(second);
+    version_set_unref(other);
+    version_set_unref(NULL);
+    for (size_t i = 0; i < VERSION_SETS_BUCKETS; i++)
+        assert_true(list_empty(&sets.buckets[i])); /* the sanitizer sees whether memory is left */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(equal_versions_are_kept_once_until_the_last_holder_ends),
         cmocka_unit_test(a_volume_is_due_when_the_interval_is_over),
         cmocka_unit_test(volumes_without_metadata_become_due_within_one_interval_one_after_the_other),
         cmocka_unit_test(volumes_with_failing_rotation_checks_do_not_come_all_at_once_after_a_restart),

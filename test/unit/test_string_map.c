@@ -143,9 +143,27 @@ static void a_finished_map_can_be_used_again(void **state)
     string_map_finish(&map);
 }
 
+static void maps_are_equal_when_keys_and_values_are(void **state)
+{
+    static const struct {
+        const char *key, *value;
+        bool equal;
+    } cases[] = {{"a", "1", true}, {"a", "2", false}, {"b", "1", false}, {"a1", "", false}};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        cleanup_string_map struct string_map a = {0}, b = {0}, empty = {0};
+        assert_int_equal(string_map_set(&a, "a", "1", NULL), 0);
+        assert_int_equal(string_map_set(&b, cases[i].key, cases[i].value, NULL), 0);
+        assert_int_equal(string_map_equal(&a, &b), cases[i].equal);
+        assert_false(string_map_equal(&a, &empty));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(maps_are_equal_when_keys_and_values_are),
         cmocka_unit_test(entries_are_sorted_whatever_the_order_of_setting),
         cmocka_unit_test(a_merge_overrides_and_adds),
         cmocka_unit_test(a_json_object_of_strings_becomes_a_map),

@@ -6,6 +6,17 @@
 #include <string.h>
 #include <strings.h>
 
+/* Hosts stand in errors and logs. */
+static bool is_plain(const char *authority, size_t len)
+{
+    for (size_t i = 0; i < len; i++) {
+        unsigned char c = (unsigned char)authority[i];
+        if (c <= ' ' || c == 0x7f || c == '@' || c == '\\')
+            return false;
+    }
+    return len > 0;
+}
+
 char *url_host(const char *url, const char **ret_path, struct error **err)
 {
     const char *start = strstr(url, "://");
@@ -14,7 +25,7 @@ char *url_host(const char *url, const char **ret_path, struct error **err)
     size_t len = start != NULL ? strcspn(start, "/?#") : 0;
     /* User info in front of the host would make the rest of this function see the wrong host: such URLs are
      * refused. */
-    if (len == 0 || memchr(start, '@', len) != NULL || memchr(start, '\\', len) != NULL) {
+    if (start == NULL || !is_plain(start, len)) {
         error_set(err, GRPC_STATUS_INVALID_ARGUMENT, "not a URL with a plain host");
         return NULL;
     }
@@ -48,7 +59,7 @@ static bool origin(const char *url, const char **ret_at, size_t *ret_len)
         return false;
     const char *at = url + sizeof(scheme) - 1;
     size_t len = strcspn(at, "/?#");
-    if (memchr(at, '@', len) != NULL || memchr(at, '\\', len) != NULL)
+    if (!is_plain(at, len))
         return false;
     if (len >= sizeof(port) && memcmp(at + len - (sizeof(port) - 1), port, sizeof(port) - 1) == 0)
         len -= sizeof(port) - 1;

@@ -9,7 +9,8 @@
 #include "common/base/error.h"
 
 /* The lower-case host of an http(s) URL, without user info and port; the caller frees. NULL with err set
- * (INVALID_ARGUMENT) when there is none. `ret_path` (may be NULL) points behind the authority. */
+ * (INVALID_ARGUMENT) when there is none, or one with a
+ * space or a control character. `ret_path` (may be NULL) points behind the authority. */
 char *url_host(const char *url, const char **ret_path, struct error **err);
 
 /* Whether two https URLs lead to the same host and port (":443" may be left out). */

@@ -91,6 +91,14 @@ static void finish(struct vault_call *call, struct vault_response *response, con
 
 static void on_reply(struct http_reply *reply, const struct error *error, unsigned tries, void *arg);
 
+/* A vault that cannot answer any more, once it has answered 401 to the token before, has refused. */
+static enum vault_failure classify(const struct vault_call *call, const struct http_reply *reply,
+                                   const struct error *error)
+{
+    enum vault_failure failure = vault_failure_classify(reply, error);
+    return call->renewed && failure == VAULT_FAILURE_UNAVAILABLE ? VAULT_FAILURE_REFUSED : failure;
+}
+
 static int send_request(struct vault_call *call, struct error **err)
 {
     const struct http_retry_request request = {
@@ -272,7 +280,7 @@ static struct vault_response *take_refusal(const struct vault_call *call, const 
                                            unsigned tries, struct error **err)
 {
     (void)vault_error(reply, call->host, tries, err);
-    (void)vault_failure_mark(err, vault_failure_classify(reply, NULL));
+    (void)vault_failure_mark(err, classify(call, reply, NULL));
     struct vault_response *response = vault_error_is_not_found(reply) ? vault_response_create(NULL) : NULL;
     if (response != NULL)
         (void)error_move(&response->not_found, err);
@@ -288,7 +296,7 @@ static void on_reply(struct http_reply *reply, const struct error *error, unsign
     call->http = NULL;
     if (reply == NULL) {
         failure = error_copy(error);
-        (void)vault_failure_mark(&failure, vault_failure_classify(NULL, error));
+        (void)vault_failure_mark(&failure, classify(call, NULL, error));
     } else if (reply->status == 401) {
         if (renew(call, reply, tries))
             return;
@@ -353,7 +361,7 @@ int vault_call_pending_error(const struct vault_call *call, struct error **err)
     if (call->http != NULL) {
         struct error *pending = NULL;
         (void)http_retry_pending_error(call->http, &pending);
-        (void)vault_failure_mark(&pending, vault_failure_classify(NULL, pending));
+        (void)vault_failure_mark(&pending, classify(call, NULL, pending));
         return error_move(err, &pending);
     }
     if (call->refusal != NULL) {

@@ -10,7 +10,8 @@
  *   the shared back-off (throttle.h) keeps a request until after the caller's deadline: its pause is longer,
  *   or requests before it use the time up. A pause that ends within the caller's time is waited for.
  *
- * A refusal is a 401, 403 or 404, whoever sends it; also a 401 for which no new token could be had. All other
+ * A refusal is a 401, 403 or 404, whoever sends it; also a 401 for which no new token could be had, or after
+ * which the vault cannot answer to the new one. All other
  * failures are neither: 400, redirects, a response that is too large or no JSON of Key Vault, lack of memory,
  * no time left to ask.
  */

@@ -115,3 +115,41 @@ def test_rotation_goes_on_whatever_the_clock_does(node, azure, start_driver, emu
             clock.pass_time(61)
             driver.publish(request)
         assert mounts.contents(target)["secret1"] == value.encode(), f"after the clock was set by {seconds} s"
+
+
+# --- outage mode ---
+
+@pytest.fixture
+def kept(start_azure, clock, emulator):
+    """A client of a provider that keeps values for an hour, and has read secret1; the vault is a black hole since."""
+    azure = start_azure("--republish-cache-ttl=0", "--serve-stale-max-age=1h", env=clock.environment)
+    with rpc.Client(azure.socket) as client:
+        emulator.control("POST", "/entra/token-lifetime", {"seconds": 10 * HOUR})
+        mount(client)
+        emulator.add_fault("blackhole", service="vault")
+        yield client
+
+
+def test_pods_start_during_an_hour_without_the_vault(kept, clock):
+    for minute in range(10, 60, 10):
+        clock.pass_time(600)
+        response = mount(kept, pod=f"pod{minute}", timeout=2)
+        assert texts(response) == {"secret1": tutorial.SECRETS["secret1"]}
+        assert f"read up to {minute * 6}" in response.warnings[0]
+    clock.pass_time(600)
+    mount_failure(kept, timeout=1)
+
+
+@pytest.mark.parametrize("wall", [HOUR, YEAR])
+def test_a_machine_that_slept_has_older_values(kept, clock, wall):
+    """The monotonic clock stands still meanwhile."""
+    mount(kept, timeout=2)
+    clock.set_wall(wall + 2)
+    mount_failure(kept, timeout=1)
+
+
+def test_a_clock_that_is_set_back_does_not_make_them_younger(kept, clock):
+    clock.set_wall(-HOUR)
+    mount(kept, timeout=2)
+    clock.pass_time(HOUR)
+    mount_failure(kept, timeout=1)

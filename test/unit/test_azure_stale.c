@@ -353,6 +353,17 @@ static void a_401_ends_it_also_when_entra_is_away(void **state)
     assert_fails(fixture);
 }
 
+static void a_401_behind_which_the_vault_goes_away_ends_it(void **state)
+{
+    struct fixture *fixture = *state;
+    mount_well(fixture);
+    fixture->good_token = "token-2"; /* the new one passes, and then there is only 503 */
+    go_away(fixture);
+    assert_fails(fixture);
+    fixture->good_token = NULL;
+    assert_fails(fixture);
+}
+
 static void a_rotation_check_that_is_refused_ends_it(void **state)
 {
     struct fixture *fixture = *state;
@@ -606,6 +617,7 @@ int main(void)
         ON(a_wrong_age_is_refused),
         ON(a_refusal_ends_it),
         ON(a_401_ends_it_also_when_entra_is_away),
+        ON(a_401_behind_which_the_vault_goes_away_ends_it),
         ON(a_rotation_check_that_is_refused_ends_it),
         ON(a_403_ends_all_of_the_principal_and_a_404_the_object),
         ON(a_missing_version_ends_that_version_and_a_missing_object_all),

@@ -52,14 +52,24 @@ struct ctl_options {
     const char *copy_to;
     const char *prefix;
     bool convert_names;
-    char **program; /* the words after "--", ends with NULL; borrowed from argv */
+    char **program; /* the words after "--", or those of a command that takes files; ends with NULL; borrowed
+                       from argv */
+
+    const char *output;
+    bool strict;
 
     const char *repeated; /* destination of the flags below in the tables; never read */
     struct word_list attributes;
     struct word_list secret_files;
     struct word_list token_files;
     struct word_list env_from;
+    struct word_list providers;
 };
+
+/* Types (error_type()) of errors that decide the exit status: EXIT_USAGE, and EXIT_LOCAL without a message,
+ * because the output shows what it is about. */
+#define UNUSABLE_INPUT "UnusableInput"
+#define SHOWN_ALREADY  "ShownAlready"
 
 /* One command. `run` returns 0, or -1 with err set. If the error has the type CALL_FAILED (call.h), the exit
  * status contains its code; if it has SOMETHING_WRONG, the status is EXIT_FOUND. */
@@ -123,6 +133,8 @@ extern const struct ctl_command ctl_command_health;
 
 /* Walks the chain between a vault and a pod: diagnose_command.c. */
 extern const struct ctl_command ctl_command_diagnose;
+/* Checks files, without any call: lint_command.c. */
+extern const struct ctl_command ctl_command_lint;
 
 /* Becomes the program whose words follow "--": exec_command.c. */
 extern const struct ctl_command ctl_command_exec;

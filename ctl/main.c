@@ -26,6 +26,7 @@ static const struct ctl_command *const provider_commands[] = {
     &ctl_command_health,
 };
 static const struct ctl_command *const node_commands[] = {&ctl_command_diagnose};
+static const struct ctl_command *const file_commands[] = {&ctl_command_lint};
 static const struct ctl_command *const local_commands[] = {&ctl_command_exec, &ctl_command_copy};
 static const struct {
     const char *title;
@@ -35,6 +36,7 @@ static const struct {
     {"To a CSI node plugin, as the kubelet:", csi_commands, ARRAY_SIZE(csi_commands)},
     {"To a provider, as the driver:", provider_commands, ARRAY_SIZE(provider_commands)},
     {"On a node:", node_commands, ARRAY_SIZE(node_commands)},
+    {"Of files, before they are applied:", file_commands, ARRAY_SIZE(file_commands)},
     {"In a container of a pod:", local_commands, ARRAY_SIZE(local_commands)},
 };
 
@@ -49,6 +51,7 @@ static void usage(FILE *out)
     (void)fprintf(
         out,
         "\n'%s COMMAND --help' lists the flags of a command; '%s --version' prints the version.\n"
+        "Exit status of lint: 0 no errors were found, 1 errors were found, 2 bad usage or an unreadable file.\n"
         "Exit status: 0 success, 1 local failure, 2 bad usage, 3 diagnose found something wrong,\n100 + N if the call failed with gRPC status N\n(for example 105 NOT_FOUND, 104 DEADLINE_EXCEEDED, 114 UNAVAILABLE).\n",
         PROGRAM, PROGRAM);
 }
@@ -109,7 +112,8 @@ static int parse_flags(const struct ctl_command *command, int argc, char **argv,
     if (arguments_take_repeated(&argc, argv, "attribute", &options->attributes, &error) < 0 ||
         arguments_take_repeated(&argc, argv, "secret-file", &options->secret_files, &error) < 0 ||
         arguments_take_repeated(&argc, argv, "token-file", &options->token_files, &error) < 0 ||
-        arguments_take_repeated(&argc, argv, "env-from", &options->env_from, &error) < 0)
+        arguments_take_repeated(&argc, argv, "env-from", &options->env_from, &error) < 0 ||
+        arguments_take_repeated(&argc, argv, "provider", &options->providers, &error) < 0)
         return usage_error(error, command->name);
 
     /* the parser writes only the members of its rows, so the lists above stay */
@@ -126,6 +130,10 @@ static int parse_flags(const struct ctl_command *command, int argc, char **argv,
     /* words of a program without "--" in front of them might have been taken for flags */
     bool separated = strcmp(argv[rest - 1], "--") == 0;
     options->program = separated ? argv + rest : argv + argc;
+    if (command == &ctl_command_lint) {
+        options->program = argv + rest;
+        return -1;
+    }
     if (rest < argc && !(separated && starts_program(command))) {
         (void)error_set(&error, GRPC_STATUS_INVALID_ARGUMENT, "unexpected word '%s'", argv[rest]);
         return usage_error(error, command->name);
@@ -133,8 +141,14 @@ static int parse_flags(const struct ctl_command *command, int argc, char **argv,
     return -1;
 }
 
-static int status_of(const struct error *error)
+/* Prints the error, and returns the exit status. */
+static int report_failure(const struct error *error, bool json)
 {
+    if (strcmp(error_type(error), SHOWN_ALREADY) == 0)
+        return EXIT_LOCAL;
+    output_error(error, json);
+    if (strcmp(error_type(error), UNUSABLE_INPUT) == 0)
+        return EXIT_USAGE;
     if (strcmp(error_type(error), CALL_FAILED) == 0)
         return EXIT_RPC + (int)error_code(error);
     return strcmp(error_type(error), SOMETHING_WRONG) == 0 ? EXIT_FOUND : EXIT_LOCAL;
@@ -146,17 +160,13 @@ static int run_command(const struct ctl_command *command, int argc, char **argv)
     cleanup_error struct error *error = NULL;
     int status = parse_flags(command, argc, argv, &options);
 
-    if (status < 0) {
-        status = EXIT_OK;
-        if (command->run(&options, &error) < 0) {
-            output_error(error, options.json);
-            status = status_of(error);
-        }
-    }
+    if (status < 0)
+        status = command->run(&options, &error) < 0 ? report_failure(error, options.json) : EXIT_OK;
     free(options.attributes.words);
     free(options.secret_files.words);
     free(options.token_files.words);
     free(options.env_from.words);
+    free(options.providers.words);
     return status;
 }
 

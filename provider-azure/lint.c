@@ -97,7 +97,11 @@ int lint_parameters(const struct string_map *parameters, struct lint_response *r
     struct proxy_allowlist *proxies = proxy_allowlist_create("", &proxy, 1, err);
     if (proxies == NULL)
         return -1;
-    const struct request_defaults defaults = {.cloud = &cloud, .egress = {.ca_dir = "/", .proxies = proxies}};
+    /* No request goes to the token proxy: any pointer does. */
+    const struct request_defaults defaults = {
+        .cloud = &cloud,
+        .egress = {.ca_dir = "/", .proxies = proxies},
+        .endpoints = {.imds = "", .nmi = "", .token_proxy = (struct token_proxy *)(void *)&cloud}};
     const struct mount_input input = {
         .attributes = &attributes, .secrets = &secrets, .permission = 0644, .lint = true};
     struct error *error = NULL; /* a parser that is asked for no error gives no findings of them */

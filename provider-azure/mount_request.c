@@ -282,7 +282,8 @@ static void log_parameters(const struct parameters *p, const struct credentials 
 
 static const struct lint_rule pod_identity_rule = {"deprecated-pod-identity", FINDING_WARNING};
 static const struct lint_rule cloud_rule = {"deprecated-cloud", FINDING_WARNING};
-static const struct lint_rule no_effect_rule = {"parameter-without-effect", FINDING_WARNING};
+static const struct lint_rule no_effect_rule = {"parameter-without-effect", FINDING_NOTE};
+static const struct lint_rule client_id_rule = {"client-id-without-effect", FINDING_WARNING};
 
 static void add_finding(struct findings *findings, const struct lint_rule *rule, const char *parameter,
                         const char *message)
@@ -308,7 +309,7 @@ static void add_parameter_findings(const struct parameters *p, const struct cred
                     "userAssignedIdentityID has an effect with useVMManagedIdentity: \"true\" only");
     if (identity->use_vm_identity && *p->client_id != '\0' && *p->user_assigned_id == '\0')
         add_finding(
-            findings, &no_effect_rule, "clientID",
+            findings, &client_id_rule, "clientID",
             "clientID has no effect with useVMManagedIdentity, the system-assigned identity reads the vault; userAssignedIdentityID names another one");
     if (*p->tenant != '\0' && *p->tenant_old_spelling != '\0' &&
         strcmp(p->tenant, p->tenant_old_spelling) != 0)

@@ -25,12 +25,15 @@ The driver calls the provider over a Unix socket. The provider takes tokens from
 Key Vault or Managed HSM, and returns the files. It needs no privileges.
 """),
     "secrets-store-ctl": (1, "command-line client of the Secrets Store CSI driver and its providers", """\
-Calls any CSI node plugin as the kubelet does, and any provider as the driver does. *diagnose* examines every link between a vault and a pod.
+Calls any CSI node plugin as the kubelet does, and any provider as the driver does. *diagnose* examines every link between a vault and a pod,
+*lint* finds mistakes in files of Kubernetes objects.
 Without **--endpoint** it uses the socket that it finds on the node.
 """),
 }
+TAKES_FILES = ("lint",)
 EXIT_STATUS = {
-    "secrets-store-ctl": "0: success. 1: local failure. 2: bad usage. 3: diagnose found something wrong. 100 + N: the call failed with gRPC status N, for example 105 for NOT_FOUND.\n",
+    "secrets-store-ctl": "0: success. 1: local failure. 2: bad usage. 3: diagnose found something wrong. 100 + N: the call failed with gRPC status N, for example 105 for NOT_FOUND. "
+                         "Of lint: 0: no errors were found. 1: errors were found. 2: bad usage or an unreadable file.\n",
 }
 DAEMON_STATUS = "0: ended after SIGTERM or SIGINT. 1: failure. 2: bad usage.\n"
 
@@ -61,6 +64,7 @@ def manual(program, version):
     commands = commands_of(program)
     text = f"{program} {section} \"{date}\" \"{version}\" \"Secrets Store CSI\"\n==========\n\n# NAME\n{program} - {title}\n\n# SYNOPSIS\n"
     text += f"**{program}** *COMMAND* [flags]\n\n" if "" not in commands else f"**{program}** [flags]\n\n"
+    text += "".join(f"**{program}** **{command}** [flags] *FILE* ...\n\n" for command in commands if command in TAKES_FILES)
     text += f"# DESCRIPTION\n{description}\nOne or two dashes are equal. A boolean takes a value only with \"=\". Durations look like 300ms, 30s, 2m.\n\n"
     for command, rows in commands.items():
         text += f"# {command.upper()}\n{summary(command).capitalize()}.\n\n" if command else "# OPTIONS\n"
@@ -86,7 +90,7 @@ def bash(program):
     text += f"    case $prev in\n    {'|'.join(paths)}) mapfile -t COMPREPLY < <(compgen -f -- \"$cur\"); return ;;\n    esac\n"
     if "" not in commands:
         text += f"    [ \"$COMP_CWORD\" -eq 1 ] && flags='{' '.join(commands)} --help --version'\n"
-    return text + f"    mapfile -t COMPREPLY < <(compgen -W \"$flags\" -- \"$cur\")\n}}\ncomplete -o filenames -F _{name} {program}\n"
+    return text + f"    mapfile -t COMPREPLY < <(compgen -W \"$flags\" -- \"$cur\")\n}}\ncomplete -o default -o filenames -F _{name} {program}\n"
 
 
 def zsh_rows(rows):
@@ -107,7 +111,8 @@ def zsh(program):
     text += "".join(f"        '{command}:{summary(command)}'\n" for command in commands) + "    )\n    _describe command commands\n    return\nfi\n"
     text += "local command=$words[2]\nshift words\n(( CURRENT-- ))\ncase $command in\n"
     for command, rows in commands.items():
-        text += f"{command}) _arguments \\\n    {zsh_rows(rows)} ;;\n"
+        files = " \\\n    '*:file:_files'" if command in TAKES_FILES else ""
+        text += f"{command}) _arguments \\\n    {zsh_rows(rows)}{files} ;;\n"
     return text + "esac\n"
 
 

@@ -129,7 +129,12 @@ typedef int class_found(struct secret_provider_class *class, void *arg, struct e
 int class_yaml_each(const char *text, size_t len, const char *default_namespace, class_found *found,
                     void *arg, struct error **err);
 
-/* The same for one JSON object or a List with "items". */
+/* One class from a node of a YAML document. */
+struct yaml_node;
+enum class_decode_result class_yaml_decode(const struct yaml_node *root, const char *default_namespace,
+                                           struct secret_provider_class **ret, struct error **err);
+
+/* As class_yaml_each() for one JSON object or a List with "items". */
 int class_json_each(const char *text, size_t len, const char *default_namespace, class_found *found,
                     void *arg, struct error **err);
 

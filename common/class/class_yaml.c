@@ -99,6 +99,12 @@ static const struct class_tree yaml_tree = {
     .line = yaml_line,
 };
 
+enum class_decode_result class_yaml_decode(const struct yaml_node *root, const char *default_namespace,
+                                           struct secret_provider_class **ret, struct error **err)
+{
+    return class_decode(&yaml_tree, root, default_namespace, ret, err);
+}
+
 struct stream {
     const char *default_namespace;
     class_found *found;
@@ -110,7 +116,7 @@ static int decode_document(const struct yaml_node *root, void *arg, struct error
     const struct stream *stream = arg;
     struct secret_provider_class *class = NULL;
 
-    switch (class_decode(&yaml_tree, root, stream->default_namespace, &class, err)) {
+    switch (class_yaml_decode(root, stream->default_namespace, &class, err)) {
     case CLASS_DECODED:
         return stream->found(class, stream->arg, err);
     case CLASS_OTHER_KIND:

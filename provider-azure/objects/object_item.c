@@ -255,12 +255,20 @@ static struct yaml_document *open_item(const char *text, const struct yaml_node 
 /* The field that an error names is where it is. */
 static void mark_field(const struct yaml_node *root, const struct error *error, struct findings *findings)
 {
+    static const struct {
+        const char *text, *field;
+    } other_words[] = {{"vaultObjectTypes", "objectType"}, {"file name", "objectAlias"}};
+    const char *message = error_message(error);
     size_t best = 0;
 
     for (size_t i = 0; root != NULL && findings != NULL && i < root->n; i++) {
         const struct yaml_node *key = root->keys[i];
         size_t len = strlen(key->text);
-        if (len <= best || strstr(error_message(error), key->text) == NULL)
+        bool named = strstr(message, key->text) != NULL;
+        for (size_t k = 0; k < ARRAY_SIZE(other_words); k++)
+            named = named || (strcmp(key->text, other_words[k].field) == 0 &&
+                              strstr(message, other_words[k].text) != NULL);
+        if (len <= best || !named)
             continue;
         best = len; /* objectVersionHistory, and not objectVersion */
         findings_mark(findings, (struct text_place){key->line, key->column});

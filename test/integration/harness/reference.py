@@ -5,7 +5,7 @@ import subprocess
 
 from harness.process import BUILD, ROOT
 
-CTL_COMMANDS = ("info", "probe", "publish", "unpublish", "stats", "version", "mount", "health", "diagnose", "exec", "copy")
+CTL_COMMANDS = ("info", "probe", "publish", "unpublish", "stats", "version", "mount", "health", "diagnose", "lint", "exec", "copy")
 HEAD = """\
 # Flags
 

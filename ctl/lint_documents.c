@@ -1,0 +1,130 @@
+/*
+ * lint_documents.c - finds the classes and volumes of a file.
+ */
+#include "ctl/lint_documents.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "common/class/class.h"
+#include "ctl/lint_class.h"
+#include "ctl/lint_volume.h"
+
+static const struct lint_rule yaml_rule = {"yaml", FINDING_ERROR};
+static const struct lint_rule version_rule = {"api-version", FINDING_ERROR};
+
+void lint_document_refuse(const struct lint_document *document, const struct lint_rule *rule,
+                          struct error **error)
+{
+    static const char yaml[] = "yaml: ";
+    const char *message = error_message(*error);
+    unsigned line = 0;
+    int used = 0;
+
+    if (strncmp(message, yaml, sizeof(yaml) - 1) == 0)
+        message += sizeof(yaml) - 1;
+    const char *word = strstr(message, "line ");
+    if (word == NULL || sscanf(word, "line %8u: %n", &line, &used) != 1 || used == 0)
+        word = message;
+    findings_add(lint_document_enter(document), rule, (struct text_place){used > 0 ? line : 0, 0}, "%.*s%s",
+                 (int)(word - message), message, word + used);
+    error_free(steal_ptr(error));
+}
+
+static bool ends_with(const char *text, const char *ending)
+{
+    size_t len = strlen(text), ending_len = strlen(ending);
+
+    return len >= ending_len && strcmp(text + len - ending_len, ending) == 0;
+}
+
+static int check_object(const struct lint_document *document, const struct yaml_node *object,
+                        struct error **err)
+{
+    const struct yaml_node *version = yaml_get(object, "apiVersion");
+    const char *group = CLASS_API_GROUP "/";
+    const char *ns = lint_text(yaml_get(yaml_get(object, "metadata"), "namespace"));
+
+    if (strcmp(lint_text(yaml_get(object, "kind")), CLASS_KIND) != 0)
+        return lint_volumes(document, object, ns, err);
+    if (strncmp(lint_text(version), group, strlen(group)) == 0)
+        return lint_class(document, object, err);
+    findings_add(lint_document_enter(document), &version_rule, lint_place(version != NULL ? version : object),
+                 "apiVersion of a " CLASS_KIND " is %sv1", group);
+    return 0;
+}
+
+static int check_root(const struct lint_document *document, const struct yaml_node *root, struct error **err)
+{
+    const struct yaml_node *items = yaml_get(root, "items");
+
+    if (root == NULL || root->kind != YAML_MAPPING)
+        return 0;
+    if (!ends_with(lint_text(yaml_get(root, "kind")), "List") || items == NULL ||
+        items->kind != YAML_SEQUENCE)
+        return check_object(document, root, err);
+    for (size_t i = 0; i < items->n; i++) {
+        if (items->values[i]->kind == YAML_MAPPING && check_object(document, items->values[i], err) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+/* Whether there can be a class or a volume: most documents of an installation have neither, and some are too
+ * large to be read. */
+static bool may_concern(const char *text, size_t len)
+{
+    static const char *const words[] = {"secrets-store", "SecretProviderClass", "secretProviderClass"};
+
+    for (size_t i = 0; i < ARRAY_SIZE(words); i++) {
+        if (memmem(text, len, words[i], strlen(words[i])) != NULL)
+            return true;
+    }
+    return false;
+}
+
+static int check_document(const struct lint_document *document, size_t len, struct error **err)
+{
+    const struct yaml_node *root = NULL;
+    struct error *error = NULL;
+
+    if (!may_concern(document->text, len))
+        return 0;
+    cleanup_yaml struct yaml_document *tree = yaml_parse(document->text, len, CLASS_TEXT_MAX, &root, &error);
+    if (tree == NULL) {
+        lint_document_refuse(document, &yaml_rule, &error);
+        return 0;
+    }
+    return check_root(document, root, err);
+}
+
+/* Is this the beginning of a line that begins a document? */
+static bool is_separator(const char *line)
+{
+    return strncmp(line, "---", 3) == 0 && (line[3] == '\0' || strchr(" \t\r\n", line[3]) != NULL);
+}
+
+/* Each document is read on its own, as kubectl does, so that one that is broken does not hide the others. */
+int lint_documents(struct lint_context *context, const char *file, const char *text, size_t len,
+                   struct error **err)
+{
+    const char *end = text + len;
+    unsigned line = 1;
+    struct lint_document document = {context, file, text, TEXT_FRAME_WHOLE};
+
+    for (const char *at = text; at < end;) {
+        const char *newline = memchr(at, '\n', (size_t)(end - at));
+        const char *next = newline != NULL ? newline + 1 : end;
+        line++;
+        if (next < end && !is_separator(next)) {
+            at = next;
+            continue;
+        }
+        if (check_document(&document, (size_t)(next - document.text), err) < 0)
+            return -1;
+        document.text = next;
+        document.frame = (struct text_frame){.begin = {line, 1}, .exact = true};
+        at = next;
+    }
+    return 0;
+}

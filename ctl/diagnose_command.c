@@ -387,11 +387,12 @@ static cJSON *class_of_file(const struct ctl_options *options, struct error **er
     cJSON *spec = cJSON_AddObjectToObject(class, "spec");
     cJSON *metadata = cJSON_AddObjectToObject(class, "metadata");
     cJSON *object = cJSON_AddObjectToObject(spec, "parameters");
+    const char *slash = strrchr(options->class_name, '/');
 
     if (input_class(options->class_name, &parameters, &provider, err) < 0)
         return NULL;
     if (cJSON_AddStringToObject(metadata, "namespace", options->pod_namespace) == NULL ||
-        cJSON_AddStringToObject(metadata, "name", options->class_name) == NULL ||
+        cJSON_AddStringToObject(metadata, "name", slash != NULL ? slash + 1 : options->class_name) == NULL ||
         cJSON_AddStringToObject(spec, "provider", provider) == NULL) {
         (void)error_no_memory(err, NULL);
         return NULL;

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "ctl/call.h"
 #include "ctl/mount_request.h"
@@ -79,18 +80,32 @@ bool diagnose_driver(struct checks *checks, const struct ctl_options *options, c
     return compare_node(checks, (const Csi__V1__NodeGetInfoResponse *)message, node);
 }
 
+/* The kubelet's directory of plugins, or with a driver's name its socket in there. */
+static int registration_path(const struct ctl_options *options, const char *driver, char ret_path[PATH_MAX])
+{
+    char inside[PATH_MAX];
+    int len = snprintf(inside, sizeof(inside), "%s/plugins_registry%s%s%s", options->kubelet_dir,
+                       *driver != '\0' ? "/" : "", driver, *driver != '\0' ? "-reg.sock" : "");
+
+    return len < 0 || (size_t)len >= sizeof(inside) ? -1
+                                                    : node_path(options, inside, ret_path, /* err= */ NULL);
+}
+
 void diagnose_registration_socket(struct checks *checks, const struct ctl_options *options)
 {
     Pluginregistration__InfoRequest request = PLUGINREGISTRATION__INFO_REQUEST__INIT;
     cleanup_response ProtobufCMessage *message = NULL;
     cleanup_error struct error *error = NULL;
-    char inside[PATH_MAX];
+    char directory[PATH_MAX];
     char path[PATH_MAX];
-    int len = snprintf(inside, sizeof(inside), "%s/plugins_registry/%s-reg.sock", options->kubelet_dir,
-                       options->driver_name);
 
-    if (len < 0 || (size_t)len >= sizeof(inside) || node_path(options, inside, path, &error) < 0) {
+    if (registration_path(options, "", directory) < 0 ||
+        registration_path(options, options->driver_name, path) < 0) {
         checks_skipped(checks, "registered", "--kubelet-dir is too long");
+        return;
+    }
+    if (access(directory, F_OK) < 0) {
+        checks_skipped(checks, "registered", "no kubelet registers drivers here: %s", directory);
         return;
     }
 

@@ -107,7 +107,7 @@ def test_a_node_without_a_socket_of_the_driver(chain):
     done = ctl("diagnose", f"--pod-uid={rpc.POD_UID}", f"--kubelet-dir={chain.node.kubelet}", f"--host-root={chain.node.directory}/none", check=False)
     assert done.returncode == 0 and "there is no kubelet here" in done.stdout, done
     root = chain.node.directory / "root"
-    (root / "var/lib/kubelet").mkdir(parents=True)
+    (root / "var/lib/kubelet/plugins_registry").mkdir(parents=True)
     done = ctl("diagnose", f"--pod-uid={rpc.POD_UID}", f"--host-root={root}", "--json", check=False)
     wrong = [row for row in json.loads(done.stdout)["checks"] if row["result"] == "wrong"]
     assert done.returncode == FOUND and [row["check"] for row in wrong] == ["driver", "registered"]
@@ -120,11 +120,17 @@ def test_a_driver_that_is_not_registered(chain):
     assert "registered" in chain.wrong()
 
 
+def test_a_node_without_a_kubelet_has_no_registration(chain):
+    chain.start()
+    chain.node.registry.rename(chain.node.directory / "elsewhere")
+    assert {row["check"]: row["result"] for row in chain.rows()}["registered"] == "skipped"
+
+
 def test_a_class_without_a_provider(chain):
     chain.start()
     chain.class_file.write_text(tutorial.CLASS.replace("  provider: azure\n", ""))
     found = chain.wrong()
-    assert list(found) == ["class"] and found["class"] == (f"provider is not set in secretproviderclass default/{chain.class_file}", "the-class")
+    assert list(found) == ["class"] and found["class"] == ("provider is not set in secretproviderclass default/class.yaml", "the-class")
 
 
 def test_a_provider_that_does_not_respond(chain):

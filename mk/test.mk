@@ -113,5 +113,9 @@ bench-compare: deps-test ## measure our programs (release, and static if it is b
 	$(MAKE) $(jobs) VARIANT=release CC=gcc programs emulator bench-program
 	@test/bench/compare.sh
 
+.PHONY: matrix
+matrix: ## take the results of the suites that ran over into test/results, and write docs/support-matrix.md from them
+	@test/tools/matrix.py --update
+
 fresh: ## run `make demo` and `make test` (TARGETS) in a minimal DIST=bookworm|trixie
 	@test/fresh.sh $(DIST)

@@ -29,7 +29,7 @@ arguments=("$@")
 scratch=$(mktemp -d /tmp/sse.XXXXXX)
 group=secrets-store-e2e-$$
 export TEST_SCRATCH=$scratch E2E_LOGS=${E2E_LOGS:-$root/build/e2e/logs}
-export PYTHONPATH=$pb:$root/test/integration:$root/test PYTHONDONTWRITEBYTECODE=1 GRPC_VERBOSITY=NONE GRPC_ENABLE_FORK_SUPPORT=0
+export PYTHONPATH=$pb:$root/test/integration:$root/test:$root/test/tools PYTEST_PLUGINS=results PYTHONDONTWRITEBYTECODE=1 GRPC_VERBOSITY=NONE GRPC_ENABLE_FORK_SUPPORT=0
 unset http_proxy https_proxy HTTP_PROXY HTTPS_PROXY ALL_PROXY all_proxy
 
 if [ "$(stat -f -c %T /sys/fs/cgroup)" = cgroup2fs ]; then

@@ -30,7 +30,7 @@ arguments=("$@")
 [ "$WORKERS" = 1 ] || arguments+=(-n "$WORKERS" --dist loadgroup)
 
 export TEST_SCRATCH=/tmp # short: socket paths have to fit into 107 bytes
-export PYTHONPATH=$pb:$root/test/integration:$root/test:$root/test/tools PYTEST_PLUGINS=workers
+export PYTHONPATH=$pb:$root/test/integration:$root/test:$root/test/tools PYTEST_PLUGINS=workers,results
 export PYTHONDONTWRITEBYTECODE=1 GRPC_VERBOSITY=NONE GRPC_ENABLE_FORK_SUPPORT=0
 # no proxy of the machine between the programs and the emulator
 unset http_proxy https_proxy HTTP_PROXY HTTPS_PROXY ALL_PROXY all_proxy

@@ -40,7 +40,7 @@ images-multiarch: ## build the images for amd64 and arm64 (one cross-built), eac
 REGISTRY ?= 127.0.0.1:5000/secrets-store-csi
 RELEASE := build/release-$(VERSION)
 
-.PHONY: release release-publish release-test release-repro print-static-packages
+.PHONY: release release-publish release-test release-repro release-table print-static-packages
 release: deps-release ## build everything that is published into build/release-VERSION (REGISTRY, RELEASE_KEY; docs/release.md)
 	$(MAKE) images-multiarch
 	$(MAKE) $(jobs) VARIANT=release CC=gcc programs
@@ -58,6 +58,9 @@ release-test: deps-release deps-test ## build a release, signed with a key made 
 
 release-repro: deps-release ## make the release of HEAD twice in different folders and compare every byte (OTHER: one made on another Debian)
 	@OTHER=$(OTHER) KEEP=$(KEEP) release/reproducible.sh $(VERSION) $(REGISTRY)
+
+release-table: ## write the table of files, sizes and commands of build/release-VERSION into docs/release.md
+	@release/artifacts.py $(VERSION) $(RELEASE) --update > /dev/null
 
 print-static-packages:
 	@echo $(STATIC_DEPS)/packages

@@ -65,4 +65,4 @@ if [ -n "${RELEASE_KEY:-}" ]; then
 else
     step 'not signed: RELEASE_KEY names no key'
 fi
-(cd "$out" && du -k -- * | sort -k2 | awk '{ printf "  %8s KiB  %s\n", $1, $2 }')
+release/artifacts.py "$version" "$out"

@@ -1,7 +1,9 @@
 """The documents against the tree: texts of errors, names of files, headings behind links."""
 
 import fnmatch
+import json
 import re
+import subprocess
 
 import pytest
 import yaml
@@ -155,6 +157,20 @@ def test_chart_values_that_are_named_exist(document):
     said = re.findall(r"`((?:linux|syncSecret|secrets-store-csi-driver|podMonitor|prometheusRule|grafanaDashboard|networkPolicy)\.[\w.]+)(?:=\w+)?`",
                       document.read_text())
     assert sorted(set(said) - known) == []
+
+
+def test_the_support_matrix_is_that_of_the_results():
+    done = subprocess.run([ROOT / "test/tools/matrix.py"], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout == (ROOT / "docs/support-matrix.md").read_text(), "make matrix writes it"
+    suites = [json.loads(path.read_text())["suite"] for path in (ROOT / "test/results").glob("*.json")]
+    assert suites and done.stdout.count("\n| ") == len(suites) + 2
+
+
+def test_the_document_lists_the_exceptions_of_a_reproducible_release():
+    rows = [line.split(maxsplit=2) for line in (ROOT / "release/exceptions").read_text().splitlines() if line and line[0] != "#"]
+    words = {"always": "the same Debian release too", "debian": "another Debian release"}
+    table = "".join(f"| `{pattern}` | {words[where]} | {reason} |\n" for where, pattern, reason in rows)
+    assert rows and f"| Files | On | Why |\n| --- | --- | --- |\n{table}\n" in (ROOT / "docs/release.md").read_text(), table
 
 
 COMING_FROM_2020 = "Coming from the tutorial of 2020"

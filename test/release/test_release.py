@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import tarfile
@@ -74,6 +75,44 @@ def test_the_sums_are_those_of_all_files():
     output("sha256sum", "--check", "--strict", "--quiet", "SHA256SUMS", cwd=RELEASE)
     named = {line.split()[1] for line in (RELEASE / "SHA256SUMS").read_text().splitlines()}
     assert named == {path.name for path in RELEASE.iterdir()} - {"SHA256SUMS", "SHA256SUMS.minisig"}
+
+
+def documented():
+    """{file: (KiB, command)} of docs/release.md, for this version."""
+    page = (ROOT / "docs/release.md").read_text()
+    block = page[page.index("<!-- artifacts: begin"):page.index("<!-- artifacts: end")]
+    rows = re.findall(r"^\| `([^`]+)` \| (\d+) \| `([^`]+)` \|$", block, re.MULTILINE)
+    return {name.replace("VERSION", VERSION): (int(size), command.replace("VERSION", VERSION)) for name, size, command in rows}
+
+
+def test_the_document_lists_every_file_with_its_size():
+    """`make release-table` writes it. Sizes move with the code; a part of the files in the wrong order of magnitude is a mistake."""
+    listed, files = documented(), {path.name: path.stat().st_size / 1024 for path in RELEASE.iterdir()}
+    assert set(listed) | {"SHA256SUMS.minisig"} == set(files) | {"SHA256SUMS.minisig"}
+    wrong = {name: (listed[name][0], size) for name, size in files.items() if name in listed and not size / 2 - 1 <= listed[name][0] <= size * 2 + 1}
+    assert wrong == {}
+
+
+def test_every_command_of_the_document_verifies_its_file(scratch):
+    """And refuses a damaged one, where the command looks at the whole file."""
+    (scratch / "bin").mkdir()
+    (scratch / "bin/helm").symlink_to(HELM)
+    shutil.copytree(RELEASE, scratch / "files")
+    shutil.copy(os.environ["RELEASE_PUBLIC_KEY"], scratch / "files/release.pub")
+    environment = {**os.environ, "PATH": f"{scratch}/bin:{os.environ['PATH']}", "HOME": str(scratch)}
+
+    def verify(command):
+        return subprocess.run(command, shell=True, cwd=scratch / "files", env=environment, capture_output=True, text=True, timeout=120, check=False)
+    for name, (_, command) in documented().items():
+        if name == "SHA256SUMS.minisig" and not (RELEASE / name).exists():
+            continue
+        done = verify(command)
+        assert done.returncode == 0 and done.stdout + done.stderr, (command, done.stdout, done.stderr)
+    for name, (_, command) in documented().items():
+        path = scratch / "files" / name
+        if path.exists() and not command.startswith(("minisign", "sha256sum", "grep")):
+            path.write_bytes(path.read_bytes()[:200])
+            assert verify(command).returncode != 0, command
 
 
 def test_the_signature_is_that_of_the_key_and_of_this_text(scratch):

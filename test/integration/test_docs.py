@@ -104,9 +104,9 @@ def test_files_that_are_named_exist(document):
 
 
 def test_the_picture_of_the_directories_is_the_order_of_includes():
-    """README.md shows mk/include_order.txt, the highest directory first."""
+    """docs/architecture.md shows mk/include_order.txt, the highest directory first."""
     listed = re.findall(r"^[\w/-]+$", (ROOT / "mk/include_order.txt").read_text(), re.MULTILINE)
-    blocks = re.findall(r"^```\n(.*?)^```$", (ROOT / "README.md").read_text(), re.DOTALL | re.MULTILINE)
+    blocks = re.findall(r"^```\n(.*?)^```$", (ROOT / "docs/architecture.md").read_text(), re.DOTALL | re.MULTILINE)
     (picture,) = [block for block in blocks if "provider_server" in block]
     upper, lower = picture.replace("(provider_server)", "").split("─", 1)
     rows = [(line[:30], line[30:50]) for line in upper.splitlines()[1:]] + [("", "", line) for line in lower.splitlines()[2:]]

@@ -12,6 +12,7 @@
 #include "test/emulator/entra.h"
 #include "test/emulator/imds.h"
 #include "test/emulator/kube.h"
+#include "test/emulator/limits.h"
 #include "test/emulator/memory.h"
 #include "test/emulator/nmi.h"
 #include "test/emulator/server.h"
@@ -309,6 +310,25 @@ static void delete_faults(struct control *control)
     done(control);
 }
 
+/* ---- limits ---- */
+
+static void put_limits(struct control *control)
+{
+    result(control, limits_set(control->emulator->limits, control->json));
+}
+
+static void delete_limits(struct control *control)
+{
+    limits_destroy(control->emulator->limits);
+    control->emulator->limits = limits_create();
+    done(control);
+}
+
+static void get_limits(struct control *control)
+{
+    response_json_take(control->response, 200, limits_report(control->emulator->limits));
+}
+
 /* ---- connections ---- */
 
 static double number_or(const cJSON *json, const char *key, double otherwise)
@@ -434,6 +454,9 @@ static const struct {
     {"GET", {"faults"}, list_faults, false},
     {"DELETE", {"faults"}, delete_faults, false},
     {"DELETE", {"faults", "*"}, delete_faults, false},
+    {"PUT", {"limits"}, put_limits, true},
+    {"GET", {"limits"}, get_limits, false},
+    {"DELETE", {"limits"}, delete_limits, false},
     {"PUT", {"http"}, put_http, true},
     {"GET", {"connections"}, get_connections, false},
     {"POST", {"connections", "silence"}, silence_connections, false},

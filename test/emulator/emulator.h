@@ -81,6 +81,7 @@ struct emulator {
     struct http_settings http_defaults; /* of the command line */
     struct connections *connections;
     struct faults *faults;
+    struct limits *limits;
     struct counters *counters;
     struct entra *entra;
     struct imds *imds;

@@ -14,6 +14,7 @@
 #include "test/emulator/assertions.h"
 #include "test/emulator/counters.h"
 #include "test/emulator/emulator.h"
+#include "test/emulator/limits.h"
 #include "test/emulator/map.h"
 #include "test/emulator/memory.h"
 #include "test/emulator/tls.h"
@@ -176,14 +177,19 @@ static void common_headers(struct response *response)
     response_header(response, "x-ms-request-id", id);
 }
 
+static void too_many_requests(struct response *response)
+{
+    error_response(
+        response, 429, "temporarily_unavailable", 50196,
+        "The server terminated an operation because it encountered a client request loop. Please contact your app vendor.");
+}
+
 void entra_error_body(struct emulator *emulator, unsigned status, struct response *response)
 {
     (void)emulator;
     common_headers(response);
     if (status == 429)
-        error_response(
-            response, status, "temporarily_unavailable", 50196,
-            "The server terminated an operation because it encountered a client request loop. Please contact your app vendor.");
+        too_many_requests(response);
     else if (status >= 500)
         error_response(response, status, "server_error", 90033,
                        "A transient error has occurred. Please try again.");
@@ -361,6 +367,13 @@ static void token_response(struct emulator *emulator, const char *tenant, const 
             "Application with identifier '%s' was not found in the directory '%s'. This can happen if the application has not been installed by the administrator of the tenant or consented to by any "
             "user in the tenant. You may have sent your authentication request to the wrong tenant.",
             client_id, tenant);
+        return;
+    }
+    int retry_after = -1;
+    if (!limits_admit_token(emulator->limits, app->client_id, &retry_after)) {
+        too_many_requests(response);
+        if (retry_after >= 0)
+            response_headerf(response, "Retry-After", "%d", retry_after);
         return;
     }
     const char *assertion = params_get(form, "client_assertion");

@@ -11,6 +11,7 @@
 
 #include "test/emulator/base64.h"
 #include "test/emulator/counters.h"
+#include "test/emulator/limits.h"
 #include "test/emulator/memory.h"
 
 #define REGION "westeurope"
@@ -267,6 +268,14 @@ void keyvault_serve(struct emulator *emulator, struct request *request, struct r
         call.vault->hsm != to_hsm) { /* in reality its name would not resolve: hang up */
         response->route = "unknown vault";
         counters_unknown_vault(emulator->counters);
+        return;
+    }
+    int retry_after = -1;
+    if (!limits_admit_vault(emulator->limits, call.vault->name, &retry_after)) {
+        response->route = "-";
+        keyvault_error_body(emulator, 429, response);
+        if (retry_after >= 0)
+            response_headerf(response, "Retry-After", "%d", retry_after);
         return;
     }
     common_headers(response);

@@ -16,6 +16,7 @@
 #include "test/emulator/entra.h"
 #include "test/emulator/imds.h"
 #include "test/emulator/kube.h"
+#include "test/emulator/limits.h"
 #include "test/emulator/memory.h"
 #include "test/emulator/nmi.h"
 #include "test/emulator/server.h"
@@ -276,6 +277,7 @@ static void emulator_finish(struct emulator *emulator)
     nmi_destroy(emulator->nmi);
     counters_destroy(emulator->counters);
     faults_destroy(emulator->faults);
+    limits_destroy(emulator->limits);
     connections_destroy(emulator->connections);
     free(emulator->login_url);
     free(emulator->resource);
@@ -295,6 +297,7 @@ static void emulator_init(struct emulator *emulator)
     emulator->hsm_resource = format_text("https://managedhsm.%s:%u", emulator->domain, emulator->tls_port);
     emulator->kube_token = xstrdup(token);
     emulator->faults = faults_create();
+    emulator->limits = limits_create();
     emulator->connections = connections_create();
     emulator->counters = counters_create();
     emulator->entra = entra_create();

@@ -61,6 +61,7 @@ class Emulator(Process):
         """The tutorial's state: its tenant, its application, its vault with two secrets; a node and pods without identities, no faults, no tokens,
         counters at zero."""
         self.clear_faults()
+        self.clear_limits()
         self.set_http()
         self.set_imds(None)
         for path in [*self._made["pods"], *self._made["vaults"]]:
@@ -126,6 +127,16 @@ class Emulator(Process):
 
     def add_fault(self, kind, **rule):
         self.control("POST", "/faults", {"kind": kind, **rule})
+
+    def set_limits(self, **limits):
+        """How many requests the services take (README.md of the emulator, "Limits"); what is not given has the published value."""
+        self.control("PUT", "/limits", limits)
+
+    def limits(self):
+        return self.control("GET", "/limits")
+
+    def clear_limits(self):
+        self.control("DELETE", "/limits")
 
     def clear_faults(self):
         self.control("DELETE", "/faults")

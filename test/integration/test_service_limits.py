@@ -1,0 +1,113 @@
+"""The limits of vaults and of the token service (emulator: PUT /limits), and the provider's way with them."""
+
+import itertools
+import json
+import ssl
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+
+import pytest
+
+from harness import tutorial
+from harness.azure_mounts import Pods, mount_request, texts
+
+pytestmark = pytest.mark.release_only  # counts requests within a time
+
+
+class Caller:
+    """A client that is not ours: one token, plain GETs."""
+
+    def __init__(self, emulator):
+        self.port = emulator.tls_port
+        self.opener = urllib.request.build_opener(
+            urllib.request.ProxyHandler({}),
+            urllib.request.HTTPSHandler(context=ssl.create_default_context(cafile=str(emulator.directory / "ca.pem"))))
+        self.scope = f"{emulator.vault_resource}/.default"
+
+    def send(self, host, path, data=None, **headers):
+        """(status, headers, JSON)"""
+        url = f"https://localhost:{self.port}{path}"
+        try:
+            with self.opener.open(urllib.request.Request(url, data, {"Host": f"{host}:{self.port}", **headers}), timeout=10) as response:
+                return response.status, response.headers, json.load(response)
+        except urllib.error.HTTPError as error:
+            return error.code, error.headers, json.load(error)
+
+    def token(self):
+        form = {"grant_type": "client_credentials", "client_id": tutorial.CLIENT_ID, "client_secret": tutorial.CLIENT_SECRET, "scope": self.scope}
+        return self.send("login.localhost", f"/{tutorial.TENANT}/oauth2/v2.0/token", urllib.parse.urlencode(form).encode())
+
+    def get(self, token, vault=tutorial.VAULT, name="secret1"):
+        return self.send(f"{vault}.vault.localhost", f"/secrets/{name}?api-version=7.4", Authorization=f"Bearer {token}")
+
+
+@pytest.fixture
+def caller(emulator):
+    return Caller(emulator)
+
+
+def statuses(caller, token, number, vault=tutorial.VAULT):
+    return [caller.get(token, vault)[0] for _ in range(number)]
+
+
+def test_a_vault_refuses_what_is_above_its_limit_until_the_next_window(emulator, caller):
+    token = caller.token()[2]["access_token"]
+    emulator.set_limits(vault=3, window_s=2)
+    began = time.monotonic()
+    assert statuses(caller, token, 3) == [200] * 3
+    status, headers, body = caller.get(token)
+    assert (status, body["error"]["code"]) == (429, "Throttled")
+    assert int(headers["Retry-After"]) in (1, 2)
+    assert time.monotonic() - began < 2, "the machine is too slow for this test"
+    time.sleep(int(headers["Retry-After"]))
+    assert statuses(caller, token, 4) == [200] * 3 + [429], "what was refused did not count"
+    name = tutorial.VAULT.lower()
+    assert emulator.limits()["vaults"] == {name: {"admitted": 6, "refused": 2}}
+
+
+def test_the_vaults_of_a_subscription_share_a_limit(emulator, caller):
+    emulator.add_vault("othervault")
+    emulator.set_secret("secret1", "x", vault="othervault")
+    token = caller.token()[2]["access_token"]
+    emulator.set_limits(vault=3, subscription=4, window_s=30, retry_after="none")
+    assert statuses(caller, token, 3) == [200] * 3
+    assert statuses(caller, token, 2, "othervault") == [200, 429]
+    assert "Retry-After" not in caller.get(token, "othervault")[1]
+    assert emulator.limits()["subscription"] == {"admitted": 4, "refused": 2}
+
+
+def test_the_token_service_limits_an_application(emulator, caller):
+    emulator.set_limits(tokens=2, token_retry_after=60)
+    assert [caller.token()[0] for _ in range(2)] == [200, 200]
+    status, headers, body = caller.token()
+    assert (status, body["error_codes"], headers["Retry-After"]) == (429, [50196], "60")
+    emulator.clear_limits()
+    assert caller.token()[0] == 200
+
+
+def test_the_published_limits_are_the_default(emulator):
+    emulator.set_limits()
+    assert emulator.limits()["limits"] == {"vault": 4000, "subscription": 20000, "window_s": 10, "tokens": 0, "token_window_s": 60}
+    with pytest.raises(AssertionError, match="out of range"):
+        emulator.set_limits(vault=-1)
+    with pytest.raises(AssertionError, match="retry_after"):
+        emulator.set_limits(retry_after="soon")
+
+
+def test_a_provider_above_the_limit_gets_all_it_needs_in_the_next_windows(azure, emulator):
+    names = [f"s{i}" for i in range(30)]
+    for name in names:
+        emulator.set_secret(name, f"value of {name}")
+    emulator.set_limits(vault=12, window_s=1)
+    with Pods(azure.socket) as pods:
+        assert texts(pods.mount(mount_request(names), timeout=60)) == {name: f"value of {name}" for name in names}
+    counted = emulator.limits()["vaults"][tutorial.VAULT.lower()]
+    assert counted["admitted"] == 30
+    # after a 429 one request goes first, and none before its time
+    served = [entry for entry in emulator.requests("vault") if entry["status"] == 200]
+    starts = sorted(entry["time"] for entry in served)
+    for first, last in zip(starts, itertools.islice(starts, 24, None)):
+        assert last - first > 0.9, "25 requests in a row span two windows"
+    assert counted["refused"] < 40

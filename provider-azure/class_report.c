@@ -11,16 +11,16 @@
 enum { TEXT_MAX = 4096 };
 
 /* The digest of the class: its name and all its parameters. */
-static int class_digest(const struct class_report *report, uint8_t ret[DIGEST_SHA256_LEN])
+static int class_digest(const struct class_identity *class, uint8_t ret[DIGEST_SHA256_LEN])
 {
-    const struct string_map *map = report->attributes;
+    const struct string_map *map = class->attributes;
     cleanup_free struct digest_field *fields = calloc(2 * map->n + 2, sizeof(*fields));
     size_t n = 0;
 
     if (fields == NULL)
         return -1;
-    fields[n++] = (struct digest_field){report->namespace, strlen(report->namespace)};
-    fields[n++] = (struct digest_field){report->class_name, strlen(report->class_name)};
+    fields[n++] = (struct digest_field){class->namespace, strlen(class->namespace)};
+    fields[n++] = (struct digest_field){class->class_name, strlen(class->class_name)};
     for (size_t i = 0; i < map->n; i++) {
         const struct string_map_entry *entry = &map->entries[i];
         if (strchr(entry->key, '/') != NULL) /* of the pod */
@@ -43,17 +43,28 @@ static void print_warnings(const struct findings *findings, struct buffer *text)
     }
 }
 
-void class_report_log(const struct class_report *report, struct class_reports *reports, struct log *log)
+void class_report_init(struct class_report *report, const struct class_identity *class,
+                       const struct findings *findings)
 {
     cleanup_buffer struct buffer text = {0};
-    uint8_t digest[DIGEST_SHA256_LEN];
 
-    if (report->findings->n == 0)
-        return;
+    *report = (struct class_report){0};
     buffer_init(&text, TEXT_MAX);
-    print_warnings(report->findings, &text);
-    if (text.len == 0 || class_digest(report, digest) < 0 || !class_reports_add(reports, digest))
-        return;
-    log_warning(log, "the class has mistakes that fail no mount", LOG_STR("namespace", report->namespace),
-                LOG_STR("class", report->class_name), LOG_STR("findings", buffer_str(&text)));
+    print_warnings(findings, &text);
+    if (text.len > 0 && class_digest(class, report->digest) == 0)
+        report->text = strdup(buffer_str(&text));
+}
+
+void class_report_log(const struct class_report *report, const struct class_identity *class,
+                      struct class_reports *reports, struct log *log)
+{
+    if (report->text != NULL && class_reports_add(reports, report->digest))
+        log_warning(log, "the class has mistakes that fail no mount", LOG_STR("namespace", class->namespace),
+                    LOG_STR("class", class->class_name), LOG_STR("findings", report->text));
+}
+
+void class_report_finish(struct class_report *report)
+{
+    free(report->text);
+    *report = (struct class_report){0};
 }

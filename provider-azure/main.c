@@ -57,6 +57,7 @@ struct program {
     struct proxy_allowlist *proxies;
     struct request_defaults defaults;
     struct class_reports reports;
+    struct class_reports warned;
     struct content_options content;
     struct mount_shared shared;
     struct service service;
@@ -256,6 +257,7 @@ static int start_service(struct program *program, struct error **err)
         .content = &program->content,
         .pems = program->pems,
         .budget = program->budget,
+        .warned = &program->warned,
     };
     program->service = (struct service){.shared = &program->shared, .log = program->log};
     program->provider = (struct provider){

@@ -80,11 +80,25 @@ static void finish(struct mount *mount, struct error *error)
 
 /* --- the response --- */
 
+/* The first mount of a content of a class tells the user of its mistakes, which nothing depends on. */
+static void warn_of_class(const struct mount *mount)
+{
+    const struct class_report *report = &mount->request.report;
+    cleanup_free char *text = NULL;
+
+    if (mount->shared->warned == NULL || report->text == NULL ||
+        !class_reports_add(mount->shared->warned, report->digest) ||
+        asprintf(&text, "mistakes in the class: %s", report->text) < 0)
+        return;
+    (void)mount->writer->add_warning(mount->arg, text, /* err= */ NULL);
+}
+
 /* Everything is converted, or the guard did not let it. */
 static void conclude(struct mount *mount)
 {
     struct error *error = NULL;
-    (void)mount_response_emit(mount->response, mount->writer, mount->arg, &error);
+    if (mount_response_emit(mount->response, mount->writer, mount->arg, &error) == 0)
+        warn_of_class(mount);
     finish(mount, error);
 }
 

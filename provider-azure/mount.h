@@ -33,6 +33,8 @@ struct mount_shared {
     const struct content_options *content;
     struct pem_cache *pems;
     struct byte_budget *budget; /* NULL: unlimited */
+    struct class_reports
+        *warned; /* contents of classes whose mistakes a response has; NULL: none gets them */
 };
 
 /* `error` is borrowed; NULL: success. All messages begin with "failed to mount objects, error: ". */

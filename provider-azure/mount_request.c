@@ -9,7 +9,6 @@
 
 #include "common/process/options.h"
 #include "provider-azure/base/parameter_text.h"
-#include "provider-azure/class_report.h"
 #include "provider-azure/unknown_parameters.h"
 
 #define ATTRIBUTE_TOKENS "csi.storage.k8s.io/serviceAccount.tokens"
@@ -433,12 +432,10 @@ int mount_request_parse(const struct mount_input *input, const struct request_de
 
     if (result == 0)
         result = build(input, defaults, &p, &request, err);
+    const struct class_identity class = {input->attributes, p.class_name, p.pod_namespace};
+    class_report_init(&request.report, &class, &request.findings);
     if (defaults->reports != NULL)
-        class_report_log(&(struct class_report){.attributes = input->attributes,
-                                                .class_name = p.class_name,
-                                                .namespace = p.pod_namespace,
-                                                .findings = &request.findings},
-                         defaults->reports, defaults->log);
+        class_report_log(&request.report, &class, defaults->reports, defaults->log);
     if (result < 0) {
         (void)unknown_parameters_append(err, request.hint);
         mount_request_finish(&request);
@@ -455,5 +452,6 @@ void mount_request_finish(struct mount_request *request)
     identity_unref(request->identity);
     free(request->hint);
     findings_finish(&request->findings);
+    class_report_finish(&request->report);
     *request = (struct mount_request){0};
 }

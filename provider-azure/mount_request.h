@@ -13,6 +13,7 @@
 #include "common/lint/class_reports.h"
 #include "common/lint/findings.h"
 #include "common/process/byte_budget.h"
+#include "provider-azure/class_report.h"
 #include "provider-azure/cloud/cloud.h"
 #include "provider-azure/identity/identity.h"
 #include "provider-azure/objects/objects.h"
@@ -51,10 +52,11 @@ struct mount_request {
     uint8_t volume[DIGEST_SHA256_LEN]; /* names the volume: served_volumes.h */
     struct vault vault;                /* empty when there are no objects */
     struct object_list objects;
-    struct identity *identity; /* NULL when there are no objects */
-    uint64_t stale_max_age_ms; /* see struct vault_freshness; at most the default */
-    char *hint;                /* for errors: a parameter that is probably misspelled; may be NULL */
-    struct findings findings;  /* what is probably not meant */
+    struct identity *identity;  /* NULL when there are no objects */
+    uint64_t stale_max_age_ms;  /* see struct vault_freshness; at most the default */
+    char *hint;                 /* for errors: a parameter that is probably misspelled; may be NULL */
+    struct findings findings;   /* what is probably not meant */
+    struct class_report report; /* of these */
 };
 
 /* Reads the attributes and checks them in the order, and with the messages, that users know (specification

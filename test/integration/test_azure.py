@@ -367,6 +367,19 @@ def test_mistakes_are_logged_once_for_each_content_of_a_class(client, azure):
     assert len(mistake_lines(azure)) == 3 and "unknown-field: objectColour" in mistake_lines(azure)[-1]
 
 
+def test_the_first_mount_that_succeeds_tells_of_the_mistakes(client):
+    """The driver makes an Event of it."""
+    wrong = {"cloudname": "AzureCloud", "objects": objects_of(item("secret1", objectColour="blue"))}
+    mount_failure(client, credentials={"clientid": "x", "clientsecret": "y"}, **wrong)
+    assert list(mount(client, **wrong).warnings) == [
+        "mistakes in the class: unknown-parameter: cloudname is not known in spec.parameters, cloudName is; "
+        "unknown-field: objectColour is not known in an item of objects, it has no effect"]
+    assert list(mount(client, **wrong).warnings) == [] == list(mount(client, pod="other", **wrong).warnings)
+    assert len(mount(client, **{**wrong, "cloudname": "x"}).warnings) == 1, "another content of the class"
+    assert list(mount(client, "secret1").warnings) == []
+    assert list(mount(client, objects=objects_of(item("secret1", objectFormat="pfx"))).warnings) == [], "a note is for lint alone"
+
+
 @pytest.mark.parametrize("overrides,word", [
     ({"keyvaultName": None, "keyVaultName": "v"}, "parameter keyVaultName is not known, keyvaultName is"),
     ({"tenantId": None, "tenantid": "t"}, "parameter tenantid is not known, tenantID is"),

@@ -4,7 +4,7 @@
 import grpc
 import pytest
 
-from harness import mounts, rpc
+from harness import mounts, rpc, tutorial
 from harness.kube import spc
 from harness.process import wait_until
 from harness.programs import metric_sum
@@ -80,6 +80,35 @@ def test_what_a_provider_warns_of_is_reported_at_the_first_mount_and_counted_up(
         wait_until(lambda wanted=count: [event["count"] for event in events(cluster, "ProviderWarning")
                                          if event["source"]["component"] == "csi-secrets-store-rotation"] == [wanted], what="the count")
     assert events(cluster, "MountRotationComplete") == []
+
+
+def azure_class(**more):
+    values = {key: value for key, value in tutorial.attributes(("secret1",), **more).items() if "csi.storage" not in key}
+    return spc(provider="azure", parameters=values)
+
+
+def test_the_mistakes_of_a_class_are_one_event(node, start_in_cluster, cluster, azure):
+    """Of several volumes, with rotation checks. Without the mistake there is none."""
+    driver = start_in_cluster(*ROTATE)
+
+    def publish(*volumes):
+        for volume in volumes:
+            request = rpc.publish_request(node.target(volume=volume), volume=volume)
+            request.secrets.update(tutorial.CREDENTIALS)
+            driver.publish(request)
+            driver.publish(request)
+    cluster.add("secretproviderclasses", azure_class())
+    publish("a")
+    cluster.add("secretproviderclasses", azure_class(usePodIdentiy="true"))
+    publish("b", "c", "d")
+    [event] = wait_until(lambda: events(cluster), what="the event")
+    assert (event["type"], event["reason"], event["count"]) == ("Warning", "ProviderWarning", 1)
+    assert event["message"] == ("the provider warns: SecretProviderClass azure-kvname: mistakes in the class: "
+                                "unknown-parameter: usePodIdentiy is not known in spec.parameters, usePodIdentity is")
+    cluster.add("secretproviderclasses", azure_class(useVmManagedIdentity="true"))
+    publish("e", "f")
+    wait_until(lambda: len(events(cluster)) == 2, what="the event of the other content")
+    assert azure.log.count("mistakes that fail no mount") == 2
 
 
 def test_an_annotation_that_is_no_duration_is_reported_once(node, start_in_cluster, cluster, scripted):

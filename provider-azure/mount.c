@@ -7,10 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "provider-azure/identity/entra.h"
 #include "provider-azure/objects/aggregate_error.h"
 #include "provider-azure/unknown_parameters.h"
-#include "provider-azure/vault/vault_resource.h"
 
 /* Kept back from the caller's time: the response arrives before the caller gives up, so that it gets the
  * reason. */
@@ -24,11 +22,9 @@ struct mount {
     uint8_t volume[DIGEST_SHA256_LEN];
     uint64_t deadline_ms;
     struct transport_timer *guard;
-    struct transport_timer *empty;     /* no objects: done in the next turn of the loop */
-    struct token_waiter *token_waiter; /* TOKEN */
-    struct error *resource_refusal; /* what was said of the cloud's resource; then the vault's own is tried */
-    struct vault_resource *resource; /* RESOURCE */
-    struct token *token;
+    struct transport_timer *empty;   /* no objects: done in the next turn of the loop */
+    struct vault_tokens *tokens;     /* TOKENS */
+    bool has_tokens;                 /* as many as there will be */
     struct byte_reservation *bytes;  /* BYTES; borrowed, may be NULL */
     struct fetch *fetch;             /* FETCH */
     struct mount_response *response; /* CONVERT; borrows from the fetch */
@@ -42,12 +38,9 @@ static void mount_free(struct mount *mount)
     const struct transport *transport = mount->shared->network->transport;
     transport_stop(transport, &mount->guard);
     transport_stop(transport, &mount->empty);
-    token_waiter_cancel(&mount->token_waiter);
-    vault_resource_cancel(&mount->resource);
-    error_free(mount->resource_refusal);
     mount_response_destroy(mount->response);
     fetch_destroy(mount->fetch);
-    token_unref(mount->token);
+    vault_tokens_destroy(mount->tokens);
     mount_request_finish(&mount->request);
     free(mount);
 }
@@ -107,6 +100,13 @@ static void on_converted(void *arg)
     conclude(arg);
 }
 
+/* The class's vault; NULL: it names none. */
+static const struct vault *own_vault(const struct mount_request *request)
+{
+    const struct vault_order *order = &request->vaults.of_class;
+    return order->n > 0 ? &request->vaults.at[order->at[0]] : NULL;
+}
+
 /* With what was read. */
 static int create_response(struct mount *mount, struct error **err)
 {
@@ -115,7 +115,7 @@ static int create_response(struct mount *mount, struct error **err)
         .objects = &mount->request.objects,
         .options = mount->shared->content,
         .pems = mount->shared->pems,
-        .token = mount->token,
+        .own_vault = own_vault(&mount->request),
     };
     mount->response = mount_response_create(&input, err);
     return mount->response == NULL ? -1 : 0;
@@ -143,85 +143,52 @@ static void fail_all(struct mount *mount, const struct error *cause)
     finish(mount, aggregate_error_finish(&aggregate));
 }
 
+/* To the vault that the object belongs to. */
+static const struct vault_access *own_access(const struct mount *mount, size_t object)
+{
+    return vault_tokens_access(mount->tokens, mount->request.orders[object].at[0]);
+}
+
+/* The failures of tokens, for the objects that need them. */
+static void fail_tokens(struct mount *mount)
+{
+    struct aggregate_error aggregate;
+    aggregate_error_init(&aggregate);
+    for (size_t i = 0; i < mount->request.objects.n; i++) {
+        if (own_access(mount, i)->error != NULL)
+            aggregate_error_add(&aggregate, &mount->request.objects.items[i], own_access(mount, i)->error);
+    }
+    struct error *error = aggregate_error_finish(&aggregate);
+    if (error == NULL)
+        (void)error_no_memory(&error, NULL);
+    finish(mount, error);
+}
+
+static bool has_token(const struct mount *mount)
+{
+    for (size_t i = 0; i < mount->request.objects.n; i++) {
+        if (own_access(mount, i)->token != NULL)
+            return true;
+    }
+    return false;
+}
+
 static void on_bytes(void *arg)
 {
     start_fetch(arg);
 }
 
-static void on_token(struct token *token, const struct error *error, void *arg);
-
-/* --- the vault's own resource, once the cloud's is refused --- */
-
-static int get_token(struct mount *mount, struct error **err)
-{
-    mount->token_waiter = token_cache_get(mount->shared->tokens, mount->request.identity,
-                                          /* rejected= */ NULL, mount->deadline_ms, on_token, mount, err);
-    return mount->token_waiter == NULL ? -1 : 0;
-}
-
-/* The mount becomes one of an identity for `resource`. */
-static int take_resource(struct mount *mount, const char *resource, struct error **err)
-{
-    struct identity *former = mount->request.identity;
-    struct identity *identity = identity_for_resource(former, resource, err);
-    if (identity == NULL)
-        return -1;
-    log_warning(
-        mount->shared->network->log,
-        "the token service does not know the cloud's resource of Key Vault, using the one that the vault names",
-        LOG_STR("resource", former->resource), LOG_STR("vaultResource", resource),
-        LOG_STR("vault", mount->request.vault.host));
-    mount->request.identity = identity;
-    identity_unref(former);
-    return get_token(mount, err);
-}
-
-static void on_resource(const char *resource, const struct error *error, void *arg)
-{
-    struct mount *mount = arg;
-    struct error *failure = NULL;
-
-    mount->resource = NULL;
-    if (resource != NULL && strcmp(resource, mount->request.identity->resource) != 0 &&
-        take_resource(mount, resource, &failure) == 0)
-        return;
-    if (error != NULL)
-        failure = error_copy(mount->resource_refusal);
-    if (error != NULL)
-        (void)error_wrap(&failure, "%s", error_message(error));
-    fail_all(mount, failure != NULL ? failure : mount->resource_refusal);
-    error_free(failure);
-}
-
-/* True when the vault is asked. */
-static bool ask_vault(struct mount *mount, const struct error *error)
-{
-    struct error *ignored = NULL; /* `error` is reported then */
-    if (mount->resource_refusal != NULL || !entra_refused_resource(error))
-        return false;
-    mount->resource_refusal = error_copy(error);
-    mount->resource =
-        vault_resource_start(mount->shared->network, &mount->request.vault, mount->request.identity->egress,
-                             mount->deadline_ms, on_resource, mount, &ignored);
-    error_free(ignored);
-    return mount->resource != NULL;
-}
-
-static void on_token(struct token *token, const struct error *error, void *arg)
+static void on_tokens(void *arg)
 {
     struct mount *mount = arg;
     const struct mount_shared *shared = mount->shared;
 
-    mount->token_waiter = NULL;
-    if (token == NULL) {
-        if (!ask_vault(mount, error))
-            fail_all(mount, error);
-        return;
-    }
-    mount->token = token;
-    if (shared->budget == NULL || mount->bytes == NULL ||
-        byte_reservation_request(mount->bytes, shared->budget, fetch_expected_bytes(&mount->request.objects),
-                                 on_bytes, mount))
+    mount->has_tokens = true;
+    if (!has_token(mount))
+        fail_tokens(mount);
+    else if (shared->budget == NULL || mount->bytes == NULL ||
+             byte_reservation_request(mount->bytes, shared->budget,
+                                      fetch_expected_bytes(&mount->request.objects), on_bytes, mount))
         start_fetch(mount);
 }
 
@@ -230,11 +197,12 @@ static void start_fetch(struct mount *mount)
     const struct mount_shared *shared = mount->shared;
     const struct fetch_input input = {
         .transport = shared->network->transport,
+        .metrics = shared->network->metrics,
         .cache = shared->cache,
-        .vault = &mount->request.vault,
+        .vaults = &mount->request.vaults,
+        .tokens = mount->tokens,
         .objects = &mount->request.objects,
-        .identity = mount->request.identity,
-        .token = mount->token,
+        .orders = mount->request.orders,
         .freshness = mount->freshness,
         .deadline_ms = mount->deadline_ms,
         .bytes = mount->bytes,
@@ -262,14 +230,13 @@ static void on_guard(void *arg)
         finish(mount, error);
         return;
     }
-    if (mount->token_waiter != NULL)
-        (void)token_waiter_pending_error(mount->token_waiter, &error);
-    else if (mount->token != NULL)
-        error_set(
-            &error, GRPC_STATUS_DEADLINE_EXCEEDED,
-            "waited for memory up to the caller's deadline: other mounts had all of --max-bytes-in-flight");
-    else
-        error_set(&error, GRPC_STATUS_DEADLINE_EXCEEDED, "no token before the caller's deadline");
+    if (!mount->has_tokens) {
+        vault_tokens_give_up(mount->tokens);
+        fail_tokens(mount);
+        return;
+    }
+    error_set(&error, GRPC_STATUS_DEADLINE_EXCEEDED,
+              "waited for memory up to the caller's deadline: other mounts had all of --max-bytes-in-flight");
     fail_all(mount, error);
     error_free(error);
 }
@@ -301,7 +268,15 @@ static int begin(struct mount *mount, uint64_t time_left_ms, struct error **err)
         transport_after(transport, work + (left - work) * GUARD_MS / MARGIN_MS, on_guard, mount, err);
     if (mount->guard == NULL)
         return -1;
-    return get_token(mount, err);
+    const struct vault_tokens_input tokens = {
+        .network = mount->shared->network,
+        .cache = mount->shared->tokens,
+        .vaults = &mount->request.vaults,
+        .identities = mount->request.identities,
+        .deadline_ms = mount->deadline_ms,
+    };
+    mount->tokens = vault_tokens_start(&tokens, on_tokens, mount, err);
+    return mount->tokens == NULL ? -1 : 0;
 }
 
 struct mount *mount_start(const struct mount_shared *shared, const struct mount_input *input,

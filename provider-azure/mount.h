@@ -1,8 +1,8 @@
 /*
  * mount.h - one mount, from its parameters to its files.
  *
- *     start (parameters checked) ─▶ TOKEN ─▶ BYTES ─▶ FETCH ─▶ CONVERT ─▶ emit all ─▶ done
- *                                     └────────┴────────┴────────┴──▶ guard: deadline near ─▶ done(error)
+ *     start (parameters checked) ─▶ TOKENS ─▶ BYTES ─▶ FETCH ─▶ CONVERT ─▶ emit all ─▶ done
+ *                                     └─────────┴────────┴────────┴──▶ guard: deadline near ─▶ done(error)
  *
  * BYTES waits until the budget has space for what the mount will read (common/process/byte_budget.h).
  *

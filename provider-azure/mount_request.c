@@ -24,6 +24,7 @@ struct parameters {
     char *class_name;
     char *vault_name;
     char *vault_url;
+    char *fallback_vaults;
     char *tenant;
     char *tenant_old_spelling;
     char *cloud_name;
@@ -51,6 +52,7 @@ static const struct {
     {"secretProviderClass", offsetof(struct parameters, class_name)},
     {"keyvaultName", offsetof(struct parameters, vault_name)},
     {"keyvaultURL", offsetof(struct parameters, vault_url)},
+    {"fallbackKeyvaults", offsetof(struct parameters, fallback_vaults)},
     {"tenantID", offsetof(struct parameters, tenant)},
     {"tenantId", offsetof(struct parameters, tenant_old_spelling)},
     {"cloudName", offsetof(struct parameters, cloud_name)},
@@ -165,9 +167,12 @@ static int check_pod(const struct parameters *p, struct error **err)
     return *p->pod_namespace == '\0' ? invalid(err, "pod namespace is not provided") : 0;
 }
 
+/* A class may leave its vault out when all objects name theirs, which is checked when they are known. */
 static int check_vault(const struct parameters *p, struct error **err)
 {
-    return *p->vault_name == '\0' && *p->vault_url == '\0' ? invalid(err, "keyvaultName is not provided") : 0;
+    bool named = *p->vault_name != '\0' || *p->vault_url != '\0' ||
+                 strstr(p->objects, "keyvaultName") != NULL || strstr(p->objects, "keyvaultURL") != NULL;
+    return named ? 0 : invalid(err, "keyvaultName is not provided");
 }
 
 static int check_one_vault(const struct parameters *p, struct error **err)
@@ -219,31 +224,48 @@ static int find_cloud(const struct mount_input *input, const struct parameters *
     return 0;
 }
 
-static int find_vault(const struct parameters *p, const struct cloud *cloud, struct mount_request *request,
-                      struct error **err)
+static int find_class_vault(const struct parameters *p, const char *fallbacks, const struct cloud *cloud,
+                            struct vault_set *vaults, struct error **err)
 {
-    int result = *p->vault_url != '\0' ? vault_init_url(&request->vault, p->vault_url, cloud, err)
-                                       : vault_init(&request->vault, p->vault_name, cloud, err);
-    if (result < 0)
-        return error_wrap(err, "failed to get vault");
-    for (size_t i = 0; i < request->objects.n && request->vault.hsm; i++) {
-        const struct object_item *item = &request->objects.items[i];
-        if (item->type == OBJECT_KEY)
-            continue;
-        (void)invalid(err, "a Managed HSM has objects of type key only");
+    const struct vault_texts texts = {.name = p->vault_name, .url = p->vault_url, .fallbacks = fallbacks};
+    return vault_set_add_class(vaults, &texts, cloud, err) < 0 ? error_wrap(err, "failed to get vault") : 0;
+}
+
+static int find_order(const struct object_item *item, const struct cloud *cloud, struct vault_set *vaults,
+                      struct vault_order *ret_order, struct error **err)
+{
+    const struct vault_texts texts = {
+        .name = item->vault_name, .url = item->vault_url, .fallbacks = item->fallback_vaults};
+    if (vault_set_add_item(vaults, &texts, cloud, ret_order, err) < 0)
         return object_item_wrap_error(item, err);
+    if (item->type == OBJECT_KEY || !vault_order_has_hsm(vaults, ret_order))
+        return 0;
+    (void)invalid(err, "a Managed HSM has objects of type key only");
+    return object_item_wrap_error(item, err);
+}
+
+static int find_orders(const struct cloud *cloud, struct mount_request *request, struct error **err)
+{
+    request->orders = calloc(request->objects.n, sizeof(*request->orders));
+    if (request->orders == NULL)
+        return error_no_memory(err, NULL);
+    for (size_t i = 0; i < request->objects.n; i++) {
+        if (refused(&request->findings, "objects",
+                    find_order(&request->objects.items[i], cloud, &request->vaults, &request->orders[i], err),
+                    err))
+            return -1;
     }
     return 0;
 }
 
-static int make_identity(const struct parameters *p, const struct request_defaults *defaults,
-                         const struct cloud *cloud, const struct credentials *credentials,
-                         struct egress *egress, struct mount_request *request, struct error **err)
+static int make_identities(const struct parameters *p, const struct request_defaults *defaults,
+                           const struct cloud *cloud, const struct credentials *credentials,
+                           struct egress *egress, struct mount_request *request, struct error **err)
 {
     const struct identity_input input = {
         .credentials = credentials,
         .cloud = cloud,
-        .audience = request->vault.audience,
+        .audience = request->vaults.audiences[0],
         .tenant = *p->tenant != '\0' ? p->tenant : p->tenant_old_spelling,
         .pod_name = p->pod_name,
         .pod_namespace = p->pod_namespace,
@@ -251,8 +273,16 @@ static int make_identity(const struct parameters *p, const struct request_defaul
         .endpoints = defaults->endpoints,
         .egress = egress,
     };
-    request->identity = identity_create(&input, err);
-    return request->identity == NULL ? error_wrap(err, "failed to get keyvault client") : 0;
+    request->identities[0] = identity_create(&input, err);
+    if (request->identities[0] == NULL)
+        return error_wrap(err, "failed to get keyvault client");
+    for (size_t i = 1; i < request->vaults.n_audiences; i++) {
+        request->identities[i] =
+            identity_for_resource(request->identities[0], request->vaults.audiences[i], err);
+        if (request->identities[i] == NULL)
+            return -1;
+    }
+    return 0;
 }
 
 /* A volume is one volume of one pod; a caller without target paths has one per pod and class. */
@@ -356,24 +386,31 @@ static int read_objects(const struct mount_input *input, const struct parameters
     return 0;
 }
 
-/* The vault, and the identity for it. */
+/* The vaults, and the identities for them. */
 static int build_target(const struct mount_input *input, const struct parameters *p,
                         const struct request_defaults *defaults, const struct cloud *cloud,
                         const struct credentials *credentials, struct egress *egress,
                         struct mount_request *request, struct error **err)
 {
     struct findings *findings = &request->findings;
+    bool is_named = *p->vault_name != '\0' || *p->vault_url != '\0';
+    /* The file of a custom cloud is on the node. Of its vaults the class's alone is sure to fit. */
+    bool is_known = !input->lint || strcasecmp(p->cloud_name, CLOUD_CUSTOM_NAME) != 0;
 
     if (input->lint && check_vault(p, NULL) < 0) /* which is a finding already */
         return 0;
     if (refused(findings, *p->vault_url != '\0' ? "keyvaultURL" : "keyvaultName",
-                find_vault(p, cloud, request, err), err))
+                find_class_vault(p, is_known ? p->fallback_vaults : "", cloud, &request->vaults, err), err))
         return -1;
-    if (input->lint &&
-        (request->vault.url == NULL || credentials->client_id == NULL || check_tenant(p, NULL) < 0))
+    if (input->lint && is_named && request->vaults.of_class.n == 0)
+        return 0; /* it was refused */
+    if (is_known && find_orders(cloud, request, err) < 0)
+        return -1;
+    if (input->lint && ((is_known && request->vaults.n_audiences == 0) || credentials->client_id == NULL ||
+                        check_tenant(p, NULL) < 0))
         return 0; /* one of these was refused */
     return refused(findings, *p->tenant != '\0' ? "tenantID" : "tenantId",
-                   make_identity(p, defaults, cloud, credentials, egress, request, err), err)
+                   make_identities(p, defaults, cloud, credentials, egress, request, err), err)
                ? -1
                : 0;
 }
@@ -447,9 +484,11 @@ int mount_request_parse(const struct mount_input *input, const struct request_de
 
 void mount_request_finish(struct mount_request *request)
 {
-    vault_finish(&request->vault);
+    vault_set_finish(&request->vaults);
     object_list_finish(&request->objects);
-    identity_unref(request->identity);
+    free(request->orders);
+    for (size_t i = 0; i < ARRAY_SIZE(request->identities); i++)
+        identity_unref(request->identities[i]);
     free(request->hint);
     findings_finish(&request->findings);
     class_report_finish(&request->report);

@@ -17,7 +17,7 @@
 #include "provider-azure/cloud/cloud.h"
 #include "provider-azure/identity/identity.h"
 #include "provider-azure/objects/objects.h"
-#include "provider-azure/vault/vault.h"
+#include "provider-azure/vault/vault_set.h"
 
 /* Attributes that name the pod; the driver adds them to the parameters of the class. */
 #define ATTRIBUTE_POD_NAME      "csi.storage.k8s.io/pod.name"
@@ -50,10 +50,11 @@ struct request_defaults {
 
 struct mount_request {
     uint8_t volume[DIGEST_SHA256_LEN]; /* names the volume: served_volumes.h */
-    struct vault vault;                /* empty when there are no objects */
     struct object_list objects;
-    struct identity *identity;  /* NULL when there are no objects */
-    uint64_t stale_max_age_ms;  /* see struct vault_freshness; at most the default */
+    struct vault_set vaults;                          /* empty when there are no objects */
+    struct vault_order *orders;                       /* of each object */
+    struct identity *identities[VAULT_AUDIENCES_MAX]; /* one for each audience of the vaults */
+    uint64_t stale_max_age_ms;                        /* see struct vault_freshness; at most the default */
     char *hint;                 /* for errors: a parameter that is probably misspelled; may be NULL */
     struct findings findings;   /* what is probably not meant */
     struct class_report report; /* of these */
@@ -65,7 +66,7 @@ struct mount_request {
 int mount_request_parse(const struct mount_input *input, const struct request_defaults *defaults,
                         struct mount_request *ret_request, struct error **err);
 
-/* Frees the values and drops the reference to the identity. */
+/* Frees the values and drops the references to the identities. */
 void mount_request_finish(struct mount_request *request);
 
 #endif

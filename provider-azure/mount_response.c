@@ -9,6 +9,7 @@
 #include <time.h>
 
 #include "provider-azure/content/compose.h"
+#include "provider-azure/fallback_warning.h"
 #include "provider-azure/objects/aggregate_error.h"
 #include "provider-azure/objects/object_path.h"
 
@@ -17,7 +18,7 @@ struct mount_response {
     const struct object_list *objects;
     struct buffer *composed; /* of each composed file */
     struct pem_cache *pems;
-    const struct token *token;
+    const struct vault *own_vault; /* NULL: the class names none */
     struct fetch_output *outputs;
     struct content *contents; /* of each output; without files for an optional object that is not there */
     size_t n;
@@ -90,9 +91,9 @@ static void on_pem(struct pem_conversion *pem, const struct error *error, void *
 static void start_pem(struct mount_response *response)
 {
     struct error *failure = NULL;
-    response->waiter = pem_cache_get(response->pems, response->token->principal,
-                                     response->outputs[response->next].object->value, &response->budget,
-                                     on_pem, response, &failure);
+    const struct fetch_output *output = &response->outputs[response->next];
+    response->waiter = pem_cache_get(response->pems, output->principal, output->object->value,
+                                     &response->budget, on_pem, response, &failure);
     if (response->waiter == NULL)
         advance(response, failure);
 }
@@ -149,22 +150,26 @@ static int check_paths(const struct mount_response *response, struct error **err
     return object_paths_check(paths, n_paths, err);
 }
 
-/* "secret/name", "secret/name/1". The caller frees. NULL with err set on lack of memory. */
-static char *make_id(const struct fetch_output *output, const char *prefix, struct error **err)
+/* "secret/name", "secret/name/1"; of a vault that is not the class's "secret/name@host". The caller frees. NULL
+ * with err set on lack of memory. */
+static char *make_id(const struct mount_response *response, const struct fetch_output *output,
+                     const char *prefix, struct error **err)
 {
     cleanup_free char *name = join_index(output->item->name, output->index);
+    bool is_own = output->vault == response->own_vault;
     char *id = NULL;
-    if (name != NULL && asprintf(&id, "%s%s/%s", prefix, object_type_name(output->item->type), name) >= 0)
+    if (name != NULL && asprintf(&id, "%s%s/%s%s%s", prefix, object_type_name(output->item->type), name,
+                                 is_own ? "" : "@", is_own ? "" : output->vault->host) >= 0)
         return id;
     (void)error_no_memory(err, NULL);
     return NULL;
 }
 
 /* An object that was kept has a second version: when it was read. */
-static int emit_read_time(const struct fetch_output *output, const struct response_writer *writer, void *arg,
-                          struct error **err)
+static int emit_read_time(const struct mount_response *response, const struct fetch_output *output,
+                          const struct response_writer *writer, void *arg, struct error **err)
 {
-    cleanup_free char *id = make_id(output, "kept/", err);
+    cleanup_free char *id = make_id(response, output, "kept/", err);
     time_t seconds = (time_t)output->stale_read_unix_s;
     struct tm utc = {0};
     char text[32] = "";
@@ -176,15 +181,29 @@ static int emit_read_time(const struct fetch_output *output, const struct respon
     return writer->add_version(arg, id, text, err);
 }
 
-static int emit_version(const struct fetch_output *output, const struct response_writer *writer, void *arg,
-                        struct error **err)
+/* The object's version; from another vault "version@host". NULL on lack of memory. */
+static char *make_version(const struct fetch_output *output)
 {
-    cleanup_free char *id = make_id(output, "", err);
     /* An object that is not there has the empty version: drivers refuse a response without versions. */
-    if (id == NULL ||
-        writer->add_version(arg, id, output->object != NULL ? output->object->version : "", err) < 0)
+    const char *version = output->object != NULL ? output->object->version : "";
+    char *made = NULL;
+    if (output->served == output->vault)
+        return strdup(version);
+    return asprintf(&made, "%s@%s", version, output->served->host) < 0 ? NULL : made;
+}
+
+static int emit_version(const struct mount_response *response, const struct fetch_output *output,
+                        const struct response_writer *writer, void *arg, struct error **err)
+{
+    cleanup_free char *id = make_id(response, output, "", err);
+    cleanup_free char *version = make_version(output);
+    if (id == NULL)
         return -1;
-    return output->stale ? emit_read_time(output, writer, arg, err) : 0;
+    if (version == NULL)
+        return error_no_memory(err, NULL);
+    if (writer->add_version(arg, id, version, err) < 0)
+        return -1;
+    return output->stale ? emit_read_time(response, output, writer, arg, err) : 0;
 }
 
 /* One warning about all objects that had been kept. */
@@ -203,7 +222,7 @@ static int warn_of_stale(const struct mount_response *response, const struct res
         const struct fetch_output *output = &response->outputs[i];
         if (!output->stale)
             continue;
-        cleanup_free char *id = make_id(output, "", err);
+        cleanup_free char *id = make_id(response, output, "", err);
         if (id == NULL)
             return -1;
         if (n++ < NAMED_MAX && buffer_printf(&names, err, "%s%s", n > 1 ? ", " : "", id) < 0)
@@ -246,10 +265,13 @@ static int emit(struct mount_response *response, const struct response_writer *w
                 return -1;
         }
         content_finish(content);
-        if (emit_version(output, writer, arg, err) < 0)
+        if (emit_version(response, output, writer, arg, err) < 0)
             return -1;
     }
-    return emit_composed(response, writer, arg, err) < 0 ? -1 : warn_of_stale(response, writer, arg, err);
+    if (emit_composed(response, writer, arg, err) < 0 ||
+        fallback_warnings_emit(response->outputs, response->n, response->options->log, writer, arg, err) < 0)
+        return -1;
+    return warn_of_stale(response, writer, arg, err);
 }
 
 /* --- composed files --- */
@@ -335,7 +357,7 @@ struct mount_response *mount_response_create(const struct response_input *input,
         response->options = input->options;
         response->objects = input->objects;
         response->pems = input->pems;
-        response->token = input->token;
+        response->own_vault = input->own_vault;
         aggregate_error_init(&response->failures);
         response->outputs = fetch_outputs(input->fetch, &response->n);
         response->contents = calloc(response->n + 1, sizeof(*response->contents));

@@ -29,7 +29,7 @@ struct response_input {
     const struct object_list *objects; /* of the mount; its composed files are made last */
     const struct content_options *options;
     struct pem_cache *pems;
-    const struct token *token; /* that the fetch used */
+    const struct vault *own_vault; /* the class's; NULL: it names none */
 };
 
 /* Takes the fetch's outputs as they are now: what has not been read yet counts as failed. All of `input` is

@@ -72,6 +72,13 @@ static const struct metric_desc stale_oldest = {
     .help = "When the value that was kept first was read (0: none is kept)",
     .type = METRIC_GAUGE,
 };
+static const struct metric_desc fallback_reads = {
+    .name = "azure_fallback_reads_total",
+    .help =
+        "Reads that a fallback vault was asked for, by outcome: served (by a fallback vault), unused (the object's own vault answered after all), failed",
+    .type = METRIC_COUNTER,
+    .labels = {"outcome"},
+};
 static const struct metric_desc http_requests = {
     .name = "azure_http_requests_total",
     .help = "HTTP requests sent, retries included, by service and status (0: no response)",
@@ -111,6 +118,7 @@ struct azure_metrics {
     struct metric_family *stale_values;
     struct metric_family *stale_bytes;
     struct metric_family *stale_oldest;
+    struct metric_family *fallback_reads;
     struct metric_family *http_requests;
     struct metric_family *http_retries;
     struct metric_family *throttled_seconds;
@@ -125,12 +133,15 @@ static void add_zeros(struct azure_metrics *metrics)
 {
     static const char *const token_outcomes[] = {"hit", "joined", "miss"};
     static const char *const object_outcomes[] = {"fetched", "joined", "republished"};
+    static const char *const fallback_outcomes[] = {"served", "unused", "failed"};
     static const char *const services[] = {"vault", "entra"};
 
     for (size_t i = 0; i < ARRAY_SIZE(token_outcomes); i++)
         metric_add(metrics->token_lookups, &token_outcomes[i], 0);
     for (size_t i = 0; i < ARRAY_SIZE(object_outcomes); i++)
         metric_add(metrics->object_lookups, &object_outcomes[i], 0);
+    for (size_t i = 0; i < ARRAY_SIZE(fallback_outcomes); i++)
+        metric_add(metrics->fallback_reads, &fallback_outcomes[i], 0);
     for (size_t i = 0; i < ARRAY_SIZE(services); i++) {
         metric_add(metrics->http_retries, &services[i], 0);
         metric_add(metrics->throttled_seconds, &services[i], 0);
@@ -156,6 +167,7 @@ struct azure_metrics *azure_metrics_create(struct metrics *registry)
         .stale_values = metrics_register(registry, &stale_values),
         .stale_bytes = metrics_register(registry, &stale_bytes),
         .stale_oldest = metrics_register(registry, &stale_oldest),
+        .fallback_reads = metrics_register(registry, &fallback_reads),
         .http_requests = metrics_register(registry, &http_requests),
         .http_retries = metrics_register(registry, &http_retries),
         .throttled_seconds = metrics_register(registry, &throttled_seconds),
@@ -250,6 +262,12 @@ void azure_metrics_stale_kept(struct azure_metrics *metrics, size_t values, size
     metric_set(metrics->stale_values, no_labels, (double)values);
     metric_set(metrics->stale_bytes, no_labels, (double)bytes);
     metric_set(metrics->stale_oldest, no_labels, (double)oldest_unix_s);
+}
+
+void azure_metrics_fallback_read(struct azure_metrics *metrics, const char *outcome)
+{
+    if (metrics != NULL)
+        metric_add(metrics->fallback_reads, (const char *[]){outcome}, 1);
 }
 
 void azure_metrics_http(struct azure_metrics *metrics, const char *service, int status)

@@ -377,10 +377,15 @@ uint64_t http_retry_sent_ms(const struct http_retry *retry)
     return retry->call != NULL ? retry->sent_ms : UINT64_MAX;
 }
 
+bool http_retry_is_throttled(const struct http_retry *retry)
+{
+    return retry->permit.state == PERMIT_QUEUED || (retry->call == NULL && retry->throttled_pause);
+}
+
 int http_retry_pending_error(const struct http_retry *retry, struct error **err)
 {
     const char *host = retry->host;
-    if (retry->permit.state == PERMIT_QUEUED || (retry->call == NULL && retry->throttled_pause)) {
+    if (http_retry_is_throttled(retry)) {
         (void)error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED,
                         "%s throttles requests (HTTP 429) beyond the caller's deadline", host);
         return error_set_type(err, HTTP_RETRY_THROTTLED);

@@ -73,6 +73,9 @@ void http_retry_extend(struct http_retry *retry, uint64_t deadline_ms);
 /* The time at which the request in flight was sent; UINT64_MAX while none is in flight. */
 uint64_t http_retry_sent_ms(const struct http_retry *retry);
 
+/* Whether it waits because of a 429, to itself or to another request. */
+bool http_retry_is_throttled(const struct http_retry *retry);
+
 /* The reason why there is no response yet, for a caller whose time is over: sets *err (RESOURCE_EXHAUSTED,
  * HTTP_RETRY_THROTTLED, during a pause after 429, else DEADLINE_EXCEEDED). Returns -1. */
 int http_retry_pending_error(const struct http_retry *retry, struct error **err);

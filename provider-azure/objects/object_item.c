@@ -220,6 +220,9 @@ static int read_fields(const struct yaml_node *root, struct object_item *item, s
         {"objectCertificate", &fields->certificate},
         {"objectKey", &item->key},
         {"objectHidden", &fields->hidden},
+        {"keyvaultName", &item->vault_name},
+        {"keyvaultURL", &item->vault_url},
+        {"fallbackKeyvaults", &item->fallback_vaults},
     };
     for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
         if (yaml_field_text(root, texts[i].name, texts[i].into, err) < 0)
@@ -231,7 +234,8 @@ static int read_fields(const struct yaml_node *root, struct object_item *item, s
 static const char *const field_names[] = {
     "objectName",     "objectType",     "objectAlias",          "objectVersion",     "objectFormat",
     "objectEncoding", "filePermission", "objectVersionHistory", "objectNamePattern", "objectTags",
-    "objectOptional", "objectSplit",    "objectCertificate",    "objectKey",         "objectHidden"};
+    "objectOptional", "objectSplit",    "objectCertificate",    "objectKey",         "objectHidden",
+    "keyvaultName",   "keyvaultURL",    "fallbackKeyvaults"};
 const struct field_names object_item_fields = {field_names, ARRAY_SIZE(field_names)};
 
 /* NULL and no error: an empty item. */
@@ -295,6 +299,8 @@ static int check_item(const struct fields *fields, const struct object_defaults 
         object_permission_parse(fields->permission, defaults->mode, &item->mode, err) < 0 ||
         check_optional(fields->optional, &item->optional, err) < 0)
         return -1;
+    if (*item->vault_name != '\0' && *item->vault_url != '\0')
+        return invalid(err, "only one of keyvaultName and keyvaultURL can be given");
     if (check_split(fields->split, item, &item->split, err) < 0 || check_key(item, err) < 0 ||
         check_hidden(fields->hidden, &item->hidden, err) < 0)
         return -1;
@@ -339,6 +345,7 @@ int object_item_select(const struct object_item *item, const char *name, struct 
     made.key = strdup(item->key != NULL ? item->key : "");
     made.path = object_select_path(item->path, name);
     made.select = NULL;
+    made.vault_name = made.vault_url = made.fallback_vaults = NULL;
     int result = made.name == NULL || made.type_text == NULL || made.version_text == NULL ||
                          made.key == NULL || made.path == NULL
                      ? error_no_memory(err, NULL)
@@ -357,5 +364,8 @@ void object_item_finish(struct object_item *item)
     free(item->version_text);
     free(item->path);
     free(item->key);
+    free(item->vault_name);
+    free(item->vault_url);
+    free(item->fallback_vaults);
     object_select_unref(item->select);
 }

@@ -38,6 +38,10 @@ struct object_item {
     char *key;        /* path of one value in the secret's JSON or YAML; "" or NULL = all of it */
     bool hidden;      /* only for composed files: makes no file itself */
     bool optional;    /* that it is not there, or disabled, is no error */
+    /* Its vault, where it names one, and its fallback vaults: vault_set.h checks them. "" or NULL: none */
+    char *vault_name;
+    char *vault_url;
+    char *fallback_vaults;
     mode_t mode;
     struct object_select *select; /* stands for all objects this chooses; NULL: for the one called `name` */
 };

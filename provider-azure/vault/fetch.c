@@ -6,22 +6,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "provider-azure/vault/vault_failure.h"
-
-/* One read: an object or a list. */
+/* One read, shared by the items that need it. Its texts are those of an item, or of a version in a list:
+ * they live as long as the fetch. */
 struct read {
     struct fetch *fetch;
-    enum object_type type;
-    enum vault_operation operation;
-    const char *name;    /* of an item that lives as long as the fetch */
-    const char *version; /* the item's, or of a version in a list that lives as long as the fetch */
-    struct vault_list_filter *filter; /* of a list: what the items need of it */
-    struct vault_waiter *waiter;
-    struct transport_timer *patience; /* of a read that could be served from what is kept */
-    struct vault_response *response;
-    struct error *error;
-    bool stale; /* the response had been kept */
-    uint64_t stale_age_ms;
+    struct object_read base;
 };
 
 /* One object that a list led to. */
@@ -33,6 +22,7 @@ struct target {
 /* The reads for one item of the parameters. */
 struct plan {
     const struct object_item *item;
+    const struct vault_order *order;
     struct read *first;     /* the object, or a list */
     struct target *targets; /* chosen from the list: versions, newest first, or objects by name */
     size_t n_targets;
@@ -53,19 +43,21 @@ struct fetch {
     struct transport_timer *lapse; /* nothing more is expected then */
     uint64_t expected;             /* bytes, before they arrive */
     uint64_t arrived;
+    struct object_read_context context;
     fetch_callback *callback;
     void *arg;
 };
 
 /* The read that does this, shared with equal ones. */
-static struct read *need(struct fetch *fetch, enum object_type type, enum vault_operation operation,
-                         const char *name, const char *version, struct error **err)
+static struct read *need(struct fetch *fetch, const struct vault_order *order, enum object_type type,
+                         enum vault_operation operation, const char *name, const char *version,
+                         struct error **err)
 {
     for (size_t i = 0; i < fetch->n_reads; i++) {
-        struct read *read = fetch->reads[i];
+        const struct object_read *read = &fetch->reads[i]->base;
         if (read->type == type && read->operation == operation && strcmp(read->name, name) == 0 &&
-            strcmp(read->version, version) == 0)
-            return read;
+            strcmp(read->version, version) == 0 && memcmp(&read->order, order, sizeof(*order)) == 0)
+            return fetch->reads[i];
     }
     struct read **grown = reallocarray(fetch->reads, fetch->n_reads + 1, sizeof(struct read *));
     if (grown == NULL) {
@@ -78,41 +70,69 @@ static struct read *need(struct fetch *fetch, enum object_type type, enum vault_
         (void)error_no_memory(err, NULL);
         return NULL;
     }
-    *read =
-        (struct read){.fetch = fetch, .type = type, .operation = operation, .name = name, .version = version};
+    *read = (struct read){
+        .fetch = fetch,
+        .base = {.type = type, .operation = operation, .name = name, .version = version, .order = *order}};
     fetch->reads[fetch->n_reads++] = read;
     return read;
 }
 
 /* A list, shared by the items that need entries of it. */
-static struct read *need_list(struct fetch *fetch, const struct object_item *item, struct error **err)
+static struct read *need_list(struct fetch *fetch, const struct plan *plan, struct error **err)
 {
-    struct read *read = item->select != NULL
-                            ? need(fetch, item->type, VAULT_LIST_OBJECTS, "", "", err)
-                            : need(fetch, item->type, VAULT_LIST_VERSIONS, item->name, item->version, err);
+    const struct object_item *item = plan->item;
+    struct read *read =
+        item->select != NULL
+            ? need(fetch, plan->order, item->type, VAULT_LIST_OBJECTS, "", "", err)
+            : need(fetch, plan->order, item->type, VAULT_LIST_VERSIONS, item->name, item->version, err);
     if (read == NULL)
         return NULL;
-    if (read->filter == NULL)
-        read->filter = vault_list_filter_create(read->version, err);
-    if (read->filter == NULL ||
-        (item->select != NULL && vault_list_filter_add_select(read->filter, item->select, err) < 0))
+    if (read->base.filter == NULL)
+        read->base.filter = vault_list_filter_create(read->base.version, err);
+    if (read->base.filter == NULL ||
+        (item->select != NULL && vault_list_filter_add_select(read->base.filter, item->select, err) < 0))
         return NULL;
     if (item->select == NULL) /* one more than may be, so that the limit is reported */
-        vault_list_filter_add_count(read->filter,
+        vault_list_filter_add_count(read->base.filter,
                                     item->versions < FETCH_MAX_FILES ? item->versions : FETCH_MAX_FILES + 1);
     return read;
 }
 
 /* The first read of an item. */
-static struct read *need_first(struct fetch *fetch, const struct object_item *item, struct error **err)
+static struct read *need_first(struct fetch *fetch, const struct plan *plan, struct error **err)
 {
+    const struct object_item *item = plan->item;
     if (item->select != NULL || item->history > 1)
-        return need_list(fetch, item, err);
+        return need_list(fetch, plan, err);
     fetch->files++;
-    return need(fetch, item->type, VAULT_GET_OBJECT, item->name, item->version, err);
+    return need(fetch, plan->order, item->type, VAULT_GET_OBJECT, item->name, item->version, err);
 }
 
 /* --- reads that a list leads to --- */
+
+/* The vault that has served the list: other vaults may have other versions. */
+static struct vault_order order_of_versions(const struct read *list)
+{
+    return (struct vault_order){.at = {(uint8_t)list->base.served}, .n = 1};
+}
+
+/* The vault that has served the list, and the fallback vaults behind it. */
+static struct vault_order order_of_objects(const struct read *list)
+{
+    struct vault_order order = {.n = 0};
+    size_t i = 0;
+    while (list->base.order.at[i] != list->base.served)
+        i++;
+    for (; i < list->base.order.n; i++)
+        order.at[order.n++] = list->base.order.at[i];
+    return order;
+}
+
+/* That nothing is there is only taken from the object's own vault. */
+static bool is_own(const struct plan *plan)
+{
+    return plan->first->base.served == plan->order->at[0];
+}
 
 static int make_targets(struct fetch *fetch, struct plan *plan, size_t n, struct error **err)
 {
@@ -128,7 +148,7 @@ static int make_targets(struct fetch *fetch, struct plan *plan, size_t n, struct
 static int plan_versions(struct fetch *fetch, struct plan *plan, struct error **err)
 {
     const struct object_item *item = plan->item;
-    const struct vault_list *list = &plan->first->response->list;
+    const struct vault_list *list = &plan->first->base.response->list;
     size_t count = item->versions;
     if (count > list->n)
         count = list->n;
@@ -137,11 +157,13 @@ static int plan_versions(struct fetch *fetch, struct plan *plan, struct error **
     if (chosen == NULL)
         return error_no_memory(err, NULL);
     int n = vault_list_select(list, item->version, count, chosen, err);
-    plan->not_found = n < 0 && error_code(*err) == GRPC_STATUS_NOT_FOUND;
+    plan->not_found = n < 0 && error_code(*err) == GRPC_STATUS_NOT_FOUND && is_own(plan);
     if (n < 0 || make_targets(fetch, plan, (size_t)n, err) < 0)
         return -1;
+    const struct vault_order order = order_of_versions(plan->first);
     for (int i = 0; i < n; i++) {
-        struct read *read = need(fetch, item->type, VAULT_GET_OBJECT, item->name, chosen[i]->version, err);
+        struct read *read =
+            need(fetch, &order, item->type, VAULT_GET_OBJECT, item->name, chosen[i]->version, err);
         if (read == NULL)
             return -1;
         plan->targets[plan->n_targets++].read = read;
@@ -178,13 +200,13 @@ static size_t choose_objects(const struct vault_list *list, const struct object_
 static int plan_objects(struct fetch *fetch, struct plan *plan, struct error **err)
 {
     const struct object_item *item = plan->item;
-    const struct vault_list *list = &plan->first->response->list;
+    const struct vault_list *list = &plan->first->base.response->list;
     cleanup_free const struct vault_entry **chosen = calloc(list->n + 1, sizeof(*chosen));
     if (chosen == NULL)
         return error_no_memory(err, NULL);
     size_t n = choose_objects(list, item, chosen);
     if (n == 0) {
-        plan->not_found = true;
+        plan->not_found = is_own(plan);
         return error_set(
             err, GRPC_STATUS_NOT_FOUND,
             "none of the %zu objects of the vault has this name pattern and these tags and is enabled",
@@ -195,12 +217,13 @@ static int plan_objects(struct fetch *fetch, struct plan *plan, struct error **e
                          "%zu objects are selected, at most %d are allowed", n, OBJECT_SELECT_MAX);
     if (make_targets(fetch, plan, n, err) < 0)
         return -1;
+    const struct vault_order order = order_of_objects(plan->first);
     for (size_t i = 0; i < n; i++) {
         struct target *target = &plan->targets[plan->n_targets];
         if (object_item_select(item, chosen[i]->name, &target->item, err) < 0)
             return -1;
         plan->n_targets++;
-        target->read = need(fetch, item->type, VAULT_GET_OBJECT, target->item.name, "", err);
+        target->read = need(fetch, &order, item->type, VAULT_GET_OBJECT, target->item.name, "", err);
         if (target->read == NULL)
             return -1;
     }
@@ -255,31 +278,15 @@ static void pump(struct fetch *fetch);
 
 static bool is_list(const struct read *read)
 {
-    return read->operation != VAULT_GET_OBJECT;
+    return read->base.operation != VAULT_GET_OBJECT;
 }
 
-static struct vault_query query_of(const struct read *read)
+static void on_read(void *arg)
 {
-    const struct fetch *fetch = read->fetch;
-    return (struct vault_query){
-        .vault_url = fetch->input.vault->url,
-        .vault_host = fetch->input.vault->host,
-        .type = read->type,
-        .operation = read->operation,
-        .name = read->name,
-        .version = read->version,
-        .filter = read->filter,
-        .flow = (uint64_t)(uintptr_t)fetch,
-    };
-}
-
-/* The read has a response or an error. */
-static void conclude(struct read *read)
-{
+    struct read *read = arg;
     struct fetch *fetch = read->fetch;
-    const struct vault_response *response = read->response;
+    const struct vault_response *response = read->base.response;
 
-    transport_stop(fetch->input.transport, &read->patience);
     fetch->running--;
     fetch->running_lists -= is_list(read);
     fetch->arrived += response != NULL ? vault_response_size(response) : 0;
@@ -287,67 +294,6 @@ static void conclude(struct read *read)
     if (is_list(read) && response != NULL && response->not_found == NULL)
         plan_list(fetch, read);
     pump(fetch);
-}
-
-/* --- what is kept for outages --- */
-
-static bool may_be_stale(const struct read *read)
-{
-    const struct vault_freshness *freshness = &read->fetch->input.freshness;
-    return freshness->stale_max_age_ms > 0 && !freshness->republish;
-}
-
-/* Takes what is kept in the place of the error `cause`, if all vaults of the object cannot answer. */
-static bool take_stale(struct read *read, const struct error *cause)
-{
-    const struct fetch_input *input = &read->fetch->input;
-    if (!may_be_stale(read) || vault_failure_of(cause) != VAULT_FAILURE_UNAVAILABLE)
-        return false;
-    const struct vault_query query = query_of(read);
-    read->response = vault_cache_serve_stale(input->cache, &query, input->token,
-                                             input->freshness.stale_max_age_ms, cause, &read->stale_age_ms);
-    read->stale = read->response != NULL;
-    return read->stale;
-}
-
-static void on_patience(void *arg)
-{
-    struct read *read = arg;
-    cleanup_error struct error *error = NULL;
-
-    read->patience = NULL;
-    (void)vault_waiter_pending_error(read->waiter, &error);
-    if (!take_stale(read, error))
-        return; /* the vault has answered, or nothing is kept any more: the wait goes on */
-    vault_waiter_cancel(&read->waiter);
-    conclude(read);
-}
-
-/* Without memory for the timer the read waits as long as without outage mode. */
-static void limit_wait(struct read *read, const struct vault_query *query)
-{
-    const struct fetch_input *input = &read->fetch->input;
-    uint64_t now = transport_now_ms(input->transport);
-    uint64_t half = input->deadline_ms > now ? (input->deadline_ms - now) / 2 : 0;
-
-    if (may_be_stale(read) &&
-        vault_cache_has_stale(input->cache, query, input->token, input->freshness.stale_max_age_ms))
-        read->patience =
-            transport_after(input->transport, half < FETCH_STALE_WAIT_MS ? half : FETCH_STALE_WAIT_MS,
-                            on_patience, read, /* err= */ NULL);
-}
-
-/* --- reads --- */
-
-static void on_response(struct vault_response *response, const struct error *error, void *arg)
-{
-    struct read *read = arg;
-
-    read->waiter = NULL;
-    read->response = response;
-    if (response == NULL && !take_stale(read, error))
-        read->error = error_copy(error);
-    conclude(read);
 }
 
 static bool may_start(const struct fetch *fetch, const struct read *read)
@@ -362,14 +308,10 @@ static void pump(struct fetch *fetch)
 
     while (fetch->started < fetch->n_reads && may_start(fetch, fetch->reads[fetch->started])) {
         struct read *read = fetch->reads[fetch->started++];
-        const struct vault_query query = query_of(read);
-        read->waiter = vault_cache_get(input->cache, &query, input->identity, input->token, &input->freshness,
-                                       input->deadline_ms, on_response, read, &read->error);
-        if (read->waiter == NULL)
+        if (object_read_start(&read->base, &fetch->context, on_read, read) < 0)
             continue;
         fetch->running++;
         fetch->running_lists += is_list(read);
-        limit_wait(read, &query);
     }
     if (fetch->running > 0 || fetch->started < fetch->n_reads)
         return;
@@ -394,6 +336,16 @@ struct fetch *fetch_start(const struct fetch_input *input, fetch_callback *callb
         return NULL;
     }
     *fetch = (struct fetch){.input = *input, .callback = callback, .arg = arg};
+    fetch->context = (struct object_read_context){
+        .transport = input->transport,
+        .metrics = input->metrics,
+        .cache = input->cache,
+        .vaults = input->vaults,
+        .tokens = input->tokens,
+        .freshness = input->freshness,
+        .deadline_ms = input->deadline_ms,
+        .flow = (uint64_t)(uintptr_t)fetch,
+    };
     fetch->plans = calloc(input->objects->n + 1, sizeof(*fetch->plans));
     if (fetch->plans == NULL) {
         (void)error_no_memory(err, NULL);
@@ -402,7 +354,8 @@ struct fetch *fetch_start(const struct fetch_input *input, fetch_callback *callb
     }
     for (size_t i = 0; i < input->objects->n; i++) {
         fetch->plans[i].item = &input->objects->items[i];
-        fetch->plans[i].first = need_first(fetch, fetch->plans[i].item, err);
+        fetch->plans[i].order = &input->orders[i];
+        fetch->plans[i].first = need_first(fetch, &fetch->plans[i], err);
         if (fetch->plans[i].first == NULL) {
             fetch_destroy(fetch);
             return NULL;
@@ -422,26 +375,33 @@ struct fetch *fetch_start(const struct fetch_input *input, fetch_callback *callb
 
 static void add_stale(const struct read *read, struct fetch_output *output)
 {
-    if (!read->stale || output->stale)
+    if (!read->base.stale || output->stale)
         return;
     output->stale = true;
-    output->stale_age_ms = read->stale_age_ms;
+    output->stale_age_ms = read->base.stale_age_ms;
     output->stale_read_unix_s =
-        transport_unix_s(read->fetch->input.transport) - (int64_t)(read->stale_age_ms / 1000);
+        transport_unix_s(read->fetch->input.transport) - (int64_t)(read->base.stale_age_ms / 1000);
 }
 
 /* The outcome of a read, for an item. */
-static struct fetch_output output_of(const struct object_item *item, int index, const struct read *read)
+static struct fetch_output output_of(const struct plan *plan, const struct object_item *item, int index,
+                                     const struct object_read *read)
 {
+    const struct vault_set *vaults = plan->first->fetch->input.vaults;
     const struct vault_response *response = read->response;
-    struct fetch_output output = {.item = item, .index = index, .error = read->error};
+    const struct vault *own = &vaults->at[plan->order->at[0]];
+    struct fetch_output output = {
+        .item = item, .index = index, .error = read->error, .vault = own, .served = own};
 
     if (response != NULL && response->not_found != NULL) {
         output.error = response->not_found;
         output.not_found = true;
     } else if (response != NULL && read->operation == VAULT_GET_OBJECT) { /* a list is no content */
         output.object = &response->object;
-        add_stale(read, &output);
+        output.served = &vaults->at[read->served];
+        output.cause = read->cause != NULL ? read->cause : plan->first->base.cause;
+        output.principal =
+            vault_tokens_access(plan->first->fetch->input.tokens, read->served)->token->principal;
     }
     return output;
 }
@@ -461,15 +421,18 @@ struct fetch_output *fetch_outputs(const struct fetch *fetch, size_t *ret_n)
         const struct plan *plan = &fetch->plans[i];
         const struct object_item *item = plan->item;
         if (plan->error != NULL) {
-            outputs[n++] = (struct fetch_output){
-                .item = item, .index = -1, .error = plan->error, .not_found = plan->not_found};
+            outputs[n] = output_of(plan, item, -1, &plan->first->base);
+            outputs[n].error = plan->error;
+            outputs[n++].not_found = plan->not_found;
         } else if (plan->n_targets == 0) {
-            outputs[n++] = output_of(item, -1, plan->first);
+            outputs[n] = output_of(plan, item, -1, &plan->first->base);
+            add_stale(plan->first, &outputs[n++]);
         }
         for (size_t k = 0; k < plan->n_targets && plan->error == NULL; k++) {
             const struct target *target = &plan->targets[k];
-            outputs[n] = item->select != NULL ? output_of(&target->item, -1, target->read)
-                                              : output_of(item, (int)k, target->read);
+            outputs[n] = item->select != NULL ? output_of(plan, &target->item, -1, &target->read->base)
+                                              : output_of(plan, item, (int)k, &target->read->base);
+            add_stale(target->read, &outputs[n]);
             add_stale(plan->first, &outputs[n++]);
         }
     }
@@ -480,16 +443,8 @@ struct fetch_output *fetch_outputs(const struct fetch *fetch, size_t *ret_n)
 void fetch_give_up(struct fetch *fetch)
 {
     transport_stop(fetch->input.transport, &fetch->timer);
-    for (size_t i = 0; i < fetch->n_reads; i++) {
-        struct read *read = fetch->reads[i];
-        if (read->waiter == NULL)
-            continue;
-        transport_stop(fetch->input.transport, &read->patience);
-        (void)vault_waiter_pending_error(read->waiter, &read->error);
-        vault_waiter_cancel(&read->waiter);
-        if (read->operation == VAULT_GET_OBJECT && take_stale(read, read->error))
-            error_free(steal_ptr(&read->error));
-    }
+    for (size_t i = 0; i < fetch->n_reads; i++)
+        object_read_give_up(&fetch->reads[i]->base);
 }
 
 void fetch_destroy(struct fetch *fetch)
@@ -507,11 +462,7 @@ void fetch_destroy(struct fetch *fetch)
     }
     free(fetch->plans);
     for (size_t i = 0; i < fetch->n_reads; i++) {
-        transport_stop(fetch->input.transport, &fetch->reads[i]->patience);
-        vault_waiter_cancel(&fetch->reads[i]->waiter);
-        vault_response_unref(fetch->reads[i]->response);
-        error_free(fetch->reads[i]->error);
-        vault_list_filter_unref(fetch->reads[i]->filter);
+        object_read_finish(&fetch->reads[i]->base);
         free(fetch->reads[i]);
     }
     free(fetch->reads);

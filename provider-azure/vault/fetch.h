@@ -1,17 +1,17 @@
 /*
  * fetch.h - the fetch plan of one mount: every distinct object once, many at a time, all outcomes collected.
  *
- * Equal (type, name, version) of several items are read once. An object with a history is a version list
- * first, then one read per chosen version; a selection is a list of all objects of its type, then one read
- * per chosen object. One failing object does not stop the others: the user sees all that is wrong at once.
+ * Equal (vaults, type, name, version) of several items are read once. An object with a history is a version
+ * list first, then one read per chosen version; a selection is a list of all objects of its type, then one
+ * read per chosen object. Both come from the vault that served the list, or for a selection from the fallback
+ * vaults behind that. One failing object does not stop the others: the user sees all that is wrong at once.
  */
 #ifndef PROVIDER_AZURE_VAULT_FETCH_H
 #define PROVIDER_AZURE_VAULT_FETCH_H
 
 #include "common/process/byte_budget.h"
 #include "provider-azure/objects/objects.h"
-#include "provider-azure/vault/vault.h"
-#include "provider-azure/vault/vault_cache.h"
+#include "provider-azure/vault/object_read.h"
 
 /* Reads of one mount that are begun at once: as many as one HTTP/2 connection carries. What a host gets of
  * them, and in which order beside other mounts, is decided in common/http/host.h. */
@@ -27,19 +27,16 @@ enum { FETCH_READ_EXPECTED = 25 * 1024, FETCH_EXPECTED_MAX = 4 * 1024 * 1024 };
  * that others need not wait for it. */
 enum { FETCH_EXPECTED_MS = 2000 };
 
-/* A vault gets so long to answer for an object of which a value is kept (stale_store.h), retries included: as
- * long as for a connection. Half of what is left of the mount's time, if that is less. */
-enum { FETCH_STALE_WAIT_MS = 10 * 1000 };
-
 struct fetch;
 
 struct fetch_input {
     const struct transport *transport;
+    struct azure_metrics *metrics; /* may be NULL */
     struct vault_cache *cache;
-    const struct vault *vault; /* borrowed until the end, as the next two */
+    const struct vault_set *vaults; /* borrowed until the end, as the next three */
+    const struct vault_tokens *tokens;
     const struct object_list *objects;
-    struct identity *identity;
-    struct token *token;
+    const struct vault_order *orders; /* of each object */
     struct vault_freshness freshness;
     uint64_t deadline_ms;
     struct byte_reservation *bytes; /* holds fetch_expected_bytes(); NULL: nothing is reserved */
@@ -56,6 +53,10 @@ struct fetch_output {
     bool stale;     /* the vault could not answer: the object, or the list that led to it, had been kept */
     int64_t stale_read_unix_s; /* and was read at that time */
     uint64_t stale_age_ms;
+    const struct vault *vault;  /* that it belongs to */
+    const struct vault *served; /* that it was read from; with an error the same as `vault` */
+    const struct error *cause;  /* why it was read from another one; NULL: it was not */
+    const uint8_t *principal;   /* that has read it (struct token); NULL with an error */
 };
 
 /* All reads have ended. The callee destroys the fetch when it has used the outputs. */

@@ -480,6 +480,12 @@ int vault_waiter_pending_error(const struct vault_waiter *waiter, struct error *
     return error_set(err, GRPC_STATUS_DEADLINE_EXCEEDED, "the response was not there in time");
 }
 
+bool vault_waiter_is_throttled(const struct vault_waiter *waiter)
+{
+    return waiter->flight != NULL && waiter->flight->call != NULL &&
+           vault_call_is_throttled(waiter->flight->call);
+}
+
 void vault_waiter_cancel(struct vault_waiter **waiter)
 {
     struct vault_waiter *gone = *waiter;

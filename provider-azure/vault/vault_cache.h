@@ -58,6 +58,9 @@ struct vault_waiter *vault_cache_get(struct vault_cache *cache, const struct vau
 /* Why the response is not there yet: sets *err. Returns -1. */
 int vault_waiter_pending_error(const struct vault_waiter *waiter, struct error **err);
 
+/* Whether the read waits because of a 429 of the vault. */
+bool vault_waiter_is_throttled(const struct vault_waiter *waiter);
+
 /* Ends the wait without a callback; the read goes on while others wait for it. */
 void vault_waiter_cancel(struct vault_waiter **waiter);
 

@@ -372,6 +372,11 @@ int vault_call_pending_error(const struct vault_call *call, struct error **err)
     return error_set(err, GRPC_STATUS_DEADLINE_EXCEEDED, "no response from %s", call->host);
 }
 
+bool vault_call_is_throttled(const struct vault_call *call)
+{
+    return call->http != NULL && http_retry_is_throttled(call->http);
+}
+
 uint64_t vault_call_sent_ms(const struct vault_call *call)
 {
     if (call->read_ms != 0)

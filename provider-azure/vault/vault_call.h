@@ -58,6 +58,9 @@ uint64_t vault_call_sent_ms(const struct vault_call *call);
 /* As http_retry_pending_error(), and marked (vault_failure.h). */
 int vault_call_pending_error(const struct vault_call *call, struct error **err);
 
+/* As http_retry_is_throttled(). */
+bool vault_call_is_throttled(const struct vault_call *call);
+
 /* Moves the deadline out: another party waits for the same response. */
 void vault_call_extend(struct vault_call *call, uint64_t deadline_ms);
 

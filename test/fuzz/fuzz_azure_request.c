@@ -44,6 +44,49 @@ static bool is_of_the_node(const char *message)
     return false;
 }
 
+static bool is_vault_host(const char *host, bool hsm)
+{
+    static const char *const vaults[] = {".vault.azure.net", ".vault.usgovcloudapi.net", ".vault.azure.cn",
+                                         ".vault.microsoftazure.de"};
+    static const char *const hsms[] = {".managedhsm.azure.net", ".managedhsm.usgovcloudapi.net",
+                                       ".managedhsm.azure.cn", ".managedhsm.microsoftazure.de"};
+    size_t label = strspn(host, "abcdefghijklmnopqrstuvwxyz0123456789-");
+    for (size_t i = 0; i < ARRAY_SIZE(vaults); i++) {
+        if (label > 0 && strcmp(host + label, hsm ? hsms[i] : vaults[i]) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* Tokens go to these hosts: labels below the suffixes of a cloud, each once. */
+static void check_vaults(const struct mount_request *request)
+{
+    const struct vault_set *set = &request->vaults;
+    if (set->n > VAULTS_MAX || set->n_audiences > VAULT_AUDIENCES_MAX)
+        abort();
+    for (size_t i = 0; i < set->n; i++) {
+        if (!is_vault_host(set->at[i].host, set->at[i].hsm))
+            abort();
+        for (size_t k = 0; k < i; k++) {
+            if (strcmp(set->at[i].host, set->at[k].host) == 0)
+                abort();
+        }
+    }
+    for (size_t i = 0; i < request->objects.n; i++) {
+        const struct vault_order *order = &request->orders[i];
+        if (order->n == 0 || order->n > VAULT_ORDER_MAX)
+            abort();
+        for (size_t k = 0; k < order->n; k++) {
+            if (order->at[k] >= set->n || memchr(order->at, order->at[k], k) != NULL)
+                abort();
+            if (request->identities[vault_set_audience(set, order->at[k])] == NULL)
+                abort();
+        }
+        if (vault_order_has_hsm(set, order) && request->objects.items[i].type != OBJECT_KEY)
+            abort();
+    }
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct string_map attributes = {0};
@@ -69,10 +112,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             if (strncmp(attributes.entries[i].key, "secret.", 7) == 0)
                 (void)string_map_set(&secrets, attributes.entries[i].key + 7, attributes.entries[i].value,
                                      NULL);
-        if (mount_request_parse(&input, &defaults, &request, &error) == 0)
+        if (mount_request_parse(&input, &defaults, &request, &error) == 0) {
+            check_vaults(&request);
             mount_request_finish(&request);
-        else if (error == NULL)
+        } else if (error == NULL) {
             abort();
+        }
         lint(&attributes, error != NULL && !is_of_the_node(error_message(error)));
     }
     string_map_finish(&attributes);

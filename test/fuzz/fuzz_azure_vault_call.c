@@ -60,6 +60,12 @@ uint64_t http_retry_sent_ms(const struct http_retry *retry)
     return 1;
 }
 
+bool http_retry_is_throttled(const struct http_retry *retry)
+{
+    (void)retry;
+    return false;
+}
+
 int http_retry_pending_error(const struct http_retry *retry, struct error **err)
 {
     (void)retry;

@@ -53,7 +53,7 @@ struct fixture {
     enum grpc_status first_failure; /* of the next vault request, without a response */
     /* the outcome of a mount */
     bool done;
-    char result[8192]; /* "path=content;" per file, then ids */
+    char result[32768]; /* "path=content;" per file, then ids */
     struct error *error;
 };
 

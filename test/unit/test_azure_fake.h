@@ -19,6 +19,7 @@ struct fake_response {
     const char *challenge;
     enum grpc_status failure;
     enum http_hop hop;
+    uint64_t delay_ms; /* until it arrives; its body must last until then */
 };
 
 struct fake;
@@ -32,6 +33,9 @@ struct transport_call {
     char *url;
     char *bearer;
     char *body;
+    struct fake *fake;
+    struct transport_timer *timer; /* until a delay is over */
+    struct fake_response late;
 };
 
 struct transport_timer {
@@ -44,7 +48,7 @@ struct transport_timer {
 struct fake {
     struct transport base;
     struct transport_call *calls;  /* oldest first */
-    struct transport_call *silent; /* nothing comes for these */
+    struct transport_call *silent; /* nothing comes for these, or not yet */
     struct transport_timer *timers;
     uint64_t now_ms;
     int64_t slept_s; /* the wall clock ran, and the monotonic one did not */
@@ -77,6 +81,7 @@ static inline struct transport_call *fake_send(void *state, const struct http_re
     struct transport_call *call = calloc(1, sizeof(*call));
     struct transport_call **end = &fake->calls;
     (void)err;
+    call->fake = fake;
     call->callback = callback;
     call->arg = arg;
     call->url = strdup(request->url);
@@ -98,21 +103,6 @@ static inline void fake_call_free(struct transport_call *call)
     free(call->bearer);
     free(call->body);
     free(call);
-}
-
-static inline void fake_cancel(void *state, struct transport_call **call)
-{
-    struct fake *fake = state;
-    struct transport_call **at = &fake->calls;
-    while (*at != NULL && *at != *call)
-        at = &(*at)->next;
-    if (*at == NULL)
-        at = &fake->silent;
-    while (*at != *call)
-        at = &(*at)->next;
-    *at = (*call)->next;
-    fake_call_free(*call);
-    *call = NULL;
 }
 
 static inline struct transport_timer *fake_after(void *state, uint64_t delay_ms, transport_fired *fired,
@@ -139,6 +129,23 @@ static inline void fake_stop(void *state, struct transport_timer **timer)
     *at = (*timer)->next;
     free(*timer);
     *timer = NULL;
+}
+
+static inline void fake_cancel(void *state, struct transport_call **call)
+{
+    struct fake *fake = state;
+    struct transport_call **at = &fake->calls;
+    while (*at != NULL && *at != *call)
+        at = &(*at)->next;
+    if (*at == NULL)
+        at = &fake->silent;
+    while (*at != *call)
+        at = &(*at)->next;
+    *at = (*call)->next;
+    if ((*call)->timer != NULL)
+        fake_stop(fake, &(*call)->timer);
+    fake_call_free(*call);
+    *call = NULL;
 }
 
 static inline uint64_t fake_now(void *state)
@@ -209,16 +216,8 @@ static inline void fake_init(struct fake *fake, fake_responder *respond, void *a
     fake->base = (struct transport){.ops = &fake_ops, .state = fake};
 }
 
-static inline void fake_deliver(struct fake *fake)
+static inline void fake_arrive(struct transport_call *call, struct fake_response response)
 {
-    struct transport_call *call = fake->calls;
-    fake->calls = call->next;
-    struct fake_response response = fake->respond(fake, call->url, call->bearer, call->body);
-    if (response.silent) {
-        call->next = fake->silent;
-        fake->silent = call;
-        return;
-    }
     if (response.status == 0) {
         struct error *error = NULL;
         error_set(&error, response.failure, "fake failure");
@@ -237,6 +236,32 @@ static inline void fake_deliver(struct fake *fake)
         buffer_finish(&reply.body);
     }
     fake_call_free(call);
+}
+
+static inline void fake_delay_over(void *arg)
+{
+    struct transport_call *call = arg;
+    struct transport_call **at = &call->fake->silent;
+    while (*at != call)
+        at = &(*at)->next;
+    *at = call->next;
+    call->timer = NULL;
+    fake_arrive(call, call->late);
+}
+
+static inline void fake_deliver(struct fake *fake)
+{
+    struct transport_call *call = fake->calls;
+    fake->calls = call->next;
+    call->late = fake->respond(fake, call->url, call->bearer, call->body);
+    if (!call->late.silent && call->late.delay_ms == 0) {
+        fake_arrive(call, call->late);
+        return;
+    }
+    call->next = fake->silent;
+    fake->silent = call;
+    if (!call->late.silent)
+        call->timer = fake_after(fake, call->late.delay_ms, fake_delay_over, call, NULL);
 }
 
 /* Delivers responses and fires timers until nothing is left to happen at or before `until_ms`. */

@@ -73,9 +73,10 @@ static int read_a_request(struct error **err)
 
     if (mount_request_parse(&input, &defaults, &request, err) < 0)
         return -1;
-    assert_string_equal(request.vault.name, "testKV");
+    assert_string_equal(request.vaults.at[0].name, "testKV");
     assert_int_equal(request.objects.n, 5);
-    assert_memory_equal(request.identity->key, fixture.identity->key, sizeof(request.identity->key));
+    assert_memory_equal(request.identities[0]->key, fixture.identity->key,
+                        sizeof(request.identities[0]->key));
     mount_request_finish(&request);
     return 0;
 }

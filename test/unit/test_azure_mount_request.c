@@ -298,7 +298,8 @@ static void booleans_are_those_of_go(void **state)
             int result = parse(&given, SP, &request, &error);
             assert_int_equal(result, rows[i].value < 0 ? -1 : 0);
             if (result == 0)
-                assert_int_equal(request.identity->ops->mode, rows[i].value ? modes[k] : IDENTITY_WORKLOAD);
+                assert_int_equal(request.identities[0]->ops->mode,
+                                 rows[i].value ? modes[k] : IDENTITY_WORKLOAD);
             else
                 assert_non_null(strstr(error_message(error), names[k]));
             mount_request_finish(&request);
@@ -327,7 +328,7 @@ static void either_spelling_of_the_tenant_will_do(void **state)
             pairs.name[n][1] = rows[i].lower;
         }
         assert_int_equal(parse(&pairs, SP, &request, NULL), 0);
-        assert_string_equal(request.identity->tenant, rows[i].expected);
+        assert_string_equal(request.identities[0]->tenant, rows[i].expected);
         mount_request_finish(&request);
     }
 }
@@ -356,9 +357,9 @@ static void every_text_parameter_is_trimmed(void **state)
     assert_int_equal(parse(&trimmed, NULL, &other, NULL), 0);
     assert_memory_equal(request.volume, other.volume, sizeof(other.volume)); /* made of pod and namespace */
     mount_request_finish(&other);
-    assert_string_equal(request.vault.url, "https://testKV.vault.azure.cn/");
-    assert_string_equal(request.identity->tenant, "test");
-    assert_string_equal(request.identity->client_id, "client");
+    assert_string_equal(request.vaults.at[0].url, "https://testKV.vault.azure.cn/");
+    assert_string_equal(request.identities[0]->tenant, "test");
+    assert_string_equal(request.identities[0]->client_id, "client");
     assert_int_equal(request.objects.n, 1);
     mount_request_finish(&request);
 }
@@ -376,8 +377,8 @@ static void tokens_of_the_pod_may_come_with_the_secret(void **state)
     struct mount_request request = {0};
     (void)state;
     assert_int_equal(parse(&given, secret, &request, NULL), 0);
-    assert_int_equal(request.identity->ops->mode, IDENTITY_WORKLOAD);
-    assert_string_equal((const char *)secret_bytes(request.identity->credential), "from-secret");
+    assert_int_equal(request.identities[0]->ops->mode, IDENTITY_WORKLOAD);
+    assert_string_equal((const char *)secret_bytes(request.identities[0]->credential), "from-secret");
     mount_request_finish(&request);
 }
 

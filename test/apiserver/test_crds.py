@@ -1,5 +1,7 @@
 """Our CustomResourceDefinitions in a real API server: accepted, pruned and refused objects."""
 
+import json
+
 import pytest
 import yaml
 
@@ -50,6 +52,22 @@ def test_the_definitions_pass_strict_field_validation(admin):
         current = admin.get("customresourcedefinitions", None, crd["metadata"]["name"])
         changed = dict(crd, metadata=dict(crd["metadata"], resourceVersion=current["metadata"]["resourceVersion"]))
         admin.update(changed, dryRun="All", fieldValidation="Strict")
+
+
+@pytest.mark.parametrize("version", ["v1", "v1alpha1"])
+@pytest.mark.parametrize("wide", [False, True])
+def test_kubectl_get_shows_the_pod_the_class_and_the_error(admin, namespace, version, wide):
+    """As kubectl asks: the server makes the table. It shows columns of priority 0, and all with -o wide."""
+    admin.create(STATUS, namespace)
+    connection, response = admin.open_with_accept(f"/apis/secrets-store.csi.x-k8s.io/{version}/namespaces/{namespace}/secretproviderclasspodstatuses",
+                                                  "application/json;as=Table;v=v1;g=meta.k8s.io")
+    table = json.loads(response.read())
+    connection.close()
+    columns = [column["name"] for column in table["columnDefinitions"] if wide or column["priority"] == 0]
+    assert columns == ["Name", "Pod", "Class", "Checked", *(["Rotated"] if wide else []), "Error", "Age"]
+    cells = dict(zip((column["name"] for column in table["columnDefinitions"]), table["rows"][0]["cells"]))
+    assert (cells["Name"], cells["Pod"], cells["Class"], cells["Error"]) == ("web-test-full", "web", "full", "the vault is gone")
+    assert cells["Checked"]
 
 
 @pytest.mark.parametrize("version", ["v1", "v1alpha1"])

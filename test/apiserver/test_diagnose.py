@@ -187,6 +187,8 @@ def test_a_class_that_cannot_be_used(chain, admin, namespace, driver, spec, expe
 
 
 def test_no_provider(mounted):
+    mounted.azure.kill()  # it would create its socket again
+    mounted.azure.popen.wait()
     mounted.azure.socket.unlink()
     text = mounted.wrong()
     assert list(text) == ["provider"] and text["provider"].startswith('provider not found: provider "azure": no socket')

@@ -66,6 +66,12 @@ class Client:
             raise ApiError(method, path, response.status, value)
         return value
 
+    def open_with_accept(self, path, accept):
+        """(connection, response) of a GET that asks for another representation."""
+        connection = http.client.HTTPSConnection(self.host, self.port, context=self.context, timeout=30)
+        connection.request("GET", path, headers={"Accept": accept})
+        return connection, connection.getresponse()
+
     def ready(self):
         try:
             return self.request("GET", "/readyz", timeout=5) == "ok"

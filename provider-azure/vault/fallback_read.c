@@ -329,7 +329,10 @@ int fallback_read_pending_error(const struct fallback_read *read, struct error *
 {
     size_t n = read->input.order->n;
     struct error *causes = collect_causes(read, n);
-    if (read->attempts[n - 1].state == ATTEMPT_WAITS) /* it may answer */
+    bool may_answer = read->attempts[n - 1].state == ATTEMPT_WAITS;
+    for (size_t i = 0; i < n; i++)
+        may_answer = may_answer || read->attempts[i].response != NULL;
+    if (may_answer) /* or has, and does not count yet */
         (void)vault_failure_mark(&causes, VAULT_FAILURE_OTHER);
     return causes != NULL ? error_move(err, &causes) : error_no_memory(err, NULL);
 }

@@ -35,43 +35,59 @@ static bool may_be_stale(const struct object_read *read)
     return freshness->stale_max_age_ms > 0 && !freshness->republish;
 }
 
-/* Takes what is kept in the place of the error `cause`, if all vaults of the object cannot answer: of its own
- * vault, or else of the first fallback vault of which something is kept. */
-static bool take_stale(struct object_read *read, const struct error *cause)
+/* The vault of which the youngest value is kept: an earlier one may have been away for longer. False: there
+ * is none. */
+static bool find_stale(const struct object_read *read, size_t *ret_vault)
 {
     const struct object_read_context *context = read->context;
-    if (!may_be_stale(read) || vault_failure_of(cause) != VAULT_FAILURE_UNAVAILABLE)
-        return false;
-    for (size_t i = 0; i < read->order.n && read->response == NULL; i++) {
+    uint64_t youngest_ms = UINT64_MAX;
+
+    for (size_t i = 0; i < read->order.n && may_be_stale(read); i++) {
         size_t vault = read->order.at[i];
         const struct vault_query query = query_of(read, vault);
         const struct vault_access *access = vault_tokens_access(context->tokens, vault);
-        if (access->token == NULL)
-            continue;
-        read->response =
-            vault_cache_serve_stale(context->cache, &query, access->token,
-                                    context->freshness.stale_max_age_ms, cause, &read->stale_age_ms);
-        read->served = vault;
+        uint64_t age_ms = 0;
+        if (access->token != NULL &&
+            vault_cache_has_stale(context->cache, &query, access->token, context->freshness.stale_max_age_ms,
+                                  &age_ms) &&
+            age_ms < youngest_ms) {
+            youngest_ms = age_ms;
+            *ret_vault = vault;
+        }
     }
-    read->stale = read->response != NULL;
-    if (!read->stale)
-        read->served = read->order.at[0];
-    else if (read->served != read->order.at[0])
-        read->cause = error_copy(cause);
-    return read->stale;
+    return youngest_ms != UINT64_MAX;
 }
 
-static bool has_stale(const struct object_read *read)
+/* Takes what is kept in the place of the error `cause`, if all vaults of the object cannot answer. */
+static bool take_stale(struct object_read *read, const struct error *cause)
 {
     const struct object_read_context *context = read->context;
-    for (size_t i = 0; i < read->order.n && may_be_stale(read); i++) {
+    size_t vault = read->order.at[0];
+
+    if (vault_failure_of(cause) != VAULT_FAILURE_UNAVAILABLE || !find_stale(read, &vault))
+        return false;
+    const struct vault_query query = query_of(read, vault);
+    read->response =
+        vault_cache_serve_stale(context->cache, &query, vault_tokens_access(context->tokens, vault)->token,
+                                context->freshness.stale_max_age_ms, cause, &read->stale_age_ms);
+    if (read->response == NULL)
+        return false;
+    read->stale = true;
+    read->served = vault;
+    if (vault != read->order.at[0])
+        read->cause = error_copy(cause);
+    return true;
+}
+
+/* A refusal counts for the copies in all vaults of the object. */
+static void refuse_stale(const struct object_read *read, bool not_found)
+{
+    for (size_t i = 0; i < read->order.n; i++) {
         const struct vault_query query = query_of(read, read->order.at[i]);
-        const struct vault_access *access = vault_tokens_access(context->tokens, read->order.at[i]);
-        if (access->token != NULL &&
-            vault_cache_has_stale(context->cache, &query, access->token, context->freshness.stale_max_age_ms))
-            return true;
+        const struct vault_access *access = vault_tokens_access(read->context->tokens, read->order.at[i]);
+        if (access->token != NULL)
+            vault_cache_refuse_stale(read->context->cache, &query, access->token, not_found);
     }
-    return false;
 }
 
 static void pending_error(const struct object_read *read, struct error **err)
@@ -88,6 +104,8 @@ static void cancel(struct object_read *read)
     fallback_read_cancel(&read->fallback);
 }
 
+static void limit_wait(struct object_read *read, uint64_t wait_ms);
+
 static void on_patience(void *arg)
 {
     struct object_read *read = arg;
@@ -95,23 +113,25 @@ static void on_patience(void *arg)
 
     read->patience = NULL;
     pending_error(read, &error);
-    if (!take_stale(read, error))
-        return; /* a vault has answered, or nothing is kept any more: the wait goes on */
+    if (!take_stale(read, error)) { /* a vault has answered, or is still to be asked */
+        limit_wait(read, OBJECT_READ_STALE_AGAIN_MS);
+        return;
+    }
     cancel(read);
     conclude(read);
 }
 
 /* Without memory for the timer the read waits as long as without outage mode. */
-static void limit_wait(struct object_read *read)
+static void limit_wait(struct object_read *read, uint64_t wait_ms)
 {
     const struct object_read_context *context = read->context;
     uint64_t now = transport_now_ms(context->transport);
     uint64_t half = context->deadline_ms > now ? (context->deadline_ms - now) / 2 : 0;
+    size_t vault = 0;
 
-    if (has_stale(read))
-        read->patience = transport_after(context->transport,
-                                         half < OBJECT_READ_STALE_WAIT_MS ? half : OBJECT_READ_STALE_WAIT_MS,
-                                         on_patience, read, /* err= */ NULL);
+    if (half > 0 && find_stale(read, &vault))
+        read->patience = transport_after(context->transport, half < wait_ms ? half : wait_ms, on_patience,
+                                         read, /* err= */ NULL);
 }
 
 /* --- one vault --- */
@@ -158,6 +178,8 @@ static void on_fallback(struct vault_response *response, size_t vault, const str
     } else if (!take_stale(read, error)) {
         read->error = error_copy(error);
     }
+    if (response != NULL ? response->not_found != NULL : vault_failure_of(error) == VAULT_FAILURE_REFUSED)
+        refuse_stale(read, response != NULL || error_code(error) == GRPC_STATUS_NOT_FOUND);
     conclude(read);
 }
 
@@ -192,7 +214,7 @@ int object_read_start(struct object_read *read, struct object_read_context *cont
     read->served = read->order.at[0];
     if ((read->order.n > 1 ? start_fallback(read) : start_read(read)) < 0)
         return -1;
-    limit_wait(read);
+    limit_wait(read, OBJECT_READ_STALE_WAIT_MS);
     return 0;
 }
 
@@ -203,8 +225,6 @@ void object_read_give_up(struct object_read *read)
     transport_stop(read->context->transport, &read->patience);
     pending_error(read, &read->error);
     cancel(read);
-    if (read->operation == VAULT_GET_OBJECT && take_stale(read, read->error))
-        error_free(steal_ptr(&read->error));
 }
 
 void object_read_finish(struct object_read *read)

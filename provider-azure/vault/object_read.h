@@ -10,6 +10,8 @@
 /* Vaults get so long to answer for an object of which a value is kept, retries included: as long as for a
  * connection. Half of what is left of the mount's time, if that is less. */
 enum { OBJECT_READ_STALE_WAIT_MS = 10 * 1000 };
+/* If a vault is still to be asked then, what is kept is looked at again and again. */
+enum { OBJECT_READ_STALE_AGAIN_MS = 1000 };
 
 /* Of all reads of a mount. Borrowed until their ends. */
 struct object_read_context {
@@ -57,7 +59,8 @@ struct object_read {
 int object_read_start(struct object_read *read, struct object_read_context *context,
                       object_read_callback *callback, void *arg);
 
-/* Ends a read that runs, without a callback: its error says what it waited for, unless a value was kept. */
+/* Ends a read that runs, without a callback: its error says what it waited for. A kept value would come too
+ * late to be converted. */
 void object_read_give_up(struct object_read *read);
 
 /* Ends it without a callback, and frees the outcome. */

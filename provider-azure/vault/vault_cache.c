@@ -292,15 +292,26 @@ static void flight_free(struct flight *flight)
     reader_release(reader);
 }
 
+static bool names_version(const struct vault_query *query)
+{
+    return query->operation == VAULT_GET_OBJECT && *query->version != '\0';
+}
+
+/* What a refusal ends. */
+static enum stale_scope scope_of(bool not_found, bool names_version)
+{
+    if (!not_found)
+        return STALE_SCOPE_VAULT;
+    return names_version ? STALE_SCOPE_READ : STALE_SCOPE_OBJECT;
+}
+
 /* What the vault refuses ends what is kept for outages. */
 static void refuse_stale(const struct flight *flight, const struct vault_response *response,
                          const struct error *error)
 {
-    enum stale_scope scope = response == NULL        ? STALE_SCOPE_VAULT
-                             : flight->names_version ? STALE_SCOPE_READ
-                                                     : STALE_SCOPE_OBJECT;
     if (response != NULL || vault_failure_of(error) == VAULT_FAILURE_REFUSED)
-        stale_store_refuse(flight->reader->cache->stale, &flight->stale, scope);
+        stale_store_refuse(flight->reader->cache->stale, &flight->stale,
+                           scope_of(response != NULL, flight->names_version));
 }
 
 /* Updates what is cached, and what is kept for outages, by a response or a failure. */
@@ -390,7 +401,7 @@ static struct flight *start_flight(struct reader *reader, const struct vault_que
     }
     flight->reader = reader;
     list_init(&flight->waiters);
-    flight->names_version = query->operation == VAULT_GET_OBJECT && *query->version != '\0';
+    flight->names_version = names_version(query);
     if (cache->stale != NULL)
         flight->stale = make_stale_key(query, reader->object->key, reader->principal);
     struct vault_query counted = *query;
@@ -514,10 +525,21 @@ static struct vault_response *find_stale(const struct vault_cache *cache, const 
 }
 
 bool vault_cache_has_stale(const struct vault_cache *cache, const struct vault_query *query,
-                           const struct token *token, uint64_t max_age_ms)
+                           const struct token *token, uint64_t max_age_ms, uint64_t *ret_age_ms)
 {
-    uint64_t age_ms = 0;
-    return find_stale(cache, query, token, max_age_ms, &age_ms) != NULL;
+    return find_stale(cache, query, token, max_age_ms, ret_age_ms) != NULL;
+}
+
+void vault_cache_refuse_stale(struct vault_cache *cache, const struct vault_query *query,
+                              const struct token *token, bool not_found)
+{
+    uint8_t read[DIGEST_SHA256_LEN];
+
+    if (cache->stale == NULL)
+        return;
+    compute_key(query, read);
+    const struct stale_key key = make_stale_key(query, read, token->principal);
+    stale_store_refuse(cache->stale, &key, scope_of(not_found, names_version(query)));
 }
 
 struct vault_response *vault_cache_serve_stale(const struct vault_cache *cache,

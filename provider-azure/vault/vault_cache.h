@@ -64,10 +64,16 @@ bool vault_waiter_is_throttled(const struct vault_waiter *waiter);
 /* Ends the wait without a callback; the read goes on while others wait for it. */
 void vault_waiter_cancel(struct vault_waiter **waiter);
 
-/* Whether something at most `max_age_ms` old is kept of this read for outages. The holder of `token` has
- * proved to be its principal. */
+/* Whether something at most `max_age_ms` old is kept of this read for outages, and its age. The holder of
+ * `token` has proved to be its principal. */
 bool vault_cache_has_stale(const struct vault_cache *cache, const struct vault_query *query,
-                           const struct token *token, uint64_t max_age_ms);
+                           const struct token *token, uint64_t max_age_ms, uint64_t *ret_age_ms);
+
+/* Another vault has refused the object of which this vault has a copy: what is kept of it ends as if this
+ * vault had (stale_store.h). `not_found`: the other one does not have the object; else it was a 401 or
+ * 403. */
+void vault_cache_refuse_stale(struct vault_cache *cache, const struct vault_query *query,
+                              const struct token *token, bool not_found);
 
 /* The same response, a reference of the caller's, and its age, for a first mount whose vault cannot answer
  * (vault_failure.h): logged, with the `cause`, and counted. NULL: nothing is kept. */

@@ -234,6 +234,18 @@ static inline int setup(void **state)
     return 0;
 }
 
+/* Outage mode, for an hour; before the first mount. */
+static inline void keep_for_outages(struct fixture *fixture)
+{
+    enum { HOUR_MS = 3600 * 1000 };
+    vault_cache_destroy(fixture->cache);
+    fixture->stale = stale_store_create(&fixture->network, HOUR_MS, NULL);
+    assert_non_null(fixture->stale);
+    fixture->cache = vault_cache_create(&fixture->network, fixture->tokens, 60000, fixture->stale, NULL);
+    fixture->shared.cache = fixture->cache;
+    fixture->defaults.serve_stale_max_age_ms = HOUR_MS;
+}
+
 static inline int teardown(void **state)
 {
     struct fixture *fixture = *state;

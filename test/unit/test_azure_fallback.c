@@ -449,6 +449,111 @@ static void a_key_may_fall_back_from_a_managed_hsm_to_a_vault(void **state)
 
 #define FALLBACK(name) cmocka_unit_test_setup_teardown(name, begin_world, teardown)
 
+/* --- outage mode --- */
+
+static void begin_outages(struct fixture *fixture)
+{
+    keep_for_outages(fixture);
+    set(fixture, "fallbackKeyvaults", "west, north");
+}
+
+static void all_are(const struct fake_response *response)
+{
+    for (size_t i = 0; i < HOSTS; i++)
+        hosts[i].next = *response;
+}
+
+static void the_youngest_kept_value_counts_whatever_vault_it_is_of(void **state)
+{
+    struct fixture *fixture = *state;
+    begin_outages(fixture);
+    run(fixture, false, 60000);
+    assert_memory_equal(fixture->result, "a:644=of 0;[secret/a@v0]", 24);
+    fixture->fake.now_ms += 600000;
+    hosts[EAST].next = no_name;
+    run(fixture, false, 60000);
+    assert_memory_equal(fixture->result, "a:644=of 1;[secret/a@v1@west", 28);
+    fixture->fake.now_ms += 600000;
+    all_are(&no_name);
+    run(fixture, false, 60000);
+    assert_null(fixture->error);
+    assert_memory_equal(fixture->result, "a:644=of 1;[secret/a@v1@west", 28);
+    assert_non_null(strstr(fixture->result, "[kept/secret/a@"));
+    assert_non_null(strstr(fixture->result, "read up to 600 s ago"));
+}
+
+static void nothing_kept_is_served_before_every_vault_was_asked(void **state)
+{
+    static const uint64_t times[] = {2000, 4000, 8000, 16000, 30000, 120000};
+    struct fixture *fixture = *state;
+    begin_outages(fixture);
+    run(fixture, false, 60000);
+    all_are(&silent);
+    for (size_t i = 0; i < sizeof(times) / sizeof(times[0]); i++) {
+        uint64_t took = timed(fixture, times[i]);
+        assert_null(fixture->error);
+        assert_non_null(strstr(fixture->result, "[kept/secret/a@"));
+        assert_true(hosts[EAST].requests > 0 && hosts[WEST].requests > 0 && hosts[NORTH].requests > 0);
+        assert_true(took < times[i] && took <= 12000);
+    }
+}
+
+static void a_fallback_vault_that_has_answered_goes_before_what_is_kept(void **state)
+{
+    static const uint64_t times[] = {2000, 4000, 8000, 16000, 30000, 120000};
+    struct fixture *fixture = *state;
+    begin_outages(fixture);
+    run(fixture, false, 60000);
+    hosts[EAST].next = silent;
+    for (size_t i = 0; i < sizeof(times) / sizeof(times[0]); i++) {
+        (void)timed(fixture, times[i]);
+        assert_null(fixture->error);
+        assert_memory_equal(fixture->result, "a:644=of 1;[secret/a@v1@west", 28);
+        assert_null(strstr(fixture->result, "[kept/"));
+    }
+}
+
+static void a_refusal_of_one_vault_ends_the_copies_of_the_others(void **state)
+{
+    static const struct fake_response refused = {.status = 403, .body = "{}"};
+    struct fixture *fixture = *state;
+    begin_outages(fixture);
+    hosts[EAST].next = no_name;
+    run(fixture, false, 60000);
+    assert_null(fixture->error);
+    hosts[EAST].next = refused;
+    run(fixture, false, 60000);
+    assert_int_equal(error_code(fixture->error), GRPC_STATUS_PERMISSION_DENIED);
+    all_are(&no_name);
+    run(fixture, false, 60000);
+    assert_int_equal(error_code(fixture->error), GRPC_STATUS_UNAVAILABLE);
+}
+
+static void an_object_that_a_fallback_vault_lacks_ends_that_object_alone(void **state)
+{
+    static const struct fake_response missing = {.status = 404,
+                                                 .body = "{\"error\":{\"code\":\"SecretNotFound\"}}"};
+    static const char a[] = "array:\n - '{objectName: a, objectType: secret}'\n";
+    static const char b[] = "array:\n - '{objectName: b, objectType: secret}'\n";
+    struct fixture *fixture = *state;
+    begin_outages(fixture);
+    run(fixture, false, 60000);
+    set(fixture, "objects", b);
+    run(fixture, false, 60000);
+    assert_null(fixture->error);
+    set(fixture, "objects", a);
+    hosts[EAST].next = no_name;
+    hosts[WEST].next = missing;
+    run(fixture, false, 60000);
+    assert_int_equal(error_code(fixture->error), GRPC_STATUS_NOT_FOUND);
+    all_are(&no_name);
+    run(fixture, false, 60000);
+    assert_non_null(fixture->error);
+    set(fixture, "objects", b);
+    run(fixture, false, 60000);
+    assert_null(fixture->error);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -471,6 +576,11 @@ int main(void)
         FALLBACK(selected_objects_are_read_from_the_vault_that_listed_them_or_those_behind_it),
         FALLBACK(an_object_has_the_fallback_vaults_of_its_item_or_of_its_class),
         FALLBACK(a_key_may_fall_back_from_a_managed_hsm_to_a_vault),
+        FALLBACK(the_youngest_kept_value_counts_whatever_vault_it_is_of),
+        FALLBACK(nothing_kept_is_served_before_every_vault_was_asked),
+        FALLBACK(a_fallback_vault_that_has_answered_goes_before_what_is_kept),
+        FALLBACK(a_refusal_of_one_vault_ends_the_copies_of_the_others),
+        FALLBACK(an_object_that_a_fallback_vault_lacks_ends_that_object_alone),
     };
     return cmocka_run_group_tests_name("azure fallback", tests, NULL, NULL);
 }

@@ -15,12 +15,7 @@ static int setup_on(void **state)
 {
     (void)setup(state);
     struct fixture *fixture = *state;
-    vault_cache_destroy(fixture->cache);
-    fixture->stale = stale_store_create(&fixture->network, HOUR_MS, NULL);
-    assert_non_null(fixture->stale);
-    fixture->cache = vault_cache_create(&fixture->network, fixture->tokens, 60000, fixture->stale, NULL);
-    fixture->shared.cache = fixture->cache;
-    fixture->defaults.serve_stale_max_age_ms = HOUR_MS;
+    keep_for_outages(fixture);
     fixture->token_life = 24 * 3600; /* Entra is asked once in most tests */
     return 0;
 }

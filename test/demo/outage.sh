@@ -7,9 +7,14 @@ set -euo pipefail
 root=$(cd "$(dirname "$0")/../.." && pwd)
 . "$root/test/demo/lib.sh"
 
-vault=contosoKeyVault5
-allow() { control PUT "/vaults/$vault/policies" "{\"client_id\":\"servicePrincipalClientID\",\"permissions\":[$1]}"; }
-go_away() { control POST /faults '{"kind":"blackhole","id":"away","service":"vault"}'; }
+vault=contosoKeyVault5 copy=contosoWest
+allow() { # PERMISSIONS in both vaults
+    local name
+    for name in "$vault" "$copy"; do
+        control PUT "/vaults/$name/policies" "{\"client_id\":\"servicePrincipalClientID\",\"permissions\":[$1]}"
+    done
+}
+go_away() { control POST /faults "{\"kind\":\"blackhole\",\"id\":\"$1\",\"service\":\"vault\",\"host_contains\":\"${1,,}.\"}"; }
 come_back() { control DELETE /faults ''; }
 
 count=0
@@ -41,35 +46,50 @@ logged() { # PROGRAM TEXT: the last line with this text, from its text on
     grep -F "$2" "$work/$1.log" | tail -n 1 | sed 's/^[^"]*//' | fold -s -w 106 | sed 's/^/      /'
 }
 
+versions() {
+    note "its versions, as a status object has them:"
+    grep -o '"id":"[^"]*","version":"[^"]*"' "$work/status/${pod[3]#*=}_secrets-store.json" | sed 's/"//g; s/^id:/  /; s/,version:/  /' | indent
+}
+
 echo "${bold}Pods that start while a vault is away. Nothing here touches your system: it all lives in $work (\$DEMO).$plain"
 
 step "The cloud, emulated on this machine, the provider with outage mode, the driver"
 start_vault
-control PUT "/vaults/$vault" '{"tenant":"tenantID"}'
+for name in "$vault" "$copy"; do
+    control PUT "/vaults/$name" '{"tenant":"tenantID"}'
+    control PUT "/vaults/$name/secrets/secret1" '{"value":"s3cret-one"}'
+    control PUT "/vaults/$name/secrets/secret2" '{"value":"s3cret-two"}'
+done
 allow '"get"'
-control PUT "/vaults/$vault/secrets/secret1" '{"value":"s3cret-one"}'
-control PUT "/vaults/$vault/secrets/secret2" '{"value":"s3cret-two"}'
 show secrets-store-provider-azure --serve-stale-max-age=1h
 start_provider --serve-stale-max-age=1h
 start_driver --status-dir="$work/status"
-cp "$root/test/demo/tutorial-class.yaml" "$work/classes/azure-kvname.yaml"
+sed "/^ *keyvaultName:/a\\    fallbackKeyvaults: $copy" "$root/test/demo/tutorial-class.yaml" > "$work/class.yaml"
+mv "$work/class.yaml" "$work/classes/azure-kvname.yaml"
+grep -E 'keyvaultName|fallbackKeyvaults' "$work/classes/azure-kvname.yaml" | sed 's/ *\t* *#.*//' | indent
 make_credentials
 
 step "A pod starts: the provider reads the vault"
 start_pod
 first=("${pod[@]}") first_target=$target
 
-step "The vault goes away: it takes requests and never responds. Meanwhile its secret1 changes"
-go_away
-control PUT "/vaults/$vault/secrets/secret1" '{"value":"a new value"}'
-note "vault $vault is a black hole now"
+step "The vault $vault goes away: it takes requests and never responds. A pod starts from the fallback vault"
+go_away "$vault"
+start_pod
+logged driver "the provider warns"
+versions
 
-step "A pod starts all the same, with what its identity read before. It waits for the vault first: ten seconds, or half of its time"
+step "The fallback vault goes away, too. Meanwhile secret1 changes in both"
+go_away "$copy"
+control PUT "/vaults/$vault/secrets/secret1" '{"value":"a new value"}'
+control PUT "/vaults/$copy/secrets/secret1" '{"value":"a new value"}'
+note "$vault and $copy are black holes now"
+
+step "A pod starts all the same, with what its identity read before. It waits for the vaults first: ten seconds, or half of its time"
 start_pod
 logged provider "serving the value that was kept"
 logged driver "the provider warns"
-note "its versions, as a status object has them:"
-grep -o '"id":"[^"]*","version":"[^"]*"' "$work/status/${pod[3]#*=}_secrets-store.json" | sed 's/"//g; s/^id:/  /; s/,version:/  /' | indent
+versions
 
 step "The provider is replaced meanwhile: the old process hands over what it keeps, when it is stopped"
 old=$provider_pid
@@ -83,16 +103,17 @@ wait "$old"
 logged provider "given to the next process"
 start_pod
 
-step "The vault is back, but the identity may not read it any more: one refusal ends what was kept"
+step "The vaults are back, but the identity may not read them any more: one refusal ends what was kept"
 come_back
 allow ''
 new_pod
 refuse_pod
-go_away
-note "the vault goes away again"
+go_away "$vault"
+go_away "$copy"
+note "both go away again"
 refuse_pod
 
-step "The right is there again, and the vault is back: the next rotation check brings the new value to the pods that run"
+step "The right is there again, and the vaults are back: the next rotation check brings the new value to the pods that run"
 come_back
 allow '"get"'
 pod=("${first[@]}")

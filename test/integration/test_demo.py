@@ -24,6 +24,6 @@ def test_the_whole_path():
 
 def test_pods_that_start_while_the_vault_is_away():
     text = demonstrate("outage.sh")
-    for shown in ("serving the value that was kept", "the provider warns", "kept/secret/secret1", "given to the next process", "HTTP 403",
+    for shown in ("@contosowest.vault.localhost", "serving the value that was kept", "the provider warns", "kept/secret/secret1", "given to the next process", "HTTP 403",
                   "the first pod: secret1 is 'a new value'"):
         assert shown in text, text

@@ -22,7 +22,7 @@ OPT_debug   := -Og -g3
 OPT_static   = -O2 -g -DNDEBUG -ffunction-sections -fdata-sections -ffile-prefix-map=$(CURDIR)=/src -ffile-prefix-map=$(abspath $(STATIC_DEPS))=/deps
 OPT_asan    := -O1 -g3 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
 OPT_coverage := -O0 -g --coverage -fprofile-update=atomic
-OPT_fuzz    := -O1 -g3 -fno-omit-frame-pointer -fsanitize=address,undefined,fuzzer-no-link -fno-sanitize-recover=all
+OPT_fuzz    := -DFUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION -O1 -g3 -fno-omit-frame-pointer -fsanitize=address,undefined,fuzzer-no-link -fno-sanitize-recover=all
 LD_asan     := -fsanitize=address,undefined
 LD_coverage := --coverage
 LD_fuzz     := -fsanitize=address,undefined

@@ -16,14 +16,16 @@
 struct mount_response {
     const struct content_options *options;
     const struct object_list *objects;
-    struct buffer *composed; /* of each composed file */
+    struct buffer *composed; /* of each composed file; NULL until all objects are converted */
+    size_t next_composed;    /* to make, among the PKCS#12 files */
+    struct error *compose_failure;
     struct pem_cache *pems;
     const struct vault *own_vault; /* NULL: the class names none */
     struct fetch_output *outputs;
     struct content *contents; /* of each output; without files for an optional object that is not there */
     size_t n;
     size_t next;               /* to convert */
-    struct pem_waiter *waiter; /* for the PEM of `next` */
+    struct pem_waiter *waiter; /* for the PEM of `next`, then for the file `next_composed` */
     struct pem_budget budget;
     response_callback *callback;
     void *arg;
@@ -73,6 +75,7 @@ static void convert_next(struct mount_response *response, struct pem_conversion 
 }
 
 static void convert_rest(struct mount_response *response);
+static void compose_rest(struct mount_response *response);
 
 static void on_pem(struct pem_conversion *pem, const struct error *error, void *arg)
 {
@@ -113,7 +116,7 @@ static void convert_rest(struct mount_response *response)
         }
     }
     if (response->waiter == NULL)
-        response->callback(response->arg);
+        compose_rest(response);
 }
 
 void mount_response_convert(struct mount_response *response, response_callback *callback, void *arg)
@@ -298,19 +301,111 @@ static struct compose_source *list_sources(const struct mount_response *response
     return sources;
 }
 
+static bool is_key_store(const struct composed_item *item)
+{
+    return item->format == COMPOSED_PKCS12 || item->format == COMPOSED_TRUST_STORE;
+}
+
+static void on_key_store(struct pem_conversion *made, const struct error *error, void *arg)
+{
+    struct mount_response *response = arg;
+    const struct composed_item *item = &response->objects->composed[response->next_composed];
+    const struct error *failure = made != NULL ? made->error : error;
+
+    response->waiter = NULL;
+    if (failure != NULL)
+        response->compose_failure = error_copy(failure);
+    else
+        (void)buffer_append(&response->composed[response->next_composed], made->text.data, made->text.len,
+                            &response->compose_failure);
+    if (response->compose_failure != NULL)
+        (void)error_wrap(&response->compose_failure, "failed to compose file %s", item->path);
+    pem_conversion_unref(made);
+    response->next_composed++;
+    compose_rest(response);
+}
+
+/* Of all who have read an object of the mount: a file is shared by those who could read all its sources. */
+static void digest_principals(const struct mount_response *response, uint8_t ret[DIGEST_SHA256_LEN])
+{
+    memset(ret, 0, DIGEST_SHA256_LEN);
+    for (size_t i = 0; i < response->n; i++) {
+        const struct digest_field fields[] = {{ret, DIGEST_SHA256_LEN},
+                                              {response->outputs[i].principal, DIGEST_SHA256_LEN}};
+        if (fields[1].bytes != NULL)
+            digest_fields(fields, ARRAY_SIZE(fields), ret);
+    }
+}
+
+/* Starts the making of the next file. */
+static void start_key_store(struct mount_response *response)
+{
+    const struct composed_item *item = &response->objects->composed[response->next_composed];
+    size_t n = 0;
+    cleanup_free struct compose_source *sources = list_sources(response, &n);
+    struct key_store_recipe *recipe = NULL;
+    uint8_t principals[DIGEST_SHA256_LEN];
+
+    digest_principals(response, principals);
+    if (sources == NULL)
+        (void)error_no_memory(&response->compose_failure, NULL);
+    else
+        recipe = key_store_prepare(item, sources, n, &response->compose_failure);
+    if (recipe != NULL)
+        response->waiter = pem_cache_get_key_store(response->pems, principals, &recipe, &response->budget,
+                                                   on_key_store, response, &response->compose_failure);
+    if (response->waiter == NULL)
+        (void)error_wrap(&response->compose_failure, "failed to compose file %s", item->path);
+}
+
+static int init_composed(struct mount_response *response)
+{
+    size_t n = response->objects->n_composed;
+    response->composed = calloc(n + 1, sizeof(*response->composed));
+    if (response->composed == NULL)
+        return error_no_memory(&response->compose_failure, NULL);
+    for (size_t i = 0; i < n; i++)
+        buffer_init(&response->composed[i], COMPOSED_MAX);
+    return 0;
+}
+
+/* Makes the PKCS#12 files, which takes time, when all objects are there. The other composed files are made
+ * in the end. */
+static void compose_rest(struct mount_response *response)
+{
+    const struct object_list *objects = response->objects;
+    bool failed = aggregate_error_any(&response->failures) ||
+                  (response->composed == NULL && objects->n_composed > 0 && init_composed(response) < 0);
+
+    while (!failed && response->next_composed < objects->n_composed && response->waiter == NULL &&
+           response->compose_failure == NULL) {
+        if (is_key_store(&objects->composed[response->next_composed]))
+            start_key_store(response);
+        else
+            response->next_composed++;
+    }
+    if (response->waiter == NULL)
+        response->callback(response->arg);
+}
+
 static int compose_files(struct mount_response *response, struct error **err)
 {
     const struct object_list *objects = response->objects;
     size_t n = 0;
+    if (response->compose_failure != NULL)
+        return error_move(err, &response->compose_failure);
     if (objects->n_composed == 0)
         return 0;
+    if (response->next_composed < objects->n_composed)
+        return error_set(err, GRPC_STATUS_DEADLINE_EXCEEDED,
+                         "file %s was not composed before the caller's deadline",
+                         objects->composed[response->next_composed].path);
     cleanup_free struct compose_source *sources = list_sources(response, &n);
-    response->composed = calloc(objects->n_composed, sizeof(*response->composed));
-    if (sources == NULL || response->composed == NULL)
+    if (sources == NULL)
         return error_no_memory(err, NULL);
     for (size_t i = 0; i < objects->n_composed; i++) {
-        buffer_init(&response->composed[i], COMPOSED_MAX);
-        if (compose(&objects->composed[i], sources, n, &response->composed[i], err) < 0)
+        if (!is_key_store(&objects->composed[i]) &&
+            compose(&objects->composed[i], sources, n, &response->composed[i], err) < 0)
             return -1;
     }
     return 0;
@@ -380,6 +475,7 @@ void mount_response_destroy(struct mount_response *response)
     for (size_t i = 0; response->composed != NULL && i < response->objects->n_composed; i++)
         buffer_finish(&response->composed[i]);
     free(response->composed);
+    error_free(response->compose_failure);
     free(response->contents);
     free(response->outputs);
     error_free(aggregate_error_finish(&response->failures));

@@ -19,8 +19,11 @@ struct der {
 /* Tags used by callers (X.690, 8.1.2). */
 enum {
     DER_INTEGER = 0x02,
+    DER_BIT_STRING = 0x03,
     DER_OCTET_STRING = 0x04,
+    DER_NULL = 0x05,
     DER_OID = 0x06,
+    DER_BMP_STRING = 0x1e,
     DER_SEQUENCE = 0x30,
     DER_SET = 0x31,
     DER_CONTEXT_0 = 0x80,             /* [0], primitive */

@@ -432,7 +432,10 @@ struct secret *pkcs8_decrypt(const uint8_t *der, size_t len, const char *passwor
     cleanup_pkcs12 struct pkcs12 found = {0};
     struct reader reader = {.out = &found, .work = work_with(bmp, password, password_len, run)};
     errno = 0;
-    if (end_run(&reader, run, read_shrouded_key(&reader, der_span(der, len), err), err) < 0) {
+    int result = end_run(&reader, run, read_shrouded_key(&reader, der_span(der, len), err), err);
+    if (run != NULL)
+        run->cost = PKCS12_COST_MAX - reader.work.cost_left;
+    if (result < 0) {
         (void)error_check_memory(err, "a private key");
         return NULL;
     }

@@ -63,7 +63,8 @@ int pkcs12_read_with_password(const uint8_t *der, size_t len, const char *passwo
 
 /* Decrypts an EncryptedPrivateKeyInfo (RFC 5958, section 3), the content of a PEM block "ENCRYPTED PRIVATE
  * KEY", with the ciphers and limits of above. Returns a PrivateKeyInfo without attributes, or NULL with err
- * set; there is no MAC, so a wrong password shows as damaged content. */
+ * set; there is no MAC, so a wrong password shows as damaged content. run->cost is what it has cost, in any
+ * case. */
 struct secret *pkcs8_decrypt(const uint8_t *der, size_t len, const char *password, size_t password_len,
                              struct pkcs12_run *run, struct error **err);
 

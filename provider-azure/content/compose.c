@@ -101,9 +101,8 @@ static int read_source(const struct reference *reference, const struct compose_s
     return buffer_append(ret, source->bytes, source->len, err);
 }
 
-/* The value that a reference stands for. *ret_absent: it is that of an optional object that is not there. */
-static int resolve(const struct reference *reference, const struct compose_source *sources, size_t n,
-                   struct buffer *ret, bool *ret_absent, struct error **err)
+int compose_resolve(const struct reference *reference, const struct compose_source *sources, size_t n,
+                    struct buffer *ret, bool *ret_absent, struct error **err)
 {
     const struct compose_source *source = find_source(reference->name, sources, n);
     if (source == NULL)
@@ -128,7 +127,7 @@ static int append_reference(const char *text, size_t len, const struct compose_s
     cleanup_buffer struct buffer value = {.ceiling = COMPOSED_MAX};
     bool absent = false;
     if (reference_parse(text, len, &reference, err) < 0 ||
-        resolve(&reference, sources, n, &value, &absent, err) < 0)
+        compose_resolve(&reference, sources, n, &value, &absent, err) < 0)
         return -1;
     return buffer_append(out, value.data, value.len, err);
 }
@@ -182,7 +181,7 @@ static int add_pair(const char *key, const struct reference *reference, const st
     struct buffer *value = &pairs->values[pairs->n];
     bool absent = false;
     buffer_init(value, COMPOSED_MAX);
-    if (resolve(reference, sources, n, value, &absent, err) < 0)
+    if (compose_resolve(reference, sources, n, value, &absent, err) < 0)
         return error_wrap(err, "key '%.128s'", key);
     if (absent)
         return 0;

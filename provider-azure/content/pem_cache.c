@@ -12,9 +12,16 @@
 /* A conversion in a thread. It has all that the thread uses, and outlives an entry that nobody wants. */
 struct conversion_job {
     struct pem_entry *entry; /* NULL: cancelled */
-    struct secret *pfx;
+    struct secret *pfx;      /* to PEM in this order; or NULL: */
     enum certificate_order order;
+    struct key_store_recipe *recipe;
     struct pem_conversion *result;
+};
+
+/* What is asked for: one of the two. The recipe is taken over by the job that makes it. */
+struct conversion_input {
+    const struct secret *pfx;
+    struct key_store_recipe *recipe;
 };
 
 /* One PFX of one principal: being converted (`build`), or with its result. */
@@ -64,6 +71,7 @@ static struct pem_waiter *waiter_at(struct list *link)
 static void job_free(struct conversion_job *build)
 {
     secret_destroy(build->pfx);
+    key_store_recipe_free(build->recipe);
     pem_conversion_unref(build->result);
     free(build);
 }
@@ -157,7 +165,8 @@ static void keep(struct pem_entry *entry, struct pem_conversion *result)
 static void run_conversion(void *arg, struct pkcs12_run *run)
 {
     struct conversion_job *build = arg;
-    build->result = pem_convert(build->pfx, build->order, run);
+    build->result = build->recipe != NULL ? key_store_make(build->recipe, run)
+                                          : pem_convert(build->pfx, build->order, run);
     if (run->later) {
         pem_conversion_unref(build->result);
         build->result = NULL;
@@ -206,7 +215,7 @@ static void on_converted(void *arg)
     job_free(build);
 }
 
-static int start_job(struct pem_entry *entry, const struct secret *pfx, const struct pem_budget *budget,
+static int start_job(struct pem_entry *entry, struct conversion_input *input, const struct pem_budget *budget,
                      struct error **err)
 {
     struct pem_cache *cache = entry->cache;
@@ -214,12 +223,14 @@ static int start_job(struct pem_entry *entry, const struct secret *pfx, const st
     if (build == NULL)
         return error_no_memory(err, NULL);
     *build = (struct conversion_job){.entry = entry, .order = cache->order};
-    build->pfx = secret_create(secret_len(pfx));
-    if (build->pfx == NULL) {
-        free(build);
-        return error_no_memory(err, NULL);
+    if (input->pfx != NULL) {
+        build->pfx = secret_from_bytes(secret_bytes(input->pfx), secret_len(input->pfx));
+        if (build->pfx == NULL) {
+            free(build);
+            return error_no_memory(err, NULL);
+        }
     }
-    memcpy(secret_data(build->pfx), secret_bytes(pfx), secret_len(pfx));
+    build->recipe = steal_ptr(&input->recipe);
     const struct work work = {
         .run = run_conversion, .done = on_converted, .arg = build, .used = budget->used};
     entry->job = transport_work(cache->transport, &work, err);
@@ -232,7 +243,7 @@ static int start_job(struct pem_entry *entry, const struct secret *pfx, const st
 }
 
 static struct pem_entry *entry_start(struct pem_cache *cache, const uint8_t key[DIGEST_SHA256_LEN],
-                                     const struct secret *pfx, const struct pem_budget *budget,
+                                     struct conversion_input *input, const struct pem_budget *budget,
                                      struct error **err)
 {
     if (budget->used >= cache->budget) {
@@ -252,7 +263,7 @@ static struct pem_entry *entry_start(struct pem_cache *cache, const uint8_t key[
     memcpy(entry->key, key, DIGEST_SHA256_LEN);
     list_init(&entry->link);
     list_init(&entry->waiters);
-    if (start_job(entry, pfx, budget, err) < 0) {
+    if (start_job(entry, input, budget, err) < 0) {
         free(entry);
         return NULL;
     }
@@ -300,13 +311,10 @@ static int waiter_start(struct pem_waiter *waiter, struct pem_entry *entry, stru
     return 0;
 }
 
-struct pem_waiter *pem_cache_get(struct pem_cache *cache, const uint8_t principal[DIGEST_SHA256_LEN],
-                                 const struct secret *pfx, struct pem_budget *budget, pem_callback *callback,
-                                 void *arg, struct error **err)
+static struct pem_waiter *get(struct pem_cache *cache, const uint8_t key[DIGEST_SHA256_LEN],
+                              struct conversion_input *input, struct pem_budget *budget,
+                              pem_callback *callback, void *arg, struct error **err)
 {
-    const struct digest_field fields[] = {{principal, DIGEST_SHA256_LEN},
-                                          {secret_bytes(pfx), secret_len(pfx)}};
-    uint8_t key[DIGEST_SHA256_LEN];
     struct pem_waiter *waiter = calloc(1, sizeof(*waiter));
     if (waiter == NULL) {
         (void)error_no_memory(err, NULL);
@@ -314,16 +322,40 @@ struct pem_waiter *pem_cache_get(struct pem_cache *cache, const uint8_t principa
     }
     *waiter = (struct pem_waiter){.transport = cache->transport, .callback = callback, .arg = arg};
     list_init(&waiter->link);
-    digest_fields(fields, ARRAY_SIZE(fields), key);
     struct pem_entry *entry = entry_find(cache, key);
     if (entry == NULL) {
-        entry = entry_start(cache, key, pfx, budget, err);
+        entry = entry_start(cache, key, input, budget, err);
         waiter->budget = budget;
     }
     if (entry == NULL || waiter_start(waiter, entry, err) < 0) {
         free(waiter);
         return NULL;
     }
+    return waiter;
+}
+
+struct pem_waiter *pem_cache_get(struct pem_cache *cache, const uint8_t principal[DIGEST_SHA256_LEN],
+                                 const struct secret *pfx, struct pem_budget *budget, pem_callback *callback,
+                                 void *arg, struct error **err)
+{
+    const struct digest_field fields[] = {{principal, DIGEST_SHA256_LEN},
+                                          {secret_bytes(pfx), secret_len(pfx)}};
+    struct conversion_input input = {.pfx = pfx};
+    uint8_t key[DIGEST_SHA256_LEN];
+    digest_fields(fields, ARRAY_SIZE(fields), key);
+    return get(cache, key, &input, budget, callback, arg, err);
+}
+
+struct pem_waiter *pem_cache_get_key_store(struct pem_cache *cache,
+                                           const uint8_t principal[DIGEST_SHA256_LEN],
+                                           struct key_store_recipe **recipe, struct pem_budget *budget,
+                                           pem_callback *callback, void *arg, struct error **err)
+{
+    struct conversion_input input = {.recipe = steal_ptr(recipe)};
+    uint8_t key[DIGEST_SHA256_LEN];
+    key_store_digest(input.recipe, principal, key);
+    struct pem_waiter *waiter = get(cache, key, &input, budget, callback, arg, err);
+    key_store_recipe_free(input.recipe);
     return waiter;
 }
 

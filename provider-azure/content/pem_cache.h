@@ -1,5 +1,6 @@
 /*
- * pem_cache.h - conversions of PFX to PEM, each made once, in another thread.
+ * pem_cache.h - conversions of PFX to PEM, and files that are composed as PFX, each made once, in another
+ * thread.
  *
  * Equal bytes that were read by one principal are converted once: all who ask while the conversion runs share
  * it, and its result is kept as long as the vault's response may be (--republish-cache-ttl). So an object
@@ -14,6 +15,7 @@
 
 #include "common/crypto/digest.h"
 #include "common/crypto/pkcs12_cost.h"
+#include "provider-azure/content/key_store.h"
 #include "provider-azure/content/pem_conversion.h"
 #include "provider-azure/network/transport.h"
 
@@ -44,6 +46,12 @@ struct pem_cache *pem_cache_create(const struct transport *transport, uint64_t t
 struct pem_waiter *pem_cache_get(struct pem_cache *cache, const uint8_t principal[DIGEST_SHA256_LEN],
                                  const struct secret *pfx, struct pem_budget *budget, pem_callback *callback,
                                  void *arg, struct error **err);
+
+/* The same for a PKCS#12 file: starts or joins the making of it. Takes over *recipe, also on failure. */
+struct pem_waiter *pem_cache_get_key_store(struct pem_cache *cache,
+                                           const uint8_t principal[DIGEST_SHA256_LEN],
+                                           struct key_store_recipe **recipe, struct pem_budget *budget,
+                                           pem_callback *callback, void *arg, struct error **err);
 
 /* Ends the wait without a callback. Sets *waiter to NULL; accepts a pointer to NULL. */
 void pem_waiter_cancel(struct pem_waiter **waiter);

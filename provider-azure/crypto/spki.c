@@ -4,38 +4,16 @@
 #include "provider-azure/crypto/spki.h"
 
 #include <errno.h>
-#include <mbedtls/asn1.h>
-#include <mbedtls/asn1write.h>
 #include <mbedtls/bignum.h>
 #include <mbedtls/ecp.h>
 #include <mbedtls/oid.h>
 #include <stdbool.h>
 #include <string.h>
 
+#include "common/crypto/der_write.h"
+
 /* RSA keys of Key Vault have 2048 to 4096 bits; four times that is accepted. */
 enum { RSA_MAX_BYTES = 2048, EC_MAX_BYTES = 66, SPKI_OVERHEAD = 64 };
-
-/* mbedTLS writes DER from the end of a block towards its start. */
-struct der {
-    uint8_t *start;
-    uint8_t *pos;
-    int failed; /* first negative result, 0 = none */
-    size_t len; /* written so far */
-};
-
-static void der_add(struct der *der, int written)
-{
-    if (der->failed == 0 && written < 0)
-        der->failed = written;
-    else if (written > 0)
-        der->len += (size_t)written;
-}
-
-static void der_wrap(struct der *der, size_t content_len, unsigned char tag)
-{
-    der_add(der, mbedtls_asn1_write_len(&der->pos, der->start, content_len));
-    der_add(der, mbedtls_asn1_write_tag(&der->pos, der->start, tag));
-}
 
 static const uint8_t *skip_zeros(const uint8_t *bytes, size_t *len)
 {
@@ -47,21 +25,29 @@ static const uint8_t *skip_zeros(const uint8_t *bytes, size_t *len)
 }
 
 /* INTEGER of unsigned big-endian bytes without leading zeros: one zero byte in front of a set top bit. */
-static void der_unsigned(struct der *der, const uint8_t *bytes, size_t len)
+static void put_unsigned(struct der_writer *der, const uint8_t *bytes, size_t len)
 {
     size_t before = der->len;
-    der_add(der, mbedtls_asn1_write_raw_buffer(&der->pos, der->start, bytes, len));
+    der_put(der, bytes, len);
     if (len > 0 && (bytes[0] & 0x80) != 0)
-        der_add(der, mbedtls_asn1_write_raw_buffer(&der->pos, der->start, (const uint8_t[]){0}, 1));
-    der_wrap(der, der->len - before, MBEDTLS_ASN1_INTEGER);
+        der_put(der, (const uint8_t[]){0}, 1);
+    der_wrap(der, before, DER_INTEGER);
 }
 
-static int der_finish(const struct der *der, struct buffer *out, struct error **err)
+/* The content is that of the BIT STRING, without its count of unused bits. */
+static void wrap_bits(struct der_writer *der)
 {
-    if (der->failed != 0)
+    der_put(der, (const uint8_t[]){0}, 1);
+    der_wrap(der, 0, DER_BIT_STRING);
+}
+
+static int finish(const struct der_writer *der, struct buffer *out, struct error **err)
+{
+    struct der written;
+    if (der_written(der, &written) < 0)
         return error_set(err, GRPC_STATUS_INTERNAL, "encoding a public key failed (mbedTLS -0x%04x)",
                          (unsigned)-der->failed);
-    return buffer_append(out, der->pos, der->len, err);
+    return buffer_append(out, written.at, der_len(written), err);
 }
 
 int spki_from_rsa(const void *modulus, size_t modulus_len, const void *exponent, size_t exponent_len,
@@ -74,18 +60,18 @@ int spki_from_rsa(const void *modulus, size_t modulus_len, const void *exponent,
                          "the RSA key's modulus or exponent is zero or has a bad length");
 
     uint8_t block[2 * RSA_MAX_BYTES + SPKI_OVERHEAD];
-    struct der der = {.start = block, .pos = block + sizeof(block)};
+    struct der_writer der = der_writer_init(block, sizeof(block));
 
-    der_unsigned(&der, e, exponent_len);
-    der_unsigned(&der, n, modulus_len);
-    der_wrap(&der, der.len, MBEDTLS_ASN1_CONSTRUCTED | MBEDTLS_ASN1_SEQUENCE);
-    der_add(&der,
-            mbedtls_asn1_write_raw_buffer(&der.pos, der.start, (const uint8_t[]){0}, 1)); /* no unused bits */
-    der_wrap(&der, der.len, MBEDTLS_ASN1_BIT_STRING);
-    der_add(&der, mbedtls_asn1_write_algorithm_identifier(&der.pos, der.start, MBEDTLS_OID_PKCS1_RSA,
-                                                          MBEDTLS_OID_SIZE(MBEDTLS_OID_PKCS1_RSA), 0));
-    der_wrap(&der, der.len, MBEDTLS_ASN1_CONSTRUCTED | MBEDTLS_ASN1_SEQUENCE);
-    return der_finish(&der, out, err);
+    put_unsigned(&der, e, exponent_len);
+    put_unsigned(&der, n, modulus_len);
+    der_wrap(&der, 0, DER_SEQUENCE);
+    wrap_bits(&der);
+    size_t before = der.len;
+    der_put_null(&der);
+    der_put_oid_bytes(&der, MBEDTLS_OID_PKCS1_RSA, MBEDTLS_OID_SIZE(MBEDTLS_OID_PKCS1_RSA));
+    der_wrap(&der, before, DER_SEQUENCE);
+    der_wrap(&der, 0, DER_SEQUENCE);
+    return finish(&der, out, err);
 }
 
 static const struct curve {
@@ -159,15 +145,14 @@ int spki_from_ec(const char *curve, const void *x, size_t x_len, const void *y, 
     }
 
     uint8_t block[sizeof(point) + SPKI_OVERHEAD];
-    struct der der = {.start = block, .pos = block + sizeof(block)};
-    der_add(&der, mbedtls_asn1_write_raw_buffer(&der.pos, der.start, point, point_len));
-    der_add(&der, mbedtls_asn1_write_raw_buffer(&der.pos, der.start, (const uint8_t[]){0}, 1));
-    der_wrap(&der, der.len, MBEDTLS_ASN1_BIT_STRING);
+    struct der_writer der = der_writer_init(block, sizeof(block));
+    der_put(&der, point, point_len);
+    wrap_bits(&der);
     size_t before = der.len;
-    der_add(&der, mbedtls_asn1_write_oid(&der.pos, der.start, found->oid, found->oid_len));
-    der_add(&der, mbedtls_asn1_write_oid(&der.pos, der.start, MBEDTLS_OID_EC_ALG_UNRESTRICTED,
-                                         MBEDTLS_OID_SIZE(MBEDTLS_OID_EC_ALG_UNRESTRICTED)));
-    der_wrap(&der, der.len - before, MBEDTLS_ASN1_CONSTRUCTED | MBEDTLS_ASN1_SEQUENCE);
-    der_wrap(&der, der.len, MBEDTLS_ASN1_CONSTRUCTED | MBEDTLS_ASN1_SEQUENCE);
-    return der_finish(&der, out, err);
+    der_put_oid_bytes(&der, found->oid, found->oid_len);
+    der_put_oid_bytes(&der, MBEDTLS_OID_EC_ALG_UNRESTRICTED,
+                      MBEDTLS_OID_SIZE(MBEDTLS_OID_EC_ALG_UNRESTRICTED));
+    der_wrap(&der, before, DER_SEQUENCE);
+    der_wrap(&der, 0, DER_SEQUENCE);
+    return finish(&der, out, err);
 }

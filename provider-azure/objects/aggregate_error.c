@@ -49,6 +49,11 @@ void aggregate_error_add(struct aggregate_error *aggregate, const struct object_
         error_free(error);
 }
 
+bool aggregate_error_any(const struct aggregate_error *aggregate)
+{
+    return aggregate->first != NULL;
+}
+
 struct error *aggregate_error_finish(struct aggregate_error *aggregate)
 {
     struct error *error = NULL;

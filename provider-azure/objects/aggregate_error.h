@@ -28,6 +28,9 @@ void aggregate_error_init(struct aggregate_error *aggregate);
 void aggregate_error_add(struct aggregate_error *aggregate, const struct object_item *item,
                          const struct error *cause);
 
+/* Was anything added? */
+bool aggregate_error_any(const struct aggregate_error *aggregate);
+
 /* The error, NULL when nothing was added. Empties the aggregate. */
 struct error *aggregate_error_finish(struct aggregate_error *aggregate);
 

@@ -19,6 +19,8 @@ static const char *const format_names[] = {
     [COMPOSED_PROPERTIES] = "properties",
     [COMPOSED_JSON] = "json",
     [COMPOSED_YAML] = "yaml",
+    [COMPOSED_PKCS12] = "pkcs12",
+    [COMPOSED_TRUST_STORE] = "pkcs12-truststore",
 };
 static const char *const function_names[] = {
     [REFERENCE_BASE64] = "base64", [REFERENCE_TRIM] = "trim", [REFERENCE_JSON] = "json"};
@@ -97,7 +99,9 @@ bool composed_item_is(const char *text)
     return strstr(text, "format") != NULL || strstr(text, "template") != NULL;
 }
 
-static const char *const field_names[] = {"format", "template", "items", "objectAlias", "filePermission"};
+static const char *const field_names[] = {"format",         "template",    "items",    "objectAlias",
+                                          "filePermission", "certificate", "password", "certificatePassword",
+                                          "friendlyName",   "profile"};
 
 static int read_entries(const struct yaml_node *items, struct composed_item *item, struct error **err)
 {
@@ -134,7 +138,9 @@ static int check_format(const char *text, struct composed_item *item, struct err
         }
     }
     return error_set(err, GRPC_STATUS_INVALID_ARGUMENT,
-                     "invalid format: %.64s, should be env, docker-env, properties, json or yaml", text);
+                     "invalid format: %.64s, should be env, docker-env, properties, json, yaml, pkcs12 or "
+                     "pkcs12-truststore",
+                     text);
 }
 
 static int read_template(const struct yaml_node *node, struct composed_item *item, struct error **err)
@@ -144,6 +150,75 @@ static int read_template(const struct yaml_node *node, struct composed_item *ite
     item->format = COMPOSED_TEMPLATE;
     item->template = strdup(node->text);
     return item->template == NULL ? error_no_memory(err, NULL) : 0;
+}
+
+/* --- PKCS#12 --- */
+
+static bool is_pkcs12(const struct composed_item *item)
+{
+    return item->format == COMPOSED_PKCS12 || item->format == COMPOSED_TRUST_STORE;
+}
+
+static int read_reference(const struct yaml_node *root, const char *field, struct reference *ret,
+                          struct error **err)
+{
+    cleanup_free char *text = NULL;
+    if (yaml_field_text(root, field, &text, err) < 0)
+        return -1;
+    if (*text == '\0')
+        return 0;
+    return reference_parse(text, strlen(text), ret, err) < 0 ? error_wrap(err, "%s", field) : 0;
+}
+
+static int read_profile(const struct yaml_node *root, bool *ret_legacy, struct error **err)
+{
+    cleanup_free char *text = NULL;
+    if (yaml_field_text(root, "profile", &text, err) < 0)
+        return -1;
+    *ret_legacy = strcasecmp(text, "legacy") == 0;
+    if (*ret_legacy || *text == '\0' || strcasecmp(text, "modern") == 0)
+        return 0;
+    return error_set(err, GRPC_STATUS_INVALID_ARGUMENT, "invalid profile: %.64s, should be modern or legacy",
+                     text);
+}
+
+static int check_pkcs12(const struct yaml_node *root, const struct composed_item *item, struct error **err)
+{
+    const struct composed_pkcs12 *fields = &item->pkcs12;
+    if (fields->password.name == NULL)
+        return invalid(err, "password must name the item that holds the password of the file");
+    if (item->format == COMPOSED_PKCS12) {
+        if (fields->certificate.name == NULL || yaml_get(root, "items") != NULL)
+            return invalid(err, "format: pkcs12 needs certificate, and has no items");
+        return 0;
+    }
+    if (item->n_entries == 0)
+        return invalid(err, "format: pkcs12-truststore needs items: a name and a reference for each");
+    if (fields->certificate.name != NULL || fields->certificate_password.name != NULL ||
+        *fields->friendly_name != '\0')
+        return invalid(err,
+                       "certificate, certificatePassword and friendlyName only supported for format: pkcs12");
+    return 0;
+}
+
+static int read_pkcs12(const struct yaml_node *root, struct composed_item *item, struct error **err)
+{
+    static const char *const own[] = {"certificate", "password", "certificatePassword", "friendlyName",
+                                      "profile"};
+    struct composed_pkcs12 *fields = &item->pkcs12;
+    for (size_t i = 0; i < ARRAY_SIZE(own) && !is_pkcs12(item); i++)
+        if (yaml_get(root, own[i]) != NULL)
+            return error_set(err, GRPC_STATUS_INVALID_ARGUMENT,
+                             "%s only supported for format: pkcs12 and pkcs12-truststore", own[i]);
+    if (!is_pkcs12(item))
+        return 0;
+    if (read_reference(root, "certificate", &fields->certificate, err) < 0 ||
+        read_reference(root, "password", &fields->password, err) < 0 ||
+        read_reference(root, "certificatePassword", &fields->certificate_password, err) < 0 ||
+        yaml_field_text(root, "friendlyName", &fields->friendly_name, err) < 0 ||
+        read_profile(root, &fields->legacy, err) < 0)
+        return -1;
+    return check_pkcs12(root, item, err);
 }
 
 static int read_composed(const struct yaml_node *root, mode_t default_mode, struct composed_item *item,
@@ -168,7 +243,9 @@ static int read_composed(const struct yaml_node *root, mode_t default_mode, stru
     if (object_path_check(item->path, err) < 0 ||
         object_permission_parse(permission, default_mode, &item->mode, err) < 0)
         return -1;
-    return read_entries(yaml_get(root, "items"), item, err);
+    if (read_entries(yaml_get(root, "items"), item, err) < 0)
+        return -1;
+    return read_pkcs12(root, item, err);
 }
 
 int composed_item_parse(const char *text, size_t index, const struct object_defaults *defaults,
@@ -200,6 +277,10 @@ void composed_item_finish(struct composed_item *item)
         reference_finish(&item->entries[i].reference);
     }
     free(item->entries);
+    reference_finish(&item->pkcs12.certificate);
+    reference_finish(&item->pkcs12.certificate_password);
+    reference_finish(&item->pkcs12.password);
+    free(item->pkcs12.friendly_name);
     free(item->template);
     free(item->path);
     *item = (struct composed_item){0};

@@ -6,6 +6,12 @@
  *       DB_PASSWORD: db-password           objectAlias: url
  *     objectAlias: db.env
  *
+ *     format: pkcs12                       format: pkcs12-truststore
+ *     certificate: web                     items:
+ *     password: web-password                 corp-root: root-ca
+ *     objectAlias: web.p12                 password: web-password
+ *                                          objectAlias: trust.p12
+ *
  * A reference names the file of another item, by its path in the volume:
  *
  *     NAME [#PATH] [@version] [|FUNCTION ...]
@@ -32,6 +38,8 @@ enum composed_format {
     COMPOSED_PROPERTIES, /* java.util.Properties */
     COMPOSED_JSON,
     COMPOSED_YAML,
+    COMPOSED_PKCS12,      /* a private key with its certificates */
+    COMPOSED_TRUST_STORE, /* trusted certificates as PKCS#12 */
 };
 
 enum reference_function { REFERENCE_BASE64, REFERENCE_TRIM, REFERENCE_JSON };
@@ -54,6 +62,15 @@ struct composed_entry {
     struct reference reference;
 };
 
+/* Of a PKCS#12 file; name is NULL in a reference that is not given. */
+struct composed_pkcs12 {
+    struct reference certificate;          /* only without trust */
+    struct reference certificate_password; /* that opens it */
+    struct reference password;
+    char *friendly_name; /* "": the certificate's name */
+    bool legacy;         /* the profile for old readers */
+};
+
 struct composed_item {
     char *path;
     mode_t mode;
@@ -61,6 +78,7 @@ struct composed_item {
     char *template;                 /* COMPOSED_TEMPLATE; otherwise: */
     struct composed_entry *entries; /* in their order; none: all other files, each by its path */
     size_t n_entries;
+    struct composed_pkcs12 pkcs12;
 };
 
 /* Could the YAML text of an item be that of a composed one? False for all others that people have. */

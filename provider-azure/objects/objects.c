@@ -219,17 +219,27 @@ static void check_keys(const struct yaml_node *root, const struct object_default
     }
 }
 
-static bool is_source(const struct composed_item *composed, const char *path)
+/* A file of the item with this path, or a file below it. */
+static bool refers_to(const struct reference *reference, const char *path)
 {
     size_t len = strlen(path);
 
+    return reference->name != NULL && strncmp(reference->name, path, len) == 0 &&
+           (reference->name[len] == '\0' || reference->name[len] == '/');
+}
+
+static bool is_source(const struct composed_item *composed, const char *path)
+{
+    const struct composed_pkcs12 *pkcs12 = &composed->pkcs12;
+
     if (composed->format == COMPOSED_TEMPLATE)
         return strstr(composed->template, path) != NULL;
-    for (size_t i = 0; i < composed->n_entries; i++) {
-        const char *name = composed->entries[i].reference.name;
-        if (strncmp(name, path, len) == 0 && (name[len] == '\0' || name[len] == '/'))
+    for (size_t i = 0; i < composed->n_entries; i++)
+        if (refers_to(&composed->entries[i].reference, path))
             return true;
-    }
+    if (pkcs12->password.name != NULL)
+        return refers_to(&pkcs12->certificate, path) || refers_to(&pkcs12->certificate_password, path) ||
+               refers_to(&pkcs12->password, path);
     return composed->n_entries == 0; /* all files */
 }
 

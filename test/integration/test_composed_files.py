@@ -161,7 +161,7 @@ def test_what_cannot_be_composed_is_named_and_nothing_is_quoted(client, fields, 
 
 
 @pytest.mark.parametrize("fields, words", [
-    ({"format": "toml"}, "invalid format: toml, should be env, docker-env, properties, json or yaml"),
+    ({"format": "toml"}, "invalid format: toml, should be env, docker-env, properties, json, yaml, pkcs12 or pkcs12-truststore"),
     ({"format": "env", "template": "x"}, "template cannot be given together with format or items"),
     ({"format": "env", "items": {"A": "plain#"}}, "invalid reference 'plain#'"),
     ({"format": "env", "items": {"A": "plain#[x]"}}, "invalid path '[x]'"),

@@ -14,7 +14,8 @@ EXAMPLE_CLIENT = "00000000-0000-0000-0000-000000000001"
 ELSEWHERE = {"test_node_identity.py": ["vm-managed-identity-system.yaml", "vm-managed-identity-user.yaml"],
              "test_pod_identity.py": ["pod-identity.yaml", "pod-identity-v1alpha1.yaml"]}
 NOT_APPLIED = {"identity-binding.yaml": "needs the control plane of AKS",
-               "many-objects.yaml": "has no pod; test/integration/test_objects.py mounts it"}
+               "many-objects.yaml": "has no pod; test/integration/test_objects.py mounts it",
+               "several-vaults.yaml": "has no pod; test/integration/test_vaults.py mounts it"}
 
 
 @pytest.fixture(scope="module")

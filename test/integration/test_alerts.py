@@ -53,6 +53,9 @@ CASES = {
     "AzureTokensFail": (
         {f'azure_token_request_seconds_count{{{LABELS},mode="workload-identity",error="auth"}}': "0+1x80"},
         {f'azure_token_request_seconds_count{{{LABELS},mode="workload-identity",error=""}}': "0+1x80"}),
+    "FallbackVaultsServe": (
+        {f'azure_fallback_reads_total{{{LABELS},outcome="served"}}': "0x70 1x10"},
+        {f'azure_fallback_reads_total{{{LABELS},outcome="unused"}}': "0+1x80", f'azure_fallback_reads_total{{{LABELS},outcome="served"}}': "0x50 1x30"}),
     "PodsStartWithKeptValues": ({f"azure_stale_served_total{{{LABELS}}}": "0x70 1x10"}, {f"azure_stale_served_total{{{LABELS}}}": "0x50 1x30"}),
 }
 

@@ -6,11 +6,12 @@ import time
 
 import grpc
 import pytest
+import yaml
 
 from harness import kube, mounts, rpc, tutorial
 from harness.azure_mounts import files, item, mount, mount_failure, objects_of, versions_of
 from harness.ctl import ctl
-from harness.process import wait_until
+from harness.process import ROOT, wait_until
 from harness.programs import metric_sum
 from harness.rpc import CODES
 
@@ -75,6 +76,17 @@ def test_one_class_reads_three_vaults_and_a_managed_hsm(protocol, client, vaults
     assert vaults.counters()["tokens_issued"] == 2  # one for all vaults, one for the Managed HSM
     assert len(vaults.requests("vault")) == 4
     assert not [route for route in vaults.counters()["routes"] if route["status"] == 401]
+
+
+def test_the_example(client, vaults):
+    """manifests/examples/several-vaults.yaml, in an outage of its first vault."""
+    vaults.add_vault("contoso-shared")
+    vaults.set_secret("secret1", "shared", vault="contoso-shared")
+    parameters = yaml.safe_load((ROOT / "manifests/examples/several-vaults.yaml").read_text())["spec"]["parameters"]
+    assert parameters.pop("tenantID") and parameters["keyvaultName"] == EAST
+    break_vault(vaults, EAST, kind="status", status=503, retry_after=61)
+    response = mount(client, **parameters)
+    assert files(response) == {"secret1": b"in contoso-west", "shared/secret1": b"shared"}
 
 
 def test_a_slow_vault_does_not_hold_the_others_up(client, vaults):

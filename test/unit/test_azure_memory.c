@@ -27,13 +27,15 @@ static struct {
     struct buffer certificate; /* PEM of an application: key and certificate */
 } fixture;
 
-static const char OBJECTS[] = "array:\n"
-                              "  - |\n    objectName: web\n    objectType: secret\n    objectAlias: a/b\n"
-                              "  - |\n    objectName: k\n    objectType: key\n    filePermission: \"0600\"\n"
-                              "  - |\n    objectName: c\n    objectType: cert\n    objectVersionHistory: 3\n"
-                              "  - |\n    objectName: j\n    objectType: secret\n    objectSplit: json\n"
-                              "  - |\n    objectNamePattern: db-*\n    objectTags: env=prod\n"
-                              "    objectType: secret\n    objectAlias: x-*\n";
+static const char OBJECTS[] =
+    "array:\n"
+    "  - |\n    objectName: web\n    objectType: secret\n    objectAlias: a/b\n"
+    "  - |\n    objectName: k\n    objectType: key\n    filePermission: \"0600\"\n"
+    "    keyvaultURL: https://keys.managedhsm.azure.net\n    fallbackKeyvaults: west\n"
+    "  - |\n    objectName: c\n    objectType: cert\n    objectVersionHistory: 3\n"
+    "  - |\n    objectName: j\n    objectType: secret\n    objectSplit: json\n"
+    "  - |\n    objectNamePattern: db-*\n    objectTags: env=prod\n"
+    "    objectType: secret\n    objectAlias: x-*\n";
 
 static const char KEY_JSON[] =
     "{\"key\":{\"kid\":\"https://v/keys/k/v1\",\"kty\":\"EC\",\"crv\":\"P-256\",\"x\":\"MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4\",\"y\":\"4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM\"}}"; /* RFC 7517, A.1 */
@@ -74,6 +76,8 @@ static int read_a_request(struct error **err)
     if (mount_request_parse(&input, &defaults, &request, err) < 0)
         return -1;
     assert_string_equal(request.vaults.at[0].name, "testKV");
+    assert_int_equal(request.vaults.n, 4);
+    assert_int_equal(request.vaults.n_audiences, 2);
     assert_int_equal(request.objects.n, 5);
     assert_memory_equal(request.identities[0]->key, fixture.identity->key,
                         sizeof(request.identities[0]->key));
@@ -389,6 +393,7 @@ static int set_up(void **state)
     assert_int_equal(string_map_from_json(&fixture.attributes, attributes, strlen(attributes), NULL, NULL),
                      0);
     assert_int_equal(string_map_set(&fixture.attributes, "objects", OBJECTS, NULL), 0);
+    assert_int_equal(string_map_set(&fixture.attributes, "fallbackKeyvaults", "west, north", NULL), 0);
     assert_int_equal(string_map_from_json(&fixture.secrets, secrets, strlen(secrets), NULL, NULL), 0);
     assert_int_equal(objects_parse(OBJECTS, &defaults, &fixture.objects, NULL), 0);
     fixture.identity = make_identity(CREDENTIAL_CLIENT_SECRET, "bar", 3, NULL);

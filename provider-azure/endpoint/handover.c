@@ -22,6 +22,14 @@ static int check_uid(uid_t uid, struct error **err)
 
 /* --- the new process --- */
 
+static int check_time(const struct handover_service *service, struct error **err)
+{
+    if (transport_now_ms(service->network->transport) <= service->until_ms)
+        return 0;
+    return error_set(err, GRPC_STATUS_PERMISSION_DENIED, "the process started more than %d s ago",
+                     HANDOVER_WINDOW_MS / 1000);
+}
+
 /* 1: it is kept now, or was not worth it; -1 with err set. */
 static int keep(const struct handover_service *service, const Handover__V1__Value *message,
                 struct error **err)
@@ -42,7 +50,8 @@ static void on_put(struct grpc_call *call, const ProtobufCMessage *request, void
     cleanup_error struct error *error = NULL;
     uid_t uid = 0;
 
-    if (grpc_call_peer_uid(call, &uid, &error) < 0 || check_uid(uid, &error) < 0) {
+    if (grpc_call_peer_uid(call, &uid, &error) < 0 || check_uid(uid, &error) < 0 ||
+        check_time(service, &error) < 0) {
         log_warning(service->network->log, "kept values of another process refused", LOG_ERR(error));
         grpc_call_fail(call, error);
         return;
@@ -68,6 +77,7 @@ void handover_service_init(struct handover_service *service, struct stale_store 
         .methods = {{"Put", &handover__v1__put_request__descriptor, on_put}},
         .store = store,
         .network = network,
+        .until_ms = transport_now_ms(network->transport) + HANDOVER_WINDOW_MS,
     };
     service->service =
         (struct grpc_service){.name = SERVICE, .methods = service->methods, .n_methods = 1, .arg = service};

@@ -16,6 +16,9 @@
  * of all mounts then (docs/security-model.md). The binary of the peer is not checked: processes in two
  * containers do not see each other in /proc.
  *
+ * A process takes part for HANDOVER_WINDOW_MS after its start: a predecessor ends soon after that, and later
+ * calls would only be somebody's attempt to give it values of their own.
+ *
  * The first call is empty: a process that does not take part (outage mode is off, an older version) gets no
  * value.
  */
@@ -28,6 +31,7 @@
 #include "common/process/endpoint.h"
 #include "provider-azure/vault/stale_store.h"
 
+enum { HANDOVER_WINDOW_MS = 10 * 60 * 1000 };
 /* For all calls together; and the bytes of the values in one call. */
 enum { HANDOVER_LIMIT_MS = 2000, HANDOVER_CALL_BYTES = 256 * 1024 };
 
@@ -39,6 +43,7 @@ struct handover_service {
     struct grpc_method methods[1];
     struct stale_store *store; /* borrowed, as the next one */
     const struct network *network;
+    uint64_t until_ms;
 };
 
 void handover_service_init(struct handover_service *service, struct stale_store *store,

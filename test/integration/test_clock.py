@@ -11,7 +11,7 @@ import pytest
 
 from harness import mounts, rpc, tutorial
 from harness.azure_mounts import mount, mount_failure, texts
-from harness.process import BUILD, ROOT, SANITIZED
+from harness.process import BUILD, ROOT, SANITIZED, wait_until
 from harness.rpc import CODES
 
 HOUR, YEAR = 3600, 365 * 86400
@@ -146,6 +146,23 @@ def test_a_machine_that_slept_has_older_values(kept, clock, wall):
     mount(kept, timeout=2)
     clock.set_wall(wall + 2)
     mount_failure(kept, timeout=1)
+
+
+def test_a_process_takes_values_over_for_ten_minutes_after_its_start(start_azure, emulator, clock):
+    def start(name):
+        azure = start_azure("--serve-stale-max-age=1h", env=clock.environment, name=name)
+        wait_until(lambda: '"listening"' in azure.log, what="the process to serve")
+        return azure
+    for seconds, taken in ((590, True), (601, False)):
+        old = start(f"old{seconds}")
+        with rpc.Client(old.socket) as client:
+            mount(client)
+        new = start(f"new{seconds}")
+        clock.pass_time(seconds)
+        old.destroy()
+        assert ("given to the next process" in old.log) == taken
+        assert taken or "the process started more than 600 s ago" in new.log
+        new.destroy()
 
 
 def test_a_clock_that_is_set_back_does_not_make_them_younger(kept, clock):

@@ -3,7 +3,7 @@
 .PHONY: programs emulator bench-program units fuzzers
 programs: $(PROGRAMS)
 emulator: $(EMULATOR)
-bench-program: $(BENCH) $(FLOORS)
+bench-program: $(BENCH) $(LOAD) $(FLOORS)
 units: $(UNITS)
 fuzzers: $(FUZZERS)
 
@@ -74,6 +74,8 @@ $(EMULATOR): EXTRA_LIBS = -lmicrohttpd -lcjson -lgnutls -lnghttp2 -luv
 $(EMULATOR): $(call obj,$(EMULATOR_SRC))
 	$(link)
 $(BENCH): $(call obj,$(BENCH_SRC)) $(COMMON_LIB)
+	$(link)
+$(LOAD): $(call obj,$(LOAD_SRC)) $(DRIVER_LIB) $(COMMON_LIB)
 	$(link)
 $(FLOORS): $(BIN)/floor-%: $(B)/obj/test/bench/floor_%.o
 	$(link)

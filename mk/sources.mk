@@ -12,6 +12,7 @@ UNIT_SRC := $(filter-out test/unit/test_secret.c test/unit/test_%_memory.c test/
 endif
 FUZZ_SRC     := $(sort $(wildcard test/fuzz/fuzz_*.c))
 BENCH_SRC    := test/bench/main.c
+LOAD_SRC     := test/bench/cluster_load.c
 FLOOR_SRC    := $(sort $(wildcard test/bench/floor_*.c))
 PROTOS       := $(sort $(wildcard proto/*.proto))
 
@@ -26,6 +27,7 @@ PROVIDER_LIB := $(B)/libprovider.a
 PROGRAMS := $(BIN)/secrets-store-driver $(BIN)/secrets-store-provider-azure $(BIN)/secrets-store-ctl
 EMULATOR := $(BIN)/vault-emulator
 BENCH    := $(BIN)/secrets-store-bench
+LOAD     := $(BIN)/cluster-load
 FLOORS   := $(patsubst test/bench/floor_%.c,$(BIN)/floor-%,$(FLOOR_SRC))
 UNITS    := $(UNIT_SRC:test/unit/%.c=$(B)/unit/%)
 FUZZERS  := $(FUZZ_SRC:test/fuzz/%.c=$(B)/fuzz/%)

@@ -14,7 +14,7 @@ test: deps-test deps-static ## install what is needed, build, run every test, pr
 test-quick: deps-test ## release build only: unit tests and the suites without slow tests, in three minutes
 	@$(PYTHON) test/run.py --quick
 
-test-full: deps-e2e deps-static deps-images deps-fuzz ## everything: make test, slow tests on all builds, fuzz, e2e, interop
+test-full: deps-e2e deps-static deps-images deps-fuzz deps-bench ## everything: make test, slow tests on all builds, fuzz, e2e, interop
 	@$(PYTHON) test/run.py --full
 
 coverage: deps-test ## lines and branches of each directory that the unit tests and suites run (gcov)
@@ -119,3 +119,17 @@ matrix: ## take the results of the suites that ran over into test/results, and w
 
 fresh: ## run `make demo` and `make test` (TARGETS) in a minimal DIST=bookworm|trixie
 	@test/fresh.sh $(DIST)
+
+# SimPy and matplotlib, in the versions that the figures of the documents are made with.
+BENCH_PYTHON := build/bench/bin/python
+.PHONY: deps-bench bench-scale
+deps-bench: $(BENCH_PYTHON)
+$(BENCH_PYTHON): test/bench/requirements.txt
+	$(call apt-install,python3-venv python3-yaml)
+	@rm -rf build/bench && $(PYTHON) -m venv --system-site-packages build/bench
+	@$@ -m pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
+
+bench-scale: deps-build deps-bench ## measure a cluster on one vault: 200 real providers, and a model of up to 5,000 nodes (SCALE="--cases cold --nodes 50")
+	$(MAKE) $(jobs) VARIANT=release CC=gcc programs emulator bench-program
+	@BUILD=build/release test/bench/scale.sh $(SCALE)

@@ -10,7 +10,7 @@ trap 'rm -f "$hosts"' EXIT
 cat > "$hosts" << END
 127.0.0.1 localhost login.localhost vault.localhost login.microsoftonline.com
 127.0.0.1 contosoKeyVault5.vault.localhost contosokeyvault5.vault.localhost othervault.vault.localhost benchvault.vault.localhost
-127.0.0.1 rbacvault.vault.localhost firevault.vault.localhost nolistvault.vault.localhost
+127.0.0.1 vault0.vault.localhost vault1.vault.localhost vault2.vault.localhost rbacvault.vault.localhost firevault.vault.localhost nolistvault.vault.localhost
 END
 status=0
 HOSTS=$hosts unshare --net --mount --propagation private bash -c '

@@ -1,0 +1,556 @@
+"""model.py - a discrete-event model (SimPy) of a cluster in front of vaults with limits.
+
+It has the rules of the programs, not their code: the provider's retries, shared back-off, joined and cached reads
+(provider-azure/network/throttle.h, retry_policy.c, vault/vault_cache.h), the driver's rotation checks (driver/rotation/rotation.h), the
+kubelet's calls and pauses. `provider="go"` has those of the Go provider instead: no sharing, one request after the other, three token
+requests and one without a token for each mount. What depends on the machine is measured: the time of one response and how many requests a
+second emulator and providers serve together (Machine).
+"""
+
+import math
+import random
+from collections import defaultdict, deque
+from dataclasses import dataclass
+
+import simpy
+
+from scale import cases
+
+MOUNT_LIMIT_S = 118 - 0.3  # of the kubelet's two minutes, less the margins of driver and provider
+JOIN_S, GRACE_S, CACHE_TTL_S = 0.5, 10, 120
+MAX_RETRIES, RETRY_AFTER_MAX_S, MAX_CONSECUTIVE_429, MAX_IN_FLIGHT = 3, 60, 5, 32
+SYNC_S = (60, 90)
+CONTAINER_START_S = 2
+TOKEN_REQUESTS = {"ours": 1, "go": 3}
+
+
+@dataclass(frozen=True)
+class Machine:
+    response_s: float = 0.005
+    capacity: float = math.inf  # requests a second
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What is tried as a change of the provider."""
+    first_before_checks: bool = False  # in the queue of a throttled vault
+    kept_reads: bool = False  # a first mount that failed for throttling keeps what it has read for the kubelet's next try
+    patient: bool = False  # a 429 is retried up to the caller's deadline, not three times
+    join_s: float = JOIN_S
+
+
+class Limiter:
+    """Fixed windows, as the emulator's."""
+
+    def __init__(self, requests, window_s, since):
+        self.requests, self.window_s, self.since = requests, window_s, since
+        self.window, self.used = -1, 0
+
+    def has_room(self, now):
+        window = int((now - self.since) / self.window_s)
+        if window != self.window:
+            self.window, self.used = window, 0
+        return self.requests == 0 or self.used < self.requests
+
+    def retry_after(self, now):
+        return math.ceil(self.window_s - (now - self.since) % self.window_s)
+
+
+class Service:
+    """Vaults and token service behind one machine."""
+
+    def __init__(self, model):
+        self.model = model
+        self.busy_until = 0.0
+        self.limiters = None
+        self.since = 0.0
+        self.minutes = defaultdict(lambda: [0, 0])  # admitted, refused
+        self.by_vault = defaultdict(lambda: [0, 0])
+        self.away = False
+
+    def limit(self):
+        case, now = self.model.case, self.model.env.now
+        self.since = now
+        window = cases.WINDOW_S / case.speed
+        self.limiters = [Limiter(case.vault_limit, window, now) for _ in range(case.vaults)]
+        self.subscription = Limiter(cases.SUBSCRIPTION_LIMIT, window, now)
+        self.tokens = [Limiter(case.token_limit, 60 / case.speed, now) for _ in range(case.apps)]
+        self.minutes.clear()
+        self.by_vault.clear()
+
+    def _arrival(self):
+        machine, now = self.model.machine, self.model.env.now
+        if machine.capacity is math.inf:
+            return now
+        self.busy_until = max(now, self.busy_until) + 1 / machine.capacity
+        return self.busy_until
+
+    def get(self, vault, done):
+        """done(status, retry_after)"""
+        model = self.model
+        at = self._arrival()
+        status, retry_after = 200, None
+        if self.away:
+            status = 503
+        elif self.limiters is not None:
+            limiter = self.limiters[vault]
+            if limiter.has_room(at) and self.subscription.has_room(at):
+                limiter.used += 1
+                self.subscription.used += 1
+            else:
+                status = 429
+                retry_after = limiter.retry_after(at) if model.case.retry_after else None
+        if not self.away:
+            refused = status == 429
+            self.minutes[int((at - self.since) * model.case.speed / 60)][refused] += 1
+            self.by_vault[vault][refused] += 1
+        model.after(at - model.env.now + model.machine.response_s, done, status, retry_after)
+
+    def token(self, app, done):
+        model = self.model
+        at = self._arrival()
+        status, retry_after = 200, None
+        if self.limiters is not None and model.case.token_limit:
+            limiter = self.tokens[app]
+            if limiter.has_room(at):
+                limiter.used += 1
+            else:
+                status, retry_after = 429, limiter.retry_after(at)
+        model.token_requests[status == 429] += 1
+        model.after(at - model.env.now + model.machine.response_s, done, status, retry_after)
+
+
+class Scope:
+    """throttle.h"""
+
+    __slots__ = ("limit", "in_flight", "consecutive", "until", "queue")
+
+    def __init__(self):
+        self.limit = 0  # OPEN
+        self.in_flight = 0
+        self.consecutive = 0
+        self.until = 0.0
+        self.queue = deque()
+
+    def acquire(self, request, now):
+        """0: granted, None: queued, else the time that is left of a pause."""
+        if self.limit == 0:
+            return 0
+        if self.until > now:
+            return self.until - now
+        if self.in_flight >= self.limit:
+            request.permit = "queued"
+            if request.first and request.model.rules.first_before_checks:
+                place = next((i for i, other in enumerate(self.queue) if not other.first), len(self.queue))
+                self.queue.insert(place, request)
+            else:
+                self.queue.append(request)
+            return None
+        request.permit = "held"
+        self.in_flight += 1
+        return 0
+
+    def release(self, request, responded):
+        if request.permit is None:
+            return
+        if request.permit == "queued":
+            self.queue.remove(request)
+        else:
+            self.in_flight -= 1
+            if responded:
+                self.consecutive = 0
+                self.limit *= 2
+        request.permit = None
+        opened = self.limit > MAX_IN_FLIGHT
+        if opened:
+            self.limit = 1 << 32
+        self.wake()
+        if opened and self.in_flight == 0:
+            self.limit = 0
+
+    def wake(self):
+        available = max(0, self.limit - self.in_flight) if self.limit else 0
+        while available and self.queue:
+            request = self.queue.popleft()
+            request.permit = None
+            available -= 1
+            request.on_permit()
+
+    def pause(self, now, until):
+        self.limit = 1
+        if self.until <= now:
+            self.consecutive += 1
+        self.until = max(self.until, until)
+
+
+class Request:
+    """http_retry.c: one GET of an object with its retries. The waiters are mounts."""
+
+    __slots__ = ("model", "node", "vault", "key", "deadline", "first", "waiters", "permit", "tries", "sent", "turn", "throttled", "in_flight", "retry")
+
+    def __init__(self, node, vault, key, deadline, first):
+        self.model, self.node, self.vault, self.key, self.deadline, self.first = node.model, node, vault, key, deadline, first
+        self.waiters = []
+        self.permit = None
+        self.tries = 0
+        self.sent = None  # the time of sending while in flight
+        self.turn = 0  # of its timer: an older one does nothing
+        self.throttled = False
+
+    @property
+    def scope(self):
+        return self.node.scopes[self.vault]
+
+    def wait(self, seconds):
+        self.turn += 1
+        self.model.after(seconds, self.on_pause_over, self.turn)
+
+    def on_permit(self):
+        self.wait(0)
+
+    def on_pause_over(self, turn):
+        if turn != self.turn:
+            return
+        if self.permit == "queued":
+            self.end(False, throttled=True)
+        else:
+            self.send()
+
+    def jitter(self, pause):
+        left = max(0, self.deadline - self.model.env.now)
+        spread = min(pause / 4, 1)
+        spread = min(spread, (left - pause) / 2 if left > pause else 0)
+        if self.model.rules.first_before_checks:  # the checks come a little later
+            return self.model.random.uniform(0, spread / 2) + (0 if self.first else spread / 2)
+        return self.model.random.uniform(0, spread)
+
+    def send(self):
+        now = self.model.env.now
+        left = self.deadline - now
+        if left <= 0:
+            self.end(False)
+            return
+        wait = self.scope.acquire(self, now)
+        if wait is None:
+            self.throttled = True
+            self.wait(left)
+        elif wait >= left and wait > 0:
+            self.end(False, throttled=True)
+        elif wait > 0:
+            self.throttled = True
+            self.wait(wait + self.jitter(wait))
+        else:
+            self.sent = now
+            self.tries += 1
+            self.model.service.get(self.vault, self.on_reply)
+
+    def on_reply(self, status, retry_after):
+        now = self.model.env.now
+        sent, self.sent = self.sent, None
+        if status == 200:
+            self.scope.release(self, True)
+            self.end(True, sent=sent)
+            return
+        left = self.deadline - now
+        if retry_after is not None:
+            delay = retry_after
+        else:
+            n = self.tries
+            if status == 429:
+                n = max(n, min(self.scope.consecutive + 1, MAX_CONSECUTIVE_429))
+            delay = min(60, (2 ** n - 1) * 0.8 * self.model.random.uniform(0.8, 1.3))
+        if status == 429:
+            self.scope.pause(now, now + min(delay, RETRY_AFTER_MAX_S))
+        self.scope.release(self, False)
+        limited = self.tries > MAX_RETRIES and not (status == 429 and self.model.rules.patient)
+        if limited or delay > RETRY_AFTER_MAX_S or delay >= left:
+            self.end(False, throttled=status == 429)
+            return
+        if retry_after is not None:
+            delay += self.jitter(delay)
+        self.wait(delay)
+
+    def end(self, good, sent=None, throttled=False):
+        self.turn += 1
+        self.scope.release(self, False)
+        flights = self.node.flights.get(self.key)
+        if flights is not None and self in flights:
+            flights.remove(self)
+            if not flights:
+                del self.node.flights[self.key]
+        self.scope.wake()
+        if good:
+            self.node.cached[self.key] = sent
+            self.node.last_served[self.key] = self.model.env.now
+        for mount in self.waiters:
+            mount.one_read(good, throttled)
+
+
+class Mount:
+    """mount.c: all reads of one volume, then done(good)."""
+
+    __slots__ = ("model", "pod", "deadline", "missing", "good", "throttled", "ended", "done", "began")
+
+    def __init__(self, pod, done):
+        self.model, self.pod, self.done = pod.node.model, pod, done
+        self.began = self.model.env.now
+        self.deadline = self.began + MOUNT_LIMIT_S / self.model.case.speed
+        self.good, self.throttled, self.ended = True, False, False
+        pod.node.with_token(pod.app, self)
+
+    def on_token(self, good):
+        if self.ended:
+            return
+        if not good:
+            self.good = False
+            self.finish()
+            return
+        node, pod, now = self.pod.node, self.pod, self.model.env.now
+        first = pod.served is None
+        since = pod.tried if first else pod.served
+        self.missing = 0
+        for key in pod.objects:
+            read = node.cached.get(key)
+            if since is not None and read is not None and now - read <= CACHE_TTL_S / self.model.case.speed and \
+                    (read > since or (not first and now - read <= GRACE_S)):
+                continue
+            self.missing += 1
+            window = self.model.rules.join_s if first else max(self.model.rules.join_s, CACHE_TTL_S / self.model.case.speed)
+            last = node.last_served.get(key)
+            request = None
+            for flight in node.flights.get(key, ()):
+                if flight.sent is None or ((last is None or flight.sent >= last) and now - flight.sent <= window):
+                    request = flight
+                    break
+            if request is None:
+                request = Request(node, pod.vault, key, self.deadline, first)
+                node.flights.setdefault(key, []).insert(0, request)
+                request.waiters.append(self)
+                request.send()
+            else:
+                request.deadline = max(request.deadline, self.deadline)
+                request.waiters.append(self)
+        if self.missing == 0:
+            self.finish()
+        else:
+            self.model.after(self.deadline + 0.15 - now, self.on_guard)
+
+    def one_read(self, good, throttled):
+        if self.ended:
+            return
+        self.missing -= 1
+        self.good = self.good and good
+        self.throttled = self.throttled or throttled
+        if self.missing == 0:
+            self.finish()
+
+    def on_guard(self):
+        if not self.ended:
+            self.good = False
+            self.finish()
+
+    def finish(self):
+        self.ended = True
+        if not self.good and self.pod.served is None and self.pod.tried is None and self.model.rules.kept_reads:
+            self.pod.tried = self.began
+        self.done(self.good)
+
+
+class GoMount:
+    """One request after the other, each with three retries of its own; nothing is shared."""
+
+    __slots__ = ("model", "pod", "deadline", "left", "tries", "done", "tokens")
+
+    def __init__(self, pod, done):
+        self.model, self.pod, self.done = pod.node.model, pod, done
+        self.deadline = self.model.env.now + MOUNT_LIMIT_S / self.model.case.speed
+        self.tokens = TOKEN_REQUESTS["go"]
+        self.left = len(pod.objects) + 1  # the first one without a token: the challenge
+        self.tries = 0
+        self.next()
+
+    def next(self):
+        if self.model.env.now >= self.deadline:
+            self.done(False)
+        elif self.tokens:
+            self.model.service.token(self.pod.app, self.on_reply)
+        else:
+            self.model.service.get(self.pod.vault, self.on_reply)
+
+    def on_reply(self, status, retry_after):
+        self.tries += 1
+        if status == 200:
+            self.tries = 0
+            if self.tokens:
+                self.tokens -= 1
+            else:
+                self.left -= 1
+            if self.left == 0:
+                self.done(True)
+            else:
+                self.next()
+            return
+        delay = retry_after if retry_after is not None else (2 ** self.tries - 1) * 0.8 * self.model.random.uniform(0.8, 1.3)
+        if self.tries > MAX_RETRIES or delay > RETRY_AFTER_MAX_S or self.model.env.now + delay >= self.deadline:
+            self.done(False)
+        else:
+            self.model.after(delay, self.next)
+
+
+class Node:
+    """A provider: what its mounts share."""
+
+    __slots__ = ("model", "number", "scopes", "flights", "cached", "last_served", "tokens", "token_waiters")
+
+    def __init__(self, model, number):
+        self.model, self.number = model, number
+        self.scopes = [Scope() for _ in range(model.case.vaults)]
+        self.flights, self.cached, self.last_served = {}, {}, {}
+        self.tokens, self.token_waiters = set(), {}
+
+    def with_token(self, app, mount):
+        if app in self.tokens:
+            mount.on_token(True)
+            return
+        waiters = self.token_waiters.setdefault(app, [])
+        waiters.append(mount)
+        if len(waiters) == 1:
+            self._request_token(app, 0)
+
+    def _request_token(self, app, tries):
+        def on_reply(status, retry_after):
+            delay = retry_after
+            if status == 200:
+                self.tokens.add(app)
+            elif tries < MAX_RETRIES and delay <= RETRY_AFTER_MAX_S:
+                self.model.after(delay + self.model.random.uniform(0, min(delay / 4, 1)), self._request_token, app, tries + 1)
+                return
+            for mount in self.token_waiters.pop(app):
+                mount.on_token(status == 200)
+        self.model.service.token(app, on_reply)
+
+
+class Pod:
+    __slots__ = ("node", "number", "group", "vault", "app", "objects", "started", "served", "tried", "failures", "retry_at", "delay", "called", "wave")
+
+    def __init__(self, node, number, group, wave=None):
+        case = node.model.case
+        self.node, self.number, self.group, self.wave = node, number, group, wave
+        self.vault, self.app = group % case.vaults, group % case.apps
+        self.objects = [(group, i) for i in range(case.objects)]
+        self.started = self.served = self.tried = None
+        self.failures, self.retry_at = 0, 0.0
+        self.delay = node.model.random.randrange(case.interval_s // 8 + 1) if case.interval_s else 0
+
+    def start(self):
+        now = self.node.model.env.now
+        if self.started is None:
+            self.started = now
+        self.called = now
+        self.node.model.mount_type(self, self.on_mounted)
+
+    def on_mounted(self, good):
+        model = self.node.model
+        now = model.env.now
+        first = self.served is None
+        model.outcome(self, first, good, now)
+        if good:
+            self.failures, self.retry_at, self.served = 0, 0.0, now
+            if first:
+                model.pod_ready(self)
+            else:
+                self.wait_for_sync()
+            return
+        self.failures += 1
+        if first:
+            model.after(min(122, 0.5 * 2 ** (self.failures - 1)) / model.case.speed, self.start)
+            return
+        if model.case.provider == "ours":
+            pause = min(15 * 2 ** (self.failures - 1), max(60, model.case.interval_s)) * model.random.uniform(1, 1.25)
+            self.retry_at = now + pause / model.case.speed
+        self.wait_for_sync()
+
+    def wait_for_sync(self):
+        model = self.node.model
+        if model.case.interval_s:
+            model.after(model.random.uniform(*SYNC_S) / model.case.speed, self.sync)
+
+    def sync(self):
+        model = self.node.model
+        spread = self.delay if model.case.provider == "ours" else 0
+        if model.env.now >= self.retry_at and (model.env.now - self.served) * model.case.speed >= model.case.interval_s + spread:
+            self.start()
+        else:
+            self.wait_for_sync()
+
+
+class Model:
+    """run() gives what measure.Result needs: the outcomes of all calls, and the requests by minute and vault."""
+
+    def __init__(self, case, machine=Machine(), rules=Rules(), seed=1):
+        self.case, self.machine, self.rules = case, machine, rules
+        self.random = random.Random(seed)
+        self.env = simpy.Environment()
+        self.service = Service(self)
+        self.mount_type = Mount if case.provider == "ours" else GoMount
+        self.token_requests = [0, 0]
+        self.outcomes = []  # (time, class, first, good, since the start or the last success)
+        self.recording = not case.warm
+        self.nodes = [Node(self, number) for number in range(case.nodes)]
+        self.pods = [Pod(node, number, number % case.classes) for node in self.nodes for number in range(case.pods)]
+        self.waiting = len(self.pods)
+        self.wave = deque()
+        self.all_ready = self.env.event()
+
+    def after(self, seconds, function, *arguments):
+        self.env.timeout(max(0, seconds)).callbacks.append(lambda _: function(*arguments))
+
+    def outcome(self, pod, first, good, now):
+        if self.recording:
+            since = pod.started if first else max(pod.served, self.case_began)
+            self.outcomes.append((now - self.case_began, pod.group, first, good, now - since))
+
+    def pod_ready(self, pod):
+        self.waiting -= 1
+        if self.waiting == 0 and not self.all_ready.triggered:
+            self.all_ready.succeed()
+        if pod.wave is not None:
+            self.after(CONTAINER_START_S / self.case.speed, self.next_of_wave)
+        pod.wait_for_sync()
+
+    def next_of_wave(self):
+        if self.wave:
+            pod = self.wave.popleft()
+            self.after(self.random.uniform(0, 1) / self.case.speed, pod.start)
+
+    def run(self):
+        case, env = self.case, self.env
+        self.case_began = 0.0
+        if not case.warm:
+            self.service.limit()
+        for node in range(case.nodes):
+            start = self.random.uniform(0, case.spread_s) / case.speed
+            for pod in self.pods[node * case.pods:(node + 1) * case.pods]:
+                self.after(start, pod.start)
+        env.run(until=self.all_ready if self.waiting else None)
+        if case.warm:  # one interval and more, so that the checks have moved apart
+            env.run(until=env.now + WARM_INTERVALS * case.interval_s / case.speed)
+            self.case_began = env.now
+            self.recording = True
+            self.token_requests = [0, 0]
+            self.service.limit()
+            if case.away:
+                self.after(case.away[0] / case.speed, setattr, self.service, "away", True)
+                self.after(case.away[1] / case.speed, setattr, self.service, "away", False)
+            if case.new_pods:
+                new = [Pod(node, case.pods + i, 0, wave=i) for i in range(case.new_pods) for node in self.nodes]
+                self.waiting = len(new)
+                self.wave = deque(new)
+                for _ in range(max(1, int(len(new) * case.wave))):
+                    self.next_of_wave()
+        if case.seconds:
+            env.run(until=self.case_began + case.seconds / case.speed)
+        return self
+
+
+WARM_INTERVALS = 2

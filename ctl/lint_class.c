@@ -121,7 +121,8 @@ static void refuse(const struct lint_document *document, const struct yaml_node 
 }
 
 static int check_decoded(const struct lint_document *document, const struct yaml_node *object,
-                         const struct secret_provider_class *class, struct error **err)
+                         const struct secret_provider_class *class, const char *without_secret,
+                         struct error **err)
 {
     const struct yaml_node *metadata = yaml_get(object, "metadata"), *spec = yaml_get(object, "spec");
     cleanup_error struct error *error = NULL;
@@ -136,7 +137,7 @@ static int check_decoded(const struct lint_document *document, const struct yaml
                      lint_place(yaml_get(yaml_get(metadata, "annotations"), CLASS_ANNOTATION_INTERVAL)), "%s",
                      error_message(error));
     return lint_names_add_class(&document->context->names, lint_text(yaml_get(metadata, "namespace")),
-                                class->name, err);
+                                class->name, without_secret, err);
 }
 
 /* NULL: a finding says why. */
@@ -176,7 +177,7 @@ int lint_class(const struct lint_document *document, const struct yaml_node *obj
         return -1;
     if (class == NULL)
         return 0;
-    if (check_decoded(document, object, class, err) < 0)
+    if (check_decoded(document, object, class, response.without_secret, err) < 0)
         return -1;
     return lint_secret_objects(document, yaml_get(spec, "secretObjects"), class, &response, err);
 }

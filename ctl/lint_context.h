@@ -23,6 +23,7 @@ struct lint_document {
     struct lint_context *context;
     const char *file;
     const char *text;        /* its beginning; the rest of the file may follow */
+    size_t len;              /* of the document */
     struct text_frame frame; /* in the file */
 };
 

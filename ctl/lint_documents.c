@@ -13,6 +13,18 @@
 static const struct lint_rule yaml_rule = {"yaml", FINDING_ERROR};
 static const struct lint_rule version_rule = {"api-version", FINDING_ERROR};
 
+/* libyaml finds what is missing at the end behind the last line. */
+static unsigned line_within(const struct lint_document *document, unsigned line)
+{
+    const char *end = document->text + document->len;
+    unsigned lines = 1;
+
+    for (const char *at = document->text;
+         lines < line && (at = memchr(at, '\n', (size_t)(end - at))) != NULL && ++at < end;)
+        lines++;
+    return lines < line ? lines : line;
+}
+
 void lint_document_refuse(const struct lint_document *document, const struct lint_rule *rule,
                           struct error **error)
 {
@@ -26,7 +38,8 @@ void lint_document_refuse(const struct lint_document *document, const struct lin
     const char *word = strstr(message, "line ");
     if (word == NULL || sscanf(word, "line %8u: %n", &line, &used) != 1 || used == 0)
         word = message;
-    findings_add(lint_document_enter(document), rule, (struct text_place){used > 0 ? line : 0, 0}, "%.*s%s",
+    findings_add(lint_document_enter(document), rule,
+                 (struct text_place){used > 0 ? line_within(document, line) : 0, 0}, "%.*s%s",
                  (int)(word - message), message, word + used);
     error_free(steal_ptr(error));
 }
@@ -83,14 +96,15 @@ static bool may_concern(const char *text, size_t len)
     return false;
 }
 
-static int check_document(const struct lint_document *document, size_t len, struct error **err)
+static int check_document(const struct lint_document *document, struct error **err)
 {
     const struct yaml_node *root = NULL;
     struct error *error = NULL;
 
-    if (!may_concern(document->text, len))
+    if (!may_concern(document->text, document->len))
         return 0;
-    cleanup_yaml struct yaml_document *tree = yaml_parse(document->text, len, CLASS_TEXT_MAX, &root, &error);
+    cleanup_yaml struct yaml_document *tree =
+        yaml_parse(document->text, document->len, CLASS_TEXT_MAX, &root, &error);
     if (tree == NULL) {
         lint_document_refuse(document, &yaml_rule, &error);
         return 0;
@@ -110,7 +124,8 @@ int lint_documents(struct lint_context *context, const char *file, const char *t
 {
     const char *end = text + len;
     unsigned line = 1;
-    struct lint_document document = {context, file, text, TEXT_FRAME_WHOLE};
+    struct lint_document document = {
+        .context = context, .file = file, .text = text, .frame = TEXT_FRAME_WHOLE};
 
     for (const char *at = text; at < end;) {
         const char *newline = memchr(at, '\n', (size_t)(end - at));
@@ -120,7 +135,8 @@ int lint_documents(struct lint_context *context, const char *file, const char *t
             at = next;
             continue;
         }
-        if (check_document(&document, (size_t)(next - document.text), err) < 0)
+        document.len = (size_t)(next - document.text);
+        if (check_document(&document, err) < 0)
             return -1;
         document.text = next;
         document.frame = (struct text_frame){.begin = {line, 1}, .exact = true};

@@ -13,38 +13,56 @@ static const struct lint_rule rule = {"misspelled-class", FINDING_WARNING};
 
 static int add(struct lint_name **list, size_t *n, const struct lint_name *name, struct error **err)
 {
-    struct lint_name *grown = reallocarray(*list, *n + 1, sizeof(*grown));
-
-    if (grown == NULL)
-        return error_no_memory(err, NULL);
-    *list = grown;
-    grown[*n] = *name;
-    grown[*n].ns = strdup(name->ns);
-    grown[*n].name = strdup(name->name);
-    (*n)++; /* finished in any case */
-    return grown[*n - 1].ns == NULL || grown[*n - 1].name == NULL ? error_no_memory(err, NULL) : 0;
+    if ((*n & (*n - 1)) == 0) { /* the list grows whenever n is a power of two */
+        struct lint_name *grown = reallocarray(*list, *n > 0 ? *n * 2 : 1, sizeof(*grown));
+        if (grown == NULL)
+            return error_no_memory(err, NULL);
+        *list = grown;
+    }
+    struct lint_name *copy = &(*list)[(*n)++]; /* finished in any case */
+    *copy = *name;
+    copy->ns = strdup(name->ns);
+    copy->name = strdup(name->name);
+    copy->without_secret = name->without_secret != NULL ? strdup(name->without_secret) : NULL;
+    return copy->ns == NULL || copy->name == NULL ||
+                   (copy->without_secret == NULL) != (name->without_secret == NULL)
+               ? error_no_memory(err, NULL)
+               : 0;
 }
 
-int lint_names_add_class(struct lint_names *names, const char *ns, const char *name, struct error **err)
+/* The struct owns its texts in the lists alone. */
+static char *borrow(const char *text)
 {
-    return add(&names->classes, &names->n_classes,
-               &(struct lint_name){.ns = (char *)(uintptr_t)ns, .name = (char *)(uintptr_t)name}, err);
+    return (char *)(uintptr_t)text;
 }
 
-int lint_names_add_reference(struct lint_names *names, const char *ns, const char *name, const char *file,
-                             struct text_place place, struct error **err)
+int lint_names_add_class(struct lint_names *names, const char *ns, const char *name,
+                         const char *without_secret, struct error **err)
 {
-    return add(
-        &names->references, &names->n_references,
-        &(struct lint_name){
-            .ns = (char *)(uintptr_t)ns, .name = (char *)(uintptr_t)name, .file = file, .place = place},
-        err);
+    const struct lint_name class = {
+        .ns = borrow(ns), .name = borrow(name), .without_secret = borrow(without_secret)};
+
+    return add(&names->classes, &names->n_classes, &class, err);
+}
+
+int lint_names_add_reference(struct lint_names *names, const struct lint_name *reference, struct error **err)
+{
+    return add(&names->references, &names->n_references, reference, err);
 }
 
 /* Objects without a namespace go where kubectl is told to. */
 static bool may_be_one_namespace(const struct lint_name *one, const struct lint_name *other)
 {
     return one->ns[0] == '\0' || other->ns[0] == '\0' || strcmp(one->ns, other->ns) == 0;
+}
+
+static void check_secret(const struct lint_name *class, const struct lint_name *reference,
+                         struct findings *report)
+{
+    if (class->without_secret == NULL || reference->has_secret)
+        return;
+    findings_enter(report, reference->file, TEXT_FRAME_WHOLE);
+    findings_add(report, &lint_rule_refused, reference->place, "%s", class->without_secret);
 }
 
 static void check(const struct lint_names *names, const struct lint_name *reference, struct findings *report)
@@ -56,8 +74,10 @@ static void check(const struct lint_names *names, const struct lint_name *refere
         const char *const known[] = {class->name};
         if (!may_be_one_namespace(class, reference))
             continue;
-        if (strcmp(class->name, reference->name) == 0)
+        if (strcmp(class->name, reference->name) == 0) {
+            check_secret(class, reference, report);
             return;
+        }
         if (similar == NULL)
             similar = similar_name(reference->name, known, 1);
     }
@@ -79,6 +99,7 @@ static void finish(struct lint_name *list, size_t n)
     for (size_t i = 0; i < n; i++) {
         free(list[i].ns);
         free(list[i].name);
+        free(list[i].without_secret);
     }
     free(list);
 }

@@ -12,6 +12,8 @@ struct lint_name {
     char *name;
     const char *file; /* borrowed */
     struct text_place place;
+    char *without_secret; /* of a class: the error of a mount without nodePublishSecretRef; NULL: none */
+    bool has_secret;      /* of a volume: it names one */
 };
 
 struct lint_names {
@@ -21,13 +23,14 @@ struct lint_names {
     size_t n_references;
 };
 
-/* `file` is borrowed as long as the names are. */
-int lint_names_add_class(struct lint_names *names, const char *ns, const char *name, struct error **err);
-int lint_names_add_reference(struct lint_names *names, const char *ns, const char *name, const char *file,
-                             struct text_place place, struct error **err);
+/* Copy texts; the `file` of a reference is borrowed as long as the names are. `without_secret` may be
+ * NULL. */
+int lint_names_add_class(struct lint_names *names, const char *ns, const char *name,
+                         const char *without_secret, struct error **err);
+int lint_names_add_reference(struct lint_names *names, const struct lint_name *reference, struct error **err);
 
 /* Adds a finding for each reference that is nearly the name of a class, and that of none: other classes may
- * be in the cluster. */
+ * be in the cluster; and for each that has no Secret, to a class that needs one. */
 void lint_names_check(const struct lint_names *names, struct findings *report);
 
 void lint_names_finish(struct lint_names *names);

@@ -3,6 +3,7 @@
  */
 #include "ctl/lint_volume.h"
 
+#include <stdint.h>
 #include <string.h>
 #include <strings.h>
 
@@ -79,8 +80,13 @@ static int check_volume(const struct lint_document *document, const struct yaml_
                      "secretProviderClass '%.300s' is not a Kubernetes object name", name);
         return 0;
     }
-    return lint_names_add_reference(&document->context->names, ns, name, document->file,
-                                    text_frame_place(&document->frame, lint_place(class)), err);
+    const struct lint_name reference = {
+        .ns = (char *)(uintptr_t)ns,
+        .name = class->text,
+        .file = document->file,
+        .place = text_frame_place(&document->frame, lint_place(class)),
+        .has_secret = *lint_text(yaml_get(yaml_get(csi, "nodePublishSecretRef"), "name")) != '\0'};
+    return lint_names_add_reference(&document->context->names, &reference, err);
 }
 
 static int check_csi(const struct lint_document *document, const struct yaml_node *csi, const char *ns,

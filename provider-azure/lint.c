@@ -112,6 +112,8 @@ int lint_parameters(const struct string_map *parameters, struct lint_response *r
         /* What the items with mistakes would make is not known. */
         ret->files_known = !has_error(&request.findings);
         result = expected_files_each(&request.objects, add_file, ret, err);
+        if (request.without_secret != NULL)
+            ret->without_secret = strdup(error_message(request.without_secret)); /* else it is left out */
         ret->findings = request.findings;
         request.findings = (struct findings){0};
     }

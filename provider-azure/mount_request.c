@@ -415,6 +415,15 @@ static int build_target(const struct mount_input *input, const struct parameters
                : 0;
 }
 
+static void try_without_secret(const struct credential_parameters *given, struct error **ret)
+{
+    struct credential_parameters without = *given;
+    cleanup_credentials struct credentials credentials = {0};
+
+    without.secrets = NULL;
+    (void)credentials_parse(&without, &credentials, ret);
+}
+
 static int build(const struct mount_input *input, const struct request_defaults *defaults,
                  const struct parameters *p, struct mount_request *request, struct error **err)
 {
@@ -443,6 +452,8 @@ static int build(const struct mount_input *input, const struct request_defaults 
         refused(findings, "clientID", credentials_parse(&for_credentials, &credentials, err), err) ||
         refused(findings, "httpsProxy", egress_create(&for_egress, &defaults->egress, &egress, err), err))
         return -1;
+    if (input->lint && credentials.client_id != NULL)
+        try_without_secret(&for_credentials, &request->without_secret);
     if (input->lint && cloud.name == NULL && cloud_copy(defaults->cloud, &cloud, err) < 0)
         return -1; /* another one was refused */
     add_parameter_findings(p, &for_credentials, findings);
@@ -492,5 +503,6 @@ void mount_request_finish(struct mount_request *request)
     free(request->hint);
     findings_finish(&request->findings);
     class_report_finish(&request->report);
+    error_free(request->without_secret);
     *request = (struct mount_request){0};
 }

@@ -55,9 +55,10 @@ struct mount_request {
     struct vault_order *orders;                       /* of each object */
     struct identity *identities[VAULT_AUDIENCES_MAX]; /* one for each audience of the vaults */
     uint64_t stale_max_age_ms;                        /* see struct vault_freshness; at most the default */
-    char *hint;                 /* for errors: a parameter that is probably misspelled; may be NULL */
-    struct findings findings;   /* what is probably not meant */
-    struct class_report report; /* of these */
+    char *hint;                   /* for errors: a parameter that is probably misspelled; may be NULL */
+    struct findings findings;     /* what is probably not meant */
+    struct class_report report;   /* of these */
+    struct error *without_secret; /* for lint: of a mount without nodePublishSecretRef; NULL: it needs none */
 };
 
 /* Reads the attributes and checks them in the order, and with the messages, that users know (specification

@@ -118,6 +118,8 @@ char *lint_response_print(const struct lint_response *response, struct error **e
     if (complete && response->files_known)
         complete = add_files(root, "files", &response->files) &&
                    add_files(root, "filePatterns", &response->patterns);
+    if (complete && response->without_secret != NULL)
+        complete = cJSON_AddStringToObject(root, "withoutSecret", response->without_secret) != NULL;
     if (!complete) {
         (void)error_no_memory(err, NULL);
         return NULL;
@@ -184,13 +186,14 @@ static int parse_finding(const cJSON *object, struct findings *findings, struct 
 
 int lint_files_add(struct lint_files *files, const char *path, struct error **err)
 {
-    char **grown = reallocarray(files->paths, files->n + 1, sizeof(*grown));
-
-    if (grown == NULL)
-        return error_no_memory(err, NULL);
-    files->paths = grown;
-    grown[files->n] = strdup(path);
-    if (grown[files->n] == NULL)
+    if ((files->n & (files->n - 1)) == 0) { /* the array grows whenever n is a power of two */
+        char **grown = reallocarray(files->paths, files->n > 0 ? files->n * 2 : 1, sizeof(*grown));
+        if (grown == NULL)
+            return error_no_memory(err, NULL);
+        files->paths = grown;
+    }
+    files->paths[files->n] = strdup(path);
+    if (files->paths[files->n] == NULL)
         return error_no_memory(err, NULL);
     files->n++;
     return 0;
@@ -216,6 +219,18 @@ static int parse_files(const cJSON *root, const char *key, struct lint_files *fi
     return 0;
 }
 
+static int parse_without_secret(const cJSON *root, struct lint_response *ret, struct error **err)
+{
+    const char *text = NULL;
+
+    if (json_opt_string(root, "withoutSecret", &text, err) < 0)
+        return -1;
+    if (text == NULL)
+        return 0;
+    ret->without_secret = strdup(text);
+    return ret->without_secret == NULL ? error_no_memory(err, NULL) : 0;
+}
+
 int lint_response_parse(const char *text, size_t len, struct lint_response *ret, struct error **err)
 {
     cleanup_json cJSON *root = parse_root(text, len, err);
@@ -230,7 +245,8 @@ int lint_response_parse(const char *text, size_t len, struct lint_response *ret,
         if (parse_finding(finding, &ret->findings, err) < 0)
             return -1;
     }
-    if (parse_files(root, "files", &ret->files, &ret->files_known, err) < 0)
+    if (parse_files(root, "files", &ret->files, &ret->files_known, err) < 0 ||
+        parse_without_secret(root, ret, err) < 0)
         return -1;
     return parse_files(root, "filePatterns", &ret->patterns, &ret->files_known, err);
 }
@@ -260,5 +276,6 @@ void lint_response_finish(struct lint_response *response)
     findings_finish(&response->findings);
     files_finish(&response->files);
     files_finish(&response->patterns);
+    free(response->without_secret);
     *response = (struct lint_response){0};
 }

@@ -6,7 +6,8 @@
  *     {"version": 1, "parameters": {"keyvaultName": "contoso", "objects": "array: ..."}}
  *
  *     {"version": 1, "findings": [{"rule": "unknown-parameter", "level": "warning", "parameter": "keyvaultname",
- *       "line": 1, "column": 1, "message": "..."}], "files": ["db-password"], "filePatterns": ["app1-*"]}
+ *       "line": 1, "column": 1, "message": "..."}], "files": ["db-password"], "filePatterns": ["app1-*"],
+ *      "withoutSecret": "..."}
  */
 #ifndef COMMON_LINT_LINT_PROTOCOL_H
 #define COMMON_LINT_LINT_PROTOCOL_H
@@ -34,6 +35,7 @@ struct lint_response {
     bool files_known;
     struct lint_files files;
     struct lint_files patterns; /* of paths: common/base/glob.h */
+    char *without_secret;       /* the error of a mount without nodePublishSecretRef; NULL: it needs none */
 };
 
 /* The request as text in wiped memory (secret_free()). NULL with err set: parameters that are not UTF-8, or

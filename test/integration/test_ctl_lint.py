@@ -121,6 +121,18 @@ def test_mistakes_of_a_volume_have_their_places(scratch, old, new, found):
     assert rules(scratch, f"{POD.replace(old, new)}---\n{CLASS}") == found
 
 
+def test_a_class_with_a_service_principal_needs_the_secret_of_its_volume(scratch):
+    """In whatever order the files have them."""
+    service_principal = CLASS.replace("    clientID: client\n", "")
+    with_secret = POD.replace("        readOnly: true\n", "        readOnly: true\n        nodePublishSecretRef: {name: creds}\n")
+    message = "failed to build auth config for mode None: failed to get credentials, nodePublishSecretRef secret is not set"
+    assert lint(scratch, f"{POD}---\n{service_principal}") == [("refused 12:32", message)]
+    assert lint(scratch, f"{service_principal}---\n{POD}") == [("refused 32:32", message)]
+    assert lint(scratch, f"{service_principal}---\n{with_secret}") == []
+    assert lint(scratch, f"{service_principal}---\n{POD.replace('shop', 'other')}") == []
+    assert lint(scratch, f"{CLASS}---\n{POD}") == []
+
+
 def test_a_name_in_another_namespace_is_another_class(scratch):
     assert rules(scratch, f"{POD.replace('web-secrets', 'web-secret')}---\n{CLASS.replace('shop', 'other')}") == []
 
@@ -156,7 +168,7 @@ def test_the_output_of_helm_is_read_document_by_document(scratch):
 
 def test_a_broken_document_hides_no_other(scratch):
     text = f"kind: SecretProviderClass\nspec: [\n---\n{CLASS.replace('/v1', '/v1alpha1')}---\nkind: SecretProviderClass\nname: {{{{ .Values.name }}}}\n"
-    assert [rule.split(":")[0] for rule in rules(scratch, text)] == ["yaml 3", "deprecated-api-version 4", "yaml 26"]
+    assert [rule.split(":")[0] for rule in rules(scratch, text)] == ["yaml 2", "deprecated-api-version 4", "yaml 26"]
 
 
 def test_a_list_of_classes(scratch):

@@ -274,6 +274,34 @@ static void a_response_is_read_as_it_was_written(void **state)
     assert_true(read.files_known && lint_response_makes(&read, "one") && !lint_response_makes(&read, "x"));
 }
 
+static void a_service_principal_needs_a_secret_and_no_other_identity_does(void **state)
+{
+    static const struct {
+        struct pairs given;
+        bool needs;
+    } rows[] = {
+        {{{{NULL, NULL}}}, false},
+        {{{{"clientID", NULL}}}, true},
+        {{{{"clientID", NULL}, {"useVMManagedIdentity", "true"}}}, false},
+        {{{{"clientID", NULL}, {"usePodIdentity", "true"}}}, false},
+        {{{{"useAzureTokenProxy", "true"}}}, false},
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        cleanup_lint_response struct lint_response response = {0};
+        cleanup_lint_response struct lint_response read = {0};
+        lint(&rows[i].given, &response);
+        cleanup_secret_free char *text = lint_response_print(&response, NULL);
+        assert_int_equal(lint_response_parse(text, strlen(text), &read, NULL), 0);
+        if (!rows[i].needs)
+            assert_null(read.without_secret);
+        else
+            assert_string_equal(
+                read.without_secret,
+                "failed to build auth config for mode None: failed to get credentials, nodePublishSecretRef secret is not set");
+    }
+}
+
 static void messages_that_are_none_are_refused(void **state)
 {
     static const char *const responses[] = {
@@ -315,6 +343,7 @@ int main(void)
         cmocka_unit_test(each_rule_has_its_place),
         cmocka_unit_test(the_files_of_a_class_are_known),
         cmocka_unit_test(a_response_is_read_as_it_was_written),
+        cmocka_unit_test(a_service_principal_needs_a_secret_and_no_other_identity_does),
         cmocka_unit_test(messages_that_are_none_are_refused),
     };
     return cmocka_run_group_tests_name("azure lint", tests, NULL, NULL);

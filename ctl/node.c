@@ -120,9 +120,9 @@ static int conclude(const struct search *search, const char *what, struct error 
                      buffer_str(&search->sockets));
 }
 
-static void search_init(struct search *search, const struct ctl_options *options, char *found)
+static void search_init(struct search *search, const struct ctl_options *options)
 {
-    *search = (struct search){.options = options, .found = found};
+    *search = (struct search){.options = options};
     buffer_init(&search->sockets, PLACES_MAX);
     buffer_init(&search->places, PLACES_MAX);
 }
@@ -142,7 +142,8 @@ int node_find_driver(const struct ctl_options *options, char ret_path[PATH_MAX],
 {
     CLEANUP(search_finish) struct search search;
 
-    search_init(&search, options, ret_path);
+    search_init(&search, options);
+    search.found = ret_path;
     if (is_given(options->kubelet_dir)) {
         if (look_at(&search, options->kubelet_dir, DRIVER_SOCKET, err) < 0)
             return -1;
@@ -164,7 +165,8 @@ int node_find_provider(const struct ctl_options *options, const char *name, char
     size_t n = ARRAY_SIZE(provider_dirs);
     char file[NAME_MAX + 1];
 
-    search_init(&search, options, ret_path);
+    search_init(&search, options);
+    search.found = ret_path;
     if (is_given(options->providers_dir)) {
         directories = &options->providers_dir;
         n = 1;

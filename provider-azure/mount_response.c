@@ -315,7 +315,7 @@ static void on_key_store(struct pem_conversion *made, const struct error *error,
     response->waiter = NULL;
     if (failure != NULL)
         response->compose_failure = error_copy(failure);
-    else
+    else if (made != NULL)
         (void)buffer_append(&response->composed[response->next_composed], made->text.data, made->text.len,
                             &response->compose_failure);
     if (response->compose_failure != NULL)

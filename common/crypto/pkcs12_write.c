@@ -278,7 +278,7 @@ static int put_certificate(struct der_writer *out, const struct writer *writer, 
 {
     const struct pkcs12_certificate *certificate = &writer->contents->certificates[i];
     uint8_t name_block[ATTRIBUTE_MAX], other_block[ATTRIBUTE_MAX];
-    struct der name, other = der_span(other_block, 0);
+    struct der name, other = der_span(certificate->der.at, 0);
     size_t before = out->len;
     if (make_name(certificate->name, name_block, &name, err) < 0)
         return -1;

@@ -30,8 +30,8 @@ first=$work/first/build/release-$version
 if [ -n "${OTHER:-}" ]; then
     second=$(cd "$OTHER" && pwd)
 else
-    (umask 077 && make_in "$work/another folder/with a longer name" TZ=Pacific/Kiritimati LC_ALL=C LANG=C USER=nobody)
-    second="$work/another folder/with a longer name/build/release-$version"
+    (umask 077 && make_in "$work/another-folder/with-a-longer-name" TZ=Pacific/Kiritimati LC_ALL=C LANG=C USER=nobody)
+    second="$work/another-folder/with-a-longer-name/build/release-$version"
 fi
 [ -z "${KEEP:-}" ] || { mkdir -p "$KEEP" && cp -r "$first" "$KEEP/first" && cp -r "$second" "$KEEP/second"; }
 "$root/release/compare.py" --exceptions "$root/release/exceptions" ${OTHER:+--another-debian} "$first" "$second"

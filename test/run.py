@@ -313,8 +313,8 @@ def main():
 # what needs the network, once per machine
 TOOLS = ("bash", "-ec", "test/charts/get-helm.sh; test/interop/get-peers.sh charts; test/sanity/get-csi-sanity.sh; test/tools/get-promtool.sh")
 UPSTREAM = ("bash", "-ec", "test/interop/get-peers.sh driver azure; test/e2e/get-sidecars.sh")
-KUBERNETES = ("test/cluster/get-kubernetes.sh", "kube-apiserver", "kube-controller-manager")
-FULL_KUBERNETES = (*KUBERNETES, "kube-scheduler", "kubelet", "kubectl")
+KUBERNETES = ("test/cluster/get-kubernetes.sh", "kube-apiserver", "kube-controller-manager", "kubectl")
+FULL_KUBERNETES = (*KUBERNETES, "kube-scheduler", "kubelet")
 RELEASE, ASAN, STATIC, COVERAGE, FUZZ = (ROOT / "build" / name for name in ("release", "asan", "static", "coverage", "fuzz-clang"))
 
 

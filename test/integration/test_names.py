@@ -1,11 +1,13 @@
 """Host names: what name servers do that respond wrongly, late or not at all, and how many queries a mount costs."""
 
+import contextlib
 import socket
+import threading
 
 import pytest
 
-from harness import rpc
-from harness.azure_mounts import mount, mount_failure, mount_request
+from harness import rpc, tutorial
+from harness.azure_mounts import files, mount, mount_failure, mount_request
 from harness.emulator import Emulator
 from harness.name_server import A, AAAA, NameServer, milliseconds_of
 from harness.process import PATIENCE, wait_until
@@ -179,3 +181,51 @@ def test_silence_does_not_delay_the_end(start):
             call.cancel()
         _, took = milliseconds_of(azure.stop)
         assert took < 2000 * PATIENCE
+
+
+# --- vaults that cannot be reached, beside one that can ---
+
+def nowhere(_):
+    """Nothing listens at the address."""
+    return "127.0.0.2", contextlib.nullcontext()
+
+
+def mute(port):
+    """The connection is taken, and the TLS handshake never ends."""
+    return "127.0.0.4", socket.create_server(("127.0.0.4", port))
+
+
+@contextlib.contextmanager
+def _speaking(port):
+    with socket.create_server(("127.0.0.5", port)) as server:
+        def serve():
+            with contextlib.suppress(OSError):
+                while True:
+                    connection, _ = server.accept()
+                    connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+                    connection.close()
+        threading.Thread(target=serve, daemon=True).start()
+        yield
+
+
+def no_tls(port):
+    """What responds is no TLS server."""
+    return "127.0.0.5", _speaking(port)
+
+
+@pytest.mark.parametrize("place", ["nxdomain", "silent", nowhere, mute, no_tls], ids=lambda place: getattr(place, "__name__", place))
+def test_a_fallback_vault_takes_the_place_of_one_that_cannot_be_reached(start, cloud, place):
+    west = "contoso-west"
+    cloud.add_vault(west)
+    cloud.set_secret("secret1", "of the fallback vault", vault=west)
+    hosts = f"127.0.0.1 login.{DOMAIN} {west}.vault.{DOMAIN}\n"
+    address, peer = ("", contextlib.nullcontext()) if isinstance(place, str) else place(cloud.tls_port)
+    if address:
+        hosts += f"{address} {tutorial.VAULT.lower()}.vault.{DOMAIN}\n"
+    with NameServer(DOMAIN, a=place if isinstance(place, str) else "ok") as server, peer:
+        azure = start(server, hosts=hosts)
+        with rpc.Client(azure.socket) as client:
+            response, took = milliseconds_of(lambda: mount(client, fallbackKeyvaults=west, timeout=12))
+    assert files(response) == {"secret1": b"of the fallback vault"}
+    assert [warning.split()[0] for warning in response.warnings] == [f"{tutorial.VAULT.lower()}.vault.{DOMAIN}"]
+    assert took < 6500 * PATIENCE

@@ -133,7 +133,7 @@ def kept(start_azure, clock, emulator):
 def test_pods_start_during_an_hour_without_the_vault(kept, clock):
     for minute in range(10, 60, 10):
         clock.pass_time(600)
-        response = mount(kept, pod=f"pod{minute}", timeout=2)
+        response = mount(kept, pod=f"pod{minute}", timeout=3)
         assert texts(response) == {"secret1": tutorial.SECRETS["secret1"]}
         assert f"read up to {minute * 6}" in response.warnings[0]
     clock.pass_time(600)
@@ -143,7 +143,7 @@ def test_pods_start_during_an_hour_without_the_vault(kept, clock):
 @pytest.mark.parametrize("wall", [HOUR, YEAR])
 def test_a_machine_that_slept_has_older_values(kept, clock, wall):
     """The monotonic clock stands still meanwhile."""
-    mount(kept, timeout=2)
+    mount(kept, timeout=3)
     clock.set_wall(wall + 2)
     mount_failure(kept, timeout=1)
 
@@ -167,6 +167,6 @@ def test_a_process_takes_values_over_for_ten_minutes_after_its_start(start_azure
 
 def test_a_clock_that_is_set_back_does_not_make_them_younger(kept, clock):
     clock.set_wall(-HOUR)
-    mount(kept, timeout=2)
+    mount(kept, timeout=3)
     clock.pass_time(HOUR)
     mount_failure(kept, timeout=1)

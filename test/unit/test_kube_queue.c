@@ -1,7 +1,8 @@
 /*
  * test_kube_queue.c - when requests may go to the Kubernetes API (kube_queue), and whether it responds
  * (kube_health). Requests are entries of the queue that count their callbacks; probes are counted and
- * finished by hand. The times of kube_health are SPEEDUP times shorter.
+ * finished by hand. The times of kube_health are SPEEDUP times shorter, and pass only in let_pass(): the
+ * clock of the loop is the test's.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -10,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include <cmocka.h>
 
@@ -40,9 +42,21 @@ struct fixture {
     unsigned probes;
     uint64_t probed_ms[PROBES_MAX];
     bool all_fail; /* probes fail at once */
-    bool late;     /* the time of let_pass() is over */
     unsigned recoveries;
 };
+
+/* --- the clock --- */
+
+static uint64_t now_ms = 1000;
+
+/* In place of the C library's, also for libuv. */
+int clock_gettime(clockid_t id, struct timespec *ret_now)
+{
+    (void)id;
+    *ret_now =
+        (struct timespec){.tv_sec = (time_t)(now_ms / 1000), .tv_nsec = (long)(now_ms % 1000) * 1000000};
+    return 0;
+}
 
 /* --- the fixture --- */
 
@@ -131,26 +145,12 @@ static void run_loop(struct fixture *fixture)
         (void)uv_run(&fixture->loop, UV_RUN_NOWAIT);
 }
 
-static void time_is_over(uv_timer_t *timer)
-{
-    struct fixture *fixture = timer->data;
-
-    fixture->late = true;
-}
-
 static void let_pass(struct fixture *fixture, uint64_t ms)
 {
-    uv_timer_t timer;
-
-    fixture->late = false;
-    assert_int_equal(uv_timer_init(&fixture->loop, &timer), 0);
-    timer.data = fixture;
-    uv_update_time(&fixture->loop);
-    assert_int_equal(uv_timer_start(&timer, time_is_over, ms, 0), 0);
-    while (!fixture->late)
-        (void)uv_run(&fixture->loop, UV_RUN_ONCE);
-    uv_close((uv_handle_t *)&timer, NULL);
-    run_loop(fixture);
+    for (uint64_t i = 0; i < ms; i++) {
+        now_ms++;
+        run_loop(fixture);
+    }
 }
 
 /* Requests first..last-1 enter the queue. */
@@ -373,7 +373,7 @@ static void probes_go_on_with_growing_pauses(void **state)
     enter(fixture, 0, 1);
     no_response(&fixture->requests[0], GRPC_STATUS_UNAVAILABLE);
     while (fixture->probes < 8)
-        (void)uv_run(&fixture->loop, UV_RUN_ONCE);
+        let_pass(fixture, 1);
     for (size_t i = 1; i < 8; i++) {
         assert_true(fixture->probed_ms[i] - fixture->probed_ms[i - 1] >= pause);
         pause = 2 * pause < KUBE_PROBE_CAP_MS / SPEEDUP ? 2 * pause : KUBE_PROBE_CAP_MS / SPEEDUP;
@@ -400,7 +400,7 @@ static void its_recovery_is_reported_to_listeners(void **state)
     make_unreachable(fixture);
     before = fixture->probes;
     while (fixture->probes == before)
-        (void)uv_run(&fixture->loop, UV_RUN_ONCE);
+        let_pass(fixture, 1);
     assert_int_equal(fixture->recoveries, 0);
     kube_health_probed(fixture->health, NULL);
     assert_int_equal(fixture->recoveries, 1);
@@ -425,7 +425,7 @@ static void a_retry_after_is_kept_by_all(void **state)
     let_pass(fixture, 100);
     assert_int_equal(sum(fixture, false), 2);
     while (sum(fixture, false) < 7)
-        (void)uv_run(&fixture->loop, UV_RUN_ONCE);
+        let_pass(fixture, 1);
     assert_true(uv_now(&fixture->loop) - begun >= 1000);
     assert_int_equal(fixture->probes, 0);
     assert_int_equal(kube_health_state(fixture->health), KUBE_REACHABLE);

@@ -192,8 +192,9 @@ static int read_entry(const Handover__V1__Entry *message, struct vault_list *lis
     for (size_t i = 0; i < message->n_tags; i++) {
         if (string_map_set(&entry->tags, message->tags[i]->key, message->tags[i]->value, err) < 0)
             return -1;
-        list->bytes += strlen(message->tags[i]->key) + strlen(message->tags[i]->value);
     }
+    for (size_t i = 0; i < entry->tags.n; i++) /* a key that came twice is there once */
+        list->bytes += strlen(entry->tags.entries[i].key) + strlen(entry->tags.entries[i].value);
     return 0;
 }
 

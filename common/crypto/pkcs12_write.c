@@ -156,8 +156,8 @@ static int encrypt_with(const struct writer *writer, const uint8_t *key, struct 
 }
 
 /* `part`: what is encrypted, for its salt. */
-static int encrypt(const struct writer *writer, const char *part, struct der plain,
-                   struct encryption *encryption, struct error **err)
+static int encrypt_part(const struct writer *writer, const char *part, struct der plain,
+                        struct encryption *encryption, struct error **err)
 {
     char use[32];
     uint8_t key[KEY_MAX];
@@ -304,7 +304,7 @@ static int put_key(struct der_writer *out, const struct writer *writer, struct e
     uint8_t name_block[ATTRIBUTE_MAX], id_block[ATTRIBUTE_MAX];
     struct der name, id;
     cleanup_encryption struct encryption encryption = {.content = NULL};
-    if (encrypt(writer, "key", contents->key, &encryption, err) < 0 ||
+    if (encrypt_part(writer, "key", contents->key, &encryption, err) < 0 ||
         make_name(contents->key_name, name_block, &name, err) < 0 ||
         make_key_id(contents->certificates[0].der, id_block, &id, err) < 0)
         return -1;
@@ -337,7 +337,7 @@ static int put_certificates(struct der_writer *out, const struct writer *writer,
     der_wrap(&safe, 0, DER_SEQUENCE);
     if (der_written(&safe, &plain) < 0)
         return failed("too many or too large certificates", err);
-    if (encrypt(writer, "certificates", plain, &encryption, err) < 0)
+    if (encrypt_part(writer, "certificates", plain, &encryption, err) < 0)
         return -1;
     size_t before = out->len;
     der_put(out, secret_bytes(encryption.content), secret_len(encryption.content));

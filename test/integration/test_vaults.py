@@ -139,6 +139,13 @@ def test_an_item_outside_of_the_cloud_is_refused_before_any_request(client, emul
     assert emulator.counters()["requests"] == 0
 
 
+def test_a_misspelled_parameter_is_named(client, emulator):
+    code, message = mount_failure(client, keyvaultName="no", fallbackKeyVaults=WEST)
+    assert code == CODES.INVALID_ARGUMENT
+    assert "[hint: parameter fallbackKeyVaults is not known, fallbackKeyvaults is]" in message
+    assert emulator.counters()["requests"] == 0
+
+
 # --- fallback vaults ---
 
 @pytest.mark.parametrize("fault", CANNOT_ANSWER, ids=fault_name)

@@ -55,7 +55,7 @@ static struct secret *wrap(struct der key, struct der curve, struct error **err)
 
 struct secret *pkcs8_from_key(struct der key, struct error **err)
 {
-    struct der rest = key, body, curve = der_span(key.at, 0);
+    struct der rest = key, body, part, curve = der_span(key.at, 0);
     unsigned version = 0;
     if (der_take(&rest, DER_SEQUENCE, &body) < 0 || der_len(rest) > 0 ||
         der_take_uint(&body, 1, &version) < 0) {
@@ -63,6 +63,10 @@ struct secret *pkcs8_from_key(struct der key, struct error **err)
         return NULL;
     }
     if (der_is(body, DER_SEQUENCE)) {
+        if (der_take(&body, DER_SEQUENCE, &part) < 0 || der_take(&body, DER_OCTET_STRING, &part) < 0) {
+            (void)unknown(err);
+            return NULL;
+        }
         struct secret *copy = secret_from_bytes(key.at, der_len(key));
         if (copy == NULL)
             (void)error_no_memory(err, "a private key");

@@ -38,10 +38,19 @@ array:
     objectName: decoded
     objectType: secret
     objectEncoding: base64
+  - |
+    objectName: file-password
+    objectType: secret
+    objectHidden: true
+  - |
+    format: pkcs12
+    certificate: converted
+    password: file-password
+    objectAlias: converted.p12
 """
 # What passes through HTTP/2 frames. libcurl hands nghttp2 its allocator, which wipes; that of Debian 12 does not yet.
 FROM_THE_CLOUD = {"a secret", "a member of JSON", "base64 inside", "a key from the vault", "a token", "the client secret",
-                  "a wrong client secret", "the service account token"}
+                  "a wrong client secret", "the service account token", "the password of a written file"}
 SYNCED = {"a secret", "a rotated secret", "a private key"}
 
 
@@ -75,7 +84,8 @@ def kept(process, wanted):
 @pytest.mark.slow  # connections are kept for 90 seconds, and with them what libcurl read last
 def test_the_provider_forgets_contents_credentials_and_tokens(start_azure, emulator):
     values = {label: canary() for label in ("a secret", "a member of JSON", "base64 inside", "the client secret", "a wrong client secret",
-                                            "the password of a PKCS#12 file", "the password of a PEM file", "tokens that are no JSON")}
+                                            "the password of a PKCS#12 file", "the password of a PEM file", "tokens that are no JSON",
+                                            "the password of a written file")}
     app, served, issuer = Certificate(), Certificate("served"), Issuer()
     issuer.register(emulator)
     subject = subject_of("default", "web")
@@ -90,6 +100,7 @@ def test_the_provider_forgets_contents_credentials_and_tokens(start_azure, emula
     emulator.set_secret("members", json.dumps({"a": values["a member of JSON"], "b": {"c": values["a member of JSON"]}}))
     emulator.set_secret("decoded", base64.b64encode(values["base64 inside"].encode()).decode())
     emulator.set_secret("converted", served.pem(), contentType="application/x-pem-file")
+    emulator.set_secret("file-password", values["the password of a written file"])
     assertion = issuer.token(subject)
     azure = start_azure("-v=10", "--republish-cache-ttl=1s")
 

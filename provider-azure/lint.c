@@ -33,14 +33,11 @@ static int make_cloud(const struct string_map *parameters, struct cloud *ret, st
 
     if (name == NULL || url == NULL)
         return error_no_memory(err, NULL);
-    if (cloud_resolve("AzurePublicCloud", /* custom_path= */ NULL, ret, err) < 0)
-        return -1;
-    if (strcasecmp(name, CLOUD_CUSTOM_NAME) != 0)
-        return 0;
-    const char *host = strstr(url, "://");
+    int result = cloud_resolve("AzurePublicCloud", /* custom_path= */ NULL, ret, err);
+    const char *host = strcasecmp(name, CLOUD_CUSTOM_NAME) == 0 ? strstr(url, "://") : NULL;
     const char *dot = host != NULL ? strchr(host, '.') : NULL;
-    if (dot == NULL)
-        return 0;
+    if (result < 0 || dot == NULL)
+        return result;
     free(ret->vault_suffix);
     ret->vault_suffix = strndup(dot + 1, strcspn(dot + 1, "/?#"));
     return ret->vault_suffix == NULL ? error_no_memory(err, NULL) : 0;
@@ -49,17 +46,13 @@ static int make_cloud(const struct string_map *parameters, struct cloud *ret, st
 static int make_input(const struct string_map *parameters, struct string_map *attributes,
                       struct string_map *secrets, struct error **err)
 {
-    if (string_map_merge(attributes, parameters, err) < 0)
-        return -1;
-    for (size_t i = 0; i < ARRAY_SIZE(attributes_of_a_pod); i++) {
-        if (string_map_set(attributes, attributes_of_a_pod[i].name, attributes_of_a_pod[i].value, err) < 0)
-            return -1;
-    }
-    for (size_t i = 0; i < ARRAY_SIZE(secrets_of_a_pod); i++) {
-        if (string_map_set(secrets, secrets_of_a_pod[i].name, secrets_of_a_pod[i].value, err) < 0)
-            return -1;
-    }
-    return 0;
+    int result = string_map_merge(attributes, parameters, err);
+
+    for (size_t i = 0; i < ARRAY_SIZE(attributes_of_a_pod) && result == 0; i++)
+        result = string_map_set(attributes, attributes_of_a_pod[i].name, attributes_of_a_pod[i].value, err);
+    for (size_t i = 0; i < ARRAY_SIZE(secrets_of_a_pod) && result == 0; i++)
+        result = string_map_set(secrets, secrets_of_a_pod[i].name, secrets_of_a_pod[i].value, err);
+    return result;
 }
 
 static int add_file(void *arg, const char *path, bool is_pattern, struct error **err)
@@ -67,10 +60,8 @@ static int add_file(void *arg, const char *path, bool is_pattern, struct error *
     struct lint_response *response = arg;
     struct lint_files *files = is_pattern ? &response->patterns : &response->files;
 
-    if (files->n < LINT_FILES_MAX)
-        return lint_files_add(files, path, err);
-    response->files_known = false;
-    return 0;
+    response->files_known = response->files_known && files->n < LINT_FILES_MAX;
+    return response->files_known ? lint_files_add(files, path, err) : 0;
 }
 
 static bool has_error(const struct findings *findings)
@@ -82,33 +73,39 @@ static bool has_error(const struct findings *findings)
     return findings->left_out > 0;
 }
 
-int lint_parameters(const struct string_map *parameters, struct lint_response *ret, struct error **err)
+static int lint_with(const struct string_map *parameters, const struct cloud *cloud,
+                     const struct proxy_allowlist *proxies, struct mount_request *request, struct error **err)
 {
     cleanup_string_map struct string_map attributes = {0};
     cleanup_string_map struct string_map secrets = {0};
-    cleanup_cloud struct cloud cloud = {0};
-    struct mount_request request = {0};
-    const char *proxy = string_map_get(parameters, "httpsProxy");
-
-    *ret = (struct lint_response){0};
-    if (make_cloud(parameters, &cloud, err) < 0 || make_input(parameters, &attributes, &secrets, err) < 0)
-        return -1;
-    /* Which proxies and certificates there are, the operator decides. */
-    struct proxy_allowlist *proxies = proxy_allowlist_create("", &proxy, 1, err);
-    if (proxies == NULL)
-        return -1;
     /* No request goes to the token proxy: any pointer does. */
     const struct request_defaults defaults = {
-        .cloud = &cloud,
+        .cloud = cloud,
         .egress = {.ca_dir = "/", .proxies = proxies},
-        .endpoints = {.imds = "", .nmi = "", .token_proxy = (struct token_proxy *)(void *)&cloud}};
+        .endpoints = {.imds = "", .nmi = "", .token_proxy = (struct token_proxy *)(void *)&attributes}};
     const struct mount_input input = {
         .attributes = &attributes, .secrets = &secrets, .permission = 0644, .lint = true};
     struct error *error = NULL; /* a parser that is asked for no error gives no findings of them */
-    int result = mount_request_parse(&input, &defaults, &request, &error);
-    if (result < 0) {
-        (void)error_move(err, &error);
-    } else {
+    int result = make_input(parameters, &attributes, &secrets, &error);
+
+    if (result == 0)
+        result = mount_request_parse(&input, &defaults, request, &error);
+    return result < 0 ? error_move(err, &error) : 0;
+}
+
+int lint_parameters(const struct string_map *parameters, struct lint_response *ret, struct error **err)
+{
+    cleanup_cloud struct cloud cloud = {0};
+    struct mount_request request = {0};
+    /* Which proxies and certificates there are, the operator decides. */
+    const char *proxy = string_map_get(parameters, "httpsProxy");
+    struct proxy_allowlist *proxies = proxy_allowlist_create("", &proxy, 1, err);
+    int result = proxies == NULL ? -1 : make_cloud(parameters, &cloud, err);
+
+    *ret = (struct lint_response){0};
+    if (result == 0)
+        result = lint_with(parameters, &cloud, proxies, &request, err);
+    if (result == 0) {
         /* What the items with mistakes would make is not known. */
         ret->files_known = !has_error(&request.findings);
         result = expected_files_each(&request.objects, add_file, ret, err);

@@ -18,6 +18,16 @@ static unsigned first_indent(const char *text)
     return (unsigned)blanks;
 }
 
+static unsigned count_lines(const char *text)
+{
+    unsigned lines = 1;
+
+    for (const char *newline = strchr(text, '\n'); newline != NULL && newline[1] != '\0';
+         newline = strchr(newline + 1, '\n'))
+        lines++;
+    return lines;
+}
+
 /* What follows the first `n` lines. */
 static const char *skip_lines(const char *text, unsigned n)
 {
@@ -44,6 +54,7 @@ struct text_frame text_frame_of_scalar(const struct text_frame *outer, const cha
 
     return (struct text_frame){.begin = {text_frame_place(outer, begin).line + 1, outer->indent + indent + 1},
                                .indent = outer->indent + indent,
+                               .lines = count_lines(scalar->text),
                                .exact = true};
 }
 
@@ -51,6 +62,8 @@ struct text_place text_frame_place(const struct text_frame *frame, struct text_p
 {
     if (place.line == 0 || !frame->exact)
         return frame->begin;
+    if (frame->lines > 0 && place.line > frame->lines)
+        place = (struct text_place){frame->lines, 0};
     return (struct text_place){frame->begin.line + place.line - 1,
                                place.column > 0 ? frame->indent + place.column : 0};
 }

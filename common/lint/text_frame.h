@@ -18,6 +18,7 @@ struct text_place {
 struct text_frame {
     struct text_place begin;
     unsigned indent; /* columns in front of each line */
+    unsigned lines;  /* that it has; 0: not known */
     bool exact;      /* its lines are lines of the outermost text; otherwise only its beginning is known */
 };
 
@@ -28,7 +29,8 @@ struct text_frame {
 struct text_frame text_frame_of_scalar(const struct text_frame *outer, const char *outer_text,
                                        const struct yaml_node *scalar);
 
-/* From a place in the text of `frame` to one in the outermost text: its beginning when `place` is {0}. */
+/* From a place in the text of `frame` to one in the outermost text: its beginning when `place` is {0}, its
+ * last line when `place` is behind that, as parsers say of what is missing at the end. */
 struct text_place text_frame_place(const struct text_frame *frame, struct text_place place);
 
 #endif

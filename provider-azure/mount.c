@@ -20,6 +20,7 @@ struct mount {
     struct mount_request request;
     struct vault_freshness freshness;
     uint8_t volume[DIGEST_SHA256_LEN];
+    uint64_t began_ms;
     uint64_t deadline_ms;
     struct transport_timer *guard;
     struct transport_timer *empty;   /* no objects: done in the next turn of the loop */
@@ -52,16 +53,30 @@ static void release_bytes(const struct mount *mount)
         byte_reservation_release(mount->bytes);
 }
 
+/* What the next call for this volume may be served. */
+static void remember(const struct mount *mount, const struct error *error)
+{
+    const struct mount_shared *shared = mount->shared;
+    const uint8_t *volume = mount->request.volume;
+
+    if (error == NULL)
+        served_volumes_put(shared->volumes, volume, transport_now_ms(shared->network->transport));
+    if (mount->freshness.republish)
+        return;
+    if (error_code(error) != GRPC_STATUS_RESOURCE_EXHAUSTED)
+        served_volumes_forget(shared->throttled, volume);
+    else if (mount->freshness.tried_ms == 0)
+        served_volumes_put(shared->throttled, volume, mount->began_ms);
+}
+
 /* Ends the mount; takes over `error`. */
 static void finish(struct mount *mount, struct error *error)
 {
     mount_callback *callback = mount->callback;
     void *arg = mount->arg;
-    const struct mount_shared *shared = mount->shared;
-    if (error == NULL)
-        served_volumes_put(shared->volumes, mount->request.volume,
-                           transport_now_ms(shared->network->transport));
-    else
+
+    remember(mount, error);
+    if (error != NULL)
         release_bytes(mount);
     (void)unknown_parameters_append(&error, mount->request.hint);
     mount_free(mount);
@@ -261,6 +276,9 @@ static int begin(struct mount *mount, uint64_t time_left_ms, struct error **err)
     mount->freshness.stale_max_age_ms = mount->request.stale_max_age_ms;
     mount->freshness.volume_served_ms =
         served_volumes_last_ms(mount->shared->volumes, mount->request.volume, transport_now_ms(transport));
+    mount->began_ms = transport_now_ms(transport);
+    mount->freshness.tried_ms =
+        served_volumes_exact_ms(mount->shared->throttled, mount->request.volume, mount->began_ms);
     uint64_t left = time_left_ms < MOUNT_LIMIT_MS ? time_left_ms : MOUNT_LIMIT_MS;
     uint64_t work = left > 2 * (uint64_t)MARGIN_MS ? left - MARGIN_MS : left / 2;
     mount->deadline_ms = transport_now_ms(transport) + work;

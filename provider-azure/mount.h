@@ -23,12 +23,17 @@ enum { MOUNT_LIMIT_MS = 120 * 1000 };
 
 struct mount;
 
+/* For how long a throttled first mount is remembered: the kubelet calls again within two minutes. */
+enum { MOUNT_THROTTLED_MS = 10 * 60 * 1000 };
+
 /* Shared by all mounts of the process. Borrowed. */
 struct mount_shared {
     const struct network *network;
     struct token_cache *tokens;
     struct vault_cache *cache;
     struct served_volumes *volumes;
+    struct served_volumes
+        *throttled; /* first calls of volumes that have no content yet: MOUNT_THROTTLED_MS */
     const struct request_defaults *defaults;
     const struct content_options *content;
     struct pem_cache *pems;

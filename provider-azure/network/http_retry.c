@@ -129,13 +129,15 @@ static int send_try(struct http_retry *retry, struct error **err)
 }
 
 /* Spreads the requests that return after a pause, on this node and on others, over a quarter of it, a second
- * at most; not beyond the deadline. */
+ * at most; not beyond the deadline. Those that give way come in the second half. */
 static uint64_t jitter(const struct http_retry *retry, uint64_t pause_ms)
 {
     uint64_t left = time_left(retry);
     uint64_t spread = pause_ms / 4 < 1000 ? pause_ms / 4 : 1000;
     uint64_t slack = left > pause_ms ? (left - pause_ms) / 2 : 0;
-    return transport_random(retry->network->transport) % ((spread < slack ? spread : slack) + 1);
+    uint64_t half = (spread < slack ? spread : slack) / 2;
+    uint64_t first = retry->permit.gives_way ? half : 0;
+    return first + transport_random(retry->network->transport) % (half + 1);
 }
 
 /* Sends, unless the scope is paused or all its permits are in use. An error goes through a timer: the
@@ -222,8 +224,8 @@ static uint64_t choose_delay(const struct http_retry *retry, const struct http_r
     }
     if (reply != NULL && reply->status == 429) {
         unsigned n_429 = throttle_consecutive_429(network->throttles, retry->scope) + 1;
-        n_429 = n_429 < MAX_CONSECUTIVE_429 ? n_429 : MAX_CONSECUTIVE_429;
         n = n > n_429 ? n : n_429;
+        n = n < MAX_CONSECUTIVE_429 ? n : MAX_CONSECUTIVE_429;
     }
     return backoff_pause(&retry->policy->backoff_ms, n, transport_random(network->transport));
 }
@@ -244,7 +246,8 @@ static bool start_retry(struct http_retry *retry, const struct http_reply *reply
         throttle_pause(network->throttles, retry->scope, now,
                        now + (delay < RETRY_AFTER_MAX_MS ? delay : RETRY_AFTER_MAX_MS));
     throttle_release(&retry->permit, THROTTLE_NO_RESPONSE);
-    if (retry->tries > retry->policy->max_retries || delay > RETRY_AFTER_MAX_MS || delay >= time_left(retry))
+    bool last = retry->tries > retry->policy->max_retries && !(throttled && retry->policy->patient);
+    if (last || delay > RETRY_AFTER_MAX_MS || delay >= time_left(retry))
         return false;
 
     if (reply != NULL && reply->retry_after_ms >= 0)
@@ -353,7 +356,7 @@ struct http_retry *http_retry_start(const struct network *network, const struct 
         .policy = request->policy,
         .deadline_ms = request->deadline_ms,
         .flow = request->flow,
-        .permit = {.wake = on_permit, .arg = retry},
+        .permit = {.wake = on_permit, .arg = retry, .gives_way = request->gives_way},
         .callback = callback,
         .arg = arg,
     };
@@ -370,6 +373,11 @@ void http_retry_extend(struct http_retry *retry, uint64_t deadline_ms)
 {
     if (deadline_ms > retry->deadline_ms)
         retry->deadline_ms = deadline_ms;
+}
+
+void http_retry_hurry(struct http_retry *retry)
+{
+    throttle_hurry(&retry->permit);
 }
 
 uint64_t http_retry_sent_ms(const struct http_retry *retry)

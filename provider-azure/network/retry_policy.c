@@ -12,7 +12,7 @@
     }
 
 const struct retry_policy retry_service = {
-    .max_retries = 3, .backoff_ms = AZURE_BACKOFF(800, 60000), .try_timeout_ms = 15000};
+    .max_retries = 3, .backoff_ms = AZURE_BACKOFF(800, 60000), .try_timeout_ms = 15000, .patient = true};
 /* Microsoft's guidance for IMDS, and the pauses of its SDK: about 2, 6, 14, 25, 25, 25 s, together more
  * than the 70 s that a 410 may last. IMDS responds within a second or two: waiting longer than 20 s
  * brings nothing. */

@@ -21,6 +21,7 @@ struct retry_policy {
     unsigned max_retries;
     struct backoff backoff_ms;
     uint64_t try_timeout_ms; /* limit of one try */
+    bool patient;            /* a 429 is retried up to the deadline: the limit is shared by many nodes */
     bool retry_404_410;      /* IMDS sends them while it updates itself; a 410 may last 70 s */
     bool service_waits;      /* it responds late by design: a late response is no sign of a dead connection */
     bool on_node;            /* a service of the node: a refused connection means that it is absent */

@@ -3,7 +3,6 @@
  */
 #include "provider-azure/network/throttle.h"
 
-#include <stdbool.h>
 #include <string.h>
 
 static struct throttle_scope *find(const struct throttle_table *table, const uint8_t key[DIGEST_SHA256_LEN])
@@ -32,6 +31,26 @@ static void wake_waiters(struct throttle_scope *scope)
     }
 }
 
+static void enqueue(struct throttle_scope *scope, struct throttle_permit *permit)
+{
+    struct list *place = &scope->queue;
+
+    if (!permit->gives_way) /* those that do are at the end */
+        while (place->prev != &scope->queue &&
+               container_of(place->prev, struct throttle_permit, link)->gives_way)
+            place = place->prev;
+    list_insert_before(place, &permit->link);
+}
+
+void throttle_hurry(struct throttle_permit *permit)
+{
+    permit->gives_way = false;
+    if (permit->state != PERMIT_QUEUED)
+        return;
+    list_remove(&permit->link);
+    enqueue(permit->scope, permit);
+}
+
 uint64_t throttle_acquire(struct throttle_table *table, const uint8_t key[DIGEST_SHA256_LEN],
                           struct throttle_permit *permit, uint64_t now_ms)
 {
@@ -44,7 +63,7 @@ uint64_t throttle_acquire(struct throttle_table *table, const uint8_t key[DIGEST
     permit->scope = scope;
     if (scope->in_flight >= scope->limit) {
         permit->state = PERMIT_QUEUED;
-        list_insert_before(&scope->queue, &permit->link);
+        enqueue(scope, permit);
         return THROTTLE_QUEUED;
     }
     permit->state = PERMIT_HELD;

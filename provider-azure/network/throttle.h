@@ -18,6 +18,7 @@
 #ifndef PROVIDER_AZURE_NETWORK_THROTTLE_H
 #define PROVIDER_AZURE_NETWORK_THROTTLE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -37,6 +38,7 @@ struct throttle_permit {
     struct list link;
     struct throttle_scope *scope; /* NULL: neither queued nor counted */
     enum { PERMIT_NONE, PERMIT_QUEUED, PERMIT_HELD } state;
+    bool gives_way; /* in the queue it stands behind those that do not */
     /* The owner may call throttle_acquire() again. Runs inside throttle_release() of another permit: it may
      * only set a flag or a timer. */
     void (*wake)(void *arg);
@@ -61,6 +63,9 @@ struct throttle_table {
  * called; the caller keeps its own deadline. Anything else: the milliseconds that are left of a pause. */
 uint64_t throttle_acquire(struct throttle_table *table, const uint8_t key[DIGEST_SHA256_LEN],
                           struct throttle_permit *permit, uint64_t now_ms);
+
+/* The permit does not give way any more. */
+void throttle_hurry(struct throttle_permit *permit);
 
 enum throttle_outcome {
     THROTTLE_RESPONSE,   /* any status but 429 */

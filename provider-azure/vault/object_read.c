@@ -17,6 +17,7 @@ static struct vault_query query_of(const struct object_read *read, size_t vault)
         .version = read->version,
         .filter = read->filter,
         .flow = read->context->flow,
+        .gives_way = read->context->freshness.republish,
     };
 }
 

@@ -108,3 +108,17 @@ uint64_t served_volumes_last_ms(const struct served_volumes *volumes, const uint
     uint64_t last = entry != NULL ? entry->served_ms : volumes->evicted_ms;
     return last + volumes->ttl_ms < now_ms ? 0 : last;
 }
+
+uint64_t served_volumes_exact_ms(const struct served_volumes *volumes,
+                                 const uint8_t volume[DIGEST_SHA256_LEN], uint64_t now_ms)
+{
+    const struct entry *entry = find(volumes, volume);
+    return entry == NULL || entry->served_ms + volumes->ttl_ms < now_ms ? 0 : entry->served_ms;
+}
+
+void served_volumes_forget(struct served_volumes *volumes, const uint8_t volume[DIGEST_SHA256_LEN])
+{
+    struct entry *entry = find(volumes, volume);
+    if (entry != NULL)
+        entry_free(volumes, entry);
+}

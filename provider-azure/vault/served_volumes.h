@@ -32,4 +32,11 @@ void served_volumes_put(struct served_volumes *volumes, const uint8_t volume[DIG
 uint64_t served_volumes_last_ms(const struct served_volumes *volumes, const uint8_t volume[DIGEST_SHA256_LEN],
                                 uint64_t now_ms);
 
+/* The time that was put for exactly this volume within `ttl_ms`, else 0. */
+uint64_t served_volumes_exact_ms(const struct served_volumes *volumes,
+                                 const uint8_t volume[DIGEST_SHA256_LEN], uint64_t now_ms);
+
+/* Harmless for a volume that is not known. */
+void served_volumes_forget(struct served_volumes *volumes, const uint8_t volume[DIGEST_SHA256_LEN]);
+
 #endif

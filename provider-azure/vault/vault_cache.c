@@ -265,12 +265,14 @@ static bool may_serve(const struct reader *reader, const struct vault_freshness 
     const struct vault_response *response = reader->response;
     const struct object *object = reader->object;
 
-    if (!freshness->republish || response == NULL || reader->expires_ms <= now_ms)
+    if (response == NULL || reader->expires_ms <= now_ms)
         return false;
     /* Another identity may have been served something else since. */
     if (response->read_ms < object->last_served_ms &&
         memcmp(reader->fingerprint, object->last_served_fingerprint, DIGEST_SHA256_LEN) != 0)
         return false;
+    if (!freshness->republish)
+        return freshness->tried_ms != 0 && response->read_ms >= freshness->tried_ms;
     return response->read_ms > freshness->volume_served_ms ||
            now_ms - response->read_ms <= VAULT_CACHE_GRACE_MS;
 }
@@ -467,6 +469,8 @@ struct vault_waiter *vault_cache_get(struct vault_cache *cache, const struct vau
     struct flight *flight = find_flight(reader, freshness, now);
     if (flight != NULL) {
         vault_call_extend(flight->call, deadline_ms);
+        if (!freshness->republish)
+            vault_call_hurry(flight->call);
         azure_metrics_object_lookup(metrics, "joined");
     } else {
         flight = start_flight(reader, query, identity, token, deadline_ms, err);

@@ -9,6 +9,7 @@
  * Freshness, counted from the time a request was sent, which is never later than the vault's own reading:
  * - A first mount is never served from the cache. It joins a request of others that is still to be sent, or
  *   was sent at most VAULT_CACHE_JOIN_MS ago; so its contents are at most that much older than its own call.
+ *   A mount that failed because the vault throttled may be served what was read since its first call.
  * - A republish may be served a response that is at most `ttl_ms` old, provided that it was read after the
  *   volume was served before (or at most VAULT_CACHE_GRACE_MS ago: a caller that repeats a call so soon is
  *   not rotating). So a hundred pods of one identity cost one read per object and interval, and each rotation
@@ -35,6 +36,7 @@ enum { VAULT_CACHE_GRACE_MS = 10 * 1000 };
 struct vault_freshness {
     bool republish;            /* the volume has content already */
     uint64_t volume_served_ms; /* republish: when it was served last; 0 = long ago (served_volumes.h) */
+    uint64_t tried_ms; /* first mount: its first call, if the vault throttled it; 0 = this one is it */
     /* How old a response may be that is kept for outages and served to a first mount then; 0: none is. */
     uint64_t stale_max_age_ms;
 };

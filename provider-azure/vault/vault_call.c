@@ -27,6 +27,7 @@ struct vault_call {
     struct token *token;
     uint64_t deadline_ms;
     uint64_t flow;
+    bool gives_way;
     uint64_t since_ms;
     uint64_t read_ms;                  /* list: when the first page was requested; 0 = not read yet */
     struct http_retry *http;           /* REQUEST */
@@ -114,6 +115,7 @@ static int send_request(struct vault_call *call, struct error **err)
         .policy = &retry_service,
         .deadline_ms = call->deadline_ms,
         .flow = call->flow,
+        .gives_way = call->gives_way,
     };
     call->http = http_retry_start(call->network, &request, on_reply, call, err);
     return call->http == NULL ? -1 : 0;
@@ -344,6 +346,7 @@ struct vault_call *vault_call_start(const struct network *network, struct token_
         .token = token_ref(token),
         .deadline_ms = deadline_ms,
         .flow = query->flow,
+        .gives_way = query->gives_way,
         .since_ms = transport_now_ms(network->transport),
         .callback = callback,
         .arg = arg,
@@ -391,6 +394,13 @@ void vault_call_extend(struct vault_call *call, uint64_t deadline_ms)
     call->deadline_ms = deadline_ms;
     if (call->http != NULL)
         http_retry_extend(call->http, deadline_ms);
+}
+
+void vault_call_hurry(struct vault_call *call)
+{
+    call->gives_way = false;
+    if (call->http != NULL)
+        http_retry_hurry(call->http);
 }
 
 void vault_call_cancel(struct vault_call **call)

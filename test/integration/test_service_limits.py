@@ -3,6 +3,7 @@
 import itertools
 import json
 import ssl
+import threading
 import time
 import urllib.error
 import urllib.parse
@@ -11,7 +12,9 @@ import urllib.request
 import pytest
 
 from harness import tutorial
-from harness.azure_mounts import Pods, mount_request, texts
+from harness.azure_mounts import Pods, mount_request, texts, versions_of
+from harness.process import wait_until
+from harness.rpc import CODES
 
 pytestmark = pytest.mark.release_only  # counts requests within a time
 
@@ -111,3 +114,60 @@ def test_a_provider_above_the_limit_gets_all_it_needs_in_the_next_windows(azure,
     for first, last in zip(starts, itertools.islice(starts, 24, None)):
         assert last - first > 0.9, "25 requests in a row span two windows"
     assert counted["refused"] < 40
+
+
+def test_a_mount_goes_on_for_as_long_as_its_caller_waits(azure, emulator):
+    emulator.add_fault("status", service="vault", status=429, retry_after=1, count=6)
+    with Pods(azure.socket) as pods:
+        assert texts(pods.mount(mount_request(), timeout=60)) == {"secret1": tutorial.SECRETS["secret1"]}
+    assert [entry["status"] for entry in emulator.requests("vault")] == [429] * 6 + [200]
+
+
+def test_new_pods_go_before_rotation_checks(start_azure, emulator):
+    checks, azure = [f"s{i}" for i in range(20)], start_azure("--republish-cache-ttl=0")
+    for name in [*checks, "urgent"]:
+        emulator.set_secret(name, f"value of {name}")
+    with Pods(azure.socket, in_flight=21) as pods:
+        mounted = pods.mount_all([mount_request([name], pod=name) for name in checks])
+        emulator.set_limits(vault=1, window_s=1)
+        ended = []
+
+        def call(request):
+            ended.append((pods.outcome(request, timeout=60), request.target_path))
+        threads = [threading.Thread(target=call, args=(mount_request([name], pod=name, versions=versions_of(response)),))
+                   for name, response in zip(checks, mounted)]
+        for thread in threads:
+            thread.start()
+        wait_until(lambda: emulator.limits()["subscription"]["refused"] >= 1, what="the first 429")
+        call(mount_request(["urgent"], pod="urgent"))
+        assert texts(ended[-1][0]) == {"urgent": "value of urgent"}
+        before = len(ended) - 1
+        for thread in threads:
+            thread.join()
+    assert before <= 8, "those that were served before it came, and what one pause lets through"
+
+
+def test_a_throttled_mount_keeps_what_it_has_read_for_its_next_call(azure, emulator):
+    names = [f"s{i}" for i in range(30)]
+    for name in names:
+        emulator.set_secret(name, f"old value of {name}")
+    emulator.set_limits(vault=8, window_s=2, retry_after="none")
+
+    def admitted():
+        return emulator.limits()["subscription"]["admitted"]
+    with Pods(azure.socket) as pods:
+        first = pods.outcome(mount_request(names, pod="web"), timeout=1.5)
+        assert first.code() == CODES.RESOURCE_EXHAUSTED
+        read = admitted()
+        assert 8 <= read < 30
+        emulator.clear_limits()
+        emulator.set_limits(vault=0, subscription=0)
+        for name in names:
+            emulator.set_secret(name, f"new value of {name}")
+        assert set(texts(pods.mount(mount_request(names, pod="other"))).values()) == {f"new value of {name}" for name in names}
+        assert admitted() == 30, "another pod is served nothing that was read before its call"
+        again = texts(pods.mount(mount_request(names, pod="web")))
+        assert again == {name: f"new value of {name}" for name in names}, "what was read last since its first call"
+        assert admitted() == 30
+        again = texts(pods.mount(mount_request(names, pod="web")))
+        assert admitted() == 60, "its mount has succeeded: the exception is over"

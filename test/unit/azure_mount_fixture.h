@@ -28,6 +28,7 @@ struct fixture {
     struct vault_cache *cache;
     struct pem_cache *pems;
     struct served_volumes *volumes;
+    struct served_volumes *throttled;
     struct cloud cloud;
     struct request_defaults defaults;
     struct mount_shared shared;
@@ -212,6 +213,7 @@ static inline int setup(void **state)
     fixture->pems =
         pem_cache_create(&fixture->fake.base, 60000, PEM_CACHE_MOUNT_BUDGET, content_options.order, NULL);
     fixture->volumes = served_volumes_create(60000, NULL);
+    fixture->throttled = served_volumes_create(60000, NULL);
     assert_int_equal(cloud_resolve("AzurePublicCloud", NULL, &fixture->cloud, NULL), 0);
     fixture->defaults = (struct request_defaults){
         .cloud = &fixture->cloud,
@@ -220,6 +222,7 @@ static inline int setup(void **state)
                                             .tokens = fixture->tokens,
                                             .cache = fixture->cache,
                                             .volumes = fixture->volumes,
+                                            .throttled = fixture->throttled,
                                             .defaults = &fixture->defaults,
                                             .content = &content_options,
                                             .pems = fixture->pems};
@@ -253,6 +256,7 @@ static inline int teardown(void **state)
     stale_store_destroy(fixture->stale);
     vault_cache_destroy(fixture->cache);
     served_volumes_destroy(fixture->volumes);
+    served_volumes_destroy(fixture->throttled);
     token_cache_destroy(fixture->tokens);
     assert_null(fixture->fake.calls);
     assert_null(fixture->fake.silent);

@@ -178,6 +178,7 @@ static void a_long_retry_after_pauses_the_vault_for_a_minute(void **state)
         fixture->fail_status = 429;
         fixture->retry_after_ms = rows[i];
         fixture->vault_requests = 0;
+        fixture->fake.now_ms++; /* what was read before is older than this */
         uint64_t since = fixture->fake.now_ms;
         run(fixture, false, 110000);
         assert_int_equal(error_code(fixture->error), GRPC_STATUS_RESOURCE_EXHAUSTED);

@@ -485,6 +485,32 @@ static void after_a_pause_one_goes_first_and_then_twice_as_many(void **state)
     assert_int_equal(table.scopes[0].limit, 0); /* open: the slot is free */
 }
 
+static void rotation_checks_give_way_to_new_pods(void **state)
+{
+    static struct throttle_table table;
+    static struct client clients[6];
+    uint8_t key[DIGEST_SHA256_LEN] = {8};
+    (void)state;
+    for (int i = 0; i < 6; i++) /* the first one holds the only permit; checks: 1, 2, 5 */
+        clients[i] = (struct client){
+            .pass = {.wake = on_wake, .arg = &clients[i], .gives_way = i == 1 || i == 2 || i == 5}};
+    throttle_pause(&table, key, 100, 1100);
+    for (int i = 0; i < 6; i++)
+        assert_true(throttle_acquire(&table, key, &clients[i].pass, 1100) == (i == 0 ? 0 : THROTTLE_QUEUED));
+    throttle_release(&clients[0].pass, THROTTLE_RESPONSE);
+    assert_true(clients[3].woken && clients[4].woken);
+    assert_false(clients[1].woken || clients[2].woken || clients[5].woken);
+    throttle_hurry(&clients[5].pass); /* a new pod waits for the same response */
+    clients[3].woken = clients[4].woken = false;
+    assert_int_equal(throttle_acquire(&table, key, &clients[3].pass, 1100), 0);
+    assert_int_equal(throttle_acquire(&table, key, &clients[4].pass, 1100), 0);
+    throttle_release(&clients[3].pass, THROTTLE_NO_RESPONSE);
+    assert_true(clients[5].woken);
+    assert_false(clients[1].woken || clients[2].woken);
+    for (int i = 0; i < 6; i++)
+        throttle_release(&clients[i].pass, THROTTLE_NO_RESPONSE);
+}
+
 static void a_storm_costs_one_request_per_pause(void **state)
 {
     enum { MOUNTS = 200 };
@@ -543,6 +569,7 @@ int main(void)
         cmocka_unit_test(volumes_are_remembered_for_a_while),
         cmocka_unit_test(an_evicted_volume_may_have_been_served_as_late_as_the_last_of_them),
         cmocka_unit_test(after_a_pause_one_goes_first_and_then_twice_as_many),
+        cmocka_unit_test(rotation_checks_give_way_to_new_pods),
         CASE(a_storm_costs_one_request_per_pause),
     };
     return cmocka_run_group_tests_name("azure sharing", tests, NULL, NULL);

@@ -11,11 +11,12 @@ import fnmatch
 import sys
 from pathlib import Path
 
+SIGNATURE = "SHA256SUMS.minisig"
 PAGE = Path(__file__).resolve().parents[1] / "docs/release.md"
 BEGIN, END = "<!-- artifacts: begin. Written by `make release-table`. -->\n", "<!-- artifacts: end -->\n"
 # What shows that a file is whole and what it says; typed in the directory of the files, FILE is its name. release-test types all of them.
 COMMANDS = (
-    ("SHA256SUMS.minisig", "minisign -V -p release.pub -m SHA256SUMS"),
+    (SIGNATURE, "minisign -V -p release.pub -m SHA256SUMS"),
     ("SHA256SUMS", "sha256sum --check SHA256SUMS"),
     ("provenance-*.intoto.json", "python3 -m json.tool FILE"),
     ("*.oci.tar", "skopeo inspect --raw oci-archive:FILE"),
@@ -38,9 +39,10 @@ def command_of(name):
 
 def table(version, directory):
     lines = ["| File | KiB | Verify |", "| --- | ---: | --- |"]
-    for path in sorted(directory.iterdir()):
-        name = path.name.replace(version, "VERSION")
-        lines.append(f"| `{name}` | {max(1, round(path.stat().st_size / 1024))} | `{command_of(path.name).replace(version, 'VERSION')}` |")
+    sizes = {SIGNATURE: 0, **{path.name: path.stat().st_size for path in directory.iterdir()}}  # a signature of every published release
+    for name, size in sorted(sizes.items()):
+        shown, command = name.replace(version, "VERSION"), command_of(name).replace(version, "VERSION")
+        lines.append(f"| `{shown}` | {max(1, round(size / 1024))} | `{command}` |")
     return "\n".join(lines) + "\n"
 
 

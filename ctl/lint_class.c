@@ -125,8 +125,10 @@ static int check_decoded(const struct lint_document *document, const struct yaml
                          struct error **err)
 {
     const struct yaml_node *metadata = yaml_get(object, "metadata"), *spec = yaml_get(object, "spec");
-    cleanup_error struct error *error = NULL;
+    const struct yaml_node *annotations = yaml_get(metadata, "annotations");
+    cleanup_error struct error *error = NULL, *refusal = NULL;
     struct rotation_spec rotation;
+    bool in_place = false;
 
     if (class->provider[0] == '\0')
         refuse(document, spec != NULL ? spec : object, "provider is", class);
@@ -134,8 +136,12 @@ static int check_decoded(const struct lint_document *document, const struct yaml
         refuse(document, spec != NULL ? spec : object, "parameters are", class);
     if (class_rotation_spec(class, 0, &rotation, &error) < 0)
         findings_add(lint_document_enter(document), &rotation_rule,
-                     lint_place(yaml_get(yaml_get(metadata, "annotations"), CLASS_ANNOTATION_INTERVAL)), "%s",
+                     lint_place(yaml_get(annotations, CLASS_ANNOTATION_INTERVAL)), "%s",
                      error_message(error));
+    if (class_updates_in_place(class, &in_place, &refusal) < 0)
+        findings_add(lint_document_enter(document), &lint_rule_refused,
+                     lint_place(yaml_get(annotations, CLASS_ANNOTATION_IN_PLACE)), "%s",
+                     error_message(refusal));
     return lint_names_add_class(&document->context->names, lint_text(yaml_get(metadata, "namespace")),
                                 class->name, without_secret, err);
 }

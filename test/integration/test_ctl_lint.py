@@ -73,6 +73,7 @@ def test_a_good_class_and_its_pod_have_no_findings(scratch):
     ("spec:", "secretObjects: []\nspec:", "misplaced-field 6:1", "secretObjects belongs into spec"),
     ("    clientID: client", "    clientID: 5", "refused 11:None", "spec.parameters: clientID must be a string (quote it)"),
     ("metadata:", "metadata:\n  annotations: {secrets-store.csi.k8s.io/rotation-poll-interval: often}", "rotation-annotation 4:66", "'often' is not a duration"),
+    ("metadata:", "metadata:\n  annotations: {secrets-store.csi.k8s.io/update-in-place: yes please}", "refused 4:59", "'yes please' is neither 'true' nor 'false'"),
     ("    clientID: client", "    clientId: client", "unknown-parameter 11:5", "clientId is not known in spec.parameters, clientID is"),
     ("    keyvaultName: contoso\n", "", "refused 8:3", "keyvaultName is not provided"),
     ("          objectType: cert\n", "          objectType: certificate\n", "refused 19:11", "Invalid vaultObjectTypes"),

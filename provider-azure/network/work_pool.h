@@ -1,5 +1,5 @@
 /*
- * work_pool.h - a few threads for work that takes long: opening PKCS#12 files, signing.
+ * work_pool.h - a few threads for work that takes long: opening and writing PKCS#12 files, signing.
  *
  * They are not libuv's, which name lookups and files use, and they run at a lower priority than the loop: a
  * file that costs seconds delays neither a lookup nor the mounts of others. A mount has one job at a time.

@@ -1,15 +1,17 @@
 """Certificates and trust stores that the provider writes as PKCS#12, opened by those who read such files: OpenSSL, Python, Java, NSS, GnuTLS."""
 
 import base64
+import os
 import re
 import shutil
 import subprocess
 
 import pytest
+import yaml
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.serialization import pkcs12
 
-from harness import crypto, rpc
+from harness import crypto, mounts, rpc, tutorial
 from harness.azure_mounts import files, item, mount, mount_failure, objects_of
 from harness.crypto import openssl
 from harness.programs import metric_sum
@@ -220,6 +222,28 @@ def test_the_same_input_gives_the_same_bytes(client, emulator, start_azure, azur
     azure.destroy()
     with rpc.Client(start_azure(name="next").socket) as again:
         assert write(again, hidden("ec-pem")) == first
+
+
+def test_a_rotation_check_sees_no_change(node, start_driver, start_azure, emulator, made):
+    """The driver compares the bytes. Nothing is kept by the provider: it makes the file anew for each check."""
+    azure = start_azure("--republish-cache-ttl=0s")
+    item_class = yaml.safe_load(tutorial.CLASS.replace("\t", " "))
+    item_class["spec"]["parameters"]["objects"] = objects(hidden("ec-pem"), alias="web/keystore.p12")
+    node.add_class(text=yaml.safe_dump(item_class))
+    driver, target = start_driver("--enable-secret-rotation=true", "--rotation-poll-interval=0"), node.target()
+    request = rpc.publish_request(target, secrets=tutorial.CREDENTIALS)
+    driver.publish(request)
+    first, version = mounts.contents(target), os.readlink(target / "..data")
+    check_with_python(first["web/keystore.p12"], made, "ec", "ec-pem")
+    for _ in range(3):
+        read = len(emulator.requests("vault"))
+        driver.publish(request)
+        assert len(emulator.requests("vault")) > read
+        assert os.readlink(target / "..data") == version
+    emulator.set_secret("password", "another password")
+    driver.publish(request)
+    check_with_python(mounts.contents(target)["web/keystore.p12"], made, "ec", "ec-pem", "another password")
+    assert azure.alive
 
 
 def test_a_republish_does_not_write_it_again(client, azure):

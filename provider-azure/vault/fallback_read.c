@@ -306,10 +306,10 @@ struct fallback_read *fallback_read_start(const struct fallback_read_input *inpu
     uint64_t share = left / (2 * (uint64_t)input->order->n);
     uint64_t reserve = share < FALLBACK_RESERVE_MS ? share : FALLBACK_RESERVE_MS;
     read->late_ms = share < FALLBACK_LATE_MS ? share : FALLBACK_LATE_MS;
-    for (size_t i = 0; i < input->order->n; i++) {
+    for (size_t i = 0; i < VAULT_ORDER_MAX; i++)
         read->attempts[i].read = read;
+    for (size_t i = 0; i < input->order->n; i++)
         read->attempts[i].deadline_ms = input->deadline_ms - (input->order->n - 1 - i) * reserve;
-    }
     if (ask(&read->attempts[0], err) < 0) {
         read_free(read);
         return NULL;

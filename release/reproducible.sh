@@ -10,6 +10,7 @@
 set -euo pipefail
 
 root=$(cd "$(dirname "$0")/.." && pwd)
+commit=$(git -C "$root" rev-parse HEAD) # the checkout may move on meanwhile
 version=$1 registry=$2
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -20,6 +21,7 @@ make_in() { # DIRECTORY [environment]
     shift
     mkdir -p "$(dirname "$directory")"
     git clone --quiet --no-hardlinks "$root" "$directory"
+    git -C "$directory" checkout --quiet --detach "$commit"
     echo "  RELEASE  in $directory"
     env "$@" make -C "$directory" --no-print-directory release VERSION="$version" REGISTRY="$registry" RELEASE_KEY= > "$work/log" 2>&1 ||
         { tail -30 "$work/log"; exit 1; }

@@ -281,6 +281,12 @@ def test_a_provider_that_fails_is_a_warning(scratch, body, text):
     assert [rule for rule, _ in found] == ["provider-failed 7:13"] and text in found[0][1]
 
 
+@pytest.mark.slow
+def test_a_provider_that_hangs_is_ended(scratch):
+    found = lint(scratch, CLASS, f"--provider=azure={script(scratch, 'exec sleep 600')}", check=True)
+    assert [rule for rule, _ in found] == ["provider-failed 7:13"] and "lint took more than 30 s" in found[0][1]
+
+
 def test_a_provider_without_an_executable_is_a_warning(scratch):
     found = lint(scratch, CLASS.replace("provider: azure", "provider: nosuch"), check=True)
     assert [rule for rule, _ in found] == ["provider-not-found 7:13"] and "secrets-store-provider-nosuch" in found[0][1]

@@ -130,6 +130,6 @@ $(BENCH_PYTHON): test/bench/requirements.txt
 	@$@ -m pip install --quiet --disable-pip-version-check -r $<
 	@touch $@
 
-bench-scale: deps-build deps-bench ## measure a cluster on one vault: 200 real providers, and a model of up to 5,000 nodes (SCALE="--cases cold --nodes 50")
+bench-scale: deps-build deps-bench ## measure a cluster on one vault: 200 real providers, and a model of up to 5,000 nodes (SCALE="--cases cold --nodes 50"; "--page" writes docs/scale.md)
 	$(MAKE) $(jobs) VARIANT=release CC=gcc programs emulator bench-program
 	@BUILD=build/release test/bench/scale.sh $(SCALE)

@@ -1,8 +1,11 @@
 """`make bench-scale`: the cases with real programs, the model of each beside it, then the model at sizes that no machine here bears.
 
-    python -m scale [--cases cold,away] [--nodes 200] [--short] [--no-model]
+    python -m scale [--cases cold,away] [--nodes 200] [--short] [--page] [--no-model]
 
+--cases    which; small: the Go provider and ours on 20 nodes, with a tenth of the limit
+--nodes    fewer nodes get a vault with a limit that is smaller by as much
 --short    few nodes, accelerated: half a minute, for tests; the limits are scaled to match
+--page     writes the numbers and plots into docs/scale.md
 --reuse    does not run what build/bench-scale.json has already
 """
 
@@ -20,11 +23,11 @@ from harness.process import ROOT
 
 from scale import cases, measure, model, predict, real
 
-STORE = ROOT / "build" / "bench-scale.json"
+STORE = Path(os.environ.get("SCALE_STORE", ROOT / "build" / "bench-scale.json"))
 # The error that the model may have at these figures of the real runs, in parts of the real value (or the given absolute value, if more).
 CHECKED = {"last pod after, s": (0.15, 5), "wait of a new pod, p99, s": (0.15, 5), "vault requests": (0.1, 20), "refused (429)": (0.35, 60),
            "time between two checks, p50, s": (0.15, 5)}
-SHORT_PATIENCE = 4  # few nodes differ more, and a busy machine counts twenty times
+SHORT_PATIENCE = 4  # few nodes differ more, and a busy machine counts thirty times
 
 
 def note(text):
@@ -68,7 +71,7 @@ def run_case(case, machine, scratch, program=None):
     note(f"{case.name}: {case.nodes} nodes, {case.provider}")
     result = real.run(case, scratch / f"{case.name}-{case.provider}", program, port=443 if program else 0)
     modelled = measure.Result.of_model(model.Model(case, machine).run())
-    return {"case": case.name, "title": case.title, "nodes": case.nodes, "speed": case.speed, "provider": case.provider,
+    return {"case": case.name, "title": case.title, "nodes": case.nodes, "limit": case.vault_limit, "speed": case.speed, "provider": case.provider,
             "real": result.summary(), "model": modelled.summary(), "real_minutes": result.minutes, "model_minutes": modelled.minutes,
             "memory_mib": result.memory_mib, "cpu_s": result.cpu_s}
 
@@ -77,7 +80,8 @@ def chosen(arguments):
     names = arguments.cases.split(",") if arguments.cases else [case.name for case in cases.CASES]
     for case in cases.CASES:
         if case.name in names:
-            yield cases.short(case) if arguments.short else case.with_(nodes=arguments.nodes, speed=arguments.speed if case.warm else 1)
+            yield cases.short(case) if arguments.short else case.with_(
+                nodes=arguments.nodes, share=case.share * arguments.nodes / case.nodes, speed=arguments.speed if case.warm else 1)
 
 
 def main():
@@ -85,7 +89,7 @@ def main():
     parser.add_argument("--cases")
     parser.add_argument("--nodes", type=int, default=200)
     parser.add_argument("--speed", type=int, default=4)
-    for flag in ("--short", "--reuse", "--no-model"):
+    for flag in ("--short", "--page", "--reuse", "--no-model"):
         parser.add_argument(flag, action="store_true")
     arguments = parser.parse_args()
     store = json.loads(STORE.read_text()) if arguments.reuse and STORE.exists() else {}
@@ -110,9 +114,9 @@ def main():
                 results[case.name] = run_case(case, machine, scratch)
                 save()
             entry = results[case.name]
-            good = compare(case.with_(nodes=entry["nodes"], speed=entry["speed"]), entry["real"], entry["model"]) and good
+            good = compare(case, entry["real"], entry["model"]) and good
         go = os.environ.get("GO_PROVIDER")
-        if go and not arguments.short and not arguments.cases:
+        if go and not arguments.short and (not arguments.cases or "small" in arguments.cases.split(",")):
             case = cases.CASES[0].with_(nodes=20, provider="go", share=0.1)
             for provider, program in (("go", go), ("ours", None)):
                 if f"small-{provider}" not in results:
@@ -126,6 +130,9 @@ def main():
         store["predictions"] = predict.short() if arguments.short else predict.everything(note)
         note(f"model: {time.monotonic() - began:.0f} s")
         save()
+    if arguments.page:
+        from scale import page
+        page.write(store)
     print("\nThe model is near the real runs." if good else "\nThe model is too far from a real run at the figures with '!'.")
     return 0 if good else 1
 

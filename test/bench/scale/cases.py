@@ -71,4 +71,4 @@ CASES = (
 def short(case):
     """A small version for tests: few nodes, limits to match, and what takes minutes accelerated."""
     scale = 4 / case.nodes
-    return case.with_(nodes=4, pods=10, classes=5, objects=4, spread_s=1, share=case.share * scale / 2, speed=20 if case.warm else 1)
+    return case.with_(nodes=4, pods=10, classes=5, objects=4, spread_s=1, share=case.share * scale / 2, speed=30 if case.warm else 1)

@@ -21,7 +21,7 @@ JOIN_S, GRACE_S, CACHE_TTL_S = 0.5, 10, 120
 MAX_RETRIES, RETRY_AFTER_MAX_S, MAX_CONSECUTIVE_429, MAX_IN_FLIGHT = 3, 60, 5, 32
 SYNC_S = (60, 90)
 CONTAINER_START_S = 2
-TOKEN_REQUESTS = {"ours": 1, "go": 3}
+GO_DISCOVERY = 2  # requests about the cloud before each token request
 
 
 @dataclass(frozen=True)
@@ -32,11 +32,10 @@ class Machine:
 
 @dataclass(frozen=True)
 class Rules:
-    """What is tried as a change of the provider."""
-    first_before_checks: bool = False  # in the queue of a throttled vault
-    kept_reads: bool = False  # a first mount that failed for throttling keeps what it has read for the kubelet's next try
-    patient: bool = False  # a 429 is retried up to the caller's deadline, not three times
-    join_s: float = JOIN_S
+    """What the provider does when a vault throttles, each to be left out to see what it is good for."""
+    first_before_checks: bool = True  # in the queue of a throttled vault, and after its pauses
+    kept_reads: bool = True  # a first mount that failed for throttling keeps what it has read for the kubelet's next try
+    patient: bool = True  # a 429 is retried up to the caller's deadline, not three times
 
 
 class Limiter:
@@ -315,7 +314,7 @@ class Mount:
                     (read > since or (not first and now - read <= GRACE_S)):
                 continue
             self.missing += 1
-            window = self.model.rules.join_s if first else max(self.model.rules.join_s, CACHE_TTL_S / self.model.case.speed)
+            window = JOIN_S if first else max(JOIN_S, CACHE_TTL_S / self.model.case.speed)
             last = node.last_served.get(key)
             request = None
             for flight in node.flights.get(key, ()):
@@ -364,7 +363,7 @@ class GoMount:
     def __init__(self, pod, done):
         self.model, self.pod, self.done = pod.node.model, pod, done
         self.deadline = self.model.env.now + MOUNT_LIMIT_S / self.model.case.speed
-        self.tokens = TOKEN_REQUESTS["go"]
+        self.tokens = GO_DISCOVERY + 1
         self.left = len(pod.objects) + 1  # the first one without a token: the challenge
         self.tries = 0
         self.next()
@@ -372,6 +371,8 @@ class GoMount:
     def next(self):
         if self.model.env.now >= self.deadline:
             self.done(False)
+        elif self.tokens > 1:
+            self.model.after(self.model.machine.response_s, self.on_reply, 200, None)
         elif self.tokens:
             self.model.service.token(self.pod.app, self.on_reply)
         else:

@@ -90,7 +90,7 @@ static void on_mount(struct provider_mount *mount, void *arg)
     }
     assert_int_equal(provider_mount_add_version(mount, "id0", current == NULL ? "none" : current, &err), 0);
     for (int i = 0; i < 20; i++) {
-        char text[16];
+        char text[24];
 
         (void)snprintf(text, sizeof(text), "warning %d", i);
         assert_int_equal(provider_mount_add_warning(mount, text, &err), 0);

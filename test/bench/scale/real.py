@@ -66,9 +66,9 @@ class Cluster:
                    "apps": case.apps, "speed": case.speed, "spread": f"{case.spread_s}s", "rotation-poll-interval": f"{case.interval_s}s",
                    **options}
         log = self.directory / f"{name}.calls"
-        return subprocess.Popen([BUILD / "bin/cluster-load", f"--directory={self.directory}/nodes", f"--log={log}", f"--prefix={name}",
-                                 *(f"--{key}={value}" for key, value in options.items())],
-                                stdout=subprocess.PIPE, text=True, start_new_session=True), log
+        return subprocess.Popen(["setpriv", "--pdeathsig", "KILL", "--", BUILD / "bin/cluster-load", f"--directory={self.directory}/nodes",
+                                 f"--log={log}", f"--prefix={name}", *(f"--{key}={value}" for key, value in options.items())],
+                                stdout=subprocess.PIPE, text=True), log
 
     def destroy(self):
         for provider in self.providers:

@@ -212,14 +212,21 @@ static void on_pause_over(void *arg)
     error_free(error);
 }
 
-/* The delay before the next try, by the outcome of the last. */
+/* The delay before the next try, by the outcome of the last. Retries without a limit to their number are at
+ * least the policy's first pause apart: a Retry-After may be 0. */
 static uint64_t choose_delay(const struct http_retry *retry, const struct http_reply *reply)
 {
     const struct network *network = retry->network;
+    const struct retry_policy *policy = retry->policy;
+    uint32_t random = transport_random(network->transport);
     unsigned n = retry->tries;
     if (reply != NULL && reply->retry_after_ms >= 0) {
         uint64_t retry_after = (uint64_t)reply->retry_after_ms;
-        uint64_t floor = reply->status >= 500 ? retry->policy->min_5xx_ms : 0;
+        uint64_t floor = 0;
+        if (reply->status >= 500)
+            floor = policy->min_5xx_ms;
+        else if (retry->tries > policy->max_retries)
+            floor = backoff_pause(&policy->backoff_ms, 1, random);
         return retry_after > floor ? retry_after : floor;
     }
     if (reply != NULL && reply->status == 429) {
@@ -227,7 +234,7 @@ static uint64_t choose_delay(const struct http_retry *retry, const struct http_r
         n = n > n_429 ? n : n_429;
         n = n < MAX_CONSECUTIVE_429 ? n : MAX_CONSECUTIVE_429;
     }
-    return backoff_pause(&retry->policy->backoff_ms, n, transport_random(network->transport));
+    return backoff_pause(&policy->backoff_ms, n, random);
 }
 
 /* Starts the pause before another try, if this outcome allows one. Returns whether it does. */

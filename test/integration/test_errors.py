@@ -2,6 +2,7 @@
 
 import http.server
 import json
+import re
 import threading
 
 import pytest
@@ -72,7 +73,7 @@ def test_an_error_of_the_vault_arrives_in_one_line(pods, emulator, status, code,
         assert word in text, word
 
 
-@pytest.mark.parametrize("status,grpc_code", [(429, CODES.RESOURCE_EXHAUSTED), (408, CODES.UNAVAILABLE), (500, CODES.UNAVAILABLE),
+@pytest.mark.parametrize("status,grpc_code", [(408, CODES.UNAVAILABLE), (500, CODES.UNAVAILABLE),
                                               (502, CODES.UNAVAILABLE), (503, CODES.UNAVAILABLE), (504, CODES.UNAVAILABLE)])
 def test_a_passing_error_is_retried_and_reported_with_the_number_of_attempts(pods, azure, emulator, status, grpc_code):
     emulator.add_fault("status", service="vault", status=status, retry_after=0, body=vault_body("Throttled", "slow down"))
@@ -81,6 +82,15 @@ def test_a_passing_error_is_retried_and_reported_with_the_number_of_attempts(pod
     assert f"returned HTTP {status} after 4 tries Throttled: slow down" in text and "(request id " in text
     assert emulator.vault_requests == 4
     assert metric_sum(azure.metrics(), "azure_http_retries_total") == metric_sum(azure.metrics(), "azure_http_retries_total", service="vault") == 3
+
+
+def test_a_vault_that_always_throttles_gets_few_requests(pods, emulator):
+    """Four at once, since that is the Retry-After, then with pauses of 0.8 s or a little less, up to the deadline in 30 s."""
+    emulator.add_fault("status", service="vault", status=429, retry_after=0, body=vault_body("Throttled", "slow down"))
+    got, text = failure(pods, mount_request())
+    assert got == CODES.RESOURCE_EXHAUSTED
+    assert re.search(r"returned HTTP 429 after \d+ tries Throttled: slow down", text) and "(request id " in text
+    assert 4 < emulator.vault_requests < 4 + 30 / 0.5
 
 
 def test_an_error_of_the_vault_cannot_forge_lines(pods, emulator):

@@ -515,24 +515,25 @@ def test_killed_at_every_step_of_an_unpublish_while_the_provider_goes_on(node, s
     writer, held = Writer(plain="secret"), [None]
 
     def mount(request, context):
-        held[0].acquire(timeout=20)
+        arrived.release()
+        held[0].acquire(timeout=60)
         try:
             return writer(request, context)
         finally:
             done.release()
     scripted(mount)
-    done, kills = threading.Semaphore(0), 0
+    arrived, done, kills = threading.Semaphore(0), threading.Semaphore(0), 0
     for call in FILE_CALLS:
         for number in range(1, KILLS_MAX):
             held[0] = threading.Semaphore(0)
             driver = Driver(node, name=f"{call}{number}", env=ONE_WORKER)
             publish = driver.client.future(rpc.PUBLISH, rpc.publish_request(target))
-            wait_until(lambda: mounts.mounts_below(target), what="the tmpfs")
+            assert arrived.acquire(timeout=60) and mounts.mounts_below(target)
             with KilledAt(driver, call, number) as kill:
                 driver.client.future(rpc.UNPUBLISH, rpc.unpublish_request(target)).exception(timeout=20)
                 publish.exception(timeout=20)
             held[0].release()
-            assert done.acquire(timeout=20)
+            assert done.acquire(timeout=60)
             assert below(target) == [] and writer.on_disk == []
             if not kill.killed:
                 driver.destroy()

@@ -44,11 +44,13 @@ def typist(kubectl, admin, installation, emulator, tmp_path):
     kubectl("delete", "namespace", "page", "--wait=true", timeout=180)
 
 
-def look_and_rotate(typist, emulator):
+def look_and_rotate(typist, emulator, deprecated=()):
+    """`deprecated`: the parameters of the class of which an Event has to warn, and nothing else."""
     seen = typist.type("Check the pod")
     # The kubelet mounts the pod's own token volume without us, and in a new namespace may have to try twice.
     warnings = [line for line in seen.splitlines() if "Warning" in line and '"kube-api-access-' not in line]
-    assert "Running" in seen and warnings == [], "all events about our volume are Normal"
+    assert "Running" in seen and len(warnings) == len(deprecated), warnings
+    assert all("ProviderWarning" in line and name in line for line, name in zip(warnings, deprecated)), warnings
     assert seen.endswith(f"secret1\nsecret2\n{tutorial.SECRETS['secret1']}")
     emulator.set_secret("secret1", "a new value")
     wait_until(lambda: typist.type("Rotate").startswith("a new value"), 60, "the new value", pause=0.5)
@@ -90,5 +92,5 @@ def test_pod_identity(typist, nodes_network, pod_identity, emulator):
     typist.type("Pod identity", identity_and_binding, **variables)
     pod_identity.assign("page", tutorial.applied(tutorial.typed("Pod identity")[2]))
     typist.type("Pod identity", class_and_pod, **variables)
-    look_and_rotate(typist, emulator)
+    look_and_rotate(typist, emulator, deprecated=["usePodIdentity"])
     assert {request["headers"]["podname"] for request in emulator.requests("nmi")} == {POD}

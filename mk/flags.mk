@@ -40,7 +40,7 @@ PKG_CFLAGS = $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
 PKG_LIBS = $(shell pkg-config --libs $(PKGS) 2>/dev/null)
 ifeq ($(VARIANT),static)
 # mk/static/build.sh built the compiler and the archives; the compiler knows where they are.
-PKG_CFLAGS := -DHTTP_TLS_MBEDTLS -DHTTP2_FIELD_KIB=1024
+PKG_CFLAGS := -DHTTP_TLS_MBEDTLS -DHTTP2_FIELD_KIB=16384
 PKG_LIBS := -lcurl -lcares -lmbedtls -lnghttp2 -luv -lprotobuf-c -lcjson -lyaml -lmicrohttpd -lseccomp
 # Other libraries (for example a fixed one) count as other flags: everything is built again.
 LIBRARIES_NOW := $(shell cat $(STATIC_DEPS)/$(ARCH)/.state 2>/dev/null)

@@ -20,10 +20,8 @@
 enum { HEADER_LIST_MAX_REQUEST = 16 * 1024, HEADER_LIST_MAX_RESPONSE = 16 * 1024 * 1024 };
 
 /* Longest name or value, as it is encoded (NGHTTP2_HD_MAX_NV in nghttp2's lib/nghttp2_hd.h; no option
- * changes it; the static build compiles nghttp2 with a larger one). With a longer one nghttp2 ends the
- * connection with COMPRESSION_ERROR, after the fields in front of it. The memory for a field is taken when
- * its length is known, up to twice that, so the limit stays below 16 MiB: the same library reads the
- * responses of vaults. */
+ * changes it; the static build compiles nghttp2 with HEADER_LIST_MAX_RESPONSE, mk/flags.mk). With a longer
+ * one nghttp2 ends the connection with COMPRESSION_ERROR, after the fields in front of it. */
 #ifndef HTTP2_FIELD_KIB
 #define HTTP2_FIELD_KIB 64
 #endif

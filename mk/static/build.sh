@@ -121,8 +121,8 @@ build_nghttp2() {
     grep -q '^static void wipe_and_free' "$memory" || sed -i "/^#include \"nghttp2_mem.h\"\$/r $root/mk/static/nghttp2-wipe.c" "$memory"
     [ "$(grep -c 'wipe_and_\(free\|realloc\)(ptr' "$memory")" -ge 2 ]
     # The longest header field that it reads; no option changes it. A provider's error text is one field (common/grpc/header_check.h).
-    sed -i 's/^#define NGHTTP2_HD_MAX_NV .*/#define NGHTTP2_HD_MAX_NV (1024 * 1024)/' "$src/nghttp2/lib/nghttp2_hd.h"
-    grep -q '^#define NGHTTP2_HD_MAX_NV (1024 \* 1024)$' "$src/nghttp2/lib/nghttp2_hd.h"
+    sed -i 's/^#define NGHTTP2_HD_MAX_NV .*/#define NGHTTP2_HD_MAX_NV (16 * 1024 * 1024)/' "$src/nghttp2/lib/nghttp2_hd.h"
+    grep -q '^#define NGHTTP2_HD_MAX_NV (16 \* 1024 \* 1024)$' "$src/nghttp2/lib/nghttp2_hd.h"
     with_cmake "$src/nghttp2" -DENABLE_LIB_ONLY=ON -DBUILD_STATIC_LIBS=ON -DENABLE_DOC=OFF
 }
 # No threads of its own: our loop drives it.

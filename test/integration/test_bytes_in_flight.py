@@ -1,11 +1,9 @@
 """Many large mounts at once: the bytes that driver and provider hold stay within --max-bytes-in-flight, and nobody is left out."""
 
-import re
-from pathlib import Path
-
 import pytest
 
 from harness import mounts, rpc, tutorial
+from harness.memory import status_bytes
 from harness.process import STATIC, wait_until
 from harness.programs import metric_sum
 
@@ -17,10 +15,6 @@ BUDGET = 32 * MIB
 # What a process needs besides: its connections, the one response that is being unpacked or packed, up to 64 KiB of each that waits. The heap of
 # glibc keeps holes, which the C library of the release does not.
 BASE = (12 if STATIC else 28) * MIB
-
-
-def status_bytes(process, field):
-    return int(re.search(rf"{field}:\s+(\d+)", Path(f"/proc/{process.pid}/status").read_text())[1]) * 1024
 
 
 def value(name):

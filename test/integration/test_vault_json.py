@@ -1,13 +1,12 @@
 """JSON of a vault that is valid and odd: NUL characters, half surrogate pairs, a megabyte of what nobody needs."""
 
 import json
-import re
-from pathlib import Path
 
 import pytest
 
 from harness import rpc, tutorial
 from harness.azure_mounts import files, item, mount, mount_failure, mount_request, objects_of
+from harness.memory import peak_kib
 from harness.rpc import CODES
 
 ID = "https://contosokeyvault5.vault.azure.net/secrets/secret1/0123456789abcdef0123456789abcdef"
@@ -16,10 +15,6 @@ ID = "https://contosokeyvault5.vault.azure.net/secrets/secret1/0123456789abcdef0
 def respond(emulator, body):
     """The response of the vault to every read."""
     emulator.add_fault("status", service="vault", status=200, body=body)
-
-
-def peak_kib(azure):
-    return int(re.search(r"VmHWM:\s+(\d+)", Path(f"/proc/{azure.pid}/status").read_text())[1])
 
 
 @pytest.mark.parametrize("text,wanted", [

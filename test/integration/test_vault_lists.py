@@ -1,23 +1,18 @@
 """Lists of a vault: what the provider keeps of them, and what they cost."""
 
 import json
-import re
-from pathlib import Path
 
 import pytest
 
 from harness import rpc, tutorial
 from harness.azure_mounts import files, item, mount, mount_failure, objects_of
+from harness.memory import peak_kib
 from harness.rpc import CODES
 
 pytestmark = pytest.mark.release_only  # the sanitizer keeps what is freed
 
 # What a real vault may hold: 25 entries in a page, 15 tags of 256 + 256 characters on each.
 FULL_TAGS = {f"{number:02d}" + "n" * 254: "x" * 256 for number in range(15)}
-
-
-def peak_kib(azure):
-    return int(re.search(r"VmHWM:\s+(\d+)", Path(f"/proc/{azure.pid}/status").read_text())[1])
 
 
 def page(emulator, entries):

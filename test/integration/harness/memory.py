@@ -1,7 +1,9 @@
-"""The memory of a process, from outside: /proc/PID/mem."""
+"""The memory of a process, from outside: /proc/PID/mem and status."""
 
 import base64
+import re
 import urllib.parse
+from pathlib import Path
 
 PAGE = bytes(4096)
 
@@ -49,3 +51,13 @@ def traces(value, size=16):
     raw = value.encode() if isinstance(value, str) else value
     forms = [raw, urllib.parse.quote(raw, safe="").encode(), *(base64.b64encode(b"x" * shift + raw)[4:-4] for shift in range(3))]
     return {form[i:i + size] for form in forms for i in range(0, len(form) - size + 1, size)}
+
+
+def status_bytes(process, field):
+    """A size of /proc/PID/status, such as VmRSS."""
+    return int(re.search(rf"{field}:\s+(\d+)", Path(f"/proc/{process.pid}/status").read_text())[1]) * 1024
+
+
+def peak_kib(process):
+    """The largest resident memory so far."""
+    return status_bytes(process, "VmHWM") // 1024

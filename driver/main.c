@@ -602,17 +602,6 @@ static void log_start(const struct program *program)
             "this kernel's tmpfs cannot be kept out of swap (needs Linux 6.4): encrypt swap or switch it off");
 }
 
-/* The sandbox's first part comes before the loop. */
-static int create_loop(struct program *program, struct error **err)
-{
-    if (sandbox_mode_parse(program->settings.sandbox, &program->sandbox, err) < 0)
-        return -1;
-    sandbox_prepare(program->sandbox);
-    if (uv_loop_init(&program->loop) != 0)
-        return error_set(err, GRPC_STATUS_INTERNAL, "create the event loop");
-    return 0;
-}
-
 /* `word`: the first of the command line that is no flag; NULL = there is none. */
 static int run(struct program *program, const char *word)
 {
@@ -625,7 +614,8 @@ static int run(struct program *program, const char *word)
         log_split(program->log, STDOUT_FILENO);
     if (word != NULL) /* `--flag false`: a boolean takes its value behind a '=' */
         log_warning(program->log, "not a flag: ignored with everything after it", LOG_STR("word", word));
-    if (create_loop(program, &error) < 0 || start(program, &error) < 0) {
+    if (sandbox_create_loop(program->settings.sandbox, &program->loop, &program->sandbox, &error) < 0 ||
+        start(program, &error) < 0) {
         log_error(program->log, "start failed", LOG_ERR(error));
         log_flush(program->log, LOG_FLUSH_MS);
         return 1; /* the process ends: nothing half-built is taken down piece by piece */

@@ -389,17 +389,6 @@ static int prepare_socket_directory(const struct settings *settings, struct erro
     return ret;
 }
 
-/* The sandbox's first part comes before the loop. */
-static int create_loop(struct program *program, struct error **err)
-{
-    if (sandbox_mode_parse(program->settings.sandbox, &program->sandbox, err) < 0)
-        return -1;
-    sandbox_prepare(program->sandbox);
-    if (uv_loop_init(&program->loop) != 0)
-        return error_set(err, GRPC_STATUS_INTERNAL, "create the event loop");
-    return 0;
-}
-
 static int print_version(const struct settings *settings)
 {
     cleanup_error struct error *error = NULL;
@@ -472,7 +461,8 @@ int main(int argc, char **argv)
     warn_about_old_flags(&program);
     if (rest < argc) /* `--flag false`: a boolean takes its value behind a '=' */
         log_warning(program.log, "not a flag: ignored with everything after it", LOG_STR("word", argv[rest]));
-    if (create_loop(&program, &error) < 0 || start(&program, &error) < 0) {
+    if (sandbox_create_loop(program.settings.sandbox, &program.loop, &program.sandbox, &error) < 0 ||
+        start(&program, &error) < 0) {
         log_error(program.log, "start failed", LOG_ERR(error));
         log_flush(program.log, LOG_FLUSH_MS);
         error_free(error);

@@ -41,10 +41,15 @@ static int forbid_new_privileges(struct error **err)
     return 0;
 }
 
-void sandbox_prepare(enum sandbox_mode mode)
+int sandbox_create_loop(const char *mode, uv_loop_t *loop, enum sandbox_mode *ret_mode, struct error **err)
 {
-    if (mode != SANDBOX_OFF && forbid_new_privileges(NULL) == 0)
+    if (sandbox_mode_parse(mode, ret_mode, err) < 0)
+        return -1;
+    if (*ret_mode != SANDBOX_OFF && forbid_new_privileges(NULL) == 0)
         (void)seccomp_forbid_io_uring(NULL);
+    if (uv_loop_init(loop) != 0)
+        return error_set(err, GRPC_STATUS_INTERNAL, "create the event loop");
+    return 0;
 }
 
 static int set_part(enum part part, const struct sandbox_needs *needs, enum sandbox_mode mode,

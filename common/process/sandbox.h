@@ -40,9 +40,11 @@ struct sandbox_needs {
 /* The value of --sandbox. INVALID_ARGUMENT names it. */
 int sandbox_mode_parse(const char *text, enum sandbox_mode *ret_mode, struct error **err);
 
-/* Before the loop is made: keeps libuv from making a ring of io_uring for it, and sets no_new_privs. Does
- * nothing with SANDBOX_OFF; a failure shows in sandbox_enter(). */
-void sandbox_prepare(enum sandbox_mode mode);
+/* Makes the loop of a program in the mode that `mode`, the value of --sandbox, names. What has to come before
+ * the loop is done here, but with SANDBOX_OFF: libuv makes no ring of io_uring for it, and no_new_privs is set;
+ * a failure of these shows in sandbox_enter(). -1 with err set: INVALID_ARGUMENT as sandbox_mode_parse(),
+ * INTERNAL without descriptors for the loop. */
+int sandbox_create_loop(const char *mode, uv_loop_t *loop, enum sandbox_mode *ret_mode, struct error **err);
 
 /* Enters the sandbox and logs its state in one line; registers sandbox_active and
  * sandbox_refused_calls_total. `log` and `metrics` are borrowed until sandbox_stop_watching(). -1 with err

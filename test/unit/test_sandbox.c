@@ -73,8 +73,10 @@ static void run_in_child(void (*run)(struct child *child), int *ret_status)
     if (pid == 0) {
         struct child child = {.log_fd = memfd_create("log", MFD_CLOEXEC)};
 
-        sandbox_prepare(SANDBOX_ON); /* before the loop, as both programs do */
-        CHECK(uv_loop_init(&child.loop) == 0 && uv_timer_init(&child.loop, &child.alive) == 0);
+        enum sandbox_mode mode = SANDBOX_OFF;
+
+        CHECK(sandbox_create_loop("on", &child.loop, &mode, NULL) == 0 && mode == SANDBOX_ON);
+        CHECK(uv_timer_init(&child.loop, &child.alive) == 0);
         CHECK(uv_timer_start(&child.alive, on_never, UINT32_MAX, 0) == 0);
         child.log = log_create(child.log_fd, LOG_FORMAT_TEXT, 0);
         child.metrics = metrics_create();

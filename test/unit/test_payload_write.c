@@ -1,14 +1,6 @@
 /*
  * test_payload_write.c - publishing into a directory: what is there afterwards, and after interruptions.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <string.h>
-
-#include <cmocka.h>
-
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
@@ -16,7 +8,7 @@
 #include <sys/mount.h>
 #include <sys/stat.h>
 
-#include "driver/payload/payload.h"
+#include "test/unit/payload_entries.h"
 
 #define NO_GID ((gid_t)-1)
 
@@ -52,23 +44,6 @@ static int tear_down(void **state)
     (void)nftw(fixture->path, remove_one, 16, FTW_DEPTH | FTW_PHYS);
     free(fixture);
     return 0;
-}
-
-/* "path mode text" triples, NULL-terminated paths. */
-struct entry {
-    const char *path;
-    mode_t mode;
-    const char *text;
-};
-
-static struct payload make_payload(const struct entry *entries)
-{
-    struct payload payload = {0};
-    for (const struct entry *e = entries; e->path != NULL; e++)
-        assert_int_equal(
-            payload_add(&payload, e->path, e->mode, secret_from_bytes(e->text, strlen(e->text)), NULL), 0);
-    assert_int_equal(payload_seal(&payload, NULL), 0);
-    return payload;
 }
 
 static bool publish_gid(int fd, const struct entry *entries, gid_t gid)

@@ -162,7 +162,7 @@ static size_t common_bytes(const struct secret *one, const struct secret *other)
     return same;
 }
 
-/* Does any run of 8 bytes of `one` that looks random occur in `other`? The salts and IVs of the modern
+/* Does any run of 8 bytes of `one` that seems random occur in `other`? The salts and IVs of the modern
  * profile are OCTET STRINGs of 16 bytes. */
 static size_t shared_octets(const struct secret *one, const struct secret *other)
 {

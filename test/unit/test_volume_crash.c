@@ -132,19 +132,30 @@ static struct mount_methods only(enum mount_method method)
     return (struct mount_methods){method, method};
 }
 
+/* Both finish the payload. */
+static void publish(enum mount_method method, struct payload payload, const struct volume_options *how)
+{
+    if (volume_publish_with(only(method), TARGET, &payload, how, NULL) < 0)
+        _exit(1);
+    payload_finish(&payload);
+}
+
+static void update(enum mount_method method, struct payload payload, const struct volume_options *how)
+{
+    bool changed = false;
+    if (volume_update_with(only(method), TARGET, &payload, how, &changed, NULL) < 0)
+        _exit(1);
+    payload_finish(&payload);
+}
+
 static void publish_old(enum mount_method method)
 {
-    cleanup_payload struct payload payload = make_payload("old");
-    if (volume_publish_with(only(method), TARGET, &payload, &options, NULL) < 0)
-        _exit(1);
+    publish(method, make_payload("old"), &options);
 }
 
 static void update_to_new(enum mount_method method)
 {
-    cleanup_payload struct payload payload = make_payload("new");
-    bool changed = false;
-    if (volume_update_with(only(method), TARGET, &payload, &options, &changed, NULL) < 0)
-        _exit(1);
+    update(method, make_payload("new"), &options);
 }
 
 static void unpublish(enum mount_method method)
@@ -171,17 +182,12 @@ static struct payload make_payload_in_place(const char *text)
 
 static void publish_old_in_place(enum mount_method method)
 {
-    cleanup_payload struct payload payload = make_payload_in_place("old");
-    if (volume_publish_with(only(method), TARGET, &payload, &in_place, NULL) < 0)
-        _exit(1);
+    publish(method, make_payload_in_place("old"), &in_place);
 }
 
 static void update_to_new_in_place(enum mount_method method)
 {
-    cleanup_payload struct payload payload = make_payload_in_place("newer");
-    bool changed = false;
-    if (volume_update_with(only(method), TARGET, &payload, &in_place, &changed, NULL) < 0)
-        _exit(1);
+    update(method, make_payload_in_place("newer"), &in_place);
 }
 
 /* How long the work takes undisturbed, so that the kills spread over all of it. */

@@ -2,6 +2,7 @@
  * test_volume_in_place.c - volumes whose updates rewrite their files in place: what bind mounts of them show,
  * as subPath makes them, and what an update that was cut short leaves.
  */
+#include "test/unit/payload_entries.h"
 #include "test/unit/volume_fixture.h"
 
 #include <sys/inotify.h>
@@ -10,22 +11,6 @@
 #define IN_PLACE   ((struct volume_options){.gid = NO_GID, .in_place = true, .last_checked_unix = 1700000000})
 #define BOUND_FILE "/mnt/file"
 #define BOUND_DIR  "/mnt/directory"
-
-struct entry {
-    const char *path;
-    mode_t mode;
-    const char *text;
-};
-
-static struct payload make_payload(const struct entry *entries)
-{
-    struct payload payload = {0};
-    for (const struct entry *e = entries; e->path != NULL; e++)
-        assert_int_equal(
-            payload_add(&payload, e->path, e->mode, secret_from_bytes(e->text, strlen(e->text)), NULL), 0);
-    assert_int_equal(payload_seal(&payload, NULL), 0);
-    return payload;
-}
 
 static void publish_files(enum mount_method method, const struct entry *entries)
 {

@@ -158,8 +158,10 @@ void diagnose_fetch(struct checks *checks, const struct ctl_options *options, co
     struct ctl_options provider = at_endpoint(options, endpoint);
     cleanup_response ProtobufCMessage *message = NULL;
     cleanup_error struct error *error = NULL;
+    char target[PATH_MAX];
 
-    provider.target = "/var/lib/kubelet/pods/none/mount"; /* which the provider of Azure only reports */
+    (void)snprintf(target, sizeof(target), "%s/pods/none/mount", options->kubelet_dir);
+    provider.target = target; /* of no pod: the provider of Azure writes nothing there */
     provider.permission = "0644";
     if (mount_request_add_pod(options, parameters, &error) < 0 ||
         mount_request_send(&provider, parameters, secrets, &message, &error) < 0) {

@@ -50,7 +50,7 @@ int lint_names_add_reference(struct lint_names *names, const struct lint_name *r
     return add(&names->references, &names->n_references, reference, err);
 }
 
-/* Objects without a namespace go where kubectl is told to. */
+/* Objects without a namespace go into the one that kubectl uses. */
 static bool may_be_one_namespace(const struct lint_name *one, const struct lint_name *other)
 {
     return one->ns[0] == '\0' || other->ns[0] == '\0' || strcmp(one->ns, other->ns) == 0;

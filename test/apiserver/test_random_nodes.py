@@ -1,10 +1,7 @@
 """Random sequences of what happens to two nodes whose pods share classes and Secrets, with a real API server and a real garbage collector: mounts and
 unmounts, rotations, edits, objects of every kind deleted by hand, kills of the drivers, an API server that hangs, restarts or refuses, a collector
-that is late. When it calms down the API server has what a model says, and nothing is written any more.
+that is late. When it calms down the API server has what a model says, and nothing is written any more."""
 
-RANDOM_SEED repeats a sequence, RANDOM_RUNS sets how many there are, RANDOM_STEPS how long each is (make random-sync)."""
-
-import os
 import random
 import threading
 import time
@@ -15,16 +12,12 @@ from cluster.objects import PodVolume, spc
 from cluster.rights import missing
 from cluster.secrets import MANAGED, STATUSES, data_of, reference, secret_object
 
-from harness import mounts
+from harness import mounts, random_runs
 from harness.process import wait_until
 from harness.programs import Driver, Node
+from harness.random_runs import CLASSES, FILES, FIRST, FLAGS
 
-FLAGS = ("--enable-secret-rotation=true", "--rotation-poll-interval=1s", "--secret-sync-check-interval=2s")
-FIRST = int(os.environ.get("RANDOM_SEED", random.SystemRandom().randrange(1 << 32)))
-RUNS = int(os.environ.get("RANDOM_RUNS", "1"))
-STEPS = int(os.environ.get("RANDOM_STEPS", "25"))
-CLASSES = {"first": "one", "second": "two"}  # each has a Secret of its own
-FILES = ("file", "other", "third")
+RUNS, STEPS = random_runs.runs(1), random_runs.steps(25)
 SETS = ("web", "api")
 RIGHTS = [("patch", "", "secrets"), ("create", "", "secrets"), ("get", "", "pods"), ("patch", "secrets-store.csi.x-k8s.io", STATUSES),
           ("get", "secrets-store.csi.x-k8s.io", "secretproviderclasses")]

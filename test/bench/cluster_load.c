@@ -167,8 +167,10 @@ static int attributes_of(const struct pod *pod, struct buffer *out, struct error
 
 static void target_of(const struct pod *pod, char target[static PATH_MAX])
 {
-    (void)snprintf(target, PATH_MAX, "/var/lib/kubelet/pods/%s-%u-%u/volumes/kubernetes.io~csi/secrets/mount",
-                   pod->node->load->options.prefix, pod->node->number, pod->number);
+    const struct load *load = pod->node->load;
+
+    (void)snprintf(target, PATH_MAX, "%s/pods/%s-%u-%u/volumes/kubernetes.io~csi/secrets/mount",
+                   load->options.directory, load->options.prefix, pod->node->number, pod->number);
 }
 
 static void on_mounted(ProtobufCMessage *response, const struct error *error, void *arg);

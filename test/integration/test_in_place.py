@@ -101,7 +101,7 @@ def test_the_class_may_be_changed_while_the_volume_is_mounted(node, start_driver
 
 @pytest.mark.release_only
 def test_a_driver_that_is_killed_between_two_files_is_healed_at_the_next_call(in_place, start_driver, provider, files, bind):
-    """Without waiting for the interval, and for whatever the provider has then: it is not told that the driver has the new versions."""
+    """Without waiting for the interval, and for whatever the provider has then: it does not learn that the driver has the new versions."""
     target, request = in_place, rpc.publish_request(in_place)
     driver = start_driver(*ALWAYS, env=ONE_WORKER)
     driver.publish(request)

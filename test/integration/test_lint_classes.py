@@ -13,6 +13,7 @@ from proto import provider_pb2
 from harness import rpc, tutorial
 from harness.ctl import ctl
 from harness.process import ROOT
+from harness.scratch import SCRATCH
 
 sys.path.append(str(ROOT / "test/interop"))
 from parity_cases import DIFFERENT, ERRORS, FILES, TEXTS, text_of  # noqa: E402
@@ -57,7 +58,7 @@ class Mounted:
         emulator.reset_counters()
         credentials = tutorial.CREDENTIALS if case.credentials == "default" else case.credentials
         request = provider_pb2.MountRequest(attributes=json.dumps(parameters), secrets=json.dumps(credentials), permission=case.permission,
-                                            target_path="/var/lib/kubelet/pods/u/volumes/kubernetes.io~csi/v/mount")
+                                            target_path=str(SCRATCH / "pods/u/volumes/kubernetes.io~csi/v/mount"))
         self.message = None
         try:
             client.call(rpc.MOUNT, request, timeout=60)

@@ -15,7 +15,7 @@ from harness.programs import Azure
 from harness.rpc import CODES
 
 DOMAIN = "names.example"
-# A first mount looks up two names, one behind the other. It waits for neither a late response (1 s) nor a silent name server (1.5 s).
+# A first mount resolves two names, one behind the other. It waits for neither a late response (1 s) nor a silent name server (1.5 s).
 LATE_MS = 2 * 1000 * PATIENCE
 SEARCH = "search ns.svc.cluster.local svc.cluster.local cluster.local corp.internal\noptions ndots:5\n"
 

@@ -37,7 +37,7 @@ def test_the_provider_serves_the_sync_controller_with_the_values_that_are_shippe
     (container,) = values["providerContainer"]
     ports = {"--healthz-port": free_port(), "--prometheus-port": free_port()}
     flags = [f"{name}={ports.get(name, value)}" for name, value in (flag.split("=") for flag in container["args"]) if name != "--endpoint"]
-    assert container["args"][0] == "--endpoint=unix:///provider/azure.sock"  # the controller looks for <provider>.sock in /provider
+    assert container["args"][0] == "--endpoint=unix:///provider/azure.sock"  # the controller connects to /provider/<provider>.sock
     assert container["volumeMounts"] == [{"name": "providervol", "mountPath": "/provider"}]
     # root without capabilities, in a directory of root's: as the container runs
     wrapper = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"] if os.geteuid() == 0 else []

@@ -225,7 +225,7 @@ def test_the_same_input_gives_the_same_bytes(client, emulator, start_azure, azur
 
 
 def test_a_rotation_check_sees_no_change(node, start_driver, start_azure, emulator, made):
-    """The driver compares the bytes. Nothing is kept by the provider: it makes the file anew for each check."""
+    """The driver compares the bytes. Nothing is kept by the provider: it makes the file again for each check."""
     azure = start_azure("--republish-cache-ttl=0s")
     item_class = yaml.safe_load(tutorial.CLASS.replace("\t", " "))
     item_class["spec"]["parameters"]["objects"] = objects(hidden("ec-pem"), alias="web/keystore.p12")

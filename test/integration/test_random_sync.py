@@ -1,24 +1,17 @@
 """Random sequences of what happens to a node whose pods sync Secrets: mounts and unmounts, rotations, edits of classes, objects deleted by hand,
-kills of the driver, faults of the API server. When it calms down the Kubernetes API has what a model says, and nothing is written any more.
+kills of the driver, faults of the API server. When it calms down the Kubernetes API has what a model says, and nothing is written any more."""
 
-RANDOM_SEED repeats a sequence, RANDOM_RUNS sets how many there are, RANDOM_STEPS how long each is (make random-sync)."""
-
-import os
 import random
 import time
 
 import pytest
 
-from harness import kube, mounts
+from harness import kube, mounts, random_runs
 from harness.process import wait_until
+from harness.random_runs import CLASSES, FILES, FIRST, FLAGS
 from harness.secret_sync import MANAGED, replica_set, secret_object, uid
 
-FLAGS = ("--enable-secret-rotation=true", "--rotation-poll-interval=1s", "--secret-sync-check-interval=2s")
-FIRST = int(os.environ.get("RANDOM_SEED", random.SystemRandom().randrange(1 << 32)))
-RUNS = int(os.environ.get("RANDOM_RUNS", "2"))
-STEPS = int(os.environ.get("RANDOM_STEPS", "30"))
-CLASSES = {"first": "one", "second": "two"}  # each has a Secret of its own
-FILES = ("file", "other", "third")
+RUNS, STEPS = random_runs.runs(2), random_runs.steps(30)
 
 
 class Sequence:

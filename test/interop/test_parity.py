@@ -15,6 +15,7 @@ from proto import provider_pb2
 from harness import tutorial
 from harness.azure_mounts import item
 from harness.programs import Azure, Node
+from harness.scratch import SCRATCH
 from harness.tls_servers import CA, LEAF, Certificates, TlsServer
 
 
@@ -44,7 +45,7 @@ def request_of(case, versions):
     attributes = tutorial.attributes(objects=resolve(text_of(case.objects), versions), **parameters)
     credentials = tutorial.CREDENTIALS if case.credentials == "default" else case.credentials
     return provider_pb2.MountRequest(attributes=json.dumps(attributes), secrets=json.dumps(credentials), permission=case.permission,
-                                     target_path="/var/lib/kubelet/pods/u/volumes/kubernetes.io~csi/v/mount")
+                                     target_path=str(SCRATCH / "pods/u/volumes/kubernetes.io~csi/v/mount"))
 
 
 def resolve(text, versions):

@@ -94,7 +94,7 @@ def test_the_document_lists_every_file_with_its_size():
 
 
 def test_every_command_of_the_document_verifies_its_file(scratch):
-    """And refuses a damaged one, where the command looks at the whole file."""
+    """And refuses a damaged one, where the command reads the whole file."""
     (scratch / "bin").mkdir()
     (scratch / "bin/helm").symlink_to(HELM)
     shutil.copytree(RELEASE, scratch / "files")

@@ -7,6 +7,7 @@ import grpc
 from proto import provider_pb2
 
 from harness import rpc, tutorial
+from harness.scratch import SCRATCH
 
 
 def item(name, kind="secret", **fields):
@@ -24,7 +25,7 @@ def mount_request(names=("secret1",), credentials=tutorial.CREDENTIALS, pod="web
     overrides = {"csi.storage.k8s.io/pod.name": pod, "csi.storage.k8s.io/pod.uid": uid, **overrides}
     request = provider_pb2.MountRequest(attributes=json.dumps(tutorial.attributes(names, objects, **overrides)),
                                         secrets=json.dumps(credentials), permission=permission,
-                                        target_path=f"/var/lib/kubelet/pods/{uid}/volumes/kubernetes.io~csi/secrets/mount")
+                                        target_path=str(SCRATCH / f"pods/{uid}/volumes/kubernetes.io~csi/secrets/mount"))
     for name, version in versions:
         request.current_object_version.add(id=name, version=version)
     return request

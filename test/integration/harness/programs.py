@@ -24,7 +24,7 @@ spec:
 
 
 # Tests end at the first system call that the sandbox does not know. Tools that run a program inside themselves make calls of their own, and so do
-# the code that writes coverage and the sanitizers, which look for leaks from another process.
+# the code that writes coverage and the sanitizers, which search for leaks from another process.
 def sandbox_flag(wrapper=()):
     inside = any(Path(str(word)).name in ("valgrind", "strace") for word in wrapper)
     return "--sandbox=off" if inside or SANITIZED or "coverage" in BUILD.name else "--sandbox=kill"

@@ -311,7 +311,8 @@ def main():
 
 
 # what needs the network, once per machine
-TOOLS = ("bash", "-ec", "test/charts/get-helm.sh; test/interop/get-peers.sh charts; test/sanity/get-csi-sanity.sh; test/tools/get-promtool.sh")
+TOOLS = ("bash", "-ec", "test/charts/get-helm.sh; test/interop/get-peers.sh charts; test/sanity/get-csi-sanity.sh; test/tools/get-promtool.sh; "
+                        "test/tools/get-docker-env.sh")
 UPSTREAM = ("bash", "-ec", "test/interop/get-peers.sh driver azure; test/e2e/get-sidecars.sh")
 KUBERNETES = ("test/cluster/get-kubernetes.sh", "kube-apiserver", "kube-controller-manager", "kubectl")
 FULL_KUBERNETES = (*KUBERNETES, "kube-scheduler", "kubelet")

@@ -10,9 +10,24 @@
 #include "common/base/secret.h"
 #include "common/base/yaml_write.h"
 
+/* Bytes of KEY=value that docker reads: its buffer of 64 KiB holds the line break as well (bufio.Scanner). */
+enum { DOCKER_LINE_MAX = 64 * 1024 - 1 };
+
 static int unfit(const struct compose_pair *pair, const char *why, struct error **err)
 {
     return error_set(err, GRPC_STATUS_FAILED_PRECONDITION, "key '%.128s': %s", pair->key, why);
+}
+
+/* The character at *at, which is well-formed UTF-8. */
+static uint32_t take_character(const char **at)
+{
+    const unsigned char *c = (const unsigned char *)*at;
+    size_t more = c[0] < 0x80 ? 0 : c[0] < 0xe0 ? 1 : c[0] < 0xf0 ? 2 : 3;
+    uint32_t value = more == 0 ? c[0] : (uint32_t)(c[0] & (0x3f >> more));
+    for (size_t i = 1; i <= more; i++)
+        value = value << 6 | (c[i] & 0x3f);
+    *at += more + 1;
+    return value;
 }
 
 /* --- env, docker-env --- */
@@ -30,6 +45,17 @@ static bool is_bare(const struct compose_pair *pair)
 {
     static const char harmless[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_./:@%+,=-";
     return strspn(pair->text, harmless) == pair->len;
+}
+
+/* systemd takes those for malformed UTF-8: U+FDD0 to U+FDEF, and the last two of each plane. */
+static bool has_noncharacter(const char *text)
+{
+    while (*text != '\0') {
+        uint32_t c = take_character(&text);
+        if ((c >= 0xfdd0 && c <= 0xfdef) || (c & 0xfffe) == 0xfffe)
+            return true;
+    }
+    return false;
 }
 
 /* The characters that a backslash makes literal between double quotes, in sh as in systemd. */
@@ -52,9 +78,9 @@ static int append_env(const struct compose_pair *pair, struct buffer *out, struc
 {
     if (!is_variable_name(pair->key))
         return unfit(pair, "no name of an environment variable (letters, digits, '_')", err);
-    if (strchr(pair->text, '\r') != NULL)
-        return unfit(pair, "a carriage return, which systemd takes for a line break: use the function base64",
-                     err);
+    if (has_noncharacter(pair->text))
+        return unfit(
+            pair, "a Unicode noncharacter, for which systemd refuses the file: use the function base64", err);
     if (buffer_append_str(out, pair->key, err) < 0 || buffer_append(out, "=", 1, err) < 0 ||
         (is_bare(pair) ? buffer_append(out, pair->text, pair->len, err) : append_quoted(pair, out, err)) < 0)
         return -1;
@@ -65,10 +91,16 @@ static int append_docker_env(const struct compose_pair *pair, struct buffer *out
 {
     if (!is_variable_name(pair->key))
         return unfit(pair, "no name of an environment variable (letters, digits, '_')", err);
-    if (strpbrk(pair->text, "\r\n") != NULL)
+    if (strchr(pair->text, '\n') != NULL)
         return unfit(
             pair, "a line break, which docker's format cannot hold: use the function base64, or format: env",
             err);
+    if (pair->len > 0 && pair->text[pair->len - 1] == '\r')
+        return unfit(
+            pair, "a carriage return at the end, which docker drops: use the function base64, or format: env",
+            err);
+    if (strlen(pair->key) + 1 + pair->len > DOCKER_LINE_MAX)
+        return unfit(pair, "longer than a line that docker reads (65535 bytes): use format: env", err);
     if (buffer_append_str(out, pair->key, err) < 0 || buffer_append(out, "=", 1, err) < 0 ||
         buffer_append(out, pair->text, pair->len, err) < 0)
         return -1;
@@ -76,18 +108,6 @@ static int append_docker_env(const struct compose_pair *pair, struct buffer *out
 }
 
 /* --- properties --- */
-
-/* The character at *at, which is well-formed UTF-8. */
-static uint32_t take_character(const char **at)
-{
-    const unsigned char *c = (const unsigned char *)*at;
-    size_t more = c[0] < 0x80 ? 0 : c[0] < 0xe0 ? 1 : c[0] < 0xf0 ? 2 : 3;
-    uint32_t value = more == 0 ? c[0] : (uint32_t)(c[0] & (0x3f >> more));
-    for (size_t i = 1; i <= more; i++)
-        value = value << 6 | (c[i] & 0x3f);
-    *at += more + 1;
-    return value;
-}
 
 static int append_unit(uint32_t unit, struct buffer *out, struct error **err)
 {

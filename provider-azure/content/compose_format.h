@@ -21,8 +21,10 @@ struct compose_pair {
 /* Appends all pairs in their order.
  *
  *   env          KEY="value"; bare when it has only letters, digits and _ . / : @ % + , = -. For sh (POSIX.1,
- *                2.2.3) and EnvironmentFile= (systemd.exec(5)), which escape the same characters
- *   docker-env   KEY=value as it is; --env-file has no quotes: a line break is an error
+ *                2.2.3) and EnvironmentFile= (systemd.exec(5)), which escape the same characters. systemd
+ *                refuses the whole file for a noncharacter of Unicode: it is an error
+ *   docker-env   KEY=value as it is; --env-file has no quotes: a line break is an error, and so
+ *                are a carriage return at the end and a line of 64 KiB
  *   properties   java.util.Properties.load(): ASCII with \uXXXX
  *   json         one object (RFC 8259)
  *   yaml         one mapping of quoted scalars, by libyaml

@@ -3,6 +3,7 @@
 import json
 import shutil
 import subprocess
+import sys
 
 import pytest
 import yaml
@@ -16,6 +17,8 @@ VALUES = {
     "plain": "Az09_./:@%+,=-", "empty": "", "blanks": "  two  blanks  ", "quotes": "it's \"quoted\" `date` $HOME ${x} $(id) \\n \\", "hash": "#not a comment",
     "equals": "a=b=c", "lines": "first\nsecond\n\nlast\n", "unicode": "ü€😀 \u2028\u0085\ufeff", "tab": "\tx\t", "yaml": "- [a, {b: c}] & *d !e %f | > ~ null: yes",
     "tilde": "~/x", "bang": "!x ! y", "percent": "100%", "control": "\x01\x1f\x7f",
+    "comment": "; not a comment", "single": "'x'", "double": '"x"', "continued": "a\\\nb\\", "dollars": "$$ $1 ${a:-b}", "returns": "\ra\r\nb\r", "return": "a\rb",
+    "ends": "\n \t", "long": "$\\x" * 8000, "mark": "\ufeffx",
 }
 
 
@@ -63,33 +66,68 @@ def test_a_shell_reads_env(client, shell, scratch):
     assert {name.upper(): value for name, value in VALUES.items()}.items() <= found.items()
 
 
-def test_systemd_would_read_env(client):
-    """Its rules (systemd.exec(5)): between double quotes a backslash stands in front of \" \\ ` $, and a line may end."""
-    text = compose(client, "out", format="env", items=keys(VALUES)).decode()
-    found, at = {}, 0
-    while at < len(text):
-        name, at = text[at:text.index("=", at)], text.index("=", at) + 1
-        value = ""
-        if text[at] != '"':
-            value, at = text[at:text.index("\n", at)], text.index("\n", at)
-        else:
-            at += 1
-            while text[at] != '"':
-                at += text[at] == "\\"
-                value, at = value + text[at], at + 1
-            at += 1
-        assert text[at] == "\n"
-        found[name], at = value, at + 1
-    assert found == {name.upper(): value for name, value in VALUES.items()}
+def entries_of(text):
+    return dict(entry.split("=", 1) for entry in text.decode().split("\0")[:-1])
 
 
-def test_docker_reads_docker_env(client, scratch):
-    names = [name for name, value in VALUES.items() if "\n" not in value]
-    text = compose(client, "out", names, format="docker-env", items=keys(names)).decode()
-    # `docker run --env-file`: a line is NAME=VALUE as it is
-    assert dict(line.split("=", 1) for line in text.removesuffix("\n").split("\n")) == {name.upper(): VALUES[name] for name in names}
-    code, message = mount_failure(client, objects=objects_of(item("lines"), composed("out", format="docker-env", items={"A": "lines"})))
-    assert code == CODES["FAILED_PRECONDITION"] and "key 'A'" in message and "line break" in message and "second" not in message
+def systemd_reads(file):
+    """The entries, or None when systemd refuses the file."""
+    done = subprocess.run([sys.executable, ROOT / "test/integration/peers/systemd_env.py", file], stdout=subprocess.PIPE, timeout=60)
+    assert done.returncode in (0, 3)
+    return entries_of(done.stdout) if done.returncode == 0 else None
+
+
+def test_systemd_reads_env(client, scratch):
+    (scratch / "env").write_bytes(compose(client, "out", format="env", items=keys(VALUES)))
+    assert systemd_reads(scratch / "env") == {name.upper(): value for name, value in VALUES.items()}
+
+
+@pytest.mark.parametrize("character", ["\ufdd0", "\ufdef", "\ufffe", "\U0010ffff"])
+def test_env_refuses_what_systemd_refuses(client, emulator, scratch, character):
+    (scratch / "env").write_text(f'A="good"\nB="{character}"\n')
+    assert systemd_reads(scratch / "env") is None
+    emulator.set_secret("odd", f"secret-value{character}")
+    code, message = mount_failure(client, objects=objects_of(item("odd"), composed("out", format="env", items={"A": "odd"})))
+    assert code == CODES["FAILED_PRECONDITION"] and "key 'A'" in message and "noncharacter" in message and "secret-value" not in message
+
+
+@pytest.fixture(scope="module")
+def docker_reads():
+    """Reads a file as `docker run --env-file` does: the entries, or None when docker refuses the file."""
+    program = subprocess.run([ROOT / "test/tools/get-docker-env.sh"], stdout=subprocess.PIPE, text=True, check=True, timeout=600).stdout.strip()
+
+    def read(file):
+        done = subprocess.run([program, file], stdout=subprocess.PIPE, timeout=60)
+        assert done.returncode in (0, 1)
+        return entries_of(done.stdout) if done.returncode == 0 else None
+    return read
+
+
+def test_docker_reads_docker_env(client, scratch, docker_reads):
+    names = [name for name, value in VALUES.items() if "\n" not in value and not value.endswith("\r")]
+    (scratch / "env").write_bytes(compose(client, "out", names, format="docker-env", items=keys(names)))
+    assert docker_reads(scratch / "env") == {name.upper(): VALUES[name] for name in names}
+
+
+def test_docker_reads_the_longest_line(client, emulator, scratch, docker_reads):
+    emulator.set_secret("long", "\x01" * 10921 + "12345")  # the first ones are six bytes each as JSON
+    text = compose(client, "out", ["long"], format="docker-env", items={"A": "long|json"})
+    (scratch / "longest").write_bytes(text)
+    (scratch / "longer").write_bytes(b"A" + text)
+    assert docker_reads(scratch / "longest") == {"A": text.decode()[len("A="):-1]} and docker_reads(scratch / "longer") is None
+    code, message = mount_failure(client, objects=objects_of(item("long"), composed("out", format="docker-env", items={"AA": "long|json"})))
+    assert code == CODES["FAILED_PRECONDITION"] and "key 'AA'" in message and "longer than a line" in message
+
+
+@pytest.mark.parametrize("value, words", [
+    ("first\nsecond", "line break"), ("\n", "line break"), ("first\r\nsecond", "line break"), ("end\r", "a carriage return at the end"),
+    ("\r", "a carriage return at the end")])
+def test_docker_env_refuses_what_docker_cannot_read(client, emulator, scratch, docker_reads, value, words):
+    (scratch / "env").write_bytes(f"A={value}\n".encode())
+    assert docker_reads(scratch / "env") != {"A": value}
+    emulator.set_secret("odd", value)
+    code, message = mount_failure(client, objects=objects_of(item("odd"), composed("out", format="docker-env", items={"A": "odd"})))
+    assert code == CODES["FAILED_PRECONDITION"] and "key 'A'" in message and words in message and "second" not in message
 
 
 READ_PROPERTIES = """

@@ -2,9 +2,9 @@
  * nghttp2-wipe.c - build.sh puts this into nghttp2's default allocator: blocks are wiped before they are
  * given back.
  *
- * The block for a header field is as large as the peer says that the field is, long before the field is here.
- * Of a large one the kernel takes the pages back, which wipes them as well and touches none of those that were
- * never written. Before 5.18 it does not take locked pages back: they are overwritten.
+ * The block for a header field is as large as the peer says that the field is, long before the field is
+ * here. Of a large one the kernel takes the pages back, which wipes them as well and touches none of those
+ * that were never written. Before 5.18 it does not take locked pages back: they are overwritten.
  */
 #include <malloc.h>
 #include <stdint.h>

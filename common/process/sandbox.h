@@ -41,9 +41,9 @@ struct sandbox_needs {
 int sandbox_mode_parse(const char *text, enum sandbox_mode *ret_mode, struct error **err);
 
 /* Makes the loop of a program in the mode that `mode`, the value of --sandbox, names. What has to come before
- * the loop is done here, but with SANDBOX_OFF: libuv makes no ring of io_uring for it, and no_new_privs is set;
- * a failure of these shows in sandbox_enter(). -1 with err set: INVALID_ARGUMENT as sandbox_mode_parse(),
- * INTERNAL without descriptors for the loop. */
+ * the loop is done here, but with SANDBOX_OFF: libuv makes no ring of io_uring for it, and no_new_privs is
+ * set; a failure of these shows in sandbox_enter(). -1 with err set: INVALID_ARGUMENT as
+ * sandbox_mode_parse(), INTERNAL without descriptors for the loop. */
 int sandbox_create_loop(const char *mode, uv_loop_t *loop, enum sandbox_mode *ret_mode, struct error **err);
 
 /* Enters the sandbox and logs its state in one line; registers sandbox_active and

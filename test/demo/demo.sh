@@ -57,7 +57,7 @@ note "mounted: $(findmnt -n -o FSTYPE,OPTIONS "$target" | tr -s ' ' | fold -s -w
 show touch "$target/x"
 (touch "$target/x" 2>&1 || true) | indent
 
-step "Memory"
+step "Memory, most of it pages of the system's libraries (the static release needs a sixth: docs/performance.md)"
 note "driver   $(memory "$driver_pid")"
 note "provider $(memory "$provider_pid")"
 

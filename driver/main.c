@@ -18,6 +18,7 @@
 #include "common/process/lifecycle.h"
 #include "common/process/memory_lock.h"
 #include "common/process/metrics.h"
+#include "common/process/start_pages.h"
 #include "driver/base/worker.h"
 #include "driver/class/class_files.h"
 #include "driver/class/class_kube.h"
@@ -621,6 +622,7 @@ static int run(struct program *program, const char *word)
         return 1; /* the process ends: nothing half-built is taken down piece by piece */
     }
     log_start(program);
+    (void)start_pages_give_back();
     (void)uv_run(&program->loop, UV_RUN_DEFAULT);
     finish(program);
     return 0;

@@ -15,6 +15,7 @@
 #include "common/process/lifecycle.h"
 #include "common/process/memory_lock.h"
 #include "common/process/metrics.h"
+#include "common/process/start_pages.h"
 #include "common/provider_server.h"
 #include "provider-azure/endpoint/endpoint_health.h"
 #include "provider-azure/endpoint/handover.h"
@@ -470,6 +471,7 @@ int main(int argc, char **argv)
     }
     log_info(program.log, "listening", LOG_STR("version", build_version()),
              LOG_STR("endpoint", program.settings.endpoint), LOG_STR("cloud", program.cloud.name));
+    (void)start_pages_give_back();
     (void)uv_run(&program.loop, UV_RUN_DEFAULT);
     finish(&program);
     return 0;

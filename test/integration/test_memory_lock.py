@@ -92,6 +92,18 @@ def test_all_memory_is_locked_where_there_is_no_limit(start_driver, provider, no
         assert program.rss_kib() < locked_kib(program.pid), "memory was filled that nobody touched"
 
 
+@pytest.mark.skipif(not STATIC, reason="the dynamic linker reads relocations and symbols at other times")
+@pytest.mark.parametrize("flags", [(), ("--sandbox=off",)])
+def test_pages_that_only_the_start_needed_are_given_back(start_driver, start_azure, flags):
+    """The first mapping holds relocations. Without sandbox all memory is locked, and pages are given back as well."""
+    for program in (start_driver(*flags), start_azure(*flags)):
+        executable = Path(f"/proc/{program.pid}/exe").resolve()
+        unchanged = [one for one in mappings(program.pid) if one.name == str(executable) and "w" not in one.permissions]
+        resident = [int(one.fields["Rss"].split()[0]) * 1024 for one in unchanged]
+        assert sum(resident) < sum(one.end - one.start for one in unchanged) / 2
+        assert resident[0] == 0
+
+
 @pytest.mark.parametrize("limit", [8 * MIB, 300 * 1024])
 def test_with_a_small_limit_the_memory_of_secrets_is_locked(start_azure, limit):
     azure = start_azure(wrapper=limited(limit))

@@ -32,6 +32,7 @@ e2e: deps-e2e ## install what is needed, build, run the end-to-end tests on a si
 	test/interop/get-peers.sh charts > /dev/null
 	test/interop/get-peers.sh driver azure > /dev/null
 	test/e2e/get-sidecars.sh > /dev/null
+	test/e2e/get-crictl.sh > /dev/null
 	test/release/get-registry.sh > /dev/null
 	BUILD=build/release JUNIT=$(CURDIR)/build/e2e/junit.xml test/e2e/run.sh
 

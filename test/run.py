@@ -313,7 +313,7 @@ def main():
 # what needs the network, once per machine
 TOOLS = ("bash", "-ec", "test/charts/get-helm.sh; test/interop/get-peers.sh charts; test/sanity/get-csi-sanity.sh; test/tools/get-promtool.sh; "
                         "test/tools/get-docker-env.sh")
-UPSTREAM = ("bash", "-ec", "test/interop/get-peers.sh driver azure; test/e2e/get-sidecars.sh")
+UPSTREAM = ("bash", "-ec", "test/interop/get-peers.sh driver azure; test/e2e/get-sidecars.sh; test/e2e/get-crictl.sh")
 KUBERNETES = ("test/cluster/get-kubernetes.sh", "kube-apiserver", "kube-controller-manager", "kubectl")
 FULL_KUBERNETES = (*KUBERNETES, "kube-scheduler", "kubelet")
 RELEASE, ASAN, STATIC, COVERAGE, FUZZ = (ROOT / "build" / name for name in ("release", "asan", "static", "coverage", "fuzz-clang"))

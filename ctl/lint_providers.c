@@ -2,27 +2,32 @@
  * lint_providers.c - one run of a provider's executable.
  *
  * The request and the response are in memory files: whatever the program reads and writes, and in which
- * order, neither side waits for the other. A limit of the file size bounds the response, an alarm the time.
+ * order, neither side waits for the other. A limit of the file size bounds the response. An alarm bounds the
+ * time, also when this program is gone; programs in Go ignore it, so this one ends them.
  */
 #include "ctl/lint_providers.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "common/base/buffer.h"
 #include "common/base/secret.h"
+#include "common/process/lifecycle.h"
 
 #define PROGRAM_PREFIX "secrets-store-provider-"
 
-enum { NAME_MAX_LEN = 30, STATUS_NOT_STARTED = 127 };
+enum { NAME_MAX_LEN = 30, STATUS_NOT_STARTED = 127, NS_PER_S = 1000000000 };
 
 static bool is_name(const char *name, size_t len)
 {
@@ -114,24 +119,53 @@ static int find_program(const struct lint_providers *providers, const char *name
 static void become_program(const char *path, int in, int out)
 {
     const struct rlimit bytes = {LINT_BYTES_MAX, LINT_BYTES_MAX};
+    sigset_t none;
     char *const arguments[] = {(char *)(uintptr_t)path, (char[]){"lint"}, NULL};
 
     if (dup2(in, STDIN_FILENO) == -1 || dup2(out, STDOUT_FILENO) == -1 ||
         setrlimit(RLIMIT_FSIZE, &bytes) == -1)
         return;
+    (void)sigemptyset(&none);
+    (void)sigprocmask(SIG_SETMASK, &none, NULL);
     (void)alarm(LINT_PROVIDER_SECONDS);
     (void)execv(path, arguments);
+}
+
+/* Waits for the end of the child, or for the end of its time: then it is killed. SIGCHLD is blocked. */
+static int await_end(pid_t child, int *ret_status, bool *ret_late)
+{
+    const uint64_t end = clock_monotonic_ns() + (uint64_t)LINT_PROVIDER_SECONDS * NS_PER_S;
+    sigset_t ends;
+    pid_t ended;
+
+    (void)sigemptyset(&ends);
+    (void)sigaddset(&ends, SIGCHLD);
+    while ((ended = waitpid(child, ret_status, *ret_late ? 0 : WNOHANG)) != child) {
+        uint64_t now = clock_monotonic_ns();
+        if (ended == -1 && errno != EINTR)
+            return -1;
+        if (*ret_late)
+            continue;
+        uint64_t left = end > now ? end - now : 0;
+        const struct timespec time = {.tv_sec = (time_t)(left / NS_PER_S),
+                                      .tv_nsec = (long)(left % NS_PER_S)};
+        *ret_late = left == 0;
+        if (*ret_late)
+            (void)kill(child, SIGKILL);
+        else
+            (void)sigtimedwait(&ends, NULL, &time);
+    }
+    return 0;
 }
 
 static int wait_for(pid_t child, const char *path, struct error **err)
 {
     int status = 0;
+    bool late = false;
 
-    while (waitpid(child, &status, 0) == -1) {
-        if (errno != EINTR)
-            return error_set_errno(err, GRPC_STATUS_INTERNAL, errno, "wait for %s", path);
-    }
-    if (WIFSIGNALED(status) && WTERMSIG(status) == SIGALRM)
+    if (await_end(child, &status, &late) < 0)
+        return error_set_errno(err, GRPC_STATUS_INTERNAL, errno, "wait for %s", path);
+    if (late || (WIFSIGNALED(status) && WTERMSIG(status) == SIGALRM))
         return error_set(err, GRPC_STATUS_DEADLINE_EXCEEDED, "%s lint took more than %d s", path,
                          LINT_PROVIDER_SECONDS);
     if (WIFSIGNALED(status))
@@ -146,15 +180,21 @@ static int wait_for(pid_t child, const char *path, struct error **err)
 
 static int run(const char *path, int in, int out, struct error **err)
 {
+    sigset_t ends, before;
+    (void)sigemptyset(&ends);
+    (void)sigaddset(&ends, SIGCHLD);
+    (void)sigprocmask(SIG_BLOCK, &ends, &before);
+    (void)signal(SIGCHLD, SIG_DFL); /* inherited as ignored, it would hide how the child ends */
     pid_t child = fork();
 
-    if (child == -1)
-        return error_set_errno(err, GRPC_STATUS_INTERNAL, errno, "start %s", path);
     if (child == 0) {
         become_program(path, in, out);
         _exit(STATUS_NOT_STARTED);
     }
-    return wait_for(child, path, err);
+    int result = child != -1 ? wait_for(child, path, err)
+                             : error_set_errno(err, GRPC_STATUS_INTERNAL, errno, "start %s", path);
+    (void)sigprocmask(SIG_SETMASK, &before, NULL);
+    return result;
 }
 
 static int write_all(int fd, const char *text, struct error **err)

@@ -126,6 +126,11 @@ static int check_document(const struct lint_document *document, struct error **e
     return check_root(document, root, err);
 }
 
+static bool is_utf16(const char *text, size_t len)
+{
+    return len >= 2 && (memcmp(text, "\xff\xfe", 2) == 0 || memcmp(text, "\xfe\xff", 2) == 0);
+}
+
 /* Is this the beginning of a line that begins a document? */
 static bool is_separator(const char *line)
 {
@@ -141,6 +146,11 @@ int lint_documents(struct lint_context *context, const char *file, const char *t
     struct lint_document document = {
         .context = context, .file = file, .text = text, .frame = TEXT_FRAME_WHOLE};
 
+    if (is_utf16(text, len)) { /* whose words may_concern() would not find */
+        findings_add(lint_document_enter(&document), &yaml_rule, (struct text_place){1, 1},
+                     "the file is UTF-16: save it as UTF-8");
+        return 0;
+    }
     for (const char *at = text; at < end;) {
         const char *newline = memchr(at, '\n', (size_t)(end - at));
         const char *next = newline != NULL ? newline + 1 : end;

@@ -96,6 +96,25 @@ static int allocate(const struct payload_target *target, int dir_fd, const struc
     return 0;
 }
 
+/* Gives back what a write that failed or was cut short has allocated behind the ends of files. A failure is
+ * passed over: if the space is really needed, the write says so. */
+static void release_spare_space(const struct payload_target *target, int dir_fd)
+{
+    for (size_t i = 0; i < target->payload->n; i++) {
+        const struct payload_file *file = &target->payload->files[i];
+        struct stat info;
+        cleanup_close int fd = open_file(dir_fd, file, O_RDONLY, &info);
+        if (fd < 0)
+            continue;
+        off_t spare = (off_t)info.st_blocks * STAT_BLOCK_BYTES - info.st_size;
+        if (spare < (off_t)info.st_blksize)
+            continue;
+        cleanup_close int writable = open_file(dir_fd, file, O_WRONLY, &info);
+        if (writable >= 0)
+            (void)fallocate(writable, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, info.st_size, spare);
+    }
+}
+
 /* `dir_fd`: where the files are now. */
 static int prepare(const struct payload_target *target, int dir_fd, struct error **err)
 {
@@ -284,8 +303,10 @@ int payload_in_place_write(int root_fd, const struct payload *payload,
     cleanup_close int files_fd = payload_tree_open_dir(root_fd, converts ? old.text : ".");
     if (files_fd < 0)
         return payload_step_fail(&target, errno, "open directory", converts ? old.text : ".", err);
+    release_spare_space(&target, files_fd);
     if (prepare(&target, files_fd, err) < 0) {
         (void)payload_tree_remove(root_fd, PAYLOAD_FILES_NEXT);
+        release_spare_space(&target, files_fd);
         return -1;
     }
     *ret_changed = true;

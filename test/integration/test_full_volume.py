@@ -86,6 +86,36 @@ def test_a_full_volume_keeps_its_old_contents_through_a_rotation(published, node
 
 
 @pytest.mark.release_only
+def test_a_rotation_in_place_that_does_not_fit_holds_no_space(node, start_driver, emulator, provider, files):
+    """Both files shall grow, and there is space for one. What was allocated for the first one is there for the second one alone."""
+    def request_rotation(word):
+        emulator.put_object("secretproviderclasses", kube.spc(annotations={
+            "secrets-store.csi.k8s.io/update-in-place": "true", "secrets-store.csi.k8s.io/refresh": word}))
+
+    def used():
+        volume = os.statvfs(target)
+        return volume.f_blocks - volume.f_bfree
+    emulator.put_object("pods", kube.pod())
+    request_rotation("first")
+    driver = start_driver(f"--kubeconfig={emulator.kubeconfig}", "--enable-secret-rotation=true", "--rotation-poll-interval=0", WITHOUT_FILTER,
+                          standalone=False, env=ONE_WORKER)
+    target, request = node.target(), rpc.publish_request(node.target())
+    driver.publish(request)
+    old, before = dict(files), used()
+    limit_volume(target, "size=1024k")
+    with SyscallFault(driver, *NO_ENLARGING):
+        files.update({"file": b"n" * 700_000, "sub/file": b"n" * 700_000})
+        request_rotation("too much")
+        driver.publish(request)
+        assert mounts.contents(target, in_place=True) == old
+        assert used() == before
+        files["file"] = old["file"]
+        request_rotation("enough")
+        driver.publish(request)
+        assert mounts.contents(target, in_place=True) == files
+
+
+@pytest.mark.release_only
 @LARGER
 def test_a_full_volume_keeps_its_old_contents_through_a_publish(published, node, files, new, limit):
     """A driver has died in its last step and left a volume without one of its links. Containers may use it, so a publish completes it where it is."""

@@ -49,12 +49,25 @@ $(B)/%.a:
 	$(call say,AR,$@)
 	$(Q)rm -f $@ && ar rcs $@ $^
 
+comma := ,
 define link
 	$(call say,LD,$@)
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(PROJECT_CFLAGS) $(PROJECT_LDFLAGS) -o $@ $(filter %.o,$^) $(filter-out %.o,$^) $(PROJECT_LIBS) $(EXTRA_LIBS)
+	$(Q)$(CC) $(PROJECT_CFLAGS) $(PROJECT_LDFLAGS) $(patsubst %,-Wl$(comma)-T$(comma)%,$(filter %.ld,$^)) -o $@ \
+	  $(filter %.o,$^) $(filter-out %.o %.ld,$^) $(PROJECT_LIBS) $(EXTRA_LIBS)
 	$(after-link)
 endef
+# In the release, the functions that serve calls lie together: the kernel maps code in blocks of 64 KiB around what runs, and those of the
+# start, once given back, stay away. A name that is no longer there does no harm. Objects of libc.a are listed as a whole: their functions have
+# several names.
+ifeq ($(VARIANT),static)
+$(BIN)/secrets-store-driver $(BIN)/secrets-store-provider-azure: $(B)/serving.ld
+$(B)/serving.ld: mk/static/serving_functions mk/rules.mk
+	@mkdir -p $(@D)
+	$(Q){ echo 'SECTIONS { .text.serving : {'; \
+	  sed -e '/^#/d' -e 's/^libc\.a:.*/*&(.text .text.*)/' -e t -e 's/.*/*(.text.& .text.&.*)/' $<; echo '} } INSERT BEFORE .text;'; } > $@
+endif
+
 # The release is stripped; its debug information is in a file next to it.
 ifeq ($(VARIANT),static)
 define after-link

@@ -6,7 +6,8 @@
 # Needs root. Everything runs on this machine, in a mount namespace and directory of its own. Not a test: numbers depend on the machine.
 # What depends on it less is the multiple of the floor: what the kernel alone needs for the same volume (floor_volume.c), what TLS and the
 # sockets alone need for the same secret (floor_get.c), measured in the same run.
-# BUILD names the programs (build/release).
+# BUILD names the programs (build/release). CALLGRIND names a directory: valgrind writes there which functions the daemons run once they have
+# started (mk/static/serving.sh); the section "serving" is for that alone.
 set -euo pipefail
 
 root=$(cd "$(dirname "$0")/../.." && pwd)
@@ -89,10 +90,16 @@ put_secrets 0 50
 use_class() { rm -f "$work/classes"/*; make_class "c$1" 0 "$1" > "$work/classes/c$1.yaml"; }
 use_class 10
 
+callgrind=() unsandboxed=()
+if [ -n "${CALLGRIND:-}" ]; then
+    callgrind=(valgrind --quiet --tool=callgrind --compress-strings=no --zero-before=uv_run --dump-before=on_stop
+        --callgrind-out-file="$CALLGRIND/%p")
+    unsandboxed=(--sandbox=off)
+fi
 start_provider() {
     rm -f "$work/providers/azure.sock"
-    AZURE_ENVIRONMENT_FILEPATH=$work/vault/cloud.json SSL_CERT_FILE=$work/vault/ca.pem "$bin/secrets-store-provider-azure" \
-        --endpoint="unix://$work/providers/azure.sock" --cloud-name=AzureStackCloud --healthz-port=0 --prometheus-port=0 "$@" \
+    AZURE_ENVIRONMENT_FILEPATH=$work/vault/cloud.json SSL_CERT_FILE=$work/vault/ca.pem \
+        "${callgrind[@]}" "$bin/secrets-store-provider-azure" "${unsandboxed[@]}" --endpoint="unix://$work/providers/azure.sock" --cloud-name=AzureStackCloud --healthz-port=0 --prometheus-port=0 "$@" \
         >> "$work/provider.log" 2>&1 &
     provider=$!
     wait_for "$work/providers/azure.sock"
@@ -114,7 +121,7 @@ charged_mib() { # the whole charge of the cgroup
 cgroup=
 start_driver() {
     rm -f "$work/csi.sock"
-    wrapped "$bin/secrets-store-driver" --endpoint="unix://$work/csi.sock" --nodeid=bench --class-dir="$work/classes" \
+    wrapped "${callgrind[@]}" "$bin/secrets-store-driver" "${unsandboxed[@]}" --endpoint="unix://$work/csi.sock" --nodeid=bench --class-dir="$work/classes" \
         --provider-volume="$work/providers" --additional-provider-volume-paths= --metrics-addr=0 --health-addr=0 \
         --enable-secret-rotation=true --rotation-poll-interval=1h --registration-dir= "$@" >> "$work/driver.log" 2>&1 &
     driver=$!
@@ -305,6 +312,34 @@ if wanted burst; then
     far_away 0
     speak h2
     restart_provider
+fi
+
+# ---- every kind of call that a node makes all day ----
+
+if [[ $sections == *" serving "* ]]; then
+    for classes in files api; do
+        if [ "$classes" = api ]; then
+            for pod in {1..20}; do
+                control PUT "/kube/secretproviderclasses/default/burst-$((pod - 1))" "$(class_json "burst-$((pod - 1))" "$pod" 10)" > /dev/null
+                put_secrets "$pod" 10
+            done
+            kill "$driver"; wait "$driver" 2>/dev/null || true
+            start_driver --class-dir= --kubeconfig="$work/vault/kubeconfig"; pids+=("$driver")
+        fi
+        for protocol in h2 http/1.1; do
+            speak "$protocol"
+            restart_provider
+            for n in 1 10 50; do
+                use_class "$n"
+                class=(--class="c$n")
+                [ "$classes" = files ] || class=(--class=burst --class-per-volume)
+                bench "${class[@]}" --volumes=20 --concurrency=8 --keep --prefix="serve$n" > /dev/null
+                bench "${class[@]}" --volumes=20 --concurrency=8 --keep --prefix="serve$n" > /dev/null # again, as a rotation does
+                bench "${class[@]}" --volumes=20 --concurrency=8 --only-unpublish --prefix="serve$n" > /dev/null
+            done
+        done
+    done
+    speak h2
 fi
 
 # ---- memory and request counts ----

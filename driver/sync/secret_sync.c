@@ -54,7 +54,8 @@ struct secret_sync {
     struct list running;
     unsigned n_running;
     struct kube_health_listener kube_listener;
-    struct loop_timer *timer; /* the earliest due_ms */
+    struct loop_timer *timer;
+    uint64_t wake_ms; /* when it fires, never after the earliest due_ms; NEVER when it is stopped */
 };
 
 static struct sync_volume *volume_at(struct list *link)
@@ -129,10 +130,24 @@ static void set_timer(struct secret_sync *sync)
         if (volume->due_ms < earliest)
             earliest = volume->due_ms;
     }
+    sync->wake_ms = earliest;
     if (earliest == NEVER)
         loop_timer_stop(sync->timer);
     else
         loop_timer_start(sync->timer, earliest > now ? earliest - now : 0);
+}
+
+/* For one volume whose due_ms has been set: the others are not searched, however many there are. A timer that
+ * fires too early, because its volume has been queued or removed meanwhile, finds the next one. */
+static void wake_for(const struct sync_volume *volume)
+{
+    struct secret_sync *sync = volume->sync;
+    uint64_t now = uv_now(sync->config.loop);
+
+    if (volume->due_ms >= sync->wake_ms)
+        return;
+    sync->wake_ms = volume->due_ms;
+    loop_timer_start(sync->timer, volume->due_ms > now ? volume->due_ms - now : 0);
 }
 
 /* Retries need not wait any longer. Should the API server have trouble at first, as one that has just started
@@ -223,10 +238,10 @@ static void reconcile_done(struct reconcile_result *result, void *arg)
         enqueue(volume, /* first= */ true);
     } else {
         plan(volume, result);
+        wake_for(volume);
         release_waiter(volume);
     }
     start_next(sync);
-    set_timer(sync);
 }
 
 /* A run in which the check is due reads the status object of a bare pod, which may have been created again;
@@ -409,7 +424,7 @@ static int sync_volume_event(struct secret_sync *sync, const struct volume_event
     if (event->class->n_secret_objects == 0 && volume->states.n == 0) {
         stop(volume);
         plan_idle_check(volume);
-        set_timer(sync);
+        wake_for(volume);
         return 0;
     }
     if (take_source(volume, event, err) < 0)
@@ -460,7 +475,7 @@ static void sync_on_unchanged(void *state, const struct volume_event *event)
     if (volume == NULL)
         return; /* the kubelet calls again */
     volume->due_ms = uv_now(sync->config.loop) + backoff_spread(within, 0, 100, backoff_random());
-    set_timer(sync);
+    wake_for(volume);
 }
 
 static void sync_on_removed(void *state, const char *target_path)
@@ -472,7 +487,8 @@ static void sync_on_removed(void *state, const char *target_path)
         return;
     volume_free(volume);
     start_next(sync);
-    set_timer(sync);
+    if (sync->volumes.n == 0)
+        set_timer(sync);
 }
 
 struct volume_observer secret_sync_observer(struct secret_sync *sync)
@@ -510,7 +526,8 @@ struct secret_sync *secret_sync_create(const struct secret_sync_config *config, 
                                                   .cap = config->check_interval_ms,
                                                   .jitter_min_percent = 75,
                                                   .jitter_max_percent = 100},
-                                 .kube_listener = {.on_recovered = kube_recovered, .arg = sync}};
+                                 .kube_listener = {.on_recovered = kube_recovered, .arg = sync},
+                                 .wake_ms = NEVER};
     sync->timer = loop_timer_create(config->loop, timer_fired, sync, err);
     if (sync->timer == NULL) {
         free(sync);

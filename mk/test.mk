@@ -123,7 +123,7 @@ fresh: ## run `make demo` and `make test` (TARGETS) in a minimal DIST=bookworm|t
 
 # SimPy and matplotlib, in the versions that the figures of the documents are made with.
 BENCH_PYTHON := build/bench/bin/python
-.PHONY: deps-bench bench-scale
+.PHONY: deps-bench bench-scale bench-growth
 deps-bench: $(BENCH_PYTHON)
 $(BENCH_PYTHON): test/bench/requirements.txt
 	$(call apt-install,python3-venv python3-yaml)
@@ -134,3 +134,8 @@ $(BENCH_PYTHON): test/bench/requirements.txt
 bench-scale: deps-build deps-bench ## measure a cluster on one vault: 200 real providers, and a model of up to 5,000 nodes (SCALE="--cases cold --nodes 50"; "--page" writes docs/scale.md)
 	$(MAKE) $(jobs) VARIANT=release CC=gcc programs emulator bench-program
 	@BUILD=build/release test/bench/scale.sh $(SCALE)
+
+bench-growth: deps-static deps-bench ## measure what grows with volumes (to 10,000), objects, value sizes, classes, identities, and how (GROWTH="--only volumes --quick"; "--page" writes docs/growth.md)
+	$(MAKE) $(jobs) VARIANT=release CC=gcc programs emulator bench-program
+	$(MAKE) static
+	@BUILD=build/release test/bench/growth.sh $(GROWTH)

@@ -29,7 +29,9 @@ struct options {
     const char *prefix;
     int64_t volumes;
     int64_t concurrency;
+    int64_t first;
     bool class_per_volume;
+    bool identity_per_volume;
     bool keep;
     bool only_unpublish;
 };
@@ -45,10 +47,13 @@ static const struct option_row rows[] = {
     ROW("class", OPTION_STRING, class_name, NULL, "`name` of the SecretProviderClass"),
     ROW("class-per-volume", OPTION_BOOL, class_per_volume, NULL,
         "add - and the volume's number to the class"),
+    ROW("identity-per-volume", OPTION_BOOL, identity_per_volume, NULL,
+        "add - and the volume's number to the client id"),
     ROW("clientid-file", OPTION_STRING, clientid_file, NULL, "`file` with the client id"),
     ROW("clientsecret-file", OPTION_STRING, clientsecret_file, NULL, "`file` with the client secret"),
     ROW("prefix", OPTION_STRING, prefix, "pod", "start of the pods' `uid`"),
     ROW("volumes", OPTION_INT, volumes, "100", "`number` of volumes"),
+    ROW("first", OPTION_INT, first, "0", "`number` of the first volume"),
     ROW("concurrency", OPTION_INT, concurrency, "1", "`number` of volumes in flight"),
     ROW("keep", OPTION_BOOL, keep, NULL, "publish only"),
     ROW("only-unpublish", OPTION_BOOL, only_unpublish, NULL, "unpublish what --keep left"),
@@ -74,6 +79,7 @@ struct volume {
     char id[4 + DIGEST_SHA256_HEX_LEN + 1];
     char target[PATH_MAX];
     char class_name[128];
+    char clientid[128];
     uint64_t started_ns;
 };
 
@@ -168,7 +174,7 @@ static void publish(struct volume *volume)
         {"csi.storage.k8s.io/serviceAccount.name", "default"}, {"csi.storage.k8s.io/ephemeral", "true"},
     };
     const char *secrets[SECRET_ENTRIES][2] = {
-        {"clientid", buffer_str(&bench->clientid)},
+        {"clientid", volume->clientid},
         {"clientsecret", buffer_str(&bench->clientsecret)},
     };
     Csi__V1__NodePublishVolumeRequest__VolumeContextEntry context_entries[CONTEXT_ENTRIES];
@@ -223,18 +229,22 @@ static void start_next(struct bench *bench)
 {
     char text[256];
     struct volume *volume;
+    long long number = (long long)(bench->options.first + bench->next);
 
     if (bench->next == bench->options.volumes)
         return;
     volume = calloc(1, sizeof(*volume));
     if (volume == NULL)
         abort();
+    bench->next++;
     volume->bench = bench;
     (void)snprintf(volume->class_name, sizeof(volume->class_name),
                    bench->options.class_per_volume ? "%.64s-%lld" : "%.64s", bench->options.class_name,
-                   (long long)bench->next);
-    (void)snprintf(volume->uid, sizeof(volume->uid), "%.64s-%08lld", bench->options.prefix,
-                   (long long)bench->next++);
+                   number);
+    (void)snprintf(volume->clientid, sizeof(volume->clientid),
+                   bench->options.identity_per_volume ? "%.96s-%lld" : "%.96s", buffer_str(&bench->clientid),
+                   number);
+    (void)snprintf(volume->uid, sizeof(volume->uid), "%.64s-%08lld", bench->options.prefix, number);
     (void)snprintf(volume->target, sizeof(volume->target),
                    "%.2048s/pods/%s/volumes/kubernetes.io~csi/v/mount", bench->options.kubelet_dir,
                    volume->uid);

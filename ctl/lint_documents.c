@@ -126,9 +126,11 @@ static int check_document(const struct lint_document *document, struct error **e
     return check_root(document, root, err);
 }
 
-static bool is_utf16(const char *text, size_t len)
+/* With a byte order mark or without: then one of the first two bytes is NUL. */
+static bool is_wide(const char *text, size_t len)
 {
-    return len >= 2 && (memcmp(text, "\xff\xfe", 2) == 0 || memcmp(text, "\xfe\xff", 2) == 0);
+    return len >= 2 && (memcmp(text, "\xff\xfe", 2) == 0 || memcmp(text, "\xfe\xff", 2) == 0 ||
+                        memchr(text, 0, 2) != NULL);
 }
 
 /* Is this the beginning of a line that begins a document? */
@@ -146,9 +148,9 @@ int lint_documents(struct lint_context *context, const char *file, const char *t
     struct lint_document document = {
         .context = context, .file = file, .text = text, .frame = TEXT_FRAME_WHOLE};
 
-    if (is_utf16(text, len)) { /* whose words may_concern() would not find */
+    if (is_wide(text, len)) { /* whose words may_concern() would not find */
         findings_add(lint_document_enter(&document), &yaml_rule, (struct text_place){1, 1},
-                     "the file is UTF-16: save it as UTF-8");
+                     "the file is UTF-16 or UTF-32: save it as UTF-8");
         return 0;
     }
     for (const char *at = text; at < end;) {

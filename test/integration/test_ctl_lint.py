@@ -172,12 +172,13 @@ def test_a_broken_document_hides_no_other(scratch):
     assert [rule.split(":")[0] for rule in rules(scratch, text)] == ["yaml 2", "deprecated-api-version 4", "yaml 26"]
 
 
-@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
-def test_a_file_that_cannot_be_read_is_not_one_without_classes(scratch, encoding):
+@pytest.mark.parametrize("mark", ["\ufeff", ""], ids=["marked", "bare"])
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"])
+def test_a_file_that_cannot_be_read_is_not_one_without_classes(scratch, encoding, mark):
     """What an old PowerShell writes with `>`."""
-    (scratch / "file.yaml").write_bytes(f"\ufeff{CLASS}".encode(encoding))
+    (scratch / "file.yaml").write_bytes(f"{mark}{CLASS}".encode(encoding))
     done = ctl("lint", scratch / "file.yaml", check=False)
-    assert done.returncode == 1 and "file.yaml:1:1: error: the file is UTF-16: save it as UTF-8 [yaml]" in done.stdout
+    assert done.returncode == 1 and "file.yaml:1:1: error: the file is UTF-16 or UTF-32: save it as UTF-8 [yaml]" in done.stdout
 
 
 def test_a_list_of_classes(scratch):

@@ -31,7 +31,9 @@ arguments=("$@")
 
 export TEST_SCRATCH=/tmp # short: socket paths have to fit into 107 bytes
 export PYTHONPATH=$pb:$root/test/integration:$root/test:$root/test/tools PYTEST_PLUGINS=workers,results
-export PYTHONDONTWRITEBYTECODE=1 GRPC_VERBOSITY=NONE GRPC_ENABLE_FORK_SUPPORT=0
+# compiling the tests anew in each worker costs more than collecting them
+unset PYTHONDONTWRITEBYTECODE
+export PYTHONPYCACHEPREFIX=$root/build/pytest/pycache GRPC_VERBOSITY=NONE GRPC_ENABLE_FORK_SUPPORT=0
 # no proxy of the machine between the programs and the emulator
 unset http_proxy https_proxy HTTP_PROXY HTTPS_PROXY ALL_PROXY all_proxy
 exec timeout --kill-after=10 2700 /usr/bin/python3 test/tools/sandbox.py /usr/bin/python3 -m pytest -p no:cacheprovider "${arguments[@]}"

@@ -1,7 +1,7 @@
 """workers.py - the pytest plugin of test/integration/run.sh: what makes several workers (pytest-xdist) safe and quick.
 
 - Each worker has a mount namespace, a scratch directory (TEST_SCRATCH) and ports of its own.
-- Tests that share a costly fixture of their module stay on one worker; tests that use the control plane share two.
+- Tests that share a costly fixture of their module stay on one worker; tests that use a control plane share three.
 - The longest tests start first. How long each took is kept in the cache directory; until then the slow ones start first.
 - A test has three minutes, a slow one ten.
 
@@ -11,6 +11,7 @@ PROGRESS names a file for "tests done, failed, all": the controlling process kee
 import functools
 import json
 import os
+import re
 import sys
 import tempfile
 from collections import OrderedDict, defaultdict
@@ -24,7 +25,7 @@ import sandbox  # noqa: E402
 
 TIME_LIMIT_S, SLOW_TIME_LIMIT_S = 180, 600
 UNKNOWN_S = 3.0  # a test that was never run here
-SHARED_FIXTURES = {"control_plane": 2}  # of the session and costly: in how many workers they are made
+SHARED_FIXTURES = {"control_plane": 3}  # of the session and costly: in how many workers they are made
 
 WORKER = os.environ.get("PYTEST_XDIST_WORKER")
 WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
@@ -51,12 +52,12 @@ def pytest_configure(config):
 
 
 def _groups_of(item):
-    """The costly fixtures that `item` shares with others: (name, in how many workers)."""
+    """The costly fixtures that `item` shares with others: (name, whether each file is a group of its own)."""
     for name, definitions in item._fixtureinfo.name2fixturedefs.items():
         if name in SHARED_FIXTURES:
-            yield name, SHARED_FIXTURES[name]
+            yield name, True
         elif definitions[-1].scope in ("module", "session") and definitions[-1].baseid.endswith(".py"):
-            yield definitions[-1].baseid, 1
+            yield definitions[-1].baseid, False
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -66,11 +67,11 @@ def pytest_collection_modifyitems(items):
         slow = item.get_closest_marker("slow") is not None
         if item.get_closest_marker("timeout") is None:
             item.add_marker(pytest.mark.timeout(SLOW_TIME_LIMIT_S if slow else TIME_LIMIT_S))
-        for name, workers in [] if item.get_closest_marker("xdist_group") else _groups_of(item):
+        for name, by_file in [] if item.get_closest_marker("xdist_group") else _groups_of(item):
             known = modules[name]
             if item.path not in known:
                 known.append(item.path)
-            item.add_marker(pytest.mark.xdist_group(f"{name}-{known.index(item.path) % workers}"))
+            item.add_marker(pytest.mark.xdist_group(f"{name}-{known.index(item.path) if by_file else 0}"))
             break
     if WORKER:
         items.sort(key=lambda item: item.get_closest_marker("slow") is None)
@@ -107,12 +108,38 @@ def pytest_xdist_make_scheduler(config, log):
 
         def __init__(self, *arguments):
             super().__init__(*arguments)
+            self._known = {**_read_durations(DURATIONS.with_name("release.json")), **_read_durations()}
             self._sorted = False
             self._short_next = set()
+            self._merged = None  # scope -> the one it is a part of
+
+        def _seconds(self, tests):
+            return sum(self._known.get(_without_group(test), UNKNOWN_S) for test in tests)
+
+        def _split_scope(self, nodeid):
+            if self._merged is None:
+                self._merge()
+            scope = super()._split_scope(nodeid)
+            return self._merged.get(scope, scope)
+
+        def _merge(self):
+            """Of the scopes that share a fixture come as many as there are to be workers with it, each about as long as the others."""
+            self._merged = {}
+            for fixture, workers in SHARED_FIXTURES.items():
+                tests = defaultdict(list)
+                for test in self.collection:
+                    scope = super()._split_scope(test)
+                    if re.fullmatch(rf"{fixture}-\d+", scope):
+                        tests[scope].append(test)
+                seconds = {scope: self._seconds(tests[scope]) for scope in tests}
+                whole = {}  # scope -> seconds
+                for scope in sorted(seconds, key=seconds.get, reverse=True):
+                    part_of = scope if len(whole) < workers else min(whole, key=whole.get)
+                    whole[part_of] = whole.get(part_of, 0) + seconds[scope]
+                    self._merged[scope] = part_of
 
         def _sort(self):
-            known = {**_read_durations(DURATIONS.with_name("release.json")), **_read_durations()}
-            seconds = {scope: sum(known.get(_without_group(test), UNKNOWN_S) for test in unit) for scope, unit in self.workqueue.items()}
+            seconds = {scope: self._seconds(unit) for scope, unit in self.workqueue.items()}
             self.workqueue = OrderedDict(sorted(self.workqueue.items(), key=lambda item: -seconds[item[0]]))
             self._sorted = True
 

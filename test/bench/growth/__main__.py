@@ -32,7 +32,7 @@ def machine(quick):
 
 def measure(arguments, save, results):
     growths = [growth for growth in cases.GROWTHS if not arguments.only or growth.name in arguments.only.split(",")]
-    with tempfile.TemporaryDirectory(prefix="sg", dir=os.environ.get("TEST_SCRATCH")) as directory:
+    with tempfile.TemporaryDirectory(prefix="sg", dir=os.environ.get("TEST_SCRATCH"), ignore_cleanup_errors=True) as directory:
         scratch = Path(directory)
         (scratch / "cloud").mkdir()
         emulator = cloud.Cloud(scratch / "cloud")

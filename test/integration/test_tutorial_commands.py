@@ -59,14 +59,15 @@ class Record:
         return self.spec("SecretProviderClass")["parameters"]
 
 
-@pytest.fixture(params=IDENTITIES)
+@pytest.fixture(scope="module", params=IDENTITIES)
 def way(request):
     return request.param
 
 
-@pytest.fixture
-def record(way, tmp_path):
-    """The whole page, with one of the identities."""
+@pytest.fixture(scope="module")
+def record(way, tmp_path_factory):
+    """The whole page, with one of the identities; typed once for all tests."""
+    tmp_path = tmp_path_factory.mktemp("page")
     for program in ("az", "kubectl", "helm"):
         (tmp_path / program).write_text(STAND_IN.format(python=sys.executable))
         (tmp_path / program).chmod(0o755)

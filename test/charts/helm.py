@@ -38,7 +38,7 @@ def helm(*arguments, values=None):
     return done.returncode, done.stdout, done.stderr
 
 
-class Strict(yaml.SafeLoader):
+class Strict(yaml.CSafeLoader):
     """A key that comes twice is an error, as it is to every strict reader of rendered charts."""
 
     def construct_mapping(self, node, deep=False):

@@ -90,10 +90,10 @@ def test_the_example(client, vaults):
 
 
 def test_a_slow_vault_does_not_hold_the_others_up(client, vaults):
-    vaults.add_fault("latency", service="vault", latency_ms=400)
+    vaults.add_fault("latency", service="vault", latency_ms=700)
     started = time.monotonic()
     mount(client, objects=objects_of(*[item("secret1", keyvaultName=vault, objectAlias=vault) for vault in (EAST, WEST, NORTH)]))
-    assert time.monotonic() - started < 1.2
+    assert time.monotonic() - started < 2.1  # one after the other; the rest is for a busy machine
 
 
 def test_objects_of_other_vaults_have_versions_selections_and_options(client, vaults):

@@ -26,6 +26,7 @@ rm -r "$new"
 
 arguments=("$@")
 [ ${#arguments[@]} -gt 0 ] || arguments=(test/integration test/sanity)
+collected=("${arguments[@]}")
 [ -z "${JUNIT:-}" ] || arguments+=("--junit-xml=$JUNIT")
 [ "$WORKERS" = 1 ] || arguments+=(-n "$WORKERS" --dist loadgroup)
 
@@ -36,4 +37,7 @@ unset PYTHONDONTWRITEBYTECODE
 export PYTHONPYCACHEPREFIX=$root/build/pytest/pycache GRPC_VERBOSITY=NONE GRPC_ENABLE_FORK_SUPPORT=0
 # no proxy of the machine between the programs and the emulator
 unset http_proxy https_proxy HTTP_PROXY HTTPS_PROXY ALL_PROXY all_proxy
+if [ "$WORKERS" != 1 ] && [ ! -d "$PYTHONPYCACHEPREFIX" ]; then # once, and not by all workers at the same time
+    WORKERS=1 /usr/bin/python3 test/tools/sandbox.py /usr/bin/python3 -m pytest -p no:cacheprovider --collect-only -q "${collected[@]}" > /dev/null || true
+fi
 exec timeout --kill-after=10 2700 /usr/bin/python3 test/tools/sandbox.py /usr/bin/python3 -m pytest -p no:cacheprovider "${arguments[@]}"

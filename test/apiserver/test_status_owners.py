@@ -82,7 +82,9 @@ def test_all_status_objects_of_a_node_are_deleted_at_once(admin, server, namespa
     assert sum(count for (verb, resource), count in sent.items() if verb != "get" and resource in (STATUSES, "secrets")) <= 50 * 3, sent
     for resource in (STATUSES, "secrets"):
         assert sent["get", resource] <= 50 * (2 * rounds + 2), (sent, rounds)
-    assert sent["get", "pods"] <= 50, sent
+    # A pod is read where its status object is missing: before the Secret is written, and in the checks of that time, one in 3.75 to 5 s.
+    checks = (time.monotonic() - started) // 3.75
+    assert sent["get", "pods"] <= 50 * (1 + checks), (sent, checks)
 
 
 def test_an_unchanged_bare_pod_costs_one_request_in_a_check_interval(admin, server, namespace, make_pod, start_cluster_driver, provider, secret):

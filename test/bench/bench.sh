@@ -288,13 +288,17 @@ class_json() { # NAME POD OBJECTS
     printf '{"apiVersion":"secrets-store.csi.x-k8s.io/v1","kind":"SecretProviderClass","metadata":{"name":"%s","namespace":"default"},' "$1"
     printf '"spec":{"provider":"azure","parameters":{"keyvaultName":"benchvault","tenantId":"bench","objects":"%s"}}}' "$objects"
 }
-if wanted burst; then
-    for ((pod = 1; pod <= 200; pod++)); do
+use_classes_of_the_api_server() { # COUNT: classes burst-0 and on, with ten secrets of their own each; the driver reads them there from now on
+    local pod
+    for ((pod = 1; pod <= $1; pod++)); do
         control PUT "/kube/secretproviderclasses/default/burst-$((pod - 1))" "$(class_json "burst-$((pod - 1))" "$pod" 10)" > /dev/null
         put_secrets "$pod" 10
     done
     kill "$driver"; wait "$driver" 2>/dev/null || true
     start_driver --class-dir= --kubeconfig="$work/vault/kubeconfig"; pids+=("$driver")
+}
+if wanted burst; then
+    use_classes_of_the_api_server 200
     for protocol in h2 http/1.1; do
         for pods in 20 100 200; do
             speak "$protocol"
@@ -319,12 +323,7 @@ fi
 if [[ $sections == *" serving "* ]]; then
     for classes in files api; do
         if [ "$classes" = api ]; then
-            for pod in {1..20}; do
-                control PUT "/kube/secretproviderclasses/default/burst-$((pod - 1))" "$(class_json "burst-$((pod - 1))" "$pod" 10)" > /dev/null
-                put_secrets "$pod" 10
-            done
-            kill "$driver"; wait "$driver" 2>/dev/null || true
-            start_driver --class-dir= --kubeconfig="$work/vault/kubeconfig"; pids+=("$driver")
+            use_classes_of_the_api_server 20
         fi
         for protocol in h2 http/1.1; do
             speak "$protocol"

@@ -32,7 +32,7 @@ collected=("${arguments[@]}")
 
 export TEST_SCRATCH=/tmp # short: socket paths have to fit into 107 bytes
 export PYTHONPATH=$pb:$root/test/integration:$root/test:$root/test/tools PYTEST_PLUGINS=workers,results
-# compiling the tests anew in each worker costs more than collecting them
+# compiling the tests again in each worker costs more than collecting them
 unset PYTHONDONTWRITEBYTECODE
 export PYTHONPYCACHEPREFIX=$root/build/pytest/pycache GRPC_VERBOSITY=NONE GRPC_ENABLE_FORK_SUPPORT=0
 # no proxy of the machine between the programs and the emulator

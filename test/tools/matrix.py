@@ -40,7 +40,7 @@ strict as Microsoft's own clients expect, `make sdk-test`), Windows.
 
 
 def oldest():
-    """The minor version of Kubernetes that the tests run with unless told another."""
+    """The minor version of Kubernetes that the tests run with by default."""
     return re.search(r"^oldest=v(\d+\.\d+)", (ROOT / "test/cluster/get-kubernetes.sh").read_text(), re.MULTILINE).group(1)
 
 

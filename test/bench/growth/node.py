@@ -25,7 +25,7 @@ class Node:
         self._passes = 0
 
     def start(self):
-        """Both programs anew: what they have learned and allocated is gone."""
+        """Starts both programs again: what they keep and have allocated is gone."""
         self.stop()
         provider_socket, socket = self.directory / "providers/azure.sock", self.directory / "csi.sock"
         self.provider = Process("provider", [self.programs / "secrets-store-provider-azure", f"--endpoint=unix://{provider_socket}",

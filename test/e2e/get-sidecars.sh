@@ -3,16 +3,5 @@
 set -euo pipefail
 
 root=$(cd "$(dirname "$0")/../.." && pwd)
-source=$root/test/e2e/images/sidecars
-. "$root/test/tools/cache.sh"
-
-program=$cache/sidecars-$(cache_key "$(cat "$source"/*)")
-if [ ! -x "$program" ]; then
-    cache_lock sidecars
-    work=$(mktemp -d "$program.XXXXXX")
-    trap 'rm -rf "$work"' EXIT
-    cp "$source"/* "$work/"
-    MODULE=$work CGO_ENABLED=0 nice bash "$root/test/tools/go.sh" build -mod=mod -trimpath -ldflags '-s -w' -o "$work/program" . >&2
-    mv "$work/program" "$program"
-fi
-echo "$program"
+. "$root/test/tools/go_program.sh"
+build_go_program sidecars "$root/test/e2e/images/sidecars"

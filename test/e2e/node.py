@@ -93,6 +93,9 @@ class Kubelet:
             "maxPods": 200, "volumePluginDir": str(self.directory / "volume-plugins"), "podLogsDir": "/var/log/pods",
             "registerWithTaints": [], "enforceNodeAllocatable": ["pods"], "kubeAPIQPS": 50, "kubeAPIBurst": 100, "logging": {"verbosity": 2},
         }
+        if int(server.admin.request("GET", "/version")["minor"]) >= 35:
+            # An image that was pulled from a registry once would otherwise be pulled again under the names it was imported with.
+            config["imagePullCredentialsVerificationPolicy"] = "NeverVerify"
         config_path = self.directory / "kubelet.json"
         config_path.write_text(json.dumps(config))
         self._argv = [programs / "kubelet", f"--config={config_path}", f"--kubeconfig={kubeconfig}", f"--root-dir={KUBELET_ROOT}",

@@ -68,9 +68,17 @@ class Volumes:
     def publish(self, number):
         uid = f"0e2e0000-0000-4000-8000-{number:012d}"
         target = KUBELET_ROOT / "pods" / uid / "volumes/kubernetes.io~csi/secrets/mount"
-        target.parent.mkdir(parents=True, exist_ok=True)
-        self.client.call(rpc.PUBLISH, rpc.publish_request(target, class_name=CLASS, namespace=self.namespace, pod=f"pod-{number}", pod_uid=uid,
-                                                          secrets=tutorial.CREDENTIALS), 120)
+        request = rpc.publish_request(target, class_name=CLASS, namespace=self.namespace, pod=f"pod-{number}", pod_uid=uid,
+                                      secrets=tutorial.CREDENTIALS)
+        for attempts_left in reversed(range(3)):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                self.client.call(rpc.PUBLISH, request, 120)
+                break
+            except grpc.RpcError as error:
+                # Every two seconds the kubelet removes empty directories of pods that it does not know, this one too if it comes then.
+                if not attempts_left or "No such file or directory" not in error.details():
+                    raise
         self.targets[uid] = target
 
     def publish_all(self, numbers):

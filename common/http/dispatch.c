@@ -325,6 +325,8 @@ int http_call_on_connection(void *arg, char *peer, // NOLINT(readability-non-con
     call->sent_ms = uv_now(call->client->loop);
     call->connection = host_connection_at(call->host, local_port > 0 ? (unsigned)local_port : 0);
     if (call->connection != NULL) {
+        if (!list_empty(&call->connection->calls))
+            host_shares_connection(call->host);
         list_insert_before(&call->connection->calls, &call->on_connection);
         call->connection->ready = true;
         call->judged = call->connection->kept && !call->slow && !call->restarted;

@@ -108,22 +108,28 @@ struct http_host *host_table_get(struct host_table *table, const struct host_key
 
 /* --- limits --- */
 
+static unsigned ready_connections(const struct http_host *host)
+{
+    unsigned n = 0;
+    for (struct list *link = host->connections.next; link != &host->connections; link = link->next)
+        n += container_of(link, struct http_connection, link)->ready;
+    return n;
+}
+
 bool host_is_connected(const struct http_host *host)
 {
-    for (struct list *link = host->connections.next; link != &host->connections; link = link->next) {
-        if (container_of(link, struct http_connection, link)->ready)
-            return true;
-    }
-    return false;
+    return ready_connections(host) > 0;
 }
 
 unsigned host_limit(const struct http_host *host)
 {
+    unsigned ready = 0;
     switch (host->protocol) {
     case HOST_HTTP2:
         return host->streams;
     case HOST_UNKNOWN:
-        return host_is_connected(host) ? host->connections_max : 1;
+        ready = ready_connections(host);
+        return ready < 2 ? ready + 1 : host->connections_max;
     case HOST_HTTP1:
         break;
     }
@@ -148,6 +154,11 @@ void host_responded(struct http_host *host, enum host_protocol protocol)
         host->streams++;
     else if (busy > 2 && host->streams > HOST_STREAMS_MIN)
         host->streams--;
+}
+
+void host_shares_connection(struct http_host *host)
+{
+    host->protocol = HOST_HTTP2;
 }
 
 /* --- time --- */

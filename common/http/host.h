@@ -6,8 +6,10 @@
  * of them again whenever any transfer ends: the time of a burst would grow with its square.
  *
  * The number of requests in flight to a host is limited to
- *   1                        until its first connection stands: one request pays for the handshake, and
- *                            then curl knows whether the others can share the connection;
+ *   1                        until its first connection stands: one request pays for the handshake;
+ *   2                        until a response comes, or the second request goes out. If it shares the
+ *                            connection, this is HTTP/2. If it has made another one, TLS has got the session
+ *                            of the first meanwhile, which all further connections resume;
  *   max_connections_per_host over HTTP/1.1, a connection each;
  *   HOST_STREAMS_MAX         over HTTP/2, approached in steps: each response allows one more while a single
  *                            connection carries them all, and one less while there are more than two.
@@ -99,6 +101,9 @@ bool host_is_connected(const struct http_host *host);
 
 /* A response has come over this HTTP version. */
 void host_responded(struct http_host *host, enum host_protocol protocol);
+
+/* Two requests are in flight on one connection. */
+void host_shares_connection(struct http_host *host);
 
 /* The first byte of a response has come `ms` after the request was sent. */
 void host_took(struct http_host *host, uint64_t ms);

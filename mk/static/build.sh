@@ -204,6 +204,12 @@ build_curl() {
   }\
   result = |' "$src/curl/lib/mprintf.c"
     grep -q 'there is room' "$src/curl/lib/mprintf.c"
+    # A session of TLS 1.3 stays for the next connections, as those of TLS 1.2 do. curl uses each once, so that a listener cannot tell that two
+    # connections come from one client (RFC 8446, C.4): ours all come from one node. Otherwise the connections that a first mount opens at the
+    # same moment share two or three sessions, and the rest pays for a full handshake. A server that accepts a session only once is asked for a
+    # full handshake, as before.
+    sed -i '/^void Curl_ssl_scache_return/,/^}/s/  if(s && s->ietf_tls_id < 0x304)/  if(s)/' "$src/curl/lib/vtls/vtls_scache.c"
+    sed -n '/^void Curl_ssl_scache_return/,/^}/p' "$src/curl/lib/vtls/vtls_scache.c" | grep -q '^  if(s)$'
     with_cmake "$src/curl" -DBUILD_CURL_EXE=OFF -DBUILD_STATIC_LIBS=ON -DBUILD_LIBCURL_DOCS=OFF -DBUILD_MISC_DOCS=OFF \
         -DENABLE_CURL_MANUAL=OFF -DBUILD_EXAMPLES=OFF -DHTTP_ONLY=ON -DCURL_USE_OPENSSL=OFF -DCURL_USE_MBEDTLS=ON -DUSE_NGHTTP2=ON \
         -DCURL_USE_PKGCONFIG=OFF -DCURL_USE_LIBPSL=OFF -DCURL_USE_LIBSSH2=OFF -DUSE_LIBIDN2=OFF -DCURL_ZLIB=OFF -DCURL_BROTLI=OFF \

@@ -138,3 +138,17 @@ def test_no_function_leaps_over_the_guard_page_of_the_stack(name):
     assert [size for size, _ in grown if size > 0x1000] == []
     pages = [after for size, after in grown if size == 0x1000]
     assert pages and [after for after in pages if not re.search(r"\torq +\$0x0,(0x[0-9a-f]+)?\(%rsp\)$", after)] == []
+
+
+def test_the_connections_of_a_first_mount_resume_the_session_of_the_first_one(azure, emulator):
+    """Over HTTP/1.1 each request of a mount has a connection. One full handshake with Entra ID and one or two with the vault do for all of them."""
+    names = [f"n{i}" for i in range(30)]
+    for name in names:
+        emulator.set_secret(name, name)
+    emulator.set_http(protocols=["http/1.1"])
+    emulator.add_fault("latency", service="vault", latency_ms=500)
+    with Pods(azure.socket) as pods:
+        assert len(pods.mount(mount_request(names)).files) == 30
+    used = [connection for connection in emulator.connections() if connection["requests"] > 0]
+    assert len(used) > 20
+    assert len([connection for connection in used if not connection["resumed"]]) <= 4

@@ -157,12 +157,32 @@ static void one_request_opens_the_first_connection_to_a_tls_host(void **state)
     assert_non_null(host_table_connection(&table, 1000001));
     host_forget_attempts(host, state);
     assert_null(host_table_connection(&table, 1000001));
+    assert_int_equal(host_limit(host), 2); /* does it share the connection? */
+    struct http_connection *second = host_connection_add(host, 1000001, state, 0);
+    assert_int_equal(host_limit(host), 2);
+    second->ready = true;
     assert_int_equal(host_limit(host), 32);
+    host_connection_remove(second);
     assert_ptr_equal(host_table_connection(&table, 1000000), connection);
     host_responded(host, HOST_HTTP1);
     host_connection_remove(connection);
     assert_null(host_table_connection(&table, 1000000));
     assert_int_equal(host_limit(host), 32);
+    host_table_finish(&table);
+}
+
+static void two_requests_on_one_connection_are_http2(void **state)
+{
+    (void)state;
+    struct host_table table;
+    host_table_init(&table);
+    struct http_host *host = host_table_get(&table, &vault, 32);
+    struct http_connection *connection = host_connection_add(host, 1000000, state, 0);
+    connection->ready = true;
+    assert_int_equal(host_limit(host), 2);
+    host_shares_connection(host);
+    assert_int_equal(host_limit(host), 32);
+    host_connection_remove(connection);
     host_table_finish(&table);
 }
 
@@ -226,6 +246,7 @@ int main(void)
         cmocka_unit_test(what_starts_again_goes_first),
         cmocka_unit_test(a_host_is_known_by_name_port_and_peer_and_forgotten_only_when_it_is_idle),
         cmocka_unit_test(one_request_opens_the_first_connection_to_a_tls_host),
+        cmocka_unit_test(two_requests_on_one_connection_are_http2),
         cmocka_unit_test(requests_over_http2_grow_while_one_connection_carries_them),
         cmocka_unit_test(a_response_is_late_by_what_the_host_usually_takes),
     };

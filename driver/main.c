@@ -51,10 +51,6 @@ enum {
     LOG_FLUSH_MS = 1000,
 };
 
-/* libuv's pool does mounts, class files and name lookups. A mount spends its time waiting for the kernel, so
- * a few more threads than cores help; each costs little while it is idle. */
-#define WORKER_THREADS "8"
-
 struct program {
     struct settings settings;
     enum sandbox_mode sandbox;
@@ -574,6 +570,7 @@ static void on_stop(void *arg)
 
 static void finish(struct program *program)
 {
+    worker_pool_stop(&program->loop);
     lifecycle_close_loop(&program->loop, program->log);
     grpc_server_destroy(program->server);
     volume_states_destroy(program->volumes);
@@ -655,8 +652,6 @@ int main(int argc, char **argv)
     }
     /* Its requests pass no filter of system calls, and the driver has few files to wait for. */
     (void)setenv("UV_USE_IO_URING", "0", /* overwrite= */ 1);
-    /* Before the first use of the pool; an operator's own value wins. */
-    (void)setenv("UV_THREADPOOL_SIZE", WORKER_THREADS, /* overwrite= */ 0);
     switch (options_parse(settings_rows, settings_n_rows, argc, argv, &program.settings, &rest, &error)) {
     case OPTIONS_HELP:
         options_usage(settings_rows, settings_n_rows, PROGRAM, stdout);

@@ -1,108 +1,225 @@
 /*
- * worker.c - one piece of blocking work on libuv's thread pool.
+ * worker.c - the loop's threads for blocking work.
  */
 #include "driver/base/worker.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 #include "common/base/cleanup.h"
+#include "common/base/list.h"
 
-struct worker {
-    uv_work_t work;
+enum {
+    /* Mounts and class files mostly wait for the kernel, so a few more threads than cores help; each costs
+     * little while it is idle. */
+    THREADS_DEFAULT = 8,
+    THREADS_MAX = 1024,
+    STACK_BYTES = 8 * 1024 * 1024,
+};
+
+struct work {
+    struct list link; /* in one of the pool's lists */
     worker_run *run;
     worker_done *done;
     void *job;
 };
 
-static void run_on_pool(uv_work_t *work)
-{
-    struct worker *worker = work->data;
+struct thread {
+    struct list link; /* in the pool's list while it waits */
+    struct worker_pool *pool;
+    uv_thread_t id;
+    uv_sem_t wake;
+    struct work *work; /* handed over with `wake`; NULL: the thread ends */
+};
 
-    worker->run(worker->job);
+struct worker_pool {
+    uv_async_t done_event;
+    unsigned n_unfinished; /* keep the loop alive; used on the loop only */
+    uv_mutex_t mutex;      /* protects the lists; never held while a thread is woken */
+    struct list queued;    /* only while no thread waits */
+    struct list done;
+    struct list waiting; /* the thread that waits the longest comes first */
+    unsigned n_threads;
+    struct thread threads[];
+};
+
+static struct work *take_first(struct list *list)
+{
+    struct list *link = list->next;
+
+    if (link == list)
+        return NULL;
+    list_remove(link);
+    return container_of(link, struct work, link);
 }
 
-static void done_on_loop(uv_work_t *work, int status)
-{
-    struct worker *worker = work->data;
-    worker_done *done = worker->done;
-    void *job = worker->job;
+/* --- in the threads --- */
 
-    (void)status; /* UV_ECANCELED only, and it is never cancelled */
-    free(worker);
-    done(job);
+/* Returns what to do next, once there is something; NULL: end. `done` is what the thread has done, or
+ * NULL. */
+static struct work *exchange(struct thread *thread, struct work *done)
+{
+    struct worker_pool *pool = thread->pool;
+    struct work *next;
+    bool first_done = false;
+
+    uv_mutex_lock(&pool->mutex);
+    if (done != NULL) {
+        first_done = list_empty(&pool->done);
+        list_insert_before(&pool->done, &done->link);
+    }
+    next = take_first(&pool->queued);
+    if (next == NULL)
+        list_insert_before(&pool->waiting, &thread->link);
+    uv_mutex_unlock(&pool->mutex);
+    if (first_done)
+        (void)uv_async_send(&pool->done_event);
+    if (next != NULL)
+        return next;
+    uv_sem_wait(&thread->wake);
+    return thread->work;
+}
+
+static void run_works(void *arg)
+{
+    struct thread *thread = arg;
+    struct work *work = NULL;
+
+    while ((work = exchange(thread, work)) != NULL)
+        work->run(work->job);
+}
+
+/* --- on the loop --- */
+
+static void on_done(uv_async_t *event)
+{
+    struct worker_pool *pool = container_of(event, struct worker_pool, done_event);
+    struct work *work;
+    struct list done;
+
+    list_init(&done);
+    uv_mutex_lock(&pool->mutex);
+    list_move_all(&done, &pool->done);
+    uv_mutex_unlock(&pool->mutex);
+    while ((work = take_first(&done)) != NULL) {
+        worker_done *callback = work->done;
+        void *job = work->job;
+
+        free(work);
+        if (--pool->n_unfinished == 0)
+            uv_unref((uv_handle_t *)event);
+        callback(job);
+    }
 }
 
 int worker_start(uv_loop_t *loop, worker_run *run, worker_done *done, void *job, struct error **err)
 {
-    cleanup_free struct worker *worker = malloc(sizeof(*worker));
-    int ret;
+    struct worker_pool *pool = loop->data;
+    struct work *work = malloc(sizeof(*work));
+    struct thread *thread = NULL;
 
-    if (worker == NULL)
+    if (work == NULL)
         return error_no_memory(err, NULL);
-    *worker = (struct worker){.run = run, .done = done, .job = job};
-    worker->work.data = worker;
-    ret = uv_queue_work(loop, &worker->work, run_on_pool, done_on_loop);
-    if (ret < 0)
-        return error_set(err, GRPC_STATUS_INTERNAL, "start a worker: %s", uv_strerror(ret));
-    (void)steal_ptr(&worker);
+    *work = (struct work){.run = run, .done = done, .job = job};
+    list_init(&work->link);
+    if (pool->n_unfinished++ == 0)
+        uv_ref((uv_handle_t *)&pool->done_event);
+    uv_mutex_lock(&pool->mutex);
+    if (list_empty(&pool->waiting)) {
+        list_insert_before(&pool->queued, &work->link);
+    } else {
+        thread = container_of(pool->waiting.prev, struct thread, link);
+        list_remove(&thread->link);
+    }
+    uv_mutex_unlock(&pool->mutex);
+    if (thread != NULL) {
+        thread->work = work;
+        uv_sem_post(&thread->wake);
+    }
     return 0;
 }
 
-/* --- the threads --- */
+/* --- the pool --- */
 
-/* libuv's own limits. */
-enum { POOL_DEFAULT = 4, POOL_MAX = 1024, POOL_STACK_BYTES = 8 * 1024 * 1024 };
+static void on_closed(uv_handle_t *event)
+{
+    struct worker_pool *pool = container_of((uv_async_t *)event, struct worker_pool, done_event);
+
+    uv_mutex_destroy(&pool->mutex);
+    free(pool);
+}
+
+void worker_pool_stop(uv_loop_t *loop)
+{
+    struct worker_pool *pool = steal_ptr(&loop->data);
+
+    assert(pool != NULL && pool->n_unfinished == 0);
+    for (unsigned i = 0; i < pool->n_threads; i++) {
+        /* A thread that is not in the list yet is on its way there, and has nothing to do any more. */
+        pool->threads[i].work = NULL;
+        uv_sem_post(&pool->threads[i].wake);
+    }
+    for (unsigned i = 0; i < pool->n_threads; i++) {
+        (void)uv_thread_join(&pool->threads[i].id);
+        uv_sem_destroy(&pool->threads[i].wake);
+    }
+    uv_close((uv_handle_t *)&pool->done_event, on_closed);
+}
+
+static int start_threads(struct worker_pool *pool, unsigned n)
+{
+    const uv_thread_options_t options = {.flags = UV_THREAD_HAS_STACK_SIZE, .stack_size = STACK_BYTES};
+
+    while (pool->n_threads < n) {
+        struct thread *thread = &pool->threads[pool->n_threads];
+        int status = uv_sem_init(&thread->wake, 0);
+
+        if (status != 0)
+            return status;
+        list_init(&thread->link);
+        thread->pool = pool;
+        status = uv_thread_create_ex(&thread->id, &options, run_works, thread);
+        if (status != 0) {
+            uv_sem_destroy(&thread->wake);
+            return status;
+        }
+        pool->n_threads++;
+    }
+    return 0;
+}
 
 static unsigned pool_size(void)
 {
     const char *text = getenv("UV_THREADPOOL_SIZE");
-    unsigned long n = text != NULL ? strtoul(text, NULL, 10) : POOL_DEFAULT;
+    unsigned long n = text != NULL ? strtoul(text, NULL, 10) : THREADS_DEFAULT;
 
-    return n == 0 ? 1 : n > POOL_MAX ? POOL_MAX : (unsigned)n;
-}
-
-static void wait_to_end(void *arg)
-{
-    uv_sem_wait(arg);
-}
-
-/* Threads of the pool's kind, all at the same time, and away again. */
-static int try_threads(unsigned n, uv_thread_t *threads, uv_sem_t *end)
-{
-    const uv_thread_options_t options = {.flags = UV_THREAD_HAS_STACK_SIZE, .stack_size = POOL_STACK_BYTES};
-    unsigned started = 0;
-    int status = 0;
-
-    while (started < n && status == 0) {
-        status = uv_thread_create_ex(&threads[started], &options, wait_to_end, end);
-        started += status == 0;
-    }
-    for (unsigned i = 0; i < started; i++)
-        uv_sem_post(end);
-    for (unsigned i = 0; i < started; i++)
-        (void)uv_thread_join(&threads[i]);
-    return status;
-}
-
-static void do_nothing(void *job)
-{
-    (void)job;
+    return n == 0 ? 1 : n > THREADS_MAX ? THREADS_MAX : (unsigned)n;
 }
 
 int worker_pool_start(uv_loop_t *loop, struct error **err)
 {
     unsigned n = pool_size();
-    cleanup_free uv_thread_t *threads = calloc(n, sizeof(*threads));
-    uv_sem_t end;
+    cleanup_free struct worker_pool *pool = calloc(1, sizeof(*pool) + n * sizeof(pool->threads[0]));
     int status;
 
-    if (threads == NULL || uv_sem_init(&end, 0) != 0)
+    if (pool == NULL || uv_mutex_init(&pool->mutex) != 0)
         return error_no_memory(err, "the worker pool");
-    status = try_threads(n, threads, &end);
-    uv_sem_destroy(&end);
-    if (status != 0)
+    list_init(&pool->queued);
+    list_init(&pool->done);
+    list_init(&pool->waiting);
+    status = uv_async_init(loop, &pool->done_event, on_done);
+    if (status != 0) {
+        uv_mutex_destroy(&pool->mutex);
+        return error_set(err, GRPC_STATUS_INTERNAL, "start the worker pool: %s", uv_strerror(status));
+    }
+    uv_unref((uv_handle_t *)&pool->done_event);
+    loop->data = pool;
+    status = start_threads(steal_ptr(&pool), n);
+    if (status != 0) {
+        worker_pool_stop(loop);
         return error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED,
                          "start the worker pool: %u threads (UV_THREADPOOL_SIZE) cannot be started: %s", n,
                          uv_strerror(status));
-    return worker_start(loop, do_nothing, do_nothing, NULL, err); /* libuv starts them with the first work */
+    }
+    return 0;
 }

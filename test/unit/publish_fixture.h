@@ -26,6 +26,7 @@
 #include "common/base/file.h"
 #include "common/process/lifecycle.h"
 #include "common/provider_server.h"
+#include "driver/base/worker.h"
 #include "driver/publish/publish.h"
 #include "driver/publish/unpublish.h"
 #include "driver/volume/volume.h"
@@ -294,6 +295,7 @@ static inline int set_up(void **state)
     if (mount("test", "/mnt", "tmpfs", 0, "mode=0755") < 0 || mkdir(PROVIDER, 0755) < 0)
         return -1;
     assert_int_equal(uv_loop_init(&fixture->loop), 0);
+    assert_int_equal(worker_pool_start(&fixture->loop, NULL), 0);
     assert_int_equal(uv_timer_init(&fixture->loop, &fixture->timer), 0);
     fixture->timer.data = fixture;
     assert_int_equal(uv_timer_init(&fixture->loop, &fixture->status_timer), 0);
@@ -349,6 +351,8 @@ static inline int tear_down(void **state)
             provider_server_stop(fixture->provider_server, 0, destroy_server, fixture->provider_server);
         uv_close((uv_handle_t *)&fixture->timer, NULL);
         uv_close((uv_handle_t *)&fixture->status_timer, NULL);
+        assert_int_equal(uv_run(&fixture->loop, UV_RUN_DEFAULT), 0);
+        worker_pool_stop(&fixture->loop);
         assert_int_equal(uv_run(&fixture->loop, UV_RUN_DEFAULT), 0);
         assert_int_equal(uv_loop_close(&fixture->loop), 0);
         volume_locks_destroy(fixture->locks);

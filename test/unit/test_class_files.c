@@ -13,6 +13,7 @@
 
 #include <unistd.h>
 
+#include "driver/base/worker.h"
 #include "driver/class/class_files.h"
 #include "test/unit/scratch.h"
 
@@ -214,6 +215,7 @@ static void lookups_call_back_once_and_never_when_cancelled(void **state)
     (void)state;
     write_file("a.yaml", CLASS("web", "fine"));
     assert_int_equal(uv_loop_init(&loop), 0);
+    assert_int_equal(worker_pool_start(&loop, NULL), 0);
     assert_int_equal(class_files_create(&loop, scratch.dir, NULL, &source, NULL), 0);
     assert_string_equal(source.default_namespace, "default");
     assert_non_null(class_source_start(&source, "default", "web", 1000, looked_up, &found, NULL));
@@ -231,6 +233,8 @@ static void lookups_call_back_once_and_never_when_cancelled(void **state)
     assert_int_equal(cancelled.calls, 0);
     class_source_destroy(&source);
     class_source_destroy(&source);
+    worker_pool_stop(&loop);
+    assert_int_equal(uv_run(&loop, UV_RUN_DEFAULT), 0);
     assert_int_equal(uv_loop_close(&loop), 0);
 }
 
@@ -244,12 +248,15 @@ static void a_source_may_go_before_its_cancelled_lookups(void **state)
 
     (void)state;
     assert_int_equal(uv_loop_init(&loop), 0);
+    assert_int_equal(worker_pool_start(&loop, NULL), 0);
     assert_int_equal(class_files_create(&loop, scratch.dir, NULL, &source, NULL), 0);
     lookup = class_source_start(&source, "default", "web", 1000, looked_up, &outcome, NULL);
     class_source_cancel(&source, &lookup);
     class_source_destroy(&source);
     assert_int_equal(uv_run(&loop, UV_RUN_DEFAULT), 0);
     assert_int_equal(outcome.calls, 0);
+    worker_pool_stop(&loop);
+    assert_int_equal(uv_run(&loop, UV_RUN_DEFAULT), 0);
     assert_int_equal(uv_loop_close(&loop), 0);
 }
 

@@ -22,6 +22,9 @@ static int enter_inspect(struct publish *publish, struct error **err);
 static void enter_due(struct publish *publish);
 static void enter_class(struct publish *publish);
 
+static int check_class_name(struct publish *publish, struct error **err);
+static int start_class(struct publish *publish, struct error **err);
+
 /* --- modes --- */
 
 static const struct publish_mode first_mount = {
@@ -188,10 +191,14 @@ static int enter_inspect(struct publish *publish, struct error **err)
 {
     bool is_known = volume_states_find(publish->publisher->volumes, publish->request.target_path) != NULL;
 
-    publish->state = PUBLISH_INSPECT;
     publish->job = (struct publish_job){.target_path = publish->request.target_path,
                                         .read_checked = publish->publisher->rotation || !is_known,
                                         .read_metadata = !is_known};
+    /* The usual first mount: there is nothing to inspect. */
+    if (!is_known && volume_is_surely_absent(publish->request.target_path) &&
+        check_class_name(publish, /* err= */ NULL) == 0 && start_class(publish, /* err= */ NULL) == 0)
+        return 0;
+    publish->state = PUBLISH_INSPECT;
     return worker_start(publish->publisher->loop, run_inspect, inspect_done, publish, err);
 }
 
@@ -317,19 +324,24 @@ static void class_done(struct secret_provider_class *class, const struct error *
     publish_enter_fetch(publish, class);
 }
 
+/* The class's name has been checked. */
+static int start_class(struct publish *publish, struct error **err)
+{
+    publish->state = PUBLISH_CLASS;
+    publish->lookup = class_source_start(
+        publish->publisher->classes, publish->request.pod_namespace, publish->request.class_name,
+        publish_child_timeout(publish_time_left(publish)), class_done, publish, err);
+    return publish->lookup != NULL ? 0 : -1;
+}
+
 static void enter_class(struct publish *publish)
 {
     cleanup_error struct error *error = NULL;
 
     publish->state = PUBLISH_CLASS;
-    if (check_class_name(publish, &error) < 0) {
+    if (check_class_name(publish, &error) < 0)
         publish_fail(publish, error, /* type= */ NULL);
-        return;
-    }
-    publish->lookup = class_source_start(
-        publish->publisher->classes, publish->request.pod_namespace, publish->request.class_name,
-        publish_child_timeout(publish_time_left(publish)), class_done, publish, &error);
-    if (publish->lookup == NULL)
+    else if (start_class(publish, &error) < 0)
         publish_fail(publish, error, ERROR_TYPE_CLASS);
 }
 

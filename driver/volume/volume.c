@@ -118,6 +118,11 @@ int volume_inspect(const char *target_path, enum volume_condition *ret_condition
     return 0;
 }
 
+bool volume_is_surely_absent(const char *target_path)
+{
+    return volume_target_is_surely_absent(target_path);
+}
+
 /* Opens a target that must be a tmpfs of ours. */
 static int open_volume(const char *target_path, enum grpc_status otherwise, struct volume_target *ret,
                        struct error **err)

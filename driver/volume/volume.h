@@ -74,6 +74,12 @@ enum { VOLUME_MIN_SIZE = 1 << 20 };
  * does not wait for a dead network file system. */
 int volume_inspect(const char *target_path, enum volume_condition *ret_condition, struct error **err);
 
+/* Whether nothing is at a target path of the kubelet's shape. Made for the event loop, which must not wait:
+ * a directory that the kernel would have to read is not opened, and no mount is entered; only the last name
+ * is looked up, in the directory that the kubelet has just made for it. False when that does not suffice to
+ * be sure, and before Linux 5.12. */
+bool volume_is_surely_absent(const char *target_path);
+
 /* Is the volume INCOMPLETE and would volume_publish() complete it in place? Then containers may use it,
  * and it must not be rolled back when something else fails. True also when that cannot be found out. */
 bool volume_may_be_in_use(const char *target_path);

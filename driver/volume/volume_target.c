@@ -8,6 +8,7 @@
 #include <linux/magic.h>
 #include <linux/openat2.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
@@ -18,6 +19,10 @@
 #include "driver/payload/payload_tree.h"
 #include "driver/volume/target_path.h"
 #include "driver/volume/volume_owner.h"
+
+#ifndef RESOLVE_CACHED
+#define RESOLVE_CACHED 0x20 /* <linux/openat2.h>, from Linux 5.12 */
+#endif
 
 enum { PARENT_MODE = 0750 };
 
@@ -98,12 +103,16 @@ static int walk_without_links(int dir_fd, char *path, enum volume_target_flags f
     return steal_fd(&at);
 }
 
+static int open_resolved(int dir_fd, const char *path, uint64_t flags, uint64_t resolve)
+{
+    struct open_how how = {.flags = O_PATH | O_CLOEXEC | flags, .resolve = resolve};
+    return (int)syscall(SYS_openat2, dir_fd, path, &how, sizeof(how));
+}
+
 /* Links below dir_fd are refused with ELOOP or ENOTDIR. `path` is changed. */
 static int open_without_links(int dir_fd, char *path, enum volume_target_flags flags)
 {
-    struct open_how how = {.flags = O_PATH | O_DIRECTORY | O_CLOEXEC,
-                           .resolve = RESOLVE_NO_SYMLINKS | RESOLVE_BENEATH};
-    int fd = (int)syscall(SYS_openat2, dir_fd, path, &how, sizeof(how));
+    int fd = open_resolved(dir_fd, path, O_DIRECTORY, RESOLVE_NO_SYMLINKS | RESOLVE_BENEATH);
     bool missing = fd < 0 && errno == ENOENT && (flags & VOLUME_TARGET_MAKE_PARENTS) != 0;
     bool unsupported = fd < 0 && (errno == ENOSYS || errno == EPERM); /* EPERM: a seccomp filter */
     return missing || unsupported ? walk_without_links(dir_fd, path, flags) : fd;
@@ -122,6 +131,28 @@ static int open_parent(char *parent, size_t pods_len, enum volume_target_flags f
     for (below++; *below == '/';)
         below++;
     return open_without_links(pods, below, flags);
+}
+
+bool volume_target_is_surely_absent(const char *path)
+{
+    char parent[PATH_MAX];
+    struct target_path kubelet_path;
+    struct volume_target target = {.path = path};
+    if (!target_path_parse(path, &kubelet_path) || split_path(&target, parent, /* err= */ NULL) < 0)
+        return false;
+    char *below = parent + kubelet_path.pods_len;
+    *below++ = '\0';
+    cleanup_close int pods_fd = open_resolved(AT_FDCWD, parent, O_DIRECTORY, RESOLVE_CACHED);
+    if (pods_fd < 0)
+        return false;
+    below += strspn(below, "/");
+    cleanup_close int parent_fd =
+        open_resolved(pods_fd, below, O_DIRECTORY, RESOLVE_CACHED | RESOLVE_NO_SYMLINKS | RESOLVE_BENEATH);
+    if (parent_fd < 0)
+        return false;
+    cleanup_close int fd = open_resolved(parent_fd, target.name, O_NOFOLLOW,
+                                         RESOLVE_NO_XDEV | RESOLVE_NO_SYMLINKS | RESOLVE_BENEATH);
+    return fd < 0 && errno == ENOENT;
 }
 
 static int refuse_parent(const struct volume_target *target, struct error **err)

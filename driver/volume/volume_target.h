@@ -47,6 +47,9 @@ enum volume_target_flags {
 int volume_target_open(const char *path, enum volume_target_flags flags, struct volume_target *ret,
                        struct error **err);
 
+/* See volume_is_surely_absent(). */
+bool volume_target_is_surely_absent(const char *path);
+
 /* Inspects it again, after mounting or unmounting; fd and kind are renewed. */
 int volume_target_inspect(struct volume_target *target, struct error **err);
 

@@ -274,6 +274,29 @@ static void a_directory_bound_from_the_same_file_system_is_foreign_when_that_is_
     assert_int_equal(found, VOLUME_FOREIGN);
 }
 
+/* What the event loop may find out by itself; everything else is for a worker. */
+static void only_a_free_name_in_a_directory_of_the_kubelet_is_surely_absent(void **state)
+{
+    (void)state;
+    NEED_ROOT();
+    assert_false(volume_is_surely_absent(TARGET)); /* nor is its directory there */
+    publish(MOUNT_METHOD_DETACHED, TARGET, "f", "one");
+    assert_false(volume_is_surely_absent(TARGET));
+    MUST(volume_unpublish(TARGET, &err));
+    assert_true(volume_is_surely_absent(TARGET));
+    assert_int_equal(mkdir(TARGET, 0755), 0);
+    assert_false(volume_is_surely_absent(TARGET));
+    assert_int_equal(rmdir(TARGET), 0);
+    assert_int_equal(symlink("nowhere", TARGET), 0);
+    assert_false(volume_is_surely_absent(TARGET));
+    assert_int_equal(unlink(TARGET), 0);
+    assert_true(volume_is_surely_absent(TARGET));
+    assert_int_equal(symlink("uid", "/mnt/pods/link"), 0);
+    assert_false(volume_is_surely_absent("/mnt/pods/link/volumes/kubernetes.io~csi/web/mount"));
+    assert_false(volume_is_surely_absent("/mnt/of-another-shape"));
+    assert_false(volume_is_surely_absent("/mnt/pods/uid/volumes/kubernetes.io~csi/web/../web/mount"));
+}
+
 static void bad_target_paths_are_refused(void **state)
 {
     (void)state;
@@ -299,6 +322,7 @@ int main(void)
         TEST(no_link_below_the_directory_of_the_pods_is_followed),
         TEST(other_mounts_links_and_files_are_foreign_and_left_alone),
         TEST(a_directory_bound_from_the_same_file_system_is_foreign_when_that_is_no_tmpfs),
+        TEST(only_a_free_name_in_a_directory_of_the_kubelet_is_surely_absent),
         TEST(bad_target_paths_are_refused),
     };
     return cmocka_run_group_tests(tests, group_set_up, NULL);

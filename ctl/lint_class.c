@@ -101,6 +101,11 @@ static int check_parameters(const struct lint_document *document, const struct y
         return -1;
     if (*lint_text(provider) == '\0' || parameters.n == 0)
         return 0;
+    if (lint_providers_check_name(lint_text(provider), &error) < 0) {
+        findings_add(lint_document_enter(document), &lint_rule_refused, lint_place(provider), "%s",
+                     error_message(error));
+        return 0;
+    }
     if (lint_providers_run(document->context->providers, lint_text(provider), &parameters, ret, &error) < 0)
         findings_add(lint_document_enter(document),
                      error_code(error) == GRPC_STATUS_NOT_FOUND ? &no_provider_rule : &provider_rule,

@@ -12,6 +12,7 @@
 
 static const struct lint_rule yaml_rule = {"yaml", FINDING_ERROR};
 static const struct lint_rule version_rule = {"api-version", FINDING_ERROR};
+static const struct lint_rule kind_rule = {"unknown-kind", FINDING_ERROR};
 
 /* libyaml finds what is missing at the end behind the last line. */
 static unsigned line_within(const struct lint_document *document, unsigned line)
@@ -65,6 +66,17 @@ static bool ends_with(const char *text, const char *ending)
     return len >= ending_len && strcmp(text + len - ending_len, ending) == 0;
 }
 
+/* An object of the driver's group that no API server knows. */
+static void check_kind(const struct lint_document *document, const struct yaml_node *object)
+{
+    const struct yaml_node *kind = yaml_get(object, "kind");
+
+    if (strncmp(lint_text(kind), CLASS_KIND, strlen(CLASS_KIND)) !=
+        0) /* nor a SecretProviderClassPodStatus */
+        findings_add(lint_document_enter(document), &kind_rule, lint_place(kind != NULL ? kind : object),
+                     "kind %.100s is not known in " CLASS_API_GROUP ", " CLASS_KIND " is", lint_text(kind));
+}
+
 static int check_object(const struct lint_document *document, const struct yaml_node *object,
                         struct error **err)
 {
@@ -72,9 +84,13 @@ static int check_object(const struct lint_document *document, const struct yaml_
     const char *group = CLASS_API_GROUP "/";
     const char *ns = lint_text(yaml_get(yaml_get(object, "metadata"), "namespace"));
 
-    if (strcmp(lint_text(yaml_get(object, "kind")), CLASS_KIND) != 0)
+    bool is_ours = strncmp(lint_text(version), group, strlen(group)) == 0;
+    if (strcmp(lint_text(yaml_get(object, "kind")), CLASS_KIND) != 0) {
+        if (is_ours)
+            check_kind(document, object);
         return lint_volumes(document, object, ns, err);
-    if (strncmp(lint_text(version), group, strlen(group)) == 0)
+    }
+    if (is_ours)
         return lint_class(document, object, err);
     findings_add(lint_document_enter(document), &version_rule, lint_place(version != NULL ? version : object),
                  "apiVersion of a " CLASS_KIND " is %sv1", group);
@@ -120,6 +136,8 @@ static int check_document(const struct lint_document *document, struct error **e
     cleanup_yaml struct yaml_document *tree =
         yaml_parse(document->text, document->len, CLASS_TEXT_MAX, &root, &error);
     if (tree == NULL) {
+        if (memmem(document->text, document->len, "{{", 2) != NULL)
+            (void)error_hint(&error, "templates have to be rendered first, as with `helm template`");
         lint_document_refuse(document, &yaml_rule, &error);
         return 0;
     }

@@ -36,6 +36,15 @@ static bool is_name(const char *name, size_t len)
     return len > 0 && len <= NAME_MAX_LEN && strspn(name, valid) >= len;
 }
 
+int lint_providers_check_name(const char *name, struct error **err)
+{
+    if (is_name(name, strlen(name)))
+        return 0;
+    return error_set(err, GRPC_STATUS_INVALID_ARGUMENT,
+                     "invalid provider \"%.64s\": a name has 1 to %d letters, digits, '-' and '_'", name,
+                     NAME_MAX_LEN);
+}
+
 int lint_providers_check(const struct word_list *given, struct error **err)
 {
     for (size_t i = 0; i < given->n; i++) {
@@ -95,6 +104,23 @@ static bool find_in_path(const char *name, char path[PATH_MAX])
     return false;
 }
 
+/* There may be one with other letters: the driver looks for a socket of exactly this name. */
+static int not_found(const char *name, struct error **err)
+{
+    char lower[NAME_MAX_LEN + 1], path[PATH_MAX];
+
+    (void)error_set(err, GRPC_STATUS_NOT_FOUND,
+                    "there is no executable " PROGRAM_PREFIX
+                    "%.64s beside this program or in PATH (--provider %.64s=FILE)",
+                    name, name);
+    (void)snprintf(lower, sizeof(lower), "%s", name);
+    for (char *at = lower; *at != '\0'; at++)
+        *at = *at >= 'A' && *at <= 'Z' ? (char)(*at - 'A' + 'a') : *at;
+    if (strcmp(lower, name) != 0 && (find_beside(lower, path) || find_in_path(lower, path)))
+        (void)error_hint(err, "there is one of provider %s; the case of a provider's name counts", lower);
+    return -1;
+}
+
 static int find_program(const struct lint_providers *providers, const char *name, char path[PATH_MAX],
                         struct error **err)
 {
@@ -104,13 +130,9 @@ static int find_program(const struct lint_providers *providers, const char *name
         (void)snprintf(path, PATH_MAX, "%s", given);
         return 0;
     }
-    if (providers != NULL && is_name(name, strlen(name)) &&
-        (find_beside(name, path) || find_in_path(name, path)))
+    if (providers != NULL && (find_beside(name, path) || find_in_path(name, path)))
         return 0;
-    return error_set(err, GRPC_STATUS_NOT_FOUND,
-                     "there is no executable " PROGRAM_PREFIX
-                     "%.64s beside this program or in PATH (--provider %.64s=FILE)",
-                     name, name);
+    return not_found(name, err);
 }
 
 /* --- the run --- */

@@ -20,6 +20,9 @@ struct lint_providers {
 int lint_providers_run(const struct lint_providers *providers, const char *name,
                        const struct string_map *parameters, struct lint_response *ret, struct error **err);
 
+/* Can a provider have this name? INVALID_ARGUMENT in the driver's words. */
+int lint_providers_check_name(const char *name, struct error **err);
+
 /* Is each word of --provider NAME=FILE? INVALID_ARGUMENT names the one that is not. */
 int lint_providers_check(const struct word_list *given, struct error **err);
 

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "common/class/secret_object.h"
+#include "common/lint/similar_name.h"
 
 enum { FILE_LIST_SIZE = 320 }; /* bytes of the names of files in a message */
 
@@ -15,6 +16,7 @@ static const struct lint_rule object_rule = {"secret-object", FINDING_ERROR};
 static const struct lint_rule file_rule = {"secret-file-missing", FINDING_ERROR};
 static const struct lint_rule twice_rule = {"secret-key-twice", FINDING_WARNING};
 static const struct lint_rule type_rule = {"secret-type-keys", FINDING_WARNING};
+static const struct lint_rule type_name_rule = {"misspelled-type", FINDING_WARNING};
 
 static const char *const object_names[] = {"secretName", "type", "labels", "annotations", "data"};
 static const char *const entry_names[] = {"objectName", "key"};
@@ -129,6 +131,29 @@ static bool has_key(const struct secret_object *object, const char *key)
     return false;
 }
 
+/* Kubernetes takes any type, so a typing error makes a Secret that is none of its kind. */
+static void check_type_name(const struct lint_document *document, const struct yaml_node *node,
+                            const char *type)
+{
+    static const char *const known[] = {"Opaque",
+                                        "kubernetes.io/tls",
+                                        "kubernetes.io/dockerconfigjson",
+                                        "kubernetes.io/dockercfg",
+                                        "kubernetes.io/basic-auth",
+                                        "kubernetes.io/ssh-auth",
+                                        "kubernetes.io/service-account-token",
+                                        "bootstrap.kubernetes.io/token"};
+    const char *similar = similar_name(type, known, ARRAY_SIZE(known));
+
+    for (size_t i = 0; i < ARRAY_SIZE(known); i++) {
+        if (strcmp(type, known[i]) == 0)
+            return;
+    }
+    if (similar != NULL)
+        findings_add(lint_document_enter(document), &type_name_rule, lint_place(node),
+                     "%.100s is no type of Kubernetes, %s is", type, similar);
+}
+
 /* The API server refuses a Secret of these types without these keys; another class may add them. */
 static void check_type(const struct lint_document *document, const struct yaml_node *node,
                        const struct secret_object *object)
@@ -159,6 +184,10 @@ int lint_secret_objects(const struct lint_document *document, const struct yaml_
         cleanup_error struct error *error = NULL;
         if (secret_object_check(class, i, &error) < 0)
             add(document, &object_rule, node, error_message(error));
+        cleanup_free char *type = secret_field_trim(class->secret_objects[i].type);
+        if (type == NULL)
+            return error_no_memory(err, NULL);
+        check_type_name(document, yaml_get(node, "type"), type);
         check_type(document, node, &class->secret_objects[i]);
         if (check_data(document, yaml_get(node, "data"), &class->secret_objects[i], response, err) < 0)
             return -1;

@@ -14,6 +14,7 @@
 
 static const struct lint_rule driver_rule = {"driver-name", FINDING_WARNING};
 static const struct lint_rule persistent_rule = {"persistent-volume", FINDING_ERROR};
+static const struct lint_rule field_rule = {"volume-field", FINDING_ERROR};
 
 static const char *const volume_names[] = {"driver", "readOnly", "fsType", "nodePublishSecretRef",
                                            "volumeAttributes"};
@@ -46,6 +47,17 @@ static void check_attribute_names(const struct lint_document *document, const st
     }
 }
 
+/* What the API server takes only as a mapping. */
+static void check_mapping(const struct lint_document *document, const struct yaml_node *csi,
+                          const char *field, const char *key)
+{
+    const struct yaml_node *value = yaml_get(csi, field);
+
+    if (value != NULL && !yaml_is_null(value) && value->kind != YAML_MAPPING)
+        findings_add(lint_document_enter(document), &field_rule, lint_place(value),
+                     "%s is a mapping: write %s: and its value below it", field, key);
+}
+
 /* What the driver checks of a request, in its words. */
 static int check_volume(const struct lint_document *document, const struct yaml_node *csi, const char *ns,
                         struct error **err)
@@ -67,6 +79,8 @@ static int check_volume(const struct lint_document *document, const struct yaml_
     }
     field_names_check(csi, &known, lint_document_enter(document));
     check_attribute_names(document, attributes);
+    check_mapping(document, csi, "nodePublishSecretRef", "name");
+    check_mapping(document, csi, "volumeAttributes", attribute_names[0]);
     if (!is_true(yaml_get(csi, "readOnly")))
         refuse(document, yaml_get(csi, "readOnly") != NULL ? yaml_get(csi, "readOnly") : csi,
                "readOnly is not true in the volume: secrets can only be mounted read-only");
@@ -104,12 +118,30 @@ static int check_csi(const struct lint_document *document, const struct yaml_nod
     return 0;
 }
 
+/* The fields of a volume that stand beside `csi` and not below it. */
+static void check_beside(const struct lint_document *document, const struct yaml_node *volume)
+{
+    static const struct known_fields known = {
+        .where = "the volume", .elsewhere = "csi", .others = {volume_names, ARRAY_SIZE(volume_names)}};
+
+    if (volume->kind != YAML_MAPPING || strcmp(lint_text(yaml_get(volume, "driver")), DRIVER_NAME) != 0 ||
+        (yaml_get(volume, "readOnly") == NULL && yaml_get(volume, "volumeAttributes") == NULL))
+        return;
+    document->context->n_volumes++;
+    for (size_t i = 0; i < volume->n; i++) {
+        const struct yaml_node *key = volume->keys[i];
+        if (field_names_has(&volume_fields, key->text))
+            field_names_unknown(key->text, &known, lint_place(key), lint_document_enter(document));
+    }
+}
+
 /* The parser bounds depth and number of the nodes, also of those that are shared. */
 int lint_volumes(const struct lint_document *document, const struct yaml_node *object, const char *ns,
                  struct error **err)
 {
     if (object->kind == YAML_SCALAR)
         return 0;
+    check_beside(document, object);
     for (size_t i = 0; i < object->n; i++) {
         const struct yaml_node *value = object->values[i];
         bool is_csi = object->kind == YAML_MAPPING && strcmp(object->keys[i]->text, "csi") == 0 &&

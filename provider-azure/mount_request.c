@@ -313,6 +313,7 @@ static const struct lint_rule pod_identity_rule = {"deprecated-pod-identity", FI
 static const struct lint_rule cloud_rule = {"deprecated-cloud", FINDING_WARNING};
 static const struct lint_rule no_effect_rule = {"parameter-without-effect", FINDING_NOTE};
 static const struct lint_rule client_id_rule = {"client-id-without-effect", FINDING_WARNING};
+static const struct lint_rule resource_id_rule = {"resource-id", FINDING_WARNING};
 
 static void add_finding(struct findings *findings, const struct lint_rule *rule, const char *parameter,
                         const char *message)
@@ -336,6 +337,14 @@ static void add_parameter_findings(const struct parameters *p, const struct cred
     if (*p->user_assigned_id != '\0' && !identity->use_vm_identity)
         add_finding(findings, &no_effect_rule, "userAssignedIdentityID",
                     "userAssignedIdentityID has an effect with useVMManagedIdentity: \"true\" only");
+    if (*p->user_assigned_id == '/')
+        add_finding(
+            findings, &resource_id_rule, "userAssignedIdentityID",
+            "userAssignedIdentityID is the resource id of an identity, and Azure expects its client id (az identity show --query clientId)");
+    if (*p->client_id == '/')
+        add_finding(
+            findings, &resource_id_rule, "clientID",
+            "clientID is a resource id, and Azure expects the client id (az identity show --query clientId)");
     if (identity->use_vm_identity && *p->client_id != '\0' && *p->user_assigned_id == '\0')
         add_finding(
             findings, &client_id_rule, "clientID",

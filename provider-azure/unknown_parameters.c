@@ -21,11 +21,11 @@ static int add_hint(const char *name, const struct field_names *known, struct bu
                     struct error **err)
 {
     char quoted[SIMILAR_NAME_MAX + 1];
-    const char *similar = similar_name(name, known->names, known->n);
+    const char *similar = similar_field(name, known->names, known->n);
 
     if (similar == NULL)
         return 0;
-    utf8_quote(quoted, sizeof(quoted), name);
+    utf8_quote_visibly(quoted, sizeof(quoted), name);
     return buffer_printf(hint, err, "%sparameter %s is not known, %s is", hint->len > 0 ? "; " : "", quoted,
                          similar);
 }
@@ -60,13 +60,5 @@ int unknown_parameters_check(const struct string_map *attributes, const struct f
 
 int unknown_parameters_append(struct error **err, const char *hint)
 {
-    if (hint == NULL || err == NULL || *err == NULL)
-        return -1;
-    struct error *old = *err;
-    *err = NULL;
-    (void)error_set(err, error_code(old), "%s [hint: %s]", error_message(old), hint);
-    if (*error_type(old) != '\0')
-        (void)error_set_type(err, error_type(old));
-    error_free(old);
-    return -1;
+    return hint != NULL && err != NULL && *err != NULL ? error_hint(err, "%s", hint) : -1;
 }

@@ -85,6 +85,15 @@ int error_set_errno(struct error **err, enum grpc_status code, int errnum, const
                      strerror(errnum)); /* NOLINT(concurrency-mt-unsafe) */
 }
 
+/* Takes over `text`. */
+static void set_message(struct error *error, char *text)
+{
+    utf8_sanitize(text);
+    shorten(text);
+    free(error->message);
+    error->message = text;
+}
+
 int error_wrap(struct error **err, const char *format, ...)
 {
     if (err == NULL)
@@ -97,12 +106,25 @@ int error_wrap(struct error **err, const char *format, ...)
     va_end(args);
 
     char *text = NULL;
-    if (what == NULL || asprintf(&text, "%s: %s", what, error_message(*err)) < 0)
-        return -1; /* the inner story is still there */
-    utf8_sanitize(text);
-    shorten(text);
-    free((*err)->message);
-    (*err)->message = text;
+    if (what != NULL && asprintf(&text, "%s: %s", what, error_message(*err)) >= 0)
+        set_message(*err, text); /* without memory the inner story is still there */
+    return -1;
+}
+
+int error_hint(struct error **err, const char *format, ...)
+{
+    if (err == NULL)
+        return -1;
+    assert(*err != NULL);
+
+    va_list args;
+    va_start(args, format);
+    cleanup_free char *what = format_message(format, args);
+    va_end(args);
+
+    char *text = NULL;
+    if (what != NULL && asprintf(&text, "%s [hint: %s]", error_message(*err), what) >= 0)
+        set_message(*err, text);
     return -1;
 }
 

@@ -38,6 +38,9 @@ int error_set_errno(struct error **err, enum grpc_status code, int errnum, const
 /* Puts "<formatted>: " in front of the message of *err and keeps its code. Returns -1. */
 int error_wrap(struct error **err, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+/* Puts " [hint: <formatted>]" behind the message of *err: what the caller can do, or where to look. Returns -1. */
+int error_hint(struct error **err, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
 /* Replaces the code of *err (for a layer that knows the meaning of the failure). Returns -1. */
 int error_recode(struct error **err, enum grpc_status code);
 
@@ -60,6 +63,7 @@ int error_move(struct error **to, struct error **from);
 #define error_set(...)          (error_set(__VA_ARGS__), -1)
 #define error_set_errno(...)    (error_set_errno(__VA_ARGS__), -1)
 #define error_wrap(...)         (error_wrap(__VA_ARGS__), -1)
+#define error_hint(...)         (error_hint(__VA_ARGS__), -1)
 #define error_recode(...)       (error_recode(__VA_ARGS__), -1)
 #define error_no_memory(...)    (error_no_memory(__VA_ARGS__), -1)
 #define error_check_memory(...) (error_check_memory(__VA_ARGS__), -1)

@@ -3,6 +3,7 @@
  */
 #include "common/base/utf8.h"
 
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -81,12 +82,62 @@ size_t utf8_floor(const char *text, size_t max)
     return max;
 }
 
-void utf8_quote(char *ret, size_t size, const char *text)
+static void blank_controls(char *text)
 {
-    (void)snprintf(ret, size, "%s", text != NULL ? text : "");
-    for (char *c = ret; *c != '\0'; c++) {
+    for (char *c = text; *c != '\0'; c++) {
         if ((unsigned char)*c < 0x20 || *c == 0x7f)
             *c = ' ';
     }
-    utf8_sanitize(ret);
+    utf8_sanitize(text);
+}
+
+void utf8_quote(char *ret, size_t size, const char *text)
+{
+    (void)snprintf(ret, size, "%s", text != NULL ? text : "");
+    blank_controls(ret);
+}
+
+/* Is the character unlike what it looks like? Those of Unicode's classes Zs and Cf that people paste. */
+static bool is_unseen(uint32_t c)
+{
+    return c == 0xa0 || c == 0xad || c == 0x1680 || (c >= 0x2000 && c <= 0x200f) ||
+           (c >= 0x2028 && c <= 0x202f) || (c >= 0x205f && c <= 0x206f) || c == 0x3000 || c == 0xfeff;
+}
+
+/* The character at `at`, if it has two or three bytes; none with more is unseen. 0: another one. */
+static uint32_t short_character(const char *at, size_t *ret_len)
+{
+    const unsigned char *byte = (const unsigned char *)at;
+
+    *ret_len = 1;
+    if (byte[0] >= 0xc2 && byte[0] < 0xe0 && (byte[1] & 0xc0U) == 0x80) {
+        *ret_len = 2;
+        return (byte[0] & 0x1fU) << 6 | (byte[1] & 0x3fU);
+    }
+    if (byte[0] >= 0xe0 && byte[0] < 0xf0 && (byte[1] & 0xc0U) == 0x80 && (byte[2] & 0xc0U) == 0x80) {
+        *ret_len = 3;
+        return (byte[0] & 0x0fU) << 12 | (byte[1] & 0x3fU) << 6 | (byte[2] & 0x3fU);
+    }
+    return 0;
+}
+
+void utf8_quote_visibly(char *ret, size_t size, const char *text)
+{
+    size_t len = 0, n;
+
+    for (const char *at = text != NULL ? text : ""; *at != '\0'; at += n) {
+        char shown[8] = {0};
+        uint32_t c = short_character(at, &n);
+        if (is_unseen(c))
+            (void)snprintf(shown, sizeof(shown), "\\u%04x", (unsigned)c);
+        else
+            memcpy(shown, at, n);
+        size_t shown_len = strlen(shown);
+        if (len + shown_len >= size)
+            break;
+        memcpy(ret + len, shown, shown_len);
+        len += shown_len;
+    }
+    ret[len] = '\0';
+    blank_controls(ret);
 }

@@ -27,4 +27,8 @@ size_t utf8_floor(const char *text, size_t max);
  * bytes that are not UTF-8 by '?'. "" for NULL. */
 void utf8_quote(char *ret, size_t size, const char *text);
 
+/* As utf8_quote(), and spaces, marks and format characters that look like nothing or like a blank (U+00A0,
+ * U+200B, U+FEFF...) are written as "\\u200b". Nothing is cut within such a text. */
+void utf8_quote_visibly(char *ret, size_t size, const char *text);
+
 #endif

@@ -24,11 +24,11 @@ void field_names_unknown(const char *name, const struct known_fields *known, str
                          struct findings *findings)
 {
     char quoted[SIMILAR_NAME_MAX + 1];
-    const char *similar = similar_name(name, known->here.names, known->here.n);
+    const char *similar = similar_field(name, known->here.names, known->here.n);
 
     const struct lint_rule *rule = known->rule != NULL ? known->rule : &unknown_rule;
 
-    utf8_quote(quoted, sizeof(quoted), name);
+    utf8_quote_visibly(quoted, sizeof(quoted), name);
     if (field_names_has(&known->others, name))
         findings_add(findings, &misplaced_rule, place, "%s belongs into %s, it has no effect in %s", quoted,
                      known->elsewhere, known->where);

@@ -7,7 +7,7 @@
 #include <string.h>
 #include <strings.h>
 
-enum { DISTANCE_MAX = 2 };
+enum { DISTANCE_MAX = 2, LAST_WORDS_MIN = 4 };
 
 static char lower(char c)
 {
@@ -68,4 +68,34 @@ const char *similar_name(const char *name, const char *const *known, size_t n)
         }
     }
     return best;
+}
+
+/* Is `name` the end of the other, in any case, and the beginning of a word there? */
+static bool is_last_words(const char *name, const char *of)
+{
+    size_t len = strlen(name), of_len = strlen(of);
+
+    if (len < LAST_WORDS_MIN || len >= of_len)
+        return false;
+    const char *end = of + of_len - len;
+    return *end >= 'A' && *end <= 'Z' && strcasecmp(end, name) == 0;
+}
+
+const char *similar_field(const char *name, const char *const *known, size_t n)
+{
+    char ascii[SIMILAR_NAME_MAX + 1];
+    size_t len = 0;
+
+    for (const char *at = name; *at != '\0'; at++) {
+        if ((unsigned char)*at >= 0x80)
+            continue;
+        if (len == SIMILAR_NAME_MAX)
+            return NULL;
+        ascii[len++] = *at;
+    }
+    ascii[len] = '\0';
+    const char *similar = similar_name(ascii, known, n);
+    for (size_t i = 0; i < n && similar == NULL; i++)
+        similar = is_last_words(ascii, known[i]) ? known[i] : NULL;
+    return similar;
 }

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "common/base/utf8.h"
 #include "provider-azure/objects/objects.h"
 
 static const struct lint_rule rest_rule = {"text-after-document", FINDING_WARNING};
@@ -14,6 +15,9 @@ static const struct lint_rule no_history_rule = {"history-without-effect", FINDI
 static const struct lint_rule text_rule = {"pfx-as-text", FINDING_NOTE};
 static const struct lint_rule alias_rule = {"alias-of-other-content", FINDING_WARNING};
 static const struct lint_rule permission_rule = {"decimal-permission", FINDING_WARNING};
+static const struct lint_rule name_rule = {"impossible-name", FINDING_WARNING};
+
+enum { VAULT_NAME_MAX = 127, VAULT_VERSION_LEN = 32, SHOWN_MAX = 200 };
 
 /* Where the value of a field is; where the item is, if it is merged. */
 static struct text_place place_of(const struct yaml_node *root, const char *field)
@@ -132,11 +136,39 @@ static void check_permission(const struct yaml_node *root, struct findings *find
     }
 }
 
+#define HEX_DIGITS   "0123456789abcdefABCDEF"
+#define NAME_LETTERS "-0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+
+/* Names and versions that Key Vault gives to no object: it answers that they are invalid, or not there. */
+static void check_name(const struct yaml_node *root, const struct object_item *item,
+                       struct findings *findings)
+{
+    size_t name_len = strlen(item->name), version_len = strlen(item->version);
+    char shown[SHOWN_MAX];
+
+    if (name_len > VAULT_NAME_MAX || item->name[strspn(item->name, NAME_LETTERS)] != '\0') {
+        utf8_quote_visibly(shown, sizeof(shown), item->name);
+        findings_add(findings, &name_rule, place_of(root, "objectName"),
+                     "objectName: %s is no name in a vault: these have letters, digits and '-', at most %d",
+                     shown, VAULT_NAME_MAX);
+    }
+    if (version_len > 0 &&
+        (version_len != VAULT_VERSION_LEN || item->version[strspn(item->version, HEX_DIGITS)] != '\0')) {
+        utf8_quote_visibly(shown, sizeof(shown), item->version);
+        findings_add(
+            findings, &name_rule, place_of(root, "objectVersion"),
+            "objectVersion: %s is no version in a vault: these have %d hexadecimal digits; the newest is latest, or none",
+            shown, VAULT_VERSION_LEN);
+    }
+}
+
 void item_findings_add(const char *text, const struct yaml_node *root, const struct object_item *item,
                        const struct object_defaults *defaults)
 {
     if (defaults->findings == NULL)
         return;
+    if (item->select == NULL)
+        check_name(root, item, defaults->findings);
     check_history(root, item, defaults);
     if (item->select == NULL && item->split == OBJECT_WHOLE)
         check_content(root, item, defaults->findings);

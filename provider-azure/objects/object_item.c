@@ -9,6 +9,8 @@
 #include <strings.h>
 
 #include "common/base/cleanup.h"
+#include "common/base/utf8.h"
+#include "common/lint/similar_name.h"
 #include "provider-azure/base/parameter_text.h"
 #include "provider-azure/objects/item_findings.h"
 #include "provider-azure/objects/object_path.h"
@@ -307,6 +309,34 @@ static int check_item(const struct fields *fields, const struct object_defaults 
     return check_certificate(fields->certificate, item, &item->certificate, err);
 }
 
+/* The item of an empty name has only its place to be found by. */
+static void add_hints(const char *text, const struct yaml_node *root, const struct object_item *item,
+                      size_t index, struct error **error)
+{
+    static const char *const wanted[] = {"objectName"};
+    char shown[SIMILAR_NAME_MAX + 1];
+
+    if (root == NULL && strstr(text, "{{") != NULL) {
+        (void)error_hint(error, "%s", OBJECTS_TEMPLATE_HINT);
+        return;
+    }
+    if (item->name == NULL || item->select != NULL)
+        return;
+    if (strstr(item->name, "://") != NULL)
+        (void)error_hint(
+            error, "objectName is the name alone, and objectVersion the version: the last parts of the URL");
+    if (*item->name != '\0')
+        return;
+    for (size_t i = 0; root != NULL && i < root->n; i++) {
+        if (similar_field(root->keys[i]->text, wanted, ARRAY_SIZE(wanted)) == NULL)
+            continue;
+        utf8_quote_visibly(shown, sizeof(shown), root->keys[i]->text);
+        (void)error_hint(error, "item %zu of array has no objectName, but %s", index + 1, shown);
+        return;
+    }
+    (void)error_hint(error, "item %zu of array has no objectName", index + 1);
+}
+
 int object_item_parse(const char *text, size_t index, const struct object_defaults *defaults,
                       struct object_item *ret_item, struct error **err)
 {
@@ -318,6 +348,8 @@ int object_item_parse(const char *text, size_t index, const struct object_defaul
     cleanup_yaml struct yaml_document *document = open_item(text, &root, &error);
     if (document == NULL || read_fields(root, ret_item, &fields, &error) < 0) {
         (void)error_wrap(&error, "unmarshal failed for keyVaultObjects at index %zu, error", index);
+        if (document == NULL)
+            add_hints(text, root, ret_item, index, &error);
         return error_move(err, &error);
     }
     const struct known_fields known = {.where = "an item of objects",
@@ -328,6 +360,7 @@ int object_item_parse(const char *text, size_t index, const struct object_defaul
     if (check_item(&fields, defaults, ret_item, &error) < 0) {
         mark_field(root, error, defaults->findings);
         (void)object_item_wrap_error(ret_item, &error);
+        add_hints(text, root, ret_item, index, &error);
         return error_move(err, &error);
     }
     item_findings_add(text, root, ret_item, defaults);

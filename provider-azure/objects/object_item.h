@@ -16,6 +16,9 @@
 /* The YAML text of an item. */
 enum { OBJECT_ITEM_MAX_BYTES = 1024 * 1024 };
 
+/* Of texts that are no YAML and have "{{" in them. */
+#define OBJECTS_TEMPLATE_HINT "there is {{ in it: templates have to be rendered before the class is applied"
+
 enum object_type { OBJECT_SECRET, OBJECT_KEY, OBJECT_CERT };
 enum object_format { OBJECT_PEM, OBJECT_PFX };
 enum object_encoding { OBJECT_UTF8, OBJECT_BASE64, OBJECT_HEX };

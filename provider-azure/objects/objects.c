@@ -299,6 +299,8 @@ int objects_parse(const char *text, const struct object_defaults *defaults, stru
         (!has_items(array) && check_empty(text, root, err) < 0)) {
         error_recode(err, GRPC_STATUS_INVALID_ARGUMENT);
         error_wrap(err, "failed to yaml unmarshal objects, error");
+        if (document == NULL && strstr(text, "{{") != NULL)
+            error_hint(err, "%s", OBJECTS_TEMPLATE_HINT);
         return error_check_memory(err, "objects");
     }
     size_t n = array != NULL ? array->n : 0;

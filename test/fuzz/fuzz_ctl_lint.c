@@ -19,6 +19,11 @@ int lint_providers_run(const struct lint_providers *providers, const char *name,
     return lint_parameters(parameters, ret, err);
 }
 
+int lint_providers_check_name(const char *name, struct error **err)
+{
+    return strchr(name, ' ') == NULL ? 0 : error_set(err, GRPC_STATUS_INVALID_ARGUMENT, "invalid provider");
+}
+
 /* The bytes of a line; -1: there is none. A blank line in a block counts as indented as the block is. */
 static long line_length(const char *text, size_t len, unsigned line)
 {

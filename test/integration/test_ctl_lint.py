@@ -71,6 +71,11 @@ def test_a_good_class_and_its_pod_have_no_findings(scratch):
     ("  provider: azure", "  provider: ''", "refused 7:3", "provider is not set in secretproviderclass shop/web-secrets"),
     ("  provider: azure", "  provider: azure\n  objects: x", "unknown-field 8:3", "objects is not known in spec"),
     ("spec:", "secretObjects: []\nspec:", "misplaced-field 6:1", "secretObjects belongs into spec"),
+    ("  provider: azure", "  provider: 'azure '", "refused 7:13", 'invalid provider "azure ": a name has 1 to 30 letters'),
+    ("  provider: azure", "  provider: Azure", "provider-not-found 7:13", "[hint: there is one of provider azure; the case"),
+    ("kind: SecretProviderClass", "kind: SecretsProviderClass", "unknown-kind 2:7", "kind SecretsProviderClass is not known in secrets-store.csi.x-k8s.io"),
+    ("kind: SecretProviderClass", "kind: secretproviderclass", "unknown-kind 2:7", "SecretProviderClass is"),
+    ("  name: web-secrets", "  name: {{ .Release.Name }}", "yaml 4:None", "[hint: templates have to be rendered first, as with `helm template`]"),
     ("    clientID: client", "    clientID: 5", "refused 11:None", "spec.parameters: clientID must be a string (quote it)"),
     ("metadata:", "metadata:\n  annotations: {secrets-store.csi.k8s.io/rotation-poll-interval: often}", "rotation-annotation 4:66", "'often' is not a duration"),
     ("metadata:", "metadata:\n  annotations: {secrets-store.csi.k8s.io/update-in-place: yes please}", "refused 4:59", "'yes please' is neither 'true' nor 'false'"),
@@ -95,6 +100,11 @@ def test_mistakes_of_a_class_have_their_places(scratch, old, new, found, message
     ("- {secretName: s, type: Opaque, data: [{objectName: db, key: a/b}]}", ["secret-object 22:66"]),
     ("- {secretName: s, type: Opaque, data: [{objectName: '', key: k}]}", ["secret-object 22:57"]),
     ("- {secretName: s, data: [{objectName: db, key: k}]}", ["secret-object 22:7"]),
+    ("- {secretName: s, type: opaque, data: [{objectName: db, key: k}]}", ["misspelled-type 22:29"]),
+    ("- {secretName: s, type: kuberntetes.io/tls, data: [{objectName: db, key: tls.crt}]}", ["misspelled-type 22:29"]),
+    ("- {secretName: s, type: example.com/own, data: [{objectName: db, key: k}]}", []),
+    ("- {secretName: s, type: ' Opaque ', data: [{objectName: db, key: k}]}", []),
+    ("- {name: s, type: Opaque, data: [{objectName: db, key: k}]}", ["secret-object 22:7", "unknown-field 22:8"]),
     ("- {secretName: S, type: Opaque, data: [{objectName: db, key: k}]}", ["secret-object 22:7"]),
     ("- {secretName: s, type: Opaque}", ["secret-object 22:7"]),
     ("- {secretName: s, type: kubernetes.io/tls, data: [{objectName: db, key: tls.crt}]}", ["secret-type-keys 22:29"]),
@@ -116,6 +126,12 @@ def test_mistakes_in_secret_objects_have_their_places(scratch, entries, found):
     ("secretProviderClass: web-secrets", "secretProviderClass: something-else", []),
     ("        readOnly: true\n", "        readOnly: true\n        volumeHandle: x\n", ["persistent-volume 11:23"]),
     ("        volumeAttributes:\n", "        volumeAttributes:\n          nodePublishSecretRef: x\n", ["misplaced-field 12:11"]),
+    ("        readOnly: true\n", "        readOnly: true\n        nodePublishSecretRef: creds\n", ["volume-field 11:31"]),
+    ("        volumeAttributes:\n          secretProviderClass: web-secrets\n", "        volumeAttributes: web-secrets\n",
+     ["volume-field 11:27", "refused 11:27"]),
+    ("        driver: secrets-store.csi.k8s.io\n        readOnly: true\n        volumeAttributes:\n          secret",
+     "      driver: secrets-store.csi.k8s.io\n      readOnly: true\n      volumeAttributes:\n        secret",
+     ["misplaced-field 9:7", "misplaced-field 10:7", "misplaced-field 11:7"]),
 ])
 def test_mistakes_of_a_volume_have_their_places(scratch, old, new, found):
     assert old in POD
@@ -301,8 +317,8 @@ def test_a_provider_that_hangs_is_ended(scratch, body):
 def test_a_provider_without_an_executable_is_a_warning(scratch):
     found = lint(scratch, CLASS.replace("provider: azure", "provider: nosuch"), check=True)
     assert [rule for rule, _ in found] == ["provider-not-found 7:13"] and "secrets-store-provider-nosuch" in found[0][1]
-    found = lint(scratch, CLASS.replace("provider: azure", "provider: ../x"), check=True)
-    assert [rule for rule, _ in found] == ["provider-not-found 7:13"]
+    found = lint(scratch, CLASS.replace("provider: azure", "provider: ../x"))
+    assert [rule for rule, _ in found] == ["refused 7:13"]
 
 
 def test_the_executable_is_found_in_the_path(scratch, monkeypatch):

@@ -91,6 +91,35 @@ static void names_that_are_nearly_right_are_recognized(void **state)
     }
 }
 
+static void fields_are_recognized_by_their_last_words_and_without_what_cannot_be_seen(void **state)
+{
+    static const char *const known[] = {"objectName", "objectVersion", "objectKey", "filePermission",
+                                        "keyvaultName"};
+    static const struct {
+        const char *name, *similar;
+    } rows[] = {
+        {"permission", "filePermission"},
+        {"Version", "objectVersion"},
+        {"name", "objectName"},
+        {"key", NULL},
+        {"mission", NULL},
+        {"jectName", "objectName"},
+        {"\xc2\xa0objectName", "objectName"},
+        {"\xe2\x80\x8bobjectKey", "objectKey"},
+        {"object\xe2\x80\x93version", "objectVersion"},
+        {"\xe2\x80\x8b", NULL},
+        {"", NULL},
+        {"namenamenamenamenamenamenamenamenamenamenamenamenamenamenamenamename", NULL},
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        const char *similar = similar_field(rows[i].name, known, ARRAY_SIZE(known));
+        if ((similar == NULL) != (rows[i].similar == NULL) ||
+            (similar != NULL && strcmp(similar, rows[i].similar) != 0))
+            fail_msg("%s: %s", rows[i].name, similar != NULL ? similar : "nothing");
+    }
+}
+
 static void a_content_of_a_class_is_reported_once_until_many_others_were(void **state)
 {
     struct class_reports reports = {0};
@@ -408,6 +437,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(names_that_are_nearly_right_are_recognized),
+        cmocka_unit_test(fields_are_recognized_by_their_last_words_and_without_what_cannot_be_seen),
         cmocka_unit_test(a_content_of_a_class_is_reported_once_until_many_others_were),
         cmocka_unit_test(checks_come_in_the_order_users_know),
         cmocka_unit_test(booleans_are_those_of_go),

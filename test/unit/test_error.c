@@ -30,6 +30,19 @@ static void a_wrapped_error_reads_from_intent_to_cause(void **state)
     assert_int_equal(error_code(copy), GRPC_STATUS_ABORTED);
 }
 
+static void a_hint_stands_behind_the_story(void **state)
+{
+    (void)state;
+    cleanup_error struct error *err = NULL;
+    error_set(&err, GRPC_STATUS_NOT_FOUND, "no file");
+    error_set_type(&err, "Kind");
+    assert_int_equal(error_hint(&err, "is %d right?", 5), -1);
+    error_wrap(&err, "read");
+    assert_string_equal(error_message(err), "read: no file [hint: is 5 right?]");
+    assert_int_equal(error_code(err), GRPC_STATUS_NOT_FOUND);
+    assert_string_equal(error_type(err), "Kind");
+}
+
 static void a_system_error_ends_in_its_text(void **state)
 {
     (void)state;
@@ -44,6 +57,7 @@ static void every_function_accepts_no_error_pointer(void **state)
     assert_int_equal(error_set(NULL, GRPC_STATUS_INTERNAL, "x"), -1);
     assert_int_equal(error_set_errno(NULL, GRPC_STATUS_INTERNAL, 1, "x"), -1);
     assert_int_equal(error_wrap(NULL, "x"), -1);
+    assert_int_equal(error_hint(NULL, "x"), -1);
     assert_int_equal(error_recode(NULL, GRPC_STATUS_OK), -1);
     assert_int_equal(error_set_type(NULL, ""), -1);
     error_free(NULL);
@@ -176,6 +190,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_wrapped_error_reads_from_intent_to_cause),
+        cmocka_unit_test(a_hint_stands_behind_the_story),
         cmocka_unit_test(a_system_error_ends_in_its_text),
         cmocka_unit_test(every_function_accepts_no_error_pointer),
         cmocka_unit_test(no_error_reads_as_ok),

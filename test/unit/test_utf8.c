@@ -86,6 +86,31 @@ static void a_cut_never_splits_a_character(void **state)
         assert_int_equal(utf8_floor(text, max), expected[max]);
 }
 
+static void what_cannot_be_seen_is_written_as_its_number(void **state)
+{
+    static const struct {
+        const char *text;
+        size_t size;
+        const char *quoted;
+    } rows[] = {
+        {"plain \xc3\xa4 \xe2\x82\xac \xf0\x9f\x98\x80", 64, "plain \xc3\xa4 \xe2\x82\xac \xf0\x9f\x98\x80"},
+        {"\xc2\xa0x\xe2\x80\x8b\xef\xbb\xbf", 64, "\\u00a0x\\u200b\\ufeff"},
+        {"\xe2\x80\x9cx\xe2\x80\x9d", 64, "\xe2\x80\x9cx\xe2\x80\x9d"}, /* quotation marks are seen */
+        {"a\tb\x01\xff", 64, "a b ?"},
+        {"ab\xc2\xa0", 8, "ab"}, /* nothing is cut within a number */
+        {"ab\xc2\xa0", 9, "ab\\u00a0"},
+        {"\xc2", 64, "?"},
+        {"\xe2\x80", 64, "??"},
+        {NULL, 64, ""},
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        char quoted[64];
+        utf8_quote_visibly(quoted, rows[i].size, rows[i].text);
+        assert_string_equal(quoted, rows[i].quoted);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -93,6 +118,7 @@ int main(void)
         cmocka_unit_test(the_c_library_agrees_about_every_short_sequence),
         cmocka_unit_test(a_repaired_text_is_valid_and_as_long_as_before),
         cmocka_unit_test(a_cut_never_splits_a_character),
+        cmocka_unit_test(what_cannot_be_seen_is_written_as_its_number),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -4,7 +4,7 @@ import re
 
 from harness.process import ROOT
 
-REPORTING = ("error_set", "error_set_errno", "error_wrap", "log_warning", "log_error")
+REPORTING = ("error_set", "error_set_errno", "error_wrap", "error_hint", "log_warning", "log_error")
 TOKEN = re.compile(r'"(?:\\.|[^"\\])*"|//[^\n]*|/\*.*?\*/|\'(?:\\.|[^\'\\])+\'|[A-Za-z_]\w*|\s+|.', re.DOTALL)
 CONVERSION = re.compile(r"%%|%[-+ #0]*(?:\*|\d+)?(?:\.(?:\*|\d+))?(?:hh|h|ll|l|z|j|t)?[a-zA-Z]")
 HOLE = "\u2026"  # what is different each time

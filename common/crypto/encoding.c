@@ -6,6 +6,7 @@
 #include <mbedtls/base64.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <string.h>
 
 static int sextet(char c, bool url)
 {
@@ -91,6 +92,16 @@ static struct secret *new_secret(size_t len, struct error **err)
     return secret;
 }
 
+static int hint_at_pem(const char *text, size_t len, struct error **err)
+{
+    static const char begin[] = "-----BEGIN ";
+    size_t at = skip_newlines(text, len, 0);
+
+    if (err != NULL && len - at >= sizeof(begin) - 1 && memcmp(text + at, begin, sizeof(begin) - 1) == 0)
+        return error_hint(err, "it is PEM, no base64");
+    return -1;
+}
+
 struct secret *base64_decode(const char *text, size_t len, struct error **err)
 {
     cleanup_secret struct secret *out = new_secret(len / 4 * 3 + 3, err);
@@ -103,8 +114,10 @@ struct secret *base64_decode(const char *text, size_t len, struct error **err)
     while (!last) {
         uint8_t bytes[3] = {0};
         int n = read_group(text, len, &at, bytes, &last, err);
-        if (n < 0)
+        if (n < 0) {
+            (void)hint_at_pem(text, len, err);
             return NULL;
+        }
         if (n == 0)
             break;
         for (int k = 0; k < n; k++)

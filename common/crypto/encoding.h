@@ -12,7 +12,7 @@
 #include "common/base/secret.h"
 
 /* Standard alphabet, padding required, CR and LF skipped. Error FAILED_PRECONDITION "illegal base64 data at
- * input byte N". */
+ * input byte N"; of PEM, which is often taken for base64, it says so. */
 struct secret *base64_decode(const char *text, size_t len, struct error **err);
 
 /* Standard alphabet, padded, without line breaks. In memory of the wiping allocator; the caller frees with

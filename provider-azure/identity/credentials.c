@@ -15,7 +15,7 @@
 #define AUDIENCE_BINDING  "api://AKSIdentityBinding"
 
 /* A few audiences, each with a token of 1 to 2 KiB. */
-enum { TOKENS_MAX_BYTES = 256 * 1024 };
+enum { TOKENS_MAX_BYTES = 256 * 1024, SPELLING_MAX = 40 };
 
 const char *identity_mode_name(enum identity_mode mode)
 {
@@ -142,6 +142,37 @@ static struct secret *copy_value(struct credentials *credentials, const char *va
     return copy;
 }
 
+/* Is the key that of a credential in another spelling ("AZURE_CLIENT_ID", "client-id" of clientid)? */
+static bool is_spelling_of(const char *key, const char *name)
+{
+    static const char *const prefixes[] = {"", "azure", "arm", "aad", "sp"};
+    char letters[SPELLING_MAX + 1];
+    size_t len = 0;
+
+    for (; *key != '\0' && len < SPELLING_MAX; key++)
+        if (*key != '_' && *key != '-' && *key != '.')
+            letters[len++] = *key;
+    letters[len] = '\0';
+    for (size_t i = 0; *key == '\0' && i < ARRAY_SIZE(prefixes); i++) {
+        size_t prefix = strlen(prefixes[i]);
+        if (strncasecmp(letters, prefixes[i], prefix) == 0 && strcasecmp(letters + prefix, name) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* A key of the Secret is a name in public; only one that is known to be none of a secret's is named. */
+static int not_found(const struct string_map *secrets, const char *name, struct error **err)
+{
+    (void)error_set(err, GRPC_STATUS_INVALID_ARGUMENT, "could not find %s in secrets", name);
+    for (size_t i = 0; i < secrets->n; i++) {
+        const char *key = secrets->entries[i].key;
+        if (strcasecmp(key, name) != 0 && is_spelling_of(key, name))
+            return error_hint(err, "the Secret has %s, the key is %s", key, name);
+    }
+    return -1;
+}
+
 static int parse_service_principal(const struct string_map *secrets, struct credentials *credentials,
                                    struct error **err)
 {
@@ -155,11 +186,11 @@ static int parse_service_principal(const struct string_map *secrets, struct cred
         secret_value(secrets, "clientcertificatepassword", &password, err) < 0)
         return -1;
     if (!given(id))
-        return invalid(err, "could not find clientid in secrets");
+        return not_found(secrets, "clientid", err);
     if (given(client_secret) && given(certificate))
         return invalid(err, "both clientsecret and clientcertificate are in secrets: keep one of them");
     if (!given(client_secret) && !given(certificate))
-        return invalid(err, "could not find clientsecret in secrets"); /* the text people know */
+        return not_found(secrets, "clientsecret", err); /* the text people know */
 
     free(steal_ptr(&credentials->client_id));
     if (set_client_id(credentials, id + utf8_mark_len(id, strlen(id)), err) < 0)

@@ -104,6 +104,9 @@ static const char *hint_for(int64_t code)
         {7000112, "the application is disabled in this tenant: enable it"},
         {53003, "a Conditional Access policy blocks the application: allow it, or the node's address"},
         {7000216, "no credential was sent"},
+        {50059, "tenantID must be one tenant: its id or domain name, not common or organizations"},
+        {90038, "the tenant is in another cloud: check cloudName"},
+        {900432, "the application is in another cloud: check cloudName and tenantID"},
         {500011, "the vault's resource is not known in this tenant: check cloudName"},
         {50196, "too many identical token requests"},
     };

@@ -98,6 +98,8 @@ static const char *hint_for(int status, const struct vault_error_body *body)
         return "the identity lacks a role on the vault, or it was assigned minutes ago";
     if (status == 403 && strcmp(inner, "AccessDenied") == 0)
         return "the vault's access policy does not allow this identity get (and list, for a history or a selection)";
+    if (status == 403 && strcmp(inner, "ForbiddenByPolicy") == 0)
+        return "the access policy names this identity together with an application (compound identity): give it an entry without one";
     if (status == 401 && strstr(message, "AKV10032") != NULL)
         return "tenantID is not the vault's tenant";
     if (status == 401 && strstr(message, "AKV10022") != NULL)

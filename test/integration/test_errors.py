@@ -54,6 +54,8 @@ VAULT_ROWS = [
     (403, "Forbidden", "ForbiddenByRbac", "Caller is not authorized to perform action on resource.", CODES.PERMISSION_DENIED, ["role", "minutes"]),
     (403, "Forbidden", "ForbiddenByFirewall", "Client address is not authorized and caller is not a trusted service", CODES.PERMISSION_DENIED, ["firewall"]),
     (403, "Forbidden", "ForbiddenByConnection", "Connection is not an approved private link and caller was ignored", CODES.PERMISSION_DENIED, ["firewall"]),
+    (403, "Forbidden", "ForbiddenByPolicy", "The policy requires the caller 'x' to use on-behalf-of (OBO) flow.", CODES.PERMISSION_DENIED,
+     ["names this identity together with an application"]),
     (403, "Forbidden", None, "Client address is not authorized and caller is not a trusted service.", CODES.PERMISSION_DENIED, ["firewall"]),
     (403, "Forbidden", "SecretDisabled", "Operation get is not allowed on a disabled secret.", CODES.PERMISSION_DENIED, ["version is disabled"]),
     (404, "SecretNotFound", None, "A secret with (name/id) x was not found in this key vault.", CODES.NOT_FOUND, ["check name, version, type and vault", "deleted"]),
@@ -147,6 +149,9 @@ AADSTS_ROWS = [
     (700027, "invalid_client", 401, CODES.UNAUTHENTICATED, ["certificate", "not accepted"]),
     (700030, "invalid_client", 401, CODES.UNAUTHENTICATED, ["not registered"]),
     (500011, "invalid_resource", 400, CODES.UNAUTHENTICATED, ["cloudName"]),
+    (50059, "invalid_request", 400, CODES.UNAUTHENTICATED, ["tenantID", "common"]),
+    (90038, "invalid_request", 400, CODES.UNAUTHENTICATED, ["another cloud", "cloudName"]),
+    (900432, "invalid_request", 400, CODES.UNAUTHENTICATED, ["another cloud", "cloudName"]),
     (50196, "invalid_grant", 400, CODES.UNAUTHENTICATED, ["too many identical"]),
 ]
 
@@ -295,6 +300,14 @@ def item(**fields):
 
 @pytest.mark.parametrize("request_,words", [
     (mount_request(credentials=None), ["nodePublishSecretRef secret is not set"]),
+    (mount_request(credentials={"AZURE_CLIENT_ID": "an-id", "AZURE_CLIENT_SECRET": "x"}),
+     ["could not find clientid in secrets [hint: the Secret has AZURE_CLIENT_ID, the key is clientid]"]),
+    (mount_request(credentials={"clientid": "x", "client-secret": "x"}),
+     ["could not find clientsecret in secrets [hint: the Secret has client-secret, the key is clientsecret]"]),
+    (mount_request(objects="array:\n  - |\n    objectName: a\n    objectType: secret\n  - |\n"), ["[hint: item 2 of array has no objectName]"]),
+    (mount_request(objects="array:\n  - |\n    ObjectName: a\n    objectType: secret\n"),
+     ["[hint: item 1 of array has no objectName, but ObjectName]"]),
+    (mount_request(objects="array:\n  - |\n    objectName: {{ .name }}\n"), ["[hint: there is {{ in it"]),
     (mount_request(credentials=None, clientID="x"), ["service account tokens not found"]),
     (mount_request(credentials=None, clientID="x", **{"csi.storage.k8s.io/serviceAccount.tokens": "{}"}),
      ["token for audience api://AzureADTokenExchange not found"]),
@@ -306,7 +319,7 @@ def item(**fields):
     (mount_request(objects=item(objectEncoding="SECRET_ALIAS")), ["SECRET_ALIAS"]),
     (mount_request(objects="array:\n  - |\n    objectName: a\n    objectType: secret\n    objectAlias: x\n"
                            "  - |\n    objectName: b\n    objectType: secret\n    objectAlias: x\n"), ["a", "b", "x"]),
-], ids=["no-secret", "no-tokens", "no-audience", "map", "Array", "permission", "type", "format", "encoding", "duplicate"])
+], ids=["no-secret", "other-id", "other-secret", "empty-item", "other-name", "template", "no-tokens", "no-audience", "map", "Array", "permission", "type", "format", "encoding", "duplicate"])
 def test_a_mistake_in_the_class_is_reported_without_any_request(pods, emulator, request_, words):
     code, text = failure(pods, request_)
     assert code == CODES.INVALID_ARGUMENT and text.startswith("failed to mount objects, error: ")
@@ -324,6 +337,12 @@ def test_content_that_cannot_be_converted_names_object_and_place_not_the_content
     code, text = failure(pods, mount_request(objects=item(objectEncoding="base64")))
     assert code == CODES.FAILED_PRECONDITION and "objectName:secret1" in text
     assert "@@" not in text and "not-base64" not in text
+
+
+def test_pem_that_is_taken_for_base64_is_named(pods, emulator):
+    emulator.set_secret("secret1", "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n")
+    code, text = failure(pods, mount_request(objects=item(objectEncoding="base64", objectFormat="pfx")))
+    assert code == CODES.FAILED_PRECONDITION and "illegal base64 data at input byte 0 [hint: it is PEM, no base64]" in text
 
 
 def test_versions_that_are_not_there_are_no_empty_volume(pods):

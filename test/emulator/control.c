@@ -419,6 +419,62 @@ static void get_requests(struct control *control)
                                          params_get(&control->url->query, "service"), (size_t)last));
 }
 
+/* ---- several calls ---- */
+
+/* Connections stay, and versions of Kubernetes objects go on: none is given twice. */
+static void forget_all(struct emulator *emulator)
+{
+    tokens_destroy(emulator->tokens);
+    entra_destroy(emulator->entra);
+    imds_destroy(emulator->imds);
+    nmi_destroy(emulator->nmi);
+    vault_store_destroy(emulator->vaults);
+    emulator->tokens = tokens_create();
+    emulator->entra = entra_create();
+    emulator->imds = imds_create();
+    emulator->nmi = nmi_create();
+    emulator->vaults = vault_store_create(emulator->domain, emulator->tls_port);
+    kube_store_clear(emulator->kube);
+    emulator->http = emulator->http_defaults;
+}
+
+/* One {method, path, body?}. Its response is dropped; on failure *ret_problem is a text that the caller
+ * frees. */
+static int make_call(struct emulator *emulator, const cJSON *call, char **ret_problem)
+{
+    const char *method = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(call, "method"));
+    const char *path = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(call, "path"));
+    struct response response = {0};
+    struct url url = {0};
+    if (method != NULL && path != NULL && url_parse(&url, path) == 0)
+        control_call(emulator, method, &url, cJSON_GetObjectItemCaseSensitive(call, "body"), &response);
+    int failed = response.status == 200 ? 0 : -1;
+    if (failed != 0)
+        *ret_problem = format_text("%s %s: %s", method != NULL ? method : "(no method)",
+                                   path != NULL ? path : "(no path)",
+                                   response.body != NULL ? response.body : "bad call");
+    url_finish(&url);
+    response_finish(&response);
+    return failed;
+}
+
+/* The first call that fails is the last. */
+static void reset(struct control *control)
+{
+    char *problem = NULL;
+    const cJSON *calls = cJSON_GetObjectItemCaseSensitive(control->json, "calls");
+    forget_all(control->emulator);
+    delete_limits(control);
+    delete_faults(control);
+    for (const cJSON *call = calls != NULL ? calls->child : NULL; call != NULL && problem == NULL;
+         call = call->next)
+        (void)make_call(control->emulator, call, &problem);
+    result(control, problem);
+    free(problem);
+    counters_reset(control->emulator->counters);
+    connections_reset(control->emulator->connections);
+}
+
 static void quit(struct control *control)
 {
     done(control);
@@ -463,6 +519,7 @@ static const struct {
     {"GET", {"counters"}, get_counters, false},
     {"POST", {"counters", "reset"}, reset_counters, false},
     {"GET", {"requests"}, get_requests, false},
+    {"POST", {"reset"}, reset, true},
     {"POST", {"quit"}, quit, false},
 };
 
@@ -529,20 +586,12 @@ int control_load_fixture(struct emulator *emulator, const char *file)
     const cJSON *call;
     cJSON_ArrayForEach(call, calls)
     {
-        const char *method = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(call, "method"));
-        const char *path = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(call, "path"));
-        struct response response = {0};
-        struct url url = {0};
-        if (method != NULL && path != NULL && url_parse(&url, path) == 0)
-            control_call(emulator, method, &url, cJSON_GetObjectItemCaseSensitive(call, "body"), &response);
-        if (response.status != 200) {
-            (void)fprintf(stderr, "vault-emulator: %s: %s %s: %s\n", file,
-                          method != NULL ? method : "(no method)", path != NULL ? path : "(no path)",
-                          response.body != NULL ? response.body : "bad call");
+        char *problem = NULL;
+        if (make_call(emulator, call, &problem) != 0) {
+            (void)fprintf(stderr, "vault-emulator: %s: %s\n", file, problem);
             failed = -1;
         }
-        url_finish(&url);
-        response_finish(&response);
+        free(problem);
     }
     cJSON_Delete(calls);
     return failed;

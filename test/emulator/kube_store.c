@@ -60,6 +60,12 @@ void kube_store_destroy(struct kube_store *store)
     free(store);
 }
 
+void kube_store_clear(struct kube_store *store)
+{
+    map_finish(&store->by_key, object_free);
+    *store = (struct kube_store){.version = store->version + 1};
+}
+
 static size_t index_of(const struct kube_resource *resource)
 {
     return (size_t)(resource - kube_resources);

@@ -35,6 +35,8 @@ struct kube_object {
 struct kube_store;
 struct kube_store *kube_store_create(void);
 void kube_store_destroy(struct kube_store *store);
+/* Removes all objects; the versions go on. */
+void kube_store_clear(struct kube_store *store);
 
 struct kube_object *kube_store_get(const struct kube_store *store, const struct kube_resource *resource,
                                    const char *ns, const char *name);

@@ -205,7 +205,7 @@ def test_a_closed_port_is_a_connection_failure(pods, emulator, scratch, what):
 
 
 def test_a_peer_that_does_not_speak_tls_is_a_tls_failure(pods, emulator, scratch):
-    port = emulator.control_url.rsplit(":", 1)[1]  # plain HTTP
+    port = emulator.control_port  # plain HTTP
     code, text = failure(pods, mount_request(**cloud_file(scratch, emulator, activeDirectoryEndpoint=f"https://login.localhost:{port}/")))
     assert code == CODES.UNAVAILABLE and "TLS handshake with login.localhost" in text
 

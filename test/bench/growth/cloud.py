@@ -12,7 +12,7 @@ TENANT, VAULT, CLIENT_ID, SECRET = "bench", "benchvault", "bench", "bench-secret
 class Cloud(Emulator):
     def __init__(self, directory):
         super().__init__(directory)
-        self._kept = http.client.HTTPConnection(self.control_url.removeprefix("http://"), timeout=60)
+        self._kept = http.client.HTTPConnection("127.0.0.1", self.control_port, timeout=60)
         self.add_app(TENANT, CLIENT_ID, SECRET)
         self.add_vault(VAULT, TENANT, CLIENT_ID, ("get",))
 

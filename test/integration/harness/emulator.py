@@ -1,8 +1,8 @@
 """The vault emulator and its control API (test/emulator/README.md)."""
 
+import contextlib
+import http.client
 import json
-import urllib.error
-import urllib.request
 from pathlib import Path
 
 from harness import tutorial
@@ -17,36 +17,17 @@ class Emulator(Process):
         ports = json.loads((self.directory / "ports.json").read_text())
         self.tls_port = ports["tls"]
         self.node_port = ports["node"]
-        self.control_url = f"http://127.0.0.1:{ports['control']}"
+        self.control_port = ports["control"]
         self.kubeconfig = self.directory / "kubeconfig"
-        self._made = {"apps": set(), "issuers": set(), "vaults": set(), "pods": set()}  # by tests; reset() removes them
 
     def control(self, method, path, body=None):
-        self._note(method, path, body)
         data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(self.control_url + path, data=data, method=method,
-                                         headers={"Content-Type": "application/json"})
-        try:
-            with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=30) as response:
-                text = response.read()
-        except urllib.error.HTTPError as error:
-            raise AssertionError(f"{method} {path}: {error.code} {error.read()[:500]!r}") from None
+        with contextlib.closing(http.client.HTTPConnection("127.0.0.1", self.control_port, timeout=30)) as connection:
+            connection.request(method, path, data, {"Content-Type": "application/json"})
+            response = connection.getresponse()
+            text = response.read()
+        assert response.status < 400, f"{method} {path}: {response.status} {text[:500]!r}"
         return json.loads(text) if text else None
-
-    def _note(self, method, path, body):
-        if (method, path) == ("POST", "/entra/apps"):
-            self._made["apps"].add((body["tenant"], body["client_id"]))
-        elif (method, path) == ("POST", "/entra/issuers"):
-            self._made["issuers"].add(body["issuer"])
-        elif method == "PUT" and path.count("/") == 2 and path.startswith("/vaults/"):
-            self._made["vaults"].add(path)
-        elif method == "PUT" and path.startswith("/nmi/pods/"):
-            self._made["pods"].add(path)
-        elif (method, path) == ("DELETE", "/entra/apps"):
-            self._made["apps"].discard((body["tenant"], body["client_id"]))
-        elif method == "DELETE":
-            self._made["pods"].discard(path)
-            self._made["vaults"].discard(path)
 
     def provider_environment(self):
         """The environment in which this emulator is the cloud of the Azure provider."""
@@ -60,28 +41,13 @@ class Emulator(Process):
     def reset(self):
         """The tutorial's state: its tenant, its application, its vault with two secrets; a node and pods without identities, no faults, no tokens,
         counters at zero."""
-        self.clear_faults()
-        self.clear_limits()
-        self.set_http()
-        self.set_imds(None)
-        for path in [*self._made["pods"], *self._made["vaults"]]:
-            self.control("DELETE", path)
-        for tenant, client_id in list(self._made["apps"]):
-            self.control("DELETE", "/entra/apps", {"tenant": tenant, "client_id": client_id})
-        for issuer in list(self._made["issuers"]):
-            self.control("POST", "/entra/issuers", {"issuer": issuer, "keys": []})
-        self._made["issuers"].clear()
-        for plural in ("secretproviderclasses", "secretproviderclasspodstatuses", "secrets", "pods", "events"):
-            for item in self.control("GET", f"/kube/{plural}"):
-                metadata = item["metadata"]
-                self.control("DELETE", f"/kube/{plural}/{metadata.get('namespace') or '-'}/{metadata['name']}")
-        self.control("POST", "/entra/revoke-tokens")
-        self.control("POST", "/entra/token-lifetime", {"seconds": 3600})
-        self.add_app(tutorial.TENANT, tutorial.CLIENT_ID, tutorial.CLIENT_SECRET)
-        self.add_vault(tutorial.VAULT)
-        for name, value in tutorial.SECRETS.items():
-            self.set_secret(name, value)
-        self.reset_counters()
+        vault = f"/vaults/{tutorial.VAULT}"
+        calls = [("POST", "/entra/token-lifetime", {"seconds": 3600}),
+                 ("POST", "/entra/apps", {"tenant": tutorial.TENANT, "client_id": tutorial.CLIENT_ID, "client_secret": tutorial.CLIENT_SECRET}),
+                 ("PUT", vault, {"tenant": tutorial.TENANT}),
+                 ("PUT", f"{vault}/policies", {"client_id": tutorial.CLIENT_ID, "permissions": ["get", "list"]}),
+                 *(("PUT", f"{vault}/secrets/{name}", {"value": value}) for name, value in tutorial.SECRETS.items())]
+        self.control("POST", "/reset", {"calls": [{"method": method, "path": path, "body": body} for method, path, body in calls]})
 
     def add_app(self, tenant, client_id, client_secret, **more):
         self.control("POST", "/entra/apps", {"tenant": tenant, "client_id": client_id, "client_secret": client_secret, **more})

@@ -22,7 +22,9 @@ static inline int scratch_make(struct scratch *scratch)
     return mkdtemp(scratch->dir) != NULL ? 0 : -1;
 }
 
-/* Runs a shell command in the directory, its output going to the file "log" there; returns its status. */
+/* Runs a shell command in the directory, its output going to the file "log" there; returns its status.
+ * OpenSSL's `x509` reads the machine's CAs even when it has no use for them, which takes most of its time: it
+ * has none. */
 __attribute__((format(printf, 2, 3))) static inline int scratch_run(const struct scratch *scratch,
                                                                     const char *format, ...)
 {
@@ -31,7 +33,8 @@ __attribute__((format(printf, 2, 3))) static inline int scratch_run(const struct
     va_start(args, format);
     (void)vsnprintf(command, sizeof(command), format, args);
     va_end(args);
-    (void)snprintf(line, sizeof(line), "cd %s && { %s; } >log 2>&1", scratch->dir, command);
+    (void)snprintf(line, sizeof(line), "cd %s && export SSL_CERT_FILE=/dev/null && { %s; } >log 2>&1",
+                   scratch->dir, command);
     return system(line);
 }
 

@@ -17,7 +17,7 @@ from proto import provider_pb2
 
 from harness import mounts, rpc, tutorial
 from harness.azure_mounts import Pods, files, mount_request
-from harness.identities import TOKENS, Certificate, Issuer, subject_of, tokens_json
+from harness.identities import TOKENS, Certificate, Issuer, new_rsa_key, subject_of, tokens_json
 from harness.rpc import CODES
 
 APP = "00000000-aaaa-4bbb-8ccc-dddddddddddd"
@@ -226,7 +226,7 @@ def test_an_assertion_that_entra_refuses_shows_number_and_hint(client, emulator,
     elif what == "early":
         token = issuer.token(SUBJECT, begin=3600)
     elif what == "signature":
-        token = Issuer().token(SUBJECT)
+        token = Issuer(key=new_rsa_key()).token(SUBJECT)
     elif what == "malformed":
         token = "not.a.token"
     app = OTHER_APP if what == "application" else APP

@@ -54,7 +54,7 @@ def test_a_certificate(emulator, app, tmp_path):
     path = tmp_path / "app.pem"
     path.write_text(certificate.pem())
     read(emulator, CertificateCredential(TENANT, app(certificates=[certificate.certificate_pem]), str(path), **where(emulator)))
-    stranger = CertificateCredential(TENANT, app(certificates=[Certificate().certificate_pem]), str(path), **where(emulator))
+    stranger = CertificateCredential(TENANT, app(certificates=[Certificate("stranger").certificate_pem]), str(path), **where(emulator))
     with pytest.raises(ClientAuthenticationError, match="AADSTS700030"):
         read(emulator, stranger)
 

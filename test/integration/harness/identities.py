@@ -2,7 +2,9 @@
 
 import base64
 import datetime
+import functools
 import json
+import os
 import time
 import uuid
 
@@ -13,24 +15,48 @@ from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.hazmat.primitives.serialization import pkcs12
 from cryptography.x509.oid import NameOID
 
+from harness.process import ROOT
+
 WORKLOAD_AUDIENCE = "api://AzureADTokenExchange"
 BINDING_AUDIENCE = "api://AKSIdentityBinding"
 TOKENS = "csi.storage.k8s.io/serviceAccount.tokens"
+
+
+KEYS = ROOT / "build/pytest/keys"
 
 
 def _b64(data):
     return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
 
 
-class Issuer:
-    """A cluster's service account issuer. `algorithm`: RS256, PS256 or ES256."""
+def new_rsa_key():
+    return rsa.generate_private_key(public_exponent=65537, key_size=2048)
 
-    def __init__(self, url="https://oidc.example/cluster", algorithm="RS256"):
+
+@functools.cache
+def rsa_key(owner):
+    """The RSA key of an owner: always the same, because a new one costs a tenth of a second. All workers share it."""
+    path = KEYS / f"{owner}.pem"
+    if not path.exists():
+        KEYS.mkdir(parents=True, exist_ok=True)
+        temporary = KEYS / f".{owner}.{uuid.uuid4().hex}"
+        temporary.write_bytes(new_rsa_key().private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()))
+        try:
+            os.link(temporary, path)
+        except FileExistsError:
+            pass  # another worker was quicker
+        temporary.unlink()
+    return serialization.load_pem_private_key(path.read_bytes(), None)
+
+
+class Issuer:
+    """A cluster's service account issuer. `algorithm`: RS256, PS256 or ES256. Without `key` all issuers of an algorithm have the same."""
+
+    def __init__(self, url="https://oidc.example/cluster", algorithm="RS256", key=None):
         self.url = url
         self.algorithm = algorithm
         self.kid = uuid.uuid4().hex
-        self.key = (ec.generate_private_key(ec.SECP256R1()) if algorithm == "ES256"
-                    else rsa.generate_private_key(public_exponent=65537, key_size=2048))
+        self.key = key or (ec.generate_private_key(ec.SECP256R1()) if algorithm == "ES256" else rsa_key("issuer"))
 
     def register(self, emulator):
         pem = self.key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
@@ -64,10 +90,10 @@ def tokens_json(**by_audience):
 
 
 class Certificate:
-    """A self-signed certificate with its key, in the forms in which people store them."""
+    """A self-signed certificate with its key, in the forms in which people store them. Without `key` all of a name have the same."""
 
     def __init__(self, name="app", key=None):
-        self.key = key or rsa.generate_private_key(public_exponent=65537, key_size=2048)
+        self.key = key or rsa_key(name)
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
         now = datetime.datetime.utcnow()
         self.certificate = (x509.CertificateBuilder().subject_name(subject).issuer_name(subject)

@@ -7,7 +7,8 @@ import pytest
 import yaml
 
 from charts import reference
-from charts.helm import DRIVER, EVERYTHING_DRIVER, EVERYTHING_PROVIDER, PROVIDER, notes, one, refusal, render, template, upstream_charts, with_values_of
+from charts.helm import (DRIVER, EVERYTHING_DRIVER, EVERYTHING_PROVIDER, PROVIDER, notes, one, refusal, render, render_copies, template,
+                         upstream_charts, with_values_of)
 from cluster.manifests import rights
 from harness.process import ROOT
 
@@ -71,28 +72,24 @@ def test_values_of_the_upstream_charts_render(upstream, way, switched, tmp_path)
         assert "null" not in json.dumps([one(items, "CSIDriver"), daemon_sets])
 
 
-@pytest.mark.timeout(600)  # ninety runs of helm
 @pytest.mark.parametrize("chart", [DRIVER, PROVIDER])
 def test_the_chart_renders_without_any_of_its_values(chart, tmp_path):
     """Each one missing by itself, and all of them, as in a release of a version that did not have them yet."""
-    defaults = reference.defaults(chart)
-    whole = render(chart)
+    expected = [item["kind"] for item in render(chart)]
     documented = [path for path, _ in reference.documented(chart)]
-    paths = {path[:depth] for path in documented for depth in range(1, len(path) + 1)}
+    paths = [(), *sorted({path[:depth] for path in documented for depth in range(1, len(path) + 1)})]
     assert len(paths) > 60
-    for number, path in enumerate([(), *sorted(paths)]):
-        values = json.loads(json.dumps(defaults))
-        if path:
-            holder = values
-            for key in path[:-1]:
-                holder = holder[key]
-            del holder[path[-1]]
-        else:
-            values = {}
-        items = render(with_values_of(chart, values, tmp_path / str(number)))
-        expected = [item["kind"] for item in whole]
+    for path, items in zip(paths, render_copies(chart, [without(reference.defaults(chart), path) for path in paths], tmp_path)):
         assert [item["kind"] for item in items] == expected, path
         assert "<nil>" not in json.dumps(items) and "null" not in json.dumps(items), path
+
+
+def without(values, path):
+    """A copy of the values that has no `path`; none at all for the empty path."""
+    if not path:
+        return {}
+    rest = {key: value for key, value in values.items() if key != path[0]}
+    return rest if len(path) == 1 else {**rest, path[0]: without(values[path[0]], path[1:])}
 
 
 def test_without_defaults_the_driver_is_the_same(tmp_path):

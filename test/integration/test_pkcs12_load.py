@@ -20,7 +20,7 @@ LIMIT_S = 150  # the work has the lowest priority: on a busy machine everything 
 @pytest.fixture(scope="module")
 def files():
     """Different files, so that none shares the work of another."""
-    return [base64.b64encode(pfx.costly(salt=f"salt{number:04}".encode())).decode() for number in range(HOSTILE)]
+    return [base64.b64encode(pfx.costly(number=number)).decode() for number in range(HOSTILE)]
 
 
 def credentials_of(files):
@@ -87,17 +87,17 @@ def test_the_work_of_callers_that_hang_up_is_dropped(azure, emulator, files):
 
 def test_the_work_of_a_caller_that_hangs_up_ends_at_once(azure, emulator):
     """One that has begun, too. Counted in processor time: a busy machine takes longer."""
-    requests = certificates_of(emulator, [base64.b64encode(pfx.costly(iterations=1_600_000, salt=salt)).decode() for salt in (b"salt-one", b"salt-two")])
+    requests = certificates_of(emulator, [base64.b64encode(pfx.costly(iterations=600_000, number=number)).decode() for number in range(2)])
     with rpc.Client(azure.socket) as client:
         mount(client)
         idle = azure.cpu_seconds()
-        client.call(rpc.MOUNT, requests[0], 120)
+        client.call(rpc.MOUNT, requests[0], LIMIT_S)
         once = azure.cpu_seconds() - idle
         idle = azure.cpu_seconds()
-        running = client.future(rpc.MOUNT, requests[1], 60)
+        running = client.future(rpc.MOUNT, requests[1], LIMIT_S)
         wait_until(lambda: azure.cpu_seconds() > idle, what="the work to begin", pause=0.001)
         running.cancel()
-        wait_until(lambda: idle_for(azure), what="the work to end", timeout=60)
+        wait_until(lambda: idle_for(azure), what="the work to end", timeout=LIMIT_S)
         assert azure.cpu_seconds() - idle < once / 2
 
 
@@ -118,7 +118,7 @@ def test_a_file_as_key_vault_makes_them_waits_for_none_that_costs_seconds(azure,
         running = [client.future(rpc.MOUNT, mount_request(pod=f"costly{number}", objects=objects_of(item(f"costly{number}"))), 120)
                    for number in range(HOSTILE)]
         wait_until(lambda: azure.cpu_seconds() > 0.5, what="the work to begin")
-        mount(other, objects=objects_of(item("usual")), pod="usual")
+        mount(other, objects=objects_of(item("usual")), pod="usual", timeout=LIMIT_S)
         done = sum(call.done() for call in running)
         assert done < HOSTILE / 2, "it waited for the others"
         for call in running:

@@ -1,5 +1,6 @@
 """PFX files (RFC 7292) that OpenSSL's command line reads but does not write: any order, any number of keys and content items, plain bags."""
 
+import functools
 import hashlib
 import hmac
 
@@ -37,6 +38,7 @@ DIGESTS = {"sha1": "1.3.14.3.2.26", "sha256": "2.16.840.1.101.3.4.2.1", "sha512"
 PRFS = {"sha1": "1.2.840.113549.2.7", "sha256": "1.2.840.113549.2.9", "sha512": "1.2.840.113549.2.11"}
 
 
+@functools.cache
 def mac_key(digest, password, salt, iterations):
     """Appendix B.2 with ID 3, for a key as long as the digest."""
     block = hashlib.new(digest).block_size
@@ -119,10 +121,15 @@ def build(items, digest="sha256", iterations=2000, absent_password=False, mac="p
     return form(wrap(SEQUENCE, start, mac_data))
 
 
-def encrypted(plain, iterations, digest="sha512"):
+@functools.cache
+def _pbkdf2(digest, salt, iterations, size):
+    return hashlib.pbkdf2_hmac(digest, b"", salt, iterations, size)
+
+
+def encrypted(plain, iterations, digest="sha512", iv=bytes(16)):
     """A content item under the empty password: PBES2 with PBKDF2 and AES-256-CBC."""
-    salt, iv, padding = b"saltsalt", bytes(16), 16 - len(plain) % 16
-    encryptor = Cipher(algorithms.AES(hashlib.pbkdf2_hmac(digest, b"", salt, iterations, 32)), modes.CBC(iv)).encryptor()
+    salt, padding = b"saltsalt", 16 - len(plain) % 16
+    encryptor = Cipher(algorithms.AES(_pbkdf2(digest, salt, iterations, 32)), modes.CBC(iv)).encryptor()
     text = encryptor.update(plain + bytes([padding]) * padding) + encryptor.finalize()
     kdf = wrap(SEQUENCE, oid("1.2.840.113549.1.5.12"),
                wrap(SEQUENCE, wrap(OCTETS, salt), integer(iterations), wrap(SEQUENCE, oid(PRFS[digest]), wrap(0x05))))
@@ -132,9 +139,10 @@ def encrypted(plain, iterations, digest="sha512"):
                 wrap(CONTEXT_0, wrap(SEQUENCE, integer(0), wrap(SEQUENCE, DATA, algorithm, wrap(0x80, text)))))
 
 
-def costly(iterations=200_000, items=2, salt=b"12345678"):
-    """Some hundred bytes that hold nothing and cost a second of derivation."""
-    safe = wrap(SEQUENCE, *[encrypted(wrap(SEQUENCE), iterations)] * items)
+def costly(iterations=200_000, items=2, number=0):
+    """Some hundred bytes that hold nothing and cost a second of derivation: other bytes for each number, of the same derived keys."""
+    salt = b"12345678"
+    safe = wrap(SEQUENCE, *[encrypted(wrap(SEQUENCE), iterations, iv=number.to_bytes(16, "big"))] * items)
     mac = hmac.new(mac_key("sha512", b"\0\0", salt, iterations), safe, "sha512").digest()
     info = wrap(SEQUENCE, wrap(SEQUENCE, oid(DIGESTS["sha512"]), wrap(0x05)), wrap(OCTETS, mac))
     return wrap(SEQUENCE, integer(3), wrap(SEQUENCE, DATA, wrap(CONTEXT_0, wrap(OCTETS, safe))),

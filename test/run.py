@@ -1,7 +1,7 @@
 """run.py - builds what is tested, runs every test and prints one total: `make test`, `make test-quick`, `make test-full`.
 
 Unit tests (cmocka) run in all variants, corpus replays in the sanitized one; the pytest suites run against the release programs, and what
-is neither slow nor independent of the programs against the sanitized and the static ones. The suites wait more than they compute, so ten
+is neither slow nor independent of the programs against the sanitized and the static ones. The suites wait more than they compute, so twelve
 tests run at a time, and the next variant is built beside them with the lowest priority. Every result ends in a junit file below build/test/.
 """
 
@@ -20,7 +20,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 OUT = ROOT / "build" / "test"
 UNIT_TIMEOUT_S = 600
-WORKERS = os.environ.get("WORKERS", "10")
+WORKERS = os.environ.get("WORKERS", "12")
 SLOWEST = 10
 INTEGRATION = ["test/integration", "test/sanity"]
 ASAN_ENV = {

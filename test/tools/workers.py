@@ -2,7 +2,8 @@
 
 - Each worker has a mount namespace, a scratch directory (TEST_SCRATCH) and ports of its own.
 - Tests that share a costly fixture of their module stay on one worker; tests that use a control plane share three.
-- The longest tests start first. How long each took is kept in the cache directory; until then the slow ones start first.
+- The longest tests start first, and the short ones are spread over the whole run: long ones wait, short ones compute. How long each took is kept in
+  the cache directory; until then the slow ones start first.
 - A test has three minutes, a slow one ten.
 
 PROGRESS names a file for "tests done, failed, all": the controlling process keeps it up to date.
@@ -14,7 +15,7 @@ import os
 import re
 import sys
 import tempfile
-from collections import OrderedDict, defaultdict
+from collections import Counter, OrderedDict, defaultdict
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,7 @@ import sandbox  # noqa: E402
 
 TIME_LIMIT_S, SLOW_TIME_LIMIT_S = 180, 600
 UNKNOWN_S = 3.0  # a test that was never run here
+LONG_SHARE = 6  # one of so many counts as long
 SHARED_FIXTURES = {"control_plane": 3}  # of the session and costly: in how many workers they are made
 
 WORKER = os.environ.get("PYTEST_XDIST_WORKER")
@@ -103,14 +105,15 @@ def pytest_xdist_make_scheduler(config, log):
     from xdist.scheduler import LoadGroupScheduling
 
     class LongestFirst(LoadGroupScheduling):
-        """A worker needs the test after the one it runs, so two are handed out: in turns the longest that is left, and the shortest, so that
-        none of the long ones waits behind another."""
+        """Of the long ones and of the short ones the longest that is left, so that the same share of both is left at any time. A worker needs the
+        test after the one it runs, so two are handed out: no long one waits behind another."""
 
         def __init__(self, *arguments):
             super().__init__(*arguments)
             self._known = {**_read_durations(DURATIONS.with_name("release.json")), **_read_durations()}
-            self._sorted = False
-            self._short_next = set()
+            self._long = None  # scope -> whether it is one of these; how many there are of both, and how many are left
+            self._all = self._left = Counter()
+            self._had_long = set()  # the workers whose last one was
             self._merged = None  # scope -> the one it is a part of
 
         def _seconds(self, tests):
@@ -141,14 +144,19 @@ def pytest_xdist_make_scheduler(config, log):
         def _sort(self):
             seconds = {scope: self._seconds(unit) for scope, unit in self.workqueue.items()}
             self.workqueue = OrderedDict(sorted(self.workqueue.items(), key=lambda item: -seconds[item[0]]))
-            self._sorted = True
+            self._long = {scope: number < len(self.workqueue) / LONG_SHARE for number, scope in enumerate(self.workqueue)}
+            self._all = Counter(self._long.values())
+            self._left = self._all.copy()
 
         def _assign_work_unit(self, node):
-            if not self._sorted:
+            if self._long is None:
                 self._sort()
-            if node in self._short_next:
-                self.workqueue.move_to_end(next(reversed(self.workqueue)), last=False)
-            self._short_next ^= {node}
+            long_left, short_left = (self._left[long] / max(self._all[long], 1) for long in (True, False))
+            wants_long = node not in self._had_long and long_left >= short_left
+            scope = next((scope for scope in self.workqueue if self._long[scope] == wants_long), next(iter(self.workqueue)))
+            self._left[self._long[scope]] -= 1
+            (self._had_long.add if self._long[scope] else self._had_long.discard)(node)
+            self.workqueue.move_to_end(scope, last=False)
             super()._assign_work_unit(node)
 
     scheduler = LongestFirst(config, log)

@@ -81,6 +81,7 @@ def errors_of(findings):
     return [finding["message"] for finding in findings if finding["level"] == "error" and finding["rule"] != "no-objects"]
 
 
+@pytest.mark.timeout(600)  # hundreds of classes one after the other, each with a start of the provider
 def test_lint_refuses_what_a_mount_refuses_and_nothing_else(the_emulator, linted, start_azure_once):
     versions, all_findings = linted
     wrong, refused, mounted = [], 0, 0

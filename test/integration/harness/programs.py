@@ -84,16 +84,15 @@ class Driver(Process):
             if not self.alive:
                 raise AssertionError(f"the driver ended with status {self.popen.returncode}\n{self.log[-4000:]}")
             if self.node.csi_socket.exists():
+                self.client = rpc.Client(self.node.csi_socket)
                 try:
-                    with rpc.Client(self.node.csi_socket) as client:
-                        client.call("/csi.v1.Identity/Probe", timeout=5)
+                    self.client.call("/csi.v1.Identity/Probe", timeout=5)
                     break
                 except grpc.RpcError:
-                    pass
+                    self.client.close()
             if time.monotonic() > deadline:
                 raise AssertionError(f"the driver does not serve\n{self.log[-4000:]}")
             time.sleep(0.002)
-        self.client = rpc.Client(self.node.csi_socket)
 
     def publish(self, request, timeout=30):
         return self.client.call(rpc.PUBLISH, request, timeout)

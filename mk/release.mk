@@ -94,12 +94,12 @@ bench-static: static ## run the benchmark on the static build alone (SECTIONS="f
 	@BUILD=$(STATIC_B) test/bench/bench.sh $(SECTIONS)
 
 .PHONY: serving-functions
-serving-functions: static deps-test ## list the functions that serve calls in mk/static/serving_functions, for the order of the release's code
+serving-functions: static deps-test ## list the functions that serve calls and their constants in mk/static/serving_*, for the order of the release
 	$(call apt-install,valgrind)
 	$(MAKE) $(jobs) VARIANT=static ARCH=$(ARCH) bench-program
 	$(MAKE) $(jobs) VARIANT=release CC=gcc emulator
 	@ln -sfn ../../release/bin/vault-emulator $(STATIC_B)/bin/vault-emulator
-	@mk/static/serving.sh $(STATIC_B) $(STATIC_DEPS)/$(ARCH)/lib/libc.a
+	@mk/static/serving.sh $(STATIC_B) $(STATIC_DEPS)/$(ARCH)/lib
 
 SITE_VENV := build/site-venv
 .PHONY: site site-test

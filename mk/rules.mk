@@ -57,15 +57,19 @@ define link
 	  $(filter %.o,$^) $(filter-out %.o %.ld,$^) $(PROJECT_LIBS) $(EXTRA_LIBS)
 	$(after-link)
 endef
-# In the release, the functions that serve calls lie together: the kernel maps code in blocks of 64 KiB around what runs, and those of the
-# start, once given back, stay away. A name that is no longer there does no harm. Objects of libc.a are listed as a whole: their functions have
-# several names.
+# In the release, the functions that serve calls lie together, and so do the constants: the kernel maps pages of a file in blocks of 64 KiB around
+# what is used, and those of the start, once given back, stay away. A name that is no longer there does no harm. Objects of libc.a are listed as
+# a whole, for their functions have several names, and a few others. Constants of a function have its name.
 ifeq ($(VARIANT),static)
 $(BIN)/secrets-store-driver $(BIN)/secrets-store-provider-azure: $(B)/serving.ld
-$(B)/serving.ld: mk/static/serving_functions mk/rules.mk
+$(B)/serving.ld: mk/static/serving_functions mk/static/serving_constants mk/rules.mk
 	@mkdir -p $(@D)
 	$(Q){ echo 'SECTIONS { .text.serving : {'; \
-	  sed -e '/^#/d' -e 's/^libc\.a:.*/*&(.text .text.*)/' -e t -e 's/.*/*(.text.& .text.&.*)/' $<; echo '} } INSERT BEFORE .text;'; } > $@
+	  sed -e '/^#/d' -e 's/^lib.*:.*/*&(.text .text.*)/' -e t -e 's/.*/*(.text.& .text.&.* .text.startup.&)/' $<; \
+	  echo '} } INSERT BEFORE .text; SECTIONS { .rodata.serving : {'; \
+	  sed -n -e 's/^lib.*:.*/*&(.rodata .rodata.*)/p' $<; \
+	  sed -e '/^#/d' -e 's/.*/*(.rodata.& .rodata.&.*)/' $(word 2,$^); \
+	  echo '*(.rodata) } } INSERT AFTER .rodata;'; } > $@
 endif
 
 # The release is stripped; its debug information is in a file next to it.

@@ -1,14 +1,15 @@
 #!/bin/bash
-# serving.sh - writes mk/static/serving_functions: the functions that the daemons run after their start, in the order of their code.
+# serving.sh - writes mk/static/serving_functions and serving_constants: the functions that the daemons run after their start, in the order of
+# their code, and the constants that these use.
 #
-#   mk/static/serving.sh BUILD LIBC     BUILD: a static build with its debug information; LIBC: its libc.a
+#   mk/static/serving.sh BUILD LIBRARIES     BUILD: a static build with its debug information; LIBRARIES: the directory with its libc.a
 #
 # Needs root and valgrind. Not part of a build: run it when much code that serves calls is new (test/integration/test_static.py says so).
 set -euo pipefail
 
 root=$(cd "$(dirname "$0")/../.." && pwd)
 build=$(cd "$1" && pwd)
-libc=$2
+libraries=$2
 work=$(mktemp -d /tmp/ssv.XXXXXX)
 trap 'rm -rf "$work"' EXIT
 
@@ -21,5 +22,6 @@ for program in secrets-store-driver secrets-store-provider-azure; do
     (cd "$work/bin" && objcopy --add-gnu-debuglink="$program.debug" "$program")
 done
 CALLGRIND=$work/runs BUILD=$work "$root/test/bench/bench.sh" serving
-"$root/mk/static/serving.py" "$libc" "$work"/runs/*.1 > "$work/list"
-mv "$work/list" "$root/mk/static/serving_functions"
+mkdir "$work/lists"
+"$root/mk/static/serving.py" "$libraries" "$build" "$work/lists" "$work"/runs/*.1
+mv "$work"/lists/* "$root/mk/static/"

@@ -92,7 +92,7 @@ use_class 10
 
 callgrind=() unsandboxed=()
 if [ -n "${CALLGRIND:-}" ]; then
-    callgrind=(valgrind --quiet --tool=callgrind --compress-strings=no --zero-before=uv_run --dump-before=on_stop
+    callgrind=(valgrind --quiet --tool=callgrind --compress-strings=no --zero-before=start_pages_give_back --dump-before=on_stop
         --callgrind-out-file="$CALLGRIND/%p")
     unsandboxed=(--sandbox=off)
 fi
@@ -339,6 +339,16 @@ if [[ $sections == *" serving "* ]]; then
         done
     done
     speak h2
+    # What asks for health and metrics on a node. (Later flags win.)
+    read -r -a ports < <(python3 -c 'import socket; print(*[one.getsockname()[1] for one in [socket.create_server(("127.0.0.1", 0)) for _ in range(4)]])')
+    restart_provider --healthz-port="${ports[0]}" --prometheus-port="${ports[1]}"
+    kill "$driver"; wait "$driver" 2>/dev/null || true
+    start_driver --health-addr="127.0.0.1:${ports[2]}" --metrics-addr="127.0.0.1:${ports[3]}"; pids+=("$driver")
+    use_class 1
+    bench --class=c1 --volumes=5 --prefix=asked > /dev/null
+    for url in "${ports[0]}/healthz" "${ports[1]}/metrics" "${ports[2]}/healthz" "${ports[3]}/metrics"; do
+        curl --silent --show-error --fail --max-time 30 --retry 20 --retry-connrefused --output /dev/null "http://127.0.0.1:$url"
+    done
 fi
 
 # ---- memory and request counts ----

@@ -7,6 +7,7 @@ import pytest
 
 from harness import rpc, tutorial
 from harness.azure_mounts import Pods, mount_request
+from harness.memory import mappings
 from harness.process import BUILD, SANITIZED
 from harness.programs import metric_sum
 from harness.scripted_provider import mount_response
@@ -19,31 +20,6 @@ MIB = 1024 * 1024
 def limited(size):
     """As in a container: root without the right to raise its limit, or any other user."""
     return ("prlimit", f"--memlock={size}:{size}", "--", "setpriv", "--bounding-set=-sys_resource,-ipc_lock", "--")
-
-
-class Mapping:
-    """One entry of /proc/<pid>/smaps."""
-
-    def __init__(self, line):
-        span, self.permissions, *rest = line.split(None, 5)
-        self.start, self.end = (int(word, 16) for word in span.split("-"))
-        self.name = rest[3].strip() if len(rest) > 3 else ""
-        self.fields = {}
-
-    @property
-    def locked(self):
-        return "lo" in self.fields["VmFlags"].split()
-
-
-def mappings(pid):
-    found = []
-    for line in Path(f"/proc/{pid}/smaps").read_text().splitlines():
-        if re.match(r"[0-9a-f]+-[0-9a-f]+ ", line):
-            found.append(Mapping(line))
-        else:
-            name, _, value = line.partition(":")
-            found[-1].fields[name] = value.strip()
-    return found
 
 
 def written(pid):
@@ -99,9 +75,8 @@ def test_pages_that_only_the_start_needed_are_given_back(start_driver, start_azu
     for program in (start_driver(*flags), start_azure(*flags)):
         executable = Path(f"/proc/{program.pid}/exe").resolve()
         unchanged = [one for one in mappings(program.pid) if one.name == str(executable) and "w" not in one.permissions]
-        resident = [int(one.fields["Rss"].split()[0]) * 1024 for one in unchanged]
-        assert sum(resident) < sum(one.end - one.start for one in unchanged) * 2 / 3
-        assert resident[0] == 0
+        assert sum(one.resident for one in unchanged) < sum(one.end - one.start for one in unchanged) * 2 / 3
+        assert unchanged[0].resident == 0
 
 
 @pytest.mark.parametrize("limit", [8 * MIB, 300 * 1024])

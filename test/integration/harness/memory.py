@@ -1,4 +1,4 @@
-"""The memory of a process, from outside: /proc/PID/mem and status."""
+"""The memory of a process, from outside: /proc/PID/mem, smaps and status."""
 
 import base64
 import re
@@ -19,6 +19,35 @@ def written_pages(block):
             yield b"".join(run)
             run = []
     yield b"".join(run)
+
+
+class Mapping:
+    """One entry of /proc/<pid>/smaps."""
+
+    def __init__(self, line):
+        span, self.permissions, *rest = line.split(None, 5)
+        self.start, self.end = (int(word, 16) for word in span.split("-"))
+        self.name = rest[3].strip() if len(rest) > 3 else ""
+        self.fields = {}
+
+    @property
+    def locked(self):
+        return "lo" in self.fields["VmFlags"].split()
+
+    @property
+    def resident(self):
+        return int(self.fields["Rss"].split()[0]) * 1024
+
+
+def mappings(pid):
+    found = []
+    for line in Path(f"/proc/{pid}/smaps").read_text().splitlines():
+        if re.match(r"[0-9a-f]+-[0-9a-f]+ ", line):
+            found.append(Mapping(line))
+        else:
+            name, _, value = line.partition(":")
+            found[-1].fields[name] = value.strip()
+    return found
 
 
 def writable_memory(pid):

@@ -437,8 +437,9 @@ static int print_text(const struct checks *checks, struct error **err)
 
     cJSON_ArrayForEach(row, checks->rows)
     {
-        (void)printf("%-10s %-8s %s\n", object_text(row, "check"), object_text(row, "result"),
-                     object_text(row, "text"));
+        (void)printf("%-10s %-8s ", object_text(row, "check"), object_text(row, "result"));
+        output_text(stdout, object_text(row, "text"));
+        (void)putchar('\n');
         if (*object_text(row, "fix") != '\0')
             (void)printf("%-19s fix: %s\n", "", object_text(row, "fix"));
         if (*object_text(row, "see") != '\0')

@@ -12,6 +12,7 @@
 #include "common/base/secret.h"
 #include "common/http/client.h"
 #include "common/process/lifecycle.h"
+#include "ctl/output.h"
 
 static const char *const output_names[] = {
     [LINT_OUTPUT_TEXT] = "text", [LINT_OUTPUT_JSON] = "json", [LINT_OUTPUT_SARIF] = "sarif"};
@@ -55,12 +56,17 @@ static void print_text(const struct findings *report, const struct lint_totals *
 {
     for (size_t i = 0; i < report->n; i++) {
         const struct finding *finding = &report->list[i];
-        (void)printf("%s:", finding->parameter);
+        output_text(stdout, finding->parameter);
+        (void)putchar(':');
         if (finding->line > 0)
             (void)printf("%u:", finding->line);
         if (finding->line > 0 && finding->column > 0)
             (void)printf("%u:", finding->column);
-        (void)printf(" %s: %s [%s]\n", finding_level_name(finding->level), finding->message, finding->rule);
+        (void)printf(" %s: ", finding_level_name(finding->level));
+        output_text(stdout, finding->message);
+        (void)fputs(" [", stdout);
+        output_text(stdout, finding->rule);
+        (void)puts("]");
     }
     if (report->left_out > 0)
         (void)printf("and %zu more findings\n", report->left_out);
@@ -224,7 +230,5 @@ int lint_report_print(const struct findings *report, const struct lint_totals *t
             return root == NULL ? error_no_memory(err, NULL) : -1;
         (void)puts(text);
     }
-    if (fflush(stdout) != 0 || ferror(stdout))
-        return error_set(err, GRPC_STATUS_INTERNAL, "cannot write the result");
-    return 0;
+    return output_flush(err);
 }

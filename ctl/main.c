@@ -67,8 +67,9 @@ static const struct ctl_command *find_command(const char *name)
 
 static int usage_error(const struct error *error, const char *command)
 {
-    (void)fprintf(stderr, "%s %s: %s\nTry '%s %s --help'.\n", PROGRAM, command, error_message(error), PROGRAM,
-                  command);
+    (void)fprintf(stderr, "%s %s: ", PROGRAM, command);
+    output_text(stderr, error_message(error));
+    (void)fprintf(stderr, "\nTry '%s %s --help'.\n", PROGRAM, command);
     return EXIT_USAGE;
 }
 
@@ -203,7 +204,9 @@ int main(int argc, char **argv)
 
     const struct ctl_command *command = find_command(word);
     if (command == NULL) {
-        (void)fprintf(stderr, "%s: unknown command '%s'\n\n", PROGRAM, word);
+        (void)fprintf(stderr, "%s: unknown command '", PROGRAM);
+        output_text(stderr, word);
+        (void)fputs("'\n\n", stderr);
         usage(stderr);
         return EXIT_USAGE;
     }

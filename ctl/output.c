@@ -10,13 +10,41 @@
 #include "common/base/json.h"
 #include "common/base/secret.h"
 #include "common/base/status.h"
+#include "common/base/utf8.h"
 
 enum { NAME_COLUMN = 16 };
+
+static void print_escaped(FILE *out, const char *text, const char *keep)
+{
+    char shown[UTF8_SHOWN_MAX];
+    size_t consumed;
+
+    for (; *text != '\0'; text += consumed) {
+        size_t len = utf8_show(text, shown, &consumed);
+        if (strchr(keep, *text) != NULL)
+            (void)putc(*text, out);
+        else
+            (void)fwrite(shown, 1, len, out);
+    }
+}
+
+void output_text(FILE *out, const char *text)
+{
+    print_escaped(out, text, /* keep= */ "");
+}
+
+/* The contents of a file have lines. */
+static void print_string(const cJSON *value)
+{
+    bool lines = value->string != NULL && strcmp(value->string, OUTPUT_CONTENTS) == 0;
+
+    print_escaped(stdout, value->valuestring, lines ? "\n\t" : "");
+}
 
 static void print_scalar(const cJSON *value)
 {
     if (cJSON_IsString(value))
-        (void)fputs(value->valuestring, stdout);
+        print_string(value);
     else if (cJSON_IsBool(value))
         (void)fputs(cJSON_IsTrue(value) ? "yes" : "no", stdout);
     else if (cJSON_IsNumber(value))
@@ -51,7 +79,9 @@ static void print_text(const cJSON *result)
             (void)printf("%s:\n", member->string);
             cJSON_ArrayForEach(row, member)
             {
-                (void)printf("    %s  ", row->string);
+                (void)fputs("    ", stdout);
+                output_text(stdout, row->string);
+                (void)fputs("  ", stdout);
                 print_scalar(row);
                 (void)putchar('\n');
             }
@@ -115,7 +145,9 @@ void output_error(const struct error *error, bool json)
             }
         }
     }
-    (void)fprintf(stderr, "error: %s: %s\n", code, error_message(error));
+    (void)fprintf(stderr, "error: %s: ", code);
+    output_text(stderr, error_message(error));
+    (void)fputc('\n', stderr);
 }
 
 void output_mode(unsigned mode, char ret_text[10])

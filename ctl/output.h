@@ -8,12 +8,19 @@
 
 #include <cjson/cJSON.h>
 #include <stdbool.h>
+#include <stdio.h>
 
 #include "common/base/error.h"
+
+/* The name of a member that is the contents of a file: it is printed with its lines. */
+#define OUTPUT_CONTENTS "contents"
 
 /* Prints `result` to stdout. The text has one line per member, and arrays of objects as indented rows. Fails
  * if stdout cannot be written. */
 int output_result(const cJSON *result, bool json, struct error **err);
+
+/* Prints a text from outside to a terminal: what could hide, reorder or fake lines is escaped (utf8.h). */
+void output_text(FILE *out, const char *text);
 
 /* What was printed to stdout reaches it. Fails if it cannot be written. */
 int output_flush(struct error **err);

@@ -95,7 +95,7 @@ static int add_contents(cJSON *row, const ProtobufCBinaryData *bytes, struct err
             copy[2 * i + 1] = digits[bytes->data[i] & 0x0f];
         }
     }
-    return cJSON_AddStringToObject(row, text ? "contents" : "contents_hex", copy) != NULL
+    return cJSON_AddStringToObject(row, text ? OUTPUT_CONTENTS : "contents_hex", copy) != NULL
                ? 0
                : error_no_memory(err, NULL);
 }

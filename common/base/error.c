@@ -35,6 +35,18 @@ static void shorten(char *message)
     memmove(message + head + sizeof(gap) - 1, message + tail, len - tail + 1);
 }
 
+/* The message as people may see it (utf8.h), in valid UTF-8. Takes over `message`; NULL if memory runs out.
+ */
+static char *clean(char *message)
+{
+    utf8_sanitize(message);
+    char *escaped = utf8_escape(message, "\n\t");
+    free(message);
+    if (escaped != NULL)
+        shorten(escaped);
+    return escaped;
+}
+
 __attribute__((format(printf, 1, 0))) static char *format_message(const char *format, va_list args)
 {
     char *text = NULL;
@@ -50,10 +62,8 @@ static struct error *make(enum grpc_status code, char *message)
     if (error == NULL)
         abort(); /* a few dozen bytes: nothing sensible can go on */
     *error = (struct error){.code = code, .type = "", .message = message};
-    if (message != NULL) {
-        utf8_sanitize(message);
-        shorten(message);
-    }
+    if (message != NULL)
+        error->message = clean(message);
     return error;
 }
 
@@ -85,11 +95,12 @@ int error_set_errno(struct error **err, enum grpc_status code, int errnum, const
                      strerror(errnum)); /* NOLINT(concurrency-mt-unsafe) */
 }
 
-/* Takes over `text`. */
+/* Takes over `text`. Without memory the message stays. */
 static void set_message(struct error *error, char *text)
 {
-    utf8_sanitize(text);
-    shorten(text);
+    text = clean(text);
+    if (text == NULL)
+        return;
     free(error->message);
     error->message = text;
 }

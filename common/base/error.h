@@ -11,8 +11,9 @@
  *
  * `err` itself may be NULL when the caller does not want the story; *err must be NULL on entry.
  * Messages are shown to users (pod events) and logged: they must never contain secret bytes.
- * Messages are valid UTF-8 on output and at most ERROR_MESSAGE_MAX bytes long; longer ones are cut
- * in the middle so that both the intent and the cause stay visible.
+ * Messages are valid UTF-8 without hidden characters (utf8.h; line breaks and tabs stay) and at most
+ * ERROR_MESSAGE_MAX bytes long; longer ones are cut in the middle so that both the intent and the cause stay
+ * visible.
  */
 #ifndef COMMON_BASE_ERROR_H
 #define COMMON_BASE_ERROR_H

@@ -74,52 +74,27 @@ __attribute__((format(printf, 2, 3))) static void put_format(struct line *line, 
         put(line, text, (size_t)len < sizeof(text) ? (size_t)len : sizeof(text) - 1);
 }
 
-/* Length of the UTF-8 character at `text` (not at its end), 0 if there is none. */
-static size_t character_len(const char *text)
+/* Shows the character at `text` in `ret_shown`, with its escape inside quotes. Returns how many bytes of
+ * `text` it stands for. */
+static size_t show_character(enum log_format format, const char *text, char ret_shown[UTF8_SHOWN_MAX],
+                             size_t *ret_len)
 {
-    size_t available = strnlen(text, 4);
-    for (size_t len = 1; len <= available; len++) {
-        if (utf8_valid(text, len))
-            return len;
+    unsigned char first = (unsigned char)text[0];
+    char escape[8] = "";
+    size_t consumed;
+
+    *ret_len = utf8_show(text, ret_shown, &consumed);
+    if (first == '"' || first == '\\')
+        (void)snprintf(escape, sizeof(escape), "\\%c", first);
+    else if (consumed == 1 && first >= 0x80 && format == LOG_FORMAT_TEXT)
+        (void)snprintf(escape, sizeof(escape), "\\x%02x", first);
+    else if (consumed == 1 && first >= 0x80) /* JSON cannot carry a byte that is no character */
+        (void)snprintf(escape, sizeof(escape), "\\ufffd");
+    if (escape[0] != '\0') {
+        *ret_len = strlen(escape);
+        memcpy(ret_shown, escape, *ret_len);
     }
-    return 0;
-}
-
-/* Shows the character at `text` in `ret_shown` (at most 6 bytes). Returns how many bytes of `text` it stands
- * for. Control characters, also the two-byte ones from U+0080 that terminals obey, become escapes. */
-static size_t show_character(enum log_format format, const char *text, char ret_shown[8], size_t *ret_len)
-{
-    unsigned char first = (unsigned char)text[0], second = (unsigned char)text[1];
-    size_t consumed = character_len(text);
-    const char *shown = NULL;
-    int len = 0;
-
-    if (first == '"')
-        shown = "\\\"";
-    else if (first == '\\')
-        shown = "\\\\";
-    else if (first == '\n')
-        shown = "\\n";
-    else if (first == '\r')
-        shown = "\\r";
-    else if (first == '\t')
-        shown = "\\t";
-
-    if (shown != NULL)
-        len = snprintf(ret_shown, 8, "%s", shown);
-    else if (consumed == 0 && format != LOG_FORMAT_TEXT)
-        len = snprintf(ret_shown, 8, "\\ufffd"); /* JSON cannot carry a byte that is no character */
-    else if (consumed == 0)
-        len = snprintf(ret_shown, 8, "\\x%02x", first);
-    else if (first < 0x20 || first == 0x7F)
-        len = snprintf(ret_shown, 8, "\\u%04x", first);
-    else if (first == 0xC2 && second < 0xA0)
-        len = snprintf(ret_shown, 8, "\\u%04x", second);
-    else
-        memcpy(ret_shown, text, consumed);
-
-    *ret_len = len > 0 ? (size_t)len : consumed;
-    return consumed > 0 ? consumed : 1;
+    return consumed;
 }
 
 static void put_quoted(struct line *line, const char *text)
@@ -128,8 +103,8 @@ static void put_quoted(struct line *line, const char *text)
     size_t end = line->len + limit;
     put_str(line, "\"");
     while (*text != '\0') {
-        char shown[8];
-        size_t len = 0;
+        char shown[UTF8_SHOWN_MAX];
+        size_t len;
         size_t consumed = show_character(line->format, text, shown, &len);
         if (line->len + len > end) {
             put_str(line, "...");

@@ -14,9 +14,9 @@
  * A value longer than 4 KiB is cut at a character and ends in "..."; fields beyond 16 KiB of line are left
  * out.
  *
- * Values are quoted and control characters escaped. A field takes a `const char *`, a number, a bool or an
- * error: a `struct secret` or its `uint8_t *` bytes do not compile. Code that handles secrets in `char *`
- * (provider attributes, tokens) must not log them; the canary tests watch over that.
+ * Values are quoted and what a terminal obeys or hides is escaped (utf8.h). A field takes a `const char *`,
+ * a number, a bool or an error: a `struct secret` or its `uint8_t *` bytes do not compile. Code that handles
+ * secrets in `char *` (provider attributes, tokens) must not log them; the canary tests watch over that.
  *
  * Levels: error = an operator must act; warning = the program goes on by itself; info = life events; debug
  * with a verbosity (2: requests, 4: decisions, 5: every RPC, 10: loops), shown when `-v` is at least that.

@@ -1,11 +1,15 @@
 /*
- * utf8.c - checking and repairing UTF-8 text (RFC 3629, section 4: the table of well-formed sequences).
+ * utf8.c - checking and repairing UTF-8 text (RFC 3629, section 4: the table of well-formed sequences), and
+ * showing text from outside.
  */
 #include "common/base/utf8.h"
 
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+
+#include "common/base/cleanup.h"
 
 static bool in_range(unsigned char byte, unsigned char low, unsigned char high)
 {
@@ -82,62 +86,135 @@ size_t utf8_floor(const char *text, size_t max)
     return max;
 }
 
-static void blank_controls(char *text)
+/* The code point of a well-formed sequence. */
+static uint32_t code_point(const unsigned char *bytes, size_t len)
 {
-    for (char *c = text; *c != '\0'; c++) {
-        if ((unsigned char)*c < 0x20 || *c == 0x7f)
-            *c = ' ';
+    static const unsigned char mask_of_len[] = {0, 0x7F, 0x1F, 0x0F, 0x07};
+    uint32_t code = bytes[0] & mask_of_len[len];
+
+    for (size_t i = 1; i < len; i++)
+        code = code << 6 | (bytes[i] & 0x3FU);
+    return code;
+}
+
+/* The categories Cc, Cf, Zl and Zp of Unicode, without the few visible characters of Cf. */
+static bool is_hidden(uint32_t code)
+{
+    static const struct {
+        uint32_t first, last;
+    } ranges[] = {
+        {0x00, 0x1F},                           /* C0 */
+        {0x7F, 0x9F},                           /* DEL and C1 */
+        {0xAD, 0xAD},                           /* soft hyphen */
+        {0x61C, 0x61C},                         /* Arabic letter mark */
+        {0x180E, 0x180E},                       /* Mongolian vowel separator */
+        {0x200B, 0x200F},                       /* no width; marks of the direction */
+        {0x2028, 0x202E},                       /* separators; embeddings and overrides of the direction */
+        {0x2060, 0x206F},                       /* invisible operators; isolates of the direction */
+        {0xFEFF, 0xFEFF},                       /* byte order mark */
+        {0xFFF9, 0xFFFB},                       /* interlinear annotations */
+        {0x13430, 0x1343F}, {0x1BCA0, 0x1BCA3}, /* hieroglyphs, shorthand */
+        {0x1D173, 0x1D17A}, {0xE0000, 0xE007F}, /* music, tags */
+    };
+
+    for (size_t i = 0; i < ARRAY_SIZE(ranges); i++) {
+        if (code >= ranges[i].first && code <= ranges[i].last)
+            return true;
     }
-    utf8_sanitize(text);
+    return false;
+}
+
+/* Zs without the blank itself: what looks like it and is not. */
+static bool is_other_blank(uint32_t code)
+{
+    return code == 0xA0 || code == 0x1680 || (code >= 0x2000 && code <= 0x200A) || code == 0x202F ||
+           code == 0x205F || code == 0x3000;
+}
+
+enum shown { SHOWN_HIDDEN, SHOWN_HIDDEN_AND_BLANKS };
+
+static size_t show(enum shown what, const char *text, char ret_shown[UTF8_SHOWN_MAX], size_t *ret_consumed)
+{
+    static const char letters[] = "\n\r\t", names[] = "nrt";
+    const unsigned char *bytes = (const unsigned char *)text;
+    size_t step = sequence_len(bytes, strnlen(text, 4));
+    uint32_t code = step > 0 ? code_point(bytes, step) : 0;
+    char escape[UTF8_SHOWN_MAX + 1];
+    int len;
+
+    *ret_consumed = step > 0 ? step : 1;
+    if (step == 0 || !(is_hidden(code) || (what == SHOWN_HIDDEN_AND_BLANKS && is_other_blank(code)))) {
+        memcpy(ret_shown, text, *ret_consumed);
+        return *ret_consumed;
+    }
+    const char *letter = strchr(letters, (int)code);
+    if (code < 0x80 && letter != NULL)
+        len = snprintf(escape, sizeof(escape), "\\%c", names[letter - letters]);
+    else if (code <= 0xFFFF)
+        len = snprintf(escape, sizeof(escape), "\\u%04x", (unsigned)code);
+    else /* as JSON escapes it */
+        len = snprintf(escape, sizeof(escape), "\\u%04x\\u%04x", 0xD800 + (unsigned)((code - 0x10000) >> 10),
+                       0xDC00 + (unsigned)((code - 0x10000) & 0x3FF));
+    memcpy(ret_shown, escape, (size_t)len);
+    return (size_t)len;
+}
+
+size_t utf8_show(const char *text, char ret_shown[UTF8_SHOWN_MAX], size_t *ret_consumed)
+{
+    return show(SHOWN_HIDDEN, text, ret_shown, ret_consumed);
+}
+
+char *utf8_escape(const char *text, const char *keep)
+{
+    char shown[UTF8_SHOWN_MAX];
+    size_t consumed = 0, len = 0;
+    char *escaped;
+
+    for (const char *at = text; *at != '\0'; at += consumed)
+        len += utf8_show(at, shown, &consumed);
+    escaped = malloc(len + 1);
+    if (escaped == NULL)
+        return NULL;
+    len = 0;
+    while (*text != '\0') {
+        size_t n = utf8_show(text, escaped + len, &consumed);
+        if (strchr(keep, *text) != NULL) {
+            escaped[len] = *text;
+            n = 1;
+        }
+        text += consumed;
+        len += n;
+    }
+    escaped[len] = '\0';
+    return escaped;
+}
+
+static void quote(enum shown what, char *ret, size_t size, const char *text)
+{
+    size_t len = 0, consumed;
+
+    for (const char *at = text != NULL ? text : ""; *at != '\0'; at += consumed) {
+        char shown[UTF8_SHOWN_MAX];
+        size_t n = show(what, at, shown, &consumed);
+        if ((unsigned char)*at < 0x20 || *at == 0x7f) {
+            shown[0] = ' ';
+            n = 1;
+        }
+        if (n >= size - len)
+            break;
+        memcpy(ret + len, shown, n);
+        len += n;
+    }
+    ret[len] = '\0';
+    utf8_sanitize(ret);
 }
 
 void utf8_quote(char *ret, size_t size, const char *text)
 {
-    (void)snprintf(ret, size, "%s", text != NULL ? text : "");
-    blank_controls(ret);
-}
-
-/* Is the character unlike what it looks like? Those of Unicode's classes Zs and Cf that people paste. */
-static bool is_unseen(uint32_t c)
-{
-    return c == 0xa0 || c == 0xad || c == 0x1680 || (c >= 0x2000 && c <= 0x200f) ||
-           (c >= 0x2028 && c <= 0x202f) || (c >= 0x205f && c <= 0x206f) || c == 0x3000 || c == 0xfeff;
-}
-
-/* The character at `at`, if it has two or three bytes; none with more is unseen. 0: another one. */
-static uint32_t short_character(const char *at, size_t *ret_len)
-{
-    const unsigned char *byte = (const unsigned char *)at;
-
-    *ret_len = 1;
-    if (byte[0] >= 0xc2 && byte[0] < 0xe0 && (byte[1] & 0xc0U) == 0x80) {
-        *ret_len = 2;
-        return (byte[0] & 0x1fU) << 6 | (byte[1] & 0x3fU);
-    }
-    if (byte[0] >= 0xe0 && byte[0] < 0xf0 && (byte[1] & 0xc0U) == 0x80 && (byte[2] & 0xc0U) == 0x80) {
-        *ret_len = 3;
-        return (byte[0] & 0x0fU) << 12 | (byte[1] & 0x3fU) << 6 | (byte[2] & 0x3fU);
-    }
-    return 0;
+    quote(SHOWN_HIDDEN, ret, size, text);
 }
 
 void utf8_quote_visibly(char *ret, size_t size, const char *text)
 {
-    size_t len = 0, n;
-
-    for (const char *at = text != NULL ? text : ""; *at != '\0'; at += n) {
-        char shown[8] = {0};
-        uint32_t c = short_character(at, &n);
-        if (is_unseen(c))
-            (void)snprintf(shown, sizeof(shown), "\\u%04x", (unsigned)c);
-        else
-            memcpy(shown, at, n);
-        size_t shown_len = strlen(shown);
-        if (len + shown_len >= size)
-            break;
-        memcpy(ret + len, shown, shown_len);
-        len += shown_len;
-    }
-    ret[len] = '\0';
-    blank_controls(ret);
+    quote(SHOWN_HIDDEN_AND_BLANKS, ret, size, text);
 }

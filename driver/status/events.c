@@ -424,14 +424,16 @@ static void flush(struct events *events)
         loop_timer_stop(events->timer);
 }
 
-/* A copy that fits, in valid UTF-8. */
+/* A copy that fits, as people may see it, in valid UTF-8. */
 static char *clean_message(const char *message)
 {
-    size_t len = strlen(message);
-    char *copy = strndup(message, len > EVENTS_MESSAGE_MAX ? utf8_floor(message, EVENTS_MESSAGE_MAX) : len);
+    char *copy = utf8_escape(message, "\n\t");
 
-    if (copy != NULL)
-        utf8_sanitize(copy);
+    if (copy == NULL)
+        return NULL;
+    if (strlen(copy) > EVENTS_MESSAGE_MAX)
+        copy[utf8_floor(copy, EVENTS_MESSAGE_MAX)] = '\0';
+    utf8_sanitize(copy);
     return copy;
 }
 

@@ -58,7 +58,8 @@ static void read_texts(const char *text, size_t len)
     }
 }
 
-/* Whatever the bytes were, they are UTF-8 then, and may be cut where utf8_floor() says. */
+/* Whatever the bytes were, they are UTF-8 then, may be cut where utf8_floor() says, and what is shown of them
+ * needs no second escape. */
 static void sanitize(const char *text, size_t len)
 {
     struct fuzz_input input = {.at = (const uint8_t *)text, .left = len};
@@ -67,6 +68,9 @@ static void sanitize(const char *text, size_t len)
     utf8_sanitize(copy);
     size_t all = strlen(copy), cut = utf8_floor(copy, all / 2);
     assert(utf8_valid(copy, all) && cut <= all / 2 && utf8_valid(copy, cut));
+    cleanup_free char *shown = utf8_escape(copy, "");
+    cleanup_free char *again = shown != NULL ? utf8_escape(shown, "") : NULL;
+    assert(shown != NULL && utf8_valid(shown, strlen(shown)) && again != NULL && strcmp(shown, again) == 0);
     free(copy);
 }
 

@@ -94,6 +94,14 @@ def test_text_names_the_fix_and_the_section(chain):
     assert [line.strip() for line in lines[at + 1:at + 3]] == ["fix: check that its DaemonSet runs here", "see: docs/troubleshooting.md#the-provider"]
 
 
+def test_a_text_of_a_class_fakes_no_check(chain):
+    chain.start(publish=False)
+    chain.class_file.write_text(tutorial.CLASS.replace("provider: azure", 'provider: "azur\\u202e\\nvolume     ok       mounted"'))
+    lines = chain.diagnose(json_output=False).stdout.splitlines()
+    assert any(r"azur\u202e" in line for line in lines), lines
+    assert not any("\u202e" in line or line.startswith("volume     ok") for line in lines), lines
+
+
 def test_a_driver_that_is_gone(chain):
     chain.start()
     chain.driver.kill()

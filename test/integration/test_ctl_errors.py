@@ -250,6 +250,20 @@ def test_contents_that_are_no_text_are_shown_in_hexadecimal(canned):
     assert ctl("mount", endpoint=endpoint).stdout.endswith("versions:\n    id  v1\n")
 
 
+def test_what_a_provider_sends_fakes_no_line_and_no_direction(canned):
+    """File names, versions, warnings and errors; the contents of a file, which were asked for, keep their lines."""
+    hidden = "a\u202e\x1b[1m\x9b\n\ufeffb"
+    shown = r"a\u202e\u001b[1m\u009b\n\ufeffb"
+    response = mount_response({hidden: hidden.encode()}, versions={hidden: hidden}, warnings=[hidden])
+    done = ctl("mount", "--show-contents", endpoint=canned({rpc.MOUNT: response}))
+    assert done.stdout == (f"files:\n    rw-r--r--  {len(hidden.encode())}  {shown}  " + shown.replace(r"\n", "\n") +
+                           f"\nversions:\n    {shown}  {shown}\nwarnings:\n    {shown}\n")
+    done = ctl("mount", "--show-contents", "--json", endpoint=canned({rpc.MOUNT: response}))
+    assert json.loads(done.stdout)["files"][0]["contents"] == hidden
+    done = ctl("mount", endpoint=canned({rpc.MOUNT: mount_response(error_code=hidden)}), check=False)
+    assert shown in done.stderr and len(done.stderr.splitlines()) == 1
+
+
 def test_a_result_that_cannot_be_written_is_an_error(canned):
     with open("/dev/full", "w", encoding="utf-8") as full:
         done = ctl("info", endpoint=canned(INFO), stdout=full, check=False)

@@ -3,6 +3,8 @@
 import json
 import re
 import subprocess
+import sys
+import unicodedata
 from urllib.parse import unquote, urlparse
 
 import pytest
@@ -218,6 +220,31 @@ def test_text_is_one_line_for_each_finding_and_the_totals(scratch):
     assert lines[0] == f"{path}:11:5: warning: clientId is not known in spec.parameters, clientID is [unknown-parameter]"
     assert lines[1].startswith(f"{path}:19:11: error: failed to get objectType:crt, objectName:ca") and lines[1].endswith(" [refused]")
     assert len(lines) == 2 and done.stderr == "classes: 1, volumes: 0; errors: 1, warnings: 1, notes: 0\n"
+
+
+# what a terminal obeys, hides or reorders a line by, as Unicode knows it; some characters of Cf are visible
+VISIBLE = {*range(0x600, 0x606), 0x6DD, 0x70F, 0x890, 0x891, 0x8E2, 0x110BD, 0x110CD}
+HIDDEN = [chr(code) for code in range(1, sys.maxunicode + 1) if unicodedata.category(chr(code)) in ("Cc", "Cf", "Zl", "Zp") and code not in VISIBLE]
+
+
+def hidden_in(text):
+    return {character for character in text if character in HIDDEN}
+
+
+@pytest.mark.parametrize("place", [("objectType: secret", "objectType: {}"), ("  parameters:", "  {}: x\n  parameters:"),
+                                   ("    clientID:", "    {}: x\n    clientID:"), ("name: web-secrets", "name: {}")])
+def test_no_character_of_a_class_hides_or_reorders_the_text(scratch, place):
+    """In any place of a class, and in the name of its file. Few at a time: a finding has a longest text."""
+    old, new = place
+    for at in range(0, len(HIDDEN), 20):
+        name = json.dumps("db" + "x".join(HIDDEN[at:at + 20]) + "]")  # an escape of JSON is one of YAML
+        path = scratch / "a\u202e\nb.yaml"
+        path.write_text(CLASS.replace(old, new.format(name), 1))
+        done = ctl("lint", path, check=False)
+        assert done.stdout.count(r"a\u202e\nb.yaml:") == len(done.stdout.splitlines()) > 0, done
+        assert hidden_in(done.stdout + done.stderr) == {"\n"}, done
+        for output in ("json", "sarif"):
+            json.loads(ctl("lint", f"--output={output}", path, check=False).stdout)
 
 
 def test_sarif_has_what_the_standard_requires(scratch):

@@ -82,6 +82,20 @@ def test_what_a_provider_warns_of_is_reported_at_the_first_mount_and_counted_up(
     assert events(cluster, "MountRotationComplete") == []
 
 
+def test_no_text_of_a_provider_is_hidden_in_an_event_or_in_the_log(node, start_in_cluster, cluster, scripted):
+    hidden = "a\u202e\u200b\x9bb"
+    provider = scripted(lambda request, context: mount_response({"file": b"one"}, warnings=[hidden]))
+    driver, request = start_in_cluster(*ROTATE), rpc.publish_request(node.target())
+    driver.publish(request)
+    [event] = wait_until(lambda: events(cluster), what="the event")
+    assert event["message"].endswith(r": a\u202e\u200b\u009bb")
+    provider.mount = lambda request, context: context.abort(grpc.StatusCode.INTERNAL, hidden)
+    check_rotation(driver, provider, request)
+    [event] = wait_until(lambda: events(cluster, "MountRotationFailed"), what="the event of the failure")
+    assert r"a\u202e\u200b\u009bb" in event["message"]
+    assert not set(hidden[1:-1]) & set(driver.log)
+
+
 def azure_class(**more):
     values = {key: value for key, value in tutorial.attributes(("secret1",), **more).items() if "csi.storage" not in key}
     return spc(provider="azure", parameters=values)

@@ -153,6 +153,15 @@ static void bytes_that_are_no_utf8_are_replaced(void **state)
                                             "b");
 }
 
+static void hidden_characters_are_shown(void **state)
+{
+    (void)state;
+    cleanup_error struct error *err = NULL;
+    error_set(&err, GRPC_STATUS_INTERNAL, "object '%s'", "a\xe2\x80\xae\x1b[1m\nb");
+    error_wrap(&err, "%s", "\xc2\x9b");
+    assert_string_equal(error_message(err), "\\u009b: object 'a\\u202e\\u001b[1m\nb'");
+}
+
 static void status_names_are_those_of_grpc(void **state)
 {
     (void)state;
@@ -199,6 +208,7 @@ int main(void)
         cmocka_unit_test(a_moved_error_has_one_owner),
         cmocka_unit_test(a_long_message_keeps_its_two_ends_and_stays_utf8),
         cmocka_unit_test(bytes_that_are_no_utf8_are_replaced),
+        cmocka_unit_test(hidden_characters_are_shown),
         cmocka_unit_test(status_names_are_those_of_grpc),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -171,6 +171,8 @@ static void control_characters_and_broken_utf8_are_escaped(void **state)
         {"a\nE0101 fake", "\"a\\nE0101 fake\"", "a\nE0101 fake"},
         {"\x1b[31m", "\"\\u001b[31m\"", "\x1b[31m"},
         {"\xc2\x9b", "\"\\u009b\"", "\xc2\x9b"},
+        {"\xe2\x80\xaex", "\"\\u202ex\"", "\xe2\x80\xaex"},
+        {"\xf3\xa0\x81\x81", "\"\\udb40\\udc41\"", "\xf3\xa0\x81\x81"},
         {"\xff!", "\"\\xff!\"", "\xef\xbf\xbd!"},
         {"\xe2\x82", "\"\\xe2\\x82\"", "\xef\xbf\xbd\xef\xbf\xbd"},
         {"gr\xc3\xbc\xc3\x9f", "\"gr\xc3\xbc\xc3\x9f\"", "gr\xc3\xbc\xc3\x9f"},
@@ -198,7 +200,7 @@ static void control_characters_and_broken_utf8_are_escaped(void **state)
 static void a_long_value_is_cut_and_the_line_stays_whole(void **state)
 {
     (void)state;
-    static const char *const units[] = {"x", "\"", "\x01", "\xf0\x9f\x98\x80", "\xff"};
+    static const char *const units[] = {"x", "\"", "\x01", "\xf0\x9f\x98\x80", "\xf3\xa0\x81\x81", "\xff"};
     cleanup_log struct log *log = log_create(sink.write_fd, LOG_FORMAT_JSON, 0);
     for (size_t unit = 0; unit < ARRAY_SIZE(units); unit++) {
         for (int shift = 0; shift < 7; shift++) {

@@ -111,6 +111,58 @@ static void what_cannot_be_seen_is_written_as_its_number(void **state)
     }
 }
 
+/* Text, its copy with escapes, the copy that keeps lines, and what stands in an error of one line. */
+static void hidden_characters_are_shown_as_escapes(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *escaped, *lines, *quoted;
+    } rows[] = {
+        {"", "", "", ""},
+        {"gr\xc3\xbc\xc3\x9f \"\\\" \xf0\x9f\x98\x80", "gr\xc3\xbc\xc3\x9f \"\\\" \xf0\x9f\x98\x80",
+         "gr\xc3\xbc\xc3\x9f \"\\\" \xf0\x9f\x98\x80", "gr\xc3\xbc\xc3\x9f \"\\\" \xf0\x9f\x98\x80"},
+        {"a\nb\tc\r", "a\\nb\\tc\\r", "a\nb\tc\\r", "a b c "},
+        {"\x1b[31m\x7f", "\\u001b[31m\\u007f", "\\u001b[31m\\u007f", " [31m "},
+        {"\xc2\x9b!", "\\u009b!", "\\u009b!", "\\u009b!"}, /* C1 */
+        {"\xe2\x80\xae"
+         "b\xe2\x80\xac",
+         "\\u202eb\\u202c", "\\u202eb\\u202c", "\\u202eb\\u202c"}, /* override */
+        {"\xe2\x81\xa6\xef\xbb\xbf", "\\u2066\\ufeff", "\\u2066\\ufeff", "\\u2066\\ufeff"},
+        {"\xe2\x80\x8a\xe2\x80\x8b\xe2\x80\x90", "\xe2\x80\x8a\\u200b\xe2\x80\x90",
+         "\xe2\x80\x8a\\u200b\xe2\x80\x90", "\xe2\x80\x8a\\u200b\xe2\x80\x90"},     /* and its neighbours */
+        {"\xf3\xa0\x81\x81", "\\udb40\\udc41", "\\udb40\\udc41", "\\udb40\\udc41"}, /* a tag */
+        {"\xff\xe2\x80", "\xff\xe2\x80", "\xff\xe2\x80", "???"},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        char quoted[64];
+        cleanup_free char *escaped = utf8_escape(rows[i].text, "");
+        cleanup_free char *lines = utf8_escape(rows[i].text, "\n\t");
+        utf8_quote(quoted, sizeof(quoted), rows[i].text);
+        assert_string_equal(escaped, rows[i].escaped);
+        assert_string_equal(lines, rows[i].lines);
+        assert_string_equal(quoted, rows[i].quoted);
+    }
+}
+
+static void a_quote_is_cut_at_a_character_and_an_escape(void **state)
+{
+    (void)state;
+    static const char text[] = "a\xe2\x82\xac\xe2\x80\xaez";
+    static const char *const expected[] = {"", "a", "a", "a", "a\xe2\x82\xac"};
+    char quoted[32];
+
+    for (size_t max = 0; max < 10; max++) {
+        utf8_quote(quoted, max + 1, text);
+        assert_string_equal(quoted, expected[max < ARRAY_SIZE(expected) ? max : ARRAY_SIZE(expected) - 1]);
+    }
+    utf8_quote(quoted, 11, text);
+    assert_string_equal(quoted, "a\xe2\x82\xac\\u202e");
+    utf8_quote(quoted, 12, text);
+    assert_string_equal(quoted, "a\xe2\x82\xac\\u202ez");
+    utf8_quote(quoted, sizeof(quoted), NULL);
+    assert_string_equal(quoted, "");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -119,6 +171,8 @@ int main(void)
         cmocka_unit_test(a_repaired_text_is_valid_and_as_long_as_before),
         cmocka_unit_test(a_cut_never_splits_a_character),
         cmocka_unit_test(what_cannot_be_seen_is_written_as_its_number),
+        cmocka_unit_test(hidden_characters_are_shown_as_escapes),
+        cmocka_unit_test(a_quote_is_cut_at_a_character_and_an_escape),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

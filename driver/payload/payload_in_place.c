@@ -2,10 +2,11 @@
  * payload_in_place.c - rewriting the files of a volume in place.
  *
  * Order of a write: sweep leftovers, write the files that are new into a tree of their own and allocate the
- * space that grown files need, mark the volume, take the files out of a version directory if there is one,
- * rewrite, move the new files in, remove what is not needed any more, mark the volume as complete. Nothing
- * after the first mark needs space. A crash before it leaves the old content, one after it a volume that is
- * not complete: the driver's next call for it compares every file and writes what differs.
+ * space that grown files need, mark the volume, move the files out of a version directory if there is one,
+ * each into the place of its link, rewrite, move the new files in, remove what is not needed any more, mark
+ * the volume as complete. Nothing after the first mark needs space, and no file that stays is ever missing. A
+ * crash before that mark leaves the old content, one after it a volume that is not complete: the driver's
+ * next call for it compares every file and writes what differs.
  */
 #include "driver/payload/payload_in_place.h"
 
@@ -51,6 +52,11 @@ struct payload_version_name payload_in_place_version(int root_fd)
     return strcmp(mark.text, PAYLOAD_IN_PLACE_WRITING) != 0 ? mark : (struct payload_version_name){0};
 }
 
+bool payload_in_place_is_writing(int root_fd)
+{
+    return strcmp(read_mark(root_fd).text, PAYLOAD_IN_PLACE_WRITING) == 0;
+}
+
 bool payload_is_in_place(int root_fd)
 {
     return payload_version_current(root_fd).text[0] == '\0' && read_mark(root_fd).text[0] != '\0';
@@ -84,11 +90,29 @@ static int open_file(int dir_fd, const struct payload_file *file, int flags, str
     return steal_fd(&fd);
 }
 
+/* Nothing in dir_fd will take the place of what is in the root: a conversion that was cut short has moved the
+ * first component already, and may have left the link in its place. */
+static bool is_moved(int dir_fd, const struct payload_file *file)
+{
+    char name[NAME_MAX + 1];
+    struct stat info;
+    (void)payload_version_first_component(file->path, name);
+    return payload_version_link_is_right(dir_fd, name) ||
+           (fstatat(dir_fd, name, &info, AT_SYMLINK_NOFOLLOW) < 0 && errno == ENOENT);
+}
+
+/* As open_file(), where the file is. */
+static int open_old(const struct payload_target *target, int dir_fd, const struct payload_file *file,
+                    int flags, struct stat *ret_info)
+{
+    return open_file(is_moved(dir_fd, file) ? target->root_fd : dir_fd, file, flags, ret_info);
+}
+
 static int allocate(const struct payload_target *target, int dir_fd, const struct payload_file *file,
                     struct error **err)
 {
     struct stat info;
-    cleanup_close int fd = open_file(dir_fd, file, O_WRONLY, &info);
+    cleanup_close int fd = open_old(target, dir_fd, file, O_WRONLY, &info);
     if (fd < 0)
         return payload_step_fail(target, errno, "open", file->path, err);
     if (fallocate(fd, FALLOC_FL_KEEP_SIZE, 0, (off_t)secret_len(file->contents)) < 0)
@@ -103,13 +127,13 @@ static void release_spare_space(const struct payload_target *target, int dir_fd)
     for (size_t i = 0; i < target->payload->n; i++) {
         const struct payload_file *file = &target->payload->files[i];
         struct stat info;
-        cleanup_close int fd = open_file(dir_fd, file, O_RDONLY, &info);
+        cleanup_close int fd = open_old(target, dir_fd, file, O_RDONLY, &info);
         if (fd < 0)
             continue;
         off_t spare = (off_t)info.st_blocks * STAT_BLOCK_BYTES - info.st_size;
         if (spare < (off_t)info.st_blksize)
             continue;
-        cleanup_close int writable = open_file(dir_fd, file, O_WRONLY, &info);
+        cleanup_close int writable = open_old(target, dir_fd, file, O_WRONLY, &info);
         if (writable >= 0)
             (void)fallocate(writable, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, info.st_size, spare);
     }
@@ -124,7 +148,7 @@ static int prepare(const struct payload_target *target, int dir_fd, struct error
     for (size_t i = 0; i < target->payload->n; i++) {
         const struct payload_file *file = &target->payload->files[i];
         struct stat info;
-        cleanup_close int fd = open_file(dir_fd, file, O_RDONLY, &info);
+        cleanup_close int fd = open_old(target, dir_fd, file, O_RDONLY, &info);
         if (fd < 0 && errno != ENOENT)
             return payload_step_fail(target, errno, "open", file->path, err);
         if (fd < 0) {
@@ -143,7 +167,7 @@ static int prepare(const struct payload_target *target, int dir_fd, struct error
 static int move_entry(int from_fd, int to_fd, const char *name, unsigned depth);
 
 /* Moves everything below from_fd to the same place below to_fd. Directories that are there stay; anything
- * else in the way goes. */
+ * else in the way goes, and there is the one or the other at any time. */
 static int move_entries(int from_fd, int to_fd, unsigned depth)
 {
     cleanup_dir DIR *dir = payload_tree_list(from_fd);
@@ -156,12 +180,23 @@ static int move_entries(int from_fd, int to_fd, unsigned depth)
     return 0;
 }
 
+static int move_over_other_kind(int from_fd, int to_fd, const char *name)
+{
+    if (payload_tree_exchange(from_fd, to_fd, name) == 0)
+        return payload_tree_remove(from_fd, name);
+    if (errno != EINVAL && errno != ENOSYS)
+        return -1;
+    return payload_tree_remove(to_fd, name) < 0 ? -1 : renameat(from_fd, name, to_fd, name);
+}
+
 static int move_entry(int from_fd, int to_fd, const char *name, unsigned depth)
 {
+    if (payload_version_link_is_right(from_fd, name)) /* exchanged, and then the driver was killed */
+        return payload_tree_remove(from_fd, name);
     if (renameat(from_fd, name, to_fd, name) == 0)
         return 0;
     if (errno == ENOTDIR || errno == EISDIR)
-        return payload_tree_remove(to_fd, name) < 0 ? -1 : renameat(from_fd, name, to_fd, name);
+        return move_over_other_kind(from_fd, to_fd, name);
     if ((errno != ENOTEMPTY && errno != EEXIST) || depth >= PAYLOAD_TREE_DEPTH_MAX)
         return -1;
     cleanup_close int from = payload_tree_open_dir(from_fd, name);
@@ -263,10 +298,10 @@ static int commit(const struct payload_target *target, const char *old_version, 
     char path[PAYLOAD_PATH_MAX + 1] = "";
     if (write_mark(target, PAYLOAD_IN_PLACE_WRITING, err) < 0)
         return -1;
-    if (old_version[0] != '\0' && unlinkat(target->root_fd, PAYLOAD_DATA_LINK, 0) < 0)
-        return payload_step_fail(target, errno, "remove", PAYLOAD_DATA_LINK, err);
     if (old_version[0] != '\0' && move_all(target, old_version, err) < 0)
         return -1;
+    if (old_version[0] != '\0' && unlinkat(target->root_fd, PAYLOAD_DATA_LINK, 0) < 0)
+        return payload_step_fail(target, errno, "remove", PAYLOAD_DATA_LINK, err);
     if (rewrite_files(target, err) < 0 || move_all(target, PAYLOAD_FILES_NEXT, err) < 0)
         return -1;
     remove_rest(target->payload, target->root_fd, path, 0);

@@ -5,7 +5,8 @@
  *
  * The mark PAYLOAD_IN_PLACE_ATTRIBUTE of the root names the writing that the files are of. While files are
  * rewritten it is PAYLOAD_IN_PLACE_WRITING, and what is there may be torn: a write that was cut short leaves
- * that. A `..data` beside it counts more than the mark: that volume has not been converted yet.
+ * that, and also a conversion that was, with some files still behind their links into `..data`. A `..data`
+ * beside another mark counts more than the mark: that volume has been converted back.
  */
 #ifndef DRIVER_PAYLOAD_PAYLOAD_IN_PLACE_H
 #define DRIVER_PAYLOAD_PAYLOAD_IN_PLACE_H
@@ -26,6 +27,9 @@ int payload_in_place_write(int root_fd, const struct payload *payload,
 
 /* The mark of a complete writing, another one each time; "" when there is none or it is being written. */
 struct payload_version_name payload_in_place_version(int root_fd);
+
+/* Files are being written or converted, or that was cut short. */
+bool payload_in_place_is_writing(int root_fd);
 
 /* Removes the mark. */
 void payload_in_place_clear(int root_fd);

@@ -15,6 +15,8 @@ enum { READ_TRIES = 3 }; /* of files in place; each is rewritten at most once pe
 
 bool payload_is_complete(int root_fd)
 {
+    if (payload_in_place_is_writing(root_fd))
+        return false;
     cleanup_close int version_fd = payload_version_open_current(root_fd);
     if (version_fd < 0)
         return payload_in_place_version(root_fd).text[0] != '\0';
@@ -148,9 +150,9 @@ static int read_in_place(int root_fd, size_t max_bytes, struct payload *ret_payl
 int payload_read(int root_fd, size_t max_bytes, struct payload *ret_payload, struct error **err)
 {
     cleanup_close int version_fd = payload_version_open_current(root_fd);
-    if (version_fd >= 0)
+    if (version_fd >= 0 && !payload_in_place_is_writing(root_fd))
         return read_tree(version_fd, /* plain= */ false, max_bytes, ret_payload, err);
-    if (payload_is_in_place(root_fd))
+    if (version_fd >= 0 || payload_is_in_place(root_fd))
         return read_in_place(root_fd, max_bytes, ret_payload, err);
     return error_set(err, GRPC_STATUS_NOT_FOUND, "no files are published in the volume");
 }

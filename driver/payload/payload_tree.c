@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "common/base/cleanup.h"
 #include "driver/payload/payload.h"
@@ -16,6 +18,10 @@
 #ifndef STATX_ATTR_MOUNT_ROOT
 #define STATX_ATTR_MOUNT_ROOT 0x00002000 /* <linux/stat.h>, from Linux 5.8; musl 1.2.5 does not have it */
 #endif
+
+enum {
+    EXCHANGE = 1 << 1
+}; /* RENAME_EXCHANGE of <linux/fs.h>, which does not go together with <sys/mount.h> */
 
 int payload_tree_open_dir(int dir_fd, const char *name)
 {
@@ -56,6 +62,11 @@ int payload_tree_make_dir(int dir_fd, const char *name, gid_t gid)
     if (fchmod(fd, PAYLOAD_DIRECTORY_MODE) < 0)
         return -1;
     return steal_fd(&fd);
+}
+
+int payload_tree_exchange(int from_fd, int to_fd, const char *name)
+{
+    return (int)syscall(SYS_renameat2, from_fd, name, to_fd, name, EXCHANGE); /* musl has no renameat2() */
 }
 
 enum missing { MISSING_FAILS, MISSING_IS_MADE };

@@ -42,6 +42,11 @@ int payload_tree_open_parent(int dir_fd, const char *path, const char **ret_name
 /* As payload_tree_open_parent(), making directories that are missing. */
 int payload_tree_make_parent(int dir_fd, const char *path, gid_t gid, const char **ret_name);
 
+/* Puts `name` of from_fd in the place of the entry of this name in to_fd, at once, and the latter in the
+ * place of the former; they may be of any kinds. EINVAL or ENOSYS where the file system or the kernel cannot.
+ */
+int payload_tree_exchange(int from_fd, int to_fd, const char *name);
+
 /* Number of entries in the tree that are not directories. */
 ssize_t payload_tree_count_files(int dir_fd);
 

@@ -103,8 +103,7 @@ static int make_first_link(struct write *write, const char *name, void *arg, str
     return make_link(write, write->target.root_fd, name, err);
 }
 
-/* Renames over what is there: a wrong link or a plain file at once, a directory after emptying it. Needs no
- * space. */
+/* Takes the place of what is there at once; a directory is swept with the rest. Needs no space. */
 static int place_link(struct write *write, const char *name, void *links_fd, struct error **err)
 {
     const int *fd = links_fd;
@@ -112,7 +111,11 @@ static int place_link(struct write *write, const char *name, void *links_fd, str
         return 0;
     if (renameat(*fd, name, write->target.root_fd, name) == 0)
         return 0;
-    if (errno == EISDIR && payload_tree_remove(write->target.root_fd, name) == 0 &&
+    if (errno != EISDIR)
+        return fail(write, errno, "place link", name, err);
+    if (payload_tree_exchange(*fd, write->target.root_fd, name) == 0)
+        return 0;
+    if ((errno == EINVAL || errno == ENOSYS) && payload_tree_remove(write->target.root_fd, name) == 0 &&
         renameat(*fd, name, write->target.root_fd, name) == 0)
         return 0;
     return fail(write, errno, "place link", name, err);
@@ -132,8 +135,6 @@ static int switch_version(struct write *write, struct error **err)
     int root_fd = write->target.root_fd;
     if (symlinkat(write->new.text, root_fd, PAYLOAD_DATA_NEXT) < 0)
         return fail(write, errno, "make link", PAYLOAD_DATA_NEXT, err);
-    if (write->old.text[0] == '\0')
-        payload_in_place_clear(root_fd); /* files that were written in place are leftovers from here on */
     int moved = renameat(root_fd, PAYLOAD_DATA_NEXT, root_fd, PAYLOAD_DATA_LINK);
     if (moved < 0 && errno == EISDIR) { /* a directory called ..data: nothing that was ever published */
         (void)payload_tree_remove(root_fd, PAYLOAD_DATA_LINK);
@@ -181,7 +182,7 @@ static void sweep(const struct write *write, const char *keep, enum sweep what)
 
 static bool is_unchanged(struct write *write)
 {
-    if (write->old.text[0] == '\0')
+    if (write->old.text[0] == '\0' || payload_in_place_is_writing(write->target.root_fd))
         return false;
     cleanup_close int version_fd = payload_tree_open_dir(write->target.root_fd, write->old.text);
     return version_fd >= 0 && payload_version_matches(version_fd, write->target.payload, write->target.gid) &&
@@ -218,6 +219,7 @@ int payload_write(int root_fd, const struct payload *payload, const struct paylo
     }
     if (for_each_component(&write, place_link, &links_fd, err) < 0)
         return -1;
+    payload_in_place_clear(root_fd); /* files that were written in place are leftovers */
     sweep(&write, write.new.text, SWEEP_ALL);
     *ret_changed = true;
     return 0;

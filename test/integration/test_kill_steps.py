@@ -5,6 +5,7 @@ after the other, so no step is left out.
 """
 
 import os
+from pathlib import Path
 
 import grpc
 import pytest
@@ -13,6 +14,7 @@ from harness import mounts, rpc
 from harness.generations import Generations, shown
 from harness.process import wait_until
 from harness.programs import Driver
+from harness.scripted_provider import mount_response
 from harness.syscall_faults import FILE_CALLS, KILLS_MAX, ONE_WORKER, KilledAt
 
 pytestmark = [pytest.mark.slow, pytest.mark.release_only]
@@ -105,32 +107,80 @@ def test_killed_at_every_step_of_a_rotation(stage):
     finish(node, target)
 
 
-def test_killed_at_every_step_of_a_rotation_in_place(stage):
-    """A volume of such a class may be torn by the kill: every file has bytes of the old and the new contents only, and the next driver's first call
-    heals it, whatever the interval. The files stay the same files."""
-    node, target, generations = stage
-    node.add_class(text=(node.classes / "default-azure-kvname.yaml").read_text().replace(
-        "metadata:", 'metadata:\n  annotations: {secrets-store.csi.k8s.io/update-in-place: "true"}'))
-    before, inodes = [0], set()
+# Of every other generation: one file shrinks, one grows, one becomes a directory and back, the others come and go.
+SHAPES = ({"a": 500, "sub/b": 9, "sub/gone": 1, "turn": 3}, {"a": 20, "sub/b": 900, "come": 5, "turn/below": 2})
+
+
+class Shapes:
+    """A provider whose every response is a generation of other files than the last one; and there are times when it cannot respond."""
+
+    def __init__(self):
+        self.number, self.away = 0, False
+
+    def __call__(self, request, context):
+        if self.away:
+            context.abort(grpc.StatusCode.UNAVAILABLE, "the vault is away")
+        self.number += 1
+        return mount_response(self.files(self.number), versions={"a": str(self.number)})
+
+    @staticmethod
+    def files(number):
+        return {path: f"generation {number} ".encode() * count for path, count in SHAPES[number % 2].items()}
+
+
+def is_between(content, old, new):
+    """Every byte is one of these contents at this place, and the end is that of one of them; None: there is no such file."""
+    whole = [text for text in (old, new) if text is not None]
+    return len(content) in map(len, whole) and all(any(byte == text[at] for text in whole if at < len(text)) for at, byte in enumerate(content))
+
+
+@pytest.mark.parametrize("layouts", [(True, True), (False, True), (True, False)], ids=["in-place", "to-in-place", "from-in-place"])
+def test_killed_at_every_step_of_a_rotation_in_place(stage, scripted, layouts):
+    """A volume of such a class may be torn by the kill: every file has bytes of the old and the new contents only. It stays so while the provider
+    cannot answer, and the next driver's first call that gets an answer heals it, whatever the interval. The files stay the same files."""
+    node, target, _ = stage
+    provider = Shapes()
+    scripted(provider)
+    text = (node.classes / "default-azure-kvname.yaml").read_text()
+    annotated = text.replace("metadata:", 'metadata:\n  annotations: {secrets-store.csi.k8s.io/update-in-place: "true"}')
+    before, inodes, torn = [0], set(), [0]
+
+    def files():  # of either layout, or of both
+        paths = [Path(top) / name for top, _, names in os.walk(target, followlinks=True) for name in names]
+        return {name: path.read_bytes() for path in paths if not (name := str(path.relative_to(target))).startswith("..") and path.exists()}
+
+    def call_without_an_answer():
+        provider.away, driver = True, Driver(node, ROTATE, name="without")
+        driver.client.future(rpc.PUBLISH, rpc.publish_request(target)).exception(timeout=20)
+        driver.destroy()
+        provider.away = False
 
     def prepare(driver):
+        node.add_class(text=annotated if layouts[0] else text)
         driver.publish(rpc.publish_request(target))
-        assert shown(target, in_place=True) == generations.number
-        assert sorted(os.listdir(target)) == ["a", "sub"], "leftovers of an interrupted rotation"
+        assert mounts.contents(target, in_place=layouts[0]) == provider.files(provider.number)
+        assert len([name for name in os.listdir(target) if name.startswith("..")]) == (0 if layouts[0] else 2), "leftovers of an interrupted rotation"
         inodes.add((target / "a").stat().st_ino)
-        before[0] = generations.number
+        before[0] = provider.number
+        node.add_class(text=annotated if layouts[1] else text)
 
     def check(succeeded):
+        old, new = provider.files(before[0]), provider.files(provider.number)
         if succeeded:
-            assert shown(target, in_place=True) == generations.number
-        old, new = generations.text(before[0]), generations.text(generations.number)
-        for content in mounts.contents(target, in_place=True).values():
-            assert len(content) in (len(old), len(new))
-            assert all(byte in (old[at:at + 1] + new[at:at + 1]) for at, byte in enumerate(content))
+            assert mounts.contents(target, in_place=layouts[1]) == new
+        found = files()
+        torn[0] += found not in (old, new)
+        if torn[0] in (1, 5):  # each waits for the provider for some seconds
+            call_without_an_answer()
+            assert files() == found, "a call without an answer has changed the volume"
+        assert set(old) & set(new) <= set(found), "a file that both have is missing"
+        assert all(is_between(content, old.get(path), new.get(path)) for path, content in found.items())
     kills = kill_at_every_step(node, ROTATE, prepare, rpc.PUBLISH, rpc.publish_request(target), check,
-                               (*FILE_CALLS, "pwrite64", "ftruncate", "fallocate"))
-    assert kills["pwrite64"] == 2 and kills["fsetxattr"] >= 4, "the steps of a rotation in place were not seen"
-    assert len(inodes) == 1
+                               (*FILE_CALLS, "renameat2", "pwrite64", "ftruncate", "fallocate"))
+    assert sum(kills.values()) >= 25 and torn[0] >= 5, "the steps of a rotation were not seen"
+    if all(layouts):
+        assert kills["pwrite64"] == 2 and kills["fsetxattr"] >= 4 and kills["ftruncate"] == 1 and kills["fallocate"] == 1
+        assert len(inodes) == 1
     finish(node, target)
 
 

@@ -30,11 +30,14 @@ static int check_time(const struct handover_service *service, struct error **err
                      HANDOVER_WINDOW_MS / 1000);
 }
 
-/* 1: it is kept now, or was not worth it; -1 with err set. */
+/* 1: it is kept now, or was not worth it; 0: it is older than the machine is up, which slept: its age cannot
+ * be counted on; -1 with err set. */
 static int keep(const struct handover_service *service, const Handover__V1__Value *message,
                 struct error **err)
 {
     struct stale_value value;
+    if (message->age_ms >= transport_now_ms(service->network->transport))
+        return 0;
     if (stale_message_read(message, transport_now_ms(service->network->transport), &value, err) < 0)
         return -1;
     stale_store_keep(service->store, &value.key, value.response, value.keep_ms);
@@ -57,16 +60,17 @@ static void on_put(struct grpc_call *call, const ProtobufCMessage *request, void
         return;
     }
     for (size_t i = 0; i < put->n_values; i++) {
-        if (keep(service, put->values[i], &error) < 0) {
+        int kept = keep(service, put->values[i], &error);
+        if (kept < 0) {
             log_warning(service->network->log, "kept values of another process refused", LOG_ERR(error));
             grpc_call_fail(call, error);
             return;
         }
-        response.kept++;
+        response.kept += (uint32_t)kept;
     }
     if (put->n_values > 0)
         log_info(service->network->log, "took over values that the process before kept for outages",
-                 LOG_UINT("values", put->n_values));
+                 LOG_UINT("values", response.kept));
     grpc_call_reply(call, &response.base);
 }
 

@@ -300,10 +300,23 @@ bool stale_store_is_empty(const struct stale_store *store)
     return store == NULL || list_empty(&store->kept);
 }
 
+/* Those whose time has passed by the wall clock only: the timer comes later. */
+static void drop_expired_first(struct stale_store *store)
+{
+    while (!list_empty(&store->kept) &&
+           age_ms(store, kept_of(store->kept.next)) >= kept_of(store->kept.next)->keep_ms)
+        drop(store, kept_of(store->kept.next));
+}
+
 bool stale_store_take_first(struct stale_store *store, struct stale_value *ret_value)
 {
     if (store == NULL || list_empty(&store->kept))
         return false;
+    drop_expired_first(store);
+    if (list_empty(&store->kept)) {
+        report(store);
+        return false;
+    }
     struct kept *first = kept_of(store->kept.next);
     *ret_value = (struct stale_value){.key = first->key,
                                       .response = vault_response_ref(first->response),

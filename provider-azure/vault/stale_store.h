@@ -73,7 +73,8 @@ void stale_store_forget(struct stale_store *store, const struct stale_key *key);
 
 bool stale_store_is_empty(const struct stale_store *store);
 
-/* Moves the value that was kept first out of the store, for another process. False: there is none. */
+/* Moves the value that was kept first, and may still be served, out of the store, for another process. False:
+ * there is none. */
 bool stale_store_take_first(struct stale_store *store, struct stale_value *ret_value);
 
 /* What is kept of the read, if it is at most `max_age_ms` old: borrowed, and its age. NULL: nothing. */

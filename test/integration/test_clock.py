@@ -10,7 +10,7 @@ import subprocess
 import pytest
 
 from harness import mounts, rpc, tutorial
-from harness.azure_mounts import mount, mount_failure, texts
+from harness.azure_mounts import item, mount, mount_failure, objects_of, texts
 from harness.process import BUILD, ROOT, SANITIZED, wait_until
 from harness.rpc import CODES
 
@@ -170,3 +170,69 @@ def test_a_clock_that_is_set_back_does_not_make_them_younger(kept, clock):
     mount(kept, timeout=3)
     clock.pass_time(HOUR)
     mount_failure(kept, timeout=1)
+
+
+# --- and the next process ---
+
+@pytest.fixture
+def hand_over(start_azure, clock, emulator):
+    """hand_over(read, max_age): a client of the process that has taken over what read(client) made the one before read, and that process; the vault
+    is a black hole then."""
+    clients = []
+
+    def start(max_age, name):
+        azure = start_azure("--republish-cache-ttl=0", f"--serve-stale-max-age={max_age}", env=clock.environment, name=name)
+        wait_until(lambda: '"listening"' in azure.log, what="the process to serve")
+        return azure
+
+    def replace(read, max_age="1h"):
+        emulator.control("POST", "/entra/token-lifetime", {"seconds": 10 * HOUR})
+        emulator.set_secret("other", "another value")
+        old = start(max_age, "old")
+        with rpc.Client(old.socket) as client:
+            read(client)
+        new = start(max_age, "new")
+        clients.append(rpc.Client(new.socket))
+        mount(clients[0], objects=objects_of(item("other")))  # its token is there, whatever the clock says of Entra's certificate
+        old.assert_clean(old.stop())
+        emulator.add_fault("blackhole", service="vault")
+        return clients[0], new
+    yield replace
+    for client in clients:
+        client.close()
+
+
+@pytest.mark.parametrize("before, after, left", [
+    (-50 * 60, -50 * 60, 60), (0, -9 * HOUR, 60), (40 * 60, 0, 20), (40 * 60, -9 * HOUR, 20)], ids=["before", "after", "slept", "slept-after"])
+def test_an_age_goes_on_in_the_next_process_whatever_the_clock_does(hand_over, clock, before, after, left):
+    """After half of the age in each of them, by the clock that only counts on. By how much the wall clock was ahead at the handover, which may have
+    been a sleep, counts from then on, too."""
+    def read(client):
+        mount(client)
+        clock.set_wall(before)
+        clock.pass_time((left // 2) * 60)
+    client, _ = hand_over(read)
+    clock.set_wall(after)
+    clock.pass_time((left // 2 - 1) * 60)
+    assert texts(mount(client, timeout=3)) == {"secret1": tutorial.SECRETS["secret1"]}
+    clock.set_wall(after)
+    clock.pass_time(61)
+    mount_failure(client, timeout=1)
+
+
+def test_a_value_that_is_too_old_for_the_next_process_takes_no_other_with_it(hand_over, clock):
+    """One that is older than the machine is up, which cannot be counted on."""
+    with open("/proc/uptime", encoding="ascii") as file:
+        uptime = float(file.read().split()[0])
+    if uptime > YEAR / 15:
+        pytest.skip("the vault's certificate is not valid for as long as this machine is up")
+    names = list(tutorial.SECRETS)[:2]
+
+    def read(client):
+        mount(client, objects=objects_of(item(names[0])))
+        clock.set_wall(int(uptime) + HOUR)
+        mount(client, objects=objects_of(item(names[1])))
+    client, new = hand_over(read, max_age="24h")
+    assert texts(mount(client, objects=objects_of(item(names[1])), timeout=3)) == {names[1]: tutorial.SECRETS[names[1]]}
+    mount_failure(client, objects=objects_of(item(names[0])), timeout=1)
+    assert "refused" not in new.log

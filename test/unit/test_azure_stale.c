@@ -519,6 +519,30 @@ static void the_wall_clock_counts_too(void **state)
     vault_response_unref(response);
 }
 
+static void what_is_too_old_by_the_wall_clock_is_not_handed_over(void **state)
+{
+    struct fixture *fixture = *state;
+    struct stale_key old_key = key_of(1, 1, 1, 1), new_key = key_of(2, 1, 2, 1);
+    struct vault_response *old = response_of(fixture, 10);
+    struct stale_value value;
+    stale_store_keep(fixture->stale, &old_key, old, HOUR_MS);
+    fixture->fake.slept_s = 3602;
+    struct vault_response *new = response_of(fixture, 10);
+    stale_store_keep(fixture->stale, &new_key, new, HOUR_MS);
+    assert_true(stale_store_take_first(fixture->stale, &value));
+    assert_memory_equal(&value.key, &new_key, sizeof(new_key));
+    assert_true(value.age_ms < 1000);
+    assert_false(stale_store_take_first(fixture->stale, &value));
+    vault_response_unref(new); /* the value's */
+    assert_int_equal(old->refs + new->refs, 2);
+    stale_store_keep(fixture->stale, &old_key, old, HOUR_MS);
+    fixture->fake.slept_s = 2 * 3602;
+    assert_false(stale_store_take_first(fixture->stale, &value));
+    assert_true(stale_store_is_empty(fixture->stale));
+    vault_response_unref(old);
+    vault_response_unref(new);
+}
+
 static void what_was_in_flight_during_a_refusal_is_not_kept(void **state)
 {
     struct fixture *fixture = *state;
@@ -621,6 +645,7 @@ int main(void)
         ON(a_timer_wipes_each_value_at_its_time),
         ON(a_longer_wish_stays_when_a_newer_value_comes),
         ON(the_wall_clock_counts_too),
+        ON(what_is_too_old_by_the_wall_clock_is_not_handed_over),
         ON(what_was_in_flight_during_a_refusal_is_not_kept),
         ON(refusals_that_are_forgotten_count_for_everybody),
         ON(number_and_bytes_are_bounded_and_the_first_goes_first),

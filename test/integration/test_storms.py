@@ -129,6 +129,44 @@ def test_one_throttled_application_does_not_hold_up_another(azure, emulator):
         assert emulator.token_requests == 0
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("more", [{}, {"fallbackKeyvaults": "spare"}], ids=["one-vault", "fallback"])
+@pytest.mark.parametrize("flags", [(), ("--serve-stale-max-age=1h",)], ids=["plain", "outage-mode"])
+def test_a_throttled_vault_shares_its_pause_and_nothing_else_between_identities(start_azure, emulator, flags, more):
+    """A mount that failed with 429 may be served what was read since its first call; a fallback vault and outage mode help: each only with what the
+    same identity has read. The other one has no rights. Nobody sends the vault anything during the pause."""
+    other = {"clientid": "other", "clientsecret": "other-secret"}
+    emulator.add_app(tutorial.TENANT, *other.values())
+    emulator.add_vault("spare")
+    emulator.set_secret("secret1", "spare", vault="spare")
+    own, others = mount_request(**more), mount_request(pod="other", credentials=other, **more)
+    throttled = {"service": "vault", "host_contains": tutorial.VAULT, "status": 429}
+    azure = start_azure(*flags)
+    with Pods(azure.socket) as pods:
+        def others_fail(code):
+            response = pods.outcome(others, timeout=3)
+            assert isinstance(response, RpcError), "an identity got what it may not read"
+            assert response.code() == code, response
+        while_throttled = CODES.PERMISSION_DENIED if more else CODES.RESOURCE_EXHAUSTED  # by the fallback vault
+        emulator.add_fault("status", retry_after=4, **throttled)
+        others_fail(while_throttled)
+        emulator.clear_faults()
+        wait_until(lambda: not isinstance(pods.outcome(own), RpcError), timeout=20, what="the first pause to end")
+        emulator.add_fault("status", retry_after=8, **throttled)
+        response = pods.outcome(own, timeout=3)
+        if more or flags:
+            assert texts(response) == {"secret1": "spare" if more else tutorial.SECRETS["secret1"]}
+        else:
+            assert response.code() == CODES.RESOURCE_EXHAUSTED
+        emulator.reset_counters()
+        for _ in range(3):  # as the kubelet calls again
+            others_fail(while_throttled)
+        assert {request["host"].split(".")[0] for request in emulator.requests("vault")} == ({"spare"} if more else set())
+        emulator.clear_faults()
+        wait_until(lambda: not isinstance(pods.outcome(own), RpcError), timeout=40, what="the second pause to end")
+        others_fail(CODES.PERMISSION_DENIED)
+
+
 @pytest.mark.parametrize("service", ["vault", "entra"])
 def test_a_silent_service_holds_no_mount_longer_than_the_deadline(azure, emulator, ten_secrets, service):
     fds, _ = settled(azure, emulator)

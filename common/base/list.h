@@ -18,6 +18,10 @@ struct list {
 /* The struct of `type` that has `*link` as its `member`. */
 #define container_of(link, type, member) ((type *)(void *)((char *)(link)-offsetof(type, member)))
 
+/* The same for a link that is not to be changed. */
+#define const_container_of(link, type, member)                                                               \
+    ((const type *)(const void *)((const char *)(link)-offsetof(type, member)))
+
 static inline void list_init(struct list *list)
 {
     list->prev = list;

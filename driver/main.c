@@ -71,6 +71,8 @@ struct program {
     struct provider_registry *providers;
     struct provider_health *provider_health; /* NULL when it is off */
     struct volume_locks *locks;
+    struct volume_names_pool names; /* of the volumes, for all components; as the next */
+    struct version_sets versions;
     struct volume_states *volumes;
     struct pod_status *pod_status; /* NULL without the Kubernetes API, like the next two */
     struct events *events;
@@ -354,7 +356,9 @@ static int start_observers(struct program *program, struct error **err)
                                                                         .kube = program->kube,
                                                                         .log = program->log,
                                                                         .metrics = program->driver_metrics,
-                                                                        .node = settings->node_id},
+                                                                        .node = settings->node_id,
+                                                                        .names = &program->names,
+                                                                        .versions = &program->versions},
                                             err);
     if (program->pod_status == NULL)
         return -1;
@@ -374,6 +378,7 @@ static int start_observers(struct program *program, struct error **err)
                                      .events = program->events,
                                      .client = program->kube,
                                      .classes = &program->classes,
+                                     .names = &program->names,
                                      .check_interval_ms =
                                          (uint64_t)(settings->secret_sync_check_ns / 1000000),
                                      .on_owner_missing = on_owner_missing,
@@ -415,7 +420,8 @@ static int start_publisher(struct program *program, struct error **err)
     metrics_add_byte_budget(program->metrics, program->budget);
     program->providers = provider_registry_create(&program->loop, &config, err);
     program->locks = program->providers != NULL ? volume_locks_create(err) : NULL;
-    program->volumes = program->locks != NULL ? volume_states_create(err) : NULL;
+    program->volumes =
+        program->locks != NULL ? volume_states_create(&program->names, &program->versions, err) : NULL;
     if (program->volumes == NULL)
         return -1;
     if (settings->rotation) {
@@ -495,6 +501,8 @@ static int start(struct program *program, struct error **err)
 {
     if (check_settings(program, err) < 0)
         return -1;
+    volume_names_pool_init(&program->names);
+    version_sets_init(&program->versions);
     program->metrics = metrics_create();
     metrics_add_process(program->metrics);
     metrics_add_log(program->metrics, program->log);
@@ -574,6 +582,8 @@ static void finish(struct program *program)
     lifecycle_close_loop(&program->loop, program->log);
     grpc_server_destroy(program->server);
     volume_states_destroy(program->volumes);
+    volume_names_pool_finish(&program->names);
+    version_sets_finish(&program->versions);
     volume_locks_destroy(program->locks);
     driver_metrics_destroy(program->driver_metrics);
     metrics_destroy(program->metrics);

@@ -132,14 +132,15 @@ static void covered(struct publish *publish)
 /* The condition of the volume decides on the mode. */
 static void inspected(struct publish *publish)
 {
+    const struct volume_names names = publish_request_names(&publish->request);
     cleanup_error struct error *error = NULL;
 
     switch (publish->job.volume) {
     case VOLUME_PUBLISHED:
     case VOLUME_WRITTEN:
         if (publish->job.read_metadata)
-            (void)volume_states_restore(publish->publisher->volumes, publish->request.target_path,
-                                        publish->job.metadata, clock_unix_s());
+            (void)volume_states_restore(publish->publisher->volumes, &names, publish->job.metadata,
+                                        clock_unix_s());
         if (publish->publisher->rotation)
             enter_due(publish);
         else

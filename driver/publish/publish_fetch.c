@@ -177,8 +177,7 @@ static const struct string_map *current_versions(const struct publish *publish)
     const struct volume_state *volume =
         volume_states_find(publish->publisher->volumes, publish->request.target_path);
 
-    if (!publish->mode->is_republish || volume == NULL ||
-        rotation_spec_changed(volume->spec_hash, &publish->spec))
+    if (!publish->mode->is_republish || volume == NULL || volume_state_spec_changed(volume, &publish->spec))
         return NULL;
     return version_set_map(volume->versions);
 }

@@ -137,6 +137,7 @@ static void succeed(struct publish *publish)
 static void record_done(const struct error *error, void *arg)
 {
     struct publish *publish = arg;
+    const struct volume_names names = publish_request_names(&publish->request);
     struct error *cause = NULL;
 
     publish->observers = NULL;
@@ -147,9 +148,8 @@ static void record_done(const struct error *error, void *arg)
         return;
     }
     succeed(publish);
-    volume_states_succeeded(publish->publisher->volumes, publish->request.target_path,
-                            publish->class->provider, &publish->spec, &publish->response.versions,
-                            clock_unix_s());
+    volume_states_succeeded(publish->publisher->volumes, &names, publish->class->provider, &publish->spec,
+                            &publish->response.versions, clock_unix_s());
     publish_dispose(publish);
 }
 
@@ -186,8 +186,10 @@ static void enter_record_failure(struct publish *publish)
 
 static void delay_next_check(struct publish *publish)
 {
-    volume_states_failed(publish->publisher->volumes, publish->request.target_path, &publish->spec,
-                         backoff_random(), clock_steady_s());
+    const struct volume_names names = publish_request_names(&publish->request);
+
+    volume_states_failed(publish->publisher->volumes, &names, &publish->spec, backoff_random(),
+                         clock_steady_s());
 }
 
 void publish_note_failure(struct publish *publish, const struct error *error, const char *type)

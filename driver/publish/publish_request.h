@@ -17,6 +17,7 @@
 
 #include "common/base/error.h"
 #include "common/base/string_map.h"
+#include "driver/volume/volume_names.h"
 #include "proto/csi.pb-c.h"
 
 #define CONTEXT_CLASS           "secretProviderClass"
@@ -52,6 +53,16 @@ int publish_request_decode(const Csi__V1__NodePublishVolumeRequest *message, str
                            struct error **err);
 
 void publish_request_finish(struct publish_request *request);
+
+/* The names of its volume, borrowed from the request. */
+static inline struct volume_names publish_request_names(const struct publish_request *request)
+{
+    return (struct volume_names){.target_path = request->target_path,
+                                 .ns = request->pod_namespace,
+                                 .pod_name = request->pod_name,
+                                 .pod_uid = request->pod_uid,
+                                 .class_name = request->class_name};
+}
 
 /* The attributes for the provider: the class's parameters and the volume context, as one map.
  *  - Keys of the kubelet's name space come from the kubelet only: a class cannot forge a pod's identity.

@@ -3,70 +3,114 @@
  */
 #include "driver/rotation/version_set.h"
 
-#include <stdint.h>
+#include <assert.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "common/base/hash.h"
+#include "common/base/list.h"
 
+/* All in one allocation: behind `entries` come the texts. */
 struct version_set {
-    struct list link; /* in its bucket */
-    size_t refs;
-    struct string_map map;
+    struct hash_link link;
+    uint32_t hash;
+    uint32_t refs;
+    struct string_map map; /* of `entries`; never changed or finished */
+    struct string_map_entry entries[];
 };
+
+static const struct version_set *set_at(const struct hash_link *link)
+{
+    return const_container_of(link, struct version_set, link);
+}
+
+static uint32_t hash_of(const struct hash_link *link)
+{
+    return set_at(link)->hash;
+}
+
+static bool matches(const struct hash_link *link, const void *versions)
+{
+    return string_map_equal(&set_at(link)->map, versions);
+}
 
 void version_sets_init(struct version_sets *sets)
 {
-    for (size_t i = 0; i < VERSION_SETS_BUCKETS; i++)
-        list_init(&sets->buckets[i]);
+    hash_table_init(&sets->table, hash_of);
 }
 
-static struct list *bucket_of(struct version_sets *sets, const struct string_map *versions)
+void version_sets_finish(struct version_sets *sets)
+{
+    assert(sets->table.n == 0);
+    hash_table_finish(&sets->table);
+}
+
+static uint32_t hash_versions(const struct string_map *versions)
 {
     uint32_t hash = HASH_START;
 
     for (size_t i = 0; i < versions->n; i++)
         hash = hash_text(hash_text(hash, versions->entries[i].key), versions->entries[i].value);
-    return &sets->buckets[hash % VERSION_SETS_BUCKETS];
+    return hash;
 }
 
-static struct version_set *find(const struct list *bucket, const struct string_map *versions)
+/* Puts a copy of `text` at *at and moves *at behind it. */
+static char *place(char **at, const char *text)
 {
-    for (struct list *link = bucket->next; link != bucket; link = link->next) {
-        struct version_set *set = container_of(link, struct version_set, link);
+    size_t size = strlen(text) + 1;
+    char *copy = memcpy(*at, text, size);
 
-        if (string_map_equal(&set->map, versions))
-            return set;
-    }
-    return NULL;
+    *at += size;
+    return copy;
 }
 
-struct version_set *version_sets_get(struct version_sets *sets, struct string_map *versions)
+static struct version_set *create(const struct string_map *versions, uint32_t hash)
 {
-    cleanup_string_map struct string_map map = *versions;
-    struct list *bucket = bucket_of(sets, &map);
-    struct version_set *set = find(bucket, &map);
+    size_t texts = 0;
+    struct version_set *set;
+    char *at;
 
-    *versions = (struct string_map){0};
-    if (map.n == 0)
+    for (size_t i = 0; i < versions->n; i++)
+        texts += strlen(versions->entries[i].key) + strlen(versions->entries[i].value) + 2;
+    set = malloc(sizeof(*set) + versions->n * sizeof(struct string_map_entry) + texts);
+    if (set == NULL)
         return NULL;
-    if (set == NULL) {
-        set = calloc(1, sizeof(*set));
-        if (set == NULL)
-            return NULL;
-        set->map = map;
-        map = (struct string_map){0};
-        list_insert_before(bucket, &set->link);
+    *set = (struct version_set){.hash = hash, .refs = 1, .map = {.entries = set->entries, .n = versions->n}};
+    at = (char *)&set->entries[versions->n];
+    for (size_t i = 0; i < versions->n; i++) {
+        set->entries[i].key = place(&at, versions->entries[i].key);
+        set->entries[i].value = place(&at, versions->entries[i].value);
     }
-    set->refs++;
     return set;
 }
 
-void version_set_unref(struct version_set *set)
+struct version_set *version_sets_get(struct version_sets *sets, const struct string_map *versions)
+{
+    uint32_t hash = hash_versions(versions);
+    struct hash_link *link = sets != NULL ? hash_table_find(&sets->table, hash, matches, versions) : NULL;
+    struct version_set *set;
+
+    if (versions->n == 0)
+        return NULL;
+    if (link != NULL) {
+        set = container_of(link, struct version_set, link);
+        set->refs++;
+        return set;
+    }
+    set = create(versions, hash);
+    if (set != NULL && sets != NULL && hash_table_add(&sets->table, &set->link) < 0) {
+        free(set);
+        return NULL;
+    }
+    return set;
+}
+
+void version_set_unref(struct version_sets *sets, struct version_set *set)
 {
     if (set == NULL || --set->refs > 0)
         return;
-    list_remove(&set->link);
-    string_map_finish(&set->map);
+    if (sets != NULL)
+        hash_table_remove(&sets->table, &set->link);
     free(set);
 }
 

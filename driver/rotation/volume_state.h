@@ -20,54 +20,67 @@
 
 struct volume_states;
 
+/* A rotation spec's hash (class_rotation.h) in half of its bytes. */
+struct spec_digest {
+    uint8_t bytes[ROTATION_SPEC_HASH_LEN / 2];
+    bool known;
+};
+
+/* A node may have ten thousand: names, versions and the provider are shared. */
 struct volume_state {
     struct volume_entry entry;
-    char *provider;               /* owned, may be NULL; the metrics label until the class is read */
+    const char *provider;         /* may be NULL; the metrics label until the class is read */
     struct version_set *versions; /* a reference; object id -> version mounted now, NULL = none is known */
     int64_t first_seen_unix;      /* when this process found or made it */
     int64_t interval_s;           /* of the class when it was last read; 0 = not known */
     uint32_t reported_annotation_hash; /* of the invalid annotation that an Event was made for; 0 = none */
 
     /* the rotation spec, see rotation.h */
-    char spec_hash[ROTATION_SPEC_HASH_LEN + 1];        /* at the last successful check; "" = not known */
-    char failed_spec_hash[ROTATION_SPEC_HASH_LEN + 1]; /* at the last failure since then; "" = none */
-    bool class_seen;                                   /* the class has been read since first_seen_unix, */
-    bool spec_changed_when_found;                      /* and then the rotation spec had changed */
+    struct spec_digest spec_hash;        /* at the last successful check */
+    struct spec_digest failed_spec_hash; /* at the last failure since then */
+    bool class_seen;                     /* the class has been read since first_seen_unix, */
+    bool spec_changed_when_found;        /* and then the rotation spec had changed */
 
     /* failed rotation checks since the last successful one */
+    bool class_unread; /* the last one: the class could not be read */
     unsigned failures;
     int64_t retry_steady_s; /* not before, by clock_steady_s(); 0 = no failure to wait for */
-    bool class_unread;      /* the last one: the class could not be read */
 };
 
-struct volume_states *volume_states_create(struct error **err);
+/* The pools are borrowed for life; NULL: names and versions are not shared with other components. */
+struct volume_states *volume_states_create(struct volume_names_pool *names, struct version_sets *versions,
+                                           struct error **err);
 void volume_states_destroy(struct volume_states *volumes);
 
 /* The entry, or NULL. Valid until it is removed. */
 struct volume_state *volume_states_find(struct volume_states *volumes, const char *target_path);
 
 /* The entry, made if need be. NULL with err set on lack of memory. */
-struct volume_state *volume_states_get(struct volume_states *volumes, const char *target_path,
+struct volume_state *volume_states_get(struct volume_states *volumes, const struct volume_names *names,
                                        struct error **err);
 
 /* A volume that was found and is not in the table: its entry, from the text of its metadata (NULL: none).
  * NULL on lack of memory. */
-struct volume_state *volume_states_restore(struct volume_states *volumes, const char *target_path,
+struct volume_state *volume_states_restore(struct volume_states *volumes, const struct volume_names *names,
                                            const char *metadata, int64_t now_unix);
 
-/* A successful mount or rotation check: failures are forgotten. Moves *versions in. Lack of memory only means
- * that less is known. */
-void volume_states_succeeded(struct volume_states *volumes, const char *target_path, const char *provider,
-                             const struct rotation_spec *spec, struct string_map *versions, int64_t now_unix);
+/* A successful mount or rotation check: failures are forgotten. Lack of memory only means that less is
+ * known. */
+void volume_states_succeeded(struct volume_states *volumes, const struct volume_names *names,
+                             const char *provider, const struct rotation_spec *spec,
+                             const struct string_map *versions, int64_t now_unix);
 
-/* A failed rotation check: the next one waits. `random`: see rotation_backoff_s(). A spec without a hash
- * is that of a class that could not be read. `steady_s`: clock_steady_s(), since a pause must not depend on a
+/* A failed rotation check: the next one waits. `random`: see rotation_backoff_s(). A spec without a hash is
+ * that of a class that could not be read. `steady_s`: clock_steady_s(), since a pause must not depend on a
  * clock that is set. */
-void volume_states_failed(struct volume_states *volumes, const char *target_path,
+void volume_states_failed(struct volume_states *volumes, const struct volume_names *names,
                           const struct rotation_spec *spec, uint32_t random, int64_t steady_s);
 
 /* Classes can be read again: rotation checks that failed for the lack of one do not wait any longer. */
 void volume_states_retry_class_errors(struct volume_states *volumes);
+
+/* Has the rotation spec changed since the last successful check? (rotation.h) */
+bool volume_state_spec_changed(const struct volume_state *volume, const struct rotation_spec *spec);
 
 /* Is the pause after the last failure not over? */
 bool volume_state_waits(const struct volume_state *volume, int64_t steady_s);

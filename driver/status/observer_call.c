@@ -23,6 +23,11 @@ static void leave_slot(struct observer_call *call)
     call->slot = NULL;
 }
 
+void observer_call_detach(struct observer_call *call)
+{
+    leave_slot(call);
+}
+
 void observer_call_cancel(void *state, struct observer_call *call)
 {
     (void)state;

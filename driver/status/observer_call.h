@@ -29,6 +29,9 @@ void observer_call_finish_later(struct observer_call *call, struct error *error)
 /* Calls back now: never from inside a start(). `error` is borrowed; NULL = success. */
 void observer_call_finish(struct observer_call *call, const struct error *error);
 
+/* Empties its slot. The caller has the call now, and finishes it. */
+void observer_call_detach(struct observer_call *call);
+
 /* Ends the call without a callback. Fits `cancel` of an observer; `state` is not used. */
 void observer_call_cancel(void *state, struct observer_call *call);
 

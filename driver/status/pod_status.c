@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/alloc.h"
 #include "common/base/backoff.h"
 #include "common/process/lifecycle.h"
 #include "common/process/loop_timer.h"
@@ -13,11 +14,10 @@
 #include "driver/kube/kube_upsert.h"
 #include "driver/status/observer_call.h"
 #include "driver/status/pod_status_object.h"
+#include "driver/status/pod_status_written.h"
 #include "driver/volume/volume_table.h"
 
-enum {
-    RECOVERY_SPREAD_MS = 2 * 1000, /* the API server has recovered: not all writes at once */
-};
+enum { RECOVERY_SPREAD_MS = 2 * 1000 }; /* the API server has recovered: not all writes at once */
 
 struct pod_status {
     struct pod_status_config config;
@@ -25,34 +25,22 @@ struct pod_status {
     struct volume_table volumes; /* struct pod_volume */
     struct kube_health_listener kube_listener;
     struct backoff write_pauses;
+    unsigned n_writing;       /* requests in flight */
     struct loop_timer *timer; /* of draining */
     uint64_t drain_until_ms;
     void (*idle)(void *arg);
     void *idle_arg;
 };
 
-/* One volume: what is to be written, and what its object says. */
-struct pod_volume {
-    struct pod_status *status;
-    struct volume_entry entry;
+/* The write of one volume: there is one from the event until the object says what it should. */
+struct pod_write {
     struct loop_timer *timer;           /* before the next try */
-    struct kube_upsert *upsert;         /* owned; NULL when no write is in flight */
-    struct desired_pod_status *desired; /* owned; being written or to be written; NULL = nothing to do */
-    struct desired_pod_status *next;    /* owned; came while `desired` was being written */
-    struct desired_pod_status
-        *last; /* owned; what its object should say, when nothing is to be written; or NULL */
-    struct observer_call *waiter; /* the call that waits for `desired`; NULL = none */
-    unsigned failures;            /* in a row */
-
-    char *name;          /* of the object; NULL = not chosen yet */
-    bool unique_name;    /* the plain one is another pod's */
-    char *version;       /* resourceVersion; NULL = not known */
-    bool ours;           /* this process has written the object, or found it as it should be */
-    uint64_t recheck_ms; /* from then on the last two do not count any more, on uv_now()'s clock */
-    bool other_path;     /* it shows another volume of the pod */
-    char written[DIGEST_SHA256_HEX_LEN + 1]; /* digest of what it says; "" = not known */
-    char *error;                             /* its lastError as written; NULL = none */
-    int64_t error_unix;                      /* when that was */
+    struct kube_upsert *upsert;         /* owned; NULL when no request is in flight */
+    struct desired_pod_status *desired; /* owned; being written or to be written */
+    struct desired_pod_status *next;    /* owned; came while `desired` was being written; or NULL */
+    struct observer_call *waiter;       /* the call that waits for `desired`; NULL = none */
+    unsigned failures;                  /* in a row */
+    char *name;                         /* of the object; NULL = not chosen yet */
 
     /* found out by the last build() */
     bool collided;
@@ -60,9 +48,23 @@ struct pod_volume {
     bool being_deleted;
 };
 
-static struct pod_volume *volume_at(struct list *link)
+/* One volume, and what its object should say. A node may have ten thousand: what only a write needs is not in
+ * here. */
+struct pod_volume {
+    struct pod_status *status;
+    struct volume_entry entry;
+    struct pod_write *write; /* owned; NULL when nothing is to be written */
+
+    struct pod_status_written written;
+    uint64_t recheck_ms; /* from then on `written` does not count any more, on uv_now()'s clock */
+    bool unique_name;    /* the plain one is another pod's */
+    bool ours;           /* this process has written the object, or found it as it should be */
+    bool other_path;     /* it shows another volume of the pod */
+};
+
+static struct pod_volume *volume_at(struct volume_entry *entry)
 {
-    return container_of(volume_entry_at(link), struct pod_volume, entry);
+    return entry != NULL ? container_of(entry, struct pod_volume, entry) : NULL;
 }
 
 /* --- draining --- */
@@ -72,21 +74,21 @@ static void check_idle(void *arg)
     struct pod_status *status = arg;
     void (*idle)(void *arg) = status->idle;
 
-    for (struct list *at = status->volumes.entries.next; at != &status->volumes.entries; at = at->next)
-        if (volume_at(at)->upsert != NULL && uv_now(status->config.loop) < status->drain_until_ms) {
-            /* Its end checks again, or the end of the time. */
-            loop_timer_start(status->timer, status->drain_until_ms - uv_now(status->config.loop));
-            return;
-        }
+    if (status->n_writing > 0 && uv_now(status->config.loop) < status->drain_until_ms) {
+        /* The end of a write checks again, or the end of the time. */
+        loop_timer_start(status->timer, status->drain_until_ms - uv_now(status->config.loop));
+        return;
+    }
     loop_timer_stop(status->timer);
     status->idle = NULL;
     if (idle != NULL)
         idle(status->idle_arg);
 }
 
-/* A write has come to its end. */
-static void write_ended(struct pod_status *status)
+/* A request has come to its end. */
+static void request_ended(struct pod_status *status)
 {
+    status->n_writing--;
     if (status->idle != NULL)
         loop_timer_start(status->timer, 0);
 }
@@ -103,62 +105,78 @@ void pod_status_drain(struct pod_status *status, uint64_t timeout_ms, void (*idl
 
 static void write_now(void *arg);
 
-static void volume_free(struct pod_volume *volume)
+static void write_free(struct pod_write *write)
 {
-    loop_timer_destroy(volume->timer);
-    free(volume->name);
-    free(volume->version);
-    free(volume->error);
-    free(volume);
+    loop_timer_destroy(write->timer);
+    desired_pod_status_destroy(write->desired);
+    desired_pod_status_destroy(write->next);
+    free(write->name);
+    free(write);
+}
+
+/* The write of a volume, begun if need be. */
+static struct pod_write *write_get(struct pod_volume *volume, struct error **err)
+{
+    struct pod_write *write = volume->write;
+
+    if (write != NULL)
+        return write;
+    write = alloc_zeroed(sizeof(*write), err);
+    if (write == NULL)
+        return NULL;
+    write->timer = loop_timer_create(volume->status->config.loop, write_now, volume, err);
+    if (write->timer == NULL) {
+        free(write);
+        return NULL;
+    }
+    volume->write = write;
+    return write;
 }
 
 static void volume_dispose(struct pod_volume *volume)
 {
-    if (volume->upsert != NULL)
-        kube_upsert_cancel(&volume->upsert);
-    if (volume->waiter != NULL) {
+    struct pod_status *status = volume->status;
+    struct pod_write *write = volume->write;
+
+    if (write != NULL && write->upsert != NULL) {
+        kube_upsert_cancel(&write->upsert);
+        request_ended(status);
+    }
+    if (write != NULL && write->waiter != NULL) {
         struct error *error = NULL;
 
         (void)error_set(&error, GRPC_STATUS_ABORTED, "the volume is being unmounted");
-        observer_call_finish_later(volume->waiter, error);
+        observer_call_finish_later(write->waiter, error);
     }
-    desired_pod_status_destroy(volume->desired);
-    desired_pod_status_destroy(volume->next);
-    desired_pod_status_destroy(volume->last);
-    volume_table_remove(&volume->status->volumes, &volume->entry);
-    write_ended(volume->status);
-    volume_free(volume);
+    if (write != NULL)
+        write_free(write);
+    volume_table_remove(&status->volumes, &volume->entry);
+    pod_status_written_finish(&volume->written, status->config.versions);
+    free(volume);
 }
 
-static struct pod_volume *volume_find(const struct pod_status *status, const char *target_path)
+static struct pod_volume *volume_find(struct pod_status *status, const char *target_path)
 {
-    struct volume_entry *entry = volume_table_find(&status->volumes, target_path);
-
-    return entry != NULL ? container_of(entry, struct pod_volume, entry) : NULL;
+    return volume_at(volume_table_find(&status->volumes, target_path));
 }
 
-static struct pod_volume *volume_get(struct pod_status *status, const char *target_path, struct error **err)
+static struct pod_volume *volume_get(struct pod_status *status, const struct volume_event *event,
+                                     struct error **err)
 {
-    struct pod_volume *volume = volume_find(status, target_path);
+    const struct volume_names names = volume_event_names(event);
+    struct pod_volume *volume = volume_find(status, event->target_path);
 
-    if (volume != NULL)
+    if (volume != NULL) {
+        volume_table_rename(&status->volumes, &volume->entry, &names);
         return volume;
+    }
     volume = calloc(1, sizeof(*volume));
-    if (volume == NULL) {
+    if (volume == NULL || volume_table_add(&status->volumes, &volume->entry, &names) < 0) {
+        free(volume);
         (void)error_no_memory(err, NULL);
         return NULL;
     }
     volume->status = status;
-    volume->timer = loop_timer_create(status->config.loop, write_now, volume, err);
-    if (volume->timer == NULL) {
-        free(volume);
-        return NULL;
-    }
-    if (volume_table_add(&status->volumes, &volume->entry, target_path) < 0) {
-        volume_free(volume);
-        (void)error_no_memory(err, NULL);
-        return NULL;
-    }
     return volume;
 }
 
@@ -175,54 +193,42 @@ static void plan_recheck(struct pod_volume *volume)
 /* True when what is known of the object was too old and is forgotten. */
 static bool forget_if_stale(struct pod_volume *volume)
 {
-    if (volume->desired != NULL || volume->upsert != NULL ||
-        uv_now(volume->status->config.loop) < volume->recheck_ms)
+    if (volume->write != NULL || uv_now(volume->status->config.loop) < volume->recheck_ms)
         return false;
-    free(volume->version);
-    volume->version = NULL;
-    volume->written[0] = '\0';
+    pod_status_written_forget(&volume->written);
     return true;
 }
 
 void pod_status_recheck(struct pod_status *status, const char *target_path)
 {
     struct pod_volume *volume = volume_find(status, target_path);
+    struct desired_pod_status *desired;
+    struct volume_names names;
 
     if (volume == NULL)
         return;
     volume->recheck_ms = 0;
-    if (volume->last == NULL || !forget_if_stale(volume))
+    if (!volume->written.has_last || !forget_if_stale(volume))
         return;
-    volume->desired = steal_ptr(&volume->last);
-    volume->desired->event_type = VOLUME_EVENT_CHECKED; /* it does not take over the object of a later pod */
-    volume->desired->changed = false;
-    loop_timer_start(volume->timer, 0);
+    names = shared_names_read(volume->entry.names);
+    desired = pod_status_written_desire(&volume->written, status->config.versions, &names, status->node_label,
+                                        clock_unix_s());
+    if (desired == NULL || write_get(volume, /* err= */ NULL) == NULL) {
+        desired_pod_status_destroy(desired);
+        return;
+    }
+    volume->write->desired = desired;
+    loop_timer_start(volume->write->timer, 0);
 }
 
 /* --- writing --- */
 
-/* Is the error that the object shows old enough for another text? */
-static bool error_is_old(const struct pod_volume *volume, const struct desired_pod_status *desired)
-{
-    int64_t age = desired->now_unix - volume->error_unix;
-
-    return volume->error == NULL || age < 0 || age >= POD_STATUS_ERROR_RENEWAL_S;
-}
-
-static bool is_up_to_date(const struct pod_volume *volume, const struct desired_pod_status *desired)
-{
-    if (strcmp(volume->written, desired->digest) != 0 || desired->changed)
-        return false;
-    return desired->error == NULL || !error_is_old(volume, desired) ||
-           (volume->error != NULL && strcmp(volume->error, desired->error) == 0);
-}
-
 /* An object that is being deleted does not count as being there: it is not written, and created again when it
  * is gone. */
-static int check_deletion(struct pod_volume *volume, const cJSON *object, struct error **err)
+static int check_deletion(struct pod_write *write, const cJSON *object, struct error **err)
 {
-    volume->being_deleted = kube_is_being_deleted(object);
-    if (!volume->being_deleted)
+    write->being_deleted = kube_is_being_deleted(object);
+    if (!write->being_deleted)
         return 0;
     return error_set(err, GRPC_STATUS_UNAVAILABLE,
                      "the status object is being deleted, the driver creates it again when it is gone");
@@ -231,21 +237,22 @@ static int check_deletion(struct pod_volume *volume, const cJSON *object, struct
 static cJSON *build(enum kube_upsert_step step, const cJSON *current, void *arg, struct error **err)
 {
     struct pod_volume *volume = arg;
-    const struct desired_pod_status *desired = volume->desired;
+    struct pod_write *write = volume->write;
+    const struct desired_pod_status *desired = write->desired;
     unsigned flags = 0;
 
-    volume->collided = volume->superseded = volume->being_deleted = false;
+    write->collided = write->superseded = write->being_deleted = false;
     if (step == KUBE_UPSERT_CREATE)
-        return pod_status_object(desired, volume->name, err);
-    if (current != NULL && check_deletion(volume, current, err) < 0)
+        return pod_status_object(desired, write->name, err);
+    if (current != NULL && check_deletion(write, current, err) < 0)
         return NULL;
     if (current != NULL) {
         enum pod_status_relation relation = pod_status_relation(current, desired);
 
-        volume->collided = relation == POD_STATUS_OTHER_NAME && !volume->unique_name;
-        volume->superseded =
+        write->collided = relation == POD_STATUS_OTHER_NAME && !volume->unique_name;
+        write->superseded =
             relation == POD_STATUS_OTHER_POD && volume->ours && desired->event_type != VOLUME_EVENT_MOUNTED;
-        if (volume->collided || volume->superseded)
+        if (write->collided || write->superseded)
             return NULL;
         if (relation == POD_STATUS_OTHER_POD && desired->event_type != VOLUME_EVENT_MOUNTED) {
             /* An earlier pod, and the garbage collector is about to remove the object, or a later one. */
@@ -254,7 +261,7 @@ static cJSON *build(enum kube_upsert_step step, const cJSON *current, void *arg,
             return NULL;
         }
     }
-    if (error_is_old(volume, desired))
+    if (pod_status_written_error_is_old(&volume->written, desired))
         flags |= POD_STATUS_PATCH_ERROR_TEXT;
     if (volume->other_path)
         flags |= POD_STATUS_PATCH_KEEP_PATH;
@@ -264,38 +271,40 @@ static cJSON *build(enum kube_upsert_step step, const cJSON *current, void *arg,
 static void write_done(struct kube_upsert_result *result, const struct error *error, void *arg);
 static void write_failed(struct pod_volume *volume, const struct error *error);
 
-static int choose_name(struct pod_volume *volume, struct error **err)
-{
-    const struct desired_pod_status *desired = volume->desired;
-
-    if (volume->name == NULL)
-        volume->name = pod_status_name(desired->pod_name, desired->pod_namespace, desired->class_name,
-                                       volume->unique_name ? POD_STATUS_NAME_UNIQUE : 0, err);
-    return volume->name != NULL ? 0 : -1;
-}
-
 static enum kube_upsert_step first_step(const struct pod_volume *volume)
 {
-    if (volume->version != NULL)
+    if (volume->written.version != 0)
         return KUBE_UPSERT_PATCH;
-    return volume->desired->event_type == VOLUME_EVENT_MOUNTED ? KUBE_UPSERT_CREATE : KUBE_UPSERT_READ;
+    return volume->write->desired->event_type == VOLUME_EVENT_MOUNTED ? KUBE_UPSERT_CREATE : KUBE_UPSERT_READ;
 }
 
 static int write_start(struct pod_volume *volume, struct error **err)
 {
-    if (choose_name(volume, err) < 0)
+    struct pod_write *write = volume->write;
+    const struct desired_pod_status *desired = write->desired;
+    char version[POD_STATUS_VERSION_SIZE];
+
+    if (write->name == NULL)
+        write->name = pod_status_name(desired->pod_name, desired->pod_namespace, desired->class_name,
+                                      volume->unique_name ? POD_STATUS_NAME_UNIQUE : 0, err);
+    if (write->name == NULL)
         return -1;
-    volume->upsert = kube_upsert_start(volume->status->config.kube,
-                                       &(struct kube_upsert_request){.group = CLASS_API_GROUP,
-                                                                     .version = "v1",
-                                                                     .ns = volume->desired->pod_namespace,
-                                                                     .resource = POD_STATUS_RESOURCE,
-                                                                     .name = volume->name,
-                                                                     .first = first_step(volume),
-                                                                     .resource_version = volume->version,
-                                                                     .build = build},
-                                       write_done, volume, err);
-    return volume->upsert != NULL ? 0 : -1;
+    write->upsert =
+        kube_upsert_start(volume->status->config.kube,
+                          &(struct kube_upsert_request){
+                              .group = CLASS_API_GROUP,
+                              .version = "v1",
+                              .ns = desired->pod_namespace,
+                              .resource = POD_STATUS_RESOURCE,
+                              .name = write->name,
+                              .first = first_step(volume),
+                              .resource_version = pod_status_written_version(&volume->written, version),
+                              .build = build},
+                          write_done, volume, err);
+    if (write->upsert == NULL)
+        return -1;
+    volume->status->n_writing++;
+    return 0;
 }
 
 /* Never from inside an observer's start(). */
@@ -309,41 +318,43 @@ static void write_now(void *arg)
 }
 
 /* The status that came while another one was being written is next. */
-static void take_next(struct pod_volume *volume)
+static void take_next(struct pod_write *write)
 {
-    struct desired_pod_status *next = steal_ptr(&volume->next);
+    struct desired_pod_status *next = steal_ptr(&write->next);
 
     if (next == NULL)
         return;
-    if (volume->desired != NULL) { /* not written: an event in it that is no state goes on */
-        next->changed = next->changed || volume->desired->changed;
-        if (volume->desired->event_type == VOLUME_EVENT_MOUNTED)
+    if (write->desired != NULL) { /* not written: an event in it that is no state goes on */
+        next->changed = next->changed || write->desired->changed;
+        if (write->desired->event_type == VOLUME_EVENT_MOUNTED)
             next->event_type = VOLUME_EVENT_MOUNTED;
-        desired_pod_status_destroy(volume->desired);
+        desired_pod_status_destroy(write->desired);
     }
-    volume->desired = next;
+    write->desired = next;
 }
 
 /* It stays desired. The waiter comes last: it may remove the volume. */
 static void write_failed(struct pod_volume *volume, const struct error *error)
 {
     struct pod_status *status = volume->status;
-    struct observer_call *waiter = volume->waiter;
+    struct pod_write *write = volume->write;
+    struct observer_call *waiter = write->waiter;
+    bool being_deleted = write->being_deleted;
 
-    if (waiter == NULL || volume->being_deleted) {
+    if (waiter == NULL || being_deleted) {
         driver_metrics_record_error(status->config.metrics, "status");
-        if (volume->failures == 0)
+        if (write->failures == 0)
             log_warning(status->config.log, "the status of a volume cannot be written, the driver retries",
-                        LOG_STR("spcps", volume->name), LOG_STR("targetPath", volume->entry.target_path),
-                        LOG_ERR(error));
+                        LOG_STR("spcps", write->name),
+                        LOG_STR("targetPath", volume_entry_path(&volume->entry)), LOG_ERR(error));
     }
-    if (volume->being_deleted)
-        free(steal_ptr(&volume->version)); /* the next try reads the object */
-    volume->failures++;
-    take_next(volume);
-    loop_timer_start(volume->timer, backoff_pause(&status->write_pauses, volume->failures, backoff_random()));
+    if (being_deleted)
+        volume->written.version = 0; /* the next try reads the object */
+    write->failures++;
+    take_next(write);
+    loop_timer_start(write->timer, backoff_pause(&status->write_pauses, write->failures, backoff_random()));
     if (waiter != NULL) /* a finalizer of an earlier object may last, and the pod starts */
-        observer_call_finish(waiter, volume->being_deleted ? NULL : error);
+        observer_call_finish(waiter, being_deleted ? NULL : error);
 }
 
 /* Retries need not wait any longer. Should the API server have trouble at first, as one that has just started
@@ -352,34 +363,26 @@ static void kube_recovered(void *arg)
 {
     struct pod_status *status = arg;
 
-    for (struct list *at = status->volumes.entries.next; at != &status->volumes.entries; at = at->next) {
-        struct pod_volume *volume = volume_at(at);
+    for (struct volume_entry *at = NULL; (at = volume_table_next(&status->volumes, at)) != NULL;) {
+        struct pod_write *write = volume_at(at)->write;
 
-        volume->failures = volume->failures > 0 ? 1 : 0;
-        if (volume->failures > 0 && volume->upsert == NULL && volume->desired != NULL)
-            loop_timer_start(volume->timer, backoff_spread(RECOVERY_SPREAD_MS, 0, 100, backoff_random()));
+        if (write == NULL || write->failures == 0)
+            continue;
+        write->failures = 1;
+        if (write->upsert == NULL)
+            loop_timer_start(write->timer, backoff_spread(RECOVERY_SPREAD_MS, 0, 100, backoff_random()));
     }
 }
 
 static void remember(struct pod_volume *volume, const cJSON *object)
 {
-    const struct desired_pod_status *desired = volume->desired;
-    const char *version = kube_metadata_string(object, "resourceVersion");
+    struct pod_write *write = volume->write;
 
-    volume->failures = 0;
+    write->failures = 0;
     volume->ours = true;
     plan_recheck(volume);
-    free(volume->version);
-    volume->version = volume->superseded || version[0] == '\0' ? NULL : strdup(version);
-    memcpy(volume->written, desired->digest, sizeof(volume->written));
-    if (desired->error == NULL) {
-        free(volume->error);
-        volume->error = NULL;
-    } else if (error_is_old(volume, desired)) {
-        free(volume->error);
-        volume->error = strdup(desired->error);
-        volume->error_unix = desired->now_unix;
-    }
+    pod_status_written_set(&volume->written, write->desired,
+                           write->superseded ? "" : kube_metadata_string(object, "resourceVersion"));
 }
 
 /* The object of this name is another pod's, and the driver may not change that (`error`; NULL: must not). */
@@ -387,29 +390,33 @@ static void name_collided(struct pod_volume *volume, const struct error *error)
 {
     log_warning(volume->status->config.log,
                 "the name of a status object belongs to another pod, the driver takes a longer one",
-                LOG_STR("spcps", volume->name), LOG_STR("targetPath", volume->entry.target_path),
-                LOG_ERR(error));
+                LOG_STR("spcps", volume->write->name),
+                LOG_STR("targetPath", volume_entry_path(&volume->entry)), LOG_ERR(error));
     volume->unique_name = true;
-    free(steal_ptr(&volume->name));
-    free(steal_ptr(&volume->version));
-    loop_timer_start(volume->timer, 0);
+    free(steal_ptr(&volume->write->name));
+    volume->written.version = 0;
+    loop_timer_start(volume->write->timer, 0);
 }
 
+/* The waiter comes last: it may remove the volume. */
 static void write_succeeded(struct pod_volume *volume, const cJSON *object)
 {
-    struct observer_call *waiter = volume->waiter;
+    struct pod_write *write = volume->write;
+    struct observer_call *waiter = write->waiter;
 
-    if (volume->failures > 0)
+    if (write->failures > 0)
         log_info(volume->status->config.log, "the status of a volume is written now",
-                 LOG_STR("spcps", volume->name));
+                 LOG_STR("spcps", write->name));
     remember(volume, object);
-    desired_pod_status_destroy(volume->last);
-    volume->last = steal_ptr(&volume->desired);
-    take_next(volume);
-    if (volume->desired != NULL && is_up_to_date(volume, volume->desired))
-        desired_pod_status_destroy(steal_ptr(&volume->desired));
-    if (volume->desired != NULL)
-        loop_timer_start(volume->timer, 0);
+    desired_pod_status_destroy(steal_ptr(&write->desired));
+    take_next(write);
+    if (write->desired != NULL && !pod_status_written_matches(&volume->written, write->desired)) {
+        loop_timer_start(write->timer, 0);
+    } else {
+        if (waiter != NULL)
+            observer_call_detach(waiter);
+        write_free(steal_ptr(&volume->write));
+    }
     if (waiter != NULL)
         observer_call_finish(waiter, NULL);
 }
@@ -425,13 +432,13 @@ static void write_done(struct kube_upsert_result *result, const struct error *er
     struct pod_volume *volume = arg;
     cleanup_error struct error *deletion = NULL;
 
-    volume->upsert = NULL;
-    write_ended(volume->status);
-    if (error == NULL && check_deletion(volume, result->object, &deletion) < 0)
+    volume->write->upsert = NULL;
+    request_ended(volume->status);
+    if (error == NULL && check_deletion(volume->write, result->object, &deletion) < 0)
         error = deletion; /* of a patch for a version that was remembered */
     if (error != NULL && !owner_is_refused(volume, error))
         write_failed(volume, error);
-    else if (error != NULL || volume->collided)
+    else if (error != NULL || volume->write->collided)
         name_collided(volume, error);
     else
         write_succeeded(volume, result->object);
@@ -446,26 +453,19 @@ static bool status_is_required(void *state, const struct volume_event *event)
     return event->class != NULL && event->class->n_secret_objects > 0;
 }
 
-/* Takes over `desired`. */
+/* Takes over `desired`. The volume has a write. */
 static void set_desired(struct pod_volume *volume, struct desired_pod_status *desired)
 {
-    desired_pod_status_destroy(volume->next);
-    volume->next = desired;
-    if (volume->upsert != NULL)
-        return; /* its end goes on with it */
-    take_next(volume);
-    /* A volume that waits for its next try goes on waiting, unless a mount waits for it. */
-    if (desired->event_type == VOLUME_EVENT_MOUNTED || !loop_timer_is_running(volume->timer))
-        loop_timer_start(volume->timer, 0);
-}
+    struct pod_write *write = volume->write;
 
-static int check_pod(const struct volume_event *event, struct error **err)
-{
-    if (event->pod_name[0] != '\0' && event->pod_uid[0] != '\0' && event->pod_namespace[0] != '\0')
-        return 0;
-    return error_set(
-        err, GRPC_STATUS_INVALID_ARGUMENT,
-        "the pod is not named in the volume context: podInfoOnMount must be true in the CSIDriver object");
+    desired_pod_status_destroy(write->next);
+    write->next = desired;
+    if (write->upsert != NULL)
+        return; /* its end goes on with it */
+    take_next(write);
+    /* A volume that waits for its next try goes on waiting, unless a mount waits for it. */
+    if (desired->event_type == VOLUME_EVENT_MOUNTED || !loop_timer_is_running(write->timer))
+        loop_timer_start(write->timer, 0);
 }
 
 static void wait_for_volume(struct observer_call *call, struct pod_volume *volume, uint64_t timeout_ms)
@@ -475,17 +475,16 @@ static void wait_for_volume(struct observer_call *call, struct pod_volume *volum
     (void)error_set(&late, GRPC_STATUS_DEADLINE_EXCEEDED,
                     "the Kubernetes API has not stored it within %llu ms; the driver retries",
                     (unsigned long long)timeout_ms);
-    observer_call_wait(call, &volume->waiter, timeout_ms, late);
+    observer_call_wait(call, &volume->write->waiter, timeout_ms, late);
 }
 
 static struct observer_call *status_start(void *state, const struct volume_event *event, uint64_t timeout_ms,
                                           observer_callback *callback, void *arg, struct error **err)
 {
     struct pod_status *status = state;
-    struct desired_pod_status *desired =
-        check_pod(event, err) < 0 ? NULL
-                                  : desired_pod_status_create(event, status->node_label, clock_unix_s(), err);
-    struct pod_volume *volume = desired != NULL ? volume_get(status, event->target_path, err) : NULL;
+    struct desired_pod_status *desired = desired_pod_status_create_shared(
+        event, status->node_label, clock_unix_s(), status->config.versions, err);
+    struct pod_volume *volume = desired != NULL ? volume_get(status, event, err) : NULL;
     struct observer_call *call =
         volume != NULL ? observer_call_create(status->config.loop, callback, arg, err) : NULL;
     bool done;
@@ -495,7 +494,12 @@ static struct observer_call *status_start(void *state, const struct volume_event
         return NULL;
     }
     (void)forget_if_stale(volume);
-    done = volume->desired == NULL && is_up_to_date(volume, desired);
+    done = volume->write == NULL && pod_status_written_matches(&volume->written, desired);
+    if (!done && write_get(volume, err) == NULL) {
+        observer_call_cancel(NULL, call);
+        desired_pod_status_destroy(desired);
+        return NULL;
+    }
     if (!done && event->type == VOLUME_EVENT_MOUNTED)
         wait_for_volume(call, volume, timeout_ms);
     else
@@ -515,12 +519,13 @@ static void status_on_unchanged(void *state, const struct volume_event *event)
     struct pod_volume *volume = volume_find(status, event->target_path);
     struct desired_pod_status *desired;
 
-    if (event->versions == NULL || (volume != NULL && !forget_if_stale(volume)) ||
-        check_pod(event, /* err= */ NULL) < 0)
+    if (event->versions == NULL || (volume != NULL && !forget_if_stale(volume)))
         return;
-    desired = desired_pod_status_create(event, status->node_label, clock_unix_s(), /* err= */ NULL);
-    volume = desired != NULL ? volume_get(status, event->target_path, /* err= */ NULL) : NULL;
-    if (volume != NULL)
+    desired =
+        desired_pod_status_create_shared(event, status->node_label, clock_unix_s(), status->config.versions,
+                                         /* err= */ NULL);
+    volume = desired != NULL ? volume_get(status, event, /* err= */ NULL) : NULL;
+    if (volume != NULL && write_get(volume, /* err= */ NULL) != NULL)
         set_desired(volume, desired);
     else
         desired_pod_status_destroy(desired);
@@ -564,7 +569,7 @@ struct pod_status *pod_status_create(const struct pod_status_config *config, str
                                                    .jitter_min_percent = 100,
                                                    .jitter_max_percent = 125},
                                   .kube_listener = {.on_recovered = kube_recovered, .arg = status}};
-    volume_table_init(&status->volumes);
+    volume_table_init(&status->volumes, config->names);
     status->node_label = pod_status_node_label(config->node, err);
     if (status->node_label != NULL)
         status->timer = loop_timer_create(config->loop, check_idle, status, err);
@@ -579,11 +584,16 @@ struct pod_status *pod_status_create(const struct pod_status_config *config, str
 
 void pod_status_destroy(struct pod_status *status)
 {
+    struct volume_entry *entry, *next;
+
     if (status == NULL)
         return;
     kube_health_unlisten(&status->kube_listener);
-    while (!list_empty(&status->volumes.entries))
-        volume_dispose(volume_at(status->volumes.entries.next));
+    for (entry = volume_table_next(&status->volumes, NULL); entry != NULL; entry = next) {
+        next = volume_table_next(&status->volumes, entry);
+        volume_dispose(volume_at(entry));
+    }
+    volume_table_finish(&status->volumes);
     loop_timer_destroy(status->timer);
     free(status->node_label);
     free(status);

@@ -2,9 +2,10 @@
  * pod_status.h - writes mounted volumes as SecretProviderClassPodStatus objects to the Kubernetes API: a
  * volume observer (volume_observer.h).
  *
- * The last write is remembered per volume, with its resourceVersion. So an unchanged volume costs no request,
- * a change costs one PATCH, a first mount one POST. There is no list, no watch and no cache of other drivers'
- * objects. What is remembered is checked with one GET at the next call for the volume
+ * The last write is remembered per volume, with its resourceVersion (a number, as etcd makes them; one that
+ * is none is read again). So an unchanged volume costs no request, a change costs one PATCH, a first mount
+ * one POST. There is no list, no watch and no cache of other drivers' objects. What is remembered is checked
+ * with one GET at the next call for the volume
  *
  *  - after a restart of the driver: the process before may have ended between the mount and the write;
  *  - after POD_STATUS_RECHECK_MS, or when the sync of Secrets misses the object. A deleted object is created
@@ -39,10 +40,11 @@
 #include "common/base/log.h"
 #include "common/kube/kube_client.h"
 #include "driver/base/driver_metrics.h"
+#include "driver/rotation/version_set.h"
 #include "driver/status/volume_observer.h"
+#include "driver/volume/volume_names.h"
 
 enum {
-    POD_STATUS_ERROR_RENEWAL_S = 600,
     POD_STATUS_RETRY_FIRST_MS = 5 * 1000,
     POD_STATUS_RETRY_CAP_MS = 300 * 1000,
     POD_STATUS_RECHECK_MS = 60 * 60 * 1000, /* less up to a quarter, by chance */
@@ -53,11 +55,13 @@ struct pod_status;
 struct pod_status_config {
     uv_loop_t *loop;
     struct kube_client *kube;
-    struct log *log;                /* may be NULL */
-    struct driver_metrics *metrics; /* may be NULL */
-    const char *node;               /* copied */
-    uint64_t retry_first_ms;        /* 0 = POD_STATUS_RETRY_FIRST_MS; for tests */
-    uint64_t recheck_ms;            /* 0 = POD_STATUS_RECHECK_MS; for tests */
+    struct log *log;                 /* may be NULL */
+    struct driver_metrics *metrics;  /* may be NULL */
+    const char *node;                /* copied */
+    struct volume_names_pool *names; /* shared with other components; NULL = not shared */
+    struct version_sets *versions;   /* likewise */
+    uint64_t retry_first_ms;         /* 0 = POD_STATUS_RETRY_FIRST_MS; for tests */
+    uint64_t recheck_ms;             /* 0 = POD_STATUS_RECHECK_MS; for tests */
 };
 
 /* Everything in `config` is borrowed for life. */

@@ -83,6 +83,7 @@ void desired_pod_status_destroy(struct desired_pod_status *desired)
     free(desired->node_label);
     cJSON_Delete(desired->objects);
     free(desired->error);
+    version_set_unref(desired->sets, desired->versions);
     free(desired);
 }
 
@@ -196,6 +197,33 @@ struct desired_pod_status *desired_pod_status_create(const struct volume_event *
         return NULL;
     }
     return desired;
+}
+
+static int check_pod(const struct volume_event *event, struct error **err)
+{
+    if (event->pod_name[0] != '\0' && event->pod_uid[0] != '\0' && event->pod_namespace[0] != '\0')
+        return 0;
+    return error_set(
+        err, GRPC_STATUS_INVALID_ARGUMENT,
+        "the pod is not named in the volume context: podInfoOnMount must be true in the CSIDriver object");
+}
+
+struct desired_pod_status *desired_pod_status_create_shared(const struct volume_event *event,
+                                                            const char *node_label, int64_t now_unix,
+                                                            struct version_sets *sets, struct error **err)
+{
+    struct desired_pod_status *desired =
+        check_pod(event, err) < 0 ? NULL : desired_pod_status_create(event, node_label, now_unix, err);
+
+    if (desired == NULL || event->versions == NULL)
+        return desired;
+    desired->sets = sets;
+    desired->versions = version_sets_get(sets, event->versions);
+    if (desired->versions != NULL || event->versions->n == 0)
+        return desired;
+    desired_pod_status_destroy(desired);
+    (void)error_no_memory(err, NULL);
+    return NULL;
 }
 
 /* --- the object --- */

@@ -4,7 +4,7 @@
  *
  *     metadata.name              <pod>-<namespace>-<class>, see pod_status_name()
  *     metadata.labels            internal.secrets-store.csi.k8s.io/node-name: the node
- *     metadata.ownerReferences   exactly one: the pod, by uid; the garbage collector removes the object with
+ * metadata.ownerReferences   exactly one: the pod, by uid; the garbage collector removes the object with
  *     it status.podName, secretProviderClassName, mounted (true), targetPath
  *     status.objects             {id, version}, by id
  *     status.lastCheckedTime     the last good contact with the provider, as of the last write
@@ -24,6 +24,7 @@
 #include "common/base/json.h"
 #include "common/base/secret.h"
 #include "common/crypto/digest.h"
+#include "driver/rotation/version_set.h"
 #include "driver/status/volume_observer.h"
 
 #define POD_STATUS_RESOURCE   "secretproviderclasspodstatuses"
@@ -38,14 +39,15 @@ enum {
 
 enum pod_status_name_flags { POD_STATUS_NAME_UNIQUE = 1 };
 
-/* "<pod>-<ns>-<class>". Longer than a name may be, or with the flag: the beginning of it, '-', and 16 digits
- * of the SHA-256 of "<pod>/<ns>/<class>". The flag is for the pod that finds its plain name taken by another:
- * pod "a" with class "b-ns-c" and pod "a-ns-b" with class "c" would share one. The caller frees; NULL with
- * err set on lack of memory. */
+/* "<pod>-<ns>-<class>". Longer than a name may be, or with the flag: the beginning of it, '-', and 16
+ * digits of the SHA-256 of "<pod>/<ns>/<class>". The flag is for the pod that finds its plain name taken by
+ * another: pod "a" with class "b-ns-c" and pod "a-ns-b" with class "c" would share one. The caller frees;
+ * NULL with err set on lack of memory. */
 char *pod_status_name(const char *pod, const char *ns, const char *class_name, unsigned flags,
                       struct error **err);
 
-/* The node's name as a label value: what is too long is its beginning, '-', and 16 digits of its SHA-256. */
+/* The node's name as a label value: what is too long is its beginning, '-', and 16 digits of its SHA-256.
+ * */
 char *pod_status_node_label(const char *node, struct error **err);
 
 /* The desired status of one volume; everything is owned. */
@@ -64,11 +66,20 @@ struct desired_pod_status {
     char *error; /* NULL when all is well */
     /* Of everything but the times, the error's text and the objects that are not known. */
     char digest[DIGEST_SHA256_HEX_LEN + 1];
+    struct version_set
+        *versions;             /* of `objects`, for the writer to keep; a reference that came from `sets` */
+    struct version_sets *sets; /* NULL: `versions` is not shared */
 };
 
 /* Copies what matters of an event. NULL with err set on lack of memory. */
 struct desired_pod_status *desired_pod_status_create(const struct volume_event *event, const char *node_label,
                                                      int64_t now_unix, struct error **err);
+
+/* The same for an object in the API, whose owner is the pod: with `versions`, which come from `sets`.
+ * INVALID_ARGUMENT when the pod is not named. */
+struct desired_pod_status *desired_pod_status_create_shared(const struct volume_event *event,
+                                                            const char *node_label, int64_t now_unix,
+                                                            struct version_sets *sets, struct error **err);
 
 /* Accepts NULL. */
 void desired_pod_status_destroy(struct desired_pod_status *desired);
@@ -89,11 +100,11 @@ enum pod_status_patch_flags {
     POD_STATUS_PATCH_KEEP_PATH = 1 << 1,  /* `current` is NULL: targetPath is that of another volume */
 };
 
-/* The merge patch that brings `current` to the desired status, or NULL when there is no difference (or, with
- * err set, on lack of memory). NULL as `current`: all of the status. What others have written (labels,
+/* The merge patch that brings `current` to the desired status, or NULL when there is no difference (or,
+ * with err set, on lack of memory). NULL as `current`: all of the status. What others have written (labels,
  * annotations, finalizers, unknown fields) stays. Of two volumes of one pod with one class the object shows
- * the smaller path, whatever their order; *ret_other_path: it is not that of `desired`. Any JSON is taken for
- * an object. */
+ * the smaller path, whatever their order; *ret_other_path: it is not that of `desired`. Any JSON is taken
+ * for an object. */
 cJSON *pod_status_patch(const cJSON *current, const struct desired_pod_status *desired, unsigned flags,
                         bool *ret_other_path, struct error **err);
 

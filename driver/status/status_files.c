@@ -152,15 +152,17 @@ static void volume_free(struct file_volume *volume)
     free(volume);
 }
 
-static struct file_volume *volume_get(struct status_files *files, const char *target_path, struct error **err)
+static struct file_volume *volume_get(struct status_files *files, const struct volume_event *event,
+                                      struct error **err)
 {
-    struct volume_entry *known = volume_table_find(&files->volumes, target_path);
+    const struct volume_names names = volume_event_names(event);
+    struct volume_entry *known = volume_table_find(&files->volumes, event->target_path);
     struct file_volume *volume;
 
     if (known != NULL)
         return container_of(known, struct file_volume, entry);
     volume = calloc(1, sizeof(*volume));
-    if (volume == NULL || volume_table_add(&files->volumes, &volume->entry, target_path) < 0) {
+    if (volume == NULL || volume_table_add(&files->volumes, &volume->entry, &names) < 0) {
         free(volume);
         (void)error_no_memory(err, NULL);
         return NULL;
@@ -175,7 +177,7 @@ static void work_done(void *job);
 static int work_start(struct file_volume *volume, char *text, struct error **err)
 {
     const struct status_files *files = volume->files;
-    cleanup_free char *name = status_file_name(volume->entry.target_path, err);
+    cleanup_free char *name = status_file_name(volume_entry_path(&volume->entry), err);
 
     volume->job.text = text;
     if (name == NULL)
@@ -301,7 +303,7 @@ static struct observer_call *files_start(void *state, const struct volume_event 
     struct status_files *files = state;
     struct desired_pod_status *desired =
         desired_pod_status_create(event, files->node_label, clock_unix_s(), err);
-    struct file_volume *volume = desired != NULL ? volume_get(files, event->target_path, err) : NULL;
+    struct file_volume *volume = desired != NULL ? volume_get(files, event, err) : NULL;
     struct observer_call *call =
         volume != NULL ? observer_call_create(files->loop, callback, arg, err) : NULL;
     bool write = volume != NULL && !is_up_to_date(volume, desired);
@@ -322,7 +324,8 @@ static struct observer_call *files_start(void *state, const struct volume_event 
 static void files_on_removed(void *state, const char *target_path)
 {
     cleanup_error struct error *error = NULL;
-    struct file_volume *volume = volume_get(state, target_path, &error); /* also after a restart */
+    const struct volume_event event = {.target_path = target_path};
+    struct file_volume *volume = volume_get(state, &event, &error); /* also after a restart */
 
     if (volume != NULL)
         remove_file(volume);
@@ -349,7 +352,7 @@ struct status_files *status_files_create(uv_loop_t *loop, const char *directory,
         return NULL;
     }
     *files = (struct status_files){.loop = loop, .log = log, .directory = strdup(directory)};
-    volume_table_init(&files->volumes);
+    volume_table_init(&files->volumes, /* pool= */ NULL);
     files->node_label = pod_status_node_label(node, err);
     if (files->node_label == NULL)
         goto failed;
@@ -371,12 +374,15 @@ failed:
 
 void status_files_destroy(struct status_files *files)
 {
+    struct volume_entry *entry;
+    struct volume_entry *next;
+
     if (files == NULL)
         return;
-    while (!list_empty(&files->volumes.entries)) {
-        struct file_volume *volume =
-            container_of(volume_entry_at(files->volumes.entries.next), struct file_volume, entry);
+    for (entry = volume_table_next(&files->volumes, NULL); entry != NULL; entry = next) {
+        struct file_volume *volume = container_of(entry, struct file_volume, entry);
 
+        next = volume_table_next(&files->volumes, entry);
         if (volume->running) { /* ends by itself, and stays as it is then */
             volume_table_remove(&files->volumes, &volume->entry);
             secret_free(steal_ptr(&volume->next));
@@ -385,6 +391,7 @@ void status_files_destroy(struct status_files *files)
             volume_free(volume);
         }
     }
+    volume_table_finish(&files->volumes);
     free(files->directory);
     free(files->node_label);
     free(files);

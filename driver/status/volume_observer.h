@@ -18,6 +18,7 @@
 #include "common/base/string_map.h"
 #include "common/class/class.h"
 #include "driver/payload/payload.h"
+#include "driver/volume/volume_names.h"
 
 enum volume_event_type {
     VOLUME_EVENT_MOUNTED, /* the volume has been made, or an incomplete one completed */
@@ -41,6 +42,15 @@ struct volume_event {
     int64_t checked_unix;                      /* the last good contact with the provider; 0 = not known */
     const struct error *failure;               /* FAILED: the cause */
 };
+
+static inline struct volume_names volume_event_names(const struct volume_event *event)
+{
+    return (struct volume_names){.target_path = event->target_path,
+                                 .ns = event->pod_namespace,
+                                 .pod_name = event->pod_name,
+                                 .pod_uid = event->pod_uid,
+                                 .class_name = event->class_name};
+}
 
 /* One running operation of an observer; its content is the observer's own. */
 struct observer_call;

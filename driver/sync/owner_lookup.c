@@ -16,7 +16,7 @@
 
 struct owner_lookup {
     struct kube_client *client;
-    const struct sync_target *target;
+    const struct volume_names *target;
     struct kube_call *call; /* owned; never NULL while the operation runs */
     unsigned name_flags;    /* of the status object that is read */
     bool bare;              /* the pod has not been read, because it is known to have no owners */
@@ -122,7 +122,7 @@ static void status_read(struct kube_response *response, const struct error *erro
 
 static int get_status(struct owner_lookup *lookup, struct error **err)
 {
-    const struct sync_target *target = lookup->target;
+    const struct volume_names *target = lookup->target;
     cleanup_free char *name =
         pod_status_name(target->pod_name, target->ns, target->class_name, lookup->name_flags, err);
 
@@ -166,7 +166,7 @@ static int get_pod(struct owner_lookup *lookup, struct error **err)
     return get(lookup, "", "v1", "pods", lookup->target->pod_name, pod_read, err);
 }
 
-struct owner_lookup *owner_lookup_start(struct kube_client *client, const struct sync_target *target,
+struct owner_lookup *owner_lookup_start(struct kube_client *client, const struct volume_names *target,
                                         bool bare, owner_lookup_callback *callback, void *arg,
                                         struct error **err)
 {

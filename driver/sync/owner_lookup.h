@@ -15,7 +15,7 @@
 
 #include "common/kube/kube_client.h"
 #include "driver/sync/owner_references.h"
-#include "driver/sync/sync_target.h"
+#include "driver/volume/volume_names.h"
 
 struct owner_lookup;
 
@@ -29,7 +29,7 @@ typedef void owner_lookup_callback(struct owner_references *owners, const struct
 
 /* `target` is borrowed until the end. `bare`: the pod is known to have no owners; it is read only when its
  * status object is missing. */
-struct owner_lookup *owner_lookup_start(struct kube_client *client, const struct sync_target *target,
+struct owner_lookup *owner_lookup_start(struct kube_client *client, const struct volume_names *target,
                                         bool bare, owner_lookup_callback *callback, void *arg,
                                         struct error **err);
 

@@ -25,7 +25,7 @@ struct secret_reconcile {
     const struct secret_reconcile_config *config; /* NULL once cancelled */
     secret_reconcile_callback *callback;          /* NULL once called or cancelled */
     void *arg;
-    struct sync_target *target;
+    struct volume_names *target;
     enum secret_mode mode;
     bool force;
     uint64_t started_ns;
@@ -240,7 +240,7 @@ static void write_next(struct secret_reconcile *reconcile);
 static void note_written(struct secret_reconcile *reconcile, const char *name)
 {
     const struct secret_reconcile_config *config = reconcile->config;
-    const struct sync_target *target = reconcile->target;
+    const struct volume_names *target = reconcile->target;
 
     reconcile->result.n_written++;
     driver_metrics_secret_written(config->metrics, reconcile->class->provider);
@@ -489,7 +489,7 @@ struct secret_reconcile *secret_reconcile_start(const struct secret_reconcile_co
     *reconcile = (struct secret_reconcile){.config = config,
                                            .callback = callback,
                                            .arg = arg,
-                                           .target = sync_target_copy(request->target),
+                                           .target = volume_names_copy(request->target),
                                            .mode = request->mode,
                                            .force = request->force,
                                            .started_ns = clock_monotonic_ns(),

@@ -35,7 +35,7 @@
 #include "driver/base/driver_metrics.h"
 #include "driver/class/class_source.h"
 #include "driver/sync/secret_state.h"
-#include "driver/sync/sync_target.h"
+#include "driver/volume/volume_names.h"
 
 enum {
     SECRET_FILES_MAX = 16 << 20, /* bytes of files that are read back; a provider's response is smaller */
@@ -56,7 +56,7 @@ struct secret_reconcile_config {
 };
 
 struct secret_reconcile_request {
-    const struct sync_target *target;    /* copied */
+    const struct volume_names *target;   /* copied */
     struct secret_provider_class *class; /* taken over, also on failure; NULL = it is fetched */
     struct payload *files;               /* content taken over, also on failure; NULL = they are read back */
     struct owner_references *owners;     /* content taken over, also on failure; empty = they are fetched */

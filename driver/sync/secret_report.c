@@ -16,7 +16,7 @@ static uint32_t hash_of(const struct reconcile_result *result)
     return hash | 1;
 }
 
-static void emit(const struct secret_reporter *reporter, const struct sync_target *target,
+static void emit(const struct secret_reporter *reporter, const struct volume_names *target,
                  enum event_type type, const char *component, const char *reason, const char *message)
 {
     events_emit(reporter->events, &(struct event){.type = type,
@@ -28,7 +28,7 @@ static void emit(const struct secret_reporter *reporter, const struct sync_targe
                                                   .message = message});
 }
 
-static void report_failure(const struct secret_reporter *reporter, const struct sync_target *target,
+static void report_failure(const struct secret_reporter *reporter, const struct volume_names *target,
                            const struct secret_failure *failure)
 {
     log_error(reporter->log, "a Kubernetes Secret could not be synced",
@@ -39,7 +39,7 @@ static void report_failure(const struct secret_reporter *reporter, const struct 
 }
 
 void secret_report_result(const struct secret_reporter *reporter, struct secret_report *report,
-                          const struct sync_target *target, const struct reconcile_result *result,
+                          const struct volume_names *target, const struct reconcile_result *result,
                           uint64_t now_ms)
 {
     uint32_t hash = hash_of(result);
@@ -59,7 +59,7 @@ void secret_report_result(const struct secret_reporter *reporter, struct secret_
                   LOG_UINT("more", result->n_failures - SECRET_FAILURES_MAX));
 }
 
-void secret_report_released(const struct secret_reporter *reporter, const struct sync_target *target,
+void secret_report_released(const struct secret_reporter *reporter, const struct volume_names *target,
                             const char *secret)
 {
     char message[1200];
@@ -74,7 +74,7 @@ void secret_report_released(const struct secret_reporter *reporter, const struct
     emit(reporter, target, EVENT_NORMAL, EVENT_CONTROLLER, EVENT_SECRET_RELEASED, message);
 }
 
-void secret_report_rotation(const struct secret_reporter *reporter, const struct sync_target *target)
+void secret_report_rotation(const struct secret_reporter *reporter, const struct volume_names *target)
 {
     char message[600];
 

@@ -27,14 +27,14 @@ struct secret_report {
 /* Reports the result's failures unless the last report has the same ones. Without failures the report is
  * reset. */
 void secret_report_result(const struct secret_reporter *reporter, struct secret_report *report,
-                          const struct sync_target *target, const struct reconcile_result *result,
+                          const struct volume_names *target, const struct reconcile_result *result,
                           uint64_t now_ms);
 
 /* Reports that the class does not name the Secret any more, and what becomes of it. */
-void secret_report_released(const struct secret_reporter *reporter, const struct sync_target *target,
+void secret_report_released(const struct secret_reporter *reporter, const struct volume_names *target,
                             const char *secret);
 
 /* Reports that the Secrets have the new contents after a rotation. */
-void secret_report_rotation(const struct secret_reporter *reporter, const struct sync_target *target);
+void secret_report_rotation(const struct secret_reporter *reporter, const struct volume_names *target);
 
 #endif

@@ -6,11 +6,47 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/hash.h"
+#include "common/base/list.h"
 #include "common/kube/kube_meta.h"
+
+/* What a class has in a Secret. */
+struct state_key {
+    const char *ns;
+    const char *class_name;
+    const char *name;
+};
+
+static uint32_t hash_key(const struct state_key *key)
+{
+    return hash_text(hash_text(hash_text(HASH_START, key->ns), key->class_name), key->name);
+}
+
+static uint32_t hash_of(const struct hash_link *link)
+{
+    const struct secret_state *state = const_container_of(link, struct secret_state, link);
+
+    return hash_key(
+        &(const struct state_key){.ns = state->ns, .class_name = state->class_name, .name = state->name});
+}
+
+static bool matches(const struct hash_link *link, const void *searched)
+{
+    const struct secret_state *state = const_container_of(link, struct secret_state, link);
+    const struct state_key *key = searched;
+
+    return strcmp(state->ns, key->ns) == 0 && strcmp(state->class_name, key->class_name) == 0 &&
+           strcmp(state->name, key->name) == 0;
+}
 
 void secret_states_init(struct secret_states *states)
 {
-    list_init(&states->all);
+    hash_table_init(&states->table, hash_of);
+}
+
+void secret_states_finish(struct secret_states *states)
+{
+    hash_table_finish(&states->table);
 }
 
 /* --- one state --- */
@@ -28,35 +64,23 @@ static void state_free(struct secret_state *state)
     free(state);
 }
 
-static struct secret_state *state_create(struct secret_states *states, const char *ns, const char *class_name,
-                                         const char *name, struct error **err)
+static struct secret_state *state_create(struct secret_states *states, const struct state_key *key,
+                                         struct error **err)
 {
     struct secret_state *state = calloc(1, sizeof(*state));
 
     if (state != NULL)
-        *state =
-            (struct secret_state){.ns = strdup(ns), .class_name = strdup(class_name), .name = strdup(name)};
-    if (state == NULL || state->ns == NULL || state->class_name == NULL || state->name == NULL) {
+        *state = (struct secret_state){.states = states,
+                                       .ns = strdup(key->ns),
+                                       .class_name = strdup(key->class_name),
+                                       .name = strdup(key->name)};
+    if (state == NULL || state->ns == NULL || state->class_name == NULL || state->name == NULL ||
+        hash_table_add(&states->table, &state->link) < 0) {
         state_free(state);
         (void)error_no_memory(err, NULL);
         return NULL;
     }
-    list_init(&state->link);
-    list_insert_before(&states->all, &state->link);
     return state;
-}
-
-static struct secret_state *state_find(const struct secret_states *states, const char *ns,
-                                       const char *class_name, const char *name)
-{
-    for (struct list *link = states->all.next; link != &states->all; link = link->next) {
-        struct secret_state *state = container_of(link, struct secret_state, link);
-
-        if (strcmp(state->ns, ns) == 0 && strcmp(state->class_name, class_name) == 0 &&
-            strcmp(state->name, name) == 0)
-            return state;
-    }
-    return NULL;
 }
 
 /* The last user takes the state along. */
@@ -64,7 +88,7 @@ static void state_release(struct secret_state *state)
 {
     if (--state->users > 0)
         return;
-    list_remove(&state->link);
+    hash_table_remove(&state->states->table, &state->link);
     state_free(state);
 }
 
@@ -140,17 +164,18 @@ struct secret_state *secret_state_refs_add(struct secret_state_refs *refs, struc
                                            const char *ns, const char *class_name, const char *name,
                                            struct error **err)
 {
+    const struct state_key key = {.ns = ns, .class_name = class_name, .name = name};
     struct secret_state **grown = reallocarray(refs->items, refs->n + 1, sizeof(struct secret_state *));
     struct secret_state *state;
+    struct hash_link *link;
 
     if (grown == NULL) {
         (void)error_no_memory(err, NULL);
         return NULL;
     }
     refs->items = grown;
-    state = state_find(states, ns, class_name, name);
-    if (state == NULL)
-        state = state_create(states, ns, class_name, name, err);
+    link = hash_table_find(&states->table, hash_key(&key), matches, &key);
+    state = link != NULL ? container_of(link, struct secret_state, link) : state_create(states, &key, err);
     if (state == NULL)
         return NULL;
     state->users++;

@@ -9,11 +9,12 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "common/base/list.h"
+#include "common/base/hash_table.h"
 #include "driver/sync/secret_patch.h"
 
 struct secret_state {
-    struct list link;
+    struct hash_link link;
+    struct secret_states *states; /* that it is in */
     char *ns;
     char *class_name; /* two classes may desire different things of one Secret */
     char *name;
@@ -32,10 +33,13 @@ struct secret_state {
 };
 
 struct secret_states {
-    struct list all; /* a node keeps some hundred Secrets at most, a walk is cheap */
+    struct hash_table table; /* struct secret_state */
 };
 
 void secret_states_init(struct secret_states *states);
+
+/* No state is in use any more. */
+void secret_states_finish(struct secret_states *states);
 
 /* True when the desired state is known to be reached since `max_age_ms` ago at most. */
 bool secret_state_matches(const struct secret_state *state, const struct desired_secret *desired,

@@ -6,22 +6,20 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/alloc.h"
 #include "common/base/backoff.h"
-#include "common/process/loop_timer.h"
+#include "common/process/timer_queue.h"
 #include "driver/status/observer_call.h"
 #include "driver/status/pod_status_object.h"
 #include "driver/sync/secret_report.h"
 #include "driver/sync/secret_source.h"
+#include "driver/sync/sync_queue.h"
 #include "driver/volume/volume_table.h"
 
-#define NEVER UINT64_MAX
-
-/* A volume: idle, queued, or running. */
-struct sync_volume {
-    struct secret_sync *sync;
-    struct volume_entry entry; /* in sync->volumes */
-    struct list link;          /* in sync->queued or sync->running; in neither when it is idle */
-    struct sync_target *target;
+/* The next or the present run of a volume, while that is queued or running. */
+struct sync_run {
+    struct sync_queue_entry entry; /* in sync->queue */
+    struct sync_volume *volume;
     struct secret_reconcile *reconcile; /* NULL unless running */
     bool rerun;                         /* while running: it has to run once more */
 
@@ -29,18 +27,29 @@ struct sync_volume {
     struct secret_provider_class *class;
     struct payload files;
     bool have_files;
-    enum secret_mode mode;
-    bool mounting; /* the pod is being mounted */
-    bool rotating; /* the last event was a rotation check: what is written now are new contents */
-
-    struct owner_references owners; /* once known */
-    bool bare;                      /* the owner is the status object, which may be created again */
-    struct secret_state_refs states;
-    uint64_t due_ms;   /* when it is queued by itself, on uv_now()'s clock */
-    uint64_t check_ms; /* when the next check is due; rotation checks do not put it off */
-    unsigned retries;
-    struct secret_report report;
     struct observer_call *waiter; /* a publish that waits for the next end of a run */
+};
+
+/* What the last run has found, of a volume that has Secrets. */
+struct sync_secrets {
+    struct owner_references owners; /* once known */
+    struct secret_state_refs states;
+    struct secret_report report;
+};
+
+/* A volume. A node may have ten thousand, most of them idle and many without Secrets. */
+struct sync_volume {
+    struct secret_sync *sync;
+    struct volume_entry entry;    /* in sync->volumes */
+    struct deadline due;          /* when it is queued by itself */
+    uint64_t check_ms;            /* when the next check is due; rotation checks do not put it off */
+    struct sync_run *run;         /* owned; NULL = idle */
+    struct sync_secrets *secrets; /* owned; NULL = none are known */
+    unsigned retries;
+    enum secret_mode mode; /* of the next run */
+    bool mounting;         /* the pod is being mounted */
+    bool rotating;         /* the last event was a rotation check: what is written now are new contents */
+    bool bare;             /* the owner is the status object, which may be created again */
 };
 
 struct secret_sync {
@@ -50,17 +59,25 @@ struct secret_sync {
     struct backoff retry_pauses;
     struct secret_states states;
     struct volume_table volumes; /* struct sync_volume */
-    struct list queued;
-    struct list running;
-    unsigned n_running;
+    struct sync_queue queue;     /* struct sync_run */
     struct kube_health_listener kube_listener;
-    struct loop_timer *timer;
-    uint64_t wake_ms; /* when it fires, never after the earliest due_ms; NEVER when it is stopped */
+    struct timer_queue *timers; /* the volumes' `due` */
 };
 
-static struct sync_volume *volume_at(struct list *link)
+static struct sync_volume *volume_at(struct volume_entry *entry)
 {
-    return container_of(volume_entry_at(link), struct sync_volume, entry);
+    return entry != NULL ? container_of(entry, struct sync_volume, entry) : NULL;
+}
+
+/* A pod that is being mounted waits for it. */
+static bool is_urgent(const struct sync_queue_entry *entry)
+{
+    return const_container_of(entry, struct sync_run, entry)->waiter != NULL;
+}
+
+static void set_due(struct sync_volume *volume, uint64_t due_ms)
+{
+    timer_queue_set(volume->sync->timers, &volume->due, due_ms);
 }
 
 /* After `ms` less a tenth to a quarter, by chance: volumes that were published together move apart, and what
@@ -68,7 +85,7 @@ static struct sync_volume *volume_at(struct list *link)
 static void plan_check(struct sync_volume *volume, uint64_t ms)
 {
     volume->check_ms = uv_now(volume->sync->config.loop) + backoff_spread(ms, 75, 90, backoff_random());
-    volume->due_ms = volume->check_ms;
+    set_due(volume, volume->check_ms);
 }
 
 /* Is a run now as good as the next check? A rotation check saves the check that follows soon, and replaces
@@ -85,69 +102,51 @@ static bool check_is_near(const struct sync_volume *volume)
 
 static void start_next(struct secret_sync *sync);
 
-static void set_timer(struct secret_sync *sync);
-
-static void enqueue(struct sync_volume *volume, bool first)
+/* The run of a volume, created if need be. */
+static struct sync_run *run_get(struct sync_volume *volume, struct error **err)
 {
-    struct secret_sync *sync = volume->sync;
+    const struct volume_names names = shared_names_read(volume->entry.names);
+    struct sync_run *run = volume->run;
 
-    volume->due_ms = NEVER;
-    if (volume->reconcile != NULL) {
-        volume->rerun = true;
-        return;
+    if (run != NULL)
+        return run;
+    run = alloc_zeroed(sizeof(*run), err);
+    if (run == NULL)
+        return NULL;
+    run->volume = volume;
+    if (sync_queue_join(&volume->sync->queue, &run->entry, names.ns, names.class_name) < 0) {
+        free(run);
+        (void)error_no_memory(err, NULL);
+        return NULL;
     }
-    if (!list_empty(&volume->link)) {
-        if (!first)
-            return;
-        list_remove(&volume->link);
-    }
-    list_insert_before(first ? sync->queued.next : &sync->queued, &volume->link);
+    volume->run = run;
+    return run;
 }
 
-static void timer_fired(void *arg)
+/* The volume has a run. */
+static void enqueue(struct sync_volume *volume, enum sync_queue_place place)
+{
+    struct secret_sync *sync = volume->sync;
+    struct sync_run *run = volume->run;
+
+    timer_queue_clear(sync->timers, &volume->due);
+    if (run->reconcile != NULL)
+        run->rerun = true;
+    else
+        sync_queue_add(&sync->queue, &run->entry, place);
+}
+
+static void due_now(struct deadline *due, void *arg)
 {
     struct secret_sync *sync = arg;
-    uint64_t now = uv_now(sync->config.loop);
+    struct sync_volume *volume = container_of(due, struct sync_volume, due);
 
-    for (struct list *link = sync->volumes.entries.next; link != &sync->volumes.entries; link = link->next) {
-        struct sync_volume *volume = volume_at(link);
-
-        if (volume->due_ms <= now)
-            enqueue(volume, /* first= */ false);
-    }
-    start_next(sync);
-    set_timer(sync);
-}
-
-static void set_timer(struct secret_sync *sync)
-{
-    uint64_t now = uv_now(sync->config.loop);
-    uint64_t earliest = NEVER;
-
-    for (struct list *link = sync->volumes.entries.next; link != &sync->volumes.entries; link = link->next) {
-        const struct sync_volume *volume = volume_at(link);
-
-        if (volume->due_ms < earliest)
-            earliest = volume->due_ms;
-    }
-    sync->wake_ms = earliest;
-    if (earliest == NEVER)
-        loop_timer_stop(sync->timer);
-    else
-        loop_timer_start(sync->timer, earliest > now ? earliest - now : 0);
-}
-
-/* For one volume whose due_ms has been set: the others are not searched, however many there are. A timer that
- * fires too early, because its volume has been queued or removed meanwhile, finds the next one. */
-static void wake_for(const struct sync_volume *volume)
-{
-    struct secret_sync *sync = volume->sync;
-    uint64_t now = uv_now(sync->config.loop);
-
-    if (volume->due_ms >= sync->wake_ms)
+    if (run_get(volume, /* err= */ NULL) == NULL) {
+        set_due(volume, uv_now(sync->config.loop) + SECRET_SYNC_RETRY_FIRST_MS);
         return;
-    sync->wake_ms = volume->due_ms;
-    loop_timer_start(sync->timer, volume->due_ms > now ? volume->due_ms - now : 0);
+    }
+    enqueue(volume, SYNC_QUEUE_LAST);
+    start_next(sync);
 }
 
 /* Retries need not wait any longer. Should the API server have trouble at first, as one that has just started
@@ -157,15 +156,14 @@ static void kube_recovered(void *arg)
     struct secret_sync *sync = arg;
     uint64_t now = uv_now(sync->config.loop);
 
-    for (struct list *link = sync->volumes.entries.next; link != &sync->volumes.entries; link = link->next) {
-        struct sync_volume *volume = volume_at(link);
+    for (struct volume_entry *at = NULL; (at = volume_table_next(&sync->volumes, at)) != NULL;) {
+        struct sync_volume *volume = volume_at(at);
         uint64_t soon = now + backoff_spread(SECRET_SYNC_RECOVERY_MS, 0, 100, backoff_random());
 
         volume->retries = volume->retries > 0 ? 1 : 0;
-        if (volume->retries > 0 && volume->due_ms != NEVER && volume->due_ms > soon)
-            volume->due_ms = soon;
+        if (volume->retries > 0 && deadline_is_set(&volume->due) && volume->due.due_ms > soon)
+            set_due(volume, soon);
     }
-    set_timer(sync);
 }
 
 /* --- after a run --- */
@@ -173,8 +171,8 @@ static void kube_recovered(void *arg)
 /* The publish that waits for this volume goes on from the next turn, whatever the outcome of the sync. */
 static void release_waiter(struct sync_volume *volume)
 {
-    if (volume->waiter != NULL)
-        observer_call_finish_later(volume->waiter, NULL);
+    if (volume->run != NULL && volume->run->waiter != NULL)
+        observer_call_finish_later(volume->run->waiter, NULL);
 }
 
 /* There is nothing to keep up to date, until the class is edited. */
@@ -189,8 +187,8 @@ static void plan(struct sync_volume *volume, const struct reconcile_result *resu
     struct secret_sync *sync = volume->sync;
 
     if (result->retry) { /* in the mode of this run */
-        volume->due_ms = uv_now(sync->config.loop) +
-                         backoff_pause(&sync->retry_pauses, ++volume->retries, backoff_random());
+        set_due(volume, uv_now(sync->config.loop) +
+                            backoff_pause(&sync->retry_pauses, ++volume->retries, backoff_random()));
         return;
     }
     volume->retries = 0;
@@ -202,44 +200,81 @@ static void plan(struct sync_volume *volume, const struct reconcile_result *resu
     else if (volume->check_ms <= uv_now(sync->config.loop))
         plan_check(volume, sync->config.check_interval_ms);
     else
-        volume->due_ms = volume->check_ms;
+        set_due(volume, volume->check_ms);
 }
 
+static void secrets_free(struct sync_secrets *secrets)
+{
+    if (secrets == NULL)
+        return;
+    owner_references_finish(&secrets->owners);
+    secret_state_refs_finish(&secrets->states);
+    free(secrets);
+}
+
+/* Without memory nothing is known: the next run finds it again. */
 static void keep_result(struct sync_volume *volume, struct reconcile_result *result)
 {
-    secret_state_refs_finish(&volume->states);
-    volume->states = result->states;
-    result->states = (struct secret_state_refs){0};
-    owner_references_finish(&volume->owners);
-    volume->owners = result->owners;
-    result->owners = (struct owner_references){0};
-    if (volume->owners.n > 0)
-        volume->bare = strcmp(volume->owners.items[0].kind, POD_STATUS_KIND) == 0;
+    bool has_secrets = result->states.n > 0 || result->owners.n > 0 || result->n_failures > 0;
+    struct sync_secrets *secrets = has_secrets ? calloc(1, sizeof(*secrets)) : NULL;
+
+    if (secrets != NULL) {
+        *secrets = (struct sync_secrets){.owners = result->owners, .states = result->states};
+        if (volume->secrets != NULL)
+            secrets->report = volume->secrets->report;
+        result->owners = (struct owner_references){0};
+        result->states = (struct secret_state_refs){0};
+        if (secrets->owners.n > 0)
+            volume->bare = strcmp(secrets->owners.items[0].kind, POD_STATUS_KIND) == 0;
+    }
+    secrets_free(volume->secrets);
+    volume->secrets = secrets;
+}
+
+static void report_result(struct sync_volume *volume, const struct reconcile_result *result)
+{
+    const struct secret_sync *sync = volume->sync;
+    const struct volume_names names = shared_names_read(volume->entry.names);
+    struct secret_report first = {0};
+
+    secret_report_result(&sync->reporter, volume->secrets != NULL ? &volume->secrets->report : &first, &names,
+                         result, uv_now(sync->config.loop));
+    for (size_t i = 0; i < result->n_released; i++)
+        secret_report_released(&sync->reporter, &names, result->released[i]);
+    if (volume->rotating && result->data_written)
+        secret_report_rotation(&sync->reporter, &names);
+}
+
+/* The volume is idle. */
+static void run_free(struct sync_volume *volume)
+{
+    struct sync_run *run = steal_ptr(&volume->run);
+
+    sync_queue_leave(&volume->sync->queue, &run->entry);
+    secret_provider_class_free(run->class);
+    payload_finish(&run->files);
+    free(run);
 }
 
 static void reconcile_done(struct reconcile_result *result, void *arg)
 {
     struct sync_volume *volume = arg;
     struct secret_sync *sync = volume->sync;
+    struct sync_run *run = volume->run;
 
-    volume->reconcile = NULL;
-    list_remove(&volume->link);
-    sync->n_running--;
+    run->reconcile = NULL;
+    sync_queue_end(&sync->queue, &run->entry);
     keep_result(volume, result);
     if (result->no_status && sync->config.on_owner_missing != NULL)
-        sync->config.on_owner_missing(volume->target->target_path, sync->config.owner_missing_arg);
-    secret_report_result(&sync->reporter, &volume->report, volume->target, result, uv_now(sync->config.loop));
-    for (size_t i = 0; i < result->n_released; i++)
-        secret_report_released(&sync->reporter, volume->target, result->released[i]);
-    if (volume->rotating && result->data_written)
-        secret_report_rotation(&sync->reporter, volume->target);
-    if (volume->rerun) {
-        volume->rerun = false;
-        enqueue(volume, /* first= */ true);
+        sync->config.on_owner_missing(volume_entry_path(&volume->entry), sync->config.owner_missing_arg);
+    report_result(volume, result);
+    if (run->rerun) {
+        run->rerun = false;
+        enqueue(volume, SYNC_QUEUE_FIRST);
     } else {
         plan(volume, result);
-        wake_for(volume);
         release_waiter(volume);
+        run_free(volume);
     }
     start_next(sync);
 }
@@ -248,32 +283,35 @@ static void reconcile_done(struct reconcile_result *result, void *arg)
  * the owners of other pods do not change. */
 static void begin_check(struct sync_volume *volume)
 {
-    if (volume->class != NULL && !check_is_near(volume))
+    if (volume->run->class != NULL && !check_is_near(volume))
         return;
     volume->check_ms = 0; /* done by this run */
-    if (volume->bare)
-        owner_references_finish(&volume->owners);
+    if (volume->bare && volume->secrets != NULL)
+        owner_references_finish(&volume->secrets->owners);
 }
 
 static void start_reconcile(struct sync_volume *volume)
 {
     struct secret_sync *sync = volume->sync;
+    struct sync_run *run = volume->run;
+    const struct volume_names names = shared_names_read(volume->entry.names);
     cleanup_error struct error *error = NULL;
-    struct secret_provider_class *class = steal_ptr(&volume->class);
-    struct secret_reconcile_request request = {.target = volume->target,
+    struct secret_provider_class *class = steal_ptr(&run->class);
+    struct sync_secrets none = {0};
+    struct sync_secrets *secrets = volume->secrets != NULL ? volume->secrets : &none;
+    struct secret_reconcile_request request = {.target = &names,
                                                .class = class,
-                                               .files = volume->have_files ? &volume->files : NULL,
-                                               .owners = &volume->owners,
+                                               .files = run->have_files ? &run->files : NULL,
+                                               .owners = &secrets->owners,
                                                .bare = volume->bare,
-                                               .previous = &volume->states,
+                                               .previous = &secrets->states,
                                                .mode = volume->mode,
                                                .force = volume->mounting};
 
-    volume->have_files = false;
-    sync->n_running++;
-    volume->reconcile =
+    run->have_files = false;
+    run->reconcile =
         secret_reconcile_start(&sync->reconcile_config, &request, reconcile_done, volume, &error);
-    if (volume->reconcile == NULL) {
+    if (run->reconcile == NULL) {
         struct reconcile_result result = {.retry = true, .n_failures = 1};
 
         result.failures[0] = (struct secret_failure){.secret = strdup(""), .error = steal_ptr(&error)};
@@ -282,41 +320,14 @@ static void start_reconcile(struct sync_volume *volume)
     }
 }
 
-/* Are the Secrets of this volume being updated for another pod of its class? */
-static bool class_is_busy(const struct sync_volume *volume)
-{
-    const struct secret_sync *sync = volume->sync;
-
-    for (struct list *link = sync->running.next; link != &sync->running; link = link->next) {
-        const struct sync_target *other = container_of(link, struct sync_volume, link)->target;
-
-        if (strcmp(other->class_name, volume->target->class_name) == 0 &&
-            strcmp(other->ns, volume->target->ns) == 0)
-            return true;
-    }
-    return false;
-}
-
-/* NULL when none may start. Pods that share a Secret take turns, so that one writes and the others find it
- * written, instead of all writing and all but one having a conflict. A mount does not wait for that. */
-static struct sync_volume *next_queued(struct secret_sync *sync)
-{
-    for (struct list *link = sync->queued.next; link != &sync->queued; link = link->next) {
-        struct sync_volume *volume = container_of(link, struct sync_volume, link);
-
-        if (volume->waiter != NULL || !class_is_busy(volume))
-            return volume;
-    }
-    return NULL;
-}
-
 static void start_next(struct secret_sync *sync)
 {
-    struct sync_volume *volume;
+    struct sync_queue_entry *entry;
 
-    while (sync->n_running < SECRET_SYNC_RUNNING_MAX && (volume = next_queued(sync)) != NULL) {
-        list_remove(&volume->link);
-        list_insert_before(&sync->running, &volume->link);
+    while (sync->queue.n_running < SECRET_SYNC_RUNNING_MAX &&
+           (entry = sync_queue_start(&sync->queue)) != NULL) {
+        struct sync_volume *volume = container_of(entry, struct sync_run, entry)->volume;
+
         begin_check(volume);
         start_reconcile(volume);
     }
@@ -324,70 +335,58 @@ static void start_next(struct secret_sync *sync)
 
 /* --- volumes --- */
 
-static struct sync_volume *find(const struct secret_sync *sync, const char *target_path)
+static struct sync_volume *find(struct secret_sync *sync, const char *target_path)
 {
-    struct volume_entry *entry = volume_table_find(&sync->volumes, target_path);
-
-    return entry != NULL ? container_of(entry, struct sync_volume, entry) : NULL;
+    return volume_at(volume_table_find(&sync->volumes, target_path));
 }
 
 static struct sync_volume *find_or_add(struct secret_sync *sync, const struct volume_event *event,
                                        struct error **err)
 {
-    const struct sync_target target = {.target_path = event->target_path,
-                                       .ns = event->pod_namespace,
-                                       .pod_name = event->pod_name,
-                                       .pod_uid = event->pod_uid,
-                                       .class_name = event->class_name};
+    const struct volume_names names = volume_event_names(event);
     struct sync_volume *volume = find(sync, event->target_path);
 
     if (volume != NULL)
         return volume;
-    volume = calloc(1, sizeof(*volume));
-    if (volume != NULL)
-        volume->target = sync_target_copy(&target);
-    if (volume == NULL || volume->target == NULL ||
-        volume_table_add(&sync->volumes, &volume->entry, event->target_path) < 0) {
-        free(volume != NULL ? volume->target : NULL);
+    volume = alloc_zeroed(sizeof(*volume), err);
+    if (volume == NULL)
+        return NULL;
+    *volume = (struct sync_volume){.sync = sync, .mode = SECRET_RESTORE};
+    if (timer_queue_add(sync->timers, &volume->due, err) < 0) {
+        free(volume);
+        return NULL;
+    }
+    if (volume_table_add(&sync->volumes, &volume->entry, &names) < 0) {
+        timer_queue_remove(sync->timers, &volume->due);
         free(volume);
         (void)error_no_memory(err, NULL);
         return NULL;
     }
-    volume->sync = sync;
-    volume->due_ms = NEVER;
-    volume->mode = SECRET_RESTORE;
-    list_init(&volume->link);
     return volume;
 }
 
-static void drop_source(struct sync_volume *volume)
-{
-    secret_provider_class_free(steal_ptr(&volume->class));
-    payload_finish(&volume->files);
-    volume->have_files = false;
-}
-
-/* Ends what runs; nothing is planned for it any more. */
+/* Ends what runs; nothing is planned for it any more, and nothing known. */
 static void stop(struct sync_volume *volume)
 {
-    if (volume->reconcile != NULL) {
-        secret_reconcile_cancel(&volume->reconcile);
-        volume->sync->n_running--;
-    }
-    list_remove(&volume->link);
-    volume->rerun = false;
-    volume->due_ms = NEVER;
-    drop_source(volume);
-    secret_state_refs_finish(&volume->states);
+    struct sync_run *run = volume->run;
+
+    timer_queue_clear(volume->sync->timers, &volume->due);
+    secrets_free(steal_ptr(&volume->secrets));
+    if (run == NULL)
+        return;
+    if (run->reconcile != NULL)
+        secret_reconcile_cancel(&run->reconcile);
     release_waiter(volume);
+    run_free(volume);
 }
 
 static void volume_free(struct sync_volume *volume)
 {
+    struct secret_sync *sync = volume->sync;
+
     stop(volume);
-    volume_table_remove(&volume->sync->volumes, &volume->entry);
-    owner_references_finish(&volume->owners);
-    free(volume->target);
+    timer_queue_remove(sync->timers, &volume->due);
+    volume_table_remove(&sync->volumes, &volume->entry);
     free(volume);
 }
 
@@ -396,15 +395,33 @@ static void volume_free(struct sync_volume *volume)
 /* Copies what the next run needs out of the publish. */
 static int take_source(struct sync_volume *volume, const struct volume_event *event, struct error **err)
 {
-    drop_source(volume);
-    volume->class = secret_source_class(event->class, err);
-    if (volume->class == NULL)
+    struct sync_run *run = run_get(volume, err);
+
+    if (run == NULL)
         return -1;
-    if (event->files != NULL && secret_source_files(event->class, event->files, &volume->files, err) < 0)
+    secret_provider_class_free(steal_ptr(&run->class));
+    payload_finish(&run->files);
+    run->have_files = false;
+    run->class = secret_source_class(event->class, err);
+    if (run->class == NULL)
         return -1;
-    volume->have_files = event->files != NULL;
+    if (event->files != NULL && secret_source_files(event->class, event->files, &run->files, err) < 0)
+        return -1;
+    run->have_files = event->files != NULL;
     volume->mode = SECRET_APPLY;
     return 0;
+}
+
+/* A run that is neither queued nor running. */
+static void drop_idle_run(struct sync_volume *volume)
+{
+    if (volume->run != NULL && volume->run->reconcile == NULL && list_empty(&volume->run->entry.link))
+        run_free(volume);
+}
+
+static bool has_secrets(const struct sync_volume *volume)
+{
+    return volume->secrets != NULL && volume->secrets->states.n > 0;
 }
 
 /* Begins the sync of a volume. *ret_volume is set when the publish should wait for it. */
@@ -421,17 +438,18 @@ static int sync_volume_event(struct secret_sync *sync, const struct volume_event
     volume = find_or_add(sync, event, err);
     if (volume == NULL)
         return -1;
-    if (event->class->n_secret_objects == 0 && volume->states.n == 0) {
+    if (event->class->n_secret_objects == 0 && !has_secrets(volume)) {
         stop(volume);
         plan_idle_check(volume);
-        wake_for(volume);
         return 0;
     }
-    if (take_source(volume, event, err) < 0)
+    if (take_source(volume, event, err) < 0) {
+        drop_idle_run(volume);
         return -1;
+    }
     volume->mounting = volume->mounting || mounted;
     volume->rotating = !mounted;
-    enqueue(volume, /* first= */ mounted);
+    enqueue(volume, mounted ? SYNC_QUEUE_FIRST : SYNC_QUEUE_LAST);
     if (mounted)
         *ret_volume = volume;
     return 0;
@@ -452,7 +470,7 @@ static struct observer_call *sync_start(void *state, const struct volume_event *
     }
     if (volume != NULL) {
         release_waiter(volume);
-        observer_call_wait(call, &volume->waiter,
+        observer_call_wait(call, &volume->run->waiter,
                            timeout_ms < SECRET_SYNC_WAIT_MS ? timeout_ms : SECRET_SYNC_WAIT_MS, NULL);
     } else {
         observer_call_finish_later(call, NULL);
@@ -474,8 +492,7 @@ static void sync_on_unchanged(void *state, const struct volume_event *event)
     volume = find_or_add(sync, event, /* err= */ NULL);
     if (volume == NULL)
         return; /* the kubelet calls again */
-    volume->due_ms = uv_now(sync->config.loop) + backoff_spread(within, 0, 100, backoff_random());
-    wake_for(volume);
+    set_due(volume, uv_now(sync->config.loop) + backoff_spread(within, 0, 100, backoff_random()));
 }
 
 static void sync_on_removed(void *state, const char *target_path)
@@ -487,8 +504,6 @@ static void sync_on_removed(void *state, const char *target_path)
         return;
     volume_free(volume);
     start_next(sync);
-    if (sync->volumes.n == 0)
-        set_timer(sync);
 }
 
 struct volume_observer secret_sync_observer(struct secret_sync *sync)
@@ -526,28 +541,39 @@ struct secret_sync *secret_sync_create(const struct secret_sync_config *config, 
                                                   .cap = config->check_interval_ms,
                                                   .jitter_min_percent = 75,
                                                   .jitter_max_percent = 100},
-                                 .kube_listener = {.on_recovered = kube_recovered, .arg = sync},
-                                 .wake_ms = NEVER};
-    sync->timer = loop_timer_create(config->loop, timer_fired, sync, err);
-    if (sync->timer == NULL) {
+                                 .kube_listener = {.on_recovered = kube_recovered, .arg = sync}};
+    sync->timers = timer_queue_create(config->loop, due_now, sync, err);
+    if (sync->timers == NULL) {
         free(sync);
         return NULL;
     }
     secret_states_init(&sync->states);
-    volume_table_init(&sync->volumes);
-    list_init(&sync->queued);
-    list_init(&sync->running);
+    volume_table_init(&sync->volumes, config->names);
+    sync_queue_init(&sync->queue, is_urgent);
     kube_client_listen(config->client, &sync->kube_listener);
     return sync;
 }
 
+uint64_t secret_sync_visits(const struct secret_sync *sync)
+{
+    return sync->volumes.table.visits + timer_queue_visits(sync->timers) + sync->queue.visits;
+}
+
 void secret_sync_destroy(struct secret_sync *sync)
 {
+    struct volume_entry *entry;
+    struct volume_entry *next;
+
     if (sync == NULL)
         return;
     kube_health_unlisten(&sync->kube_listener);
-    while (!list_empty(&sync->volumes.entries))
-        volume_free(volume_at(sync->volumes.entries.next));
-    loop_timer_destroy(sync->timer);
+    for (entry = volume_table_next(&sync->volumes, NULL); entry != NULL; entry = next) {
+        next = volume_table_next(&sync->volumes, entry);
+        volume_free(volume_at(entry));
+    }
+    volume_table_finish(&sync->volumes);
+    sync_queue_finish(&sync->queue);
+    secret_states_finish(&sync->states);
+    timer_queue_destroy(sync->timers);
     free(sync);
 }

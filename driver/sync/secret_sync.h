@@ -60,6 +60,7 @@ struct secret_sync_config {
     struct events *events;          /* may be NULL */
     struct kube_client *client;
     const struct class_source *classes;
+    struct volume_names_pool *names; /* shared with other components; NULL = not shared */
     uint64_t check_interval_ms;
     /* The status object that should own the Secrets of this volume does not exist: its writer should check.
      * May be NULL. */
@@ -71,6 +72,9 @@ struct secret_sync *secret_sync_create(const struct secret_sync_config *config, 
 
 /* The interface; `sync` must outlive its use. */
 struct volume_observer secret_sync_observer(struct secret_sync *sync);
+
+/* Volumes and deadlines looked at so far: what tests count instead of time. */
+uint64_t secret_sync_visits(const struct secret_sync *sync);
 
 /* Ends everything that runs, before the client and the classes are destroyed. No call may be running. A
  * worker may linger on the loop. Accepts NULL. */

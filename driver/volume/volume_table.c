@@ -3,57 +3,76 @@
  */
 #include "driver/volume/volume_table.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #include "common/base/hash.h"
 
-static size_t bucket_of(const char *target_path)
+static struct volume_entry *entry_at(struct hash_link *link)
 {
-    return hash_text(HASH_START, target_path) % VOLUME_TABLE_BUCKETS;
+    return link != NULL ? container_of(link, struct volume_entry, link) : NULL;
 }
 
-void volume_table_init(struct volume_table *table)
+static uint32_t hash_of(const struct hash_link *link)
 {
-    *table = (struct volume_table){0};
-    list_init(&table->entries);
+    return shared_names_hash(const_container_of(link, struct volume_entry, link)->names);
 }
 
-struct volume_entry *volume_table_find(const struct volume_table *table, const char *target_path)
+static bool has_path(const struct hash_link *link, const void *path)
 {
-    struct volume_entry *entry = table->buckets[bucket_of(target_path)];
-
-    while (entry != NULL && strcmp(entry->target_path, target_path) != 0)
-        entry = entry->next;
-    return entry;
+    return strcmp(volume_entry_path(const_container_of(link, struct volume_entry, link)), path) == 0;
 }
 
-int volume_table_add(struct volume_table *table, struct volume_entry *entry, const char *target_path)
+void volume_table_init(struct volume_table *table, struct volume_names_pool *pool)
 {
-    size_t bucket = bucket_of(target_path);
+    *table = (struct volume_table){.pool = pool};
+    hash_table_init(&table->table, hash_of);
+}
 
-    entry->target_path = strdup(target_path);
-    if (entry->target_path == NULL)
+void volume_table_finish(struct volume_table *table)
+{
+    hash_table_finish(&table->table);
+}
+
+struct volume_entry *volume_table_find(struct volume_table *table, const char *target_path)
+{
+    return entry_at(
+        hash_table_find(&table->table, hash_text(HASH_START, target_path), has_path, target_path));
+}
+
+int volume_table_add(struct volume_table *table, struct volume_entry *entry, const struct volume_names *names)
+{
+    entry->names = shared_names_get(table->pool, names);
+    if (entry->names == NULL)
         return -1;
-    entry->next = table->buckets[bucket];
-    table->buckets[bucket] = entry;
-    list_insert_before(&table->entries, &entry->link);
-    table->n++;
-    return 0;
+    if (hash_table_add(&table->table, &entry->link) == 0)
+        return 0;
+    shared_names_unref(table->pool, entry->names);
+    entry->names = NULL;
+    return -1;
+}
+
+void volume_table_rename(struct volume_table *table, struct volume_entry *entry,
+                         const struct volume_names *names)
+{
+    struct shared_names *renamed =
+        shared_names_are(entry->names, names) ? NULL : shared_names_get(table->pool, names);
+
+    if (renamed == NULL)
+        return;
+    shared_names_unref(table->pool, entry->names);
+    entry->names = renamed;
 }
 
 void volume_table_remove(struct volume_table *table, struct volume_entry *entry)
 {
-    struct volume_entry **at;
-
-    if (entry->target_path == NULL)
+    if (entry->names == NULL)
         return;
-    at = &table->buckets[bucket_of(entry->target_path)];
-    while (*at != entry)
-        at = &(*at)->next;
-    *at = entry->next;
-    list_remove(&entry->link);
-    table->n--;
-    free(entry->target_path);
-    entry->target_path = NULL;
+    hash_table_remove(&table->table, &entry->link);
+    shared_names_unref(table->pool, entry->names);
+    entry->names = NULL;
+}
+
+struct volume_entry *volume_table_next(struct volume_table *table, const struct volume_entry *entry)
+{
+    return entry_at(hash_table_next(&table->table, entry != NULL ? &entry->link : NULL));
 }

@@ -1,13 +1,13 @@
 /*
  * volume_table.h - a table of volumes, by target path.
  *
- * Entries are embedded in the structs of the table's user. They are found in constant time up to some
- * thousand volumes, and walked in the order in which they were added:
+ * Entries are embedded in the structs of the table's user. They are found in constant time, and walked in no
+ * order:
  *
- *     for (struct list *at = table.entries.next; at != &table.entries; at = at->next)
- *         ... container_of(volume_entry_at(at), struct thing, entry) ...
+ *     for (struct volume_entry *at = NULL; (at = volume_table_next(&table, at)) != NULL;)
+ *         ... container_of(at, struct thing, entry) ...
  *
- * Loop thread only.
+ * The names of a volume are shared with the other tables of the same pool. Loop thread only.
  */
 #ifndef DRIVER_VOLUME_VOLUME_TABLE_H
 #define DRIVER_VOLUME_VOLUME_TABLE_H
@@ -15,38 +15,52 @@
 #include <stddef.h>
 
 #include "common/base/list.h"
-
-/* Chains of a fixed number: a node runs some hundred pods, a test some thousand. */
-enum { VOLUME_TABLE_BUCKETS = 256 };
+#include "driver/volume/volume_names.h"
 
 struct volume_entry {
-    struct list link;          /* in the table's `entries` */
-    struct volume_entry *next; /* of the same bucket */
-    char *target_path;         /* owned; NULL when it is in no table */
+    struct hash_link link;
+    struct shared_names *names; /* a reference; NULL when it is in no table */
 };
 
 struct volume_table {
-    struct list entries; /* struct volume_entry */
-    size_t n;
-    struct volume_entry *buckets[VOLUME_TABLE_BUCKETS];
+    struct hash_table table;        /* struct volume_entry */
+    struct volume_names_pool *pool; /* borrowed; may be NULL */
 };
 
-/* An empty table. It owns nothing but its entries' paths: an empty table needs no finish. */
-void volume_table_init(struct volume_table *table);
+/* An empty table. `pool` is borrowed for life; NULL: names are not shared. */
+void volume_table_init(struct volume_table *table, struct volume_names_pool *pool);
+
+/* The table is empty. */
+void volume_table_finish(struct volume_table *table);
 
 /* The entry, or NULL. Valid until it is removed. */
-struct volume_entry *volume_table_find(const struct volume_table *table, const char *target_path);
+struct volume_entry *volume_table_find(struct volume_table *table, const char *target_path);
 
-/* Adds an entry, of whatever content, under a copy of a path that is not in the table. -1 only on lack of
- * memory. */
-int volume_table_add(struct volume_table *table, struct volume_entry *entry, const char *target_path);
+/* Adds an entry, of whatever content, under names whose path is not in the table. -1 only on lack of memory.
+ * */
+int volume_table_add(struct volume_table *table, struct volume_entry *entry,
+                     const struct volume_names *names);
 
-/* Takes an entry out and frees its path. Harmless for one that is zeroed or has been taken out. */
+/* Gives an entry other names, with the same path. It keeps the earlier ones on lack of memory. */
+void volume_table_rename(struct volume_table *table, struct volume_entry *entry,
+                         const struct volume_names *names);
+
+/* Takes an entry out and ends its reference. Harmless for one that is zeroed or has been taken out. */
 void volume_table_remove(struct volume_table *table, struct volume_entry *entry);
 
-static inline struct volume_entry *volume_entry_at(struct list *link)
+/* Walks all entries: the one after `entry`, the first after NULL; NULL after the last. An entry may be
+ * removed when the one after it is known. */
+struct volume_entry *volume_table_next(struct volume_table *table, const struct volume_entry *entry);
+
+static inline size_t volume_table_count(const struct volume_table *table)
 {
-    return container_of(link, struct volume_entry, link);
+    return table->table.n;
+}
+
+/* The path of an entry that is in a table. */
+static inline const char *volume_entry_path(const struct volume_entry *entry)
+{
+    return shared_names_path(entry->names);
 }
 
 #endif

@@ -203,7 +203,7 @@ static void on_owners(struct owner_references *owners, const struct error *error
 
 static void look_up_owners(struct fuzz_input input, bool bare)
 {
-    static const struct sync_target target = {
+    static const struct volume_names target = {
         .target_path = "/t", .ns = "shop", .pod_name = "web-0", .pod_uid = POD_UID, .class_name = "db"};
     struct owner_lookup *lookup = owner_lookup_start(NULL, &target, bare, on_owners, NULL, NULL);
 

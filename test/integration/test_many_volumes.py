@@ -29,6 +29,26 @@ def kube_requests(emulator):
     return len(classes), len(requests) - len(classes) - len(writes), len(writes)
 
 
+@pytest.mark.release_only
+def test_a_volume_takes_less_than_a_kibibyte_of_the_drivers_memory(node, start_driver, emulator, scripted):
+    """With status objects, rotation and the sync of Secrets in use: 10,000 volumes of a node must not take more than its other programs."""
+    first, more = 300, 1200
+    for number in range(CLASSES):
+        emulator.put_object("secretproviderclasses", spc(name=f"class-{number}"))
+    scripted(lambda request, context: mount_response({"file": b"content"}, versions={"file": "0123456789abcdef0123456789abcdef"}))
+    driver = start_driver(f"--kubeconfig={emulator.kubeconfig}", "--enable-secret-rotation=true", "--rotation-poll-interval=1h", "-v=0",
+                          standalone=False)
+    pods = ManyPods(node, emulator, first + more, CLASSES)
+    pods.publish_all(pods.volumes[:first])  # what is allocated once is allocated now
+    before = driver.rss_kib()
+    pods.publish_all(pods.volumes[first:])
+    each = (driver.rss_kib() - before) / more
+    print(f"{each:.2f} KiB per volume")
+    assert each <= 1, each
+    pods.unpublish_all()
+    pods.client.close()
+
+
 @pytest.mark.slow
 @pytest.mark.release_only
 def test_two_hundred_volumes_cost_little_and_always_the_same(node, start_driver, emulator, scripted):

@@ -305,7 +305,7 @@ static inline int set_up(void **state)
     fixture->class_name = "web";
     fixture->pod_namespace = "shop";
     fixture->locks = volume_locks_create(NULL);
-    fixture->volumes = volume_states_create(NULL);
+    fixture->volumes = volume_states_create(NULL, NULL, NULL);
     fixture->providers = provider_registry_create(
         &fixture->loop,
         &(struct provider_registry_config){

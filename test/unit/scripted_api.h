@@ -187,7 +187,7 @@ static void scripted_api_stop(struct scripted_api *api)
         (api)->n_requests = 0;                                                                               \
     } while (0)
 
-static void assert_sent(const struct scripted_api *api, size_t i, const char *text)
+static inline void assert_sent(const struct scripted_api *api, size_t i, const char *text)
 {
     if (i >= api->n_requests || strstr(api->requests[i], text) == NULL)
         fail_msg("'%s' is not in request %zu:\n%s", text, i,

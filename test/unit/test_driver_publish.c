@@ -69,7 +69,7 @@ static void before_the_interval_is_over_nothing_is_requested(void **state)
 static void forget_everything(struct fixture *fixture)
 {
     volume_states_destroy(fixture->volumes);
-    fixture->volumes = volume_states_create(NULL);
+    fixture->volumes = volume_states_create(NULL, NULL, NULL);
     fixture->publisher.volumes = fixture->volumes;
 }
 

@@ -383,19 +383,21 @@ static void an_absurd_interval_does_not_overflow(void **state)
 
 /* --- volume_state.h --- */
 
+#define NAMES(path) (&(const struct volume_names){.target_path = (path)})
+
 static void a_volume_is_remembered_until_it_is_removed(void **state)
 {
-    struct volume_states *volumes = volume_states_create(NULL);
+    struct volume_states *volumes = volume_states_create(NULL, NULL, NULL);
     struct volume_state *volume;
 
     (void)state;
     assert_null(volume_states_find(volumes, "/a"));
-    volume = volume_states_get(volumes, "/a", NULL);
+    volume = volume_states_get(volumes, NAMES("/a"), NULL);
     assert_non_null(volume);
-    assert_string_equal(volume->entry.target_path, "/a");
+    assert_string_equal(volume_entry_path(&volume->entry), "/a");
     assert_int_equal(volume->failures, 0);
     assert_null(volume->versions);
-    assert_ptr_equal(volume_states_get(volumes, "/a", NULL), volume);
+    assert_ptr_equal(volume_states_get(volumes, NAMES("/a"), NULL), volume);
     assert_ptr_equal(volume_states_find(volumes, "/a"), volume);
     assert_int_equal(volume_states_count(volumes), 1);
     volume_states_remove(volumes, "/b");
@@ -411,13 +413,13 @@ static void a_volume_is_remembered_until_it_is_removed(void **state)
 static void many_volumes_do_not_get_in_each_others_way(void **state)
 {
     enum { N = 3000 };
-    struct volume_states *volumes = volume_states_create(NULL);
+    struct volume_states *volumes = volume_states_create(NULL, NULL, NULL);
     char path[64];
 
     (void)state;
     for (unsigned i = 0; i < N; i++) {
         (void)snprintf(path, sizeof(path), "/pods/%u/mount", i);
-        volume_states_get(volumes, path, NULL)->failures = i;
+        volume_states_get(volumes, NAMES(path), NULL)->failures = i;
     }
     assert_int_equal(volume_states_count(volumes), N);
     for (unsigned i = 0; i < N; i += 3) {
@@ -447,7 +449,7 @@ static void a_spec_that_had_changed_when_volumes_are_found_is_spread_and_a_later
     enum { N = 200, MET = 100000, INTERVAL = 3600, WITHIN = 60, MOST = 12 };
     static const struct rotation_spec old = {.interval_s = INTERVAL, .hash = SPEC_HASH};
     static const struct rotation_spec edited = {.interval_s = INTERVAL, .hash = OTHER};
-    struct volume_states *volumes = volume_states_create(NULL);
+    struct volume_states *volumes = volume_states_create(NULL, NULL, NULL);
     cleanup_string_map struct string_map versions = {0};
     cleanup_secret_free char *metadata = volume_metadata_print("azure", SPEC_HASH, &versions, NULL);
     struct volume_state *found[N];
@@ -457,7 +459,7 @@ static void a_spec_that_had_changed_when_volumes_are_found_is_spread_and_a_later
     (void)state;
     for (unsigned v = 0; v < N; v++) {
         (void)snprintf(path, sizeof(path), "/var/lib/kubelet/pods/%u/volumes/x/mount", v * 7919);
-        found[v] = volume_states_restore(volumes, path, metadata, MET);
+        found[v] = volume_states_restore(volumes, NAMES(path), metadata, MET);
         assert_non_null(found[v]);
     }
     for (int64_t now = MET; now <= MET + WITHIN; now++) {
@@ -474,7 +476,7 @@ static void a_spec_that_had_changed_when_volumes_are_found_is_spread_and_a_later
     for (unsigned v = 0; v < N; v++) { /* found again, with the class as it was; then comes the edit */
         (void)snprintf(path, sizeof(path), "/var/lib/kubelet/pods/%u/volumes/x/mount", v * 7919);
         volume_states_remove(volumes, path);
-        found[v] = volume_states_restore(volumes, path, metadata, MET);
+        found[v] = volume_states_restore(volumes, NAMES(path), metadata, MET);
         assert_false(volume_state_due(found[v], &old, MET - 60, MET, 0));
         assert_true(volume_state_due(found[v], &edited, MET - 60, MET, 0));
     }
@@ -486,14 +488,14 @@ static void rotation_checks_that_failed_for_lack_of_a_class_go_on_when_classes_c
     enum { NOW = 100000, STEADY = 500, INTERVAL = 60 };
     static const struct rotation_spec no_class = {.interval_s = INTERVAL};
     static const struct rotation_spec known = {.interval_s = INTERVAL, .hash = SPEC_HASH};
-    struct volume_states *volumes = volume_states_create(NULL);
+    struct volume_states *volumes = volume_states_create(NULL, NULL, NULL);
     cleanup_string_map struct string_map versions = {0};
     struct volume_state *unread, *refused;
 
     (void)state;
     for (unsigned i = 0; i < 5; i++) {
-        volume_states_failed(volumes, "/unread", i == 0 ? &known : &no_class, 0, STEADY);
-        volume_states_failed(volumes, "/refused", i == 0 ? &no_class : &known, 0, STEADY);
+        volume_states_failed(volumes, NAMES("/unread"), i == 0 ? &known : &no_class, 0, STEADY);
+        volume_states_failed(volumes, NAMES("/refused"), i == 0 ? &no_class : &known, 0, STEADY);
     }
     unread = volume_states_find(volumes, "/unread");
     refused = volume_states_find(volumes, "/refused");
@@ -504,9 +506,9 @@ static void rotation_checks_that_failed_for_lack_of_a_class_go_on_when_classes_c
                                   STEADY + INTERVAL - 1)); /* by its provider */
 
     /* the pauses start from the shortest, and a success in the meantime is not checked again */
-    volume_states_failed(volumes, "/unread", &no_class, 0, STEADY);
+    volume_states_failed(volumes, NAMES("/unread"), &no_class, 0, STEADY);
     assert_int_equal(unread->retry_steady_s, STEADY + rotation_backoff_s(1, INTERVAL, 0));
-    volume_states_succeeded(volumes, "/unread", "azure", &known, &versions, NOW);
+    volume_states_succeeded(volumes, NAMES("/unread"), "azure", &known, &versions, NOW);
     volume_states_retry_class_errors(volumes);
     assert_false(volume_state_due(unread, &known, NOW, NOW + INTERVAL - 1, STEADY + INTERVAL - 1));
     volume_states_destroy(volumes);
@@ -519,12 +521,12 @@ static void a_clock_that_is_set_does_not_change_the_pause_after_a_failure(void *
     enum { NOW = 1000000000, STEADY = 500, INTERVAL = 60, YEAR = 365 * 86400 };
     static const int64_t set_by[] = {-YEAR, -3600, -1, 0, 1, 3600, YEAR};
     static const struct rotation_spec spec = {.interval_s = INTERVAL, .hash = SPEC_HASH};
-    struct volume_states *volumes = volume_states_create(NULL);
+    struct volume_states *volumes = volume_states_create(NULL, NULL, NULL);
     int64_t pause = rotation_backoff_s(1, INTERVAL, 0);
     struct volume_state *volume;
 
     (void)state;
-    volume_states_failed(volumes, "/v", &spec, 0, STEADY);
+    volume_states_failed(volumes, NAMES("/v"), &spec, 0, STEADY);
     volume = volume_states_find(volumes, "/v");
     for (size_t i = 0; i < ARRAY_SIZE(set_by); i++) {
         assert_false(volume_state_due(volume, &spec, 1, NOW + set_by[i], STEADY + pause - 1));
@@ -608,31 +610,29 @@ static void a_found_volume_is_restored_from_its_metadata(void **state)
 {
     static const char text[] =
         "{\"provider\":\"azure\",\"class\":\"" SPEC_HASH "\",\"versions\":{\"a\":\"1\"}}";
-    struct volume_states *volumes = volume_states_create(NULL);
-    const struct volume_state *volume = volume_states_restore(volumes, "/a", text, 77);
+    struct volume_states *volumes = volume_states_create(NULL, NULL, NULL);
+    const struct volume_state *volume = volume_states_restore(volumes, NAMES("/a"), text, 77);
 
     (void)state;
     assert_string_equal(volume->provider, "azure");
-    assert_string_equal(volume->spec_hash, SPEC_HASH);
+    assert_false(volume_state_spec_changed(volume, &(const struct rotation_spec){.hash = SPEC_HASH}));
+    assert_true(volume_state_spec_changed(volume, &(const struct rotation_spec){.hash = OTHER}));
     assert_string_equal(string_map_get(version_set_map(volume->versions), "a"), "1");
     assert_int_equal(volume->first_seen_unix, 77);
-    volume = volume_states_restore(volumes, "/b", "{", 78);
+    volume = volume_states_restore(volumes, NAMES("/b"), "{", 78);
     assert_null(volume->provider);
-    volume = volume_states_restore(volumes, "/c", NULL, 79);
-    assert_string_equal(volume->spec_hash, "");
+    volume = volume_states_restore(volumes, NAMES("/c"), NULL, 79);
+    assert_false(volume->spec_hash.known);
     assert_int_equal(volume_states_count(volumes), 3);
     volume_states_destroy(volumes);
 }
 
 static struct version_set *set_of(struct version_sets *sets, const char *id, const char *version)
 {
-    struct string_map versions = {0};
-    struct version_set *set;
+    cleanup_string_map struct string_map versions = {0};
 
     assert_int_equal(string_map_set(&versions, id, version, NULL), 0);
-    set = version_sets_get(sets, &versions);
-    assert_int_equal(versions.n, 0); /* taken over */
-    return set;
+    return version_sets_get(sets, &versions);
 }
 
 static void equal_versions_are_kept_once_until_the_last_holder_ends(void **state)
@@ -650,20 +650,46 @@ static void equal_versions_are_kept_once_until_the_last_holder_ends(void **state
     other = set_of(&sets, "secret/a", "2");
     assert_ptr_equal(first, second);
     assert_ptr_not_equal(first, other);
-    version_set_unref(first);
+    version_set_unref(&sets, first);
     assert_string_equal(string_map_get(version_set_map(second), "secret/a"), "1");
     assert_string_equal(string_map_get(version_set_map(other), "secret/a"), "2");
-    version_set_unref(second);
-    version_set_unref(other);
-    version_set_unref(NULL);
-    for (size_t i = 0; i < VERSION_SETS_BUCKETS; i++)
-        assert_true(list_empty(&sets.buckets[i])); /* the sanitizer sees whether memory is left */
+    version_set_unref(&sets, second);
+    version_set_unref(&sets, other);
+    version_set_unref(&sets, NULL);
+    assert_int_equal(sets.table.n, 0); /* the sanitizer sees whether memory is left */
+    version_sets_finish(&sets);
+    first = set_of(/* sets= */ NULL, "secret/a", "1");
+    assert_string_equal(string_map_get(version_set_map(first), "secret/a"), "1");
+    version_set_unref(/* sets= */ NULL, first);
+}
+
+/* Ten thousand volumes with contents of their own: a set is found without a search of all. */
+static void a_set_is_found_in_the_same_number_of_steps_however_many_there_are(void **state)
+{
+    enum { N = 10000, STEPS = 16 };
+    static struct version_set *held[N];
+    struct version_sets sets;
+    char version[16];
+
+    (void)state;
+    version_sets_init(&sets);
+    for (unsigned i = 0; i < N; i++) {
+        uint64_t before = sets.table.visits;
+
+        (void)snprintf(version, sizeof(version), "%u", i);
+        held[i] = set_of(&sets, "secret/a", version);
+        assert_true(sets.table.visits - before <= STEPS);
+    }
+    for (unsigned i = 0; i < N; i++)
+        version_set_unref(&sets, held[i]);
+    version_sets_finish(&sets);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(equal_versions_are_kept_once_until_the_last_holder_ends),
+        cmocka_unit_test(a_set_is_found_in_the_same_number_of_steps_however_many_there_are),
         cmocka_unit_test(a_volume_is_due_when_the_interval_is_over),
         cmocka_unit_test(volumes_without_metadata_become_due_within_one_interval_one_after_the_other),
         cmocka_unit_test(volumes_with_failing_rotation_checks_do_not_come_all_at_once_after_a_restart),

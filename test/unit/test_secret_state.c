@@ -12,7 +12,6 @@
 #include "common/base/json.h"
 #include "driver/sync/secret_source.h"
 #include "driver/sync/secret_state.h"
-#include "driver/sync/sync_target.h"
 
 enum { NOW = 1000000, AGE = 1000 };
 
@@ -44,7 +43,8 @@ static int unmake(void **state)
     struct fixture *fixture = *state;
 
     secret_state_refs_finish(&fixture->refs);
-    assert_true(list_empty(&fixture->states.all));
+    assert_int_equal(fixture->states.table.n, 0);
+    secret_states_finish(&fixture->states);
     secret_content_finish(&fixture->content);
     owner_references_finish(&fixture->owners);
     free(fixture);
@@ -130,8 +130,7 @@ static void a_state_lives_as_long_as_its_users(void **state)
     assert_ptr_not_equal(another, fixture->state);
     secret_state_refs_finish(&refs);
     assert_int_equal(fixture->state->users, 1);
-    assert_ptr_equal(fixture->states.all.next, &fixture->state->link);
-    assert_ptr_equal(fixture->states.all.prev, &fixture->state->link);
+    assert_int_equal(fixture->states.table.n, 1);
 }
 
 static int keep(struct secret_provider_class *class, void *arg, struct error **err)
@@ -176,20 +175,6 @@ static void only_what_a_sync_needs_is_copied(void **state)
     assert_true(secret_equal(copied.files[1].contents, files.files[1].contents));
 }
 
-static void a_target_is_copied_whole(void **state)
-{
-    struct sync_target target = {
-        .target_path = "/t", .ns = "", .pod_name = "web", .pod_uid = "u", .class_name = "c"};
-    cleanup_free struct sync_target *copy = sync_target_copy(&target);
-    (void)state;
-    target = (struct sync_target){0};
-    assert_string_equal(copy->target_path, "/t");
-    assert_string_equal(copy->ns, "");
-    assert_string_equal(copy->pod_name, "web");
-    assert_string_equal(copy->pod_uid, "u");
-    assert_string_equal(copy->class_name, "c");
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -200,7 +185,6 @@ int main(void)
         cmocka_unit_test_setup_teardown(the_owners_in_the_servers_response_count, make, unmake),
         cmocka_unit_test_setup_teardown(a_state_lives_as_long_as_its_users, make, unmake),
         cmocka_unit_test(only_what_a_sync_needs_is_copied),
-        cmocka_unit_test(a_target_is_copied_whole),
     };
     return cmocka_run_group_tests_name("secret_state", tests, NULL, NULL);
 }

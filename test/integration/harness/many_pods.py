@@ -26,10 +26,12 @@ class ManyPods:
         for volume in self.volumes:
             emulator.put_object("pods", kube.pod(volume.pod, uid=volume.uid, ownerReferences=owners(volume.class_name)))
 
-    def publish_all(self):
+    def publish_all(self, volumes=None):
+        """`volumes`: these of them."""
+        volumes = volumes or self.volumes
         with ThreadPoolExecutor(max_workers=20) as pool:
-            list(pool.map(lambda volume: self.client.call(rpc.PUBLISH, volume.request, 60), self.volumes))
-        self.calls += len(self.volumes)
+            list(pool.map(lambda volume: self.client.call(rpc.PUBLISH, volume.request, 60), volumes))
+        self.calls += len(volumes)
 
     def publish_for(self, seconds):
         end = time.monotonic() + seconds

@@ -1,0 +1,188 @@
+/*
+ * test_secret_sync.c - a node with many volumes: how many of them one event looks at. Counted, not timed.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "driver/sync/secret_sync.h"
+#include "test/unit/kube_fixture.h"
+
+enum {
+    MANY = 5000,
+    STEPS = 100, /* of one event, at most: a chain of a table, and the height of a heap */
+    CHECK_MS = 60 * 60 * 1000,
+};
+
+struct fixture {
+    struct kube_fixture base;
+    struct class_source classes;
+    struct secret_sync *sync;
+    struct volume_observer observer;
+    struct secret_provider_class class; /* without Secrets */
+    unsigned lookups;
+    unsigned done;
+};
+
+/* The class cannot be read, and no lookup is left running. */
+static struct class_lookup *start_lookup(void *state, const char *ns, const char *name, uint64_t timeout_ms,
+                                         class_lookup_callback *callback, void *arg, struct error **err)
+{
+    struct fixture *fixture = state;
+
+    (void)ns;
+    (void)name;
+    (void)timeout_ms;
+    (void)callback;
+    (void)arg;
+    fixture->lookups++;
+    (void)error_set(err, GRPC_STATUS_UNAVAILABLE, "no API server");
+    return NULL;
+}
+
+static void cancel_lookup(struct class_lookup *lookup)
+{
+    (void)lookup;
+}
+
+static int set_up(void **state)
+{
+    struct fixture *fixture = calloc(1, sizeof(*fixture));
+
+    assert_non_null(fixture);
+    *state = fixture;
+    kube_fixture_open(&fixture->base);
+    fixture->classes = (struct class_source){
+        .name = "test", .start = start_lookup, .cancel = cancel_lookup, .state = fixture};
+    fixture->sync = secret_sync_create(&(struct secret_sync_config){.loop = &fixture->base.loop,
+                                                                    .client = fixture->base.kube,
+                                                                    .classes = &fixture->classes,
+                                                                    .check_interval_ms = CHECK_MS},
+                                       NULL);
+    assert_non_null(fixture->sync);
+    fixture->observer = secret_sync_observer(fixture->sync);
+    return 0;
+}
+
+/* With volumes in it. */
+static int tear_down(void **state)
+{
+    struct fixture *fixture = *state;
+
+    secret_sync_destroy(fixture->sync);
+    kube_fixture_close(&fixture->base);
+    free(fixture);
+    return 0;
+}
+
+static void on_done(const struct error *error, void *arg)
+{
+    struct fixture *fixture = arg;
+
+    assert_null(error);
+    fixture->done++;
+}
+
+static void path_of(size_t i, char path[64])
+{
+    (void)snprintf(path, 64, "/pods/%zu/volumes/kubernetes.io~csi/v/mount", i);
+}
+
+static struct volume_event event_of(const struct fixture *fixture, const char *path)
+{
+    return (struct volume_event){.type = VOLUME_EVENT_MOUNTED,
+                                 .pod_name = "web-0",
+                                 .pod_namespace = "shop",
+                                 .pod_uid = "uid-1",
+                                 .target_path = path,
+                                 .class_name = "db",
+                                 .class = &fixture->class};
+}
+
+static void mount(struct fixture *fixture, size_t i)
+{
+    char path[64];
+    struct volume_event event;
+
+    path_of(i, path);
+    event = event_of(fixture, path);
+    fixture->done = 0;
+    assert_non_null(fixture->observer.start(fixture->observer.state, &event, 1000, on_done, fixture, NULL));
+    while (fixture->done == 0)
+        (void)uv_run(&fixture->base.loop, UV_RUN_ONCE);
+}
+
+static void assert_steps(const struct fixture *fixture, uint64_t before, const char *what, size_t i)
+{
+    uint64_t steps = secret_sync_visits(fixture->sync) - before;
+
+    if (steps > STEPS)
+        fail_msg("%s of volume %zu looks at %llu volumes", what, i, (unsigned long long)steps);
+}
+
+static void no_event_of_a_volume_searches_the_others(void **state)
+{
+    struct fixture *fixture = *state;
+    char path[64];
+
+    for (size_t i = 0; i < MANY; i++) {
+        uint64_t before = secret_sync_visits(fixture->sync);
+
+        mount(fixture, i);
+        assert_steps(fixture, before, "a mount", i);
+    }
+    for (size_t i = 0; i < MANY; i++) {
+        uint64_t before = secret_sync_visits(fixture->sync);
+        struct volume_event event;
+
+        path_of(i, path);
+        event = event_of(fixture, path);
+        fixture->observer.on_unchanged(fixture->observer.state, &event);
+        fixture->observer.on_removed(fixture->observer.state, path);
+        assert_steps(fixture, before, "a removal", i);
+    }
+    assert_int_equal(fixture->lookups, 0);
+}
+
+/* The driver has started again and finds volumes whose checks come within a few milliseconds: each expiry
+ * looks at its own volume, and its retry at no other. */
+static void no_check_of_a_volume_searches_the_others(void **state)
+{
+    struct fixture *fixture = *state;
+    char path[64];
+    uint64_t before;
+
+    secret_sync_destroy(fixture->sync);
+    fixture->sync = secret_sync_create(&(struct secret_sync_config){.loop = &fixture->base.loop,
+                                                                    .client = fixture->base.kube,
+                                                                    .classes = &fixture->classes,
+                                                                    .check_interval_ms = 10},
+                                       NULL);
+    fixture->observer = secret_sync_observer(fixture->sync);
+    before = secret_sync_visits(fixture->sync);
+    for (size_t i = 0; i < MANY; i++) {
+        struct volume_event event;
+
+        path_of(i, path);
+        event = event_of(fixture, path);
+        fixture->observer.on_unchanged(fixture->observer.state, &event);
+    }
+    while (fixture->lookups < MANY)
+        (void)uv_run(&fixture->base.loop, UV_RUN_ONCE);
+    assert_true(secret_sync_visits(fixture->sync) - before <= STEPS * ((uint64_t)MANY + fixture->lookups));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(no_event_of_a_volume_searches_the_others, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(no_check_of_a_volume_searches_the_others, set_up, tear_down),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -11,7 +11,7 @@ from harness.process import PATIENCE, free_port
 from harness.programs import Azure, Driver
 
 RESPONSE_S = 1.0
-PROBES = 3  # of which one has to succeed, as with a kubelet (failureThreshold): a busy machine may hold one up
+PROBES = 5  # of which one has to succeed, as with a kubelet (failureThreshold): a busy machine may hold some up
 CROWD = 200  # more than the server keeps open
 PORTS = ["driver /healthz", "driver /metrics", "azure /healthz", "azure /metrics"]
 

@@ -27,6 +27,7 @@ PROBE_PAUSES_S = (0, 0.5, 1, 2, 4)  # before the first probe, the second, ...; t
 PROBE_CAP_S = 5
 SHUT_AFTER_S = {REFUSING: 3.5 * 1.25, SILENT: SILENCE_S + PROBE_S}
 BACK_AFTER_S = PROBE_CAP_S * 1.25  # the longest time between two probes
+AT_ONCE_S = SILENCE_S - 0.5  # a call that sends something waits at least for the silence; on a machine that is busy others take a while, too
 
 
 def probes_within(seconds):
@@ -106,8 +107,8 @@ def test_two_hundred_first_mounts_do_not_burn_two_hundred_timeouts(start, node, 
     for _ in range(3):
         for seconds, error in publish_all(pods):
             assert error.code() == CODES.UNAVAILABLE
-            assert seconds < 1.5 * PATIENCE, seconds  # 200 calls at a time, on a machine that is busy
-    assert outcome(pods.client, pods.volumes[0].request)[0] < 0.5 * PATIENCE
+            assert seconds < AT_ONCE_S, seconds
+    assert outcome(pods.client, pods.volumes[0].request)[0] < AT_ONCE_S
     wait_until(lambda: time.monotonic() - gone > 2 * PROBE_CAP_S + 2, timeout=30, what="some probes")
     assert requests_sent(driver)[0] == requests
     assert requests_sent(driver)[1] <= probes_within(time.monotonic() - gone)
@@ -162,7 +163,7 @@ def test_mounted_volumes_go_on_and_status_objects_are_written_at_its_return(star
     driver.publish(request)
     driver.publish(late)
     driver.unpublish(rpc.unpublish_request(gone.target_path, pod_uid="3-3-3"))
-    assert time.monotonic() - started < 1 * PATIENCE
+    assert time.monotonic() - started < AT_ONCE_S
     mounts.assert_no_trace(gone.target_path)
     wait_until(lambda: metric_sum(driver.metrics(), "record_error_total", recorder="status") >= 3, timeout=40, what="two attempts in the background")
     names = {item["metadata"]["name"] for item in emulator.control("GET", "/kube/secretproviderclasspodstatuses")}
@@ -261,6 +262,6 @@ def test_a_pause_that_is_too_long_for_a_call_is_reported_at_once(start, node, em
     emulator.reset_counters()
     seconds, error = outcome(pods.client, second, timeout=10)
     assert error.code() == CODES.UNAVAILABLE and "asks for a pause of" in error.details(), error.details()
-    assert seconds < 1 * PATIENCE
+    assert seconds < AT_ONCE_S
     assert emulator.requests("kube") == []
     pods.client.close()

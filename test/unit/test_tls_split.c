@@ -215,7 +215,13 @@ static void keys_that_cannot_be_used_are_errors(void **state)
     run("printf 'no key at all' > in");
     assert_refused(tls_split_private_key, "in", "neither PEM nor PKCS#12");
     run(": > in");
-    assert_refused(tls_split_private_key, "in", "neither PEM nor PKCS#12");
+    assert_refused(tls_split_private_key, "in", "no private key: the file is empty");
+    run("openssl pkey -in p256.key -pubout -out in");
+    assert_refused(tls_split_private_key, "in", "no private key: the file is PEM, with other blocks only");
+    run("openssl pkcs12 -export -passout pass: -inkey p256.key -in p256.pem | base64 > in");
+    assert_refused(tls_split_private_key, "in", "[hint: it is base64 text");
+    run("base64 -w 0 p256.key > in");
+    assert_refused(tls_split_private_key, "in", "[hint: it is base64 text");
     run("{ echo -----BEGIN PRIVATE KEY-----; echo AAAA; echo -----END PRIVATE KEY-----; } > in");
     assert_refused(tls_split_private_key, "in", "damaged");
     run("{ echo -----BEGIN PRIVATE KEY-----; echo 'A*AA'; echo -----END PRIVATE KEY-----; } > in");
@@ -235,13 +241,19 @@ static void a_file_without_certificates_is_an_error(void **state)
 {
     (void)state;
     run("cp p256.key in");
-    assert_refused(tls_split_certificates, "in", "no certificate");
+    assert_refused(tls_split_certificates, "in", "no certificate: the file is PEM, with other blocks only");
+    run("openssl x509 -in p256.pem -trustout -out in");
+    assert_refused(tls_split_certificates, "in", "no certificate: the file is PEM, with other blocks only");
+    run("openssl pkcs12 -export -passout pass: -inkey p256.key -in p256.pem | base64 -w 0 > in");
+    assert_refused(tls_split_certificates, "in", "[hint: it is base64 text");
+    run("echo MIN > in");
+    assert_refused(tls_split_certificates, "in", "damaged file, or not a PKCS#12 file in DER");
     run("openssl pkcs12 -export -passout pass: -nocerts -inkey p256.key -out in");
     assert_refused(tls_split_certificates, "in", "contains none");
     run("sed 's/^MI/*I/' ca.pem > in");
     assert_refused(tls_split_certificates, "in", "certificate 1: illegal base64");
     run(": > in");
-    assert_refused(tls_split_certificates, "in", "neither PEM nor PKCS#12");
+    assert_refused(tls_split_certificates, "in", "no certificate: the file is empty");
 }
 
 int main(void)

@@ -86,6 +86,35 @@ def keys(emulator, directory, versions):
         emulator.set_key(f"zero{number}", {"kty": "EC", "crv": "P-256", "x": crypto.b64url(cut(x)), "y": crypto.b64url(cut(y))})
 
 
+def pem_forms(directory, pem, key):
+    """What people import or paste as a certificate in PEM: {name: text}."""
+    leaf, issuer = pem["leaf"].decode(), pem["int"].decode()
+    bag = "Bag Attributes\n    localKeyID: 01 00 00 00 \n    friendlyName: 测试证书\nsubject=CN = leaf\n\nissuer=CN = int\n\n"
+    openssl(directory, "genpkey -algorithm ed25519 -out ed.key")
+    return {
+        "pembags": bag + key + bag + leaf + bag + issuer,
+        "pempkcs1": openssl(directory, "rsa -in leaf.key -traditional").decode() + leaf,
+        "pemsec1": openssl(directory, "ecparam -name prime256v1").decode() + openssl(directory, "ec -in ec.key").decode() + pem["ec"].decode(),
+        "pemexplicit": openssl(directory, "ec -in ec.key -param_enc explicit").decode() + pem["ec"].decode(),
+        "pemed25519": (directory / "ed.key").read_text() + leaf,
+        "pemlocked": openssl(directory, "pkcs8 -topk8 -in leaf.key -passout pass:x").decode() + leaf,
+        "pemoldlocked": openssl(directory, "rsa -in leaf.key -traditional -aes128 -passout pass:x").decode() + leaf,
+        "pemnoend": (key + leaf).rstrip(), "pemnul": key + leaf + "\0", "pemspaces": key + leaf + "  \n\n ", "pemblank": "\n\n" + key + leaf,
+        "pemmark": "\ufeff" + key + leaf, "pemglued": key.rstrip() + leaf.rstrip() + issuer, "pemcertfirst": leaf + issuer + key,
+        "pemtext": key + openssl(directory, "x509 -in leaf.pem -text").decode(), "pemtrusted": key + openssl(directory, "x509 -in leaf.pem -trustout").decode(),
+        "pemcertsalone": leaf + issuer, "pemkeyalone": key, "pemtwokeys": key + (directory / "ec.key").read_text() + leaf,
+        "pemotherkey": (directory / "other.key").read_text() + leaf + issuer, "pemx509": key + leaf.replace("CERTIFICATE", "X509 CERTIFICATE"),
+        "pemlonglines": key + "-----BEGIN CERTIFICATE-----\n" + "".join(leaf.split("-----")[2].split()) + "\n-----END CERTIFICATE-----\n",
+        "pemdashes": key + leaf.replace("-----END", "----END"), "pembase64": base64.b64encode((key + leaf).encode()).decode(), "pemempty": "", "pemonlyspaces": "   ",
+    }
+
+
+def pfx_texts(text, pem):
+    """What is not quite base64 of a PFX: {name: text}."""
+    return {"pfxunpadded": text.rstrip("="), "pfxlineend": text + "\n", "pfxquoted": f'"{text}"', "pfxcut": text[:800],
+            "pfxpem": pem, "pfxurl": text.replace("+", "-").replace("/", "_")}
+
+
 def certificates(emulator, directory):
     for name, kind in (("root", "rsa:2048"), ("int", "rsa:2048"), ("leaf", "rsa:2048"), ("ec", "ec:prime256v1"), ("other", "rsa:2048")):
         crypto.new_key(directory, name, kind)
@@ -121,6 +150,12 @@ def certificates(emulator, directory):
     put("certlines", "leaf", "\n".join(textwrap.wrap(pfx("leaf"), 64)) + "\n")
     put("certcrlf", "leaf", ((directory / "leaf.key").read_bytes() + pem["leaf"]).decode().replace("\n", "\r\n"), PEM)
     put("locked", "leaf", pfx("leaf", password="secret"))
+    put("pfxnames", "leaf", pfx("leaf", ("root", "int"), '-legacy -name 测试证书 -caname 中间 -CSP "Microsoft Software Key Storage Provider"'))
+    put("pfxtriple", "leaf", pfx("leaf", options="-legacy -certpbe PBE-SHA1-3DES -keypbe PBE-SHA1-3DES -macalg sha1"))
+    for name, text in pem_forms(directory, pem, key).items():
+        put(name, "leaf", text, PEM)
+    for name, text in pfx_texts(pfx("leaf"), key + pem["leaf"].decode()).items():
+        put(name, "leaf", text)
     put("badpfx", "leaf", "aW52YWxpZA==")
     emulator.set_secret("oddtype", "whatever", contentType="application/x-other", managed=True, kid="https://vault/keys/oddtype/1")
     emulator.set_certificate("nocert", base64.b64encode(b"no certificate at all").decode())

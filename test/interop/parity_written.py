@@ -1,6 +1,7 @@
 """Classes as people write them, right and wrong. The Go provider defines the outcome of each."""
 
 import json
+import textwrap
 
 from parity_cases import AGREE, Case, yaml_item
 
@@ -75,6 +76,41 @@ DOCUMENTS = [written(name, text) for name, text in {
     "spaces alone": "   \n ",
 }.items()]
 
+# as Terraform, Helm, Kustomize and people's editors leave them
+MADE = [written(name, text) for name, text in {
+    "heredoc of Terraform, indented": textwrap.indent(f"array:\n{ITEM}", " " * 6),
+    "heredoc whose end is indented": textwrap.indent(f"array:\n{ITEM}", " " * 10) + " " * 8,
+    "yamlencode": '"array":\n- |\n  "objectName": "secret1"\n  "objectType": "secret"\n- |\n  "objectName": "secret2"\n  "objectType": "secret"\n',
+    "yamlencode of nulls": '"array":\n- |\n  "objectAlias": null\n  "objectName": "secret1"\n  "objectType": "secret"\n  "objectVersion": null\n'
+                           '  "filePermission": null\n  "objectFormat": null\n  "objectEncoding": null\n  "objectVersionHistory": null\n',
+    "jsonencode": json.dumps({"array": [json.dumps({"objectName": "secret1", "objectType": "secret", "objectVersion": None, "objectAlias": "a"})]}),
+    "range of Helm with its blank lines": f"\n\narray:\n  \n{ITEM}  \n{ITEM.replace('secret1', 'secret2')}  \n\n",
+    "template of Helm": "array:\n  - |\n    objectName: {{ .Values.name }}\n    objectType: secret\n",
+    "range of Helm": f"array:\n{{{{- range .Values.secrets }}}}\n{ITEM}{{{{- end }}}}\n",
+    "variable of a shell": f"array:\n{ITEM}".replace("secret1", "$SECRET_NAME"),
+    "variable in braces": f"array:\n{ITEM}".replace("secret1", "${SECRET_NAME}"),
+    "placeholder": f"array:\n{ITEM}".replace("secret1", "<secret name>"),
+    "two files without a line end between them": f"array:\n{ITEM}".rstrip() + "apiVersion: secrets-store.csi.x-k8s.io/v1\n",
+    "a comment without a blank before it": f"array:\n{ITEM}".rstrip() + "#comment\n",
+    "array before each item": f"array:\n{ITEM}array:\n{ITEM.replace('secret1', 'secret2')}",
+    "array before each item, indented": f"array:\n{ITEM}  array:\n{ITEM}",
+    "array in an item": "array:\n  - |\n    array:\n    - |\n      objectName: secret1\n      objectType: secret\n",
+    "list of other providers": '- objectName: "secret1"\n  objectType: "secret"\n',
+    "bar missing in the first item alone": f"array:\n  - objectName: secret1\n    objectType: secret\n{ITEM}",
+    "bar and field on one line": "array:\n  - | objectName: secret1\n    objectType: secret\n",
+    "fields as deep as the hyphen": "array:\n  - |\n  objectName: secret1\n  objectType: secret\n",
+    "an empty item at the end": f"array:\n{ITEM}  - |\n", "a blank item at the end": f"array:\n{ITEM}  - |\n    \n",
+    "a hyphen at the end": f"array:\n{ITEM}  -\n",
+    "anchor of another item": "x-common: &common\n  objectType: secret\narray:\n  - |\n    <<: *common\n    objectName: secret1\n",
+    "JSON list of objects": '[{"objectName":"secret1","objectType":"secret"}]', "YAML in a JSON string": json.dumps(f"array:\n{ITEM}"),
+    "two characters for a line end": f"array:\n{ITEM}".replace("\n", "\\n"), "all on one line": "array: - | objectName: secret1 objectType: secret",
+    "quotation marks of a word processor": "array:\n  - |\n    objectName: \u201csecret1\u201d\n    objectType: secret\n",
+    "zero width space behind a name": "array:\n  - |\n    objectName: secret1\u200b\n    objectType: secret\n",
+    "zero width space before a field": "array:\n  - |\n    \u200bobjectName: secret1\n    objectType: secret\n",
+    "no-break space before a field": "array:\n  - |\n    \u00a0objectName: secret1\n    objectType: secret\n",
+    "full-width colon": "array:\n  - |\n    objectName\uff1asecret1\n    objectType: secret\n",
+}.items()]
+
 ITEMS = [written(name, yaml_item(*lines)) for name, lines in {
     "a field twice": (*NAMED, "objectName: secret2"), "an unknown field twice": (*NAMED, "x: 1", "x: 2"),
     "merge key": ("<<: {objectName: secret1}", "objectType: secret"),
@@ -83,6 +119,18 @@ ITEMS = [written(name, yaml_item(*lines)) for name, lines in {
     "quoted merge key": ("'<<': {objectName: secret1}", "objectType: secret"),
     "tag of a text": ("objectName: !!str secret1", "objectType: secret"), "tag of one's own": ("objectName: !mine secret1", "objectType: secret"),
     "value on the next line": ("objectName: secret1", "objectType:", "  secret"), "value as a block": ("objectName: |", "  secret1", "objectType: secret"),
+    "parameters of the class in an item": (*NAMED, "resourceGroup: g", "subscriptionId: s", "tenantId: t"),
+    "permission without its file": (*NAMED, "permission: 0755"), "history as text": (*NAMED, 'objectVersionHistory: "3"'),
+    "history in a word": (*NAMED, "objectVersionHistory: all"), "mode with a comment": (*NAMED, "filePermission: 0644 # rw-r--r--"),
+    "mode in decimal": (*NAMED, "filePermission: 256"), "version in decimal": (*NAMED, "objectVersion: 1"),
+    "version with an exponent": (*NAMED, "objectVersion: 5e10000000000000000000000000000000"),
+    "version that is an identifier": (*NAMED, "objectVersion: https://contosoKeyVault5.vault.localhost/secrets/secret1/abc"),
+    "name that is an identifier": ("objectName: https://contosoKeyVault5.vault.localhost/secrets/secret1", "objectType: secret"),
+    "name of an environment variable": ("objectName: DB_PASSWORD", "objectType: secret"), "name of a file": ("objectName: tls.crt", "objectType: secret"),
+    "name of .NET": ("objectName: ConnectionStrings:Default", "objectType: secret"), "alias of .NET": (*NAMED, "objectAlias: ConnectionStrings:Default"),
+    "alias of Windows": (*NAMED, "objectAlias: certs\\a.pfx"), "alias of the mount": (*NAMED, "objectAlias: /mnt/secrets-store/a"),
+    "alias of the driver": (*NAMED, "objectAlias: ..data"), "type certificate": ("objectName: certrsa", "objectType: certificate"),
+    "type pfx": ("objectName: certrsa", "objectType: pfx"), "encoding of an example": (*NAMED, "objectEncoding: SECRET_ALIAS"),
     "names in large letters": ("ObjectName: secret1", "objectType: secret"), "names in small letters": ("objectname: secret1", "objecttype: secret"),
 }.items()] + fields("alias written", ("null", "~", "'~'", "", "NULL", "nUll", "true", "Yes", "1.50", "2001-01-01", "0xFF", ".inf", "[a]", "{a: b}", "a#b",
                                       "'a #b'", "'100%'", "@a", "`a", "*a", "'a", '"a\\tb"', '"\\u00e4"', '"al\\u00a0"'), "objectAlias: {}")
@@ -117,7 +165,14 @@ PARAMETERS = [
     *parameters("cloudName", ("", "AzurePublicCloud", "AZUREPUBLICCLOUD", "AzureCloud", "azurecloud", "AzureUSGovernmentCloud", "AzureUSGovernment",
                               "AzureUsGov", "AzureChinaCloud", "AzureChina", "AzureGermanCloud", "AzureStackCloud", "azurestack", " AzureStackCloud ", "straße")),
     *parameters("keyvaultName", ("contosoKeyVault5", "CONTOSOKEYVAULT5", " contosoKeyVault5\n", "ab", "a" * 25, "a.b", "a_b", "ää", "a b c", "",
-                                 "contosoKeyVault5.vault.azure.net", "https://contosoKeyVault5.vault.azure.net/"), [item("secret1")]),
+                                 "contosoKeyVault5.vault.azure.net", "https://contosoKeyVault5.vault.azure.net/", "contosoKeyVault5/", "<key-vault-name>", "$KV",
+                                 "/subscriptions/s/resourceGroups/g/providers/Microsoft.KeyVault/vaults/contosoKeyVault5"), [item("secret1")]),
+    *parameters("tenantId", ("<tenant ID of the Key Vault>", "contoso.onmicrosoft.com", "https://login.localhost/tenantID", "{tenantID}", "tenantID\n", "common"),
+                [item("secret1")]),
+    *parameters("cloudName", ("AzurePublic", "ChinaCloud", "public", "AzureCloudPublic")), *parameters("useVMManagedIdentity", ("<true/false>", "True|False")),
+    *(written(f"parameter {name}", [item("secret1")], parameters={name: value}) for name, value in (
+        ("clientId", "x"), ("userAssignedIdentityID", "an-object-id"), ("cloudEnvPath", "/etc/kubernetes/azurestackcloud.json"), ("useManagedIdentity", "true"))),
+    *(written(f"vault in {name}", [item("secret1")], parameters={"keyvaultName": None, name: "contosoKeyVault5"}) for name in ("vaultName", "keyvaultname")),
     *(written(f"tenant {new!r} or {old!r}", [item("secret1")], parameters={"tenantID": new, "tenantId": old}) for new, old in (
         ("", "tenantID"), (" ", "tenantID"), ("", ""), (" tenantID ", "x"), ("a/b", None), ("a b", None), ("a_b", None), ("other", "tenantID"))),
     *(written(f"credentials {name}", [item("secret1")], credentials=value) for name, value in {
@@ -125,6 +180,9 @@ PARAMETERS = [
         "with an empty id": {"clientid": "", "clientsecret": "x"}, "with an empty secret": {"clientid": "x", "clientsecret": ""},
         "as a list": [], "as text": "x", "with a number": {"clientid": "x", "clientsecret": "x", "n": 5},
         "with a null": {"clientid": "servicePrincipalClientID", "clientsecret": "the-client-secret", "n": None},
+        "of the environment": {"AZURE_CLIENT_ID": "x", "AZURE_CLIENT_SECRET": "x"}, "with underscores": {"client_id": "x", "client_secret": "x"},
+        "in quotes": {"clientid": '"servicePrincipalClientID"', "clientsecret": "the-client-secret"},
+        "with a URL": {"clientid": "http://contosoServicePrincipal", "clientsecret": "the-client-secret"},
         "with a space": {"clientid": "servicePrincipalClientID", "clientsecret": "the-client-secret "}}.items()),
     *(written(f"tokens {value}", NOTHING, parameters={"clientID": "x", TOKENS: value}) for value in (
         None, "", "{}", "[]", "x", *(json.dumps({AUDIENCE: entry}) for entry in (
@@ -134,4 +192,4 @@ PARAMETERS = [
     written("client id of spaces", [item("secret1")], parameters={"clientID": " "}),
 ]
 
-WRITTEN = DOCUMENTS + ITEMS + HISTORIES + VALUES + PARAMETERS
+WRITTEN = DOCUMENTS + MADE + ITEMS + HISTORIES + VALUES + PARAMETERS

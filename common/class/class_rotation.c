@@ -45,14 +45,13 @@ static void compute_hash(const struct secret_provider_class *class, char hash[RO
     (void)snprintf(hash, ROTATION_SPEC_HASH_LEN + 1, "%.*s", (int)ROTATION_SPEC_HASH_LEN, digest);
 }
 
-int class_rotation_spec(const struct secret_provider_class *class, int64_t default_interval_s,
-                        struct rotation_spec *ret, struct error **err)
+int class_rotation_interval(const struct secret_provider_class *class, int64_t default_interval_s,
+                            int64_t *ret_s, struct error **err)
 {
     const char *text = or_empty(class->rotation_interval);
     int64_t ns = 0;
 
-    compute_hash(class, ret->hash);
-    ret->interval_s = default_interval_s;
+    *ret_s = default_interval_s;
     if (text[0] == '\0')
         return 0;
     if (duration_parse(text, &ns, /* err= */ NULL) < 0 || ns < NS_PER_S ||
@@ -61,6 +60,13 @@ int class_rotation_spec(const struct secret_provider_class *class, int64_t defau
                          "annotation " CLASS_ANNOTATION_INTERVAL
                          " of secretproviderclass %s/%s: '%.64s' is not a duration between 1s and 8760h",
                          class->ns, class->name, text);
-    ret->interval_s = ns / NS_PER_S;
+    *ret_s = ns / NS_PER_S;
     return 0;
+}
+
+int class_rotation_spec(const struct secret_provider_class *class, int64_t default_interval_s,
+                        struct rotation_spec *ret, struct error **err)
+{
+    compute_hash(class, ret->hash);
+    return class_rotation_interval(class, default_interval_s, &ret->interval_s, err);
 }

@@ -22,9 +22,13 @@ struct rotation_spec {
     char hash[ROTATION_SPEC_HASH_LEN + 1];
 };
 
-/* The rotation spec of `class`. The annotation CLASS_ANNOTATION_INTERVAL is a Go duration between 1 s and
- * ROTATION_INTERVAL_MAX_S. For any other text *ret has `default_interval_s`, is usable, and the result is -1
- * with err set (INVALID_ARGUMENT, naming the class, the annotation and the value). */
+/* The interval of `class`. The annotation CLASS_ANNOTATION_INTERVAL is a Go duration between 1 s and
+ * ROTATION_INTERVAL_MAX_S. For any other text *ret_s is `default_interval_s`, and the result is -1 with err
+ * set (INVALID_ARGUMENT, naming the class, the annotation and the value). */
+int class_rotation_interval(const struct secret_provider_class *class, int64_t default_interval_s,
+                            int64_t *ret_s, struct error **err);
+
+/* The rotation spec of `class`; *ret is usable in any case. Fails as class_rotation_interval(). */
 int class_rotation_spec(const struct secret_provider_class *class, int64_t default_interval_s,
                         struct rotation_spec *ret, struct error **err);
 

@@ -149,10 +149,10 @@ static struct entry *entry_get(struct class_cache *cache, const char *ns, const 
 
 static void report_annotation(struct entry *entry)
 {
-    struct rotation_spec spec;
+    int64_t interval_s = 0;
     cleanup_error struct error *error = NULL;
 
-    if (class_rotation_spec(entry->class, /* default_interval_s= */ 0, &spec, &error) == 0) {
+    if (class_rotation_interval(entry->class, /* default_interval_s= */ 0, &interval_s, &error) == 0) {
         free(steal_ptr(&entry->reported_annotation));
         return;
     }

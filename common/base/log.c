@@ -97,6 +97,15 @@ static size_t show_character(enum log_format format, const char *text, char ret_
     return consumed;
 }
 
+/* How many bytes need no escape, `max` at most. */
+static size_t plain_len(const char *text, size_t max)
+{
+    size_t len = 0;
+    while (len < max && text[len] >= ' ' && text[len] < 0x7F && text[len] != '"' && text[len] != '\\')
+        len++;
+    return len;
+}
+
 static void put_quoted(struct line *line, const char *text)
 {
     size_t limit = room(line) < VALUE_MAX_LEN ? room(line) : VALUE_MAX_LEN;
@@ -104,7 +113,12 @@ static void put_quoted(struct line *line, const char *text)
     put_str(line, "\"");
     while (*text != '\0') {
         char shown[UTF8_SHOWN_MAX];
-        size_t len;
+        size_t len = plain_len(text, line->len < end ? end - line->len : 0);
+        if (len > 0) { /* nearly every text, as a whole */
+            put(line, text, len);
+            text += len;
+            continue;
+        }
         size_t consumed = show_character(line->format, text, shown, &len);
         if (line->len + len > end) {
             put_str(line, "...");

@@ -170,11 +170,11 @@ static int move_entry(int from_fd, int to_fd, const char *name, unsigned depth);
  * else in the way goes, and there is the one or the other at any time. */
 static int move_entries(int from_fd, int to_fd, unsigned depth)
 {
-    cleanup_dir DIR *dir = payload_tree_list(from_fd);
+    cleanup_payload_tree_list struct payload_tree_list list = PAYLOAD_TREE_LIST_INIT;
     const char *name = NULL;
-    if (dir == NULL)
+    if (payload_tree_list_open(&list, from_fd) < 0)
         return -1;
-    while ((name = payload_tree_next(dir)) != NULL)
+    while ((name = payload_tree_next(&list)) != NULL)
         if (move_entry(from_fd, to_fd, name, depth) < 0)
             return -1;
     return 0;
@@ -275,9 +275,10 @@ static int rewrite_files(const struct payload_target *target, struct error **err
  * PAYLOAD_PATH_MAX). Failures are passed over as in payload_write.c. */
 static void remove_rest(const struct payload *payload, int dir_fd, char *path, size_t len)
 {
-    cleanup_dir DIR *dir = payload_tree_list(dir_fd);
+    cleanup_payload_tree_list struct payload_tree_list list = PAYLOAD_TREE_LIST_INIT;
     const char *name = NULL;
-    while (dir != NULL && (name = payload_tree_next(dir)) != NULL) {
+    (void)payload_tree_list_open(&list, dir_fd);
+    while ((name = payload_tree_next(&list)) != NULL) {
         size_t room = PAYLOAD_PATH_MAX + 1 - len;
         int n = snprintf(path + len, room, "%s%s", len > 0 ? "/" : "", name);
         bool fits = n > 0 && (size_t)n < room;
@@ -313,9 +314,10 @@ static int commit(const struct payload_target *target, const char *old_version, 
 /* Leftovers of interrupted writes of both kinds; not the version that `..data` points to. */
 static void sweep(int root_fd, const char *old_version)
 {
-    cleanup_dir DIR *dir = payload_tree_list(root_fd);
+    cleanup_payload_tree_list struct payload_tree_list list = PAYLOAD_TREE_LIST_INIT;
     const char *name = NULL;
-    while (dir != NULL && (name = payload_tree_next(dir)) != NULL) {
+    (void)payload_tree_list_open(&list, root_fd);
+    while ((name = payload_tree_next(&list)) != NULL) {
         bool keeps = old_version[0] != '\0' &&
                      (strcmp(name, PAYLOAD_DATA_LINK) == 0 || strcmp(name, old_version) == 0);
         if (payload_version_is_internal(name) && !keeps)

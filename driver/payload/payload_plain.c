@@ -12,9 +12,10 @@
 
 bool payload_has_plain_files(int root_fd)
 {
-    cleanup_dir DIR *dir = payload_tree_list(root_fd);
+    cleanup_payload_tree_list struct payload_tree_list list = PAYLOAD_TREE_LIST_INIT;
     const char *name = NULL;
-    while (dir != NULL && (name = payload_tree_next(dir)) != NULL)
+    (void)payload_tree_list_open(&list, root_fd);
+    while ((name = payload_tree_next(&list)) != NULL)
         if (!payload_version_is_internal(name))
             return true;
     return false;
@@ -53,17 +54,17 @@ static int count_entry(int dir_fd, const char *name, gid_t gid, unsigned depth, 
 
 static int count_directory(int dir_fd, gid_t gid, unsigned depth, struct payload_plain *plain)
 {
-    cleanup_dir DIR *dir = payload_tree_list(dir_fd);
+    cleanup_payload_tree_list struct payload_tree_list list = PAYLOAD_TREE_LIST_INIT;
     const char *name = NULL;
-    if (dir == NULL)
+    if (payload_tree_list_open(&list, dir_fd) < 0)
         return -1;
     if (depth > PAYLOAD_DEPTH_MAX) {
         errno = ELOOP;
         return -1;
     }
-    while ((name = payload_tree_next(dir)) != NULL)
+    while ((name = payload_tree_next(&list)) != NULL)
         if (!(depth == 0 && payload_version_is_internal(name)) &&
-            count_entry(dirfd(dir), name, gid, depth, plain) < 0)
+            count_entry(list.fd, name, gid, depth, plain) < 0)
             return -1;
     return 0;
 }

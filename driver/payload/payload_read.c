@@ -20,11 +20,11 @@ bool payload_is_complete(int root_fd)
     cleanup_close int version_fd = payload_version_open_current(root_fd);
     if (version_fd < 0)
         return payload_in_place_version(root_fd).text[0] != '\0';
-    cleanup_dir DIR *dir = payload_tree_list(version_fd);
-    if (dir == NULL)
+    cleanup_payload_tree_list struct payload_tree_list list = PAYLOAD_TREE_LIST_INIT;
+    if (payload_tree_list_open(&list, version_fd) < 0)
         return false;
     const char *name = NULL;
-    while ((name = payload_tree_next(dir)) != NULL) {
+    while ((name = payload_tree_next(&list)) != NULL) {
         if (!payload_version_link_is_right(root_fd, name))
             return false;
     }
@@ -92,19 +92,19 @@ static int read_directory(struct reader *reader, int dir_fd, unsigned depth, str
     if (depth > PAYLOAD_DEPTH_MAX)
         return error_set(err, GRPC_STATUS_INTERNAL, "directories are nested deeper than %d",
                          PAYLOAD_DEPTH_MAX);
-    cleanup_dir DIR *dir = payload_tree_list(dir_fd);
-    if (dir == NULL)
+    cleanup_payload_tree_list struct payload_tree_list list = PAYLOAD_TREE_LIST_INIT;
+    if (payload_tree_list_open(&list, dir_fd) < 0)
         return error_set_errno(err, GRPC_STATUS_INTERNAL, errno, "list '%s'", reader->path);
     size_t base = reader->path_len;
     const char *name = NULL;
-    while ((name = payload_tree_next(dir)) != NULL) {
+    while ((name = payload_tree_next(&list)) != NULL) {
         if (reader->plain && depth == 0 && payload_version_is_internal(name))
             continue;
         int n = snprintf(reader->path + base, sizeof(reader->path) - base, "%s%s", base > 0 ? "/" : "", name);
         if (n < 0 || (size_t)n >= sizeof(reader->path) - base)
             return error_set(err, GRPC_STATUS_INTERNAL, "a path is longer than %d bytes", PAYLOAD_PATH_MAX);
         reader->path_len = base + (size_t)n;
-        if (read_entry(reader, dirfd(dir), name, depth, err) < 0)
+        if (read_entry(reader, list.fd, name, depth, err) < 0)
             return -1;
     }
     reader->path_len = base;

@@ -12,7 +12,6 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "common/base/cleanup.h"
 #include "driver/payload/payload.h"
 
 #ifndef STATX_ATTR_MOUNT_ROOT
@@ -28,26 +27,36 @@ int payload_tree_open_dir(int dir_fd, const char *name)
     return openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 }
 
-DIR *payload_tree_list(int dir_fd)
+int payload_tree_list_open(struct payload_tree_list *list, int dir_fd)
 {
-    cleanup_close int fd = payload_tree_open_dir(dir_fd, ".");
-    if (fd < 0)
-        return NULL;
-    DIR *dir = fdopendir(fd);
-    if (dir != NULL)
-        (void)steal_fd(&fd);
-    return dir;
+    list->fd = payload_tree_open_dir(dir_fd, ".");
+    list->at = list->len = 0;
+    return list->fd < 0 ? -1 : 0;
 }
 
-const char *payload_tree_next(DIR *dir)
+const char *payload_tree_next(struct payload_tree_list *list)
 {
     for (;;) {
-        const struct dirent *entry = readdir(dir);
-        if (entry == NULL)
-            return NULL;
+        if (list->at == list->len) {
+            long n =
+                list->fd < 0 ? 0 : syscall(SYS_getdents64, list->fd, list->entries, sizeof(list->entries));
+            if (n <= 0)
+                return NULL;
+            list->at = 0;
+            list->len = (size_t)n;
+        }
+        /* With 64-bit offsets it has the layout of the kernel's. */
+        const struct dirent *entry = (const struct dirent *)(const void *)(list->entries + list->at);
+        list->at += entry->d_reclen;
         if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
             return entry->d_name;
     }
+}
+
+void payload_tree_list_finish(struct payload_tree_list *list)
+{
+    if (list->fd >= 0)
+        (void)close(steal_fd(&list->fd));
 }
 
 int payload_tree_make_dir(int dir_fd, const char *name, gid_t gid)
@@ -126,14 +135,14 @@ static ssize_t count_files(int dir_fd, unsigned depth)
         errno = ELOOP;
         return -1;
     }
-    cleanup_dir DIR *dir = payload_tree_list(dir_fd);
-    if (dir == NULL)
+    cleanup_payload_tree_list struct payload_tree_list list = PAYLOAD_TREE_LIST_INIT;
+    if (payload_tree_list_open(&list, dir_fd) < 0)
         return -1;
     ssize_t n = 0;
     const char *name = NULL;
-    while ((name = payload_tree_next(dir)) != NULL) {
+    while ((name = payload_tree_next(&list)) != NULL) {
         bool other = false;
-        cleanup_close int fd = open_if_directory(dirfd(dir), name, &other);
+        cleanup_close int fd = open_if_directory(list.fd, name, &other);
         ssize_t below = other ? 1 : fd < 0 ? -1 : count_files(fd, depth + 1);
         if (below < 0)
             return -1;
@@ -149,15 +158,12 @@ ssize_t payload_tree_count_files(int dir_fd)
 
 static int remove_entry(int dir_fd, const char *name, unsigned depth);
 
-static int remove_entries(int dir_fd, unsigned depth)
+static int remove_entries(struct payload_tree_list *list, unsigned depth)
 {
-    cleanup_dir DIR *dir = payload_tree_list(dir_fd);
-    if (dir == NULL)
-        return -1;
     int failure = 0;
     const char *name = NULL;
-    while ((name = payload_tree_next(dir)) != NULL) {
-        if (remove_entry(dirfd(dir), name, depth) < 0 && failure == 0)
+    while ((name = payload_tree_next(list)) != NULL) {
+        if (remove_entry(list->fd, name, depth) < 0 && failure == 0)
             failure = errno;
     }
     errno = failure;
@@ -174,14 +180,15 @@ static int remove_entry(int dir_fd, const char *name, unsigned depth)
         errno = ELOOP;
         return -1;
     }
-    cleanup_close int fd = payload_tree_open_dir(dir_fd, name);
-    if (fd < 0)
+    cleanup_payload_tree_list struct payload_tree_list list = PAYLOAD_TREE_LIST_INIT;
+    list.fd = payload_tree_open_dir(dir_fd, name);
+    if (list.fd < 0)
         return -1;
-    if (payload_tree_is_mount(fd, dir_fd)) {
+    if (payload_tree_is_mount(list.fd, dir_fd)) {
         errno = EBUSY;
         return -1;
     }
-    if (remove_entries(fd, depth + 1) < 0)
+    if (remove_entries(&list, depth + 1) < 0)
         return -1;
     return unlinkat(dir_fd, name, AT_REMOVEDIR) == 0 || errno == ENOENT ? 0 : -1;
 }
@@ -193,7 +200,8 @@ int payload_tree_remove(int dir_fd, const char *name)
 
 int payload_tree_empty(int dir_fd)
 {
-    return remove_entries(dir_fd, 0);
+    cleanup_payload_tree_list struct payload_tree_list list = PAYLOAD_TREE_LIST_INIT;
+    return payload_tree_list_open(&list, dir_fd) < 0 ? -1 : remove_entries(&list, 0);
 }
 
 int64_t payload_tree_mount_id(int fd)
@@ -214,9 +222,15 @@ int64_t payload_tree_mount_id(int fd)
 bool payload_tree_is_mount(int fd, int parent_fd)
 {
     struct statx info;
-    if (statx(fd, "", AT_EMPTY_PATH | AT_NO_AUTOMOUNT | AT_STATX_DONT_SYNC, 0, &info) == 0 &&
-        (info.stx_attributes_mask & STATX_ATTR_MOUNT_ROOT) != 0)
-        return (info.stx_attributes & STATX_ATTR_MOUNT_ROOT) != 0;
+    if (statx(fd, "", AT_EMPTY_PATH | AT_NO_AUTOMOUNT | AT_STATX_DONT_SYNC, 0, &info) < 0)
+        info.stx_attributes_mask = 0;
+    return payload_tree_shows_mount(&info, fd, parent_fd);
+}
+
+bool payload_tree_shows_mount(const struct statx *info, int fd, int parent_fd)
+{
+    if ((info->stx_attributes_mask & STATX_ATTR_MOUNT_ROOT) != 0)
+        return (info->stx_attributes & STATX_ATTR_MOUNT_ROOT) != 0;
     int64_t own = payload_tree_mount_id(fd), parents = payload_tree_mount_id(parent_fd);
     if (own >= 0 && parents >= 0)
         return own != parents;

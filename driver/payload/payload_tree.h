@@ -12,9 +12,12 @@
 #define DRIVER_PAYLOAD_PAYLOAD_TREE_H
 
 #include <dirent.h>
+#include <stdalign.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
+
+#include "common/base/cleanup.h"
 
 enum {
     PAYLOAD_TREE_DEPTH_MAX =
@@ -25,11 +28,23 @@ enum {
 /* Opens directory `name` in dir_fd for reading, not following a link. */
 int payload_tree_open_dir(int dir_fd, const char *name);
 
-/* Lists dir_fd itself (may be O_PATH). NULL with errno on failure; closedir() by the caller. */
-DIR *payload_tree_list(int dir_fd);
+/* The entries of a directory. As a DIR, without the three system calls and the memory that opendir() adds. */
+struct payload_tree_list {
+    int fd;         /* of the directory, for reading; -1: there are no entries */
+    size_t at, len; /* in `entries` */
+    alignas(struct dirent) char entries[2048];
+};
+#define PAYLOAD_TREE_LIST_INIT ((struct payload_tree_list){.fd = -1})
 
-/* The next entry but "." and ".."; NULL at the end. */
-const char *payload_tree_next(DIR *dir);
+/* Lists dir_fd itself (may be O_PATH). On failure the list is empty. */
+int payload_tree_list_open(struct payload_tree_list *list, int dir_fd);
+
+/* The next entry but "." and ".."; NULL at the end. Valid until the next call. */
+const char *payload_tree_next(struct payload_tree_list *list);
+
+/* Harmless on PAYLOAD_TREE_LIST_INIT and when repeated. */
+void payload_tree_list_finish(struct payload_tree_list *list);
+#define cleanup_payload_tree_list CLEANUP(payload_tree_list_finish)
 
 /* Makes directory `name` in dir_fd (EEXIST if there is one), 0755 whatever the umask, with group `gid` unless
  * that is (gid_t)-1, and returns a descriptor of it. */
@@ -60,6 +75,10 @@ int payload_tree_empty(int dir_fd);
 /* True when fd is the root of a mount; decided by statx() where the kernel has the attribute (5.8), else
  * by comparing with the mount id of parent_fd (/proc/self/fdinfo). */
 bool payload_tree_is_mount(int fd, int parent_fd);
+
+/* The same, of an fd of which statx() has returned *info. */
+struct statx;
+bool payload_tree_shows_mount(const struct statx *info, int fd, int parent_fd);
 
 /* The kernel's id of the mount that fd (may be O_PATH) was opened on, as in /proc/self/mountinfo; -1 when it
  * is unknown. */

@@ -169,9 +169,10 @@ enum sweep {
  * again. The content that is served is right in any case. */
 static void sweep(const struct write *write, const char *keep, enum sweep what)
 {
-    cleanup_dir DIR *dir = payload_tree_list(write->target.root_fd);
+    cleanup_payload_tree_list struct payload_tree_list list = PAYLOAD_TREE_LIST_INIT;
     const char *name = NULL;
-    while (dir != NULL && (name = payload_tree_next(dir)) != NULL) {
+    (void)payload_tree_list_open(&list, write->target.root_fd);
+    while ((name = payload_tree_next(&list)) != NULL) {
         bool internal = payload_version_is_internal(name);
         if (internal ? strcmp(name, PAYLOAD_DATA_LINK) == 0 || strcmp(name, keep) == 0
                      : what == SWEEP_INTERNAL || is_first_component(write->target.payload, name))

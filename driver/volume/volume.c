@@ -200,8 +200,8 @@ static int clear_target(struct volume_target *target, struct error **err)
 
 static bool is_empty(const struct volume_target *target)
 {
-    cleanup_dir DIR *dir = payload_tree_list(target->fd);
-    return dir != NULL && payload_tree_next(dir) == NULL;
+    cleanup_payload_tree_list struct payload_tree_list list = PAYLOAD_TREE_LIST_INIT;
+    return payload_tree_list_open(&list, target->fd) == 0 && payload_tree_next(&list) == NULL;
 }
 
 static int refuse_files(const struct volume_target *target, struct error **err)
@@ -396,8 +396,7 @@ static void empty_volume(const struct volume_target *target)
 {
     cleanup_volume_writable struct volume_writable writable = VOLUME_WRITABLE_INIT;
     enum mount_method method = MOUNT_METHOD_DETACHED;
-    if (is_empty(target) || volume_open_writable(MOUNT_METHODS_ALL, target, &writable, &method,
-                                                 /* err= */ NULL) < 0)
+    if (volume_open_writable(MOUNT_METHODS_ALL, target, &writable, &method, /* err= */ NULL) < 0)
         return;
     volume_attributes_clear_written(writable.fd);
     payload_remove(writable.fd);

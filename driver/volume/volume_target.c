@@ -78,12 +78,13 @@ static int make_directories(char *path)
 
 static int open_following_links(char *parent, enum volume_target_flags flags)
 {
-    int fd = open(parent, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    /* Not open(): musl's sets O_CLOEXEC with another system call again. */
+    int fd = openat(AT_FDCWD, parent, O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (fd >= 0 || errno != ENOENT || (flags & VOLUME_TARGET_MAKE_PARENTS) == 0)
         return fd;
     if (make_directories(parent) < 0)
         return -1;
-    return open(parent, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    return openat(AT_FDCWD, parent, O_PATH | O_DIRECTORY | O_CLOEXEC);
 }
 
 /* Where the kernel lacks openat2(), or directories have to be made: one component at a time. */
@@ -224,7 +225,7 @@ static int classify(struct volume_target *target, int fd, struct error **err)
         target->kind = VOLUME_TARGET_FOREIGN;
         return 0;
     }
-    if (!payload_tree_is_mount(fd, target->parent_fd)) {
+    if (!payload_tree_shows_mount(&info, fd, target->parent_fd)) {
         target->kind = VOLUME_TARGET_DIRECTORY;
         return 0;
     }

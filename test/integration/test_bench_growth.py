@@ -61,16 +61,28 @@ def test_a_curve_that_is_worse_than_linear_is_reported(capsys):
     assert "Worse than linear: volumes, descriptors of the driver (static), exponents 2.00 and 2.00" in capsys.readouterr().out
 
 
+def build_bench():
+    """With the compiler of the programs, so that nothing else is built again."""
+    compiler = (BUILD / ".flags").read_text().split()[0]
+    environment = {name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL")}
+    subprocess.run(["make", "-s", f"VARIANT={BUILD.name}", f"CC={compiler}", "bench-program"], cwd=ROOT, env=environment, check=True, timeout=300)
+
+
 @pytest.mark.slow
 @pytest.mark.release_only
-@pytest.mark.skipif(not (BUILD / "bin/secrets-store-bench").exists(), reason="needs make bench-program")
 def test_identities_are_measured():
+    """A busy machine bends a curve now and then; what is worse than linear bends it each time."""
+    build_bench()
     scratch = scratch_directory()
     store = scratch / "growth.json"
     environment = {**os.environ, "PYTHONPATH": f"{ROOT}/test/bench:{ROOT}/test/integration", "TEST_SCRATCH": str(scratch)}
-    done = subprocess.run([sys.executable, "-m", "growth", "--quick", "--only=identities", "--builds=dynamic", f"--store={store}"], env=environment,
-                          capture_output=True, text=True, timeout=300, check=False)
-    assert done.returncode in (0, 1), done.stdout + done.stderr[-3000:]  # 1: a busy machine bends a curve
+    for _ in range(3):
+        done = subprocess.run([sys.executable, "-m", "growth", "--quick", "--only=identities", "--builds=dynamic", f"--store={store}"],
+                              env=environment, capture_output=True, text=True, timeout=300, check=False)
+        if done.returncode == 0:
+            break
+        assert done.returncode == 1, done.stdout + done.stderr[-3000:]
+    assert done.returncode == 0, done.stdout
     measured = json.loads(store.read_text())["results"]["identities"]
     assert len(measured) == 4
     for one in measured.values():

@@ -5,7 +5,9 @@ half the programs are restarted and killed, too. Each reading of a volume must f
 reading; slow readers get whole files. In the second half no program is restarted: memory, descriptors and threads have to stay where they are.
 
 `make soak MINUTES=30` runs it on the static build. SOAK_SEED repeats the choices (not their times), SOAK_MINUTES sets the length, SOAK_WITHOUT
-leaves out steps of the operator ("revoke,fault"), to find out which of them matters."""
+leaves out steps of the operator ("revoke,fault"), to find out which of them matters.
+
+And the same node while one program after the other is killed at random moments, SOAK_KILLS times."""
 
 import os
 import random
@@ -25,10 +27,12 @@ from harness import fault_proxy, kube, mounts, rpc, tutorial
 from harness.fault_proxy import FaultProxy
 from harness.process import PATIENCE, wait_until
 from harness.programs import Azure, Driver, metric_sum
+from harness.scratch import SCRATCH
 from harness.secret_sync import replica_set, secret_object, uid
 
 MINUTES = float(os.environ.get("SOAK_MINUTES", "0.4"))
 SEED = int(os.environ.get("SOAK_SEED", random.SystemRandom().randrange(1 << 32)))
+KILLS = int(os.environ.get("SOAK_KILLS", "20"))
 WITHOUT = set(filter(None, os.environ.get("SOAK_WITHOUT", "").split(",")))
 PODS = 40
 WORKERS = 8
@@ -226,6 +230,38 @@ class Soak:
         self.driver.kill()
         self.start_driver()
 
+    def kill_both(self):
+        for program in self.random.sample([self.driver, self.azure], 2):
+            program.kill()
+        for start in self.random.sample([self.start_driver, self.start_azure], 2):
+            start()
+
+    def kill_twice(self):
+        """The second time while it takes up what the first one has left."""
+        self.kill_driver()
+        self.end.wait(self.random.random() * 0.05)
+        self.kill_driver()
+
+    def cut_api(self):
+        """An API server that is killed, and one that takes its place at once; every other time the driver is killed meanwhile."""
+        self.api.set(fault_proxy.REFUSING)
+        if self.random.random() < 0.5:
+            self.kill_driver()
+        self.end.wait(self.random.random() * 0.2)
+        self.api.set(fault_proxy.FORWARD)
+
+    def kill_at_random(self, kills):
+        """In the main thread, as operate()."""
+        for _ in range(kills):
+            self.rotate()
+            if self.random.random() < 0.3:
+                self.edit()
+            if self.end.wait(self.random.random() * 0.4):
+                return
+            step = self.random.choice([self.kill_driver, self.kill_driver, self.kill_provider, self.kill_both, self.kill_twice, self.cut_api])
+            self.counts[step.__name__] += 1
+            step()
+
     def operate(self, seconds, with_restarts):
         """In the main thread: the programs end with the thread that has started them."""
         until = time.monotonic() + seconds
@@ -342,7 +378,7 @@ class Soak:
             self.wrong.append(f"{work.__name__}: {type(error).__name__}: {error}"[:2000])
             self.end.set()
 
-    def act(self, seconds, with_restarts):
+    def act(self, operate, *arguments):
         self.end.clear()
         self.watch = Watch()
         works = [(self.live, worker, self.random.random()) for worker in range(WORKERS)]
@@ -350,7 +386,7 @@ class Soak:
         threads = [threading.Thread(target=self.guarded, args=work) for work in works]
         for thread in threads:
             thread.start()
-        self.guarded(self.operate, seconds, with_restarts)
+        self.guarded(operate, *arguments)
         self.end.set()
         for thread in threads:
             thread.join(2 * CALL_S * PATIENCE)
@@ -384,6 +420,11 @@ class Soak:
         below = mounts.mounts_below(self.node.kubelet)
         assert len(below) == len(self.volumes), f"{len(below)} mounts for {len(self.volumes)} volumes"
 
+    def show(self):
+        print("counts:", ", ".join(f"{name} {count}" for name, count in sorted(self.counts.items())))
+        for kind, (n, text) in sorted(self.failures.items()):
+            print(f"repeated: {kind} {n}, for example: {text[:250]}")
+
     def unmount_all(self):
         for slot in list(self.volumes):
             self.unmount(slot)
@@ -391,11 +432,7 @@ class Soak:
         assert metric_sum(self.driver.metrics(), "volumes_published") == 0
 
 
-@pytest.mark.slow
-@pytest.mark.release_only
-@pytest.mark.timeout(600 + 90 * MINUTES)
-def test_a_soak_loses_nothing_tears_nothing_and_stays_flat(node, emulator, start_driver, start_azure):
-    print(f"SOAK_SEED={SEED} SOAK_MINUTES={MINUTES:g} limits: {'those of the charts' if limits.wrapper('driver') else 'none'}")
+def begin(node, emulator, start_driver, start_azure):
     soak = Soak(node, emulator, start_driver, start_azure)
     for name in SECRETS:
         emulator.set_secret(name, soak.model.rotate(name))
@@ -403,10 +440,32 @@ def test_a_soak_loses_nothing_tears_nothing_and_stays_flat(node, emulator, start
         soak.edit(name)
     soak.start_azure()
     soak.start_driver()
+    return soak
+
+
+def on_disk(values):
+    """Files below the scratch directory, but in mounts, that have one of these values in them."""
+    random_parts = [value.split(b" ", 2)[2][:64] for value in values]
+    found = []
+    for top, directories, names in os.walk(SCRATCH):
+        directories[:] = [name for name in directories if not os.path.ismount(os.path.join(top, name))]
+        for path in (Path(top) / name for name in names):
+            if path.is_file() and not path.is_symlink():
+                data = path.read_bytes()
+                found += [str(path)] * any(part in data for part in random_parts)
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.release_only
+@pytest.mark.timeout(600 + 90 * MINUTES)
+def test_a_soak_loses_nothing_tears_nothing_and_stays_flat(node, emulator, start_driver, start_azure):
+    print(f"SOAK_SEED={SEED} SOAK_MINUTES={MINUTES:g} limits: {'those of the charts' if limits.wrapper('driver') else 'none'}")
+    soak = begin(node, emulator, start_driver, start_azure)
     problems, flat = [], []
     try:
         for with_restarts in (True, False):
-            soak.act(MINUTES * 30, with_restarts)
+            soak.act(soak.operate, MINUTES * 30, with_restarts)
         for program in ("driver", "provider"):
             text, wrong = soak.watch.result(program)
             flat.append(text)
@@ -419,9 +478,29 @@ def test_a_soak_loses_nothing_tears_nothing_and_stays_flat(node, emulator, start
         soak.end.set()
         soak.api.close()
     problems = soak.wrong + problems
-    print("counts:", ", ".join(f"{name} {count}" for name, count in sorted(soak.counts.items())))
-    for kind, (n, text) in sorted(soak.failures.items()):
-        print(f"repeated: {kind} {n}, for example: {text[:250]}")
+    soak.show()
     print("\n".join(flat))
     print(f"RESULT: {'PASSED' if not problems else 'FAILED'} (SOAK_SEED={SEED} SOAK_MINUTES={MINUTES:g})")
     assert not problems, "\n".join(problems)
+
+
+@pytest.mark.slow
+@pytest.mark.release_only
+@pytest.mark.timeout(400 + 5 * KILLS)
+def test_programs_that_are_killed_at_random_moments_strand_nothing(node, emulator, start_driver, start_azure):
+    """Every volume of a pod that lives is as the vault has it at the end, and was whole at any time; nothing is left of the others, and no value has
+    ever been on a disk."""
+    print(f"SOAK_SEED={SEED} SOAK_KILLS={KILLS}")
+    soak = begin(node, emulator, start_driver, start_azure)
+    values = soak.model.values
+    try:
+        soak.act(soak.kill_at_random, KILLS)
+        assert not soak.wrong, "\n".join(soak.wrong)
+        assert on_disk([value for name in SECRETS for value in values[name]]) == []
+        soak.unmount_all()
+        assert on_disk([value for name in SECRETS for value in values[name]]) == []
+        assert [mount.path for mount in mounts.mounts_below(SCRATCH) if mount.path != str(SCRATCH)] == []
+    finally:
+        soak.end.set()
+        soak.api.close()
+        soak.show()

@@ -258,9 +258,7 @@ static inline int teardown(void **state)
     served_volumes_destroy(fixture->volumes);
     served_volumes_destroy(fixture->throttled);
     token_cache_destroy(fixture->tokens);
-    assert_null(fixture->fake.calls);
-    assert_null(fixture->fake.silent);
-    assert_null(fixture->fake.timers);
+    fake_assert_idle(&fixture->fake);
     cloud_finish(&fixture->cloud);
     string_map_finish(&fixture->attributes);
     string_map_finish(&fixture->secrets);

@@ -95,8 +95,7 @@ static void tear_down(struct fixture *fixture)
     token_cache_destroy(fixture->cache);
     token_proxy_destroy(fixture->proxy);
     cloud_finish(&fixture->cloud);
-    assert_null(fixture->fake.calls);
-    assert_null(fixture->fake.timers);
+    fake_assert_idle(&fixture->fake);
     assert_null(fixture->probe);
 }
 

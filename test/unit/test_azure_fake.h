@@ -1,6 +1,6 @@
 /*
  * test_azure_fake.h - a transport without network, loop or waiting: responses come from a function of the
- * test, time moves when the test says so.
+ * test, time moves when the test says so. After <cmocka.h>.
  */
 #ifndef TEST_UNIT_TEST_AZURE_FAKE_H
 #define TEST_UNIT_TEST_AZURE_FAKE_H
@@ -214,6 +214,14 @@ static inline void fake_init(struct fake *fake, fake_responder *respond, void *a
 {
     *fake = (struct fake){.now_ms = 1000, .respond = respond, .arg = arg};
     fake->base = (struct transport){.ops = &fake_ops, .state = fake};
+}
+
+/* Nothing is on its way, and no timer runs. */
+static inline void fake_assert_idle(const struct fake *fake)
+{
+    assert_null(fake->calls);
+    assert_null(fake->silent);
+    assert_null(fake->timers);
 }
 
 static inline void fake_arrive(struct transport_call *call, struct fake_response response)

@@ -12,9 +12,11 @@
 
 #include "provider-azure/vault/served_volumes.h"
 #include "provider-azure/vault/vault_cache.h"
+#include "test/unit/azure_principal.h"
 #include "test/unit/test_azure_fake.h"
 
-enum { TTL_MS = 120000, FAR_MS = 1000000, NOW = 1700000000, DAY = 86400 };
+enum { TTL_MS = 120000, FAR_MS = 1000000 };
+enum reader { ALICE, BOB };
 
 struct fixture {
     struct fake fake;
@@ -23,8 +25,7 @@ struct fixture {
     struct token_cache *tokens;
     struct stale_store *stale; /* outage mode, if not NULL */
     struct vault_cache *cache;
-    struct identity *alice, *bob;
-    struct token *alice_token, *bob_token;
+    struct principal readers[2];
     int version; /* the current one of the vault: "v1", "v2", ... */
     int status;  /* of the vault's responses; 0 = 200 */
     int64_t retry_after_ms;
@@ -61,25 +62,6 @@ static struct fake_response respond(struct fake *fake, const char *url, const ch
     return (struct fake_response){.status = 200, .body = fixture->body};
 }
 
-static struct identity *make_identity(const char *client_id)
-{
-    struct cloud cloud = {0};
-    struct credentials credentials = {.mode = IDENTITY_SERVICE_PRINCIPAL};
-    assert_int_equal(cloud_resolve("AzurePublicCloud", NULL, &cloud, NULL), 0);
-    credentials.client_id = strdup(client_id);
-    credentials.credential = secret_from_bytes("x", 1);
-    const struct identity_input input = {.credentials = &credentials,
-                                         .cloud = &cloud,
-                                         .tenant = "tenant1",
-                                         .pod_name = "p",
-                                         .pod_namespace = "n"};
-    struct identity *identity = identity_create(&input, NULL);
-    assert_non_null(identity);
-    credentials_finish(&credentials);
-    cloud_finish(&cloud);
-    return identity;
-}
-
 static int setup(void **state)
 {
     struct fixture *fixture = calloc(1, sizeof(*fixture));
@@ -87,10 +69,8 @@ static int setup(void **state)
     fixture->network = (struct network){.transport = &fixture->fake.base, .throttles = &fixture->throttles};
     fixture->tokens = token_cache_create(&fixture->network, NULL);
     fixture->cache = vault_cache_create(&fixture->network, fixture->tokens, TTL_MS, fixture->stale, NULL);
-    fixture->alice = make_identity("alice");
-    fixture->bob = make_identity("bob");
-    fixture->alice_token = token_create(fixture->alice->principal, "token-alice", NOW + DAY, 0, NOW, NULL);
-    fixture->bob_token = token_create(fixture->bob->principal, "token-bob", NOW + DAY, 0, NOW, NULL);
+    fixture->readers[ALICE] = principal_create("alice");
+    fixture->readers[BOB] = principal_create("bob");
     fixture->version = 1;
     *state = fixture;
     return 0;
@@ -104,12 +84,9 @@ static int teardown(void **state)
     stale_store_destroy(fixture->stale);
     vault_cache_destroy(fixture->cache);
     token_cache_destroy(fixture->tokens);
-    token_unref(fixture->alice_token);
-    token_unref(fixture->bob_token);
-    identity_unref(fixture->alice);
-    identity_unref(fixture->bob);
-    assert_null(fixture->fake.calls);
-    assert_null(fixture->fake.timers);
+    principal_destroy(&fixture->readers[ALICE]);
+    principal_destroy(&fixture->readers[BOB]);
+    fake_assert_idle(&fixture->fake);
     free(fixture);
     return 0;
 }
@@ -127,8 +104,6 @@ static void on_result(struct vault_response *got, const struct error *error, voi
     last_response = got;
 }
 
-enum reader { ALICE, BOB };
-
 static struct vault_waiter *get(struct fixture *fixture, enum reader reader, struct vault_freshness freshness,
                                 struct result *result)
 {
@@ -138,10 +113,9 @@ static struct vault_waiter *get(struct fixture *fixture, enum reader reader, str
                                       .name = "a",
                                       .version = ""};
     *result = (struct result){.done = false};
-    struct vault_waiter *waiter =
-        vault_cache_get(fixture->cache, &query, reader == ALICE ? fixture->alice : fixture->bob,
-                        reader == ALICE ? fixture->alice_token : fixture->bob_token, &freshness,
-                        fixture->fake.now_ms + FAR_MS, on_result, result, NULL);
+    struct vault_waiter *waiter = vault_cache_get(fixture->cache, &query, fixture->readers[reader].identity,
+                                                  fixture->readers[reader].token, &freshness,
+                                                  fixture->fake.now_ms + FAR_MS, on_result, result, NULL);
     assert_non_null(waiter);
     assert_false(result->done);
     return waiter;
@@ -528,9 +502,9 @@ static void a_storm_costs_one_request_per_pause(void **state)
                                           .name = name,
                                           .version = ""};
         results[i] = (struct result){.done = false};
-        assert_non_null(vault_cache_get(fixture->cache, &query, fixture->alice, fixture->alice_token,
-                                        &freshness, fixture->fake.now_ms + 30000, on_result, &results[i],
-                                        NULL));
+        assert_non_null(vault_cache_get(fixture->cache, &query, fixture->readers[ALICE].identity,
+                                        fixture->readers[ALICE].token, &freshness,
+                                        fixture->fake.now_ms + 30000, on_result, &results[i], NULL));
         settle(fixture);
     }
     assert_int_equal(fixture->fake.sent, 1); /* the others wait for the pause */

@@ -10,9 +10,8 @@
 
 #include "provider-azure/vault/vault_call.h"
 #include "provider-azure/vault/vault_failure.h"
+#include "test/unit/azure_principal.h"
 #include "test/unit/test_azure_fake.h"
-
-enum { NOW = 1700000000, DAY = 86400 };
 
 static void statuses_are_refusals_or_mean_that_the_vault_cannot_answer(void **state)
 {
@@ -87,8 +86,7 @@ struct fixture {
     struct throttle_table throttles;
     struct network network;
     struct token_cache *tokens;
-    struct identity *identity;
-    struct token *token;
+    struct principal reader;
     struct fake_response response; /* of the vault */
     struct fake_response entra;
     struct vault_call *call;
@@ -106,23 +104,10 @@ static struct fake_response respond(struct fake *fake, const char *url, const ch
 static int setup(void **state)
 {
     struct fixture *fixture = calloc(1, sizeof(*fixture));
-    struct cloud cloud = {0};
-    struct credentials credentials = {.mode = IDENTITY_SERVICE_PRINCIPAL};
     fake_init(&fixture->fake, respond, fixture);
     fixture->network = (struct network){.transport = &fixture->fake.base, .throttles = &fixture->throttles};
     fixture->tokens = token_cache_create(&fixture->network, NULL);
-    assert_int_equal(cloud_resolve("AzurePublicCloud", NULL, &cloud, NULL), 0);
-    credentials.client_id = strdup("app");
-    credentials.credential = secret_from_bytes("x", 1);
-    const struct identity_input input = {.credentials = &credentials,
-                                         .cloud = &cloud,
-                                         .tenant = "tenant1",
-                                         .pod_name = "p",
-                                         .pod_namespace = "n"};
-    fixture->identity = identity_create(&input, NULL);
-    credentials_finish(&credentials);
-    cloud_finish(&cloud);
-    fixture->token = token_create(fixture->identity->principal, "token", NOW + DAY, 0, NOW, NULL);
+    fixture->reader = principal_create("app");
     *state = fixture;
     return 0;
 }
@@ -131,11 +116,9 @@ static int teardown(void **state)
 {
     struct fixture *fixture = *state;
     token_cache_destroy(fixture->tokens);
-    token_unref(fixture->token);
-    identity_unref(fixture->identity);
+    principal_destroy(&fixture->reader);
     error_free(fixture->error);
-    assert_null(fixture->fake.calls);
-    assert_null(fixture->fake.timers);
+    fake_assert_idle(&fixture->fake);
     free(fixture);
     return 0;
 }
@@ -158,8 +141,8 @@ static void start(struct fixture *fixture, uint64_t left_ms)
     error_free(fixture->error);
     fixture->error = NULL;
     fixture->call =
-        vault_call_start(&fixture->network, fixture->tokens, &query, fixture->identity, fixture->token,
-                         fixture->fake.now_ms + left_ms, on_response, fixture, NULL);
+        vault_call_start(&fixture->network, fixture->tokens, &query, fixture->reader.identity,
+                         fixture->reader.token, fixture->fake.now_ms + left_ms, on_response, fixture, NULL);
     assert_non_null(fixture->call);
 }
 

@@ -1,5 +1,6 @@
 """secrets-store-ctl lint: files in, findings out."""
 
+import functools
 import json
 import re
 import subprocess
@@ -224,11 +225,17 @@ def test_text_is_one_line_for_each_finding_and_the_totals(scratch):
 
 # what a terminal obeys, hides or reorders a line by, as Unicode knows it; some characters of Cf are visible
 VISIBLE = {*range(0x600, 0x606), 0x6DD, 0x70F, 0x890, 0x891, 0x8E2, 0x110BD, 0x110CD}
-HIDDEN = [chr(code) for code in range(1, sys.maxunicode + 1) if unicodedata.category(chr(code)) in ("Cc", "Cf", "Zl", "Zp") and code not in VISIBLE]
+
+
+@functools.cache
+def hidden():
+    """The set of these; not at import, because every worker imports every test."""
+    return {chr(code) for code in range(1, sys.maxunicode + 1)
+            if unicodedata.category(chr(code)) in ("Cc", "Cf", "Zl", "Zp") and code not in VISIBLE}
 
 
 def hidden_in(text):
-    return {character for character in text if character in HIDDEN}
+    return {character for character in text if character in hidden()}
 
 
 @pytest.mark.parametrize("place", [("objectType: secret", "objectType: {}"), ("  parameters:", "  {}: x\n  parameters:"),
@@ -236,8 +243,9 @@ def hidden_in(text):
 def test_no_character_of_a_class_hides_or_reorders_the_text(scratch, place):
     """In any place of a class, and in the name of its file. Few at a time: a finding has a longest text."""
     old, new = place
-    for at in range(0, len(HIDDEN), 20):
-        name = json.dumps("db" + "x".join(HIDDEN[at:at + 20]) + "]")  # an escape of JSON is one of YAML
+    characters = sorted(hidden())
+    for at in range(0, len(characters), 20):
+        name = json.dumps("db" + "x".join(characters[at:at + 20]) + "]")  # an escape of JSON is one of YAML
         path = scratch / "a\u202e\nb.yaml"
         path.write_text(CLASS.replace(old, new.format(name), 1))
         done = ctl("lint", path, check=False)

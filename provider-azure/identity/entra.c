@@ -107,6 +107,12 @@ static const char *hint_for(int64_t code)
         {50059, "tenantID must be one tenant: its id or domain name, not common or organizations"},
         {90038, "the tenant is in another cloud: check cloudName"},
         {900432, "the application is in another cloud: check cloudName and tenantID"},
+        {50049, "the tenant is not known here: check cloudName and tenantID"},
+        {70011,
+         "the vault's resource is not one of this cloud: check cloudName, or keyVaultEndpoint of the cloud file"},
+        {1002012,
+         "the vault's resource is not one of this cloud: check cloudName, or keyVaultEndpoint of the cloud file"},
+        {500014, "Azure Key Vault is disabled in this tenant: has its subscription lapsed?"},
         {500011, "the vault's resource is not known in this tenant: check cloudName"},
         {50196, "too many identical token requests"},
     };
@@ -174,6 +180,23 @@ static enum grpc_status code_of(int status)
     return GRPC_STATUS_UNAUTHENTICATED;
 }
 
+/* JSON that is no error of OAuth: of a gateway, or the Status of an API server in front of a token proxy. */
+static void refuse_foreign(const struct identity *identity, const struct http_reply *reply, const cJSON *root,
+                           const struct secret *sent, struct error **err)
+{
+    const cJSON *error = NULL;
+    const char *message = NULL;
+    char text[DESCRIPTION_MAX + 1];
+
+    (void)json_opt_string(root, "message", &message, NULL);
+    if (message == NULL && json_opt_object(root, "error", &error, NULL) == 0)
+        (void)json_opt_string(error, "message", &message, NULL);
+    quote_description(text, message != NULL ? message : "", identity, sent);
+    error_set(err, code_of(reply->status),
+              "Entra returned HTTP %d with an error that is not Entra's (a proxy in between?)%s%s",
+              reply->status, *text != '\0' ? ": " : "", text);
+}
+
 static void refuse(const struct identity *identity, const struct http_reply *reply, const cJSON *root,
                    const struct secret *sent, struct error **err)
 {
@@ -187,6 +210,10 @@ static void refuse(const struct identity *identity, const struct http_reply *rep
     (void)json_opt_string(root, "error", &name, NULL);
     (void)json_opt_string(root, "error_description", &description, NULL);
     (void)json_opt_string(root, "correlation_id", &correlation, NULL);
+    if (name == NULL && description == NULL && correlation == NULL) {
+        refuse_foreign(identity, reply, root, sent, err);
+        return;
+    }
     quote_description(text, description, identity, sent);
     quote(name_text, sizeof(name_text), name, identity, sent);
     quote(correlation_text, sizeof(correlation_text), correlation, identity, sent);
@@ -195,9 +222,10 @@ static void refuse(const struct identity *identity, const struct http_reply *rep
         number = described_code(description);
     const char *hint = hint_for(number);
 
-    error_set(err, code_of(reply->status), "Entra refused the %s (HTTP %d %s): %s%s%s%s%s%s%s",
-              identity_mode_name(identity->ops->mode), reply->status, name_text, text,
-              hint != NULL ? " [hint: " : "", hint != NULL ? hint : "", hint != NULL ? "]" : "",
+    error_set(err, code_of(reply->status), "Entra refused the %s (HTTP %d%s%s)%s%s%s%s%s%s%s%s",
+              identity_mode_name(identity->ops->mode), reply->status, *name_text != '\0' ? " " : "",
+              name_text, *text != '\0' ? ": " : "", text, hint != NULL ? " [hint: " : "",
+              hint != NULL ? hint : "", hint != NULL ? "]" : "",
               correlation != NULL ? " (correlation id " : "", correlation_text,
               correlation != NULL ? ")" : "");
 }

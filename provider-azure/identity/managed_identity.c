@@ -38,6 +38,16 @@ static int build_request(const struct identity *identity, const struct token_req
     return token_request_add_header(request, "Metadata", "true", err);
 }
 
+/* What may be wrong with an identity that the class names. */
+static const char *hint_for(const struct identity *identity, const char *name)
+{
+    if (*identity->client_id == '/')
+        return "userAssignedIdentityID is a resource id, and must be the client id";
+    if (name != NULL && strcmp(name, "invalid_resource") == 0)
+        return "the vault's resource is not known to the identity's tenant: check cloudName";
+    return "userAssignedIdentityID must be the client id of an identity assigned to the node";
+}
+
 static void refuse(const struct identity *identity, const struct http_reply *reply, const cJSON *root,
                    struct error **err)
 {
@@ -54,8 +64,8 @@ static void refuse(const struct identity *identity, const struct http_reply *rep
     if (reply->status == 400 && *identity->client_id != '\0')
         error_set(
             err, GRPC_STATUS_UNAUTHENTICATED,
-            "IMDS refused (HTTP 400): the requested identity isn't assigned to this resource: %s [hint: userAssignedIdentityID must be the client id of an identity assigned to the node]",
-            text);
+            "IMDS refused (HTTP 400): the requested identity isn't assigned to this resource: %s [hint: %s]",
+            text, hint_for(identity, name));
     else if (reply->status == 400 && description != NULL && strstr(description, "Identity not found") != NULL)
         error_set(
             err, GRPC_STATUS_UNAUTHENTICATED,

@@ -73,11 +73,11 @@ static bool is_disabled(int status, const struct vault_error_body *body)
     return status == 403 && is_code_of_object(body->inner_code, "Disabled");
 }
 
-/* Whether the reply is a web page or a redirect: Key Vault sends neither. */
-static bool is_page(const struct http_reply *reply)
+/* Whether the reply is a redirect, a web page or another text: all errors of Key Vault that have a body have
+ * a code in it. */
+static bool is_foreign(const struct http_reply *reply, const struct vault_error_body *body)
 {
-    const char *text = buffer_str(&reply->body);
-    return (reply->status >= 300 && reply->status < 400) || text[strspn(text, " \t\r\n")] == '<';
+    return (reply->status >= 300 && reply->status < 400) || (reply->body.len > 0 && *body->code == '\0');
 }
 
 /* A cause that the body suggests, NULL when it suggests none. */
@@ -134,8 +134,8 @@ int vault_error(const struct http_reply *reply, const char *host, unsigned tries
     const struct vault_error_body body = read_body(reply);
     cleanup_json cJSON *root = body.root; /* what `body` borrows from */
     (void)root;
-    const char *hint =
-        is_page(reply) ? "no vault sends this response: a proxy in between?" : hint_for(reply->status, &body);
+    const char *hint = is_foreign(reply, &body) ? "no vault sends this response: a proxy in between?"
+                                                : hint_for(reply->status, &body);
     char message[MESSAGE_MAX + 1];
     char code[CODE_MAX + 1];
     char inner_code[CODE_MAX + 1];

@@ -152,6 +152,10 @@ AADSTS_ROWS = [
     (50059, "invalid_request", 400, CODES.UNAUTHENTICATED, ["tenantID", "common"]),
     (90038, "invalid_request", 400, CODES.UNAUTHENTICATED, ["another cloud", "cloudName"]),
     (900432, "invalid_request", 400, CODES.UNAUTHENTICATED, ["another cloud", "cloudName"]),
+    (50049, "invalid_instance", 400, CODES.UNAUTHENTICATED, ["cloudName"]),
+    (70011, "invalid_scope", 400, CODES.UNAUTHENTICATED, ["cloudName"]),
+    (1002012, "invalid_scope", 400, CODES.UNAUTHENTICATED, ["cloudName"]),
+    (500014, "invalid_resource", 400, CODES.UNAUTHENTICATED, ["disabled in this tenant"]),
     (50196, "invalid_grant", 400, CODES.UNAUTHENTICATED, ["too many identical"]),
 ]
 

@@ -274,8 +274,20 @@ static void responses_of_entra_are_read(void **state)
         {SP, 400, "{\"error\":\"x\",\"error_description\":\"AADSTS700016: no app\"}",
          GRPC_STATUS_UNAUTHENTICATED, 0, "check clientid and tenantID"}, /* the number is in the text only */
         {SP, 400, "{\"error\":\"a\\nE b\",\"correlation_id\":\"\\u001b[31m\"}", GRPC_STATUS_UNAUTHENTICATED,
-         0, "(HTTP 400 a E b):  (correlation id  [31m)"},
-        {SP, 400, "{}", GRPC_STATUS_UNAUTHENTICATED, 0, "Entra refused the service principal (HTTP 400"},
+         0, "(HTTP 400 a E b) (correlation id  [31m)"},
+        {SP, 400, "{\"error_description\":\"MSIS9698: no\"}", GRPC_STATUS_UNAUTHENTICATED, 0,
+         "Entra refused the service principal (HTTP 400): MSIS9698: no"},
+        {SP, 400, "{\"error\":\"invalid_scope\",\"error_description\":\"AADSTS1002012: x\"}",
+         GRPC_STATUS_UNAUTHENTICATED, 0,
+         "AADSTS1002012: x [hint: the vault's resource is not one of this cloud"},
+        {SP, 400, "{}", GRPC_STATUS_UNAUTHENTICATED, 0,
+         "Entra returned HTTP 400 with an error that is not Entra's (a proxy in between?)"},
+        {SP, 403, "{\"kind\":\"Status\",\"message\":\"forbidden:\\n x\",\"code\":403}",
+         GRPC_STATUS_UNAUTHENTICATED, 0, "not Entra's (a proxy in between?): forbidden:"},
+        {SP, 502, "{\"error\":{\"code\":\"BadGateway\",\"message\":\"no upstream\"}}",
+         GRPC_STATUS_UNAVAILABLE, 0,
+         "Entra returned HTTP 502 with an error that is not Entra's (a proxy in between?): no upstream"},
+        {SP, 502, "{\"error\":{\"message\":5},\"message\":[]}", GRPC_STATUS_UNAVAILABLE, 0, "not Entra's"},
         {SP, 429, "{\"error\":\"x\"}", GRPC_STATUS_RESOURCE_EXHAUSTED, 0, "HTTP 429"},
         {SP, 503, "busy", GRPC_STATUS_UNAVAILABLE, 0, "HTTP 503"},
     };
@@ -324,6 +336,12 @@ static void responses_of_imds_are_read_in_all_their_forms(void **state)
          TOKEN_LIFE_MAX_S, NULL},
         {VM, 200, "{\"access_token\":\"T\",\"expires_on\":\"1\"}", GRPC_STATUS_OK, 0, NULL},
         {VM, 200, "{}", GRPC_STATUS_UNAVAILABLE, 0, "no access_token"},
+        {UA, 400, "{\"error\":\"invalid_resource\",\"error_description\":\"AADSTS500011: x\"}",
+         GRPC_STATUS_UNAUTHENTICATED, 0, "[hint: the vault's resource is not known to the identity's tenant"},
+        {IDENTITY_MANAGED, "/subscriptions/s/i", 400,
+         "{\"error\":\"invalid_request\",\"error_description\":\"Identity not found\"}",
+         GRPC_STATUS_UNAUTHENTICATED, 0,
+         "[hint: userAssignedIdentityID is a resource id, and must be the client id]"},
         {VM, 400, "{\"error\":\"invalid_request\",\"error_description\":\"Identity not found\"}",
          GRPC_STATUS_UNAUTHENTICATED, 0,
          "failed to authenticate a system assigned identity: invalid_request: Identity not found [hint: no identity is assigned"},
@@ -434,7 +452,7 @@ static void a_credential_that_the_token_endpoint_quotes_is_in_no_error(void **st
         {"eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJ5In0.c2lnbmF0dXJl", "\\u0065yJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJ5In0",
          "eyJzdWIiOiJ5In0", "eyJhbGciOi...", "c2lnbmF0dXJl"},
     };
-    static const char *const members[] = {"error", "error_description", "correlation_id"};
+    static const char *const members[] = {"error", "error_description", "correlation_id", "message"};
     static const char *const pieces[] = {"s3cr", "Value", "bytes", "end'", "eyJ", "c2ln"};
     const struct token_request_context context = {.now_unix = NOW, .endpoint = &endpoint};
 

@@ -1,49 +1,15 @@
-"""Clocks that are set while the programs run, and pauses of a minute that pass at once: both programs under a clock of the test's own.
-
-The shim is preloaded: it works with the dynamic builds only, and not together with a sanitizer.
-"""
-
-import mmap
-import struct
-import subprocess
+"""Clocks that are set while the programs run, and pauses of a minute that pass at once: both programs under a clock of the test's own."""
 
 import pytest
 
 from harness import mounts, rpc, tutorial
 from harness.azure_mounts import item, mount, mount_failure, objects_of, texts
-from harness.process import BUILD, ROOT, SANITIZED, wait_until
+from harness.clock import CLOCKS_CAN_BE_SET, Clock
+from harness.process import wait_until
 from harness.rpc import CODES
 
 HOUR, YEAR = 3600, 365 * 86400
-pytestmark = pytest.mark.skipif(SANITIZED or BUILD.name.startswith("static"), reason="needs LD_PRELOAD")
-
-
-class Clock:
-    """Seconds by which the clocks of a program with `environment` are ahead."""
-
-    def __init__(self, directory):
-        shim = directory / "shim.so"
-        subprocess.run(["cc", "-shared", "-fPIC", "-O1", "-o", shim, ROOT / "test/integration/peers/clock_shim.c"], check=True)
-        path = directory / "clock"
-        path.write_bytes(bytes(16))
-        with open(path, "r+b") as file:
-            self._memory = mmap.mmap(file.fileno(), 16)
-        self.environment = {"LD_PRELOAD": str(shim), "CLOCK_SHIM": str(path)}
-        self._wall = self._monotonic = 0
-
-    def _write(self):
-        self._memory[:] = struct.pack("<qq", self._wall, self._monotonic)
-
-    def set_wall(self, seconds):
-        """Without any time passing."""
-        self._wall = self._monotonic + seconds
-        self._write()
-
-    def pass_time(self, seconds):
-        """As if so much time had passed."""
-        self._wall += seconds
-        self._monotonic += seconds
-        self._write()
+pytestmark = pytest.mark.skipif(not CLOCKS_CAN_BE_SET, reason="needs LD_PRELOAD")
 
 
 @pytest.fixture

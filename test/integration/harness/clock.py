@@ -1,0 +1,37 @@
+"""A clock of the test's own for the programs: a shim that is preloaded (peers/clock_shim.c)."""
+
+import mmap
+import struct
+import subprocess
+
+from harness.process import BUILD, ROOT, SANITIZED
+
+CLOCKS_CAN_BE_SET = not (SANITIZED or BUILD.name.startswith("static"))  # with the dynamic builds only, and not together with a sanitizer
+
+
+class Clock:
+    """Seconds by which the clocks of a program with `environment` are ahead."""
+
+    def __init__(self, directory):
+        shim = directory / "shim.so"
+        subprocess.run(["cc", "-shared", "-fPIC", "-O1", "-o", shim, ROOT / "test/integration/peers/clock_shim.c"], check=True)
+        path = directory / "clock"
+        path.write_bytes(bytes(16))
+        with open(path, "r+b") as file:
+            self._memory = mmap.mmap(file.fileno(), 16)
+        self.environment = {"LD_PRELOAD": str(shim), "CLOCK_SHIM": str(path)}
+        self._wall = self._monotonic = 0
+
+    def _write(self):
+        self._memory[:] = struct.pack("<qq", self._wall, self._monotonic)
+
+    def set_wall(self, seconds):
+        """Without any time passing."""
+        self._wall = self._monotonic + seconds
+        self._write()
+
+    def pass_time(self, seconds):
+        """As if so much time had passed."""
+        self._wall += seconds
+        self._monotonic += seconds
+        self._write()

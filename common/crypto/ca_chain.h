@@ -1,5 +1,6 @@
 /*
- * ca_chain.h - parsed CA certificates for mbedTLS, shared by many connections.
+ * ca_chain.h - CA certificates for mbedTLS, shared by many connections. Of the release alone: other builds
+ * have another TLS library, or an mbedTLS that does not ask for the CAs.
  */
 #ifndef COMMON_CRYPTO_CA_CHAIN_H
 #define COMMON_CRYPTO_CA_CHAIN_H

@@ -49,3 +49,6 @@
 
 /* Its buffers can be in memory that never reaches swap (common/crypto/tls_memory.h). */
 #define MBEDTLS_PLATFORM_MEMORY
+
+/* Of the CAs of a node, only those that a server's chain names are parsed (common/crypto/ca_chain.h). */
+#define MBEDTLS_X509_TRUSTED_CERTIFICATE_CALLBACK

@@ -31,7 +31,7 @@ def constraints(text):
 class Kind:
     """`outcome`: OK or a text of the error; a pair of them where the libraries differ. `ca`, `between`, `leaf`: arguments of Certificates.make()."""
 
-    def __init__(self, name, outcome=OK, ca=None, between=(), leaf=None, sends=None, **server):
+    def __init__(self, name, outcome=OK, ca=None, between=(), leaf=None, sends=None, trusts="ca", **server):
         self.name = name
         outcomes = outcome if isinstance(outcome, tuple) else (outcome, outcome)
         self.outcome = outcomes[RELEASE]
@@ -40,15 +40,21 @@ class Kind:
         self.between = [{"extensions": CA, **one} for one in between]
         self.leaf = {"extensions": (*LEAF, NAMES), **(leaf or {})}
         self.sends = sends  # how many certificates of the chain, without the root
+        self.trusts = trusts  # the file of CAs holds: the "ca" that issued, one "before" it, too, "another" alone, or the server's certificate "itself"
         self.server = server
 
     def build(self, certificates):
-        """Makes its certificates; returns (chain and key of the server, text of the CA)."""
+        """Makes its certificates; returns (chain and key of the server, text of the CAs)."""
+        leaf = f"leaf-{self.name}"
+        if self.trusts == "itself":
+            return certificates.chain(certificates.make(leaf, **self.leaf)), certificates.text(leaf)
         chain = [certificates.make(f"ca-{self.name}", **self.ca)]
         for n, one in enumerate(self.between):
             chain.insert(0, certificates.make(f"ca{n}-{self.name}", issuer=chain[0], **one))
-        chain.insert(0, certificates.make(f"leaf-{self.name}", issuer=chain[0], **self.leaf))
-        return certificates.chain(*chain[:-1][:self.sends]), certificates.text(chain[-1])
+        chain.insert(0, certificates.make(leaf, issuer=chain[0], **self.leaf))
+        others = [certificates.make(f"ca-{self.trusts}-{self.name}", **self.ca)] if self.trusts != "ca" else []
+        trusted = others if self.trusts == "another" else [*others, chain[-1]]
+        return certificates.chain(*chain[:-1][:self.sends]), certificates.text(*trusted)
 
 
 def cipher(name, **more):
@@ -96,6 +102,10 @@ KINDS = [
     Kind("intermediate", between=[{}]),
     Kind("intermediate-not-sent", ("unable to get local issuer certificate", "not correctly signed by the trusted CA"), between=[{}], sends=1),
     Kind("seven-intermediates", between=[{}] * 7),
+    Kind("trusted-itself", trusts="itself"),
+    Kind("two-cas-of-the-same-name", ca={"subject": "/O=Contoso/CN=Root"}, trusts="before"),
+    Kind("another-ca-of-the-same-name", ("certificate signature failure", "not correctly signed by the trusted CA"), ca={"subject": "/O=Contoso/CN=Root"}, trusts="another"),
+    Kind("another-ca", ("unable to get local issuer certificate", "not correctly signed by the trusted CA"), trusts="another"),
     Kind("issued-by-no-ca", ("invalid CA certificate", "not correctly signed by the trusted CA"), ca={"extensions": LEAF}),
     Kind("expired", "expired", leaf={"days": -1}),
     Kind("other-name", ("no alternative certificate subject name matches", "does not match"),

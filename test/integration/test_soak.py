@@ -492,15 +492,25 @@ def test_programs_that_are_killed_at_random_moments_strand_nothing(node, emulato
     ever been on a disk."""
     print(f"SOAK_SEED={SEED} SOAK_KILLS={KILLS}")
     soak = begin(node, emulator, start_driver, start_azure)
-    values = soak.model.values
+
+    def values():
+        return [value for name in SECRETS for value in soak.model.values[name]]
+    problems = []
+    planted = SCRATCH / "planted"
+    planted.write_bytes(b"..." + soak.model.values[SECRETS[0]][0])
+    assert on_disk(values()) == [str(planted)], "it would not be found"
+    planted.unlink()
     try:
         soak.act(soak.kill_at_random, KILLS)
-        assert not soak.wrong, "\n".join(soak.wrong)
-        assert on_disk([value for name in SECRETS for value in values[name]]) == []
-        soak.unmount_all()
-        assert on_disk([value for name in SECRETS for value in values[name]]) == []
-        assert [mount.path for mount in mounts.mounts_below(SCRATCH) if mount.path != str(SCRATCH)] == []
+        assert on_disk(values()) == []
+        if not soak.wrong:
+            soak.unmount_all()
+            assert on_disk(values()) == []
+            assert [mount.path for mount in mounts.mounts_below(SCRATCH) if mount.path != str(SCRATCH)] == []
+    except AssertionError as error:
+        problems.append(str(error)[:4000])
     finally:
         soak.end.set()
         soak.api.close()
         soak.show()
+    assert not soak.wrong + problems, "\n".join(soak.wrong + problems)

@@ -4,6 +4,8 @@
 #include "driver/provider/provider_registry.h"
 
 #include <assert.h>
+#include <dirent.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +14,8 @@
 #include "common/base/alloc.h"
 #include "common/base/buffer.h"
 #include "common/base/list.h"
+
+enum { ENTRIES_SEEN_MAX = 256, NAMES_MAX_BYTES = 512 }; /* of a directory of sockets, for an error */
 
 struct provider_registry {
     uv_loop_t *loop;
@@ -222,16 +226,57 @@ static bool same_socket(const struct connection *connection, const char *path,
            connection->identity.changed.tv_nsec == identity->changed.tv_nsec;
 }
 
+static bool is_listed(const struct buffer *list, const char *name)
+{
+    size_t len = strlen(name);
+
+    for (const char *at = buffer_str(list); *at != '\0'; at += strspn(at, ", ")) {
+        size_t word = strcspn(at, ",");
+        if (word == len && strncmp(at, name, len) == 0)
+            return true;
+        at += word;
+    }
+    return false;
+}
+
+/* Adds the names of the sockets in a directory to the list, as many as fit. */
+static void list_sockets(const char *directory, struct buffer *list)
+{
+    static const char suffix[] = ".sock";
+    DIR *dir = opendir(directory);
+    const struct dirent *entry;
+
+    if (dir == NULL)
+        return;
+    for (int seen = 0; seen < ENTRIES_SEEN_MAX && (entry = readdir(dir)) != NULL; seen++) {
+        struct stat st;
+        char name[PROVIDER_NAME_MAX + 1];
+        size_t len = strlen(entry->d_name), name_len = len - (sizeof(suffix) - 1);
+        if (len < sizeof(suffix) || name_len > PROVIDER_NAME_MAX ||
+            strcmp(entry->d_name + name_len, suffix) != 0 ||
+            fstatat(dirfd(dir), entry->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISSOCK(st.st_mode))
+            continue;
+        (void)snprintf(name, sizeof(name), "%.*s", (int)name_len, entry->d_name);
+        if (name_valid(name) && !is_listed(list, name))
+            (void)buffer_printf(list, /* err= */ NULL, "%s%s", list->len > 0 ? ", " : "", name);
+    }
+    (void)closedir(dir);
+}
+
 static int not_found(const struct provider_registry *registry, const char *name, struct error **err)
 {
-    cleanup_buffer struct buffer places = {0};
+    cleanup_buffer struct buffer places = {0}, others = {0};
 
     buffer_init(&places, 1024);
     for (size_t i = 0; i < registry->n_directories; i++)
         (void)buffer_printf(&places, /* err= */ NULL, "%s%s", i == 0 ? "" : ", ", registry->directories[i]);
-    return error_set(err, GRPC_STATUS_FAILED_PRECONDITION,
-                     "provider not found: provider \"%s\": no socket %s.sock in %s", name, name,
-                     buffer_str(&places));
+    (void)error_set(err, GRPC_STATUS_FAILED_PRECONDITION,
+                    "provider not found: provider \"%s\": no socket %s.sock in %s", name, name,
+                    buffer_str(&places));
+    buffer_init(&others, NAMES_MAX_BYTES);
+    for (size_t i = 0; i < registry->n_directories; i++)
+        list_sockets(registry->directories[i], &others);
+    return others.len == 0 ? -1 : error_hint(err, "the providers on this node are %s", buffer_str(&others));
 }
 
 struct provider_ref *provider_registry_find(struct provider_registry *registry, const char *name,

@@ -125,6 +125,7 @@ def test_mistakes_in_secret_objects_have_their_places(scratch, entries, found):
     ("        volumeAttributes:\n          secretProviderClass: web-secrets\n", "        secretProviderClass: web-secrets\n",
      ["refused 9:9", "misplaced-field 11:9"]),
     ("secrets-store.csi.k8s.io", "secrets-store.csi.x-k8s.io", ["driver-name 9:17"]),
+    ("secrets-store.csi.k8s.io", "secrets-store-gke.csi.k8s.io", []),
     ("secretProviderClass: web-secrets", "secretProviderClass: web-secret", ["misspelled-class 12:32"]),
     ("secretProviderClass: web-secrets", "secretProviderClass: something-else", []),
     ("        readOnly: true\n", "        readOnly: true\n        volumeHandle: x\n", ["persistent-volume 11:23"]),

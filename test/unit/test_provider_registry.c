@@ -41,6 +41,21 @@ static void the_error_of_a_missing_socket_names_the_directories(void **state)
     }
 }
 
+static void the_error_of_a_missing_socket_names_those_that_are_there(void **state)
+{
+    struct fixture *fixture = *state;
+    cleanup_error struct error *error = NULL;
+
+    serve(fixture, &fixture->fakes[0], fixture->first);
+    assert_int_equal(scratch_run(&fixture->scratch,
+                                 "touch two/file.sock; mkdir two/dir.sock; ln -s fake.sock one/link.sock"),
+                     0);
+    assert_null(provider_registry_find(fixture->registry, "Fake", &error));
+    const char *hint = strstr(error_message(error), " [hint: ");
+    assert_non_null(hint);
+    assert_string_equal(hint, " [hint: the providers on this node are fake]");
+}
+
 static void additional_directories_come_first_and_a_move_is_noticed(void **state)
 {
     struct fixture *fixture = *state;
@@ -178,6 +193,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(the_error_of_a_missing_socket_names_the_directories),
+        TEST(the_error_of_a_missing_socket_names_those_that_are_there),
         TEST(additional_directories_come_first_and_a_move_is_noticed),
         TEST(a_provider_that_is_replaced_during_a_call_is_noticed),
         TEST(connections_are_shared_and_counted),

@@ -9,18 +9,10 @@
 #include "common/base/cleanup.h"
 #include "common/base/json.h"
 
-static void owner_free(struct owner_reference *owner)
-{
-    free(owner->api_version);
-    free(owner->kind);
-    free(owner->name);
-    free(owner->uid);
-}
-
 void owner_references_finish(struct owner_references *owners)
 {
     for (size_t i = 0; i < owners->n; i++)
-        owner_free(&owners->items[i]);
+        free(owners->items[i].api_version);
     free(owners->items);
     *owners = (struct owner_references){0};
 }
@@ -43,24 +35,34 @@ bool owner_references_contain_all(const struct owner_references *owners, const s
     return true;
 }
 
+/* Puts a copy of `text` at *at and moves *at behind it. */
+static char *place(char **at, const char *text)
+{
+    size_t size = strlen(text) + 1;
+    char *copy = memcpy(*at, text, size);
+
+    *at += size;
+    return copy;
+}
+
 static int append(struct owner_references *owners, const char *api_version, const char *kind,
                   const char *name, const char *uid, struct error **err)
 {
     struct owner_reference *grown = reallocarray(owners->items, owners->n + 1, sizeof(*grown));
-    struct owner_reference owner = {0};
+    struct owner_reference *owner;
+    char *at;
 
-    if (grown != NULL) {
-        owners->items = grown;
-        owner = (struct owner_reference){.api_version = strdup(api_version),
-                                         .kind = strdup(kind),
-                                         .name = strdup(name),
-                                         .uid = strdup(uid)};
-    }
-    if (owner.api_version == NULL || owner.kind == NULL || owner.name == NULL || owner.uid == NULL) {
-        owner_free(&owner);
+    if (grown == NULL)
         return error_no_memory(err, NULL);
-    }
-    owners->items[owners->n++] = owner;
+    owners->items = grown;
+    at = malloc(strlen(api_version) + strlen(kind) + strlen(name) + strlen(uid) + 4);
+    if (at == NULL)
+        return error_no_memory(err, NULL);
+    owner = &owners->items[owners->n++];
+    owner->api_version = place(&at, api_version);
+    owner->kind = place(&at, kind);
+    owner->name = place(&at, name);
+    owner->uid = place(&at, uid);
     return 0;
 }
 

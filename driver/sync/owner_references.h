@@ -18,7 +18,7 @@ enum {
 };
 
 /* As in the API, reduced to what identifies: no `controller`, no `blockOwnerDeletion` (which would need
- * rights on the owner). Strings are owned. */
+ * rights on the owner). The strings are owned, and lie in one allocation that begins with the first. */
 struct owner_reference {
     char *api_version;
     char *kind;

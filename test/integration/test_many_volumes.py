@@ -12,6 +12,7 @@ import pytest
 from harness import mounts, rpc
 from harness.kube import spc
 from harness.many_pods import ManyPods
+from harness.process import wait_until
 from harness.programs import metric_sum
 from harness.scripted_provider import mount_response
 
@@ -105,6 +106,31 @@ def test_two_hundred_volumes_cost_little_and_always_the_same(node, start_driver,
     pods.unpublish_all()
     assert mounts.mounts_below(node.kubelet) == []
     assert metric_sum(driver.metrics(), "volumes_published") == 0
+    pods.client.close()
+
+
+@pytest.mark.release_only
+def test_a_restart_costs_two_requests_for_each_volume_and_the_next_round_none(node, start_driver, emulator, scripted):
+    """The status of each volume is read once, as the process before may have ended before it wrote it, and its class once, because of its Secrets."""
+    for number in range(CLASSES):
+        emulator.put_object("secretproviderclasses", spc(name=f"class-{number}"))
+    scripted(lambda request, context: mount_response({"file": b"content"}, versions={"file": "1"}))
+    flags = (f"--kubeconfig={emulator.kubeconfig}", "--enable-secret-rotation=true", "--rotation-poll-interval=1h", "--secret-sync-check-interval=10s", "-v=0")
+    driver = start_driver(*flags, standalone=False)
+    pods = ManyPods(node, emulator, VOLUMES, CLASSES)
+    pods.publish_all()
+    pods.client.close()
+    driver.kill()
+    emulator.reset_counters()
+    start_driver(*flags, standalone=False, name="next")
+    pods.client = rpc.Client(node.csi_socket)
+    pods.publish_all()
+    wait_until(lambda: sum(kube_requests(emulator)[:2]) >= 2 * VOLUMES, what="every volume to be checked")
+    class_reads, other_reads, writes = kube_requests(emulator)
+    assert class_reads <= VOLUMES + 2 * CLASSES and other_reads == VOLUMES and writes == 0, (class_reads, other_reads, writes)
+    pods.publish_all()
+    assert sum(kube_requests(emulator)) <= 2 * VOLUMES + 4 * CLASSES
+    pods.unpublish_all()
     pods.client.close()
 
 

@@ -44,7 +44,7 @@ def findings_of(directory, classes):
                      "spec": {"provider": "azure", "parameters": own}}
             line = json.dumps(entry, ensure_ascii=False).replace("\x85", "\\u0085").replace("\u2028", "\\u2028").replace("\ufeff", "\\ufeff")
             out.write(f"---\n{line}\n")
-    done = ctl("lint", "--output=json", path, check=False)
+    done = ctl("lint", "--output=json", path, check=False, timeout=500)
     found = json.loads(done.stdout)
     assert found["classes"] == len(classes) and "leftOut" not in found
     lists = [[] for _ in classes]

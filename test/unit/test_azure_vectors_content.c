@@ -159,9 +159,9 @@ static void secrets_and_the_certificates_behind_them(void **state)
         {"pfx", ID "," KID ",\"contentType\":\"application/x-pkcs12\"", SEPARATE | PFX, "=<pfx>;"},
         /* PEM is no base64 */
         {"pfx", ID "," KID ",\"contentType\":\"application/x-pkcs12\"", AS_BASE64,
-         "illegal base64 data at input byte 0"},
+         "illegal base64 data at input byte 0 [hint: it is PEM, no base64]"},
         {"pfx", ID "," KID ",\"contentType\":\"application/x-pkcs12\"", AS_BASE64 | SEPARATE,
-         "illegal base64 data at input byte 0"},
+         "illegal base64 data at input byte 0 [hint: it is PEM, no base64]"},
         {"key", ID "," KID, 0, "failed to get certificate. unknown content type ''"},
         {"key", ID "," KID ",\"contentType\":\"text/plain\"", 0,
          "failed to get certificate. unknown content type 'text/plain'"},

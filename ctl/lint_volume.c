@@ -41,8 +41,8 @@ static void check_attribute_names(const struct lint_document *document, const st
     for (size_t i = 0; attributes != NULL && attributes->kind == YAML_MAPPING && i < attributes->n; i++) {
         const struct yaml_node *key = attributes->keys[i];
         bool is_class = strcmp(key->text, attribute_names[0]) == 0;
-        if (!is_class &&
-            (field_names_has(&volume_fields, key->text) || strcasecmp(key->text, attribute_names[0]) == 0))
+        if (!is_class && (field_names_has(&volume_fields, key->text) ||
+                          strncasecmp(key->text, attribute_names[0], strlen(attribute_names[0])) == 0))
             field_names_unknown(key->text, &known, lint_place(key), lint_document_enter(document));
     }
 }

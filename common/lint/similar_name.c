@@ -7,7 +7,7 @@
 #include <string.h>
 #include <strings.h>
 
-enum { DISTANCE_MAX = 2, LAST_WORDS_MIN = 4 };
+enum { DISTANCE_MAX = 2, LAST_WORDS_MIN = 4, LAST_LETTERS_MIN = 8 };
 
 static char lower(char c)
 {
@@ -70,7 +70,7 @@ const char *similar_name(const char *name, const char *const *known, size_t n)
     return best;
 }
 
-/* Is `name` the end of the other, in any case, and the beginning of a word there? */
+/* Is `name` the end of the other, in any case, and long or the beginning of a word there? */
 static bool is_last_words(const char *name, const char *of)
 {
     size_t len = strlen(name), of_len = strlen(of);
@@ -78,7 +78,7 @@ static bool is_last_words(const char *name, const char *of)
     if (len < LAST_WORDS_MIN || len >= of_len)
         return false;
     const char *end = of + of_len - len;
-    return *end >= 'A' && *end <= 'Z' && strcasecmp(end, name) == 0;
+    return (len >= LAST_LETTERS_MIN || (*end >= 'A' && *end <= 'Z')) && strcasecmp(end, name) == 0;
 }
 
 const char *similar_field(const char *name, const char *const *known, size_t n)

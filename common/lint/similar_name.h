@@ -15,7 +15,8 @@ const char *similar_name(const char *name, const char *const *known, size_t n);
 
 /* For names of fields and parameters, which are ASCII and in camel case: as similar_name(), of what is ASCII
  * in `name` (a no-break space in front of it cannot be seen), or else the first known name whose last words
- * it is ("permission" of filePermission, with at least four letters). */
+ * it is ("permission" of filePermission, with at least four letters), or its last eight letters or more
+ * ("vaultName" of keyvaultName). */
 const char *similar_field(const char *name, const char *const *known, size_t n);
 
 #endif

@@ -121,6 +121,7 @@ def test_mistakes_in_secret_objects_have_their_places(scratch, entries, found):
     ("readOnly: true", "readOnly: false", ["refused 10:19"]),
     ("        readOnly: true\n", "", ["refused 9:9"]),
     ("          secretProviderClass: web-secrets\n", "          secretProviderclass: web-secrets\n", ["unknown-field 12:11", "refused 12:11"]),
+    ("          secretProviderClass: web-secrets\n", "          secretProviderClassName: web-secrets\n", ["unknown-field 12:11", "refused 12:11"]),
     ("          secretProviderClass: web-secrets\n", "          secretProviderClass: Web_Secrets\n", ["refused 12:32"]),
     ("        volumeAttributes:\n          secretProviderClass: web-secrets\n", "        secretProviderClass: web-secrets\n",
      ["refused 9:9", "misplaced-field 11:9"]),

@@ -98,6 +98,9 @@ static void fields_are_recognized_by_their_last_words_and_without_what_cannot_be
     static const struct {
         const char *name, *similar;
     } rows[] = {
+        {"vaultName", "keyvaultName"},
+        {"aultName", "keyvaultName"},
+        {"ultName", NULL},
         {"permission", "filePermission"},
         {"Version", "objectVersion"},
         {"name", "objectName"},

@@ -3,6 +3,7 @@
  */
 #include "common/base/string_map.h"
 
+#include <limits.h>
 #include <string.h>
 
 #include "common/base/json.h"
@@ -120,84 +121,33 @@ int string_map_from_json(struct string_map *map, const char *json, size_t len, i
     return 0;
 }
 
-/* --- writing JSON ---
- *
- * Not with cJSON: its tree is a copy of every string, and its text grows by copies. Here the text is
- * measured, and written once. */
-
-/* The letter of a short escape, 'u' where a long one is needed, 0 for none: those of cJSON. */
-static char escape_of(char c)
-{
-    static const char controls[0x20] = {['\b'] = 'b', ['\f'] = 'f', ['\n'] = 'n', ['\r'] = 'r', ['\t'] = 't'};
-    if (c == '"' || c == '\\')
-        return c;
-    if ((unsigned char)c >= sizeof(controls))
-        return 0;
-    return controls[(unsigned char)c] != 0 ? controls[(unsigned char)c] : 'u';
-}
-
-/* With its quotes. */
-static size_t json_string_len(const char *text)
-{
-    size_t len = 2;
-    for (; *text != '\0'; text++) {
-        char escape = escape_of(*text);
-        len += escape == 0 ? 1 : escape == 'u' ? 6 : 2;
-    }
-    return len;
-}
-
-/* Returns the end of what was written. */
-static char *put_json_string(char *to, const char *text)
-{
-    static const char digits[] = "0123456789abcdef";
-    *to++ = '"';
-    for (; *text != '\0'; text++) {
-        char escape = escape_of(*text);
-        if (escape == 0) {
-            *to++ = *text;
-            continue;
-        }
-        *to++ = '\\';
-        *to++ = escape;
-        if (escape == 'u') {
-            memcpy(to, "00", 2);
-            to[2] = digits[(unsigned char)*text >> 4];
-            to[3] = digits[(unsigned char)*text & 0x0F];
-            to += 4;
-        }
-    }
-    *to++ = '"';
-    return to;
-}
-
 char *string_map_to_json(const struct string_map *map, struct error **err)
 {
+    /* The tree refers to the strings of the map, and the text gets its memory at once, unless there are
+     * many escapes: copies of secrets are work, and have to be wiped. */
+    cleanup_json cJSON *object = cJSON_CreateObject();
     size_t size = sizeof("{}");
-    for (size_t i = 0; i < map->n; i++) {
+    for (size_t i = 0; object != NULL && i < map->n; i++) {
         const struct string_map_entry *entry = &map->entries[i];
-        /* The reader on the other side would stumble over the bytes. */
+        /* cJSON would copy the bytes as they are, and the reader on the other side would stumble over
+         * them. */
         if (!utf8_valid(entry->key, strlen(entry->key)) || !utf8_valid(entry->value, strlen(entry->value))) {
             (void)error_set(err, GRPC_STATUS_INVALID_ARGUMENT, "key or value of \"%s\" is not UTF-8",
                             entry->key);
             return NULL;
         }
-        size += json_string_len(entry->key) + json_string_len(entry->value) + sizeof(":,") - 1;
+        cJSON *value = cJSON_CreateStringReference(entry->value);
+        if (!cJSON_AddItemToObjectCS(object, entry->key, value)) {
+            cJSON_Delete(value);
+            (void)error_no_memory(err, "a map of strings");
+            return NULL;
+        }
+        size += strlen(entry->key) + strlen(entry->value) + sizeof("\"\":\"\",");
     }
-    char *text = secret_malloc(size), *at = text;
-    if (text == NULL) {
+    char *text =
+        object != NULL && size < INT_MAX ? cJSON_PrintBuffered(object, (int)size, /* fmt= */ 0) : NULL;
+    if (text == NULL)
         (void)error_no_memory(err, "a map of strings");
-        return NULL;
-    }
-    *at++ = '{';
-    for (size_t i = 0; i < map->n; i++) {
-        if (i > 0)
-            *at++ = ',';
-        at = put_json_string(at, map->entries[i].key);
-        *at++ = ':';
-        at = put_json_string(at, map->entries[i].value);
-    }
-    memcpy(at, "}", 2);
     return text;
 }
 

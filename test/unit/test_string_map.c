@@ -5,12 +5,10 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
 
-#include "common/base/json.h"
 #include "common/base/secret.h"
 #include "common/base/string_map.h"
 
@@ -121,28 +119,6 @@ static void the_number_of_keys_is_bounded(void **state)
     }
 }
 
-/* Digests of such texts are stored with volumes: their bytes never change. */
-static void the_text_is_that_of_cjson(void **state)
-{
-    (void)state;
-    char every[256];
-    size_t len = 0;
-    for (int c = 1; c < 0x80; c++)
-        every[len++] = (char)c;
-    (void)snprintf(every + len, sizeof(every) - len, "%s",
-                   "\xc2\x80\xc3\xa9\xe2\x82\xac\xf0\x9f\x94\x91\"\\");
-    const char *const texts[] = {"", every, "\"", "a"}; /* sorted */
-    cleanup_string_map struct string_map map = {0};
-    cleanup_json cJSON *object = cJSON_CreateObject();
-    for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
-        assert_int_equal(string_map_set(&map, texts[i], texts[i], NULL), 0);
-        assert_non_null(cJSON_AddStringToObject(object, texts[i], texts[i]));
-        cleanup_secret_free char *text = string_map_to_json(&map, NULL);
-        cleanup_secret_free char *expected = json_print(object, NULL);
-        assert_string_equal(text, expected);
-    }
-}
-
 static void text_that_is_no_utf8_is_not_written(void **state)
 {
     (void)state;
@@ -193,7 +169,6 @@ int main(void)
         cmocka_unit_test(a_json_object_of_strings_becomes_a_map),
         cmocka_unit_test(anything_else_is_refused_and_the_map_kept),
         cmocka_unit_test(the_number_of_keys_is_bounded),
-        cmocka_unit_test(the_text_is_that_of_cjson),
         cmocka_unit_test(text_that_is_no_utf8_is_not_written),
         cmocka_unit_test(a_finished_map_can_be_used_again),
     };

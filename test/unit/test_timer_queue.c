@@ -175,7 +175,7 @@ static void no_step_searches_all_deadlines(void **state)
 
         set_after(fixture, &fixture->items[i], FAR_MS / 2 + i);
         timer_queue_remove(fixture->queue, &fixture->items[i].deadline);
-        assert_true(timer_queue_visits(fixture->queue) - before <= 3 * STEPS);
+        assert_true(timer_queue_visits(fixture->queue) - before <= 3 * (uint64_t)STEPS);
     }
     run(fixture);
     assert_int_equal(fixture->expired, 0);

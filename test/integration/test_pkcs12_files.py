@@ -101,6 +101,7 @@ FORMS = {"pem": {}, "pfx": {}, "pfx as text": {"objectFormat": "pfx"}, "pfx in b
          "traditional": {}, "encrypted": {}, "locked": {}, "locked in bytes": {"objectEncoding": "base64"}}
 
 
+@pytest.mark.xdist_group("pkcs12_files-forms")  # the fixtures cost little, and all the tests on one worker would be the last to end
 @pytest.mark.parametrize("profile", PROFILES)
 @pytest.mark.parametrize("kind", ["rsa", "ec"])
 @pytest.mark.parametrize("form", FORMS)
@@ -131,6 +132,7 @@ def blocks_of(text, label="CERTIFICATE"):
     return [crypto.der_of(block) for block in re.findall(f"-----BEGIN {label}-----.*?-----END {label}-----", text, re.S)]
 
 
+@pytest.mark.xdist_group("pkcs12_files-readers")
 @pytest.mark.parametrize("profile", PROFILES)
 @pytest.mark.parametrize("kind", ["rsa", "ec"])
 class TestReaders:

@@ -111,7 +111,7 @@ bool volume_state_spec_changed(const struct volume_state *volume, const struct r
 
 static struct volume_state *volume_at(struct volume_entry *entry)
 {
-    return entry != NULL ? container_of(entry, struct volume_state, entry) : NULL;
+    return container_of(entry, struct volume_state, entry);
 }
 
 static void volume_free(struct volume_states *volumes, struct volume_state *volume)
@@ -152,7 +152,9 @@ void volume_states_destroy(struct volume_states *volumes)
 
 struct volume_state *volume_states_find(struct volume_states *volumes, const char *target_path)
 {
-    return volume_at(volume_table_find(&volumes->table, target_path));
+    struct volume_entry *entry = volume_table_find(&volumes->table, target_path);
+
+    return entry != NULL ? volume_at(entry) : NULL;
 }
 
 struct volume_state *volume_states_get(struct volume_states *volumes, const struct volume_names *names,

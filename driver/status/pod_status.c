@@ -42,10 +42,7 @@ struct pod_write {
     unsigned failures;                  /* in a row */
     char *name;                         /* of the object; NULL = not chosen yet */
 
-    /* found out by the last build() */
-    bool collided;
-    bool superseded;
-    bool being_deleted;
+    bool collided, superseded, being_deleted; /* found out by the last build() */
 };
 
 /* One volume, and what its object should say. A node may have ten thousand: what only a write needs is not in
@@ -64,7 +61,7 @@ struct pod_volume {
 
 static struct pod_volume *volume_at(struct volume_entry *entry)
 {
-    return entry != NULL ? container_of(entry, struct pod_volume, entry) : NULL;
+    return container_of(entry, struct pod_volume, entry);
 }
 
 /* --- draining --- */
@@ -157,7 +154,9 @@ static void volume_dispose(struct pod_volume *volume)
 
 static struct pod_volume *volume_find(struct pod_status *status, const char *target_path)
 {
-    return volume_at(volume_table_find(&status->volumes, target_path));
+    struct volume_entry *entry = volume_table_find(&status->volumes, target_path);
+
+    return entry != NULL ? volume_at(entry) : NULL;
 }
 
 static struct pod_volume *volume_get(struct pod_status *status, const struct volume_event *event,

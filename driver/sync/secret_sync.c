@@ -66,7 +66,7 @@ struct secret_sync {
 
 static struct sync_volume *volume_at(struct volume_entry *entry)
 {
-    return entry != NULL ? container_of(entry, struct sync_volume, entry) : NULL;
+    return container_of(entry, struct sync_volume, entry);
 }
 
 /* A pod that is being mounted waits for it. */
@@ -337,7 +337,9 @@ static void start_next(struct secret_sync *sync)
 
 static struct sync_volume *find(struct secret_sync *sync, const char *target_path)
 {
-    return volume_at(volume_table_find(&sync->volumes, target_path));
+    struct volume_entry *entry = volume_table_find(&sync->volumes, target_path);
+
+    return entry != NULL ? volume_at(entry) : NULL;
 }
 
 static struct sync_volume *find_or_add(struct secret_sync *sync, const struct volume_event *event,

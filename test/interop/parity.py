@@ -1,11 +1,14 @@
 """One request to one provider, and two outcomes compared."""
 
 import re
+import unicodedata
 
 import grpc
 from parity_cases import AGREE, FAILS, MOUNTS, SAME, SAME_ERROR
 
 from harness import rpc
+
+HIDDEN = ("Cc", "Cf", "Zl", "Zp")  # categories of characters that ours shows as escapes
 
 # how far a mount came before it was refused
 STAGE = re.compile(r"failed to mount objects, error: (failed to yaml unmarshal objects|unmarshal failed for keyVaultObjects at index \d+|"
@@ -32,7 +35,7 @@ class Outcome:
 
     @property
     def stage(self):
-        found = STAGE.match(self.text)
+        found = STAGE.match("".join(f"\\u{ord(c):04x}" if unicodedata.category(c) in HIDDEN and c not in "\n\t" else c for c in self.text))
         return found and found.group(1)
 
     def __repr__(self):

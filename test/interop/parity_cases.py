@@ -214,6 +214,8 @@ ERRORS = [
     Case("a certificate of unknown type", [item("oddtype")], BOTH_FAIL, contains="unknown content type 'application/x-other'"),
     *(Case(f"base64 of a PFX that is not quite one: {name}", [item(name)], BOTH_FAIL, contains=f"objectName:{name}, objectVersion:: ")
       for name in ("pfxquoted", "pfxurl", "pfxcut", "pfxpem")),
+    Case("zero width space behind a name", yaml_item("objectName: secret1\u200b", "objectType: secret"), BOTH_FAIL,
+         contains="failed to get objectType:secret, objectName:secret1"),
     Case("PEM as PFX", [item("certpem", objectFormat="pfx", objectEncoding="base64")], BOTH_FAIL, contains="illegal base64 data at input byte 0"),
     Case("a certificate that is none", [item("badpfx")], BOTH_FAIL, contains="objectName:badpfx"),
     Case("a pfx with a password", [item("locked")], BOTH_FAIL, contains="pkcs12: decryption password incorrect"),

@@ -105,7 +105,6 @@ MADE = [written(name, text) for name, text in {
     "JSON list of objects": '[{"objectName":"secret1","objectType":"secret"}]', "YAML in a JSON string": json.dumps(f"array:\n{ITEM}"),
     "two characters for a line end": f"array:\n{ITEM}".replace("\n", "\\n"), "all on one line": "array: - | objectName: secret1 objectType: secret",
     "quotation marks of a word processor": "array:\n  - |\n    objectName: \u201csecret1\u201d\n    objectType: secret\n",
-    "zero width space behind a name": "array:\n  - |\n    objectName: secret1\u200b\n    objectType: secret\n",
     "zero width space before a field": "array:\n  - |\n    \u200bobjectName: secret1\n    objectType: secret\n",
     "no-break space before a field": "array:\n  - |\n    \u00a0objectName: secret1\n    objectType: secret\n",
     "full-width colon": "array:\n  - |\n    objectName\uff1asecret1\n    objectType: secret\n",

@@ -134,14 +134,15 @@ int vault_error(const struct http_reply *reply, const char *host, unsigned tries
     const struct vault_error_body body = read_body(reply);
     cleanup_json cJSON *root = body.root; /* what `body` borrows from */
     (void)root;
-    const char *hint = is_foreign(reply, &body) ? "no vault sends this response: a proxy in between?"
-                                                : hint_for(reply->status, &body);
+    const char *hint = hint_for(reply->status, &body);
     char message[MESSAGE_MAX + 1];
     char code[CODE_MAX + 1];
     char inner_code[CODE_MAX + 1];
     char request_id[REQUEST_ID_MAX + 1];
     char extra[64] = "";
 
+    if (hint == NULL && is_foreign(reply, &body))
+        hint = "no vault sends this response: a proxy in between?";
     utf8_quote(message, sizeof(message), body.message);
     utf8_quote(code, sizeof(code), body.code);
     utf8_quote(inner_code, sizeof(inner_code), body.inner_code);

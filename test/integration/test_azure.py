@@ -321,7 +321,7 @@ def test_sensitive_requests_never_follow_a_foreign_host(client, emulator):
 
 @pytest.mark.parametrize("status,body,word", [
     (302, "", "a proxy in between?"), (307, "<html>moved</html>", "a proxy in between?"), (403, "\n <!DOCTYPE html>", "a proxy in between?"),
-    (502, "<html>bad gateway</html>", "a proxy in between?"), (404, "<html>", "a proxy in between?"),
+    (502, "<html>bad gateway</html>", "a proxy in between?"), (404, "<html>", "check keyvaultURL and proxies"),
     (403, "blocked by policy 5", "a proxy in between?"), (418, '{"error": "teapot"}', "a proxy in between?"), (503, '{"message": "no upstream"}', "a proxy in between?"),
     (403, '{"error": {"code": "Forbidden", "message": "Public network access is disabled and request is not from a trusted service nor via an '
           'approved private link.", "innererror": {"code": "ForbiddenByConnection"}}}', "private DNS"),

@@ -97,13 +97,27 @@ int sync_queue_join(struct sync_queue *queue, struct sync_queue_entry *entry, co
     return 0;
 }
 
+/* It is the turn of the one that waits the longest, unless another one is running. */
+static void call_next(struct sync_queue *queue, struct sync_class *class)
+{
+    struct list *next = class->waiting.next;
+
+    if (class->n_running > 0 || list_empty(&class->waiting))
+        return;
+    list_remove(next);
+    list_insert_before(&queue->ready, next);
+}
+
 void sync_queue_leave(struct sync_queue *queue, struct sync_queue_entry *entry)
 {
     struct sync_class *class = entry->class;
 
-    if (entry->running)
+    if (entry->running) {
         sync_queue_end(queue, entry);
-    list_remove(&entry->link);
+    } else if (!list_empty(&entry->link)) {
+        list_remove(&entry->link);
+        call_next(queue, class); /* it may have been called itself, and not have started yet */
+    }
     entry->class = NULL;
     if (--class->members > 0)
         return;
@@ -145,13 +159,8 @@ struct sync_queue_entry *sync_queue_start(struct sync_queue *queue)
 
 void sync_queue_end(struct sync_queue *queue, struct sync_queue_entry *entry)
 {
-    struct sync_class *class = entry->class;
-
     entry->running = false;
     queue->n_running--;
-    if (--class->n_running > 0 || list_empty(&class->waiting))
-        return;
-    entry = container_of(class->waiting.next, struct sync_queue_entry, link);
-    list_remove(&entry->link);
-    list_insert_before(&queue->ready, &entry->link);
+    entry->class->n_running--;
+    call_next(queue, entry->class);
 }

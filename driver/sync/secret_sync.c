@@ -447,6 +447,8 @@ static int sync_volume_event(struct secret_sync *sync, const struct volume_event
     }
     if (take_source(volume, event, err) < 0) {
         drop_idle_run(volume);
+        if (volume->run == NULL && !deadline_is_set(&volume->due)) /* a new one: its files are read back */
+            set_due(volume, uv_now(sync->config.loop) + SECRET_SYNC_RETRY_FIRST_MS);
         return -1;
     }
     volume->mounting = volume->mounting || mounted;

@@ -1,5 +1,6 @@
 /*
- * test_secret_sync.c - a node with many volumes: how many of them one event looks at. Counted, not timed.
+ * test_secret_sync.c - a node with many volumes: how many of them one event looks at (counted, not timed). A
+ * volume of which a mount could not keep anything.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -7,6 +8,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -177,11 +179,41 @@ static void no_check_of_a_volume_searches_the_others(void **state)
     assert_true(secret_sync_visits(fixture->sync) - before <= STEPS * ((uint64_t)MANY + fixture->lookups));
 }
 
+/* What the publish has cannot be copied, as without memory: the first run reads it again. */
+static void a_mount_whose_files_cannot_be_kept_is_synced_later(void **state)
+{
+    struct fixture *fixture = *state;
+    char name[] = "db", ns[] = "shop", secret[] = "db", type[] = "Opaque", bad[] = "../no-path";
+    struct secret_object object = {.secret_name = secret, .type = type};
+    struct payload_file file = {.path = bad};
+    const struct payload files = {.files = &file, .n = 1};
+    struct volume_event event;
+    char path[64];
+
+    path_of(0, path);
+    event = event_of(fixture, path);
+    fixture->class = (struct secret_provider_class){.name = name,
+                                                    .ns = ns,
+                                                    .uid = name,
+                                                    .provider = name,
+                                                    .secret_objects = &object,
+                                                    .n_secret_objects = 1};
+    event.files = &files;
+    assert_null(fixture->observer.start(fixture->observer.state, &event, 1000, on_done, fixture, NULL));
+    for (int i = 0; i < 500 && fixture->lookups == 0; i++) {
+        (void)uv_run(&fixture->base.loop, UV_RUN_NOWAIT);
+        (void)usleep(10 * 1000);
+    }
+    assert_int_equal(fixture->lookups, 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(no_event_of_a_volume_searches_the_others, set_up, tear_down),
         cmocka_unit_test_setup_teardown(no_check_of_a_volume_searches_the_others, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_mount_whose_files_cannot_be_kept_is_synced_later, set_up,
+                                        tear_down),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

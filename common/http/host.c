@@ -158,7 +158,8 @@ void host_responded(struct http_host *host, enum host_protocol protocol)
 
 void host_shares_connection(struct http_host *host)
 {
-    host->protocol = HOST_HTTP2;
+    if (host->protocol == HOST_UNKNOWN)
+        host->protocol = HOST_HTTP2;
 }
 
 /* --- time --- */

@@ -102,7 +102,8 @@ bool host_is_connected(const struct http_host *host);
 /* A response has come over this HTTP version. */
 void host_responded(struct http_host *host, enum host_protocol protocol);
 
-/* Two requests are in flight on one connection. */
+/* Two requests are on one connection: HTTP/2, unless it is known better. Over HTTP/1.1, curl may give a
+ * connection to the next request before it says that the last one has ended. */
 void host_shares_connection(struct http_host *host);
 
 /* The first byte of a response has come `ms` after the request was sent. */

@@ -182,7 +182,25 @@ static void two_requests_on_one_connection_are_http2(void **state)
     assert_int_equal(host_limit(host), 2);
     host_shares_connection(host);
     assert_int_equal(host_limit(host), 32);
+    assert_int_equal(host->protocol, HOST_HTTP2);
     host_connection_remove(connection);
+    host_table_finish(&table);
+}
+
+static void a_connection_that_serves_the_next_request_at_once_is_not_shared(void **state)
+{
+    (void)state;
+    struct host_table table;
+    host_table_init(&table);
+    struct host_key plain = vault;
+    plain.tls = false;
+    struct http_host *host = host_table_get(&table, &plain, 32);
+    host_shares_connection(host);
+    assert_int_equal(host->protocol, HOST_HTTP1);
+    host = host_table_get(&table, &vault, 32);
+    host_responded(host, HOST_HTTP1);
+    host_shares_connection(host);
+    assert_int_equal(host->protocol, HOST_HTTP1);
     host_table_finish(&table);
 }
 
@@ -247,6 +265,7 @@ int main(void)
         cmocka_unit_test(a_host_is_known_by_name_port_and_peer_and_forgotten_only_when_it_is_idle),
         cmocka_unit_test(one_request_opens_the_first_connection_to_a_tls_host),
         cmocka_unit_test(two_requests_on_one_connection_are_http2),
+        cmocka_unit_test(a_connection_that_serves_the_next_request_at_once_is_not_shared),
         cmocka_unit_test(requests_over_http2_grow_while_one_connection_carries_them),
         cmocka_unit_test(a_response_is_late_by_what_the_host_usually_takes),
     };

@@ -23,3 +23,12 @@ char *alloc_text(const char *text, struct error **err)
         (void)error_no_memory(err, /* what= */ NULL);
     return copy;
 }
+
+char *alloc_put_text(char **at, const char *text)
+{
+    size_t size = strlen(text) + 1;
+    char *copy = memcpy(*at, text, size);
+
+    *at += size;
+    return copy;
+}

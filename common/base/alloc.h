@@ -11,6 +11,10 @@
 /* Zeroed memory; the caller frees with free(). NULL with err set: out of memory. */
 void *alloc_zeroed(size_t size, struct error **err) __attribute__((malloc));
 
+/* For several texts in one allocation: puts a copy of `text` at *at, where there is room for it, and moves
+ * *at behind its NUL. Returns the copy. */
+char *alloc_put_text(char **at, const char *text);
+
 /* A copy of `text`; the caller frees with free(). NULL with err set: out of memory. */
 char *alloc_text(const char *text, struct error **err) __attribute__((malloc));
 

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/alloc.h"
 #include "common/base/hash.h"
 #include "common/base/list.h"
 
@@ -54,16 +55,6 @@ static uint32_t hash_versions(const struct string_map *versions)
     return hash;
 }
 
-/* Puts a copy of `text` at *at and moves *at behind it. */
-static char *place(char **at, const char *text)
-{
-    size_t size = strlen(text) + 1;
-    char *copy = memcpy(*at, text, size);
-
-    *at += size;
-    return copy;
-}
-
 static struct version_set *create(const struct string_map *versions, uint32_t hash)
 {
     size_t texts = 0;
@@ -78,8 +69,8 @@ static struct version_set *create(const struct string_map *versions, uint32_t ha
     *set = (struct version_set){.hash = hash, .refs = 1, .map = {.entries = set->entries, .n = versions->n}};
     at = (char *)&set->entries[versions->n];
     for (size_t i = 0; i < versions->n; i++) {
-        set->entries[i].key = place(&at, versions->entries[i].key);
-        set->entries[i].value = place(&at, versions->entries[i].value);
+        set->entries[i].key = alloc_put_text(&at, versions->entries[i].key);
+        set->entries[i].value = alloc_put_text(&at, versions->entries[i].value);
     }
     return set;
 }

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/alloc.h"
 #include "common/base/cleanup.h"
 #include "common/base/json.h"
 
@@ -35,16 +36,6 @@ bool owner_references_contain_all(const struct owner_references *owners, const s
     return true;
 }
 
-/* Puts a copy of `text` at *at and moves *at behind it. */
-static char *place(char **at, const char *text)
-{
-    size_t size = strlen(text) + 1;
-    char *copy = memcpy(*at, text, size);
-
-    *at += size;
-    return copy;
-}
-
 static int append(struct owner_references *owners, const char *api_version, const char *kind,
                   const char *name, const char *uid, struct error **err)
 {
@@ -59,10 +50,10 @@ static int append(struct owner_references *owners, const char *api_version, cons
     if (at == NULL)
         return error_no_memory(err, NULL);
     owner = &owners->items[owners->n++];
-    owner->api_version = place(&at, api_version);
-    owner->kind = place(&at, kind);
-    owner->name = place(&at, name);
-    owner->uid = place(&at, uid);
+    owner->api_version = alloc_put_text(&at, api_version);
+    owner->kind = alloc_put_text(&at, kind);
+    owner->name = alloc_put_text(&at, name);
+    owner->uid = alloc_put_text(&at, uid);
     return 0;
 }
 

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/alloc.h"
 #include "common/base/hash.h"
 #include "common/base/list.h"
 
@@ -30,22 +31,13 @@ static size_t size_of(const struct volume_names *names)
            strlen(text_of(names->class_name)) + 5;
 }
 
-/* Puts a copy of `text` at *at and moves *at behind it. */
-static void place(char **at, const char *text)
-{
-    size_t size = strlen(text_of(text)) + 1;
-
-    memcpy(*at, text_of(text), size);
-    *at += size;
-}
-
 static void write_texts(char *at, const struct volume_names *names)
 {
-    place(&at, names->target_path);
-    place(&at, names->ns);
-    place(&at, names->pod_name);
-    place(&at, names->pod_uid);
-    place(&at, names->class_name);
+    (void)alloc_put_text(&at, text_of(names->target_path));
+    (void)alloc_put_text(&at, text_of(names->ns));
+    (void)alloc_put_text(&at, text_of(names->pod_name));
+    (void)alloc_put_text(&at, text_of(names->pod_uid));
+    (void)alloc_put_text(&at, text_of(names->class_name));
 }
 
 /* The text behind *at, and *at behind that. */

@@ -24,7 +24,7 @@ typedef bool hash_table_match(const struct hash_link *link, const void *key);
 struct hash_table {
     hash_table_hash *hash;
     struct hash_link **buckets; /* owned; NULL until the first member */
-    size_t n_buckets;           /* a power of two, at least half of `n` */
+    size_t n_buckets;           /* a power of two; at least half of `n`, unless memory lacked */
     size_t n;
     uint64_t visits; /* members looked at so far, by searches and walks: what tests count instead of time */
 };

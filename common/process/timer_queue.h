@@ -40,8 +40,8 @@ int timer_queue_add(struct timer_queue *queue, struct deadline *deadline, struct
 /* Clears it and gives its room back. */
 void timer_queue_remove(struct timer_queue *queue, struct deadline *deadline);
 
-/* Sets the deadline to this time, in place of an earlier one. A time that is over
- * expires in the loop's next turn; set by a callback, a millisecond later. */
+/* Sets the deadline to this time, in place of an earlier one. A time that is over expires in the loop's next
+ * turn; set by a callback, a millisecond later. */
 void timer_queue_set(struct timer_queue *queue, struct deadline *deadline, uint64_t due_ms);
 
 /* It does not expire. Harmless when it is not set. */

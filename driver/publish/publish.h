@@ -30,6 +30,9 @@
  *              ▼
  *             OK
  *
+ * INSPECT is left out when the loop sees that nothing is there (volume_is_surely_absent()). What appears
+ * there later is met by WRITE, as after an inspection.
+ *
  * A *rotation check* is a publish that finds a complete volume. With rotation off, or before the interval is
  * over, it returns OK at once: the provider may be down, and containers can still be restarted. A rotation
  * check that fails returns OK as well, because older kubelets remove the volume's directory after a failed

@@ -4,8 +4,9 @@
  *
  *     metadata.name              <pod>-<namespace>-<class>, see pod_status_name()
  *     metadata.labels            internal.secrets-store.csi.k8s.io/node-name: the node
- * metadata.ownerReferences   exactly one: the pod, by uid; the garbage collector removes the object with
- *     it status.podName, secretProviderClassName, mounted (true), targetPath
+ *     metadata.ownerReferences   exactly one: the pod, by uid; the garbage collector removes the object
+ *                                with it
+ *     status.podName, secretProviderClassName, mounted (true), targetPath
  *     status.objects             {id, version}, by id
  *     status.lastCheckedTime     the last good contact with the provider, as of the last write
  *     status.lastRotatedTime     the last change of the volume's content

@@ -9,9 +9,8 @@
  *       ▼
  *     OWNERS                 fetch the owners (once per volume)
  *       ▼
- *     WRITE                  one Secret after the other: read it, write what differs; if other classes own
- *     fields of
- *       │                    it, check that they still do (field_owner_lookup.h)
+ *     WRITE                  one Secret after the other: read it, write what differs; if other classes
+ *       │                    own fields of it, check that they still do (field_owner_lookup.h)
  *       ▼
  *     RELEASE                the Secrets that the class does not name any more (secret_release.h)
  *       ▼

@@ -22,7 +22,8 @@
  * there on (FAILED_PRECONDITION from every function). At a path of another shape links in parent directories
  * are followed, the last component never.
  *
- * All functions block and are meant for worker threads; the caller serialises calls for one target path.
+ * All functions but volume_is_surely_absent() block and are meant for worker threads; the caller serialises
+ * calls for one target path.
  * /proc must be mounted (descriptors are given to mount(2) and umount2(2) as /proc/self/fd/N). Every error
  * message names the target.
  *

@@ -327,6 +327,10 @@ static void add_hints(const char *text, const struct yaml_node *root, const stru
             error, "objectName is the name alone, and objectVersion the version: the last parts of the URL");
     if (*item->name != '\0')
         return;
+    if (yaml_get(root, wanted[0]) != NULL) {
+        (void)error_hint(error, "item %zu of array has an empty objectName", index + 1);
+        return;
+    }
     for (size_t i = 0; root != NULL && i < root->n; i++) {
         if (similar_field(root->keys[i]->text, wanted, ARRAY_SIZE(wanted)) == NULL)
             continue;

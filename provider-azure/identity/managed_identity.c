@@ -38,14 +38,18 @@ static int build_request(const struct identity *identity, const struct token_req
     return token_request_add_header(request, "Metadata", "true", err);
 }
 
-/* What may be wrong with an identity that the class names. */
-static const char *hint_for(const struct identity *identity, const char *name)
+/* What may be wrong when IMDS gives no token. */
+static const char *hint_for(const struct identity *identity, const char *name, const char *description)
 {
     if (*identity->client_id == '/')
         return "userAssignedIdentityID is a resource id, and must be the client id";
     if (name != NULL && strcmp(name, "invalid_resource") == 0)
         return "the vault's resource is not known to the identity's tenant: check cloudName";
-    return "userAssignedIdentityID must be the client id of an identity assigned to the node";
+    if (*identity->client_id != '\0')
+        return "userAssignedIdentityID must be the client id of an identity assigned to the node";
+    if (description != NULL && strstr(description, "Identity not found") != NULL)
+        return "no identity is assigned to this node's virtual machine or scale set";
+    return "with several user-assigned identities set userAssignedIdentityID";
 }
 
 static void refuse(const struct identity *identity, const struct http_reply *reply, const cJSON *root,
@@ -61,21 +65,16 @@ static void refuse(const struct identity *identity, const struct http_reply *rep
     (void)snprintf(quoted, sizeof(quoted), "%s%s%s", name != NULL ? name : "no JSON error in the response",
                    description != NULL ? ": " : "", description != NULL ? description : "");
     utf8_quote(text, sizeof(text), quoted);
+    const char *hint = hint_for(identity, name, description);
     if (reply->status == 400 && *identity->client_id != '\0')
         error_set(
             err, GRPC_STATUS_UNAUTHENTICATED,
             "IMDS refused (HTTP 400): the requested identity isn't assigned to this resource: %s [hint: %s]",
-            text, hint_for(identity, name));
-    else if (reply->status == 400 && description != NULL && strstr(description, "Identity not found") != NULL)
-        error_set(
-            err, GRPC_STATUS_UNAUTHENTICATED,
-            "IMDS refused (HTTP 400): failed to authenticate a system assigned identity: %s [hint: no identity is assigned to this node's virtual machine or scale set]",
-            text);
+            text, hint);
     else if (reply->status == 400)
-        error_set(
-            err, GRPC_STATUS_UNAUTHENTICATED,
-            "IMDS refused (HTTP 400): failed to authenticate a system assigned identity: %s [hint: with several user-assigned identities set userAssignedIdentityID]",
-            text);
+        error_set(err, GRPC_STATUS_UNAUTHENTICATED,
+                  "IMDS refused (HTTP 400): failed to authenticate a system assigned identity: %s [hint: %s]",
+                  text, hint);
     else if (reply->status == 429)
         error_set(err, GRPC_STATUS_RESOURCE_EXHAUSTED, "IMDS throttles this node (HTTP 429): %s", text);
     else if (reply->status == 403)

@@ -151,6 +151,7 @@ AADSTS_ROWS = [
     (500011, "invalid_resource", 400, CODES.UNAUTHENTICATED, ["cloudName"]),
     (50059, "invalid_request", 400, CODES.UNAUTHENTICATED, ["tenantID", "common"]),
     (90038, "invalid_request", 400, CODES.UNAUTHENTICATED, ["another cloud", "cloudName"]),
+    (900382, "invalid_request", 400, CODES.UNAUTHENTICATED, ["another cloud", "cloudName"]),
     (900432, "invalid_request", 400, CODES.UNAUTHENTICATED, ["another cloud", "cloudName"]),
     (50049, "invalid_instance", 400, CODES.UNAUTHENTICATED, ["cloudName"]),
     (70011, "invalid_scope", 400, CODES.UNAUTHENTICATED, ["cloudName"]),

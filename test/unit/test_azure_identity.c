@@ -338,6 +338,8 @@ static void responses_of_imds_are_read_in_all_their_forms(void **state)
         {VM, 200, "{}", GRPC_STATUS_UNAVAILABLE, 0, "no access_token"},
         {UA, 400, "{\"error\":\"invalid_resource\",\"error_description\":\"AADSTS500011: x\"}",
          GRPC_STATUS_UNAUTHENTICATED, 0, "[hint: the vault's resource is not known to the identity's tenant"},
+        {VM, 400, "{\"error\":\"invalid_resource\",\"error_description\":\"AADSTS500011: x\"}",
+         GRPC_STATUS_UNAUTHENTICATED, 0, "[hint: the vault's resource is not known to the identity's tenant"},
         {IDENTITY_MANAGED, "/subscriptions/s/i", 400,
          "{\"error\":\"invalid_request\",\"error_description\":\"Identity not found\"}",
          GRPC_STATUS_UNAUTHENTICATED, 0,

@@ -71,9 +71,12 @@ static void check_kind(const struct lint_document *document, const struct yaml_n
 {
     const struct yaml_node *kind = yaml_get(object, "kind");
 
-    if (strncmp(lint_text(kind), CLASS_KIND, strlen(CLASS_KIND)) !=
-        0) /* nor a SecretProviderClassPodStatus */
+    if (*lint_text(kind) == '\0')
         findings_add(lint_document_enter(document), &kind_rule, lint_place(kind != NULL ? kind : object),
+                     "the object has no kind; that of a class is " CLASS_KIND);
+    else if (strncmp(lint_text(kind), CLASS_KIND, strlen(CLASS_KIND)) !=
+             0) /* nor a SecretProviderClassPodStatus */
+        findings_add(lint_document_enter(document), &kind_rule, lint_place(kind),
                      "kind %.100s is not known in " CLASS_API_GROUP ", " CLASS_KIND " is", lint_text(kind));
 }
 
@@ -137,7 +140,8 @@ static int check_document(const struct lint_document *document, struct error **e
         yaml_parse(document->text, document->len, CLASS_TEXT_MAX, &root, &error);
     if (tree == NULL) {
         if (memmem(document->text, document->len, "{{", 2) != NULL)
-            (void)error_hint(&error, "templates have to be rendered first, as with `helm template`");
+            (void)error_hint(
+                &error, "there is {{ in it: templates have to be rendered first, as with `helm template`");
         lint_document_refuse(document, &yaml_rule, &error);
         return 0;
     }

@@ -114,13 +114,14 @@ static int check_csi(const struct lint_document *document, const struct yaml_nod
     if (strcmp(name, "secrets-store-gke.csi.k8s.io") == 0) /* Google's, with its own classes' provider */
         return 0;
     if (strstr(name, "secrets-store") != NULL ||
-        (*name != '\0' && yaml_get(yaml_get(csi, "volumeAttributes"), attribute_names[0]) != NULL))
+        (strcasestr(name, "secret") != NULL && /* drivers for other storage read classes, too */
+         yaml_get(yaml_get(csi, "volumeAttributes"), attribute_names[0]) != NULL))
         findings_add(lint_document_enter(document), &driver_rule, lint_place(driver),
                      "the driver is not %s, its name is " DRIVER_NAME, name);
     return 0;
 }
 
-/* The fields of a volume that stand beside `csi` and not below it. */
+/* The fields of a pod's volume that stand beside `csi` and not below it. */
 static void check_beside(const struct lint_document *document, const struct yaml_node *volume)
 {
     static const struct known_fields known = {
@@ -143,9 +144,12 @@ int lint_volumes(const struct lint_document *document, const struct yaml_node *o
 {
     if (object->kind == YAML_SCALAR)
         return 0;
-    check_beside(document, object);
     for (size_t i = 0; i < object->n; i++) {
         const struct yaml_node *value = object->values[i];
+        bool is_list = object->kind == YAML_MAPPING && strcmp(object->keys[i]->text, "volumes") == 0 &&
+                       value->kind == YAML_SEQUENCE;
+        for (size_t k = 0; is_list && k < value->n; k++)
+            check_beside(document, value->values[k]);
         bool is_csi = object->kind == YAML_MAPPING && strcmp(object->keys[i]->text, "csi") == 0 &&
                       value->kind == YAML_MAPPING;
         int result = is_csi ? check_csi(document, value, ns, err) : lint_volumes(document, value, ns, err);

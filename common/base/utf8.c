@@ -133,9 +133,23 @@ static bool is_other_blank(uint32_t code)
 
 enum shown { SHOWN_HIDDEN, SHOWN_HIDDEN_AND_BLANKS };
 
+/* The letter of a short escape, 0 when there is none. */
+static char letter_of(uint32_t code)
+{
+    switch (code) {
+    case '\n':
+        return 'n';
+    case '\r':
+        return 'r';
+    case '\t':
+        return 't';
+    default:
+        return 0;
+    }
+}
+
 static size_t show(enum shown what, const char *text, char ret_shown[UTF8_SHOWN_MAX], size_t *ret_consumed)
 {
-    static const char letters[] = "\n\r\t", names[] = "nrt";
     const unsigned char *bytes = (const unsigned char *)text;
     size_t step = sequence_len(bytes, strnlen(text, 4));
     uint32_t code = step > 0 ? code_point(bytes, step) : 0;
@@ -147,9 +161,8 @@ static size_t show(enum shown what, const char *text, char ret_shown[UTF8_SHOWN_
         memcpy(ret_shown, text, *ret_consumed);
         return *ret_consumed;
     }
-    const char *letter = strchr(letters, (int)code);
-    if (code < 0x80 && letter != NULL)
-        len = snprintf(escape, sizeof(escape), "\\%c", names[letter - letters]);
+    if (letter_of(code) != 0)
+        len = snprintf(escape, sizeof(escape), "\\%c", letter_of(code));
     else if (code <= 0xFFFF)
         len = snprintf(escape, sizeof(escape), "\\u%04x", (unsigned)code);
     else /* as JSON escapes it */

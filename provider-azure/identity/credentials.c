@@ -161,14 +161,19 @@ static bool is_spelling_of(const char *key, const char *name)
     return false;
 }
 
-/* A key of the Secret is a name in public; only one that is known to be none of a secret's is named. */
-static int not_found(const struct string_map *secrets, const char *name, struct error **err)
+/* `instead` would do as well, if not NULL. A key of the Secret is a name in public; only one that is known to
+ * be none of a secret's is named. */
+static int not_found(const struct string_map *secrets, const char *name, const char *instead,
+                     struct error **err)
 {
+    const char *const wanted[] = {name, instead};
+
     (void)error_set(err, GRPC_STATUS_INVALID_ARGUMENT, "could not find %s in secrets", name);
-    for (size_t i = 0; i < secrets->n; i++) {
-        const char *key = secrets->entries[i].key;
-        if (strcasecmp(key, name) != 0 && is_spelling_of(key, name))
-            return error_hint(err, "the Secret has %s, the key is %s", key, name);
+    for (size_t i = 0; i < secrets->n * ARRAY_SIZE(wanted); i++) {
+        const char *key = secrets->entries[i / ARRAY_SIZE(wanted)].key;
+        const char *right = wanted[i % ARRAY_SIZE(wanted)];
+        if (right != NULL && strcasecmp(key, right) != 0 && is_spelling_of(key, right))
+            return error_hint(err, "the Secret has %s, the key is %s", key, right);
     }
     return -1;
 }
@@ -186,11 +191,11 @@ static int parse_service_principal(const struct string_map *secrets, struct cred
         secret_value(secrets, "clientcertificatepassword", &password, err) < 0)
         return -1;
     if (!given(id))
-        return not_found(secrets, "clientid", err);
+        return not_found(secrets, "clientid", /* instead= */ NULL, err);
     if (given(client_secret) && given(certificate))
         return invalid(err, "both clientsecret and clientcertificate are in secrets: keep one of them");
     if (!given(client_secret) && !given(certificate))
-        return not_found(secrets, "clientsecret", err); /* the text people know */
+        return not_found(secrets, "clientsecret", "clientcertificate", err); /* the text people know */
 
     free(steal_ptr(&credentials->client_id));
     if (set_client_id(credentials, id + utf8_mark_len(id, strlen(id)), err) < 0)

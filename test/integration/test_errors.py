@@ -309,6 +309,8 @@ def item(**fields):
      ["could not find clientid in secrets [hint: the Secret has AZURE_CLIENT_ID, the key is clientid]"]),
     (mount_request(credentials={"clientid": "x", "client-secret": "x"}),
      ["could not find clientsecret in secrets [hint: the Secret has client-secret, the key is clientsecret]"]),
+    (mount_request(credentials={"clientid": "x", "AZURE_CLIENT_CERTIFICATE": "x"}),
+     ["could not find clientsecret in secrets [hint: the Secret has AZURE_CLIENT_CERTIFICATE, the key is clientcertificate]"]),
     (mount_request(objects="array:\n  - |\n    objectName: a\n    objectType: secret\n  - |\n"), ["[hint: item 2 of array has no objectName]"]),
     (mount_request(objects="array:\n  - |\n    ObjectName: a\n    objectType: secret\n"),
      ["[hint: item 1 of array has no objectName, but ObjectName]"]),
@@ -324,7 +326,7 @@ def item(**fields):
     (mount_request(objects=item(objectEncoding="SECRET_ALIAS")), ["SECRET_ALIAS"]),
     (mount_request(objects="array:\n  - |\n    objectName: a\n    objectType: secret\n    objectAlias: x\n"
                            "  - |\n    objectName: b\n    objectType: secret\n    objectAlias: x\n"), ["a", "b", "x"]),
-], ids=["no-secret", "other-id", "other-secret", "empty-item", "other-name", "template", "no-tokens", "no-audience", "map", "Array", "permission", "type", "format", "encoding", "duplicate"])
+], ids=["no-secret", "other-id", "other-secret", "other-certificate", "empty-item", "other-name", "template", "no-tokens", "no-audience", "map", "Array", "permission", "type", "format", "encoding", "duplicate"])
 def test_a_mistake_in_the_class_is_reported_without_any_request(pods, emulator, request_, words):
     code, text = failure(pods, request_)
     assert code == CODES.INVALID_ARGUMENT and text.startswith("failed to mount objects, error: ")

@@ -185,7 +185,8 @@ static int find_json(const char *path, const char *text, size_t len, struct buff
     struct step step;
     for (const char *at = path; *at != '\0';) {
         bool first = at == path;
-        (void)take_step(&at, first, &step);
+        if (!take_step(&at, first, &step))
+            return bad_path(path, err);
         if (descend(path, &step, &value, err) < 0)
             return -1;
     }
@@ -222,13 +223,14 @@ static const struct yaml_node *find_yaml_child(const char *path, const struct ya
 static int find_yaml(const char *path, const char *text, size_t len, struct buffer *out, struct error **err)
 {
     const struct yaml_node *node = NULL;
-    struct step step = {0};
+    struct step step;
     cleanup_yaml struct yaml_document *document = yaml_parse(text, len, VALUE_TEXT_MAX, &node, err);
     if (document == NULL)
         return cannot_read(path, err);
     for (const char *at = path; *at != '\0';) {
         bool first = at == path;
-        (void)take_step(&at, first, &step);
+        if (!take_step(&at, first, &step))
+            return bad_path(path, err);
         node = find_yaml_child(path, node, &step, err);
         if (node == NULL)
             return -1;

@@ -214,7 +214,7 @@ def test_while_the_directory_is_down_known_identities_go_on(azure, emulator):
         for i in range(5):
             assert pods.mount(mount_request(pod=f"pod-{i}")).files
         unknown = {**tutorial.CREDENTIALS, "clientsecret": "another"}
-        response = pods.outcome(mount_request(credentials=unknown), timeout=3)
+        response = pods.outcome(mount_request(credentials=unknown), timeout=30)
         assert response.code() == CODES.UNAVAILABLE and "HTTP 503" in response.details()
         emulator.clear_faults()
         assert pods.outcome(mount_request(credentials=unknown), timeout=5).code() == CODES.UNAUTHENTICATED

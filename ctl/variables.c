@@ -100,8 +100,7 @@ static int add_value(struct variables *variables, const char *name, const struct
                          "longer than an environment variable can be (%d bytes)", VARIABLE_MAX);
     char *text = secret_calloc(1, name_len + value->len + 2);
     if (text != NULL) {
-        memcpy(text, name, name_len);
-        text[name_len] = '=';
+        *stpcpy(text, name) = '=';
         if (value->len > 0)
             memcpy(text + name_len + 1, value->data, value->len);
     }

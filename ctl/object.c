@@ -25,9 +25,9 @@ const cJSON *object_at(const cJSON *object, const char *path)
 
 const char *object_text(const cJSON *object, const char *path)
 {
-    const cJSON *member = object_at(object, path);
+    const char *text = cJSON_GetStringValue(object_at(object, path));
 
-    return cJSON_IsString(member) ? member->valuestring : "";
+    return text != NULL ? text : "";
 }
 
 bool object_true(const cJSON *object, const char *path)

@@ -3,6 +3,7 @@
  */
 #include "provider-azure/objects/object_item.h"
 
+#include <assert.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
@@ -284,6 +285,8 @@ static void mark_field(const struct yaml_node *root, const struct error *error, 
 static int check_item(const struct fields *fields, const struct object_defaults *defaults,
                       struct object_item *item, struct error **err)
 {
+    /* read_fields() has set every text, to an empty one if the field is missing. */
+    assert(fields->format != NULL && fields->encoding != NULL && fields->pattern != NULL);
     /* The word `latest` is understood everywhere; Key Vault itself knows only the empty version. */
     item->version = strcmp(item->version_text, "latest") == 0 ? "" : item->version_text;
     item->versions = item->history > 1 ? (size_t)item->history : 1;

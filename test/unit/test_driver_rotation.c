@@ -535,77 +535,6 @@ static void a_clock_that_is_set_does_not_change_the_pause_after_a_failure(void *
     volume_states_destroy(volumes);
 }
 
-/* --- volume_metadata.h --- */
-
-static void metadata_comes_back_as_it_was(void **state)
-{
-    cleanup_string_map struct string_map versions = {0};
-    cleanup_volume_metadata struct volume_metadata metadata = {0};
-    cleanup_secret_free char *text = NULL;
-
-    (void)state;
-    assert_int_equal(string_map_set(&versions, "secret/a", "v\"1", NULL), 0);
-    text = volume_metadata_print("azure", SPEC_HASH, &versions, NULL);
-    assert_string_equal(text, "{\"provider\":\"azure\",\"class\":\"" SPEC_HASH
-                              "\",\"versions\":{\"secret/a\":\"v\\\"1\"}}");
-    assert_int_equal(volume_metadata_parse(text, strlen(text), &metadata, NULL), 0);
-    assert_string_equal(metadata.provider, "azure");
-    assert_string_equal(metadata.spec_hash, SPEC_HASH);
-    assert_int_equal(metadata.versions.n, 1);
-    assert_string_equal(string_map_get(&metadata.versions, "secret/a"), "v\"1");
-}
-
-static void versions_that_do_not_fit_are_left_out(void **state)
-{
-    cleanup_string_map struct string_map versions = {0};
-    cleanup_volume_metadata struct volume_metadata metadata = {0};
-    cleanup_secret_free char *text = NULL;
-    char key[16];
-    char long_version[100];
-
-    (void)state;
-    memset(long_version, 'x', sizeof(long_version));
-    long_version[sizeof(long_version) - 1] = '\0';
-    for (unsigned i = 0; i < 1000; i++) {
-        (void)snprintf(key, sizeof(key), "%u", i);
-        assert_int_equal(string_map_set(&versions, key, long_version, NULL), 0);
-    }
-    text = volume_metadata_print("azure", SPEC_HASH, &versions, NULL);
-    assert_in_range(strlen(text), 1, VOLUME_METADATA_MAX);
-    assert_int_equal(volume_metadata_parse(text, strlen(text), &metadata, NULL), 0);
-    assert_string_equal(metadata.spec_hash, SPEC_HASH);
-    assert_int_equal(metadata.versions.n, 0);
-}
-
-static void damaged_metadata_is_refused_and_a_foreign_hash_is_unknown(void **state)
-{
-    static const char *const bad[] = {"",
-                                      "x",
-                                      "[]",
-                                      "{\"provider\":1}",
-                                      "{\"class\":[]}",
-                                      "{\"versions\":[]}",
-                                      "{\"versions\":{\"a\":1}}",
-                                      "{} {}"};
-    static const char *const unknown[] = {"{}", "{\"class\":\"short\"}",
-                                          "{\"class\":\"" SPEC_HASH "0\",\"more\":1}"};
-
-    (void)state;
-    for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
-        struct volume_metadata metadata = {0};
-
-        if (volume_metadata_parse(bad[i], strlen(bad[i]), &metadata, NULL) == 0)
-            fail_msg("row %zu", i);
-    }
-    for (size_t i = 0; i < ARRAY_SIZE(unknown); i++) {
-        cleanup_volume_metadata struct volume_metadata metadata = {0};
-
-        assert_int_equal(volume_metadata_parse(unknown[i], strlen(unknown[i]), &metadata, NULL), 0);
-        assert_null(metadata.provider);
-        assert_string_equal(metadata.spec_hash, "");
-    }
-}
-
 static void a_found_volume_is_restored_from_its_metadata(void **state)
 {
     static const char text[] =
@@ -627,69 +556,9 @@ static void a_found_volume_is_restored_from_its_metadata(void **state)
     volume_states_destroy(volumes);
 }
 
-static struct version_set *set_of(struct version_sets *sets, const char *id, const char *version)
-{
-    cleanup_string_map struct string_map versions = {0};
-
-    assert_int_equal(string_map_set(&versions, id, version, NULL), 0);
-    return version_sets_get(sets, &versions);
-}
-
-static void equal_versions_are_kept_once_until_the_last_holder_ends(void **state)
-{
-    struct version_sets sets;
-    struct string_map none = {0};
-    struct version_set *first, *second, *other;
-
-    (void)state;
-    version_sets_init(&sets);
-    assert_null(version_sets_get(&sets, &none));
-    assert_int_equal(version_set_map(NULL)->n, 0);
-    first = set_of(&sets, "secret/a", "1");
-    second = set_of(&sets, "secret/a", "1");
-    other = set_of(&sets, "secret/a", "2");
-    assert_ptr_equal(first, second);
-    assert_ptr_not_equal(first, other);
-    version_set_unref(&sets, first);
-    assert_string_equal(string_map_get(version_set_map(second), "secret/a"), "1");
-    assert_string_equal(string_map_get(version_set_map(other), "secret/a"), "2");
-    version_set_unref(&sets, second);
-    version_set_unref(&sets, other);
-    version_set_unref(&sets, NULL);
-    assert_int_equal(sets.table.n, 0); /* the sanitizer sees whether memory is left */
-    version_sets_finish(&sets);
-    first = set_of(/* sets= */ NULL, "secret/a", "1");
-    assert_string_equal(string_map_get(version_set_map(first), "secret/a"), "1");
-    version_set_unref(/* sets= */ NULL, first);
-}
-
-/* Ten thousand volumes with contents of their own: a set is found without a search of all. */
-static void a_set_is_found_in_the_same_number_of_steps_however_many_there_are(void **state)
-{
-    enum { N = 10000, STEPS = 16 };
-    static struct version_set *held[N];
-    struct version_sets sets;
-    char version[16];
-
-    (void)state;
-    version_sets_init(&sets);
-    for (unsigned i = 0; i < N; i++) {
-        uint64_t before = sets.table.visits;
-
-        (void)snprintf(version, sizeof(version), "%u", i);
-        held[i] = set_of(&sets, "secret/a", version);
-        assert_true(sets.table.visits - before <= STEPS);
-    }
-    for (unsigned i = 0; i < N; i++)
-        version_set_unref(&sets, held[i]);
-    version_sets_finish(&sets);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(equal_versions_are_kept_once_until_the_last_holder_ends),
-        cmocka_unit_test(a_set_is_found_in_the_same_number_of_steps_however_many_there_are),
         cmocka_unit_test(a_volume_is_due_when_the_interval_is_over),
         cmocka_unit_test(volumes_without_metadata_become_due_within_one_interval_one_after_the_other),
         cmocka_unit_test(volumes_with_failing_rotation_checks_do_not_come_all_at_once_after_a_restart),
@@ -700,9 +569,6 @@ int main(void)
         cmocka_unit_test(the_hash_covers_updates_in_place_only_where_they_are_set),
         cmocka_unit_test(a_class_asks_for_updates_in_place_in_one_way),
         cmocka_unit_test(a_class_sets_its_interval_as_a_duration),
-        cmocka_unit_test(metadata_comes_back_as_it_was),
-        cmocka_unit_test(versions_that_do_not_fit_are_left_out),
-        cmocka_unit_test(damaged_metadata_is_refused_and_a_foreign_hash_is_unknown),
         cmocka_unit_test(a_found_volume_is_restored_from_its_metadata),
         cmocka_unit_test(failures_are_retried_after_growing_pauses_up_to_the_interval),
         cmocka_unit_test(up_to_a_quarter_is_added_by_chance),

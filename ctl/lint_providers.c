@@ -104,7 +104,7 @@ static bool find_in_path(const char *name, char path[PATH_MAX])
     return false;
 }
 
-/* There may be one with other letters: the driver looks for a socket of exactly this name. */
+/* There may be one with other letters: the driver takes the socket of exactly this name. */
 static int not_found(const char *name, struct error **err)
 {
     char lower[NAME_MAX_LEN + 1], path[PATH_MAX];

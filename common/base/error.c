@@ -105,37 +105,41 @@ static void set_message(struct error *error, char *text)
     error->message = text;
 }
 
-int error_wrap(struct error **err, const char *format, ...)
+/* Puts what `format` says in front of the message of *err, or behind it as a hint. Without memory the message
+ * stays. */
+__attribute__((format(printf, 3, 0))) static int extend(struct error **err, bool as_hint, const char *format,
+                                                        va_list args)
 {
     if (err == NULL)
         return -1;
     assert(*err != NULL);
 
+    cleanup_free char *what = format_message(format, args);
+    const char *message = error_message(*err);
+    char *text = NULL;
+    int len = what == NULL ? -1
+              : as_hint    ? asprintf(&text, "%s [hint: %s]", message, what)
+                           : asprintf(&text, "%s: %s", what, message);
+    if (len >= 0)
+        set_message(*err, text);
+    return -1;
+}
+
+int error_wrap(struct error **err, const char *format, ...)
+{
     va_list args;
     va_start(args, format);
-    cleanup_free char *what = format_message(format, args);
+    (void)extend(err, /* as_hint= */ false, format, args);
     va_end(args);
-
-    char *text = NULL;
-    if (what != NULL && asprintf(&text, "%s: %s", what, error_message(*err)) >= 0)
-        set_message(*err, text); /* without memory the inner story is still there */
     return -1;
 }
 
 int error_hint(struct error **err, const char *format, ...)
 {
-    if (err == NULL)
-        return -1;
-    assert(*err != NULL);
-
     va_list args;
     va_start(args, format);
-    cleanup_free char *what = format_message(format, args);
+    (void)extend(err, /* as_hint= */ true, format, args);
     va_end(args);
-
-    char *text = NULL;
-    if (what != NULL && asprintf(&text, "%s [hint: %s]", error_message(*err), what) >= 0)
-        set_message(*err, text);
     return -1;
 }
 

@@ -39,7 +39,7 @@ int error_set_errno(struct error **err, enum grpc_status code, int errnum, const
 /* Puts "<formatted>: " in front of the message of *err and keeps its code. Returns -1. */
 int error_wrap(struct error **err, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/* Puts " [hint: <formatted>]" behind the message of *err: what the caller can do, or where to look. Returns -1. */
+/* Puts " [hint: <formatted>]" behind the message of *err: what the caller can do, or what to check. Returns -1. */
 int error_hint(struct error **err, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* Replaces the code of *err (for a layer that knows the meaning of the failure). Returns -1. */

@@ -4,7 +4,7 @@
  * First come, first served, but runs of one class take turns: pods of a class share its Secrets, so that
  * one writes and the others find it written, instead of all writing and all but one having a conflict. A
  * run whose class is busy waits with its class, out of the way of the others: however many they are, no
- * step looks at all of them. An urgent run (a pod is being mounted) does not wait for its class. Loop
+ * step goes through all of them. An urgent run (a pod is being mounted) does not wait for its class. Loop
  * thread only.
  */
 #ifndef DRIVER_SYNC_SYNC_QUEUE_H

@@ -94,7 +94,7 @@ def wait_for_idle_connections_to_be_closed(program, emulator, clock):
         clock.pass_time(KEPT_S)
 
     def closed():
-        program.metrics()  # a program that waits does not look at a clock that jumps
+        program.metrics()  # a program that waits does not read a clock that jumps
         return emulator.counters()["connections_open"] == 0
     wait_until(closed, timeout=KEPT_S + 60, what="the idle connections to be closed", pause=0.1)
 

@@ -1,5 +1,5 @@
 /*
- * test_secret_sync.c - a node with many volumes: how many of them one event looks at (counted, not timed). A
+ * test_secret_sync.c - a node with many volumes: how many of them one event visits (counted, not timed). A
  * volume of which a mount could not keep anything.
  */
 #include <setjmp.h>
@@ -124,7 +124,7 @@ static void assert_steps(const struct fixture *fixture, uint64_t before, const c
     uint64_t steps = secret_sync_visits(fixture->sync) - before;
 
     if (steps > STEPS)
-        fail_msg("%s of volume %zu looks at %llu volumes", what, i, (unsigned long long)steps);
+        fail_msg("%s of volume %zu visits %llu volumes", what, i, (unsigned long long)steps);
 }
 
 static void no_event_of_a_volume_searches_the_others(void **state)
@@ -152,7 +152,7 @@ static void no_event_of_a_volume_searches_the_others(void **state)
 }
 
 /* The driver has started again and finds volumes whose checks come within a few milliseconds: each expiry
- * looks at its own volume, and its retry at no other. */
+ * visits its own volume, and its retry at no other. */
 static void no_check_of_a_volume_searches_the_others(void **state)
 {
     struct fixture *fixture = *state;

@@ -30,6 +30,15 @@ static void join(struct sync_queue *queue, size_t i, const char *class_name)
     assert_int_equal(sync_queue_join(queue, &runs[i].entry, "shop", class_name), 0);
 }
 
+/* `n` runs of one class, in order. */
+static void add_runs(struct sync_queue *queue, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        join(queue, i, "a");
+        sync_queue_add(queue, &runs[i].entry, SYNC_QUEUE_LAST);
+    }
+}
+
 /* The number of the run that starts; -1: none does. */
 static long start(struct sync_queue *queue)
 {
@@ -79,10 +88,7 @@ static void a_mount_goes_first_and_does_not_wait_for_its_class(void **state)
 
     (void)state;
     sync_queue_init(&queue, is_urgent);
-    for (size_t i = 0; i < 4; i++) {
-        join(&queue, i, "a");
-        sync_queue_add(&queue, &runs[i].entry, SYNC_QUEUE_LAST);
-    }
+    add_runs(&queue, 4);
     assert_int_equal(start(&queue), 0);
     assert_int_equal(start(&queue), -1); /* the others wait with their class */
     runs[2].urgent = true;
@@ -102,10 +108,7 @@ static void a_run_that_leaves_makes_way(void **state)
 
     (void)state;
     sync_queue_init(&queue, is_urgent);
-    for (size_t i = 0; i < 3; i++) {
-        join(&queue, i, "a");
-        sync_queue_add(&queue, &runs[i].entry, SYNC_QUEUE_LAST);
-    }
+    add_runs(&queue, 3);
     assert_int_equal(start(&queue), 0);
     assert_int_equal(start(&queue), -1);
     sync_queue_leave(&queue, &runs[1].entry); /* while it waits */
@@ -123,10 +126,7 @@ static void a_run_that_leaves_when_it_is_its_turn_lets_the_next_one_go(void **st
 
     (void)state;
     sync_queue_init(&queue, is_urgent);
-    for (size_t i = 0; i < 4; i++) {
-        join(&queue, i, "a");
-        sync_queue_add(&queue, &runs[i].entry, SYNC_QUEUE_LAST);
-    }
+    add_runs(&queue, 4);
     assert_int_equal(start(&queue), 0);
     assert_int_equal(start(&queue), -1); /* the others wait with their class */
     sync_queue_end(&queue, &runs[0].entry);

@@ -28,7 +28,13 @@ void lifecycle_destroy(struct lifecycle *lifecycle);
  * (assert in debug builds, a log line otherwise). */
 void lifecycle_close_loop(uv_loop_t *loop, struct log *log);
 
-/* A monotonic clock (CLOCK_BOOTTIME) in nanoseconds and in seconds, and the wall clock in seconds. */
+/* Time since boot (CLOCK_BOOTTIME) in nanoseconds and in seconds, and the wall clock in seconds.
+ *
+ * Which clock for what: ages of what was read from others, and expiry that is given as a duration (tokens),
+ * count on the one since boot: it cannot be set, and goes on while the machine sleeps. The wall clock is for
+ * times that others read (logs, status objects) or that have to survive a reboot. Pauses, deadlines and
+ * intervals of the loop count on uv_now() (CLOCK_MONOTONIC), which stands still with the timers: a call does
+ * not fail because the machine slept. */
 uint64_t clock_monotonic_ns(void);
 int64_t clock_steady_s(void);
 int64_t clock_unix_s(void);

@@ -10,6 +10,7 @@
 #include "common/base/alloc.h"
 #include "common/base/list.h"
 #include "common/class/class_rotation.h"
+#include "common/process/lifecycle.h"
 
 struct class_cache {
     uv_loop_t *loop;
@@ -27,7 +28,7 @@ struct entry {
     char *name;
     struct secret_provider_class *class; /* of the last lookup; NULL before the first, and after a failure */
     struct error *failure;               /* of the last lookup, or NULL */
-    uint64_t fetched_ms;                 /* uv_now() */
+    uint64_t fetched_ms;                 /* since boot: a class gets older while the machine sleeps */
     uint64_t used_ms;
     char *reported_annotation; /* the annotation that was logged as invalid, or NULL */
     struct class_lookup *flight;
@@ -39,6 +40,11 @@ struct class_cache_call {
     class_lookup_callback *callback;
     void *arg;
 };
+
+static uint64_t now_ms(void)
+{
+    return clock_monotonic_ns() / 1000000;
+}
 
 struct class_cache *class_cache_create(uv_loop_t *loop, const struct class_source *source,
                                        int64_t poll_interval_s, struct log *log, struct error **err)
@@ -171,7 +177,7 @@ static void take_result(struct entry *entry, struct secret_provider_class *class
     error_free(entry->failure);
     entry->class = class;
     entry->failure = error_copy(failure);
-    entry->fetched_ms = uv_now(entry->cache->loop);
+    entry->fetched_ms = now_ms();
     if (class != NULL)
         report_annotation(entry);
 }
@@ -225,7 +231,7 @@ struct secret_provider_class *class_cache_get(struct class_cache *cache, const c
     if (entry == NULL)
         return NULL;
     touch(entry);
-    age = uv_now(cache->loop) - entry->fetched_ms;
+    age = now_ms() - entry->fetched_ms;
     if (entry->failure != NULL &&
         ((age < CLASS_CACHE_FAILURE_AGE_MS && age < cache->max_age_ms) || is_silent(entry, age)))
         *ret_failure = entry->failure;

@@ -49,7 +49,7 @@ struct transport_ops {
     struct transport_timer *(*after)(void *state, uint64_t delay_ms, transport_fired *fired, void *arg,
                                      struct error **err);
     void (*stop)(void *state, struct transport_timer **timer);
-    uint64_t (*now_ms)(void *state); /* monotonic */
+    uint64_t (*now_ms)(void *state); /* since boot, sleep included */
     int64_t (*unix_s)(void *state);  /* wall clock */
     uint32_t (*random)(void *state); /* for jitter only, not for cryptography */
     /* The names in a TLS server's certificate: tls_probe.h. `ca_file` of the request is ignored;
@@ -83,7 +83,7 @@ struct transport_timer *transport_after(const struct transport *transport, uint6
 /* Ends a timer that has not run. Accepts a pointer to NULL. */
 void transport_stop(const struct transport *transport, struct transport_timer **timer);
 
-/* Monotonic time. */
+/* Time since boot, which counts the sleep of the machine and cannot be set. */
 uint64_t transport_now_ms(const struct transport *transport);
 
 /* The wall clock. */

@@ -99,8 +99,8 @@ static uint64_t expires_ms(const struct kept *kept)
     return kept->response->read_ms + kept->keep_ms;
 }
 
-/* By the clock that says more: the monotonic one stands still while a machine sleeps, the wall clock may be
- * set. */
+/* By the clock that says more: the one since boot counts sleep, but stands still while a virtual machine is
+ * paused; the wall clock is put right after that, but may be set back as well. */
 static uint64_t age_ms(const struct stale_store *store, const struct kept *kept)
 {
     uint64_t now = now_ms(store);
@@ -300,7 +300,7 @@ bool stale_store_is_empty(const struct stale_store *store)
     return store == NULL || list_empty(&store->kept);
 }
 
-/* Those whose time has passed by the wall clock only: the timer comes later. */
+/* Those whose time has passed by a clock that the timer does not know: it comes later. */
 static void drop_expired_first(struct stale_store *store)
 {
     while (!list_empty(&store->kept) &&

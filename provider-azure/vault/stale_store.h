@@ -6,7 +6,8 @@
  * - A value is found only by the read it came from and the principal that read it: the key of the republish
  *   cache (vault_cache.h), no less strict.
  * - It is kept for as long as the mounts that read it allow, counted from the time its request was sent, by
- *   two clocks: the monotonic one and the wall clock, whichever says more. A timer wipes it then.
+ *   two clocks: the one since boot and the wall clock, whichever says more. A timer wipes it then, later by
+ *   the time that the machine slept meanwhile.
  * - A refusal ends what was read before it, also what is still in flight or comes from a predecessor: 401 and
  *   403 all of the principal in that vault; "no such object" or "disabled" all versions of the object, or the
  *   one version that was named. What was forgotten in error comes back with the next read; what was not

@@ -5,6 +5,7 @@ import pytest
 from harness import mounts, rpc, tutorial
 from harness.azure_mounts import item, mount, mount_failure, objects_of, texts
 from harness.clock import CLOCKS_CAN_BE_SET, Clock
+from harness.kube import pod, spc
 from harness.process import wait_until
 from harness.rpc import CODES
 
@@ -40,6 +41,16 @@ def test_a_token_ends_although_the_clock_went_back(azure, client, emulator, cloc
     clock.set_wall(-HOUR)
     clock.pass_time(601)
     emulator.control("POST", "/entra/revoke-tokens")  # it lives in the emulator's time
+    emulator.reset_counters()
+    mount(client, pod="second")
+    assert (emulator.token_requests, emulator.vault_requests) == (1, 1)
+
+
+def test_a_token_ends_while_the_machine_sleeps(azure, client, emulator, clock):
+    emulator.control("POST", "/entra/token-lifetime", {"seconds": 600})
+    mount(client)
+    clock.sleep(601)
+    clock.set_wall(-HOUR)
     emulator.reset_counters()
     mount(client, pod="second")
     assert (emulator.token_requests, emulator.vault_requests) == (1, 1)
@@ -83,6 +94,29 @@ def test_rotation_goes_on_whatever_the_clock_does(node, azure, start_driver, emu
         assert mounts.contents(target)["secret1"] == value.encode(), f"after the clock was set by {seconds} s"
 
 
+def test_a_machine_that_slept_reads_classes_and_values_again(start_azure, start_driver, node, emulator, clock):
+    """What the driver and the provider had cached. The wall clock, which is set back, does not say how old it is."""
+    def set_objects(*names):
+        parameters = {"keyvaultName": tutorial.VAULT, "tenantId": tutorial.TENANT, "objects": tutorial.objects_yaml(list(names))}
+        emulator.put_object("secretproviderclasses", spc(provider="azure", parameters=parameters))
+    set_objects("secret1")
+    emulator.put_object("pods", pod())
+    start_azure("--republish-cache-ttl=60s", env=clock.environment)
+    driver = start_driver(f"--kubeconfig={emulator.kubeconfig}", "--enable-secret-rotation=true", "--rotation-poll-interval=60s", standalone=False,
+                          env=clock.environment)
+    target = node.target()
+    request = rpc.publish_request(target, secrets=tutorial.CREDENTIALS)
+    driver.publish(request)
+    clock.pass_time(61)
+    driver.publish(request)
+    emulator.set_secret("secret1", "changed")
+    set_objects("secret1", "secret2")
+    clock.sleep(61)
+    clock.set_wall(-30)
+    driver.publish(request)
+    assert mounts.contents(target) == {"secret1": b"changed", "secret2": tutorial.SECRETS["secret2"].encode()}
+
+
 # --- outage mode ---
 
 @pytest.fixture
@@ -106,11 +140,19 @@ def test_pods_start_during_an_hour_without_the_vault(kept, clock):
     mount_failure(kept, timeout=1)
 
 
-@pytest.mark.parametrize("wall", [HOUR, YEAR])
-def test_a_machine_that_slept_has_older_values(kept, clock, wall):
-    """The monotonic clock stands still meanwhile."""
+@pytest.mark.parametrize("seconds", [HOUR, YEAR])
+def test_values_of_a_virtual_machine_that_was_paused_are_older(kept, clock, seconds):
+    """Its clocks stand still meanwhile; only the wall clock is put right."""
     mount(kept, timeout=3)
-    clock.set_wall(wall + 2)
+    clock.set_wall(seconds + 2)
+    mount_failure(kept, timeout=1)
+
+
+@pytest.mark.parametrize("wall", [0, -HOUR, -YEAR], ids=["right", "an-hour-back", "a-year-back"])
+def test_values_of_a_machine_that_slept_are_older_whatever_its_wall_clock_says(kept, clock, wall):
+    mount(kept, timeout=3)
+    clock.sleep(HOUR)
+    clock.set_wall(wall)
     mount_failure(kept, timeout=1)
 
 

@@ -12,6 +12,7 @@
 
 #include <cmocka.h>
 
+#include "common/process/lifecycle.h"
 #include "driver/class/class_cache.h"
 
 enum { INTERVAL_S = 120 };
@@ -128,10 +129,19 @@ static const char *known(struct fixture *fixture, const char *name)
     return class != NULL ? class->refresh : failure != NULL ? "failed" : NULL;
 }
 
+static uint64_t since_boot_ms = 1;
+
+/* Takes the place of the clock of common/process/lifecycle.c. */
+uint64_t clock_monotonic_ns(void)
+{
+    return since_boot_ms * 1000000;
+}
+
 /* The loop does not run in these tests, so its clock stands still but for this. */
 static void let_pass(struct fixture *fixture, uint64_t ms)
 {
     fixture->loop.time += ms;
+    since_boot_ms += ms;
 }
 
 static int set_up(void **state)
@@ -266,6 +276,16 @@ static void an_api_server_that_is_silent_is_not_waited_for_again(void **state)
     assert_string_equal(known(fixture, "web"), "back");
     assert_int_equal(fixture->requests, 3);
     assert_int_equal(fixture->responses, 1);
+}
+
+static void a_class_gets_older_while_the_machine_sleeps(void **state)
+{
+    struct fixture *fixture = *state;
+
+    (void)ask(fixture, "web");
+    complete_lookup(fixture, "5", "monday");
+    since_boot_ms += CLASS_CACHE_AGE_MS; /* the clock of the loop stands still meanwhile */
+    assert_null(known(fixture, "web"));
 }
 
 static void a_silence_of_long_ago_does_not_count(void **state)
@@ -425,6 +445,7 @@ int main(void)
         TEST(a_failure_is_shared_for_a_short_while),
         TEST(at_the_return_of_the_api_server_its_failures_are_forgotten),
         TEST(an_api_server_that_is_silent_is_not_waited_for_again),
+        TEST(a_class_gets_older_while_the_machine_sleeps),
         TEST(a_silence_of_long_ago_does_not_count),
         TEST(a_cancelled_call_is_not_called_back_and_the_others_are),
         TEST(a_callback_may_cancel_and_start_a_call),

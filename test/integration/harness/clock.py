@@ -16,22 +16,27 @@ class Clock:
         shim = directory / "shim.so"
         subprocess.run(["cc", "-shared", "-fPIC", "-O1", "-o", shim, ROOT / "test/integration/peers/clock_shim.c"], check=True)
         path = directory / "clock"
-        path.write_bytes(bytes(16))
+        path.write_bytes(bytes(24))
         with open(path, "r+b") as file:
-            self._memory = mmap.mmap(file.fileno(), 16)
+            self._memory = mmap.mmap(file.fileno(), 24)
         self.environment = {"LD_PRELOAD": str(shim), "CLOCK_SHIM": str(path)}
-        self._wall = self._monotonic = 0
+        self._wall = self._monotonic = self._boot = 0
 
     def _write(self):
-        self._memory[:] = struct.pack("<qq", self._wall, self._monotonic)
+        self._memory[:] = struct.pack("<qqq", self._wall, self._monotonic, self._boot)
 
     def set_wall(self, seconds):
         """Without any time passing."""
-        self._wall = self._monotonic + seconds
+        self._wall = self._boot + seconds
         self._write()
 
     def pass_time(self, seconds):
         """As if so much time had passed."""
-        self._wall += seconds
         self._monotonic += seconds
+        self.sleep(seconds)
+
+    def sleep(self, seconds):
+        """As if the machine had slept for so long: the monotonic clock, and the timers with it, stand still meanwhile."""
+        self._wall += seconds
+        self._boot += seconds
         self._write()

@@ -1,7 +1,7 @@
 /*
- * clock_shim.c - preloaded into a program: moves its clocks by what the file $CLOCK_SHIM says, two numbers of
- * seconds as int64_t: for the wall clock, and for those that only count on. The file is mapped, so they can
- * change.
+ * clock_shim.c - preloaded into a program: moves its clocks by what the file $CLOCK_SHIM says, three numbers
+ * of seconds as int64_t: for the wall clock, for the monotonic one, and for the one that counts the sleep of
+ * the machine as well. The file is mapped, so they can change.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -13,7 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { WALL, MONOTONIC, CLOCKS };
+enum { WALL, MONOTONIC, BOOT, CLOCKS };
 
 static const volatile int64_t *offsets(void)
 {
@@ -35,8 +35,10 @@ int clock_gettime(clockid_t id, struct timespec *now)
     long result = syscall(SYS_clock_gettime, id, now);
     if (result == 0 && (id == CLOCK_REALTIME || id == CLOCK_REALTIME_COARSE))
         now->tv_sec += offsets()[WALL];
-    else if (result == 0 && (id == CLOCK_MONOTONIC || id == CLOCK_MONOTONIC_COARSE || id == CLOCK_BOOTTIME))
+    else if (result == 0 && (id == CLOCK_MONOTONIC || id == CLOCK_MONOTONIC_COARSE))
         now->tv_sec += offsets()[MONOTONIC];
+    else if (result == 0 && id == CLOCK_BOOTTIME)
+        now->tv_sec += offsets()[BOOT];
     return (int)result;
 }
 

@@ -17,16 +17,16 @@
 #include "common/http/admin_server.h"
 
 #include <assert.h>
-#include <errno.h>
 #include <microhttpd.h>
-#include <netdb.h>
 #include <netinet/in.h>
 #include <stdbool.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 
 #include "common/base/cleanup.h"
 #include "common/base/list.h"
+#include "common/http/listen_socket.h"
 #include "common/process/loop_timer.h"
 
 enum {
@@ -38,7 +38,6 @@ enum {
     HARD_MAX_CONNECTIONS = 128,
     REQUEST_TIMEOUT_S = 10,
     REQUEST_TIMEOUT_MS = REQUEST_TIMEOUT_S * 1000,
-    LISTEN_BACKLOG = 512, /* a full one costs a probe the second until the next SYN */
     MAX_ROUTES = 16,
     SWEEP_MS = 1000,
 };
@@ -439,83 +438,6 @@ void admin_request_reply(struct admin_request *request, int status, const char *
 
 /* --- listening --- */
 
-/* Splits "host:port", "[v6]:port" or ":port" in place. */
-static int split_address(char *address, char **ret_host, char **ret_port)
-{
-    char *colon = strrchr(address, ':');
-    if (colon == NULL || colon[1] == '\0' || strspn(colon + 1, "0123456789") != strlen(colon + 1) ||
-        strlen(colon + 1) > 5 || strtoul(colon + 1, NULL, 10) > 65535)
-        return -1;
-    *colon = '\0';
-    *ret_port = colon + 1;
-    size_t len = strlen(address);
-    if (len >= 2 && address[0] == '[' && address[len - 1] == ']') {
-        address[len - 1] = '\0';
-        address++;
-    } else if (strchr(address, ':') != NULL) {
-        return -1; /* IPv6 without brackets is ambiguous */
-    }
-    *ret_host = address;
-    return 0;
-}
-
-static int bind_one(const struct addrinfo *ai, bool dual_stack)
-{
-    cleanup_close int fd = socket(ai->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (fd < 0)
-        return -1;
-    int on = 1;
-    int off = 0;
-    (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on,
-                     sizeof(on)); /* a restart must not wait for TIME_WAIT */
-    if (ai->ai_family == AF_INET6)
-        (void)setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, dual_stack ? &off : &on, sizeof(on));
-    if (bind(fd, ai->ai_addr, ai->ai_addrlen) != 0 || listen(fd, LISTEN_BACKLOG) != 0) {
-        int errnum = errno;
-        (void)close(steal_fd(&fd));
-        errno = errnum;
-        return -1;
-    }
-    return steal_fd(&fd);
-}
-
-/* "" listens on all interfaces: one IPv6 socket that takes IPv4 too, or IPv4 alone where the kernel has no
- * IPv6. Host names other than "localhost" are not looked up: start-up must not wait for DNS. */
-static int bind_address(const char *host, const char *port, const char *shown, struct error **err)
-{
-    bool all = *host == '\0';
-    if (strcmp(host, "localhost") == 0)
-        host = "127.0.0.1";
-    const char *candidates[] = {all ? "::" : host, all ? "0.0.0.0" : NULL};
-    int errnum = 0;
-    for (size_t i = 0; i < ARRAY_SIZE(candidates) && candidates[i] != NULL; i++) {
-        const struct addrinfo hints = {.ai_socktype = SOCK_STREAM,
-                                       .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV};
-        struct addrinfo *list = NULL;
-        if (getaddrinfo(candidates[i], port, &hints, &list) != 0)
-            return error_set(err, GRPC_STATUS_INVALID_ARGUMENT,
-                             "listen address '%s' is not an IP address and port", shown);
-        int fd = bind_one(list, all);
-        errnum = errno;
-        freeaddrinfo(list);
-        if (fd >= 0)
-            return fd;
-        if (errnum == EADDRINUSE)
-            break; /* the IPv4 half being free would only hide the conflict */
-    }
-    return error_set_errno(err, GRPC_STATUS_UNAVAILABLE, errnum, "listen on '%s'", shown);
-}
-
-static unsigned port_of(int fd)
-{
-    struct sockaddr_storage address = {0};
-    socklen_t len = sizeof(address);
-    if (getsockname(fd, (struct sockaddr *)&address, &len) != 0)
-        return 0;
-    return ntohs(address.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&address)->sin6_port
-                                               : ((struct sockaddr_in *)&address)->sin_port);
-}
-
 static int start_daemon(struct admin_listener *listener, int fd, struct error **err)
 {
     listener->daemon = MHD_start_daemon(
@@ -572,21 +494,14 @@ static struct admin_listener *listener_create(struct admin_server *server, struc
 
 int admin_server_listen(struct admin_server *server, const char *address, struct error **err)
 {
-    char *host = NULL;
-    char *port = NULL;
-    cleanup_free char *copy = strdup(address);
-    if (copy == NULL)
-        return error_no_memory(err, "the admin server");
-    if (split_address(copy, &host, &port) < 0)
-        return error_set(err, GRPC_STATUS_INVALID_ARGUMENT, "listen address '%s' is not host:port", address);
-    cleanup_close int fd = bind_address(host, port, address, err);
+    cleanup_close int fd = listen_socket_open(address, err);
     if (fd < 0)
         return -1;
 
     struct admin_listener *listener = listener_create(server, err);
     if (listener == NULL)
         return -1;
-    unsigned bound = port_of(fd);
+    unsigned bound = listen_socket_port(fd);
     if (start_daemon(listener, fd, err) < 0) {
         listener_free(listener);
         return -1;

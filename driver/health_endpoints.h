@@ -51,8 +51,8 @@ struct health_endpoint {
     admin_handler *handler;
 };
 
-/* Handlers; `arg` is the struct health_endpoints. They are served once the loop runs, after all of main's
- * start. */
+/* Handlers; `arg` is the struct health_endpoints. They are served once the loop runs, after
+ * program_start(). */
 void health_endpoints_metrics(struct admin_request *request, void *arg);
 void health_endpoints_healthz(struct admin_request *request, void *arg);
 void health_endpoints_readyz(struct admin_request *request, void *arg);

@@ -103,7 +103,7 @@ $(B)/unit/%: $(B)/obj/test/unit/%.o $(DRIVER_LIB) $(PROVIDER_LIB) $(COMMON_LIB)
 # The client's readers are in no library.
 $(B)/fuzz/fuzz_ctl_response: $(call obj,ctl/response_files.c)
 $(B)/fuzz/fuzz_ctl_objects: $(call obj,$(addprefix ctl/,diagnose_objects.c checks.c object.c))
-$(B)/fuzz/fuzz_ctl_lint: $(call obj,ctl/lint_documents.c ctl/lint_class.c ctl/lint_names.c ctl/lint_secret_objects.c ctl/lint_volume.c)
+$(B)/fuzz/fuzz_ctl_lint: $(call obj,ctl/lint_documents.c ctl/lint_class.c ctl/lint_context.c ctl/lint_names.c ctl/lint_secret_objects.c ctl/lint_volume.c)
 
 # Fuzz targets: libFuzzer in the fuzz variant, otherwise a replayer that runs the corpus as a normal test.
 ifeq ($(VARIANT),fuzz)

@@ -14,6 +14,8 @@
 #include "common/base/buffer.h"
 #include "common/base/cleanup.h"
 #include "common/base/file.h"
+#include "common/base/list.h"
+#include "common/process/loop_timer.h"
 #include "driver/base/worker.h"
 
 /* --- finding a class (on a worker) --- */
@@ -22,6 +24,7 @@ struct search {
     const char *ns;
     const char *name;
     struct secret_provider_class *class;
+    struct class_stamps *stamps;
     struct buffer problems;
 };
 
@@ -57,6 +60,7 @@ static int search_file(int dir_fd, const char *file, struct search *search, stru
 {
     cleanup_buffer struct buffer text = {0};
 
+    class_stamps_add(search->stamps, dir_fd, file);
     if (file_read_at(dir_fd, file, CLASS_TEXT_MAX, &text, err) < 0)
         return -1;
     if (has_suffix(file, ".json"))
@@ -80,6 +84,7 @@ static int search_directory(const char *directory, struct search *search, struct
     if (fd < 0)
         return error_set_errno(err, errno == ENOENT ? GRPC_STATUS_NOT_FOUND : GRPC_STATUS_INTERNAL, errno,
                                "open the class directory '%s'", directory);
+    class_stamps_begin(search->stamps, fd);
     n = scandir(directory, &entries, is_class_file, alphasort); /* musl has no scandirat() */
     if (n < 0)
         return error_set_errno(err, GRPC_STATUS_INTERNAL, errno, "list the class directory '%s'", directory);
@@ -99,9 +104,10 @@ static int search_directory(const char *directory, struct search *search, struct
 }
 
 struct secret_provider_class *class_files_find(const char *directory, const char *ns, const char *name,
-                                               char **ret_problems, struct error **err)
+                                               char **ret_problems, struct class_stamps *ret_stamps,
+                                               struct error **err)
 {
-    struct search search = {.ns = ns, .name = name};
+    struct search search = {.ns = ns, .name = name, .stamps = ret_stamps};
     int ret;
 
     buffer_init(&search.problems, CLASS_FILES_PROBLEMS_MAX);
@@ -120,20 +126,33 @@ struct secret_provider_class *class_files_find(const char *directory, const char
 
 /* --- the source --- */
 
+/* A class that was found, and the files that it was read from. */
+struct found_class {
+    struct list link; /* in the source's list */
+    struct secret_provider_class *class;
+    struct class_stamps stamps;
+};
+
 struct class_files {
     uv_loop_t *loop;
     struct log *log;
     char *directory;
     char *last_problems; /* as logged; NULL when all was well */
+    struct list found;   /* the last used comes first */
+    size_t n_found;
+    struct list ready; /* lookups that need no worker, until `answer` expires */
+    struct loop_timer *answer;
 };
 
 struct class_lookup {
+    struct list link; /* in the source's list `ready`, or in none */
     /* for the worker */
     char *directory;
     char *ns;
     char *name;
     /* from the worker */
     struct secret_provider_class *class;
+    struct class_stamps stamps;
     char *problems;
     struct error *error;
     /* for the loop */
@@ -144,21 +163,86 @@ struct class_lookup {
 
 static void lookup_free(struct class_lookup *lookup)
 {
+    list_remove(&lookup->link);
     free(lookup->directory);
     free(lookup->ns);
     free(lookup->name);
     secret_provider_class_free(lookup->class);
+    class_stamps_finish(&lookup->stamps);
     free(lookup->problems);
     error_free(lookup->error);
     free(lookup);
 }
 
+/* --- what was found before --- */
+
+static void found_free(struct class_files *files, struct found_class *found)
+{
+    list_remove(&found->link);
+    files->n_found--;
+    secret_provider_class_free(found->class);
+    class_stamps_finish(&found->stamps);
+    free(found);
+}
+
+static struct found_class *found_find(const struct class_files *files, const char *ns, const char *name)
+{
+    for (struct list *link = files->found.next; link != &files->found; link = link->next) {
+        struct found_class *found = container_of(link, struct found_class, link);
+
+        if (strcmp(found->class->name, name) == 0 && strcmp(found->class->ns, ns) == 0)
+            return found;
+    }
+    return NULL;
+}
+
+/* The class as a worker would find it now, NULL if only a worker can say. */
+static struct secret_provider_class *found_get(struct class_files *files, const char *ns, const char *name)
+{
+    struct found_class *found = found_find(files, ns, name);
+
+    if (found == NULL)
+        return NULL;
+    if (!class_stamps_are_current(&found->stamps, files->directory)) {
+        found_free(files, found);
+        return NULL;
+    }
+    list_remove(&found->link);
+    list_insert_before(files->found.next, &found->link);
+    return secret_provider_class_ref(found->class);
+}
+
+/* Keeps what a worker has found. Problems are not kept: they are reported by each lookup that meets them. */
+static void found_put(struct class_files *files, struct class_lookup *lookup)
+{
+    struct found_class *found;
+
+    if (lookup->class == NULL || lookup->problems != NULL || !lookup->stamps.complete)
+        return;
+    found = found_find(files, lookup->ns, lookup->name);
+    if (found != NULL)
+        found_free(files, found);
+    else if (files->n_found == CLASS_FILES_KEPT_MAX)
+        found_free(files, container_of(files->found.prev, struct found_class, link));
+    found = malloc(sizeof(*found));
+    if (found == NULL)
+        return; /* the next lookup reads again */
+    *found =
+        (struct found_class){.class = secret_provider_class_ref(lookup->class), .stamps = lookup->stamps};
+    lookup->stamps = (struct class_stamps){0};
+    list_init(&found->link);
+    list_insert_before(files->found.next, &found->link);
+    files->n_found++;
+}
+
+/* --- lookups --- */
+
 static void lookup_run(void *job)
 {
     struct class_lookup *lookup = job;
 
-    lookup->class =
-        class_files_find(lookup->directory, lookup->ns, lookup->name, &lookup->problems, &lookup->error);
+    lookup->class = class_files_find(lookup->directory, lookup->ns, lookup->name, &lookup->problems,
+                                     &lookup->stamps, &lookup->error);
 }
 
 /* A bad file is worth one line, not one per mount. A search that ends early at a hit sees fewer files, so its
@@ -181,11 +265,39 @@ static void lookup_done(void *job)
     if (lookup->callback != NULL) {
         class_lookup_callback *callback = lookup->callback;
 
+        found_put(lookup->files, lookup);
         log_problems(lookup->files, &lookup->problems);
         lookup->callback = NULL;
         callback(steal_ptr(&lookup->class), lookup->error, lookup->arg);
     }
     lookup_free(lookup);
+}
+
+static void on_answer(void *arg)
+{
+    struct class_files *files = arg;
+    struct list ready;
+
+    list_init(&ready);
+    list_move_all(&ready, &files->ready);
+    while (!list_empty(&ready)) {
+        struct class_lookup *lookup = container_of(ready.next, struct class_lookup, link);
+
+        list_remove(&lookup->link); /* a callback may cancel others */
+        lookup->callback(steal_ptr(&lookup->class), /* error= */ NULL, lookup->arg);
+        lookup_free(lookup);
+    }
+}
+
+static int start_worker(struct class_files *files, const char *ns, const char *name,
+                        struct class_lookup *lookup, struct error **err)
+{
+    lookup->directory = strdup(files->directory);
+    lookup->ns = strdup(ns);
+    lookup->name = strdup(name);
+    if (lookup->directory == NULL || lookup->ns == NULL || lookup->name == NULL)
+        return error_no_memory(err, NULL);
+    return worker_start(files->loop, lookup_run, lookup_done, lookup, err);
 }
 
 static struct class_lookup *files_start(void *state, const char *ns, const char *name, uint64_t timeout_ms,
@@ -197,18 +309,13 @@ static struct class_lookup *files_start(void *state, const char *ns, const char 
     (void)timeout_ms; /* local files */
     if (lookup == NULL)
         return NULL;
-    *lookup = (struct class_lookup){.directory = strdup(files->directory),
-                                    .ns = strdup(ns),
-                                    .name = strdup(name),
-                                    .files = files,
-                                    .callback = callback,
-                                    .arg = arg};
-    if (lookup->directory == NULL || lookup->ns == NULL || lookup->name == NULL) {
-        lookup_free(lookup);
-        (void)error_no_memory(err, NULL);
-        return NULL;
-    }
-    if (worker_start(files->loop, lookup_run, lookup_done, lookup, err) < 0) {
+    *lookup = (struct class_lookup){
+        .class = found_get(files, ns, name), .files = files, .callback = callback, .arg = arg};
+    list_init(&lookup->link);
+    if (lookup->class != NULL) {
+        list_insert_before(&files->ready, &lookup->link);
+        loop_timer_start(files->answer, 0);
+    } else if (start_worker(files, ns, name, lookup, err) < 0) {
         lookup_free(lookup);
         return NULL;
     }
@@ -217,13 +324,19 @@ static struct class_lookup *files_start(void *state, const char *ns, const char 
 
 static void files_cancel(struct class_lookup *lookup)
 {
-    lookup->callback = NULL; /* lingers until its worker is back; touches nothing of ours then */
+    if (!list_empty(&lookup->link))
+        lookup_free(lookup);
+    else
+        lookup->callback = NULL; /* lingers until its worker is back; touches nothing of ours then */
 }
 
 static void files_destroy(void *state)
 {
     struct class_files *files = state;
 
+    while (!list_empty(&files->found))
+        found_free(files, container_of(files->found.next, struct found_class, link));
+    loop_timer_destroy(files->answer);
     free(files->directory);
     free(files->last_problems);
     free(files);
@@ -233,13 +346,16 @@ int class_files_create(uv_loop_t *loop, const char *directory, struct log *log,
                        struct class_source *ret_source, struct error **err)
 {
     struct class_files *files = alloc_zeroed(sizeof(*files), err);
-    char *copy = files != NULL ? alloc_text(directory, err) : NULL;
+    cleanup_free char *copy = files != NULL ? alloc_text(directory, err) : NULL;
+    struct loop_timer *answer = copy != NULL ? loop_timer_create(loop, on_answer, files, err) : NULL;
 
-    if (copy == NULL) {
+    if (answer == NULL) {
         free(files);
         return -1;
     }
-    *files = (struct class_files){.loop = loop, .log = log, .directory = copy};
+    *files = (struct class_files){.loop = loop, .log = log, .directory = steal_ptr(&copy), .answer = answer};
+    list_init(&files->found);
+    list_init(&files->ready);
     *ret_source = (struct class_source){.name = "files",
                                         .default_namespace = CLASS_FILES_NAMESPACE,
                                         .local = true,

@@ -6,9 +6,10 @@
  * without a namespace is in "default". If two files define the same class, the first in the order of file
  * names wins.
  *
- * The directory is read at each lookup, by a worker: an edit is seen at once and nothing has to be watched. A
- * file that cannot be read or parsed does not affect the others. Its problem is logged once per text, and is
- * part of the error when a class is not found.
+ * An edit is seen by the next lookup, and nothing has to be watched: a worker reads the directory, or the
+ * loop sees that the files of an earlier lookup are unchanged (class_stamps.h) and takes the class found
+ * then. A file that cannot be read or parsed does not affect the others. Its problem is logged once per text,
+ * and is part of the error when a class is not found.
  */
 #ifndef DRIVER_CLASS_CLASS_FILES_H
 #define DRIVER_CLASS_CLASS_FILES_H
@@ -18,12 +19,14 @@
 #include "common/base/error.h"
 #include "common/base/log.h"
 #include "driver/class/class_source.h"
+#include "driver/class/class_stamps.h"
 
 #define CLASS_FILES_NAMESPACE "default"
 
 enum {
     CLASS_FILES_MAX = 1000,          /* files that are read; more means a wrong path */
     CLASS_FILES_PROBLEMS_MAX = 1024, /* bytes of their text that are kept */
+    CLASS_FILES_KEPT_MAX = 32,       /* classes of unchanged files: with CLASS_STAMPS_BYTES_MAX a few MiB */
 };
 
 /* `directory` is copied; it need not exist yet. NULL log is allowed. */
@@ -31,8 +34,10 @@ int class_files_create(uv_loop_t *loop, const char *directory, struct log *log,
                        struct class_source *ret_source, struct error **err);
 
 /* The blocking part: finds one class. *ret_problems (owned by the caller, NULL when there are none) names
- * the files that could not be used, with their problems; it is set on success and on failure. */
+ * the files that could not be used, with their problems; it is set on success and on failure. *ret_stamps,
+ * {0} at first and finished by the caller, vouches for what is returned. */
 struct secret_provider_class *class_files_find(const char *directory, const char *ns, const char *name,
-                                               char **ret_problems, struct error **err);
+                                               char **ret_problems, struct class_stamps *ret_stamps,
+                                               struct error **err);
 
 #endif

@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -53,9 +54,10 @@ static void write_file(const char *name, const char *text)
 static void assert_provider(const char *ns, const char *name, const char *provider)
 {
     cleanup_free char *problems = NULL;
+    cleanup_class_stamps struct class_stamps stamps = {0};
     cleanup_error struct error *error = NULL;
     cleanup_class struct secret_provider_class *class =
-        class_files_find(scratch.dir, ns, name, &problems, &error);
+        class_files_find(scratch.dir, ns, name, &problems, &stamps, &error);
 
     if (class == NULL) {
         fail_msg("%s", error_message(error));
@@ -69,9 +71,10 @@ static void assert_provider(const char *ns, const char *name, const char *provid
 static void assert_not_found(const char *ns, const char *name)
 {
     cleanup_free char *problems = NULL;
+    cleanup_class_stamps struct class_stamps stamps = {0};
     cleanup_error struct error *error = NULL;
 
-    assert_null(class_files_find(scratch.dir, ns, name, &problems, &error));
+    assert_null(class_files_find(scratch.dir, ns, name, &problems, &stamps, &error));
     assert_int_equal(error_code(error), GRPC_STATUS_NOT_FOUND);
     assert_non_null(strstr(error_message(error), "not found"));
 }
@@ -140,6 +143,7 @@ static void a_mounted_config_map_is_read_through_its_links(void **state)
 static void a_bad_file_affects_no_other_and_is_reported(void **state)
 {
     cleanup_free char *problems = NULL;
+    cleanup_class_stamps struct class_stamps stamps = {0};
     cleanup_error struct error *error = NULL;
     struct secret_provider_class *class;
 
@@ -148,14 +152,14 @@ static void a_bad_file_affects_no_other_and_is_reported(void **state)
     write_file("2.json", "{");
     write_file("3.yaml", CLASS("web", "fine"));
     write_file("4.yaml", "never read");
-    class = class_files_find(scratch.dir, "default", "web", &problems, &error);
+    class = class_files_find(scratch.dir, "default", "web", &problems, &stamps, &error);
     assert_non_null(class);
     secret_provider_class_free(class);
     assert_non_null(strstr(problems, "1.yaml: "));
     assert_non_null(strstr(problems, "; 2.json: "));
     assert_null(strstr(problems, "4.yaml"));
     free(steal_ptr(&problems));
-    assert_null(class_files_find(scratch.dir, "default", "missing", &problems, &error));
+    assert_null(class_files_find(scratch.dir, "default", "missing", &problems, &stamps, &error));
     assert_int_equal(error_code(error), GRPC_STATUS_NOT_FOUND);
     assert_non_null(strstr(error_message(error), "4.yaml: "));
     assert_non_null(strstr(problems, "4.yaml: "));
@@ -164,6 +168,7 @@ static void a_bad_file_affects_no_other_and_is_reported(void **state)
 static void problem_texts_are_bounded(void **state)
 {
     cleanup_free char *problems = NULL;
+    cleanup_class_stamps struct class_stamps stamps = {0};
 
     (void)state;
     for (unsigned i = 0; i < 200; i++) {
@@ -172,17 +177,18 @@ static void problem_texts_are_bounded(void **state)
         (void)snprintf(name, sizeof(name), "%u.yaml", i);
         write_file(name, "a: [\n");
     }
-    assert_null(class_files_find(scratch.dir, "default", "web", &problems, NULL));
+    assert_null(class_files_find(scratch.dir, "default", "web", &problems, &stamps, NULL));
     assert_in_range(strlen(problems), 500, CLASS_FILES_PROBLEMS_MAX);
 }
 
 static void a_missing_directory_is_not_found(void **state)
 {
     cleanup_free char *problems = NULL;
+    cleanup_class_stamps struct class_stamps stamps = {0};
     cleanup_error struct error *error = NULL;
 
     (void)state;
-    assert_null(class_files_find("/nonexistent/classes", "default", "web", &problems, &error));
+    assert_null(class_files_find("/nonexistent/classes", "default", "web", &problems, &stamps, &error));
     assert_int_equal(error_code(error), GRPC_STATUS_NOT_FOUND);
     assert_null(problems);
 }
@@ -260,6 +266,175 @@ static void a_source_may_go_before_its_cancelled_lookups(void **state)
     assert_int_equal(uv_loop_close(&loop), 0);
 }
 
+/* --- classes of unchanged files --- */
+
+/* A source whose only worker can be kept busy. */
+struct busy_fixture {
+    uv_loop_t loop;
+    struct class_source source;
+    uv_sem_t free_worker;
+};
+
+static void wait_until_free(void *job)
+{
+    uv_sem_wait(job);
+}
+
+static void nothing(void *job)
+{
+    (void)job;
+}
+
+static void busy_start(struct busy_fixture *fixture)
+{
+    *fixture = (struct busy_fixture){0};
+    assert_int_equal(setenv("UV_THREADPOOL_SIZE", "1", 1), 0);
+    assert_int_equal(uv_loop_init(&fixture->loop), 0);
+    assert_int_equal(worker_pool_start(&fixture->loop, NULL), 0);
+    assert_int_equal(unsetenv("UV_THREADPOOL_SIZE"), 0);
+    assert_int_equal(uv_sem_init(&fixture->free_worker, 0), 0);
+    assert_int_equal(class_files_create(&fixture->loop, scratch.dir, NULL, &fixture->source, NULL), 0);
+}
+
+static void busy_stop(struct busy_fixture *fixture)
+{
+    class_source_destroy(&fixture->source);
+    worker_pool_stop(&fixture->loop);
+    assert_int_equal(uv_run(&fixture->loop, UV_RUN_DEFAULT), 0);
+    assert_int_equal(uv_loop_close(&fixture->loop), 0);
+    uv_sem_destroy(&fixture->free_worker);
+}
+
+/* Is the class found while the worker is busy? Then the worker is free again, and finds it in any case. */
+static bool is_found_without_worker(struct busy_fixture *fixture, const char *name, struct outcome *outcome)
+{
+    bool without_worker;
+
+    *outcome = (struct outcome){0};
+    assert_int_equal(worker_start(&fixture->loop, wait_until_free, nothing, &fixture->free_worker, NULL), 0);
+    assert_non_null(class_source_start(&fixture->source, "default", name, 1000, looked_up, outcome, NULL));
+    assert_int_equal(outcome->calls, 0); /* never inside start */
+    (void)uv_run(&fixture->loop, UV_RUN_NOWAIT);
+    (void)uv_run(&fixture->loop, UV_RUN_NOWAIT);
+    without_worker = outcome->calls == 1;
+    uv_sem_post(&fixture->free_worker);
+    assert_int_equal(uv_run(&fixture->loop, UV_RUN_DEFAULT), 0);
+    assert_int_equal(outcome->calls, 1);
+    return without_worker;
+}
+
+/* Lookups until one needs no worker: the files must have been left alone for a moment. */
+static void wait_until_kept(struct busy_fixture *fixture, const char *name, struct outcome *outcome)
+{
+    while (!is_found_without_worker(fixture, name, outcome))
+        (void)usleep(1000);
+}
+
+static void unchanged_files_need_no_worker(void **state)
+{
+    struct busy_fixture fixture;
+    struct outcome outcome;
+
+    (void)state;
+    write_file("10.yaml", CLASS("other", "x"));
+    write_file("20.yaml", CLASS("web", "fine"));
+    write_file("30.yaml", "never read");
+    busy_start(&fixture);
+    wait_until_kept(&fixture, "web", &outcome);
+    assert_string_equal(outcome.provider, "fine");
+    assert_true(is_found_without_worker(&fixture, "web", &outcome));
+    assert_false(is_found_without_worker(&fixture, "missing", &outcome));
+    assert_int_equal(outcome.code, GRPC_STATUS_NOT_FOUND);
+    assert_false(is_found_without_worker(&fixture, "missing", &outcome));
+    busy_stop(&fixture);
+}
+
+static void every_change_is_seen_by_the_next_lookup(void **state)
+{
+    static const struct {
+        const char *command;
+        const char *provider;
+    } changes[] = {
+        /* The same size, once with the times as they were before. */
+        {"sed -i s/fine/edit/ 20.yaml", "edit"},
+        {"cp -p 20.yaml old && sed s/edit/back/ old > new && cat new > 20.yaml && touch -r old 20.yaml",
+         "back"},
+        {"sed 's/other/web/' 10.yaml > 15.yaml", "x"}, /* a file in front of it */
+        {"rm 15.yaml", "back"},
+        {"sed -i 's/name: other/name: web/' 10.yaml", "x"},
+        {"mv 10.yaml 90.yaml", "back"},
+        {"mkdir ..1 && mv 20.yaml ..1/ && ln -s ..1 ..data && ln -s ..data/20.yaml 20.yaml", "back"},
+        {"mkdir ..2 && sed s/back/next/ 20.yaml > ..2/20.yaml && ln -s ..2 t && mv -T t ..data", "next"},
+        {"chmod 755 ..2/20.yaml && sed -i s/next/last/ ..2/20.yaml", "last"},
+        {"rm 20.yaml", "x"},
+    };
+    struct busy_fixture fixture;
+    struct outcome outcome;
+
+    (void)state;
+    write_file("10.yaml", CLASS("other", "x"));
+    write_file("20.yaml", CLASS("web", "fine"));
+    busy_start(&fixture);
+    for (size_t i = 0; i < sizeof(changes) / sizeof(changes[0]); i++) {
+        wait_until_kept(&fixture, "web", &outcome);
+        assert_int_equal(scratch_run(&scratch, "%s", changes[i].command), 0);
+        assert_false(is_found_without_worker(&fixture, "web", &outcome));
+        if (strcmp(outcome.provider, changes[i].provider) != 0)
+            fail_msg("after '%s': %s", changes[i].command, outcome.provider);
+    }
+    busy_stop(&fixture);
+}
+
+static void a_lookup_without_worker_can_be_cancelled(void **state)
+{
+    struct busy_fixture fixture;
+    struct outcome outcome, cancelled = {0};
+    struct class_lookup *lookup;
+
+    (void)state;
+    write_file("a.yaml", CLASS("web", "fine"));
+    busy_start(&fixture);
+    wait_until_kept(&fixture, "web", &outcome);
+    lookup = class_source_start(&fixture.source, "default", "web", 1000, looked_up, &cancelled, NULL);
+    assert_non_null(lookup);
+    class_source_cancel(&fixture.source, &lookup);
+    assert_true(is_found_without_worker(&fixture, "web", &outcome));
+    assert_int_equal(cancelled.calls, 0);
+    busy_stop(&fixture);
+}
+
+/* Many, large and bad files are read again each time; so are those that have just changed. */
+static void what_is_not_kept_is_read_again(void **state)
+{
+    cleanup_class_stamps struct class_stamps stamps = {0};
+    cleanup_free char *problems = NULL;
+    struct busy_fixture fixture;
+    struct outcome outcome;
+
+    (void)state;
+    write_file("now.yaml", CLASS("now", "x"));
+    secret_provider_class_free(
+        class_files_find(scratch.dir, "default", "now", &problems, &stamps, /* err= */ NULL));
+    assert_false(stamps.complete); /* fresh, and nothing is waited for in between */
+    assert_int_equal(scratch_run(&scratch,
+                                 "(cat now.yaml; head -c 70000 /dev/zero | tr '\\0' '#') > z.yaml && "
+                                 "sed -i s/now/large/ z.yaml && mkdir many && cd many && "
+                                 "for i in 1 2 3 4 5 6 7 8; do echo > $i.yaml; done && "
+                                 "sed s/now/first/ ../now.yaml > 0.yaml"),
+                     0);
+    busy_start(&fixture);
+    wait_until_kept(&fixture, "now", &outcome);
+    assert_false(is_found_without_worker(&fixture, "large", &outcome));
+    assert_string_equal(outcome.provider, "x");
+    assert_false(is_found_without_worker(&fixture, "large", &outcome));
+    assert_int_equal(scratch_run(&scratch, "mv many/*.yaml ."), 0);
+    wait_until_kept(&fixture, "first", &outcome);
+    assert_false(is_found_without_worker(&fixture, "now", &outcome));
+    assert_false(is_found_without_worker(&fixture, "now", &outcome));
+    assert_string_equal(outcome.provider, "x");
+    busy_stop(&fixture);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -274,6 +449,10 @@ int main(void)
         TEST(a_missing_directory_is_not_found),
         TEST(lookups_call_back_once_and_never_when_cancelled),
         TEST(a_source_may_go_before_its_cancelled_lookups),
+        TEST(unchanged_files_need_no_worker),
+        TEST(every_change_is_seen_by_the_next_lookup),
+        TEST(a_lookup_without_worker_can_be_cancelled),
+        TEST(what_is_not_kept_is_read_again),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

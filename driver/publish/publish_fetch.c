@@ -25,8 +25,7 @@ static bool take_or_metadata(struct publish_job *job)
     if (job->prepared == VOLUME_PREPARED_NOT)
         (void)volume_write_metadata(job->target_path, &job->options, &job->error);
     else
-        job->taken =
-            volume_take(job->target_path, &job->options, job->may_be_empty, &job->plain, &job->error) == 0;
+        job->taken = volume_take(job->target_path, &job->options, &job->plain, &job->error) == 0;
     return true;
 }
 
@@ -269,17 +268,6 @@ static void write_done(void *job)
         publish_enter_record(publish);
 }
 
-/* A first mount without files and without a tmpfs for the provider to write to: it is known to return files.
- * */
-static int check_files(const struct publish *publish, struct error **err)
-{
-    if (!publish->response.no_files || publish->response.may_be_empty || publish->mode->is_republish ||
-        publish->job.prepared != VOLUME_PREPARED_NOT)
-        return 0;
-    return error_set(err, GRPC_STATUS_INTERNAL,
-                     "the provider returned versions, but neither returned nor wrote files");
-}
-
 /* A new volume must leave the driver the memory to go on, and to start again. What replaces the contents of a
  * volume is not checked: they are rarely larger, and the old ones go. */
 static int check_memory(const struct publish *publish, struct error **err)
@@ -311,7 +299,7 @@ static void enter_write(struct publish *publish)
     cleanup_error struct error *error = NULL;
 
     publish->state = PUBLISH_WRITE;
-    if (check_files(publish, &error) < 0 || check_memory(publish, &error) < 0) {
+    if (check_memory(publish, &error) < 0) {
         provider_failed(publish, error, ERROR_TYPE_FILES);
         return;
     }
@@ -321,7 +309,6 @@ static void enter_write(struct publish *publish)
     publish->job.payload = publish->response.no_files && (publish->mode->is_republish || is_prepared)
                                ? NULL
                                : &publish->response.payload;
-    publish->job.may_be_empty = publish->response.may_be_empty;
     publish->job.changed = publish->job.payload == NULL && is_prepared && !has_known_versions(publish);
     publish->job.options = (struct volume_options){.gid = publish->request.gid,
                                                    .in_place = publish->in_place,

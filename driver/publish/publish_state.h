@@ -57,8 +57,7 @@ struct publish_job {
     /* WRITE */
     const struct payload *payload; /* NULL: the provider returned versions only */
     struct volume_options options;
-    bool may_be_empty; /* without a payload and files: the provider's response means that */
-    bool taken;        /* the content is what the provider wrote: */
+    bool taken; /* the content is what the provider wrote: */
     struct payload_plain plain;
     bool changed;
 };

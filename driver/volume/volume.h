@@ -151,9 +151,9 @@ int volume_prepare(const char *target_path, const struct volume_options *options
                    enum volume_prepared *ret_prepared, struct error **err);
 
 /* Takes the plain files in the volume as its content, which is WRITTEN then: read-only, with the group and
- * the attributes of `options`. *ret_plain: what is there. INTERNAL, also when there are no files, unless
- * `may_be_empty`; FAILED_PRECONDITION when there is no volume of ours. */
-int volume_take(const char *target_path, const struct volume_options *options, bool may_be_empty,
+ * the attributes of `options`. *ret_plain: what is there. INTERNAL, also when there are no files here, but in
+ * the directory below the mount; FAILED_PRECONDITION when there is no volume of ours. */
+int volume_take(const char *target_path, const struct volume_options *options,
                 struct payload_plain *ret_plain, struct error **err);
 
 /* Makes a volume that volume_prepare() found read-only again, as far as possible: the call has failed. */

@@ -8,6 +8,7 @@
 
 #include "driver/payload/payload_tree.h"
 #include "driver/payload/payload_version.h"
+#include "driver/volume/mount_api.h"
 #include "driver/volume/volume.h"
 #include "driver/volume/volume_attributes.h"
 #include "driver/volume/volume_mount.h"
@@ -146,15 +147,29 @@ static int take(const struct volume_target *target, const struct volume_options 
     return mark(target, err);
 }
 
-static int check_files(const struct payload_plain *plain, bool may_be_empty, struct error **err)
+/* Has the directory below the mount files? A provider that does not see the mount writes them there. False as
+ * well when it cannot be told: Linux before 5.2 has no open_tree(). */
+static bool hides_files(const struct volume_target *target)
 {
-    return plain->files > 0 || may_be_empty
-               ? 0
-               : error_set(err, GRPC_STATUS_INTERNAL,
-                           "the provider returned versions, but neither returned nor wrote files");
+    cleanup_close int parent =
+        open_tree(target->parent_fd, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH);
+    cleanup_close int hidden =
+        parent < 0 ? -1 : openat(parent, target->name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    return hidden >= 0 && payload_has_plain_files(hidden);
 }
 
-int volume_take(const char *target_path, const struct volume_options *options, bool may_be_empty,
+/* A volume without files may be meant: a class may have no objects, and some providers make up a version for
+ * it, because every response needs one. */
+static int check_files(const struct volume_target *target, const struct payload_plain *plain,
+                       struct error **err)
+{
+    return plain->files > 0 || !hides_files(target)
+               ? 0
+               : error_set(err, GRPC_STATUS_INTERNAL,
+                           "the provider wrote its files to the node's disk, below the volume");
+}
+
+int volume_take(const char *target_path, const struct volume_options *options,
                 struct payload_plain *ret_plain, struct error **err)
 {
     cleanup_volume_target struct volume_target target = VOLUME_TARGET_INIT;
@@ -162,7 +177,7 @@ int volume_take(const char *target_path, const struct volume_options *options, b
     if (open_tmpfs(target_path, &target, err) < 0)
         return -1;
     if (payload_count_plain(target.fd, options->gid, &plain, err) < 0 ||
-        check_files(&plain, may_be_empty, err) < 0 || take(&target, options, err) < 0)
+        check_files(&target, &plain, err) < 0 || take(&target, options, err) < 0)
         return error_wrap(err, "take the files on '%s'", target_path);
     *ret_plain = plain;
     return 0;

@@ -161,16 +161,21 @@ def test_the_pods_group_may_read_the_files(node, driver, writer):
     driver.unpublish(rpc.unpublish_request(target))
 
 
-@pytest.mark.parametrize("versions, fails", [({"plain": "1"}, True), ({"a": "", "b": "2"}, True), ({"a": "", "b": ""}, False)])
-def test_an_empty_volume_is_a_success_only_if_the_versions_say_so(node, start_driver, writer, versions, fails):
+@pytest.fixture
+def disk_of_pods(node):
+    """The directory of the pods without what is mounted below it, as a provider's container without mount propagation sees it."""
+    path = node.directory / "disk"
+    path.mkdir()
+    subprocess.run(["mount", "--bind", "--make-private", node.kubelet / "pods", path], check=True)
+    yield path
+    subprocess.run(["umount", path], check=True)
+
+
+@pytest.mark.parametrize("versions", [{"NO_SECRETS": "0"}, {"a": "", "b": "2"}, {"a": "", "b": ""}], ids=["made-up", "some", "empty"])
+def test_a_provider_may_have_no_files_for_a_class(node, start_driver, writer, versions):
     driver = start_driver(*ROTATION)
     writer.files, writer.versions = {}, versions
     target = node.target()
-    if fails:
-        code, text = driver.publish_failure(rpc.publish_request(target))
-        assert code == CODES.INTERNAL and "neither returned nor wrote files" in text
-        mounts.assert_no_trace(target)
-        return
     driver.publish(rpc.publish_request(target))
     assert_volume(target, writer)
     writer.files, writer.versions = {"plain": b"here"}, {"a": "", "b": "1"}
@@ -181,19 +186,34 @@ def test_an_empty_volume_is_a_success_only_if_the_versions_say_so(node, start_dr
 
 
 @pytest.mark.parametrize("existing", [False, True])
-def test_a_provider_that_returned_files_and_then_returns_none_fails_a_first_mount(node, driver, scripted, existing):
-    responses = [mount_response({"file": b"x"}), mount_response({}, versions={"file": "1"}), mount_response({"file": b"x"})]
+def test_a_provider_that_returned_files_may_have_none_for_another_class(node, driver, scripted, existing):
+    responses = [mount_response({"file": b"x"}), mount_response({}, versions={"NO_SECRETS": "0"}), mount_response({"file": b"y"})]
     scripted(lambda request, context: responses.pop(0))
     node.add_class()
-    target, other = node.target(), node.target(volume="other")
-    driver.publish(rpc.publish_request(target))
+    targets = [node.target(volume=volume) for volume in ("one", "two", "three")]
     if existing:
-        other.mkdir()
-    code, text = driver.publish_failure(rpc.publish_request(other, volume="other"))
-    assert code == CODES.INTERNAL and "neither returned nor wrote files" in text
-    assert mounts.mounts_below(other) == []
-    driver.publish(rpc.publish_request(other, volume="other"))
-    assert mounts.contents(other) == {"file": b"x"}
+        targets[1].mkdir()
+    for target, files in zip(targets, ({"file": b"x"}, {}, {"file": b"y"})):
+        driver.publish(rpc.publish_request(target, volume=target.parent.name))
+        assert mounts.contents(target) == files and "ro" in mounts.mount_at(target).options
+    for target in targets:
+        driver.unpublish(rpc.unpublish_request(target, volume=target.parent.name))
+        mounts.assert_no_trace(target)
+
+
+@pytest.mark.parametrize("versions", [{"plain": "1"}, {"plain": ""}], ids=["version", "empty"])
+def test_files_that_a_provider_writes_below_the_mount_fail_the_mount(node, driver, scripted, disk_of_pods, versions):
+    def mount(request, context):
+        hidden = disk_of_pods / Path(request.target_path).relative_to(node.kubelet / "pods")
+        (hidden / "plain").write_text("secret")
+        return mount_response({}, versions=versions)
+    scripted(mount)
+    node.add_class()
+    target = node.target()
+    code, text = driver.publish_failure(rpc.publish_request(target))
+    assert code == CODES.INTERNAL and "the provider wrote its files to the node's disk, below the volume" in text
+    mounts.assert_no_trace(target)
+    assert [path for path in disk_of_pods.rglob("*") if path.is_file()] == []
 
 
 @pytest.mark.parametrize("how", ["fails", "is-cancelled"])

@@ -132,14 +132,14 @@ static int check_decoded(const struct lint_document *document, const struct yaml
     const struct yaml_node *metadata = yaml_get(object, "metadata"), *spec = yaml_get(object, "spec");
     const struct yaml_node *annotations = yaml_get(metadata, "annotations");
     cleanup_error struct error *error = NULL, *refusal = NULL;
-    struct rotation_spec rotation;
+    int64_t interval_s = 0;
     bool in_place = false;
 
     if (class->provider[0] == '\0')
         refuse(document, spec != NULL ? spec : object, "provider is", class);
     if (class->parameters.n == 0)
         refuse(document, spec != NULL ? spec : object, "parameters are", class);
-    if (class_rotation_spec(class, 0, &rotation, &error) < 0)
+    if (class_rotation_interval(class, 0, &interval_s, &error) < 0)
         findings_add(lint_document_enter(document), &rotation_rule,
                      lint_place(yaml_get(annotations, CLASS_ANNOTATION_INTERVAL)), "%s",
                      error_message(error));

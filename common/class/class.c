@@ -42,6 +42,7 @@ void secret_provider_class_free(struct secret_provider_class *class)
     free(class->rotation_interval);
     free(class->refresh);
     free(class->update_in_place);
+    free(class->spec_hash);
     free(class->provider);
     string_map_finish(&class->parameters);
     for (size_t i = 0; i < class->n_secret_objects; i++)

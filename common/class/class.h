@@ -48,7 +48,8 @@ struct secret_object {
     size_t n_data;
 };
 
-/* Does not change once it is decoded, so that several may share one: see secret_provider_class_ref(). */
+/* Does not change once it is decoded, so that several may share one: see secret_provider_class_ref(). Only
+ * the loop shares one: neither the count nor `spec_hash` is made for threads. */
 struct secret_provider_class {
     unsigned sharers; /* owners beyond the first */
     char *name;
@@ -58,7 +59,8 @@ struct secret_provider_class {
     char *rotation_interval; /* the annotations as written, "" when absent (NULL counts as that) */
     char *refresh;
     char *update_in_place;
-    char *provider; /* "" when absent: its user decides whether that is an error */
+    char *spec_hash; /* kept by class_rotation_spec(); NULL until then */
+    char *provider;  /* "" when absent: its user decides whether that is an error */
     struct string_map parameters;
     struct secret_object *secret_objects;
     size_t n_secret_objects;

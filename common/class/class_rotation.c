@@ -64,9 +64,15 @@ int class_rotation_interval(const struct secret_provider_class *class, int64_t d
     return 0;
 }
 
-int class_rotation_spec(const struct secret_provider_class *class, int64_t default_interval_s,
+int class_rotation_spec(struct secret_provider_class *class, int64_t default_interval_s,
                         struct rotation_spec *ret, struct error **err)
 {
-    compute_hash(class, ret->hash);
+    if (class->spec_hash != NULL) {
+        (void)snprintf(ret->hash, sizeof(ret->hash), "%s", class->spec_hash);
+    } else {
+        compute_hash(class, ret->hash);
+        if (ret->hash[0] != '\0')
+            class->spec_hash = strdup(ret->hash);
+    }
     return class_rotation_interval(class, default_interval_s, &ret->interval_s, err);
 }

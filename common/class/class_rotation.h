@@ -17,8 +17,8 @@ enum {
 struct rotation_spec {
     int64_t interval_s; /* between two rotation checks, seconds */
     /* A digest of spec.provider, spec.parameters and the annotations CLASS_ANNOTATION_REFRESH and
-     * CLASS_ANNOTATION_IN_PLACE. A volume is due at once when its last successful rotation check had another digest. "" when it cannot be
-     * computed: nothing is due because of it. */
+     * CLASS_ANNOTATION_IN_PLACE. A volume is due at once when its last successful rotation check had another
+     * digest. "" when it cannot be computed: nothing is due because of it. */
     char hash[ROTATION_SPEC_HASH_LEN + 1];
 };
 
@@ -28,8 +28,9 @@ struct rotation_spec {
 int class_rotation_interval(const struct secret_provider_class *class, int64_t default_interval_s,
                             int64_t *ret_s, struct error **err);
 
-/* The rotation spec of `class`; *ret is usable in any case. Fails as class_rotation_interval(). */
-int class_rotation_spec(const struct secret_provider_class *class, int64_t default_interval_s,
+/* The rotation spec of `class`, which keeps the digest; *ret is usable in any case. Fails as
+ * class_rotation_interval(). */
+int class_rotation_spec(struct secret_provider_class *class, int64_t default_interval_s,
                         struct rotation_spec *ret, struct error **err);
 
 #endif

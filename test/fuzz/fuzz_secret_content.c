@@ -41,7 +41,7 @@ static void check_content(const struct secret_provider_class *class, const struc
                                   content->annotations.entries[i].key));
 }
 
-static void check_rotation(const struct secret_provider_class *class)
+static void check_rotation(struct secret_provider_class *class)
 {
     struct rotation_spec spec;
     cleanup_error struct error *error = NULL;

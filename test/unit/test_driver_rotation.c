@@ -266,6 +266,7 @@ static void the_hash_covers_provider_parameters_and_refresh(void **state)
 static void the_hash_covers_updates_in_place_only_where_they_are_set(void **state)
 {
     cleanup_class struct secret_provider_class *class = make_class("p", "a", "b", NULL, NULL);
+    cleanup_class struct secret_provider_class *set = make_class("p", "a", "b", NULL, NULL);
     const struct rotation_spec without = spec_of("p", "a", "b", NULL, NULL);
     struct rotation_spec spec;
 
@@ -274,10 +275,22 @@ static void the_hash_covers_updates_in_place_only_where_they_are_set(void **stat
     class->update_in_place = strdup("");
     assert_int_equal(class_rotation_spec(class, 120, &spec, NULL), 0);
     assert_string_equal(spec.hash, without.hash);
-    free(class->update_in_place);
-    class->update_in_place = strdup("true");
-    assert_int_equal(class_rotation_spec(class, 120, &spec, NULL), 0);
+    set->update_in_place = strdup("true");
+    assert_int_equal(class_rotation_spec(set, 120, &spec, NULL), 0);
     assert_string_not_equal(spec.hash, without.hash);
+}
+
+static void the_hash_of_a_class_is_computed_once(void **state)
+{
+    cleanup_class struct secret_provider_class *class = make_class("p", "a", "b", NULL, "1h");
+    struct rotation_spec first, second;
+
+    (void)state;
+    assert_int_equal(class_rotation_spec(class, 120, &first, NULL), 0);
+    string_map_finish(&class->parameters); /* nothing is left to compute it from */
+    assert_int_equal(class_rotation_spec(class, 120, &second, NULL), 0);
+    assert_string_equal(second.hash, first.hash);
+    assert_int_equal(second.interval_s, 3600);
 }
 
 static void a_class_asks_for_updates_in_place_in_one_way(void **state)
@@ -567,6 +580,7 @@ int main(void)
         cmocka_unit_test(a_failure_delays_the_next_rotation_check),
         cmocka_unit_test(the_hash_covers_provider_parameters_and_refresh),
         cmocka_unit_test(the_hash_covers_updates_in_place_only_where_they_are_set),
+        cmocka_unit_test(the_hash_of_a_class_is_computed_once),
         cmocka_unit_test(a_class_asks_for_updates_in_place_in_one_way),
         cmocka_unit_test(a_class_sets_its_interval_as_a_duration),
         cmocka_unit_test(a_found_volume_is_restored_from_its_metadata),

@@ -159,10 +159,9 @@ void grpc_connection_flush(struct grpc_connection *connection)
     while (connection->unwritten == NULL && connection->failure == NULL) {
         ptrdiff_t len = http2_session_output(&connection->session, block, CONNECTION_BLOCK, &err);
 
-        if (len > 0) {
+        if (len > 0)
             len = write_block(connection, block, (size_t)len, &err) == 0 ? len : -1;
-            secret_wipe(block, CONNECTION_BLOCK);
-        }
+        secret_wipe(block, connection->session.sink_len); /* most blocks are short */
         if (len < 0)
             fail(connection, &err);
         if (len <= 0)

@@ -109,8 +109,8 @@ struct http2_session {
     uint64_t lost_block; /* this block is known not to have reached the peer; 0 = none */
     const uint8_t *held; /* output that nghttp2 has made and that did not fit yet */
     size_t held_len;
-    uint8_t *sink; /* while http2_session_output() runs */
-    size_t sink_len;
+    uint8_t *sink;   /* while http2_session_output() runs */
+    size_t sink_len; /* bytes that the last http2_session_output() has put there, also when it failed */
     size_t sink_cap;
 };
 

@@ -1,6 +1,7 @@
 /*
  * fuzz_pkcs12.c - the PKCS#12 reader on anything, with no password, a password, and passwords from the input.
- * A run that is cut short by its cost says so, and nothing else differs.
+ * A run that is cut short by its cost says so, and nothing else differs; but a file that is wrong in two ways
+ * may show the second one, behind a MAC that was put off.
  */
 #include <stddef.h>
 #include <stdint.h>
@@ -16,7 +17,8 @@ static void read_with(const uint8_t *data, size_t size, const char *password, si
     struct pkcs12_run run = {.cost_now = PKCS12_COST_MAX / 8};
     int whole = pkcs12_read_with_password(data, size, password, password_len, NULL, &pkcs12, NULL);
     int part = pkcs12_read_with_password(data, size, password, password_len, &run, &again, NULL);
-    if (run.later ? part == 0 || run.cost <= run.cost_now : part != whole || again.cost != pkcs12.cost)
+    if (run.later ? part == 0 || run.cost <= run.cost_now
+                  : part != whole || (whole == 0 && again.cost != pkcs12.cost))
         abort();
     secret_destroy(pkcs8_decrypt(data, size, password, password_len, NULL, NULL));
 }

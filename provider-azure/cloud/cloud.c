@@ -15,6 +15,8 @@
 /* A file written by hand or by a script from the cloud's metadata; real ones have 2 to 4 KiB. */
 enum { CLOUD_FILE_MAX = 64 * 1024 };
 
+#define BLANKS " \t\r\n"
+
 static const struct known_cloud {
     const char *name;
     const char *alias; /* may be NULL */
@@ -35,11 +37,12 @@ static const struct known_cloud {
      "vault.microsoftazure.de", "https://managedhsm.microsoftazure.de", "managedhsm.microsoftazure.de"},
 };
 
-static void cut_slash(char *url)
+/* A script that joins "…/" and "/" writes two. */
+static void cut_slashes(char *url)
 {
     size_t len = strlen(url);
-    if (len > 0 && url[len - 1] == '/')
-        url[len - 1] = '\0';
+    while (len > 0 && url[len - 1] == '/')
+        url[--len] = '\0';
 }
 
 static int fill(struct cloud *cloud, const struct known_cloud *from, struct error **err)
@@ -51,21 +54,31 @@ static int fill(struct cloud *cloud, const struct known_cloud *from, struct erro
         .hsm = strdup(from->hsm),
         .hsm_suffix = strdup(from->hsm_suffix),
     };
-    size_t len = strlen(from->authority);
-    const char *slash = len > 0 && from->authority[len - 1] == '/' ? "" : "/";
-    if (asprintf(&made.authority, "%s%s", from->authority, slash) < 0)
+    cleanup_free char *authority = strdup(from->authority);
+    if (authority != NULL)
+        cut_slashes(authority);
+    if (authority == NULL || asprintf(&made.authority, "%s/", authority) < 0)
         made.authority = NULL;
     if (made.name == NULL || made.authority == NULL || made.vault == NULL || made.vault_suffix == NULL ||
         made.hsm == NULL || made.hsm_suffix == NULL)
         return error_no_memory(err, NULL);
-    cut_slash(made.vault);
-    cut_slash(made.hsm);
+    cut_slashes(made.vault);
+    cut_slashes(made.hsm);
     *cloud = made;
     made = (struct cloud){0};
     return 0;
 }
 
-/* The value of a string key compared without case, as the Go decoder does; NULL when absent or null. */
+static const char *trimmed(char *text)
+{
+    size_t len = strlen(text);
+    while (len > 0 && strchr(BLANKS, text[len - 1]) != NULL)
+        text[--len] = '\0';
+    return text + strspn(text, BLANKS);
+}
+
+/* The value of a string key compared without case, as the Go decoder does, without blanks at its ends; NULL
+ * when absent or null. */
 static int any_case_string(const cJSON *object, const char *key, const char **ret, struct error **err)
 {
     const cJSON *item = NULL;
@@ -77,7 +90,7 @@ static int any_case_string(const cJSON *object, const char *key, const char **re
         if (!cJSON_IsString(item))
             return error_set(err, GRPC_STATUS_INVALID_ARGUMENT, "the value of %s is not a string",
                              item->string);
-        *ret = item->valuestring;
+        *ret = trimmed(item->valuestring);
     }
     return 0;
 }

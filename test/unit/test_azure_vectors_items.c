@@ -120,6 +120,28 @@ static void a_cloud_file_needs_its_endpoints(void **state)
     }
 }
 
+static void slashes_and_blanks_at_the_ends_of_a_cloud_files_values_do_not_matter(void **state)
+{
+    static const char *const texts[] = {
+        "{\"activeDirectoryEndpoint\":\"https://login.example\",\"keyVaultEndpoint\":\"https://vault.example//\","
+        "\"keyVaultDNSSuffix\":\"vault.example\"}",
+        "{\"activeDirectoryEndpoint\":\"https://login.example//\",\"keyVaultEndpoint\":\"https://vault.example/ \","
+        "\"keyVaultDNSSuffix\":\" vault.example\\n\"}",
+        "{\"activeDirectoryEndpoint\":\"\\thttps://login.example/\\r\",\"keyVaultEndpoint\":\" N/A \","
+        "\"keyVaultDNSSuffix\":\"vault.example\"}",
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
+        cleanup_error struct error *error = NULL;
+        cleanup_cloud struct cloud cloud = {0};
+        if (cloud_parse(texts[i], strlen(texts[i]), &cloud, &error) < 0)
+            fail_msg("row %zu: '%s'", i, error_message(error));
+        assert_string_equal(cloud.authority, "https://login.example/");
+        assert_string_equal(cloud.vault, "https://vault.example");
+        assert_string_equal(cloud.vault_suffix, "vault.example");
+    }
+}
+
 static void a_cloud_file_without_an_endpoint_of_vaults_has_the_one_of_their_domain(void **state)
 {
     static const char *const rows[][2] = {
@@ -640,6 +662,7 @@ int main(void)
         cmocka_unit_test(vault_urls_of_every_cloud),
         cmocka_unit_test(audiences_keep_their_slash),
         cmocka_unit_test(a_cloud_file_needs_its_endpoints),
+        cmocka_unit_test(slashes_and_blanks_at_the_ends_of_a_cloud_files_values_do_not_matter),
         cmocka_unit_test(a_cloud_file_without_an_endpoint_of_vaults_has_the_one_of_their_domain),
         cmocka_unit_test(shapes_of_the_list),
         cmocka_unit_test(scalars_keep_their_spelling),

@@ -35,7 +35,7 @@ NARROWER = {
     "metricsAddr": {"type": ["string", "integer", "null"], "pattern": "[0-9]$"},
 }
 OF_TYPE = {
-    bool: {"type": ["boolean", "null"]},
+    bool: {"enum": [True, False, None, "true"]},  # "true" as Terraform and Argo CD may write it; "false" would switch on, as any text does
     int: {"type": ["integer", "string", "null"], "pattern": "^[0-9]*$"},
     str: {"type": ["string", "number", "null"]},
     list: {"type": ["array", "null"]},

@@ -320,6 +320,18 @@ def test_the_schema_accepts_what_users_write():
                     "logVerbosity": "5", "rotationPollInterval": "1m30.5s", "unknown": 1, "global": {"x": 1}})
 
 
+def switches(values, on):
+    """The values with all switches on, each as `on`."""
+    return {key: switches(value, on) if isinstance(value, dict) else on if isinstance(value, bool) else value for key, value in values.items()}
+
+
+@pytest.mark.parametrize("chart, more", [(DRIVER, {}), (PROVIDER, {SUBCHART: {"windows": {"acceptRemoval": True}}})])
+def test_a_switch_may_be_the_word_true(chart, more):
+    """As `set` of Terraform with type string and a parameter of Argo CD with forceString write it."""
+    both = [render(chart, merged(switches(merged(reference.defaults(chart), more), on), more), kube_version="1.37.0") for on in (True, "true")]
+    assert both[0] == both[1] and len(both[0]) > 10
+
+
 # ---- memory ----
 
 MEMORY_PAGE = (ROOT / "docs/install.md").read_text()

@@ -22,6 +22,18 @@ static const char *const attribute_names[] = {"secretProviderClass"};
 static const struct field_names volume_fields = {volume_names, ARRAY_SIZE(volume_names)};
 static const struct field_names attribute_fields = {attribute_names, ARRAY_SIZE(attribute_names)};
 
+/* Drivers of others with a similar name, each with its own providers: Google's and Deckhouse's. */
+static const char *const other_drivers[] = {"secrets-store-gke.csi.k8s.io", "secrets-store.csi.deckhouse.io"};
+
+static bool is_of_others(const char *name)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(other_drivers); i++) {
+        if (strcmp(name, other_drivers[i]) == 0)
+            return true;
+    }
+    return false;
+}
+
 static void refuse(const struct lint_document *document, const struct yaml_node *node, const char *message)
 {
     findings_add(lint_document_enter(document), &lint_rule_refused, lint_place(node), "%s", message);
@@ -111,7 +123,7 @@ static int check_csi(const struct lint_document *document, const struct yaml_nod
 
     if (strcmp(name, DRIVER_NAME) == 0)
         return check_volume(document, csi, ns, err);
-    if (strcmp(name, "secrets-store-gke.csi.k8s.io") == 0) /* Google's, with its own classes' provider */
+    if (is_of_others(name))
         return 0;
     if (strstr(name, "secrets-store") != NULL ||
         (strcasestr(name, "secret") != NULL && /* drivers for other storage read classes, too */

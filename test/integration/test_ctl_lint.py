@@ -128,6 +128,7 @@ def test_mistakes_in_secret_objects_have_their_places(scratch, entries, found):
      ["refused 9:9", "misplaced-field 11:9"]),
     ("secrets-store.csi.k8s.io", "secrets-store.csi.x-k8s.io", ["driver-name 9:17"]),
     ("secrets-store.csi.k8s.io", "secrets-store-gke.csi.k8s.io", []),
+    ("secrets-store.csi.k8s.io", "secrets-store.csi.deckhouse.io", []),
     ("secrets-store.csi.k8s.io", "secretstore.csi.k8s.io", ["driver-name 9:17"]),
     ("secrets-store.csi.k8s.io", "ossplugin.csi.alibabacloud.com", []),
     ("      csi:\n", "      value:\n", []),

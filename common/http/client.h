@@ -17,7 +17,8 @@
  *    with UNAVAILABLE, and the caller finds out what has become of it.
  *  - A connection that has not brought a response yet is not judged: a host that nothing is known of may take
  *    its time. Nor are requests that the server takes long to respond to by design (`slow`).
- *  - A request that ends (deadline, cancel) without a byte takes its connection along, unless others use it.
+ *  - A request that ends (deadline, cancel) without a byte takes its connection along, unless others use it,
+ *    or the host usually takes longer to respond.
  *  - Below that, TCP gives up after 20 s of unacknowledged bytes (TCP_USER_TIMEOUT), and idle connections are
  *    closed after 90 s.
  * There is no HTTP/2 PING: curl 8.14 leaves it in its buffer until another request is sent on the connection.

@@ -14,6 +14,9 @@
 #include "common/base/cleanup.h"
 #include "common/http/call.h"
 
+/* A request that ends sooner says nothing about its connection. */
+enum { UNHEARD_MIN_MS = 50 };
+
 static const char *const no_labels[] = {NULL};
 
 static struct http_call *call_of(struct list *link)
@@ -135,11 +138,13 @@ void http_call_dispatch(struct http_call *call)
 
 /* --- back from curl --- */
 
-/* Nothing came on the connection since the request was sent. */
+/* Nothing came on the connection since the request was sent, for longer than the host usually takes. */
 static bool unheard(const struct http_call *call)
 {
+    uint64_t patience = min_ms(call->host->usual_ms + UNHEARD_MIN_MS, HOST_LATE_MIN_MS);
     return call->connection != NULL && call->response.status == 0 &&
-           call->connection->heard_ms <= call->sent_ms;
+           call->connection->heard_ms <= call->sent_ms &&
+           uv_now(call->client->loop) - call->sent_ms >= patience;
 }
 
 static void leave_connection(struct http_call *call)

@@ -204,6 +204,29 @@ static void a_request_that_ends_without_a_byte_takes_its_connection_along(void *
     }
 }
 
+/* The caller has lost its interest, which says nothing about the connection. */
+static void a_request_that_is_cancelled_at_once_leaves_its_connection(void **state)
+{
+    (void)state;
+    struct setup setup;
+    open_setup(&setup, &http2);
+    assert_int_equal(fetch(&setup.f, (struct http_request){.url = setup.hello}).status, 200);
+    const struct http_request request = {.method = "POST", .url = setup.hello, .timeout_ms = 20000};
+    struct outcome cancelled = {0};
+    (void)kill(setup.proxy.pid, SIGSTOP);
+    cancelled.call = http_call_start(setup.f.client, &request, on_outcome, &cancelled, NULL);
+    assert_non_null(cancelled.call);
+    for (int i = 0; i < 3; i++) /* it is sent */
+        (void)uv_run(&setup.f.loop, UV_RUN_NOWAIT);
+    http_call_cancel(&cancelled.call);
+    (void)kill(setup.proxy.pid, SIGCONT);
+    struct outcome o = fetch(&setup.f, (struct http_request){.url = setup.hello});
+    assert_int_equal(o.status, 200);
+    assert_false(o.new_connection);
+    assert_int_equal(cancelled.calls, 0);
+    close_setup(&setup);
+}
+
 /* Two are sent: nobody can know that the server is only slow. From then on it is given its time. */
 static void a_server_that_is_slow_is_asked_twice_once(void **state)
 {
@@ -274,6 +297,7 @@ int main(void)
         cmocka_unit_test(idle_connections_of_the_host_go_too),
         cmocka_unit_test(a_write_starts_again_only_if_the_server_may_get_it_twice),
         cmocka_unit_test(a_request_that_ends_without_a_byte_takes_its_connection_along),
+        cmocka_unit_test(a_request_that_is_cancelled_at_once_leaves_its_connection),
         cmocka_unit_test(a_server_that_is_slow_is_asked_twice_once),
         cmocka_unit_test(a_request_that_takes_long_by_design_is_left_alone),
         cmocka_unit_test(requests_that_wait_keep_their_deadline),

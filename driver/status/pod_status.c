@@ -499,7 +499,7 @@ static struct observer_call *status_start(void *state, const struct volume_event
         desired_pod_status_destroy(desired);
         return NULL;
     }
-    if (!done && event->type == VOLUME_EVENT_MOUNTED)
+    if (!done && event->type == VOLUME_EVENT_MOUNTED && status_is_required(status, event))
         wait_for_volume(call, volume, timeout_ms);
     else
         observer_call_finish_later(call, NULL);

@@ -11,13 +11,11 @@
  *  - after POD_STATUS_RECHECK_MS, or when the sync of Secrets misses the object. A deleted object is created
  *    again.
  *
- * A first mount waits until its status is written or its time is over; a rotation check does not wait. A
- * status that could not be written is retried in the background, after 5 s at first, then ever less often up
- * to 5 min, and soon after the API server has recovered, until it is written, replaced by a newer one, or its
- * volume is removed. At most one write per volume is in flight.
- *
- * A mount whose class has secretObjects requires the status: it owns the Secrets of a pod without an owner.
- * Other pods start without it.
+ * A mount whose class has secretObjects requires the status, which owns the Secrets of a pod without an
+ * owner: it waits until the status is written or its time is over. Other mounts and rotation checks do not
+ * wait. A status that could not be written is retried in the background, after 5 s at first, then ever less
+ * often up to 5 min, and soon after the API server has recovered, until it is written, replaced by a newer
+ * one, or its volume is removed. At most one write per volume is in flight.
  *
  * An object that belongs to another pod:
  *

@@ -81,6 +81,7 @@ def test_a_status_object_that_is_being_deleted_under_a_running_pod_comes_back(ad
     pod = make_pod("web")
     driver.publish(pod.publish_request())
     name = f"web-{namespace}-azure-kvname"
+    wait_until(lambda: admin.find(STATUSES, namespace, name), what="the status object")
     hold(admin, namespace, STATUSES, name)
     admin.delete(STATUSES, namespace, name)
     provider.files = {"file": b"rotated", "new": b"n"}

@@ -25,6 +25,11 @@ def status_of(admin, pod):
     return admin.find(STATUSES, pod.namespace, name_of(pod))
 
 
+def written_status(admin, pod):
+    """The object of a mount that does not wait for it."""
+    return wait_until(lambda: status_of(admin, pod), what="the status object")
+
+
 def writes(server, since, resource=STATUSES):
     return [(event["verb"], event["responseStatus"]["code"]) for event in server.requests_of(manifests.DRIVER_USER, since)
             if event["objectRef"]["resource"] == resource]
@@ -51,7 +56,7 @@ def test_a_mount_is_recorded_and_a_rotation_patched(cluster_driver, start_cluste
     driver = start_cluster_driver(*ROTATE, name="driver2")
     since = len(server.events())
     driver.publish(pod.publish_request())
-    status = status_of(admin, pod)
+    status = written_status(admin, pod)
     assert status["metadata"]["labels"] == {NODE_LABEL: "node-1"}
     assert status["metadata"]["ownerReferences"] == [{"apiVersion": "v1", "kind": "Pod", "name": "web", "uid": pod.uid}]
     assert status["status"]["objects"] == [{"id": "file", "version": "v1"}]
@@ -70,6 +75,7 @@ def test_a_failing_rotation_check_is_in_status_and_event_until_it_ends(start_clu
     good = provider.mount
     driver = start_cluster_driver(*ROTATE)
     driver.publish(pod.publish_request())
+    written_status(admin, pod)
     provider.mount = lambda request, context: context.abort(grpc.StatusCode.PERMISSION_DENIED, "the vault said 100% no")
     check_rotation(driver, provider, pod)
     wait_until(lambda: "100% no" in status_of(admin, pod)["status"].get("lastError", ""), 10, "the error")
@@ -107,7 +113,9 @@ def pruning(admin):
 def test_a_definition_that_prunes_our_fields_does_no_harm(start_cluster_driver, admin, server, namespace, pod, pruning, scripted):
     provider = scripted()
     driver = start_cluster_driver(*ROTATE)
+    since = len(server.events())
     driver.publish(pod.publish_request())
+    wait_until(lambda: writes(server, since) == [("create", 201)], what="the status object")
     since = len(server.events())
     for _ in range(3):
         check_rotation(driver, provider, pod)
@@ -122,6 +130,11 @@ def test_a_definition_that_prunes_our_fields_does_no_harm(start_cluster_driver, 
     assert status_of(admin, pod)["metadata"]["resourceVersion"] == status["metadata"]["resourceVersion"]
 
 
+def own_status(admin, pod):
+    status = status_of(admin, pod)
+    return status if status and [owner["uid"] for owner in status["metadata"]["ownerReferences"]] == [pod.uid] else None
+
+
 def test_the_object_goes_with_the_pod_and_a_recreated_pod_has_its_own(cluster_driver, admin, namespace, pod, make_pod, scripted):
     """A StatefulSet recreates its pod as fast as it can: the collector may come before, during or after the new pod's mount."""
     scripted()
@@ -131,8 +144,7 @@ def test_the_object_goes_with_the_pod_and_a_recreated_pod_has_its_own(cluster_dr
         wait_until(lambda gone=pod: admin.find("pods", namespace, gone.name) is None, 30, "the pod to go", pause=0.01)
         successor = make_pod()
         cluster_driver.publish(successor.publish_request())
-        status = status_of(admin, successor)
-        assert [owner["uid"] for owner in status["metadata"]["ownerReferences"]] == [successor.uid]
+        status = wait_until(lambda pod=successor: own_status(admin, pod), what="the status object of the new pod")
         assert status["status"]["targetPath"] == str(successor.target)
         cluster_driver.unpublish(pod.unpublish_request())
         pod = successor
@@ -145,7 +157,7 @@ def test_names_at_the_limit_are_accepted(start_cluster_driver, admin, namespace,
     admin.create(spc("c" * 253), namespace)
     pod = make_pod(name="p" * 253, class_name="c" * 253)
     start_cluster_driver("--nodeid=" + ".".join(["n" * 60] * 4)).publish(pod.publish_request())
-    [status] = admin.list(STATUSES, namespace)
+    [status] = wait_until(lambda: admin.list(STATUSES, namespace), what="the status object")
     assert status["status"]["podName"] == pod.name
 
 
@@ -171,6 +183,7 @@ def test_others_may_write_at_any_time(start_cluster_driver, admin, namespace, po
     provider = scripted(mount)
     driver = start_cluster_driver(*ROTATE)
     driver.publish(pod.publish_request())
+    written_status(admin, pod)
     for i in range(5):
         for rival in range(10):
             admin.patch(STATUSES, namespace, name_of(pod), {"metadata": {"annotations": {f"rival-{i}-{rival}": "yes"}}})

@@ -10,7 +10,7 @@ import grpc
 import pytest
 
 from harness import mounts, rpc
-from harness.kube import spc
+from harness.kube import STATUSES, Cluster, spc
 from harness.many_pods import ManyPods
 from harness.process import wait_until
 from harness.programs import metric_sum
@@ -119,6 +119,7 @@ def test_a_restart_costs_two_requests_for_each_volume_and_the_next_round_none(no
     driver = start_driver(*flags, standalone=False)
     pods = ManyPods(node, emulator, VOLUMES, CLASSES)
     pods.publish_all()
+    wait_until(lambda: len(Cluster(emulator).all(STATUSES)) == VOLUMES, what="all status objects")
     pods.client.close()
     driver.kill()
     emulator.reset_counters()
@@ -192,6 +193,7 @@ def test_without_rotation_a_republish_logs_and_requests_nothing(node, start_driv
     driver = start_driver(f"--kubeconfig={emulator.kubeconfig}", "-v=0", standalone=False)
     request = rpc.publish_request(node.target())
     driver.publish(request)
+    Cluster(emulator).wait_for_requests([("POST", 201)])
     emulator.reset_counters()
     log_before = driver.log
     for _ in range(100):

@@ -264,6 +264,7 @@ def test_a_rotation_returns_to_the_vault_and_changes_nothing(protocol, synced, v
 
     driver.publish(request)
     data = os.readlink(f"{request.target_path}/..data")
+    synced.written_status()
     own = version()
     assert "@" not in own and events("ProviderWarning") == []
     vaults.add_fault("close", id="outage", service="vault", host_contains=HOSTS[EAST])

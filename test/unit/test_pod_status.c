@@ -25,6 +25,7 @@ struct fixture {
     /* of the next record */
     const char *pod, *uid, *target, *version, *failure;
     bool changed;
+    struct secret_provider_class class; /* without secretObjects unless a test adds one */
 
     unsigned callbacks;
     enum grpc_status code;
@@ -87,6 +88,7 @@ static struct observer_call *start(struct fixture *fixture, enum volume_event_ty
                                  .pod_uid = fixture->uid,
                                  .target_path = fixture->target,
                                  .class_name = "db",
+                                 .class = &fixture->class,
                                  .versions = &versions,
                                  .changed = fixture->changed,
                                  .checked_unix = 1767323045};
@@ -150,10 +152,11 @@ static void observe(struct fixture *fixture, enum volume_event_type type)
 
 /* --- what is written --- */
 
-static void a_first_mount_waits_for_one_post(void **state)
+static void a_first_mount_with_secret_objects_waits_for_one_post(void **state)
 {
     struct fixture *fixture = *state;
 
+    fixture->class.n_secret_objects = 1;
     SCRIPT(&fixture->base.api, RESPONSE(201, "", THING("1")));
     (void)start(fixture, VOLUME_EVENT_MOUNTED, 10000);
     run_until_done(fixture);
@@ -162,6 +165,21 @@ static void a_first_mount_waits_for_one_post(void **state)
     assert_sent(&fixture->base.api, 0, POST_LINE);
     assert_sent(&fixture->base.api, 0, "\"name\":\"web-0-shop-db\"");
     assert_sent(&fixture->base.api, 0, "\"uid\":\"uid-1\"");
+}
+
+static void a_first_mount_without_them_does_not_wait(void **state)
+{
+    struct fixture *fixture = *state;
+
+    SCRIPT(&fixture->base.api, RESPONSE(-1, "", ""));
+    (void)start(fixture, VOLUME_EVENT_MOUNTED, 10000);
+    run_until_done(fixture);
+    assert_int_equal(fixture->code, GRPC_STATUS_OK);
+    while (fixture->base.api.n_requests < 1)
+        assert_int_not_equal(uv_run(&fixture->base.loop, UV_RUN_ONCE), 0);
+    assert_sent(&fixture->base.api, 0, POST_LINE);
+    fixture->observer.on_removed(fixture->observer.state, TARGET);
+    assert_int_equal(fixture->callbacks, 1);
 }
 
 static void a_check_without_a_change_sends_nothing(void **state)
@@ -414,6 +432,7 @@ static void a_failed_write_is_reported_and_retried(void **state)
 {
     struct fixture *fixture = *state;
 
+    fixture->class.n_secret_objects = 1;
     SCRIPT(&fixture->base.api, RESPONSE(403, "", STATUS("Forbidden", "not allowed")),
            RESPONSE(403, "", STATUS("Forbidden", "not allowed")), RESPONSE(201, "", THING("1")));
     (void)start(fixture, VOLUME_EVENT_MOUNTED, 10000);
@@ -428,6 +447,7 @@ static void a_silent_server_delays_a_mount_no_longer_than_its_timeout(void **sta
 {
     struct fixture *fixture = *state;
 
+    fixture->class.n_secret_objects = 1;
     SCRIPT(&fixture->base.api, RESPONSE(-1, "", ""));
     (void)start(fixture, VOLUME_EVENT_MOUNTED, 50);
     run_until_done(fixture);
@@ -446,6 +466,7 @@ static void changes_during_a_write_are_written_after_it(void **state)
 {
     struct fixture *fixture = *state;
 
+    fixture->class.n_secret_objects = 1;
     SCRIPT(&fixture->base.api, RESPONSE(201, "", THING("1")), RESPONSE(200, "", THING("2")));
     (void)start(fixture, VOLUME_EVENT_MOUNTED, 10000);
     while (fixture->base.api.n_requests < 1)
@@ -463,6 +484,7 @@ static void a_removed_volume_is_not_written_any_more(void **state)
 {
     struct fixture *fixture = *state;
 
+    fixture->class.n_secret_objects = 1;
     SCRIPT(&fixture->base.api, RESPONSE(-1, "", ""));
     (void)start(fixture, VOLUME_EVENT_MOUNTED, 10000);
     while (fixture->base.api.n_requests < 1)
@@ -538,7 +560,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
-        TEST(a_first_mount_waits_for_one_post),
+        TEST(a_first_mount_with_secret_objects_waits_for_one_post),
+        TEST(a_first_mount_without_them_does_not_wait),
         TEST(a_check_without_a_change_sends_nothing),
         TEST(a_change_is_one_patch_for_the_version_that_is_remembered),
         TEST(after_a_restart_a_check_is_one_get),

@@ -58,3 +58,8 @@ class Cluster:
             status = self.status(name)
             return status is not None and right(status)
         wait_until(holds, timeout, what=f"the status to be right, not {self.status(name)}")
+
+    def written_status(self, name="web-default-azure-kvname"):
+        """The status object of a mount that does not wait for it."""
+        self.wait_for_status(lambda status: True, name)
+        return self.status(name)

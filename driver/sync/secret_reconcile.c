@@ -45,7 +45,7 @@ struct secret_reconcile {
 
     size_t at; /* the entry that is being written */
 
-    char **previous; /* names of the Secrets of the last run; those that were handled are NULL */
+    char **previous; /* names of the Secrets of the last run; those that have been released are NULL */
     size_t n_previous;
     size_t releasing; /* the one that is being released */
 
@@ -94,12 +94,35 @@ static void reconcile_free(struct secret_reconcile *reconcile)
     free(reconcile);
 }
 
+static bool has_state(const struct secret_state_refs *states, const char *secret)
+{
+    for (size_t i = 0; i < states->n; i++)
+        if (strcmp(states->items[i]->name, secret) == 0)
+            return true;
+    return false;
+}
+
+/* Secrets of the last run that this one neither wrote nor released, because it failed before: the next run
+ * has to know them, or it would not release those that the class does not name any more. */
+static void keep_previous(struct secret_reconcile *reconcile)
+{
+    const struct volume_names *target = reconcile->target;
+    struct secret_state_refs *states = &reconcile->result.states;
+
+    for (size_t i = 0; i < reconcile->n_previous; i++)
+        if (reconcile->previous[i] != NULL && !has_state(states, reconcile->previous[i]))
+            (void)secret_state_refs_add(states, reconcile->config->states, target->ns, target->class_name,
+                                        reconcile->previous[i], /* err= */ NULL);
+}
+
 static void conclude(struct secret_reconcile *reconcile)
 {
     secret_reconcile_callback *callback = reconcile->callback;
     void *arg = reconcile->arg;
-    struct reconcile_result result = reconcile->result;
+    struct reconcile_result result;
 
+    keep_previous(reconcile);
+    result = reconcile->result;
     result.owners = reconcile->owners;
     reconcile->owners = (struct owner_references){0};
     reconcile->result = (struct reconcile_result){0};
@@ -179,7 +202,7 @@ static void note_released(struct reconcile_result *result, const char *name)
 static void release_done(bool released, const struct error *error, void *arg)
 {
     struct secret_reconcile *reconcile = arg;
-    const char *name = reconcile->previous[reconcile->releasing];
+    cleanup_free char *name = steal_ptr(&reconcile->previous[reconcile->releasing]);
     struct error *failure = NULL;
 
     reconcile->release = NULL;
@@ -190,6 +213,7 @@ static void release_done(bool released, const struct error *error, void *arg)
                         "secretproviderclass %s/%s does not name the Secret '%s' any more: %s",
                         reconcile->target->ns, reconcile->target->class_name, name, error_message(error));
         note_failure(reconcile, name, &failure);
+        reconcile->previous[reconcile->releasing] = steal_ptr(&name);
     }
     reconcile->releasing++;
     release_next(reconcile);

@@ -85,7 +85,7 @@ struct reconcile_result {
     size_t n_written;  /* of these, created or changed */
     bool data_written; /* data of some Secret among it */
     struct owner_references owners;
-    struct secret_state_refs states;
+    struct secret_state_refs states; /* of these, and of previous ones that could not be released */
     char **released; /* names of Secrets that the class does not name any more */
     size_t n_released;
 };

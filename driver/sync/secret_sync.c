@@ -312,8 +312,9 @@ static void start_reconcile(struct sync_volume *volume)
     run->reconcile =
         secret_reconcile_start(&sync->reconcile_config, &request, reconcile_done, volume, &error);
     if (run->reconcile == NULL) {
-        struct reconcile_result result = {.retry = true, .n_failures = 1};
+        struct reconcile_result result = {.retry = true, .n_failures = 1, .states = secrets->states};
 
+        secrets->states = (struct secret_state_refs){0}; /* the next run has to know them */
         result.failures[0] = (struct secret_failure){.secret = strdup(""), .error = steal_ptr(&error)};
         reconcile_done(&result, volume);
         reconcile_result_finish(&result);

@@ -156,6 +156,21 @@ def test_a_secret_that_the_class_does_not_name_any_more_stays_and_is_released(sy
     assert synced.secret_requests() == [] and len(synced.events("SecretNotKeptAnyMore")) == 1
 
 
+@pytest.mark.parametrize("failing", [{"path_contains": "/secretproviderclasses/"}, {"path_contains": "/secrets/old"}], ids=["class", "release"])
+def test_a_check_that_fails_does_not_forget_the_secrets_to_release(synced, provider, failing):
+    synced.add_class(secret_object("old"), secret_object("new"))
+    synced.start("--secret-sync-check-interval=1s")
+    synced.publish()
+    synced.emulator.add_fault("status", service="kube", status=403, **failing)
+    if "/secrets/old" in failing["path_contains"]:
+        synced.add_class(secret_object("new"))
+    wait_until(synced.logged_sync_errors, what="a check to fail")
+    synced.add_class(secret_object("new"))
+    synced.emulator.clear_faults()
+    wait_until(lambda: not managed(synced.secret("old")), timeout=20, what="the Secret to be released")
+    wait_until(lambda: synced.events("SecretNotKeptAnyMore"), what="an Event")
+
+
 def test_a_secret_that_another_class_names_is_kept_for_it(synced, provider, files):
     files["other"] = b"o"
     synced.add_class(secret_object("shared"))

@@ -51,6 +51,46 @@ void secret_provider_class_free(struct secret_provider_class *class)
     free(class);
 }
 
+enum { ALLOCATION_OVERHEAD = 16 };
+
+/* NULL takes nothing. */
+static size_t text_size(const char *text)
+{
+    return text != NULL ? strlen(text) + 1 + ALLOCATION_OVERHEAD : 0;
+}
+
+static size_t map_size(const struct string_map *map)
+{
+    size_t size = map->n * sizeof(*map->entries);
+
+    for (size_t i = 0; i < map->n; i++)
+        size += text_size(map->entries[i].key) + text_size(map->entries[i].value);
+    return size;
+}
+
+static size_t secret_object_size(const struct secret_object *object)
+{
+    size_t size = sizeof(*object) + text_size(object->secret_name) + text_size(object->type) +
+                  map_size(&object->labels) + map_size(&object->annotations);
+
+    for (size_t i = 0; i < object->n_data; i++)
+        size +=
+            sizeof(object->data[i]) + text_size(object->data[i].object_name) + text_size(object->data[i].key);
+    return size;
+}
+
+size_t secret_provider_class_size(const struct secret_provider_class *class)
+{
+    size_t size = sizeof(*class) + text_size(class->name) + text_size(class->ns) + text_size(class->uid) +
+                  text_size(class->resource_version) + text_size(class->rotation_interval) +
+                  text_size(class->refresh) + text_size(class->update_in_place) + text_size(class->provider) +
+                  map_size(&class->parameters);
+
+    for (size_t i = 0; i < class->n_secret_objects; i++)
+        size += secret_object_size(&class->secret_objects[i]);
+    return size;
+}
+
 bool class_name_valid(const char *name)
 {
     size_t len = strnlen(name, CLASS_NAME_MAX + 1);

@@ -72,6 +72,9 @@ struct secret_provider_class *secret_provider_class_ref(struct secret_provider_c
 /* One owner less; the last one frees. Accepts NULL. */
 void secret_provider_class_free(struct secret_provider_class *class);
 
+/* The memory that it takes, about: its texts, and what an allocator adds to each. */
+size_t secret_provider_class_size(const struct secret_provider_class *class);
+
 static inline void cleanup_class_func(struct secret_provider_class **class)
 {
     secret_provider_class_free(*class);

@@ -18,7 +18,7 @@ struct class_cache {
     struct log *log;
     uint64_t max_age_ms;
     struct list entries; /* the most recently used one is at the end */
-    size_t n;
+    size_t bytes;        /* of all entries */
 };
 
 struct entry {
@@ -27,6 +27,7 @@ struct entry {
     char *ns;
     char *name;
     struct secret_provider_class *class; /* of the last lookup; NULL before the first, and after a failure */
+    size_t bytes;                        /* of the entry and its class, about */
     struct error *failure;               /* of the last lookup, or NULL */
     uint64_t fetched_ms;                 /* since boot: a class gets older while the machine sleeps */
     uint64_t used_ms;
@@ -71,7 +72,7 @@ static void entry_free(struct entry *entry)
     if (entry->flight != NULL)
         class_source_cancel(entry->cache->source, &entry->flight);
     list_remove(&entry->link);
-    entry->cache->n--;
+    entry->cache->bytes -= entry->bytes;
     secret_provider_class_free(entry->class);
     error_free(entry->failure);
     free(entry->ns);
@@ -102,16 +103,25 @@ static struct entry *entry_find(const struct class_cache *cache, const char *ns,
     return NULL;
 }
 
-/* The least recently used ones, up to the first that stays. */
+static void set_size(struct entry *entry)
+{
+    entry->cache->bytes -= entry->bytes;
+    entry->bytes = sizeof(*entry) + strlen(entry->ns) + strlen(entry->name);
+    if (entry->class != NULL)
+        entry->bytes += secret_provider_class_size(entry->class);
+    entry->cache->bytes += entry->bytes;
+}
+
+/* The least recently used ones, up to the first that stays; never the one in use. */
 static void evict(struct class_cache *cache)
 {
     uint64_t now = uv_now(cache->loop);
 
-    for (struct list *link = cache->entries.next; link != &cache->entries;) {
+    for (struct list *link = cache->entries.next; link != cache->entries.prev && link != &cache->entries;) {
         struct entry *entry = container_of(link, struct entry, link);
 
         link = link->next;
-        if (now - entry->used_ms < CLASS_CACHE_EXPIRY_MS && cache->n <= CLASS_CACHE_MAX)
+        if (now - entry->used_ms < CLASS_CACHE_EXPIRY_MS && cache->bytes <= CLASS_CACHE_BYTES_MAX)
             return;
         if (list_empty(&entry->waiting) && entry->flight == NULL)
             entry_free(entry);
@@ -131,14 +141,12 @@ static struct entry *entry_get(struct class_cache *cache, const char *ns, const 
     struct entry *entry = entry_find(cache, ns, name);
 
     if (entry == NULL) {
-        evict(cache);
         entry = alloc_zeroed(sizeof(*entry), err);
         if (entry == NULL)
             return NULL;
         entry->cache = cache;
         list_init(&entry->link);
         list_init(&entry->waiting);
-        cache->n++;
         entry->ns = strdup(ns);
         entry->name = strdup(name);
         if (entry->ns == NULL || entry->name == NULL) {
@@ -146,8 +154,10 @@ static struct entry *entry_get(struct class_cache *cache, const char *ns, const 
             (void)error_no_memory(err, NULL);
             return NULL;
         }
+        set_size(entry);
     }
     touch(entry);
+    evict(cache);
     return entry;
 }
 
@@ -180,6 +190,8 @@ static void take_result(struct entry *entry, struct secret_provider_class *class
     entry->fetched_ms = now_ms();
     if (class != NULL)
         report_annotation(entry);
+    set_size(entry);
+    evict(entry->cache);
 }
 
 static void lookup_done(struct secret_provider_class *class, const struct error *error, void *arg)

@@ -37,7 +37,9 @@ enum {
     CLASS_CACHE_SILENCE_MS = 120 * 1000, /* the kubelet's calls for a volume are less apart */
     CLASS_CACHE_EXPIRY_MS = 10 * 60 * 1000,
     CLASS_CACHE_TIMEOUT_MS = 10 * 1000, /* of a shared request */
-    CLASS_CACHE_MAX = 2000,             /* classes; above, the least recently used ones are evicted */
+    /* About 300 classes of the usual size; above, the least recently used ones are evicted. A node has fewer
+     * in use. Where more are, each has so few volumes that they would hardly share a lookup. */
+    CLASS_CACHE_BYTES_MAX = 256 * 1024,
 };
 
 struct class_cache;

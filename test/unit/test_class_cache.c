@@ -376,7 +376,7 @@ static void unused_classes_are_evicted(void **state)
     struct fixture *fixture = *state;
     char name[32];
 
-    for (unsigned i = 0; i < CLASS_CACHE_MAX + 10; i++) {
+    for (unsigned i = 0; i < 2000; i++) {
         (void)snprintf(name, sizeof(name), "c%u", i);
         (void)ask(fixture, name);
         complete_lookup(fixture, "1", "x");
@@ -388,6 +388,38 @@ static void unused_classes_are_evicted(void **state)
     (void)ask(fixture, "new");
     complete_lookup(fixture, "1", "x");
     assert_string_equal(version_in_request(fixture, name), "");
+}
+
+/* Classes may have a mebibyte each. The one in use is cached, whatever its size. */
+static void classes_take_no_more_memory_than_allowed(void **state)
+{
+    struct fixture *fixture = *state;
+    static const size_t sizes[] = {200, 20 * 1024, 2 * CLASS_CACHE_BYTES_MAX};
+    static char text[2 * CLASS_CACHE_BYTES_MAX + 1];
+    char name[32];
+
+    for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+        size_t kept = 0;
+
+        (void)memset(text, 'x', sizes[i]);
+        text[sizes[i]] = '\0';
+        for (unsigned k = 0; k < 1000; k++) {
+            struct secret_provider_class *class;
+
+            (void)snprintf(name, sizeof(name), "%zu-%u", i, k);
+            class = make_class(name, "1", "x", "");
+            assert_int_equal(string_map_set(&class->parameters, "objects", text, NULL), 0);
+            class_cache_put(fixture->cache, class);
+            secret_provider_class_free(class);
+        }
+        assert_non_null(known(fixture, name));
+        for (unsigned k = 0; k < 1000; k++) {
+            (void)snprintf(name, sizeof(name), "%zu-%u", i, k);
+            kept += known(fixture, name) != NULL;
+        }
+        assert_in_range(kept, 1, 1 + CLASS_CACHE_BYTES_MAX / sizes[i]);
+        assert_true(kept >= CLASS_CACHE_BYTES_MAX / (sizes[i] + 1000));
+    }
 }
 
 static void short_intervals_shorten_the_cache_time(void **state)
@@ -452,6 +484,7 @@ int main(void)
         TEST(a_request_that_cannot_start_is_an_error_and_nothing_waits),
         TEST(a_class_that_was_read_elsewhere_is_cached),
         TEST(unused_classes_are_evicted),
+        TEST(classes_take_no_more_memory_than_allowed),
         TEST(short_intervals_shorten_the_cache_time),
         TEST(a_local_source_is_read_each_time),
         TEST(a_request_that_runs_at_the_end_is_cancelled),

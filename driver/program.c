@@ -261,6 +261,20 @@ static int64_t rotation_interval_s(const struct settings *settings)
     return settings->rotation_interval_ns / 1000000000;
 }
 
+/* For rotation checks and the sync of Secrets; without rotation the latter sees the edit of a class. */
+static int start_class_cache(struct program *program, struct error **err)
+{
+    const struct settings *settings = &program->settings;
+    int64_t interval_s =
+        settings->rotation ? rotation_interval_s(settings) : settings->secret_sync_check_ns / 1000000000;
+
+    if (!settings->rotation && program->kube == NULL)
+        return 0;
+    program->class_cache =
+        class_cache_create(&program->loop, &program->classes, interval_s, program->log, err);
+    return program->class_cache != NULL ? 0 : -1;
+}
+
 static void on_owner_missing(const char *target_path, void *arg)
 {
     const struct program *program = arg;
@@ -309,6 +323,7 @@ static int start_observers(struct program *program, struct error **err)
                                      .events = program->events,
                                      .client = program->kube,
                                      .classes = &program->classes,
+                                     .class_cache = program->class_cache,
                                      .names = &program->names,
                                      .check_interval_ms =
                                          (uint64_t)(settings->secret_sync_check_ns / 1000000),
@@ -355,15 +370,9 @@ static int start_publisher(struct program *program, struct error **err)
         program->locks != NULL ? volume_states_create(&program->names, &program->versions, err) : NULL;
     if (program->volumes == NULL)
         return -1;
-    if (settings->rotation) {
-        program->class_cache = class_cache_create(&program->loop, &program->classes,
-                                                  rotation_interval_s(settings), program->log, err);
-        if (program->class_cache == NULL)
-            return -1;
-        program->kube_back = (struct kube_health_listener){.on_recovered = on_kube_back, .arg = program};
-        if (program->kube != NULL)
-            kube_client_listen(program->kube, &program->kube_back);
-    }
+    program->kube_back = (struct kube_health_listener){.on_recovered = on_kube_back, .arg = program};
+    if (program->kube != NULL)
+        kube_client_listen(program->kube, &program->kube_back);
     program->publisher = (struct publisher){
         .loop = &program->loop,
         .log = program->log,
@@ -440,8 +449,8 @@ int program_start(struct program *program, struct error **err)
     program->driver_metrics = driver_metrics_create(program->metrics);
     /* The CSI socket late and the registration last: a caller that sees a socket may use it at once. */
     if (enter_sandbox(program, err) < 0 || start_classes(program, err) < 0 ||
-        start_observers(program, err) < 0 || start_publisher(program, err) < 0 ||
-        start_web(program, err) < 0 || start_csi(program, err) < 0)
+        start_class_cache(program, err) < 0 || start_observers(program, err) < 0 ||
+        start_publisher(program, err) < 0 || start_web(program, err) < 0 || start_csi(program, err) < 0)
         return -1;
     program->lifecycle = lifecycle_create(&program->loop, program->log, on_stop, program, err);
     return program->lifecycle != NULL && start_pods_mounts(program, err) == 0

@@ -3,7 +3,8 @@
  *
  * A first mount always reads its class from the source. A rotation check (publish.h) needs the class as well,
  * due or not, and the kubelet calls for every pod every 60 to 90 seconds and at each of its events: 200 pods
- * of one class would mean 200 requests for the same object. So rotation checks share lookups:
+ * of one class would mean 200 requests for the same object. The sync of Secrets checks each volume as well,
+ * all of them within a minute after a restart of the driver. So these share lookups:
  *
  *  - a class serves all volumes for `max_age_ms`, a failure for CLASS_CACHE_FAILURE_AGE_MS, so that an API
  *    server in trouble does not get a request from every pod. An API server that does not respond at all
@@ -13,7 +14,7 @@
  *  - a request names the version known so far, so that the API server may respond from its own cache, but not
  *    with an older version.
  *
- * The price: rotation checks see an edit of a class up to `max_age_ms` later than they could. The gain: at
+ * The price: these checks see an edit of a class up to `max_age_ms` later than they could. The gain: at
  * most one request per class and `max_age_ms`, whatever the number of pods, and only for classes that pods of
  * this node use. An entry that is not used for CLASS_CACHE_EXPIRY_MS is evicted.
  *
@@ -43,10 +44,11 @@ enum {
 };
 
 struct class_cache;
-struct class_cache_call; /* one waiting rotation check */
+struct class_cache_call; /* one waiting check */
 
-/* Everything is borrowed. `poll_interval_s` is the interval of rotation: `max_age_ms` is half of it, at most
- * CLASS_CACHE_AGE_MS. For a local source it is 0: each call starts a lookup or joins the one that runs. */
+/* Everything is borrowed. `poll_interval_s` is the interval of the checks: `max_age_ms` is half of it, at
+ * most CLASS_CACHE_AGE_MS. For a local source it is 0: each call starts a lookup or joins the one that
+ * runs. */
 struct class_cache *class_cache_create(uv_loop_t *loop, const struct class_source *source,
                                        int64_t poll_interval_s, struct log *log, struct error **err);
 

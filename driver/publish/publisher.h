@@ -29,7 +29,7 @@ struct publisher {
     struct volume_locks *locks;
     struct volume_states *volumes;
     const struct class_source *classes;
-    struct class_cache *class_cache; /* NULL only without rotation */
+    struct class_cache *class_cache; /* NULL only in standalone mode without rotation */
     struct provider_registry *providers;
     struct byte_budget *budget; /* of the responses of providers; NULL: unlimited */
     uint64_t max_bytes_in_flight;

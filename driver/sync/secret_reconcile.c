@@ -31,7 +31,7 @@ struct secret_reconcile {
     uint64_t started_ns;
 
     /* children: at most one runs, or the worker */
-    struct class_lookup *lookup;
+    struct class_cache_call *lookup;
     struct owner_lookup *owner_lookup;
     struct secret_write *write;
     struct secret_release *release;
@@ -404,6 +404,8 @@ static void build_all(void *arg)
 {
     struct secret_reconcile *reconcile = arg;
 
+    if (reconcile->job.n_built == 0) /* the files are of no use */
+        return;
     if (!reconcile->job.have_files && volume_read(reconcile->target->target_path, SECRET_FILES_MAX,
                                                   &reconcile->job.files, &reconcile->job.error) < 0)
         return;
@@ -472,7 +474,8 @@ static void class_fetched(struct secret_provider_class *class, const struct erro
         conclude(reconcile);
         return;
     }
-    reconcile->class = class;
+    if (class != NULL)
+        reconcile->class = secret_provider_class_ref(class);
     if (class == NULL)
         fail_all(reconcile, error);
     else if (class->n_secret_objects == 0)
@@ -485,13 +488,21 @@ static void class_fetched(struct secret_provider_class *class, const struct erro
 
 static int begin(struct secret_reconcile *reconcile, struct error **err)
 {
-    if (reconcile->target == NULL)
+    struct class_cache *cache = reconcile->config->class_cache;
+    const struct volume_names *target = reconcile->target;
+    const struct error *failure = NULL;
+
+    if (target == NULL)
         return error_no_memory(err, NULL);
+    if (reconcile->class == NULL) {
+        reconcile->class = class_cache_get(cache, target->ns, target->class_name, &failure);
+        if (reconcile->class != NULL)
+            (void)secret_provider_class_ref(reconcile->class);
+    }
     if (reconcile->class != NULL)
         return enter_build(reconcile, err);
     reconcile->lookup =
-        class_source_start(reconcile->config->classes, reconcile->target->ns, reconcile->target->class_name,
-                           KUBE_TIMEOUT_MS, class_fetched, reconcile, err);
+        class_cache_start(cache, target->ns, target->class_name, class_fetched, reconcile, err);
     return reconcile->lookup != NULL ? 0 : -1;
 }
 
@@ -540,7 +551,7 @@ void secret_reconcile_cancel(struct secret_reconcile **reconcile)
 
     cancelled->callback = NULL;
     if (cancelled->lookup != NULL)
-        class_source_cancel(cancelled->config->classes, &cancelled->lookup);
+        class_cache_cancel(&cancelled->lookup);
     if (cancelled->owner_lookup != NULL)
         owner_lookup_cancel(&cancelled->owner_lookup);
     if (cancelled->write != NULL)

@@ -3,7 +3,7 @@
  *
  *     start
  *       │ without a class
- *       ├──────────▶ CLASS   fetch the SecretProviderClass
+ *       ├──────────▶ CLASS   get the SecretProviderClass from the class cache, which fetches it if need be
  *       ▼              │
  *     BUILD ◀──────────┘     worker: read the files unless they are given, build the content of each Secret
  *       ▼
@@ -32,6 +32,7 @@
 #include "common/base/log.h"
 #include "common/kube/kube_client.h"
 #include "driver/base/driver_metrics.h"
+#include "driver/class/class_cache.h"
 #include "driver/class/class_source.h"
 #include "driver/sync/secret_state.h"
 #include "driver/volume/volume_names.h"
@@ -49,7 +50,8 @@ struct secret_reconcile_config {
     struct log *log;                /* may be NULL */
     struct driver_metrics *metrics; /* may be NULL */
     struct kube_client *client;
-    const struct class_source *classes;
+    const struct class_source *classes; /* for what must not come from a cache */
+    struct class_cache *class_cache;
     struct secret_states *states;
     uint64_t max_age_ms; /* an older state does not count */
 };
@@ -86,7 +88,7 @@ struct reconcile_result {
     bool data_written; /* data of some Secret among it */
     struct owner_references owners;
     struct secret_state_refs states; /* of these, and of previous ones that could not be released */
-    char **released; /* names of Secrets that the class does not name any more */
+    char **released;                 /* names of Secrets that the class does not name any more */
     size_t n_released;
 };
 void reconcile_result_finish(struct reconcile_result *result);

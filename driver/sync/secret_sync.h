@@ -60,6 +60,7 @@ struct secret_sync_config {
     struct events *events;          /* may be NULL */
     struct kube_client *client;
     const struct class_source *classes;
+    struct class_cache *class_cache;
     struct volume_names_pool *names; /* shared with other components; NULL = not shared */
     uint64_t check_interval_ms;
     /* The status object that should own the Secrets of this volume does not exist: its writer should check.

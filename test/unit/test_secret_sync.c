@@ -24,6 +24,7 @@ enum {
 struct fixture {
     struct kube_fixture base;
     struct class_source classes;
+    struct class_cache *class_cache;
     struct secret_sync *sync;
     struct volume_observer observer;
     struct secret_provider_class class; /* without Secrets */
@@ -61,9 +62,13 @@ static int set_up(void **state)
     kube_fixture_open(&fixture->base);
     fixture->classes = (struct class_source){
         .name = "test", .start = start_lookup, .cancel = cancel_lookup, .state = fixture};
+    fixture->class_cache = class_cache_create(&fixture->base.loop, &fixture->classes,
+                                              /* poll_interval_s= */ 3600, /* log= */ NULL, NULL);
+    assert_non_null(fixture->class_cache);
     fixture->sync = secret_sync_create(&(struct secret_sync_config){.loop = &fixture->base.loop,
                                                                     .client = fixture->base.kube,
                                                                     .classes = &fixture->classes,
+                                                                    .class_cache = fixture->class_cache,
                                                                     .check_interval_ms = CHECK_MS},
                                        NULL);
     assert_non_null(fixture->sync);
@@ -77,6 +82,7 @@ static int tear_down(void **state)
     struct fixture *fixture = *state;
 
     secret_sync_destroy(fixture->sync);
+    class_cache_destroy(fixture->class_cache);
     kube_fixture_close(&fixture->base);
     free(fixture);
     return 0;
@@ -163,6 +169,7 @@ static void no_check_of_a_volume_searches_the_others(void **state)
     fixture->sync = secret_sync_create(&(struct secret_sync_config){.loop = &fixture->base.loop,
                                                                     .client = fixture->base.kube,
                                                                     .classes = &fixture->classes,
+                                                                    .class_cache = fixture->class_cache,
                                                                     .check_interval_ms = 10},
                                        NULL);
     fixture->observer = secret_sync_observer(fixture->sync);

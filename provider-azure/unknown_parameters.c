@@ -5,6 +5,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "common/base/buffer.h"
 #include "common/base/utf8.h"
@@ -16,12 +17,21 @@ enum { NAMED_MAX = 10, TEXT_MAX = 4096 };
 
 static const struct lint_rule rule = {"unknown-parameter", FINDING_WARNING};
 
+/* What is meant. A class that says only "identity" is not to begin with usePodIdentity, the nearest name, which
+ * is deprecated. */
+static const char *suggest(const char *name, const struct field_names *known)
+{
+    if (strcasecmp(name, "identity") == 0)
+        return "clientID (workload identity) or userAssignedIdentityID (with useVMManagedIdentity)";
+    return similar_field(name, known->names, known->n);
+}
+
 /* Adds a name that is nearly known to the hint. */
 static int add_hint(const char *name, const struct field_names *known, struct buffer *hint,
                     struct error **err)
 {
     char quoted[SIMILAR_NAME_MAX + 1];
-    const char *similar = similar_field(name, known->names, known->n);
+    const char *similar = suggest(name, known);
 
     if (similar == NULL)
         return 0;
@@ -37,7 +47,8 @@ int unknown_parameters_check(const struct string_map *attributes, const struct f
                                         .here = *known,
                                         .elsewhere = "an item of objects",
                                         .others = object_item_fields,
-                                        .rule = &rule};
+                                        .rule = &rule,
+                                        .suggest = suggest};
     cleanup_buffer struct buffer hint = {0};
     size_t n = 0;
 

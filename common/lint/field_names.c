@@ -24,8 +24,8 @@ void field_names_unknown(const char *name, const struct known_fields *known, str
                          struct findings *findings)
 {
     char quoted[SIMILAR_NAME_MAX + 1];
-    const char *similar = similar_field(name, known->here.names, known->here.n);
-
+    const char *similar = known->suggest != NULL ? known->suggest(name, &known->here)
+                                                 : similar_field(name, known->here.names, known->here.n);
     const struct lint_rule *rule = known->rule != NULL ? known->rule : &unknown_rule;
 
     utf8_quote_visibly(quoted, sizeof(quoted), name);

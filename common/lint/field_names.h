@@ -22,6 +22,8 @@ struct known_fields {
     const char *elsewhere;        /* the place of the others: "spec.parameters" */
     struct field_names others;    /* known there, and of no effect here */
     const struct lint_rule *rule; /* of a name that is not known at all; NULL: unknown-field */
+    /* What is meant by a name that is not known; NULL if nothing is alike. NULL: similar_field(). */
+    const char *(*suggest)(const char *name, const struct field_names *known);
 };
 
 /* Adds a finding for each key of the mapping (may be NULL) that is not known here. Merge keys are. */

@@ -8,7 +8,7 @@ static: static-deps ## build static executables into build/static/bin (ARCH=arm6
 # The libraries of the release come as source packages; once per machine, and again when mk/static/ changes.
 static-deps: deps-static
 	@mkdir -p $(STATIC_DEPS)
-	@flock $(STATIC_DEPS)/lock sh -ec '[ -e $(STATIC_DEPS)/packages ] || mk/static/fetch.sh $(STATIC_DEPS); mk/static/build.sh $(STATIC_DEPS) $(ARCH)'
+	@flock $(STATIC_DEPS)/lock sh -ec 'mk/static/fetch.sh $(STATIC_DEPS); mk/static/build.sh $(STATIC_DEPS) $(ARCH)'
 
 IMAGE_PREFIX ?= localhost
 IMAGE_TAG ?= $(VERSION)

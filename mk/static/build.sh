@@ -44,7 +44,7 @@ if [ "$(cat "$prefix/.state" 2>/dev/null)" != "$state" ]; then
 fi
 
 # No path of this machine may reach the executables: not by __FILE__, not by debug information.
-maps="-ffile-prefix-map=$src=/src -ffile-prefix-map=$obj=/obj"
+maps="-ffile-prefix-map=$src=/src -ffile-prefix-map=$prefix/src=/src -ffile-prefix-map=$obj=/obj"
 # What our own code is hardened with (mk/flags.mk) holds for the libraries as well. -fcf-protection is for amd64.
 harden="-fstack-protector-strong -fstack-clash-protection"
 [ "$arch" != amd64 ] || harden="$harden -fcf-protection"
@@ -112,27 +112,38 @@ one_file() { # SOURCE LIBRARY: an archive of a single source file
     "$ar" rcs "$prefix/lib/$2" one.o
 }
 
+# The sources of fetch.sh stay as they are: what changes some gets a copy in which nothing has been changed yet. So a recipe that has changed, a
+# build that ended half-way and another architecture find what they expect, in a DIRECTORY that is used again as well.
+copy_source() { # LIBRARY: sets $source
+    source=$prefix/src/$1
+    rm -rf "${source:?}"
+    mkdir -p "$prefix/src"
+    cp -a "$src/$1" "$source"
+}
+
 build_libuv() { with_cmake "$src/libuv1" -DLIBUV_BUILD_SHARED=OFF -DLIBUV_BUILD_TESTS=OFF -DLIBUV_BUILD_BENCH=OFF; }
 build_nghttp2() {
     # libcurl leaves nghttp2 its own allocator, and bodies of requests (the data of Secrets) pass through its frames: what it gives back is wiped.
     # A block never grows in place, so nothing is left behind when one moves.
-    local memory=$src/nghttp2/lib/nghttp2_mem.c
+    copy_source nghttp2
+    local memory=$source/lib/nghttp2_mem.c
     sed -i -e 's/^  free(ptr);$/  wipe_and_free(ptr);/' -e 's/^  return realloc(ptr, size);$/  return wipe_and_realloc(ptr, size);/' "$memory"
-    grep -q '^static void wipe_and_free' "$memory" || sed -i "/^#include \"nghttp2_mem.h\"\$/r $root/mk/static/nghttp2-wipe.c" "$memory"
+    sed -i "/^#include \"nghttp2_mem.h\"\$/r $root/mk/static/nghttp2-wipe.c" "$memory"
     [ "$(grep -c 'wipe_and_\(free\|realloc\)(ptr' "$memory")" -ge 2 ]
     # The longest header field that it reads; no option changes it. A provider's error text is one field (common/grpc/header_check.h).
-    sed -i 's/^#define NGHTTP2_HD_MAX_NV .*/#define NGHTTP2_HD_MAX_NV (16 * 1024 * 1024)/' "$src/nghttp2/lib/nghttp2_hd.h"
-    grep -q '^#define NGHTTP2_HD_MAX_NV (16 \* 1024 \* 1024)$' "$src/nghttp2/lib/nghttp2_hd.h"
-    with_cmake "$src/nghttp2" -DENABLE_LIB_ONLY=ON -DBUILD_STATIC_LIBS=ON -DENABLE_DOC=OFF
+    sed -i 's/^#define NGHTTP2_HD_MAX_NV .*/#define NGHTTP2_HD_MAX_NV (16 * 1024 * 1024)/' "$source/lib/nghttp2_hd.h"
+    grep -q '^#define NGHTTP2_HD_MAX_NV (16 \* 1024 \* 1024)$' "$source/lib/nghttp2_hd.h"
+    with_cmake "$source" -DENABLE_LIB_ONLY=ON -DBUILD_STATIC_LIBS=ON -DENABLE_DOC=OFF
 }
 # No threads of its own: our loop drives it.
 build_c_ares() { with_cmake "$src/c-ares" -DCARES_STATIC=ON -DCARES_SHARED=OFF -DCARES_BUILD_TOOLS=OFF -DCARES_BUILD_TESTS=OFF -DCARES_THREADS=OFF; }
 build_libyaml() {
+    copy_source libyaml
     # A parser starts with buffers of 64 KiB, and every item of `objects` has a parser of its own: with musl that is a mapping made, touched and
     # given back each time, a tenth of what a mount costs the provider. Longer texts are read in pieces.
-    sed -i 's/^#define INPUT_RAW_BUFFER_SIZE .*/#define INPUT_RAW_BUFFER_SIZE 1024/' "$src/libyaml/src/yaml_private.h"
-    grep -q '^#define INPUT_RAW_BUFFER_SIZE 1024$' "$src/libyaml/src/yaml_private.h"
-    with_cmake "$src/libyaml" -DINSTALL_CMAKE_DIR=lib/cmake
+    sed -i 's/^#define INPUT_RAW_BUFFER_SIZE .*/#define INPUT_RAW_BUFFER_SIZE 1024/' "$source/src/yaml_private.h"
+    grep -q '^#define INPUT_RAW_BUFFER_SIZE 1024$' "$source/src/yaml_private.h"
+    with_cmake "$source" -DINSTALL_CMAKE_DIR=lib/cmake
 }
 build_cjson() {
     one_file "$src/cjson/cJSON.c" libcjson.a
@@ -157,24 +168,25 @@ build_libseccomp() {
     make -j"$jobs" -C src install
 }
 build_mbedtls() {
+    copy_source mbedtls
     # It asks for getrandom() only where there is glibc, and would read /dev/urandom, which a bare root does not have.
     sed -i 's/((defined(__linux__) && defined(__GLIBC__)) || defined(__midipix__))/(defined(__linux__) || defined(__midipix__))/' \
-        "$src/mbedtls/library/entropy_poll.c"
-    grep -q '^#if (defined(__linux__) || defined(__midipix__))' "$src/mbedtls/library/entropy_poll.c"
+        "$source/library/entropy_poll.c"
+    grep -q '^#if (defined(__linux__) || defined(__midipix__))' "$source/library/entropy_poll.c"
     # 3.6.6 offers RSA-PSS signatures and then refuses them from servers that choose TLS 1.2, as OpenSSL's and others with RSA certificates do.
     # Corrected upstream after that release; on a corrected source this changes nothing.
     sed -i '/^static int ssl_parse_signature_algorithm/,/^}/s/if (!mbedtls_ssl_sig_alg_is_supported(ssl, sig_alg)) {/if (*pk_alg != MBEDTLS_PK_RSASSA_PSS \&\& !mbedtls_ssl_sig_alg_is_supported(ssl, sig_alg)) {/' \
-        "$src/mbedtls/library/ssl_tls12_client.c"
+        "$source/library/ssl_tls12_client.c"
     # The arithmetic of Curve25519, most of what a handshake costs: 2.2 ms before, 1 ms with it.
-    grep -q ecp_mul_curve25519 "$src/mbedtls/library/ecp.c" || patch -d "$src/mbedtls" -p1 < "$root/mk/static/mbedtls-curve25519.patch"
+    patch --batch --forward -d "$source" -p1 < "$root/mk/static/mbedtls-curve25519.patch"
     # Name constraints and RSA-PSS keys.
-    grep -q 'MBEDTLS_X509_EXT_NAME_CONSTRAINTS) != 0' "$src/mbedtls/library/x509_crt.c" || patch -d "$src/mbedtls" -p1 < "$root/mk/static/mbedtls-certificates.patch"
+    patch --batch --forward -d "$source" -p1 < "$root/mk/static/mbedtls-certificates.patch"
     cp "$root/mk/static/mbedtls_config.h" "$prefix/include/mbedtls_release_config.h"
     cflags="$cflags -DMBEDTLS_USER_CONFIG_FILE='<mbedtls_release_config.h>'" \
-        with_cmake "$src/mbedtls" -DENABLE_PROGRAMS=OFF -DENABLE_TESTING=OFF -DGEN_FILES=OFF -DUSE_STATIC_MBEDTLS_LIBRARY=ON
-    local everest=$src/mbedtls/3rdparty/everest
+        with_cmake "$source" -DENABLE_PROGRAMS=OFF -DENABLE_TESTING=OFF -DGEN_FILES=OFF -DUSE_STATIC_MBEDTLS_LIBRARY=ON
+    local everest=$source/3rdparty/everest
     # shellcheck disable=SC2086 # a list of flags
-    "$prefix/bin/cc" $cflags -DMBEDTLS_ECDH_VARIANT_EVEREST_ENABLED -I"$src/mbedtls/include" -I"$src/mbedtls/library" -I"$everest/include" \
+    "$prefix/bin/cc" $cflags -DMBEDTLS_ECDH_VARIANT_EVEREST_ENABLED -I"$source/include" -I"$source/library" -I"$everest/include" \
         -I"$everest/include/everest" -I"$everest/include/everest/kremlib" -c -o curve25519.o "$everest/library/Hacl_Curve25519_joined.c"
     "$ar" rs "$prefix/lib/libmbedcrypto.a" curve25519.o
     # whoever includes the headers sees the configuration they were built with
@@ -187,30 +199,31 @@ build_cmocka() {
     cflags="$cflags -DHAVE_CONFIG_H -I. -I$src/cmocka/include" one_file "$src/cmocka/src/cmocka.c" libcmocka.a
 }
 build_curl() {
+    copy_source curl
     # Its printf appends each character for itself. With the token in a header that is a quarter of what a secret costs the provider: headers
     # are not formatted, the rest is appended in place while there is room.
     sed -i 's|  result = curlx_dyn_addf(req, "%s\\r\\n", origp);|{\
         result = curlx_dyn_add(req, origp);\
         if(!result)\
           result = curlx_dyn_add(req, "\\r\\n");\
-      }|' "$src/curl/lib/http.c"
-    grep -q 'result = curlx_dyn_add(req, origp);' "$src/curl/lib/http.c"
-    grep -q 'there is room' "$src/curl/lib/mprintf.c" || sed -i '/^static int alloc_addbyter/,/^}/s|  CURLcode result = |  CURLcode result;\
+      }|' "$source/lib/http.c"
+    grep -q 'result = curlx_dyn_add(req, origp);' "$source/lib/http.c"
+    sed -i '/^static int alloc_addbyter/,/^}/s|  CURLcode result = |  CURLcode result;\
   struct dynbuf *buffer = infop->b;\
   if(buffer->leng + 2 <= buffer->allc) { /* there is room */\
     buffer->bufr[buffer->leng++] = (char)outc;\
     buffer->bufr[buffer->leng] = 0;\
     return 0;\
   }\
-  result = |' "$src/curl/lib/mprintf.c"
-    grep -q 'there is room' "$src/curl/lib/mprintf.c"
+  result = |' "$source/lib/mprintf.c"
+    grep -q 'there is room' "$source/lib/mprintf.c"
     # A session of TLS 1.3 stays for the next connections, as those of TLS 1.2 do. curl uses each once, so that a listener cannot tell that two
     # connections come from one client (RFC 8446, C.4): ours all come from one node. Otherwise the connections that a first mount opens at the
     # same moment share two or three sessions, and the rest pays for a full handshake. A server that accepts a session only once is asked for a
     # full handshake, as before.
-    sed -i '/^void Curl_ssl_scache_return/,/^}/s/  if(s && s->ietf_tls_id < 0x304)/  if(s)/' "$src/curl/lib/vtls/vtls_scache.c"
-    sed -n '/^void Curl_ssl_scache_return/,/^}/p' "$src/curl/lib/vtls/vtls_scache.c" | grep -q '^  if(s)$'
-    with_cmake "$src/curl" -DBUILD_CURL_EXE=OFF -DBUILD_STATIC_LIBS=ON -DBUILD_LIBCURL_DOCS=OFF -DBUILD_MISC_DOCS=OFF \
+    sed -i '/^void Curl_ssl_scache_return/,/^}/s/  if(s && s->ietf_tls_id < 0x304)/  if(s)/' "$source/lib/vtls/vtls_scache.c"
+    sed -n '/^void Curl_ssl_scache_return/,/^}/p' "$source/lib/vtls/vtls_scache.c" | grep -q '^  if(s)$'
+    with_cmake "$source" -DBUILD_CURL_EXE=OFF -DBUILD_STATIC_LIBS=ON -DBUILD_LIBCURL_DOCS=OFF -DBUILD_MISC_DOCS=OFF \
         -DENABLE_CURL_MANUAL=OFF -DBUILD_EXAMPLES=OFF -DHTTP_ONLY=ON -DCURL_USE_OPENSSL=OFF -DCURL_USE_MBEDTLS=ON -DUSE_NGHTTP2=ON \
         -DCURL_USE_PKGCONFIG=OFF -DCURL_USE_LIBPSL=OFF -DCURL_USE_LIBSSH2=OFF -DUSE_LIBIDN2=OFF -DCURL_ZLIB=OFF -DCURL_BROTLI=OFF \
         -DCURL_ZSTD=OFF -DENABLE_THREADED_RESOLVER=OFF -DENABLE_UNIX_SOCKETS=OFF -DCURL_DISABLE_ALTSVC=ON -DCURL_DISABLE_AWS=ON \

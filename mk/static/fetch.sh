@@ -3,6 +3,7 @@
 #
 #   mk/static/fetch.sh DIRECTORY      writes DIRECTORY/src/<package>/ and DIRECTORY/packages (name, version, SHA-256 of the .dsc)
 #
+# DIRECTORY/sources says what it holds: with it, nothing is fetched again.
 # The sources are the same whatever Debian release builds. An apt of its own below DIRECTORY uses the mirrors of this machine's apt, for the
 # releases named in mk/static/sources. It checks release files with the keys of debian-archive-keyring, and everything else with the release
 # files. There is one apt per archive, because an index can be newer than its mirror while the other archive has the file.
@@ -11,6 +12,7 @@ set -euo pipefail
 root=$(cd "$(dirname "$0")/../.." && pwd)
 list=$root/mk/static/sources
 out=$(mkdir -p "$1" && cd "$1" && pwd)
+[ ! -e "$out/packages" ] || ! cmp -s "$list" "$out/sources" || exit 0
 
 keyring=
 for file in /usr/share/keyrings/debian-archive-keyring.{pgp,gpg}; do [ ! -e "$file" ] || keyring=$file; done
@@ -77,3 +79,4 @@ while read -r package upstreams; do
     printf '  SOURCE   %s %s\n' "$package" "$found"
 done < "$list"
 mv "$out/packages.new" "$out/packages"
+cp "$list" "$out/sources"

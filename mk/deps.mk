@@ -3,7 +3,8 @@
 DEPS_BUILD := gcc libc6-dev make git pkg-config protobuf-c-compiler protobuf-compiler libprotobuf-c-dev libuv1-dev libnghttp2-dev \
 	libcurl4-openssl-dev libssl-dev libc-ares-dev libcjson-dev libyaml-dev libmbedtls-dev libmicrohttpd-dev libgnutls28-dev libseccomp-dev ca-certificates
 DEPS_TEST := libcmocka-dev libprotobuf-dev python3 python3-pytest python3-pytest-xdist python3-pytest-timeout python3-grpcio python3-protobuf python3-yaml python3-cryptography valgrind \
-	golang-go openssl gnutls-bin libnss3-tools etcd-server nghttp2-server procps rsyslog strace util-linux libsystemd-shared
+	golang-go openssl gnutls-bin libnss3-tools etcd-server nghttp2-server procps rsyslog strace util-linux libsystemd-shared busybox-static \
+	default-jdk-headless
 DEPS_STATIC := cmake dpkg-dev gperf xz-utils bzip2 patch debian-archive-keyring \
 	$(if $(filter $(HOST_ARCH),$(ARCH)),,$(if $(filter arm64,$(ARCH)),gcc-aarch64-linux-gnu libc6-dev-arm64-cross,gcc-x86-64-linux-gnu libc6-dev-amd64-cross))
 DEPS_E2E := containerd containernetworking-plugins runc busybox-static dnsmasq-base iproute2 skopeo

@@ -14,6 +14,7 @@ import sys
 import threading
 import time
 import xml.etree.ElementTree as ElementTree
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -36,6 +37,7 @@ class Totals:
     def __init__(self):
         self.passed = self.failed = self.skipped = 0
         self.failures = []
+        self.reasons = Counter()  # of what was skipped
         self.seconds = []  # (seconds, name)
         self._lock = threading.RLock()
 
@@ -66,6 +68,8 @@ class Totals:
             elif case.find("skipped") is not None:
                 with self._lock:
                     self.skipped += 1
+                    # cmocka has no reasons: its tests print them
+                    self.reasons[case.find("skipped").get("message") or name] += 1
             else:
                 self.add(name, None, float(case.get("time") or 0))
         return cases, failed
@@ -75,6 +79,10 @@ class Totals:
             print("\nFailures:")
             for name, problem in self.failures:
                 print(f"  {name}: {problem}")
+        if self.reasons:
+            print("\nSkipped:")
+            for reason, number in sorted(self.reasons.items()):
+                print(f"  {number:4}  {reason}")
         print(f"\nThe {SLOWEST} slowest:")
         for seconds, name in sorted(self.seconds, reverse=True)[:SLOWEST]:
             print(f"  {seconds:6.1f} s  {name}")

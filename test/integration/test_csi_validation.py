@@ -185,8 +185,7 @@ def test_volume_stats_of_a_published_volume_count_bytes_and_inodes(serving):
     driver, _, target = serving
     driver.publish(rpc.publish_request(target))
     capabilities = driver.client.call("/csi.v1.Node/NodeGetCapabilities").capabilities
-    if csi_pb2.NodeServiceCapability.RPC.GET_VOLUME_STATS not in [c.rpc.type for c in capabilities]:
-        pytest.skip("GET_VOLUME_STATS is not advertised")
+    assert csi_pb2.NodeServiceCapability.RPC.GET_VOLUME_STATS in [c.rpc.type for c in capabilities]
     request = csi_pb2.NodeGetVolumeStatsRequest(volume_id=rpc.volume_id(rpc.POD_UID, "secrets"), volume_path=str(target))
     usage = {entry.unit: entry for entry in driver.client.call(rpc.STATS, request).usage}
     status = os.statvfs(target)

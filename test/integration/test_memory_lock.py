@@ -8,11 +8,11 @@ import pytest
 from harness import rpc, tutorial
 from harness.azure_mounts import Pods, mount_request
 from harness.memory import mappings
-from harness.process import BUILD, SANITIZED
+from harness.process import BUILD
 from harness.programs import metric_sum
 from harness.scripted_provider import mount_response
 
-pytestmark = pytest.mark.skipif(SANITIZED, reason="sanitized programs lock nothing: their shadow memory is larger than any limit")
+pytestmark = pytest.mark.build("dynamic", "static", reason="sanitized programs lock nothing: their shadow memory is larger than any limit")
 STATIC = BUILD.name.startswith("static")
 MIB = 1024 * 1024
 
@@ -68,7 +68,7 @@ def test_all_memory_is_locked_where_there_is_no_limit(start_driver, provider, no
         assert program.rss_kib() < locked_kib(program.pid), "memory was filled that nobody touched"
 
 
-@pytest.mark.skipif(not STATIC, reason="the dynamic linker reads relocations and symbols at other times")
+@pytest.mark.build("static", reason="the dynamic linker reads relocations and symbols at other times")
 @pytest.mark.parametrize("flags", [(), ("--sandbox=off",)])
 def test_pages_that_only_the_start_needed_are_given_back(start_driver, start_azure, flags):
     """The first mapping holds relocations. Without sandbox all memory is locked, and pages are given back as well."""

@@ -5,6 +5,7 @@
 - The longest tests start first, and the short ones are spread over the whole run: long ones wait, short ones compute. How long each took is kept in
   the cache directory; until then the slow ones start first.
 - A test has three minutes, a slow one ten.
+- What does not concern a build is left out with it (build()), and is not among the skipped tests: those lack something that the machine should have.
 
 PROGRESS names a file for "tests done, failed, all": the controlling process keeps it up to date.
 """
@@ -51,6 +52,29 @@ if WORKER or os.environ.get("WORKERS", "1") == "1":
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "once: the programs have no part in it; run for one variant only")
+    config.addinivalue_line("markers", "build(names, reason): of these kinds of builds only: dynamic, static, sanitized")
+
+
+def _kind_of_build():
+    name = Path(os.environ.get("BUILD", "build/release")).name
+    return "sanitized" if name.startswith("asan") else "static" if name.startswith("static") else "dynamic"
+
+
+def _leave_out_other_builds(config, items):
+    kind, kept, others, reasons = _kind_of_build(), [], [], Counter()
+    for item in items:
+        reason = next((mark.kwargs["reason"] for mark in item.iter_markers("build") if kind not in mark.args), None)
+        (kept if reason is None else others).append(item)
+        if reason is not None:
+            reasons[f"{item.path.name}: {reason}"] += 1
+    if others:
+        config.hook.pytest_deselected(items=others)
+        items[:] = kept
+    config.left_out = [f"left out with a {kind} build: {number} of {reason}" for reason, number in sorted(reasons.items())]
+
+
+def pytest_report_collectionfinish(config):
+    return getattr(config, "left_out", [])
 
 
 def _groups_of(item):
@@ -63,7 +87,8 @@ def _groups_of(item):
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items):
+def pytest_collection_modifyitems(config, items):
+    _leave_out_other_builds(config, items)
     modules = defaultdict(list)
     for item in items:
         slow = item.get_closest_marker("slow") is not None

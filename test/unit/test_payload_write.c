@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 
 #include "test/unit/payload_entries.h"
+#include "test/unit/skip.h"
 
 #define NO_GID ((gid_t)-1)
 
@@ -297,7 +298,7 @@ static void a_group_gets_files_and_may_read_what_the_owner_may_read(void **state
 {
     const struct fixture *f = *state;
     if (geteuid() != 0)
-        skip(); /* needs root: chown */
+        skip_without("root: chown");
     static const struct entry entries[] = {{"a", 0400, "1"}, {"d/b", 0200, "2"}, {"none", 0, "3"}, {0}};
     assert_true(publish_gid(f->fd, entries, 4711));
     assert_int_equal(mode_of(f->fd, "a"), 0440);
@@ -380,7 +381,7 @@ static void fill_up(int limits, bool (*attempt)(int fd))
 {
     unsigned failures = 0, successes = 0;
     if (geteuid() != 0 || unshare(CLONE_NEWNS) < 0)
-        skip();
+        skip_without("root, and a mount namespace of its own");
     assert_int_equal(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL), 0);
     for (int i = 2; i < 2 * limits; i++) {
         char options[64];

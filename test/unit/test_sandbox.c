@@ -31,6 +31,7 @@
 #include "common/process/sandbox.h"
 #include "driver/sandbox_needs.h"
 #include "test/unit/scratch.h"
+#include "test/unit/skip.h"
 
 #if defined(__SANITIZE_ADDRESS__)
 #define SANITIZED 1
@@ -42,6 +43,7 @@
 #ifndef SANITIZED
 #define SANITIZED 0
 #endif
+#define NO_FILTER "a build without sanitizers: with them programs have no filter of system calls"
 
 /* A child has no cmocka: it leaves with the line of what went wrong. */
 #define CHECK(condition)                                                                                     \
@@ -158,8 +160,8 @@ static void refuse_and_log(struct child *child)
 static void a_refused_call_fails_and_is_logged_and_counted(void **state)
 {
     (void)state;
-    if (SANITIZED) /* their programs have no filter */
-        skip();
+    if (SANITIZED)
+        skip_without(NO_FILTER);
     assert_child(refuse_and_log);
 }
 
@@ -184,8 +186,8 @@ static void refuse_in_thread(struct child *child)
 static void threads_start_and_are_in_the_sandbox(void **state)
 {
     (void)state;
-    if (SANITIZED) /* their programs have no filter */
-        skip();
+    if (SANITIZED)
+        skip_without(NO_FILTER);
     assert_child(refuse_in_thread);
 }
 
@@ -200,8 +202,8 @@ static void with_kill_a_refused_call_ends_the_process(void **state)
     int status = 0;
 
     (void)state;
-    if (SANITIZED) /* their programs have no filter */
-        skip();
+    if (SANITIZED)
+        skip_without(NO_FILTER);
     run_in_child(kill_on_call, &status);
     assert_true(WIFSIGNALED(status));
     assert_int_equal(WTERMSIG(status), SIGSYS);
@@ -240,8 +242,8 @@ static void try_what_attackers_want(struct child *child)
 static void nothing_can_be_executed_or_escaped_to(void **state)
 {
     (void)state;
-    if (SANITIZED) /* their programs have no filter */
-        skip();
+    if (SANITIZED)
+        skip_without(NO_FILTER);
     assert_child(try_what_attackers_want);
 }
 
@@ -256,7 +258,7 @@ static void calls_that_libraries_only_try_are_absent_not_refused(void **state)
 {
     (void)state;
     if (SANITIZED)
-        skip();
+        skip_without(NO_FILTER);
     assert_child(try_absent_calls);
 }
 
@@ -309,10 +311,10 @@ static void check_capabilities(struct child *child)
 static void the_driver_keeps_three_capabilities(void **state)
 {
     (void)state;
-    if (SANITIZED) /* their programs have no filter */
-        skip();
+    if (SANITIZED)
+        skip_without(NO_FILTER);
     if (geteuid() != 0)
-        skip();
+        skip_without("root");
     assert_child(check_capabilities);
 }
 
@@ -332,10 +334,10 @@ static void enter_without_setpcap(struct child *child)
 static void a_part_that_is_refused_is_named_and_left_out(void **state)
 {
     (void)state;
-    if (SANITIZED) /* their programs have no filter */
-        skip();
+    if (SANITIZED)
+        skip_without(NO_FILTER);
     if (geteuid() != 0)
-        skip();
+        skip_without("root");
     assert_child(enter_without_setpcap);
 }
 
@@ -403,7 +405,7 @@ static void files_and_ports_are_those_of_the_rules(void **state)
 {
     (void)state;
     if (landlock_version() == 0)
-        skip();
+        skip_without("a kernel with Landlock");
     assert_int_equal(scratch_make(&scratch), 0);
     assert_int_equal(
         scratch_run(&scratch, "mkdir in out sockets && touch in/file out/file && ln -s ../out/file in/link"),

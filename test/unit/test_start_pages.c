@@ -20,6 +20,7 @@
 
 #include "common/base/cleanup.h"
 #include "common/process/start_pages.h"
+#include "test/unit/skip.h"
 
 enum { PAGE = 64 * 1024 /* the largest of any machine */, SIZE = 16 * PAGE };
 
@@ -72,7 +73,7 @@ static void locked_pages_are_given_back(void **state)
 {
     (void)state;
     if (syscall(SYS_mlock2, constants, (size_t)SIZE, MLOCK_ONFAULT) == -1)
-        skip(); /* RLIMIT_MEMLOCK */
+        skip_without("a larger RLIMIT_MEMLOCK");
     assert_given_back();
     assert_int_equal(syscall(SYS_munlock, constants, (size_t)SIZE), 0);
 }

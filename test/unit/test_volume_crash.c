@@ -23,6 +23,7 @@
 
 #include "driver/volume/volume.h"
 #include "driver/volume/volume_mount.h"
+#include "test/unit/skip.h"
 
 #define TARGET "/mnt/target"
 
@@ -35,8 +36,6 @@ static int group_set_up(void **state)
                 mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 &&
                 mount("test", "/mnt", "tmpfs", 0, "mode=0755") == 0 &&
                 mount("test", "/run", "tmpfs", 0, NULL) == 0;
-    if (!may_mount)
-        (void)fprintf(stderr, "not root, or no mount namespaces here: the crash tests are skipped\n");
     *state = &may_mount;
     return 0;
 }
@@ -238,7 +237,7 @@ static const enum mount_method methods[] = {MOUNT_METHOD_DETACHED, MOUNT_METHOD_
 static void a_publish_killed_at_any_time_is_whole_or_not_there(void **state)
 {
     if (!*(bool *)*state)
-        skip();
+        skip_without("root, and a mount namespace of its own");
     for (size_t w = 0; w < ARRAY_SIZE(methods); w++) {
         uint64_t range = measure(NULL, publish_old, methods[w]);
         int killed = 0, seen[VOLUME_CORRUPT + 1] = {0};
@@ -269,7 +268,7 @@ static void a_publish_killed_at_any_time_is_whole_or_not_there(void **state)
 static void an_update_killed_at_any_time_shows_old_or_new(void **state)
 {
     if (!*(bool *)*state)
-        skip();
+        skip_without("root, and a mount namespace of its own");
     for (size_t w = 0; w < ARRAY_SIZE(methods); w++) {
         uint64_t range = measure(publish_old, update_to_new, methods[w]);
         int killed = 0, old = 0, new = 0, between = 0;
@@ -345,7 +344,7 @@ static void an_update_in_place_killed_at_any_time_is_healed(void **state)
 {
     task *const kinds[] = {publish_old_in_place, publish_old};
     if (!*(bool *)*state)
-        skip();
+        skip_without("root, and a mount namespace of its own");
     for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
         int killed = 0, between = 0;
         kill_updates_in_place(kinds[i], &killed, &between);
@@ -357,7 +356,7 @@ static void an_update_in_place_killed_at_any_time_is_healed(void **state)
 static void an_unpublish_killed_at_any_time_can_be_repeated(void **state)
 {
     if (!*(bool *)*state)
-        skip();
+        skip_without("root, and a mount namespace of its own");
     uint64_t range = measure(publish_old, unpublish, MOUNT_METHOD_DETACHED);
     int killed = 0;
     for (int i = 0; i < ROUNDS; i++) {

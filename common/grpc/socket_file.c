@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +13,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "common/base/cleanup.h"
@@ -20,6 +22,9 @@
 /* Connections that wait for accept(): a node restart publishes all its pods at once, each kubelet call on a
  * connection of its own. */
 enum { BACKLOG = 512 };
+
+/* Far longer than a process takes from bind() to listen(). */
+enum { LEFTOVER_AGE_S = 60 };
 
 /* linux/fs.h; the C library declares it only with its own renameat2(), which older ones lack. */
 enum { NO_REPLACE = 1 };
@@ -180,6 +185,19 @@ static int bind_name(int fd, const char *name, struct error **err)
     return 0;
 }
 
+/* A process that was killed between its bind() and its rename() leaves the temporary name behind. In a
+ * container every process has the same number, and so the same names: they would run out. A name that is in
+ * use has a process that listens, or will within the second; its number may be the same, in another
+ * container. */
+static bool remove_leftover(const char *name)
+{
+    struct socket_holder ignored = {{0}};
+    struct stat st;
+
+    return lstat(name, &st) == 0 && S_ISSOCK(st.st_mode) && st.st_mtime < time(NULL) - LEFTOVER_AGE_S &&
+           inspect_socket(name, st.st_uid, &ignored) == SOCKET_FILE_DEAD && unlink(name) == 0;
+}
+
 /* Binds to a temporary name; the last try's error remains. */
 static char *bind_somewhere(int fd, const char *path, struct error **err)
 {
@@ -187,6 +205,8 @@ static char *bind_somewhere(int fd, const char *path, struct error **err)
         cleanup_free char *name = temporary_name(path, attempt);
         int rc = name == NULL ? error_no_memory(err, "a listener") : bind_name(fd, name, err);
 
+        if (rc > 0 && remove_leftover(name))
+            rc = bind_name(fd, name, err);
         if (rc < 0)
             return NULL;
         if (rc == 0)

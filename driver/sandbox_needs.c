@@ -39,8 +39,6 @@ static const struct seccomp_call calls[] = {
     CALL(fsetxattr),
     CALL(fgetxattr),
     CALL(fremovexattr),
-    CALL(setxattr),
-    CALL(getxattr),
     CALL(statfs),
     CALL(fstatfs),
     CALL(fsync),

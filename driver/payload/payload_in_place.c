@@ -15,7 +15,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/xattr.h>
 #include <unistd.h>
 
 #include "driver/payload/payload_steps.h"
@@ -28,16 +27,14 @@ enum { STAT_BLOCK_BYTES = 512 };
 static struct payload_version_name read_mark(int root_fd)
 {
     struct payload_version_name mark = {0};
-    cleanup_close int root = payload_tree_open_dir(root_fd, "."); /* O_PATH has no attributes */
-    if (root < 0 || fgetxattr(root, PAYLOAD_IN_PLACE_ATTRIBUTE, mark.text, sizeof(mark.text) - 1) < 0)
+    if (payload_tree_get_attribute(root_fd, PAYLOAD_IN_PLACE_ATTRIBUTE, mark.text, sizeof(mark.text) - 1) < 0)
         return (struct payload_version_name){0};
     return mark;
 }
 
 static int write_mark(const struct payload_target *target, const char *mark, struct error **err)
 {
-    cleanup_close int root = payload_tree_open_dir(target->root_fd, ".");
-    if (root >= 0 && fsetxattr(root, PAYLOAD_IN_PLACE_ATTRIBUTE, mark, strlen(mark), 0) == 0)
+    if (payload_tree_set_attribute(target->root_fd, PAYLOAD_IN_PLACE_ATTRIBUTE, mark, strlen(mark)) == 0)
         return 0;
     if (errno == EOPNOTSUPP)
         return error_set(
@@ -64,9 +61,7 @@ bool payload_is_in_place(int root_fd)
 
 void payload_in_place_clear(int root_fd)
 {
-    cleanup_close int root = payload_tree_open_dir(root_fd, ".");
-    if (root >= 0)
-        (void)fremovexattr(root, PAYLOAD_IN_PLACE_ATTRIBUTE);
+    (void)payload_tree_remove_attribute(root_fd, PAYLOAD_IN_PLACE_ATTRIBUTE);
 }
 
 /* --- what needs space --- */

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include "driver/payload/payload.h"
@@ -34,7 +35,7 @@ int payload_tree_list_open(struct payload_tree_list *list, int dir_fd)
     return list->fd < 0 ? -1 : 0;
 }
 
-const char *payload_tree_next(struct payload_tree_list *list)
+const struct dirent *payload_tree_next_entry(struct payload_tree_list *list)
 {
     for (;;) {
         if (list->at == list->len) {
@@ -49,8 +50,14 @@ const char *payload_tree_next(struct payload_tree_list *list)
         const struct dirent *entry = (const struct dirent *)(const void *)(list->entries + list->at);
         list->at += entry->d_reclen;
         if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
-            return entry->d_name;
+            return entry;
     }
+}
+
+const char *payload_tree_next(struct payload_tree_list *list)
+{
+    const struct dirent *entry = payload_tree_next_entry(list);
+    return entry != NULL ? entry->d_name : NULL;
 }
 
 void payload_tree_list_finish(struct payload_tree_list *list)
@@ -120,6 +127,43 @@ int payload_tree_make_parent(int dir_fd, const char *path, gid_t gid, const char
     return walk_to_parent(dir_fd, path, MISSING_IS_MADE, gid, ret_name);
 }
 
+/* --- attributes --- */
+
+/* EBADF: O_PATH. A path in /proc would do for it as well, at several times the cost. */
+static bool is_path_only(long result)
+{
+    return result < 0 && errno == EBADF;
+}
+
+ssize_t payload_tree_get_attribute(int fd, const char *name, void *value, size_t size)
+{
+    ssize_t len = fgetxattr(fd, name, value, size);
+    if (!is_path_only(len))
+        return len;
+    cleanup_close int dir_fd = payload_tree_open_dir(fd, ".");
+    return dir_fd < 0 ? -1 : fgetxattr(dir_fd, name, value, size);
+}
+
+int payload_tree_set_attribute(int fd, const char *name, const void *value, size_t len)
+{
+    int result = fsetxattr(fd, name, value, len, 0);
+    if (!is_path_only(result))
+        return result;
+    cleanup_close int dir_fd = payload_tree_open_dir(fd, ".");
+    return dir_fd < 0 ? -1 : fsetxattr(dir_fd, name, value, len, 0);
+}
+
+int payload_tree_remove_attribute(int fd, const char *name)
+{
+    int result = fremovexattr(fd, name);
+    if (!is_path_only(result))
+        return result;
+    cleanup_close int dir_fd = payload_tree_open_dir(fd, ".");
+    return dir_fd < 0 ? -1 : fremovexattr(dir_fd, name);
+}
+
+/* --- counting and removing --- */
+
 /* Opens `name` if it is a directory: the descriptor, or -1 with *ret_other telling that it is something
  * else. */
 static int open_if_directory(int dir_fd, const char *name, bool *ret_other)
@@ -156,26 +200,29 @@ ssize_t payload_tree_count_files(int dir_fd)
     return count_files(dir_fd, 0);
 }
 
-static int remove_entry(int dir_fd, const char *name, unsigned depth);
+static int remove_entry(int dir_fd, const char *name, unsigned char type, unsigned depth);
 
 static int remove_entries(struct payload_tree_list *list, unsigned depth)
 {
     int failure = 0;
-    const char *name = NULL;
-    while ((name = payload_tree_next(list)) != NULL) {
-        if (remove_entry(list->fd, name, depth) < 0 && failure == 0)
+    const struct dirent *entry = NULL;
+    while ((entry = payload_tree_next_entry(list)) != NULL) {
+        if (remove_entry(list->fd, entry->d_name, entry->d_type, depth) < 0 && failure == 0)
             failure = errno;
     }
     errno = failure;
     return failure == 0 ? 0 : -1;
 }
 
-static int remove_entry(int dir_fd, const char *name, unsigned depth)
+/* `type`: DT_UNKNOWN unless a list tells it. */
+static int remove_entry(int dir_fd, const char *name, unsigned char type, unsigned depth)
 {
-    if (unlinkat(dir_fd, name, 0) == 0 || errno == ENOENT)
-        return 0;
-    if (errno != EISDIR && errno != EPERM) /* EPERM is what POSIX asks for; Linux says EISDIR */
-        return -1;
+    if (type != DT_DIR) {
+        if (unlinkat(dir_fd, name, 0) == 0 || errno == ENOENT)
+            return 0;
+        if (errno != EISDIR && errno != EPERM) /* EPERM is what POSIX asks for; Linux says EISDIR */
+            return -1;
+    }
     if (depth >= PAYLOAD_TREE_DEPTH_MAX) {
         errno = ELOOP;
         return -1;
@@ -183,7 +230,7 @@ static int remove_entry(int dir_fd, const char *name, unsigned depth)
     cleanup_payload_tree_list struct payload_tree_list list = PAYLOAD_TREE_LIST_INIT;
     list.fd = payload_tree_open_dir(dir_fd, name);
     if (list.fd < 0)
-        return -1;
+        return errno == ENOENT ? 0 : -1;
     if (payload_tree_is_mount(list.fd, dir_fd)) {
         errno = EBUSY;
         return -1;
@@ -195,7 +242,7 @@ static int remove_entry(int dir_fd, const char *name, unsigned depth)
 
 int payload_tree_remove(int dir_fd, const char *name)
 {
-    return remove_entry(dir_fd, name, 0);
+    return remove_entry(dir_fd, name, DT_UNKNOWN, 0);
 }
 
 int payload_tree_empty(int dir_fd)

@@ -40,6 +40,9 @@ struct payload_tree_list {
 int payload_tree_list_open(struct payload_tree_list *list, int dir_fd);
 
 /* The next entry but "." and ".."; NULL at the end. Valid until the next call. */
+const struct dirent *payload_tree_next_entry(struct payload_tree_list *list);
+
+/* Its name. */
 const char *payload_tree_next(struct payload_tree_list *list);
 
 /* Harmless on PAYLOAD_TREE_LIST_INIT and when repeated. */
@@ -61,6 +64,12 @@ int payload_tree_make_parent(int dir_fd, const char *path, gid_t gid, const char
  * place of the former; they may be of any kinds. EINVAL or ENOSYS where the file system or the kernel cannot.
  */
 int payload_tree_exchange(int from_fd, int to_fd, const char *name);
+
+/* Extended attributes of the directory behind fd, as fgetxattr(2), fsetxattr(2) and fremovexattr(2). O_PATH
+ * is allowed, and costs two more system calls. */
+ssize_t payload_tree_get_attribute(int fd, const char *name, void *value, size_t size);
+int payload_tree_set_attribute(int fd, const char *name, const void *value, size_t len);
+int payload_tree_remove_attribute(int fd, const char *name);
 
 /* Number of entries in the tree that are not directories. */
 ssize_t payload_tree_count_files(int dir_fd);

@@ -420,7 +420,7 @@ static int unmount_all(struct volume_target *target, struct error **err)
                 return volume_refuse_foreign(target, err);
             break;
         }
-        if (volume_target_unmount(target, err) < 0)
+        if (volume_target_unmount_and_remove(target, err) < 0)
             return -1;
     }
     return error_set(err, GRPC_STATUS_INTERNAL, "more than %d mounts on '%s'", STACKED_MAX, target->path);

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/statvfs.h>
 
+#include "driver/payload/payload_tree.h"
 #include "driver/volume/mount_api.h"
 
 enum {
@@ -89,8 +90,8 @@ static int prepare_detached(struct volume_mount *mount, const struct volume_moun
                                         : fail(errno, "fsopen tmpfs", err);
     if (configure(fs_fd, spec) < 0)
         return fail(errno, "configure tmpfs", err);
-    mount->fd = fsmount(fs_fd, FSMOUNT_CLOEXEC, NEW_FLAGS);
-    return mount->fd >= 0 ? 0 : fail(errno, "fsmount tmpfs", err);
+    mount->tree_fd = fsmount(fs_fd, FSMOUNT_CLOEXEC, NEW_FLAGS);
+    return mount->tree_fd >= 0 ? 0 : fail(errno, "fsmount tmpfs", err);
 }
 
 static int attach_detached(const struct volume_mount *mount, const struct volume_target *target,
@@ -98,9 +99,9 @@ static int attach_detached(const struct volume_mount *mount, const struct volume
 {
     struct mount_attr read_only = {.attr_set = MOUNT_ATTR_RDONLY};
     if (!mount->stays_writable &&
-        mount_setattr(mount->fd, "", AT_EMPTY_PATH, &read_only, sizeof(read_only)) < 0)
+        mount_setattr(mount->tree_fd, "", AT_EMPTY_PATH, &read_only, sizeof(read_only)) < 0)
         return fail(errno, "make tmpfs read-only", err);
-    if (move_mount(mount->fd, "", target->fd, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) < 0)
+    if (move_mount(mount->tree_fd, "", target->fd, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) < 0)
         return fail(errno, "move tmpfs to the target", err);
     return 0;
 }
@@ -153,15 +154,15 @@ static int prepare_staged(struct volume_mount *mount, const struct volume_mount_
         return unsupported(errno, "make a staging directory in /run or /tmp", err);
     if (mount_tmpfs(mount->staging, spec) < 0)
         return fail(errno, "mount tmpfs", err);
-    mount->fd = open_root(mount->staging);
-    return mount->fd >= 0 ? 0 : fail(errno, "open the staged tmpfs", err);
+    mount->tree_fd = open_root(mount->staging);
+    return mount->tree_fd >= 0 ? 0 : fail(errno, "open the staged tmpfs", err);
 }
 
 static int attach_staged(struct volume_mount *mount, const struct volume_target *target, struct error **err)
 {
-    if (!mount->stays_writable && remount_bind(mount->fd, MS_RDONLY) < 0)
+    if (!mount->stays_writable && remount_bind(mount->tree_fd, MS_RDONLY) < 0)
         return fail(errno, "make tmpfs read-only", err);
-    if (mount_move(mount->fd, target->fd) < 0)
+    if (mount_move(mount->tree_fd, target->fd) < 0)
         return errno == EINVAL ? unsupported(errno, "move a mount from below a shared mount", err)
                                : fail(errno, "move tmpfs to the target", err);
     (void)rmdir(mount->staging); /* nothing is mounted on it any more */
@@ -179,13 +180,13 @@ static int prepare_direct(struct volume_mount *mount, const struct volume_mount_
         return -1;
     if (target->kind != VOLUME_TARGET_TMPFS)
         return error_set(err, GRPC_STATUS_INTERNAL, "a tmpfs was mounted but is not visible on the target");
-    mount->fd = fcntl(target->fd, F_DUPFD_CLOEXEC, 0);
-    return mount->fd >= 0 ? 0 : fail(errno, "open the tmpfs", err);
+    mount->tree_fd = fcntl(target->fd, F_DUPFD_CLOEXEC, 0);
+    return mount->tree_fd >= 0 ? 0 : fail(errno, "open the tmpfs", err);
 }
 
 static int attach_direct(struct volume_mount *mount, struct error **err)
 {
-    if (!mount->stays_writable && remount_bind(mount->fd, MS_RDONLY) < 0)
+    if (!mount->stays_writable && remount_bind(mount->tree_fd, MS_RDONLY) < 0)
         return fail(errno, "make tmpfs read-only", err);
     mount->on_target = NULL;
     return 0;
@@ -197,15 +198,22 @@ int volume_mount_prepare(struct volume_mount *mount, enum mount_method method,
                          const struct volume_mount_spec *spec, struct volume_target *target,
                          struct error **err)
 {
+    int result;
     mount->method = method;
     switch (method) {
     case MOUNT_METHOD_DETACHED:
-        return prepare_detached(mount, spec, err);
+        result = prepare_detached(mount, spec, err);
+        break;
     case MOUNT_METHOD_STAGED:
-        return prepare_staged(mount, spec, err);
+        result = prepare_staged(mount, spec, err);
+        break;
     default:
-        return prepare_direct(mount, spec, target, err);
+        result = prepare_direct(mount, spec, target, err);
     }
+    if (result < 0)
+        return -1;
+    mount->fd = payload_tree_open_dir(mount->tree_fd, ".");
+    return mount->fd >= 0 ? 0 : fail(errno, "open the tmpfs", err);
 }
 
 int volume_mount_attach(struct volume_mount *mount, struct volume_target *target, struct error **err)
@@ -232,7 +240,9 @@ static void leave_staging(char staging[VOLUME_STAGING_MAX])
 void volume_mount_finish(struct volume_mount *mount)
 {
     if (mount->fd >= 0)
-        (void)close(steal_fd(&mount->fd)); /* a detached mount that was not attached ends here */
+        (void)close(steal_fd(&mount->fd));
+    if (mount->tree_fd >= 0)
+        (void)close(steal_fd(&mount->tree_fd)); /* a detached mount that was not attached ends here */
     leave_staging(mount->staging);
     if (mount->on_target != NULL) {
         (void)volume_target_unmount(mount->on_target,
@@ -253,7 +263,7 @@ static int open_clone(struct volume_writable *writable, int fd, struct error **e
     if (mount_setattr(clone, "", AT_EMPTY_PATH, &allow, sizeof(allow)) < 0)
         return means_unsupported(errno) ? unsupported(errno, "mount_setattr", err)
                                         : fail(errno, "make the clone writable", err);
-    writable->fd = steal_fd(&clone);
+    writable->tree_fd = steal_fd(&clone);
     return 0;
 }
 
@@ -280,7 +290,7 @@ static int open_bind(struct volume_writable *writable, int fd, struct error **er
     leave_staging(staging);
     if (bound < 0)
         return fail(errnum, "make a writable bind mount", err);
-    writable->fd = bound;
+    writable->tree_fd = bound;
     return 0;
 }
 
@@ -295,31 +305,44 @@ static int open_in_place(struct volume_writable *writable, int fd, struct error 
             return fail(errno, "make the mount writable", err);
         writable->in_place = true;
     }
-    writable->fd = steal_fd(&copy);
+    writable->tree_fd = steal_fd(&copy);
     return 0;
 }
 
 int volume_writable_open(struct volume_writable *writable, enum mount_method method, int fd,
                          struct error **err)
 {
+    int result;
     *writable = VOLUME_WRITABLE_INIT;
     switch (method) {
     case MOUNT_METHOD_DETACHED:
-        return open_clone(writable, fd, err);
+        result = open_clone(writable, fd, err);
+        break;
     case MOUNT_METHOD_STAGED:
-        return open_bind(writable, fd, err);
+        result = open_bind(writable, fd, err);
+        break;
     default:
-        return open_in_place(writable, fd, err);
+        result = open_in_place(writable, fd, err);
     }
+    if (result < 0)
+        return -1;
+    writable->fd = payload_tree_open_dir(writable->tree_fd, ".");
+    if (writable->fd >= 0)
+        return 0;
+    (void)fail(errno, "open the tmpfs", err);
+    volume_writable_finish(writable);
+    return -1;
 }
 
 void volume_writable_finish(struct volume_writable *writable)
 {
-    if (writable->fd < 0)
+    if (writable->fd >= 0)
+        (void)close(steal_fd(&writable->fd));
+    if (writable->tree_fd < 0)
         return;
     if (writable->in_place)
-        (void)remount_bind(writable->fd, MS_RDONLY); /* refused only while a file is open for writing */
-    (void)close(steal_fd(&writable->fd));
+        (void)remount_bind(writable->tree_fd, MS_RDONLY); /* refused only while a file is open for writing */
+    (void)close(steal_fd(&writable->tree_fd));
     writable->in_place = false;
 }
 

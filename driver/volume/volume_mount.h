@@ -29,13 +29,14 @@ enum { VOLUME_STAGING_MAX = 64 };
 
 struct volume_mount {
     enum mount_method method;
-    int fd;                           /* its root, writable below; O_PATH */
+    int tree_fd;                      /* the mount; O_PATH */
+    int fd;                           /* its root, open for reading, writable below */
     char staging[VOLUME_STAGING_MAX]; /* STAGED: the directory, "" when there is none */
     struct volume_target *on_target;  /* DIRECT: mounted here (borrowed), NULL when not or when attached */
     bool stays_writable;              /* it is attached as it is, not read-only */
 };
 
-#define VOLUME_MOUNT_INIT ((struct volume_mount){.fd = -1})
+#define VOLUME_MOUNT_INIT ((struct volume_mount){.tree_fd = -1, .fd = -1})
 
 /* Makes an empty writable tmpfs; *mount is VOLUME_MOUNT_INIT. UNIMPLEMENTED when this method does not work
  * here (try the next), RESOURCE_EXHAUSTED, PERMISSION_DENIED, INTERNAL. `target` is a DIRECTORY; the DIRECT
@@ -55,11 +56,12 @@ void volume_mount_finish(struct volume_mount *mount);
 /* --- write access to a tmpfs that is attached read-only --- */
 
 struct volume_writable {
-    int fd;        /* O_PATH; writes below it are possible */
+    int tree_fd;   /* the mount; O_PATH */
+    int fd;        /* its root, open for reading; writes below it are possible */
     bool in_place; /* the visible mount itself was made writable: read-only again on finish */
 };
 
-#define VOLUME_WRITABLE_INIT ((struct volume_writable){.fd = -1})
+#define VOLUME_WRITABLE_INIT ((struct volume_writable){.tree_fd = -1, .fd = -1})
 
 /* DETACHED: a private clone of the mount behind `fd` (open_tree, mount_setattr). STAGED: a bind mount that is
  * visible in a staging directory for an instant. DIRECT: the mount itself. */

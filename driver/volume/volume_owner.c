@@ -8,7 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/sysinfo.h>
-#include <sys/xattr.h>
 
 #include "driver/payload/payload_tree.h"
 #include "driver/volume/mount_table.h"
@@ -42,21 +41,14 @@ static struct mark mark_of(const char *path)
     return mark;
 }
 
-/* getxattr(2) follows this link to exactly what was opened, also with O_PATH. */
-static void attributes_path(int fd, char path[64])
-{
-    (void)snprintf(path, 64, "/proc/self/fd/%d", fd);
-}
-
 enum marked { MARKED_NOT, MARKED_AS_THIS, MARKED_AS_ANOTHER };
 
 static enum marked read_mark(int fd, const char *path)
 {
     static const char *const earlier[] = {VOLUME_CHECKED_ATTRIBUTE, VOLUME_METADATA_ATTRIBUTE};
     struct mark expected = mark_of(path);
-    char link[64], text[MARK_MAX];
-    attributes_path(fd, link);
-    ssize_t len = getxattr(link, VOLUME_TARGET_ATTRIBUTE, text, sizeof(text));
+    char text[MARK_MAX];
+    ssize_t len = payload_tree_get_attribute(fd, VOLUME_TARGET_ATTRIBUTE, text, sizeof(text));
     if (len >= 0)
         return (size_t)len == strlen(expected.text) && memcmp(text, expected.text, (size_t)len) == 0
                    ? MARKED_AS_THIS
@@ -64,7 +56,7 @@ static enum marked read_mark(int fd, const char *path)
     if (errno != ENODATA)
         return errno == ERANGE ? MARKED_AS_ANOTHER : MARKED_NOT;
     for (size_t i = 0; i < ARRAY_SIZE(earlier); i++)
-        if (getxattr(link, earlier[i], NULL, 0) >= 0)
+        if (payload_tree_get_attribute(fd, earlier[i], NULL, 0) >= 0)
             return MARKED_AS_THIS;
     return MARKED_NOT;
 }
@@ -72,9 +64,7 @@ static enum marked read_mark(int fd, const char *path)
 bool volume_owner_mark(int fd, const char *path)
 {
     struct mark mark = mark_of(path);
-    char link[64];
-    attributes_path(fd, link);
-    return setxattr(link, VOLUME_TARGET_ATTRIBUTE, mark.text, strlen(mark.text), 0) == 0;
+    return payload_tree_set_attribute(fd, VOLUME_TARGET_ATTRIBUTE, mark.text, strlen(mark.text)) == 0;
 }
 
 /* --- without marks: how it was mounted --- */

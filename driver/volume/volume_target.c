@@ -124,6 +124,10 @@ static int open_parent(char *parent, size_t pods_len, enum volume_target_flags f
 {
     if (pods_len == 0)
         return open_following_links(parent, flags);
+    /* Mostly no link leads to the directory of the pods either. */
+    int fd = open_resolved(AT_FDCWD, parent, O_DIRECTORY, RESOLVE_NO_SYMLINKS);
+    if (fd >= 0)
+        return fd;
     char *below = parent + pods_len;
     below[0] = '\0';
     cleanup_close int pods = open_following_links(parent, flags);
@@ -134,6 +138,21 @@ static int open_parent(char *parent, size_t pods_len, enum volume_target_flags f
     return open_without_links(pods, below, flags);
 }
 
+/* As open_parent() of a kubelet's path, where the kernel has all directories in memory. */
+static int open_parent_cached(char *parent, size_t pods_len)
+{
+    int fd = open_resolved(AT_FDCWD, parent, O_DIRECTORY, RESOLVE_CACHED | RESOLVE_NO_SYMLINKS);
+    if (fd >= 0 || errno != ELOOP)
+        return fd;
+    char *below = parent + pods_len;
+    *below++ = '\0';
+    cleanup_close int pods_fd = open_resolved(AT_FDCWD, parent, O_DIRECTORY, RESOLVE_CACHED);
+    if (pods_fd < 0)
+        return -1;
+    below += strspn(below, "/");
+    return open_resolved(pods_fd, below, O_DIRECTORY, RESOLVE_CACHED | RESOLVE_NO_SYMLINKS | RESOLVE_BENEATH);
+}
+
 bool volume_target_is_surely_absent(const char *path)
 {
     char parent[PATH_MAX];
@@ -141,14 +160,7 @@ bool volume_target_is_surely_absent(const char *path)
     struct volume_target target = {.path = path};
     if (!target_path_parse(path, &kubelet_path) || split_path(&target, parent, /* err= */ NULL) < 0)
         return false;
-    char *below = parent + kubelet_path.pods_len;
-    *below++ = '\0';
-    cleanup_close int pods_fd = open_resolved(AT_FDCWD, parent, O_DIRECTORY, RESOLVE_CACHED);
-    if (pods_fd < 0)
-        return false;
-    below += strspn(below, "/");
-    cleanup_close int parent_fd =
-        open_resolved(pods_fd, below, O_DIRECTORY, RESOLVE_CACHED | RESOLVE_NO_SYMLINKS | RESOLVE_BENEATH);
+    cleanup_close int parent_fd = open_parent_cached(parent, kubelet_path.pods_len);
     if (parent_fd < 0)
         return false;
     cleanup_close int fd = open_resolved(parent_fd, target.name, O_NOFOLLOW,
@@ -191,7 +203,8 @@ static bool means_corrupt(int errnum)
            errnum == EHOSTDOWN || errnum == ETIMEDOUT;
 }
 
-static int classify_mount(struct volume_target *target, int fd, struct error **err)
+/* Sets *fd to the root, open for reading, if it is a tmpfs: its attributes are needed. */
+static int classify_mount(struct volume_target *target, int *fd, struct error **err)
 {
     static const enum volume_target_kind kinds[] = {[VOLUME_OWNER_DRIVER] = VOLUME_TARGET_TMPFS,
                                                     [VOLUME_OWNER_PREDECESSOR] = VOLUME_TARGET_TMPFS,
@@ -199,23 +212,30 @@ static int classify_mount(struct volume_target *target, int fd, struct error **e
                                                     [VOLUME_OWNER_COVERING] = VOLUME_TARGET_COVERED};
     struct statfs fs;
     enum volume_owner owner = VOLUME_OWNER_OTHER;
-    if (fstatfs(fd, &fs) < 0) {
+    if (fstatfs(*fd, &fs) < 0) {
         if (!means_corrupt(errno))
             return fail(target, errno, "inspect", err);
         target->kind = VOLUME_TARGET_CORRUPT;
         return 0;
     }
-    if (volume_owner_find(fd, target->path, fs.f_type == TMPFS_MAGIC, &owner, err) < 0)
+    if (fs.f_type == TMPFS_MAGIC) {
+        int root = payload_tree_open_dir(*fd, ".");
+        if (root < 0)
+            return fail(target, errno, "inspect", err);
+        (void)close(*fd);
+        *fd = root;
+    }
+    if (volume_owner_find(*fd, target->path, fs.f_type == TMPFS_MAGIC, &owner, err) < 0)
         return error_wrap(err, "inspect '%s'", target->path);
     target->kind = kinds[owner];
     target->of_predecessor = owner == VOLUME_OWNER_PREDECESSOR;
     return 0;
 }
 
-static int classify(struct volume_target *target, int fd, struct error **err)
+static int classify(struct volume_target *target, int *fd, struct error **err)
 {
     struct statx info;
-    if (statx(fd, "", AT_EMPTY_PATH | AT_NO_AUTOMOUNT | AT_STATX_DONT_SYNC, STATX_TYPE, &info) < 0) {
+    if (statx(*fd, "", AT_EMPTY_PATH | AT_NO_AUTOMOUNT | AT_STATX_DONT_SYNC, STATX_TYPE, &info) < 0) {
         if (!means_corrupt(errno))
             return fail(target, errno, "inspect", err);
         target->kind = VOLUME_TARGET_CORRUPT;
@@ -225,7 +245,7 @@ static int classify(struct volume_target *target, int fd, struct error **err)
         target->kind = VOLUME_TARGET_FOREIGN;
         return 0;
     }
-    if (!payload_tree_shows_mount(&info, fd, target->parent_fd)) {
+    if (!payload_tree_shows_mount(&info, *fd, target->parent_fd)) {
         target->kind = VOLUME_TARGET_DIRECTORY;
         return 0;
     }
@@ -249,14 +269,14 @@ int volume_target_inspect(struct volume_target *target, struct error **err)
         target->kind = VOLUME_TARGET_CORRUPT;
         return 0;
     }
-    if (classify(target, fd, err) < 0)
+    if (classify(target, &fd, err) < 0)
         return -1;
     if (target->kind == VOLUME_TARGET_DIRECTORY || target->kind == VOLUME_TARGET_TMPFS)
         target->fd = steal_fd(&fd);
     return 0;
 }
 
-int volume_target_unmount(struct volume_target *target, struct error **err)
+static int unmount(struct volume_target *target, struct error **err)
 {
     char path[64 + NAME_MAX];
     (void)snprintf(path, sizeof(path), "/proc/self/fd/%d/%s", target->parent_fd, target->name);
@@ -268,7 +288,22 @@ int volume_target_unmount(struct volume_target *target, struct error **err)
         done = umount2(path, UMOUNT_NOFOLLOW | MNT_DETACH);
     if (done < 0 && errno != EINVAL && errno != ENOENT) /* EINVAL: not a mount point (any more) */
         return fail(target, errno, "unmount", err);
-    return volume_target_inspect(target, err);
+    return 0;
+}
+
+int volume_target_unmount(struct volume_target *target, struct error **err)
+{
+    return unmount(target, err) < 0 ? -1 : volume_target_inspect(target, err);
+}
+
+int volume_target_unmount_and_remove(struct volume_target *target, struct error **err)
+{
+    if (unmount(target, err) < 0)
+        return -1;
+    if (unlinkat(target->parent_fd, target->name, AT_REMOVEDIR) < 0)
+        return volume_target_inspect(target, err);
+    target->kind = VOLUME_TARGET_ABSENT;
+    return 0;
 }
 
 void volume_target_finish(struct volume_target *target)

@@ -28,7 +28,7 @@ enum volume_target_kind {
 struct volume_target {
     const char *path; /* borrowed from the caller, for messages */
     int parent_fd;    /* O_PATH; -1 when a parent is missing */
-    int fd;           /* O_PATH of a DIRECTORY or TMPFS, on top of all mounts; otherwise -1 */
+    int fd; /* of a DIRECTORY (O_PATH) or TMPFS (open for reading), on top of all mounts; otherwise -1 */
     enum volume_target_kind kind;
     bool of_kubelet;         /* the path has the kubelet's shape (target_path.h) */
     bool of_predecessor;     /* a TMPFS that the Go driver has mounted */
@@ -55,6 +55,9 @@ int volume_target_inspect(struct volume_target *target, struct error **err);
 
 /* Unmounts the topmost mount, lazily if it is busy or corrupt, and inspects the target again. */
 int volume_target_unmount(struct volume_target *target, struct error **err);
+
+/* The same, and removes the directory if it is empty and nothing else is mounted on it: ABSENT then. */
+int volume_target_unmount_and_remove(struct volume_target *target, struct error **err);
 
 /* Closes the descriptors; harmless on VOLUME_TARGET_INIT and when repeated. */
 void volume_target_finish(struct volume_target *target);

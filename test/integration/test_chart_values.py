@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 
 import pytest
 import yaml
@@ -115,6 +116,35 @@ def test_daemonsets_keep_the_names_and_selectors_of_the_upstream_release(upstrea
                         "csi-csi-secrets-store-provider-azure": {"matchLabels": {"app": "csi-secrets-store-provider-azure"}}}
 
 
+def names_of(daemon_set):
+    """What a patch names in a pod: (where, name, to what it belongs)."""
+    pod = daemon_set["spec"]["template"]["spec"]
+    for volume in pod["volumes"]:
+        yield "volume", volume["name"], volume.get("hostPath", {}).get("path", "").rstrip("/")
+    for container in pod["containers"]:
+        yield from (("port", container["name"], port["name"]) for port in container["ports"])
+        yield from (("mount", mount["name"], mount["mountPath"]) for mount in container["volumeMounts"])
+
+
+@pytest.mark.parametrize("chart, name, container", [(DRIVER, "driver", "secrets-store"), (PROVIDER, "azure", "provider-azure-installer")])
+def test_containers_volumes_and_ports_keep_the_names_of_the_upstream_release(charts, tmp_path, chart, name, container):
+    """Kustomize and others merge a patch by name: with another name it would add a volume that nothing uses."""
+    shutil.copytree(charts[name], tmp_path / name)
+    description = tmp_path / name / "Chart.yaml"
+    description.write_text(description.read_text().partition("dependencies:")[0])  # the driver's chart is not there
+    theirs = next(item for item in render(tmp_path / name) if item["kind"] == "DaemonSet")
+    pod = theirs["spec"]["template"]["spec"]
+    pod["containers"] = [item for item in pod["containers"] if item["name"] == container]
+    former = {"linux": {"additionalProvidersDirs": ["/etc/kubernetes/secrets-store-csi-providers"]}} if chart == DRIVER else {}
+    ours = one(render(chart, former), "DaemonSet", theirs["metadata"]["name"])
+    assert len(set(names_of(theirs))) > 2 and set(names_of(theirs)) <= set(names_of(ours))
+    # the plain manifests have the same volumes, and their own names of two
+    plain = next(item for item in yaml.safe_load_all((ROOT / PLAIN[name]).read_text()) if item and item["kind"] == "DaemonSet")
+    assert {entry for entry in names_of(ours) if "providers-dir-0" not in entry} == {
+        tuple("provider-vol" if word == "providervol" else word for word in entry) for entry in names_of(plain)}
+
+
+PLAIN = {"driver": "manifests/deploy/driver.yaml", "azure": "manifests/deploy/provider-azure.yaml"}
 UPSTREAM_DRIVERS = ["registry.k8s.io/csi-secrets-store/driver", "k8s.gcr.io/csi-secrets-store/driver", "mirror.example:5000/a/b/csi-secrets-store/driver",
                     "mcr.microsoft.com/oss/v2/kubernetes-csi/secrets-store/driver", "mirror.example/csi-secrets-store-driver",
                     "mirror.example/secrets-store-csi-driver", "registry.example/CSI-Secrets-Store/Driver", "secrets-store/driver",

@@ -85,6 +85,7 @@ def test_the_driver_chart_installs_the_plain_manifests(plain):
 
 def test_the_provider_chart_installs_the_plain_manifests(plain):
     theirs = one(plain, "DaemonSet", "csi-secrets-store-provider-azure")
+    theirs = json.loads(json.dumps(theirs).replace('"providervol"', '"provider-vol"'))  # each as its upstream counterpart calls it
     ours = one(render(PROVIDER), "DaemonSet", "csi-csi-secrets-store-provider-azure")
     assert flags_of(container(ours)) == flags_of(container(theirs))
     assert ours["spec"]["updateStrategy"] == theirs["spec"]["updateStrategy"]
@@ -190,7 +191,7 @@ def test_a_directory_of_providers_that_is_named_twice_is_mounted_once():
 def test_the_former_directory_of_providers_is_not_searched_by_default():
     driver = container(one(render(DRIVER), "DaemonSet"))
     assert flags_of(driver)["additional-provider-volume-paths"] == ""
-    assert [mount["name"] for mount in driver["volumeMounts"]] == ["plugin", "registration", "pods", "providers"]
+    assert [mount["name"] for mount in driver["volumeMounts"]] == ["plugin-dir", "registration-dir", "mountpoint-dir", "providers-dir"]
 
 
 def test_the_driver_cannot_write_to_the_directories_of_providers():

@@ -58,6 +58,7 @@ struct program {
     struct byte_budget *budget;
     struct proxy_allowlist *proxies;
     struct request_defaults defaults;
+    struct parsed_objects_cache *parsed;
     struct class_reports reports;
     struct class_reports warned;
     struct content_options content;
@@ -94,6 +95,7 @@ static void destroy_rest(void *arg)
     sandbox_stop_watching();
     lifecycle_destroy(steal_ptr(&program->lifecycle));
     pem_cache_destroy(steal_ptr(&program->pems));
+    parsed_objects_cache_destroy(steal_ptr(&program->parsed));
     stale_store_destroy(steal_ptr(&program->stale));
     vault_cache_destroy(steal_ptr(&program->cache));
     served_volumes_destroy(steal_ptr(&program->volumes));
@@ -227,6 +229,9 @@ static int start_network(struct program *program, struct error **err)
 
 static int start_service(struct program *program, struct error **err)
 {
+    program->parsed = parsed_objects_cache_create(err);
+    if (program->parsed == NULL)
+        return -1;
     program->defaults = (struct request_defaults){
         .cloud = &program->cloud,
         .egress = {.ca_dir = program->settings.class_ca_dir, .proxies = program->proxies},
@@ -237,6 +242,7 @@ static int start_service(struct program *program, struct error **err)
         .serve_stale_max_age_ms = stale_max_age_ms(program),
         .log = program->log,
         .reports = &program->reports,
+        .parsed = program->parsed,
     };
     program->content = (struct content_options){
         .order =

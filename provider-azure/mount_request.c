@@ -382,15 +382,17 @@ static struct text_frame frame_of_objects(const struct string_map *attributes)
 }
 
 static int read_objects(const struct mount_input *input, const struct parameters *p,
-                        const struct object_defaults *defaults, struct mount_request *request,
-                        struct error **err)
+                        struct parsed_objects_cache *cache, const struct object_defaults *defaults,
+                        struct mount_request *request, struct error **err)
 {
     if (*p->objects == '\0') /* which is a finding already */
         return 0;
     findings_enter(&request->findings, "objects", frame_of_objects(input->attributes));
     cleanup_error struct error *error = NULL;
-    if (objects_parse(p->objects, defaults, &request->objects, &error) < 0 &&
-        !findings_take(&request->findings, &lint_rule_refused, &error))
+    request->parsed = parsed_objects_get(cache, p->objects, defaults, &error);
+    if (request->parsed != NULL)
+        request->objects = *parsed_objects_list(request->parsed);
+    else if (!findings_take(&request->findings, &lint_rule_refused, &error))
         return error_move(err, &error);
     return 0;
 }
@@ -471,7 +473,8 @@ static int build(const struct mount_input *input, const struct request_defaults 
                 err))
         return -1;
     log_parameters(p, &credentials, defaults->log);
-    if (refused(findings, "objects", read_objects(input, p, &for_objects, request, err), err))
+    if (refused(findings, "objects", read_objects(input, p, defaults->parsed, &for_objects, request, err),
+                err))
         return -1;
     name_volume(p, input->target_path, request->volume);
     if (request->objects.n == 0)
@@ -505,7 +508,7 @@ int mount_request_parse(const struct mount_input *input, const struct request_de
 void mount_request_finish(struct mount_request *request)
 {
     vault_set_finish(&request->vaults);
-    object_list_finish(&request->objects);
+    parsed_objects_unref(request->parsed);
     free(request->orders);
     for (size_t i = 0; i < ARRAY_SIZE(request->identities); i++)
         identity_unref(request->identities[i]);

@@ -16,7 +16,7 @@
 #include "provider-azure/class_report.h"
 #include "provider-azure/cloud/cloud.h"
 #include "provider-azure/identity/identity.h"
-#include "provider-azure/objects/objects.h"
+#include "provider-azure/objects/parsed_objects.h"
 #include "provider-azure/vault/vault_set.h"
 
 /* Attributes that name the pod; the driver adds them to the parameters of the class. */
@@ -43,14 +43,16 @@ struct request_defaults {
     const char *custom_cloud_path; /* $AZURE_ENVIRONMENT_FILEPATH as it was at start, or NULL */
     struct identity_endpoints endpoints;
     struct egress_choices egress;
-    uint64_t serve_stale_max_age_ms; /* 0: outage mode is off */
-    struct log *log;                 /* may be NULL */
-    struct class_reports *reports;   /* classes whose findings were logged; NULL: none are logged */
+    uint64_t serve_stale_max_age_ms;     /* 0: outage mode is off */
+    struct log *log;                     /* may be NULL */
+    struct class_reports *reports;       /* classes whose findings were logged; NULL: none are logged */
+    struct parsed_objects_cache *parsed; /* NULL: each mount parses its objects */
 };
 
 struct mount_request {
-    uint8_t volume[DIGEST_SHA256_LEN]; /* names the volume: served_volumes.h */
-    struct object_list objects;
+    uint8_t volume[DIGEST_SHA256_LEN];                /* names the volume: served_volumes.h */
+    struct parsed_objects *parsed;                    /* holds `objects` */
+    struct object_list objects;                       /* a view: not to be changed or freed */
     struct vault_set vaults;                          /* empty when there are no objects */
     struct vault_order *orders;                       /* of each object */
     struct identity *identities[VAULT_AUDIENCES_MAX]; /* one for each audience of the vaults */

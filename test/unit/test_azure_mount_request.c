@@ -32,6 +32,8 @@ struct pairs {
     const char *name[PAIRS_MAX][2]; /* ends with NULL */
 };
 
+static struct parsed_objects_cache *parsed; /* NULL: each mount parses its objects */
+
 static int parse(const struct pairs *pairs, const char *secrets_json, struct mount_request *ret_request,
                  struct error **err)
 {
@@ -46,7 +48,8 @@ static int parse(const struct pairs *pairs, const char *secrets_json, struct mou
     assert_int_equal(cloud_resolve("AzurePublicCloud", NULL, &cloud, NULL), 0);
     const struct request_defaults defaults = {
         .cloud = &cloud, /* no request goes to the token proxy: any pointer does */
-        .endpoints = {"http://imds", "http://nmi", (struct token_proxy *)(void *)&cloud}};
+        .endpoints = {"http://imds", "http://nmi", (struct token_proxy *)(void *)&cloud},
+        .parsed = parsed};
     const struct mount_input input = {
         .attributes = &attributes, .secrets = secrets_json != NULL ? &secrets : NULL, .permission = 0644};
     return mount_request_parse(&input, &defaults, ret_request, err);
@@ -436,6 +439,24 @@ static void the_history_switch_is_a_boolean_of_the_class(void **state)
     }
 }
 
+static void the_objects_of_a_class_are_parsed_for_its_first_pod(void **state)
+{
+    static const struct pairs given = {
+        {{POD, "pod1"}, {POD_NS, "ns1"}, {"keyvaultName", "kv1"}, {"tenantId", "t"}, {"objects", SECRET1}}};
+    struct mount_request first = {0}, second = {0};
+    (void)state;
+    parsed = parsed_objects_cache_create(NULL);
+    assert_non_null(parsed);
+    assert_int_equal(parse(&given, SP, &first, NULL), 0);
+    assert_int_equal(parse(&given, SP, &second, NULL), 0);
+    assert_int_equal(second.objects.n, 1);
+    assert_ptr_equal(second.objects.items, first.objects.items);
+    mount_request_finish(&first);
+    assert_string_equal(second.objects.items[0].name, "secret1");
+    mount_request_finish(&second);
+    parsed_objects_cache_destroy(steal_ptr(&parsed));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -448,6 +469,7 @@ int main(void)
         cmocka_unit_test(every_text_parameter_is_trimmed),
         cmocka_unit_test(tokens_of_the_pod_may_come_with_the_secret),
         cmocka_unit_test(the_history_switch_is_a_boolean_of_the_class),
+        cmocka_unit_test(the_objects_of_a_class_are_parsed_for_its_first_pod),
     };
     return cmocka_run_group_tests_name("azure mount request", tests, NULL, NULL);
 }

@@ -9,6 +9,7 @@
 
 #include "common/base/log.h"
 #include "common/base/secret.h"
+#include "common/base/secret_cache.h"
 #include "common/http/admin_server.h"
 #include "common/http/client.h"
 #include "common/http/metrics_page.h"
@@ -433,6 +434,7 @@ int main(int argc, char **argv)
     /* Requests to an io_uring pass no filter of system calls. */
     (void)setenv("UV_USE_IO_URING", "0", /* overwrite= */ 1);
     secret_install_json_hooks();
+    secret_cache_enable();
     if (secret_forbid_core_dumps(&error) < 0 || http_library_init(&error) < 0) {
         (void)fprintf(stderr, PROGRAM ": %s\n", error_message(error));
         return 1;

@@ -13,6 +13,7 @@
 #include <sys/resource.h>
 
 #include "common/base/secret_arena.h"
+#include "common/base/secret_cache.h"
 
 struct secret {
     size_t len;
@@ -95,7 +96,9 @@ void *secret_malloc(size_t size)
 {
     void *ptr = secret_arena_alloc(size);
 
-    return ptr != NULL ? ptr : malloc(size);
+    if (ptr == NULL)
+        ptr = secret_cache_take(size);
+    return ptr != NULL ? ptr : malloc(secret_cache_round(size));
 }
 
 void *secret_calloc(size_t count, size_t size)
@@ -106,7 +109,10 @@ void *secret_calloc(size_t count, size_t size)
     if (__builtin_mul_overflow(count, size, &bytes))
         return NULL;
     ptr = secret_arena_alloc(bytes);
-    return ptr != NULL ? memset(ptr, 0, bytes) : calloc(count, size);
+    if (ptr != NULL)
+        return memset(ptr, 0, bytes);
+    ptr = secret_cache_take(bytes);
+    return ptr != NULL ? ptr : calloc(1, secret_cache_round(bytes));
 }
 
 void *secret_realloc(void *ptr, size_t size)
@@ -141,10 +147,11 @@ void secret_free(void *ptr)
 {
     if (ptr == NULL)
         return;
-    secret_wipe(ptr, usable_size(ptr));
+    size_t usable = usable_size(ptr);
+    secret_wipe(ptr, usable);
     if (secret_arena_owns(ptr))
         secret_arena_free(ptr);
-    else
+    else if (!secret_cache_put(ptr, usable))
         free(ptr);
 }
 

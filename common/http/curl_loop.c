@@ -5,6 +5,7 @@
 
 #include <assert.h>
 
+#include "common/base/secret_cache.h"
 #include "common/http/call.h"
 
 struct curl_loop {
@@ -134,6 +135,7 @@ static void drop_multi(struct curl_loop *cl)
     (void)curl_multi_cleanup(multi); /* calls on_socket() for the sockets it closes */
     cl->multi = NULL;
     loop_timer_stop(cl->timer);
+    secret_cache_trim(); /* what transfers used */
 }
 
 static void on_idle(void *arg)

@@ -47,6 +47,15 @@ struct call_target {
     bool tls_proxy; /* the connection to the proxy is a TLS one itself */
 };
 
+/* What the URL of the last request began with, up to its path, and says: most requests go where the last one
+ * went, and to parse an URL costs twenty times as much as to compare it. */
+struct call_origin {
+    char *text; /* "https://..."; NULL: none yet */
+    size_t len;
+    char *host;
+    unsigned port;
+};
+
 struct http_call {
     struct list link; /* in the client's `calls` */
     struct http_client *client;
@@ -61,7 +70,9 @@ struct http_call {
     CURL *easy;
     struct trust *trust;
     struct curl_slist *header_lines;
-    struct curl_slist *resolve;
+    char *addresses;            /* of the peer; NULL: it is an address itself */
+    struct curl_slist *resolve; /* what curl was given of them; NULL: nothing */
+    uint64_t resolve_ms;        /* when; loop time */
     struct curl_slist *connect_to;
     uint8_t *body; /* wiped memory */
     char curl_text[CURL_ERROR_SIZE];
@@ -105,6 +116,7 @@ struct http_client {
     struct curl_loop *curl;
     struct resolver *resolver;
     struct proxy_settings proxies;
+    struct call_origin origin;
     CURLSH *share; /* TLS sessions survive connections, and multi handles, so that new connections resume */
     struct trust_store *trusts;
     char *user_agent;
@@ -123,12 +135,16 @@ struct http_client {
 
 /* Fills call->target, call->easy and what belongs to it. INVALID_ARGUMENT for bad URLs and headers. */
 int http_call_setup(struct http_call *call, const struct http_request *request, struct error **err);
-/* Gives curl the addresses of the peer. -1 only on lack of memory. */
+/* Copies the addresses of the peer. -1 only on lack of memory. */
 int http_call_set_addresses(struct http_call *call, const char *addresses, struct error **err);
+/* Gives curl the addresses of the peer, if there are any and curl needs them. -1 only on lack of memory. */
+int http_call_give_addresses(struct http_call *call, struct error **err);
 /* Sets the time left for connecting and whether to wait for a connection that is just being made. */
 void http_call_set_connecting(struct http_call *call, uint64_t connect_ms, bool wait_for_multiplex);
 /* Makes a call that was taken back from curl ready for another start. `fresh`: on a connection of its own. */
 void http_call_reset(struct http_call *call, bool fresh);
+/* Frees the texts. */
+void http_call_origin_finish(struct call_origin *origin);
 /* Frees curl's side and the request data; the body of the response stays. */
 void http_call_release(struct http_call *call);
 

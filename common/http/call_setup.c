@@ -13,6 +13,7 @@ enum {
     MAX_HEADER_LINE_BYTES = 64 * 1024, /* managed identity tokens carry group claims of many KiB */
     IDLE_MAX_S = 90,                   /* see CURL_LOOP_IDLE_MS */
     LIFETIME_MAX_S = 10 * 60,          /* so that moved services are found again */
+    ADDRESSES_MAX_S = 10 * 60, /* for a request that curl sends again; much longer than HOST_ADDRESSES_MS */
 };
 
 /* --- setting options: one bool collects failures, because each of them means an unsuitable libcurl --- */
@@ -92,27 +93,94 @@ static int split_url(const char *url, bool guess_scheme, char **ret_scheme, char
     return ret;
 }
 
+static bool is_control_char(unsigned char c)
+{
+    return c < 0x20 || c == 0x7f;
+}
+
+/* Whether one of eight bytes may be a control character: no for nearly all text. (Of bytes above 0x7f it
+ * cannot tell.) */
+static bool may_have_control_chars(uint64_t word)
+{
+    static const uint64_t ones = UINT64_C(0x0101010101010101);
+    uint64_t below_blank = word - 0x20 * ones;
+    uint64_t is_del = (word ^ 0x7f * ones) - ones;
+    return ((word | below_blank | is_del) & 0x80 * ones) != 0;
+}
+
+/* A bearer token, the longest text that every request has, goes by eight bytes at a time. */
 static bool has_control_chars(const char *text)
 {
-    for (; *text != '\0'; text++) {
-        if ((unsigned char)*text < 0x20 || *text == 0x7f)
+    size_t len = strlen(text);
+    size_t i = 0;
+    while (i < len) {
+        uint64_t word = 0;
+        if (len - i >= sizeof(word)) {
+            memcpy(&word, text + i, sizeof(word));
+            if (!may_have_control_chars(word)) {
+                i += sizeof(word);
+                continue;
+            }
+        }
+        if (is_control_char((unsigned char)text[i++]))
             return true;
     }
     return false;
 }
 
+/* The part of an https URL that says where it leads. 0: the URL has to be parsed. */
+static size_t origin_len(const char *url)
+{
+    static const char scheme[] = "https://";
+    size_t len = sizeof(scheme) - 1;
+
+    /* The only character behind the origin that makes an URL malformed, but for control characters. */
+    if (strncmp(url, scheme, len) != 0 || strchr(url, ' ') != NULL)
+        return 0;
+    return len + strcspn(url + len, "/?#");
+}
+
+void http_call_origin_finish(struct call_origin *origin)
+{
+    free(origin->text);
+    free(origin->host);
+    *origin = (struct call_origin){0};
+}
+
+static void remember_origin(struct call_origin *origin, const char *url, size_t len,
+                            const struct call_target *target)
+{
+    http_call_origin_finish(origin);
+    char *text = strndup(url, len);
+    char *host = strdup(target->host);
+    *origin = (struct call_origin){.text = text, .len = len, .host = host, .port = target->port};
+    if (text == NULL || host == NULL)
+        http_call_origin_finish(origin);
+}
+
 static int read_target(struct http_call *call, const char *url, struct error **err)
 {
     struct call_target *target = &call->target;
+    struct call_origin *last = &call->client->origin;
     cleanup_free char *scheme = NULL;
     if (strnlen(url, MAX_URL_BYTES + 1) > MAX_URL_BYTES)
         return error_set(err, GRPC_STATUS_INVALID_ARGUMENT, "URL is longer than %d bytes", MAX_URL_BYTES);
+    bool malformed = has_control_chars(url);
+    size_t len = malformed ? 0 : origin_len(url);
+    if (len > 0 && last->text != NULL && last->len == len && memcmp(last->text, url, len) == 0) {
+        target->tls = true;
+        target->port = last->port;
+        target->host = strdup(last->host);
+        return target->host != NULL ? 0 : error_no_memory(err, "an HTTP call");
+    }
     /* The error does not show the URL: its query may hold secrets. */
-    if (has_control_chars(url) || split_url(url, false, &scheme, &target->host, &target->port) < 0)
+    if (malformed || split_url(url, false, &scheme, &target->host, &target->port) < 0)
         return error_set(err, GRPC_STATUS_INVALID_ARGUMENT, "malformed URL");
     target->tls = strcmp(scheme, "https") == 0;
     if (!target->tls && strcmp(scheme, "http") != 0)
         return error_set(err, GRPC_STATUS_INVALID_ARGUMENT, "URL scheme '%s' is not http or https", scheme);
+    if (len > 0)
+        remember_origin(last, url, len, target);
     return 0;
 }
 
@@ -270,6 +338,13 @@ static bool names_header(const char *line, const char *name)
     return strncasecmp(line, name, len) == 0 && line[len] == ':';
 }
 
+/* Methods that mean a body have one, if only an empty one. */
+static bool has_body(const struct http_request *request)
+{
+    return request->body != NULL || strcmp(request->method, "POST") == 0 ||
+           strcmp(request->method, "PUT") == 0 || strcmp(request->method, "PATCH") == 0;
+}
+
 static int set_headers(struct http_call *call, const struct http_request *request, bool *ok,
                        struct error **err)
 {
@@ -293,9 +368,9 @@ static int set_headers(struct http_call *call, const struct http_request *reques
             add_header(call, buffer_str(&line), err) < 0)
             return -1;
     }
-    /* Headers that curl would add: a name without a value removes them. */
-    if (add_header(call, "Expect:", err) < 0 ||
-        (!has_content_type && add_header(call, "Content-Type:", err) < 0))
+    /* Headers that curl would add to a body: a name without a value removes them. */
+    if (has_body(request) && (add_header(call, "Expect:", err) < 0 ||
+                              (!has_content_type && add_header(call, "Content-Type:", err) < 0)))
         return -1;
     set_ptr(call, CURLOPT_HTTPHEADER, call->header_lines, ok);
     set_optional_long(call, CURLOPT_HEADEROPT, (long)CURLHEADER_SEPARATE); /* not for a proxy's CONNECT */
@@ -319,9 +394,7 @@ static int set_body(struct http_call *call, const struct http_request *request, 
         memcpy(call->body, request->body, request->body_len);
         call->body[request->body_len] = '\0';
     }
-    bool wants_body = strcmp(request->method, "POST") == 0 || strcmp(request->method, "PUT") == 0 ||
-                      strcmp(request->method, "PATCH") == 0;
-    if (call->body != NULL || wants_body) {
+    if (has_body(request)) {
         curl_off_t len = call->body != NULL ? (curl_off_t)request->body_len : 0;
         *ok = curl_easy_setopt(call->easy, CURLOPT_POSTFIELDSIZE_LARGE, len) == CURLE_OK && *ok;
         set_ptr(call, CURLOPT_POSTFIELDS, call->body != NULL ? (const char *)call->body : "", ok);
@@ -367,6 +440,7 @@ static void set_basics(struct http_call *call, const struct http_request *reques
     set_optional_long(call, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_2TLS);
     set_optional_long(call, CURLOPT_MAXAGE_CONN, IDLE_MAX_S);
     set_optional_long(call, CURLOPT_MAXLIFETIME_CONN, LIFETIME_MAX_S);
+    set_optional_long(call, CURLOPT_DNS_CACHE_TIMEOUT, ADDRESSES_MAX_S);
     set_optional_long(call, CURLOPT_UPLOAD_BUFFERSIZE, 16384); /* the smallest curl takes */
     set_optional_long(call, CURLOPT_TCP_KEEPALIVE, 1);
     set_optional_long(call, CURLOPT_TCP_KEEPIDLE, 30);
@@ -395,14 +469,34 @@ int http_call_setup(struct http_call *call, const struct http_request *request, 
 
 int http_call_set_addresses(struct http_call *call, const char *addresses, struct error **err)
 {
+    call->addresses = strdup(addresses);
+    return call->addresses != NULL ? 0 : error_no_memory(err, "addresses");
+}
+
+static int make_rule(struct http_call *call, struct error **err)
+{
     cleanup_buffer struct buffer rule;
     buffer_init(&rule, (size_t)8 * 1024); /* a name and twice DNS_MAX_ADDRESSES addresses */
     /* '+': the entry ages like one of curl's own, instead of staying for ever. */
-    if (buffer_printf(&rule, err, "+%s:%u:%s", call->target.peer_host, call->target.peer_port, addresses) < 0)
+    if (buffer_printf(&rule, err, "+%s:%u:%s", call->target.peer_host, call->target.peer_port,
+                      call->addresses) < 0)
         return -1;
     call->resolve = curl_slist_append(NULL, buffer_str(&rule));
-    if (call->resolve == NULL || curl_easy_setopt(call->easy, CURLOPT_RESOLVE, call->resolve) != CURLE_OK)
+    return call->resolve != NULL ? 0 : error_no_memory(err, "addresses");
+}
+
+int http_call_give_addresses(struct http_call *call, struct error **err)
+{
+    uint64_t now = uv_now(call->client->loop);
+
+    if (call->addresses == NULL || host_has_addresses(call->host, call->addresses, now))
+        return 0;
+    if (call->resolve == NULL && make_rule(call, err) < 0)
+        return -1;
+    /* Also of the same list: curl reads it once. */
+    if (curl_easy_setopt(call->easy, CURLOPT_RESOLVE, call->resolve) != CURLE_OK)
         return error_no_memory(err, "addresses");
+    call->resolve_ms = now;
     return 0;
 }
 
@@ -421,9 +515,6 @@ void http_call_reset(struct http_call *call, bool fresh)
     call->header_bytes = 0;
     call->curl_text[0] = '\0';
     call->tcp_connected = false;
-    /* curl forgets addresses that it has used once */
-    if (call->resolve != NULL)
-        (void)curl_easy_setopt(call->easy, CURLOPT_RESOLVE, call->resolve);
     if (fresh)
         set_optional_long(call, CURLOPT_FRESH_CONNECT, 1);
 }
@@ -439,6 +530,8 @@ void http_call_release(struct http_call *call)
     call->header_lines = call->resolve = call->connect_to = NULL;
     secret_free(call->body);
     call->body = NULL;
+    free(call->addresses);
+    call->addresses = NULL;
     free(call->target.host);
     free(call->target.peer_host);
     call->target = (struct call_target){0};

@@ -308,6 +308,7 @@ static void client_free(struct http_client *client)
     if (client->share != NULL)
         (void)curl_share_cleanup(client->share); /* after every handle and connection that used it */
     free(client->user_agent);
+    http_call_origin_finish(&client->origin);
     ca_bundle_destroy(client->ca_bundle);
     proxy_settings_finish(&client->proxies);
     trust_store_destroy(client->trusts);

@@ -95,7 +95,7 @@ static void send_call(struct http_call *call)
         call->connect_from_ms = add_ms(call->connect_from_ms, now - call->queued_ms);
     uint64_t end = http_call_connect_deadline(call);
     http_call_set_connecting(call, end > now ? end - now : 1, host->tls && host->protocol == HOST_HTTP2);
-    if (curl_loop_add(client->curl, call->easy, &error) < 0) {
+    if (http_call_give_addresses(call, &error) < 0 || curl_loop_add(client->curl, call->easy, &error) < 0) {
         fail_later(call, HTTP_HOP_NONE, &error);
         return;
     }
@@ -327,6 +327,8 @@ int http_call_on_connection(void *arg, char *peer, // NOLINT(readability-non-con
     (void)local;
     (void)peer_port;
     leave_connection(call);
+    if (call->resolve != NULL)
+        host_gave_addresses(call->host, call->addresses, call->resolve_ms);
     call->sent_ms = uv_now(call->client->loop);
     call->connection = host_connection_at(call->host, local_port > 0 ? (unsigned)local_port : 0);
     if (call->connection != NULL) {

@@ -25,6 +25,7 @@ static void host_free(struct host_table *table, struct http_host *host)
     table->n--;
     free(host->name);
     free(host->peer);
+    free(host->addresses);
     free(host);
 }
 
@@ -104,6 +105,23 @@ struct http_host *host_table_get(struct host_table *table, const struct host_key
     list_remove(&found->link);
     list_insert_before(&table->hosts, &found->link);
     return found;
+}
+
+/* --- addresses --- */
+
+bool host_has_addresses(const struct http_host *host, const char *addresses, uint64_t now_ms)
+{
+    return host->addresses != NULL && now_ms - host->addresses_ms < HOST_ADDRESSES_MS &&
+           strcmp(host->addresses, addresses) == 0 && host_is_connected(host);
+}
+
+void host_gave_addresses(struct http_host *host, const char *addresses, uint64_t given_ms)
+{
+    if (host->addresses == NULL || strcmp(host->addresses, addresses) != 0) {
+        free(host->addresses);
+        host->addresses = strdup(addresses); /* without memory curl is given them again */
+    }
+    host->addresses_ms = given_ms;
 }
 
 /* --- limits --- */

@@ -36,6 +36,8 @@ enum {
     /* see host_late_ms() */
     HOST_LATE_MIN_MS = 1000,
     HOST_LATE_MAX_MS = 2000,
+
+    HOST_ADDRESSES_MS = 20 * 1000, /* see host_has_addresses() */
 };
 
 enum host_protocol { HOST_UNKNOWN, HOST_HTTP1, HOST_HTTP2 };
@@ -63,6 +65,8 @@ struct http_host {
     struct request_queue queue;
     struct list connections;
     uint64_t usual_ms;
+    char *addresses; /* of the peer, that curl was given last; NULL: none */
+    uint64_t addresses_ms;
 };
 
 /* One socket, from its creation on. */
@@ -98,6 +102,14 @@ unsigned host_limit(const struct http_host *host);
 
 /* Whether a connection stands. */
 bool host_is_connected(const struct http_host *host);
+
+/* Whether curl has these addresses from a request before. That is sure while a connection stands: all that
+ * curl knows goes after its last connection. And it is for HOST_ADDRESSES_MS: curl keeps addresses for a
+ * limited time (call_setup.c). */
+bool host_has_addresses(const struct http_host *host, const char *addresses, uint64_t now_ms);
+
+/* A request to which curl was given these addresses at `given_ms` is on a connection: curl has read them. */
+void host_gave_addresses(struct http_host *host, const char *addresses, uint64_t given_ms);
 
 /* A response has come over this HTTP version. */
 void host_responded(struct http_host *host, enum host_protocol protocol);

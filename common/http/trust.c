@@ -55,6 +55,9 @@ struct bundle {
     /* Of the source in its present state: path and stamp, or digest. curl keeps connections apart by it. */
     char *name;
     struct ca_chain *chain;
+    /* Of a source that is a file alone, as most are: what `name` says, to be compared without writing it. */
+    char *file; /* NULL: another source */
+    struct stat status;
 };
 
 struct trust_store {
@@ -77,6 +80,7 @@ static void bundle_release(struct bundle *bundle)
         return;
     ca_chain_destroy(bundle->chain);
     free(bundle->name);
+    free(bundle->file);
     free(bundle);
 }
 
@@ -148,16 +152,31 @@ static int parse(struct bundle *bundle, const struct trust_source *source, struc
     return 0;
 }
 
-static struct bundle *find(struct trust_store *store, const char *name)
+static bool same_state(const struct stat *a, const struct stat *b)
+{
+    return a->st_dev == b->st_dev && a->st_ino == b->st_ino && a->st_size == b->st_size &&
+           a->st_mtim.tv_sec == b->st_mtim.tv_sec && a->st_mtim.tv_nsec == b->st_mtim.tv_nsec;
+}
+
+/* The file in its present state, without its name. */
+static struct bundle *find_file(const struct trust_store *store, const char *file, const struct stat *status)
 {
     for (struct list *link = store->kept.next; link != &store->kept; link = link->next) {
         struct bundle *bundle = container_of(link, struct bundle, link);
 
-        if (strcmp(bundle->name, name) == 0) {
-            list_remove(&bundle->link);
-            list_insert_before(store->kept.next, &bundle->link);
+        if (bundle->file != NULL && same_state(&bundle->status, status) && strcmp(bundle->file, file) == 0)
             return bundle;
-        }
+    }
+    return NULL;
+}
+
+static struct bundle *find(const struct trust_store *store, const char *name)
+{
+    for (struct list *link = store->kept.next; link != &store->kept; link = link->next) {
+        struct bundle *bundle = container_of(link, struct bundle, link);
+
+        if (strcmp(bundle->name, name) == 0)
+            return bundle;
     }
     return NULL;
 }
@@ -200,17 +219,46 @@ static CURLcode on_tls_config(CURL *easy, void *config, void *arg)
     return CURLE_OK;
 }
 
-static int use_bundle(struct trust_store *store, CURL *easy, const struct trust_source *source,
-                      struct trust *trust, struct error **err)
+/* The bundle with the name of the source; it is loaded if there is none. */
+static struct bundle *find_or_load(struct trust_store *store, const struct trust_source *source,
+                                   struct error **err)
 {
     cleanup_buffer struct buffer name;
 
     buffer_init(&name, (size_t)16 * 1024);
     if (name_source(&name, source, err) < 0)
-        return -1;
+        return NULL;
     struct bundle *bundle = find(store, buffer_str(&name));
+    return bundle != NULL ? bundle : load(store, buffer_str(&name), source, err);
+}
+
+/* The bundle of the source in its present state. The state of a file is asked for before the file is read. */
+static struct bundle *get_bundle(struct trust_store *store, const struct trust_source *source,
+                                 struct error **err)
+{
+    struct stat status;
+    bool is_file = source->blob == NULL && source->directory == NULL && source->file != NULL &&
+                   stat(source->file, &status) == 0;
+    struct bundle *bundle = is_file ? find_file(store, source->file, &status) : NULL;
+
     if (bundle == NULL)
-        bundle = load(store, buffer_str(&name), source, err);
+        bundle = find_or_load(store, source, err);
+    if (bundle == NULL)
+        return NULL;
+    list_remove(&bundle->link);
+    list_insert_before(store->kept.next, &bundle->link);
+    if (is_file && bundle->file == NULL) {
+        bundle->file = strdup(source->file); /* without memory it goes by its name */
+        bundle->status = status;
+    }
+    return bundle;
+}
+
+static int use_bundle(struct trust_store *store, CURL *easy, const struct trust_source *source,
+                      struct trust *trust, struct error **err)
+{
+    struct bundle *bundle = get_bundle(store, source, err);
+
     if (bundle == NULL)
         return -1;
     bundle->refs++;

@@ -118,6 +118,52 @@ static void misbehaving_servers_give_named_errors(void **state)
     close_client(&f);
 }
 
+/* The client need not parse where a URL leads when the one before led there, too. */
+static void a_known_origin_makes_no_other_url_good(void **state)
+{
+    static const struct {
+        const char *url;
+        bool good;
+    } rows[] = {
+        {"https://127.0.0.1:1/x", true},     {"https://127.0.0.1:1/y?z#f", true},
+        {"https://127.0.0.1:1/a b", false},  {"https://127.0.0.1:1/a\tb", false},
+        {"https://127.0.0.1:1", true},       {"https://127.0.0.1:1x/", false},
+        {"https://127.0.0.1:1?q", true},     {"https://u@127.0.0.1:1/", true}, /* curl refuses it */
+        {"https://127.0.0.1:1/", true},      {"https:///127.0.0.1:1/x y", false},
+        {"https://127.0.0.1:99999/", false},
+    };
+    (void)state;
+    struct fixture f;
+    open_client(&f, &PLAIN);
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        cleanup_error struct error *error = NULL;
+        const struct http_request request = {.method = "GET", .url = rows[i].url, .timeout_ms = 1000};
+        struct http_call *call = http_call_start(f.client, &request, on_outcome, NULL, &error);
+        assert_int_equal(call != NULL, rows[i].good);
+        if (call == NULL)
+            assert_string_equal(error_message(error), "malformed URL");
+        http_call_cancel(&call);
+    }
+    close_client(&f);
+}
+
+static void a_known_origin_is_where_the_next_request_goes(void **state)
+{
+    static const char *const messages[] = {"127.0.0.1:1", "127.0.0.1:1", "127.0.0.2:1",
+                                           "127.0.0.2:3", "127.0.0.2:3", "127.0.0.1:1"};
+    (void)state;
+    struct fixture f;
+    open_client(&f, &PLAIN);
+    for (size_t i = 0; i < ARRAY_SIZE(messages); i++) {
+        char text[64];
+        (void)snprintf(text, sizeof(text), "https://%s/x", messages[i]);
+        struct outcome o = fetch(&f, (struct http_request){.url = text});
+        assert_int_equal(o.hop, HTTP_HOP_CONNECT);
+        assert_non_null(strstr(o.message, messages[i]));
+    }
+    close_client(&f);
+}
+
 static void bad_requests_are_refused_at_the_start(void **state)
 {
     (void)state;
@@ -131,6 +177,11 @@ static void bad_requests_are_refused_at_the_start(void **state)
         {.method = "GET", .url = "http://host/\r\nX: y", .timeout_ms = 1000},
         {.method = "G T", .url = "http://host/", .timeout_ms = 1000},
         {.method = "GET", .url = "http://host/", .timeout_ms = 1000, .bearer_token = "a\r\nX: y"},
+        {.method = "GET",
+         .url = "http://host/",
+         .timeout_ms = 1000,
+         .bearer_token = "0123456789abcdef0123\x7f"},
+        {.method = "GET", .url = "http://host/0123456789abcdef\t0123456789", .timeout_ms = 1000},
         {.method = "GET", .url = "http://host/", .timeout_ms = 1000, .headers = split_header},
         {.method = "GET", .url = "http://host/", .timeout_ms = 1000, .proxy_url = "http://"},
     };
@@ -228,6 +279,8 @@ int main(void)
         cmocka_unit_test(requests_carry_the_given_headers_and_nothing_more),
         cmocka_unit_test(misbehaving_servers_give_named_errors),
         cmocka_unit_test(bad_requests_are_refused_at_the_start),
+        cmocka_unit_test(a_known_origin_makes_no_other_url_good),
+        cmocka_unit_test(a_known_origin_is_where_the_next_request_goes),
         cmocka_unit_test(a_callback_may_cancel_other_calls_and_destroy_the_client),
         cmocka_unit_test(a_cancelled_connect_and_a_destroyed_client_run_no_callback),
         cmocka_unit_test(a_hundred_parallel_calls_use_a_bounded_number_of_connections),

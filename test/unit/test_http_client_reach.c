@@ -126,6 +126,27 @@ static void names_are_resolved_once_and_localhost_never(void **state)
     close_client(&f);
 }
 
+/* No name server knows it: a connection for which curl is not given the addresses cannot be made. */
+static void each_new_connection_has_addresses(void **state)
+{
+    static const struct {
+        const char *path;
+        int status;
+    } rows[] = {{"/hello", 200},   {"/hello", 200}, {"/reset", 0},   {"/hello", 200},
+                {"/truncated", 0}, {"/reset", 0},   {"/hello", 200}, {"/hello", 200}};
+    (void)state;
+    struct fixture f;
+    open_client(&f, &PLAIN);
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        char text[256];
+        struct outcome o = fetch(&f, (struct http_request){.url = url(text, sizeof(text), "http", "loop.test",
+                                                                      server.port, rows[i].path)});
+        assert_int_equal(o.status, rows[i].status);
+        assert_int_equal(o.hop, rows[i].status == 0 ? HTTP_HOP_RECEIVE : HTTP_HOP_NONE);
+    }
+    close_client(&f);
+}
+
 static void a_failed_lookup_is_repeated_and_an_unknown_name_is_remembered(void **state)
 {
     (void)state;
@@ -276,6 +297,7 @@ int main(void)
         cmocka_unit_test(an_unreachable_port_and_an_unknown_name_differ),
         cmocka_unit_test(a_hanging_lookup_delays_neither_cancel_nor_deadline_and_is_joined),
         cmocka_unit_test(names_are_resolved_once_and_localhost_never),
+        cmocka_unit_test(each_new_connection_has_addresses),
         cmocka_unit_test(a_failed_lookup_is_repeated_and_an_unknown_name_is_remembered),
         cmocka_unit_test(http2_shares_one_connection_even_in_the_first_burst),
         cmocka_unit_test(servers_are_trusted_only_by_the_given_authority_and_name),

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "common/base/alloc.h"
 #include "provider-azure/content/compose.h"
 #include "provider-azure/fallback_warning.h"
 #include "provider-azure/objects/aggregate_error.h"
@@ -160,12 +161,12 @@ static char *make_id(const struct mount_response *response, const struct fetch_o
 {
     cleanup_free char *name = join_index(output->item->name, output->index);
     bool is_own = output->vault == response->own_vault;
-    char *id = NULL;
-    if (name != NULL && asprintf(&id, "%s%s/%s%s%s", prefix, object_type_name(output->item->type), name,
-                                 is_own ? "" : "@", is_own ? "" : output->vault->host) >= 0)
-        return id;
-    (void)error_no_memory(err, NULL);
-    return NULL;
+    char *id = name != NULL ? alloc_concat(prefix, object_type_name(output->item->type), "/", name,
+                                           is_own ? "" : "@", is_own ? "" : output->vault->host, NULL)
+                            : NULL;
+    if (id == NULL)
+        (void)error_no_memory(err, NULL);
+    return id;
 }
 
 /* An object that was kept has a second version: when it was read. */

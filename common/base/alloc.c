@@ -3,6 +3,7 @@
  */
 #include "common/base/alloc.h"
 
+#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -22,6 +23,26 @@ char *alloc_text(const char *text, struct error **err)
     if (copy == NULL)
         (void)error_no_memory(err, /* what= */ NULL);
     return copy;
+}
+
+char *alloc_concat(const char *first, ...)
+{
+    size_t size = 1;
+    va_list texts;
+
+    va_start(texts, first);
+    for (const char *text = first; text != NULL; text = va_arg(texts, const char *))
+        size += strlen(text);
+    va_end(texts);
+    char *all = malloc(size);
+    char *at = all;
+    va_start(texts, first);
+    for (const char *text = first; text != NULL && at != NULL; text = va_arg(texts, const char *))
+        at = stpcpy(at, text);
+    va_end(texts);
+    if (at != NULL)
+        *at = '\0';
+    return all;
 }
 
 char *alloc_put_text(char **at, const char *text)

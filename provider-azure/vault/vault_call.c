@@ -8,6 +8,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "common/base/alloc.h"
 #include "common/http/challenge.h"
 #include "provider-azure/base/url.h"
 #include "provider-azure/vault/vault.h"
@@ -54,11 +55,11 @@ static char *query_url(const struct vault_query *query)
 
     if (name == NULL || version == NULL)
         return NULL;
-    int made = query->operation == VAULT_LIST_OBJECTS
-                   ? asprintf(&url, "%s%s?maxresults=%d&api-version=" VAULT_API_VERSION, query->vault_url,
-                              kind, VAULT_PAGE)
-                   : asprintf(&url, "%s%s/%s/%s?api-version=" VAULT_API_VERSION, query->vault_url, kind, name,
-                              version);
+    if (query->operation != VAULT_LIST_OBJECTS)
+        return alloc_concat(query->vault_url, kind, "/", name, "/", version,
+                            "?api-version=" VAULT_API_VERSION, NULL);
+    int made = asprintf(&url, "%s%s?maxresults=%d&api-version=" VAULT_API_VERSION, query->vault_url, kind,
+                        VAULT_PAGE);
     return made < 0 ? NULL : url;
 }
 

@@ -48,10 +48,24 @@ static size_t sequence_len(const unsigned char *bytes, size_t len)
     return need;
 }
 
+/* How many bytes in front are ASCII, eight at a time: nearly all text is. */
+static size_t ascii_len(const char *text, size_t len)
+{
+    size_t n = 0;
+    uint64_t word = 0;
+    while (len - n >= sizeof(word)) {
+        memcpy(&word, text + n, sizeof(word));
+        if ((word & UINT64_C(0x8080808080808080)) != 0)
+            break;
+        n += sizeof(word);
+    }
+    return n;
+}
+
 bool utf8_valid(const char *text, size_t len)
 {
     const unsigned char *bytes = (const unsigned char *)text;
-    for (size_t i = 0; i < len;) {
+    for (size_t i = ascii_len(text, len); i < len;) {
         size_t step = sequence_len(bytes + i, len - i);
         if (step == 0)
             return false;

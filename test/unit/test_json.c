@@ -118,6 +118,8 @@ static void texts_that_the_rfc_forbids_are_refused(void **state)
         {BYTES("\f1"), NULL},
         {BYTES("/**/1"), NULL},
         {BYTES("{\"a\":1,\"b\":2,\"a\":3}"), "key \"a\" is there twice"},
+        {BYTES("{\"a\":1,\"b\":2,\"c\":3,\"d\":4,\"e\":5,\"f\":6,\"g\":7,\"h\":8,\"i\":9,\"e\":0}"),
+         "key \"e\" is there twice"},
         {BYTES("[{\"x\":{\"k\":1,\"k\":1}}]"), "key \"k\" is there twice"},
         {BYTES("{\"a\":1,\"\\u0061\":2}"), "key \"a\" is there twice"},
     };

@@ -47,6 +47,15 @@ static void well_formed_and_ill_formed_texts_are_distinguished(void **state)
     };
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
         assert_int_equal(utf8_valid(rows[i].text, rows[i].len), rows[i].valid);
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) { /* at each place among words of ASCII */
+        for (size_t before = 0; before < 20; before++) {
+            char text[64];
+            memset(text, 'a', sizeof(text));
+            memcpy(text + before, rows[i].text, rows[i].len);
+            for (size_t behind = 0; behind < 20; behind++)
+                assert_int_equal(utf8_valid(text, before + rows[i].len + behind), rows[i].valid);
+        }
+    }
 }
 
 /* All sequences of up to three bytes that start with a byte above 0x7F; glibc decides what is right. */

@@ -315,11 +315,12 @@ def test_the_driver_comes_with_the_provider_unless_disabled():
 @pytest.mark.parametrize("chart, values", [(DRIVER, EVERYTHING_DRIVER), (DRIVER, UPSTREAM_DRIVER), (PROVIDER, EVERYTHING_PROVIDER)])
 def test_every_flag_exists(chart, values):
     document = flags_document()
-    for item in render(chart, values):
-        for entry in item["spec"]["template"]["spec"]["containers"] if item["kind"] == "DaemonSet" else []:
-            section = document.split(f"## {entry['command'][0].rsplit('/', 1)[-1]}")[1].split("\n## ")[0]
-            for argument in entry["args"]:
-                assert f"`--{argument.lstrip('-').split('=')[0]}`" in section, argument
+    found = [entry for item in render(chart, values) if item["kind"] == "DaemonSet" for entry in item["spec"]["template"]["spec"]["containers"]]
+    assert found and all(entry["args"] for entry in found)
+    for entry in found:
+        section = document.split(f"## {entry['command'][0].rsplit('/', 1)[-1]}")[1].split("\n## ")[0]
+        for argument in entry["args"]:
+            assert f"`--{argument.lstrip('-').split('=')[0]}`" in section, argument
 
 
 def test_rules_and_dashboard_name_metrics_that_exist():

@@ -1,4 +1,4 @@
-"""csi-sanity 5.4.0 against the real driver, the real Azure provider and the emulated vault. README.md lists what is skipped and why."""
+"""csi-sanity 5.6.0 against the real driver, the real Azure provider and the emulated vault. README.md lists what is skipped and why."""
 
 import os
 import shutil

@@ -26,7 +26,9 @@
 enum {
     PROVIDER_NAME_MAX = 30, /* ^[a-zA-Z0-9_-]{1,30}$ */
     PROVIDER_DIRECTORIES_MAX = 16,
-    PROVIDER_RETRY_MS = 2000,   /* how long a restart may take before a mount fails */
+    /* How long a restart may take before a mount fails. A kubelet notices within a second that a container
+     * has ended, and takes one to two for the next. */
+    PROVIDER_RETRY_MS = 5000,
     PROVIDER_CONNECT_MS = 2000, /* to a local socket */
 };
 

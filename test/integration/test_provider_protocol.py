@@ -258,7 +258,8 @@ def test_a_dead_provider_is_a_quick_and_clear_error(ready, node):
     assert mounts.mounts_below(target) == []
 
 
-def test_a_provider_that_restarts_is_waited_for(ready, node, scripted):
+@pytest.mark.parametrize("away_s", [0.7, 3.5], ids=["replaced", "its-container-is-started-again"])
+def test_a_provider_that_restarts_is_waited_for(ready, node, scripted, away_s):
     driver, target = ready
     provider = scripted()
     driver.publish(rpc.publish_request(target))
@@ -266,7 +267,7 @@ def test_a_provider_that_restarts_is_waited_for(ready, node, scripted):
     provider.stop()
     call = driver.client.future(rpc.PUBLISH, rpc.publish_request(target), timeout=60)
     wait_until(lambda: not call.done() and time.monotonic(), what="the call to be under way")
-    threading.Timer(0.7, scripted).start()
+    threading.Timer(away_s, scripted).start()
     call.result(timeout=60)
     assert mounts.contents(target) == {"file": b"content"}
 

@@ -12,8 +12,19 @@ LINE = re.compile(r"^( *)([\w-]+):(?: +(?P<value>[^#\s](?:[^#]|(?<! )#)*?))?(?: 
 
 INTERVAL = r"^([0-9]+(\.[0-9]*)?(ns|us|µs|ms|s|m|h))*$"
 STRATEGY = {"type": ["object", "null"], "properties": {"type": {"enum": ["RollingUpdate", "OnDelete", None]}}}
+WORDS = {"type": ["object", "null"], "additionalProperties": {"type": ["string", "null"]}}  # the API server refuses numbers and booleans
+REFERENCES = {"type": ["array", "null"], "items": {"type": "object", "required": ["name"]}}
 # What a default does not say about its value.
 NARROWER = {
+    "commonLabels": WORDS,
+    "imagePullSecrets": REFERENCES,
+    "linux.daemonsetAnnotations": WORDS,
+    "linux.nodeSelector": WORDS,
+    "linux.podAnnotations": WORDS,
+    "linux.podLabels": WORDS,
+    "podMonitor.labels": WORDS,
+    "prometheusRule.labels": WORDS,
+    "grafanaDashboard.labels": WORDS,
     "linux.image.pullPolicy": {"enum": ["Always", "IfNotPresent", "Never", "", None]},
     "linux.image.repository": {"type": ["string", "null"], "minLength": 1},
     "linux.image.digest": {"type": ["string", "null"], "pattern": "^(sha(256|512):[0-9a-f]{64,128})?$"},

@@ -334,7 +334,9 @@ def test_every_value_has_a_comment(chart):
     ({"rotationPollInterval": "2 min"}, "rotationPollInterval"), ({"linux": {"image": {"pullPolicy": "always"}}}, "linux.image.pullPolicy"),
     ({"linux": {"kubeletRootDir": "var/lib/kubelet"}}, "linux.kubeletRootDir"), ({"tokenRequests": [{"audiance": "a"}]}, "tokenRequests.0"),
     ({"linux": {"additionalProvidersDirs": ["/a,/b"]}}, "linux.additionalProvidersDirs.0"), ({"linux": {"tolerations": {}}}, "linux.tolerations"),
-    ({"linux": {"seLinuxOptions": "spc_t"}}, "linux.seLinuxOptions"),
+    ({"linux": {"seLinuxOptions": "spc_t"}}, "linux.seLinuxOptions"), ({"imagePullSecrets": ["registry"]}, "imagePullSecrets.0"),
+    ({"linux": {"podAnnotations": {"prometheus.io/scrape": True}}}, "linux.podAnnotations.prometheus.io/scrape"),
+    ({"linux": {"nodeSelector": {"gpu": 1}}}, "linux.nodeSelector.gpu"), ({"commonLabels": {"cost": 7}}, "commonLabels.cost"),
     ({"livenessProbe": {"port": "http"}}, "livenessProbe.port"), ({"linux": {"image": {"digest": "v1.2"}}}, "linux.image.digest")],
     ids=lambda value: value if isinstance(value, str) else "")
 def test_a_typing_error_stops_the_installation(values, where):

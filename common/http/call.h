@@ -81,7 +81,7 @@ struct http_call {
     struct queue_entry entry;           /* QUEUED */
     struct http_connection *connection; /* TRANSFER: from the time when the request is sent */
     struct list on_connection;
-    bool judged;      /* by host_late_ms(): the connection was kept when the request was sent on it */
+    bool may_be_late; /* by host_late_ms(): the connection was kept when the request was sent on it */
     uint64_t sent_ms; /* loop time */
 
     struct loop_timer *timer; /* the next of: lookup too slow, no connection, response late, deadline */

@@ -15,7 +15,7 @@
  * byte on the connection is a sign of life, also one for another request. What it costs is that time, once.
  *  - Requests are started again when the server may get them twice (`repeatable`), once each. Any other fails
  *    with UNAVAILABLE, and the caller finds out what has become of it.
- *  - A connection that has not brought a response yet is not judged: a host that nothing is known of may take
+ *  - A connection that has not brought a response yet is not timed: a host that nothing is known of may take
  *    its time. Nor are requests that the server takes long to respond to by design (`slow`).
  *  - A request that ends (deadline, cancel) without a byte takes its connection along, unless others use it,
  *    or the host usually takes longer to respond.

@@ -45,7 +45,7 @@ uint64_t http_call_connect_deadline(const struct http_call *call)
 static uint64_t late_at(const struct http_call *call)
 {
     const struct http_connection *connection = call->connection;
-    if (!call->judged || connection == NULL)
+    if (!call->may_be_late || connection == NULL)
         return UINT64_MAX;
     uint64_t heard = connection->heard_ms > call->sent_ms ? connection->heard_ms : call->sent_ms;
     return add_ms(heard, host_late_ms(call->host));
@@ -151,7 +151,7 @@ static void leave_connection(struct http_call *call)
 {
     list_remove(&call->on_connection);
     call->connection = NULL;
-    call->judged = false;
+    call->may_be_late = false;
 }
 
 static void leave_curl(struct http_call *call)
@@ -336,7 +336,7 @@ int http_call_on_connection(void *arg, char *peer, // NOLINT(readability-non-con
             host_shares_connection(call->host);
         list_insert_before(&call->connection->calls, &call->on_connection);
         call->connection->ready = true;
-        call->judged = call->connection->kept && !call->slow && !call->restarted;
+        call->may_be_late = call->connection->kept && !call->slow && !call->restarted;
     }
     call->client->pump = true;
     http_call_arm_timer(call);

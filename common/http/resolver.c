@@ -27,11 +27,11 @@ struct host_entry {
     char *host;
     char *addresses; /* NULL = none known */
     uint64_t fetched_ms, fresh_until_ms, stale_until_ms;
-    bool doubted;              /* no connection to the addresses could be made */
+    bool invalidated;          /* no connection to the addresses could be made */
     uint64_t no_lookup_ms;     /* the last lookup brought nothing: none before this time */
     const char *failure;       /* what it brought; a literal */
     struct dns_lookup *lookup; /* NULL = none in flight */
-    struct loop_timer *timer;  /* with waiters: the end of their patience, or at once */
+    struct loop_timer *timer;  /* with waiters: they wait no longer, or not at all */
     struct list waits;
     bool pinned; /* deliver() is calling back: the entry must stay */
 };
@@ -175,7 +175,7 @@ static void use_addresses(struct host_entry *entry, const struct dns_result *res
     entry->fetched_ms = uv_now(entry->resolver->loop);
     entry->fresh_until_ms = entry->fetched_ms + ttl_ms;
     entry->stale_until_ms = entry->fetched_ms + RESOLVER_STALE_MS;
-    entry->doubted = false;
+    entry->invalidated = false;
     entry->failure = NULL;
 }
 
@@ -211,7 +211,7 @@ static void on_lookup_end(const struct dns_result *result, void *arg)
                                             : "out of memory");
 }
 
-/* Waiters have been patient with a lookup, or wait for what is known already. */
+/* Waiters have waited long enough for a lookup, or wait for what is known already. */
 static void on_entry_timer(void *arg)
 {
     struct host_entry *entry = arg;
@@ -239,7 +239,7 @@ const char *resolver_cached(struct resolver *resolver, const char *host)
     uint64_t now = uv_now(resolver->loop);
     if (now < entry->stale_until_ms && lookup_is_pointless(entry))
         return entry->addresses;
-    if (entry->doubted || now >= entry->fresh_until_ms + RESOLVER_RENEW_MS)
+    if (entry->invalidated || now >= entry->fresh_until_ms + RESOLVER_RENEW_MS)
         return NULL;
     struct error *ignored = NULL; /* the next caller starts one */
     if (now >= entry->fresh_until_ms && entry->lookup == NULL)
@@ -299,7 +299,7 @@ void resolver_invalidate(struct resolver *resolver, const char *host)
 {
     struct host_entry *entry = entry_find(resolver, host);
     if (entry != NULL && uv_now(resolver->loop) >= entry->fetched_ms + RESOLVER_TTL_MIN_MS)
-        entry->doubted = true;
+        entry->invalidated = true;
 }
 
 void resolver_destroy(struct resolver *resolver)

@@ -52,7 +52,7 @@ struct desired_secret {
     const struct secret_content *content;
     const struct owner_references *owners;
     enum secret_mode mode;
-    bool force; /* takes over fields of other classes: for a pod that is being mounted */
+    bool force; /* replaces fields of other owners: for a pod that is being mounted */
     /* The Secret's field owners without the outdated ones, valid for this resourceVersion of the Secret. NULL
      * = the outdated ones have not been looked up. */
     const cJSON *field_owners;

@@ -77,7 +77,7 @@ def each_part(results):
     yield from pages.table(("", "many", "CPU, ms, with 10", "with many", "ratio", "latency, ms, with 10", "with many", "ratio"), rows)
 
 
-def verdict_part(results):
+def summary_part(results):
     bad = list(report.worse_than_linear(results))
     count = sum(len(entry) for entry in results.values()) * len(cases.FIGURES)
     if not bad:
@@ -102,7 +102,7 @@ def draw(results):
 
 def write(store):
     results = store["results"]
-    pages.fill(DOCS / "growth.md", {"machine": machine_part(store), "verdict": verdict_part(results), "each": each_part(results),
+    pages.fill(DOCS / "growth.md", {"machine": machine_part(store), "summary": summary_part(results), "each": each_part(results),
                                     "orders": orders_part(results)})
     draw(results)
     print("docs/growth.md and its plots are written.")

@@ -159,6 +159,75 @@ def test_chart_values_that_are_named_exist(document):
     assert sorted(set(said) - known) == []
 
 
+def commands(document, program):
+    """The commands of a page that begin with `program`, also in backticks: a line each, without its comment."""
+    text = document.read_text().replace("\\\n", " ")
+    fenced = re.findall(r"^```\w*\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+    lines = [*re.findall(r"^    (\S.*)$", text, re.MULTILINE), *"\n".join(fenced).splitlines(), *re.findall(r"`([^`\n]+)`", text)]
+    found = [re.split(r"\s#\s|\s[|>&]|;", line)[0].strip() for line in lines if line.strip().startswith(program + " ")]
+    return [re.sub(r" +", " ", line) for line in found]
+
+
+def test_the_search_finds_commands(tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text("Text `make a` text\n\n    make b \\\n      C=1   # and more\n\n```sh\nmake d; make e\n```\nmake f\n")
+    assert sorted(commands(page, "make")) == ["make a", "make b C=1", "make d"]
+
+
+PAGES = sorted({*OPERATORS, ROOT / "CONTRIBUTING.md", ROOT / "test/README.md", *(ROOT / "manifests").rglob("README.md")})
+
+
+def test_targets_of_make_that_are_named_exist():
+    rules = "".join(path.read_text() for path in (ROOT / "Makefile", *(ROOT / "mk").glob("*.mk")))
+    known = set(" ".join(re.findall(r"^([\w-]+(?: [\w-]+)*):(?!=)", rules, re.MULTILINE)).split())
+    named = [(page.name, word) for page in PAGES if page.name != "troubleshooting.md"  # there it is a word of errors
+             for command in commands(page, "make") for word in re.sub("\"[^\"]*\"|'[^']*'", "", command).split()[1:]
+             if re.fullmatch(r"[a-z][\w-]+", word)]
+    assert len(named) > 50
+    assert sorted({one for one in named if one[1] not in known}) == []
+
+
+def test_values_that_commands_set_are_those_of_the_chart():
+    charts = {path.parent.name: yaml.safe_load(path.read_text()) for path in (ROOT / "manifests/chart").glob("*/values.yaml")}
+    driver, provider = charts["secrets-store-csi-driver"], charts["csi-secrets-store-provider-azure"]
+    provider = {**provider, "secrets-store-csi-driver": driver}
+    found = 0
+    for page in PAGES:
+        for command in commands(page, "helm"):
+            chart = provider if "csi-secrets-store-provider-azure" in command else driver if "chart/secrets-store-csi-driver" in command else None
+            for assignment in re.findall(r"--set(?:-string)?[ =]'?([^\s']+)", command) if chart else []:
+                for name in re.findall(r"(?:^|,)([\w.-]+)(?:\[\d+\])?[\w.]*=", assignment):
+                    at = chart
+                    for part in name.split("."):
+                        assert isinstance(at, dict) and part in at, f"{page.name}: {name}"
+                        at = at[part]
+                    found += 1
+    assert found > 5
+
+
+def test_metrics_that_are_named_exist():
+    known = set(re.findall(r"^\| `(\w+)` \|", (ROOT / "docs/metrics.md").read_text() + (ROOT / "docs/metrics-provider-azure.md").read_text(), re.MULTILINE))
+    named = {(page.name, name) for page in PAGES for span in re.findall(r"`([^`\n]+)`", page.read_text())
+             for name in re.findall(r"\b([a-z]+_\w+_(?:total|seconds|bytes)(?:_count|_sum|_bucket)?)\b", span)}
+    others = {"secretproviderclasspodstatus_last_checked_timestamp_seconds", "secretproviderclasspodstatus_last_error_timestamp_seconds"}
+    assert len(named) > 50
+    assert sorted(one for one in named if re.sub("_(count|sum|bucket)$", "", one[1]) not in known | others) == []
+
+
+def test_commands_of_ours_have_flags_of_theirs():
+    """Each flag in the reference of the program, or of the subcommand."""
+    reference = dict(re.findall(r"^## (\S+)\n(.*?)(?=^## |\Z)", (ROOT / "docs/flags.md").read_text(), re.DOTALL | re.MULTILINE))
+    found = 0
+    for program in ("secrets-store-driver", "secrets-store-provider-azure", "secrets-store-ctl"):
+        known = set(re.findall(r"`(--?[\w-]+)`", reference[program]))
+        for page in PAGES:
+            for command in commands(page, program):
+                for flag in re.findall(r" (--[a-z][\w-]*)", command.split(" -- ")[0]):
+                    assert flag in known or flag == "--help", f"{page.name}: {command}"
+                    found += 1
+    assert found > 20
+
+
 def test_the_support_matrix_is_that_of_the_results():
     done = subprocess.run([ROOT / "test/tools/matrix.py"], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout == (ROOT / "docs/support-matrix.md").read_text(), "make matrix writes it"

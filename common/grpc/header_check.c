@@ -24,6 +24,8 @@ static bool name_valid(const char *name, size_t len)
     for (size_t i = 0; i < len; i++) {
         unsigned char c = (unsigned char)name[i];
 
+        if ((c >= 'a' && c <= 'z') || c == '-')
+            continue; /* nearly all there are */
         if (c <= 0x20 || c >= 0x7f || (c >= 'A' && c <= 'Z') || strchr("\"(),/:;<=>?@[\\]{}", c) != NULL)
             return false;
     }

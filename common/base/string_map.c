@@ -30,30 +30,47 @@ static size_t locate(const struct string_map *map, const char *key, bool *ret_fo
     return low;
 }
 
+/* One block for both: a mount copies some fifty entries, and their memory is most of that work. */
+static bool copy_entry(const char *key, const char *value, struct string_map_entry *ret)
+{
+    size_t value_size = strlen(value) + 1, key_size = strlen(key) + 1;
+    char *block = secret_malloc(value_size + key_size);
+    if (block == NULL)
+        return false;
+    *ret = (struct string_map_entry){.key = block + value_size, .value = block};
+    memcpy(ret->value, value, value_size);
+    memcpy(ret->key, key, key_size);
+    return true;
+}
+
+/* Makes space for one more entry. The capacity is the power of two that is not less than `n`. */
+static bool reserve(struct string_map *map)
+{
+    if ((map->n & (map->n - 1)) != 0)
+        return true;
+    /* The array holds pointers only, so a plain realloc leaves no secret behind. */
+    struct string_map_entry *entries =
+        reallocarray(map->entries, map->n == 0 ? 1 : 2 * map->n, sizeof(*entries));
+    if (entries == NULL)
+        return false;
+    map->entries = entries;
+    return true;
+}
+
 int string_map_set(struct string_map *map, const char *key, const char *value, struct error **err)
 {
     bool found = false;
     size_t at = locate(map, key, &found);
-    cleanup_secret_free char *new_value = secret_strdup(value);
-    if (new_value == NULL)
+    struct string_map_entry entry;
+    if ((!found && !reserve(map)) || !copy_entry(key, value, &entry))
         return error_no_memory(err, "a map of strings");
     if (found) {
         secret_free(map->entries[at].value);
-        map->entries[at].value = steal_ptr(&new_value);
-        return 0;
+    } else {
+        memmove(map->entries + at + 1, map->entries + at, (map->n - at) * sizeof(entry));
+        map->n++;
     }
-
-    cleanup_free char *new_key = strdup(key);
-    if (new_key == NULL)
-        return error_no_memory(err, "a map of strings");
-    /* The array holds pointers only, so a plain realloc leaves no secret behind. */
-    struct string_map_entry *entries = reallocarray(map->entries, map->n + 1, sizeof(*entries));
-    if (entries == NULL)
-        return error_no_memory(err, "a map of strings");
-    memmove(entries + at + 1, entries + at, (map->n - at) * sizeof(*entries));
-    entries[at] = (struct string_map_entry){.key = steal_ptr(&new_key), .value = steal_ptr(&new_value)};
-    map->entries = entries;
-    map->n++;
+    map->entries[at] = entry;
     return 0;
 }
 
@@ -153,10 +170,8 @@ char *string_map_to_json(const struct string_map *map, struct error **err)
 
 void string_map_finish(struct string_map *map)
 {
-    for (size_t i = 0; i < map->n; i++) {
-        free(map->entries[i].key);
+    for (size_t i = 0; i < map->n; i++)
         secret_free(map->entries[i].value);
-    }
     free(map->entries);
     *map = (struct string_map){0};
 }

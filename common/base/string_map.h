@@ -17,7 +17,7 @@
 enum { STRING_MAP_MAX_ENTRIES = 10000 };
 
 struct string_map_entry {
-    char *key;   /* owned */
+    char *key;   /* in the memory of the value, behind it */
     char *value; /* owned, wiped */
 };
 

@@ -32,6 +32,28 @@ static void entries_are_sorted_whatever_the_order_of_setting(void **state)
     assert_null(string_map_get(&map, "zz"));
 }
 
+static void a_map_grows_and_its_values_change(void **state)
+{
+    cleanup_string_map struct string_map map = {0};
+    char key[32], value[64];
+
+    (void)state;
+    for (unsigned round = 0; round < 3; round++) {
+        for (unsigned i = 0; i < 70; i++) {
+            (void)snprintf(key, sizeof(key), "key %u", i * 37 % 70);
+            (void)snprintf(value, sizeof(value), "value %u%0*u", i, (int)(i % 3 * 10 + 1), round);
+            assert_int_equal(string_map_set(&map, key, value, NULL), 0);
+            assert_string_equal(string_map_get(&map, key), value);
+            /* By its own key, which lies in the memory that goes. */
+            assert_int_equal(string_map_set(&map, map.entries[map.n / 2].key, "same", NULL), 0);
+            assert_string_equal(map.entries[map.n / 2].value, "same");
+        }
+        assert_int_equal(map.n, 70);
+        for (size_t i = 1; i < map.n; i++)
+            assert_true(strcmp(map.entries[i - 1].key, map.entries[i].key) < 0);
+    }
+}
+
 static void a_merge_overrides_and_adds(void **state)
 {
     (void)state;
@@ -165,6 +187,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(maps_are_equal_when_keys_and_values_are),
         cmocka_unit_test(entries_are_sorted_whatever_the_order_of_setting),
+        cmocka_unit_test(a_map_grows_and_its_values_change),
         cmocka_unit_test(a_merge_overrides_and_adds),
         cmocka_unit_test(a_json_object_of_strings_becomes_a_map),
         cmocka_unit_test(anything_else_is_refused_and_the_map_kept),

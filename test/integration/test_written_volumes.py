@@ -477,7 +477,9 @@ def test_status_file_and_metrics_tell_of_such_a_volume(node, start_driver, write
     driver.unpublish(rpc.unpublish_request(target))
 
 
-def test_the_files_are_synced_to_secrets(synced, writer):
+@pytest.mark.parametrize("versions", [None, {"app": "prod"}], ids=["of-the-contents", "always-the-same"])
+def test_the_files_are_synced_to_secrets(synced, writer, versions):
+    writer.versions = versions
     synced.add_class(secret_object(data=[("plain", "password")]))
     synced.start(*ROTATE)
     request = synced.publish()

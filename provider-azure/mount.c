@@ -88,7 +88,7 @@ static void finish(struct mount *mount, struct error *error)
 
 /* --- the response --- */
 
-/* The first mount of a content of a class tells the user of its mistakes, which nothing depends on. */
+/* The first mount of a content of a class reports its mistakes to the user, which nothing depends on. */
 static void warn_of_class(const struct mount *mount)
 {
     const struct class_report *report = &mount->request.report;

@@ -140,8 +140,8 @@ struct class_files {
     char *last_problems; /* as logged; NULL when all was well */
     struct list found;   /* the last used comes first */
     size_t n_found;
-    struct list ready; /* lookups that need no worker, until `answer` expires */
-    struct loop_timer *answer;
+    struct list ready; /* lookups that need no worker, until `deliver` expires */
+    struct loop_timer *deliver;
 };
 
 struct class_lookup {
@@ -273,7 +273,7 @@ static void lookup_done(void *job)
     lookup_free(lookup);
 }
 
-static void on_answer(void *arg)
+static void on_ready(void *arg)
 {
     struct class_files *files = arg;
     struct list ready;
@@ -314,7 +314,7 @@ static struct class_lookup *files_start(void *state, const char *ns, const char 
     list_init(&lookup->link);
     if (lookup->class != NULL) {
         list_insert_before(&files->ready, &lookup->link);
-        loop_timer_start(files->answer, 0);
+        loop_timer_start(files->deliver, 0);
     } else if (start_worker(files, ns, name, lookup, err) < 0) {
         lookup_free(lookup);
         return NULL;
@@ -336,7 +336,7 @@ static void files_destroy(void *state)
 
     while (!list_empty(&files->found))
         found_free(files, container_of(files->found.next, struct found_class, link));
-    loop_timer_destroy(files->answer);
+    loop_timer_destroy(files->deliver);
     free(files->directory);
     free(files->last_problems);
     free(files);
@@ -347,13 +347,14 @@ int class_files_create(uv_loop_t *loop, const char *directory, struct log *log,
 {
     struct class_files *files = alloc_zeroed(sizeof(*files), err);
     cleanup_free char *copy = files != NULL ? alloc_text(directory, err) : NULL;
-    struct loop_timer *answer = copy != NULL ? loop_timer_create(loop, on_answer, files, err) : NULL;
+    struct loop_timer *deliver = copy != NULL ? loop_timer_create(loop, on_ready, files, err) : NULL;
 
-    if (answer == NULL) {
+    if (deliver == NULL) {
         free(files);
         return -1;
     }
-    *files = (struct class_files){.loop = loop, .log = log, .directory = steal_ptr(&copy), .answer = answer};
+    *files =
+        (struct class_files){.loop = loop, .log = log, .directory = steal_ptr(&copy), .deliver = deliver};
     list_init(&files->found);
     list_init(&files->ready);
     *ret_source = (struct class_source){.name = "files",

@@ -139,7 +139,7 @@ static void check_permission(const struct yaml_node *root, struct findings *find
 #define HEX_DIGITS   "0123456789abcdefABCDEF"
 #define NAME_LETTERS "-0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
-/* Names and versions that Key Vault gives to no object: it answers that they are invalid, or not there. */
+/* Names and versions that Key Vault gives to no object: they are invalid to it, or not there. */
 static void check_name(const struct yaml_node *root, const struct object_item *item,
                        struct findings *findings)
 {

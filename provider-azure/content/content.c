@@ -132,9 +132,13 @@ static int make_certificate_secret(const struct content_options *options, const 
         len = content->text.len;
     }
     /* PEM is neither base64 nor hex: with such an encoding this fails, with or without separate files. */
-    if (decode(item, &text, &len, content, err) < 0)
-        return -1;
     bool is_pem = !is_pfx(object) || pem != NULL;
+    if (decode(item, &text, &len, content, err) < 0) {
+        if (!is_pem || item->format != OBJECT_PFX)
+            return -1;
+        return error_hint(err,
+                          "the certificate was imported as PEM; an item with format: pkcs12 writes PKCS#12");
+    }
     if (options->separate_files && is_pem && add_separate(text, len, content, err) < 0)
         return -1;
     return content_files_add(&content->files, content->path, "", text, len, err);

@@ -162,6 +162,8 @@ static void secrets_and_the_certificates_behind_them(void **state)
          "illegal base64 data at input byte 0 [hint: it is PEM, no base64]"},
         {"pfx", ID "," KID ",\"contentType\":\"application/x-pkcs12\"", AS_BASE64 | SEPARATE,
          "illegal base64 data at input byte 0 [hint: it is PEM, no base64]"},
+        {"cert_key", ID "," KID ",\"contentType\":\"application/x-pem-file\"", PFX | AS_BASE64,
+         "illegal base64 data at input byte 0 [hint: it is PEM, no base64] [hint: the certificate was imported as PEM; an item with format: pkcs12 writes PKCS#12]"},
         {"key", ID "," KID, 0, "failed to get certificate. unknown content type ''"},
         {"key", ID "," KID ",\"contentType\":\"text/plain\"", 0,
          "failed to get certificate. unknown content type 'text/plain'"},
